@@ -1,0 +1,37 @@
+# Both commands set themselves up: a virtual environment in .venv, then the work.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: prove test check lint types bench clean
+
+prove: .venv/installed
+	$(BIN)/fourtuple prove
+
+test: check
+	$(BIN)/pytest -q
+
+check: lint types
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/installed-dev
+	$(BIN)/mypy
+
+bench: .venv/installed-dev
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf .venv
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+.venv/installed-dev: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@ .venv/installed

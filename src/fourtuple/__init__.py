@@ -1,0 +1,30 @@
+"""TCP connections past every limit that is not real: open, hold, count and explain them.
+
+A connection is four values (source address, source port, destination address, destination port), and two live
+connections may share any three of them. Public names are loaded when first used, so that importing this is cheap.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fourtuple.core.tuples import Endpoint, FourTuple, TupleSpace
+    from fourtuple.verbs import census, hold, serve
+
+__version__ = "0.1.0"
+__all__ = ["Endpoint", "FourTuple", "TupleSpace", "census", "hold", "serve"]
+
+_HOME = {
+    "Endpoint": "fourtuple.core.tuples",
+    "FourTuple": "fourtuple.core.tuples",
+    "TupleSpace": "fourtuple.core.tuples",
+    "census": "fourtuple.verbs",
+    "hold": "fourtuple.verbs",
+    "serve": "fourtuple.verbs",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,186 @@
+"""Arguments → verb → face → exit code. The only place that prints; commands import what they need when they run."""
+
+import sys
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
+
+import click
+
+from fourtuple import __version__
+from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, FourtupleError
+from fourtuple.core.units import parse_count, parse_duration, parse_rate
+
+T = TypeVar("T")
+Run = Generator[Any, None, T]
+
+
+class Unit(click.ParamType[float]):
+    """A number with a unit, read by core/units.py."""
+
+    def __init__(self, name: str, parse: Callable[[str], float]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        return self._parse(value) if isinstance(value, str) else value
+
+
+COUNT, RATE, DURATION = Unit("N", parse_count), Unit("RATE", parse_rate), Unit("TIME", parse_duration)
+STRATEGIES = click.Choice(["late", "plain", "noport", "explicit"])
+
+
+class Commands(click.Group):
+    """Errors of ours become their lines and their exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FourtupleError as error:
+            from fourtuple.faces.text import error_lines
+
+            for line in error_lines(error):
+                click.echo(line, err=True)
+            ctx.exit(error.exit_code)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="fourtuple", message="%(prog)s %(version)s")
+def cli() -> None:
+    """TCP connections past every limit that is not real.
+
+    A connection is a 4-tuple: source address and port, destination address and port. 65,535 limits nothing.
+    """
+
+
+@cli.command()
+@click.argument("names", nargs=-1, metavar="[LESSON]...")
+@click.option("--list", "only_list", is_flag=True, help="Name the lessons and their claims, run nothing.")
+@click.option("--show-code", is_flag=True, help="Print the source of the named lessons, run nothing.")
+@click.option("--connections", type=COUNT, help="How many past-65536 opens.  [default: 100,000]")
+@click.option("--json", "as_json", is_flag=True, help="One object on standard output, nothing else.")
+def prove(names: tuple[str, ...], only_list: bool, show_code: bool, connections: int | None, as_json: bool) -> None:
+    """Show on real sockets that 65,535 is not the limit, and what is.
+
+    Everything happens in a private network namespace where one is allowed, on loopback where not, and ends by itself.
+    """
+    from fourtuple import lessons
+    from fourtuple.faces import prove as face
+
+    chosen = lessons.choose(names)
+    if show_code:
+        click.echo("\n".join(lessons.source_of(lesson) for lesson in chosen), nl=False)
+        return
+    if only_list:
+        click.echo("\n".join(face.list_lines(chosen)))
+        return
+    proof = lessons.prove(chosen, connections)
+    result = _pull(proof) if as_json else face.show(proof)
+    if as_json:
+        _print_json(result.to_json())
+    sys.exit(result.exit_code)
+
+
+@cli.command()
+@click.argument("wanted", type=COUNT, metavar="N")
+@click.argument("destinations", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
+@click.option(
+    "--from",
+    "sources",
+    multiple=True,
+    metavar="ADDRESS[:PORT]",
+    help="Source addresses: 10.0.0.4, 10.0.0.2-9, 10.0.0.0/29, with ports to choose them yourself; repeat or separate"
+    " by commas.",
+)
+@click.option("--strategy", type=STRATEGIES, help="Who chooses the source port.  [default: late]")
+@click.option("--rate", "rate_per_s", type=RATE, help="Open so many a second.  [default: as fast as they open]")
+@click.option("--for", "hold_s", type=DURATION, default="10s", show_default=True, help="Hold them so long.")
+@click.option("--timeout", "timeout_s", type=DURATION, default="30s", show_default=True, help="Give up a connect().")
+@click.option("--workers", type=click.IntRange(1, 1000), help="Processes.  [default: as the limit of open files asks]")
+@click.option(
+    "--close",
+    type=click.Choice(["rst", "fin"]),
+    default="rst",
+    show_default=True,
+    help="How to end: rst leaves nothing behind, fin leaves TIME_WAIT for 60 s.",
+)
+@click.option("--log", is_flag=True, help="A line for everything that happens to a connection.")
+@click.option("--i-own-this-target", is_flag=True, help="Allow more than 1,000 to a public address of another host.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--json", "as_json", is_flag=True, help="The record as one line on standard output, nothing else.")
+def hold(
+    wanted: int,
+    destinations: tuple[str, ...],
+    sources: tuple[str, ...],
+    strategy: str | None,
+    close: str,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Open N connections, hold them, close them, and say what became of them.
+
+    Ends with 0 where all N were held at the same time, with 1 where fewer were.
+    """
+    from fourtuple import verbs
+    from fourtuple.core.plan import Strategy
+    from fourtuple.faces import live, text
+
+    record = live.show(
+        verbs.hold(
+            wanted,
+            destinations,
+            sources=[part for source in sources for part in source.split(",")],
+            strategy=Strategy(strategy) if strategy else None,
+            reset=close == "rst",
+            **options,
+        ),
+        text.hold_progress,
+        quiet=quiet,
+        events_to=sys.stderr if as_json else sys.stdout,
+    )
+    if as_json:
+        _print_json(record.to_json())
+    else:
+        click.echo("\n".join(text.hold_lines(record)))
+    sys.exit(EXIT_REACHED if record.held == record.wanted else EXIT_SHORT)
+
+
+@cli.command()
+@click.argument("where", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
+@click.option("--greet", default="", metavar="TEXT", help="Send this to each client at once.")
+@click.option("--echo", is_flag=True, help="Send back what comes in.")
+@click.option("--close-after", "close_after_s", type=DURATION, help="Close each connection after that long.")
+@click.option("--backlog", type=click.IntRange(0, 65535), default=65535, show_default=True, help="As in listen(2).")
+@click.option("--workers", type=click.IntRange(1, 1000), help="Processes.  [default: one more whenever they are full]")
+@click.option("--for", "serve_s", type=DURATION, help="End after that long.  [default: at Ctrl-C]")
+@click.option("--log", is_flag=True, help="A line for each accept and close, with both ends.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--json", "as_json", is_flag=True, help="The record as one line on standard output, nothing else.")
+def serve(where: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> None:
+    """Accept connections on any number of addresses and ports. accept() takes no new port."""
+    from fourtuple import verbs
+    from fourtuple.faces import live, text
+
+    record = live.show(
+        verbs.serve(where, **options),
+        text.serve_progress,
+        quiet=quiet or as_json,
+        events_to=sys.stderr if as_json else sys.stdout,
+        at_first=f"{verbs.READY} on {', '.join(where)}",
+    )
+    if as_json:
+        _print_json(record.to_json())
+    else:
+        click.echo("\n".join(text.serve_lines(record)))
+
+
+def _pull(run: Run[T]) -> T:
+    from fourtuple.verbs import finish
+
+    return finish(run)
+
+
+def _print_json(record: dict[str, Any]) -> None:
+    import json
+
+    click.echo(json.dumps(record, ensure_ascii=False, default=str))

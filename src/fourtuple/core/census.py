@@ -1,0 +1,164 @@
+"""Sockets as the kernel lists them, and what follows for a run: who holds which 4-tuple, and do both ends agree?
+
+The rows come from sock_diag or /proc/net/tcp; here they are only counted. IPv4 addresses and IPv4-mapped IPv6 ones
+(::ffff:a.b.c.d, an AF_INET6 socket talking IPv4) are the same 4-tuple space, so both are kept in the mapped form.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.core.tuples import Address, Endpoint, FourTuple, Ranges, unpack_address
+
+MAPPED = bytes(10) + b"\xff\xff"
+
+SOCKET = np.dtype(
+    [
+        ("local", "V16"),  # address, IPv4 in its mapped form
+        ("remote", "V16"),
+        ("local_port", "u2"),
+        ("remote_port", "u2"),
+        ("state", "u1"),
+        ("inode", "u4"),  # 0: no struct socket behind it: TIME_WAIT, orphaned, or not accepted yet
+    ]
+)
+Sockets = NDArray[np.void]  # of dtype SOCKET
+
+
+class State(IntEnum):
+    """include/net/tcp_states.h (v6.18)"""
+
+    ESTABLISHED = 1
+    SYN_SENT = 2
+    SYN_RECV = 3
+    FIN_WAIT1 = 4
+    FIN_WAIT2 = 5
+    TIME_WAIT = 6
+    CLOSE = 7
+    CLOSE_WAIT = 8
+    LAST_ACK = 9
+    LISTEN = 10
+    CLOSING = 11
+    NEW_SYN_RECV = 12
+    BOUND_INACTIVE = 13  # asks for sockets that are only bound (Linux 6.8); they come back as CLOSE
+
+
+def mapped(address: Address) -> bytes:
+    return address.packed if address.version == 6 else MAPPED + address.packed
+
+
+def is_wildcard(addresses: NDArray[np.void]) -> NDArray[np.bool_]:
+    """0.0.0.0 or ::"""
+    wildcards = (bytes(16), MAPPED + bytes(4))
+    found: NDArray[np.bool_] = (addresses == np.void(wildcards[0])) | (addresses == np.void(wildcards[1]))
+    return found
+
+
+def unmapped(packed: bytes) -> Address:
+    return unpack_address(packed[12:] if packed.startswith(MAPPED) else packed)
+
+
+def four_tuples(sockets: Sockets) -> list[FourTuple]:
+    """For showing a few: the local end is given as the source."""
+    return [
+        FourTuple(
+            Endpoint(unmapped(row["local"].tobytes()), int(row["local_port"])),
+            Endpoint(unmapped(row["remote"].tobytes()), int(row["remote_port"])),
+        )
+        for row in sockets
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The sockets of one set of connections, seen at their two ends.
+
+    client: rows whose remote end is one of the destinations
+    server: rows whose local end is one of the destinations
+    """
+
+    client: Sockets
+    server: Sockets
+
+    @classmethod
+    def of(
+        cls, tables: Iterable[Sockets], destinations: Iterable[tuple[Address, Ranges]], sources: Ranges | None = None
+    ) -> Self:
+        """sources: only clients with these addresses (as integers); None means any."""
+        wanted = [(np.void(mapped(address)), ports) for address, ports in destinations]
+        client, server = [np.zeros(0, SOCKET)], [np.zeros(0, SOCKET)]
+        for table in tables:
+            is_client, is_server = np.zeros(len(table), bool), np.zeros(len(table), bool)
+            for address, ports in wanted:
+                is_client |= (table["remote"] == address) & _within(table["remote_port"], ports)
+                is_server |= (table["local"] == address) & _within(table["local_port"], ports)
+            if sources is not None:
+                is_client &= among(table["local"], sources)
+                is_server &= among(table["remote"], sources)
+            client.append(table[is_client])
+            server.append(table[is_server])
+        return cls(np.concatenate(client), np.concatenate(server))
+
+    @property
+    def accepted(self) -> int:
+        """Server sockets that accept() has handed out: one still in the accept queue has no inode."""
+        return int(np.count_nonzero(self.server["inode"]))
+
+    @property
+    def distinct(self) -> int:
+        """How many different 4-tuples the client end has."""
+        return len(np.unique(_keys(self.client)))
+
+    @property
+    def mirrored(self) -> int:
+        """How many client sockets have their mirror image at the server end."""
+        return len(np.intersect1d(_keys(self.client), _keys(self.server, swap=True)))
+
+    @property
+    def busiest_client_port(self) -> tuple[int, int]:
+        """(a local port of the client, how many connections share it); (0, 0) where there are none."""
+        counts = np.bincount(self.client["local_port"], minlength=1)
+        port = int(counts.argmax())
+        return (port, int(counts[port])) if len(self.client) else (0, 0)
+
+    @property
+    def server_ports(self) -> list[int]:
+        return [int(port) for port in np.unique(self.server["local_port"])]
+
+
+def _within(ports: NDArray[np.uint16], ranges: Ranges) -> NDArray[np.bool_]:
+    inside = np.zeros(len(ports), bool)
+    for part in ranges.parts:
+        inside |= (ports >= part.start) & (ports <= part.stop - 1)
+    return inside
+
+
+def among(addresses: NDArray[np.void], ranges: Ranges) -> NDArray[np.bool_]:
+    """Which of these packed addresses are, as integers of their own IP version, in the ranges?"""
+    words = np.ascontiguousarray(addresses).view(">u8").reshape(-1, 2).astype(np.uint64)
+    is_mapped = (words[:, 0] == 0) & (words[:, 1] >> 32 == 0xFFFF)
+    high, low = words[:, 0], np.where(is_mapped, words[:, 1] & 0xFFFFFFFF, words[:, 1])
+    inside = np.zeros(len(addresses), bool)
+    mask = 2**64 - 1
+    for part in ranges.parts:
+        first, last = part.start, part.stop - 1
+        above = (high > first >> 64) | ((high == first >> 64) & (low >= first & mask))
+        below = (high < last >> 64) | ((high == last >> 64) & (low <= last & mask))
+        inside |= above & below
+    return inside
+
+
+_KEY = np.dtype([("source", "V16"), ("source_port", "u2"), ("destination", "V16"), ("destination_port", "u2")])
+
+
+def _keys(sockets: Sockets, *, swap: bool = False) -> NDArray[np.void]:
+    """Each 4-tuple as 36 opaque bytes that sort and compare; `swap` writes the remote end first."""
+    near, far = ("remote", "local") if swap else ("local", "remote")
+    keys = np.empty(len(sockets), _KEY)
+    keys["source"], keys["source_port"] = sockets[near], sockets[f"{near}_port"]
+    keys["destination"], keys["destination_port"] = sockets[far], sockets[f"{far}_port"]
+    return keys.view("V36")

@@ -1,0 +1,70 @@
+"""N wanted connections and a tuple space → who opens which, and how many can be had at all."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fourtuple.core.pace import Pace
+from fourtuple.core.tuples import TupleSpace
+
+# What a process needs besides its connections: the listeners or the epoll, /proc, a pipe, what Python opens for itself.
+FILES_RESERVED = 24
+CLIENT_END_BYTES = 4100  # kernel memory of one end, page shares included: tcp_sock, inode, file, dentry, bind buckets
+SERVER_END_BYTES = 3900
+
+
+class Strategy(StrEnum):
+    """Who chooses the source port, and when.
+
+    A port taken by bind() is lost to every kernel-chosen connect() in the namespace, so a plan uses one family only.
+    """
+
+    LATE = "late"  # the kernel, at connect(); with IP_LOCAL_PORT_RANGE, which also finds the last port quickly
+    PLAIN = "plain"  # the kernel, at connect(); nothing is set
+    NOPORT = "noport"  # the kernel, at connect(); bind(address, 0) with IP_BIND_ADDRESS_NO_PORT
+    EXPLICIT = "explicit"  # we do: SO_REUSEADDR and SO_REUSEPORT, bind(address, port), connect()
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What one worker opens: `wanted` connections out of the 4-tuples start ≤ i < stop of the space."""
+
+    start: int
+    stop: int
+    wanted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """room: how many of the space's 4-tuples are not in use already"""
+
+    wanted: int
+    room: int
+    space: TupleSpace
+    strategy: Strategy
+    pace: Pace
+    slices: tuple[Slice, ...]
+
+    @property
+    def predicted(self) -> int:
+        """How many of the wanted can be held."""
+        return min(self.wanted, self.room)
+
+
+def workers_needed(wanted: int, files_per_process: int) -> int:
+    """How many processes it takes to hold `wanted` descriptors. Raises ValueError where not one fits."""
+    room = files_per_process - FILES_RESERVED
+    if room < 1:
+        raise ValueError(f"{files_per_process} files a process leave no room for connections")
+    return max(1, -(-wanted // room))
+
+
+def split(wanted: int, size: int, workers: int) -> tuple[Slice, ...]:
+    """Equal shares of the wanted connections and of the space, in order; together they are exactly all of both."""
+    return tuple(
+        Slice(
+            size * w // workers,
+            size * (w + 1) // workers,
+            wanted * (w + 1) // workers - wanted * w // workers,
+        )
+        for w in range(workers)
+    )

@@ -1,0 +1,89 @@
+"""Numbers with units, parsed and printed from the same tables: what is printed can be typed in again.
+
+Counts are decimal (1k = 1,000), sizes binary (1 KiB = 1,024 B), durations in seconds, rates a count per second.
+"""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from types import MappingProxyType
+
+from fourtuple.core.errors import UsageError
+
+COUNTS: Mapping[str, Fraction] = MappingProxyType(
+    {"": Fraction(1), "k": Fraction(10**3), "M": Fraction(10**6), "G": Fraction(10**9)}
+)
+SIZES_BYTES: Mapping[str, Fraction] = MappingProxyType(
+    {"B": Fraction(1), "KiB": Fraction(2**10), "MiB": Fraction(2**20), "GiB": Fraction(2**30), "TiB": Fraction(2**40)}
+)
+DURATIONS_S: Mapping[str, Fraction] = MappingProxyType(
+    {
+        "ns": Fraction(1, 10**9),
+        "us": Fraction(1, 10**6),
+        "ms": Fraction(1, 10**3),
+        "s": Fraction(1),
+        "m": Fraction(60),
+        "h": Fraction(3600),
+    }
+)
+
+
+def parse_count(text: str) -> int:
+    """`1M`, `20k`, `1.5k`, `100,000` → a whole number ≥ 0."""
+    value = _parse(text, COUNTS, "a count", "100, 20k, 1.5M")
+    if value.denominator != 1:
+        raise UsageError(f"a count: {text!r}", "it is not a whole number")
+    return int(value)
+
+
+def parse_rate(text: str) -> float:
+    """`20k/s` or `20k` → how many a second, more than 0."""
+    value = _parse(text.removesuffix("/s"), COUNTS, "a rate", "500, 20k/s")
+    if not value:
+        raise UsageError(f"a rate: {text!r}", "it must be more than 0")
+    return float(value)
+
+
+def parse_duration(text: str) -> float:
+    """`500ms`, `3s`, `2m`, `1h` → seconds ≥ 0. A bare number has no unit and is refused."""
+    return float(_parse(text, DURATIONS_S, "a duration", "500ms, 3s, 2m"))
+
+
+def parse_size(text: str) -> int:
+    """`64KiB`, `1.5MiB` → bytes ≥ 0."""
+    return int(_parse(text, SIZES_BYTES, "a size", "512B, 64KiB, 2GiB"))
+
+
+def format_count(value: int) -> str:
+    return f"{value:,}"
+
+
+def format_rate(per_s: float) -> str:
+    return f"{per_s:,.0f}/s"
+
+
+def format_duration(seconds: float) -> str:
+    """Three significant digits in the largest unit that leaves a value of at least 1: `18 µs` is typed `18us`."""
+    return _format(seconds, DURATIONS_S, "ns")
+
+
+def format_size(value_bytes: float) -> str:
+    return _format(value_bytes, SIZES_BYTES, "B")
+
+
+def _parse(text: str, table: Mapping[str, Fraction], what: str, examples: str) -> Fraction:
+    compact = text.strip().replace(",", "").replace("_", "").replace("µ", "u")
+    digits = compact.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
+    unit = compact[len(digits) :].strip()
+    if unit not in table or not digits.replace(".", "", 1).isdecimal():
+        raise UsageError(f"{what}: {text!r}", f"write it like {examples}")
+    return Fraction(digits) * table[unit]
+
+
+def _format(value: float, table: Mapping[str, Fraction], smallest: str) -> str:
+    unit = smallest
+    for name, scale in table.items():
+        if value >= scale:
+            unit = name
+    scaled = value / float(table[unit])
+    digits = 0 if scaled >= 100 or scaled == int(scaled) else 1 if scaled >= 10 else 2
+    return f"{scaled:,.{digits}f} {unit.replace('us', 'µs')}"

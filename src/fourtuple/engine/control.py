@@ -1,0 +1,77 @@
+"""The one word by which a run is told to end, shared by all who work on it, and what listens for Ctrl-C."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.core.run import Counters
+from fourtuple.kernel import process
+
+TICK_S = 0.05  # how long a worker may take to notice anything it is told
+RUN, STOP, CLOSE = 0, 1, 2
+
+
+class Control:
+    """word: one int64, in memory shared with the workers where there are any"""
+
+    def __init__(self, word: NDArray[np.int64] | None = None) -> None:
+        self._word = np.zeros(1, np.int64) if word is None else word
+        self.interrupted = False
+
+    @property
+    def stopping(self) -> bool:
+        return bool(self._word[0] >= STOP)
+
+    @property
+    def closing(self) -> bool:
+        return bool(self._word[0] >= CLOSE)
+
+    def stop(self) -> None:
+        """Start nothing more; what is open stays open, so that it can be counted."""
+        self._word[0] = max(STOP, int(self._word[0]))
+
+    def close(self) -> None:
+        """Close what is open, and end."""
+        self._word[0] = CLOSE
+
+
+@contextmanager
+def interruptible(control: Control) -> Iterator[None]:
+    """Ctrl-C or SIGTERM stops in order; a second one drops everything at once.
+
+    Signals are the main thread's; called from another one this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        if control.interrupted:
+            os._exit(128 + number)  # workers die with us, and the kernel closes what they held
+        control.interrupted = True
+        control.stop()
+
+    before: dict[int, Any] = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def count_cost(counters: Counters) -> None:
+    """What this process has used so far, into its row."""
+    counters["rss_bytes"] = process.rss_bytes()
+    counters["cpu_user_us"], counters["cpu_system_us"] = process.cpu_us()
+
+
+def now_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC)  # the same clock in every process of the host

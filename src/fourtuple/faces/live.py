@@ -1,0 +1,58 @@
+"""A run while it goes: one line on standard error that is written over on a terminal, now and then a line elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Generator
+from typing import TextIO, TypeVar
+
+from fourtuple.core.run import Event, Sample
+from fourtuple.faces.text import event_line
+
+T = TypeVar("T")
+
+TERMINAL_S, PIPE_S = 0.25, 5.0  # between two lines
+COLUMNS = 80
+CLEAR = "\r\033[K"
+
+
+def show(
+    run: Generator[Sample, None, T],
+    line_of: Callable[[Sample], str],
+    *,
+    quiet: bool,
+    events_to: TextIO,
+    at_first: str = "",
+) -> T:
+    """Pull `run` to its end → its record. Events go to `events_to`, progress to standard error.
+
+    at_first: said when the first sample has come, also when quiet
+    """
+    terminal = sys.stderr.isatty()
+    every_s = TERMINAL_S if terminal else PIPE_S
+    next_s = time.monotonic() + every_s
+    shown = False
+    try:
+        while True:
+            sample = next(run)
+            if at_first:
+                print(at_first, file=sys.stderr, flush=True)
+                at_first = ""
+            _tell(sample.events, events_to)
+            if not quiet and time.monotonic() >= next_s:
+                next_s = time.monotonic() + every_s
+                line = line_of(sample)[: COLUMNS - 1]
+                print(
+                    f"\r\033[K{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True
+                )
+                shown = terminal
+    except StopIteration as end:
+        record: T = end.value
+        return record
+    finally:
+        if shown:
+            print(CLEAR, end="", file=sys.stderr, flush=True)
+
+
+def _tell(events: tuple[Event, ...], stream: TextIO) -> None:
+    if events:
+        print("\n".join(map(event_line, events)), file=stream, flush=True)

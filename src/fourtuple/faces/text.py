@@ -1,0 +1,116 @@
+"""Records as plain text: the answer first, then the reason, then what to do next. Colour is added elsewhere."""
+
+import errno
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fourtuple.core.errors import FourtupleError
+from fourtuple.core.fold import Latency
+from fourtuple.core.run import Event, HoldRecord, Sample, ServeRecord
+from fourtuple.core.symptoms import symptom_of
+from fourtuple.core.units import format_count, format_duration, format_rate, format_size
+
+
+def error_lines(error: FourtupleError) -> Iterator[str]:
+    yield f"fourtuple: {error.wanted}"
+    if error.stopped_by:
+        yield f"  stopped by  {error.stopped_by}"
+    if error.do:
+        yield f"  do          {error.do}"
+
+
+def event_line(event: Event) -> str:
+    return f"{event.kind:<9}  {event.four_tuple}{f'  {event.detail}' if event.detail else ''}"
+
+
+def latency(value: Latency) -> str:
+    parts = (("p50", value.p50), ("p90", value.p90), ("p99", value.p99), ("max", value.max))
+    return "   ".join(f"{name} {format_duration(us / 1e6)}" for name, us in parts if us is not None)
+
+
+def counts(by_name: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {format_count(count)}" for name, count in by_name.items())
+
+
+def hold_lines(record: HoldRecord) -> Iterator[str]:
+    """The verdict line, then numbers, then each failure with its meaning."""
+    reached = record.held == record.wanted
+    asked = "" if reached else f" of {format_count(record.wanted)}"
+    ended = ", interrupted" if record.interrupted else ""
+    agree = "Plan, engine and kernel agree." if record.agree else "The witnesses do not agree:"
+    yield (
+        f"held {format_count(record.held)}{asked} for {format_duration(record.held_s)}{ended},"
+        f" lost {format_count(record.lost)}. {agree}"
+    )
+    if not record.agree:
+        yield f"  predicted {format_count(record.predicted)}   held {format_count(record.held)}   {witness(record)}"
+    if record.held:
+        yield f"  opened in {format_duration(record.elapsed_s)}   {format_rate(record.rate_per_s)}"
+        yield f"  connect   {latency(record.connect_us)}"
+    workers = "1 process" if record.workers == 1 else f"{record.workers} processes"
+    yield (
+        f"  {record.loop} · {record.strategy} · {workers} · {format_size(record.rss_bytes)} resident"
+        f" · CPU {record.cpu_user_s:.2f} s user, {record.cpu_system_s:.2f} s system"
+    )
+    if record.lost_by:
+        yield f"  lost by   {counts(record.lost_by)}"
+    for name, count in record.failed.items():
+        symptom = symptom_of(getattr(errno, name, 0))
+        yield f"  {format_count(count)} failed with {name}: {symptom.limit}"
+        if symptom.do:
+            yield f"  do        {symptom.do}"
+
+
+def witness(record: HoldRecord) -> str:
+    census = record.census
+    server = "" if census.server is None else f", {format_count(census.server)} at the server"
+    queued = (census.server or 0) - (census.accepted or 0)
+    waiting = f" ({format_count(queued)} of them not accepted yet)" if census.server is not None and queued > 0 else ""
+    return f"the kernel counts {format_count(census.client)} at the client{server}{waiting}"
+
+
+def hold_progress(sample: Sample) -> str:
+    failed = sum(sample.failed.values())
+    parts = [
+        f"{sample.phase.name.lower()} {format_count(sample.open)} of {format_count(sample.wanted)}",
+        format_rate(sample.rate_per_s),
+    ]
+    parts += [f"failed {counts(sample.failed)}"] if failed else []
+    parts += [f"lost {format_count(sample.lost)}"] if sample.lost else []
+    return "   ".join(parts)
+
+
+def serve_lines(record: ServeRecord) -> Iterator[str]:
+    yield (
+        f"accepted {format_count(record.accepted)}, at most {format_count(record.most_open)} at once,"
+        f" {format_count(record.open)} open at the end"
+    )
+    yield f"  closed by us {format_count(record.closed)}   by the clients {format_count(record.lost)}"
+    if record.greeted or record.received_bytes:
+        yield (
+            f"  greeted {format_count(record.greeted)}   received {format_size(record.received_bytes)}"
+            f"   sent {format_size(record.sent_bytes)}"
+        )
+    if record.listen_overflows:
+        yield f"  {format_count(record.listen_overflows)} handshakes were dropped: an accept queue was full"
+    if record.failed:
+        yield f"  accept() failed: {counts(record.failed)}"
+
+
+def serve_progress(sample: Sample) -> str:
+    full = sample.capacity and sample.open >= sample.capacity
+    more = f"   full: {format_count(sample.capacity)} is all that fits, others wait in the queue" if full else ""
+    return f"accepted {format_count(sample.opened)}   open {format_count(sample.open)}{more}"
+
+
+def as_words(values: Mapping[str, Any]) -> str:
+    """`a 100 · b 200`: numbers with separators, truth as yes or no."""
+    return " · ".join(f"{name} {_word(value)}" for name, value in values.items())
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return format_count(value)
+    return str(value)

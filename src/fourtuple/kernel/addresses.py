@@ -1,0 +1,45 @@
+"""What the host makes of an address: names resolved, is it ours, and which source would be used to get there."""
+
+import errno
+import ipaddress
+import socket
+
+from fourtuple.core.errors import UsageError
+from fourtuple.core.tuples import Address, Endpoint, EndpointSpec
+
+
+def resolve(spec: EndpointSpec) -> list[Address]:
+    """The addresses of a host as typed, without repeats, in the resolver's order. Raises UsageError."""
+    try:
+        return [ipaddress.ip_address(spec.host)]
+    except ValueError:
+        pass
+    try:
+        found = socket.getaddrinfo(spec.host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UsageError(f"the host {spec.host!r}", f"neither an address nor a known name: {reason}") from None
+    return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
+
+
+def family_of(address: Address) -> socket.AddressFamily:
+    return socket.AF_INET if address.version == 4 else socket.AF_INET6
+
+
+def is_local(address: Address) -> bool:
+    """Can a socket of this host be bound to it?"""
+    try:
+        with socket.socket(family_of(address), socket.SOCK_DGRAM) as sock:  # UDP: a full TCP port range does not matter
+            sock.bind((str(address), 0))
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            return False
+        raise
+    return True
+
+
+def source_towards(destination: Endpoint) -> Address:
+    """The source address that the route to `destination` gives; nothing is sent. Raises OSError (ENETUNREACH …)."""
+    with socket.socket(family_of(destination.address), socket.SOCK_DGRAM) as sock:
+        sock.connect((str(destination.address), destination.port))
+        return ipaddress.ip_address(str(sock.getsockname()[0]).partition("%")[0])

@@ -1,0 +1,143 @@
+"""A private network namespace that lives exactly as long as its holder, without root where the host allows it.
+
+A namespace exists while a process is in it. The holder is a process that does nothing else: it makes the namespace,
+brings loopback up, says so, and waits until its standard input closes, which also happens when its maker dies.
+Commands run inside through `python -m fourtuple.kernel.netns enter PID COMMAND…`.
+
+A user namespace can be made or entered by a single-threaded process only (unshare(2), setns(2): EINVAL otherwise), and
+importing NumPy starts a thread. So both are done by fresh interpreters, and nothing here imports NumPy.
+"""
+
+import ctypes
+import errno
+import fcntl
+import os
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from fourtuple.core.errors import EXIT_CANNOT, CannotError
+
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # include/uapi/linux/sched.h
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1  # include/uapi/linux/sockios.h, if.h
+READY = b"ready\n"
+
+
+class Namespace:
+    """`with Namespace() as lab: lab.start(["ip", "address"])`. Raises CannotError where none is allowed.
+
+    pid: of the holder; /proc/PID/ns/net is the namespace
+    """
+
+    def __init__(self) -> None:
+        self._holder = subprocess.Popen(
+            [sys.executable, "-m", __name__, "hold"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the one who made it, not for the ground it stands on
+        )
+        assert self._holder.stdout is not None  # noqa: S101  (for the type checker)
+        if self._holder.stdout.readline() != READY:
+            _, reason = self._holder.communicate()
+            raise CannotError("a private network namespace", reason.decode().strip() or "its holder ended")
+        self.pid = self._holder.pid
+
+    def command(self, command: Sequence[str]) -> list[str]:
+        """`command`, made to run inside."""
+        return [sys.executable, "-m", __name__, "enter", str(self.pid), *command]
+
+    def start(self, command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+        """subprocess.Popen inside the namespace."""
+        return subprocess.Popen(self.command(command), **options)
+
+    def close(self) -> None:
+        """The namespace is gone once the processes inside have ended too."""
+        self._holder.communicate()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def enter_new() -> None:
+    """Move this process into a namespace of its own, loopback up. Raises OSError.
+
+    A process with CAP_SYS_ADMIN needs no user namespace; any other gets one, in which it is root.
+    """
+    try:
+        _call("unshare", CLONE_NEWNET)
+    except PermissionError:
+        uid, gid = os.geteuid(), os.getegid()
+        _call("unshare", CLONE_NEWUSER | CLONE_NEWNET)
+        # user_namespaces(7): an unprivileged process may map its own ids only, and must give up setgroups(2) first.
+        for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(text)
+    set_loopback_up()
+
+
+def enter(pid: int) -> None:
+    """Move this process into the namespaces of process `pid`. Raises OSError."""
+    kinds = [("net", CLONE_NEWNET)]
+    if os.readlink(f"/proc/{pid}/ns/user") != os.readlink("/proc/self/ns/user"):
+        kinds.insert(0, ("user", CLONE_NEWUSER))
+    handles = [(os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC), flag) for name, flag in kinds]
+    for handle, flag in handles:
+        _call("setns", handle, flag)
+        os.close(handle)
+
+
+def set_loopback_up() -> None:
+    """What `ip link set lo up` does, for hosts without `ip` (netdevice(7), SIOCSIFFLAGS)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        request = fcntl.ioctl(sock, SIOCGIFFLAGS, struct.pack("16sH14x", b"lo", 0))
+        (flags,) = struct.unpack_from("H", request, 16)
+        fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | IFF_UP))
+
+
+def _call(name: str, *arguments: int) -> None:
+    if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}(): {os.strerror(number)}")
+
+
+def _why_not(error: OSError) -> str:
+    name = errno.errorcode.get(error.errno or 0, str(error.errno))
+    if error.errno in (errno.ENOSPC, errno.EUSERS):
+        return f"{error.strerror} ({name}): user.max_user_namespaces or user.max_net_namespaces is used up or 0"
+    return f"{error.strerror} ({name}): user namespaces are not allowed here (container, seccomp or AppArmor)"
+
+
+def _main(arguments: list[str]) -> int:
+    if arguments == ["hold"]:
+        try:
+            enter_new()
+        except OSError as error:
+            print(_why_not(error), file=sys.stderr)
+            return EXIT_CANNOT
+        os.write(1, READY)
+        os.read(0, 1)
+        return 0
+    verb, pid, *command = arguments
+    if verb != "enter" or not command:
+        print("usage: hold | enter PID COMMAND…", file=sys.stderr)
+        return 2
+    try:
+        enter(int(pid))
+        os.execvp(command[0], command)  # noqa: S606  (no shell is meant)
+    except OSError as error:
+        print(f"{command[0]}: {error.strerror}", file=sys.stderr)
+        return EXIT_CANNOT
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1:]))

@@ -1,0 +1,49 @@
+"""This process: its files, memory and processor time, and its tie to its parent."""
+
+import ctypes
+import os
+import resource
+import signal
+from dataclasses import dataclass
+
+PR_SET_PDEATHSIG = 1  # prctl(2)
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    soft: int  # RLIMIT_NOFILE: a new descriptor's number must be below it
+    hard: int
+    open: int  # descriptors numbered below the soft limit; those above take no room
+
+
+def read_files() -> Files:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    numbers = map(int, os.listdir("/proc/self/fd"))
+    return Files(soft, hard, sum(number < soft for number in numbers) - 1)  # less the one that listed them
+
+
+def raise_soft_files() -> tuple[int, int]:
+    """Lift this process's soft RLIMIT_NOFILE to its hard one, which needs no privilege → (before, now)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return soft, hard
+
+
+def rss_bytes() -> int:
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * _PAGE_BYTES
+
+
+def cpu_us() -> tuple[int, int]:
+    """Processor time of this process so far: user, system."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6)
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel to end this process when `parent` ends, however that happens (prctl(2), PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before we asked
+        os._exit(1)

@@ -1,0 +1,244 @@
+"""The kernel's own list of TCP sockets: a sock_diag dump as a stream of NumPy tables, or /proc/net/tcp without it.
+
+A dump is a run of netlink messages. Each is a header, a struct inet_diag_msg and attributes whose length differs from
+socket to socket and from kernel to kernel, so messages are walked by the header's length, a run of equal lengths at a
+time. What the kernel reports as wrong is never swallowed: an error message, an error inside the DONE message, a dump
+cut short by a change (NLM_F_DUMP_INTR) or by a full buffer (ENOBUFS).
+"""
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.core.census import MAPPED, SOCKET, Sockets, State
+
+# include/uapi/linux/netlink.h, sock_diag.h, inet_diag.h (v6.18)
+NETLINK_SOCK_DIAG = 4
+SOCK_DIAG_BY_FAMILY = 20
+NLM_F_REQUEST, NLM_F_DUMP = 0x001, 0x300
+NLM_F_DUMP_INTR = 0x10
+NLMSG_NOOP, NLMSG_ERROR, NLMSG_DONE, NLMSG_OVERRUN = 1, 2, 3, 4
+
+HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
+REQUEST = struct.Struct("=BBBxI48x")  # struct inet_diag_req_v2: family, protocol, extensions, states, id
+RECEIVE_BYTES = 64 * 1024  # the kernel never fills more than 32 KiB at once
+
+_MESSAGE = np.dtype(
+    [
+        ("length", "u4"),
+        ("type", "u2"),
+        ("flags", "u2"),
+        ("sequence", "u4"),
+        ("port", "u4"),
+        ("family", "u1"),
+        ("state", "u1"),
+        ("timer", "u1"),
+        ("retrans", "u1"),
+        ("local_port", ">u2"),
+        ("remote_port", ">u2"),
+        ("local", "V16"),
+        ("remote", "V16"),
+        ("interface", "u4"),
+        ("cookie", "u8"),
+        ("expires", "u4"),
+        ("rqueue", "u4"),
+        ("wqueue", "u4"),
+        ("uid", "u4"),
+        ("inode", "u4"),
+    ],
+    align=False,
+)  # struct nlmsghdr and struct inet_diag_msg: 16 + 72 bytes
+
+
+class DumpInterruptedError(Exception):
+    """The table changed, or the buffer overflowed, in a way that makes the dump incomplete: start again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Datagram:
+    sockets: Sockets
+    done: bool
+
+
+def request(family: int, states: Iterable[State]) -> bytes:
+    """A dump of the TCP sockets of one family in these states, in the order of struct inet_diag_req_v2."""
+    mask = sum(1 << state for state in set(states))
+    body = REQUEST.pack(family, socket.IPPROTO_TCP, 0, mask)
+    return HEADER.pack(HEADER.size + len(body), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP, 1, 0) + body
+
+
+def parse_datagram(data: bytes | memoryview) -> Datagram:
+    """One received datagram → its sockets, and whether the dump ends with it.
+
+    Raises OSError with the kernel's errno, DumpInterruptedError, or ValueError where the bytes are not netlink.
+    """
+    raw = np.frombuffer(data, np.uint8)
+    tables: list[Sockets] = []
+    interrupted, done, offset = False, False, 0
+    while offset < len(raw) and not done:
+        if len(raw) - offset < HEADER.size:
+            raise ValueError(f"{len(raw) - offset} bytes at offset {offset} are no netlink header")
+        length, kind, flags, _, _ = HEADER.unpack_from(data, offset)
+        if length < HEADER.size or length > len(raw) - offset:
+            raise ValueError(f"a netlink message of {length} bytes at offset {offset} of {len(raw)}")
+        interrupted |= bool(flags & NLM_F_DUMP_INTR)
+        if kind == SOCK_DIAG_BY_FAMILY:
+            if length < _MESSAGE.itemsize:
+                raise ValueError(f"a socket of {length} bytes at offset {offset}, not at least {_MESSAGE.itemsize}")
+            rows = _run(raw[offset:], length)
+            interrupted |= bool((rows["flags"] & NLM_F_DUMP_INTR).any())
+            tables.append(_sockets(rows))
+            offset += len(rows) * _aligned(length)
+            continue
+        if kind == NLMSG_OVERRUN:
+            raise DumpInterruptedError("the kernel lost messages of the dump (NLMSG_OVERRUN)")
+        if kind == NLMSG_ERROR or (kind == NLMSG_DONE and length >= HEADER.size + 4):
+            (code,) = struct.unpack_from("=i", data, offset + HEADER.size)
+            if code:
+                raise OSError(-code, f"sock_diag: {os.strerror(-code)}")
+        done = kind in (NLMSG_DONE, NLMSG_ERROR)
+        offset += _aligned(length)
+    if interrupted:
+        raise DumpInterruptedError("the table changed during the dump (NLM_F_DUMP_INTR)")
+    return Datagram(np.concatenate(tables) if tables else np.zeros(0, SOCKET), done)
+
+
+def _aligned(length: int) -> int:
+    return length + 3 & ~3
+
+
+def _run(raw: NDArray[np.uint8], length: int) -> NDArray[Any]:
+    """The messages from the start of `raw` that are sockets of the same length, as a view with that stride."""
+    stride = _aligned(length)
+    count = 1 + (len(raw) - length) // stride
+    rows = np.ndarray((count,), _MESSAGE, raw, 0, (stride,))
+    same = (rows["length"] == length) & (rows["type"] == SOCK_DIAG_BY_FAMILY)
+    return rows[: count if same.all() else int(same.argmin())]
+
+
+def _sockets(rows: NDArray[Any]) -> Sockets:
+    table = np.empty(len(rows), SOCKET)
+    for name in ("local_port", "remote_port", "state", "inode"):
+        table[name] = rows[name]
+    is_ipv4 = rows["family"] == socket.AF_INET
+    for name in ("local", "remote"):
+        packed = np.array(rows[name]).view(np.uint8).reshape(-1, 16)
+        packed[is_ipv4, 12:] = packed[is_ipv4, :4]
+        packed[is_ipv4, :12] = np.frombuffer(MAPPED, np.uint8)
+        table[name] = packed.view("V16")[:, 0]
+    return table
+
+
+def exchange(message: bytes) -> Iterator[bytes]:
+    """Send one request to the kernel of the calling thread's network namespace; yield its datagrams. Raises OSError."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG) as netlink:
+        netlink.bind((0, 0))
+        netlink.send(message)
+        while True:
+            yield netlink.recv(RECEIVE_BYTES)
+
+
+def read_sockets(
+    states: Iterable[State], ask: Callable[[bytes], Iterable[bytes]] = exchange, family: int = socket.AF_INET
+) -> Iterator[Sockets]:
+    """The TCP sockets of one family in these states, a table for each datagram.
+
+    ask: what carries the request to the kernel and brings its datagrams
+
+    Raises OSError where the kernel refuses, DumpInterruptedError where what came so far is incomplete.
+    """
+    try:
+        for data in ask(request(family, states)):
+            datagram = parse_datagram(data)
+            yield datagram.sockets
+            if datagram.done:
+                return
+    except OSError as error:
+        if error.errno == errno.ENOBUFS:
+            raise DumpInterruptedError("the receive buffer overflowed (ENOBUFS)") from error
+        raise
+    raise DumpInterruptedError("the dump ended without a DONE message")
+
+
+def parse_proc_net_tcp(text: str) -> Sockets:
+    """/proc/net/tcp or tcp6 → its sockets. Raises ValueError where a line is not one of that file."""
+    lines = text.splitlines()
+    if not lines or "local_address" not in lines[0]:
+        raise ValueError("this is not /proc/net/tcp: its header is missing")
+    table = np.empty(len(lines) - 1, SOCKET)
+    for number, line in enumerate(lines[1:]):
+        fields = line.split()
+        try:
+            ends = [end.split(":") for end in fields[1:3]]
+            (local, local_port), (remote, remote_port) = ends
+            row = (_hex_address(local), _hex_address(remote), int(local_port, 16), int(remote_port, 16))
+            table[number] = (*row, int(fields[3], 16), int(fields[9]))
+        except (ValueError, IndexError):
+            raise ValueError(f"line {number + 2} of /proc/net/tcp is cut short or unreadable: {line!r}") from None
+    return table
+
+
+def _hex_address(text: str) -> bytes:
+    """Eight hex digits for each 32-bit word, in the byte order of the host, as seq_printf wrote them."""
+    if len(text) not in (8, 32):
+        raise ValueError(text)
+    words = [int(text[i : i + 8], 16) for i in range(0, len(text), 8)]
+    packed = struct.pack(f"={len(words)}I", *words)
+    return packed if len(packed) == 16 else MAPPED + packed
+
+
+T = TypeVar("T")
+
+# sock_diag is not built in, its module is not there, or a filter forbids the netlink family.
+_WITHOUT_SOCK_DIAG = frozenset(
+    {errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.ESOCKTNOSUPPORT, errno.ENOENT, errno.EPERM, errno.EACCES}
+)
+TRIES = 5
+
+
+def fold_sockets(
+    fold: Callable[[Iterable[Sockets]], T],
+    states: Iterable[State],
+    *,
+    ask: Callable[[bytes], Iterable[bytes]] = exchange,
+    proc: Path = Path("/proc"),
+) -> tuple[T, str]:
+    """`fold` applied to the TCP sockets, IPv4 and IPv6, of this network namespace, and where they came from.
+
+    A dump that was interrupted is thrown away and taken again, up to TRIES times, then DumpInterruptedError is raised;
+    so `fold` may be called more than once. Without sock_diag the tables come from /proc/net/tcp: slower, and without
+    the sockets that are only bound.
+    """
+    states = frozenset(states)
+    for tries_left in reversed(range(TRIES)):
+        try:
+            return fold(_both_families(states, ask)), "sock_diag"
+        except DumpInterruptedError:
+            if not tries_left:
+                raise
+        except OSError as error:
+            if error.errno not in _WITHOUT_SOCK_DIAG:
+                raise
+            break
+    return fold(_from_proc(states, proc)), "/proc/net/tcp"
+
+
+def _both_families(states: frozenset[State], ask: Callable[[bytes], Iterable[bytes]]) -> Iterator[Sockets]:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        yield from read_sockets(states, ask, family)
+
+
+def _from_proc(states: frozenset[State], proc: Path) -> Iterator[Sockets]:
+    for name in ("tcp", "tcp6"):
+        file = proc / "self" / "net" / name  # not /proc/net: that is the main thread's
+        if file.exists():  # tcp6 is not there where IPv6 is disabled
+            table = parse_proc_net_tcp(file.read_text())
+            yield table[np.isin(table["state"], list(states))]

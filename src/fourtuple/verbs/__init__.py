@@ -1,0 +1,36 @@
+"""The library: one function a command. What takes time is a generator: pull samples, and its value is the record.
+
+for sample in hold(1000, ["127.0.0.1:8000"]): ...          # look at a run while it goes
+record = finish(hold(1000, ["127.0.0.1:8000"]))            # or wait for its end
+"""
+
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, TypeVar
+
+from fourtuple.core.census import Sockets, State
+from fourtuple.kernel.sockdiag import fold_sockets
+from fourtuple.verbs.hold import hold
+from fourtuple.verbs.lab import Lab, namespace_refusal
+from fourtuple.verbs.serve import READY, serve, serving
+
+__all__ = ["READY", "Lab", "census", "finish", "hold", "namespace_refusal", "serve", "serving"]
+
+T = TypeVar("T")
+
+
+def finish(run: Generator[Any, None, T]) -> T:
+    """Pull a run to its end → its record."""
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+def census(fold: Callable[[Iterable[Sockets]], T], states: Iterable[State] = (State.ESTABLISHED,)) -> tuple[T, str]:
+    """`fold` over the TCP sockets of this network namespace in these states, and where they were read.
+
+    Tables have dtype fourtuple.core.census.SOCKET. Raises OSError, or DumpInterruptedError after several tries.
+    """
+    return fold_sockets(fold, states)

@@ -1,0 +1,183 @@
+"""`serve`: accept connections on any number of addresses and ports; `serving`: the same, as a program beside us."""
+
+import errno
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+from fourtuple.core.errors import FourtupleError, ShortfallError, UsageError
+from fourtuple.core.plan import FILES_RESERVED
+from fourtuple.core.run import Counters, Event, Sample, ServeRecord
+from fourtuple.core.symptoms import name_of, symptom_of
+from fourtuple.core.tuples import Address, Endpoint, EndpointSpec
+from fourtuple.engine.control import Control, interruptible, now_ns
+from fourtuple.engine.epoll_loop import EpollLoop
+from fourtuple.engine.serve import ServeJob
+from fourtuple.engine.serve import serve as serve_work
+from fourtuple.engine.workers import MOST_WORKERS, Crew
+from fourtuple.kernel import addresses, process, procfs
+
+BACKLOG = 65535  # as much as net.core.somaxconn allows: listen(2) clips it
+READY = "listening"
+START_S = 30.0
+
+
+def serve(
+    where: Sequence[str],
+    *,
+    greet: str = "",
+    echo: bool = False,
+    close_after_s: float | None = None,
+    backlog: int = BACKLOG,
+    workers: int | None = None,
+    serve_s: float | None = None,
+    reset: bool = False,
+    log: bool = False,
+) -> Generator[Sample, None, ServeRecord]:
+    """Accept on HOST:PORT[-PORT]…, for `serve_s` or until Ctrl-C; the first sample comes when all are listening.
+
+    greet:         sent to each client at once
+    close_after_s: close each connection after that long; None keeps it until the client goes
+    workers:       processes; None starts with one and adds another whenever the limit of open files fills them up
+    reset:         close by RST, else by FIN
+
+    Raises this process's soft limit of open files to the hard one.
+    Raises UsageError or ShortfallError where it cannot listen on all of them.
+    """
+    process.raise_soft_files()
+    with ExitStack() as open_until_the_end:
+        listeners = _listen(where, backlog, open_until_the_end)
+        job = ServeJob(greet.encode(), echo, close_after_s, reset, log)
+        work = partial(_serve_here, job, listeners)
+        crew = Crew([work] * (workers or 1), here=workers == 1, log=log)
+        overflows = procfs.read_listen_overflows()
+        until_ns = None if serve_s is None else now_ns() + int(serve_s * 1e9)
+        most_open = 0
+        last_open: Sample | None = None
+        with interruptible(crew.control):
+            for sample in crew.samples():
+                yield sample
+                most_open = max(most_open, sample.open)
+                if not crew.control.closing:
+                    last_open = sample
+                    if workers is None and _full(sample) and sample.workers < MOST_WORKERS:
+                        crew.start(work)
+                if crew.control.stopping or (until_ns is not None and now_ns() >= until_ns):
+                    crew.control.close()
+            overflows_now = procfs.read_listen_overflows()
+            return ServeRecord(
+                listening=tuple(where),
+                accepted=sample.opened,
+                most_open=most_open,
+                open=last_open.open if last_open else 0,
+                closed=sample.closed,
+                lost=sample.lost,
+                lost_by=dict(sample.lost_by),
+                failed=dict(sample.failed),
+                greeted=sample.greeted,
+                received_bytes=sample.received_bytes,
+                sent_bytes=sample.sent_bytes,
+                listen_overflows=None if overflows is None or overflows_now is None else overflows_now - overflows,
+                elapsed_s=round(sample.elapsed_s, 6),
+                interrupted=crew.control.interrupted,
+                loop=EpollLoop.name,
+                workers=sample.workers,
+                rss_bytes=sample.rss_bytes,
+                cpu_user_s=round(sample.cpu_user_s, 3),
+                cpu_system_s=round(sample.cpu_system_s, 3),
+            )
+
+
+def _full(sample: Sample) -> bool:
+    """Is it time for another worker? A little early, so that the queue does not overflow while it starts."""
+    return sample.capacity > 0 and sample.open >= sample.capacity - min(4096, sample.capacity // sample.workers // 4)
+
+
+def _serve_here(
+    job: ServeJob, listeners: Sequence[socket.socket], counters: Counters, control: Control
+) -> Iterator[list[Event]]:
+    """Runs in the worker, so that the loop is made there."""
+    return serve_work(job, listeners, EpollLoop(), counters, control, now_ns)
+
+
+def _listen(where: Sequence[str], backlog: int, until_the_end: ExitStack) -> list[socket.socket]:
+    if not where:
+        raise UsageError("a server", "no address was given", "Write 127.0.0.1:8000.")
+    if backlog < 0:
+        raise UsageError(f"a backlog of {backlog}", "it is a number from 0 on")
+    wanted: list[Endpoint] = []
+    for text in where:
+        spec = EndpointSpec.parse(text)
+        if spec.ports is None:
+            raise UsageError(f"an address to listen on: {text!r}", "it has no port", f"Write {text}:8000.")
+        wanted += [Endpoint(address, port) for address in addresses.resolve(spec) for port in spec.ports]
+    files = process.read_files()
+    if len(wanted) + FILES_RESERVED >= files.soft - files.open:
+        raise ShortfallError(
+            f"{len(wanted):,} listeners",
+            f"open files of the process: RLIMIT_NOFILE {files.soft:,}, {files.open} in use (EMFILE 24)",
+            "Listen on fewer ports, in several processes, or raise ulimit -n.",
+        )
+    return [until_the_end.enter_context(_listener(endpoint, backlog)) for endpoint in wanted]
+
+
+def _listener(endpoint: Endpoint, backlog: int) -> socket.socket:
+    address: Address = endpoint.address
+    listener = socket.socket(addresses.family_of(address), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # TIME_WAIT of an earlier run is no obstacle
+        if address.version == 6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((str(address), endpoint.port))
+        listener.listen(backlog)
+    except OSError as error:
+        listener.close()
+        raise _why_not(endpoint, error) from None
+    return listener
+
+
+def _why_not(endpoint: Endpoint, error: OSError) -> FourtupleError:
+    number = error.errno or 0
+    wanted, stopped_by = f"to listen on {endpoint}", f"{error.strerror} ({name_of(number)} {number})"
+    if number == errno.EADDRNOTAVAIL:
+        return UsageError(wanted, f"{stopped_by}: this host does not have the address", "See `ip address`.")
+    if number == errno.EADDRINUSE:
+        return ShortfallError(wanted, f"{stopped_by}: another socket has the port", "See `ss -tlnp`, or take another.")
+    return ShortfallError(wanted, stopped_by, symptom_of(number).do)
+
+
+class Server:
+    """A `fourtuple serve` that runs beside us; `record` is there once it has ended."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.pid = process.pid
+        self.record: dict[str, Any] = {}
+
+
+@contextmanager
+def serving(where: Sequence[str], *options: str, prefix: Sequence[str] = ()) -> Iterator[Server]:
+    """`fourtuple serve WHERE… OPTIONS…` as a process of its own, listening when the block begins, ended after it.
+
+    prefix: what to run it with, as Lab.command gives it
+
+    Raises ShortfallError with the server's own words where it does not come up.
+    """
+    command = [*prefix, sys.executable, "-m", "fourtuple", "serve", *where, "--json", *options]
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    server = Server(program)
+    assert program.stderr is not None  # noqa: S101  (for the type checker)
+    try:
+        first = program.stderr.readline()
+        if not first.startswith(READY):
+            raise ShortfallError(f"a server on {', '.join(where)}", first.strip() or "it ended without a word")
+        yield server
+    finally:
+        program.send_signal(signal.SIGINT)
+        output, _ = program.communicate(timeout=START_S)
+        server.record = json.loads(output) if output else {}

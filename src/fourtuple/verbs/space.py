@@ -1,0 +1,100 @@
+"""Destinations and sources as typed → a tuple space: names resolved, addresses checked, blocked ports left out."""
+
+from collections.abc import Iterable, Sequence
+
+from fourtuple.core.census import Sockets, State, among, is_wildcard
+from fourtuple.core.errors import ShortfallError, UsageError
+from fourtuple.core.facts import HostFacts
+from fourtuple.core.plan import Strategy
+from fourtuple.core.symptoms import name_of
+from fourtuple.core.tuples import Address, Endpoint, EndpointSpec, Ranges, TupleSpace, parse_addresses
+from fourtuple.kernel import addresses
+from fourtuple.kernel.sockdiag import fold_sockets
+
+
+def space_of(
+    facts: HostFacts, destinations: Sequence[str], sources: Sequence[str], strategy: Strategy | None
+) -> tuple[TupleSpace, Strategy]:
+    """What was typed → the tuple space as it is usable now, and the strategy that goes with it.
+
+    destinations, sources, strategy: as `hold` takes them
+
+    Raises UsageError, or ShortfallError where there is no way to a destination.
+    """
+    source_specs = [EndpointSpec.parse(source) for source in sources]
+    port_parts = [spec.ports for spec in source_specs if spec.ports is not None]
+    if port_parts and (len(port_parts) != len(sources) or len({*port_parts}) > 1):
+        raise UsageError("source ports", "every --from must name the same ports, or none")
+    strategy = strategy or (Strategy.EXPLICIT if port_parts else Strategy.LATE)
+    if port_parts and strategy is not Strategy.EXPLICIT:
+        raise UsageError(
+            f"--strategy {strategy} from {sources[0]}",
+            "the kernel chooses the ports then",
+            "Leave the port out, or use --strategy explicit.",
+        )
+    if sources and strategy is Strategy.PLAIN:
+        raise UsageError("--strategy plain with --from", "plain never binds", "Use --strategy noport or late.")
+    if not destinations:
+        raise UsageError("connections", "no destination was given", "Write 127.0.0.1:8000.")
+    wanted_version = parse_addresses(source_specs[0].host)[0] if source_specs else None
+    endpoints: list[tuple[Address, range]] = []
+    for text in destinations:
+        spec = EndpointSpec.parse(text)
+        if spec.ports is None:
+            raise UsageError(f"a destination: {text!r}", "it has no port", f"Write {text}:8000.")
+        found = addresses.resolve(spec)
+        fitting = [address for address in found if wanted_version in (None, address.version)]
+        endpoints.append(((fitting or found)[0], spec.ports))
+        wanted_version = wanted_version or endpoints[-1][0].version
+    source_hosts = [spec.host for spec in source_specs]
+    if not source_hosts:
+        source_hosts = list(dict.fromkeys(str(_source_towards(address, ports)) for address, ports in endpoints))
+        if strategy is Strategy.EXPLICIT and len(source_hosts) > 1:
+            several = f"the destinations are reached from different sources: {', '.join(source_hosts)}"
+            raise UsageError("--strategy explicit", several, "Name the source (--from).")
+        source_hosts = source_hosts[:1]  # by any other strategy each destination has its own one source
+    automatic = strategy is not Strategy.EXPLICIT
+    space = TupleSpace.of(
+        source_hosts,
+        Ranges(port_parts) if port_parts else facts.automatic_ports if automatic else Ranges([facts.port_range]),
+        [str(EndpointSpec(str(address), ports)) for address, ports in endpoints],
+    )
+    _check_sources(space)
+    return space.without_ports(_blocked_ports(space, automatic)), strategy
+
+
+def _source_towards(address: Address, ports: range) -> Address:
+    try:
+        return addresses.source_towards(Endpoint(address, ports.start))
+    except OSError as error:
+        raise ShortfallError(
+            f"a connection to {address}", f"no way there: {error.strerror} ({name_of(error.errno or 0)})"
+        ) from None
+
+
+def _check_sources(space: TupleSpace) -> None:
+    """Raises UsageError for a source address that is not this host's; of many, the first and last of each range."""
+    for part in space.sources.parts:
+        for value in part if len(part) <= 256 else (part.start, part.stop - 1):
+            if not addresses.is_local(space.address(value)):
+                raise UsageError(
+                    f"the source address {space.address(value)}",
+                    "this host does not have it (bind: EADDRNOTAVAIL 99)",
+                    "Use one that `ip address` shows, any of 127.0.0.0/8 towards loopback, or add it.",
+                )
+
+
+def _blocked_ports(space: TupleSpace, automatic: bool) -> set[int]:
+    """Ports of the space that a listening or bound socket keeps from us: automatic choice skips them on any address."""
+    states = (State.LISTEN, State.BOUND_INACTIVE)
+
+    def ports(tables: Iterable[Sockets]) -> set[int]:
+        found: set[int] = set()
+        for table in tables:
+            if not automatic:
+                table = table[among(table["local"], space.sources) | is_wildcard(table["local"])]
+            found.update(table["local_port"].tolist())
+        return found
+
+    blocked, _ = fold_sockets(ports, states)
+    return blocked
