@@ -68,7 +68,7 @@ def prove(names: tuple[str, ...], only_list: bool, show_code: bool, connections:
 
     chosen = lessons.choose(names)
     if show_code:
-        click.echo("\n".join(lessons.source_of(lesson) for lesson in chosen), nl=False)
+        click.echo("\n".join(lesson.source for lesson in chosen), nl=False)
         return
     if only_list:
         click.echo("\n".join(face.list_lines(chosen)))
@@ -135,8 +135,9 @@ def hold(
             **options,
         ),
         text.hold_progress,
-        quiet=quiet,
+        quiet=quiet or as_json,
         events_to=sys.stderr if as_json else sys.stdout,
+        ready=lambda sample: text.hold_ready(sample, verbs.READY["hold"]),
     )
     if as_json:
         _print_json(record.to_json())
@@ -166,7 +167,7 @@ def serve(where: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) ->
         text.serve_progress,
         quiet=quiet or as_json,
         events_to=sys.stderr if as_json else sys.stdout,
-        at_first=f"{verbs.READY} on {', '.join(where)}",
+        ready=lambda _: f"{verbs.READY['serve']} on {', '.join(where)}",
     )
     if as_json:
         _print_json(record.to_json())

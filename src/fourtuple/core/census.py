@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.tuples import Address, Endpoint, FourTuple, Ranges, unpack_address
+from fourtuple.core.tuples import Address, Destinations, Endpoint, FourTuple, Ranges, unpack_address
 
 MAPPED = bytes(10) + b"\xff\xff"
 
@@ -85,17 +85,14 @@ class Ends:
     server: Sockets
 
     @classmethod
-    def of(
-        cls, tables: Iterable[Sockets], destinations: Iterable[tuple[Address, Ranges]], sources: Ranges | None = None
-    ) -> Self:
+    def of(cls, tables: Iterable[Sockets], destinations: Destinations, sources: Ranges | None = None) -> Self:
         """sources: only clients with these addresses (as integers); None means any."""
-        wanted = [(np.void(mapped(address)), ports) for address, ports in destinations]
         client, server = [np.zeros(0, SOCKET)], [np.zeros(0, SOCKET)]
         for table in tables:
             is_client, is_server = np.zeros(len(table), bool), np.zeros(len(table), bool)
-            for address, ports in wanted:
-                is_client |= (table["remote"] == address) & _within(table["remote_port"], ports)
-                is_server |= (table["local"] == address) & _within(table["local_port"], ports)
+            for addresses, ports in destinations.parts:
+                is_client |= _within(table["remote_port"], ports) & among(table["remote"], addresses)
+                is_server |= _within(table["local_port"], ports) & among(table["local"], addresses)
             if sources is not None:
                 is_client &= among(table["local"], sources)
                 is_server &= among(table["remote"], sources)

@@ -16,7 +16,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from fourtuple.core.errors import UsageError
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 PORTS = range(1, 65536)  # Port 0 cannot be asked for: bind() reads it as "choose one" (ip(7)).
-MAX_ADDRESSES = 2**62  # Offsets into a set of addresses are 64-bit columns.
+MOST_NUMBERED = 2**62  # sources, and destinations, that a block can tell apart by 64-bit columns
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -238,21 +238,60 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Destinations:
+    """Endpoints as rectangles, addresses x ports each, that do not overlap: numbered one rectangle after the other."""
+
+    parts: tuple[tuple[Ranges, Ranges], ...]
+
+    @classmethod
+    def of(cls, specs: Iterable[tuple[range, range]]) -> Self:
+        """(addresses as integers, ports) each; what is named twice counts once."""
+        specs = list(specs)
+        edges = sorted({edge for addresses, _ in specs for edge in (addresses.start, addresses.stop)})
+        by_ports: dict[Ranges, list[range]] = {}
+        for start, stop in itertools.pairwise(edges):
+            ports = Ranges(ports for addresses, ports in specs if addresses.start <= start and stop <= addresses.stop)
+            if ports.size:
+                by_ports.setdefault(ports, []).append(range(start, stop))
+        return cls(tuple((Ranges(addresses), ports) for ports, addresses in by_ports.items()))
+
+    @cached_property
+    def before(self) -> list[int]:
+        return list(itertools.accumulate((addresses.size * ports.size for addresses, ports in self.parts), initial=0))
+
+    @property
+    def size(self) -> int:
+        return self.before[-1]
+
+    def __getitem__(self, index: int) -> tuple[int, int]:
+        """(address, port) number `index`."""
+        part = bisect_right(self.before, index) - 1
+        addresses, ports = self.parts[part]
+        address, port = divmod(index - self.before[part], ports.size)
+        return addresses[address], ports[port]
+
+    def index(self, address: int, port: int) -> int:
+        """Raises ValueError where it is not among them."""
+        for (addresses, ports), before in zip(self.parts, self.before, strict=False):
+            if address in addresses and port in ports:
+                return before + addresses.index(address) * ports.size + ports.index(port)
+        raise ValueError("it is not among the destinations")
+
+
+@dataclass(frozen=True)
 class TupleSpace:
-    """The product sources x ports x destinations, all of one IP version.
+    """The product sources x ports x destinations, all of one IP version. Build one with `TupleSpace.of`.
 
     version:      4 or 6
     sources:      source addresses, as integers
     ports:        source ports each of them may use
-    destinations: (address as an integer, its ports), each address once
-
-    Build one with `TupleSpace.of`.
+    destinations: endpoints
     """
 
     version: int
     sources: Ranges
     ports: Ranges
-    destinations: tuple[tuple[int, Ranges], ...]
+    destinations: Destinations
 
     @classmethod
     def of(
@@ -266,25 +305,21 @@ class TupleSpace:
 
         sources:      addresses; text may also be a range or a network, see `parse_addresses`
         ports:        the source ports
-        destinations: endpoints; text may also name a range of ports
+        destinations: endpoints; text may also name a range of ports, and of addresses
         reserved:     ports to leave out (net.ipv4.ip_local_reserved_ports)
 
         Raises UsageError where a part is empty, unreadable or of another IP version.
         """
-        versions: set[int] = set()
-        source_parts: list[range] = []
-        for source in sources:
-            version, addresses = parse_addresses(str(source))
-            versions.add(version)
-            source_parts.append(addresses)
-        ends: dict[int, list[range]] = {}
+        source_parts = [parse_addresses(str(source)) for source in sources]
+        ends: list[tuple[range, range]] = []
+        versions = {version for version, _ in source_parts}
         for destination in destinations:
             spec = EndpointSpec.parse(str(destination))
             if spec.ports is None:
                 raise UsageError(f"a destination: {destination}", "it has no port", "Write 10.0.0.9:8000-8019.")
-            address = parse_address(spec.host)
-            versions.add(address.version)
-            ends.setdefault(int(address), []).append(spec.ports)
+            version, addresses = parse_addresses(spec.host)
+            versions.add(version)
+            ends.append((addresses, spec.ports))
         if not source_parts or not ends:
             raise UsageError("a tuple space", "it needs at least one source and one destination")
         if len(versions) > 1:
@@ -293,20 +328,20 @@ class TupleSpace:
             ports = Ranges([ports])
         if ports.parts and (ports.parts[0].start not in PORTS or ports.parts[-1].stop - 1 not in PORTS):
             raise UsageError(f"source ports {ports}", "a port that can be asked for is a number from 1 to 65535")
-        space = cls(
-            versions.pop(),
-            Ranges(source_parts),
-            ports.without(reserved),
-            tuple((address, Ranges(parts)) for address, parts in ends.items()),
-        )
-        if space.sources.size > MAX_ADDRESSES:
-            raise UsageError(f"{space.sources.size:,} source addresses", f"at most {MAX_ADDRESSES:,} are possible")
-        return space
+        origins = Ranges(part for _, part in source_parts)
+        return cls(versions.pop(), origins, ports.without(reserved), Destinations.of(ends))
+
+    @classmethod
+    def whole(cls, version: int) -> Self:
+        """Every 4-tuple that fits into the headers, port 0 included: 2**96 for IPv4, 2**288 for IPv6."""
+        addresses = Ranges([range(2 ** (32 if version == 4 else 128))])
+        ports = Ranges([range(2**16)])
+        return cls(version, addresses, ports, Destinations(((addresses, ports),)))
 
     @property
     def pairs(self) -> int:
         """How many (source address, destination) pairs there are; each has room for `ports.size` connections."""
-        return self.sources.size * self._destination_count
+        return self.sources.size * self.destinations.size
 
     @property
     def size(self) -> int:
@@ -321,12 +356,11 @@ class TupleSpace:
         if not 0 <= index < self.size:
             raise IndexError(f"4-tuple {index:,} of {self.size:,}")
         port, pair = divmod(index, self.pairs)
-        source, destination = divmod(pair, self._destination_count)
-        part = bisect_right(self._destinations_before, destination) - 1
-        address, ports = self.destinations[part]
+        source, destination = divmod(pair, self.destinations.size)
+        address, destination_port = self.destinations[destination]
         return FourTuple(
             Endpoint(self.address(self.sources[source]), self.ports[port]),
-            Endpoint(self.address(address), ports[destination - self._destinations_before[part]]),
+            Endpoint(self.address(address), destination_port),
         )
 
     def index(self, four_tuple: FourTuple) -> int:
@@ -334,23 +368,24 @@ class TupleSpace:
         source, destination = four_tuple.source, four_tuple.destination
         if {source.address.version, destination.address.version} != {self.version}:
             raise ValueError(f"{four_tuple} is not IPv{self.version}")
-        for (address, ports), before in zip(self.destinations, self._destinations_before, strict=False):
-            if address == int(destination.address):
-                pair = self.sources.index(int(source.address)) * self._destination_count + before
-                return self.ports.index(source.port) * self.pairs + pair + ports.index(destination.port)
-        raise ValueError(f"{destination} is not a destination of the space")
+        pair = self.sources.index(int(source.address)) * self.destinations.size
+        pair += self.destinations.index(int(destination.address), destination.port)
+        return self.ports.index(source.port) * self.pairs + pair
 
     def block(self, start: int, stop: int) -> Block:
-        """The 4-tuples start ≤ i < stop as columns, made on the fly. Raises IndexError outside the space."""
+        """The 4-tuples start ≤ i < stop as columns, made on the fly. Raises IndexError outside the space.
+
+        Raises OverflowError where sources or destinations are more than 2**62, which no 64-bit column can number.
+        """
         if not 0 <= start <= stop <= self.size:
             raise IndexError(f"4-tuples {start:,} to {stop:,} of {self.size:,}")
-        if start == stop:
-            return self._columns(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint16))
+        if max(self.sources.size, self.destinations.size) > MOST_NUMBERED:
+            raise OverflowError(f"at most {MOST_NUMBERED:,} sources and destinations fit into columns")
         # Mixed-radix addition: only the first index may be large, so it is split as a Python integer.
-        first_port, first_pair = divmod(start, self.pairs)
-        first_source, first_destination = divmod(first_pair, self._destination_count)
+        first_port, first_pair = divmod(start, max(1, self.pairs))
+        first_source, first_destination = divmod(first_pair, self.destinations.size)
         carry, destination = _divmod(
-            np.arange(first_destination, first_destination + stop - start), self._destination_count
+            np.arange(first_destination, first_destination + stop - start), self.destinations.size
         )
         carry += first_source
         carry, source = _divmod(carry, self.sources.size)
@@ -362,27 +397,8 @@ class TupleSpace:
 
         pairs: 0 ≤ number < self.pairs; the 4-tuple number i belongs to the pair i modulo self.pairs
         """
-        source, destination = _divmod(pairs, self._destination_count)
+        source, destination = _divmod(pairs, self.destinations.size)
         return self._columns(source, destination, np.zeros(len(pairs), np.uint16))
-
-    @cached_property
-    def _destinations_before(self) -> list[int]:
-        return list(itertools.accumulate((ports.size for _, ports in self.destinations), initial=0))
-
-    @property
-    def _destination_count(self) -> int:
-        return self._destinations_before[-1]
-
-    @cached_property
-    def _port_table(self) -> NDArray[np.uint16]:
-        return np.fromiter(self.ports, np.uint16, self.ports.size)
-
-    @cached_property
-    def _destination_table(self) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
-        packed = self._pack([address for address, _ in self.destinations])
-        counts = [ports.size for _, ports in self.destinations]
-        ports = itertools.chain.from_iterable(ports for _, ports in self.destinations)
-        return np.repeat(packed, counts, axis=0), np.fromiter(ports, np.uint16, sum(counts))
 
     def without_ports(self, ports: Iterable[int]) -> Self:
         """The space that is left when these source ports cannot be used."""
@@ -391,20 +407,36 @@ class TupleSpace:
     def address(self, value: int) -> Address:
         return ipaddress.IPv4Address(value) if self.version == 4 else ipaddress.IPv6Address(value)
 
-    def _pack(self, addresses: Sequence[int]) -> NDArray[np.uint8]:
-        width = 4 if self.version == 4 else 16
-        packed = b"".join(address.to_bytes(width, "big") for address in addresses)
-        return np.frombuffer(packed, np.uint8).reshape(-1, width)
+    @cached_property
+    def _port_table(self) -> NDArray[np.uint16]:
+        return np.fromiter(self.ports, np.uint16, self.ports.size)
 
-    def _columns(self, source: NDArray[Any], destination: NDArray[Any], port: NDArray[np.uint16]) -> Block:
-        addresses, ports = self._destination_table
-        return Block(self._packed_sources(source), port, addresses.take(destination, axis=0), ports.take(destination))
+    def _columns(self, source: NDArray[np.int64], destination: NDArray[np.int64], port: NDArray[np.uint16]) -> Block:
+        parts = self.destinations.parts
+        if len(parts) == 1:
+            columns = [self._part_columns(*parts[0], destination)]
+            return Block(self._packed(self.sources, source), port, *columns[0])
+        packed = np.empty((len(port), 4 if self.version == 4 else 16), np.uint8)
+        ports = np.empty(len(port), np.uint16)
+        for (addresses, part_ports), before, stop in zip(parts, *_bounds(self.destinations.before), strict=True):
+            rows = (destination >= before) & (destination < stop)
+            packed[rows], ports[rows] = self._part_columns(addresses, part_ports, destination[rows] - before)
+        return Block(self._packed(self.sources, source), port, packed, ports)
 
-    def _packed_sources(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        if self.sources.size == 1:
-            return np.broadcast_to(self._pack([self.sources[0]]), (len(indices), 4 if self.version == 4 else 16))
-        part, offset = self.sources.split(indices)
-        starts = [p.start for p in self.sources.parts]
+    def _part_columns(
+        self, addresses: Ranges, ports: Ranges, index: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
+        address, port = _divmod(index, ports.size)
+        table = np.fromiter(ports, np.uint16, ports.size)
+        return self._packed(addresses, address), table.take(port)
+
+    def _packed(self, addresses: Ranges, index: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The addresses with these numbers, (n, 4 or 16) bytes in network order."""
+        if addresses.size == 1:
+            packed = np.frombuffer(self.address(addresses[0]).packed, np.uint8)
+            return np.broadcast_to(packed, (len(index), len(packed)))
+        part, offset = addresses.split(index)
+        starts = [p.start for p in addresses.parts]
         if self.version == 4:
             values = np.array(starts, np.int64)[part] + offset
             return values.astype(">u4").view(np.uint8).reshape(-1, 4)
@@ -414,14 +446,14 @@ class TupleSpace:
         return np.column_stack((high, low)).astype(">u8").view(np.uint8)
 
 
+def _bounds(before: list[int]) -> tuple[list[int], list[int]]:
+    return before[:-1], before[1:]
+
+
 def _divmod(values: NDArray[np.int64], divisor: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """np.divmod for values ≥ 0 and one divisor; floor_divide by a scalar is the vectorised half of it."""
     quotient = values // divisor
     return quotient, values - quotient * divisor
-
-
-def pack_address(address: Address) -> NDArray[np.uint8]:
-    return np.frombuffer(address.packed, np.uint8)
 
 
 def unpack_address(packed: bytes) -> Address:

@@ -21,22 +21,22 @@ def show(
     *,
     quiet: bool,
     events_to: TextIO,
-    at_first: str = "",
+    ready: Callable[[Sample], str] = lambda _: "",
 ) -> T:
     """Pull `run` to its end → its record. Events go to `events_to`, progress to standard error.
 
-    at_first: said when the first sample has come, also when quiet
+    ready: the line that says the run has got where others may rely on it, "" until then; it is shown also when quiet
     """
     terminal = sys.stderr.isatty()
     every_s = TERMINAL_S if terminal else PIPE_S
     next_s = time.monotonic() + every_s
-    shown = False
+    shown = announced = False
     try:
         while True:
             sample = next(run)
-            if at_first:
-                print(at_first, file=sys.stderr, flush=True)
-                at_first = ""
+            if not announced and (line := ready(sample)):
+                print(f"{CLEAR if shown else ''}{line}", file=sys.stderr, flush=True)
+                announced = True
             _tell(sample.events, events_to)
             if not quiet and time.monotonic() >= next_s:
                 next_s = time.monotonic() + every_s

@@ -69,6 +69,11 @@ def witness(record: HoldRecord) -> str:
     return f"the kernel counts {format_count(census.client)} at the client{server}{waiting}"
 
 
+def hold_ready(sample: Sample, word: str) -> str:
+    """Opening has ended, for better or worse."""
+    return f"{word} {format_count(sample.open)} of {format_count(sample.wanted)}" if sample.phase else ""
+
+
 def hold_progress(sample: Sample) -> str:
     failed = sum(sample.failed.values())
     parts = [

@@ -16,11 +16,14 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
 from fourtuple.core.errors import EXIT_CANNOT, CannotError
+from fourtuple.kernel import process
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # include/uapi/linux/sched.h
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1  # include/uapi/linux/sockios.h, if.h
@@ -54,6 +57,19 @@ class Namespace:
     def start(self, command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
         """subprocess.Popen inside the namespace."""
         return subprocess.Popen(self.command(command), **options)
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """This thread is in the namespace during the block; sockets made there stay there. Raises OSError.
+
+        Possible where no user namespace was needed to make it, or from within the one that was (setns(2)).
+        """
+        with open(f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net") as back:
+            enter(self.pid)
+            try:
+                yield
+            finally:
+                _call("setns", back.fileno(), CLONE_NEWNET)
 
     def close(self) -> None:
         """The namespace is gone once the processes inside have ended too."""
@@ -131,8 +147,10 @@ def _main(arguments: list[str]) -> int:
     if verb != "enter" or not command:
         print("usage: hold | enter PID COMMAND…", file=sys.stderr)
         return 2
+    parent = os.getppid()
     try:
         enter(int(pid))
+        process.die_with_parent(parent)  # after setns(2), which would have forgotten it (prctl(2))
         os.execvp(command[0], command)  # noqa: S606  (no shell is meant)
     except OSError as error:
         print(f"{command[0]}: {error.strerror}", file=sys.stderr)

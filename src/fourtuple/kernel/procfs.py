@@ -49,7 +49,7 @@ def parse_netstat(text: str) -> Mapping[str, int]:
 def read_listen_overflows(proc: Path = PROC) -> int | None:
     """TcpExt ListenOverflows of this network namespace; None where it cannot be read."""
     try:
-        return parse_netstat((proc / "self/net/netstat").read_text()).get("ListenOverflows")
+        return parse_netstat((proc / "thread-self/net/netstat").read_text()).get("ListenOverflows")
     except (OSError, ValueError):
         return None
 

@@ -238,7 +238,7 @@ def _both_families(states: frozenset[State], ask: Callable[[bytes], Iterable[byt
 
 def _from_proc(states: frozenset[State], proc: Path) -> Iterator[Sockets]:
     for name in ("tcp", "tcp6"):
-        file = proc / "self" / "net" / name  # not /proc/net: that is the main thread's
+        file = proc / "thread-self" / "net" / name  # the namespace of this thread, not of the main one
         if file.exists():  # tcp6 is not there where IPv6 is disabled
             table = parse_proc_net_tcp(file.read_text())
             yield table[np.isin(table["state"], list(states))]

@@ -1,0 +1,96 @@
+"""The lessons, one file each, and `prove`, which runs each in a process and a network namespace of its own."""
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack
+from importlib import import_module
+from typing import Any
+
+from fourtuple.core.errors import UsageError
+from fourtuple.core.proof import FAILS, Ground, Lesson, Proof, Result, Step
+
+NAMES = (
+    "theory",
+    "same-port",
+    "accept-takes-no-port",
+    "two-hosts",
+    "kernel-shares-ports",
+    "one-wall",
+    "file-descriptors",
+    "poison",
+    "slow-lane",
+    "past-65536",
+)
+
+
+def choose(names: Sequence[str]) -> tuple[Lesson, ...]:
+    """The lessons with these names, in this order; none named means all. Raises UsageError."""
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        raise UsageError(f"the lesson {unknown[0]!r}", "there is none of that name", f"There are: {', '.join(NAMES)}.")
+    return tuple(lesson(name) for name in dict.fromkeys(names or NAMES))
+
+
+def lesson(name: str) -> Lesson:
+    module = module_of(name)
+    return Lesson(name, module.CLAIM, inspect.getsource(module))
+
+
+def module_of(name: str) -> Any:
+    return import_module(f"{__name__}.{name.replace('-', '_')}")
+
+
+def prove(lessons: Sequence[Lesson], connections: int | None = None) -> Generator[Ground | Step, None, Proof]:
+    """Run the lessons, one after the other; yields the ground once, then steps, and a step with each result.
+
+    connections: how many past-65536 opens; None leaves it to the lesson
+    """
+    from time import monotonic
+
+    from fourtuple import __version__, verbs
+
+    start_s = monotonic()
+    facts = verbs.facts()
+    ground = Ground(
+        __version__, facts.kernel, facts.cpus, facts.memory_bytes, facts.files_hard, verbs.namespace_refusal()
+    )
+    yield ground
+    results: list[Result] = []
+    for each in lessons:
+        yield Step(each)
+        results.append((yield from _run(each, connections, private=ground.refusal is None)))
+        yield Step(each, result=results[-1])
+    return Proof(ground, tuple(results), round(monotonic() - start_s, 3))
+
+
+def _run(lesson: Lesson, connections: int | None, *, private: bool) -> Generator[Step, None, Result]:
+    """One lesson as a process of its own: it says how far it is, then what came of it, a line of JSON each."""
+    from time import monotonic
+
+    from fourtuple.verbs import Lab
+
+    start_s = monotonic()
+    command = [sys.executable, "-m", __name__, lesson.name, str(connections or 0), "private" if private else "shared"]
+    said: dict[str, Any] = {}
+    with ExitStack() as stack:
+        if private:
+            command = stack.enter_context(Lab()).command(command)
+        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+        program = stack.enter_context(
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, env=environment)
+        )
+        stack.callback(program.terminate)
+        assert program.stdout is not None  # noqa: S101  (for the type checker)
+        for line in program.stdout:
+            said = json.loads(line)
+            if "verdict" not in said:
+                yield Step(lesson, said["done"], said["of"])
+    if "verdict" not in said:
+        said = {"verdict": FAILS, "why": f"the lesson ended without a result (exit code {program.returncode})"}
+    nothing: dict[str, Any] = {"did": "", "predicted": {}, "observed": {}, "evidence": {}}
+    seconds = round(monotonic() - start_s, 3)
+    return Result(**(nothing | said | {"name": lesson.name, "claim": lesson.claim, "seconds": seconds}))

@@ -9,11 +9,33 @@ from typing import Any, TypeVar
 
 from fourtuple.core.census import Sockets, State
 from fourtuple.kernel.sockdiag import fold_sockets
+from fourtuple.verbs.beside import READY, holding, serving
 from fourtuple.verbs.hold import hold
-from fourtuple.verbs.lab import Lab, namespace_refusal
-from fourtuple.verbs.serve import READY, serve, serving
+from fourtuple.verbs.lab import (
+    Lab,
+    facts,
+    namespace_refusal,
+    port_range_is_quick,
+    set_port_range,
+    set_reserved_ports,
+)
+from fourtuple.verbs.serve import serve
 
-__all__ = ["READY", "Lab", "census", "finish", "hold", "namespace_refusal", "serve", "serving"]
+__all__ = [
+    "READY",
+    "Lab",
+    "census",
+    "facts",
+    "finish",
+    "hold",
+    "holding",
+    "namespace_refusal",
+    "port_range_is_quick",
+    "serve",
+    "serving",
+    "set_port_range",
+    "set_reserved_ports",
+]
 
 T = TypeVar("T")
 

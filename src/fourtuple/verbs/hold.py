@@ -10,7 +10,7 @@ from fourtuple.core.facts import HostFacts
 from fourtuple.core.pace import Pace
 from fourtuple.core.plan import Plan, Strategy, split, workers_needed
 from fourtuple.core.run import Counters, Event, HoldRecord, Phase, Sample, Witness
-from fourtuple.core.tuples import Address, Ranges
+from fourtuple.core.tuples import Destinations, Ranges
 from fourtuple.core.units import format_count
 from fourtuple.engine.control import Control, interruptible, now_ns
 from fourtuple.engine.epoll_loop import EpollLoop
@@ -60,9 +60,10 @@ def hold(
     process.raise_soft_files()
     facts = procfs.read_host_facts()
     space, strategy = space_of(facts, destinations, sources, strategy)
-    ends = [(space.address(value), ports) for value, ports in space.destinations]
-    here = [addresses.is_local(address) for address, _ in ends]
-    for (address, _), is_here in zip(ends, here, strict=True):
+    ends = space.destinations
+    targets = [space.address(value) for values, _ in ends.parts for value in values]
+    here = [addresses.is_local(address) for address in targets]
+    for address, is_here in zip(targets, here, strict=True):
         if wanted > FAR_AWAY and address.is_global and not is_here and not i_own_this_target:
             raise UsageError(
                 f"{format_count(wanted)} connections to {address}",
@@ -137,13 +138,11 @@ def _workers_needed(wanted: int, facts: HostFacts) -> int:
     return count
 
 
-def _ends(destinations: Sequence[tuple[Address, Ranges]], sources: Ranges | None) -> tuple[Ends, str]:
+def _ends(destinations: Destinations, sources: Ranges | None) -> tuple[Ends, str]:
     return fold_sockets(lambda tables: Ends.of(tables, destinations, sources), {State.ESTABLISHED})
 
 
-def _witness(
-    destinations: Sequence[tuple[Address, Ranges]], sources: Ranges | None, before: Ends, held: int, *, here: bool
-) -> Witness:
+def _witness(destinations: Destinations, sources: Ranges | None, before: Ends, held: int, *, here: bool) -> Witness:
     """The kernel's count, taken again for a moment while it differs: the far end may still be accepting."""
     until_ns = now_ns() + int(SETTLE_S * 1e9)
     while True:

@@ -1,15 +1,10 @@
-"""`serve`: accept connections on any number of addresses and ports; `serving`: the same, as a program beside us."""
+"""`serve`: accept connections on any number of addresses and ports."""
 
 import errno
-import json
-import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
-from typing import Any
 
 from fourtuple.core.errors import FourtupleError, ShortfallError, UsageError
 from fourtuple.core.plan import FILES_RESERVED
@@ -24,8 +19,6 @@ from fourtuple.engine.workers import MOST_WORKERS, Crew
 from fourtuple.kernel import addresses, process, procfs
 
 BACKLOG = 65535  # as much as net.core.somaxconn allows: listen(2) clips it
-READY = "listening"
-START_S = 30.0
 
 
 def serve(
@@ -150,34 +143,3 @@ def _why_not(endpoint: Endpoint, error: OSError) -> FourtupleError:
     if number == errno.EADDRINUSE:
         return ShortfallError(wanted, f"{stopped_by}: another socket has the port", "See `ss -tlnp`, or take another.")
     return ShortfallError(wanted, stopped_by, symptom_of(number).do)
-
-
-class Server:
-    """A `fourtuple serve` that runs beside us; `record` is there once it has ended."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self.pid = process.pid
-        self.record: dict[str, Any] = {}
-
-
-@contextmanager
-def serving(where: Sequence[str], *options: str, prefix: Sequence[str] = ()) -> Iterator[Server]:
-    """`fourtuple serve WHERE… OPTIONS…` as a process of its own, listening when the block begins, ended after it.
-
-    prefix: what to run it with, as Lab.command gives it
-
-    Raises ShortfallError with the server's own words where it does not come up.
-    """
-    command = [*prefix, sys.executable, "-m", "fourtuple", "serve", *where, "--json", *options]
-    program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    server = Server(program)
-    assert program.stderr is not None  # noqa: S101  (for the type checker)
-    try:
-        first = program.stderr.readline()
-        if not first.startswith(READY):
-            raise ShortfallError(f"a server on {', '.join(where)}", first.strip() or "it ended without a word")
-        yield server
-    finally:
-        program.send_signal(signal.SIGINT)
-        output, _ = program.communicate(timeout=START_S)
-        server.record = json.loads(output) if output else {}

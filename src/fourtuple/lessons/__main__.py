@@ -1,0 +1,48 @@
+"""One lesson, in this process: `python -m fourtuple.lessons NAME CONNECTIONS private|shared`."""
+
+import dataclasses
+import json
+import sys
+from typing import Any
+
+from fourtuple.core.errors import CannotError, FourtupleError
+from fourtuple.core.proof import FAILS, HOLDS, SKIPPED
+from fourtuple.lessons import module_of
+from fourtuple.lessons.stage import Outcome, Stage
+
+
+def main(name: str, connections: str, ground: str) -> None:
+    with Stage(private=ground == "private", connections=int(connections) or None) as stage:
+        try:
+            outcome = _show(name, stage)
+        except CannotError as error:
+            _say({"verdict": SKIPPED, "why": str(error)})
+            return
+        except FourtupleError as error:
+            _say({"verdict": FAILS, "why": str(error)})
+            return
+    said = dataclasses.asdict(outcome)
+    note = said.pop("note")
+    wrong = [key for key in outcome.predicted if outcome.predicted[key] != outcome.observed.get(key)]
+    verdict, why = (FAILS, f"not as predicted: {', '.join(wrong)}") if wrong else (HOLDS, note)
+    _say(said | {"verdict": verdict, "why": why})
+
+
+def _show(name: str, stage: Stage) -> Outcome:
+    shown: Any = module_of(name).show(stage)
+    if isinstance(shown, Outcome):
+        return shown
+    while True:
+        try:
+            _say(dataclasses.asdict(next(shown)))
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+
+
+def _say(what: dict[str, Any]) -> None:
+    print(json.dumps(what), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

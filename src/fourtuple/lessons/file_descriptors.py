@@ -1,0 +1,67 @@
+"""ulimit -n is another limit, of a process and not of TCP: where it ends, socket() and accept() say EMFILE."""
+
+import errno
+import os
+import resource
+import socket
+from collections.abc import Callable
+
+from fourtuple.core.census import State
+from fourtuple.lessons.stage import Outcome, Stage
+
+CLAIM = "ulimit -n is a separate limit"
+
+LIMIT, CLIENTS, ACCEPTS = 200, 20, 12
+
+
+def show(stage: Stage) -> Outcome:
+    """Runs in a process of its own, whose limit it lowers."""
+    server = stage.listener(8000)
+    address = server.getsockname()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, hard))
+    sockets_predicted = LIMIT - _open_files()
+    sockets, first_stop = _until_it_fails(socket.socket)
+    for sock in sockets:
+        sock.close()
+
+    for _ in range(CLIENTS):
+        stage.client().connect(address)
+    room = _open_files() + ACCEPTS
+    resource.setrlimit(resource.RLIMIT_NOFILE, (room, hard))
+    accepted, second_stop = _until_it_fails(lambda: server.accept()[0])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, hard))
+    ends = stage.ends(f"{address[0]}:{address[1]}", states=[State.ESTABLISHED])
+    return Outcome(
+        did=f"ulimit -n {LIMIT}: socket() until it fails; {CLIENTS} clients, and files for {ACCEPTS} accept() only",
+        predicted={
+            "sockets": sockets_predicted,
+            "then": "EMFILE",
+            "accepted": ACCEPTS,
+            "then accept()": "EMFILE",
+            "clients that are connected": CLIENTS,
+            "of them not accepted": CLIENTS - ACCEPTS,
+        },
+        observed={
+            "sockets": len(sockets),
+            "then": first_stop,
+            "accepted": len(accepted),
+            "then accept()": second_stop,
+            "clients that are connected": len(ends.client),
+            "of them not accepted": len(ends.server) - ends.accepted,
+        },
+    )
+
+
+def _open_files() -> int:
+    return len(os.listdir("/proc/self/fd")) - 1  # less the one that lists them
+
+
+def _until_it_fails(make: Callable[[], socket.socket]) -> tuple[list[socket.socket], str]:
+    made: list[socket.socket] = []
+    while True:
+        try:
+            made.append(make())
+        except OSError as error:
+            return made, errno.errorcode[error.errno or 0]

@@ -1,0 +1,86 @@
+"""More connections between one client address and one server address than there are port numbers."""
+
+import contextlib
+
+from fourtuple import verbs
+from fourtuple.core.census import Ends, four_tuples
+from fourtuple.core.errors import CannotError
+from fourtuple.core.plan import CLIENT_END_BYTES, SERVER_END_BYTES, workers_needed
+from fourtuple.core.units import format_count, format_size
+from fourtuple.lessons.stage import HERE, Outcome, Stage, Steps
+
+CLAIM = "one client address holds more than 65,536 connections to one server address"
+
+CONNECTIONS, FEWER = 100_000, 70_000
+MANY_PROCESSES = 60  # at each end; where more would be needed, fewer connections will do
+WIDE = range(10_000, 65_536)  # leaves room below for the server's ports
+FIRST_SERVER_PORT = 8000
+
+
+def show(stage: Stage) -> Steps:
+    wanted, note = _wanted(stage)
+    if stage.private:
+        with contextlib.suppress(OSError):  # read-only /proc/sys: then the range stays as it is
+            verbs.set_port_range(WIDE)
+    facts = verbs.facts()
+    # Past half of the range connect() is slow without IP_LOCAL_PORT_RANGE: then spread over twice as many ports.
+    usable = facts.automatic_ports.size * (98 if verbs.port_range_is_quick() else 49) // 100
+    first = stage.port(FIRST_SERVER_PORT)
+    server = f"{HERE}:{first}-{first + -(-wanted // usable) - 1}"
+    with verbs.serving(server):
+        run = verbs.hold(wanted, [server], hold_s=0.5)
+        record, ends = yield from stage.held(run, lambda: stage.ends(server))
+    port, sharing = ends.busiest_client_port
+    processes = f"{record.workers} {'process' if record.workers == 1 else 'processes'}"
+    return Outcome(
+        did=f"{format_count(wanted)} connections, {HERE} → {server}, in {record.elapsed_s:.1f} s,"
+        f" the client in {processes} of {format_count(facts.files_hard)} files",
+        predicted={
+            "held": wanted,
+            "accepted": wanted,
+            "distinct 4-tuples": wanted,
+            "mirrored at the server": wanted,
+            "plan, engine and kernel agree": True,
+        },
+        observed={
+            "held": record.held,
+            "accepted": ends.accepted,
+            "distinct 4-tuples": ends.distinct,
+            "mirrored at the server": ends.mirrored,
+            "plan, engine and kernel agree": record.agree,
+        },
+        evidence={
+            "server ports in use": len(ends.server_ports),
+            "busiest client port": str(port),
+            "carries connections": sharing,
+            "the connections that share it": _sharing(ends, port),
+            "seen by": record.census.by,
+            "failed": dict(record.failed),
+            "rate_per_s": record.rate_per_s,
+            "elapsed_s": record.elapsed_s,
+        },
+        note=note,
+    )
+
+
+def _wanted(stage: Stage) -> tuple[int, str]:
+    """How many to open: what was asked, what is affordable in processes, and never more than memory allows."""
+    facts = verbs.facts()
+    wanted, note = stage.connections or CONNECTIONS, ""
+    if stage.connections is None and workers_needed(wanted, facts.files_hard) > MANY_PROCESSES:
+        wanted = FEWER
+        note = (
+            f"only {format_count(FEWER)}: at {format_count(facts.files_hard)} files a process more would take too long"
+        )
+    needs_bytes = wanted * (CLIENT_END_BYTES + SERVER_END_BYTES)
+    if facts.memory_free_bytes is not None and needs_bytes > facts.memory_free_bytes * 0.9:
+        raise CannotError(
+            f"{format_count(wanted)} connections",
+            f"memory: both ends take {format_size(needs_bytes)}, {format_size(facts.memory_free_bytes)} are free",
+            "Ask for fewer (--connections).",
+        )
+    return wanted, note
+
+
+def _sharing(ends: Ends, port: int) -> list[str]:
+    return sorted(map(str, four_tuples(ends.client[ends.client["local_port"] == port])))

@@ -1,0 +1,71 @@
+"""SO_REUSEADDR before bind(), and one local port carries two connections at once; what goes wrong without it."""
+
+import errno
+import socket
+import time
+from collections.abc import Callable
+
+from fourtuple.core.census import four_tuples
+from fourtuple.lessons.stage import HERE, Outcome, Stage
+
+CLAIM = "one local port carries two connections at once"
+
+HOLD_S = 3
+
+
+def show(stage: Stage) -> Outcome:
+    servers = [stage.listener(8000), stage.listener(8001)]
+    first, second = (stage.endpoint_of(server) for server in servers)
+    port = stage.port(3000)
+
+    def bound(reuse: bool = True) -> socket.socket:
+        sock = stage.client()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
+        sock.bind((HERE, port))
+        return sock
+
+    one, two = bound(), bound()
+    one.connect((HERE, first.port))
+    two.connect((HERE, second.port))
+    accepted = [server.accept()[0] for server in servers]
+    ends = stage.ends(str(first), str(second))
+
+    without = _errno_of(lambda: bound(reuse=False))
+    again = bound()
+    same = _errno_of(lambda: again.connect((HERE, first.port)))
+
+    time.sleep(HOLD_S)
+    for connection in accepted:
+        connection.close()
+    told = [client.recv(1) == b"" for client in (one, two)]
+    return Outcome(
+        did=f"{HERE}:{port} → {first} and → {second}, held {HOLD_S} s; without SO_REUSEADDR; twice the same",
+        predicted={
+            "established": 2,
+            "local ports": 1,
+            "at the server": 2,
+            "bind without SO_REUSEADDR": "EADDRINUSE",
+            "the same 4-tuple": "EADDRNOTAVAIL",
+            "the server closed": True,
+        },
+        observed={
+            "established": len(ends.client),
+            "local ports": len({*ends.client["local_port"].tolist()}),
+            "at the server": ends.mirrored,
+            "bind without SO_REUSEADDR": without,
+            "the same 4-tuple": same,
+            "the server closed": all(told),
+        },
+        evidence={
+            "client": sorted(map(str, four_tuples(ends.client))),
+            "server": sorted(map(str, four_tuples(ends.server))),
+        },
+    )
+
+
+def _errno_of(call: Callable[[], object]) -> str:
+    try:
+        call()
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+    return "none"

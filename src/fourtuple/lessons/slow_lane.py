@@ -1,0 +1,85 @@
+"""Half of the range is used, and connect() is suddenly some 50 times slower: it looks through one parity first.
+
+IP_LOCAL_PORT_RANGE, set to the very range that applies anyway, makes the kernel look at every port in turn.
+"""
+
+import contextlib
+import socket
+import statistics
+import struct
+import time
+from collections.abc import Iterable
+
+from fourtuple import verbs
+from fourtuple.core.tuples import Endpoint
+from fourtuple.lessons.stage import HERE, IP_LOCAL_PORT_RANGE, Outcome, Progress, Stage, Steps
+
+CLAIM = "connect() slows down ~50x at half the range, and IP_LOCAL_PORT_RANGE cures it"
+
+LEVELS = (10, 49, 51, 99)  # percent of the range in use
+TRIALS = 40
+PLAIN, CURE = "51 % against 49 %, plain", "51 % against 49 %, cured"
+SLOWER, CURED = 5, 3  # times: some 40 and 1 are seen, so each bound is far from what it tells apart
+
+
+def show(stage: Stage) -> Steps:
+    curable = verbs.port_range_is_quick()
+    ports = verbs.facts().port_range
+    server = Endpoint.parse(f"{HERE}:{stage.port(8000)}")
+    plain_us: dict[int, float] = {}
+    cured_us: dict[int, float] = {}
+    with verbs.serving(str(server)), contextlib.ExitStack() as held:
+        filled = 0
+        for number, level in enumerate(LEVELS):
+            yield Progress(number, len(LEVELS))
+            count = len(ports) * level // 100 - filled
+            # Below half, fill as a plain client would: one parity. Above, any way will do, so the quick one.
+            strategy = "late" if level > 51 and curable else "plain"
+            held.enter_context(verbs.holding(str(count), str(server), "--strategy", strategy))
+            filled += count
+            plain_us[level] = _median_us(server, None)
+            if curable:
+                cured_us[level] = _median_us(server, ports)
+    predicted, observed = {PLAIN: f"over {SLOWER} times"}, {PLAIN: f"{_times(plain_us)} times"}
+    if _times(plain_us) > SLOWER:
+        observed[PLAIN] = predicted[PLAIN]
+    if curable:
+        predicted[CURE] = f"under {CURED} times"
+        observed[CURE] = predicted[CURE] if _times(cured_us) < CURED else f"{_times(cured_us)} times"
+    return Outcome(
+        did=f"connect() from ports {ports.start}-{ports[-1]} to {server}, {TRIALS} times at each level; the median",
+        predicted=predicted,
+        observed=observed,
+        evidence={
+            "percent of the range in use": _list(LEVELS),
+            "plain connect(), µs": _list(plain_us.values()),
+            "with IP_LOCAL_PORT_RANGE, µs": _list(cured_us.values()),
+            "51 % against 49 %, times": _times(plain_us),
+            "plain_us": plain_us,
+            "with_port_range_us": cured_us,
+        },
+        note="" if curable else "the cure needs Linux 6.8 or newer",
+    )
+
+
+def _times(by_level_us: dict[int, float]) -> float:
+    return round(by_level_us[51] / by_level_us[49], 1)
+
+
+def _median_us(server: Endpoint, ports: range | None) -> float:
+    """What connect() takes now. Each one is reset at once, so that the level stays."""
+    took_us = []
+    for _ in range(TRIALS):
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            if ports:
+                value = struct.pack("=I", ports.start | (ports.stop - 1) << 16)
+                sock.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, value)
+            start_ns = time.perf_counter_ns()
+            sock.connect((str(server.address), server.port))
+            took_us.append((time.perf_counter_ns() - start_ns) / 1000)
+    return round(statistics.median(took_us), 1)
+
+
+def _list(values: Iterable[float]) -> str:
+    return "  ".join(f"{value:,.0f}" for value in values)

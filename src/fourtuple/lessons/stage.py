@@ -1,0 +1,190 @@
+"""The ground a lesson stands on: its ports, its sockets, and what the kernel says of them.
+
+In a private namespace a lesson sets the port range it needs. Where none is allowed it stands on the host's loopback:
+there it takes a quiet stretch of the host's range for its own sockets only (IP_LOCAL_PORT_RANGE), other port numbers
+where its own are taken, and leaves out what would change the host.
+"""
+
+import contextlib
+import errno
+import socket
+import struct
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeVar
+
+from fourtuple import verbs
+from fourtuple.core.census import Ends, Sockets, State
+from fourtuple.core.errors import CannotError, ShortfallError
+from fourtuple.core.run import HoldRecord, Phase, Sample
+from fourtuple.core.tuples import Destinations, Endpoint, EndpointSpec, Ranges, parse_addresses
+
+T = TypeVar("T")
+
+IP_BIND_ADDRESS_NO_PORT, IP_LOCAL_PORT_RANGE = 24, 51  # <linux/in.h>
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends a RST and leaves no TIME_WAIT
+HERE = "127.0.0.1"
+QUIET_BASE = 40000  # where a private range begins
+EVERY_STATE = frozenset(State) - {State.NEW_SYN_RECV}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    done: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a lesson did, in one line of real addresses and ports, what it predicted, and what it saw.
+
+    The two have the same keys, and the lesson holds where they are equal.
+    evidence: more numbers, and 4-tuples that show it
+    note:     what was left out or done differently, and why
+    """
+
+    did: str
+    predicted: dict[str, Any]
+    observed: dict[str, Any]
+    evidence: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+Steps = Generator[Progress, None, Outcome]
+
+
+class Stage:
+    """private: this process is in a namespace of its own; connections: how many past-65536 is to open"""
+
+    def __init__(self, *, private: bool, connections: int | None = None) -> None:
+        self.private = private
+        self.connections = connections
+        self._clients: list[socket.socket] = []
+        self._others: list[socket.socket] = []
+        self._own_range: range | None = None  # for our sockets only
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+        for sock in self._others:
+            sock.close()
+
+    def narrow(self, count: int) -> range:
+        """`count` automatic ports for the sockets of this stage, and which they are. Raises CannotError."""
+        wanted = range(QUIET_BASE, QUIET_BASE + count)
+        if self.private:
+            with contextlib.suppress(OSError):  # read-only /proc/sys, as in many containers
+                verbs.set_port_range(wanted)
+                return wanted
+        self._own_range = self._quiet_ports(count)
+        with socket.socket() as probe:
+            try:
+                self._confine(probe)
+            except OSError:
+                raise CannotError(
+                    f"a range of {count} ports", "neither a namespace to set it in, nor IP_LOCAL_PORT_RANGE (Linux 6.3)"
+                ) from None
+        return self._own_range
+
+    def port(self, wanted: int) -> int:
+        """`wanted`, or outside a private namespace another one that nobody uses and no connect() is given."""
+        if self.private:
+            return wanted
+        used, automatic = self._used_ports(), verbs.facts().port_range
+        return next(port for port in range(wanted, wanted + 10_000) if port not in used and port not in automatic)
+
+    def listen(self, port: int, address: str = HERE) -> Endpoint:
+        """A listener that accepts nothing: its queue holds thousands, and what waits there is connected."""
+        return self.endpoint_of(self.listener(port, address))
+
+    def listener(self, port: int, address: str = HERE) -> socket.socket:
+        listener = socket.create_server((address, self.port(port)), backlog=4096)
+        self._others.append(listener)
+        return listener
+
+    @staticmethod
+    def endpoint_of(sock: socket.socket) -> Endpoint:
+        host, port = sock.getsockname()
+        return Endpoint.parse(f"{host}:{port}")
+
+    def client(self) -> socket.socket:
+        """A socket that is not bound; it resets its connection when the stage is left."""
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        if self._own_range:
+            self._confine(sock)
+        self._clients.append(sock)
+        return sock
+
+    def fill(self, to: Endpoint, prepare: Callable[[socket.socket], None] = lambda sock: None) -> tuple[int, str]:
+        """Connect new sockets until one fails → how many did, and the call and errno of the failure.
+
+        prepare: what is done to each socket before connect()
+        """
+        count = 0
+        while True:
+            sock = self.client()
+            call = "bind"
+            try:
+                prepare(sock)
+                call = "connect"
+                sock.connect((str(to.address), to.port))
+            except OSError as error:
+                return count, f"{call}: {errno.errorcode[error.errno or 0]}"
+            count += 1
+
+    def release(self) -> None:
+        """Close every client, so that all ports are free again."""
+        for sock in self._clients:
+            sock.close()
+        self._clients.clear()
+
+    def ends(self, *destinations: str, states: Iterable[State] = (State.ESTABLISHED,)) -> Ends:
+        """The kernel's list of the sockets at both ends of the connections to these ADDRESS:PORT[-PORT]."""
+        specs = [EndpointSpec.parse(text) for text in destinations]
+        rectangles = Destinations.of((parse_addresses(spec.host)[1], spec.ports) for spec in specs if spec.ports)
+        ends, _ = verbs.census(lambda tables: Ends.of(tables, rectangles), states)
+        return ends
+
+    def held(
+        self, run: Generator[Sample, None, HoldRecord], look: Callable[[], T]
+    ) -> Generator[Progress, None, tuple[HoldRecord, T]]:
+        """Pull a hold to its end, with its progress; `look()` once, when opening has ended.
+
+        Raises ShortfallError where it never came to that.
+        """
+        seen: list[T] = []
+        while True:
+            try:
+                sample = next(run)
+            except StopIteration as end:
+                if not seen:
+                    raise ShortfallError("connections to look at", "the hold ended before it held any") from None
+                return end.value, seen[0]
+            if not seen and sample.phase is Phase.HOLDING:
+                seen.append(look())
+            yield Progress(sample.open, sample.wanted)
+
+    def _confine(self, sock: socket.socket) -> None:
+        ports = self._own_range or range(0)
+        value = struct.pack("=I", ports.start | (ports.stop - 1) << 16)
+        sock.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, value)
+
+    def _quiet_ports(self, count: int) -> range:
+        """That many ports in a row of the host's range that no socket uses, the first one even."""
+        ports, used = verbs.facts().port_range, self._used_ports()
+        start = ports.start + ports.start % 2
+        while start + count <= ports.stop:
+            taken = [port for port in range(start, start + count) if port in used]
+            if not taken:
+                return range(start, start + count)
+            start = taken[-1] + 2 - taken[-1] % 2
+        raise CannotError(f"{count} ports in a row that nobody uses", f"there are none in {Ranges([ports])}")
+
+    def _used_ports(self) -> set[int]:
+        def ports(tables: Iterable[Sockets]) -> set[int]:
+            return {port for table in tables for port in table["local_port"].tolist()}
+
+        return verbs.census(ports, EVERY_STATE)[0]

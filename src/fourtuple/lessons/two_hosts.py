@@ -1,0 +1,45 @@
+"""The same between two machines: two network namespaces joined by a cable, each with its own address."""
+
+from ipaddress import ip_interface
+
+from fourtuple import verbs
+from fourtuple.core.census import Ends
+from fourtuple.core.errors import CannotError
+from fourtuple.core.topology import Cable, Port
+from fourtuple.lessons.stage import Outcome, Stage, Steps
+
+CLAIM = "the same between two machines"
+
+CLIENT, SERVER, PORT = "10.77.0.1", "10.77.0.2", 7777
+MANY = 5_000
+
+
+def show(stage: Stage) -> Steps:
+    if not stage.private:
+        raise CannotError("two hosts", "a private network namespace is not allowed here")
+    cable = Cable(
+        Port("near", (ip_interface(f"{CLIENT}/24"),)),
+        Port("far", (ip_interface(f"{SERVER}/24"),)),
+    )
+    with verbs.Lab() as far:
+        far.join(cable)
+        with verbs.serving(f"{SERVER}:{PORT}", "--greet", "hello", prefix=far.command([])):
+
+            def both_hosts() -> tuple[Ends, Ends]:
+                with far.inside():
+                    there = stage.ends(f"{SERVER}:{PORT}")
+                return stage.ends(f"{SERVER}:{PORT}"), there
+
+            run = verbs.hold(MANY, [f"{SERVER}:{PORT}"], hold_s=1)
+            record, (here, there) = yield from stage.held(run, both_hosts)
+    return Outcome(
+        did=f"{MANY:,} clients on {CLIENT} → one server on {SERVER}:{PORT}, over a veth pair",
+        predicted={"at the client": MANY, "at the server": MANY, "greeted": MANY, "server ports": [PORT]},
+        observed={
+            "at the client": len(here.client),
+            "at the server": there.accepted,
+            "greeted": record.received_bytes // len("hello"),
+            "server ports": there.server_ports,
+        },
+        evidence={"rate_per_s": record.rate_per_s, "server sockets on the client's host": len(here.server)},
+    )

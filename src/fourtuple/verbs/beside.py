@@ -1,0 +1,76 @@
+"""`fourtuple serve` or `fourtuple hold` as a program beside us: ready when the block begins, ended after it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from fourtuple.core.errors import ShortfallError
+from fourtuple.kernel import process
+
+READY = {"serve": "listening", "hold": "holding"}  # how the line on standard error begins that says so
+END_S = 60.0
+
+
+class Beside:
+    """record: what the program said at its end, as its --json option gives it; empty until then"""
+
+    def __init__(self) -> None:
+        self.record: dict[str, Any] = {}
+
+
+@contextmanager
+def serving(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[Beside]:
+    """`fourtuple serve ARGUMENTS…`, listening when the block begins.
+
+    prefix: what to run it with, as Lab.command gives it
+
+    Raises ShortfallError with the program's own words where it does not come up.
+    """
+    with _running("serve", arguments, prefix) as program:
+        yield program
+
+
+@contextmanager
+def holding(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[Beside]:
+    """`fourtuple hold ARGUMENTS…`, all open when the block begins, closed after it. Otherwise as `serving`."""
+    with _running("hold", [*arguments, "--for", "1h"], prefix) as program:
+        yield program
+
+
+@contextmanager
+def _running(verb: str, arguments: Sequence[str], prefix: Sequence[str]) -> Iterator[Beside]:
+    command = [*prefix, sys.executable, "-m", "fourtuple", verb, *arguments, "--json", "--quiet"]
+    parent = os.getpid()
+    program = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: process.die_with_parent(parent),
+    )
+    assert program.stderr is not None  # noqa: S101  (for the type checker)
+    beside = Beside()
+    try:
+        words = []
+        for line in program.stderr:
+            words.append(line.strip())
+            if line.startswith(READY[verb]):
+                break
+        else:
+            raise ShortfallError(
+                f"fourtuple {verb} {' '.join(arguments)}", " ".join(words) or "it ended without a word"
+            )
+        yield beside
+    finally:
+        program.send_signal(signal.SIGINT)
+        try:
+            output, _ = program.communicate(timeout=END_S)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            output, _ = program.communicate()
+        beside.record = json.loads(output) if output else {}
