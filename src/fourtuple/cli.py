@@ -152,7 +152,7 @@ def hold(
 @click.option("--echo", is_flag=True, help="Send back what comes in.")
 @click.option("--close-after", "close_after_s", type=DURATION, help="Close each connection after that long.")
 @click.option("--backlog", type=click.IntRange(0, 65535), default=65535, show_default=True, help="As in listen(2).")
-@click.option("--workers", type=click.IntRange(1, 1000), help="Processes.  [default: one more whenever they are full]")
+@click.option("--workers", type=click.IntRange(1, 1000), help="Processes.  [default: doubled whenever full]")
 @click.option("--for", "serve_s", type=DURATION, help="End after that long.  [default: at Ctrl-C]")
 @click.option("--log", is_flag=True, help="A line for each accept and close, with both ends.")
 @click.option("--quiet", is_flag=True, help="No progress.")

@@ -16,7 +16,9 @@ from multiprocessing.connection import Connection, Pipe, wait
 
 import numpy as np
 
+from fourtuple.core.errors import ShortfallError
 from fourtuple.core.run import COUNTERS, Counters, Event, Phase, Sample
+from fourtuple.core.symptoms import name_of
 from fourtuple.engine.control import Control, now_ns
 from fourtuple.kernel import process
 
@@ -40,15 +42,20 @@ class Crew:
         self._readers: list[Connection] = []
 
     def start(self, work: Work) -> None:
-        """One worker more. Raises OSError (EAGAIN, ENOMEM) where the system gives no process."""
+        """One worker more. Raises ShortfallError where the system gives no process."""
         number = len(self._pids)
+        wanted = f"worker process number {number + 1}"
         if number == MOST_WORKERS:
-            raise OSError(errno.EAGAIN, f"{MOST_WORKERS} workers are the most there can be")
+            raise ShortfallError(wanted, f"{MOST_WORKERS} are the most there can be")
         reader, writer = Pipe(duplex=False) if self._log else (None, None)
         parent = os.getpid()
         sys.stdout.flush()
         sys.stderr.flush()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            stopped_by = f"fork(): {error.strerror} ({name_of(error.errno or 0)})"
+            raise ShortfallError(wanted, stopped_by, "Look at pids.max, ulimit -u, kernel.threads-max.") from None
         if pid == 0:
             for inherited in (*self._readers, reader):
                 if inherited is not None:

@@ -25,8 +25,9 @@ def show(stage: Stage) -> Steps:
     facts = verbs.facts()
     # Past half of the range connect() is slow without IP_LOCAL_PORT_RANGE: then spread over twice as many ports.
     usable = facts.automatic_ports.size * (98 if verbs.port_range_is_quick() else 49) // 100
-    first = stage.port(FIRST_SERVER_PORT)
-    server = f"{HERE}:{first}-{first + -(-wanted // usable) - 1}"
+    server_ports = -(-wanted // usable)
+    first = stage.port(FIRST_SERVER_PORT, server_ports)
+    server = f"{HERE}:{first}-{first + server_ports - 1}"
     with verbs.serving(server):
         run = verbs.hold(wanted, [server], hold_s=0.5)
         record, ends = yield from stage.held(run, lambda: stage.ends(server))

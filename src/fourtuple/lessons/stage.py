@@ -88,12 +88,19 @@ class Stage:
                 ) from None
         return self._own_range
 
-    def port(self, wanted: int) -> int:
-        """`wanted`, or outside a private namespace another one that nobody uses and no connect() is given."""
+    def port(self, wanted: int, count: int = 1) -> int:
+        """`wanted`, or outside a private namespace the first of `count` in a row that nobody uses.
+
+        There it is outside the automatic range too, if that leaves any: within, it would cost the range a port.
+        """
         if self.private:
             return wanted
         used, automatic = self._used_ports(), verbs.facts().port_range
-        return next(port for port in range(wanted, wanted + 10_000) if port not in used and port not in automatic)
+        for avoided in (used | {*automatic}, used | {*(self._own_range or ())}):
+            for port in range(wanted, 65_536 - count):
+                if avoided.isdisjoint(range(port, port + count)):
+                    return port
+        raise CannotError(f"{count} free ports from {wanted} on", "every port is in use")
 
     def listen(self, port: int, address: str = HERE) -> Endpoint:
         """A listener that accepts nothing: its queue holds thousands, and what waits there is connected."""

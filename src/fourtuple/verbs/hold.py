@@ -23,7 +23,7 @@ from fourtuple.kernel.sockdiag import fold_sockets
 from fourtuple.verbs.space import space_of
 
 FAR_AWAY = 1000  # more connections than that to someone else's address need a word from the user
-SETTLE_S = 2.0  # how long the kernel's table may take to agree with us
+SETTLE_S = 1.0  # how long the kernel's count may stand still before it is believed to differ from ours
 HOLD_S = 10.0
 TIMEOUT_S = 30.0
 IN_USE = frozenset(State) - {State.LISTEN, State.CLOSE, State.BOUND_INACTIVE, State.TIME_WAIT, State.NEW_SYN_RECV}
@@ -90,11 +90,11 @@ def hold(
     until_ns = closing_ns = 0
     with interruptible(crew.control):
         for sample in crew.samples():
-            yield sample
             if full is None and sample.phase >= Phase.HOLDING:
                 full = sample
                 witness = _witness(ends, known_sources, before, full.open, here=all(here))
                 until_ns = now_ns() + int(hold_s * 1e9)
+            yield sample
             if full and (now_ns() >= until_ns or crew.control.interrupted or sample.open == 0):
                 closing_ns = closing_ns or now_ns()
                 crew.control.close()
@@ -143,13 +143,17 @@ def _ends(destinations: Destinations, sources: Ranges | None) -> tuple[Ends, str
 
 
 def _witness(destinations: Destinations, sources: Ranges | None, before: Ends, held: int, *, here: bool) -> Witness:
-    """The kernel's count, taken again for a moment while it differs: the far end may still be accepting."""
-    until_ns = now_ns() + int(SETTLE_S * 1e9)
+    """The kernel's count, taken again while it differs and still moves: the far end may be accepting."""
+    last: Witness | None = None
+    until_ns = 0
     while True:
         now, by = _ends(destinations, sources)
         client = len(now.client) - len(before.client)
         server = len(now.server) - len(before.server) if here else None
         accepted = now.accepted - before.accepted if here else None
+        witness = Witness(client, server, accepted, by)
+        if witness != last:
+            last, until_ns = witness, now_ns() + int(SETTLE_S * 1e9)
         if (client == held and server in (None, held) and accepted in (None, held)) or now_ns() > until_ns:
-            return Witness(client, server, accepted, by)
+            return witness
         time.sleep(0.05)

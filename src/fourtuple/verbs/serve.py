@@ -15,7 +15,7 @@ from fourtuple.engine.control import Control, interruptible, now_ns
 from fourtuple.engine.epoll_loop import EpollLoop
 from fourtuple.engine.serve import ServeJob
 from fourtuple.engine.serve import serve as serve_work
-from fourtuple.engine.workers import MOST_WORKERS, Crew
+from fourtuple.engine.workers import Crew, Work
 from fourtuple.kernel import addresses, process, procfs
 
 BACKLOG = 65535  # as much as net.core.somaxconn allows: listen(2) clips it
@@ -37,7 +37,7 @@ def serve(
 
     greet:         sent to each client at once
     close_after_s: close each connection after that long; None keeps it until the client goes
-    workers:       processes; None starts with one and adds another whenever the limit of open files fills them up
+    workers:       processes; None starts with one and doubles them whenever the limit of open files fills them up
     reset:         close by RST, else by FIN
 
     Raises this process's soft limit of open files to the hard one.
@@ -51,7 +51,7 @@ def serve(
         crew = Crew([work] * (workers or 1), here=workers == 1, log=log)
         overflows = procfs.read_listen_overflows()
         until_ns = None if serve_s is None else now_ns() + int(serve_s * 1e9)
-        most_open = 0
+        most_open, grow = 0, workers is None
         last_open: Sample | None = None
         with interruptible(crew.control):
             for sample in crew.samples():
@@ -59,8 +59,8 @@ def serve(
                 most_open = max(most_open, sample.open)
                 if not crew.control.closing:
                     last_open = sample
-                    if workers is None and _full(sample) and sample.workers < MOST_WORKERS:
-                        crew.start(work)
+                    if grow and _full(sample):
+                        grow = _add_workers(crew, work, sample.workers)
                 if crew.control.stopping or (until_ns is not None and now_ns() >= until_ns):
                     crew.control.close()
             overflows_now = procfs.read_listen_overflows()
@@ -87,9 +87,19 @@ def serve(
             )
 
 
+def _add_workers(crew: Crew, work: Work, count: int) -> bool:
+    """`count` workers more → can there be still more?"""
+    try:
+        for _ in range(count):
+            crew.start(work)
+    except ShortfallError:  # what has come so far is served; what is beyond waits in the queue, and the record shows it
+        return False
+    return True
+
+
 def _full(sample: Sample) -> bool:
-    """Is it time for another worker? A little early, so that the queue does not overflow while it starts."""
-    return sample.capacity > 0 and sample.open >= sample.capacity - min(4096, sample.capacity // sample.workers // 4)
+    """Is it time for more workers? A little early, so that the queue does not overflow while they start."""
+    return sample.capacity > 0 and sample.open >= sample.capacity - min(4096, sample.capacity // 4)
 
 
 def _serve_here(
