@@ -1,0 +1,94 @@
+"""What tests share: the command as a program, private namespaces, and how a missing privilege skips or fails."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fourtuple.verbs import Lab, namespace_refusal
+
+REQUIRE_ALL = os.environ.get("FOURTUPLE_REQUIRE_ALL") == "1"
+COMMAND = [sys.executable, "-m", "fourtuple"]
+DENY = str(Path(__file__).with_name("deny.py"))
+
+
+def need(available: object, what: str) -> None:
+    """Skip with the reason where something is missing; with FOURTUPLE_REQUIRE_ALL=1 that is a failure."""
+    if available:
+        return
+    if REQUIRE_ALL:
+        pytest.fail(f"needs {what}, and FOURTUPLE_REQUIRE_ALL=1 allows no skip")
+    pytest.skip(f"needs {what}")
+
+
+class Ground:
+    """Where a test's commands run: a private namespace, with what it may set there."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+
+    def run(self, *command: str, timeout_s: float = 120, **options: Any) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            self.lab.command(command), capture_output=True, text=True, timeout=timeout_s, check=False, **options
+        )
+
+    def fourtuple(self, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+        return self.run(*COMMAND, *arguments, **options)
+
+    def python(self, code: str) -> str:
+        done = self.run(sys.executable, "-c", code)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def set_port_range(self, low: int, high: int) -> None:
+        self.python(f"from fourtuple import verbs; verbs.set_port_range(range({low}, {high} + 1))")
+
+    @contextmanager
+    def serving(self, *arguments: str) -> "Iterator[dict[str, Any]]":
+        """`fourtuple serve ARGUMENTS…` in here; the dict holds its record after the block."""
+        record: dict[str, Any] = {}
+        with self.started("serve", *arguments, "--json") as program:
+            yield record
+            program.send_signal(signal.SIGINT)
+            output, _ = program.communicate(timeout=60)
+        record.update(json.loads(output))
+
+    @contextmanager
+    def started(self, *arguments: str, wait_for: str = "") -> "Iterator[subprocess.Popen[str]]":
+        """The command, once it has said (on standard error) that others may rely on it; killed after the block."""
+        ready = wait_for or {"serve": "listening", "hold": "holding"}[arguments[0]]
+        program = self.lab.start([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            said = []
+            for line in program.stderr or ():
+                said.append(line)
+                if ready in line:
+                    break
+            else:
+                pytest.fail(f"{arguments} ended early: {said}")
+            yield program
+        finally:
+            program.kill()
+            program.communicate()
+
+
+@pytest.fixture
+def ground() -> Iterator[Ground]:
+    refusal = namespace_refusal()
+    need(refusal is None, f"a private network namespace ({refusal})")
+    with Lab() as lab:
+        yield Ground(lab)
+
+
+def fourtuple(*arguments: str, prefix: Sequence[str] = (), **options: Any) -> "subprocess.CompletedProcess[str]":
+    """The command on the host itself; only for what opens nothing, or little on loopback."""
+    return subprocess.run(
+        [*prefix, *COMMAND, *arguments], capture_output=True, text=True, timeout=170, check=False, **options
+    )

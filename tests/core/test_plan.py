@@ -1,0 +1,52 @@
+"""Shares, workers and pace: arithmetic that must come out even."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fourtuple.core.pace import Pace
+from fourtuple.core.plan import FILES_RESERVED, split, workers_needed
+
+
+@given(st.integers(1, 10**7), st.integers(0, 10**9), st.integers(1, 200))
+def test_the_slices_are_all_of_the_space_and_all_of_the_wanted(wanted: int, size: int, workers: int) -> None:
+    """No gap, no overlap, nothing lost, and no worker has two more than another."""
+    slices = split(wanted, size, workers)
+
+    assert sum(s.wanted for s in slices) == wanted
+    assert max(s.wanted for s in slices) - min(s.wanted for s in slices) <= 1
+    assert (slices[0].start, slices[-1].stop) == (0, size)
+    assert all(a.stop == b.start for a, b in itertools.pairwise(slices))
+
+
+@given(st.integers(1, 10**7), st.integers(FILES_RESERVED + 1, 10**6))
+def test_as_few_processes_as_have_room(wanted: int, files: int) -> None:
+    count = workers_needed(wanted, files)
+    room = files - FILES_RESERVED
+
+    assert (count - 1) * room < wanted <= count * room
+
+
+def test_no_room_at_all_is_refused() -> None:
+    with pytest.raises(ValueError, match="no room"):
+        workers_needed(1, FILES_RESERVED)
+
+
+def test_without_a_rate_only_what_is_in_flight_counts() -> None:
+    assert Pace(None, in_flight=10).start_now(0.0, opening=4, started=1000) == 6
+
+
+@given(st.floats(0.5, 1e5), st.lists(st.floats(0, 0.1), min_size=1, max_size=100))
+def test_a_pace_never_runs_ahead_of_its_rate(rate: float, steps: list[float]) -> None:
+    """At any time at most rate * elapsed + 1 have been started, and where slots are free no fewer than that floor."""
+    pace, elapsed_s, started = Pace(rate, in_flight=10**9), 0.0, 0
+    for step_s in steps:
+        elapsed_s += step_s
+        started += pace.start_now(elapsed_s, opening=0, started=started)
+        assert started == int(elapsed_s * rate) + 1
+
+
+def test_workers_share_rate_and_flight() -> None:
+    assert Pace(1000.0, 512).shared(4) == Pace(250.0, 128)

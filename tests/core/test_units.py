@@ -1,0 +1,62 @@
+"""What is printed can be typed in again, and what cannot be read says how to write it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fourtuple.core import units
+from fourtuple.core.errors import UsageError
+
+
+@given(st.integers(0, 10**15))
+def test_a_count_reads_back_exactly(value: int) -> None:
+    assert units.parse_count(units.format_count(value)) == value
+
+
+@given(st.floats(1e-9, 3e6))
+def test_a_duration_reads_back_to_three_digits(seconds: float) -> None:
+    assert units.parse_duration(units.format_duration(seconds)) == pytest.approx(seconds, rel=6e-3)
+
+
+@given(st.integers(1, 2**50))
+def test_a_size_reads_back_to_three_digits(size_bytes: int) -> None:
+    assert units.parse_size(units.format_size(size_bytes)) == pytest.approx(size_bytes, rel=6e-3, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1M", 10**6), ("20k", 20_000), ("1.5k", 1500), ("100,000", 100_000), ("1_000", 1000), ("7", 7)]
+)
+def test_counts(text: str, value: int) -> None:
+    assert units.parse_count(text) == value
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("3s", 3), ("500ms", 0.5), ("2m", 120), ("1h", 3600), ("18µs", 18e-6)])
+def test_durations(text: str, seconds: float) -> None:
+    assert units.parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(("text", "per_s"), [("20k/s", 20_000), ("500", 500), ("0.5/s", 0.5)])
+def test_rates(text: str, per_s: float) -> None:
+    assert units.parse_rate(text) == per_s
+
+
+@pytest.mark.parametrize(("text", "size"), [("64KiB", 65_536), ("512B", 512), ("2GiB", 2**31)])
+def test_sizes(text: str, size: int) -> None:
+    assert units.parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "k", "-5", "1K", "1.2345k", "ten", "1e6", "5 5"])
+def test_a_bad_count_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="a count"):
+        units.parse_count(text)
+
+
+@pytest.mark.parametrize("text", ["3", "3 sec", "s", "-1s"])
+def test_a_duration_needs_its_unit(text: str) -> None:
+    with pytest.raises(UsageError, match="500ms, 3s, 2m"):
+        units.parse_duration(text)
+
+
+def test_a_rate_of_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="more than 0"):
+        units.parse_rate("0/s")

@@ -1,0 +1,99 @@
+"""The rooms and the direction of their arrows, read from the imports; and what the command may import to say --help."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "fourtuple"
+
+# room → the rooms of ours that it may import
+ARROWS = {
+    "core": {"core"},
+    "kernel": {"core", "kernel"},
+    "engine": {"core", "kernel", "engine"},
+    "verbs": {"core", "kernel", "engine", "verbs"},
+    "lessons": {"core", "verbs", "lessons"},
+    "faces": {"core", "faces"},
+    "cli": {"core", "verbs", "faces", "lessons"},
+}
+IMPURE = {"os", "socket", "time", "subprocess", "select", "mmap", "signal", "pathlib", "resource", "fcntl", "shutil"}
+PRINTERS = {"cli", "faces"}
+
+
+def room_of(file: Path) -> str:
+    first = file.relative_to(SOURCE).parts[0]
+    return first.removesuffix(".py")
+
+
+def files() -> list[Path]:
+    return sorted(file for file in SOURCE.rglob("*.py") if room_of(file) in ARROWS)
+
+
+def imports(file: Path) -> set[str]:
+    """Every module that the file imports, wherever in it, in full."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{name.name}" for name in node.names}
+    return found
+
+
+def calls(file: Path) -> set[str]:
+    """The names that are called as plain functions."""
+    nodes = ast.walk(ast.parse(file.read_text()))
+    return {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+
+
+@pytest.mark.parametrize("file", files(), ids=lambda file: str(file.relative_to(SOURCE)))
+def test_arrows_point_one_way(file: Path) -> None:
+    """Each room imports only what stands to the right of it in the architecture."""
+    ours = {name.split(".")[1] for name in imports(file) if name.startswith("fourtuple.")} - {"__version__"}
+
+    assert ours <= ARROWS[room_of(file)]
+
+
+@pytest.mark.parametrize("file", sorted((SOURCE / "core").glob("*.py")), ids=lambda file: file.name)
+def test_the_core_touches_nothing(file: Path) -> None:
+    """No I/O modules, no open(), no print()."""
+
+    assert not {name.split(".")[0] for name in imports(file)} & IMPURE
+    assert not calls(file) & {"open", "print", "input"}
+
+
+@pytest.mark.parametrize("file", files(), ids=lambda file: str(file.relative_to(SOURCE)))
+def test_only_the_command_and_its_faces_print(file: Path) -> None:
+    """Programs of their own, which speak to the process that started them, aside."""
+    if room_of(file) in PRINTERS or '__name__ == "__main__"' in file.read_text():
+        return
+
+    assert "print" not in calls(file)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["hold", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    """--help answers at once because numpy, rich and jinja2 stay out of it."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "fourtuple", *arguments], capture_output=True, text=True, check=True
+    )
+    imported = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
+
+    assert "click" in imported
+    assert not imported & {"numpy", "rich", "jinja2", "asyncio", "multiprocessing"}
+
+
+def test_the_package_itself_imports_nothing_of_its_own() -> None:
+    code = "import sys, fourtuple; print(sorted(m for m in sys.modules if m.startswith(('fourtuple.', 'numpy'))))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_where_it_is_said_to_be() -> None:
+    import fourtuple
+
+    assert all(getattr(fourtuple, name).__name__ == name for name in fourtuple.__all__)
