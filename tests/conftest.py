@@ -61,10 +61,12 @@ class Ground:
         record.update(json.loads(output))
 
     @contextmanager
-    def started(self, *arguments: str, wait_for: str = "") -> "Iterator[subprocess.Popen[str]]":
+    def started(self, *arguments: str, wait_for: str = "", **options: Any) -> "Iterator[subprocess.Popen[str]]":
         """The command, once it has said (on standard error) that others may rely on it; killed after the block."""
         ready = wait_for or {"serve": "listening", "hold": "holding"}[arguments[0]]
-        program = self.lab.start([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        program = self.lab.start(
+            [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+        )
         try:
             said = []
             for line in program.stderr or ():

@@ -173,6 +173,7 @@ def serve(where: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) ->
         _print_json(record.to_json())
     else:
         click.echo("\n".join(text.serve_lines(record)))
+    sys.exit(EXIT_SHORT if record.workers_killed else EXIT_REACHED)
 
 
 def _pull(run: Run[T]) -> T:

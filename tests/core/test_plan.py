@@ -1,6 +1,7 @@
 """Shares, workers and pace: arithmetic that must come out even."""
 
 import itertools
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from fourtuple.core.plan import FILES_RESERVED, split, workers_needed
 @given(st.integers(1, 10**7), st.integers(0, 10**9), st.integers(1, 200))
 def test_the_slices_are_all_of_the_space_and_all_of_the_wanted(wanted: int, size: int, workers: int) -> None:
     """No gap, no overlap, nothing lost, and no worker has two more than another."""
-    slices = split(wanted, size, workers)
+    slices = split(wanted, size, workers, Pace())
 
     assert sum(s.wanted for s in slices) == wanted
     assert max(s.wanted for s in slices) - min(s.wanted for s in slices) <= 1
@@ -45,8 +46,20 @@ def test_a_pace_never_runs_ahead_of_its_rate(rate: float, steps: list[float]) ->
     for step_s in steps:
         elapsed_s += step_s
         started += pace.start_now(elapsed_s, opening=0, started=started)
-        assert started == int(elapsed_s * rate) + 1
+        assert started == pytest.approx(int(elapsed_s * rate) + 1, abs=1e-5 * rate)
+        assert pace.wait_s(elapsed_s, 0, started) <= 1 / rate + 1e-5
+
+
+def test_a_full_flight_waits_for_a_completion_not_for_the_clock() -> None:
+    assert Pace(1000.0, in_flight=4).wait_s(9.0, opening=4, started=4) == inf
 
 
 def test_workers_share_rate_and_flight() -> None:
-    assert Pace(1000.0, 512).shared(4) == Pace(250.0, 128)
+    """Together they start at n / rate, in turn: none starts with the others."""
+    total = Pace(1000.0, 512)
+    shares = [total.of_worker(number, 4) for number in range(4)]
+
+    assert [share.in_flight for share in shares] == [128] * 4
+    for elapsed_s in (0.0, 0.0005, 0.001, 0.0035, 1.0):
+        due = sum(share.start_now(elapsed_s, 0, 0) for share in shares)
+        assert due == total.start_now(elapsed_s, 0, 0) or due == 512

@@ -34,6 +34,7 @@ def test_a_sample_adds_the_workers_up() -> None:
 def record(census: Witness, predicted: int = 21, *, interrupted: bool = False) -> HoldRecord:
     sample = Sample.of(rows(), at_ns=1)
     return HoldRecord.of(
+        wanted=23,
         predicted=predicted,
         full=sample,
         last=sample,

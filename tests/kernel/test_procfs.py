@@ -12,7 +12,6 @@ from fourtuple.kernel import procfs
 GOOD = {
     "sys/net/ipv4/ip_local_port_range": "32768\t60999\n",
     "sys/net/ipv4/ip_local_reserved_ports": "33000-33009,40000\n",
-    "sys/net/core/somaxconn": "4096\n",
     "meminfo": "MemTotal:       1000 kB\nMemFree:         200 kB\nCached:           50 kB\nHugePages_Total:   0\n",
     "thread-self/net/netstat": "TcpExt: SyncookiesSent ListenOverflows\nTcpExt: 3 17\nIpExt: InOctets\nIpExt: 9\n",
 }
@@ -31,17 +30,16 @@ def test_a_whole_tree(tmp_path: Path) -> None:
     assert facts.port_range == range(32768, 61000)
     assert facts.reserved_ports == Ranges([range(33000, 33010), range(40000, 40001)])
     assert facts.automatic_ports.size == 28_232 - 11
-    assert (facts.memory_bytes, facts.memory_free_bytes, facts.somaxconn) == (1000 * 1024, 250 * 1024, 4096)
+    assert (facts.memory_bytes, facts.memory_free_bytes) == (1000 * 1024, 250 * 1024)
     assert procfs.read_listen_overflows(tmp_path) == 17
 
 
-@pytest.mark.parametrize("name", ["sys/net/ipv4/ip_local_reserved_ports", "sys/net/core/somaxconn", "meminfo"])
+@pytest.mark.parametrize("name", ["sys/net/ipv4/ip_local_reserved_ports", "meminfo"])
 def test_what_is_not_there_is_not_invented(name: str, tmp_path: Path) -> None:
     files = {key: text for key, text in GOOD.items() if key != name}
     facts = procfs.read_host_facts(tree(tmp_path, files))
 
     assert facts.reserved_ports.size == (0 if "reserved" in name else 11)
-    assert facts.somaxconn == (None if "somaxconn" in name else 4096)
     assert facts.memory_bytes == (None if name == "meminfo" else 1000 * 1024)
 
 

@@ -85,20 +85,33 @@ class Ends:
     server: Sockets
 
     @classmethod
-    def of(cls, tables: Iterable[Sockets], destinations: Destinations, sources: Ranges | None = None) -> Self:
-        """sources: only clients with these addresses (as integers); None means any."""
+    def of(
+        cls,
+        tables: Iterable[Sockets],
+        destinations: Destinations,
+        sources: Ranges | None = None,
+        ports: Ranges | None = None,
+    ) -> Self:
+        """sources, ports: only clients with these addresses (as integers) and local ports; None means any."""
         client, server = [np.zeros(0, SOCKET)], [np.zeros(0, SOCKET)]
         for table in tables:
             is_client, is_server = np.zeros(len(table), bool), np.zeros(len(table), bool)
-            for addresses, ports in destinations.parts:
-                is_client |= _within(table["remote_port"], ports) & among(table["remote"], addresses)
-                is_server |= _within(table["local_port"], ports) & among(table["local"], addresses)
+            for addresses, end_ports in destinations.parts:
+                is_client |= _within(table["remote_port"], end_ports) & among(table["remote"], addresses)
+                is_server |= _within(table["local_port"], end_ports) & among(table["local"], addresses)
             if sources is not None:
                 is_client &= among(table["local"], sources)
                 is_server &= among(table["remote"], sources)
+            if ports is not None:
+                is_client &= _within(table["local_port"], ports)
+                is_server &= _within(table["remote_port"], ports)
             client.append(table[is_client])
             server.append(table[is_server])
         return cls(np.concatenate(client), np.concatenate(server))
+
+    def since(self, before: "Ends") -> "Ends":
+        """Those that were not there before."""
+        return Ends(_without(self.client, before.client), _without(self.server, before.server))
 
     @property
     def accepted(self) -> int:
@@ -125,6 +138,10 @@ class Ends:
     @property
     def server_ports(self) -> list[int]:
         return [int(port) for port in np.unique(self.server["local_port"])]
+
+
+def _without(sockets: Sockets, others: Sockets) -> Sockets:
+    return sockets[~np.isin(_keys(sockets), _keys(others))] if len(others) else sockets
 
 
 def _within(ports: NDArray[np.uint16], ranges: Ranges) -> NDArray[np.bool_]:

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from fourtuple.core.tuples import Ranges
 
-LISTEN_BOUND = "listening or bound"
-
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
@@ -17,7 +15,6 @@ class HostFacts:
     memory_free_bytes: int | None  # MemFree + Cached: what sockets can take without anyone being killed
     port_range: range  # net.ipv4.ip_local_port_range, last port included
     reserved_ports: Ranges  # net.ipv4.ip_local_reserved_ports
-    somaxconn: int | None  # net.core.somaxconn
     files_soft: int  # RLIMIT_NOFILE of this process
     files_hard: int
     files_open: int  # descriptors in use below the soft limit

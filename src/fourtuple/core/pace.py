@@ -1,31 +1,40 @@
 """How many connections to start now: never more at once than `in_flight`, never faster than `rate_per_s`."""
 
 from dataclasses import dataclass
+from math import floor, inf
 
 IN_FLIGHT = 512  # far below a listener's default backlog (4,096), so that a burst alone does not overflow it
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """rate_per_s: None means as fast as they open."""
+    """rate_per_s: None means as fast as they open; the first is due after `delay_s`.
+
+    The n-th is due at delay + n / rate. Where the far end stalls, what has become due meanwhile follows at once: the
+    load that was asked for does not quietly become less.
+    """
 
     rate_per_s: float | None = None
     in_flight: int = IN_FLIGHT
+    delay_s: float = 0.0
 
     def start_now(self, elapsed_s: float, opening: int, started: int) -> int:
         """How many to start, `elapsed_s` after the first, with `opening` under way and `started` begun so far."""
         room = max(0, self.in_flight - opening)
         if self.rate_per_s is None:
             return room
-        due = int(elapsed_s * self.rate_per_s) + 1 - started
+        due = floor((elapsed_s - self.delay_s) * self.rate_per_s + 1e-6) + 1 - started
         return max(0, min(room, due))
 
-    def wait_s(self, elapsed_s: float, started: int) -> float:
-        """How long until the next one is due."""
-        if self.rate_per_s is None:
-            return 0.0
-        return max(0.0, started / self.rate_per_s - elapsed_s)
+    def wait_s(self, elapsed_s: float, opening: int, started: int) -> float:
+        """How long until one may be started; infinite where that takes the completion of another first."""
+        if self.rate_per_s is None or opening >= self.in_flight:
+            return inf
+        return max(0.0, self.delay_s + started / self.rate_per_s - elapsed_s)
 
-    def shared(self, workers: int) -> "Pace":
-        """The pace of one of several workers."""
-        return Pace(None if self.rate_per_s is None else self.rate_per_s / workers, max(1, self.in_flight // workers))
+    def of_worker(self, number: int, workers: int) -> "Pace":
+        """The share of one of several workers: they start in turn."""
+        in_flight = max(1, self.in_flight // workers)
+        if self.rate_per_s is None:
+            return Pace(None, in_flight)
+        return Pace(self.rate_per_s / workers, in_flight, number / self.rate_per_s)

@@ -26,11 +26,12 @@ class Strategy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What one worker opens: `wanted` connections out of the 4-tuples start ≤ i < stop of the space."""
+    """What one worker opens, and how fast: `wanted` connections out of the 4-tuples start ≤ i < stop of the space."""
 
     start: int
     stop: int
     wanted: int
+    pace: Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,6 @@ class Plan:
     room: int
     space: TupleSpace
     strategy: Strategy
-    pace: Pace
     slices: tuple[Slice, ...]
 
     @property
@@ -58,13 +58,14 @@ def workers_needed(wanted: int, files_per_process: int) -> int:
     return max(1, -(-wanted // room))
 
 
-def split(wanted: int, size: int, workers: int) -> tuple[Slice, ...]:
+def split(wanted: int, size: int, workers: int, pace: Pace) -> tuple[Slice, ...]:
     """Equal shares of the wanted connections and of the space, in order; together they are exactly all of both."""
     return tuple(
         Slice(
             size * w // workers,
             size * (w + 1) // workers,
             wanted * (w + 1) // workers - wanted * w // workers,
+            pace.of_worker(w, workers),
         )
         for w in range(workers)
     )

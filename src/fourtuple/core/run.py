@@ -142,7 +142,8 @@ class HoldRecord:
     predicted: int
     held: int  # at the same time, once opening ended
     failed: Mapping[str, int]  # wanted and not opened, by the errno that stopped them
-    lost: int  # held, then ended by someone else before we closed them
+    lost: int  # connected, then ended by someone else before we closed them
+    lost_while_opening: int  # those of them that were gone when opening ended: wanted = held + failed + these
     lost_by: Mapping[str, int]
     census: Witness
     agree: bool
@@ -166,6 +167,7 @@ class HoldRecord:
     def of(
         cls,
         *,
+        wanted: int,
         predicted: int,
         full: Sample,
         last: Sample,
@@ -177,11 +179,12 @@ class HoldRecord:
     ) -> Self:
         """full: when opening had ended; last: when all was closed"""
         return cls(
-            wanted=full.wanted,
+            wanted=wanted,
             predicted=predicted,
             held=full.open,
             failed=dict(full.failed),
             lost=last.lost,
+            lost_while_opening=full.lost,
             lost_by=dict(last.lost_by),
             census=census,
             agree=census.client == full.open
@@ -222,6 +225,7 @@ class ServeRecord:
     interrupted: bool
     loop: str
     workers: int
+    workers_killed: int  # that ended before they were told to
     rss_bytes: int
     cpu_user_s: float
     cpu_system_s: float

@@ -87,6 +87,9 @@ class EndpointSpec:
             raise UsageError(f"an address: {text!r}", "there is no address", "Write 127.0.0.1:8000.")
         return cls(host, ports)
 
+    def with_port(self, port: int) -> "EndpointSpec":
+        return EndpointSpec(self.host, range(port, port + 1))
+
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host and self.ports else self.host
         return f"{host}:{Ranges([self.ports])}" if self.ports else host
@@ -189,6 +192,11 @@ class Ranges:
 
     def __str__(self) -> str:
         return ",".join(f"{p.start}-{p.stop - 1}" if len(p) > 1 else f"{p.start}" for p in self.parts)
+
+    @cached_property
+    def table(self) -> NDArray[np.uint16]:
+        """All of them written out; for ports."""
+        return np.fromiter(self, np.uint16, self.size)
 
     def without(self, values: Iterable[int]) -> "Ranges":
         """The same set less `values`."""
@@ -390,7 +398,7 @@ class TupleSpace:
         carry += first_source
         carry, source = _divmod(carry, self.sources.size)
         carry += first_port
-        return self._columns(source, destination, self._port_table.take(carry))
+        return self._columns(source, destination, self.ports.table.take(carry))
 
     def pair_block(self, pairs: NDArray[np.int64]) -> Block:
         """The (source, destination) pairs with these numbers, source port 0: the kernel is to choose it.
@@ -406,10 +414,6 @@ class TupleSpace:
 
     def address(self, value: int) -> Address:
         return ipaddress.IPv4Address(value) if self.version == 4 else ipaddress.IPv6Address(value)
-
-    @cached_property
-    def _port_table(self) -> NDArray[np.uint16]:
-        return np.fromiter(self.ports, np.uint16, self.ports.size)
 
     def _columns(self, source: NDArray[np.int64], destination: NDArray[np.int64], port: NDArray[np.uint16]) -> Block:
         parts = self.destinations.parts
@@ -427,8 +431,7 @@ class TupleSpace:
         self, addresses: Ranges, ports: Ranges, index: NDArray[np.int64]
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
         address, port = _divmod(index, ports.size)
-        table = np.fromiter(ports, np.uint16, ports.size)
-        return self._packed(addresses, address), table.take(port)
+        return self._packed(addresses, address), ports.table.take(port)
 
     def _packed(self, addresses: Ranges, index: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The addresses with these numbers, (n, 4 or 16) bytes in network order."""

@@ -26,6 +26,7 @@ _OVER = select.EPOLLRDHUP | _BROKEN
 DATA, END = 1, 2  # what is remembered of a slot's edges
 _STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 EVENTS_AT_ONCE = 4096
+MOST_SLOTS = 2**18  # some 20 MB of tables; where a limit of open files is a billion, another process is the better way
 ACCEPTS_AT_ONCE = 256  # then completions are handed out, so that greetings do not wait for a storm to end
 
 
@@ -34,10 +35,10 @@ class EpollLoop:
     batch = 32  # about a millisecond of work, so that durations are measured no coarser than that
 
     def __init__(self, capacity: int | None = None) -> None:
-        """capacity: None means all that the soft RLIMIT_NOFILE leaves this process."""
+        """capacity: None means all that the soft RLIMIT_NOFILE leaves this process, up to MOST_SLOTS."""
         files = process.read_files()
         room = files.soft - files.open - FILES_RESERVED // 2
-        self.capacity = max(0, room if capacity is None else min(capacity, room))
+        self.capacity = max(0, min(MOST_SLOTS if capacity is None else capacity, room))
         self._epoll = select.epoll()
         self._sockets: list[socket.socket | None] = [None] * self.capacity
         self._empty: list[int] = []  # for accept, where the loop chooses the slot
@@ -120,6 +121,9 @@ class EpollLoop:
             self._send(slot, buffers[row].data[:size], 0)
 
     def close(self, slots: Slots, reset: bool) -> None:
+        if self._done:
+            closed = set(slots.tolist())
+            self._done = [entry for entry in self._done if entry[1] not in closed]
         for slot in slots.tolist():
             sock = self._sockets[slot]
             if sock is not None:

@@ -5,7 +5,7 @@ Everything it finds out goes into one row of counters.
 """
 
 import errno
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +17,11 @@ from fourtuple.core.symptoms import Ends, name_of, symptom_of
 from fourtuple.core.tuples import Block
 from fourtuple.engine.control import TICK_S, Control, count_cost
 from fourtuple.engine.loop import Completions, How, Loop, Op, Slots
+from fourtuple.engine.notes import Notes
 from fourtuple.engine.reads import Reads
 from fourtuple.engine.routes import AutomaticRoutes, ExplicitRoutes, Routes
 
+WINDOW = 64  # so many failures in a row, and at least all that was under way: it will not get better
 CLOSE_BATCH = 256  # sockets closed between two looks at everything else
 READ_ROWS, READ_BYTES = 256, 4096
 
@@ -63,6 +65,7 @@ class _Holder:
         space = job.plan.space
         explicit = job.plan.strategy is Strategy.EXPLICIT
         self._routes = (ExplicitRoutes if explicit else AutomaticRoutes)(space, share)
+        self._pace = share.pace
         self._slots = min(share.wanted, loop.capacity)
         self._fresh = 0  # slots from here on were never used
         self._again: list[int] = []  # empty again, and their connection may be tried on another route
@@ -70,9 +73,9 @@ class _Holder:
         self._start_us = np.zeros(self._slots, np.uint32)  # since the beginning, modulo 2**32: 71 minutes
         self._route = np.zeros(self._slots, np.min_scalar_type(space.pairs - 1))
         self._reads = Reads(READ_ROWS, READ_BYTES)
-        self._events: list[Event] = []
+        self._notes = Notes(loop, log=job.log)
+        self._failed_in_a_row = 0
         self._begin_ns = clock_ns()
-        counters["wanted"] = share.wanted
         counters["capacity"] = loop.capacity
         counters["failed"][errno.EMFILE] = share.wanted - self._slots
 
@@ -90,8 +93,7 @@ class _Holder:
 
     def tick(self) -> list[Event]:
         count_cost(self._counters)
-        events, self._events = self._events, []
-        return events
+        return self._notes.take()
 
     def stop_opening(self) -> None:
         """What is not open by now has failed with ECANCELED."""
@@ -113,7 +115,7 @@ class _Holder:
         still_open = np.flatnonzero(self._state == OPEN).astype(np.int32)
         for start in range(0, len(still_open), CLOSE_BATCH):
             batch = still_open[start : start + CLOSE_BATCH]
-            self._note("closed", batch, "reset" if self._job.reset else "")
+            self._notes.end("closed", batch, "by reset" if self._job.reset else "")
             self._loop.close(batch, self._job.reset)
             self._loop.wait(0)
             counters["open"] -= len(batch)
@@ -126,7 +128,7 @@ class _Holder:
 
     def _open_some(self) -> float:
         """Start what the pace allows → how long to wait for completions."""
-        counters, pace = self._counters, self._job.plan.pace
+        counters, pace = self._counters, self._pace
         elapsed_s = (self._clock_ns() - self._begin_ns) / 1e9
         due = pace.start_now(elapsed_s, int(counters["opening"]), int(counters["started"]))
         count = min(due, self._loop.batch, len(self._again) + self._slots - self._fresh)
@@ -136,9 +138,11 @@ class _Holder:
                 self._start(block, routes)
                 return 0.0
             self._give_up(self._routes.full_errno)
-        if not counters["opening"] and not self._again and self._fresh == self._slots:
+        if self._again or self._fresh < self._slots:
+            return min(TICK_S, pace.wait_s(elapsed_s, int(counters["opening"]), int(counters["started"])))
+        if not counters["opening"]:
             counters["phase"] = Phase.HOLDING
-        return min(TICK_S, pace.wait_s(elapsed_s, int(counters["started"])) or TICK_S)
+        return TICK_S
 
     def _start(self, block: Block, routes: Routes) -> None:
         counters = self._counters
@@ -176,7 +180,8 @@ class _Holder:
         counters["open"] += len(slots)
         counters["opened"] += len(slots)
         counters["last_open_ns"] = now_ns
-        self._note("connected", slots)
+        self._failed_in_a_row = 0
+        self._notes.begin("connected", slots)
         self._loop.watch(slots)
 
     def _refused(self, failures: Completions) -> None:
@@ -192,6 +197,9 @@ class _Holder:
                 self._again.append(slot)
             else:
                 self._counters["failed"][number] += 1
+                self._failed_in_a_row += 1
+                if self._failed_in_a_row >= max(WINDOW, self._pace.in_flight):
+                    self._give_up(number)
 
     # What comes in while holding: greetings, answers, the end
 
@@ -206,13 +214,12 @@ class _Holder:
         counters = self._counters
         idle = reads["result"] == -errno.EAGAIN
         got, ended = reads[reads["result"] > 0], reads[(reads["result"] <= 0) & ~idle]
-        counters["greeted"] += len(got)
         counters["received_bytes"] += int(got["result"].sum())
         if self._job.log:
             for slot, row, size in zip(got["slot"], self._reads.rows(got["slot"]), got["result"], strict=True):
-                self._note("received", [slot], repr(bytes(self._reads.buffers[row, :size]))[2:-1])
-            for slot, result in zip(ended["slot"], ended["result"].tolist(), strict=True):
-                self._note("lost", [slot], name_of(-result) if result else "the peer closed")
+                self._notes.add("received", slot, repr(bytes(self._reads.buffers[row, :size]))[2:-1])
+        for slot, result in zip(ended["slot"].tolist(), ended["result"].tolist(), strict=True):
+            self._notes.end("lost", [slot], name_of(-result) if result else "the peer closed")
         self._reads.give_back(reads["slot"])
         np.add.at(counters["lost_by"], -ended["result"], 1)
         self._state[ended["slot"]] = EMPTY
@@ -220,9 +227,3 @@ class _Holder:
         counters["lost"] += len(ended)
         self._loop.close(ended["slot"], False)
         self._loop.watch(reads[idle | (reads["result"] > 0)]["slot"])
-
-    def _note(self, kind: str, slots: Iterable[int], detail: str = "") -> None:
-        if self._job.log:
-            for slot in slots:
-                if four_tuple := self._loop.describe(int(slot)):
-                    self._events.append(Event(kind, four_tuple, detail))

@@ -13,29 +13,29 @@ class Reads:
         self.buffers = np.zeros((rows, row_bytes), np.uint8)
         self._free = list(range(rows))
         self._row_of: dict[int, int] = {}
-        self._waiting: list[int] = []
+        self._waiting: dict[int, None] = {}  # in the order they came
 
     def add(self, slots: Iterable[int]) -> None:
-        self._waiting.extend(slots)
+        self._waiting.update(dict.fromkeys(slots))
 
     def take(self) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
         """As many waiting slots as there are free rows, and the row of each."""
-        count = min(len(self._waiting), len(self._free))
-        slots, self._waiting = self._waiting[:count], self._waiting[count:]
-        rows = [self._free.pop() for _ in slots]
-        self._row_of.update(zip(slots, rows, strict=True))
-        return np.array(slots, np.int32), np.array(rows, np.intp)
+        slots = [slot for slot, _ in zip(self._waiting, range(len(self._free)), strict=False)]
+        for slot in slots:
+            del self._waiting[slot]
+            self._row_of[slot] = self._free.pop()
+        return np.array(slots, np.int32), self.rows(slots)
 
-    def rows(self, slots: NDArray[np.int32]) -> NDArray[np.intp]:
-        return np.array([self._row_of[slot] for slot in slots.tolist()], np.intp)
+    def rows(self, slots: Iterable[int]) -> NDArray[np.intp]:
+        return np.array([self._row_of[int(slot)] for slot in slots], np.intp)
 
-    def give_back(self, slots: NDArray[np.int32]) -> None:
-        self._free.extend(self._row_of.pop(slot) for slot in slots.tolist())
+    def give_back(self, slots: Iterable[int]) -> None:
+        """What was read there is not needed any more."""
+        self._free.extend(self._row_of.pop(int(slot)) for slot in slots)
 
-    def forget(self, slot: int) -> None:
-        """The slot was closed: its row is free, and it waits no more."""
-        row = self._row_of.pop(slot, None)
-        if row is not None:
-            self._free.append(row)
-        elif slot in self._waiting:
-            self._waiting.remove(slot)
+    def forget(self, slots: Iterable[int]) -> None:
+        """The slots were closed, whatever they were doing."""
+        for slot in slots:
+            self._waiting.pop(int(slot), None)
+            if int(slot) in self._row_of:
+                self.give_back([slot])

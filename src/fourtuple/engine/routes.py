@@ -17,37 +17,43 @@ class AutomaticRoutes:
     """The kernel chooses source ports, so pairs take turns, each until it is full."""
 
     def __init__(self, space: TupleSpace, share: Slice) -> None:
-        self._space, self._turn = space, share.start % space.pairs
-        self._ended: set[int] = set()
-        self._worked: set[int] = set()
+        self._space, self._turn = space, share.start
+        self._over = np.zeros(space.pairs, bool)  # untouched pages of zeros cost nothing
+        self._worked = np.zeros(space.pairs, bool)
+        self._turns: Routes | None = None  # the pairs that take turns; None: all of them
+        self._waiting_for = space.pairs  # how many of those are not over
         self.full_errno = errno.EADDRNOTAVAIL  # what ended the last one
 
     def take(self, count: int) -> tuple[Block, Routes]:
         """The next `count` connections; none where every pair is over."""
-        pairs = self._space.pairs
         found = np.zeros(0, np.int64)
-        while len(found) < count and len(self._ended) < pairs:
-            turns = (self._turn + np.arange(count)) % pairs
-            self._turn = (self._turn + count) % pairs
-            found = np.concatenate((found, self._alive(turns)))
+        while len(found) < count and self._waiting_for:
+            turns = self._turn + np.arange(count)
+            self._turn += count
+            routes = turns % self._space.pairs if self._turns is None else self._turns[turns % len(self._turns)]
+            found = np.concatenate((found, routes[~self._over[routes]]))
         return self._space.pair_block(found[:count]), found[:count]
 
     def worked(self, routes: NDArray[Any]) -> None:
         """Connections were made there, so a later refusal is not the end of it."""
-        self._worked.update(np.unique(routes).tolist())
+        self._worked[routes] = True
 
     def failed(self, route: int, number: int) -> bool:
         """Note what the errno ends → should the connection be tried on another route?"""
-        self._note(route, number, full=symptom_of(number).ends is Ends.PAIR)
-        return symptom_of(number).ends is Ends.PAIR
+        ends = symptom_of(number).ends
+        if ends is Ends.PAIR or not self._worked[route]:
+            self._end(route, number)
+        return ends is Ends.PAIR
 
-    def _alive(self, routes: Routes) -> Routes:
-        return routes[~np.isin(routes, list(self._ended))] if self._ended else routes
-
-    def _note(self, route: int, number: int, *, full: bool) -> None:
-        if full or route not in self._worked:
-            self._ended.add(route)
-            self.full_errno = number
+    def _end(self, route: int, number: int) -> None:
+        if self._over[route]:
+            return
+        self._over[route] = True
+        self.full_errno = number
+        self._waiting_for -= 1
+        # Half of those that take turns are over: leave them out, so that finding the others stays cheap.
+        if 2 * self._waiting_for < (self._space.pairs if self._turns is None else len(self._turns)):
+            self._turns = np.flatnonzero(~self._over)
 
 
 class ExplicitRoutes(AutomaticRoutes):
@@ -61,7 +67,7 @@ class ExplicitRoutes(AutomaticRoutes):
         while self._next < self._stop:
             start, self._next = self._next, min(self._stop, self._next + count)
             routes = (start % self._space.pairs + np.arange(self._next - start)) % self._space.pairs
-            alive = np.isin(routes, list(self._ended), invert=True)
+            alive = ~self._over[routes]
             if alive.any():
                 return self._space.block(start, self._next).where(alive), routes[alive]
         return self._space.block(0, 0), np.zeros(0, np.int64)
@@ -70,6 +76,6 @@ class ExplicitRoutes(AutomaticRoutes):
         taken = symptom_of(number).ends is Ends.PAIR  # this 4-tuple or its port, not the whole pair
         if taken:
             self.full_errno = number
-        else:
-            self._note(route, number, full=False)
+        elif not self._worked[route]:
+            self._end(route, number)
         return taken

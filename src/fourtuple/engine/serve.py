@@ -16,6 +16,7 @@ from fourtuple.core.run import Counters, Event, Phase
 from fourtuple.core.symptoms import name_of
 from fourtuple.engine.control import TICK_S, Control, count_cost
 from fourtuple.engine.loop import Completions, Loop, Op, Slots
+from fourtuple.engine.notes import Notes
 from fourtuple.engine.reads import Reads
 
 READ_ROWS, READ_BYTES = 256, 16384
@@ -75,7 +76,7 @@ class _Server:
         self._echoing: set[int] = set()
         self._closing: deque[tuple[int, Slots, NDArray[np.uint32]]] = deque()  # due at, which
         self._pause_until_ns = 0
-        self._events: list[Event] = []
+        self._notes = Notes(loop, log=job.log)
         counters["capacity"] = loop.capacity
         loop.listen(listeners)
 
@@ -92,7 +93,7 @@ class _Server:
             accepts = done[done["op"] == Op.ACCEPT]
             self._accepted(accepts[accepts["result"] >= 0]["slot"])
             self._not_accepted(accepts[accepts["result"] < 0])
-            self._reads.add(self._open_ones(done[done["op"] == Op.WATCH])["slot"].tolist())
+            self._reads.add(done[done["op"] == Op.WATCH]["slot"].tolist())
             self._received(done[done["op"] == Op.RECEIVE])
             self._sent(done[done["op"] == Op.SEND])
         self._read_some()
@@ -100,8 +101,7 @@ class _Server:
 
     def tick(self) -> list[Event]:
         count_cost(self._counters)
-        events, self._events = self._events, []
-        return events
+        return self._notes.take()
 
     def close_all(self) -> Iterator[list[Event]]:
         """Stop accepting, then close what is open, in batches."""
@@ -110,7 +110,7 @@ class _Server:
         yield self.tick()
         still_open = np.flatnonzero(self._state == OPEN).astype(np.int32)
         for start in range(0, len(still_open), BATCH):
-            self._close(still_open[start : start + BATCH], "closed")
+            self._close(still_open[start : start + BATCH])
             self._loop.wait(0)
             yield self.tick()
         self._counters["phase"] = Phase.CLOSED
@@ -128,7 +128,7 @@ class _Server:
         counters["last_open_ns"] = now_ns
         if not counters["first_start_ns"]:
             counters["first_start_ns"] = now_ns
-        self._note("accepted", slots)
+        self._notes.begin("accepted", slots)
         if self._job.close_after_s is not None:
             due_ns = now_ns + int(self._job.close_after_s * 1e9)
             self._closing.append((due_ns, slots.copy(), self._generation[slots]))
@@ -154,14 +154,15 @@ class _Server:
         idle = reads["result"] == -errno.EAGAIN
         got, ended = reads[reads["result"] > 0], reads[(reads["result"] <= 0) & ~idle]
         self._counters["received_bytes"] += int(got["result"].sum())
-        if self._job.echo:
+        if self._job.echo and len(got):
             self._echoing.update(got["slot"].tolist())
             sizes = got["result"].astype(np.int64)
-            self._loop.send(got["slot"], self._reads.buffers, self._reads.rows(got["slot"]), sizes)
+            # A copy, so that readers who are slow to take their echo do not keep the few rows from everybody else.
+            echoes = self._reads.buffers[self._reads.rows(got["slot"]), : sizes.max()]
+            self._loop.send(got["slot"], echoes, np.arange(len(got)), sizes)
         else:
-            self._reads.give_back(got["slot"])
             self._loop.watch(got["slot"])
-        self._reads.give_back(reads[reads["result"] <= 0]["slot"])
+        self._reads.give_back(reads["slot"])
         self._loop.watch(reads[idle]["slot"])
         self._lost(ended)
 
@@ -174,17 +175,15 @@ class _Server:
         is_echo = np.array([slot in self._echoing for slot in sends["slot"].tolist()], bool)
         self._counters["greeted"] += int(np.count_nonzero(~is_echo & (sends["result"] >= 0)))
         self._echoing.difference_update(sends["slot"].tolist())
-        self._reads.give_back(sends[is_echo]["slot"])
         self._loop.watch(good["slot"])
         self._lost(sends[sends["result"] < 0])
 
     def _lost(self, ended: Completions) -> None:
         """The client closed (result 0) or the connection broke (−errno)."""
-        ended = self._open_ones(ended)
         if not len(ended):
             return
         for slot, result in zip(ended["slot"].tolist(), ended["result"].tolist(), strict=True):
-            self._note("lost", [slot], name_of(-result) if result else "the client closed")
+            self._notes.end("lost", [slot], name_of(-result) if result else "the client closed")
         np.add.at(self._counters["lost_by"], -ended["result"], 1)
         self._counters["lost"] += len(ended)
         self._let_go(ended["slot"], reset=False)
@@ -193,27 +192,16 @@ class _Server:
         now_ns = self._clock_ns()
         while self._closing and self._closing[0][0] <= now_ns:
             _, slots, generation = self._closing.popleft()
-            self._close(slots[(self._state[slots] == OPEN) & (self._generation[slots] == generation)], "closed")
+            self._close(slots[(self._state[slots] == OPEN) & (self._generation[slots] == generation)])
 
-    def _close(self, slots: Slots, kind: str) -> None:
-        self._note(kind, slots)
+    def _close(self, slots: Slots) -> None:
+        self._notes.end("closed", slots.tolist())
         self._counters["closed"] += len(slots)
-        for slot in slots.tolist():
-            self._reads.forget(slot)
-            self._echoing.discard(slot)
+        self._reads.forget(slots.tolist())
+        self._echoing.difference_update(slots.tolist())
         self._let_go(slots, self._job.reset)
 
     def _let_go(self, slots: Slots, reset: bool) -> None:
         self._state[slots] = EMPTY
         self._counters["open"] -= len(slots)
         self._loop.close(slots, reset)
-
-    def _open_ones(self, done: Completions) -> Completions:
-        still: Completions = done[self._state[done["slot"]] == OPEN]
-        return still
-
-    def _note(self, kind: str, slots: Slots | list[int], detail: str = "") -> None:
-        if self._job.log:
-            for slot in slots:
-                if four_tuple := self._loop.describe(int(slot)):
-                    self._events.append(Event(kind, four_tuple, detail))

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 TERMINAL_S, PIPE_S = 0.25, 5.0  # between two lines
 COLUMNS = 80
-CLEAR = "\r\033[K"
+CLEAR = "\r\033[K"  # back to the first column, and nothing left of the line
 
 
 def show(

@@ -10,6 +10,7 @@ from typing import Any
 
 from fourtuple.core.proof import Ground, Lesson, Proof, Result, Step
 from fourtuple.core.units import format_count, format_duration, format_size
+from fourtuple.faces.live import CLEAR
 
 COLUMNS, LABEL = 80, 13
 NAME, VALUE = 34, 23  # columns of the table of what was predicted and what was observed
@@ -102,7 +103,7 @@ class _Bar:
 
     def clear(self) -> None:
         if self._console is not None:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            print(CLEAR, end="", file=sys.stderr, flush=True)
 
 
 def _labelled(label: str, text: str) -> Iterator[str]:

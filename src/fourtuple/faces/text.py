@@ -2,7 +2,6 @@
 
 import errno
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from fourtuple.core.errors import FourtupleError
 from fourtuple.core.fold import Latency
@@ -37,13 +36,13 @@ def hold_lines(record: HoldRecord) -> Iterator[str]:
     reached = record.held == record.wanted
     asked = "" if reached else f" of {format_count(record.wanted)}"
     ended = ", interrupted" if record.interrupted else ""
-    agree = "Plan, engine and kernel agree." if record.agree else "The witnesses do not agree:"
+    agree = "Plan, engine and kernel agree." if record.agree else _who_differs(record)
     yield (
         f"held {format_count(record.held)}{asked} for {format_duration(record.held_s)}{ended},"
         f" lost {format_count(record.lost)}. {agree}"
     )
     if not record.agree:
-        yield f"  predicted {format_count(record.predicted)}   held {format_count(record.held)}   {witness(record)}"
+        yield f"  {witness(record)}"
     if record.held:
         yield f"  opened in {format_duration(record.elapsed_s)}   {format_rate(record.rate_per_s)}"
         yield f"  connect   {latency(record.connect_us)}"
@@ -59,6 +58,12 @@ def hold_lines(record: HoldRecord) -> Iterator[str]:
         yield f"  {format_count(count)} failed with {name}: {symptom.limit}"
         if symptom.do:
             yield f"  do        {symptom.do}"
+
+
+def _who_differs(record: HoldRecord) -> str:
+    if record.census.client != record.held or record.census.server not in (None, record.held):
+        return "The kernel does not agree:"
+    return f"Engine and kernel agree, planned were {format_count(record.predicted)}:"
 
 
 def witness(record: HoldRecord) -> str:
@@ -98,6 +103,8 @@ def serve_lines(record: ServeRecord) -> Iterator[str]:
         )
     if record.listen_overflows:
         yield f"  {format_count(record.listen_overflows)} handshakes were dropped: an accept queue was full"
+    if record.workers_killed:
+        yield f"  {record.workers_killed} of {record.workers} worker processes died; what they held is lost"
     if record.failed:
         yield f"  accept() failed: {counts(record.failed)}"
 
@@ -106,16 +113,3 @@ def serve_progress(sample: Sample) -> str:
     full = sample.capacity and sample.open >= sample.capacity
     more = f"   full: {format_count(sample.capacity)} is all that fits, others wait in the queue" if full else ""
     return f"accepted {format_count(sample.opened)}   open {format_count(sample.open)}{more}"
-
-
-def as_words(values: Mapping[str, Any]) -> str:
-    """`a 100 · b 200`: numbers with separators, truth as yes or no."""
-    return " · ".join(f"{name} {_word(value)}" for name, value in values.items())
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return format_count(value)
-    return str(value)

@@ -32,7 +32,8 @@ def is_local(address: Address) -> bool:
         with socket.socket(family_of(address), socket.SOCK_DGRAM) as sock:  # UDP: a full TCP port range does not matter
             sock.bind((str(address), 0))
     except OSError as error:
-        if error.errno == errno.EADDRNOTAVAIL:
+        # EINVAL: a link-local address without its interface; EAFNOSUPPORT: this IP version is switched off
+        if error.errno in (errno.EADDRNOTAVAIL, errno.EINVAL, errno.EAFNOSUPPORT):
             return False
         raise
     return True

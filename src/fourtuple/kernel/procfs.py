@@ -63,7 +63,6 @@ def read_host_facts(proc: Path = PROC) -> HostFacts:
     except (OSError, ValueError) as error:
         raise CannotError("the range of source ports", f"{sysctl / 'ipv4/ip_local_port_range'}: {error}") from None
     memory = parse_meminfo(_text(proc / "meminfo"))
-    somaxconn = _text(sysctl / "core/somaxconn").strip()
     files = process.read_files()
     return HostFacts(
         kernel=os.uname().release,
@@ -72,7 +71,6 @@ def read_host_facts(proc: Path = PROC) -> HostFacts:
         memory_free_bytes=memory["MemFree"] + memory.get("Cached", 0) if "MemFree" in memory else None,
         port_range=port_range,
         reserved_ports=reserved,
-        somaxconn=int(somaxconn) if somaxconn.isdecimal() else None,
         files_soft=files.soft,
         files_hard=files.hard,
         files_open=files.open,

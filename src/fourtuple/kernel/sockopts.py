@@ -22,7 +22,10 @@ def set_port_range(sock: socket.socket, ports: range) -> None:
     sock.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, struct.pack("=I", ports.start | (ports.stop - 1) << 16))
 
 
-def supports_port_range() -> bool:
+def port_range_is_quick(kernel_version: tuple[int, int]) -> bool:
+    """Does IP_LOCAL_PORT_RANGE keep connect() fast past half of the range? From Linux 6.8 on, where it is allowed."""
+    if kernel_version < (6, 8):
+        return False
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
             set_port_range(sock, range(1024, 65536))
@@ -33,4 +36,4 @@ def supports_port_range() -> bool:
 
 def set_connect_timeout(sock: socket.socket, seconds: float) -> None:
     """Give up with ETIMEDOUT after that long without an answer (tcp(7), TCP_USER_TIMEOUT; in ms)."""
-    sock.setsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT, max(1, round(seconds * 1000)))
+    sock.setsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT, min(max(1, round(seconds * 1000)), 2**31 - 1))

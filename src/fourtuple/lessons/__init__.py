@@ -27,6 +27,9 @@ NAMES = (
 )
 
 
+PORT_NUMBERS = 65_536
+
+
 def choose(names: Sequence[str]) -> tuple[Lesson, ...]:
     """The lessons with these names, in this order; none named means all. Raises UsageError."""
     unknown = [name for name in names if name not in NAMES]
@@ -48,11 +51,15 @@ def prove(lessons: Sequence[Lesson], connections: int | None = None) -> Generato
     """Run the lessons, one after the other; yields the ground once, then steps, and a step with each result.
 
     connections: how many past-65536 opens; None leaves it to the lesson
+
+    Raises UsageError where `connections` would prove nothing.
     """
     from time import monotonic
 
     from fourtuple import __version__, verbs
 
+    if connections is not None and connections <= PORT_NUMBERS:
+        raise UsageError(f"--connections {connections:,}", f"the claim is about more than {PORT_NUMBERS:,}")
     start_s = monotonic()
     facts = verbs.facts()
     ground = Ground(
@@ -71,7 +78,7 @@ def _run(lesson: Lesson, connections: int | None, *, private: bool) -> Generator
     """One lesson as a process of its own: it says how far it is, then what came of it, a line of JSON each."""
     from time import monotonic
 
-    from fourtuple.verbs import Lab
+    from fourtuple.verbs import Lab, start
 
     start_s = monotonic()
     command = [sys.executable, "-m", __name__, lesson.name, str(connections or 0), "private" if private else "shared"]
@@ -81,9 +88,9 @@ def _run(lesson: Lesson, connections: int | None, *, private: bool) -> Generator
             command = stack.enter_context(Lab()).command(command)
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
         program = stack.enter_context(
-            subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, env=environment)
+            start(command, stdout=subprocess.PIPE, text=True, start_new_session=True, env=environment)
         )
-        stack.callback(program.terminate)
+        stack.callback(program.kill)
         assert program.stdout is not None  # noqa: S101  (for the type checker)
         for line in program.stdout:
             said = json.loads(line)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from fourtuple.core.census import Sockets, State
 from fourtuple.kernel.sockdiag import fold_sockets
-from fourtuple.verbs.beside import READY, holding, serving
+from fourtuple.verbs.beside import READY, holding, serving, start
 from fourtuple.verbs.hold import hold
 from fourtuple.verbs.lab import (
     Lab,
@@ -35,6 +35,7 @@ __all__ = [
     "serving",
     "set_port_range",
     "set_reserved_ports",
+    "start",
 ]
 
 T = TypeVar("T")

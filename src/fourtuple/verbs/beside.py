@@ -42,17 +42,16 @@ def holding(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[Beside]:
         yield program
 
 
+def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[str]":
+    """subprocess.Popen of a program that ends when we do, however we end."""
+    parent = os.getpid()
+    return subprocess.Popen(command, preexec_fn=lambda: process.die_with_parent(parent), **options)
+
+
 @contextmanager
 def _running(verb: str, arguments: Sequence[str], prefix: Sequence[str]) -> Iterator[Beside]:
     command = [*prefix, sys.executable, "-m", "fourtuple", verb, *arguments, "--json", "--quiet"]
-    parent = os.getpid()
-    program = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: process.die_with_parent(parent),
-    )
+    program = start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert program.stderr is not None  # noqa: S101  (for the type checker)
     beside = Beside()
     try:

@@ -1,7 +1,8 @@
 """`hold`: open N connections, hold them, close them, and say what three witnesses saw."""
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from fourtuple.core.census import Ends, State
@@ -10,20 +11,24 @@ from fourtuple.core.facts import HostFacts
 from fourtuple.core.pace import Pace
 from fourtuple.core.plan import Plan, Strategy, split, workers_needed
 from fourtuple.core.run import Counters, Event, HoldRecord, Phase, Sample, Witness
-from fourtuple.core.tuples import Destinations, Ranges
+from fourtuple.core.tuples import Ranges, TupleSpace
 from fourtuple.core.units import format_count
-from fourtuple.engine.control import Control, interruptible, now_ns
+from fourtuple.engine.control import TICK_S, Control, interruptible, now_ns
 from fourtuple.engine.epoll_loop import EpollLoop
 from fourtuple.engine.hold import HoldJob
 from fourtuple.engine.hold import hold as hold_work
 from fourtuple.engine.loop import How
 from fourtuple.engine.workers import MOST_WORKERS, Crew
-from fourtuple.kernel import addresses, process, procfs, sockopts
+from fourtuple.kernel import addresses, process, procfs
 from fourtuple.kernel.sockdiag import fold_sockets
+from fourtuple.kernel.sockopts import port_range_is_quick
 from fourtuple.verbs.space import space_of
 
 FAR_AWAY = 1000  # more connections than that to someone else's address need a word from the user
-SETTLE_S = 1.0  # how long the kernel's count may stand still before it is believed to differ from ours
+STILL_S, SETTLE_S = 1.0, 5.0  # how long the kernel's count may stand still, or take, before it is believed to differ
+MOST = 2**40
+EVERY_ADDRESS = Ranges([range(2**128)])
+Look = Callable[[frozenset[State]], tuple[Ends, str]]
 HOLD_S = 10.0
 TIMEOUT_S = 30.0
 IN_USE = frozenset(State) - {State.LISTEN, State.CLOSE, State.BOUND_INACTIVE, State.TIME_WAIT, State.NEW_SYN_RECV}
@@ -55,13 +60,12 @@ def hold(
     Raises this process's soft limit of open files to the hard one. Ctrl-C ends the run in order, with its record.
     Raises UsageError, ShortfallError, CannotError before anything is opened; later, what fails is in the record.
     """
-    if wanted < 1:
-        raise UsageError(f"{wanted} connections", "at least 1 can be wanted")
+    if not 1 <= wanted <= MOST:
+        raise UsageError(f"{wanted:,} connections", f"from 1 to {MOST:,} can be wanted")
     process.raise_soft_files()
     facts = procfs.read_host_facts()
-    space, strategy = space_of(facts, destinations, sources, strategy)
-    ends = space.destinations
-    targets = [space.address(value) for values, _ in ends.parts for value in values]
+    space, strategy = space_of(facts, wanted, destinations, sources, strategy)
+    targets = [space.address(value) for values, _ in space.destinations.parts for value in values]
     here = [addresses.is_local(address) for address in targets]
     for address, is_here in zip(targets, here, strict=True):
         if wanted > FAR_AWAY and address.is_global and not is_here and not i_own_this_target:
@@ -70,21 +74,23 @@ def hold(
                 f"it is neither this host nor a private address, where at most {format_count(FAR_AWAY)} are opened",
                 "If it is yours, say --i-own-this-target.",
             )
-    known_sources = space.sources if sources else None
-    before, _ = _ends(ends, known_sources)
-    in_use, _ = fold_sockets(lambda tables: len(Ends.of(tables, ends, known_sources).client), IN_USE)
+    # Without --from, destinations may be reached from several addresses, of which the space names one.
+    anyone = not sources and len(targets) > 1
+    look = partial(_ends, replace(space, sources=EVERY_ADDRESS) if anyone else space)
+    before, _ = look(IN_USE)
     count = workers or _workers_needed(wanted, facts)
     plan = Plan(
         wanted=wanted,
-        room=max(0, space.size - in_use),
+        room=max(0, space.size - len(before.client)),
         space=space,
         strategy=strategy,
-        pace=Pace(rate_per_s).shared(count),
-        slices=split(wanted, space.size, count),
+        slices=split(wanted, space.size, count, Pace(rate_per_s)),
     )
-    how = How(bool(sources) or strategy is Strategy.EXPLICIT, _port_range(facts, strategy), timeout_s)
-    job = HoldJob(plan, how, reset, log)
-    crew = Crew([partial(_hold_slice, job, number) for number in range(count)], here=count == 1, log=log)
+    port_range = facts.port_range if strategy is Strategy.LATE and port_range_is_quick(facts.kernel_version) else None
+    job = HoldJob(plan, How(bool(sources) or strategy is Strategy.EXPLICIT, port_range, timeout_s), reset, log)
+    crew = Crew(here=count == 1, log=log)
+    for number, share in enumerate(plan.slices):
+        crew.add(partial(_hold_slice, job, number), share.wanted)
     full: Sample | None = None
     witness = Witness(0, None, None, "")
     until_ns = closing_ns = 0
@@ -92,7 +98,7 @@ def hold(
         for sample in crew.samples():
             if full is None and sample.phase >= Phase.HOLDING:
                 full = sample
-                witness = _witness(ends, known_sources, before, full.open, here=all(here))
+                witness = _witness(look, before, full.open, crew.control, here=all(here))
                 until_ns = now_ns() + int(hold_s * 1e9)
             yield sample
             if full and (now_ns() >= until_ns or crew.control.interrupted or sample.open == 0):
@@ -100,6 +106,7 @@ def hold(
                 crew.control.close()
         full = full or sample
         return HoldRecord.of(
+            wanted=wanted,
             predicted=plan.predicted,
             full=full,
             last=sample,
@@ -117,12 +124,6 @@ def _hold_slice(job: HoldJob, number: int, counters: Counters, control: Control)
     return hold_work(job, share, EpollLoop(share.wanted), counters, control, now_ns)
 
 
-def _port_range(facts: HostFacts, strategy: Strategy) -> range | None:
-    """IP_LOCAL_PORT_RANGE for each socket: from Linux 6.8 on it makes the last port as cheap as the first."""
-    useful = strategy is Strategy.LATE and facts.kernel_version >= (6, 8) and sockopts.supports_port_range()
-    return facts.port_range if useful else None
-
-
 def _workers_needed(wanted: int, facts: HostFacts) -> int:
     room = facts.files_soft - facts.files_open
     try:
@@ -138,22 +139,25 @@ def _workers_needed(wanted: int, facts: HostFacts) -> int:
     return count
 
 
-def _ends(destinations: Destinations, sources: Ranges | None) -> tuple[Ends, str]:
-    return fold_sockets(lambda tables: Ends.of(tables, destinations, sources), {State.ESTABLISHED})
+def _ends(space: TupleSpace, states: frozenset[State]) -> tuple[Ends, str]:
+    return fold_sockets(lambda tables: Ends.of(tables, space.destinations, space.sources, space.ports), states)
 
 
-def _witness(destinations: Destinations, sources: Ranges | None, before: Ends, held: int, *, here: bool) -> Witness:
-    """The kernel's count, taken again while it differs and still moves: the far end may be accepting."""
+def _witness(look: Look, before: Ends, held: int, control: Control, *, here: bool) -> Witness:
+    """What the kernel lists beyond what was there before; again, while it differs: the far end may be accepting.
+
+    It is not waited for when it stands still, when it takes very long, or when the user has had enough.
+    """
     last: Witness | None = None
-    until_ns = 0
+    start_ns = still_ns = now_ns()
     while True:
-        now, by = _ends(destinations, sources)
-        client = len(now.client) - len(before.client)
-        server = len(now.server) - len(before.server) if here else None
-        accepted = now.accepted - before.accepted if here else None
-        witness = Witness(client, server, accepted, by)
+        now, by = look(frozenset({State.ESTABLISHED}))
+        ours = now.since(before)
+        witness = Witness(len(ours.client), len(ours.server) if here else None, ours.accepted if here else None, by)
         if witness != last:
-            last, until_ns = witness, now_ns() + int(SETTLE_S * 1e9)
-        if (client == held and server in (None, held) and accepted in (None, held)) or now_ns() > until_ns:
+            last, still_ns = witness, now_ns()
+        agrees = (witness.client, witness.server or held, witness.accepted or held) == (held, held, held)
+        late = now_ns() - still_ns > STILL_S * 1e9 or now_ns() - start_ns > SETTLE_S * 1e9
+        if agrees or late or control.interrupted:
             return witness
-        time.sleep(0.05)
+        time.sleep(TICK_S)

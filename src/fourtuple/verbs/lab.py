@@ -46,8 +46,8 @@ def set_reserved_ports(ports: Ranges) -> None:
 
 
 def port_range_is_quick() -> bool:
-    """Does IP_LOCAL_PORT_RANGE keep connect() fast past half of the range? From Linux 6.8 on it does."""
-    return procfs.read_host_facts().kernel_version >= (6, 8) and sockopts.supports_port_range()
+    """Does IP_LOCAL_PORT_RANGE keep connect() fast past half of the range, in this kernel?"""
+    return sockopts.port_range_is_quick(facts().kernel_version)
 
 
 def _ip(script: Sequence[str], prefix: Sequence[str]) -> None:

@@ -48,7 +48,9 @@ def serve(
         listeners = _listen(where, backlog, open_until_the_end)
         job = ServeJob(greet.encode(), echo, close_after_s, reset, log)
         work = partial(_serve_here, job, listeners)
-        crew = Crew([work] * (workers or 1), here=workers == 1, log=log)
+        crew = Crew(here=workers == 1, log=log)
+        for _ in range(workers or 1):
+            crew.add(work)
         overflows = procfs.read_listen_overflows()
         until_ns = None if serve_s is None else now_ns() + int(serve_s * 1e9)
         most_open, grow = 0, workers is None
@@ -81,6 +83,7 @@ def serve(
                 interrupted=crew.control.interrupted,
                 loop=EpollLoop.name,
                 workers=sample.workers,
+                workers_killed=crew.killed,
                 rss_bytes=sample.rss_bytes,
                 cpu_user_s=round(sample.cpu_user_s, 3),
                 cpu_system_s=round(sample.cpu_system_s, 3),
@@ -91,7 +94,7 @@ def _add_workers(crew: Crew, work: Work, count: int) -> bool:
     """`count` workers more → can there be still more?"""
     try:
         for _ in range(count):
-            crew.start(work)
+            crew.add(work)
     except ShortfallError:  # what has come so far is served; what is beyond waits in the queue, and the record shows it
         return False
     return True
@@ -118,8 +121,11 @@ def _listen(where: Sequence[str], backlog: int, until_the_end: ExitStack) -> lis
     for text in where:
         spec = EndpointSpec.parse(text)
         if spec.ports is None:
-            raise UsageError(f"an address to listen on: {text!r}", "it has no port", f"Write {text}:8000.")
-        wanted += [Endpoint(address, port) for address in addresses.resolve(spec) for port in spec.ports]
+            raise UsageError(f"an address to listen on: {text!r}", "it has no port", f"Write {spec.with_port(8000)}.")
+        found = addresses.resolve(spec)
+        ours = [address for address in found if addresses.is_local(address)]  # a name may also mean others: ::1, say
+        wanted += [Endpoint(address, port) for address in ours or found for port in spec.ports]
+    wanted = list(dict.fromkeys(wanted))
     files = process.read_files()
     if len(wanted) + FILES_RESERVED >= files.soft - files.open:
         raise ShortfallError(
@@ -132,7 +138,10 @@ def _listen(where: Sequence[str], backlog: int, until_the_end: ExitStack) -> lis
 
 def _listener(endpoint: Endpoint, backlog: int) -> socket.socket:
     address: Address = endpoint.address
-    listener = socket.socket(addresses.family_of(address), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        listener = socket.socket(addresses.family_of(address), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    except OSError as error:  # EAFNOSUPPORT: IPv6 is switched off
+        raise _why_not(endpoint, error) from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # TIME_WAIT of an earlier run is no obstacle
         if address.version == 6:

@@ -1,5 +1,6 @@
 """Destinations and sources as typed → a tuple space: names resolved, addresses checked, blocked ports left out."""
 
+import ipaddress
 from collections.abc import Iterable, Sequence
 
 from fourtuple.core.census import Sockets, State, among, is_wildcard
@@ -11,13 +12,16 @@ from fourtuple.core.tuples import Address, Endpoint, EndpointSpec, Ranges, Tuple
 from fourtuple.kernel import addresses
 from fourtuple.kernel.sockdiag import fold_sockets
 
+MOST_PAIRS = 2**32
+HELD = (State.LISTEN, State.BOUND_INACTIVE)
+
 
 def space_of(
-    facts: HostFacts, destinations: Sequence[str], sources: Sequence[str], strategy: Strategy | None
+    facts: HostFacts, wanted: int, destinations: Sequence[str], sources: Sequence[str], strategy: Strategy | None
 ) -> tuple[TupleSpace, Strategy]:
     """What was typed → the tuple space as it is usable now, and the strategy that goes with it.
 
-    destinations, sources, strategy: as `hold` takes them
+    wanted, destinations, sources, strategy: as `hold` takes them
 
     Raises UsageError, or ShortfallError where there is no way to a destination.
     """
@@ -37,15 +41,7 @@ def space_of(
     if not destinations:
         raise UsageError("connections", "no destination was given", "Write 127.0.0.1:8000.")
     wanted_version = parse_addresses(source_specs[0].host)[0] if source_specs else None
-    endpoints: list[tuple[Address, range]] = []
-    for text in destinations:
-        spec = EndpointSpec.parse(text)
-        if spec.ports is None:
-            raise UsageError(f"a destination: {text!r}", "it has no port", f"Write {text}:8000.")
-        found = addresses.resolve(spec)
-        fitting = [address for address in found if wanted_version in (None, address.version)]
-        endpoints.append(((fitting or found)[0], spec.ports))
-        wanted_version = wanted_version or endpoints[-1][0].version
+    endpoints = _endpoints(destinations, wanted_version)
     source_hosts = [spec.host for spec in source_specs]
     if not source_hosts:
         source_hosts = list(dict.fromkeys(str(_source_towards(address, ports)) for address, ports in endpoints))
@@ -59,8 +55,12 @@ def space_of(
         Ranges(port_parts) if port_parts else facts.automatic_ports if automatic else Ranges([facts.port_range]),
         [str(EndpointSpec(str(address), ports)) for address, ports in endpoints],
     )
+    if space.pairs > MOST_PAIRS:
+        raise UsageError(
+            f"{space.pairs:,} pairs of a source address and a destination", f"at most {MOST_PAIRS:,} are possible"
+        )
     _check_sources(space)
-    return space.without_ports(_blocked_ports(space, automatic)), strategy
+    return _without_blocked_ports(space, automatic, wanted), strategy
 
 
 def _source_towards(address: Address, ports: range) -> Address:
@@ -75,7 +75,7 @@ def _source_towards(address: Address, ports: range) -> Address:
 def _check_sources(space: TupleSpace) -> None:
     """Raises UsageError for a source address that is not this host's; of many, the first and last of each range."""
     for part in space.sources.parts:
-        for value in part if len(part) <= 256 else (part.start, part.stop - 1):
+        for value in part if part.stop - part.start <= 256 else (part.start, part.stop - 1):
             if not addresses.is_local(space.address(value)):
                 raise UsageError(
                     f"the source address {space.address(value)}",
@@ -84,9 +84,12 @@ def _check_sources(space: TupleSpace) -> None:
                 )
 
 
-def _blocked_ports(space: TupleSpace, automatic: bool) -> set[int]:
-    """Ports of the space that a listening or bound socket keeps from us: automatic choice skips them on any address."""
-    states = (State.LISTEN, State.BOUND_INACTIVE)
+def _without_blocked_ports(space: TupleSpace, automatic: bool, wanted: int) -> TupleSpace:
+    """Leave out the ports that listening or bound sockets keep from us: automatic choice skips them on any address.
+
+    We ourselves are stopped by those on our addresses only. Of connected sockets there nobody tells whether they share
+    their port, so their ports are left out too if what remains is enough.
+    """
 
     def ports(tables: Iterable[Sockets]) -> set[int]:
         found: set[int] = set()
@@ -96,5 +99,34 @@ def _blocked_ports(space: TupleSpace, automatic: bool) -> set[int]:
             found.update(table["local_port"].tolist())
         return found
 
-    blocked, _ = fold_sockets(ports, states)
-    return blocked
+    blocked, _ = fold_sockets(ports, HELD)
+    if automatic:
+        return space.without_ports(blocked)
+    quiet = space.without_ports(fold_sockets(ports, frozenset(State))[0])
+    return quiet if quiet.size >= wanted else space.without_ports(blocked)
+
+
+def _endpoints(destinations: Sequence[str], version: int | None) -> list[tuple[Address, range]]:
+    """Names resolved, all to the one IP version that every destination has; the wildcard means this host."""
+    found: list[tuple[list[Address], range]] = []
+    for text in destinations:
+        spec = EndpointSpec.parse(text)
+        if spec.ports is None:
+            raise UsageError(f"a destination: {text!r}", "it has no port", f"Write {spec.with_port(8000)}.")
+        found.append(([_meant(address) for address in addresses.resolve(spec)], spec.ports))
+    shared = set.intersection(*({address.version for address in each} for each, _ in found))
+    chosen = version or next((address.version for address in found[0][0] if address.version in shared), None)
+    endpoints = [
+        (next((address for address in each if address.version == chosen), each[0]), ports) for each, ports in found
+    ]
+    if len({address.version for address, _ in endpoints} | ({version} - {None})) > 1:
+        raise UsageError("connections", "their addresses mix IPv4 and IPv6", "Run hold once for each.")
+    return endpoints
+
+
+def _meant(address: Address) -> Address:
+    """connect(2) takes 0.0.0.0 and :: for this host, and ::ffff:a.b.c.d is the IPv4 address a.b.c.d."""
+    if address.is_unspecified:
+        return ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address

@@ -1,0 +1,214 @@
+"""Every lesson holds on real sockets: in a private namespace, and on plain loopback where none is allowed."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fourtuple.lessons import NAMES
+from fourtuple.verbs import namespace_refusal
+from tests.conftest import COMMAND, DENY, fourtuple, need
+
+KEYS = {"name", "claim", "did", "predicted", "observed", "verdict", "why", "seconds", "evidence"}
+
+
+def proved(*arguments: str, prefix: tuple[str, ...] = (), **options: Any) -> tuple[dict[str, Any], int]:
+    done = fourtuple("prove", *arguments, "--json", prefix=prefix, **options)
+    assert done.stdout.count("\n") == 1, done.stderr
+    return json.loads(done.stdout), done.returncode
+
+
+@pytest.fixture(scope="module")
+def private() -> None:
+    refusal = namespace_refusal()
+    need(refusal is None, f"a private network namespace ({refusal})")
+
+
+@pytest.mark.usefixtures("private")
+@pytest.mark.parametrize("name", NAMES)
+def test_each_lesson_holds(name: str) -> None:
+    if name == "two-hosts":
+        need(shutil.which("ip"), "ip (iproute2)")
+    proof, code = proved(name)
+    (lesson,) = proof["lessons"]
+
+    assert (lesson["verdict"], lesson["why"], code) == ("holds", "", 0)
+    assert lesson.keys() == KEYS
+    assert lesson["predicted"] == lesson["observed"] != {}
+    assert {"fourtuple", "kernel", "lessons"} <= proof.keys()
+
+
+@pytest.mark.usefixtures("private")
+def test_past_65536_is_proved_by_the_kernels_own_table() -> None:
+    """Every one distinct, accepted and mirrored, more of them than there are port numbers."""
+    lesson = proved("past-65536", "--connections", "66k")[0]["lessons"][0]
+
+    assert lesson["verdict"] == "holds", lesson
+    assert set(lesson["observed"].values()) == {66_000, True}
+    assert lesson["evidence"]["server ports in use"] == 2
+
+
+@pytest.mark.usefixtures("private")
+def test_past_65536_under_a_hard_limit_of_1024_files() -> None:
+    """As many processes as it takes, at both ends; fewer connections, still more than 65,536, and it says so."""
+    lesson = proved("past-65536", prefix=("sh", "-c", 'ulimit -n 1024; exec "$@"', "sh"))[0]["lessons"][0]
+
+    assert lesson["verdict"] == "holds", lesson
+    assert lesson["observed"]["accepted"] == 70_000
+    assert "only 70,000" in lesson["why"]
+
+
+def test_a_default_container_still_proves_what_it_can() -> None:
+    """No user namespaces, io_uring or netlink: on loopback, from /proc/net/tcp, and only two-hosts is skipped."""
+    names = [name for name in NAMES if name not in ("slow-lane", "past-65536")]
+    proof, code = proved(*names, prefix=(sys.executable, DENY, "unshare,io_uring,netlink"))
+    verdicts = {lesson["name"]: lesson["verdict"] for lesson in proof["lessons"]}
+    skipped = next(lesson for lesson in proof["lessons"] if lesson["name"] == "two-hosts")
+
+    assert code == 0
+    assert verdicts == dict.fromkeys(names, "holds") | {"two-hosts": "skipped"}
+    assert "private network namespace" in skipped["why"]
+    assert "EPERM" in proof["namespace"]
+
+
+def test_past_65536_needs_no_namespace() -> None:
+    proof, code = proved("past-65536", "--connections", "66k", prefix=(sys.executable, DENY, "unshare"))
+    (lesson,) = proof["lessons"]
+
+    assert (lesson["verdict"], code) == ("holds", 0), lesson
+    assert lesson["evidence"]["seen by"] == "sock_diag"
+
+
+def test_what_could_not_be_tried_has_the_exit_code_for_it() -> None:
+    proof, code = proved("two-hosts", prefix=(sys.executable, DENY, "unshare"))
+
+    assert (proof["lessons"][0]["verdict"], code) == ("skipped", 77)
+
+
+@pytest.mark.usefixtures("private")
+def test_without_ip_only_two_hosts_is_skipped(tmp_path: Path) -> None:
+    environment = os.environ | {"PATH": str(tmp_path)}
+    proof, code = proved("two-hosts", "same-port", env=environment)
+
+    assert [lesson["verdict"] for lesson in proof["lessons"]] == ["skipped", "holds"]
+    assert "Install iproute2" in proof["lessons"][0]["why"]
+    assert code == 0
+
+
+@contextmanager
+def sysctl(name: str, value: str) -> Iterator[None]:
+    """A setting of the host, for as long as it takes."""
+    file = Path("/proc/sys", *name.split("."))
+    before = file.read_text()
+    try:
+        file.write_text(value)
+    except OSError as error:
+        need(False, f"root, to set {name} ({error.strerror})")
+    try:
+        yield
+    finally:
+        file.write_text(before)
+
+
+@pytest.mark.usefixtures("private")
+@pytest.mark.parametrize("user", ["root", "ordinary user"])
+def test_where_no_more_namespaces_may_be_made(user: str) -> None:
+    """user.max_*_namespaces = 0, in a user namespace of the test's own: they belong to it and are gone with it.
+
+    Root is refused a network namespace; a user without CAP_SYS_ADMIN is refused the user namespace it would need.
+    """
+    need(shutil.which("unshare"), "unshare (util-linux)")
+    need(shutil.which("setpriv"), "setpriv (util-linux)")
+    zero = "for kind in user net; do echo 0 > /proc/sys/user/max_${kind}_namespaces; done"
+    drop = "setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin" if user == "ordinary user" else ""
+    prefix = ("unshare", "--user", "--map-root-user", "sh", "-ec", f'{zero}; exec {drop} "$@"', "sh")
+    proof, code = proved("one-wall", "kernel-shares-ports", prefix=prefix)
+
+    assert [lesson["verdict"] for lesson in proof["lessons"]] == ["holds", "holds"]
+    assert code == 0
+    assert "ENOSPC" in proof["namespace"]
+
+
+def test_a_host_that_allows_no_io_uring() -> None:
+    with sysctl("kernel.io_uring_disabled", "2"):
+        proof, code = proved("accept-takes-no-port")
+
+    assert (proof["lessons"][0]["verdict"], code) == ("holds", 0)
+
+
+def test_a_claim_that_does_not_hold_fails(tmp_path: Path) -> None:
+    """The verdict is the comparison of what was predicted with what was observed, and nothing else."""
+    code = (
+        "import sys; from fourtuple.lessons import theory; from fourtuple.lessons.__main__ import main\n"
+        "theory.EVERY_PORT = range(1, 65535); main('theory', '0', 'shared')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    said = json.loads(done.stdout)
+
+    assert said["verdict"] == "fails"
+    assert said["why"] == "not as predicted: one server port, two, two sources"
+
+
+@pytest.mark.usefixtures("private")
+def test_ctrl_c_leaves_no_process_behind() -> None:
+    program = subprocess.Popen([*COMMAND, "prove", "past-65536"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert program.stdout is not None
+    program.stdout.readline()
+    time.sleep(2)
+    family = descendants(program.pid)
+    assert len(family) > 2
+    program.send_signal(signal.SIGINT)
+    _, errors = program.communicate(timeout=30)
+    until = time.monotonic() + 10
+    while (left := [pid for pid in family if is_alive(pid)]) and time.monotonic() < until:
+        time.sleep(0.05)
+
+    assert left == []
+    assert b"Traceback" not in errors
+    assert program.returncode == 1
+
+
+def descendants(pid: int) -> list[int]:
+    try:
+        children = list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+    except FileNotFoundError:
+        return []
+    return [pid, *(below for child in children for below in descendants(child))]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("count", ["0", "65536"])
+def test_too_few_connections_would_prove_nothing(count: str) -> None:
+    done = fourtuple("prove", "past-65536", "--connections", count)
+
+    assert done.returncode == 2
+    assert "more than 65,536" in done.stderr
+
+
+def test_show_code_prints_the_lessons_own_source() -> None:
+    shown = fourtuple("prove", "one-wall", "--show-code").stdout
+    file = Path(__file__).parents[2] / "src/fourtuple/lessons/one_wall.py"
+
+    assert shown == file.read_text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_lesson_is_short_enough_to_read_aloud(name: str) -> None:
+    lines = fourtuple("prove", name, "--show-code").stdout.splitlines()
+
+    assert len(lines) <= 120
