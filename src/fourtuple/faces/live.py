@@ -6,12 +6,11 @@ from collections.abc import Callable, Generator
 from typing import TextIO, TypeVar
 
 from fourtuple.core.run import Event, Sample
-from fourtuple.faces.text import event_line
+from fourtuple.faces.text import COLUMNS, event_line
 
 T = TypeVar("T")
 
 TERMINAL_S, PIPE_S = 0.25, 5.0  # between two lines
-COLUMNS = 80
 CLEAR = "\r\033[K"  # back to the first column, and nothing left of the line
 
 

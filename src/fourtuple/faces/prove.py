@@ -4,15 +4,15 @@ Results go to standard output as they come, the bar to standard error while it i
 """
 
 import sys
-import textwrap
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 from fourtuple.core.proof import Ground, Lesson, Proof, Result, Step
 from fourtuple.core.units import format_count, format_duration, format_size
 from fourtuple.faces.live import CLEAR
+from fourtuple.faces.text import wrapped
 
-COLUMNS, LABEL = 80, 13
+LABEL = 13
 NAME, VALUE = 34, 23  # columns of the table of what was predicted and what was observed
 MARKS = {"holds": "✓", "fails": "✗", "skipped": "–"}
 
@@ -20,7 +20,7 @@ MARKS = {"holds": "✓", "fails": "✗", "skipped": "–"}
 def list_lines(lessons: Sequence[Lesson]) -> Iterator[str]:
     width = max(len(lesson.name) for lesson in lessons)
     for lesson in lessons:
-        yield from _wrapped(f"{lesson.name:<{width}}  ", lesson.claim)
+        yield from wrapped(f"{lesson.name:<{width}}  ", lesson.claim)
 
 
 def ground_lines(ground: Ground) -> Iterator[str]:
@@ -31,11 +31,11 @@ def ground_lines(ground: Ground) -> Iterator[str]:
     if ground.refusal is None:
         yield "each lesson in a private network namespace; nothing outside it changes"
     else:
-        yield from _wrapped("on this host's loopback: ", f"no private network namespace, {ground.refusal}")
+        yield from wrapped("on this host's loopback: ", f"no private network namespace, {ground.refusal}")
 
 
 def result_lines(result: Result) -> Iterator[str]:
-    yield from _wrapped(f"{MARKS[result.verdict]} ", f"{result.name}: {result.claim}")
+    yield from wrapped(f"{MARKS[result.verdict]} ", f"{result.name}: {result.claim}")
     if result.did:
         yield from _labelled("did", result.did)
     if result.predicted:
@@ -107,18 +107,7 @@ class _Bar:
 
 
 def _labelled(label: str, text: str) -> Iterator[str]:
-    return _wrapped(f"  {label:<{LABEL - 2}}", text)
-
-
-def _wrapped(first: str, text: str) -> Iterator[str]:
-    yield from textwrap.wrap(
-        text,
-        COLUMNS,
-        initial_indent=first,
-        subsequent_indent=" " * len(first),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return wrapped(f"  {label:<{LABEL - 2}}", text)
 
 
 def _word(value: Any) -> str:

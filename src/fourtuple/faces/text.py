@@ -1,6 +1,7 @@
 """Records as plain text: the answer first, then the reason, then what to do next. Colour is added elsewhere."""
 
 import errno
+import textwrap
 from collections.abc import Iterator, Mapping
 
 from fourtuple.core.errors import FourtupleError
@@ -9,13 +10,27 @@ from fourtuple.core.run import Event, HoldRecord, Sample, ServeRecord
 from fourtuple.core.symptoms import symptom_of
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 
+COLUMNS = 80
+
+
+def wrapped(first: str, text: str) -> Iterator[str]:
+    """`text` behind `first`, in as many lines as it takes, the later ones indented; no word is broken."""
+    yield from textwrap.wrap(
+        text,
+        COLUMNS,
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
 
 def error_lines(error: FourtupleError) -> Iterator[str]:
-    yield f"fourtuple: {error.wanted}"
+    yield from wrapped("fourtuple: ", error.wanted)
     if error.stopped_by:
-        yield f"  stopped by  {error.stopped_by}"
+        yield from wrapped("  stopped by  ", error.stopped_by)
     if error.do:
-        yield f"  do          {error.do}"
+        yield from wrapped("  do          ", error.do)
 
 
 def event_line(event: Event) -> str:
@@ -55,9 +70,9 @@ def hold_lines(record: HoldRecord) -> Iterator[str]:
         yield f"  lost by   {counts(record.lost_by)}"
     for name, count in record.failed.items():
         symptom = symptom_of(getattr(errno, name, 0))
-        yield f"  {format_count(count)} failed with {name}: {symptom.limit}"
+        yield from wrapped("  ", f"{format_count(count)} failed with {name}: {symptom.limit}")
         if symptom.do:
-            yield f"  do        {symptom.do}"
+            yield from wrapped("  do        ", symptom.do)
 
 
 def _who_differs(record: HoldRecord) -> str:

@@ -15,6 +15,7 @@ CONNECTIONS, FEWER = 100_000, 70_000
 MANY_PROCESSES = 60  # at each end; where more would be needed, fewer connections will do
 WIDE = range(10_000, 65_536)  # leaves room below for the server's ports
 FIRST_SERVER_PORT = 8000
+SHOWN = 4
 
 
 def show(stage: Stage) -> Steps:
@@ -84,4 +85,5 @@ def _wanted(stage: Stage) -> tuple[int, str]:
 
 
 def _sharing(ends: Ends, port: int) -> list[str]:
-    return sorted(map(str, four_tuples(ends.client[ends.client["local_port"] == port])))
+    shown = sorted(map(str, four_tuples(ends.client[ends.client["local_port"] == port])))
+    return shown if len(shown) <= SHOWN else [*shown[:SHOWN], f"… {len(shown) - SHOWN} more"]
