@@ -1,4 +1,4 @@
-"""`make bench`: what is claimed about speed, measured in one run, each with its command; written to bench/RESULTS.md."""
+"""`make bench`: what is claimed about speed, measured in one run with its command; written to bench/RESULTS.md."""
 
 import json
 import os
