@@ -63,6 +63,14 @@ def sock(port: int, attributes: bytes = b"", flags: int = 0) -> bytes:
 DONE = message(NLMSG_DONE, struct.pack("=i", 0))
 
 
+def test_the_kernel_is_asked_for_exactly_these_states() -> None:
+    """struct inet_diag_req_v2: family, protocol, extensions, and one bit for each state; the rest is zero."""
+    asked = sockdiag.request(socket.AF_INET6, {State.ESTABLISHED, State.LISTEN})
+
+    assert HEADER.unpack_from(asked)[:3] == (len(asked), SOCK_DIAG_BY_FAMILY, 0x301)
+    assert asked[16:] == struct.pack("=BBBBI48x", socket.AF_INET6, socket.IPPROTO_TCP, 0, 0, 1 << 1 | 1 << 10)
+
+
 def test_a_recorded_dump_is_what_was_there() -> None:
     """23 connections with both ends, one TIME_WAIT, a listener, a bound socket; 3 were never accepted."""
     tables = list(read_sockets(EVERY, lambda _: recorded("dump-ipv4.bin")))
