@@ -8,7 +8,7 @@ prove: .venv/installed
 	$(BIN)/fourtuple prove
 
 test: check
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -rs
 
 check: lint types
 
@@ -20,7 +20,7 @@ types: .venv/installed-dev
 	$(BIN)/mypy
 
 bench: .venv/installed-dev
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench --write
 
 clean:
 	rm -rf .venv

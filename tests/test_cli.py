@@ -1,8 +1,12 @@
 """Bad input: one or two lines that say what and where, the right exit code, no traceback, nothing left behind."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +20,7 @@ USAGE, SHORT = 2, 1
     [
         (["hold", "0", "127.0.0.1:8000"], USAGE, "from 1 to"),
         (["hold", "100000000000000000000000", "127.0.0.1:8000", "--workers", "1"], USAGE, "from 1 to"),
-        (["hold", "10", "::1:8000"], USAGE, "[::1:8000]:8000"),
+        (["hold", "10", "::1:8000"], USAGE, "Write [::1]:8000."),
         (["hold", "10", "127.0.0.1:80", "--from", "127.0.0.0/8", "127.0.0.1:1-9999"], USAGE, "pairs of a source"),
         (["hold", "10", "[::1]:80", "--from", "fe80::1"], USAGE, "this host does not have it"),
         (["hold", "10", "[::1]:80", "--from", "fd00::/64"], USAGE, "pairs of a source"),
@@ -38,7 +42,10 @@ USAGE, SHORT = 2, 1
         (["hold", "10", "127.0.0.1:80", "--rate", "0"], USAGE, "more than 0"),
         (["hold", "10", "127.0.0.1:80", "--for", "10"], USAGE, "500ms, 3s, 2m"),
         (["hold", "1001", "8.8.8.8:80"], USAGE, "--i-own-this-target"),
+        (["hold", "10", "8000"], USAGE, "Write 127.0.0.1:8000."),
+        (["hold", "10", "127.0.0.1:80", "--timeout", "0s"], USAGE, "1 ms or more"),
         (["serve"], USAGE, "Missing argument"),
+        (["prove", "theory", "--connections", "100k"], USAGE, "only past-65536"),
         (["serve", "127.0.0.1"], USAGE, "it has no port"),
         (["serve", "10.99.99.99:8000"], USAGE, "this host does not have the address"),
         (["prove", "nonsense"], USAGE, "There are: theory"),
@@ -60,10 +67,35 @@ def test_a_destination_where_nobody_listens(ground: Ground) -> None:
     done = ground.fourtuple("hold", "1000", "127.0.0.1:7777", "--for", "0s")
 
     assert done.returncode == SHORT
-    assert "held 0 of 1,000" in done.stdout
+    assert done.stdout.startswith("held none of 1,000")
     assert "1,000 failed with ECONNREFUSED: nobody listens there" in done.stdout
     assert "Start the server first" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_most_of_the_blame_goes_to_what_ended_most_ways(ground: Ground) -> None:
+    """One server of four is there, and full: the rest has failed because three are missing, and that comes first."""
+    ground.set_port_range(40_000, 40_099)
+    with ground.serving("127.0.0.1:8000"):
+        lines = ground.fourtuple("hold", "300", "127.0.0.1:8000-8003", "--for", "0s").stdout.splitlines()
+
+    assert lines[0].startswith("held 100 of 300")
+    assert next(line for line in lines if "failed with" in line).startswith("  200 failed with ECONNREFUSED")
+
+
+def test_a_second_ctrl_c_drops_everything_at_once(ground: Ground) -> None:
+    """Also where the workers hang: nothing is waited for, and the exit code is a shell's for SIGINT."""
+    slowly = ["hold", "1000", "127.0.0.1:7777", "--workers", "2", "--rate", "100/s", "--log", "--json"]
+    with ground.serving("127.0.0.1:7777"), ground.started(*slowly, wait_for="connected") as holding:
+        for worker in Path(f"/proc/{holding.pid}/task/{holding.pid}/children").read_text().split():
+            os.kill(int(worker), signal.SIGSTOP)
+        holding.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        holding.send_signal(signal.SIGINT)
+        output, errors = holding.communicate(timeout=10)
+
+    assert (holding.returncode, output) == (130, "")
+    assert "Traceback" not in errors
 
 
 def test_no_way_to_a_destination(ground: Ground) -> None:

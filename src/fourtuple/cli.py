@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from fourtuple import __version__
-from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, FourtupleError
+from fourtuple.core.errors import EXIT_INTERRUPTED, EXIT_REACHED, EXIT_SHORT, FourtupleError, UsageError
 from fourtuple.core.units import parse_count, parse_duration, parse_rate
 
 T = TypeVar("T")
@@ -26,6 +26,7 @@ class Unit(click.ParamType[float]):
 
 
 COUNT, RATE, DURATION = Unit("N", parse_count), Unit("RATE", parse_rate), Unit("TIME", parse_duration)
+UNITS = "Numbers: 100, 20k, 1.5M. Times: 500ms, 3s, 2m, 1h. Rates: 200/s, 20k/s. More in docs/."
 STRATEGIES = click.Choice(["late", "plain", "noport", "explicit"])
 
 
@@ -41,6 +42,8 @@ class Commands(click.Group):
             for line in error_lines(error):
                 click.echo(line, err=True)
             ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            ctx.exit(EXIT_INTERRUPTED)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -52,7 +55,7 @@ def cli() -> None:
     """
 
 
-@cli.command()
+@cli.command(short_help="Show on real sockets that 65,535 is not the limit.")
 @click.argument("names", nargs=-1, metavar="[LESSON]...")
 @click.option("--list", "only_list", is_flag=True, help="Name the lessons and their claims, run nothing.")
 @click.option("--show-code", is_flag=True, help="Print the source of the named lessons, run nothing.")
@@ -68,19 +71,21 @@ def prove(names: tuple[str, ...], only_list: bool, show_code: bool, connections:
 
     chosen = lessons.choose(names)
     if show_code:
-        click.echo("\n".join(lesson.source for lesson in chosen), nl=False)
+        click.echo("\n\n".join(face.code(lesson, alone=len(chosen) == 1) for lesson in chosen), nl=False)
         return
     if only_list:
         click.echo("\n".join(face.list_lines(chosen)))
         return
+    if connections is not None and "past-65536" not in {lesson.name for lesson in chosen}:
+        raise UsageError("--connections", "only past-65536 opens that many, and it is not among the lessons")
     proof = lessons.prove(chosen, connections)
-    result = _pull(proof) if as_json else face.show(proof)
+    result = _pull(proof) if as_json else face.show(proof, len(chosen))
     if as_json:
         _print_json(result.to_json())
     sys.exit(result.exit_code)
 
 
-@cli.command()
+@cli.command(short_help="Open N connections and hold them.", epilog=UNITS)
 @click.argument("wanted", type=COUNT, metavar="N")
 @click.argument("destinations", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
 @click.option(
@@ -120,6 +125,12 @@ def hold(
     """Open N connections, hold them, close them, and say what became of them.
 
     Ends with 0 where all N were held at the same time, with 1 where fewer were.
+
+    \b
+    late      the kernel chooses the source port at connect(), quickly to the last one
+    plain     the kernel chooses it, nothing is set: slow past half of the range
+    noport    as late, by IP_BIND_ADDRESS_NO_PORT alone
+    explicit  you choose it: these ports are then lost to all other programs
     """
     from fourtuple import verbs
     from fourtuple.core.plan import Strategy
@@ -137,6 +148,7 @@ def hold(
         text.hold_progress,
         quiet=quiet or as_json,
         events_to=sys.stderr if as_json else sys.stdout,
+        announce=as_json or not quiet,
         ready=lambda sample: text.hold_ready(sample, verbs.READY["hold"]),
     )
     if as_json:
@@ -146,7 +158,7 @@ def hold(
     sys.exit(EXIT_REACHED if record.held == record.wanted else EXIT_SHORT)
 
 
-@cli.command()
+@cli.command(short_help="Accept connections on any number of ports.", epilog=UNITS)
 @click.argument("where", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
 @click.option("--greet", default="", metavar="TEXT", help="Send this to each client at once.")
 @click.option("--echo", is_flag=True, help="Send back what comes in.")
@@ -167,6 +179,7 @@ def serve(where: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) ->
         text.serve_progress,
         quiet=quiet or as_json,
         events_to=sys.stderr if as_json else sys.stdout,
+        announce=True,
         ready=lambda _: f"{verbs.READY['serve']} on {', '.join(where)}",
     )
     if as_json:

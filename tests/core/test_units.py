@@ -45,6 +45,24 @@ def test_sizes(text: str, size: int) -> None:
     assert units.parse_size(text) == size
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0 ns"),
+        (18e-6, "18 µs"),
+        (0.051, "51 ms"),
+        (0.055, "55 ms"),
+        (0.9996, "1 s"),
+        (2.336, "2.34 s"),
+        (59.97, "60 s"),
+        (93, "93 s"),
+        (690, "11.5 m"),
+    ],
+)
+def test_a_duration_is_short_to_read(seconds: float, text: str) -> None:
+    assert units.format_duration(seconds) == text
+
+
 @pytest.mark.parametrize("text", ["", "k", "-5", "1K", "1.2345k", "ten", "1e6", "5 5"])
 def test_a_bad_count_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="a count"):

@@ -1,5 +1,6 @@
 """Every lesson holds on real sockets: in a private namespace, and on plain loopback where none is allowed."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -155,26 +156,32 @@ def test_a_claim_that_does_not_hold_fails(tmp_path: Path) -> None:
     said = json.loads(done.stdout)
 
     assert said["verdict"] == "fails"
-    assert said["why"] == "not as predicted: one server port, two, two sources"
+    assert said["why"] == "not as predicted: one server port, two server ports, two sources as well"
 
 
 @pytest.mark.usefixtures("private")
 def test_ctrl_c_leaves_no_process_behind() -> None:
-    program = subprocess.Popen([*COMMAND, "prove", "past-65536"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    program = subprocess.Popen(
+        [*COMMAND, "prove", "past-65536"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # nohup, say, had it ignored
+    )
     assert program.stdout is not None
     program.stdout.readline()
     time.sleep(2)
     family = descendants(program.pid)
     assert len(family) > 2
     program.send_signal(signal.SIGINT)
-    _, errors = program.communicate(timeout=30)
+    output, errors = program.communicate(timeout=30)
     until = time.monotonic() + 10
     while (left := [pid for pid in family if is_alive(pid)]) and time.monotonic() < until:
         time.sleep(0.05)
 
     assert left == []
     assert b"Traceback" not in errors
-    assert program.returncode == 1
+    assert b"interrupted after 0 of 1: 0 hold" in output
+    assert program.returncode == 130
 
 
 def descendants(pid: int) -> list[int]:
@@ -190,6 +197,43 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+@pytest.mark.usefixtures("private")
+@pytest.mark.parametrize("files", [64, 256])
+def test_too_few_open_files_skip_a_lesson_and_fail_none(files: int) -> None:
+    """What cannot be shown there is skipped with its reason, quickly; what can be shown holds."""
+    names = ("theory", "same-port", "poison", "one-wall", "file-descriptors", "past-65536")
+    proof, code = proved(*names, prefix=("sh", "-c", f'ulimit -n {files}; exec "$@"', "sh"))
+    skipped = {lesson["name"]: lesson["why"] for lesson in proof["lessons"] if lesson["verdict"] == "skipped"}
+
+    assert code == 0
+    assert {"poison", "one-wall", "past-65536"} <= skipped.keys()
+    assert all(f"ulimit -n {files}" in why or f"ulimit -n is {files}" in why for why in skipped.values())
+    assert {lesson["verdict"] for lesson in proof["lessons"]} == {"holds", "skipped"}
+
+
+@pytest.mark.usefixtures("private")
+def test_the_bar_is_one_line_that_leaves_nothing_behind() -> None:
+    """On a terminal of 80 columns: drawn, moved, and wiped away; it never starts a line of its own that stays."""
+    leader, follower = os.openpty()
+    os.set_blocking(leader, False)
+    program = subprocess.Popen(
+        [*COMMAND, "prove", "accept-takes-no-port"],
+        stdout=subprocess.DEVNULL,
+        stderr=follower,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "80"},
+    )
+    os.close(follower)
+    drawn = b""
+    while program.poll() is None:
+        time.sleep(0.02)
+        with contextlib.suppress(OSError):
+            drawn += os.read(leader, 65536)
+    os.close(leader)
+
+    assert b"5,000 of 5,000" in drawn
+    assert drawn.count(b"\n") <= 2
 
 
 @pytest.mark.parametrize("count", ["0", "65536"])

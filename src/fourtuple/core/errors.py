@@ -12,6 +12,7 @@ EXIT_REACHED = 0
 EXIT_SHORT = 1
 EXIT_USAGE = 2
 EXIT_CANNOT = 77
+EXIT_INTERRUPTED = 130  # as a shell gives it for SIGINT
 
 
 class FourtupleError(Exception):

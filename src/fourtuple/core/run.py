@@ -33,6 +33,7 @@ COUNTERS = np.dtype(
         ("sent_bytes", "i8"),
         ("first_start_ns", "i8"),  # CLOCK_MONOTONIC, 0: not yet
         ("last_open_ns", "i8"),
+        ("cost_ns", "i8"),  # when the next three were read
         ("rss_bytes", "i8"),
         ("cpu_user_us", "i8"),
         ("cpu_system_us", "i8"),
@@ -221,7 +222,7 @@ class ServeRecord:
     received_bytes: int
     sent_bytes: int
     listen_overflows: int | None  # ListenOverflows while it ran, of the whole namespace; None: not readable
-    elapsed_s: float
+    elapsed_s: float  # from listening to the end
     interrupted: bool
     loop: str
     workers: int

@@ -87,8 +87,14 @@ class EndpointSpec:
             raise UsageError(f"an address: {text!r}", "there is no address", "Write 127.0.0.1:8000.")
         return cls(host, ports)
 
-    def with_port(self, port: int) -> "EndpointSpec":
-        return EndpointSpec(self.host, range(port, port + 1))
+    def with_port(self) -> str:
+        """What was probably meant by a host without a port: `8000`, `::1:8000`, or any host at all."""
+        if self.host.isdecimal():
+            return f"127.0.0.1:{self.host}"
+        address, _, last = self.host.rpartition(":")
+        if ":" in address and last.isdecimal():
+            return f"[{address.removesuffix(':') + '::' * address.endswith(':')}]:{last}"
+        return f"[{self.host}]:8000" if ":" in self.host else f"{self.host}:8000"
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host and self.ports else self.host

@@ -26,6 +26,8 @@ DURATIONS_S: Mapping[str, Fraction] = MappingProxyType(
     }
 )
 
+FROM = MappingProxyType({"m": 10, "h": 10})  # below so many, the next smaller unit is easier to read: 93 s, 90 m
+
 
 def parse_count(text: str) -> int:
     """`1M`, `20k`, `1.5k`, `100,000` → a whole number ≥ 0."""
@@ -62,7 +64,7 @@ def format_rate(per_s: float) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Three significant digits in the largest unit that leaves a value of at least 1: `18 µs` is typed `18us`."""
+    """Three significant digits in the largest unit that suits: `18 µs` (typed `18us`), `51 ms`, `93 s`, `11.5 m`."""
     return _format(seconds, DURATIONS_S, "ns")
 
 
@@ -82,8 +84,9 @@ def _parse(text: str, table: Mapping[str, Fraction], what: str, examples: str) -
 def _format(value: float, table: Mapping[str, Fraction], smallest: str) -> str:
     unit = smallest
     for name, scale in table.items():
-        if value >= scale:
+        if value >= float(scale) * (FROM.get(name, 1) - 0.0005):  # what would round up to 1 is 1
             unit = name
     scaled = value / float(table[unit])
-    digits = 0 if scaled >= 100 or scaled == int(scaled) else 1 if scaled >= 10 else 2
-    return f"{scaled:,.{digits}f} {unit.replace('us', 'µs')}"
+    digits = 0 if scaled >= 99.95 else 1 if scaled >= 9.995 else 2
+    number = f"{scaled:,.{digits}f}"
+    return f"{number.rstrip('0').rstrip('.') if digits else number} {unit.replace('us', 'µs')}"

@@ -1,6 +1,5 @@
 """The one word by which a run is told to end, shared by all who work on it, and what listens for Ctrl-C."""
 
-import os
 import signal
 import threading
 import time
@@ -12,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.run import Counters
+from fourtuple.core.run import Counters, Phase
 from fourtuple.kernel import process
 
 TICK_S = 0.05  # how long a worker may take to notice anything it is told
+COST_S = 1.0
 RUN, STOP, CLOSE = 0, 1, 2
 
 
@@ -25,6 +25,7 @@ class Control:
     def __init__(self, word: NDArray[np.int64] | None = None) -> None:
         self._word = np.zeros(1, np.int64) if word is None else word
         self.interrupted = False
+        self.dropped = False  # by a second signal: nobody waits for anything any more
 
     @property
     def stopping(self) -> bool:
@@ -45,7 +46,7 @@ class Control:
 
 @contextmanager
 def interruptible(control: Control) -> Iterator[None]:
-    """Ctrl-C or SIGTERM stops in order; a second one drops everything at once.
+    """Ctrl-C or SIGTERM stops in order; a second one drops everything at once, and is a KeyboardInterrupt.
 
     Signals are the main thread's; called from another one this does nothing.
     """
@@ -55,7 +56,8 @@ def interruptible(control: Control) -> Iterator[None]:
 
     def on_signal(number: int, _: FrameType | None) -> None:
         if control.interrupted:
-            os._exit(128 + number)  # workers die with us, and the kernel closes what they held
+            control.dropped = True
+            raise KeyboardInterrupt
         control.interrupted = True
         control.stop()
 
@@ -67,8 +69,11 @@ def interruptible(control: Control) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def count_cost(counters: Counters) -> None:
-    """What this process has used so far, into its row."""
+def count_cost(counters: Counters, at_ns: int) -> None:
+    """What this process has used so far, into its row; not more than once in COST_S, for asking has its cost too."""
+    if counters["cost_ns"] and at_ns - counters["cost_ns"] < COST_S * 1e9 and counters["phase"] != Phase.CLOSED:
+        return
+    counters["cost_ns"] = at_ns
     counters["rss_bytes"] = process.rss_bytes()
     counters["cpu_user_us"], counters["cpu_system_us"] = process.cpu_us()
 

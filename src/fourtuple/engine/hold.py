@@ -92,7 +92,7 @@ class _Holder:
         self._read_some()
 
     def tick(self) -> list[Event]:
-        count_cost(self._counters)
+        count_cost(self._counters, self._clock_ns())
         return self._notes.take()
 
     def stop_opening(self) -> None:

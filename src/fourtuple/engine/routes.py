@@ -1,6 +1,7 @@
 """Where the next connections go, and which ways are over: a route is a (source address, destination) pair."""
 
 import errno
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,12 @@ class AutomaticRoutes:
         self._worked = np.zeros(space.pairs, bool)
         self._turns: Routes | None = None  # the pairs that take turns; None: all of them
         self._waiting_for = space.pairs  # how many of those are not over
-        self.full_errno = errno.EADDRNOTAVAIL  # what ended the last one
+        self._ended_by: Counter[int] = Counter()
+
+    @property
+    def full_errno(self) -> int:
+        """What ended most of them."""
+        return self._ended_by.most_common(1)[0][0] if self._ended_by else errno.EADDRNOTAVAIL
 
     def take(self, count: int) -> tuple[Block, Routes]:
         """The next `count` connections; none where every pair is over."""
@@ -49,7 +55,7 @@ class AutomaticRoutes:
         if self._over[route]:
             return
         self._over[route] = True
-        self.full_errno = number
+        self._ended_by[number] += 1
         self._waiting_for -= 1
         # Half of those that take turns are over: leave them out, so that finding the others stays cheap.
         if 2 * self._waiting_for < (self._space.pairs if self._turns is None else len(self._turns)):
@@ -75,7 +81,7 @@ class ExplicitRoutes(AutomaticRoutes):
     def failed(self, route: int, number: int) -> bool:
         taken = symptom_of(number).ends is Ends.PAIR  # this 4-tuple or its port, not the whole pair
         if taken:
-            self.full_errno = number
+            self._ended_by[number] += 1
         elif not self._worked[route]:
             self._end(route, number)
         return taken

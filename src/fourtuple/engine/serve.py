@@ -100,7 +100,7 @@ class _Server:
         self._close_due()
 
     def tick(self) -> list[Event]:
-        count_cost(self._counters)
+        count_cost(self._counters, self._clock_ns())
         return self._notes.take()
 
     def close_all(self) -> Iterator[list[Event]]:

@@ -127,7 +127,7 @@ class Crew:
 
     def _end(self) -> None:
         self.control.close()
-        until_ns = now_ns() + int(END_S * 1e9)
+        until_ns = now_ns() + (0 if self.control.dropped else int(END_S * 1e9))
         while self._running:
             self._listen()  # a worker with much to tell could not end otherwise
             self._bury()

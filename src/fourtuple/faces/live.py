@@ -20,11 +20,12 @@ def show(
     *,
     quiet: bool,
     events_to: TextIO,
-    ready: Callable[[Sample], str] = lambda _: "",
+    announce: bool,
+    ready: Callable[[Sample], str],
 ) -> T:
     """Pull `run` to its end → its record. Events go to `events_to`, progress to standard error.
 
-    ready: the line that says the run has got where others may rely on it, "" until then; it is shown also when quiet
+    ready: the line that says the run has got where others may rely on it, "" until then; shown where `announce` is true
     """
     terminal = sys.stderr.isatty()
     every_s = TERMINAL_S if terminal else PIPE_S
@@ -33,7 +34,7 @@ def show(
     try:
         while True:
             sample = next(run)
-            if not announced and (line := ready(sample)):
+            if announce and not announced and (line := ready(sample)):
                 print(f"{CLEAR if shown else ''}{line}", file=sys.stderr, flush=True)
                 announced = True
             _tell(sample.events, events_to)

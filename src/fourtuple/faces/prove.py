@@ -7,9 +7,8 @@ import sys
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
-from fourtuple.core.proof import Ground, Lesson, Proof, Result, Step
+from fourtuple.core.proof import HOLDS, Ground, Lesson, Proof, Result, Step
 from fourtuple.core.units import format_count, format_duration, format_size
-from fourtuple.faces.live import CLEAR
 from fourtuple.faces.text import wrapped
 
 LABEL = 13
@@ -21,6 +20,11 @@ def list_lines(lessons: Sequence[Lesson]) -> Iterator[str]:
     width = max(len(lesson.name) for lesson in lessons)
     for lesson in lessons:
         yield from wrapped(f"{lesson.name:<{width}}  ", lesson.claim)
+
+
+def code(lesson: Lesson, *, alone: bool) -> str:
+    """Its own source, under its name where there are several."""
+    return lesson.source if alone else f"# ---- {lesson.name} {'-' * (70 - len(lesson.name))}\n{lesson.source}"
 
 
 def ground_lines(ground: Ground) -> Iterator[str]:
@@ -59,51 +63,63 @@ def summary_line(proof: Proof) -> str:
     return f"{holds} {claims}, {fails} fail, {skipped} skipped · {format_duration(proof.seconds)}"
 
 
-def show(run: Generator[Ground | Step, None, Proof]) -> Proof:
-    """Pull the proof to its end and print it."""
-    bar = _Bar()
-    while True:
-        try:
+def show(run: Generator[Ground | Step, None, Proof], lessons: int) -> Proof:
+    """Pull the proof of so many lessons to its end and print it. At Ctrl-C what has come so far is summed up."""
+    bar, results = _Bar(), []
+    try:
+        while True:
             step = next(run)
-        except StopIteration as end:
-            proof: Proof = end.value
-            print(summary_line(proof), flush=True)
-            return proof
-        finally:
-            bar.clear()
-        if isinstance(step, Ground):
-            print("\n".join((*ground_lines(step), "")), flush=True)
-        elif step.result:
-            print("\n".join((*result_lines(step.result), "")), flush=True)
-        else:
-            bar.draw(step)
+            if isinstance(step, Ground):
+                print("\n".join((*ground_lines(step), "")), flush=True)
+            elif step.result is None:
+                bar.draw(step)
+            else:
+                bar.clear()
+                results.append(step.result)
+                print("\n".join((*result_lines(step.result), "")), flush=True)
+    except StopIteration as end:
+        proof: Proof = end.value
+        print(summary_line(proof), flush=True)
+        return proof
+    except KeyboardInterrupt:
+        bar.clear()
+        holds = sum(result.verdict == HOLDS for result in results)
+        print(f"interrupted after {len(results)} of {lessons}: {holds} hold", flush=True)
+        raise
+    finally:
+        bar.clear()
 
 
 class _Bar:
-    """One line that is written over; rich is imported only where there is a terminal to draw on."""
+    """How far a lesson is, on a terminal, and gone when it has its result; rich is imported only for that."""
 
     def __init__(self) -> None:
-        self._console: Any = None
-        if sys.stderr.isatty():
-            from rich.console import Console
-
-            self._console = Console(stderr=True, highlight=False)
+        self._progress: Any = None
+        self._shown: tuple[str, int, int] | None = None
 
     def draw(self, step: Step) -> None:
-        if self._console is None:
+        now = (step.lesson.name, step.done, step.of)
+        if now == self._shown or not sys.stderr.isatty():
             return
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
+        self._shown = now
+        if self._progress is None:
+            self._start(step)
+        total, counts = step.of or None, f"{format_count(step.done)} of {format_count(step.of)}" if step.of else ""
+        self._progress.update(self._task, completed=step.done, total=total, counts=counts, refresh=True)
 
-        line = Table.grid(padding=(0, 1))
-        counts = f"{format_count(step.done)} of {format_count(step.of)}" if step.of else ""
-        line.add_row("…", step.lesson.name, ProgressBar(total=step.of or 1, completed=step.done, width=30), counts)
-        self._console.print(line, end="")
-        print(end="\r", file=sys.stderr, flush=True)
+    def _start(self, step: Step) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(30), TextColumn("{task.fields[counts]}"))
+        self._progress = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
+        self._progress.start()
+        self._task = self._progress.add_task(step.lesson.name, total=None, counts="")
 
     def clear(self) -> None:
-        if self._console is not None:
-            print(CLEAR, end="", file=sys.stderr, flush=True)
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
 
 
 def _labelled(label: str, text: str) -> Iterator[str]:

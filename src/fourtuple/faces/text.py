@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from fourtuple.core.errors import FourtupleError
 from fourtuple.core.fold import Latency
-from fourtuple.core.run import Event, HoldRecord, Sample, ServeRecord
+from fourtuple.core.run import Event, HoldRecord, Phase, Sample, ServeRecord
 from fourtuple.core.symptoms import symptom_of
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 
@@ -48,24 +48,17 @@ def counts(by_name: Mapping[str, int]) -> str:
 
 def hold_lines(record: HoldRecord) -> Iterator[str]:
     """The verdict line, then numbers, then each failure with its meaning."""
-    reached = record.held == record.wanted
-    asked = "" if reached else f" of {format_count(record.wanted)}"
     ended = ", interrupted" if record.interrupted else ""
-    agree = "Plan, engine and kernel agree." if record.agree else _who_differs(record)
-    yield (
-        f"held {format_count(record.held)}{asked} for {format_duration(record.held_s)}{ended},"
-        f" lost {format_count(record.lost)}. {agree}"
-    )
-    if not record.agree:
-        yield f"  {witness(record)}"
+    asked = "" if record.held == record.wanted else f" of {format_count(record.wanted)}"
+    lost = f", lost {format_count(record.lost)}"
+    held = f"held {format_count(record.held)}{asked} for {format_duration(record.held_s)}{ended}{lost}."
+    yield from wrapped("", f"{held if record.held else f'held none{asked}{ended}{lost}.'} {_agreement(record)}")
     if record.held:
         yield f"  opened in {format_duration(record.elapsed_s)}   {format_rate(record.rate_per_s)}"
         yield f"  connect   {latency(record.connect_us)}"
     workers = "1 process" if record.workers == 1 else f"{record.workers} processes"
-    yield (
-        f"  {record.loop} · {record.strategy} · {workers} · {format_size(record.rss_bytes)} resident"
-        f" · CPU {record.cpu_user_s:.2f} s user, {record.cpu_system_s:.2f} s system"
-    )
+    cpu = f"CPU {record.cpu_user_s:.2f} s user, {record.cpu_system_s:.2f} s system"
+    yield f"  {record.loop} · {record.strategy} · {workers} · {format_size(record.rss_bytes)} · {cpu}"
     if record.lost_by:
         yield f"  lost by   {counts(record.lost_by)}"
     for name, count in record.failed.items():
@@ -75,10 +68,12 @@ def hold_lines(record: HoldRecord) -> Iterator[str]:
             yield from wrapped("  do        ", symptom.do)
 
 
-def _who_differs(record: HoldRecord) -> str:
+def _agreement(record: HoldRecord) -> str:
+    if record.agree:
+        return "Plan, engine and kernel agree."
     if record.census.client != record.held or record.census.server not in (None, record.held):
-        return "The kernel does not agree:"
-    return f"Engine and kernel agree, planned were {format_count(record.predicted)}:"
+        return f"The kernel does not agree: {witness(record)}."
+    return f"Engine and kernel agree; the plan was {format_count(record.predicted)}."
 
 
 def witness(record: HoldRecord) -> str:
@@ -91,15 +86,15 @@ def witness(record: HoldRecord) -> str:
 
 def hold_ready(sample: Sample, word: str) -> str:
     """Opening has ended, for better or worse."""
-    return f"{word} {format_count(sample.open)} of {format_count(sample.wanted)}" if sample.phase else ""
+    return (
+        f"{word} {format_count(sample.open)} of {format_count(sample.wanted)}" if sample.phase and sample.open else ""
+    )
 
 
 def hold_progress(sample: Sample) -> str:
     failed = sum(sample.failed.values())
-    parts = [
-        f"{sample.phase.name.lower()} {format_count(sample.open)} of {format_count(sample.wanted)}",
-        format_rate(sample.rate_per_s),
-    ]
+    parts = [f"{sample.phase.name.lower()} {format_count(sample.open)} of {format_count(sample.wanted)}"]
+    parts += [format_rate(sample.rate_per_s)] if sample.phase is Phase.OPENING else []
     parts += [f"failed {counts(sample.failed)}"] if failed else []
     parts += [f"lost {format_count(sample.lost)}"] if sample.lost else []
     return "   ".join(parts)

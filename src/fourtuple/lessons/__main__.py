@@ -1,10 +1,12 @@
 """One lesson, in this process: `python -m fourtuple.lessons NAME CONNECTIONS private|shared`."""
 
 import dataclasses
+import errno
 import json
 import sys
 from typing import Any
 
+from fourtuple import verbs
 from fourtuple.core.errors import CannotError, FourtupleError
 from fourtuple.core.proof import FAILS, HOLDS, SKIPPED
 from fourtuple.lessons import module_of
@@ -12,15 +14,21 @@ from fourtuple.lessons.stage import Outcome, Stage
 
 
 def main(name: str, connections: str, ground: str) -> None:
-    with Stage(private=ground == "private", connections=int(connections) or None) as stage:
-        try:
+    try:
+        with Stage(private=ground == "private", connections=int(connections) or None) as stage:
             outcome = _show(name, stage)
-        except CannotError as error:
-            _say({"verdict": SKIPPED, "why": str(error)})
-            return
-        except FourtupleError as error:
-            _say({"verdict": FAILS, "why": str(error)})
-            return
+    except CannotError as error:
+        _say({"verdict": SKIPPED, "why": str(error)})
+        return
+    except FourtupleError as error:
+        _say({"verdict": FAILS, "why": str(error)})
+        return
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        limit = f"ulimit -n {verbs.facts().files_soft}"
+        _say({"verdict": SKIPPED, "why": f"it needs more open files than there may be ({limit})"})
+        return
     said = dataclasses.asdict(outcome)
     note = said.pop("note")
     wrong = [key for key in outcome.predicted if outcome.predicted[key] != outcome.observed.get(key)]

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 
 from fourtuple.core.census import State
+from fourtuple.core.errors import CannotError
 from fourtuple.lessons.stage import Outcome, Stage
 
 CLAIM = "ulimit -n is a separate limit"
@@ -19,6 +20,8 @@ def show(stage: Stage) -> Outcome:
     server = stage.listener(8000)
     address = server.getsockname()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < LIMIT:
+        raise CannotError(f"a limit of {LIMIT} open files", f"ulimit -n is {hard}")
 
     resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, hard))
     sockets_predicted = LIMIT - _open_files()

@@ -19,13 +19,9 @@ def show(stage: Stage) -> Outcome:
     stage.release()
     wider = stage.narrow(WIDER)
     more, _ = stage.fill(stage.listen(8001))
-    predicted = {
-        "range of 100": PORTS,
-        "then": "connect: EADDRNOTAVAIL",
-        "a second source": PORTS,
-        "range of 150": WIDER,
-    }
-    observed = {"range of 100": opened, "then": stopped_by, "a second source": second_source, "range of 150": more}
+    says = "then connect() says"
+    predicted = {"range of 100": PORTS, says: "EADDRNOTAVAIL", "a second source": PORTS, "range of 150": WIDER}
+    observed = {"range of 100": opened, says: stopped_by, "a second source": second_source, "range of 150": more}
     note = "reserved ports cannot be shown: they are a setting of the whole namespace, and this one is not ours"
     if stage.private:
         try:

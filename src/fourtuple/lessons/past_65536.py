@@ -12,7 +12,7 @@ from fourtuple.lessons.stage import HERE, Outcome, Stage, Steps
 CLAIM = "one client address holds more than 65,536 connections to one server address"
 
 CONNECTIONS, FEWER = 100_000, 70_000
-MANY_PROCESSES = 60  # at each end; where more would be needed, fewer connections will do
+MANY_PROCESSES, MOST_PROCESSES = 60, 100  # at each end; past the first fewer connections do, past the second none
 WIDE = range(10_000, 65_536)  # leaves room below for the server's ports
 FIRST_SERVER_PORT = 8000
 SHOWN = 4
@@ -53,13 +53,12 @@ def show(stage: Stage) -> Steps:
         },
         evidence={
             "server ports in use": len(ends.server_ports),
-            "busiest client port": str(port),
-            "carries connections": sharing,
-            "the connections that share it": _sharing(ends, port),
+            f"connections that share client port {port}": sharing,
+            "they are": _sharing(ends, port),
             "seen by": record.census.by,
             "failed": dict(record.failed),
-            "rate_per_s": record.rate_per_s,
-            "elapsed_s": record.elapsed_s,
+            "connections a second": round(record.rate_per_s),
+            "opened in, seconds": record.elapsed_s,
         },
         note=note,
     )
@@ -73,6 +72,13 @@ def _wanted(stage: Stage) -> tuple[int, str]:
         wanted = FEWER
         note = (
             f"only {format_count(FEWER)}: at {format_count(facts.files_hard)} files a process more would take too long"
+        )
+    processes = workers_needed(wanted, facts.files_hard)
+    if processes > MOST_PROCESSES:
+        raise CannotError(
+            f"{format_count(wanted)} connections",
+            f"ulimit -n {facts.files_hard}: it would take {format_count(processes)} processes at each end",
+            "Raise ulimit -n.",
         )
     needs_bytes = wanted * (CLIENT_END_BYTES + SERVER_END_BYTES)
     if facts.memory_free_bytes is not None and needs_bytes > facts.memory_free_bytes * 0.9:

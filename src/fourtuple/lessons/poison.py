@@ -13,38 +13,41 @@ def show(stage: Stage) -> Outcome:
     ports = stage.narrow(PORTS)
     one, two, three = (stage.listen(port) for port in (8000, 8001, 8002))
 
-    bound, bind_stop = stage.fill(one, _bind)
-    bound_again, _ = stage.fill(two, _bind)
-    plain, plain_stop = stage.fill(two)
-    from_elsewhere, _ = stage.fill(three, lambda sock: _bind_late(sock, "127.0.0.2"))
+    # bind() alone: the port is chosen before the destination is known, so it must be free for every destination.
+    bound, bind_says = stage.fill(one, _bind)
+    bound_elsewhere, _ = stage.fill(two, _bind)
+    # Nor will the kernel give a port that someone has bound to any connect() without bind(), from whatever address.
+    plain, connect_says = stage.fill(two)
+    plain_from_another_address, _ = stage.fill(three, lambda sock: _bind_late(sock, "127.0.0.2"))
     stage.release()
 
+    # With IP_BIND_ADDRESS_NO_PORT, bind() records the address only; connect() chooses the port, and can share it.
     late, _ = stage.fill(one, _bind_late)
-    late_again, _ = stage.fill(two, _bind_late)
-    plain_after, _ = stage.fill(three)
+    late_elsewhere, _ = stage.fill(two, _bind_late)
+    plain_beside_late, _ = stage.fill(three)
     return Outcome(
         did=f"ports {ports.start}-{ports[-1]}, {HERE} → {one}, {two}, {three}: bound first, plain, bound late",
         predicted={
-            "bind(…, 0) to one": PORTS,
+            "bound, to one server": PORTS,
             "then": "bind: EADDRINUSE",
-            "to another": 0,
-            "plain to another": 0,
-            "which says": "connect: EADDRNOTAVAIL",
-            "from another source": 0,
-            "NO_PORT to one": PORTS,
-            "NO_PORT to another": PORTS,
-            "plain to a third": PORTS,
+            "bound, to another": 0,
+            "plain connect() to another": 0,
+            "which says": "EADDRNOTAVAIL",
+            "the same from another address": 0,
+            "bound with NO_PORT, to one": PORTS,
+            "bound with NO_PORT, to another": PORTS,
+            "plain connect() to a third": PORTS,
         },
         observed={
-            "bind(…, 0) to one": bound,
-            "then": bind_stop,
-            "to another": bound_again,
-            "plain to another": plain,
-            "which says": plain_stop,
-            "from another source": from_elsewhere,
-            "NO_PORT to one": late,
-            "NO_PORT to another": late_again,
-            "plain to a third": plain_after,
+            "bound, to one server": bound,
+            "then": bind_says,
+            "bound, to another": bound_elsewhere,
+            "plain connect() to another": plain,
+            "which says": connect_says,
+            "the same from another address": plain_from_another_address,
+            "bound with NO_PORT, to one": late,
+            "bound with NO_PORT, to another": late_elsewhere,
+            "plain connect() to a third": plain_beside_late,
         },
     )
 

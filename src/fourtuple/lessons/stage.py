@@ -126,20 +126,22 @@ class Stage:
         return sock
 
     def fill(self, to: Endpoint, prepare: Callable[[socket.socket], None] = lambda sock: None) -> tuple[int, str]:
-        """Connect new sockets until one fails → how many did, and the call and errno of the failure.
+        """Connect new sockets until one fails → how many did, and the errno, behind `bind: ` where that was the call.
 
         prepare: what is done to each socket before connect()
         """
         count = 0
         while True:
             sock = self.client()
-            call = "bind"
+            call = "bind: "
             try:
                 prepare(sock)
-                call = "connect"
+                call = ""
                 sock.connect((str(to.address), to.port))
             except OSError as error:
-                return count, f"{call}: {errno.errorcode[error.errno or 0]}"
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    raise  # this is not the limit that is to be shown
+                return count, f"{call}{errno.errorcode[error.errno or 0]}"
             count += 1
 
     def release(self) -> None:
@@ -163,6 +165,7 @@ class Stage:
         Raises ShortfallError where it never came to that.
         """
         seen: list[T] = []
+        most = 0
         while True:
             try:
                 sample = next(run)
@@ -172,7 +175,8 @@ class Stage:
                 return end.value, seen[0]
             if not seen and sample.phase is Phase.HOLDING:
                 seen.append(look())
-            yield Progress(sample.open, sample.wanted)
+            most = max(most, sample.open)  # a bar does not run backwards while the connections are closed
+            yield Progress(most, sample.wanted)
 
     def _confine(self, sock: socket.socket) -> None:
         ports = self._own_range or range(0)

@@ -62,6 +62,8 @@ def hold(
     """
     if not 1 <= wanted <= MOST:
         raise UsageError(f"{wanted:,} connections", f"from 1 to {MOST:,} can be wanted")
+    if timeout_s < 0.001:
+        raise UsageError(f"a timeout of {timeout_s:g} s", "it is 1 ms or more")
     process.raise_soft_files()
     facts = procfs.read_host_facts()
     space, strategy = space_of(facts, wanted, destinations, sources, strategy)
@@ -125,16 +127,16 @@ def _hold_slice(job: HoldJob, number: int, counters: Counters, control: Control)
 
 
 def _workers_needed(wanted: int, facts: HostFacts) -> int:
-    room = facts.files_soft - facts.files_open
+    limit = f"open files: ulimit -n {format_count(facts.files_soft)}, {facts.files_open} in use"
     try:
-        count = workers_needed(wanted, room)
-    except ValueError as error:
-        raise ShortfallError(f"{format_count(wanted)} connections", str(error), "Raise ulimit -n.") from None
+        count = workers_needed(wanted, facts.files_soft - facts.files_open)
+    except ValueError:
+        raise ShortfallError(f"{format_count(wanted)} connections", limit, "Raise it.") from None
     if count > MOST_WORKERS:
         raise ShortfallError(
             f"{format_count(wanted)} connections",
-            f"open files: {format_count(facts.files_soft)} a process and {MOST_WORKERS} processes",
-            "Raise ulimit -n.",
+            f"{limit}, and at most {MOST_WORKERS} processes",
+            "Raise it.",
         )
     return count
 

@@ -52,7 +52,8 @@ def serve(
         for _ in range(workers or 1):
             crew.add(work)
         overflows = procfs.read_listen_overflows()
-        until_ns = None if serve_s is None else now_ns() + int(serve_s * 1e9)
+        start_ns = now_ns()
+        until_ns = None if serve_s is None else start_ns + int(serve_s * 1e9)
         most_open, grow = 0, workers is None
         last_open: Sample | None = None
         with interruptible(crew.control):
@@ -79,7 +80,7 @@ def serve(
                 received_bytes=sample.received_bytes,
                 sent_bytes=sample.sent_bytes,
                 listen_overflows=None if overflows is None or overflows_now is None else overflows_now - overflows,
-                elapsed_s=round(sample.elapsed_s, 6),
+                elapsed_s=round((sample.at_ns - start_ns) / 1e9, 3),
                 interrupted=crew.control.interrupted,
                 loop=EpollLoop.name,
                 workers=sample.workers,
@@ -121,7 +122,7 @@ def _listen(where: Sequence[str], backlog: int, until_the_end: ExitStack) -> lis
     for text in where:
         spec = EndpointSpec.parse(text)
         if spec.ports is None:
-            raise UsageError(f"an address to listen on: {text!r}", "it has no port", f"Write {spec.with_port(8000)}.")
+            raise UsageError(f"an address to listen on: {text!r}", "it has no port", f"Write {spec.with_port()}.")
         found = addresses.resolve(spec)
         ours = [address for address in found if addresses.is_local(address)]  # a name may also mean others: ::1, say
         wanted += [Endpoint(address, port) for address in ours or found for port in spec.ports]

@@ -112,7 +112,7 @@ def _endpoints(destinations: Sequence[str], version: int | None) -> list[tuple[A
     for text in destinations:
         spec = EndpointSpec.parse(text)
         if spec.ports is None:
-            raise UsageError(f"a destination: {text!r}", "it has no port", f"Write {spec.with_port(8000)}.")
+            raise UsageError(f"a destination: {text!r}", "it has no port", f"Write {spec.with_port()}.")
         found.append(([_meant(address) for address in addresses.resolve(spec)], spec.ports))
     shared = set.intersection(*({address.version for address in each} for each, _ in found))
     chosen = version or next((address.version for address in found[0][0] if address.version in shared), None)
@@ -120,7 +120,7 @@ def _endpoints(destinations: Sequence[str], version: int | None) -> list[tuple[A
         (next((address for address in each if address.version == chosen), each[0]), ports) for each, ports in found
     ]
     if len({address.version for address, _ in endpoints} | ({version} - {None})) > 1:
-        raise UsageError("connections", "their addresses mix IPv4 and IPv6", "Run hold once for each.")
+        raise UsageError("these destinations", "their addresses mix IPv4 and IPv6", "Run hold once for each.")
     return endpoints
 
 
