@@ -9,7 +9,7 @@ from typing import Any
 
 from fourtuple.core.proof import HOLDS, Ground, Lesson, Proof, Result, Step
 from fourtuple.core.units import format_count, format_duration, format_size
-from fourtuple.faces.text import wrapped
+from fourtuple.faces.text import COLUMNS, wrapped
 
 LABEL = 13
 NAME, VALUE = 34, 23  # columns of the table of what was predicted and what was observed
@@ -51,7 +51,7 @@ def result_lines(result: Result) -> Iterator[str]:
             yield f"  {name}"
             yield from (f"    {line}" for line in value)
         elif isinstance(value, (int, float, str)):
-            yield f"  {name:<{NAME - 2}}{_word(value):>{2 * VALUE}}"
+            yield f"  {name}{_word(value):>{COLUMNS - 2 - len(name)}}"
     yield from _labelled("verdict", f"{result.verdict} · {format_duration(result.seconds)}")
     if result.why:
         yield from _labelled("because" if result.verdict != "holds" else "note", result.why)

@@ -53,7 +53,7 @@ def show(stage: Stage) -> Steps:
         },
         evidence={
             "server ports in use": len(ends.server_ports),
-            f"connections that share client port {port}": sharing,
+            f"on client port {port} alone": sharing,
             "they are": _sharing(ends, port),
             "seen by": record.census.by,
             "failed": dict(record.failed),
