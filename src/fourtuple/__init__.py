@@ -8,15 +8,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fourtuple.core.tuples import Endpoint, FourTuple, TupleSpace
+    from fourtuple.core.endpoints import Endpoint, FourTuple
+    from fourtuple.core.tuples import TupleSpace
     from fourtuple.verbs import census, hold, serve
 
 __version__ = "0.1.0"
 __all__ = ["Endpoint", "FourTuple", "TupleSpace", "census", "hold", "serve"]
 
 _HOME = {
-    "Endpoint": "fourtuple.core.tuples",
-    "FourTuple": "fourtuple.core.tuples",
+    "Endpoint": "fourtuple.core.endpoints",
+    "FourTuple": "fourtuple.core.endpoints",
     "TupleSpace": "fourtuple.core.tuples",
     "census": "fourtuple.verbs",
     "hold": "fourtuple.verbs",

@@ -5,7 +5,8 @@ import ipaddress
 import numpy as np
 
 from fourtuple.core.census import SOCKET, Ends, State, four_tuples, mapped
-from fourtuple.core.tuples import Destinations, Ranges
+from fourtuple.core.ranges import Ranges
+from fourtuple.core.tuples import Destinations
 
 
 def table(*rows: tuple[str, int, str, int, int]) -> np.ndarray:

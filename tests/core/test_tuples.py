@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fourtuple.core.endpoints import Endpoint, EndpointSpec, FourTuple, parse_addresses
 from fourtuple.core.errors import UsageError
-from fourtuple.core.tuples import Endpoint, EndpointSpec, FourTuple, Ranges, TupleSpace, parse_addresses
+from fourtuple.core.ranges import Ranges
+from fourtuple.core.tuples import TupleSpace
 
 FIRST = {4: int(ipaddress.ip_address("10.0.0.250")), 6: int(ipaddress.ip_address("fd00::ffff:ffff:ffff:fffa"))}
 

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fourtuple.core.endpoints import FourTuple
 from fourtuple.core.pace import Pace
 from fourtuple.core.plan import Plan, Strategy, split
 from fourtuple.core.run import Phase
-from fourtuple.core.tuples import FourTuple, TupleSpace
+from fourtuple.core.tuples import TupleSpace
 from fourtuple.engine.hold import HoldJob, hold
 from fourtuple.engine.loop import How
 from tests.engine.scripted import Clock, Run, ScriptedLoop

@@ -11,8 +11,8 @@ from functools import partial
 
 import pytest
 
+from fourtuple.core.endpoints import Endpoint, FourTuple
 from fourtuple.core.run import Counters, Event, Phase, Sample
-from fourtuple.core.tuples import Endpoint, FourTuple
 from fourtuple.engine.control import Control
 from fourtuple.engine.workers import Crew, Work
 

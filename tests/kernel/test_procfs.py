@@ -6,7 +6,7 @@ import pytest
 
 from fourtuple.core.errors import CannotError
 from fourtuple.core.facts import parse_release
-from fourtuple.core.tuples import Ranges
+from fourtuple.core.ranges import Ranges
 from fourtuple.kernel import procfs
 
 GOOD = {

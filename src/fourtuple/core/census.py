@@ -12,7 +12,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.tuples import Address, Destinations, Endpoint, FourTuple, Ranges, unpack_address
+from fourtuple.core.endpoints import Address, Endpoint, FourTuple, unpack_address
+from fourtuple.core.ranges import Ranges
+from fourtuple.core.tuples import Destinations
 
 MAPPED = bytes(10) + b"\xff\xff"
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fourtuple.core.tuples import Ranges
+from fourtuple.core.ranges import Ranges
 
 
 @dataclass(frozen=True, slots=True)

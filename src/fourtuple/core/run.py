@@ -11,9 +11,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.endpoints import FourTuple
 from fourtuple.core.fold import BUCKETS, Latency
 from fourtuple.core.symptoms import name_of
-from fourtuple.core.tuples import FourTuple
 
 ERRNOS = 134  # Linux numbers its errors from 1 to 133 (EHWPOISON)
 

@@ -21,208 +21,19 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.endpoints import (
+    PORTS,
+    Address,
+    Endpoint,
+    EndpointSpec,
+    FourTuple,
+    parse_addresses,
+    unpack_address,
+)
 from fourtuple.core.errors import UsageError
+from fourtuple.core.ranges import Ranges
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-PORTS = range(1, 65536)  # Port 0 cannot be asked for: bind() reads it as "choose one" (ip(7)).
 MOST_NUMBERED = 2**62  # sources, and destinations, that a block can tell apart by 64-bit columns
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Endpoint:
-    """One end of a connection. `str()` gives `10.0.0.4:80` or `[fd00::1]:80`, which `parse` reads back."""
-
-    address: Address
-    port: int
-
-    def __post_init__(self) -> None:
-        if self.port not in range(65536):
-            raise UsageError(f"port {self.port}", "a port is a number from 0 to 65535")
-
-    def __str__(self) -> str:
-        host = str(self.address)
-        return f"[{host}]:{self.port}" if self.address.version == 6 else f"{host}:{self.port}"
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Raises UsageError where `text` is not one address and one port."""
-        spec = EndpointSpec.parse(text)
-        if spec.ports is None or len(spec.ports) != 1:
-            raise UsageError(f"an endpoint: {text!r}", "it needs exactly one port", "Write 127.0.0.1:8000.")
-        return cls(parse_address(spec.host), spec.ports[0])
-
-
-@dataclass(frozen=True, slots=True)
-class FourTuple:
-    source: Endpoint
-    destination: Endpoint
-
-    def __str__(self) -> str:
-        return f"{self.source} → {self.destination}"
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointSpec:
-    """`HOST[:PORT[-PORT]]` as typed: the host may still be a name, or a range of addresses.
-
-    ports: None where none was given
-    """
-
-    host: str
-    ports: range | None
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        host, ports = text.strip(), None
-        if host.startswith("["):
-            host, bracket, rest = host[1:].partition("]")
-            if not bracket or (rest and not rest.startswith(":")):
-                raise UsageError(f"an address: {text!r}", "the bracket is not closed", "Write [fd00::1]:8000.")
-            ports = parse_ports(rest[1:], text) if rest else None
-        elif host.count(":") == 1:
-            host, _, rest = host.partition(":")
-            ports = parse_ports(rest, text)
-        if not host:
-            raise UsageError(f"an address: {text!r}", "there is no address", "Write 127.0.0.1:8000.")
-        return cls(host, ports)
-
-    def with_port(self) -> str:
-        """What was probably meant by a host without a port: `8000`, `::1:8000`, or any host at all."""
-        if self.host.isdecimal():
-            return f"127.0.0.1:{self.host}"
-        address, _, last = self.host.rpartition(":")
-        if ":" in address and last.isdecimal():
-            return f"[{address.removesuffix(':') + '::' * address.endswith(':')}]:{last}"
-        return f"[{self.host}]:8000" if ":" in self.host else f"{self.host}:8000"
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host and self.ports else self.host
-        return f"{host}:{Ranges([self.ports])}" if self.ports else host
-
-
-def parse_ports(text: str, where: str) -> range:
-    """`8000` or `8000-8019` → the range, last port included."""
-    first, dash, last = text.partition("-")
-    bounds = (first, last if dash else first)
-    if not all(bound.isascii() and bound.isdecimal() for bound in bounds):
-        raise UsageError(f"a port in {where!r}", f"{text!r} is not a number or a range", "Write 8000 or 8000-8019.")
-    low, high = map(int, bounds)
-    if low not in PORTS or high not in PORTS:
-        raise UsageError(f"a port in {where!r}", f"{text} is outside 1 to 65535")
-    if low > high:
-        raise UsageError(f"a port range in {where!r}", f"{low} comes after {high}")
-    return range(low, high + 1)
-
-
-def parse_address(text: str) -> Address:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        raise UsageError(f"an address: {text!r}", "this is neither IPv4 nor IPv6") from None
-
-
-def parse_addresses(text: str) -> tuple[int, range]:
-    """`10.0.0.4`, `10.0.0.2-9`, `10.0.0.2-10.0.1.9`, `10.0.0.0/29`, `fd00::2-9` → IP version and addresses as integers.
-
-    A network outside 127.0.0.0/8 stands for its hosts: without the network's own and the broadcast address.
-    """
-    if "/" in text:
-        try:
-            network = ipaddress.ip_network(text, strict=False)
-        except ValueError as error:
-            raise UsageError(f"addresses: {text!r}", str(error)) from None
-        first, last = int(network.network_address), int(network.broadcast_address)
-        if network.version == 4 and network.prefixlen < 31 and not network.is_loopback:
-            first, last = first + 1, last - 1
-        return network.version, range(first, last + 1)
-    low, dash, high = text.partition("-")
-    start = parse_address(low)
-    if not dash:
-        return start.version, range(int(start), int(start) + 1)
-    separator = ":" if start.version == 6 else "."
-    end = parse_address(high if separator in high else low[: low.rindex(separator) + 1] + high)
-    if end.version != start.version or int(end) < int(start):
-        raise UsageError(f"addresses: {text!r}", f"{end} does not come after {start}")
-    return start.version, range(int(start), int(end) + 1)
-
-
-class Ranges:
-    """A set of integers held as disjoint ascending ranges, with an index: `ranges[i]`, `ranges.index(value)`."""
-
-    def __init__(self, parts: Iterable[range]) -> None:
-        """Overlapping and touching ranges (of step 1) become one."""
-        merged: list[range] = []
-        for part in sorted((p for p in parts if p.start < p.stop), key=lambda p: p.start):
-            if part.step != 1:
-                raise ValueError(f"ranges have step 1, not {part.step}")
-            if merged and part.start <= merged[-1].stop:
-                merged[-1] = range(merged[-1].start, max(merged[-1].stop, part.stop))
-            else:
-                merged.append(part)
-        self.parts = tuple(merged)
-        self._before = list(itertools.accumulate((p.stop - p.start for p in merged), initial=0))
-
-    @property
-    def size(self) -> int:
-        return self._before[-1]
-
-    def __getitem__(self, index: int) -> int:
-        if not 0 <= index < self.size:
-            raise IndexError(index)
-        part = bisect_right(self._before, index) - 1
-        return self.parts[part].start + index - self._before[part]
-
-    def index(self, value: int) -> int:
-        """Raises ValueError where `value` is not among them."""
-        part = bisect_right(self.parts, value, key=lambda p: p.start) - 1
-        if part < 0 or value >= self.parts[part].stop:
-            raise ValueError(f"{value} is not among them")
-        return self._before[part] + value - self.parts[part].start
-
-    def __contains__(self, value: int) -> bool:
-        part = bisect_right(self.parts, value, key=lambda p: p.start) - 1
-        return part >= 0 and value < self.parts[part].stop
-
-    def __iter__(self) -> Iterator[int]:
-        return itertools.chain.from_iterable(self.parts)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Ranges) and self.parts == other.parts
-
-    def __hash__(self) -> int:
-        return hash(self.parts)
-
-    def __repr__(self) -> str:
-        return f"Ranges({list(self.parts)})"
-
-    def __str__(self) -> str:
-        return ",".join(f"{p.start}-{p.stop - 1}" if len(p) > 1 else f"{p.start}" for p in self.parts)
-
-    @cached_property
-    def table(self) -> NDArray[np.uint16]:
-        """All of them written out; for ports."""
-        return np.fromiter(self, np.uint16, self.size)
-
-    def without(self, values: Iterable[int]) -> "Ranges":
-        """The same set less `values`."""
-        holes = sorted({value for value in values if value in self})
-        parts: list[range] = []
-        for part in self.parts:
-            start = part.start
-            for hole in holes[bisect_right(holes, part.start - 1) : bisect_right(holes, part.stop - 1)]:
-                parts.append(range(start, hole))
-                start = hole + 1
-            parts.append(range(start, part.stop))
-        return Ranges(parts)
-
-    def split(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-        """For each index the part it falls into, and how far into it."""
-        if len(self.parts) == 1:
-            return np.zeros(len(indices), np.intp), indices
-        before = np.array(self._before[:-1], np.int64)
-        part = np.searchsorted(before, indices, side="right") - 1
-        return part, indices - before[part]
 
 
 @dataclass(frozen=True, slots=True)
@@ -463,8 +274,3 @@ def _divmod(values: NDArray[np.int64], divisor: int) -> tuple[NDArray[np.int64],
     """np.divmod for values ≥ 0 and one divisor; floor_divide by a scalar is the vectorised half of it."""
     quotient = values // divisor
     return quotient, values - quotient * divisor
-
-
-def unpack_address(packed: bytes) -> Address:
-    """4 or 16 bytes in network order → an address."""
-    return ipaddress.IPv4Address(packed) if len(packed) == 4 else ipaddress.IPv6Address(packed)

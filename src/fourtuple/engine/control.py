@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -67,6 +67,16 @@ def interruptible(control: Control) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def ticks(control: Control, step: Callable[[], None], clock_ns: Callable[[], int]) -> Iterator[None]:
+    """Take one step after the other until told to close; yields every TICK_S, for whoever wants to look or to tell."""
+    next_ns = clock_ns()
+    while not control.closing:
+        step()
+        if clock_ns() >= next_ns:
+            next_ns = clock_ns() + int(TICK_S * 1e9)
+            yield
 
 
 def count_cost(counters: Counters, at_ns: int) -> None:

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.endpoints import Endpoint, FourTuple, unpack_address
 from fourtuple.core.plan import FILES_RESERVED
-from fourtuple.core.tuples import Block, Endpoint, FourTuple, unpack_address
+from fourtuple.core.tuples import Block
 from fourtuple.engine.loop import COMPLETION, Completions, How, Op, Slots
 from fourtuple.kernel import process, sockopts
 

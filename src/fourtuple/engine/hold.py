@@ -15,7 +15,7 @@ from fourtuple.core.plan import Plan, Slice, Strategy
 from fourtuple.core.run import Counters, Event, Phase
 from fourtuple.core.symptoms import Ends, name_of, symptom_of
 from fourtuple.core.tuples import Block
-from fourtuple.engine.control import TICK_S, Control, count_cost
+from fourtuple.engine.control import TICK_S, Control, count_cost, ticks
 from fourtuple.engine.loop import Completions, How, Loop, Op, Slots
 from fourtuple.engine.notes import Notes
 from fourtuple.engine.reads import Reads
@@ -44,14 +44,10 @@ def hold(
     """Open `share` of the plan and hold it until told to close; yields, at each tick, what is to be logged."""
     holder = _Holder(job, share, loop, counters, clock_ns)
     try:
-        next_tick_ns = clock_ns()
-        while not control.closing:
+        for _ in ticks(control, holder.step, clock_ns):
             if control.stopping:
                 holder.stop_opening()
-            holder.step()
-            if clock_ns() >= next_tick_ns:
-                next_tick_ns = clock_ns() + int(TICK_S * 1e9)
-                yield holder.tick()
+            yield holder.tick()
         yield from holder.close_all()
     finally:
         loop.shut()

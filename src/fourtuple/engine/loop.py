@@ -25,7 +25,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.tuples import Block, FourTuple
+from fourtuple.core.endpoints import FourTuple
+from fourtuple.core.tuples import Block
 
 Slots = NDArray[np.int32]
 

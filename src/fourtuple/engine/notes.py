@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
+from fourtuple.core.endpoints import FourTuple
 from fourtuple.core.run import Event
-from fourtuple.core.tuples import FourTuple
 from fourtuple.engine.loop import Loop
 
 DETAIL = 200  # characters

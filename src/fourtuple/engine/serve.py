@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fourtuple.core.run import Counters, Event, Phase
 from fourtuple.core.symptoms import name_of
-from fourtuple.engine.control import TICK_S, Control, count_cost
+from fourtuple.engine.control import TICK_S, Control, count_cost, ticks
 from fourtuple.engine.loop import Completions, Loop, Op, Slots
 from fourtuple.engine.notes import Notes
 from fourtuple.engine.reads import Reads
@@ -48,12 +48,8 @@ def serve(
     """Accept from `listeners` until told to close; yields, at each tick, what is to be logged."""
     server = _Server(job, listeners, loop, counters, clock_ns)
     try:
-        next_tick_ns = clock_ns()
-        while not control.closing:
-            server.step()
-            if clock_ns() >= next_tick_ns:
-                next_tick_ns = clock_ns() + int(TICK_S * 1e9)
-                yield server.tick()
+        for _ in ticks(control, server.step, clock_ns):
+            yield server.tick()
         yield from server.close_all()
     finally:
         loop.shut()

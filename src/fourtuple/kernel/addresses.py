@@ -4,8 +4,8 @@ import errno
 import ipaddress
 import socket
 
+from fourtuple.core.endpoints import Address, Endpoint, EndpointSpec
 from fourtuple.core.errors import UsageError
-from fourtuple.core.tuples import Address, Endpoint, EndpointSpec
 
 
 def resolve(spec: EndpointSpec) -> list[Address]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fourtuple.core.errors import CannotError
 from fourtuple.core.facts import HostFacts
-from fourtuple.core.tuples import Ranges
+from fourtuple.core.ranges import Ranges
 from fourtuple.kernel import process
 
 PROC = Path("/proc")

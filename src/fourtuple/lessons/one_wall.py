@@ -3,7 +3,7 @@
 import socket
 
 from fourtuple import verbs
-from fourtuple.core.tuples import Ranges
+from fourtuple.core.ranges import Ranges
 from fourtuple.lessons.stage import IP_BIND_ADDRESS_NO_PORT, Outcome, Stage
 
 CLAIM = "what really stops a client is the range, per destination, and it can be moved"

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 
 from fourtuple import verbs
-from fourtuple.core.tuples import Endpoint
+from fourtuple.core.endpoints import Endpoint
 from fourtuple.lessons.stage import HERE, IP_LOCAL_PORT_RANGE, Outcome, Progress, Stage, Steps
 
 CLAIM = "connect() slows down ~50x at half the range, and IP_LOCAL_PORT_RANGE cures it"

@@ -15,9 +15,11 @@ from typing import Any, Self, TypeVar
 
 from fourtuple import verbs
 from fourtuple.core.census import Ends, Sockets, State
+from fourtuple.core.endpoints import Endpoint, EndpointSpec, parse_addresses
 from fourtuple.core.errors import CannotError, ShortfallError
+from fourtuple.core.ranges import Ranges
 from fourtuple.core.run import HoldRecord, Phase, Sample
-from fourtuple.core.tuples import Destinations, Endpoint, EndpointSpec, Ranges, parse_addresses
+from fourtuple.core.tuples import Destinations
 
 T = TypeVar("T")
 

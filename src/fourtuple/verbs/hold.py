@@ -10,8 +10,9 @@ from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.facts import HostFacts
 from fourtuple.core.pace import Pace
 from fourtuple.core.plan import Plan, Strategy, split, workers_needed
+from fourtuple.core.ranges import Ranges
 from fourtuple.core.run import Counters, Event, HoldRecord, Phase, Sample, Witness
-from fourtuple.core.tuples import Ranges, TupleSpace
+from fourtuple.core.tuples import TupleSpace
 from fourtuple.core.units import format_count
 from fourtuple.engine.control import TICK_S, Control, interruptible, now_ns
 from fourtuple.engine.epoll_loop import EpollLoop
@@ -158,7 +159,7 @@ def _witness(look: Look, before: Ends, held: int, control: Control, *, here: boo
         witness = Witness(len(ours.client), len(ours.server) if here else None, ours.accepted if here else None, by)
         if witness != last:
             last, still_ns = witness, now_ns()
-        agrees = (witness.client, witness.server or held, witness.accepted or held) == (held, held, held)
+        agrees = {witness.client, witness.server, witness.accepted} <= {held, None}
         late = now_ns() - still_ns > STILL_S * 1e9 or now_ns() - start_ns > SETTLE_S * 1e9
         if agrees or late or control.interrupted:
             return witness

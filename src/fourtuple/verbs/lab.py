@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from fourtuple.core.errors import CannotError
 from fourtuple.core.facts import HostFacts
+from fourtuple.core.ranges import Ranges
 from fourtuple.core.topology import Cable, up
-from fourtuple.core.tuples import Ranges
 from fourtuple.kernel import procfs, sockopts
 from fourtuple.kernel.netns import Namespace
 

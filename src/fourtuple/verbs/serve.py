@@ -6,11 +6,11 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 
+from fourtuple.core.endpoints import Address, Endpoint, EndpointSpec
 from fourtuple.core.errors import FourtupleError, ShortfallError, UsageError
 from fourtuple.core.plan import FILES_RESERVED
 from fourtuple.core.run import Counters, Event, Sample, ServeRecord
 from fourtuple.core.symptoms import name_of, symptom_of
-from fourtuple.core.tuples import Address, Endpoint, EndpointSpec
 from fourtuple.engine.control import Control, interruptible, now_ns
 from fourtuple.engine.epoll_loop import EpollLoop
 from fourtuple.engine.serve import ServeJob

@@ -4,11 +4,13 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 
 from fourtuple.core.census import Sockets, State, among, is_wildcard
+from fourtuple.core.endpoints import Address, Endpoint, EndpointSpec, parse_addresses
 from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.facts import HostFacts
 from fourtuple.core.plan import Strategy
+from fourtuple.core.ranges import Ranges
 from fourtuple.core.symptoms import name_of
-from fourtuple.core.tuples import Address, Endpoint, EndpointSpec, Ranges, TupleSpace, parse_addresses
+from fourtuple.core.tuples import TupleSpace
 from fourtuple.kernel import addresses
 from fourtuple.kernel.sockdiag import fold_sockets
 
