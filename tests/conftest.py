@@ -31,12 +31,21 @@ def need(available: object, what: str) -> None:
 class Ground:
     """Where a test's commands run: a private namespace, with what it may set there."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, loop: str = "auto") -> None:
+        """loop: what FOURTUPLE_LOOP tells the commands to use"""
         self.lab = lab
+        self.loop = loop
+        self._environment = os.environ | {"FOURTUPLE_LOOP": loop}
 
     def run(self, *command: str, timeout_s: float = 120, **options: Any) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            self.lab.command(command), capture_output=True, text=True, timeout=timeout_s, check=False, **options
+            self.lab.command(command),
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            env=self._environment,
+            **options,
         )
 
     def fourtuple(self, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
@@ -65,7 +74,12 @@ class Ground:
         """The command, once it has said (on standard error) that others may rely on it; killed after the block."""
         ready = wait_for or {"serve": "listening", "hold": "holding"}[arguments[0]]
         program = self.lab.start(
-            [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+            [*COMMAND, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self._environment,
+            **options,
         )
         try:
             said = []
@@ -81,12 +95,18 @@ class Ground:
             program.communicate()
 
 
-@pytest.fixture
-def ground() -> Iterator[Ground]:
+@contextmanager
+def private_ground(loop: str = "auto") -> Iterator[Ground]:
     refusal = namespace_refusal()
     need(refusal is None, f"a private network namespace ({refusal})")
     with Lab() as lab:
-        yield Ground(lab)
+        yield Ground(lab, loop)
+
+
+@pytest.fixture
+def ground() -> Iterator[Ground]:
+    with private_ground() as ground:
+        yield ground
 
 
 def fourtuple(*arguments: str, prefix: Sequence[str] = (), **options: Any) -> "subprocess.CompletedProcess[str]":

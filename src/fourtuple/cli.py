@@ -29,6 +29,15 @@ COUNT, RATE, DURATION = Unit("N", parse_count), Unit("RATE", parse_rate), Unit("
 UNITS = "Numbers: 100, 20k, 1.5M. Times: 500ms, 3s, 2m, 1h. Rates: 200/s, 20k/s. More in docs/."
 STRATEGIES = click.Choice(["late", "plain", "noport", "explicit"])
 
+LOOP = click.option(
+    "--loop",
+    type=click.Choice(["auto", "ring", "epoll"]),
+    default="auto",
+    show_default=True,
+    envvar="FOURTUPLE_LOOP",
+    help="What makes the connections; auto takes io_uring where it is allowed.",
+)
+
 
 class Commands(click.Group):
     """Errors of ours become their lines and their exit code."""
@@ -109,6 +118,7 @@ def prove(names: tuple[str, ...], only_list: bool, show_code: bool, connections:
     help="How to end: rst leaves nothing behind, fin leaves TIME_WAIT for 60 s.",
 )
 @click.option("--log", is_flag=True, help="A line for everything that happens to a connection.")
+@LOOP
 @click.option("--i-own-this-target", is_flag=True, help="Allow more than 1,000 to a public address of another host.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="The record as one line on standard output, nothing else.")
@@ -118,6 +128,7 @@ def hold(
     sources: tuple[str, ...],
     strategy: str | None,
     close: str,
+    loop: str,
     quiet: bool,
     as_json: bool,
     **options: Any,
@@ -143,6 +154,7 @@ def hold(
             sources=[part for source in sources for part in source.split(",")],
             strategy=Strategy(strategy) if strategy else None,
             reset=close == "rst",
+            loop=verbs.LoopName(loop),
             **options,
         ),
         text.hold_progress,
@@ -165,17 +177,18 @@ def hold(
 @click.option("--close-after", "close_after_s", type=DURATION, help="Close each connection after that long.")
 @click.option("--backlog", type=click.IntRange(0, 65535), default=65535, show_default=True, help="As in listen(2).")
 @click.option("--workers", type=click.IntRange(1, 1000), help="Processes.  [default: doubled whenever full]")
+@LOOP
 @click.option("--for", "serve_s", type=DURATION, help="End after that long.  [default: at Ctrl-C]")
 @click.option("--log", is_flag=True, help="A line for each accept and close, with both ends.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="The record as one line on standard output, nothing else.")
-def serve(where: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> None:
+def serve(where: tuple[str, ...], loop: str, quiet: bool, as_json: bool, **options: Any) -> None:
     """Accept connections on any number of addresses and ports. accept() takes no new port."""
     from fourtuple import verbs
     from fourtuple.faces import live, text
 
     record = live.show(
-        verbs.serve(where, **options),
+        verbs.serve(where, loop=verbs.LoopName(loop), **options),
         text.serve_progress,
         quiet=quiet or as_json,
         events_to=sys.stderr if as_json else sys.stdout,

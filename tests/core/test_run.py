@@ -42,6 +42,7 @@ def record(census: Witness, predicted: int = 21, *, interrupted: bool = False) -
         held_s=1,
         interrupted=interrupted,
         loop="epoll",
+        loop_because="asked for",
         strategy="late",
     )
 

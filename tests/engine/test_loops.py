@@ -13,8 +13,9 @@ import pytest
 from fourtuple.core.tuples import Block, TupleSpace
 from fourtuple.engine.epoll_loop import EpollLoop
 from fourtuple.engine.loop import COMPLETION, Completions, How, Loop, Op
+from fourtuple.engine.ring_loop import RingLoop
 
-LOOPS: dict[str, Callable[[int], Loop]] = {"epoll": EpollLoop}
+LOOPS: dict[str, Callable[[int], Loop]] = {"epoll": EpollLoop, "ring": RingLoop}
 HOW = How(bind=False, port_range=None, timeout_s=30)
 
 
@@ -321,6 +322,33 @@ def test_never_more_is_accepted_than_there_is_room_for(make: Callable[[int], Loo
         client.close()
 
     assert [op for op, _, _ in done].count(Op.ACCEPT) == 3
+
+
+def test_several_full_listeners_and_few_slots_lose_nobody(make: Callable[[int], Loop]) -> None:
+    """All are ready at once, and together have more than there is room for: who is not accepted stays connected."""
+    listeners = [socket.create_server(("127.0.0.1", 0), backlog=64) for _ in range(4)]
+    clients = [socket.create_connection(listener.getsockname()) for listener in listeners for _ in range(50)]
+    loop = make(90)
+    for listener in listeners:
+        listener.setblocking(False)
+    loop.listen(listeners)
+    accepted = 0
+    for _ in range(40):
+        loop.accept(90 - accepted)
+        done = loop.wait(0.02)
+        assert (done["result"] >= 0).all()
+        accepted += len(done)
+    ended = []
+    for client in clients:
+        client.setblocking(False)
+        try:
+            ended.append(client.recv(1))
+        except BlockingIOError:
+            continue
+    for sock in (*clients, *listeners):
+        sock.close()
+
+    assert (accepted, ended) == (90, [])
 
 
 def test_an_accepted_slot_describes_itself_from_the_servers_side(

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from fourtuple.kernel.uring import features
 from fourtuple.lessons import NAMES
 from fourtuple.verbs import namespace_refusal
 from tests.conftest import COMMAND, DENY, fourtuple, need
@@ -60,8 +61,9 @@ def test_past_65536_is_proved_by_the_kernels_own_table() -> None:
 
 @pytest.mark.usefixtures("private")
 def test_past_65536_under_a_hard_limit_of_1024_files() -> None:
-    """As many processes as it takes, at both ends; fewer connections, still more than 65,536, and it says so."""
-    lesson = proved("past-65536", prefix=("sh", "-c", 'ulimit -n 1024; exec "$@"', "sh"))[0]["lessons"][0]
+    """Without io_uring, as many processes as it takes; fewer connections, still more than 65,536, and it says so."""
+    prefix = (sys.executable, DENY, "io_uring", "sh", "-c", 'ulimit -n 1024; exec "$@"', "sh")
+    lesson = proved("past-65536", prefix=prefix)[0]["lessons"][0]
 
     assert lesson["verdict"] == "holds", lesson
     assert lesson["observed"]["accepted"] == 70_000
@@ -142,8 +144,12 @@ def test_where_no_more_namespaces_may_be_made(user: str) -> None:
 def test_a_host_that_allows_no_io_uring() -> None:
     with sysctl("kernel.io_uring_disabled", "2"):
         proof, code = proved("accept-takes-no-port")
+        asked = fourtuple("hold", "1", "127.0.0.1:1", "--loop", "ring")
 
     assert (proof["lessons"][0]["verdict"], code) == ("holds", 0)
+    assert proof["lessons"][0]["evidence"]["the server's record"]["loop"] == "epoll"
+    assert asked.returncode == 77
+    assert "kernel.io_uring_disabled" in " ".join(asked.stderr.split())
 
 
 def test_a_claim_that_does_not_hold_fails(tmp_path: Path) -> None:
@@ -200,11 +206,24 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.mark.usefixtures("private")
+def test_past_65536_under_1024_files_with_rings() -> None:
+    """One process at each end holds all 100,000: direct descriptors are no files."""
+    why_not = features().why_not
+    need(why_not is None, f"io_uring ({why_not})")
+    lesson = proved("past-65536", prefix=("sh", "-c", 'ulimit -n 1024; exec "$@"', "sh"))[0]["lessons"][0]
+
+    assert lesson["verdict"] == "holds", lesson
+    assert lesson["observed"]["accepted"] == 100_000
+    assert "the client in 1 process" in lesson["did"]
+
+
+@pytest.mark.usefixtures("private")
 @pytest.mark.parametrize("files", [64, 256])
 def test_too_few_open_files_skip_a_lesson_and_fail_none(files: int) -> None:
     """What cannot be shown there is skipped with its reason, quickly; what can be shown holds."""
     names = ("theory", "same-port", "poison", "one-wall", "file-descriptors", "past-65536")
-    proof, code = proved(*names, prefix=("sh", "-c", f'ulimit -n {files}; exec "$@"', "sh"))
+    prefix = (sys.executable, DENY, "io_uring", "sh", "-c", f'ulimit -n {files}; exec "$@"', "sh")
+    proof, code = proved(*names, prefix=prefix)
     skipped = {lesson["name"]: lesson["why"] for lesson in proof["lessons"] if lesson["verdict"] == "skipped"}
 
     assert code == 0

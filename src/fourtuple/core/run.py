@@ -155,6 +155,7 @@ class HoldRecord:
     held_s: float
     interrupted: bool
     loop: str
+    loop_because: str  # why this one
     strategy: str
     workers: int
     rss_bytes: int
@@ -176,6 +177,7 @@ class HoldRecord:
         held_s: float,
         interrupted: bool,
         loop: str,
+        loop_because: str,
         strategy: str,
     ) -> Self:
         """full: when opening had ended; last: when all was closed"""
@@ -198,6 +200,7 @@ class HoldRecord:
             held_s=round(held_s, 3),
             interrupted=interrupted,
             loop=loop,
+            loop_because=loop_because,
             strategy=strategy,
             workers=full.workers,
             rss_bytes=full.rss_bytes,
@@ -225,6 +228,7 @@ class ServeRecord:
     elapsed_s: float  # from listening to the end
     interrupted: bool
     loop: str
+    loop_because: str
     workers: int
     workers_killed: int  # that ended before they were told to
     rss_bytes: int

@@ -68,18 +68,18 @@ def _wanted(stage: Stage) -> tuple[int, str]:
     """How many to open: what was asked, what is affordable in processes, and never more than memory allows."""
     facts = verbs.facts()
     wanted, note = stage.connections or CONNECTIONS, ""
-    if stage.connections is None and workers_needed(wanted, facts.files_hard) > MANY_PROCESSES:
-        wanted = FEWER
-        note = (
-            f"only {format_count(FEWER)}: at {format_count(facts.files_hard)} files a process more would take too long"
-        )
-    processes = workers_needed(wanted, facts.files_hard)
-    if processes > MOST_PROCESSES:
-        raise CannotError(
-            f"{format_count(wanted)} connections",
-            f"ulimit -n {facts.files_hard}: it would take {format_count(processes)} processes at each end",
-            "Raise ulimit -n.",
-        )
+    if verbs.choose(verbs.LoopName.AUTO).name == verbs.LoopName.EPOLL:
+        if stage.connections is None and workers_needed(wanted, facts.files_hard) > MANY_PROCESSES:
+            wanted = FEWER
+            files = format_count(facts.files_hard)
+            note = f"only {format_count(FEWER)}: with {files} files a process, more takes too long"
+        processes = workers_needed(wanted, facts.files_hard)
+        if processes > MOST_PROCESSES:
+            raise CannotError(
+                f"{format_count(wanted)} connections",
+                f"ulimit -n {facts.files_hard}: it would take {format_count(processes)} processes at each end",
+                "Raise ulimit -n.",
+            )
     needs_bytes = wanted * (CLIENT_END_BYTES + SERVER_END_BYTES)
     if facts.memory_free_bytes is not None and needs_bytes > facts.memory_free_bytes * 0.9:
         raise CannotError(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Any, TypeVar
 
 from fourtuple.core.census import Sockets, State
+from fourtuple.engine.loops import LoopName, choose
 from fourtuple.kernel.sockdiag import fold_sockets
 from fourtuple.verbs.beside import READY, holding, serving, start
 from fourtuple.verbs.hold import hold
@@ -24,7 +25,9 @@ from fourtuple.verbs.serve import serve
 __all__ = [
     "READY",
     "Lab",
+    "LoopName",
     "census",
+    "choose",
     "facts",
     "finish",
     "hold",

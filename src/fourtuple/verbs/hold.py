@@ -15,10 +15,10 @@ from fourtuple.core.run import Counters, Event, HoldRecord, Phase, Sample, Witne
 from fourtuple.core.tuples import TupleSpace
 from fourtuple.core.units import format_count
 from fourtuple.engine.control import TICK_S, Control, interruptible, now_ns
-from fourtuple.engine.epoll_loop import EpollLoop
 from fourtuple.engine.hold import HoldJob
 from fourtuple.engine.hold import hold as hold_work
 from fourtuple.engine.loop import How
+from fourtuple.engine.loops import Choice, LoopName, choose
 from fourtuple.engine.workers import MOST_WORKERS, Crew
 from fourtuple.kernel import addresses, process, procfs
 from fourtuple.kernel.sockdiag import fold_sockets
@@ -46,6 +46,7 @@ def hold(
     workers: int | None = None,
     reset: bool = True,
     log: bool = False,
+    loop: LoopName = LoopName.AUTO,
     timeout_s: float = TIMEOUT_S,
     i_own_this_target: bool = False,
 ) -> Generator[Sample, None, HoldRecord]:
@@ -54,7 +55,7 @@ def hold(
     destinations: HOST:PORT or HOST:PORT-PORT
     sources:      ADDRESS, range or network, ADDRESS:PORT[-PORT]; none means what the route gives
     strategy:     None means explicit where `sources` name ports, late elsewhere
-    workers:      processes; None means as many as the limit of open files asks for
+    workers:      processes; None means one with the ring, else as many as the limit of open files asks for
     reset:        close by RST, which leaves no TIME_WAIT; else by FIN
     timeout_s:    a connect() without an answer fails with ETIMEDOUT after that long
 
@@ -81,7 +82,8 @@ def hold(
     anyone = not sources and len(targets) > 1
     look = partial(_ends, replace(space, sources=EVERY_ADDRESS) if anyone else space)
     before, _ = look(IN_USE)
-    count = workers or _workers_needed(wanted, facts)
+    choice = choose(loop)
+    count = workers or (1 if choice.name == LoopName.RING else _workers_needed(wanted, facts))
     plan = Plan(
         wanted=wanted,
         room=max(0, space.size - len(before.client)),
@@ -93,7 +95,7 @@ def hold(
     job = HoldJob(plan, How(bool(sources) or strategy is Strategy.EXPLICIT, port_range, timeout_s), reset, log)
     crew = Crew(here=count == 1, log=log)
     for number, share in enumerate(plan.slices):
-        crew.add(partial(_hold_slice, job, number), share.wanted)
+        crew.add(partial(_hold_slice, job, number, choice), share.wanted)
     full: Sample | None = None
     witness = Witness(0, None, None, "")
     until_ns = closing_ns = 0
@@ -116,15 +118,18 @@ def hold(
             census=witness,
             held_s=(max(closing_ns, full.at_ns) - full.at_ns) / 1e9,
             interrupted=crew.control.interrupted,
-            loop=EpollLoop.name,
+            loop=choice.name,
+            loop_because=choice.because,
             strategy=strategy,
         )
 
 
-def _hold_slice(job: HoldJob, number: int, counters: Counters, control: Control) -> Iterator[list[Event]]:
+def _hold_slice(
+    job: HoldJob, number: int, choice: Choice, counters: Counters, control: Control
+) -> Iterator[list[Event]]:
     """Runs in the worker, so that the loop is made there."""
     share = job.plan.slices[number]
-    return hold_work(job, share, EpollLoop(share.wanted), counters, control, now_ns)
+    return hold_work(job, share, choice.make(share.wanted), counters, control, now_ns)
 
 
 def _workers_needed(wanted: int, facts: HostFacts) -> int:

@@ -12,7 +12,7 @@ from fourtuple.core.plan import FILES_RESERVED
 from fourtuple.core.run import Counters, Event, Sample, ServeRecord
 from fourtuple.core.symptoms import name_of, symptom_of
 from fourtuple.engine.control import Control, interruptible, now_ns
-from fourtuple.engine.epoll_loop import EpollLoop
+from fourtuple.engine.loops import Choice, LoopName, choose
 from fourtuple.engine.serve import ServeJob
 from fourtuple.engine.serve import serve as serve_work
 from fourtuple.engine.workers import Crew, Work
@@ -32,12 +32,14 @@ def serve(
     serve_s: float | None = None,
     reset: bool = False,
     log: bool = False,
+    loop: LoopName = LoopName.AUTO,
 ) -> Generator[Sample, None, ServeRecord]:
     """Accept on HOST:PORT[-PORT]…, for `serve_s` or until Ctrl-C; the first sample comes when all are listening.
 
     greet:         sent to each client at once
     close_after_s: close each connection after that long; None keeps it until the client goes
-    workers:       processes; None starts with one and doubles them whenever the limit of open files fills them up
+    workers:       processes; None starts with one and doubles them whenever the limit of open files fills them up,
+                   which it does not with the ring
     reset:         close by RST, else by FIN
 
     Raises this process's soft limit of open files to the hard one.
@@ -47,7 +49,9 @@ def serve(
     with ExitStack() as open_until_the_end:
         listeners = _listen(where, backlog, open_until_the_end)
         job = ServeJob(greet.encode(), echo, close_after_s, reset, log)
-        work = partial(_serve_here, job, listeners)
+        choice = choose(loop)
+        workers = workers or (1 if choice.name == LoopName.RING else None)
+        work = partial(_serve_here, job, listeners, choice)
         crew = Crew(here=workers == 1, log=log)
         for _ in range(workers or 1):
             crew.add(work)
@@ -82,7 +86,8 @@ def serve(
                 listen_overflows=None if overflows is None or overflows_now is None else overflows_now - overflows,
                 elapsed_s=round((sample.at_ns - start_ns) / 1e9, 3),
                 interrupted=crew.control.interrupted,
-                loop=EpollLoop.name,
+                loop=choice.name,
+                loop_because=choice.because,
                 workers=sample.workers,
                 workers_killed=crew.killed,
                 rss_bytes=sample.rss_bytes,
@@ -107,10 +112,10 @@ def _full(sample: Sample) -> bool:
 
 
 def _serve_here(
-    job: ServeJob, listeners: Sequence[socket.socket], counters: Counters, control: Control
+    job: ServeJob, listeners: Sequence[socket.socket], choice: Choice, counters: Counters, control: Control
 ) -> Iterator[list[Event]]:
     """Runs in the worker, so that the loop is made there."""
-    return serve_work(job, listeners, EpollLoop(), counters, control, now_ns)
+    return serve_work(job, listeners, choice.make(None), counters, control, now_ns)
 
 
 def _listen(where: Sequence[str], backlog: int, until_the_end: ExitStack) -> list[socket.socket]:

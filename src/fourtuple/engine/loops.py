@@ -1,0 +1,38 @@
+"""Which loop makes the connections: the ring where this kernel and this process have one, epoll elsewhere."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fourtuple.core.errors import CannotError
+from fourtuple.engine.epoll_loop import EpollLoop
+from fourtuple.engine.loop import Loop
+from fourtuple.engine.ring_loop import RingLoop
+from fourtuple.kernel.uring import features
+
+
+class LoopName(StrEnum):
+    AUTO = "auto"
+    RING = "ring"
+    EPOLL = "epoll"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """make: capacity, or None for all there can be → the loop; to be called in the process that uses it"""
+
+    name: str
+    because: str
+    make: Callable[[int | None], Loop]
+
+
+def choose(wanted: LoopName) -> Choice:
+    """Raises CannotError where the ring is wanted and cannot be had."""
+    if wanted is LoopName.EPOLL:
+        return Choice("epoll", "asked for", EpollLoop)
+    why_not = features().why_not
+    if why_not is None:
+        return Choice("ring", "asked for" if wanted is LoopName.RING else "io_uring is here", RingLoop)
+    if wanted is LoopName.RING:
+        raise CannotError("the ring loop", why_not, "Use --loop epoll.")
+    return Choice("epoll", why_not, EpollLoop)

@@ -1,0 +1,284 @@
+"""io_uring from NumPy: submissions and completions are structured arrays over the memory shared with the kernel.
+
+A ring belongs to the thread that made it (SINGLE_ISSUER) and does its work only inside our own io_uring_enter()
+(DEFER_TASKRUN): the kernel reads our tail and posts completions while we wait in that call, so plain stores are enough
+and no barrier is needed. Sockets live in a table of the ring as direct descriptors, which take no file descriptor. A
+table may be as large as the soft RLIMIT_NOFILE at that moment; a process may have as many rings as it likes.
+
+Sources: io_uring_setup(2), io_uring_enter(2), io_uring_register(2), include/uapi/linux/io_uring.h (v6.18).
+"""
+
+import ctypes
+import errno
+import mmap
+import os
+import platform
+import struct
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.kernel.sockopts import IP_LOCAL_PORT_RANGE
+
+SETUP, ENTER, REGISTER = 425, 426, 427  # the same number on every architecture
+SETUP_CQSIZE, SETUP_SUBMIT_ALL = 1 << 3, 1 << 7
+SETUP_SINGLE_ISSUER, SETUP_DEFER_TASKRUN, SETUP_NO_SQARRAY = 1 << 12, 1 << 13, 1 << 16
+ENTER_GETEVENTS, ENTER_EXT_ARG = 1 << 0, 1 << 3
+REGISTER_EVENTFD, REGISTER_PROBE, REGISTER_FILES2 = 4, 8, 13
+RSRC_REGISTER_SPARSE = 1
+OFF_SQ_RING, OFF_SQES = 0, 0x10000000
+
+
+FIXED_FILE, LINK, HARDLINK, SKIP_SUCCESS = 1 << 0, 1 << 2, 1 << 3, 1 << 6  # IOSQE_*
+ANY_SLOT = 0xFFFFFFFF  # IORING_FILE_INDEX_ALLOC
+ACCEPT_DONTWAIT = 1 << 1  # ioprio of ACCEPT (Linux 6.10)
+SOCKET_SETSOCKOPT = 3  # SOCKET_URING_OP_SETSOCKOPT (Linux 6.7)
+
+
+class Opcode(IntEnum):
+    POLL_ADD = 6
+    ACCEPT = 13
+    ASYNC_CANCEL = 14
+    CONNECT = 16
+    CLOSE = 19
+    SEND = 26
+    RECV = 27
+    SOCKET = 45  # Linux 5.19
+    URING_CMD = 46
+    FIXED_FD_INSTALL = 54  # Linux 6.8
+    BIND = 56  # Linux 6.11
+
+
+SQE = np.dtype(
+    [
+        ("opcode", "u1"),
+        ("flags", "u1"),
+        ("ioprio", "u2"),
+        ("fd", "i4"),
+        ("off", "u8"),
+        ("addr", "u8"),
+        ("len", "u4"),
+        ("op_flags", "u4"),
+        ("user_data", "u8"),
+        ("buf_index", "u2"),
+        ("personality", "u2"),
+        ("file_index", "u4"),
+        ("addr3", "u8"),
+        ("pad", "u8"),
+    ]
+)  # struct io_uring_sqe, 64 bytes
+CQE = np.dtype([("user_data", "u8"), ("res", "i4"), ("flags", "u4")])  # struct io_uring_cqe
+Sqes = NDArray[Any]
+Cqes = NDArray[Any]
+
+_PARAMS = struct.Struct("=IIIIIII12xIIIIIIIIQIIIIIIIIQ")  # struct io_uring_params, 120 bytes
+_PROBE_OPS = 256
+
+_NOW = np.zeros(2, np.int64)  # struct __kernel_timespec: no time at all
+_NO_WAIT = np.array([0, 0, _NOW.ctypes.data], np.uint64)  # struct io_uring_getevents_arg: sigmask, its size, ts
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+def _syscall(number: int, *arguments: int) -> int:
+    result = int(_libc.syscall(ctypes.c_long(number), *map(ctypes.c_long, arguments)))
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What this kernel, and this process, can do.
+
+    refusal: why no ring can be had at all; None where one can
+    """
+
+    refusal: str | None = None
+    opcodes: frozenset[int] = frozenset()
+    setsockopt: bool = False  # as a ring operation
+    no_sqarray: bool = False
+
+    @property
+    def why_not(self) -> str | None:
+        """Why the ring loop cannot be used here; None where it can."""
+        if self.refusal:
+            return self.refusal
+        missing = [op.name for op in Opcode if op not in self.opcodes]
+        if missing:
+            return f"this kernel's io_uring has no {', '.join(missing)}"
+        return None if self.setsockopt else "this kernel's io_uring cannot set socket options (Linux 6.7)"
+
+
+class Ring:
+    """One ring with a table of `slots` direct descriptors.
+
+    entries: how many submissions fit at once; a power of two
+
+    Raises OSError: EPERM (kernel.io_uring_disabled, seccomp), ENOSYS, EINVAL (Linux older than 6.1), EMFILE, ENOMEM.
+    """
+
+    def __init__(self, slots: int, entries: int, *, no_sqarray: bool = True) -> None:
+        flags = SETUP_CQSIZE | SETUP_SUBMIT_ALL | SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN
+        flags |= SETUP_NO_SQARRAY if no_sqarray else 0
+        params = ctypes.create_string_buffer(_PARAMS.pack(entries, 2 * entries, flags, *[0] * 22), _PARAMS.size)
+        self.fd = _syscall(SETUP, entries, ctypes.addressof(params))
+        try:
+            self._map(_PARAMS.unpack(params.raw), no_sqarray)
+            if slots:
+                # struct io_uring_rsrc_register: nr, flags, resv2, data, tags
+                table = struct.pack("=IIQQQ", slots, RSRC_REGISTER_SPARSE, 0, 0, 0)
+                buffer = ctypes.create_string_buffer(table, len(table))
+                _syscall(REGISTER, self.fd, REGISTER_FILES2, ctypes.addressof(buffer), len(table))
+            # With DEFER_TASKRUN a poll of the ring's own descriptor is not woken by work that is ready; this is.
+            self.event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        except OSError:
+            os.close(self.fd)
+            raise
+        number = ctypes.c_int(self.event_fd)
+        _syscall(REGISTER, self.fd, REGISTER_EVENTFD, ctypes.addressof(number), 1)
+
+    def _map(self, params: tuple[int, ...], no_sqarray: bool) -> None:
+        entries, completions = params[0], params[1]
+        _, sq_tail, _, _, _, _, sq_array, _, _ = params[7:16]
+        cq_head, cq_tail, _, _, _, cqes, _, _, _ = params[16:25]
+        size = max(cqes + completions * CQE.itemsize, 0 if no_sqarray else sq_array + 4 * entries)
+        self._ring = mmap.mmap(self.fd, size, offset=OFF_SQ_RING)
+        self._sqe_map = mmap.mmap(self.fd, entries * SQE.itemsize, offset=OFF_SQES)
+        self._sqes: Sqes = np.frombuffer(self._sqe_map, SQE)
+        self._cqes: Cqes = np.frombuffer(self._ring, CQE, completions, cqes)
+        self._sq_tail, self._cq_head, self._cq_tail = (
+            np.frombuffer(self._ring, np.uint32, 1, offset) for offset in (sq_tail, cq_head, cq_tail)
+        )
+        self._completions = completions
+        if not no_sqarray:
+            np.frombuffer(self._ring, np.uint32, entries, sq_array)[:] = np.arange(entries, dtype=np.uint32)
+        self.entries = entries
+        self._tail = int(self._sq_tail[0])
+
+    def submit(self, sqes: Sqes, chain: int = 1) -> None:
+        """Hand over any number of entries, as many at a time as fit, but never a part of a chain.
+
+        chain: so many entries in a row belong together
+
+        What the entries point to must live until their completion.
+        """
+        step = self.entries - self.entries % chain
+        for start in range(0, len(sqes), step):
+            batch = sqes[start : start + step]
+            first = self._tail & (self.entries - 1)
+            split = min(len(batch), self.entries - first)
+            self._sqes[first : first + split] = batch[:split]
+            self._sqes[: len(batch) - split] = batch[split:]
+            self._tail = self._tail + len(batch) & 0xFFFFFFFF
+            self._sq_tail[0] = self._tail
+            left = len(batch)
+            while left:
+                left -= self._enter(left, 0, ENTER_GETEVENTS)
+
+    def take(self) -> Cqes:
+        """Let the kernel go on until nothing is left that it could do now → all that has completed, as a copy.
+
+        Completions are posted only inside a call of ours, which does no more steps than completions are waited for. So
+        this waits for as many as there can be, and not at all.
+        """
+        done = [self._reap()]
+        while True:
+            self._enter(0, self._completions, ENTER_GETEVENTS | ENTER_EXT_ARG)
+            done.append(self._reap())
+            if len(done[-1]) < self._completions:
+                return np.concatenate(done)
+
+    def _reap(self) -> Cqes:
+        """The completions that have been posted, as a copy."""
+        head, tail = int(self._cq_head[0]), int(self._cq_tail[0])
+        count = tail - head & 0xFFFFFFFF
+        if not count:
+            return self._cqes[:0]
+        rows = (head + np.arange(count)) & (len(self._cqes) - 1)
+        done: Cqes = self._cqes[rows]
+        self._cq_head[0] = tail
+        return done
+
+    def close(self) -> None:
+        """The kernel tears the ring down afterwards, in its own time: close its sockets first."""
+        os.close(self.fd)
+        os.close(self.event_fd)
+
+    def _enter(self, to_submit: int, min_complete: int, flags: int) -> int:
+        """→ how many were submitted. With ENTER_EXT_ARG the wait has a limit, which is none at all."""
+        argument, size = (_NO_WAIT.ctypes.data, _NO_WAIT.nbytes) if flags & ENTER_EXT_ARG else (0, 0)
+        while True:
+            try:
+                return _syscall(ENTER, self.fd, to_submit, min_complete, flags, argument, size)
+            except OSError as error:
+                if error.errno == errno.ETIME:
+                    return 0
+                if error.errno not in (errno.EINTR, errno.EAGAIN, errno.EBUSY):
+                    raise
+
+
+@cache
+def features() -> Features:
+    """Asked once, by trying: a probe of the operations, and a socket option set through a ring."""
+    if platform.system() != "Linux":
+        return Features(refusal="io_uring is a facility of Linux")
+    no_sqarray = True
+    try:
+        try:
+            ring = Ring(4, 8)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            no_sqarray = False
+            ring = Ring(4, 8, no_sqarray=False)
+    except OSError as error:
+        return Features(refusal=_refusal(error))
+    try:
+        found = replace(Features(no_sqarray=no_sqarray), opcodes=_opcodes(ring))
+        if {Opcode.SOCKET, Opcode.URING_CMD} <= found.opcodes:
+            found = replace(found, setsockopt=_sets_options(ring))
+        return found
+    finally:
+        ring.close()
+
+
+def _refusal(error: OSError) -> str:
+    why = {
+        errno.EPERM: "not permitted (kernel.io_uring_disabled, or a container's seccomp filter)",
+        errno.ENOSYS: "this kernel has no io_uring",
+        errno.EINVAL: "this kernel's io_uring is too old (Linux 6.1 is needed)",
+    }
+    return why.get(error.errno or 0, f"io_uring_setup: {error.strerror}")
+
+
+def _opcodes(ring: Ring) -> frozenset[int]:
+    # struct io_uring_probe: last_op, ops_len, resv, resv2[3]; then op, resv, flags, resv2 of each
+    buffer = ctypes.create_string_buffer(16 + 8 * _PROBE_OPS)
+    _syscall(REGISTER, ring.fd, REGISTER_PROBE, ctypes.addressof(buffer), _PROBE_OPS)
+    raw = buffer.raw
+    rows = (struct.unpack_from("=BBHI", raw, 16 + 8 * number) for number in range(raw[1]))
+    return frozenset(op for op, _, flags, _ in rows if flags & 1)
+
+
+def _sets_options(ring: Ring) -> bool:
+    value = np.array([1024 | 65535 << 16], np.uint32)
+    chain = np.zeros(3, SQE)
+    chain["opcode"] = (Opcode.SOCKET, Opcode.URING_CMD, Opcode.CLOSE)
+    chain["flags"] = (HARDLINK, HARDLINK | FIXED_FILE, 0)
+    chain["fd"] = (2, 0, 0)  # AF_INET; slot 0
+    chain["off"] = (1, SOCKET_SETSOCKOPT, 0)  # SOCK_STREAM; the command
+    chain["file_index"] = (1, 4, 1)  # slot 0 is number 1; the length of the value
+    chain["addr"][1] = 0 | IP_LOCAL_PORT_RANGE << 32  # level SOL_IP, option
+    chain["addr3"][1] = value.ctypes.data
+    chain["user_data"] = (1, 2, 3)
+    ring.submit(chain)
+    done = ring.take()
+    results = dict(zip(done["user_data"].tolist(), done["res"].tolist(), strict=True))
+    return results.get(2) in (0, -errno.ENOPROTOOPT)
