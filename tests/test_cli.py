@@ -105,6 +105,14 @@ def test_no_way_to_a_destination(ground: Ground) -> None:
     assert "no way there: Network is unreachable (ENETUNREACH)" in done.stderr
 
 
+def test_more_than_memory_allows_is_refused_before_it_hurts(ground: Ground) -> None:
+    with ground.serving("127.0.0.1:7777"):
+        done = ground.fourtuple("hold", "500M", "127.0.0.1:7777", "--workers", "1")
+
+    assert done.returncode == SHORT
+    assert "memory: they take 3.64 TiB" in " ".join(done.stderr.split())
+
+
 def test_an_address_that_is_taken(ground: Ground) -> None:
     with ground.serving("127.0.0.1:7777"):
         done = ground.fourtuple("serve", "127.0.0.1:7776-7778")

@@ -2,6 +2,7 @@
 
 import errno
 import ipaddress
+import resource
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -95,6 +96,22 @@ def test_a_refused_connect_keeps_its_errno_and_leaves_the_slot_empty(
     (peer,) = connected(loop, server, 1)
     with closing(peer):
         assert loop.describe(0) is not None
+
+
+def test_a_system_that_gives_no_more_is_a_finding_of_each_connect(
+    make: Callable[[int], Loop], server: socket.socket
+) -> None:
+    """The limit of open files falls when the loop is already there: EMFILE, as a completion of each, no exception."""
+    loop = make(20)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        loop.connect(np.arange(20, dtype=np.int32), towards(server, 20), HOW)
+        done = collect(loop, Op.CONNECT, 20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+    assert set(done["result"].tolist()) == {-errno.EMFILE}
 
 
 def test_a_chosen_source_address_and_port_are_used(make: Callable[[int], Loop], server: socket.socket) -> None:

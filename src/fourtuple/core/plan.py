@@ -8,6 +8,7 @@ from fourtuple.core.tuples import TupleSpace
 
 # What a process needs besides its connections: the listeners or the epoll, /proc, a pipe, what Python opens for itself.
 FILES_RESERVED = 24
+MEMORY_SHARE = 0.95  # of what is free that connections may take: past it the kernel ends processes, ours or others
 CLIENT_END_BYTES = 4100  # kernel memory of one end, page shares included: tcp_sock, inode, file, dentry, bind buckets
 SERVER_END_BYTES = 3900
 
@@ -48,6 +49,11 @@ class Plan:
     def predicted(self) -> int:
         """How many of the wanted can be held."""
         return min(self.wanted, self.room)
+
+
+def memory_needed_bytes(wanted: int, *, both_ends: bool) -> int:
+    """Kernel memory of so many connections; of both ends, where the other one is on this host too."""
+    return wanted * (CLIENT_END_BYTES + (SERVER_END_BYTES if both_ends else 0))
 
 
 def workers_needed(wanted: int, files_per_process: int) -> int:

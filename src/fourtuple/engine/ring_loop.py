@@ -79,6 +79,9 @@ class RingLoop:
         self._pending[slots] = Op.CONNECT
         for ring, rows, local in self._by_ring(slots):
             part = block if rows is None else block.where(rows)
+            if number := self._need(ring):
+                self._fail(Op.CONNECT, slots if rows is None else slots[rows], number)
+                continue
             ends = _sockaddrs(part.destination, part.destination_port)
             sources = _sockaddrs(part.source, part.source_port) if how.bind else None
             chain = self._connect_chain(slots if rows is None else slots[rows], local, ends, sources, how)
@@ -283,7 +286,9 @@ class RingLoop:
         ring = next((n for n, used in enumerate(self._used) if used < self._slots_of(n)), len(self._used))
         if ring * self._ring_slots >= self.capacity:
             return
-        self._need(ring)
+        if number := self._need(ring):
+            self._fail(Op.ACCEPT, np.array([-1], np.int32), number)
+            return
         count = min(self._burst[descriptor], self._room, self._slots_of(ring) - self._used[ring])
         if count <= 0:
             return
@@ -308,21 +313,31 @@ class RingLoop:
             self._burst[descriptor] = ACCEPTS if good[asked].all() else max(1, 2 * int(good[asked].sum()))
         wrong = results[~good & (results != -errno.EAGAIN) & (results != -errno.EWOULDBLOCK)]
         if len(wrong):
-            self._done.append(np.array([(Op.ACCEPT, -1, int(wrong[0]))], COMPLETION))
+            self._fail(Op.ACCEPT, np.array([-1], np.int32), -int(wrong[0]))
 
     # Rings
 
     def _slots_of(self, ring: int) -> int:
         return min(self._ring_slots, self.capacity - ring * self._ring_slots)
 
-    def _need(self, ring: int) -> None:
+    def _need(self, ring: int) -> int:
+        """Make rings up to this one → 0, or the errno by which the system gives none."""
         while len(self._rings) <= ring:
             slots = self._slots_of(len(self._rings))
-            made = Ring(slots, ENTRIES, no_sqarray=features().no_sqarray)
+            try:
+                made = Ring(slots, ENTRIES, no_sqarray=features().no_sqarray)
+            except OSError as error:
+                return error.errno or errno.EIO
             self._ring_of[made.event_fd] = len(self._rings)
             self._rings.append(made)
             self._used.append(0)
             self._epoll.register(made.event_fd, select.EPOLLIN | select.EPOLLET)  # edges: it is never read
+        return 0
+
+    def _fail(self, op: Op, slots: Slots, number: int) -> None:
+        failed = np.zeros(len(slots), COMPLETION)
+        failed["op"], failed["slot"], failed["result"] = op, slots, -number
+        self._done.append(failed)
 
     def _by_ring(self, slots: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.bool_] | None, NDArray[np.int64]]]:
         """(ring, which of the slots are its own or None for all, their numbers in its table)"""
@@ -337,7 +352,6 @@ class RingLoop:
             yield ring, rows, local[rows]
 
     def _submit(self, ring: int, entries: Sqes, chain: int = 1) -> None:
-        self._need(ring)
         self._rings[ring].submit(entries, chain)
         self._touched.add(ring)
 

@@ -5,7 +5,7 @@ import contextlib
 from fourtuple import verbs
 from fourtuple.core.census import Ends, four_tuples
 from fourtuple.core.errors import CannotError
-from fourtuple.core.plan import CLIENT_END_BYTES, SERVER_END_BYTES, workers_needed
+from fourtuple.core.plan import MEMORY_SHARE, memory_needed_bytes, workers_needed
 from fourtuple.core.units import format_count, format_size
 from fourtuple.lessons.stage import HERE, Outcome, Stage, Steps
 
@@ -80,8 +80,8 @@ def _wanted(stage: Stage) -> tuple[int, str]:
                 f"ulimit -n {facts.files_hard}: it would take {format_count(processes)} processes at each end",
                 "Raise ulimit -n.",
             )
-    needs_bytes = wanted * (CLIENT_END_BYTES + SERVER_END_BYTES)
-    if facts.memory_free_bytes is not None and needs_bytes > facts.memory_free_bytes * 0.9:
+    needs_bytes = memory_needed_bytes(wanted, both_ends=True)
+    if facts.memory_free_bytes is not None and needs_bytes > MEMORY_SHARE * facts.memory_free_bytes:
         raise CannotError(
             f"{format_count(wanted)} connections",
             f"memory: both ends take {format_size(needs_bytes)}, {format_size(facts.memory_free_bytes)} are free",
