@@ -107,6 +107,16 @@ def test_a_destination_where_nobody_listens_is_not_asked_for_ever() -> None:
     assert len(loop.connects) <= 64 + loop.batch
 
 
+def test_the_rest_fails_with_what_ended_most_ways() -> None:
+    """One of three is full, which shows first; the other two refuse, and that is why the rest cannot be opened."""
+    errnos = {80: errno.EADDRNOTAVAIL, 81: errno.ECONNREFUSED, 82: errno.ECONNREFUSED}
+    loop = ScriptedLoop(Clock(), answer=lambda n, t: errnos[t.destination.port], batch=1)
+    run = opened(a_run(997, loop))
+
+    assert run.failed() == {"ECONNREFUSED": 997}
+    assert len(loop.connects) == 3
+
+
 def test_dead_destinations_are_left_out_and_the_living_one_takes_all() -> None:
     """Of 500 ports one listens: it gets all but one refusal of each other, and a batch that did not know yet."""
     space = a_space(ports=10_000, ends="10.0.0.9:1-500")

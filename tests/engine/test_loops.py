@@ -1,10 +1,13 @@
 """The loop contract on real sockets. Every loop there is must pass; a new one is added to LOOPS."""
 
+import contextlib
 import errno
+import gc
 import ipaddress
 import resource
 import socket
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
@@ -96,6 +99,54 @@ def test_a_refused_connect_keeps_its_errno_and_leaves_the_slot_empty(
     (peer,) = connected(loop, server, 1)
     with closing(peer):
         assert loop.describe(0) is not None
+
+
+def test_a_failed_connect_lets_go_of_its_port(make: Callable[[int], Loop]) -> None:
+    """The slot is empty again at once, whatever it will be used for next: its socket is gone, and so is the binding."""
+    loop = make(1)
+    with socket.socket() as nobody, socket.socket() as probe, socket.socket() as again:
+        nobody.bind(("127.0.0.1", 0))
+        probe.bind(("127.0.0.3", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        loop.connect(slots(0), towards(nobody, 1, "127.0.0.3", port), How(bind=True, port_range=None, timeout_s=30))
+        assert collect(loop, Op.CONNECT, 1)["result"].tolist() == [-errno.ECONNREFUSED]
+        loop.wait(0)
+        again.bind(("127.0.0.3", port))
+
+
+def test_a_buffer_is_kept_until_all_who_send_from_it_are_done(
+    make: Callable[[int], Loop], server: socket.socket
+) -> None:
+    """The kernel reads it after send() has returned, so the loop must not let it go with the first completion."""
+    loop = make(2)
+    first, second = connected(loop, server, 2)
+    size = 8 * 2**20
+    buffers = np.zeros((1, size), np.uint8)
+    kept = weakref.ref(buffers)
+    loop.send(slots(0, 1), buffers, np.array([0, 0]), np.array([size, size]))
+    del buffers
+    assert read_all(first, size, loop) == 1
+    assert kept() is not None
+    assert read_all(second, size, loop) == 1
+    for peer in (first, second):
+        peer.close()
+
+    gc.collect()
+    assert kept() is None
+
+
+def read_all(peer: socket.socket, size: int, loop: Loop) -> int:
+    """Read all that is sent to this peer, while the loop goes on → how many sends it says are done."""
+    peer.settimeout(0.01)
+    got = finished = 0
+    until = time.monotonic() + 20
+    while (got < size or not finished) and time.monotonic() < until:
+        with contextlib.suppress(TimeoutError):
+            got += len(peer.recv(2**20))
+        finished += len(loop.wait(0))
+    assert got == size
+    return finished
 
 
 def test_a_system_that_gives_no_more_is_a_finding_of_each_connect(
