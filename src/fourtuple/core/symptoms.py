@@ -46,7 +46,11 @@ SYMPTOMS: Mapping[int, Symptom] = MappingProxyType(
             Ends.PROCESS,
         ),
         errno.ENFILE: Symptom("open files of the host: fs.file-max", "Raise fs.file-max (root).", Ends.PROCESS),
-        errno.ENOMEM: Symptom("memory", _SYSTEM_FULL, Ends.PROCESS),
+        errno.ENOMEM: Symptom(
+            "memory; for a ring without CAP_IPC_LOCK also RLIMIT_MEMLOCK (ulimit -l) of the user",
+            _SYSTEM_FULL,
+            Ends.PROCESS,
+        ),
         errno.ENOBUFS: Symptom("memory for network buffers", _SYSTEM_FULL, Ends.PROCESS),
         errno.ENOSPC: Symptom(
             "epoll watches of the user: fs.epoll.max_user_watches",

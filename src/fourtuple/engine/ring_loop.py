@@ -37,7 +37,9 @@ from fourtuple.kernel.uring import (
 )
 
 RING_SLOTS = 2**15  # at most, and never more than the soft limit of open files
-ENTRIES = 512  # of a submission queue: 48 KB a ring, both queues together
+# Of a submission queue. A ring costs 33 or 52 KB of locked memory then, which for a user without CAP_IPC_LOCK counts
+# against RLIMIT_MEMLOCK (8 MiB by default) of all processes together, so many small rings get small queues.
+ENTRIES_SMALL, ENTRIES, MANY_SLOTS = 128, 512, 8192
 RING_FILES = 2  # the ring, and the event descriptor that tells of it
 MOST_SLOTS = 2**22
 ACCEPTS = 256  # asked for at once, where a queue turned out to be long
@@ -53,6 +55,7 @@ class RingLoop:
         """capacity: None means MOST_SLOTS; the limit of open files bounds the slots of a ring, and how many rings."""
         files = process.read_files()
         self._ring_slots = min(RING_SLOTS, files.soft)
+        self._entries = ENTRIES if self._ring_slots >= MANY_SLOTS else ENTRIES_SMALL
         rings = max(0, files.soft - files.open - FILES_RESERVED // 2) // RING_FILES
         self.capacity = min(MOST_SLOTS if capacity is None else capacity, rings * self._ring_slots)
         self._rings: list[Ring] = []
@@ -325,7 +328,7 @@ class RingLoop:
         while len(self._rings) <= ring:
             slots = self._slots_of(len(self._rings))
             try:
-                made = Ring(slots, ENTRIES, no_sqarray=features().no_sqarray)
+                made = Ring(slots, self._entries, no_sqarray=features().no_sqarray)
             except OSError as error:
                 return error.errno or errno.EIO
             self._ring_of[made.event_fd] = len(self._rings)

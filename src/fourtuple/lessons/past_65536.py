@@ -12,7 +12,8 @@ from fourtuple.lessons.stage import HERE, Outcome, Stage, Steps
 CLAIM = "one client address holds more than 65,536 connections to one server address"
 
 CONNECTIONS, FEWER = 100_000, 70_000
-MANY_PROCESSES, MOST_PROCESSES = 60, 100  # at each end; past the first fewer connections do, past the second none
+MANY_PROCESSES = 60  # at each end; where more would be needed, fewer connections will do
+MOST = 100  # processes, or rings, at each end: two hundred rings are what RLIMIT_MEMLOCK usually allows a user
 WIDE = range(10_000, 65_536)  # leaves room below for the server's ports
 FIRST_SERVER_PORT = 8000
 SHOWN = 4
@@ -68,18 +69,19 @@ def _wanted(stage: Stage) -> tuple[int, str]:
     """How many to open: what was asked, what is affordable in processes, and never more than memory allows."""
     facts = verbs.facts()
     wanted, note = stage.connections or CONNECTIONS, ""
-    if verbs.choose(verbs.LoopName.AUTO).name == verbs.LoopName.EPOLL:
-        if stage.connections is None and workers_needed(wanted, facts.files_hard) > MANY_PROCESSES:
-            wanted = FEWER
-            files = format_count(facts.files_hard)
-            note = f"only {format_count(FEWER)}: with {files} files a process, more takes too long"
-        processes = workers_needed(wanted, facts.files_hard)
-        if processes > MOST_PROCESSES:
-            raise CannotError(
-                f"{format_count(wanted)} connections",
-                f"ulimit -n {facts.files_hard}: it would take {format_count(processes)} processes at each end",
-                "Raise ulimit -n.",
-            )
+    rings = verbs.choose(verbs.LoopName.AUTO).name == verbs.LoopName.RING
+    files = format_count(facts.files_hard)
+    if not rings and stage.connections is None and workers_needed(wanted, facts.files_hard) > MANY_PROCESSES:
+        wanted = FEWER
+        note = f"only {format_count(FEWER)}: with {files} files a process, more takes too long"
+    needed = workers_needed(wanted, facts.files_hard)
+    if needed > MOST:
+        what = "rings" if rings else "processes"
+        raise CannotError(
+            f"{format_count(wanted)} connections",
+            f"ulimit -n {facts.files_hard}: it would take {format_count(needed)} {what} at each end",
+            "Raise ulimit -n.",
+        )
     needs_bytes = memory_needed_bytes(wanted, both_ends=True)
     if facts.memory_free_bytes is not None and needs_bytes > MEMORY_SHARE * facts.memory_free_bytes:
         raise CannotError(
