@@ -75,7 +75,7 @@ def _wanted(stage: Stage) -> tuple[int, str]:
         wanted = FEWER
         note = f"only {format_count(FEWER)}: with {files} files a process, more takes too long"
     needed = workers_needed(wanted, facts.files_hard)
-    if needed > MOST:
+    if needed > MOST and stage.connections is None:
         what = "rings" if rings else "processes"
         raise CannotError(
             f"{format_count(wanted)} connections",
