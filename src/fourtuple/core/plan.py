@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from fourtuple.core.pace import Pace
 from fourtuple.core.tuples import TupleSpace
+from fourtuple.core.units import format_size
 
 # What a process needs besides its connections: the listeners or the epoll, /proc, a pipe, what Python opens for itself.
 FILES_RESERVED = 24
@@ -51,9 +52,15 @@ class Plan:
         return min(self.wanted, self.room)
 
 
-def memory_needed_bytes(wanted: int, *, both_ends: bool) -> int:
-    """Kernel memory of so many connections; of both ends, where the other one is on this host too."""
-    return wanted * (CLIENT_END_BYTES + (SERVER_END_BYTES if both_ends else 0))
+def memory_lacking(wanted: int, free_bytes: int | None, *, both_ends: bool) -> str | None:
+    """What memory has against so many connections; None: nothing, or nobody knows what is free.
+
+    both_ends: the other end is on this host too
+    """
+    needs_bytes = wanted * (CLIENT_END_BYTES + (SERVER_END_BYTES if both_ends else 0))
+    if free_bytes is None or needs_bytes <= MEMORY_SHARE * free_bytes:
+        return None
+    return f"memory: they take {format_size(needs_bytes)}, {format_size(free_bytes)} are free"
 
 
 def workers_needed(wanted: int, files_per_process: int) -> int:

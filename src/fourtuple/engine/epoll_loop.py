@@ -6,7 +6,6 @@ short, and that the end has come, for good (epoll(7), questions and answers).
 """
 
 import errno
-import ipaddress
 import os
 import select
 import socket
@@ -15,11 +14,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.endpoints import Endpoint, FourTuple, unpack_address
+from fourtuple.core.endpoints import FourTuple, unpack_address
 from fourtuple.core.plan import FILES_RESERVED
 from fourtuple.core.tuples import Block
 from fourtuple.engine.loop import COMPLETION, Completions, How, Op, Slots
-from fourtuple.kernel import process, sockopts
+from fourtuple.kernel import addresses, process, sockopts
 
 _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _BROKEN = select.EPOLLERR | select.EPOLLHUP
@@ -58,26 +57,24 @@ class EpollLoop:
     # Starting
 
     def connect(self, slots: Slots, block: Block, how: How) -> None:
-        hosts, rows = (
-            self._hosts_of(block.destination),
-            zip(slots.tolist(), block.destination_port.tolist(), strict=True),
-        )
+        hosts, ports = self._hosts_of(block.destination), block.destination_port.tolist()
         sources = self._hosts_of(block.source) if how.bind else None
         source_ports = block.source_port.tolist()
         family = socket.AF_INET if block.destination.shape[1] == 4 else socket.AF_INET6
-        for row, (slot, port) in enumerate(rows):
+        explicit = bool(block.source_port.any())
+        options = sockopts.before_connect(how.timeout_s, how.port_range, bind=how.bind, explicit=explicit)
+        for row, slot in enumerate(slots.tolist()):
             try:
                 sock = socket.socket(family, _STREAM)
             except OSError as error:
                 self._done.append((Op.CONNECT, slot, -(error.errno or errno.EIO)))
                 continue
             try:
+                for option in options:
+                    sock.setsockopt(*option)
                 if sources is not None:
-                    _bind(sock, (sources[row], source_ports[row]))
-                if how.port_range is not None:
-                    sockopts.set_port_range(sock, how.port_range)
-                sockopts.set_connect_timeout(sock, how.timeout_s)
-                result = sock.connect_ex((hosts[row], port))
+                    sock.bind((sources[row], source_ports[row]))
+                result = sock.connect_ex((hosts[row], ports[row]))
                 if result not in (0, errno.EINPROGRESS):
                     raise OSError(result, os.strerror(result))
                 self._register(slot, sock)
@@ -135,10 +132,7 @@ class EpollLoop:
 
     def describe(self, slot: int) -> FourTuple | None:
         sock = self._sockets[slot]
-        try:
-            return FourTuple(_endpoint(sock.getsockname()), _endpoint(sock.getpeername())) if sock else None
-        except OSError:  # ENOTCONN: it was reset meanwhile
-            return None
+        return addresses.ends_of(sock) if sock else None
 
     # Finishing
 
@@ -262,16 +256,3 @@ class EpollLoop:
                 host = self._hosts[key] = str(unpack_address(key))
             hosts.append(host)
         return hosts
-
-
-def _bind(sock: socket.socket, address: tuple[str, int]) -> None:
-    if address[1]:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    else:
-        sock.setsockopt(socket.IPPROTO_IP, sockopts.IP_BIND_ADDRESS_NO_PORT, 1)
-    sock.bind(address)
-
-
-def _endpoint(name: tuple[str, int]) -> Endpoint:
-    return Endpoint(ipaddress.ip_address(name[0].partition("%")[0]), name[1])

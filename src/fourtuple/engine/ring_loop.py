@@ -7,7 +7,6 @@ epoll, together with the rings; accepts are counted, because a multishot accept 
 """
 
 import errno
-import ipaddress
 import select
 import socket
 from collections.abc import Iterator, Sequence
@@ -16,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.endpoints import Endpoint, FourTuple
+from fourtuple.core.endpoints import FourTuple
 from fourtuple.core.plan import FILES_RESERVED
 from fourtuple.core.tuples import Block
 from fourtuple.engine.loop import COMPLETION, Completions, How, Op, Slots
-from fourtuple.kernel import process, sockopts
+from fourtuple.kernel import addresses, process, sockopts
 from fourtuple.kernel.uring import (
     ACCEPT_DONTWAIT,
     ANY_SLOT,
@@ -101,15 +100,7 @@ class RingLoop:
     ) -> Sqes:
         """(n, stages): each row opens one connection."""
         explicit = sources is not None and sources[:, 2:4].any()  # the port
-        timeout_ms = min(max(1, round(how.timeout_s * 1000)), 2**31 - 1)
-        options = [(socket.IPPROTO_TCP, sockopts.TCP_USER_TIMEOUT, timeout_ms)]
-        if how.port_range is not None:
-            both = how.port_range.start | (how.port_range.stop - 1) << 16
-            options.append((socket.IPPROTO_IP, sockopts.IP_LOCAL_PORT_RANGE, both))
-        if explicit:
-            options += [(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1), (socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)]
-        elif sources is not None:
-            options.append((socket.IPPROTO_IP, sockopts.IP_BIND_ADDRESS_NO_PORT, 1))
+        options = sockopts.before_connect(how.timeout_s, how.port_range, bind=how.bind, explicit=bool(explicit))
         chain = np.zeros((len(slots), 2 + len(options) + (sources is not None)), SQE)
         chain["flags"] = FIXED_FILE | LINK | SKIP_SUCCESS
         chain["fd"] = local[:, None]
@@ -119,7 +110,7 @@ class RingLoop:
         first["fd"] = socket.AF_INET if ends.shape[1] == 16 else socket.AF_INET6
         first["off"], first["file_index"] = socket.SOCK_STREAM, local + 1
         for column, (level, option, value) in enumerate(options, start=1):
-            self._set_option(chain[:, column], level, option, value.to_bytes(4, "little"))
+            self._set_option(chain[:, column], level, option, value)
         if sources is not None:
             bind = chain[:, -2]
             bind["opcode"], bind["addr"], bind["off"] = Opcode.BIND, _pointers(sources), sources.shape[1]
@@ -200,10 +191,7 @@ class RingLoop:
         if descriptor < 0:
             return None
         with socket.socket(fileno=descriptor) as sock:
-            try:
-                return FourTuple(_endpoint(sock.getsockname()), _endpoint(sock.getpeername()))
-            except OSError:  # ENOTCONN: it was reset meanwhile
-                return None
+            return addresses.ends_of(sock)
 
     # Finishing
 
@@ -395,7 +383,3 @@ def _sockaddrs(addresses: NDArray[np.uint8], ports: NDArray[np.uint16]) -> NDArr
 
 def _pointers(rows: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return rows.ctypes.data + np.arange(len(rows), dtype=np.uint64) * np.uint64(rows.shape[1])
-
-
-def _endpoint(name: tuple[str, int]) -> Endpoint:
-    return Endpoint(ipaddress.ip_address(name[0].partition("%")[0]), name[1])

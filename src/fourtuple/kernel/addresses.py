@@ -4,7 +4,7 @@ import errno
 import ipaddress
 import socket
 
-from fourtuple.core.endpoints import Address, Endpoint, EndpointSpec
+from fourtuple.core.endpoints import Address, Endpoint, EndpointSpec, FourTuple
 from fourtuple.core.errors import UsageError
 
 
@@ -39,8 +39,20 @@ def is_local(address: Address) -> bool:
     return True
 
 
+def ends_of(sock: socket.socket) -> FourTuple | None:
+    """The local end first; None where the socket is not connected any more (ENOTCONN: it was reset, say)."""
+    try:
+        return FourTuple(_endpoint(sock.getsockname()), _endpoint(sock.getpeername()))
+    except OSError:
+        return None
+
+
+def _endpoint(name: tuple[str, int]) -> Endpoint:
+    return Endpoint(ipaddress.ip_address(name[0].partition("%")[0]), name[1])
+
+
 def source_towards(destination: Endpoint) -> Address:
     """The source address that the route to `destination` gives; nothing is sent. Raises OSError (ENETUNREACH …)."""
     with socket.socket(family_of(destination.address), socket.SOCK_DGRAM) as sock:
         sock.connect((str(destination.address), destination.port))
-        return ipaddress.ip_address(str(sock.getsockname()[0]).partition("%")[0])
+        return _endpoint(sock.getsockname()).address

@@ -13,13 +13,34 @@ import struct
 IP_BIND_ADDRESS_NO_PORT = 24  # include/uapi/linux/in.h
 IP_LOCAL_PORT_RANGE = 51
 TCP_USER_TIMEOUT = 18  # include/uapi/linux/tcp.h
+_YES = struct.pack("=i", 1)
 LINGER_RESET = struct.pack("=ii", 1, 0)  # SO_LINGER: close() sends a RST and leaves no TIME_WAIT
 
 
-def set_port_range(sock: socket.socket, ports: range) -> None:
-    """Choose this socket's port from `ports` only. Raises OSError (ENOPROTOOPT before Linux 6.3)."""
-    # As bytes: the value is lo | hi << 16, and Python's integer form is a signed int, too small for hi ≥ 32768.
-    sock.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, struct.pack("=I", ports.start | (ports.stop - 1) << 16))
+Option = tuple[int, int, bytes]  # level, name, value, as setsockopt(2) takes them
+
+
+def before_connect(timeout_s: float, port_range: range | None, *, bind: bool, explicit: bool) -> list[Option]:
+    """What is set on a socket before bind() and connect().
+
+    timeout_s:  TCP_USER_TIMEOUT, in ms: ETIMEDOUT after that long without an answer (tcp(7))
+    port_range: choose the port from these only; None: not set
+    bind:       it will be bound; explicit: to a port too, which it is to share
+    """
+    timeout_ms = min(max(1, round(timeout_s * 1000)), 2**31 - 1)
+    options = [(socket.IPPROTO_TCP, TCP_USER_TIMEOUT, struct.pack("=i", timeout_ms))]
+    if port_range is not None:
+        options.append((socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, pack_port_range(port_range)))
+    if bind and explicit:
+        options += [(socket.SOL_SOCKET, name, _YES) for name in (socket.SO_REUSEADDR, socket.SO_REUSEPORT)]
+    elif bind:
+        options.append((socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, _YES))
+    return options
+
+
+def pack_port_range(ports: range) -> bytes:
+    """The value of IP_LOCAL_PORT_RANGE. As bytes: Python's integer form is a signed int, too small for hi ≥ 32768."""
+    return struct.pack("=I", ports.start | (ports.stop - 1) << 16)
 
 
 def port_range_is_quick(kernel_version: tuple[int, int]) -> bool:
@@ -28,12 +49,7 @@ def port_range_is_quick(kernel_version: tuple[int, int]) -> bool:
         return False
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
-            set_port_range(sock, range(1024, 65536))
+            sock.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, pack_port_range(range(1024, 65536)))
     except OSError:
         return False
     return True
-
-
-def set_connect_timeout(sock: socket.socket, seconds: float) -> None:
-    """Give up with ETIMEDOUT after that long without an answer (tcp(7), TCP_USER_TIMEOUT; in ms)."""
-    sock.setsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT, min(max(1, round(seconds * 1000)), 2**31 - 1))

@@ -5,8 +5,8 @@ import contextlib
 from fourtuple import verbs
 from fourtuple.core.census import Ends, four_tuples
 from fourtuple.core.errors import CannotError
-from fourtuple.core.plan import MEMORY_SHARE, memory_needed_bytes, workers_needed
-from fourtuple.core.units import format_count, format_size
+from fourtuple.core.plan import memory_lacking, workers_needed
+from fourtuple.core.units import format_count
 from fourtuple.lessons.stage import HERE, Outcome, Stage, Steps
 
 CLAIM = "one client address holds more than 65,536 connections to one server address"
@@ -82,13 +82,8 @@ def _wanted(stage: Stage) -> tuple[int, str]:
             f"ulimit -n {facts.files_hard}: it would take {format_count(needed)} {what} at each end",
             "Raise ulimit -n.",
         )
-    needs_bytes = memory_needed_bytes(wanted, both_ends=True)
-    if facts.memory_free_bytes is not None and needs_bytes > MEMORY_SHARE * facts.memory_free_bytes:
-        raise CannotError(
-            f"{format_count(wanted)} connections",
-            f"memory: both ends take {format_size(needs_bytes)}, {format_size(facts.memory_free_bytes)} are free",
-            "Ask for fewer (--connections).",
-        )
+    if lacking := memory_lacking(wanted, facts.memory_free_bytes, both_ends=True):
+        raise CannotError(f"{format_count(wanted)} connections", lacking, "Ask for fewer (--connections).")
     return wanted, note
 
 

@@ -9,11 +9,11 @@ from fourtuple.core.census import Ends, State
 from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.facts import HostFacts
 from fourtuple.core.pace import Pace
-from fourtuple.core.plan import MEMORY_SHARE, Plan, Strategy, memory_needed_bytes, split, workers_needed
+from fourtuple.core.plan import Plan, Strategy, memory_lacking, split, workers_needed
 from fourtuple.core.ranges import Ranges
 from fourtuple.core.run import Counters, Event, HoldRecord, Phase, Sample, Witness
 from fourtuple.core.tuples import TupleSpace
-from fourtuple.core.units import format_count, format_size
+from fourtuple.core.units import format_count
 from fourtuple.engine.control import TICK_S, Control, interruptible, now_ns
 from fourtuple.engine.hold import HoldJob
 from fourtuple.engine.hold import hold as hold_work
@@ -78,13 +78,8 @@ def hold(
                 f"it is neither this host nor a private address, where at most {format_count(FAR_AWAY)} are opened",
                 "If it is yours, say --i-own-this-target.",
             )
-    needs_bytes = memory_needed_bytes(wanted, both_ends=all(here))
-    if facts.memory_free_bytes is not None and needs_bytes > MEMORY_SHARE * facts.memory_free_bytes:
-        raise ShortfallError(
-            f"{format_count(wanted)} connections",
-            f"memory: they take {format_size(needs_bytes)}, {format_size(facts.memory_free_bytes)} are free",
-            "Ask for fewer.",
-        )
+    if lacking := memory_lacking(wanted, facts.memory_free_bytes, both_ends=all(here)):
+        raise ShortfallError(f"{format_count(wanted)} connections", lacking, "Ask for fewer.")
     # Without --from, destinations may be reached from several addresses, of which the space names one.
     anyone = not sources and len(targets) > 1
     look = partial(_ends, replace(space, sources=EVERY_ADDRESS) if anyone else space)
