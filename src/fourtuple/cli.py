@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from fourtuple import __version__
+from fourtuple.core.content import parse_content
 from fourtuple.core.errors import EXIT_INTERRUPTED, EXIT_REACHED, EXIT_SHORT, FourtupleError, UsageError
 from fourtuple.core.units import parse_count, parse_duration, parse_rate
 
@@ -25,6 +26,24 @@ class Unit(click.ParamType[float]):
         return self._parse(value) if isinstance(value, str) else value
 
 
+class Content(click.ParamType[bytes]):
+    """What is to be sent or expected, read by core/content.py; @FILE is the file's content."""
+
+    name = "TEXT|@FILE|SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
+        if isinstance(value, bytes):
+            return value
+        if value.startswith("@"):
+            try:
+                with open(value[1:], "rb") as file:
+                    return file.read()
+            except OSError as error:
+                raise UsageError(f"the file {value[1:]}", str(error.strerror)) from None
+        return parse_content(value)
+
+
+CONTENT = Content()
 COUNT, RATE, DURATION = Unit("N", parse_count), Unit("RATE", parse_rate), Unit("TIME", parse_duration)
 UNITS = "Numbers: 100, 20k, 1.5M. Times: 500ms, 3s, 2m, 1h. Rates: 200/s, 20k/s. More in docs/."
 STRATEGIES = click.Choice(["late", "plain", "noport", "explicit"])
@@ -117,8 +136,22 @@ def prove(names: tuple[str, ...], only_list: bool, show_code: bool, connections:
     show_default=True,
     help="How to end: rst leaves nothing behind, fin leaves TIME_WAIT for 60 s.",
 )
+@click.option(
+    "--watch",
+    type=click.Choice(["poll", "census", "off"]),
+    default="poll",
+    show_default=True,
+    help="How lost ones are noticed: each is polled, or the kernel's table is counted now and then.",
+)
+@click.option("--reconnect", is_flag=True, help="Open lost ones again, at the rate.")
+@click.option("--send", type=CONTENT, default=b"", help="Send this on each: text, @FILE, or a size such as 32B.")
+@click.option(
+    "--every", "every_s", type=DURATION, default="30s", show_default=True, help="… so often; 0: when answered."
+)
+@click.option("--expect", type=CONTENT, default=b"", help="What is to come back: to each, or as a greeting.")
 @click.option("--log", is_flag=True, help="A line for everything that happens to a connection.")
 @LOOP
+@click.option("--fill-memory", is_flag=True, help="Take 98 % of the free memory, not 90: for a host that does no more.")
 @click.option("--i-own-this-target", is_flag=True, help="Allow more than 1,000 to a public address of another host.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="The record as one line on standard output, nothing else.")
@@ -128,6 +161,7 @@ def hold(
     sources: tuple[str, ...],
     strategy: str | None,
     close: str,
+    watch: str,
     loop: str,
     quiet: bool,
     as_json: bool,
@@ -135,7 +169,7 @@ def hold(
 ) -> None:
     """Open N connections, hold them, close them, and say what became of them.
 
-    Ends with 0 where all N were held at the same time, with 1 where fewer were.
+    Ends with 0 where all N were held at the same time and answered as expected, with 1 where not.
 
     \b
     late      the kernel chooses the source port at connect(), quickly to the last one
@@ -154,6 +188,7 @@ def hold(
             sources=[part for source in sources for part in source.split(",")],
             strategy=Strategy(strategy) if strategy else None,
             reset=close == "rst",
+            watch=verbs.Watch(watch),
             loop=verbs.LoopName(loop),
             **options,
         ),
@@ -167,7 +202,7 @@ def hold(
         _print_json(record.to_json())
     else:
         click.echo("\n".join(text.hold_lines(record)))
-    sys.exit(EXIT_REACHED if record.held == record.wanted else EXIT_SHORT)
+    sys.exit(EXIT_REACHED if record.reached else EXIT_SHORT)
 
 
 @cli.command(short_help="Accept connections on any number of ports.", epilog=UNITS)
@@ -200,6 +235,41 @@ def serve(where: tuple[str, ...], loop: str, quiet: bool, as_json: bool, **optio
     else:
         click.echo("\n".join(text.serve_lines(record)))
     sys.exit(EXIT_SHORT if record.workers_killed else EXIT_REACHED)
+
+
+@cli.command(
+    short_help="Run a command in a private network namespace.", context_settings={"ignore_unknown_options": True}
+)
+@click.option("--ports", metavar="LOW-HIGH", default="1024-65535", show_default=True, help="Automatic source ports.")
+@click.option(
+    "--hash-table",
+    "hash_entries",
+    type=COUNT,
+    help="Entries of its own TCP hash table.  [default: as many as memory has room for sockets]",
+)
+@click.option("--hosts", type=click.IntRange(1, 2), default=1, show_default=True, help="2: joined by a cable.")
+@click.option("--quiet", is_flag=True, help="Do not say what the lab is like.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
+def lab(ports: str, hash_entries: int | None, hosts: int, quiet: bool, command: tuple[str, ...]) -> None:
+    """Run COMMAND in a private network namespace made for it, gone when it ends; its exit code is ours.
+
+    \b
+    fourtuple lab -- sh                  a shell to play in: nothing in it reaches the host
+    fourtuple lab --ports 40000-40099 -- ./my-tests
+    fourtuple lab --hosts 2 -- sh        this shell is host1, 10.77.0.1
+      $ host2 fourtuple serve 10.77.0.2:8000 &
+    """
+    from fourtuple import verbs
+    from fourtuple.faces import text
+
+    low, _, high = ports.partition("-")
+    if not (low.isdecimal() and high.isdecimal()):
+        raise UsageError(f"the ports {ports!r}", "LOW-HIGH is expected", "Write 32768-60999.")
+    with verbs.lab(ports=range(int(low), int(high) + 1), hash_entries=hash_entries, hosts=hosts) as (setup, place):
+        if not quiet:
+            click.echo(text.lab_line(setup.ports, setup.hash_entries, setup.hosts), err=True)
+        code = verbs.run_in(place, command)
+    sys.exit(code)
 
 
 def _pull(run: Run[T]) -> T:

@@ -34,16 +34,23 @@ def test_a_sample_adds_the_workers_up() -> None:
 def record(census: Witness, predicted: int = 21, *, interrupted: bool = False) -> HoldRecord:
     sample = Sample.of(rows(), at_ns=1)
     return HoldRecord.of(
-        wanted=23,
         predicted=predicted,
         full=sample,
         last=sample,
         census=census,
         held_s=1,
+        started_at="2026-11-20T12:00:00.000+00:00",
+        stopped_by=None,
+        losses=(),
+        closing_s=0.1,
+        left=0,
+        listen_overflows=None,
+        syn_retransmits=None,
         interrupted=interrupted,
         loop="epoll",
         loop_because="asked for",
         strategy="late",
+        watch="poll",
     )
 
 
@@ -62,7 +69,8 @@ def test_an_interrupted_run_is_not_held_to_its_plan() -> None:
 def test_the_record_names_every_field_that_is_promised() -> None:
     promised = {
         "wanted", "held", "failed", "lost", "census", "agree", "elapsed_s", "rate_per_s", "connect_us", "loop",
-        "strategy", "workers", "rss_bytes", "cpu_user_s", "cpu_system_s",
+        "strategy", "watch", "losses", "reconnected", "answers", "answer_us", "closing_s", "left",
+        "workers", "rss_bytes", "cpu_user_s", "cpu_system_s",
     }  # fmt: skip
     as_json = record(Witness(21, 21, 21, "sock_diag")).to_json()
 

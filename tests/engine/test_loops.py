@@ -10,6 +10,8 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,8 +20,18 @@ from fourtuple.core.tuples import Block, TupleSpace
 from fourtuple.engine.epoll_loop import EpollLoop
 from fourtuple.engine.loop import COMPLETION, Completions, How, Loop, Op
 from fourtuple.engine.ring_loop import RingLoop
+from fourtuple.kernel.uring import Opcode, features
 
-LOOPS: dict[str, Callable[[int], Loop]] = {"epoll": EpollLoop, "ring": RingLoop}
+CAN = features()
+LOOPS: dict[str, Callable[[int], Loop]] = {
+    "epoll": EpollLoop,
+    "ring": RingLoop,
+    # The same kernel, with what older ones lack switched off one by one.
+    "ring without SETSOCKOPT": partial(RingLoop, can=replace(CAN, setsockopt=False)),
+    "ring without BIND": partial(RingLoop, can=replace(CAN, opcodes=CAN.opcodes - {Opcode.BIND})),
+    "ring without NO_SQARRAY": partial(RingLoop, can=replace(CAN, no_sqarray=False)),
+    "ring without ACCEPT_DONTWAIT": partial(RingLoop, can=replace(CAN, dontwait=False)),
+}
 HOW = How(bind=False, port_range=None, timeout_s=30)
 
 
@@ -50,7 +62,7 @@ def towards(listener: socket.socket, count: int, source: str = "127.0.0.1", port
     return space.block(0, count) if port else space.pair_block(np.zeros(count, np.int64))
 
 
-def collect(loop: Loop, op: Op, count: int) -> Completions:
+def collect(loop: Loop, op: int, count: int) -> Completions:
     """Wait until `count` completions of that kind have come; others are not expected."""
     found = np.zeros(0, COMPLETION)
     until = time.monotonic() + 10

@@ -1,5 +1,6 @@
 """A namespace lives as long as its holder, leaves nothing behind, and can be had without root."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +12,11 @@ from pathlib import Path
 from fourtuple.core.errors import EXIT_CANNOT
 from fourtuple.kernel.netns import Namespace
 from tests.conftest import DENY, Ground, need
+
+SETTINGS = [
+    {"net.ipv4.tcp_child_ehash_entries": "4096", "net.ipv4.no_such_setting": "1"},
+    {"net.ipv4.ip_local_port_range": "40000 40099"},
+]
 
 
 def processes_in(namespace: str) -> list[int]:
@@ -90,7 +96,7 @@ def test_one_process_can_look_into_it_and_come_back(ground: Ground) -> None:
 def test_a_command_that_is_not_there_is_said(ground: Ground) -> None:
     done = ground.run("no-such-command")
 
-    assert (done.returncode, done.stderr) == (77, "no-such-command: No such file or directory\n")
+    assert (done.returncode, done.stderr) == (127, "no-such-command: No such file or directory\n")
 
 
 def test_where_it_is_not_allowed_one_sentence_says_so() -> None:
@@ -111,7 +117,7 @@ def test_an_ordinary_user_gets_one_too() -> None:
         os.chmod(folder, 0o755)  # noqa: S103  (another user is to read it)
         shutil.copytree(Path(__file__).parents[2] / "src", folder, dirs_exist_ok=True)
         done = subprocess.run(
-            [str(python), "-m", "fourtuple.kernel.netns", "hold"],
+            [str(python), "-m", "fourtuple.kernel.netns", "hold", json.dumps(SETTINGS)],
             user=65534,
             group=65534,
             extra_groups=[],
@@ -123,4 +129,4 @@ def test_an_ordinary_user_gets_one_too() -> None:
         )
     need(done.returncode != EXIT_CANNOT, f"user namespaces for ordinary users ({done.stderr.strip()})")
 
-    assert (done.stdout, done.stderr, done.returncode) == ("ready\n", "", 0)
+    assert (done.stdout, done.stderr, done.returncode) == ("ready net.ipv4.no_such_setting\n", "", 0)

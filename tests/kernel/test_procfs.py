@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from fourtuple.core.errors import CannotError
-from fourtuple.core.facts import parse_release
+from fourtuple.core.facts import Memory, parse_release
 from fourtuple.core.ranges import Ranges
 from fourtuple.kernel import procfs
 
 GOOD = {
     "sys/net/ipv4/ip_local_port_range": "32768\t60999\n",
     "sys/net/ipv4/ip_local_reserved_ports": "33000-33009,40000\n",
-    "meminfo": "MemTotal:       1000 kB\nMemFree:         200 kB\nCached:           50 kB\nHugePages_Total:   0\n",
+    "meminfo": "MemTotal: 1000 kB\nMemFree: 200 kB\nCached:    50 kB\nShmem:  20 kB\nHugePages_Total:   0\n",
     "thread-self/net/netstat": "TcpExt: SyncookiesSent ListenOverflows\nTcpExt: 3 17\nIpExt: InOctets\nIpExt: 9\n",
 }
 
@@ -25,13 +25,13 @@ def tree(root: Path, files: dict[str, str]) -> Path:
 
 
 def test_a_whole_tree(tmp_path: Path) -> None:
-    facts = procfs.read_host_facts(tree(tmp_path, GOOD))
+    facts = procfs.read_host_facts(tree(tmp_path, GOOD), tmp_path)
 
     assert facts.port_range == range(32768, 61000)
     assert facts.reserved_ports == Ranges([range(33000, 33010), range(40000, 40001)])
     assert facts.automatic_ports.size == 28_232 - 11
-    assert (facts.memory_bytes, facts.memory_free_bytes) == (1000 * 1024, 250 * 1024)
-    assert procfs.read_listen_overflows(tmp_path) == 17
+    assert (facts.memory_bytes, facts.memory) == (1000 * 1024, Memory(230 * 1024, "on this host"))
+    assert procfs.read_netstat(tmp_path)["ListenOverflows"] == 17
 
 
 @pytest.mark.parametrize("name", ["sys/net/ipv4/ip_local_reserved_ports", "meminfo"])
@@ -56,7 +56,64 @@ def test_no_proc_at_all_is_an_error_that_names_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "TcpExt: A B", "TcpExt: ListenOverflows\nTcpExt: x\n"])
 def test_broken_counters_are_not_there(text: str, tmp_path: Path) -> None:
-    assert procfs.read_listen_overflows(tree(tmp_path, {"thread-self/net/netstat": text})) is None
+    counters = procfs.read_netstat(tree(tmp_path, {"thread-self/net/netstat": text}))
+
+    assert procfs.grown("ListenOverflows", counters, counters) is None
+
+
+def test_a_counter_has_grown_by_the_difference() -> None:
+    assert procfs.grown("ListenOverflows", {"ListenOverflows": 17}, {"ListenOverflows": 23}) == 6
+
+
+STAT = "inactive_file 1000\nactive_file 500\ntotal_inactive_file 3000\ntotal_active_file 40\nanon 7\n"
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "files", "free_bytes", "where"),
+    [
+        ("0::/a/b\n", {"a/b/memory.max": "max", "a/b/memory.current": "5"}, 230 * 1024, "on this host"),
+        ("0::/a/b\n", {"a/b/memory.max": "90000", "a/b/memory.current": "20000"}, 70_000, "in the cgroup /a/b"),
+        ("0::/a/b\n", {"a/memory.max": "90000", "a/memory.current": "20000"}, 70_000, "in the cgroup /a"),
+        ("0::/a\n", {"a/memory.max": "9000", "a/memory.current": "9500"}, 0, "in the cgroup /a"),
+        (
+            "0::/a\n",
+            {"a/memory.max": "9000", "a/memory.current": "8000", "a/memory.stat": STAT},
+            2500,
+            "in the cgroup /a",
+        ),
+        (
+            "4:memory:/a\n0::/\n",
+            {"memory/a/memory.limit_in_bytes": "90000", "memory/a/memory.usage_in_bytes": "80000"},
+            10_000,
+            "in the cgroup /a",
+        ),
+        (
+            "4:memory:/a\n",
+            {
+                "memory/a/memory.limit_in_bytes": "9000",
+                "memory/a/memory.usage_in_bytes": "8000",
+                "memory/a/memory.stat": STAT,
+            },
+            4040,
+            "in the cgroup /a",
+        ),
+        (
+            "4:memory:/a\n",
+            {"memory/a/memory.limit_in_bytes": "9223372036854771712", "memory/a/memory.usage_in_bytes": "1"},
+            230 * 1024,
+            "on this host",
+        ),
+        # In a container the path is the host's, and only the cgroup's own files are there.
+        ("0::/x/y\n", {"memory.max": "90000", "memory.current": "20000"}, 70_000, "in the cgroup /"),
+        ("not a line\n", {}, 230 * 1024, "on this host"),
+    ],
+)
+def test_the_tightest_limit_on_memory_counts(
+    cgroup: str, files: dict[str, str], free_bytes: int, where: str, tmp_path: Path
+) -> None:
+    proc, cgroups = tree(tmp_path / "proc", GOOD | {"self/cgroup": cgroup}), tree(tmp_path / "cgroup", files)
+
+    assert procfs.read_memory(proc, cgroups) == Memory(free_bytes, where)
 
 
 @pytest.mark.parametrize(

@@ -97,28 +97,14 @@ class Ends:
         """sources, ports: only clients with these addresses (as integers) and local ports; None means any."""
         client, server = [np.zeros(0, SOCKET)], [np.zeros(0, SOCKET)]
         for table in tables:
-            is_client, is_server = np.zeros(len(table), bool), np.zeros(len(table), bool)
-            for addresses, end_ports in destinations.parts:
-                is_client |= _within(table["remote_port"], end_ports) & among(table["remote"], addresses)
-                is_server |= _within(table["local_port"], end_ports) & among(table["local"], addresses)
-            if sources is not None:
-                is_client &= among(table["local"], sources)
-                is_server &= among(table["remote"], sources)
-            if ports is not None:
-                is_client &= _within(table["local_port"], ports)
-                is_server &= _within(table["remote_port"], ports)
+            is_client, is_server = _which(table, destinations, sources, ports)
             client.append(table[is_client])
             server.append(table[is_server])
         return cls(np.concatenate(client), np.concatenate(server))
 
-    def since(self, before: "Ends") -> "Ends":
-        """Those that were not there before."""
-        return Ends(_without(self.client, before.client), _without(self.server, before.server))
-
     @property
     def accepted(self) -> int:
-        """Server sockets that accept() has handed out: one still in the accept queue has no inode."""
-        return int(np.count_nonzero(self.server["inode"]))
+        return _accepted(self.server)
 
     @property
     def distinct(self) -> int:
@@ -140,6 +126,29 @@ class Ends:
     @property
     def server_ports(self) -> list[int]:
         return [int(port) for port in np.unique(self.server["local_port"])]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many sockets each end of a set of connections has, and how many the server has accepted."""
+
+    client: int
+    server: int
+    accepted: int
+
+    @classmethod
+    def of(
+        cls, tables: Iterable[Sockets], destinations: Destinations, sources: Ranges, ports: Ranges, but: Ends
+    ) -> Self:
+        """but: those that were there before are not counted; the others as Ends.of takes them. Keeps no table."""
+        client = server = accepted = 0
+        for table in tables:
+            is_client, is_server = _which(table, destinations, sources, ports)
+            client += len(_without(table[is_client], but.client))
+            at_server = _without(table[is_server], but.server)
+            server += len(at_server)
+            accepted += _accepted(at_server)
+        return cls(client, server, accepted)
 
 
 def _without(sockets: Sockets, others: Sockets) -> Sockets:
@@ -166,6 +175,28 @@ def among(addresses: NDArray[np.void], ranges: Ranges) -> NDArray[np.bool_]:
         below = (high < last >> 64) | ((high == last >> 64) & (low <= last & mask))
         inside |= above & below
     return inside
+
+
+def _which(
+    table: Sockets, destinations: Destinations, sources: Ranges | None, ports: Ranges | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(which rows are the client's end, which the server's)"""
+    is_client, is_server = np.zeros(len(table), bool), np.zeros(len(table), bool)
+    for addresses, end_ports in destinations.parts:
+        is_client |= _within(table["remote_port"], end_ports) & among(table["remote"], addresses)
+        is_server |= _within(table["local_port"], end_ports) & among(table["local"], addresses)
+    if sources is not None:
+        is_client &= among(table["local"], sources)
+        is_server &= among(table["remote"], sources)
+    if ports is not None:
+        is_client &= _within(table["local_port"], ports)
+        is_server &= _within(table["remote_port"], ports)
+    return is_client, is_server
+
+
+def _accepted(server: Sockets) -> int:
+    """Those that accept() has handed out: one still in the accept queue has no inode."""
+    return int(np.count_nonzero(server["inode"]))
 
 
 _KEY = np.dtype([("source", "V16"), ("source_port", "u2"), ("destination", "V16"), ("destination_port", "u2")])

@@ -6,13 +6,26 @@ from fourtuple.core.ranges import Ranges
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """What sockets can still take without anyone being killed, and where that limit is.
+
+    free_bytes: MemFree + Cached − Shmem, or what a cgroup leaves if that is less; None: nobody says.
+                Not MemAvailable: it counts the inodes of open sockets as memory that could be had back
+    where:      `on this host`, or `in the cgroup /x`
+    """
+
+    free_bytes: int | None
+    where: str = "on this host"
+
+
+@dataclass(frozen=True, slots=True)
 class HostFacts:
     """What decides how many connections can be opened from one process of one network namespace."""
 
     kernel: str  # release, as uname -r gives it
     cpus: int
     memory_bytes: int | None  # MemTotal
-    memory_free_bytes: int | None  # MemFree + Cached: what sockets can take without anyone being killed
+    memory: Memory
     port_range: range  # net.ipv4.ip_local_port_range, last port included
     reserved_ports: Ranges  # net.ipv4.ip_local_reserved_ports
     files_soft: int  # RLIMIT_NOFILE of this process

@@ -26,8 +26,7 @@ def buckets_of(values: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def add_values(histogram: NDArray[np.int64], values: NDArray[np.float64]) -> None:
     """Count `values` in `histogram`, an int64 array of BUCKETS."""
-    numbers, counts = np.unique(buckets_of(values), return_counts=True)
-    histogram[numbers] += counts
+    histogram += np.bincount(buckets_of(values), minlength=BUCKETS)
 
 
 def percentile(histogram: NDArray[np.int64], share: float) -> float | None:

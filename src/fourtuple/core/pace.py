@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from math import floor, inf
 
-IN_FLIGHT = 512  # far below a listener's default backlog (4,096), so that a burst alone does not overflow it
+# Far below a listener's default backlog (4,096), so that a burst alone does not overflow it. More at once where many
+# are wanted, for one pair has no room for so many: they go to several listeners, or come from several sources.
+IN_FLIGHT, IN_FLIGHT_OF_MANY, MANY = 512, 2048, 2**17
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,10 @@ class Pace:
     rate_per_s: float | None = None
     in_flight: int = IN_FLIGHT
     delay_s: float = 0.0
+
+    @classmethod
+    def of(cls, wanted: int, rate_per_s: float | None) -> "Pace":
+        return cls(rate_per_s, IN_FLIGHT if wanted < MANY else IN_FLIGHT_OF_MANY)
 
     def start_now(self, elapsed_s: float, opening: int, started: int) -> int:
         """How many to start, `elapsed_s` after the first, with `opening` under way and `started` begun so far."""

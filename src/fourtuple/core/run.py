@@ -28,7 +28,12 @@ COUNTERS = np.dtype(
         ("opened", "i8"),  # connected so far: a client's connects, a server's accepts
         ("closed", "i8"),  # closed by us, as planned
         ("lost", "i8"),  # connected, then ended by the peer, by an error or with its worker
-        ("greeted", "i8"),  # greetings sent, or connections that received something
+        ("greeted", "i8"),  # greetings sent
+        ("reconnected", "i8"),  # lost ones that were opened again
+        ("requests", "i8"),  # messages sent as asked for
+        ("answers", "i8"),  # what was expected came back
+        ("unexpected", "i8"),  # something else came back
+        ("late", "i8"),  # not sent when it was due: the answer to the one before had not come
         ("received_bytes", "i8"),
         ("sent_bytes", "i8"),
         ("first_start_ns", "i8"),  # CLOCK_MONOTONIC, 0: not yet
@@ -39,7 +44,9 @@ COUNTERS = np.dtype(
         ("cpu_system_us", "i8"),
         ("failed", "i8", (ERRNOS,)),  # wanted and not opened, by the errno that stopped it
         ("lost_by", "i8", (ERRNOS,)),  # lost, by errno; 0: the peer closed
+        ("reconnect_failed", "i8", (ERRNOS,)),  # attempts to open a lost one again, by errno
         ("connect_us", "i8", (BUCKETS,)),  # histogram of connect() durations
+        ("answer_us", "i8", (BUCKETS,)),  # histogram of times from a request to its answer
     ]
 )
 Counters = Any  # one row (np.void) or all rows (array) of COUNTERS: NumPy's stubs cannot tell fields apart
@@ -75,6 +82,11 @@ class Sample:
     closed: int
     lost: int
     greeted: int
+    reconnected: int
+    requests: int
+    answers: int
+    unexpected: int
+    late: int
     received_bytes: int
     sent_bytes: int
     elapsed_s: float  # from the first start to the last one open
@@ -84,7 +96,9 @@ class Sample:
     cpu_system_s: float
     failed: Mapping[str, int]
     lost_by: Mapping[str, int]
-    connect_us: Latency
+    reconnect_failed: Mapping[str, int]
+    connect_histogram: NDArray[np.int64] = field(repr=False)  # of microseconds, see core/fold.py
+    answer_histogram: NDArray[np.int64] = field(repr=False)
     events: tuple[Event, ...] = field(default=(), repr=False)
 
     @classmethod
@@ -93,7 +107,8 @@ class Sample:
         starts = rows["first_start_ns"][rows["first_start_ns"] > 0]
         elapsed_ns = max(0, int(rows["last_open_ns"].max()) - int(starts.min())) if len(starts) else 0
         sums = ("wanted", "capacity", "opening", "open", "opened", "closed", "lost")
-        totals = ("greeted", "received_bytes", "sent_bytes", "rss_bytes")
+        talk = ("requests", "answers", "unexpected", "late")
+        totals = ("greeted", "reconnected", *talk, "received_bytes", "sent_bytes", "rss_bytes")
         return cls(
             at_ns=at_ns,
             phase=Phase(int(rows["phase"].min())),
@@ -103,10 +118,20 @@ class Sample:
             cpu_system_s=int(rows["cpu_system_us"].sum()) / 1e6,
             failed=_by_name(rows["failed"].sum(axis=0)),
             lost_by=_by_name(rows["lost_by"].sum(axis=0)),
-            connect_us=Latency.of(rows["connect_us"].sum(axis=0)),
+            reconnect_failed=_by_name(rows["reconnect_failed"].sum(axis=0)),
+            connect_histogram=rows["connect_us"].sum(axis=0),
+            answer_histogram=rows["answer_us"].sum(axis=0),
             events=events,
             **{name: int(rows[name].sum()) for name in (*sums, *totals)},
         )
+
+    @property
+    def connect_us(self) -> Latency:
+        return Latency.of(self.connect_histogram)
+
+    @property
+    def answer_us(self) -> Latency:
+        return Latency.of(self.answer_histogram)
 
     @property
     def rate_per_s(self) -> float:
@@ -136,76 +161,101 @@ class Witness:
 
 
 @dataclass(frozen=True, slots=True)
+class Loss:
+    """Connections that were lost within one second."""
+
+    at_s: int  # since the run began
+    by: str  # errno, FIN: the peer closed
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class HoldRecord:
     """What became of `hold`. The three witnesses: `predicted` by the plan, `held` by the engine, `census`."""
 
+    started_at: str  # ISO 8601, UTC
     wanted: int
     predicted: int
     held: int  # at the same time, once opening ended
     failed: Mapping[str, int]  # wanted and not opened, by the errno that stopped them
+    stopped_by: str | None  # why we ourselves stopped short, before the kernel would have
     lost: int  # connected, then ended by someone else before we closed them
     lost_while_opening: int  # those of them that were gone when opening ended: wanted = held + failed + these
     lost_by: Mapping[str, int]
+    losses: tuple[Loss, ...]  # when
+    reconnected: int  # lost ones that were opened again
+    reconnect_failed: Mapping[str, int]  # attempts at it, by errno
+    open_at_end: int  # when closing began
     census: Witness
     agree: bool
     elapsed_s: float  # from the first start to the last one open
     rate_per_s: float
     connect_us: Latency
+    requests: int  # messages sent as asked for
+    answers: int  # what was expected came back
+    answers_per_s: float  # while all were held
+    answer_us: Latency
+    unexpected: int  # something else came back
+    late: int  # not sent when due: the answer to the one before had not come
     received_bytes: int
     held_s: float
+    closing_s: float  # from the first close until the kernel lists none of them any more, TIME_WAIT aside
+    left: int  # that it still listed when we stopped waiting
+    listen_overflows: int | None  # accept queues that were full, in this network namespace; None: not readable
+    syn_retransmits: int | None  # connects that were not answered at once, in this network namespace
     interrupted: bool
     loop: str
     loop_because: str  # why this one
     strategy: str
+    watch: str
     workers: int
     rss_bytes: int
     cpu_user_s: float
     cpu_system_s: float
 
+    @property
+    def reached(self) -> bool:
+        """All that were wanted were held at the same time, and what came back is what was expected."""
+        return self.held == self.wanted and not self.unexpected
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
-    def of(
-        cls,
-        *,
-        wanted: int,
-        predicted: int,
-        full: Sample,
-        last: Sample,
-        census: Witness,
-        held_s: float,
-        interrupted: bool,
-        loop: str,
-        loop_because: str,
-        strategy: str,
-    ) -> Self:
-        """full: when opening had ended; last: when all was closed"""
+    def of(cls, *, predicted: int, full: Sample, last: Sample, census: Witness, held_s: float, **others: Any) -> Self:
+        """full: when opening had ended; last: when all was closed; others: fields by their names"""
+        answers = last.answers - full.answers
         return cls(
-            wanted=wanted,
+            wanted=full.wanted,
             predicted=predicted,
             held=full.open,
             failed=dict(full.failed),
             lost=last.lost,
-            lost_while_opening=full.lost,
+            lost_while_opening=full.lost - full.reconnected,
             lost_by=dict(last.lost_by),
+            reconnected=last.reconnected,
+            reconnect_failed=dict(last.reconnect_failed),
+            open_at_end=last.closed,
             census=census,
             agree=census.client == full.open
             and census.server in (None, full.open)
-            and (full.open == predicted or interrupted),
+            and (full.open == predicted or others["interrupted"]),
             elapsed_s=round(full.elapsed_s, 6),
             rate_per_s=round(full.rate_per_s, 1),
             connect_us=full.connect_us,
+            requests=last.requests,
+            answers=last.answers,
+            answers_per_s=round(answers / held_s, 1) if held_s else 0.0,
+            answer_us=last.answer_us,
+            unexpected=last.unexpected,
+            late=last.late,
             received_bytes=last.received_bytes,
             held_s=round(held_s, 3),
-            interrupted=interrupted,
-            loop=loop,
-            loop_because=loop_because,
-            strategy=strategy,
             workers=full.workers,
             rss_bytes=full.rss_bytes,
             cpu_user_s=round(last.cpu_user_s, 3),
             cpu_system_s=round(last.cpu_system_s, 3),
+            **others,
         )
 
 

@@ -90,9 +90,7 @@ SYMPTOMS: Mapping[int, Symptom] = MappingProxyType(
             "Check the rules for outgoing traffic.",
             Ends.DESTINATION,
         ),
-        errno.ECANCELED: Symptom(
-            "ended before it was tried: interrupted, or its worker process died", "", Ends.PROCESS
-        ),
+        errno.ECANCELED: Symptom("ended before it was tried: stopped, or its worker process died", "", Ends.PROCESS),
     }
 )
 UNKNOWN = Symptom("the kernel's own words are all we know", "See connect(2).", Ends.DESTINATION)

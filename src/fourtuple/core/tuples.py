@@ -225,6 +225,12 @@ class TupleSpace:
         source, destination = _divmod(pairs, self.destinations.size)
         return self._columns(source, destination, np.zeros(len(pairs), np.uint16))
 
+    def rows(self, numbers: NDArray[np.int64]) -> Block:
+        """The 4-tuples with these numbers, of a space that has fewer than 2**63."""
+        port, pair = _divmod(numbers, self.pairs)
+        source, destination = _divmod(pair, self.destinations.size)
+        return self._columns(source, destination, self.ports.table.take(port))
+
     def without_ports(self, ports: Iterable[int]) -> Self:
         """The space that is left when these source ports cannot be used."""
         return replace(self, ports=self.ports.without(ports))

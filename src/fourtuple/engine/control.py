@@ -1,4 +1,4 @@
-"""The one word by which a run is told to end, shared by all who work on it, and what listens for Ctrl-C."""
+"""The words by which a run is told what to do, shared by all who work on it, and what listens for Ctrl-C."""
 
 import signal
 import threading
@@ -17,13 +17,14 @@ from fourtuple.kernel import process
 TICK_S = 0.05  # how long a worker may take to notice anything it is told
 COST_S = 1.0
 RUN, STOP, CLOSE = 0, 1, 2
+CONTROL_WORDS = 2
 
 
 class Control:
-    """word: one int64, in memory shared with the workers where there are any"""
+    """words: CONTROL_WORDS of int64, in memory shared with the workers where there are any"""
 
-    def __init__(self, word: NDArray[np.int64] | None = None) -> None:
-        self._word = np.zeros(1, np.int64) if word is None else word
+    def __init__(self, words: NDArray[np.int64] | None = None) -> None:
+        self._word, self._looks = np.split(np.zeros(CONTROL_WORDS, np.int64) if words is None else words, CONTROL_WORDS)
         self.interrupted = False
         self.dropped = False  # by a second signal: nobody waits for anything any more
 
@@ -34,6 +35,14 @@ class Control:
     @property
     def closing(self) -> bool:
         return bool(self._word[0] >= CLOSE)
+
+    @property
+    def looks(self) -> int:
+        """How often everybody has been told to look at all connections: some are gone, and nobody knows which."""
+        return int(self._looks[0])
+
+    def look(self) -> None:
+        self._looks[0] += 1
 
     def stop(self) -> None:
         """Start nothing more; what is open stays open, so that it can be counted."""
@@ -69,10 +78,10 @@ def interruptible(control: Control) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def ticks(control: Control, step: Callable[[], None], clock_ns: Callable[[], int]) -> Iterator[None]:
-    """Take one step after the other until told to close; yields every TICK_S, for whoever wants to look or to tell."""
+def ticks(go_on: Callable[[], bool], step: Callable[[], None], clock_ns: Callable[[], int]) -> Iterator[None]:
+    """Take one step after the other; yields every TICK_S, for whoever wants to look or to tell."""
     next_ns = clock_ns()
-    while not control.closing:
+    while go_on():
         step()
         if clock_ns() >= next_ns:
             next_ns = clock_ns() + int(TICK_S * 1e9)

@@ -24,7 +24,6 @@ _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _BROKEN = select.EPOLLERR | select.EPOLLHUP
 _OVER = select.EPOLLRDHUP | _BROKEN
 DATA, END = 1, 2  # what is remembered of a slot's edges
-_STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 EVENTS_AT_ONCE = 4096
 MOST_SLOTS = 2**18  # some 20 MB of tables; where a limit of open files is a billion, another process is the better way
 ACCEPTS_AT_ONCE = 256  # then completions are handed out, so that greetings do not wait for a storm to end
@@ -65,15 +64,12 @@ class EpollLoop:
         options = sockopts.before_connect(how.timeout_s, how.port_range, bind=how.bind, explicit=explicit)
         for row, slot in enumerate(slots.tolist()):
             try:
-                sock = socket.socket(family, _STREAM)
+                source = None if sources is None else (sources[row], source_ports[row])
+                sock = sockopts.prepared(family, options, source)
             except OSError as error:
                 self._done.append((Op.CONNECT, slot, -(error.errno or errno.EIO)))
                 continue
             try:
-                for option in options:
-                    sock.setsockopt(*option)
-                if sources is not None:
-                    sock.bind((sources[row], source_ports[row]))
                 result = sock.connect_ex((hosts[row], ports[row]))
                 if result not in (0, errno.EINPROGRESS):
                     raise OSError(result, os.strerror(result))

@@ -9,147 +9,190 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fourtuple.core import fold
 from fourtuple.core.plan import Plan, Slice, Strategy
 from fourtuple.core.run import Counters, Event, Phase
-from fourtuple.core.symptoms import Ends, name_of, symptom_of
+from fourtuple.core.symptoms import Ends, symptom_of
 from fourtuple.core.tuples import Block
 from fourtuple.engine.control import TICK_S, Control, count_cost, ticks
 from fourtuple.engine.loop import Completions, How, Loop, Op, Slots
 from fourtuple.engine.notes import Notes
 from fourtuple.engine.reads import Reads
-from fourtuple.engine.routes import AutomaticRoutes, ExplicitRoutes, Routes
+from fourtuple.engine.requests import Requests, Talk
+from fourtuple.engine.routes import AutomaticRoutes, ExplicitRoutes, Ways
+from fourtuple.engine.rows import Rows
 
 WINDOW = 64  # so many failures in a row, and at least all that was under way: it will not get better
-CLOSE_BATCH = 256  # sockets closed between two looks at everything else
-READ_ROWS, READ_BYTES = 256, 4096
+CLOSE_BATCH = 1024  # sockets closed between two looks at everything else
+READ_ROWS, READ_BYTES = 1024, 4096
+RETRY_S = 1.0  # before a lost connection is tried again that could not be opened again
 
-EMPTY, OPENING, OPEN = 0, 1, 2
+# What a slot's state is made of, with ASKED and SENDING of Requests.
+EMPTY, OPENING, OPEN, AGAIN = 0, 1, 2, 16  # AGAIN: it was lost, and is opening or being closed to be opened again
 
 
 @dataclass(frozen=True, slots=True)
 class HoldJob:
-    """reset: close by RST, else by FIN; log: yield an event for everything that happens to a connection"""
+    """reset:  close by RST, else by FIN
+    log:       yield an event for everything that happens to a connection
+    watch:     be told when something comes in; without, everything is looked at only when the control says so
+    reconnect: open lost ones again
+    talk:      what is sent and expected; None: nothing
+    """
 
     plan: Plan
     how: How
     reset: bool
     log: bool
+    watch: bool = True
+    reconnect: bool = False
+    talk: Talk | None = None
 
 
 def hold(
     job: HoldJob, share: Slice, loop: Loop, counters: Counters, control: Control, clock_ns: Callable[[], int]
 ) -> Iterator[list[Event]]:
     """Open `share` of the plan and hold it until told to close; yields, at each tick, what is to be logged."""
-    holder = _Holder(job, share, loop, counters, clock_ns)
+    holder = _Holder(job, share, loop, counters, control, clock_ns)
     try:
-        for _ in ticks(control, holder.step, clock_ns):
-            if control.stopping:
-                holder.stop_opening()
+        for _ in ticks(lambda: not control.closing, holder.step, clock_ns):
             yield holder.tick()
-        yield from holder.close_all()
+        holder.close_all()
+        yield holder.tick()
+        for _ in ticks(lambda: holder.closing, holder.step, clock_ns):
+            yield holder.tick()
+        holder.end()
+        yield holder.tick()
     finally:
         loop.shut()
 
 
 class _Holder:
-    """Seven bytes for each connection: its state, when it started, its route."""
+    """One byte for each connection; more only for those that are opening, being read or closed, or if asked for."""
 
-    def __init__(self, job: HoldJob, share: Slice, loop: Loop, counters: Counters, clock_ns: Callable[[], int]) -> None:
-        self._job, self._loop, self._counters, self._clock_ns = job, loop, counters, clock_ns
-        space = job.plan.space
+    def __init__(
+        self,
+        job: HoldJob,
+        share: Slice,
+        loop: Loop,
+        counters: Counters,
+        control: Control,
+        clock_ns: Callable[[], int],
+    ) -> None:
+        self._job, self._loop, self._counters, self._control, self._clock_ns = job, loop, counters, control, clock_ns
         explicit = job.plan.strategy is Strategy.EXPLICIT
-        self._routes = (ExplicitRoutes if explicit else AutomaticRoutes)(space, share)
+        self._routes = (ExplicitRoutes if explicit else AutomaticRoutes)(job.plan.space, share)
         self._pace = share.pace
         self._slots = min(share.wanted, loop.capacity)
         self._fresh = 0  # slots from here on were never used
-        self._again: list[int] = []  # empty again, and their connection may be tried on another route
+        self._other = _NOBODY  # empty again, and their connection may be tried on another route
         self._state = np.zeros(self._slots, np.uint8)
-        self._start_us = np.zeros(self._slots, np.uint32)  # since the beginning, modulo 2**32: 71 minutes
-        self._route = np.zeros(self._slots, np.min_scalar_type(space.pairs - 1))
+        self._under_way = Rows(share.pace.in_flight)  # who is opening, and of each of them:
+        self._start_ns = np.zeros(share.pace.in_flight, np.int64)
+        self._way = np.zeros(share.pace.in_flight, np.int64)
+        ways = np.min_scalar_type(max(0, self._routes.ways - 1))
+        self._way_of = np.zeros(self._slots if job.reconnect else 0, ways)  # of all, to open them again
+        self._lost: list[tuple[int, Slots]] = []  # when they may be tried again, in ns, and which
         self._reads = Reads(READ_ROWS, READ_BYTES)
         self._notes = Notes(loop, log=job.log)
         self._failed_in_a_row = 0
-        self._begin_ns = clock_ns()
+        self._looks = control.looks
+        self._closing = _NOBODY  # still to be closed, at the end
+        self._closes = 0  # under way
+        self._paced_from_ns, self._paced = clock_ns(), 0  # since when the pace has been kept, and starts since then
+        self._requests = Requests(job.talk, self._state, counters, clock_ns()) if job.talk else None
         counters["capacity"] = loop.capacity
         counters["failed"][errno.EMFILE] = share.wanted - self._slots
 
     def step(self) -> None:
         """Start what is due, wait a little for completions, take them in."""
-        wait_s = self._open_some() if self._counters["phase"] == Phase.OPENING else TICK_S
+        wait_s = min(self._open_some(), self._send_some(), self._close_some())
+        if self._control.looks != self._looks and not self._reads.waiting:
+            self._looks = self._control.looks
+            self._reads.add(self._all_open())
+        if self._read_some():
+            wait_s = 0.0
         done = self._loop.wait(wait_s)
         if len(done):
-            connects = done[done["op"] == Op.CONNECT]
-            self._connected(connects[connects["result"] >= 0]["slot"])
-            self._refused(connects[connects["result"] < 0])
-            self._reads.add(done[done["op"] == Op.WATCH]["slot"].tolist())
-            self._received(done[done["op"] == Op.RECEIVE])
-        self._read_some()
+            ops = np.bincount(done["op"], minlength=Op.CLOSE + 1)
+            if ops[Op.CONNECT]:
+                connects = done[done["op"] == Op.CONNECT] if ops[Op.CONNECT] < len(done) else done
+                self._connected(connects["slot"][connects["result"] >= 0])
+                self._refused(connects[connects["result"] < 0])
+            if ops[Op.SEND]:
+                self._sent(done[done["op"] == Op.SEND])
+            if ops[Op.WATCH]:
+                self._reads.add(self._still_open(done["slot"][done["op"] == Op.WATCH]))
+            if ops[Op.RECEIVE]:
+                reads = done[done["op"] == Op.RECEIVE]
+                self._received(reads[(self._state[reads["slot"]] & OPEN) > 0])
+            if ops[Op.CLOSE]:
+                self._closed(done["slot"][done["op"] == Op.CLOSE])
 
     def tick(self) -> list[Event]:
+        if self._control.stopping:
+            self._stop_opening()
         count_cost(self._counters, self._clock_ns())
         return self._notes.take()
 
-    def stop_opening(self) -> None:
-        """What is not open by now has failed with ECANCELED."""
-        if self._counters["phase"] == Phase.OPENING:
-            self._give_up(errno.ECANCELED)
-            opening = np.flatnonzero(self._state == OPENING).astype(np.int32)
-            self._state[opening] = EMPTY
-            self._counters["failed"][errno.ECANCELED] += len(opening)
-            self._counters["opening"] = 0
-            self._counters["phase"] = Phase.HOLDING
-            self._loop.close(opening, True)
+    def close_all(self) -> None:
+        """From now on each step closes some of what is open."""
+        self._stop_opening()
+        self._counters["phase"] = Phase.CLOSING
+        self._closing = self._all_open()
 
-    def close_all(self) -> Iterator[list[Event]]:
-        """Close what is open, in batches."""
-        self.stop_opening()
-        counters = self._counters
-        counters["phase"] = Phase.CLOSING
-        yield self.tick()
-        still_open = np.flatnonzero(self._state == OPEN).astype(np.int32)
-        for start in range(0, len(still_open), CLOSE_BATCH):
-            batch = still_open[start : start + CLOSE_BATCH]
-            self._notes.end("closed", batch, "by reset" if self._job.reset else "")
-            self._loop.close(batch, self._job.reset)
-            self._loop.wait(0)
-            counters["open"] -= len(batch)
-            counters["closed"] += len(batch)
-            yield self.tick()
-        counters["phase"] = Phase.CLOSED
-        yield self.tick()
+    @property
+    def closing(self) -> bool:
+        return len(self._closing) + self._closes > 0
+
+    def end(self) -> None:
+        self._counters["phase"] = Phase.CLOSED
 
     # Opening
 
     def _open_some(self) -> float:
         """Start what the pace allows → how long to wait for completions."""
-        counters, pace = self._counters, self._pace
-        elapsed_s = (self._clock_ns() - self._begin_ns) / 1e9
-        due = pace.start_now(elapsed_s, int(counters["opening"]), int(counters["started"]))
-        count = min(due, self._loop.batch, len(self._again) + self._slots - self._fresh)
-        if count > 0:
-            block, routes = self._routes.take(count)
+        if self._counters["phase"] > Phase.HOLDING or self._control.stopping:
+            return TICK_S
+        counters, now_ns = self._counters, self._clock_ns()
+        again = self._due_again(now_ns)
+        new = len(self._other) + self._slots - self._fresh
+        if not new and not len(again):
+            self._paced_from_ns, self._paced = now_ns, 0
+            if not counters["opening"] and counters["phase"] == Phase.OPENING:
+                counters["phase"] = Phase.HOLDING
+            return TICK_S
+        elapsed_s = (now_ns - self._paced_from_ns) / 1e9
+        due = min(self._pace.start_now(elapsed_s, int(counters["opening"]), self._paced), self._loop.batch)
+        if due and len(again):
+            again = again[:due]
+            self._forget_lost(again)
+            ways = self._way_of[again].astype(np.int64)
+            self._start(again, self._routes.again(ways), ways, OPENING | AGAIN)
+            return 0.0
+        if due and new:
+            block, ways = self._routes.take(min(due, new))
             if len(block):
-                self._start(block, routes)
+                self._start(self._take_slots(len(block)), block, ways, OPENING)
                 return 0.0
             self._give_up(self._routes.full_errno)
-        if self._again or self._fresh < self._slots:
-            return min(TICK_S, pace.wait_s(elapsed_s, int(counters["opening"]), int(counters["started"])))
-        if not counters["opening"]:
-            counters["phase"] = Phase.HOLDING
-        return TICK_S
+        return min(TICK_S, self._pace.wait_s(elapsed_s, int(counters["opening"]), self._paced))
 
-    def _start(self, block: Block, routes: Routes) -> None:
+    def _take_slots(self, count: int) -> Slots:
+        other, self._other = self._other[:count], self._other[count:]
+        first, self._fresh = self._fresh, self._fresh + count - len(other)
+        fresh = np.arange(first, self._fresh, dtype=np.int32)
+        return np.concatenate((other, fresh)) if len(other) else fresh
+
+    def _start(self, slots: Slots, block: Block, ways: Ways, state: int) -> None:
         counters = self._counters
-        again, self._again = self._again[: len(block)], self._again[len(block) :]
-        fresh = range(self._fresh, self._fresh + len(block) - len(again))
-        self._fresh = fresh.stop
-        slots = np.array([*again, *fresh], np.int32)
         now_ns = self._clock_ns()
-        self._state[slots] = OPENING
-        self._route[slots] = routes
-        self._start_us[slots] = (now_ns - self._begin_ns) // 1000 & 0xFFFFFFFF
+        self._state[slots] = state
+        rows = self._under_way.take(slots)
+        self._start_ns[rows], self._way[rows] = now_ns, ways
+        self._paced += len(slots)
         counters["started"] += len(slots)
         counters["opening"] += len(slots)
         if not counters["first_start_ns"]:
@@ -157,69 +200,188 @@ class _Holder:
         self._loop.connect(slots, block, self._job.how)
 
     def _give_up(self, number: int) -> None:
-        """Start nothing more: what was not started has failed with this errno."""
-        self._counters["failed"][number] += len(self._again) + self._slots - self._fresh
-        self._again.clear()
+        """Start nothing new: what was not started has failed with this errno."""
+        self._counters["failed"][number] += len(self._other) + self._slots - self._fresh
+        self._other = _NOBODY
         self._fresh = self._slots
+
+    def _stop_opening(self) -> None:
+        """What is not open by now has failed with ECANCELED; what is lost stays lost."""
+        self._lost.clear()
+        opening = np.flatnonzero(self._state & OPENING).astype(np.int32)
+        if self._counters["phase"] == Phase.OPENING:
+            self._give_up(errno.ECANCELED)
+            self._counters["failed"][errno.ECANCELED] += np.count_nonzero(self._state[opening] == OPENING)
+            self._counters["phase"] = Phase.HOLDING
+        if len(opening):
+            self._counters["opening"] -= len(opening)
+            self._under_way.forget(opening)
+            self._close(opening, reset=True)
 
     def _connected(self, slots: Slots) -> None:
         if not len(slots):
             return
         counters = self._counters
         now_ns = self._clock_ns()
-        now_us = (now_ns - self._begin_ns) // 1000
-        took_us = (now_us - self._start_us[slots].astype(np.int64)) & 0xFFFFFFFF
-        fold.add_values(counters["connect_us"], took_us.astype(np.float64))
+        rows = self._under_way.of(slots)
+        again = (self._state[slots] & AGAIN) > 0
+        reopened = int(np.count_nonzero(again))
+        fold.add_values(counters["connect_us"], (now_ns - self._start_ns[rows][~again]) / 1e3)
+        self._routes.worked(self._way[rows])
+        if self._job.reconnect:
+            self._way_of[slots] = self._way[rows]
+        self._under_way.give_back(rows)
         self._state[slots] = OPEN
-        self._routes.worked(self._route[slots])
         counters["opening"] -= len(slots)
         counters["open"] += len(slots)
-        counters["opened"] += len(slots)
-        counters["last_open_ns"] = now_ns
+        counters["opened"] += len(slots) - reopened
+        counters["reconnected"] += reopened
+        if reopened < len(slots):
+            counters["last_open_ns"] = now_ns
         self._failed_in_a_row = 0
         self._notes.begin("connected", slots)
-        self._loop.watch(slots)
+        if self._requests:
+            self._requests.opened(slots, now_ns)
+        if self._job.watch:
+            self._loop.watch(slots)
 
     def _refused(self, failures: Completions) -> None:
         """Try on another route where the errno speaks of this one only; else it is a finding, and counted."""
-        self._state[failures["slot"]] = EMPTY
+        if not len(failures):
+            return
         self._counters["opening"] -= len(failures)
-        for slot, result in zip(failures["slot"].tolist(), failures["result"].tolist(), strict=True):
-            number = -result
-            if symptom_of(number).ends is Ends.PROCESS:
-                self._counters["failed"][number] += 1
+        again = (self._state[failures["slot"]] & AGAIN) > 0
+        self._state[failures["slot"]] = EMPTY
+        rows = self._under_way.of(failures["slot"])
+        ways = self._way[rows]
+        self._under_way.give_back(rows)
+        for result in np.unique(failures["result"]).tolist():
+            number, of_these = -result, failures["result"] == result
+            retried = failures["slot"][of_these & again]
+            if len(retried):
+                self._counters["reconnect_failed"][number] += len(retried)
+                self._lost.append((self._clock_ns() + int(RETRY_S * 1e9), retried))
+            slots = failures["slot"][of_these & ~again]
+            if not len(slots):
+                continue
+            ends_all = symptom_of(number).ends is Ends.PROCESS
+            if not ends_all and self._routes.failed(ways[of_these & ~again], number):
+                self._other = np.concatenate((self._other, slots))
+                continue
+            self._counters["failed"][number] += len(slots)
+            self._failed_in_a_row += len(slots)
+            if ends_all or self._failed_in_a_row >= max(WINDOW, self._pace.in_flight):
                 self._give_up(number)
-            elif self._routes.failed(int(self._route[slot]), number):
-                self._again.append(slot)
-            else:
-                self._counters["failed"][number] += 1
-                self._failed_in_a_row += 1
-                if self._failed_in_a_row >= max(WINDOW, self._pace.in_flight):
-                    self._give_up(number)
 
-    # What comes in while holding: greetings, answers, the end
+    # Opening again
 
-    def _read_some(self) -> None:
+    def _due_again(self, now_ns: int) -> Slots:
+        due = [slots for due_ns, slots in self._lost if due_ns <= now_ns]
+        return np.concatenate(due) if due else _NOBODY
+
+    def _forget_lost(self, slots: Slots) -> None:
+        left = [(due_ns, lost[~np.isin(lost, slots)]) for due_ns, lost in self._lost]
+        self._lost = [(due_ns, lost) for due_ns, lost in left if len(lost)]
+
+    # What goes out and what comes in while holding: requests, greetings, answers, the end
+
+    def _send_some(self) -> float:
+        """→ how long to wait for completions"""
+        requests, phase = self._requests, self._counters["phase"]
+        if requests is None or phase > Phase.HOLDING:
+            return TICK_S
+        slots = requests.take(self._clock_ns(), OPEN) if phase == Phase.HOLDING or requests.in_time else _NOBODY
+        if len(slots):
+            size = np.full(len(slots), requests.payload.shape[1])
+            self._loop.send(slots, requests.payload, np.zeros(len(slots), np.intp), size)
+            return 0.0
+        return min(TICK_S, requests.wait_s(self._clock_ns()))
+
+    def _sent(self, sends: Completions) -> None:
+        good = sends["result"] >= 0
+        self._counters["sent_bytes"] += int(sends["result"][good].sum())
+        if self._requests:
+            self._requests.sent(sends["slot"])
+        self._ended(sends[~good])
+
+    def _read_some(self) -> bool:
         slots, rows = self._reads.take()
         if len(slots):
             self._loop.receive(slots, self._reads.buffers, rows)
+        return len(slots) > 0
 
     def _received(self, reads: Completions) -> None:
-        if not len(reads):
-            return
         counters = self._counters
         idle = reads["result"] == -errno.EAGAIN
         got, ended = reads[reads["result"] > 0], reads[(reads["result"] <= 0) & ~idle]
         counters["received_bytes"] += int(got["result"].sum())
-        if self._job.log:
-            for slot, row, size in zip(got["slot"], self._reads.rows(got["slot"]), got["result"], strict=True):
-                self._notes.add("received", slot, repr(bytes(self._reads.buffers[row, :size]))[2:-1])
-        for slot, result in zip(ended["slot"].tolist(), ended["result"].tolist(), strict=True):
-            self._notes.end("lost", [slot], name_of(-result) if result else "the peer closed")
+        if len(got) and (self._requests or self._job.log):
+            self._take_in(got["slot"], self._reads.rows(got["slot"]), got["result"])
         self._reads.give_back(reads["slot"])
-        np.add.at(counters["lost_by"], -ended["result"], 1)
-        self._state[ended["slot"]] = EMPTY
-        counters["open"] -= len(ended)
-        counters["lost"] += len(ended)
-        self._loop.close(ended["slot"], False)
-        self._loop.watch(reads[idle | (reads["result"] > 0)]["slot"])
+        if self._job.watch:
+            self._loop.watch(reads["slot"][idle | (reads["result"] > 0)])
+        else:
+            self._reads.add(got["slot"])  # what looks at everything looks until there is nothing more
+        self._ended(ended)
+
+    def _take_in(self, slots: Slots, rows: NDArray[np.intp], sizes: NDArray[np.int32]) -> None:
+        data = self._reads.buffers[rows, : sizes.max()]
+        if self._requests:
+            wrong = self._requests.received(slots, data, sizes, self._clock_ns())
+            for row in np.flatnonzero(wrong).tolist() if self._job.log else ():
+                self._notes.add("unexpected", int(slots[row]), _shown(data[row, : sizes[row]]))
+        for row, slot in enumerate(slots.tolist() if self._job.log else ()):
+            self._notes.add("received", slot, _shown(data[row, : sizes[row]]))
+
+    def _ended(self, ended: Completions) -> None:
+        """The peer closed (result 0) or the connection broke (−errno)."""
+        if not len(ended):
+            return
+        self._notes.lost(ended, "the peer closed")
+        np.add.at(self._counters["lost_by"], -ended["result"], 1)
+        self._counters["open"] -= len(ended)
+        self._counters["lost"] += len(ended)
+        self._reads.forget(ended["slot"])
+        self._close(ended["slot"], reset=False, state=AGAIN if self._job.reconnect else EMPTY)
+
+    # Closing
+
+    def _close_some(self) -> float:
+        """A batch of what is to be closed at the end, once the one before is closed → how long to wait for it."""
+        if self._closes or not len(self._closing):
+            return TICK_S
+        batch, self._closing = self._closing[:CLOSE_BATCH], self._closing[CLOSE_BATCH:]
+        batch = self._still_open(batch)
+        self._notes.end("closed", batch, "by reset" if self._job.reset else "")
+        self._counters["open"] -= len(batch)
+        self._counters["closed"] += len(batch)
+        self._reads.forget(batch)
+        self._close(batch, self._job.reset)
+        return 0.0 if not len(batch) else TICK_S
+
+    def _close(self, slots: Slots, reset: bool, state: int = EMPTY) -> None:
+        self._state[slots] = state
+        if self._requests:
+            self._requests.forget(slots)
+        self._closes += len(slots)
+        self._loop.close(slots, reset)
+
+    def _closed(self, slots: Slots) -> None:
+        self._closes -= len(slots)
+        again = slots[self._state[slots] == AGAIN]
+        if len(again):
+            self._state[again] = EMPTY
+            self._lost.append((self._clock_ns(), again))
+
+    def _all_open(self) -> Slots:
+        return np.flatnonzero(self._state & OPEN).astype(np.int32)
+
+    def _still_open(self, slots: Slots) -> Slots:
+        return slots[(self._state[slots] & OPEN) > 0]
+
+
+_NOBODY = np.zeros(0, np.int32)
+
+
+def _shown(data: NDArray[np.uint8]) -> str:
+    return repr(data.tobytes())[2:-1]

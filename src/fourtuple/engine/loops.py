@@ -26,11 +26,14 @@ class Choice:
     make: Callable[[int | None], Loop]
 
 
-def choose(wanted: LoopName) -> Choice:
-    """Raises CannotError where the ring is wanted and cannot be had."""
+def choose(wanted: LoopName, *, log: bool = False) -> Choice:
+    """log: the ends of connections will be asked for. Raises CannotError where a ring is wanted and cannot be had."""
     if wanted is LoopName.EPOLL:
         return Choice("epoll", "asked for", EpollLoop)
-    why_not = features().why_not
+    can = features()
+    why_not = can.why_not
+    if why_not is None and log and not can.describes:
+        why_not = "this kernel's io_uring cannot tell the ends of a connection for the log (Linux 6.8)"
     if why_not is None:
         return Choice("ring", "asked for" if wanted is LoopName.RING else "io_uring is here", RingLoop)
     if wanted is LoopName.RING:

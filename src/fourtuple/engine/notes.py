@@ -1,10 +1,9 @@
 """What is to be logged of each connection. Its ends are remembered, for a socket that was reset knows them no more."""
 
-from collections.abc import Iterable
-
 from fourtuple.core.endpoints import FourTuple
 from fourtuple.core.run import Event
-from fourtuple.engine.loop import Loop
+from fourtuple.core.symptoms import name_of
+from fourtuple.engine.loop import Completions, Loop, Slots
 
 DETAIL = 200  # characters
 
@@ -13,24 +12,31 @@ class Notes:
     """log: False takes no notes, and costs nothing for a connection"""
 
     def __init__(self, loop: Loop, *, log: bool) -> None:
-        self._loop, self._log = loop, log
+        self.log = log
+        self._loop = loop
         self._ends: dict[int, FourTuple] = {}
         self._events: list[Event] = []
 
-    def begin(self, kind: str, slots: Iterable[int]) -> None:
-        for slot in slots if self._log else ():
-            if four_tuple := self._loop.describe(int(slot)):
-                self._ends[int(slot)] = four_tuple
+    def begin(self, kind: str, slots: Slots) -> None:
+        for slot in slots.tolist() if self.log else ():
+            if four_tuple := self._loop.describe(slot):
+                self._ends[slot] = four_tuple
                 self._events.append(Event(kind, four_tuple))
 
     def add(self, kind: str, slot: int, detail: str) -> None:
-        if self._log and int(slot) in self._ends:
-            self._events.append(Event(kind, self._ends[int(slot)], detail[:DETAIL]))
+        if self.log and slot in self._ends:
+            self._events.append(Event(kind, self._ends[slot], detail[:DETAIL]))
 
-    def end(self, kind: str, slots: Iterable[int], detail: str = "") -> None:
-        for slot in slots if self._log else ():
+    def end(self, kind: str, slots: Slots, detail: str = "") -> None:
+        for slot in slots.tolist() if self.log else ():
             self.add(kind, slot, detail)
-            self._ends.pop(int(slot), None)
+            self._ends.pop(slot, None)
+
+    def lost(self, ended: Completions, closed: str) -> None:
+        """By the errno of each; `closed` says it for 0."""
+        for number in {*ended["result"].tolist()} if self.log else ():
+            by = ended["slot"][ended["result"] == number]
+            self.end("lost", by, name_of(-number) if number else closed)
 
     def take(self) -> list[Event]:
         events, self._events = self._events, []

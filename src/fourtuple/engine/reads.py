@@ -1,9 +1,10 @@
 """Reading from many connections with few buffers: what is not being read right now has none."""
 
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import NDArray
+
+from fourtuple.engine.loop import Slots
+from fourtuple.engine.rows import Rows
 
 
 class Reads:
@@ -11,31 +12,37 @@ class Reads:
 
     def __init__(self, rows: int, row_bytes: int) -> None:
         self.buffers = np.zeros((rows, row_bytes), np.uint8)
-        self._free = list(range(rows))
-        self._row_of: dict[int, int] = {}
-        self._waiting: dict[int, None] = {}  # in the order they came
+        self._rows = Rows(rows)
+        self._waiting: list[Slots] = []  # in the order they came
 
-    def add(self, slots: Iterable[int]) -> None:
-        self._waiting.update(dict.fromkeys(slots))
+    @property
+    def waiting(self) -> bool:
+        return bool(self._waiting)
 
-    def take(self) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+    def add(self, slots: Slots) -> None:
+        if len(slots):
+            self._waiting.append(slots)
+
+    def take(self) -> tuple[Slots, NDArray[np.intp]]:
         """As many waiting slots as there are free rows, and the row of each."""
-        slots = [slot for slot, _ in zip(self._waiting, range(len(self._free)), strict=False)]
-        for slot in slots:
-            del self._waiting[slot]
-            self._row_of[slot] = self._free.pop()
-        return np.array(slots, np.int32), self.rows(slots)
+        if not self._waiting:
+            return _NOBODY
+        waiting, free = np.concatenate(self._waiting), len(self._rows.free)
+        slots, rest = waiting[:free], waiting[free:]
+        self._waiting = [rest] if len(rest) else []
+        return slots, self._rows.take(slots)
 
-    def rows(self, slots: Iterable[int]) -> NDArray[np.intp]:
-        return np.array([self._row_of[int(slot)] for slot in slots], np.intp)
+    def rows(self, slots: Slots) -> NDArray[np.intp]:
+        return self._rows.of(slots)
 
-    def give_back(self, slots: Iterable[int]) -> None:
+    def give_back(self, slots: Slots) -> None:
         """What was read there is not needed any more."""
-        self._free.extend(self._row_of.pop(int(slot)) for slot in slots)
+        self._rows.forget(slots)
 
-    def forget(self, slots: Iterable[int]) -> None:
+    def forget(self, slots: Slots) -> None:
         """The slots were closed, whatever they were doing."""
-        for slot in slots:
-            self._waiting.pop(int(slot), None)
-            if int(slot) in self._row_of:
-                self.give_back([slot])
+        self._waiting = [waiting[~np.isin(waiting, slots)] for waiting in self._waiting]
+        self._rows.forget(slots)
+
+
+_NOBODY = np.zeros(0, np.int32), np.zeros(0, np.intp)

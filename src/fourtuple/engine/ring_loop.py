@@ -4,6 +4,9 @@ Slots are direct descriptors, spread over as many rings as it takes. Opening a c
 (socket, its options, bind, connect), of which only the last reports success; an entry that fails reports its own errno
 and cancels the rest. What waits (connect, watch, send) waits in the kernel. Listeners stay ordinary descriptors in an
 epoll, together with the rings; accepts are counted, because a multishot accept into a full table drops connections.
+
+Where a kernel's rings cannot set socket options (before Linux 6.7) or bind (before 6.11), ordinary sockets are prepared
+one by one and installed into the slots; everything after that is the same.
 """
 
 import errno
@@ -15,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.endpoints import FourTuple
+from fourtuple.core.endpoints import FourTuple, unpack_address
+from fourtuple.core.pace import MANY
 from fourtuple.core.plan import FILES_RESERVED
 from fourtuple.core.tuples import Block
 from fourtuple.engine.loop import COMPLETION, Completions, How, Op, Slots
@@ -23,12 +27,15 @@ from fourtuple.kernel import addresses, process, sockopts
 from fourtuple.kernel.uring import (
     ACCEPT_DONTWAIT,
     ANY_SLOT,
+    CANCEL_FD,
+    CANCEL_FD_FIXED,
     FIXED_FILE,
     HARDLINK,
     LINK,
     SKIP_SUCCESS,
     SOCKET_SETSOCKOPT,
     SQE,
+    Features,
     Opcode,
     Ring,
     Sqes,
@@ -42,25 +49,39 @@ ENTRIES_SMALL, ENTRIES, MANY_SLOTS = 128, 512, 8192
 RING_FILES = 2  # the ring, and the event descriptor that tells of it
 MOST_SLOTS = 2**22
 ACCEPTS = 256  # asked for at once, where a queue turned out to be long
-STAGE, SILENT, CALL = 32, 33, 34  # like Op, for entries that are ours alone
-_OP_SHIFT = np.uint64(32)
+ACCEPTS_INSTALLED = (
+    FILES_RESERVED // 4
+)  # the same for ordinary sockets, which take a descriptor until they are installed
+
+# user_data: the slot in 32 bits, the operation in 8, and for a send the number of its buffer in 24.
+STAGE, SILENT, CALL = 32, 33, 34  # operations beside those of Op, for entries that are ours alone
+_BUFFER_SHIFT, _BUFFERS = 40, 1 << 24
+_ENTRY_OF = np.arange(64, dtype=np.uint64) << np.uint64(32)  # an operation, where user_data has it
+_PASSED_ON = np.isin(np.arange(64), (STAGE, Op.CONNECT, Op.WATCH, Op.RECEIVE, Op.SEND, Op.CLOSE))
+_WAITS = np.isin(np.arange(64), (STAGE, Op.CONNECT, Op.WATCH, Op.SEND, Op.CLOSE))  # is what `_pending` tells of
+CLOSING = 255  # as a pending operation: nothing but the completion of the close will be passed on
+_NOWHERE = np.zeros(16, np.uint8)  # a struct sockaddr of AF_UNSPEC: connect() to it resets a connection (connect(2))
 
 
 class RingLoop:
     name = "ring"
-    batch = 256  # some 5 ms of work: smaller ones cost a fifth of the rate, and only make durations look better
 
-    def __init__(self, capacity: int | None = None) -> None:
-        """capacity: None means MOST_SLOTS; the limit of open files bounds the slots of a ring, and how many rings."""
+    def __init__(self, capacity: int | None = None, can: Features | None = None) -> None:
+        """capacity: None means MOST_SLOTS; the limit of open files bounds the slots of a ring, and how many rings.
+
+        can: what the kernel can do; None: as it says itself
+        """
+        self._can = can or features()
         files = process.read_files()
         self._ring_slots = min(RING_SLOTS, files.soft)
         self._entries = ENTRIES if self._ring_slots >= MANY_SLOTS else ENTRIES_SMALL
         rings = max(0, files.soft - files.open - FILES_RESERVED // 2) // RING_FILES
         self.capacity = min(MOST_SLOTS if capacity is None else capacity, rings * self._ring_slots)
+        # Some 5 ms of work: smaller ones cost a fifth of the rate. Where many are wanted, durations matter less.
+        self.batch = 256 if self.capacity < MANY else 1024
         self._rings: list[Ring] = []
         self._used: list[int] = []  # slots, by ring; for accept, where the kernel chooses one
         self._pending = np.zeros(self.capacity, np.uint8)  # the operation that waits, 0: none
-        self._closing = np.zeros(self.capacity, bool)
         self._epoll = select.epoll()
         self._ring_of: dict[int, int] = {}  # by descriptor
         self._touched: set[int] = set()  # rings that were given something since their completions were taken
@@ -69,9 +90,9 @@ class RingLoop:
         self._armed = False
         self._room = 0
         self._done: list[Completions] = []
-        self._values: dict[bytes, NDArray[np.uint8]] = {}  # option values, which must stay where they are
-        self._buffer_of = np.zeros(self.capacity, np.uint32)  # of a send under way: its number in
-        self._buffers: dict[int, tuple[NDArray[np.uint8], int]] = {}  # buffers, and how many sends still need them
+        self._chains: dict[tuple[How, int, bool], NDArray[np.uint64]] = {}  # what all connects of a kind have in common
+        self._values: list[NDArray[np.uint8]] = []  # option values, which must stay where they are
+        self._buffers: dict[int, tuple[NDArray[np.uint8], int]] = {}  # of sends under way, and how many need them
         self._buffer_number = 0
         self._answer: int | None = None  # of _call
 
@@ -79,51 +100,77 @@ class RingLoop:
 
     def connect(self, slots: Slots, block: Block, how: How) -> None:
         self._pending[slots] = Op.CONNECT
+        explicit = bool(block.source_port.any())
         for ring, rows, local in self._by_ring(slots):
-            part = block if rows is None else block.where(rows)
+            part, some = (block, slots) if rows is None else (block.where(rows), slots[rows])
             if number := self._need(ring):
-                self._fail(Op.CONNECT, slots if rows is None else slots[rows], number)
-                continue
-            ends = _sockaddrs(part.destination, part.destination_port)
-            sources = _sockaddrs(part.source, part.source_port) if how.bind else None
-            chain = self._connect_chain(slots if rows is None else slots[rows], local, ends, sources, how)
-            # The kernel copies addresses while it takes the entries in, so they need not live longer than this call.
-            self._submit(ring, chain.reshape(-1), chain.shape[1])
+                self._fail(Op.CONNECT, some, number)
+            elif self._can.prepares(bind=how.bind):
+                self._connect(ring, some, local, part, how, explicit)
+            else:
+                self._connect_installed(ring, some, local, part, how, explicit)
 
-    def _connect_chain(
-        self,
-        slots: Slots,
-        local: NDArray[np.int64],
-        ends: NDArray[np.uint8],
-        sources: NDArray[np.uint8] | None,
-        how: How,
-    ) -> Sqes:
-        """(n, stages): each row opens one connection."""
-        explicit = sources is not None and sources[:, 2:4].any()  # the port
-        options = sockopts.before_connect(how.timeout_s, how.port_range, bind=how.bind, explicit=bool(explicit))
-        chain = np.zeros((len(slots), 2 + len(options) + (sources is not None)), SQE)
-        chain["flags"] = FIXED_FILE | LINK | SKIP_SUCCESS
-        chain["fd"] = local[:, None]
-        chain["user_data"] = slots.astype(np.uint64)[:, None] | (np.uint64(STAGE) << _OP_SHIFT)
-        first, last = chain[:, 0], chain[:, -1]
-        first["opcode"], first["flags"] = Opcode.SOCKET, LINK | SKIP_SUCCESS
-        first["fd"] = socket.AF_INET if ends.shape[1] == 16 else socket.AF_INET6
-        first["off"], first["file_index"] = socket.SOCK_STREAM, local + 1
-        for column, (level, option, value) in enumerate(options, start=1):
-            self._set_option(chain[:, column], level, option, value)
-        if sources is not None:
-            bind = chain[:, -2]
-            bind["opcode"], bind["addr"], bind["off"] = Opcode.BIND, _pointers(sources), sources.shape[1]
-        last["opcode"], last["flags"] = Opcode.CONNECT, FIXED_FILE
-        last["addr"], last["off"] = _pointers(ends), ends.shape[1]
-        last["user_data"] = slots.astype(np.uint64) | (np.uint64(Op.CONNECT) << _OP_SHIFT)
-        return chain
+    def _connect(self, ring: int, slots: Slots, local: NDArray[np.int64], block: Block, how: How, chosen: bool) -> None:
+        ends = _sockaddrs(block.destination, block.destination_port)
+        common = self._common(how, ends.shape[1], chosen)
+        entries = np.empty((len(slots), len(common)), np.uint64)
+        entries[:] = common
+        chain = entries.view(SQE)
+        chain["fd"][:, 1:] = local[:, None]
+        chain["file_index"][:, 0] = local + 1
+        numbers = slots.astype(np.uint64)
+        chain["user_data"] = numbers[:, None] | _ENTRY_OF[STAGE]
+        # The kernel copies addresses while it takes the entries in, so they need not live longer than this call.
+        if how.bind:
+            sources = _sockaddrs(block.source, block.source_port)
+            chain["addr"][:, -2] = _pointers(sources)
+        last = chain[:, -1]
+        last["addr"], last["user_data"] = _pointers(ends), numbers | _ENTRY_OF[Op.CONNECT]
+        self._submit(ring, chain, chain.shape[1])
 
-    def _set_option(self, entries: Sqes, level: int, option: int, value: bytes) -> None:
-        kept = self._values.setdefault(value, np.frombuffer(value, np.uint8))
-        entries["opcode"], entries["off"] = Opcode.URING_CMD, SOCKET_SETSOCKOPT
-        entries["addr"], entries["file_index"] = level | option << 32, len(value)
-        entries["addr3"] = kept.ctypes.data
+    def _common(self, how: How, sockaddr_bytes: int, explicit: bool) -> NDArray[np.uint64]:
+        """The chain of entries that opens one connection, as words; what differs between connections is left 0."""
+        key = (how, sockaddr_bytes, explicit)
+        if key not in self._chains:
+            options = sockopts.before_connect(how.timeout_s, how.port_range, bind=how.bind, explicit=explicit)
+            chain = np.zeros(2 + len(options) + how.bind, SQE)
+            chain["flags"] = FIXED_FILE | LINK | SKIP_SUCCESS
+            chain[0]["opcode"], chain[0]["flags"] = Opcode.SOCKET, LINK | SKIP_SUCCESS
+            chain[0]["fd"] = socket.AF_INET if sockaddr_bytes == 16 else socket.AF_INET6
+            chain[0]["off"] = socket.SOCK_STREAM
+            for entry, (level, option, value) in zip(chain[1:], options, strict=False):
+                self._values.append(np.frombuffer(value, np.uint8))
+                entry["opcode"], entry["off"] = Opcode.URING_CMD, SOCKET_SETSOCKOPT
+                entry["addr"], entry["file_index"] = level | option << 32, len(value)
+                entry["addr3"] = self._values[-1].ctypes.data
+            if how.bind:
+                chain[-2]["opcode"], chain[-2]["off"] = Opcode.BIND, sockaddr_bytes
+            chain[-1]["opcode"], chain[-1]["flags"] = Opcode.CONNECT, FIXED_FILE
+            chain[-1]["off"] = sockaddr_bytes
+            self._chains[key] = chain.view(np.uint64)
+        return self._chains[key]
+
+    def _connect_installed(
+        self, ring: int, slots: Slots, local: NDArray[np.int64], block: Block, how: How, explicit: bool
+    ) -> None:
+        """With ordinary sockets, one by one; each is closed again as soon as its slot has it."""
+        family = socket.AF_INET if block.destination.shape[1] == 4 else socket.AF_INET6
+        options = sockopts.before_connect(how.timeout_s, how.port_range, bind=how.bind, explicit=explicit)
+        made = np.ones(len(slots), bool)
+        for row, slot in enumerate(local.tolist()):
+            source = str(unpack_address(block.source[row].tobytes())), int(block.source_port[row])
+            try:
+                with sockopts.prepared(family, options, source if how.bind else None) as sock:
+                    self._rings[ring].install(slot, sock.fileno())
+            except OSError as error:
+                made[row] = False
+                self._fail(Op.CONNECT, slots[row : row + 1], error.errno or errno.EIO)
+        ends = _sockaddrs(block.destination, block.destination_port)[made]
+        entries = np.zeros(len(ends), SQE)
+        entries["opcode"], entries["flags"], entries["fd"] = Opcode.CONNECT, FIXED_FILE, local[made]
+        entries["addr"], entries["off"] = _pointers(ends), ends.shape[1]
+        entries["user_data"] = slots[made].astype(np.uint64) | _ENTRY_OF[Op.CONNECT]
+        self._submit(ring, entries)
 
     def listen(self, listeners: Sequence[socket.socket]) -> None:
         self._listeners = list(listeners)
@@ -143,47 +190,57 @@ class RingLoop:
     def watch(self, slots: Slots) -> None:
         self._pending[slots] = Op.WATCH
         events = select.POLLIN | select.POLLRDHUP
-        self._simple(Opcode.POLL_ADD, Op.WATCH, slots, op_flags=events)
+        self._simple(Opcode.POLL_ADD, _ENTRY_OF[Op.WATCH], slots, op_flags=events)
 
     def receive(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp]) -> None:
         where = buffers.ctypes.data + rows.astype(np.uint64) * np.uint64(buffers.strides[0])
-        size = np.full(len(slots), buffers.shape[1])
-        self._simple(Opcode.RECV, Op.RECEIVE, slots, addr=where, length=size, op_flags=socket.MSG_DONTWAIT)
+        size, flags = buffers.shape[1], socket.MSG_DONTWAIT
+        self._simple(Opcode.RECV, _ENTRY_OF[Op.RECEIVE], slots, addr=where, length=size, op_flags=flags)
 
     def send(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp], sizes: NDArray[np.int64]) -> None:
         if not len(slots):
             return
         self._pending[slots] = Op.SEND
-        self._buffer_number = self._buffer_number + 1 & 0xFFFFFFFF
-        self._buffer_of[slots] = self._buffer_number
+        while self._buffer_number in self._buffers:  # one that was sent from long ago, and somebody does not read
+            self._buffer_number = (self._buffer_number + 1) % _BUFFERS
         self._buffers[self._buffer_number] = (buffers, len(slots))
         where = buffers.ctypes.data + rows.astype(np.uint64) * np.uint64(buffers.strides[0])
+        entry = np.uint64(self._buffer_number << _BUFFER_SHIFT) | _ENTRY_OF[Op.SEND]
         flags = socket.MSG_WAITALL | socket.MSG_NOSIGNAL
-        self._simple(Opcode.SEND, Op.SEND, slots, addr=where, length=sizes, op_flags=flags)
+        self._simple(Opcode.SEND, entry, slots, addr=where, length=sizes, op_flags=flags)
 
     def close(self, slots: Slots, reset: bool) -> None:
-        """Cancel what waits, set SO_LINGER for a reset, close: a chain that goes on whatever its entries find."""
+        """Cancel what waits, disconnect for a reset, close: a chain that goes on whatever its entries find."""
         if self._done:
             self._done = [done[~np.isin(done["slot"], slots)] for done in self._done]
-        self._closing[slots] = True
         for ring, rows, local in self._by_ring(slots):
             some = slots if rows is None else slots[rows]
-            chain = np.zeros((len(some), 3 if reset else 2), SQE)
+            numbers, pending = some.astype(np.uint64), self._pending[some]
+            waits = bool(pending.any())
+            chain = np.zeros((len(some), 1 + waits + reset), SQE)
             chain["flags"] = HARDLINK | SKIP_SUCCESS
-            chain["user_data"] = np.uint64(SILENT) << _OP_SHIFT
-            cancel, last = chain[:, 0], chain[:, -1]
-            cancel["opcode"], cancel["fd"] = Opcode.ASYNC_CANCEL, -1
-            cancel["addr"] = some.astype(np.uint64) | (self._pending[some].astype(np.uint64) << _OP_SHIFT)
+            chain["user_data"] = _ENTRY_OF[SILENT]
+            if waits:
+                cancel = chain[:, 0]
+                cancel["opcode"], cancel["addr"] = Opcode.ASYNC_CANCEL, numbers | _ENTRY_OF[pending & 63]
+                # What a send is called is not remembered, so look for all that waits on the descriptor: slow, and rare.
+                sends = pending == Op.SEND
+                cancel["fd"] = np.where(sends, local, -1)
+                cancel["op_flags"] = np.where(sends, CANCEL_FD | CANCEL_FD_FIXED, 0)
             if reset:
-                linger = chain[:, 1]
-                self._set_option(linger, socket.SOL_SOCKET, socket.SO_LINGER, sockopts.LINGER_RESET)
-                linger["flags"], linger["fd"] = HARDLINK | SKIP_SUCCESS | FIXED_FILE, local
+                cut = chain[:, -2]
+                cut["opcode"], cut["flags"], cut["fd"] = Opcode.CONNECT, HARDLINK | SKIP_SUCCESS | FIXED_FILE, local
+                cut["addr"], cut["off"] = _NOWHERE.ctypes.data, len(_NOWHERE)
+            last = chain[:, -1]
             last["opcode"], last["flags"], last["file_index"] = Opcode.CLOSE, 0, local + 1
-            last["user_data"] = some.astype(np.uint64) | (np.uint64(Op.CLOSE) << _OP_SHIFT)
-            self._submit(ring, chain.reshape(-1), chain.shape[1])
-        self._pending[slots] = 0
+            last["user_data"] = numbers | _ENTRY_OF[Op.CLOSE]
+            self._pending[some] = CLOSING
+            self._submit(ring, chain, chain.shape[1])
 
     def describe(self, slot: int) -> FourTuple | None:
+        """Always None where the kernel cannot tell (before Linux 6.8)."""
+        if not self._can.describes:
+            return None
         ring, local = divmod(slot, self._ring_slots)
         install = np.zeros(1, SQE)
         install["opcode"], install["flags"], install["fd"] = Opcode.FIXED_FD_INSTALL, FIXED_FILE, local
@@ -206,7 +263,7 @@ class RingLoop:
             else:
                 self._touched.add(ring)
         self._take_touched()
-        done = np.concatenate(self._done) if self._done else np.zeros(0, COMPLETION)
+        done = np.concatenate(self._done) if len(self._done) > 1 else self._done[0] if self._done else _NOTHING
         self._done.clear()
         return done
 
@@ -225,39 +282,38 @@ class RingLoop:
 
     def _sort(self, ring: int, user_data: NDArray[np.uint64], results: NDArray[np.int32]) -> None:
         """The ring's completions as the contract has them; what belongs to a closing slot, or to us, is left out."""
-        ops = (user_data >> _OP_SHIFT).astype(np.uint8)
-        slots = (user_data & np.uint64(0xFFFFFFFF)).astype(np.int64)
-        calls = ops == CALL
-        if calls.any():
-            self._answer = int(results[calls][0])
-        accepts = ops == Op.ACCEPT
-        if accepts.any():
+        words = user_data.copy().view(np.uint32)
+        slots, upper = words[::2].astype(np.int64), words[1::2]
+        ops = (upper & 0xFF).astype(np.uint8)
+        kinds = np.bincount(ops, minlength=CALL + 1)
+        if kinds[CALL]:
+            self._answer = int(results[ops == CALL][0])
+        if kinds[Op.ACCEPT]:
+            accepts = ops == Op.ACCEPT
             self._accepted(ring, slots[accepts], results[accepts])
-        sends = ops == Op.SEND
-        if sends.any():
-            self._let_buffers_go(slots[sends])
-        ours = np.isin(ops, (STAGE, Op.CONNECT, Op.WATCH, Op.RECEIVE, Op.SEND, Op.CLOSE))
-        ops, slots, results = ops[ours], slots[ours], results[ours]
-        canceled = (results == -errno.ECANCELED) & np.isin(ops, (STAGE, Op.CONNECT))  # an earlier entry has told why
-        closed = ops == Op.CLOSE
-        keep = (closed | ~self._closing[slots]) & ~canceled
-        self._closing[slots[closed]] = False
-        self._used[ring] -= int(np.count_nonzero(closed))
-        ops, slots, results = ops[keep], slots[keep], results[keep]
+        if kinds[Op.SEND]:
+            self._let_buffers_go(upper[ops == Op.SEND] >> (_BUFFER_SHIFT - 32))
+        ours = _PASSED_ON[ops]
+        if not ours.all():
+            ops, slots, results = ops[ours], slots[ours], results[ours]
         ops[ops == STAGE] = Op.CONNECT
+        canceled = (results == -errno.ECANCELED) & (ops == Op.CONNECT)  # an earlier entry has told why
+        closed = ops == Op.CLOSE
+        keep = ((self._pending[slots] != CLOSING) & ~canceled) | closed
+        if not keep.all():
+            ops, slots, results, closed = ops[keep], slots[keep], results[keep], closed[keep]
+        self._used[ring] -= int(np.count_nonzero(closed))
+        self._pending[slots[_WAITS[ops]]] = 0
         failed = slots[(ops == Op.CONNECT) & (results < 0)]
         if len(failed):
             self._clear(failed)
         done = np.empty(len(ops), COMPLETION)
         done["op"], done["slot"] = ops, slots
-        done["result"] = np.where((ops == Op.WATCH) | (ops == Op.CLOSE), 0, results)
-        self._pending[slots[ops != Op.RECEIVE]] = 0
+        done["result"] = np.where((ops == Op.WATCH) | closed, 0, results)
         self._done.append(done)
 
-    def _let_buffers_go(self, slots: NDArray[np.int64]) -> None:
-        for number, count in zip(
-            *(part.tolist() for part in np.unique(self._buffer_of[slots], return_counts=True)), strict=True
-        ):
+    def _let_buffers_go(self, numbers: NDArray[np.uint32]) -> None:
+        for number, count in zip(*(part.tolist() for part in np.unique(numbers, return_counts=True)), strict=True):
             buffers, needed = self._buffers.pop(number)
             if needed > count:
                 self._buffers[number] = (buffers, needed - count)
@@ -267,7 +323,7 @@ class RingLoop:
         for ring, _, local in self._by_ring(slots):
             entries = np.zeros(len(local), SQE)
             entries["opcode"], entries["flags"], entries["file_index"] = Opcode.CLOSE, SKIP_SUCCESS, local + 1
-            entries["user_data"] = np.uint64(SILENT) << _OP_SHIFT
+            entries["user_data"] = _ENTRY_OF[SILENT]
             self._submit(ring, entries)
 
     # Accepting
@@ -283,14 +339,40 @@ class RingLoop:
         count = min(self._burst[descriptor], self._room, self._slots_of(ring) - self._used[ring])
         if count <= 0:
             return
+        if not self._can.dontwait:
+            self._accept_installed(ring, descriptor, min(count, ACCEPTS_INSTALLED))
+            return
         entries = np.zeros(count, SQE)
         entries["opcode"], entries["fd"], entries["ioprio"] = Opcode.ACCEPT, descriptor, ACCEPT_DONTWAIT
         entries["file_index"] = ANY_SLOT
-        entries["user_data"] = np.uint64(Op.ACCEPT) << _OP_SHIFT | np.uint64(descriptor)
+        entries["user_data"] = _ENTRY_OF[Op.ACCEPT] | np.uint64(descriptor)
         # Taken before it is known that they are needed: an accept that finds no slot drops its connection.
         self._used[ring] += count
         self._room -= count
         self._submit(ring, entries)
+
+    def _accept_installed(self, ring: int, descriptor: int, count: int) -> None:
+        """Ordinary accepts, then all of them into slots that the kernel chooses."""
+        listener = next(listener for listener in self._listeners if listener.fileno() == descriptor)
+        accepted: list[socket.socket] = []
+        try:
+            while len(accepted) < count:
+                accepted.append(listener.accept()[0])
+        except OSError as error:
+            if error.errno != errno.EAGAIN:
+                self._fail(Op.ACCEPT, np.array([-1], np.int32), error.errno or errno.EIO)
+        numbers = np.array([sock.fileno() for sock in accepted], np.int32)  # the kernel writes the slots over them
+        update = np.zeros(1, SQE)
+        update["opcode"], update["off"], update["len"] = Opcode.FILES_UPDATE, ANY_SLOT, len(numbers)
+        update["addr"] = numbers.ctypes.data
+        installed = max(0, self._call(ring, update)) if accepted else 0
+        for sock in accepted:
+            sock.close()
+        done = np.zeros(installed, COMPLETION)
+        done["op"], done["slot"] = Op.ACCEPT, numbers[:installed] + ring * self._ring_slots
+        self._done.append(done)
+        self._used[ring] += installed
+        self._room -= installed
 
     def _accepted(self, ring: int, descriptors: NDArray[np.int64], results: NDArray[np.int32]) -> None:
         good = results >= 0
@@ -316,7 +398,7 @@ class RingLoop:
         while len(self._rings) <= ring:
             slots = self._slots_of(len(self._rings))
             try:
-                made = Ring(slots, self._entries, no_sqarray=features().no_sqarray)
+                made = Ring(slots, self._entries, no_sqarray=self._can.no_sqarray)
             except OSError as error:
                 return error.errno or errno.EIO
             self._ring_of[made.event_fd] = len(self._rings)
@@ -325,7 +407,7 @@ class RingLoop:
             self._epoll.register(made.event_fd, select.EPOLLIN | select.EPOLLET)  # edges: it is never read
         return 0
 
-    def _fail(self, op: Op, slots: Slots, number: int) -> None:
+    def _fail(self, op: int, slots: Slots, number: int) -> None:
         failed = np.zeros(len(slots), COMPLETION)
         failed["op"], failed["slot"], failed["result"] = op, slots, -number
         self._done.append(failed)
@@ -346,8 +428,10 @@ class RingLoop:
         self._rings[ring].submit(entries, chain)
         self._touched.add(ring)
 
-    def _simple(self, opcode: Opcode, op: Op, slots: Slots, *, op_flags: int, addr: Any = 0, length: Any = 0) -> None:
-        """One entry for each slot."""
+    def _simple(
+        self, opcode: Opcode, entry: np.uint64, slots: Slots, *, op_flags: int, addr: Any = 0, length: Any = 0
+    ) -> None:
+        """One entry for each slot; `entry` is the user_data of all of them, less the slot."""
         for ring, rows, local in self._by_ring(slots):
             entries = np.zeros(len(local), SQE)
             entries["opcode"], entries["flags"], entries["fd"] = opcode, FIXED_FILE, local
@@ -355,18 +439,21 @@ class RingLoop:
             entries["addr"] = addr if rows is None or np.isscalar(addr) else addr[rows]
             entries["len"] = length if rows is None or np.isscalar(length) else length[rows]
             some = slots if rows is None else slots[rows]
-            entries["user_data"] = some.astype(np.uint64) | (np.uint64(op) << _OP_SHIFT)
+            entries["user_data"] = some.astype(np.uint64) | entry
             self._submit(ring, entries)
 
     def _call(self, ring: int, entry: Sqes) -> int:
         """One entry, and its result at once."""
-        entry["user_data"] = np.uint64(CALL) << _OP_SHIFT
+        entry["user_data"] = _ENTRY_OF[CALL]
         self._answer = None
         self._submit(ring, entry)
         while self._answer is None:
             self._touched.add(ring)
             self._take_touched()
         return self._answer
+
+
+_NOTHING: Completions = np.zeros(0, COMPLETION)
 
 
 def _sockaddrs(addresses: NDArray[np.uint8], ports: NDArray[np.uint16]) -> NDArray[np.uint8]:

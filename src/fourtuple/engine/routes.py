@@ -1,4 +1,8 @@
-"""Where the next connections go, and which ways are over: a route is a (source address, destination) pair."""
+"""Where the next connections go, and which ways are over.
+
+A route is a (source address, destination) pair. A connection remembers its way: the number of its pair where the kernel
+chooses the port, and the number of its 4-tuple where we do.
+"""
 
 import errno
 from collections import Counter
@@ -11,7 +15,7 @@ from fourtuple.core.plan import Slice
 from fourtuple.core.symptoms import Ends, symptom_of
 from fourtuple.core.tuples import Block, TupleSpace
 
-Routes = NDArray[np.int64]
+Ways = NDArray[Any]  # of an unsigned or signed integer type
 
 
 class AutomaticRoutes:
@@ -21,42 +25,56 @@ class AutomaticRoutes:
         self._space, self._turn = space, share.start
         self._over = np.zeros(space.pairs, bool)  # untouched pages of zeros cost nothing
         self._worked = np.zeros(space.pairs, bool)
-        self._turns: Routes | None = None  # the pairs that take turns; None: all of them
+        self._turns: NDArray[np.int64] | None = None  # the pairs that take turns; None: all of them
         self._waiting_for = space.pairs  # how many of those are not over
         self._ended_by: Counter[int] = Counter()
+
+    @property
+    def ways(self) -> int:
+        """How many there are."""
+        return self._space.pairs
 
     @property
     def full_errno(self) -> int:
         """What ended most of them."""
         return self._ended_by.most_common(1)[0][0] if self._ended_by else errno.EADDRNOTAVAIL
 
-    def take(self, count: int) -> tuple[Block, Routes]:
+    def take(self, count: int) -> tuple[Block, Ways]:
         """The next `count` connections; none where every pair is over."""
         found = np.zeros(0, np.int64)
         while len(found) < count and self._waiting_for:
             turns = self._turn + np.arange(count)
             self._turn += count
             routes = turns % self._space.pairs if self._turns is None else self._turns[turns % len(self._turns)]
-            found = np.concatenate((found, routes[~self._over[routes]]))
+            alive = routes[~self._over[routes]]
+            found = np.concatenate((found, alive)) if len(found) else alive
         return self._space.pair_block(found[:count]), found[:count]
 
-    def worked(self, routes: NDArray[Any]) -> None:
+    def again(self, ways: Ways) -> Block:
+        """Connections that have been on these ways before, whatever has become of the pair since."""
+        return self._space.pair_block(ways.astype(np.int64))
+
+    def worked(self, ways: Ways) -> None:
         """Connections were made there, so a later refusal is not the end of it."""
-        self._worked[routes] = True
+        self._worked[self._pairs(ways)] = True
 
-    def failed(self, route: int, number: int) -> bool:
-        """Note what the errno ends → should the connection be tried on another route?"""
-        ends = symptom_of(number).ends
-        if ends is Ends.PAIR or not self._worked[route]:
-            self._end(route, number)
-        return ends is Ends.PAIR
+    def failed(self, ways: Ways, number: int) -> bool:
+        """Note what the errno ends → should these connections be tried on other ways?"""
+        pairs = np.unique(self._pairs(ways))
+        if symptom_of(number).ends is Ends.PAIR:
+            self._end(pairs, number)
+            return True
+        self._end(pairs[~self._worked[pairs]], number)
+        return False
 
-    def _end(self, route: int, number: int) -> None:
-        if self._over[route]:
-            return
-        self._over[route] = True
-        self._ended_by[number] += 1
-        self._waiting_for -= 1
+    def _pairs(self, ways: Ways) -> Ways:
+        return ways
+
+    def _end(self, pairs: Ways, number: int) -> None:
+        pairs = pairs[~self._over[pairs]]
+        self._over[pairs] = True
+        self._ended_by[number] += len(pairs)
+        self._waiting_for -= len(pairs)
         # Half of those that take turns are over: leave them out, so that finding the others stays cheap.
         if 2 * self._waiting_for < (self._space.pairs if self._turns is None else len(self._turns)):
             self._turns = np.flatnonzero(~self._over)
@@ -69,19 +87,27 @@ class ExplicitRoutes(AutomaticRoutes):
         super().__init__(space, share)
         self._next, self._stop = share.start, share.stop
 
-    def take(self, count: int) -> tuple[Block, Routes]:
+    @property
+    def ways(self) -> int:
+        return self._space.size
+
+    def take(self, count: int) -> tuple[Block, Ways]:
         while self._next < self._stop:
             start, self._next = self._next, min(self._stop, self._next + count)
-            routes = (start % self._space.pairs + np.arange(self._next - start)) % self._space.pairs
-            alive = ~self._over[routes]
+            ways = np.arange(start, self._next)
+            alive = ~self._over[self._pairs(ways)]
             if alive.any():
-                return self._space.block(start, self._next).where(alive), routes[alive]
+                return self._space.block(start, self._next).where(alive), ways[alive]
         return self._space.block(0, 0), np.zeros(0, np.int64)
 
-    def failed(self, route: int, number: int) -> bool:
-        taken = symptom_of(number).ends is Ends.PAIR  # this 4-tuple or its port, not the whole pair
-        if taken:
-            self._ended_by[number] += 1
-        elif not self._worked[route]:
-            self._end(route, number)
-        return taken
+    def again(self, ways: Ways) -> Block:
+        return self._space.rows(ways.astype(np.int64))
+
+    def failed(self, ways: Ways, number: int) -> bool:
+        if symptom_of(number).ends is Ends.PAIR:  # these 4-tuples or their ports, not the whole pair
+            self._ended_by[number] += len(ways)
+            return True
+        return super().failed(ways, number)
+
+    def _pairs(self, ways: Ways) -> Ways:
+        return ways % self._space.pairs

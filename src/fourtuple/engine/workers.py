@@ -1,8 +1,8 @@
 """Who does the work of a run: this process itself, or as many workers as the limit of open files asks for.
 
 Workers are forked, so that they inherit the listening sockets, however many, and an anonymous shared mapping, which
-leaves no name behind whatever happens: in it each has its row of counters, and all read one word that tells them to
-stop. A worker that dies is noticed, what it held is counted as lost, and all of them die with their parent.
+leaves no name behind whatever happens: in it each has its row of counters, and all read the words that tell them what
+to do. A worker that dies is noticed, what it held is counted as lost, and all of them die with their parent.
 """
 
 import errno
@@ -22,7 +22,7 @@ import numpy as np
 from fourtuple.core.errors import ShortfallError
 from fourtuple.core.run import COUNTERS, Counters, Event, Phase, Sample
 from fourtuple.core.symptoms import name_of
-from fourtuple.engine.control import Control, now_ns
+from fourtuple.engine.control import CONTROL_WORDS, Control, now_ns
 from fourtuple.kernel import process
 
 Work = Callable[[Counters, Control], Iterator[list[Event]]]
@@ -39,7 +39,7 @@ class Crew:
         """here: the one piece of work is done by this process itself; log: workers have events to tell"""
         memory = mmap.mmap(-1, (MOST_WORKERS + 1) * COUNTERS.itemsize)
         self._rows: Counters = np.frombuffer(memory, COUNTERS, MOST_WORKERS, COUNTERS.itemsize)
-        self.control = Control(np.frombuffer(memory, np.int64, 1))
+        self.control = Control(np.frombuffer(memory, np.int64, CONTROL_WORDS))
         self.killed = 0  # workers that ended otherwise than by their work being over
         self._here = here
         self._works: list[Work] = []

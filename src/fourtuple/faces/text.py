@@ -2,7 +2,8 @@
 
 import errno
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 
 from fourtuple.core.errors import FourtupleError
 from fourtuple.core.fold import Latency
@@ -11,6 +12,7 @@ from fourtuple.core.symptoms import symptom_of
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 
 COLUMNS = 80
+LOSSES = 5  # seconds that are listed
 
 
 def wrapped(first: str, text: str) -> Iterator[str]:
@@ -56,16 +58,57 @@ def hold_lines(record: HoldRecord) -> Iterator[str]:
     if record.held:
         yield f"  opened in {format_duration(record.elapsed_s)}   {format_rate(record.rate_per_s)}"
         yield f"  connect   {latency(record.connect_us)}"
+        yield _closing(record)
     workers = "1 process" if record.workers == 1 else f"{record.workers} processes"
     cpu = f"CPU {record.cpu_user_s:.2f} s user, {record.cpu_system_s:.2f} s system"
     yield f"  {record.loop} · {record.strategy} · {workers} · {format_size(record.rss_bytes)} · {cpu}"
-    if record.lost_by:
-        yield f"  lost by   {counts(record.lost_by)}"
+    yield from _talk(record)
+    yield from _losses(record)
+    if record.stopped_by:
+        yield from wrapped("  stopped   ", record.stopped_by)
+    yield from _findings(record)
     for name, count in record.failed.items():
         symptom = symptom_of(getattr(errno, name, 0))
         yield from wrapped("  ", f"{format_count(count)} failed with {name}: {symptom.limit}")
         if symptom.do:
             yield from wrapped("  do        ", symptom.do)
+
+
+def _talk(record: HoldRecord) -> Iterator[str]:
+    if record.requests:
+        late = f", {format_count(record.late)} held back: the answer before was missing" if record.late else ""
+        yield f"  sent      {format_count(record.requests)}{late}"
+    if record.answers:
+        yield f"  answers   {format_count(record.answers)}   {format_rate(record.answers_per_s)} while all were held"
+        yield f"  after     {latency(record.answer_us)}"
+    if record.unexpected:
+        yield f"  {format_count(record.unexpected)} answers were not what was expected; --log shows them"
+
+
+def _losses(record: HoldRecord) -> Iterator[str]:
+    if record.lost_by:
+        again = f", {format_count(record.reconnected)} opened again" if record.reconnected else ""
+        yield f"  lost by   {counts(record.lost_by)}{again}"
+    started_at = datetime.fromisoformat(record.started_at).astimezone()
+    for loss in record.losses[:LOSSES]:
+        at = started_at + timedelta(seconds=loss.at_s)
+        yield f"            {at:%H:%M:%S}   {format_count(loss.count)} by {loss.by}"
+    if len(record.losses) > LOSSES:
+        yield f"            … and in {format_count(len(record.losses) - LOSSES)} seconds more"
+    if record.reconnect_failed:
+        yield f"  could not be opened again at once: {counts(record.reconnect_failed)}"
+
+
+def _findings(record: HoldRecord) -> Iterator[str]:
+    if record.listen_overflows:
+        yield f"  {format_count(record.listen_overflows)} handshakes were dropped: an accept queue was full"
+    if record.syn_retransmits:
+        yield f"  {format_count(record.syn_retransmits)} SYNs were sent again, the first time after 1 s"
+
+
+def _closing(record: HoldRecord) -> str:
+    left = f", {format_count(record.left)} are left in the kernel's table" if record.left else ""
+    return f"  closing   {format_duration(record.closing_s)}{left}"
 
 
 def _agreement(record: HoldRecord) -> str:
@@ -84,6 +127,12 @@ def witness(record: HoldRecord) -> str:
     return f"the kernel counts {format_count(census.client)} at the client{server}{waiting}"
 
 
+def lab_line(ports: range, hash_entries: int | None, hosts: Sequence[str]) -> str:
+    table = f"a TCP hash table of {format_count(hash_entries)}" if hash_entries else "the host's TCP hash table"
+    names = "".join(f", host{number} {address}" for number, address in enumerate(hosts, 1))
+    return f"lab: ports {ports.start}-{ports.stop - 1}, {table}{names}"
+
+
 def hold_ready(sample: Sample, word: str) -> str:
     """Opening has ended, for better or worse."""
     return (
@@ -96,7 +145,8 @@ def hold_progress(sample: Sample) -> str:
     parts = [f"{sample.phase.name.lower()} {format_count(sample.open)} of {format_count(sample.wanted)}"]
     parts += [format_rate(sample.rate_per_s)] if sample.phase is Phase.OPENING else []
     parts += [f"failed {counts(sample.failed)}"] if failed else []
-    parts += [f"lost {format_count(sample.lost)}"] if sample.lost else []
+    parts += [f"lost {counts(sample.lost_by)}"] if sample.lost else []
+    parts += [f"answers {format_count(sample.answers)}"] if sample.answers else []
     return "   ".join(parts)
 
 

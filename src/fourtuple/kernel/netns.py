@@ -11,44 +11,62 @@ importing NumPy starts a thread. So both are done by fresh interpreters, and not
 import ctypes
 import errno
 import fcntl
+import json
 import os
 import socket
 import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from fourtuple.core.errors import EXIT_CANNOT, CannotError
 from fourtuple.kernel import process
+from fourtuple.kernel.sysctl import write_sysctl
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # include/uapi/linux/sched.h
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1  # include/uapi/linux/sockios.h, if.h
-READY = b"ready\n"
+READY = "ready"
+NOT_EXECUTABLE, NOT_FOUND = 126, 127  # exit codes, as shells give them
+NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
 class Namespace:
     """`with Namespace() as lab: lab.start(["ip", "address"])`. Raises CannotError where none is allowed.
 
-    pid: of the holder; /proc/PID/ns/net is the namespace
+    pid:     of the holder; /proc/PID/ns/net is the namespace
+    without: those of the parent's settings that this kernel does not have
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Mapping[str, str] = NO_SETTINGS,
+        parent_settings: Mapping[str, str] = NO_SETTINGS,
+        beside: "Namespace | None" = None,
+    ) -> None:
+        """settings:        sysctls to write inside, as {"net.ipv4.ip_local_port_range": "1024 65535"}
+        parent_settings: some of a namespace's properties are fixed when it is made, by its parent's settings; then
+                         there is a parent in between, with these
+        beside:          one whose user namespace this one is to share, so that both can be joined
+        """
+        hold = [sys.executable, "-m", __name__, "hold", json.dumps([dict(parent_settings), dict(settings)])]
         self._holder = subprocess.Popen(
-            [sys.executable, "-m", __name__, "hold"],
+            beside.command(hold) if beside else hold,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the one who made it, not for the ground it stands on
         )
         assert self._holder.stdout is not None  # noqa: S101  (for the type checker)
-        if self._holder.stdout.readline() != READY:
+        ready, *without = self._holder.stdout.readline().decode().split() or [""]
+        if ready != READY:
             _, reason = self._holder.communicate()
             raise CannotError("a private network namespace", reason.decode().strip() or "its holder ended")
-        self.pid = self._holder.pid
+        self.pid, self.without = self._holder.pid, without
 
     def command(self, command: Sequence[str]) -> list[str]:
         """`command`, made to run inside."""
@@ -84,10 +102,10 @@ class Namespace:
         self.close()
 
 
-def enter_new() -> None:
-    """Move this process into a namespace of its own, loopback up. Raises OSError.
+def enter_new(settings: Mapping[str, str], parent_settings: Mapping[str, str]) -> list[str]:
+    """Move this process into a namespace of its own, loopback up → which of the parent's settings there are not.
 
-    A process with CAP_SYS_ADMIN needs no user namespace; any other gets one, in which it is root.
+    A process with CAP_SYS_ADMIN needs no user namespace; any other gets one, in which it is root. Raises OSError.
     """
     try:
         _call("unshare", CLONE_NEWNET)
@@ -98,7 +116,18 @@ def enter_new() -> None:
         for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
             with open(f"/proc/self/{name}", "w") as file:
                 file.write(text)
+    without = []
+    for name, value in parent_settings.items():
+        try:
+            write_sysctl(name, value)
+        except FileNotFoundError:
+            without.append(name)
+    if parent_settings:
+        _call("unshare", CLONE_NEWNET)
+    for name, value in settings.items():
+        write_sysctl(name, value)
     set_loopback_up()
+    return without
 
 
 def enter(pid: int) -> None:
@@ -127,6 +156,8 @@ def _call(name: str, *arguments: int) -> None:
 
 
 def _why_not(error: OSError) -> str:
+    if error.filename:
+        return f"{error.filename}: {error.strerror}"
     name = errno.errorcode.get(error.errno or 0, str(error.errno))
     if error.errno in (errno.ENOSPC, errno.EUSERS):
         return f"{error.strerror} ({name}): user.max_user_namespaces or user.max_net_namespaces is used up or 0"
@@ -134,27 +165,29 @@ def _why_not(error: OSError) -> str:
 
 
 def _main(arguments: list[str]) -> int:
-    if arguments == ["hold"]:
+    verb, what, *command = arguments
+    if verb == "hold":
+        parent_settings, settings = json.loads(what)
         try:
-            enter_new()
+            without = enter_new(settings, parent_settings)
         except OSError as error:
             print(_why_not(error), file=sys.stderr)
             return EXIT_CANNOT
-        os.write(1, READY)
+        print(READY, *without, flush=True)
         os.read(0, 1)
         return 0
-    verb, pid, *command = arguments
-    if verb != "enter" or not command:
-        print("usage: hold | enter PID COMMAND…", file=sys.stderr)
-        return 2
     parent = os.getppid()
     try:
-        enter(int(pid))
-        process.die_with_parent(parent)  # after setns(2), which would have forgotten it (prctl(2))
+        enter(int(what))
+    except OSError as error:
+        print(f"the namespace of process {what}: {error.strerror}", file=sys.stderr)
+        return EXIT_CANNOT
+    process.die_with_parent(parent)  # after setns(2), which would have forgotten it (prctl(2))
+    try:
         os.execvp(command[0], command)  # noqa: S606  (no shell is meant)
     except OSError as error:
         print(f"{command[0]}: {error.strerror}", file=sys.stderr)
-        return EXIT_CANNOT
+        return NOT_FOUND if error.errno == errno.ENOENT else NOT_EXECUTABLE
 
 
 if __name__ == "__main__":

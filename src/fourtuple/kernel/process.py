@@ -1,12 +1,15 @@
 """This process: its files, memory and processor time, and its tie to its parent."""
 
+import contextlib
 import ctypes
 import os
 import resource
 import signal
+import time
 from dataclasses import dataclass
 
-PR_SET_PDEATHSIG = 1  # prctl(2)
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
+END_S = 1.0  # between SIGTERM and SIGKILL
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -45,6 +48,38 @@ def cpu_us() -> tuple[int, int]:
     """Processor time of this process so far: user, system."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of all that is left behind by what we start (prctl(2), PR_SET_CHILD_SUBREAPER)."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def children() -> set[int]:
+    """Our processes; none where the kernel does not list them (CONFIG_PROC_CHILDREN)."""
+    try:
+        return {int(pid) for task in os.listdir("/proc/self/task") for pid in _children_of(task)}
+    except FileNotFoundError:
+        return set()
+
+
+def _children_of(task: str) -> list[str]:
+    with open(f"/proc/self/task/{task}/children") as file:
+        return file.read().split()
+
+
+def end_children(but: set[int]) -> None:
+    """End our children, and those they leave to us in turn: first they are asked to, after END_S they must."""
+    asked, until_s = set[int](), time.monotonic() + END_S
+    while left := children() - but:
+        for pid in left - asked if time.monotonic() < until_s else left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM if time.monotonic() < until_s else signal.SIGKILL)
+        asked |= left
+        for pid in left:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.01)
 
 
 def die_with_parent(parent: int) -> None:

@@ -3,16 +3,19 @@
 Documentation/networking/ip-sysctl.rst and Documentation/filesystems/proc.rst (v6.18) describe the files.
 """
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fourtuple.core.errors import CannotError
-from fourtuple.core.facts import HostFacts
+from fourtuple.core.facts import HostFacts, Memory
 from fourtuple.core.ranges import Ranges
 from fourtuple.kernel import process
+from fourtuple.kernel.sysctl import PROC
 
-PROC = Path("/proc")
+CGROUPS = Path("/sys/fs/cgroup")
+UNLIMITED = 2**60  # a limit beyond that is how version 1 says that there is none
 
 
 def parse_port_range(text: str) -> range:
@@ -46,15 +49,54 @@ def parse_netstat(text: str) -> Mapping[str, int]:
     return counters
 
 
-def read_listen_overflows(proc: Path = PROC) -> int | None:
-    """TcpExt ListenOverflows of this network namespace; None where it cannot be read."""
+def read_netstat(proc: Path = PROC) -> Mapping[str, int]:
+    """The TcpExt counters and others of this network namespace; none where they cannot be read."""
     try:
-        return parse_netstat((proc / "thread-self/net/netstat").read_text()).get("ListenOverflows")
+        return parse_netstat((proc / "thread-self/net/netstat").read_text())
     except (OSError, ValueError):
-        return None
+        return {}
 
 
-def read_host_facts(proc: Path = PROC) -> HostFacts:
+def grown(name: str, before: Mapping[str, int], after: Mapping[str, int]) -> int | None:
+    """By how much a counter has grown; None where it cannot be read."""
+    return after[name] - before[name] if name in before and name in after else None
+
+
+def read_memory(proc: Path = PROC, cgroups: Path = CGROUPS) -> Memory:
+    """What is free on the host, or in the tightest of the cgroups that this process is in."""
+    host = parse_meminfo(_text(proc / "meminfo"))
+    free_bytes = None
+    if "MemFree" in host:
+        free_bytes = host["MemFree"] + max(0, host.get("Cached", 0) - host.get("Shmem", 0))
+    found = [Memory(free_bytes)]
+    for line in _text(proc / "self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, is_there, path = rest.partition(":")  # 4:memory:/a in version 1, 0::/a in version 2
+        if is_there and (not controllers or "memory" in controllers.split(",")):
+            found += _cgroup_memory(cgroups, "memory" if controllers else "", path)
+    return min(found, key=lambda memory: math.inf if memory.free_bytes is None else memory.free_bytes)
+
+
+def _cgroup_memory(cgroups: Path, controller: str, path: str) -> Iterator[Memory]:
+    """What each limit from this cgroup up to the root leaves.
+
+    controller: empty in version 2, else version 1 (Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst)
+    """
+    names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if controller else ("memory.max", "memory.current")
+    for parent in (Path(path), *Path(path).parents):
+        folder = cgroups / controller / str(parent).lstrip("/")
+        limit, used = (_text(folder / name).strip() for name in names)
+        if limit.isdecimal() and used.isdecimal() and int(limit) < UNLIMITED:
+            statistics = dict(
+                line.split() for line in _text(folder / "memory.stat").splitlines() if line.count(" ") == 1
+            )
+            files = sum(
+                int(statistics.get(f"{'total_' * bool(controller)}{kind}_file", 0)) for kind in ("active", "inactive")
+            )
+            yield Memory(max(0, int(limit) - int(used) + files), f"in the cgroup {parent}")
+
+
+def read_host_facts(proc: Path = PROC, cgroups: Path = CGROUPS) -> HostFacts:
     """Raises CannotError where /proc is not there or does not tell the port range."""
     sysctl = proc / "sys/net"
     try:
@@ -62,13 +104,12 @@ def read_host_facts(proc: Path = PROC) -> HostFacts:
         reserved = parse_port_list(_text(sysctl / "ipv4/ip_local_reserved_ports"))
     except (OSError, ValueError) as error:
         raise CannotError("the range of source ports", f"{sysctl / 'ipv4/ip_local_port_range'}: {error}") from None
-    memory = parse_meminfo(_text(proc / "meminfo"))
     files = process.read_files()
     return HostFacts(
         kernel=os.uname().release,
         cpus=len(os.sched_getaffinity(0)),
-        memory_bytes=memory.get("MemTotal"),
-        memory_free_bytes=memory["MemFree"] + memory.get("Cached", 0) if "MemFree" in memory else None,
+        memory_bytes=parse_meminfo(_text(proc / "meminfo")).get("MemTotal"),
+        memory=read_memory(proc, cgroups),
         port_range=port_range,
         reserved_ports=reserved,
         files_soft=files.soft,
@@ -83,8 +124,3 @@ def _text(file: Path) -> str:
         return file.read_text()
     except OSError:
         return ""
-
-
-def write_sysctl(name: str, value: str, proc: Path = PROC) -> None:
-    """`net.ipv4.ip_local_port_range`, `40000 40099`. Raises OSError: not permitted, read-only, or refused."""
-    (proc / "sys" / name.replace(".", "/")).write_text(value)

@@ -6,6 +6,7 @@ time. What the kernel reports as wrong is never swallowed: an error message, an 
 cut short by a change (NLM_F_DUMP_INTR) or by a full buffer (ENOBUFS).
 """
 
+import contextlib
 import errno
 import os
 import socket
@@ -29,7 +30,8 @@ NLMSG_ERROR, NLMSG_DONE, NLMSG_OVERRUN = 2, 3, 4
 
 HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 REQUEST = struct.Struct("=BBBxI48x")  # struct inet_diag_req_v2: family, protocol, extensions, states, id
-RECEIVE_BYTES = 64 * 1024  # the kernel never fills more than 32 KiB at once
+DATAGRAM_BYTES = 64 * 1024  # the kernel never fills more than 32 KiB at once
+RECEIVE_BYTES = 1024 * 1024  # parsed at once: some 10,000 sockets
 
 _MESSAGE = np.dtype(
     [
@@ -76,7 +78,7 @@ def request(family: int, states: Iterable[State]) -> bytes:
 
 
 def parse_datagram(data: bytes | memoryview) -> Datagram:
-    """One received datagram → its sockets, and whether the dump ends with it.
+    """A received datagram, or several in a row → their sockets, and whether the dump ends with them.
 
     Raises OSError with the kernel's errno, DumpInterruptedError, or ValueError where the bytes are not netlink.
     """
@@ -131,23 +133,34 @@ def _sockets(rows: NDArray[Any]) -> Sockets:
     is_ipv4 = rows["family"] == socket.AF_INET
     for name in ("local", "remote"):
         packed = np.array(rows[name]).view(np.uint8).reshape(-1, 16)
-        packed[is_ipv4, 12:] = packed[is_ipv4, :4]
-        packed[is_ipv4, :12] = np.frombuffer(MAPPED, np.uint8)
+        of_ipv4 = slice(None) if is_ipv4.all() else is_ipv4  # a dump has one family, and slices are quicker
+        packed[of_ipv4, 12:] = packed[of_ipv4, :4]
+        packed[of_ipv4, :12] = np.frombuffer(MAPPED, np.uint8)
         table[name] = packed.view("V16")[:, 0]
     return table
 
 
-def exchange(message: bytes) -> Iterator[bytes]:
-    """Send one request to the kernel of the calling thread's network namespace; yield its datagrams. Raises OSError."""
+def exchange(message: bytes) -> Iterator[memoryview]:
+    """Send one request to the kernel of the calling thread's network namespace; yield its datagrams. Raises OSError.
+
+    Datagrams come several in a row, as many as are there; each time the same memory is used.
+    """
+    buffer = memoryview(bytearray(RECEIVE_BYTES))
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG) as netlink:
         netlink.bind((0, 0))
         netlink.send(message)
         while True:
-            yield netlink.recv(RECEIVE_BYTES)
+            size = netlink.recv_into(buffer)
+            with contextlib.suppress(BlockingIOError):
+                while size <= RECEIVE_BYTES - DATAGRAM_BYTES:
+                    size += netlink.recv_into(buffer[size:], 0, socket.MSG_DONTWAIT)
+            yield buffer[:size]
 
 
 def read_sockets(
-    states: Iterable[State], ask: Callable[[bytes], Iterable[bytes]] = exchange, family: int = socket.AF_INET
+    states: Iterable[State],
+    ask: Callable[[bytes], Iterable[bytes | memoryview]] = exchange,
+    family: int = socket.AF_INET,
 ) -> Iterator[Sockets]:
     """The TCP sockets of one family in these states, a table for each datagram.
 
@@ -208,7 +221,7 @@ def fold_sockets(
     fold: Callable[[Iterable[Sockets]], T],
     states: Iterable[State],
     *,
-    ask: Callable[[bytes], Iterable[bytes]] = exchange,
+    ask: Callable[[bytes], Iterable[bytes | memoryview]] = exchange,
     proc: Path = Path("/proc"),
 ) -> tuple[T, str]:
     """`fold` applied to the TCP sockets, IPv4 and IPv6, of this network namespace, and where they came from.
@@ -231,7 +244,7 @@ def fold_sockets(
     return fold(_from_proc(states, proc)), "/proc/net/tcp"
 
 
-def _both_families(states: frozenset[State], ask: Callable[[bytes], Iterable[bytes]]) -> Iterator[Sockets]:
+def _both_families(states: frozenset[State], ask: Callable[[bytes], Iterable[bytes | memoryview]]) -> Iterator[Sockets]:
     for family in (socket.AF_INET, socket.AF_INET6):
         yield from read_sockets(states, ask, family)
 

@@ -9,6 +9,7 @@ Sources: ip(7), socket(7), net/ipv4/inet_hashtables.c (v6.18).
 
 import socket
 import struct
+from collections.abc import Iterable
 
 IP_BIND_ADDRESS_NO_PORT = 24  # include/uapi/linux/in.h
 IP_LOCAL_PORT_RANGE = 51
@@ -36,6 +37,20 @@ def before_connect(timeout_s: float, port_range: range | None, *, bind: bool, ex
     elif bind:
         options.append((socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, _YES))
     return options
+
+
+def prepared(family: int, options: Iterable[Option], source: tuple[str, int] | None) -> socket.socket:
+    """A non-blocking stream socket with these options, bound to (address, port) where given. Raises OSError."""
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        for option in options:
+            sock.setsockopt(*option)
+        if source is not None:
+            sock.bind(source)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def pack_port_range(ports: range) -> bytes:

@@ -13,6 +13,7 @@ import errno
 import mmap
 import os
 import platform
+import socket
 import struct
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -28,13 +29,14 @@ SETUP, ENTER, REGISTER = 425, 426, 427  # the same number on every architecture
 SETUP_CQSIZE, SETUP_SUBMIT_ALL = 1 << 3, 1 << 7
 SETUP_SINGLE_ISSUER, SETUP_DEFER_TASKRUN, SETUP_NO_SQARRAY = 1 << 12, 1 << 13, 1 << 16
 ENTER_GETEVENTS, ENTER_EXT_ARG = 1 << 0, 1 << 3
-REGISTER_EVENTFD, REGISTER_PROBE, REGISTER_FILES2 = 4, 8, 13
+REGISTER_EVENTFD, REGISTER_FILES_UPDATE, REGISTER_PROBE, REGISTER_FILES2 = 4, 6, 8, 13
 RSRC_REGISTER_SPARSE = 1
 OFF_SQ_RING, OFF_SQES = 0, 0x10000000
 
 
 FIXED_FILE, LINK, HARDLINK, SKIP_SUCCESS = 1 << 0, 1 << 2, 1 << 3, 1 << 6  # IOSQE_*
 ANY_SLOT = 0xFFFFFFFF  # IORING_FILE_INDEX_ALLOC
+CANCEL_FD, CANCEL_FD_FIXED = 1 << 1, 1 << 3  # IORING_ASYNC_CANCEL_*: whatever waits on a direct descriptor (Linux 6.0)
 ACCEPT_DONTWAIT = 1 << 1  # ioprio of ACCEPT (Linux 6.10)
 SOCKET_SETSOCKOPT = 3  # SOCKET_URING_OP_SETSOCKOPT (Linux 6.7)
 
@@ -45,6 +47,7 @@ class Opcode(IntEnum):
     ASYNC_CANCEL = 14
     CONNECT = 16
     CLOSE = 19
+    FILES_UPDATE = 20
     SEND = 26
     RECV = 27
     SOCKET = 45  # Linux 5.19
@@ -52,6 +55,19 @@ class Opcode(IntEnum):
     FIXED_FD_INSTALL = 54  # Linux 6.8
     BIND = 56  # Linux 6.11
 
+
+NEEDED = frozenset(
+    {
+        Opcode.POLL_ADD,
+        Opcode.ACCEPT,
+        Opcode.ASYNC_CANCEL,
+        Opcode.CONNECT,
+        Opcode.CLOSE,
+        Opcode.FILES_UPDATE,
+        Opcode.SEND,
+        Opcode.RECV,
+    }
+)
 
 SQE = np.dtype(
     [
@@ -71,6 +87,7 @@ SQE = np.dtype(
         ("pad", "u8"),
     ]
 )  # struct io_uring_sqe, 64 bytes
+SQE_WORDS = SQE.itemsize // 8  # copied as words: NumPy copies structured rows field by field, ten times slower
 CQE = np.dtype([("user_data", "u8"), ("res", "i4"), ("flags", "u4")])  # struct io_uring_cqe
 Sqes = NDArray[Any]
 Cqes = NDArray[Any]
@@ -97,23 +114,35 @@ def _syscall(number: int, *arguments: int) -> int:
 class Features:
     """What this kernel, and this process, can do.
 
-    refusal: why no ring can be had at all; None where one can
+    refusal:    why no ring can be had at all; None where one can
+    setsockopt: SOCKET_URING_OP_SETSOCKOPT (Linux 6.7)
+    no_sqarray: IORING_SETUP_NO_SQARRAY (Linux 6.6)
+    dontwait:   IORING_ACCEPT_DONTWAIT (Linux 6.10)
     """
 
     refusal: str | None = None
     opcodes: frozenset[int] = frozenset()
-    setsockopt: bool = False  # as a ring operation
+    setsockopt: bool = False
     no_sqarray: bool = False
+    dontwait: bool = False
 
     @property
     def why_not(self) -> str | None:
         """Why the ring loop cannot be used here; None where it can."""
         if self.refusal:
             return self.refusal
-        missing = [op.name for op in Opcode if op not in self.opcodes]
-        if missing:
-            return f"this kernel's io_uring has no {', '.join(missing)}"
-        return None if self.setsockopt else "this kernel's io_uring cannot set socket options (Linux 6.7)"
+        missing = [op.name for op in NEEDED if op not in self.opcodes]
+        return f"this kernel's io_uring has no {', '.join(missing)}" if missing else None
+
+    def prepares(self, *, bind: bool) -> bool:
+        """Can a ring itself make a socket, set its options and, where that is wanted, bind it?"""
+        wanted = {Opcode.SOCKET, Opcode.URING_CMD} | ({Opcode.BIND} if bind else set())
+        return self.setsockopt and wanted <= self.opcodes
+
+    @property
+    def describes(self) -> bool:
+        """Can a direct descriptor be made an ordinary one, which tells its ends?"""
+        return Opcode.FIXED_FD_INSTALL in self.opcodes
 
 
 class Ring:
@@ -124,7 +153,7 @@ class Ring:
     Raises OSError: EPERM (kernel.io_uring_disabled, seccomp), ENOSYS, EINVAL (Linux older than 6.1), EMFILE, ENOMEM.
     """
 
-    def __init__(self, slots: int, entries: int, *, no_sqarray: bool = True) -> None:
+    def __init__(self, slots: int, entries: int, *, no_sqarray: bool) -> None:
         flags = SETUP_CQSIZE | SETUP_SUBMIT_ALL | SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN
         flags |= SETUP_NO_SQARRAY if no_sqarray else 0
         params = ctypes.create_string_buffer(_PARAMS.pack(entries, 2 * entries, flags, *[0] * 22), _PARAMS.size)
@@ -151,7 +180,7 @@ class Ring:
         size = max(cqes + completions * CQE.itemsize, 0 if no_sqarray else sq_array + 4 * entries)
         self._ring = mmap.mmap(self.fd, size, offset=OFF_SQ_RING)
         self._sqe_map = mmap.mmap(self.fd, entries * SQE.itemsize, offset=OFF_SQES)
-        self._sqes: Sqes = np.frombuffer(self._sqe_map, SQE)
+        self._sqes = np.frombuffer(self._sqe_map, np.uint64).reshape(-1, SQE_WORDS)
         self._cqes: Cqes = np.frombuffer(self._ring, CQE, completions, cqes)
         self._sq_tail, self._cq_head, self._cq_tail = (
             np.frombuffer(self._ring, np.uint32, 1, offset) for offset in (sq_tail, cq_head, cq_tail)
@@ -165,13 +194,15 @@ class Ring:
     def submit(self, sqes: Sqes, chain: int = 1) -> None:
         """Hand over any number of entries, as many at a time as fit, but never a part of a chain.
 
+        sqes:  of dtype SQE, any shape, contiguous
         chain: so many entries in a row belong together
 
         What the entries point to must live until their completion.
         """
+        words = sqes.view(np.uint64).reshape(-1, SQE_WORDS)
         step = self.entries - self.entries % chain
-        for start in range(0, len(sqes), step):
-            batch = sqes[start : start + step]
+        for start in range(0, len(words), step):
+            batch = words[start : start + step]
             first = self._tail & (self.entries - 1)
             split = min(len(batch), self.entries - first)
             self._sqes[first : first + split] = batch[:split]
@@ -206,6 +237,14 @@ class Ring:
         self._cq_head[0] = tail
         return done
 
+    def install(self, slot: int, descriptor: int) -> None:
+        """Put an open file into a slot of the table, which keeps it open from then on. Raises OSError."""
+        number = ctypes.c_int(descriptor)
+        # struct io_uring_files_update: offset, resv, fds
+        update = struct.pack("=IIQ", slot, 0, ctypes.addressof(number))
+        buffer = ctypes.create_string_buffer(update, len(update))
+        _syscall(REGISTER, self.fd, REGISTER_FILES_UPDATE, ctypes.addressof(buffer), 1)
+
     def close(self) -> None:
         """The kernel tears the ring down afterwards, in its own time: close its sockets first."""
         os.close(self.fd)
@@ -232,7 +271,7 @@ def features() -> Features:
     no_sqarray = True
     try:
         try:
-            ring = Ring(4, 8)
+            ring = Ring(4, 8, no_sqarray=True)
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
@@ -244,6 +283,8 @@ def features() -> Features:
         found = replace(Features(no_sqarray=no_sqarray), opcodes=_opcodes(ring))
         if {Opcode.SOCKET, Opcode.URING_CMD} <= found.opcodes:
             found = replace(found, setsockopt=_sets_options(ring))
+        if Opcode.ACCEPT in found.opcodes:
+            found = replace(found, dontwait=_accepts_without_waiting(ring))
         return found
     finally:
         ring.close()
@@ -282,3 +323,15 @@ def _sets_options(ring: Ring) -> bool:
     done = ring.take()
     results = dict(zip(done["user_data"].tolist(), done["res"].tolist(), strict=True))
     return results.get(2) in (0, -errno.ENOPROTOOPT)
+
+
+def _accepts_without_waiting(ring: Ring) -> bool:
+    """Nobody is in the queue, so a kernel that knows the flag says EAGAIN; an older one refuses it (EINVAL)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        entry = np.zeros(1, SQE)
+        entry["opcode"], entry["fd"], entry["ioprio"] = Opcode.ACCEPT, listener.fileno(), ACCEPT_DONTWAIT
+        entry["file_index"] = ANY_SLOT
+        ring.submit(entry)
+        return bool(ring.take()["res"].tolist() == [-errno.EAGAIN])

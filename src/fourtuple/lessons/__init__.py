@@ -85,7 +85,9 @@ def _run(lesson: Lesson, connections: int | None, *, private: bool) -> Generator
     said: dict[str, Any] = {}
     with ExitStack() as stack:
         if private:
-            command = stack.enter_context(Lab()).command(command)
+            # With very many connections, look-ups in the host's table would take longer and longer.
+            entries = 2 * connections if connections else None
+            command = stack.enter_context(Lab(hash_entries=entries)).command(command)
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
         program = stack.enter_context(
             start(command, stdout=subprocess.PIPE, text=True, start_new_session=True, env=environment)

@@ -82,7 +82,7 @@ def _wanted(stage: Stage) -> tuple[int, str]:
             f"ulimit -n {facts.files_hard}: it would take {format_count(needed)} {what} at each end",
             "Raise ulimit -n.",
         )
-    if lacking := memory_lacking(wanted, facts.memory_free_bytes, both_ends=True):
+    if lacking := memory_lacking(wanted, facts.memory, both_ends=True):
         raise CannotError(f"{format_count(wanted)} connections", lacking, "Ask for fewer (--connections).")
     return wanted, note
 

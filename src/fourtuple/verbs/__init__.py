@@ -11,12 +11,14 @@ from fourtuple.core.census import Sockets, State
 from fourtuple.engine.loops import LoopName, choose
 from fourtuple.kernel.sockdiag import fold_sockets
 from fourtuple.verbs.beside import READY, holding, serving, start
-from fourtuple.verbs.hold import hold
+from fourtuple.verbs.hold import Watch, hold
 from fourtuple.verbs.lab import (
     Lab,
     facts,
+    lab,
     namespace_refusal,
     port_range_is_quick,
+    run_in,
     set_port_range,
     set_reserved_ports,
 )
@@ -26,14 +28,17 @@ __all__ = [
     "READY",
     "Lab",
     "LoopName",
+    "Watch",
     "census",
     "choose",
     "facts",
     "finish",
     "hold",
     "holding",
+    "lab",
     "namespace_refusal",
     "port_range_is_quick",
+    "run_in",
     "serve",
     "serving",
     "set_port_range",

@@ -1,17 +1,29 @@
 """`hold`: open N connections, hold them, close them, and say what three witnesses saw."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+from enum import StrEnum
 from functools import partial
 
-from fourtuple.core.census import Ends, State
+from fourtuple.core.census import Ends, State, Tally
 from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.facts import HostFacts
 from fourtuple.core.pace import Pace
-from fourtuple.core.plan import Plan, Strategy, memory_lacking, split, workers_needed
+from fourtuple.core.plan import (
+    MEMORY_SHARE,
+    MEMORY_SHARE_OF_AN_EMPTY_HOST,
+    Plan,
+    Strategy,
+    memory_exhausted,
+    memory_lacking,
+    split,
+    workers_needed,
+)
 from fourtuple.core.ranges import Ranges
-from fourtuple.core.run import Counters, Event, HoldRecord, Phase, Sample, Witness
+from fourtuple.core.run import Counters, Event, HoldRecord, Loss, Phase, Sample, Witness
 from fourtuple.core.tuples import TupleSpace
 from fourtuple.core.units import format_count
 from fourtuple.engine.control import TICK_S, Control, interruptible, now_ns
@@ -19,6 +31,7 @@ from fourtuple.engine.hold import HoldJob
 from fourtuple.engine.hold import hold as hold_work
 from fourtuple.engine.loop import How
 from fourtuple.engine.loops import Choice, LoopName, choose
+from fourtuple.engine.requests import Talk
 from fourtuple.engine.workers import MOST_WORKERS, Crew
 from fourtuple.kernel import addresses, process, procfs
 from fourtuple.kernel.sockdiag import fold_sockets
@@ -27,12 +40,25 @@ from fourtuple.verbs.space import space_of
 
 FAR_AWAY = 1000  # more connections than that to someone else's address need a word from the user
 STILL_S, SETTLE_S = 1.0, 5.0  # how long the kernel's count may stand still, or take, before it is believed to differ
+GONE_S = 3.0  # how long it may stand still after closing before what is left is said to stay
 MOST = 2**40
 EVERY_ADDRESS = Ranges([range(2**128)])
-Look = Callable[[frozenset[State]], tuple[Ends, str]]
+Look = Callable[[frozenset[State]], tuple[Tally, str]]
 HOLD_S = 10.0
 TIMEOUT_S = 30.0
+EVERY_S = 30.0
+CENSUS_S, CENSUS_SHARE = 1.0, 0.1  # between two looks at the kernel's table, and how much of the time they may take
+MEMORY_S = 0.2  # between two looks at what is free
+ESTABLISHED = frozenset({State.ESTABLISHED})
 IN_USE = frozenset(State) - {State.LISTEN, State.CLOSE, State.BOUND_INACTIVE, State.TIME_WAIT, State.NEW_SYN_RECV}
+
+
+class Watch(StrEnum):
+    """How lost connections are noticed while they are held."""
+
+    POLL = "poll"  # each is polled: at once
+    CENSUS = "census"  # the kernel's table is counted now and then; where some are missing, all are looked at
+    OFF = "off"
 
 
 def hold(
@@ -48,6 +74,12 @@ def hold(
     log: bool = False,
     loop: LoopName = LoopName.AUTO,
     timeout_s: float = TIMEOUT_S,
+    watch: Watch = Watch.POLL,
+    reconnect: bool = False,
+    send: bytes = b"",
+    every_s: float = EVERY_S,
+    expect: bytes = b"",
+    fill_memory: bool = False,
     i_own_this_target: bool = False,
 ) -> Generator[Sample, None, HoldRecord]:
     """Open `wanted` connections to `destinations`, hold them for `hold_s`, close them.
@@ -58,6 +90,10 @@ def hold(
     workers:      processes; None means one with the ring, else as many as the limit of open files asks for
     reset:        close by RST, which leaves no TIME_WAIT; else by FIN
     timeout_s:    a connect() without an answer fails with ETIMEDOUT after that long
+    reconnect:    open lost ones again, at the rate
+    send:         on every connection, every `every_s`, evenly spread; every 0 s: again as soon as the answer is there
+    expect:       what is to come back after each, or after connecting where nothing is sent; empty: anything
+    fill_memory:  take 98 % of the memory that is free, not 90: for a host that does nothing else
 
     Raises this process's soft limit of open files to the hard one. Ctrl-C ends the run in order, with its record.
     Raises UsageError, ShortfallError, CannotError before anything is opened; later, what fails is in the record.
@@ -66,6 +102,7 @@ def hold(
         raise UsageError(f"{wanted:,} connections", f"from 1 to {MOST:,} can be wanted")
     if timeout_s < 0.001:
         raise UsageError(f"a timeout of {timeout_s:g} s", "it is 1 ms or more")
+    _check_watch(watch, talks=bool(send or expect), reconnect=reconnect)
     process.raise_soft_files()
     facts = procfs.read_host_facts()
     space, strategy = space_of(facts, wanted, destinations, sources, strategy)
@@ -78,52 +115,99 @@ def hold(
                 f"it is neither this host nor a private address, where at most {format_count(FAR_AWAY)} are opened",
                 "If it is yours, say --i-own-this-target.",
             )
-    if lacking := memory_lacking(wanted, facts.memory_free_bytes, both_ends=all(here)):
-        raise ShortfallError(f"{format_count(wanted)} connections", lacking, "Ask for fewer.")
+    share = MEMORY_SHARE_OF_AN_EMPTY_HOST if fill_memory else MEMORY_SHARE
+    if lacking := memory_lacking(wanted, facts.memory, both_ends=all(here), share=share):
+        raise ShortfallError(f"{format_count(wanted)} connections", lacking, "Ask for fewer, or see --fill-memory.")
     # Without --from, destinations may be reached from several addresses, of which the space names one.
     anyone = not sources and len(targets) > 1
-    look = partial(_ends, replace(space, sources=EVERY_ADDRESS) if anyone else space)
-    before, _ = look(IN_USE)
-    choice = choose(loop)
+    seen = replace(space, sources=EVERY_ADDRESS) if anyone else space
+    before, _ = fold_sockets(lambda tables: Ends.of(tables, seen.destinations, seen.sources, seen.ports), IN_USE)
+    look = partial(_tally, seen, before)
+    choice = choose(loop, log=log)
     count = workers or (1 if choice.name == LoopName.RING else _workers_needed(wanted, facts))
     plan = Plan(
         wanted=wanted,
         room=max(0, space.size - len(before.client)),
         space=space,
         strategy=strategy,
-        slices=split(wanted, space.size, count, Pace(rate_per_s)),
+        slices=split(wanted, space.size, count, Pace.of(wanted, rate_per_s)),
     )
     port_range = facts.port_range if strategy is Strategy.LATE and port_range_is_quick(facts.kernel_version) else None
-    job = HoldJob(plan, How(bool(sources) or strategy is Strategy.EXPLICIT, port_range, timeout_s), reset, log)
+    job = HoldJob(
+        plan=plan,
+        how=How(bool(sources) or strategy is Strategy.EXPLICIT, port_range, timeout_s),
+        reset=reset,
+        log=log,
+        watch=watch is Watch.POLL,
+        reconnect=reconnect,
+        talk=Talk(send, every_s, expect) if send or expect else None,
+    )
     crew = Crew(here=count == 1, log=log)
-    for number, share in enumerate(plan.slices):
-        crew.add(partial(_hold_slice, job, number, choice), share.wanted)
+    for number, part in enumerate(plan.slices):
+        crew.add(partial(_hold_slice, job, number, choice), part.wanted)
+    counters = procfs.read_netstat()
+    started_at, start_ns = datetime.now(UTC), now_ns()
+    losses: Counter[tuple[int, str]] = Counter()
+    last: Sample | None = None
     full: Sample | None = None
+    stopped_by: str | None = None
     witness = Witness(0, None, None, "")
     until_ns = closing_ns = 0
+    memory_ns = census_ns = start_ns
     with interruptible(crew.control):
         for sample in crew.samples():
+            at_s = (sample.at_ns - start_ns) // 10**9
+            for by, number in sample.lost_by.items():
+                losses[at_s, by] += number - (last.lost_by.get(by, 0) if last else 0)
+            last = sample
             if full is None and sample.phase >= Phase.HOLDING:
                 full = sample
-                witness = _witness(look, before, full.open, crew.control, here=all(here))
+                witness = _witness(look, full.open, crew.control, here=all(here))
                 until_ns = now_ns() + int(hold_s * 1e9)
             yield sample
-            if full and (now_ns() >= until_ns or crew.control.interrupted or sample.open == 0):
+            if full is None and not stopped_by and now_ns() >= memory_ns:
+                memory_ns = now_ns() + int(MEMORY_S * 1e9)
+                if stopped_by := memory_exhausted(procfs.read_memory(), facts.memory, share):
+                    crew.control.stop()
+            if full and watch is Watch.CENSUS and now_ns() >= census_ns and not crew.control.closing:
+                asked_ns = now_ns()
+                if look(ESTABLISHED)[0].client < sample.open:
+                    crew.control.look()
+                census_ns = now_ns() + int(max(CENSUS_S * 1e9, (now_ns() - asked_ns) / CENSUS_SHARE))
+            if full and (now_ns() >= until_ns or crew.control.interrupted or not (sample.open or reconnect)):
                 closing_ns = closing_ns or now_ns()
                 crew.control.close()
         full = full or sample
+        closing_ns = closing_ns or now_ns()
+        left = _until_gone(look, crew.control, here=all(here))
+        closed_ns = now_ns()
+        now = procfs.read_netstat()
         return HoldRecord.of(
-            wanted=wanted,
             predicted=plan.predicted,
             full=full,
             last=sample,
             census=witness,
             held_s=(max(closing_ns, full.at_ns) - full.at_ns) / 1e9,
+            started_at=started_at.isoformat(timespec="milliseconds"),
+            stopped_by=stopped_by,
+            losses=tuple(Loss(at_s, by, count) for (at_s, by), count in sorted(losses.items()) if count),
+            closing_s=round((closed_ns - closing_ns) / 1e9, 3),
+            left=left,
+            listen_overflows=procfs.grown("ListenOverflows", counters, now) if all(here) else None,
+            syn_retransmits=procfs.grown("TCPSynRetrans", counters, now),
             interrupted=crew.control.interrupted,
             loop=choice.name,
             loop_because=choice.because,
             strategy=strategy,
+            watch=watch,
         )
+
+
+def _check_watch(watch: Watch, *, talks: bool, reconnect: bool) -> None:
+    if watch is not Watch.POLL and talks:
+        raise UsageError(f"--watch {watch} with --send or --expect", "what comes back is seen by polling only")
+    if watch is Watch.OFF and reconnect:
+        raise UsageError("--watch off with --reconnect", "what is lost is not noticed then")
 
 
 def _hold_slice(
@@ -149,11 +233,11 @@ def _workers_needed(wanted: int, facts: HostFacts) -> int:
     return count
 
 
-def _ends(space: TupleSpace, states: frozenset[State]) -> tuple[Ends, str]:
-    return fold_sockets(lambda tables: Ends.of(tables, space.destinations, space.sources, space.ports), states)
+def _tally(space: TupleSpace, before: Ends, states: frozenset[State]) -> tuple[Tally, str]:
+    return fold_sockets(lambda tables: Tally.of(tables, space.destinations, space.sources, space.ports, before), states)
 
 
-def _witness(look: Look, before: Ends, held: int, control: Control, *, here: bool) -> Witness:
+def _witness(look: Look, held: int, control: Control, *, here: bool) -> Witness:
     """What the kernel lists beyond what was there before; again, while it differs: the far end may be accepting.
 
     It is not waited for when it stands still, when it takes very long, or when the user has had enough.
@@ -161,13 +245,29 @@ def _witness(look: Look, before: Ends, held: int, control: Control, *, here: boo
     last: Witness | None = None
     start_ns = still_ns = now_ns()
     while True:
-        now, by = look(frozenset({State.ESTABLISHED}))
-        ours = now.since(before)
-        witness = Witness(len(ours.client), len(ours.server) if here else None, ours.accepted if here else None, by)
+        ours, by = look(ESTABLISHED)
+        witness = Witness(ours.client, ours.server if here else None, ours.accepted if here else None, by)
         if witness != last:
             last, still_ns = witness, now_ns()
         agrees = {witness.client, witness.server, witness.accepted} <= {held, None}
         late = now_ns() - still_ns > STILL_S * 1e9 or now_ns() - start_ns > SETTLE_S * 1e9
         if agrees or late or control.interrupted:
             return witness
+        time.sleep(TICK_S)
+
+
+def _until_gone(look: Look, control: Control, *, here: bool) -> int:
+    """Wait until the kernel lists none of ours any more, TIME_WAIT aside → how many are left.
+
+    It is not waited for when the number stands still, or at Ctrl-C.
+    """
+    least, still_ns, interrupted = -1, now_ns(), control.interrupted
+    while True:
+        ours, _ = look(IN_USE)
+        left = ours.client + (ours.server if here else 0)
+        if left < least or least < 0:
+            least, still_ns = left, now_ns()
+        late = now_ns() - still_ns > GONE_S * 1e9
+        if not left or late or (control.interrupted and not interrupted):
+            return left
         time.sleep(TICK_S)

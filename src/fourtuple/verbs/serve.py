@@ -49,13 +49,13 @@ def serve(
     with ExitStack() as open_until_the_end:
         listeners = _listen(where, backlog, open_until_the_end)
         job = ServeJob(greet.encode(), echo, close_after_s, reset, log)
-        choice = choose(loop)
+        choice = choose(loop, log=log)
         workers = workers or (1 if choice.name == LoopName.RING else None)
         work = partial(_serve_here, job, listeners, choice)
         crew = Crew(here=workers == 1, log=log)
         for _ in range(workers or 1):
             crew.add(work)
-        overflows = procfs.read_listen_overflows()
+        before = procfs.read_netstat()
         start_ns = now_ns()
         until_ns = None if serve_s is None else start_ns + int(serve_s * 1e9)
         most_open, grow = 0, workers is None
@@ -70,7 +70,7 @@ def serve(
                         grow = _add_workers(crew, work, sample.workers)
                 if crew.control.stopping or (until_ns is not None and now_ns() >= until_ns):
                     crew.control.close()
-            overflows_now = procfs.read_listen_overflows()
+            after = procfs.read_netstat()
             return ServeRecord(
                 listening=tuple(where),
                 accepted=sample.opened,
@@ -83,7 +83,7 @@ def serve(
                 greeted=sample.greeted,
                 received_bytes=sample.received_bytes,
                 sent_bytes=sample.sent_bytes,
-                listen_overflows=None if overflows is None or overflows_now is None else overflows_now - overflows,
+                listen_overflows=procfs.grown("ListenOverflows", before, after),
                 elapsed_s=round((sample.at_ns - start_ns) / 1e9, 3),
                 interrupted=crew.control.interrupted,
                 loop=choice.name,

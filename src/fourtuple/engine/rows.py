@@ -1,0 +1,42 @@
+"""A few rows for those few of many slots that need one just now, so that the others cost nothing."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.engine.loop import Slots
+
+FREE = -1
+
+
+class Rows:
+    """`count` rows, numbered from 0; a slot has at most one."""
+
+    def __init__(self, count: int) -> None:
+        self._slot_of = np.full(count, FREE, np.int32)
+
+    @property
+    def free(self) -> NDArray[np.intp]:
+        return np.flatnonzero(self._slot_of == FREE)
+
+    def take(self, slots: Slots) -> NDArray[np.intp]:
+        """A row for each of these slots, which are no more than are free."""
+        rows = self.free[: len(slots)]
+        self._slot_of[rows] = slots
+        return rows
+
+    def of(self, slots: Slots) -> NDArray[np.intp]:
+        """The rows that these slots have; each must have one."""
+        order = np.argsort(
+            self._slot_of, kind="stable"
+        )  # slots are mostly in order already, which this kind is quick at
+        rows: NDArray[np.intp] = order[np.searchsorted(self._slot_of, slots, sorter=order)]
+        return rows
+
+    def give_back(self, rows: NDArray[np.intp]) -> None:
+        self._slot_of[rows] = FREE
+
+    def forget(self, slots: Slots) -> None:
+        """These slots need theirs no more, if they have one."""
+        taken = np.flatnonzero(self._slot_of != FREE)
+        if len(taken):
+            self._slot_of[taken[np.isin(self._slot_of[taken], slots)]] = FREE
