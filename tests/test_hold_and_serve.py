@@ -205,19 +205,22 @@ def test_a_peer_that_goes_away_is_a_loss(ground: Ground) -> None:
 
 
 def test_closing_by_reset_leaves_no_time_wait_and_by_fin_it_does(ground: Ground) -> None:
-    def time_waits() -> int:
+    """Where both ends close at the same moment on two CPUs, Linux 6.18 answers some FINs by RST: seen with any client."""
+
+    def now() -> tuple[int, int]:
         stat = ground.run("cat", "/proc/net/sockstat").stdout
-        return int(stat.partition(" tw ")[2].split()[0])
+        names, values = (line.split() for line in ground.run("grep", "Tcp:", "/proc/net/snmp").stdout.splitlines())
+        return int(stat.partition(" tw ")[2].split()[0]), int(dict(zip(names, values, strict=True))["OutRsts"])
 
     with ground.serving("127.0.0.1:7777"):
         hold(ground, "23", "127.0.0.1:7777", "--for", "0s")
-        after_reset = time_waits()
-        hold(ground, "23", "127.0.0.1:7777", "--for", "0s", "--close", "fin")
-        until = time.monotonic() + 5
-        while (after_fin := time_waits()) < 23 and time.monotonic() < until:
-            time.sleep(0.05)  # FIN_WAIT2 first, until the server has closed its end
+        time_waits_after_reset, resets_before = now()
+        record, _ = hold(ground, "23", "127.0.0.1:7777", "--for", "0s", "--close", "fin")
+        time_waits, resets = now()
 
-    assert (after_reset, after_fin) == (0, 23)
+    assert (time_waits_after_reset, record["left"]) == (0, 0)
+    assert time_waits > 0
+    assert time_waits + resets - resets_before == 23
 
 
 def test_a_rate_is_kept(ground: Ground) -> None:

@@ -31,7 +31,7 @@ def a_run(
 ) -> Run:
     space = space or a_space(ports=10_000)
     plan = Plan(wanted, space.size, space, strategy, split(wanted, space.size, 1, pace or Pace()))
-    job = HoldJob(plan, HOW, reset=True, log=False)
+    job = HoldJob(plan, HOW, timeout_s=30, reset=True, log=False)
     return Run(lambda counters, control: hold(job, plan.slices[0], loop, counters, control, loop.clock))
 
 

@@ -293,6 +293,27 @@ def test_a_reset_keeps_its_errno(make: Callable[[int], Loop], server: socket.soc
     assert read(loop, 0) == (-errno.ECONNRESET, b"")
 
 
+def test_what_happens_twice_before_anyone_looks_is_told_once(
+    make: Callable[[int], Loop], server: socket.socket
+) -> None:
+    """Data, then a reset, an error and an end at once: one completion for one watch, and the end stays known."""
+    loop = make(20)
+    peers = connected(loop, server, 20)
+    loop.watch(np.arange(20, dtype=np.int32))
+    for peer in peers:
+        peer.sendall(b"x")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        peer.close()
+    time.sleep(0.02)
+    done = [entry for _ in range(5) for entry in loop.wait(0.02).tolist()]
+    assert sorted(done) == [(Op.WATCH, slot, 0) for slot in range(20)]
+    assert read(loop, 3) == (1, b"x")
+    loop.watch(slots(3))
+    collect(loop, Op.WATCH, 1)
+
+    assert read(loop, 3)[0] == -errno.ECONNRESET
+
+
 def test_a_large_send_completes_once_with_all_of_it(make: Callable[[int], Loop], server: socket.socket) -> None:
     """More than the socket buffers hold: the loop goes on when the peer has read, and rows may be shared."""
     loop = make(2)

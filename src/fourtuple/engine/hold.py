@@ -17,7 +17,7 @@ from fourtuple.core.run import Counters, Event, Phase
 from fourtuple.core.symptoms import Ends, symptom_of
 from fourtuple.core.tuples import Block
 from fourtuple.engine.control import TICK_S, Control, count_cost, ticks
-from fourtuple.engine.loop import Completions, How, Loop, Op, Slots
+from fourtuple.engine.loop import COMPLETION, Completions, How, Loop, Op, Slots
 from fourtuple.engine.notes import Notes
 from fourtuple.engine.reads import Reads
 from fourtuple.engine.requests import Requests, Talk
@@ -35,7 +35,8 @@ EMPTY, OPENING, OPEN, AGAIN = 0, 1, 2, 16  # AGAIN: it was lost, and is opening 
 
 @dataclass(frozen=True, slots=True)
 class HoldJob:
-    """reset:  close by RST, else by FIN
+    """timeout_s: a connect() that is not answered for so long has failed with ETIMEDOUT
+    reset:     close by RST, else by FIN
     log:       yield an event for everything that happens to a connection
     watch:     be told when something comes in; without, everything is looked at only when the control says so
     reconnect: open lost ones again
@@ -44,6 +45,7 @@ class HoldJob:
 
     plan: Plan
     how: How
+    timeout_s: float
     reset: bool
     log: bool
     watch: bool = True
@@ -126,14 +128,14 @@ class _Holder:
             if ops[Op.WATCH]:
                 self._reads.add(self._still_open(done["slot"][done["op"] == Op.WATCH]))
             if ops[Op.RECEIVE]:
-                reads = done[done["op"] == Op.RECEIVE]
-                self._received(reads[(self._state[reads["slot"]] & OPEN) > 0])
+                self._received(done[(done["op"] == Op.RECEIVE) & ((self._state[done["slot"]] & OPEN) > 0)])
             if ops[Op.CLOSE]:
                 self._closed(done["slot"][done["op"] == Op.CLOSE])
 
     def tick(self) -> list[Event]:
         if self._control.stopping:
             self._stop_opening()
+        self._give_up_late()
         count_cost(self._counters, self._clock_ns())
         return self._notes.take()
 
@@ -155,6 +157,8 @@ class _Holder:
     def _open_some(self) -> float:
         """Start what the pace allows → how long to wait for completions."""
         if self._counters["phase"] > Phase.HOLDING or self._control.stopping:
+            return TICK_S
+        if self._counters["phase"] == Phase.HOLDING and not self._lost:
             return TICK_S
         counters, now_ns = self._counters, self._clock_ns()
         again = self._due_again(now_ns)
@@ -198,6 +202,16 @@ class _Holder:
         if not counters["first_start_ns"]:
             counters["first_start_ns"] = now_ns
         self._loop.connect(slots, block, self._job.how)
+
+    def _give_up_late(self) -> None:
+        """Those that have been opening for too long."""
+        rows = self._under_way.taken
+        rows = rows[self._start_ns[rows] <= self._clock_ns() - int(self._job.timeout_s * 1e9)]
+        if len(rows):
+            failures = np.zeros(len(rows), COMPLETION)
+            failures["slot"], failures["result"] = self._under_way.slots(rows), -errno.ETIMEDOUT
+            self._refused(failures)
+            self._close(failures["slot"], reset=True)
 
     def _give_up(self, number: int) -> None:
         """Start nothing new: what was not started has failed with this errno."""
@@ -302,7 +316,8 @@ class _Holder:
         self._counters["sent_bytes"] += int(sends["result"][good].sum())
         if self._requests:
             self._requests.sent(sends["slot"])
-        self._ended(sends[~good])
+        if not good.all():
+            self._ended(sends[~good])
 
     def _read_some(self) -> bool:
         slots, rows = self._reads.take()
@@ -313,16 +328,20 @@ class _Holder:
     def _received(self, reads: Completions) -> None:
         counters = self._counters
         idle = reads["result"] == -errno.EAGAIN
-        got, ended = reads[reads["result"] > 0], reads[(reads["result"] <= 0) & ~idle]
-        counters["received_bytes"] += int(got["result"].sum())
-        if len(got) and (self._requests or self._job.log):
-            self._take_in(got["slot"], self._reads.rows(got["slot"]), got["result"])
-        self._reads.give_back(reads["slot"])
+        has_data = reads["result"] > 0
+        rows, got = self._reads.rows(reads["slot"]), reads["slot"][has_data]
+        if len(got):
+            sizes = reads["result"][has_data]
+            counters["received_bytes"] += int(sizes.sum())
+            if self._requests or self._job.log:
+                self._take_in(got, rows[has_data], sizes)
+        self._reads.give_back(rows)
         if self._job.watch:
-            self._loop.watch(reads["slot"][idle | (reads["result"] > 0)])
+            self._loop.watch(reads["slot"][idle | has_data])
         else:
-            self._reads.add(got["slot"])  # what looks at everything looks until there is nothing more
-        self._ended(ended)
+            self._reads.add(got)  # what looks at everything looks until there is nothing more
+        if not has_data.all():
+            self._ended(reads[~has_data & ~idle])
 
     def _take_in(self, slots: Slots, rows: NDArray[np.intp], sizes: NDArray[np.int32]) -> None:
         data = self._reads.buffers[rows, : sizes.max()]
@@ -335,8 +354,6 @@ class _Holder:
 
     def _ended(self, ended: Completions) -> None:
         """The peer closed (result 0) or the connection broke (−errno)."""
-        if not len(ended):
-            return
         self._notes.lost(ended, "the peer closed")
         np.add.at(self._counters["lost_by"], -ended["result"], 1)
         self._counters["open"] -= len(ended)
@@ -360,9 +377,9 @@ class _Holder:
         return 0.0 if not len(batch) else TICK_S
 
     def _close(self, slots: Slots, reset: bool, state: int = EMPTY) -> None:
-        self._state[slots] = state
         if self._requests:
             self._requests.forget(slots)
+        self._state[slots] = state
         self._closes += len(slots)
         self._loop.close(slots, reset)
 

@@ -35,9 +35,9 @@ class Reads:
     def rows(self, slots: Slots) -> NDArray[np.intp]:
         return self._rows.of(slots)
 
-    def give_back(self, slots: Slots) -> None:
+    def give_back(self, rows: NDArray[np.intp]) -> None:
         """What was read there is not needed any more."""
-        self._rows.forget(slots)
+        self._rows.give_back(rows)
 
     def forget(self, slots: Slots) -> None:
         """The slots were closed, whatever they were doing."""

@@ -12,6 +12,7 @@ one by one and installed into the slots; everything after that is the same.
 import errno
 import select
 import socket
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,11 +28,14 @@ from fourtuple.kernel import addresses, process, sockopts
 from fourtuple.kernel.uring import (
     ACCEPT_DONTWAIT,
     ANY_SLOT,
+    CANCEL_ALL,
     CANCEL_FD,
     CANCEL_FD_FIXED,
     FIXED_FILE,
     HARDLINK,
     LINK,
+    MORE,
+    POLL_MULTISHOT,
     SKIP_SUCCESS,
     SOCKET_SETSOCKOPT,
     SQE,
@@ -57,9 +61,15 @@ ACCEPTS_INSTALLED = (
 STAGE, SILENT, CALL = 32, 33, 34  # operations beside those of Op, for entries that are ours alone
 _BUFFER_SHIFT, _BUFFERS = 40, 1 << 24
 _ENTRY_OF = np.arange(64, dtype=np.uint64) << np.uint64(32)  # an operation, where user_data has it
-_PASSED_ON = np.isin(np.arange(64), (STAGE, Op.CONNECT, Op.WATCH, Op.RECEIVE, Op.SEND, Op.CLOSE))
-_WAITS = np.isin(np.arange(64), (STAGE, Op.CONNECT, Op.WATCH, Op.SEND, Op.CLOSE))  # is what `_pending` tells of
-CLOSING = 255  # as a pending operation: nothing but the completion of the close will be passed on
+_PASSED_ON = np.isin(np.arange(64), (STAGE, Op.CONNECT, Op.RECEIVE, Op.SEND, Op.CLOSE))
+
+# What goes on in a slot, bits of a byte. A poll is armed once for a connection's life and tells of each event once, so
+# it is remembered: that there is data, until it is read, and again if that filled the buffer; and the end, for good.
+CONNECTING, SENDING, ARMED, WATCHING, DATA, END = 1, 2, 4, 8, 16, 32
+CLOSING = 64  # nothing but the completion of the close will be passed on
+_OVER = select.POLLRDHUP | select.POLLHUP | select.POLLERR
+_ENDS = np.zeros(64, np.uint8)  # which of those is over with a completion
+_ENDS[[STAGE, Op.CONNECT, Op.SEND]] = CONNECTING, CONNECTING, SENDING
 _NOWHERE = np.zeros(16, np.uint8)  # a struct sockaddr of AF_UNSPEC: connect() to it resets a connection (connect(2))
 
 
@@ -81,7 +91,7 @@ class RingLoop:
         self.batch = 256 if self.capacity < MANY else 1024
         self._rings: list[Ring] = []
         self._used: list[int] = []  # slots, by ring; for accept, where the kernel chooses one
-        self._pending = np.zeros(self.capacity, np.uint8)  # the operation that waits, 0: none
+        self._state = np.zeros(self.capacity, np.uint8)
         self._epoll = select.epoll()
         self._ring_of: dict[int, int] = {}  # by descriptor
         self._touched: set[int] = set()  # rings that were given something since their completions were taken
@@ -94,12 +104,13 @@ class RingLoop:
         self._values: list[NDArray[np.uint8]] = []  # option values, which must stay where they are
         self._buffers: dict[int, tuple[NDArray[np.uint8], int]] = {}  # of sends under way, and how many need them
         self._buffer_number = 0
+        self._read_bytes = 0  # as many as the last receive could take
         self._answer: int | None = None  # of _call
 
     # Starting
 
     def connect(self, slots: Slots, block: Block, how: How) -> None:
-        self._pending[slots] = Op.CONNECT
+        self._state[slots] = CONNECTING
         explicit = bool(block.source_port.any())
         for ring, rows, local in self._by_ring(slots):
             part, some = (block, slots) if rows is None else (block.where(rows), slots[rows])
@@ -188,19 +199,27 @@ class RingLoop:
                     self._epoll.unregister(listener)
 
     def watch(self, slots: Slots) -> None:
-        self._pending[slots] = Op.WATCH
-        events = select.POLLIN | select.POLLRDHUP
-        self._simple(Opcode.POLL_ADD, _ENTRY_OF[Op.WATCH], slots, op_flags=events)
+        state = self._state[slots]
+        ready, armed = (state & (DATA | END)) > 0, (state & ARMED) > 0
+        self._state[slots] = np.where(ready, state, state | WATCHING | ARMED)
+        if ready.any():
+            self._complete(Op.WATCH, slots[ready], 0)
+        if not armed.all():
+            events = select.POLLIN | select.POLLRDHUP
+            new = slots[~armed & ~ready]
+            self._simple(Opcode.POLL_ADD, _ENTRY_OF[Op.WATCH], new, op_flags=events, length=POLL_MULTISHOT)
 
     def receive(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp]) -> None:
         where = buffers.ctypes.data + rows.astype(np.uint64) * np.uint64(buffers.strides[0])
         size, flags = buffers.shape[1], socket.MSG_DONTWAIT
+        self._read_bytes = size
+        self._state[slots] &= ~np.uint8(DATA)  # before it is read, so that what comes after is not forgotten
         self._simple(Opcode.RECV, _ENTRY_OF[Op.RECEIVE], slots, addr=where, length=size, op_flags=flags)
 
     def send(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp], sizes: NDArray[np.int64]) -> None:
         if not len(slots):
             return
-        self._pending[slots] = Op.SEND
+        self._state[slots] |= SENDING
         while self._buffer_number in self._buffers:  # one that was sent from long ago, and somebody does not read
             self._buffer_number = (self._buffer_number + 1) % _BUFFERS
         self._buffers[self._buffer_number] = (buffers, len(slots))
@@ -215,18 +234,19 @@ class RingLoop:
             self._done = [done[~np.isin(done["slot"], slots)] for done in self._done]
         for ring, rows, local in self._by_ring(slots):
             some = slots if rows is None else slots[rows]
-            numbers, pending = some.astype(np.uint64), self._pending[some]
-            waits = bool(pending.any())
+            numbers, state = some.astype(np.uint64), self._state[some]
+            waits = bool((state & (CONNECTING | SENDING | ARMED)).any())
             chain = np.zeros((len(some), 1 + waits + reset), SQE)
             chain["flags"] = HARDLINK | SKIP_SUCCESS
             chain["user_data"] = _ENTRY_OF[SILENT]
             if waits:
                 cancel = chain[:, 0]
-                cancel["opcode"], cancel["addr"] = Opcode.ASYNC_CANCEL, numbers | _ENTRY_OF[pending & 63]
+                what = np.where(state & ARMED, _ENTRY_OF[Op.WATCH], _ENTRY_OF[Op.CONNECT])
+                cancel["opcode"], cancel["addr"] = Opcode.ASYNC_CANCEL, numbers | what
                 # What a send is called is not remembered, so look for all that waits on the descriptor: slow, and rare.
-                sends = pending == Op.SEND
+                sends = (state & SENDING) > 0
                 cancel["fd"] = np.where(sends, local, -1)
-                cancel["op_flags"] = np.where(sends, CANCEL_FD | CANCEL_FD_FIXED, 0)
+                cancel["op_flags"] = np.where(sends, CANCEL_ALL | CANCEL_FD | CANCEL_FD_FIXED, 0)
             if reset:
                 cut = chain[:, -2]
                 cut["opcode"], cut["flags"], cut["fd"] = Opcode.CONNECT, HARDLINK | SKIP_SUCCESS | FIXED_FILE, local
@@ -234,7 +254,7 @@ class RingLoop:
             last = chain[:, -1]
             last["opcode"], last["flags"], last["file_index"] = Opcode.CLOSE, 0, local + 1
             last["user_data"] = numbers | _ENTRY_OF[Op.CLOSE]
-            self._pending[some] = CLOSING
+            self._state[some] = CLOSING
             self._submit(ring, chain, chain.shape[1])
 
     def describe(self, slot: int) -> FourTuple | None:
@@ -278,9 +298,11 @@ class RingLoop:
             number = self._touched.pop()
             done = self._rings[number].take()
             if len(done):
-                self._sort(number, done["user_data"], done["res"])
+                self._sort(number, done["user_data"], done["res"], done["flags"])
 
-    def _sort(self, ring: int, user_data: NDArray[np.uint64], results: NDArray[np.int32]) -> None:
+    def _sort(
+        self, ring: int, user_data: NDArray[np.uint64], results: NDArray[np.int32], flags: NDArray[np.uint32]
+    ) -> None:
         """The ring's completions as the contract has them; what belongs to a closing slot, or to us, is left out."""
         words = user_data.copy().view(np.uint32)
         slots, upper = words[::2].astype(np.int64), words[1::2]
@@ -293,27 +315,47 @@ class RingLoop:
             self._accepted(ring, slots[accepts], results[accepts])
         if kinds[Op.SEND]:
             self._let_buffers_go(upper[ops == Op.SEND] >> (_BUFFER_SHIFT - 32))
+        if kinds[Op.WATCH]:
+            watches = ops == Op.WATCH
+            self._polled(slots[watches], results[watches], flags[watches])
         ours = _PASSED_ON[ops]
         if not ours.all():
             ops, slots, results = ops[ours], slots[ours], results[ours]
         ops[ops == STAGE] = Op.CONNECT
         canceled = (results == -errno.ECANCELED) & (ops == Op.CONNECT)  # an earlier entry has told why
         closed = ops == Op.CLOSE
-        keep = ((self._pending[slots] != CLOSING) & ~canceled) | closed
+        keep = (((self._state[slots] & CLOSING) == 0) & ~canceled) | closed
         if not keep.all():
             ops, slots, results, closed = ops[keep], slots[keep], results[keep], closed[keep]
-        self._used[ring] -= int(np.count_nonzero(closed))
-        self._pending[slots[_WAITS[ops]]] = 0
+        self._state[slots] &= ~_ENDS[ops]
+        if kinds[Op.CLOSE]:
+            self._used[ring] -= int(np.count_nonzero(closed))
+            self._state[slots[closed]] = 0
+        if kinds[Op.RECEIVE]:
+            self._state[slots[(ops == Op.RECEIVE) & (results == self._read_bytes)]] |= DATA
         failed = slots[(ops == Op.CONNECT) & (results < 0)]
         if len(failed):
             self._clear(failed)
-        done = np.empty(len(ops), COMPLETION)
-        done["op"], done["slot"] = ops, slots
-        done["result"] = np.where((ops == Op.WATCH) | closed, 0, results)
+        if len(ops):
+            self._complete(ops, slots, np.where(closed, 0, results))
+
+    def _polled(self, slots: NDArray[np.int64], results: NDArray[np.int32], flags: NDArray[np.uint32]) -> None:
+        """Something came in, or the end; who is not watched now is told later. A slot may be there twice."""
+        is_open = (self._state[slots] & CLOSING) == 0
+        slots, results, flags = slots[is_open], results[is_open], flags[is_open]
+        watched = np.unique(slots[(self._state[slots] & WATCHING) > 0])
+        self._state[slots] = self._state[slots] & ~np.uint8(WATCHING) | DATA
+        self._state[slots[(results < 0) | ((results & _OVER) > 0)]] |= END
+        self._state[slots[(flags & MORE) == 0]] &= ~np.uint8(ARMED)
+        self._complete(Op.WATCH, watched, 0)
+
+    def _complete(self, op: Any, slots: NDArray[Any], result: Any) -> None:
+        done = np.empty(len(slots), COMPLETION)
+        done["op"], done["slot"], done["result"] = op, slots, result
         self._done.append(done)
 
     def _let_buffers_go(self, numbers: NDArray[np.uint32]) -> None:
-        for number, count in zip(*(part.tolist() for part in np.unique(numbers, return_counts=True)), strict=True):
+        for number, count in Counter(numbers.tolist()).items():
             buffers, needed = self._buffers.pop(number)
             if needed > count:
                 self._buffers[number] = (buffers, needed - count)
@@ -408,9 +450,7 @@ class RingLoop:
         return 0
 
     def _fail(self, op: int, slots: Slots, number: int) -> None:
-        failed = np.zeros(len(slots), COMPLETION)
-        failed["op"], failed["slot"], failed["result"] = op, slots, -number
-        self._done.append(failed)
+        self._complete(op, slots, -number)
 
     def _by_ring(self, slots: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.bool_] | None, NDArray[np.int64]]]:
         """(ring, which of the slots are its own or None for all, their numbers in its table)"""

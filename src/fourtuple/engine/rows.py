@@ -18,6 +18,14 @@ class Rows:
     def free(self) -> NDArray[np.intp]:
         return np.flatnonzero(self._slot_of == FREE)
 
+    @property
+    def taken(self) -> NDArray[np.intp]:
+        return np.flatnonzero(self._slot_of != FREE)
+
+    def slots(self, rows: NDArray[np.intp]) -> Slots:
+        """Who has these rows."""
+        return self._slot_of[rows]
+
     def take(self, slots: Slots) -> NDArray[np.intp]:
         """A row for each of these slots, which are no more than are free."""
         rows = self.free[: len(slots)]
@@ -37,6 +45,6 @@ class Rows:
 
     def forget(self, slots: Slots) -> None:
         """These slots need theirs no more, if they have one."""
-        taken = np.flatnonzero(self._slot_of != FREE)
+        taken = self.taken
         if len(taken):
             self._slot_of[taken[np.isin(self._slot_of[taken], slots)]] = FREE

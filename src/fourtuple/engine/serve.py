@@ -103,8 +103,7 @@ class _Server:
                 slots = done["slot"][done["op"] == Op.WATCH]
                 self._reads.add(slots[self._state[slots] > EMPTY])
             if ops[Op.RECEIVE]:
-                reads = done[done["op"] == Op.RECEIVE]
-                self._received(reads[self._state[reads["slot"]] > EMPTY])
+                self._received(done[(done["op"] == Op.RECEIVE) & (self._state[done["slot"]] > EMPTY)])
             self._closes -= int(ops[Op.CLOSE])
         self._close_due()
 
@@ -158,29 +157,30 @@ class _Server:
         return len(slots) > 0
 
     def _received(self, reads: Completions) -> None:
-        idle = reads["result"] == -errno.EAGAIN
-        got, ended = reads[reads["result"] > 0], reads[(reads["result"] <= 0) & ~idle]
-        self._counters["received_bytes"] += int(got["result"].sum())
+        idle, has_data = reads["result"] == -errno.EAGAIN, reads["result"] > 0
+        rows, got = self._reads.rows(reads["slot"]), reads["slot"][has_data]
+        sizes = reads["result"][has_data].astype(np.int64)
+        self._counters["received_bytes"] += int(sizes.sum())
         if self._job.echo and len(got):
-            self._state[got["slot"]] = OPEN | ECHOING
-            sizes = got["result"].astype(np.int64)
+            self._state[got] = OPEN | ECHOING
             # A copy, so that readers who are slow to take their echo do not keep the few rows from everybody else.
-            echoes = self._reads.buffers[self._reads.rows(got["slot"]), : sizes.max()]
-            self._loop.send(got["slot"], echoes, np.arange(len(got)), sizes)
+            echoes = self._reads.buffers[rows[has_data], : sizes.max()]
+            self._loop.send(got, echoes, np.arange(len(got)), sizes)
+            self._loop.watch(reads["slot"][idle])
         else:
-            self._loop.watch(got["slot"])
-        self._reads.give_back(reads["slot"])
-        self._loop.watch(reads[idle]["slot"])
-        self._lost(ended)
+            self._loop.watch(reads["slot"][idle | has_data])
+        self._reads.give_back(rows)
+        self._lost(reads[~has_data & ~idle])
 
     def _sent(self, sends: Completions) -> None:
         """A greeting or an echo went out; after it the slot is watched again."""
-        good = sends[sends["result"] >= 0]
-        self._counters["sent_bytes"] += int(good["result"].sum())
-        self._counters["greeted"] += int(np.count_nonzero(self._state[good["slot"]] == OPEN))
-        self._state[sends["slot"]] = OPEN
-        self._loop.watch(good["slot"])
-        self._lost(sends[sends["result"] < 0])
+        good = sends["result"] >= 0
+        slots = sends["slot"][good]
+        self._counters["sent_bytes"] += int(sends["result"][good].sum())
+        self._counters["greeted"] += int(np.count_nonzero(self._state[slots] == OPEN))
+        self._state[slots] = OPEN
+        self._loop.watch(slots)
+        self._lost(sends[~good])
 
     def _lost(self, ended: Completions) -> None:
         """The client closed (result 0) or the connection broke (−errno)."""

@@ -21,15 +21,17 @@ LINGER_RESET = struct.pack("=ii", 1, 0)  # SO_LINGER: close() sends a RST and le
 Option = tuple[int, int, bytes]  # level, name, value, as setsockopt(2) takes them
 
 
-def before_connect(timeout_s: float, port_range: range | None, *, bind: bool, explicit: bool) -> list[Option]:
+def before_connect(timeout_s: float | None, port_range: range | None, *, bind: bool, explicit: bool) -> list[Option]:
     """What is set on a socket before bind() and connect().
 
-    timeout_s:  TCP_USER_TIMEOUT, in ms: ETIMEDOUT after that long without an answer (tcp(7))
+    timeout_s:  TCP_USER_TIMEOUT, in ms: ETIMEDOUT where what was sent is not acknowledged for so long (tcp(7))
     port_range: choose the port from these only; None: not set
     bind:       it will be bound; explicit: to a port too, which it is to share
     """
-    timeout_ms = min(max(1, round(timeout_s * 1000)), 2**31 - 1)
-    options = [(socket.IPPROTO_TCP, TCP_USER_TIMEOUT, struct.pack("=i", timeout_ms))]
+    options: list[Option] = []
+    if timeout_s is not None:
+        timeout_ms = min(max(1, round(timeout_s * 1000)), 2**31 - 1)
+        options.append((socket.IPPROTO_TCP, TCP_USER_TIMEOUT, struct.pack("=i", timeout_ms)))
     if port_range is not None:
         options.append((socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, pack_port_range(port_range)))
     if bind and explicit:

@@ -36,7 +36,9 @@ OFF_SQ_RING, OFF_SQES = 0, 0x10000000
 
 FIXED_FILE, LINK, HARDLINK, SKIP_SUCCESS = 1 << 0, 1 << 2, 1 << 3, 1 << 6  # IOSQE_*
 ANY_SLOT = 0xFFFFFFFF  # IORING_FILE_INDEX_ALLOC
-CANCEL_FD, CANCEL_FD_FIXED = 1 << 1, 1 << 3  # IORING_ASYNC_CANCEL_*: whatever waits on a direct descriptor (Linux 6.0)
+CANCEL_ALL, CANCEL_FD, CANCEL_FD_FIXED = 1 << 0, 1 << 1, 1 << 3  # IORING_ASYNC_CANCEL_* (Linux 6.0)
+POLL_MULTISHOT = 1 << 0  # IORING_POLL_ADD_MULTI, in `len`: a completion for each event, until one without MORE
+MORE = 1 << 1  # IORING_CQE_F_MORE
 ACCEPT_DONTWAIT = 1 << 1  # ioprio of ACCEPT (Linux 6.10)
 SOCKET_SETSOCKOPT = 3  # SOCKET_URING_OP_SETSOCKOPT (Linux 6.7)
 
@@ -156,7 +158,8 @@ class Ring:
     def __init__(self, slots: int, entries: int, *, no_sqarray: bool) -> None:
         flags = SETUP_CQSIZE | SETUP_SUBMIT_ALL | SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN
         flags |= SETUP_NO_SQARRAY if no_sqarray else 0
-        params = ctypes.create_string_buffer(_PARAMS.pack(entries, 2 * entries, flags, *[0] * 22), _PARAMS.size)
+        # Twice what can wait for its completion when a batch of receives and one of sends are handed over in a row.
+        params = ctypes.create_string_buffer(_PARAMS.pack(entries, 4 * entries, flags, *[0] * 22), _PARAMS.size)
         self.fd = _syscall(SETUP, entries, ctypes.addressof(params))
         try:
             self._map(_PARAMS.unpack(params.raw), no_sqarray)

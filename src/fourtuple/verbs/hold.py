@@ -89,7 +89,8 @@ def hold(
     strategy:     None means explicit where `sources` name ports, late elsewhere
     workers:      processes; None means one with the ring, else as many as the limit of open files asks for
     reset:        close by RST, which leaves no TIME_WAIT; else by FIN
-    timeout_s:    a connect() without an answer fails with ETIMEDOUT after that long
+    timeout_s:    a connect() without an answer fails with ETIMEDOUT after that long; what is sent must be acknowledged
+                  within it too
     reconnect:    open lost ones again, at the rate
     send:         on every connection, every `every_s`, evenly spread; every 0 s: again as soon as the answer is there
     expect:       what is to come back after each, or after connecting where nothing is sent; empty: anything
@@ -135,7 +136,8 @@ def hold(
     port_range = facts.port_range if strategy is Strategy.LATE and port_range_is_quick(facts.kernel_version) else None
     job = HoldJob(
         plan=plan,
-        how=How(bool(sources) or strategy is Strategy.EXPLICIT, port_range, timeout_s),
+        how=How(bool(sources) or strategy is Strategy.EXPLICIT, port_range, timeout_s if send else None),
+        timeout_s=timeout_s,
         reset=reset,
         log=log,
         watch=watch is Watch.POLL,
