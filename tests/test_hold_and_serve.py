@@ -205,7 +205,7 @@ def test_a_peer_that_goes_away_is_a_loss(ground: Ground) -> None:
 
 
 def test_closing_by_reset_leaves_no_time_wait_and_by_fin_it_does(ground: Ground) -> None:
-    """Where both ends close at the same moment on two CPUs, Linux 6.18 answers some FINs by RST: seen with any client."""
+    """Where both ends close at the same moment on two CPUs, Linux 6.18 answers some FINs by RST, with any client."""
 
     def now() -> tuple[int, int]:
         stat = ground.run("cat", "/proc/net/sockstat").stdout
@@ -424,3 +424,139 @@ def test_a_log_of_many_small_processes(ground: Ground) -> None:
     kinds = [line.split()[0] for line in done.stdout.splitlines()]
 
     assert (kinds.count("connected"), kinds.count("closed"), done.returncode) == (500, 500, 0)
+
+
+def test_requests_are_answered_by_an_echo(ground: Ground) -> None:
+    """At once again, and in time: every answer is what was sent, and there are as many as the clock allows."""
+    with ground.serving("127.0.0.1:7777", "--echo") as served:
+        quick, code = hold(
+            ground, "97", "127.0.0.1:7777", "--for", "1s", "--send", "32B", "--every", "0s", "--expect", "32B"
+        )
+        slow, _ = hold(
+            ground, "97", "127.0.0.1:7777", "--for", "2s", "--send", "ping", "--every", "500ms", "--expect", "ping"
+        )
+
+    assert (code, quick["unexpected"], quick["lost"], quick["late"]) == (0, 0, 0, 0)
+    assert quick["answers"] > 970
+    assert quick["requests"] - 97 <= quick["answers"] <= quick["requests"]
+    assert quick["received_bytes"] == 32 * quick["answers"]
+    assert quick["answer_us"]["p50"] > 0
+    assert slow["answers"] == pytest.approx(97 * 4, abs=97)
+    assert served["sent_bytes"] == 32 * quick["requests"] + 4 * slow["requests"]
+
+
+def test_an_answer_that_is_not_expected_is_shown_and_fails_the_run(ground: Ground) -> None:
+    with ground.serving("127.0.0.1:7777", "--greet", "hello"):
+        right, right_code = hold(ground, "23", "127.0.0.1:7777", "--for", "300ms", "--expect", "hello")
+        wrong = ground.fourtuple(
+            "hold", "2", "127.0.0.1:7777", "--for", "300ms", "--expect", "HELLO", "--log", "--quiet"
+        )
+
+    assert (right["answers"], right["unexpected"], right_code) == (23, 0, 0)
+    assert wrong.returncode == 1
+    assert "2 answers were not what was expected" in wrong.stdout
+    assert [line.split()[-1] for line in wrong.stdout.splitlines() if line.startswith("unexpected")] == ["hello"] * 2
+
+
+@pytest.mark.parametrize("watch", ["poll", "census"])
+def test_lost_connections_are_noticed_and_opened_again(ground: Ground, watch: str) -> None:
+    """The server goes and comes back: all are lost with time and errno, retried until it is there, and all are back."""
+    with ground.started("serve", "127.0.0.1:7777") as first:
+        holding = ground.started(
+            "hold", "23", "127.0.0.1:7777", "--for", "60s", "--json", "--reconnect", "--watch", watch
+        )
+        with holding as program:
+            first.kill()
+            first.wait()
+            time.sleep(1.5)
+            with ground.started("serve", "127.0.0.1:7777"):
+                until = time.monotonic() + 20
+                while len(ss(ground, 7777)) < 23 and time.monotonic() < until:
+                    time.sleep(0.1)
+                program.send_signal(signal.SIGINT)
+                record = json.loads(program.communicate(timeout=30)[0])
+
+    assert (record["held"], record["lost"], record["reconnected"], record["open_at_end"]) == (23, 23, 23, 23)
+    assert sum(loss["count"] for loss in record["losses"]) == 23
+    assert {loss["by"] for loss in record["losses"]} <= {"FIN", "ECONNRESET"}
+    assert record["reconnect_failed"].keys() == {"ECONNREFUSED"}
+
+
+def test_unwatched_connections_are_not_missed(ground: Ground) -> None:
+    with ground.started("serve", "127.0.0.1:7777") as server:
+        holding = ground.started("hold", "23", "127.0.0.1:7777", "--for", "2s", "--json", "--watch", "off")
+        with holding as program:
+            server.kill()
+            record = json.loads(program.communicate(timeout=30)[0])
+
+    assert (record["held"], record["lost"], record["watch"]) == (23, 0, "off")
+
+
+def test_a_server_that_counts_instead_of_polling_notices_too(ground: Ground) -> None:
+    with ground.serving("127.0.0.1:7777", "--watch", "census") as served:
+        hold(ground, "97", "127.0.0.1:7777", "--for", "0s")
+        time.sleep(2.5)
+        again, _ = hold(ground, "97", "127.0.0.1:7777", "--for", "0s")
+
+    assert again["agree"]
+    assert (served["accepted"], served["lost"] + served["closed"]) == (194, 194)
+    assert served["lost"] >= 97
+
+
+def test_it_says_how_long_closing_took_and_what_is_left(ground: Ground) -> None:
+    """By FIN, to a server that does not close its end: FIN_WAIT2 stays here and CLOSE_WAIT there."""
+    code = "import socket, time; s = socket.create_server(('127.0.0.1', 7777)); print(1, flush=True); time.sleep(60)"
+    with ground.serving("127.0.0.1:7778"):
+        clean, _ = hold(ground, "5", "127.0.0.1:7778", "--for", "0s")
+    server = ground.lab.start([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    try:
+        assert server.stdout is not None
+        server.stdout.readline()
+        stuck, _ = hold(ground, "5", "127.0.0.1:7777", "--for", "0s", "--close", "fin")
+    finally:
+        server.kill()
+        server.communicate()
+
+    assert (clean["left"], clean["closing_s"] < 3) == (0, True)
+    assert stuck["left"] == 10
+    assert stuck["closing_s"] >= 3
+
+
+def test_it_stops_short_of_memory_that_others_take_meanwhile(ground: Ground) -> None:
+    """Free memory falls while it opens: what is open stays, the rest is not tried, and the reason is in the record."""
+    code = """
+from fourtuple import verbs
+from fourtuple.core.facts import Memory
+from fourtuple.kernel import procfs
+
+free = iter([10**9, 10**9, 10**9])  # at the start, and twice while opening
+procfs.read_memory = lambda *_: Memory(next(free, 10**7), "in the cgroup /a")
+record = verbs.finish(verbs.hold(20_000, ["127.0.0.1:7777"], rate_per_s=5000, hold_s=0.1))
+print(record.held, sum(record.failed.values()), list(record.failed), record.open_at_end, record.stopped_by)
+"""
+    with ground.serving("127.0.0.1:7777"):
+        held, failed, names, at_end, *words = ground.python(code).split()
+
+    assert 1000 < int(held) < 10_000
+    assert int(held) == int(at_end) == 20_000 - int(failed)
+    assert names == "['ECANCELED']"
+    assert " ".join(words) == "memory: 9.54 MiB are free in the cgroup /a, and 95.4 MiB stay free"
+
+
+def test_a_full_accept_queue_is_a_finding(ground: Ground) -> None:
+    """A backlog of 2 and nobody who accepts: connects wait for a second SYN, or for ever, and the record tells why."""
+    code = "import socket, time; s = socket.socket(); s.bind(('127.0.0.1', 7777)); s.listen(2); print(1, flush=True)"
+    server = ground.lab.start([sys.executable, "-c", f"{code}; time.sleep(60)"], stdout=subprocess.PIPE)
+    try:
+        assert server.stdout is not None
+        server.stdout.readline()
+        done = ground.fourtuple("hold", "9", "127.0.0.1:7777", "--for", "0s", "--timeout", "2s")
+        record, _ = hold(ground, "3", "127.0.0.1:7777", "--for", "0s", "--timeout", "2s")
+    finally:
+        server.kill()
+        server.communicate()
+
+    assert record["listen_overflows"] > 0
+    assert record["syn_retransmits"] > 0
+    assert "an accept queue was full" in done.stdout
+    assert "were sent again, the first time after 1 s" in done.stdout

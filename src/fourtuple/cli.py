@@ -146,7 +146,12 @@ def prove(names: tuple[str, ...], only_list: bool, show_code: bool, connections:
 @click.option("--reconnect", is_flag=True, help="Open lost ones again, at the rate.")
 @click.option("--send", type=CONTENT, default=b"", help="Send this on each: text, @FILE, or a size such as 32B.")
 @click.option(
-    "--every", "every_s", type=DURATION, default="30s", show_default=True, help="… so often; 0: when answered."
+    "--every",
+    "every_s",
+    type=DURATION,
+    default="30s",
+    show_default=True,
+    help="So often; 0s: again once it is answered.",
 )
 @click.option("--expect", type=CONTENT, default=b"", help="What is to come back: to each, or as a greeting.")
 @click.option("--log", is_flag=True, help="A line for everything that happens to a connection.")
@@ -212,18 +217,25 @@ def hold(
 @click.option("--close-after", "close_after_s", type=DURATION, help="Close each connection after that long.")
 @click.option("--backlog", type=click.IntRange(0, 65535), default=65535, show_default=True, help="As in listen(2).")
 @click.option("--workers", type=click.IntRange(1, 1000), help="Processes.  [default: doubled whenever full]")
+@click.option(
+    "--watch",
+    type=click.Choice(["poll", "census"]),
+    default="poll",
+    show_default=True,
+    help="How it is noticed that clients are gone: each is polled, or the kernel's table is counted now and then.",
+)
 @LOOP
 @click.option("--for", "serve_s", type=DURATION, help="End after that long.  [default: at Ctrl-C]")
 @click.option("--log", is_flag=True, help="A line for each accept and close, with both ends.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="The record as one line on standard output, nothing else.")
-def serve(where: tuple[str, ...], loop: str, quiet: bool, as_json: bool, **options: Any) -> None:
+def serve(where: tuple[str, ...], watch: str, loop: str, quiet: bool, as_json: bool, **options: Any) -> None:
     """Accept connections on any number of addresses and ports. accept() takes no new port."""
     from fourtuple import verbs
     from fourtuple.faces import live, text
 
     record = live.show(
-        verbs.serve(where, loop=verbs.LoopName(loop), **options),
+        verbs.serve(where, watch=verbs.Watch(watch), loop=verbs.LoopName(loop), **options),
         text.serve_progress,
         quiet=quiet or as_json,
         events_to=sys.stderr if as_json else sys.stdout,

@@ -7,8 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fourtuple.core.facts import Memory
 from fourtuple.core.pace import Pace
-from fourtuple.core.plan import FILES_RESERVED, split, workers_needed
+from fourtuple.core.plan import (
+    FILES_RESERVED,
+    MEMORY_SHARE,
+    MEMORY_SHARE_OF_AN_EMPTY_HOST,
+    memory_exhausted,
+    memory_lacking,
+    split,
+    workers_needed,
+)
 
 
 @given(st.integers(1, 10**7), st.integers(0, 10**9), st.integers(1, 200))
@@ -63,3 +72,41 @@ def test_workers_share_rate_and_flight() -> None:
     for elapsed_s in (0.0, 0.0005, 0.001, 0.0035, 1.0):
         due = sum(share.start_now(elapsed_s, 0, 0) for share in shares)
         assert due == total.start_now(elapsed_s, 0, 0) or due == 512
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("wanted", "free_bytes", "both_ends", "share", "fits"),
+    [
+        (1000, 9_000_000, True, 0.9, True),  # 8 MB of 9
+        (1000, 8_500_000, True, 0.9, False),
+        (1000, 8_500_000, True, 0.98, True),
+        (1000, 8_500_000, False, 0.9, True),  # 4.1 MB
+        (10**9, None, True, 0.9, True),  # nobody says
+        (3_000_000, 24_600_000_000, True, MEMORY_SHARE, False),
+        (3_000_000, 24_600_000_000, True, MEMORY_SHARE_OF_AN_EMPTY_HOST, True),
+    ],
+)
+def test_memory_is_weighed_before(
+    wanted: int, free_bytes: int | None, both_ends: bool, share: float, fits: bool
+) -> None:
+    lacking = memory_lacking(wanted, Memory(free_bytes, "in the cgroup /a"), both_ends=both_ends, share=share)
+
+    assert (lacking is None) == fits
+    assert fits or "in the cgroup /a" in str(lacking)
+
+
+def test_memory_is_weighed_while_opening() -> None:
+    """Of 10 GiB at the start 1 GiB stays free, whoever took the rest."""
+    start = Memory(10 * GIB)
+
+    assert memory_exhausted(Memory(GIB + 1), start, 0.9) is None
+    assert "1 GiB stay free" in str(memory_exhausted(Memory(GIB - 1), start, 0.9))
+    assert memory_exhausted(Memory(None), start, 0.9) is None
+
+
+def test_many_are_opened_in_larger_flights() -> None:
+    assert Pace.of(1000, None) == Pace(None, 512)
+    assert Pace.of(10**6, 5.0) == Pace(5.0, 4096)

@@ -201,3 +201,13 @@ def test_a_bad_space_says_what_is_wrong_with_it(
 ) -> None:
     with pytest.raises(UsageError, match=says):
         TupleSpace.of(sources, ports, destinations)
+
+
+@given(spaces(), st.data())
+def test_rows_are_the_four_tuples_with_these_numbers(space: TupleSpace, data: st.DataObject) -> None:
+    """In any order, also twice: what opens a lost connection again must name the very same one."""
+    number = st.integers(0, max(1, min(space.size, 2**63)) - 1)
+    numbers = data.draw(st.lists(number, max_size=20 if space.size else 0))
+    block = space.rows(np.array(numbers, np.int64))
+
+    assert [block[row] for row in range(len(block))] == [space[number] for number in numbers]

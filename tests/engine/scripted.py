@@ -40,8 +40,10 @@ class ScriptedLoop:
         answer: Callable[[int, FourTuple], int] = lambda n, t: 0,
         step_s: float = 0.001,
         batch: int = 32,
+        echo: bool = False,
     ) -> None:
         self.clock, self.capacity, self.answer, self.step_s, self.batch = clock, capacity, answer, step_s, batch
+        self.echo = echo  # what is sent comes back
         self.connects: list[tuple[float, FourTuple]] = []  # started at (s since the beginning), what
         self.in_flight = self.most_in_flight = 0
         self.open: set[int] = set()
@@ -51,6 +53,7 @@ class ScriptedLoop:
         self.arriving: list[int] = []  # results of accepts to come: 0, or an errno
         self.incoming: dict[int, list[bytes | int]] = {}  # by slot: data, or an errno; b"" is the end
         self.sent: dict[int, bytes] = {}
+        self.sent_at: list[tuple[float, int]] = []  # (s since the beginning, slot)
         self._begin_ns = clock.ns
         self._done: list[tuple[int, int, int]] = []
         self.shut_down = False
@@ -79,7 +82,7 @@ class ScriptedLoop:
 
     def receive(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp]) -> None:
         for slot, row in zip(slots.tolist(), rows.tolist(), strict=True):
-            what = self.incoming[slot].pop(0)
+            what = self.incoming[slot].pop(0) if self.incoming.get(slot) else errno.EAGAIN
             if isinstance(what, bytes):
                 buffers[row, : len(what)] = np.frombuffer(what, np.uint8)
                 what = -len(what)
@@ -88,12 +91,16 @@ class ScriptedLoop:
     def send(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp], sizes: NDArray[np.int64]) -> None:
         for slot, row, size in zip(slots.tolist(), rows.tolist(), sizes.tolist(), strict=True):
             self.sent[slot] = self.sent.get(slot, b"") + buffers[row, :size].tobytes()
+            self.sent_at.append(((self.clock.ns - self._begin_ns) / 1e9, slot))
+            if self.echo:
+                self.incoming.setdefault(slot, []).append(buffers[row, :size].tobytes())
             self._done.append((Op.SEND, slot, size))
 
     def close(self, slots: Slots, reset: bool) -> None:
         for slot in slots.tolist():
             self.open.discard(slot)
             self.watched.discard(slot)
+            self.incoming.pop(slot, None)
             self.closed.append((slot, reset))
             self._done.append((Op.CLOSE, slot, 0))
 

@@ -1,6 +1,7 @@
 """The client against a scripted loop: exact numbers for every errno, and nothing asked for twice or lost."""
 
 import errno
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,10 +29,12 @@ def a_run(
     space: TupleSpace | None = None,
     strategy: Strategy = Strategy.LATE,
     pace: Pace | None = None,
+    **others: Any,
 ) -> Run:
+    """others: of the HoldJob"""
     space = space or a_space(ports=10_000)
     plan = Plan(wanted, space.size, space, strategy, split(wanted, space.size, 1, pace or Pace()))
-    job = HoldJob(plan, HOW, timeout_s=30, reset=True, log=False)
+    job = HoldJob(plan, HOW, **{"timeout_s": 30, "reset": True, "log": False, **others})
     return Run(lambda counters, control: hold(job, plan.slices[0], loop, counters, control, loop.clock))
 
 
@@ -220,6 +223,98 @@ def test_many_greetings_at_once_share_the_few_buffers() -> None:
     run.until(lambda: run.counters["received_bytes"] == 997 * 5)
 
     assert run.counters["lost"] == 0
+
+
+def test_a_connect_that_is_not_answered_is_given_up_in_time() -> None:
+    """The 3 that nobody answers fail after 30 s, not before; their slots are closed, and the others are untouched."""
+    loop = ScriptedLoop(Clock(), answer=lambda n, t: errno.EINPROGRESS if n in (4, 5, 22) else 0)
+    run = a_run(23, loop)
+    run.until(lambda: run.counters["open"] == 20)
+    run.until(lambda: loop.clock.ns >= 30_900_000_000)
+    assert run.counters["opening"] == 3
+    opened(run)
+
+    assert (run.counters["open"], run.failed()) == (20, {"ETIMEDOUT": 3})
+    assert loop.clock.ns == pytest.approx(31_000_000_000, abs=200_000_000)
+    assert sorted(loop.closed) == [(4, True), (5, True), (22, True)]
+
+
+@pytest.mark.parametrize("strategy", [Strategy.LATE, Strategy.EXPLICIT])
+def test_what_is_lost_is_opened_again_where_it_was(strategy: Strategy) -> None:
+    """By explicit the very same 4-tuple; by late the same pair. It counts as lost and as reconnected, not as opened."""
+    loop = ScriptedLoop(Clock())
+    run = opened(a_run(23, loop, a_space(ports=9), strategy, reconnect=True))
+    first = [t for _, t in loop.connects]
+    loop.incoming = {3: [b""], 7: [errno.ECONNRESET]}
+    run.until(lambda: run.counters["reconnected"] == 2)
+
+    assert [t for _, t in loop.connects[23:]] == [first[3], first[7]]
+    assert (run.counters["open"], run.counters["lost"], run.counters["opened"]) == (23, 2, 23)
+    assert loop.watched == set(range(23))
+    run.finish()
+    assert loop.open == set()
+
+
+def test_what_cannot_be_opened_again_is_tried_every_second() -> None:
+    """The server is away for 5 s: each second an attempt, none in between, each with its errno."""
+    loop = ScriptedLoop(Clock())
+    run = opened(a_run(1, loop, reconnect=True))
+    lost_ns = loop.clock.ns
+    loop.answer = lambda n, t: errno.ECONNREFUSED if loop.clock.ns < lost_ns + 5_000_000_000 else 0
+    loop.incoming = {0: [b""]}
+    run.until(lambda: run.counters["reconnected"] == 1)
+
+    assert run.counters["reconnect_failed"][errno.ECONNREFUSED] == 5
+    assert len(loop.connects) == 1 + 5 + 1
+    assert run.failed() == {}
+
+
+def test_opening_again_keeps_the_rate_and_does_not_make_up_for_the_time_before() -> None:
+    """After a minute of holding, 50 lost ones come back at 100 a second."""
+    loop = ScriptedLoop(Clock(), step_s=0.0001)
+    run = opened(a_run(50, loop, pace=Pace(rate_per_s=100.0), reconnect=True))
+    loop.clock.advance(60)
+    lost_s = (loop.clock.ns - 1_000_000_000) / 1e9
+    loop.incoming = {slot: [b""] for slot in range(50)}
+    run.until(lambda: run.counters["reconnected"] == 50)
+    starts = [at - lost_s for at, _ in loop.connects[50:]]
+
+    assert starts[-1] - starts[0] == pytest.approx(0.49, abs=0.02)
+
+
+def test_a_lost_one_whose_port_is_gone_meanwhile_is_not_sent_elsewhere() -> None:
+    loop = ScriptedLoop(Clock())
+    run = opened(a_run(3, loop, reconnect=True))
+    loop.answer = lambda n, t: errno.EADDRNOTAVAIL if n < 6 else 0
+    loop.incoming = {1: [b""]}
+    run.until(lambda: run.counters["reconnected"] == 1)
+
+    assert {t.destination.port for _, t in loop.connects[3:]} == {81}
+    assert run.counters["reconnect_failed"][errno.EADDRNOTAVAIL] == 3
+
+
+def test_told_to_stop_it_opens_nothing_again() -> None:
+    loop = ScriptedLoop(Clock(), answer=lambda n, t: 0 if n < 3 else errno.EINPROGRESS)
+    run = opened(a_run(3, loop, reconnect=True))
+    loop.incoming = {1: [b""]}
+    run.until(lambda: run.counters["opening"] == 1)
+    run.control.stop()
+    run.until(lambda: run.counters["opening"] == 0)
+
+    assert (run.counters["open"], run.counters["lost"], run.failed()) == (2, 1, {})
+
+
+def test_without_polls_only_a_look_finds_out() -> None:
+    """Nothing is watched; a look reads everything there is from all, and finds those that are gone."""
+    loop = ScriptedLoop(Clock())
+    run = opened(a_run(1500, loop, watch=False))
+    loop.incoming = {3: [b"one", b"two", b""], 7: [errno.ECONNRESET], 1400: [b"x"]}
+    run.until(lambda: loop.clock.ns > 3_000_000_000)
+    assert (loop.watched, run.counters["lost"], run.counters["received_bytes"]) == (set(), 0, 0)
+    run.control.look()
+    run.until(lambda: run.counters["lost"] == 2)
+
+    assert (run.counters["open"], run.counters["received_bytes"]) == (1498, 7)
 
 
 errnos = st.sampled_from(

@@ -5,7 +5,7 @@ from math import floor, inf
 
 # Far below a listener's default backlog (4,096), so that a burst alone does not overflow it. More at once where many
 # are wanted, for one pair has no room for so many: they go to several listeners, or come from several sources.
-IN_FLIGHT, IN_FLIGHT_OF_MANY, MANY = 512, 2048, 2**17
+IN_FLIGHT, IN_FLIGHT_OF_MANY, MANY = 512, 4096, 2**17
 
 
 @dataclass(frozen=True, slots=True)

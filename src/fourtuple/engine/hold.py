@@ -25,7 +25,7 @@ from fourtuple.engine.routes import AutomaticRoutes, ExplicitRoutes, Ways
 from fourtuple.engine.rows import Rows
 
 WINDOW = 64  # so many failures in a row, and at least all that was under way: it will not get better
-CLOSE_BATCH = 1024  # sockets closed between two looks at everything else
+CLOSE_BATCH = 2048  # sockets closed between two looks at everything else
 READ_ROWS, READ_BYTES = 1024, 4096
 RETRY_S = 1.0  # before a lost connection is tried again that could not be opened again
 
@@ -158,10 +158,8 @@ class _Holder:
         """Start what the pace allows → how long to wait for completions."""
         if self._counters["phase"] > Phase.HOLDING or self._control.stopping:
             return TICK_S
-        if self._counters["phase"] == Phase.HOLDING and not self._lost:
-            return TICK_S
         counters, now_ns = self._counters, self._clock_ns()
-        again = self._due_again(now_ns)
+        again = self._due_again(now_ns) if self._lost else _NOBODY
         new = len(self._other) + self._slots - self._fresh
         if not new and not len(again):
             self._paced_from_ns, self._paced = now_ns, 0

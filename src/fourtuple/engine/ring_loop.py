@@ -88,7 +88,7 @@ class RingLoop:
         rings = max(0, files.soft - files.open - FILES_RESERVED // 2) // RING_FILES
         self.capacity = min(MOST_SLOTS if capacity is None else capacity, rings * self._ring_slots)
         # Some 5 ms of work: smaller ones cost a fifth of the rate. Where many are wanted, durations matter less.
-        self.batch = 256 if self.capacity < MANY else 1024
+        self.batch = 256 if self.capacity < MANY else 2048
         self._rings: list[Ring] = []
         self._used: list[int] = []  # slots, by ring; for accept, where the kernel chooses one
         self._state = np.zeros(self.capacity, np.uint8)

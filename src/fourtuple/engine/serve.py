@@ -27,13 +27,18 @@ EMPTY, OPEN, ECHOING = 0, 2, 4
 
 @dataclass(frozen=True, slots=True)
 class ServeJob:
-    """greet: sent to each client, may be empty; close_after_s: None keeps them; reset: close by RST, else by FIN"""
+    """greet:         sent to each client, may be empty
+    close_after_s: None keeps them
+    reset:         close by RST, else by FIN
+    watch:         be told when something comes in; without, everything is looked at only when the control says so
+    """
 
     greet: bytes
     echo: bool
     close_after_s: float | None
     reset: bool
     log: bool
+    watch: bool = True
 
 
 def serve(
@@ -45,7 +50,7 @@ def serve(
     clock_ns: Callable[[], int],
 ) -> Iterator[list[Event]]:
     """Accept from `listeners` until told to close; yields, at each tick, what is to be logged."""
-    server = _Server(job, listeners, loop, counters, clock_ns)
+    server = _Server(job, listeners, loop, counters, control, clock_ns)
     try:
         for _ in ticks(lambda: not control.closing, server.step, clock_ns):
             yield server.tick()
@@ -66,9 +71,10 @@ class _Server:
         listeners: Sequence[socket],
         loop: Loop,
         counters: Counters,
+        control: Control,
         clock_ns: Callable[[], int],
     ) -> None:
-        self._job, self._loop, self._counters, self._clock_ns = job, loop, counters, clock_ns
+        self._job, self._loop, self._counters, self._control, self._clock_ns = job, loop, counters, control, clock_ns
         self._state = np.zeros(loop.capacity, np.uint8)
         self._generation = np.zeros(loop.capacity, np.uint32)  # tells a slot's connection from its next one
         self._reads = Reads(READ_ROWS, READ_BYTES)
@@ -77,6 +83,7 @@ class _Server:
         self._closing = np.zeros(0, np.int32)  # still to be closed, at the end
         self._closes = 0  # under way
         self._pause_until_ns = 0
+        self._looks = control.looks
         self._notes = Notes(loop, log=job.log)
         counters["capacity"] = loop.capacity
         loop.listen(listeners)
@@ -87,6 +94,9 @@ class _Server:
         counters = self._counters
         paused = now_ns < self._pause_until_ns or counters["phase"] == Phase.CLOSING
         self._loop.accept(0 if paused else self._loop.capacity - int(counters["open"]))
+        if self._control.looks != self._looks and not self._reads.waiting:
+            self._looks = self._control.looks
+            self._reads.add(np.flatnonzero(self._state).astype(np.int32))
         wait_s = 0.0 if self._read_some() else TICK_S
         if self._due:
             wait_s = min(wait_s, max(0.0, (self._due[0][0] - now_ns) / 1e9))
@@ -143,7 +153,7 @@ class _Server:
             size = np.full(len(slots), len(self._job.greet))
             self._loop.send(slots, self._greeting, np.zeros(len(slots), np.intp), size)
         else:
-            self._loop.watch(slots)
+            self._watch(slots)
 
     def _not_accepted(self, failures: Completions) -> None:
         if len(failures):
@@ -161,15 +171,17 @@ class _Server:
         rows, got = self._reads.rows(reads["slot"]), reads["slot"][has_data]
         sizes = reads["result"][has_data].astype(np.int64)
         self._counters["received_bytes"] += int(sizes.sum())
+        self._reads.give_back(rows)
         if self._job.echo and len(got):
             self._state[got] = OPEN | ECHOING
             # A copy, so that readers who are slow to take their echo do not keep the few rows from everybody else.
             echoes = self._reads.buffers[rows[has_data], : sizes.max()]
             self._loop.send(got, echoes, np.arange(len(got)), sizes)
-            self._loop.watch(reads["slot"][idle])
-        else:
+            self._watch(reads["slot"][idle])
+        elif self._job.watch:
             self._loop.watch(reads["slot"][idle | has_data])
-        self._reads.give_back(rows)
+        else:
+            self._reads.add(got)  # what looks at everything looks until there is nothing more
         self._lost(reads[~has_data & ~idle])
 
     def _sent(self, sends: Completions) -> None:
@@ -179,7 +191,7 @@ class _Server:
         self._counters["sent_bytes"] += int(sends["result"][good].sum())
         self._counters["greeted"] += int(np.count_nonzero(self._state[slots] == OPEN))
         self._state[slots] = OPEN
-        self._loop.watch(slots)
+        self._watch(slots)
         self._lost(sends[~good])
 
     def _lost(self, ended: Completions) -> None:
@@ -190,6 +202,10 @@ class _Server:
         np.add.at(self._counters["lost_by"], -ended["result"], 1)
         self._counters["lost"] += len(ended)
         self._let_go(ended["slot"], reset=False)
+
+    def _watch(self, slots: Slots) -> None:
+        if self._job.watch:
+            self._loop.watch(slots)
 
     def _close_due(self) -> None:
         """Those whose time has come; at the end a batch of all, once the one before is closed."""

@@ -102,10 +102,11 @@ _NO_WAIT = np.array([0, 0, _NOW.ctypes.data], np.uint64)  # struct io_uring_gete
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+_libc.syscall.argtypes = [ctypes.c_long] * 7
 
 
 def _syscall(number: int, *arguments: int) -> int:
-    result = int(_libc.syscall(ctypes.c_long(number), *map(ctypes.c_long, arguments)))
+    result = int(_libc.syscall(number, *arguments, *(0,) * (6 - len(arguments))))
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))

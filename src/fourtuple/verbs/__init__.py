@@ -11,7 +11,7 @@ from fourtuple.core.census import Sockets, State
 from fourtuple.engine.loops import LoopName, choose
 from fourtuple.kernel.sockdiag import fold_sockets
 from fourtuple.verbs.beside import READY, holding, serving, start
-from fourtuple.verbs.hold import Watch, hold
+from fourtuple.verbs.hold import hold
 from fourtuple.verbs.lab import (
     Lab,
     facts,
@@ -23,6 +23,7 @@ from fourtuple.verbs.lab import (
     set_reserved_ports,
 )
 from fourtuple.verbs.serve import serve
+from fourtuple.verbs.watch import Watch
 
 __all__ = [
     "READY",

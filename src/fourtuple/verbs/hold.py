@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from functools import partial
 
 from fourtuple.core.census import Ends, State, Tally
@@ -37,6 +36,7 @@ from fourtuple.kernel import addresses, process, procfs
 from fourtuple.kernel.sockdiag import fold_sockets
 from fourtuple.kernel.sockopts import port_range_is_quick
 from fourtuple.verbs.space import space_of
+from fourtuple.verbs.watch import Lookout, Watch
 
 FAR_AWAY = 1000  # more connections than that to someone else's address need a word from the user
 STILL_S, SETTLE_S = 1.0, 5.0  # how long the kernel's count may stand still, or take, before it is believed to differ
@@ -47,18 +47,9 @@ Look = Callable[[frozenset[State]], tuple[Tally, str]]
 HOLD_S = 10.0
 TIMEOUT_S = 30.0
 EVERY_S = 30.0
-CENSUS_S, CENSUS_SHARE = 1.0, 0.1  # between two looks at the kernel's table, and how much of the time they may take
 MEMORY_S = 0.2  # between two looks at what is free
 ESTABLISHED = frozenset({State.ESTABLISHED})
 IN_USE = frozenset(State) - {State.LISTEN, State.CLOSE, State.BOUND_INACTIVE, State.TIME_WAIT, State.NEW_SYN_RECV}
-
-
-class Watch(StrEnum):
-    """How lost connections are noticed while they are held."""
-
-    POLL = "poll"  # each is polled: at once
-    CENSUS = "census"  # the kernel's table is counted now and then; where some are missing, all are looked at
-    OFF = "off"
 
 
 def hold(
@@ -155,7 +146,8 @@ def hold(
     stopped_by: str | None = None
     witness = Witness(0, None, None, "")
     until_ns = closing_ns = 0
-    memory_ns = census_ns = start_ns
+    memory_ns = start_ns
+    lookout = Lookout(watch, lambda: look(ESTABLISHED)[0].client, crew.control)
     with interruptible(crew.control):
         for sample in crew.samples():
             at_s = (sample.at_ns - start_ns) // 10**9
@@ -171,11 +163,8 @@ def hold(
                 memory_ns = now_ns() + int(MEMORY_S * 1e9)
                 if stopped_by := memory_exhausted(procfs.read_memory(), facts.memory, share):
                     crew.control.stop()
-            if full and watch is Watch.CENSUS and now_ns() >= census_ns and not crew.control.closing:
-                asked_ns = now_ns()
-                if look(ESTABLISHED)[0].client < sample.open:
-                    crew.control.look()
-                census_ns = now_ns() + int(max(CENSUS_S * 1e9, (now_ns() - asked_ns) / CENSUS_SHARE))
+            if full:
+                lookout.look(sample.open)
             if full and (now_ns() >= until_ns or crew.control.interrupted or not (sample.open or reconnect)):
                 closing_ns = closing_ns or now_ns()
                 crew.control.close()

@@ -2,10 +2,14 @@
 
 import errno
 import socket
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.core.census import Sockets, State
 from fourtuple.core.endpoints import Address, Endpoint, EndpointSpec
 from fourtuple.core.errors import FourtupleError, ShortfallError, UsageError
 from fourtuple.core.plan import FILES_RESERVED
@@ -17,6 +21,8 @@ from fourtuple.engine.serve import ServeJob
 from fourtuple.engine.serve import serve as serve_work
 from fourtuple.engine.workers import Crew, Work
 from fourtuple.kernel import addresses, process, procfs
+from fourtuple.kernel.sockdiag import fold_sockets
+from fourtuple.verbs.watch import Lookout, Watch
 
 BACKLOG = 65535  # as much as net.core.somaxconn allows: listen(2) clips it
 
@@ -33,6 +39,7 @@ def serve(
     reset: bool = False,
     log: bool = False,
     loop: LoopName = LoopName.AUTO,
+    watch: Watch = Watch.POLL,
 ) -> Generator[Sample, None, ServeRecord]:
     """Accept on HOST:PORT[-PORT]…, for `serve_s` or until Ctrl-C; the first sample comes when all are listening.
 
@@ -41,14 +48,17 @@ def serve(
     workers:       processes; None starts with one and doubles them whenever the limit of open files fills them up,
                    which it does not with the ring
     reset:         close by RST, else by FIN
+    watch:         how it is noticed that a client has closed; polling costs 240 bytes of kernel memory a connection
 
     Raises this process's soft limit of open files to the hard one.
     Raises UsageError or ShortfallError where it cannot listen on all of them.
     """
+    if echo and watch is not Watch.POLL:
+        raise UsageError(f"--watch {watch} with --echo", "what comes in is seen by polling only")
     process.raise_soft_files()
     with ExitStack() as open_until_the_end:
         listeners = _listen(where, backlog, open_until_the_end)
-        job = ServeJob(greet.encode(), echo, close_after_s, reset, log)
+        job = ServeJob(greet.encode(), echo, close_after_s, reset, log, watch is Watch.POLL)
         choice = choose(loop, log=log)
         workers = workers or (1 if choice.name == LoopName.RING else None)
         work = partial(_serve_here, job, listeners, choice)
@@ -60,12 +70,15 @@ def serve(
         until_ns = None if serve_s is None else start_ns + int(serve_s * 1e9)
         most_open, grow = 0, workers is None
         last_open: Sample | None = None
+        ports = np.array([listener.getsockname()[1] for listener in listeners], np.uint16)
+        lookout = Lookout(watch, partial(_accepted_on, ports), crew.control)
         with interruptible(crew.control):
             for sample in crew.samples():
                 yield sample
                 most_open = max(most_open, sample.open)
                 if not crew.control.closing:
                     last_open = sample
+                    lookout.look(sample.open)
                     if grow and _full(sample):
                         grow = _add_workers(crew, work, sample.workers)
                 if crew.control.stopping or (until_ns is not None and now_ns() >= until_ns):
@@ -109,6 +122,15 @@ def _add_workers(crew: Crew, work: Work, count: int) -> bool:
 def _full(sample: Sample) -> bool:
     """Is it time for more workers? A little early, so that the queue does not overflow while they start."""
     return sample.capacity > 0 and sample.open >= sample.capacity - min(4096, sample.capacity // 4)
+
+
+def _accepted_on(ports: NDArray[np.uint16]) -> int:
+    """How many connections of these local ports accept() has handed out."""
+
+    def count(tables: Iterable[Sockets]) -> int:
+        return sum(int((np.isin(table["local_port"], ports) & (table["inode"] != 0)).sum()) for table in tables)
+
+    return fold_sockets(count, {State.ESTABLISHED})[0]
 
 
 def _serve_here(

@@ -1,0 +1,31 @@
+"""How it is noticed that connections are gone."""
+
+from collections.abc import Callable
+from enum import StrEnum
+
+from fourtuple.engine.control import Control, now_ns
+
+CENSUS_S, CENSUS_SHARE = 1.0, 0.1  # between two looks at the kernel's table, and how much of the time they may take
+
+
+class Watch(StrEnum):
+    POLL = "poll"  # each is polled: at once
+    CENSUS = "census"  # the kernel's table is counted now and then; where some are missing, all are looked at
+    OFF = "off"  # not at all, until they are closed
+
+
+class Lookout:
+    """count: how many of ours the kernel's table has"""
+
+    def __init__(self, watch: Watch, count: Callable[[], int], control: Control) -> None:
+        self._on, self._count, self._control = watch is Watch.CENSUS, count, control
+        self._next_ns = 0
+
+    def look(self, expected: int) -> None:
+        """Compare, if it is time to; where fewer are there than expected, everybody is told to look at all."""
+        start_ns = now_ns()
+        if not self._on or start_ns < self._next_ns or self._control.closing:
+            return
+        if self._count() < expected:
+            self._control.look()
+        self._next_ns = now_ns() + int(max(CENSUS_S * 1e9, (now_ns() - start_ns) / CENSUS_SHARE))

@@ -1,0 +1,62 @@
+"""What a ring needs of a kernel: each thing that is missing has its consequence, and its sentence."""
+
+from dataclasses import replace
+
+import pytest
+
+from fourtuple.core.errors import CannotError
+from fourtuple.engine import loops
+from fourtuple.engine.loops import LoopName, choose
+from fourtuple.kernel.uring import NEEDED, Features, Opcode, features
+from tests.conftest import need
+
+ALL = Features(opcodes=frozenset(Opcode), setsockopt=True, no_sqarray=True, dontwait=True)
+
+
+@pytest.mark.parametrize("missing", sorted(NEEDED), ids=lambda opcode: opcode.name)
+def test_without_what_every_connection_needs_epoll_is_taken(missing: Opcode, monkeypatch: pytest.MonkeyPatch) -> None:
+    can = replace(ALL, opcodes=ALL.opcodes - {missing})
+    monkeypatch.setattr(loops, "features", lambda: can)
+
+    assert choose(LoopName.AUTO).name == "epoll"
+    assert missing.name in choose(LoopName.AUTO).because
+    with pytest.raises(CannotError, match=missing.name):
+        choose(LoopName.RING)
+
+
+@pytest.mark.parametrize("missing", sorted(frozenset(Opcode) - NEEDED), ids=lambda opcode: opcode.name)
+def test_without_the_others_it_is_still_a_ring(missing: Opcode, monkeypatch: pytest.MonkeyPatch) -> None:
+    can = replace(ALL, opcodes=ALL.opcodes - {missing})
+    monkeypatch.setattr(loops, "features", lambda: can)
+
+    assert choose(LoopName.AUTO).name == "ring"
+    assert can.prepares(bind=False) == (missing in (Opcode.BIND, Opcode.FIXED_FD_INSTALL))
+    assert can.prepares(bind=True) == (missing is Opcode.FIXED_FD_INSTALL)
+
+
+def test_a_log_needs_a_kernel_that_can_tell_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    can = replace(ALL, opcodes=ALL.opcodes - {Opcode.FIXED_FD_INSTALL})
+    monkeypatch.setattr(loops, "features", lambda: can)
+
+    assert choose(LoopName.AUTO, log=True).name == "epoll"
+    assert choose(LoopName.AUTO, log=False).name == "ring"
+    with pytest.raises(CannotError, match="log"):
+        choose(LoopName.RING, log=True)
+
+
+def test_a_refusal_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loops, "features", lambda: Features(refusal="not permitted"))
+
+    assert choose(LoopName.AUTO).because == "not permitted"
+
+
+def test_the_probe_of_this_kernel_finds_what_its_version_has() -> None:
+    """On Linux 6.11 and later everything is there, where io_uring is allowed at all."""
+    from fourtuple.kernel.procfs import read_host_facts
+
+    can = features()
+    need(can.refusal is None, f"io_uring ({can.refusal})")
+    need(read_host_facts().kernel_version >= (6, 11), "Linux 6.11")
+
+    assert can.opcodes >= frozenset(Opcode)
+    assert (can.setsockopt, can.no_sqarray, can.dontwait, can.describes) == (True, True, True, True)
