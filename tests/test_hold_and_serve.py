@@ -476,8 +476,11 @@ def test_lost_connections_are_noticed_and_opened_again(ground: Ground, watch: st
                 program.send_signal(signal.SIGINT)
                 record = json.loads(program.communicate(timeout=30)[0])
 
-    assert (record["held"], record["lost"], record["reconnected"], record["open_at_end"]) == (23, 23, 23, 23)
-    assert sum(loss["count"] for loss in record["losses"]) == 23
+    assert (record["held"], record["open_at_end"]) == (23, 23)
+    assert (
+        23 <= record["lost"] == record["reconnected"] <= 46
+    )  # one may get through to the dying server, and is lost again
+    assert sum(loss["count"] for loss in record["losses"]) == record["lost"]
     assert {loss["by"] for loss in record["losses"]} <= {"FIN", "ECONNRESET"}
     assert record["reconnect_failed"].keys() == {"ECONNREFUSED"}
 

@@ -48,6 +48,10 @@ class Plan:
     strategy: Strategy
     slices: tuple[Slice, ...]
 
+    def room_of(self, share: Slice) -> int:
+        """What of the room falls to one worker."""
+        return self.room * (share.stop - share.start) // max(1, self.space.size)
+
     @property
     def predicted(self) -> int:
         """How many of the wanted can be held."""

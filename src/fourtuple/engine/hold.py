@@ -30,7 +30,8 @@ READ_ROWS, READ_BYTES = 1024, 4096
 RETRY_S = 1.0  # before a lost connection is tried again that could not be opened again
 
 # What a slot's state is made of, with ASKED and SENDING of Requests.
-EMPTY, OPENING, OPEN, AGAIN = 0, 1, 2, 16  # AGAIN: it was lost, and is opening or being closed to be opened again
+# GONE: lost, and still to be closed. AGAIN: lost, and opening again, or being closed for that.
+EMPTY, OPENING, OPEN, AGAIN, GONE = 0, 1, 2, 16, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class _Holder:
     ) -> None:
         self._job, self._loop, self._counters, self._control, self._clock_ns = job, loop, counters, control, clock_ns
         explicit = job.plan.strategy is Strategy.EXPLICIT
-        self._routes = (ExplicitRoutes if explicit else AutomaticRoutes)(job.plan.space, share)
+        self._routes = (ExplicitRoutes if explicit else AutomaticRoutes)(job.plan.space, share, job.plan.room_of(share))
         self._pace = share.pace
         self._slots = min(share.wanted, loop.capacity)
         self._fresh = 0  # slots from here on were never used
@@ -101,6 +102,7 @@ class _Holder:
         self._notes = Notes(loop, log=job.log)
         self._failed_in_a_row = 0
         self._looks = control.looks
+        self._gone: list[Slots] = []  # lost and still to be closed
         self._closing = _NOBODY  # still to be closed, at the end
         self._closes = 0  # under way
         self._paced_from_ns, self._paced = clock_ns(), 0  # since when the pace has been kept, and starts since then
@@ -147,7 +149,7 @@ class _Holder:
 
     @property
     def closing(self) -> bool:
-        return len(self._closing) + self._closes > 0
+        return len(self._closing) + len(self._gone) + self._closes > 0
 
     def end(self) -> None:
         self._counters["phase"] = Phase.CLOSED
@@ -357,13 +359,24 @@ class _Holder:
         self._counters["open"] -= len(ended)
         self._counters["lost"] += len(ended)
         self._reads.forget(ended["slot"])
-        self._close(ended["slot"], reset=False, state=AGAIN if self._job.reconnect else EMPTY)
+        if self._requests:
+            self._requests.forget(ended["slot"])
+        self._state[ended["slot"]] = GONE
+        self._gone.append(ended["slot"])
 
     # Closing
 
     def _close_some(self) -> float:
-        """A batch of what is to be closed at the end, once the one before is closed → how long to wait for it."""
-        if self._closes or not len(self._closing):
+        """A batch of what is to be closed, once the one before is closed → how long to wait for completions.
+
+        Those that are lost come later than finding out who else is: that is what somebody waits for.
+        """
+        if self._closes or self._reads.waiting or not (self._gone or len(self._closing)):
+            return TICK_S
+        if self._gone:
+            gone = np.concatenate(self._gone)
+            self._gone = [gone[CLOSE_BATCH:]] if len(gone) > CLOSE_BATCH else []
+            self._close(gone[:CLOSE_BATCH], reset=False, state=AGAIN if self._job.reconnect else EMPTY)
             return TICK_S
         batch, self._closing = self._closing[:CLOSE_BATCH], self._closing[CLOSE_BATCH:]
         batch = self._still_open(batch)

@@ -13,7 +13,8 @@ BATCH = 1024  # requests between two looks at everything else
 # Where each is to ask again at once, so many wait for their answer at the same time: enough to keep both ends busy, and
 # few enough to be answered within 40 ms, after which each end would send its acknowledgements on their own.
 MOST_WAITING = 2048
-SPREAD_NS = 10_000_000  # those that are due within so short a time are sent together
+# Those that are due within so short a time, or so small a part of the interval, are sent together.
+TOGETHER_NS, TOGETHER_PARTS = 50_000_000, 20
 
 # Bits of a connection's state, beside its being open.
 ASKED, SENDING = 4, 8
@@ -40,6 +41,7 @@ class Requests:
     def __init__(self, talk: Talk, state: NDArray[np.uint8], counters: Counters, begin_ns: int) -> None:
         self._talk, self._state, self._counters, self._begin_ns = talk, state, counters, begin_ns
         self._every_ns = int(talk.every_s * 1e9)
+        self._together_ns = max(1, min(TOGETHER_NS, self._every_ns // TOGETHER_PARTS))
         self._expect = np.frombuffer(talk.expect, np.uint8)
         self._asked_us = np.zeros(len(state), np.uint32)  # since the beginning, modulo 2**32: 71 minutes
         self._come = np.zeros(len(state) if talk.expect else 0, np.uint32)  # how much of what is expected
@@ -64,7 +66,7 @@ class Requests:
         if not self._talk.send or not len(self._state):
             return _NOBODY
         if self._every_ns:
-            elapsed_ns = (now_ns - self._begin_ns) // SPREAD_NS * SPREAD_NS
+            elapsed_ns = (now_ns - self._begin_ns) // self._together_ns * self._together_ns
             position = elapsed_ns * len(self._state) // self._every_ns
             start, self._turn = self._turn, min(position, self._turn + BATCH)
             slots = (np.arange(start, self._turn) % len(self._state)).astype(np.int32)
@@ -90,7 +92,7 @@ class Requests:
         if not self._every_ns:
             return 0.0 if self._ready and self._waiting < MOST_WAITING else float("inf")
         due_ns = -(-(self._turn + 1) * self._every_ns // len(self._state))
-        due_ns = -(-due_ns // SPREAD_NS) * SPREAD_NS
+        due_ns = -(-due_ns // self._together_ns) * self._together_ns
         return max(0.0, (self._begin_ns + due_ns - now_ns) / 1e9)
 
     def sent(self, slots: Slots) -> None:

@@ -19,10 +19,14 @@ Ways = NDArray[Any]  # of an unsigned or signed integer type
 
 
 class AutomaticRoutes:
-    """The kernel chooses source ports, so pairs take turns, each until it is full."""
+    """The kernel chooses source ports, so pairs take turns, each until it is full.
 
-    def __init__(self, space: TupleSpace, share: Slice) -> None:
-        self._space, self._turn = space, share.start
+    room: how many connections are expected to be possible. Beyond, each pair is asked for one at a time: the kernel
+          looks at every port of the range before it says that none is left, which takes it milliseconds
+    """
+
+    def __init__(self, space: TupleSpace, share: Slice, room: int) -> None:
+        self._space, self._turn, self._room = space, share.start, room
         self._over = np.zeros(space.pairs, bool)  # untouched pages of zeros cost nothing
         self._worked = np.zeros(space.pairs, bool)
         self._turns: NDArray[np.int64] | None = None  # the pairs that take turns; None: all of them
@@ -41,6 +45,7 @@ class AutomaticRoutes:
 
     def take(self, count: int) -> tuple[Block, Ways]:
         """The next `count` connections; none where every pair is over."""
+        count = min(count, max(self._room, self._waiting_for))
         found = np.zeros(0, np.int64)
         while len(found) < count and self._waiting_for:
             turns = self._turn + np.arange(count)
@@ -48,7 +53,9 @@ class AutomaticRoutes:
             routes = turns % self._space.pairs if self._turns is None else self._turns[turns % len(self._turns)]
             alive = routes[~self._over[routes]]
             found = np.concatenate((found, alive)) if len(found) else alive
-        return self._space.pair_block(found[:count]), found[:count]
+        found = found[:count]
+        self._room -= len(found)
+        return self._space.pair_block(found), found
 
     def again(self, ways: Ways) -> Block:
         """Connections that have been on these ways before, whatever has become of the pair since."""
@@ -63,6 +70,7 @@ class AutomaticRoutes:
         pairs = np.unique(self._pairs(ways))
         if symptom_of(number).ends is Ends.PAIR:
             self._end(pairs, number)
+            self._room += len(ways)
             return True
         self._end(pairs[~self._worked[pairs]], number)
         return False
@@ -83,8 +91,8 @@ class AutomaticRoutes:
 class ExplicitRoutes(AutomaticRoutes):
     """We choose all four values: the i-th connection is `space[i]`, and one that is taken is left out."""
 
-    def __init__(self, space: TupleSpace, share: Slice) -> None:
-        super().__init__(space, share)
+    def __init__(self, space: TupleSpace, share: Slice, room: int) -> None:
+        super().__init__(space, share, room)
         self._next, self._stop = share.start, share.stop
 
     @property
