@@ -1,15 +1,17 @@
 """`hold`: open N connections, hold them, close them, and say what three witnesses saw."""
 
+import math
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
 from fourtuple.core.census import Ends, State, Tally
+from fourtuple.core.endpoints import Address
 from fourtuple.core.errors import ShortfallError, UsageError
-from fourtuple.core.facts import HostFacts
+from fourtuple.core.facts import HostFacts, Memory
 from fourtuple.core.pace import Pace
 from fourtuple.core.plan import (
     MEMORY_SHARE,
@@ -43,7 +45,6 @@ STILL_S, SETTLE_S = 1.0, 5.0  # how long the kernel's count may stand still, or 
 GONE_S = 3.0  # how long it may stand still after closing before what is left is said to stay
 MOST = 2**40
 EVERY_ADDRESS = Ranges([range(2**128)])
-Look = Callable[[frozenset[State]], tuple[Tally, str]]
 HOLD_S = 10.0
 TIMEOUT_S = 30.0
 EVERY_S = 30.0
@@ -99,27 +100,18 @@ def hold(
     facts = procfs.read_host_facts()
     space, strategy = space_of(facts, wanted, destinations, sources, strategy)
     targets = [space.address(value) for values, _ in space.destinations.parts for value in values]
-    here = [addresses.is_local(address) for address in targets]
-    for address, is_here in zip(targets, here, strict=True):
-        if wanted > FAR_AWAY and address.is_global and not is_here and not i_own_this_target:
-            raise UsageError(
-                f"{format_count(wanted)} connections to {address}",
-                f"it is neither this host nor a private address, where at most {format_count(FAR_AWAY)} are opened",
-                "If it is yours, say --i-own-this-target.",
-            )
+    here = _all_here(targets, wanted, i_own_this_target=i_own_this_target)
     share = MEMORY_SHARE_OF_AN_EMPTY_HOST if fill_memory else MEMORY_SHARE
-    if lacking := memory_lacking(wanted, facts.memory, both_ends=all(here), share=share):
+    if lacking := memory_lacking(wanted, facts.memory, both_ends=here, share=share):
         raise ShortfallError(f"{format_count(wanted)} connections", lacking, "Ask for fewer, or see --fill-memory.")
     # Without --from, destinations may be reached from several addresses, of which the space names one.
     anyone = not sources and len(targets) > 1
-    seen = replace(space, sources=EVERY_ADDRESS) if anyone else space
-    before, _ = fold_sockets(lambda tables: Ends.of(tables, seen.destinations, seen.sources, seen.ports), IN_USE)
-    look = partial(_tally, seen, before)
+    kernel = _Kernel(replace(space, sources=EVERY_ADDRESS) if anyone else space, here=here)
     choice = choose(loop, log=log)
     count = workers or (1 if choice.name == LoopName.RING else _workers_needed(wanted, facts))
     plan = Plan(
         wanted=wanted,
-        room=max(0, space.size - len(before.client)),
+        room=max(0, space.size - len(kernel.before.client)),
         space=space,
         strategy=strategy,
         slices=split(wanted, space.size, count, Pace.of(wanted, rate_per_s)),
@@ -138,31 +130,22 @@ def hold(
     crew = Crew(here=count == 1, log=log)
     for number, part in enumerate(plan.slices):
         crew.add(partial(_hold_slice, job, number, choice), part.wanted)
-    counters = procfs.read_netstat()
-    started_at, start_ns = datetime.now(UTC), now_ns()
-    losses: Counter[tuple[int, str]] = Counter()
-    last: Sample | None = None
+    lookout = Lookout(watch, lambda: kernel.count(ESTABLISHED).client, crew.control)
+    memory = _MemoryWatch(facts.memory, share)
+    counters, started_at, losses = procfs.read_netstat(), datetime.now(UTC), _Losses()
     full: Sample | None = None
-    stopped_by: str | None = None
     witness = Witness(0, None, None, "")
     until_ns = closing_ns = 0
-    memory_ns = start_ns
-    lookout = Lookout(watch, lambda: look(ESTABLISHED)[0].client, crew.control)
     with interruptible(crew.control):
         for sample in crew.samples():
-            at_s = (sample.at_ns - start_ns) // 10**9
-            for by, number in sample.lost_by.items():
-                losses[at_s, by] += number - (last.lost_by.get(by, 0) if last else 0)
-            last = sample
+            losses.add(sample)
             if full is None and sample.phase >= Phase.HOLDING:
                 full = sample
-                witness = _witness(look, full.open, crew.control, here=all(here))
+                witness = kernel.witness(full.open, crew.control)
                 until_ns = now_ns() + int(hold_s * 1e9)
             yield sample
-            if full is None and not stopped_by and now_ns() >= memory_ns:
-                memory_ns = now_ns() + int(MEMORY_S * 1e9)
-                if stopped_by := memory_exhausted(procfs.read_memory(), facts.memory, share):
-                    crew.control.stop()
+            if full is None and memory.is_short():
+                crew.control.stop()
             if full:
                 lookout.look(sample.open)
             if full and (now_ns() >= until_ns or crew.control.interrupted or not (sample.open or reconnect)):
@@ -170,9 +153,8 @@ def hold(
                 crew.control.close()
         full = full or sample
         closing_ns = closing_ns or now_ns()
-        left = _until_gone(look, crew.control, here=all(here))
-        closed_ns = now_ns()
-        now = procfs.read_netstat()
+        left = kernel.until_gone(crew.control)
+        counters_now = procfs.read_netstat()
         return HoldRecord.of(
             predicted=plan.predicted,
             full=full,
@@ -180,18 +162,31 @@ def hold(
             census=witness,
             held_s=(max(closing_ns, full.at_ns) - full.at_ns) / 1e9,
             started_at=started_at.isoformat(timespec="milliseconds"),
-            stopped_by=stopped_by,
-            losses=tuple(Loss(at_s, by, count) for (at_s, by), count in sorted(losses.items()) if count),
-            closing_s=round((closed_ns - closing_ns) / 1e9, 3),
+            stopped_by=memory.short,
+            losses=losses.listed(),
+            closing_s=round((now_ns() - closing_ns) / 1e9, 3),
             left=left,
-            listen_overflows=procfs.grown("ListenOverflows", counters, now) if all(here) else None,
-            syn_retransmits=procfs.grown("TCPSynRetrans", counters, now),
+            listen_overflows=procfs.grown("ListenOverflows", counters, counters_now) if here else None,
+            syn_retransmits=procfs.grown("TCPSynRetrans", counters, counters_now),
             interrupted=crew.control.interrupted,
             loop=choice.name,
             loop_because=choice.because,
             strategy=strategy,
             watch=watch,
         )
+
+
+def _all_here(targets: Sequence[Address], wanted: int, *, i_own_this_target: bool) -> bool:
+    """Are all destinations this host's? Raises UsageError for too many to somebody else's."""
+    here = [addresses.is_local(address) for address in targets]
+    for address, is_here in zip(targets, here, strict=True):
+        if wanted > FAR_AWAY and address.is_global and not is_here and not i_own_this_target:
+            raise UsageError(
+                f"{format_count(wanted)} connections to {address}",
+                f"it is neither this host nor a private address, where at most {format_count(FAR_AWAY)} are opened",
+                "If it is yours, say --i-own-this-target.",
+            )
+    return all(here)
 
 
 def _check_watch(watch: Watch, *, talks: bool, reconnect: bool) -> None:
@@ -224,41 +219,88 @@ def _workers_needed(wanted: int, facts: HostFacts) -> int:
     return count
 
 
-def _tally(space: TupleSpace, before: Ends, states: frozenset[State]) -> tuple[Tally, str]:
-    return fold_sockets(lambda tables: Tally.of(tables, space.destinations, space.sources, space.ports, before), states)
+class _Kernel:
+    """What the kernel's table says of our connections: of those in `space`, without what was there before.
 
-
-def _witness(look: Look, held: int, control: Control, *, here: bool) -> Witness:
-    """What the kernel lists beyond what was there before; again, while it differs: the far end may be accepting.
-
-    It is not waited for when it stands still, when it takes very long, or when the user has had enough.
+    here: the other end is in this network namespace too
     """
-    last: Witness | None = None
-    start_ns = still_ns = now_ns()
-    while True:
-        ours, by = look(ESTABLISHED)
-        witness = Witness(ours.client, ours.server if here else None, ours.accepted if here else None, by)
-        if witness != last:
-            last, still_ns = witness, now_ns()
-        agrees = {witness.client, witness.server, witness.accepted} <= {held, None}
-        late = now_ns() - still_ns > STILL_S * 1e9 or now_ns() - start_ns > SETTLE_S * 1e9
-        if agrees or late or control.interrupted:
-            return witness
-        time.sleep(TICK_S)
+
+    def __init__(self, space: TupleSpace, *, here: bool) -> None:
+        self._space, self._here = space, here
+        fold = partial(Ends.of, destinations=space.destinations, sources=space.sources, ports=space.ports)
+        self.before, self._by = fold_sockets(fold, IN_USE)
+
+    def count(self, states: frozenset[State]) -> Tally:
+        space = self._space
+        tally, self._by = fold_sockets(
+            lambda tables: Tally.of(tables, space.destinations, space.sources, space.ports, self.before), states
+        )
+        return tally
+
+    def witness(self, held: int, control: Control) -> Witness:
+        """What is established now; counted again while it differs from `held`: the far end may be accepting.
+
+        It is not waited for when it stands still, when it takes very long, or when the user has had enough.
+        """
+        last: Witness | None = None
+        start_ns = still_ns = now_ns()
+        while True:
+            ours = self.count(ESTABLISHED)
+            server, accepted = (ours.server, ours.accepted) if self._here else (None, None)
+            witness = Witness(ours.client, server, accepted, self._by)
+            if witness != last:
+                last, still_ns = witness, now_ns()
+            agrees = {witness.client, witness.server, witness.accepted} <= {held, None}
+            late = now_ns() - still_ns > STILL_S * 1e9 or now_ns() - start_ns > SETTLE_S * 1e9
+            if agrees or late or control.interrupted:
+                return witness
+            time.sleep(TICK_S)
+
+    def until_gone(self, control: Control) -> int:
+        """Wait until none is left, TIME_WAIT aside → how many are.
+
+        It is not waited for when the number stands still, or at Ctrl-C.
+        """
+        least, still_ns, interrupted = math.inf, now_ns(), control.interrupted
+        while True:
+            ours = self.count(IN_USE)
+            left = ours.client + (ours.server if self._here else 0)
+            if left < least:
+                least, still_ns = left, now_ns()
+            late = now_ns() - still_ns > GONE_S * 1e9
+            if not left or late or (control.interrupted and not interrupted):
+                return left
+            time.sleep(TICK_S)
 
 
-def _until_gone(look: Look, control: Control, *, here: bool) -> int:
-    """Wait until the kernel lists none of ours any more, TIME_WAIT aside → how many are left.
+class _MemoryWatch:
+    """short: why no more may be opened; None: nothing speaks against it"""
 
-    It is not waited for when the number stands still, or at Ctrl-C.
-    """
-    least, still_ns, interrupted = -1, now_ns(), control.interrupted
-    while True:
-        ours, _ = look(IN_USE)
-        left = ours.client + (ours.server if here else 0)
-        if left < least or least < 0:
-            least, still_ns = left, now_ns()
-        late = now_ns() - still_ns > GONE_S * 1e9
-        if not left or late or (control.interrupted and not interrupted):
-            return left
-        time.sleep(TICK_S)
+    def __init__(self, at_start: Memory, share: float) -> None:
+        self._at_start, self._share = at_start, share
+        self._next_ns = 0
+        self.short: str | None = None
+
+    def is_short(self) -> bool:
+        if now_ns() >= self._next_ns and not self.short:
+            self.short = memory_exhausted(procfs.read_memory(), self._at_start, self._share)
+            self._next_ns = now_ns() + int(MEMORY_S * 1e9)
+        return self.short is not None
+
+
+class _Losses:
+    """From one sample to the next: who was lost, by what, in which second since the first sample."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[int, str]] = Counter()
+        self._before: Mapping[str, int] = {}
+        self._start_ns: int | None = None
+
+    def add(self, sample: Sample) -> None:
+        self._start_ns = self._start_ns or sample.at_ns
+        for by, number in sample.lost_by.items():
+            self._counts[(sample.at_ns - self._start_ns) // 10**9, by] += number - self._before.get(by, 0)
+        self._before = sample.lost_by
+
+    def listed(self) -> tuple[Loss, ...]:
+        return tuple(Loss(at_s, by, count) for (at_s, by), count in sorted(self._counts.items()) if count)
