@@ -6,13 +6,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
 
 from fourtuple.verbs import namespace_refusal
 from tests.conftest import COMMAND, fourtuple, need
+from tests.kernel.test_netns import wait_until_empty
 
 SETTINGS = Path("/proc/sys/net/ipv4")
 
@@ -148,21 +148,6 @@ def test_it_is_gone_when_the_lab_is_killed() -> None:
     name = program.stdout.readline().strip()
     program.kill()
     program.communicate()
-    until = time.monotonic() + 10
-    while (left := members(name)) and time.monotonic() < until:
-        time.sleep(0.05)
 
     assert name.startswith("net:[")
-    assert left == []
-
-
-def members(namespace: str) -> list[str]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                if os.readlink(entry / "ns/net") == namespace:
-                    found.append(entry.name)
-            except OSError:
-                continue
-    return found
+    assert wait_until_empty(name) == []

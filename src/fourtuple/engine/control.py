@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.run import Counters, Phase
+from fourtuple.core.run import Counters, Event, Phase
 from fourtuple.kernel import process
 
 TICK_S = 0.05  # how long a worker may take to notice anything it is told
@@ -78,14 +78,39 @@ def interruptible(control: Control) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def ticks(go_on: Callable[[], bool], step: Callable[[], None], clock_ns: Callable[[], int]) -> Iterator[None]:
-    """Take one step after the other; yields every TICK_S, for whoever wants to look or to tell."""
+class Worker(Protocol):
+    """Who opens or accepts. step: wait a little and go on; tick: what is to be logged; close_all: begin to close"""
+
+    def step(self) -> None: ...
+
+    def tick(self) -> list[Event]: ...
+
+    def close_all(self) -> None: ...
+
+    @property
+    def closing(self) -> bool:
+        """Is there still something to close?"""
+
+    def end(self) -> None: ...
+
+
+def drive(worker: Worker, control: Control, clock_ns: Callable[[], int]) -> Iterator[list[Event]]:
+    """Let it work until told to close, and then until all is closed; yields its events at least every TICK_S."""
+    yield from _ticks(worker, lambda: not control.closing, clock_ns)
+    worker.close_all()
+    yield worker.tick()
+    yield from _ticks(worker, lambda: worker.closing, clock_ns)
+    worker.end()
+    yield worker.tick()
+
+
+def _ticks(worker: Worker, go_on: Callable[[], bool], clock_ns: Callable[[], int]) -> Iterator[list[Event]]:
     next_ns = clock_ns()
     while go_on():
-        step()
+        worker.step()
         if clock_ns() >= next_ns:
             next_ns = clock_ns() + int(TICK_S * 1e9)
-            yield
+            yield worker.tick()
 
 
 def count_cost(counters: Counters, at_ns: int) -> None:

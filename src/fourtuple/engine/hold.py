@@ -16,7 +16,7 @@ from fourtuple.core.plan import Plan, Slice, Strategy
 from fourtuple.core.run import Counters, Event, Phase
 from fourtuple.core.symptoms import Ends, symptom_of
 from fourtuple.core.tuples import Block
-from fourtuple.engine.control import TICK_S, Control, count_cost, ticks
+from fourtuple.engine.control import TICK_S, Control, count_cost, drive
 from fourtuple.engine.loop import COMPLETION, Completions, How, Loop, Op, Slots
 from fourtuple.engine.notes import Notes
 from fourtuple.engine.reads import Reads
@@ -60,14 +60,7 @@ def hold(
     """Open `share` of the plan and hold it until told to close; yields, at each tick, what is to be logged."""
     holder = _Holder(job, share, loop, counters, control, clock_ns)
     try:
-        for _ in ticks(lambda: not control.closing, holder.step, clock_ns):
-            yield holder.tick()
-        holder.close_all()
-        yield holder.tick()
-        for _ in ticks(lambda: holder.closing, holder.step, clock_ns):
-            yield holder.tick()
-        holder.end()
-        yield holder.tick()
+        yield from drive(holder, control, clock_ns)
     finally:
         loop.shut()
 

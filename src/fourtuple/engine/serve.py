@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.run import Counters, Event, Phase
-from fourtuple.engine.control import TICK_S, Control, count_cost, ticks
+from fourtuple.engine.control import TICK_S, Control, count_cost, drive
 from fourtuple.engine.loop import Completions, Loop, Op, Slots
 from fourtuple.engine.notes import Notes
 from fourtuple.engine.reads import Reads
@@ -52,14 +52,7 @@ def serve(
     """Accept from `listeners` until told to close; yields, at each tick, what is to be logged."""
     server = _Server(job, listeners, loop, counters, control, clock_ns)
     try:
-        for _ in ticks(lambda: not control.closing, server.step, clock_ns):
-            yield server.tick()
-        server.close_all()
-        yield server.tick()
-        for _ in ticks(lambda: server.closing, server.step, clock_ns):
-            yield server.tick()
-        server.end()
-        yield server.tick()
+        yield from drive(server, control, clock_ns)
     finally:
         loop.shut()
 
