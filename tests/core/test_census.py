@@ -4,7 +4,7 @@ import ipaddress
 
 import numpy as np
 
-from fourtuple.core.census import SOCKET, Ends, State, four_tuples, mapped
+from fourtuple.core.census import SOCKET, Ends, State, Tally, four_tuples, mapped
 from fourtuple.core.ranges import Ranges
 from fourtuple.core.tuples import Destinations
 
@@ -56,6 +56,15 @@ def test_what_follows_from_them() -> None:
     assert ends.mirrored == 2
     assert ends.busiest_client_port == (40000, 2)
     assert ends.server_ports == [8000, 8001]
+
+
+def test_a_tally_is_the_lengths_of_the_ends_less_what_was_there_before() -> None:
+    everybody, ports = Ranges([range(2**128)]), Ranges([range(1, 65536)])
+    destinations = to("127.0.0.1", range(8000, 8002))
+    nothing, before = Ends.of([], destinations), Ends.of([SOCKETS[[1, 3]]], destinations)
+
+    assert Tally.of([SOCKETS[:4], SOCKETS[4:]], destinations, everybody, ports, nothing) == Tally(3, 2, 1)
+    assert Tally.of([SOCKETS[:4], SOCKETS[4:]], destinations, everybody, ports, before) == Tally(2, 1, 0)
 
 
 def test_a_tuple_listed_twice_is_not_distinct() -> None:

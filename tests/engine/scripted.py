@@ -57,6 +57,7 @@ class ScriptedLoop:
         self._begin_ns = clock.ns
         self._done: list[tuple[int, int, int]] = []
         self.shut_down = False
+        self.waits = 0
 
     def connect(self, slots: Slots, block: Block, how: How) -> None:
         for row, slot in enumerate(slots.tolist()):
@@ -108,6 +109,7 @@ class ScriptedLoop:
         return None
 
     def wait(self, timeout_s: float) -> Completions:
+        self.waits += 1
         for result in self.arriving[: self.rooms[-1] if self.rooms else 0]:
             self.arriving.pop(0)
             slot = min(set(range(self.capacity)) - self.open) if result == 0 else -1

@@ -101,6 +101,21 @@ def test_when_every_pair_is_full_the_rest_has_failed_with_that_errno() -> None:
     assert len(loop.connects) == 303
 
 
+def test_full_pairs_are_asked_gently_however_large_the_batches() -> None:
+    """For each refusal the kernel looks at every port of the range: 300 fit, and not many more are tried."""
+    used: dict[int, int] = {}
+
+    def answer(_: int, t: FourTuple) -> int:
+        used[t.destination.port] = used.get(t.destination.port, 0) + 1
+        return errno.EADDRNOTAVAIL if used[t.destination.port] > 100 else 0
+
+    loop = ScriptedLoop(Clock(), answer=answer, batch=2048)
+    run = opened(a_run(5000, loop, a_space(100), pace=Pace(in_flight=4096)))
+
+    assert (run.counters["open"], run.failed()) == (300, {"EADDRNOTAVAIL": 4700})
+    assert len(loop.connects) <= 310
+
+
 def test_a_destination_where_nobody_listens_is_not_asked_for_ever() -> None:
     """What is in flight has failed, and so has the rest, untried."""
     loop = ScriptedLoop(Clock(), capacity=100_000, answer=lambda n, t: errno.ECONNREFUSED)

@@ -20,7 +20,7 @@ from fourtuple.core.tuples import Block, TupleSpace
 from fourtuple.engine.epoll_loop import EpollLoop
 from fourtuple.engine.loop import COMPLETION, Completions, How, Loop, Op
 from fourtuple.engine.ring_loop import RingLoop
-from fourtuple.kernel.uring import Opcode, features
+from fourtuple.kernel.uring import Features, Opcode, Ring, Sqes, features
 
 CAN = features()
 LOOPS: dict[str, Callable[[int], Loop]] = {
@@ -36,8 +36,19 @@ HOW = How(bind=False, port_range=None, timeout_s=30)
 
 
 @pytest.fixture(params=list(LOOPS.values()), ids=list(LOOPS))
-def make(request: pytest.FixtureRequest) -> Iterator[Callable[[int], Loop]]:
+def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Loop]]:
+    """A loop that uses nothing of the kernel that it was told is not there."""
     made: list[Loop] = []
+    can: Features = getattr(request.param, "keywords", {}).get("can", CAN)
+    submit = Ring.submit
+
+    def checked(ring: Ring, sqes: Sqes, chain: int = 1) -> None:
+        assert {*sqes["opcode"].ravel().tolist()} <= can.opcodes
+        assert can.setsockopt or Opcode.URING_CMD not in sqes["opcode"]
+        assert can.dontwait or not sqes["ioprio"].any()
+        submit(ring, sqes, chain)
+
+    monkeypatch.setattr(Ring, "submit", checked)
 
     def one(capacity: int) -> Loop:
         made.append(request.param(capacity))

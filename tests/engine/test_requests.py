@@ -123,6 +123,28 @@ def test_at_once_again_begins_when_all_are_open_and_goes_round() -> None:
     assert 0 <= run.counters["requests"] - run.counters["answers"] <= MOST_WAITING
 
 
+def test_not_more_wait_for_their_answer_than_may() -> None:
+    """Nobody answers: so many are asked, then it waits for the answers and not in circles."""
+    loop = ScriptedLoop(Clock())
+    run = opened(a_run(5000, loop, talk=Talk(b"ping", every_s=0.0, expect=b"ping")))
+    run.until(lambda: run.counters["requests"] == MOST_WAITING)
+    waits = loop.waits
+    after(run, loop, 5)
+
+    assert run.counters["requests"] == MOST_WAITING
+    assert loop.waits - waits <= 5 / 0.05 + 10
+
+
+def test_a_whole_answer_after_half_of_one_is_not_what_was_expected() -> None:
+    loop = ScriptedLoop(Clock())
+    run = talking(loop, PING, wanted=1)
+    run.until(lambda: loop.sent)
+    loop.incoming = {0: [b"pi", b"ping"]}
+    run.until(lambda: run.counters["received_bytes"] == 6)
+
+    assert (run.counters["answers"], run.counters["unexpected"]) == (0, 1)
+
+
 def test_an_answers_time_is_from_its_request() -> None:
     """The answer comes after 0.5 s of the loop's clock."""
     loop = ScriptedLoop(Clock())

@@ -70,7 +70,6 @@ class AutomaticRoutes:
         pairs = np.unique(self._pairs(ways))
         if symptom_of(number).ends is Ends.PAIR:
             self._end(pairs, number)
-            self._room += len(ways)
             return True
         self._end(pairs[~self._worked[pairs]], number)
         return False
