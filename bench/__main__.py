@@ -1,82 +1,108 @@
-"""`make bench`: what is claimed about speed, measured in one run with its command; written to bench/RESULTS.md."""
+"""What is claimed about speed, measured side by side in one run; `make bench` writes it to bench/RESULTS.md."""
 
 import argparse
-import json
-import os
-import statistics
+import platform
+import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fourtuple.core.tuples import TupleSpace
+import numpy
 
-ROUNDS = 7
+import fourtuple
+from bench.measure import Measure, NotMeasuredError, Result
+from bench.opening import free_memory_bytes
+from bench.suite import MEASURES
+from fourtuple import verbs
+from fourtuple.core.errors import FourtupleError
+from fourtuple.core.units import format_size
+
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
+READING = """\
+Medians of the rounds, the least and the most in brackets. Contestants take turns within a round, and a ratio is the
+median of the rounds' own ratios. The machine is shared: absolute figures move, ratios less."""
 
-def median_ms(call: Callable[[], object], rounds: int = ROUNDS) -> float:
-    took_ms = []
-    for _ in range(rounds):
-        start_ns = time.perf_counter_ns()
-        call()
-        took_ms.append((time.perf_counter_ns() - start_ns) / 1e6)
-    return statistics.median(took_ms)
+# By the name of a measure: what is to be known beside its figures, above all why a goal is missed.
+NOTES: Mapping[str, str] = {}
 
 
-def blocks() -> list[str]:
-    lines = [f"TupleSpace.block(5_000, 1_005_000): a million 4-tuples as columns, median of {ROUNDS}"]
-    for name, source, end in (
-        ("IPv4, 9 sources x 20 destinations", "127.0.0.1-9", "127.0.0.1:20000-20019"),
-        ("IPv6, 255 sources x 20 destinations", "fd00::1-ff", "[fd00::9]:20000-20019"),
-    ):
-        space = TupleSpace.of([source], range(1024, 65536), [end])
-        lines.append(f"  {name:<40} {median_ms(partial(space.block, 5_000, 1_005_000)):8.1f} ms")
-    return lines
-
-
-def help_text() -> list[str]:
-    command = [sys.executable, "-m", "fourtuple", "--help"]
-    took_ms = median_ms(lambda: subprocess.run(command, capture_output=True, check=True))
-    return [f"fourtuple --help, median of {ROUNDS}", f"  {'':<40} {took_ms:8.1f} ms"]
-
-
-def past_65536() -> list[str]:
-    command = [sys.executable, "-m", "fourtuple", "prove", "past-65536", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    evidence = json.loads(done.stdout)["lessons"][0]["evidence"]
-    return [
-        "fourtuple prove past-65536: 100,000 connections, both ends on this host, one run",
-        f"  {'opened in':<40} {evidence['opened in, seconds'] * 1000:8,.0f} ms",
-        f"  {'rate':<40} {evidence['connections a second']:8,.0f} /s",
+def machine() -> str:
+    facts = verbs.facts()
+    model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
+    compiler = ["gcc", "--version"]
+    gcc = subprocess.run(compiler, capture_output=True, text=True).stdout.splitlines()[0] if shutil.which("gcc") else ""
+    parts = [
+        f"fourtuple {fourtuple.__version__}",
+        f"Linux {facts.kernel}",
+        f"{facts.cpus} CPUs ({model.partition(': ')[2] or platform.machine()})",
+        f"{format_size(facts.memory_bytes or 0)}, {format_size(free_memory_bytes())} of it free",
+        f"{facts.files_hard:,} files a process",
+        f"Python {platform.python_version()}",
+        f"NumPy {numpy.__version__}",
+        gcc or "no gcc",
     ]
+    return " · ".join(parts)
 
 
-def slow_lane() -> list[str]:
-    command = [sys.executable, "-m", "fourtuple", "prove", "slow-lane", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    evidence = json.loads(done.stdout)["lessons"][0]["evidence"]
-    lines = ["fourtuple prove slow-lane: median connect() by how much of the range is in use, one run"]
-    for level, plain_us in evidence["plain_us"].items():
-        cured_us = evidence["with_port_range_us"].get(level)
-        cured = f", with IP_LOCAL_PORT_RANGE {cured_us:6.1f} µs" if cured_us else ""
-        lines.append(f"  {level + ' %':<40} {plain_us:8.1f} µs{cured}")
-    return lines
+def measured(name: str, measure: Measure, rounds: int) -> Result | str:
+    """The result, or why there is none."""
+    print(f"{name}, {rounds} round{'s' * (rounds > 1)} …", file=sys.stderr, flush=True)
+    try:
+        return measure.run(rounds)
+    except (NotMeasuredError, FourtupleError, subprocess.TimeoutExpired) as error:
+        return f"not measured: {error}"
+
+
+def report(results: Mapping[str, tuple[Result | str, int]]) -> str:
+    """Ratios and goals first, then what each was taken from."""
+    rows = ["| measure | | value | goal | met |", "| --- | --- | ---: | ---: | --- |"]
+    details = []
+    for name, (result, rounds) in results.items():
+        details += ["", f"## {name}", "", MEASURES[name].about]
+        if isinstance(result, str):
+            rows.append(f"| {name} | {result} | | | |")
+            details += ["", f"{result[0].upper()}{result[1:]}."]
+        else:
+            rows += [f"| {' | '.join((name, *finding.cells()))} |" for finding in result.findings]
+            details += ["", f"Rounds: {rounds}.", *block(result)]
+        if name in NOTES:
+            details += ["", NOTES[name]]
+    return "\n".join([*rows, *details])
+
+
+def block(result: Result) -> list[str]:
+    lines = [*result.commands, *([""] if result.commands and result.figures else []), *result.figures]
+    return ["", "```", *lines, "```"] if lines else []
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="measures to run; all without one")
+    parser.add_argument("--list", action="store_true", help="name the measures, run nothing")
+    parser.add_argument("--rounds", type=int, help="how often each runs  [default: 5, or 1 where it takes long]")
+    parser.add_argument("--write", action="store_true", help=f"write bench/{RESULTS.name}; all measures only")
+    asked = parser.parse_args(arguments)
+    if unknown := [name for name in asked.names if name not in MEASURES]:
+        parser.error(f"there is no measure {', '.join(unknown)}; --list names them")
+    if asked.rounds is not None and asked.rounds < 1:
+        parser.error("--rounds is 1 or more")
+    if asked.write and asked.names:
+        parser.error("--write is for all measures: what stands in one file comes from one run")
+    if asked.list:
+        print("\n".join(f"{name:<12} {measure.about}" for name, measure in MEASURES.items()))
+        return
+    head = f"# Results of `make bench`\n\n{machine()}\n\n{READING}\n"
+    results = {}
+    for name in asked.names or MEASURES:
+        rounds = asked.rounds or MEASURES[name].rounds
+        results[name] = measured(name, MEASURES[name], rounds), rounds
+    text = f"{head}\n{report(results)}\n"
+    print(text, end="")
+    if asked.write:
+        RESULTS.write_text(text)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--write", action="store_true", help="write bench/RESULTS.md")
-    arguments = parser.parse_args()
-    release, cpus, python = os.uname().release, os.cpu_count(), sys.version.split()[0]
-    lines = [f"Linux {release}, {cpus} CPUs, Python {python}", ""]
-    for part in (blocks, help_text, past_65536, slow_lane):
-        lines += [*part(), ""]
-    text = "\n".join(lines)
-    print(text)
-    if not arguments.write:
-        sys.exit()
-    title = "# Results of `make bench`\n\nA shared machine: read one significant digit."
-    RESULTS.write_text(f"{title}\n\n```\n{text.rstrip()}\n```\n")
+    main()
