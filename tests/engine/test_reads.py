@@ -7,7 +7,11 @@ from hypothesis import strategies as st
 from fourtuple.engine.reads import Reads
 
 
-@given(st.lists(st.tuples(st.sampled_from(["add", "take", "give back", "forget"]), st.integers(0, 5)), max_size=60))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["add", "take", "give back", "forget"]), st.integers(0, 5)), min_size=20, max_size=60
+    )
+)
 def test_rows_go_round_and_order_is_kept(steps: list[tuple[str, int]]) -> None:
     """Against a list and a dict: 3 rows for 6 slots."""
     reads = Reads(rows=3, row_bytes=1)
