@@ -194,6 +194,7 @@ def test_a_killed_worker_is_noticed_and_what_it_held_is_lost(ground: Ground) -> 
     record = json.loads(output)
 
     assert (record["held"], record["lost"], record["lost_by"]) == (100, 50, {"ECANCELED": 50})
+    assert (record["workers_killed"], holding.returncode) == (1, 1)
 
 
 def test_a_peer_that_goes_away_is_a_loss(ground: Ground) -> None:
@@ -442,7 +443,8 @@ def test_requests_are_answered_by_an_echo(ground: Ground) -> None:
     assert quick["received_bytes"] == 32 * quick["answers"]
     assert quick["answer_us"]["p50"] > 0
     assert slow["answers"] == pytest.approx(97 * 4, abs=97)
-    assert served["sent_bytes"] == 32 * quick["requests"] + 4 * slow["requests"]
+    # What is on its way when the connections are reset may not arrive.
+    assert 32 * quick["answers"] <= served["sent_bytes"] - 4 * slow["requests"] <= 32 * quick["requests"]
 
 
 def test_an_answer_that_is_not_expected_is_shown_and_fails_the_run(ground: Ground) -> None:
@@ -454,8 +456,23 @@ def test_an_answer_that_is_not_expected_is_shown_and_fails_the_run(ground: Groun
 
     assert (right["answers"], right["unexpected"], right_code) == (23, 0, 0)
     assert wrong.returncode == 1
-    assert "2 answers were not what was expected" in wrong.stdout
+    assert "not what was expected: 2" in wrong.stdout
     assert [line.split()[-1] for line in wrong.stdout.splitlines() if line.startswith("unexpected")] == ["hello"] * 2
+
+
+def test_an_answer_that_never_comes_fails_the_run(ground: Ground) -> None:
+    """A server that only listens: no greeting, no echo, and the connections themselves are fine."""
+    with ground.serving("127.0.0.1:7777"):
+        record, code = hold(
+            ground, "23", "127.0.0.1:7777", "--for", "1500ms", "--send", "x", "--every", "200ms", "--expect", "x"
+        )
+        words = ground.fourtuple(
+            "hold", "2", "127.0.0.1:7777", "--for", "1200ms", "--expect", "hello", "--quiet"
+        ).stdout
+
+    assert (record["held"], record["lost"], record["answers"], record["unanswered"], code) == (23, 0, 0, 23, 1)
+    assert record["late"] > 23
+    assert "never answered: 2" in words
 
 
 @pytest.mark.parametrize("watch", ["poll", "census"])
@@ -485,14 +502,15 @@ def test_lost_connections_are_noticed_and_opened_again(ground: Ground, watch: st
     assert record["reconnect_failed"].keys() == {"ECONNREFUSED"}
 
 
-def test_unwatched_connections_are_not_missed(ground: Ground) -> None:
+def test_without_watching_only_the_last_look_notices(ground: Ground) -> None:
     with ground.started("serve", "127.0.0.1:7777") as server:
         holding = ground.started("hold", "23", "127.0.0.1:7777", "--for", "2s", "--json", "--watch", "off")
         with holding as program:
             server.kill()
             record = json.loads(program.communicate(timeout=30)[0])
 
-    assert (record["held"], record["lost"], record["watch"]) == (23, 0, "off")
+    assert (record["held"], record["lost"], record["open_at_end"], record["watch"]) == (23, 23, 0, "off")
+    assert {loss["at_s"] for loss in record["losses"]} <= {2, 3}
 
 
 def test_a_server_that_counts_instead_of_polling_notices_too(ground: Ground) -> None:

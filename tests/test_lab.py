@@ -138,6 +138,44 @@ def test_two_hosts_are_joined_and_each_can_be_asked(tmp_path: Path) -> None:
     assert set(Path(tempfile.gettempdir()).glob("fourtuple-lab-*")) == folders
 
 
+def test_what_runs_on_a_host_of_two_is_asked_to_end_like_the_rest(tmp_path: Path) -> None:
+    need(shutil.which("ip"), "ip (iproute2)")
+    trap = tmp_path / "trap.sh"
+    ready, ended = tmp_path / "ready", tmp_path / "ended"
+    trap.write_text(f"trap 'echo $1 >> {ended}; exit' TERM; echo $1 >> {ready}; while :; do sleep 0.05; done")
+    wait = f"until [ $(wc -l < {ready}) = 2 ]; do sleep 0.05; done"
+    script = f"host1 sh {trap} one & host2 sh {trap} two & {wait}"
+    ready.touch()
+    done = lab("--quiet", "--hosts", "2", "--", "sh", "-c", script)
+
+    assert done.returncode == 0
+    assert sorted(ended.read_text().split()) == ["one", "two"]
+
+
+def test_a_host_without_a_command_says_so() -> None:
+    need(shutil.which("ip"), "ip (iproute2)")
+    done = lab("--quiet", "--hosts", "2", "--", "host2")
+
+    assert (done.returncode, done.stderr) == (2, "a command is missing\n")
+
+
+def test_a_terminal_that_is_closed_leaves_no_folder() -> None:
+    need(shutil.which("ip"), "ip (iproute2)")
+    folders = set(Path(tempfile.gettempdir()).glob("fourtuple-lab-*"))
+    program = subprocess.Popen(
+        [*COMMAND, "lab", "--quiet", "--hosts", "2", "--", "sh", "-c", "echo ready; exec sleep 300"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout is not None
+    assert program.stdout.readline() == "ready\n"
+    program.send_signal(signal.SIGHUP)
+    program.communicate(timeout=20)
+
+    assert program.returncode == 128 + signal.SIGHUP
+    assert set(Path(tempfile.gettempdir()).glob("fourtuple-lab-*")) == folders
+
+
 def test_it_is_gone_when_the_lab_is_killed() -> None:
     program = subprocess.Popen(
         [*COMMAND, "lab", "--quiet", "--", "sh", "-c", "readlink /proc/self/ns/net; exec sleep 300"],

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from fourtuple import __version__
-from fourtuple.core.content import parse_content
+from fourtuple.core.content import MOST_BYTES, check_content, parse_content
 from fourtuple.core.errors import EXIT_INTERRUPTED, EXIT_REACHED, EXIT_SHORT, FourtupleError, UsageError
 from fourtuple.core.units import parse_count, parse_duration, parse_rate
 
@@ -37,10 +37,13 @@ class Content(click.ParamType[bytes]):
         if value.startswith("@"):
             try:
                 with open(value[1:], "rb") as file:
-                    return file.read()
+                    content = file.read(MOST_BYTES + 1)
             except OSError as error:
                 raise UsageError(f"the file {value[1:]}", str(error.strerror)) from None
-        return parse_content(value)
+        else:
+            content = parse_content(value)
+        check_content(content)
+        return content
 
 
 CONTENT = Content()
@@ -128,7 +131,7 @@ def prove(names: tuple[str, ...], only_list: bool, show_code: bool, connections:
 @click.option("--rate", "rate_per_s", type=RATE, help="Open so many a second.  [default: as fast as they open]")
 @click.option("--for", "hold_s", type=DURATION, default="10s", show_default=True, help="Hold them so long.")
 @click.option("--timeout", "timeout_s", type=DURATION, default="30s", show_default=True, help="Give up a connect().")
-@click.option("--workers", type=click.IntRange(1, 1000), help="Processes.  [default: as the limit of open files asks]")
+@click.option("--workers", type=click.IntRange(1, 1000), help="Processes.  [default: 1; epoll: as many as it takes]")
 @click.option(
     "--close",
     type=click.Choice(["rst", "fin"]),
@@ -145,14 +148,7 @@ def prove(names: tuple[str, ...], only_list: bool, show_code: bool, connections:
 )
 @click.option("--reconnect", is_flag=True, help="Open lost ones again, at the rate.")
 @click.option("--send", type=CONTENT, default=b"", help="Send this on each: text, @FILE, or a size such as 32B.")
-@click.option(
-    "--every",
-    "every_s",
-    type=DURATION,
-    default="30s",
-    show_default=True,
-    help="So often; 0s: again once it is answered.",
-)
+@click.option("--every", "every_s", type=DURATION, help="So often; 0s: again when answered.  [default: 30s]")
 @click.option("--expect", type=CONTENT, default=b"", help="What is to come back: to each, or as a greeting.")
 @click.option("--log", is_flag=True, help="A line for everything that happens to a connection.")
 @LOOP
@@ -216,7 +212,7 @@ def hold(
 @click.option("--echo", is_flag=True, help="Send back what comes in.")
 @click.option("--close-after", "close_after_s", type=DURATION, help="Close each connection after that long.")
 @click.option("--backlog", type=click.IntRange(0, 65535), default=65535, show_default=True, help="As in listen(2).")
-@click.option("--workers", type=click.IntRange(1, 1000), help="Processes.  [default: doubled whenever full]")
+@click.option("--workers", type=click.IntRange(1, 1000), help="Processes.  [default: 1; epoll: doubled whenever full]")
 @click.option(
     "--watch",
     type=click.Choice(["poll", "census"]),

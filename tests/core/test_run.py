@@ -51,6 +51,7 @@ def record(census: Witness, predicted: int = 21, *, interrupted: bool = False) -
         loop_because="asked for",
         strategy="late",
         watch="poll",
+        workers_killed=0,
     )
 
 

@@ -332,6 +332,16 @@ def test_without_polls_only_a_look_finds_out() -> None:
     assert (run.counters["open"], run.counters["received_bytes"]) == (1498, 7)
 
 
+def test_without_polls_there_is_a_last_look_before_closing() -> None:
+    loop = ScriptedLoop(Clock())
+    run = opened(a_run(3000, loop, watch=False))
+    loop.incoming = {3: [b""], 2999: [b"bye", errno.ECONNRESET]}
+    run.finish()
+
+    assert (run.counters["lost"], run.counters["closed"]) == (2, 2998)
+    assert sorted(loop.closed) == sorted([(slot, slot not in (3, 2999)) for slot in range(3000)])
+
+
 errnos = st.sampled_from(
     [0, 0, 0, 0, errno.EADDRNOTAVAIL, errno.ECONNREFUSED, errno.ETIMEDOUT, errno.EADDRINUSE, errno.EMFILE, 0]
 )

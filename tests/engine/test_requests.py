@@ -145,6 +145,30 @@ def test_a_whole_answer_after_half_of_one_is_not_what_was_expected() -> None:
     assert (run.counters["answers"], run.counters["unexpected"]) == (0, 1)
 
 
+def test_what_never_came_is_counted_when_the_connection_ends() -> None:
+    """Of 4, one is answered, one lost while it waits, two closed by us: 3 were never answered."""
+    loop = ScriptedLoop(Clock())
+    run = talking(loop, PING, wanted=4)
+    run.until(lambda: len(loop.sent) == 4)
+    after(run, loop, 1.2)
+    loop.incoming = {0: [b"ping"], 1: [b"pi", b""]}
+    run.until(lambda: run.counters["lost"] == 1 and run.counters["answers"] == 1)
+    assert run.counters["unanswered"] == 1
+    run.finish()
+
+    assert run.counters["unanswered"] == pytest.approx(3, abs=0)
+
+
+def test_what_may_still_be_on_its_way_is_not_missed() -> None:
+    loop = ScriptedLoop(Clock())
+    run = talking(loop, Talk(b"ping", every_s=0.4, expect=b"ping"), wanted=4)
+    run.until(lambda: len(loop.sent) == 4)
+    after(run, loop, 0.3)
+    run.finish()
+
+    assert run.counters["unanswered"] == 0
+
+
 def test_an_answers_time_is_from_its_request() -> None:
     """The answer comes after 0.5 s of the loop's clock."""
     loop = ScriptedLoop(Clock())

@@ -152,7 +152,11 @@ class Tally:
 
 
 def _without(sockets: Sockets, others: Sockets) -> Sockets:
-    return sockets[~np.isin(_keys(sockets), _keys(others))] if len(others) else sockets
+    """Not a new socket with the 4-tuple of an old one: that has another inode."""
+    if not len(others) or not len(sockets):
+        return sockets
+    known = np.isin(_keys(sockets), _keys(others)) & np.isin(sockets["inode"], others["inode"])
+    return sockets[~known]
 
 
 def _within(ports: NDArray[np.uint16], ranges: Ranges) -> NDArray[np.bool_]:

@@ -8,11 +8,22 @@ _CYCLE = b"abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 def parse_content(text: str) -> bytes:
-    """`32B` → 32 bytes, `ping` → these four. Raises UsageError where that would be more than MOST_BYTES."""
+    """`32B` → 32 bytes, `ping` → these four. Raises UsageError as check_content does."""
     try:
         size_bytes = parse_size(text)
     except UsageError:
         return text.encode()
-    if size_bytes > MOST_BYTES:
-        raise UsageError(f"a message of {format_size(size_bytes)}", f"at most {format_size(MOST_BYTES)} are possible")
+    _check_size(size_bytes)
     return (_CYCLE * (size_bytes // len(_CYCLE) + 1))[:size_bytes]
+
+
+def check_content(content: bytes) -> None:
+    """Raises UsageError where there is nothing, or too much."""
+    _check_size(len(content))
+
+
+def _check_size(size_bytes: int) -> None:
+    if not size_bytes:
+        raise UsageError("a message", "it is empty")
+    if size_bytes > MOST_BYTES:
+        raise UsageError("a message", f"it is too long: at most {format_size(MOST_BYTES)} are possible")

@@ -33,6 +33,7 @@ COUNTERS = np.dtype(
         ("requests", "i8"),  # messages sent as asked for
         ("answers", "i8"),  # what was expected came back
         ("unexpected", "i8"),  # something else came back
+        ("unanswered", "i8"),  # what was expected had not come when the connection ended
         ("late", "i8"),  # not sent when it was due: the answer to the one before had not come
         ("received_bytes", "i8"),
         ("sent_bytes", "i8"),
@@ -86,6 +87,7 @@ class Sample:
     requests: int
     answers: int
     unexpected: int
+    unanswered: int
     late: int
     received_bytes: int
     sent_bytes: int
@@ -107,7 +109,7 @@ class Sample:
         starts = rows["first_start_ns"][rows["first_start_ns"] > 0]
         elapsed_ns = max(0, int(rows["last_open_ns"].max()) - int(starts.min())) if len(starts) else 0
         sums = ("wanted", "capacity", "opening", "open", "opened", "closed", "lost")
-        talk = ("requests", "answers", "unexpected", "late")
+        talk = ("requests", "answers", "unexpected", "unanswered", "late")
         totals = ("greeted", "reconnected", *talk, "received_bytes", "sent_bytes", "rss_bytes")
         return cls(
             at_ns=at_ns,
@@ -193,10 +195,11 @@ class HoldRecord:
     connect_us: Latency
     requests: int  # messages sent as asked for
     answers: int  # what was expected came back
-    answers_per_s: float  # while all were held
+    answers_per_s: float  # on average over held_s
     answer_us: Latency
     unexpected: int  # something else came back
-    late: int  # not sent when due: the answer to the one before had not come
+    unanswered: int  # expected and not there when the connection ended, though asked for more than a second before
+    late: int  # not sent when due: the one before was not done, its answer missing or still being sent
     received_bytes: int
     held_s: float
     closing_s: float  # from the first close until the kernel lists none of them any more, TIME_WAIT aside
@@ -209,14 +212,15 @@ class HoldRecord:
     strategy: str
     watch: str
     workers: int
+    workers_killed: int  # that ended before they were told to
     rss_bytes: int
     cpu_user_s: float
     cpu_system_s: float
 
     @property
     def reached(self) -> bool:
-        """All that were wanted were held at the same time, and what came back is what was expected."""
-        return self.held == self.wanted and not self.unexpected
+        """All that were wanted were held at the same time, what was expected came back, and no worker died."""
+        return self.held == self.wanted and not (self.unexpected or self.unanswered or self.workers_killed)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -248,6 +252,7 @@ class HoldRecord:
             answers_per_s=round(answers / held_s, 1) if held_s else 0.0,
             answer_us=last.answer_us,
             unexpected=last.unexpected,
+            unanswered=last.unanswered,
             late=last.late,
             received_bytes=last.received_bytes,
             held_s=round(held_s, 3),

@@ -139,6 +139,9 @@ class _Holder:
         self._stop_opening()
         self._counters["phase"] = Phase.CLOSING
         self._closing = self._all_open()
+        if not self._job.watch:  # a last look, so that what is gone is not taken for what we close
+            self._reads.forget(self._closing)
+            self._reads.add(self._closing)
 
     @property
     def closing(self) -> bool:
@@ -353,7 +356,7 @@ class _Holder:
         self._counters["lost"] += len(ended)
         self._reads.forget(ended["slot"])
         if self._requests:
-            self._requests.forget(ended["slot"])
+            self._requests.ended(ended["slot"], self._clock_ns())
         self._state[ended["slot"]] = GONE
         self._gone.append(ended["slot"])
 
@@ -364,7 +367,7 @@ class _Holder:
 
         Those that are lost come later than finding out who else is: that is what somebody waits for.
         """
-        if self._closes or self._reads.waiting or not (self._gone or len(self._closing)):
+        if self._closes or self._reads.busy or not (self._gone or len(self._closing)):
             return TICK_S
         if self._gone:
             gone = np.concatenate(self._gone)
@@ -382,7 +385,7 @@ class _Holder:
 
     def _close(self, slots: Slots, reset: bool, state: int = EMPTY) -> None:
         if self._requests:
-            self._requests.forget(slots)
+            self._requests.ended(slots, self._clock_ns())
         self._state[slots] = state
         self._closes += len(slots)
         self._loop.close(slots, reset)

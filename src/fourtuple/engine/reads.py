@@ -19,6 +19,11 @@ class Reads:
     def waiting(self) -> bool:
         return bool(self._waiting)
 
+    @property
+    def busy(self) -> bool:
+        """Is there anyone who waits, or is being read?"""
+        return self.waiting or len(self._rows.taken) > 0
+
     def add(self, slots: Slots) -> None:
         if len(slots):
             self._waiting.append(slots)

@@ -16,6 +16,8 @@ MOST_WAITING = 2048
 # Those that are due within so short a time, or so small a part of the interval, are sent together.
 TOGETHER_NS, TOGETHER_PARTS = 50_000_000, 20
 
+ON_ITS_WAY_US = 1_000_000
+
 # Bits of a connection's state, beside its being open.
 ASKED, SENDING = 4, 8
 
@@ -127,8 +129,15 @@ class Requests:
         self._counters["unexpected"] += int(np.count_nonzero(wrong))
         return wrong
 
-    def forget(self, slots: Slots) -> None:
-        """The connections in these slots are about to be closed."""
+    def ended(self, slots: Slots, now_ns: int) -> None:
+        """The connections in these slots are about to be closed, by whomever: what is missing now will not come.
+
+        Nothing is said of what was asked for within the last second: it may be on its way.
+        """
+        if self._talk.expect:
+            asked_us = (now_ns - self._begin_ns) // 1000 - self._asked_us[slots].astype(np.int64) & 0xFFFFFFFF
+            missing = ((self._state[slots] & ASKED) > 0) & (asked_us > ON_ITS_WAY_US)
+            self._counters["unanswered"] += int(np.count_nonzero(missing))
         self._waiting -= int(np.count_nonzero(self._state[slots] & ASKED))
         if self._talk.expect:
             self._come[slots] = 0

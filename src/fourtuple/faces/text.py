@@ -76,13 +76,16 @@ def hold_lines(record: HoldRecord) -> Iterator[str]:
 
 def _talk(record: HoldRecord) -> Iterator[str]:
     if record.requests:
-        late = f", {format_count(record.late)} held back: the answer before was missing" if record.late else ""
+        late = f", {format_count(record.late)} held back: the one before was not done" if record.late else ""
         yield f"  sent      {format_count(record.requests)}{late}"
     if record.answers:
-        yield f"  answers   {format_count(record.answers)}   {format_rate(record.answers_per_s)} while all were held"
+        rate = f"   {format_rate(record.answers_per_s)}" if record.requests else ""
+        yield f"  answers   {format_count(record.answers)}{rate}"
         yield f"  after     {latency(record.answer_us)}"
     if record.unexpected:
-        yield f"  {format_count(record.unexpected)} answers were not what was expected; --log shows them"
+        yield f"  not what was expected: {format_count(record.unexpected)}; --log shows them"
+    if record.unanswered:
+        yield f"  never answered: {format_count(record.unanswered)}"
 
 
 def _losses(record: HoldRecord) -> Iterator[str]:
@@ -102,12 +105,14 @@ def _losses(record: HoldRecord) -> Iterator[str]:
 def _findings(record: HoldRecord) -> Iterator[str]:
     if record.listen_overflows:
         yield f"  {format_count(record.listen_overflows)} handshakes were dropped: an accept queue was full"
+    if record.workers_killed:
+        yield f"  {record.workers_killed} of {record.workers} worker processes died; what they held is lost"
     if record.syn_retransmits:
         yield f"  {format_count(record.syn_retransmits)} SYNs were sent again, the first time after 1 s"
 
 
 def _closing(record: HoldRecord) -> str:
-    left = f", {format_count(record.left)} are left in the kernel's table" if record.left else ""
+    left = f", {format_count(record.left)} sockets of both ends are left: one end does not close" if record.left else ""
     return f"  closing   {format_duration(record.closing_s)}{left}"
 
 
@@ -155,7 +160,8 @@ def serve_lines(record: ServeRecord) -> Iterator[str]:
         f"accepted {format_count(record.accepted)}, at most {format_count(record.most_open)} at once,"
         f" {format_count(record.open)} open at the end"
     )
-    yield f"  closed by us {format_count(record.closed)}   by the clients {format_count(record.lost)}"
+    with_worker = record.lost_by.get("ECANCELED", 0)
+    yield f"  closed by us {format_count(record.closed)}   by the clients {format_count(record.lost - with_worker)}"
     if record.greeted or record.received_bytes:
         yield (
             f"  greeted {format_count(record.greeted)}   received {format_size(record.received_bytes)}"
@@ -164,7 +170,8 @@ def serve_lines(record: ServeRecord) -> Iterator[str]:
     if record.listen_overflows:
         yield f"  {format_count(record.listen_overflows)} handshakes were dropped: an accept queue was full"
     if record.workers_killed:
-        yield f"  {record.workers_killed} of {record.workers} worker processes died; what they held is lost"
+        died = f"{record.workers_killed} of {record.workers} worker processes died"
+        yield f"  {died}, and {format_count(with_worker)} connections with them"
     if record.failed:
         yield f"  accept() failed: {counts(record.failed)}"
 

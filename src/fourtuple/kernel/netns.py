@@ -13,6 +13,7 @@ import errno
 import fcntl
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -68,9 +69,9 @@ class Namespace:
             raise CannotError("a private network namespace", reason.decode().strip() or "its holder ended")
         self.pid, self.without = self._holder.pid, without
 
-    def command(self, command: Sequence[str]) -> list[str]:
-        """`command`, made to run inside."""
-        return [sys.executable, "-m", __name__, "enter", str(self.pid), *command]
+    def command(self, command: Sequence[str], *, tied: bool = True) -> list[str]:
+        """`command`, made to run inside. tied: it is killed when the process that starts it ends."""
+        return [sys.executable, "-m", __name__, "enter" if tied else "visit", str(self.pid), *command]
 
     def start(self, command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
         """subprocess.Popen inside the namespace."""
@@ -176,13 +177,18 @@ def _main(arguments: list[str]) -> int:
         print(READY, *without, flush=True)
         os.read(0, 1)
         return 0
+    if not command:
+        print("a command is missing", file=sys.stderr)
+        return 2
     parent = os.getppid()
     try:
         enter(int(what))
     except OSError as error:
         print(f"the namespace of process {what}: {error.strerror}", file=sys.stderr)
         return EXIT_CANNOT
-    process.die_with_parent(parent)  # after setns(2), which would have forgotten it (prctl(2))
+    if verb == "enter":
+        process.die_with_parent(parent)  # after setns(2), which would have forgotten it (prctl(2))
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         os.execvp(command[0], command)  # noqa: S606  (no shell is meant)
     except OSError as error:

@@ -69,7 +69,7 @@ def hold(
     watch: Watch = Watch.POLL,
     reconnect: bool = False,
     send: bytes = b"",
-    every_s: float = EVERY_S,
+    every_s: float | None = None,
     expect: bytes = b"",
     fill_memory: bool = False,
     i_own_this_target: bool = False,
@@ -84,7 +84,8 @@ def hold(
     timeout_s:    a connect() without an answer fails with ETIMEDOUT after that long; what is sent must be acknowledged
                   within it too
     reconnect:    open lost ones again, at the rate
-    send:         on every connection, every `every_s`, evenly spread; every 0 s: again as soon as the answer is there
+    send:         on every connection
+    every_s:      … so often, evenly spread; 0: again as soon as the answer is there; None means 30 s
     expect:       what is to come back after each, or after connecting where nothing is sent; empty: anything
     fill_memory:  take 98 % of the memory that is free, not 90: for a host that does nothing else
 
@@ -95,6 +96,8 @@ def hold(
         raise UsageError(f"{wanted:,} connections", f"from 1 to {MOST:,} can be wanted")
     if timeout_s < 0.001:
         raise UsageError(f"a timeout of {timeout_s:g} s", "it is 1 ms or more")
+    if every_s is not None and not send:
+        raise UsageError("--every", "nothing is sent", "See --send.")
     _check_watch(watch, talks=bool(send or expect), reconnect=reconnect)
     process.raise_soft_files()
     facts = procfs.read_host_facts()
@@ -125,7 +128,7 @@ def hold(
         log=log,
         watch=watch is Watch.POLL,
         reconnect=reconnect,
-        talk=Talk(send, every_s, expect) if send or expect else None,
+        talk=Talk(send, EVERY_S if every_s is None else every_s, expect) if send or expect else None,
     )
     crew = Crew(here=count == 1, log=log)
     for number, part in enumerate(plan.slices):
@@ -142,7 +145,7 @@ def hold(
             if full is None and sample.phase >= Phase.HOLDING:
                 full = sample
                 witness = kernel.witness(full.open, crew.control)
-                until_ns = now_ns() + int(hold_s * 1e9)
+                until_ns = full.at_ns + int(hold_s * 1e9)
             yield sample
             if full is None and memory.is_short():
                 crew.control.stop()
@@ -173,6 +176,7 @@ def hold(
             loop_because=choice.because,
             strategy=strategy,
             watch=watch,
+            workers_killed=crew.killed,
         )
 
 

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_interface
 from pathlib import Path
 from types import FrameType
@@ -92,7 +93,7 @@ def lab(*, ports: range = WIDE, hash_entries: int | None = None, hosts: int = 1)
             until_the_end.enter_context(_on_path(str(folder)))
             for number, host in enumerate((first, second), 1):
                 script = folder / f"host{number}"
-                script.write_text(f'#!/bin/sh\nexec {" ".join(host.command([]))} "$@"\n')
+                script.write_text(f'#!/bin/sh\nexec {" ".join(host.command([], tied=False))} "$@"\n')
                 script.chmod(0o755)
         yield Setup(ports, None if first.without else entries, tuple(addresses)), first
 
@@ -100,19 +101,22 @@ def lab(*, ports: range = WIDE, hash_entries: int | None = None, hosts: int = 1)
 def run_in(lab: Lab, command: Sequence[str]) -> int:
     """Run `command` in the lab, and end what it leaves running → its exit code, 128 + n where signal n ended it.
 
-    Signals from the keyboard are the command's; SIGTERM is passed on.
+    Signals from the keyboard are the command's; SIGTERM and SIGHUP are passed on. Raises UsageError.
     """
+    if not command or not command[0]:
+        raise UsageError("a command", "its name is empty")
     process.adopt_orphans()
     known = process.children()
     program: subprocess.Popen[bytes] | None = None
 
     def on_signal(number: int, _: FrameType | None) -> None:
-        if number == signal.SIGTERM and program:
+        if number in (signal.SIGTERM, signal.SIGHUP) and program:
             program.send_signal(number)
 
-    before = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)}
+    before = {n: signal.signal(n, on_signal) for n in _SIGNALS}
     try:
-        program = lab.start(command)
+        # Ctrl-C is not for the Python that only leads into the lab; it puts the signal right for the command.
+        program = lab.start(command, preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_IGN))
         code = program.wait()
     finally:
         for number, handler in before.items():
@@ -165,6 +169,7 @@ def port_range_is_quick() -> bool:
     return sockopts.port_range_is_quick(facts().kernel_version)
 
 
+_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
 _PORT_RANGE = "net.ipv4.ip_local_port_range"
 
 
