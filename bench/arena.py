@@ -1,0 +1,148 @@
+"""A server and its client in a private network namespace of their own, each on a CPU of its own.
+
+Commands are written here as they are typed there: `fourtuple …`, `python -m …`, or a program of ours in C.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.measure import NotMeasuredError
+from bench.opening import free_memory_bytes
+from fourtuple import verbs
+
+ROOT = Path(__file__).parent.parent
+PEERS = Path(__file__).with_name("peers")
+PROGRAMS: Mapping[str, Sequence[str]] = {"fourtuple": [sys.executable, "-m", "fourtuple"], "python": [sys.executable]}
+COMPILE = ("gcc", "-O2", "-Wall", "-Wextra")
+PORTS = range(1024, 65536)  # what connect() may choose from; servers listen below
+HASH_ENTRIES = 262_144  # what a host has by itself
+CPUS = sorted(os.sched_getaffinity(0))
+CLIENT_CPU, SERVER_CPU = CPUS[0], CPUS[1 % len(CPUS)]
+RUN_S, END_S = 900, 120  # longer takes nothing here: then it is stuck
+STILL_S, QUIET_S = 0.5, 300.0
+FEW_SOCKETS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """server, client: commands; programs: where those of them are that are not in PROGRAMS
+
+    hash_entries: of the namespace's table of connections
+    warm_bytes:   memory to touch before, see `warm`
+    """
+
+    server: str
+    client: str
+    hash_entries: int = HASH_ENTRIES
+    warm_bytes: int = 0
+    programs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def commands(self) -> list[str]:
+        return [
+            f"in fourtuple lab --ports {PORTS.start}-{PORTS[-1]} --hash-table {self.hash_entries}:",
+            f"  {_pinned(SERVER_CPU, self.server)}",
+            f"  {_pinned(CLIENT_CPU, self.client)}",
+        ]
+
+    def run(self) -> dict[str, Any]:
+        """What the client printed last. Raises NotMeasuredError where one of the two fails."""
+        wait_quiet()
+        warm(self.warm_bytes)
+        with verbs.Lab(ports=PORTS, hash_entries=self.hash_entries) as lab:
+            server = lab.command(self._words(_pinned(SERVER_CPU, self.server)))
+            client = lab.command(self._words(_pinned(CLIENT_CPU, self.client)))
+            with _listening(server):
+                done = subprocess.run(client, cwd=ROOT, capture_output=True, text=True, timeout=RUN_S, check=False)
+        if done.returncode:
+            said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+            raise NotMeasuredError(f"{self.client} ended with {done.returncode} and said: {said}")
+        printed: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return printed
+
+    def _words(self, command: str) -> list[str]:
+        programs = {**PROGRAMS, **self.programs}
+        return [real for word in shlex.split(command) for real in programs.get(word, [word])]
+
+
+def _pinned(cpu: int, command: str) -> str:
+    return f"taskset -c {cpu} {command}"
+
+
+@contextmanager
+def _listening(command: Sequence[str]) -> Iterator[None]:
+    """A server that says so on standard error runs during the block."""
+    server = verbs.start(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        first = server.stderr.readline() if server.stderr else ""
+        if not first.startswith("listening"):
+            raise NotMeasuredError(f"the server did not come up: {first.strip()}")
+        yield
+    finally:
+        server.terminate()
+        try:
+            server.communicate(timeout=END_S)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.communicate()
+
+
+@contextmanager
+def compiled(*names: str) -> Iterator[dict[str, list[str]]]:
+    """Programs of peers/*.c by name, while the block lasts. Raises NotMeasuredError without a compiler."""
+    with tempfile.TemporaryDirectory() as directory:
+        for name in names:
+            command = [*COMPILE, str(PEERS / f"{name}.c"), "-o", f"{directory}/{name}"]
+            try:
+                subprocess.run(command, check=True, capture_output=True, text=True)
+            except FileNotFoundError:
+                raise NotMeasuredError(f"{command[0]} is not here, and one contestant is written in C") from None
+            except subprocess.CalledProcessError as error:
+                raise NotMeasuredError(f"{name}.c does not compile: {error.stderr}") from None
+        yield {f"./{name}": [f"{directory}/{name}"] for name in names}
+
+
+def wait_quiet(still_s: float = STILL_S) -> None:
+    """Until few sockets of the run before are left, and its memory has stopped coming back for `still_s`.
+
+    The kernel closes what a ring or a namespace held after the process has ended, and the last of the memory comes
+    back slowly. Where it is others who have many sockets, it is enough that they do not become fewer.
+    """
+    until_s = time.monotonic() + QUIET_S
+    sockets, free_bytes = _sockets(), free_memory_bytes()
+    while time.monotonic() < until_s:
+        time.sleep(still_s)
+        sockets_before, free_before_bytes = sockets, free_bytes
+        sockets, free_bytes = _sockets(), free_memory_bytes()
+        still = sockets <= FEW_SOCKETS or sockets >= sockets_before
+        if still and free_bytes < free_before_bytes + 2**24:
+            return
+
+
+def warm(size_bytes: int) -> None:
+    """Touch that much memory and let it go again, so that a virtual machine has it from its host.
+
+    A page that a guest touches for the first time, or for the first time since the host took it back, costs many times
+    what the kernel then does with it: measured without this, opening seems to slow down as memory fills.
+    """
+    if size_bytes:
+        code = f"import numpy; numpy.zeros({min(size_bytes, free_memory_bytes() * 9 // 10)}, 'u1')[::4096] = 1"
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def _sockets() -> int:
+    """TCP sockets of the whole host: `TCP: inuse 5 orphan 0 tw 0 alloc 7 mem 1`."""
+    words = next(
+        line.split() for line in Path("/proc/net/sockstat").read_text().splitlines() if line.startswith("TCP:")
+    )
+    return int(words[words.index("alloc") + 1])
