@@ -144,17 +144,22 @@ class Tally:
         client = server = accepted = 0
         for table in tables:
             is_client, is_server = _which(table, destinations, sources, ports)
-            client += len(_without(table[is_client], but.client))
-            at_server = _without(table[is_server], but.server)
-            server += len(at_server)
-            accepted += _accepted(at_server)
+            client += _count_without(table, is_client, but.client)[0]
+            at_server, handed_out = _count_without(table, is_server, but.server)
+            server, accepted = server + at_server, accepted + handed_out
         return cls(client, server, accepted)
+
+
+def _count_without(table: Sockets, rows: NDArray[np.bool_], others: Sockets) -> tuple[int, int]:
+    """(how many of these rows are not among the others, how many of those have an inode)"""
+    if not len(others):
+        return int(np.count_nonzero(rows)), int(np.count_nonzero(rows & (table["inode"] != 0)))
+    left = _without(table[rows], others)
+    return len(left), _accepted(left)
 
 
 def _without(sockets: Sockets, others: Sockets) -> Sockets:
     """Not a new socket with the 4-tuple of an old one: that has another inode."""
-    if not len(others) or not len(sockets):
-        return sockets
     known = np.isin(_keys(sockets), _keys(others)) & np.isin(sockets["inode"], others["inode"])
     return sockets[~known]
 
