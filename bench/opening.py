@@ -5,7 +5,6 @@ python -m bench.opening [--strategy late] [--watch poll] N HOST:PORT[-PORT]...
 
 import argparse
 import json
-import resource
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +16,8 @@ from typing import Any, Self
 from fourtuple import verbs
 from fourtuple.core.plan import Strategy
 from fourtuple.core.run import HoldRecord, Phase, Sample
-from fourtuple.kernel.procfs import parse_meminfo
+from fourtuple.kernel import process
+from fourtuple.kernel.procfs import read_memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +95,12 @@ def watch(wanted: int, destinations: Sequence[str], strategy: Strategy, how: ver
 
 
 def free_memory_bytes() -> int:
-    """MemFree + Cached: what sockets can take."""
-    memory = parse_meminfo(Path("/proc/meminfo").read_text())
-    return memory["MemFree"] + memory["Cached"]
+    """What sockets can take, as `hold` weighs it; 0 where nobody says."""
+    return read_memory().free_bytes or 0
 
 
 def _cpu_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+    return sum(process.cpu_us()) / 1e6
 
 
 def _resident_bytes() -> int:

@@ -367,7 +367,7 @@ class _Holder:
 
         Those that are lost come later than finding out who else is: that is what somebody waits for.
         """
-        if self._closes or self._reads.busy or not (self._gone or len(self._closing)):
+        if self._closes or not (self._gone or len(self._closing)) or self._reads.busy:
             return TICK_S
         if self._gone:
             gone = np.concatenate(self._gone)

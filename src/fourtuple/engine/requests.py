@@ -16,7 +16,7 @@ MOST_WAITING = 2048
 # Those that are due within so short a time, or so small a part of the interval, are sent together.
 TOGETHER_NS, TOGETHER_PARTS = 50_000_000, 20
 
-ON_ITS_WAY_US = 1_000_000
+ON_ITS_WAY_US = 1_000_000  # an answer that is not missed yet when its connection ends
 
 # Bits of a connection's state, beside its being open.
 ASKED, SENDING = 4, 8
@@ -138,9 +138,8 @@ class Requests:
             asked_us = (now_ns - self._begin_ns) // 1000 - self._asked_us[slots].astype(np.int64) & 0xFFFFFFFF
             missing = ((self._state[slots] & ASKED) > 0) & (asked_us > ON_ITS_WAY_US)
             self._counters["unanswered"] += int(np.count_nonzero(missing))
-        self._waiting -= int(np.count_nonzero(self._state[slots] & ASKED))
-        if self._talk.expect:
             self._come[slots] = 0
+        self._waiting -= int(np.count_nonzero(self._state[slots] & ASKED))
         self._ready = [ready[~np.isin(ready, slots)] for ready in self._ready]
 
     def _ask(self, slots: Slots, now_ns: int) -> None:

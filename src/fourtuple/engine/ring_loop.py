@@ -376,7 +376,7 @@ class RingLoop:
         if ring * self._ring_slots >= self.capacity:
             return
         if number := self._need(ring):
-            self._fail(Op.ACCEPT, np.array([-1], np.int32), number)
+            self._fail(Op.ACCEPT, _NO_SLOT, number)
             return
         count = min(self._burst[descriptor], self._room, self._slots_of(ring) - self._used[ring])
         if count <= 0:
@@ -402,25 +402,24 @@ class RingLoop:
                 accepted.append(listener.accept()[0])
         except OSError as error:
             if error.errno != errno.EAGAIN:
-                self._fail(Op.ACCEPT, np.array([-1], np.int32), error.errno or errno.EIO)
+                self._fail(Op.ACCEPT, _NO_SLOT, error.errno or errno.EIO)
         numbers = np.array([sock.fileno() for sock in accepted], np.int32)  # the kernel writes the slots over them
         update = np.zeros(1, SQE)
         update["opcode"], update["off"], update["len"] = Opcode.FILES_UPDATE, ANY_SLOT, len(numbers)
         update["addr"] = numbers.ctypes.data
-        installed = max(0, self._call(ring, update)) if accepted else 0
+        answer = self._call(ring, update) if accepted else 0
         for sock in accepted:
             sock.close()
-        done = np.zeros(installed, COMPLETION)
-        done["op"], done["slot"] = Op.ACCEPT, numbers[:installed] + ring * self._ring_slots
-        self._done.append(done)
+        if answer < 0:
+            self._fail(Op.ACCEPT, _NO_SLOT, -answer)
+        installed = max(0, answer)
+        self._complete(Op.ACCEPT, numbers[:installed] + ring * self._ring_slots, 0)
         self._used[ring] += installed
         self._room -= installed
 
     def _accepted(self, ring: int, descriptors: NDArray[np.int64], results: NDArray[np.int32]) -> None:
         good = results >= 0
-        done = np.zeros(int(np.count_nonzero(good)), COMPLETION)
-        done["op"], done["slot"] = Op.ACCEPT, results[good] + ring * self._ring_slots
-        self._done.append(done)
+        self._complete(Op.ACCEPT, results[good] + ring * self._ring_slots, 0)
         self._used[ring] -= int(np.count_nonzero(~good))
         self._room += int(np.count_nonzero(~good))
         for descriptor in np.unique(descriptors).tolist():
@@ -428,7 +427,7 @@ class RingLoop:
             self._burst[descriptor] = ACCEPTS if good[asked].all() else max(1, 2 * int(good[asked].sum()))
         wrong = results[~good & (results != -errno.EAGAIN) & (results != -errno.EWOULDBLOCK)]
         if len(wrong):
-            self._fail(Op.ACCEPT, np.array([-1], np.int32), -int(wrong[0]))
+            self._fail(Op.ACCEPT, _NO_SLOT, -int(wrong[0]))
 
     # Rings
 
@@ -493,6 +492,7 @@ class RingLoop:
         return self._answer
 
 
+_NO_SLOT = np.array([-1], np.int32)
 _NOTHING: Completions = np.zeros(0, COMPLETION)
 
 

@@ -34,9 +34,7 @@ class Rows:
 
     def of(self, slots: Slots) -> NDArray[np.intp]:
         """The rows that these slots have; each must have one."""
-        order = np.argsort(
-            self._slot_of, kind="stable"
-        )  # slots are mostly in order already, which this kind is quick at
+        order = np.argsort(self._slot_of, kind="stable")  # quick where most are in order already, as here
         rows: NDArray[np.intp] = order[np.searchsorted(self._slot_of, slots, sorter=order)]
         return rows
 

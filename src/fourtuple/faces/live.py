@@ -41,9 +41,7 @@ def show(
             if not quiet and time.monotonic() >= next_s:
                 next_s = time.monotonic() + every_s
                 line = line_of(sample)[: COLUMNS - 1]
-                print(
-                    f"\r\033[K{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True
-                )
+                print(f"{CLEAR}{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
                 shown = terminal
     except StopIteration as end:
         record: T = end.value

@@ -16,6 +16,7 @@ from types import FrameType
 
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.facts import HostFacts
+from fourtuple.core.plan import CLIENT_END_BYTES
 from fourtuple.core.ranges import Ranges
 from fourtuple.core.topology import Cable, Port, up
 from fourtuple.kernel import process, procfs, sockopts
@@ -23,9 +24,7 @@ from fourtuple.kernel.netns import Namespace
 from fourtuple.kernel.sysctl import write_sysctl
 
 WIDE = range(1024, 65536)  # every port that needs no privilege
-SOCKET_BYTES = 4000  # of kernel memory, roughly
 MOST_ENTRIES = 2**24  # net.ipv4.tcp_child_ehash_entries
-FIRST_PRIVATE_PORT = 1024
 HOST = "10.77.0.{}"
 
 
@@ -75,7 +74,7 @@ def lab(*, ports: range = WIDE, hash_entries: int | None = None, hosts: int = 1)
 
     Raises UsageError, CannotError.
     """
-    if not (FIRST_PRIVATE_PORT <= ports.start < ports.stop <= 65536):
+    if not (WIDE.start <= ports.start < ports.stop <= WIDE.stop):
         raise UsageError(f"the ports {ports.start}-{ports.stop - 1}", "LOW-HIGH, both from 1024 to 65535, are possible")
     if hash_entries is not None and not 0 < hash_entries <= MOST_ENTRIES:
         raise UsageError(f"a hash table of {hash_entries:,}", f"from 1 to {MOST_ENTRIES:,} entries are possible")
@@ -137,7 +136,7 @@ def _on_path(folder: str, *, last: bool = False) -> Iterator[None]:
 
 def _affordable_sockets() -> int:
     """What memory allows, so that no bucket of the table holds more than one on average."""
-    return min(MOST_ENTRIES, max(1, (procfs.read_memory().free_bytes or 0) // SOCKET_BYTES))
+    return min(MOST_ENTRIES, max(1, (procfs.read_memory().free_bytes or 0) // CLIENT_END_BYTES))
 
 
 def namespace_refusal() -> str | None:
