@@ -478,3 +478,18 @@ def test_an_accepted_slot_describes_itself_from_the_servers_side(
             server.getsockname()[1],
             client.getsockname()[1],
         )
+
+
+def test_what_was_accepted_and_cannot_be_installed_is_a_failure(
+    server: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without ACCEPT_DONTWAIT accepted sockets are put into slots; where the kernel refuses, its errno is told."""
+    loop = RingLoop(4, can=replace(CAN, dontwait=False))
+    monkeypatch.setattr(loop, "_call", lambda ring, entry: -errno.ENOMEM)
+    loop.listen([server])
+    with closing(socket.create_connection(server.getsockname())):
+        loop.accept(4)
+        (failed,) = collect(loop, Op.ACCEPT, 1)
+        loop.shut()
+
+    assert (failed["slot"], failed["result"]) == (-1, -errno.ENOMEM)

@@ -48,7 +48,7 @@ def serve(
     workers:       processes; None starts with one and doubles them whenever the limit of open files fills them up,
                    which it does not with the ring
     reset:         close by RST, else by FIN
-    watch:         how it is noticed that a client has closed; polling costs 240 bytes of kernel memory a connection
+    watch:         how it is noticed that a client has closed; polling costs each about 250 bytes
 
     Raises this process's soft limit of open files to the hard one.
     Raises UsageError or ShortfallError where it cannot listen on all of them.
