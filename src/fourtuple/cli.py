@@ -50,6 +50,7 @@ CONTENT = Content()
 COUNT, RATE, DURATION = Unit("N", parse_count), Unit("RATE", parse_rate), Unit("TIME", parse_duration)
 UNITS = "Numbers: 100, 20k, 1.5M. Times: 500ms, 3s, 2m, 1h. Rates: 200/s, 20k/s. More in docs/."
 STRATEGIES = click.Choice(["late", "plain", "noport", "explicit"])
+ALL_STRATEGIES = click.Choice([*STRATEGIES.choices, "bind0"])
 
 LOOP = click.option(
     "--loop",
@@ -186,7 +187,7 @@ def hold(
         verbs.hold(
             wanted,
             destinations,
-            sources=[part for source in sources for part in source.split(",")],
+            sources=_split(sources),
             strategy=Strategy(strategy) if strategy else None,
             reset=close == "rst",
             watch=verbs.Watch(watch),
@@ -245,6 +246,64 @@ def serve(where: tuple[str, ...], watch: str, loop: str, quiet: bool, as_json: b
     sys.exit(EXIT_SHORT if record.workers_killed else EXIT_REACHED)
 
 
+PID = click.option("--pid", type=click.IntRange(1), help="The world of this process: its files, cgroup, namespace.")
+NETNS = click.option("--netns", metavar="NAME|PID", help="The network namespace of that name (ip netns), or process.")
+FROM = click.option(
+    "--from", "sources", multiple=True, metavar="ADDRESS[:PORT]", help="Source addresses, as hold takes them."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="One object on standard output, nothing else.")
+
+
+@cli.command(short_help="How many more connections, and which limit decides.", epilog=UNITS)
+@click.argument("destinations", nargs=-1, metavar="[HOST:PORT[-PORT]]...")
+@FROM
+@click.option("--strategy", type=ALL_STRATEGIES, help="Who chooses the source port.  [default: late]")
+@PID
+@NETNS
+@click.option("--role", type=click.Choice(["client", "server"]), help="[default: client; server for a listening --pid]")
+@click.option("--probe", is_flag=True, help="Ask the kernel, by short connections on 127.0.0.1, what it does not tell.")
+@click.option("--all", "everything", is_flag=True, help="Every limit and every route.")
+@JSON
+def limits(
+    destinations: tuple[str, ...],
+    sources: tuple[str, ...],
+    strategy: str | None,
+    pid: int | None,
+    netns: str | None,
+    role: str | None,
+    probe: bool,
+    everything: bool,
+    as_json: bool,
+) -> None:
+    """How many more connections can be opened from here, or accepted; which limit decides, and which come next.
+
+    \b
+    late      the kernel chooses the source port at connect(), quickly to the last one
+    plain     the kernel chooses it, nothing is set
+    noport    bind(address, 0) with IP_BIND_ADDRESS_NO_PORT
+    bind0     bind(address, 0), as programs do by mistake: one pool for all destinations
+    explicit  the program chooses it, with SO_REUSEADDR
+    """
+    from fourtuple import verbs
+    from fourtuple.core.plan import Strategy
+    from fourtuple.core.verdicts import Role
+    from fourtuple.faces import limits as face
+
+    found = verbs.limits(
+        destinations,
+        sources=_split(sources),
+        strategy=Strategy(strategy) if strategy else None,
+        pid=pid,
+        role=Role(role) if role else None,
+        probe=probe,
+        outside=verbs.go_into(pid, netns),
+    )
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        click.echo("\n".join(face.limits_lines(found, everything=everything)))
+
+
 @cli.command(
     short_help="Run a command in a private network namespace.", context_settings={"ignore_unknown_options": True}
 )
@@ -278,6 +337,10 @@ def lab(ports: str, hash_entries: int | None, hosts: int, quiet: bool, command: 
             click.echo(text.lab_line(setup.ports, setup.hash_entries, setup.hosts), err=True)
         code = verbs.run_in(place, command)
     sys.exit(code)
+
+
+def _split(sources: tuple[str, ...]) -> list[str]:
+    return [part for source in sources for part in source.split(",")]
 
 
 def _pull(run: Run[T]) -> T:

@@ -35,6 +35,7 @@ def record(census: Witness, predicted: int = 21, *, interrupted: bool = False) -
     sample = Sample.of(rows(), at_ns=1)
     return HoldRecord.of(
         predicted=predicted,
+        predicted_least=predicted,
         full=sample,
         last=sample,
         census=census,

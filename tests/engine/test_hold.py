@@ -33,7 +33,7 @@ def a_run(
 ) -> Run:
     """others: of the HoldJob"""
     space = space or a_space(ports=10_000)
-    plan = Plan(wanted, space.size, space, strategy, split(wanted, space.size, 1, pace or Pace()))
+    plan = Plan(wanted, space.size, space.size, space, strategy, split(wanted, space.size, 1, pace or Pace()))
     job = HoldJob(plan, HOW, **{"timeout_s": 30, "reset": True, "log": False, **others})
     return Run(lambda counters, control: hold(job, plan.slices[0], loop, counters, control, loop.clock))
 

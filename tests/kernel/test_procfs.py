@@ -28,7 +28,7 @@ def test_a_whole_tree(tmp_path: Path) -> None:
     facts = procfs.read_host_facts(tree(tmp_path, GOOD), tmp_path)
 
     assert facts.port_range == range(32768, 61000)
-    assert facts.reserved_ports == Ranges([range(33000, 33010), range(40000, 40001)])
+    assert facts.ports.reserved_ports == Ranges([range(33000, 33010), range(40000, 40001)])
     assert facts.automatic_ports.size == 28_232 - 11
     assert (facts.memory_bytes, facts.memory) == (1000 * 1024, Memory(230 * 1024, "on this host"))
     assert procfs.read_netstat(tmp_path)["ListenOverflows"] == 17
@@ -39,7 +39,7 @@ def test_what_is_not_there_is_not_invented(name: str, tmp_path: Path) -> None:
     files = {key: text for key, text in GOOD.items() if key != name}
     facts = procfs.read_host_facts(tree(tmp_path, files))
 
-    assert facts.reserved_ports.size == (0 if "reserved" in name else 11)
+    assert facts.ports.reserved_ports.size == (0 if "reserved" in name else 11)
     assert facts.memory_bytes == (None if name == "meminfo" else 1000 * 1024)
 
 

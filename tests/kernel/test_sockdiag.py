@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fourtuple.core.census import Sockets, State, four_tuples
+from fourtuple.core.census import SOCKET, Chosen, Sockets, State, four_tuples
 from fourtuple.kernel import sockdiag
 from fourtuple.kernel.sockdiag import (
     HEADER,
@@ -90,12 +90,29 @@ def test_a_recorded_ipv6_dump() -> None:
 
 
 def test_proc_net_tcp_tells_the_same_as_the_dump() -> None:
-    """All but the socket that is only bound, which /proc/net/tcp never lists."""
-    dumped = np.concatenate(list(read_sockets(EVERY, lambda _: recorded("dump-ipv4.bin"))))
+    """All but the socket that is only bound, which /proc/net/tcp never lists, and backlogs. Timers tick in 10 ms."""
+    asked = read_sockets(EVERY, lambda _: recorded("dump-ipv4.bin"), chosen=Chosen.UNKNOWN)
+    dumped = np.concatenate(list(asked))
     listed = parse_proc_net_tcp(DATA.joinpath("net-tcp.txt").read_text())
     dumped = dumped[dumped["state"] != State.CLOSE]
+    timers = [table["expires_ms"][table["state"] == State.TIME_WAIT] for table in (dumped, listed)]
 
-    assert np.array_equal(np.sort(listed.view(f"V{listed.itemsize}")), np.sort(dumped.view(f"V{dumped.itemsize}")))
+    names = [*(SOCKET.names or ()), "rqueue"]
+    assert sorted(dumped[names].tolist()) == sorted(listed[names].tolist())
+    assert timers[0] == pytest.approx(timers[1], abs=20)
+    assert timers[0] > 59_000
+
+
+def test_a_socket_bound_without_a_port_is_told_from_the_others() -> None:
+    """INET_DIAG_SOCKOPT, wherever it stands among the attributes: bit 0 of its second byte."""
+    option = {bits: struct.pack("=HHBB2x", 6, 22, 0x52, bits) for bits in (0, 1, 2, 3)}
+    other = struct.pack("=HHI", 8, 15, 7)
+    messages = [option[1], other + option[0], other + option[1], option[2] + other, option[3] + other, other, b""]
+    data = b"".join(sock(1000 + n, each) for n, each in enumerate(messages)) + DONE
+
+    table = parse_datagram(data, Chosen.UNKNOWN).sockets
+
+    assert table["chosen"].tolist() == [Chosen.LATE, 0, Chosen.LATE, 0, Chosen.LATE, 0, 0]
 
 
 def test_proc_net_tcp6() -> None:

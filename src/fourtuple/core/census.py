@@ -28,7 +28,16 @@ SOCKET = np.dtype(
         ("inode", "u4"),  # 0: no struct socket behind it: TIME_WAIT, orphaned, or not accepted yet
     ]
 )
-Sockets = NDArray[np.void]  # of dtype SOCKET
+DETAILED = np.dtype(
+    [
+        *SOCKET.descr,
+        ("chosen", "u1"),  # Chosen
+        ("expires_ms", "u4"),  # TIME_WAIT: how long it still stays; /proc does not tell, which is 0
+        ("rqueue", "u4"),  # LISTEN: connections that wait to be accepted
+        ("wqueue", "u4"),  # LISTEN: the backlog, as somaxconn has cut it
+    ]
+)
+Sockets = NDArray[np.void]  # of dtype SOCKET or DETAILED
 
 
 class State(IntEnum):
@@ -47,6 +56,14 @@ class State(IntEnum):
     CLOSING = 11
     NEW_SYN_RECV = 12
     BOUND_INACTIVE = 13  # asks for sockets that are only bound (Linux 6.8); they come back as CLOSE
+
+
+class Chosen(IntEnum):
+    """When a socket got its local port, as far as the kernel tells."""
+
+    UNKNOWN = 0  # at connect(), at bind(address, 0), or with the listener that accepted it; for TIME_WAIT at any time
+    BOUND = 1  # at bind(address, port)
+    LATE = 2  # at connect(): it was bound with IP_BIND_ADDRESS_NO_PORT
 
 
 def mapped(address: Address) -> bytes:
@@ -164,7 +181,8 @@ def _without(sockets: Sockets, others: Sockets) -> Sockets:
     return sockets[~known]
 
 
-def _within(ports: NDArray[np.uint16], ranges: Ranges) -> NDArray[np.bool_]:
+def within(ports: NDArray[np.uint16], ranges: Ranges) -> NDArray[np.bool_]:
+    """Which of these ports are in the ranges?"""
     inside = np.zeros(len(ports), bool)
     for part in ranges.parts:
         inside |= (ports >= part.start) & (ports <= part.stop - 1)
@@ -173,17 +191,27 @@ def _within(ports: NDArray[np.uint16], ranges: Ranges) -> NDArray[np.bool_]:
 
 def among(addresses: NDArray[np.void], ranges: Ranges) -> NDArray[np.bool_]:
     """Which of these packed addresses are, as integers of their own IP version, in the ranges?"""
+    inside: NDArray[np.bool_] = numbers_among(addresses, ranges) >= 0
+    return inside
+
+
+def numbers_among(addresses: NDArray[np.void], ranges: Ranges) -> NDArray[np.int64]:
+    """`ranges.index` of each of these packed addresses, modulo 2**63; −1 where it is not in them."""
     words = np.ascontiguousarray(addresses).view(">u8").reshape(-1, 2).astype(np.uint64)
     is_mapped = (words[:, 0] == 0) & (words[:, 1] >> 32 == 0xFFFF)
     high, low = words[:, 0], np.where(is_mapped, words[:, 1] & 0xFFFFFFFF, words[:, 1])
-    inside = np.zeros(len(addresses), bool)
-    mask = 2**64 - 1
+    numbers = np.full(len(addresses), -1)
+    mask, before = 2**64 - 1, 0
     for part in ranges.parts:
         first, last = part.start, part.stop - 1
         above = (high > first >> 64) | ((high == first >> 64) & (low >= first & mask))
         below = (high < last >> 64) | ((high == last >> 64) & (low <= last & mask))
-        inside |= above & below
-    return inside
+        inside = above & below
+        if inside.any():
+            offset = low[inside] - np.uint64(first & mask)  # wraps at 2**64, as it should
+            numbers[inside] = (offset + np.uint64(before & mask)) & np.uint64(2**63 - 1)
+        before += part.stop - part.start
+    return numbers
 
 
 def _which(
@@ -192,14 +220,14 @@ def _which(
     """(which rows are the client's end, which the server's)"""
     is_client, is_server = np.zeros(len(table), bool), np.zeros(len(table), bool)
     for addresses, end_ports in destinations.parts:
-        is_client |= _within(table["remote_port"], end_ports) & among(table["remote"], addresses)
-        is_server |= _within(table["local_port"], end_ports) & among(table["local"], addresses)
+        is_client |= within(table["remote_port"], end_ports) & among(table["remote"], addresses)
+        is_server |= within(table["local_port"], end_ports) & among(table["local"], addresses)
     if sources is not None:
         is_client &= among(table["local"], sources)
         is_server &= among(table["remote"], sources)
     if ports is not None:
-        is_client &= _within(table["local_port"], ports)
-        is_server &= _within(table["remote_port"], ports)
+        is_client &= within(table["local_port"], ports)
+        is_server &= within(table["remote_port"], ports)
     return is_client, is_server
 
 

@@ -25,6 +25,7 @@ class Strategy(StrEnum):
     LATE = "late"  # the kernel, at connect(); with IP_LOCAL_PORT_RANGE, which also finds the last port quickly
     PLAIN = "plain"  # the kernel, at connect(); nothing is set
     NOPORT = "noport"  # the kernel, at connect(); bind(address, 0) with IP_BIND_ADDRESS_NO_PORT
+    BIND0 = "bind0"  # the kernel, at bind(address, 0), for that source address alone: how programs run out early
     EXPLICIT = "explicit"  # we do: SO_REUSEADDR and SO_REUSEPORT, bind(address, port), connect()
 
 
@@ -40,10 +41,11 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """room: how many of the space's 4-tuples are not in use already"""
+    """room: how many of the space's 4-tuples can still be had; room_least: that many surely"""
 
     wanted: int
     room: int
+    room_least: int
     space: TupleSpace
     strategy: Strategy
     slices: tuple[Slice, ...]
@@ -54,8 +56,12 @@ class Plan:
 
     @property
     def predicted(self) -> int:
-        """How many of the wanted can be held."""
+        """How many of the wanted can be held, at most."""
         return min(self.wanted, self.room)
+
+    @property
+    def predicted_least(self) -> int:
+        return min(self.wanted, self.room_least)
 
 
 def memory_lacking(wanted: int, memory: Memory, *, both_ends: bool, share: float = MEMORY_SHARE) -> str | None:

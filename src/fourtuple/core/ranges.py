@@ -66,6 +66,14 @@ class Ranges:
         """All of them written out; for ports."""
         return np.fromiter(self, np.uint16, self.size)
 
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """(65536,), true where a port is one of them."""
+        mask = np.zeros(65536, bool)
+        for part in self.parts:
+            mask[part.start : part.stop] = True
+        return mask
+
     def without(self, values: Iterable[int]) -> "Ranges":
         """The same set less `values`."""
         holes = sorted({value for value in values if value in self})

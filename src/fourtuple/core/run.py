@@ -177,7 +177,8 @@ class HoldRecord:
 
     started_at: str  # ISO 8601, UTC
     wanted: int
-    predicted: int
+    predicted: int  # at most
+    predicted_least: int  # fewer where the kernel does not tell how other sockets got their ports
     held: int  # at the same time, once opening ended
     failed: Mapping[str, int]  # wanted and not opened, by the errno that stopped them
     stopped_by: str | None  # why we ourselves stopped short, before the kernel would have
@@ -226,12 +227,23 @@ class HoldRecord:
         return asdict(self)
 
     @classmethod
-    def of(cls, *, predicted: int, full: Sample, last: Sample, census: Witness, held_s: float, **others: Any) -> Self:
+    def of(
+        cls,
+        *,
+        predicted: int,
+        predicted_least: int,
+        full: Sample,
+        last: Sample,
+        census: Witness,
+        held_s: float,
+        **others: Any,
+    ) -> Self:
         """full: when opening had ended; last: when all was closed; others: fields by their names"""
         answers = last.answers - full.answers
         return cls(
             wanted=full.wanted,
             predicted=predicted,
+            predicted_least=predicted_least,
             held=full.open,
             failed=dict(full.failed),
             lost=last.lost,
@@ -243,7 +255,7 @@ class HoldRecord:
             census=census,
             agree=census.client == full.open
             and census.server in (None, full.open)
-            and (full.open == predicted or others["interrupted"]),
+            and (predicted_least <= full.open <= predicted or others["interrupted"]),
             elapsed_s=round(full.elapsed_s, 6),
             rate_per_s=round(full.rate_per_s, 1),
             connect_us=full.connect_us,

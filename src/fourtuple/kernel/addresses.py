@@ -1,7 +1,9 @@
 """What the host makes of an address: names resolved, is it ours, and which source would be used to get there."""
 
+import contextlib
 import errno
 import ipaddress
+import os
 import socket
 
 from fourtuple.core.endpoints import Address, Endpoint, EndpointSpec, FourTuple
@@ -32,6 +34,8 @@ def is_local(address: Address) -> bool:
         with socket.socket(family_of(address), socket.SOCK_DGRAM) as sock:  # UDP: a full TCP port range does not matter
             sock.bind((str(address), 0))
     except OSError as error:
+        if error.errno == errno.EADDRINUSE:  # not one port of the range is free, but the address is ours
+            return True
         # EINVAL: a link-local address without its interface; EAFNOSUPPORT: this IP version is switched off
         if error.errno in (errno.EADDRNOTAVAIL, errno.EINVAL, errno.EAFNOSUPPORT):
             return False
@@ -54,5 +58,18 @@ def _endpoint(name: tuple[str, int]) -> Endpoint:
 def source_towards(destination: Endpoint) -> Address:
     """The source address that the route to `destination` gives; nothing is sent. Raises OSError (ENETUNREACH …)."""
     with socket.socket(family_of(destination.address), socket.SOCK_DGRAM) as sock:
-        sock.connect((str(destination.address), destination.port))
+        try:
+            sock.connect((str(destination.address), destination.port))
+        except BlockingIOError:  # not one UDP port of the range is free: take one that is not of the range
+            _bind_to_any_port(sock)
+            sock.connect((str(destination.address), destination.port))
         return _endpoint(sock.getsockname()).address
+
+
+def _bind_to_any_port(sock: socket.socket) -> None:
+    """Raises OSError where there is none at all."""
+    for port in range(65535, 1023, -1):
+        with contextlib.suppress(OSError):
+            sock.bind(("", port))
+            return
+    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))

@@ -21,6 +21,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
@@ -30,6 +31,7 @@ from fourtuple.kernel.sysctl import write_sysctl
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # include/uapi/linux/sched.h
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1  # include/uapi/linux/sockios.h, if.h
+NAMED = "/run/netns"  # where ip-netns(8) keeps them
 READY = "ready"
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # exit codes, as shells give them
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
@@ -140,6 +142,12 @@ def enter(pid: int) -> None:
     for handle, flag in handles:
         _call("setns", handle, flag)
         os.close(handle)
+
+
+def enter_named(name: str) -> None:
+    """Move this process into a namespace that `ip netns add` made. Raises OSError."""
+    with open(Path(NAMED) / name) as handle:
+        _call("setns", handle.fileno(), CLONE_NEWNET)
 
 
 def set_loopback_up() -> None:

@@ -9,9 +9,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fourtuple.core.errors import CannotError
-from fourtuple.core.facts import HostFacts, Memory
+from fourtuple.core.facts import (
+    TW_REUSE,
+    TW_REUSE_DELAY_MS,
+    UNPRIVILEGED_START,
+    HostFacts,
+    Memory,
+    PortFacts,
+    parse_release,
+)
 from fourtuple.core.ranges import Ranges
 from fourtuple.kernel import process
+from fourtuple.kernel.sockopts import port_range_is_quick
 from fourtuple.kernel.sysctl import PROC
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -57,6 +66,14 @@ def read_netstat(proc: Path = PROC) -> Mapping[str, int]:
         return {}
 
 
+def read_counters(proc: Path = PROC) -> Mapping[str, int]:
+    """As read_netstat, with the Tcp and other counters of /proc/net/snmp."""
+    try:
+        return {**parse_netstat(text_of(proc / "thread-self/net/snmp")), **read_netstat(proc)}
+    except ValueError:
+        return read_netstat(proc)
+
+
 def grown(name: str, before: Mapping[str, int], after: Mapping[str, int]) -> int | None:
     """By how much a counter has grown; None where it cannot be read."""
     return after[name] - before[name] if name in before and name in after else None
@@ -64,63 +81,113 @@ def grown(name: str, before: Mapping[str, int], after: Mapping[str, int]) -> int
 
 def read_memory(proc: Path = PROC, cgroups: Path = CGROUPS) -> Memory:
     """What is free on the host, or in the tightest of the cgroups that this process is in."""
-    host = parse_meminfo(_text(proc / "meminfo"))
+    found = [read_host_memory(proc), *read_cgroup_memories(proc / "self", cgroups)]
+    return min(found, key=_tightness)
+
+
+def read_host_memory(proc: Path = PROC) -> Memory:
+    host = parse_meminfo(text_of(proc / "meminfo"))
     free_bytes = None
     if "MemFree" in host:
         free_bytes = host["MemFree"] + max(0, host.get("Cached", 0) - host.get("Shmem", 0))
-    found = [Memory(free_bytes)]
-    for line in _text(proc / "self/cgroup").splitlines():
-        _, _, rest = line.partition(":")
-        controllers, is_there, path = rest.partition(":")  # 4:memory:/a in version 1, 0::/a in version 2
-        if is_there and (not controllers or "memory" in controllers.split(",")):
-            found += _cgroup_memory(cgroups, "memory" if controllers else "", path)
-    return min(found, key=lambda memory: math.inf if memory.free_bytes is None else memory.free_bytes)
+    return Memory(free_bytes)
 
 
-def _cgroup_memory(cgroups: Path, controller: str, path: str) -> Iterator[Memory]:
-    """What each limit from this cgroup up to the root leaves.
+def _tightness(memory: Memory) -> float:
+    return math.inf if memory.free_bytes is None else memory.free_bytes
 
-    controller: empty in version 2, else version 1 (Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst)
-    """
-    names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if controller else ("memory.max", "memory.current")
-    for parent in (Path(path), *Path(path).parents):
-        folder = cgroups / controller / str(parent).lstrip("/")
-        limit, used = (_text(folder / name).strip() for name in names)
+
+def read_cgroup_memories(process_folder: Path, cgroups: Path = CGROUPS) -> list[Memory]:
+    """What the limits of its cgroups leave to a process: the tightest first, none where there is no limit."""
+    found = []
+    for folder, parent, version in _cgroups(process_folder, cgroups, "memory"):
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if version == 1 else ("memory.max", "memory.current")
+        limit, used = (text_of(folder / name).strip() for name in names)
         if limit.isdecimal() and used.isdecimal() and int(limit) < UNLIMITED:
             statistics = dict(
-                line.split() for line in _text(folder / "memory.stat").splitlines() if line.count(" ") == 1
+                line.split() for line in text_of(folder / "memory.stat").splitlines() if line.count(" ") == 1
             )
-            files = sum(
-                int(statistics.get(f"{'total_' * bool(controller)}{kind}_file", 0)) for kind in ("active", "inactive")
-            )
-            yield Memory(max(0, int(limit) - int(used) + files), f"in the cgroup {parent}")
+            prefix = "total_" if version == 1 else ""
+            files = sum(int(statistics.get(f"{prefix}{kind}_file", 0)) for kind in ("active", "inactive"))
+            found.append(Memory(max(0, int(limit) - int(used) + files), f"in the cgroup {parent}"))
+    return sorted(found, key=_tightness)
+
+
+def read_pids_left(process_folder: Path, cgroups: Path = CGROUPS) -> int | None:
+    """What pids.max of its cgroups leaves to a process; None: there is no limit."""
+    found = []
+    for folder, _, _ in _cgroups(process_folder, cgroups, "pids"):
+        limit, used = (text_of(folder / name).strip() for name in ("pids.max", "pids.current"))
+        if limit.isdecimal() and used.isdecimal():
+            found.append(max(0, int(limit) - int(used)))
+    return min(found, default=None)
+
+
+def _cgroups(process_folder: Path, cgroups: Path, controller: str) -> Iterator[tuple[Path, Path, int]]:
+    """(folder, name, version) of each cgroup that may have this controller, from the process's own up to the root.
+
+    Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst
+    """
+    for line in text_of(process_folder / "cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, is_there, path = rest.partition(":")  # 4:memory:/a in version 1, 0::/a in version 2
+        if is_there and (not controllers or controller in controllers.split(",")):
+            for parent in (Path(path), *Path(path).parents):
+                version = 1 if controllers else 2
+                yield cgroups / (controller if controllers else "") / str(parent).lstrip("/"), parent, version
+
+
+def cpus() -> int:
+    """That this process may run on."""
+    return len(os.sched_getaffinity(0))
 
 
 def read_host_facts(proc: Path = PROC, cgroups: Path = CGROUPS) -> HostFacts:
     """Raises CannotError where /proc is not there or does not tell the port range."""
-    sysctl = proc / "sys/net"
-    try:
-        port_range = parse_port_range((sysctl / "ipv4/ip_local_port_range").read_text())
-        reserved = parse_port_list(_text(sysctl / "ipv4/ip_local_reserved_ports"))
-    except (OSError, ValueError) as error:
-        raise CannotError("the range of source ports", f"{sysctl / 'ipv4/ip_local_port_range'}: {error}") from None
     files = process.read_files()
     return HostFacts(
         kernel=os.uname().release,
-        cpus=len(os.sched_getaffinity(0)),
-        memory_bytes=parse_meminfo(_text(proc / "meminfo")).get("MemTotal"),
+        cpus=cpus(),
+        memory_bytes=parse_meminfo(text_of(proc / "meminfo")).get("MemTotal"),
         memory=read_memory(proc, cgroups),
-        port_range=port_range,
-        reserved_ports=reserved,
+        ports=read_port_facts(proc),
         files_soft=files.soft,
         files_hard=files.hard,
         files_open=files.open,
     )
 
 
-def _text(file: Path) -> str:
+def read_port_facts(proc: Path = PROC) -> PortFacts:
+    """Of this thread's network namespace. Raises CannotError where the port range cannot be read, or is cut short."""
+    ipv4 = proc / "sys/net/ipv4"
+    file = ipv4 / "ip_local_port_range"
+    try:
+        port_range = parse_port_range(file.read_text())
+        reserved = parse_port_list(text_of(ipv4 / "ip_local_reserved_ports"))
+    except (OSError, ValueError) as error:
+        raise CannotError("the range of source ports", f"{file}: {error}") from None
+    kernel = parse_release(os.uname().release)
+    return PortFacts(
+        port_range,
+        reserved,
+        unprivileged_start=_number(ipv4 / "ip_unprivileged_port_start", UNPRIVILEGED_START),
+        tw_reuse=_number(ipv4 / "tcp_tw_reuse", TW_REUSE),
+        tw_reuse_delay_ms=_number(ipv4 / "tcp_tw_reuse_delay", TW_REUSE_DELAY_MS),
+        timestamps=_number(ipv4 / "tcp_timestamps", 1) != 0,
+        range_is_quick=port_range_is_quick(kernel),
+        bound_are_listed=kernel >= (6, 8),
+    )
+
+
+def _number(file: Path, default: int) -> int:
+    """default: what the kernel did before it had this setting"""
+    text = text_of(file).strip()
+    return int(text) if text.isdecimal() else default
+
+
+def text_of(file: Path) -> str:
     """Empty where the file is not there: an old kernel, or a container that hides it."""
     try:
         return file.read_text()
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return ""

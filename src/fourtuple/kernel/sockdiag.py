@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.census import MAPPED, SOCKET, Sockets, State
+from fourtuple.core.census import DETAILED, MAPPED, SOCKET, Chosen, Sockets, State
 
 # include/uapi/linux/netlink.h, sock_diag.h, inet_diag.h (v6.18)
 NETLINK_SOCK_DIAG = 4
@@ -30,8 +30,19 @@ NLMSG_ERROR, NLMSG_DONE, NLMSG_OVERRUN = 2, 3, 4
 
 HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 REQUEST = struct.Struct("=BBBxI48x")  # struct inet_diag_req_v2: family, protocol, extensions, states, id
+INET_DIAG_REQ_BYTECODE = 1
+INET_DIAG_SOCKOPT = 22  # an attribute: struct inet_diag_sockopt, since Linux 5.10
+BIND_ADDRESS_NO_PORT = 1  # … a bit of its second byte
+
+# A filter is a program of struct inet_diag_bc_op: code, how far to go if yes, if no; to end exactly behind it accepts.
+# INET_DIAG_BC_AUTO (6) asks for SOCK_BINDPORT_LOCK, which bind() to a port sets, and bind(address, 0) does not
+# (net/ipv4/af_inet.c, inet_diag.c, v6.18). INET_DIAG_BC_JMP (1) always goes the second way.
+_OP = struct.Struct("=BBH")
+AUTOBOUND = _OP.pack(6, 4, 8)
+NOT_AUTOBOUND = _OP.pack(6, 4, 8) + _OP.pack(1, 4, 8)
 DATAGRAM_BYTES = 64 * 1024  # the kernel never fills more than 32 KiB at once
 RECEIVE_BYTES = 1024 * 1024  # parsed at once: some 10,000 sockets
+USER_HZ = os.sysconf("SC_CLK_TCK")  # /proc tells times in these
 
 _MESSAGE = np.dtype(
     [
@@ -70,15 +81,22 @@ class Datagram:
     done: bool
 
 
-def request(family: int, states: Iterable[State]) -> bytes:
-    """A dump of the TCP sockets of one family in these states, in the order of struct inet_diag_req_v2."""
+def request(family: int, states: Iterable[State], only: bytes = b"") -> bytes:
+    """A dump of the TCP sockets of one family in these states, in the order of struct inet_diag_req_v2.
+
+    only: AUTOBOUND or NOT_AUTOBOUND
+    """
     mask = sum(1 << state for state in set(states))
     body = REQUEST.pack(family, socket.IPPROTO_TCP, 0, mask)
+    if only:
+        body += struct.pack("=HH", 4 + len(only), INET_DIAG_REQ_BYTECODE) + only
     return HEADER.pack(HEADER.size + len(body), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP, 1, 0) + body
 
 
-def parse_datagram(data: bytes | memoryview) -> Datagram:
+def parse_datagram(data: bytes | memoryview, chosen: Chosen | None = None) -> Datagram:
     """A received datagram, or several in a row → their sockets, and whether the dump ends with them.
+
+    chosen: what the request's filter says of all these; UNKNOWN: those with NO_PORT are LATE. None: no DETAILED table
 
     Raises OSError with the kernel's errno, DumpInterruptedError, or ValueError where the bytes are not netlink.
     """
@@ -95,9 +113,12 @@ def parse_datagram(data: bytes | memoryview) -> Datagram:
         if kind == SOCK_DIAG_BY_FAMILY:
             if length < _MESSAGE.itemsize:
                 raise ValueError(f"a socket of {length} bytes at offset {offset}, not at least {_MESSAGE.itemsize}")
-            rows = _run(raw[offset:], length)
+            rows, attributes = _run(raw[offset:], length)
             interrupted |= bool((rows["flags"] & NLM_F_DUMP_INTR).any())
-            tables.append(_sockets(rows))
+            table = _sockets(rows, chosen)
+            if chosen is Chosen.UNKNOWN:
+                table["chosen"][_has_no_port(attributes)] = Chosen.LATE
+            tables.append(table)
             offset += len(rows) * _aligned(length)
             continue
         if kind == NLMSG_OVERRUN:
@@ -110,26 +131,40 @@ def parse_datagram(data: bytes | memoryview) -> Datagram:
         offset += _aligned(length)
     if interrupted:
         raise DumpInterruptedError("the table changed during the dump (NLM_F_DUMP_INTR)")
-    return Datagram(np.concatenate(tables) if tables else np.zeros(0, SOCKET), done)
+    return Datagram(np.concatenate(tables) if tables else np.zeros(0, _dtype(chosen)), done)
+
+
+def _dtype(chosen: Chosen | None) -> np.dtype[Any]:
+    return SOCKET if chosen is None else DETAILED
 
 
 def _aligned(length: int) -> int:
     return length + 3 & ~3
 
 
-def _run(raw: NDArray[np.uint8], length: int) -> NDArray[Any]:
-    """The messages from the start of `raw` that are sockets of the same length, as a view with that stride."""
+def _run(raw: NDArray[np.uint8], length: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    """The messages from the start of `raw` that are sockets of the same length, as views with that stride.
+
+    Second, a row of bytes each: their attributes (rtnetlink(7)).
+    """
     stride = _aligned(length)
     count = 1 + (len(raw) - length) // stride
     rows = np.ndarray((count,), _MESSAGE, raw, 0, (stride,))
     same = (rows["length"] == length) & (rows["type"] == SOCK_DIAG_BY_FAMILY)
-    return rows[: count if same.all() else int(same.argmin())]
+    count = count if same.all() else int(same.argmin())
+    attributes = np.ndarray((count, length - _MESSAGE.itemsize), np.uint8, raw, _MESSAGE.itemsize, (stride, 1))
+    return rows[:count], attributes
 
 
-def _sockets(rows: NDArray[Any]) -> Sockets:
-    table = np.empty(len(rows), SOCKET)
+def _sockets(rows: NDArray[Any], chosen: Chosen | None) -> Sockets:
+    table = np.empty(len(rows), _dtype(chosen))
     for name in ("local_port", "remote_port", "state", "inode"):
         table[name] = rows[name]
+    if chosen is not None:
+        table["chosen"] = chosen
+        table["expires_ms"] = np.where(rows["state"] == State.TIME_WAIT, rows["expires"], 0)
+        for name in ("rqueue", "wqueue"):
+            table[name] = np.where(rows["state"] == State.LISTEN, rows[name], 0)
     is_ipv4 = rows["family"] == socket.AF_INET
     for name in ("local", "remote"):
         packed = np.array(rows[name]).view(np.uint8).reshape(-1, 16)
@@ -138,6 +173,24 @@ def _sockets(rows: NDArray[Any]) -> Sockets:
         packed[of_ipv4, :12] = np.frombuffer(MAPPED, np.uint8)
         table[name] = packed.view("V16")[:, 0]
     return table
+
+
+def _has_no_port(attributes: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which of these sockets have IP_BIND_ADDRESS_NO_PORT? They nearly always have the same attributes in a row."""
+    found = np.zeros(len(attributes), bool)
+    left = np.arange(len(attributes))
+    while len(left):
+        first, alike = attributes[left[0]], np.ones(len(left), bool)
+        offset = 0
+        while offset + 4 <= len(first):
+            size, kind = struct.unpack_from("=HH", first.data, offset)
+            alike &= (attributes[left, offset : offset + 4] == first[offset : offset + 4]).all(axis=1)
+            if kind == INET_DIAG_SOCKOPT and size >= 6:
+                found[left[alike]] = attributes[left[alike], offset + 5] & BIND_ADDRESS_NO_PORT != 0
+                break
+            offset += max(4, _aligned(size))
+        left = left[~alike]
+    return found
 
 
 def exchange(message: bytes) -> Iterator[memoryview]:
@@ -157,20 +210,25 @@ def exchange(message: bytes) -> Iterator[memoryview]:
             yield buffer[:size]
 
 
+_FILTERS = {None: b"", Chosen.BOUND: NOT_AUTOBOUND, Chosen.UNKNOWN: AUTOBOUND}
+
+
 def read_sockets(
     states: Iterable[State],
     ask: Callable[[bytes], Iterable[bytes | memoryview]] = exchange,
     family: int = socket.AF_INET,
+    chosen: Chosen | None = None,
 ) -> Iterator[Sockets]:
     """The TCP sockets of one family in these states, a table for each datagram.
 
-    ask: what carries the request to the kernel and brings its datagrams
+    ask:    what carries the request to the kernel and brings its datagrams
+    chosen: BOUND: only those that got their port by bind(address, port); UNKNOWN: only the others; as DETAILED tables
 
     Raises OSError where the kernel refuses, DumpInterruptedError where what came so far is incomplete.
     """
     try:
-        for data in ask(request(family, states)):
-            datagram = parse_datagram(data)
+        for data in ask(request(family, states, _FILTERS[chosen])):
+            datagram = parse_datagram(data, chosen)
             yield datagram.sockets
             if datagram.done:
                 return
@@ -182,18 +240,21 @@ def read_sockets(
 
 
 def parse_proc_net_tcp(text: str) -> Sockets:
-    """/proc/net/tcp or tcp6 → its sockets. Raises ValueError where a line is not one of that file."""
+    """/proc/net/tcp or tcp6 → its sockets, DETAILED. Raises ValueError where a line is not one of that file."""
     lines = text.splitlines()
     if not lines or "local_address" not in lines[0]:
         raise ValueError("this is not /proc/net/tcp: its header is missing")
-    table = np.empty(len(lines) - 1, SOCKET)
+    table = np.zeros(len(lines) - 1, DETAILED)
     for number, line in enumerate(lines[1:]):
         fields = line.split()
         try:
             ends = [end.split(":") for end in fields[1:3]]
             (local, local_port), (remote, remote_port) = ends
+            state, (_, timer), (_, queued) = int(fields[3], 16), fields[5].split(":"), fields[4].split(":")
             row = (_hex_address(local), _hex_address(remote), int(local_port, 16), int(remote_port, 16))
-            table[number] = (*row, int(fields[3], 16), int(fields[9]))
+            expires_ms = int(timer, 16) * 1000 // USER_HZ if state == State.TIME_WAIT else 0
+            rqueue = int(queued, 16) if state == State.LISTEN else 0
+            table[number] = (*row, state, int(fields[9]), Chosen.UNKNOWN, expires_ms, rqueue, 0)
         except (ValueError, IndexError):
             raise ValueError(f"line {number + 2} of /proc/net/tcp is cut short or unreadable: {line!r}") from None
     return table
@@ -221,6 +282,7 @@ def fold_sockets(
     fold: Callable[[Iterable[Sockets]], T],
     states: Iterable[State],
     *,
+    detailed: bool = False,
     ask: Callable[[bytes], Iterable[bytes | memoryview]] = exchange,
     proc: Path = Path("/proc"),
 ) -> tuple[T, str]:
@@ -229,11 +291,13 @@ def fold_sockets(
     A dump that was interrupted is thrown away and taken again, up to TRIES times, then DumpInterruptedError is raised;
     so `fold` may be called more than once. Without sock_diag the tables come from /proc/net/tcp: slower, and without
     the sockets that are only bound.
+
+    detailed: the tables are DETAILED; else they are SOCKET, or have its columns
     """
     states = frozenset(states)
     for tries_left in reversed(range(TRIES)):
         try:
-            return fold(_both_families(states, ask)), "sock_diag"
+            return fold(_both_families(states, ask, detailed=detailed)), "sock_diag"
         except DumpInterruptedError:
             if not tries_left:
                 raise
@@ -244,9 +308,12 @@ def fold_sockets(
     return fold(_from_proc(states, proc)), "/proc/net/tcp"
 
 
-def _both_families(states: frozenset[State], ask: Callable[[bytes], Iterable[bytes | memoryview]]) -> Iterator[Sockets]:
+def _both_families(
+    states: frozenset[State], ask: Callable[[bytes], Iterable[bytes | memoryview]], *, detailed: bool
+) -> Iterator[Sockets]:
     for family in (socket.AF_INET, socket.AF_INET6):
-        yield from read_sockets(states, ask, family)
+        for chosen in (Chosen.BOUND, Chosen.UNKNOWN) if detailed else (None,):
+            yield from read_sockets(states, ask, family, chosen)
 
 
 def _from_proc(states: frozenset[State], proc: Path) -> Iterator[Sockets]:

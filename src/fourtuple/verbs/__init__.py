@@ -22,6 +22,7 @@ from fourtuple.verbs.lab import (
     set_port_range,
     set_reserved_ports,
 )
+from fourtuple.verbs.limits import go_into, limits
 from fourtuple.verbs.serve import serve
 from fourtuple.verbs.watch import Watch
 
@@ -34,9 +35,11 @@ __all__ = [
     "choose",
     "facts",
     "finish",
+    "go_into",
     "hold",
     "holding",
     "lab",
+    "limits",
     "namespace_refusal",
     "port_range_is_quick",
     "run_in",

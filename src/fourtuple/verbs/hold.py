@@ -23,6 +23,7 @@ from fourtuple.core.plan import (
     split,
     workers_needed,
 )
+from fourtuple.core.ports import PortRoom
 from fourtuple.core.ranges import Ranges
 from fourtuple.core.run import Counters, Event, HoldRecord, Loss, Phase, Sample, Witness
 from fourtuple.core.tuples import TupleSpace
@@ -37,7 +38,7 @@ from fourtuple.engine.workers import MOST_WORKERS, Crew
 from fourtuple.kernel import addresses, process, procfs
 from fourtuple.kernel.sockdiag import fold_sockets
 from fourtuple.kernel.sockopts import port_range_is_quick
-from fourtuple.verbs.space import space_of
+from fourtuple.verbs.space import by_source, space_of, usable, use_of
 from fourtuple.verbs.watch import Lookout, Watch
 
 FAR_AWAY = 1000  # more connections than that to someone else's address need a word from the user
@@ -101,7 +102,10 @@ def hold(
     _check_watch(watch, talks=bool(send or expect), reconnect=reconnect)
     process.raise_soft_files()
     facts = procfs.read_host_facts()
-    space, strategy = space_of(facts, wanted, destinations, sources, strategy)
+    space, strategy = space_of(facts.ports, destinations, sources, strategy)
+    use, _ = use_of(space)
+    space = usable(use, strategy, wanted)
+    ports = PortRoom.together([use_of(each)[0].room(facts.ports, strategy) for each in by_source(space, sources)])
     targets = [space.address(value) for values, _ in space.destinations.parts for value in values]
     here = _all_here(targets, wanted, i_own_this_target=i_own_this_target)
     share = MEMORY_SHARE_OF_AN_EMPTY_HOST if fill_memory else MEMORY_SHARE
@@ -114,7 +118,8 @@ def hold(
     count = workers or (1 if choice.name == LoopName.RING else _workers_needed(wanted, facts))
     plan = Plan(
         wanted=wanted,
-        room=max(0, space.size - len(kernel.before.client)),
+        room=ports.room_max,
+        room_least=ports.room,
         space=space,
         strategy=strategy,
         slices=split(wanted, space.size, count, Pace.of(wanted, rate_per_s)),
@@ -160,6 +165,7 @@ def hold(
         counters_now = procfs.read_netstat()
         return HoldRecord.of(
             predicted=plan.predicted,
+            predicted_least=plan.predicted_least,
             full=full,
             last=sample,
             census=witness,

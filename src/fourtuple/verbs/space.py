@@ -1,29 +1,34 @@
-"""Destinations and sources as typed → a tuple space: names resolved, addresses checked, blocked ports left out."""
+"""Destinations and sources as typed → a tuple space: names resolved, addresses checked; and what is in use of it."""
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
 
-from fourtuple.core.census import Sockets, State, among, is_wildcard
+import numpy as np
+
+from fourtuple.core.census import State
 from fourtuple.core.endpoints import Address, Endpoint, EndpointSpec, parse_addresses
 from fourtuple.core.errors import ShortfallError, UsageError
-from fourtuple.core.facts import HostFacts
+from fourtuple.core.facts import PortFacts
 from fourtuple.core.plan import Strategy
+from fourtuple.core.ports import PortUse
 from fourtuple.core.ranges import Ranges
 from fourtuple.core.symptoms import name_of
-from fourtuple.core.tuples import TupleSpace
+from fourtuple.core.tuples import Destinations, TupleSpace
 from fourtuple.kernel import addresses
 from fourtuple.kernel.sockdiag import fold_sockets
 
 MOST_PAIRS = 2**32
-HELD = (State.LISTEN, State.BOUND_INACTIVE)
+MOST_ADDRESSES = 4096  # of destinations whose routes are looked up
 
 
 def space_of(
-    facts: HostFacts, wanted: int, destinations: Sequence[str], sources: Sequence[str], strategy: Strategy | None
+    facts: PortFacts, destinations: Sequence[str], sources: Sequence[str], strategy: Strategy | None
 ) -> tuple[TupleSpace, Strategy]:
-    """What was typed → the tuple space as it is usable now, and the strategy that goes with it.
+    """What was typed → the tuple space, without a look at what is in use, and the strategy that goes with it.
 
-    wanted, destinations, sources, strategy: as `hold` takes them
+    destinations, sources, strategy: as `hold` takes them
 
     Raises UsageError, or ShortfallError where there is no way to a destination.
     """
@@ -62,7 +67,7 @@ def space_of(
             f"{space.pairs:,} pairs of a source address and a destination", f"at most {MOST_PAIRS:,} are possible"
         )
     _check_sources(space)
-    return _without_blocked_ports(space, automatic, wanted), strategy
+    return space, strategy
 
 
 def _source_towards(address: Address, ports: range) -> Address:
@@ -86,26 +91,39 @@ def _check_sources(space: TupleSpace) -> None:
                 )
 
 
-def _without_blocked_ports(space: TupleSpace, automatic: bool, wanted: int) -> TupleSpace:
-    """Leave out the ports that listening or bound sockets keep from us: automatic choice skips them on any address.
+def by_source(space: TupleSpace, sources: Sequence[str]) -> list[TupleSpace]:
+    """Where no sources were given, each destination is reached from the one that its route gives: a space for each."""
+    if sources:
+        return [space]
+    found: dict[Address, list[tuple[range, range]]] = {}
+    for values, ports in space.destinations.parts:
+        for value in itertools.islice(values, MOST_ADDRESSES):
+            source = _source_towards(space.address(value), ports.parts[0])
+            found.setdefault(source, []).extend((range(value, value + 1), part) for part in ports.parts)
+    if len(found) == 1:
+        return [space]
+    return [
+        replace(space, sources=Ranges([range(int(source), int(source) + 1)]), destinations=Destinations.of(parts))
+        for source, parts in found.items()
+    ]
 
-    We ourselves are stopped by those on our addresses only. Of connected sockets there nobody tells whether they share
-    their port, so their ports are left out too if what remains is enough.
+
+def use_of(space: TupleSpace) -> tuple[PortUse, str]:
+    """What the sockets of this network namespace do to the ports of the space, and where they were read."""
+    return fold_sockets(lambda tables: PortUse.of(tables, space), State, detailed=True)
+
+
+def usable(use: PortUse, strategy: Strategy, wanted: int) -> TupleSpace:
+    """The space without the ports that listening or bound sockets keep from us.
+
+    Automatic choice skips them on any address. We ourselves are stopped by those on our addresses only: of connected
+    sockets there nobody tells whether they share their port, so their ports are left out too if what remains is enough.
     """
-
-    def ports(tables: Iterable[Sockets]) -> set[int]:
-        found: set[int] = set()
-        for table in tables:
-            if not automatic:
-                table = table[among(table["local"], space.sources) | is_wildcard(table["local"])]
-            found.update(table["local_port"].tolist())
-        return found
-
-    blocked, _ = fold_sockets(ports, HELD)
-    if automatic:
-        return space.without_ports(blocked)
-    quiet = space.without_ports(fold_sockets(ports, frozenset(State))[0])
-    return quiet if quiet.size >= wanted else space.without_ports(blocked)
+    if strategy is not Strategy.EXPLICIT:
+        return use.space.without_ports(np.flatnonzero(use.bound).tolist())
+    quiet = use.space.without_ports(np.flatnonzero(use.owned).tolist())
+    held = use.local[np.isin(use.local["state"], (State.LISTEN, State.CLOSE))]
+    return quiet if quiet.size >= wanted else use.space.without_ports(held["local_port"].tolist())
 
 
 def _endpoints(destinations: Sequence[str], version: int | None) -> list[tuple[Address, range]]:
