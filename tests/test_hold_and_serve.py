@@ -64,8 +64,8 @@ def test_a_range_too_small_gives_what_there_is_and_says_why(ground: Ground) -> N
     """150 wanted, 100 ports: 100 held, and the 50 others failed with EADDRNOTAVAIL; the exit code is 1."""
     ground.set_port_range(40_000, 40_099)
     with ground.serving("127.0.0.1:7777"):
-        record, code = hold(ground, "150", "127.0.0.1:7777", "--for", "0s")
-        words = ground.fourtuple("hold", "150", "127.0.0.1:7777", "--for", "0s").stdout
+        record, code = hold(ground, "150", "127.0.0.1:7777", "--for", "0s", "--anyway")
+        words = ground.fourtuple("hold", "150", "127.0.0.1:7777", "--for", "0s", "--anyway").stdout
 
     assert code == 1
     assert (record["held"], record["predicted"], record["failed"]) == (100, 100, {"EADDRNOTAVAIL": 50})
@@ -99,9 +99,22 @@ def test_a_port_that_others_hold_is_not_counted_on(ground: Ground) -> None:
     """A listener inside the range costs one port for every destination, and the prediction knows it."""
     ground.set_port_range(40_000, 40_099)
     with ground.serving("127.0.0.1:7777", "127.0.0.9:40010"):
-        record, _ = hold(ground, "100", "127.0.0.1:7777", "--for", "0s")
+        record, _ = hold(ground, "100", "127.0.0.1:7777", "--for", "0s", "--anyway")
 
     assert (record["held"], record["predicted"], record["agree"]) == (99, 99, True)
+
+
+def test_more_than_there_can_be_is_refused_with_the_plans_words(ground: Ground) -> None:
+    """What stops it, what to do, and nothing has been opened."""
+    ground.set_port_range(40_000, 40_099)
+    with ground.serving("127.0.0.1:7777") as served:
+        done = ground.fourtuple("hold", "101", "127.0.0.1:7777", "--for", "0s")
+    says = " ".join(done.stderr.split())
+
+    assert (done.returncode, done.stdout, served["accepted"]) == (1, "", 0)
+    assert "fourtuple: 101 connections, room for 100 stopped by source ports" in says
+    assert "--from 127.0.0.1-2" in says
+    assert "--anyway" in says
 
 
 def test_chosen_source_ports_are_the_ones_used(ground: Ground) -> None:

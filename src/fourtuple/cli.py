@@ -118,8 +118,12 @@ def prove(names: tuple[str, ...], only_list: bool, show_code: bool, connections:
 
 
 @cli.command(short_help="Open N connections and hold them.", epilog=UNITS)
-@click.argument("wanted", type=COUNT, metavar="N")
-@click.argument("destinations", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
+@click.argument("wanted", type=COUNT, required=False, metavar="N")
+@click.argument("destinations", nargs=-1, metavar="HOST:PORT[-PORT]...")
+@click.option(
+    "--plan", "plan_file", type=click.Path(dir_okay=False), help="What plan --write has written, for N and all."
+)
+@click.option("--anyway", is_flag=True, help="Open what there is, also where N cannot be had.")
 @click.option(
     "--from",
     "sources",
@@ -158,8 +162,9 @@ def prove(names: tuple[str, ...], only_list: bool, show_code: bool, connections:
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="The record as one line on standard output, nothing else.")
 def hold(
-    wanted: int,
+    wanted: int | None,
     destinations: tuple[str, ...],
+    plan_file: str | None,
     sources: tuple[str, ...],
     strategy: str | None,
     close: str,
@@ -183,6 +188,14 @@ def hold(
     from fourtuple.core.plan import Strategy
     from fourtuple.faces import live, text
 
+    if plan_file is not None:
+        if wanted is not None or destinations or sources or strategy:
+            raise UsageError("--plan", "the file says how many, where to and from where", "Leave those out.")
+        written = verbs.read_plan(plan_file)
+        wanted, destinations, sources = written.wanted, tuple(written.destinations), tuple(written.sources)
+        strategy, options["rate_per_s"] = written.strategy, options["rate_per_s"] or written.rate_per_s
+    if wanted is None or not destinations:
+        raise UsageError("connections", "N and a destination are needed, or --plan", "Write hold 100 127.0.0.1:8000.")
     record = live.show(
         verbs.hold(
             wanted,
@@ -302,6 +315,107 @@ def limits(
         _print_json(found.to_json())
     else:
         click.echo("\n".join(face.limits_lines(found, everything=everything)))
+
+
+@cli.command(short_help="Do N connections fit, and what makes them fit?", epilog=UNITS)
+@click.argument("wanted", type=COUNT, metavar="N")
+@click.argument("destinations", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
+@FROM
+@click.option("--strategy", type=ALL_STRATEGIES, help="Who chooses the source port.  [default: late]")
+@click.option("--rate", "rate_per_s", type=RATE, help="Open so many a second.")
+@click.option("--churn", "churn_per_s", type=RATE, help="Open and close so many a second besides, closing first.")
+@click.option("--machines", type=click.IntRange(1, 1_000_000), help="Split them over so many, on paper.")
+@click.option(
+    "--nat", type=click.Choice(["aws", "azure", "gcp", "linux"]), help="A router that translates, in between."
+)
+@click.option("--nat-addresses", type=click.IntRange(1), default=1, show_default=True, help="Its public addresses.")
+@click.option("--write", "file", type=click.Path(dir_okay=False), help="Write it to a file, for hold --plan.")
+@click.option("--apply", "do_apply", is_flag=True, help="Write the settings it takes; fourtuple undo brings them back.")
+@JSON
+def plan(
+    wanted: int,
+    destinations: tuple[str, ...],
+    sources: tuple[str, ...],
+    strategy: str | None,
+    file: str | None,
+    do_apply: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Do N more connections fit, and what is the smallest change that makes them? Opens nothing.
+
+    Ends with 0 where they fit, with 1 where they do not.
+    """
+    from fourtuple import verbs
+    from fourtuple.core.fit import Says
+    from fourtuple.core.plan import Strategy
+    from fourtuple.faces import plan as face
+
+    asked = {"sources": _split(sources), "strategy": Strategy(strategy) if strategy else None, **options}
+    fit = verbs.plan(wanted, destinations, **asked)
+    said: list[str] = []
+    applied: dict[str, Any] = {}
+    if do_apply:
+        outcome = verbs.apply(fit.changes)
+        said = [*face.applied_lines(outcome.done, outcome.refused), ""]
+        applied = {"applied": [change.name for change in outcome.done]}
+        fit = verbs.plan(wanted, destinations, **asked)
+    if file:
+        verbs.write_plan(file, wanted, destinations, asked["sources"], strategy, options["rate_per_s"])
+        said.append(f"written to {file}: fourtuple hold --plan {file}")
+    if as_json:
+        _print_json(fit.to_json() | applied)
+    else:
+        click.echo("\n".join([*said, *face.plan_lines(fit)]))
+    sys.exit(EXIT_SHORT if fit.says is Says.BLOCKS else EXIT_REACHED)
+
+
+@cli.command(short_help="Bring back the settings that plan --apply has changed.")
+def undo() -> None:
+    """Bring back the settings that plan --apply has changed, on this host and in this network namespace."""
+    from fourtuple import verbs
+    from fourtuple.faces import plan as face
+
+    outcome = verbs.undo()
+    click.echo("\n".join(face.undone_lines(outcome.done, outcome.refused)))
+    sys.exit(EXIT_SHORT if outcome.refused else EXIT_REACHED)
+
+
+@cli.command(short_help="Explain a number, an errno, or a line of a log.")
+@click.argument("what", nargs=-1, required=True, metavar="WHAT...")
+@click.option("--dest", "destination", metavar="ADDRESS:PORT", help="What it is about.")
+@PID
+@NETNS
+@click.option("--all", "everything", is_flag=True, help="The unlikely causes in full, too.")
+@JSON
+def why(
+    what: tuple[str, ...],
+    destination: str | None,
+    pid: int | None,
+    netns: str | None,
+    everything: bool,
+    as_json: bool,
+) -> None:
+    """Explain where connections stop: WHAT is a number (28232), an errno (99, EADDRINUSE), or a line of a log or a
+    traceback; - reads it from standard input. Causes come best first, with what this host says for and against them.
+
+    Ends with 1 where nothing is known of it.
+
+    \b
+    fourtuple why 28232
+    fourtuple why "dial tcp 10.0.0.9:80: connect: cannot assign requested address"
+    journalctl -u proxy | tail -1 | fourtuple why -
+    """
+    from fourtuple import verbs
+    from fourtuple.faces import why as face
+
+    text = sys.stdin.read() if what == ("-",) else " ".join(what)
+    answer = verbs.why(text, destination=destination, pid=pid, outside=verbs.go_into(pid, netns))
+    if as_json:
+        _print_json(answer.to_json())
+    else:
+        click.echo("\n".join(face.why_lines(answer, everything=everything)))
+    sys.exit(EXIT_REACHED if answer.explanations else EXIT_SHORT)
 
 
 @cli.command(

@@ -86,6 +86,7 @@ class ProcessFacts:
     capabilities: effective ones, as bits
     of_host:      they count for the host itself, not within a user namespace only
     sockets:      inodes of its sockets; None: may not be read
+    rings:        io_uring instances, whose sockets need no descriptor; None: may not be read
     """
 
     pid: int
@@ -100,6 +101,7 @@ class ProcessFacts:
     capabilities: int
     of_host: bool
     sockets: frozenset[int] | None
+    rings: int | None
 
     @property
     def may_bind_any_port(self) -> bool:

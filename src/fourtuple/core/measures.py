@@ -10,7 +10,7 @@ from typing import Any
 from fourtuple.core.facts import Memory, World
 from fourtuple.core.plan import Strategy
 from fourtuple.core.units import format_count, format_duration, format_size
-from fourtuple.core.verdicts import Case, Measure
+from fourtuple.core.verdicts import Case, Measure, Role
 
 TUPLES = 65_535  # port 0 cannot be asked for
 FILE_MAX_SLACK = 32  # files, for each CPU: nr_files is a per-CPU counter (fs/file_table.c, percpu_counter batch)
@@ -97,7 +97,11 @@ def files(case: Case) -> Measure | None:
         note = "how many files it has open is not shown to this user, so: from none to the size of its table"
         most = process.files_most or soft
         return Measure(value, soft, None, max(0, soft - most), soft, exact=False, note=note)
-    return Measure(value, soft, process.files_open, max(0, soft - process.files_open))
+    room = max(0, soft - process.files_open)
+    if process.rings and case.role is Role.SERVER:
+        note = f"it has {process.rings} io_uring rings, whose sockets need no file; how full they are nobody tells"
+        return Measure(value, soft, process.files_open, room, stops=False, note=note)
+    return Measure(value, soft, process.files_open, room)
 
 
 def file_max(case: Case) -> Measure | None:

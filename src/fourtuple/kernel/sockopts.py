@@ -36,7 +36,7 @@ def before_connect(timeout_s: float | None, port_range: range | None, *, bind: b
         options.append((socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, pack_port_range(port_range)))
     if bind and explicit:
         options += [(socket.SOL_SOCKET, name, _YES) for name in (socket.SO_REUSEADDR, socket.SO_REUSEPORT)]
-    elif bind:
+    elif bind or port_range is not None:  # without bind() it only shows: sock_diag tells that connect() chose the port
         options.append((socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, _YES))
     return options
 

@@ -16,6 +16,11 @@ from fourtuple.kernel.procfs import CGROUPS, text_of
 from fourtuple.kernel.sysctl import PROC
 
 WHOLE_HOST = "0 0 4294967295"  # /proc/PID/uid_map of the initial user namespace
+DROPS = {
+    "nf_conntrack": ("drop", "early_drop", "insert_failed"),
+    "arp_cache": ("table_fulls",),
+    "ndisc_cache": ("table_fulls",),
+}
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -64,7 +69,7 @@ def read_world(
         neighbours=max(0, len(whole(net / "arp").splitlines()) - 1) if network and whole(net / "arp") else None,
         sysctls=sysctls,
         sockstat=parse_sockstat(whole(net / "sockstat")) if network else {},
-        counters=procfs.read_counters(proc) if network else {},
+        counters={**procfs.read_counters(proc), **dict(_drops(proc))} if network else {},
         tracked=True if sysctls.get("net.netfilter.nf_conntrack_count", "0") != "0" else None,
         why_not=why_not,
     )
@@ -80,6 +85,7 @@ def read_process(folder: Path, why_not: dict[str, str]) -> ProcessFacts:
     if soft is None:
         why_not["RLIMIT_NOFILE"] = f"{folder / 'limits'} does not tell"
     descriptors = _descriptors(folder, why_not)
+    links = None if descriptors is None else [_link(folder / "fd" / str(number)) for number in descriptors]
     uid = _first(status.get("Uid", ""))
     processes_soft, _ = limits.get("Max processes", (None, None))
     return ProcessFacts(
@@ -94,7 +100,8 @@ def read_process(folder: Path, why_not: dict[str, str]) -> ProcessFacts:
         uid_threads=_threads_of(uid, folder.parent) if processes_soft is not None and uid else None,
         capabilities=int(status.get("CapEff", "0"), 16),
         of_host=" ".join(text_of(folder / "uid_map").split()) == WHOLE_HOST,
-        sockets=None if descriptors is None else frozenset(_sockets(folder, descriptors)),
+        sockets=None if links is None else frozenset(map(_inode, filter(_is_socket, links))),
+        rings=None if links is None else links.count("anon_inode:[io_uring]"),
     )
 
 
@@ -113,6 +120,11 @@ def same_network(pid: int, proc: Path = PROC) -> bool:
 def host_sysctls(names: Iterable[str], proc: Path = PROC) -> dict[str, str]:
     """Those of the sysctls that are there in this thread's network namespace, to be taken along into another."""
     return dict(_sysctls(names, proc, {}, NOTHING))
+
+
+def read_sysctl(name: str, proc: Path = PROC) -> str:
+    """Empty where it is not there."""
+    return text_of(proc / "sys" / name.replace(".", "/")).strip()
 
 
 def parse_status(text: str) -> dict[str, str]:
@@ -182,11 +194,12 @@ def _descriptors(folder: Path, why_not: dict[str, str]) -> list[int] | None:
         return None
 
 
-def _sockets(folder: Path, descriptors: Iterable[int]) -> Iterator[int]:
-    for number in descriptors:
-        target = _link(folder / "fd" / str(number))
-        if target.startswith("socket:["):
-            yield int(target[8:-1])
+def _is_socket(link: str) -> bool:
+    return link.startswith("socket:[")
+
+
+def _inode(link: str) -> int:
+    return int(link[8:-1])
 
 
 def _link(file: Path) -> str:
@@ -194,6 +207,36 @@ def _link(file: Path) -> str:
         return os.readlink(file)
     except OSError:
         return ""
+
+
+def parse_stat_table(text: str) -> dict[str, int]:
+    """/proc/net/stat/*: a line of names, then one for each CPU in hexadecimal → sums by name."""
+    names, *lines = text.splitlines() or [""]
+    rows = [line.split() for line in lines]
+    return {
+        name: sum(int(row[column], 16) for row in rows)
+        for column, name in enumerate(names.split())
+        if all(len(row) > column and _is_hexadecimal(row[column]) for row in rows)
+    }
+
+
+def _is_hexadecimal(text: str) -> bool:
+    return bool(text) and set(text) <= set("0123456789abcdef")
+
+
+def _drops(proc: Path) -> Iterator[tuple[str, int]]:
+    """Counters of what is lost in silence, from where they are, as TABLE.NAME."""
+    net = proc / "thread-self/net"
+    for table, names in DROPS.items():
+        found = parse_stat_table(whole(net / "stat" / table))
+        yield from ((f"{table}.{name}", found[name]) for name in names if name in found)
+    columns = [line.split()[1:2] for line in whole(net / "softnet_stat").splitlines()]
+    if columns and all(column and _is_hexadecimal(column[0]) for column in columns):
+        yield "softnet_stat.dropped", sum(int(column[0], 16) for column in columns)
+    for line in whole(proc / "vmstat").splitlines():
+        name, _, value = line.partition(" ")
+        if name == "oom_kill" and value.isdecimal():
+            yield "vmstat.oom_kill", int(value)
 
 
 def _first(text: str) -> int | None:

@@ -11,6 +11,7 @@ from fourtuple.core.census import Sockets, State
 from fourtuple.engine.loops import LoopName, choose
 from fourtuple.kernel.sockdiag import fold_sockets
 from fourtuple.verbs.beside import READY, holding, serving, start
+from fourtuple.verbs.explain import why
 from fourtuple.verbs.hold import hold
 from fourtuple.verbs.lab import (
     Lab,
@@ -22,8 +23,11 @@ from fourtuple.verbs.lab import (
     set_port_range,
     set_reserved_ports,
 )
-from fourtuple.verbs.limits import go_into, limits
+from fourtuple.verbs.limits import limits
+from fourtuple.verbs.look import go_into
+from fourtuple.verbs.plan import plan, read_plan, write_plan
 from fourtuple.verbs.serve import serve
+from fourtuple.verbs.settings import apply, undo
 from fourtuple.verbs.watch import Watch
 
 __all__ = [
@@ -31,6 +35,7 @@ __all__ = [
     "Lab",
     "LoopName",
     "Watch",
+    "apply",
     "census",
     "choose",
     "facts",
@@ -41,13 +46,18 @@ __all__ = [
     "lab",
     "limits",
     "namespace_refusal",
+    "plan",
     "port_range_is_quick",
+    "read_plan",
     "run_in",
     "serve",
     "serving",
     "set_port_range",
     "set_reserved_ports",
     "start",
+    "undo",
+    "why",
+    "write_plan",
 ]
 
 T = TypeVar("T")

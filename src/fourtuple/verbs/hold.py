@@ -23,7 +23,6 @@ from fourtuple.core.plan import (
     split,
     workers_needed,
 )
-from fourtuple.core.ports import PortRoom
 from fourtuple.core.ranges import Ranges
 from fourtuple.core.run import Counters, Event, HoldRecord, Loss, Phase, Sample, Witness
 from fourtuple.core.tuples import TupleSpace
@@ -38,7 +37,9 @@ from fourtuple.engine.workers import MOST_WORKERS, Crew
 from fourtuple.kernel import addresses, process, procfs
 from fourtuple.kernel.sockdiag import fold_sockets
 from fourtuple.kernel.sockopts import port_range_is_quick
-from fourtuple.verbs.space import by_source, space_of, usable, use_of
+from fourtuple.verbs.look import look
+from fourtuple.verbs.plan import refuse
+from fourtuple.verbs.space import usable
 from fourtuple.verbs.watch import Lookout, Watch
 
 FAR_AWAY = 1000  # more connections than that to someone else's address need a word from the user
@@ -73,6 +74,7 @@ def hold(
     every_s: float | None = None,
     expect: bytes = b"",
     fill_memory: bool = False,
+    anyway: bool = False,
     i_own_this_target: bool = False,
 ) -> Generator[Sample, None, HoldRecord]:
     """Open `wanted` connections to `destinations`, hold them for `hold_s`, close them.
@@ -90,6 +92,8 @@ def hold(
     expect:       what is to come back after each, or after connecting where nothing is sent; empty: anything
     fill_memory:  take 98 % of the memory that is free, not 90: for a host that does nothing else
 
+    anyway:       open what there is, also where the plan says that so many cannot be had
+
     Raises this process's soft limit of open files to the hard one. Ctrl-C ends the run in order, with its record.
     Raises UsageError, ShortfallError, CannotError before anything is opened; later, what fails is in the record.
     """
@@ -102,15 +106,18 @@ def hold(
     _check_watch(watch, talks=bool(send or expect), reconnect=reconnect)
     process.raise_soft_files()
     facts = procfs.read_host_facts()
-    space, strategy = space_of(facts.ports, destinations, sources, strategy)
-    use, _ = use_of(space)
-    space = usable(use, strategy, wanted)
-    ports = PortRoom.together([use_of(each)[0].room(facts.ports, strategy) for each in by_source(space, sources)])
+    seen = look(destinations, sources=sources, strategy=strategy)
+    strategy = seen.strategy
+    if seen.ports is None or strategy is Strategy.BIND0:
+        raise UsageError(f"--strategy {strategy}", "hold does not open connections that way", "See --help.")
+    space = usable(seen.space, seen.uses[0], strategy, wanted)
     targets = [space.address(value) for values, _ in space.destinations.parts for value in values]
     here = _all_here(targets, wanted, i_own_this_target=i_own_this_target)
     share = MEMORY_SHARE_OF_AN_EMPTY_HOST if fill_memory else MEMORY_SHARE
     if lacking := memory_lacking(wanted, facts.memory, both_ends=here, share=share):
         raise ShortfallError(f"{format_count(wanted)} connections", lacking, "Ask for fewer, or see --fill-memory.")
+    if not anyway:
+        refuse(seen, wanted, destinations, but=("memory", "memory.max"))
     # Without --from, destinations may be reached from several addresses, of which the space names one.
     anyone = not sources and len(targets) > 1
     kernel = _Kernel(replace(space, sources=EVERY_ADDRESS) if anyone else space, here=here)
@@ -118,8 +125,8 @@ def hold(
     count = workers or (1 if choice.name == LoopName.RING else _workers_needed(wanted, facts))
     plan = Plan(
         wanted=wanted,
-        room=ports.room_max,
-        room_least=ports.room,
+        room=seen.ports.room_max,
+        room_least=seen.ports.room,
         space=space,
         strategy=strategy,
         slices=split(wanted, space.size, count, Pace.of(wanted, rate_per_s)),

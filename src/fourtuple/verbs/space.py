@@ -2,7 +2,7 @@
 
 import ipaddress
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,11 +24,17 @@ MOST_ADDRESSES = 4096  # of destinations whose routes are looked up
 
 
 def space_of(
-    facts: PortFacts, destinations: Sequence[str], sources: Sequence[str], strategy: Strategy | None
+    facts: PortFacts,
+    destinations: Sequence[str],
+    sources: Sequence[str],
+    strategy: Strategy | None,
+    *,
+    on_paper: bool = False,
 ) -> tuple[TupleSpace, Strategy]:
     """What was typed → the tuple space, without a look at what is in use, and the strategy that goes with it.
 
     destinations, sources, strategy: as `hold` takes them
+    on_paper: source addresses need not be this host's
 
     Raises UsageError, or ShortfallError where there is no way to a destination.
     """
@@ -66,7 +72,12 @@ def space_of(
         raise UsageError(
             f"{space.pairs:,} pairs of a source address and a destination", f"at most {MOST_PAIRS:,} are possible"
         )
-    _check_sources(space)
+    if not on_paper and (absent := next(absent_sources(space), None)):
+        raise UsageError(
+            f"the source address {absent}",
+            "this host does not have it (bind: EADDRNOTAVAIL 99)",
+            "Use one that `ip address` shows, any of 127.0.0.0/8 towards loopback, or add it.",
+        )
     return space, strategy
 
 
@@ -79,16 +90,12 @@ def _source_towards(address: Address, ports: range) -> Address:
         ) from None
 
 
-def _check_sources(space: TupleSpace) -> None:
-    """Raises UsageError for a source address that is not this host's; of many, the first and last of each range."""
+def absent_sources(space: TupleSpace) -> Iterator[Address]:
+    """Source addresses that are not this host's; of a long range its first and last are looked at."""
     for part in space.sources.parts:
         for value in part if part.stop - part.start <= 256 else (part.start, part.stop - 1):
             if not addresses.is_local(space.address(value)):
-                raise UsageError(
-                    f"the source address {space.address(value)}",
-                    "this host does not have it (bind: EADDRNOTAVAIL 99)",
-                    "Use one that `ip address` shows, any of 127.0.0.0/8 towards loopback, or add it.",
-                )
+                yield space.address(value)
 
 
 def by_source(space: TupleSpace, sources: Sequence[str]) -> list[TupleSpace]:
@@ -113,17 +120,17 @@ def use_of(space: TupleSpace) -> tuple[PortUse, str]:
     return fold_sockets(lambda tables: PortUse.of(tables, space), State, detailed=True)
 
 
-def usable(use: PortUse, strategy: Strategy, wanted: int) -> TupleSpace:
+def usable(space: TupleSpace, use: PortUse, strategy: Strategy, wanted: int) -> TupleSpace:
     """The space without the ports that listening or bound sockets keep from us.
 
     Automatic choice skips them on any address. We ourselves are stopped by those on our addresses only: of connected
     sockets there nobody tells whether they share their port, so their ports are left out too if what remains is enough.
     """
     if strategy is not Strategy.EXPLICIT:
-        return use.space.without_ports(np.flatnonzero(use.bound).tolist())
-    quiet = use.space.without_ports(np.flatnonzero(use.owned).tolist())
+        return space.without_ports(np.flatnonzero(use.bound).tolist())
+    quiet = space.without_ports(np.flatnonzero(use.owned).tolist())
     held = use.local[np.isin(use.local["state"], (State.LISTEN, State.CLOSE))]
-    return quiet if quiet.size >= wanted else use.space.without_ports(held["local_port"].tolist())
+    return quiet if quiet.size >= wanted else space.without_ports(held["local_port"].tolist())
 
 
 def _endpoints(destinations: Sequence[str], version: int | None) -> list[tuple[Address, range]]:
