@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: prove test check lint types bench clean
+.PHONY: prove test check lint types docs bench clean
 
 prove: .venv/installed
 	$(BIN)/fourtuple prove
@@ -18,6 +18,9 @@ lint: .venv/installed-dev
 
 types: .venv/installed-dev
 	$(BIN)/mypy
+
+docs: .venv/installed-dev
+	$(BIN)/python -m fourtuple.faces.limits_page docs/limits.md
 
 bench: .venv/installed-dev
 	$(BIN)/python -m bench --write

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fourtuple.core.endpoints import Endpoint, FourTuple
     from fourtuple.core.tuples import TupleSpace
-    from fourtuple.verbs import census, hold, serve
+    from fourtuple.verbs import census, hold, limits, plan, serve, why
 
 __version__ = "0.1.0"
-__all__ = ["Endpoint", "FourTuple", "TupleSpace", "census", "hold", "serve"]
+__all__ = ["Endpoint", "FourTuple", "TupleSpace", "census", "hold", "limits", "plan", "serve", "why"]
 
 _HOME = {
     "Endpoint": "fourtuple.core.endpoints",
@@ -21,7 +21,10 @@ _HOME = {
     "TupleSpace": "fourtuple.core.tuples",
     "census": "fourtuple.verbs",
     "hold": "fourtuple.verbs",
+    "limits": "fourtuple.verbs",
+    "plan": "fourtuple.verbs",
     "serve": "fourtuple.verbs",
+    "why": "fourtuple.verbs",
 }
 
 

@@ -162,11 +162,10 @@ def bound_first(scene: Scene) -> Iterator[Evidence]:
         yield Evidence(2, "it was bind() that failed, without a port of its own")
     if ports is None or not scene.range_size:
         return
-    taken = ports.blocked + ports.open
-    share = taken / scene.range_size
-    perhaps = f", {format_count(ports.open)} more perhaps" if ports.open else ""
+    share = ports.blocked / scene.range_size
+    perhaps = f", {format_count(ports.open)} more perhaps: limits --probe tells" if ports.open else ""
     text = f"{format_count(ports.blocked)} ports of the range are held by bind() or listen(){perhaps}"
-    yield Evidence(3 if share >= HALF else 1 if share >= 0.1 else -2, text)
+    yield Evidence(3 if share >= HALF else 1 if share >= 0.1 else 0 if ports.open else -2, text)
 
 
 def half_range(scene: Scene) -> Iterator[Evidence]:

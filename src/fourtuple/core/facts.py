@@ -87,6 +87,7 @@ class ProcessFacts:
     of_host:      they count for the host itself, not within a user namespace only
     sockets:      inodes of its sockets; None: may not be read
     rings:        io_uring instances, whose sockets need no descriptor; None: may not be read
+    epolls:       epoll instances; None: may not be read
     """
 
     pid: int
@@ -102,6 +103,7 @@ class ProcessFacts:
     of_host: bool
     sockets: frozenset[int] | None
     rings: int | None
+    epolls: int | None
 
     @property
     def may_bind_any_port(self) -> bool:

@@ -119,8 +119,11 @@ def file_max(case: Case) -> Measure | None:
 
 
 def watches(case: Case) -> Measure | None:
+    name = "fs.epoll.max_user_watches"
+    if case.running and case.world.process.epolls == 0:
+        return _counted(case, name, None, stops=False, note="this process does not use epoll")
     note = "for programs that use epoll; how many this user has is not told: as if it had none"
-    return _counted(case, "fs.epoll.max_user_watches", 0, exact=False, note=note)
+    return _counted(case, name, 0, exact=False, note=note)
 
 
 def memory(of: Callable[[World], Memory | None]) -> Callable[[Case], Measure | None]:

@@ -209,7 +209,7 @@ class PortUse:
     def _reusable(self, facts: PortFacts) -> NDArray[np.bool_]:
         """Which of `towards` are in TIME_WAIT and can be taken over by connect() (tcp_twsk_unique, net/ipv4)?"""
         rows = self.towards
-        if not (facts.tw_reuse and facts.timestamps):
+        if not (facts.tw_reuse and facts.timestamps and (rows["state"] == State.TIME_WAIT).any()):
             return np.zeros(len(rows), bool)
         is_old = TIME_WAIT_MS - rows["expires_ms"].astype(np.int64) >= facts.tw_reuse_delay_ms
         may: NDArray[np.bool_] = is_old & (rows["state"] == State.TIME_WAIT)
@@ -270,17 +270,17 @@ class _Rows:
 
     def counted(self, among: Mask) -> _Counted:
         """How many different ones of these ports each owner has."""
-        keys = np.unique(self._keys[among[self.ports]])
+        keys = self._distinct[among[self._distinct & 0xFFFF]]
         owners, counts = np.unique(keys >> 16, return_counts=True)
         return _Counted(dict(zip(owners.tolist(), counts.tolist(), strict=True)))
 
     def contain(self, owners: Numbers, ports: NDArray[np.uint16]) -> NDArray[np.bool_]:
-        found: NDArray[np.bool_] = np.isin(_Rows(owners, ports)._keys, self._keys)
+        found: NDArray[np.bool_] = np.isin(owners << 16 | ports, self._distinct)
         return found
 
-    @property
-    def _keys(self) -> Numbers:
-        return self.owners << 16 | self.ports
+    @cached_property
+    def _distinct(self) -> Numbers:
+        return np.unique(self.owners << 16 | self.ports)
 
 
 @dataclass(frozen=True)
@@ -363,6 +363,8 @@ class _Connected:
         ends = np.concatenate([np.zeros(0, _END), *(part.ends for part in parts)])
         known = np.concatenate([np.zeros(0, bool), *(part.known for part in parts)])
         alive = np.concatenate([np.zeros(0, bool), *(part.alive for part in parts)])
+        if known.all():
+            return np.zeros(65536, bool)
         _, group, size = np.unique(ends.view("V18"), return_inverse=True, return_counts=True)
         is_alive = np.bincount(group, alive, len(size)) > 0
         shared = (size > 1) & is_alive

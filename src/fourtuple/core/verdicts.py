@@ -47,6 +47,7 @@ class Case:
     here:      the other ends are on this host too, and take their share of it
     peers:     destination addresses that are not this host's
     per_peer:  connections that the ports allow to each
+    running:   the process is what it is, not one that would be started from here
     queue:     of the listeners in question; None: there are none, or it was not looked
     """
 
@@ -60,6 +61,7 @@ class Case:
     tuples_in_use: int = 0
     queue: Queue | None = None
     cpus: int = 1
+    running: bool = False
 
     @property
     def end_bytes(self) -> int:
@@ -168,6 +170,7 @@ class Limits:
     binding: str | None
     exact: bool
     because: tuple[str, ...]
+    open_ports: int  # of the range, of which nobody tells whether they can be shared
     probed: int | None  # canary connections that were made to find out; None: not asked for
     pairs: int
     routes: tuple[Route, ...]

@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Iterator
 
+from fourtuple.core.plan import Strategy
 from fourtuple.core.units import format_count
 from fourtuple.core.verdicts import Limits, Role, Verdict
 from fourtuple.faces.text import wrapped
@@ -19,7 +20,7 @@ def limits_lines(limits: Limits, *, everything: bool = False) -> Iterator[str]:
         yield from _reason(limits.tightest)
     for reason in limits.because:
         yield from wrapped("not exact   ", reason)
-    if limits.because and limits.probed is None and limits.role is Role.CLIENT:
+    if limits.because and limits.open_ports and limits.strategy not in (Strategy.EXPLICIT, Strategy.BIND0):
         yield "            --probe asks the kernel, by short connections on 127.0.0.1"
     if limits.probed is not None:
         yield from wrapped(

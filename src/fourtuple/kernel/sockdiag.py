@@ -24,22 +24,32 @@ from fourtuple.core.census import DETAILED, MAPPED, SOCKET, Chosen, Sockets, Sta
 # include/uapi/linux/netlink.h, sock_diag.h, inet_diag.h (v6.18)
 NETLINK_SOCK_DIAG = 4
 SOCK_DIAG_BY_FAMILY = 20
+TCPDIAG_GETSOCK = 18  # the older request: it walks the table once for both families (inet_diag_dump_compat)
 NLM_F_REQUEST, NLM_F_DUMP = 0x001, 0x300
 NLM_F_DUMP_INTR = 0x10
 NLMSG_ERROR, NLMSG_DONE, NLMSG_OVERRUN = 2, 3, 4
 
 HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 REQUEST = struct.Struct("=BBBxI48x")  # struct inet_diag_req_v2: family, protocol, extensions, states, id
+REQUEST_BOTH = struct.Struct("=BBBB48xII")  # struct inet_diag_req: family, lengths, extensions, id, states, dbs
 INET_DIAG_REQ_BYTECODE = 1
 INET_DIAG_SOCKOPT = 22  # an attribute: struct inet_diag_sockopt, since Linux 5.10
 BIND_ADDRESS_NO_PORT = 1  # … a bit of its second byte
 
 # A filter is a program of struct inet_diag_bc_op: code, how far to go if yes, if no; to end exactly behind it accepts.
 # INET_DIAG_BC_AUTO (6) asks for SOCK_BINDPORT_LOCK, which bind() to a port sets, and bind(address, 0) does not
-# (net/ipv4/af_inet.c, inet_diag.c, v6.18). INET_DIAG_BC_JMP (1) always goes the second way.
+# (net/ipv4/af_inet.c, inet_diag.c, v6.18). INET_DIAG_BC_JMP (1) always goes the second way. INET_DIAG_BC_S_GE (2) and
+# S_LE (3) compare the local port with that of the operation behind them.
 _OP = struct.Struct("=BBH")
-AUTOBOUND = _OP.pack(6, 4, 8)
 NOT_AUTOBOUND = _OP.pack(6, 4, 8) + _OP.pack(1, 4, 8)
+
+
+def autobound(ports: range) -> bytes:
+    """The filter for sockets that did not get their port by bind() to it, and that have one of these."""
+    within = [_OP.pack(2, 8, 20), _OP.pack(0, 0, ports.start), _OP.pack(3, 8, 12), _OP.pack(0, 0, ports.stop - 1)]
+    return b"".join((_OP.pack(6, 4, 24), *within))
+
+
 DATAGRAM_BYTES = 64 * 1024  # the kernel never fills more than 32 KiB at once
 RECEIVE_BYTES = 1024 * 1024  # parsed at once: some 10,000 sockets
 USER_HZ = os.sysconf("SC_CLK_TCK")  # /proc tells times in these
@@ -82,15 +92,13 @@ class Datagram:
 
 
 def request(family: int, states: Iterable[State], only: bytes = b"") -> bytes:
-    """A dump of the TCP sockets of one family in these states, in the order of struct inet_diag_req_v2.
-
-    only: AUTOBOUND or NOT_AUTOBOUND
-    """
+    """A dump of the TCP sockets of one family, or of both (AF_UNSPEC), in these states. only: a filter"""
     mask = sum(1 << state for state in set(states))
-    body = REQUEST.pack(family, socket.IPPROTO_TCP, 0, mask)
+    kind = SOCK_DIAG_BY_FAMILY if family else TCPDIAG_GETSOCK
+    body = REQUEST.pack(family, socket.IPPROTO_TCP, 0, mask) if family else REQUEST_BOTH.pack(0, 0, 0, 0, mask, 0)
     if only:
         body += struct.pack("=HH", 4 + len(only), INET_DIAG_REQ_BYTECODE) + only
-    return HEADER.pack(HEADER.size + len(body), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP, 1, 0) + body
+    return HEADER.pack(HEADER.size + len(body), kind, NLM_F_REQUEST | NLM_F_DUMP, 1, 0) + body
 
 
 def parse_datagram(data: bytes | memoryview, chosen: Chosen | None = None) -> Datagram:
@@ -110,7 +118,7 @@ def parse_datagram(data: bytes | memoryview, chosen: Chosen | None = None) -> Da
         if length < HEADER.size or length > len(raw) - offset:
             raise ValueError(f"a netlink message of {length} bytes at offset {offset} of {len(raw)}")
         interrupted |= bool(flags & NLM_F_DUMP_INTR)
-        if kind == SOCK_DIAG_BY_FAMILY:
+        if kind in (SOCK_DIAG_BY_FAMILY, TCPDIAG_GETSOCK):
             if length < _MESSAGE.itemsize:
                 raise ValueError(f"a socket of {length} bytes at offset {offset}, not at least {_MESSAGE.itemsize}")
             rows, attributes = _run(raw[offset:], length)
@@ -150,7 +158,7 @@ def _run(raw: NDArray[np.uint8], length: int) -> tuple[NDArray[Any], NDArray[np.
     stride = _aligned(length)
     count = 1 + (len(raw) - length) // stride
     rows = np.ndarray((count,), _MESSAGE, raw, 0, (stride,))
-    same = (rows["length"] == length) & (rows["type"] == SOCK_DIAG_BY_FAMILY)
+    same = (rows["length"] == length) & (rows["type"] == rows[0]["type"])
     count = count if same.all() else int(same.argmin())
     attributes = np.ndarray((count, length - _MESSAGE.itemsize), np.uint8, raw, _MESSAGE.itemsize, (stride, 1))
     return rows[:count], attributes
@@ -168,7 +176,7 @@ def _sockets(rows: NDArray[Any], chosen: Chosen | None) -> Sockets:
     is_ipv4 = rows["family"] == socket.AF_INET
     for name in ("local", "remote"):
         packed = np.array(rows[name]).view(np.uint8).reshape(-1, 16)
-        of_ipv4 = slice(None) if is_ipv4.all() else is_ipv4  # a dump has one family, and slices are quicker
+        of_ipv4 = slice(None) if is_ipv4.all() else is_ipv4  # mostly all of a run are of one family; slices are quicker
         packed[of_ipv4, 12:] = packed[of_ipv4, :4]
         packed[of_ipv4, :12] = np.frombuffer(MAPPED, np.uint8)
         table[name] = packed.view("V16")[:, 0]
@@ -210,24 +218,27 @@ def exchange(message: bytes) -> Iterator[memoryview]:
             yield buffer[:size]
 
 
-_FILTERS = {None: b"", Chosen.BOUND: NOT_AUTOBOUND, Chosen.UNKNOWN: AUTOBOUND}
+EVERY_PORT = range(65536)
 
 
 def read_sockets(
     states: Iterable[State],
     ask: Callable[[bytes], Iterable[bytes | memoryview]] = exchange,
-    family: int = socket.AF_INET,
+    family: int = socket.AF_UNSPEC,
     chosen: Chosen | None = None,
+    ports: range = EVERY_PORT,
 ) -> Iterator[Sockets]:
-    """The TCP sockets of one family in these states, a table for each datagram.
+    """The TCP sockets of one family, or of both, in these states, a table for each datagram.
 
     ask:    what carries the request to the kernel and brings its datagrams
     chosen: BOUND: only those that got their port by bind(address, port); UNKNOWN: only the others; as DETAILED tables
+    ports:  … of those others only the ones with these local ports
 
     Raises OSError where the kernel refuses, DumpInterruptedError where what came so far is incomplete.
     """
     try:
-        for data in ask(request(family, states, _FILTERS[chosen])):
+        only = b"" if chosen is None else NOT_AUTOBOUND if chosen is Chosen.BOUND else autobound(ports)
+        for data in ask(request(family, states, only)):
             datagram = parse_datagram(data, chosen)
             yield datagram.sockets
             if datagram.done:
@@ -283,6 +294,7 @@ def fold_sockets(
     states: Iterable[State],
     *,
     detailed: bool = False,
+    ports: range = EVERY_PORT,
     ask: Callable[[bytes], Iterable[bytes | memoryview]] = exchange,
     proc: Path = Path("/proc"),
 ) -> tuple[T, str]:
@@ -293,11 +305,12 @@ def fold_sockets(
     the sockets that are only bound.
 
     detailed: the tables are DETAILED; else they are SOCKET, or have its columns
+    ports:    … and of the sockets that did not get their port by bind() to it only those with these need be in them
     """
     states = frozenset(states)
     for tries_left in reversed(range(TRIES)):
         try:
-            return fold(_both_families(states, ask, detailed=detailed)), "sock_diag"
+            return fold(_tables(states, ask, ports, detailed=detailed)), "sock_diag"
         except DumpInterruptedError:
             if not tries_left:
                 raise
@@ -308,12 +321,11 @@ def fold_sockets(
     return fold(_from_proc(states, proc)), "/proc/net/tcp"
 
 
-def _both_families(
-    states: frozenset[State], ask: Callable[[bytes], Iterable[bytes | memoryview]], *, detailed: bool
+def _tables(
+    states: frozenset[State], ask: Callable[[bytes], Iterable[bytes | memoryview]], ports: range, *, detailed: bool
 ) -> Iterator[Sockets]:
-    for family in (socket.AF_INET, socket.AF_INET6):
-        for chosen in (Chosen.BOUND, Chosen.UNKNOWN) if detailed else (None,):
-            yield from read_sockets(states, ask, family, chosen)
+    for chosen in (Chosen.BOUND, Chosen.UNKNOWN) if detailed else (None,):
+        yield from read_sockets(states, ask, chosen=chosen, ports=ports)
 
 
 def _from_proc(states: frozenset[State], proc: Path) -> Iterator[Sockets]:

@@ -102,6 +102,7 @@ def read_process(folder: Path, why_not: dict[str, str]) -> ProcessFacts:
         of_host=" ".join(text_of(folder / "uid_map").split()) == WHOLE_HOST,
         sockets=None if links is None else frozenset(map(_inode, filter(_is_socket, links))),
         rings=None if links is None else links.count("anon_inode:[io_uring]"),
+        epolls=None if links is None else links.count("anon_inode:[eventpoll]"),
     )
 
 

@@ -21,6 +21,7 @@ NAMES = (
     "kernel-shares-ports",
     "one-wall",
     "file-descriptors",
+    "limits",
     "poison",
     "slow-lane",
     "past-65536",

@@ -2,33 +2,37 @@
 
 for sample in hold(1000, ["127.0.0.1:8000"]): ...          # look at a run while it goes
 record = finish(hold(1000, ["127.0.0.1:8000"]))            # or wait for its end
+
+Names are loaded when first used: in an incident `limits` must not wait for what only `hold` needs. For that, no module
+here is named like one of the functions.
 """
 
-from collections.abc import Callable, Generator, Iterable
-from typing import Any, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from fourtuple.core.census import Sockets, State
-from fourtuple.engine.loops import LoopName, choose
-from fourtuple.kernel.sockdiag import fold_sockets
-from fourtuple.verbs.beside import READY, holding, serving, start
-from fourtuple.verbs.explain import why
-from fourtuple.verbs.hold import hold
-from fourtuple.verbs.lab import (
-    Lab,
-    facts,
-    lab,
-    namespace_refusal,
-    port_range_is_quick,
-    run_in,
-    set_port_range,
-    set_reserved_ports,
-)
-from fourtuple.verbs.limits import limits
-from fourtuple.verbs.look import go_into
-from fourtuple.verbs.plan import plan, read_plan, write_plan
-from fourtuple.verbs.serve import serve
-from fourtuple.verbs.settings import apply, undo
-from fourtuple.verbs.watch import Watch
+if TYPE_CHECKING:
+    from fourtuple.engine.loops import LoopName, choose
+    from fourtuple.verbs.accepting import serve
+    from fourtuple.verbs.beside import READY, holding, serving, start
+    from fourtuple.verbs.explain import why
+    from fourtuple.verbs.labs import (
+        Lab,
+        facts,
+        lab,
+        namespace_refusal,
+        port_range_is_quick,
+        run_in,
+        set_port_range,
+        set_reserved_ports,
+        set_sysctl,
+    )
+    from fourtuple.verbs.look import go_into
+    from fourtuple.verbs.opening import hold
+    from fourtuple.verbs.planning import plan, read_plan, write_plan
+    from fourtuple.verbs.pulling import census, finish
+    from fourtuple.verbs.room import limits
+    from fourtuple.verbs.settings import apply, undo
+    from fourtuple.verbs.watch import Watch
 
 __all__ = [
     "READY",
@@ -54,28 +58,41 @@ __all__ = [
     "serving",
     "set_port_range",
     "set_reserved_ports",
+    "set_sysctl",
     "start",
     "undo",
     "why",
     "write_plan",
 ]
 
-T = TypeVar("T")
+_HOME = {
+    "fourtuple.engine.loops": ("LoopName", "choose"),
+    "fourtuple.verbs.accepting": ("serve",),
+    "fourtuple.verbs.beside": ("READY", "holding", "serving", "start"),
+    "fourtuple.verbs.explain": ("why",),
+    "fourtuple.verbs.labs": (
+        "Lab",
+        "facts",
+        "lab",
+        "namespace_refusal",
+        "port_range_is_quick",
+        "run_in",
+        "set_port_range",
+        "set_reserved_ports",
+        "set_sysctl",
+    ),
+    "fourtuple.verbs.look": ("go_into",),
+    "fourtuple.verbs.opening": ("hold",),
+    "fourtuple.verbs.planning": ("plan", "read_plan", "write_plan"),
+    "fourtuple.verbs.pulling": ("census", "finish"),
+    "fourtuple.verbs.room": ("limits",),
+    "fourtuple.verbs.settings": ("apply", "undo"),
+    "fourtuple.verbs.watch": ("Watch",),
+}
 
 
-def finish(run: Generator[Any, None, T]) -> T:
-    """Pull a run to its end → its record."""
-    while True:
-        try:
-            next(run)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-
-
-def census(fold: Callable[[Iterable[Sockets]], T], states: Iterable[State] = (State.ESTABLISHED,)) -> tuple[T, str]:
-    """`fold` over the TCP sockets of this network namespace in these states, and where they were read.
-
-    Tables have dtype fourtuple.core.census.SOCKET. Raises OSError, or DumpInterruptedError after several tries.
-    """
-    return fold_sockets(fold, states)
+def __getattr__(name: str) -> Any:
+    for home, names in _HOME.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

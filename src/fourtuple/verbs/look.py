@@ -68,7 +68,7 @@ def look(
     because: list[str] = []
     probed = None
     if world.ports:
-        asked = [use_of(each) for each in (by_source(space, sources) if destinations else [space])]
+        asked = [use_of(each, world.ports) for each in (by_source(space, sources) if destinations else [space])]
         uses = [use for use, _ in asked]
         if asked[0][1] != "sock_diag" or not world.ports.bound_are_listed:
             because.append("sockets that are only bound are not listed: sock_diag does that from Linux 6.8 on")
@@ -89,6 +89,7 @@ def look(
         tuples_in_use=sum(int((use.towards["state"] != State.LISTEN).sum()) for use in uses),
         queue=_queue(listeners),
         cpus=procfs.cpus(),
+        running=pid is not None,
         **_far_ends(space, ports, anywhere=not destinations),
     )
     return Look(world, role, space, strategy, tuple(uses), ports, tuple(because), probed, case, weigh(case))

@@ -115,9 +115,11 @@ def by_source(space: TupleSpace, sources: Sequence[str]) -> list[TupleSpace]:
     ]
 
 
-def use_of(space: TupleSpace) -> tuple[PortUse, str]:
+def use_of(space: TupleSpace, facts: PortFacts) -> tuple[PortUse, str]:
     """What the sockets of this network namespace do to the ports of the space, and where they were read."""
-    return fold_sockets(lambda tables: PortUse.of(tables, space), State, detailed=True)
+    asked = [facts.port_range, *space.ports.parts]
+    ports = range(min(part.start for part in asked), max(part.stop for part in asked))
+    return fold_sockets(lambda tables: PortUse.of(tables, space), State, detailed=True, ports=ports)
 
 
 def usable(space: TupleSpace, use: PortUse, strategy: Strategy, wanted: int) -> TupleSpace:

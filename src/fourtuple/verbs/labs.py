@@ -155,12 +155,17 @@ def facts() -> HostFacts:
 
 def set_port_range(ports: range) -> None:
     """net.ipv4.ip_local_port_range of this process's namespace. Raises OSError where it may not be set."""
-    write_sysctl(_PORT_RANGE, _port_range(ports))
+    set_sysctl(_PORT_RANGE, _port_range(ports))
+
+
+def set_sysctl(name: str, value: str) -> None:
+    """Of this process's namespace, where it belongs to one. Raises OSError where it may not be set."""
+    write_sysctl(name, value)
 
 
 def set_reserved_ports(ports: Ranges) -> None:
     """net.ipv4.ip_local_reserved_ports of this process's namespace. Raises OSError where it may not be set."""
-    write_sysctl("net.ipv4.ip_local_reserved_ports", str(ports))
+    set_sysctl("net.ipv4.ip_local_reserved_ports", str(ports))
 
 
 def port_range_is_quick() -> bool:

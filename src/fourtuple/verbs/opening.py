@@ -38,7 +38,7 @@ from fourtuple.kernel import addresses, process, procfs
 from fourtuple.kernel.sockdiag import fold_sockets
 from fourtuple.kernel.sockopts import port_range_is_quick
 from fourtuple.verbs.look import look
-from fourtuple.verbs.plan import refuse
+from fourtuple.verbs.planning import refuse
 from fourtuple.verbs.space import usable
 from fourtuple.verbs.watch import Lookout, Watch
 

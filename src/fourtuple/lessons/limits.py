@@ -1,0 +1,131 @@
+"""Limits can be predicted: each is set small, `fourtuple limits` says what it leaves, and that is what there is."""
+
+import errno
+import os
+import resource
+import socket
+from collections.abc import Iterator
+
+from fourtuple import verbs
+from fourtuple.core.census import State
+from fourtuple.core.endpoints import Endpoint
+from fourtuple.core.plan import Strategy
+from fourtuple.core.ranges import Ranges
+from fourtuple.core.verdicts import Limits, Role
+from fourtuple.lessons.stage import HERE, IP_BIND_ADDRESS_NO_PORT, RESET, Outcome, Stage
+
+CLAIM = "which limit stops you, and at which number, is known before"
+
+PORTS, RESERVED, BACKLOG, FILES, TIME_WAITS, CLOSES = 24, 3, 5, 10, 4, 10
+Rows = Iterator[tuple[str, str, str]]  # what was set, predicted, observed
+
+
+def show(stage: Stage) -> Outcome:
+    rows = [*_accept_queue(stage), *_files(stage)]
+    note = "the others are settings of the whole namespace, and this one is not ours"
+    if stage.private:
+        try:
+            rows = [*rows[:1], *_ports(stage), *_time_wait(stage), *rows[1:]]
+            note = ""
+        except OSError as error:
+            note = f"the others cannot be shown: /proc/sys may not be written ({error.strerror})"
+    return Outcome(
+        did=f"{HERE}:40000-40023 → {HERE}:8001, listen({BACKLOG}), {FILES} files …: fourtuple limits is asked, then all"
+        " is filled up",
+        predicted={what: predicted for what, predicted, _ in rows},
+        observed={what: observed for what, _, observed in rows},
+        note=note,
+    )
+
+
+def _accept_queue(stage: Stage) -> Rows:
+    with socket.create_server((HERE, stage.port(8000)), backlog=BACKLOG) as server:
+        verdicts = verbs.limits(pid=os.getpid(), role=Role.SERVER).verdicts
+        room = next(verdict.room for verdict in verdicts if verdict.limit == "net.core.somaxconn")
+        count = 0
+        while True:
+            client = stage.client()
+            client.settimeout(0.5)  # the SYN that is dropped would be sent again after 1 s
+            try:
+                client.connect(server.getsockname())
+            except TimeoutError:
+                break
+            count += 1
+        stage.release()
+    yield f"listen({BACKLOG}), not accepted", f"{room}, silence", f"{count}, silence"
+
+
+def _ports(stage: Stage) -> Rows:
+    ports = stage.narrow(PORTS)
+    wall = stage.listen(8001)
+    yield f"{PORTS} source ports", _said([wall]), _seen(stage, wall)
+    verbs.set_reserved_ports(Ranges([ports[:RESERVED]]))
+    yield f"{RESERVED} of them reserved", _said([wall]), _seen(stage, wall)
+    inside = stage.listen(ports[-1], "127.0.0.9")
+    yield "a listener on one of them", _said([wall]), _seen(stage, wall)
+    said = _said([wall, inside], sources=["127.0.0.1-2"])
+    seen = [_fill_from(stage, source, to) for to in (wall, inside) for source in (HERE, "127.0.0.2")]
+    stage.release()
+    yield "2 sources, 2 destinations", said, f"{sum(count for count, _ in seen)}, {seen[0][1]}"
+    said = _said([wall], sources=[HERE], strategy=Strategy.BIND0)
+    count, stopped_by = stage.fill(wall, lambda sock: sock.bind((HERE, 0)))
+    stage.release()
+    yield "bind(address, 0) first", said, f"{count}, {stopped_by.removeprefix('bind: ')}"
+
+
+def _said(to: list[Endpoint], **how: object) -> str:
+    return _answer(verbs.limits([str(each) for each in to], **how))  # type: ignore[arg-type]
+
+
+def _answer(limits: Limits) -> str:
+    most = "" if limits.room == limits.room_max else f" to {limits.room_max}"
+    return f"{limits.room}{most}, {limits.tightest.errno if limits.tightest else 'nothing'}"
+
+
+def _seen(stage: Stage, to: Endpoint) -> str:
+    count, stopped_by = stage.fill(to)
+    stage.release()
+    return f"{count}, {stopped_by}"
+
+
+def _fill_from(stage: Stage, source: str, to: Endpoint) -> tuple[int, str]:
+    def bind_late(sock: socket.socket) -> None:
+        sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+        sock.bind((source, 0))
+
+    return stage.fill(to, bind_late)
+
+
+def _time_wait(stage: Stage) -> Rows:
+    verbs.set_sysctl("net.ipv4.tcp_max_tw_buckets", str(TIME_WAITS))
+    server = stage.listener(8003)
+    verdicts = verbs.limits().verdicts
+    room = next(verdict.room for verdict in verdicts if verdict.limit == "net.ipv4.tcp_max_tw_buckets")
+    for _ in range(CLOSES):
+        with socket.create_connection(server.getsockname()):
+            accepted, _ = server.accept()
+        while accepted.recv(1):  # our FIN has arrived
+            pass
+        accepted.close()
+    stays = len(stage.ends(str(stage.endpoint_of(server)), states=[State.TIME_WAIT]).client)
+    yield f"{TIME_WAITS} TIME_WAITs, {CLOSES} closed", f"{room}, silence", f"{stays}, silence"
+
+
+def _files(stage: Stage) -> Rows:
+    server = stage.listener(8002)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1 + FILES, hard))
+    said = _answer(verbs.limits([str(stage.endpoint_of(server))], pid=os.getpid()))
+    clients: list[socket.socket] = []
+    try:
+        while True:
+            clients.append(socket.socket())
+            clients[-1].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            clients[-1].connect(server.getsockname())
+    except OSError as error:
+        seen = f"{len(clients)}, {errno.errorcode[error.errno or 0]}"
+    finally:
+        for client in clients:
+            client.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    yield f"{FILES} files left", said, seen
