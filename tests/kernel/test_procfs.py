@@ -111,7 +111,8 @@ STAT = "inactive_file 1000\nactive_file 500\ntotal_inactive_file 3000\ntotal_act
 def test_the_tightest_limit_on_memory_counts(
     cgroup: str, files: dict[str, str], free_bytes: int, where: str, tmp_path: Path
 ) -> None:
-    proc, cgroups = tree(tmp_path / "proc", GOOD | {"self/cgroup": cgroup}), tree(tmp_path / "cgroup", files)
+    written = {name: text.rstrip("\n") + "\n" for name, text in files.items()}
+    proc, cgroups = tree(tmp_path / "proc", GOOD | {"self/cgroup": cgroup}), tree(tmp_path / "cgroup", written)
 
     assert procfs.read_memory(proc, cgroups) == Memory(free_bytes, where)
 

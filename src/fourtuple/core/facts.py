@@ -84,7 +84,7 @@ class ProcessFacts:
     files_most:   … and then they are at most so many: the size of its table (FDSize)
     uid_threads:  of all processes of the user
     capabilities: effective ones, as bits
-    of_host:      they count for the host itself, not within a user namespace only
+    of_host:      they count for the host itself, not within a user namespace only; None: not to be told
     sockets:      inodes of its sockets; None: may not be read
     rings:        io_uring instances, whose sockets need no descriptor; None: may not be read
     epolls:       epoll instances; None: may not be read
@@ -100,7 +100,7 @@ class ProcessFacts:
     processes_soft: int | None  # RLIMIT_NPROC; None also where unlimited
     uid_threads: int | None
     capabilities: int
-    of_host: bool
+    of_host: bool | None
     sockets: frozenset[int] | None
     rings: int | None
     epolls: int | None
@@ -111,7 +111,7 @@ class ProcessFacts:
 
     @property
     def is_beyond_file_max(self) -> bool:
-        return self.of_host and bool(self.capabilities >> CAP_SYS_ADMIN & 1)
+        return bool(self.of_host) and bool(self.capabilities >> CAP_SYS_ADMIN & 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class World:
     ports: PortFacts | None
     memory_bytes: int | None  # MemTotal
     memory: Memory  # of the host
-    cgroup: Memory | None  # the tightest one; None: no limit
+    cgroup: Memory | None  # the tightest one; None: no limit, or one that cannot be read
     pids_left: int | None
     files_in_use: int | None
     threads: int | None
@@ -150,7 +150,7 @@ class World:
     def number(self, name: str) -> int | None:
         """A sysctl that is one number; None where it is not there or is not one."""
         text = self.sysctls.get(name, "").strip()
-        return int(text) if text.lstrip("-").isdecimal() and text.isascii() else None
+        return int(text) if text.removeprefix("-").isdecimal() and text.isascii() else None
 
 
 def parse_release(release: str) -> tuple[int, int]:

@@ -181,7 +181,12 @@ LIMITS: tuple[Limit, ...] = (
         title="TIME_WAIT",
         scope=Scope.NAMESPACE,
         roles=(Role.CLIENT,),
-        reads=("net.ipv4.tcp_tw_reuse", "net.ipv4.tcp_tw_reuse_delay", "net.ipv4.tcp_timestamps"),
+        reads=(
+            "net.ipv4.tcp_tw_reuse",
+            "net.ipv4.tcp_tw_reuse_delay",
+            "net.ipv4.tcp_timestamps",
+            "net.ipv4.tcp_tw_recycle",
+        ),
         default="2, on loopback only; 1,000 ms",
         formula="the end that closes first keeps the 4-tuple for 60 s, or for the delay where it may be reused:"
         " ports / 60 s new connections a second for each source address and destination",
@@ -579,7 +584,7 @@ LIMITS: tuple[Limit, ...] = (
         title="how long connect() tries",
         scope=Scope.NAMESPACE,
         roles=(Role.CLIENT,),
-        reads=("net.ipv4.tcp_syn_retries", "net.ipv4.tcp_syn_linear_timeouts"),
+        reads=("net.ipv4.tcp_syn_retries", "net.ipv4.tcp_syn_linear_timeouts", "net.ipv4.tcp_rto_max_ms"),
         default="6, with 4 linear ones: 131 s; before Linux 6.5: 127 s",
         formula="SYNs are sent again after 1 s, so many times as `linear` without doubling, until 2^(retries + 1)"
         " − 1 s are over",

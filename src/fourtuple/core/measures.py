@@ -15,6 +15,7 @@ from fourtuple.core.verdicts import Case, Measure, Role
 TUPLES = 65_535  # port 0 cannot be asked for
 FILE_MAX_SLACK = 32  # files, for each CPU: nr_files is a per-CPU counter (fs/file_table.c, percpu_counter batch)
 TIME_WAIT_S = 60.0
+RTO_MAX_S = 120.0  # TCP_RTO_MAX, include/net/tcp.h
 
 
 def _counted(case: Case, name: str, in_use: int | None, *, each: int = 1, **more: Any) -> Measure | None:
@@ -143,6 +144,8 @@ def conntrack(case: Case) -> Measure | None:
     if case.number("net.netfilter.nf_conntrack_max") is None or count is None:
         return None
     tracked = case.world.tracked
+    if not case.number("net.netfilter.nf_conntrack_max"):
+        return Measure("0", stops=False, note="0: there is no limit")
     if tracked is False:
         note = "no rule of this namespace asks for it: a connection was not counted"
         found = _counted(case, "net.netfilter.nf_conntrack_max", count, stops=False)
@@ -253,14 +256,22 @@ def syn_time(case: Case) -> Measure | None:
     )
 
 
-def syn_time_s(retries: int, linear: int) -> float:
-    """When connect() gives up with ETIMEDOUT: at the first retransmission from 2^(retries+1) − 1 s on."""
-    end_s, at_s, wait_s, sent = 2.0 ** (retries + 1) - 1, 0.0, 1.0, 0
+def syn_time_s(retries: int, linear: int, most_s: float = RTO_MAX_S) -> float:
+    """When connect() gives up with ETIMEDOUT: at the first retransmission from the boundary on.
+
+    most_s: the longest wait (TCP_RTO_MAX; net.ipv4.tcp_rto_max_ms from Linux 6.15 on)
+
+    The boundary is what `retries` doubled waits would take, 2^(retries + 1) − 1 s, each no longer than most_s
+    (tcp_model_timeout, net/ipv4/tcp_timer.c, v6.18).
+    """
+    doubled = min(retries, int(most_s).bit_length() - 1)
+    end_s = 2.0 ** (doubled + 1) - 1 + (retries - doubled) * most_s
+    at_s, wait_s, sent = 0.0, 1.0, 0
     while at_s < end_s and sent < retries + linear + 1:
         at_s += wait_s
         sent += 1
         if sent > linear:
-            wait_s *= 2
+            wait_s = min(2 * wait_s, most_s)
     return at_s
 
 

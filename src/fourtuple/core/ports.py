@@ -143,7 +143,11 @@ class PortUse:
         else:
             rooms = self._automatic(facts, in_turn=strategy is Strategy.LATE and facts.range_is_quick)
         automatic = facts.automatic_ports.mask
-        waiting = (self.towards["state"] == State.TIME_WAIT) & ~self._reusable(facts)
+        waiting = self.towards["state"] == State.TIME_WAIT
+        if strategy is Strategy.EXPLICIT:
+            waiting &= not facts.timestamps
+        elif strategy is not Strategy.BIND0:
+            waiting &= ~self._reusable(facts)
         return PortRoom(
             pairs=self.space.pairs,
             ceiling=rooms.ceiling * rooms.pools,

@@ -69,7 +69,8 @@ def _ports(world: World, use: PortUse) -> Iterator[Remark]:
     absent = [port for port in LOCAL_SERVICES if port in facts.automatic_ports and port not in listening]
     if absent:
         names = ", ".join(f"{port} ({LOCAL_SERVICES[port]})" for port in absent[:4])
-        nodes = f", and Kubernetes' NodePorts {NODE_PORTS.start}-{NODE_PORTS.stop - 1}" if low < NODE_PORTS.stop else ""
+        reaches = low < NODE_PORTS.stop and high >= NODE_PORTS.start
+        nodes = f", and Kubernetes' NodePorts {NODE_PORTS.start}-{NODE_PORTS.stop - 1}" if reaches else ""
         yield Remark(
             name,
             f"the range reaches over ports of well-known services: {names}{' …' if len(absent) > 4 else ''}{nodes}."
@@ -84,7 +85,7 @@ def _some(ports: list[int]) -> str:
 
 
 def _settings(world: World) -> Iterator[Remark]:
-    if "net.ipv4.tcp_tw_recycle" in world.sysctls:
+    if world.number("net.ipv4.tcp_tw_recycle"):
         yield Remark(
             "net.ipv4.tcp_tw_recycle",
             "it drops connections of clients behind NAT, and Linux 4.12 took it away. Set it to 0; for outgoing"

@@ -79,7 +79,7 @@ class Measure:
 
     value:    the setting, as the kernel writes it; None: not to be read
     ceiling:  connections in all; None: this limit does not count connections
-    room:     connections more, at least; None: unknown
+    room:     connections more, at least, or an estimate where it is not exact and there is no room_max; None: unknown
     room_max: at most; None: as `room`
     exact:    the kernel itself counts like that; False: an interval or an estimate
     stops:    connections end here; False: it shapes, slows or colours them

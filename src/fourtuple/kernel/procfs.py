@@ -61,15 +61,15 @@ def parse_netstat(text: str) -> Mapping[str, int]:
 def read_netstat(proc: Path = PROC) -> Mapping[str, int]:
     """The TcpExt counters and others of this network namespace; none where they cannot be read."""
     try:
-        return parse_netstat((proc / "thread-self/net/netstat").read_text())
-    except (OSError, ValueError):
+        return parse_netstat(whole(proc / "thread-self/net/netstat"))
+    except ValueError:
         return {}
 
 
 def read_counters(proc: Path = PROC) -> Mapping[str, int]:
     """As read_netstat, with the Tcp and other counters of /proc/net/snmp."""
     try:
-        return {**parse_netstat(text_of(proc / "thread-self/net/snmp")), **read_netstat(proc)}
+        return {**parse_netstat(whole(proc / "thread-self/net/snmp")), **read_netstat(proc)}
     except ValueError:
         return read_netstat(proc)
 
@@ -86,7 +86,7 @@ def read_memory(proc: Path = PROC, cgroups: Path = CGROUPS) -> Memory:
 
 
 def read_host_memory(proc: Path = PROC) -> Memory:
-    host = parse_meminfo(text_of(proc / "meminfo"))
+    host = parse_meminfo(whole(proc / "meminfo"))
     free_bytes = None
     if "MemFree" in host:
         free_bytes = host["MemFree"] + max(0, host.get("Cached", 0) - host.get("Shmem", 0))
@@ -98,28 +98,37 @@ def _tightness(memory: Memory) -> float:
 
 
 def read_cgroup_memories(process_folder: Path, cgroups: Path = CGROUPS) -> list[Memory]:
-    """What the limits of its cgroups leave to a process: the tightest first, none where there is no limit."""
+    """What the limits of its cgroups leave to a process: the tightest first, none where there is no limit.
+
+    One that is there and cannot be read leaves nobody knows what, and comes first of all.
+    """
     found = []
     for folder, parent, version in _cgroups(process_folder, cgroups, "memory"):
         names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if version == 1 else ("memory.max", "memory.current")
-        limit, used = (text_of(folder / name).strip() for name in names)
-        if limit.isdecimal() and used.isdecimal() and int(limit) < UNLIMITED:
-            statistics = dict(
-                line.split() for line in text_of(folder / "memory.stat").splitlines() if line.count(" ") == 1
-            )
-            prefix = "total_" if version == 1 else ""
-            files = sum(int(statistics.get(f"{prefix}{kind}_file", 0)) for kind in ("active", "inactive"))
-            found.append(Memory(max(0, int(limit) - int(used) + files), f"in the cgroup {parent}"))
-    return sorted(found, key=_tightness)
+        limit, used = (whole(folder / name).strip() for name in names)
+        if limit == "max" or (limit.isdecimal() and int(limit) >= UNLIMITED) or not (folder / names[0]).exists():
+            continue
+        where, statistics = f"in the cgroup {parent}", folder / "memory.stat"
+        if not (limit.isdecimal() and used.isdecimal()) or (statistics.exists() and not whole(statistics)):
+            found.append(Memory(None, where))
+            continue
+        lines = dict(line.split(" ") for line in whole(statistics).splitlines() if line.count(" ") == 1)
+        prefix = "total_" if version == 1 else ""
+        files = sum(int(lines.get(f"{prefix}{kind}_file", 0)) for kind in ("active", "inactive"))
+        found.append(Memory(max(0, int(limit) - int(used) + files), where))
+    return sorted(found, key=lambda memory: -1 if memory.free_bytes is None else memory.free_bytes)
 
 
 def read_pids_left(process_folder: Path, cgroups: Path = CGROUPS) -> int | None:
-    """What pids.max of its cgroups leaves to a process; None: there is no limit."""
+    """What pids.max of its cgroups leaves to a process; None: there is no limit, or one that cannot be read."""
     found = []
     for folder, _, _ in _cgroups(process_folder, cgroups, "pids"):
-        limit, used = (text_of(folder / name).strip() for name in ("pids.max", "pids.current"))
-        if limit.isdecimal() and used.isdecimal():
-            found.append(max(0, int(limit) - int(used)))
+        limit, used = (whole(folder / name).strip() for name in ("pids.max", "pids.current"))
+        if limit == "max" or not (folder / "pids.max").exists():
+            continue
+        if not (limit.isdecimal() and used.isdecimal()):
+            return None
+        found.append(max(0, int(limit) - int(used)))
     return min(found, default=None)
 
 
@@ -128,7 +137,7 @@ def _cgroups(process_folder: Path, cgroups: Path, controller: str) -> Iterator[t
 
     Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst
     """
-    for line in text_of(process_folder / "cgroup").splitlines():
+    for line in whole(process_folder / "cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, is_there, path = rest.partition(":")  # 4:memory:/a in version 1, 0::/a in version 2
         if is_there and (not controllers or controller in controllers.split(",")):
@@ -160,29 +169,52 @@ def read_host_facts(proc: Path = PROC, cgroups: Path = CGROUPS) -> HostFacts:
 def read_port_facts(proc: Path = PROC) -> PortFacts:
     """Of this thread's network namespace. Raises CannotError where the port range cannot be read, or is cut short."""
     ipv4 = proc / "sys/net/ipv4"
-    file = ipv4 / "ip_local_port_range"
     try:
-        port_range = parse_port_range(file.read_text())
-        reserved = parse_port_list(text_of(ipv4 / "ip_local_reserved_ports"))
+        port_range = parse_port_range(_setting(ipv4 / "ip_local_port_range"))
+        reserved = parse_port_list(_setting(ipv4 / "ip_local_reserved_ports", ""))
+        numbers = [int(_setting(ipv4 / name, str(default))) for name, default in BEFORE.items()]
     except (OSError, ValueError) as error:
-        raise CannotError("the range of source ports", f"{file}: {error}") from None
+        raise CannotError("the range of source ports", f"{ipv4 / 'ip_local_port_range'}: {error}") from None
+    unprivileged_start, tw_reuse, tw_reuse_delay_ms, timestamps = numbers
     kernel = parse_release(os.uname().release)
     return PortFacts(
         port_range,
         reserved,
-        unprivileged_start=_number(ipv4 / "ip_unprivileged_port_start", UNPRIVILEGED_START),
-        tw_reuse=_number(ipv4 / "tcp_tw_reuse", TW_REUSE),
-        tw_reuse_delay_ms=_number(ipv4 / "tcp_tw_reuse_delay", TW_REUSE_DELAY_MS),
-        timestamps=_number(ipv4 / "tcp_timestamps", 1) != 0,
+        unprivileged_start=unprivileged_start,
+        tw_reuse=tw_reuse,
+        tw_reuse_delay_ms=tw_reuse_delay_ms,
+        timestamps=timestamps != 0,
         range_is_quick=port_range_is_quick(kernel),
         bound_are_listed=kernel >= (6, 8),
     )
 
 
-def _number(file: Path, default: int) -> int:
-    """default: what the kernel did before it had this setting"""
-    text = text_of(file).strip()
-    return int(text) if text.isdecimal() else default
+# What the kernel did before it had these settings.
+BEFORE = {
+    "ip_unprivileged_port_start": UNPRIVILEGED_START,
+    "tcp_tw_reuse": TW_REUSE,
+    "tcp_tw_reuse_delay": TW_REUSE_DELAY_MS,
+    "tcp_timestamps": 1,
+}
+
+
+def _setting(file: Path, default: str | None = None) -> str:
+    """default: where it is not there. Raises OSError; ValueError where it is cut short, and names it."""
+    try:
+        text = file.read_text()
+    except FileNotFoundError:
+        if default is None:
+            raise
+        return default
+    if not text.endswith("\n"):
+        raise ValueError(f"{file.name} is cut short: {text!r}")
+    return text
+
+
+def whole(file: Path) -> str:
+    """A text that ends with a line end, as all of /proc do; empty where it is not there, or cut short."""
+    text = text_of(file)
+    return text if text.endswith("\n") else ""
 
 
 def text_of(file: Path) -> str:

@@ -12,10 +12,18 @@ from types import MappingProxyType
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.facts import PortFacts, ProcessFacts, World
 from fourtuple.kernel import procfs
-from fourtuple.kernel.procfs import CGROUPS, text_of
+from fourtuple.kernel.procfs import CGROUPS, text_of, whole
 from fourtuple.kernel.sysctl import PROC
 
 WHOLE_HOST = "0 0 4294967295"  # /proc/PID/uid_map of the initial user namespace
+OF_THE_HOST = frozenset(
+    {
+        "net.ipv4.tcp_mem",
+        "net.ipv4.tcp_max_orphans",
+        "net.ipv4.neigh.default.gc_thresh3",
+        "net.core.netdev_max_backlog",
+    }
+)
 DROPS = {
     "nf_conntrack": ("drop", "early_drop", "insert_failed"),
     "arp_cache": ("table_fulls",),
@@ -55,6 +63,8 @@ def read_world(
     net = proc / "thread-self/net"
     sysctls = dict(outside) | dict(_sysctls(names if network else (), proc, why_not, outside))
     memories = procfs.read_cgroup_memories(folder, cgroups)
+    if memories and memories[0].free_bytes is None:
+        why_not["memory.max"] = f"the limit {memories[0].where} cannot be read"
     return World(
         kernel=os.uname().release,
         netns=_link(proc / "thread-self/ns/net") if network else _link(folder / "ns/net"),
@@ -62,7 +72,7 @@ def read_world(
         ports=ports,
         memory_bytes=procfs.parse_meminfo(whole(proc / "meminfo")).get("MemTotal"),
         memory=procfs.read_host_memory(proc),
-        cgroup=memories[0] if memories else None,
+        cgroup=memories[0] if memories and memories[0].free_bytes is not None else None,
         pids_left=procfs.read_pids_left(folder, cgroups),
         files_in_use=_first(whole(proc / "sys/fs/file-nr")),
         threads=_threads(whole(proc / "loadavg")),
@@ -99,7 +109,7 @@ def read_process(folder: Path, why_not: dict[str, str]) -> ProcessFacts:
         processes_soft=processes_soft,
         uid_threads=_threads_of(uid, folder.parent) if processes_soft is not None and uid else None,
         capabilities=int(status.get("CapEff", "0"), 16),
-        of_host=" ".join(text_of(folder / "uid_map").split()) == WHOLE_HOST,
+        of_host=_is_of_host(folder / "uid_map"),
         sockets=None if links is None else frozenset(map(_inode, filter(_is_socket, links))),
         rings=None if links is None else links.count("anon_inode:[io_uring]"),
         epolls=None if links is None else links.count("anon_inode:[eventpoll]"),
@@ -157,12 +167,6 @@ def parse_sockstat(text: str) -> dict[str, int]:
     return found
 
 
-def whole(file: Path) -> str:
-    """A text that ends with a line end; empty where it is not there, or cut short."""
-    text = text_of(file)
-    return text if text.endswith("\n") else ""
-
-
 def _sysctls(
     names: Iterable[str], proc: Path, why_not: dict[str, str], outside: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
@@ -170,9 +174,9 @@ def _sysctls(
         file = proc / "sys" / name.replace(".", "/")
         try:
             text = file.read_text()
-        except FileNotFoundError:
-            if name not in outside:
-                why_not[name] = "it is not there: not in this kernel, or only in the host's own network namespace"
+        except FileNotFoundError:  # older kernels lack some, and what a module brings
+            if name in OF_THE_HOST and name not in outside:
+                why_not[name] = "only the host's own network namespace has it"
         except (OSError, UnicodeDecodeError) as error:
             why_not[name] = f"{file}: {getattr(error, 'strerror', None) or error}"
         else:
@@ -240,6 +244,14 @@ def _drops(proc: Path) -> Iterator[tuple[str, int]]:
             yield "vmstat.oom_kill", int(value)
 
 
+def _is_of_host(uid_map: Path) -> bool | None:
+    """Without CONFIG_USER_NS there is no such file, and no other user namespace."""
+    if not uid_map.exists():
+        return True
+    words = whole(uid_map).split()
+    return " ".join(words) == WHOLE_HOST if words else None
+
+
 def _first(text: str) -> int | None:
     words = text.split()
     return int(words[0]) if words and words[0].isdecimal() else None
@@ -257,7 +269,10 @@ def _threads_of(uid: int, proc: Path) -> int | None:
     total = 0
     for name in os.listdir(proc):
         if name.isdecimal():
-            status = parse_status(text_of(proc / name / "status"))
+            file = proc / name / "status"
+            status = parse_status(whole(file))
+            if not status and file.exists():
+                return None
             if _first(status.get("Uid", "")) == uid:
                 total += _first(status.get("Threads", "")) or 0
     return total or None
