@@ -347,7 +347,6 @@ def plan(
     Ends with 0 where they fit, with 1 where they do not.
     """
     from fourtuple import verbs
-    from fourtuple.core.fit import Says
     from fourtuple.core.plan import Strategy
     from fourtuple.faces import plan as face
 
@@ -367,7 +366,7 @@ def plan(
         _print_json(fit.to_json() | applied)
     else:
         click.echo("\n".join([*said, *face.plan_lines(fit)]))
-    sys.exit(EXIT_SHORT if fit.says is Says.BLOCKS else EXIT_REACHED)
+    sys.exit(EXIT_SHORT if fit.blocked else EXIT_REACHED)
 
 
 @cli.command(short_help="Bring back the settings that plan --apply has changed.")

@@ -144,9 +144,9 @@ def port_range(scene: Scene) -> Iterator[Evidence]:
 def time_wait(scene: Scene) -> Iterator[Evidence]:
     pair, usable = scene.pair, scene.usable
     if pair and pair.time_wait >= MANY:
-        share = pair.time_wait / pair.used
+        full = usable is not None and pair.used >= FULL * usable
         yield Evidence(
-            3 if share >= HALF else 0,
+            0 if pair.time_wait < HALF * pair.used else 9 if full else 3,  # full of them: the range is not the cause
             f"{format_count(pair.time_wait)} of {format_count(pair.used)} to {pair.destination} are in TIME_WAIT",
         )
     elif pair:
@@ -396,7 +396,7 @@ CAUSES: Mapping[str, Cause] = MappingProxyType(
         ),
         "bound-first": Cause(
             "a program binds before it connects, so its ports serve one connection each, and nobody else's",
-            (_NO_PORT, "fourtuple census --by process finds it"),
+            (_NO_PORT, "ss -tanp shows whose ports go to one destination only (root)"),
             bound_first,
         ),
         "half-range": Cause(

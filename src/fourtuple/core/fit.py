@@ -148,6 +148,12 @@ class Fit:
     nat: NatBudget | None
 
     @property
+    def blocked(self) -> bool:
+        """They do not fit, or what was asked about besides does not."""
+        besides = (self.churn, self.machine, self.nat)
+        return self.says is Says.BLOCKS or any(each is not None and not each.fits for each in besides)
+
+    @property
     def changes(self) -> tuple[Change, ...]:
         """The settings of all ways that take root, each once."""
         return tuple({change.name: change for way in self.ways for change in way.changes}.values())
@@ -157,7 +163,7 @@ class Fit:
             asdict(way) | {"changes": [asdict(c) | {"command": c.command, "undo": c.undo} for c in way.changes]}
             for way in self.ways
         ]
-        return asdict(self) | {"fits": self.says is Says.OK, "ways": ways}
+        return asdict(self) | {"fits": self.says is Says.OK and not self.blocked, "ways": ways}
 
 
 def checks(verdicts: Sequence[Verdict], wanted: int, *, uncounted: Mapping[str, str]) -> tuple[Check, ...]:

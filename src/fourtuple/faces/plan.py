@@ -35,7 +35,9 @@ def plan_lines(fit: Fit) -> Iterator[str]:
 
 def applied_lines(done: Sequence[Change], refused: Sequence[tuple[Change, str]]) -> Iterator[str]:
     for change in done:
-        yield f"set {change.name} = {change.after} (it was {change.before}); fourtuple undo brings it back"
+        yield from wrapped("set ", f"{change.name} = {change.after} (it was {change.before})")
+    if done:
+        yield "fourtuple undo brings back what it was"
     for change, why in refused:
         yield from wrapped("not set ", f"{change.name} = {change.after}: {why}")
     if not (done or refused):
@@ -44,7 +46,7 @@ def applied_lines(done: Sequence[Change], refused: Sequence[tuple[Change, str]])
 
 def undone_lines(done: Sequence[Change], refused: Sequence[tuple[Change, str]]) -> Iterator[str]:
     for change in done:
-        yield f"{change.name} = {change.after} again (it was {change.before})"
+        yield from wrapped("", f"{change.name} = {change.after} again (it was {change.before})")
     for change, why in refused:
         yield from wrapped("left as it is  ", f"{change.name}: {why}")
     if not (done or refused):
