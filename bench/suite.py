@@ -24,10 +24,12 @@ from bench.measure import (
 )
 from bench.opening import Opening, free_memory_bytes
 from fourtuple.core.tuples import TupleSpace
+from fourtuple.verbs import Lab, holding, serving
 
 OPENED = 19_800  # as many as fit a process whose limit of open files is 20,000, the usual hard one of a container
 RANGE = 64_512  # source ports from 1024 to 65535
 MILLION, MOST = 1_000_000, 2_500_000
+HOST_TABLE = 262_144  # entries, as a host of this size has them
 LARGE_TABLE = 8_388_608  # entries: more than there are sockets, of which a pair has two
 MOST_NEEDS_BYTES = 21.5 * 2**30
 PAIR_BYTES = 8000  # of kernel memory, roughly
@@ -53,6 +55,22 @@ def help_text(rounds: int) -> Result:
     command = [sys.executable, "-m", "fourtuple", "--help"]
     call = partial(_took_ms, lambda: subprocess.run(command, capture_output=True, check=True))
     return Result([Finding("start to end", median(call() for _ in range(rounds)), "ms")], ["fourtuple --help"])
+
+
+def limits(rounds: int) -> Result:
+    """`fourtuple limits` beside 100,000 connections of this host to itself: 200,000 sockets. ss only lists them."""
+    ends = "127.0.0.1:80-83"
+    commands = {"fourtuple": f"fourtuple limits {ends}", "probed": f"fourtuple limits {ends} --probe", "ss": "ss -Htan"}
+    with Lab(ports=range(32768, 61000), hash_entries=HOST_TABLE) as lab:
+        prefix = lab.command([])
+        with serving(ends, prefix=prefix), holding("100k", ends, prefix=prefix):
+            calls = {name: partial(_took_inside_ms, lab, command) for name, command in commands.items()}
+            took_ms = alternate(calls, rounds)
+    wait_quiet()
+    findings = [Finding("answers within", median(took_ms["fourtuple"]) / 1000, "s", at_most(0.5))]
+    figures = [f"{name:<14} {spread([ms / 1000 for ms in each], 's')}" for name, each in took_ms.items()]
+    setup = [f"fourtuple serve {ends}", f"fourtuple hold 100k {ends}"]
+    return Result(findings, [*setup, *commands.values()], figures)
 
 
 def past_65536(rounds: int) -> Result:
@@ -203,6 +221,7 @@ def most(rounds: int) -> Result:
 MEASURES: Mapping[str, Measure] = {
     "blocks": Measure(blocks, 5),
     "help": Measure(help_text, 5),
+    "limits": Measure(limits, 5),
     "past-65536": Measure(past_65536, 1),
     "slow-lane": Measure(slow_lane, 1),
     "open": Measure(open_many, 5),
@@ -267,6 +286,25 @@ def _evidence(lesson: str) -> dict[str, Any]:
         raise NotMeasuredError(f"the lesson ended with {done.returncode}")
     evidence: dict[str, Any] = json.loads(done.stdout)["lessons"][0]["evidence"]
     return evidence
+
+
+_TIMED = """
+import subprocess, sys, time
+start = time.perf_counter()
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
+print(1000 * (time.perf_counter() - start))
+"""
+
+
+def _took_inside_ms(lab: Lab, command: str) -> float:
+    """From start to end, without the way into the lab."""
+    program, *arguments = command.split()
+    words = [sys.executable, "-m", program] if program == "fourtuple" else [program]
+    with lab.start([sys.executable, "-c", _TIMED, *words, *arguments], stdout=subprocess.PIPE, text=True) as running:
+        output, _ = running.communicate()
+    if running.returncode:
+        raise NotMeasuredError(f"{command} failed")
+    return float(output)
 
 
 def _took_ms(call: Callable[[], object]) -> float:

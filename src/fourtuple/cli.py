@@ -69,7 +69,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except FourtupleError as error:
-            from fourtuple.faces.text import error_lines
+            from fourtuple.faces.lines import error_lines
 
             for line in error_lines(error):
                 click.echo(line, err=True)

@@ -54,7 +54,7 @@ def by_ports(*strategies: Strategy) -> Callable[[Case], Measure | None]:
         ports, facts = case.ports, case.world.ports
         if ports is None or facts is None or case.strategy not in strategies:
             return None
-        value = f"{facts.port_range.start} {facts.port_range.stop - 1}"
+        value = None if case.strategy is Strategy.EXPLICIT else f"{facts.port_range.start} {facts.port_range.stop - 1}"
         return Measure(value, ports.ceiling, ports.in_use, ports.room, ports.room_max, note="; ".join(ports.because))
 
     return measure

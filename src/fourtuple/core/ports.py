@@ -284,7 +284,9 @@ class _Rows:
 
     @cached_property
     def _distinct(self) -> Numbers:
-        return np.unique(self.owners << 16 | self.ports)
+        keys: Numbers = np.sort(self.owners << 16 | self.ports)
+        distinct: Numbers = keys[np.diff(keys, prepend=-1) != 0]
+        return distinct
 
 
 @dataclass(frozen=True)

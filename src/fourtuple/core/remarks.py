@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from fourtuple.core.facts import World
 from fourtuple.core.ports import PortUse
 from fourtuple.core.ranges import Ranges
@@ -56,7 +54,7 @@ def _ports(world: World, use: PortUse) -> Iterator[Remark]:
             f"{low} {high} is an odd number of ports: connect() leaves out the lowest or the highest at times."
             f" {low} {high - 1} loses nothing that can be relied on",
         )
-    listening = np.unique(use.listens["local_port"]).tolist()
+    listening = sorted(set(use.listens["local_port"].tolist()))
     inside = [port for port in listening if port in facts.automatic_ports]
     if inside:
         several = "s" if len(inside) > 1 else ""

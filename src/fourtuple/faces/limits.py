@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fourtuple.core.plan import Strategy
 from fourtuple.core.units import format_count
 from fourtuple.core.verdicts import Limits, Role, Verdict
-from fourtuple.faces.text import wrapped
+from fourtuple.faces.lines import wrapped
 
 SHOWN, ROUTES = 5, 6  # lines, unless all are asked for
 NAME, CEILING, IN_USE, ROOM = 36, 12, 11, 19

@@ -6,7 +6,8 @@ from collections.abc import Callable, Generator
 from typing import TextIO, TypeVar
 
 from fourtuple.core.run import Event, Sample
-from fourtuple.faces.text import COLUMNS, event_line
+from fourtuple.faces.lines import COLUMNS
+from fourtuple.faces.text import event_line
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from fourtuple.core.fit import Change, Check, Fit, Says, Way
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
-from fourtuple.faces.text import COLUMNS, wrapped
+from fourtuple.faces.lines import COLUMNS, wrapped
 
 TITLE, ROOM, WORD = 40, 24, 10
 WORDS = {Says.OK: "ok", Says.PERHAPS: "PERHAPS", Says.BLOCKS: "BLOCKS"}
@@ -15,7 +15,7 @@ def plan_lines(fit: Fit) -> Iterator[str]:
     product = (
         f"{_some(fit.sources, 'source')} × {format_count(fit.ports)} ports × {_some(fit.destinations, 'destination')}"
     )
-    yield f"  {'tuples':<12}{product:<{COLUMNS - 30}}{format_count(fit.ceiling):>16}"
+    yield f"  {'tuples':<12}{product:<{COLUMNS - 32}} {format_count(fit.ceiling):>15}"
     for check in fit.checks:
         yield _check(check)
     for reason in fit.because:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fourtuple.core.proof import HOLDS, Ground, Lesson, Proof, Result, Step
 from fourtuple.core.units import format_count, format_duration, format_size
-from fourtuple.faces.text import COLUMNS, wrapped
+from fourtuple.faces.lines import COLUMNS, wrapped
 
 LABEL = 13
 NAME, VALUE = 34, 23  # columns of the table of what was predicted and what was observed

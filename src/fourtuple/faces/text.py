@@ -1,38 +1,16 @@
 """Records as plain text: the answer first, then the reason, then what to do next. Colour is added elsewhere."""
 
 import errno
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from fourtuple.core.errors import FourtupleError
 from fourtuple.core.fold import Latency
 from fourtuple.core.run import Event, HoldRecord, Phase, Sample, ServeRecord
 from fourtuple.core.symptoms import symptom_of
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
+from fourtuple.faces.lines import wrapped
 
-COLUMNS = 80
 LOSSES = 5  # seconds that are listed
-
-
-def wrapped(first: str, text: str) -> Iterator[str]:
-    """`text` behind `first`, in as many lines as it takes, the later ones indented; no word is broken."""
-    yield from textwrap.wrap(
-        text,
-        COLUMNS,
-        initial_indent=first,
-        subsequent_indent=" " * len(first),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
-def error_lines(error: FourtupleError) -> Iterator[str]:
-    yield from wrapped("fourtuple: ", error.wanted)
-    if error.stopped_by:
-        yield from wrapped("  stopped by  ", error.stopped_by)
-    if error.do:
-        yield from wrapped("  do          ", error.do)
 
 
 def event_line(event: Event) -> str:

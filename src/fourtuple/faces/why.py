@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from fourtuple.core.symptoms import name_of
 from fourtuple.core.units import format_count
 from fourtuple.core.why import Explanation, Why
-from fourtuple.faces.text import wrapped
+from fourtuple.faces.lines import wrapped
 
 SHOWN = 3  # causes in full; the others in a line
 TEXT = 60  # characters of a pasted text
