@@ -76,8 +76,8 @@ def new_namespace(dice: random.Random) -> range:
     write_sysctl("net.ipv4.ip_local_port_range", f"{ports.start} {ports.stop - 1}")
     write_sysctl("net.ipv4.tcp_tw_reuse", str(dice.randrange(3)))
     with contextlib.suppress(OSError):  # Linux 6.14
-        write_sysctl("net.ipv4.tcp_tw_reuse_delay", dice.choice(["1", "60000"]))
-    write_sysctl("net.ipv4.tcp_timestamps", dice.choice(["1", "1", "0"]))
+        write_sysctl("net.ipv4.tcp_tw_reuse_delay", dice.choice(["1", "1", "60000"]))
+    write_sysctl("net.ipv4.tcp_timestamps", dice.choice(["1", "0"]))
     reserved = [port for port in range(low - 3, low + 30) if dice.random() < 0.08]
     write_sysctl("net.ipv4.ip_local_reserved_ports", ",".join(map(str, reserved)))
     return ports
@@ -104,7 +104,8 @@ def make(seed: int) -> World:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(4096)
-    occupants = [listen, bound_only, bound_and_connected, bound_first, late, plain, shared, narrow, time_wait]
+    occupants = [listen, bound_only, bound_and_connected, bound_first, late, plain, shared, narrow]
+    occupants += [time_wait] * world.dice.choice([0, 1, 8]) + [listen] * world.dice.choice([0, 0, 8])
     for _ in range(dice.choice([0, 0, 1, 3, 6, 10, 15])):
         occupant = dice.choice(occupants)
         with contextlib.suppress(OSError):  # a port may be somebody's already: then this one is not there
@@ -121,11 +122,11 @@ def address(world: World) -> str:
 
 
 def listen(world: World) -> None:
-    family, host = world.dice.choice(
-        [(socket.AF_INET, "127.0.0.5"), (socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::1")]
-    )
+    host = world.dice.choice(["127.0.0.5", "0.0.0.0", "::1", "::", "::"])
     port = world.dice.choice(world.range)
-    sock = world.socket(family)
+    sock = world.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    if host == "::":  # then it has the port of IPv4 too, or not
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, world.dice.randrange(2))
     sock.bind((host, port))
     sock.listen(5)
     world.say(f"listen {host}:{port}")
@@ -192,7 +193,7 @@ def narrow(world: World) -> None:
 
 def time_wait(world: World) -> None:
     """The client closes first; sometimes it had bound its port."""
-    target, host = to(world), address(world)
+    target, host = to(world), world.dice.choice(world.sources) if world.sources else address(world)
     with socket.socket(world.family, socket.SOCK_STREAM) as listener:
         port = 20000 + world.dice.randrange(10000)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -200,9 +201,9 @@ def time_wait(world: World) -> None:
         listener.listen(5)
         # The real destinations accept nobody, so these go to a port of their own, unless the listener is asked.
         ours = next(s for s in world.sockets if s.getsockname()[:2] == target)
-        direct = world.dice.random() < 0.7
+        direct = world.dice.random() < 0.9
         client = socket.socket(world.family, socket.SOCK_STREAM)
-        kind = world.dice.choice(["plain", "bind0", "explicit", "noport"])
+        kind = world.dice.choice(["plain", "plain", "bind0", "explicit", "noport", "noport"])
         client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, world.dice.randrange(2) if kind == "explicit" else 0)
         if kind == "noport":
             client.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
@@ -219,6 +220,7 @@ def time_wait(world: World) -> None:
                 break
             world.sockets.append(accepted)
             accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes(8))  # else its reset would end the TIME_WAIT
         client.close()
         time.sleep(0.002)
         accepted.close()
@@ -297,6 +299,7 @@ def judge(world: World) -> list[str]:
             continue
         if not answer.room <= found <= answer.room_max:
             wrong.append(f"{name}: {answer.room} to {answer.room_max}, found {found}")
+        width += sum("listen :::" in each for each in world.told) * (world.strategy is Strategy.BIND0)
         if world.strategy is not Strategy.EXPLICIT and answer.room_max - answer.room > width * pools:
             wrong.append(f"{name}: {answer.room} to {answer.room_max} is wider than {width} for each of {pools}")
     if probed.room == probed.room_max and probed.tightest and not wrong:
