@@ -408,7 +408,7 @@ def why(
     from fourtuple import verbs
     from fourtuple.faces import why as face
 
-    text = sys.stdin.read() if what == ("-",) else " ".join(what)
+    text = sys.stdin.buffer.read().decode(errors="replace") if what == ("-",) else " ".join(what)
     answer = verbs.why(text, destination=destination, pid=pid, outside=verbs.go_into(pid, netns))
     if as_json:
         _print_json(answer.to_json())

@@ -191,6 +191,7 @@ class Ground:
     wide:     … if the range were as wide as it can be
     explicit: … if the program chose them itself
     spare:    addresses of this host that are not yet among the sources
+    connected: 4-tuples that exist, from whatever ports
     """
 
     space: TupleSpace
@@ -202,6 +203,7 @@ class Ground:
     explicit: int
     spare: Sequence[Address]
     here: bool
+    connected: int
     named: str  # the first destination, as host
 
 
@@ -234,6 +236,9 @@ def _port_ways(check: Check, ground: Ground, wanted: int) -> Iterator[Way]:
     space, missing = ground.space, wanted - ground.ports.room
     sources, destinations = space.sources.size, space.destinations.size
     if ground.strategy is Strategy.BIND0:
+        if ground.fresh * space.pairs < wanted:
+            yield Way(check.limit, False, "IP_BIND_ADDRESS_NO_PORT, and more ends", "", ())
+            return
         text = "set IP_BIND_ADDRESS_NO_PORT before bind(): each destination has its own ports then"
         yield Way(check.limit, False, text, "--strategy noport", ())
         return
@@ -244,11 +249,11 @@ def _port_ways(check: Check, ground: Ground, wanted: int) -> Iterator[Way]:
         yield from _more_sources(check, ground, more_sources)
     automatic = ground.strategy is not Strategy.EXPLICIT
     if automatic and ground.explicit * space.pairs >= wanted:
-        ends = f"{_text(ground, space.sources.parts)}:{WIDEST.start}-{WIDEST.stop - 1}"
+        ends = _text(ground, space.sources.parts, WIDEST)
         text = "choose the ports yourself, which are then lost to every other program of the namespace"
-        yield Way(check.limit, False, text, f"--from {ends}", ())
+        yield Way(check.limit, False, text, f"--from {ends} --strategy explicit", ())
     facts = ground.facts
-    if automatic and ground.wide * space.pairs - ground.ports.in_use >= wanted and ground.wide > ground.fresh:
+    if automatic and ground.wide * space.pairs - ground.connected >= wanted and ground.wide > ground.fresh:
         start = max(WIDEST.start, facts.unprivileged_start)
         before = f"{facts.port_range.start} {facts.port_range.stop - 1}"
         change = Change("net.ipv4.ip_local_port_range", before, f"{start} {WIDEST.stop - 1}")
@@ -280,22 +285,32 @@ def _more_sources(check: Check, ground: Ground, more: int) -> Iterator[Way]:
         last = space.sources.parts[-1].stop - 1 + more
         parts = (*space.sources.parts[:-1], range(space.sources.parts[-1].start, last + 1))
         if space.address(last).is_loopback:
-            yield Way(check.limit, False, f"{text}: all of 127.0.0.0/8 are yours", f"--from {_text(ground, parts)}", ())
+            yield Way(check.limit, False, f"{text}: all of 127.0.0.0/8 are yours", _from(ground, parts), ())
         return
     if len(ground.spare) >= more:
         spare = [range(int(address), int(address) + 1) for address in ground.spare[:more]]
         parts = Ranges([*space.sources.parts, *spare]).parts
-        yield Way(check.limit, False, f"{text}, which this host has", f"--from {_text(ground, parts)}", ())
+        yield Way(check.limit, False, f"{text}, which this host has", _from(ground, parts), ())
         return
     text = f"{text}: ip address add ADDRESS/{32 if space.version == 4 else 128} dev DEVICE, undone by ip address del"
     yield Way(check.limit, True, text, "", ())
 
 
-def _text(ground: Ground, parts: Sequence[range]) -> str:
+def _from(ground: Ground, parts: Sequence[range]) -> str:
+    """The options for these sources, with the ports and the strategy that go with them."""
+    if ground.strategy is Strategy.EXPLICIT:
+        ports = ground.space.ports.parts
+        return f"--from {_text(ground, parts, ports[0])}" if len(ports) == 1 else ""
+    plain = " --strategy late" if ground.strategy is Strategy.PLAIN else ""
+    return f"--from {_text(ground, parts)}{plain}"
+
+
+def _text(ground: Ground, parts: Sequence[range], ports: range | None = None) -> str:
     """Addresses as --from takes them."""
-    return ",".join(
-        _range_text(ground.space.address(part.start), ground.space.address(part.stop - 1)) for part in parts
-    )
+    texts = [_range_text(ground.space.address(part.start), ground.space.address(part.stop - 1)) for part in parts]
+    if ports:
+        texts = [_with_ports(text, ports.start, ports.stop - 1) for text in texts]
+    return ",".join(texts)
 
 
 def _range_text(first: Address, last: Address) -> str:

@@ -174,7 +174,7 @@ ERRNOS: Mapping[tuple[str, int], Sequence[str]] = MappingProxyType(
 class Message:
     """A text that a kernel or a program writes, as a regular expression without regard to case.
 
-    number: the errno that it stands for; 0: none
+    number: the errno that it stands for; 0: none. Names of errnos are known without
     """
 
     pattern: str
@@ -200,22 +200,22 @@ MESSAGES: tuple[Message, ...] = (
     Message(r"wsaenobufs|\b10055\b", ("other-system",)),
     Message(r"snat.*exhaust|errorportallocation|no mapping for nat|out_of_resources", ("nat",)),
     Message(r"can'?t assign requested address", ("other-system", "port-range", "no-such-source"), errno.EADDRNOTAVAIL),
-    Message(r"cannot assign requested address|eaddrnotavail", (), errno.EADDRNOTAVAIL),
-    Message(r"address already in use|eaddrinuse", (), errno.EADDRINUSE),
-    Message(r"too many open files in system|enfile", (), errno.ENFILE),
-    Message(r"too many open files|emfile", (), errno.EMFILE),
-    Message(r"no space left on device|enospc", (), errno.ENOSPC),
-    Message(r"resource temporarily unavailable|eagain", (), errno.EAGAIN),
-    Message(r"connection timed out|etimedout|i/o timeout|connect timeout|timed out", (), errno.ETIMEDOUT),
-    Message(r"connection refused|econnrefused", (), errno.ECONNREFUSED),
-    Message(r"connection reset|econnreset", (), errno.ECONNRESET),
-    Message(r"broken pipe|epipe", (), errno.EPIPE),
-    Message(r"no route to host|ehostunreach", (), errno.EHOSTUNREACH),
-    Message(r"network is unreachable|enetunreach", (), errno.ENETUNREACH),
-    Message(r"permission denied|eacces", (), errno.EACCES),
-    Message(r"operation not permitted|eperm", (), errno.EPERM),
-    Message(r"cannot allocate memory|enomem", (), errno.ENOMEM),
-    Message(r"no buffer space|enobufs", (), errno.ENOBUFS),
-    Message(r"operation now in progress|einprogress", (), errno.EINPROGRESS),
-    Message(r"too many references|etoomanyrefs", (), errno.ETOOMANYREFS),
+    Message(r"cannot assign requested address|no free ports", (), errno.EADDRNOTAVAIL),
+    Message(r"address already in use|port is already allocated", (), errno.EADDRINUSE),
+    Message(r"too many open files in system", (), errno.ENFILE),
+    Message(r"too many open files", (), errno.EMFILE),
+    Message(r"no space left on device", (), errno.ENOSPC),
+    Message(r"resource temporarily unavailable", (), errno.EAGAIN),
+    Message(r"connection timed out|i/o timeout|connect timeout|timed out", (), errno.ETIMEDOUT),
+    Message(r"connection refused", (), errno.ECONNREFUSED),
+    Message(r"connection reset", (), errno.ECONNRESET),
+    Message(r"broken pipe", (), errno.EPIPE),
+    Message(r"no route to host", (), errno.EHOSTUNREACH),
+    Message(r"network is unreachable", (), errno.ENETUNREACH),
+    Message(r"permission denied", (), errno.EACCES),
+    Message(r"operation not permitted", (), errno.EPERM),
+    Message(r"cannot allocate memory", (), errno.ENOMEM),
+    Message(r"no buffer space", (), errno.ENOBUFS),
+    Message(r"operation now in progress", (), errno.EINPROGRESS),
+    Message(r"too many references", (), errno.ETOOMANYREFS),
 )

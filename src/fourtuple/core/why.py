@@ -18,9 +18,10 @@ from fourtuple.core.units import format_count
 
 MOST_CHARACTERS = 100_000  # of a pasted text that are looked at
 _ENDPOINT = re.compile(r"(?<![\w.:\[])(\[[0-9a-fA-F:]+\]|\d{1,3}(?:\.\d{1,3}){3}):(\d{1,5})(?!\d)")
-_ERRNO = re.compile(r"(?:errno|error|failed)\W{0,3}(\d{1,3})\b|\((\d{1,3}): ", re.IGNORECASE)
+_ERRNO = re.compile(r"(?:errno|error|failed)\W{0,3}(\d{1,3})\b|\((\d{1,3}): |\((\d{1,3})\)\s*$", re.IGNORECASE)
+_NAME = re.compile(r"(?<![a-z])(?:wsa)?(e[a-z0-9]{3,})\b", re.IGNORECASE)  # Windows' names begin with WSA
 _CALL = re.compile(r"\b(connect|bind|listen|accept|socket|setrlimit|dial)\b", re.IGNORECASE)
-_COUNT = re.compile(r"(?<![\w.:/-])\d{1,3}(?:[,_' ]\d{3})+(?![\w.:])|(?<![\w.:/-])\d{3,9}(?![\w.:]|,\d)")
+_COUNT = re.compile(r"(?<![\w.:/,-])(?:\d{1,3}(?:[,_' ]\d{3}){1,5}|\d{3,9})(?![\w-]|[.:,]\d)")
 _LISTEN = re.compile(r"listen \w+ \S*:(\d{1,5})\b|port (\d{1,5})\b", re.IGNORECASE)
 _EXPLAINED = {number for _, number in ERRNOS}
 _ERRNOS_BY_NAME = {name: number for number, name in errno.errorcode.items()}
@@ -78,7 +79,7 @@ def read_saying(text: str) -> Saying:
     if not text:
         raise UsageError("why", "there is nothing to explain", "Give a number, an errno, or a line of a log.")
     bare = re.sub(r"[,_' ]", "", text)
-    if bare.isascii() and bare.isdecimal():
+    if bare.isascii() and bare.isdecimal() and len(bare) <= 18:
         number = int(bare)
         return Saying(text, errno=number) if number in _EXPLAINED else Saying(text, number=number)
     if text.upper() in _ERRNOS_BY_NAME:
@@ -151,8 +152,11 @@ def _here(scene: Scene) -> list[str]:
 
 
 def _named_errno(text: str) -> int:
+    for match in _NAME.finditer(text):
+        if match[1].upper() in _ERRNOS_BY_NAME:
+            return _ERRNOS_BY_NAME[match[1].upper()]
     for match in _ERRNO.finditer(text):
-        number = int(match[1] or match[2])
+        number = int(match[1] or match[2] or match[3])
         if number in errno.errorcode:
             return number
     return 0
@@ -162,25 +166,30 @@ def _called(text: str) -> str:
     calls = [match[1].lower() for match in _CALL.finditer(text)]
     if "bind" in calls:  # Go says `dial tcp …: bind: …` where bind() failed
         return "bind"
+    calls.sort(key="socket".__eq__)  # that is a module or a type more often than the call
     return next(("connect" if call == "dial" else call for call in calls), "")
 
 
 def _target(text: str) -> str | None:
-    """The last endpoint of the text: `dial tcp 10.0.0.4:0->10.0.0.9:80` names its own end first."""
-    found = None
-    for match in _ENDPOINT.finditer(text):
+    """The first endpoint behind an arrow (`dial tcp 10.0.0.4:0->10.0.0.9:80`), behind `upstream:`, or of all."""
+    upstream = re.search(r'upstream: "\w+://', text)
+    arrow = text.find("->")
+    for match in _ENDPOINT.finditer(text, upstream.end() - 1 if upstream else arrow + 2 if arrow >= 0 else 0):
         try:
             endpoint = Endpoint.parse(f"{match[1]}:{match[2]}")
         except UsageError:
             continue
-        found = str(endpoint) if endpoint.port else found
-    return found
+        if endpoint.port:
+            return str(endpoint)
+    return None
 
 
 def _port(text: str, target: str | None) -> int | None:
+    if arrow := re.search(r":(\d{1,5})->", text):
+        return int(arrow[1]) or None
     if target:
         return Endpoint.parse(target).port
-    match = _LISTEN.search(text) or re.search(r":(\d{1,5})\b", text)
+    match = _LISTEN.search(text) or re.search(r"', (\d{1,5})\)", text) or re.search(r"(?<!\d):(\d{1,5})\b(?!:)", text)
     number = int(next(filter(None, match.groups()))) if match else 0
     return number if 0 < number < 65536 else None
 

@@ -102,6 +102,9 @@ def _routes(limits: Limits) -> Iterator[str]:
     yield f"  {'route':<{NAME - 2}}{'ceiling':>{CEILING}}{'in use':>{IN_USE}}{'room':>{ROOM}}"
     for route in limits.routes:
         name = f"{route.source} → {route.destination}"
+        if len(name) > NAME - 2:
+            yield f"  {name}"
+            name = ""
         room = _room(route.room, route.room_max)
         yield (
             f"  {name:<{NAME - 2}}{format_count(route.ceiling):>{CEILING}}{format_count(route.in_use):>{IN_USE}}"

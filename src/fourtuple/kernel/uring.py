@@ -331,8 +331,8 @@ def _sets_options(ring: Ring) -> bool:
 
 def _accepts_without_waiting(ring: Ring) -> bool:
     """Nobody is in the queue, so a kernel that knows the flag says EAGAIN; an older one refuses it (EINVAL)."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        listener.bind(("127.0.0.1", 0))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind("")
         listener.listen(1)
         entry = np.zeros(1, SQE)
         entry["opcode"], entry["fd"], entry["ioprio"] = Opcode.ACCEPT, listener.fileno(), ACCEPT_DONTWAIT

@@ -59,7 +59,9 @@ def plan(
     seen = look(destinations, sources=sources, strategy=strategy, on_paper=True)
     ground = ground_of(seen, destinations)
     found = checks_of(seen, here_wanted)
-    room, room_max, binding = bound([v for v in seen.verdicts if v.limit not in (FILES, WATCHES)])
+    room, _, binding = bound([v for v in seen.verdicts if v.limit not in (FILES, WATCHES)])
+    room = min((c.room for c in found if c.room is not None), default=room)
+    room_max = min((c.room_max for c in found if c.room_max is not None), default=room)
     others = [c.room for c in found if c.room is not None and c.limit not in (*fit.PORT_LIMITS, "4-tuple")]
     rate = rate_per_s or fit.RATE_PER_S
     client_bytes, server_bytes, user_bytes = fit.memory(here_wanted)
@@ -142,6 +144,7 @@ def ground_of(seen: Look, destinations: Sequence[str]) -> Ground | None:
         explicit=_fresh(use, facts, Strategy.EXPLICIT, Ranges([fit.WIDEST])),
         spare=_spare(seen),
         here=seen.case.here,
+        connected=seen.case.tuples_in_use,
         named=destinations[0].rpartition(":")[0].strip("[]"),
     )
 
