@@ -209,6 +209,7 @@ class Ground:
 
 def ways(found: Sequence[Check], ground: Ground | None, world: World, wanted: int) -> Iterator[Way]:
     """For each limit that blocks, or perhaps does: what makes it fit, the smallest without root first."""
+    ports_block = any(check.limit in PORT_LIMITS and check.says is not Says.OK for check in found)
     for check in found:
         if check.says is Says.OK:
             continue
@@ -221,7 +222,7 @@ def ways(found: Sequence[Check], ground: Ground | None, world: World, wanted: in
         elif check.limit in ("memory", "memory.max"):
             machines = -(-wanted // max(1, check.room or 1))
             yield Way(check.limit, False, f"{format_count(machines)} such machines: --machines {machines}", "", ())
-        elif check.limit == "4-tuple":
+        elif check.limit == "4-tuple" and not ports_block:  # what makes ports makes 4-tuples
             yield Way(check.limit, False, "more source addresses, or more destination ports", "", ())
 
 
