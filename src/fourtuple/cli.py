@@ -344,7 +344,7 @@ def plan(
 ) -> None:
     """Do N more connections fit, and what is the smallest change that makes them? Opens nothing.
 
-    Ends with 0 where they fit, with 1 where they do not.
+    Ends with 0 where they surely fit, with 1 where not.
     """
     from fourtuple import verbs
     from fourtuple.core.plan import Strategy
@@ -366,17 +366,18 @@ def plan(
         _print_json(fit.to_json() | applied)
     else:
         click.echo("\n".join([*said, *face.plan_lines(fit)]))
-    sys.exit(EXIT_SHORT if fit.blocked else EXIT_REACHED)
+    sys.exit(EXIT_REACHED if fit.fits else EXIT_SHORT)
 
 
 @cli.command(short_help="Bring back the settings that plan --apply has changed.")
-def undo() -> None:
+@click.option("--forget", is_flag=True, help="Drop what is stored of other network namespaces, which may be gone.")
+def undo(forget: bool) -> None:
     """Bring back the settings that plan --apply has changed, on this host and in this network namespace."""
     from fourtuple import verbs
     from fourtuple.faces import plan as face
 
-    outcome = verbs.undo()
-    click.echo("\n".join(face.undone_lines(outcome.done, outcome.refused)))
+    outcome = verbs.undo(forget=forget)
+    click.echo("\n".join(face.undone_lines(outcome.done, outcome.refused, outcome.elsewhere)))
     sys.exit(EXIT_SHORT if outcome.refused else EXIT_REACHED)
 
 

@@ -381,7 +381,8 @@ def test_each_strategy_has_one_row_of_ports(strategy: Strategy, name: str) -> No
 
     assert {RANGE, BIND0, EXPLICIT} & set(found) == {name}
     assert (found[name].room, found[name].room_max, found[name].exact) == (28_000, 28_100, False)
-    assert (found[name].value, found[name].note) == ("32768 60999", "nobody tells")
+    value = None if strategy is Strategy.EXPLICIT else "32768 60999"
+    assert (found[name].value, found[name].note) == (value, "nobody tells")
 
 
 def test_a_server_takes_no_source_ports() -> None:

@@ -92,6 +92,24 @@ def four_tuples(sockets: Sockets) -> list[FourTuple]:
     ]
 
 
+def plain(table: Sockets) -> Sockets:
+    """Of dtype SOCKET, whatever it was."""
+    columns = np.empty(len(table), SOCKET)
+    for name in SOCKET.names or ():
+        columns[name] = table[name]
+    return columns
+
+
+def full_queues(listens: Sockets) -> list[str]:
+    """Listeners whose accept queue is full, as `127.0.0.1:8000 (6 of 6)`.
+
+    listens: DETAILED, from sock_diag: /proc does not tell backlogs
+    """
+    full = listens[(listens["rqueue"] > listens["wqueue"]) & (listens["wqueue"] > 0)]
+    names = [each.source for each in four_tuples(full)]
+    return [f"{name} ({row['rqueue']:,} of {int(row['wqueue']) + 1:,})" for name, row in zip(names, full, strict=True)]
+
+
 @dataclass(frozen=True, slots=True)
 class Ends:
     """The sockets of one set of connections, seen at their two ends.

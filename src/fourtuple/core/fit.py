@@ -154,6 +154,11 @@ class Fit:
         return self.says is Says.BLOCKS or any(each is not None and not each.fits for each in besides)
 
     @property
+    def fits(self) -> bool:
+        """Surely."""
+        return self.says is Says.OK and not self.blocked
+
+    @property
     def changes(self) -> tuple[Change, ...]:
         """The settings of all ways that take root, each once."""
         return tuple({change.name: change for way in self.ways for change in way.changes}.values())
@@ -163,7 +168,7 @@ class Fit:
             asdict(way) | {"changes": [asdict(c) | {"command": c.command, "undo": c.undo} for c in way.changes]}
             for way in self.ways
         ]
-        return asdict(self) | {"fits": self.says is Says.OK and not self.blocked, "ways": ways}
+        return asdict(self) | {"fits": self.fits, "ways": ways}
 
 
 def checks(verdicts: Sequence[Verdict], wanted: int, *, uncounted: Mapping[str, str]) -> tuple[Check, ...]:

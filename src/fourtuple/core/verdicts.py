@@ -170,6 +170,8 @@ class Limits:
     binding: str | None
     exact: bool
     because: tuple[str, ...]
+    full: tuple[str, ...]  # listeners in question whose accept queue is full now
+    waiting: int  # 4-tuples of the routes in TIME_WAIT that cannot be taken over yet
     open_ports: int  # of the range, of which nobody tells whether they can be shared
     probed: int | None  # canary connections that were made to find out; None: not asked for
     pairs: int

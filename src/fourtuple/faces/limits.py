@@ -18,6 +18,11 @@ def limits_lines(limits: Limits, *, everything: bool = False) -> Iterator[str]:
     yield from wrapped("", f"room for {_room(limits.room, limits.room_max)} more connections {_where(limits)}")
     if limits.tightest:
         yield from _reason(limits.tightest)
+    for name in limits.full:
+        yield from wrapped("but now     ", f"the accept queue of {name} is full: nobody gets in until it accepts")
+    if limits.waiting:
+        waits = f"{format_count(limits.waiting)} of those in use are in TIME_WAIT, and free within 60 s"
+        yield from wrapped("of these    ", waits)
     for reason in limits.because:
         yield from wrapped("not exact   ", reason)
     if limits.because and limits.open_ports and limits.strategy not in (Strategy.EXPLICIT, Strategy.BIND0):

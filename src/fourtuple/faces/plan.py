@@ -44,13 +44,16 @@ def applied_lines(done: Sequence[Change], refused: Sequence[tuple[Change, str]])
         yield "there is no setting to change"
 
 
-def undone_lines(done: Sequence[Change], refused: Sequence[tuple[Change, str]]) -> Iterator[str]:
+def undone_lines(done: Sequence[Change], refused: Sequence[tuple[Change, str]], elsewhere: int) -> Iterator[str]:
     for change in done:
         yield from wrapped("", f"{change.name} = {change.after} again (it was {change.before})")
     for change, why in refused:
         yield from wrapped("left as it is  ", f"{change.name}: {why}")
     if not (done or refused):
-        yield "there is nothing to undo"
+        yield "there is nothing to undo here"
+    if elsewhere:
+        others = _some(elsewhere, "setting")
+        yield from wrapped("", f"{others} of other network namespaces are left: undo there, or undo --forget")
 
 
 def _where(fit: Fit) -> str:

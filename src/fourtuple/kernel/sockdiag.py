@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.census import DETAILED, MAPPED, SOCKET, Chosen, Sockets, State
+from fourtuple.core.census import DETAILED, MAPPED, SOCKET, Chosen, Sockets, State, plain
 
 # include/uapi/linux/netlink.h, sock_diag.h, inet_diag.h (v6.18)
 NETLINK_SOCK_DIAG = 4
@@ -304,7 +304,7 @@ def fold_sockets(
     so `fold` may be called more than once. Without sock_diag the tables come from /proc/net/tcp: slower, and without
     the sockets that are only bound.
 
-    detailed: the tables are DETAILED; else they are SOCKET, or have its columns
+    detailed: the tables are DETAILED, not SOCKET
     ports:    … and of the sockets that did not get their port by bind() to it only those with these need be in them
     """
     states = frozenset(states)
@@ -318,7 +318,7 @@ def fold_sockets(
             if error.errno not in _WITHOUT_SOCK_DIAG:
                 raise
             break
-    return fold(_from_proc(states, proc)), "/proc/net/tcp"
+    return fold(_from_proc(states, proc, detailed=detailed)), "/proc/net/tcp"
 
 
 def _tables(
@@ -328,9 +328,10 @@ def _tables(
         yield from read_sockets(states, ask, chosen=chosen, ports=ports)
 
 
-def _from_proc(states: frozenset[State], proc: Path) -> Iterator[Sockets]:
+def _from_proc(states: frozenset[State], proc: Path, *, detailed: bool) -> Iterator[Sockets]:
     for name in ("tcp", "tcp6"):
         file = proc / "thread-self" / "net" / name  # the namespace of this thread, not of the main one
         if file.exists():  # tcp6 is not there where IPv6 is disabled
             table = parse_proc_net_tcp(file.read_text())
-            yield table[np.isin(table["state"], list(states))]
+            table = table[np.isin(table["state"], list(states))]
+            yield table if detailed else plain(table)

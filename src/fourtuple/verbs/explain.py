@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from fourtuple.core.causes import Scene
-from fourtuple.core.census import DETAILED, Sockets, State, four_tuples, mapped
+from fourtuple.core.census import DETAILED, Sockets, State, four_tuples, full_queues, mapped
 from fourtuple.core.endpoints import Endpoint
 from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.pairs import Pair, busiest_pairs
@@ -16,7 +16,7 @@ from fourtuple.kernel import addresses
 from fourtuple.kernel.owners import owners_of
 from fourtuple.kernel.sockdiag import fold_sockets
 from fourtuple.kernel.world import NOTHING, read_sysctl
-from fourtuple.verbs.look import Look, look
+from fourtuple.verbs.look import Look, look, queue_of
 
 IPV6_OFF = "net.ipv6.conf.all.disable_ipv6"
 MOST_PAIRS = 1000  # among which the target is looked for
@@ -43,7 +43,7 @@ def why(
     if destination is not None:
         saying = replace(saying, target=str(Endpoint.parse(destination)))
     seen, target = _look(saying.target, pid, outside)
-    (pairs, rows), _ = fold_sockets(_fold, State, detailed=True)
+    (pairs, rows), by = fold_sockets(_fold, State, detailed=True)
     pair = _pair(pairs, target)
     sysctls = dict(seen.world.sysctls) | {IPV6_OFF: read_sysctl(IPV6_OFF)}
     scene = Scene(
@@ -56,8 +56,8 @@ def why(
         pair=pair,
         owners=_owners(pair.inodes) if pair else "",
         ports=seen.ports,
-        queue=seen.case.queue,
-        full=_full(rows),
+        queue=queue_of(rows[rows["state"] == State.LISTEN], by),
+        full=full_queues(rows[rows["state"] == State.LISTEN])[:MOST_FULL],
         local=None if target is None else addresses.is_local(Endpoint.parse(target).address),
         listens=None if target is None else _listens(rows, Endpoint.parse(target)),
         holders=tuple(_holders(rows, saying.port)) if saying.port else (),
@@ -89,14 +89,6 @@ def _pair(pairs: Iterable[Pair], target: str | None) -> Pair | None:
 def _owners(inodes: Iterable[int]) -> str:
     found = owners_of(inodes).most_common(MOST_OWNERS)
     return ", ".join(f"{name} ({pid})" for (pid, name), _ in found)
-
-
-def _full(rows: Sockets) -> list[str]:
-    listens = rows[(rows["state"] == State.LISTEN) & (rows["rqueue"] > rows["wqueue"]) & (rows["wqueue"] > 0)]
-    names = four_tuples(listens[:MOST_FULL])
-    return [
-        f"{name.source} {row['rqueue']:,} of {row['wqueue'] + 1:,}" for name, row in zip(names, listens, strict=False)
-    ]
 
 
 def _listens(rows: Sockets, target: Endpoint) -> bool | None:

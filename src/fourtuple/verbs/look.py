@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fourtuple.core.census import Sockets, State
+from fourtuple.core.census import Sockets, State, among, full_queues, is_wildcard, within
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.facts import PortFacts, World
 from fourtuple.core.limits import SYSCTLS, weigh
@@ -23,6 +23,7 @@ from fourtuple.kernel.world import NOTHING, host_sysctls, read_world, same_netwo
 from fourtuple.verbs.space import MOST_ADDRESSES, by_source, space_of, use_of
 
 ANYWHERE = Destinations.of([(range(1), range(1, 2))])  # stands for a destination to which there is no connection yet
+SOCK_DIAG = "sock_diag"
 CONNTRACK = "net.netfilter.nf_conntrack_count"
 
 
@@ -32,6 +33,7 @@ class Look:
     uses:     of the space, or of its parts, each with its own source; none where the port range is unknown
     ports:    all of them together; None for a server too
     because:  why the ports are not known exactly
+    full:     listeners in question whose accept queue is full now
     probed:   how many ports were asked for; None: that was not wanted
     """
 
@@ -42,6 +44,7 @@ class Look:
     uses: tuple[PortUse, ...]
     ports: PortRoom | None
     because: tuple[str, ...]
+    full: tuple[str, ...]
     probed: int | None
     case: Case
     verdicts: tuple[Verdict, ...]
@@ -66,16 +69,21 @@ def look(
     space, strategy = _asked(world, destinations, sources, strategy, on_paper=on_paper)
     uses: list[PortUse] = []
     because: list[str] = []
-    probed = None
+    probed, by = None, ""
     if world.ports:
         asked = [use_of(each, world.ports) for each in (by_source(space, sources) if destinations else [space])]
         uses = [use for use, _ in asked]
-        if asked[0][1] != "sock_diag" or not world.ports.bound_are_listed:
+        by = asked[0][1]
+        if by != SOCK_DIAG or not world.ports.bound_are_listed:
             because.append("sockets that are only bound are not listed: sock_diag does that from Linux 6.8 on")
         if probe:
             uses, probed = _probed(uses, world.ports)
             world = replace(world, tracked=_is_tracked(world))
-    listeners = _listeners(uses[0].listens, world) if uses else None
+    if role is Role.SERVER and pid is None:
+        raise UsageError("--role server", "whose? nothing that is started from here listens yet", "Give its --pid.")
+    listeners = _listeners(uses[0].listens, world) if uses and pid is not None else None
+    if pid is not None and world.process.sockets is None:
+        world = replace(world, why_not={**world.why_not, "whether it listens": "root may see its sockets"})
     role = role or (Role.SERVER if pid is not None and not destinations and listeners is not None else Role.CLIENT)
     ports = None
     if world.ports and role is Role.CLIENT:
@@ -87,12 +95,19 @@ def look(
         strategy=strategy,
         ports=ports,
         tuples_in_use=sum(int((use.towards["state"] != State.LISTEN).sum()) for use in uses),
-        queue=_queue(listeners),
+        queue=queue_of(listeners, by),
         cpus=procfs.cpus(),
         running=pid is not None,
         **_far_ends(space, ports, anywhere=not destinations),
     )
-    return Look(world, role, space, strategy, tuple(uses), ports, tuple(because), probed, case, weigh(case))
+    full: list[str] = []
+    if role is Role.SERVER and listeners is not None:
+        full = full_queues(listeners)
+    elif uses and destinations:
+        full = full_queues(_listening_at(space, uses[0].listens))
+    return Look(
+        world, role, space, strategy, tuple(uses), ports, tuple(because), tuple(full), probed, case, weigh(case)
+    )
 
 
 def go_into(pid: int | None, netns: str | None) -> dict[str, str]:
@@ -156,14 +171,25 @@ def _is_tracked(before: World) -> bool | None:
 
 
 def _listeners(listens: Sockets, world: World) -> Sockets | None:
-    """Those of the process, where its sockets are shown; else all of the namespace. None: there are none."""
-    if world.process.sockets is not None:
-        listens = listens[np.isin(listens["inode"], np.fromiter(world.process.sockets, np.uint64))]
+    """Those of the process; None: there are none, or they are not shown."""
+    if world.process.sockets is None:
+        return None
+    listens = listens[np.isin(listens["inode"], np.fromiter(world.process.sockets, np.uint64))]
     return listens if len(listens) else None
 
 
-def _queue(listeners: Sockets | None) -> Queue | None:
-    if listeners is None:
+def _listening_at(space: TupleSpace, listens: Sockets) -> Sockets:
+    """Those of the listeners of this namespace that are destinations, by their address or the wildcard."""
+    at = np.zeros(len(listens), bool)
+    for values, ports in space.destinations.parts:
+        at |= within(listens["local_port"], ports) & (among(listens["local"], values) | is_wildcard(listens["local"]))
+    found: Sockets = listens[at]
+    return found
+
+
+def queue_of(listeners: Sockets | None, by: str) -> Queue | None:
+    """None where there are none, or where their backlogs are not told. by: where they were read"""
+    if listeners is None or not len(listeners) or by != SOCK_DIAG:
         return None
     backlogs = listeners["wqueue"].astype(np.int64)
     return Queue(

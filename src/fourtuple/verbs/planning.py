@@ -202,7 +202,9 @@ def write_plan(
     strategy: str | None,
     rate_per_s: float | None,
 ) -> None:
-    """Raises UsageError where it cannot be written."""
+    """Raises UsageError where it cannot be written, or hold could not run it."""
+    if strategy == Strategy.BIND0:
+        raise UsageError("--write with --strategy bind0", "hold does not open connections that way")
     written = msgspec.convert(
         {"fourtuple_plan": VERSION, "wanted": wanted, "destinations": list(destinations)}
         | {"sources": list(sources), "strategy": strategy, "rate_per_s": rate_per_s},

@@ -49,6 +49,8 @@ def limits(
         binding=binding.limit if binding else None,
         exact=bool(binding and binding.exact and room == room_max and not seen.because),
         because=seen.because,
+        full=seen.full,
+        waiting=ports.waiting if ports else 0,
         open_ports=ports.open if ports else 0,
         probed=seen.probed,
         pairs=ports.pairs if ports else 0,

@@ -4,6 +4,8 @@ What was there is stored before anything is written, so that it can be brought b
 """
 
 import os
+import socket
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ from fourtuple.core.errors import CannotError
 from fourtuple.core.fit import Change
 from fourtuple.kernel.procfs import text_of
 from fourtuple.kernel.sysctl import PROC, write_sysctl
+
+SO_NETNS_COOKIE = 71  # include/uapi/asm-generic/socket.h
 
 
 class Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,10 +34,14 @@ class Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """done: the settings that were written; refused: a setting that was not, and why"""
+    """done: the settings that were written; refused: a setting that was not, and why
+
+    elsewhere: settings of other network namespaces, which may be gone: they are left to be undone there
+    """
 
     done: tuple[Change, ...]
     refused: tuple[tuple[Change, str], ...]
+    elsewhere: int = 0
 
 
 def apply(changes: Sequence[Change], file: Path | None = None) -> Outcome:
@@ -54,21 +62,22 @@ def apply(changes: Sequence[Change], file: Path | None = None) -> Outcome:
     return Outcome(tuple(done), tuple(refused))
 
 
-def undo(file: Path | None = None) -> Outcome:
+def undo(file: Path | None = None, *, forget: bool = False) -> Outcome:
     """Bring back what `apply` has changed on this host and in this network namespace, the last change first.
+
+    forget: also drop what is stored of other network namespaces
 
     What somebody else has set since is left as it is. Raises CannotError where what is stored cannot be read.
     """
     file = file or state_file()
-    left, done, refused = [], [], []
+    left, elsewhere, done, refused = [], [], [], []
     for entry in reversed(_stored(file)):
         change = Change(entry.name, entry.after, entry.before)
         now = text_of(PROC / "sys" / entry.name.replace(".", "/"))
         if entry.boot != _boot():
             continue  # gone with the boot before this one
         if entry.netns != _netns() and entry.name.startswith("net."):
-            left.append(entry)
-            refused.append((change, "it is of another network namespace"))
+            elsewhere.append(entry)
         elif now.split() != entry.after.split():
             refused.append((change, f"somebody has set it to {' '.join(now.split())} since"))
         else:
@@ -78,8 +87,8 @@ def undo(file: Path | None = None) -> Outcome:
             except OSError as error:
                 left.append(entry)
                 refused.append((change, error.strerror or str(error)))
-    _store(file, left[::-1])
-    return Outcome(tuple(done), tuple(refused))
+    _store(file, ([] if forget else elsewhere[::-1]) + left[::-1])
+    return Outcome(tuple(done), tuple(refused), 0 if forget else len(elsewhere))
 
 
 def state_file() -> Path:
@@ -119,4 +128,10 @@ def _boot() -> str:
 
 
 def _netns() -> str:
-    return os.readlink("/proc/self/ns/net")
+    """A number that no other namespace has had since the host started; its inode may come again (socket(7))."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            cookie = sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8)
+        except OSError:  # before Linux 5.14
+            return os.readlink("/proc/self/ns/net")
+    return str(int.from_bytes(cookie, sys.byteorder))

@@ -63,6 +63,9 @@ def space_of(
             raise UsageError("--strategy explicit", several, "Name the source (--from).")
         source_hosts = source_hosts[:1]  # by any other strategy each destination has its own one source
     automatic = strategy is not Strategy.EXPLICIT
+    for address, _ in endpoints:
+        if address.is_multicast:
+            raise UsageError(f"a destination: {address}", "it is a multicast address")
     space = TupleSpace.of(
         source_hosts,
         Ranges(port_parts) if port_parts else facts.automatic_ports if automatic else Ranges([facts.port_range]),
@@ -78,7 +81,20 @@ def space_of(
             "this host does not have it (bind: EADDRNOTAVAIL 99)",
             "Use one that `ip address` shows, any of 127.0.0.0/8 towards loopback, or add it.",
         )
+    _check_loopback(space)
     return space, strategy
+
+
+def _check_loopback(space: TupleSpace) -> None:
+    """Raises UsageError for a loopback source of a destination that is not of this host."""
+    first, (value, _) = space.address(space.sources[0]), space.destinations[0]
+    target = space.address(value)
+    if first.is_loopback and not target.is_loopback and not addresses.is_local(target):
+        raise UsageError(
+            f"the source address {first} towards {target}",
+            "a loopback address leads to this host only (connect: EINVAL)",
+            "Leave --from out, or name another.",
+        )
 
 
 def _source_towards(address: Address, ports: range) -> Address:
@@ -149,7 +165,9 @@ def _endpoints(destinations: Sequence[str], version: int | None) -> list[tuple[A
         (next((address for address in each if address.version == chosen), each[0]), ports) for each, ports in found
     ]
     if len({address.version for address, _ in endpoints} | ({version} - {None})) > 1:
-        raise UsageError("these destinations", "their addresses mix IPv4 and IPv6", "Run hold once for each.")
+        raise UsageError(
+            "these destinations", "their addresses mix IPv4 and IPv6", "Ask for each IP version by itself."
+        )
     return endpoints
 
 
