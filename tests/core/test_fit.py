@@ -176,6 +176,7 @@ class Asked(NamedTuple):
             spare=(),
             here=True,
             connected=len(self.rows),
+            noport=PortUse.of([self.rows], space).room(self.facts, Strategy.NOPORT).room,
             named="127.0.0.9",
         )
 
@@ -241,7 +242,8 @@ def rooms_of(question: Asked, way: Way) -> Iterator[int]:
         (change,) = way.changes
         low, high = map(int, change.after.split())
         wider = question._replace(facts=replace(question.facts, port_range=range(low, high + 1)))
-        yield wider.room(wider.space()).room
+        space = wider.space(destination=way.options) if way.options else wider.space()  # both, where it takes both
+        yield wider.room(space).room
     elif way.options.startswith("127.0.0.9:"):
         last = int(way.options.rpartition("-")[2])
         assert way.options == f"127.0.0.9:{question.first}-{last}"
@@ -354,8 +356,15 @@ def test_what_fits_needs_no_way() -> None:
 
 def test_what_the_widest_range_cannot_do_is_not_offered() -> None:
     """64,512 is the last number for one source and one destination."""
-    assert len(plain(64_512)) == 4
-    assert [way.options[:10] for way in plain(64_513)] == ["127.0.0.9:", "--from 127"]
+    assert [(way.options[:10], bool(way.changes)) for way in plain(64_512)][3:] == [("", True)]
+    assert [way.options[:10] for way in plain(64_513)] == ["127.0.0.9:", "--from 127", "127.0.0.9:"]
+
+
+def test_a_wider_range_is_offered_with_as_few_ports_as_it_takes_then() -> None:
+    """Two more than the widest range has: by itself that would take thousands of ports."""
+    *_, both = plain(64_514)
+
+    assert (both.root, both.options, len(both.changes)) == (True, "127.0.0.9:8000-8001", 1)
 
 
 def test_a_range_that_is_as_wide_as_can_be_is_not_offered_again() -> None:
@@ -372,7 +381,7 @@ def test_connections_from_ports_outside_of_the_range_count_once_it_is_wide() -> 
     question = Asked(table([Socket("127.0.0.2", LOW - 1, 8000)]), facts, ["127.0.0.2"], 8000, 8000, Strategy.LATE)
     for wanted, offered in ((64_511, True), (64_512, False)):
         ways = list(fit.ways(blocked(question.ground.ports, wanted), question.ground, WORLD, wanted))
-        assert any(way.changes for way in ways) == offered
+        assert any(way.changes and not way.options for way in ways) == offered
 
 
 def test_a_range_begins_where_ordinary_users_may_bind() -> None:
@@ -425,14 +434,16 @@ def test_loopback_ends_somewhere() -> None:
 
 
 def test_a_program_that_binds_first_is_told_not_to() -> None:
-    """Where that makes it fit; where it does not, more ends are needed besides, and it is not offered alone."""
+    """Where that makes it fit; more source addresses do so in any case."""
     facts = PortFacts(range(LOW, LOW + 10), Ranges([]))
     question = Asked(table([]), facts, ["127.0.0.2"], 8000, 8002, Strategy.BIND0)
-    ground = replace(question.ground, fresh=10)
-    (way,) = fit.ways(blocked(ground.ports, 30, BIND0), ground, WORLD, 30)
+    ground = question.ground
+    way, more = fit.ways(blocked(ground.ports, 30, BIND0), ground, WORLD, 30)
+    alone = list(fit.ways(blocked(ground.ports, 31, BIND0), ground, WORLD, 31))
 
     assert (way.limit, way.root, way.options) == (BIND0, False, "--strategy noport")
-    assert [w.options for w in fit.ways(blocked(ground.ports, 31, BIND0), ground, WORLD, 31)] != ["--strategy noport"]
+    assert more.options == "--from 127.0.0.2-4"
+    assert [each.options for each in alone] == ["--from 127.0.0.2-5"]
 
 
 def test_without_a_ground_nothing_is_said_of_ports() -> None:

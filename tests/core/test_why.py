@@ -136,7 +136,14 @@ LINES = [
     # Python
     Line("OSError: [Errno 99] Cannot assign requested address", FULL, "", None, "port-range time-wait bound-first"),
     Line(TRACEBACK, FULL, "connect", None, "port-range"),
-    Line(URLLIB3, FULL, "", None, "port-range"),
+    Line(URLLIB3, FULL, "", "10.0.0.9:80", "port-range"),
+    Line("2026/11/20 16:00:00 [alert] 31#31: 768 worker_connections are not enough", causes="own-limit"),
+    Line("ERROR 1040 (HY000): Too many connections", causes="own-limit"),
+    Line("KeyError: 1"),
+    Line(
+        "curl: (28) Failed to connect to 10.0.0.9 port 80 after 131072 ms: Timeout was reached", "ETIMEDOUT", "connect"
+    ),
+    Line("curl: (7) Failed to connect to 10.0.0.9 port 80", "ECONNREFUSED", "connect"),
     Line("OSError: [Errno 24] Too many open files", TOO_MANY, "", None, "files"),
     Line("BlockingIOError: [Errno 11] Resource temporarily unavailable", "EAGAIN", "", None, "threads udp-ports"),
     Line("ValueError: filedescriptor out of range in select()", causes="select"),

@@ -21,7 +21,8 @@ from fourtuple.core.verdicts import Queue
 NEAR = 64  # a count that stopped so little below a limit stopped there: listeners, pipes and libraries take a few
 PAGE_BYTES = 4096
 HALF, FULL = 0.5, 0.97  # of the usable ports: from there on it is slow, and used up
-MANY = 100  # TIME_WAITs or CLOSE_WAITs that are worth a word
+MANY = 100  # TIME_WAITs that are worth a word
+FEW = 10  # CLOSE_WAITs that are: none should stay
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Scene:
     local:    the target is an address of this host; None: not told, or not known
     listens:  somebody listens at the target; None as above
     holders:  who has `port`, in words
+    close_wait: sockets of the namespace in CLOSE_WAIT; close_wait_owners: who has them
+    asked:    the process is the one in question; else it is only this program
     """
 
     world: World
@@ -53,6 +56,9 @@ class Scene:
     local: bool | None = None
     listens: bool | None = None
     holders: Sequence[str] = ()
+    close_wait: int = 0
+    close_wait_owners: str = ""
+    asked: bool = True
 
     @property
     def range_size(self) -> int | None:
@@ -156,6 +162,20 @@ def time_wait(scene: Scene) -> Iterator[Evidence]:
         yield Evidence(0, f"{most} is the most to one destination, where this end closes first")
 
 
+def close_wait(scene: Scene) -> Iterator[Evidence]:
+    pair, usable = scene.pair, scene.usable
+    if pair and usable and pair.close_wait >= HALF * pair.used and pair.close_wait >= FEW:
+        text = f"{format_count(pair.close_wait)} of {format_count(pair.used)} to {pair.destination} are in CLOSE_WAIT"
+        yield Evidence(9 if pair.used >= FULL * usable else 3, text)
+    elif scene.close_wait >= FEW:
+        who = f", of {scene.close_wait_owners}" if scene.close_wait_owners else ""
+        files = scene.world.process.files_soft if scene.errno == errno.EMFILE else None
+        weight = 5 if files and scene.close_wait >= HALF * files else 1
+        yield Evidence(weight, f"{format_count(scene.close_wait)} sockets of this namespace are in CLOSE_WAIT{who}")
+    else:
+        yield Evidence(-2, f"{format_count(scene.close_wait)} sockets of this namespace are in CLOSE_WAIT")
+
+
 def bound_first(scene: Scene) -> Iterator[Evidence]:
     ports = scene.ports
     if scene.call == "bind" and scene.errno == errno.EADDRINUSE and scene.port is None:
@@ -185,7 +205,10 @@ def files(scene: Scene) -> Iterator[Evidence]:
     if process.files_open is not None and process.files_soft:
         free = process.files_soft - process.files_open
         text = f"{format_count(process.files_open)} of {format_count(process.files_soft)} are open in {whose}"
-        yield Evidence(3 if free < NEAR else -1 if scene.errno == errno.EMFILE else 0, text)
+        if scene.asked:
+            yield Evidence(3 if free < NEAR else -1 if scene.errno == errno.EMFILE else 0, text)
+        else:
+            yield Evidence(0, "which process is it? --pid tells how many files it has open")
 
 
 def files_there(scene: Scene) -> Iterator[Evidence]:
@@ -212,7 +235,8 @@ def accept_queue(scene: Scene) -> Iterator[Evidence]:
     )
     dropped = scene.counter("ListenOverflows")
     text = f"{format_count(dropped)} ListenOverflows in this namespace so far"
-    yield Evidence(2 if dropped else -1 if scene.local else 0, text)
+    if scene.local is not False:  # it says nothing of another host's listeners
+        yield Evidence(2 if dropped and scene.local else -1 if scene.local else 0, text)
 
 
 def syn_queue(scene: Scene) -> Iterator[Evidence]:
@@ -394,6 +418,11 @@ CAUSES: Mapping[str, Cause] = MappingProxyType(
             (_REUSE, "let the server close first", "sysctl -w net.ipv4.tcp_tw_reuse=1 (root; outgoing, after 1 s)"),
             time_wait,
         ),
+        "close-wait": Cause(
+            "a leak: the other end has closed, and this program does not: CLOSE_WAIT stays for ever",
+            ("close() what the other end has closed: find the program's error", "restart it, until then"),
+            close_wait,
+        ),
         "bound-first": Cause(
             "a program binds before it connects, so its ports serve one connection each, and nobody else's",
             (_NO_PORT, "ss -tanp shows whose ports go to one destination only (root)"),
@@ -533,6 +562,21 @@ CAUSES: Mapping[str, Cause] = MappingProxyType(
         "no-answer-yet": Cause(
             "not an error: a non-blocking connect() is under way; if it stays so, nothing answers",
             ("wait for writability, then ask SO_ERROR", "fourtuple why ETIMEDOUT"),
+            quiet,
+        ),
+        "own-limit": Cause(
+            "the program's own limit: worker_connections, max_connections, maxclients",
+            ("raise it in the program's settings, and its open files with it",),
+            quiet,
+        ),
+        "no-space": Cause(
+            "not connections: a full disk, or inotify watches (fs.inotify.max_user_watches)",
+            ("df -h, df -i", "sysctl -w fs.inotify.max_user_watches=… (root)"),
+            quiet,
+        ),
+        "not-ready": Cause(
+            "not an error: a non-blocking socket has nothing to read, or no room to write",
+            ("wait until it is ready, and try again",),
             quiet,
         ),
         "browser": Cause("a browser's own limit for one host", ("not a browser: fourtuple hold",), quiet),

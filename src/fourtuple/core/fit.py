@@ -197,6 +197,7 @@ class Ground:
     explicit: … if the program chose them itself
     spare:    addresses of this host that are not yet among the sources
     connected: 4-tuples that exist, from whatever ports
+    noport:   connections more that there surely are with IP_BIND_ADDRESS_NO_PORT
     """
 
     space: TupleSpace
@@ -209,6 +210,7 @@ class Ground:
     spare: Sequence[Address]
     here: bool
     connected: int
+    noport: int
     named: str  # the first destination, as host
 
 
@@ -242,11 +244,11 @@ def _port_ways(check: Check, ground: Ground, wanted: int) -> Iterator[Way]:
     space, missing = ground.space, wanted - ground.ports.room
     sources, destinations = space.sources.size, space.destinations.size
     if ground.strategy is Strategy.BIND0:
-        if ground.fresh * space.pairs < wanted:
-            yield Way(check.limit, False, "IP_BIND_ADDRESS_NO_PORT, and more ends", "", ())
-            return
-        text = "set IP_BIND_ADDRESS_NO_PORT before bind(): each destination has its own ports then"
-        yield Way(check.limit, False, text, "--strategy noport", ())
+        if ground.noport >= wanted:
+            text = "set IP_BIND_ADDRESS_NO_PORT before bind(): each destination has its own ports then"
+            yield Way(check.limit, False, text, "--strategy noport", ())
+        if ground.fresh:  # of which all destinations have a share
+            yield from _more_sources(check, ground, -(-missing // ground.fresh))
         return
     if ground.fresh:
         more_ports = -(-missing // (ground.fresh * sources))
@@ -258,20 +260,33 @@ def _port_ways(check: Check, ground: Ground, wanted: int) -> Iterator[Way]:
         ends = _text(ground, space.sources.parts, WIDEST)
         text = "choose the ports yourself, which are then lost to every other program of the namespace"
         yield Way(check.limit, False, text, f"--from {ends} --strategy explicit", ())
-    facts = ground.facts
-    if automatic and ground.wide * space.pairs - ground.connected >= wanted and ground.wide > ground.fresh:
-        start = max(WIDEST.start, facts.unprivileged_start)
-        before = f"{facts.port_range.start} {facts.port_range.stop - 1}"
-        change = Change("net.ipv4.ip_local_port_range", before, f"{start} {WIDEST.stop - 1}")
-        yield Way(check.limit, True, "a wider range; reserve what listens inside of it", "", (change,))
+    if automatic and ground.wide > ground.fresh:
+        yield from _wider(check, ground, wanted)
+
+
+def _wider(check: Check, ground: Ground, wanted: int) -> Iterator[Way]:
+    """The widest range, by itself or with as few more destination ports as it takes then."""
+    facts, space = ground.facts, ground.space
+    start = max(WIDEST.start, facts.unprivileged_start)
+    before = f"{facts.port_range.start} {facts.port_range.stop - 1}"
+    change = Change("net.ipv4.ip_local_port_range", before, f"{start} {WIDEST.stop - 1}")
+    text = "a wider range; reserve what listens inside of it"
+    missing = wanted - (ground.wide * space.pairs - ground.connected)
+    if missing <= 0:
+        yield Way(check.limit, True, text, "", (change,))
+        return
+    for way in _more_destinations(check, ground, -(-missing // (ground.wide * space.sources.size))):
+        yield Way(check.limit, True, f"{text}; and {way.text}", way.options, (change,))
 
 
 def _more_destinations(check: Check, ground: Ground, more: int) -> Iterator[Way]:
-    """Ports right behind those that there are, if they are all of one address."""
+    """Ports right behind those that there are, if they are all of one address and there are so many."""
     parts = ground.space.destinations.parts
     text = f"{format_count(more)} more destination port{'s' * (more > 1)}, if the server can listen there"
     addresses, ports = parts[0]
     last = ports.parts[-1].stop - 1
+    if more > 65535:
+        return
     if len(parts) > 1 or addresses.size > 1 or len(ports.parts) > 1 or last + more > 65535:
         yield Way(check.limit, False, text, "", ())
         return

@@ -40,7 +40,7 @@ SYMPTOMS: Mapping[int, Symptom] = MappingProxyType(
     {
         errno.EADDRNOTAVAIL: _FULL_PAIR,
         errno.EADDRINUSE: Symptom(
-            "source ports: bind() found the port held by a socket that does not share it",
+            "a port: bind() found it held by a socket that does not share it",
             "Use --strategy late, other ports (--from ADDRESS:PORT-PORT), or stop the program that holds them.",
             Ends.PAIR,
         ),
@@ -129,7 +129,7 @@ PLATEAUS: tuple[Plateau, ...] = (
     Plateau(4000, 4097, ("accept-queue", "files", "files-there"), "somaxconn since Linux 5.4, or 4,096 open files"),
     Plateau(14_080, 14_120, ("half-range",), "half of the default port range: slow from there on"),
     Plateau(16_300, 16_384, ("other-system",), "the port range of macOS and Windows, 49152-65535"),
-    Plateau(28_180, 28_242, ("port-range", "time-wait"), "the default port range, 32768-60999"),
+    Plateau(28_180, 28_242, ("port-range", "time-wait", "close-wait"), "the default port range, 32768-60999"),
     Plateau(32_180, 32_768, ("half-range", "nat"), "half of 1024-65535, or a NAT pool of 32768-65535"),
     Plateau(49_900, 50_000, ("nat",), "Azure NAT Gateway, for each public address and destination"),
     Plateau(54_900, 55_000, ("nat",), "AWS NAT gateway, for each public address and destination"),
@@ -140,19 +140,21 @@ PLATEAUS: tuple[Plateau, ...] = (
     Plateau(1_048_000, 1_048_576, ("nr-open", "files", "files-there"), "fs.nr_open, the most files a process may have"),
 )
 
+_NO_PORT_LEFT = ("port-range", "time-wait", "close-wait", "bound-first", "no-such-source", "same-tuple")
 # (call, errno) → causes. An errno without its call stands under "".
 ERRNOS: Mapping[tuple[str, int], Sequence[str]] = MappingProxyType(
     {
-        ("connect", errno.EADDRNOTAVAIL): ("port-range", "time-wait", "bound-first", "no-such-source", "same-tuple"),
+        ("connect", errno.EADDRNOTAVAIL): _NO_PORT_LEFT,
         ("bind", errno.EADDRNOTAVAIL): ("no-such-source",),
-        ("", errno.EADDRNOTAVAIL): ("port-range", "time-wait", "bound-first", "no-such-source", "same-tuple"),
+        ("", errno.EADDRNOTAVAIL): _NO_PORT_LEFT,
         ("bind", errno.EADDRINUSE): ("port-owned", "bound-first"),
         ("listen", errno.EADDRINUSE): ("port-owned",),
         ("", errno.EADDRINUSE): ("port-owned", "bound-first"),
-        ("", errno.EMFILE): ("files",),
+        ("", errno.EMFILE): ("files", "close-wait"),
         ("", errno.ENFILE): ("file-max",),
-        ("", errno.ENOSPC): ("watches",),
-        ("", errno.EAGAIN): ("threads", "udp-ports"),
+        ("epoll_ctl", errno.ENOSPC): ("watches",),
+        ("", errno.ENOSPC): ("watches", "no-space"),
+        ("", errno.EAGAIN): ("not-ready", "threads", "udp-ports"),
         ("", errno.ENOMEM): ("memory", "ring-memory"),
         ("", errno.ENOBUFS): ("neighbours", "memory"),
         ("", errno.ETIMEDOUT): ("accept-queue", "conntrack", "nat", "firewall", "syn-queue", "neighbours"),
@@ -186,6 +188,7 @@ class Message:
 MESSAGES: tuple[Message, ...] = (
     Message(r"nf_conntrack: .*table full", ("conntrack",)),
     Message(r"neighbou?r.{0,20}table overflow|arp_cache.*overflow|ndisc_cache.*overflow", ("neighbours",)),
+    Message(r"worker_connections are not enough|too many connections|max_?connections|maxclients", ("own-limit",)),
     Message(r"possible syn flooding", ("syn-queue", "accept-queue")),
     Message(r"listen queue of a socket overflowed|listenoverflows", ("accept-queue",)),
     Message(r"time wait bucket table overflow|tcptimewaitoverflow", ("tw-buckets",)),
@@ -218,4 +221,6 @@ MESSAGES: tuple[Message, ...] = (
     Message(r"no buffer space", (), errno.ENOBUFS),
     Message(r"operation now in progress", (), errno.EINPROGRESS),
     Message(r"too many references", (), errno.ETOOMANYREFS),
+    Message(r"curl: \(28\)", (), errno.ETIMEDOUT),
+    Message(r"curl: \(7\)", (), errno.ECONNREFUSED),
 )

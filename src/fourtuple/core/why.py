@@ -14,17 +14,24 @@ from fourtuple.core.causes import CAUSES, Scene, limits_here, near
 from fourtuple.core.endpoints import Endpoint
 from fourtuple.core.errors import UsageError
 from fourtuple.core.symptoms import ERRNOS, MESSAGES, PLATEAUS, UNKNOWN, Plateau, name_of, symptom_of
-from fourtuple.core.units import format_count
+from fourtuple.core.units import format_count, parse_count
 
+MOST_DIGITS = 20
 MOST_CHARACTERS = 100_000  # of a pasted text that are looked at
 _ENDPOINT = re.compile(r"(?<![\w.:\[])(\[[0-9a-fA-F:]+\]|\d{1,3}(?:\.\d{1,3}){3}):(\d{1,5})(?!\d)")
-_ERRNO = re.compile(r"(?:errno|error|failed)\W{0,3}(\d{1,3})\b|\((\d{1,3}): |\((\d{1,3})\)\s*$", re.IGNORECASE)
+_BARE = re.compile(r"\d{1,18}|\d{1,3}(?:[,_' ]\d{3}){1,5}")
+_ERRNO = re.compile(r"\b(?:errno|error|failed)\W{0,3}(\d{1,3})\b|\((\d{1,3}): |\((\d{1,3})\)\s*$", re.IGNORECASE)
 _NAME = re.compile(r"(?<![a-z])(?:wsa)?(e[a-z0-9]{3,})\b", re.IGNORECASE)  # Windows' names begin with WSA
 _CALL = re.compile(r"\b(connect|bind|listen|accept|socket|setrlimit|dial)\b", re.IGNORECASE)
-_COUNT = re.compile(r"(?<![\w.:/,-])(?:\d{1,3}(?:[,_' ]\d{3}){1,5}|\d{3,9})(?![\w-]|[.:,]\d)")
+_COUNT = re.compile(
+    r"(?<![\w.:/,-])(?:\d{1,3}(?:[,_' ]\d{3}){1,5}|\d{3,9})(?![\w-]|[.:,]\d| ?(?:ms|s|us|seconds|bytes|KiB|MiB)\b)"
+)
+_HOST_PORT = re.compile(r"host='([\d.]+|[0-9a-fA-F:]+)', port=(\d{1,5})")  # as urllib3 writes it
 _LISTEN = re.compile(r"listen \w+ \S*:(\d{1,5})\b|port (\d{1,5})\b", re.IGNORECASE)
 _EXPLAINED = {number for _, number in ERRNOS}
-_ERRNOS_BY_NAME = {name: number for number, name in errno.errorcode.items()}
+_ERRNOS_BY_NAME: Mapping[str, int] = {
+    name: getattr(errno, name) for name in dir(errno) if name.startswith("E")
+}  # EWOULDBLOCK too
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +85,7 @@ def read_saying(text: str) -> Saying:
     text = text.strip()[:MOST_CHARACTERS]
     if not text:
         raise UsageError("why", "there is nothing to explain", "Give a number, an errno, or a line of a log.")
-    bare = re.sub(r"[,_' ]", "", text)
-    if bare.isascii() and bare.isdecimal() and len(bare) <= 18:
-        number = int(bare)
+    if (number := _bare_number(text)) is not None:
         return Saying(text, errno=number) if number in _EXPLAINED else Saying(text, number=number)
     if text.upper() in _ERRNOS_BY_NAME:
         return Saying(text, errno=_ERRNOS_BY_NAME[text.upper()])
@@ -98,6 +103,16 @@ def read_saying(text: str) -> Saying:
         port=_port(text, target) if call in ("bind", "listen") else None,
         causes=causes,
     )
+
+
+def _bare_number(text: str) -> int | None:
+    """`28232`, `28,232`, `28k`; None: it is something else."""
+    if _BARE.fullmatch(text):
+        return int(re.sub(r"\D", "", text))
+    try:
+        return parse_count(text) if len(text) < MOST_DIGITS else None
+    except UsageError:
+        return None
 
 
 def judge(saying: Saying, scene: Scene, ceilings: Mapping[str, int], unknown: Mapping[str, str]) -> Why:
@@ -119,7 +134,7 @@ def judge(saying: Saying, scene: Scene, ceilings: Mapping[str, int], unknown: Ma
         explanation = Explanation(
             cause=name,
             says=cause.says,
-            score=sum(each.weight for each in evidence),
+            score=sum(each.weight for each in evidence) + _said(saying, name),
             speaks_for=tuple(each.text for each in evidence if each.weight > 0),
             speaks_against=tuple(each.text for each in evidence if each.weight < 0),
             besides=tuple(each.text for each in evidence if each.weight == 0),
@@ -132,6 +147,11 @@ def judge(saying: Saying, scene: Scene, ceilings: Mapping[str, int], unknown: Ma
     if saying.errno and (symptom := symptom_of(saying.errno)) is not UNKNOWN:
         means.insert(0, symptom.limit)
     return Why(saying, tuple(means), tuple(each for _, _, each in sorted(found)), unknown)
+
+
+def _said(saying: Saying, cause: str) -> int:
+    """What the words lead to outweighs a piece of evidence or two, the first of it most."""
+    return max(2, 5 - 2 * list(saying.causes).index(cause)) if cause in saying.causes else 0
 
 
 def _nearest(number: int, ceilings: Mapping[str, int]) -> list[str]:
@@ -174,6 +194,9 @@ def _target(text: str) -> str | None:
     """The first endpoint behind an arrow (`dial tcp 10.0.0.4:0->10.0.0.9:80`), behind `upstream:`, or of all."""
     upstream = re.search(r'upstream: "\w+://', text)
     arrow = text.find("->")
+    if pair := _HOST_PORT.search(text):
+        text = f"[{pair[1]}]:{pair[2]}" if ":" in pair[1] else f"{pair[1]}:{pair[2]}"
+        arrow = -1
     for match in _ENDPOINT.finditer(text, upstream.end() - 1 if upstream else arrow + 2 if arrow >= 0 else 0):
         try:
             endpoint = Endpoint.parse(f"{match[1]}:{match[2]}")

@@ -50,7 +50,7 @@ def undone_lines(done: Sequence[Change], refused: Sequence[tuple[Change, str]], 
     for change, why in refused:
         yield from wrapped("left as it is  ", f"{change.name}: {why}")
     if not (done or refused):
-        yield "there is nothing to undo here"
+        yield "there is nothing to undo here" if elsewhere else "there is nothing to undo"
     if elsewhere:
         others = _some(elsewhere, "setting")
         yield from wrapped("", f"{others} of other network namespaces are left: undo there, or undo --forget")
@@ -83,6 +83,9 @@ def _check(check: Check) -> str:
 def _ways(ways: Sequence[Way], titles: Mapping[str, str]) -> Iterator[str]:
     """titles: of the limits; said where several block, for then it takes one way past each"""
     several = len({way.limit for way in ways}) > 1
+    if several:
+        yield ""
+        yield "several limits block: it takes one way past each of them"
     for root, head in ((False, "makes it fit, without root"), (True, "makes it fit, with root")):
         chosen = [way for way in ways if way.root is root]
         if chosen:

@@ -39,7 +39,7 @@ def _heading(why: Why) -> str:
         known.append(f"{name_of(saying.errno)} at {saying.call}()" if saying.call else name_of(saying.errno))
     if saying.target:
         known.append(f"to {saying.target}")
-    text = " ".join(saying.text.split())
+    text = "".join(letter if letter.isprintable() else " " for letter in " ".join(saying.text.split()))
     head = " ".join(known) or (text if len(text) <= TEXT else f"{text[: TEXT - 1]}…")
     return f"{head}: {'; or '.join(why.means)}" if why.means else head
 

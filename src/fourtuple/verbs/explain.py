@@ -1,5 +1,6 @@
 """`why`: what somebody saw, explained by what this host says."""
 
+import errno
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -10,7 +11,7 @@ from fourtuple.core.causes import Scene
 from fourtuple.core.census import DETAILED, Sockets, State, four_tuples, full_queues, mapped
 from fourtuple.core.endpoints import Endpoint
 from fourtuple.core.errors import ShortfallError, UsageError
-from fourtuple.core.pairs import Pair, busiest_pairs
+from fourtuple.core.pairs import SAMPLE, Pair, busiest_pairs
 from fourtuple.core.why import Why, judge, read_saying
 from fourtuple.kernel import addresses
 from fourtuple.kernel.owners import owners_of
@@ -42,8 +43,10 @@ def why(
     saying = read_saying(what)
     if destination is not None:
         saying = replace(saying, target=str(Endpoint.parse(destination)))
-    seen, target = _look(saying.target, pid, outside)
     (pairs, rows), by = fold_sockets(_fold, State, detailed=True)
+    whose = pid or (_server(rows, saying.target) if saying.errno == errno.EMFILE and saying.target else None)
+    seen, target = _look(saying.target, whose, outside)
+    leaks = rows[rows["state"] == State.CLOSE_WAIT]
     pair = _pair(pairs, target)
     sysctls = dict(seen.world.sysctls) | {IPV6_OFF: read_sysctl(IPV6_OFF)}
     scene = Scene(
@@ -61,6 +64,9 @@ def why(
         local=None if target is None else addresses.is_local(Endpoint.parse(target).address),
         listens=None if target is None else _listens(rows, Endpoint.parse(target)),
         holders=tuple(_holders(rows, saying.port)) if saying.port else (),
+        close_wait=len(leaks),
+        close_wait_owners=_owners(leaks["inode"][:SAMPLE].tolist()) if len(leaks) else "",
+        asked=whose is not None,
     )
     ceilings = {verdict.limit: verdict.ceiling for verdict in seen.verdicts if verdict.ceiling}
     return judge(replace(saying, target=target), scene, ceilings, seen.world.why_not)
@@ -74,6 +80,16 @@ def _look(target: str | None, pid: int | None, outside: Mapping[str, str]) -> tu
         except (ShortfallError, UsageError):
             pass
     return look(pid=pid, outside=outside), target
+
+
+def _server(rows: Sockets, target: str) -> int | None:
+    """The process that listens there, as far as this user may see."""
+    end = Endpoint.parse(target)
+    if not addresses.is_local(end.address):
+        return None
+    listens = rows[(rows["state"] == State.LISTEN) & (rows["local_port"] == end.port)]
+    found = owners_of(listens["inode"].tolist()).most_common(1)
+    return found[0][0][0] if found else None
 
 
 def _fold(tables: Iterable[Sockets]) -> tuple[tuple[Pair, ...], Sockets]:

@@ -145,6 +145,7 @@ def ground_of(seen: Look, destinations: Sequence[str]) -> Ground | None:
         spare=_spare(seen),
         here=seen.case.here,
         connected=seen.case.tuples_in_use,
+        noport=sum(each.room(facts, Strategy.NOPORT).room for each in seen.uses),
         named=destinations[0].rpartition(":")[0].strip("[]"),
     )
 
