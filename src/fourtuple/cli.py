@@ -360,8 +360,9 @@ def plan(
         applied = {"applied": [change.name for change in outcome.done]}
         fit = verbs.plan(wanted, destinations, **asked)
     if file:
-        verbs.write_plan(file, wanted, destinations, asked["sources"], strategy, options["rate_per_s"])
-        said.append(f"written to {file}: fourtuple hold --plan {file}")
+        verbs.write_plan(file, fit.wanted_each, destinations, asked["sources"], strategy, options["rate_per_s"])
+        share = ", the share of one machine" if fit.machine else ""
+        said.append(f"written to {file}{share}: fourtuple hold --plan {file}")
     if as_json:
         _print_json(fit.to_json() | applied)
     else:

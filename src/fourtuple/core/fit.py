@@ -148,6 +148,11 @@ class Fit:
     nat: NatBudget | None
 
     @property
+    def wanted_each(self) -> int:
+        """On each machine, where there are several."""
+        return -(-self.wanted // self.machine.machines) if self.machine else self.wanted
+
+    @property
     def blocked(self) -> bool:
         """They do not fit, or what was asked about besides does not."""
         besides = (self.churn, self.machine, self.nat)

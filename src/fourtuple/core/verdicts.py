@@ -174,6 +174,8 @@ class Limits:
     waiting: int  # 4-tuples of the routes in TIME_WAIT that cannot be taken over yet
     open_ports: int  # of the range, of which nobody tells whether they can be shared
     probed: int | None  # canary connections that were made to find out; None: not asked for
+    sources: int
+    destinations: int
     pairs: int
     routes: tuple[Route, ...]
     verdicts: tuple[Verdict, ...]

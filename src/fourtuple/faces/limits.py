@@ -9,8 +9,9 @@ from fourtuple.core.units import format_count
 from fourtuple.core.verdicts import Limits, Role, Verdict
 from fourtuple.faces.lines import wrapped
 
-SHOWN, ROUTES = 5, 6  # lines, unless all are asked for
-NAME, CEILING, IN_USE, ROOM = 36, 12, 11, 19
+SHOWN = 5  # lines, unless all are asked for
+NAME, CELLS = 32, (15, 10, 23)  # columns: of the name, and of ceiling, in use and room
+HEADS = ("ceiling", "in use", "room")
 MARK = "▸"
 
 
@@ -32,11 +33,11 @@ def limits_lines(limits: Limits, *, everything: bool = False) -> Iterator[str]:
             "probed      ", f"{format_count(limits.probed)} ports, each by a short connection on 127.0.0.1"
         )
     yield ""
-    yield f"  {'limit':<{NAME - 2}}{'ceiling':>{CEILING}}{'in use':>{IN_USE}}{'room':>{ROOM}}"
+    yield from _line("  ", "limit", *HEADS)
     stopping = [verdict for verdict in limits.verdicts if verdict.stops]
     others = [verdict for verdict in limits.verdicts if not verdict.stops]
     for verdict in stopping if everything else stopping[:SHOWN]:
-        yield _row(verdict, MARK if verdict is limits.tightest else " ")
+        yield from _row(verdict, MARK if verdict is limits.tightest else " ")
     if everything:
         yield from _routes(limits)
         yield ""
@@ -62,13 +63,12 @@ def _where(limits: Limits) -> str:
         return f"to the listeners {whose}"
     if not limits.routes or limits.routes[0].destination is None:
         return "to any one destination that has none yet" if limits.routes else whose
-    sources = list(dict.fromkeys(route.source for route in limits.routes))
-    destinations = list(dict.fromkeys(route.destination for route in limits.routes))
-    return f"from {_several(sources)} to {_several(destinations)}"
+    first = limits.routes[0]
+    return f"from {_several(first.source, limits.sources)} to {_several(first.destination, limits.destinations)}"
 
 
-def _several(ends: list[str | None]) -> str:
-    return f"{ends[0]}" if len(ends) == 1 else f"{ends[0]} … {ends[-1]} ({format_count(len(ends))})"
+def _several(first: str | None, count: int) -> str:
+    return f"{first}" if count == 1 else f"{first} … ({format_count(count)})"
 
 
 def _reason(verdict: Verdict) -> Iterator[str]:
@@ -86,12 +86,22 @@ def _reason(verdict: Verdict) -> Iterator[str]:
     yield from wrapped("needs       ", verdict.needs)
 
 
-def _row(verdict: Verdict, mark: str) -> str:
+def _row(verdict: Verdict, mark: str) -> Iterator[str]:
     ceiling = "" if verdict.ceiling is None else format_count(verdict.ceiling)
     in_use = "" if verdict.in_use is None else format_count(verdict.in_use)
-    room = _room(verdict.room, verdict.room_max)
     sure = "" if verdict.exact or verdict.room != verdict.room_max else "~"
-    return f"{mark} {verdict.title:<{NAME - 2}}{ceiling:>{CEILING}}{in_use:>{IN_USE}}{sure + room:>{ROOM}}"
+    yield from _line(f"{mark} ", verdict.title, ceiling, in_use, sure + _room(verdict.room, verdict.room_max))
+
+
+def _line(mark: str, name: str, *cells: str) -> Iterator[str]:
+    """The name and its numbers; where they are too long for their columns, on lines of their own."""
+    head = mark + name
+    if len(head) < NAME and all(len(cell) < width for cell, width in zip(cells, CELLS, strict=True)):
+        yield f"{head:<{NAME}}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, CELLS, strict=True))
+        return
+    yield head
+    told = [f"{what} {cell}" for what, cell in zip(HEADS, cells, strict=True) if cell]
+    yield from wrapped(" " * len(mark) + "  ", ", ".join(told))
 
 
 def _room(room: int | None, room_max: int | None) -> str:
@@ -104,17 +114,10 @@ def _routes(limits: Limits) -> Iterator[str]:
     if len(limits.routes) < 2:
         return
     yield ""
-    yield f"  {'route':<{NAME - 2}}{'ceiling':>{CEILING}}{'in use':>{IN_USE}}{'room':>{ROOM}}"
+    yield from _line("  ", "route", *HEADS)
     for route in limits.routes:
-        name = f"{route.source} → {route.destination}"
-        if len(name) > NAME - 2:
-            yield f"  {name}"
-            name = ""
-        room = _room(route.room, route.room_max)
-        yield (
-            f"  {name:<{NAME - 2}}{format_count(route.ceiling):>{CEILING}}{format_count(route.in_use):>{IN_USE}}"
-            f"{room:>{ROOM}}"
-        )
+        numbers = (format_count(route.ceiling), format_count(route.in_use), _room(route.room, route.room_max))
+        yield from _line("  ", f"{route.source} → {route.destination}", *numbers)
     if limits.pairs > len(limits.routes):
         yield f"  … {format_count(limits.pairs - len(limits.routes))} routes more"
 

@@ -6,12 +6,13 @@ from fourtuple.core.fit import Change, Check, Fit, Says, Way
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.faces.lines import COLUMNS, wrapped
 
-TITLE, ROOM, WORD = 40, 24, 10
+TITLE, ROOM, WORD = 32, 36, 10
 WORDS = {Says.OK: "ok", Says.PERHAPS: "PERHAPS", Says.BLOCKS: "BLOCKS"}
 
 
 def plan_lines(fit: Fit) -> Iterator[str]:
-    yield from wrapped("", f"{format_count(fit.wanted)} {_where(fit)}: {_answer(fit)}")
+    each = f"{format_count(fit.wanted_each)} on each of {_some(fit.machine.machines, 'machine')}" if fit.machine else ""
+    yield from wrapped("", f"{each or format_count(fit.wanted)} {_where(fit)}: {_answer(fit)}")
     product = (
         f"{_some(fit.sources, 'source')} × {format_count(fit.ports)} ports × {_some(fit.destinations, 'destination')}"
     )
@@ -64,16 +65,15 @@ def _where(fit: Fit) -> str:
 
 def _answer(fit: Fit) -> str:
     if fit.says is Says.OK:
-        return "it fits"
+        return "it fits, but not what is asked besides" if fit.blocked else "it fits"
     if fit.says is Says.PERHAPS:
         return f"perhaps it fits, {format_count(fit.room or 0)} surely do"
-    each = -(-fit.wanted // fit.machine.machines) if fit.machine else fit.wanted
-    return f"it does not fit, {format_count(each - (fit.room_max or 0))} too many"
+    return f"it does not fit, {format_count(fit.wanted_each - (fit.room_max or 0))} too many"
 
 
 def _check(check: Check) -> str:
     if check.room is None:
-        return f"  {check.title:<{TITLE}}{'–':>{ROOM}}{WORDS[check.says]:>{WORD}}"
+        return f"  {check.title:<{TITLE}}{check.note:>{ROOM}}{WORDS[check.says]:>{WORD}}"
     room = format_count(check.room)
     if check.room_max not in (None, check.room):
         room = f"{room} to {format_count(check.room_max or 0)}"

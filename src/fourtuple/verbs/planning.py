@@ -22,8 +22,8 @@ from fourtuple.kernel import addresses
 from fourtuple.verbs.look import Look, look
 from fourtuple.verbs.space import absent_sources
 
-RING_FILES = "hold uses io_uring, whose sockets take no file of the process"
-WORKERS_FILES = "hold takes as many processes as it needs"
+RING_FILES = "hold's sockets are in io_uring"
+WORKERS_FILES = "hold takes more processes"
 FILES, WATCHES = "RLIMIT_NOFILE", "fs.epoll.max_user_watches"
 MOST = 10**12
 
@@ -55,6 +55,12 @@ def plan(
         raise UsageError(f"{wanted:,} connections", f"from 1 to {MOST:,} can be planned")
     if nat is not None and nat not in ROUTERS:
         raise UsageError(f"--nat {nat}", f"there are: {', '.join(ROUTERS)}")
+    if nat_addresses > 1:
+        if nat is None:
+            raise UsageError("--nat-addresses", "no router was named", "See --nat.")
+        most = ROUTERS[nat].most_addresses
+        if most is not None and nat_addresses > most:
+            raise UsageError(f"--nat-addresses {nat_addresses}", f"{ROUTERS[nat].title} has at most {most}")
     here_wanted = -(-wanted // (machines or 1))
     seen = look(destinations, sources=sources, strategy=strategy, on_paper=True)
     ground = ground_of(seen, destinations)

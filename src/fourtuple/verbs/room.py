@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from fourtuple.core.limits import bound
 from fourtuple.core.plan import Strategy
+from fourtuple.core.ranges import Ranges
 from fourtuple.core.remarks import remarks
 from fourtuple.core.verdicts import Limits, Role
 from fourtuple.kernel.world import NOTHING
@@ -53,6 +54,8 @@ def limits(
         waiting=ports.waiting if ports else 0,
         open_ports=ports.open if ports else 0,
         probed=seen.probed,
+        sources=Ranges(part for use in seen.uses for part in use.space.sources.parts).size if ports else 0,
+        destinations=seen.space.destinations.size if ports else 0,
         pairs=ports.pairs if ports else 0,
         routes=ports.routes if ports else (),
         verdicts=seen.verdicts,
