@@ -37,13 +37,13 @@ over its table, twice, and 100,000 sockets that are read. ss took 0.41 to 0.55 s
 1.21, 1.21, 1.23, 1.25 and 1.42 × in five runs. Each window lasts a tenth of a second, so one interruption shows.""",
     "million": """\
 User time was 4.4 % in a `fourtuple hold 1M` by itself, and 5.6, 5.8 and 6.2 % in three runs here, where the client is
-also asked how far it is. Of 2.8 s, opening takes about 1.1, closing 0.6, counting two million sockets in the kernel's table
-0.3, starting Python and its packages 0.3: half of it is the interpreter, some 150 calls a batch of 2,048. Larger
-batches would lower it, and overflow shorter accept queues.
+also asked how far it is. Of 2.8 s, opening takes about 1.1, closing 0.6, counting two million sockets in the kernel's
+table 0.3, starting Python and its packages 0.3: half of it is the interpreter, some 150 calls a batch of 2,048.
+Larger batches would lower it, and overflow shorter accept queues.
 
-The last 100,000 were opened at 0.92, 0.91, 0.90 and 0.54 × the rate of the first. This is a virtual machine that gives
-freed memory back to its host, and a page that is touched for the first time costs some 12 µs; where the host took back what
-was touched before the run, that is what is measured.""",
+The last 100,000 were opened at 0.92, 0.91, 0.90 and 0.54 × the rate of the first. This is a virtual machine that
+gives freed memory back to its host, and a page that is touched for the first time costs some 12 µs; where the host
+took back what was touched before the run, that is what is measured.""",
     "most": """\
 74, 78, 97 and 99 s in four runs, for the same reason as above. With a poll on every connection at the server
 alone a pair took 8.2 KB.""",
