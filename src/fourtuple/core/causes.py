@@ -14,12 +14,11 @@ from fourtuple.core.facts import World
 from fourtuple.core.measures import TIME_WAIT_S
 from fourtuple.core.pairs import Pair
 from fourtuple.core.ports import PortRoom
-from fourtuple.core.remarks import NR_OPEN
+from fourtuple.core.remarks import NR_OPEN, PAGE_BYTES
 from fourtuple.core.units import format_count, format_rate, format_size
 from fourtuple.core.verdicts import Queue
 
 NEAR = 64  # a count that stopped so little below a limit stopped there: listeners, pipes and libraries take a few
-PAGE_BYTES = 4096
 HALF, FULL = 0.5, 0.97  # of the usable ports: from there on it is slow, and used up
 MANY = 100  # TIME_WAITs that are worth a word
 FEW = 10  # CLOSE_WAITs that are: none should stay

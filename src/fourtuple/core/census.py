@@ -32,9 +32,9 @@ DETAILED = np.dtype(
     [
         *SOCKET.descr,
         ("chosen", "u1"),  # Chosen
-        ("expires_ms", "u4"),  # TIME_WAIT: how long it still stays; /proc does not tell, which is 0
+        ("expires_ms", "u4"),  # TIME_WAIT: how long it still stays
         ("rqueue", "u4"),  # LISTEN: connections that wait to be accepted
-        ("wqueue", "u4"),  # LISTEN: the backlog, as somaxconn has cut it
+        ("wqueue", "u4"),  # LISTEN: the backlog, as somaxconn has cut it; /proc does not tell, which is 0
     ]
 )
 Sockets = NDArray[np.void]  # of dtype SOCKET or DETAILED

@@ -9,12 +9,13 @@ from typing import Any
 
 from fourtuple.core.facts import Memory, World
 from fourtuple.core.plan import Strategy
+from fourtuple.core.ports import TIME_WAIT_MS
 from fourtuple.core.units import format_count, format_duration, format_size
 from fourtuple.core.verdicts import Case, Measure, Role
 
 TUPLES = 65_535  # port 0 cannot be asked for
 FILE_MAX_SLACK = 32  # files, for each CPU: nr_files is a per-CPU counter (fs/file_table.c, percpu_counter batch)
-TIME_WAIT_S = 60.0
+TIME_WAIT_S = TIME_WAIT_MS / 1000
 RTO_MAX_S = 120.0  # TCP_RTO_MAX, include/net/tcp.h
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from fourtuple.core.fit import Change, Check, Fit, Says, Way
+from fourtuple.core.fit import Change, Check, Churn, Fit, Machine, Says, Way
+from fourtuple.core.nat import NatBudget
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.faces.lines import COLUMNS, wrapped
 
@@ -27,11 +28,11 @@ def plan_lines(fit: Fit) -> Iterator[str]:
     yield ""
     yield from _cost(fit)
     if fit.churn:
-        yield from _churn(fit)
+        yield from _churn(fit.churn)
     if fit.machine:
-        yield from _machine(fit)
+        yield from _machine(fit.machine)
     if fit.nat:
-        yield from _nat(fit)
+        yield from _nat(fit.nat)
 
 
 def applied_lines(done: Sequence[Change], refused: Sequence[tuple[Change, str]]) -> Iterator[str]:
@@ -112,9 +113,7 @@ def _cost(fit: Fit) -> Iterator[str]:
     )
 
 
-def _churn(fit: Fit) -> Iterator[str]:
-    churn = fit.churn
-    assert churn is not None  # noqa: S101  (for the type checker)
+def _churn(churn: Churn) -> Iterator[str]:
     word = "fits" if churn.fits else "does NOT fit"
     yield from wrapped(
         "churn     ",
@@ -124,9 +123,7 @@ def _churn(fit: Fit) -> Iterator[str]:
     )
 
 
-def _machine(fit: Fit) -> Iterator[str]:
-    machine = fit.machine
-    assert machine is not None  # noqa: S101  (for the type checker)
+def _machine(machine: Machine) -> Iterator[str]:
     word = "fits" if machine.fits else "does NOT fit: memory, or a limit above"
     yield from wrapped(
         "machines  ",
@@ -136,9 +133,7 @@ def _machine(fit: Fit) -> Iterator[str]:
     )
 
 
-def _nat(fit: Fit) -> Iterator[str]:
-    nat = fit.nat
-    assert nat is not None  # noqa: S101  (for the type checker)
+def _nat(nat: NatBudget) -> Iterator[str]:
     if nat.slice_ports and nat.slice_ports > nat.each_address:
         more = f"a machine would need more ports than the {format_count(nat.each_address)} of a public address"
     elif nat.addresses_wanted is None:

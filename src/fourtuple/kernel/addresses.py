@@ -78,7 +78,7 @@ def _bind_to_any_port(sock: socket.socket) -> None:
 
 
 # include/uapi/linux/rtnetlink.h, if_addr.h (v6.18)
-RTM_NEWADDR, RTM_GETADDR = 20, 22
+RTM_GETADDR = 22
 IFA_ADDRESS, IFA_LOCAL = 1, 2
 NLM_F_REQUEST, NLM_F_DUMP = 0x001, 0x300
 NLMSG_ERROR, NLMSG_DONE = 2, 3

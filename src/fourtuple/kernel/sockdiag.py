@@ -287,6 +287,7 @@ _WITHOUT_SOCK_DIAG = frozenset(
     {errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.ESOCKTNOSUPPORT, errno.ENOENT, errno.EPERM, errno.EACCES}
 )
 TRIES = 5
+SOCK_DIAG, PROC_NET_TCP = "sock_diag", "/proc/net/tcp"  # where tables came from
 
 
 def fold_sockets(
@@ -310,7 +311,7 @@ def fold_sockets(
     states = frozenset(states)
     for tries_left in reversed(range(TRIES)):
         try:
-            return fold(_tables(states, ask, ports, detailed=detailed)), "sock_diag"
+            return fold(_tables(states, ask, ports, detailed=detailed)), SOCK_DIAG
         except DumpInterruptedError:
             if not tries_left:
                 raise
@@ -318,7 +319,7 @@ def fold_sockets(
             if error.errno not in _WITHOUT_SOCK_DIAG:
                 raise
             break
-    return fold(_from_proc(states, proc, detailed=detailed)), "/proc/net/tcp"
+    return fold(_from_proc(states, proc, detailed=detailed)), PROC_NET_TCP
 
 
 def _tables(

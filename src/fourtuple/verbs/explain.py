@@ -46,7 +46,7 @@ def why(
     (pairs, rows), by = fold_sockets(_fold, State, detailed=True)
     whose = pid or (_server(rows, saying.target) if saying.errno == errno.EMFILE and saying.target else None)
     seen, target = _look(saying.target, whose, outside)
-    leaks = rows[rows["state"] == State.CLOSE_WAIT]
+    leaks, listening = (rows[rows["state"] == state] for state in (State.CLOSE_WAIT, State.LISTEN))
     pair = _pair(pairs, target)
     sysctls = dict(seen.world.sysctls) | {IPV6_OFF: read_sysctl(IPV6_OFF)}
     scene = Scene(
@@ -59,8 +59,8 @@ def why(
         pair=pair,
         owners=_owners(pair.inodes) if pair else "",
         ports=seen.ports,
-        queue=queue_of(rows[rows["state"] == State.LISTEN], by),
-        full=full_queues(rows[rows["state"] == State.LISTEN])[:MOST_FULL],
+        queue=queue_of(listening, by),
+        full=full_queues(listening)[:MOST_FULL],
         local=None if target is None else addresses.is_local(Endpoint.parse(target).address),
         listens=None if target is None else _listens(rows, Endpoint.parse(target)),
         holders=tuple(_holders(rows, saying.port)) if saying.port else (),

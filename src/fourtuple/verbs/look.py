@@ -19,11 +19,11 @@ from fourtuple.core.tuples import Destinations, TupleSpace
 from fourtuple.core.verdicts import Case, Queue, Role, Verdict
 from fourtuple.kernel import addresses, canary, procfs
 from fourtuple.kernel.netns import enter, enter_named
+from fourtuple.kernel.sockdiag import SOCK_DIAG
 from fourtuple.kernel.world import NOTHING, host_sysctls, read_world, same_network
 from fourtuple.verbs.space import MOST_ADDRESSES, by_source, space_of, use_of
 
 ANYWHERE = Destinations.of([(range(1), range(1, 2))])  # stands for a destination to which there is no connection yet
-SOCK_DIAG = "sock_diag"
 CONNTRACK = "net.netfilter.nf_conntrack_count"
 
 
@@ -62,6 +62,8 @@ def look(
     on_paper: bool = False,
 ) -> Look:
     """As `limits`. on_paper: source addresses need not be this host's."""
+    if role is Role.SERVER and pid is None:
+        raise UsageError("--role server", "whose? nothing that is started from here listens yet", "Give its --pid.")
     network = pid is None or same_network(pid)
     world = read_world(SYSCTLS, pid, network=network, outside=outside)
     if world.ports:
@@ -79,8 +81,6 @@ def look(
         if probe:
             uses, probed = _probed(uses, world.ports)
             world = replace(world, tracked=_is_tracked(world))
-    if role is Role.SERVER and pid is None:
-        raise UsageError("--role server", "whose? nothing that is started from here listens yet", "Give its --pid.")
     listeners = _listeners(uses[0].listens, world) if uses and pid is not None else None
     if pid is not None and world.process.sockets is None:
         world = replace(world, why_not={**world.why_not, "whether it listens": "root may see its sockets"})

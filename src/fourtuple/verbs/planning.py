@@ -65,9 +65,9 @@ def plan(
     seen = look(destinations, sources=sources, strategy=strategy, on_paper=True)
     ground = ground_of(seen, destinations)
     found = checks_of(seen, here_wanted)
-    room, _, binding = bound([v for v in seen.verdicts if v.limit not in (FILES, WATCHES)])
-    room = min((c.room for c in found if c.room is not None), default=room)
-    room_max = min((c.room_max for c in found if c.room_max is not None), default=room)
+    _, _, binding = bound([v for v in seen.verdicts if v.limit not in (FILES, WATCHES)])
+    room = min((c.room for c in found if c.room is not None), default=None)
+    room_max = min((c.room_max for c in found if c.room_max is not None), default=None)
     others = [c.room for c in found if c.room is not None and c.limit not in (*fit.PORT_LIMITS, "4-tuple")]
     rate = rate_per_s or fit.RATE_PER_S
     client_bytes, server_bytes, user_bytes = fit.memory(here_wanted)
