@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fourtuple.core import fit
 from fourtuple.core.census import DETAILED, Chosen, Sockets, State, mapped
 from fourtuple.core.endpoints import EndpointSpec
-from fourtuple.core.facts import Memory, PortFacts, ProcessFacts, World
+from fourtuple.core.facts import PortFacts
 from fourtuple.core.fit import WIDEST, Change, Check, Fit, Ground, Says, Way
 from fourtuple.core.nat import nat_budget
 from fourtuple.core.plan import CLIENT_END_BYTES, SERVER_END_BYTES, Strategy
@@ -21,6 +21,7 @@ from fourtuple.core.ports import PortRoom, PortUse
 from fourtuple.core.ranges import Ranges
 from fourtuple.core.tuples import TupleSpace
 from fourtuple.core.verdicts import Scope, Verdict
+from tests.core import quiet
 
 RANGE, EXPLICIT, BIND0 = fit.PORT_LIMITS
 CONNTRACK = "net.netfilter.nf_conntrack_max"
@@ -28,40 +29,7 @@ LOW = 40_000
 NOWHERE = "127.200.0.1:1"  # to which nobody is connected
 # An example folds sockets some ten times, and a failing one is small as it is.
 TRIED = settings(deadline=None, max_examples=80, phases=(Phase.reuse, Phase.generate))
-PROCESS = ProcessFacts(
-    pid=4121,
-    name="app",
-    uid=1000,
-    files_soft=1024,
-    files_hard=4096,
-    files_open=24,
-    files_most=64,
-    processes_soft=None,
-    uid_threads=None,
-    capabilities=0,
-    of_host=True,
-    sockets=frozenset(),
-    rings=0,
-    epolls=0,
-)
-WORLD = World(
-    kernel="6.18.1",
-    netns="net:[1]",
-    process=PROCESS,
-    ports=PortFacts(range(32768, 61000), Ranges([])),
-    memory_bytes=None,
-    memory=Memory(None),
-    cgroup=None,
-    pids_left=None,
-    files_in_use=None,
-    threads=None,
-    neighbours=None,
-    sysctls={},
-    sockstat={},
-    counters={},
-    tracked=None,
-    why_not={},
-)
+WORLD = replace(quiet.WORLD, process=replace(quiet.PROCESS, files_soft=1024, files_hard=4096))
 
 
 # Limits, weighed against a number.

@@ -19,6 +19,7 @@ from fourtuple.core.ranges import Ranges
 from fourtuple.core.remarks import Remark, remarks
 from fourtuple.core.tuples import TupleSpace
 from fourtuple.core.verdicts import Case, Queue, Role, Scope, Verdict
+from tests.core import quiet
 
 BY_NAME = {limit.name: limit for limit in LIMITS}
 RANGE = "net.ipv4.ip_local_port_range"
@@ -40,24 +41,7 @@ TOLD: dict[str, Any] = {
 NOT_TOLD: dict[str, Any] = dict.fromkeys(field.name for field in fields(ProcessFacts))
 PROCESS = ProcessFacts(**NOT_TOLD | TOLD)
 FACTS = PortFacts(range(32768, 61000), Ranges([]))
-WORLD = World(
-    kernel="6.18.1",
-    netns="net:[1]",
-    process=PROCESS,
-    ports=FACTS,
-    memory_bytes=None,
-    memory=Memory(None),
-    cgroup=None,
-    pids_left=None,
-    files_in_use=None,
-    threads=None,
-    neighbours=None,
-    sysctls={},
-    sockstat={},
-    counters={},
-    tracked=None,
-    why_not={},
-)
+WORLD = replace(quiet.WORLD, process=PROCESS, ports=FACTS)
 NOTHING_KNOWN = replace(WORLD, ports=None, process=replace(PROCESS, uid=None, files_soft=None, files_open=None))
 PORTS = PortRoom(1, 28_232, 232, 28_000, 28_100, (), ("nobody tells",), 3, 100, 7)
 

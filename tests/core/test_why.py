@@ -13,48 +13,15 @@ from hypothesis import strategies as st
 
 from fourtuple.core.causes import CAUSES, Scene, limits_here
 from fourtuple.core.errors import UsageError
-from fourtuple.core.facts import Memory, PortFacts, ProcessFacts, World
+from fourtuple.core.facts import PortFacts, World
 from fourtuple.core.pairs import Pair
 from fourtuple.core.ports import PortRoom
 from fourtuple.core.ranges import Ranges
 from fourtuple.core.symptoms import ERRNOS, MESSAGES, PLATEAUS, Message, Plateau, name_of
 from fourtuple.core.verdicts import Queue
 from fourtuple.core.why import MOST_CHARACTERS, Saying, Why, judge, read_saying
+from tests.core.quiet import PROCESS, WORLD
 
-PROCESS = ProcessFacts(
-    pid=4121,
-    name="app",
-    uid=1000,
-    files_soft=20_000,
-    files_hard=20_000,
-    files_open=24,
-    files_most=64,
-    processes_soft=None,
-    uid_threads=None,
-    capabilities=0,
-    of_host=True,
-    sockets=frozenset(),
-    rings=0,
-    epolls=0,
-)
-WORLD = World(
-    kernel="6.18.1",
-    netns="net:[1]",
-    process=PROCESS,
-    ports=PortFacts(range(32768, 61000), Ranges([])),
-    memory_bytes=None,
-    memory=Memory(None),
-    cgroup=None,
-    pids_left=None,
-    files_in_use=None,
-    threads=None,
-    neighbours=None,
-    sysctls={},
-    sockstat={},
-    counters={},
-    tracked=None,
-    why_not={},
-)
 NOTHING_KNOWN = replace(WORLD, ports=None, process=replace(PROCESS, files_soft=None, files_open=None))
 PORTS = PortRoom(1, 28_232, 0, 28_232, 28_232, (), (), 0, 0, 0)
 
