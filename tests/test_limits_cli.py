@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fourtuple.verbs import facts
-from tests.conftest import COMMAND, Ground, fourtuple, need, private_ground
+from tests.conftest import COMMAND, DENY, Ground, fourtuple, need, private_ground
 
 Done = subprocess.CompletedProcess[str]
 OK, SHORT, CANNOT = 0, 1, 77
@@ -779,3 +779,14 @@ def test_a_namespace_is_asked_why_from_outside(quiet: Ground) -> None:
     found = json_of(fourtuple("why", "1500", "--netns", str(quiet.lab.pid), "--json"))
 
     assert found["explanations"][0]["cause"] == "port-range"
+
+
+@pytest.mark.parametrize(
+    "command", ["limits 127.0.0.1:8000", "plan 1M 127.0.0.1:8000", "hold 1M 127.0.0.1:8000", "why 99"]
+)
+def test_without_netlink_and_rings_there_is_an_answer(quiet: Ground, command: str) -> None:
+    """As in a default container: tables come from /proc, and which other addresses there are is not known."""
+    done = quiet.run(sys.executable, DENY, "io_uring,netlink", *COMMAND, *command.split())
+
+    assert "Traceback" not in done.stderr
+    assert done.returncode == (OK if command.split()[0] in ("limits", "why") else SHORT)

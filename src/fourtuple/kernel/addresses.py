@@ -86,23 +86,31 @@ _HEADER, _IFADDRMSG, _ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=BBBBI
 
 
 def of_this_host() -> list[Address]:
-    """Every address of every interface of this network namespace. Raises OSError."""
+    """Every address of every interface of this network namespace; none where netlink is refused. Raises OSError."""
+    try:
+        return list(_listed())
+    except OSError as error:
+        if error.errno in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EPERM, errno.EACCES):
+            return []
+        raise
+
+
+def _listed() -> Iterator[Address]:
     body = _IFADDRMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
     request = _HEADER.pack(_HEADER.size + len(body), RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, 1, 0) + body
-    found: list[Address] = []
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as netlink:
         netlink.bind((0, 0))
         netlink.send(request)
         while True:
             for kind, content in _messages(netlink.recv(65536)):
                 if kind == NLMSG_DONE:
-                    return found
+                    return
                 if kind == NLMSG_ERROR:
                     (code,) = struct.unpack_from("=i", content)
                     raise OSError(-code, os.strerror(-code))
                 attributes = dict(_attributes(content[_IFADDRMSG.size :]))
                 if packed := attributes.get(IFA_LOCAL) or attributes.get(IFA_ADDRESS):
-                    found.append(ipaddress.ip_address(packed))
+                    yield ipaddress.ip_address(packed)
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
