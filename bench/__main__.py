@@ -31,8 +31,8 @@ Between 1.11 and 1.33 × C in six runs, by what else the machine did. Both clien
 kernel's TCP, so there is little to win there: the lead comes from the server, which accepts in batches, where one that
 sleeps after each accept() is woken by each connect(). The C client against that server is as fast as ours.""",
     "limits": """\
-0.51, 0.52, 0.53 and 0.62 s in four runs: some 0.3 s are the start of Python and NumPy, the rest is the kernel's walk
-over its table, twice, and 100,000 sockets that are read. ss took 0.41 to 0.55 s in the same runs.""",
+0.51, 0.52, 0.53 and 0.62 s in four runs: beside no sockets it takes 0.2 s (`time fourtuple limits`), the rest is
+the kernel's walk over its table, twice, and 100,000 sockets that are read. ss took 0.41 to 0.55 s in the same runs.""",
     "last-ports": """\
 1.21, 1.21, 1.23, 1.25 and 1.42 × in five runs. Each window lasts a tenth of a second, so one interruption shows.""",
     "million": """\
