@@ -14,7 +14,9 @@ def table(*rows: tuple[str, int, str, int, int]) -> np.ndarray:
     sockets = np.zeros(len(rows), SOCKET)
     for number, (local, local_port, remote, remote_port, inode) in enumerate(rows):
         ends = (mapped(ipaddress.ip_address(local)), mapped(ipaddress.ip_address(remote)))
-        sockets[number] = (*ends, local_port, remote_port, State.ESTABLISHED, inode)
+        for name, value in (("local", ends[0]), ("remote", ends[1]), ("local_port", local_port), ("inode", inode)):
+            sockets[name][number] = value
+        sockets["remote_port"][number], sockets["state"][number] = remote_port, State.ESTABLISHED
     return sockets
 
 

@@ -11,7 +11,7 @@ from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from fourtuple.core import fit
-from fourtuple.core.census import DETAILED, Chosen, Sockets, State, mapped
+from fourtuple.core.census import SOCKET, Chosen, Sockets, State, mapped
 from fourtuple.core.endpoints import EndpointSpec
 from fourtuple.core.facts import PortFacts
 from fourtuple.core.fit import WIDEST, Change, Check, Fit, Ground, Says, Way
@@ -158,7 +158,7 @@ class Socket(NamedTuple):
 
 
 def table(sockets: Sequence[Socket]) -> Sockets:
-    rows = np.zeros(len(sockets), DETAILED)
+    rows = np.zeros(len(sockets), SOCKET)
     for row, socket in zip(rows, sockets, strict=True):
         connected = socket.state not in (State.LISTEN, State.CLOSE)
         row["local"] = np.void(mapped(ipaddress.ip_address(socket.local)))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fourtuple.core import measures
-from fourtuple.core.census import DETAILED, State
+from fourtuple.core.census import SOCKET, State
 from fourtuple.core.facts import Memory, PortFacts, ProcessFacts, World
 from fourtuple.core.limits import LIMITS, SYSCTLS, bound, weigh
 from fourtuple.core.plan import CLIENT_END_BYTES, SERVER_END_BYTES, Strategy
@@ -515,7 +515,7 @@ def test_a_kernel_without_linear_timeouts_has_none() -> None:
 
 
 def use_of(*listening: int) -> PortUse:
-    rows = np.zeros(len(listening), DETAILED)
+    rows = np.zeros(len(listening), SOCKET)
     rows["local_port"], rows["state"] = listening, State.LISTEN
     return PortUse.of([rows], TupleSpace.of(["192.0.2.1"], range(1, 65536), ["192.0.2.9:80"]))
 

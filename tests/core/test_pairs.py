@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fourtuple.core.census import DETAILED, SOCKET, Sockets, State, mapped
+from fourtuple.core.census import SOCKET, Sockets, State, mapped
 from fourtuple.core.pairs import SAMPLE, Pair, busiest_pairs
 
 NOT_CLIENTS = (State.LISTEN, State.CLOSE, State.NEW_SYN_RECV, State.SYN_RECV)
@@ -24,8 +24,8 @@ class Row(NamedTuple):
     inode: int = 0
 
 
-def table(rows: Sequence[Row], dtype: np.dtype[np.void] = SOCKET) -> Sockets:
-    made = np.zeros(len(rows), dtype)
+def table(rows: Sequence[Row]) -> Sockets:
+    made = np.zeros(len(rows), SOCKET)
     for cell, row in zip(made, rows, strict=True):
         cell["local"] = np.void(mapped(ipaddress.ip_address(row.local)))
         cell["remote"] = np.void(mapped(ipaddress.ip_address(row.remote)))
@@ -65,7 +65,7 @@ ROWS = st.lists(
 @given(ROWS, ROWS, st.integers(1, 12))
 def test_they_are_what_a_plain_count_finds(some: list[Row], others: list[Row], most: int) -> None:
     """Over tables of both kinds, a listener in one of which makes its port a server's in the other, too."""
-    found = busiest_pairs([table(some), table(others, DETAILED)], most)
+    found = busiest_pairs([table(some), table(others)], most)
     expected = counted([*some, *others])
     sizes = sorted((len(rows) for rows in expected.values()), reverse=True)
 
@@ -84,7 +84,7 @@ def test_they_are_what_a_plain_count_finds(some: list[Row], others: list[Row], m
 
 def test_nobody_is_connected() -> None:
     assert busiest_pairs([], 10) == ()
-    assert busiest_pairs([table([]), table([], DETAILED)], 10) == ()
+    assert busiest_pairs([table([]), table([])], 10) == ()
 
 
 def test_a_servers_ends_are_not_a_clients() -> None:

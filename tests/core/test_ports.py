@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fourtuple.core.census import DETAILED, Chosen, Sockets, State, mapped
+from fourtuple.core.census import SOCKET, Chosen, Sockets, State, mapped
 from fourtuple.core.facts import PortFacts
 from fourtuple.core.plan import Strategy
 from fourtuple.core.ports import PortRoom, PortUse
@@ -37,7 +37,10 @@ class Socket(NamedTuple):
 
 
 def table(sockets: Sequence[Socket]) -> Sockets:
-    rows = np.zeros(len(sockets), DETAILED)
+    """As fold_sockets gives them: each once, and those that named their port in bind() once more."""
+    copies = [socket for socket in sockets if socket.chosen is Chosen.BOUND]
+    sockets = [*(socket._replace(chosen=Chosen.UNKNOWN) if socket in copies else socket for socket in sockets), *copies]
+    rows = np.zeros(len(sockets), SOCKET)
     for row, socket in zip(rows, sockets, strict=True):
         for name, address in (("local", socket.local), ("remote", socket.remote)):
             row[name] = np.void(mapped(ipaddress.ip_address(address)))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fourtuple.core.census import DETAILED, State
+from fourtuple.core.census import SOCKET, State
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.facts import Memory, World
 from fourtuple.core.limits import SYSCTLS, weigh
@@ -60,7 +60,7 @@ def verdicts(of: World, **more: Any) -> dict[str, Verdict]:
 
 
 def use_of(*listening: int) -> PortUse:
-    table = np.zeros(len(listening), DETAILED)
+    table = np.zeros(len(listening), SOCKET)
     table["local_port"], table["state"] = listening, State.LISTEN
     return PortUse.of([table], TupleSpace.of(["192.0.2.4"], range(1, 65536), ["192.0.2.9:80"]))
 

@@ -20,24 +20,25 @@ MAPPED = bytes(10) + b"\xff\xff"
 
 SOCKET = np.dtype(
     [
+        ("family", "u1"),
+        ("state", "u1"),
+        ("timer", "u1"),
+        ("chosen", "u1"),  # Chosen
+        ("local_port", ">u2"),
+        ("remote_port", ">u2"),
         ("local", "V16"),  # address, IPv4 in its mapped form
         ("remote", "V16"),
-        ("local_port", "u2"),
-        ("remote_port", "u2"),
-        ("state", "u1"),
+        ("interface", "u4"),
+        ("cookie", "V8"),
+        ("expires_ms", "u4"),  # TIME_WAIT: how long it still stays; else of the timer that runs
+        ("rqueue", "u4"),  # LISTEN: connections that wait to be accepted; else bytes that were not read yet
+        ("wqueue", "u4"),  # LISTEN: the backlog, as somaxconn has cut it; else bytes that were not acknowledged yet
+        ("uid", "u4"),
         ("inode", "u4"),  # 0: no struct socket behind it: TIME_WAIT, orphaned, or not accepted yet
     ]
-)
-DETAILED = np.dtype(
-    [
-        *SOCKET.descr,
-        ("chosen", "u1"),  # Chosen
-        ("expires_ms", "u4"),  # TIME_WAIT: how long it still stays
-        ("rqueue", "u4"),  # LISTEN: connections that wait to be accepted
-        ("wqueue", "u4"),  # LISTEN: the backlog, as somaxconn has cut it; /proc does not tell, which is 0
-    ]
-)
-Sockets = NDArray[np.void]  # of dtype SOCKET or DETAILED
+)  # as the kernel lays it out: struct inet_diag_msg (include/uapi/linux/inet_diag.h, v6.18), 72 bytes
+LISTENER = np.dtype([*SOCKET.descr, ("drops", "u4")])  # drops: connections that were lost at its queue
+Sockets = NDArray[np.void]  # of dtype SOCKET
 
 
 class State(IntEnum):
@@ -61,13 +62,25 @@ class State(IntEnum):
 class Chosen(IntEnum):
     """When a socket got its local port, as far as the kernel tells."""
 
-    UNKNOWN = 0  # at connect(), at bind(address, 0), or with the listener that accepted it; for TIME_WAIT at any time
+    UNKNOWN = 0  # nobody asked, or the kernel does not tell
     BOUND = 1  # at bind(address, port)
     LATE = 2  # at connect(): it was bound with IP_BIND_ADDRESS_NO_PORT
 
 
 def mapped(address: Address) -> bytes:
     return address.packed if address.version == 6 else MAPPED + address.packed
+
+
+def is_ipv4(addresses: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Which of these packed addresses are IPv4 ones in their mapped form?"""
+    words = _words(addresses)
+    found: NDArray[np.bool_] = (words[:, 0] == 0) & (words[:, 1] >> 32 == 0xFFFF)
+    return found
+
+
+def _words(addresses: NDArray[np.void]) -> NDArray[np.uint64]:
+    """(n, 2): the more and the less significant half of each"""
+    return np.ascontiguousarray(addresses).view(">u8").reshape(-1, 2).astype(np.uint64)
 
 
 def is_wildcard(addresses: NDArray[np.void]) -> NDArray[np.bool_]:
@@ -92,18 +105,10 @@ def four_tuples(sockets: Sockets) -> list[FourTuple]:
     ]
 
 
-def plain(table: Sockets) -> Sockets:
-    """Of dtype SOCKET, whatever it was."""
-    columns = np.empty(len(table), SOCKET)
-    for name in SOCKET.names or ():
-        columns[name] = table[name]
-    return columns
-
-
 def full_queues(listens: Sockets) -> list[str]:
     """Listeners whose accept queue is full, as `127.0.0.1:8000 (6 of 6)`.
 
-    listens: DETAILED, from sock_diag: /proc does not tell backlogs
+    listens: from sock_diag: /proc does not tell backlogs, which are 0 then
     """
     full = listens[(listens["rqueue"] > listens["wqueue"]) & (listens["wqueue"] > 0)]
     names = [each.source for each in four_tuples(full)]
@@ -215,8 +220,8 @@ def among(addresses: NDArray[np.void], ranges: Ranges) -> NDArray[np.bool_]:
 
 def numbers_among(addresses: NDArray[np.void], ranges: Ranges) -> NDArray[np.int64]:
     """`ranges.index` of each of these packed addresses, modulo 2**63; −1 where it is not in them."""
-    words = np.ascontiguousarray(addresses).view(">u8").reshape(-1, 2).astype(np.uint64)
-    is_mapped = (words[:, 0] == 0) & (words[:, 1] >> 32 == 0xFFFF)
+    words = _words(addresses)
+    is_mapped = is_ipv4(addresses)
     high, low = words[:, 0], np.where(is_mapped, words[:, 1] & 0xFFFFFFFF, words[:, 1])
     numbers = np.full(len(addresses), -1)
     mask, before = 2**64 - 1, 0

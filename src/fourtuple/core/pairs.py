@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fourtuple.core.census import SOCKET, Sockets, State, plain, unmapped
+from fourtuple.core.census import SOCKET, Sockets, State, unmapped
 from fourtuple.core.endpoints import Endpoint
 
 _KEY = np.dtype([("source", "V16"), ("destination", "V16"), ("port", "u2")])
@@ -44,7 +44,7 @@ def busiest_pairs(tables: Iterable[Sockets], most: int) -> tuple[Pair, ...]:
     for table in tables:
         listening[table["local_port"][table["state"] == State.LISTEN]] = True
         connected = ~np.isin(table["state"], (State.LISTEN, State.CLOSE, State.NEW_SYN_RECV, State.SYN_RECV))
-        parts.append(plain(table[connected]))
+        parts.append(table[connected])
     rows = np.concatenate(parts)
     rows = rows[~listening[rows["local_port"]]]
     keys = np.empty(len(rows), _KEY)

@@ -25,7 +25,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.census import DETAILED, MAPPED, Chosen, Sockets, State, is_wildcard, numbers_among, within
+from fourtuple.core.census import MAPPED, SOCKET, Chosen, Sockets, State, is_wildcard, numbers_among, within
 from fourtuple.core.endpoints import Endpoint
 from fourtuple.core.facts import PortFacts
 from fourtuple.core.plan import Strategy
@@ -118,11 +118,14 @@ class PortUse:
 
     @classmethod
     def of(cls, tables: Iterable[Sockets], space: TupleSpace) -> Self:
-        """tables: DETAILED, the sockets of the namespace in every state"""
+        """tables: the sockets of the namespace in every state; those that are BOUND come once more (fold_sockets)"""
         bound = np.zeros(65536, bool)
         others, local, listens = [], [], []
         for table in tables:
-            is_bound = (table["chosen"] == Chosen.BOUND) | np.isin(table["state"], (State.LISTEN, State.CLOSE))
+            is_copy = table["chosen"] == Chosen.BOUND
+            bound[table["local_port"][is_copy]] = True
+            table = table[~is_copy]
+            is_bound = np.isin(table["state"], (State.LISTEN, State.CLOSE))
             bound[table["local_port"][is_bound]] = True
             listens.append(table[table["state"] == State.LISTEN])
             others.append(_Connected.of(table[~is_bound & (table["state"] != State.NEW_SYN_RECV)]))
@@ -406,4 +409,4 @@ def _mask(ports: NDArray[Any]) -> Mask:
 
 
 def _joined(tables: list[Sockets]) -> Sockets:
-    return np.concatenate([np.zeros(0, DETAILED), *tables])
+    return np.concatenate([np.zeros(0, SOCKET), *tables])

@@ -1,25 +1,30 @@
 """The kernel's own list of TCP sockets: a sock_diag dump as a stream of NumPy tables, or /proc/net/tcp without it.
 
-A dump is a run of netlink messages. Each is a header, a struct inet_diag_msg and attributes whose length differs from
-socket to socket and from kernel to kernel, so messages are walked by the header's length, a run of equal lengths at a
-time. What the kernel reports as wrong is never swallowed: an error message, an error inside the DONE message, a dump
-cut short by a change (NLM_F_DUMP_INTR) or by a full buffer (ENOBUFS).
+A dump is a run of netlink messages, each a header, a struct inet_diag_msg and attributes, whose length differs from
+socket to socket and from kernel to kernel. All headers of an answer carry the sequence number of the request, which is
+chosen at random: so they are found at once by looking for it, and they are where they should be if each message ends
+where the next one begins. What the kernel reports as wrong is never swallowed: an error message, an error inside the
+DONE message, a dump cut short by a change (NLM_F_DUMP_INTR) or by a full buffer (ENOBUFS).
 """
 
 import contextlib
 import errno
+import itertools
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.census import DETAILED, MAPPED, SOCKET, Chosen, Sockets, State, plain
+from fourtuple.core.census import LISTENER, MAPPED, SOCKET, Chosen, Sockets, State
+from fourtuple.kernel.bytecode import NAMED_PORT, program
 
 # include/uapi/linux/netlink.h, sock_diag.h, inet_diag.h (v6.18)
 NETLINK_SOCK_DIAG = 4
@@ -33,52 +38,24 @@ HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequen
 REQUEST = struct.Struct("=BBBxI48x")  # struct inet_diag_req_v2: family, protocol, extensions, states, id
 REQUEST_BOTH = struct.Struct("=BBBB48xII")  # struct inet_diag_req: family, lengths, extensions, id, states, dbs
 INET_DIAG_REQ_BYTECODE = 1
+INET_DIAG_SKMEMINFO = 7  # an attribute: the socket's SK_MEMINFO_* numbers, if asked for
+SK_MEMINFO_DROPS = 8  # … one of them, include/uapi/linux/sock_diag.h
 INET_DIAG_SOCKOPT = 22  # an attribute: struct inet_diag_sockopt, since Linux 5.10
 BIND_ADDRESS_NO_PORT = 1  # … a bit of its second byte
 
-# A filter is a program of struct inet_diag_bc_op: code, how far to go if yes, if no; to end exactly behind it accepts.
-# INET_DIAG_BC_AUTO (6) asks for SOCK_BINDPORT_LOCK, which bind() to a port sets, and bind(address, 0) does not
-# (net/ipv4/af_inet.c, inet_diag.c, v6.18). INET_DIAG_BC_JMP (1) always goes the second way. INET_DIAG_BC_S_GE (2) and
-# S_LE (3) compare the local port with that of the operation behind them.
-_OP = struct.Struct("=BBH")
-NOT_AUTOBOUND = _OP.pack(6, 4, 8) + _OP.pack(1, 4, 8)
-
-
-def autobound(ports: range) -> bytes:
-    """The filter for sockets that did not get their port by bind() to it, and that have one of these."""
-    within = [_OP.pack(2, 8, 20), _OP.pack(0, 0, ports.start), _OP.pack(3, 8, 12), _OP.pack(0, 0, ports.stop - 1)]
-    return b"".join((_OP.pack(6, 4, 24), *within))
-
-
 DATAGRAM_BYTES = 64 * 1024  # the kernel never fills more than 32 KiB at once
 RECEIVE_BYTES = 1024 * 1024  # parsed at once: some 10,000 sockets
+BUFFERS = 3  # one that is filled, one that is waiting, one that is parsed
 USER_HZ = os.sysconf("SC_CLK_TCK")  # /proc tells times in these
 
-_MESSAGE = np.dtype(
-    [
-        ("length", "u4"),
-        ("type", "u2"),
-        ("flags", "u2"),
-        ("sequence", "u4"),
-        ("port", "u4"),
-        ("family", "u1"),
-        ("state", "u1"),
-        ("timer", "u1"),
-        ("retrans", "u1"),
-        ("local_port", ">u2"),
-        ("remote_port", ">u2"),
-        ("local", "V16"),
-        ("remote", "V16"),
-        ("interface", "u4"),
-        ("cookie", "u8"),
-        ("expires", "u4"),
-        ("rqueue", "u4"),
-        ("wqueue", "u4"),
-        ("uid", "u4"),
-        ("inode", "u4"),
-    ],
-    align=False,
-)  # struct nlmsghdr and struct inet_diag_msg: 16 + 72 bytes
+# In words of 32 bits, to which netlink aligns everything
+_HEADER_WORDS, _SOCKET_WORDS = HEADER.size // 4, SOCKET.itemsize // 4
+_ATTRIBUTES = _HEADER_WORDS + _SOCKET_WORDS  # where they begin
+_LOCAL, _REMOTE = 2, 6  # in a socket
+_MAPPED_WORDS = np.frombuffer(MAPPED, np.uint32)
+
+Words = NDArray[np.uint32]
+Ask = Callable[[bytes], Iterable[bytes | memoryview]]
 
 
 class DumpInterruptedError(Exception):
@@ -91,155 +68,189 @@ class Datagram:
     done: bool
 
 
-def request(family: int, states: Iterable[State], only: bytes = b"") -> bytes:
-    """A dump of the TCP sockets of one family, or of both (AF_UNSPEC), in these states. only: a filter"""
-    mask = sum(1 << state for state in set(states))
+def request(family: int, states: Iterable[State], only: bytes = b"", extensions: Sequence[int] = ()) -> bytes:
+    """A dump of the TCP sockets of one family, or of both (AF_UNSPEC), in these states.
+
+    only:       a filter (kernel/bytecode.py); empty: none
+    extensions: attributes to be told besides, INET_DIAG_*
+    """
+    mask, told = (sum(1 << bit for bit in set(bits)) for bits in (states, (each - 1 for each in extensions)))
     kind = SOCK_DIAG_BY_FAMILY if family else TCPDIAG_GETSOCK
-    body = REQUEST.pack(family, socket.IPPROTO_TCP, 0, mask) if family else REQUEST_BOTH.pack(0, 0, 0, 0, mask, 0)
+    body = REQUEST.pack(family, socket.IPPROTO_TCP, told, mask) if family else REQUEST_BOTH.pack(0, 0, 0, told, mask, 0)
     if only:
         body += struct.pack("=HH", 4 + len(only), INET_DIAG_REQ_BYTECODE) + only
-    return HEADER.pack(HEADER.size + len(body), kind, NLM_F_REQUEST | NLM_F_DUMP, 1, 0) + body
+    sequence = int.from_bytes(os.urandom(4), "little")
+    return HEADER.pack(HEADER.size + len(body), kind, NLM_F_REQUEST | NLM_F_DUMP, sequence, 0) + body
 
 
-def parse_datagram(data: bytes | memoryview, chosen: Chosen | None = None) -> Datagram:
+def parse_datagram(data: bytes | memoryview, chosen: Chosen = Chosen.UNKNOWN) -> Datagram:
     """A received datagram, or several in a row → their sockets, and whether the dump ends with them.
 
-    chosen: what the request's filter says of all these; UNKNOWN: those with NO_PORT are LATE. None: no DETAILED table
+    chosen: what the request's filter says of all these; UNKNOWN: those with NO_PORT are LATE
 
     Raises OSError with the kernel's errno, DumpInterruptedError, or ValueError where the bytes are not netlink.
     """
-    raw = np.frombuffer(data, np.uint8)
-    tables: list[Sockets] = []
-    interrupted, done, offset = False, False, 0
-    while offset < len(raw) and not done:
-        if len(raw) - offset < HEADER.size:
-            raise ValueError(f"{len(raw) - offset} bytes at offset {offset} are no netlink header")
-        length, kind, flags, _, _ = HEADER.unpack_from(data, offset)
-        if length < HEADER.size or length > len(raw) - offset:
-            raise ValueError(f"a netlink message of {length} bytes at offset {offset} of {len(raw)}")
-        interrupted |= bool(flags & NLM_F_DUMP_INTR)
-        if kind in (SOCK_DIAG_BY_FAMILY, TCPDIAG_GETSOCK):
-            if length < _MESSAGE.itemsize:
-                raise ValueError(f"a socket of {length} bytes at offset {offset}, not at least {_MESSAGE.itemsize}")
-            rows, attributes = _run(raw[offset:], length)
-            interrupted |= bool((rows["flags"] & NLM_F_DUMP_INTR).any())
-            table = _sockets(rows, chosen)
-            if chosen is Chosen.UNKNOWN:
-                table["chosen"][_has_no_port(attributes)] = Chosen.LATE
-            tables.append(table)
-            offset += len(rows) * _aligned(length)
-            continue
+    words, starts, done = _messages(data)
+    table = _sockets(words, starts)
+    table["chosen"] = chosen
+    if chosen is Chosen.UNKNOWN:
+        rows, options = _attribute(words, starts, INET_DIAG_SOCKOPT, 0)
+        table["chosen"][rows[options >> 8 & BIND_ADDRESS_NO_PORT != 0]] = Chosen.LATE
+    return Datagram(table, done)
+
+
+def parse_listeners(data: bytes | memoryview) -> Datagram:
+    """The same for a dump with INET_DIAG_SKMEMINFO, as LISTENER."""
+    words, starts, done = _messages(data)
+    sockets = _sockets(words, starts)
+    table = np.zeros(len(sockets), LISTENER)
+    for name in SOCKET.names or ():
+        table[name] = sockets[name]
+    rows, drops = _attribute(words, starts, INET_DIAG_SKMEMINFO, SK_MEMINFO_DROPS)
+    table["drops"][rows] = drops
+    return Datagram(table, done)
+
+
+def _messages(data: bytes | memoryview) -> tuple[Words, NDArray[np.intp], bool]:
+    """(the bytes as words, the numbers of those at which sockets' messages begin, is this the end of the dump?)
+
+    Raises OSError, DumpInterruptedError, ValueError.
+    """
+    words, starts = _headers(data)
+    kinds, flags = words[starts + 1] & 0xFFFF, words[starts + 1] >> 16
+    is_socket, done = (kinds == SOCK_DIAG_BY_FAMILY) | (kinds == TCPDIAG_GETSOCK), False
+    for number in np.flatnonzero(~is_socket).tolist():
+        start, kind = int(starts[number]), int(kinds[number])
         if kind == NLMSG_OVERRUN:
             raise DumpInterruptedError("the kernel lost messages of the dump (NLMSG_OVERRUN)")
-        if kind == NLMSG_ERROR or (kind == NLMSG_DONE and length >= HEADER.size + 4):
-            (code,) = struct.unpack_from("=i", data, offset + HEADER.size)
+        if kind == NLMSG_ERROR or (kind == NLMSG_DONE and words[start] >= HEADER.size + 4):
+            (code,) = struct.unpack_from("=i", data, 4 * start + HEADER.size)
             if code:
                 raise OSError(-code, f"sock_diag: {os.strerror(-code)}")
-        done = kind in (NLMSG_DONE, NLMSG_ERROR)
-        offset += _aligned(length)
-    if interrupted:
+        if kind in (NLMSG_DONE, NLMSG_ERROR):
+            is_socket[number:] = False
+            done = True
+            break
+    if (flags & NLM_F_DUMP_INTR).any():
         raise DumpInterruptedError("the table changed during the dump (NLM_F_DUMP_INTR)")
-    return Datagram(np.concatenate(tables) if tables else np.zeros(0, _dtype(chosen)), done)
+    starts = starts[is_socket]
+    if len(starts) and (least := int(words[starts].min())) < 4 * _ATTRIBUTES:
+        raise ValueError(f"a socket of {least} bytes, not at least {4 * _ATTRIBUTES}")
+    return words, starts, done
 
 
-def _dtype(chosen: Chosen | None) -> np.dtype[Any]:
-    return SOCKET if chosen is None else DETAILED
+def _headers(data: bytes | memoryview) -> tuple[Words, NDArray[np.intp]]:
+    """The bytes as words, and the numbers of those at which messages begin. Raises ValueError."""
+    words = np.frombuffer(data[: len(data) // 4 * 4], np.uint32)
+    if len(data) % 4 == 0 and len(words) >= _HEADER_WORDS:
+        starts = np.flatnonzero(words[2:] == words[2])
+        ends = starts + (words[starts] + 3 >> 2)
+        if starts[0] == 0 and ends[-1] == len(words) and np.array_equal(starts[1:], ends[:-1]):
+            return words, starts
+    return words, np.array(list(_walk(data)), np.intp)
 
 
-def _aligned(length: int) -> int:
-    return length + 3 & ~3
+def _walk(data: bytes | memoryview) -> Iterator[int]:
+    """The same, one message after the other: for what is broken, or has that number in its content too."""
+    offset = 0
+    while offset < len(data):
+        if len(data) - offset < HEADER.size:
+            raise ValueError(f"{len(data) - offset} bytes at offset {offset} are no netlink header")
+        (length,) = struct.unpack_from("=I", data, offset)
+        if length < HEADER.size or length > len(data) - offset:
+            raise ValueError(f"a netlink message of {length} bytes at offset {offset} of {len(data)}")
+        yield offset // 4
+        offset += length + 3 & ~3
 
 
-def _run(raw: NDArray[np.uint8], length: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-    """The messages from the start of `raw` that are sockets of the same length, as views with that stride.
-
-    Second, a row of bytes each: their attributes (rtnetlink(7)).
-    """
-    stride = _aligned(length)
-    count = 1 + (len(raw) - length) // stride
-    rows = np.ndarray((count,), _MESSAGE, raw, 0, (stride,))
-    same = (rows["length"] == length) & (rows["type"] == rows[0]["type"])
-    count = count if same.all() else int(same.argmin())
-    attributes = np.ndarray((count, length - _MESSAGE.itemsize), np.uint8, raw, _MESSAGE.itemsize, (stride, 1))
-    return rows[:count], attributes
-
-
-def _sockets(rows: NDArray[Any], chosen: Chosen | None) -> Sockets:
-    table = np.empty(len(rows), _dtype(chosen))
-    for name in ("local_port", "remote_port", "state", "inode"):
-        table[name] = rows[name]
-    if chosen is not None:
-        table["chosen"] = chosen
-        table["expires_ms"] = np.where(rows["state"] == State.TIME_WAIT, rows["expires"], 0)
-        for name in ("rqueue", "wqueue"):
-            table[name] = np.where(rows["state"] == State.LISTEN, rows[name], 0)
-    is_ipv4 = rows["family"] == socket.AF_INET
-    for name in ("local", "remote"):
-        packed = np.array(rows[name]).view(np.uint8).reshape(-1, 16)
-        of_ipv4 = slice(None) if is_ipv4.all() else is_ipv4  # mostly all of a run are of one family; slices are quicker
-        packed[of_ipv4, 12:] = packed[of_ipv4, :4]
-        packed[of_ipv4, :12] = np.frombuffer(MAPPED, np.uint8)
-        table[name] = packed.view("V16")[:, 0]
+def _sockets(words: Words, starts: NDArray[np.intp]) -> Sockets:
+    count = max(0, len(words) - _SOCKET_WORDS + 1)
+    windows = np.ndarray((count, _SOCKET_WORDS), np.uint32, words, 0, (4, 4))  # one at each word
+    rows = windows[starts + _HEADER_WORDS] if len(starts) else np.zeros((0, _SOCKET_WORDS), np.uint32)
+    table: Sockets = rows.view(SOCKET)[:, 0]
+    is_ipv4 = table["family"] == socket.AF_INET
+    of_ipv4 = slice(None) if is_ipv4.all() else is_ipv4  # slices are quicker
+    for column in (_LOCAL, _REMOTE):
+        rows[of_ipv4, column + 3] = rows[of_ipv4, column]
+        rows[of_ipv4, column : column + 3] = _MAPPED_WORDS
     return table
 
 
-def _has_no_port(attributes: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which of these sockets have IP_BIND_ADDRESS_NO_PORT? They nearly always have the same attributes in a row."""
-    found = np.zeros(len(attributes), bool)
-    left = np.arange(len(attributes))
+def _attribute(words: Words, starts: NDArray[np.intp], kind: int, word: int) -> tuple[NDArray[np.intp], Words]:
+    """(which messages have this attribute, a word of its value in each of them); see rtnetlink(7).
+
+    Most have the same attributes in a row, so those that are like the first one are looked at together.
+    """
+    found, values = [np.zeros(0, np.intp)], [np.zeros(0, np.uint32)]
+    left = np.arange(len(starts))
     while len(left):
-        first, alike = attributes[left[0]], np.ones(len(left), bool)
-        offset = 0
-        while offset + 4 <= len(first):
-            size, kind = struct.unpack_from("=HH", first.data, offset)
-            alike &= (attributes[left, offset : offset + 4] == first[offset : offset + 4]).all(axis=1)
-            if kind == INET_DIAG_SOCKOPT and size >= 6:
-                found[left[alike]] = attributes[left[alike], offset + 5] & BIND_ADDRESS_NO_PORT != 0
+        first = starts[left[0]]
+        length = words[first]
+        alike, offset = words[starts[left]] == length, _ATTRIBUTES
+        while 4 * offset + 4 <= length:
+            rows = left[alike]
+            header = int(words[first + offset])
+            alike[alike] = words[starts[rows] + offset] == header
+            size, is_kind = header & 0xFFFF, header >> 16 == kind
+            if is_kind and size >= 4 * (word + 1) + 2 and 4 * (offset + 2 + word) <= length + 3:
+                rows = left[alike]
+                found.append(rows)
+                values.append(words[starts[rows] + offset + 1 + word])
                 break
-            offset += max(4, _aligned(size))
+            offset += max(1, size + 3 >> 2)
         left = left[~alike]
-    return found
+    return np.concatenate(found), np.concatenate(values)
 
 
 def exchange(message: bytes) -> Iterator[memoryview]:
     """Send one request to the kernel of the calling thread's network namespace; yield its datagrams. Raises OSError.
 
-    Datagrams come several in a row, as many as are there; each time the same memory is used.
+    Datagrams come several in a row, as many as fit. Their memory is written over after BUFFERS - 1 more. To receive
+    one makes the kernel fill the next, so nothing is ever waited for: where there is none, the dump is over
+    (netlink_recvmsg in net/netlink/af_netlink.c, v6.18).
     """
-    buffer = memoryview(bytearray(RECEIVE_BYTES))
+    buffers = itertools.cycle(memoryview(bytearray(RECEIVE_BYTES)) for _ in range(BUFFERS))
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG) as netlink:
         netlink.bind((0, 0))
         netlink.send(message)
-        while True:
-            size = netlink.recv_into(buffer)
+        for buffer in buffers:
+            size = 0
             with contextlib.suppress(BlockingIOError):
                 while size <= RECEIVE_BYTES - DATAGRAM_BYTES:
                     size += netlink.recv_into(buffer[size:], 0, socket.MSG_DONTWAIT)
+            if not size:
+                return
             yield buffer[:size]
-
-
-EVERY_PORT = range(65536)
 
 
 def read_sockets(
     states: Iterable[State],
-    ask: Callable[[bytes], Iterable[bytes | memoryview]] = exchange,
+    ask: Ask = exchange,
     family: int = socket.AF_UNSPEC,
-    chosen: Chosen | None = None,
-    ports: range = EVERY_PORT,
+    chosen: Chosen = Chosen.UNKNOWN,
+    only: bytes = b"",
 ) -> Iterator[Sockets]:
     """The TCP sockets of one family, or of both, in these states, a table for each datagram.
 
     ask:    what carries the request to the kernel and brings its datagrams
-    chosen: BOUND: only those that got their port by bind(address, port); UNKNOWN: only the others; as DETAILED tables
-    ports:  … of those others only the ones with these local ports
+    chosen: what `only` says of them
+    only:   a filter of kernel/bytecode.py
 
     Raises OSError where the kernel refuses, DumpInterruptedError where what came so far is incomplete.
     """
+    yield from _dump(ask(request(family, states, only)), partial(parse_datagram, chosen=chosen))
+
+
+def read_listeners(ask: Ask = exchange) -> Sockets:
+    """What listens, as LISTENER. Raises as read_sockets does."""
+    asked = request(socket.AF_UNSPEC, {State.LISTEN}, extensions=[INET_DIAG_SKMEMINFO])
+    return np.concatenate([np.zeros(0, LISTENER), *_dump(ask(asked), parse_listeners)])
+
+
+def _dump(answer: Iterable[bytes | memoryview], parse: Callable[[bytes | memoryview], Datagram]) -> Iterator[Sockets]:
     try:
-        only = b"" if chosen is None else NOT_AUTOBOUND if chosen is Chosen.BOUND else autobound(ports)
-        for data in ask(request(family, states, only)):
-            datagram = parse_datagram(data, chosen)
+        for data in answer:
+            datagram = parse(data)
             yield datagram.sockets
             if datagram.done:
                 return
@@ -251,21 +262,29 @@ def read_sockets(
 
 
 def parse_proc_net_tcp(text: str) -> Sockets:
-    """/proc/net/tcp or tcp6 → its sockets, DETAILED. Raises ValueError where a line is not one of that file."""
+    """/proc/net/tcp or tcp6 → its sockets. Raises ValueError where a line is not one of that file."""
     lines = text.splitlines()
     if not lines or "local_address" not in lines[0]:
         raise ValueError("this is not /proc/net/tcp: its header is missing")
-    table = np.zeros(len(lines) - 1, DETAILED)
+    table = np.zeros(len(lines) - 1, SOCKET)
     for number, line in enumerate(lines[1:]):
         fields = line.split()
         try:
             ends = [end.split(":") for end in fields[1:3]]
             (local, local_port), (remote, remote_port) = ends
-            state, (_, timer), (_, queued) = int(fields[3], 16), fields[5].split(":"), fields[4].split(":")
-            row = (_hex_address(local), _hex_address(remote), int(local_port, 16), int(remote_port, 16))
-            expires_ms = int(timer, 16) * 1000 // USER_HZ if state == State.TIME_WAIT else 0
-            rqueue = int(queued, 16) if state == State.LISTEN else 0
-            table[number] = (*row, state, int(fields[9]), Chosen.UNKNOWN, expires_ms, rqueue, 0)
+            (_, timer), (wqueue, rqueue) = fields[5].split(":"), fields[4].split(":")
+            table["local"][number], table["remote"][number] = _hex_address(local), _hex_address(remote)
+            for name, text, base in (
+                ("local_port", local_port, 16),
+                ("remote_port", remote_port, 16),
+                ("state", fields[3], 16),
+                ("rqueue", rqueue, 16),
+                ("wqueue", wqueue, 16),
+                ("uid", fields[7], 10),
+                ("inode", fields[9], 10),
+            ):
+                table[name][number] = int(text, base)
+            table["expires_ms"][number] = int(timer, 16) * 1000 // USER_HZ
         except (ValueError, IndexError):
             raise ValueError(f"line {number + 2} of /proc/net/tcp is cut short or unreadable: {line!r}") from None
     return table
@@ -294,24 +313,24 @@ def fold_sockets(
     fold: Callable[[Iterable[Sockets]], T],
     states: Iterable[State],
     *,
-    detailed: bool = False,
-    ports: range = EVERY_PORT,
-    ask: Callable[[bytes], Iterable[bytes | memoryview]] = exchange,
+    bound: bool = False,
+    only: bytes = b"",
+    ask: Ask = exchange,
     proc: Path = Path("/proc"),
 ) -> tuple[T, str]:
     """`fold` applied to the TCP sockets, IPv4 and IPv6, of this network namespace, and where they came from.
 
     A dump that was interrupted is thrown away and taken again, up to TRIES times, then DumpInterruptedError is raised;
     so `fold` may be called more than once. Without sock_diag the tables come from /proc/net/tcp: slower, and without
-    the sockets that are only bound.
+    the sockets that are only bound, and which are BOUND.
 
-    detailed: the tables are DETAILED, not SOCKET
-    ports:    … and of the sockets that did not get their port by bind() to it only those with these need be in them
+    bound: those that got their port by bind() to it come once more, in tables of their own, as BOUND
+    only:  a filter of kernel/bytecode.py for the others; it may let more pass, as /proc/net/tcp does
     """
     states = frozenset(states)
     for tries_left in reversed(range(TRIES)):
         try:
-            return fold(_tables(states, ask, ports, detailed=detailed)), SOCK_DIAG
+            return fold(_tables(states, ask, only, bound=bound)), SOCK_DIAG
         except DumpInterruptedError:
             if not tries_left:
                 raise
@@ -319,20 +338,60 @@ def fold_sockets(
             if error.errno not in _WITHOUT_SOCK_DIAG:
                 raise
             break
-    return fold(_from_proc(states, proc, detailed=detailed)), PROC_NET_TCP
+    return fold(_from_proc(states, proc)), PROC_NET_TCP
 
 
-def _tables(
-    states: frozenset[State], ask: Callable[[bytes], Iterable[bytes | memoryview]], ports: range, *, detailed: bool
-) -> Iterator[Sockets]:
-    for chosen in (Chosen.BOUND, Chosen.UNKNOWN) if detailed else (None,):
-        yield from read_sockets(states, ask, chosen=chosen, ports=ports)
+def _tables(states: frozenset[State], ask: Ask, only: bytes, *, bound: bool) -> Iterator[Sockets]:
+    """Each dump is read by a thread: while NumPy works on one part, the kernel makes the next; both dumps at once."""
+    asked = [(only, Chosen.UNKNOWN)]
+    if bound:
+        asked.append((program([[NAMED_PORT]]), Chosen.BOUND))
+    with contextlib.ExitStack() as stack:
+        dumps = [
+            (chosen, stack.enter_context(_Ahead(ask(request(socket.AF_UNSPEC, states, filter_)))))
+            for filter_, chosen in asked
+        ]
+        for chosen, answer in dumps:
+            yield from _dump(answer, partial(parse_datagram, chosen=chosen))
 
 
-def _from_proc(states: frozenset[State], proc: Path, *, detailed: bool) -> Iterator[Sockets]:
+class _Ahead:
+    """What a stream yields, the next item read by a thread while the last is worked on.
+
+    Where no thread can be started (pids.max, RLIMIT_NPROC), which may be the very trouble that is looked into, it is
+    read as it is.
+    """
+
+    def __init__(self, stream: Iterable[bytes | memoryview]) -> None:
+        self._stream = iter(stream)
+        self._reader = ThreadPoolExecutor(1, "sock_diag")
+        self._coming = self._next()
+
+    def _next(self) -> "Future[bytes | memoryview | None] | None":
+        try:
+            return self._reader.submit(next, self._stream, None)
+        except RuntimeError:
+            return None
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        while self._coming is not None:
+            data = self._coming.result()
+            if data is None:
+                return
+            self._coming = self._next()
+            yield data
+        yield from self._stream
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.shutdown()
+
+
+def _from_proc(states: frozenset[State], proc: Path) -> Iterator[Sockets]:
     for name in ("tcp", "tcp6"):
         file = proc / "thread-self" / "net" / name  # the namespace of this thread, not of the main one
         if file.exists():  # tcp6 is not there where IPv6 is disabled
             table = parse_proc_net_tcp(file.read_text())
-            table = table[np.isin(table["state"], list(states))]
-            yield table if detailed else plain(table)
+            yield table[np.isin(table["state"], list(states))]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from fourtuple.core.causes import Scene
-from fourtuple.core.census import DETAILED, Sockets, State, four_tuples, full_queues, mapped
+from fourtuple.core.census import SOCKET, Sockets, State, four_tuples, full_queues, mapped
 from fourtuple.core.endpoints import Endpoint
 from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.pairs import SAMPLE, Pair, busiest_pairs
@@ -43,7 +43,7 @@ def why(
     saying = read_saying(what)
     if destination is not None:
         saying = replace(saying, target=str(Endpoint.parse(destination)))
-    (pairs, rows), by = fold_sockets(_fold, State, detailed=True)
+    (pairs, rows), by = fold_sockets(_fold, State)
     whose = pid or (_server(rows, saying.target) if saying.errno == errno.EMFILE and saying.target else None)
     seen, target = _look(saying.target, whose, outside)
     leaks, listening = (rows[rows["state"] == state] for state in (State.CLOSE_WAIT, State.LISTEN))
@@ -93,7 +93,7 @@ def _server(rows: Sockets, target: str) -> int | None:
 
 
 def _fold(tables: Iterable[Sockets]) -> tuple[tuple[Pair, ...], Sockets]:
-    rows = np.concatenate([np.zeros(0, DETAILED), *tables])
+    rows = np.concatenate([np.zeros(0, SOCKET), *tables])
     return busiest_pairs([rows], MOST_PAIRS), rows
 
 

@@ -1,0 +1,75 @@
+"""Which connections are asked about: to some destinations, from some sources."""
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.core.census import among, is_ipv4, within
+from fourtuple.core.endpoints import EndpointSpec, parse_addresses, parse_ports
+from fourtuple.core.errors import UsageError
+from fourtuple.core.ranges import Ranges
+
+EVERY_ADDRESS: Mapping[int, range] = MappingProxyType({4: range(2**32), 6: range(2**128)})
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Addresses of one IP version, as integers, and ports."""
+
+    version: int
+    addresses: range
+    ports: range
+
+    @classmethod
+    def parse(cls, text: str) -> tuple[Self, ...]:
+        """`10.0.0.9`, `10.0.0.9:80-81`, `10.0.0.2-9:80`, `10.0.0.0/24`, `[fd00::9]:80`, `:80` for any address.
+
+        A network stands for all its addresses. Raises UsageError.
+        """
+        if text.startswith(":") and text[1:2].isdecimal():
+            ports = parse_ports(text[1:], text)
+            return tuple(cls(version, addresses, ports) for version, addresses in EVERY_ADDRESS.items())
+        spec = EndpointSpec.parse(text)
+        version, addresses = parse_addresses(spec.host)
+        if "/" in spec.host:
+            network = ipaddress.ip_network(spec.host, strict=False)
+            addresses = range(int(network.network_address), int(network.broadcast_address) + 1)
+        return (cls(version, addresses, spec.ports or range(65536)),)
+
+    def has(self, addresses: NDArray[np.void]) -> NDArray[np.bool_]:
+        """Which of these addresses, packed, IPv4 in its mapped form, are in it?"""
+        found: NDArray[np.bool_] = is_ipv4(addresses) == (self.version == 4)
+        return found & among(addresses, Ranges([self.addresses]))
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """to, sources: any of these parts; none: all. Build one with `Where.parse`."""
+
+    to: tuple[Part, ...] = ()
+    sources: tuple[Part, ...] = ()
+
+    @classmethod
+    def parse(cls, to: Sequence[str], sources: Sequence[str]) -> Self:
+        """As `Part.parse`; a source has no port. Raises UsageError."""
+        parts = [[part for text in texts for part in Part.parse(text)] for texts in (to, sources)]
+        for text in sources:
+            if EndpointSpec.parse(text).ports:
+                raise UsageError(f"--from {text}", "a source is counted over all its ports", "Leave the port out.")
+        return cls(tuple(parts[0]), tuple(parts[1]))
+
+    def has(
+        self, source: NDArray[np.void], destination: NDArray[np.void], port: NDArray[np.uint16]
+    ) -> NDArray[np.bool_]:
+        """Which of these connections, addresses packed, are asked about?"""
+        found = np.ones(len(source), bool)
+        if self.to:
+            found &= np.any([part.has(destination) & within(port, Ranges([part.ports])) for part in self.to], axis=0)
+        if self.sources:
+            found &= np.any([part.has(source) for part in self.sources], axis=0)
+        return found
