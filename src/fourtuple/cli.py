@@ -1,5 +1,6 @@
 """Arguments → verb → face → exit code. The only place that prints; commands import what they need when they run."""
 
+import shutil
 import sys
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
@@ -69,10 +70,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except FourtupleError as error:
-            from fourtuple.faces.lines import error_lines
-
-            for line in error_lines(error):
-                click.echo(line, err=True)
+            _complain(error)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             ctx.exit(EXIT_INTERRUPTED)
@@ -317,6 +315,106 @@ def limits(
         click.echo("\n".join(face.limits_lines(found, everything=everything)))
 
 
+@cli.command(short_help="Who uses which 4-tuples, and how many are left.", epilog=UNITS)
+@click.option(
+    "--to", multiple=True, metavar="[HOST][:PORT[-PORT]]", help="Only connections to these; repeat or commas."
+)
+@click.option(
+    "--from", "sources", multiple=True, metavar="ADDRESS", help="Only from these: an address, range, network."
+)
+@click.option(
+    "--state", "states", multiple=True, metavar="NAME", help="Only sockets in these: established, time-wait …"
+)
+@click.option(
+    "--by",
+    type=click.Choice(["pair", "destination", "port", "state", "process"]),
+    default="pair",
+    show_default=True,
+    help="What a row is.",
+)
+@click.option("--top", "most", type=COUNT, help="So many rows, the worst first.  [default: 10; all for --json, --csv]")
+@NETNS
+@click.option("--all-netns", is_flag=True, help="Each network namespace that you may see.")
+@click.option(
+    "--watch",
+    "every_s",
+    type=DURATION,
+    is_flag=False,
+    flag_value="2s",
+    help="Again and again, with what is new.  [2s, if no time is given]",
+)
+@click.option("--rings", is_flag=True, help="Ask io_uring instances for their sockets; each halts while it lists them.")
+@click.option("--csv", "as_csv", is_flag=True, help="The rows as CSV.")
+@click.option("--save", type=click.Path(dir_okay=False), help="Write the JSON with every row to this file, too.")
+@JSON
+def census(
+    to: tuple[str, ...],
+    sources: tuple[str, ...],
+    states: tuple[str, ...],
+    by: str,
+    most: int | None,
+    netns: str | None,
+    all_netns: bool,
+    every_s: float | None,
+    rings: bool,
+    as_csv: bool,
+    save: str | None,
+    as_json: bool,
+) -> None:
+    """Who uses which 4-tuples: connections by source and destination, the pair that is closest to its end first.
+
+    A local port that somebody listens on is a server's; all others are clients'. What connect() can still choose for a
+    pair is its range, less what is reserved, less what somebody holds by bind() or listen(), less what it uses itself.
+    """
+    from fourtuple import verbs
+    from fourtuple.core.counts import By, Census
+    from fourtuple.faces import census as face
+    from fourtuple.faces import watch as watching
+
+    if all_netns and (netns or every_s is not None):
+        raise UsageError("--all-netns", "it looks once, and everywhere", "Leave --netns and --watch out.")
+    if as_json and as_csv:
+        raise UsageError("--json and --csv", "standard output can be one of them")
+    shown = most if most is not None else face.SHOWN
+    options: dict[str, Any] = {
+        "to": _split(to),
+        "sources": _split(sources),
+        "states": verbs.states_named(_split(states)),
+        "by": By(by),
+        "most": most if as_json or as_csv or save else shown,
+        "rings": rings,
+    }
+
+    def show(found: Census, *, first: bool = True) -> None:
+        if as_json:
+            _print_json(found.to_json())
+        elif as_csv:
+            click.echo(face.csv_text(found.rows, head=first), nl=False)
+        else:
+            click.echo("\n".join(face.census_lines(found, most=shown, columns=_columns())))
+
+    if all_netns:
+        for number, (place, found) in enumerate(verbs.census_everywhere(**options)):
+            if not (as_json or as_csv):
+                click.echo(f"{chr(10) * (number > 0)}{place.netns} {place.name}")
+            if isinstance(found, FourtupleError):
+                _complain(found)
+            else:
+                show(found, first=number == 0)
+        return
+    looks = verbs.censuses(**options, outside=verbs.go_into(None, netns))
+    if every_s is None:
+        found = next(looks)
+        if save is not None:
+            verbs.save(found, save)
+        show(found)
+    elif as_json or as_csv:
+        for number, found in enumerate(watching.paced(looks, every_s)):
+            show(found, first=number == 0)
+    else:
+        watching.watch(looks, every_s, shown)
+
+
 @cli.command(short_help="Do N connections fit, and what makes them fit?", epilog=UNITS)
 @click.argument("wanted", type=COUNT, metavar="N")
 @click.argument("destinations", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
@@ -452,6 +550,18 @@ def lab(ports: str, hash_entries: int | None, hosts: int, quiet: bool, command: 
             click.echo(text.lab_line(setup.ports, setup.hash_entries, setup.hosts), err=True)
         code = verbs.run_in(place, command)
     sys.exit(code)
+
+
+def _complain(error: FourtupleError) -> None:
+    from fourtuple.faces.lines import error_lines
+
+    for line in error_lines(error):
+        click.echo(line, err=True)
+
+
+def _columns() -> int:
+    """As wide as the terminal; 80 where there is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
 
 
 def _split(sources: tuple[str, ...]) -> list[str]:

@@ -37,9 +37,6 @@ class Socket(NamedTuple):
 
 
 def table(sockets: Sequence[Socket]) -> Sockets:
-    """As fold_sockets gives them: each once, and those that named their port in bind() once more."""
-    copies = [socket for socket in sockets if socket.chosen is Chosen.BOUND]
-    sockets = [*(socket._replace(chosen=Chosen.UNKNOWN) if socket in copies else socket for socket in sockets), *copies]
     rows = np.zeros(len(sockets), SOCKET)
     for row, socket in zip(rows, sockets, strict=True):
         for name, address in (("local", socket.local), ("remote", socket.remote)):

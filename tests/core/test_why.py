@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourtuple.core.causes import CAUSES, Scene, limits_here
+from fourtuple.core.counts import PairCount
 from fourtuple.core.errors import UsageError
 from fourtuple.core.facts import PortFacts, World
-from fourtuple.core.pairs import Pair
+from fourtuple.core.owners import Owners
 from fourtuple.core.ports import PortRoom
 from fourtuple.core.ranges import Ranges
 from fourtuple.core.symptoms import ERRNOS, MESSAGES, PLATEAUS, Message, Plateau, name_of
-from fourtuple.core.verdicts import Queue
+from fourtuple.core.verdicts import Queue, Role
 from fourtuple.core.why import MOST_CHARACTERS, Saying, Why, judge, read_saying
 from tests.core.quiet import PROCESS, WORLD
 
@@ -384,8 +385,21 @@ def test_every_cause_says_what_it_is_and_what_to_do() -> None:
 # Evidence.
 
 
-def pair(used: int, time_wait: int = 0) -> Pair:
-    return Pair("10.0.0.4", "10.0.0.9:80", used - time_wait, time_wait, 0, 0, ())
+def pair(used: int, time_wait: int = 0) -> PairCount:
+    return PairCount(
+        role=Role.CLIENT,
+        source="10.0.0.4",
+        destination="10.0.0.9:80",
+        established=used - time_wait,
+        time_wait=time_wait,
+        other=0,
+        close_wait=0,
+        used=used,
+        usable=None,
+        percent=None,
+        left=None,
+        owners=Owners(),
+    )
 
 
 def sysctls(**values: int) -> World:

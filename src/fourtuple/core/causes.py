@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from fourtuple.core.counts import PairCount
 from fourtuple.core.facts import World
 from fourtuple.core.measures import TIME_WAIT_S
-from fourtuple.core.pairs import Pair
 from fourtuple.core.ports import PortRoom
 from fourtuple.core.remarks import NR_OPEN, PAGE_BYTES
 from fourtuple.core.units import format_count, format_rate, format_size
@@ -47,7 +47,7 @@ class Scene:
     call: str = ""
     port: int | None = None
     target: str | None = None
-    pair: Pair | None = None
+    pair: PairCount | None = None
     owners: str = ""
     ports: PortRoom | None = None
     queue: Queue | None = None
@@ -424,7 +424,7 @@ CAUSES: Mapping[str, Cause] = MappingProxyType(
         ),
         "bound-first": Cause(
             "a program binds before it connects, so its ports serve one connection each, and nobody else's",
-            (_NO_PORT, "ss -tanp shows whose ports go to one destination only (root)"),
+            (_NO_PORT, "fourtuple census shows who holds ports for himself"),
             bound_first,
         ),
         "half-range": Cause(

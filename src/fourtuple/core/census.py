@@ -16,6 +16,7 @@ from fourtuple.core.endpoints import Address, Endpoint, FourTuple, unpack_addres
 from fourtuple.core.ranges import Ranges
 from fourtuple.core.tuples import Destinations
 
+SOCK_DIAG, PROC_NET_TCP = "sock_diag", "/proc/net/tcp"  # where tables come from
 MAPPED = bytes(10) + b"\xff\xff"
 
 SOCKET = np.dtype(
@@ -103,6 +104,14 @@ def four_tuples(sockets: Sockets) -> list[FourTuple]:
         )
         for row in sockets
     ]
+
+
+def without_drops(listeners: Sockets) -> Sockets:
+    """LISTENER as SOCKET"""
+    table = np.zeros(len(listeners), SOCKET)
+    for name in SOCKET.names or ():
+        table[name] = listeners[name]
+    return table
 
 
 def full_queues(listens: Sockets) -> list[str]:

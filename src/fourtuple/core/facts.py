@@ -153,6 +153,21 @@ class World:
         return int(text) if text.removeprefix("-").isdecimal() and text.isascii() else None
 
 
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """opened: connections that this namespace has opened or accepted so far; None: nobody says. there: its sockets"""
+
+    opened: int | None
+    there: int
+
+    def until(self, later: "Motion") -> int | None:
+        """How many sockets have come and gone; None: nobody says."""
+        if self.opened is None or later.opened is None:
+            return None
+        came = later.opened - self.opened
+        return came + max(0, came - (later.there - self.there))
+
+
 def parse_release(release: str) -> tuple[int, int]:
     """`6.1.0-18-amd64` → (6, 1)."""
     major, minor, *_ = release.split(".")

@@ -1,68 +1,334 @@
-"""Connections by (source address, destination): what runs out is counted per such pair, and this is who uses it up."""
+"""Who uses which 4-tuples: sockets folded into one row for each source address and destination, as that runs out.
 
-from collections.abc import Iterable
+A table of sockets is folded and forgotten. What stays of a socket is a row of 21 bytes: which pair it belongs to, its
+local port, state, user and inode. Pairs are told apart by a 64-bit hash of their addresses and port, with multipliers
+that this process has drawn; that no two pairs have the same one is checked.
+"""
+
+import random
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fourtuple.core.census import SOCKET, Sockets, State, unmapped
+from fourtuple.core.census import Chosen, Sockets, State, is_wildcard, unmapped
 from fourtuple.core.endpoints import Endpoint
+from fourtuple.core.facts import PortFacts
+from fourtuple.core.ports import Mask, Numbers, is_reusable
+from fourtuple.core.where import Where
 
-_KEY = np.dtype([("source", "V16"), ("destination", "V16"), ("port", "u2")])
+COUNTS = ("established", "time_wait", "close_wait", "other")
+PAIR = np.dtype(
+    [
+        ("hash", "u8"),
+        ("source", "V16"),  # address, IPv4 in its mapped form
+        ("destination", "V16"),
+        ("port", "u2"),
+        ("is_server", "?"),  # these are accepted ends
+        *((name, "u4") for name in COUNTS),
+        ("taken", "u4"),  # ports that its connections keep from connect()
+    ]
+)
+ROW = np.dtype(
+    [
+        ("pair", "u8"),  # its number; until all are folded, its hash
+        ("port", "u2"),  # the local one
+        ("state", "u1"),
+        ("is_late", "?"),  # its port is known to have been chosen by connect()
+        ("is_reusable", "?"),  # in TIME_WAIT, and connect() may take it over
+        ("uid", "u4"),
+        ("inode", "u4"),
+    ]
+)
+HOLDER = np.dtype([("state", "u1"), ("uid", "u4"), ("inode", "u4")])
+Pairs = NDArray[np.void]  # of dtype PAIR
+Rows = NDArray[np.void]  # of dtype ROW
+
+EVERY_PORT = np.arange(65536)
+COUNT_OF = np.full(16, COUNTS.index("other"))
+COUNT_OF[[State.ESTABLISHED, State.TIME_WAIT, State.CLOSE_WAIT]] = range(3)
+_IDENTITY = ["source", "destination", "port", "is_server"]
+_SOCKET_WORDS, _LOCAL, _REMOTE = 9, 1, 3  # a row of SOCKET as words of 64 bits, and where its addresses are
+_WORDS = 5  # source, destination, and port and role in one
+_MULTIPLIERS = [np.uint64(random.getrandbits(64) | 1) for _ in range(_WORDS + 1)]
+_SHIFT = np.uint64(32)
+_MERGE_ROWS = 1 << 16  # so many rows of pairs are collected before those of the same pair are added up
+
+
+class HashCollisionError(Exception):
+    """Two pairs have the same 64-bit hash: once in 10**7 times for a million pairs. Another process draws others."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """The sockets of a namespace by pair. Fold one with `Usage.of`.
+
+    pairs:     those asked about, sorted by hash
+    chunks:    a row for each of their sockets
+    listeners: as LISTENER
+    bound:     (65536,), ports got by bind() or listen(), by a socket on whatever address
+    holders:   (65536,), one of the sockets that has got each of these
+    free:      (65536,), ports that connect() chooses from
+    idle:      how many sockets are only bound
+    """
+
+    pairs: Pairs
+    chunks: tuple[Rows, ...]
+    listeners: Sockets
+    bound: Mask
+    holders: NDArray[np.void]
+    free: Mask
+    idle: int
+
+    @classmethod
+    def of(cls, tables: Iterable[Sockets], listeners: Sockets, facts: PortFacts | None, where: Where) -> Self:
+        """tables: as fold_sockets gives them, with or without those that listen
+
+        listeners: as LISTENER
+        facts:     which ports connect() chooses from, and what it takes over; None: not known
+        where:     which connections count; they may be filtered already
+
+        Raises HashCollisionError.
+        """
+        listening = _Listening.of(listeners)
+        bound, holders, idle = np.zeros(65536, bool), np.zeros(65536, HOLDER), 0
+        parts, waiting, chunks = [np.zeros(0, PAIR)], 0, []
+
+        def hold(rows: Sockets) -> None:
+            bound[rows["local_port"]] = True
+            for name in HOLDER.names or ():
+                holders[name][rows["local_port"]] = rows[name]
+
+        hold(listeners)
+        for table in tables:
+            is_idle = table["state"] == State.CLOSE
+            hold(table[is_idle | (table["chosen"] == Chosen.BOUND)])
+            if (unconnected := is_idle | (table["state"] == State.LISTEN)).any():
+                idle += int(is_idle.sum())
+                table = table[~unconnected]
+            if len(table):
+                part, chunk = _folded(table, listening.have(table), facts)
+                chunks.append(chunk)
+                parts.append(part)
+                waiting += len(part)
+                if waiting > _MERGE_ROWS + 2 * len(parts[0]):
+                    parts, waiting = [_merged(parts)], 0
+        pairs = _merged(parts)
+        pairs = pairs[where.has(pairs["source"], pairs["destination"], pairs["port"])]
+        automatic = facts.automatic_ports.mask if facts else np.zeros(65536, bool)
+        numbered = tuple(_numbered(chunk, pairs["hash"]) for chunk in chunks)
+        usage = cls(pairs, numbered, listeners, bound, holders, automatic & ~bound, idle)
+        pairs["taken"] = usage._taken()
+        return usage
+
+    def _taken(self) -> Numbers:
+        taken = np.zeros(len(self.pairs), np.int64)
+        for rows in self._clients():
+            kept = rows["pair"][self.free[rows["port"]] & ~rows["is_reusable"]]
+            taken += np.bincount(kept.astype(np.int64), minlength=len(taken))
+        return taken
+
+    def _clients(self) -> Iterator[Rows]:
+        for rows in self.chunks:
+            yield rows[~self.pairs["is_server"][rows["pair"]]]
+
+    @cached_property
+    def states(self) -> Numbers:
+        """(2, 16): how many sockets of clients, and of servers, are in each state."""
+        counts = np.zeros((2, 16), np.int64)
+        for rows in self.chunks:
+            is_server = self.pairs["is_server"][rows["pair"]]
+            counts += np.bincount(is_server * 16 + rows["state"], minlength=32).reshape(2, 16)
+        return counts
+
+    @cached_property
+    def connections(self) -> Numbers:
+        """(65536,): how many connections clients have on each local port."""
+        counts = np.zeros(65536, np.int64)
+        for rows in self._clients():
+            counts += np.bincount(rows["port"], minlength=65536)
+        return counts
+
+    @cached_property
+    def open(self) -> Mask:
+        """(65536,): ports of which nobody tells whether connect() chose them: bind(address, 0) keeps one for itself.
+
+        Where two sockets that live have the same address and port, connect() did (`PortUse`).
+        """
+        client = ~self.pairs["is_server"]
+        sources = np.zeros(len(self.pairs), np.int64)
+        _, sources[client] = np.unique(self.pairs["source"][client], return_inverse=True)
+        ends, late, alive = [np.zeros(0, np.int64)], [np.zeros(0, bool)], [np.zeros(0, bool)]
+        for rows in self._clients():
+            rows = rows[self.free[rows["port"]]]
+            ends.append(sources[rows["pair"]] << 16 | rows["port"])
+            late.append(rows["is_late"])
+            alive.append(rows["state"] != State.TIME_WAIT)
+        end = np.concatenate(ends)
+        order = np.argsort(end, kind="stable")
+        starts = _starts(end[order])
+        if not len(starts):
+            return np.zeros(65536, bool)
+        sizes = np.diff(starts, append=len(end))
+        is_shared = (sizes > 1) & np.logical_or.reduceat(np.concatenate(alive)[order], starts)
+        is_known = np.logical_and.reduceat(np.concatenate(late)[order], starts)
+        mask = np.zeros(65536, bool)
+        mask[end[order][starts][~is_shared & ~is_known] & 0xFFFF] = True
+        return mask
+
+    def in_state(self, state: State) -> Rows:
+        return np.concatenate([np.zeros(0, ROW), *(rows[rows["state"] == state] for rows in self.chunks)])
+
+    def source(self, pair: int) -> str:
+        return str(unmapped(self.pairs["source"][pair].tobytes()))
+
+    def destination(self, pair: int) -> str:
+        row = self.pairs[pair]
+        return str(Endpoint(unmapped(row["destination"].tobytes()), int(row["port"])))
+
+    def opened_since(self, before: "Usage") -> Numbers:
+        """(pairs,): connections that were not there before; a port closed and opened again is not seen to be new."""
+        known = np.sort(np.concatenate([np.zeros(0, np.uint64), *before._identities()]))
+        opened = np.zeros(len(self.pairs), np.int64)
+        for rows, identities in zip(self.chunks, self._identities(), strict=True):
+            place = np.minimum(np.searchsorted(known, identities), max(0, len(known) - 1))
+            is_new = known[place] != identities if len(known) else np.ones(len(rows), bool)
+            opened += np.bincount(rows["pair"][is_new].astype(np.int64), minlength=len(opened))
+        return opened
+
+    def _identities(self) -> Iterator[NDArray[np.uint64]]:
+        for rows in self.chunks:
+            yield self.pairs["hash"][rows["pair"]] + rows["port"] * _MULTIPLIERS[-1]
+
+    def like(self, before: "Usage") -> Numbers:
+        """(pairs,): the number that each pair had before; −1: it was not there."""
+        number = np.searchsorted(before.pairs["hash"], self.pairs["hash"])
+        found = np.minimum(number, max(0, len(before.pairs) - 1))
+        if not len(before.pairs):
+            return np.full(len(self.pairs), -1)
+        return np.where(before.pairs["hash"][found] == self.pairs["hash"], found, -1)
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """The client's ends of the connections from one address to one destination.
+class _Listening:
+    """Where somebody listens: which sockets were accepted there?
 
-    inodes: of some of them, to find who has them
+    everywhere: (65536,), on a wildcard address
+    somewhere:  (65536,), on another one
+    ends:       those, as address and port
     """
 
-    source: str
-    destination: str
-    established: int
-    time_wait: int
-    close_wait: int
-    other: int
-    inodes: tuple[int, ...]
+    everywhere: Mask
+    somewhere: Mask
+    ends: frozenset[tuple[bytes, int]]
 
-    @property
-    def used(self) -> int:
-        return self.established + self.time_wait + self.close_wait + self.other
+    @classmethod
+    def of(cls, listeners: Sockets) -> Self:
+        wild = is_wildcard(listeners["local"])
+        everywhere, somewhere = np.zeros(65536, bool), np.zeros(65536, bool)
+        everywhere[listeners["local_port"][wild]] = True
+        somewhere[listeners["local_port"][~wild]] = True
+        named = listeners[~wild]
+        ends = zip((each.tobytes() for each in named["local"]), named["local_port"].tolist(), strict=True)
+        return cls(everywhere, somewhere, frozenset(ends))
+
+    def have(self, table: Sockets) -> NDArray[np.bool_]:
+        """A socket that has not answered a SYN yet is a listener's, whatever became of that."""
+        ports, states = table["local_port"], table["state"]
+        found: NDArray[np.bool_] = self.everywhere[ports] | (states == State.SYN_RECV) | (states == State.NEW_SYN_RECV)
+        perhaps = np.flatnonzero(self.somewhere[ports] & ~found)
+        if len(perhaps):
+            words = _words(table[perhaps])
+            keys = np.column_stack((words[:, _LOCAL], words[:, _LOCAL + 1], ports[perhaps]))
+            order, starts = _groups(_hashes(keys))
+            first = perhaps[order[starts]]
+            is_ours = [
+                (address.tobytes(), port) in self.ends
+                for address, port in zip(table["local"][first], ports[first].tolist(), strict=True)
+            ]
+            found[perhaps[order]] = np.repeat(is_ours, np.diff(starts, append=len(order)))
+        return found
 
 
-SAMPLE = 32  # inodes of a pair
+def _folded(table: Sockets, is_server: NDArray[np.bool_], facts: PortFacts | None) -> tuple[Pairs, Rows]:
+    """One table of connected sockets: its pairs, and a row each."""
+    raw = _words(table)
+    words = np.empty((len(table), _WORDS), np.uint64)
+    words[:, :4] = raw[:, _LOCAL : _REMOTE + 2]
+    words[is_server, :4] = raw[is_server][:, [_REMOTE, _REMOTE + 1, _LOCAL, _LOCAL + 1]]
+    words[:, 4] = np.where(is_server, table["local_port"], table["remote_port"]).astype(np.uint64) << np.uint64(1)
+    words[:, 4] |= is_server
+    hashes = _hashes(words)
+    order, starts = _groups(hashes)
+    sizes = np.diff(starts, append=len(order))
+    firsts = words[order[starts]]
+    if not np.array_equal(words[order], np.repeat(firsts, sizes, axis=0)):
+        raise HashCollisionError
+    part = np.zeros(len(starts), PAIR)
+    part["hash"] = hashes[order[starts]]
+    part["source"] = np.ascontiguousarray(firsts[:, :2]).view("V16")[:, 0]
+    part["destination"] = np.ascontiguousarray(firsts[:, 2:4]).view("V16")[:, 0]
+    part["port"], part["is_server"] = firsts[:, 4] >> np.uint64(1), firsts[:, 4] & np.uint64(1)
+    cells = np.repeat(np.arange(len(starts)), sizes) * len(COUNTS) + COUNT_OF[table["state"][order]]
+    counts = np.bincount(cells, minlength=len(starts) * len(COUNTS)).reshape(-1, len(COUNTS))
+    for name, column in zip(COUNTS, counts.T, strict=True):
+        part[name] = column
+    rows = np.zeros(len(table), ROW)
+    rows["pair"], rows["port"], rows["is_late"] = hashes, table["local_port"], table["chosen"] == Chosen.LATE
+    rows["state"], rows["uid"], rows["inode"] = table["state"], table["uid"], table["inode"]
+    if facts:
+        rows["is_reusable"] = is_reusable(table, facts)
+    return part, rows
 
 
-def busiest_pairs(tables: Iterable[Sockets], most: int) -> tuple[Pair, ...]:
-    """The pairs with the most connections, the busiest first; a local port with a listener is a server's, not counted.
+def _words(table: Sockets) -> NDArray[np.uint64]:
+    return np.ascontiguousarray(table).view(np.uint64).reshape(-1, _SOCKET_WORDS)
 
-    tables: the sockets of a namespace in every state
-    """
-    listening = np.zeros(65536, bool)
-    parts = [np.zeros(0, SOCKET)]
-    for table in tables:
-        listening[table["local_port"][table["state"] == State.LISTEN]] = True
-        connected = ~np.isin(table["state"], (State.LISTEN, State.CLOSE, State.NEW_SYN_RECV, State.SYN_RECV))
-        parts.append(table[connected])
+
+def _hashes(words: NDArray[Any]) -> NDArray[np.uint64]:
+    """Each row's words, mixed one after the other."""
+    hashes = np.zeros(len(words), np.uint64)
+    for column, multiplier in zip(words.T, _MULTIPLIERS, strict=False):
+        hashes ^= column.astype(np.uint64, copy=False)
+        hashes *= multiplier
+        hashes ^= hashes >> _SHIFT
+    return hashes
+
+
+def _groups(keys: NDArray[Any]) -> tuple[Numbers, Numbers]:
+    """(an order in which equal keys are neighbours, where in it each group starts)"""
+    order = np.argsort(keys)
+    return order, _starts(keys[order])
+
+
+def _starts(ordered: NDArray[Any]) -> Numbers:
+    return np.flatnonzero(np.concatenate((np.ones(min(1, len(ordered)), bool), ordered[1:] != ordered[:-1])))
+
+
+def _merged(parts: list[Pairs]) -> Pairs:
+    """Each pair once, its counts added up, sorted by hash. Raises HashCollisionError."""
     rows = np.concatenate(parts)
-    rows = rows[~listening[rows["local_port"]]]
-    keys = np.empty(len(rows), _KEY)
-    keys["source"], keys["destination"], keys["port"] = rows["local"], rows["remote"], rows["remote_port"]
-    _, first, group, counts = np.unique(keys.view("V34"), return_index=True, return_inverse=True, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:most]
-    return tuple(_pair(rows[first[number]], rows[group == number]) for number in order.tolist())
+    order, starts = _groups(rows["hash"])
+    if not len(starts):
+        return rows
+    merged = rows[order[starts]]
+    sizes = np.diff(starts, append=len(order))
+    for name in _IDENTITY:
+        if not np.array_equal(rows[name][order], np.repeat(merged[name], sizes)):
+            raise HashCollisionError
+    for name in COUNTS:
+        merged[name] = np.add.reduceat(rows[name][order], starts)
+    return merged
 
 
-def _pair(first: np.void, rows: Sockets) -> Pair:
-    states = np.bincount(rows["state"], minlength=16)
-    known = (State.ESTABLISHED, State.TIME_WAIT, State.CLOSE_WAIT)
-    return Pair(
-        source=str(unmapped(first["local"].tobytes())),
-        destination=str(Endpoint(unmapped(first["remote"].tobytes()), int(first["remote_port"]))),
-        established=int(states[State.ESTABLISHED]),
-        time_wait=int(states[State.TIME_WAIT]),
-        close_wait=int(states[State.CLOSE_WAIT]),
-        other=int(len(rows) - sum(states[state] for state in known)),
-        inodes=tuple(rows["inode"][rows["inode"] != 0][:SAMPLE].tolist()),
-    )
+def _numbered(rows: Rows, hashes: NDArray[np.uint64]) -> Rows:
+    """The rows whose pair is among these, by its number."""
+    if not len(hashes):
+        return rows[:0]
+    numbers = np.minimum(np.searchsorted(hashes, rows["pair"]), len(hashes) - 1)
+    ours = hashes[numbers] == rows["pair"]
+    rows["pair"] = numbers
+    return rows if ours.all() else rows[ours]

@@ -118,14 +118,11 @@ class PortUse:
 
     @classmethod
     def of(cls, tables: Iterable[Sockets], space: TupleSpace) -> Self:
-        """tables: the sockets of the namespace in every state; those that are BOUND come once more (fold_sockets)"""
+        """tables: the sockets of the namespace in every state"""
         bound = np.zeros(65536, bool)
         others, local, listens = [], [], []
         for table in tables:
-            is_copy = table["chosen"] == Chosen.BOUND
-            bound[table["local_port"][is_copy]] = True
-            table = table[~is_copy]
-            is_bound = np.isin(table["state"], (State.LISTEN, State.CLOSE))
+            is_bound = (table["chosen"] == Chosen.BOUND) | np.isin(table["state"], (State.LISTEN, State.CLOSE))
             bound[table["local_port"][is_bound]] = True
             listens.append(table[table["state"] == State.LISTEN])
             others.append(_Connected.of(table[~is_bound & (table["state"] != State.NEW_SYN_RECV)]))
@@ -150,7 +147,7 @@ class PortUse:
         if strategy is Strategy.EXPLICIT:
             waiting &= not facts.timestamps
         elif strategy is not Strategy.BIND0:
-            waiting &= ~self._reusable(facts)
+            waiting &= ~is_reusable(self.towards, facts)
         return PortRoom(
             pairs=self.space.pairs,
             ceiling=rooms.ceiling * rooms.pools,
@@ -175,7 +172,7 @@ class PortUse:
 
     def _automatic(self, facts: PortFacts, *, in_turn: bool) -> "_Rooms":
         ports = _searched(facts, in_turn=in_turn) & ~self.bound
-        kept = ~self._reusable(facts)
+        kept = ~is_reusable(self.towards, facts)
         rows = _Rows(self.pairs[kept], self.towards["local_port"][kept])
         unsure = "of connected sockets' ports nobody tells whether connect() chose them, or bind(address, 0)"
         return _pooled(self.space.pairs, 1, ports, ports & ~self.open, rows, None if in_turn else facts, unsure)
@@ -212,17 +209,6 @@ class PortUse:
             least=_Count(int(sure.sum()), ((each, _Rows(owners, own["local_port"]).counted(sure)),)),
             because=("of sockets that have a port there nobody tells whether they share it (SO_REUSEADDR)",),
         )
-
-    def _reusable(self, facts: PortFacts) -> NDArray[np.bool_]:
-        """Which of `towards` are in TIME_WAIT and can be taken over by connect() (tcp_twsk_unique, net/ipv4)?"""
-        rows = self.towards
-        if not (facts.tw_reuse and facts.timestamps and (rows["state"] == State.TIME_WAIT).any()):
-            return np.zeros(len(rows), bool)
-        is_old = TIME_WAIT_MS - rows["expires_ms"].astype(np.int64) >= facts.tw_reuse_delay_ms
-        may: NDArray[np.bool_] = is_old & (rows["state"] == State.TIME_WAIT)
-        if facts.tw_reuse == 2:
-            may &= _is_loopback(rows["local"]) | _is_loopback(rows["remote"])
-        return may
 
     def _owned(self) -> tuple[Sockets, Numbers, Sockets]:
         """(the sockets on the source addresses, the number of each one's source, those on a wildcard)"""
@@ -392,6 +378,17 @@ def _destinations(rows: Sockets, space: TupleSpace) -> Numbers:
         port = np.searchsorted(ports.table, rows["remote_port"][there])
         numbers[there] = before + address[there] * ports.size + port
     return numbers
+
+
+def is_reusable(rows: Sockets, facts: PortFacts) -> NDArray[np.bool_]:
+    """Which of these are in TIME_WAIT and can be taken over by connect() (tcp_twsk_unique, net/ipv4)?"""
+    waits: NDArray[np.bool_] = rows["state"] == State.TIME_WAIT
+    if not (facts.tw_reuse and facts.timestamps and waits.any()):
+        return np.zeros(len(rows), bool)
+    waits &= TIME_WAIT_MS - rows["expires_ms"].astype(np.int64) >= facts.tw_reuse_delay_ms
+    if facts.tw_reuse == 2:
+        waits[waits] = _is_loopback(rows["local"][waits]) | _is_loopback(rows["remote"][waits])
+    return waits
 
 
 def _is_loopback(addresses: NDArray[np.void]) -> NDArray[np.bool_]:

@@ -73,3 +73,6 @@ class Where:
         if self.sources:
             found &= np.any([part.has(source) for part in self.sources], axis=0)
         return found
+
+
+EVERYWHERE = Where()

@@ -35,11 +35,14 @@ class Condition(NamedTuple):
 
 # Sockets that got their port by bind() to it: SOCK_BINDPORT_LOCK, which bind(address, 0) does not set
 # (net/ipv4/af_inet.c, v6.18). BC_AUTO asks for the others.
-NAMED_PORT = Condition(BC_AUTO, negated=True)
+AUTOMATIC_PORT = Condition(BC_AUTO)
+NAMED_PORT = AUTOMATIC_PORT._replace(negated=True)
 
 
 def program(clauses: Sequence[Sequence[Condition]]) -> bytes:
-    """The filter that accepts what fulfils all conditions of one of the clauses."""
+    """The filter that accepts what fulfils all conditions of one of the clauses; empty: everything passes."""
+    if not all(clauses):
+        return b""
     sizes = [sum(condition.size for condition in clause) + _OP.size for clause in clauses]
     end = sum(sizes) - _OP.size  # the last clause needs no jump behind it
     code = bytearray()
@@ -96,16 +99,16 @@ class End(NamedTuple):
         return [Condition(code, host), *ports(self.ports)]
 
 
-def connections(where: Where) -> bytes:
-    """The filter for these connections, whichever end is here; empty: everything passes, as it would be too long."""
+def connections(where: Where) -> list[list[Condition]]:
+    """The clauses for these connections, whichever end is here; one that is empty where that would be too long."""
     clauses: list[list[Condition]] = []
     for far, near in itertools.product(_ends(where.to), _ends(where.sources)):
         for local, remote in ((near, far), (far, near)):
             clause = [*local.conditions(BC_S_COND, local_ports), *remote.conditions(BC_D_COND, remote_ports)]
             if not clause or len(clauses) == MOST_CLAUSES:
-                return b""
+                return [[]]
             clauses.append(clause)
-    return program(clauses)
+    return clauses
 
 
 def _ends(parts: Sequence[Part]) -> Iterator[End]:

@@ -20,7 +20,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -148,6 +149,53 @@ def enter_named(name: str) -> None:
     """Move this process into a namespace that `ip netns add` made. Raises OSError."""
     with open(Path(NAMED) / name) as handle:
         _call("setns", handle.fileno(), CLONE_NEWNET)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A network namespace of this host. name: what ip-netns(8) calls it, else a process in it; pid: one in it"""
+
+    netns: str  # as /proc/PID/ns/net names it
+    name: str
+    pid: int | None
+
+    def enter(self) -> None:
+        """Move this process there. Raises OSError."""
+        if self.pid is None:
+            enter_named(self.name)
+        else:
+            enter(self.pid)
+
+
+def places(proc: Path = Path("/proc"), named: Path = Path(NAMED)) -> tuple[list[Place], int]:
+    """The namespaces that this user may see, this process's first, and how many more there are.
+
+    Of another user's process it cannot be seen which it is in, but whether it is in one that is known: the entries of
+    /proc/PID/net have inodes of their own in each (fs/proc/proc_net.c, v6.18).
+    """
+    own = os.readlink(proc / "self/ns/net")
+    names = {}
+    with suppress(OSError):
+        names = {f"net:[{os.stat(entry).st_ino}]": entry.name for entry in sorted(named.iterdir(), reverse=True)}
+    found: dict[str, Place] = {}
+    seen: set[int] = set()
+    closed: set[int] = set()
+    for pid in sorted(map(int, filter(str.isdecimal, os.listdir(proc)))):
+        folder = proc / str(pid)
+        with suppress(OSError):
+            inode = os.stat(folder / "net/tcp").st_ino
+            try:
+                netns = os.readlink(folder / "ns/net")
+            except PermissionError:
+                closed.add(inode)
+                continue
+            seen.add(inode)
+            if netns not in found:
+                name = names.get(netns) or f"{(folder / 'comm').read_text().strip()} ({pid})"
+                found[netns] = Place(netns, name, pid)
+    for netns, name in names.items():
+        found.setdefault(netns, Place(netns, name, None))
+    return sorted(found.values(), key=lambda place: place.netns != own), len(closed - seen)
 
 
 def set_loopback_up() -> None:

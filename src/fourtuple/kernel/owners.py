@@ -1,35 +1,87 @@
 """Which processes have these sockets? By the links in /proc/PID/fd, which other users' processes do not show."""
 
+import contextlib
 import os
-from collections import Counter
-from collections.abc import Iterable
+import pwd
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.core.owners import Holders
 from fourtuple.kernel.procfs import text_of
 from fourtuple.kernel.sysctl import PROC
 
+INIT = 1  # holds listeners for services that it starts, so it comes last
+_RING = "anon_inode:[io_uring]"
+_SOCKET = re.compile(r"socket:\[(\d+)\]")
 
-def owners_of(inodes: Iterable[int], proc: Path = PROC) -> Counter[tuple[int, str]]:
-    """How many of the sockets each (pid, name) has; those that nobody shows are left out."""
-    wanted = {f"socket:[{inode}]" for inode in inodes}
-    found: Counter[tuple[int, str]] = Counter()
-    for pid in os.listdir(proc) if wanted else ():
-        if not pid.isdecimal():
+
+def read_holders(wanted: NDArray[np.uint32], *, rings: bool = False, proc: Path = PROC) -> Holders:
+    """Who has the sockets with these inodes; the one with the lowest number, where several processes have one.
+
+    rings: look for the direct descriptors of io_uring, too, where sockets are left over. The kernel lists a ring's in
+           /proc/PID/fdinfo, and keeps the ring from its program meanwhile (io_uring/fdinfo.c, v6.18)
+    """
+    wanted = np.unique(wanted[wanted != 0])
+    numbers = np.full(len(wanted), -1)
+    found: list[Path] = []
+    rings_of: list[tuple[Path, str]] = []
+    hidden_uids: set[int] = set()
+    pids = sorted(map(int, filter(str.isdecimal, os.listdir(proc)))) if len(wanted) else []
+    for pid in sorted(pids, key=INIT.__eq__):
+        folder = proc / str(pid)
+        try:
+            links = list(_links(folder))
+        except PermissionError:
+            with contextlib.suppress(OSError):
+                hidden_uids.add(os.stat(folder).st_uid)
             continue
-        count = _count(proc / pid / "fd", wanted)
-        if count:
-            found[int(pid), text_of(proc / pid / "comm").strip()] = count
-    return found
+        except OSError:  # it has ended
+            continue
+        rings_of += [(folder, name) for name, link in links if link == _RING]
+        inodes = [int(link[8:-1]) for _, link in links if link.startswith("socket:[")]
+        _assign(numbers, wanted, inodes, folder, found)
+    for folder, name in rings_of if rings else []:
+        if (numbers < 0).any():
+            inodes = [int(number) for number in _SOCKET.findall(text_of(folder / "fdinfo" / name))]
+            _assign(numbers, wanted, inodes, folder, found)
+    uid = os.geteuid()
+    everything = uid == 0 and not hidden_uids
+    return Holders(
+        processes=tuple((int(folder.name), text_of(folder / "comm").strip()) for folder in found),
+        inodes=wanted[numbers >= 0],
+        numbers=numbers[numbers >= 0],
+        visible=None if everything else frozenset({uid} - hidden_uids),
+        users={} if everything else dict(_users()),
+    )
 
 
-def _count(folder: Path, wanted: set[str]) -> int:
-    count = 0
-    try:
-        for entry in os.scandir(folder):
-            try:
-                count += os.readlink(entry.path) in wanted
-            except OSError:  # closed meanwhile
-                continue
-    except OSError:  # not ours to see, or it has ended
-        return 0
-    return count
+def _links(folder: Path) -> Iterator[tuple[str, str]]:
+    """(number, where it leads) of each descriptor. Raises OSError."""
+    with os.scandir(folder / "fd") as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):  # closed meanwhile
+                yield entry.name, os.readlink(entry.path)
+
+
+def _assign(
+    numbers: NDArray[np.int64], wanted: NDArray[np.uint32], inodes: list[int], who: Path, found: list[Path]
+) -> None:
+    """Note for those of the inodes that are wanted, and nobody's yet, that this process has them."""
+    if not inodes:
+        return
+    candidates = np.array(inodes, np.uint64)
+    place = np.minimum(np.searchsorted(wanted, candidates), len(wanted) - 1)
+    place = place[(wanted[place] == candidates) & (numbers[place] < 0)]
+    if len(place):
+        if who not in found:
+            found.append(who)
+        numbers[place] = found.index(who)
+
+
+def _users() -> Iterator[tuple[int, str]]:
+    for entry in pwd.getpwall():
+        yield entry.pw_uid, entry.pw_name

@@ -11,20 +11,22 @@ import contextlib
 import errno
 import itertools
 import os
+import queue
 import socket
 import struct
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.census import LISTENER, MAPPED, SOCKET, Chosen, Sockets, State
-from fourtuple.kernel.bytecode import NAMED_PORT, program
+from fourtuple.core.census import LISTENER, MAPPED, PROC_NET_TCP, SOCK_DIAG, SOCKET, Chosen, Sockets, State
+from fourtuple.core.where import EVERYWHERE, Where
+from fourtuple.kernel.bytecode import AUTOMATIC_PORT, NAMED_PORT, connections, local_ports, program
 
 # include/uapi/linux/netlink.h, sock_diag.h, inet_diag.h (v6.18)
 NETLINK_SOCK_DIAG = 4
@@ -102,10 +104,7 @@ def parse_datagram(data: bytes | memoryview, chosen: Chosen = Chosen.UNKNOWN) ->
 def parse_listeners(data: bytes | memoryview) -> Datagram:
     """The same for a dump with INET_DIAG_SKMEMINFO, as LISTENER."""
     words, starts, done = _messages(data)
-    sockets = _sockets(words, starts)
-    table = np.zeros(len(sockets), LISTENER)
-    for name in SOCKET.names or ():
-        table[name] = sockets[name]
+    table = _as_listeners(_sockets(words, starts))
     rows, drops = _attribute(words, starts, INET_DIAG_SKMEMINFO, SK_MEMINFO_DROPS)
     table["drops"][rows] = drops
     return Datagram(table, done)
@@ -241,24 +240,27 @@ def read_sockets(
     yield from _dump(ask(request(family, states, only)), partial(parse_datagram, chosen=chosen))
 
 
-def read_listeners(ask: Ask = exchange) -> Sockets:
-    """What listens, as LISTENER. Raises as read_sockets does."""
-    asked = request(socket.AF_UNSPEC, {State.LISTEN}, extensions=[INET_DIAG_SKMEMINFO])
-    return np.concatenate([np.zeros(0, LISTENER), *_dump(ask(asked), parse_listeners)])
-
-
 def _dump(answer: Iterable[bytes | memoryview], parse: Callable[[bytes | memoryview], Datagram]) -> Iterator[Sockets]:
-    try:
+    with _complaints():
         for data in answer:
             datagram = parse(data)
             yield datagram.sockets
             if datagram.done:
                 return
+        raise DumpInterruptedError(_NO_END)
+
+
+_NO_END = "the dump ended without a DONE message"
+
+
+@contextlib.contextmanager
+def _complaints() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         if error.errno == errno.ENOBUFS:
             raise DumpInterruptedError("the receive buffer overflowed (ENOBUFS)") from error
         raise
-    raise DumpInterruptedError("the dump ended without a DONE message")
 
 
 def parse_proc_net_tcp(text: str) -> Sockets:
@@ -306,31 +308,89 @@ _WITHOUT_SOCK_DIAG = frozenset(
     {errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.ESOCKTNOSUPPORT, errno.ENOENT, errno.EPERM, errno.EACCES}
 )
 TRIES = 5
-SOCK_DIAG, PROC_NET_TCP = "sock_diag", "/proc/net/tcp"  # where tables came from
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which sockets are wanted, and what is to be told of them.
+
+    automatic: ports of which it is to be told whether they were named in bind(): their sockets are BOUND then
+    others:    sockets with other ports are wanted too; those that named theirs come in any case
+    where:     only these connections are needed; more may come
+    """
+
+    automatic: range | None = None
+    others: bool = True
+    where: Where = EVERYWHERE
+
+    def dumps(self) -> list[bytes]:
+        """The filters of the dumps that it takes, each socket in one of them.
+
+        The first gives those that named their port and the others', the second the automatic ones.
+        """
+        clauses = connections(self.where)
+        if self.automatic is None:
+            return [program(clauses)]
+        ports = self.automatic
+        beside = [each for each in (range(ports.start), range(ports.stop, 65536)) if each and self.others]
+        return [
+            program([[NAMED_PORT], *([*local_ports(each), *clause] for each in beside for clause in clauses)]),
+            program([[AUTOMATIC_PORT, *local_ports(ports), *clause] for clause in clauses]),
+        ]
+
+    def parse(self, data: bytes | memoryview) -> Datagram:
+        """Of the first dump."""
+        datagram = parse_datagram(data)
+        table = datagram.sockets
+        if self.automatic is not None:
+            named = (table["local_port"] >= self.automatic.start) & (table["local_port"] < self.automatic.stop)
+            table["chosen"][named if self.others else slice(None)] = Chosen.BOUND
+        return datagram
+
+
+ALL = Asked()
 
 
 def fold_sockets(
     fold: Callable[[Iterable[Sockets]], T],
     states: Iterable[State],
+    asked: Asked = ALL,
     *,
-    bound: bool = False,
-    only: bytes = b"",
     ask: Ask = exchange,
     proc: Path = Path("/proc"),
 ) -> tuple[T, str]:
     """`fold` applied to the TCP sockets, IPv4 and IPv6, of this network namespace, and where they came from.
 
     A dump that was interrupted is thrown away and taken again, up to TRIES times, then DumpInterruptedError is raised;
-    so `fold` may be called more than once. Without sock_diag the tables come from /proc/net/tcp: slower, and without
-    the sockets that are only bound, and which are BOUND.
+    so `fold` may be called more than once. Without sock_diag the tables come from /proc/net/tcp: slower, all of them,
+    without the sockets that are only bound, and none is BOUND.
 
-    bound: those that got their port by bind() to it come once more, in tables of their own, as BOUND
-    only:  a filter of kernel/bytecode.py for the others; it may let more pass, as /proc/net/tcp does
+    ask: what carries a request to the kernel and brings its datagrams, in a thread
     """
     states = frozenset(states)
+    return _retried(fold, lambda: _tables(states, asked, ask), lambda: _from_proc(states, proc))
+
+
+def read_listeners(ask: Ask = exchange, proc: Path = Path("/proc")) -> Sockets:
+    """The sockets of this network namespace that listen, as LISTENER. Tries and falls back as fold_sockets does."""
+
+    def fold(tables: Iterable[Sockets]) -> Sockets:
+        return np.concatenate([np.zeros(0, LISTENER), *tables])
+
+    asked = request(socket.AF_UNSPEC, {State.LISTEN}, extensions=[INET_DIAG_SKMEMINFO])
+    by_proc = partial(_from_proc, frozenset({State.LISTEN}), proc)
+    return _retried(fold, lambda: _dump(ask(asked), parse_listeners), lambda: map(_as_listeners, by_proc()))[0]
+
+
+def _retried(
+    fold: Callable[[Iterable[Sockets]], T],
+    dumped: Callable[[], Iterable[Sockets]],
+    listed: Callable[[], Iterable[Sockets]],
+) -> tuple[T, str]:
+    """dumped: by sock_diag; listed: where there is none"""
     for tries_left in reversed(range(TRIES)):
         try:
-            return fold(_tables(states, ask, only, bound=bound)), SOCK_DIAG
+            return fold(dumped()), SOCK_DIAG
         except DumpInterruptedError:
             if not tries_left:
                 raise
@@ -338,55 +398,72 @@ def fold_sockets(
             if error.errno not in _WITHOUT_SOCK_DIAG:
                 raise
             break
-    return fold(_from_proc(states, proc)), PROC_NET_TCP
+    return fold(listed()), PROC_NET_TCP
 
 
-def _tables(states: frozenset[State], ask: Ask, only: bytes, *, bound: bool) -> Iterator[Sockets]:
-    """Each dump is read by a thread: while NumPy works on one part, the kernel makes the next; both dumps at once."""
-    asked = [(only, Chosen.UNKNOWN)]
-    if bound:
-        asked.append((program([[NAMED_PORT]]), Chosen.BOUND))
-    with contextlib.ExitStack() as stack:
-        dumps = [
-            (chosen, stack.enter_context(_Ahead(ask(request(socket.AF_UNSPEC, states, filter_)))))
-            for filter_, chosen in asked
-        ]
-        for chosen, answer in dumps:
-            yield from _dump(answer, partial(parse_datagram, chosen=chosen))
+def _as_listeners(sockets: Sockets) -> Sockets:
+    """With no drops told."""
+    table = np.zeros(len(sockets), LISTENER)
+    for name in SOCKET.names or ():
+        table[name] = sockets[name]
+    return table
 
 
-class _Ahead:
-    """What a stream yields, the next item read by a thread while the last is worked on.
+def _tables(states: frozenset[State], asked: Asked, ask: Ask) -> Iterator[Sockets]:
+    answers = [ask(request(socket.AF_UNSPEC, states, only)) for only in asked.dumps()]
+    complete = [False for _ in answers]
+    with _complaints():
+        for number, data in _as_they_come(answers):
+            datagram = parse_datagram(data) if number else asked.parse(data)
+            complete[number] = datagram.done
+            yield datagram.sockets
+        if not all(complete):
+            raise DumpInterruptedError(_NO_END)
 
-    Where no thread can be started (pids.max, RLIMIT_NPROC), which may be the very trouble that is looked into, it is
-    read as it is.
+
+def _as_they_come(streams: Sequence[Iterable[T]]) -> Iterator[tuple[int, T]]:
+    """What the streams yield, with the number of each: they are read by threads, while the caller works.
+
+    Where no thread can be started (pids.max, RLIMIT_NPROC), which may be the very trouble that is looked into, they
+    are read one after the other. A stream is never more than two items ahead of the caller.
     """
+    parts: queue.Queue[tuple[int, T | Exception | None]] = queue.Queue(1)
+    left = threading.Event()
 
-    def __init__(self, stream: Iterable[bytes | memoryview]) -> None:
-        self._stream = iter(stream)
-        self._reader = ThreadPoolExecutor(1, "sock_diag")
-        self._coming = self._next()
-
-    def _next(self) -> "Future[bytes | memoryview | None] | None":
+    def read(number: int) -> None:
+        last = None
         try:
-            return self._reader.submit(next, self._stream, None)
+            for item in streams[number]:
+                parts.put((number, item))
+                if left.is_set():
+                    break
+        except Exception as error:
+            last = error
+        parts.put((number, last))
+
+    running, alone = 0, []
+    for number in range(len(streams)):
+        try:
+            threading.Thread(target=read, args=(number,), name="sock_diag", daemon=True).start()
+            running += 1
         except RuntimeError:
-            return None
-
-    def __iter__(self) -> Iterator[bytes | memoryview]:
-        while self._coming is not None:
-            data = self._coming.result()
-            if data is None:
-                return
-            self._coming = self._next()
-            yield data
-        yield from self._stream
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._reader.shutdown()
+            alone.append(number)
+    try:
+        while running:
+            number, part = parts.get()
+            if part is None or isinstance(part, Exception):
+                running -= 1
+                if part is not None:
+                    raise part
+                continue
+            yield number, part
+        for number in alone:
+            yield from ((number, item) for item in streams[number])
+    finally:
+        left.set()
+        while running:
+            part = parts.get()[1]
+            running -= part is None or isinstance(part, Exception)
 
 
 def _from_proc(states: frozenset[State], proc: Path) -> Iterator[Sockets]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from fourtuple.core.errors import CannotError, UsageError
-from fourtuple.core.facts import PortFacts, ProcessFacts, World
+from fourtuple.core.facts import Motion, PortFacts, ProcessFacts, World
 from fourtuple.kernel import procfs
 from fourtuple.kernel.procfs import CGROUPS, text_of, whole
 from fourtuple.kernel.sysctl import PROC
@@ -276,3 +276,16 @@ def _threads_of(uid: int, proc: Path) -> int | None:
             if _first(status.get("Uid", "")) == uid:
                 total += _first(status.get("Threads", "")) or 0
     return total or None
+
+
+def read_motion(proc: Path = PROC) -> Motion:
+    """What tells whether sockets came or went between two looks; a kernel without IPv6 has no sockstat6."""
+    net = proc / "thread-self/net"
+    counters = procfs.read_counters(proc)
+    there = parse_sockstat(whole(net / "sockstat")) | parse_sockstat(whole(net / "sockstat6"))
+    if not {"ActiveOpens", "PassiveOpens"} <= counters.keys() or not {"TCP.inuse", "TCP.tw"} <= there.keys():
+        return Motion(None, 0)
+    return Motion(
+        opened=counters["ActiveOpens"] + counters["PassiveOpens"],
+        there=there["TCP.inuse"] + there["TCP.tw"] + there.get("TCP6.inuse", 0),
+    )

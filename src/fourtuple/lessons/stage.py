@@ -156,7 +156,7 @@ class Stage:
         """The kernel's list of the sockets at both ends of the connections to these ADDRESS:PORT[-PORT]."""
         specs = [EndpointSpec.parse(text) for text in destinations]
         rectangles = Destinations.of((parse_addresses(spec.host)[1], spec.ports) for spec in specs if spec.ports)
-        ends, _ = verbs.census(lambda tables: Ends.of(tables, rectangles), states)
+        ends, _ = verbs.sockets(lambda tables: Ends.of(tables, rectangles), states)
         return ends
 
     def held(
@@ -200,4 +200,4 @@ class Stage:
         def ports(tables: Iterable[Sockets]) -> set[int]:
             return {port for table in tables for port in table["local_port"].tolist()}
 
-        return verbs.census(ports, EVERY_STATE)[0]
+        return verbs.sockets(ports, EVERY_STATE)[0]

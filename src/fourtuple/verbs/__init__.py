@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fourtuple.engine.loops import LoopName, choose
     from fourtuple.verbs.accepting import serve
     from fourtuple.verbs.beside import READY, holding, serving, start
+    from fourtuple.verbs.counting import census, census_everywhere, censuses, save, states_named
     from fourtuple.verbs.explain import why
     from fourtuple.verbs.labs import (
         Lab,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from fourtuple.verbs.look import go_into
     from fourtuple.verbs.opening import hold
     from fourtuple.verbs.planning import plan, read_plan, write_plan
-    from fourtuple.verbs.pulling import census, finish
+    from fourtuple.verbs.pulling import finish, sockets
     from fourtuple.verbs.room import limits
     from fourtuple.verbs.settings import apply, undo
     from fourtuple.verbs.watch import Watch
@@ -41,6 +42,8 @@ __all__ = [
     "Watch",
     "apply",
     "census",
+    "census_everywhere",
+    "censuses",
     "choose",
     "facts",
     "finish",
@@ -54,12 +57,15 @@ __all__ = [
     "port_range_is_quick",
     "read_plan",
     "run_in",
+    "save",
     "serve",
     "serving",
     "set_port_range",
     "set_reserved_ports",
     "set_sysctl",
+    "sockets",
     "start",
+    "states_named",
     "undo",
     "why",
     "write_plan",
@@ -69,6 +75,7 @@ _HOME = {
     "fourtuple.engine.loops": ("LoopName", "choose"),
     "fourtuple.verbs.accepting": ("serve",),
     "fourtuple.verbs.beside": ("READY", "holding", "serving", "start"),
+    "fourtuple.verbs.counting": ("census", "census_everywhere", "censuses", "save", "states_named"),
     "fourtuple.verbs.explain": ("why",),
     "fourtuple.verbs.labs": (
         "Lab",
@@ -84,7 +91,7 @@ _HOME = {
     "fourtuple.verbs.look": ("go_into",),
     "fourtuple.verbs.opening": ("hold",),
     "fourtuple.verbs.planning": ("plan", "read_plan", "write_plan"),
-    "fourtuple.verbs.pulling": ("census", "finish"),
+    "fourtuple.verbs.pulling": ("finish", "sockets"),
     "fourtuple.verbs.room": ("limits",),
     "fourtuple.verbs.settings": ("apply", "undo"),
     "fourtuple.verbs.watch": ("Watch",),

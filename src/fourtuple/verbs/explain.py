@@ -2,21 +2,27 @@
 
 import errno
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from fourtuple.core.causes import Scene
-from fourtuple.core.census import SOCKET, Sockets, State, four_tuples, full_queues, mapped
+from fourtuple.core.census import Sockets, State, four_tuples, full_queues, mapped, without_drops
+from fourtuple.core.counts import By, Census, PairCount, Source, View
 from fourtuple.core.endpoints import Endpoint
 from fourtuple.core.errors import ShortfallError, UsageError
-from fourtuple.core.pairs import SAMPLE, Pair, busiest_pairs
+from fourtuple.core.owners import Holders, Owners
+from fourtuple.core.pairs import Usage
+from fourtuple.core.verdicts import Role
+from fourtuple.core.where import EVERYWHERE
 from fourtuple.core.why import Why, judge, read_saying
 from fourtuple.kernel import addresses
-from fourtuple.kernel.owners import owners_of
-from fourtuple.kernel.sockdiag import fold_sockets
+from fourtuple.kernel.owners import read_holders
+from fourtuple.kernel.sockdiag import fold_sockets, read_listeners
 from fourtuple.kernel.world import NOTHING, read_sysctl
+from fourtuple.verbs.counting import CONNECTED
 from fourtuple.verbs.look import Look, look, queue_of
 
 IPV6_OFF = "net.ipv6.conf.all.disable_ipv6"
@@ -43,11 +49,14 @@ def why(
     saying = read_saying(what)
     if destination is not None:
         saying = replace(saying, target=str(Endpoint.parse(destination)))
-    (pairs, rows), by = fold_sockets(_fold, State)
-    whose = pid or (_server(rows, saying.target) if saying.errno == errno.EMFILE and saying.target else None)
+    listeners = read_listeners()
+    (usage, on_port), by = fold_sockets(partial(_fold, listeners, saying.port), CONNECTED)
+    view = View.of(usage, By.PAIR, MOST_PAIRS)
+    holders = read_holders(np.concatenate([view.inodes, on_port["inode"]]))
+    whose = pid or (_server(listeners, saying.target, holders) if saying.errno == errno.EMFILE else None)
     seen, target = _look(saying.target, whose, outside)
-    leaks, listening = (rows[rows["state"] == state] for state in (State.CLOSE_WAIT, State.LISTEN))
-    pair = _pair(pairs, target)
+    found = view.census(Source(seen.world.netns, seen.world.kernel, by, None, 0), seen.world, holders)
+    pair = _pair(found, target)
     sysctls = dict(seen.world.sysctls) | {IPV6_OFF: read_sysctl(IPV6_OFF)}
     scene = Scene(
         world=replace(seen.world, sysctls=sysctls),
@@ -57,15 +66,15 @@ def why(
         port=saying.port,
         target=target,
         pair=pair,
-        owners=_owners(pair.inodes) if pair else "",
+        owners=str(pair.owners) if pair else "",
         ports=seen.ports,
-        queue=queue_of(listening, by),
-        full=full_queues(listening)[:MOST_FULL],
+        queue=queue_of(listeners, by),
+        full=full_queues(listeners)[:MOST_FULL],
         local=None if target is None else addresses.is_local(Endpoint.parse(target).address),
-        listens=None if target is None else _listens(rows, Endpoint.parse(target)),
-        holders=tuple(_holders(rows, saying.port)) if saying.port else (),
-        close_wait=len(leaks),
-        close_wait_owners=_owners(leaks["inode"][:SAMPLE].tolist()) if len(leaks) else "",
+        listens=None if target is None else _listens(listeners, Endpoint.parse(target)),
+        holders=tuple(_holders(on_port, holders)),
+        close_wait=found.sockets.get(State.CLOSE_WAIT.name, 0),
+        close_wait_owners=", ".join(filter(None, (str(leak.owners) for leak in found.leaks[:MOST_OWNERS]))),
         asked=whose is not None,
     )
     ceilings = {verdict.limit: verdict.ceiling for verdict in seen.verdicts if verdict.ceiling}
@@ -82,49 +91,54 @@ def _look(target: str | None, pid: int | None, outside: Mapping[str, str]) -> tu
     return look(pid=pid, outside=outside), target
 
 
-def _server(rows: Sockets, target: str) -> int | None:
+def _server(listeners: Sockets, target: str | None, holders: Holders) -> int | None:
     """The process that listens there, as far as this user may see."""
-    end = Endpoint.parse(target)
-    if not addresses.is_local(end.address):
+    if target is None or not addresses.is_local(Endpoint.parse(target).address):
         return None
-    listens = rows[(rows["state"] == State.LISTEN) & (rows["local_port"] == end.port)]
-    found = owners_of(listens["inode"].tolist()).most_common(1)
-    return found[0][0][0] if found else None
+    listens = listeners[listeners["local_port"] == Endpoint.parse(target).port]
+    found = _owners(listens, holders).processes
+    return found[0].pid if found else None
 
 
-def _fold(tables: Iterable[Sockets]) -> tuple[tuple[Pair, ...], Sockets]:
-    rows = np.concatenate([np.zeros(0, SOCKET), *tables])
-    return busiest_pairs([rows], MOST_PAIRS), rows
+def _fold(listeners: Sockets, port: int | None, tables: Iterable[Sockets]) -> tuple[Usage, Sockets]:
+    """The usage, and the sockets with this local port, those that listen first."""
+    kept = [without_drops(listeners[listeners["local_port"] == port])]
+
+    def passed() -> Iterator[Sockets]:
+        for table in tables:
+            kept.append(table[table["local_port"] == port])
+            yield table
+
+    usage = Usage.of(passed(), listeners, None, EVERYWHERE)
+    return usage, np.concatenate(kept)
 
 
-def _pair(pairs: Iterable[Pair], target: str | None) -> Pair | None:
-    """The busiest, or the busiest to the target."""
+def _pair(found: Census, target: str | None) -> PairCount | None:
+    """Of those that this end has opened the busiest, or the busiest to the target."""
+    pairs = (row for row in found.rows if isinstance(row, PairCount) and row.role is Role.CLIENT)
     return next((pair for pair in pairs if target in (None, pair.destination)), None)
 
 
-def _owners(inodes: Iterable[int]) -> str:
-    found = owners_of(inodes).most_common(MOST_OWNERS)
-    return ", ".join(f"{name} ({pid})" for (pid, name), _ in found)
+def _owners(sockets: Sockets, holders: Holders) -> Owners:
+    """Of all together."""
+    return holders.owners(np.zeros(len(sockets), np.int64), sockets["inode"], sockets["uid"], 1)[0]
 
 
-def _listens(rows: Sockets, target: Endpoint) -> bool | None:
+def _listens(listeners: Sockets, target: Endpoint) -> bool | None:
     """None where the target is not of this host, whose listeners are not to be seen."""
     if not addresses.is_local(target.address):
         return None
-    listens = rows[(rows["state"] == State.LISTEN) & (rows["local_port"] == target.port)]
+    listens = listeners[listeners["local_port"] == target.port]
     theirs = {row.tobytes() for row in listens["local"]}
     any_address = {bytes(16), mapped(ipaddress.IPv4Address(0))}
     return bool(theirs & (any_address | {mapped(target.address)}))
 
 
-def _holders(rows: Sockets, port: int) -> Iterable[str]:
-    held = rows[rows["local_port"] == port]
-    listens = held["state"] == State.LISTEN
-    for row in [*held[listens], *held[~listens]][:MOST_HOLDERS]:
-        ends = four_tuples(np.array([row]))[0]
-        state = State(int(row["state"])).name
-        where = f"{ends.source}" if row["state"] in (State.LISTEN, State.CLOSE) else f"{ends}"
-        who = _owners([int(row["inode"])]) if row["inode"] else ""
-        yield f"{'bound' if state == 'CLOSE' else state} {where}{f', {who}' if who else ''}"
-    if len(held) > MOST_HOLDERS:
-        yield f"{len(held) - MOST_HOLDERS:,} more"
+def _holders(on_port: Sockets, holders: Holders) -> Iterator[str]:
+    for number, ends in enumerate(four_tuples(on_port[:MOST_HOLDERS])):
+        state = State(int(on_port["state"][number]))
+        where = f"{ends.source}" if state in (State.LISTEN, State.CLOSE) else f"{ends}"
+        who = str(_owners(on_port[number : number + 1], holders))
+        yield f"{'bound' if state is State.CLOSE else state.name} {where}{f', {who}' if who else ''}"
+    if len(on_port) > MOST_HOLDERS:
+        yield f"{len(on_port) - MOST_HOLDERS:,} more"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fourtuple.core.census import Sockets, State, among, full_queues, is_wildcard, within
+from fourtuple.core.census import SOCK_DIAG, Sockets, State, among, full_queues, is_wildcard, within
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.facts import PortFacts, World
 from fourtuple.core.limits import SYSCTLS, weigh
@@ -19,7 +19,6 @@ from fourtuple.core.tuples import Destinations, TupleSpace
 from fourtuple.core.verdicts import Case, Queue, Role, Verdict
 from fourtuple.kernel import addresses, canary, procfs
 from fourtuple.kernel.netns import enter, enter_named
-from fourtuple.kernel.sockdiag import SOCK_DIAG
 from fourtuple.kernel.world import NOTHING, host_sysctls, read_world, same_network
 from fourtuple.verbs.space import MOST_ADDRESSES, by_source, space_of, use_of
 

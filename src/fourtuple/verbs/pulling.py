@@ -19,7 +19,7 @@ def finish(run: Generator[Any, None, T]) -> T:
             return result
 
 
-def census(fold: Callable[[Iterable[Sockets]], T], states: Iterable[State] = (State.ESTABLISHED,)) -> tuple[T, str]:
+def sockets(fold: Callable[[Iterable[Sockets]], T], states: Iterable[State] = (State.ESTABLISHED,)) -> tuple[T, str]:
     """`fold` over the TCP sockets of this network namespace in these states, and where they were read.
 
     Tables have dtype fourtuple.core.census.SOCKET. Raises OSError, or DumpInterruptedError after several tries.

@@ -17,8 +17,7 @@ from fourtuple.core.ranges import Ranges
 from fourtuple.core.symptoms import name_of
 from fourtuple.core.tuples import Destinations, TupleSpace
 from fourtuple.kernel import addresses
-from fourtuple.kernel.bytecode import local_ports, program
-from fourtuple.kernel.sockdiag import fold_sockets
+from fourtuple.kernel.sockdiag import Asked, fold_sockets
 
 MOST_PAIRS = 2**32
 MOST_ADDRESSES = 4096  # of destinations whose routes are looked up
@@ -136,7 +135,7 @@ def use_of(space: TupleSpace, facts: PortFacts) -> tuple[PortUse, str]:
     """What the sockets of this network namespace do to the ports of the space, and where they were read."""
     asked = [facts.port_range, *space.ports.parts]
     ports = range(min(part.start for part in asked), max(part.stop for part in asked))
-    return fold_sockets(lambda tables: PortUse.of(tables, space), State, bound=True, only=program([local_ports(ports)]))
+    return fold_sockets(lambda tables: PortUse.of(tables, space), State, Asked(automatic=ports, others=False))
 
 
 def usable(space: TupleSpace, use: PortUse, strategy: Strategy, wanted: int) -> TupleSpace:

@@ -1,0 +1,216 @@
+"""Who uses which 4-tuples: the pairs that are closest to their end first, then what takes ports from everybody."""
+
+import csv
+import io
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+from fourtuple.core.counts import (
+    Census,
+    DestinationCount,
+    PairCount,
+    PortCount,
+    ProcessCount,
+    Row,
+    StateCount,
+    plain,
+)
+from fourtuple.core.owners import unseen
+from fourtuple.core.units import format_count, format_duration, format_rate
+from fourtuple.core.verdicts import Role
+from fourtuple.faces.lines import COLUMNS, wrapped
+
+SHOWN = 10  # rows, unless another number is asked for
+SHOWN_LISTENERS, SHOWN_LEAKS, SHOWN_HOLDERS = 5, 5, 4
+NAME = 27  # columns of what a row is about; what is longer has a line of its own
+LABEL = 14
+
+
+def census_lines(census: Census, *, most: int = SHOWN, columns: int = COLUMNS) -> Iterator[str]:
+    yield from _head(census)
+    yield ""
+    yield from _table(census, census.rows[:most], columns)
+    yield ""
+    yield from _besides(census)
+
+
+def watch_lines(census: Census, *, most: int = SHOWN, sort: str = "p", columns: int = COLUMNS) -> Iterator[str]:
+    """One look of several, with what is new since the last one. sort: of SORTS"""
+    yield from _head(census)
+    yield ""
+    _, key = SORTS[sort]
+    yield from _table(census, sorted(census.rows, key=key)[:most], columns, moving=True)
+
+
+def _rate(row: Row) -> float:
+    return -(getattr(row, "opened_per_s", 0) or 0)
+
+
+# Keys by which rows are sorted, and what is said of them; rows come by the ports that they have taken.
+SORTS: Mapping[str, tuple[str, Callable[[Row], float]]] = MappingProxyType(
+    {
+        "p": ("percent", lambda row: 0.0),
+        "s": ("sockets", lambda row: -float(getattr(row, "used", 0))),
+        "w": ("TIME_WAIT", lambda row: -float(getattr(row, "time_wait", 0))),
+        "n": ("new", _rate),
+        "f": ("full first", lambda row: getattr(row, "exhausted_in_s", None) or math.inf),
+    }
+)
+
+
+def _head(census: Census) -> Iterator[str]:
+    if census.range is None:
+        yield "which ports connect() chooses from could not be read"
+    else:
+        low, high = census.range
+        usable = f"{format_count(census.usable or 0)} ports usable towards each destination: {low}-{high}"
+        yield from wrapped("", f"{usable}, {census.reserved:,} reserved, {census.blocked:,} blocked")
+    states = ", ".join(f"{name} {format_count(count)}" for name, count in _most(census.sockets))
+    about = "some came or went meanwhile" if census.taken.changed else "what came or went meanwhile is not told"
+    sure = f" (about: {about})" if census.approximate else ""
+    yield from wrapped(
+        "", f"{format_count(sum(census.sockets.values()))} sockets{sure}{': ' if states else ''}{states}"
+    )
+
+
+def _most(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return Counter(counts).most_common()
+
+
+def _table(census: Census, rows: Sequence[Row], columns: int, *, moving: bool = False) -> Iterator[str]:
+    if not rows:
+        yield "no connections"
+        return
+    servers = [row for row in rows if getattr(row, "role", None) is Role.SERVER]
+    clients = [row for row in rows if row not in servers]
+    yield from rows_lines(clients, columns, moving=moving)
+    if clients and servers:
+        yield ""
+    yield from rows_lines(servers, columns, moving=moving)
+    if census.total > len(rows):
+        yield f"  … {format_count(census.total - len(rows))} more {census.by.plural}: --top N"
+
+
+def rows_lines(rows: Sequence[Row], columns: int, *, moving: bool = False) -> Iterator[str]:
+    """A head and a line each; of one kind and role. moving: with what has changed since the last look"""
+    for number, row in enumerate(rows):
+        name, cells, tail = _cells(row, moving=moving)
+        if number == 0:
+            head = "".join(f"{title:>{width}}" for title, width, _ in cells)
+            behind = "busiest" if isinstance(row, ProcessCount) else "owner"
+            yield f"{_title(row):<{NAME}}{head}{f'  {behind}' if tail else ''}".rstrip()
+        if len(name) >= NAME:
+            yield name
+            name = ""
+        line = f"{name:<{NAME}}" + "".join(f"{text:>{width}}" for _, width, text in cells)
+        yield (f"{line}  {_short(tail, columns - len(line) - 2)}" if tail else line).rstrip()
+
+
+def _short(text: str, most: int) -> str:
+    """Not longer than that; of `name (pid)` the name is cut."""
+    if len(text) <= most:
+        return text
+    name, bracket, rest = text.partition(" (")
+    kept = most - len(bracket + rest) - 1
+    return f"{name[:kept]}…{bracket}{rest}" if bracket and kept > 0 else f"{text[: most - 1]}…"
+
+
+def _title(row: Row) -> str:
+    if isinstance(row, PairCount):
+        return "source → destination" if row.role is Role.CLIENT else "client → listener here"
+    if isinstance(row, DestinationCount):
+        return "destination" if row.role is Role.CLIENT else "listener here"
+    if isinstance(row, PortCount):
+        return "local port" if row.role is Role.CLIENT else "port that listens"
+    return "process" if isinstance(row, ProcessCount) else "state"
+
+
+def _cells(row: Row, *, moving: bool) -> tuple[str, list[tuple[str, int, str]], str]:
+    """(what it is about, its cells as title, width and text, what stands behind them)"""
+    if isinstance(row, StateCount):
+        numbers = (("sockets", row.sockets), ("clients", row.clients), ("servers", row.servers))
+        return row.state, [(title, 12, format_count(number)) for title, number in numbers], ""
+    cells = [
+        ("estab", 8, format_count(row.established)),
+        ("TIME_WAIT", 10, format_count(row.time_wait)),
+        ("other", 6, format_count(row.other)),
+    ]
+    if isinstance(row, ProcessCount):
+        cells.append(("pairs", 8, format_count(row.pairs)))
+        return row.name if row.pid is None else f"{row.name} ({row.pid})", cells, row.busiest
+    if isinstance(row, PortCount):
+        return str(row.port), [*cells, ("all", 9, format_count(row.used))], str(row.owners)
+    cells += [
+        ("used", 8, "" if row.percent is None else f"{row.percent:.1f} %"),
+        ("left", 7, "" if row.left is None else format_count(row.left)),
+    ]
+    if isinstance(row, DestinationCount):
+        name = row.destination if row.sources == 1 else f"{row.destination} ({format_count(row.sources)})"
+        return name, cells, str(row.owners)
+    if not moving:
+        return f"{row.source} → {row.destination}", cells, str(row.owners)
+    cells.append(("new", 8, "" if row.opened_per_s is None else format_rate(row.opened_per_s)))
+    ends = "" if row.exhausted_in_s is None else format_duration(row.exhausted_in_s)
+    return f"{row.source} → {row.destination}", [*cells, ("full in", 9, ends)], ""
+
+
+def _besides(census: Census) -> Iterator[str]:
+    holders = Counter({(each.how, str(each.owners) or "the kernel"): 0 for each in census.holdings})
+    holders.update((each.how, str(each.owners) or "the kernel") for each in census.holdings)
+    if holders:
+        parts = [f"{format_count(count)} {how} ({who})" for (how, who), count in holders.most_common(SHOWN_HOLDERS)]
+        rest = f" and {len(holders) - SHOWN_HOLDERS} more" if len(holders) > SHOWN_HOLDERS else ""
+        blocked = f"{format_count(census.blocked)} port{'s' * (census.blocked != 1)} of the range"
+        yield from _said("held for one", f"{blocked}: {', '.join(parts)}{rest}")
+    if census.open_ports:
+        perhaps = f"of {format_count(census.open_ports)} ports the kernel does not tell whether others may share them"
+        yield from _said("not known", f"{perhaps}; fourtuple limits --probe asks")
+    if census.busiest_port and census.shared_ports:
+        port = f"{census.busiest_port.port} carries {format_count(census.busiest_port.connections)}"
+        several = f"{format_count(census.shared_ports)} local ports carry several connections at once"
+        yield from _said("shared", f"{several}; {port}")
+    for leak in census.leaks[:SHOWN_LEAKS]:
+        who = f" of {leak.owners}" if str(leak.owners) else " that their program has closed meanwhile"
+        yield from _said("CLOSE_WAIT", f"{format_count(leak.sockets)}{who}: the other end has closed them")
+    yield from _listeners(census)
+    lost = [f"{name} {format_count(count)}" for name, count in census.counters.items() if count]
+    if lost:
+        yield from _said("lost so far", ", ".join(lost))
+    for text in unseen([row.owners for row in census.rows if hasattr(row, "owners")]):
+        yield from _said("owners", text)
+    for warning in census.warnings:
+        yield from _said("!", warning)
+
+
+def _listeners(census: Census) -> Iterator[str]:
+    """Those that somebody waits at, or was lost at, first."""
+    busy = [each for each in census.listeners if each.waiting or each.drops]
+    quiet = [each for each in census.listeners if each not in busy]
+    for listener in busy[:SHOWN_LISTENERS]:
+        queue = "" if listener.queue is None else f" of {format_count(listener.queue)}"
+        drops = f", {format_count(listener.drops)} lost" if listener.drops else ""
+        who = f", {listener.owners}" if str(listener.owners) else ""
+        yield from _said("queue", f"{listener.address} {format_count(listener.waiting)}{queue} waiting{drops}{who}")
+    count = len(busy[SHOWN_LISTENERS:]) + len(quiet)
+    if count:
+        names = ", ".join(each.address for each in quiet[:SHOWN_LISTENERS])
+        more = "" if count <= SHOWN_LISTENERS else " …"
+        yield from _said("listening", f"{names}{more}" if names else f"{count} more")
+
+
+def _said(label: str, text: str) -> Iterator[str]:
+    yield from wrapped(f"{label:<{LABEL}}", text)
+
+
+def csv_text(rows: Iterable[Row], *, head: bool = True) -> str:
+    """RFC 4180: a line of names, then one for each row; owners in words."""
+    records = [{name: value for name, value in plain(row).items() if name != "owners"} for row in rows]
+    text = io.StringIO()
+    if records:
+        writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
+        if head:
+            writer.writeheader()
+        writer.writerows(records)
+    return text.getvalue()

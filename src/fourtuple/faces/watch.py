@@ -1,0 +1,72 @@
+"""A census that goes on: a screen that is drawn again, with keys; where nobody can press any, block after block."""
+
+import os
+import select
+import sys
+import termios
+import time
+import tty
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from fourtuple.core.counts import Census
+from fourtuple.faces.census import SORTS, watch_lines
+
+AROUND = 9  # lines of a screen that are not rows
+
+
+def watch(looks: Iterator[Census], every_s: float, most: int) -> None:
+    """Pull a look every `every_s`, for ever, or until q."""
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        _screen(looks, every_s)
+        return
+    for found in paced(looks, every_s):
+        print("\n".join(watch_lines(found, most=most)), end="\n\n", flush=True)
+
+
+def paced(looks: Iterator[Census], every_s: float) -> Iterator[Census]:
+    """The looks, one every `every_s`; at once, where one takes longer."""
+    due_s = time.monotonic()
+    for found in looks:
+        yield found
+        due_s = max(due_s + every_s, time.monotonic())
+        time.sleep(due_s - time.monotonic() if due_s > time.monotonic() else 0)
+
+
+def _screen(looks: Iterator[Census], every_s: float) -> None:
+    console = Console()
+    sort, found, due_s = "p", next(looks), time.monotonic() + every_s
+    keys = "   ".join(f"{key} {name}" for key, (name, _) in SORTS.items())
+    with _keys() as key_within, Live(console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            rows = max(1, console.height - AROUND)
+            lines = list(watch_lines(found, most=rows, sort=sort, columns=console.width))[: console.height - 2]
+            bottom = f"by {SORTS[sort][0]}   sort: {keys}   q quit"
+            blank = [""] * (console.height - 1 - len(lines))
+            live.update(Text("\n".join([*lines, *blank, bottom]), no_wrap=True, overflow="crop"), refresh=True)
+            key = key_within(max(0.0, due_s - time.monotonic()))
+            if key == "q":
+                return
+            sort = key if key in SORTS else sort
+            if time.monotonic() >= due_s:
+                found, due_s = next(looks), max(due_s + every_s, time.monotonic())
+
+
+@contextmanager
+def _keys() -> Iterator[Callable[[float], str]]:
+    """What waits so many seconds for a key, with the terminal giving each at once and showing none."""
+    before = termios.tcgetattr(sys.stdin)
+
+    def key_within(seconds: float) -> str:
+        ready, _, _ = select.select([sys.stdin], [], [], seconds)
+        return os.read(sys.stdin.fileno(), 1).decode(errors="replace") if ready else ""
+
+    tty.setcbreak(sys.stdin)
+    try:
+        yield key_within
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

@@ -1,0 +1,140 @@
+"""`census`: who uses which 4-tuples, in one look at the kernel's table; again and again; in every namespace."""
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import msgspec
+
+from fourtuple.core.alarms import alarms
+from fourtuple.core.census import State
+from fourtuple.core.counts import By, Census, Source, View
+from fourtuple.core.errors import CannotError, FourtupleError, UsageError
+from fourtuple.core.facts import PortFacts
+from fourtuple.core.limits import SYSCTLS
+from fourtuple.core.pairs import Usage
+from fourtuple.core.symptoms import name_of
+from fourtuple.core.where import Where
+from fourtuple.kernel.netns import Place, places
+from fourtuple.kernel.owners import read_holders
+from fourtuple.kernel.sockdiag import Asked, DumpInterruptedError, fold_sockets, read_listeners
+from fourtuple.kernel.world import NOTHING, host_sysctls, read_motion, read_world
+
+CONNECTED = frozenset(State) - {State.LISTEN}
+
+
+def census(
+    to: Sequence[str] = (),
+    *,
+    sources: Sequence[str] = (),
+    states: Iterable[State] = CONNECTED,
+    by: By = By.PAIR,
+    most: int | None = None,
+    rings: bool = False,
+    outside: Mapping[str, str] = NOTHING,
+) -> Census:
+    """The TCP sockets of this thread's network namespace, counted: by (source, destination), which is what runs out.
+
+    to:      only connections to these destinations; none: all. `10.0.0.9`, `10.0.0.9:80-81`, `10.0.0.0/24`, `:80`
+    sources: only connections from these addresses; none: all
+    states:  only sockets in these; what is left of the ports is unknown then
+    by:      what a row is
+    most:    so many rows, the worst first; None: all
+    rings:   look for the owners of io_uring's direct descriptors, too (kernel/owners.py)
+    outside: as `limits` takes it
+
+    Raises UsageError; CannotError where the table cannot be read, or changes too fast to be.
+    """
+    return next(censuses(to, sources=sources, states=states, by=by, most=most, rings=rings, outside=outside))
+
+
+def censuses(
+    to: Sequence[str] = (),
+    *,
+    sources: Sequence[str] = (),
+    states: Iterable[State] = CONNECTED,
+    by: By = By.PAIR,
+    most: int | None = None,
+    rings: bool = False,
+    outside: Mapping[str, str] = NOTHING,
+) -> Iterator[Census]:
+    """As `census`, one each time it is pulled; from the second on, rows say what has changed since the last one."""
+    where, states = Where.parse(to, sources), frozenset(states)
+    before, before_s = None, 0.0
+    while True:
+        world, motion = read_world(SYSCTLS, outside=outside), read_motion()
+        now_s = time.monotonic()
+        usage, read_from = _usage(where, states, world.ports)
+        view = View.of(usage, by, most)
+        taken = Source(
+            netns=world.netns,
+            kernel=world.kernel,
+            read_from=read_from,
+            changed=motion.until(read_motion()),
+            seconds=time.monotonic() - now_s,
+        )
+        holders = read_holders(view.inodes, rings=rings)
+        found = view.census(taken, world, holders, before, now_s - before_s, whole=states >= CONNECTED)
+        yield replace(found, warnings=alarms(found, world.ports))
+        before, before_s = usage, now_s
+
+
+def census_everywhere(**options: object) -> Iterator[tuple[Place, Census | FourtupleError]]:
+    """`census` with these options in each network namespace that this user may see, this process's own first."""
+    outside = host_sysctls(SYSCTLS)
+    for place in places()[0]:
+        with ProcessPoolExecutor(1, mp_context=get_context("fork")) as other:
+            try:
+                yield place, other.submit(_census_in, place, options | {"outside": outside}).result()
+            except FourtupleError as error:
+                yield place, error
+
+
+def states_named(names: Iterable[str]) -> frozenset[State]:
+    """`established`, `TIME_WAIT`, `time-wait`; none: all that connections can be in. Raises UsageError."""
+    states = set()
+    for name in names:
+        try:
+            states.add(State[name.strip().upper().replace("-", "_")])
+        except KeyError:
+            known = ", ".join(state.name.lower().replace("_", "-") for state in sorted(CONNECTED))
+            raise UsageError(f"the state {name!r}", "there is none of that name", f"There are {known}.") from None
+    return frozenset(states) or CONNECTED
+
+
+def save(found: Census, file: str) -> None:
+    """Write it as JSON; what was there before is replaced as a whole. Raises UsageError."""
+    path = Path(file)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_bytes(msgspec.json.encode(found.to_json()) + b"\n")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UsageError(f"the file {file}", error.strerror or str(error)) from None
+
+
+def _census_in(place: Place, options: Mapping[str, object]) -> Census:
+    """In a process of its own, as the way into a namespace may be one of no return."""
+    if place.netns != os.readlink("/proc/self/ns/net"):
+        try:
+            place.enter()
+        except OSError as error:
+            raise CannotError(f"the network namespace {place.name}", f"{error.strerror}: it takes root") from None
+    return census(**options)  # type: ignore[arg-type]
+
+
+def _usage(where: Where, states: frozenset[State], facts: PortFacts | None) -> tuple[Usage, str]:
+    asked = Asked(automatic=facts.port_range if facts else None, where=where)
+    try:
+        listeners = read_listeners()
+        return fold_sockets(lambda tables: Usage.of(tables, listeners, facts, where), states, asked)
+    except DumpInterruptedError as error:
+        raise CannotError("the kernel's table of sockets", str(error), "Try again.") from None
+    except OSError as error:
+        what = f"{error.strerror} ({name_of(error.errno or 0)})"
+        raise CannotError("the kernel's table of sockets", f"sock_diag and /proc/net/tcp: {what}") from None
