@@ -390,8 +390,10 @@ def census(
             _print_json(found.to_json())
         elif as_csv:
             click.echo(face.csv_text(found.rows, head=first), nl=False)
-        else:
+        elif every_s is None:
             click.echo("\n".join(face.census_lines(found, most=shown, columns=_columns())))
+        else:
+            click.echo("\n".join([*face.watch_lines(found, most=shown), ""]))
 
     if all_netns:
         for number, (place, found) in enumerate(verbs.census_everywhere(**options)):
@@ -408,11 +410,43 @@ def census(
         if save is not None:
             verbs.save(found, save)
         show(found)
-    elif as_json or as_csv:
-        for number, found in enumerate(watching.paced(looks, every_s)):
-            show(found, first=number == 0)
+    elif sys.stdin.isatty() and sys.stdout.isatty() and not (as_json or as_csv):
+        watching.screen(looks, every_s)
     else:
-        watching.watch(looks, every_s, shown)
+        for number, found in enumerate(verbs.paced(looks, every_s)):
+            show(found, first=number == 0)
+
+
+@cli.command(short_help="Tell Prometheus who uses which 4-tuples.", epilog=UNITS)
+@click.option("--listen", metavar="ADDRESS:PORT", default="127.0.0.1:9435", show_default=True, help="Where to serve.")
+@click.option("--every", "every_s", type=DURATION, default="15s", show_default=True, help="Count so often.")
+@click.option("--top", "most", type=COUNT, default="50", show_default=True, help="Pairs of their own; the rest: other.")
+@NETNS
+def export(listen: str, every_s: float, most: int, netns: str | None) -> None:
+    """Serve metrics for Prometheus: the pairs of source and destination that are closest to their end, and the rest.
+
+    It listens in the network namespace that it is started in, and counts in that of --netns. A scrape reads what was
+    counted last, so it costs nothing.
+    """
+    from fourtuple import verbs
+    from fourtuple.core.endpoints import Endpoint
+    from fourtuple.core.errors import CannotError
+    from fourtuple.faces import metrics
+
+    end, exporter = Endpoint.parse(listen), metrics.Exporter()
+    try:
+        server = metrics.Server(str(end.address), end.port, exporter)
+    except OSError as error:
+        raise CannotError(f"listening on {end}", str(error.strerror), "Choose another with --listen.") from None
+    verbs.go_into(None, netns)
+    for number, snapshot in enumerate(verbs.paced(verbs.snapshots(most), every_s)):
+        if snapshot is None:
+            exporter.fail()
+        else:
+            exporter.publish(snapshot)
+        if number == 0:
+            server.start()
+            click.echo(f"metrics on http://{end}/metrics", err=True)
 
 
 @cli.command(short_help="Do N connections fit, and what makes them fit?", epilog=UNITS)

@@ -321,7 +321,7 @@ class View:
         usage, facts = self.usage, world.ports
         automatic = facts.automatic_ports.mask if facts else np.zeros(1 << 16, bool)
         if self.by is By.STATE:
-            rows: list[Row] = list(_states(usage))
+            rows: list[Row] = list(states_of(usage))
         elif self.by is By.PROCESS:
             rows = list(_processes(self, holders))
         else:
@@ -339,7 +339,7 @@ class View:
             blocked=int((automatic & usage.bound).sum()),
             usable=int(usage.free.sum()) if facts else None,
             open_ports=int(usage.open.sum()),
-            sockets={each.state: each.sockets for each in _states(usage)},
+            sockets={each.state: each.sockets for each in states_of(usage)},
             by=self.by,
             rows=rows,
             total=self.total if self.by in (By.PAIR, By.DESTINATION, By.PORT) else len(rows),
@@ -390,7 +390,7 @@ def _moving(view: View, rows: Sequence[Row], before: Usage, since_s: float) -> I
         yield replace(row, opened_per_s=round(int(opened[pair]) / since_s, 1), exhausted_in_s=ends_s)
 
 
-def _states(usage: Usage) -> Iterator[StateCount]:
+def states_of(usage: Usage) -> Iterator[StateCount]:
     clients, servers = usage.states
     idle = {State.LISTEN: len(usage.listeners), State.CLOSE: usage.idle}
     for state in State:

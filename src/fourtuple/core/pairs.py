@@ -1,12 +1,13 @@
 """Who uses which 4-tuples: sockets folded into one row for each source address and destination, as that runs out.
 
-A table of sockets is folded and forgotten. What stays of a socket is a row of 21 bytes: which pair it belongs to, its
-local port, state, user and inode. Pairs are told apart by a 64-bit hash of their addresses and port, with multipliers
-that this process has drawn; that no two pairs have the same one is checked.
+A table of sockets is folded and forgotten. What stays of a socket is a row of 17 bytes: which pair it belongs to, its
+local port, state, user and inode. Within a table pairs are told apart by their addresses and port, across tables by a
+64-bit hash of those, with multipliers that this process has drawn; that no two pairs have the same one is checked.
 """
 
+import itertools
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -34,7 +35,7 @@ PAIR = np.dtype(
 )
 ROW = np.dtype(
     [
-        ("pair", "u8"),  # its number; until all are folded, its hash
+        ("pair", "u4"),  # its number; until all are folded, that within its table
         ("port", "u2"),  # the local one
         ("state", "u1"),
         ("is_late", "?"),  # its port is known to have been chosen by connect()
@@ -52,9 +53,11 @@ COUNT_OF = np.full(16, COUNTS.index("other"))
 COUNT_OF[[State.ESTABLISHED, State.TIME_WAIT, State.CLOSE_WAIT]] = range(3)
 _IDENTITY = ["source", "destination", "port", "is_server"]
 _SOCKET_WORDS, _LOCAL, _REMOTE = 9, 1, 3  # a row of SOCKET as words of 64 bits, and where its addresses are
-_WORDS = 5  # source, destination, and port and role in one
+_WORDS = 5  # of a pair: source, destination, and port and role in one
 _MULTIPLIERS = [np.uint64(random.getrandbits(64) | 1) for _ in range(_WORDS + 1)]
-_SHIFT = np.uint64(32)
+_SHIFT, _ONE = np.uint64(32), np.uint64(1)
+_PLACE_BITS = 14  # what tells the rows of a table apart while they are sorted
+_PLACES = np.arange(1 << _PLACE_BITS, dtype=np.uint64)
 _MERGE_ROWS = 1 << 16  # so many rows of pairs are collected before those of the same pair are added up
 
 
@@ -84,18 +87,28 @@ class Usage:
     idle: int
 
     @classmethod
-    def of(cls, tables: Iterable[Sockets], listeners: Sockets, facts: PortFacts | None, where: Where) -> Self:
+    def of(
+        cls,
+        tables: Iterable[Sockets],
+        listeners: Sockets,
+        facts: PortFacts | None,
+        where: Where,
+        bound: Mask | None = None,
+    ) -> Self:
         """tables: as fold_sockets gives them, with or without those that listen
 
         listeners: as LISTENER
         facts:     which ports connect() chooses from, and what it takes over; None: not known
         where:     which connections count; they may be filtered already
+        bound:     ports of which it is known already that somebody got them by bind(); None: of none
 
         Raises HashCollisionError.
         """
         listening = _Listening.of(listeners)
-        bound, holders, idle = np.zeros(65536, bool), np.zeros(65536, HOLDER), 0
-        parts, waiting, chunks = [np.zeros(0, PAIR)], 0, []
+        bound = np.zeros(65536, bool) if bound is None else bound.copy()
+        holders, idle = np.zeros(65536, HOLDER), 0
+        parts, waiting = [np.zeros(0, PAIR)], 0
+        chunks: list[tuple[Rows, NDArray[np.uint64]]] = []
 
         def hold(rows: Sockets) -> None:
             bound[rows["local_port"]] = True
@@ -109,9 +122,10 @@ class Usage:
             if (unconnected := is_idle | (table["state"] == State.LISTEN)).any():
                 idle += int(is_idle.sum())
                 table = table[~unconnected]
-            if len(table):
-                part, chunk = _folded(table, listening.have(table), facts)
-                chunks.append(chunk)
+            for start in range(0, len(table), len(_PLACES)):
+                piece = table[start : start + len(_PLACES)]
+                part, rows = _folded(piece, listening.have(piece), facts)
+                chunks.append((rows, part["hash"].copy()))
                 parts.append(part)
                 waiting += len(part)
                 if waiting > _MERGE_ROWS + 2 * len(parts[0]):
@@ -119,16 +133,16 @@ class Usage:
         pairs = _merged(parts)
         pairs = pairs[where.has(pairs["source"], pairs["destination"], pairs["port"])]
         automatic = facts.automatic_ports.mask if facts else np.zeros(65536, bool)
-        numbered = tuple(_numbered(chunk, pairs["hash"]) for chunk in chunks)
+        numbered = tuple(_numbered(*chunk, pairs["hash"]) for chunk in chunks)
         usage = cls(pairs, numbered, listeners, bound, holders, automatic & ~bound, idle)
         pairs["taken"] = usage._taken()
         return usage
 
     def _taken(self) -> Numbers:
         taken = np.zeros(len(self.pairs), np.int64)
-        for rows in self._clients():
-            kept = rows["pair"][self.free[rows["port"]] & ~rows["is_reusable"]]
-            taken += np.bincount(kept.astype(np.int64), minlength=len(taken))
+        for rows in self.chunks:
+            kept = self.free[rows["port"]] & ~rows["is_reusable"] & ~self.pairs["is_server"][rows["pair"]]
+            taken += np.bincount(rows["pair"][kept], minlength=len(taken))
         return taken
 
     def _clients(self) -> Iterator[Rows]:
@@ -179,6 +193,18 @@ class Usage:
         mask[end[order][starts][~is_shared & ~is_known] & 0xFFFF] = True
         return mask
 
+    @property
+    def named(self) -> Mask:
+        """(65536,): ports that sockets have named in bind() which are connected now."""
+        states = self.holders["state"]
+        return self.bound & ~np.isin(states, (0, State.LISTEN, State.CLOSE))
+
+    def worst(self) -> Numbers:
+        """Numbers of the pairs: clients' by the ports that they have taken, then by sockets; then servers'."""
+        used = sum((self.pairs[name].astype(np.int64) for name in COUNTS), np.zeros(len(self.pairs), np.int64))
+        order: Numbers = np.lexsort((-used, -self.pairs["taken"].astype(np.int64), self.pairs["is_server"]))
+        return order
+
     def in_state(self, state: State) -> Rows:
         return np.concatenate([np.zeros(0, ROW), *(rows[rows["state"] == state] for rows in self.chunks)])
 
@@ -196,7 +222,7 @@ class Usage:
         for rows, identities in zip(self.chunks, self._identities(), strict=True):
             place = np.minimum(np.searchsorted(known, identities), max(0, len(known) - 1))
             is_new = known[place] != identities if len(known) else np.ones(len(rows), bool)
-            opened += np.bincount(rows["pair"][is_new].astype(np.int64), minlength=len(opened))
+            opened += np.bincount(rows["pair"][is_new], minlength=len(opened))
         return opened
 
     def _identities(self) -> Iterator[NDArray[np.uint64]]:
@@ -217,33 +243,38 @@ class _Listening:
     """Where somebody listens: which sockets were accepted there?
 
     everywhere: (65536,), on a wildcard address
-    somewhere:  (65536,), on another one
-    ends:       those, as address and port
+    somewhere:  (65536, 2), on this other one, as words; zeros: on none
+    several:    (65536,), on more than one other
+    ends:       all of those, as address and port
     """
 
     everywhere: Mask
-    somewhere: Mask
+    somewhere: NDArray[np.uint64]
+    several: Mask
     ends: frozenset[tuple[bytes, int]]
 
     @classmethod
     def of(cls, listeners: Sockets) -> Self:
         wild = is_wildcard(listeners["local"])
-        everywhere, somewhere = np.zeros(65536, bool), np.zeros(65536, bool)
+        everywhere, somewhere = np.zeros(65536, bool), np.zeros((65536, 2), np.uint64)
         everywhere[listeners["local_port"][wild]] = True
-        somewhere[listeners["local_port"][~wild]] = True
         named = listeners[~wild]
-        ends = zip((each.tobytes() for each in named["local"]), named["local_port"].tolist(), strict=True)
-        return cls(everywhere, somewhere, frozenset(ends))
+        ports = named["local_port"].astype(np.intp)
+        somewhere[ports] = np.ascontiguousarray(named["local"]).view(np.uint64).reshape(-1, 2)
+        ends = frozenset(zip((each.tobytes() for each in named["local"]), ports.tolist(), strict=True))
+        several = np.bincount([port for _, port in ends], minlength=65536) > 1 if ends else np.zeros(65536, bool)
+        return cls(everywhere, somewhere, several, ends)
 
     def have(self, table: Sockets) -> NDArray[np.bool_]:
         """A socket that has not answered a SYN yet is a listener's, whatever became of that."""
-        ports, states = table["local_port"], table["state"]
+        ports, states, words = table["local_port"].astype(np.intp), table["state"], _words(table)
         found: NDArray[np.bool_] = self.everywhere[ports] | (states == State.SYN_RECV) | (states == State.NEW_SYN_RECV)
-        perhaps = np.flatnonzero(self.somewhere[ports] & ~found)
+        is_there = self.somewhere[ports] == words[:, _LOCAL : _LOCAL + 2]
+        found |= is_there[:, 0] & is_there[:, 1]
+        perhaps = np.flatnonzero(self.several[ports] & ~found)
         if len(perhaps):
-            words = _words(table[perhaps])
-            keys = np.column_stack((words[:, _LOCAL], words[:, _LOCAL + 1], ports[perhaps]))
-            order, starts = _groups(_hashes(keys))
+            keys = [words[perhaps, _LOCAL], words[perhaps, _LOCAL + 1], ports[perhaps].astype(np.uint64)]
+            order, starts = _groups(keys, _hashes(keys))
             first = perhaps[order[starts]]
             is_ours = [
                 (address.tobytes(), port) in self.ends
@@ -254,54 +285,69 @@ class _Listening:
 
 
 def _folded(table: Sockets, is_server: NDArray[np.bool_], facts: PortFacts | None) -> tuple[Pairs, Rows]:
-    """One table of connected sockets: its pairs, and a row each."""
-    raw = _words(table)
-    words = np.empty((len(table), _WORDS), np.uint64)
-    words[:, :4] = raw[:, _LOCAL : _REMOTE + 2]
-    words[is_server, :4] = raw[is_server][:, [_REMOTE, _REMOTE + 1, _LOCAL, _LOCAL + 1]]
-    words[:, 4] = np.where(is_server, table["local_port"], table["remote_port"]).astype(np.uint64) << np.uint64(1)
-    words[:, 4] |= is_server
-    hashes = _hashes(words)
-    order, starts = _groups(hashes)
+    """A table of connected sockets, at most 2**_PLACE_BITS: its pairs, and a row for each socket."""
+    keys = list(_keys(table, is_server))
+    hashes = _hashes(keys)
+    order, starts = _groups(keys, hashes)
     sizes = np.diff(starts, append=len(order))
-    firsts = words[order[starts]]
-    if not np.array_equal(words[order], np.repeat(firsts, sizes, axis=0)):
-        raise HashCollisionError
+    firsts = order[starts]
     part = np.zeros(len(starts), PAIR)
-    part["hash"] = hashes[order[starts]]
-    part["source"] = np.ascontiguousarray(firsts[:, :2]).view("V16")[:, 0]
-    part["destination"] = np.ascontiguousarray(firsts[:, 2:4]).view("V16")[:, 0]
-    part["port"], part["is_server"] = firsts[:, 4] >> np.uint64(1), firsts[:, 4] & np.uint64(1)
-    cells = np.repeat(np.arange(len(starts)), sizes) * len(COUNTS) + COUNT_OF[table["state"][order]]
+    part["hash"] = hashes[firsts]
+    part["source"] = np.column_stack([keys[0][firsts], keys[1][firsts]]).view("V16")[:, 0]
+    part["destination"] = np.column_stack([keys[2][firsts], keys[3][firsts]]).view("V16")[:, 0]
+    part["port"], part["is_server"] = keys[4][firsts] >> _ONE, keys[4][firsts] & _ONE
+    numbers = np.repeat(np.arange(len(starts)), sizes)
+    cells = numbers * len(COUNTS) + COUNT_OF[table["state"][order]]
     counts = np.bincount(cells, minlength=len(starts) * len(COUNTS)).reshape(-1, len(COUNTS))
     for name, column in zip(COUNTS, counts.T, strict=True):
         part[name] = column
     rows = np.zeros(len(table), ROW)
-    rows["pair"], rows["port"], rows["is_late"] = hashes, table["local_port"], table["chosen"] == Chosen.LATE
+    rows["pair"][order] = numbers
+    rows["port"], rows["is_late"] = table["local_port"], table["chosen"] == Chosen.LATE
     rows["state"], rows["uid"], rows["inode"] = table["state"], table["uid"], table["inode"]
     if facts:
         rows["is_reusable"] = is_reusable(table, facts)
     return part, rows
 
 
+def _keys(table: Sockets, is_server: NDArray[np.bool_]) -> Iterator[NDArray[np.uint64]]:
+    """_WORDS columns; of an accepted socket the far end is the source."""
+    words = _words(table)
+    for near, far in itertools.pairwise((_LOCAL, _REMOTE, _LOCAL)):
+        for half in range(2):
+            yield np.where(is_server, words[:, far + half], words[:, near + half])
+    yield np.where(is_server, table["local_port"], table["remote_port"]).astype(np.uint64) << _ONE | is_server
+
+
 def _words(table: Sockets) -> NDArray[np.uint64]:
     return np.ascontiguousarray(table).view(np.uint64).reshape(-1, _SOCKET_WORDS)
 
 
-def _hashes(words: NDArray[Any]) -> NDArray[np.uint64]:
-    """Each row's words, mixed one after the other."""
-    hashes = np.zeros(len(words), np.uint64)
-    for column, multiplier in zip(words.T, _MULTIPLIERS, strict=False):
-        hashes ^= column.astype(np.uint64, copy=False)
+def _hashes(keys: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+    """Of each row the words, mixed one after the other."""
+    hashes = np.zeros(len(keys[0]), np.uint64)
+    for column, multiplier in zip(keys, _MULTIPLIERS, strict=False):
+        hashes ^= column
         hashes *= multiplier
         hashes ^= hashes >> _SHIFT
     return hashes
 
 
-def _groups(keys: NDArray[Any]) -> tuple[Numbers, Numbers]:
-    """(an order in which equal keys are neighbours, where in it each group starts)"""
-    order = np.argsort(keys)
-    return order, _starts(keys[order])
+def _groups(keys: Sequence[NDArray[np.uint64]], hashes: NDArray[np.uint64]) -> tuple[Numbers, Numbers]:
+    """(an order in which equal rows are neighbours, where in it each group starts)
+
+    A number is sorted much faster than its place in the order is found, so each hash carries its place in its last
+    bits. Where two rows have the same other bits and differ, a group may come in pieces.
+    """
+    places = _PLACES[: len(hashes)]
+    order = np.sort(hashes & ~_PLACES[-1] | places) & _PLACES[-1]
+    order = order.astype(np.int64)
+    differ = np.ones(len(order), bool)
+    differ[1:] = False
+    for column in keys:
+        ordered = column[order]
+        differ[1:] |= ordered[1:] != ordered[:-1]
+    return order, np.flatnonzero(differ)
 
 
 def _starts(ordered: NDArray[Any]) -> Numbers:
@@ -311,7 +357,8 @@ def _starts(ordered: NDArray[Any]) -> Numbers:
 def _merged(parts: list[Pairs]) -> Pairs:
     """Each pair once, its counts added up, sorted by hash. Raises HashCollisionError."""
     rows = np.concatenate(parts)
-    order, starts = _groups(rows["hash"])
+    order = np.argsort(rows["hash"])
+    starts = _starts(rows["hash"][order])
     if not len(starts):
         return rows
     merged = rows[order[starts]]
@@ -324,11 +371,13 @@ def _merged(parts: list[Pairs]) -> Pairs:
     return merged
 
 
-def _numbered(rows: Rows, hashes: NDArray[np.uint64]) -> Rows:
-    """The rows whose pair is among these, by its number."""
+def _numbered(rows: Rows, own: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> Rows:
+    """The rows whose pair is among these, by its number. own: the hash of each of the table's pairs"""
     if not len(hashes):
         return rows[:0]
-    numbers = np.minimum(np.searchsorted(hashes, rows["pair"]), len(hashes) - 1)
-    ours = hashes[numbers] == rows["pair"]
-    rows["pair"] = numbers
-    return rows if ours.all() else rows[ours]
+    numbers = np.minimum(np.searchsorted(hashes, own), len(hashes) - 1)
+    ours = hashes[numbers] == own
+    if not ours.all():
+        rows = rows[ours[rows["pair"]]]
+    rows["pair"] = numbers[rows["pair"]]
+    return rows

@@ -1,4 +1,4 @@
-"""A census that goes on: a screen that is drawn again, with keys; where nobody can press any, block after block."""
+"""A census that goes on: a screen that is drawn again, with keys."""
 
 import os
 import select
@@ -19,25 +19,8 @@ from fourtuple.faces.census import SORTS, watch_lines
 AROUND = 9  # lines of a screen that are not rows
 
 
-def watch(looks: Iterator[Census], every_s: float, most: int) -> None:
-    """Pull a look every `every_s`, for ever, or until q."""
-    if sys.stdin.isatty() and sys.stdout.isatty():
-        _screen(looks, every_s)
-        return
-    for found in paced(looks, every_s):
-        print("\n".join(watch_lines(found, most=most)), end="\n\n", flush=True)
-
-
-def paced(looks: Iterator[Census], every_s: float) -> Iterator[Census]:
-    """The looks, one every `every_s`; at once, where one takes longer."""
-    due_s = time.monotonic()
-    for found in looks:
-        yield found
-        due_s = max(due_s + every_s, time.monotonic())
-        time.sleep(due_s - time.monotonic() if due_s > time.monotonic() else 0)
-
-
-def _screen(looks: Iterator[Census], every_s: float) -> None:
+def screen(looks: Iterator[Census], every_s: float) -> None:
+    """Pull a look every `every_s`, and draw it, until q."""
     console = Console()
     sort, found, due_s = "p", next(looks), time.monotonic() + every_s
     keys = "   ".join(f"{key} {name}" for key, (name, _) in SORTS.items())

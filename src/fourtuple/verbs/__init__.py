@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fourtuple.verbs.beside import READY, holding, serving, start
     from fourtuple.verbs.counting import census, census_everywhere, censuses, save, states_named
     from fourtuple.verbs.explain import why
+    from fourtuple.verbs.exporting import snapshots
     from fourtuple.verbs.labs import (
         Lab,
         facts,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from fourtuple.verbs.look import go_into
     from fourtuple.verbs.opening import hold
     from fourtuple.verbs.planning import plan, read_plan, write_plan
-    from fourtuple.verbs.pulling import finish, sockets
+    from fourtuple.verbs.pulling import finish, paced, sockets
     from fourtuple.verbs.room import limits
     from fourtuple.verbs.settings import apply, undo
     from fourtuple.verbs.watch import Watch
@@ -53,6 +54,7 @@ __all__ = [
     "lab",
     "limits",
     "namespace_refusal",
+    "paced",
     "plan",
     "port_range_is_quick",
     "read_plan",
@@ -63,6 +65,7 @@ __all__ = [
     "set_port_range",
     "set_reserved_ports",
     "set_sysctl",
+    "snapshots",
     "sockets",
     "start",
     "states_named",
@@ -77,6 +80,7 @@ _HOME = {
     "fourtuple.verbs.beside": ("READY", "holding", "serving", "start"),
     "fourtuple.verbs.counting": ("census", "census_everywhere", "censuses", "save", "states_named"),
     "fourtuple.verbs.explain": ("why",),
+    "fourtuple.verbs.exporting": ("snapshots",),
     "fourtuple.verbs.labs": (
         "Lab",
         "facts",
@@ -91,7 +95,7 @@ _HOME = {
     "fourtuple.verbs.look": ("go_into",),
     "fourtuple.verbs.opening": ("hold",),
     "fourtuple.verbs.planning": ("plan", "read_plan", "write_plan"),
-    "fourtuple.verbs.pulling": ("finish", "sockets"),
+    "fourtuple.verbs.pulling": ("finish", "paced", "sockets"),
     "fourtuple.verbs.room": ("limits",),
     "fourtuple.verbs.settings": ("apply", "undo"),
     "fourtuple.verbs.watch": ("Watch",),

@@ -17,6 +17,7 @@ from fourtuple.core.errors import CannotError, FourtupleError, UsageError
 from fourtuple.core.facts import PortFacts
 from fourtuple.core.limits import SYSCTLS
 from fourtuple.core.pairs import Usage
+from fourtuple.core.ports import Mask
 from fourtuple.core.symptoms import name_of
 from fourtuple.core.where import Where
 from fourtuple.kernel.netns import Place, places
@@ -68,7 +69,7 @@ def censuses(
     while True:
         world, motion = read_world(SYSCTLS, outside=outside), read_motion()
         now_s = time.monotonic()
-        usage, read_from = _usage(where, states, world.ports)
+        usage, read_from = usage_of(where, states, world.ports)
         view = View.of(usage, by, most)
         taken = Source(
             netns=world.netns,
@@ -128,11 +129,17 @@ def _census_in(place: Place, options: Mapping[str, object]) -> Census:
     return census(**options)  # type: ignore[arg-type]
 
 
-def _usage(where: Where, states: frozenset[State], facts: PortFacts | None) -> tuple[Usage, str]:
-    asked = Asked(automatic=facts.port_range if facts else None, where=where)
+def usage_of(
+    where: Where, states: frozenset[State], facts: PortFacts | None, bound: Mask | None = None
+) -> tuple[Usage, str]:
+    """The usage, and where it was read. Raises CannotError.
+
+    bound: ports of which it is known that somebody named them in bind(); None: it is asked, by a dump of its own
+    """
+    asked = Asked(automatic=facts.port_range if facts and bound is None else None, where=where)
     try:
         listeners = read_listeners()
-        return fold_sockets(lambda tables: Usage.of(tables, listeners, facts, where), states, asked)
+        return fold_sockets(lambda tables: Usage.of(tables, listeners, facts, where, bound), states, asked)
     except DumpInterruptedError as error:
         raise CannotError("the kernel's table of sockets", str(error), "Try again.") from None
     except OSError as error:

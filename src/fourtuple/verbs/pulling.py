@@ -1,6 +1,7 @@
 """What is pulled: a run to its end, and the kernel's table of sockets."""
 
-from collections.abc import Callable, Generator, Iterable
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, TypeVar
 
 from fourtuple.core.census import Sockets, State
@@ -17,6 +18,15 @@ def finish(run: Generator[Any, None, T]) -> T:
         except StopIteration as end:
             result: T = end.value
             return result
+
+
+def paced(looks: Iterator[T], every_s: float) -> Iterator[T]:
+    """The looks, one every `every_s`; at once, where one takes longer."""
+    due_s = time.monotonic()
+    for found in looks:
+        yield found
+        due_s = max(due_s + every_s, time.monotonic())
+        time.sleep(max(0.0, due_s - time.monotonic()))
 
 
 def sockets(fold: Callable[[Iterable[Sockets]], T], states: Iterable[State] = (State.ESTABLISHED,)) -> tuple[T, str]:

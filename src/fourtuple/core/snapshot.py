@@ -1,0 +1,157 @@
+"""What a monitor wants to know of a namespace, now and then: few numbers, however many sockets there are."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from fourtuple.core.census import four_tuples
+from fourtuple.core.counts import StateCount, states_of
+from fourtuple.core.facts import World
+from fourtuple.core.pairs import COUNTS, Usage
+from fourtuple.core.ports import Numbers
+from fourtuple.core.remarks import PAGE_BYTES
+from fourtuple.core.verdicts import Role
+
+CONNTRACK = "net.netfilter.nf_conntrack"
+REST = "other"  # stands for the pairs, or listeners, that are not among the first
+
+
+@dataclass(frozen=True, slots=True)
+class PairGauge:
+    """A pair as PairCount, or all the others of its role together: source and destination are REST then."""
+
+    role: Role
+    source: str
+    destination: str
+    used: int
+    time_wait: int
+    close_wait: int
+    usable: int | None
+    left: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerGauge:
+    """As counts.Listener, or all the others together: address is REST then."""
+
+    address: str
+    waiting: int
+    queue: int
+    drops: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """Something that the kernel counts against a limit. name: as in fourtuple_NAME and fourtuple_NAME_max"""
+
+    name: str
+    value: int
+    most: int | None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """at_s: seconds since the epoch; took_s: to read and to count; changed: as counts.Source"""
+
+    netns: str
+    kernel: str
+    at_s: float
+    took_s: float
+    changed: int | None
+    pairs: tuple[PairGauge, ...]
+    pairs_total: Mapping[Role, int]
+    states: tuple[StateCount, ...]
+    listeners: tuple[ListenerGauge, ...]
+    range: int | None
+    reserved: int
+    blocked: int
+    usable: int | None
+    limited: tuple[Limited, ...]
+    counters: Mapping[str, int]
+
+    @classmethod
+    def of(cls, usage: Usage, world: World, most: int, *, at_s: float, took_s: float, changed: int | None) -> Self:
+        """most: pairs and listeners of their own"""
+        facts = world.ports
+        automatic = facts.automatic_ports.mask if facts else np.zeros(1 << 16, bool)
+        is_server = usage.pairs["is_server"]
+        return cls(
+            netns=world.netns,
+            kernel=world.kernel,
+            at_s=at_s,
+            took_s=took_s,
+            changed=changed,
+            pairs=tuple(_pairs(usage, most, int(usage.free.sum()) if facts else None)),
+            pairs_total={Role.CLIENT: int((~is_server).sum()), Role.SERVER: int(is_server.sum())},
+            states=tuple(states_of(usage)),
+            listeners=tuple(_listeners(usage, most)),
+            range=len(facts.port_range) if facts else None,
+            reserved=len(facts.port_range) - int(automatic.sum()) if facts else 0,
+            blocked=int((automatic & usage.bound).sum()),
+            usable=int(usage.free.sum()) if facts else None,
+            limited=tuple(_limited(world)),
+            counters=world.counters,
+        )
+
+
+def _pairs(usage: Usage, most: int, usable: int | None) -> Iterator[PairGauge]:
+    """The worst first, and what is left of each role."""
+    order = usage.worst()
+    for pair in order[:most].tolist():
+        yield _pair(usage, np.array([pair]), usable, usage.source(pair), usage.destination(pair))
+    rest = order[most:]
+    for of_role in (rest[~usage.pairs["is_server"][rest]], rest[usage.pairs["is_server"][rest]]):
+        if len(of_role):
+            yield _pair(usage, of_role, usable, REST, REST)
+
+
+def _pair(usage: Usage, pairs: Numbers, usable: int | None, source: str, destination: str) -> PairGauge:
+    rows = usage.pairs[pairs]
+    is_server = bool(rows["is_server"][0])
+    everything = None if usable is None or is_server else usable * len(pairs)
+    return PairGauge(
+        role=Role.SERVER if is_server else Role.CLIENT,
+        source=source,
+        destination=destination,
+        used=sum(int(rows[name].sum()) for name in COUNTS),
+        time_wait=int(rows["time_wait"].sum()),
+        close_wait=int(rows["close_wait"].sum()),
+        usable=everything,
+        left=None if everything is None else max(0, everything - int(rows["taken"].sum())),
+    )
+
+
+def _listeners(usage: Usage, most: int) -> Iterator[ListenerGauge]:
+    """Those at whose queues most connections wait, or were lost, first."""
+    table = usage.listeners
+    order = np.lexsort((-table["drops"].astype(np.int64), -table["rqueue"].astype(np.int64)))
+    for ends, row in zip(four_tuples(table[order[:most]]), table[order[:most]], strict=True):
+        yield ListenerGauge(str(ends.source), int(row["rqueue"]), int(row["wqueue"]) + 1, int(row["drops"]))
+    if len(rest := table[order[most:]]):
+        sums = (int(rest[name].astype(np.int64).sum()) for name in ("rqueue", "wqueue", "drops"))
+        waiting, backlogs, drops = sums
+        yield ListenerGauge(REST, waiting, backlogs + len(rest), drops)
+
+
+def _limited(world: World) -> Iterator[Limited]:
+    """What is counted against a limit, as far as it is there."""
+    pages = [int(word) for word in world.sysctls.get("net.ipv4.tcp_mem", "").split() if word.isdecimal()]
+    memory = world.sockstat.get("TCP.mem")
+    found: Sequence[tuple[str, int | None, int | None]] = (
+        ("time_wait", world.sockstat.get("TCP.tw"), world.number("net.ipv4.tcp_max_tw_buckets")),
+        ("orphans", world.sockstat.get("TCP.orphan"), world.number("net.ipv4.tcp_max_orphans")),
+        ("tcp_memory_bytes", _bytes(memory), _bytes(pages[2] if len(pages) == 3 else None)),
+        ("conntrack_entries", world.number(f"{CONNTRACK}_count"), world.number(f"{CONNTRACK}_max")),
+        ("host_files", world.files_in_use, world.number("fs.file-max")),
+        ("host_threads", world.threads, world.number("kernel.threads-max")),
+        ("neighbours", world.neighbours, world.number("net.ipv4.neigh.default.gc_thresh3")),
+    )
+    for name, value, most in found:
+        if value is not None:
+            yield Limited(name, value, most)
+
+
+def _bytes(pages: int | None) -> int | None:
+    return None if pages is None else pages * PAGE_BYTES
