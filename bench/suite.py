@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from bench import counting
 from bench.arena import COMPILE, Contestant, compiled, wait_quiet
 from bench.measure import (
     Finding,
@@ -222,6 +223,11 @@ MEASURES: Mapping[str, Measure] = {
     "blocks": Measure(blocks, 5),
     "help": Measure(help_text, 5),
     "limits": Measure(limits, 5),
+    "census-40k": Measure(counting.of_sockets(40_000), 5),
+    "census-400k": Measure(counting.of_sockets(400_000), 5),
+    "census-psutil": Measure(counting.beside_psutil, 5),
+    "census-beside": Measure(counting.few_of_many, 5),
+    "export": Measure(counting.exporter, 5),
     "past-65536": Measure(past_65536, 1),
     "slow-lane": Measure(slow_lane, 1),
     "open": Measure(open_many, 5),
@@ -229,6 +235,7 @@ MEASURES: Mapping[str, Measure] = {
     "last-ports": Measure(last_ports, 5),
     "echo-10k": Measure(echo_10k, 5),
     "echo-200k": Measure(echo_200k, 1),
+    "census-2M": Measure(counting.of_sockets(2_000_000), 3),
     "million": Measure(million, 1),
     "most": Measure(most, 1),
 }

@@ -34,7 +34,7 @@ def _pairs(census: Census, facts: PortFacts | None) -> Iterator[str]:
                 cure = "IP_LOCAL_PORT_RANGE on the socket cures that"
             yield f"{where} uses half of the range: each connect() looks at thousands of ports. {cure}"
     if len(worth) > MOST_ALARMS:
-        yield f"{len(worth) - MOST_ALARMS} more pairs use half of the range"
+        yield f"and so do {len(worth) - MOST_ALARMS} more"
 
 
 def cause_of(pair: PairCount) -> str:

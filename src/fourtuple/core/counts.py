@@ -201,7 +201,8 @@ class Census:
     approximate:  some came or went meanwhile, or that is not to be told: a few may be missing, or counted twice
     range:        the lowest and the highest port that connect() chooses; None: not known
     reserved:     ports of it that are reserved; blocked: got by bind() or listen(); usable: what is left
-    open_ports:   usable ones of which nobody tells whether they can be shared: bind(address, 0) keeps one for itself
+    open_ports:   usable ones of which nobody tells whether they can be shared: bind(address, 0) keeps one for itself;
+                  of the connections asked about
     sockets:      by state; BOUND_INACTIVE: only bound
     rows:         of the kind that `by` names, the worst first; total: how many there are
     shared_ports: local ports with more than one connection of a client; busiest_port: the one with the most
@@ -254,10 +255,12 @@ class View:
     counts: (groups, 4), sockets as in COUNTS
     rows:   those of these groups, each `pair` replaced by the group's place
     total:  how many groups there are
+    most:   so many are to be shown; None: all
     """
 
     usage: Usage
     by: By
+    most: int | None
     groups: Numbers
     pairs: Numbers
     sizes: Numbers
@@ -295,7 +298,9 @@ class View:
             chosen["pair"] = places[places >= 0]
             found.append(chosen)
         sizes = np.bincount(keys, minlength=size)[shown]
-        return cls(usage, by, shown, first[shown], sizes, taken[shown], counts[shown], np.concatenate(found), total)
+        return cls(
+            usage, by, most, shown, first[shown], sizes, taken[shown], counts[shown], np.concatenate(found), total
+        )
 
     @property
     def inodes(self) -> NDArray[np.uint32]:
@@ -327,6 +332,8 @@ class View:
         else:
             owners = holders.owners(self.rows["pair"], self.rows["inode"], self.rows["uid"], len(self.groups))
             rows = list(_rows(self, owners, int(usage.free.sum()) if facts and whole else None))
+        total = self.total if self.by in (By.PAIR, By.DESTINATION, By.PORT) else len(rows)
+        rows = rows[: self.most]
         if before is not None and self.by is By.PAIR:
             rows = list(_moving(self, rows, before, since_s))
         ports = usage.connections
@@ -337,12 +344,12 @@ class View:
             range=(facts.port_range.start, facts.port_range.stop - 1) if facts else None,
             reserved=len(facts.port_range) - int(automatic.sum()) if facts else 0,
             blocked=int((automatic & usage.bound).sum()),
-            usable=int(usage.free.sum()) if facts else None,
+            usable=int(usage.free.sum()) if facts and whole else None,
             open_ports=int(usage.open.sum()),
             sockets={each.state: each.sockets for each in states_of(usage)},
             by=self.by,
             rows=rows,
-            total=self.total if self.by in (By.PAIR, By.DESTINATION, By.PORT) else len(rows),
+            total=total,
             listeners=tuple(_listeners(usage, holders, automatic, known=taken.read_from == SOCK_DIAG)),
             holdings=tuple(_holdings(usage, holders, automatic)),
             shared_ports=int((ports > 1).sum()),

@@ -117,10 +117,10 @@ def unseen(owners: "list[Owners] | tuple[Owners, ...]") -> list[str]:
     said = []
     hidden, nobody = (sum(getattr(each, name) for each in owners) for name in ("not_visible", "no_descriptor"))
     if hidden:
-        said.append(f"{format_count(hidden)} sockets: process not visible (needs root), only its user")
+        said.append(f"of {format_count(hidden)} the process is not visible (needs root), only its user")
     if nobody:
         said.append(
-            f"{format_count(nobody)} sockets are in no process's files: direct descriptors of io_uring (--rings names"
-            " them), or of another PID namespace"
+            f"{format_count(nobody)} are in no process's files: direct descriptors of io_uring (--rings names them),"
+            " or of another PID namespace"
         )
     return said

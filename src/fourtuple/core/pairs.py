@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.census import Chosen, Sockets, State, is_wildcard, unmapped
+from fourtuple.core.census import Chosen, Sockets, State, is_ipv4, is_wildcard, unmapped
 from fourtuple.core.endpoints import Endpoint
 from fourtuple.core.facts import PortFacts
 from fourtuple.core.ports import Mask, Numbers, is_reusable
@@ -72,7 +72,8 @@ class Usage:
     pairs:     those asked about, sorted by hash
     chunks:    a row for each of their sockets
     listeners: as LISTENER
-    bound:     (65536,), ports got by bind() or listen(), by a socket on whatever address
+    named:     (65536,), ports that sockets which are connected have named in bind(), on whatever address
+    bound:     (65536,), these, and those of sockets that listen or are only bound
     holders:   (65536,), one of the sockets that has got each of these
     free:      (65536,), ports that connect() chooses from
     idle:      how many sockets are only bound
@@ -81,6 +82,7 @@ class Usage:
     pairs: Pairs
     chunks: tuple[Rows, ...]
     listeners: Sockets
+    named: Mask
     bound: Mask
     holders: NDArray[np.void]
     free: Mask
@@ -105,20 +107,20 @@ class Usage:
         Raises HashCollisionError.
         """
         listening = _Listening.of(listeners)
-        bound = np.zeros(65536, bool) if bound is None else bound.copy()
+        named = np.zeros(65536, bool) if bound is None else bound.copy()
         holders, idle = np.zeros(65536, HOLDER), 0
         parts, waiting = [np.zeros(0, PAIR)], 0
         chunks: list[tuple[Rows, NDArray[np.uint64]]] = []
 
         def hold(rows: Sockets) -> None:
-            bound[rows["local_port"]] = True
             for name in HOLDER.names or ():
                 holders[name][rows["local_port"]] = rows[name]
 
-        hold(listeners)
         for table in tables:
             is_idle = table["state"] == State.CLOSE
-            hold(table[is_idle | (table["chosen"] == Chosen.BOUND)])
+            is_named = table["chosen"] == Chosen.BOUND
+            hold(table[is_idle | is_named])
+            named[table["local_port"][is_named & ~is_idle & (table["state"] != State.LISTEN)]] = True
             if (unconnected := is_idle | (table["state"] == State.LISTEN)).any():
                 idle += int(is_idle.sum())
                 table = table[~unconnected]
@@ -130,11 +132,13 @@ class Usage:
                 waiting += len(part)
                 if waiting > _MERGE_ROWS + 2 * len(parts[0]):
                     parts, waiting = [_merged(parts)], 0
+        hold(listeners)
+        bound = named | (holders["state"] != 0)
         pairs = _merged(parts)
         pairs = pairs[where.has(pairs["source"], pairs["destination"], pairs["port"])]
         automatic = facts.automatic_ports.mask if facts else np.zeros(65536, bool)
         numbered = tuple(_numbered(*chunk, pairs["hash"]) for chunk in chunks)
-        usage = cls(pairs, numbered, listeners, bound, holders, automatic & ~bound, idle)
+        usage = cls(pairs, numbered, listeners, named, bound, holders, automatic & ~bound, idle)
         pairs["taken"] = usage._taken()
         return usage
 
@@ -193,12 +197,6 @@ class Usage:
         mask[end[order][starts][~is_shared & ~is_known] & 0xFFFF] = True
         return mask
 
-    @property
-    def named(self) -> Mask:
-        """(65536,): ports that sockets have named in bind() which are connected now."""
-        states = self.holders["state"]
-        return self.bound & ~np.isin(states, (0, State.LISTEN, State.CLOSE))
-
     def worst(self) -> Numbers:
         """Numbers of the pairs: clients' by the ports that they have taken, then by sockets; then servers'."""
         used = sum((self.pairs[name].astype(np.int64) for name in COUNTS), np.zeros(len(self.pairs), np.int64))
@@ -242,7 +240,7 @@ class Usage:
 class _Listening:
     """Where somebody listens: which sockets were accepted there?
 
-    everywhere: (65536,), on a wildcard address
+    everywhere: (2, 65536), on 0.0.0.0 or ::, for IPv6 and for IPv4; :: is of both, if nobody has set IPV6_V6ONLY
     somewhere:  (65536, 2), on this other one, as words; zeros: on none
     several:    (65536,), on more than one other
     ends:       all of those, as address and port
@@ -256,8 +254,9 @@ class _Listening:
     @classmethod
     def of(cls, listeners: Sockets) -> Self:
         wild = is_wildcard(listeners["local"])
-        everywhere, somewhere = np.zeros(65536, bool), np.zeros((65536, 2), np.uint64)
-        everywhere[listeners["local_port"][wild]] = True
+        everywhere, somewhere = np.zeros((2, 65536), bool), np.zeros((65536, 2), np.uint64)
+        everywhere[1, listeners["local_port"][wild]] = True
+        everywhere[0, listeners["local_port"][wild & ~is_ipv4(listeners["local"])]] = True
         named = listeners[~wild]
         ports = named["local_port"].astype(np.intp)
         somewhere[ports] = np.ascontiguousarray(named["local"]).view(np.uint64).reshape(-1, 2)
@@ -268,7 +267,9 @@ class _Listening:
     def have(self, table: Sockets) -> NDArray[np.bool_]:
         """A socket that has not answered a SYN yet is a listener's, whatever became of that."""
         ports, states, words = table["local_port"].astype(np.intp), table["state"], _words(table)
-        found: NDArray[np.bool_] = self.everywhere[ports] | (states == State.SYN_RECV) | (states == State.NEW_SYN_RECV)
+        found: NDArray[np.bool_] = (states == State.SYN_RECV) | (states == State.NEW_SYN_RECV)
+        if self.everywhere[1].any():
+            found |= self.everywhere[is_ipv4(table["local"]).astype(np.intp), ports]
         is_there = self.somewhere[ports] == words[:, _LOCAL : _LOCAL + 2]
         found |= is_there[:, 0] & is_there[:, 1]
         perhaps = np.flatnonzero(self.several[ports] & ~found)

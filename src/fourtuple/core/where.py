@@ -14,6 +14,7 @@ from fourtuple.core.endpoints import EndpointSpec, parse_addresses, parse_ports
 from fourtuple.core.errors import UsageError
 from fourtuple.core.ranges import Ranges
 
+MASK = 2**32 - 1
 EVERY_ADDRESS: Mapping[int, range] = MappingProxyType({4: range(2**32), 6: range(2**128)})
 
 
@@ -36,6 +37,8 @@ class Part:
             return tuple(cls(version, addresses, ports) for version, addresses in EVERY_ADDRESS.items())
         spec = EndpointSpec.parse(text)
         version, addresses = parse_addresses(spec.host)
+        if version == 6 and addresses.start >> 32 == addresses[-1] >> 32 == 0xFFFF:  # ::ffff:10.0.0.9, as ss shows it
+            version, addresses = 4, range(addresses.start & MASK, (addresses[-1] & MASK) + 1)
         if "/" in spec.host:
             network = ipaddress.ip_network(spec.host, strict=False)
             addresses = range(int(network.network_address), int(network.broadcast_address) + 1)

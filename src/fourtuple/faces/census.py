@@ -24,7 +24,7 @@ from fourtuple.faces.lines import COLUMNS, wrapped
 
 SHOWN = 10  # rows, unless another number is asked for
 SHOWN_LISTENERS, SHOWN_LEAKS, SHOWN_HOLDERS = 5, 5, 4
-NAME = 27  # columns of what a row is about; what is longer has a line of its own
+OWNER = 13  # columns at least; what a row is about has a line of its own where it is too long for the rest
 LABEL = 14
 
 
@@ -95,17 +95,25 @@ def _table(census: Census, rows: Sequence[Row], columns: int, *, moving: bool = 
 
 def rows_lines(rows: Sequence[Row], columns: int, *, moving: bool = False) -> Iterator[str]:
     """A head and a line each; of one kind and role. moving: with what has changed since the last look"""
-    for number, row in enumerate(rows):
-        name, cells, tail = _cells(row, moving=moving)
-        if number == 0:
-            head = "".join(f"{title:>{width}}" for title, width, _ in cells)
-            behind = "busiest" if isinstance(row, ProcessCount) else "owner"
-            yield f"{_title(row):<{NAME}}{head}{f'  {behind}' if tail else ''}".rstrip()
-        if len(name) >= NAME:
+    lines = [_cells(row, moving=moving) for row in rows]
+    if not lines:
+        return
+    _, cells, tail = lines[0]
+    titles = [title for title, _, _ in cells]
+    widths = [1 + max(least, *(len(line[1][n][2]) for line in lines)) for n, (_, least, _) in enumerate(cells)]
+    room = columns - sum(widths) - (2 + OWNER if tail else 0)
+    name_width = min(max(len(_title(rows[0])), *(len(name) for name, _, _ in lines)), max(room, 0))
+    behind = "busiest" if isinstance(rows[0], ProcessCount) else "owner"
+    for name, texts, owner in [(_title(rows[0]), titles, behind if tail else ""), *_texts(lines)]:
+        if len(name) > name_width:
             yield name
             name = ""
-        line = f"{name:<{NAME}}" + "".join(f"{text:>{width}}" for _, width, text in cells)
-        yield (f"{line}  {_short(tail, columns - len(line) - 2)}" if tail else line).rstrip()
+        line = f"{name:<{name_width}}" + "".join(f"{text:>{width}}" for text, width in zip(texts, widths, strict=True))
+        yield (f"{line}  {_short(owner, columns - len(line) - 2)}" if owner else line).rstrip()
+
+
+def _texts(lines: "Sequence[tuple[str, list[Cell], str]]") -> Iterator[tuple[str, list[str], str]]:
+    yield from ((name, [text for _, _, text in cells], tail) for name, cells, tail in lines)
 
 
 def _short(text: str, most: int) -> str:
@@ -127,33 +135,37 @@ def _title(row: Row) -> str:
     return "process" if isinstance(row, ProcessCount) else "state"
 
 
-def _cells(row: Row, *, moving: bool) -> tuple[str, list[tuple[str, int, str]], str]:
-    """(what it is about, its cells as title, width and text, what stands behind them)"""
+Cell = tuple[str, int, str]  # title, least width, text
+
+
+def _cells(row: Row, *, moving: bool) -> tuple[str, list[Cell], str]:
+    """(what it is about, its cells, what stands behind them)"""
     if isinstance(row, StateCount):
         numbers = (("sockets", row.sockets), ("clients", row.clients), ("servers", row.servers))
-        return row.state, [(title, 12, format_count(number)) for title, number in numbers], ""
+        return row.state, [(title, 9, format_count(number)) for title, number in numbers], ""
     cells = [
-        ("estab", 8, format_count(row.established)),
-        ("TIME_WAIT", 10, format_count(row.time_wait)),
-        ("other", 6, format_count(row.other)),
+        ("estab", 6, format_count(row.established)),
+        ("TIME_WAIT", 9, format_count(row.time_wait)),
+        ("other", 5, format_count(row.other)),
     ]
     if isinstance(row, ProcessCount):
-        cells.append(("pairs", 8, format_count(row.pairs)))
+        cells.append(("pairs", 5, format_count(row.pairs)))
         return row.name if row.pid is None else f"{row.name} ({row.pid})", cells, row.busiest
     if isinstance(row, PortCount):
-        return str(row.port), [*cells, ("all", 9, format_count(row.used))], str(row.owners)
+        return str(row.port), [*cells, ("all", 5, format_count(row.used))], str(row.owners) or " "
     cells += [
-        ("used", 8, "" if row.percent is None else f"{row.percent:.1f} %"),
-        ("left", 7, "" if row.left is None else format_count(row.left)),
+        ("used", 7, "" if row.percent is None else f"{row.percent:.1f} %"),
+        ("left", 6, "" if row.left is None else format_count(row.left)),
     ]
     if isinstance(row, DestinationCount):
         name = row.destination if row.sources == 1 else f"{row.destination} ({format_count(row.sources)})"
-        return name, cells, str(row.owners)
+        return name, cells, str(row.owners) or " "
+    name = f"{row.source} → {row.destination}"
     if not moving:
-        return f"{row.source} → {row.destination}", cells, str(row.owners)
-    cells.append(("new", 8, "" if row.opened_per_s is None else format_rate(row.opened_per_s)))
+        return name, cells, str(row.owners) or " "
     ends = "" if row.exhausted_in_s is None else format_duration(row.exhausted_in_s)
-    return f"{row.source} → {row.destination}", [*cells, ("full in", 9, ends)], ""
+    new = "" if row.opened_per_s is None else format_rate(row.opened_per_s)
+    return name, [*cells, ("new", 6, new), ("full in", 7, ends)], ""
 
 
 def _besides(census: Census) -> Iterator[str]:
@@ -172,8 +184,8 @@ def _besides(census: Census) -> Iterator[str]:
         several = f"{format_count(census.shared_ports)} local ports carry several connections at once"
         yield from _said("shared", f"{several}; {port}")
     for leak in census.leaks[:SHOWN_LEAKS]:
-        who = f" of {leak.owners}" if str(leak.owners) else " that their program has closed meanwhile"
-        yield from _said("CLOSE_WAIT", f"{format_count(leak.sockets)}{who}: the other end has closed them")
+        whose = f"of {leak.owners}: it has not closed them" if str(leak.owners) else "that nobody has accepted yet"
+        yield from _said("CLOSE_WAIT", f"the other end has closed {format_count(leak.sockets)} {whose}")
     yield from _listeners(census)
     lost = [f"{name} {format_count(count)}" for name, count in census.counters.items() if count]
     if lost:

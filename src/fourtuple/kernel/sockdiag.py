@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from fourtuple.core.census import LISTENER, MAPPED, PROC_NET_TCP, SOCK_DIAG, SOCKET, Chosen, Sockets, State
 from fourtuple.core.where import EVERYWHERE, Where
-from fourtuple.kernel.bytecode import AUTOMATIC_PORT, NAMED_PORT, connections, local_ports, program
+from fourtuple.kernel.bytecode import AUTOMATIC_PORT, NAMED_PORT, connections, local_ports, program, remote_ports
 
 # include/uapi/linux/netlink.h, sock_diag.h, inet_diag.h (v6.18)
 NETLINK_SOCK_DIAG = 4
@@ -140,8 +140,9 @@ def _messages(data: bytes | memoryview) -> tuple[Words, NDArray[np.intp], bool]:
 
 def _headers(data: bytes | memoryview) -> tuple[Words, NDArray[np.intp]]:
     """The bytes as words, and the numbers of those at which messages begin. Raises ValueError."""
-    words = np.frombuffer(data[: len(data) // 4 * 4], np.uint32)
-    if len(data) % 4 == 0 and len(words) >= _HEADER_WORDS:
+    padded = data if len(data) % 4 == 0 else bytes(data) + bytes(-len(data) % 4)
+    words = np.frombuffer(padded, np.uint32)
+    if padded is data and len(words) >= _HEADER_WORDS:
         starts = np.flatnonzero(words[2:] == words[2])
         ends = starts + (words[starts] + 3 >> 2)
         if starts[0] == 0 and ends[-1] == len(words) and np.array_equal(starts[1:], ends[:-1]):
@@ -208,7 +209,7 @@ def exchange(message: bytes) -> Iterator[memoryview]:
     one makes the kernel fill the next, so nothing is ever waited for: where there is none, the dump is over
     (netlink_recvmsg in net/netlink/af_netlink.c, v6.18).
     """
-    buffers = itertools.cycle(memoryview(bytearray(RECEIVE_BYTES)) for _ in range(BUFFERS))
+    buffers = itertools.cycle(np.empty(RECEIVE_BYTES, np.uint8).data for _ in range(BUFFERS))  # not touched before use
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG) as netlink:
         netlink.bind((0, 0))
         netlink.send(message)
@@ -326,16 +327,18 @@ class Asked:
     def dumps(self) -> list[bytes]:
         """The filters of the dumps that it takes, each socket in one of them.
 
-        The first gives those that named their port and the others', the second the automatic ones.
+        The first gives those that named their port and the others', the second the automatic ones. Sockets that are
+        only bound, whose far end is port 0, are in them wherever they are.
         """
         clauses = connections(self.where)
+        idle = [] if [] in clauses else [remote_ports(range(1))]
         if self.automatic is None:
             return [program(clauses)]
         ports = self.automatic
         beside = [each for each in (range(ports.start), range(ports.stop, 65536)) if each and self.others]
         return [
             program([[NAMED_PORT], *([*local_ports(each), *clause] for each in beside for clause in clauses)]),
-            program([[AUTOMATIC_PORT, *local_ports(ports), *clause] for clause in clauses]),
+            program([[AUTOMATIC_PORT, *local_ports(ports), *clause] for clause in [*clauses, *idle]]),
         ]
 
     def parse(self, data: bytes | memoryview) -> Datagram:

@@ -16,7 +16,7 @@ from fourtuple.core.counts import By, Census, Source, View
 from fourtuple.core.errors import CannotError, FourtupleError, UsageError
 from fourtuple.core.facts import PortFacts
 from fourtuple.core.limits import SYSCTLS
-from fourtuple.core.pairs import Usage
+from fourtuple.core.pairs import HashCollisionError, Usage
 from fourtuple.core.ports import Mask
 from fourtuple.core.symptoms import name_of
 from fourtuple.core.where import Where
@@ -140,6 +140,8 @@ def usage_of(
     try:
         listeners = read_listeners()
         return fold_sockets(lambda tables: Usage.of(tables, listeners, facts, where, bound), states, asked)
+    except HashCollisionError:
+        raise CannotError("the kernel's table of sockets", "two pairs have the same hash", "Try again.") from None
     except DumpInterruptedError as error:
         raise CannotError("the kernel's table of sockets", str(error), "Try again.") from None
     except OSError as error:

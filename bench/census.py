@@ -1,0 +1,68 @@
+"""One dump of the kernel's table, folded by pair: one JSON object with what it took, the interpreter's start left out.
+
+python -m bench.census            the dump that `fourtuple census` folds
+python -m bench.census export N   what `fourtuple export` does N times, after a first time
+python -m bench.census psutil     psutil.net_connections, the same sockets as Python objects
+"""
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+Figures = Mapping[str, float]
+
+
+def census() -> Figures:
+    from fourtuple.core.where import EVERYWHERE
+    from fourtuple.kernel import procfs
+    from fourtuple.verbs.counting import CONNECTED, usage_of
+
+    facts = procfs.read_port_facts()
+    took = _took(lambda: usage_of(EVERYWHERE, CONNECTED, facts))
+    usage, _ = usage_of(EVERYWHERE, CONNECTED, facts)
+    return took | {"sockets": float(usage.states.sum() + len(usage.listeners)), "pairs": float(len(usage.pairs))}
+
+
+def export(times: int) -> Figures:
+    """cpu_ms: of the first time, which looks for bound ports too; each_cpu_ms: of the others"""
+    from fourtuple.verbs.exporting import snapshots
+
+    looks = snapshots(50)
+    next(looks)
+    first = _took(lambda: next(snapshots(50)))
+    others = _took(lambda: [next(looks) for _ in range(times)])
+    return first | {"each_cpu_ms": others["cpu_ms"] / times}
+
+
+def psutil() -> Figures:
+    import psutil as peer  # type: ignore[import-untyped,unused-ignore]
+
+    return _took(lambda: peer.net_connections("tcp"))
+
+
+def _took(call: Callable[[], object]) -> dict[str, float]:
+    """wall_ms, cpu_ms: of the call; peak_bytes: the most memory the process has had so far, all of it"""
+    before, start_ns = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter_ns()
+    call()
+    wall_ms, after = (time.perf_counter_ns() - start_ns) / 1e6, resource.getrusage(resource.RUSAGE_SELF)
+    cpu_s = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return {"wall_ms": wall_ms, "cpu_ms": 1000 * cpu_s, "peak_bytes": after.ru_maxrss * 1024.0}
+
+
+def main() -> None:
+    match sys.argv[1:]:
+        case []:
+            figures = census()
+        case ["export", times]:
+            figures = export(int(times))
+        case ["psutil"]:
+            figures = psutil()
+        case _:
+            sys.exit(__doc__)
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""The measures of the census: many connections of a namespace to itself, so that it has two sockets of each."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from bench.arena import HASH_ENTRIES, ROOT, wait_quiet, warm
+from bench.measure import (
+    Finding,
+    NotMeasuredError,
+    Result,
+    alternate,
+    at_least,
+    at_most,
+    median,
+    median_ratio,
+    number,
+    spread,
+)
+from fourtuple.verbs import Lab, holding, serving
+
+PORTS = range(32768, 61000)
+PER_PORT = 25_000  # connections to each of the server's ports
+PAIR_BYTES = 8000  # of kernel memory, roughly
+BASE_BYTES, SOCKET_BYTES = 64e6, 40
+SS = "ss -Htan | wc -l"
+EXPORT_S, BOUND_S, EXPORTED = 15, 120, 100_000
+
+
+def census(sockets: int, rounds: int) -> Result:
+    """The kernel's table dumped and folded by (source, destination), against ss, which lists it."""
+    calls = {"fourtuple": "python -m bench.census", "ss": SS, "fourtuple census": "fourtuple census"}
+    with _connected(sockets // 2) as (lab, commands):
+        found = alternate({name: partial(_timed, lab, command) for name, command in calls.items()}, rounds)
+    ours = found["fourtuple"]
+    if any(each["sockets"] < sockets for each in ours):
+        raise NotMeasuredError(f"{ours[0]['sockets']:,.0f} sockets are there, not {sockets:,}")
+    took_ms = {name: [each["wall_ms"] for each in figures] for name, figures in found.items()}
+    most = (BASE_BYTES + SOCKET_BYTES * sockets) / 1e6
+    findings = [
+        Finding("time of ss against ours", median_ratio(took_ms["ss"], took_ms["fourtuple"]), "×", at_least(2)),
+        Finding("memory", median(each["peak_bytes"] for each in ours) / 1e6, "MB", at_most(round(most, 1))),
+    ]
+    figures = [f"{name:<18} {spread([ms / 1000 for ms in each], 's')}" for name, each in took_ms.items()]
+    cpu = median(each["cpu_ms"] for each in ours) / 1000
+    figures[0] += f"   CPU {number(cpu)} s, two threads of the kernel's walk at once"
+    return Result(findings, [*commands, *calls.values()], figures)
+
+
+def beside_psutil(rounds: int) -> Result:
+    """The same, against psutil.net_connections, which reads /proc/net/tcp and /proc/PID/fd."""
+    calls = {"fourtuple": "python -m bench.census", "psutil": "python -m bench.census psutil"}
+    with _connected(10_000) as (lab, commands):
+        found = alternate({name: partial(_timed, lab, command) for name, command in calls.items()}, rounds)
+    took_ms = {name: [each["wall_ms"] for each in figures] for name, figures in found.items()}
+    ratio = Finding(
+        "time of psutil against ours", median_ratio(took_ms["psutil"], took_ms["fourtuple"]), "×", at_least(10)
+    )
+    figures = [f"{name:<18} {spread(each, 'ms')}" for name, each in took_ms.items()]
+    return Result([ratio], [*commands, *calls.values()], figures)
+
+
+def few_of_many(rounds: int) -> Result:
+    """50 sockets in a namespace that shares the host's table with 400,000 others: the kernel walks past all of them."""
+    calls = {"fourtuple": "python -m bench.census", "ss": SS}
+    with Lab(ports=PORTS) as alone, _inside(alone, 25):
+        quiet = alternate({name: partial(_timed, alone, command) for name, command in calls.items()}, rounds)
+        with _connected(200_000, own_table=False):
+            found = alternate({name: partial(_timed, alone, command) for name, command in calls.items()}, rounds)
+    findings = [
+        Finding(f"{name}, {where}", median(each["wall_ms"] for each in figures[name]), "ms")
+        for name in calls
+        for where, figures in (("no others", quiet), ("400,000 others", found))
+    ]
+    return Result(findings, list(calls.values()))
+
+
+def exporter(rounds: int) -> Result:
+    """`fourtuple export` every 15 s beside 100,000 sockets, bound ports looked for every 120 s."""
+    with _connected(EXPORTED // 2) as (lab, commands):
+        found = [_timed(lab, "python -m bench.census export 7") for _ in range(rounds)]
+    full, each = (median(figures[name] for figures in found) for name in ("cpu_ms", "each_cpu_ms"))
+    times = BOUND_S / EXPORT_S
+    percent = (full + (times - 1) * each) / 1000 / BOUND_S * 100
+    finding = Finding("of one CPU", percent, "%", at_most(1))
+    figures = [f"with bound ports   {number(full)} ms of CPU", f"without            {number(each)} ms of CPU"]
+    return Result([finding], [*commands, "python -m bench.census export 7"], figures)
+
+
+@contextmanager
+def _connected(connections: int, *, own_table: bool = True) -> Iterator[tuple[Lab, list[str]]]:
+    """A lab with so many connections to itself, and the commands that make them."""
+    wait_quiet()
+    warm(connections * PAIR_BYTES)
+    with (
+        Lab(ports=PORTS, hash_entries=HASH_ENTRIES if own_table else None) as lab,
+        _inside(lab, connections) as commands,
+    ):
+        yield lab, commands
+    wait_quiet()
+
+
+@contextmanager
+def _inside(lab: Lab, connections: int) -> Iterator[list[str]]:
+    ends = f"127.0.0.1:80-{79 + -(-connections // PER_PORT)}"
+    with serving(ends, prefix=lab.command([])), holding(str(connections), ends, prefix=lab.command([])):
+        head = f"in fourtuple lab --ports {PORTS.start}-{PORTS[-1]} --hash-table {HASH_ENTRIES}:"
+        yield [head, f"  fourtuple serve {ends}", f"  fourtuple hold {connections} {ends}"]
+
+
+_SHELL = """
+import json, subprocess, sys, time
+start_ns = time.perf_counter_ns()
+subprocess.run(sys.argv[1], shell=True, stdout=subprocess.DEVNULL, check=True)
+print(json.dumps({"wall_ms": (time.perf_counter_ns() - start_ns) / 1e6}))
+"""
+
+
+def _timed(lab: Lab, command: str) -> dict[str, float]:
+    """What it prints of itself; of other programs how long they take from start to end, in the lab."""
+    program, *arguments = command.split()
+    if program == "python":
+        words = [sys.executable, *arguments]
+    else:
+        ours = f"{sys.executable} -m fourtuple"
+        words = [sys.executable, "-c", _SHELL, command.replace("fourtuple", ours, 1)]
+    done = subprocess.run(lab.command(words), cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise NotMeasuredError(f"{command} ended with {done.returncode}: {done.stderr.strip()[-200:]}")
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
+
+
+def of_sockets(sockets: int) -> Callable[[int], Result]:
+    measure = partial(census, sockets)
+    measure.__doc__ = f"{census.__doc__} {sockets:,} sockets."
+    return measure
