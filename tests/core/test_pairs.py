@@ -156,6 +156,10 @@ def pair_of(row: Row, listeners: Sequence[Row]) -> Pair:
     return Pair(Role.CLIENT, shown(row.local), shown(row.remote), row.remote_port)
 
 
+def source_port(pair: Pair, row: Row) -> int:
+    return row.remote_port if pair.role is Role.SERVER else row.port
+
+
 def got_by_bind(world: World) -> set[int]:
     bound = {row.port for row in world.rows if row.chosen == Chosen.BOUND or row.state == State.CLOSE}
     return bound | {row.port for row in world.listeners}
@@ -296,9 +300,10 @@ def test_each_socket_has_a_row_with_its_pair(world: World) -> None:
     )
 
     assert found == Counter(
-        (pair, row.port, row.state, row.uid, row.inode, row.chosen == Chosen.LATE, is_taken_over(row, world.facts))
+        (pair, source_port(pair, row), row.state, row.uid, row.inode, row.chosen == Chosen.LATE, reused)
         for pair, sockets in sorted_out(world).items()
         for row in sockets
+        for reused in [is_taken_over(row, world.facts)]
     )
 
 
@@ -581,8 +586,10 @@ def test_ports_that_are_known_to_be_bound_stay_so() -> None:
 @given(worlds(), worlds())
 def test_what_was_opened_is_what_was_not_there(before: World, now: World) -> None:
     first, second = before.usage(), now.usage()
-    known = {(pair, row.port) for pair, some in sorted_out(before).items() for row in some}
-    new = Counter(pair for pair, some in sorted_out(now).items() for row in some if (pair, row.port) not in known)
+    known = {(pair, source_port(pair, row)) for pair, some in sorted_out(before).items() for row in some}
+    new = Counter(
+        pair for pair, some in sorted_out(now).items() for row in some if (pair, source_port(pair, row)) not in known
+    )
 
     assert dict(zip(told(second), second.opened_since(first).tolist(), strict=True)) == {
         pair: new[pair] for pair in told(second)
@@ -653,7 +660,7 @@ def test_groups_are_counted_and_come_in_order(world: World, by: By, most: int) -
         taken = 0 if by is By.PORT else sum(count.taken for count in pair_counts)
         assert by is By.PORT or (int(view.taken[place]), int(view.sizes[place])) == (taken, len(members))
         rows = view.rows[view.rows["pair"] == place]
-        expected_rows = Counter((row.port, row.state, row.uid, row.inode) for _, row in found[key])
+        expected_rows = Counter((source_port(pair, row), row.state, row.uid, row.inode) for pair, row in found[key])
         assert Counter(rows[["port", "state", "uid", "inode"]].tolist()) == expected_rows
         order.append((key[0] is Role.SERVER, -taken, -len(found[key])))
     assert order == sorted(order)

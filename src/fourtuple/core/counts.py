@@ -475,5 +475,6 @@ def _leaks(usage: Usage, holders: Holders) -> Iterator[Leak]:
 def _group_of(usage: Usage, by: By, keys: Numbers, rows: Rows) -> Numbers:
     groups: Numbers = keys[rows["pair"]]
     if by is By.PORT:
-        groups = usage.pairs["is_server"][rows["pair"]] * (1 << 16) + rows["port"]
+        is_server = usage.pairs["is_server"][rows["pair"]]
+        groups = is_server * (1 << 16) + np.where(is_server, usage.pairs["port"][rows["pair"]], rows["port"])
     return groups

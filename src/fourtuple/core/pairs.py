@@ -1,7 +1,7 @@
 """Who uses which 4-tuples: sockets folded into one row for each source address and destination, as that runs out.
 
 A table of sockets is folded and forgotten. What stays of a socket is a row of 17 bytes: which pair it belongs to, its
-local port, state, user and inode. Within a table pairs are told apart by their addresses and port, across tables by a
+source port, state, user and inode. Within a table pairs are told apart by their addresses and port, across tables by a
 64-bit hash of those, with multipliers that this process has drawn; that no two pairs have the same one is checked.
 """
 
@@ -36,7 +36,7 @@ PAIR = np.dtype(
 ROW = np.dtype(
     [
         ("pair", "u4"),  # its number; until all are folded, that within its table
-        ("port", "u2"),  # the local one
+        ("port", "u2"),  # the source's: of an accepted socket that of its far end
         ("state", "u1"),
         ("is_late", "?"),  # its port is known to have been chosen by connect()
         ("is_reusable", "?"),  # in TIME_WAIT, and connect() may take it over
@@ -304,7 +304,8 @@ def _folded(table: Sockets, is_server: NDArray[np.bool_], facts: PortFacts | Non
         part[name] = column
     rows = np.zeros(len(table), ROW)
     rows["pair"][order] = numbers
-    rows["port"], rows["is_late"] = table["local_port"], table["chosen"] == Chosen.LATE
+    rows["port"] = np.where(is_server, table["remote_port"], table["local_port"])
+    rows["is_late"] = table["chosen"] == Chosen.LATE
     rows["state"], rows["uid"], rows["inode"] = table["state"], table["uid"], table["inode"]
     if facts:
         rows["is_reusable"] = is_reusable(table, facts)
