@@ -55,17 +55,18 @@ SORTS: Mapping[str, tuple[str, Callable[[Row], float]]] = MappingProxyType(
         "s": ("sockets", lambda row: -float(getattr(row, "used", 0))),
         "w": ("TIME_WAIT", lambda row: -float(getattr(row, "time_wait", 0))),
         "n": ("new", _rate),
-        "f": ("full first", lambda row: getattr(row, "exhausted_in_s", None) or math.inf),
+        "f": ("full", lambda row: getattr(row, "exhausted_in_s", None) or math.inf),
     }
 )
 
 
 def _head(census: Census) -> Iterator[str]:
-    if census.range is None:
-        yield "which ports connect() chooses from could not be read"
+    if census.range is None or census.usable is None:
+        why = "the range could not be read" if census.range is None else "that takes sockets in all states"
+        yield f"how many ports are left is not known: {why}"
     else:
         low, high = census.range
-        usable = f"{format_count(census.usable or 0)} ports usable towards each destination: {low}-{high}"
+        usable = f"{format_count(census.usable)} ports usable towards each destination: {low}-{high}"
         yield from wrapped("", f"{usable}, {census.reserved:,} reserved, {census.blocked:,} blocked")
     states = ", ".join(f"{name} {format_count(count)}" for name, count in _most(census.sockets))
     about = "some came or went meanwhile" if census.taken.changed else "what came or went meanwhile is not told"
@@ -153,10 +154,8 @@ def _cells(row: Row, *, moving: bool) -> tuple[str, list[Cell], str]:
         return row.name if row.pid is None else f"{row.name} ({row.pid})", cells, row.busiest
     if isinstance(row, PortCount):
         return str(row.port), [*cells, ("all", 5, format_count(row.used))], str(row.owners) or " "
-    cells += [
-        ("used", 7, "" if row.percent is None else f"{row.percent:.1f} %"),
-        ("left", 6, "" if row.left is None else format_count(row.left)),
-    ]
+    if row.percent is not None and row.left is not None:
+        cells += [("used", 7, f"{row.percent:.1f} %"), ("left", 6, format_count(row.left))]
     if isinstance(row, DestinationCount):
         name = row.destination if row.sources == 1 else f"{row.destination} ({format_count(row.sources)})"
         return name, cells, str(row.owners) or " "

@@ -23,12 +23,12 @@ def screen(looks: Iterator[Census], every_s: float) -> None:
     """Pull a look every `every_s`, and draw it, until q."""
     console = Console()
     sort, found, due_s = "p", next(looks), time.monotonic() + every_s
-    keys = "   ".join(f"{key} {name}" for key, (name, _) in SORTS.items())
+    keys = "  ".join(f"{key} {name}" for key, (name, _) in SORTS.items())
     with _keys() as key_within, Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             rows = max(1, console.height - AROUND)
             lines = list(watch_lines(found, most=rows, sort=sort, columns=console.width))[: console.height - 2]
-            bottom = f"by {SORTS[sort][0]}   sort: {keys}   q quit"
+            bottom = f"by {SORTS[sort][0]}   keys: {keys}  q quit"
             blank = [""] * (console.height - 1 - len(lines))
             live.update(Text("\n".join([*lines, *blank, bottom]), no_wrap=True, overflow="crop"), refresh=True)
             key = key_within(max(0.0, due_s - time.monotonic()))
