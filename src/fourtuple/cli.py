@@ -48,6 +48,19 @@ class Content(click.ParamType[bytes]):
 
 
 CONTENT = Content()
+
+
+def _positive(parse: Callable[[str], float]) -> Callable[[str], float]:
+    def parsed(text: str) -> float:
+        value = parse(text)
+        if not value:
+            raise UsageError(f"{text!r}", "it must be more than 0")
+        return value
+
+    return parsed
+
+
+SOME, PERIOD = Unit("N", _positive(parse_count)), Unit("TIME", _positive(parse_duration))
 COUNT, RATE, DURATION = Unit("N", parse_count), Unit("RATE", parse_rate), Unit("TIME", parse_duration)
 UNITS = "Numbers: 100, 20k, 1.5M. Times: 500ms, 3s, 2m, 1h. Rates: 200/s, 20k/s. More in docs/."
 STRATEGIES = click.Choice(["late", "plain", "noport", "explicit"])
@@ -332,13 +345,13 @@ def limits(
     show_default=True,
     help="What a row is.",
 )
-@click.option("--top", "most", type=COUNT, help="So many rows, the worst first.  [default: 10; all for --json, --csv]")
+@click.option("--top", "most", type=SOME, help="So many rows, the worst first.  [default: 10; all for --json, --csv]")
 @NETNS
 @click.option("--all-netns", is_flag=True, help="Each network namespace that you may see.")
 @click.option(
     "--watch",
     "every_s",
-    type=DURATION,
+    type=PERIOD,
     is_flag=False,
     flag_value="2s",
     help="Again and again, with what is new.  [2s, if no time is given]",
@@ -375,52 +388,70 @@ def census(
         raise UsageError("--all-netns", "it looks once, and everywhere", "Leave --netns and --watch out.")
     if as_json and as_csv:
         raise UsageError("--json and --csv", "standard output can be one of them")
-    shown = most if most is not None else face.SHOWN
+    if save is not None and (all_netns or every_s is not None):
+        raise UsageError("--save", "it is for one look at one namespace", "Leave --all-netns and --watch out.")
+    as_text = not (as_json or as_csv)
+    shown = face.SHOWN if most is None and as_text else most
     options: dict[str, Any] = {
         "to": _split(to),
         "sources": _split(sources),
         "states": verbs.states_named(_split(states)),
         "by": By(by),
-        "most": most if as_json or as_csv or save else shown,
+        "most": face.WATCHED if every_s is not None and as_text else None if save else shown,
         "rings": rings,
     }
 
     def show(found: Census, *, first: bool = True) -> None:
+        found = found.first(shown)
         if as_json:
             _print_json(found.to_json())
         elif as_csv:
-            click.echo(face.csv_text(found.rows, head=first), nl=False)
+            click.echo(face.csv_text(found, head=first), nl=False)
         elif every_s is None:
-            click.echo("\n".join(face.census_lines(found, most=shown, columns=_columns())))
+            click.echo("\n".join(face.census_lines(found, columns=_columns())))
         else:
-            click.echo("\n".join([*face.watch_lines(found, most=shown), ""]))
+            click.echo("\n".join([*face.watch_lines(found), ""]))
 
     if all_netns:
-        for number, (place, found) in enumerate(verbs.census_everywhere(**options)):
-            if not (as_json or as_csv):
-                click.echo(f"{chr(10) * (number > 0)}{place.netns} {place.name}")
-            if isinstance(found, FourtupleError):
-                _complain(found)
-            else:
-                show(found, first=number == 0)
-        return
-    looks = verbs.censuses(**options, outside=verbs.go_into(None, netns))
-    if every_s is None:
+        sys.exit(_census_everywhere(verbs.census_everywhere(**options), show, titles=as_text))
+    owners = every_s is None or not as_text  # a look in passing does not show them
+    looks = verbs.censuses(**options, owners=owners, outside=verbs.go_into(None, netns))
+    if every_s is not None and as_text and sys.stdin.isatty() and sys.stdout.isatty():
+        watching.screen(looks, every_s)
+    elif every_s is not None:
+        for number, found in enumerate(verbs.paced(looks, every_s)):
+            show(found, first=number == 0)
+    else:
         found = next(looks)
         if save is not None:
             verbs.save(found, save)
         show(found)
-    elif sys.stdin.isatty() and sys.stdout.isatty() and not (as_json or as_csv):
-        watching.screen(looks, every_s)
-    else:
-        for number, found in enumerate(verbs.paced(looks, every_s)):
+
+
+def _census_everywhere(looks: Run[int], show: Callable[..., None], *, titles: bool) -> int:
+    """A block for each namespace → the exit code."""
+    code, number = EXIT_REACHED, 0
+    while True:
+        try:
+            place, found = next(looks)
+        except StopIteration as end:
+            if end.value:
+                click.echo(f"{end.value} more namespaces are not visible: that takes root", err=True)
+            return code
+        if titles:
+            click.echo(f"{chr(10) * (number > 0)}{place.netns} {place.name}")
+        if isinstance(found, FourtupleError):
+            _complain(found)
+            code = EXIT_SHORT
+        else:
             show(found, first=number == 0)
+        number += 1
 
 
 @cli.command(short_help="Tell Prometheus who uses which 4-tuples.", epilog=UNITS)
 @click.option("--listen", metavar="ADDRESS:PORT", default="127.0.0.1:9435", show_default=True, help="Where to serve.")
-@click.option("--every", "every_s", type=DURATION, default="15s", show_default=True, help="Count so often.")
-@click.option("--top", "most", type=COUNT, default="50", show_default=True, help="Pairs of their own; the rest: other.")
+@click.option("--every", "every_s", type=PERIOD, default="15s", show_default=True, help="Count so often.")
+@click.option("--top", "most", type=SOME, default="50", show_default=True, help="Pairs of their own; the rest: other.")
 @NETNS
 def export(listen: str, every_s: float, most: int, netns: str | None) -> None:
     """Serve metrics for Prometheus: the pairs of source and destination that are closest to their end, and the rest.

@@ -761,7 +761,7 @@ def test_a_census_says_what_ports_there_are(world: World) -> None:
         ports = world.facts.port_range
         assert said.range == (ports[0], ports[-1])
         assert said.reserved == len(ports) - len(automatic)
-        assert said.usable == len(world.usable) == len(automatic) - said.blocked
+        assert said.usable == len(world.usable) == len(automatic) - (said.blocked or 0)
     assert said.blocked == len(automatic & got_by_bind(world))
     assert [each.port for each in said.holdings] == sorted(automatic & got_by_bind(world))
     assert said.shared_ports == sum(n > 1 for n in connections.values())

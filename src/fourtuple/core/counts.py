@@ -182,7 +182,7 @@ class BusiestPort:
 class Source:
     """Where a census was taken, and how.
 
-    netns:     as /proc/PID/ns/net names it
+    netns:     as /proc/PID/ns/net names it; name: what ip-netns(8) calls it, or a process in it; empty: our own
     read_from: sock_diag, or /proc/net/tcp, which has no sockets that are only bound, and no backlogs
     changed:   sockets that came or went meanwhile; None: not to be told
     """
@@ -192,6 +192,7 @@ class Source:
     read_from: str
     changed: int | None
     seconds: float
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -200,21 +201,22 @@ class Census:
 
     approximate:  some came or went meanwhile, or that is not to be told: a few may be missing, or counted twice
     range:        the lowest and the highest port that connect() chooses; None: not known
-    reserved:     ports of it that are reserved; blocked: got by bind() or listen(); usable: what is left
+    reserved:     ports of it that are reserved; blocked: got by bind() or listen(); usable: what is left; the latter
+                  two are None where not all states were asked for
     open_ports:   usable ones of which nobody tells whether they can be shared: bind(address, 0) keeps one for itself;
                   of the connections asked about
     sockets:      by state; BOUND_INACTIVE: only bound
     rows:         of the kind that `by` names, the worst first; total: how many there are
     shared_ports: local ports with more than one connection of a client; busiest_port: the one with the most
     leaks:        sockets in CLOSE_WAIT by owner
-    counters:     what was lost since the namespace was made, by the kernel's names
+    counters:     what was lost since the namespace was made, by the kernel's names; softnet_stat is the host's
     """
 
     taken: Source
     approximate: bool
     range: tuple[int, int] | None
     reserved: int
-    blocked: int
+    blocked: int | None
     usable: int | None
     open_ports: int
     sockets: Mapping[str, int]
@@ -228,6 +230,10 @@ class Census:
     leaks: tuple[Leak, ...]
     counters: Mapping[str, int]
     warnings: tuple[str, ...] = ()
+
+    def first(self, most: int | None) -> Self:
+        """With no more rows than that."""
+        return replace(self, rows=self.rows[:most])
 
     def to_json(self) -> dict[str, Any]:
         """Rows come under the name of their kind: `pairs`, `destinations`, `ports`, `states`, `processes`."""
@@ -343,7 +349,7 @@ class View:
             approximate=taken.changed != 0,
             range=(facts.port_range.start, facts.port_range.stop - 1) if facts else None,
             reserved=len(facts.port_range) - int(automatic.sum()) if facts else 0,
-            blocked=int((automatic & usage.bound).sum()),
+            blocked=int((automatic & usage.bound).sum()) if whole else None,
             usable=int(usage.free.sum()) if facts and whole else None,
             open_ports=int(usage.open.sum()),
             sockets={each.state: each.sockets for each in states_of(usage)},
@@ -351,7 +357,7 @@ class View:
             rows=rows,
             total=total,
             listeners=tuple(_listeners(usage, holders, automatic, known=taken.read_from == SOCK_DIAG)),
-            holdings=tuple(_holdings(usage, holders, automatic)),
+            holdings=tuple(_holdings(usage, holders, automatic)) if whole else (),
             shared_ports=int((ports > 1).sum()),
             busiest_port=BusiestPort(busiest, int(ports[busiest])) if ports[busiest] else None,
             leaks=tuple(_leaks(usage, holders)),

@@ -60,6 +60,7 @@ class Holders:
     numbers:   (n,), which of the processes has it
     visible:   user ids whose processes were all looked into; None: everybody's
     users:     names by user id
+    asked:     somebody wanted to know; else there are no owners
     """
 
     processes: tuple[tuple[int, str], ...]
@@ -67,9 +68,12 @@ class Holders:
     numbers: Numbers
     visible: frozenset[int] | None
     users: Mapping[int, str]
+    asked: bool = True
 
     def owners(self, groups: Numbers, inodes: NDArray[np.uint32], uids: NDArray[np.uint32], count: int) -> list[Owners]:
         """Of sockets in `count` groups: each one's group, inode and user. One Owners for each group."""
+        if not self.asked:
+            return [Owners()] * count
         hidden, kernel = len(self.processes), len(self.processes) + 2
         codes = self.codes(inodes, uids)
         found, sizes = np.unique(groups.astype(np.int64) * (kernel + 1) + codes, return_counts=True)
@@ -110,6 +114,9 @@ class Holders:
             codes[known] = self.numbers[place[known]]
         codes[inodes == 0] = kernel
         return codes
+
+
+NOBODY = Holders((), np.zeros(0, np.uint32), np.zeros(0, np.int64), None, {}, asked=False)
 
 
 def unseen(owners: "list[Owners] | tuple[Owners, ...]") -> list[str]:

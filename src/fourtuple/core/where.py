@@ -18,6 +18,11 @@ MASK = 2**32 - 1
 EVERY_ADDRESS: Mapping[int, range] = MappingProxyType({4: range(2**32), 6: range(2**128)})
 
 
+def is_port(text: str) -> bool:
+    """`:80`, which is not `::1`"""
+    return text.startswith(":") and text[1:2].isdecimal()
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """Addresses of one IP version, as integers, and ports."""
@@ -32,7 +37,7 @@ class Part:
 
         A network stands for all its addresses. Raises UsageError.
         """
-        if text.startswith(":") and text[1:2].isdecimal():
+        if is_port(text):
             ports = parse_ports(text[1:], text)
             return tuple(cls(version, addresses, ports) for version, addresses in EVERY_ADDRESS.items())
         spec = EndpointSpec.parse(text)
@@ -60,10 +65,10 @@ class Where:
     @classmethod
     def parse(cls, to: Sequence[str], sources: Sequence[str]) -> Self:
         """As `Part.parse`; a source has no port. Raises UsageError."""
-        parts = [[part for text in texts for part in Part.parse(text)] for texts in (to, sources)]
         for text in sources:
-            if EndpointSpec.parse(text).ports:
+            if is_port(text) or EndpointSpec.parse(text).ports:
                 raise UsageError(f"--from {text}", "a source is counted over all its ports", "Leave the port out.")
+        parts = [[part for text in texts for part in Part.parse(text)] for texts in (to, sources)]
         return cls(tuple(parts[0]), tuple(parts[1]))
 
     def has(

@@ -4,9 +4,10 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
+from fourtuple.core.census import SOCK_DIAG
 from fourtuple.core.counts import (
     Census,
     DestinationCount,
@@ -23,15 +24,16 @@ from fourtuple.core.verdicts import Role
 from fourtuple.faces.lines import COLUMNS, wrapped
 
 SHOWN = 10  # rows, unless another number is asked for
+WATCHED = 1000  # that are sorted again and again
 SHOWN_LISTENERS, SHOWN_LEAKS, SHOWN_HOLDERS = 5, 5, 4
 OWNER = 13  # columns at least; what a row is about has a line of its own where it is too long for the rest
 LABEL = 14
 
 
-def census_lines(census: Census, *, most: int = SHOWN, columns: int = COLUMNS) -> Iterator[str]:
+def census_lines(census: Census, *, columns: int = COLUMNS) -> Iterator[str]:
     yield from _head(census)
     yield ""
-    yield from _table(census, census.rows[:most], columns)
+    yield from _table(census, census.rows, columns)
     yield ""
     yield from _besides(census)
 
@@ -67,7 +69,9 @@ def _head(census: Census) -> Iterator[str]:
     else:
         low, high = census.range
         usable = f"{format_count(census.usable)} ports usable towards each destination: {low}-{high}"
-        yield from wrapped("", f"{usable}, {census.reserved:,} reserved, {census.blocked:,} blocked")
+        yield from wrapped("", f"{usable}, {census.reserved:,} reserved, {census.blocked or 0:,} blocked")
+    if census.taken.read_from != SOCK_DIAG:
+        yield from wrapped("", f"read from {census.taken.read_from}: it does not list sockets that are only bound")
     states = ", ".join(f"{name} {format_count(count)}" for name, count in _most(census.sockets))
     about = "some came or went meanwhile" if census.taken.changed else "what came or went meanwhile is not told"
     sure = f" (about: {about})" if census.approximate else ""
@@ -173,10 +177,10 @@ def _besides(census: Census) -> Iterator[str]:
     if holders:
         parts = [f"{format_count(count)} {how} ({who})" for (how, who), count in holders.most_common(SHOWN_HOLDERS)]
         rest = f" and {len(holders) - SHOWN_HOLDERS} more" if len(holders) > SHOWN_HOLDERS else ""
-        blocked = f"{format_count(census.blocked)} port{'s' * (census.blocked != 1)} of the range"
+        blocked = f"{_ports(census.blocked or 0)} of the range"
         yield from _said("held for one", f"{blocked}: {', '.join(parts)}{rest}")
     if census.open_ports:
-        perhaps = f"of {format_count(census.open_ports)} ports the kernel does not tell whether others may share them"
+        perhaps = f"of {_ports(census.open_ports)} the kernel does not tell whether others may share them"
         yield from _said("not known", f"{perhaps}; fourtuple limits --probe asks")
     if census.busiest_port and census.shared_ports:
         port = f"{census.busiest_port.port} carries {format_count(census.busiest_port.connections)}"
@@ -186,13 +190,21 @@ def _besides(census: Census) -> Iterator[str]:
         whose = f"of {leak.owners}: it has not closed them" if str(leak.owners) else "that nobody has accepted yet"
         yield from _said("CLOSE_WAIT", f"the other end has closed {format_count(leak.sockets)} {whose}")
     yield from _listeners(census)
-    lost = [f"{name} {format_count(count)}" for name, count in census.counters.items() if count]
+    lost = [
+        f"{name} {format_count(count)}{' (host)' * name.startswith('softnet')}"
+        for name, count in census.counters.items()
+        if count
+    ]
     if lost:
         yield from _said("lost so far", ", ".join(lost))
     for text in unseen([row.owners for row in census.rows if hasattr(row, "owners")]):
         yield from _said("owners", text)
     for warning in census.warnings:
         yield from _said("!", warning)
+
+
+def _ports(count: int) -> str:
+    return "1 port" if count == 1 else f"{format_count(count)} ports"
 
 
 def _listeners(census: Census) -> Iterator[str]:
@@ -215,9 +227,10 @@ def _said(label: str, text: str) -> Iterator[str]:
     yield from wrapped(f"{label:<{LABEL}}", text)
 
 
-def csv_text(rows: Iterable[Row], *, head: bool = True) -> str:
-    """RFC 4180: a line of names, then one for each row; owners in words."""
-    records = [{name: value for name, value in plain(row).items() if name != "owners"} for row in rows]
+def csv_text(census: Census, *, head: bool = True) -> str:
+    """RFC 4180: a line of names, then one for each row, the namespace first; owners in words."""
+    where = {"netns": census.taken.netns}
+    records = [where | {name: value for name, value in plain(row).items() if name != "owners"} for row in census.rows]
     text = io.StringIO()
     if records:
         writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")

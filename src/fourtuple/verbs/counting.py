@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -16,6 +16,7 @@ from fourtuple.core.counts import By, Census, Source, View
 from fourtuple.core.errors import CannotError, FourtupleError, UsageError
 from fourtuple.core.facts import PortFacts
 from fourtuple.core.limits import SYSCTLS
+from fourtuple.core.owners import NOBODY
 from fourtuple.core.pairs import HashCollisionError, Usage
 from fourtuple.core.ports import Mask
 from fourtuple.core.symptoms import name_of
@@ -26,6 +27,7 @@ from fourtuple.kernel.sockdiag import Asked, DumpInterruptedError, fold_sockets,
 from fourtuple.kernel.world import NOTHING, host_sysctls, read_motion, read_world
 
 CONNECTED = frozenset(State) - {State.LISTEN}
+NAMED = {state.name: state for state in CONNECTED - {State.CLOSE, State.NEW_SYN_RECV}}
 
 
 def census(
@@ -35,6 +37,7 @@ def census(
     states: Iterable[State] = CONNECTED,
     by: By = By.PAIR,
     most: int | None = None,
+    owners: bool = True,
     rings: bool = False,
     outside: Mapping[str, str] = NOTHING,
 ) -> Census:
@@ -45,12 +48,15 @@ def census(
     states:  only sockets in these; what is left of the ports is unknown then
     by:      what a row is
     most:    so many rows, the worst first; None: all
+    owners:  look whose the sockets are, in /proc/PID/fd of every process
     rings:   look for the owners of io_uring's direct descriptors, too (kernel/owners.py)
     outside: as `limits` takes it
 
     Raises UsageError; CannotError where the table cannot be read, or changes too fast to be.
     """
-    return next(censuses(to, sources=sources, states=states, by=by, most=most, rings=rings, outside=outside))
+    return next(
+        censuses(to, sources=sources, states=states, by=by, most=most, owners=owners, rings=rings, outside=outside)
+    )
 
 
 def censuses(
@@ -60,6 +66,7 @@ def censuses(
     states: Iterable[State] = CONNECTED,
     by: By = By.PAIR,
     most: int | None = None,
+    owners: bool = True,
     rings: bool = False,
     outside: Mapping[str, str] = NOTHING,
 ) -> Iterator[Census]:
@@ -78,21 +85,29 @@ def censuses(
             changed=motion.until(read_motion()),
             seconds=time.monotonic() - now_s,
         )
-        holders = read_holders(view.inodes, rings=rings)
+        holders = read_holders(view.inodes, rings=rings) if owners or by is By.PROCESS else NOBODY
         found = view.census(taken, world, holders, before, now_s - before_s, whole=states >= CONNECTED)
         yield replace(found, warnings=alarms(found, world.ports))
         before, before_s = usage, now_s
 
 
-def census_everywhere(**options: object) -> Iterator[tuple[Place, Census | FourtupleError]]:
-    """`census` with these options in each network namespace that this user may see, this process's own first."""
+def census_everywhere(**options: object) -> Generator[tuple[Place, Census | FourtupleError], None, int]:
+    """`census` with these options in each network namespace that this user may see, this process's own first.
+
+    Its value is how many more there are.
+    """
     outside = host_sysctls(SYSCTLS)
-    for place in places()[0]:
+    found, closed = places()
+    for place in found:
         with ProcessPoolExecutor(1, mp_context=get_context("fork")) as other:
             try:
-                yield place, other.submit(_census_in, place, options | {"outside": outside}).result()
+                counted = other.submit(_census_in, place, options | {"outside": outside}).result()
             except FourtupleError as error:
                 yield place, error
+                continue
+        if counted is not None:
+            yield place, replace(counted, taken=replace(counted.taken, name=place.name))
+    return closed
 
 
 def states_named(names: Iterable[str]) -> frozenset[State]:
@@ -100,32 +115,38 @@ def states_named(names: Iterable[str]) -> frozenset[State]:
     states = set()
     for name in names:
         try:
-            states.add(State[name.strip().upper().replace("-", "_")])
+            states.add(NAMED[name.strip().upper().replace("-", "_")])
         except KeyError:
-            known = ", ".join(state.name.lower().replace("_", "-") for state in sorted(CONNECTED))
+            known = ", ".join(state.name.lower().replace("_", "-") for state in sorted(NAMED.values()))
             raise UsageError(f"the state {name!r}", "there is none of that name", f"There are {known}.") from None
     return frozenset(states) or CONNECTED
 
 
 def save(found: Census, file: str) -> None:
-    """Write it as JSON; what was there before is replaced as a whole. Raises UsageError."""
-    path = Path(file)
+    """Write it as JSON; a file that was there is replaced as a whole. Raises UsageError."""
+    text = msgspec.json.encode(found.to_json()) + b"\n"
+    path = Path(file).resolve()  # a link stays one
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        part.write_bytes(msgspec.json.encode(found.to_json()) + b"\n")
+        if path.exists() and not path.is_file():  # a pipe, or /dev/stdout
+            path.write_bytes(text)
+            return
+        part.write_bytes(text)
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise UsageError(f"the file {file}", error.strerror or str(error)) from None
 
 
-def _census_in(place: Place, options: Mapping[str, object]) -> Census:
-    """In a process of its own, as the way into a namespace may be one of no return."""
+def _census_in(place: Place, options: Mapping[str, object]) -> Census | None:
+    """In a process of its own, as the way into a namespace may be one of no return; None: it is gone."""
     if place.netns != os.readlink("/proc/self/ns/net"):
         try:
             place.enter()
-        except OSError as error:
+        except PermissionError as error:
             raise CannotError(f"the network namespace {place.name}", f"{error.strerror}: it takes root") from None
+        except OSError:
+            return None
     return census(**options)  # type: ignore[arg-type]
 
 
