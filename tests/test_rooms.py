@@ -17,7 +17,7 @@ ARROWS = {
     "verbs": {"core", "kernel", "engine", "verbs"},
     "lessons": {"core", "verbs", "lessons"},
     "faces": {"core", "faces"},
-    "cli": {"core", "verbs", "faces", "lessons"},
+    "cli": {"core", "verbs", "faces", "lessons", "cli"},
 }
 IMPURE = {"os", "socket", "time", "subprocess", "select", "mmap", "signal", "pathlib", "resource", "fcntl", "shutil"}
 PRINTERS = {"cli", "faces"}

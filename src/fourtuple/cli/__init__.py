@@ -1,0 +1,47 @@
+"""Arguments → verb → face → exit code: with the faces the only place that prints; commands import late."""
+
+from typing import Any
+
+import click
+
+from fourtuple import __version__
+from fourtuple.cli import asking, counting, proving, running
+from fourtuple.cli.common import complain
+from fourtuple.core.errors import EXIT_INTERRUPTED, FourtupleError
+
+
+class Commands(click.Group):
+    """Errors of ours become their lines and their exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FourtupleError as error:
+            complain(error)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            ctx.exit(EXIT_INTERRUPTED)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="fourtuple", message="%(prog)s %(version)s")
+def cli() -> None:
+    """TCP connections past every limit that is not real.
+
+    A connection is a 4-tuple: source address and port, destination address and port. 65,535 limits nothing.
+    """
+
+
+for command in (
+    proving.prove,
+    running.hold,
+    running.serve,
+    asking.limits,
+    asking.plan,
+    asking.undo,
+    asking.why,
+    counting.census,
+    counting.export,
+    proving.lab,
+):
+    cli.add_command(command)

@@ -1,0 +1,110 @@
+"""What commands share: numbers with units, options, and how a record or an error is printed."""
+
+import shutil
+import sys
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
+
+import click
+
+from fourtuple.core.content import MOST_BYTES, check_content, parse_content
+from fourtuple.core.errors import FourtupleError, UsageError
+from fourtuple.core.units import parse_count, parse_duration, parse_rate
+
+T = TypeVar("T")
+Run = Generator[Any, None, T]
+
+
+class Unit(click.ParamType[float]):
+    """A number with a unit, read by core/units.py."""
+
+    def __init__(self, name: str, parse: Callable[[str], float]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        return self._parse(value) if isinstance(value, str) else value
+
+
+class Content(click.ParamType[bytes]):
+    """What is to be sent or expected, read by core/content.py; @FILE is the file's content."""
+
+    name = "TEXT|@FILE|SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
+        if isinstance(value, bytes):
+            return value
+        if value.startswith("@"):
+            try:
+                with open(value[1:], "rb") as file:
+                    content = file.read(MOST_BYTES + 1)
+            except OSError as error:
+                raise UsageError(f"the file {value[1:]}", str(error.strerror)) from None
+        else:
+            content = parse_content(value)
+        check_content(content)
+        return content
+
+
+CONTENT = Content()
+
+
+def positive(parse: Callable[[str], float]) -> Callable[[str], float]:
+    def parsed(text: str) -> float:
+        value = parse(text)
+        if not value:
+            raise UsageError(f"{text!r}", "it must be more than 0")
+        return value
+
+    return parsed
+
+
+SOME, PERIOD = Unit("N", positive(parse_count)), Unit("TIME", positive(parse_duration))
+COUNT, RATE, DURATION = Unit("N", parse_count), Unit("RATE", parse_rate), Unit("TIME", parse_duration)
+UNITS = "Numbers: 100, 20k, 1.5M. Times: 500ms, 3s, 2m, 1h. Rates: 200/s, 20k/s. More in docs/."
+STRATEGIES = click.Choice(["late", "plain", "noport", "explicit"])
+ALL_STRATEGIES = click.Choice([*STRATEGIES.choices, "bind0"])
+
+LOOP = click.option(
+    "--loop",
+    type=click.Choice(["auto", "ring", "epoll"]),
+    default="auto",
+    show_default=True,
+    envvar="FOURTUPLE_LOOP",
+    help="What makes the connections; auto takes io_uring where it is allowed.",
+)
+
+PID = click.option("--pid", type=click.IntRange(1), help="The world of this process: its files, cgroup, namespace.")
+NETNS = click.option("--netns", metavar="NAME|PID", help="The network namespace of that name (ip netns), or process.")
+FROM = click.option(
+    "--from", "sources", multiple=True, metavar="ADDRESS[:PORT]", help="Source addresses, as hold takes them."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="One object on standard output, nothing else.")
+
+
+def complain(error: FourtupleError) -> None:
+    from fourtuple.faces.lines import error_lines
+
+    for line in error_lines(error):
+        click.echo(line, err=True)
+
+
+def columns() -> int:
+    """As wide as the terminal; 80 where there is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
+
+
+def split(sources: tuple[str, ...]) -> list[str]:
+    return [part for source in sources for part in source.split(",")]
+
+
+def pull(run: Run[T]) -> T:
+    from fourtuple.verbs import finish
+
+    return finish(run)
+
+
+def print_json(record: dict[str, Any]) -> None:
+    import json
+
+    click.echo(json.dumps(record, ensure_ascii=False, default=str))

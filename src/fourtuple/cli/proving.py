@@ -1,0 +1,73 @@
+"""`prove` and `lab`: what holds, and a place to try it."""
+
+import sys
+
+import click
+
+from fourtuple.cli.common import COUNT, print_json, pull
+from fourtuple.core.errors import UsageError
+
+
+@click.command(short_help="Show on real sockets that 65,535 is not the limit.")
+@click.argument("names", nargs=-1, metavar="[LESSON]...")
+@click.option("--list", "only_list", is_flag=True, help="Name the lessons and their claims, run nothing.")
+@click.option("--show-code", is_flag=True, help="Print the source of the named lessons, run nothing.")
+@click.option("--connections", type=COUNT, help="How many past-65536 opens.  [default: 100,000]")
+@click.option("--json", "as_json", is_flag=True, help="One object on standard output, nothing else.")
+def prove(names: tuple[str, ...], only_list: bool, show_code: bool, connections: int | None, as_json: bool) -> None:
+    """Show on real sockets that 65,535 is not the limit, and what is.
+
+    Everything happens in a private network namespace where one is allowed, on loopback where not, and ends by itself.
+    """
+    from fourtuple import lessons
+    from fourtuple.faces import prove as face
+
+    chosen = lessons.choose(names)
+    if show_code:
+        click.echo("\n\n".join(face.code(lesson, alone=len(chosen) == 1) for lesson in chosen), nl=False)
+        return
+    if only_list:
+        click.echo("\n".join(face.list_lines(chosen)))
+        return
+    if connections is not None and "past-65536" not in {lesson.name for lesson in chosen}:
+        raise UsageError("--connections", "only past-65536 opens that many, and it is not among the lessons")
+    proof = lessons.prove(chosen, connections)
+    result = pull(proof) if as_json else face.show(proof, len(chosen))
+    if as_json:
+        print_json(result.to_json())
+    sys.exit(result.exit_code)
+
+
+@click.command(
+    short_help="Run a command in a private network namespace.", context_settings={"ignore_unknown_options": True}
+)
+@click.option("--ports", metavar="LOW-HIGH", default="1024-65535", show_default=True, help="Automatic source ports.")
+@click.option(
+    "--hash-table",
+    "hash_entries",
+    type=COUNT,
+    help="Entries of its own TCP hash table.  [default: as many as memory has room for sockets]",
+)
+@click.option("--hosts", type=click.IntRange(1, 2), default=1, show_default=True, help="2: joined by a cable.")
+@click.option("--quiet", is_flag=True, help="Do not say what the lab is like.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
+def lab(ports: str, hash_entries: int | None, hosts: int, quiet: bool, command: tuple[str, ...]) -> None:
+    """Run COMMAND in a private network namespace made for it, gone when it ends; its exit code is ours.
+
+    \b
+    fourtuple lab -- sh                  a shell to play in: nothing in it reaches the host
+    fourtuple lab --ports 40000-40099 -- ./my-tests
+    fourtuple lab --hosts 2 -- sh        this shell is host1, 10.77.0.1
+      $ host2 fourtuple serve 10.77.0.2:8000 &
+    """
+    from fourtuple import verbs
+    from fourtuple.faces import text
+
+    low, _, high = ports.partition("-")
+    if not (low.isdecimal() and high.isdecimal()):
+        raise UsageError(f"the ports {ports!r}", "LOW-HIGH is expected", "Write 32768-60999.")
+    with verbs.lab(ports=range(int(low), int(high) + 1), hash_entries=hash_entries, hosts=hosts) as (setup, place):
+        if not quiet:
+            click.echo(text.lab_line(setup.ports, setup.hash_entries, setup.hosts), err=True)
+        code = verbs.run_in(place, command)
+    sys.exit(code)
