@@ -497,13 +497,14 @@ def test_by_destination_all_pairs_with_it_are_one_row(small: Known) -> None:
     pairs, found = (json.loads(small.outputs[each]) for each in ("--json", "--by destination --json"))
     expected: dict[tuple[str, str], list[int]] = {}
     for row in pairs["pairs"]:
-        sums = expected.setdefault((row["role"], row["destination"]), [0, 0, 0])
-        for place, number in enumerate((1, row["used"], row["left"] or 0)):
-            sums[place] += number
+        sums = expected.setdefault((row["role"], row["destination"]), [0, 0, row["left"] or 0])
+        sums[0] += 1
+        sums[1] += row["used"]
+        sums[2] = min(sums[2], row["left"] or 0)
     rows = {(row["role"], row["destination"]): row for row in found["destinations"]}
 
     assert {key: [row["sources"], row["used"], row["left"] or 0] for key, row in rows.items()} == expected
-    assert rows[CLIENT, "127.0.0.9:8000"]["usable"] == 2 * pairs["usable"]
+    assert rows[CLIENT, "127.0.0.9:8000"]["usable"] == pairs["usable"]
 
 
 def test_by_port_each_local_port_is_a_row(small: Known) -> None:
@@ -550,13 +551,13 @@ def test_csv_has_the_rows_of_the_json(small: Known) -> None:
     for by, plural in KINDS.items():
         as_csv, as_json = (small.outputs[f"--by {by} {how}"] for how in ("--csv", "--json"))
         said = json.loads(as_json)
-        where = {"netns": said["netns"]}
+        where = {"netns": said["netns"]}  # and the time, which differs
         rows = [where | {k: v for k, v in row.items() if k != "owners"} for row in said[plural]]
 
         assert rows
-        assert list(csv.DictReader(io.StringIO(as_csv))) == [
-            {key: "" if value is None else str(value) for key, value in row.items()} for row in rows
-        ]
+        listed = list(csv.DictReader(io.StringIO(as_csv)))
+        assert all(row.pop("time").startswith(said["time"][:10]) for row in listed)
+        assert listed == [{key: "" if value is None else str(value) for key, value in row.items()} for row in rows]
 
 
 def test_text_begins_with_the_ports_and_fits_a_terminal(small: Known) -> None:
@@ -574,10 +575,10 @@ def test_text_has_a_line_for_each_thing_that_takes_ports(small: Known) -> None:
     clients, servers = whose(small)
     leaks = {each["owner"]: each["sockets"] for each in small.said["leaks"]}
 
-    assert f"held for one 4 ports of the range: 2 bound ({clients})" in text
-    assert f"1 listens ({servers})" in text
-    assert f"1 bound, connected ({clients})" in text
-    assert re.search(rf"CLOSE_WAIT [^:]*\b{leaks[servers]} of {re.escape(servers)}", text)
+    assert f"held for one 4 ports of the range: 2 bound: {clients}" in text
+    assert f"1 listening: {servers}" in text
+    assert f"1 bound and connected: {clients}" in text
+    assert re.search(rf"CLOSE_WAIT {leaks[servers]}, most accepted at [^ ]+: {re.escape(servers)} does not", text)
     assert f"queue {SERVER}:{LISTENS} 3 of 8 waiting, {servers}" in text
     assert f"listening {SERVER}:8000, {SERVER}:8001, [::1]:8006" in text
 
@@ -592,9 +593,9 @@ def test_ports_that_run_out_are_said_to(ground: Ground) -> None:
         ask(clients, "127.0.0.1", 1, 0)
         ask(clients, "127.0.0.2", 80, 1)
         (_, text), (_, line) = commands(ground, ["census"], ["census", "--json"])
-    half, most = sorted(json.loads(line)["warnings"])
+    half, most = sorted(each for each in json.loads(line)["warnings"] if "may have" not in each)
 
-    assert none == []
+    assert [each for each in none if "may have" not in each] == []
     assert half.startswith("127.0.0.1 → 127.0.0.9:8000 uses half of the range")
     assert most.startswith("127.0.0.2 → 127.0.0.9:8000 has 20 ports left: ")
     assert "this end closes first, and each keeps its port" in most

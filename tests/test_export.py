@@ -88,7 +88,8 @@ def test_it_tells_what_is_there(ground: Ground) -> None:
     for port, used in zip((80, 81), both, strict=True):
         assert value(text, "fourtuple_pair_usable", **pair("127.0.0.1", f"127.0.0.1:{port}")) == USABLE
         assert value(text, "fourtuple_pair_left", **pair("127.0.0.1", f"127.0.0.1:{port}")) == USABLE - used
-        assert value(text, "fourtuple_pair_used", **pair("127.0.0.1", f"127.0.0.1:{port}", "server")) == used
+        assert value(text, "fourtuple_pair_left_least", **pair("127.0.0.1", f"127.0.0.1:{port}")) == USABLE - used
+        assert value(text, "fourtuple_pair_used", **pair("other", f"127.0.0.1:{port}", "server")) == used
     assert value(text, "fourtuple_pairs", role="client") == 2
     assert value(text, "fourtuple_sockets", state="ESTABLISHED") == 46
     assert value(text, "fourtuple_sockets", state="LISTEN") == 3

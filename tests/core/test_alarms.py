@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from fourtuple.core.alarms import alarms, cause_of
 from fourtuple.core.causes import CAUSES
 from fourtuple.core.census import SOCK_DIAG
-from fourtuple.core.counts import By, Census, DestinationCount, Listener, PairCount, Row, Source
+from fourtuple.core.counts import By, Census, DestinationCount, Holding, Listener, PairCount, Row, Source
 from fourtuple.core.facts import PortFacts
-from fourtuple.core.owners import Owners
+from fourtuple.core.owners import Owners, Process
 from fourtuple.core.ranges import Ranges
 from fourtuple.core.verdicts import Role
 
@@ -32,6 +32,7 @@ def pair(percent: float | None, number: int = 9, **counts: int) -> PairCount:
         usable=None if percent is None else 10_000,
         percent=percent,
         left=None if percent is None else 10_000 - used,
+        left_least=None if percent is None else 10_000 - used,
         owners=Owners(),
         **known,
     )
@@ -39,7 +40,7 @@ def pair(percent: float | None, number: int = 9, **counts: int) -> PairCount:
 
 def census(rows: Sequence[Row], *listeners: Listener, by: By = By.PAIR) -> Census:
     return Census(
-        taken=Source("net:[7]", "6.18.1", SOCK_DIAG, 0, 0.5),
+        taken=Source("web1", "2026-01-02T03:04:05.678+00:00", "net:[7]", "6.18.1", SOCK_DIAG, 0, 0.5),
         approximate=False,
         range=(40_000, 49_999),
         reserved=0,
@@ -121,15 +122,47 @@ def test_the_cause_is_what_most_of_the_ports_are_in_use_for(counts: dict[str, in
     assert CAUSES[cause].says in alarms(census([crowded]), QUICK)[0]
 
 
-def test_nothing_is_said_of_servers_nor_of_other_kinds_of_rows() -> None:
-    full = pair(100)
-    destination = DestinationCount(
-        Role.CLIENT, full.destination, 1, 10_000, 0, 0, 0, 10_000, 10_000, 100.0, 0, Owners()
-    )
-
+def test_nothing_is_said_of_servers_nor_of_what_is_half_empty() -> None:
     assert alarms(census([pair(None), pair(49.9)]), QUICK) == ()
-    assert alarms(census([destination], by=By.DESTINATION), QUICK) == ()
     assert alarms(census([]), None) == ()
+
+
+def test_of_a_destination_the_worst_source_is_named() -> None:
+    destination = DestinationCount(
+        role=Role.CLIENT,
+        destination="10.0.0.9:80",
+        sources=3,
+        source="10.0.0.5",
+        established=10_000,
+        time_wait=0,
+        other=0,
+        close_wait=0,
+        used=10_000,
+        usable=10_000,
+        percent=100.0,
+        left=0,
+        left_least=0,
+        owners=Owners(),
+    )
+    (said,) = alarms(census([destination], by=By.DESTINATION), QUICK)
+
+    assert said.startswith("10.0.0.5 → 10.0.0.9:80 has 0 ports left")
+
+
+def test_a_pair_that_may_have_no_port_left_is_named_though_little_is_used() -> None:
+    (said,) = alarms(census([replace(pair(20), left_least=0)]), QUICK)
+
+    assert "may have no port left" in said
+    assert "--probe" in said
+
+
+@pytest.mark.parametrize(("blocked", "is_said"), [(1_999, False), (2_000, True)])
+def test_a_range_that_is_held_by_bind_is_said_to_be(blocked: int, is_said: bool) -> None:
+    held = tuple(Holding(40_000 + n, "bound", Owners((Process(7, "app", 1),))) for n in range(3))
+    said = alarms(replace(census([]), blocked=blocked, usable=10_000 - blocked, holdings=held), QUICK)
+
+    assert bool(said) is is_said
+    assert all("app (7)" in each for each in said)
 
 
 @pytest.mark.parametrize(

@@ -398,6 +398,7 @@ def pair(used: int, time_wait: int = 0) -> PairCount:
         usable=None,
         percent=None,
         left=None,
+        left_least=None,
         owners=Owners(),
     )
 

@@ -76,7 +76,7 @@ class Made:
 
     def held(self) -> dict[int, str]:
         """Ports of the range that connect() can give to nobody."""
-        return {LISTENS: "listens", BOUND: "bound", self.any: "bound", CONNECTED: "bound, connected"}
+        return {LISTENS: "listening", BOUND: "bound", self.any: "bound", CONNECTED: "bound and connected"}
 
     def client_ports(self) -> Counter[int]:
         return Counter(port for role, *_, port in self.ends if role == CLIENT)

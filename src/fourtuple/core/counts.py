@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from fourtuple.core.census import SOCK_DIAG, State, four_tuples
 from fourtuple.core.facts import World
 from fourtuple.core.owners import NAMELESS, Holders, Owners
-from fourtuple.core.pairs import COUNT_OF, COUNTS, ROW, Rows, Usage
-from fourtuple.core.ports import Mask, Numbers
+from fourtuple.core.pairs import COUNT_OF, COUNTS, PAIR, ROW, Rows, Usage
+from fourtuple.core.ports import TIME_WAIT_MS, Mask, Numbers
 from fourtuple.core.verdicts import Role
 
 LOST = (  # what went wrong in silence; kernel/world.py tells where each is counted
@@ -55,7 +55,8 @@ class PairCount:
     destination:    ADDRESS:PORT
     other:          neither established nor in TIME_WAIT; close_wait: those of them; used: all three together
     usable:         ports that connect() chooses from, for any destination; None: a server, or the range is unknown
-    percent:        of those that connect() cannot choose for this pair now; left: how many it can
+    percent:        of those that connect() cannot choose for this pair now; left: how many it can, at most; left_least:
+                    if all ports were lost of which nobody tells whether bind(address, 0) keeps them for one socket
     opened_per_s:   connections that were not there at the last look; None: there was none
     exhausted_in_s: until nothing is left, if it goes on growing as since then; None: it does not grow
     """
@@ -71,6 +72,7 @@ class PairCount:
     usable: int | None
     percent: float | None
     left: int | None
+    left_least: int | None
     owners: Owners
     opened_per_s: float | None = None
     exhausted_in_s: float | None = None
@@ -78,11 +80,15 @@ class PairCount:
 
 @dataclass(frozen=True, slots=True)
 class DestinationCount:
-    """All pairs with one destination. sources: how many; usable, left: of all of them; the rest as PairCount"""
+    """All pairs with one destination. sources: how many; source: the one that has the fewest ports left
+
+    usable, percent, left, left_least: of that one; the rest as PairCount
+    """
 
     role: Role
     destination: str
     sources: int
+    source: str
     established: int
     time_wait: int
     other: int
@@ -91,6 +97,7 @@ class DestinationCount:
     usable: int | None
     percent: float | None
     left: int | None
+    left_least: int | None
     owners: Owners
 
 
@@ -157,7 +164,7 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A port of the range that connect() cannot choose for anybody. how: `listens`, `bound`, `bound, connected`"""
+    """A port of the range that connect() cannot choose for anybody. how: `listening`, `bound`, `bound and connected`"""
 
     port: int
     how: str
@@ -166,10 +173,15 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """Sockets in CLOSE_WAIT, which their program has not closed though the other end has."""
+    """Sockets in CLOSE_WAIT, which their program has not closed though the other end has.
+
+    role, destination: of the pair that has most of them
+    """
 
     owners: Owners
     sockets: int
+    role: Role
+    destination: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +194,14 @@ class BusiestPort:
 class Source:
     """Where a census was taken, and how.
 
+    host, time: its name, and when that was, in UTC (ISO 8601)
     netns:     as /proc/PID/ns/net names it; name: what ip-netns(8) calls it, or a process in it; empty: our own
     read_from: sock_diag, or /proc/net/tcp, which has no sockets that are only bound, and no backlogs
     changed:   sockets that came or went meanwhile; None: not to be told
     """
 
+    host: str
+    time: str
     netns: str
     kernel: str
     read_from: str
@@ -257,7 +272,7 @@ class View:
     """The groups of sockets that are to be shown, before it is known whose they are. Make one with `View.of`.
 
     groups: (groups,), their numbers; for PORT the lower 16 bits are the port
-    pairs:  (groups,), one pair of each; sizes: how many pairs it has; taken: ports that they have taken
+    pairs:  (groups,), of each the pair that has taken most ports; sizes: how many pairs it has
     counts: (groups, 4), sockets as in COUNTS
     rows:   those of these groups, each `pair` replaced by the group's place
     total:  how many groups there are
@@ -270,14 +285,13 @@ class View:
     groups: Numbers
     pairs: Numbers
     sizes: Numbers
-    taken: Numbers
     counts: Numbers
     rows: Rows
     total: int
 
     @classmethod
     def of(cls, usage: Usage, by: By, most: int | None) -> Self:
-        """most: so many, the worst first: clients' before servers'; None: all"""
+        """most: so many of clients, and of servers, those with the most ports taken and sockets first; None: all"""
         pairs = np.arange(len(usage.pairs))
         if by is By.DESTINATION:
             _, keys = np.unique(usage.pairs[["destination", "port", "is_server"]], return_inverse=True)
@@ -290,11 +304,18 @@ class View:
             groups = group_of(rows)
             counts += np.bincount(groups * 4 + COUNT_OF[rows["state"]], minlength=4 * size).reshape(-1, 4)
             first[groups] = rows["pair"]
-        taken = np.bincount(keys, usage.pairs["taken"], size).astype(np.int64)
+        if by is not By.PORT:
+            order = usage.worst()[::-1]
+            first[keys[order]] = order  # the worst is written last
+        taken = usage.pairs["taken"][first].astype(np.int64) if len(pairs) and by is not By.PORT else np.zeros(size)
         is_server = usage.pairs["is_server"][first] if len(pairs) else np.zeros(size, bool)
-        shown = np.lexsort((-counts.sum(axis=1), -taken, is_server))
+        shown = np.lexsort((-counts.sum(axis=1), -taken, is_server & (by is not By.PORT)))
         shown = shown[counts[shown].any(axis=1)]
-        total, shown = len(shown), shown[:most]
+        total = len(shown)
+        if by is By.PORT:
+            shown = shown[:most]
+        else:
+            shown = np.concatenate([shown[~is_server[shown]][:most], shown[is_server[shown]][:most]])
         place = np.full(size, -1)
         place[shown] = np.arange(len(shown))
         found = [np.zeros(0, ROW)]
@@ -304,9 +325,7 @@ class View:
             chosen["pair"] = places[places >= 0]
             found.append(chosen)
         sizes = np.bincount(keys, minlength=size)[shown]
-        return cls(
-            usage, by, most, shown, first[shown], sizes, taken[shown], counts[shown], np.concatenate(found), total
-        )
+        return cls(usage, by, most, shown, first[shown], sizes, counts[shown], np.concatenate(found), total)
 
     @property
     def inodes(self) -> NDArray[np.uint32]:
@@ -365,42 +384,57 @@ class View:
         )
 
 
-def _share(taken: int, usable: int | None, pairs: int) -> tuple[int | None, float | None, int | None]:
-    """(usable, percent, left) of so many pairs"""
-    if usable is None:
-        return None, None, None
-    everything = usable * pairs
-    return everything, round(100 * taken / everything, 1) if everything else 100.0, max(0, everything - taken)
+def _group_of(usage: Usage, by: By, keys: Numbers, rows: Rows) -> Numbers:
+    groups: Numbers = keys[rows["pair"]]
+    if by is By.PORT:
+        is_server = usage.pairs["is_server"][rows["pair"]]
+        groups = is_server * (1 << 16) + np.where(is_server, usage.pairs["port"][rows["pair"]], rows["port"])
+    return groups
+
+
+def _share(usage: Usage, pair: int, usable: int | None) -> tuple[int | None, float | None, int | None, int | None]:
+    """(usable, percent, left, at least) of a client's pair"""
+    if usable is None or usage.pairs["is_server"][pair]:
+        return None, None, None, None
+    taken = int(usage.pairs["taken"][pair])
+    left = max(0, usable - taken)
+    least = max(0, left - int(usage.unsure[pair]))
+    return usable, round(100 * taken / usable, 1) if usable else 100.0, left, least
 
 
 def _rows(view: View, owners: Sequence[Owners], usable: int | None) -> Iterator[Row]:
     usage = view.usage
     for place, pair in enumerate(view.pairs.tolist()):
-        is_server = bool(usage.pairs["is_server"][pair])
-        role = Role.SERVER if is_server else Role.CLIENT
+        role = Role.SERVER if usage.pairs["is_server"][pair] else Role.CLIENT
         established, time_wait, close_wait, rest = view.counts[place].tolist()
         other = close_wait + rest
         sockets = (established, time_wait, other, close_wait, established + time_wait + other)
-        share = _share(int(view.taken[place]), None if is_server else usable, int(view.sizes[place]))
         if view.by is By.PORT:
             port = int(view.groups[place]) & 0xFFFF
             yield PortCount(role, port, bool(usage.bound[port]), *sockets, owners[place])
-        elif view.by is By.DESTINATION:
+            continue
+        source, destination, share = usage.source(pair), usage.destination(pair), _share(usage, pair, usable)
+        if view.by is By.DESTINATION:
             sources = int(view.sizes[place])
-            yield DestinationCount(role, usage.destination(pair), sources, *sockets, *share, owners[place])
+            yield DestinationCount(role, destination, sources, source, *sockets, *share, owners[place])
         else:
-            yield PairCount(role, usage.source(pair), usage.destination(pair), *sockets, *share, owners[place])
+            yield PairCount(role, source, destination, *sockets, *share, owners[place])
 
 
 def _moving(view: View, rows: Sequence[Row], before: Usage, since_s: float) -> Iterator[Row]:
     usage = view.usage
-    opened, numbers = usage.opened_since(before), usage.like(before)
+    opened, numbers = usage.opened_since(before, since_s), usage.like(before)
     for pair, row in zip(view.pairs.tolist(), rows, strict=True):
         assert isinstance(row, PairCount)  # noqa: S101  (for the type checker)
-        was = int(before.pairs["taken"][numbers[pair]]) if numbers[pair] >= 0 else 0
-        grown = int(usage.pairs["taken"][pair]) - was
-        ends_s = row.left * since_s / grown if row.left is not None and grown > 0 else None
-        yield replace(row, opened_per_s=round(int(opened[pair]) / since_s, 1), exhausted_in_s=ends_s)
+        was = before.pairs[numbers[pair]] if numbers[pair] >= 0 else np.zeros(1, PAIR)[0]
+        grown = int(usage.pairs["taken"][pair]) - int(was["taken"])
+        waits = int(usage.pairs["time_wait"][pair]) - int(was["time_wait"])
+        per_s = int(opened[pair]) / since_s
+        steady = row.used - row.time_wait + per_s * TIME_WAIT_MS / 1000  # where as many leave TIME_WAIT as enter it
+        levels_off = grown <= waits and row.usable is not None and steady < row.usable
+        grows = row.left is not None and grown > 0 and not levels_off
+        ends_s = row.left * since_s / grown if grows and row.left is not None else None
+        yield replace(row, opened_per_s=round(per_s, 1), exhausted_in_s=ends_s)
 
 
 def states_of(usage: Usage) -> Iterator[StateCount]:
@@ -465,22 +499,19 @@ def _holdings(usage: Usage, holders: Holders, automatic: Mask) -> Iterator[Holdi
     ports = np.flatnonzero(automatic & usage.bound)
     held = usage.holders[ports]
     owners = holders.owners(np.arange(len(ports)), held["inode"], held["uid"], len(ports))
-    how = {int(State.LISTEN): "listens", int(State.CLOSE): "bound"}
+    how = {int(State.LISTEN): "listening", int(State.CLOSE): "bound"}
     for port, state, owner in zip(ports.tolist(), held["state"].tolist(), owners, strict=True):
-        yield Holding(port, how.get(state, "bound, connected"), owner)
+        yield Holding(port, how.get(state, "bound and connected"), owner)
 
 
 def _leaks(usage: Usage, holders: Holders) -> Iterator[Leak]:
     rows = usage.in_state(State.CLOSE_WAIT)
     _, groups = np.unique(holders.codes(rows["inode"], rows["uid"]), return_inverse=True)
     owners = holders.owners(groups, rows["inode"], rows["uid"], int(groups.max(initial=-1)) + 1)
-    leaks = [Leak(each, count) for each, count in zip(owners, np.bincount(groups).tolist(), strict=True)]
+    leaks = []
+    for number, each in enumerate(owners):
+        pairs = rows["pair"][groups == number]
+        busiest = int(np.bincount(pairs).argmax())
+        role = Role.SERVER if usage.pairs["is_server"][busiest] else Role.CLIENT
+        leaks.append(Leak(each, len(pairs), role, usage.destination(busiest)))
     yield from sorted(leaks, key=lambda leak: -leak.sockets)
-
-
-def _group_of(usage: Usage, by: By, keys: Numbers, rows: Rows) -> Numbers:
-    groups: Numbers = keys[rows["pair"]]
-    if by is By.PORT:
-        is_server = usage.pairs["is_server"][rows["pair"]]
-        groups = is_server * (1 << 16) + np.where(is_server, usage.pairs["port"][rows["pair"]], rows["port"])
-    return groups

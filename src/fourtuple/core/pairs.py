@@ -1,6 +1,6 @@
 """Who uses which 4-tuples: sockets folded into one row for each source address and destination, as that runs out.
 
-A table of sockets is folded and forgotten. What stays of a socket is a row of 17 bytes: which pair it belongs to, its
+A table of sockets is folded and forgotten. What stays of a socket is a row of 18 bytes: which pair it belongs to, its
 source port, state, user and inode. Within a table pairs are told apart by their addresses and port, across tables by a
 64-bit hash of those, with multipliers that this process has drawn; that no two pairs have the same one is checked.
 """
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fourtuple.core.census import Chosen, Sockets, State, is_ipv4, is_wildcard, unmapped
 from fourtuple.core.endpoints import Endpoint
 from fourtuple.core.facts import PortFacts
-from fourtuple.core.ports import Mask, Numbers, is_reusable
+from fourtuple.core.ports import TIME_WAIT_MS, Mask, Numbers, is_reusable
 from fourtuple.core.where import Where
 
 COUNTS = ("established", "time_wait", "close_wait", "other")
@@ -40,6 +40,7 @@ ROW = np.dtype(
         ("state", "u1"),
         ("is_late", "?"),  # its port is known to have been chosen by connect()
         ("is_reusable", "?"),  # in TIME_WAIT, and connect() may take it over
+        ("age_s", "u1"),  # for how long it has been in TIME_WAIT
         ("uid", "u4"),
         ("inode", "u4"),
     ]
@@ -106,6 +107,7 @@ class Usage:
 
         Raises HashCollisionError.
         """
+        automatic = facts.automatic_ports.mask if facts else np.zeros(65536, bool)
         listening = _Listening.of(listeners)
         named = np.zeros(65536, bool) if bound is None else bound.copy()
         holders, idle = np.zeros(65536, HOLDER), 0
@@ -136,7 +138,6 @@ class Usage:
         bound = named | (holders["state"] != 0)
         pairs = _merged(parts)
         pairs = pairs[where.has(pairs["source"], pairs["destination"], pairs["port"])]
-        automatic = facts.automatic_ports.mask if facts else np.zeros(65536, bool)
         numbered = tuple(_numbered(*chunk, pairs["hash"]) for chunk in chunks)
         usage = cls(pairs, numbered, listeners, named, bound, holders, automatic & ~bound, idle)
         pairs["taken"] = usage._taken()
@@ -197,6 +198,15 @@ class Usage:
         mask[end[order][starts][~is_shared & ~is_known] & 0xFFFF] = True
         return mask
 
+    @cached_property
+    def unsure(self) -> Numbers:
+        """(pairs,): ports that count as left for each, and are not if bind(address, 0) has chosen them (`open`)."""
+        own = np.zeros(len(self.pairs), np.int64)
+        for rows in self.chunks:
+            kept = self.open[rows["port"]] & ~rows["is_reusable"] & ~self.pairs["is_server"][rows["pair"]]
+            own += np.bincount(rows["pair"][kept], minlength=len(own))
+        return int(self.open.sum()) - own
+
     def worst(self) -> Numbers:
         """Numbers of the pairs: clients' by the ports that they have taken, then by sockets; then servers'."""
         used = sum((self.pairs[name].astype(np.int64) for name in COUNTS), np.zeros(len(self.pairs), np.int64))
@@ -213,13 +223,20 @@ class Usage:
         row = self.pairs[pair]
         return str(Endpoint(unmapped(row["destination"].tobytes()), int(row["port"])))
 
-    def opened_since(self, before: "Usage") -> Numbers:
-        """(pairs,): connections that were not there before; a port closed and opened again is not seen to be new."""
-        known = np.sort(np.concatenate([np.zeros(0, np.uint64), *before._identities()]))
+    def opened_since(self, before: "Usage", since_s: float) -> Numbers:
+        """(pairs,): connections that were not there `since_s` ago, or were in TIME_WAIT and are not, or only just are.
+
+        One that was closed without TIME_WAIT and opened again from the same port is not seen to be new.
+        """
+        chunks = list(zip(before.chunks, before._identities(), strict=True))
+        known = np.sort(np.concatenate([np.zeros(0, np.uint64), *(each for _, each in chunks)]))
+        waits = [each[rows["state"] == State.TIME_WAIT] for rows, each in chunks]
+        waited = np.sort(np.concatenate([np.zeros(0, np.uint64), *waits]))
         opened = np.zeros(len(self.pairs), np.int64)
         for rows, identities in zip(self.chunks, self._identities(), strict=True):
-            place = np.minimum(np.searchsorted(known, identities), max(0, len(known) - 1))
-            is_new = known[place] != identities if len(known) else np.ones(len(rows), bool)
+            is_new = ~_among(identities, known)
+            again = (rows["state"] != State.TIME_WAIT) | (rows["age_s"] + 1 < since_s)
+            is_new |= again & _among(identities, waited)
             opened += np.bincount(rows["pair"][is_new], minlength=len(opened))
         return opened
 
@@ -234,6 +251,13 @@ class Usage:
         if not len(before.pairs):
             return np.full(len(self.pairs), -1)
         return np.where(before.pairs["hash"][found] == self.pairs["hash"], found, -1)
+
+
+def _among(values: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    if not len(ordered):
+        return np.zeros(len(values), bool)
+    found: NDArray[np.bool_] = ordered[np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)] == values
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,9 +331,14 @@ def _folded(table: Sockets, is_server: NDArray[np.bool_], facts: PortFacts | Non
     rows["port"] = np.where(is_server, table["remote_port"], table["local_port"])
     rows["is_late"] = table["chosen"] == Chosen.LATE
     rows["state"], rows["uid"], rows["inode"] = table["state"], table["uid"], table["inode"]
+    rows["age_s"] = np.where(table["state"] == State.TIME_WAIT, _age_s(table["expires_ms"]), 0)
     if facts:
         rows["is_reusable"] = is_reusable(table, facts)
     return part, rows
+
+
+def _age_s(expires_ms: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    return (TIME_WAIT_MS - np.minimum(expires_ms, TIME_WAIT_MS)) // 1000
 
 
 def _keys(table: Sockets, is_server: NDArray[np.bool_]) -> Iterator[NDArray[np.uint64]]:

@@ -20,7 +20,10 @@ REST = "other"  # stands for the pairs, or listeners, that are not among the fir
 
 @dataclass(frozen=True, slots=True)
 class PairGauge:
-    """A pair as PairCount, or all the others of its role together: source and destination are REST then."""
+    """A pair as PairCount, or several together: source, and perhaps destination, are REST then.
+
+    Of a server all that a listener has accepted, whoever the client is.
+    """
 
     role: Role
     source: str
@@ -30,6 +33,7 @@ class PairGauge:
     close_wait: int
     usable: int | None
     left: int | None
+    left_least: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class Snapshot:
     reserved: int
     blocked: int
     usable: int | None
+    open_ports: int
     limited: tuple[Limited, ...]
     counters: Mapping[str, int]
 
@@ -91,25 +96,34 @@ class Snapshot:
             reserved=len(facts.port_range) - int(automatic.sum()) if facts else 0,
             blocked=int((automatic & usage.bound).sum()),
             usable=int(usage.free.sum()) if facts else None,
+            open_ports=int(usage.open.sum()),
             limited=tuple(_limited(world)),
             counters=world.counters,
         )
 
 
 def _pairs(usage: Usage, most: int, usable: int | None) -> Iterator[PairGauge]:
-    """The worst first, and what is left of each role."""
+    """Clients' the worst first, servers' by listener, as their clients are many; and what is left of each role."""
+    is_server = usage.pairs["is_server"]
     order = usage.worst()
-    for pair in order[:most].tolist():
+    clients = order[~is_server[order]]
+    for pair in clients[:most].tolist():
         yield _pair(usage, np.array([pair]), usable, usage.source(pair), usage.destination(pair))
-    rest = order[most:]
-    for of_role in (rest[~usage.pairs["is_server"][rest]], rest[usage.pairs["is_server"][rest]]):
-        if len(of_role):
-            yield _pair(usage, of_role, usable, REST, REST)
+    if len(clients) > most:
+        yield _pair(usage, clients[most:], usable, REST, REST)
+    servers = order[is_server[order]]
+    _, keys = np.unique(usage.pairs[servers][["destination", "port"]], return_inverse=True)
+    listeners = [servers[keys == key] for key in np.argsort(-np.bincount(keys), kind="stable")[:most].tolist()]
+    for pairs in listeners:
+        yield _pair(usage, pairs, usable, REST, usage.destination(int(pairs[0])))
+    if len(rest := np.setdiff1d(servers, np.concatenate([servers[:0], *listeners]))):
+        yield _pair(usage, rest, usable, REST, REST)
 
 
 def _pair(usage: Usage, pairs: Numbers, usable: int | None, source: str, destination: str) -> PairGauge:
     rows = usage.pairs[pairs]
     is_server = bool(rows["is_server"][0])
+    taken = int(rows["taken"].sum())
     everything = None if usable is None or is_server else usable * len(pairs)
     return PairGauge(
         role=Role.SERVER if is_server else Role.CLIENT,
@@ -119,7 +133,8 @@ def _pair(usage: Usage, pairs: Numbers, usable: int | None, source: str, destina
         time_wait=int(rows["time_wait"].sum()),
         close_wait=int(rows["close_wait"].sum()),
         usable=everything,
-        left=None if everything is None else max(0, everything - int(rows["taken"].sum())),
+        left=None if everything is None else max(0, everything - taken),
+        left_least=None if everything is None else max(0, everything - taken - int(usage.unsure[pairs].sum())),
     )
 
 

@@ -37,11 +37,17 @@ class Part:
 
         A network stands for all its addresses. Raises UsageError.
         """
+        text = text.removeprefix("*")
         if is_port(text):
             ports = parse_ports(text[1:], text)
             return tuple(cls(version, addresses, ports) for version, addresses in EVERY_ADDRESS.items())
         spec = EndpointSpec.parse(text)
-        version, addresses = parse_addresses(spec.host)
+        try:
+            version, addresses = parse_addresses(spec.host)
+        except UsageError as error:
+            raise UsageError(
+                error.wanted, error.stopped_by, "Write 10.0.0.9, 10.0.0.9:80, 10.0.0.0/24 or :80."
+            ) from None
         if version == 6 and addresses.start >> 32 == addresses[-1] >> 32 == 0xFFFF:  # ::ffff:10.0.0.9, as ss shows it
             version, addresses = 4, range(addresses.start & MASK, (addresses[-1] & MASK) + 1)
         if "/" in spec.host:

@@ -24,6 +24,7 @@ from fourtuple.core.verdicts import Role
 from fourtuple.faces.lines import COLUMNS, wrapped
 
 SHOWN = 10  # rows, unless another number is asked for
+WARNED = 2  # sentences under a table that moves
 WATCHED = 1000  # that are sorted again and again
 SHOWN_LISTENERS, SHOWN_LEAKS, SHOWN_HOLDERS = 5, 5, 4
 OWNER = 13  # columns at least; what a row is about has a line of its own where it is too long for the rest
@@ -40,10 +41,15 @@ def census_lines(census: Census, *, columns: int = COLUMNS) -> Iterator[str]:
 
 def watch_lines(census: Census, *, most: int = SHOWN, sort: str = "p", columns: int = COLUMNS) -> Iterator[str]:
     """One look of several, with what is new since the last one. sort: of SORTS"""
+    yield f"{census.taken.time[11:19]} UTC  {census.taken.host}"
     yield from _head(census)
     yield ""
     _, key = SORTS[sort]
     yield from _table(census, sorted(census.rows, key=key)[:most], columns, moving=True)
+    if census.warnings:
+        yield ""
+    for warning in census.warnings[:WARNED]:
+        yield from _said("!", warning)
 
 
 def _rate(row: Row) -> float:
@@ -88,7 +94,7 @@ def _table(census: Census, rows: Sequence[Row], columns: int, *, moving: bool = 
     if not rows:
         yield "no connections"
         return
-    servers = [row for row in rows if getattr(row, "role", None) is Role.SERVER]
+    servers = [row for row in rows if isinstance(row, PairCount | DestinationCount) and row.role is Role.SERVER]
     clients = [row for row in rows if row not in servers]
     yield from rows_lines(clients, columns, moving=moving)
     if clients and servers:
@@ -136,7 +142,7 @@ def _title(row: Row) -> str:
     if isinstance(row, DestinationCount):
         return "destination" if row.role is Role.CLIENT else "listener here"
     if isinstance(row, PortCount):
-        return "local port" if row.role is Role.CLIENT else "port that listens"
+        return "local port"
     return "process" if isinstance(row, ProcessCount) else "state"
 
 
@@ -153,42 +159,48 @@ def _cells(row: Row, *, moving: bool) -> tuple[str, list[Cell], str]:
         ("TIME_WAIT", 9, format_count(row.time_wait)),
         ("other", 5, format_count(row.other)),
     ]
+    whose = "" if isinstance(row, ProcessCount) else str(row.owners) or "the kernel's"
     if isinstance(row, ProcessCount):
         cells.append(("pairs", 5, format_count(row.pairs)))
         return row.name if row.pid is None else f"{row.name} ({row.pid})", cells, row.busiest
     if isinstance(row, PortCount):
-        return str(row.port), [*cells, ("all", 5, format_count(row.used))], str(row.owners) or " "
+        name = f"{row.port}{' listens' * (row.role is Role.SERVER)}"
+        return name, [*cells, ("all", 5, format_count(row.used))], whose
     if row.percent is not None and row.left is not None:
-        cells += [("used", 7, f"{row.percent:.1f} %"), ("left", 6, format_count(row.left))]
+        at_most = "≤" * (row.left_least != row.left)
+        cells += [("used", 7, f"{row.percent:.1f} %"), ("left", 6, f"{at_most}{format_count(row.left)}")]
     if isinstance(row, DestinationCount):
-        name = row.destination if row.sources == 1 else f"{row.destination} ({format_count(row.sources)})"
-        return name, cells, str(row.owners) or " "
+        several = f" from {format_count(row.sources)}, most {row.source}"
+        return row.destination + several * (row.sources > 1), cells, whose
     name = f"{row.source} → {row.destination}"
     if not moving:
-        return name, cells, str(row.owners) or " "
+        return name, cells, whose
     ends = "" if row.exhausted_in_s is None else format_duration(row.exhausted_in_s)
     new = "" if row.opened_per_s is None else format_rate(row.opened_per_s)
-    return name, [*cells, ("new", 6, new), ("full in", 7, ends)], ""
+    cells.append(("new", 6, new))
+    return name, cells if row.role is Role.SERVER else [*cells, ("full in", 7, ends)], ""
 
 
 def _besides(census: Census) -> Iterator[str]:
-    holders = Counter({(each.how, str(each.owners) or "the kernel"): 0 for each in census.holdings})
-    holders.update((each.how, str(each.owners) or "the kernel") for each in census.holdings)
-    if holders:
-        parts = [f"{format_count(count)} {how} ({who})" for (how, who), count in holders.most_common(SHOWN_HOLDERS)]
-        rest = f" and {len(holders) - SHOWN_HOLDERS} more" if len(holders) > SHOWN_HOLDERS else ""
-        blocked = f"{_ports(census.blocked or 0)} of the range"
-        yield from _said("held for one", f"{blocked}: {', '.join(parts)}{rest}")
+    if census.holdings:
+        kinds = Counter(each.how for each in census.holdings)
+        parts = []
+        for how, count in kinds.most_common():
+            owners = Counter(str(each.owners) or "the kernel" for each in census.holdings if each.how == how)
+            names = [name for name, _ in owners.most_common(SHOWN_HOLDERS)]
+            parts.append(f"{format_count(count)} {how}: {', '.join(names)}{', …' * (len(owners) > SHOWN_HOLDERS)}")
+        yield from _said("held for one", f"{_ports(census.blocked or 0)} of the range: {'; '.join(parts)}")
     if census.open_ports:
-        perhaps = f"of {_ports(census.open_ports)} the kernel does not tell whether others may share them"
-        yield from _said("not known", f"{perhaps}; fourtuple limits --probe asks")
+        perhaps = f"{_ports(census.open_ports)} may be lost to other destinations (≤), if their sockets called"
+        yield from _said("not known", f"{perhaps} bind(address, 0) before connect(); fourtuple limits --probe asks")
     if census.busiest_port and census.shared_ports:
         port = f"{census.busiest_port.port} carries {format_count(census.busiest_port.connections)}"
         several = f"{format_count(census.shared_ports)} local ports carry several connections at once"
         yield from _said("shared", f"{several}; {port}")
     for leak in census.leaks[:SHOWN_LEAKS]:
-        whose = f"of {leak.owners}: it has not closed them" if str(leak.owners) else "that nobody has accepted yet"
-        yield from _said("CLOSE_WAIT", f"the other end has closed {format_count(leak.sockets)} {whose}")
+        where = f"{'accepted at' if leak.role is Role.SERVER else 'to'} {leak.destination}"
+        who = f"{leak.owners} does not close them" if str(leak.owners) else "nobody has accepted them yet"
+        yield from _said("CLOSE_WAIT", f"{format_count(leak.sockets)}, most {where}: {who}")
     yield from _listeners(census)
     lost = [
         f"{name} {format_count(count)}{' (host)' * name.startswith('softnet')}"
@@ -228,8 +240,8 @@ def _said(label: str, text: str) -> Iterator[str]:
 
 
 def csv_text(census: Census, *, head: bool = True) -> str:
-    """RFC 4180: a line of names, then one for each row, the namespace first; owners in words."""
-    where = {"netns": census.taken.netns}
+    """RFC 4180: a line of names, then one for each row, time and namespace first; owners in words."""
+    where = {"time": census.taken.time, "netns": census.taken.netns}
     records = [where | {name: value for name, value in plain(row).items() if name != "owners"} for row in census.rows]
     text = io.StringIO()
     if records:

@@ -62,7 +62,8 @@ PAIRS: Mapping[str, tuple[str, Callable[[PairGauge], int | None]]] = MappingProx
         "time_wait": ("Those of them in TIME_WAIT.", lambda pair: pair.time_wait),
         "close_wait": ("Those of them in CLOSE_WAIT: their program has not closed them.", lambda pair: pair.close_wait),
         "usable": ("Ports that connect() chooses from, for each destination.", lambda pair: pair.usable),
-        "left": ("Those of them that connect() can still choose for this pair.", lambda pair: pair.left),
+        "left": ("Those of them that connect() can still choose for this pair, at most.", lambda pair: pair.left),
+        "left_least": ("… at least: bind(address, 0) may have taken the others.", lambda pair: pair.left_least),
     }
 )
 
@@ -113,6 +114,7 @@ def _metrics(now: Snapshot) -> Iterator[Metric]:
         ("range_ports", "Ports from which connect() chooses (ip_local_port_range).", now.range),
         ("reserved_ports", "Those of them that are reserved.", now.reserved),
         ("blocked_ports", "Those of them that somebody has got by bind() or listen().", now.blocked),
+        ("open_ports", "Those of them of which nobody tells whether they can be shared.", now.open_ports),
         ("usable_ports", "Those of them that are left, for each destination.", now.usable),
     )
     for name, text, number in ports:

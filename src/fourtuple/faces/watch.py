@@ -16,7 +16,7 @@ from rich.text import Text
 from fourtuple.core.counts import Census
 from fourtuple.faces.census import SORTS, watch_lines
 
-AROUND = 9  # lines of a screen that are not rows
+AROUND = 12  # lines of a screen that are not rows
 
 
 def screen(looks: Iterator[Census], every_s: float) -> None:

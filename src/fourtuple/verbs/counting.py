@@ -5,6 +5,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from fourtuple.kernel.sockdiag import Asked, DumpInterruptedError, fold_sockets,
 from fourtuple.kernel.world import NOTHING, host_sysctls, read_motion, read_world
 
 CONNECTED = frozenset(State) - {State.LISTEN}
-NAMED = {state.name: state for state in CONNECTED - {State.CLOSE, State.NEW_SYN_RECV}}
+NAMED = {state.name.replace("_", ""): state for state in CONNECTED - {State.CLOSE, State.NEW_SYN_RECV}}
 
 
 def census(
@@ -79,6 +80,8 @@ def censuses(
         usage, read_from = usage_of(where, states, world.ports)
         view = View.of(usage, by, most)
         taken = Source(
+            host=os.uname().nodename,
+            time=datetime.now(UTC).isoformat(timespec="milliseconds"),
             netns=world.netns,
             kernel=world.kernel,
             read_from=read_from,
@@ -115,7 +118,8 @@ def states_named(names: Iterable[str]) -> frozenset[State]:
     states = set()
     for name in names:
         try:
-            states.add(NAMED[name.strip().upper().replace("-", "_")])
+            plain = "".join(filter(str.isalnum, name)).upper()
+            states.add(NAMED[{"ESTAB": "ESTABLISHED"}.get(plain, plain)])
         except KeyError:
             known = ", ".join(state.name.lower().replace("_", "-") for state in sorted(NAMED.values()))
             raise UsageError(f"the state {name!r}", "there is none of that name", f"There are {known}.") from None
@@ -124,6 +128,8 @@ def states_named(names: Iterable[str]) -> frozenset[State]:
 
 def save(found: Census, file: str) -> None:
     """Write it as JSON; a file that was there is replaced as a whole. Raises UsageError."""
+    if file == "-":
+        raise UsageError("--save -", "it takes the name of a file", "--json writes to standard output.")
     text = msgspec.json.encode(found.to_json()) + b"\n"
     path = Path(file).resolve()  # a link stays one
     part = path.with_name(f".{path.name}.{os.getpid()}")

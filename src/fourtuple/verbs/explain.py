@@ -55,7 +55,7 @@ def why(
     holders = read_holders(np.concatenate([view.inodes, on_port["inode"]]))
     whose = pid or (_server(listeners, saying.target, holders) if saying.errno == errno.EMFILE else None)
     seen, target = _look(saying.target, whose, outside)
-    found = view.census(Source(seen.world.netns, seen.world.kernel, by, None, 0), seen.world, holders)
+    found = view.census(Source("", "", seen.world.netns, seen.world.kernel, by, None, 0), seen.world, holders)
     pair = _pair(found, target)
     sysctls = dict(seen.world.sysctls) | {IPV6_OFF: read_sysctl(IPV6_OFF)}
     scene = Scene(

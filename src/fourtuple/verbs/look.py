@@ -127,7 +127,7 @@ def go_into(pid: int | None, netns: str | None) -> dict[str, str]:
         elif pid is not None and not same_network(pid):
             with contextlib.suppress(PermissionError):
                 enter(pid)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise UsageError(
             f"the network namespace {netns or pid}", "there is no such process, nor a name of ip netns"
         ) from None
