@@ -1049,3 +1049,16 @@ def test_with_fewer_rows_the_others_are_not_told_again() -> None:
 )
 def test_motion_is_what_came_and_what_went(before: Motion, after: Motion, changed: int | None) -> None:
     assert before.until(after) == changed
+
+
+@pytest.mark.parametrize(("ports", "ends_s"), [(31, None), (29, 48.0)])
+def test_time_waits_that_level_off_do_not_use_up_the_ports(ports: int, ends_s: float | None) -> None:
+    """5 in 10 s, each for 60 s, are 30 at a time at last."""
+    waiting = [Row("10.0.0.4", LOW + n, "10.0.0.9", 80, State.TIME_WAIT, expires_ms=55_000) for n in range(5)]
+    facts = PortFacts(range(LOW, LOW + ports), Ranges([]), tw_reuse=0)
+    now, before = World(waiting, [], facts), World([], [], facts)
+
+    said = View.of(now.usage(), By.PAIR, None).census(TAKEN, replace(WORLD, ports=facts), HOLDERS, before.usage(), 10.0)
+
+    assert isinstance(said.rows[0], PairCount)
+    assert (said.rows[0].opened_per_s, said.rows[0].exhausted_in_s) == (0.5, ends_s)

@@ -51,7 +51,7 @@ def unlike(row: PairCount | None, counts: Counter[str], key: Key) -> list[str]:
 
 
 def unlike_limits(rows: list[PairCount]) -> list[str]:
-    """What is left is as much as connect() could still choose, at most."""
+    """What is left is as much as connect() could still choose, at least and at most."""
     if not rows:
         return []
     asked = {"sources": sorted({row.source for row in rows}), "strategy": Strategy.LATE, "pid": os.getpid()}
@@ -60,8 +60,9 @@ def unlike_limits(rows: list[PairCount]) -> list[str]:
     wrong = []
     for row in rows:
         route = routes[row.source, row.destination]
-        if row.left != route.room_max:
-            wrong.append(f"{row.source} → {row.destination}: left {row.left}, room {route.room} to {route.room_max}")
+        if (row.left_least, row.left) != (route.room, route.room_max):
+            room = f"room {route.room} to {route.room_max}"
+            wrong.append(f"{row.source} → {row.destination}: left {row.left_least} to {row.left}, {room}")
     return wrong
 
 
