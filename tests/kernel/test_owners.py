@@ -1,18 +1,21 @@
 """Inodes are led back to processes by a /proc of our own making, and by the host's; so are network namespaces."""
 
+import contextlib
 import os
 import socket
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from fourtuple.core.owners import Holders, Process
 from fourtuple.kernel.netns import Place, places
 from fourtuple.kernel.owners import read_holders
 from tests.conftest import Ground, need
+
+NOBODY = 65534
 
 
 def process(proc: Path, pid: int, *links: str, name: str = "") -> Path:
@@ -135,17 +138,32 @@ def test_root_sees_all_and_others_their_own_processes(tmp_path: Path) -> None:
         assert found.users[0] == "root"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
-def test_the_users_of_closed_folders_are_not_seen_through(tmp_path: Path) -> None:
-    folder = process(tmp_path, 7, *sockets(123))
-    (folder / "fd").chmod(0)
+@contextlib.contextmanager
+def ordinary_user() -> Iterator[int]:
+    """Root does without its privileges during the block, as nobody; anybody else is ordinary already."""
+    uid = os.geteuid()
+    if uid == 0:
+        os.seteuid(NOBODY)
     try:
-        found = read_holders(wanted(123), proc=tmp_path)
+        yield os.geteuid()
     finally:
+        os.seteuid(uid)
+
+
+def test_the_users_of_closed_folders_are_not_seen_through() -> None:
+    with tempfile.TemporaryDirectory() as name:  # where others may look, too
+        os.chmod(name, 0o755)  # noqa: S103
+        folder = process(Path(name), 7, *sockets(123))
+        (folder / "fd").chmod(0)
+        owner = folder.stat().st_uid
+        with ordinary_user() as uid:
+            found = read_holders(wanted(123), proc=Path(name))
         (folder / "fd").chmod(0o700)
 
     assert held(found) == {}
-    assert found.visible == frozenset()
+    assert found.visible == frozenset({uid} - {owner})
+    (whose,) = found.owners(np.zeros(1, np.int64), wanted(123), wanted(owner), 1)
+    assert (whose.not_visible, whose.no_descriptor) == (1, 0)
 
 
 def test_a_socket_of_ours_is_ours() -> None:

@@ -27,7 +27,9 @@ from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, FourtupleError, Usag
     show_default=True,
     help="What a row is.",
 )
-@click.option("--top", "most", type=SOME, help="So many rows, the worst first.  [default: 10; all for --json, --csv]")
+@click.option(
+    "--top", "most", type=SOME, help="So many of clients, and of servers.  [default: 10; all for --json, --csv]"
+)
 @NETNS
 @click.option("--all-netns", is_flag=True, help="Each network namespace that you may see.")
 @click.option(

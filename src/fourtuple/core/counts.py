@@ -247,8 +247,11 @@ class Census:
     warnings: tuple[str, ...] = ()
 
     def first(self, most: int | None) -> Self:
-        """With no more rows than that."""
-        return replace(self, rows=self.rows[:most])
+        """With no more rows than that, of clients and of servers; None: as it is."""
+        if self.by not in (By.PAIR, By.DESTINATION):
+            return replace(self, rows=self.rows[:most])
+        roles = [[row for row in self.rows if getattr(row, "role", None) is role] for role in Role]
+        return replace(self, rows=[row for rows in roles for row in rows[:most]])
 
     def to_json(self) -> dict[str, Any]:
         """Rows come under the name of their kind: `pairs`, `destinations`, `ports`, `states`, `processes`."""
@@ -357,8 +360,9 @@ class View:
         else:
             owners = holders.owners(self.rows["pair"], self.rows["inode"], self.rows["uid"], len(self.groups))
             rows = list(_rows(self, owners, int(usage.free.sum()) if facts and whole else None))
-        total = self.total if self.by in (By.PAIR, By.DESTINATION, By.PORT) else len(rows)
-        rows = rows[: self.most]
+        total = self.total
+        if self.by in (By.STATE, By.PROCESS):
+            total, rows = len(rows), rows[: self.most]
         if before is not None and self.by is By.PAIR:
             rows = list(_moving(self, rows, before, since_s))
         ports = usage.connections
