@@ -148,3 +148,7 @@ def test_an_ipv4_address_is_not_the_ipv6_one_of_the_same_number() -> None:
 def test_an_ipv4_address_as_ipv6_sockets_show_it_is_that_ipv4_address() -> None:
     assert Part.parse("::ffff:10.0.0.9") == Part.parse("10.0.0.9")
     assert Part.parse("[::ffff:10.0.0.9]:80") == Part.parse("10.0.0.9:80")
+
+
+def test_a_network_of_ipv4_as_ipv6_sockets_show_it_is_that_network() -> None:
+    assert Part.parse("::ffff:10.0.0.0/120") == Part.parse("10.0.0.0/24")

@@ -106,11 +106,11 @@ def four_tuples(sockets: Sockets) -> list[FourTuple]:
     ]
 
 
-def without_drops(listeners: Sockets) -> Sockets:
-    """LISTENER as SOCKET"""
-    table = np.zeros(len(listeners), SOCKET)
+def recast(sockets: Sockets, dtype: np.dtype[np.void]) -> Sockets:
+    """SOCKET as LISTENER, with no drops told, or the other way round."""
+    table: Sockets = np.zeros(len(sockets), dtype)
     for name in SOCKET.names or ():
-        table[name] = listeners[name]
+        table[name] = sockets[name]
     return table
 
 

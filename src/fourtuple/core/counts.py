@@ -13,7 +13,7 @@ from fourtuple.core.census import SOCK_DIAG, State, four_tuples
 from fourtuple.core.facts import World
 from fourtuple.core.owners import NAMELESS, Holders, Owners
 from fourtuple.core.pairs import COUNT_OF, COUNTS, PAIR, ROW, Rows, Usage
-from fourtuple.core.ports import TIME_WAIT_MS, Mask, Numbers
+from fourtuple.core.ports import TIME_WAIT_MS, Numbers
 from fourtuple.core.verdicts import Role
 
 LOST = (  # what went wrong in silence; kernel/world.py tells where each is counted
@@ -352,14 +352,13 @@ class View:
         whole: all states were asked for; else nobody knows what is left of the ports
         """
         usage, facts = self.usage, world.ports
-        automatic = facts.automatic_ports.mask if facts else np.zeros(1 << 16, bool)
         if self.by is By.STATE:
             rows: list[Row] = list(states_of(usage))
         elif self.by is By.PROCESS:
             rows = list(_processes(self, holders))
         else:
             owners = holders.owners(self.rows["pair"], self.rows["inode"], self.rows["uid"], len(self.groups))
-            rows = list(_rows(self, owners, int(usage.free.sum()) if facts and whole else None))
+            rows = list(_rows(self, owners, usage.usable if facts and whole else None))
         total = self.total
         if self.by in (By.STATE, By.PROCESS):
             total, rows = len(rows), rows[: self.most]
@@ -371,16 +370,16 @@ class View:
             taken=taken,
             approximate=taken.changed != 0,
             range=(facts.port_range.start, facts.port_range.stop - 1) if facts else None,
-            reserved=len(facts.port_range) - int(automatic.sum()) if facts else 0,
-            blocked=int((automatic & usage.bound).sum()) if whole else None,
-            usable=int(usage.free.sum()) if facts and whole else None,
+            reserved=len(facts.port_range) - facts.automatic_ports.size if facts else 0,
+            blocked=usage.blocked if whole else None,
+            usable=usage.usable if facts and whole else None,
             open_ports=int(usage.open.sum()),
             sockets={each.state: each.sockets for each in states_of(usage)},
             by=self.by,
             rows=rows,
             total=total,
-            listeners=tuple(_listeners(usage, holders, automatic, known=taken.read_from == SOCK_DIAG)),
-            holdings=tuple(_holdings(usage, holders, automatic)) if whole else (),
+            listeners=tuple(_listeners(usage, holders, known=taken.read_from == SOCK_DIAG)),
+            holdings=tuple(_holdings(usage, holders)) if whole else (),
             shared_ports=int((ports > 1).sum()),
             busiest_port=BusiestPort(busiest, int(ports[busiest])) if ports[busiest] else None,
             leaks=tuple(_leaks(usage, holders)),
@@ -482,7 +481,7 @@ def _processes(view: View, holders: Holders) -> Iterator[ProcessCount]:
         )
 
 
-def _listeners(usage: Usage, holders: Holders, automatic: Mask, *, known: bool) -> Iterator[Listener]:
+def _listeners(usage: Usage, holders: Holders, *, known: bool) -> Iterator[Listener]:
     """The fullest first."""
     table = usage.listeners
     owners = holders.owners(np.arange(len(table)), table["inode"], table["uid"], len(table))
@@ -494,13 +493,13 @@ def _listeners(usage: Usage, holders: Holders, automatic: Mask, *, known: bool) 
             waiting=int(row["rqueue"]),
             queue=int(row["wqueue"]) + 1 if known else None,
             drops=int(row["drops"]) if known else None,
-            in_range=bool(automatic[row["local_port"]]),
+            in_range=bool(usage.automatic[row["local_port"]]),
             owners=owners[place],
         )
 
 
-def _holdings(usage: Usage, holders: Holders, automatic: Mask) -> Iterator[Holding]:
-    ports = np.flatnonzero(automatic & usage.bound)
+def _holdings(usage: Usage, holders: Holders) -> Iterator[Holding]:
+    ports = np.flatnonzero(usage.automatic & usage.bound)
     held = usage.holders[ports]
     owners = holders.owners(np.arange(len(ports)), held["inode"], held["uid"], len(ports))
     how = {int(State.LISTEN): "listening", int(State.CLOSE): "bound"}

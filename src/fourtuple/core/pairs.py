@@ -76,7 +76,7 @@ class Usage:
     named:     (65536,), ports that sockets which are connected have named in bind(), on whatever address
     bound:     (65536,), these, and those of sockets that listen or are only bound
     holders:   (65536,), one of the sockets that has got each of these
-    free:      (65536,), ports that connect() chooses from
+    automatic: (65536,), the range less what is reserved; none where it is not known
     idle:      how many sockets are only bound
     """
 
@@ -86,7 +86,7 @@ class Usage:
     named: Mask
     bound: Mask
     holders: NDArray[np.void]
-    free: Mask
+    automatic: Mask
     idle: int
 
     @classmethod
@@ -139,9 +139,22 @@ class Usage:
         pairs = _merged(parts)
         pairs = pairs[where.has(pairs["source"], pairs["destination"], pairs["port"])]
         numbered = tuple(_numbered(*chunk, pairs["hash"]) for chunk in chunks)
-        usage = cls(pairs, numbered, listeners, named, bound, holders, automatic & ~bound, idle)
+        usage = cls(pairs, numbered, listeners, named, bound, holders, automatic, idle)
         pairs["taken"] = usage._taken()
         return usage
+
+    @cached_property
+    def free(self) -> Mask:
+        """(65536,): ports that connect() chooses from."""
+        return self.automatic & ~self.bound
+
+    @property
+    def usable(self) -> int:
+        return int(self.free.sum())
+
+    @property
+    def blocked(self) -> int:
+        return int((self.automatic & self.bound).sum())
 
     def _taken(self) -> Numbers:
         taken = np.zeros(len(self.pairs), np.int64)

@@ -80,7 +80,6 @@ class Snapshot:
     def of(cls, usage: Usage, world: World, most: int, *, at_s: float, took_s: float, changed: int | None) -> Self:
         """most: pairs and listeners of their own"""
         facts = world.ports
-        automatic = facts.automatic_ports.mask if facts else np.zeros(1 << 16, bool)
         is_server = usage.pairs["is_server"]
         return cls(
             netns=world.netns,
@@ -88,14 +87,14 @@ class Snapshot:
             at_s=at_s,
             took_s=took_s,
             changed=changed,
-            pairs=tuple(_pairs(usage, most, int(usage.free.sum()) if facts else None)),
+            pairs=tuple(_pairs(usage, most, usage.usable if facts else None)),
             pairs_total={Role.CLIENT: int((~is_server).sum()), Role.SERVER: int(is_server.sum())},
             states=tuple(states_of(usage)),
             listeners=tuple(_listeners(usage, most)),
             range=len(facts.port_range) if facts else None,
-            reserved=len(facts.port_range) - int(automatic.sum()) if facts else 0,
-            blocked=int((automatic & usage.bound).sum()),
-            usable=int(usage.free.sum()) if facts else None,
+            reserved=len(facts.port_range) - facts.automatic_ports.size if facts else 0,
+            blocked=usage.blocked,
+            usable=usage.usable if facts else None,
             open_ports=int(usage.open.sum()),
             limited=tuple(_limited(world)),
             counters=world.counters,

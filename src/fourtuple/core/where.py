@@ -48,11 +48,12 @@ class Part:
             raise UsageError(
                 error.wanted, error.stopped_by, "Write 10.0.0.9, 10.0.0.9:80, 10.0.0.0/24 or :80."
             ) from None
-        if version == 6 and addresses.start >> 32 == addresses[-1] >> 32 == 0xFFFF:  # ::ffff:10.0.0.9, as ss shows it
-            version, addresses = 4, range(addresses.start & MASK, (addresses[-1] & MASK) + 1)
         if "/" in spec.host:
             network = ipaddress.ip_network(spec.host, strict=False)
             addresses = range(int(network.network_address), int(network.broadcast_address) + 1)
+        first, last = addresses.start, addresses.stop - 1  # len() and [-1] end at 2**63
+        if version == 6 and first >> 32 == last >> 32 == 0xFFFF:  # ::ffff:10.0.0.9, as ss shows it
+            version, addresses = 4, range(first & MASK, (last & MASK) + 1)
         return (cls(version, addresses, spec.ports or range(65536)),)
 
     def has(self, addresses: NDArray[np.void]) -> NDArray[np.bool_]:

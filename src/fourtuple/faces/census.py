@@ -78,16 +78,12 @@ def _head(census: Census) -> Iterator[str]:
         yield from wrapped("", f"{usable}, {census.reserved:,} reserved, {census.blocked or 0:,} blocked")
     if census.taken.read_from != SOCK_DIAG:
         yield from wrapped("", f"read from {census.taken.read_from}: it does not list sockets that are only bound")
-    states = ", ".join(f"{name} {format_count(count)}" for name, count in _most(census.sockets))
+    states = ", ".join(f"{name} {format_count(count)}" for name, count in Counter(census.sockets).most_common())
     about = "some came or went meanwhile" if census.taken.changed else "what came or went meanwhile is not told"
     sure = f" (about: {about})" if census.approximate else ""
     yield from wrapped(
         "", f"{format_count(sum(census.sockets.values()))} sockets{sure}{': ' if states else ''}{states}"
     )
-
-
-def _most(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    return Counter(counts).most_common()
 
 
 def _table(census: Census, rows: Sequence[Row], columns: int, *, moving: bool = False) -> Iterator[str]:
@@ -115,16 +111,13 @@ def rows_lines(rows: Sequence[Row], columns: int, *, moving: bool = False) -> It
     room = columns - sum(widths) - (2 + OWNER if tail else 0)
     name_width = min(max(len(_title(rows[0])), *(len(name) for name, _, _ in lines)), max(room, 0))
     behind = "busiest" if isinstance(rows[0], ProcessCount) else "owner"
-    for name, texts, owner in [(_title(rows[0]), titles, behind if tail else ""), *_texts(lines)]:
+    told = [(name, [text for _, _, text in cells], owner) for name, cells, owner in lines]
+    for name, texts, owner in [(_title(rows[0]), titles, behind if tail else ""), *told]:
         if len(name) > name_width:
             yield name
             name = ""
         line = f"{name:<{name_width}}" + "".join(f"{text:>{width}}" for text, width in zip(texts, widths, strict=True))
         yield (f"{line}  {_short(owner, columns - len(line) - 2)}" if owner else line).rstrip()
-
-
-def _texts(lines: "Sequence[tuple[str, list[Cell], str]]") -> Iterator[tuple[str, list[str], str]]:
-    yield from ((name, [text for _, _, text in cells], tail) for name, cells, tail in lines)
 
 
 def _short(text: str, most: int) -> str:

@@ -24,7 +24,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.census import LISTENER, MAPPED, PROC_NET_TCP, SOCK_DIAG, SOCKET, Chosen, Sockets, State
+from fourtuple.core.census import LISTENER, MAPPED, PROC_NET_TCP, SOCK_DIAG, SOCKET, Chosen, Sockets, State, recast
 from fourtuple.core.where import EVERYWHERE, Where
 from fourtuple.kernel.bytecode import AUTOMATIC_PORT, NAMED_PORT, connections, local_ports, program, remote_ports
 
@@ -104,7 +104,7 @@ def parse_datagram(data: bytes | memoryview, chosen: Chosen = Chosen.UNKNOWN) ->
 def parse_listeners(data: bytes | memoryview) -> Datagram:
     """The same for a dump with INET_DIAG_SKMEMINFO, as LISTENER."""
     words, starts, done = _messages(data)
-    table = _as_listeners(_sockets(words, starts))
+    table = recast(_sockets(words, starts), LISTENER)
     rows, drops = _attribute(words, starts, INET_DIAG_SKMEMINFO, SK_MEMINFO_DROPS)
     table["drops"][rows] = drops
     return Datagram(table, done)
@@ -381,8 +381,11 @@ def read_listeners(ask: Ask = exchange, proc: Path = Path("/proc")) -> Sockets:
         return np.concatenate([np.zeros(0, LISTENER), *tables])
 
     asked = request(socket.AF_UNSPEC, {State.LISTEN}, extensions=[INET_DIAG_SKMEMINFO])
-    by_proc = partial(_from_proc, frozenset({State.LISTEN}), proc)
-    return _retried(fold, lambda: _dump(ask(asked), parse_listeners), lambda: map(_as_listeners, by_proc()))[0]
+
+    def listed() -> Iterator[Sockets]:
+        return (recast(table, LISTENER) for table in _from_proc(frozenset({State.LISTEN}), proc))
+
+    return _retried(fold, lambda: _dump(ask(asked), parse_listeners), listed)[0]
 
 
 def _retried(
@@ -402,14 +405,6 @@ def _retried(
                 raise
             break
     return fold(listed()), PROC_NET_TCP
-
-
-def _as_listeners(sockets: Sockets) -> Sockets:
-    """With no drops told."""
-    table = np.zeros(len(sockets), LISTENER)
-    for name in SOCKET.names or ():
-        table[name] = sockets[name]
-    return table
 
 
 def _tables(states: frozenset[State], asked: Asked, ask: Ask) -> Iterator[Sockets]:

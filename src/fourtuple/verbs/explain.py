@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from fourtuple.core.causes import Scene
-from fourtuple.core.census import Sockets, State, four_tuples, full_queues, mapped, without_drops
+from fourtuple.core.census import SOCKET, Sockets, State, four_tuples, full_queues, mapped, recast
 from fourtuple.core.counts import By, Census, PairCount, Source, View
 from fourtuple.core.endpoints import Endpoint
 from fourtuple.core.errors import ShortfallError, UsageError
@@ -102,7 +102,7 @@ def _server(listeners: Sockets, target: str | None, holders: Holders) -> int | N
 
 def _fold(listeners: Sockets, port: int | None, tables: Iterable[Sockets]) -> tuple[Usage, Sockets]:
     """The usage, and the sockets with this local port, those that listen first."""
-    kept = [without_drops(listeners[listeners["local_port"] == port])]
+    kept = [recast(listeners[listeners["local_port"] == port], SOCKET)]
 
     def passed() -> Iterator[Sockets]:
         for table in tables:
