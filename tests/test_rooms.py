@@ -17,6 +17,8 @@ ARROWS = {
     "verbs": {"core", "kernel", "engine", "verbs"},
     "lessons": {"core", "verbs", "lessons"},
     "faces": {"core", "faces"},
+    "client": {"core", "kernel", "verbs", "client"},
+    "adapters": {"client"},
     "cli": {"core", "verbs", "faces", "lessons", "cli"},
 }
 IMPURE = {"os", "socket", "time", "subprocess", "select", "mmap", "signal", "pathlib", "resource", "fcntl", "shutil"}

@@ -8,14 +8,48 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fourtuple.client.budget import Budget, budget
+    from fourtuple.client.connecting import connect, socket_factory
+    from fourtuple.client.exhausted import PortsExhausted
+    from fourtuple.client.pace import Pace
+    from fourtuple.client.sources import Sources
+    from fourtuple.client.streams import connect_async, open_connection
     from fourtuple.core.endpoints import Endpoint, FourTuple
     from fourtuple.core.tuples import TupleSpace
     from fourtuple.verbs import census, hold, limits, plan, serve, why
 
 __version__ = "0.1.0"
-__all__ = ["Endpoint", "FourTuple", "TupleSpace", "census", "hold", "limits", "plan", "serve", "why"]
+__all__ = [
+    "Budget",
+    "Endpoint",
+    "FourTuple",
+    "Pace",
+    "PortsExhausted",
+    "Sources",
+    "TupleSpace",
+    "budget",
+    "census",
+    "connect",
+    "connect_async",
+    "hold",
+    "limits",
+    "open_connection",
+    "plan",
+    "serve",
+    "socket_factory",
+    "why",
+]
 
 _HOME = {
+    "Budget": "fourtuple.client.budget",
+    "Pace": "fourtuple.client.pace",
+    "PortsExhausted": "fourtuple.client.exhausted",
+    "Sources": "fourtuple.client.sources",
+    "budget": "fourtuple.client.budget",
+    "connect": "fourtuple.client.connecting",
+    "connect_async": "fourtuple.client.streams",
+    "open_connection": "fourtuple.client.streams",
+    "socket_factory": "fourtuple.client.connecting",
     "Endpoint": "fourtuple.core.endpoints",
     "FourTuple": "fourtuple.core.endpoints",
     "TupleSpace": "fourtuple.core.tuples",

@@ -1,0 +1,95 @@
+"""EADDRNOTAVAIL from connect(): is it for want of ports, of which ones, and why? Counted when it happens."""
+
+import errno
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fourtuple.core.errors import FourtupleError
+
+if TYPE_CHECKING:
+    from fourtuple.core.shortage import Shortage
+
+COUNT_EVERY_S = 1.0  # towards one destination
+SHARE = 20  # of the time that is spent counting: one part in so many
+MOST_COUNTS = 256
+
+
+class PortsExhausted(OSError):  # noqa: N818  (a state of the world, named like those of its kind in socket)
+    """connect() failed with EADDRNOTAVAIL (99), because no source port is left towards the destination.
+
+    source:      the address, or several of them, that were tried
+    destination: ADDRESS:PORT
+    usable:      ports that connect() chooses from, times the sources
+    in_use:      of them, those that have a connection to the destination
+    time_wait:   of those, how many are in TIME_WAIT and cannot be taken over yet
+    why:         the likely reason, and what to do, in a sentence
+    """
+
+    def __init__(self, shortage: "Shortage") -> None:
+        super().__init__(errno.EADDRNOTAVAIL, f"no source port is left: {shortage.why}")
+        self.shortage = shortage
+        self.source, self.destination = shortage.source, shortage.destination
+        self.usable, self.in_use, self.time_wait = shortage.usable, shortage.in_use, shortage.time_wait
+        self.why = shortage.why
+
+    def __reduce__(self) -> "tuple[type[PortsExhausted], tuple[Shortage]]":
+        return type(self), (self.shortage,)
+
+
+def told(error: OSError, host: str, port: int, sources: tuple[str, ...]) -> OSError:
+    """The error to raise instead of `error`, which connect() gave with EADDRNOTAVAIL.
+
+    sources: those that were tried; none: what the route gives
+
+    PortsExhausted, or the same one with a note, where ports are not the reason. Counts the sockets of this namespace
+    anew at most once a second for a destination, and for a twentieth of the time.
+    """
+    shortage = _counted(host, port, sources)
+    if shortage is None:
+        return error
+    if shortage.is_real:
+        return PortsExhausted(shortage)
+    error.add_note(shortage.why)
+    return error
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    shortage: "Shortage | None"  # None: it cannot be told
+    until_s: float
+
+
+_lately: dict[tuple[str, int, tuple[str, ...]], _Count] = {}
+
+
+def _counted(host: str, port: int, sources: tuple[str, ...]) -> "Shortage | None":
+    """As it was counted lately, or now."""
+    key, start_s = (host, port, sources), time.monotonic()
+    known = _lately.get(key)
+    if known is None or start_s >= known.until_s:
+        shortage = _count(host, port, sources)
+        now_s = time.monotonic()
+        if len(_lately) >= MOST_COUNTS:
+            _lately.clear()
+        known = _lately[key] = _Count(shortage, now_s + max(COUNT_EVERY_S, SHARE * (now_s - start_s)))
+    return known.shortage
+
+
+def _count(host: str, port: int, sources: tuple[str, ...]) -> "Shortage | None":
+    from fourtuple.core.endpoints import EndpointSpec
+    from fourtuple.core.plan import Strategy
+    from fourtuple.core.shortage import Shortage
+    from fourtuple.kernel.sockdiag import DumpInterruptedError
+    from fourtuple.verbs.labs import facts
+    from fourtuple.verbs.space import space_of, use_of
+
+    destination = str(EndpointSpec(host.partition("%")[0], range(port, port + 1)))
+    try:
+        ports = facts().ports
+        space, _ = space_of(ports, [destination], sources, Strategy.LATE)
+        use, _ = use_of(space, ports)
+    except (OSError, FourtupleError, DumpInterruptedError):
+        return None
+    found = sources or [str(space.address(space.sources[0]))]
+    return Shortage.of(use, ports, ", ".join(found), destination)

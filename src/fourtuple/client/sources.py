@@ -1,0 +1,172 @@
+"""Source addresses, and which of them has the most room left towards a destination."""
+
+import heapq
+import itertools
+import os
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from fourtuple.core.endpoints import EndpointSpec, parse_address, parse_addresses, unpack_address
+from fourtuple.core.errors import FourtupleError, UsageError
+
+if TYPE_CHECKING:
+    from fourtuple.core.pairs import Pairs
+
+MOST_SOURCES = 4096
+LOOK_EVERY_S = 1.0
+SHARE = 20  # of the time that is spent looking: one part in so many
+FULL = 2**32  # more than a source can have in use
+
+Key = tuple[int, str, int]  # IP version, address, port: a destination
+
+
+class Sources:
+    """`Sources("10.0.0.4", "10.0.0.8-15", "fd00::4")`: the addresses from which connections may be opened.
+
+    Towards each destination the one with the fewest ports in use comes first. What is in use the kernel's table says,
+    which is looked at when it is needed, at most once a second and for a twentieth of the time; between two looks what
+    is opened through this object is counted. With one address nothing is looked at.
+
+    One object serves a whole program, threads, event loops and forked children included. IPv4 and IPv6 may be mixed:
+    a destination gets those of its own. Raises UsageError for what is no address, and for more than 4,096 of them.
+    """
+
+    def __init__(self, *addresses: str) -> None:
+        if not addresses:
+            raise UsageError("sources", "there is no address", 'Write Sources("10.0.0.4").')
+        self._addresses: dict[int, list[str]] = {4: [], 6: []}
+        self._names: dict[int, list[str]] = {4: [], 6: []}
+        for text in addresses:
+            spec = EndpointSpec.parse(text)
+            if spec.ports is not None:
+                raise UsageError(f"the source {text}", "a source here has no port: the kernel chooses it")
+            version, values = parse_addresses(spec.host)
+            if values.stop - values.start + sum(map(len, self._addresses.values())) > MOST_SOURCES:
+                raise UsageError(f"sources: {text}", f"at most {MOST_SOURCES:,} addresses are possible")
+            self._names[version].append(spec.host)
+            size = 4 if version == 4 else 16
+            self._addresses[version] += [str(unpack_address(value.to_bytes(size, "big"))) for value in values]
+        for version, found in self._addresses.items():
+            self._addresses[version] = list(dict.fromkeys(found))
+        self.names = addresses
+        self._pairs: Pairs | None = None  # what the last look has seen
+        self._heaps: dict[Key, list[tuple[int, int]]] = {}  # (ports in use, number of the source) for a destination
+        self._next_look_s = 0.0
+        self._lock = threading.Lock()
+        _everywhere.add(self)
+
+    def __str__(self) -> str:
+        return ", ".join(self.names)
+
+    def of_version(self, version: int) -> tuple[str, ...]:
+        """Those of IPv4 (4) or IPv6 (6), as they were given."""
+        return tuple(self._names[version])
+
+    def towards(self, version: int, host: str, port: int, *, wait: bool = True) -> Iterator[str]:
+        """The sources to try, the one with the most room first. Whoever takes another says that the last was full.
+
+        One that was full is left out until the next look; where all were, one is tried all the same.
+
+        wait: where it is time to look, look now; else a thread does, and what is known is used meanwhile
+        """
+        addresses = self._addresses[version]
+        if len(addresses) < 2:
+            yield from addresses
+            return
+        self._look_if_due(wait=wait)
+        key = (version, host, port)
+        for turn in itertools.count():
+            with self._lock:
+                if (heap := self._heaps.get(key)) is None:
+                    heap = self._heaps[key] = self._heap(key)
+                used, number = heap[0]
+                if used >= FULL and turn:
+                    return
+                heapq.heapreplace(heap, (used + 1, number))
+            yield addresses[number]
+            with self._lock:
+                heap = self._heaps.get(key, heap)
+                for place, (used, each) in enumerate(heap):
+                    if each == number:
+                        heap[place] = (used % FULL + FULL, number)
+                heapq.heapify(heap)
+
+    def look(self) -> None:
+        """See in the kernel's table what is in use. Where it cannot be read, what is opened here is counted alone."""
+        start_s = time.monotonic()
+        self._next_look_s = start_s + LOOK_EVERY_S  # for other threads, until it is known how long this one takes
+        pairs = None
+        with suppress(OSError, FourtupleError):
+            pairs = _in_use(self.names)
+        with self._lock:
+            self._pairs, self._heaps = pairs, {}
+        now_s = time.monotonic()
+        self._next_look_s = now_s + max(LOOK_EVERY_S, SHARE * (now_s - start_s))
+
+    @property
+    def looked(self) -> bool:
+        """Has there been a look, or does it take none?"""
+        return self._next_look_s > 0 or all(len(each) < 2 for each in self._addresses.values())
+
+    def _look_if_due(self, *, wait: bool) -> None:
+        if time.monotonic() < self._next_look_s:
+            return
+        if wait:
+            self.look()
+            return
+        self._next_look_s = time.monotonic() + LOOK_EVERY_S
+        with suppress(RuntimeError):  # no thread can be started (pids.max, RLIMIT_NPROC)
+            threading.Thread(target=self.look, name="fourtuple-sources", daemon=True).start()
+
+    def _heap(self, key: Key) -> list[tuple[int, int]]:
+        version, host, port = key
+        used = dict.fromkeys(range(len(self._addresses[version])), 0)
+        if self._pairs is not None:
+            with suppress(FourtupleError):  # the host is a name: nothing is known of it
+                used |= _used(self._pairs, self._addresses[version], host, port)
+        return sorted((count, number) for number, count in used.items())  # a sorted list is a heap
+
+    def _unlock(self) -> None:
+        self._lock = threading.Lock()
+
+
+_everywhere: "weakref.WeakSet[Sources]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """In a child: a thread that held a lock is not here."""
+    for sources in list(_everywhere):
+        sources._unlock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _in_use(names: tuple[str, ...]) -> "Pairs":
+    """The pairs of the kernel's table that these sources are in. Raises OSError, CannotError."""
+    import numpy as np
+
+    from fourtuple.core.where import Where
+    from fourtuple.verbs.counting import CONNECTED, usage_of
+    from fourtuple.verbs.labs import facts
+
+    usage, _ = usage_of(Where.parse((), names), CONNECTED, facts().ports, np.zeros(65536, bool))
+    pairs: Pairs = usage.pairs[~usage.pairs["is_server"]]
+    return pairs
+
+
+def _used(pairs: "Pairs", addresses: list[str], host: str, port: int) -> dict[int, int]:
+    """How many ports each of these addresses, by its number, has in use towards the destination. Raises UsageError."""
+    import numpy as np
+
+    from fourtuple.core.census import mapped
+
+    destination = np.void(mapped(parse_address(host.partition("%")[0])))
+    rows = pairs[(pairs["port"] == port) & (pairs["destination"] == destination)]
+    numbers = {mapped(parse_address(address)): number for number, address in enumerate(addresses)}
+    found = zip(rows["source"], rows["taken"].tolist(), strict=True)
+    return {numbers[source.tobytes()]: taken for source, taken in found if source.tobytes() in numbers}
