@@ -18,7 +18,8 @@ ARROWS = {
     "lessons": {"core", "verbs", "lessons"},
     "faces": {"core", "faces"},
     "client": {"core", "kernel", "verbs", "client"},
-    "adapters": {"client"},
+    "adapters": {"core", "client", "adapters"},
+    "pytest_plugin": {"verbs"},
     "cli": {"core", "verbs", "faces", "lessons", "cli"},
 }
 IMPURE = {"os", "socket", "time", "subprocess", "select", "mmap", "signal", "pathlib", "resource", "fcntl", "shutil"}

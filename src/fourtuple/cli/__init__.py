@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from fourtuple import __version__
-from fourtuple.cli import asking, counting, proving, running
+from fourtuple.cli import asking, checking, counting, proving, running
 from fourtuple.cli.common import complain
 from fourtuple.core.errors import EXIT_INTERRUPTED, FourtupleError
 
@@ -42,6 +42,7 @@ for command in (
     asking.why,
     counting.census,
     counting.export,
+    checking.check,
     proving.lab,
 ):
     cli.add_command(command)

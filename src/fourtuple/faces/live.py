@@ -10,6 +10,7 @@ from fourtuple.faces.lines import COLUMNS
 from fourtuple.faces.text import event_line
 
 T = TypeVar("T")
+T2 = TypeVar("T2")
 
 TERMINAL_S, PIPE_S = 0.25, 5.0  # between two lines
 CLEAR = "\r\033[K"  # back to the first column, and nothing left of the line
@@ -44,6 +45,23 @@ def show(
                 line = line_of(sample)[: COLUMNS - 1]
                 print(f"{CLEAR}{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
                 shown = terminal
+    except StopIteration as end:
+        record: T = end.value
+        return record
+    finally:
+        if shown:
+            print(CLEAR, end="", file=sys.stderr, flush=True)
+
+
+def progress(run: Generator[T2, None, T], line_of: Callable[[T2], str], *, quiet: bool) -> T:
+    """The same for a run without events, whose steps come seldom: on a terminal only."""
+    shown = False
+    try:
+        while True:
+            line = line_of(next(run))
+            if not quiet and sys.stderr.isatty():
+                print(f"{CLEAR}{line[: COLUMNS - 1]}", end="", file=sys.stderr, flush=True)
+                shown = True
     except StopIteration as end:
         record: T = end.value
         return record

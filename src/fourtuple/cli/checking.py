@@ -1,0 +1,91 @@
+"""`check`: how a program of somebody's uses source ports."""
+
+import sys
+from typing import Any
+
+import click
+
+from fourtuple.cli.common import COUNT, JSON, PERIOD, UNITS, print_json
+from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
+from fourtuple.core.units import parse_count
+
+VERDICTS = ("shared", "time-wait", "leaks", "poisons", "lockstep", "bound")
+SERVE = "hold, greet[:TEXT], echo, http, close"
+
+
+@click.command(
+    short_help="Run a program, and say how it uses source ports.",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog=UNITS,
+)
+@click.option("--ports", type=COUNT, default="64", show_default=True, help="Source ports towards each destination.")
+@click.option("--destinations", type=COUNT, default="3", show_default=True, help="Servers for it to connect to.")
+@click.option("--sources", type=COUNT, default="1", show_default=True, help="Addresses that it may come from.")
+@click.option("--serve", metavar="MODE", help=f"What they do: {SERVE}.  [default: http; --through: hold]")
+@click.option("--expect", metavar="VERDICT|N", default="shared", show_default=True, help="A verdict, or N at once.")
+@click.option("--for", "run_s", type=PERIOD, default="10s", show_default=True, help="End it after that long.")
+@click.option("--settle", "settle_s", type=PERIOD, default="2s", show_default=True, help="… or when it has settled.")
+@click.option("--through", metavar="ADDRESS:PORT", help="It is a proxy that listens there: open connections to it.")
+@click.option("--send", help="What those send; \\r, \\n as written.  [default: a GET request]")
+@click.option("--quiet", is_flag=True, help="No progress, and not what COMMAND says.")
+@JSON
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
+def check(
+    expect: str,
+    serve: str | None,
+    send: str | None,
+    quiet: bool,
+    as_json: bool,
+    command: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Run COMMAND where source ports are few, and say whether it shares them between destinations.
+
+    It runs in a private network namespace. {dest1} in it becomes the ADDRESS:PORT of the first server, {url1} its
+    http://…/, {host1} and {port1} its parts, {source1} an address to come from; {dest}, {url} are the first,
+    {dests}, {sources} all. FOURTUPLE_DESTINATIONS and FOURTUPLE_SOURCES hold them too.
+
+    \b
+    shared     a local port serves every destination
+    time-wait  it closes first, so each short connection keeps a port for 60 s
+    leaks      it does not close what the server has closed, or leaves connections behind
+    poisons    it takes ports from every other program
+    lockstep   it uses only lcm(S, D) of the S × D pairs of sources and destinations
+    bound      it binds before it connects: one pool of ports for all destinations
+
+    Ends with 0 where that is as expected, with 1 where not.
+
+    \b
+    fourtuple check -- curl -s --interface {source} {url1}
+    fourtuple check --through 127.0.0.1:9000 -- haproxy -f my.cfg
+    """
+    from fourtuple.core.sharing import Kind
+    from fourtuple.faces import check as face
+    from fourtuple.faces.live import progress
+    from fourtuple.verbs.answering import Answer
+    from fourtuple.verbs.checking import check as verb
+
+    expected = Kind(expect) if expect in VERDICTS else _count(expect)
+    mode, _, text = (serve or "").partition(":")
+    if serve and mode not in [*Answer]:
+        raise UsageError(f"--serve {serve}", "there is no such mode", f"There are {SERVE}.")
+    if send is not None:
+        options["send"] = send.encode().decode("unicode_escape")
+    found = progress(
+        verb(command, serve=Answer(mode) if serve else None, text=text, aloud=not quiet, **options),
+        lambda glimpse: face.progress_line(glimpse.open, glimpse.opened),
+        quiet=quiet or as_json,
+    )
+    if as_json:
+        print_json(found.to_json())
+    else:
+        click.echo("\n".join(face.check_lines(found, expected)))
+    sys.exit(EXIT_REACHED if found.is_expected(expected) else EXIT_SHORT)
+
+
+def _count(text: str) -> int:
+    try:
+        return parse_count(text)
+    except UsageError:
+        known = ", ".join(VERDICTS)
+        raise UsageError(f"--expect {text}", "it is no number, and no verdict", f"There are {known}.") from None

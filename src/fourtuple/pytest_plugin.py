@@ -1,0 +1,42 @@
+"""A fixture for pytest: does my program share source ports?
+
+def test_my_client(fourtuple_lab):
+    verdict = fourtuple_lab.check([sys.executable, "my_client.py", "{dest1}", "{dest2}", "{dest3}"])
+    assert verdict.shared, verdict.findings
+"""
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from fourtuple.verbs.testing import ProgramLab
+
+MARKER = "fourtuple_lab(ports=64, destinations=3, sources=1): how many of them the lab of fourtuple_lab has"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", MARKER)
+
+
+@pytest.fixture
+def fourtuple_lab(request: pytest.FixtureRequest) -> "Iterator[ProgramLab]":
+    """A `fourtuple.verbs.testing.ProgramLab`, gone after the test.
+
+    Where this kernel or this user allows no private network namespace, the test is skipped, with the reason; with
+    FOURTUPLE_REQUIRE_ALL=1 in the environment it fails.
+    """
+    import shutil
+
+    from fourtuple.verbs.labs import namespace_refusal
+    from fourtuple.verbs.testing import ProgramLab
+
+    refusal = namespace_refusal() or (None if shutil.which("ip") else "iproute2, which joins its hosts")
+    if refusal:
+        reason = f"fourtuple_lab needs a private network namespace: {refusal}"
+        pytest.fail(reason) if os.environ.get("FOURTUPLE_REQUIRE_ALL") == "1" else pytest.skip(reason)
+    marker = request.node.get_closest_marker("fourtuple_lab")
+    with ProgramLab(**(marker.kwargs if marker else {})) as lab:
+        yield lab

@@ -1,0 +1,206 @@
+"""`check`: how does a program use source ports? It runs in a namespace with few of them, and is looked at."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from ipaddress import ip_interface
+from typing import Any
+
+import msgspec
+
+from fourtuple.core import errors
+from fourtuple.core.endpoints import Endpoint
+from fourtuple.core.errors import CannotError, ShortfallError, UsageError
+from fourtuple.core.sharing import Seen, Sharing, judge
+from fourtuple.core.topology import Cable, Port
+from fourtuple.verbs.answering import READY, Answer
+from fourtuple.verbs.examining import Order
+from fourtuple.verbs.labs import Lab
+
+FIRST_PORT = 32768  # of the range, as usual
+PORTS, DESTINATIONS, SOURCES = range(2, 28_001), range(1, 1001), range(1, 251)
+SERVER, SERVER_PORT = "10.77.1.1", 8001
+SOURCE = "10.77.0.{}"
+NEAR, FAR = "cable1", "cable2"
+REQUEST = "GET / HTTP/1.1\r\nHost: fourtuple\r\n\r\n"
+_PLACE = re.compile(r"\{(dest|url|host|port|source)(\d*)\}|\{(dests|sources)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """Of a program while it runs. open: connections that there are; opened: in all so far"""
+
+    open: int
+    opened: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Two hosts joined by a cable: near has few ports, far is where servers are.
+
+    destinations, sources: what a program is to connect to, and may come from
+    """
+
+    near: Lab
+    far: Lab
+    ports: range
+    destinations: tuple[str, ...]
+    sources: tuple[str, ...]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        told = {"DESTINATIONS": self.destinations, "SOURCES": self.sources}
+        return dict(os.environ) | {f"FOURTUPLE_{name}": ",".join(those) for name, those in told.items()}
+
+    def filled_in(self, command: Sequence[str]) -> list[str]:
+        """Its placeholders replaced: {dest} {dest1} … {dests}, {url1}, {host1}, {port1}, {source1} … {sources}."""
+        return [_PLACE.sub(self._meant, word) for word in command]
+
+    def _meant(self, match: re.Match[str]) -> str:
+        name, number, several = match.groups()
+        if several:
+            return ",".join(self.destinations if several == "dests" else self.sources)
+        those = self.sources if name == "source" else self.destinations
+        index = int(number or 1) - 1
+        if not 0 <= index < len(those):
+            raise UsageError(match[0], f"there {'is' if len(those) == 1 else 'are'} {len(those)} of them")
+        host, port = those[index].partition(":")[::2]
+        return {"dest": those[index], "url": f"http://{those[index]}/", "host": host, "port": port}.get(name, host)
+
+
+@contextmanager
+def ground(*, ports: int = 64, destinations: int = 3, sources: int = 1) -> Iterator[Ground]:
+    """Two private network namespaces and the cable. Raises UsageError, CannotError."""
+    for what, count, possible in (
+        ("ports", ports, PORTS),
+        ("destinations", destinations, DESTINATIONS),
+        ("sources", sources, SOURCES),
+    ):
+        if count not in possible:
+            raise UsageError(f"{count:,} {what}", f"from {possible.start} to {possible.stop - 1:,} are possible")
+    if ports % 2:
+        raise UsageError(f"{ports:,} ports", "of an odd number connect() leaves one out", f"Take {ports + 1:,}.")
+    automatic = range(FIRST_PORT, FIRST_PORT + ports)
+    near_ends = tuple(SOURCE.format(number) for number in range(1, sources + 1))
+    far_ends = tuple(f"{SERVER}:{SERVER_PORT + number}" for number in range(destinations))
+    with Lab(ports=automatic) as near, Lab(beside=near) as far:
+        near_port = Port(NEAR, tuple(ip_interface(f"{address}/16") for address in near_ends))
+        far.join(Cable(near_port, Port(FAR, (ip_interface(f"{SERVER}/16"),))), near=near)
+        yield Ground(near, far, automatic, far_ends, near_ends)
+
+
+@contextmanager
+def answering(far: Lab, endpoints: Sequence[str], answer: Answer, text: str = "") -> Iterator[None]:
+    """Servers in the lab, listening during the block. Raises ShortfallError where they cannot."""
+    command = far.command([sys.executable, "-m", "fourtuple.verbs.answering", answer, text, *endpoints])
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as server:
+        assert server.stdout is not None  # noqa: S101  (for the type checker)
+        try:
+            if server.stdout.readline().strip() != READY:
+                raise ShortfallError(f"servers on {', '.join(endpoints)}", server.communicate()[1].strip())
+            yield
+        finally:
+            server.kill()  # what it holds is reset, and it has nothing to put away
+            server.communicate()
+
+
+def check(
+    command: Sequence[str],
+    *,
+    ports: int = 64,
+    destinations: int = 3,
+    sources: int = 1,
+    serve: Answer | None = None,
+    text: str = "",
+    run_s: float = 10.0,
+    settle_s: float = 2.0,
+    through: str | None = None,
+    send: str = REQUEST,
+    aloud: bool = True,
+) -> Generator[Glimpse, None, Sharing]:
+    """How the program uses source ports, in a private namespace that has few, towards servers of ours.
+
+    command:      with placeholders, see Ground.filled_in; FOURTUPLE_DESTINATIONS and FOURTUPLE_SOURCES say the same
+    ports:        so many source ports towards each destination; an even number
+    destinations: so many servers, all on one address, each with a port of its own
+    sources:      addresses that the program may come from
+    serve:        what the servers do; None: answer HTTP and hold the rest, or hold everything with `through`
+    text:         what they greet with
+    run_s:        the program is ended after that long
+    settle_s:     … or once nothing has changed for so long
+    through:      ADDRESS:PORT where the program, a proxy, will listen: connections are opened to it
+    send:         what those send
+    aloud:        pass on what the program says, to standard error
+
+    Yields a Glimpse whenever something has changed. Raises UsageError, CannotError, and ShortfallError where the
+    program opened no connection.
+    """
+    if not command or not command[0]:
+        raise UsageError("check", "there is no command", "Write fourtuple check -- curl -s {url}.")
+    if through is not None:
+        Endpoint.parse(through)
+    if serve is None:
+        serve = Answer.HTTP if through is None else Answer.HOLD
+    with ExitStack() as until_the_end:
+        place = until_the_end.enter_context(ground(ports=ports, destinations=destinations, sources=sources))
+        order = Order(
+            command=place.filled_in(command),
+            interface=NEAR,
+            ports=(place.ports.start, place.ports.stop - 1),
+            destinations=list(place.destinations),
+            sources=sources,
+            run_s=run_s,
+            settle_s=settle_s,
+            through=through,
+            send=send,
+            aloud=aloud,
+        )
+        until_the_end.enter_context(answering(place.far, place.destinations, serve, text))
+        seen = yield from _examined(place, order)
+    if not seen.most:
+        met = f", and met {seen.errno}" if seen.errno else ""
+        ended = "was still running" if seen.exit is None else f"ended with {seen.exit}"
+        raise ShortfallError(
+            f"connections of {command[0]}",
+            f"it opened none to {', '.join(place.destinations[:3])}; it {ended}{met}",
+            "Tell it where to with {dest1} or {url1} in the command, or by FOURTUPLE_DESTINATIONS.",
+        )
+    return judge(seen)
+
+
+def _examined(place: Ground, order: Order) -> Generator[Glimpse, None, Seen]:
+    text = msgspec.json.encode(order).decode()
+    with subprocess.Popen(
+        place.near.command([sys.executable, "-m", "fourtuple.verbs.examining", text]),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=place.environment,
+    ) as examiner:
+        assert examiner.stdout is not None  # noqa: S101  (for the type checker)
+        try:
+            for line in examiner.stdout:
+                said: dict[str, Any] = json.loads(line)
+                if "seen" in said:
+                    return msgspec.convert(said["seen"], Seen)
+                if "error" in said:
+                    raise getattr(errors, said["error"])(*said["parts"])
+                yield Glimpse(**said)
+        finally:
+            examiner.send_signal(signal.SIGTERM)
+            examiner.wait()
+    raise CannotError("to look at the program", f"who looks has ended ({examiner.returncode})")
