@@ -72,10 +72,11 @@ async def http_once(reader: StreamReader, writer: StreamWriter, *, keep_alive: b
     start = await reader.readline()
     if not start:
         return False
-    method, *_, version = start.split() or [b"", b""]
-    if method not in METHODS:
+    words = start.split()
+    if len(words) < 3 or words[0] not in METHODS:
         await hold(reader, writer)
         return False
+    method, _, version = words[:3]
     fields: dict[bytes, bytes] = {}
     while (line := await reader.readline()).strip():
         name, _, value = line.partition(b":")
