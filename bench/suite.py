@@ -74,6 +74,32 @@ def limits(rounds: int) -> Result:
     return Result(findings, [*setup, *commands.values()], figures)
 
 
+def connect(rounds: int) -> Result:
+    """fourtuple.connect beside socket.create_connection, on an empty range, and where 55 % of it is in use."""
+    ports = range(32768, 49152)  # of which 55 % fit a process of 20,000 files
+    code = f"python -m bench.connecting 80 {20 * rounds}"
+    with Lab(ports=ports) as lab, serving("127.0.0.1:80", prefix=lab.command([])):
+        done = subprocess.run(
+            lab.command([sys.executable, *code.split()[1:]]), capture_output=True, text=True, check=False
+        )
+    if done.returncode:
+        raise NotMeasuredError(done.stderr.strip())
+    found = json.loads(done.stdout)
+    ratios = {fill: median_ratio(turns["connect"], turns["create_connection"]) for fill, turns in found.items()}
+    return Result(
+        [
+            Finding("an empty range", ratios["empty"], "× create_connection", at_most(1.15)),
+            Finding("55 % in use", ratios["half"], "× create_connection", at_most(0.5)),
+        ],
+        [f"in a lab of {len(ports):,} ports: {code}, beside fourtuple serve 127.0.0.1:80"],
+        [
+            f"{fill:<6} {name:<18} {spread(values, 'µs')}"
+            for fill, turns in found.items()
+            for name, values in turns.items()
+        ],
+    )
+
+
 def past_65536(rounds: int) -> Result:
     """100,000 connections between two addresses of this host, as the lesson opens them."""
     found = [_evidence("past-65536")["connections a second"] for _ in range(rounds)]
@@ -228,6 +254,7 @@ MEASURES: Mapping[str, Measure] = {
     "census-psutil": Measure(counting.beside_psutil, 5),
     "census-beside": Measure(counting.few_of_many, 5),
     "export": Measure(counting.exporter, 5),
+    "connect": Measure(connect, 5),
     "past-65536": Measure(past_65536, 1),
     "slow-lane": Measure(slow_lane, 1),
     "open": Measure(open_many, 5),

@@ -1,0 +1,44 @@
+"""redis-py whose connections share source ports by destination.
+
+    from fourtuple.adapters.redis import Connection
+    pool = redis.ConnectionPool(connection_class=Connection, sources=sources, host="10.0.0.9")
+    client = redis.Redis(connection_pool=pool)
+
+Errors are redis-py's own; where no port is left, PortsExhausted is found along `__context__`. Give SSLConnection to
+ConnectionPool itself: from_url takes redis-py's own for rediss://. redis.asyncio has redis_asyncio, beside this.
+"""
+
+import socket
+from typing import Any
+
+import redis
+
+from fourtuple.adapters.dialling import dial
+from fourtuple.client.sources import Sources
+
+
+class Connection(redis.Connection):
+    """redis.Connection with `sources`: where to come from; None: what the route gives."""
+
+    def __init__(self, *args: Any, sources: Sources | None = None, **options: Any) -> None:
+        self.sources = sources
+        super().__init__(*args, **options)  # type: ignore[no-untyped-call]
+
+    def _connect(self) -> socket.socket:
+        options: list[Any] = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+        if self.socket_keepalive:
+            options.append((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
+            options += [(socket.IPPROTO_TCP, name, value) for name, value in self.socket_keepalive_options.items()]
+        sock = dial(
+            (self.host, self.port),
+            self.sources,
+            timeout=self.socket_connect_timeout,
+            options=options,
+            family=self.socket_type,  # redis-py hands it to getaddrinfo in this place
+        )
+        sock.settimeout(self.socket_timeout)
+        return sock
+
+
+class SSLConnection(redis.SSLConnection, Connection):
+    """redis.SSLConnection with `sources`."""

@@ -1,0 +1,45 @@
+"""redis.asyncio whose connections share source ports by destination.
+
+    from fourtuple.adapters.redis_asyncio import Connection
+    pool = redis.asyncio.ConnectionPool(connection_class=Connection, sources=sources, host="10.0.0.9")
+    client = redis.asyncio.Redis(connection_pool=pool)
+
+Errors are redis-py's own; where no port is left, PortsExhausted is found along `__context__`. Give SSLConnection to
+ConnectionPool itself: from_url takes redis-py's own for rediss://.
+"""
+
+import asyncio
+import socket
+from typing import Any
+
+import redis.asyncio
+
+from fourtuple.client.sources import Sources
+from fourtuple.client.streams import open_connection
+
+
+class Connection(redis.asyncio.Connection):
+    """redis.asyncio.Connection with `sources`: where to come from; None: what the route gives."""
+
+    def __init__(self, *, sources: Sources | None = None, **options: Any) -> None:
+        self.sources = sources
+        super().__init__(**options)
+
+    async def _connect(self) -> None:
+        async with asyncio.timeout(self.socket_connect_timeout):
+            self._reader, self._writer = await open_connection(**self._connection_arguments(), sources=self.sources)
+        sock = self._writer.transport.get_extra_info("socket")
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.socket_keepalive:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                options: Any = self.socket_keepalive_options
+                for name, value in options.items():
+                    sock.setsockopt(socket.IPPROTO_TCP, name, value)
+        except (OSError, TypeError):
+            self._writer.close()
+            raise
+
+
+class SSLConnection(redis.asyncio.SSLConnection, Connection):
+    """redis.asyncio.SSLConnection with `sources`."""
