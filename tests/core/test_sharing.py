@@ -128,7 +128,7 @@ def test_short_connections_have_a_pace() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"opened": 200}, {"closed_first": 0, "opened": 900}, {"time_wait": 0, "opened": 900}]
+    "change", [{"opened": 200}, {"closed_first": 1, "opened": 900}, {"time_wait": 0, "opened": 900}]
 )
 def test_some_closes_are_no_churn(change: dict[str, int]) -> None:
     """A few opened again, or closed by the server, or reset."""

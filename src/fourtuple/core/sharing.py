@@ -167,12 +167,13 @@ def _bound(seen: Seen, possible: int) -> Finding | None:
     kept = _kept_unnamed(seen) & used if seen.kept else _kept_unnamed(seen)
     if not kept:
         return None
-    held = len(seen.most)
+    held, total = len(seen.most), possible // len(seen.destinations)
     numbers = {"connections": held, "possible": possible, "local_ports": len(used), "kept": len(kept)}
-    says = (
-        f"{_count(held, 'connection')} in total, where {format_count(possible)} are possible: it binds before it"
-        " connects, so a local port serves one connection, and nobody else"
-    )
+    says = "it binds before it connects, so a local port serves one connection, and nobody else"
+    if held < total:
+        says += f": {_count(total, 'connection')} in total are possible, not {format_count(possible)}"
+    else:
+        says = f"{_count(held, 'connection')} in total, where {format_count(possible)} are possible: {says}"
     return _finding(Kind.BOUND, numbers, says)
 
 
@@ -226,7 +227,7 @@ def _leaks(seen: Seen, _: int) -> Finding | None:
 
 def _time_wait(seen: Seen, _: int) -> Finding | None:
     again = seen.opened - len(seen.most)
-    if not seen.time_wait or not seen.closed_first or again <= CHURN * seen.opened:
+    if not seen.time_wait or min(again, seen.closed_first) <= CHURN * seen.opened:
         return None
     rate, usual = seen.ports / TIME_WAIT_S, DEFAULT_RANGE / TIME_WAIT_S
     numbers = {

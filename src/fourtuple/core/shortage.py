@@ -76,4 +76,4 @@ class Shortage:
             counts.append(f"{self.close_wait:,} in CLOSE_WAIT")
         if held := self.blocked + self.suspicious if self.cause == "bound-first" else self.blocked:
             counts.append(f"{held:,} of the range are held by bind(), for every destination")
-        return f"{', '.join(counts)}. Likely: {cause.says}. Do: {cause.do[0]}."
+        return f"{', '.join(counts)}. Likely: {cause.says}. Do: {'; or '.join(cause.do[:2])}."
