@@ -34,6 +34,11 @@ def raise_soft_files() -> tuple[int, int]:
     return soft, hard
 
 
+def set_soft_files(soft: int) -> None:
+    """Set this process's soft RLIMIT_NOFILE, up to its hard one."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+
 def rss_bytes() -> int:
     """Resident memory; a page shared with other processes counts by its share (Pss), so that several can be added."""
     try:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from enum import StrEnum
 
 from fourtuple.core.endpoints import Endpoint
+from fourtuple.kernel import process
 
 BACKLOG = 4096
 HEAD_BYTES = 64 * 1024
@@ -120,6 +121,7 @@ async def serve(answer: Handler, endpoints: list[Endpoint]) -> None:
 
 
 def main(mode: str, text: str, *endpoints: str) -> None:
+    process.raise_soft_files()
     asyncio.run(serve(handler(Answer(mode), text), [Endpoint.parse(each) for each in endpoints]))
 
 

@@ -80,14 +80,19 @@ class Program:
     def __init__(self, command: Sequence[str], *, aloud: bool) -> None:
         process.adopt_orphans()
         self._known = process.children()
-        parent = os.getpid()
+        parent, (soft, _) = os.getpid(), process.raise_soft_files()
+
+        def prepare() -> None:
+            process.set_soft_files(soft)  # the program's is what its user has
+            process.die_with_parent(parent)
+
         self._program = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=lambda: process.die_with_parent(parent),
+            preexec_fn=prepare,
         )
         self._tail, self._aloud = b"", aloud
         assert self._program.stdout is not None  # noqa: S101  (for the type checker)
