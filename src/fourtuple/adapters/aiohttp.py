@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from fourtuple.adapters.dialling import only_one
+from fourtuple.adapters.conflicts import only_one
 from fourtuple.client.connecting import socket_factory
 from fourtuple.client.sources import Sources
 

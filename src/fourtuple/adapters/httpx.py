@@ -17,7 +17,7 @@ import httpcore
 import httpx
 from anyio.abc import SocketStream
 
-from fourtuple.adapters.dialling import only_one
+from fourtuple.adapters.conflicts import only_one
 from fourtuple.client.connecting import connect
 from fourtuple.client.sources import Sources
 from fourtuple.client.streams import connect_async

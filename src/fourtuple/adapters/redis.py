@@ -13,7 +13,7 @@ from typing import Any
 
 import redis
 
-from fourtuple.adapters.dialling import dial
+from fourtuple.client.connecting import dial
 from fourtuple.client.sources import Sources
 
 

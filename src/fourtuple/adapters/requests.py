@@ -25,12 +25,7 @@ class HTTPAdapter(requests.adapters.HTTPAdapter):
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
-        return state | {"sources": self.sources and self.sources.names}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """With Sources of its own: an object with a lock stays in its process."""
-        names = state["sources"]
-        super().__setstate__(state | {"sources": names and Sources(*names)})  # type: ignore[misc]
+        return state | {"sources": self.sources}
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
         """As requests does it."""

@@ -15,7 +15,8 @@ import urllib3.connection
 from urllib3.exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
-from fourtuple.adapters.dialling import dial, only_one
+from fourtuple.adapters.conflicts import only_one
+from fourtuple.client.connecting import dial
 from fourtuple.client.sources import Sources
 
 

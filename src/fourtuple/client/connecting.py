@@ -10,7 +10,7 @@ quick past half of the range.
 import errno
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fourtuple.client.exhausted import told
@@ -43,46 +43,59 @@ class ClientSocket(socket.socket):
         *,
         sources: Sources | None = None,
     ) -> None:
-        super().__init__(family, type, proto, fileno)
         self._sources = checked(sources)
+        super().__init__(family, type, proto, fileno)
         if fileno is None:
             _share_ports(self)
 
     def connect(self, address: Any) -> None:
         """As socket.connect does it. Raises PortsExhausted, or what socket.connect raises."""
-        if self._sources is None or self.family not in VERSIONS:
-            try:
-                return super().connect(address)
-            except OSError as error:
-                if error.errno != errno.EADDRNOTAVAIL or self.family not in VERSIONS:
-                    raise
-                raise told(error, address[0], address[1], ()) from None
-        version = VERSIONS[self.family]
-        host, port = address[:2]
-        failed: OSError | None = None
-        for source in self._sources.towards(version, host, port, wait=self.gettimeout() != 0):
-            _bind(self, source)
-            try:
-                return super().connect(address)
-            except OSError as error:
-                if error.errno != errno.EADDRNOTAVAIL:
-                    raise
-                failed = error
-        if failed is None:
-            raise _no_source(version, host)
-        raise told(failed, host, port, self._sources.of_version(version)) from None
+        if self._sources is None or self.family not in VERSIONS or self.getsockname()[1]:
+            self._connect(address)  # … or with a port, as it is under way already
+        else:
+            self._connect_from(self._sources, address)
 
     def connect_ex(self, address: Any) -> int:
         """As socket.connect_ex does it: an errno instead of an error."""
         try:
             self.connect(address)
-        except TimeoutError:
-            return errno.EAGAIN  # so does socket.connect_ex
+        except socket.gaierror:
+            raise
         except OSError as error:
-            if error.errno is None:
+            if error.errno is None and not isinstance(error, TimeoutError):
                 raise
-            return error.errno
+            return error.errno or errno.EAGAIN  # which socket.connect_ex gives when its own time is over
         return 0
+
+    def _connect(self, address: Any) -> None:
+        """As it is: not bound, or bound by somebody else."""
+        try:
+            super().connect(address)
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL or self.family not in VERSIONS:
+                raise
+            raise told(error, address[0], address[1], (self.getsockname()[0],)) from None
+
+    def _connect_from(self, sources: Sources, address: Any) -> None:
+        version, (host, port) = VERSIONS[self.family], address[:2]
+        full = absent = None
+        for source in sources.towards(version, host, port, wait=self.gettimeout() != 0):
+            try:
+                _bind(self, source)
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL:
+                    raise
+                absent = error
+                continue
+            try:
+                return super().connect(address)
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL:
+                    raise
+                full = error
+        if full is None:
+            raise absent or _no_source(version, host)
+        raise told(full, host, port, sources.of_version(version)) from None
 
 
 def connect(
@@ -98,23 +111,44 @@ def connect(
 
     timeout:    in seconds; None: wait for ever; left out: socket.getdefaulttimeout()
     sources:    where to come from; None: what the route gives
-    all_errors: raise those of all addresses, as an ExceptionGroup
+    all_errors: raise those of all addresses, as an ExceptionGroup; else the last one
 
     Raises PortsExhausted, OSError.
     """
+    return dial(address, checked(sources), timeout=timeout, all_errors=all_errors)
+
+
+def dial(
+    address: tuple[str, int],
+    sources: Sources | None,
+    *,
+    timeout: float | None,
+    options: Iterable[Any] = (),
+    bind_to: tuple[str, int] | None = None,
+    family: int = 0,
+    all_errors: bool = False,
+) -> socket.socket:
+    """`connect`, for libraries that have more to say.
+
+    options: each as setsockopt takes it, set before connect()
+    bind_to: bound to it before connect(); port 0: the kernel chooses one that other destinations share
+    """
     host, port = address
     errors: list[OSError] = []
-    for family, type_, proto, _, end in in_reach(
-        socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM), checked(sources), host
-    ):
+    infos = in_reach(socket.getaddrinfo(host, port, family, socket.SOCK_STREAM), sources, host)
+    for version, type_, proto, _, end in infos:
         try:
-            sock = ClientSocket(family, type_, proto, sources=sources)
+            sock = ClientSocket(version, type_, proto, sources=sources)
         except OSError as error:
             errors.append(error)
             continue
         try:
+            for option in options:
+                sock.setsockopt(*option)
             if timeout is not SYSTEM_DEFAULT:
                 sock.settimeout(timeout)
+            if bind_to:
+                sock.bind(bind_to)
             sock.connect(end)
         except OSError as error:
             errors.append(error)
@@ -128,7 +162,7 @@ def connect(
     try:
         if all_errors:
             raise ExceptionGroup("connect failed", errors)
-        raise errors[0]
+        raise errors[-1]
     finally:
         errors.clear()
 
@@ -171,10 +205,10 @@ def _no_source(version: int, host: str) -> OSError:
 
 
 def _share_ports(sock: socket.socket) -> None:
+    """Without bind() the first only shows: sock_diag tells then that connect() has chosen the port."""
     try:
-        sock.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, EVERY_PORT)
-        # Without bind() it only shows: sock_diag tells then that connect() has chosen the port.
         sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+        sock.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, EVERY_PORT)
     except OSError as error:  # older than Linux 6.3, or no IP socket
         if error.errno not in (errno.ENOPROTOOPT, errno.EOPNOTSUPP):
             sock.close()

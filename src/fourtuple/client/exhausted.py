@@ -5,14 +5,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fourtuple.core.errors import FourtupleError
+from fourtuple.core.errors import FourtupleError, ShortfallError
 
 if TYPE_CHECKING:
     from fourtuple.core.shortage import Shortage
 
-COUNT_EVERY_S = 1.0  # towards one destination
+COUNT_EVERY_S = 0.1  # towards one destination
 SHARE = 20  # of the time that is spent counting: one part in so many
 MOST_COUNTS = 256
+WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104  (nobody listens: the source that the route gives)
 
 
 class PortsExhausted(OSError):  # noqa: N818  (a state of the world, named like those of its kind in socket)
@@ -40,43 +41,45 @@ class PortsExhausted(OSError):  # noqa: N818  (a state of the world, named like 
 def told(error: OSError, host: str, port: int, sources: tuple[str, ...]) -> OSError:
     """The error to raise instead of `error`, which connect() gave with EADDRNOTAVAIL.
 
-    sources: those that were tried; none: what the route gives
+    sources: those that were tried; none, or the wildcard: what the route gives
 
     PortsExhausted, or the same one with a note, where ports are not the reason. Counts the sockets of this namespace
-    anew at most once a second for a destination, and for a twentieth of the time.
+    anew at most ten times a second for a destination, and for a twentieth of the time.
     """
-    shortage = _counted(host, port, sources)
-    if shortage is None:
-        return error
-    if shortage.is_real:
-        return PortsExhausted(shortage)
-    error.add_note(shortage.why)
+    found = _counted(host, port, sources)
+    if isinstance(found, str):
+        error.add_note(found)
+    elif found.is_real:
+        return PortsExhausted(found)
+    else:
+        error.add_note(found.why)
     return error
 
 
 @dataclass(frozen=True, slots=True)
 class _Count:
-    shortage: "Shortage | None"  # None: it cannot be told
+    found: "Shortage | str"  # words where it could not be counted
     until_s: float
 
 
 _lately: dict[tuple[str, int, tuple[str, ...]], _Count] = {}
 
 
-def _counted(host: str, port: int, sources: tuple[str, ...]) -> "Shortage | None":
+def _counted(host: str, port: int, sources: tuple[str, ...]) -> "Shortage | str":
     """As it was counted lately, or now."""
     key, start_s = (host, port, sources), time.monotonic()
     known = _lately.get(key)
     if known is None or start_s >= known.until_s:
-        shortage = _count(host, port, sources)
+        found = _count(host, port, sources)
         now_s = time.monotonic()
         if len(_lately) >= MOST_COUNTS:
             _lately.clear()
-        known = _lately[key] = _Count(shortage, now_s + max(COUNT_EVERY_S, SHARE * (now_s - start_s)))
-    return known.shortage
+        known = _lately[key] = _Count(found, now_s + max(COUNT_EVERY_S, SHARE * (now_s - start_s)))
+    return known.found
 
 
-def _count(host: str, port: int, sources: tuple[str, ...]) -> "Shortage | None":
+def _count(host: str, port: int, sources: tuple[str, ...]) -> "Shortage | str":
+    from fourtuple.core.causes import CAUSES
     from fourtuple.core.endpoints import EndpointSpec
     from fourtuple.core.plan import Strategy
     from fourtuple.core.shortage import Shortage
@@ -84,12 +87,16 @@ def _count(host: str, port: int, sources: tuple[str, ...]) -> "Shortage | None":
     from fourtuple.verbs.labs import facts
     from fourtuple.verbs.space import space_of, use_of
 
+    if not WILDCARDS.isdisjoint(sources):
+        sources = ()
     destination = str(EndpointSpec(host.partition("%")[0], range(port, port + 1)))
     try:
         ports = facts().ports
         space, _ = space_of(ports, [destination], sources, Strategy.LATE)
         use, _ = use_of(space, ports)
-    except (OSError, FourtupleError, DumpInterruptedError):
-        return None
+    except ShortfallError as error:
+        return f"{CAUSES['no-such-source'].says}: {error}"
+    except (OSError, FourtupleError, DumpInterruptedError) as error:
+        return f"source ports: not counted: {error}"
     found = sources or [str(space.address(space.sources[0]))]
     return Shortage.of(use, ports, ", ".join(found), destination)

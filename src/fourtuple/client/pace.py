@@ -17,8 +17,9 @@ class Pace:
 
     rate_per_s:       starts are at least 1 / rate apart; None: as fast as they come
     in_flight:        so many are under way at the same time, at most
-    wait_for_ports_s: where one fails with EADDRNOTAVAIL, all rest, and it is tried again, for so long. A rest begins
-                      with 0.1 s and doubles up to 5 s, until one succeeds. 0: it fails at once
+    wait_for_ports_s: where one fails with EADDRNOTAVAIL, or a library's error for it, all rest, and it is tried again,
+                      for so long. A rest begins with 0.1 s and doubles up to 5 s, until one succeeds. 0: it fails at
+                      once
 
     Raises UsageError for what is not positive.
     """
@@ -44,8 +45,8 @@ class Pace:
             before = self._opened
             try:
                 opened = await opener()
-            except OSError as error:
-                if error.errno != errno.EADDRNOTAVAIL or not self.wait_for_ports_s:
+            except Exception as error:
+                if not self.wait_for_ports_s or not is_for_ports(error):
                     raise
                 opened = await self._patiently(opener, before)
             self._opened += 1
@@ -62,14 +63,23 @@ class Pace:
                 await self._turn()
                 try:
                     return await opener()
-                except OSError as error:
+                except Exception as error:
                     rest_s = min(max(2 * rest_s, FIRST_REST_S), LONGEST_REST_S)
-                    if error.errno != errno.EADDRNOTAVAIL or clock() + rest_s > until_s:
+                    if clock() + rest_s > until_s or not is_for_ports(error):
                         raise
 
     async def _turn(self) -> None:
         if self.rate_per_s is None:
             return
-        now_s = asyncio.get_running_loop().time()
-        await asyncio.sleep(self._next_s - now_s)
-        self._next_s = max(self._next_s, now_s) + 1 / self.rate_per_s
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(self._next_s - clock())
+        self._next_s = max(self._next_s, clock()) + 1 / self.rate_per_s
+
+
+def is_for_ports(error: BaseException | None) -> bool:
+    """Is it EADDRNOTAVAIL, or was it, before a library made an error of its own of it?"""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error.errno == errno.EADDRNOTAVAIL
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,16 +1,17 @@
 """Source addresses, and which of them has the most room left towards a destination."""
 
 import heapq
-import itertools
+import math
 import os
 import threading
 import time
 import weakref
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from fourtuple.core.endpoints import EndpointSpec, parse_address, parse_addresses, unpack_address
+from fourtuple.core.endpoints import Address, EndpointSpec, parse_address, parse_addresses, unpack_address
 from fourtuple.core.errors import FourtupleError, UsageError
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST_SOURCES = 4096
 LOOK_EVERY_S = 1.0
+LOOK_AGAIN_S = 0.1  # where all were full
+TRIED_ANYWAY = 8  # of those that were full
 SHARE = 20  # of the time that is spent looking: one part in so many
 FULL = 2**32  # more than a source can have in use
 
@@ -31,16 +34,19 @@ class Sources:
     which is looked at when it is needed, at most once a second and for a twentieth of the time; between two looks what
     is opened through this object is counted. With one address nothing is looked at.
 
-    One object serves a whole program, threads, event loops and forked children included. IPv4 and IPv6 may be mixed:
-    a destination gets those of its own. Raises UsageError for what is no address, and for more than 4,096 of them.
+    One object serves a whole program, threads, event loops and forked children included; pickled, it is another one.
+    IPv4 and IPv6 may be mixed: a destination gets those of its own.
+
+    Raises UsageError for what is no address, and for more than 4,096 of them.
     """
 
-    def __init__(self, *addresses: str) -> None:
+    def __init__(self, *addresses: str | Address) -> None:
         if not addresses:
             raise UsageError("sources", "there is no address", 'Write Sources("10.0.0.4").')
         self._addresses: dict[int, list[str]] = {4: [], 6: []}
         self._names: dict[int, list[str]] = {4: [], 6: []}
-        for text in addresses:
+        self.names = tuple(map(str, addresses))
+        for text in self.names:
             spec = EndpointSpec.parse(text)
             if spec.ports is not None:
                 raise UsageError(f"the source {text}", "a source here has no port: the kernel chooses it")
@@ -52,10 +58,9 @@ class Sources:
             self._addresses[version] += [str(unpack_address(value.to_bytes(size, "big"))) for value in values]
         for version, found in self._addresses.items():
             self._addresses[version] = list(dict.fromkeys(found))
-        self.names = addresses
         self._pairs: Pairs | None = None  # what the last look has seen
         self._heaps: dict[Key, list[tuple[int, int]]] = {}  # (ports in use, number of the source) for a destination
-        self._next_look_s = 0.0
+        self._looked_s, self._took_s = -math.inf, 0.0
         self._lock = threading.Lock()
         _everywhere.add(self)
 
@@ -66,10 +71,13 @@ class Sources:
         """Those of IPv4 (4) or IPv6 (6), as they were given."""
         return tuple(self._names[version])
 
+    def __reduce__(self) -> "tuple[type[Sources], tuple[str, ...]]":
+        return type(self), self.names
+
     def towards(self, version: int, host: str, port: int, *, wait: bool = True) -> Iterator[str]:
         """The sources to try, the one with the most room first. Whoever takes another says that the last was full.
 
-        One that was full is left out until the next look; where all were, one is tried all the same.
+        One that was full is left out until the next look; where all were, there is one soon, and a few are tried.
 
         wait: where it is time to look, look now; else a thread does, and what is known is used meanwhile
         """
@@ -77,19 +85,22 @@ class Sources:
         if len(addresses) < 2:
             yield from addresses
             return
-        self._look_if_due(wait=wait)
         key = (version, host, port)
-        for turn in itertools.count():
+        self._look_if_due(LOOK_EVERY_S, wait=wait)
+        if self._least(key) >= FULL:
+            self._look_if_due(LOOK_AGAIN_S, wait=wait)
+        tried: set[int] = set()
+        while True:
             with self._lock:
-                if (heap := self._heaps.get(key)) is None:
-                    heap = self._heaps[key] = self._heap(key)
+                heap = self._heap(key)
                 used, number = heap[0]
-                if used >= FULL and turn:
+                if number in tried or (used >= FULL and len(tried) >= TRIED_ANYWAY):
                     return
+                tried.add(number)
                 heapq.heapreplace(heap, (used + 1, number))
             yield addresses[number]
             with self._lock:
-                heap = self._heaps.get(key, heap)
+                heap = self._heap(key)
                 for place, (used, each) in enumerate(heap):
                     if each == number:
                         heap[place] = (used % FULL + FULL, number)
@@ -97,38 +108,47 @@ class Sources:
 
     def look(self) -> None:
         """See in the kernel's table what is in use. Where it cannot be read, what is opened here is counted alone."""
-        start_s = time.monotonic()
-        self._next_look_s = start_s + LOOK_EVERY_S  # for other threads, until it is known how long this one takes
+
+        import_module("fourtuple.verbs.counting")  # takes longer than a look, and only once
+        self._looked_s = time.monotonic()  # for other threads, too
         pairs = None
         with suppress(OSError, FourtupleError):
             pairs = _in_use(self.names)
         with self._lock:
             self._pairs, self._heaps = pairs, {}
-        now_s = time.monotonic()
-        self._next_look_s = now_s + max(LOOK_EVERY_S, SHARE * (now_s - start_s))
+        self._took_s = time.monotonic() - self._looked_s
 
     @property
     def looked(self) -> bool:
         """Has there been a look, or does it take none?"""
-        return self._next_look_s > 0 or all(len(each) < 2 for each in self._addresses.values())
+        return self._looked_s > -math.inf or all(len(each) < 2 for each in self._addresses.values())
 
-    def _look_if_due(self, *, wait: bool) -> None:
-        if time.monotonic() < self._next_look_s:
+    def _look_if_due(self, every_s: float, *, wait: bool) -> None:
+        now_s = time.monotonic()
+        if now_s < self._looked_s + max(every_s, SHARE * self._took_s):
             return
+        self._looked_s = now_s
         if wait:
             self.look()
             return
-        self._next_look_s = time.monotonic() + LOOK_EVERY_S
         with suppress(RuntimeError):  # no thread can be started (pids.max, RLIMIT_NPROC)
             threading.Thread(target=self.look, name="fourtuple-sources", daemon=True).start()
 
+    def _least(self, key: Key) -> int:
+        with self._lock:
+            return self._heap(key)[0][0]
+
     def _heap(self, key: Key) -> list[tuple[int, int]]:
+        """With the lock held."""
+        if (known := self._heaps.get(key)) is not None:
+            return known
         version, host, port = key
         used = dict.fromkeys(range(len(self._addresses[version])), 0)
         if self._pairs is not None:
             with suppress(FourtupleError):  # the host is a name: nothing is known of it
                 used |= _used(self._pairs, self._addresses[version], host, port)
-        return sorted((count, number) for number, count in used.items())  # a sorted list is a heap
+        heap = self._heaps[key] = sorted((count, number) for number, count in used.items())  # a sorted list is one
+        return heap
 
     def _unlock(self) -> None:
         self._lock = threading.Lock()

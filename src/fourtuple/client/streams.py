@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from fourtuple.client.connecting import AddrInfo, ClientSocket, checked, in_reach
+from fourtuple.client.exhausted import PortsExhausted
 from fourtuple.client.sources import Sources
 
 STREAM_LIMIT = 2**16  # bytes, as asyncio.open_connection has it
@@ -34,6 +35,8 @@ async def open_connection(
 
     Raises PortsExhausted, OSError.
     """
+    if options.get("local_addr") is not None:
+        raise TypeError("local_addr: sources=Sources(…) says where to come from")
     sock = await connect_async(
         (host, port),
         sources=sources,
@@ -134,4 +137,5 @@ def _of_all(errors: list[Exception], *, all_errors: bool) -> Exception:
         return ExceptionGroup("connect failed", errors)
     if len({str(error) for error in errors}) == 1:
         return errors[0]
-    return OSError(f"Multiple exceptions: {', '.join(map(str, errors))}")
+    exhausted = next((error for error in errors if isinstance(error, PortsExhausted)), None)
+    return exhausted or OSError(f"Multiple exceptions: {', '.join(map(str, errors))}")

@@ -49,8 +49,8 @@ class Shortage:
 
     @property
     def is_real(self) -> bool:
-        """Are there no ports? Some may have become free since: what counts is that most are gone."""
-        return self.left < self.usable / 2 or not self.usable
+        """Was it for want of ports? Some may have become free since: what counts is that they are used at all."""
+        return bool(self.in_use) or self.left < self.usable / 2 or not self.usable
 
     @property
     def cause(self) -> str:
@@ -76,4 +76,5 @@ class Shortage:
             counts.append(f"{self.close_wait:,} in CLOSE_WAIT")
         if held := self.blocked + self.suspicious if self.cause == "bound-first" else self.blocked:
             counts.append(f"{held:,} of the range are held by bind(), for every destination")
-        return f"{', '.join(counts)}. Likely: {cause.says}. Do: {'; or '.join(cause.do[:2])}."
+        again = " Some have become free since." if self.in_use and 2 * self.in_use < self.usable else ""
+        return f"{', '.join(counts)}.{again} Likely: {cause.says}. Do: {'; or '.join(cause.do[:2])}."

@@ -1,0 +1,230 @@
+"""open_connection and connect_async: as asyncio's own, with ports that are shared."""
+
+import asyncio
+import gc
+import socket
+import ssl
+from asyncio import base_events
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fourtuple import PortsExhausted, Sources, connect_async, open_connection
+from fourtuple.client.streams import interleaved
+from tests.client.inside import inside
+from tests.client.servers import HOST, PORT, by_source, dead_first, full, listening, refusing
+from tests.client.tls import NAMELESS, TlsServers, certificate, trusting
+
+FAMILIES = (socket.AF_INET, socket.AF_INET6)
+
+
+def second_of_all() -> str:
+    return str(socket.getaddrinfo(None, PORT, type=socket.SOCK_STREAM)[1][4][0])
+
+
+def test_what_is_written_comes_back() -> None:
+    """From the source that is asked for."""
+
+    async def ask() -> tuple[bytes, Any, Any]:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write((await reader.readline()).upper())
+            writer.close()
+
+        async with await asyncio.start_server(answer, HOST, 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            reader, writer = await open_connection(HOST, port, sources=Sources("127.0.0.7"))
+            writer.write(b"hello\n")
+            names = writer.get_extra_info("sockname"), writer.get_extra_info("peername")
+            said = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            return said, names[0][0], names[1] == (HOST, port)
+
+    assert asyncio.run(ask()) == (b"HELLO\n", "127.0.0.7", True)
+
+
+def test_ports_are_exhausted_with_the_same_error() -> None:
+    """64 from each of two sources; connect_async and open_connection both say so."""
+
+    def fill() -> tuple[dict[str, int], list[str], int]:
+        async def come() -> tuple[dict[str, int], list[str], int]:
+            sources, socks, kinds = Sources("127.0.0.1-2"), [], []
+            try:
+                while True:
+                    socks.append(await connect_async((HOST, PORT), sources=sources))
+            except PortsExhausted as error:
+                kinds.append(type(error).__name__)
+                in_use = error.in_use
+            try:
+                await open_connection(HOST, PORT, sources=sources)
+            except PortsExhausted as error:
+                kinds.append(type(error).__name__)
+            return by_source(socks), kinds, in_use
+
+        with listening(port=PORT):
+            return asyncio.run(come())
+
+    assert inside(fill) == ({"127.0.0.1": 64, "127.0.0.2": 64}, ["PortsExhausted"] * 2, 128)
+
+
+def test_a_dead_first_address_costs_its_delay_only() -> None:
+    """As RFC 8305 has it: the second one is tried after happy_eyeballs_delay, and wins."""
+
+    def ask() -> str:
+        async def come() -> str:
+            with dead_first(second_lives=True):
+                async with asyncio.timeout(5):
+                    sock = await connect_async((None, PORT), happy_eyeballs_delay=0.02)  # type: ignore[arg-type]
+                with sock:
+                    return str(sock.getpeername()[0])
+
+        return asyncio.run(come())
+
+    assert inside(lambda: (ask(), second_of_all())) == (inside(second_of_all),) * 2
+
+
+def test_without_the_delay_the_first_one_is_waited_for() -> None:
+    """As asyncio does it; and the socket of a wait that is cancelled is closed."""
+
+    def ask() -> str:
+        async def come() -> str:
+            with dead_first(second_lives=True):
+                try:
+                    async with asyncio.timeout(0.1):
+                        await connect_async((None, PORT))  # type: ignore[arg-type]
+                except TimeoutError:
+                    return "waited"
+                return "connected"
+
+        return asyncio.run(come())
+
+    assert inside(ask) == "waited"
+
+
+def test_a_cancelled_connection_leaves_no_socket() -> None:
+    """ResourceWarning would be an error here."""
+
+    async def ask(port: int) -> None:
+        async with asyncio.timeout(0.05):
+            await open_connection(HOST, port, sources=Sources(HOST))
+
+    with full() as port, pytest.raises(TimeoutError):
+        asyncio.run(ask(port))
+    gc.collect()
+
+
+@pytest.mark.parametrize("delay", [None, 0.01])
+def test_errors_are_those_of_asyncio(delay: float | None) -> None:
+    """One for all, that names them."""
+
+    async def said(open_: Any) -> Any:
+        try:
+            await open_(None, PORT, happy_eyeballs_delay=delay)
+        except OSError as error:
+            return type(error).__name__, sorted(str(error).split(", "))
+
+    async def come() -> list[Any]:
+        return [await said(open_connection), await said(asyncio.open_connection)]
+
+    ours, theirs = inside(lambda: asyncio.run(come()))
+
+    assert ours == theirs
+
+
+def test_all_errors_are_raised_as_a_group() -> None:
+    async def come() -> list[str]:
+        try:
+            await open_connection(None, PORT, all_errors=True)  # type: ignore[arg-type]
+        except ExceptionGroup as group:
+            return [type(error).__name__ for error in group.exceptions]
+        return []
+
+    assert inside(lambda: asyncio.run(come())) == ["ConnectionRefusedError"] * 2
+
+
+def test_family_chooses_among_the_addresses() -> None:
+    async def come() -> list[str]:
+        found = []
+        for family in FAMILIES:
+            with await connect_async((None, PORT), family=family) as sock:  # type: ignore[arg-type]
+                found.append(sock.getpeername()[0])
+        return found
+
+    def ask() -> list[str]:
+        with listening(HOST, PORT), listening("::1", PORT):
+            return asyncio.run(come())
+
+    assert inside(ask) == ["127.0.0.1", "::1"]
+
+
+@given(families=st.lists(st.sampled_from(FAMILIES), min_size=1, max_size=12), first=st.integers(1, 5))
+def test_families_come_in_turn(families: list[int], first: int) -> None:
+    """By a small oracle, and by what asyncio does itself; the order within a family stays."""
+    infos: list[Any] = [(family, 1, 6, "", (f"host{number}", 0)) for number, family in enumerate(families)]
+    left = {family: [info for info in infos if info[0] == family] for family in dict.fromkeys(families)}
+    (one, *_), other = left, (left[families[-1]] if len(left) == 1 else left[[*left][1]])
+    wanted = [left[one].pop(0) for _ in range(min(first - 1, len(left[one])))]
+    while left[one] or (len(left) > 1 and other):
+        wanted += [left[one].pop(0)] if left[one] else []
+        wanted += [other.pop(0)] if len(left) > 1 and other else []
+
+    assert interleaved(infos, first) == wanted
+    assert interleaved(infos, first) == base_events._interleave_addrinfos(infos, first)  # type: ignore[attr-defined]
+
+
+def test_the_name_in_the_certificate_is_that_of_the_host(tmp_path: Path) -> None:
+    """Unless server_hostname says another one; and an error closes the socket."""
+    file = certificate(tmp_path)
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("localhost", {}),
+        (NAMELESS, {}),
+        (NAMELESS, {"server_hostname": "localhost"}),
+        ("localhost", {"server_hostname": "example.org"}),
+    ]
+
+    async def come() -> list[str]:
+        found = []
+        for host, options in asked:
+            try:
+                _, writer = await open_connection(host, 8443, ssl=trusting(file), **options)
+                found.append("good")
+                writer.close()
+            except ssl.SSLCertVerificationError as error:
+                found.append(error.verify_message)
+        gc.collect()
+        return found
+
+    def ask() -> list[str]:
+        servers = TlsServers(file, 8443)
+        return asyncio.run(come()) if servers else []
+
+    good, bad, named, wrong = inside(ask)
+
+    assert (good, named) == ("good", "good")
+    assert NAMELESS in bad
+    assert "example.org" in wrong
+
+
+@pytest.mark.parametrize("open_", [asyncio.open_connection, open_connection])
+def test_local_addr_is_not_left_unheard(open_: Any) -> None:
+    """asyncio has it for the source address; here it is that, too, or an error, and not nothing."""
+
+    async def ask(port: int) -> str:
+        try:
+            _, writer = await open_(HOST, port, local_addr=("127.0.0.7", 0))
+        except (TypeError, ValueError):
+            return "127.0.0.7"
+        writer.close()
+        return str(writer.get_extra_info("sockname")[0])
+
+    with listening() as port:
+        assert asyncio.run(ask(port)) == "127.0.0.7"
+
+
+def test_a_refusal_closes_the_socket() -> None:
+    with pytest.raises(ConnectionRefusedError):
+        asyncio.run(open_connection(HOST, refusing(), sources=Sources(HOST)))
+    gc.collect()
