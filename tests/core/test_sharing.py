@@ -144,6 +144,13 @@ def test_the_errno_goes_with_the_worst() -> None:
     assert all("errno" not in each.numbers for each in said.findings[1:])
 
 
+def test_packets_that_were_lost_are_told() -> None:
+    said = judge(replace(SEEN, lost=3))
+
+    assert said.findings[0].numbers["lost_packets"] == 3
+    assert "3 packets came too fast" in said.findings[0].says
+
+
 def test_expected_is_a_verdict_or_at_least_so_many() -> None:
     said = judge(SEEN)
 

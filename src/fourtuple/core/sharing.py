@@ -147,6 +147,9 @@ def judge(seen: Seen) -> Sharing:
     )
     if seen.errno:
         findings[0] = _with_errno(findings[0], seen)
+    if seen.lost:
+        says = f"{findings[0].says} {_count(seen.lost, 'packet')} came too fast to be seen: there were more."
+        findings[0] = replace(findings[0], numbers={**findings[0].numbers, "lost_packets": seen.lost}, says=says)
     at_once = Counter(number for _, _, number in seen.most)
     ports = Counter(number for _, number in {(port, number) for _, port, number in seen.most})
     return Sharing(

@@ -172,6 +172,7 @@ def check(
         seen = yield from _examined(place, order)
     if not seen.most:
         met = f", and met {seen.errno}" if seen.errno else ""
+        met += f"; {seen.refused:,} were refused" if seen.refused else ""
         ended = "was still running" if seen.exit is None else f"ended with {seen.exit}"
         raise ShortfallError(
             f"connections of {command[0]}",
