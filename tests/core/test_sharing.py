@@ -94,6 +94,36 @@ def test_named_ports_that_nobody_saw_named_are_not_bound_first() -> None:
     assert kinds(replace(SEEN, kept=None, kept_after=PORTS)) == [Kind.POISONS, Kind.SHARED]
 
 
+def test_ports_that_were_seen_named_are_not_bound_first() -> None:
+    """Of one connection each, so that only the name tells."""
+
+    assert kinds(replace(SEEN, most=ONE_EACH, opened=64, kept=PORTS, named=PORTS)) == [Kind.POISONS, Kind.SHARED]
+
+
+def test_two_destinations_on_a_port_tell_that_it_was_named() -> None:
+    two = [(0, port, end) for port in sorted(PORTS) for end in range(2)]
+
+    assert kinds(replace(SEEN, most=two, opened=128, kept_after=PORTS, kept=None)) == [Kind.POISONS, Kind.SHARED]
+
+
+def test_a_port_that_none_of_its_connections_has_is_not_theirs() -> None:
+    """Somebody else keeps it."""
+
+    assert Kind.BOUND not in kinds(replace(SEEN, most=ONE_EACH[:5], opened=5, kept=frozenset({32800})))
+
+
+def test_a_few_bound_ones_foretell_the_wall_and_64_are_it() -> None:
+    few = finding(replace(SEEN, most=ONE_EACH[:5], opened=5, kept=frozenset(range(32768, 32773))), Kind.BOUND)
+    all_ = finding(replace(SEEN, most=ONE_EACH, opened=64, kept=PORTS), Kind.BOUND)
+
+    assert "64 connections in total are possible, not 192" in few.says
+    assert "64 connections in total, where 192 are possible" in all_.says
+
+
+def test_what_is_possible_grows_with_the_sources_that_are_used() -> None:
+    assert judge(replace(SEEN, most=connections(384, sources=2))).possible == 384
+
+
 def test_a_listener_in_the_range_is_no_bound_connection() -> None:
     assert kinds(replace(SEEN, kept=frozenset({32800}), named=frozenset({32800}))) == [Kind.POISONS, Kind.SHARED]
 

@@ -59,6 +59,23 @@ def test_what_is_sent_again_counts_once() -> None:
     assert (sum(timeline.opened), timeline.closed_first, len(timeline.most)) == (1, 1, 1)
 
 
+def test_a_syn_on_an_open_connection_opens_no_other() -> None:
+    """However often it is asked and answered."""
+
+    timeline = Timeline(SERVERS)
+    timeline.see(packets(*opening(1), *opening(1)))
+    assert sum(timeline.opened) == 1
+
+
+def test_who_closed_first_is_asked_each_time() -> None:
+    """The server at first; then, from the same port, the client."""
+
+    first = [*opening(1), ("<", 1, 0, FIN | ACK), (">", 1, 0, FIN | ACK)]
+    timeline = Timeline(SERVERS)
+    timeline.see(packets(*first, *opening(1), (">", 1, 0, FIN | ACK)))
+    assert (sum(timeline.opened), timeline.closed_first) == (2, 1)
+
+
 def test_a_port_is_used_again() -> None:
     timeline = Timeline(SERVERS)
     timeline.see(packets(*[row for _ in range(3) for row in [*opening(1), (">", 1, 0, FIN | ACK)]]))

@@ -424,7 +424,7 @@ CAUSES: Mapping[str, Cause] = MappingProxyType(
         ),
         "bound-first": Cause(
             "a program binds before it connects, so its ports serve one connection each, and nobody else's",
-            (_NO_PORT, "fourtuple census shows who holds ports for himself"),
+            (_NO_PORT, "fourtuple census shows who holds ports, fourtuple check -- COMMAND whether a program does"),
             bound_first,
         ),
         "half-range": Cause(
