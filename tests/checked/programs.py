@@ -76,6 +76,26 @@ def churn(end: tuple[str, int]) -> socket.socket:
     return socket.create_connection(end)
 
 
+def reset(end: tuple[str, int]) -> socket.socket:
+    """Closed by a RST at once: nothing is left to look at."""
+    sock = source_address(end)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
+    sock.close()
+    raise OSError(0, "enough")
+
+
+def bound_answered(end: tuple[str, int]) -> socket.socket:
+    """HTTP/1.0, from a socket that is bound first: the server closes first, which leaves no TIME_WAIT here."""
+    if next(turns) >= 20:
+        raise OSError(0, "enough")
+    sock = source_address(end)
+    sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    while sock.recv(1000):
+        pass
+    sock.close()
+    return sock
+
+
 HABITS: dict[str, Callable[[tuple[str, int]], socket.socket]] = {
     "plain": plain,
     "source-address": source_address,
@@ -84,6 +104,8 @@ HABITS: dict[str, Callable[[tuple[str, int]], socket.socket]] = {
     "explicit": explicit,
     "lockstep": lockstep,
     "churn": churn,
+    "bound-answered": bound_answered,
+    "reset": reset,
     "fourtuple": connect,
 }
 

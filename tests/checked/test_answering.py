@@ -11,7 +11,7 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK"
 
 
-def talk(mode: Answer, talked: Talk, text: str = "") -> None:
+def talk(mode: Answer, talked: Talk, text: bytes = b"") -> None:
     async def main() -> None:
         answer, over = handler(mode, text), asyncio.Event()
 
@@ -96,8 +96,6 @@ def test_what_is_no_http_is_held(mode: Answer) -> None:
 
 
 def test_greet_and_echo() -> None:
-    """What is written as \\r\\n is sent as two bytes."""
-
     async def greeted(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         assert await reader.readline() == b"220 ready\r\n"
 
@@ -105,7 +103,7 @@ def test_greet_and_echo() -> None:
         writer.write(b"ping")
         assert await reader.readexactly(4) == b"ping"
 
-    talk(Answer.GREET, greeted, r"220 ready\r\n")
+    talk(Answer.GREET, greeted, b"220 ready\r\n")
     talk(Answer.ECHO, echoed)
 
 

@@ -11,6 +11,7 @@ from tests.conftest import DENY, need
 TESTS = """
 import subprocess, sys
 import pytest
+from fourtuple.core.errors import UsageError
 
 CLIENT = "import os, socket; h, p = os.environ['FOURTUPLE_DESTINATIONS'].split(',')[0].split(':');" \\
     " s = [socket.create_connection((h, int(p))) for _ in range(5)]"
@@ -25,7 +26,7 @@ def test_size(fourtuple_lab):
     assert fourtuple_lab.check([sys.executable, "-c", CLIENT]).possible == 32
 
 def test_servers_of_ones_own(fourtuple_lab):
-    one, two = fourtuple_lab.server("greet", "hello"), fourtuple_lab.server()
+    one, two = fourtuple_lab.server("greet", b"hello"), fourtuple_lab.server()
     assert one.address != two.address
     code = f"import socket; s = socket.create_connection({(one.host, one.port)!r}); print(s.recv(9).decode())"
     assert fourtuple_lab.run([sys.executable, "-c", code]).stdout == "hello\\n"
@@ -38,8 +39,10 @@ def test_servers_of_ones_own(fourtuple_lab):
     assert fourtuple_lab.limits(two.address)["room_max"] == 64 - 7
 
 def test_a_wrong_mode_is_refused(fourtuple_lab):
-    with pytest.raises(ValueError):
+    with pytest.raises(UsageError):
         fourtuple_lab.server("gopher")
+    with pytest.raises(UsageError):
+        fourtuple_lab.check("curl -s {url1}")
 """
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fourtuple.core.sharing import FIXES, Finding, Kind, Seen, judge
+from fourtuple.core.sharing import FIXES, Ended, Finding, Kind, Seen, judge
 from fourtuple.core.timeline import Connection
 
 PORTS = frozenset(range(32768, 32832))
@@ -28,6 +28,8 @@ SEEN = Seen(
     opened=192,
     refused=0,
     closed_first=192,
+    asked=NONE,
+    kept_own=NONE,
     kept=NONE,
     kept_after=NONE,
     named=NONE,
@@ -37,7 +39,9 @@ SEEN = Seen(
     errno="",
     call="",
     exit=0,
+    ended=Ended.ITSELF,
     lost=0,
+    driven=None,
 )
 ONE_EACH = [(0, port, 0) for port in sorted(PORTS)]
 
@@ -75,11 +79,11 @@ def test_one_connection_is_enough_to_tell() -> None:
 
 
 def test_what_was_over_too_soon_is_told_by_its_time_wait() -> None:
-    """Nobody asked while it ran; afterwards its ports were still kept."""
+    """Nobody asked while it ran; afterwards its ports were still kept, so they were before."""
 
     said = judge(replace(SEEN, most=ONE_EACH, opened=64, kept=None, kept_after=PORTS))
     assert said.verdict is Kind.BOUND
-    assert "while_running" not in said.found(Kind.POISONS).numbers  # type: ignore[union-attr]
+    assert said.found(Kind.POISONS).numbers["while_running"] == 0  # type: ignore[union-attr]
 
 
 def test_ports_that_are_named_are_shared_and_poison() -> None:
@@ -138,6 +142,34 @@ def test_lockstep_is_when_lcm_is_less_than_the_product(sources: int, destination
     assert (Kind.LOCKSTEP in kinds(seen)) == (len(pairs) < sources * destinations)
 
 
+def test_each_destination_with_sources_of_its_own_is_no_lockstep() -> None:
+    """Two from one source, two from the other: 4 of 8 pairs, lcm(2, 4), and not walked at once."""
+
+    own = [(end // 2, 32768 + turn, end) for turn in range(16) for end in range(4)]
+    in_turn = [(number // 16, 32768 + number % 16, number // 16) for number in range(32)]
+    assert kinds(replace(SEEN, most=own, opened=64, destinations=["a", "b", "c", "d"])) == [Kind.SHARED]
+    assert kinds(replace(SEEN, most=in_turn, opened=32, destinations=["a", "b"])) == [Kind.SHARED]
+
+
+def test_what_left_no_trace_is_not_called_shared() -> None:
+    """Nobody was asked while it was open, and nothing is in TIME_WAIT."""
+
+    seen = replace(SEEN, most=[(0, 32768, 0)], opened=60, kept=NONE, time_wait=0, closed_first=0)
+    assert kinds(seen) == [Kind.UNSEEN]
+    assert kinds(replace(seen, asked=frozenset({32768}))) == [Kind.SHARED]
+    assert kinds(replace(seen, time_wait=1)) == [Kind.SHARED]
+    assert kinds(replace(seen, most=[(0, 32768, 0), (0, 32768, 1)])) == [Kind.SHARED]
+
+
+def test_its_own_port_that_others_cannot_have_was_bound_first() -> None:
+    """While it was open, though afterwards it is free: the server closed first."""
+
+    port = frozenset({32768})
+    said = judge(replace(SEEN, most=[(0, 32768, 0)], asked=port, kept_own=port, kept=None, time_wait=0))
+    assert [each.kind for each in said.findings] == [Kind.BOUND, Kind.POISONS]
+    assert said.found(Kind.POISONS).numbers == {"while_running": 63, "after": 64, "of": 64}  # type: ignore[union-attr]
+
+
 def test_a_few_by_chance_are_no_lockstep() -> None:
     assert kinds(replace(SEEN, most=[(0, 32768, 0), (1, 32769, 1)], opened=2)) == [Kind.SHARED]
 
@@ -163,7 +195,7 @@ def test_short_connections_have_a_pace() -> None:
 def test_some_closes_are_no_churn(change: dict[str, int]) -> None:
     """A few opened again, or closed by the server, or reset."""
 
-    assert kinds(replace(SEEN, **change)) == [Kind.SHARED]  # type: ignore[arg-type]
+    assert kinds(replace(SEEN, asked=PORTS, **change)) == [Kind.SHARED]  # type: ignore[arg-type]
 
 
 def test_the_errno_goes_with_the_worst() -> None:

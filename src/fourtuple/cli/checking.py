@@ -9,13 +9,13 @@ from fourtuple.cli.common import COUNT, JSON, PERIOD, UNITS, print_json
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.core.units import parse_count
 
-VERDICTS = ("shared", "time-wait", "leaks", "poisons", "lockstep", "bound")
+VERDICTS = ("shared", "unseen", "time-wait", "leaks", "poisons", "lockstep", "bound")
 SERVE = "hold, greet[:TEXT], echo, http, close"
 
 
 @click.command(
     short_help="Run a program, and say how it uses source ports.",
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    context_settings={"allow_interspersed_args": False},
     epilog=UNITS,
 )
 @click.option("--ports", type=COUNT, default="64", show_default=True, help="Source ports towards each destination.")
@@ -47,6 +47,7 @@ def check(
 
     \b
     shared     a local port serves every destination
+    unseen     its connections were over too soon to tell
     time-wait  it closes first, so each short connection keeps a port for 60 s
     leaks      it does not close what the server has closed, or leaves connections behind
     poisons    it takes ports from every other program
@@ -70,9 +71,9 @@ def check(
     if serve and mode not in [*Answer]:
         raise UsageError(f"--serve {serve}", "there is no such mode", f"There are {SERVE}.")
     if send is not None:
-        options["send"] = send.encode().decode("unicode_escape")
+        options["send"] = _spoken(send)
     found = progress(
-        verb(command, serve=Answer(mode) if serve else None, text=text, aloud=not quiet, **options),
+        verb(command, serve=mode or None, text=_spoken(text), aloud=not quiet, **options),
         lambda glimpse: face.progress_line(glimpse.open, glimpse.opened),
         quiet=quiet or as_json,
     )
@@ -81,6 +82,14 @@ def check(
     else:
         click.echo("\n".join(face.check_lines(found, expected)))
     sys.exit(EXIT_REACHED if found.is_expected(expected) else EXIT_SHORT)
+
+
+def _spoken(text: str) -> bytes:
+    """With \\r, \\n, \\x00 and the like as what they stand for."""
+    try:
+        return text.encode("latin-1", "backslashreplace").decode("unicode_escape").encode()
+    except UnicodeError as error:
+        raise UsageError(f"the text {text!r}", f"it is not written as Python's strings are: {error}") from None
 
 
 def _count(text: str) -> int:

@@ -18,7 +18,8 @@ from fourtuple.core.timeline import Connection
 from fourtuple.core.units import format_count
 
 DEFAULT_RANGE = 28_232  # ports: 32768-60999, net.ipv4.ip_local_port_range as kernels have it
-CHURN = 0.1  # connections that are opened in place of closed ones: of so many the pace matters
+CHURN, CHURN_FEW = 0.1, 10  # connections that are opened in place of closed ones: of so many the pace matters
+IN_STEP = 0.8  # of the connections follow both lists at once
 
 
 class Kind(StrEnum):
@@ -29,7 +30,14 @@ class Kind(StrEnum):
     POISONS = "poisons"
     LEAKS = "leaks"
     TIME_WAIT = "time-wait"
+    UNSEEN = "unseen"
     SHARED = "shared"
+
+
+class Ended(StrEnum):
+    ITSELF = "it ended by itself"
+    SETTLED = "nothing changed any more, so it was ended"
+    TIME = "its time was over"
 
 
 FIXES: Mapping[Kind, str] = MappingProxyType(
@@ -45,6 +53,8 @@ FIXES: Mapping[Kind, str] = MappingProxyType(
         " defer Close() and io.Copy(io.Discard, Body) in Go, drop in Rust, try-with-resources in Java.",
         Kind.TIME_WAIT: "Use connections again: keep-alive and a pool, as requests.Session, Go's one http.Client with"
         " MaxIdleConnsPerHost, curl with several URLs, nginx's upstream keepalive do; or let the server close first.",
+        Kind.UNSEEN: "Let it hold its connections for a moment, 0.1 s is enough, or end them by a FIN: what is reset at"
+        " once leaves nothing to look at.",
         Kind.SHARED: "",
     }
 )
@@ -67,7 +77,9 @@ class Seen:
     destinations:   ADDRESS:PORT, as the program was told
     most:           the connections, when there were most
     opened:         in all; closed_first: by the program, before the server did
-    kept:           ports that no other connect() could have while it ran; None: nobody asked
+    asked:          ports of its connections of which it was asked, while they were open, whether others can have them
+    kept_own:       … and others could not
+    kept:           ports of the whole range that no other connect() could have while it ran; None: nobody asked
     kept_after:     … 2 s after it had ended
     named:          ports of the range that it has named in bind(), or listened on
     time_wait:      4-tuples that it has left in TIME_WAIT
@@ -75,7 +87,9 @@ class Seen:
     left:           connections that other processes held, a second after it had ended
     errno, call:    what it said that it met; empty: nothing
     exit:           its exit code; None: it was still running, and has been ended
+    ended:          why it was over
     lost:           packets that were not seen: the numbers of connections are too low
+    driven:         what was to listen (--through) did; None: nothing was to
     """
 
     ports: int
@@ -84,6 +98,8 @@ class Seen:
     opened: int
     refused: int
     closed_first: int
+    asked: frozenset[int]
+    kept_own: frozenset[int]
     kept: frozenset[int] | None
     kept_after: frozenset[int]
     named: frozenset[int]
@@ -93,7 +109,9 @@ class Seen:
     errno: str
     call: str
     exit: int | None
+    ended: Ended
     lost: int
+    driven: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +139,7 @@ class Sharing:
     possible: int
     opened: int
     exit: int | None
+    ended: Ended
 
     def found(self, kind: Kind) -> Finding | None:
         return next((finding for finding in self.findings if finding.kind is kind), None)
@@ -162,12 +181,13 @@ def judge(seen: Seen) -> Sharing:
         possible=possible,
         opened=seen.opened,
         exit=seen.exit,
+        ended=seen.ended,
     )
 
 
 def _bound(seen: Seen, possible: int) -> Finding | None:
     used = {port for _, port, _ in seen.most}
-    kept = _kept_unnamed(seen) & used if seen.kept else _kept_unnamed(seen)
+    kept = _kept_unnamed(seen)
     if not kept:
         return None
     held, total = len(seen.most), possible // len(seen.destinations)
@@ -181,35 +201,35 @@ def _bound(seen: Seen, possible: int) -> Finding | None:
 
 
 def _lockstep(seen: Seen, possible: int) -> Finding | None:
-    pairs = Counter((source, number) for source, _, number in seen.most)
-    sources, destinations = len({source for source, _ in pairs}), len({number for _, number in pairs})
-    of = sources * destinations
-    if min(sources, destinations) < 2 or len(pairs) != math.lcm(sources, destinations) or len(pairs) == of:
+    walk = [(source, number) for source, _, number in seen.most]
+    pairs, sources, destinations = set(walk), {source for source, _ in walk}, {number for _, number in walk}
+    of, turn = len(sources) * len(destinations), math.lcm(len(sources), len(destinations))
+    if not 1 < len(pairs) == turn < of:
         return None
-    if min(pairs.values()) < 2:  # so few that it is chance
+    steps = [
+        here == again and here[0] != after[0] and here[1] != after[1]
+        for here, after, again in zip(walk, walk[1:], walk[turn:], strict=False)
+    ]
+    if not steps or sum(steps) < IN_STEP * len(steps):
         return None
     says = (
         f"it reaches {len(pairs)} of the {of} pairs of a source and a destination: it walks both lists at once,"
-        f" and comes to lcm({sources}, {destinations})"
+        f" and comes to lcm({len(sources)}, {len(destinations)})"
     )
-    numbers = {"pairs": len(pairs), "of": of, "sources": sources, "destinations": destinations}
+    numbers = {"pairs": len(pairs), "of": of, "sources": len(sources), "destinations": len(destinations)}
     return _finding(Kind.LOCKSTEP, numbers, says)
 
 
 def _poisons(seen: Seen, _: int) -> Finding | None:
-    kept = len(seen.kept or ())
     after = len(seen.kept_after)
-    if not kept and not after:
+    kept = len((seen.kept or frozenset()) | seen.kept_own | seen.kept_after)  # what is kept after was kept before
+    if not kept:
         return None
     numbers = {"while_running": seen.ports - kept, "after": seen.ports - after, "of": seen.ports}
-    if seen.kept is None:
-        del numbers["while_running"]
-        says = f"2 s after it has ended another destination gets {numbers['after']} of {seen.ports} ports"
-    else:
-        says = (
-            f"another destination gets {numbers['while_running']} of {seen.ports} ports while it runs,"
-            f" and {numbers['after']} 2 s after it has ended"
-        )
+    says = (
+        f"another destination gets {numbers['while_running']} of {seen.ports} ports while it runs,"
+        f" and {numbers['after']} 2 s after it has ended"
+    )
     if seen.named:
         numbers["named"] = len(seen.named)
         says += f"; it named {format_count(len(seen.named))} of them in bind(), or listens there"
@@ -230,7 +250,7 @@ def _leaks(seen: Seen, _: int) -> Finding | None:
 
 def _time_wait(seen: Seen, _: int) -> Finding | None:
     again = seen.opened - len(seen.most)
-    if not seen.time_wait or min(again, seen.closed_first) <= CHURN * seen.opened:
+    if not seen.time_wait or min(again, seen.closed_first) < max(CHURN_FEW, CHURN * seen.opened):
         return None
     rate, usual = seen.ports / TIME_WAIT_S, DEFAULT_RANGE / TIME_WAIT_S
     numbers = {
@@ -249,20 +269,27 @@ def _time_wait(seen: Seen, _: int) -> Finding | None:
     return _finding(Kind.TIME_WAIT, numbers, says)
 
 
+def _unseen(seen: Seen, _: int) -> Finding | None:
+    if seen.asked or seen.time_wait or seen.kept_after or _several(seen):
+        return None
+    says = "its connections were over before it could be seen how they got their ports"
+    return _finding(Kind.UNSEEN, {"opened": seen.opened}, says)
+
+
 def _shared(seen: Seen, possible: int) -> Finding | None:
-    if _bound(seen, possible) or _lockstep(seen, possible):
+    if _bound(seen, possible) or _lockstep(seen, possible) or _unseen(seen, possible):
         return None
     held, ports = len(seen.most), len({port for _, port, _ in seen.most})
     numbers = {"connections": held, "possible": possible, "local_ports": ports}
     says = f"{_count(held, 'connection')} at once on {_count(ports, 'local port')}"
     if held == possible:
         says += ", all that are possible: a port serves every destination"
-    elif not seen.kept and not seen.kept_after:
+    elif not (seen.kept or seen.kept_own or seen.kept_after):
         says += f", of {format_count(possible)} that are possible; its ports stay free for other destinations"
     return _finding(Kind.SHARED, numbers, says)
 
 
-_RULES = (_bound, _lockstep, _poisons, _leaks, _time_wait, _shared)
+_RULES = (_bound, _lockstep, _poisons, _leaks, _time_wait, _unseen, _shared)
 
 
 def _count(number: int, what: str) -> str:
@@ -273,11 +300,17 @@ def _finding(kind: Kind, numbers: Mapping[str, int | float | str], says: str) ->
     return Finding(kind, numbers, f"{says}.", FIXES[kind])
 
 
+def _several(seen: Seen) -> frozenset[int]:
+    """Ports that carried several connections from one source at once, as those of bind(address, 0) never do."""
+    ends = Counter((source, port) for source, port, _ in seen.most)
+    return frozenset(port for (_, port), count in ends.items() if count > 1)
+
+
 def _kept_unnamed(seen: Seen) -> frozenset[int]:
     """Ports that bind(address, 0) got: of one connection each, which nobody saw named, and others cannot have."""
-    ends = Counter((source, port) for source, port, _ in seen.most)
-    several = {port for (_, port), count in ends.items() if count > 1}
-    return frozenset((seen.kept or seen.kept_after) - seen.named - several)
+    used = frozenset(port for _, port, _ in seen.most)
+    kept = seen.kept_own | (seen.kept or frozenset()) & used or seen.kept_after
+    return kept - seen.named - _several(seen)
 
 
 def _with_errno(finding: Finding, seen: Seen) -> Finding:

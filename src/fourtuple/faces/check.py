@@ -34,8 +34,8 @@ def check_lines(found: Sharing, expected: Kind | int) -> Iterator[str]:
         if number == MOST_DESTINATIONS < len(rows) - 1:
             yield f"… {format_count(len(rows) - 1 - MOST_DESTINATIONS)} more: --json"
     yield ""
-    ended = "it was ended" if found.exit is None else f"it ended by itself, with {found.exit}"
-    yield f"{ended}; {_as_expected(found, expected)}"
+    code = "" if found.exit is None else f", with {found.exit}"
+    yield from wrapped("", f"{found.ended}{code}; {_as_expected(found, expected)}")
 
 
 def _as_expected(found: Sharing, expected: Kind | int) -> str:

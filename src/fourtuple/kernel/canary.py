@@ -51,6 +51,7 @@ def _listener(avoid: set[int]) -> socket.socket:
 def _can_have(port: int, target: tuple[str, int], listener: socket.socket) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as canary:
         canary.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
+        canary.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # who names the port just now may have it
         canary.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, pack_port_range(range(port, port + 1)))
         try:
             canary.connect(target)

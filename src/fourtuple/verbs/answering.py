@@ -1,10 +1,12 @@
-"""Small servers for other people's programs: `python -m fourtuple.verbs.answering MODE TEXT ADDRESS:PORT…`.
+"""Small servers for other people's programs: `python -m fourtuple.verbs.answering MODE HEX ADDRESS:PORT…`.
 
 hold   takes connections, and says nothing
-greet  says TEXT first, then as hold
+greet  says what HEX spells first, then as hold
 echo   sends back what comes in
 http   answers HTTP/1.1 requests, with keep-alive; what is no HTTP it holds
-close  closes each connection after 100 ms, or once it has answered a request
+close  closes each connection after 100 ms
+
+Where it is for them to close, they do it 100 ms after the answer: so long anybody can look at the connection.
 
 They listen until standard input is closed.
 """
@@ -60,12 +62,15 @@ def greet(text: bytes) -> Handler:
 async def http(reader: StreamReader, writer: StreamWriter) -> None:
     while await http_once(reader, writer):
         pass
+    with suppress(TimeoutError):
+        await asyncio.wait_for(hold(reader, writer), CLOSE_S)
 
 
 async def close(reader: StreamReader, writer: StreamWriter) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(CLOSE_S):
             await http_once(reader, writer, keep_alive=False)
+            await hold(reader, writer)
 
 
 async def http_once(reader: StreamReader, writer: StreamWriter, *, keep_alive: bool = True) -> bool:
@@ -101,9 +106,9 @@ async def http_once(reader: StreamReader, writer: StreamWriter, *, keep_alive: b
     return again
 
 
-def handler(mode: Answer, text: str) -> Handler:
+def handler(mode: Answer, text: bytes) -> Handler:
     plain = {Answer.HOLD: hold, Answer.ECHO: echo, Answer.HTTP: http, Answer.CLOSE: close}
-    return greet(text.encode().decode("unicode_escape").encode("latin-1")) if mode is Answer.GREET else plain[mode]
+    return greet(text) if mode is Answer.GREET else plain[mode]
 
 
 async def serve(answer: Handler, endpoints: list[Endpoint]) -> None:
@@ -122,7 +127,7 @@ async def serve(answer: Handler, endpoints: list[Endpoint]) -> None:
 
 def main(mode: str, text: str, *endpoints: str) -> None:
     process.raise_soft_files()
-    asyncio.run(serve(handler(Answer(mode), text), [Endpoint.parse(each) for each in endpoints]))
+    asyncio.run(serve(handler(Answer(mode), bytes.fromhex(text)), [Endpoint.parse(each) for each in endpoints]))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ PORTS, DESTINATIONS, SOURCES = range(2, 28_001), range(1, 1001), range(1, 251)
 SERVER, SERVER_PORT = "10.77.1.1", 8001
 SOURCE = "10.77.0.{}"
 NEAR, FAR = "cable1", "cable2"
-REQUEST = "GET / HTTP/1.1\r\nHost: fourtuple\r\n\r\n"
+REQUEST = b"GET / HTTP/1.1\r\nHost: fourtuple\r\n\r\n"
 _PLACE = re.compile(r"\{(dest|url|host|port|source)(\d*)\}|\{(dests|sources)\}")
 
 
@@ -96,9 +96,11 @@ def ground(*, ports: int = 64, destinations: int = 3, sources: int = 1) -> Itera
 
 
 @contextmanager
-def answering(far: Lab, endpoints: Sequence[str], answer: Answer, text: str = "") -> Iterator[None]:
-    """Servers in the lab, listening during the block. Raises ShortfallError where they cannot."""
-    command = far.command([sys.executable, "-m", "fourtuple.verbs.answering", answer, text, *endpoints])
+def answering(far: Lab, endpoints: Sequence[str], answer: str, text: bytes = b"") -> Iterator[None]:
+    """Servers in the lab, listening during the block. Raises UsageError, and ShortfallError where they cannot."""
+    if answer not in [*Answer]:
+        raise UsageError(f"servers that {answer}", "there is no such mode", f"There are {', '.join(Answer)}.")
+    command = far.command([sys.executable, "-m", "fourtuple.verbs.answering", answer, text.hex(), *endpoints])
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -123,12 +125,12 @@ def check(
     ports: int = 64,
     destinations: int = 3,
     sources: int = 1,
-    serve: Answer | None = None,
-    text: str = "",
+    serve: str | None = None,
+    text: bytes = b"",
     run_s: float = 10.0,
     settle_s: float = 2.0,
     through: str | None = None,
-    send: str = REQUEST,
+    send: bytes = REQUEST,
     aloud: bool = True,
 ) -> Generator[Glimpse, None, Sharing]:
     """How the program uses source ports, in a private namespace that has few, towards servers of ours.
@@ -137,7 +139,7 @@ def check(
     ports:        so many source ports towards each destination; an even number
     destinations: so many servers, all on one address, each with a port of its own
     sources:      addresses that the program may come from
-    serve:        what the servers do; None: answer HTTP and hold the rest, or hold everything with `through`
+    serve:        what the servers do: hold, greet, echo, http, close; None: http, or hold with `through`
     text:         what they greet with
     run_s:        the program is ended after that long
     settle_s:     … or once nothing has changed for so long
@@ -148,10 +150,10 @@ def check(
     Yields a Glimpse whenever something has changed. Raises UsageError, CannotError, and ShortfallError where the
     program opened no connection.
     """
-    if not command or not command[0]:
-        raise UsageError("check", "there is no command", "Write fourtuple check -- curl -s {url}.")
-    if through is not None:
-        Endpoint.parse(through)
+    if isinstance(command, str) or not command or not command[0]:
+        raise UsageError(f"the command {command!r}", "a list of words is needed", "Write curl -s {url}, word by word.")
+    if through is not None and Endpoint.parse(through).address.version != 4:
+        raise UsageError(f"--through {through}", "the proxy is driven over IPv4")
     if serve is None:
         serve = Answer.HTTP if through is None else Answer.HOLD
     with ExitStack() as until_the_end:
@@ -170,6 +172,8 @@ def check(
         )
         until_the_end.enter_context(answering(place.far, place.destinations, serve, text))
         seen = yield from _examined(place, order)
+    if seen.driven is False:
+        raise ShortfallError(f"connections through {through}", f"{command[0]} did not listen there")
     if not seen.most:
         met = f", and met {seen.errno}" if seen.errno else ""
         met += f"; {seen.refused:,} were refused" if seen.refused else ""
@@ -197,11 +201,14 @@ def _examined(place: Ground, order: Order) -> Generator[Glimpse, None, Seen]:
             for line in examiner.stdout:
                 said: dict[str, Any] = json.loads(line)
                 if "seen" in said:
+                    examiner.wait()
                     return msgspec.convert(said["seen"], Seen)
                 if "error" in said:
+                    examiner.wait()
                     raise getattr(errors, said["error"])(*said["parts"])
                 yield Glimpse(**said)
         finally:
-            examiner.send_signal(signal.SIGTERM)
-            examiner.wait()
+            if examiner.poll() is None:
+                examiner.send_signal(signal.SIGTERM)
+                examiner.wait()
     raise CannotError("to look at the program", f"who looks has ended ({examiner.returncode})")

@@ -6,6 +6,7 @@ Witnesses: the packets on the cable, the kernel's table, and short connections o
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import signal
@@ -14,8 +15,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from typing import IO, Any
 
 import msgspec
@@ -25,9 +27,9 @@ from numpy.typing import NDArray
 from fourtuple.core.census import SOCKET, Chosen, Sockets, State
 from fourtuple.core.endpoints import Endpoint
 from fourtuple.core.errors import CannotError, FourtupleError, UsageError
-from fourtuple.core.sharing import Seen
+from fourtuple.core.sharing import Ended, Seen
 from fourtuple.core.symptoms import name_of
-from fourtuple.core.timeline import Timeline
+from fourtuple.core.timeline import Packets, Timeline
 from fourtuple.core.where import Where
 from fourtuple.core.why import read_saying
 from fourtuple.kernel import process
@@ -37,7 +39,8 @@ from fourtuple.kernel.sockopts import LINGER_RESET
 from fourtuple.kernel.sysctl import write_sysctl
 from fourtuple.kernel.wire import Tap
 
-LOOK_EVERY_S = 0.02
+LOOK_EVERY_S, DRAIN_EVERY_S = 0.02, 0.005
+OWN_AT_ONCE = 128  # ports that are asked for at a look: some 5 ms
 CALM_S = 0.3  # nothing has changed for so long: time to see what others can still do
 CANARY_EVERY_S = 1.0
 LINGERS_S = 1.0  # a socket in CLOSE_WAIT for so long is left there
@@ -59,19 +62,8 @@ class Order(msgspec.Struct, frozen=True):
     run_s: float
     settle_s: float
     through: str | None = None
-    send: str = ""
+    send: bytes = b""
     aloud: bool = True  # what the program says is passed on
-
-
-@dataclass
-class Notes:
-    """What was found so far."""
-
-    kept: frozenset[int] | None = None
-    named: set[int] = field(default_factory=set)
-    close_wait: dict[bytes, float] = field(default_factory=dict)  # since when each is in it
-    lingering: int = 0  # the most that were in it for LINGERS_S
-    lost: int = 0
 
 
 class Program:
@@ -147,9 +139,13 @@ class Driver:
         addresses = [THROUGH_SOURCES.format(number) for number in range(2, 250)]
         self._ends = ((address, port) for address in addresses for port in ports)
         self._sockets: list[tuple[socket.socket, bool]] = []
+        self.is_up = False  # the program listens
 
     def drive(self) -> None:
-        """Open a few more, and say on those that are open what there is to say."""
+        """Open a few more, once it listens, and say on those that are open what there is to say."""
+        self.is_up = self.is_up or self._is_up()
+        if not self.is_up:
+            return
         for sock, said in self._sockets:
             if not said and self._send:
                 with contextlib.suppress(OSError):
@@ -169,8 +165,7 @@ class Driver:
             self._sockets.append((sock, False))
             self._left -= 1
 
-    def is_up(self) -> bool:
-        """Does the program listen?"""
+    def _is_up(self) -> bool:
         sock = self._socket()
         try:
             sock.bind(next(self._ends))
@@ -193,35 +188,117 @@ class Driver:
             sock.close()
 
 
+class Examiner:
+    """What is known of the program so far, by all witnesses."""
+
+    def __init__(self, order: Order, tap: Tap) -> None:
+        ends = [Endpoint.parse(text) for text in order.destinations]
+        self.ports = range(order.ports[0], order.ports[1] + 1)
+        self.where = Where.parse(order.destinations, ())
+        self.timeline = Timeline([(int(end.address), end.port) for end in ends])
+        self.asked: set[int] = set()
+        self.kept_own: set[int] = set()
+        self.kept: frozenset[int] | None = None
+        self.named: set[int] = set()
+        self.lingering = 0  # the most that were in CLOSE_WAIT for LINGERS_S
+        self.lost = 0
+        self._close_wait: dict[bytes, float] = {}  # since when each is in it
+        self._tap, self._packets = tap, deque[Packets]()
+        self._over = threading.Event()
+        self._reader = threading.Thread(target=self._drain, daemon=True)
+        self._reader.start()
+
+    def _drain(self) -> None:
+        """However busy others are, the ring is never full."""
+        while not self._over.wait(DRAIN_EVERY_S):
+            self._packets.append(self._tap.read())
+
+    def stop(self) -> None:
+        self._over.set()
+        self._reader.join()
+        self._packets.append(self._tap.read())
+        self.lost = self._tap.lost()
+        self.read()
+
+    def read(self) -> None:
+        """The packets that have come since."""
+        while self._packets:
+            self.timeline.see(self._packets.popleft())
+
+    def look(self, now_s: float) -> tuple[int, int, int]:
+        """Once more → (connections that are open, that were opened, that are in CLOSE_WAIT)"""
+        self.read()
+        table = self._sockets()
+        inside = (table["local_port"] >= self.ports.start) & (table["local_port"] < self.ports.stop)
+        named = inside & ((table["chosen"] == Chosen.BOUND) | (table["state"] == State.LISTEN))
+        self.named.update(table["local_port"][named].tolist())
+        waiting = table[self._towards(table, State.CLOSE_WAIT)]["cookie"].tolist()
+        self._close_wait = {cookie: self._close_wait.get(cookie, now_s) for cookie in waiting}
+        lingering = sum(now_s - since_s >= LINGERS_S for since_s in self._close_wait.values())
+        self.lingering = max(self.lingering, lingering)
+        return len(self.timeline.open), sum(self.timeline.opened), len(self._close_wait)
+
+    def ask_for_its_own(self) -> None:
+        """Can others have the ports of its connections, while those are open? Of each once, a few at a time."""
+        new = {port for _, port, _ in self.timeline.open if port in self.ports} - self.asked
+        if not new:
+            return
+        ports = set(itertools.islice(new, OWN_AT_ONCE))
+        kept = others_can_have(ports)
+        self.read()
+        self.kept_own |= kept
+        self.asked |= kept | ports & {port for _, port, _ in self.timeline.open}
+
+    def ask_for_all(self) -> None:
+        kept = others_can_have(self.ports)
+        self.kept = kept if self.kept is None or len(kept) > len(self.kept) else self.kept
+
+    def time_wait(self) -> int:
+        return int(self._towards(self._sockets(), State.TIME_WAIT).sum())
+
+    def _sockets(self) -> Sockets:
+        """Those towards the destinations, and those that hold ports of the range."""
+
+        def fold(tables: Iterable[Sockets]) -> Sockets:
+            return np.concatenate([np.zeros(0, SOCKET), *tables])
+
+        return fold_sockets(fold, State, Asked(automatic=self.ports, where=self.where))[0]
+
+    def _towards(self, table: Sockets, state: State) -> NDArray[np.bool_]:
+        """Which of them are the near ends of connections to the destinations, in this state?"""
+        towards = self.where.has(table["local"], table["remote"], table["remote_port"])
+        found: NDArray[np.bool_] = towards & (table["state"] == state)
+        return found
+
+
 def examine(order: Order) -> Iterator[dict[str, Any] | Seen]:
-    """What is seen, whenever it has changed, and last what was seen in all. Raises CannotError, OSError."""
-    ends = [Endpoint.parse(text) for text in order.destinations]
-    ports, where = range(order.ports[0], order.ports[1] + 1), Where.parse(order.destinations, ())
+    """What is seen, whenever it has changed, and last what was seen in all. Raises UsageError, CannotError, OSError."""
+    ports = range(order.ports[0], order.ports[1] + 1)
     write_sysctl("net.ipv4.tcp_rfc1337", "1")  # else a late RST of a server ends some TIME_WAITs, and counts vary
     others_can_have(ports)  # before anything is started: can it be asked at all?
-    timeline = Timeline([(int(end.address), end.port) for end in ends])
-    notes, driver = Notes(), None
+    driver = None
     with contextlib.ExitStack() as until_the_end:
-        tap = until_the_end.enter_context(Tap(order.interface))
+        examiner = Examiner(order, until_the_end.enter_context(Tap(order.interface)))
+        until_the_end.callback(examiner.stop)
         try:
             program = Program(order.command, aloud=order.aloud)
         except OSError as error:
             raise UsageError(f"the command {order.command[0]}", error.strerror or str(error)) from None
         until_the_end.callback(program.end)
         if order.through is not None:
-            most = len(ports) * len(ends) * order.sources + len(ports)
-            driver = Driver(order.through, order.send.encode("latin-1"), most, ports)
+            most = len(ports) * len(order.destinations) * order.sources + len(ports)
+            driver = Driver(order.through, order.send, most, ports)
             until_the_end.callback(driver.close)
-        yield from _while_it_runs(order, program, driver, tap, timeline, notes, ports, where)
+        ended = yield from _while_it_runs(order, program, driver, examiner)
         exit_code, left = program.exit, 0
         if exit_code is not None and driver is None and program.is_running():
-            left = len(timeline.open)
+            left = len(examiner.timeline.open)
         program.end()
         if driver:
             driver.close()
         time.sleep(AFTER_S)
-        _read(tap, timeline, notes)
-        kept_after = others_can_have(ports)
+        examiner.stop()
+        timeline = examiner.timeline
         number, call = met(program.said())
         yield Seen(
             ports=len(ports),
@@ -230,67 +307,56 @@ def examine(order: Order) -> Iterator[dict[str, Any] | Seen]:
             opened=sum(timeline.opened),
             refused=timeline.refused,
             closed_first=timeline.closed_first,
-            kept=notes.kept,
-            kept_after=kept_after,
-            named=frozenset(notes.named),
-            time_wait=_count(_sockets(where, ports), where, State.TIME_WAIT),
-            close_wait=notes.lingering,
+            asked=frozenset(examiner.asked),
+            kept_own=frozenset(examiner.kept_own),
+            kept=examiner.kept,
+            kept_after=others_can_have(ports),
+            named=frozenset(examiner.named),
+            time_wait=examiner.time_wait(),
+            close_wait=examiner.lingering,
             left=left,
             errno=name_of(number) if number else "",
             call=call,
             exit=exit_code,
-            lost=notes.lost,
+            ended=ended,
+            lost=examiner.lost,
+            driven=driver.is_up if driver else None,
         )
 
 
 def _while_it_runs(
-    order: Order,
-    program: Program,
-    driver: Driver | None,
-    tap: Tap,
-    timeline: Timeline,
-    notes: Notes,
-    ports: range,
-    where: Where,
-) -> Iterator[dict[str, Any]]:
+    order: Order, program: Program, driver: Driver | None, examiner: Examiner
+) -> Generator[dict[str, Any], None, Ended]:
     """Until it has ended, or nothing has changed for `settle_s`, or its time is over."""
     start_s = changed_s = time.monotonic()
     ended_s: float | None = None
     asked_s = 0.0
     asked_of = before = (0, 0, 0)
-    is_up = driver is None
     while True:
         look_s = time.monotonic()
-        _read(tap, timeline, notes)
-        _note(_sockets(where, ports), where, ports, notes, look_s)
-        state = (len(timeline.open), sum(timeline.opened), len(notes.close_wait))
+        state = examiner.look(look_s)
         if state != before:
             before, changed_s = state, look_s
             yield {"open": state[0], "opened": state[1]}
-        if (
-            state[1]
-            and state != asked_of
-            and (look_s - changed_s >= CALM_S or look_s - max(asked_s, start_s) >= CANARY_EVERY_S)
-        ):
+        is_calm = look_s - changed_s >= CALM_S or look_s - max(asked_s, start_s) >= CANARY_EVERY_S
+        if state[1] and state != asked_of and is_calm:
             asked_of, asked_s = state, look_s
-            kept = others_can_have(ports)
-            notes.kept = kept if notes.kept is None or len(kept) > len(notes.kept) else notes.kept
-        if driver and is_up:
+            examiner.ask_for_all()
+        examiner.ask_for_its_own()
+        if driver:
             driver.drive()
-        elif driver:
-            is_up = driver.is_up()
         if not program.is_running():
-            _read(tap, timeline, notes)
-            return
+            return Ended.ITSELF
         if program.exit is not None and driver is None:
             ended_s = ended_s or look_s
-        over = look_s - (ended_s or start_s) >= (LINGERS_S if ended_s else order.run_s)
-        if over or (state[1] and look_s - changed_s >= order.settle_s):
-            return
+        if look_s - (ended_s or start_s) >= (LINGERS_S if ended_s else order.run_s):
+            return Ended.ITSELF if ended_s else Ended.TIME
+        if state[1] and look_s - changed_s >= order.settle_s:
+            return Ended.SETTLED
         time.sleep(max(LOOK_EVERY_S, time.monotonic() - look_s))
 
 
-def others_can_have(ports: range) -> frozenset[int]:
+def others_can_have(ports: Iterable[int]) -> frozenset[int]:
     """Those of the ports that connect() to somewhere else is *not* given. Raises CannotError."""
     try:
         return frozenset(blocked_ports(ports)[1])
@@ -306,52 +372,26 @@ def met(said: str) -> tuple[int, str]:
     return 0, ""
 
 
-def _read(tap: Tap, timeline: Timeline, notes: Notes) -> None:
-    timeline.see(tap.read())
-    notes.lost += tap.lost()
-
-
-def _sockets(where: Where, ports: range) -> Sockets:
-    """Those towards the destinations, and those that hold ports of the range."""
-
-    def fold(tables: Iterable[Sockets]) -> Sockets:
-        return np.concatenate([np.zeros(0, SOCKET), *tables])
-
-    return fold_sockets(fold, State, Asked(automatic=ports, where=where))[0]
-
-
-def _note(table: Sockets, where: Where, ports: range, notes: Notes, now_s: float) -> None:
-    inside = (table["local_port"] >= ports.start) & (table["local_port"] < ports.stop)
-    named = inside & ((table["chosen"] == Chosen.BOUND) | (table["state"] == State.LISTEN))
-    notes.named.update(table["local_port"][named].tolist())
-    waiting = table[_in_state(table, where, State.CLOSE_WAIT)]["cookie"].tolist()
-    notes.close_wait = {cookie: notes.close_wait.get(cookie, now_s) for cookie in waiting}
-    lingering = sum(now_s - since_s >= LINGERS_S for since_s in notes.close_wait.values())
-    notes.lingering = max(notes.lingering, lingering)
-
-
-def _in_state(table: Sockets, where: Where, state: State) -> NDArray[np.bool_]:
-    """Which of them are the near ends of connections to the destinations, in this state?"""
-    towards = where.has(table["local"], table["remote"], table["remote_port"])
-    found: NDArray[np.bool_] = towards & (table["state"] == state)
-    return found
-
-
-def _count(table: Sockets, where: Where, state: State) -> int:
-    return int(_in_state(table, where, state).sum())
-
-
 def main(order: str) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         for said in examine(msgspec.json.decode(order, type=Order)):
+            if isinstance(said, Seen):
+                _let_be()
             print(json.dumps({"seen": asdict(said)} if isinstance(said, Seen) else said, default=list), flush=True)
     except FourtupleError as error:
+        _let_be()
         said = {"error": type(error).__name__, "parts": [error.wanted, error.stopped_by, error.do]}
         print(json.dumps(said), flush=True)
         return error.exit_code
     return 0
+
+
+def _let_be() -> None:
+    """It is as good as over: nobody needs to end it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 from fourtuple.core.errors import ShortfallError
 from fourtuple.core.sharing import Sharing
-from fourtuple.verbs.answering import Answer
 from fourtuple.verbs.checking import SERVER, SERVER_PORT, Ground, answering, check, ground
 from fourtuple.verbs.pulling import finish
 
@@ -67,13 +66,14 @@ class ProgramLab:
 
         Raises UsageError, CannotError, and ShortfallError where it opened no connection.
         """
-        return finish(check([str(word) for word in command], **(self._size | options)))
+        words = command if isinstance(command, str) else [str(word) for word in command]
+        return finish(check(words, **(self._size | options)))
 
-    def server(self, serve: str = "http", text: str = "") -> Server:
-        """One more server in the far host: hold, greet (with text), echo, http, close. Raises ValueError."""
+    def server(self, serve: str = "http", text: bytes = b"") -> Server:
+        """One more server in the far host: hold, greet (with text), echo, http, close. Raises UsageError."""
         server = Server(SERVER, self._next_port)
         self._next_port += 1
-        self._until_the_end.enter_context(answering(self._ground.far, [server.address], Answer(serve), text))
+        self._until_the_end.enter_context(answering(self._ground.far, [server.address], serve, text))
         return server
 
     def start(self, command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
