@@ -15,18 +15,23 @@ if TYPE_CHECKING:
     from fourtuple.client.sources import Sources
     from fourtuple.client.streams import connect_async, open_connection
     from fourtuple.core.endpoints import Endpoint, FourTuple
+    from fourtuple.core.errors import CannotError, FourtupleError, ShortfallError, UsageError
     from fourtuple.core.tuples import TupleSpace
     from fourtuple.verbs import census, hold, limits, plan, serve, why
 
 __version__ = "0.1.0"
 __all__ = [
     "Budget",
+    "CannotError",
     "Endpoint",
     "FourTuple",
+    "FourtupleError",
     "Pace",
     "PortsExhausted",
+    "ShortfallError",
     "Sources",
     "TupleSpace",
+    "UsageError",
     "budget",
     "census",
     "connect",
@@ -41,6 +46,10 @@ __all__ = [
 ]
 
 _HOME = {
+    "UsageError": "fourtuple.core.errors",
+    "ShortfallError": "fourtuple.core.errors",
+    "FourtupleError": "fourtuple.core.errors",
+    "CannotError": "fourtuple.core.errors",
     "Budget": "fourtuple.client.budget",
     "Pace": "fourtuple.client.pace",
     "PortsExhausted": "fourtuple.client.exhausted",

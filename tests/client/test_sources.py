@@ -237,3 +237,9 @@ def test_one_is_pickled_by_its_names() -> None:
 
 def test_addresses_may_be_objects() -> None:
     assert Sources(ipaddress.ip_address("127.0.0.2")).of_version(4) == ("127.0.0.2",)
+
+
+@pytest.mark.parametrize("wrong", [None, 5, ["127.0.0.2"]])
+def test_what_is_no_text_is_refused(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="an address is text"):
+        Sources(wrong)

@@ -13,7 +13,7 @@ from typing import Any
 
 import redis
 
-from fourtuple.client.connecting import dial
+from fourtuple.client.connecting import checked, dial
 from fourtuple.client.sources import Sources
 
 
@@ -21,7 +21,7 @@ class Connection(redis.Connection):
     """redis.Connection with `sources`: where to come from; None: what the route gives."""
 
     def __init__(self, *args: Any, sources: Sources | None = None, **options: Any) -> None:
-        self.sources = sources
+        self.sources = checked(sources)
         super().__init__(*args, **options)  # type: ignore[no-untyped-call]
 
     def _connect(self) -> socket.socket:

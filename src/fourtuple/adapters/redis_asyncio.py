@@ -14,6 +14,7 @@ from typing import Any
 
 import redis.asyncio
 
+from fourtuple.client.connecting import checked
 from fourtuple.client.sources import Sources
 from fourtuple.client.streams import open_connection
 
@@ -22,7 +23,7 @@ class Connection(redis.asyncio.Connection):
     """redis.asyncio.Connection with `sources`: where to come from; None: what the route gives."""
 
     def __init__(self, *, sources: Sources | None = None, **options: Any) -> None:
-        self.sources = sources
+        self.sources = checked(sources)
         super().__init__(**options)
 
     async def _connect(self) -> None:

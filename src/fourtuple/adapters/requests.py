@@ -13,6 +13,7 @@ from typing import Any
 import requests.adapters
 
 from fourtuple.adapters.urllib3 import PoolManager
+from fourtuple.client.connecting import checked
 from fourtuple.client.sources import Sources
 
 
@@ -20,7 +21,7 @@ class HTTPAdapter(requests.adapters.HTTPAdapter):
     """requests.adapters.HTTPAdapter with `sources`: where to come from; None: what the route gives."""
 
     def __init__(self, *args: Any, sources: Sources | None = None, **options: Any) -> None:
-        self.sources = sources
+        self.sources = checked(sources)
         super().__init__(*args, **options)
 
     def __getstate__(self) -> dict[str, Any]:

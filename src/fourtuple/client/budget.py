@@ -16,8 +16,10 @@ class Budget:
     limited_by: str | None
 
 
-def budget(sources: Sources | Sequence[str], destinations: Sequence[str]) -> Budget:
+def budget(sources: Sources | Sequence[str], destinations: str | Sequence[str]) -> Budget:
     """What this process may still open from these sources, none: as the route gives it, to these destinations.
+
+    A single one may be given as text.
 
     destinations: `10.0.0.9:8080`, `10.0.0.9:8080-8083`
 
@@ -26,6 +28,10 @@ def budget(sources: Sources | Sequence[str], destinations: Sequence[str]) -> Bud
     from fourtuple.core.verdicts import Role
     from fourtuple.verbs.room import limits
 
-    names = sources.names if isinstance(sources, Sources) else tuple(sources)
-    found = limits(destinations, sources=names, pid=os.getpid(), role=Role.CLIENT)
+    names = sources.names if isinstance(sources, Sources) else _several(sources)
+    found = limits(_several(destinations), sources=names, pid=os.getpid(), role=Role.CLIENT)
     return Budget(found.room, found.room_max, found.binding)
+
+
+def _several(texts: str | Sequence[str]) -> Sequence[str]:
+    return [texts] if isinstance(texts, str) else texts

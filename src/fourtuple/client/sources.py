@@ -37,7 +37,7 @@ class Sources:
     One object serves a whole program, threads, event loops and forked children included; pickled, it is another one.
     IPv4 and IPv6 may be mixed: a destination gets those of its own.
 
-    Raises UsageError for what is no address, and for more than 4,096 of them.
+    Raises UsageError for what is no address, and for more than 4,096 of them; TypeError for what is no text.
     """
 
     def __init__(self, *addresses: str | Address) -> None:
@@ -45,6 +45,8 @@ class Sources:
             raise UsageError("sources", "there is no address", 'Write Sources("10.0.0.4").')
         self._addresses: dict[int, list[str]] = {4: [], 6: []}
         self._names: dict[int, list[str]] = {4: [], 6: []}
+        if wrong := [each for each in addresses if not isinstance(each, str | Address)]:
+            raise TypeError(f"an address is text, not {wrong[0]!r}: pass several one by one")
         self.names = tuple(map(str, addresses))
         for text in self.names:
             spec = EndpointSpec.parse(text)

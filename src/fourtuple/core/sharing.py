@@ -309,7 +309,7 @@ def _several(seen: Seen) -> frozenset[int]:
 def _kept_unnamed(seen: Seen) -> frozenset[int]:
     """Ports that bind(address, 0) got: of one connection each, which nobody saw named, and others cannot have."""
     used = frozenset(port for _, port, _ in seen.most)
-    kept = seen.kept_own | (seen.kept or frozenset()) & used or seen.kept_after
+    kept = seen.kept_own | seen.kept_after | (seen.kept or frozenset()) & used
     return kept - seen.named - _several(seen)
 
 
