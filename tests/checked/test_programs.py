@@ -300,6 +300,22 @@ class TestTheCommand:
         assert done.returncode == 1
         assert "sleep did not listen there" in " ".join(done.stderr.split())
 
+    def test_an_interrupted_one_is_judged_all_the_same(self) -> None:
+        """Ctrl-C ends the program, not the check."""
+
+        command = [*COMMAND, "check", "--json", "--settle", "60s", "--for", "60s", "--", *ME, "plain", "60"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+            assert program.stderr is not None
+            for line in program.stderr:
+                if "plain" in line:
+                    break
+            time.sleep(0.5)
+            program.send_signal(signal.SIGINT)
+            output, _ = program.communicate(timeout=30)
+        record = json.loads(output)
+        assert (record["ended"], record["verdict"], program.returncode) == ("it was interrupted", "shared", 0)
+        assert record["connections"] > 0
+
     def test_leaves_nothing_behind(self, tmp_path: Path) -> None:
         """Ctrl-C in the middle: no process of it stays."""
 

@@ -38,6 +38,7 @@ class Ended(StrEnum):
     ITSELF = "it ended by itself"
     SETTLED = "nothing changed any more, so it was ended"
     TIME = "its time was over"
+    ASKED = "it was interrupted"
 
 
 FIXES: Mapping[Kind, str] = MappingProxyType(

@@ -17,7 +17,7 @@ import msgspec
 from fourtuple.core import errors
 from fourtuple.core.endpoints import Endpoint
 from fourtuple.core.errors import CannotError, ShortfallError, UsageError
-from fourtuple.core.sharing import Seen, Sharing, judge
+from fourtuple.core.sharing import Ended, Seen, Sharing, judge
 from fourtuple.core.topology import Cable, Port
 from fourtuple.verbs.answering import READY, Answer
 from fourtuple.verbs.examining import Order
@@ -147,8 +147,9 @@ def check(
     send:         what those send
     aloud:        pass on what the program says, to standard error
 
-    Yields a Glimpse whenever something has changed. Raises UsageError, CannotError, and ShortfallError where the
-    program opened no connection.
+    Yields a Glimpse whenever something has changed. A KeyboardInterrupt ends the program, and what was seen is judged;
+    a second one, or one before there was a connection, goes on. Raises UsageError, CannotError, and ShortfallError
+    where the program opened no connection.
     """
     if isinstance(command, str) or not command or not command[0]:
         raise UsageError(f"the command {command!r}", "a list of words is needed", "Write curl -s {url}, word by word.")
@@ -172,6 +173,8 @@ def check(
         )
         until_the_end.enter_context(answering(place.far, place.destinations, serve, text))
         seen = yield from _examined(place, order)
+    if seen.ended is Ended.ASKED and not seen.most:
+        raise KeyboardInterrupt
     if seen.driven is False:
         raise ShortfallError(f"connections through {through}", f"{command[0]} did not listen there")
     if not seen.most:
@@ -196,9 +199,8 @@ def _examined(place: Ground, order: Order) -> Generator[Glimpse, None, Seen]:
         start_new_session=True,
         env=place.environment,
     ) as examiner:
-        assert examiner.stdout is not None  # noqa: S101  (for the type checker)
         try:
-            for line in examiner.stdout:
+            for line in _lines(examiner):
                 said: dict[str, Any] = json.loads(line)
                 if "seen" in said:
                     examiner.wait()
@@ -212,3 +214,21 @@ def _examined(place: Ground, order: Order) -> Generator[Glimpse, None, Seen]:
                 examiner.send_signal(signal.SIGTERM)
                 examiner.wait()
     raise CannotError("to look at the program", f"who looks has ended ({examiner.returncode})")
+
+
+def _lines(examiner: "subprocess.Popen[str]") -> Iterator[str]:
+    """What it says; at Ctrl-C it is asked to come to its end."""
+    assert examiner.stdout is not None  # noqa: S101  (for the type checker)
+    asked = False
+    while True:
+        try:
+            line = examiner.stdout.readline()
+        except KeyboardInterrupt:
+            if asked:
+                raise
+            asked = True
+            examiner.send_signal(signal.SIGINT)
+            continue
+        if not line:
+            return
+        yield line

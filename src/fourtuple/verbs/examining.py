@@ -142,8 +142,11 @@ class Examiner:
         return found
 
 
-def examine(order: Order) -> Iterator[dict[str, Any] | Seen]:
-    """What is seen, whenever it has changed, and last what was seen in all. Raises UsageError, CannotError, OSError."""
+def examine(order: Order, enough: threading.Event) -> Iterator[dict[str, Any] | Seen]:
+    """What is seen, whenever it has changed, and last what was seen in all. Raises UsageError, CannotError, OSError.
+
+    enough: set by whoever wants no more to be waited for
+    """
     ports = range(order.ports[0], order.ports[1] + 1)
     write_sysctl("net.ipv4.tcp_rfc1337", "1")  # else a late RST of a server ends some TIME_WAITs, and counts vary
     others_can_have(ports)  # before anything is started: can it be asked at all?
@@ -160,7 +163,7 @@ def examine(order: Order) -> Iterator[dict[str, Any] | Seen]:
             most = len(ports) * len(order.destinations) * order.sources + len(ports)
             driver = Driver(order.through, order.send, most, ports)
             until_the_end.callback(driver.close)
-        ended = yield from _while_it_runs(order, program, driver, examiner)
+        ended = yield from _while_it_runs(order, program, driver, examiner, enough)
         exit_code, left = program.exit, 0
         if exit_code is not None and driver is None and program.is_running():
             left = len(examiner.timeline.open)
@@ -196,7 +199,7 @@ def examine(order: Order) -> Iterator[dict[str, Any] | Seen]:
 
 
 def _while_it_runs(
-    order: Order, program: Program, driver: Driver | None, examiner: Examiner
+    order: Order, program: Program, driver: Driver | None, examiner: Examiner, enough: threading.Event
 ) -> Generator[dict[str, Any], None, Ended]:
     """Until it has ended, or nothing has changed for `settle_s`, or its time is over."""
     start_s = changed_s = time.monotonic()
@@ -224,6 +227,8 @@ def _while_it_runs(
             return Ended.ITSELF if ended_s else Ended.TIME
         if state[1] and look_s - changed_s >= order.settle_s:
             return Ended.SETTLED
+        if enough.is_set():
+            return Ended.ASKED
         time.sleep(max(LOOK_EVERY_S, time.monotonic() - look_s))
 
 
@@ -244,10 +249,11 @@ def met(said: str) -> tuple[int, str]:
 
 
 def main(order: str) -> int:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    enough = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: enough.set())
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
-        for said in examine(msgspec.json.decode(order, type=Order)):
+        for said in examine(msgspec.json.decode(order, type=Order), enough):
             if isinstance(said, Seen):
                 _let_be()
             print(json.dumps({"seen": asdict(said)} if isinstance(said, Seen) else said, default=list), flush=True)
