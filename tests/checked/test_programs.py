@@ -72,7 +72,7 @@ backend far
   server c 10.77.1.1:8003
 """
 NGINX = """
-daemon off; worker_processes 1; error_log stderr error; pid {folder}/pid;
+daemon off; master_process off; error_log stderr error; pid {folder}/pid;
 load_module {modules}/ngx_stream_module.so;
 events {{ worker_connections 2000; }}
 stream {{
