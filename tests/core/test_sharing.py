@@ -81,7 +81,7 @@ def test_one_connection_is_enough_to_tell() -> None:
 def test_what_was_over_too_soon_is_told_by_its_time_wait() -> None:
     """Nobody asked while it ran; afterwards its ports were still kept, so they were before."""
 
-    said = judge(replace(SEEN, most=ONE_EACH, opened=64, kept=None, kept_after=PORTS))
+    said = judge(replace(SEEN, most=ONE_EACH, opened=64, kept=NONE, kept_after=PORTS))
     assert said.verdict is Kind.BOUND
     assert said.found(Kind.POISONS).numbers["while_running"] == 0  # type: ignore[union-attr]
 
@@ -95,7 +95,7 @@ def test_ports_that_are_named_are_shared_and_poison() -> None:
 def test_named_ports_that_nobody_saw_named_are_not_bound_first() -> None:
     """bind(address, 0) gives a port to one connection only."""
 
-    assert kinds(replace(SEEN, kept=None, kept_after=PORTS)) == [Kind.POISONS, Kind.SHARED]
+    assert kinds(replace(SEEN, kept=NONE, kept_after=PORTS)) == [Kind.POISONS, Kind.SHARED]
 
 
 def test_ports_that_were_seen_named_are_not_bound_first() -> None:
@@ -107,7 +107,7 @@ def test_ports_that_were_seen_named_are_not_bound_first() -> None:
 def test_two_destinations_on_a_port_tell_that_it_was_named() -> None:
     two = [(0, port, end) for port in sorted(PORTS) for end in range(2)]
 
-    assert kinds(replace(SEEN, most=two, opened=128, kept_after=PORTS, kept=None)) == [Kind.POISONS, Kind.SHARED]
+    assert kinds(replace(SEEN, most=two, opened=128, kept_after=PORTS, kept=NONE)) == [Kind.POISONS, Kind.SHARED]
 
 
 def test_a_port_that_none_of_its_connections_has_is_not_theirs() -> None:
@@ -165,7 +165,7 @@ def test_its_own_port_that_others_cannot_have_was_bound_first() -> None:
     """While it was open, though afterwards it is free: the server closed first."""
 
     port = frozenset({32768})
-    said = judge(replace(SEEN, most=[(0, 32768, 0)], asked=port, kept_own=port, kept=None, time_wait=0))
+    said = judge(replace(SEEN, most=[(0, 32768, 0)], asked=port, kept_own=port, kept=NONE, time_wait=0))
     assert [each.kind for each in said.findings] == [Kind.BOUND, Kind.POISONS]
     assert said.found(Kind.POISONS).numbers == {"while_running": 63, "after": 64, "of": 64}  # type: ignore[union-attr]
 

@@ -9,7 +9,6 @@ from fourtuple.cli.common import COUNT, JSON, PERIOD, UNITS, print_json
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.core.units import parse_count
 
-VERDICTS = ("shared", "unseen", "time-wait", "leaks", "poisons", "lockstep", "bound")
 SERVE = "hold, greet[:TEXT], echo, http, close"
 
 
@@ -63,13 +62,10 @@ def check(
     from fourtuple.core.sharing import Kind
     from fourtuple.faces import check as face
     from fourtuple.faces.live import progress
-    from fourtuple.verbs.answering import Answer
     from fourtuple.verbs.checking import check as verb
 
-    expected = Kind(expect) if expect in VERDICTS else _count(expect)
+    expected = Kind(expect) if expect in [*Kind] else _count(expect)
     mode, _, text = (serve or "").partition(":")
-    if serve and mode not in [*Answer]:
-        raise UsageError(f"--serve {serve}", "there is no such mode", f"There are {SERVE}.")
     if send is not None:
         options["send"] = _spoken(send)
     found = progress(
@@ -93,8 +89,10 @@ def _spoken(text: str) -> bytes:
 
 
 def _count(text: str) -> int:
+    from fourtuple.core.sharing import Kind
+
     try:
         return parse_count(text)
     except UsageError:
-        known = ", ".join(VERDICTS)
+        known = ", ".join(Kind)
         raise UsageError(f"--expect {text}", "it is no number, and no verdict", f"There are {known}.") from None

@@ -5,13 +5,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fourtuple.client.sources import SHARE
 from fourtuple.core.errors import FourtupleError, ShortfallError
 
 if TYPE_CHECKING:
     from fourtuple.core.shortage import Shortage
 
 COUNT_EVERY_S = 0.1  # towards one destination
-SHARE = 20  # of the time that is spent counting: one part in so many
 MOST_COUNTS = 256
 WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104  (nobody listens: the source that the route gives)
 

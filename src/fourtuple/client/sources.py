@@ -21,7 +21,7 @@ MOST_SOURCES = 4096
 LOOK_EVERY_S = 1.0
 LOOK_AGAIN_S = 0.1  # where all were full
 TRIED_ANYWAY = 8  # of those that were full
-SHARE = 20  # of the time that is spent looking: one part in so many
+SHARE = 20  # of the time that is spent looking at the kernel's table: one part in so many
 FULL = 2**32  # more than a source can have in use
 
 Key = tuple[int, str, int]  # IP version, address, port: a destination
@@ -110,7 +110,6 @@ class Sources:
 
     def look(self) -> None:
         """See in the kernel's table what is in use. Where it cannot be read, what is opened here is counted alone."""
-
         import_module("fourtuple.verbs.counting")  # takes longer than a look, and only once
         self._looked_s = time.monotonic()  # for other threads, too
         pairs = None

@@ -80,7 +80,7 @@ class Seen:
     opened:         in all; closed_first: by the program, before the server did
     asked:          ports of its connections of which it was asked, while they were open, whether others can have them
     kept_own:       … and others could not
-    kept:           ports of the whole range that no other connect() could have while it ran; None: nobody asked
+    kept:           ports of the whole range that no other connect() could have while it ran, if anybody asked
     kept_after:     … 2 s after it had ended
     named:          ports of the range that it has named in bind(), or listened on
     time_wait:      4-tuples that it has left in TIME_WAIT
@@ -101,7 +101,7 @@ class Seen:
     closed_first: int
     asked: frozenset[int]
     kept_own: frozenset[int]
-    kept: frozenset[int] | None
+    kept: frozenset[int]
     kept_after: frozenset[int]
     named: frozenset[int]
     time_wait: int
@@ -162,9 +162,9 @@ def judge(seen: Seen) -> Sharing:
     """seen: of a program that has opened one connection at least"""
     sources = {source for source, _, _ in seen.most}
     possible = seen.ports * len(seen.destinations) * max(1, len(sources))
-    findings = sorted(
-        filter(None, (rule(seen, possible) for rule in _RULES)), key=lambda finding: [*Kind].index(finding.kind)
-    )
+    findings = [finding for fault in _FAULTS if (finding := fault(seen, possible))]
+    if not {Kind.BOUND, Kind.LOCKSTEP, Kind.UNSEEN} & {finding.kind for finding in findings}:
+        findings.append(_shared(seen, possible))
     if seen.errno:
         findings[0] = _with_errno(findings[0], seen)
     if seen.lost:
@@ -223,7 +223,7 @@ def _lockstep(seen: Seen, possible: int) -> Finding | None:
 
 def _poisons(seen: Seen, _: int) -> Finding | None:
     after = len(seen.kept_after)
-    kept = len((seen.kept or frozenset()) | seen.kept_own | seen.kept_after)  # what is kept after was kept before
+    kept = len(seen.kept | seen.kept_own | seen.kept_after)  # what is kept after was kept before
     if not kept:
         return None
     numbers = {"while_running": seen.ports - kept, "after": seen.ports - after, "of": seen.ports}
@@ -277,9 +277,7 @@ def _unseen(seen: Seen, _: int) -> Finding | None:
     return _finding(Kind.UNSEEN, {"opened": seen.opened}, says)
 
 
-def _shared(seen: Seen, possible: int) -> Finding | None:
-    if _bound(seen, possible) or _lockstep(seen, possible) or _unseen(seen, possible):
-        return None
+def _shared(seen: Seen, possible: int) -> Finding:
     held, ports = len(seen.most), len({port for _, port, _ in seen.most})
     numbers = {"connections": held, "possible": possible, "local_ports": ports}
     says = f"{_count(held, 'connection')} at once on {_count(ports, 'local port')}"
@@ -290,7 +288,7 @@ def _shared(seen: Seen, possible: int) -> Finding | None:
     return _finding(Kind.SHARED, numbers, says)
 
 
-_RULES = (_bound, _lockstep, _poisons, _leaks, _time_wait, _unseen, _shared)
+_FAULTS = (_bound, _lockstep, _poisons, _leaks, _time_wait, _unseen)  # the worst first, as in Kind
 
 
 def _count(number: int, what: str) -> str:
@@ -310,7 +308,7 @@ def _several(seen: Seen) -> frozenset[int]:
 def _kept_unnamed(seen: Seen) -> frozenset[int]:
     """Ports that bind(address, 0) got: of one connection each, which nobody saw named, and others cannot have."""
     used = frozenset(port for _, port, _ in seen.most)
-    kept = seen.kept_own | seen.kept_after | (seen.kept or frozenset()) & used
+    kept = seen.kept_own | seen.kept_after | seen.kept & used
     return kept - seen.named - _several(seen)
 
 

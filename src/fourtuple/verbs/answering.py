@@ -19,6 +19,7 @@ from contextlib import suppress
 from enum import StrEnum
 
 from fourtuple.core.endpoints import Endpoint
+from fourtuple.core.errors import UsageError
 from fourtuple.kernel import process
 
 BACKLOG = 4096
@@ -34,6 +35,13 @@ class Answer(StrEnum):
     ECHO = "echo"
     HTTP = "http"
     CLOSE = "close"
+
+
+def answer_named(name: str) -> Answer:
+    """Raises UsageError."""
+    if name not in [*Answer]:
+        raise UsageError(f"servers that {name}", "there is no such mode", f"There are {', '.join(Answer)}.")
+    return Answer(name)
 
 
 READY = "answering"

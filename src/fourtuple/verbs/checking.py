@@ -19,7 +19,7 @@ from fourtuple.core.endpoints import Endpoint
 from fourtuple.core.errors import CannotError, ShortfallError, UsageError
 from fourtuple.core.sharing import Ended, Seen, Sharing, judge
 from fourtuple.core.topology import Cable, Port
-from fourtuple.verbs.answering import READY, Answer
+from fourtuple.verbs.answering import READY, Answer, answer_named
 from fourtuple.verbs.examining import Order
 from fourtuple.verbs.labs import Lab
 
@@ -96,10 +96,8 @@ def ground(*, ports: int = 64, destinations: int = 3, sources: int = 1) -> Itera
 
 
 @contextmanager
-def answering(far: Lab, endpoints: Sequence[str], answer: str, text: bytes = b"") -> Iterator[None]:
-    """Servers in the lab, listening during the block. Raises UsageError, and ShortfallError where they cannot."""
-    if answer not in [*Answer]:
-        raise UsageError(f"servers that {answer}", "there is no such mode", f"There are {', '.join(Answer)}.")
+def answering(far: Lab, endpoints: Sequence[str], answer: Answer, text: bytes = b"") -> Iterator[None]:
+    """Servers in the lab, listening during the block. Raises ShortfallError where they cannot."""
     command = far.command([sys.executable, "-m", "fourtuple.verbs.answering", answer, text.hex(), *endpoints])
     with subprocess.Popen(
         command,
@@ -155,8 +153,7 @@ def check(
         raise UsageError(f"the command {command!r}", "a list of words is needed", "Write curl -s {url}, word by word.")
     if through is not None and Endpoint.parse(through).address.version != 4:
         raise UsageError(f"--through {through}", "the proxy is driven over IPv4")
-    if serve is None:
-        serve = Answer.HTTP if through is None else Answer.HOLD
+    answer = answer_named(serve or (Answer.HTTP if through is None else Answer.HOLD))
     with ExitStack() as until_the_end:
         place = until_the_end.enter_context(ground(ports=ports, destinations=destinations, sources=sources))
         order = Order(
@@ -171,7 +168,7 @@ def check(
             send=send,
             aloud=aloud,
         )
-        until_the_end.enter_context(answering(place.far, place.destinations, serve, text))
+        until_the_end.enter_context(answering(place.far, place.destinations, answer, text))
         seen = yield from _examined(place, order)
     if seen.ended is Ended.ASKED and not seen.most:
         raise KeyboardInterrupt

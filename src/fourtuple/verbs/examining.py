@@ -58,18 +58,22 @@ class Order(msgspec.Struct, frozen=True):
     send: bytes = b""
     aloud: bool = True  # what the program says is passed on
 
+    @property
+    def automatic_ports(self) -> range:
+        return range(self.ports[0], self.ports[1] + 1)
+
 
 class Examiner:
     """What is known of the program so far, by all witnesses."""
 
     def __init__(self, order: Order, tap: Tap) -> None:
         ends = [Endpoint.parse(text) for text in order.destinations]
-        self.ports = range(order.ports[0], order.ports[1] + 1)
+        self.ports = order.automatic_ports
         self.where = Where.parse(order.destinations, ())
         self.timeline = Timeline([(int(end.address), end.port) for end in ends])
         self.asked: set[int] = set()
         self.kept_own: set[int] = set()
-        self.kept: frozenset[int] | None = None
+        self.kept: frozenset[int] = frozenset()
         self.named: set[int] = set()
         self.lingering = 0  # the most that were in CLOSE_WAIT for LINGERS_S
         self.lost = 0
@@ -115,14 +119,13 @@ class Examiner:
         if not new:
             return
         ports = set(itertools.islice(new, OWN_AT_ONCE))
-        kept = others_can_have(ports)
+        kept = lost_to_others(ports)
         self.read()
         self.kept_own |= kept
         self.asked |= kept | ports & {port for _, port, _ in self.timeline.open}
 
     def ask_for_all(self) -> None:
-        kept = others_can_have(self.ports)
-        self.kept = kept if self.kept is None or len(kept) > len(self.kept) else self.kept
+        self.kept = max(self.kept, lost_to_others(self.ports), key=len)
 
     def time_wait(self) -> int:
         return int(self._towards(self._sockets(), State.TIME_WAIT).sum())
@@ -147,9 +150,9 @@ def examine(order: Order, enough: threading.Event) -> Iterator[dict[str, Any] | 
 
     enough: set by whoever wants no more to be waited for
     """
-    ports = range(order.ports[0], order.ports[1] + 1)
+    ports = order.automatic_ports
     write_sysctl("net.ipv4.tcp_rfc1337", "1")  # else a late RST of a server ends some TIME_WAITs, and counts vary
-    others_can_have(ports)  # before anything is started: can it be asked at all?
+    lost_to_others(ports)  # before anything is started: can it be asked at all?
     driver = None
     with contextlib.ExitStack() as until_the_end:
         examiner = Examiner(order, until_the_end.enter_context(Tap(order.interface)))
@@ -184,7 +187,7 @@ def examine(order: Order, enough: threading.Event) -> Iterator[dict[str, Any] | 
             asked=frozenset(examiner.asked),
             kept_own=frozenset(examiner.kept_own),
             kept=examiner.kept,
-            kept_after=others_can_have(ports),
+            kept_after=lost_to_others(ports),
             named=frozenset(examiner.named),
             time_wait=examiner.time_wait(),
             close_wait=examiner.lingering,
@@ -232,8 +235,8 @@ def _while_it_runs(
         time.sleep(max(LOOK_EVERY_S, time.monotonic() - look_s))
 
 
-def others_can_have(ports: Iterable[int]) -> frozenset[int]:
-    """Those of the ports that connect() to somewhere else is *not* given. Raises CannotError."""
+def lost_to_others(ports: Iterable[int]) -> frozenset[int]:
+    """Those of the ports that connect() to somewhere else is not given. Raises CannotError."""
     try:
         return frozenset(blocked_ports(ports)[1])
     except CannotError as error:

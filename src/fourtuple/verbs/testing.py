@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from fourtuple.core.errors import ShortfallError
 from fourtuple.core.sharing import Sharing
+from fourtuple.verbs.answering import answer_named
 from fourtuple.verbs.checking import SERVER, SERVER_PORT, Ground, answering, check, ground
 from fourtuple.verbs.pulling import finish
 
@@ -73,7 +74,7 @@ class ProgramLab:
         """One more server in the far host: hold, greet (with text), echo, http, close. Raises UsageError."""
         server = Server(SERVER, self._next_port)
         self._next_port += 1
-        self._until_the_end.enter_context(answering(self._ground.far, [server.address], serve, text))
+        self._until_the_end.enter_context(answering(self._ground.far, [server.address], answer_named(serve), text))
         return server
 
     def start(self, command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
