@@ -45,8 +45,8 @@ ports outside the range, one for the others, so two CPUs are busy.""",
 6.2, 6.9 and 7.6 × in three runs: at 20,000 sockets each of the kernel's two walks takes 17 ms, and psutil 160 to 250
 ms in all. Receiving by recvmmsg, larger or smaller buffers, and one walk instead of two are no faster.""",
     "connect": """\
-1.09, 1.11, 1.12 and 1.13 ×, and 0.05 to 0.06 ×, in five runs, the figures above from one by itself. Two setsockopt() of
-0.45 µs each, and 1.5 µs of Python; one more would be too many.""",
+1.09, 1.11, 1.12 and 1.13 ×, and 0.05 to 0.06 ×, in five runs, the figures above from one by itself. What is added are
+two setsockopt() and a little Python.""",
     "export": """\
 1.1 % as root with all capabilities (163 ms a count): the kernel tells more of each socket then.""",
     "census-2M": """\

@@ -36,7 +36,7 @@ from fourtuple.kernel.wire import Tap
 from fourtuple.verbs.subject import Driver, Program
 
 LOOK_EVERY_S, DRAIN_EVERY_S = 0.02, 0.005
-OWN_AT_ONCE = 128  # ports that are asked for at a look: some 5 ms
+OWN_AT_ONCE = 128  # ports that are asked for at a look, so that the next one is soon
 CALM_S = 0.3  # nothing has changed for so long: time to see what others can still do
 CANARY_EVERY_S = 1.0
 LINGERS_S = 1.0  # a socket in CLOSE_WAIT for so long is left there
