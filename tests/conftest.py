@@ -1,10 +1,13 @@
 """What tests share: the command as a program, private namespaces, and how a missing privilege skips or fails."""
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +16,10 @@ from typing import Any
 import pytest
 
 from fourtuple.verbs import Lab, namespace_refusal
+
+# What commands store goes where no user's runs are, and is gone with the tests.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="fourtuple-tests-")
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 REQUIRE_ALL = os.environ.get("FOURTUPLE_REQUIRE_ALL") == "1"
 COMMAND = [sys.executable, "-m", "fourtuple"]

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from fourtuple import __version__
-from fourtuple.cli import asking, checking, counting, proving, running
+from fourtuple.cli import asking, checking, counting, keeping, proving, running
 from fourtuple.cli.common import complain
 from fourtuple.core.errors import EXIT_INTERRUPTED, FourtupleError
 
@@ -42,6 +42,9 @@ for command in (
     asking.why,
     counting.census,
     counting.export,
+    keeping.runs,
+    keeping.compare,
+    keeping.report,
     checking.check,
     proving.lab,
 ):

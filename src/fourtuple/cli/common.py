@@ -1,15 +1,21 @@
 """What commands share: numbers with units, options, and how a record or an error is printed."""
 
+import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Generator
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from fourtuple.core.content import MOST_BYTES, check_content, parse_content
-from fourtuple.core.errors import FourtupleError, UsageError
+from fourtuple.core.errors import CannotError, FourtupleError, UsageError
 from fourtuple.core.units import parse_count, parse_duration, parse_rate
+
+if TYPE_CHECKING:
+    from fourtuple.verbs import Keeper
 
 T = TypeVar("T")
 Run = Generator[Any, None, T]
@@ -81,6 +87,48 @@ FROM = click.option(
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="One object on standard output, nothing else.")
 
+STORE = click.option("--store", type=click.Path(dir_okay=False), help="Keep the run in this file.")
+NO_STORE = click.option("--no-store", is_flag=True, help="Do not keep the run.")
+
+
+def command_line() -> str:
+    """What was typed, so that it can be typed again; with what the environment said of the loop."""
+    loop = os.environ.get("FOURTUPLE_LOOP")
+    told = [f"FOURTUPLE_LOOP={loop}"] if loop else []
+    return shlex.join([*told, "fourtuple", *sys.argv[1:]])
+
+
+def keeper_of(store: str | None, *, no_store: bool) -> "Keeper | None":
+    """Who keeps the run that begins. None: nobody, as was asked for, or as the usual file cannot be had; that is told.
+
+    Raises CannotError where the file that was asked for cannot be had.
+    """
+    from fourtuple import verbs
+
+    if store and no_store:
+        raise UsageError("--store with --no-store", "the one keeps the run, the other does not")
+    if no_store:
+        return None
+    try:
+        return verbs.keep(Path(store) if store else None, command_line())
+    except CannotError as error:
+        if store:
+            raise
+        click.echo(f"this run is not stored: {error.wanted}: {error.stopped_by}", err=True)
+        return None
+
+
+def tell_kept(keeper: "Keeper | None", store: str | None, *, quiet: bool) -> int | None:
+    """Say under which number the run is kept, and how to look at it → the number. What could not be kept is told."""
+    if keeper is None:
+        return None
+    if keeper.why_not:
+        click.echo(f"this run is not stored to its end: {keeper.why_not}", err=True)
+    if keeper.id is not None and not quiet:
+        where = f" --store {shlex.quote(store)}" if store else ""
+        click.echo(f"stored as run {keeper.id} · fourtuple report {keeper.id}{where}")
+    return keeper.id
+
 
 def complain(error: FourtupleError) -> None:
     from fourtuple.faces.lines import error_lines
@@ -104,7 +152,7 @@ def pull(run: Run[T]) -> T:
     return finish(run)
 
 
-def print_json(record: dict[str, Any]) -> None:
+def print_json(record: dict[str, Any] | list[dict[str, Any]]) -> None:
     import json
 
     click.echo(json.dumps(record, ensure_ascii=False, default=str))

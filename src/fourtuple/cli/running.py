@@ -5,7 +5,21 @@ from typing import Any
 
 import click
 
-from fourtuple.cli.common import CONTENT, COUNT, DURATION, LOOP, RATE, STRATEGIES, UNITS, print_json, split
+from fourtuple.cli.common import (
+    CONTENT,
+    COUNT,
+    DURATION,
+    LOOP,
+    NO_STORE,
+    RATE,
+    STORE,
+    STRATEGIES,
+    UNITS,
+    keeper_of,
+    print_json,
+    split,
+    tell_kept,
+)
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 
 
@@ -51,6 +65,8 @@ from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 @LOOP
 @click.option("--fill-memory", is_flag=True, help="Take 98 % of the free memory, not 90: for a host that does no more.")
 @click.option("--i-own-this-target", is_flag=True, help="Allow more than 1,000 to a public address of another host.")
+@STORE
+@NO_STORE
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="The record as one line on standard output, nothing else.")
 def hold(
@@ -62,6 +78,8 @@ def hold(
     close: str,
     watch: str,
     loop: str,
+    store: str | None,
+    no_store: bool,
     quiet: bool,
     as_json: bool,
     **options: Any,
@@ -88,27 +106,30 @@ def hold(
         strategy, options["rate_per_s"] = written.strategy, options["rate_per_s"] or written.rate_per_s
     if wanted is None or not destinations:
         raise UsageError("connections", "N and a destination are needed, or --plan", "Write hold 100 127.0.0.1:8000.")
+    run = verbs.hold(
+        wanted,
+        destinations,
+        sources=split(sources),
+        strategy=Strategy(strategy) if strategy else None,
+        reset=close == "rst",
+        watch=verbs.Watch(watch),
+        loop=verbs.LoopName(loop),
+        **options,
+    )
+    keeper = keeper_of(store, no_store=no_store)
     record = live.show(
-        verbs.hold(
-            wanted,
-            destinations,
-            sources=split(sources),
-            strategy=Strategy(strategy) if strategy else None,
-            reset=close == "rst",
-            watch=verbs.Watch(watch),
-            loop=verbs.LoopName(loop),
-            **options,
-        ),
+        keeper.run(run) if keeper else run,
         text.hold_progress,
         quiet=quiet or as_json,
         events_to=sys.stderr if as_json else sys.stdout,
         announce=as_json or not quiet,
         ready=lambda sample: text.hold_ready(sample, verbs.READY["hold"]),
     )
-    if as_json:
-        print_json(record.to_json())
-    else:
+    if not as_json:
         click.echo("\n".join(text.hold_lines(record)))
+    number = tell_kept(keeper, store, quiet=as_json)
+    if as_json:
+        print_json(record.to_json() | {"run": number})
     sys.exit(EXIT_REACHED if record.reached else EXIT_SHORT)
 
 
@@ -129,23 +150,37 @@ def hold(
 @LOOP
 @click.option("--for", "serve_s", type=DURATION, help="End after that long.  [default: at Ctrl-C]")
 @click.option("--log", is_flag=True, help="A line for each accept and close, with both ends.")
+@STORE
+@NO_STORE
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="The record as one line on standard output, nothing else.")
-def serve(where: tuple[str, ...], watch: str, loop: str, quiet: bool, as_json: bool, **options: Any) -> None:
+def serve(
+    where: tuple[str, ...],
+    watch: str,
+    loop: str,
+    store: str | None,
+    no_store: bool,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Accept connections on any number of addresses and ports. accept() takes no new port."""
     from fourtuple import verbs
     from fourtuple.faces import live, text
 
+    run = verbs.serve(where, watch=verbs.Watch(watch), loop=verbs.LoopName(loop), **options)
+    keeper = keeper_of(store, no_store=no_store)
     record = live.show(
-        verbs.serve(where, watch=verbs.Watch(watch), loop=verbs.LoopName(loop), **options),
+        keeper.run(run) if keeper else run,
         text.serve_progress,
         quiet=quiet or as_json,
         events_to=sys.stderr if as_json else sys.stdout,
         announce=True,
         ready=lambda _: f"{verbs.READY['serve']} on {', '.join(where)}",
     )
-    if as_json:
-        print_json(record.to_json())
-    else:
+    if not as_json:
         click.echo("\n".join(text.serve_lines(record)))
+    number = tell_kept(keeper, store, quiet=as_json)
+    if as_json:
+        print_json(record.to_json() | {"run": number})
     sys.exit(EXIT_SHORT if record.workers_killed else EXIT_REACHED)

@@ -4,7 +4,7 @@ The rows come from sock_diag or /proc/net/tcp; here they are only counted. IPv4 
 (::ffff:a.b.c.d, an AF_INET6 socket talking IPv4) are the same 4-tuple space, so both are kept in the mapped form.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Self
@@ -187,28 +187,32 @@ class Tally:
 
     @classmethod
     def of(
-        cls, tables: Iterable[Sockets], destinations: Destinations, sources: Ranges, ports: Ranges, but: Ends
+        cls,
+        tables: Iterable[Sockets],
+        destinations: Destinations,
+        sources: Ranges,
+        ports: Ranges,
+        but: Ends,
+        each: Callable[[Sockets], None] = lambda clients: None,
     ) -> Self:
-        """but: those that were there before are not counted; the others as Ends.of takes them. Keeps no table."""
+        """but: those that were there before are not counted; the others as Ends.of takes them. Keeps no table.
+
+        each: is given the client's end of each table
+        """
         client = server = accepted = 0
         for table in tables:
             is_client, is_server = _which(table, destinations, sources, ports)
-            client += _count_without(table, is_client, but.client)[0]
-            at_server, handed_out = _count_without(table, is_server, but.server)
-            server, accepted = server + at_server, accepted + handed_out
+            clients, servers = _without(table[is_client], but.client), _without(table[is_server], but.server)
+            each(clients)
+            client, server = client + len(clients), server + len(servers)
+            accepted += _accepted(servers)
         return cls(client, server, accepted)
-
-
-def _count_without(table: Sockets, rows: NDArray[np.bool_], others: Sockets) -> tuple[int, int]:
-    """(how many of these rows are not among the others, how many of those have an inode)"""
-    if not len(others):
-        return int(np.count_nonzero(rows)), int(np.count_nonzero(rows & (table["inode"] != 0)))
-    left = _without(table[rows], others)
-    return len(left), _accepted(left)
 
 
 def _without(sockets: Sockets, others: Sockets) -> Sockets:
     """Not a new socket with the 4-tuple of an old one: that has another inode."""
+    if not len(others):
+        return sockets
     known = np.isin(_keys(sockets), _keys(others)) & np.isin(sockets["inode"], others["inode"])
     return sockets[~known]
 
@@ -243,6 +247,17 @@ def numbers_among(addresses: NDArray[np.void], ranges: Ranges) -> NDArray[np.int
             offset = low[inside] - np.uint64(first & mask)  # wraps at 2**64, as it should
             numbers[inside] = (offset + np.uint64(before & mask)) & np.uint64(2**63 - 1)
         before += part.stop - part.start
+    return numbers
+
+
+def destination_numbers(rows: Sockets, destinations: Destinations) -> NDArray[np.int64]:
+    """Which of the destinations is the other end of each; −1: none."""
+    numbers = np.full(len(rows), -1)
+    for (addresses, ports), before in zip(destinations.parts, destinations.before, strict=False):
+        address = numbers_among(rows["remote"], addresses)
+        there = (address >= 0) & within(rows["remote_port"], ports)
+        port = np.searchsorted(ports.table, rows["remote_port"][there])
+        numbers[there] = before + address[there] * ports.size + port
     return numbers
 
 

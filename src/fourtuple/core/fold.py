@@ -29,6 +29,11 @@ def add_values(histogram: NDArray[np.int64], values: NDArray[np.float64]) -> Non
     histogram += np.bincount(buckets_of(values), minlength=BUCKETS)
 
 
+def bucket_edges() -> NDArray[np.float64]:
+    """(BUCKETS + 1,): where each bucket begins, and the last one ends."""
+    return (np.arange(BUCKETS + 1, dtype=np.int64) + _FIRST << _SHIFT).view(np.float64)
+
+
 def percentile(histogram: NDArray[np.int64], share: float) -> float | None:
     """The value below which `share` (0 to 1) of the values lie: the middle of its bucket. None: nothing was counted."""
     total = int(histogram.sum())
@@ -36,8 +41,7 @@ def percentile(histogram: NDArray[np.int64], share: float) -> float | None:
         return None
     rank = max(1, int(np.ceil(share * total)))
     number = int(np.searchsorted(np.cumsum(histogram), rank))
-    low, high = (np.array([number, number + 1], np.int64) + _FIRST << _SHIFT).view(np.float64)
-    return float((low + high) / 2)
+    return float(bucket_edges()[number : number + 2].mean())
 
 
 @dataclass(frozen=True, slots=True)

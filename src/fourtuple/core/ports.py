@@ -25,7 +25,16 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.census import MAPPED, SOCKET, Chosen, Sockets, State, is_wildcard, numbers_among, within
+from fourtuple.core.census import (
+    MAPPED,
+    SOCKET,
+    Chosen,
+    Sockets,
+    State,
+    destination_numbers,
+    is_wildcard,
+    numbers_among,
+)
 from fourtuple.core.endpoints import Endpoint
 from fourtuple.core.facts import PortFacts
 from fourtuple.core.plan import Strategy
@@ -129,7 +138,7 @@ class PortUse:
             local.append(table[(numbers_among(table["local"], space.sources) >= 0) | is_wildcard(table["local"])])
         rows = _joined(local)
         source = numbers_among(rows["local"], space.sources)
-        destination = _destinations(rows, space)
+        destination = destination_numbers(rows, space.destinations)
         ours = (source >= 0) & (destination >= 0)
         pairs = (source * space.destinations.size + destination)[ours]
         return cls(space, bound, _Connected.open_ports(others) & ~bound, rows, rows[ours], pairs, _joined(listens))
@@ -367,17 +376,6 @@ class _Connected:
 
 
 _END = np.dtype([("address", "V16"), ("port", "u2")])
-
-
-def _destinations(rows: Sockets, space: TupleSpace) -> Numbers:
-    """Which of the destinations is the other end of each; −1: none."""
-    numbers = np.full(len(rows), -1)
-    for (addresses, ports), before in zip(space.destinations.parts, space.destinations.before, strict=False):
-        address = numbers_among(rows["remote"], addresses)
-        there = (address >= 0) & within(rows["remote_port"], ports)
-        port = np.searchsorted(ports.table, rows["remote_port"][there])
-        numbers[there] = before + address[there] * ports.size + port
-    return numbers
 
 
 def is_reusable(rows: Sockets, facts: PortFacts) -> NDArray[np.bool_]:

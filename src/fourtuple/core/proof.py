@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fourtuple.core.errors import EXIT_CANNOT, EXIT_REACHED, EXIT_SHORT
+from fourtuple.core.start import Start
 
 HOLDS, FAILS, SKIPPED = "holds", "fails", "skipped"
 
@@ -42,7 +43,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Where the lessons ran: refusal is why there was no private namespace, None where there was one."""
+    """Where the lessons ran: refusal is why there was no private namespace, None where there was one.
+
+    start: how the proof began
+    """
 
     version: str  # of fourtuple
     kernel: str
@@ -50,6 +54,7 @@ class Ground:
     memory_bytes: int | None
     files: int
     refusal: str | None
+    start: Start
 
 
 @dataclass(frozen=True, slots=True)

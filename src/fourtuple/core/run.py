@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from fourtuple.core.endpoints import FourTuple
 from fourtuple.core.fold import BUCKETS, Latency
+from fourtuple.core.memory import MemoryUse
+from fourtuple.core.spread import BINS, Sharing
+from fourtuple.core.start import Start
 from fourtuple.core.symptoms import name_of
 
 ERRNOS = 134  # Linux numbers its errors from 1 to 133 (EHWPOISON)
@@ -48,6 +51,7 @@ COUNTERS = np.dtype(
         ("reconnect_failed", "i8", (ERRNOS,)),  # attempts to open a lost one again, by errno
         ("connect_us", "i8", (BUCKETS,)),  # histogram of connect() durations
         ("answer_us", "i8", (BUCKETS,)),  # histogram of times from a request to its answer
+        ("pairs", "i8", (BINS,)),  # opened, by the pair's bin, see core/spread.py
     ]
 )
 Counters = Any  # one row (np.void) or all rows (array) of COUNTERS: NumPy's stubs cannot tell fields apart
@@ -67,6 +71,36 @@ class Event:
     kind: str  # connected, accepted, received, closed, lost
     four_tuple: FourTuple
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """What the kernel's own table says of a run's connections.
+
+    client: established sockets towards the destinations, without those that were there before the run
+    server: the same at the other end; None where that end is not in this network namespace
+    accepted: those of them that accept() has handed out; the others wait in a listener's queue
+    by:     sock_diag or /proc/net/tcp
+    """
+
+    client: int
+    server: int | None
+    accepted: int | None
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the kernel said beside a run, since it began. What others did meanwhile is in it. None: it does not say.
+
+    connections:  by how much the namespace's number of TCP sockets has grown, halved where both ends are here
+    memory_bytes: by how much the free memory has shrunk
+    moved:        counters of /proc/net/snmp and netstat that have grown
+    """
+
+    connections: int | None
+    memory_bytes: int | None
+    moved: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +135,11 @@ class Sample:
     reconnect_failed: Mapping[str, int]
     connect_histogram: NDArray[np.int64] = field(repr=False)  # of microseconds, see core/fold.py
     answer_histogram: NDArray[np.int64] = field(repr=False)
+    pairs: NDArray[np.int64] = field(repr=False)  # opened so far, by the pair's bin, see core/spread.py
     events: tuple[Event, ...] = field(default=(), repr=False)
+    start: Start | None = field(default=None, repr=False)  # of the run it belongs to
+    seen: Seen | None = None
+    census: Witness | None = None  # once opening has ended and the kernel's table was counted
 
     @classmethod
     def of(cls, rows: Counters, at_ns: int, events: tuple[Event, ...] = ()) -> Self:
@@ -111,6 +149,7 @@ class Sample:
         sums = ("wanted", "capacity", "opening", "open", "opened", "closed", "lost")
         talk = ("requests", "answers", "unexpected", "unanswered", "late")
         totals = ("greeted", "reconnected", *talk, "received_bytes", "sent_bytes", "rss_bytes")
+        counts: dict[str, Any] = {name: int(rows[name].sum()) for name in (*sums, *totals)}
         return cls(
             at_ns=at_ns,
             phase=Phase(int(rows["phase"].min())),
@@ -123,8 +162,9 @@ class Sample:
             reconnect_failed=_by_name(rows["reconnect_failed"].sum(axis=0)),
             connect_histogram=rows["connect_us"].sum(axis=0),
             answer_histogram=rows["answer_us"].sum(axis=0),
+            pairs=rows["pairs"].sum(axis=0),
             events=events,
-            **{name: int(rows[name].sum()) for name in (*sums, *totals)},
+            **counts,
         )
 
     @property
@@ -144,22 +184,6 @@ def _by_name(counts: NDArray[np.int64]) -> dict[str, int]:
     """Most frequent first; the number 0 (no error: the peer closed) is called FIN."""
     order = sorted(np.flatnonzero(counts), key=lambda number: -counts[number])
     return {name_of(int(number)) if number else "FIN": int(counts[number]) for number in order}
-
-
-@dataclass(frozen=True, slots=True)
-class Witness:
-    """What the kernel's own table says of a run's connections.
-
-    client: established sockets towards the destinations, without those that were there before the run
-    server: the same at the other end; None where that end is not in this network namespace
-    accepted: those of them that accept() has handed out; the others wait in a listener's queue
-    by:     sock_diag or /proc/net/tcp
-    """
-
-    client: int
-    server: int | None
-    accepted: int | None
-    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +231,10 @@ class HoldRecord:
     left: int  # that it still listed when we stopped waiting
     listen_overflows: int | None  # accept queues that were full, in this network namespace; None: not readable
     syn_retransmits: int | None  # connects that were not answered at once, in this network namespace
+    moved: Mapping[str, int]  # every counter of /proc/net/snmp and netstat that has grown, of this network namespace
+    time_wait_left: int  # of these connections, at both ends that are here
+    sharing: Sharing | None  # how they lay on ports and pairs when they were counted; None: that did not come about
+    memory: MemoryUse | None  # of each; None: too few to tell
     interrupted: bool
     loop: str
     loop_because: str  # why this one
@@ -292,6 +320,7 @@ class ServeRecord:
     received_bytes: int
     sent_bytes: int
     listen_overflows: int | None  # ListenOverflows while it ran, of the whole namespace; None: not readable
+    moved: Mapping[str, int]  # as HoldRecord
     elapsed_s: float  # from listening to the end
     interrupted: bool
     loop: str

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fourtuple.core import fold
 from fourtuple.core.plan import Plan, Slice, Strategy
 from fourtuple.core.run import Counters, Event, Phase
+from fourtuple.core.spread import BINS
 from fourtuple.core.symptoms import Ends, symptom_of
 from fourtuple.core.tuples import Block
 from fourtuple.engine.control import TICK_S, Control, count_cost, drive
@@ -238,6 +239,7 @@ class _Holder:
         reopened = int(np.count_nonzero(again))
         fold.add_values(counters["connect_us"], (now_ns - self._start_ns[rows][~again]) / 1e3)
         self._routes.worked(self._way[rows])
+        counters["pairs"] += np.bincount(self._routes.bins(self._way[rows][~again]), minlength=BINS)
         if self._job.reconnect:
             self._way_of[slots] = self._way[rows]
         self._under_way.give_back(rows)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.plan import Slice
+from fourtuple.core.spread import BINS
 from fourtuple.core.symptoms import Ends, symptom_of
 from fourtuple.core.tuples import Block, TupleSpace
 
@@ -73,6 +74,11 @@ class AutomaticRoutes:
             return True
         self._end(pairs[~self._worked[pairs]], number)
         return False
+
+    def bins(self, ways: Ways) -> NDArray[np.int64]:
+        """Which bin their pairs are counted in, see core/spread.py."""
+        pairs: NDArray[np.int64] = self._pairs(ways).astype(np.int64)
+        return pairs if self._space.pairs <= BINS else pairs * BINS // self._space.pairs
 
     def _pairs(self, ways: Ways) -> Ways:
         return ways

@@ -1,18 +1,22 @@
-"""A run while it goes: one line on standard error that is written over on a terminal, now and then a line elsewhere."""
+"""A run while it goes: on a terminal a screen that is drawn again, elsewhere a line now and then. On standard error."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Generator
-from typing import TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
-from fourtuple.core.run import Event, Sample
+from fourtuple.core.run import Phase, Sample
 from fourtuple.faces.lines import COLUMNS
 from fourtuple.faces.text import event_line
+
+if TYPE_CHECKING:
+    from rich.live import Live
 
 T = TypeVar("T")
 T2 = TypeVar("T2")
 
-TERMINAL_S, PIPE_S = 0.25, 5.0  # between two lines
+TERMINAL_S, PIPE_S = 0.25, 5.0  # between two pictures, or lines
 CLEAR = "\r\033[K"  # back to the first column, and nothing left of the line
 
 
@@ -29,28 +33,24 @@ def show(
 
     ready: the line that says the run has got where others may rely on it, "" until then; shown where `announce` is true
     """
-    terminal = sys.stderr.isatty()
-    every_s = TERMINAL_S if terminal else PIPE_S
-    next_s = time.monotonic() + every_s
-    shown = announced = False
+    picture = _NoPicture() if quiet else _Picture() if _is_terminal() else _Lines(line_of)
+    announced = False
     try:
         while True:
             sample = next(run)
             if announce and not announced and (line := ready(sample)):
-                print(f"{CLEAR if shown else ''}{line}", file=sys.stderr, flush=True)
+                picture.clear()
+                print(line, file=sys.stderr, flush=True)
                 announced = True
-            _tell(sample.events, events_to)
-            if not quiet and time.monotonic() >= next_s:
-                next_s = time.monotonic() + every_s
-                line = line_of(sample)[: COLUMNS - 1]
-                print(f"{CLEAR}{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
-                shown = terminal
+            if sample.events:
+                picture.clear()
+                print("\n".join(map(event_line, sample.events)), file=events_to, flush=True)
+            picture.draw(sample)
     except StopIteration as end:
         record: T = end.value
         return record
     finally:
-        if shown:
-            print(CLEAR, end="", file=sys.stderr, flush=True)
+        picture.clear()
 
 
 def progress(run: Generator[T2, None, T], line_of: Callable[[T2], str], *, quiet: bool) -> T:
@@ -70,6 +70,55 @@ def progress(run: Generator[T2, None, T], line_of: Callable[[T2], str], *, quiet
             print(CLEAR, end="", file=sys.stderr, flush=True)
 
 
-def _tell(events: tuple[Event, ...], stream: TextIO) -> None:
-    if events:
-        print("\n".join(map(event_line, events)), file=stream, flush=True)
+def _is_terminal() -> bool:
+    """One that can be drawn on: a dumb one cannot (terminfo(5))."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+class _NoPicture:
+    def draw(self, sample: Sample) -> None:
+        """Nothing."""
+
+    def clear(self) -> None:
+        """Nothing to be cleared."""
+
+
+class _Lines(_NoPicture):
+    def __init__(self, line_of: Callable[[Sample], str]) -> None:
+        self._line_of = line_of
+        self._due_s = time.monotonic() + PIPE_S
+
+    def draw(self, sample: Sample) -> None:
+        if time.monotonic() >= self._due_s:
+            self._due_s = time.monotonic() + PIPE_S
+            print(self._line_of(sample)[: COLUMNS - 1], file=sys.stderr, flush=True)
+
+
+class _Picture(_NoPicture):
+    """Four times a second at most, and by this process only; rich is imported only for that."""
+
+    def __init__(self) -> None:
+        from fourtuple.faces.screen import Screen
+
+        self._screen = Screen()
+        self._due_s = 0.0
+        self._phase: Phase | None = None
+        self._live: Live | None = None
+
+    def draw(self, sample: Sample) -> None:
+        if time.monotonic() < self._due_s and sample.phase == self._phase:
+            return
+        self._due_s, self._phase = time.monotonic() + TERMINAL_S, sample.phase
+        if self._live is None:
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live(console=Console(stderr=True, highlight=False), auto_refresh=False, transient=True)
+            self._live.start()
+        self._live.update(self._screen.draw(sample), refresh=True)
+
+    def clear(self) -> None:
+        """What others have to say stands where the picture was; it is drawn again below."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None

@@ -45,13 +45,13 @@ def result_lines(result: Result) -> Iterator[str]:
     if result.predicted:
         yield f"{'':{NAME}}{'predicted':>{VALUE}}{'observed':>{VALUE}}"
     for name, predicted in result.predicted.items():
-        yield f"  {name:<{NAME - 2}}{_word(predicted):>{VALUE}}{_word(result.observed.get(name)):>{VALUE}}"
+        yield f"  {name:<{NAME - 2}}{word(predicted):>{VALUE}}{word(result.observed.get(name)):>{VALUE}}"
     for name, value in result.evidence.items():
         if isinstance(value, list) and value:
             yield f"  {name}"
             yield from (f"    {line}" for line in value)
         elif isinstance(value, (int, float, str)):
-            yield f"  {name}{_word(value):>{COLUMNS - 2 - len(name)}}"
+            yield f"  {name}{word(value):>{COLUMNS - 2 - len(name)}}"
     yield from _labelled("verdict", f"{result.verdict} · {format_duration(result.seconds)}")
     if result.why:
         yield from _labelled("because" if result.verdict != "holds" else "note", result.why)
@@ -126,7 +126,7 @@ def _labelled(label: str, text: str) -> Iterator[str]:
     return wrapped(f"  {label:<{LABEL - 2}}", text)
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):

@@ -27,12 +27,8 @@ def counts(by_name: Mapping[str, int]) -> str:
 
 
 def hold_lines(record: HoldRecord) -> Iterator[str]:
-    """The verdict line, then numbers, then each failure with its meaning."""
-    ended = ", interrupted" if record.interrupted else ""
-    asked = "" if record.held == record.wanted else f" of {format_count(record.wanted)}"
-    lost = f", lost {format_count(record.lost)}"
-    held = f"held {format_count(record.held)}{asked} for {format_duration(record.held_s)}{ended}{lost}."
-    yield from wrapped("", f"{held if record.held else f'held none{asked}{ended}{lost}.'} {_agreement(record)}")
+    """The verdict, then numbers, then each failure with its meaning."""
+    yield from wrapped("", verdict(record))
     if record.held:
         yield f"  opened in {format_duration(record.elapsed_s)}   {format_rate(record.rate_per_s)}"
         yield f"  connect   {latency(record.connect_us)}"
@@ -50,6 +46,15 @@ def hold_lines(record: HoldRecord) -> Iterator[str]:
         yield from wrapped("  ", f"{format_count(count)} failed with {name}: {symptom.limit}")
         if symptom.do:
             yield from wrapped("  do        ", symptom.do)
+
+
+def verdict(record: HoldRecord) -> str:
+    """Reached or not, and do the three witnesses agree?"""
+    ended = ", interrupted" if record.interrupted else ""
+    asked = "" if record.held == record.wanted else f" of {format_count(record.wanted)}"
+    lost = f", lost {format_count(record.lost)}"
+    held = f"held {format_count(record.held)}{asked} for {format_duration(record.held_s)}{ended}{lost}."
+    return f"{held if record.held else f'held none{asked}{ended}{lost}.'} {_agreement(record)}"
 
 
 def _talk(record: HoldRecord) -> Iterator[str]:

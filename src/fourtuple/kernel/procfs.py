@@ -74,11 +74,6 @@ def read_counters(proc: Path = PROC) -> Mapping[str, int]:
         return read_netstat(proc)
 
 
-def grown(name: str, before: Mapping[str, int], after: Mapping[str, int]) -> int | None:
-    """By how much a counter has grown; None where it cannot be read."""
-    return after[name] - before[name] if name in before and name in after else None
-
-
 def read_memory(proc: Path = PROC, cgroups: Path = CGROUPS) -> Memory:
     """What is free on the host, or in the tightest of the cgroups that this process is in."""
     found = [read_host_memory(proc), *read_cgroup_memories(proc / "self", cgroups)]

@@ -64,7 +64,13 @@ def prove(lessons: Sequence[Lesson], connections: int | None = None) -> Generato
     start_s = monotonic()
     facts = verbs.facts()
     ground = Ground(
-        __version__, facts.kernel, facts.cpus, facts.memory_bytes, facts.files_hard, verbs.namespace_refusal()
+        __version__,
+        facts.kernel,
+        facts.cpus,
+        facts.memory_bytes,
+        facts.files_hard,
+        verbs.namespace_refusal(),
+        verbs.start_of("prove", facts),
     )
     yield ground
     results: list[Result] = []

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fourtuple.engine.loops import LoopName, choose
+    from fourtuple.store.exporting import exported
     from fourtuple.verbs.accepting import serve
+    from fourtuple.verbs.beginning import start_of
     from fourtuple.verbs.beside import READY, holding, serving, start
     from fourtuple.verbs.counting import census, census_everywhere, censuses, save, states_named
     from fourtuple.verbs.explain import why
     from fourtuple.verbs.exporting import snapshots
+    from fourtuple.verbs.keeping import Keeper, Runs, keep
     from fourtuple.verbs.labs import (
         Lab,
         facts,
@@ -38,19 +41,23 @@ if TYPE_CHECKING:
 
 __all__ = [
     "READY",
+    "Keeper",
     "Lab",
     "LoopName",
+    "Runs",
     "Watch",
     "apply",
     "census",
     "census_everywhere",
     "censuses",
     "choose",
+    "exported",
     "facts",
     "finish",
     "go_into",
     "hold",
     "holding",
+    "keep",
     "lab",
     "limits",
     "namespace_refusal",
@@ -68,6 +75,7 @@ __all__ = [
     "snapshots",
     "sockets",
     "start",
+    "start_of",
     "states_named",
     "undo",
     "why",
@@ -75,12 +83,15 @@ __all__ = [
 ]
 
 _HOME = {
+    "fourtuple.store.exporting": ("exported",),
     "fourtuple.engine.loops": ("LoopName", "choose"),
     "fourtuple.verbs.accepting": ("serve",),
+    "fourtuple.verbs.beginning": ("start_of",),
     "fourtuple.verbs.beside": ("READY", "holding", "serving", "start"),
     "fourtuple.verbs.counting": ("census", "census_everywhere", "censuses", "save", "states_named"),
     "fourtuple.verbs.explain": ("why",),
     "fourtuple.verbs.exporting": ("snapshots",),
+    "fourtuple.verbs.keeping": ("Keeper", "Runs", "keep"),
     "fourtuple.verbs.labs": (
         "Lab",
         "facts",

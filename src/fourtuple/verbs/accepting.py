@@ -4,6 +4,7 @@ import errno
 import socket
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,6 +15,7 @@ from fourtuple.core.endpoints import Address, Endpoint, EndpointSpec
 from fourtuple.core.errors import FourtupleError, ShortfallError, UsageError
 from fourtuple.core.plan import FILES_RESERVED
 from fourtuple.core.run import Counters, Event, Sample, ServeRecord
+from fourtuple.core.start import Planned
 from fourtuple.core.symptoms import name_of, symptom_of
 from fourtuple.engine.control import Control, interruptible, now_ns
 from fourtuple.engine.loops import Choice, LoopName, choose
@@ -22,6 +24,7 @@ from fourtuple.engine.serve import serve as serve_work
 from fourtuple.engine.workers import Crew, Work
 from fourtuple.kernel import addresses, process, procfs
 from fourtuple.kernel.sockdiag import fold_sockets
+from fourtuple.verbs.beginning import Beside, start_of
 from fourtuple.verbs.watch import Lookout, Watch
 
 BACKLOG = 65535  # as much as net.core.somaxconn allows: listen(2) clips it
@@ -55,7 +58,8 @@ def serve(
     """
     if echo and watch is not Watch.POLL:
         raise UsageError(f"--watch {watch} with --echo", "what comes in is seen by polling only")
-    process.raise_soft_files()
+    soft_before, _ = process.raise_soft_files()
+    facts = procfs.read_host_facts()
     with ExitStack() as open_until_the_end:
         listeners = _listen(where, backlog, open_until_the_end)
         job = ServeJob(greet.encode(), echo, close_after_s, reset, log, watch is Watch.POLL)
@@ -65,16 +69,17 @@ def serve(
         crew = Crew(here=workers == 1, log=log)
         for _ in range(workers or 1):
             crew.add(work)
-        before = procfs.read_netstat()
-        start_ns = now_ns()
-        until_ns = None if serve_s is None else start_ns + int(serve_s * 1e9)
+        planned = Planned(tuple(where), choice.name, choice.because, workers, serve_s)
+        start = start_of("serve", facts, soft_before=soft_before, planned=planned)
+        beside = Beside(facts.memory, ends=1)
+        until_ns = None if serve_s is None else start.at_ns + int(serve_s * 1e9)
         most_open, grow = 0, workers is None
         last_open: Sample | None = None
         ports = np.array([listener.getsockname()[1] for listener in listeners], np.uint16)
         lookout = Lookout(watch, partial(_accepted_on, ports), crew.control)
         with interruptible(crew.control):
             for sample in crew.samples():
-                yield sample
+                yield replace(sample, start=start, seen=beside.look())
                 most_open = max(most_open, sample.open)
                 if not crew.control.closing:
                     last_open = sample
@@ -83,7 +88,6 @@ def serve(
                         grow = _add_workers(crew, work, sample.workers)
                 if crew.control.stopping or (until_ns is not None and now_ns() >= until_ns):
                     crew.control.close()
-            after = procfs.read_netstat()
             return ServeRecord(
                 listening=tuple(where),
                 accepted=sample.opened,
@@ -96,8 +100,9 @@ def serve(
                 greeted=sample.greeted,
                 received_bytes=sample.received_bytes,
                 sent_bytes=sample.sent_bytes,
-                listen_overflows=procfs.grown("ListenOverflows", before, after),
-                elapsed_s=round((sample.at_ns - start_ns) / 1e9, 3),
+                listen_overflows=beside.grown("ListenOverflows"),
+                moved=beside.moved(),
+                elapsed_s=round((sample.at_ns - start.at_ns) / 1e9, 3),
                 interrupted=crew.control.interrupted,
                 loop=choice.name,
                 loop_because=choice.because,

@@ -50,7 +50,7 @@ def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[str]":
 
 @contextmanager
 def _running(verb: str, arguments: Sequence[str], prefix: Sequence[str]) -> Iterator[Beside]:
-    command = [*prefix, sys.executable, "-m", "fourtuple", verb, *arguments, "--json", "--quiet"]
+    command = [*prefix, sys.executable, "-m", "fourtuple", verb, *arguments, "--json", "--quiet", "--no-store"]
     program = start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert program.stderr is not None  # noqa: S101  (for the type checker)
     beside = Beside()

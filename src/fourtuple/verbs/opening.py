@@ -3,28 +3,30 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 
-from fourtuple.core.census import Ends, State, Tally
+from fourtuple.core.census import Ends, Sockets, State, Tally
 from fourtuple.core.endpoints import Address
 from fourtuple.core.errors import ShortfallError, UsageError
-from fourtuple.core.facts import HostFacts, Memory
+from fourtuple.core.facts import HostFacts
+from fourtuple.core.fit import memory
+from fourtuple.core.memory import SLABS, MemoryUse, Slabs, memory_use
 from fourtuple.core.pace import Pace
 from fourtuple.core.plan import (
     MEMORY_SHARE,
     MEMORY_SHARE_OF_AN_EMPTY_HOST,
     Plan,
     Strategy,
-    memory_exhausted,
     memory_lacking,
     split,
     workers_needed,
 )
 from fourtuple.core.ranges import Ranges
-from fourtuple.core.run import Counters, Event, HoldRecord, Loss, Phase, Sample, Witness
+from fourtuple.core.run import Counters, Event, HoldRecord, Loss, Phase, Sample, Seen, Witness
+from fourtuple.core.spread import Sharing, Spread, bins_of
+from fourtuple.core.start import Planned
 from fourtuple.core.tuples import TupleSpace
 from fourtuple.core.units import format_count
 from fourtuple.engine.control import TICK_S, Control, interruptible, now_ns
@@ -35,8 +37,11 @@ from fourtuple.engine.loops import Choice, LoopName, choose
 from fourtuple.engine.requests import Talk
 from fourtuple.engine.workers import MOST_WORKERS, Crew
 from fourtuple.kernel import addresses, process, procfs
+from fourtuple.kernel.slab import read_slabs
 from fourtuple.kernel.sockdiag import fold_sockets
 from fourtuple.kernel.sockopts import port_range_is_quick
+from fourtuple.kernel.world import read_sysctl
+from fourtuple.verbs.beginning import Beside, start_of
 from fourtuple.verbs.look import look
 from fourtuple.verbs.planning import refuse
 from fourtuple.verbs.space import usable
@@ -50,7 +55,6 @@ EVERY_ADDRESS = Ranges([range(2**128)])
 HOLD_S = 10.0
 TIMEOUT_S = 30.0
 EVERY_S = 30.0
-MEMORY_S = 0.2  # between two looks at what is free
 ESTABLISHED = frozenset({State.ESTABLISHED})
 IN_USE = frozenset(State) - {State.LISTEN, State.CLOSE, State.BOUND_INACTIVE, State.TIME_WAIT, State.NEW_SYN_RECV}
 
@@ -104,7 +108,7 @@ def hold(
     if every_s is not None and not send:
         raise UsageError("--every", "nothing is sent", "See --send.")
     _check_watch(watch, talks=bool(send or expect), reconnect=reconnect)
-    process.raise_soft_files()
+    soft_before, _ = process.raise_soft_files()
     facts = procfs.read_host_facts()
     seen = look(destinations, sources=sources, strategy=strategy)
     strategy = seen.strategy
@@ -120,7 +124,7 @@ def hold(
         refuse(seen, wanted, destinations, but=("memory", "memory.max"))
     # Without --from, destinations may be reached from several addresses, of which the space names one.
     anyone = not sources and len(targets) > 1
-    kernel = _Kernel(replace(space, sources=EVERY_ADDRESS) if anyone else space, here=here)
+    kernel = _Kernel(space, any_source=anyone, here=here)
     choice = choose(loop, log=log)
     count = workers or (1 if choice.name == LoopName.RING else _workers_needed(wanted, facts))
     plan = Plan(
@@ -142,24 +146,49 @@ def hold(
         reconnect=reconnect,
         talk=Talk(send, EVERY_S if every_s is None else every_s, expect) if send or expect else None,
     )
+    start = start_of(
+        "hold",
+        facts,
+        soft_before=soft_before,
+        sysctls=seen.world.sysctls,
+        planned=Planned(
+            destinations=tuple(destinations),
+            sources=tuple(sources) if sources else (f"{space.address(space.sources[0])}{' …' if anyone else ''}",),
+            strategy=strategy,
+            loop=choice.name,
+            loop_because=choice.because,
+            workers=count,
+            wanted=wanted,
+            predicted=plan.predicted,
+            predicted_least=plan.predicted_least,
+            pairs=space.pairs,
+            bins=bins_of(space.pairs),
+            usable=space.ports.size,
+            rate_per_s=rate_per_s,
+            run_s=hold_s,
+            here=here,
+        ),
+    )
     crew = Crew(here=count == 1, log=log)
     for number, part in enumerate(plan.slices):
         crew.add(partial(_hold_slice, job, number, choice), part.wanted)
     lookout = Lookout(watch, lambda: kernel.count(ESTABLISHED).client, crew.control)
-    memory = _MemoryWatch(facts.memory, share)
-    counters, started_at, losses = procfs.read_netstat(), datetime.now(UTC), _Losses()
+    beside, slabs, losses = Beside(facts.memory, ends=2 if here else 1, share=share), read_slabs(SLABS), _Losses()
     full: Sample | None = None
-    witness = Witness(0, None, None, "")
+    census: Witness | None = None
+    use: MemoryUse | None = None
     until_ns = closing_ns = 0
     with interruptible(crew.control):
         for sample in crew.samples():
             losses.add(sample)
+            beside.look()
             if full is None and sample.phase >= Phase.HOLDING:
                 full = sample
-                witness = kernel.witness(full.open, crew.control)
+                census = kernel.witness(full.open, crew.control)
+                use = _memory(full, kernel.sharing, beside.look(), slabs, here=here, polled=job.watch)
                 until_ns = full.at_ns + int(hold_s * 1e9)
-            yield sample
-            if full is None and memory.is_short():
+            yield replace(sample, start=start, seen=beside.seen, census=census)
+            if full is None and beside.short:
                 crew.control.stop()
             if full:
                 lookout.look(sample.open)
@@ -169,21 +198,25 @@ def hold(
         full = full or sample
         closing_ns = closing_ns or now_ns()
         left = kernel.until_gone(crew.control)
-        counters_now = procfs.read_netstat()
+        moved = beside.moved()
         return HoldRecord.of(
             predicted=plan.predicted,
             predicted_least=plan.predicted_least,
             full=full,
             last=sample,
-            census=witness,
+            census=census or Witness(0, None, None, ""),
             held_s=(max(closing_ns, full.at_ns) - full.at_ns) / 1e9,
-            started_at=started_at.isoformat(timespec="milliseconds"),
-            stopped_by=memory.short,
+            started_at=start.started_at,
+            stopped_by=beside.short,
             losses=losses.listed(),
             closing_s=round((now_ns() - closing_ns) / 1e9, 3),
             left=left,
-            listen_overflows=procfs.grown("ListenOverflows", counters, counters_now) if here else None,
-            syn_retransmits=procfs.grown("TCPSynRetrans", counters, counters_now),
+            listen_overflows=beside.grown("ListenOverflows") if here else None,
+            syn_retransmits=beside.grown("TCPSynRetrans"),
+            moved=moved,
+            time_wait_left=kernel.time_wait(),
+            sharing=kernel.sharing,
+            memory=use,
             interrupted=crew.control.interrupted,
             loop=choice.name,
             loop_because=choice.because,
@@ -191,6 +224,27 @@ def hold(
             watch=watch,
             workers_killed=crew.killed,
         )
+
+
+def _memory(
+    full: Sample, sharing: Sharing | None, seen: Seen, before: Slabs | None, *, here: bool, polled: bool
+) -> MemoryUse | None:
+    """What each takes, now that all are open. before: the slabs before the first was"""
+    client_bytes, server_bytes, _ = memory(full.open)
+    entries = read_sysctl("net.ipv4.tcp_ehash_entries")
+    return memory_use(
+        full.open,
+        here=here,
+        ports=sharing.ports if sharing else 0,
+        polled=polled,
+        taken_bytes=seen.memory_bytes,
+        user_bytes=full.rss_bytes,
+        # Below 0 where the namespace shares the host's table, which has so many (ip-sysctl.rst).
+        hash_entries=abs(int(entries)) if entries.lstrip("-").isdecimal() else None,
+        before=before,
+        after=read_slabs(SLABS),
+        model_bytes=(client_bytes + (server_bytes if here else 0)) / max(1, full.open),
+    )
 
 
 def _all_here(targets: Sequence[Address], wanted: int, *, i_own_this_target: bool) -> bool:
@@ -239,20 +293,38 @@ def _workers_needed(wanted: int, facts: HostFacts) -> int:
 class _Kernel:
     """What the kernel's table says of our connections: of those in `space`, without what was there before.
 
-    here: the other end is in this network namespace too
+    any_source: they may come from any address, not only from those of the space
+    here:       the other end is in this network namespace too
+    sharing:    how those that were counted last for the witness lay on ports and pairs
     """
 
-    def __init__(self, space: TupleSpace, *, here: bool) -> None:
-        self._space, self._here = space, here
-        fold = partial(Ends.of, destinations=space.destinations, sources=space.sources, ports=space.ports)
+    def __init__(self, space: TupleSpace, *, any_source: bool, here: bool) -> None:
+        self._space, self._any_source, self._here = space, any_source, here
+        self._sources = EVERY_ADDRESS if any_source else space.sources
+        self.sharing: Sharing | None = None
+        fold = partial(Ends.of, destinations=space.destinations, sources=self._sources, ports=space.ports)
         self.before, self._by = fold_sockets(fold, IN_USE)
 
     def count(self, states: frozenset[State]) -> Tally:
-        space = self._space
-        tally, self._by = fold_sockets(
-            lambda tables: Tally.of(tables, space.destinations, space.sources, space.ports, self.before), states
-        )
+        tally, self._by = fold_sockets(self._tally, states)
         return tally
+
+    def _tally(self, tables: Iterable[Sockets], each: Callable[[Sockets], None] = lambda clients: None) -> Tally:
+        space = self._space
+        return Tally.of(tables, space.destinations, self._sources, space.ports, self.before, each)
+
+    def _spread(self) -> tuple[Tally, Sharing]:
+        def fold(tables: Iterable[Sockets]) -> tuple[Tally, Sharing]:
+            spread = Spread(self._space, any_source=self._any_source)
+            return self._tally(tables, spread.add), spread.sharing()
+
+        found, self._by = fold_sockets(fold, ESTABLISHED)
+        return found
+
+    def time_wait(self) -> int:
+        """How many are left in TIME_WAIT, at both ends that are here."""
+        left = self.count(frozenset({State.TIME_WAIT}))
+        return left.client + (left.server if self._here else 0)
 
     def witness(self, held: int, control: Control) -> Witness:
         """What is established now; counted again while it differs from `held`: the far end may be accepting.
@@ -262,7 +334,7 @@ class _Kernel:
         last: Witness | None = None
         start_ns = still_ns = now_ns()
         while True:
-            ours = self.count(ESTABLISHED)
+            ours, self.sharing = self._spread()
             server, accepted = (ours.server, ours.accepted) if self._here else (None, None)
             witness = Witness(ours.client, server, accepted, self._by)
             if witness != last:
@@ -288,21 +360,6 @@ class _Kernel:
             if not left or late or (control.interrupted and not interrupted):
                 return left
             time.sleep(TICK_S)
-
-
-class _MemoryWatch:
-    """short: why no more may be opened; None: nothing speaks against it"""
-
-    def __init__(self, at_start: Memory, share: float) -> None:
-        self._at_start, self._share = at_start, share
-        self._next_ns = 0
-        self.short: str | None = None
-
-    def is_short(self) -> bool:
-        if now_ns() >= self._next_ns and not self.short:
-            self.short = memory_exhausted(procfs.read_memory(), self._at_start, self._share)
-            self._next_ns = now_ns() + int(MEMORY_S * 1e9)
-        return self.short is not None
 
 
 class _Losses:

@@ -1,0 +1,79 @@
+"""What is known of a run before its first connection: what was asked, found, changed and planned."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The host, the process and its network namespace, before anything was opened. None: not to be had.
+
+    machine: the same for the same machine only: a hash of what /etc/machine-id says
+    uid:     effective; 0 is root, perhaps of a user namespace only
+    sysctls: those that the limit model reads, by name, as they stood
+    """
+
+    fourtuple: str  # version
+    python: str
+    host: str
+    machine: str | None
+    kernel: str
+    cpu: str
+    cpus: int
+    memory_bytes: int | None
+    free_bytes: int | None
+    free_where: str
+    files_soft: int
+    files_hard: int
+    files_open: int
+    uid: int
+    sysctls: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What the run itself has set, and where that counts."""
+
+    what: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What hold or serve set out to do; None where it does not apply, or nothing was asked.
+
+    wanted, predicted, predicted_least: connections, as HoldRecord has them
+    usable:   source ports that each pair of a source and a destination may use
+    bins:     of Sample.pairs; each counts `pairs / bins` neighbouring pairs
+    run_s:    how long to hold, or to serve
+    here:     both ends are on this host
+    """
+
+    destinations: tuple[str, ...]
+    loop: str
+    loop_because: str
+    workers: int | None
+    run_s: float | None
+    sources: tuple[str, ...] = ()
+    strategy: str | None = None
+    wanted: int | None = None
+    predicted: int | None = None
+    predicted_least: int | None = None
+    pairs: int = 0
+    bins: int = 0
+    usable: int = 0
+    rate_per_s: float | None = None
+    here: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """kind: hold, serve or prove; at_ns: CLOCK_MONOTONIC, the clock of the samples"""
+
+    kind: str
+    started_at: str  # ISO 8601, UTC
+    at_ns: int
+    found: Found
+    changed: tuple[Changed, ...] = ()
+    planned: Planned | None = None

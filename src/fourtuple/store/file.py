@@ -1,0 +1,134 @@
+"""The file that keeps runs: SQLite, in WAL mode, so that a run that is being written can be read meanwhile.
+
+https://sqlite.org/wal.html. A writer that is killed loses nothing that was committed, and each sample is; what the
+journal (-wal) still holds is taken over by whoever opens the file next. WAL does not work on network file systems.
+"""
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from fourtuple.core.errors import CannotError
+from fourtuple.core.stored import COLUMN
+
+APPLICATION = 0x34747570  # "4tup": PRAGMA application_id tells our files from others'
+WAIT_S = 5.0  # for another writer, who is done within milliseconds
+
+NUMBERS = COLUMN.names or ()  # columns of `samples` that are numbers
+OTHERS = ("failed", "lost_by", "reconnect_failed", "moved", "census", "connect_grown", "answer_grown", "pairs_grown")
+_TYPES = {"i": "INTEGER NOT NULL", "f": "REAL"}
+_COLUMNS = ",\n  ".join(f"{name} {_TYPES[COLUMN[name].kind]}" for name in NUMBERS)
+
+# One entry a version of the file; the last one's number is PRAGMA user_version.
+MIGRATIONS: tuple[str, ...] = (
+    f"""
+CREATE TABLE runs (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  kind TEXT NOT NULL,
+  command TEXT NOT NULL,
+  writer TEXT NOT NULL,
+  started_at TEXT NOT NULL,
+  start TEXT NOT NULL,
+  ended_at TEXT,
+  outcome TEXT,
+  why TEXT NOT NULL DEFAULT '',
+  n INTEGER,
+  held INTEGER,
+  record TEXT
+) STRICT;
+CREATE TABLE samples (
+  run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  number INTEGER NOT NULL,
+  {_COLUMNS},
+  failed TEXT NOT NULL,
+  lost_by TEXT NOT NULL,
+  reconnect_failed TEXT NOT NULL,
+  moved TEXT NOT NULL,
+  census TEXT,
+  connect_grown BLOB NOT NULL,
+  answer_grown BLOB NOT NULL,
+  pairs_grown BLOB NOT NULL,
+  PRIMARY KEY (run, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE lessons (
+  run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  number INTEGER NOT NULL,
+  result TEXT NOT NULL,
+  PRIMARY KEY (run, number)
+) STRICT, WITHOUT ROWID;
+""",
+)
+
+
+def default_file() -> Path:
+    """$XDG_STATE_HOME/fourtuple/runs.db (XDG Base Directory Specification)."""
+    state = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    return Path(state) / "fourtuple" / "runs.db"
+
+
+def open_store(file: Path | None, *, new: bool, migrations: Sequence[str] = MIGRATIONS) -> sqlite3.Connection:
+    """file: None keeps it in memory only
+
+    new: make it where it is not there, and its folder
+
+    Raises CannotError where it is no store of ours, is newer than this program, or cannot be opened; it stays as it is.
+    """
+    if file is not None and not file.exists():
+        if not new:
+            raise CannotError("the stored runs", f"there is no {file}", "hold, serve and prove make it.")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _cannot(file, error.strerror or str(error)) from None
+    try:
+        base = sqlite3.connect(file or ":memory:", timeout=WAIT_S, isolation_level=None)
+    except sqlite3.Error as error:
+        raise _cannot(file, str(error)) from None
+    try:
+        _prepare(base, file, migrations)
+    except sqlite3.Error as error:
+        base.close()
+        raise _cannot(file, str(error)) from None
+    except BaseException:
+        base.close()
+        raise
+    return base
+
+
+def _prepare(base: sqlite3.Connection, file: Path | None, migrations: Sequence[str]) -> None:
+    """Raises CannotError, sqlite3.Error."""
+    base.execute("PRAGMA foreign_keys = ON")
+    version = _version(base, file, len(migrations))
+    if version < len(migrations):
+        # WAL is a property of the file, set while nothing else is under way; two who make it at once wait in turn.
+        base.execute("PRAGMA journal_mode = WAL")
+        with base:
+            base.execute("BEGIN IMMEDIATE")
+            version = _version(base, file, len(migrations))  # somebody may have been quicker
+            for statement in _statements(migrations[version:]):
+                base.execute(statement)
+            base.execute(f"PRAGMA application_id = {APPLICATION}")
+            base.execute(f"PRAGMA user_version = {len(migrations)}")
+    base.execute("PRAGMA synchronous = NORMAL")  # a power cut may take the last seconds, never the file
+
+
+def _version(base: sqlite3.Connection, file: Path | None, newest: int) -> int:
+    (application,), (version,) = (
+        base.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
+    )
+    (tables,) = base.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if application != APPLICATION and (tables or version):
+        raise _cannot(file, "it is a database of another program, and stays as it is")
+    if version > newest:
+        raise _cannot(file, f"a newer fourtuple has written it (version {version}; this one reads up to {newest})")
+    return int(version)
+
+
+def _statements(scripts: Sequence[str]) -> list[str]:
+    """One by one: executescript() would commit in between."""
+    return [statement for script in scripts for statement in script.split(";") if statement.strip()]
+
+
+def _cannot(file: Path | None, why: str) -> CannotError:
+    return CannotError(f"the stored runs in {file}", why, "Name another file (--store), or none (--no-store).")

@@ -1,0 +1,189 @@
+"""Stored runs as records: the list, one whole, and the samples of one that still goes on. Needs no Linux."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.core.errors import CannotError, UsageError
+from fourtuple.core.fold import BUCKETS
+from fourtuple.core.proof import Ground, Result
+from fourtuple.core.run import HoldRecord, Phase, Sample, Seen, ServeRecord, Witness
+from fourtuple.core.spread import BINS
+from fourtuple.core.start import Start
+from fourtuple.core.stored import COLUMN, GROWN, Entry, Outcome, StoredRun
+from fourtuple.store.coding import from_text, grown
+from fourtuple.store.file import NUMBERS, OTHERS
+
+Alive = Callable[[str], bool | None]  # what Writer was given as `writer` → does it still write? None: nobody knows
+
+_ENTRY = (
+    "SELECT id, kind, command, started_at, ended_at, outcome, why, n, held, writer, start,"
+    " (SELECT count(*) FROM samples WHERE run = id),"
+    " (SELECT max(open) FROM samples WHERE run = id),"
+    " (SELECT max(opened) FROM samples WHERE run = id),"
+    " (SELECT count(*) FROM lessons WHERE run = id)"
+    " FROM runs"
+)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """What SQLite says, in our words: CannotError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise CannotError("the stored runs", str(error)) from None
+    except ValueError as error:
+        raise CannotError("a stored run", f"it cannot be read: {error}") from None
+
+
+def entries(base: sqlite3.Connection, alive: Alive) -> list[Entry]:
+    """All of them, the newest first."""
+    with reading():
+        return [_entry(row, alive) for row in base.execute(f"{_ENTRY} ORDER BY id DESC")]
+
+
+def entry(base: sqlite3.Connection, run: int | None, alive: Alive) -> Entry:
+    """run: None means the newest. Raises UsageError where there is none."""
+    with reading():
+        if run is None:
+            row = base.execute(f"{_ENTRY} ORDER BY id DESC LIMIT 1").fetchone()
+        else:
+            row = base.execute(f"{_ENTRY} WHERE id = ?", (run,)).fetchone()
+        if row is None:
+            which = "a stored run" if run is None else f"run {run}"
+            raise UsageError(which, "there is none", "fourtuple runs lists them.")
+        return _entry(row, alive)
+
+
+def read_run(base: sqlite3.Connection, run: int | None, alive: Alive) -> StoredRun:
+    """As `entry`; of a run that goes on, what there is so far."""
+    with reading():
+        base.execute("BEGIN")  # one moment for all of it
+        try:
+            return _whole(base, entry(base, run, alive))
+        finally:
+            base.execute("COMMIT")
+
+
+def samples_since(base: sqlite3.Connection, run: int, number: int, before: Sample | None) -> Iterator[Sample]:
+    """The samples from that number on. before: the one that came before them, for histograms go on from it"""
+    with reading():
+        start = from_text(base.execute("SELECT start FROM runs WHERE id = ?", (run,)).fetchone()[0], Start)
+        rows = base.execute(
+            f"SELECT {', '.join((*NUMBERS, *OTHERS))} FROM samples WHERE run = ? AND number >= ? ORDER BY number",  # noqa: S608
+            (run, number),
+        )
+        for row in rows:
+            before = _sample(row, start, before)
+            yield before
+
+
+def remove(base: sqlite3.Connection, runs: list[int], alive: Alive) -> None:
+    """All of them or none. Raises UsageError for one that is not there, or still goes on."""
+    for run in runs:
+        if entry(base, run, alive).outcome is Outcome.RUNNING:
+            raise UsageError(f"to remove run {run}", "it still goes on")
+    with reading(), base:
+        base.execute("BEGIN IMMEDIATE")
+        base.executemany("DELETE FROM runs WHERE id = ?", [(run,) for run in runs])
+
+
+def _entry(row: tuple[Any, ...], alive: Alive) -> Entry:
+    run, kind, command, started_at, ended_at, outcome, why, n, held, writer, start, samples, most, opened, told = row
+    if outcome is None:
+        still = alive(writer)
+        outcome = Outcome.UNFINISHED if still is None else Outcome.RUNNING if still else Outcome.KILLED
+    begun = from_text(start, Start)
+    if kind == "hold":
+        n, held = begun.planned.wanted if begun.planned else n, most if held is None else held
+    elif kind == "serve":
+        n, held = opened if n is None else n, most if held is None else held
+    return Entry(
+        id=run,
+        kind=kind,
+        command=command,
+        started_at=started_at,
+        ended_at=ended_at,
+        outcome=Outcome(outcome),
+        why=why,
+        n=n,
+        held=held if held is not None else told if kind == "prove" else 0,
+        samples=samples,
+        host=begun.found.host,
+    )
+
+
+def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
+    start, record = base.execute("SELECT start, record FROM runs WHERE id = ?", (entry.id,)).fetchone()
+    rows = base.execute(
+        f"SELECT {', '.join(NUMBERS)} FROM samples WHERE run = ? ORDER BY number",  # noqa: S608
+        (entry.id,),
+    ).fetchall()
+    blobs = base.execute(
+        "SELECT connect_grown, answer_grown FROM samples WHERE run = ? ORDER BY number", (entry.id,)
+    ).fetchall()
+    last = base.execute(
+        "SELECT failed, lost_by, reconnect_failed, moved FROM samples WHERE run = ? ORDER BY number DESC LIMIT 1",
+        (entry.id,),
+    ).fetchone()
+    results = base.execute("SELECT result FROM lessons WHERE run = ? ORDER BY number", (entry.id,)).fetchall()
+    kinds: Mapping[str, type[Any]] = {"hold": HoldRecord, "serve": ServeRecord, "prove": Ground}
+    found = from_text(record, kinds[entry.kind]) if record else None
+    return StoredRun(
+        entry=entry,
+        start=from_text(start, Start),
+        series=np.array([tuple(np.nan if value is None else value for value in row) for row in rows], COLUMN),
+        connects=_growth([connects for connects, _ in blobs]),
+        answers=_growth([answers for _, answers in blobs]),
+        last={
+            name: json.loads(text)
+            for name, text in zip(("failed", "lost_by", "reconnect_failed", "moved"), last or ["{}"] * 4, strict=True)
+        },
+        record=None if isinstance(found, Ground) else found,
+        ground=found if isinstance(found, Ground) else None,
+        results=tuple(from_text(text, Result) for (text,) in results),
+    )
+
+
+def _growth(blobs: list[bytes]) -> NDArray[Any]:
+    parts = [grown(blob) for blob in blobs]
+    rows = np.zeros(sum(map(len, parts)), GROWN)
+    if parts:
+        rows["sample"] = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        rows["bucket"] = np.concatenate([part["bucket"] for part in parts])
+        rows["count"] = np.concatenate([part["count"] for part in parts])
+    return rows
+
+
+def _sample(row: tuple[Any, ...], start: Start, before: Sample | None) -> Sample:
+    values = dict(zip(NUMBERS, row, strict=False))
+    failed, lost_by, reconnect_failed, moved, census, connects, answers, pairs = row[len(NUMBERS) :]
+    connections, memory_bytes = (
+        None if value is None else int(value) for value in (values.pop("connections"), values.pop("memory_bytes"))
+    )
+    seen = Seen(connections, memory_bytes, json.loads(moved))
+    return Sample(
+        **values | {"phase": Phase(values["phase"])},
+        failed=json.loads(failed),
+        lost_by=json.loads(lost_by),
+        reconnect_failed=json.loads(reconnect_failed),
+        connect_histogram=_added(before.connect_histogram if before else None, connects, BUCKETS),
+        answer_histogram=_added(before.answer_histogram if before else None, answers, BUCKETS),
+        pairs=_added(before.pairs if before else None, pairs, BINS),
+        start=start,
+        seen=seen,
+        census=from_text(census, Witness) if census else None,
+    )
+
+
+def _added(before: NDArray[np.int64] | None, blob: bytes, size: int) -> NDArray[np.int64]:
+    now = np.zeros(size, np.int64) if before is None else before.copy()
+    change = grown(blob)
+    now[change["bucket"]] += change["count"]
+    return now

@@ -1,0 +1,142 @@
+"""A run that is written while it goes on: each sample is there for others as soon as it is taken.
+
+What cannot be written at once, since another writer has the file, is written with the next sample; nothing here ever
+stops a run. What cannot be written at all ends the writing, and `why_not` says why.
+"""
+
+import sqlite3
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.core.proof import Result
+from fourtuple.core.run import Phase, Sample
+from fourtuple.core.start import Start
+from fourtuple.core.stored import Outcome
+from fourtuple.store.coding import grown_bytes, to_text
+from fourtuple.store.file import NUMBERS, OTHERS, WAIT_S
+
+FIRST_S, FIRST_EVERY_S = 5.0, 0.05  # a short run is over soon: at first as often as samples come
+EVERY_S = {Phase.OPENING: 0.25, Phase.HOLDING: 1.0, Phase.CLOSING: 0.25, Phase.CLOSED: 0.25}
+PATIENCE_S = 0.02  # for another writer, while connections wait
+
+_INSERT = (
+    f"INSERT INTO samples (run, number, {', '.join((*NUMBERS, *OTHERS))})"  # noqa: S608  (names of ours)
+    f" VALUES ({', '.join('?' * (2 + len(NUMBERS) + len(OTHERS)))})"
+)
+
+Statement = tuple[str, tuple[Any, ...]]
+
+
+class Writer:
+    """id: of the run; None until it has begun. why_not: what ended the writing; None: nothing"""
+
+    def __init__(self, base: sqlite3.Connection, command: str, writer: str) -> None:
+        """writer: who writes, so that readers can tell whether it still does, see core/stored.Outcome"""
+        self._base, self._command, self._writer = base, command, writer
+        self._waiting: list[Statement] = []
+        self._number = self._lessons = 0
+        self._last: Sample | None = None
+        self._connects: NDArray[np.int64] | None = None
+        self._answers: NDArray[np.int64] | None = None
+        self._pairs: NDArray[np.int64] | None = None
+        self._began_ns = 0
+        self._unwritten: Sample | None = None
+        self.id: int | None = None
+        self.why_not: str | None = None
+
+    def begin(self, start: Start, more: str | None = None) -> None:
+        """more: JSON of what else is known of it by now"""
+        self._began_ns = start.at_ns
+        try:
+            (self.id,) = self._base.execute(
+                "INSERT INTO runs (kind, command, writer, started_at, start, record) VALUES (?, ?, ?, ?, ?, ?)"
+                " RETURNING id",
+                (start.kind, self._command, self._writer, start.started_at, to_text(start), more),
+            ).fetchone()
+            self._base.execute(f"PRAGMA busy_timeout = {int(PATIENCE_S * 1000)}")
+        except sqlite3.Error as error:
+            self.why_not = str(error)
+
+    def sample(self, sample: Sample) -> None:
+        """Written if it is time to, or if something has happened that happens once."""
+        last = self._last
+        news = last is None or last.phase != sample.phase or (last.census is None) != (sample.census is None)
+        every_s = EVERY_S[sample.phase]
+        if sample.at_ns - self._began_ns < FIRST_S * 1e9:
+            every_s = FIRST_EVERY_S
+        if news or last is None or sample.at_ns - last.at_ns >= every_s * 0.9e9:
+            self._write_sample(sample)
+        else:
+            self._unwritten = sample
+
+    def lesson(self, result: Result) -> None:
+        self._lessons += 1
+        self._write("INSERT INTO lessons VALUES (?, ?, ?)", (self.id, self._lessons - 1, to_text(result)))
+
+    def counts(self, n: int, held: int) -> None:
+        self._write("UPDATE runs SET n = ?, held = ? WHERE id = ?", (n, held, self.id))
+
+    def end(self, outcome: Outcome, record: str | None, why: str = "") -> None:
+        """The last word; it waits for other writers as long as it takes, up to WAIT_S."""
+        if self._unwritten is not None:
+            self._write_sample(self._unwritten)
+        ended_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._write(
+            "UPDATE runs SET ended_at = ?, outcome = ?, why = ?, record = coalesce(?, record) WHERE id = ?",
+            (ended_at, outcome, why, record, self.id),
+            patience_s=WAIT_S,
+        )
+        if self._waiting and self.why_not is None:
+            self.why_not = "another program keeps the file locked"
+
+    def _write_sample(self, sample: Sample) -> None:
+        seen = sample.seen
+        more = {
+            "connections": seen.connections if seen else None,
+            "memory_bytes": seen.memory_bytes if seen else None,
+            "phase": int(sample.phase),
+        }
+        numbers = [more[name] if name in more else getattr(sample, name) for name in NUMBERS]
+        maps = (sample.failed, sample.lost_by, sample.reconnect_failed, seen.moved if seen else {})
+        census = to_text(sample.census) if sample.census else None
+        blobs = (
+            grown_bytes(self._connects, sample.connect_histogram),
+            grown_bytes(self._answers, sample.answer_histogram),
+            grown_bytes(self._pairs, sample.pairs),
+        )
+        self._connects, self._answers, self._pairs = sample.connect_histogram, sample.answer_histogram, sample.pairs
+        self._last, self._unwritten = sample, None
+        self._write(_INSERT, (self.id, self._number, *numbers, *map(to_text, maps), census, *blobs))
+        self._number += 1
+
+    def _write(self, statement: str, values: tuple[Any, ...], patience_s: float = PATIENCE_S) -> None:
+        """This and what still waits, all or nothing."""
+        if self.id is None or self.why_not is not None:
+            return
+        self._waiting.append((statement, values))
+        until_s = time.monotonic() + patience_s
+        try:
+            self._commit(lambda: time.monotonic() < until_s)
+        except sqlite3.Error as error:  # the disk is full, or the file is gone
+            self._waiting.clear()
+            self.why_not = str(error)
+
+    def _commit(self, may_wait: Callable[[], bool]) -> None:
+        while True:
+            try:
+                with self._base:
+                    self._base.execute("BEGIN IMMEDIATE")
+                    for statement, values in self._waiting:
+                        self._base.execute(statement, values)
+                self._waiting.clear()
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                    raise
+                if not may_wait():
+                    return

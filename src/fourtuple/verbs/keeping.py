@@ -1,0 +1,170 @@
+"""Runs that are kept: written while they go on, listed, read, followed from elsewhere, removed."""
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar, cast
+
+from fourtuple.core.errors import EXIT_REACHED, CannotError, UsageError
+from fourtuple.core.proof import HOLDS, Ground, Proof, Result, Step
+from fourtuple.core.run import HoldRecord, Sample, ServeRecord
+from fourtuple.core.stored import Entry, Outcome, StoredRun
+from fourtuple.kernel.alive import is_alive, mark
+from fourtuple.store import reading
+from fourtuple.store.coding import to_text
+from fourtuple.store.file import default_file, open_store
+from fourtuple.store.writing import Writer
+
+Record = TypeVar("Record", HoldRecord, ServeRecord)
+BROKEN_BY = {KeyboardInterrupt: "a second Ctrl-C", GeneratorExit: "who had started it looked no further"}
+FOLLOW_S = 0.25  # between two looks at a run that somebody else writes
+
+
+class Keeper:
+    """Where a run is kept. `Keeper(None)` keeps it in memory, for those who only want its report.
+
+    Raises CannotError where the file cannot be had.
+    """
+
+    def __init__(self, file: Path | None, command: str) -> None:
+        """command: what was typed, to be repeated from it"""
+        self._base = open_store(file, new=True)
+        self._writer = Writer(self._base, command, mark())
+
+    @property
+    def id(self) -> int | None:
+        """Of the run; None until it has begun."""
+        return self._writer.id
+
+    @property
+    def why_not(self) -> str | None:
+        """What has ended the writing, of all or of the rest; None: nothing."""
+        return self._writer.why_not
+
+    def run(self, run: Generator[Sample, None, Record]) -> Generator[Sample, None, Record]:
+        """The same run, with its samples and its record written as they come."""
+        with self._ended():
+            while True:
+                try:
+                    sample = next(run)
+                except StopIteration as end:
+                    record = cast("Record", end.value)
+                    break
+                if self.id is None and sample.start:
+                    self._writer.begin(sample.start)
+                self._writer.sample(sample)
+                yield sample
+        if isinstance(record, HoldRecord):
+            self._writer.counts(record.wanted, record.held)
+            outcome = Outcome.REACHED if record.reached else Outcome.SHORT
+        else:
+            self._writer.counts(record.accepted, record.most_open)
+            outcome = Outcome.SHORT if record.workers_killed else Outcome.ENDED
+        self._writer.end(outcome, to_text(record))
+        return record
+
+    def proof(self, run: Generator[Ground | Step, None, Proof], lessons: int) -> Generator[Ground | Step, None, Proof]:
+        """The same for a proof of so many lessons."""
+        held = 0
+        with self._ended():
+            while True:
+                try:
+                    step = next(run)
+                except StopIteration as end:
+                    proof: Proof = end.value
+                    break
+                if isinstance(step, Ground):
+                    self._writer.begin(step.start, to_text(step))
+                    self._writer.counts(lessons, 0)
+                elif step.result:
+                    self._writer.lesson(step.result)
+                    held += step.result.verdict == HOLDS
+                    self._writer.counts(lessons, held)
+                yield step
+        self._writer.end(Outcome.REACHED if proof.exit_code == EXIT_REACHED else Outcome.SHORT, None)
+        return proof
+
+    def stored(self) -> StoredRun:
+        """What has been written so far."""
+        return reading.read_run(self._base, self.id, is_alive)
+
+    @contextmanager
+    def _ended(self) -> Generator[None, None, None]:
+        """Whatever breaks it off is written down."""
+        try:
+            yield
+        except BaseException as error:
+            self._writer.end(Outcome.BROKEN, None, BROKEN_BY.get(type(error), str(error) or type(error).__name__))
+            raise
+
+
+def keep(file: Path | None, command: str) -> Keeper:
+    """file: None means default_file()."""
+    return Keeper(file or default_file(), command)
+
+
+class Runs:
+    """The runs in a file: `with Runs(file) as runs`. Raises CannotError where it is none of ours, or not there."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        """file: None means default_file()"""
+        self.file = file or default_file()
+        self._base = open_store(self.file, new=False)
+
+    @staticmethod
+    def are_there() -> bool:
+        """Has anything been stored yet, in default_file()?"""
+        return default_file().exists()
+
+    def __enter__(self) -> "Runs":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._base.close()
+
+    def entries(self) -> list[Entry]:
+        """The newest first."""
+        return reading.entries(self._base, is_alive)
+
+    def entry(self, run: int | None = None) -> Entry:
+        """run: None means the newest. Raises UsageError where there is none."""
+        return reading.entry(self._base, run, is_alive)
+
+    def read(self, run: int | None = None) -> StoredRun:
+        """As entry, whole: of one that goes on, what there is so far."""
+        return reading.read_run(self._base, run, is_alive)
+
+    def remove(self, runs: Sequence[int]) -> None:
+        """All of them or none. Raises UsageError for one that is not there, or goes on."""
+        reading.remove(self._base, list(runs), is_alive)
+
+    def follow(self, run: int) -> Generator[Sample, None, HoldRecord | ServeRecord]:
+        """A run that somebody else writes, as if it were here. Raises CannotError where it ends without a record."""
+        number = 0
+        last: Sample | None = None
+        while True:
+            entry = self.entry(run)
+            if entry.kind == "prove":
+                raise UsageError(f"to follow run {run}", "it is a proof, which has no samples", "See runs show.")
+            for sample in reading.samples_since(self._base, run, number, last):
+                number, last = number + 1, sample
+                yield sample
+            if entry.outcome is not Outcome.RUNNING:
+                record = self.read(run).record
+                if record is None:
+                    raise CannotError(f"the result of run {run}", f"there is none: {entry.outcome} {entry.why}".strip())
+                return record
+            time.sleep(FOLLOW_S)
+
+    def follow_proof(self, run: int) -> Iterator[Result]:
+        """The results of a proof that somebody else writes, as they come."""
+        told = 0
+        while True:
+            entry = self.entry(run)
+            results = self.read(run).results
+            yield from results[told:]
+            told = len(results)
+            if entry.outcome is not Outcome.RUNNING:
+                return
+            time.sleep(FOLLOW_S)
