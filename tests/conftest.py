@@ -23,6 +23,7 @@ atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 REQUIRE_ALL = os.environ.get("FOURTUPLE_REQUIRE_ALL") == "1"
 COMMAND = [sys.executable, "-m", "fourtuple"]
+REPOSITORY = Path(__file__).parent.parent
 DENY = str(Path(__file__).with_name("deny.py"))
 
 

@@ -58,15 +58,18 @@ class Heat:
     count: NDArray[np.int64]
 
 
+def evenly(count: int, most: int) -> NDArray[np.int64]:
+    """Numbers from 0 on, below `count`, at most `most` of them, evenly apart, the first and the last among them."""
+    chosen: NDArray[np.int64] = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+    return chosen[chosen >= 0]
+
+
 def over_time(run: StoredRun, most: int = MOST_POINTS) -> OverTime:
     """At most `most` samples, evenly chosen, the first and the last among them.
 
     What lies between two of them counts to the later one.
     """
-    count = len(run.series)
-    chosen = (
-        np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)) if count else np.zeros(0, int)
-    )
+    chosen = evenly(len(run.series), most)
     rows = run.series[chosen]
     at_s = run.at_s[chosen]
     since_s = np.diff(at_s, prepend=0.0)

@@ -66,7 +66,9 @@ def samples_data(over_time: OverTime) -> dict[str, list[float | None]]:
 
 
 def held(over_time: OverTime, wanted: int | None, planned: str) -> Chart:
-    layers = [_line("held", LINE), _line("kernel", OTHER, dash=[4, 3])]
+    layers = [_line("held", LINE)]
+    if wanted is not None:  # at a server the clients may be in the same namespace, and counted with it
+        layers.append(_line("kernel", OTHER, dash=[4, 3]))
     if over_time.lost.any():
         layers.append(_line("lost", ALARM))
     if wanted is not None:
@@ -245,14 +247,15 @@ def memory(use: MemoryUse) -> Chart:
     return _chart("memory", "Memory of one connection, part by part", about, bars, len(rows), len(names) * 34)
 
 
-def both(first: OverTime, second: OverTime, names: tuple[str, str], *, field: str, title: str, axis: str) -> Chart:
+def both(runs: Sequence[tuple[str, OverTime]], *, field: str, title: str, axis: str) -> Chart:
     """One quantity of two runs over time, in one picture."""
     rows = [
         {"run": name, "at_s": at, "value": value}
-        for name, run in zip(names, (first, second), strict=True)
+        for name, run in runs
         for at, value in zip(_numbers(run.at_s, 2), _numbers(getattr(run, field), 1), strict=True)
         if value is not None
     ]
+    names = [name for name, _ in runs]
     lines: Any = (
         alt.Chart(_values(rows))
         .mark_line(strokeWidth=1.5, aria=False)
@@ -260,11 +263,34 @@ def both(first: OverTime, second: OverTime, names: tuple[str, str], *, field: st
             x=_seconds(),
             y=alt.Y("value:Q", title=axis, axis=alt.Axis(format="~s")),
             color=_two("run:N", names),
-            strokeDash=alt.StrokeDash("run:N", title=None, scale=alt.Scale(domain=list(names), range=[[1, 0], [5, 3]])),
+            strokeDash=_dashes("run:N", names),
         )
         .add_params(_zoom())
     )
     return _chart(field, title, "Two lines over time, one of each run.", lines, len(rows))
+
+
+def both_latencies(runs: Sequence[tuple[str, Bins]]) -> Chart:
+    """How many connects, in percent, took at most so long; of two runs, in one picture."""
+    rows = [
+        {"run": name, "below": round(below, 2), "percent": round(percent, 3)}
+        for name, bins in runs
+        for below, percent in zip(
+            bins.below_us.tolist(), (100 * np.cumsum(bins.count) / max(1, bins.count.sum())).tolist(), strict=True
+        )
+    ]
+    names = [name for name, _ in runs]
+    lines: Any = (
+        alt.Chart(_values(rows))
+        .mark_line(strokeWidth=1.5, interpolate="step-after", aria=False)
+        .encode(
+            x=_time_axis("below:Q", "time to connect", _extent(*(bins.below_us for _, bins in runs)), across=True),
+            y=alt.Y("percent:Q", title="percent that took at most so long"),
+            color=_two("run:N", names),
+            strokeDash=_dashes("run:N", names),
+        )
+    )
+    return _chart("latencies", "Time to connect", "Two rising lines, one of each run.", lines, len(rows))
 
 
 def pair_name(pair: PairUse) -> str:
@@ -334,6 +360,10 @@ def _extent(*columns: NDArray[np.float64]) -> tuple[float, float]:
 
 def _two(field: str, names: Sequence[str]) -> alt.Color:
     return alt.Color(field, title=None, scale=alt.Scale(domain=list(names), range=[LINE, OTHER]))
+
+
+def _dashes(field: str, names: Sequence[str]) -> alt.StrokeDash:
+    return alt.StrokeDash(field, title=None, scale=alt.Scale(domain=list(names), range=[[1, 0], [5, 3]]))
 
 
 def _numbers(values: NDArray[Any], digits: int) -> list[float | None]:

@@ -7,7 +7,7 @@ numbers and the moment in which the process began belong to it. proc(5), /proc/P
 import os
 from pathlib import Path
 
-from fourtuple.kernel.procfs import text_of
+from fourtuple.kernel.files import text_of
 from fourtuple.kernel.sysctl import PROC
 
 

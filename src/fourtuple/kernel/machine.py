@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fourtuple.core.facts import HostFacts
 from fourtuple.core.start import Found
-from fourtuple.kernel.procfs import text_of
+from fourtuple.kernel.files import text_of
 from fourtuple.kernel.sysctl import PROC
 
 MACHINE_ID = Path("/etc/machine-id")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.owners import Holders
-from fourtuple.kernel.procfs import text_of
+from fourtuple.kernel.files import text_of
 from fourtuple.kernel.sysctl import PROC
 
 INIT = 1  # holds listeners for services that it starts, so it comes last

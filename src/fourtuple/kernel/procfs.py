@@ -20,6 +20,7 @@ from fourtuple.core.facts import (
 )
 from fourtuple.core.ranges import Ranges
 from fourtuple.kernel import process
+from fourtuple.kernel.files import text_of, whole
 from fourtuple.kernel.sockopts import port_range_is_quick
 from fourtuple.kernel.sysctl import PROC
 
@@ -204,17 +205,3 @@ def _setting(file: Path, default: str | None = None) -> str:
     if not text.endswith("\n"):
         raise ValueError(f"{file.name} is cut short: {text!r}")
     return text
-
-
-def whole(file: Path) -> str:
-    """A text that ends with a line end, as all of /proc do; empty where it is not there, or cut short."""
-    text = text_of(file)
-    return text if text.endswith("\n") else ""
-
-
-def text_of(file: Path) -> str:
-    """Empty where the file is not there: an old kernel, or a container that hides it."""
-    try:
-        return file.read_text()
-    except (OSError, UnicodeDecodeError):
-        return ""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fourtuple.core.memory import Slabs
-from fourtuple.kernel.procfs import text_of
+from fourtuple.kernel.files import text_of
 from fourtuple.kernel.sysctl import PROC
 
 SLAB_LINKS = Path("/sys/kernel/slab")

@@ -12,7 +12,8 @@ from types import MappingProxyType
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.facts import Motion, PortFacts, ProcessFacts, World
 from fourtuple.kernel import procfs
-from fourtuple.kernel.procfs import CGROUPS, text_of, whole
+from fourtuple.kernel.files import text_of, whole
+from fourtuple.kernel.procfs import CGROUPS
 from fourtuple.kernel.sysctl import PROC
 
 WHOLE_HOST = "0 0 4294967295"  # /proc/PID/uid_map of the initial user namespace

@@ -44,7 +44,7 @@ class Writer:
         self._connects: NDArray[np.int64] | None = None
         self._answers: NDArray[np.int64] | None = None
         self._pairs: NDArray[np.int64] | None = None
-        self._began_ns = 0
+        self._began_ns = self._due_ns = 0
         self._unwritten: Sample | None = None
         self.id: int | None = None
         self.why_not: str | None = None
@@ -66,10 +66,11 @@ class Writer:
         """Written if it is time to, or if something has happened that happens once."""
         last = self._last
         news = last is None or last.phase != sample.phase or (last.census is None) != (sample.census is None)
-        every_s = EVERY_S[sample.phase]
-        if sample.at_ns - self._began_ns < FIRST_S * 1e9:
-            every_s = FIRST_EVERY_S
-        if news or last is None or sample.at_ns - last.at_ns >= every_s * 0.9e9:
+        if news or sample.at_ns >= self._due_ns:
+            first = sample.at_ns - self._began_ns < FIRST_S * 1e9
+            every_ns = int((FIRST_EVERY_S if first else EVERY_S[sample.phase]) * 1e9)
+            # From when it was due, not from when it came, so that they stay as many as promised.
+            self._due_ns = sample.at_ns + every_ns if news else max(self._due_ns + every_ns, sample.at_ns)
             self._write_sample(sample)
         else:
             self._unwritten = sample

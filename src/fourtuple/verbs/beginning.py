@@ -13,6 +13,7 @@ from fourtuple.core.run import Seen
 from fourtuple.core.start import Changed, Planned, Start
 from fourtuple.engine.control import now_ns
 from fourtuple.kernel import procfs
+from fourtuple.kernel.files import whole
 from fourtuple.kernel.machine import found
 from fourtuple.kernel.sysctl import PROC
 from fourtuple.kernel.world import host_sysctls, parse_sockstat
@@ -91,5 +92,5 @@ class Beside:
 def _sockets(proc: Path) -> int | None:
     """TCP sockets of this network namespace, TIME_WAIT aside; None: not readable."""
     net = proc / "thread-self/net"
-    counts = {**parse_sockstat(procfs.whole(net / "sockstat")), **parse_sockstat(procfs.whole(net / "sockstat6"))}
+    counts = {**parse_sockstat(whole(net / "sockstat")), **parse_sockstat(whole(net / "sockstat6"))}
     return None if "TCP.inuse" not in counts else counts["TCP.inuse"] + counts.get("TCP6.inuse", 0)

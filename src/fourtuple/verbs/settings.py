@@ -15,7 +15,7 @@ import msgspec
 
 from fourtuple.core.errors import CannotError
 from fourtuple.core.fit import Change
-from fourtuple.kernel.procfs import text_of
+from fourtuple.kernel.files import text_of
 from fourtuple.kernel.sysctl import PROC, write_sysctl
 
 SO_NETNS_COOKIE = 71  # include/uapi/asm-generic/socket.h

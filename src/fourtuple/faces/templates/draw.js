@@ -5,7 +5,7 @@ const names = Object.keys(columns);
 const samples = (columns[names[0]] || []).map((_, i) => Object.fromEntries(names.map((name) => [name, columns[name][i]])));
 const config = read("config");
 const options = { actions: false, renderer: "svg", config, tooltip: { disableDefaultStyle: true, theme: "page" } };
-const views = {};
+const views = (globalThis.fourtuple = { views: {} }).views; // for a look from the browser's console
 for (const [name, chart] of Object.entries(read("charts"))) {
   const place = document.querySelector(`#${name} .chart`);
   const specification = { ...chart, datasets: { ...chart.datasets, samples } };

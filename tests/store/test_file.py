@@ -1,0 +1,117 @@
+"""The file: made by whoever comes first, migrated all at once, and left alone where it is not ours or not for us."""
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fourtuple.core.errors import CannotError
+from fourtuple.store.file import APPLICATION, MIGRATIONS, default_file, open_store
+
+
+def version(base: sqlite3.Connection) -> int:
+    return int(base.execute("PRAGMA user_version").fetchone()[0])
+
+
+def test_a_new_file_is_a_store_in_wal_mode(tmp_path: Path) -> None:
+    base = open_store(tmp_path / "new/folder/runs.db", new=True)
+
+    assert version(base) == len(MIGRATIONS)
+    assert base.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert base.execute("PRAGMA application_id").fetchone() == (APPLICATION,)
+    assert base.execute("SELECT count(*) FROM runs").fetchone() == (0,)
+
+
+def test_reading_makes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(CannotError, match="there is no"):
+        open_store(tmp_path / "runs.db", new=False)
+
+    assert not (tmp_path / "runs.db").exists()
+
+
+def test_a_store_of_a_newer_program_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    base = open_store(tmp_path / "runs.db", new=True)
+    base.execute("PRAGMA user_version = 99")
+    base.close()
+    before = (tmp_path / "runs.db").read_bytes()
+
+    with pytest.raises(CannotError, match="a newer fourtuple has written it \\(version 99; this one reads up to 1\\)"):
+        open_store(tmp_path / "runs.db", new=True)
+    assert (tmp_path / "runs.db").read_bytes() == before
+
+
+def test_another_programs_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    base = sqlite3.connect(tmp_path / "runs.db")
+    base.execute("CREATE TABLE bookmarks (url TEXT)")
+    base.commit()
+    base.close()
+    before = (tmp_path / "runs.db").read_bytes()
+
+    with pytest.raises(CannotError, match="it is a database of another program"):
+        open_store(tmp_path / "runs.db", new=True)
+    assert (tmp_path / "runs.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"notes of somebody\n" * 99, b"SQLite format 3\0" + b"x" * 4000])
+def test_what_is_no_database_is_refused_and_left_as_it_is(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "runs.db").write_bytes(content)
+
+    with pytest.raises(CannotError, match=r"not a database|malformed|file is encrypted|unsupported"):
+        open_store(tmp_path / "runs.db", new=True)
+    assert (tmp_path / "runs.db").read_bytes() == content
+
+
+def test_a_folder_in_its_place_and_a_file_in_its_folders_place_are_told(tmp_path: Path) -> None:
+    (tmp_path / "runs.db").mkdir()
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(CannotError, match="unable to open"):
+        open_store(tmp_path / "runs.db", new=True)
+    with pytest.raises(CannotError, match=r"Not a directory|File exists"):
+        open_store(tmp_path / "file/runs.db", new=True)
+
+
+ADDED = "ALTER TABLE runs ADD COLUMN note TEXT; UPDATE runs SET note = 'migrated'"
+
+
+def test_an_old_store_is_migrated_and_keeps_its_runs(tmp_path: Path) -> None:
+    old = open_store(tmp_path / "runs.db", new=True)
+    old.execute("INSERT INTO runs (kind, command, writer, started_at, start) VALUES ('hold', 'x', '', '', '{}')")
+    old.close()
+    new = open_store(tmp_path / "runs.db", new=True, migrations=(*MIGRATIONS, ADDED))
+
+    assert version(new) == len(MIGRATIONS) + 1
+    assert new.execute("SELECT command, note FROM runs").fetchall() == [("x", "migrated")]
+
+
+def test_a_migration_that_fails_in_the_middle_changes_nothing(tmp_path: Path) -> None:
+    open_store(tmp_path / "runs.db", new=True).close()
+
+    with pytest.raises(CannotError, match="no such table"):
+        open_store(tmp_path / "runs.db", new=True, migrations=(*MIGRATIONS, f"{ADDED}; DROP TABLE absent"))
+    base = open_store(tmp_path / "runs.db", new=True)
+    assert version(base) == len(MIGRATIONS)
+    assert "note" not in [column[1] for column in base.execute("PRAGMA table_info(runs)")]
+
+
+def test_many_who_make_it_at_once_make_one(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from fourtuple.store.file import open_store;"
+    code += "sys.stdin.read(); open_store(Path(sys.argv[1]), new=True).execute('SELECT count(*) FROM runs').fetchone()"
+    command = [sys.executable, "-c", code, str(tmp_path / "runs.db")]
+    programs = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(7)]
+    ended = [program.communicate("")[1] for program in programs]
+
+    assert ended == [""] * 7
+    assert [program.returncode for program in programs] == [0] * 7
+
+
+def test_the_usual_file_is_where_the_xdg_specification_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/elsewhere")
+    set_to = default_file()
+    monkeypatch.setenv("XDG_STATE_HOME", "")
+    monkeypatch.setenv("HOME", "/home/somebody")
+
+    assert set_to == Path("/elsewhere/fourtuple/runs.db")
+    assert default_file() == Path("/home/somebody/.local/state/fourtuple/runs.db")
