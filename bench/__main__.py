@@ -1,10 +1,12 @@
 """What is claimed about speed, measured side by side in one run; `make bench` writes it to bench/RESULTS.md."""
 
 import argparse
+import os
 import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -133,6 +135,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if asked.list:
         print("\n".join(f"{name:<12} {measure.about}" for name, measure in MEASURES.items()))
         return
+    with tempfile.TemporaryDirectory(prefix="fourtuple-bench-") as folder:
+        os.environ["XDG_STATE_HOME"] = folder  # what commands store is not the user's own runs
+        _run(asked)
+
+
+def _run(asked: argparse.Namespace) -> None:
     head = f"# Results of `make bench`\n\n{machine()}\n\n{READING}\n"
     results = {}
     for name in asked.names or MEASURES:

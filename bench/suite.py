@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from bench import counting
+from bench import counting, looking
 from bench.arena import COMPILE, Contestant, compiled, wait_quiet
 from bench.measure import (
     Finding,
@@ -262,7 +262,10 @@ MEASURES: Mapping[str, Measure] = {
     "last-ports": Measure(last_ports, 5),
     "echo-10k": Measure(echo_10k, 5),
     "echo-200k": Measure(echo_200k, 1),
+    "report": Measure(looking.report, 3),
+    "charts": Measure(looking.charts, 3),
     "census-2M": Measure(counting.of_sockets(2_000_000), 3),
+    "live": Measure(looking.live, 1),
     "million": Measure(million, 1),
     "most": Measure(most, 1),
 }

@@ -73,13 +73,15 @@ def serve(
         start = start_of("serve", facts, soft_before=soft_before, planned=planned)
         beside = Beside(facts.memory, ends=1)
         until_ns = None if serve_s is None else start.at_ns + int(serve_s * 1e9)
-        most_open, grow = 0, workers is None
+        most_open, moved, grow = 0, 0, workers is None
         last_open: Sample | None = None
         ports = np.array([listener.getsockname()[1] for listener in listeners], np.uint16)
         lookout = Lookout(watch, partial(_accepted_on, ports), crew.control)
         with interruptible(crew.control):
             for sample in crew.samples():
-                yield replace(sample, start=start, seen=beside.look())
+                moves = sample.opened + sample.lost
+                yield replace(sample, start=start, seen=beside.look(busy=moves != moved))
+                moved = moves
                 most_open = max(most_open, sample.open)
                 if not crew.control.closing:
                     last_open = sample

@@ -18,7 +18,7 @@ from fourtuple.kernel.machine import found
 from fourtuple.kernel.sysctl import PROC
 from fourtuple.kernel.world import host_sysctls, parse_sockstat
 
-LOOK_S = 0.2  # between two looks at memory and counters
+LOOK_S, IDLE_S = 0.2, 1.0  # between two looks at memory and counters
 
 
 def start_of(
@@ -62,13 +62,16 @@ class Beside:
         self.short: str | None = None
         self.seen = Seen(None, None, {})
 
-    def look(self) -> Seen:
-        if now_ns() >= self._due_ns:
-            self._due_ns = now_ns() + int(LOOK_S * 1e9)
+    def look(self, *, busy: bool = True) -> Seen:
+        """busy: there is news from one moment to the next; else a look a second is enough"""
+        due = now_ns() >= self._due_ns
+        if due:
+            self._due_ns = now_ns() + int((LOOK_S if busy else IDLE_S) * 1e9)
             memory = procfs.read_memory(self._proc)
             self.short = self.short or memory_exhausted(memory, self._at_start, self._share)
             self.seen = Seen(None, self._taken(memory), self.moved())
-        self.seen = replace(self.seen, connections=self._connections())
+        if due or busy:
+            self.seen = replace(self.seen, connections=self._connections())
         return self.seen
 
     def moved(self) -> dict[str, int]:

@@ -181,7 +181,7 @@ def hold(
     with interruptible(crew.control):
         for sample in crew.samples():
             losses.add(sample)
-            beside.look()
+            beside.look(busy=sample.phase != Phase.HOLDING)
             if full is None and sample.phase >= Phase.HOLDING:
                 full = sample
                 census = kernel.witness(full.open, crew.control)
