@@ -260,8 +260,8 @@ def test_what_others_wrote_stays_text(browser: "Browser", tmp_path: Path) -> Non
         (lambda: kept("hold", None), "killed: who ran it is gone", 5),
         (lambda: kept("hold", hold_record(sharing=None, memory=None, held=0, agree=False)), "held none of 1,000", 5),
         (lambda: kept("serve", serve_record(), wanted=None), "accepted 1,000, at most 990 at once", 5),
-        (lambda: kept("prove", object()), "1 of 2 claims hold", 0),
-        (lambda: kept("prove", None), "killed: who ran it is gone", 0),
+        (lambda: kept("prove", object()), "1 of 2 claims hold", 1),
+        (lambda: replace(kept("prove", None), progress=()), "killed: who ran it is gone", 0),
     ],
     ids=["killed", "nothing held", "serve", "prove", "prove, killed"],
 )
@@ -283,8 +283,10 @@ def test_a_proof_has_a_card_for_each_lesson_with_the_four_tuples_that_show_it(
 ) -> None:
     opened = Opened(browser, report.run_page(kept("prove", object())), tmp_path)
     cards = opened.page.locator("article")
+    opened.wait_drawn()
 
     assert cards.count() == 2
+    assert opened.vertices("same-port-progress") == [11]  # of 3 s: four a second, and the last
     assert "127.0.0.1:3000 → 127.0.0.1:8001" in cards.nth(0).inner_text()
     assert "not as predicted: established" in cards.nth(1).inner_text()
 

@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from fourtuple.core.compare import compare
+from fourtuple.core.proof import Lesson, Step
 from fourtuple.core.stored import Entry, Outcome, StoredRun
 from fourtuple.faces import runs
 from fourtuple.store import reading
 from fourtuple.store.coding import to_text
 from fourtuple.store.file import open_store
 from fourtuple.store.writing import Writer
-from tests.made import ground, hold_record, result, samples, serve_record, start
+from tests.made import BEGAN_NS, ground, hold_record, result, samples, serve_record, start
 
 ENTRY = Entry(
     17, "hold", "fourtuple hold 1000 127.0.0.1:8000", "2026-11-20T12:00:00.000+00:00", "2026-11-20T12:00:10.000+00:00",
@@ -25,6 +26,9 @@ def kept(kind: str, record: Any, *, alive: bool = False, **options: Any) -> Stor
     writer = Writer(base, f"fourtuple {kind} 1000 127.0.0.1:8000-8003 --for 10s", "me")
     if kind == "prove":
         writer.begin(ground().start, to_text(ground()))
+        for tenth in range(30):  # ten a second, of which four are written
+            step = Step(Lesson("same-port", "…", ""), done=100 * (tenth + 1), of=3000)
+            writer.progress(step, BEGAN_NS + tenth * 10**8)
         writer.lesson(result())
         writer.lesson(result("one-wall", "fails"))
         writer.counts(2, 1)

@@ -1,5 +1,6 @@
 """Arguments → verb → face → exit code: with the faces the only place that prints; commands import late."""
 
+import errno
 from typing import Any
 
 import click
@@ -7,11 +8,11 @@ import click
 from fourtuple import __version__
 from fourtuple.cli import asking, checking, counting, keeping, proving, running
 from fourtuple.cli.common import complain
-from fourtuple.core.errors import EXIT_INTERRUPTED, FourtupleError
+from fourtuple.core.errors import EXIT_INTERRUPTED, EXIT_SHORT, FourtupleError, ShortfallError
 
 
 class Commands(click.Group):
-    """Errors of ours become their lines and their exit code."""
+    """Errors of ours become their lines and their exit code; so does a limit of open files, wherever it is met."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -19,6 +20,12 @@ class Commands(click.Group):
         except FourtupleError as error:
             complain(error)
             ctx.exit(error.exit_code)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            limit = "the process (RLIMIT_NOFILE)" if error.errno == errno.EMFILE else "the host (fs.file-max)"
+            complain(ShortfallError("this command", f"open files of {limit}: {error}", "Raise it, see ulimit -n."))
+            ctx.exit(EXIT_SHORT)
         except KeyboardInterrupt:
             ctx.exit(EXIT_INTERRUPTED)
 

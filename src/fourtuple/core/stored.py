@@ -1,6 +1,6 @@
 """A run as it was kept: how it began, its samples by column, what became of it."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -78,12 +78,22 @@ class Entry:
     host: str
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a lesson was, so many seconds after the proof began."""
+
+    lesson: str
+    at_s: float
+    done: int
+    wanted: int
+
+
 @dataclass(frozen=True)
 class StoredRun:
     """series: (samples,) of COLUMN; connects, answers: how the histograms grew, (…,) of GROWN, in order of samples
 
     record:  None where none came, and of a proof
-    ground, results: of a proof
+    ground, results, progress: of a proof
     """
 
     entry: Entry
@@ -94,7 +104,8 @@ class StoredRun:
     last: dict[str, dict[str, int]]  # of the last sample: failed, lost_by, reconnect_failed, moved
     record: HoldRecord | ServeRecord | None = None
     ground: Ground | None = None
-    results: tuple[Result, ...] = field(default=())
+    results: tuple[Result, ...] = ()
+    progress: tuple[Progress, ...] = ()
 
     @property
     def at_s(self) -> NDArray[np.float64]:
@@ -121,6 +132,7 @@ class StoredRun:
             "record": asdict(self.record) if self.record else None,
             "ground": asdict(self.ground) if self.ground else None,
             "lessons": [asdict(result) for result in self.results],
+            "progress": [asdict(moment) for moment in self.progress],
             "last": self.last,
         }
         if samples:

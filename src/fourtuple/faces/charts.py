@@ -17,6 +17,7 @@ from fourtuple.core.fold import Latency
 from fourtuple.core.memory import MemoryUse
 from fourtuple.core.series import Bins, Heat, OverTime
 from fourtuple.core.spread import PairUse, Sharing
+from fourtuple.core.stored import Progress
 from fourtuple.core.units import format_count, format_duration
 
 HEIGHT, ROW = 260, 22  # pixels: of a chart, and of a bar that lies
@@ -178,6 +179,25 @@ def latency_by_occupancy(over_time: OverTime) -> Chart:
     about = "Points: how full the ports were across, time to connect upwards in a logarithmic scale."
     known = int(np.count_nonzero(~np.isnan(over_time.p50_us)))
     return _chart("occupancy", "Time to connect, by how full the ports were", about, points, 2 * known)
+
+
+def progress(lesson: str, moments: Sequence[Progress]) -> Chart:
+    """How a lesson went on; in seconds since its first moment."""
+    rows = [{"at_s": round(each.at_s - moments[0].at_s, 2), "done": each.done} for each in moments]
+    lines: Any = (
+        alt.Chart(_values(rows))
+        .mark_line(color=LINE, strokeWidth=1.5, point={"color": LINE, "size": 14}, aria=False)
+        .encode(
+            x=alt.X("at_s:Q", title="seconds"),
+            y=alt.Y("done:Q", title="connections", axis=alt.Axis(format="~s")),
+            tooltip=[
+                alt.Tooltip("at_s:Q", title="second", format=".2f"),
+                alt.Tooltip("done:Q", title="connections", format=",d"),
+            ],
+        )
+    )
+    about = f"Line chart over time, up to {format_count(moments[-1].done)} of {format_count(moments[-1].wanted)}."
+    return _chart(f"{lesson}-progress", "Connections over time", about, lines, len(rows), 160)
 
 
 def carrying(sharing: Sharing) -> Chart:

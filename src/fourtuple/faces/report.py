@@ -37,7 +37,7 @@ def run_page(run: StoredRun) -> str:
         tiles=list(_tiles(run)),
         sections=sections,
         samples=charts.samples_data(series),
-        drawn=[chart for section in sections for chart, _, _ in section.figures],
+        drawn=[chart for section in sections for chart, _, _ in section.all_figures],
     )
 
 

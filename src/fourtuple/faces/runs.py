@@ -104,7 +104,8 @@ def compare_lines(comparison: Comparison) -> Iterator[str]:
     yield from remark_lines(comparison)
     yield f"{'':<{NAME}}{f'run {first.entry.id}':>{CELL}}{f'run {second.entry.id}':>{CELL}}{'ratio':>{CELL - 3}}"
     for row in comparison.rows:
-        yield f"{row.name:<{NAME}}{cell(row, row.first):>{CELL}}{cell(row, row.second):>{CELL}}{ratio(row):>{CELL - 3}}"
+        line = f"{row.name:<{NAME}}{cell(row, row.first):>{CELL}}{cell(row, row.second):>{CELL}}{ratio(row):>{CELL - 3}}"
+        yield line.rstrip()
 
 
 def remark_lines(comparison: Comparison) -> Iterator[str]:

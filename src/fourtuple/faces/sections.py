@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from fourtuple.core.run import HoldRecord
 from fourtuple.core.series import Bins, Heat, OverTime, evenly, heat, histogram
 from fourtuple.core.spread import Sharing
 from fourtuple.core.start import Start
-from fourtuple.core.stored import StoredRun
+from fourtuple.core.stored import Progress, StoredRun
 from fourtuple.core.symptoms import symptom_of
 from fourtuple.core.units import format_count, format_duration, format_size
 from fourtuple.faces import charts, text
@@ -23,6 +23,7 @@ from fourtuple.faces.prove import MARKS, word
 
 ROWS = 60  # of a table behind a chart; the export has them all
 ZOOM = "Charts over time: drag to move, Shift and the wheel to zoom, a double click brings all of it back."
+FEW = 5  # moments: of fewer, a line says nothing
 SLOW = 3.0  # times: more than what a busy machine makes of it
 
 
@@ -46,6 +47,7 @@ class Card:
     table: Table
     lists: Sequence[tuple[str, Sequence[str]]]
     others: Table
+    figure: tuple[Chart, Table | None, str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +61,18 @@ class Section:
     figures: Sequence[tuple[Chart, Table | None, str]] = ()
     tables: Sequence[Table] = ()
     behind: Table | None = None
-    cards: Sequence[Card] = field(default=())
+    cards: Sequence[Card] = ()
     commands: Sequence[str] = ()
+
+    @property
+    def all_figures(self) -> list[tuple[Chart, Table | None, str]]:
+        """Those in its cards, too."""
+        return [*self.figures, *(card.figure for card in self.cards if card.figure)]
 
 
 def sections_of(run: StoredRun, series: OverTime) -> Iterator[Section | None]:
     if run.entry.kind == "prove":
-        cards = [_card(result) for result in run.results]
+        cards = [_card(result, [each for each in run.progress if each.lesson == result.name]) for result in run.results]
         yield Section(
             "lessons", "The lessons", ["fourtuple prove LESSON --show-code prints what one does."], cards=cards
         )
@@ -266,7 +273,12 @@ def _planned(start: Start) -> list[tuple[str, str]]:
     return [*rows, ("to" if planned.wanted is not None else "on", ", ".join(planned.destinations))]
 
 
-def _card(result: Result) -> Card:
+def _card(result: Result, progress: Sequence[Progress]) -> Card:
+    figure = None
+    if len(progress) >= FEW:
+        moments = [(f"{each.at_s - progress[0].at_s:.2f}", format_count(each.done)) for each in progress]
+        table = Table(("second", "connections"), [moments[i] for i in evenly(len(moments), ROWS)], frozenset({0, 1}))
+        figure = (charts.progress(result.name, progress), table, "")
     rows = [(name, word(predicted), word(result.observed.get(name))) for name, predicted in result.predicted.items()]
     lists = [
         (name, [str(line) for line in value]) for name, value in result.evidence.items() if _is_list_of_words(value)
@@ -279,6 +291,7 @@ def _card(result: Result) -> Card:
         table=Table(("", "predicted", "observed"), rows, frozenset({1, 2})),
         lists=lists,
         others=Table(("", "observed"), others, frozenset({1})),
+        figure=figure,
     )
 
 

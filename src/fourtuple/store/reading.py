@@ -15,7 +15,7 @@ from fourtuple.core.proof import Ground, Result
 from fourtuple.core.run import HoldRecord, Phase, Sample, Seen, ServeRecord, Witness
 from fourtuple.core.spread import BINS
 from fourtuple.core.start import Start
-from fourtuple.core.stored import COLUMN, GROWN, Entry, Outcome, StoredRun
+from fourtuple.core.stored import COLUMN, GROWN, Entry, Outcome, Progress, StoredRun
 from fourtuple.store.coding import from_text, grown
 from fourtuple.store.file import NUMBERS, OTHERS
 
@@ -133,11 +133,15 @@ def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
         (entry.id,),
     ).fetchone()
     results = base.execute("SELECT result FROM lessons WHERE run = ? ORDER BY number", (entry.id,)).fetchall()
+    steps = base.execute(
+        "SELECT lesson, at_ns, done, wanted FROM progress WHERE run = ? ORDER BY number", (entry.id,)
+    ).fetchall()
     kinds: Mapping[str, type[Any]] = {"hold": HoldRecord, "serve": ServeRecord, "prove": Ground}
     found = from_text(record, kinds[entry.kind]) if record else None
+    begun = from_text(start, Start)
     return StoredRun(
         entry=entry,
-        start=from_text(start, Start),
+        start=begun,
         series=np.array([tuple(np.nan if value is None else value for value in row) for row in rows], COLUMN),
         connects=_growth([connects for connects, _ in blobs]),
         answers=_growth([answers for _, answers in blobs]),
@@ -148,6 +152,9 @@ def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
         record=None if isinstance(found, Ground) else found,
         ground=found if isinstance(found, Ground) else None,
         results=tuple(from_text(text, Result) for (text,) in results),
+        progress=tuple(
+            Progress(lesson, (at_ns - begun.at_ns) / 1e9, done, wanted) for lesson, at_ns, done, wanted in steps
+        ),
     )
 
 

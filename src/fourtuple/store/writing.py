@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.proof import Result
+from fourtuple.core.proof import Result, Step
 from fourtuple.core.run import Phase, Sample
 from fourtuple.core.start import Start
 from fourtuple.core.stored import Outcome
@@ -74,6 +74,14 @@ class Writer:
             self._write_sample(sample)
         else:
             self._unwritten = sample
+
+    def progress(self, step: Step, at_ns: int) -> None:
+        """Written if it is time to, and at a lesson's end."""
+        if at_ns >= self._due_ns or step.done == step.of:
+            self._due_ns = at_ns + int(EVERY_S[Phase.OPENING] * 1e9)
+            values = (self.id, self._number, step.lesson.name, at_ns, step.done, step.of)
+            self._write("INSERT INTO progress VALUES (?, ?, ?, ?, ?, ?)", values)
+            self._number += 1
 
     def lesson(self, result: Result) -> None:
         self._lessons += 1

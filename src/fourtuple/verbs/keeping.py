@@ -81,6 +81,8 @@ class Keeper:
                     self._writer.lesson(step.result)
                     held += step.result.verdict == HOLDS
                     self._writer.counts(lessons, held)
+                elif step.of:
+                    self._writer.progress(step, time.monotonic_ns())
                 yield step
         self._writer.end(Outcome.REACHED if proof.exit_code == EXIT_REACHED else Outcome.SHORT, None)
         return proof
