@@ -41,6 +41,7 @@ def test_each_part_is_what_its_slabs_have_grown_by() -> None:
     assert part(found, "hash table").model_bytes == 8 * 262_144 / 10_000
     assert found is not None
     assert found.measured_bytes == 8200
+    assert found.each_bytes == 5040 + 128 + 256
 
 
 def test_one_end_alone_takes_the_clients_part() -> None:
@@ -54,6 +55,7 @@ def test_without_slabinfo_the_model_is_all_there_is() -> None:
 
     assert found is not None
     assert found.why_not == "/proc/slabinfo is root's"
+    assert found.each_bytes == 8200
     assert part(found, "socket").measured_bytes is None
     assert part(found, "socket").model_bytes == 5040
 

@@ -146,7 +146,7 @@ def _of_hold(record: HoldRecord) -> Iterator[tuple[str, float | None, Unit]]:
     else:
         yield from (("", None, Unit.COUNT),) * 6
     yield "closed in", record.closing_s, Unit.SECONDS
-    yield "memory each", record.memory.measured_bytes if record.memory else None, Unit.BYTES
+    yield "memory each", record.memory.each_bytes if record.memory else None, Unit.BYTES
     yield "client, resident", record.rss_bytes, Unit.BYTES
     yield "CPU, user", record.cpu_user_s, Unit.SECONDS
     yield "CPU, system", record.cpu_system_s, Unit.SECONDS

@@ -72,6 +72,12 @@ class MemoryUse:
     parts: tuple[PartUse, ...]
     why_not: str = ""
 
+    @property
+    def each_bytes(self) -> float | None:
+        """The kernel's parts together, where they were measured; else what the free memory says."""
+        known = [part.measured_bytes for part in self.parts if part.name not in (HASH, USER) and part.measured_bytes]
+        return self.measured_bytes if self.why_not else sum(known)
+
 
 def memory_use(
     connections: int,

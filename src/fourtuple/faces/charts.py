@@ -32,7 +32,10 @@ CONFIG: dict[str, Any] = {
         "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 320, "labelOverlap": True,
     },
     "axisQuantitative": {"tickCount": 8},
-    "legend": {"labelColor": INK, "titleColor": INK, "orient": "top", "labelFontSize": 12, "titleFontSize": 12},
+    "legend": {
+        "orient": "top", "labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12,
+        "labelOverlap": True,
+    },
     "view": {"stroke": None},
     "text": {"color": INK},
 }  # fmt: skip

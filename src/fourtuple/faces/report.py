@@ -153,9 +153,9 @@ def _tiles(run: StoredRun) -> Iterator[tuple[str, str, str]]:
         yield "opened", format_rate(record.rate_per_s), f"in {format_duration(record.elapsed_s)}"
         if record.connect_us.p50 is not None:
             yield "connect", microseconds(record.connect_us.p50), f"median; p99 {microseconds(record.connect_us.p99)}"
-        if record.memory and record.memory.measured_bytes is not None:
+        if record.memory and record.memory.each_bytes is not None:
             ends = "both ends" if record.memory.ends == 2 else "this end"
-            yield "memory", format_size(record.memory.measured_bytes), f"a connection, {ends}"
+            yield "memory", format_size(record.memory.each_bytes), f"a connection, {ends}"
         yield "lost", format_count(record.lost), f"while held for {format_duration(record.held_s)}"
     elif isinstance(record, ServeRecord):
         yield "accepted", format_count(record.accepted), ""

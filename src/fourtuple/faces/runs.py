@@ -100,11 +100,13 @@ def _of(entry: Entry) -> str:
 
 
 def compare_lines(comparison: Comparison) -> Iterator[str]:
-    first, second = comparison.first, comparison.second
     yield from remark_lines(comparison)
-    yield f"{'':<{NAME}}{f'run {first.entry.id}':>{CELL}}{f'run {second.entry.id}':>{CELL}}{'ratio':>{CELL - 3}}"
+    heads = (f"{f'run {run.entry.id}':>{CELL}}" for run in (comparison.first, comparison.second))
+    yield f"{'':<{NAME}}{''.join(heads)}{'ratio':>{CELL - 3}}"
     for row in comparison.rows:
-        line = f"{row.name:<{NAME}}{cell(row, row.first):>{CELL}}{cell(row, row.second):>{CELL}}{ratio(row):>{CELL - 3}}"
+        line = (
+            f"{row.name:<{NAME}}{cell(row, row.first):>{CELL}}{cell(row, row.second):>{CELL}}{ratio(row):>{CELL - 3}}"
+        )
         yield line.rstrip()
 
 
