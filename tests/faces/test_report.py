@@ -207,6 +207,25 @@ def test_shift_and_the_wheel_zoom_and_the_wheel_alone_scrolls(browser: "Browser"
     assert at > 0
 
 
+def test_keys_zoom_and_move_a_chart_that_has_the_focus(browser: "Browser", html: str, tmp_path: Path) -> None:
+    opened = Opened(browser, html, tmp_path)
+    opened.wait_drawn()
+    page = opened.page
+    domain = "fourtuple.views.held.scale('x').domain()"
+    page.locator("#held .chart").focus()
+    first, last = page.evaluate(domain)
+    page.keyboard.press("+")
+    zoomed = page.evaluate(domain)
+    page.keyboard.press("ArrowRight")
+    moved = page.evaluate(domain)
+    page.keyboard.press("0")
+    page.wait_for_function(f"Math.abs({domain}[1] - {last}) < 1", timeout=5000)
+
+    assert zoomed == pytest.approx([first + (last - first) / 4, last - (last - first) / 4], rel=0.01)
+    assert moved[0] == pytest.approx(first + (last - first) * 3 / 8, rel=0.01)
+    assert page.locator(".chart[tabindex='0']").count() == 2
+
+
 def test_it_follows_the_reader_into_the_dark_and_onto_paper(browser: "Browser", html: str, tmp_path: Path) -> None:
     """Also a chart that was drawn before: its colours are those of the page."""
     opened = Opened(browser, html, tmp_path, color_scheme="dark")

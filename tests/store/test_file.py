@@ -1,5 +1,7 @@
 """The file: made by whoever comes first, migrated all at once, and left alone where it is not ours or not for us."""
 
+import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import pytest
 
 from fourtuple.core.errors import CannotError
 from fourtuple.store.file import APPLICATION, MIGRATIONS, default_file, open_store
+from tests.conftest import need
 
 
 def version(base: sqlite3.Connection) -> int:
@@ -71,6 +74,35 @@ def test_a_folder_in_its_place_and_a_file_in_its_folders_place_are_told(tmp_path
         open_store(tmp_path / "runs.db", new=True)
     with pytest.raises(CannotError, match=r"Not a directory|File exists"):
         open_store(tmp_path / "file/runs.db", new=True)
+
+
+READ = """
+import sys
+from pathlib import Path
+from fourtuple.store.file import open_store
+print(open_store(Path(sys.argv[1]), new=False).execute("SELECT command FROM runs").fetchall())
+"""
+
+
+def test_a_store_can_be_read_where_nothing_can_be_written(tmp_path: Path) -> None:
+    """By another user, or from a medium that is read-only: reading leaves nothing beside the file."""
+    need(shutil.which("setpriv"), "setpriv (util-linux)")
+    folder = tmp_path / "medium"
+    base = open_store(folder / "runs.db", new=True)
+    base.execute("INSERT INTO runs (kind, command, writer, started_at, start) VALUES ('hold', 'x', '', '', '{}')")
+    base.close()
+    (folder / "runs.db").chmod(0o444)
+    folder.chmod(0o555)
+    without_privilege = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [*without_privilege, sys.executable, "-c", READ, str(folder / "runs.db")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    left = sorted(file.name for file in folder.iterdir())
+    folder.chmod(0o755)
+
+    assert (done.stdout, done.stderr) == ("[('x',)]\n", "")
+    assert left == ["runs.db"]
 
 
 ADDED = "ALTER TABLE runs ADD COLUMN note TEXT; UPDATE runs SET note = 'migrated'"

@@ -118,6 +118,21 @@ def test_who_finds_the_file_locked_writes_later_and_loses_nothing(base: sqlite3.
     assert writer.why_not is None
 
 
+def test_who_finds_the_file_locked_from_the_beginning_begins_later(base: sqlite3.Connection, tmp_path: Path) -> None:
+    """The run has no number until then, and all of its samples once it has."""
+    run = list(samples(every_s=0.1))
+    other = sqlite3.connect(tmp_path / "runs.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    writer = written(base, run[:3])
+    before = writer.id
+    other.execute("ROLLBACK")
+    writer.sample(run[3])
+
+    assert before is None
+    assert writer.id == 1
+    assert base.execute("SELECT count(*), min(run), max(run) FROM samples").fetchone() == (4, 1, 1)
+
+
 def test_a_full_disk_ends_the_writing_and_not_the_run(base: sqlite3.Connection) -> None:
     """What was written before stays; why the rest is not there is told."""
     run = list(samples(every_s=0.1))

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from fourtuple.core.fold import Latency
 from fourtuple.core.memory import MemoryUse
-from fourtuple.core.series import Bins, Heat, OverTime
+from fourtuple.core.series import Bins, Heat, OverTime, evenly
 from fourtuple.core.spread import PairUse, Sharing
 from fourtuple.core.stored import Progress
 from fourtuple.core.units import format_count, format_duration
 
 HEIGHT, ROW = 260, 22  # pixels: of a chart, and of a bar that lies
 INK, FAINT, LINE, OTHER, ALARM = "var(--ink)", "var(--faint)", "var(--line)", "var(--other)", "var(--alarm)"
+HOVERED = 600  # samples that tell what they are under the pointer: each takes two shapes of the browser
 SAMPLES = "samples"  # the data set that several charts share
 
 CONFIG: dict[str, Any] = {
@@ -66,7 +67,11 @@ def samples_data(over_time: OverTime) -> dict[str, list[float | None]]:
         "lost": (over_time.lost, 0), "rate": (over_time.rate_per_s, 0), "occupancy": (over_time.occupancy, 2),
         "p50": (over_time.p50_us, 1), "p99": (over_time.p99_us, 1),
     }  # fmt: skip
-    return {name: _numbers(values, digits) for name, (values, digits) in columns.items()}
+    count = len(over_time.at_s)
+    near: list[float | None] = [0] * count
+    for number in evenly(count, HOVERED).tolist():
+        near[number] = 1
+    return {name: _numbers(values, digits) for name, (values, digits) in columns.items()} | {"near": near}
 
 
 def held(over_time: OverTime, wanted: int | None, planned: str) -> Chart:
@@ -234,7 +239,7 @@ def pairs(sharing: Sharing) -> Chart:
     ]
     base = alt.Chart(_values(rows))
     usable = base.mark_bar(color=FAINT).encode(y=y, x=alt.X("usable:Q"), tooltip=tips)
-    title = "4-tuples of the pair: used (dark) of usable (light)"
+    title = "used (dark) of usable (light)"
     used = base.mark_bar(color=LINE, height={"band": 0.55}).encode(
         y=y, x=alt.X("used:Q", title=title, axis=alt.Axis(format="~s")), tooltip=tips
     )
@@ -341,6 +346,7 @@ def _over_time(name: str, title: str, about: str, layers: Sequence[Any], over_ti
     ]
     rule = (
         alt.Chart(alt.NamedData(SAMPLES))
+        .transform_filter("datum.near")
         .mark_rule(color=INK, aria=False)
         .encode(x="at_s:Q", tooltip=tips, opacity=alt.condition(nearest, alt.value(0.6), alt.value(0)))
         .add_params(nearest)

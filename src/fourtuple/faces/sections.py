@@ -22,7 +22,10 @@ from fourtuple.faces.charts import Chart
 from fourtuple.faces.prove import MARKS, word
 
 ROWS = 60  # of a table behind a chart; the export has them all
-ZOOM = "Charts over time: drag to move, Shift and the wheel to zoom, a double click brings all of it back."
+ZOOM = (
+    "Charts over time: drag to move, Shift and the wheel to zoom, a double click brings all of it back."
+    " By keyboard: arrows move, + and - zoom, 0 brings it back."
+)
 FEW = 5  # moments: of fewer, a line says nothing
 SLOW = 3.0  # times: more than what a busy machine makes of it
 

@@ -90,15 +90,32 @@ def open_store(file: Path | None, *, new: bool, migrations: Sequence[str] = MIGR
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _cannot(file, error.strerror or str(error)) from None
+    where = ":memory:" if file is None else f"{file.absolute().as_uri()}?mode=rwc"
     try:
-        base = sqlite3.connect(file or ":memory:", timeout=WAIT_S, isolation_level=None)
+        try:
+            return _opened(where, file, migrations)
+        except sqlite3.OperationalError as error:
+            if new or not _is_still(file, error):
+                raise
+            return _opened(where.replace("mode=rwc", "immutable=1"), file, migrations)
     except sqlite3.Error as error:
         raise _cannot(file, str(error)) from None
+
+
+def _is_still(file: Path | None, error: sqlite3.OperationalError) -> bool:
+    """Could it not be opened for want of a file beside it, which WAL takes for reading, too, and nobody writes to it?
+
+    On a medium that cannot be written, say. Without a journal that a writer has left, it may be read as it is
+    (https://sqlite.org/wal.html, read-only databases).
+    """
+    wants_to_write = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+    return wants_to_write and file is not None and file.exists() and not Path(f"{file}-wal").exists()
+
+
+def _opened(where: str, file: Path | None, migrations: Sequence[str]) -> sqlite3.Connection:
+    base = sqlite3.connect(where, timeout=WAIT_S, isolation_level=None, uri=True)
     try:
         _prepare(base, file, migrations)
-    except sqlite3.Error as error:
-        base.close()
-        raise _cannot(file, str(error)) from None
     except BaseException:
         base.close()
         raise

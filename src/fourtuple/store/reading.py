@@ -23,10 +23,7 @@ Alive = Callable[[str], bool | None]  # what Writer was given as `writer` → do
 
 _ENTRY = (
     "SELECT id, kind, command, started_at, ended_at, outcome, why, n, held, writer, start,"
-    " (SELECT count(*) FROM samples WHERE run = id),"
-    " (SELECT max(open) FROM samples WHERE run = id),"
-    " (SELECT max(opened) FROM samples WHERE run = id),"
-    " (SELECT count(*) FROM lessons WHERE run = id)"
+    " (SELECT max(number) + 1 FROM samples WHERE run = id)"
     " FROM runs"
 )
 
@@ -45,7 +42,7 @@ def reading() -> Iterator[None]:
 def entries(base: sqlite3.Connection, alive: Alive) -> list[Entry]:
     """All of them, the newest first."""
     with reading():
-        return [_entry(row, alive) for row in base.execute(f"{_ENTRY} ORDER BY id DESC")]
+        return [_entry(base, row, alive) for row in base.execute(f"{_ENTRY} ORDER BY id DESC")]
 
 
 def entry(base: sqlite3.Connection, run: int | None, alive: Alive) -> Entry:
@@ -58,7 +55,7 @@ def entry(base: sqlite3.Connection, run: int | None, alive: Alive) -> Entry:
         if row is None:
             which = "a stored run" if run is None else f"run {run}"
             raise UsageError(which, "there is none", "fourtuple runs lists them.")
-        return _entry(row, alive)
+        return _entry(base, row, alive)
 
 
 def read_run(base: sqlite3.Connection, run: int | None, alive: Alive) -> StoredRun:
@@ -94,16 +91,15 @@ def remove(base: sqlite3.Connection, runs: list[int], alive: Alive) -> None:
         base.executemany("DELETE FROM runs WHERE id = ?", [(run,) for run in runs])
 
 
-def _entry(row: tuple[Any, ...], alive: Alive) -> Entry:
-    run, kind, command, started_at, ended_at, outcome, why, n, held, writer, start, samples, most, opened, told = row
+def _entry(base: sqlite3.Connection, row: tuple[Any, ...], alive: Alive) -> Entry:
+    run, kind, command, started_at, ended_at, outcome, why, n, held, writer, start, samples = row
     if outcome is None:
         still = alive(writer)
         outcome = Outcome.UNFINISHED if still is None else Outcome.RUNNING if still else Outcome.KILLED
     begun = from_text(start, Start)
-    if kind == "hold":
-        n, held = begun.planned.wanted if begun.planned else n, most if held is None else held
-    elif kind == "serve":
-        n, held = opened if n is None else n, most if held is None else held
+    if held is None:  # nobody has told yet
+        most, accepted = base.execute("SELECT max(open), max(opened) FROM samples WHERE run = ?", (run,)).fetchone()
+        n, held = begun.planned.wanted if begun.planned and kind == "hold" else accepted, most
     return Entry(
         id=run,
         kind=kind,
@@ -113,8 +109,8 @@ def _entry(row: tuple[Any, ...], alive: Alive) -> Entry:
         outcome=Outcome(outcome),
         why=why,
         n=n,
-        held=held if held is not None else told if kind == "prove" else 0,
-        samples=samples,
+        held=held,
+        samples=samples or 0,
         host=begun.found.host,
     )
 

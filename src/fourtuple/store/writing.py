@@ -6,7 +6,6 @@ stops a run. What cannot be written at all ends the writing, and `why_not` says 
 
 import sqlite3
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,20 +23,28 @@ FIRST_S, FIRST_EVERY_S = 5.0, 0.05  # a short run is over soon: at first as ofte
 EVERY_S = {Phase.OPENING: 0.25, Phase.HOLDING: 1.0, Phase.CLOSING: 0.25, Phase.CLOSED: 0.25}
 PATIENCE_S = 0.02  # for another writer, while connections wait
 
-_INSERT = (
+# In each the first value is the run's number.
+_SAMPLE = (
     f"INSERT INTO samples (run, number, {', '.join((*NUMBERS, *OTHERS))})"  # noqa: S608  (names of ours)
     f" VALUES ({', '.join('?' * (2 + len(NUMBERS) + len(OTHERS)))})"
 )
+_LESSON = "INSERT INTO lessons VALUES (?1, ?2, ?3)"
+_PROGRESS = "INSERT INTO progress VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+_COUNTS = "UPDATE runs SET n = ?2, held = ?3 WHERE id = ?1"
+_END = "UPDATE runs SET ended_at = ?2, outcome = ?3, why = ?4, record = coalesce(?5, record) WHERE id = ?1"
+_BEGIN = "INSERT INTO runs (kind, command, writer, started_at, start, record) VALUES (?, ?, ?, ?, ?, ?) RETURNING id"
 
 Statement = tuple[str, tuple[Any, ...]]
 
 
 class Writer:
-    """id: of the run; None until it has begun. why_not: what ended the writing; None: nothing"""
+    """id: of the run; None until something of it was written. why_not: what ended the writing; None: nothing"""
 
     def __init__(self, base: sqlite3.Connection, command: str, writer: str) -> None:
         """writer: who writes, so that readers can tell whether it still does, see core/stored.Outcome"""
         self._base, self._command, self._writer = base, command, writer
+        self._base.execute(f"PRAGMA busy_timeout = {int(PATIENCE_S * 1000)}")
+        self._begin: tuple[Any, ...] = ()  # what the run's row is made of; none until it begins
         self._waiting: list[Statement] = []
         self._number = self._lessons = 0
         self._last: Sample | None = None
@@ -52,15 +59,8 @@ class Writer:
     def begin(self, start: Start, more: str | None = None) -> None:
         """more: JSON of what else is known of it by now"""
         self._began_ns = start.at_ns
-        try:
-            (self.id,) = self._base.execute(
-                "INSERT INTO runs (kind, command, writer, started_at, start, record) VALUES (?, ?, ?, ?, ?, ?)"
-                " RETURNING id",
-                (start.kind, self._command, self._writer, start.started_at, to_text(start), more),
-            ).fetchone()
-            self._base.execute(f"PRAGMA busy_timeout = {int(PATIENCE_S * 1000)}")
-        except sqlite3.Error as error:
-            self.why_not = str(error)
+        self._begin = (start.kind, self._command, self._writer, start.started_at, to_text(start), more)
+        self._write()
 
     def sample(self, sample: Sample) -> None:
         """Written if it is time to, or if something has happened that happens once."""
@@ -79,27 +79,22 @@ class Writer:
         """Written if it is time to, and at a lesson's end."""
         if at_ns >= self._due_ns or step.done == step.of:
             self._due_ns = at_ns + int(EVERY_S[Phase.OPENING] * 1e9)
-            values = (self.id, self._number, step.lesson.name, at_ns, step.done, step.of)
-            self._write("INSERT INTO progress VALUES (?, ?, ?, ?, ?, ?)", values)
+            self._write(_PROGRESS, (self._number, step.lesson.name, at_ns, step.done, step.of))
             self._number += 1
 
     def lesson(self, result: Result) -> None:
         self._lessons += 1
-        self._write("INSERT INTO lessons VALUES (?, ?, ?)", (self.id, self._lessons - 1, to_text(result)))
+        self._write(_LESSON, (self._lessons - 1, to_text(result)))
 
     def counts(self, n: int, held: int) -> None:
-        self._write("UPDATE runs SET n = ?, held = ? WHERE id = ?", (n, held, self.id))
+        self._write(_COUNTS, (n, held))
 
     def end(self, outcome: Outcome, record: str | None, why: str = "") -> None:
         """The last word; it waits for other writers as long as it takes, up to WAIT_S."""
         if self._unwritten is not None:
             self._write_sample(self._unwritten)
         ended_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._write(
-            "UPDATE runs SET ended_at = ?, outcome = ?, why = ?, record = coalesce(?, record) WHERE id = ?",
-            (ended_at, outcome, why, record, self.id),
-            patience_s=WAIT_S,
-        )
+        self._write(_END, (ended_at, outcome, why, record), patience_s=WAIT_S)
         if self._waiting and self.why_not is None:
             self.why_not = "another program keeps the file locked"
 
@@ -120,32 +115,37 @@ class Writer:
         )
         self._connects, self._answers, self._pairs = sample.connect_histogram, sample.answer_histogram, sample.pairs
         self._last, self._unwritten = sample, None
-        self._write(_INSERT, (self.id, self._number, *numbers, *map(to_text, maps), census, *blobs))
+        self._write(_SAMPLE, (self._number, *numbers, *map(to_text, maps), census, *blobs))
         self._number += 1
 
-    def _write(self, statement: str, values: tuple[Any, ...], patience_s: float = PATIENCE_S) -> None:
-        """This and what still waits, all or nothing."""
-        if self.id is None or self.why_not is not None:
+    def _write(self, statement: str = "", values: tuple[Any, ...] = (), patience_s: float = PATIENCE_S) -> None:
+        """This and what still waits, all or nothing; later, where another writer has the file for so long."""
+        if not self._begin or self.why_not is not None:
             return
-        self._waiting.append((statement, values))
+        if statement:
+            self._waiting.append((statement, values))
         until_s = time.monotonic() + patience_s
         try:
-            self._commit(lambda: time.monotonic() < until_s)
+            while not self._commit() and time.monotonic() < until_s:
+                pass  # SQLite itself has waited a little
         except sqlite3.Error as error:  # the disk is full, or the file is gone
             self._waiting.clear()
             self.why_not = str(error)
 
-    def _commit(self, may_wait: Callable[[], bool]) -> None:
-        while True:
-            try:
-                with self._base:
-                    self._base.execute("BEGIN IMMEDIATE")
-                    for statement, values in self._waiting:
-                        self._base.execute(statement, values)
-                self._waiting.clear()
-                return
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-                    raise
-                if not may_wait():
-                    return
+    def _commit(self) -> bool:
+        """→ False where another writer has the file. Raises sqlite3.Error."""
+        try:
+            with self._base:
+                self._base.execute("BEGIN IMMEDIATE")
+                run = self.id
+                if run is None:
+                    (run,) = self._base.execute(_BEGIN, self._begin).fetchone()
+                for statement, values in self._waiting:
+                    self._base.execute(statement, (run, *values))
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:  # or a kind of it: a journal is being recovered
+                return False
+            raise
+        self.id = run
+        self._waiting.clear()
+        return True

@@ -17,7 +17,7 @@ from fourtuple.store.file import default_file, open_store
 from fourtuple.store.writing import Writer
 
 Record = TypeVar("Record", HoldRecord, ServeRecord)
-BROKEN_BY = {KeyboardInterrupt: "a second Ctrl-C", GeneratorExit: "who had started it looked no further"}
+BROKEN_BY = {KeyboardInterrupt: "Ctrl-C", GeneratorExit: "who had started it looked no further"}
 FOLLOW_S = 0.25  # between two looks at a run that somebody else writes
 
 
@@ -44,6 +44,7 @@ class Keeper:
 
     def run(self, run: Generator[Sample, None, Record]) -> Generator[Sample, None, Record]:
         """The same run, with its samples and its record written as they come."""
+        begun = False
         with self._ended():
             while True:
                 try:
@@ -51,7 +52,8 @@ class Keeper:
                 except StopIteration as end:
                     record = cast("Record", end.value)
                     break
-                if self.id is None and sample.start:
+                if not begun and sample.start:
+                    begun = True
                     self._writer.begin(sample.start)
                 self._writer.sample(sample)
                 yield sample

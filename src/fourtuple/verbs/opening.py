@@ -177,6 +177,7 @@ def hold(
     full: Sample | None = None
     census: Witness | None = None
     use: MemoryUse | None = None
+    stopped_by: str | None = None
     until_ns = closing_ns = 0
     with interruptible(crew.control):
         for sample in crew.samples():
@@ -189,6 +190,7 @@ def hold(
                 until_ns = full.at_ns + int(hold_s * 1e9)
             yield replace(sample, start=start, seen=beside.seen, census=census)
             if full is None and beside.short:
+                stopped_by = beside.short
                 crew.control.stop()
             if full:
                 lookout.look(sample.open)
@@ -207,7 +209,7 @@ def hold(
             census=census or Witness(0, None, None, ""),
             held_s=(max(closing_ns, full.at_ns) - full.at_ns) / 1e9,
             started_at=start.started_at,
-            stopped_by=beside.short,
+            stopped_by=stopped_by,
             losses=losses.listed(),
             closing_s=round((now_ns() - closing_ns) / 1e9, 3),
             left=left,

@@ -3,14 +3,34 @@ const read = (id) => JSON.parse(document.getElementById(id).textContent);
 const columns = read("samples");
 const names = Object.keys(columns);
 const samples = (columns[names[0]] || []).map((_, i) => Object.fromEntries(names.map((name) => [name, columns[name][i]])));
-const config = read("config");
-const options = { actions: false, renderer: "svg", config, tooltip: { disableDefaultStyle: true, theme: "page" } };
+const options = { actions: false, renderer: "svg", config: read("config"), tooltip: { disableDefaultStyle: true, theme: "page" } };
 const views = (globalThis.fourtuple = { views: {} }).views; // for a look from the browser's console
+
+// What part of the time that is shown now a key shows next.
+const keys = { "+": [0.25, 0.75], "-": [-0.5, 1.5], ArrowLeft: [-0.25, 0.75], ArrowRight: [0.25, 1.25] };
+
+function steer(place, view) {
+  place.tabIndex = 0;
+  place.setAttribute("aria-keyshortcuts", [...Object.keys(keys), "0"].join(" "));
+  place.addEventListener("keydown", (event) => {
+    const [first, last] = view.scale("x").domain();
+    const part = keys[event.key];
+    if (part) view.signal("zoom_at_s", part.map((share) => first + share * (last - first)));
+    else if (event.key === "0") view.signal("zoom_tuple", null);
+    else return;
+    event.preventDefault();
+    view.run();
+  });
+}
+
 for (const [name, chart] of Object.entries(read("charts"))) {
   const place = document.querySelector(`#${name} .chart`);
   const specification = { ...chart, datasets: { ...chart.datasets, samples } };
   vegaEmbed(place, specification, options).then(
-    ({ view }) => { views[name] = view; },
+    ({ view }) => {
+      views[name] = view;
+      if ("zoom_at_s" in view.getState({ signals: () => true }).signals) steer(place, view);
+    },
     (error) => { place.textContent = `This chart could not be drawn: ${error.message}`; console.error(error); },
   );
 }
