@@ -50,7 +50,6 @@ def start(kind: str = "hold", *, wanted: int | None = 1000, **other: Any) -> Sta
         predicted=wanted,
         predicted_least=wanted,
         pairs=4,
-        bins=4,
         usable=500,
     )
     return Start(

@@ -70,8 +70,12 @@ def test_time_wait_that_is_left_is_counted(ground: Ground, store: str) -> None:
         record = json.loads(ground.fourtuple(*asked).stdout)
         left = ground.run("ss", "-Htan", "state", "time-wait").stdout.count("\n")
 
+        asked = ["hold", "5", "127.0.0.1:7777", "--for", "0s", "--store", store, "--json"]
+        second = json.loads(ground.fourtuple(*asked).stdout)
+
     assert record["time_wait_left"] == left <= 23
     assert left > 0
+    assert second["time_wait_left"] == 0  # those of the run before are not its own
 
 
 def test_text_says_where_the_run_is_and_the_next_command_works(ground: Ground, tmp_path: Path) -> None:
@@ -229,6 +233,16 @@ def test_a_run_that_nobody_can_store_goes_on_and_says_so(ground: Ground, tmp_pat
     assert refused.returncode == CANNOT
     assert "Name another file (--store), or none (--no-store)." in " ".join(refused.stderr.split())
     assert served["accepted"] == 23
+
+
+def test_a_file_whose_name_is_no_text_is_a_file(ground: Ground, tmp_path: Path) -> None:
+    """A name is any bytes; what was typed is stored with them written out."""
+    file = str(tmp_path / os.fsdecode(b"\xff.db"))
+    with ground.serving("127.0.0.1:7777", "--no-store"):
+        done = ground.fourtuple("hold", "23", "127.0.0.1:7777", "--for", "0s", "--store", file, "--json")
+
+    assert json.loads(done.stdout)["run"] == 1
+    assert "udcff.db" in listed(ground, file)[0]["command"]
 
 
 def test_a_run_that_is_refused_before_it_begins_is_not_stored(ground: Ground, store: str) -> None:

@@ -89,3 +89,12 @@ def test_two_that_sent_and_one_that_did_not_have_the_same_rows() -> None:
 
     assert row(found, "answers").second in (None, 0)
     assert row(found, "closed in").ratio == 1.0
+
+
+def test_two_that_did_not_and_one_that_did_have_names_and_units() -> None:
+    """In either order."""
+    talked = hold_record(requests=10, answers=10, answers_per_s=5.0)
+    found = compare(run(1, FAST), run(2, talked))
+
+    assert (row(found, "answers").first, row(found, "answers").second) == (None, 10)
+    assert all(each.name for each in found.rows)

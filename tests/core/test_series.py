@@ -127,3 +127,14 @@ def test_edges_begin_and_end_each_bucket() -> None:
     assert len(edges) == BUCKETS + 1
     assert edges[0] == 1
     assert buckets_of(edges[:-1]).tolist() == list(range(BUCKETS))
+
+
+def test_a_heat_maps_columns_are_no_narrower_than_samples_are_apart() -> None:
+    """Twenty samples a second at first, one a second later: a column that nobody looked at would be empty."""
+    at_s = np.concatenate((np.arange(1, 101) / 20, np.arange(6.0, 16.0)))
+    rows = np.zeros(len(at_s), GROWN)
+    rows["sample"], rows["bucket"], rows["count"] = np.arange(len(at_s)), 1000, 1
+    cells = heat(rows, at_s)
+
+    assert np.all(cells.to_s - cells.from_s >= 0.99)
+    assert len(cells.count) == len(np.unique(cells.from_s)) == 15

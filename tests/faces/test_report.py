@@ -76,13 +76,13 @@ class Opened:
         return [len(re.findall("[ML]", path)) for path in paths]
 
 
-def held(count: int) -> StoredRun:
+def held(count: int, strategy: str = "plain") -> StoredRun:
     """So many samples: 100 s of opening, with a slow lane from half of the range on, then the holding."""
     base = open_store(None, new=True)
     writer = Writer(base, "fourtuple hold 1M 127.0.0.1:8000-8003 --for 1h", "me")
     began = start(wanted=100_000)
     assert began.planned is not None
-    writer.begin(replace(began, planned=replace(began.planned, usable=27_000)))
+    writer.begin(replace(began, planned=replace(began.planned, usable=27_000, strategy=strategy)))
     for sample in samples(count, every_s=1.0, opening=100, wanted=100_000, slow_from=0.5):
         writer.sample(sample)
     writer.end("reached", to_text(hold_record(failed={"EADDRNOTAVAIL": 7}, lost=3, lost_by={"FIN": 3})))  # type: ignore[arg-type]
@@ -137,6 +137,10 @@ def test_the_first_line_is_the_verdict_and_numbers_are_text(browser: "Browser", 
     assert opened.page.locator("figure").count() == 8
     assert opened.page.locator("figure details table").count() == 7  # the rate has its numbers in the table above it
     assert opened.page.locator("table:not(:has(th[scope=row]))").count() == 0
+
+
+def test_a_slow_half_is_only_blamed_on_strategies_that_search_for_ports() -> None:
+    assert "the slow lane" not in report.run_page(held(110, strategy="late"))
 
 
 def test_a_screen_reader_finds_headings_names_and_what_each_chart_shows(
@@ -224,6 +228,8 @@ def test_keys_zoom_and_move_a_chart_that_has_the_focus(browser: "Browser", html:
     assert zoomed == pytest.approx([first + (last - first) / 4, last - (last - first) / 4], rel=0.01)
     assert moved[0] == pytest.approx(first + (last - first) * 3 / 8, rel=0.01)
     assert page.locator(".chart[tabindex='0']").count() == 2
+    page.keyboard.press("Control++")  # is the browser's
+    assert page.evaluate(domain) == pytest.approx([first, last], abs=1)
 
 
 def test_it_follows_the_reader_into_the_dark_and_onto_paper(browser: "Browser", html: str, tmp_path: Path) -> None:

@@ -111,9 +111,7 @@ def test_no_line_is_longer_than_the_screen(factor: int) -> None:
     """However large the numbers, however long the names."""
     began = start(wanted=factor)
     assert began.planned is not None
-    planned = replace(
-        began.planned, destinations=("[fd00:1234:5678::9]:20000-20019",) * 3, pairs=640, bins=64, usable=factor
-    )
+    planned = replace(began.planned, destinations=("[fd00:1234:5678::9]:20000-20019",) * 3, pairs=640, usable=factor)
     many = replace(
         RUN[25], start=replace(began, planned=planned), wanted=factor, open=factor, failed={"EADDRNOTAVAIL": factor},
         pairs=np.full(64, factor), seen=Seen(factor, factor, {}), lost=factor, reconnected=factor,
@@ -128,3 +126,14 @@ def test_a_sparkline_reaches_from_the_least_to_the_most() -> None:
     assert sparkline([None, None]) == ""
     assert sparkline([0, 50, 100], least=0, most=100) == "▁▅█"
     assert sparkline([200], least=0, most=100) == "█"
+
+
+def test_bins_of_one_or_two_pairs_are_each_measured_by_their_own_room() -> None:
+    """65 pairs, all full, are 64 bins at 100 %, though one of them has twice as many."""
+    began = start()
+    assert began.planned is not None
+    full = np.full(64, 500)
+    full[0] = 1000
+    sample = replace(RUN[25], start=replace(began, planned=replace(began.planned, pairs=65)), pairs=full)
+
+    assert line(drawn(Screen(), sample), "ports") == f"ports    of 500 in each of 65 pairs   100 %   {'█' * 32}"

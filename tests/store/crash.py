@@ -31,8 +31,7 @@ def write(file: Path, run: list[Sample], told: int) -> None:
             writer.sample(sample)
             if not writer._waiting:
                 os.write(told, json.dumps([writer.id, number + 1]).encode() + b"\n")
-        writer.counts(1000, 1000)
-        writer.end(Outcome.REACHED, to_text(hold_record()))
+        writer.end(Outcome.REACHED, to_text(hold_record()), n=1000, held=1000)
         base.close()
 
 

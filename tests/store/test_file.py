@@ -76,6 +76,7 @@ def test_a_folder_in_its_place_and_a_file_in_its_folders_place_are_told(tmp_path
         open_store(tmp_path / "file/runs.db", new=True)
 
 
+WITHOUT_PRIVILEGE = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
 READ = """
 import sys
 from pathlib import Path
@@ -84,25 +85,72 @@ print(open_store(Path(sys.argv[1]), new=False).execute("SELECT command FROM runs
 """
 
 
-def test_a_store_can_be_read_where_nothing_can_be_written(tmp_path: Path) -> None:
-    """By another user, or from a medium that is read-only: reading leaves nothing beside the file."""
+@pytest.mark.parametrize("mode", [0o555, 0o755])
+@pytest.mark.parametrize("is_written", [False, True])
+def test_a_store_can_be_read_where_nothing_can_be_written(mode: int, is_written: bool, tmp_path: Path) -> None:
+    """By another user, or from a medium that is read-only: reading leaves nothing beside the file, of the reader's.
+
+    Also where only the file is closed to the reader, and while its owner writes.
+    """
     need(shutil.which("setpriv"), "setpriv (util-linux)")
     folder = tmp_path / "medium"
     base = open_store(folder / "runs.db", new=True)
     base.execute("INSERT INTO runs (kind, command, writer, started_at, start) VALUES ('hold', 'x', '', '', '{}')")
-    base.close()
-    (folder / "runs.db").chmod(0o444)
-    folder.chmod(0o555)
-    without_privilege = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    if not is_written:
+        base.close()
+    before = sorted(file.name for file in folder.iterdir())
+    for file in folder.iterdir():
+        file.chmod(0o444)
+    folder.chmod(mode)
     done = subprocess.run(
-        [*without_privilege, sys.executable, "-c", READ, str(folder / "runs.db")],
+        [*WITHOUT_PRIVILEGE, sys.executable, "-c", READ, str(folder / "runs.db")],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     left = sorted(file.name for file in folder.iterdir())
     folder.chmod(0o755)
 
     assert (done.stdout, done.stderr) == ("[('x',)]\n", "")
-    assert left == ["runs.db"]
+    assert left == before
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from fourtuple.core.errors import CannotError
+from fourtuple.store.file import open_store
+try:
+    open_store(Path(sys.argv[1]), new=True)
+except CannotError as error:
+    print(error.stopped_by)
+"""
+
+
+def test_who_may_not_write_is_refused_before_a_run_begins(tmp_path: Path) -> None:
+    need(shutil.which("setpriv"), "setpriv (util-linux)")
+    open_store(tmp_path / "runs.db", new=True).close()
+    (tmp_path / "runs.db").chmod(0o444)
+    done = subprocess.run(
+        [*WITHOUT_PRIVILEGE, sys.executable, "-c", WRITE, str(tmp_path / "runs.db")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert (done.stdout, done.stderr) == ("attempt to write a readonly database\n", "")
+
+
+def test_who_finds_it_locked_is_not_refused(tmp_path: Path) -> None:
+    """Somebody writes just now: that is over in a moment."""
+    base = open_store(tmp_path / "runs.db", new=True)
+    base.execute("BEGIN IMMEDIATE")
+
+    assert version(open_store(tmp_path / "runs.db", new=True)) == len(MIGRATIONS)
+
+
+def test_reading_leaves_an_empty_file_empty(tmp_path: Path) -> None:
+    (tmp_path / "runs.db").touch()
+
+    with pytest.raises(CannotError, match="there is no"):
+        open_store(tmp_path / "runs.db", new=False)
+    assert (tmp_path / "runs.db").stat().st_size == 0
 
 
 ADDED = "ALTER TABLE runs ADD COLUMN note TEXT; UPDATE runs SET note = 'migrated'"

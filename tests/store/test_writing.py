@@ -33,8 +33,7 @@ def written(base: sqlite3.Connection, run: list[Sample], record: Any = None) -> 
     for sample in run:
         writer.sample(sample)
     if record:
-        writer.counts(record.wanted, record.held)
-        writer.end(Outcome.REACHED, to_text(record))
+        writer.end(Outcome.REACHED, to_text(record), n=record.wanted, held=record.held)
     return writer
 
 
@@ -145,7 +144,8 @@ def test_a_full_disk_ends_the_writing_and_not_the_run(base: sqlite3.Connection) 
 
     assert writer.why_not == "database or disk is full"
     assert base.execute("SELECT count(*) FROM samples").fetchone()[0] >= 10
-    assert reading.entry(base, 1, nobody).outcome is Outcome.KILLED
+    entry = reading.entry(base, 1, nobody)
+    assert (entry.outcome, entry.why) == (Outcome.REACHED, "not stored to its end: database or disk is full")
 
 
 @pytest.mark.parametrize(
@@ -161,6 +161,17 @@ def test_a_run_without_an_end_is_what_its_writer_is(
     assert (run.entry.outcome, run.record, len(run.series)) == (outcome, None, 17)
     assert run.entry.held == 850
     assert run.entry.n == 1000
+
+
+def test_who_ends_while_somebody_looks_has_ended(base: sqlite3.Connection) -> None:
+    """The writer is looked for first: gone by then, it has said all that it had to say."""
+    writer = written(base, list(samples(every_s=0.1)))
+
+    def alive(_: str) -> bool:
+        writer.end(Outcome.REACHED, to_text(hold_record()))
+        return False
+
+    assert reading.read_run(base, 1, alive).entry.outcome is Outcome.REACHED
 
 
 def test_the_newest_is_meant_where_no_number_is_given(base: sqlite3.Connection) -> None:

@@ -95,7 +95,8 @@ def command_line() -> str:
     """What was typed, so that it can be typed again; with what the environment said of the loop."""
     loop = os.environ.get("FOURTUPLE_LOOP")
     told = [f"FOURTUPLE_LOOP={loop}"] if loop else []
-    return shlex.join([*told, "fourtuple", *sys.argv[1:]])
+    line = shlex.join([*told, "fourtuple", *sys.argv[1:]])
+    return line.encode(errors="backslashreplace").decode()  # a file's name may be any bytes
 
 
 def keeper_of(store: str | None, *, no_store: bool) -> "Keeper | None":
@@ -123,7 +124,8 @@ def tell_kept(keeper: "Keeper | None", store: str | None, *, quiet: bool) -> int
     if keeper is None:
         return None
     if keeper.why_not:
-        click.echo(f"this run is not stored to its end: {keeper.why_not}", err=True)
+        so_far = "" if keeper.id is None else " to its end"
+        click.echo(f"this run is not stored{so_far}: {keeper.why_not}", err=True)
     if keeper.id is not None and not quiet:
         where = f" --store {shlex.quote(store)}" if store else ""
         click.echo(f"stored as run {keeper.id} · fourtuple report {keeper.id}{where}")

@@ -139,12 +139,10 @@ def _of_hold(record: HoldRecord) -> Iterator[tuple[str, float | None, Unit]]:
     yield "opened in", record.elapsed_s, Unit.SECONDS
     yield "opening rate", record.rate_per_s, Unit.RATE
     yield from _latency("connect", record.connect_us)
-    if record.requests or record.answers:
-        yield "answers", record.answers, Unit.COUNT
-        yield "answers a second", record.answers_per_s, Unit.RATE
-        yield from _latency("answer", record.answer_us)
-    else:
-        yield from (("", None, Unit.COUNT),) * 6
+    talked = bool(record.requests or record.answers)
+    yield "answers", record.answers if talked else None, Unit.COUNT
+    yield "answers a second", record.answers_per_s if talked else None, Unit.RATE
+    yield from _latency("answer", record.answer_us)
     yield "closed in", record.closing_s, Unit.SECONDS
     yield "memory each", record.memory.each_bytes if record.memory else None, Unit.BYTES
     yield "client, resident", record.rss_bytes, Unit.BYTES

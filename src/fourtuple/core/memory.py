@@ -1,8 +1,8 @@
 """What a connection takes of memory, part by part: what the model says, and by how much the kernel's slabs have grown.
 
 The model is what Linux 6.18 on x86_64 was measured to take, objects with their share of a page run (`fourtuple hold`,
-`/proc/slabinfo` before and after): 4.1 KB at the client's end, 3.8 KB at the server's. See core/plan.py, which counts
-with the sums.
+`/proc/slabinfo` before and after): 4.1 KB at the client's end, 3.8 KB at the server's. core/plan.py counts
+with 4,100 and 3,900 bytes: these parts, and a little for what they leave out.
 """
 
 from collections.abc import Mapping
@@ -73,10 +73,14 @@ class MemoryUse:
     why_not: str = ""
 
     @property
+    def kernel_parts(self) -> list[PartUse]:
+        """What a connection more takes of the kernel's memory."""
+        return [part for part in self.parts if part.name not in (HASH, USER)]
+
+    @property
     def each_bytes(self) -> float | None:
         """The kernel's parts together, where they were measured; else what the free memory says."""
-        known = [part.measured_bytes for part in self.parts if part.name not in (HASH, USER) and part.measured_bytes]
-        return self.measured_bytes if self.why_not else sum(known)
+        return self.measured_bytes if self.why_not else sum(part.measured_bytes or 0 for part in self.kernel_parts)
 
 
 def memory_use(
@@ -84,7 +88,7 @@ def memory_use(
     *,
     here: bool,
     ports: int,
-    polled: bool,
+    polled: bool | None,
     taken_bytes: int | None,
     user_bytes: int,
     hash_entries: int | None,
@@ -96,7 +100,7 @@ def memory_use(
 
     here:         both ends are on this host
     ports:        local ports in use
-    polled:       the client's end is polled
+    polled:       the client's end is polled by the ring; None: by epoll, of which the model does not tell
     user_bytes:   resident memory of the client's processes
     hash_entries: of the namespace's table of connections: 8 bytes each, there before the run
     before, after: None where they cannot be read
@@ -106,11 +110,11 @@ def memory_use(
     counted: set[str] = set()
     parts = []
     for part in PARTS:
-        bytes_each = part.client_bytes + (part.server_bytes if here else 0)
+        bytes_each: float | None = part.client_bytes + (part.server_bytes if here else 0)
         if part.name == "bind buckets":
             bytes_each = BUCKETS_BYTES * ports / connections
         elif part.name == "polls":
-            bytes_each = WATCH_BYTES if polled else 0
+            bytes_each = None if polled is None else WATCH_BYTES * polled
         measured, beside = None, set[str]()
         if before and after:
             rows = {after.rows[name] for name in part.slabs if name in after.rows} - counted

@@ -28,14 +28,12 @@ class OverTime:
 
     at_s: Floats
     held: NDArray[np.int64]
-    opening: NDArray[np.int64]
     lost: NDArray[np.int64]
     rate_per_s: Floats
     p50_us: Floats
     p99_us: Floats
     occupancy: Floats
     kernel: Floats
-    memory_bytes: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +85,12 @@ def over_time(run: StoredRun, most: int = MOST_POINTS) -> OverTime:
     return OverTime(
         at_s=at_s,
         held=rows["open"],
-        opening=rows["opening"],
         lost=rows["lost"],
         rate_per_s=rate,
         p50_us=p50,
         p99_us=p99,
         occupancy=100 * between / room if room else np.full(len(chosen), np.nan),
         kernel=rows["connections"],
-        memory_bytes=rows["memory_bytes"],
     )
 
 
@@ -116,7 +112,9 @@ def heat(grown: NDArray[Any], at_s: Floats) -> Heat:
         return Heat(nothing, nothing, nothing, nothing, np.zeros(0, np.int64))
     began_s = np.concatenate(([0.0], at_s[:-1]))
     first_s, last_s = began_s[grown["sample"].min()], at_s[grown["sample"].max()]
-    bins = int(min(TIME_BINS, np.ptp(grown["sample"]) + 1))
+    # No column is narrower than what lies between two samples, or those between would be empty though nobody looked.
+    apart_s = (at_s - began_s)[np.unique(grown["sample"])].max()
+    bins = max(1, min(TIME_BINS, round((last_s - first_s) / max(1e-6, apart_s))))
     width_s = max(1e-6, (last_s - first_s) / bins)
     middle_s = ((began_s + at_s) / 2)[grown["sample"]]
     column = np.clip(((middle_s - first_s) / width_s).astype(np.int64), 0, bins - 1)

@@ -16,6 +16,12 @@ def bins_of(pairs: int) -> int:
     return min(pairs, BINS)
 
 
+def bin_bounds(pairs: int) -> list[int]:
+    """The number of the first pair of each bin, and that behind the last one's last."""
+    bins = bins_of(pairs)
+    return [-(-number * pairs // bins) for number in range(bins + 1)] if bins else []
+
+
 @dataclass(frozen=True, slots=True)
 class PairUse:
     """source, destination: of the first of `pairs` neighbouring ones; source None: the one that the route gives"""
@@ -66,22 +72,22 @@ class Spread:
 
     def sharing(self) -> Sharing:
         used = np.flatnonzero(self._by_port)
+        bounds = bin_bounds(self._pairs)
         connections, ports = np.unique(self._by_port[used], return_counts=True)
         return Sharing(
             ports=len(used),
             carrying=dict(zip(connections.tolist(), ports.tolist(), strict=True)),
             busiest=int(self._by_port.argmax()) if len(used) else 0,
             usable=self._space.ports.size,
-            pairs=tuple(self._pair(number) for number in range(self._bins)),
+            pairs=tuple(self._pair(*each) for each in zip(bounds, bounds[1:], self._by_bin.tolist(), strict=False)),
         )
 
-    def _pair(self, number: int) -> PairUse:
-        first, stop = -(-number * self._pairs // self._bins), -(-(number + 1) * self._pairs // self._bins)
+    def _pair(self, first: int, stop: int, used: int) -> PairUse:
         source, destination = divmod(first, self._space.destinations.size)
         address, port = self._space.destinations[destination]
         return PairUse(
             None if self._any_source else str(self._space.address(self._space.sources[source])),
             str(Endpoint(self._space.address(address), port)),
             stop - first,
-            int(self._by_bin[number]),
+            used,
         )

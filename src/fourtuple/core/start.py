@@ -45,7 +45,6 @@ class Planned:
 
     wanted, predicted, predicted_least: connections, as HoldRecord has them
     usable:   source ports that each pair of a source and a destination may use
-    bins:     of Sample.pairs; each counts `pairs / bins` neighbouring pairs
     run_s:    how long to hold, or to serve
     here:     both ends are on this host
     """
@@ -61,7 +60,6 @@ class Planned:
     predicted: int | None = None
     predicted_least: int | None = None
     pairs: int = 0
-    bins: int = 0
     usable: int = 0
     rate_per_s: float | None = None
     here: bool = True

@@ -23,6 +23,7 @@ from fourtuple.core.units import format_count, format_duration
 HEIGHT, ROW = 260, 22  # pixels: of a chart, and of a bar that lies
 INK, FAINT, LINE, OTHER, ALARM = "var(--ink)", "var(--faint)", "var(--line)", "var(--other)", "var(--alarm)"
 HOVERED = 600  # samples that tell what they are under the pointer: each takes two shapes of the browser
+LONG_S = 60.0  # a run of which a hundredth of a second cannot be seen
 SAMPLES = "samples"  # the data set that several charts share
 
 CONFIG: dict[str, Any] = {
@@ -62,8 +63,9 @@ class Chart:
 
 def samples_data(over_time: OverTime) -> dict[str, list[float | None]]:
     """The columns that the charts over time share, rounded to what can be seen."""
+    digits = 2 if len(over_time.at_s) and over_time.at_s[-1] > LONG_S else 4
     columns = {
-        "at_s": (over_time.at_s, 2), "held": (over_time.held, 0), "kernel": (over_time.kernel, 0),
+        "at_s": (over_time.at_s, digits), "held": (over_time.held, 0), "kernel": (over_time.kernel, 0),
         "lost": (over_time.lost, 0), "rate": (over_time.rate_per_s, 0), "occupancy": (over_time.occupancy, 2),
         "p50": (over_time.p50_us, 1), "p99": (over_time.p99_us, 1),
     }  # fmt: skip
@@ -79,7 +81,7 @@ def held(over_time: OverTime, wanted: int | None, planned: str) -> Chart:
     if wanted is not None:  # at a server the clients may be in the same namespace, and counted with it
         layers.append(_line("kernel", OTHER, dash=[4, 3]))
     if over_time.lost.any():
-        layers.append(_line("lost", ALARM))
+        layers.append(_line("lost", ALARM, dash=[1, 3]))
     if wanted is not None:
         rule = alt.Chart(_values([{"wanted": wanted}])).mark_rule(color=INK, strokeDash=[2, 4])
         layers.append(rule.encode(y="wanted:Q"))
@@ -244,7 +246,7 @@ def pairs(sharing: Sharing) -> Chart:
         y=y, x=alt.X("used:Q", title=title, axis=alt.Axis(format="~s")), tooltip=tips
     )
     least, most = min(pair.used for pair in sharing.pairs), max(pair.used for pair in sharing.pairs)
-    about = f"Bars: {format_count(least)} to {format_count(most)} used of {format_count(sharing.usable)} in each pair."
+    about = f"Bars: {format_count(least)} to {format_count(most)} used in each of {len(rows)} rows."
     return _chart("pairs", "Ports used, by pair", about, alt.layer(usable, used), len(rows), _step(len(rows)))
 
 
@@ -272,7 +274,7 @@ def memory(use: MemoryUse) -> Chart:
         )
     )
     about = "Bars: bytes a connection of each part, as the model says and as measured."
-    return _chart("memory", "Memory of one connection, part by part", about, bars, len(rows), len(names) * 34)
+    return _chart("memory-parts", "Memory of one connection, part by part", about, bars, len(rows), len(names) * 34)
 
 
 def both(runs: Sequence[tuple[str, OverTime]], *, field: str, title: str, axis: str) -> Chart:

@@ -72,6 +72,8 @@ def _result(run: StoredRun) -> Iterator[str]:
         yield from text.hold_lines(run.record)
     elif isinstance(run.record, ServeRecord):
         yield from text.serve_lines(run.record)
+    if run.record and entry.why:
+        yield from wrapped("  ", entry.why)
     for result in run.results:
         yield from wrapped(f"{MARKS[result.verdict]} ", f"{result.name}: {result.claim}")
     if entry.kind == "prove":

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -16,6 +17,7 @@ from rich.text import Text
 
 from fourtuple.core.fold import percentile
 from fourtuple.core.run import Phase, Sample
+from fourtuple.core.spread import bin_bounds
 from fourtuple.core.start import Planned
 from fourtuple.core.symptoms import symptom_of
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
@@ -132,21 +134,20 @@ class Screen:
             yield _line("  now", f"p50 {_us(now.p50_us)}   p99 {_us(now.p99_us)}   {sparkline(logs)}")
 
     def _ports(self, sample: Sample, planned: Planned) -> Iterator[RenderableType]:
-        """Of each bin of pairs: by how many connections it was opened, against what it can have."""
-        used = sample.pairs[: planned.bins]
-        usable = planned.usable * planned.pairs / max(1, planned.bins)
-        if not used.any() or not usable:
+        """What was opened in each pair, or in each bin of neighbouring ones, of what it can have."""
+        bounds = bin_bounds(planned.pairs)
+        room = planned.usable * np.diff(bounds)
+        used = sample.pairs[: len(room)]
+        if not used.any() or not room.all():
             return
-        most = int(used.max())
-        each = "the pair" if planned.pairs == 1 else "each pair"
-        if planned.pairs > planned.bins:
-            each = f"each {format_count(round(planned.pairs / planned.bins))} pairs"
-
-        of = f"of {format_count(round(usable))}"
-        share = f"{100 * most / usable:.0f} %"
-        few = f"{format_count(int(used.min()))} to {format_count(most)}" if used.min() != most else format_count(most)
-        bins = sparkline(used[: COLUMNS - 48].tolist(), least=0, most=usable) if planned.bins > 1 else ""
-        yield _line("ports", f"{few} {of} in {each}   {share}   {bins}")
+        percent = 100 * used / room
+        least, most = int(used.min()), int(used.max())
+        few = format_count(most) if least == most else f"{format_count(least)} to {format_count(most)}"
+        words = f"{few} of {format_count(planned.usable)} in {'each' if planned.pairs > 1 else 'the'} pair"
+        if planned.pairs > len(room):
+            words = f"of {format_count(planned.usable)} in each of {format_count(planned.pairs)} pairs"
+        bars = sparkline(percent[: COLUMNS - 48].tolist(), least=0, most=100) if planned.pairs > 1 else ""
+        yield _line("ports", f"{words}   {percent.max():.0f} %   {bars}")
 
     def _witnesses(self, sample: Sample, planned: Planned) -> Iterator[RenderableType]:
         plan = f"plan {format_count(planned.predicted or 0)}"

@@ -27,6 +27,7 @@ ZOOM = (
     " By keyboard: arrows move, + and - zoom, 0 brings it back."
 )
 FEW = 5  # moments: of fewer, a line says nothing
+SEARCHING = ("plain", "noport")  # strategies by which the kernel tries every second port first
 SLOW = 3.0  # times: more than what a busy machine makes of it
 
 
@@ -101,7 +102,7 @@ def _time(run: StoredRun, series: OverTime) -> Section:
         ends = "" if planned and planned.here else ", at this end"
         words = f"solid: what the engine holds; dashed: what the kernel counts in this network namespace{ends}"
     if series.lost.any():
-        words += f"{'; ' if words else ''}red: lost so far"
+        words += f"{'; ' if words else ''}red, dotted: lost so far"
     table = _over_time_table(series)
     opening = "Opened" if wanted is not None else "Accepted"
     return Section(
@@ -127,7 +128,7 @@ def _latency(run: StoredRun, series: OverTime) -> Section | None:
     ]
     if not np.isnan(series.occupancy).all():
         chart = charts.latency_by_occupancy(series)
-        figures.append((chart, _occupancy_table(series), _slow_lane(series)))
+        figures.append((chart, _occupancy_table(series), _slow_lane(series, run.start)))
     words = "From the moment a batch of connects was begun until the completion was seen: more than the kernel took."
     return Section("connect", "Time to connect", [words], figures=figures)
 
@@ -184,7 +185,6 @@ def _memory(use: MemoryUse | None) -> Section | None:
     if use is None:
         return None
     ends = "both ends" if use.ends == 2 else "this end"
-    known = [part.measured_bytes for part in use.parts if part.measured_bytes is not None]
     words = [f"Bytes a connection, {ends}; {format_count(use.connections)} were open."]
     if use.why_not:
         words.append(f"The kernel's parts were not measured: {use.why_not}.")
@@ -194,8 +194,9 @@ def _memory(use: MemoryUse | None) -> Section | None:
         for name, others in beside.items()
     ]
     rows = [(part.name, part.what, _bytes(part.model_bytes), _bytes(part.measured_bytes)) for part in use.parts]
-    modelled = sum(part.model_bytes or 0 for part in use.parts)
-    rows.append(("sum", "", _bytes(modelled), _bytes(sum(known) if known and not use.why_not else None)))
+    modelled = sum(part.model_bytes or 0 for part in use.kernel_parts)
+    measured = None if use.why_not else use.each_bytes
+    rows.append(("sum", "of the kernel's parts, the hash table aside", _bytes(modelled), _bytes(measured)))
     rows.append(("as planned", "what hold and plan count with", _bytes(use.model_bytes), ""))
     rows.append(("free memory", "by how much it shrank, others' use included", "", _bytes(use.measured_bytes)))
     table = Table(("part", "", "model", "measured"), rows, frozenset({2, 3}))
@@ -347,7 +348,7 @@ def _heat_table(cells: Heat) -> Table:
         fullest = f"{microseconds(cells.least_us[most])} to {microseconds(cells.below_us[most])}"
         least, below = microseconds(cells.least_us[of].min()), microseconds(cells.below_us[of].max())
         rows.append((f"{begin:.2f}", format_count(int(cells.count[of].sum())), least, fullest, below))
-    note = f"{ROWS} of {len(rows)} rows" if len(rows) > ROWS else ""
+    note = f"by time alone{f', {ROWS} of {len(rows)} rows' if len(rows) > ROWS else ''}"
     heads = ("from second", "how many", "all above", "most of them", "all below")
     return Table(heads, [rows[i] for i in evenly(len(rows), ROWS)], frozenset(range(5)), note)
 
@@ -373,7 +374,7 @@ def _occupancy_table(series: OverTime) -> Table:
     return Table(("4-tuples in use", "p50", "p99"), rows, frozenset({1, 2}), "medians of the samples")
 
 
-def _slow_lane(series: OverTime) -> str:
+def _slow_lane(series: OverTime, start: Start) -> str:
     """What half of the range does to connect(), where it did."""
     known = ~np.isnan(series.p50_us)
     below = series.p50_us[known & (series.occupancy > 25) & (series.occupancy < 49)]
@@ -381,8 +382,8 @@ def _slow_lane(series: OverTime) -> str:
     if not len(below) or not len(above):
         return ""
     ratio = float(np.median(above) / np.median(below))
-    if ratio < SLOW:
-        return f"no slow lane: beyond half of the range it took {ratio:.1f} times as long as before"
+    if ratio < SLOW or start.planned is None or start.planned.strategy not in SEARCHING:
+        return f"beyond half of the range it took {ratio:.1f} times as long as before"
     return (
         f"the slow lane: beyond half of the range it took {ratio:.0f} times as long as before, for the kernel tries"
         " every second port first; --strategy late avoids that (Linux 6.8)"

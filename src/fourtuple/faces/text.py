@@ -89,7 +89,8 @@ def _findings(record: HoldRecord) -> Iterator[str]:
     if record.listen_overflows:
         yield f"  {format_count(record.listen_overflows)} handshakes were dropped: an accept queue was full"
     if record.time_wait_left:
-        yield f"  {format_count(record.time_wait_left)} are left in TIME_WAIT, for 60 s: this end closed first, by FIN"
+        left = f"{format_count(record.time_wait_left)} are left in TIME_WAIT, for 60 s"
+        yield f"  {left}: at the end that closed first, by FIN"
     if record.workers_killed:
         yield f"  {record.workers_killed} of {record.workers} worker processes died; what they held is lost"
     if record.syn_retransmits:

@@ -79,47 +79,68 @@ def default_file() -> Path:
 def open_store(file: Path | None, *, new: bool, migrations: Sequence[str] = MIGRATIONS) -> sqlite3.Connection:
     """file: None keeps it in memory only
 
-    new: make it where it is not there, and its folder
+    new: to write to it, so it is made where it is not there, and its folder; else to read, which leaves nothing behind
 
-    Raises CannotError where it is no store of ours, is newer than this program, or cannot be opened; it stays as it is.
+    Raises CannotError where it is no store of ours, is newer than this program, or cannot be had; it stays as it is.
     """
-    if file is not None and not file.exists():
-        if not new:
-            raise CannotError("the stored runs", f"there is no {file}", "hold, serve and prove make it.")
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _cannot(file, error.strerror or str(error)) from None
-    where = ":memory:" if file is None else f"{file.absolute().as_uri()}?mode=rwc"
+    address = ":memory:" if file is None else _address(file, new=new)
     try:
+        base = sqlite3.connect(address, timeout=WAIT_S, isolation_level=None, uri=True)
         try:
-            return _opened(where, file, migrations)
-        except sqlite3.OperationalError as error:
-            if new or not _is_still(file, error):
-                raise
-            return _opened(where.replace("mode=rwc", "immutable=1"), file, migrations)
+            _prepare(base, file, migrations)
+            if new:
+                _try_to_write(base)
+        except BaseException:
+            base.close()
+            raise
     except sqlite3.Error as error:
-        raise _cannot(file, str(error)) from None
-
-
-def _is_still(file: Path | None, error: sqlite3.OperationalError) -> bool:
-    """Could it not be opened for want of a file beside it, which WAL takes for reading, too, and nobody writes to it?
-
-    On a medium that cannot be written, say. Without a journal that a writer has left, it may be read as it is
-    (https://sqlite.org/wal.html, read-only databases).
-    """
-    wants_to_write = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-    return wants_to_write and file is not None and file.exists() and not Path(f"{file}-wal").exists()
-
-
-def _opened(where: str, file: Path | None, migrations: Sequence[str]) -> sqlite3.Connection:
-    base = sqlite3.connect(where, timeout=WAIT_S, isolation_level=None, uri=True)
-    try:
-        _prepare(base, file, migrations)
-    except BaseException:
-        base.close()
-        raise
+        raise _cannot(file, str(error), new=new) from None
     return base
+
+
+def _address(file: Path, *, new: bool) -> str:
+    """How it is opened (https://sqlite.org/uri.html). Raises CannotError where it is not there, or cannot be.
+
+    Reading in WAL mode, too, takes files beside this one, which would be the reader's and keep the writer out. Who may
+    not write reads what is there: without a journal nothing changes, else the journal's own index is used as it is.
+    """
+    try:
+        if new:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        elif not file.exists() or not file.stat().st_size:
+            raise CannotError("the stored runs", f"there is no {file}", "hold, serve and prove make it.")
+        is_still = not journal_of(file).exists()
+    except OSError as error:
+        raise _cannot(file, error.strerror or str(error), new=new) from None
+    if new:
+        how = "mode=rwc"
+    elif os.access(file, os.W_OK) and os.access(file.parent, os.W_OK):
+        how = "mode=rw"
+    else:
+        how = "immutable=1" if is_still else "mode=ro&readonly_shm=1"
+    return f"{file.absolute().as_uri()}?{how}"
+
+
+def journal_of(file: Path) -> Path:
+    """What a writer has committed and not moved into the file yet."""
+    return Path(f"{file}-wal")
+
+
+def _try_to_write(base: sqlite3.Connection) -> None:
+    """Raises sqlite3.Error where nobody could; that somebody else does just now is no reason."""
+    base.execute("PRAGMA busy_timeout = 0")
+    try:
+        base.execute("BEGIN IMMEDIATE")  # which SQLite allows for what is read-only, too
+        base.execute(f"PRAGMA application_id = {APPLICATION}")
+        base.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        if not is_busy(error):
+            raise
+
+
+def is_busy(error: sqlite3.OperationalError) -> bool:
+    """Has another writer the file? Or a kind of that: a journal is being recovered, say (https://sqlite.org/rescode.html)."""
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _prepare(base: sqlite3.Connection, file: Path | None, migrations: Sequence[str]) -> None:
@@ -156,5 +177,8 @@ def _statements(scripts: Sequence[str]) -> list[str]:
     return [statement for script in scripts for statement in script.split(";") if statement.strip()]
 
 
-def _cannot(file: Path | None, why: str) -> CannotError:
-    return CannotError(f"the stored runs in {file}", why, "Name another file (--store), or none (--no-store).")
+def _cannot(file: Path | None, why: str, *, new: bool = True) -> CannotError:
+    do = "Name another file (--store), or none (--no-store)." if new else ""
+    if file and not new and journal_of(file).name in os.listdir(file.parent):
+        do = f"A writer has left its journal, {journal_of(file)}: copy both to where they can be written."
+    return CannotError(f"the stored runs in {file}", why, do)

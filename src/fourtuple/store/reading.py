@@ -22,9 +22,9 @@ from fourtuple.store.file import NUMBERS, OTHERS
 Alive = Callable[[str], bool | None]  # what Writer was given as `writer` → does it still write? None: nobody knows
 
 _ENTRY = (
-    "SELECT id, kind, command, started_at, ended_at, outcome, why, n, held, writer, start,"
+    "SELECT id, kind, command, started_at, ended_at, outcome, why, n, held, start,"
     " (SELECT max(number) + 1 FROM samples WHERE run = id)"
-    " FROM runs"
+    " FROM runs WHERE id = ?"
 )
 
 
@@ -42,28 +42,29 @@ def reading() -> Iterator[None]:
 def entries(base: sqlite3.Connection, alive: Alive) -> list[Entry]:
     """All of them, the newest first."""
     with reading():
-        return [_entry(base, row, alive) for row in base.execute(f"{_ENTRY} ORDER BY id DESC")]
+        found = [_entry(base, run, alive) for (run,) in base.execute("SELECT id FROM runs ORDER BY id DESC").fetchall()]
+        return [entry for entry in found if entry is not None]  # one may have been removed meanwhile
 
 
 def entry(base: sqlite3.Connection, run: int | None, alive: Alive) -> Entry:
     """run: None means the newest. Raises UsageError where there is none."""
     with reading():
+        which = "a stored run" if run is None else f"run {run}"
         if run is None:
-            row = base.execute(f"{_ENTRY} ORDER BY id DESC LIMIT 1").fetchone()
-        else:
-            row = base.execute(f"{_ENTRY} WHERE id = ?", (run,)).fetchone()
-        if row is None:
-            which = "a stored run" if run is None else f"run {run}"
+            (run,) = base.execute("SELECT max(id) FROM runs").fetchone()
+        found = None if run is None else _entry(base, run, alive)
+        if found is None:
             raise UsageError(which, "there is none", "fourtuple runs lists them.")
-        return _entry(base, row, alive)
+        return found
 
 
 def read_run(base: sqlite3.Connection, run: int | None, alive: Alive) -> StoredRun:
     """As `entry`; of a run that goes on, what there is so far."""
+    found = entry(base, run, alive)
     with reading():
         base.execute("BEGIN")  # one moment for all of it
         try:
-            return _whole(base, entry(base, run, alive))
+            return _whole(base, found)
         finally:
             base.execute("COMMIT")
 
@@ -91,15 +92,22 @@ def remove(base: sqlite3.Connection, runs: list[int], alive: Alive) -> None:
         base.executemany("DELETE FROM runs WHERE id = ?", [(run,) for run in runs])
 
 
-def _entry(base: sqlite3.Connection, row: tuple[Any, ...], alive: Alive) -> Entry:
-    run, kind, command, started_at, ended_at, outcome, why, n, held, writer, start, samples = row
+def _entry(base: sqlite3.Connection, run: int, alive: Alive) -> Entry | None:
+    """None: it has been removed."""
+    found = base.execute("SELECT writer FROM runs WHERE id = ? AND outcome IS NULL", (run,)).fetchone()
+    # First whether the writer is there, then what it has said: who ends in between has said everything.
+    still = alive(found[0]) if found else None
+    row = base.execute(_ENTRY, (run,)).fetchone()
+    if row is None:
+        return None
+    _, kind, command, started_at, ended_at, outcome, why, n, held, start, samples = row
     if outcome is None:
-        still = alive(writer)
         outcome = Outcome.UNFINISHED if still is None else Outcome.RUNNING if still else Outcome.KILLED
     begun = from_text(start, Start)
     if held is None:  # nobody has told yet
         most, accepted = base.execute("SELECT max(open), max(opened) FROM samples WHERE run = ?", (run,)).fetchone()
-        n, held = begun.planned.wanted if begun.planned and kind == "hold" else accepted, most
+        n = n if kind == "prove" else begun.planned.wanted if begun.planned and kind == "hold" else accepted
+        held = most
     return Entry(
         id=run,
         kind=kind,

@@ -4,6 +4,7 @@ What cannot be written at once, since another writer has the file, is written wi
 stops a run. What cannot be written at all ends the writing, and `why_not` says why.
 """
 
+import contextlib
 import sqlite3
 import time
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from fourtuple.core.run import Phase, Sample
 from fourtuple.core.start import Start
 from fourtuple.core.stored import Outcome
 from fourtuple.store.coding import grown_bytes, to_text
-from fourtuple.store.file import NUMBERS, OTHERS, WAIT_S
+from fourtuple.store.file import NUMBERS, OTHERS, WAIT_S, is_busy
 
 FIRST_S, FIRST_EVERY_S = 5.0, 0.05  # a short run is over soon: at first as often as samples come
 EVERY_S = {Phase.OPENING: 0.25, Phase.HOLDING: 1.0, Phase.CLOSING: 0.25, Phase.CLOSED: 0.25}
@@ -31,8 +32,13 @@ _SAMPLE = (
 _LESSON = "INSERT INTO lessons VALUES (?1, ?2, ?3)"
 _PROGRESS = "INSERT INTO progress VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
 _COUNTS = "UPDATE runs SET n = ?2, held = ?3 WHERE id = ?1"
-_END = "UPDATE runs SET ended_at = ?2, outcome = ?3, why = ?4, record = coalesce(?5, record) WHERE id = ?1"
-_BEGIN = "INSERT INTO runs (kind, command, writer, started_at, start, record) VALUES (?, ?, ?, ?, ?, ?) RETURNING id"
+_END = (
+    "UPDATE runs SET ended_at = ?2, outcome = ?3, why = ?4, record = coalesce(?5, record),"
+    " n = coalesce(?6, n), held = coalesce(?7, held) WHERE id = ?1"
+)
+_BEGIN = (
+    "INSERT INTO runs (kind, command, writer, started_at, start, record, n) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id"
+)
 
 Statement = tuple[str, tuple[Any, ...]]
 
@@ -56,10 +62,10 @@ class Writer:
         self.id: int | None = None
         self.why_not: str | None = None
 
-    def begin(self, start: Start, more: str | None = None) -> None:
-        """more: JSON of what else is known of it by now"""
+    def begin(self, start: Start, more: str | None = None, n: int | None = None) -> None:
+        """more: JSON of what else is known of it by now; n: see core/stored.Entry, where it is"""
         self._began_ns = start.at_ns
-        self._begin = (start.kind, self._command, self._writer, start.started_at, to_text(start), more)
+        self._begin = (start.kind, self._command, self._writer, start.started_at, to_text(start), more, n)
         self._write()
 
     def sample(self, sample: Sample) -> None:
@@ -89,12 +95,18 @@ class Writer:
     def counts(self, n: int, held: int) -> None:
         self._write(_COUNTS, (n, held))
 
-    def end(self, outcome: Outcome, record: str | None, why: str = "") -> None:
-        """The last word; it waits for other writers as long as it takes, up to WAIT_S."""
+    def end(
+        self, outcome: Outcome, record: str | None, why: str = "", n: int | None = None, held: int | None = None
+    ) -> None:
+        """The last word; it waits for other writers as long as it takes, up to WAIT_S. n, held: None leaves them"""
         if self._unwritten is not None:
             self._write_sample(self._unwritten)
         ended_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._write(_END, (ended_at, outcome, why, record), patience_s=WAIT_S)
+        if self.why_not is not None:  # perhaps there is room again for one more line
+            self._waiting = [(_END, (ended_at, outcome, f"not stored to its end: {self.why_not}", record, n, held))]
+            with contextlib.suppress(sqlite3.Error):
+                self._commit()
+        self._write(_END, (ended_at, outcome, why, record, n, held), patience_s=WAIT_S)
         if self._waiting and self.why_not is None:
             self.why_not = "another program keeps the file locked"
 
@@ -143,9 +155,9 @@ class Writer:
                 for statement, values in self._waiting:
                     self._base.execute(statement, (run, *values))
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:  # or a kind of it: a journal is being recovered
-                return False
-            raise
+            if not is_busy(error):
+                raise
+            return False
         self.id = run
         self._waiting.clear()
         return True

@@ -24,7 +24,8 @@ from fourtuple.engine.serve import serve as serve_work
 from fourtuple.engine.workers import Crew, Work
 from fourtuple.kernel import addresses, process, procfs
 from fourtuple.kernel.sockdiag import fold_sockets
-from fourtuple.verbs.beginning import Beside, start_of
+from fourtuple.verbs.beginning import start_of
+from fourtuple.verbs.observing import Observer
 from fourtuple.verbs.watch import Lookout, Watch
 
 BACKLOG = 65535  # as much as net.core.somaxconn allows: listen(2) clips it
@@ -71,7 +72,7 @@ def serve(
             crew.add(work)
         planned = Planned(tuple(where), choice.name, choice.because, workers, serve_s)
         start = start_of("serve", facts, soft_before=soft_before, planned=planned)
-        beside = Beside(facts.memory, ends=1)
+        observer = Observer(facts.memory, ends=1)
         until_ns = None if serve_s is None else start.at_ns + int(serve_s * 1e9)
         most_open, moved, grow = 0, 0, workers is None
         last_open: Sample | None = None
@@ -80,7 +81,7 @@ def serve(
         with interruptible(crew.control):
             for sample in crew.samples():
                 moves = sample.opened + sample.lost
-                yield replace(sample, start=start, seen=beside.look(busy=moves != moved))
+                yield replace(sample, start=start, seen=observer.look(busy=moves != moved))
                 moved = moves
                 most_open = max(most_open, sample.open)
                 if not crew.control.closing:
@@ -102,8 +103,8 @@ def serve(
                 greeted=sample.greeted,
                 received_bytes=sample.received_bytes,
                 sent_bytes=sample.sent_bytes,
-                listen_overflows=beside.grown("ListenOverflows"),
-                moved=beside.moved(),
+                listen_overflows=observer.grown("ListenOverflows"),
+                moved=observer.moved(),
                 elapsed_s=round((sample.at_ns - start.at_ns) / 1e9, 3),
                 interrupted=crew.control.interrupted,
                 loop=choice.name,

@@ -29,7 +29,7 @@ class Keeper:
 
     def __init__(self, file: Path | None, command: str) -> None:
         """command: what was typed, to be repeated from it"""
-        self._base = open_store(file, new=True)
+        self._file, self._base = file, open_store(file, new=True)
         self._writer = Writer(self._base, command, mark())
 
     @property
@@ -58,12 +58,11 @@ class Keeper:
                 self._writer.sample(sample)
                 yield sample
         if isinstance(record, HoldRecord):
-            self._writer.counts(record.wanted, record.held)
             outcome = Outcome.REACHED if record.reached else Outcome.SHORT
+            self._end(outcome, to_text(record), n=record.wanted, held=record.held)
         else:
-            self._writer.counts(record.accepted, record.most_open)
             outcome = Outcome.SHORT if record.workers_killed else Outcome.ENDED
-        self._writer.end(outcome, to_text(record))
+            self._end(outcome, to_text(record), n=record.accepted, held=record.most_open)
         return record
 
     def proof(self, run: Generator[Ground | Step, None, Proof], lessons: int) -> Generator[Ground | Step, None, Proof]:
@@ -77,8 +76,7 @@ class Keeper:
                     proof: Proof = end.value
                     break
                 if isinstance(step, Ground):
-                    self._writer.begin(step.start, to_text(step))
-                    self._writer.counts(lessons, 0)
+                    self._writer.begin(step.start, to_text(step), lessons)
                 elif step.result:
                     self._writer.lesson(step.result)
                     held += step.result.verdict == HOLDS
@@ -86,12 +84,24 @@ class Keeper:
                 elif step.of:
                     self._writer.progress(step, time.monotonic_ns())
                 yield step
-        self._writer.end(Outcome.REACHED if proof.exit_code == EXIT_REACHED else Outcome.SHORT, None)
+        self._end(Outcome.REACHED if proof.exit_code == EXIT_REACHED else Outcome.SHORT, None)
         return proof
 
     def stored(self) -> StoredRun:
-        """What has been written so far."""
-        return reading.read_run(self._base, self.id, is_alive)
+        """The run, once it has ended. Raises CannotError where it could not be stored."""
+        if self.id is None:
+            raise CannotError(
+                "the run that was just made", f"it could not be stored: {self.why_not}", "See --no-store."
+            )
+        if self._file is None:
+            return reading.read_run(self._base, self.id, is_alive)
+        with Runs(self._file) as runs:
+            return runs.read(self.id)
+
+    def _end(self, outcome: Outcome, record: str | None, why: str = "", **counts: int) -> None:
+        self._writer.end(outcome, record, why, **counts)
+        if self._file is not None:
+            self._base.close()
 
     @contextmanager
     def _ended(self) -> Generator[None, None, None]:
@@ -99,7 +109,7 @@ class Keeper:
         try:
             yield
         except BaseException as error:
-            self._writer.end(Outcome.BROKEN, None, BROKEN_BY.get(type(error), str(error) or type(error).__name__))
+            self._end(Outcome.BROKEN, None, BROKEN_BY.get(type(error), str(error) or type(error).__name__))
             raise
 
 
@@ -119,7 +129,10 @@ class Runs:
     @staticmethod
     def are_there() -> bool:
         """Has anything been stored yet, in default_file()?"""
-        return default_file().exists()
+        try:
+            return default_file().exists()
+        except OSError:  # nobody may look: then what is there is to be asked for, and the reason told
+            return True
 
     def __enter__(self) -> "Runs":
         return self

@@ -25,7 +25,7 @@ from fourtuple.core.plan import (
 )
 from fourtuple.core.ranges import Ranges
 from fourtuple.core.run import Counters, Event, HoldRecord, Loss, Phase, Sample, Seen, Witness
-from fourtuple.core.spread import Sharing, Spread, bins_of
+from fourtuple.core.spread import Sharing, Spread
 from fourtuple.core.start import Planned
 from fourtuple.core.tuples import TupleSpace
 from fourtuple.core.units import format_count
@@ -41,8 +41,9 @@ from fourtuple.kernel.slab import read_slabs
 from fourtuple.kernel.sockdiag import fold_sockets
 from fourtuple.kernel.sockopts import port_range_is_quick
 from fourtuple.kernel.world import read_sysctl
-from fourtuple.verbs.beginning import Beside, start_of
+from fourtuple.verbs.beginning import start_of
 from fourtuple.verbs.look import look
+from fourtuple.verbs.observing import Observer
 from fourtuple.verbs.planning import refuse
 from fourtuple.verbs.space import usable
 from fourtuple.verbs.watch import Lookout, Watch
@@ -56,6 +57,7 @@ HOLD_S = 10.0
 TIMEOUT_S = 30.0
 EVERY_S = 30.0
 ESTABLISHED = frozenset({State.ESTABLISHED})
+WAITING = frozenset({State.TIME_WAIT})
 IN_USE = frozenset(State) - {State.LISTEN, State.CLOSE, State.BOUND_INACTIVE, State.TIME_WAIT, State.NEW_SYN_RECV}
 
 
@@ -162,7 +164,6 @@ def hold(
             predicted=plan.predicted,
             predicted_least=plan.predicted_least,
             pairs=space.pairs,
-            bins=bins_of(space.pairs),
             usable=space.ports.size,
             rate_per_s=rate_per_s,
             run_s=hold_s,
@@ -173,7 +174,8 @@ def hold(
     for number, part in enumerate(plan.slices):
         crew.add(partial(_hold_slice, job, number, choice), part.wanted)
     lookout = Lookout(watch, lambda: kernel.count(ESTABLISHED).client, crew.control)
-    beside, slabs, losses = Beside(facts.memory, ends=2 if here else 1, share=share), read_slabs(SLABS), _Losses()
+    observer = Observer(facts.memory, ends=2 if here else 1, share=share)
+    slabs, losses = read_slabs(SLABS), _Losses()
     full: Sample | None = None
     census: Witness | None = None
     use: MemoryUse | None = None
@@ -182,15 +184,17 @@ def hold(
     with interruptible(crew.control):
         for sample in crew.samples():
             losses.add(sample)
-            beside.look(busy=sample.phase != Phase.HOLDING)
+            seen_now = observer.look(busy=sample.phase != Phase.HOLDING)
             if full is None and sample.phase >= Phase.HOLDING:
                 full = sample
                 census = kernel.witness(full.open, crew.control)
-                use = _memory(full, kernel.sharing, beside.look(), slabs, here=here, polled=job.watch)
+                seen_now = observer.look(now=True)
+                polled = job.watch if choice.name == LoopName.RING else None
+                use = _memory(full, kernel.sharing, seen_now, slabs, here=here, polled=polled)
                 until_ns = full.at_ns + int(hold_s * 1e9)
-            yield replace(sample, start=start, seen=beside.seen, census=census)
-            if full is None and beside.short:
-                stopped_by = beside.short
+            yield replace(sample, start=start, seen=seen_now, census=census)
+            if full is None and observer.short:
+                stopped_by = observer.short
                 crew.control.stop()
             if full:
                 lookout.look(sample.open)
@@ -200,7 +204,7 @@ def hold(
         full = full or sample
         closing_ns = closing_ns or now_ns()
         left = kernel.until_gone(crew.control)
-        moved = beside.moved()
+        moved = observer.moved()
         return HoldRecord.of(
             predicted=plan.predicted,
             predicted_least=plan.predicted_least,
@@ -213,8 +217,8 @@ def hold(
             losses=losses.listed(),
             closing_s=round((now_ns() - closing_ns) / 1e9, 3),
             left=left,
-            listen_overflows=beside.grown("ListenOverflows") if here else None,
-            syn_retransmits=beside.grown("TCPSynRetrans"),
+            listen_overflows=observer.grown("ListenOverflows") if here else None,
+            syn_retransmits=observer.grown("TCPSynRetrans"),
             moved=moved,
             time_wait_left=kernel.time_wait(),
             sharing=kernel.sharing,
@@ -229,7 +233,7 @@ def hold(
 
 
 def _memory(
-    full: Sample, sharing: Sharing | None, seen: Seen, before: Slabs | None, *, here: bool, polled: bool
+    full: Sample, sharing: Sharing | None, seen: Seen, before: Slabs | None, *, here: bool, polled: bool | None
 ) -> MemoryUse | None:
     """What each takes, now that all are open. before: the slabs before the first was"""
     client_bytes, server_bytes, _ = memory(full.open)
@@ -305,27 +309,31 @@ class _Kernel:
         self._sources = EVERY_ADDRESS if any_source else space.sources
         self.sharing: Sharing | None = None
         fold = partial(Ends.of, destinations=space.destinations, sources=self._sources, ports=space.ports)
-        self.before, self._by = fold_sockets(fold, IN_USE)
+        self._before, self._by = fold_sockets(fold, IN_USE)
+        self._waited, _ = fold_sockets(fold, WAITING)
 
     def count(self, states: frozenset[State]) -> Tally:
-        tally, self._by = fold_sockets(self._tally, states)
+        but = self._waited if states == WAITING else self._before
+        tally, self._by = fold_sockets(lambda tables: self._tally(tables, but), states)
         return tally
 
-    def _tally(self, tables: Iterable[Sockets], each: Callable[[Sockets], None] = lambda clients: None) -> Tally:
+    def _tally(
+        self, tables: Iterable[Sockets], but: Ends, each: Callable[[Sockets], None] = lambda clients: None
+    ) -> Tally:
         space = self._space
-        return Tally.of(tables, space.destinations, self._sources, space.ports, self.before, each)
+        return Tally.of(tables, space.destinations, self._sources, space.ports, but, each)
 
     def _spread(self) -> tuple[Tally, Sharing]:
         def fold(tables: Iterable[Sockets]) -> tuple[Tally, Sharing]:
             spread = Spread(self._space, any_source=self._any_source)
-            return self._tally(tables, spread.add), spread.sharing()
+            return self._tally(tables, self._before, spread.add), spread.sharing()
 
         found, self._by = fold_sockets(fold, ESTABLISHED)
         return found
 
     def time_wait(self) -> int:
         """How many are left in TIME_WAIT, at both ends that are here."""
-        left = self.count(frozenset({State.TIME_WAIT}))
+        left = self.count(WAITING)
         return left.client + (left.server if self._here else 0)
 
     def witness(self, held: int, control: Control) -> Witness:

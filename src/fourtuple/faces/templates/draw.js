@@ -11,8 +11,9 @@ const keys = { "+": [0.25, 0.75], "-": [-0.5, 1.5], ArrowLeft: [-0.25, 0.75], Ar
 
 function steer(place, view) {
   place.tabIndex = 0;
-  place.setAttribute("aria-keyshortcuts", [...Object.keys(keys), "0"].join(" "));
+  place.setAttribute("aria-keyshortcuts", "Plus - ArrowLeft ArrowRight 0");
   place.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return; // the browser's own
     const [first, last] = view.scale("x").domain();
     const part = keys[event.key];
     if (part) view.signal("zoom_at_s", part.map((share) => first + share * (last - first)));
