@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from fourtuple.verbs import Lab, namespace_refusal
@@ -20,6 +21,10 @@ from fourtuple.verbs import Lab, namespace_refusal
 # What commands store goes where no user's runs are, and is gone with the tests.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="fourtuple-tests-")
 atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
+
+# A machine that is busy with something else is not an error.
+hypothesis.settings.register_profile("fourtuple", deadline=None)
+hypothesis.settings.load_profile("fourtuple")
 
 REQUIRE_ALL = os.environ.get("FOURTUPLE_REQUIRE_ALL") == "1"
 COMMAND = [sys.executable, "-m", "fourtuple"]

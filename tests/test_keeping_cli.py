@@ -80,6 +80,7 @@ def test_time_wait_that_is_left_is_counted(ground: Ground, store: str) -> None:
 
 def test_text_says_where_the_run_is_and_the_next_command_works(ground: Ground, tmp_path: Path) -> None:
     """With --store the hint names the file, too."""
+    (tmp_path / "a folder").mkdir()
     file = str(tmp_path / "a folder" / "runs.db")
     with ground.serving("127.0.0.1:7777", "--no-store"):
         done = ground.fourtuple("hold", "23", "127.0.0.1:7777", "--for", "0s", "--store", file)
@@ -225,12 +226,13 @@ def test_a_run_that_nobody_can_store_goes_on_and_says_so(ground: Ground, tmp_pat
     with ground.serving("127.0.0.1:7777", "--no-store") as served:
         asked = [*COMMAND, "hold", "23", "127.0.0.1:7777", "--for", "0s"]
         usual = ground.run("env", f"XDG_STATE_HOME={tmp_path / 'file'}", *asked, "--json")
-        refused = ground.fourtuple(*asked[len(COMMAND) :], "--store", str(tmp_path / "file" / "runs.db"))
+        refused = ground.fourtuple(*asked[len(COMMAND) :], "--store", str(tmp_path / "absent" / "runs.db"))
     record = json.loads(usual.stdout)
 
     assert (record["held"], record["run"]) == (23, None)
     assert "this run is not stored" in usual.stderr
     assert refused.returncode == CANNOT
+    assert not (tmp_path / "absent").exists()
     assert "Name another file (--store), or none (--no-store)." in " ".join(refused.stderr.split())
     assert served["accepted"] == 23
 
@@ -264,7 +266,7 @@ def test_a_run_that_is_refused_before_it_begins_is_not_stored(ground: Ground, st
         (["compare", "1"], USAGE, "Missing argument"),
         (["report", "1"], CANNOT, "there is no"),
         (["hold", "10", "127.0.0.1:80", "--store", "x", "--no-store"], USAGE, "--store with --no-store"),
-        (["prove", "theory", "--report", "/no/such/folder/page.html", "--no-store"], USAGE, "No such file"),
+        (["prove", "--report", "/no/such/folder/page.html", "--no-store"], USAGE, "there is no folder /no/such/folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -280,7 +282,7 @@ def test_nothing_stored_yet_is_an_empty_list(tmp_path: Path) -> None:
     environment = os.environ | {"XDG_STATE_HOME": str(tmp_path)}
 
     assert fourtuple("runs", "--json", env=environment).stdout == "[]\n"
-    assert "no runs are stored yet" in fourtuple("runs", env=environment).stdout
+    assert "there are none; hold, serve and prove store theirs" in fourtuple("runs", env=environment).stdout
 
 
 def on_a_terminal(ground: Ground, *command: str) -> Iterator[str]:

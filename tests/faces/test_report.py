@@ -112,7 +112,7 @@ def test_an_hour_of_samples_is_drawn_with_every_point_offline_and_without_a_comp
 
     assert len(html.encode()) < MOST_BYTES
     assert opened.vertices("held") == [3600, 3600]  # the engine's and the kernel's; nobody was lost in the samples
-    assert opened.vertices("rate") == [3600]
+    assert opened.vertices("rate") == [2 * 3600 - 1]  # steps: two for each but the first
     assert opened.marks("latency", "rect") == len(cells.count)
     assert opened.marks("histogram", "rect") == len(bins.count)
     assert opened.marks("occupancy", "symbol") >= 2 * 100
@@ -274,7 +274,7 @@ def test_what_others_wrote_stays_text(browser: "Browser", tmp_path: Path) -> Non
     opened.wait_drawn()
 
     assert opened.page.title().startswith("run 1: hold 1,000")
-    assert opened.page.locator("pre code").first.inner_text() == EVIL
+    assert opened.page.locator("#environment pre code").inner_text() == EVIL
     assert opened.page.locator("img").count() == 0
     assert opened.requests == [opened.url]
 

@@ -1,5 +1,6 @@
 """Stored runs as text: the list, one of them, two side by side."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -47,25 +48,25 @@ def words(run: StoredRun) -> str:
 
 def test_the_list_says_of_each_when_what_and_how_it_went() -> None:
     entries = [
-        replace(ENTRY, id=18, outcome=Outcome.SHORT, held=500),
+        replace(ENTRY, id=18, outcome=Outcome.SHORT, held=500, why="7 lost"),
         ENTRY,
         replace(ENTRY, id=9, kind="serve", n=1000, held=990, outcome=Outcome.ENDED),
         replace(ENTRY, id=3, kind="prove", n=11, held=11),
     ]
     lines = list(runs.list_lines(entries, columns=200))
 
-    assert "500 of 1,000" in lines[1]
+    assert "500 of 1,000 held, 7 lost" in lines[1]
     assert "fell short" in lines[1]
-    assert "1,000 held  fourtuple hold 1000 127.0.0.1:8000" in lines[2]
+    assert re.search("1,000 held +fourtuple hold 1000 127.0.0.1:8000", lines[2])
     assert "990 at once" in lines[3]
-    assert "11 hold" in lines[4]
+    assert "11 claims" in lines[4]
 
 
 def test_the_list_fits_the_screen_and_names_none_where_there_is_none() -> None:
     long = replace(ENTRY, command="fourtuple hold " + "x" * 500)
 
     assert all(len(line) <= 80 for line in runs.list_lines([long, ENTRY]))
-    assert list(runs.list_lines([])) == ["no runs are stored yet: hold, serve and prove store theirs"]
+    assert list(runs.list_lines([])) == ["there are none; hold, serve and prove store theirs"]
 
 
 def test_one_run_says_what_was_asked_found_changed_planned_and_what_came_of_it() -> None:

@@ -51,7 +51,7 @@ def test_while_holding_the_witnesses_are_compared() -> None:
     other = Screen()
     differ = drawn(other, replace(RUN[30], census=Witness(1000, 999, 999, "sock_diag")))
 
-    assert "holding, opened in" in agree[1]
+    assert "held for 3 s of 10 s   opened at" in agree[1]
     assert line(agree, "witness").endswith("kernel 1,000 + 1,000   agree")
     assert line(differ, "witness").endswith("kernel 1,000 + 999   differ")
 
@@ -86,7 +86,7 @@ def test_memory_is_told_per_connection_while_they_are_open() -> None:
     many = replace(RUN[25], open=100_000, seen=Seen(100_000, 800_000_000, {}))
     lines, closing = drawn(Screen(), many), drawn(Screen(), replace(many, phase=Phase.CLOSING))
 
-    assert line(lines, "memory") == "memory   763 MiB taken since   7.81 KiB each   client 30 MiB"
+    assert line(lines, "memory") == "memory   763 MiB taken since, by anybody   7.81 KiB each   client 30 MiB"
     assert line(closing, "memory") == "memory   client 30 MiB"
 
 
@@ -101,6 +101,7 @@ def test_a_servers_screen_says_what_came_and_went() -> None:
     assert lines[0].startswith("serve 127.0.0.1:8000-8003")
     assert line(lines, "open").startswith("open     1,000   accepted 1,000")
     assert line(lines, "full") == "full     1,000 is all that fits, others wait in the queue"
+    assert line(lines, "gone") == "gone     3 by FIN: the client closed"
     assert line(lines, "closed") == "closed   by the clients 3   by us 0   (FIN 3)"
     assert line(lines, "data") == "data     received 2 KiB   sent 0 B"
     assert line(lines, "queues").startswith("queues   7 handshakes were dropped")

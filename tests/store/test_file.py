@@ -19,7 +19,7 @@ def version(base: sqlite3.Connection) -> int:
 
 
 def test_a_new_file_is_a_store_in_wal_mode(tmp_path: Path) -> None:
-    base = open_store(tmp_path / "new/folder/runs.db", new=True)
+    base = open_store(tmp_path / "runs.db", new=True)
 
     assert version(base) == len(MIGRATIONS)
     assert base.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -72,8 +72,9 @@ def test_a_folder_in_its_place_and_a_file_in_its_folders_place_are_told(tmp_path
 
     with pytest.raises(CannotError, match="unable to open"):
         open_store(tmp_path / "runs.db", new=True)
-    with pytest.raises(CannotError, match=r"Not a directory|File exists"):
-        open_store(tmp_path / "file/runs.db", new=True)
+    for folder in ("file", "absent"):
+        with pytest.raises(CannotError, match="unable to open"):
+            open_store(tmp_path / folder / "runs.db", new=True)
 
 
 WITHOUT_PRIVILEGE = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
@@ -94,6 +95,7 @@ def test_a_store_can_be_read_where_nothing_can_be_written(mode: int, is_written:
     """
     need(shutil.which("setpriv"), "setpriv (util-linux)")
     folder = tmp_path / "medium"
+    folder.mkdir()
     base = open_store(folder / "runs.db", new=True)
     base.execute("INSERT INTO runs (kind, command, writer, started_at, start) VALUES ('hold', 'x', '', '', '{}')")
     if not is_written:
@@ -185,6 +187,12 @@ def test_many_who_make_it_at_once_make_one(tmp_path: Path) -> None:
 
     assert ended == [""] * 7
     assert [program.returncode for program in programs] == [0] * 7
+
+
+def test_the_usual_files_folder_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+    assert version(open_store(default_file(), new=True)) == len(MIGRATIONS)
 
 
 def test_the_usual_file_is_where_the_xdg_specification_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:

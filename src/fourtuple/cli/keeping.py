@@ -57,7 +57,7 @@ def runs(
         print_json([asdict(entry) for entry in chosen[:most]])
         return
     shown = chosen[: most or 20]
-    click.echo("\n".join(face.list_lines(shown, columns())))
+    click.echo("\n".join(face.list_lines(shown, columns() if sys.stdout.isatty() else None)))
     if len(shown) < len(chosen):
         click.echo(f"… {len(chosen) - len(shown):,} more: --last {len(chosen)}")
 
@@ -135,8 +135,10 @@ def export(above: str | None, run: int | None, how: str | None, output: Path | N
     """
     from fourtuple import verbs
 
+    if how is None and output is not None and output.suffix in (".csv", ".json", ".parquet"):
+        how = output.suffix[1:]
     if how is None:
-        raise UsageError("to export a run", "as what?", "Say --csv, --json or --parquet.")
+        raise UsageError("to export a run", "it is not said how", "Say --csv, --json or --parquet.")
     if how == "parquet" and output is None:
         raise UsageError("--parquet", "it is not text", "Say where to: -o run.parquet.")
     with verbs.Runs(_file(file or above)) as stored:
@@ -195,6 +197,21 @@ def report(run: int | None, output: Path | None, do_open: bool, file: str | None
     sys.exit(write_report(found, output or Path(f"fourtuple-run-{found.entry.id}.html"), do_open=do_open))
 
 
+def check_report(output: Path) -> None:
+    """Before something that takes long: can there be a report there? Raises as _write."""
+    from importlib.util import find_spec
+
+    for library in ("altair", "jinja2", "vl_convert"):
+        if find_spec(library) is None:
+            raise _missing(library)
+    if not output.parent.is_dir():
+        raise UsageError(f"the file {output}", f"there is no folder {output.parent}")
+
+
+def _missing(library: str | None) -> CannotError:
+    return CannotError("a report", f"{library} is not installed", "pip install 'fourtuple[report]'")
+
+
 def write_report(found: Any, output: Path, *, do_open: bool = False, quiet: bool = False) -> int:
     """→ exit code; says where it is, unless quiet"""
     from fourtuple.faces import report as page
@@ -214,7 +231,7 @@ def _write(output: Path, page: Callable[[], str], *, quiet: bool = False) -> Non
     try:
         made = page()
     except ModuleNotFoundError as error:
-        raise CannotError("a report", f"{error.name} is not installed", "pip install 'fourtuple[report]'") from None
+        raise _missing(error.name) from None
     try:
         output.write_text(made, encoding="utf-8")
     except OSError as error:

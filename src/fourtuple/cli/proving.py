@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from fourtuple.cli.common import COUNT, NO_STORE, STORE, command_line, keeper_of, print_json, pull, tell_kept
-from fourtuple.cli.keeping import write_report
+from fourtuple.cli.keeping import check_report, write_report
 from fourtuple.core.errors import UsageError
 
 
@@ -46,6 +46,8 @@ def prove(
         return
     if connections is not None and "past-65536" not in {lesson.name for lesson in chosen}:
         raise UsageError("--connections", "only past-65536 opens that many, and it is not among the lessons")
+    if page is not None:
+        check_report(page)
     proof = lessons.prove(chosen, connections)
     keeper = keeper_of(store, no_store=no_store)
     if keeper is None and page is not None:

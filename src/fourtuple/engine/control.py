@@ -55,7 +55,8 @@ class Control:
 
 @contextmanager
 def interruptible(control: Control) -> Iterator[None]:
-    """Ctrl-C or SIGTERM stops in order; a second one drops everything at once, and is a KeyboardInterrupt.
+    """Ctrl-C, SIGTERM or a terminal that is closed (SIGHUP) stops in order; a second one drops everything at once,
+    and is a KeyboardInterrupt.
 
     Signals are the main thread's; called from another one this does nothing.
     """
@@ -70,7 +71,10 @@ def interruptible(control: Control) -> Iterator[None]:
         control.interrupted = True
         control.stop()
 
-    before: dict[int, Any] = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup(1) leaves it: then the terminal may go
+        numbers.append(signal.SIGHUP)
+    before: dict[int, Any] = {number: signal.signal(number, on_signal) for number in numbers}
     try:
         yield
     finally:

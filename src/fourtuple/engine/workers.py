@@ -145,8 +145,8 @@ def _work_and_exit(work: Work, row: Counters, control: Control, tell: socket.soc
     code = 1
     try:
         # The parent decides, and tells us by the control word: a signal to the whole group must not end us before.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         process.die_with_parent(parent)
         for events in work(row, control):
             if tell is not None:

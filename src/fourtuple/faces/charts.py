@@ -92,7 +92,7 @@ def held(over_time: OverTime, wanted: int | None, planned: str) -> Chart:
 
 
 def rate(over_time: OverTime, what: str) -> Chart:
-    layers = [_line("rate", LINE, title="a second")]
+    layers = [_line("rate", LINE, title="a second", steps=True)]
     known = over_time.rate_per_s[~np.isnan(over_time.rate_per_s)]
     most = f"{known.max():,.0f}" if len(known) else "0"
     return _over_time("rate", f"{what} a second", f"Line chart over time; {most} a second at most.", layers, over_time)
@@ -241,7 +241,7 @@ def pairs(sharing: Sharing) -> Chart:
     ]
     base = alt.Chart(_values(rows))
     usable = base.mark_bar(color=FAINT).encode(y=y, x=alt.X("usable:Q"), tooltip=tips)
-    title = "used (dark) of usable (light)"
+    title = "used, of those usable"
     used = base.mark_bar(color=LINE, height={"band": 0.55}).encode(
         y=y, x=alt.X("used:Q", title=title, axis=alt.Axis(format="~s")), tooltip=tips
     )
@@ -328,10 +328,19 @@ def pair_name(pair: PairUse) -> str:
     return f"{pair.source or '…'} → {pair.destination}{more}"
 
 
-def _line(field: str, color: str, *, dash: Sequence[int] = (1, 0), title: str = "connections") -> Any:
+def _line(
+    field: str, color: str, *, dash: Sequence[int] = (1, 0), title: str = "connections", steps: bool = False
+) -> Any:
+    """steps: each value counts for the time since the one before"""
     return (
         alt.Chart(alt.NamedData(SAMPLES))
-        .mark_line(color=color, strokeDash=list(dash), strokeWidth=1.5, interpolate="linear", aria=False)
+        .mark_line(
+            color=color,
+            strokeDash=list(dash),
+            strokeWidth=1.5,
+            interpolate="step-before" if steps else "linear",
+            aria=False,
+        )
         .encode(x=_seconds(), y=alt.Y(f"{field}:Q", title=title, axis=alt.Axis(format="~s")))
     )
 

@@ -1,6 +1,7 @@
 """A run while it goes: on a terminal a screen that is drawn again, elsewhere a line now and then. On standard error."""
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Generator
@@ -71,8 +72,9 @@ def progress(run: Generator[T2, None, T], line_of: Callable[[T2], str], *, quiet
 
 
 def _is_terminal() -> bool:
-    """One that can be drawn on: a dumb one cannot (terminfo(5))."""
-    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    """One that can be drawn on: not a dumb one (terminfo(5)), nor one on which numbers would be cut off."""
+    is_wide = shutil.get_terminal_size().columns >= COLUMNS
+    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb" and is_wide
 
 
 class _NoPicture:

@@ -112,7 +112,7 @@ def _script(value: Any) -> Markup:
 
 def _title(run: StoredRun) -> str:
     planned = run.start.planned
-    number = f"run {run.entry.id}: "
+    number = f"run {run.entry.id}: " if run.entry.id else ""  # 0: it was not stored
     if run.entry.kind == "prove":
         return f"{number}{run.entry.n} claims about connections, tried on real sockets"
     to = ", ".join(planned.destinations) if planned else ""
@@ -130,16 +130,16 @@ def _when(run: StoredRun) -> str:
     return f"{began:%Y-%m-%d %H:%M:%S} UTC{took}, on {found.host}, Linux {found.kernel}"
 
 
-def _verdict(run: StoredRun) -> tuple[bool, str]:
-    """(is it as wished, the first line of every report)"""
+def _verdict(run: StoredRun) -> tuple[bool | None, str]:
+    """(is it as wished, the first line of every report); None: that is still open"""
     entry, record = run.entry, run.record
     if isinstance(record, HoldRecord):
-        return record.reached and record.agree, text.verdict(record)
+        return record.reached and record.agree and not record.lost, text.verdict(record)
     if isinstance(record, ServeRecord):
         return not record.workers_killed, next(text.serve_lines(record))
     if entry.kind == "prove" and entry.ended_at and entry.outcome is not Outcome.BROKEN:
         return entry.outcome is Outcome.REACHED, f"{entry.held} of {entry.n} claims hold"
-    return False, f"{entry.outcome}: {runs.why(entry)}"
+    return None if entry.outcome is Outcome.RUNNING else False, f"{entry.outcome}: {runs.why(entry)}"
 
 
 def _tiles(run: StoredRun) -> Iterator[tuple[str, str, str]]:

@@ -12,26 +12,27 @@ from fourtuple.faces import text
 from fourtuple.faces.lines import COLUMNS, wrapped
 from fourtuple.faces.prove import MARKS
 
-WAYS = {"hold": "held", "serve": "at once", "prove": "hold"}
+WAYS = {"hold": "held", "serve": "at once", "prove": "claims"}
 NAME, CELL = 22, 17  # columns of a comparison
 
 
-def list_lines(entries: Sequence[Entry], columns: int = COLUMNS) -> Iterator[str]:
+def list_lines(entries: Sequence[Entry], columns: int | None = COLUMNS) -> Iterator[str]:
+    """columns: None means as many as it takes"""
     if not entries:
-        yield "no runs are stored yet: hold, serve and prove store theirs"
+        yield "there are none; hold, serve and prove store theirs"
         return
-    yield f"{'run':>5}  {'began':<16}  {'outcome':<10}  {'':>21}  command"
+    yield f"{'run':>5}  {'began':<16}  {'outcome':<10}  {'':<24}  command"
     for entry in entries:
         began = f"{_local(entry.started_at):%Y-%m-%d %H:%M}"
-        number = f"{_of(entry):>21}"
+        number = f"{_of(entry):<24}"
         line = f"{entry.id:>5}  {began}  {entry.outcome:<10}  {number}  {entry.command}"
-        yield line if len(line) <= columns else f"{line[: columns - 1]}…"
+        yield line if columns is None or len(line) <= columns else f"{line[: columns - 1]}…"
 
 
 def show_lines(run: StoredRun) -> Iterator[str]:
     entry = run.entry
     ended = f", until {_local(entry.ended_at):%H:%M:%S}" if entry.ended_at else ""
-    yield f"run {entry.id}: {entry.kind}, {_local(entry.started_at):%Y-%m-%d %H:%M:%S}{ended}"
+    yield f"run {entry.id}: {entry.kind}, {_local(entry.started_at):%Y-%m-%d %H:%M:%S %Z}{ended}"
     yield from wrapped("  asked     ", entry.command)
     yield from start_lines(run.start)
     if entry.samples:
@@ -72,8 +73,6 @@ def _result(run: StoredRun) -> Iterator[str]:
         yield from text.hold_lines(run.record)
     elif isinstance(run.record, ServeRecord):
         yield from text.serve_lines(run.record)
-    if run.record and entry.why:
-        yield from wrapped("  ", entry.why)
     for result in run.results:
         yield from wrapped(f"{MARKS[result.verdict]} ", f"{result.name}: {result.claim}")
     if entry.kind == "prove":
@@ -96,9 +95,9 @@ def why(entry: Entry) -> str:
 
 def _of(entry: Entry) -> str:
     held = format_count(entry.held or 0)
-    if entry.kind == "serve" or entry.n is None:
-        return f"{held} {WAYS[entry.kind]}"
-    return f"{held} of {format_count(entry.n)}" if entry.held != entry.n else f"{held} {WAYS[entry.kind]}"
+    of = f" of {format_count(entry.n)}" if entry.kind != "serve" and entry.n not in (None, entry.held) else ""
+    why = f", {entry.why}" if entry.why and entry.outcome in (Outcome.REACHED, Outcome.SHORT) else ""
+    return f"{held}{of} {WAYS[entry.kind]}{why}"
 
 
 def compare_lines(comparison: Comparison) -> Iterator[str]:

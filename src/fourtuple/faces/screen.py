@@ -3,7 +3,6 @@
 What lies between two pictures (the rate now, the latency now) is the difference of their samples.
 """
 
-import errno
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -19,10 +18,9 @@ from fourtuple.core.fold import percentile
 from fourtuple.core.run import Phase, Sample
 from fourtuple.core.spread import bin_bounds
 from fourtuple.core.start import Planned
-from fourtuple.core.symptoms import symptom_of
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.faces.lines import COLUMNS, wrapped
-from fourtuple.faces.text import counts
+from fourtuple.faces.text import counts, lost_by, meaning
 
 SPARKS = "▁▂▃▄▅▆▇█"
 KEPT = 24  # pictures that a sparkline shows
@@ -61,6 +59,7 @@ class Screen:
         self._moments: deque[_Moment] = deque(maxlen=KEPT)
         self._smooth: float | None = None
         self._counted: int | None = None  # open when the kernel's table was counted
+        self._full_ns: int | None = None  # when opening had ended
 
     def draw(self, sample: Sample) -> RenderableType:
         self._add(sample)
@@ -72,6 +71,8 @@ class Screen:
         before, self._before = self._before, sample
         if sample.census is not None and self._counted is None:
             self._counted = sample.open
+        if self._full_ns is None and sample.phase is Phase.HOLDING:
+            self._full_ns = sample.at_ns
         if before is None:
             start_ns = sample.start.at_ns if sample.start else sample.at_ns
             rate = sample.opened / max(1e-9, (sample.at_ns - start_ns) / 1e9) if sample.opened else 0.0
@@ -107,7 +108,7 @@ class Screen:
         yield from self._ports(sample, planned)
         yield from _memory(sample, "client")
         yield from self._witnesses(sample, planned)
-        yield from _errnos(sample)
+        yield from _errnos(sample, of_server=False)
 
     def _progress(self, sample: Sample, planned: Planned) -> RenderableType:
         if sample.phase is Phase.OPENING:
@@ -117,9 +118,9 @@ class Screen:
             words = f"{format_count(sample.open)}   {format_rate(self._moments[-1].rate_per_s)}   {when}"
             return _bar(sample.open, sample.wanted, words)
         if sample.phase is Phase.HOLDING:
-            words = f"holding, opened in {format_duration(sample.elapsed_s)}   {format_rate(sample.rate_per_s)}"
-            if planned.run_s is not None:
-                words += f"   for {format_duration(planned.run_s)}"
+            held_s = 0.0 if self._full_ns is None else (sample.at_ns - self._full_ns) / 1e9
+            of = "" if planned.run_s is None else f" of {format_duration(planned.run_s)}"
+            words = f"held for {held_s:.0f} s{of}   opened at {format_rate(sample.rate_per_s)}"
             return _bar(sample.open, sample.wanted, words)
         return _bar(sample.open, sample.wanted, f"closing   {format_count(sample.open)} still open")
 
@@ -185,7 +186,7 @@ class Screen:
         dropped = sample.seen.moved.get("ListenOverflows", 0) if sample.seen else 0
         if dropped:
             yield _line("queues", f"{format_count(dropped)} handshakes were dropped: an accept queue was full")
-        yield from _errnos(sample)
+        yield from _errnos(sample, of_server=True)
 
 
 def _head(left: str, right: str) -> RenderableType:
@@ -208,18 +209,22 @@ def _memory(sample: Sample, whose: str) -> Iterator[RenderableType]:
     taken = sample.seen.memory_bytes if sample.seen else None
     words = []
     if taken is not None and sample.open >= 1000 and sample.phase <= Phase.HOLDING:
-        words.append(f"{format_size(max(0, taken))} taken since   {format_size(max(0, taken) / sample.open)} each")
+        each = format_size(max(0, taken) / sample.open)
+        words.append(f"{format_size(max(0, taken))} taken since, by anybody   {each} each")
     words.append(f"{whose} {format_size(sample.rss_bytes)}")
     yield _line("memory", "   ".join(words))
 
 
-def _errnos(sample: Sample) -> Iterator[RenderableType]:
+def _errnos(sample: Sample, *, of_server: bool) -> Iterator[RenderableType]:
     """Each errno with its one-line meaning, the most frequent first."""
-    for title, by in (("failed", sample.failed), ("lost", sample.lost_by)):
-        for name, count in list(by.items())[:ERRNOS]:
-            meaning = "the peer closed" if name == "FIN" else symptom_of(getattr(errno, name, 0)).limit
-            for line in wrapped(f"{title:<{LABEL}}", f"{format_count(count)} by {name}: {meaning}"):
-                yield Text(line, no_wrap=True)
+    failed = [("failed", name, n, meaning(name)[0]) for name, n in list(sample.failed.items())[:ERRNOS]]
+    lost = [
+        ("gone" if of_server else "lost", name, n, lost_by(name, of_server=of_server)[0])
+        for name, n in list(sample.lost_by.items())[:ERRNOS]
+    ]
+    for title, name, count, means in failed + lost:
+        for line in wrapped(f"{title:<{LABEL}}", f"{format_count(count)} by {name}: {means}"):
+            yield Text(line, no_wrap=True)
 
 
 def _us(value: float | None) -> str:

@@ -1,7 +1,6 @@
 """The sections of a report: words, charts with the tables behind them, tables, cards of lessons."""
 
-import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +9,11 @@ import numpy as np
 from fourtuple.core.counters import telling
 from fourtuple.core.memory import MemoryUse
 from fourtuple.core.proof import Result
-from fourtuple.core.run import HoldRecord
+from fourtuple.core.run import HoldRecord, ServeRecord
 from fourtuple.core.series import Bins, Heat, OverTime, evenly, heat, histogram
 from fourtuple.core.spread import Sharing
 from fourtuple.core.start import Start
 from fourtuple.core.stored import Progress, StoredRun
-from fourtuple.core.symptoms import symptom_of
 from fourtuple.core.units import format_count, format_duration, format_size
 from fourtuple.faces import charts, text
 from fourtuple.faces.charts import Chart
@@ -91,6 +89,7 @@ def sections_of(run: StoredRun, series: OverTime) -> Iterator[Section | None]:
         yield _memory(record.memory)
     yield _failures(run)
     yield _counters(run)
+    yield _in_words(run)
     yield _environment(run)
 
 
@@ -100,10 +99,11 @@ def _time(run: StoredRun, series: OverTime) -> Section:
     words = ""
     if wanted is not None:
         ends = "" if planned and planned.here else ", at this end"
-        words = f"solid: what the engine holds; dashed: what the kernel counts in this network namespace{ends}"
+        words = "solid: what the engine holds; dashed: about what the kernel counts in this network namespace"
+        words += f"{ends}, where others' sockets come and go, too"
     if series.lost.any():
         words += f"{'; ' if words else ''}red, dotted: lost so far"
-    table = _over_time_table(series)
+    table = _over_time_table(series, of_server=wanted is None)
     opening = "Opened" if wanted is not None else "Accepted"
     return Section(
         "time",
@@ -204,28 +204,34 @@ def _memory(use: MemoryUse | None) -> Section | None:
 
 
 def _failures(run: StoredRun) -> Section | None:
-    record = run.record
+    record, of_server = run.record, run.entry.kind == "serve"
     failed = dict(record.failed) if record else run.last["failed"]
-    lost_by = dict(record.lost_by) if record else run.last["lost_by"]
+    lost = dict(record.lost_by) if record else run.last["lost_by"]
     rows = [
-        (title, name, format_count(count), *_meaning(name, of_server=run.entry.kind == "serve"))
-        for title, by in (("failed", failed), ("lost", lost_by))
-        for name, count in by.items()
-    ]
+        *(("failed", name, format_count(n), *text.meaning(name)) for name, n in failed.items()),
+        *(("gone" if of_server else "lost", name, format_count(n), *text.lost_by(name, of_server=of_server))
+          for name, n in lost.items()),
+    ]  # fmt: skip
+    if isinstance(record, HoldRecord):
+        for count, what in ((record.unexpected, "not what was expected"), (record.unanswered, "never answered")):
+            if count:
+                rows.append(("answers", "", format_count(count), what, "hold --log shows them."))
     if not rows:
         return None
-    table = Table(("", "by", "connections", "what it means", "what to do"), rows, frozenset({2}))
-    return Section("failures", "What failed, and what was lost", tables=[table])
+    table = Table(("", "by", "how many", "what it means", "what to do"), rows, frozenset({2}))
+    title = "Who has gone" if of_server and not failed else "What failed, and what was lost"
+    return Section("failures", title, tables=[table])
 
 
-def _meaning(name: str, *, of_server: bool) -> tuple[str, str]:
-    """What an errno means, and what to do. FIN stands for none: the peer closed."""
-    if name == "FIN":
-        return "the client closed" if of_server else "the server closed", ""
-    if of_server and name == "ECONNRESET":
-        return "the client reset the connection: so ends hold, unless it is told otherwise", ""
-    symptom = symptom_of(getattr(errno, name, 0))
-    return symptom.limit, symptom.do
+def _in_words(run: StoredRun) -> Section | None:
+    """All that the command said at its end."""
+    if isinstance(run.record, HoldRecord):
+        lines = text.hold_lines(run.record)
+    elif isinstance(run.record, ServeRecord):
+        lines = text.serve_lines(run.record)
+    else:
+        return None
+    return Section("words", "In words", commands=["\n".join(lines)])
 
 
 def _counters(run: StoredRun) -> Section | None:
@@ -323,20 +329,25 @@ def percentiles_table(runs: Sequence[tuple[str, StoredRun]]) -> Table:
     return Table(("run", "p50", "p90", "p99", "max"), rows, frozenset({1, 2, 3, 4}))
 
 
-def _over_time_table(series: OverTime) -> Table:
+def _over_time_table(series: OverTime, *, of_server: bool) -> Table:
+    """of_server: without what only a client knows: its clients may be in the same namespace, and be counted with it"""
     count = len(series.at_s)
-    chosen = evenly(count, ROWS)
-    rows = [
-        (
-            f"{series.at_s[i]:.2f}", format_count(int(series.held[i])), _maybe(series.kernel[i]),
-            format_count(int(series.lost[i])), _maybe(series.rate_per_s[i]),
-            microseconds(series.p50_us[i]), microseconds(series.p99_us[i]),
-        )
-        for i in chosen
-    ]  # fmt: skip
-    heads = ("second", "held", "the kernel counts", "lost", "new a second", "connect p50", "connect p99")
+    columns: dict[str, Callable[[int], str]] = {
+        "second": lambda i: f"{series.at_s[i]:.2f}",
+        "held": lambda i: format_count(int(series.held[i])),
+        "the kernel counts about": lambda i: _maybe(series.kernel[i]),
+        "lost": lambda i: format_count(int(series.lost[i])),
+        "new a second": lambda i: _maybe(series.rate_per_s[i]),
+        "connect p50": lambda i: microseconds(series.p50_us[i]),
+        "connect p99": lambda i: microseconds(series.p99_us[i]),
+    }
+    heads = tuple(columns)
+    if of_server:
+        heads = ("second", "held", "lost", "new a second")
+    chosen = evenly(count, ROWS).tolist()
+    rows = [[columns[head](i) for head in heads] for i in chosen]
     note = f"{len(chosen)} of {format_count(count)} samples; all: fourtuple runs export" if len(chosen) < count else ""
-    return Table(heads, rows, frozenset(range(7)), note)
+    return Table(heads, rows, frozenset(range(len(heads))), note)
 
 
 def _heat_table(cells: Heat) -> Table:

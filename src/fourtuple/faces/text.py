@@ -57,6 +57,21 @@ def verdict(record: HoldRecord) -> str:
     return f"{held if record.held else f'held none{asked}{ended}{lost}.'} {_agreement(record)}"
 
 
+def meaning(name: str) -> tuple[str, str]:
+    """What an errno means, and what to do."""
+    symptom = symptom_of(getattr(errno, name, 0))
+    return symptom.limit, symptom.do
+
+
+def lost_by(name: str, *, of_server: bool) -> tuple[str, str]:
+    """What it means that connections were lost by this errno, and what to do. FIN stands for none: the peer closed."""
+    if name == "FIN":
+        return "the client closed" if of_server else "the server closed", ""
+    if of_server and name == "ECONNRESET":
+        return "the client reset the connection: so ends hold, unless it is told otherwise", ""
+    return meaning(name)
+
+
 def _talk(record: HoldRecord) -> Iterator[str]:
     if record.requests:
         late = f", {format_count(record.late)} held back: the one before was not done" if record.late else ""

@@ -79,7 +79,8 @@ def default_file() -> Path:
 def open_store(file: Path | None, *, new: bool, migrations: Sequence[str] = MIGRATIONS) -> sqlite3.Connection:
     """file: None keeps it in memory only
 
-    new: to write to it, so it is made where it is not there, and its folder; else to read, which leaves nothing behind
+    new: to write to it, so it is made where it is not there, and the usual one's folder; else to read, which leaves
+         nothing behind
 
     Raises CannotError where it is no store of ours, is newer than this program, or cannot be had; it stays as it is.
     """
@@ -105,9 +106,9 @@ def _address(file: Path, *, new: bool) -> str:
     not write reads what is there: without a journal nothing changes, else the journal's own index is used as it is.
     """
     try:
-        if new:
+        if new and file == default_file():
             file.parent.mkdir(parents=True, exist_ok=True)
-        elif not file.exists() or not file.stat().st_size:
+        if not new and (not file.exists() or not file.stat().st_size):
             raise CannotError("the stored runs", f"there is no {file}", "hold, serve and prove make it.")
         is_still = not journal_of(file).exists()
     except OSError as error:

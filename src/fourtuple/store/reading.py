@@ -29,26 +29,28 @@ _ENTRY = (
 
 
 @contextmanager
-def reading() -> Iterator[None]:
+def reading(base: sqlite3.Connection) -> Iterator[None]:
     """What SQLite says, in our words: CannotError."""
     try:
         yield
     except sqlite3.Error as error:
-        raise CannotError("the stored runs", str(error)) from None
+        file = base.execute("PRAGMA database_list").fetchone()[2]
+        do = "Move that file away; the next run makes a new one."
+        raise CannotError(f"the stored runs in {file}", str(error), do) from None
     except ValueError as error:
         raise CannotError("a stored run", f"it cannot be read: {error}") from None
 
 
 def entries(base: sqlite3.Connection, alive: Alive) -> list[Entry]:
     """All of them, the newest first."""
-    with reading():
+    with reading(base):
         found = [_entry(base, run, alive) for (run,) in base.execute("SELECT id FROM runs ORDER BY id DESC").fetchall()]
         return [entry for entry in found if entry is not None]  # one may have been removed meanwhile
 
 
 def entry(base: sqlite3.Connection, run: int | None, alive: Alive) -> Entry:
     """run: None means the newest. Raises UsageError where there is none."""
-    with reading():
+    with reading(base):
         which = "a stored run" if run is None else f"run {run}"
         if run is None:
             (run,) = base.execute("SELECT max(id) FROM runs").fetchone()
@@ -61,7 +63,7 @@ def entry(base: sqlite3.Connection, run: int | None, alive: Alive) -> Entry:
 def read_run(base: sqlite3.Connection, run: int | None, alive: Alive) -> StoredRun:
     """As `entry`; of a run that goes on, what there is so far."""
     found = entry(base, run, alive)
-    with reading():
+    with reading(base):
         base.execute("BEGIN")  # one moment for all of it
         try:
             return _whole(base, found)
@@ -71,7 +73,7 @@ def read_run(base: sqlite3.Connection, run: int | None, alive: Alive) -> StoredR
 
 def samples_since(base: sqlite3.Connection, run: int, number: int, before: Sample | None) -> Iterator[Sample]:
     """The samples from that number on. before: the one that came before them, for histograms go on from it"""
-    with reading():
+    with reading(base):
         start = from_text(base.execute("SELECT start FROM runs WHERE id = ?", (run,)).fetchone()[0], Start)
         rows = base.execute(
             f"SELECT {', '.join((*NUMBERS, *OTHERS))} FROM samples WHERE run = ? AND number >= ? ORDER BY number",  # noqa: S608
@@ -87,7 +89,7 @@ def remove(base: sqlite3.Connection, runs: list[int], alive: Alive) -> None:
     for run in runs:
         if entry(base, run, alive).outcome is Outcome.RUNNING:
             raise UsageError(f"to remove run {run}", "it still goes on")
-    with reading(), base:
+    with reading(base), base:
         base.execute("BEGIN IMMEDIATE")
         base.executemany("DELETE FROM runs WHERE id = ?", [(run,) for run in runs])
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -59,7 +60,8 @@ class Keeper:
                 yield sample
         if isinstance(record, HoldRecord):
             outcome = Outcome.REACHED if record.reached else Outcome.SHORT
-            self._end(outcome, to_text(record), n=record.wanted, held=record.held)
+            marks = [f"{record.lost:,} lost"] * bool(record.lost) + ["interrupted"] * record.interrupted
+            self._end(outcome, to_text(record), ", ".join(marks), n=record.wanted, held=record.held)
         else:
             outcome = Outcome.SHORT if record.workers_killed else Outcome.ENDED
             self._end(outcome, to_text(record), n=record.accepted, held=record.most_open)
@@ -88,13 +90,14 @@ class Keeper:
         return proof
 
     def stored(self) -> StoredRun:
-        """The run, once it has ended. Raises CannotError where it could not be stored."""
+        """The run, once it has ended; number 0 where it is in memory only. Raises CannotError where it is nowhere."""
         if self.id is None:
             raise CannotError(
                 "the run that was just made", f"it could not be stored: {self.why_not}", "See --no-store."
             )
         if self._file is None:
-            return reading.read_run(self._base, self.id, is_alive)
+            run = reading.read_run(self._base, self.id, is_alive)
+            return replace(run, entry=replace(run.entry, id=0))
         with Runs(self._file) as runs:
             return runs.read(self.id)
 
