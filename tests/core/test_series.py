@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fourtuple.core.fold import BUCKETS, bucket_edges, buckets_of
-from fourtuple.core.series import COARSE_BITS, TIME_BINS, evenly, heat, histogram, over_time
+from fourtuple.core.series import TIME_BINS, evenly, heat, histogram, over_time
 from fourtuple.core.stored import GROWN, StoredRun
 from fourtuple.store import reading
 from fourtuple.store.file import open_store
@@ -89,17 +89,26 @@ def grown(values: list[tuple[int, float]]) -> np.ndarray:
     return np.sort(rows, order=("sample", "bucket"))
 
 
+def middles_of(values: list[tuple[int, float]]) -> list[float]:
+    """What is left of them once they are counted in fine buckets: the middle of each one's."""
+    edges, buckets = bucket_edges(), buckets_of(np.array([us for _, us in values]))
+    middles: list[float] = ((edges[buckets] + edges[buckets + 1]) / 2).tolist()
+    return middles
+
+
 @given(Values)
 def test_a_histograms_bins_hold_every_value_once(values: list[tuple[int, float]]) -> None:
     """Bins without gaps; each value lies in the one that counts it."""
     bins, latency = histogram(grown(values))
+    middles = middles_of(values)
     counted = [
-        sum(least <= us < below for _, us in values) for least, below in zip(bins.least_us, bins.below_us, strict=True)
+        sum(least <= us < below for us in middles) for least, below in zip(bins.least_us, bins.below_us, strict=True)
     ]
 
     assert bins.count.tolist() == counted
     assert bins.count.sum() == len(values)
     assert bins.below_us[:-1].tolist() == bins.least_us[1:].tolist()
+    assert np.allclose(bins.below_us / bins.least_us, 2 ** (1 / 8))
     assert latency.max == pytest.approx(max(us for _, us in values), rel=0.01, abs=0.1)
 
 
@@ -113,12 +122,12 @@ def test_a_heat_maps_cells_hold_every_value_once(values: list[tuple[int, float]]
     assert cells.count.sum() == len(values)
     assert len(corners) == len(cells.count)
     assert len(np.unique(cells.from_s)) <= TIME_BINS
-    for sample, us in values:
+    for (sample, _), us in zip(values, middles_of(values), strict=True):
         middle = (sample + 0.5) / 4
         inside = (cells.from_s - 1e-9 <= middle) & (middle <= cells.to_s + 1e-9)
         inside &= (cells.least_us <= us) & (us < cells.below_us)
         assert inside.any()
-    assert np.all(cells.below_us / cells.least_us <= 1 + 2.0 ** -(COARSE_BITS - 1))
+    assert np.allclose(cells.below_us / cells.least_us, 2 ** (1 / 4))
 
 
 def test_edges_begin_and_end_each_bucket() -> None:

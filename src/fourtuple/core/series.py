@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.fold import BUCKETS, SUB_BITS, Latency, bucket_edges, percentile
+from fourtuple.core.fold import BUCKETS, Latency, bucket_edges, percentile
 from fourtuple.core.stored import StoredRun
 
 MOST_POINTS = 3600  # of a chart: more are thinned out, evenly
 TIME_BINS = 120
-FINE_BITS, COARSE_BITS = 3, 2  # bins an octave, as a power of two: of a histogram, of a heat map
+FINE, COARSE = 8, 4  # bins an octave: of a histogram, of a heat map
 
 Floats = NDArray[np.float64]
 
@@ -94,15 +94,24 @@ def over_time(run: StoredRun, most: int = MOST_POINTS) -> OverTime:
     )
 
 
+def _bins(buckets: NDArray[Any], octave: int) -> NDArray[np.int64]:
+    """The number of the bin that each bucket's middle lies in, of so many an octave: bin n begins at 2 ** (n / octave).
+
+    Bins are drawn in a logarithmic scale, and must be equally wide there to be compared by eye.
+    """
+    edges = bucket_edges()
+    middles = (edges[:-1] + edges[1:]) / 2
+    bins: NDArray[np.int64] = np.floor(np.log2(middles[buckets.astype(np.int64)]) * octave).astype(np.int64)
+    return bins
+
+
 def histogram(grown: NDArray[Any]) -> tuple[Bins, Latency]:
     """Of how a histogram grew, all of it: bins without gaps from the first to the last that is not empty."""
     fine = np.bincount(grown["bucket"], grown["count"], BUCKETS).astype(np.int64)
-    shift = SUB_BITS - FINE_BITS
-    counts = np.bincount(grown["bucket"] >> shift, grown["count"], BUCKETS >> shift).astype(np.int64)
+    counts = np.bincount(_bins(grown["bucket"], FINE), grown["count"]).astype(np.int64)
     there = np.flatnonzero(counts)
     numbers = np.arange(there[0], there[-1] + 1) if len(there) else np.zeros(0, np.int64)
-    edges = bucket_edges()[:: 1 << shift]
-    return Bins(edges[numbers], edges[numbers + 1], counts[numbers]), Latency.of(fine)
+    return Bins(2 ** (numbers / FINE), 2 ** ((numbers + 1) / FINE), counts[numbers]), Latency.of(fine)
 
 
 def heat(grown: NDArray[Any], at_s: Floats) -> Heat:
@@ -118,14 +127,12 @@ def heat(grown: NDArray[Any], at_s: Floats) -> Heat:
     width_s = max(1e-6, (last_s - first_s) / bins)
     middle_s = ((began_s + at_s) / 2)[grown["sample"]]
     column = np.clip(((middle_s - first_s) / width_s).astype(np.int64), 0, bins - 1)
-    shift = SUB_BITS - COARSE_BITS
-    keys, inverse = np.unique(column * BUCKETS + (grown["bucket"] >> shift), return_inverse=True)
+    keys, inverse = np.unique(column * BUCKETS + _bins(grown["bucket"], COARSE), return_inverse=True)
     columns, rows = np.divmod(keys, BUCKETS)
-    edges = bucket_edges()[:: 1 << shift]
     return Heat(
         from_s=first_s + columns * width_s,
         to_s=first_s + (columns + 1) * width_s,
-        least_us=edges[rows],
-        below_us=edges[rows + 1],
+        least_us=2 ** (rows / COARSE),
+        below_us=2 ** ((rows + 1) / COARSE),
         count=np.bincount(inverse, grown["count"]).astype(np.int64),
     )
