@@ -146,6 +146,30 @@ def test_following_a_run_that_was_killed_ends_with_what_there_is(ground: Ground,
     assert "23 open, 0 lost" in output
 
 
+def test_a_terminal_that_is_closed_ends_a_run_in_order(ground: Ground, store: str) -> None:
+    """SIGHUP, as Ctrl-C: the record is complete, and says that it was interrupted."""
+    with ground.serving("127.0.0.1:7777", "--no-store"):
+        asked = ["hold", "23", "127.0.0.1:7777", "--for", "60s", "--store", store, "--json"]
+        with ground.started(*asked) as holding:
+            holding.send_signal(signal.SIGHUP)
+            record = json.loads(holding.communicate(timeout=30)[0])
+    text = runs(ground, store=store).stdout
+
+    assert (record["held"], record["interrupted"]) == (23, True)
+    assert "23 held, interrupted" in text
+
+
+def test_what_was_lost_stands_in_the_list(ground: Ground, store: str) -> None:
+    """All were held at once, so it is reached; that they were lost afterwards is not hidden by that."""
+    asked = ["hold", "23", "127.0.0.1:7777", "--for", "60s", "--store", store]
+    with ground.started("serve", "127.0.0.1:7777", "--no-store") as serving, ground.started(*asked) as holding:
+        serving.kill()
+        holding.communicate(timeout=30)
+    text = runs(ground, store=store).stdout
+
+    assert "23 held, 23 lost" in text
+
+
 def test_two_runs_at_once_write_to_one_store(ground: Ground, store: str) -> None:
     """And a server besides: three writers, each whole."""
     with ground.started("serve", "127.0.0.1:7777-7778", "--store", store, "--json") as serving:
@@ -178,6 +202,7 @@ def test_runs_are_compared_exported_and_removed(ground: Ground, store: str, tmp_
     compared = json.loads(ground.fourtuple("compare", "1", "2", "--store", store, "--json").stdout)
     text = ground.fourtuple("compare", "1", "2", "--store", store).stdout
     parquet = runs(ground, "export", "2", "--parquet", "-o", str(tmp_path / "run.parquet"), store=store)
+    piped = runs(ground, "export", "2", "--csv", "-o", "-", store=store).stdout
     removed = runs(ground, "rm", "1", store=store)
     import pyarrow.parquet
 
@@ -188,6 +213,7 @@ def test_runs_are_compared_exported_and_removed(ground: Ground, store: str, tmp_
     assert compared["other_machine"] is False
     assert re.search(r"^held +23 +46 +2.00 ×$", text, re.M)
     assert (parquet.returncode, parquet.stdout) == (0, "")
+    assert piped.startswith("at_s,phase,wanted,")
     assert max(table["open"].to_pylist()) == 46
     assert removed.stdout == "removed 1\n"
     assert [entry["id"] for entry in listed(ground, store)] == [2]

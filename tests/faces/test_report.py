@@ -316,6 +316,14 @@ def test_a_proof_has_a_card_for_each_lesson_with_the_four_tuples_that_show_it(
     assert "not as predicted: established" in cards.nth(1).inner_text()
 
 
+def test_the_page_says_all_that_the_command_says() -> None:
+    """Why a run fell short though all were held: answers that were not as expected, say."""
+    page = report.run_page(kept("hold", hold_record(unexpected=610, requests=700)))
+
+    assert "<td>610</td>" in page.replace(' class="number"', "")
+    assert "not what was expected: 610; --log shows them" in page
+
+
 def test_a_run_without_samples_has_its_page_too() -> None:
     """It was killed before the first, or opened nothing."""
     base = open_store(None, new=True)

@@ -13,6 +13,7 @@ from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, CannotError, UsageEr
 
 FILE = click.option("--store", "file", type=click.Path(dir_okay=False), help="Another file than the usual one.")
 ID = click.IntRange(1)
+DASH = Path("-")  # standard output
 
 
 def _file(file: str | None) -> Path | None:
@@ -139,12 +140,12 @@ def export(above: str | None, run: int | None, how: str | None, output: Path | N
         how = output.suffix[1:]
     if how is None:
         raise UsageError("to export a run", "it is not said how", "Say --csv, --json or --parquet.")
-    if how == "parquet" and output is None:
+    if how == "parquet" and output in (None, DASH):
         raise UsageError("--parquet", "it is not text", "Say where to: -o run.parquet.")
     with verbs.Runs(_file(file or above)) as stored:
         found = stored.read(run)
     content = verbs.exported(found, how)
-    if output is None:
+    if output in (None, DASH):
         click.echo(content, nl=False)
         return
     try:
@@ -232,6 +233,9 @@ def _write(output: Path, page: Callable[[], str], *, quiet: bool = False) -> Non
         made = page()
     except ModuleNotFoundError as error:
         raise _missing(error.name) from None
+    if output == DASH:
+        click.echo(made, nl=False)
+        return
     try:
         output.write_text(made, encoding="utf-8")
     except OSError as error:

@@ -150,8 +150,8 @@ def _tiles(run: StoredRun) -> Iterator[tuple[str, str, str]]:
         yield "the engine", format_count(record.held), f"held, of {format_count(record.wanted)} wanted"
         server = "" if census.server is None else f"and {format_count(census.server)} at the server"
         yield "the kernel", format_count(census.client), f"counted at the client {server}".strip()
-        yield "opened", format_rate(record.rate_per_s), f"in {format_duration(record.elapsed_s)}"
         if record.connect_us.p50 is not None:
+            yield "opened", format_rate(record.rate_per_s), f"in {format_duration(record.elapsed_s)}"
             yield "connect", microseconds(record.connect_us.p50), f"median; p99 {microseconds(record.connect_us.p99)}"
         if record.memory and record.memory.each_bytes is not None:
             ends = "both ends" if record.memory.ends == 2 else "this end"
