@@ -171,7 +171,7 @@ def serve_record(**other: Any) -> ServeRecord:
 
 
 def ground() -> Ground:
-    return Ground("0.1.0", "6.18.1", 2, 8 * 2**30, 20_000, None, start("prove"))
+    return Ground(None, start("prove"))
 
 
 def result(name: str = "same-port", verdict: str = HOLDS) -> Result:

@@ -310,6 +310,7 @@ def test_a_proof_has_a_card_for_each_lesson_with_the_four_tuples_that_show_it(
     cards = opened.page.locator("article")
     opened.wait_drawn()
 
+    assert "each lesson in a private network namespace" in opened.page.locator("#lessons").inner_text()
     assert cards.count() == 2
     assert opened.vertices("same-port-progress") == [11]  # of 3 s: four a second, and the last
     assert "127.0.0.1:3000 → 127.0.0.1:8001" in cards.nth(0).inner_text()

@@ -26,7 +26,7 @@ def kept(kind: str, record: Any, *, alive: bool = False, **options: Any) -> Stor
     base = open_store(None, new=True)
     writer = Writer(base, f"fourtuple {kind} 1000 127.0.0.1:8000-8003 --for 10s", "me")
     if kind == "prove":
-        writer.begin(ground().start, to_text(ground()))
+        writer.begin(ground().start, to_text(ground().refusal), 2)
         for tenth in range(30):  # ten a second, of which four are written
             step = Step(Lesson("same-port", "…", ""), done=100 * (tenth + 1), of=3000)
             writer.progress(step, BEGAN_NS + tenth * 10**8)

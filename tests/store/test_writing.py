@@ -15,7 +15,7 @@ from fourtuple.store import reading
 from fourtuple.store.coding import from_text, to_text
 from fourtuple.store.file import open_store
 from fourtuple.store.writing import Writer
-from tests.made import BEGAN_NS, ground, hold_record, result, samples, serve_record, start
+from tests.made import BEGAN_NS, hold_record, result, samples, serve_record, start
 
 
 def nobody(_: str) -> bool:
@@ -70,7 +70,6 @@ def test_reading_can_go_on_where_it_stopped(base: sqlite3.Connection) -> None:
 def test_records_come_back_as_they_were(base: sqlite3.Connection) -> None:
     assert from_text(to_text(hold_record()), HoldRecord) == hold_record()
     assert from_text(to_text(serve_record()), type(serve_record())) == serve_record()
-    assert from_text(to_text(ground()), type(ground())) == ground()
     assert from_text(to_text(result()), type(result())) == result()
     written(base, list(samples()), hold_record())
     run = reading.read_run(base, 1, nobody)

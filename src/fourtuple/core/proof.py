@@ -43,16 +43,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Where the lessons ran: refusal is why there was no private namespace, None where there was one.
+    """Where the lessons ran: refusal is why there was no private namespace, None where there was one."""
 
-    start: how the proof began
-    """
-
-    version: str  # of fourtuple
-    kernel: str
-    cpus: int
-    memory_bytes: int | None
-    files: int
     refusal: str | None
     start: Start
 
@@ -75,8 +67,8 @@ class Proof:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "fourtuple": self.ground.version,
-            "kernel": self.ground.kernel,
+            "fourtuple": self.ground.start.found.fourtuple,
+            "kernel": self.ground.start.found.kernel,
             "namespace": self.ground.refusal or "private",
             "seconds": self.seconds,
             "lessons": [asdict(result) for result in self.results],

@@ -130,7 +130,7 @@ class StoredRun:
         found: dict[str, Any] = asdict(self.entry) | {
             "start": asdict(self.start),
             "record": asdict(self.record) if self.record else None,
-            "ground": asdict(self.ground) if self.ground else None,
+            "namespace": (self.ground.refusal or "private") if self.ground else None,
             "lessons": [asdict(result) for result in self.results],
             "progress": [asdict(moment) for moment in self.progress],
             "last": self.last,

@@ -28,14 +28,20 @@ def code(lesson: Lesson, *, alone: bool) -> str:
 
 
 def ground_lines(ground: Ground) -> Iterator[str]:
-    memory = f" · {format_size(ground.memory_bytes)}" if ground.memory_bytes else ""
-    kernel = f"Linux {'.'.join(ground.kernel.split('.')[:2])}"
-    cpus = "1 CPU" if ground.cpus == 1 else f"{ground.cpus} CPUs"
-    yield f"fourtuple {ground.version} · {kernel} · {cpus}{memory} · files per process {format_count(ground.files)}"
+    found = ground.start.found
+    memory = f" · {format_size(found.memory_bytes)}" if found.memory_bytes else ""
+    kernel = f"Linux {'.'.join(found.kernel.split('.')[:2])}"
+    cpus = "1 CPU" if found.cpus == 1 else f"{found.cpus} CPUs"
+    files = f"files per process {format_count(found.files_hard)}"
+    yield f"fourtuple {found.fourtuple} · {kernel} · {cpus}{memory} · {files}"
+    yield from wrapped("", where(ground))
+
+
+def where(ground: Ground) -> str:
+    """Where the lessons ran."""
     if ground.refusal is None:
-        yield "each lesson in a private network namespace; nothing outside it changes"
-    else:
-        yield from wrapped("on this host's loopback: ", f"no private network namespace, {ground.refusal}")
+        return "each lesson in a private network namespace; nothing outside it changes"
+    return f"on this host's loopback: no private network namespace, {ground.refusal}"
 
 
 def result_lines(result: Result) -> Iterator[str]:

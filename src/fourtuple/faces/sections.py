@@ -17,7 +17,7 @@ from fourtuple.core.stored import Progress, StoredRun
 from fourtuple.core.units import format_count, format_duration, format_size
 from fourtuple.faces import charts, text
 from fourtuple.faces.charts import Chart
-from fourtuple.faces.prove import MARKS, word
+from fourtuple.faces.prove import MARKS, where, word
 
 ROWS = 60  # of a table behind a chart; the export has them all
 ZOOM = (
@@ -74,10 +74,9 @@ class Section:
 
 def sections_of(run: StoredRun, series: OverTime) -> Iterator[Section | None]:
     if run.entry.kind == "prove":
+        ground = f"{where(run.ground)}." if run.ground else ""
         cards = [_card(result, [each for each in run.progress if each.lesson == result.name]) for result in run.results]
-        yield Section(
-            "lessons", "The lessons", ["fourtuple prove LESSON --show-code prints what one does."], cards=cards
-        )
+        yield Section("lessons", "The lessons", [ground, "fourtuple prove LESSON --show-code prints one."], cards=cards)
     elif len(series.at_s):
         yield _time(run, series)
         yield _latency(run, series)

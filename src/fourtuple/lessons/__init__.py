@@ -57,21 +57,12 @@ def prove(lessons: Sequence[Lesson], connections: int | None = None) -> Generato
     """
     from time import monotonic
 
-    from fourtuple import __version__, verbs
+    from fourtuple import verbs
 
     if connections is not None and connections <= PORT_NUMBERS:
         raise UsageError(f"--connections {connections:,}", f"the claim is about more than {PORT_NUMBERS:,}")
     start_s = monotonic()
-    facts = verbs.facts()
-    ground = Ground(
-        __version__,
-        facts.kernel,
-        facts.cpus,
-        facts.memory_bytes,
-        facts.files_hard,
-        verbs.namespace_refusal(),
-        verbs.start_of("prove", facts),
-    )
+    ground = Ground(verbs.namespace_refusal(), verbs.start_of("prove", verbs.facts()))
     yield ground
     results: list[Result] = []
     for each in lessons:

@@ -142,9 +142,8 @@ def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
     steps = base.execute(
         "SELECT lesson, at_ns, done, wanted FROM progress WHERE run = ? ORDER BY number", (entry.id,)
     ).fetchall()
-    kinds: Mapping[str, type[Any]] = {"hold": HoldRecord, "serve": ServeRecord, "prove": Ground}
-    found = from_text(record, kinds[entry.kind]) if record else None
-    begun = from_text(start, Start)
+    kinds: Mapping[str, type[Any]] = {"hold": HoldRecord, "serve": ServeRecord}
+    begun, is_proof = from_text(start, Start), entry.kind == "prove"
     return StoredRun(
         entry=entry,
         start=begun,
@@ -155,8 +154,8 @@ def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
             name: json.loads(text)
             for name, text in zip(("failed", "lost_by", "reconnect_failed", "moved"), last or ["{}"] * 4, strict=True)
         },
-        record=None if isinstance(found, Ground) else found,
-        ground=found if isinstance(found, Ground) else None,
+        record=None if record is None or is_proof else from_text(record, kinds[entry.kind]),
+        ground=Ground(json.loads(record), begun) if record and is_proof else None,  # what is stored is the refusal
         results=tuple(from_text(text, Result) for (text,) in results),
         progress=tuple(
             Progress(lesson, (at_ns - begun.at_ns) / 1e9, done, wanted) for lesson, at_ns, done, wanted in steps

@@ -78,7 +78,7 @@ class Keeper:
                     proof: Proof = end.value
                     break
                 if isinstance(step, Ground):
-                    self._writer.begin(step.start, to_text(step), lessons)
+                    self._writer.begin(step.start, to_text(step.refusal), lessons)
                 elif step.result:
                     self._writer.lesson(step.result)
                     held += step.result.verdict == HOLDS
