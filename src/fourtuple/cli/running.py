@@ -1,7 +1,8 @@
 """`hold` and `serve`: connections made, held and accepted."""
 
 import sys
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +22,9 @@ from fourtuple.cli.common import (
     tell_kept,
 )
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
+
+if TYPE_CHECKING:
+    from fourtuple.verbs import Keeper
 
 
 @click.command(short_help="Open N connections and hold them.", epilog=UNITS)
@@ -125,11 +129,7 @@ def hold(
         announce=as_json or not quiet,
         ready=lambda sample: text.hold_ready(sample, verbs.READY["hold"]),
     )
-    if not as_json:
-        click.echo("\n".join(text.hold_lines(record)))
-    number = tell_kept(keeper, store, quiet=as_json)
-    if as_json:
-        print_json(record.to_json() | {"run": number})
+    _say(text.hold_lines(record), record.to_json(), keeper, store, as_json=as_json)
     sys.exit(EXIT_REACHED if record.reached else EXIT_SHORT)
 
 
@@ -178,9 +178,16 @@ def serve(
         announce=True,
         ready=lambda _: f"{verbs.READY['serve']} on {', '.join(where)}",
     )
+    _say(text.serve_lines(record), record.to_json(), keeper, store, as_json=as_json)
+    sys.exit(EXIT_SHORT if record.workers_killed else EXIT_REACHED)
+
+
+def _say(
+    lines: Iterable[str], record: dict[str, Any], keeper: "Keeper | None", store: str | None, *, as_json: bool
+) -> None:
+    """What came of a run, as text or as its record, and under which number it is stored."""
     if not as_json:
-        click.echo("\n".join(text.serve_lines(record)))
+        click.echo("\n".join(lines))
     number = tell_kept(keeper, store, quiet=as_json)
     if as_json:
-        print_json(record.to_json() | {"run": number})
-    sys.exit(EXIT_SHORT if record.workers_killed else EXIT_REACHED)
+        print_json(record | {"run": number})
