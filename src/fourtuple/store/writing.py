@@ -29,8 +29,8 @@ _SAMPLE = (
     f"INSERT INTO samples (run, number, {', '.join((*NUMBERS, *OTHERS))})"  # noqa: S608  (names of ours)
     f" VALUES ({', '.join('?' * (2 + len(NUMBERS) + len(OTHERS)))})"
 )
-_LESSON = "INSERT INTO lessons VALUES (?1, ?2, ?3)"
-_PROGRESS = "INSERT INTO progress VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+_LESSON = "INSERT INTO lessons (run, number, result) VALUES (?1, ?2, ?3)"
+_PROGRESS = "INSERT INTO progress (run, number, lesson, at_ns, done, wanted) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
 _COUNTS = "UPDATE runs SET n = ?2, held = ?3 WHERE id = ?1"
 _END = (
     "UPDATE runs SET ended_at = ?2, outcome = ?3, why = ?4, record = coalesce(?5, record),"
