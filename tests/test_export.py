@@ -19,12 +19,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fourtuple.core.census import LISTENER
+from fourtuple.core.counters import COUNTERS
 from fourtuple.core.facts import PortFacts
 from fourtuple.core.pairs import Usage
 from fourtuple.core.ranges import Ranges
 from fourtuple.core.snapshot import Snapshot
 from fourtuple.core.where import EVERYWHERE
-from fourtuple.faces.metrics import COUNTERS, Exporter
+from fourtuple.faces.metrics import Exporter
 from tests.conftest import COMMAND, Ground, fourtuple, need
 from tests.core.quiet import WORLD
 
@@ -286,7 +287,7 @@ def told() -> set[str]:
         ports=PortFacts(range(32768, 61000), Ranges([])),
         sysctls=sysctls,
         sockstat={"TCP.tw": 1, "TCP.orphan": 1, "TCP.mem": 1},
-        counters=dict.fromkeys(COUNTERS, 1),
+        counters={counter.name: 1 for counter in COUNTERS},
         files_in_use=1,
         threads=1,
         neighbours=1,

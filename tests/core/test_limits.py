@@ -625,6 +625,14 @@ def test_tcp_mem_in_bytes_is_more_than_there_is(value: str, memory_bytes: int | 
     assert remarked(world) == ["net.ipv4.tcp_mem"] * wrong
 
 
+@pytest.mark.parametrize(("page_bytes", "wrong"), [(4096, False), (16_384, False), (65_536, True)])
+def test_tcp_mem_counts_the_pages_of_this_machine(page_bytes: int, wrong: bool) -> None:
+    """100,000 pages are 0.4 GiB on x86_64, and 6.1 GiB where a page has 64 KiB, as on some arm64 machines."""
+    world = replace(with_sysctls(net__ipv4__tcp_mem="1 2 100000"), memory_bytes=4 * 2**30, page_bytes=page_bytes)
+
+    assert remarked(world) == ["net.ipv4.tcp_mem"] * wrong
+
+
 @pytest.mark.parametrize(
     ("buckets", "entries", "wrong"),
     [

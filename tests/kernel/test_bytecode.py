@@ -237,8 +237,7 @@ SCENE = """
 import json, socket
 from fourtuple.core.census import State, four_tuples
 from fourtuple.core.where import Where
-from fourtuple.kernel.bytecode import connections, program
-from fourtuple.kernel.sockdiag import read_sockets
+from fourtuple.kernel.sockdiag import Asked, fold_sockets
 
 kept = []
 
@@ -259,8 +258,7 @@ connect(socket.AF_INET6, "::1", 8000, "::1", 7)
 connect(socket.AF_INET6, "::ffff:127.0.0.7", 8000, "::ffff:127.0.0.7", 5)
 found = {}
 for to in TO:
-    only = program(connections(Where.parse(to, [])))
-    tables = list(read_sockets({State.ESTABLISHED}, only=only))
+    tables, _ = fold_sockets(list, {State.ESTABLISHED}, Asked(where=Where.parse(to, [])))
     ends = [str(min(t.source, t.destination, key=lambda end: end.port))
             for table in tables for t in four_tuples(table)]
     found[" ".join(to)] = sorted([end, ends.count(end)] for end in set(ends))

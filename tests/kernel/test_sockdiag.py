@@ -35,7 +35,6 @@ from fourtuple.kernel.sockdiag import (
     parse_listeners,
     parse_proc_net_tcp,
     read_listeners,
-    read_sockets,
 )
 from tests.conftest import Ground
 
@@ -86,7 +85,7 @@ def test_the_kernel_is_asked_for_exactly_these_states() -> None:
 
 def test_a_recorded_dump_is_what_was_there() -> None:
     """23 connections with both ends, one TIME_WAIT, a listener, a bound socket; 3 were never accepted."""
-    tables = list(read_sockets(EVERY, lambda _: recorded("dump-ipv4.bin")))
+    tables = fold_sockets(list, EVERY, ask=lambda _: recorded("dump-ipv4.bin"))[0]
     table = np.concatenate(tables)
 
     assert states(tables) == {State.ESTABLISHED: 46, State.TIME_WAIT: 1, State.LISTEN: 1, State.CLOSE: 1}
@@ -97,14 +96,14 @@ def test_a_recorded_dump_is_what_was_there() -> None:
 
 
 def test_a_recorded_ipv6_dump() -> None:
-    table = np.concatenate(list(read_sockets(EVERY, lambda _: recorded("dump-ipv6.bin"))))
+    table = np.concatenate(fold_sockets(list, EVERY, ask=lambda _: recorded("dump-ipv6.bin"))[0])
 
     assert [str(t.source) for t in four_tuples(table)] == ["[::1]:8000"]
 
 
 def test_proc_net_tcp_tells_the_same_as_the_dump() -> None:
     """All but the socket that is only bound, which /proc/net/tcp never lists, and backlogs. Timers tick in 10 ms."""
-    dumped = np.concatenate(list(read_sockets(EVERY, lambda _: recorded("dump-ipv4.bin"))))
+    dumped = np.concatenate(fold_sockets(list, EVERY, ask=lambda _: recorded("dump-ipv4.bin"))[0])
     listed = parse_proc_net_tcp(DATA.joinpath("net-tcp.txt").read_text())
     dumped = dumped[dumped["state"] != State.CLOSE]
     timers = [table["expires_ms"][table["state"] == State.TIME_WAIT] for table in (dumped, listed)]
@@ -201,7 +200,7 @@ def test_a_dump_that_was_interrupted_says_so(data: bytes) -> None:
 
 def test_a_dump_without_an_end_is_incomplete() -> None:
     with pytest.raises(DumpInterruptedError, match="DONE"):
-        list(read_sockets(EVERY, lambda _: [sock(1000)]))
+        fold_sockets(list, EVERY, ask=lambda _: [sock(1000)])[0]
 
 
 class Kernel:

@@ -14,7 +14,7 @@ from fourtuple.core.counts import PairCount
 from fourtuple.core.facts import World
 from fourtuple.core.measures import TIME_WAIT_S
 from fourtuple.core.ports import PortRoom
-from fourtuple.core.remarks import NR_OPEN, PAGE_BYTES
+from fourtuple.core.remarks import NR_OPEN
 from fourtuple.core.units import format_count, format_rate, format_size
 from fourtuple.core.verdicts import Queue
 
@@ -295,8 +295,8 @@ def tcp_mem(scene: Scene) -> Iterator[Evidence]:
     if len(words) == 3 and words[2].isdecimal() and pages is not None:
         limit = int(words[2])
         text = (
-            f"{format_count(pages)} of {format_count(limit)} pages ({format_size(limit * PAGE_BYTES)}) hold data that"
-            " was not read or acknowledged yet"
+            f"{format_count(pages)} of {format_count(limit)} pages ({format_size(limit * scene.world.page_bytes)}) hold"
+            " data that was not read or acknowledged yet"
         )
         yield Evidence(3 if pages >= 0.9 * limit else -2, text)
     for name in ("TCPMemoryPressures", "TCPRcvQDrop"):
@@ -506,7 +506,7 @@ CAUSES: Mapping[str, Cause] = MappingProxyType(
         ),
         "tcp-mem": Cause(
             "queued data of all connections (net.ipv4.tcp_mem, in pages): somebody does not read",
-            ("find who does not read: ss -tm", "raise tcp_mem, in pages of 4 KiB"),
+            ("find who does not read: ss -tm", "raise tcp_mem, which counts in pages (getconf PAGESIZE)"),
             tcp_mem,
         ),
         "threads": Cause(

@@ -10,29 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.census import SOCK_DIAG, State, four_tuples
+from fourtuple.core.counters import SILENT
 from fourtuple.core.facts import World
 from fourtuple.core.owners import NAMELESS, Holders, Owners
 from fourtuple.core.pairs import COUNT_OF, COUNTS, PAIR, ROW, Rows, Usage
 from fourtuple.core.ports import TIME_WAIT_MS, Numbers
 from fourtuple.core.verdicts import Role
-
-LOST = (  # what went wrong in silence; kernel/world.py tells where each is counted
-    "ListenOverflows",
-    "ListenDrops",
-    "TCPReqQFullDrop",
-    "TCPReqQFullDoCookies",
-    "SyncookiesSent",
-    "TCPRcvQDrop",
-    "PruneCalled",
-    "TCPTimeWaitOverflow",
-    "TCPAbortOnMemory",
-    "nf_conntrack.drop",
-    "nf_conntrack.early_drop",
-    "nf_conntrack.insert_failed",
-    "arp_cache.table_fulls",
-    "ndisc_cache.table_fulls",
-    "softnet_stat.dropped",
-)
 
 
 class By(StrEnum):
@@ -383,7 +366,7 @@ class View:
             shared_ports=int((ports > 1).sum()),
             busiest_port=BusiestPort(busiest, int(ports[busiest])) if ports[busiest] else None,
             leaks=tuple(_leaks(usage, holders)),
-            counters={name: world.counters[name] for name in LOST if name in world.counters},
+            counters={name: world.counters[name] for name in SILENT if name in world.counters},
         )
 
 

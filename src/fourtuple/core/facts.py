@@ -134,6 +134,7 @@ class World:
     netns: str
     process: ProcessFacts
     ports: PortFacts | None
+    page_bytes: int  # what net.ipv4.tcp_mem counts in
     memory_bytes: int | None  # MemTotal
     memory: Memory  # of the host
     cgroup: Memory | None  # the tightest one; None: no limit, or one that cannot be read

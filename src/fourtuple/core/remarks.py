@@ -8,7 +8,6 @@ from fourtuple.core.ports import PortUse
 from fourtuple.core.ranges import Ranges
 from fourtuple.core.units import format_count, format_size
 
-PAGE_BYTES = 4096
 NR_OPEN = 1_048_576  # fs/file.c: sysctl_nr_open_max is more, this is the default
 # Ports that well-known programs listen on and that lie within ranges people set; /etc/services knows no NodePorts.
 LOCAL_SERVICES = {
@@ -91,11 +90,12 @@ def _settings(world: World) -> Iterator[Remark]:
         )
     pages = [int(word) for word in world.sysctls.get("net.ipv4.tcp_mem", "").split() if word.isdecimal()]
     total_bytes = world.memory_bytes
-    if len(pages) == 3 and total_bytes and pages[2] * PAGE_BYTES > total_bytes:
+    if len(pages) == 3 and total_bytes and pages[2] * world.page_bytes > total_bytes:
         yield Remark(
             "net.ipv4.tcp_mem",
-            f"it counts pages, not bytes: {format_count(pages[2])} pages are {format_size(pages[2] * PAGE_BYTES)}, more"
-            " than there is. Remove the setting; the kernel's own fits the memory",
+            f"it counts pages, not bytes: {format_count(pages[2])} pages are"
+            f" {format_size(pages[2] * world.page_bytes)}, more than there is."
+            " Remove the setting; the kernel's own fits the memory",
         )
     buckets, entries = world.number("net.ipv4.tcp_max_tw_buckets"), world.number("net.ipv4.tcp_ehash_entries")
     if buckets is not None and entries and buckets < abs(entries) // 2:

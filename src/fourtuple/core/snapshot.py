@@ -11,7 +11,6 @@ from fourtuple.core.counts import StateCount, states_of
 from fourtuple.core.facts import World
 from fourtuple.core.pairs import COUNTS, Usage
 from fourtuple.core.ports import Numbers
-from fourtuple.core.remarks import PAGE_BYTES
 from fourtuple.core.verdicts import Role
 
 CONNTRACK = "net.netfilter.nf_conntrack"
@@ -156,7 +155,7 @@ def _limited(world: World) -> Iterator[Limited]:
     found: Sequence[tuple[str, int | None, int | None]] = (
         ("time_wait", world.sockstat.get("TCP.tw"), world.number("net.ipv4.tcp_max_tw_buckets")),
         ("orphans", world.sockstat.get("TCP.orphan"), world.number("net.ipv4.tcp_max_orphans")),
-        ("tcp_memory_bytes", _bytes(memory), _bytes(pages[2] if len(pages) == 3 else None)),
+        ("tcp_memory_bytes", _bytes(memory, world), _bytes(pages[2] if len(pages) == 3 else None, world)),
         ("conntrack_entries", world.number(f"{CONNTRACK}_count"), world.number(f"{CONNTRACK}_max")),
         ("host_files", world.files_in_use, world.number("fs.file-max")),
         ("host_threads", world.threads, world.number("kernel.threads-max")),
@@ -167,5 +166,5 @@ def _limited(world: World) -> Iterator[Limited]:
             yield Limited(name, value, most)
 
 
-def _bytes(pages: int | None) -> int | None:
-    return None if pages is None else pages * PAGE_BYTES
+def _bytes(pages: int | None, world: World) -> int | None:
+    return None if pages is None else pages * world.page_bytes

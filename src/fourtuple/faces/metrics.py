@@ -13,37 +13,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from fourtuple import __version__
+from fourtuple.core.counters import COUNTERS
 from fourtuple.core.snapshot import PairGauge, Snapshot
 
-# What the kernel counts, by its own names (/proc/net/netstat, /proc/net/snmp, /proc/net/stat).
-COUNTERS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "ActiveOpens": ("connects", "Connections that programs of this namespace began to open."),
-        "PassiveOpens": ("accepts", "Connections that came in."),
-        "AttemptFails": ("connect_failures", "Connections that were begun and did not come about."),
-        "EstabResets": ("resets", "Established connections that were reset."),
-        "ListenOverflows": ("listen_overflows", "Connections that found an accept queue full."),
-        "ListenDrops": ("listen_drops", "Connections that listeners lost, for whatever reason."),
-        "TCPReqQFullDrop": ("syn_queue_drops", "SYNs that found a SYN queue full, without cookies."),
-        "TCPReqQFullDoCookies": (
-            "syn_queue_cookies",
-            "SYNs that found a SYN queue full: cookies.",
-        ),
-        "SyncookiesSent": ("syncookies_sent", "SYN cookies sent."),
-        "TCPRcvQDrop": ("receive_queue_drops", "Packets dropped as a receive queue had no memory."),
-        "PruneCalled": ("receive_queue_prunes", "Times that a receive queue was pruned for memory."),
-        "TCPTimeWaitOverflow": ("time_wait_overflows", "Connections closed without TIME_WAIT: tcp_max_tw_buckets."),
-        "TCPAbortOnMemory": ("memory_aborts", "Connections aborted for memory, or as too many orphans."),
-        "nf_conntrack.drop": ("conntrack_drops", "Packets dropped by connection tracking: its table was full."),
-        "nf_conntrack.early_drop": ("conntrack_early_drops", "Connections that tracking forgot to make room."),
-        "nf_conntrack.insert_failed": (
-            "conntrack_insert_failures",
-            "Connections not tracked: NAT has no port.",
-        ),
-        "arp_cache.table_fulls": ("neighbour_table_fulls", "Times that the IPv4 neighbour table was full."),
-        "softnet_stat.dropped": ("backlog_drops", "Packets dropped before any queue: netdev_max_backlog; of the host."),
-    }
-)
 LIMITED: Mapping[str, str] = MappingProxyType(
     {
         "time_wait": "Sockets in TIME_WAIT, and tcp_max_tw_buckets.",
@@ -126,9 +98,13 @@ def _metrics(now: Snapshot) -> Iterator[Metric]:
         yield _gauge(limited.name, text, limited.value)
         if limited.most is not None:
             yield _gauge(f"{limited.name}_max", text, limited.most)
-    for kernel_name, (name, text) in COUNTERS.items():
-        if kernel_name in now.counters:
-            yield _counter(name, f"{text} ({kernel_name})", now.counters[kernel_name])
+    for counter in COUNTERS:
+        if counter.name in now.counters:
+            yield _counter(counter.metric, f"{sentence(counter.meaning)} ({counter.name})", now.counters[counter.name])
+
+
+def sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _listeners(now: Snapshot) -> Iterator[Metric]:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from fourtuple.core.memory import Slabs
 from fourtuple.kernel.files import text_of
+from fourtuple.kernel.process import PAGE_BYTES
 from fourtuple.kernel.sysctl import PROC
 
 SLAB_LINKS = Path("/sys/kernel/slab")
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def parse_slabinfo(text: str, page_bytes: int = PAGE_BYTES) -> Mapping[str, int]:

@@ -17,7 +17,6 @@ import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -85,19 +84,17 @@ def request(family: int, states: Iterable[State], only: bytes = b"", extensions:
     return HEADER.pack(HEADER.size + len(body), kind, NLM_F_REQUEST | NLM_F_DUMP, sequence, 0) + body
 
 
-def parse_datagram(data: bytes | memoryview, chosen: Chosen = Chosen.UNKNOWN) -> Datagram:
+def parse_datagram(data: bytes | memoryview) -> Datagram:
     """A received datagram, or several in a row → their sockets, and whether the dump ends with them.
 
-    chosen: what the request's filter says of all these; UNKNOWN: those with NO_PORT are LATE
+    Sockets with IP_BIND_ADDRESS_NO_PORT are LATE.
 
     Raises OSError with the kernel's errno, DumpInterruptedError, or ValueError where the bytes are not netlink.
     """
     words, starts, done = _messages(data)
     table = _sockets(words, starts)
-    table["chosen"] = chosen
-    if chosen is Chosen.UNKNOWN:
-        rows, options = _attribute(words, starts, INET_DIAG_SOCKOPT, 0)
-        table["chosen"][rows[options >> 8 & BIND_ADDRESS_NO_PORT != 0]] = Chosen.LATE
+    rows, options = _attribute(words, starts, INET_DIAG_SOCKOPT, 0)
+    table["chosen"][rows[options >> 8 & BIND_ADDRESS_NO_PORT != 0]] = Chosen.LATE
     return Datagram(table, done)
 
 
@@ -221,24 +218,6 @@ def exchange(message: bytes) -> Iterator[memoryview]:
             if not size:
                 return
             yield buffer[:size]
-
-
-def read_sockets(
-    states: Iterable[State],
-    ask: Ask = exchange,
-    family: int = socket.AF_UNSPEC,
-    chosen: Chosen = Chosen.UNKNOWN,
-    only: bytes = b"",
-) -> Iterator[Sockets]:
-    """The TCP sockets of one family, or of both, in these states, a table for each datagram.
-
-    ask:    what carries the request to the kernel and brings its datagrams
-    chosen: what `only` says of them
-    only:   a filter of kernel/bytecode.py
-
-    Raises OSError where the kernel refuses, DumpInterruptedError where what came so far is incomplete.
-    """
-    yield from _dump(ask(request(family, states, only)), partial(parse_datagram, chosen=chosen))
 
 
 def _dump(answer: Iterable[bytes | memoryview], parse: Callable[[bytes | memoryview], Datagram]) -> Iterator[Sockets]:

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from fourtuple.core.counters import in_tables
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.facts import Motion, PortFacts, ProcessFacts, World
 from fourtuple.kernel import procfs
 from fourtuple.kernel.files import text_of, whole
+from fourtuple.kernel.process import PAGE_BYTES
 from fourtuple.kernel.procfs import CGROUPS
 from fourtuple.kernel.sysctl import PROC
 
@@ -25,11 +27,6 @@ OF_THE_HOST = frozenset(
         "net.core.netdev_max_backlog",
     }
 )
-DROPS = {
-    "nf_conntrack": ("drop", "early_drop", "insert_failed"),
-    "arp_cache": ("table_fulls",),
-    "ndisc_cache": ("table_fulls",),
-}
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -71,6 +68,7 @@ def read_world(
         netns=_link(proc / "thread-self/ns/net") if network else _link(folder / "ns/net"),
         process=facts,
         ports=ports,
+        page_bytes=PAGE_BYTES,
         memory_bytes=procfs.parse_meminfo(whole(proc / "meminfo")).get("MemTotal"),
         memory=procfs.read_host_memory(proc),
         cgroup=memories[0] if memories and memories[0].free_bytes is not None else None,
@@ -231,18 +229,27 @@ def _is_hexadecimal(text: str) -> bool:
 
 
 def _drops(proc: Path) -> Iterator[tuple[str, int]]:
-    """Counters of what is lost in silence, from where they are, as TABLE.NAME."""
+    """The counters that stand in files of their own, as TABLE.NAME."""
     net = proc / "thread-self/net"
-    for table, names in DROPS.items():
-        found = parse_stat_table(whole(net / "stat" / table))
+    for table, names in in_tables().items():
+        file = {"vmstat": proc / "vmstat", "softnet_stat": net / "softnet_stat"}.get(table, net / "stat" / table)
+        parse = {"vmstat": parse_vmstat, "softnet_stat": parse_softnet_stat}.get(table, parse_stat_table)
+        found = parse(whole(file))
         yield from ((f"{table}.{name}", found[name]) for name in names if name in found)
-    columns = [line.split()[1:2] for line in whole(net / "softnet_stat").splitlines()]
-    if columns and all(column and _is_hexadecimal(column[0]) for column in columns):
-        yield "softnet_stat.dropped", sum(int(column[0], 16) for column in columns)
-    for line in whole(proc / "vmstat").splitlines():
-        name, _, value = line.partition(" ")
-        if name == "oom_kill" and value.isdecimal():
-            yield "vmstat.oom_kill", int(value)
+
+
+def parse_softnet_stat(text: str) -> dict[str, int]:
+    """A line for each CPU in hexadecimal; the second column counts what was dropped (net/core/net-procfs.c)."""
+    columns = [line.split()[1:2] for line in text.splitlines()]
+    if not columns or not all(column and _is_hexadecimal(column[0]) for column in columns):
+        return {}
+    return {"dropped": sum(int(column[0], 16) for column in columns)}
+
+
+def parse_vmstat(text: str) -> dict[str, int]:
+    """Values by name."""
+    pairs = (line.partition(" ") for line in text.splitlines())
+    return {name: int(value) for name, _, value in pairs if value.isdecimal()}
 
 
 def _is_of_host(uid_map: Path) -> bool | None:
