@@ -20,7 +20,7 @@ types: .venv/installed-dev
 	$(BIN)/mypy
 
 docs: .venv/installed-dev
-	$(BIN)/python -m fourtuple.faces.limits_page docs/limits.md
+	$(BIN)/python -m fourtuple.faces.page.limits docs/limits.md
 
 bench: .venv/installed-dev
 	$(BIN)/python -m bench --write

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from fourtuple.core.fold import add_values
-from fourtuple.core.memory import MemoryUse, PartUse
-from fourtuple.core.proof import HOLDS, Ground, Result
-from fourtuple.core.run import COUNTERS, HoldRecord, Phase, Sample, Seen, ServeRecord, Witness
-from fourtuple.core.spread import PairUse, Sharing
-from fourtuple.core.start import Changed, Found, Planned, Start
+from fourtuple.core.runs.histogram import add_values
+from fourtuple.core.runs.memory import MemoryUse, PartUse
+from fourtuple.core.runs.proof import HOLDS, Ground, Result
+from fourtuple.core.runs.records import COUNTERS, HoldRecord, Phase, Sample, Seen, ServeRecord, Witness
+from fourtuple.core.runs.spread import PairUse, Sharing
+from fourtuple.core.runs.start import Changed, Found, Planned, Start
 
 BEGAN_NS = 5_000_000_000_000
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import fourtuple
-from fourtuple.core.causes import Scene
 from fourtuple.core.counters import COUNTERS, SILENT, Counter, in_tables
-from fourtuple.core.limits import LIMITS
-from fourtuple.kernel.world import read_world
+from fourtuple.core.limits.table import LIMITS
+from fourtuple.core.why.causes import Scene
+from fourtuple.kernel.proc.world import read_world
 from tests.core.quiet import WORLD
 
 SOURCE = Path(fourtuple.__file__).parent

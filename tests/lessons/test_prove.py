@@ -17,7 +17,7 @@ import pytest
 
 from fourtuple.kernel.uring import features
 from fourtuple.lessons import NAMES
-from fourtuple.verbs import namespace_refusal
+from fourtuple.verbs.lab import namespace_refusal
 from tests.conftest import COMMAND, DENY, fourtuple, need
 
 KEYS = {"name", "claim", "did", "predicted", "observed", "verdict", "why", "seconds", "evidence"}

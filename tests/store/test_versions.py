@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fourtuple.core.stored import COLUMN, Outcome
+from fourtuple.core.runs.stored import COLUMN, Outcome
 from fourtuple.store import reading
 from fourtuple.store.coding import to_text
 from fourtuple.store.file import MIGRATIONS, NUMBERS, OTHERS, open_store

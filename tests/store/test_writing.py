@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fourtuple.core.errors import CannotError, UsageError
-from fourtuple.core.run import HoldRecord, Sample
-from fourtuple.core.stored import Outcome
+from fourtuple.core.runs.records import HoldRecord, Sample
+from fourtuple.core.runs.stored import Outcome
 from fourtuple.store import reading
 from fourtuple.store.coding import from_text, to_text
 from fourtuple.store.file import open_store

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from fourtuple import __version__
-from fourtuple.cli import asking, checking, counting, keeping, proving, running
+from fourtuple.cli import census, check, hold, limits, prove, runs
 from fourtuple.cli.common import complain
 from fourtuple.core.errors import EXIT_INTERRUPTED, EXIT_SHORT, FourtupleError, ShortfallError
 
@@ -40,19 +40,19 @@ def cli() -> None:
 
 
 for command in (
-    proving.prove,
-    running.hold,
-    running.serve,
-    asking.limits,
-    asking.plan,
-    asking.undo,
-    asking.why,
-    counting.census,
-    counting.export,
-    keeping.runs,
-    keeping.compare,
-    keeping.report,
-    checking.check,
-    proving.lab,
+    prove.prove,
+    hold.hold,
+    hold.serve,
+    limits.limits,
+    limits.plan,
+    limits.undo,
+    limits.why,
+    census.census,
+    census.export,
+    runs.runs,
+    runs.compare,
+    runs.report,
+    check.check,
+    prove.lab,
 ):
     cli.add_command(command)

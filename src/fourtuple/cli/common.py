@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fourtuple.core.content import MOST_BYTES, check_content, parse_content
 from fourtuple.core.errors import CannotError, FourtupleError, UsageError
+from fourtuple.core.runs.content import MOST_BYTES, check_content, parse_content
 from fourtuple.core.units import parse_count, parse_duration, parse_rate
 
 if TYPE_CHECKING:
-    from fourtuple.verbs import Keeper
+    from fourtuple.verbs.runs import Keeper
 
 T = TypeVar("T")
 Run = Generator[Any, None, T]
@@ -33,7 +33,7 @@ class Unit(click.ParamType[float]):
 
 
 class Content(click.ParamType[bytes]):
-    """What is to be sent or expected, read by core/content.py; @FILE is the file's content."""
+    """What is to be sent or expected, read by core/runs/content.py; @FILE is the file's content."""
 
     name = "TEXT|@FILE|SIZE"
 
@@ -104,14 +104,14 @@ def keeper_of(store: str | None, *, no_store: bool) -> "Keeper | None":
 
     Raises CannotError where the file that was asked for cannot be had.
     """
-    from fourtuple import verbs
+    from fourtuple.verbs.runs import keep
 
     if store and no_store:
         raise UsageError("--store with --no-store", "the one keeps the run, the other does not")
     if no_store:
         return None
     try:
-        return verbs.keep(Path(store) if store else None, command_line())
+        return keep(Path(store) if store else None, command_line())
     except CannotError as error:
         if store:
             raise
@@ -133,7 +133,7 @@ def tell_kept(keeper: "Keeper | None", store: str | None, *, quiet: bool) -> int
 
 
 def complain(error: FourtupleError) -> None:
-    from fourtuple.faces.lines import error_lines
+    from fourtuple.faces.text.lines import error_lines
 
     for line in error_lines(error):
         click.echo(line, err=True)
@@ -149,7 +149,7 @@ def split(sources: tuple[str, ...]) -> list[str]:
 
 
 def pull(run: Run[T]) -> T:
-    from fourtuple.verbs import finish
+    from fourtuple.verbs.run import finish
 
     return finish(run)
 

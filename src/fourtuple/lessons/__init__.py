@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from fourtuple.core.errors import UsageError
-from fourtuple.core.proof import FAILS, Ground, Lesson, Proof, Result, Step
+from fourtuple.core.runs.proof import FAILS, Ground, Lesson, Proof, Result, Step
 
 NAMES = (
     "theory",
@@ -57,12 +57,13 @@ def prove(lessons: Sequence[Lesson], connections: int | None = None) -> Generato
     """
     from time import monotonic
 
-    from fourtuple import verbs
+    from fourtuple.verbs.lab import host_facts, namespace_refusal
+    from fourtuple.verbs.start import start_of
 
     if connections is not None and connections <= PORT_NUMBERS:
         raise UsageError(f"--connections {connections:,}", f"the claim is about more than {PORT_NUMBERS:,}")
     start_s = monotonic()
-    ground = Ground(verbs.namespace_refusal(), verbs.start_of("prove", verbs.facts()))
+    ground = Ground(namespace_refusal(), start_of("prove", host_facts()))
     yield ground
     results: list[Result] = []
     for each in lessons:
@@ -76,7 +77,8 @@ def _run(lesson: Lesson, connections: int | None, *, private: bool) -> Generator
     """One lesson as a process of its own: it says how far it is, then what came of it, a line of JSON each."""
     from time import monotonic
 
-    from fourtuple.verbs import Lab, start
+    from fourtuple.verbs.background import start
+    from fourtuple.verbs.lab import Lab
 
     start_s = monotonic()
     command = [sys.executable, "-m", __name__, lesson.name, str(connections or 0), "private" if private else "shared"]

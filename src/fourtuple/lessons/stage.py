@@ -13,13 +13,14 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
-from fourtuple import verbs
-from fourtuple.core.census import Ends, Sockets, State
-from fourtuple.core.endpoints import Endpoint, EndpointSpec, parse_addresses
 from fourtuple.core.errors import CannotError, ShortfallError
-from fourtuple.core.ranges import Ranges
-from fourtuple.core.run import HoldRecord, Phase, Sample
-from fourtuple.core.tuples import Destinations
+from fourtuple.core.runs.records import HoldRecord, Phase, Sample
+from fourtuple.core.sockets.table import Ends, Sockets, State
+from fourtuple.core.space.endpoints import Endpoint, EndpointSpec, parse_addresses
+from fourtuple.core.space.ranges import Ranges
+from fourtuple.core.space.tuples import Destinations
+from fourtuple.verbs.lab import host_facts, set_port_range
+from fourtuple.verbs.run import sockets
 
 T = TypeVar("T")
 
@@ -78,7 +79,7 @@ class Stage:
         wanted = range(QUIET_BASE, QUIET_BASE + count)
         if self.private:
             with contextlib.suppress(OSError):  # read-only /proc/sys, as in many containers
-                verbs.set_port_range(wanted)
+                set_port_range(wanted)
                 return wanted
         self._own_range = self._quiet_ports(count)
         with socket.socket() as probe:
@@ -97,7 +98,7 @@ class Stage:
         """
         if self.private:
             return wanted
-        used, automatic = self._used_ports(), verbs.facts().port_range
+        used, automatic = self._used_ports(), host_facts().port_range
         for avoided in (used | {*automatic}, used | {*(self._own_range or ())}):
             for port in range(wanted, 65_536 - count):
                 if avoided.isdisjoint(range(port, port + count)):
@@ -156,7 +157,7 @@ class Stage:
         """The kernel's list of the sockets at both ends of the connections to these ADDRESS:PORT[-PORT]."""
         specs = [EndpointSpec.parse(text) for text in destinations]
         rectangles = Destinations.of((parse_addresses(spec.host)[1], spec.ports) for spec in specs if spec.ports)
-        ends, _ = verbs.sockets(lambda tables: Ends.of(tables, rectangles), states)
+        ends, _ = sockets(lambda tables: Ends.of(tables, rectangles), states)
         return ends
 
     def held(
@@ -187,7 +188,7 @@ class Stage:
 
     def _quiet_ports(self, count: int) -> range:
         """That many ports in a row of the host's range that no socket uses, the first one even."""
-        ports, used = verbs.facts().port_range, self._used_ports()
+        ports, used = host_facts().port_range, self._used_ports()
         start = ports.start + ports.start % 2
         while start + count <= ports.stop:
             taken = [port for port in range(start, start + count) if port in used]
@@ -200,4 +201,4 @@ class Stage:
         def ports(tables: Iterable[Sockets]) -> set[int]:
             return {port for table in tables for port in table["local_port"].tolist()}
 
-        return verbs.sockets(ports, EVERY_STATE)[0]
+        return sockets(ports, EVERY_STATE)[0]

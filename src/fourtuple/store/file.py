@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fourtuple.core.errors import CannotError
-from fourtuple.core.stored import COLUMN
+from fourtuple.core.runs.stored import COLUMN
 
 APPLICATION = 0x34747570  # "4tup": PRAGMA application_id tells our files from others'
 WAIT_S = 5.0  # for another writer, who is done within milliseconds

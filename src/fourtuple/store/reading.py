@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.errors import CannotError, UsageError
-from fourtuple.core.fold import BUCKETS
-from fourtuple.core.proof import Ground, Result
-from fourtuple.core.run import HoldRecord, Phase, Sample, Seen, ServeRecord, Witness
-from fourtuple.core.spread import BINS
-from fourtuple.core.start import Start
-from fourtuple.core.stored import COLUMN, GROWN, Entry, Outcome, Progress, StoredRun
+from fourtuple.core.runs.histogram import BUCKETS
+from fourtuple.core.runs.proof import Ground, Result
+from fourtuple.core.runs.records import HoldRecord, Phase, Sample, Seen, ServeRecord, Witness
+from fourtuple.core.runs.spread import BINS
+from fourtuple.core.runs.start import Start
+from fourtuple.core.runs.stored import COLUMN, GROWN, Entry, Outcome, Progress, StoredRun
 from fourtuple.store.coding import from_text, grown
 from fourtuple.store.file import NUMBERS, OTHERS
 

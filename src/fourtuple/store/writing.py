@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.proof import Result, Step
-from fourtuple.core.run import Phase, Sample
-from fourtuple.core.start import Start
-from fourtuple.core.stored import Outcome
+from fourtuple.core.runs.proof import Result, Step
+from fourtuple.core.runs.records import Phase, Sample
+from fourtuple.core.runs.start import Start
+from fourtuple.core.runs.stored import Outcome
 from fourtuple.store.coding import grown_bytes, to_text
 from fourtuple.store.file import NUMBERS, OTHERS, WAIT_S, is_busy
 
