@@ -11,8 +11,8 @@ import sys
 from collections import Counter
 
 from fourtuple.core.census.records import Census, PairCount
-from fourtuple.core.limits.verdicts import Role
-from fourtuple.core.runs.slices import Strategy
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import State
 from fourtuple.verbs.census import census
 from fourtuple.verbs.limits import limits

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fourtuple.core.limits.verdicts import Role, Verdict
+from fourtuple.core.limits.verdicts import Verdict
+from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import State
 from fourtuple.kernel.netlink.sockdiag import fold_sockets
 from fourtuple.kernel.proc.sysctl import write_sysctl

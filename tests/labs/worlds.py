@@ -22,8 +22,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.verdicts import Limits, Verdict
-from fourtuple.core.runs.slices import Strategy
 from fourtuple.kernel.netns import CLONE_NEWNET, set_loopback_up
 from fourtuple.kernel.proc.sysctl import write_sysctl
 from fourtuple.kernel.sockopts import IP_BIND_ADDRESS_NO_PORT, IP_LOCAL_PORT_RANGE, LINGER_RESET, pack_port_range

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from fourtuple.kernel.uring import features
-from fourtuple.lessons import NAMES
+from fourtuple.lessons.prove import NAMES
 from fourtuple.verbs.lab import namespace_refusal
 from tests.conftest import COMMAND, DENY, fourtuple, need
 

@@ -1,4 +1,4 @@
-"""`check`: how a program of somebody's uses source ports."""
+"""`check`: run a program and report how it uses source ports."""
 
 import sys
 from typing import Any

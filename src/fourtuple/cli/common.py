@@ -4,7 +4,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -158,3 +158,14 @@ def print_json(record: dict[str, Any] | list[dict[str, Any]]) -> None:
     import json
 
     click.echo(json.dumps(record, ensure_ascii=False, default=str))
+
+
+def say(
+    lines: Iterable[str], record: dict[str, Any], keeper: "Keeper | None", store: str | None, *, as_json: bool
+) -> None:
+    """What came of a run, as text or as its record, and under which number it is stored."""
+    if not as_json:
+        click.echo("\n".join(lines))
+    number = tell_kept(keeper, store, quiet=as_json)
+    if as_json:
+        print_json(record | {"run": number})

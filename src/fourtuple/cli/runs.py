@@ -1,7 +1,6 @@
-"""`runs`, `compare`, `report`: runs that were stored, looked at again."""
+"""`runs`: list the stored runs, show, follow, export and remove them."""
 
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,15 +8,8 @@ from typing import Any
 import click
 
 from fourtuple.cli.common import JSON, columns, print_json
-from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, CannotError, UsageError
-
-FILE = click.option("--store", "file", type=click.Path(dir_okay=False), help="Another file than the usual one.")
-ID = click.IntRange(1)
-DASH = Path("-")  # standard output
-
-
-def _file(file: str | None) -> Path | None:
-    return Path(file) if file else None
+from fourtuple.cli.stored import DASH, FILE, ID, file_of
+from fourtuple.core.errors import CannotError, UsageError
 
 
 @click.group(short_help="The runs that hold, serve and prove have stored.", invoke_without_command=True)
@@ -47,7 +39,7 @@ def runs(
     if outcome is not None and outcome not in [*Outcome]:
         raise UsageError(f"--outcome {outcome}", "there is none of that name", f"There are {', '.join(Outcome)}.")
     try:
-        with Runs(_file(file)) as stored:
+        with Runs(file_of(file)) as stored:
             entries = stored.entries()
     except CannotError:
         if file or Runs.are_there():
@@ -74,7 +66,7 @@ def show(above: str | None, run: int | None, follow: bool, file: str | None, as_
     from fourtuple.faces.text import runs as face
     from fourtuple.verbs.runs import Runs
 
-    with Runs(_file(file or above)) as stored:
+    with Runs(file_of(file or above)) as stored:
         entry = stored.entry(run)
         if follow:
             _follow(stored, entry.id, entry.kind, as_json=as_json)
@@ -87,7 +79,7 @@ def show(above: str | None, run: int | None, follow: bool, file: str | None, as_
 
 def _follow(stored: Any, run: int, kind: str, *, as_json: bool) -> None:
     from fourtuple.faces.terminal import live
-    from fourtuple.faces.text import hold
+    from fourtuple.faces.text import hold, serve
 
     if kind == "prove":
         for result in stored.follow_proof(run):
@@ -99,7 +91,7 @@ def _follow(stored: Any, run: int, kind: str, *, as_json: bool) -> None:
     try:
         live.show(
             stored.follow(run),
-            hold.hold_progress if kind == "hold" else hold.serve_progress,
+            hold.hold_progress if kind == "hold" else serve.serve_progress,
             quiet=as_json,
             events_to=sys.stderr,
             announce=False,
@@ -117,7 +109,7 @@ def rm(above: str | None, numbers: tuple[int, ...], file: str | None) -> None:
     """Remove these runs, all or none of them; one that goes on stays."""
     from fourtuple.verbs.runs import Runs
 
-    with Runs(_file(file or above)) as stored:
+    with Runs(file_of(file or above)) as stored:
         stored.remove(numbers)
     click.echo(f"removed {', '.join(map(str, numbers))}")
 
@@ -143,7 +135,7 @@ def export(above: str | None, run: int | None, how: str | None, output: Path | N
         raise UsageError("to export a run", "it is not said how", "Say --csv, --json or --parquet.")
     if how == "parquet" and output in (None, DASH):
         raise UsageError("--parquet", "it is not text", "Say where to: -o run.parquet.")
-    with Runs(_file(file or above)) as stored:
+    with Runs(file_of(file or above)) as stored:
         found = stored.read(run)
     content = exported(found, how)
     if output in (None, DASH):
@@ -153,93 +145,3 @@ def export(above: str | None, run: int | None, how: str | None, output: Path | N
         output.write_bytes(content)
     except OSError as error:
         raise UsageError(f"the file {output}", str(error.strerror)) from None
-
-
-@click.command(short_help="Two stored runs side by side, with ratios.")
-@click.argument("first", type=ID, metavar="ID")
-@click.argument("second", type=ID, metavar="ID")
-@click.option("--anyway", is_flag=True, help="Ratios of rates and times also for different machines.")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="As an HTML page in this file.")
-@FILE
-@JSON
-def compare(first: int, second: int, anyway: bool, output: Path | None, file: str | None, as_json: bool) -> None:
-    """Two stored runs of one kind side by side, with the ratio of the second to the first, and what is not the same.
-
-    On different machines a rate says as much of the machine as of the run: then its ratio is left out.
-    """
-    from fourtuple.core.runs.compare import compare as side_by_side
-    from fourtuple.faces.text import runs as face
-    from fourtuple.verbs.runs import Runs
-
-    with Runs(_file(file)) as stored:
-        found = side_by_side(stored.read(first), stored.read(second), anyway=anyway)
-    if output:
-        from fourtuple.faces.page import report as page
-
-        _write(output, lambda: page.compare_page(found), quiet=as_json)
-    if as_json:
-        print_json(found.to_json())
-    else:
-        click.echo("\n".join(face.compare_lines(found)))
-
-
-@click.command(short_help="A stored run as one HTML file.")
-@click.argument("run", type=ID, required=False, metavar="[ID]")
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="[default: fourtuple-run-ID.html]"
-)
-@click.option("--open", "do_open", is_flag=True, help="Show it in the browser.")
-@FILE
-def report(run: int | None, output: Path | None, do_open: bool, file: str | None) -> None:
-    """Of one stored run, the newest without an ID: a page to look at and to hand on. It asks nothing of any network."""
-    from fourtuple.verbs.runs import Runs
-
-    with Runs(_file(file)) as stored:
-        found = stored.read(run)
-    sys.exit(write_report(found, output or Path(f"fourtuple-run-{found.entry.id}.html"), do_open=do_open))
-
-
-def check_report(output: Path) -> None:
-    """Before something that takes long: can there be a report there? Raises as _write."""
-    from importlib.util import find_spec
-
-    for library in ("altair", "jinja2", "vl_convert"):
-        if find_spec(library) is None:
-            raise _missing(library)
-    if not output.parent.is_dir():
-        raise UsageError(f"the file {output}", f"there is no folder {output.parent}")
-
-
-def _missing(library: str | None) -> CannotError:
-    return CannotError("a report", f"{library} is not installed", "pip install 'fourtuple[report]'")
-
-
-def write_report(found: Any, output: Path, *, do_open: bool = False, quiet: bool = False) -> int:
-    """→ exit code; says where it is, unless quiet"""
-    from fourtuple.faces.page import report as page
-
-    _write(output, lambda: page.run_page(found), quiet=quiet)
-    if do_open:
-        import webbrowser
-
-        if not webbrowser.open(output.resolve().as_uri()):
-            click.echo("no browser was found to show it in", err=True)
-            return EXIT_SHORT
-    return EXIT_REACHED
-
-
-def _write(output: Path, page: Callable[[], str], *, quiet: bool = False) -> None:
-    """Raises CannotError where the libraries that draw are not there, UsageError where the file cannot be written."""
-    try:
-        made = page()
-    except ModuleNotFoundError as error:
-        raise _missing(error.name) from None
-    if output == DASH:
-        click.echo(made, nl=False)
-        return
-    try:
-        output.write_text(made, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"the file {output}", str(error.strerror)) from None
-    if not quiet:
-        click.echo(f"written to {output}: {len(made.encode()) / 1024:,.0f} KiB")

@@ -25,7 +25,7 @@ def budget(sources: Sources | Sequence[str], destinations: str | Sequence[str]) 
 
     It is what `fourtuple limits` says, with its rules. Raises UsageError, ShortfallError, CannotError.
     """
-    from fourtuple.core.limits.verdicts import Role
+    from fourtuple.core.sockets.role import Role
     from fourtuple.verbs.limits import limits
 
     names = sources.names if isinstance(sources, Sources) else _several(sources)

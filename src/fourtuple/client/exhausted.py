@@ -79,7 +79,7 @@ def _counted(host: str, port: int, sources: tuple[str, ...]) -> "Shortage | str"
 
 
 def _count(host: str, port: int, sources: tuple[str, ...]) -> "Shortage | str":
-    from fourtuple.core.runs.slices import Strategy
+    from fourtuple.core.limits.strategy import Strategy
     from fourtuple.core.space.endpoints import EndpointSpec
     from fourtuple.core.why.causes import CAUSES
     from fourtuple.core.why.shortage import Shortage

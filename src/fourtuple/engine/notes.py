@@ -1,8 +1,8 @@
 """What is to be logged of each connection. Its ends are remembered, for a socket that was reset knows them no more."""
 
+from fourtuple.core.errnos import name_of
 from fourtuple.core.runs.records import Event
 from fourtuple.core.space.endpoints import FourTuple
-from fourtuple.core.why.symptoms import name_of
 from fourtuple.engine.loops.contract import Completions, Loop, Slots
 
 DETAIL = 200  # characters

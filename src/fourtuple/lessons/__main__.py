@@ -8,7 +8,7 @@ from typing import Any
 
 from fourtuple.core.errors import CannotError, FourtupleError
 from fourtuple.core.runs.proof import FAILS, HOLDS, SKIPPED
-from fourtuple.lessons import module_of
+from fourtuple.lessons.prove import module_of
 from fourtuple.lessons.stage import Outcome, Stage
 from fourtuple.verbs.lab import host_facts
 

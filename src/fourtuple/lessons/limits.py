@@ -6,8 +6,9 @@ import resource
 import socket
 from collections.abc import Iterator
 
-from fourtuple.core.limits.verdicts import Limits, Role
-from fourtuple.core.runs.slices import Strategy
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.verdicts import Limits
+from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.lessons.stage import HERE, IP_BIND_ADDRESS_NO_PORT, RESET, Outcome, Stage

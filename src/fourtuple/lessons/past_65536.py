@@ -3,9 +3,10 @@
 import contextlib
 
 from fourtuple.core.errors import CannotError
+from fourtuple.core.limits.cost import memory_lacking, workers_needed
 from fourtuple.core.runs.orders import LoopName
-from fourtuple.core.runs.slices import memory_lacking, workers_needed
-from fourtuple.core.sockets.table import Ends, four_tuples
+from fourtuple.core.sockets.ends import Ends
+from fourtuple.core.sockets.table import four_tuples
 from fourtuple.core.units import format_count
 from fourtuple.lessons.stage import HERE, Outcome, Stage, Steps
 from fourtuple.verbs.background import serving

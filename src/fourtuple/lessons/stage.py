@@ -15,7 +15,8 @@ from typing import Any, Self, TypeVar
 
 from fourtuple.core.errors import CannotError, ShortfallError
 from fourtuple.core.runs.records import HoldRecord, Phase, Sample
-from fourtuple.core.sockets.table import Ends, Sockets, State
+from fourtuple.core.sockets.ends import Ends
+from fourtuple.core.sockets.table import Sockets, State
 from fourtuple.core.space.endpoints import Endpoint, EndpointSpec, parse_addresses
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import Destinations

@@ -3,7 +3,7 @@
 from ipaddress import ip_interface
 
 from fourtuple.core.errors import CannotError
-from fourtuple.core.sockets.table import Ends
+from fourtuple.core.sockets.ends import Ends
 from fourtuple.core.topology import Cable, Port
 from fourtuple.lessons.stage import Outcome, Stage, Steps
 from fourtuple.verbs.background import serving

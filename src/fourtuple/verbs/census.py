@@ -13,6 +13,7 @@ import msgspec
 
 from fourtuple.core.census.records import By, Census, Source, View
 from fourtuple.core.census.usage import HashCollisionError, Usage
+from fourtuple.core.errnos import name_of
 from fourtuple.core.errors import CannotError, FourtupleError, UsageError
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.ports import Mask
@@ -21,7 +22,6 @@ from fourtuple.core.sockets.filter import Where
 from fourtuple.core.sockets.owners import NOBODY
 from fourtuple.core.sockets.table import State
 from fourtuple.core.why.alarms import alarms
-from fourtuple.core.why.symptoms import name_of
 from fourtuple.kernel.netlink.sockdiag import Asked, DumpInterruptedError, fold_sockets, read_listeners
 from fourtuple.kernel.netns import Place, places
 from fourtuple.kernel.proc.owners import read_holders

@@ -8,24 +8,19 @@ from dataclasses import replace
 from functools import partial
 
 from fourtuple.core.errors import ShortfallError, UsageError
+from fourtuple.core.limits.cost import MEMORY_SHARE, MEMORY_SHARE_OF_AN_EMPTY_HOST, memory_lacking, workers_needed
 from fourtuple.core.limits.facts import HostFacts
+from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.plan.fit import memory
 from fourtuple.core.runs.memory import SLABS, MemoryUse, Slabs, memory_use
 from fourtuple.core.runs.orders import LoopName, Watch
 from fourtuple.core.runs.pace import Pace
 from fourtuple.core.runs.records import Counters, Event, HoldRecord, Loss, Phase, Sample, Seen, Witness
-from fourtuple.core.runs.slices import (
-    MEMORY_SHARE,
-    MEMORY_SHARE_OF_AN_EMPTY_HOST,
-    Plan,
-    Strategy,
-    memory_lacking,
-    split,
-    workers_needed,
-)
+from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.runs.spread import Sharing, Spread
 from fourtuple.core.runs.start import Planned
-from fourtuple.core.sockets.table import Ends, Sockets, State, Tally
+from fourtuple.core.sockets.ends import Ends, Tally
+from fourtuple.core.sockets.table import Sockets, State
 from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace

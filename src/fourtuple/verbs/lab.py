@@ -15,8 +15,8 @@ from pathlib import Path
 from types import FrameType
 
 from fourtuple.core.errors import CannotError, UsageError
+from fourtuple.core.limits.cost import CLIENT_END_BYTES
 from fourtuple.core.limits.facts import HostFacts
-from fourtuple.core.runs.slices import CLIENT_END_BYTES
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.topology import Cable, Port, up
 from fourtuple.kernel import process, sockopts

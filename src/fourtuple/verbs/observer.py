@@ -3,9 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
+from fourtuple.core.limits.cost import memory_exhausted
 from fourtuple.core.limits.facts import Memory
 from fourtuple.core.runs.records import Seen
-from fourtuple.core.runs.slices import memory_exhausted
 from fourtuple.engine.control import now_ns
 from fourtuple.kernel.proc import host
 from fourtuple.kernel.proc.files import whole

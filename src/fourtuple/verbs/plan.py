@@ -8,14 +8,15 @@ from typing import Annotated, Literal
 import msgspec
 
 from fourtuple.core.errors import ShortfallError, UsageError
+from fourtuple.core.limits.cost import MEMORY_SHARE
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.ports import PortUse
+from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.table import bound
 from fourtuple.core.plan import fit
 from fourtuple.core.plan.fit import Fit, Ground, Says
 from fourtuple.core.plan.nat import ROUTERS, nat_budget
 from fourtuple.core.runs.orders import LoopName
-from fourtuple.core.runs.slices import MEMORY_SHARE, Strategy
 from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.engine.loops.choose import choose

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from fourtuple.core.errnos import name_of
 from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.ports import PortUse
-from fourtuple.core.runs.slices import Strategy
+from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.sockets.table import State
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec, parse_addresses
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import Destinations, TupleSpace
-from fourtuple.core.why.symptoms import name_of
 from fourtuple.kernel import addresses
 from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets
 

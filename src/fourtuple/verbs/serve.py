@@ -10,14 +10,14 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.errnos import name_of, symptom_of
 from fourtuple.core.errors import FourtupleError, ShortfallError, UsageError
+from fourtuple.core.limits.cost import FILES_RESERVED
 from fourtuple.core.runs.orders import LoopName, Watch
 from fourtuple.core.runs.records import Counters, Event, Sample, ServeRecord
-from fourtuple.core.runs.slices import FILES_RESERVED
 from fourtuple.core.runs.start import Planned
 from fourtuple.core.sockets.table import Sockets, State
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec
-from fourtuple.core.why.symptoms import name_of, symptom_of
 from fourtuple.engine.control import Control, interruptible, now_ns
 from fourtuple.engine.crews.workers import Crew, Work
 from fourtuple.engine.loops.choose import Choice, choose

@@ -11,10 +11,12 @@ import numpy as np
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.limits.ports import PortRoom, PortUse
+from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.table import SYSCTLS, weigh
-from fourtuple.core.limits.verdicts import Case, Queue, Role, Verdict
-from fourtuple.core.runs.slices import Strategy
-from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, among, full_queues, is_wildcard, within
+from fourtuple.core.limits.verdicts import Case, Queue, Verdict
+from fourtuple.core.sockets.columns import among, is_wildcard, within
+from fourtuple.core.sockets.role import Role
+from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, full_queues
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import Destinations, TupleSpace
 from fourtuple.kernel import addresses, canary

@@ -11,13 +11,14 @@ import numpy as np
 from fourtuple.core.census.records import By, Census, PairCount, Source, View
 from fourtuple.core.census.usage import Usage
 from fourtuple.core.errors import ShortfallError, UsageError
-from fourtuple.core.limits.verdicts import Role
 from fourtuple.core.sockets.filter import EVERYWHERE
 from fourtuple.core.sockets.owners import Holders, Owners
+from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCKET, Sockets, State, four_tuples, full_queues, mapped, recast
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.why.causes import Scene
-from fourtuple.core.why.reader import Why, judge, read_saying
+from fourtuple.core.why.judge import Why, judge
+from fourtuple.core.why.reader import read_saying
 from fourtuple.kernel import addresses
 from fourtuple.kernel.netlink.sockdiag import fold_sockets, read_listeners
 from fourtuple.kernel.proc.owners import read_holders

@@ -28,19 +28,10 @@ from fourtuple.core.census.records import (
 from fourtuple.core.census.usage import HashCollisionError, Usage
 from fourtuple.core.limits.facts import Motion, PortFacts
 from fourtuple.core.limits.ports import PortUse
-from fourtuple.core.limits.verdicts import Role
 from fourtuple.core.sockets.filter import EVERYWHERE, Where
 from fourtuple.core.sockets.owners import NAMELESS, Holders
-from fourtuple.core.sockets.table import (
-    LISTENER,
-    PROC_NET_TCP,
-    SOCK_DIAG,
-    SOCKET,
-    Chosen,
-    Sockets,
-    State,
-    mapped,
-)
+from fourtuple.core.sockets.role import Role
+from fourtuple.core.sockets.table import LISTENER, PROC_NET_TCP, SOCK_DIAG, SOCKET, Chosen, Sockets, State, mapped
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace

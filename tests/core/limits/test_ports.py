@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.ports import PortRoom, PortUse
-from fourtuple.core.runs.slices import Strategy
+from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.sockets.table import SOCKET, Chosen, Sockets, State, mapped
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace

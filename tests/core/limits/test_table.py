@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fourtuple.core.limits import meters
+from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.limits.facts import Memory, PortFacts, ProcessFacts, World
 from fourtuple.core.limits.ports import PortRoom, PortUse
 from fourtuple.core.limits.remarks import Remark, remarks
+from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.table import LIMITS, SYSCTLS, bound, weigh
-from fourtuple.core.limits.verdicts import Case, Queue, Role, Scope, Verdict
-from fourtuple.core.runs.slices import CLIENT_END_BYTES, SERVER_END_BYTES, Strategy
+from fourtuple.core.limits.verdicts import Case, Queue, Scope, Verdict
+from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCKET, State
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace

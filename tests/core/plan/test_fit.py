@@ -10,13 +10,14 @@ import pytest
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
+from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.ports import PortRoom, PortUse
+from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.verdicts import Scope, Verdict
 from fourtuple.core.plan import fit
 from fourtuple.core.plan.fit import WIDEST, Change, Check, Fit, Ground, Says, Way
 from fourtuple.core.plan.nat import nat_budget
-from fourtuple.core.runs.slices import CLIENT_END_BYTES, SERVER_END_BYTES, Strategy
 from fourtuple.core.sockets.table import SOCKET, Chosen, Sockets, State, mapped
 from fourtuple.core.space.endpoints import EndpointSpec
 from fourtuple.core.space.ranges import Ranges

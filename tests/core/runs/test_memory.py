@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.runs.memory import BUCKETS_BYTES, PARTS, MemoryUse, Slabs, memory_use
-from fourtuple.core.runs.slices import CLIENT_END_BYTES, SERVER_END_BYTES
 
 ROWS = {
     "TCP": "TCP", "sock_inode_cache": "sock_inode_cache", "filp": "filp", "dentry": "dentry",

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fourtuple.core.limits.facts import Memory
-from fourtuple.core.runs.pace import Pace
-from fourtuple.core.runs.slices import (
+from fourtuple.core.limits.cost import (
     FILES_RESERVED,
     MEMORY_SHARE,
     MEMORY_SHARE_OF_AN_EMPTY_HOST,
     memory_exhausted,
     memory_lacking,
-    split,
     workers_needed,
 )
+from fourtuple.core.limits.facts import Memory
+from fourtuple.core.runs.pace import Pace
+from fourtuple.core.runs.slices import split
 
 
 @given(st.integers(1, 10**7), st.integers(0, 10**9), st.integers(1, 200))

@@ -4,7 +4,8 @@ import ipaddress
 
 import numpy as np
 
-from fourtuple.core.sockets.table import SOCKET, Ends, State, Tally, four_tuples, mapped
+from fourtuple.core.sockets.ends import Ends, Tally
+from fourtuple.core.sockets.table import SOCKET, State, four_tuples, mapped
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import Destinations
 

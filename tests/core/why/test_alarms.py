@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from fourtuple.core.census.records import By, Census, DestinationCount, Holding, Listener, PairCount, Row, Source
 from fourtuple.core.limits.facts import PortFacts
-from fourtuple.core.limits.verdicts import Role
 from fourtuple.core.sockets.owners import Owners, Process
+from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.why.alarms import alarms, cause_of

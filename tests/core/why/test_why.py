@@ -12,15 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourtuple.core.census.records import PairCount
+from fourtuple.core.errnos import name_of
 from fourtuple.core.errors import UsageError
 from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.limits.ports import PortRoom
-from fourtuple.core.limits.verdicts import Queue, Role
+from fourtuple.core.limits.verdicts import Queue
 from fourtuple.core.sockets.owners import Owners
+from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.why.causes import CAUSES, Scene, limits_here
-from fourtuple.core.why.reader import MOST_CHARACTERS, Saying, Why, judge, read_saying
-from fourtuple.core.why.symptoms import ERRNOS, MESSAGES, PLATEAUS, Message, Plateau, name_of
+from fourtuple.core.why.judge import Why, judge
+from fourtuple.core.why.reader import MOST_CHARACTERS, Saying, read_saying
+from fourtuple.core.why.symptoms import ERRNOS, MESSAGES, PLATEAUS, Message, Plateau
 from tests.core.quiet import PROCESS, WORLD
 
 NOTHING_KNOWN = replace(WORLD, ports=None, process=replace(PROCESS, files_soft=None, files_open=None))

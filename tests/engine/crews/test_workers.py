@@ -128,6 +128,6 @@ def alive(pid: int) -> bool:
 
 
 def test_the_errno_of_a_dead_worker_is_one_that_is_explained() -> None:
-    from fourtuple.core.why.symptoms import SYMPTOMS
+    from fourtuple.core.errnos import SYMPTOMS
 
     assert errno.ECANCELED in SYMPTOMS

@@ -10,6 +10,7 @@ from fourtuple.core.runs.compare import compare
 from fourtuple.core.runs.proof import Lesson, Step
 from fourtuple.core.runs.stored import Entry, Outcome, StoredRun
 from fourtuple.faces.text import runs
+from fourtuple.faces.text.compare import compare_lines
 from fourtuple.store import reading
 from fourtuple.store.coding import to_text
 from fourtuple.store.file import open_store
@@ -104,8 +105,8 @@ def test_a_server_and_a_proof_have_their_own_words() -> None:
 def test_two_side_by_side_have_ratios_and_what_is_not_the_same() -> None:
     one = kept("hold", hold_record(rate_per_s=40_000.0))
     two = kept("hold", hold_record(rate_per_s=20_000.0), machine="other", host="elsewhere")
-    lines = list(runs.compare_lines(compare(one, two)))
-    anyway = list(runs.compare_lines(compare(one, two, anyway=True)))
+    lines = list(compare_lines(compare(one, two)))
+    anyway = list(compare_lines(compare(one, two, anyway=True)))
 
     def rate(lines: list[str]) -> list[str]:
         return next(line for line in lines if line.startswith("opening rate")).split()[2:]

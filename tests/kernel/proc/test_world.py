@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 
 from fourtuple.core.errors import CannotError, UsageError
+from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.limits.facts import Memory, World
 from fourtuple.core.limits.ports import PortUse
 from fourtuple.core.limits.remarks import remarks
+from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.table import SYSCTLS, weigh
-from fourtuple.core.limits.verdicts import Case, Role, Verdict
-from fourtuple.core.runs.slices import CLIENT_END_BYTES, SERVER_END_BYTES, Strategy
+from fourtuple.core.limits.verdicts import Case, Verdict
+from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCKET, State
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace

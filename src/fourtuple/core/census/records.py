@@ -13,8 +13,8 @@ from fourtuple.core.census.usage import COUNT_OF, COUNTS, PAIR, ROW, Rows, Usage
 from fourtuple.core.counters import SILENT
 from fourtuple.core.limits.facts import World
 from fourtuple.core.limits.ports import TIME_WAIT_MS, Numbers
-from fourtuple.core.limits.verdicts import Role
 from fourtuple.core.sockets.owners import NAMELESS, Holders, Owners
+from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG, State, four_tuples
 
 

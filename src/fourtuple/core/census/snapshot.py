@@ -10,7 +10,7 @@ from fourtuple.core.census.records import StateCount, states_of
 from fourtuple.core.census.usage import COUNTS, Usage
 from fourtuple.core.limits.facts import World
 from fourtuple.core.limits.ports import Numbers
-from fourtuple.core.limits.verdicts import Role
+from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import four_tuples
 
 CONNTRACK = "net.netfilter.nf_conntrack"

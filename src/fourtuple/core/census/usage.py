@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.ports import TIME_WAIT_MS, Mask, Numbers, is_reusable
+from fourtuple.core.sockets.columns import is_ipv4, is_wildcard
 from fourtuple.core.sockets.filter import Where
-from fourtuple.core.sockets.table import Chosen, Sockets, State, is_ipv4, is_wildcard, unmapped
+from fourtuple.core.sockets.table import Chosen, Sockets, State, unmapped
 from fourtuple.core.space.endpoints import Endpoint
 
 COUNTS = ("established", "time_wait", "close_wait", "other")

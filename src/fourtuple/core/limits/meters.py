@@ -9,8 +9,9 @@ from typing import Any
 
 from fourtuple.core.limits.facts import Memory, World
 from fourtuple.core.limits.ports import TIME_WAIT_MS
-from fourtuple.core.limits.verdicts import Case, Measure, Role
-from fourtuple.core.runs.slices import Strategy
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.verdicts import Case, Measure
+from fourtuple.core.sockets.role import Role
 from fourtuple.core.units import format_count, format_duration, format_size
 
 TUPLES = 65_535  # port 0 cannot be asked for

@@ -26,17 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.limits.facts import PortFacts
-from fourtuple.core.runs.slices import Strategy
-from fourtuple.core.sockets.table import (
-    MAPPED,
-    SOCKET,
-    Chosen,
-    Sockets,
-    State,
-    destination_numbers,
-    is_wildcard,
-    numbers_among,
-)
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.sockets.columns import is_wildcard, numbers_among
+from fourtuple.core.sockets.ends import destination_numbers
+from fourtuple.core.sockets.table import MAPPED, SOCKET, Chosen, Sockets, State
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.space.tuples import TupleSpace
 

@@ -7,10 +7,12 @@ that each row names (v6.18); defaults and behaviour were measured on Linux 6.18.
 import errno
 from collections.abc import Sequence
 
+from fourtuple.core.errnos import name_of
 from fourtuple.core.limits import meters
-from fourtuple.core.limits.verdicts import BOTH, Case, Limit, Measure, Role, Scope, Verdict
-from fourtuple.core.runs.slices import CLIENT_END_BYTES, SERVER_END_BYTES, Strategy
-from fourtuple.core.why.symptoms import name_of
+from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.verdicts import BOTH, Case, Limit, Measure, Scope, Verdict
+from fourtuple.core.sockets.role import Role
 
 _ADD_ENDS = "more source addresses, more destination addresses or ports"
 _SYSCTL = "root, in that namespace; /etc/sysctl.d to keep it"

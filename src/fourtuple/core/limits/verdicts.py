@@ -5,10 +5,12 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.limits.facts import World
 from fourtuple.core.limits.ports import PortRoom, Route
 from fourtuple.core.limits.remarks import Remark
-from fourtuple.core.runs.slices import CLIENT_END_BYTES, SERVER_END_BYTES, Strategy
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.sockets.role import Role
 
 
 class Scope(StrEnum):
@@ -19,11 +21,6 @@ class Scope(StrEnum):
     NAMESPACE = "namespace"
     HOST = "host"
     PEER = "peer"  # or what lies between
-
-
-class Role(StrEnum):
-    CLIENT = "client"
-    SERVER = "server"
 
 
 BOTH = (Role.CLIENT, Role.SERVER)

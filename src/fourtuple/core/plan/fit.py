@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.limits.ports import TIME_WAIT_MS, PortRoom
+from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.verdicts import Verdict
 from fourtuple.core.plan.nat import NatBudget
-from fourtuple.core.runs.slices import CLIENT_END_BYTES, SERVER_END_BYTES, Strategy
 from fourtuple.core.space.endpoints import Address, Endpoint
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace

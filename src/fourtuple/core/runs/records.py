@@ -11,12 +11,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.errnos import name_of
 from fourtuple.core.runs.histogram import BUCKETS, Latency
 from fourtuple.core.runs.memory import MemoryUse
 from fourtuple.core.runs.spread import BINS, Sharing
 from fourtuple.core.runs.start import Start
 from fourtuple.core.space.endpoints import FourTuple
-from fourtuple.core.why.symptoms import name_of
 
 ERRNOS = 134  # Linux numbers its errors from 1 to 133 (EHWPOISON)
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fourtuple.core.sockets.table import Sockets, destination_numbers, numbers_among
+from fourtuple.core.sockets.columns import numbers_among
+from fourtuple.core.sockets.ends import destination_numbers
+from fourtuple.core.sockets.table import Sockets
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.space.tuples import TupleSpace
 

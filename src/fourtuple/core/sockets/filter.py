@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.errors import UsageError
-from fourtuple.core.sockets.table import among, is_ipv4, within
+from fourtuple.core.sockets.columns import among, is_ipv4, within
 from fourtuple.core.space.endpoints import EndpointSpec, parse_addresses, parse_ports
 from fourtuple.core.space.ranges import Ranges
 

@@ -5,7 +5,7 @@ from typing import Self
 
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.ports import PortUse
-from fourtuple.core.runs.slices import Strategy
+from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.sockets.table import State
 from fourtuple.core.why.causes import CAUSES
 

@@ -19,9 +19,9 @@ from typing import NoReturn
 
 import numpy as np
 
+from fourtuple.core.errnos import name_of
 from fourtuple.core.errors import ShortfallError
 from fourtuple.core.runs.records import COUNTERS, Counters, Event, Phase, Sample
-from fourtuple.core.why.symptoms import name_of
 from fourtuple.engine.control import CONTROL_WORDS, Control, now_ns
 from fourtuple.kernel import process
 

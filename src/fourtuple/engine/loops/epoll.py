@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.runs.slices import FILES_RESERVED
+from fourtuple.core.limits.cost import FILES_RESERVED
 from fourtuple.core.space.endpoints import FourTuple, unpack_address
 from fourtuple.core.space.tuples import Block
 from fourtuple.engine.loops.contract import COMPLETION, Completions, How, Op, Slots

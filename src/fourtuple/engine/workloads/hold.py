@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.errnos import Ends, symptom_of
+from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.runs import histogram
 from fourtuple.core.runs.records import Counters, Event, Phase
-from fourtuple.core.runs.slices import Plan, Slice, Strategy
+from fourtuple.core.runs.slices import Plan, Slice
 from fourtuple.core.runs.spread import BINS
 from fourtuple.core.space.tuples import Block
-from fourtuple.core.why.symptoms import Ends, symptom_of
 from fourtuple.engine.control import TICK_S, Control, count_cost, drive
 from fourtuple.engine.dialogues.fixed import Requests, Talk
 from fourtuple.engine.loops.contract import COMPLETION, Completions, How, Loop, Op, Slots

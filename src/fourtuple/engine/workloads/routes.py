@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.errnos import Ends, symptom_of
 from fourtuple.core.runs.slices import Slice
 from fourtuple.core.runs.spread import BINS
 from fourtuple.core.space.tuples import Block, TupleSpace
-from fourtuple.core.why.symptoms import Ends, symptom_of
 
 Ways = NDArray[Any]  # of an unsigned or signed integer type
 

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from fourtuple.core.errnos import name_of
 from fourtuple.core.limits.table import LIMITS
 from fourtuple.core.limits.verdicts import BOTH, Limit
-from fourtuple.core.why.symptoms import name_of
 
 MARKER = "<!-- what follows is made from core/limits/table.py: make docs -->"
 

@@ -21,7 +21,7 @@ from fourtuple.faces.page import charts
 from fourtuple.faces.page.charts import Chart
 from fourtuple.faces.page.javascript import library
 from fourtuple.faces.page.sections import ZOOM, Section, Table, both_table, microseconds, percentiles_table, sections_of
-from fourtuple.faces.text import hold, runs
+from fourtuple.faces.text import compare, hold, runs, serve
 
 
 def run_page(run: StoredRun) -> str:
@@ -58,9 +58,10 @@ def compare_page(comparison: Comparison) -> str:
         latencies = charts.both_latencies([(name, histogram(run.connects)[0]) for name, run in both])
         figures.append((latencies, percentiles_table(both), ""))
     rows = [
-        (row.name, runs.cell(row, row.first), runs.cell(row, row.second), runs.ratio(row)) for row in comparison.rows
+        (row.name, compare.cell(row, row.first), compare.cell(row, row.second), compare.ratio(row))
+        for row in comparison.rows
     ]
-    words = [runs.machines(comparison)] if comparison.other_machine else []
+    words = [compare.machines(comparison)] if comparison.other_machine else []
     numbers = Table(("", *names, "second / first"), rows, frozenset({1, 2, 3}))
     sections = [
         Section("numbers", "Side by side", words, tables=[numbers]),
@@ -137,7 +138,7 @@ def _verdict(run: StoredRun) -> tuple[bool | None, str]:
     if isinstance(record, HoldRecord):
         return record.reached and record.agree and not record.lost, hold.verdict(record)
     if isinstance(record, ServeRecord):
-        return not record.workers_killed, next(hold.serve_lines(record))
+        return not record.workers_killed, next(serve.serve_lines(record))
     if entry.kind == "prove" and entry.ended_at and entry.outcome is not Outcome.BROKEN:
         return entry.outcome is Outcome.REACHED, f"{entry.held} of {entry.n} claims hold"
     return None if entry.outcome is Outcome.RUNNING else False, f"{entry.outcome}: {runs.why(entry)}"

@@ -17,8 +17,10 @@ from fourtuple.core.runs.stored import Progress, StoredRun
 from fourtuple.core.units import format_count, format_duration, format_size
 from fourtuple.faces.page import charts
 from fourtuple.faces.page.charts import Chart
-from fourtuple.faces.text import hold
+from fourtuple.faces.text import hold, serve
 from fourtuple.faces.text.prove import MARKS, where, word
+from fourtuple.faces.text.words import latency as latency_words
+from fourtuple.faces.text.words import lost_by, meaning
 
 ROWS = 60  # of a table behind a chart; the export has them all
 ZOOM = (
@@ -124,7 +126,7 @@ def _latency(run: StoredRun, series: OverTime) -> Section | None:
     what = "time to connect"
     figures: list[tuple[Chart, Table | None, str]] = [
         (charts.latency_over_time(cells, what, "latency"), _heat_table(cells), ""),
-        (charts.latency_histogram(bins, latency, what, "histogram"), _bins_table(bins), hold.latency(latency)),
+        (charts.latency_histogram(bins, latency, what, "histogram"), _bins_table(bins), latency_words(latency)),
     ]
     if not np.isnan(series.occupancy).all():
         chart = charts.latency_by_occupancy(series)
@@ -145,7 +147,7 @@ def _answers(run: StoredRun) -> Section:
             (
                 charts.latency_histogram(bins, latency, what, "answer-histogram"),
                 _bins_table(bins),
-                hold.latency(latency),
+                latency_words(latency),
             ),
         ],
     )
@@ -208,8 +210,8 @@ def _failures(run: StoredRun) -> Section | None:
     failed = dict(record.failed) if record else run.last["failed"]
     lost = dict(record.lost_by) if record else run.last["lost_by"]
     rows = [
-        *(("failed", name, format_count(n), *hold.meaning(name)) for name, n in failed.items()),
-        *(("gone" if of_server else "lost", name, format_count(n), *hold.lost_by(name, of_server=of_server))
+        *(("failed", name, format_count(n), *meaning(name)) for name, n in failed.items()),
+        *(("gone" if of_server else "lost", name, format_count(n), *lost_by(name, of_server=of_server))
           for name, n in lost.items()),
     ]  # fmt: skip
     if isinstance(record, HoldRecord):
@@ -228,7 +230,7 @@ def _in_words(run: StoredRun) -> Section | None:
     if isinstance(run.record, HoldRecord):
         lines = hold.hold_lines(run.record)
     elif isinstance(run.record, ServeRecord):
-        lines = hold.serve_lines(run.record)
+        lines = serve.serve_lines(run.record)
     else:
         return None
     return Section("words", "In words", commands=["\n".join(lines)])

@@ -8,8 +8,8 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from fourtuple.core.runs.records import Phase, Sample
-from fourtuple.faces.text.hold import event_line
 from fourtuple.faces.text.lines import COLUMNS
+from fourtuple.faces.text.words import event_line
 
 if TYPE_CHECKING:
     from rich.live import Live

@@ -19,8 +19,8 @@ from fourtuple.core.runs.records import Phase, Sample
 from fourtuple.core.runs.spread import bin_bounds
 from fourtuple.core.runs.start import Planned
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
-from fourtuple.faces.text.hold import counts, lost_by, meaning
 from fourtuple.faces.text.lines import COLUMNS, wrapped
+from fourtuple.faces.text.words import counts, lost_by, meaning
 
 SPARKS = "▁▂▃▄▅▆▇█"
 KEPT = 24  # pictures that a sparkline shows

@@ -17,8 +17,8 @@ from fourtuple.core.census.records import (
     StateCount,
     plain,
 )
-from fourtuple.core.limits.verdicts import Role
 from fourtuple.core.sockets.owners import unseen
+from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG
 from fourtuple.core.units import format_count, format_duration, format_rate
 from fourtuple.faces.text.lines import COLUMNS, wrapped

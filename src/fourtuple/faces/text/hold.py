@@ -1,29 +1,16 @@
 """Records as plain text: the answer first, then the reason, then what to do next. Colour is added elsewhere."""
 
 import errno
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from fourtuple.core.runs.histogram import Latency
-from fourtuple.core.runs.records import Event, HoldRecord, Phase, Sample, ServeRecord
+from fourtuple.core.errnos import symptom_of
+from fourtuple.core.runs.records import HoldRecord, Phase, Sample
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
-from fourtuple.core.why.symptoms import symptom_of
 from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.words import counts, latency
 
 LOSSES = 5  # seconds that are listed
-
-
-def event_line(event: Event) -> str:
-    return f"{event.kind:<9}  {event.four_tuple}{f'  {event.detail}' if event.detail else ''}"
-
-
-def latency(value: Latency) -> str:
-    parts = (("p50", value.p50), ("p90", value.p90), ("p99", value.p99), ("max", value.max))
-    return "   ".join(f"{name} {format_duration(us / 1e6)}" for name, us in parts if us is not None)
-
-
-def counts(by_name: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {format_count(count)}" for name, count in by_name.items())
 
 
 def hold_lines(record: HoldRecord) -> Iterator[str]:
@@ -55,21 +42,6 @@ def verdict(record: HoldRecord) -> str:
     lost = f", lost {format_count(record.lost)}"
     held = f"held {format_count(record.held)}{asked} for {format_duration(record.held_s)}{ended}{lost}."
     return f"{held if record.held else f'held none{asked}{ended}{lost}.'} {_agreement(record)}"
-
-
-def meaning(name: str) -> tuple[str, str]:
-    """What an errno means, and what to do."""
-    symptom = symptom_of(getattr(errno, name, 0))
-    return symptom.limit, symptom.do
-
-
-def lost_by(name: str, *, of_server: bool) -> tuple[str, str]:
-    """What it means that connections were lost by this errno, and what to do. FIN stands for none: the peer closed."""
-    if name == "FIN":
-        return "the client closed" if of_server else "the server closed", ""
-    if of_server and name == "ECONNRESET":
-        return "the client reset the connection: so ends hold, unless it is told otherwise", ""
-    return meaning(name)
 
 
 def _talk(record: HoldRecord) -> Iterator[str]:
@@ -133,12 +105,6 @@ def witness(record: HoldRecord) -> str:
     return f"the kernel counts {format_count(census.client)} at the client{server}{waiting}"
 
 
-def lab_line(ports: range, hash_entries: int | None, hosts: Sequence[str]) -> str:
-    table = f"a TCP hash table of {format_count(hash_entries)}" if hash_entries else "the host's TCP hash table"
-    names = "".join(f", host{number} {address}" for number, address in enumerate(hosts, 1))
-    return f"lab: ports {ports.start}-{ports.stop - 1}, {table}{names}"
-
-
 def hold_ready(sample: Sample, word: str) -> str:
     """Opening has ended, for better or worse."""
     return (
@@ -154,30 +120,3 @@ def hold_progress(sample: Sample) -> str:
     parts += [f"lost {counts(sample.lost_by)}"] if sample.lost else []
     parts += [f"answers {format_count(sample.answers)}"] if sample.answers else []
     return "   ".join(parts)
-
-
-def serve_lines(record: ServeRecord) -> Iterator[str]:
-    yield (
-        f"accepted {format_count(record.accepted)}, at most {format_count(record.most_open)} at once,"
-        f" {format_count(record.open)} open at the end"
-    )
-    with_worker = record.lost_by.get("ECANCELED", 0)
-    yield f"  closed by us {format_count(record.closed)}   by the clients {format_count(record.lost - with_worker)}"
-    if record.greeted or record.received_bytes:
-        yield (
-            f"  greeted {format_count(record.greeted)}   received {format_size(record.received_bytes)}"
-            f"   sent {format_size(record.sent_bytes)}"
-        )
-    if record.listen_overflows:
-        yield f"  {format_count(record.listen_overflows)} handshakes were dropped: an accept queue was full"
-    if record.workers_killed:
-        died = f"{record.workers_killed} of {record.workers} worker processes died"
-        yield f"  {died}, and {format_count(with_worker)} connections with them"
-    if record.failed:
-        yield f"  accept() failed: {counts(record.failed)}"
-
-
-def serve_progress(sample: Sample) -> str:
-    full = sample.capacity and sample.open >= sample.capacity
-    more = f"   full: {format_count(sample.capacity)} is all that fits, others wait in the queue" if full else ""
-    return f"accepted {format_count(sample.opened)}   open {format_count(sample.open)}{more}"

@@ -4,8 +4,9 @@ import errno
 import os
 from collections.abc import Iterator
 
-from fourtuple.core.limits.verdicts import Limits, Role, Verdict
-from fourtuple.core.runs.slices import Strategy
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.verdicts import Limits, Verdict
+from fourtuple.core.sockets.role import Role
 from fourtuple.core.units import format_count
 from fourtuple.faces.text.lines import wrapped
 

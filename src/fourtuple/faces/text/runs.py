@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from fourtuple.core.runs.compare import Comparison, Row
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.start import Start
 from fourtuple.core.runs.stored import Entry, Outcome, StoredRun
 from fourtuple.core.units import format_count, format_duration, format_size
-from fourtuple.faces.text import hold
+from fourtuple.faces.text import hold, serve
 from fourtuple.faces.text.lines import COLUMNS, wrapped
 from fourtuple.faces.text.prove import MARKS
 
@@ -72,7 +71,7 @@ def _result(run: StoredRun) -> Iterator[str]:
     if isinstance(run.record, HoldRecord):
         yield from hold.hold_lines(run.record)
     elif isinstance(run.record, ServeRecord):
-        yield from hold.serve_lines(run.record)
+        yield from serve.serve_lines(run.record)
     for result in run.results:
         yield from wrapped(f"{MARKS[result.verdict]} ", f"{result.name}: {result.claim}")
     if entry.kind == "prove":
@@ -98,42 +97,6 @@ def _of(entry: Entry) -> str:
     of = f" of {format_count(entry.n)}" if entry.kind != "serve" and entry.n not in (None, entry.held) else ""
     why = f", {entry.why}" if entry.why and entry.outcome in (Outcome.REACHED, Outcome.SHORT) else ""
     return f"{held}{of} {WAYS[entry.kind]}{why}"
-
-
-def compare_lines(comparison: Comparison) -> Iterator[str]:
-    yield from remark_lines(comparison)
-    heads = (f"{f'run {run.entry.id}':>{CELL}}" for run in (comparison.first, comparison.second))
-    yield f"{'':<{NAME}}{''.join(heads)}{'ratio':>{CELL - 3}}"
-    for row in comparison.rows:
-        line = (
-            f"{row.name:<{NAME}}{cell(row, row.first):>{CELL}}{cell(row, row.second):>{CELL}}{ratio(row):>{CELL - 3}}"
-        )
-        yield line.rstrip()
-
-
-def remark_lines(comparison: Comparison) -> Iterator[str]:
-    """What is not the same of both."""
-    if comparison.other_machine:
-        yield from wrapped("", machines(comparison))
-    for what, one, two in comparison.differs:
-        yield from wrapped(f"  {what:<12}", f"{one} / {two}")
-    if comparison.differs:
-        yield ""
-
-
-def machines(comparison: Comparison) -> str:
-    """What is to be said where they are not the same."""
-    given = any(row.ratio is not None for row in comparison.rows if row.unit.is_the_machines)
-    says = "ratios of rates and times say as much of the machines as of the runs"
-    return f"not on the same machine: {says}{'' if given else ', and are left out (--anyway)'}"
-
-
-def cell(row: Row, value: float | None) -> str:
-    return "–" if value is None else row.unit.text(value)
-
-
-def ratio(row: Row) -> str:
-    return "" if row.ratio is None else f"{row.ratio:.2f} ×"
 
 
 def _local(stamp: str) -> datetime:

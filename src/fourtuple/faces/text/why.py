@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from fourtuple.core.errnos import name_of
 from fourtuple.core.units import format_count
-from fourtuple.core.why.reader import Explanation, Why
-from fourtuple.core.why.symptoms import name_of
+from fourtuple.core.why.judge import Explanation, Why
 from fourtuple.faces.text.lines import wrapped
 
 SHOWN = 3  # causes in full; the others in a line

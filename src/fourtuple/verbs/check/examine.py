@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 
 from fourtuple.core.check.judge import Ended, Seen
 from fourtuple.core.check.timeline import Packets, Timeline
+from fourtuple.core.errnos import name_of
 from fourtuple.core.errors import CannotError, FourtupleError, UsageError
 from fourtuple.core.sockets.filter import Where
 from fourtuple.core.sockets.table import SOCKET, Chosen, Sockets, State
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.why.reader import read_saying
-from fourtuple.core.why.symptoms import name_of
 from fourtuple.kernel.canary import blocked_ports
 from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets
 from fourtuple.kernel.proc.sysctl import write_sysctl
