@@ -29,7 +29,7 @@ from fourtuple.faces.export.metrics import Exporter
 from tests.conftest import COMMAND, Ground, fourtuple, need
 from tests.core.quiet import WORLD
 
-CONTRIB = Path(__file__).parents[1] / "contrib"
+CONTRIB = Path(__file__).parents[2] / "contrib"
 RULES = CONTRIB / "prometheus" / "fourtuple.rules.yml"
 UNIT = CONTRIB / "systemd" / "fourtuple-export.service"
 DASHBOARD = CONTRIB / "grafana" / "fourtuple.json"
