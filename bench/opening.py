@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.orders import Watch
-from fourtuple.core.runs.records import HoldRecord, Phase, Sample
+from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.kernel import process
 from fourtuple.kernel.proc.host import read_memory
 from fourtuple.verbs.hold import hold

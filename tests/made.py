@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from fourtuple.core.runs.counters import COUNTERS, Phase
 from fourtuple.core.runs.histogram import add_values
 from fourtuple.core.runs.memory import MemoryUse, PartUse
 from fourtuple.core.runs.proof import HOLDS, Ground, Result
-from fourtuple.core.runs.records import COUNTERS, HoldRecord, Phase, Sample, Seen, ServeRecord, Witness
+from fourtuple.core.runs.records import HoldRecord, Sample, Seen, ServeRecord, Witness
 from fourtuple.core.runs.spread import PairUse, Sharing
 from fourtuple.core.runs.start import Changed, Found, Planned, Start
 

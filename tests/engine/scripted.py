@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.runs.records import COUNTERS, Counters
+from fourtuple.core.runs.counters import COUNTERS, Counters
 from fourtuple.core.space.endpoints import FourTuple
 from fourtuple.core.space.tuples import Block
 from fourtuple.engine.control import Control

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.runs.records import Counters, Event, Phase
+from fourtuple.core.runs.counters import Counters, Phase
+from fourtuple.core.runs.records import Event
 from fourtuple.kernel import process
 
 TICK_S = 0.05  # how long a worker may take to notice anything it is told

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
 from fourtuple.core.errors import CannotError, ShortfallError
-from fourtuple.core.runs.records import HoldRecord, Phase, Sample
+from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.core.sockets.ends import Ends
 from fourtuple.core.sockets.table import Sockets, State
 from fourtuple.core.space.endpoints import Endpoint, EndpointSpec, parse_addresses

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fourtuple.core.errors import CannotError
-from fourtuple.core.runs.stored import COLUMN
+from fourtuple.core.runs.counters import COLUMN, GROWTHS, MAPS
 
 APPLICATION = 0x34747570  # "4tup": PRAGMA application_id tells our files from others'
 WAIT_S = 5.0  # for another writer, who is done within milliseconds
 
 NUMBERS = COLUMN.names or ()  # columns of `samples` that are numbers
-OTHERS = ("failed", "lost_by", "reconnect_failed", "moved", "census", "connect_grown", "answer_grown", "pairs_grown")
+OTHERS = (*(each.column for each in MAPS), "moved", "census", *(each.column for each in GROWTHS))
 
 # One script for each version of the file; the newest version's number is PRAGMA user_version. A script that has been
 # released is never changed: files made by it exist. A new column of `samples` is a new script,

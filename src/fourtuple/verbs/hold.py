@@ -12,10 +12,11 @@ from fourtuple.core.limits.cost import MEMORY_SHARE, MEMORY_SHARE_OF_AN_EMPTY_HO
 from fourtuple.core.limits.facts import HostFacts
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.plan.fit import memory
+from fourtuple.core.runs.counters import Counters, Phase
 from fourtuple.core.runs.memory import SLABS, MemoryUse, Slabs, memory_use
 from fourtuple.core.runs.orders import LoopName, Watch
 from fourtuple.core.runs.pace import Pace
-from fourtuple.core.runs.records import Counters, Event, HoldRecord, Loss, Phase, Sample, Seen, Witness
+from fourtuple.core.runs.records import Event, HoldRecord, Loss, Sample, Seen, Witness
 from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.runs.spread import Sharing, Spread
 from fourtuple.core.runs.start import Planned

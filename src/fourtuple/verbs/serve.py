@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from fourtuple.core.errnos import name_of, symptom_of
 from fourtuple.core.errors import FourtupleError, ShortfallError, UsageError
 from fourtuple.core.limits.cost import FILES_RESERVED
+from fourtuple.core.runs.counters import Counters
 from fourtuple.core.runs.orders import LoopName, Watch
-from fourtuple.core.runs.records import Counters, Event, Sample, ServeRecord
+from fourtuple.core.runs.records import Event, Sample, ServeRecord
 from fourtuple.core.runs.start import Planned
 from fourtuple.core.sockets.table import Sockets, State
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec

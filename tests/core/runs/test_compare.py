@@ -8,7 +8,8 @@ import pytest
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.runs.compare import Comparison, Row, compare
-from fourtuple.core.runs.stored import COLUMN, GROWN, Entry, Outcome, StoredRun
+from fourtuple.core.runs.counters import COLUMN
+from fourtuple.core.runs.stored import GROWN, Entry, Outcome, StoredRun
 from tests.made import hold_record, serve_record, start
 
 

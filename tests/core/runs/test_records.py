@@ -4,8 +4,9 @@ import errno
 
 import numpy as np
 
+from fourtuple.core.runs.counters import COUNTERS, Phase
 from fourtuple.core.runs.histogram import add_values
-from fourtuple.core.runs.records import COUNTERS, HoldRecord, Phase, Sample, Witness
+from fourtuple.core.runs.records import HoldRecord, Sample, Witness
 
 
 def rows() -> np.ndarray:

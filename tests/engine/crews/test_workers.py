@@ -11,7 +11,8 @@ from functools import partial
 
 import pytest
 
-from fourtuple.core.runs.records import Counters, Event, Phase, Sample
+from fourtuple.core.runs.counters import Counters, Phase
+from fourtuple.core.runs.records import Event, Sample
 from fourtuple.core.space.endpoints import Endpoint, FourTuple
 from fourtuple.engine.control import Control
 from fourtuple.engine.crews.workers import Crew, Work

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fourtuple.core.runs import histogram
-from fourtuple.core.runs.records import COUNTERS
+from fourtuple.core.runs.counters import COUNTERS
 from fourtuple.engine.dialogues.fixed import MOST_WAITING, Requests, Talk
 from tests.engine.scripted import Clock, Run, ScriptedLoop
 from tests.engine.workloads.test_hold import a_run, opened

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.pace import Pace
-from fourtuple.core.runs.records import Phase
 from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.space.endpoints import FourTuple
 from fourtuple.core.space.tuples import TupleSpace

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from fourtuple.core.runs.records import Phase, Sample, Seen, Witness
+from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.records import Sample, Seen, Witness
 from fourtuple.faces.terminal.screen import SPARKS, Screen, sparkline
 from fourtuple.faces.text.lines import COLUMNS
 from tests.made import samples, start

@@ -1,67 +1,19 @@
-"""A run as numbers: what each worker counts while it works, a sample of it at one moment, and the final record.
-
-The engine adds to one row of COUNTERS per worker, in place; every other record here is frozen.
-"""
+"""A run as records: all workers together at one moment, what the kernel said beside them, and the final result."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from enum import IntEnum
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.errnos import name_of
-from fourtuple.core.runs.histogram import BUCKETS, Latency
+from fourtuple.core.runs.counters import MAPS, Counters, Phase, elapsed_s, merged
+from fourtuple.core.runs.histogram import Latency
 from fourtuple.core.runs.memory import MemoryUse
-from fourtuple.core.runs.spread import BINS, Sharing
+from fourtuple.core.runs.spread import Sharing
 from fourtuple.core.runs.start import Start
 from fourtuple.core.space.endpoints import FourTuple
-
-ERRNOS = 134  # Linux numbers its errors from 1 to 133 (EHWPOISON)
-
-COUNTERS = np.dtype(
-    [
-        ("phase", "i8"),  # a Phase
-        ("wanted", "i8"),
-        ("capacity", "i8"),  # how many this worker can hold at once
-        ("started", "i8"),  # connects begun
-        ("opening", "i8"),  # begun and undecided
-        ("open", "i8"),  # connected now
-        ("opened", "i8"),  # connected so far: a client's connects, a server's accepts
-        ("closed", "i8"),  # closed by us, as planned
-        ("lost", "i8"),  # connected, then ended by the peer, by an error or with its worker
-        ("greeted", "i8"),  # greetings sent
-        ("reconnected", "i8"),  # lost ones that were opened again
-        ("requests", "i8"),  # messages sent as asked for
-        ("answers", "i8"),  # what was expected came back
-        ("unexpected", "i8"),  # something else came back
-        ("unanswered", "i8"),  # what was expected had not come when the connection ended
-        ("late", "i8"),  # not sent when it was due: the answer to the one before had not come
-        ("received_bytes", "i8"),
-        ("sent_bytes", "i8"),
-        ("first_start_ns", "i8"),  # CLOCK_MONOTONIC, 0: not yet
-        ("last_open_ns", "i8"),
-        ("cost_ns", "i8"),  # when the next three were read
-        ("rss_bytes", "i8"),
-        ("cpu_user_us", "i8"),
-        ("cpu_system_us", "i8"),
-        ("failed", "i8", (ERRNOS,)),  # wanted and not opened, by the errno that stopped it
-        ("lost_by", "i8", (ERRNOS,)),  # lost, by errno; 0: the peer closed
-        ("reconnect_failed", "i8", (ERRNOS,)),  # attempts to open a lost one again, by errno
-        ("connect_us", "i8", (BUCKETS,)),  # histogram of connect() durations
-        ("answer_us", "i8", (BUCKETS,)),  # histogram of times from a request to its answer
-        ("pairs", "i8", (BINS,)),  # opened, by the pair's bin, see core/runs/spread.py
-    ]
-)
-Counters = Any  # one row (np.void) or all rows (array) of COUNTERS: NumPy's stubs cannot tell fields apart
-
-
-class Phase(IntEnum):
-    OPENING = 0
-    HOLDING = 1  # nothing more will be opened
-    CLOSING = 2
-    CLOSED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,27 +96,15 @@ class Sample:
     @classmethod
     def of(cls, rows: Counters, at_ns: int, events: tuple[Event, ...] = ()) -> Self:
         """rows: (workers,) of COUNTERS"""
-        starts = rows["first_start_ns"][rows["first_start_ns"] > 0]
-        elapsed_ns = max(0, int(rows["last_open_ns"].max()) - int(starts.min())) if len(starts) else 0
-        sums = ("wanted", "capacity", "opening", "open", "opened", "closed", "lost")
-        talk = ("requests", "answers", "unexpected", "unanswered", "late")
-        totals = ("greeted", "reconnected", *talk, "received_bytes", "sent_bytes", "rss_bytes")
-        counts: dict[str, Any] = {name: int(rows[name].sum()) for name in (*sums, *totals)}
+        found = merged(rows)
         return cls(
+            **found | {each.field: _by_name(found[each.field]) for each in MAPS} | {"phase": Phase(found["phase"])},
             at_ns=at_ns,
-            phase=Phase(int(rows["phase"].min())),
-            elapsed_s=elapsed_ns / 1e9,
+            elapsed_s=elapsed_s(rows),
             workers=len(rows),
             cpu_user_s=int(rows["cpu_user_us"].sum()) / 1e6,
             cpu_system_s=int(rows["cpu_system_us"].sum()) / 1e6,
-            failed=_by_name(rows["failed"].sum(axis=0)),
-            lost_by=_by_name(rows["lost_by"].sum(axis=0)),
-            reconnect_failed=_by_name(rows["reconnect_failed"].sum(axis=0)),
-            connect_histogram=rows["connect_us"].sum(axis=0),
-            answer_histogram=rows["answer_us"].sum(axis=0),
-            pairs=rows["pairs"].sum(axis=0),
             events=events,
-            **counts,
         )
 
     @property

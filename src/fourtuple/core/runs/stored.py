@@ -7,44 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.runs.counters import COLUMN, Phase
 from fourtuple.core.runs.histogram import bucket_edges
 from fourtuple.core.runs.proof import Ground, Result
-from fourtuple.core.runs.records import HoldRecord, Phase, ServeRecord
+from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.start import Start
 
 # One bucket of a histogram that has grown from one sample to the next.
 GROWN = np.dtype([("sample", "<i4"), ("bucket", "<u2"), ("count", "<i8")])
-
-# A sample's numbers, as columns; see core/runs/records.py. NaN in a float column: the kernel did not say.
-COLUMN = np.dtype(
-    [
-        ("at_ns", "i8"),
-        ("phase", "i8"),
-        ("wanted", "i8"),
-        ("capacity", "i8"),
-        ("opening", "i8"),
-        ("open", "i8"),
-        ("opened", "i8"),
-        ("closed", "i8"),
-        ("lost", "i8"),
-        ("greeted", "i8"),
-        ("reconnected", "i8"),
-        ("requests", "i8"),
-        ("answers", "i8"),
-        ("unexpected", "i8"),
-        ("unanswered", "i8"),
-        ("late", "i8"),
-        ("received_bytes", "i8"),
-        ("sent_bytes", "i8"),
-        ("workers", "i8"),
-        ("rss_bytes", "i8"),
-        ("elapsed_s", "f8"),
-        ("cpu_user_s", "f8"),
-        ("cpu_system_s", "f8"),
-        ("connections", "f8"),  # Seen.connections
-        ("memory_bytes", "f8"),  # Seen.memory_bytes
-    ]
-)
 
 
 class Outcome(StrEnum):

@@ -21,7 +21,8 @@ import numpy as np
 
 from fourtuple.core.errnos import name_of
 from fourtuple.core.errors import ShortfallError
-from fourtuple.core.runs.records import COUNTERS, Counters, Event, Phase, Sample
+from fourtuple.core.runs.counters import COUNTERS, Counters, Phase
+from fourtuple.core.runs.records import Event, Sample
 from fourtuple.engine.control import CONTROL_WORDS, Control, now_ns
 from fourtuple.kernel import process
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.runs import histogram
-from fourtuple.core.runs.records import Counters
+from fourtuple.core.runs.counters import Counters
 from fourtuple.engine.loops.contract import Slots
 
 BATCH = 1024  # requests between two looks at everything else

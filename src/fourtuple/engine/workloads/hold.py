@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from fourtuple.core.errnos import Ends, symptom_of
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.runs import histogram
-from fourtuple.core.runs.records import Counters, Event, Phase
+from fourtuple.core.runs.counters import Counters, Phase
+from fourtuple.core.runs.records import Event
 from fourtuple.core.runs.slices import Plan, Slice
 from fourtuple.core.runs.spread import BINS
 from fourtuple.core.space.tuples import Block

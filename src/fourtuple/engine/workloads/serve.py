@@ -12,7 +12,8 @@ from socket import socket
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.runs.records import Counters, Event, Phase
+from fourtuple.core.runs.counters import Counters, Phase
+from fourtuple.core.runs.records import Event
 from fourtuple.engine.control import TICK_S, Control, count_cost, drive
 from fourtuple.engine.loops.contract import Completions, Loop, Op, Slots
 from fourtuple.engine.notes import Notes

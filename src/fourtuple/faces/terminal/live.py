@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
-from fourtuple.core.runs.records import Phase, Sample
+from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.records import Sample
 from fourtuple.faces.text.lines import COLUMNS
 from fourtuple.faces.text.words import event_line
 

@@ -14,8 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.histogram import percentile
-from fourtuple.core.runs.records import Phase, Sample
+from fourtuple.core.runs.records import Sample
 from fourtuple.core.runs.spread import bin_bounds
 from fourtuple.core.runs.start import Planned
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size

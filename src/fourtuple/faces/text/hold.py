@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from fourtuple.core.errnos import symptom_of
-from fourtuple.core.runs.records import HoldRecord, Phase, Sample
+from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.faces.text.lines import wrapped
 from fourtuple.faces.text.words import counts, latency
