@@ -191,9 +191,8 @@ def test_the_library_works_as_the_docs_show_it(ground: Ground) -> None:
     code = (
         "from fourtuple import hold\n"
         "from fourtuple.verbs.background import serving\n"
-        "from fourtuple.verbs.run import finish\n"
         "with serving('127.0.0.1:7777') as server:\n"
-        "    record = finish(hold(23, ['127.0.0.1:7777'], hold_s=0))\n"
+        "    record = hold(23, ['127.0.0.1:7777'], hold_s=0).finish()\n"
         "print(record.held, record.agree, server.record['accepted'])"
     )
     done = subprocess.run(ground.lab.command([sys.executable, "-c", code]), capture_output=True, text=True, check=False)

@@ -560,14 +560,13 @@ def test_it_says_how_long_closing_took_and_what_is_left(ground: Ground) -> None:
 def test_it_stops_short_of_memory_that_others_take_meanwhile(ground: Ground) -> None:
     """Free memory falls while it opens: what is open stays, the rest is not tried, and the reason is in the record."""
     code = """
-from fourtuple.verbs.run import finish
 from fourtuple.verbs.hold import hold
 from fourtuple.core.limits.facts import Memory
 from fourtuple.kernel.proc import host as procfs
 
 free = iter([10**9, 10**9, 10**9])  # at the start, and twice while opening
 procfs.read_memory = lambda *_: Memory(next(free, 10**7), "in the cgroup /a")
-record = finish(hold(20_000, ["127.0.0.1:7777"], rate_per_s=5000, hold_s=0.1))
+record = hold(20_000, ["127.0.0.1:7777"], rate_per_s=5000, hold_s=0.1).finish()
 print(record.held, sum(record.failed.values()), list(record.failed), record.open_at_end, record.stopped_by)
 """
     with ground.serving("127.0.0.1:7777"):

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from fourtuple.cli.common import JSON, NETNS, PERIOD, SOME, UNITS, Run, columns, complain, print_json, split
+from fourtuple.cli.common import JSON, NETNS, PERIOD, SOME, UNITS, columns, complain, print_json, split
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, FourtupleError, UsageError
+from fourtuple.core.runs.run import Run
 
 
 @click.command(short_help="Who uses which 4-tuples, and how many are left.", epilog=UNITS)
@@ -68,7 +69,7 @@ def census(
     from fourtuple.faces.text import census as face
     from fourtuple.verbs.census import census_everywhere, censuses, states_named
     from fourtuple.verbs.census import save as verb
-    from fourtuple.verbs.run import paced
+    from fourtuple.verbs.looks import paced
     from fourtuple.verbs.survey import go_into
 
     if all_netns and (netns or every_s is not None):
@@ -115,16 +116,10 @@ def census(
         show(found)
 
 
-def _census_everywhere(looks: Run[int], show: Callable[..., None], *, titles: bool) -> int:
+def _census_everywhere(looks: Run[tuple[Any, Any], int], show: Callable[..., None], *, titles: bool) -> int:
     """A block for each namespace → the exit code."""
-    code, number = EXIT_REACHED, 0
-    while True:
-        try:
-            place, found = next(looks)
-        except StopIteration as end:
-            if end.value:
-                click.echo(f"{end.value} more namespaces are not visible: that takes root", err=True)
-            return code
+    code = EXIT_REACHED
+    for number, (place, found) in enumerate(looks):
         if titles:
             click.echo(f"{chr(10) * (number > 0)}{place.netns} {place.name}")
         if isinstance(found, FourtupleError):
@@ -132,4 +127,6 @@ def _census_everywhere(looks: Run[int], show: Callable[..., None], *, titles: bo
             code = EXIT_SHORT
         else:
             show(found, first=number == 0)
-        number += 1
+    if looks.record:
+        click.echo(f"{looks.record} more namespaces are not visible: that takes root", err=True)
+    return code

@@ -4,9 +4,9 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,9 +16,6 @@ from fourtuple.core.units import parse_count, parse_duration, parse_rate
 
 if TYPE_CHECKING:
     from fourtuple.verbs.runs import Keeper
-
-T = TypeVar("T")
-Run = Generator[Any, None, T]
 
 
 class Unit(click.ParamType[float]):
@@ -146,12 +143,6 @@ def columns() -> int:
 
 def split(sources: tuple[str, ...]) -> list[str]:
     return [part for source in sources for part in source.split(",")]
-
-
-def pull(run: Run[T]) -> T:
-    from fourtuple.verbs.run import finish
-
-    return finish(run)
 
 
 def print_json(record: dict[str, Any] | list[dict[str, Any]]) -> None:

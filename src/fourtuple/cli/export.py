@@ -20,7 +20,7 @@ def export(listen: str, every_s: float, most: int, netns: str | None) -> None:
     from fourtuple.core.space.endpoints import Endpoint
     from fourtuple.faces.export import metrics
     from fourtuple.verbs.export import snapshots
-    from fourtuple.verbs.run import paced
+    from fourtuple.verbs.looks import paced
     from fourtuple.verbs.survey import go_into
 
     end, exporter = Endpoint.parse(listen), metrics.Exporter()

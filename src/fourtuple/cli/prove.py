@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from fourtuple.cli.common import COUNT, NO_STORE, STORE, command_line, keeper_of, print_json, pull, tell_kept
+from fourtuple.cli.common import COUNT, NO_STORE, STORE, command_line, keeper_of, print_json, tell_kept
 from fourtuple.cli.report import check_report, write_report
 from fourtuple.core.errors import UsageError
 
@@ -53,7 +53,7 @@ def prove(
     if keeper is None and page is not None:
         keeper = Keeper(None, command_line())
     run = keeper.proof(proof, len(chosen)) if keeper else proof
-    result = pull(run) if as_json else face.show(run, len(chosen))
+    result = run.finish() if as_json else face.show(run, len(chosen))
     number = tell_kept(keeper, store, quiet=as_json or no_store)
     if as_json:
         print_json(result.to_json() | {"run": None if no_store else number})

@@ -8,8 +8,9 @@ from typing import Any
 
 from fourtuple.core.errors import CannotError, FourtupleError
 from fourtuple.core.runs.proof import FAILS, HOLDS, SKIPPED
+from fourtuple.core.runs.run import Run
 from fourtuple.lessons.prove import module_of
-from fourtuple.lessons.stage import Outcome, Stage
+from fourtuple.lessons.stage import Outcome, Progress, Stage
 from fourtuple.verbs.lab import host_facts
 
 
@@ -40,12 +41,10 @@ def _show(name: str, stage: Stage) -> Outcome:
     shown: Any = module_of(name).show(stage)
     if isinstance(shown, Outcome):
         return shown
-    while True:
-        try:
-            _say(dataclasses.asdict(next(shown)))
-        except StopIteration as end:
-            outcome: Outcome = end.value
-            return outcome
+    steps: Run[Progress, Outcome] = Run(shown)
+    for progress in steps:
+        _say(dataclasses.asdict(progress))
+    return steps.record
 
 
 def _say(what: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.runs.proof import FAILS, Ground, Lesson, Proof, Result, Step
+from fourtuple.core.runs.run import Run
 
 NAMES = (
     "theory",
@@ -49,22 +50,26 @@ def module_of(name: str) -> Any:
     return import_module(f"{ROOM}.{name.replace('-', '_')}")
 
 
-def prove(lessons: Sequence[Lesson], connections: int | None = None) -> Generator[Ground | Step, None, Proof]:
-    """Run the lessons, one after the other; yields the ground once, then steps, and a step with each result.
+def prove(lessons: Sequence[Lesson], connections: int | None = None) -> Run[Ground | Step, Proof]:
+    """Run the lessons, one after the other: the ground once, then steps, and a step with each result.
 
     connections: how many past-65536 opens; None leaves it to the lesson
 
     Raises UsageError where `connections` would prove nothing.
     """
-    from time import monotonic
-
-    from fourtuple.verbs.lab import host_facts, namespace_refusal
-    from fourtuple.verbs.start import start_of
-
     if connections is not None and connections <= PORT_NUMBERS:
         raise UsageError(f"--connections {connections:,}", f"the claim is about more than {PORT_NUMBERS:,}")
+    return Run(_steps(lessons, connections))
+
+
+def _steps(lessons: Sequence[Lesson], connections: int | None) -> Generator[Ground | Step, None, Proof]:
+    from time import monotonic
+
+    from fourtuple.verbs.lab import namespace_refusal
+    from fourtuple.verbs.start import start_of
+
     start_s = monotonic()
-    ground = Ground(namespace_refusal(), start_of("prove", host_facts()))
+    ground = Ground(namespace_refusal(), start_of("prove"))
     yield ground
     results: list[Result] = []
     for each in lessons:

@@ -16,13 +16,14 @@ from typing import Any, Self, TypeVar
 from fourtuple.core.errors import CannotError, ShortfallError
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.records import HoldRecord, Sample
+from fourtuple.core.runs.run import Run
 from fourtuple.core.sockets.ends import Ends
 from fourtuple.core.sockets.table import Sockets, State
 from fourtuple.core.space.endpoints import Endpoint, EndpointSpec, parse_addresses
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import Destinations
 from fourtuple.verbs.lab import host_facts, set_port_range
-from fourtuple.verbs.run import sockets
+from fourtuple.verbs.looks import sockets
 
 T = TypeVar("T")
 
@@ -163,7 +164,7 @@ class Stage:
         return ends
 
     def held(
-        self, run: Generator[Sample, None, HoldRecord], look: Callable[[], T]
+        self, run: Run[Sample, HoldRecord], look: Callable[[], T]
     ) -> Generator[Progress, None, tuple[HoldRecord, T]]:
         """Pull a hold to its end, with its progress; `look()` once, when opening has ended.
 
@@ -171,17 +172,14 @@ class Stage:
         """
         seen: list[T] = []
         most = 0
-        while True:
-            try:
-                sample = next(run)
-            except StopIteration as end:
-                if not seen:
-                    raise ShortfallError("connections to look at", "the hold ended before it held any") from None
-                return end.value, seen[0]
+        for sample in run:
             if not seen and sample.phase is Phase.HOLDING:
                 seen.append(look())
             most = max(most, sample.open)  # a bar does not run backwards while the connections are closed
             yield Progress(most, sample.wanted)
+        if not seen:
+            raise ShortfallError("connections to look at", "the hold ended before it held any")
+        return run.record, seen[0]
 
     def _confine(self, sock: socket.socket) -> None:
         ports = self._own_range or range(0)

@@ -18,6 +18,7 @@ from fourtuple.core.errors import CannotError, FourtupleError, UsageError
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.ports import Mask
 from fourtuple.core.limits.table import SYSCTLS
+from fourtuple.core.runs.run import Run
 from fourtuple.core.sockets.filter import Where
 from fourtuple.core.sockets.owners import NOBODY
 from fourtuple.core.sockets.table import State
@@ -94,11 +95,15 @@ def censuses(
         before, before_s = usage, now_s
 
 
-def census_everywhere(**options: object) -> Generator[tuple[Place, Census | FourtupleError], None, int]:
+def census_everywhere(**options: object) -> Run[tuple[Place, Census | FourtupleError], int]:
     """`census` with these options in each network namespace that this user may see, this process's own first.
 
-    Its value is how many more there are.
+    The record is how many more there are.
     """
+    return Run(_everywhere(options))
+
+
+def _everywhere(options: dict[str, object]) -> Generator[tuple[Place, Census | FourtupleError], None, int]:
     outside = host_sysctls(SYSCTLS)
     found, closed = places()
     for place in found:

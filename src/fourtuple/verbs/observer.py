@@ -1,5 +1,6 @@
 """What the kernel says beside a run while it goes on: sockets, memory, counters."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,9 +48,9 @@ class Observer:
         now = host.read_counters(self._proc)
         return {name: now[name] - was for name, was in self._counters.items() if now.get(name, was) > was}
 
-    def grown(self, name: str) -> int | None:
-        """By how much one counter has; None where it cannot be read."""
-        return self.moved().get(name, 0) if name in self._counters else None
+    def grown(self, name: str, moved: Mapping[str, int]) -> int | None:
+        """By how much one counter has; None where it cannot be read. moved: from `moved()`"""
+        return moved.get(name, 0) if name in self._counters else None
 
     def _connections(self) -> int | None:
         now = _sockets(self._proc)

@@ -5,11 +5,12 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from fourtuple.core.errors import EXIT_REACHED, CannotError, UsageError
 from fourtuple.core.runs.proof import HOLDS, Ground, Proof, Result, Step
 from fourtuple.core.runs.records import HoldRecord, Sample, ServeRecord
+from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.stored import Entry, Outcome, StoredRun
 from fourtuple.kernel.proc.alive import is_alive, mark
 from fourtuple.store import reading
@@ -44,21 +45,20 @@ class Keeper:
         """What has ended the writing, of all or of the rest; None: nothing."""
         return self._writer.why_not
 
-    def run(self, run: Generator[Sample, None, Record]) -> Generator[Sample, None, Record]:
+    def run(self, run: Run[Sample, Record]) -> Run[Sample, Record]:
         """The same run, with its samples and its record written as they come."""
+        return Run(self._kept(run))
+
+    def _kept(self, run: Run[Sample, Record]) -> Generator[Sample, None, Record]:
         begun = False
-        with self._ended():
-            while True:
-                try:
-                    sample = next(run)
-                except StopIteration as end:
-                    record = cast("Record", end.value)
-                    break
+        with self._ended(), run:
+            for sample in run:
                 if not begun and sample.start:
                     begun = True
                     self._writer.begin(sample.start)
                 self._writer.sample(sample)
                 yield sample
+        record = run.record
         if isinstance(record, HoldRecord):
             outcome = Outcome.REACHED if record.reached else Outcome.SHORT
             marks = [f"{record.lost:,} lost"] * bool(record.lost) + ["interrupted"] * record.interrupted
@@ -68,16 +68,14 @@ class Keeper:
             self._end(outcome, to_text(record), n=record.accepted, held=record.most_open)
         return record
 
-    def proof(self, run: Generator[Ground | Step, None, Proof], lessons: int) -> Generator[Ground | Step, None, Proof]:
-        """The same for a proof of so many lessons."""
+    def proof(self, run: Run[Ground | Step, Proof], lessons: int) -> Run[Ground | Step, Proof]:
+        """The same for a proof. lessons: how many it has"""
+        return Run(self._kept_proof(run, lessons))
+
+    def _kept_proof(self, run: Run[Ground | Step, Proof], lessons: int) -> Generator[Ground | Step, None, Proof]:
         held = 0
-        with self._ended():
-            while True:
-                try:
-                    step = next(run)
-                except StopIteration as end:
-                    proof: Proof = end.value
-                    break
+        with self._ended(), run:
+            for step in run:
                 if isinstance(step, Ground):
                     self._writer.begin(step.start, to_text(step.refusal), lessons)
                 elif step.result:
@@ -87,6 +85,7 @@ class Keeper:
                 elif step.of:
                     self._writer.progress(step, time.monotonic_ns())
                 yield step
+        proof = run.record
         self._end(Outcome.REACHED if proof.exit_code == EXIT_REACHED else Outcome.SHORT, None)
         return proof
 
@@ -160,8 +159,11 @@ class Runs:
         """All of them or none. Raises UsageError for one that is not there, or goes on."""
         reading.remove(self._base, list(runs), is_alive)
 
-    def follow(self, run: int) -> Generator[Sample, None, HoldRecord | ServeRecord]:
+    def follow(self, run: int) -> Run[Sample, HoldRecord | ServeRecord]:
         """A run that somebody else writes, as if it were here. Raises CannotError where it ends without a record."""
+        return Run(self._followed(run))
+
+    def _followed(self, run: int) -> Generator[Sample, None, HoldRecord | ServeRecord]:
         number = 0
         last: Sample | None = None
         while True:

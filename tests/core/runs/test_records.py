@@ -1,12 +1,15 @@
 """Workers' counters become a sample, and samples a record."""
 
 import errno
+from dataclasses import replace
 
 import numpy as np
 
+from fourtuple.core.runs.conclude import HoldStory, conclude
 from fourtuple.core.runs.counters import COUNTERS, Phase
 from fourtuple.core.runs.histogram import add_values
-from fourtuple.core.runs.records import HoldRecord, Sample, Witness
+from fourtuple.core.runs.records import HoldRecord, Loss, Sample, Witness
+from tests import made
 
 
 def rows() -> np.ndarray:
@@ -33,32 +36,11 @@ def test_a_sample_adds_the_workers_up() -> None:
 
 
 def record(census: Witness, predicted: int = 21, *, interrupted: bool = False) -> HoldRecord:
-    sample = Sample.of(rows(), at_ns=1)
-    return HoldRecord.of(
-        predicted=predicted,
-        predicted_least=predicted,
-        full=sample,
-        last=sample,
-        census=census,
-        held_s=1,
-        started_at="2026-11-20T12:00:00.000+00:00",
-        stopped_by=None,
-        losses=(),
-        closing_s=0.1,
-        left=0,
-        listen_overflows=None,
-        syn_retransmits=None,
-        moved={},
-        time_wait_left=0,
-        sharing=None,
-        memory=None,
-        interrupted=interrupted,
-        loop="epoll",
-        loop_because="asked for",
-        strategy="late",
-        watch="poll",
-        workers_killed=0,
-    )
+    """Of one sample, in which 21 connections are open."""
+    sample = replace(Sample.of(rows(), at_ns=1), phase=Phase.HOLDING, census=census)
+    order = made.order(room=predicted, options=made.options(wanted=23))
+    order = replace(order, plan=replace(order.plan, wanted=23))
+    return conclude(order, [sample], made.ending(1_000_000_001, interrupted=interrupted))
 
 
 def test_the_witnesses_agree_only_where_all_three_say_the_same() -> None:
@@ -84,3 +66,30 @@ def test_the_record_names_every_field_that_is_promised() -> None:
     assert promised <= as_json.keys()
     assert {"client", "server"} <= as_json["census"].keys()
     assert as_json["connect_us"].keys() == {"p50", "p90", "p99", "max"}
+
+
+def test_losses_are_told_by_the_second_in_which_they_were() -> None:
+    """From one sample to the next, by errno."""
+    story, sample = HoldStory(made.order()), Sample.of(rows(), at_ns=5_000_000_000)
+    story.add(sample)
+    story.add(replace(sample, at_ns=5_900_000_000, lost_by={"ECONNRESET": 2}))
+    story.add(replace(sample, at_ns=7_100_000_000, lost_by={"ECONNRESET": 2, "FIN": 3}))
+
+    assert story.losses == (Loss(0, "ECONNRESET", 2), Loss(2, "FIN", 3))
+
+
+def test_a_run_that_never_held_is_concluded_from_its_last_sample() -> None:
+    last = Sample.of(rows(), at_ns=9_000_000_000)
+    found = conclude(made.order(), [last], made.ending(9_000_000_000, interrupted=True))
+
+    assert (found.held, found.census.client, found.held_s) == (21, 0, 0.0)
+
+
+def test_what_was_seen_at_the_full_moment_and_at_the_end_is_told_apart() -> None:
+    """Held is what was open when opening ended; lost, answers and what was closed are of the end."""
+    full = replace(Sample.of(rows(), at_ns=1_000), phase=Phase.HOLDING, answers=3)
+    last = replace(full, at_ns=2_000, phase=Phase.CLOSED, open=0, closed=19, lost=2, answers=13)
+    found = conclude(made.order(), [full, last], made.ending(2_000_001_000))
+
+    assert (found.held, found.open_at_end, found.lost, found.lost_while_opening) == (21, 19, 2, 0)
+    assert (found.answers, found.answers_per_s) == (13, 5.0)

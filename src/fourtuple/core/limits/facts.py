@@ -134,6 +134,7 @@ class World:
     netns: str
     process: ProcessFacts
     ports: PortFacts | None
+    cpus: int  # that this process may run on
     page_bytes: int  # what net.ipv4.tcp_mem counts in
     memory_bytes: int | None  # MemTotal
     memory: Memory  # of the host
@@ -147,6 +148,12 @@ class World:
     counters: Mapping[str, int]
     tracked: bool | None
     why_not: Mapping[str, str]
+
+    @property
+    def free_memory(self) -> Memory:
+        """What is free on the host, or in the tightest of the process's cgroups, whichever is less."""
+        found = [each for each in (self.memory, self.cgroup) if each and each.free_bytes is not None]
+        return min(found, key=lambda each: each.free_bytes or 0, default=self.memory)
 
     def number(self, name: str) -> int | None:
         """A sysctl that is one number; None where it is not there or is not one."""

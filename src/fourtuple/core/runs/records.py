@@ -194,55 +194,6 @@ class HoldRecord:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
-    @classmethod
-    def of(
-        cls,
-        *,
-        predicted: int,
-        predicted_least: int,
-        full: Sample,
-        last: Sample,
-        census: Witness,
-        held_s: float,
-        **others: Any,
-    ) -> Self:
-        """full: when opening had ended; last: when all was closed; others: fields by their names"""
-        answers = last.answers - full.answers
-        return cls(
-            wanted=full.wanted,
-            predicted=predicted,
-            predicted_least=predicted_least,
-            held=full.open,
-            failed=dict(full.failed),
-            lost=last.lost,
-            lost_while_opening=full.lost - full.reconnected,
-            lost_by=dict(last.lost_by),
-            reconnected=last.reconnected,
-            reconnect_failed=dict(last.reconnect_failed),
-            open_at_end=last.closed,
-            census=census,
-            agree=census.client == full.open
-            and census.server in (None, full.open)
-            and (predicted_least <= full.open <= predicted or others["interrupted"]),
-            elapsed_s=round(full.elapsed_s, 6),
-            rate_per_s=round(full.rate_per_s, 1),
-            connect_us=full.connect_us,
-            requests=last.requests,
-            answers=last.answers,
-            answers_per_s=round(answers / held_s, 1) if held_s else 0.0,
-            answer_us=last.answer_us,
-            unexpected=last.unexpected,
-            unanswered=last.unanswered,
-            late=last.late,
-            received_bytes=last.received_bytes,
-            held_s=round(held_s, 3),
-            workers=full.workers,
-            rss_bytes=full.rss_bytes,
-            cpu_user_s=round(last.cpu_user_s, 3),
-            cpu_system_s=round(last.cpu_system_s, 3),
-            **others,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class ServeRecord:

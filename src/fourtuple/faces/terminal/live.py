@@ -4,11 +4,12 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.records import Sample
+from fourtuple.core.runs.run import Run
 from fourtuple.faces.text.lines import COLUMNS
 from fourtuple.faces.text.words import event_line
 
@@ -23,7 +24,7 @@ CLEAR = "\r\033[K"  # back to the first column, and nothing left of the line
 
 
 def show(
-    run: Generator[Sample, None, T],
+    run: Run[Sample, T],
     line_of: Callable[[Sample], str],
     *,
     quiet: bool,
@@ -38,8 +39,7 @@ def show(
     picture = _NoPicture() if quiet else _Picture() if _is_terminal() else _Lines(line_of)
     announced = False
     try:
-        while True:
-            sample = next(run)
+        for sample in run:
             if announce and not announced and (line := ready(sample)):
                 picture.clear()
                 print(line, file=sys.stderr, flush=True)
@@ -48,25 +48,20 @@ def show(
                 picture.clear()
                 print("\n".join(map(event_line, sample.events)), file=events_to, flush=True)
             picture.draw(sample)
-    except StopIteration as end:
-        record: T = end.value
-        return record
+        return run.record
     finally:
         picture.clear()
 
 
-def progress(run: Generator[T2, None, T], line_of: Callable[[T2], str], *, quiet: bool) -> T:
+def progress(run: Run[T2, T], line_of: Callable[[T2], str], *, quiet: bool) -> T:
     """The same for a run without events, whose steps come seldom: on a terminal only."""
     shown = False
     try:
-        while True:
-            line = line_of(next(run))
+        for step in run:
             if not quiet and sys.stderr.isatty():
-                print(f"{CLEAR}{line[: COLUMNS - 1]}", end="", file=sys.stderr, flush=True)
+                print(f"{CLEAR}{line_of(step)[: COLUMNS - 1]}", end="", file=sys.stderr, flush=True)
                 shown = True
-    except StopIteration as end:
-        record: T = end.value
-        return record
+        return run.record
     finally:
         if shown:
             print(CLEAR, end="", file=sys.stderr, flush=True)

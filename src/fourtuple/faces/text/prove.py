@@ -4,10 +4,11 @@ Results go to standard output as they come, the bar to standard error while it i
 """
 
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fourtuple.core.runs.proof import HOLDS, Ground, Lesson, Proof, Result, Step
+from fourtuple.core.runs.run import Run
 from fourtuple.core.units import format_count, format_duration, format_size
 from fourtuple.faces.text.lines import COLUMNS, wrapped
 
@@ -69,12 +70,11 @@ def summary_line(proof: Proof) -> str:
     return f"{holds} {claims}, {fails} fail, {skipped} skipped · {format_duration(proof.seconds)}"
 
 
-def show(run: Generator[Ground | Step, None, Proof], lessons: int) -> Proof:
+def show(run: Run[Ground | Step, Proof], lessons: int) -> Proof:
     """Pull the proof of so many lessons to its end and print it. At Ctrl-C what has come so far is summed up."""
     bar, results = _Bar(), []
     try:
-        while True:
-            step = next(run)
+        for step in run:
             if isinstance(step, Ground):
                 print("\n".join((*ground_lines(step), "")), flush=True)
             elif step.result is None:
@@ -83,10 +83,8 @@ def show(run: Generator[Ground | Step, None, Proof], lessons: int) -> Proof:
                 bar.clear()
                 results.append(step.result)
                 print("\n".join((*result_lines(step.result), "")), flush=True)
-    except StopIteration as end:
-        proof: Proof = end.value
-        print(summary_line(proof), flush=True)
-        return proof
+        print(summary_line(run.record), flush=True)
+        return run.record
     except KeyboardInterrupt:
         bar.clear()
         holds = sum(result.verdict == HOLDS for result in results)

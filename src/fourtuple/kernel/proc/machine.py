@@ -3,10 +3,9 @@
 import hashlib
 import os
 import platform
-from collections.abc import Mapping
 from pathlib import Path
 
-from fourtuple.core.limits.facts import HostFacts
+from fourtuple.core.limits.facts import World
 from fourtuple.core.runs.start import Found
 from fourtuple.kernel.proc.files import text_of
 from fourtuple.kernel.proc.sysctl import PROC
@@ -26,22 +25,23 @@ def machine(file: Path = MACHINE_ID) -> str | None:
     return hashlib.sha256(f"fourtuple {own}".encode()).hexdigest()[:16] if own else None
 
 
-def found(facts: HostFacts, sysctls: Mapping[str, str], version: str, proc: Path = PROC) -> Found:
+def found(world: World, version: str, proc: Path = PROC) -> Found:
     """version: of fourtuple"""
+    process, memory = world.process, world.free_memory
     return Found(
         fourtuple=version,
         python=platform.python_version(),
         host=os.uname().nodename,
         machine=machine(),
-        kernel=facts.kernel,
+        kernel=world.kernel,
         cpu=parse_cpu_model(text_of(proc / "cpuinfo")) or os.uname().machine,
-        cpus=facts.cpus,
-        memory_bytes=facts.memory_bytes,
-        free_bytes=facts.memory.free_bytes,
-        free_where=facts.memory.where,
-        files_soft=facts.files_soft,
-        files_hard=facts.files_hard,
-        files_open=facts.files_open,
+        cpus=world.cpus,
+        memory_bytes=world.memory_bytes,
+        free_bytes=memory.free_bytes,
+        free_where=memory.where,
+        files_soft=process.files_soft or 0,
+        files_hard=process.files_hard or 0,
+        files_open=process.files_open or 0,
         uid=os.geteuid(),
-        sysctls=dict(sysctls),
+        sysctls=dict(world.sysctls),
     )

@@ -68,6 +68,7 @@ def read_world(
         netns=_link(proc / "thread-self/ns/net") if network else _link(folder / "ns/net"),
         process=facts,
         ports=ports,
+        cpus=host.cpus(),
         page_bytes=PAGE_BYTES,
         memory_bytes=host.parse_meminfo(whole(proc / "meminfo")).get("MemTotal"),
         memory=host.read_host_memory(proc),

@@ -17,6 +17,7 @@ import msgspec
 from fourtuple.core import errors
 from fourtuple.core.check.judge import Ended, Seen, Sharing, judge
 from fourtuple.core.errors import CannotError, ShortfallError, UsageError
+from fourtuple.core.runs.run import Run
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.topology import Cable, Port
 from fourtuple.verbs.check.examine import Order
@@ -117,70 +118,109 @@ def answering(far: Lab, endpoints: Sequence[str], answer: Answer, text: bytes = 
             server.communicate()
 
 
-def check(
-    command: Sequence[str],
-    *,
-    ports: int = 64,
-    destinations: int = 3,
-    sources: int = 1,
-    serve: str | None = None,
-    text: bytes = b"",
-    run_s: float = 10.0,
-    settle_s: float = 2.0,
-    through: str | None = None,
-    send: bytes = REQUEST,
-    aloud: bool = True,
-) -> Generator[Glimpse, None, Sharing]:
-    """How the program uses source ports, in a private namespace that has few, towards servers of ours.
+@dataclass(frozen=True, slots=True)
+class CheckOptions:
+    """What `check` is to do.
 
     command:      with placeholders, see Ground.filled_in; FOURTUPLE_DESTINATIONS and FOURTUPLE_SOURCES say the same
-    ports:        so many source ports towards each destination; an even number
-    destinations: so many servers, all on one address, each with a port of its own
+    ports:        source ports towards each destination; an even number
+    destinations: servers, all on one address, each with a port of its own
     sources:      addresses that the program may come from
     serve:        what the servers do: hold, greet, echo, http, close; None: http, or hold with `through`
     text:         what they greet with
-    run_s:        the program is ended after that long
-    settle_s:     … or once nothing has changed for so long
+    run_s:        the program is ended after that time
+    settle_s:     the program is ended once nothing has changed for that time
     through:      ADDRESS:PORT where the program, a proxy, will listen: connections are opened to it
-    send:         what those send
-    aloud:        pass on what the program says, to standard error
+    send:         what those connections send
+    aloud:        pass the program's output on, to standard error
+    """
 
-    Yields a Glimpse whenever something has changed. A KeyboardInterrupt ends the program, and what was seen is judged;
+    command: tuple[str, ...]
+    ports: int = 64
+    destinations: int = 3
+    sources: int = 1
+    serve: str | None = None
+    text: bytes = b""
+    run_s: float = 10.0
+    settle_s: float = 2.0
+    through: str | None = None
+    send: bytes = REQUEST
+    aloud: bool = True
+
+    @property
+    def answer(self) -> Answer:
+        """What the servers do. Raises UsageError where there is no such mode."""
+        return answer_named(self.serve or (Answer.HTTP if self.through is None else Answer.HOLD))
+
+    def check(self) -> None:
+        """Raises UsageError where these options cannot be meant."""
+        if not self.command or not self.command[0]:
+            raise UsageError(f"the command {self.command!r}", "a list of words is needed", LIST_OF_WORDS)
+        if self.through is not None and Endpoint.parse(self.through).address.version != 4:
+            raise UsageError(f"--through {self.through}", "the proxy is driven over IPv4")
+        _ = self.answer  # raises where there is no such mode
+
+
+LIST_OF_WORDS = "Write curl -s {url}, word by word."
+
+
+def check(command: Sequence[str], **options: Any) -> Run[Glimpse, Sharing]:
+    """How the program uses source ports, in a private namespace that has few, towards servers of ours.
+
+    options: the other fields of CheckOptions
+
+    A Glimpse comes whenever something has changed. A KeyboardInterrupt ends the program, and what was seen is judged;
     a second one, or one before there was a connection, goes on. Raises UsageError, CannotError, and ShortfallError
     where the program opened no connection.
     """
-    if isinstance(command, str) or not command or not command[0]:
-        raise UsageError(f"the command {command!r}", "a list of words is needed", "Write curl -s {url}, word by word.")
-    if through is not None and Endpoint.parse(through).address.version != 4:
-        raise UsageError(f"--through {through}", "the proxy is driven over IPv4")
-    answer = answer_named(serve or (Answer.HTTP if through is None else Answer.HOLD))
+    if isinstance(command, str):
+        raise UsageError(f"the command {command!r}", "a list of words is needed", LIST_OF_WORDS)
+    asked = CheckOptions(tuple(command), **options)
+    asked.check()
+    return Run(_steps(asked))
+
+
+def _steps(options: CheckOptions) -> Generator[Glimpse, None, Sharing]:
     with ExitStack() as until_the_end:
-        place = until_the_end.enter_context(ground(ports=ports, destinations=destinations, sources=sources))
-        order = Order(
-            command=place.filled_in(command),
-            interface=NEAR,
-            ports=(place.ports.start, place.ports.stop - 1),
-            destinations=list(place.destinations),
-            sources=sources,
-            run_s=run_s,
-            settle_s=settle_s,
-            through=through,
-            send=send,
-            aloud=aloud,
+        place = until_the_end.enter_context(
+            ground(ports=options.ports, destinations=options.destinations, sources=options.sources)
         )
-        until_the_end.enter_context(answering(place.far, place.destinations, answer, text))
+        order = order_of(options, place)
+        until_the_end.enter_context(answering(place.far, place.destinations, options.answer, options.text))
         seen = yield from _examined(place, order)
+    return conclude(options, place.destinations, seen)
+
+
+def order_of(options: CheckOptions, place: Ground) -> Order:
+    """What the one that looks on is to do."""
+    return Order(
+        command=place.filled_in(options.command),
+        interface=NEAR,
+        ports=(place.ports.start, place.ports.stop - 1),
+        destinations=list(place.destinations),
+        sources=options.sources,
+        run_s=options.run_s,
+        settle_s=options.settle_s,
+        through=options.through,
+        send=options.send,
+        aloud=options.aloud,
+    )
+
+
+def conclude(options: CheckOptions, destinations: Sequence[str], seen: Seen) -> Sharing:
+    """The verdict on what was seen. Raises ShortfallError, KeyboardInterrupt where there was no connection."""
     if seen.ended is Ended.ASKED and not seen.most:
         raise KeyboardInterrupt
+    name = options.command[0]
     if seen.driven is False:
-        raise ShortfallError(f"connections through {through}", f"{command[0]} did not listen there")
+        raise ShortfallError(f"connections through {options.through}", f"{name} did not listen there")
     if not seen.most:
         met = f", and met {seen.errno}" if seen.errno else ""
         met += f"; {seen.refused:,} were refused" if seen.refused else ""
         ended = "was still running" if seen.exit is None else f"ended with {seen.exit}"
         raise ShortfallError(
-            f"connections of {command[0]}",
-            f"it opened none to {', '.join(place.destinations[:3])}; it {ended}{met}",
+            f"connections of {name}",
+            f"it opened none to {', '.join(destinations[:3])}; it {ended}{met}",
             "Tell it where to with {dest1} or {url1} in the command, or by FOURTUPLE_DESTINATIONS.",
         )
     return judge(seen)

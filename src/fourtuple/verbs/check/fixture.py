@@ -13,7 +13,6 @@ from fourtuple.core.check.judge import Sharing
 from fourtuple.core.errors import ShortfallError
 from fourtuple.verbs.check.check import SERVER, SERVER_PORT, Ground, answering, check, ground
 from fourtuple.verbs.check.servers import answer_named
-from fourtuple.verbs.run import finish
 
 RUN_S = 60.0
 
@@ -68,7 +67,7 @@ class ProgramLab:
         Raises UsageError, CannotError, and ShortfallError where it opened no connection.
         """
         words = command if isinstance(command, str) else [str(word) for word in command]
-        return finish(check(words, **(self._size | options)))
+        return check(words, **(self._size | options)).finish()
 
     def server(self, serve: str = "http", text: bytes = b"") -> Server:
         """One more server in the far host: hold, greet (with text), echo, http, close. Raises UsageError."""

@@ -1,23 +1,13 @@
-"""What is pulled: a run to its end, and the kernel's table of sockets."""
+"""Looks at the kernel's table of sockets: one, or one after the other at a pace."""
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from fourtuple.core.sockets.table import Sockets, State
 from fourtuple.kernel.netlink.sockdiag import fold_sockets
 
 T = TypeVar("T")
-
-
-def finish(run: Generator[Any, None, T]) -> T:
-    """Pull a run to its end → its record."""
-    while True:
-        try:
-            next(run)
-        except StopIteration as end:
-            result: T = end.value
-            return result
 
 
 def paced(looks: Iterator[T], every_s: float) -> Iterator[T]:
@@ -32,6 +22,6 @@ def paced(looks: Iterator[T], every_s: float) -> Iterator[T]:
 def sockets(fold: Callable[[Iterable[Sockets]], T], states: Iterable[State] = (State.ESTABLISHED,)) -> tuple[T, str]:
     """`fold` over the TCP sockets of this network namespace in these states, and where they were read.
 
-    Tables have dtype fourtuple.core.census.SOCKET. Raises OSError, or DumpInterruptedError after several tries.
+    Tables have dtype fourtuple.core.sockets.table.SOCKET. Raises OSError, or DumpInterruptedError after several tries.
     """
     return fold_sockets(fold, states)
