@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import COMMAND, Ground, fourtuple
+from tests.told import EVENT
 
 USAGE, SHORT = 2, 1
 
@@ -117,7 +118,7 @@ def test_most_of_the_blame_goes_to_what_ended_most_ways(ground: Ground) -> None:
 def test_a_second_ctrl_c_drops_everything_at_once(ground: Ground) -> None:
     """Also where the workers hang: nothing is waited for, and the exit code is a shell's for SIGINT."""
     slowly = ["hold", "1000", "127.0.0.1:7777", "--workers", "2", "--rate", "100/s", "--log", "--json"]
-    with ground.serving("127.0.0.1:7777"), ground.started(*slowly, wait_for="connected") as holding:
+    with ground.serving("127.0.0.1:7777"), ground.started(*slowly, wait_for=EVENT) as holding:
         for worker in Path(f"/proc/{holding.pid}/task/{holding.pid}/children").read_text().split():
             os.kill(int(worker), signal.SIGSTOP)
         holding.send_signal(signal.SIGINT)
