@@ -1,6 +1,7 @@
 """Do they fit, and does what is offered make them? Every way is tried: its numbers are put in, and counted again."""
 
 import ipaddress
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -259,8 +260,10 @@ def test_a_wider_range_or_ones_own_choice_makes_it_fit(question: Asked, which: s
     each = ground.wide if which == "wide" else ground.explicit
     wanted = each * ground.space.pairs - ground.ports.in_use * (which == "wide") - less
     tried = [way for way in ways_of(question, ground, wanted) if way.changes or ":1024-" in way.options]
+    rooms = [room for way in tried for room in rooms_of(question, way)]
+    assume(rooms)  # else nothing is in the way
 
-    assert all(room >= wanted for way in tried for room in rooms_of(question, way)), tried
+    assert min(rooms) >= wanted, tried
 
 
 @TRIED
@@ -272,7 +275,10 @@ def test_every_way_makes_it_fit_where_the_program_chooses(question: Asked, more:
     ways = ways_of(question, ground, wanted)
 
     assert not any(way.changes for way in ways)
-    assert all(next(rooms_of(question, way), wanted) >= wanted for way in ways)
+    rooms = [room for way in ways for room in itertools.islice(rooms_of(question, way), 1)]
+    assume(rooms)  # else they are words alone, without options
+
+    assert min(rooms) >= wanted
 
 
 @pytest.mark.parametrize(

@@ -261,6 +261,7 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(browser: "Browser", 
     widths = opened.page.locator("figure svg").evaluate_all("all => all.map(e => e.getBoundingClientRect().right)")
 
     assert opened.page.evaluate("document.documentElement.scrollWidth") == 390
+    assert len(widths) == 8
     assert all(0 < right <= 390 for right in widths)
 
 

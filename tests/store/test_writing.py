@@ -64,6 +64,7 @@ def test_reading_can_go_on_where_it_stopped(base: sqlite3.Connection) -> None:
     first = list(reading.samples_since(base, 1, 0, None))[:7]
     rest = list(reading.samples_since(base, 1, 7, first[-1]))
 
+    assert (len(first), len(rest)) == (7, len(run) - 7)
     assert all(map(same, run, [*first, *rest]))
 
 
