@@ -9,6 +9,12 @@ EVENT = "connected"
 # What the census that goes on draws below its rows: how it is sorted, by the names in faces/census.py, and how it ends.
 QUIT = "q quit"
 LAST_COLUMN = "full in"
+# Where memory is short, as Memory.where has it.
+ON_HOST = "on this host"
+
+
+def in_cgroup(path: str) -> str:
+    return f"in the cgroup {path}"
 
 
 def sorted_by(name: str) -> str:

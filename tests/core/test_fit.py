@@ -377,7 +377,7 @@ def test_destinations_that_no_port_lies_behind_are_not_written_out() -> None:
         ground = replace(question.ground, space=space, ports=question.room(space))
         first = next(fit.ways(blocked(ground.ports, 45), ground, WORLD, 45))
         assert first.options == ""
-        assert "more destination port" in first.text
+        assert numbers(first.text)
 
 
 def test_an_ipv6_destination_has_brackets() -> None:
