@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: prove test check lint types docs bench clean
+.PHONY: prove test check lint types docs screens bench clean
 
 prove: .venv/installed
 	$(BIN)/fourtuple prove
@@ -21,6 +21,9 @@ types: .venv/installed-dev
 
 docs: .venv/installed-dev
 	$(BIN)/python -m fourtuple.faces.page.limits docs/limits.md
+
+screens: .venv/installed-dev
+	$(BIN)/python -m tests.screens
 
 bench: .venv/installed-dev
 	$(BIN)/python -m bench --write

@@ -17,6 +17,7 @@ import hypothesis
 import pytest
 
 from fourtuple.verbs.lab import Lab, namespace_refusal
+from tests.told import READY
 
 # What commands store goes where no user's runs are, and is gone with the tests.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="fourtuple-tests-")
@@ -85,7 +86,7 @@ class Ground:
     @contextmanager
     def started(self, *arguments: str, wait_for: str = "", **options: Any) -> "Iterator[subprocess.Popen[str]]":
         """The command, once it has said (on standard error) that others may rely on it; killed after the block."""
-        ready = wait_for or {"serve": "listening", "hold": "holding"}[arguments[0]]
+        ready = wait_for or READY[arguments[0]]
         program = self.lab.start(
             [*COMMAND, *arguments],
             stdout=subprocess.PIPE,

@@ -28,6 +28,7 @@ from fourtuple.core.space.ranges import Ranges
 from fourtuple.faces.export.metrics import Exporter
 from tests.conftest import COMMAND, Ground, fourtuple, need
 from tests.core.quiet import WORLD
+from tests.told import READY
 
 CONTRIB = Path(__file__).parents[2] / "contrib"
 RULES = CONTRIB / "prometheus" / "fourtuple.rules.yml"
@@ -71,7 +72,7 @@ def pair(source: str, destination: str, role: str = "client") -> dict[str, str]:
 
 @contextmanager
 def exporting(ground: Ground, *options: str) -> Iterator[None]:
-    with ground.started("export", *options, wait_for="metrics on"):
+    with ground.started("export", *options, wait_for=READY["export"]):
         yield
 
 
@@ -201,7 +202,7 @@ def test_an_address_that_is_none_is_refused(listen: str) -> None:
 
 
 def test_it_listens_on_ipv6_too(ground: Ground) -> None:
-    with ground.started("export", "--listen", "[::1]:9436", wait_for="metrics on http://[::1]:9436"):
+    with ground.started("export", "--listen", "[::1]:9436", wait_for="http://[::1]:9436"):
         done = ground.run(
             sys.executable, "-c", "import urllib.request as u; print(u.urlopen('http://[::1]:9436/metrics').status)"
         )
@@ -372,7 +373,7 @@ def traced(ground: Ground, options: list[str], output: Path) -> set[str]:
     program = ground.lab.start(["strace", "-f", *options, *COMMAND, "export"], stderr=subprocess.PIPE, text=True)
     try:
         assert program.stderr is not None
-        while "metrics on" not in (line := program.stderr.readline()):
+        while READY["export"] not in (line := program.stderr.readline()):
             assert line, "it ended early"
         assert "fourtuple_sockets" in fetched(ground)
         children = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from fourtuple.kernel.uring import features
 from tests.conftest import COMMAND, Ground, need, private_ground
+from tests.told import EVENT, numbers
 
 
 @pytest.fixture(params=["epoll", "ring"])
@@ -70,8 +72,8 @@ def test_a_range_too_small_gives_what_there_is_and_says_why(ground: Ground) -> N
     assert code == 1
     assert (record["held"], record["predicted"], record["failed"]) == (100, 100, {"EADDRNOTAVAIL": 50})
     assert record["agree"]
-    assert "held 100 of 150" in words
-    assert "50 failed with EADDRNOTAVAIL: source ports" in words
+    assert numbers(words.splitlines()[0])[:2] == [100, 150]
+    assert re.search(r"^ +50 [^0-9]*EADDRNOTAVAIL", words, re.M)
     assert "--from" in words
 
 
@@ -112,7 +114,8 @@ def test_more_than_there_can_be_is_refused_with_the_plans_words(ground: Ground) 
     says = " ".join(done.stderr.split())
 
     assert (done.returncode, done.stdout, served["accepted"]) == (1, "", 0)
-    assert "fourtuple: 101 connections, room for 100 stopped by source ports" in says
+    assert numbers(done.stderr.splitlines()[0]) == [101, 100]
+    assert "net.ipv4.ip_local_port_range" in says
     assert "--from 127.0.0.1-2" in says
     assert "--anyway" in says
 
@@ -184,7 +187,7 @@ def test_one_process_stops_at_its_limit_and_names_it(ground: Ground) -> None:
 def test_ctrl_c_while_opening_accounts_for_everything(ground: Ground) -> None:
     """What is open is held and counted, the rest has failed with ECANCELED, the record comes, the exit code is 1."""
     slowly = ["hold", "1000", "127.0.0.1:7777", "--rate", "100/s", "--log", "--json"]
-    with ground.serving("127.0.0.1:7777"), ground.started(*slowly, wait_for="connected") as holding:
+    with ground.serving("127.0.0.1:7777"), ground.started(*slowly, wait_for=EVENT) as holding:
         time.sleep(0.5)
         holding.send_signal(signal.SIGINT)
         record = json.loads(holding.communicate(timeout=30)[0])
@@ -286,12 +289,12 @@ def test_serve_logs_both_ends_of_every_accept_and_close(ground: Ground) -> None:
         output, _ = server.communicate(timeout=30)
     clients = sorted(line.split()[1] for line in done.stdout.splitlines() if line.startswith("connected"))
     accepted = sorted(line.split()[3] for line in output.splitlines() if line.startswith("accepted "))
-    lost = [line for line in output.splitlines() if line.startswith("lost") and line.endswith("the client closed")]
+    lost = sorted(line.split()[3] for line in output.splitlines() if line.startswith("lost"))
 
     assert len(clients) == 2
     assert accepted[: len(clients)] == clients
-    assert len(lost) == 2
-    assert "accepted 2, at most " in output  # 1 at once, where the first was closed before the second was accepted
+    assert lost == clients
+    assert 2 in numbers(output)
 
 
 def test_serve_ends_by_itself_with_its_record(ground: Ground) -> None:
@@ -470,7 +473,7 @@ def test_an_answer_that_is_not_expected_is_shown_and_fails_the_run(ground: Groun
 
     assert (right["answers"], right["unexpected"], right_code) == (23, 0, 0)
     assert wrong.returncode == 1
-    assert "not what was expected: 2" in wrong.stdout
+    assert any(numbers(line) == [2] and "--log" in line for line in wrong.stdout.splitlines())
     assert [line.split()[-1] for line in wrong.stdout.splitlines() if line.startswith("unexpected")] == ["hello"] * 2
 
 
@@ -480,13 +483,11 @@ def test_an_answer_that_never_comes_fails_the_run(ground: Ground) -> None:
         record, code = hold(
             ground, "23", "127.0.0.1:7777", "--for", "1500ms", "--send", "x", "--every", "200ms", "--expect", "x"
         )
-        words = ground.fourtuple(
-            "hold", "2", "127.0.0.1:7777", "--for", "1200ms", "--expect", "hello", "--quiet"
-        ).stdout
+        silent, _ = hold(ground, "2", "127.0.0.1:7777", "--for", "1200ms", "--expect", "hello")
 
     assert (record["held"], record["lost"], record["answers"], record["unanswered"], code) == (23, 0, 0, 23, 1)
     assert record["late"] > 23
-    assert "never answered: 2" in words
+    assert (silent["held"], silent["unanswered"]) == (2, 2)
 
 
 @pytest.mark.parametrize("watch", ["poll", "census"])
@@ -585,13 +586,10 @@ def test_a_full_accept_queue_is_a_finding(ground: Ground) -> None:
     try:
         assert server.stdout is not None
         server.stdout.readline()
-        done = ground.fourtuple("hold", "9", "127.0.0.1:7777", "--for", "0s", "--timeout", "2s")
-        record, _ = hold(ground, "3", "127.0.0.1:7777", "--for", "0s", "--timeout", "2s")
+        record, _ = hold(ground, "9", "127.0.0.1:7777", "--for", "0s", "--timeout", "2s")
     finally:
         server.kill()
         server.communicate()
 
     assert record["listen_overflows"] > 0
     assert record["syn_retransmits"] > 0
-    assert "an accept queue was full" in done.stdout
-    assert "were sent again, the first time after 1 s" in done.stdout

@@ -13,6 +13,7 @@ import pytest
 from fourtuple.verbs.lab import namespace_refusal
 from tests.conftest import COMMAND, fourtuple, need
 from tests.kernel.test_netns import wait_until_empty
+from tests.told import numbers
 
 SETTINGS = Path("/proc/sys/net/ipv4")
 
@@ -40,7 +41,8 @@ def test_it_has_its_own_ports_and_table_and_the_host_keeps_its_own() -> None:
 
     assert wide.stdout.split() == ["1024", "65535", "131072"]
     assert narrow.stdout.split() == ["40000", "40099"]
-    assert wide.stderr == "lab: ports 1024-65535, a TCP hash table of 131,072\n"
+    assert "1024-65535" in wide.stderr
+    assert 131_072 in numbers(wide.stderr)
     assert read(*names) == before
 
 
@@ -70,21 +72,21 @@ def test_its_exit_code_is_the_commands(command: list[str], code: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "names"),
     [
-        (["--ports", "80-99", "--", "true"], "both from 1024 to 65535"),
-        (["--ports", "2000-1000", "--", "true"], "both from 1024 to 65535"),
+        (["--ports", "80-99", "--", "true"], "80-99"),
+        (["--ports", "2000-1000", "--", "true"], "2000-1000"),
         (["--ports", "many", "--", "true"], "LOW-HIGH"),
-        (["--hash-table", "1G", "--", "true"], "from 1 to 16,777,216"),
+        (["--hash-table", "1G", "--", "true"], "16,777,216"),
         (["--hosts", "3", "--", "true"], "1<=x<=2"),
-        ([], "Missing argument"),
+        ([], "COMMAND"),
     ],
 )
-def test_bad_input_is_told_what_is_wrong(arguments: list[str], says: str) -> None:
+def test_bad_input_is_told_what_is_wrong(arguments: list[str], names: str) -> None:
     done = lab(*arguments)
 
     assert done.returncode == 2
-    assert says in " ".join(done.stderr.split())
+    assert names in " ".join(done.stderr.split())
 
 
 def test_options_of_the_command_are_the_commands() -> None:
@@ -156,7 +158,7 @@ def test_a_host_without_a_command_says_so() -> None:
     need(shutil.which("ip"), "ip (iproute2)")
     done = lab("--quiet", "--hosts", "2", "--", "host2")
 
-    assert (done.returncode, done.stderr) == (2, "a command is missing\n")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
 
 
 def test_a_terminal_that_is_closed_leaves_no_folder() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from fourtuple.verbs.lab import host_facts
 from tests.conftest import COMMAND, DENY, Ground, fourtuple, need, private_ground
+from tests.told import joined, numbers
 
 Done = subprocess.CompletedProcess[str]
 OK, SHORT, CANNOT = 0, 1, 77
@@ -188,9 +189,10 @@ def test_limits_as_text_begins_with_the_answer_and_its_reason(quiet: Ground) -> 
     lines = done.stdout.splitlines()
 
     assert (done.returncode, done.stderr) == (OK, "")
-    assert lines[0] == "room for 100 more connections from 127.0.0.1 to 127.0.0.1:8000"
-    assert lines[1] == f"because of  source ports ({RANGE}: 40000 40099), 0 in use"
-    assert any(line.split() == ["▸", "source", "ports", "100", "0", "100"] for line in lines)
+    assert numbers(lines[0]) == [100]
+    assert lines[0].endswith("127.0.0.1 to 127.0.0.1:8000")
+    assert f"({RANGE}: 40000 40099)" in lines[1]
+    assert [line.split()[-3:] for line in lines if line.startswith("▸")] == [["100", "0", "100"]]
     assert fits_a_terminal(done)
 
 
@@ -239,8 +241,8 @@ def test_a_server_that_is_asked_about_in_text(ground: Ground) -> None:
     with program(ground, SERVER.replace("FILES", "61")) as server:
         done = fourtuple("limits", "--pid", str(server.pid))
 
-    assert re.match(rf"room for \d+ more connections to the listeners of python\S* \({server.pid}\)\n", done.stdout)
-    assert "socket(), accept() fails with EMFILE (24)" in done.stdout
+    assert re.search(rf" python\S* \({server.pid}\)$", done.stdout.splitlines()[0])
+    assert "EMFILE (24)" in done.stdout
     assert fits_a_terminal(done)
 
 
@@ -311,7 +313,7 @@ def test_a_namespace_that_may_not_be_entered(quiet: Ground) -> None:
     done = fourtuple("limits", "--netns", str(quiet.lab.pid), prefix=NOBODY)
 
     assert (done.returncode, done.stdout) == (CANNOT, "")
-    assert "it takes root, or the user who made it" in " ".join(done.stderr.split())
+    assert str(quiet.lab.pid) in done.stderr
 
 
 def test_a_probe_makes_one_number_of_it_and_leaves_nothing_behind(ground: Ground) -> None:
@@ -347,12 +349,13 @@ def plan(ground: Ground, *arguments: str, code: int | None = None) -> dict[str, 
 def test_a_plan_says_what_blocks_and_its_exit_code_too(quiet: Ground) -> None:
     set_range(quiet, 40_000, 40_099)
     fits, lacks = (quiet.fourtuple("plan", wanted, "127.0.0.1:8000") for wanted in ("100", "101"))
+    found = {wanted: plan(quiet, wanted, "127.0.0.1:8000") for wanted in ("100", "101")}
 
     assert (fits.returncode, lacks.returncode) == (OK, SHORT)
-    assert fits.stdout.splitlines()[0] == "100 to 127.0.0.1:8000 from 127.0.0.1: it fits"
-    assert lacks.stdout.splitlines()[0] == "101 to 127.0.0.1:8000 from 127.0.0.1: it does not fit, 1 too many"
-    assert "source ports 100 ok" in [" ".join(line.split()) for line in fits.stdout.splitlines()]
-    assert "source ports 100 BLOCKS" in [" ".join(line.split()) for line in lacks.stdout.splitlines()]
+    assert numbers(fits.stdout.splitlines()[0]) == [100]
+    assert numbers(lacks.stdout.splitlines()[0]) == [101, 1]
+    for wanted, says in (("100", "ok"), ("101", "blocks")):
+        assert [(c["room"], c["says"]) for c in found[wanted]["checks"] if c["limit"] == RANGE] == [(100, says)]
     assert "127.0.0.1:8000-8001" in lacks.stdout.split()
     assert fits.stderr == lacks.stderr == ""
 
@@ -378,9 +381,10 @@ def test_perhaps_is_neither_yes_nor_no(quiet: Ground) -> None:
     done = quiet.fourtuple("plan", "101", "127.0.0.1:8000", "--strategy", "plain")
     found = plan(quiet, "101", "127.0.0.1:8000", "--strategy", "plain")
 
-    assert done.stdout.splitlines()[0] == "101 to 127.0.0.1:8000 from 127.0.0.1: perhaps it fits, 100 surely do"
+    assert done.returncode == SHORT
+    assert numbers(done.stdout.splitlines()[0]) == [101, 100]
     assert (found["says"], found["fits"]) == ("perhaps", False)
-    assert ("source ports", "perhaps") in [(check["title"], check["says"]) for check in found["checks"]]
+    assert (RANGE, "perhaps") in [(check["limit"], check["says"]) for check in found["checks"]]
 
 
 ENDS = [
@@ -435,11 +439,12 @@ def test_a_plan_that_memory_stops_says_how_many_are_too_many(quiet: Ground) -> N
     set_range(quiet, 1024, 65_535)
     ends = "127.0.0.1:8000-17999"
     check = next(each for each in plan(quiet, "1", ends)["checks"] if each["limit"].startswith("memory"))
-    done = quiet.fourtuple("plan", str(int(check["room"] * 1.05)), ends)
+    wanted = int(check["room"] * 1.05)
+    done = quiet.fourtuple("plan", str(wanted), ends)
+    _, _, too_many, *_ = numbers(joined(done.stdout))
 
     assert done.returncode == SHORT
-    assert "it does not fit, " in " ".join(done.stdout.split())
-    assert "fit, -" not in " ".join(done.stdout.split())
+    assert 0 < too_many < wanted
 
 
 def test_a_plan_where_every_port_is_bound(ground: Ground) -> None:
@@ -450,9 +455,9 @@ def test_a_plan_where_every_port_is_bound(ground: Ground) -> None:
         held = ground.fourtuple("hold", "1", "127.0.0.1:8000", "--for", "0s")
 
     assert "Traceback" not in done.stderr + held.stderr
-    assert done.stdout.splitlines()[:1] == ["1 to 127.0.0.1:8000 from 127.0.0.1: it does not fit, 1 too many"]
+    assert numbers(done.stdout.splitlines()[0]) == [1, 1]
     assert (done.returncode, held.returncode) == (SHORT, SHORT)
-    assert "room for 0" in held.stderr
+    assert numbers(held.stderr.splitlines()[0]) == [1, 0]
 
 
 def test_a_plan_that_is_written_can_be_held(ground: Ground, tmp_path: Path) -> None:
@@ -474,7 +479,7 @@ def test_a_plan_that_is_written_can_be_held(ground: Ground, tmp_path: Path) -> N
         held = ground.fourtuple("hold", "--plan", "p.json", "--for", "0s", "--quiet", "--json", cwd=tmp_path)
     record = json.loads(held.stdout)
 
-    assert written.stdout.splitlines()[0] == "written to p.json: fourtuple hold --plan p.json"
+    assert written.stdout.splitlines()[0].endswith("fourtuple hold --plan p.json")
     assert fits_a_terminal(written)
     assert json.loads((tmp_path / "p.json").read_text()) == {
         "fourtuple_plan": 1,
@@ -487,13 +492,14 @@ def test_a_plan_that_is_written_can_be_held(ground: Ground, tmp_path: Path) -> N
     assert (record["held"], record["strategy"], record["agree"], server["accepted"]) == (97, "noport", True, 97)
 
 
+# Files, and what is named of them beside the file: the versions, the field; by msgspec where that reads it.
 NO_PLANS = (
-    ('{"fourtuple_plan": 2, "wanted": 1, "destinations": []}', "it is of version 2, this program reads 1"),
-    ('{"fourtuple_plan": 1, "wanted": 0, "destinations": []}', "it is not one:"),
-    ('{"fourtuple_plan": 1, "wanted": 1, "destinations": [], "more": 1}', "it is not one:"),
-    ('{"fourtuple_plan": 1, "wanted": 1, "destinations": [], "strategy": "bind0"}', "it is not one:"),
-    ("{", "it is not one:"),
-    ('{"fourtuple_plan": 1, "wanted": 1, "destinations": []}', "N and a destination are needed"),
+    ('{"fourtuple_plan": 2, "wanted": 1, "destinations": []}', r"\b2\b.*\b1\b"),
+    ('{"fourtuple_plan": 1, "wanted": 0, "destinations": []}', r"\$\.wanted"),
+    ('{"fourtuple_plan": 1, "wanted": 1, "destinations": [], "more": 1}', "`more`"),
+    ('{"fourtuple_plan": 1, "wanted": 1, "destinations": [], "strategy": "bind0"}', r"\$\.strategy"),
+    ("{", "Input data was truncated"),
+    ('{"fourtuple_plan": 1, "wanted": 1, "destinations": []}', "--plan"),
 )
 
 
@@ -504,7 +510,9 @@ def test_a_plan_that_is_none(quiet: Ground, tmp_path: Path) -> None:
     done = commands(quiet, *(["hold", "--plan", str(file)] for file in files))
 
     assert [code for code, _ in done] == [2] * len(NO_PLANS)
-    assert all(says in " ".join(output.split()) for (_, output), (_, says) in zip(done, NO_PLANS, strict=True))
+    for file, (_, output), (_, names) in zip(files, done, NO_PLANS, strict=True):
+        assert re.search(names, joined(output))
+        assert str(file) in joined(output) or names == "--plan"  # the file is well-formed then, and has no destination
 
 
 def test_hold_refuses_what_cannot_be_and_opens_what_there_is_anyway(ground: Ground) -> None:
@@ -512,16 +520,16 @@ def test_hold_refuses_what_cannot_be_and_opens_what_there_is_anyway(ground: Grou
     with ground.serving("127.0.0.1:8000") as refused:
         done = ground.fourtuple("hold", "150", "127.0.0.1:8000", "--for", "0s")
     with ground.serving("127.0.0.1:8000") as server:
-        anyway = ground.fourtuple("hold", "150", "127.0.0.1:8000", "--for", "0s", "--anyway", "--quiet")
-    said = " ".join(done.stderr.split())
+        anyway = ground.fourtuple("hold", "150", "127.0.0.1:8000", "--for", "0s", "--anyway", "--json")
+    said = joined(done.stderr)
 
     assert (done.returncode, done.stdout, refused["accepted"]) == (SHORT, "", 0)
-    assert said.startswith("fourtuple: 150 connections, room for 100 stopped by source ports")
-    assert "1 more destination port" in said
-    assert "fourtuple plan 150 127.0.0.1:8000 shows every way; --anyway opens what there is." in said
+    assert numbers(done.stderr.splitlines()[0]) == [150, 100]
+    for name in (RANGE, "127.0.0.1:8000-8001", "fourtuple plan 150 127.0.0.1:8000", "--anyway"):
+        assert name in said
     assert fits_a_terminal(done)
     assert (anyway.returncode, server["accepted"]) == (SHORT, 100)
-    assert anyway.stdout.startswith("held 100 of 150")
+    assert json.loads(anyway.stdout)["held"] == 100
 
 
 # plan --apply, undo
@@ -553,13 +561,14 @@ def test_what_is_applied_fits_and_undo_brings_back_what_was(quiet: Ground, state
     again = with_state(quiet, state, "undo")
 
     assert applied.returncode == OK
-    assert f"set {RANGE} = 1024 65535 (it was 40000 40099)" in " ".join(applied.stdout.split())
-    assert "150 to 127.0.0.1:8000 from 127.0.0.1: it fits" in applied.stdout.splitlines()
+    first = applied.stdout.splitlines()[0]
+    assert [each in first for each in (RANGE, "1024 65535", "40000 40099")] == [True] * 3
     assert wide == ["1024", "65535"]
     assert (undone.returncode, undone.stderr) == (OK, "")
-    assert f"{RANGE} = 40000 40099 again (it was 1024 65535)" in " ".join(undone.stdout.split())
+    assert f"{RANGE} = 40000 40099 " in undone.stdout
     assert port_range(quiet) == ["40000", "40099"]
-    assert (again.returncode, again.stdout) == (OK, "there is nothing to undo\n")
+    assert (again.returncode, again.stderr, RANGE in again.stdout) == (OK, "", False)
+    assert stored(state) == []
     assert fits_a_terminal(applied)
     assert fits_a_terminal(undone)
 
@@ -577,7 +586,7 @@ def test_what_fits_changes_nothing(quiet: Ground, state: Path) -> None:
     set_range(quiet, 40_000, 40_099)
     done = with_state(quiet, state, "plan", "100", "127.0.0.1:8000", "--apply")
 
-    assert done.stdout.splitlines()[0] == "there is no setting to change"
+    assert (done.returncode, done.stderr, RANGE in done.stdout) == (OK, "", False)
     assert port_range(quiet) == ["40000", "40099"]
     assert not state.exists()
 
@@ -589,9 +598,11 @@ def test_what_somebody_else_has_set_meanwhile_is_left_alone(quiet: Ground, state
     undone = with_state(quiet, state, "undo")
 
     assert undone.returncode == SHORT
-    assert f"left as it is {RANGE}: somebody has set it to 50000 50099 since" in " ".join(undone.stdout.split())
+    assert RANGE in joined(undone.stdout)
+    assert "50000 50099" in joined(undone.stdout)
     assert port_range(quiet) == ["50000", "50099"]
-    assert with_state(quiet, state, "undo").stdout == "there is nothing to undo\n"
+    assert stored(state) == []
+    assert RANGE not in with_state(quiet, state, "undo").stdout
     assert fits_a_terminal(undone)
 
 
@@ -618,7 +629,9 @@ def test_what_was_set_in_another_namespace_stays_to_be_undone_there(quiet: Groun
         assert port_range(other) == ["1024", "65535"]
 
     assert elsewhere.returncode == OK
-    assert "1 setting of other network namespaces" in elsewhere.stdout
+    assert numbers(elsewhere.stdout) == [1]
+    assert "--forget" in elsewhere.stdout
+    assert [each["name"] for each in stored(state)] == [RANGE]
     assert with_state(quiet, state, "undo").returncode == OK
     assert port_range(quiet) == ["40000", "40099"]
 
@@ -629,7 +642,7 @@ def test_what_was_set_before_a_boot_is_forgotten(quiet: Ground, state: Path) -> 
     (state / "fourtuple/undo.json").write_text(json.dumps([entry | {"boot": "another"} for entry in stored(state)]))
     undone = with_state(quiet, state, "undo")
 
-    assert (undone.returncode, undone.stdout) == (OK, "there is nothing to undo\n")
+    assert (undone.returncode, undone.stderr, RANGE in undone.stdout) == (OK, "", False)
     assert port_range(quiet) == ["1024", "65535"]
     assert stored(state) == []
 
@@ -646,7 +659,7 @@ def test_an_undo_file_that_is_broken_is_said(quiet: Ground, tmp_path: Path) -> N
         file.write_text(text)
         for code, output in commands(quiet, ["undo"], APPLY, XDG_STATE_HOME=str(tmp_path / str(number))):
             assert code == CANNOT
-            assert output.startswith("fourtuple: what was changed")
+            assert output.startswith("fourtuple: ")
             assert str(file) in " ".join(output.split())
         assert file.read_text() == text
     assert port_range(quiet) == ["40000", "40099"]
@@ -672,8 +685,8 @@ def test_a_user_who_may_not_set_it_is_told_and_nothing_is_to_be_undone(quiet: Gr
     undone = with_state(quiet, state, "undo", prefix=NOBODY)
 
     assert done.returncode == SHORT
-    assert f"not set {RANGE} = 1024 65535: Permission denied" in " ".join(done.stdout.split())
-    assert (undone.returncode, undone.stdout) == (OK, "there is nothing to undo\n")
+    assert f"{RANGE} = 1024 65535: Permission denied" in joined(done.stdout)
+    assert (undone.returncode, undone.stderr, RANGE in undone.stdout) == (OK, "", False)
     assert port_range(quiet) == ["40000", "40099"]
     assert fits_a_terminal(done)
 
@@ -689,9 +702,10 @@ def test_a_number_that_is_this_namespaces_range(quiet: Ground) -> None:
 
     assert (done.returncode, done.stderr) == (OK, "")
     assert lines[0] == "1,500"
-    assert lines[2] == "1  the port range, used up for one source address and one destination"
-    assert lines[3] == "   for it   the range here is 40000-41499, usable ports: 1,500"
+    assert lines[2].startswith("1  ")
+    assert "40000-41499" in lines[3]
     assert fits_a_terminal(done)
+    assert json_of(quiet.fourtuple("why", "1500", "--json"))["explanations"][0]["cause"] == "port-range"
 
 
 def test_a_line_is_read_from_standard_input(quiet: Ground) -> None:
@@ -711,14 +725,17 @@ def test_a_line_is_read_from_standard_input(quiet: Ground) -> None:
         "causes": [],
     }
     explanation = {"cause", "says", "score", "speaks_for", "speaks_against", "besides", "do"}
+    assert found["explanations"]
     assert all(set(each) == explanation for each in found["explanations"])
     assert json.loads(typed.stdout)["saying"] == found["saying"]
 
 
 def test_what_nobody_knows_ends_with_1(quiet: Ground) -> None:
-    for code, output in commands(quiet, *(["why", text] for text in ("hello", "7777777", "\x00\x1b[31m", "x" * 300))):
-        assert code == SHORT
-        assert "nothing that is known here stops connections like that" in output
+    texts = ("hello", "7777777", "\x00\x1b[31m", "x" * 300)
+    told = commands(quiet, *(["why", text, *how] for text in texts for how in ([], ["--json"])))
+    for (code, output), (json_code, record) in zip(told[::2], told[1::2], strict=True):
+        assert code == json_code == SHORT
+        assert json.loads(record)["explanations"] == []
         assert max(map(len, output.splitlines())) <= 80
 
 
@@ -744,12 +761,13 @@ def test_ports_that_are_used_up_are_seen_and_who_has_them(ground: Ground) -> Non
         done = ground.fourtuple(*asked, "--json")
         told = ground.fourtuple(*asked)
     first = json_of(done)["explanations"][0]
-    ports = "20 of 20 ports are in use 127.0.0.1 → 127.0.0.1:8000"
+    evidence = first["speaks_for"][-1]
 
     assert first["cause"] == "port-range"
-    assert first["speaks_for"][-1].startswith(f"{ports}, of python")
-    assert first["speaks_for"][-1].endswith(f"({clients.pid})")
-    assert ports in " ".join(told.stdout.split())
+    assert numbers(evidence)[:2] == [20, 20]
+    assert "127.0.0.1 → 127.0.0.1:8000" in evidence
+    assert re.search(rf" python\S* \({clients.pid}\)$", evidence)
+    assert evidence in joined(told.stdout)
     assert fits_a_terminal(told)
 
 
@@ -759,8 +777,7 @@ def test_who_holds_a_port_is_seen(ground: Ground) -> None:
     first = found["explanations"][0]
 
     assert first["cause"] == "port-owned"
-    assert first["speaks_for"][0].startswith("port 8000: LISTEN 127.0.0.1:8000, python")
-    assert first["speaks_for"][0].endswith(f"({server.pid})")
+    assert re.search(rf"LISTEN 127\.0\.0\.1:8000, python\S* \({server.pid}\)$", first["speaks_for"][0])
 
 
 def test_an_accept_queue_that_is_full_is_seen(ground: Ground) -> None:
@@ -771,7 +788,7 @@ def test_an_accept_queue_that_is_full_is_seen(ground: Ground) -> None:
     first = found["explanations"][0]
 
     assert first["cause"] == "accept-queue"
-    assert first["speaks_for"][0] == "full now: 127.0.0.1:8000 (3 of 3)"
+    assert first["speaks_for"][0].endswith("127.0.0.1:8000 (3 of 3)")
 
 
 def test_a_namespace_is_asked_why_from_outside(quiet: Ground) -> None:

@@ -22,6 +22,7 @@ from fourtuple.core.sockets.table import SOCKET, State
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace
 from tests.core import quiet
+from tests.told import numbers
 
 BY_NAME = {limit.name: limit for limit in LIMITS}
 RANGE = "net.ipv4.ip_local_port_range"
@@ -470,8 +471,7 @@ def test_time_wait_says_the_rate_that_ports_allow() -> None:
     found = verdict("net.ipv4.tcp_tw_reuse", with_sysctls(net__ipv4__tcp_tw_reuse="2"), ports=PORTS)
 
     assert found
-    assert "471 connections a second" in found.note
-    assert "7 4-tuples wait here" in found.note
+    assert {471, 7} <= set(numbers(found.note))
 
 
 def test_reserved_ports_are_shown_with_what_they_cost() -> None:
@@ -479,7 +479,7 @@ def test_reserved_ports_are_shown_with_what_they_cost() -> None:
     found = verdict("net.ipv4.ip_local_reserved_ports", world, ports=PORTS)
 
     assert found
-    assert (found.value, found.note, found.stops) == ("8080,40000-40009", "10 ports of the range", False)
+    assert (found.value, numbers(found.note), found.stops) == ("8080,40000-40009", [10], False)
 
 
 # connect() that nobody answers. Measured on Linux 6.18: time until ETIMEDOUT, by tcp_syn_retries and
@@ -547,14 +547,14 @@ def test_a_listener_within_the_range_is_remarked() -> None:
     (remark,) = remarks(of_range(40000, 40009), use_of(22, 40003))
 
     assert remark.about == "net.ipv4.ip_local_port_range"
-    assert "the listener on 40003 lies within" in remark.text
+    assert numbers(remark.text) == [40003]
 
 
 def test_several_listeners_are_one_remark_with_their_ports_as_ranges() -> None:
     ports = (40001, 40002, 40003, 40007, 40003)
     (remark,) = remarks(of_range(40000, 40009), use_of(*ports))
 
-    assert "the listeners on 40001-40003, 40007 lie within" in remark.text
+    assert "40001-40003, 40007" in remark.text
 
 
 def test_of_very_many_listeners_the_first_are_named() -> None:
@@ -576,7 +576,7 @@ def test_a_listener_whose_port_is_reserved_is_not_remarked() -> None:
     ],
 )
 def test_a_range_over_ports_of_services_is_remarked(low: int, high: int, names: str) -> None:
-    (remark,) = [each for each in remarks(of_range(low, high), use_of()) if "services" in each.text]
+    (remark,) = [each for each in remarks(of_range(low, high), use_of()) if "EADDRINUSE" in each.text]
 
     assert names in remark.text
 
@@ -586,13 +586,13 @@ def test_services_that_listen_or_are_reserved_are_not_among_them() -> None:
     texts = [each.text for each in remarks(of_range(5000, 5999, [range(5672, 5673)]), use_of(5432))]
 
     assert len(texts) == 1
-    assert "the listener on 5432" in texts[0]
+    assert numbers(texts[0]) == [5432]
 
 
 @pytest.mark.parametrize(("low", "high", "named"), [(27000, 40001, True), (27000, 29999, False), (1024, 29999, False)])
 def test_node_ports_are_named_where_the_range_reaches_over_them(low: int, high: int, named: bool) -> None:
     """30000 to 32767, and not because the range begins below them."""
-    texts = [each.text for each in remarks(of_range(low, high), use_of()) if "services" in each.text]
+    texts = [each.text for each in remarks(of_range(low, high), use_of()) if "EADDRINUSE" in each.text]
 
     assert any("NodePorts" in text for text in texts) is named
 

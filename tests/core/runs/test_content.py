@@ -17,14 +17,14 @@ def test_a_size_is_that_many_bytes(text: str, size_bytes: int) -> None:
 
     assert len(content) == size_bytes
     assert content == parse_content("1MiB")[:size_bytes]
-    assert len({*content}) > 1 or size_bytes < 2
+    assert len({*content}) > 1
 
 
 def test_too_much_is_refused_and_so_is_nothing() -> None:
-    for size_bytes, says in ((MOST_BYTES + 1, "at most 16 MiB"), (0, "empty")):
-        with pytest.raises(UsageError, match=says):
-            parse_content(f"{size_bytes}B")
-    with pytest.raises(UsageError, match="at most 16 MiB"):
-        check_content(bytes(MOST_BYTES + 1))
-    with pytest.raises(UsageError, match="empty"):
-        check_content(b"")
+    for refuse in (lambda: parse_content(f"{MOST_BYTES + 1}B"), lambda: check_content(bytes(MOST_BYTES + 1))):
+        with pytest.raises(UsageError, match="16 MiB"):
+            refuse()
+    for refuse in (lambda: parse_content("0B"), lambda: check_content(b"")):
+        with pytest.raises(UsageError) as caught:
+            refuse()
+        assert "16 MiB" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 import ipaddress
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -166,40 +167,43 @@ def test_addresses_as_typed(text: str, first: str, last: str, count: int) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    "text",
     [
-        ("10.0.0.256:80", "neither IPv4 nor IPv6"),
-        ("10.0.0.9:0", "outside 1 to 65535"),
-        ("10.0.0.9:65536", "outside 1 to 65535"),
-        ("10.0.0.9:9-8", "9 comes after 8"),
-        ("10.0.0.9:http", "not a number"),
-        ("10.0.0.9:80-", "not a number"),
-        ("[fd00::1:80", "bracket"),
-        (":80", "no address"),
-        ("10.0.0.9", "exactly one port"),
-        ("10.0.0.9:80-81", "exactly one port"),
+        "10.0.0.256:80",
+        "10.0.0.9:0",
+        "10.0.0.9:65536",
+        "10.0.0.9:9-8",
+        "10.0.0.9:http",
+        "10.0.0.9:80-",
+        "[fd00::1:80",
+        ":80",
+        "10.0.0.9",
+        "10.0.0.9:80-81",
     ],
 )
-def test_a_bad_endpoint_says_what_is_wrong_with_it(text: str, says: str) -> None:
-    with pytest.raises(UsageError, match=says):
+def test_a_bad_endpoint_is_named(text: str) -> None:
+    """What is wrong with it is a screen, tests/screens/errors.py."""
+    with pytest.raises(UsageError) as caught:
         Endpoint.parse(text)
+
+    assert re.search(rf"'({re.escape(text)}|10\.0\.0\.256)'", caught.value.wanted)
 
 
 @pytest.mark.parametrize(
-    ("sources", "ports", "destinations", "says"),
+    ("sources", "ports", "destinations", "names"),
     [
-        (["10.0.0.4"], range(1, 9), ["[fd00::1]:80"], "mix IPv4 and IPv6"),
-        ([], range(1, 9), ["10.0.0.9:80"], "at least one source"),
-        (["10.0.0.4"], range(1, 9), [], "at least one source"),
-        (["10.0.0.4"], range(9), ["10.0.0.9:80"], "from 1 to 65535"),
-        (["10.0.0.4"], range(1, 9), ["10.0.0.9"], "no port"),
-        (["10.0.0.9-4"], range(1, 9), ["10.0.0.9:80"], "does not come after"),
+        (["10.0.0.4"], range(1, 9), ["[fd00::1]:80"], "IPv6"),
+        ([], range(1, 9), ["10.0.0.9:80"], "source"),
+        (["10.0.0.4"], range(1, 9), [], "destination"),
+        (["10.0.0.4"], range(9), ["10.0.0.9:80"], "65535"),
+        (["10.0.0.4"], range(1, 9), ["10.0.0.9"], "10.0.0.9"),
+        (["10.0.0.9-4"], range(1, 9), ["10.0.0.9:80"], "10.0.0.9-4"),
     ],
 )
-def test_a_bad_space_says_what_is_wrong_with_it(
-    sources: list[str], ports: range, destinations: list[str], says: str
+def test_a_bad_space_is_refused_by_what_is_wrong_with_it(
+    sources: list[str], ports: range, destinations: list[str], names: str
 ) -> None:
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(UsageError, match=re.escape(names)):
         TupleSpace.of(sources, ports, destinations)
 
 

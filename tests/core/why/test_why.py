@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourtuple.core.census.records import PairCount
-from fourtuple.core.errnos import name_of
+from fourtuple.core.errnos import name_of, symptom_of
 from fourtuple.core.errors import UsageError
 from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.limits.ports import PortRoom
@@ -25,6 +25,7 @@ from fourtuple.core.why.judge import Why, judge
 from fourtuple.core.why.reader import MOST_CHARACTERS, Saying, read_saying
 from fourtuple.core.why.symptoms import ERRNOS, MESSAGES, PLATEAUS, Message, Plateau
 from tests.core.quiet import PROCESS, WORLD
+from tests.told import numbers
 
 NOTHING_KNOWN = replace(WORLD, ports=None, process=replace(PROCESS, files_soft=None, files_open=None))
 PORTS = PortRoom(1, 28_232, 0, 28_232, 28_232, (), (), 0, 0, 0)
@@ -283,7 +284,7 @@ def test_of_small_numbers_those_are_errnos_that_are_explained() -> None:
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t"])
 def test_nothing_is_told_so(text: str) -> None:
-    with pytest.raises(UsageError, match="nothing to explain"):
+    with pytest.raises(UsageError):
         read_saying(text)
 
 
@@ -329,9 +330,12 @@ def test_no_text_is_too_strange(text: str) -> None:
         return
     why = asked(text, WORLD, ports=PORTS)
 
-    assert why.saying.number is None or why.saying.number >= 0
-    assert why.saying.errno == 0 or why.saying.errno in errno.errorcode
-    assert why.to_json()["saying"]["text"] == why.saying.text
+    said = why.to_json()["saying"]
+
+    assert why.saying.errno in {0, *errno.errorcode}
+    assert said["errno"] == ("" if why.saying.errno == 0 else errno.errorcode[why.saying.errno])
+    assert (said["number"], said["text"]) == (why.saying.number, why.saying.text)
+    assert (why.saying.number is None) or why.saying.errno == 0  # it is the one or the other
 
 
 # The tables.
@@ -427,7 +431,7 @@ def test_a_queue_that_is_full_comes_first() -> None:
     full = asked("ETIMEDOUT", CONNTRACK_FULL, full=["127.0.0.1:80 129 of 129"]).explanations
 
     assert [each.cause for each in full[:2]] == ["accept-queue", "conntrack"]
-    assert full[0].speaks_for[0] == "full now: 127.0.0.1:80 129 of 129"
+    assert full[0].speaks_for[0].endswith("127.0.0.1:80 129 of 129")
 
 
 def test_syns_that_were_dropped_speak_for_the_queue_of_syns() -> None:
@@ -461,8 +465,10 @@ def test_what_is_mostly_time_wait_is_short_connections() -> None:
 
     assert many[0].cause == full[0] == "time-wait"
     assert few[:2] == ["port-range", "time-wait"]
-    assert many[0].speaks_for == ("18,000 of 20,000 to 10.0.0.9:80 are in TIME_WAIT",)
-    assert "471/s is the most" in many[0].besides[0]
+    (evidence,) = many[0].speaks_for
+    assert numbers(evidence) == [18_000, 20_000]
+    assert ["10.0.0.9:80" in evidence, "TIME_WAIT" in evidence] == [True, True]
+    assert "471/s" in many[0].besides[0]
     assert none.index("time-wait") > none.index("same-tuple")
 
 
@@ -484,11 +490,12 @@ def test_who_has_the_port_is_named() -> None:
     found = asked("listen tcp :8080: bind: address already in use", WORLD, holders=["LISTEN 0.0.0.0:8080, app (7)"])
 
     assert found.explanations[0].cause == "port-owned"
-    assert found.explanations[0].speaks_for == ("port 8080: LISTEN 0.0.0.0:8080, app (7)",)
+    (evidence,) = found.explanations[0].speaks_for
+    assert evidence.endswith("LISTEN 0.0.0.0:8080, app (7)")
     nobody = asked("listen tcp :40000: bind: address already in use", WORLD).explanations
     inside = next(each for each in nobody if each.cause == "port-owned")
-    assert inside.speaks_against == ("no socket of this namespace has port 40000 now",)
-    assert inside.speaks_for == ("port 40000 lies in the range that outgoing connections are given",)
+    assert [numbers(each) for each in inside.speaks_against] == [[40_000]]
+    assert [numbers(each) for each in inside.speaks_for] == [[40_000]]
 
 
 def test_files_of_the_process_are_it_where_its_limit_is_there() -> None:
@@ -548,8 +555,8 @@ def test_what_speaks_neither_for_nor_against_is_said_besides() -> None:
     nat = next(each for each in asked("dial tcp 8.8.8.8:80: i/o timeout").explanations if each.cause == "nat")
 
     assert nat.score == 1
-    assert nat.speaks_for == ("8.8.8.8:80 is a public address",)
-    assert nat.besides[0].startswith("a router's ports are not to be seen from here")
+    assert ["8.8.8.8:80" in each for each in nat.speaks_for] == [True]
+    assert ["--nat" in each for each in nat.besides] == [True]
     assert nat.speaks_against == ()
 
 
@@ -591,7 +598,8 @@ def test_a_number_that_nobody_knows_is_told_the_limits_next_to_it() -> None:
     why = judge(Saying("7777", number=7_777), Scene(world=WORLD, number=7_777), ceilings, {})
 
     assert why.explanations == ()
-    assert why.means == ("no limit of this host is at that number; next to it are below, 7,000 and above, 8,000",)
+    (means,) = why.means
+    assert re.findall(r"(\w+), ([\d,]+)", means) == [("below", "7,000"), ("above", "8,000")]
 
 
 @pytest.mark.parametrize(
@@ -601,11 +609,12 @@ def test_a_number_that_nobody_knows_is_told_the_limits_next_to_it() -> None:
 def test_next_to_a_number_there_may_be_one_limit_or_none(ceilings: dict[str, int], says: tuple[str, ...]) -> None:
     means = judge(Saying("7777", number=7_777), Scene(world=WORLD, number=7_777), ceilings, {}).means
 
-    assert means == tuple(f"no limit of this host is at that number; next to it are {each}" for each in says)
+    assert [each.endswith(said) for each, said in zip(means, says, strict=True)] == [True] * len(says)
 
 
 def test_what_the_errno_means_comes_first() -> None:
-    assert asked("EMFILE").means == ("open files of the process: RLIMIT_NOFILE",)
+    assert asked("EMFILE").means == (symptom_of(errno.EMFILE).limit,)
+    assert "RLIMIT_NOFILE" in symptom_of(errno.EMFILE).limit
 
 
 def test_as_json_the_errno_is_a_name() -> None:

@@ -8,6 +8,7 @@ from fourtuple.core.errors import CannotError
 from fourtuple.core.limits.facts import Memory, parse_release
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.kernel.proc import host
+from tests.told import ON_HOST, in_cgroup
 
 GOOD = {
     "sys/net/ipv4/ip_local_port_range": "32768\t60999\n",
@@ -30,7 +31,7 @@ def test_a_whole_tree(tmp_path: Path) -> None:
     assert facts.port_range == range(32768, 61000)
     assert facts.ports.reserved_ports == Ranges([range(33000, 33010), range(40000, 40001)])
     assert facts.automatic_ports.size == 28_232 - 11
-    assert (facts.memory_bytes, facts.memory) == (1000 * 1024, Memory(230 * 1024, "on this host"))
+    assert (facts.memory_bytes, facts.memory) == (1000 * 1024, Memory(230 * 1024, ON_HOST))
     assert host.read_netstat(tmp_path)["ListenOverflows"] == 17
 
 
@@ -65,21 +66,21 @@ STAT = "inactive_file 1000\nactive_file 500\ntotal_inactive_file 3000\ntotal_act
 @pytest.mark.parametrize(
     ("cgroup", "files", "free_bytes", "where"),
     [
-        ("0::/a/b\n", {"a/b/memory.max": "max", "a/b/memory.current": "5"}, 230 * 1024, "on this host"),
-        ("0::/a/b\n", {"a/b/memory.max": "90000", "a/b/memory.current": "20000"}, 70_000, "in the cgroup /a/b"),
-        ("0::/a/b\n", {"a/memory.max": "90000", "a/memory.current": "20000"}, 70_000, "in the cgroup /a"),
-        ("0::/a\n", {"a/memory.max": "9000", "a/memory.current": "9500"}, 0, "in the cgroup /a"),
+        ("0::/a/b\n", {"a/b/memory.max": "max", "a/b/memory.current": "5"}, 230 * 1024, ON_HOST),
+        ("0::/a/b\n", {"a/b/memory.max": "90000", "a/b/memory.current": "20000"}, 70_000, in_cgroup("/a/b")),
+        ("0::/a/b\n", {"a/memory.max": "90000", "a/memory.current": "20000"}, 70_000, in_cgroup("/a")),
+        ("0::/a\n", {"a/memory.max": "9000", "a/memory.current": "9500"}, 0, in_cgroup("/a")),
         (
             "0::/a\n",
             {"a/memory.max": "9000", "a/memory.current": "8000", "a/memory.stat": STAT},
             2500,
-            "in the cgroup /a",
+            in_cgroup("/a"),
         ),
         (
             "4:memory:/a\n0::/\n",
             {"memory/a/memory.limit_in_bytes": "90000", "memory/a/memory.usage_in_bytes": "80000"},
             10_000,
-            "in the cgroup /a",
+            in_cgroup("/a"),
         ),
         (
             "4:memory:/a\n",
@@ -89,17 +90,17 @@ STAT = "inactive_file 1000\nactive_file 500\ntotal_inactive_file 3000\ntotal_act
                 "memory/a/memory.stat": STAT,
             },
             4040,
-            "in the cgroup /a",
+            in_cgroup("/a"),
         ),
         (
             "4:memory:/a\n",
             {"memory/a/memory.limit_in_bytes": "9223372036854771712", "memory/a/memory.usage_in_bytes": "1"},
             230 * 1024,
-            "on this host",
+            ON_HOST,
         ),
         # In a container the path is the host's, and only the cgroup's own files are there.
-        ("0::/x/y\n", {"memory.max": "90000", "memory.current": "20000"}, 70_000, "in the cgroup /"),
-        ("not a line\n", {}, 230 * 1024, "on this host"),
+        ("0::/x/y\n", {"memory.max": "90000", "memory.current": "20000"}, 70_000, in_cgroup("/")),
+        ("not a line\n", {}, 230 * 1024, ON_HOST),
     ],
 )
 def test_the_tightest_limit_on_memory_counts(

