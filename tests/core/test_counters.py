@@ -15,7 +15,7 @@ from tests.core.quiet import WORLD
 
 SOURCE = Path(fourtuple.__file__).parent
 NAMES = {counter.name for counter in COUNTERS}
-READS = re.compile(r"""(?:\.counter|\.grown)\("([\w.]+)"\)""")
+READS = re.compile(r"""(?:\.counter|\.grown)\("([\w.]+)"[,)]""")
 KERNEL_NAME = re.compile(r"\b(?:Listen|TCP|TW|Prune)\w+")
 
 

@@ -1,8 +1,10 @@
 """The words of a report: its text without the charts, the styles and the scripts; and of a page of two runs."""
 
+from dataclasses import replace
 from html.parser import HTMLParser
 
 from fourtuple import __version__
+from fourtuple.core.runs.compare import Comparison
 from fourtuple.core.runs.stored import StoredRun
 from fourtuple.faces.page import report
 from tests.faces.text.test_runs import kept
@@ -62,15 +64,20 @@ def _words(html: str, *, rows: bool = False) -> str:
     return "\n".join(filter(None, lines)).replace(f"fourtuple {__version__}.", "fourtuple VERSION.")
 
 
-def _page(run: StoredRun) -> str:
-    from dataclasses import replace
+def _dated(run: StoredRun) -> StoredRun:
+    """At one and the same time, whenever this is."""
+    started_at = "2026-11-20T12:00:00.000+00:00"
+    ended_at = run.entry.ended_at and "2026-11-20T12:00:10.000+00:00"
+    return replace(run, entry=replace(run.entry, started_at=started_at, ended_at=ended_at))
 
-    entry = replace(
-        run.entry,
-        started_at="2026-11-20T12:00:00.000+00:00",
-        ended_at=run.entry.ended_at and "2026-11-20T12:00:10.000+00:00",
-    )
-    return _words(report.run_page(replace(run, entry=entry)))
+
+def _page(run: StoredRun) -> str:
+    return _words(report.run_page(_dated(run)))
+
+
+def _compared(found: Comparison) -> str:
+    dated = replace(found, first=_dated(found.first), second=_dated(found.second))
+    return _words(report.compare_page(dated))
 
 
 SCREENS = {
@@ -80,5 +87,5 @@ SCREENS = {
     "hold-killed": lambda: _page(kept("hold", None)),
     "serve": lambda: _page(kept("serve", serve_record(), wanted=None)),
     "prove": lambda: _page(kept("prove", object())),
-    "compare": lambda: _words(report.compare_page(other_machine())),
+    "compare": lambda: _compared(other_machine()),
 }

@@ -127,8 +127,7 @@ def export(above: str | None, run: int | None, how: str | None, output: Path | N
 
     Columns are numbers with their unit in the name; histograms are in the JSON.
     """
-    from fourtuple.store.tables import exported
-    from fourtuple.verbs.runs import Runs
+    from fourtuple.verbs.runs import Runs, exported
 
     if how is None and output is not None and output.suffix in (".csv", ".json", ".parquet"):
         how = output.suffix[1:]

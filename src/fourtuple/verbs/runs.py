@@ -13,10 +13,9 @@ from fourtuple.core.runs.records import HoldRecord, Sample, ServeRecord
 from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.stored import Entry, Outcome, StoredRun
 from fourtuple.kernel.proc.alive import is_alive, mark
-from fourtuple.store import reading
+from fourtuple.store import reading, tables
 from fourtuple.store.coding import to_text
 from fourtuple.store.file import default_file, open_store
-from fourtuple.store.tables import exported as exported
 from fourtuple.store.writing import Writer
 
 Record = TypeVar("Record", HoldRecord, ServeRecord)
@@ -119,6 +118,11 @@ class Keeper:
 def keep(file: Path | None, command: str) -> Keeper:
     """file: None means default_file()."""
     return Keeper(file or default_file(), command)
+
+
+def exported(run: StoredRun, how: str) -> bytes:
+    """The run for other programs. how: csv, json or parquet. Raises CannotError where pyarrow is not installed."""
+    return tables.exported(run, how)
 
 
 class Runs:
