@@ -83,7 +83,7 @@ def _count(host: str, port: int, sources: tuple[str, ...]) -> "Shortage | str":
     from fourtuple.core.space.endpoints import EndpointSpec
     from fourtuple.core.why.causes import CAUSES
     from fourtuple.core.why.shortage import Shortage
-    from fourtuple.kernel.netlink.sockdiag import DumpInterruptedError
+    from fourtuple.kernel.netlink.wire import DumpInterruptedError
     from fourtuple.verbs.lab import host_facts
     from fourtuple.verbs.request import space_of, use_of
 

@@ -22,7 +22,8 @@ from fourtuple.core.sockets.filter import Where
 from fourtuple.core.sockets.owners import NOBODY
 from fourtuple.core.sockets.table import State
 from fourtuple.core.why.alarms import alarms
-from fourtuple.kernel.netlink.sockdiag import Asked, DumpInterruptedError, fold_sockets, read_listeners
+from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets, read_listeners
+from fourtuple.kernel.netlink.wire import DumpInterruptedError
 from fourtuple.kernel.netns import Place, places
 from fourtuple.kernel.proc.owners import read_holders
 from fourtuple.kernel.proc.world import NOTHING, host_sysctls, read_motion, read_world
