@@ -76,7 +76,7 @@ def test_a_length_that_is_too_short_or_too_long_is_an_error(
 @pytest.mark.parametrize("length", [0, 4, 12])
 def test_a_control_message_shorter_than_its_header_is_refused_by_column_too(length: int) -> None:
     """Also where the next message begins where such a length says: 12 bytes behind, over the rest of the header."""
-    data = struct.pack("=IHHI", length, wire.NLMSG_DONE, 0, 7) * 2 + bytes(4)
+    data = struct.pack("=IHHI", length, wire.NLMSG_DONE, 0, 7) * 2
 
     with pytest.raises(BrokenMessageError):
         columns.of_kinds(data, (20,), 16, SOURCE)
