@@ -17,7 +17,7 @@ from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.runs.orders import Watch
 from fourtuple.core.runs.records import HoldRecord, Phase, Sample
 from fourtuple.kernel import process
-from fourtuple.kernel.proc.host import read_memory
+from fourtuple.kernel.proc.cgroups import read_memory
 from fourtuple.verbs.hold import hold
 
 

@@ -24,6 +24,7 @@ WORLD = World(
     netns="net:[1]",
     process=PROCESS,
     ports=PortFacts(range(32768, 61000), Ranges([])),
+    cpus=4,
     page_bytes=4096,
     memory_bytes=None,
     memory=Memory(None),

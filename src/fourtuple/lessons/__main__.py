@@ -10,7 +10,7 @@ from fourtuple.core.errors import CannotError, FourtupleError
 from fourtuple.core.runs.proof import FAILS, HOLDS, SKIPPED
 from fourtuple.lessons.prove import module_of
 from fourtuple.lessons.stage import Outcome, Stage
-from fourtuple.verbs.lab import host_facts
+from fourtuple.verbs.lab import own_world
 
 
 def main(name: str, connections: str, ground: str) -> None:
@@ -26,7 +26,7 @@ def main(name: str, connections: str, ground: str) -> None:
     except OSError as error:
         if error.errno not in (errno.EMFILE, errno.ENFILE):
             raise
-        limit = f"ulimit -n {host_facts().files_soft}"
+        limit = f"ulimit -n {own_world().process.files_soft}"
         _say({"verdict": SKIPPED, "why": f"it needs more open files than there may be ({limit})"})
         return
     said = dataclasses.asdict(outcome)

@@ -58,13 +58,13 @@ def prove(lessons: Sequence[Lesson], connections: int | None = None) -> Generato
     """
     from time import monotonic
 
-    from fourtuple.verbs.lab import host_facts, namespace_refusal
+    from fourtuple.verbs.lab import namespace_refusal, own_world
     from fourtuple.verbs.start import start_of
 
     if connections is not None and connections <= PORT_NUMBERS:
         raise UsageError(f"--connections {connections:,}", f"the claim is about more than {PORT_NUMBERS:,}")
     start_s = monotonic()
-    ground = Ground(namespace_refusal(), start_of("prove", host_facts()))
+    ground = Ground(namespace_refusal(), start_of("prove", own_world()))
     yield ground
     results: list[Result] = []
     for each in lessons:

@@ -52,7 +52,7 @@ class PortFacts:
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What decides how many connections can be opened from one process of one network namespace."""
+    """What decides how many connections a process can open; only verbs/hold.py and verbs/serve.py use it."""
 
     kernel: str  # release, as uname -r gives it
     cpus: int
@@ -78,7 +78,7 @@ class HostFacts:
 
 @dataclass(frozen=True, slots=True)
 class ProcessFacts:
-    """A process, or one that would be started from here; None: it is not there, or may not be read.
+    """A process, or one that would be started from here; None: it is not there, may not be read, or was not asked for.
 
     files_open:   descriptors numbered below the soft limit; None: may not be read
     files_most:   … and then they are at most so many: the size of its table (FDSize)
@@ -134,6 +134,7 @@ class World:
     netns: str
     process: ProcessFacts
     ports: PortFacts | None
+    cpus: int  # that the reader may run on
     page_bytes: int  # what net.ipv4.tcp_mem counts in
     memory_bytes: int | None  # MemTotal
     memory: Memory  # of the host
@@ -147,6 +148,19 @@ class World:
     counters: Mapping[str, int]
     tracked: bool | None
     why_not: Mapping[str, str]
+
+    @property
+    def kernel_version(self) -> tuple[int, int]:
+        return parse_release(self.kernel)
+
+    @property
+    def free_memory(self) -> Memory:
+        """What is free on the host, or in the tightest cgroup if that is less; one that is not known is no limit."""
+        if self.cgroup is None or self.cgroup.free_bytes is None:
+            return self.memory
+        if self.memory.free_bytes is None or self.cgroup.free_bytes < self.memory.free_bytes:
+            return self.cgroup
+        return self.memory
 
     def number(self, name: str) -> int | None:
         """A sysctl that is one number; None where it is not there or is not one."""

@@ -6,10 +6,10 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
-from fourtuple.core.limits.facts import HostFacts
+from fourtuple.core.limits.facts import HostFacts, World
 from fourtuple.core.runs.start import Found
-from fourtuple.kernel.proc.files import text_of
-from fourtuple.kernel.proc.sysctl import PROC
+from fourtuple.kernel import process
+from fourtuple.kernel.proc.files import PROC, text_of
 
 MACHINE_ID = Path("/etc/machine-id")
 
@@ -26,8 +26,35 @@ def machine(file: Path = MACHINE_ID) -> str | None:
     return hashlib.sha256(f"fourtuple {own}".encode()).hexdigest()[:16] if own else None
 
 
-def found(facts: HostFacts, sysctls: Mapping[str, str], version: str, proc: Path = PROC) -> Found:
-    """version: of fourtuple"""
+def found(world: World, version: str, proc: Path = PROC) -> Found:
+    """What a run finds on this host, for its record.
+
+    world:   of this process, with the sysctls that the limit model reads
+    version: of fourtuple
+    """
+    files, memory = process.read_files(), world.free_memory
+    own = world.process
+    return Found(
+        fourtuple=version,
+        python=platform.python_version(),
+        host=os.uname().nodename,
+        machine=machine(),
+        kernel=world.kernel,
+        cpu=parse_cpu_model(text_of(proc / "cpuinfo")) or os.uname().machine,
+        cpus=world.cpus,
+        memory_bytes=world.memory_bytes,
+        free_bytes=memory.free_bytes,
+        free_where=memory.where,
+        files_soft=files.soft if own.files_soft is None else own.files_soft,
+        files_hard=files.hard if own.files_hard is None else own.files_hard,
+        files_open=files.open if own.files_open is None else own.files_open,
+        uid=os.geteuid(),
+        sysctls=dict(world.sysctls),
+    )
+
+
+def found_of_facts(facts: HostFacts, sysctls: Mapping[str, str], version: str, proc: Path = PROC) -> Found:
+    """The same of HostFacts, for verbs/hold.py and verbs/serve.py."""
     return Found(
         fourtuple=version,
         python=platform.python_version(),
