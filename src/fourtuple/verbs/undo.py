@@ -3,7 +3,6 @@
 What was there is stored before anything is written, so that it can be brought back whatever happens in between.
 """
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,8 +89,9 @@ def undo(file: Path | None = None, *, forget: bool = False) -> Outcome:
 
 def state_file() -> Path:
     """$XDG_STATE_HOME/fourtuple/undo.json (XDG Base Directory Specification)."""
-    state = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
-    return Path(state) / "fourtuple" / "undo.json"
+    from platformdirs import user_state_path
+
+    return user_state_path("fourtuple") / "undo.json"
 
 
 def _entry(change: Change) -> Stored:
