@@ -18,7 +18,7 @@ from bench.opening import free_memory_bytes
 from bench.suite import MEASURES
 from fourtuple.core.errors import FourtupleError
 from fourtuple.core.units import format_size
-from fourtuple.verbs.lab import host_facts
+from fourtuple.verbs.lab import own_world
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -78,16 +78,16 @@ pair took 8.2 KB.""",
 
 
 def machine() -> str:
-    facts = host_facts()
+    world = own_world()
     model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
     compiler = ["gcc", "--version"]
     gcc = subprocess.run(compiler, capture_output=True, text=True).stdout.splitlines()[0] if shutil.which("gcc") else ""
     parts = [
         f"fourtuple {fourtuple.__version__}",
-        f"Linux {facts.kernel}",
-        f"{facts.cpus} CPUs ({model.partition(': ')[2] or platform.machine()})",
-        f"{format_size(facts.memory_bytes or 0)}, {format_size(free_memory_bytes())} of it free",
-        f"{facts.files_hard:,} files a process",
+        f"Linux {world.kernel}",
+        f"{world.cpus} CPUs ({model.partition(': ')[2] or platform.machine()})",
+        f"{format_size(world.memory_bytes or 0)}, {format_size(free_memory_bytes())} of it free",
+        f"{world.process.files_hard or 0:,} files a process",
         f"Python {platform.python_version()}",
         f"NumPy {numpy.__version__}",
         gcc or "no gcc",

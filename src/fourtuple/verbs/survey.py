@@ -21,8 +21,9 @@ from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import Destinations, TupleSpace
 from fourtuple.kernel import addresses, canary
 from fourtuple.kernel.netns import enter, enter_named
-from fourtuple.kernel.proc import host
-from fourtuple.kernel.proc.world import NOTHING, host_sysctls, read_world, same_network
+from fourtuple.kernel.proc.pid import same_network
+from fourtuple.kernel.proc.sysctl import NOTHING, host_sysctls, read_sysctl
+from fourtuple.kernel.proc.world import read_world
 from fourtuple.verbs.request import MOST_ADDRESSES, by_source, space_of, use_of
 
 ANYWHERE = Destinations.of([(range(1), range(1, 2))])  # stands for a destination to which there is no connection yet
@@ -98,7 +99,7 @@ def look(
         ports=ports,
         tuples_in_use=sum(int((use.towards["state"] != State.LISTEN).sum()) for use in uses),
         queue=queue_of(listeners, by),
-        cpus=host.cpus(),
+        cpus=world.cpus,
         running=pid is not None,
         **_far_ends(space, ports, anywhere=not destinations),
     )
@@ -169,7 +170,7 @@ def _is_tracked(before: World) -> bool | None:
     """Has connection tracking counted the connections that were just made?"""
     if CONNTRACK not in before.sysctls:
         return None
-    return bool(read_world([CONNTRACK]).number(CONNTRACK))
+    return read_sysctl(CONNTRACK) not in ("", "0")
 
 
 def _listeners(listens: Sockets, world: World) -> Sockets | None:

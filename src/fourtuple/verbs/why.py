@@ -22,7 +22,7 @@ from fourtuple.core.why.reader import read_saying
 from fourtuple.kernel import addresses
 from fourtuple.kernel.netlink.sockdiag import fold_sockets, read_listeners
 from fourtuple.kernel.proc.owners import read_holders
-from fourtuple.kernel.proc.world import NOTHING, read_sysctl
+from fourtuple.kernel.proc.sysctl import NOTHING, read_sysctl
 from fourtuple.verbs.census import CONNECTED
 from fourtuple.verbs.survey import Look, look, queue_of
 

@@ -51,34 +51,8 @@ class PortFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class HostFacts:
-    """What decides how many connections can be opened from one process of one network namespace."""
-
-    kernel: str  # release, as uname -r gives it
-    cpus: int
-    memory_bytes: int | None  # MemTotal
-    memory: Memory
-    ports: PortFacts
-    files_soft: int  # RLIMIT_NOFILE of this process
-    files_hard: int
-    files_open: int  # descriptors in use below the soft limit
-
-    @property
-    def kernel_version(self) -> tuple[int, int]:
-        return parse_release(self.kernel)
-
-    @property
-    def port_range(self) -> range:
-        return self.ports.port_range
-
-    @property
-    def automatic_ports(self) -> Ranges:
-        return self.ports.automatic_ports
-
-
-@dataclass(frozen=True, slots=True)
 class ProcessFacts:
-    """A process, or one that would be started from here; None: it is not there, or may not be read.
+    """A process, or one that would be started from here; None: it is not there, may not be read, or was not asked for.
 
     files_open:   descriptors numbered below the soft limit; None: may not be read
     files_most:   … and then they are at most so many: the size of its table (FDSize)
@@ -134,7 +108,7 @@ class World:
     netns: str
     process: ProcessFacts
     ports: PortFacts | None
-    cpus: int  # that this process may run on
+    cpus: int  # that the reader may run on
     page_bytes: int  # what net.ipv4.tcp_mem counts in
     memory_bytes: int | None  # MemTotal
     memory: Memory  # of the host
@@ -150,10 +124,17 @@ class World:
     why_not: Mapping[str, str]
 
     @property
+    def kernel_version(self) -> tuple[int, int]:
+        return parse_release(self.kernel)
+
+    @property
     def free_memory(self) -> Memory:
-        """What is free on the host, or in the tightest of the process's cgroups, whichever is less."""
-        found = [each for each in (self.memory, self.cgroup) if each and each.free_bytes is not None]
-        return min(found, key=lambda each: each.free_bytes or 0, default=self.memory)
+        """What is free on the host, or in the tightest cgroup if that is less; one that is not known is no limit."""
+        if self.cgroup is None or self.cgroup.free_bytes is None:
+            return self.memory
+        if self.memory.free_bytes is None or self.cgroup.free_bytes < self.memory.free_bytes:
+            return self.cgroup
+        return self.memory
 
     def number(self, name: str) -> int | None:
         """A sysctl that is one number; None where it is not there or is not one."""
