@@ -1,4 +1,4 @@
-# Both commands set themselves up: a virtual environment in .venv, then the work.
+# Every target first creates the virtual environment .venv if needed, then does its work.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -15,6 +15,7 @@ check: lint types
 lint: .venv/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/typos
 
 types: .venv/installed-dev
 	$(BIN)/mypy

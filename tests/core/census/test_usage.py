@@ -234,7 +234,7 @@ REMOTE_PORTS = st.sampled_from([80, 81, LOW + 3])
 STATES = st.sampled_from([State.ESTABLISHED] * 4 + [State.TIME_WAIT] * 3 + list(State)[:-1])
 CLIENT_STATES = STATES.filter(lambda state: state not in (State.SYN_RECV, State.NEW_SYN_RECV, State.LISTEN))
 EXPIRES_MS = st.sampled_from([0, 1, 59_000, 59_001, 60_000])
-WHERES: list[tuple[Where, Callable[[Pair], bool]]] = [
+FILTERS: list[tuple[Where, Callable[[Pair], bool]]] = [
     (EVERYWHERE, lambda pair: True),
     (Where.parse([":80"], []), lambda pair: pair.port == 80),
     (Where.parse(["10.0.0.9"], []), lambda pair: pair.destination == "10.0.0.9"),
@@ -288,7 +288,7 @@ def worlds(draw: st.DrawFn, most: int = 25) -> World:
         draw(st.lists(rows(), max_size=most, unique_by=lambda row: row[:4])),
         draw(st.lists(LISTENERS, max_size=3)),
         draw(st.one_of(st.none(), facts(), facts(), facts())),
-        *draw(st.sampled_from(WHERES)),
+        *draw(st.sampled_from(FILTERS)),
     )
 
 
