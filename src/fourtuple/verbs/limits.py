@@ -53,7 +53,7 @@ def limits(
         because=seen.because,
         full=seen.full,
         waiting=ports.waiting if ports else 0,
-        open_ports=ports.open if ports else 0,
+        unattributed_ports=ports.unattributed if ports else 0,
         probed=seen.probed,
         sources=Ranges(part for use in seen.uses for part in use.space.sources.parts).size if ports else 0,
         destinations=seen.space.destinations.size if ports else 0,

@@ -132,14 +132,15 @@ Row = PairCount | DestinationCount | PortCount | StateCount | ProcessCount
 class Listener:
     """A listening socket.
 
-    waiting:  connections that wait to be accepted; queue: how many can; None: /proc does not tell
+    recv_q:   connections that wait to be accepted
+    backlog:  as listen() got it, cut to somaxconn; the queue holds backlog + 1. None: /proc does not report it
     drops:    connections that were lost here since it listens; None: the same
     in_range: it costs every destination a port
     """
 
     address: str
-    waiting: int
-    queue: int | None
+    recv_q: int
+    backlog: int | None
     drops: int | None
     in_range: bool
     owners: Owners
@@ -201,8 +202,8 @@ class Census:
     range:        the lowest and the highest port that connect() chooses; None: not known
     reserved:     ports of it that are reserved; blocked: got by bind() or listen(); usable: what is left; the latter
                   two are None where not all states were asked for
-    open_ports:   usable ones of which nobody tells whether they can be shared: bind(address, 0) keeps one for itself;
-                  of the connections asked about
+    unattributed_ports: usable ones of which the kernel does not report what chose them: bind(address, 0) keeps one for
+                  itself; of the connections asked about
     sockets:      by state; BOUND_INACTIVE: only bound
     rows:         of the kind that `by` names, the worst first; total: how many there are
     shared_ports: local ports with more than one connection of a client; busiest_port: the one with the most
@@ -216,7 +217,7 @@ class Census:
     reserved: int
     blocked: int | None
     usable: int | None
-    open_ports: int
+    unattributed_ports: int
     sockets: Mapping[str, int]
     by: By
     rows: Sequence[Row]
@@ -356,7 +357,7 @@ class View:
             reserved=len(facts.port_range) - facts.automatic_ports.size if facts else 0,
             blocked=usage.blocked if whole else None,
             usable=usage.usable if facts and whole else None,
-            open_ports=int(usage.open.sum()),
+            unattributed_ports=int(usage.unattributed.sum()),
             sockets={each.state: each.sockets for each in states_of(usage)},
             by=self.by,
             rows=rows,
@@ -468,13 +469,13 @@ def _listeners(usage: Usage, holders: Holders, *, known: bool) -> Iterator[Liste
     """The fullest first."""
     table = usage.listeners
     owners = holders.owners(np.arange(len(table)), table["inode"], table["uid"], len(table))
-    full = table["rqueue"].astype(np.int64) * 1000 // (table["wqueue"].astype(np.int64) + 1)
+    full = table["recv_q"].astype(np.int64) * 1000 // (table["send_q"].astype(np.int64) + 1)
     for place in np.lexsort((table["local_port"], -full)).tolist():
         row = table[place]
         yield Listener(
             address=str(four_tuples(table[place : place + 1])[0].source),
-            waiting=int(row["rqueue"]),
-            queue=int(row["wqueue"]) + 1 if known else None,
+            recv_q=int(row["recv_q"]),
+            backlog=int(row["send_q"]) if known else None,
             drops=int(row["drops"]) if known else None,
             in_range=bool(usage.automatic[row["local_port"]]),
             owners=owners[place],

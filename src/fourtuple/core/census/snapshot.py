@@ -37,11 +37,11 @@ class PairGauge:
 
 @dataclass(frozen=True, slots=True)
 class ListenerGauge:
-    """As counts.Listener, or all the others together: address is REST then."""
+    """As records.Listener, or the sums of all the others: address is REST then."""
 
     address: str
-    waiting: int
-    queue: int
+    recv_q: int
+    backlog: int
     drops: int
 
 
@@ -71,7 +71,7 @@ class Snapshot:
     reserved: int
     blocked: int
     usable: int | None
-    open_ports: int
+    unattributed_ports: int
     limited: tuple[Limited, ...]
     counters: Mapping[str, int]
 
@@ -94,7 +94,7 @@ class Snapshot:
             reserved=len(facts.port_range) - facts.automatic_ports.size if facts else 0,
             blocked=usage.blocked,
             usable=usage.usable if facts else None,
-            open_ports=int(usage.open.sum()),
+            unattributed_ports=int(usage.unattributed.sum()),
             limited=tuple(_limited(world)),
             counters=world.counters,
         )
@@ -139,13 +139,11 @@ def _pair(usage: Usage, pairs: Numbers, usable: int | None, source: str, destina
 def _listeners(usage: Usage, most: int) -> Iterator[ListenerGauge]:
     """Those at whose queues most connections wait, or were lost, first."""
     table = usage.listeners
-    order = np.lexsort((-table["drops"].astype(np.int64), -table["rqueue"].astype(np.int64)))
+    order = np.lexsort((-table["drops"].astype(np.int64), -table["recv_q"].astype(np.int64)))
     for ends, row in zip(four_tuples(table[order[:most]]), table[order[:most]], strict=True):
-        yield ListenerGauge(str(ends.source), int(row["rqueue"]), int(row["wqueue"]) + 1, int(row["drops"]))
+        yield ListenerGauge(str(ends.source), int(row["recv_q"]), int(row["send_q"]), int(row["drops"]))
     if len(rest := table[order[most:]]):
-        sums = (int(rest[name].astype(np.int64).sum()) for name in ("rqueue", "wqueue", "drops"))
-        waiting, backlogs, drops = sums
-        yield ListenerGauge(REST, waiting, backlogs + len(rest), drops)
+        yield ListenerGauge(REST, *(int(rest[name].astype(np.int64).sum()) for name in ("recv_q", "send_q", "drops")))
 
 
 def _limited(world: World) -> Iterator[Limited]:

@@ -75,7 +75,7 @@ def reserved(case: Case) -> Measure | None:
 def blocked(case: Case) -> Measure | None:
     if case.ports is None or case.strategy in (Strategy.EXPLICIT, Strategy.BIND0):
         return None
-    note = f"{format_count(case.ports.open)} more perhaps" if case.ports.open else ""
+    note = f"{format_count(case.ports.unattributed)} more perhaps" if case.ports.unattributed else ""
     return Measure(f"{case.ports.blocked} ports of the range", stops=False, note=note)
 
 
@@ -176,8 +176,8 @@ def accept_queue(case: Case) -> Measure | None:
     return Measure(
         case.world.sysctls.get("net.core.somaxconn", "").strip() or None,
         queue.ceiling,
-        queue.waiting,
-        max(0, queue.ceiling - queue.waiting),
+        queue.recv_q,
+        max(0, queue.ceiling - queue.recv_q),
         stops=False,
         note=note,
     )

@@ -2,7 +2,7 @@
 
 The kernel tells nearly everything this takes. What it does not tell is whether the port of a connected socket was
 chosen by connect(), so that others may share it, or by bind(address, 0), which keeps it from every automatic choice in
-the namespace. Such ports are *open*: they count as lost in `room`, and as free in `room_max`.
+the namespace. Such ports are *unattributed*: they count as lost in `room`, and as free in `room_max`.
 
 The rules are those of net/ipv4/inet_hashtables.c (__inet_hash_connect) and inet_connection_sock.c (inet_csk_get_port),
 v6.18:
@@ -65,7 +65,7 @@ class PortRoom:
     routes:  the first of them, at most MOST_ROUTES
     because: why `room` and `room_max` differ, if they do
     blocked: ports of the range that nobody is given automatically, because somebody got them by bind() or listen()
-    open:    ports of the range of which nobody tells
+    unattributed: ports of the range of which the kernel does not report what chose them
     waiting: 4-tuples of these routes in TIME_WAIT that cannot be taken over yet
     """
 
@@ -77,7 +77,7 @@ class PortRoom:
     routes: tuple[Route, ...]
     because: tuple[str, ...]
     blocked: int
-    open: int
+    unattributed: int
     waiting: int
 
     @classmethod
@@ -104,7 +104,7 @@ class PortUse:
     space:   the question: from which sources to which destinations
     listens: the sockets that listen, anywhere
     bound:   ports got by bind() or listen(), by a socket on whatever address
-    open:    ports perhaps got by bind(address, 0): of connected sockets, and of TIME_WAIT
+    unattributed: ports perhaps got by bind(address, 0): of connected sockets, and of TIME_WAIT
     local:   the sockets on the source addresses or on a wildcard
     towards: those of them whose other end is one of the destinations
     pairs:   which pair of the space each of these belongs to
@@ -112,7 +112,7 @@ class PortUse:
 
     space: TupleSpace
     bound: Mask
-    open: Mask
+    unattributed: Mask
     local: Sockets
     towards: Sockets
     pairs: Numbers
@@ -134,7 +134,9 @@ class PortUse:
         destination = destination_numbers(rows, space.destinations)
         ours = (source >= 0) & (destination >= 0)
         pairs = (source * space.destinations.size + destination)[ours]
-        return cls(space, bound, _Connected.open_ports(others) & ~bound, rows, rows[ours], pairs, _joined(listens))
+        return cls(
+            space, bound, _Connected.unattributed_ports(others) & ~bound, rows, rows[ours], pairs, _joined(listens)
+        )
 
     def room(self, facts: PortFacts, strategy: Strategy, *, anywhere: bool = False) -> PortRoom:
         """anywhere: the space's source and destination stand for any that have no connection yet"""
@@ -159,13 +161,13 @@ class PortUse:
             routes=tuple(self._routes(rooms, strategy, anywhere=anywhere)),
             because=rooms.because if rooms.least.total(rooms.pools) != rooms.most.total(rooms.pools) else (),
             blocked=int((self.bound & automatic).sum()),
-            open=int((self.open & automatic).sum()),
+            unattributed=int((self.unattributed & automatic).sum()),
             waiting=int(waiting.sum()),
         )
 
     def probed(self, asked: Mask, blocked: Mask) -> Self:
-        """What is known after these ports were asked for: those of them that are blocked are bound, none is open."""
-        return replace(self, bound=self.bound | blocked, open=self.open & ~asked)
+        """What is known after these ports were asked for: the blocked ones are bound, none is unattributed."""
+        return replace(self, bound=self.bound | blocked, unattributed=self.unattributed & ~asked)
 
     @property
     def owned(self) -> Mask:
@@ -177,7 +179,7 @@ class PortUse:
         kept = ~is_reusable(self.towards, facts)
         rows = _Rows(self.pairs[kept], self.towards["local_port"][kept])
         unsure = "of connected sockets' ports nobody tells whether connect() chose them, or bind(address, 0)"
-        return _pooled(self.space.pairs, 1, ports, ports & ~self.open, rows, None if in_turn else facts, unsure)
+        return _pooled(self.space.pairs, 1, ports, ports & ~self.unattributed, rows, None if in_turn else facts, unsure)
 
     def _bound_first(self, facts: PortFacts) -> "_Rooms":
         own, owners, everyones = self._owned()
@@ -350,8 +352,8 @@ class _Connected:
         return cls(ends, rows["chosen"] == Chosen.LATE, rows["state"] != State.TIME_WAIT)
 
     @staticmethod
-    def open_ports(parts: "Iterable[_Connected]") -> Mask:
-        """The ports of those of which nobody knows.
+    def unattributed_ports(parts: "Iterable[_Connected]") -> Mask:
+        """The ports of those of which the kernel does not report whether connect() chose them.
 
         Two sockets with the same address and port got it by connect(), as bind(address, 0) gives each port once; the
         exception are accepted ones whose listener is closed, which are taken for the others here.

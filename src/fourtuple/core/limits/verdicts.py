@@ -28,10 +28,10 @@ BOTH = (Role.CLIENT, Role.SERVER)
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Connections at listening sockets that wait to be accepted."""
+    """Accept queues of listening sockets. recv_q: connections that wait in them to be accepted"""
 
     listeners: int
-    waiting: int
+    recv_q: int
     ceiling: int  # sum of backlog + 1
     backlog_most: int
 
@@ -169,7 +169,9 @@ class Limits:
     because: tuple[str, ...]
     full: tuple[str, ...]  # listeners in question whose accept queue is full now
     waiting: int  # 4-tuples of the routes in TIME_WAIT that cannot be taken over yet
-    open_ports: int  # of the range, of which nobody tells whether they can be shared
+    unattributed_ports: (
+        int  # of the range: the kernel does not report what chose them, so perhaps they cannot be shared
+    )
     probed: int | None  # canary connections that were made to find out; None: not asked for
     sources: int
     destinations: int

@@ -64,8 +64,8 @@ def cause_of(pair: PairCount | DestinationCount) -> str:
 
 def _queues(census: Census) -> Iterator[str]:
     for listener in census.listeners:
-        if listener.queue is not None and listener.waiting >= listener.queue:
+        if listener.backlog is not None and listener.recv_q > listener.backlog:
             yield (
-                f"the accept queue of {listener.address} is full ({format_count(listener.waiting)} of"
-                f" {format_count(listener.queue)}): who comes is lost until it accepts"
+                f"the accept queue of {listener.address} is full ({format_count(listener.recv_q)} of"
+                f" {format_count(listener.backlog + 1)}): who comes is lost until it accepts"
             )

@@ -182,9 +182,9 @@ def bound_first(scene: Scene) -> Iterator[Evidence]:
     if ports is None or not scene.range_size:
         return
     share = ports.blocked / scene.range_size
-    perhaps = f", {format_count(ports.open)} more perhaps: limits --probe tells" if ports.open else ""
+    perhaps = f", {format_count(ports.unattributed)} more perhaps: limits --probe tells" if ports.unattributed else ""
     text = f"{format_count(ports.blocked)} ports of the range are held by bind() or listen(){perhaps}"
-    yield Evidence(3 if share >= HALF else 1 if share >= 0.1 else 0 if ports.open else -2, text)
+    yield Evidence(3 if share >= HALF else 1 if share >= 0.1 else 0 if ports.unattributed else -2, text)
 
 
 def half_range(scene: Scene) -> Iterator[Evidence]:

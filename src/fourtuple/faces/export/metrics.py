@@ -86,7 +86,11 @@ def _metrics(now: Snapshot) -> Iterator[Metric]:
         ("range_ports", "Ports from which connect() chooses (ip_local_port_range).", now.range),
         ("reserved_ports", "Those of them that are reserved.", now.reserved),
         ("blocked_ports", "Those of them that somebody has got by bind() or listen().", now.blocked),
-        ("open_ports", "Those of them of which nobody tells whether they can be shared.", now.open_ports),
+        (
+            "unattributed_ports",
+            "Those of them of which the kernel does not report whether connect() or bind(address, 0) chose them.",
+            now.unattributed_ports,
+        ),
         ("usable_ports", "Those of them that are left, for each destination.", now.usable),
     )
     for name, text, number in ports:
@@ -108,18 +112,20 @@ def sentence(words: str) -> str:
 
 
 def _listeners(now: Snapshot) -> Iterator[Metric]:
-    waiting = GaugeMetricFamily(
-        "fourtuple_listener_waiting", "Connections that wait to be accepted.", labels=["address"]
+    recv_q = GaugeMetricFamily("fourtuple_listener_recv_q", "Connections that wait to be accepted.", labels=["address"])
+    backlog = GaugeMetricFamily(
+        "fourtuple_listener_backlog",
+        "The backlog that listen() got, cut to somaxconn; the queue holds one more.",
+        labels=["address"],
     )
-    queue = GaugeMetricFamily("fourtuple_listener_queue", "How many can wait.", labels=["address"])
     drops = CounterMetricFamily(
         "fourtuple_listener_drops", "Connections that were lost at this listener.", labels=["address"]
     )
     for listener in now.listeners:
-        waiting.add_metric([listener.address], listener.waiting)
-        queue.add_metric([listener.address], listener.queue)
+        recv_q.add_metric([listener.address], listener.recv_q)
+        backlog.add_metric([listener.address], listener.backlog)
         drops.add_metric([listener.address], listener.drops)
-    yield from (waiting, queue, drops)
+    yield from (recv_q, backlog, drops)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -271,14 +271,14 @@ def parse_proc_net_tcp(text: str) -> Sockets:
         try:
             ends = [end.split(":") for end in fields[1:3]]
             (local, local_port), (remote, remote_port) = ends
-            (_, timer), (wqueue, rqueue) = fields[5].split(":"), fields[4].split(":")
+            (_, timer), (send_q, recv_q) = fields[5].split(":"), fields[4].split(":")
             table["local"][number], table["remote"][number] = _hex_address(local), _hex_address(remote)
             for name, text, base in (
                 ("local_port", local_port, 16),
                 ("remote_port", remote_port, 16),
                 ("state", fields[3], 16),
-                ("rqueue", rqueue, 16),
-                ("wqueue", wqueue, 16),
+                ("recv_q", recv_q, 16),
+                ("send_q", send_q, 16),
                 ("uid", fields[7], 10),
                 ("inode", fields[9], 10),
             ):
