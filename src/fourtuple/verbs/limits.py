@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from fourtuple.core.limits.remarks import remarks
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import bound
 from fourtuple.core.limits.verdicts import Limits
+from fourtuple.core.limits.weigh import bound
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.kernel.proc.world import NOTHING

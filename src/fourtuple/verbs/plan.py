@@ -12,7 +12,7 @@ from fourtuple.core.limits.cost import MEMORY_SHARE
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.ports import PortUse
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import bound
+from fourtuple.core.limits.weigh import bound
 from fourtuple.core.plan import fit
 from fourtuple.core.plan.fit import Fit, Ground, Says
 from fourtuple.core.plan.nat import ROUTERS, nat_budget

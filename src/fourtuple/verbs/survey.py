@@ -12,8 +12,9 @@ from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.limits.ports import PortRoom, PortUse
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import SYSCTLS, weigh
+from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.limits.verdicts import Case, Queue, Verdict
+from fourtuple.core.limits.weigh import weigh
 from fourtuple.core.sockets.columns import among, is_wildcard, within
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, full_queues

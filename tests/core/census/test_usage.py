@@ -23,9 +23,9 @@ from fourtuple.core.census.records import (
     ProcessCount,
     Source,
     StateCount,
-    View,
 )
 from fourtuple.core.census.usage import HashCollisionError, Usage
+from fourtuple.core.census.view import View
 from fourtuple.core.limits.facts import Motion, PortFacts
 from fourtuple.core.limits.ports import PortUse
 from fourtuple.core.sockets.filter import EVERYWHERE, Where

@@ -15,8 +15,9 @@ from fourtuple.core.limits.facts import Memory, PortFacts, ProcessFacts, World
 from fourtuple.core.limits.ports import PortRoom, PortUse
 from fourtuple.core.limits.remarks import Remark, remarks
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import LIMITS, SYSCTLS, bound, weigh
+from fourtuple.core.limits.table import LIMITS, SYSCTLS
 from fourtuple.core.limits.verdicts import Case, Queue, Scope, Verdict
+from fourtuple.core.limits.weigh import bound, weigh
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCKET, State
 from fourtuple.core.space.ranges import Ranges

@@ -6,10 +6,11 @@ from typing import Self
 
 import numpy as np
 
-from fourtuple.core.census.records import StateCount, states_of
+from fourtuple.core.census.records import StateCount
 from fourtuple.core.census.usage import COUNTS, Usage
+from fourtuple.core.census.view import states_of
 from fourtuple.core.limits.facts import World
-from fourtuple.core.limits.ports import Numbers
+from fourtuple.core.sockets.columns import Numbers
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import four_tuples
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from fourtuple.core.limits.attribution import TIME_WAIT_MS
 from fourtuple.core.limits.facts import Memory, World
-from fourtuple.core.limits.ports import TIME_WAIT_MS
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.verdicts import Case, Measure
 from fourtuple.core.sockets.role import Role

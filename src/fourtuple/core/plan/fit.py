@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from fourtuple.core.limits.attribution import TIME_WAIT_MS
 from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.limits.facts import PortFacts, World
-from fourtuple.core.limits.ports import TIME_WAIT_MS, PortRoom
+from fourtuple.core.limits.ports import PortRoom
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.verdicts import Verdict
 from fourtuple.core.plan.nat import NatBudget
