@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fourtuple.core.errors import CannotError
-from fourtuple.core.limits.facts import Memory, parse_release
+from fourtuple.core.limits.facts import Memory
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.kernel.proc import host
 
@@ -109,14 +109,6 @@ def test_the_tightest_limit_on_memory_counts(
     proc, cgroups = tree(tmp_path / "proc", GOOD | {"self/cgroup": cgroup}), tree(tmp_path / "cgroup", written)
 
     assert host.read_memory(proc, cgroups) == Memory(free_bytes, where)
-
-
-@pytest.mark.parametrize(
-    ("release", "version"),
-    [("6.18.44-fc", (6, 18)), ("5.10-rc1", (5, 10)), ("6.1.0-18-amd64", (6, 1)), ("7.0", (7, 0))],
-)
-def test_kernel_releases(release: str, version: tuple[int, int]) -> None:
-    assert parse_release(release) == version
 
 
 def test_this_host_can_be_read() -> None:

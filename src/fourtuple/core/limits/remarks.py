@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fourtuple.core.limits.facts import World
 from fourtuple.core.limits.ports import PortUse
+from fourtuple.core.limits.releases import TW_RECYCLE
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.units import format_count, format_size
 
@@ -85,8 +86,8 @@ def _settings(world: World) -> Iterator[Remark]:
     if world.number("net.ipv4.tcp_tw_recycle"):
         yield Remark(
             "net.ipv4.tcp_tw_recycle",
-            "it drops connections of clients behind NAT, and Linux 4.12 took it away. Set it to 0; for outgoing"
-            " connections there is tcp_tw_reuse",
+            f"it drops connections of clients behind NAT, and {TW_RECYCLE.linux} took it away. Set it to 0; for"
+            " outgoing connections there is tcp_tw_reuse",
         )
     pages = [int(word) for word in world.sysctls.get("net.ipv4.tcp_mem", "").split() if word.isdecimal()]
     total_bytes = world.memory_bytes

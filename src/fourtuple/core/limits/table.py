@@ -6,7 +6,7 @@ that each row names (v6.18); defaults and behaviour were measured on Linux 6.18.
 
 import errno
 
-from fourtuple.core.limits import meters
+from fourtuple.core.limits import meters, releases
 from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.verdicts import BOTH, Limit, Scope
@@ -119,7 +119,8 @@ LIMITS: tuple[Limit, ...] = (
         counter="",
         fix="a wider one, or none",
         needs="a change of that program",
-        source="ip(7); Linux 6.3, and from 6.8 on it looks at all ports in turn",
+        source=f"ip(7); {releases.OWN_RANGE.linux}, and from {releases.IN_TURN.release} on"
+        " it looks at all ports in turn",
         measure=meters.nothing("no other process can see which sockets have one"),
     ),
     Limit(
@@ -173,7 +174,7 @@ LIMITS: tuple[Limit, ...] = (
         counter="",
         fix="0, and IP_BIND_ADDRESS_NO_PORT",
         needs=_SYSCTL,
-        source="ip-sysctl.rst; Linux 5.7",
+        source=f"ip-sysctl.rst; {releases.AUTOBIND_REUSE.linux}",
         measure=meters.shown("net.ipv4.ip_autobind_reuse"),
     ),
     Limit(
@@ -360,7 +361,7 @@ LIMITS: tuple[Limit, ...] = (
         scope=Scope.NAMESPACE,
         roles=(Role.SERVER,),
         reads=("net.core.somaxconn", "sock_diag"),
-        default="4,096; before Linux 5.4: 128",
+        default=f"4,096; before {releases.SOMAXCONN_4096.linux}: 128",
         formula="min(backlog, somaxconn) + 1 − those that wait, at each listener; as it was when it listened",
         seen="SYNs are dropped; the client waits 1, 3, 7 … s, then ETIMEDOUT",
         call="connect() of the client",
@@ -487,7 +488,8 @@ LIMITS: tuple[Limit, ...] = (
         call="",
         errno=0,
         counter="",
-        fix="a namespace with a table of its own: tcp_child_ehash_entries (Linux 6.1); thash_entries= at boot",
+        fix=f"a namespace with a table of its own: tcp_child_ehash_entries ({releases.CHILD_HASH.linux});"
+        " thash_entries= at boot",
         needs="root, or a lab",
         source="ip-sysctl.rst",
         measure=meters.hash,
@@ -585,7 +587,7 @@ LIMITS: tuple[Limit, ...] = (
         scope=Scope.NAMESPACE,
         roles=(Role.CLIENT,),
         reads=("net.ipv4.tcp_syn_retries", "net.ipv4.tcp_syn_linear_timeouts", "net.ipv4.tcp_rto_max_ms"),
-        default="6, with 4 linear ones: 131 s; before Linux 6.5: 127 s",
+        default=f"6, with 4 linear ones: 131 s; before {releases.LINEAR_SYNS.linux}: 127 s",
         formula="SYNs are sent again after 1 s, so many times as `linear` without doubling, until 2^(retries + 1)"
         " − 1 s are over",
         seen="connect() hangs, then fails",

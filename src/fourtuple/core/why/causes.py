@@ -14,6 +14,7 @@ from fourtuple.core.census.records import PairCount
 from fourtuple.core.limits.facts import World
 from fourtuple.core.limits.meters import TIME_WAIT_S
 from fourtuple.core.limits.ports import PortRoom
+from fourtuple.core.limits.releases import IN_TURN
 from fourtuple.core.limits.remarks import NR_OPEN
 from fourtuple.core.limits.verdicts import Queue
 from fourtuple.core.units import format_count, format_rate, format_size
@@ -429,7 +430,7 @@ CAUSES: Mapping[str, Cause] = MappingProxyType(
         ),
         "half-range": Cause(
             "half of the port range: nothing fails, but each connect() looks at thousands of ports",
-            ("IP_LOCAL_PORT_RANGE on the socket (Linux 6.8 and later)", _MORE_PORTS),
+            (f"IP_LOCAL_PORT_RANGE on the socket ({IN_TURN.linux} and later)", _MORE_PORTS),
             half_range,
         ),
         "no-such-source": Cause(

@@ -16,8 +16,8 @@ from fourtuple.core.limits.facts import (
     HostFacts,
     Memory,
     PortFacts,
-    parse_release,
 )
+from fourtuple.core.limits.releases import BOUND_ARE_LISTED, parse_release
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.kernel import process
 from fourtuple.kernel.proc.files import text_of, whole
@@ -181,7 +181,7 @@ def read_port_facts(proc: Path = PROC) -> PortFacts:
         tw_reuse_delay_ms=tw_reuse_delay_ms,
         timestamps=timestamps != 0,
         range_is_quick=port_range_is_quick(kernel),
-        bound_are_listed=kernel >= (6, 8),
+        bound_are_listed=BOUND_ARE_LISTED.holds(kernel),
     )
 
 
