@@ -1,6 +1,6 @@
 """What a monitor wants to know of a namespace, now and then: few numbers, however many sockets there are."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -10,11 +10,11 @@ from fourtuple.core.census.records import StateCount
 from fourtuple.core.census.usage import COUNTS, Usage
 from fourtuple.core.census.view import states_of
 from fourtuple.core.limits.facts import World
+from fourtuple.core.limits.meters import EXPORTED
 from fourtuple.core.sockets.columns import Numbers
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import four_tuples
 
-CONNTRACK = "net.netfilter.nf_conntrack"
 REST = "other"  # stands for the pairs, or listeners, that are not among the first
 
 
@@ -48,7 +48,7 @@ class ListenerGauge:
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """Something that the kernel counts against a limit. name: as in fourtuple_NAME and fourtuple_NAME_max"""
+    """What a meter shows. name: as in fourtuple_NAME and fourtuple_NAME_max"""
 
     name: str
     value: int
@@ -149,21 +149,8 @@ def _listeners(usage: Usage, most: int) -> Iterator[ListenerGauge]:
 
 def _limited(world: World) -> Iterator[Limited]:
     """What is counted against a limit, as far as it is there."""
-    pages = [int(word) for word in world.sysctls.get("net.ipv4.tcp_mem", "").split() if word.isdecimal()]
-    memory = world.sockstat.get("TCP.mem")
-    found: Sequence[tuple[str, int | None, int | None]] = (
-        ("time_wait", world.sockstat.get("TCP.tw"), world.number("net.ipv4.tcp_max_tw_buckets")),
-        ("orphans", world.sockstat.get("TCP.orphan"), world.number("net.ipv4.tcp_max_orphans")),
-        ("tcp_memory_bytes", _bytes(memory, world), _bytes(pages[2] if len(pages) == 3 else None, world)),
-        ("conntrack_entries", world.number(f"{CONNTRACK}_count"), world.number(f"{CONNTRACK}_max")),
-        ("host_files", world.files_in_use, world.number("fs.file-max")),
-        ("host_threads", world.threads, world.number("kernel.threads-max")),
-        ("neighbours", world.neighbours, world.number("net.ipv4.neigh.default.gc_thresh3")),
-    )
-    for name, value, most in found:
+    for meter in EXPORTED:
+        found = meter.read(world)
+        value = found.in_bytes(found.in_use)
         if value is not None:
-            yield Limited(name, value, most)
-
-
-def _bytes(pages: int | None, world: World) -> int | None:
-    return None if pages is None else pages * world.page_bytes
+            yield Limited(meter.metric, value, found.in_bytes(found.ceiling))

@@ -12,6 +12,7 @@ from fourtuple.core.sockets.columns import Mask, port_mask
 from fourtuple.core.sockets.table import MAPPED, Chosen, Sockets, State
 
 TIME_WAIT_MS = 60_000  # TCP_TIMEWAIT_LEN, include/net/tcp.h
+TIME_WAIT_S = TIME_WAIT_MS / 1000
 
 
 @dataclass(frozen=True, slots=True)

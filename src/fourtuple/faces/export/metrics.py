@@ -15,18 +15,9 @@ from prometheus_client.registry import Collector
 from fourtuple import __version__
 from fourtuple.core.census.snapshot import PairGauge, Snapshot
 from fourtuple.core.counters import COUNTERS
+from fourtuple.core.limits.meters import EXPORTED
 
-LIMITED: Mapping[str, str] = MappingProxyType(
-    {
-        "time_wait": "Sockets in TIME_WAIT, and tcp_max_tw_buckets.",
-        "orphans": "Sockets without a program that are not closed yet, of the host, and tcp_max_orphans.",
-        "tcp_memory_bytes": "Memory of queued data, of the host, and the most that tcp_mem allows.",
-        "conntrack_entries": "Connections that are tracked in this namespace, and nf_conntrack_max.",
-        "host_files": "Open files of the host, and fs.file-max.",
-        "host_threads": "Threads of the host, and kernel.threads-max.",
-        "neighbours": "IPv4 neighbours that this namespace sees, and gc_thresh3.",
-    }
-)
+LIMITED: Mapping[str, str] = MappingProxyType({meter.metric: meter.about for meter in EXPORTED})
 PAIR_LABELS = ("role", "source", "destination")
 PAIRS: Mapping[str, tuple[str, Callable[[PairGauge], int | None]]] = MappingProxyType(
     {
