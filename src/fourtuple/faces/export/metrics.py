@@ -127,7 +127,7 @@ def _counter(name: str, text: str, value: float) -> Metric:
     return CounterMetricFamily(f"fourtuple_{name}", text, value)
 
 
-class Server(socketserver.ThreadingMixIn, WSGIServer):
+class MetricsServer(socketserver.ThreadingMixIn, WSGIServer):
     """HTTP for a monitor. It listens once it is made, and answers from `start` on. Raises OSError."""
 
     daemon_threads = True

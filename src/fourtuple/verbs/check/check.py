@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from fourtuple.core import errors
-from fourtuple.core.check.judge import Ended, Seen, Sharing, judge
+from fourtuple.core.check.judge import Conduct, Ended, Observation, judge
 from fourtuple.core.errors import CannotError, ShortfallError, UsageError
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.topology import Cable, Port
@@ -130,7 +130,7 @@ def check(
     through: str | None = None,
     send: bytes = REQUEST,
     aloud: bool = True,
-) -> Generator[Glimpse, None, Sharing]:
+) -> Generator[Glimpse, None, Conduct]:
     """How the program uses source ports, in a private namespace that has few, towards servers of ours.
 
     command:      with placeholders, see Ground.filled_in; FOURTUPLE_DESTINATIONS and FOURTUPLE_SOURCES say the same
@@ -186,7 +186,7 @@ def check(
     return judge(seen)
 
 
-def _examined(place: Ground, order: Order) -> Generator[Glimpse, None, Seen]:
+def _examined(place: Ground, order: Order) -> Generator[Glimpse, None, Observation]:
     text = msgspec.json.encode(order).decode()
     with subprocess.Popen(
         place.near.command([sys.executable, "-m", "fourtuple.verbs.check.examine", text]),
@@ -201,7 +201,7 @@ def _examined(place: Ground, order: Order) -> Generator[Glimpse, None, Seen]:
                 said: dict[str, Any] = json.loads(line)
                 if "seen" in said:
                     examiner.wait()
-                    return msgspec.convert(said["seen"], Seen)
+                    return msgspec.convert(said["seen"], Observation)
                 if "error" in said:
                     examiner.wait()
                     raise getattr(errors, said["error"])(*said["parts"])
