@@ -354,7 +354,7 @@ def test_listeners_are_there_with_their_queues(known: Known) -> None:
     listeners = {each["address"]: each for each in known.said["listeners"]}
     expected = {address: (*queue, 0) for address, queue in known.made.listeners.items()}
 
-    assert {name: (each["waiting"], each["queue"], each["drops"]) for name, each in listeners.items()} == expected
+    assert {name: (each["recv_q"], each["backlog"], each["drops"]) for name, each in listeners.items()} == expected
     assert [name for name, each in listeners.items() if each["in_range"]] == [f"{SERVER}:{LISTENS}"]
     assert known.said["listeners"][0]["address"] == f"{SERVER}:{LISTENS}"  # nobody waits at the others
     assert {each["owner"] for each in listeners.values()} == {whose(known)[1]}
@@ -774,7 +774,7 @@ def test_without_sock_diag_it_reads_proc_and_says_so(small: Known) -> None:
         k: [row[n] for n in numbers] for k, row in pairs_of(whole).items()
     }
     assert said["sockets"] == {k: v for k, v in whole["sockets"].items() if k != "BOUND_INACTIVE"}
-    assert {each["queue"] for each in said["listeners"]} == {each["drops"] for each in said["listeners"]} == {None}
+    assert {each["backlog"] for each in said["listeners"]} == {each["drops"] for each in said["listeners"]} == {None}
     assert [each["port"] for each in said["holdings"]] == [LISTENS]
     assert BOUND in {each["port"] for each in whole["holdings"]} or not port_facts().bound_are_listed
 

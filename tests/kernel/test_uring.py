@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from fourtuple.core.errors import CannotError
-from fourtuple.core.limits.facts import parse_release
+from fourtuple.core.limits.releases import parse_release
 from fourtuple.core.runs.orders import LoopName
 from fourtuple.engine.loops import choose as choosing
 from fourtuple.engine.loops.choose import choose

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import msgspec
 
-from fourtuple.core.census.records import By, Census, Source, View
+from fourtuple.core.census.records import By, Census, Source
 from fourtuple.core.census.usage import HashCollisionError, Usage
+from fourtuple.core.census.view import View
 from fourtuple.core.errnos import name_of
 from fourtuple.core.errors import CannotError, FourtupleError, UsageError
 from fourtuple.core.limits.facts import PortFacts
-from fourtuple.core.limits.ports import Mask
 from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.runs.run import Run
+from fourtuple.core.sockets.columns import Mask
 from fourtuple.core.sockets.filter import Where
 from fourtuple.core.sockets.owners import NOBODY
 from fourtuple.core.sockets.table import State

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from fourtuple.core.census.snapshot import Snapshot
 from fourtuple.core.errors import CannotError
-from fourtuple.core.limits.ports import Mask
 from fourtuple.core.limits.table import SYSCTLS
+from fourtuple.core.sockets.columns import Mask
 from fourtuple.core.sockets.filter import EVERYWHERE
 from fourtuple.kernel.proc.netstat import read_motion
 from fourtuple.kernel.proc.world import read_world

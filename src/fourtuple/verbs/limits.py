@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from fourtuple.core.limits.remarks import remarks
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import bound
 from fourtuple.core.limits.verdicts import Limits
+from fourtuple.core.limits.weigh import bound
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.kernel.proc.sysctl import NOTHING
@@ -53,7 +53,7 @@ def limits(
         because=seen.because,
         full=seen.full,
         waiting=ports.waiting if ports else 0,
-        open_ports=ports.open if ports else 0,
+        unattributed_ports=ports.unattributed if ports else 0,
         probed=seen.probed,
         sources=Ranges(part for use in seen.uses for part in use.space.sources.parts).size if ports else 0,
         destinations=seen.space.destinations.size if ports else 0,

@@ -12,8 +12,9 @@ from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.limits.ports import PortRoom, PortUse
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import SYSCTLS, weigh
+from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.limits.verdicts import Case, Queue, Verdict
+from fourtuple.core.limits.weigh import weigh
 from fourtuple.core.sockets.columns import among, is_wildcard, within
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, full_queues
@@ -160,7 +161,7 @@ def _asked(
 
 def _probed(uses: Sequence[PortUse], facts: PortFacts) -> tuple[list[PortUse], int]:
     """What they are after the open ports were asked for, and how many connections that took."""
-    wanted = np.flatnonzero(uses[0].open & facts.automatic_ports.mask).tolist()
+    wanted = np.flatnonzero(uses[0].unattributed & facts.automatic_ports.mask).tolist()
     asked, blocked = canary.blocked_ports(wanted or [facts.port_range.start], facts.automatic_ports)
     masks = [Ranges(range(port, port + 1) for port in ports).mask for ports in (asked, blocked)]
     return [use.probed(*masks) for use in uses], len(asked)
@@ -194,10 +195,10 @@ def queue_of(listeners: Sockets | None, by: str) -> Queue | None:
     """None where there are none, or where their backlogs are not told. by: where they were read"""
     if listeners is None or not len(listeners) or by != SOCK_DIAG:
         return None
-    backlogs = listeners["wqueue"].astype(np.int64)
+    backlogs = listeners["send_q"].astype(np.int64)
     return Queue(
         listeners=len(listeners),
-        waiting=int(listeners["rqueue"].sum()),
+        recv_q=int(listeners["recv_q"].sum()),
         ceiling=int((backlogs + 1).sum()),
         backlog_most=int(backlogs.max()),
     )

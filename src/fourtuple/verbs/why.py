@@ -8,8 +8,9 @@ from functools import partial
 
 import numpy as np
 
-from fourtuple.core.census.records import By, Census, PairCount, Source, View
+from fourtuple.core.census.records import By, Census, PairCount, Source
 from fourtuple.core.census.usage import Usage
+from fourtuple.core.census.view import View
 from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.sockets.filter import EVERYWHERE
 from fourtuple.core.sockets.owners import Holders, Owners

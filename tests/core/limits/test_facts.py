@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from fourtuple.core.limits.facts import Memory, parse_release
+from fourtuple.core.limits.facts import Memory
+from fourtuple.core.limits.releases import parse_release
 from tests.core.quiet import WORLD
 
 HOST, SLICE = Memory(500), Memory(300, "in the cgroup /a")

@@ -110,7 +110,7 @@ def test_proc_net_tcp_tells_the_same_as_the_dump() -> None:
     dumped = dumped[dumped["state"] != State.CLOSE]
     timers = [table["expires_ms"][table["state"] == State.TIME_WAIT] for table in (dumped, listed)]
 
-    names = ["local", "local_port", "remote", "remote_port", "state", "rqueue", "uid", "inode"]
+    names = ["local", "local_port", "remote", "remote_port", "state", "recv_q", "uid", "inode"]
     assert sorted(dumped[names].tolist()) == sorted(listed[names].tolist())
     assert timers[0] == pytest.approx(timers[1], abs=20)
     assert timers[0] > 59_000
@@ -524,7 +524,7 @@ for _ in range(100):
     if table["drops"].any():
         break
     time.sleep(0.05)
-print(json.dumps({str(t.source): [int(row[name]) for name in ("rqueue", "wqueue", "drops")]
+print(json.dumps({str(t.source): [int(row[name]) for name in ("recv_q", "send_q", "drops")]
                   for t, row in zip(four_tuples(table), table)}))
 """
 

@@ -22,8 +22,9 @@ from fourtuple.core.limits.facts import Memory, World
 from fourtuple.core.limits.ports import PortUse
 from fourtuple.core.limits.remarks import remarks
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import SYSCTLS, weigh
+from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.limits.verdicts import Case, Verdict
+from fourtuple.core.limits.weigh import weigh
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCKET, State
 from fourtuple.core.space.ranges import Ranges

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from fourtuple.core.limits.releases import parse_release
 from fourtuple.core.space.ranges import Ranges
 
 # Before they were settings, the kernel did this (Documentation/networking/ip-sysctl.rst, v6.18).
@@ -29,8 +30,8 @@ class PortFacts:
     """What decides, in one network namespace and for one process, which source ports there are.
 
     tw_reuse:         net.ipv4.tcp_tw_reuse: 0 no, 1 yes, 2 where an address is of loopback
-    range_is_quick:   IP_LOCAL_PORT_RANGE makes connect() look at all ports in turn (Linux 6.8)
-    bound_are_listed: sock_diag lists sockets that are only bound (Linux 6.8)
+    range_is_quick:   IP_LOCAL_PORT_RANGE makes connect() look at all ports in turn (releases.IN_TURN)
+    bound_are_listed: sock_diag lists sockets that are only bound (releases.BOUND_ARE_LISTED)
     any_port:         ports below unprivileged_start may be bound too (CAP_NET_BIND_SERVICE)
     """
 
@@ -155,10 +156,3 @@ class Motion:
             return None
         came = later.opened - self.opened
         return came + max(0, came - (later.there - self.there))
-
-
-def parse_release(release: str) -> tuple[int, int]:
-    """`6.1.0-18-amd64` → (6, 1)."""
-    major, minor, *_ = release.split(".")
-    digits = minor[: len(minor) - len(minor.lstrip("0123456789"))]
-    return int(major), int(digits or 0)

@@ -29,8 +29,8 @@ def parse_proc_net_tcp(text: str) -> Sockets:
                 ("local_port", local_port, 16),
                 ("remote_port", remote_port, 16),
                 ("state", fields[3], 16),
-                ("rqueue", rqueue, 16),
-                ("wqueue", wqueue, 16),
+                ("recv_q", rqueue, 16),
+                ("send_q", wqueue, 16),
                 ("uid", fields[7], 10),
                 ("inode", fields[9], 10),
             ):

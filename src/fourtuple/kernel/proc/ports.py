@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 from fourtuple.core.errors import CannotError
-from fourtuple.core.limits.facts import TW_REUSE, TW_REUSE_DELAY_MS, UNPRIVILEGED_START, PortFacts, parse_release
+from fourtuple.core.limits.facts import TW_REUSE, TW_REUSE_DELAY_MS, UNPRIVILEGED_START, PortFacts
+from fourtuple.core.limits.releases import parse_release
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.kernel.proc.files import PROC
 from fourtuple.kernel.sockopts import port_range_is_quick
