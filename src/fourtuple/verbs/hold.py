@@ -128,8 +128,8 @@ def hold(
     count = workers or (1 if choice.name == LoopName.RING else _workers_needed(wanted, facts))
     plan = Plan(
         wanted=wanted,
-        room=seen.ports.room_max,
-        room_least=seen.ports.room,
+        room=seen.ports.room.most,
+        room_least=seen.ports.room.least,
         space=space,
         strategy=strategy,
         slices=split(wanted, space.size, count, Pace.of(wanted, rate_per_s)),
