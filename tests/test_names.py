@@ -27,13 +27,14 @@ def shared() -> dict[str, list[str]]:
 
 def test_the_classes_are_found() -> None:
     assert classes()["Extent"] == ["core/errnos.py"]
-    assert classes()["_Quiet"] == ["faces/export/metrics.py"]
+    assert classes()["MetricsServer"] == ["faces/export/metrics.py"]
 
 
 def test_no_class_shares_its_name() -> None:
-    assert {
-        name: files for name, files in shared().items() if any(not file.startswith(PENDING) for file in files)
-    } == {}
+    """… in the rooms that are told apart already, with one of any room."""
+    ours = [name for name, files in shared().items() if any(not file.startswith(PENDING) for file in files)]
+
+    assert ours == []
 
 
 @pytest.mark.xfail(reason="rooms that are still to be gone through", strict=False)

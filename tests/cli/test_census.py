@@ -127,7 +127,8 @@ try:
 except OSError:
     pass
 looks.append(census().rows)
-print(json.dumps([[[row.time_wait, row.left] for row in rows if row.role == "client"] for rows in looks] + [found]))
+clients = [[row for row in rows if row.role == "client"] for rows in looks]
+print(json.dumps([[[row.time_wait, row.left.most] for row in rows] for rows in clients] + [found]))
 """
 # Two namespaces with 5 and 7 connections each, in a PID namespace where there is nothing else; the command sees all.
 ELSEWHERE = f"""

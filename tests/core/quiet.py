@@ -1,6 +1,7 @@
 """A host that says nothing but its default range of ports, and a process on it: tests replace what they are about."""
 
 from fourtuple.core.limits.facts import Memory, PortFacts, ProcessFacts, World
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 
 PROCESS = ProcessFacts(
@@ -39,3 +40,8 @@ WORLD = World(
     tracked=None,
     why_not={},
 )
+
+
+def ends(interval: Interval | None) -> tuple[int | None, int | None]:
+    """(least, most), or twice None."""
+    return (None, None) if interval is None else (interval.least, interval.most)

@@ -294,15 +294,15 @@ def judge(world: World) -> list[str]:
     pools = len(world.destinations) * max(1, len(world.sources))
     wrong = []
     for name, answer, width in (("told", before, len(world.untold) + odd), ("probed", probed, odd)):
-        if answer.room is None or answer.room_max is None or answer.tightest is None:
+        if answer.room is None or answer.tightest is None:
             wrong.append(f"{name}: unknown")
             continue
-        if not answer.room <= found <= answer.room_max:
-            wrong.append(f"{name}: {answer.room} to {answer.room_max}, found {found}")
+        if not answer.room.least <= found <= answer.room.most:
+            wrong.append(f"{name}: {answer.room}, found {found}")
         width += sum("listen :::" in each for each in world.told) * (world.strategy is Strategy.BIND0)
-        if world.strategy is not Strategy.EXPLICIT and answer.room_max - answer.room > width * pools:
-            wrong.append(f"{name}: {answer.room} to {answer.room_max} is wider than {width} for each of {pools}")
-    if probed.room == probed.room_max and probed.tightest and not wrong:
+        if world.strategy is not Strategy.EXPLICIT and answer.room.most - answer.room.least > width * pools:
+            wrong.append(f"{name}: {answer.room} is wider than {width} for each of {pools}")
+    if probed.room and probed.room.exact and probed.tightest and not wrong:
         tie = sum(verdict.stops and verdict.room == probed.room for verdict in probed.verdicts) > 1
         if not (tie and world.strategy is Strategy.EXPLICIT):  # it never comes to ask once more than there are ports
             wrong += says(probed.tightest, ends, world.strategy)

@@ -19,7 +19,7 @@ def answer(
 ) -> Limits:
     """As verbs.limits puts it together."""
     world, ports, verdicts = question.world, question.ports, question.verdicts
-    room, room_max, binding = bound(verdicts)
+    room, binding = bound(verdicts)
     reasons = (*(ports.because if ports else ()), *because)
     return Limits(
         role=question.role,
@@ -29,9 +29,8 @@ def answer(
         netns=world.netns,
         kernel=world.kernel,
         room=room,
-        room_max=room_max,
         binding=binding.limit if binding else None,
-        exact=bool(binding and binding.exact and room == room_max and not reasons),
+        exact=bool(binding and binding.exact and room and room.exact and not reasons),
         because=reasons,
         full=tuple(full),
         waiting=ports.waiting if ports else 0,

@@ -9,6 +9,7 @@ from fourtuple.core.limits.weigh import bound
 from fourtuple.core.plan import fit
 from fourtuple.core.plan.fit import WIDEST, Change, Fit, Means, Says
 from fourtuple.core.plan.nat import nat_budget
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.faces.text.lines import error_lines
 from fourtuple.faces.text.plan import applied_lines, plan_lines, undone_lines
@@ -36,13 +37,13 @@ def _ground(question: Question) -> Means:
         strategy=question.strategy,
         facts=facts,
         ports=question.room(),
-        fresh=each.room // pools,
-        wide=fresh.use.room(wide, Strategy.LATE).room // each.pairs,
-        explicit=explicit.room(facts, Strategy.EXPLICIT).room // each.pairs,
+        fresh=each.room.least // pools,
+        wide=fresh.use.room(wide, Strategy.LATE).room.least // each.pairs,
+        explicit=explicit.room(facts, Strategy.EXPLICIT).room.least // each.pairs,
         spare=(),
         here=question.here,
         connected=len(question.rows),
-        noport=question.room(Strategy.NOPORT).room,
+        noport=question.room(Strategy.NOPORT).room.least,
         named=question.destinations[0].rpartition(":")[0],
     )
 
@@ -52,9 +53,9 @@ def answer(question: Question, wanted: int, *, rate_per_s: float | None = None, 
     machines = other.get("machines")
     each, means = -(-wanted // (machines or 1)), _ground(question)
     checks = fit.checks(question.verdicts, each, uncounted=UNCOUNTED)
-    _, _, binding = bound([verdict for verdict in question.verdicts if verdict.limit not in UNCOUNTED])
+    _, binding = bound([verdict for verdict in question.verdicts if verdict.limit not in UNCOUNTED])
     rooms = [check.room for check in checks if check.room is not None]
-    others = [c.room for c in checks if c.room is not None and c.limit not in (*fit.PORT_LIMITS, "4-tuple")]
+    others = [c.room.least for c in checks if c.room is not None and c.limit not in (*fit.PORT_LIMITS, "4-tuple")]
     rate = rate_per_s or fit.RATE_PER_S
     client_bytes, server_bytes, user_bytes = fit.memory(each)
     churn, nat = other.get("churn_per_s"), other.get("nat")
@@ -68,8 +69,7 @@ def answer(question: Question, wanted: int, *, rate_per_s: float | None = None, 
         destinations=question.space.destinations.size,
         first_destination=fit.endpoint(question.space),
         ceiling=means.ports.ceiling,
-        room=min(rooms),
-        room_max=min(check.room_max for check in checks if check.room_max is not None),
+        room=Interval.tightest(rooms),
         binding=binding.limit if binding else None,
         because=means.ports.because,
         absent=tuple(other.get("absent", ())),
@@ -100,7 +100,7 @@ def _refused() -> str:
     first = next(check for check in found.checks if check.says is Says.BLOCKS)
     ways = list(fit.ways([first], _ground(PORTS), PORTS.world, 100_000))
     command = "fourtuple plan 100000 192.0.2.9:80"
-    error = ShortfallError(*fit.too_many(100_000, first.room_max or 0, first, command, more=ways))
+    error = ShortfallError(*fit.too_many(100_000, first.room.most if first.room else 0, first, command, more=ways))
     return "\n".join(error_lines(error))
 
 

@@ -18,6 +18,7 @@ from fourtuple.core.runs.orders import HoldOrder, LoopName
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCKET
 from fourtuple.core.space.endpoints import Address
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.engine.loops.choose import Choice
@@ -96,7 +97,7 @@ def test_more_than_the_ports_allow_is_refused_unless_it_is_wanted_anyway() -> No
     with pytest.raises(ShortfallError) as refused:
         order(28_233, ["127.0.0.1:8000"])
     assert "net.ipv4.ip_local_port_range" in refused.value.stopped_by
-    assert order(28_233, ["127.0.0.1:8000"], anyway=True).plan.predicted == 28_232
+    assert order(28_233, ["127.0.0.1:8000"], anyway=True).plan.predicted == Interval.of(28_232)
 
 
 @pytest.mark.parametrize(

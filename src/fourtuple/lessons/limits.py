@@ -81,8 +81,7 @@ def _said(to: list[Endpoint], **how: object) -> str:
 
 
 def _answer(limits: Limits) -> str:
-    most = "" if limits.room == limits.room_max else f" to {limits.room_max}"
-    return f"{limits.room}{most}, {limits.tightest.errno if limits.tightest else 'nothing'}"
+    return f"{limits.room}, {limits.tightest.errno if limits.tightest else 'nothing'}"
 
 
 def _seen(stage: Stage, to: Endpoint) -> str:

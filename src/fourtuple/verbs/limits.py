@@ -38,7 +38,7 @@ def limits(
     """
     seen = look(destinations, sources=sources, strategy=strategy, pid=pid, role=role, probe=probe, outside=outside)
     world, ports = seen.world, seen.ports
-    room, room_max, binding = bound(seen.verdicts)
+    room, binding = bound(seen.verdicts)
     return Limits(
         role=seen.role,
         strategy=seen.strategy,
@@ -47,9 +47,8 @@ def limits(
         netns=world.netns,
         kernel=world.kernel,
         room=room,
-        room_max=room_max,
         binding=binding.limit if binding else None,
-        exact=bool(binding and binding.exact and room == room_max and not seen.because),
+        exact=bool(binding and binding.exact and room and room.exact and not seen.because),
         because=seen.because,
         full=seen.full,
         waiting=ports.waiting if ports else 0,

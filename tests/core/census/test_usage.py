@@ -33,9 +33,10 @@ from fourtuple.core.sockets.owners import NAMELESS, Holders
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import LISTENER, PROC_NET_TCP, SOCK_DIAG, SOCKET, Chosen, Sockets, State, mapped
 from fourtuple.core.space.endpoints import Endpoint
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace
-from tests.core.quiet import WORLD
+from tests.core.quiet import WORLD, ends
 
 LOW = 40_000
 MINUTE_MS = 60_000
@@ -770,8 +771,8 @@ def test_a_census_of_pairs_says_what_the_oracle_says(world: World) -> None:
         else:
             percent = 100 * count.taken / usable if usable else 100
             assert row.usable == usable
-            assert row.left == max(0, usable - count.taken)
-            assert row.left_least == max(0, row.left - unsure(world, pair))
+            most = max(0, usable - count.taken)
+            assert row.left == Interval(max(0, most - unsure(world, pair)), most)
             assert row.percent == pytest.approx(percent, abs=0.05)
         owners = Counter(owner_of(each) for each in sorted_out(world)[pair])
         assert {process.name: process.sockets for process in row.owners.processes} == {
@@ -825,7 +826,7 @@ def test_a_census_by_destination_adds_up_its_pairs_and_tells_what_is_left_of_the
         else:
             worst = max(counts[pair].taken for pair in members)
             assert row.usable == usable
-            assert row.left == max(0, usable - worst)
+            assert ends(row.left)[1] == max(0, usable - worst)
             assert counts[Pair(row.role, row.source, str(end.address), end.port)].taken == worst
 
 
@@ -998,7 +999,7 @@ def test_what_is_usable_is_nothing_and_a_pair_is_full() -> None:
     (row,) = census(World([*rows, Row("10.0.0.4", 50_000, "10.0.0.9", 80)], [])).rows
 
     assert isinstance(row, PairCount)
-    assert (row.usable, row.percent, row.left) == (0, 100.0, 0)
+    assert (row.usable, row.percent, row.left) == (0, 100.0, Interval.of(0))
 
 
 def test_a_second_look_says_what_was_opened_and_when_nothing_will_be_left() -> None:
@@ -1020,7 +1021,7 @@ def test_a_second_look_says_what_was_opened_and_when_nothing_will_be_left() -> N
     found = {}
     for row in said.rows:
         assert isinstance(row, PairCount)
-        found[row.destination[-2:]] = (row.left, row.opened_per_s, row.exhausted_in_s)
+        found[row.destination[-2:]] = (ends(row.left)[1], row.opened_per_s, row.exhausted_in_s)
     assert found == {"80": (3, 0.5, 6.0), "81": (2, 1.0, 2.0), "82": (5, 0.0, None), "83": (5, 0.2, None)}
 
 

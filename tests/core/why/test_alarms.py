@@ -12,6 +12,7 @@ from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.sockets.owners import Owners, Process
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.why.alarms import alarms, cause_of
 from fourtuple.core.why.causes import CAUSES
@@ -32,8 +33,7 @@ def pair(percent: float | None, number: int = 9, **counts: int) -> PairCount:
         used=known["established"] + known["time_wait"] + known["other"],
         usable=None if percent is None else 10_000,
         percent=percent,
-        left=None if percent is None else 10_000 - used,
-        left_least=None if percent is None else 10_000 - used,
+        left=None if percent is None else Interval.of(10_000 - used),
         owners=Owners(),
         **known,
     )
@@ -144,8 +144,7 @@ def test_of_a_destination_the_worst_source_is_named() -> None:
         used=10_000,
         usable=10_000,
         percent=100.0,
-        left=0,
-        left_least=0,
+        left=Interval.of(0),
         owners=Owners(),
     )
     (said,) = alarms(census([destination], by=By.DESTINATION), QUICK)
@@ -155,7 +154,7 @@ def test_of_a_destination_the_worst_source_is_named() -> None:
 
 
 def test_a_pair_that_may_have_no_port_left_is_named_though_little_is_used() -> None:
-    (said,) = alarms(census([replace(pair(20), left_least=0)]), QUICK)
+    (said,) = alarms(census([replace(pair(20), left=Interval(0, 8_000))]), QUICK)
 
     assert said.startswith("10.0.0.4 → 10.0.0.9:80 ")
     assert "--probe" in said

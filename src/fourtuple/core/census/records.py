@@ -7,6 +7,9 @@ from typing import Any, Self
 
 from fourtuple.core.sockets.owners import Owners
 from fourtuple.core.sockets.role import Role
+from fourtuple.core.space.interval import Interval, flat
+
+LEFT = {"left": "most", "left_least": "least"}  # as JSON and CSV have it
 
 
 class By(StrEnum):
@@ -29,8 +32,8 @@ class PairCount:
     destination:    ADDRESS:PORT
     other:          neither established nor in TIME_WAIT; close_wait: those of them; used: all three together
     usable:         ports that connect() chooses from, for any destination; None: a server, or the range is unknown
-    percent:        of those that connect() cannot choose for this pair now; left: how many it can, at most; left_least:
-                    if all ports were lost of which nobody tells whether bind(address, 0) keeps them for one socket
+    percent:        of those that connect() cannot choose for this pair now; left: how many it can; the least if
+                    bind(address, 0) keeps all ports for one socket each of which the kernel does not report it
     opened_per_s:   connections that were not there at the last look; None: there was none
     exhausted_in_s: until nothing is left, if it goes on growing as since then; None: it does not grow
     """
@@ -45,8 +48,7 @@ class PairCount:
     used: int
     usable: int | None
     percent: float | None
-    left: int | None
-    left_least: int | None
+    left: Interval | None
     owners: Owners
     opened_per_s: float | None = None
     exhausted_in_s: float | None = None
@@ -56,7 +58,7 @@ class PairCount:
 class DestinationCount:
     """All pairs with one destination. sources: how many; source: the one that has the fewest ports left
 
-    usable, percent, left, left_least: of that one; the rest as PairCount
+    usable, percent, left: of that one; the rest as PairCount
     """
 
     role: Role
@@ -70,8 +72,7 @@ class DestinationCount:
     used: int
     usable: int | None
     percent: float | None
-    left: int | None
-    left_least: int | None
+    left: Interval | None
     owners: Owners
 
 
@@ -240,6 +241,8 @@ class Census:
 def plain(row: Any) -> dict[str, Any]:
     """A record's fields, as JSON and CSV have them: its owners in words, too."""
     said = {each.name: getattr(row, each.name) for each in fields(row)}
+    if "left" in said:
+        said = flat(said, "left", LEFT)
     if "owners" in said:
         said |= {"owner": str(row.owners), "owners": asdict(row.owners)}
     return said

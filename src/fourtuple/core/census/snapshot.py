@@ -8,12 +8,13 @@ import numpy as np
 
 from fourtuple.core.census.records import StateCount
 from fourtuple.core.census.usage import COUNTS, Usage
-from fourtuple.core.census.view import states_of
+from fourtuple.core.census.view import left_of, states_of
 from fourtuple.core.limits.facts import World
 from fourtuple.core.limits.meters import EXPORTED
 from fourtuple.core.sockets.columns import Numbers
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import four_tuples
+from fourtuple.core.space.interval import Interval
 
 REST = "other"  # stands for the pairs, or listeners, that are not among the first
 
@@ -32,8 +33,7 @@ class PairGauge:
     time_wait: int
     close_wait: int
     usable: int | None
-    left: int | None
-    left_least: int | None
+    left: Interval | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +132,7 @@ def _pair(usage: Usage, pairs: Numbers, usable: int | None, source: str, destina
         time_wait=int(rows["time_wait"].sum()),
         close_wait=int(rows["close_wait"].sum()),
         usable=everything,
-        left=None if everything is None else max(0, everything - taken),
-        left_least=None if everything is None else max(0, everything - taken - int(usage.unsure[pairs].sum())),
+        left=None if everything is None else left_of(everything - taken, int(usage.unsure[pairs].sum())),
     )
 
 

@@ -31,6 +31,7 @@ from fourtuple.core.sockets.columns import Numbers
 from fourtuple.core.sockets.owners import NAMELESS, Holders, Owners
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG, State, four_tuples
+from fourtuple.core.space.interval import Interval
 
 
 @dataclass(frozen=True)
@@ -158,14 +159,19 @@ def _group_of(usage: Usage, by: By, keys: Numbers, rows: Rows) -> Numbers:
     return groups
 
 
-def _share(usage: Usage, pair: int, usable: int | None) -> tuple[int | None, float | None, int | None, int | None]:
-    """(usable, percent, left, at least) of a client's pair"""
+def _share(usage: Usage, pair: int, usable: int | None) -> tuple[int | None, float | None, Interval | None]:
+    """(usable, percent, left) of a client's pair"""
     if usable is None or usage.pairs["is_server"][pair]:
-        return None, None, None, None
+        return None, None, None
     taken = int(usage.pairs["taken"][pair])
-    left = max(0, usable - taken)
-    least = max(0, left - int(usage.unsure[pair]))
-    return usable, round(100 * taken / usable, 1) if usable else 100.0, left, least
+    left = left_of(usable - taken, int(usage.unsure[pair]))
+    return usable, round(100 * taken / usable, 1) if usable else 100.0, left
+
+
+def left_of(untaken: int, unsure: int) -> Interval:
+    """untaken: ports that connect() may choose; unsure: those of them that bind(address, 0) may keep"""
+    most = max(0, untaken)
+    return Interval(max(0, most - max(0, unsure)), most)
 
 
 def _rows(view: View, owners: Sequence[Owners], usable: int | None) -> Iterator[Row]:
@@ -199,7 +205,7 @@ def _moving(view: View, rows: Sequence[Row], before: Usage, since_s: float) -> I
         steady = row.used - row.time_wait + per_s * TIME_WAIT_MS / 1000  # where as many leave TIME_WAIT as enter it
         levels_off = grown <= waits and row.usable is not None and steady < row.usable
         grows = row.left is not None and grown > 0 and not levels_off
-        ends_s = row.left * since_s / grown if grows and row.left is not None else None
+        ends_s = row.left.most * since_s / grown if grows and row.left is not None else None
         yield replace(row, opened_per_s=round(per_s, 1), exhausted_in_s=ends_s)
 
 

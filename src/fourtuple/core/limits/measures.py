@@ -14,6 +14,7 @@ from fourtuple.core.limits.meters import Meter
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.verdicts import Case, Measure
 from fourtuple.core.sockets.role import Role
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.units import format_count, format_duration, format_size
 
 TUPLES = 65_535  # port 0 cannot be asked for
@@ -26,7 +27,7 @@ def _counted(case: Case, meter: Meter, *, each: int = 1, **more: Any) -> Measure
     found = meter.read(case.world)
     if found.ceiling is None:
         return None
-    room = None if found.room is None else found.room // each
+    room = None if found.room is None else Interval.of(found.room // each)
     return Measure(str(found.ceiling), found.ceiling // each, found.in_use, room, **more)
 
 
@@ -49,7 +50,7 @@ def tuples(case: Case) -> Measure | None:
     if case.ports is None:
         return None
     ceiling = TUPLES * case.ports.pairs
-    return Measure(None, ceiling, case.tuples_in_use, ceiling - case.tuples_in_use)
+    return Measure(None, ceiling, case.tuples_in_use, Interval.of(ceiling - case.tuples_in_use))
 
 
 def by_ports(*strategies: Strategy) -> Callable[[Case], Measure | None]:
@@ -58,7 +59,7 @@ def by_ports(*strategies: Strategy) -> Callable[[Case], Measure | None]:
         if ports is None or facts is None or case.strategy not in strategies:
             return None
         value = None if case.strategy is Strategy.EXPLICIT else f"{facts.port_range.start} {facts.port_range.stop - 1}"
-        return Measure(value, ports.ceiling, ports.in_use, ports.room, ports.room_max, note="; ".join(ports.because))
+        return Measure(value, ports.ceiling, ports.in_use, ports.room, note="; ".join(ports.because))
 
     return measure
 
@@ -100,11 +101,12 @@ def files(case: Case) -> Measure | None:
     if found.room is None:
         note = "how many files it has open is not shown to this user, so: from none to the size of its table"
         most = process.files_most or soft
-        return Measure(value, soft, None, max(0, soft - most), soft, exact=False, note=note)
+        return Measure(value, soft, None, Interval(max(0, soft - most), soft), exact=False, note=note)
+    room = Interval.of(found.room)
     if process.rings and case.role is Role.SERVER:
         note = f"it has {process.rings} io_uring rings, whose sockets need no file; how full they are nobody tells"
-        return Measure(value, soft, found.in_use, found.room, stops=False, note=note)
-    return Measure(value, soft, found.in_use, found.room)
+        return Measure(value, soft, found.in_use, room, stops=False, note=note)
+    return Measure(value, soft, found.in_use, room)
 
 
 def file_max(case: Case) -> Measure | None:
@@ -116,9 +118,7 @@ def file_max(case: Case) -> Measure | None:
     if found is None or found.room is None:
         return found
     slack = FILE_MAX_SLACK * case.cpus
-    return replace(
-        found, room=max(0, found.room - slack), room_max=found.room + slack, note="the kernel counts on each CPU"
-    )
+    return replace(found, room=found.room.widened(slack), note="the kernel counts on each CPU")
 
 
 def watches(case: Case) -> Measure | None:
@@ -126,7 +126,7 @@ def watches(case: Case) -> Measure | None:
         return _counted(case, meters.WATCHES, stops=False, note="this process does not use epoll")
     note = "for programs that use epoll; how many this user has is not told: as if it had none"
     found = _counted(case, meters.WATCHES, exact=False, note=note)
-    return found and replace(found, in_use=0, room=found.ceiling)
+    return found and replace(found, in_use=0, room=Interval.of(max(0, found.ceiling or 0)))
 
 
 def memory(of: Callable[[World], Memory | None]) -> Callable[[Case], Measure | None]:
@@ -134,7 +134,7 @@ def memory(of: Callable[[World], Memory | None]) -> Callable[[Case], Measure | N
         memory = of(case.world)
         if memory is None or memory.free_bytes is None:
             return None
-        room = memory.free_bytes // case.end_bytes
+        room = Interval.of(memory.free_bytes // case.end_bytes)
         note = f"an estimate: {format_count(case.end_bytes)} B a connection, nothing sent, {memory.where}"
         return Measure(format_size(memory.free_bytes), None, None, room, exact=False, note=note)
 
@@ -164,7 +164,8 @@ def neighbours(case: Case) -> Measure | None:
     if case.peers <= room:
         return Measure(value, stops=False, note=f"{format_count(used)} in use, one for each address on the link")
     note = f"{format_count(case.peers)} destination addresses, if all are on the link"
-    return Measure(value, None, used, room * case.per_peer, case.peers * case.per_peer, exact=False, note=note)
+    most = Interval(room * case.per_peer, case.peers * case.per_peer)
+    return Measure(value, None, used, most, exact=False, note=note)
 
 
 def accept_queue(case: Case) -> Measure | None:
@@ -176,7 +177,7 @@ def accept_queue(case: Case) -> Measure | None:
         case.world.sysctls.get("net.core.somaxconn", "").strip() or None,
         queue.ceiling,
         queue.recv_q,
-        max(0, queue.ceiling - queue.recv_q),
+        Interval.of(max(0, queue.ceiling - queue.recv_q)),
         stops=False,
         note=note,
     )
@@ -210,7 +211,8 @@ def threads(case: Case) -> Measure | None:
     if not found:
         return None
     room, name = min(found)
-    return Measure(name, None, None, max(0, room), exact=False, stops=False, note="for a thread to each connection")
+    left = Interval.of(max(0, room))
+    return Measure(name, None, None, left, exact=False, stops=False, note="for a thread to each connection")
 
 
 def orphans(case: Case) -> Measure | None:

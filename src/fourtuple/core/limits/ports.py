@@ -2,7 +2,7 @@
 
 The kernel tells nearly everything this takes. What it does not tell is whether the port of a connected socket was
 chosen by connect(), so that others may share it, or by bind(address, 0), which keeps it from every automatic choice in
-the namespace. Such ports are *unattributed*: they count as lost in `room`, and as free in `room_max`.
+the namespace. Such ports are *unattributed*: they count as lost in `room.least`, and as free in `room.most`.
 
 The rules are those of net/ipv4/inet_hashtables.c (__inet_hash_connect) and inet_connection_sock.c (inet_csk_get_port),
 v6.18:
@@ -31,6 +31,7 @@ from fourtuple.core.sockets.columns import Mask, Numbers, is_wildcard, numbers_a
 from fourtuple.core.sockets.ends import destination_numbers
 from fourtuple.core.sockets.table import MAPPED, SOCKET, Chosen, Sockets, State
 from fourtuple.core.space.endpoints import Endpoint
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.tuples import TupleSpace
 
 MOST_ROUTES = 10_000  # that are listed one by one; all are counted
@@ -50,8 +51,7 @@ class Route:
     strategy: Strategy
     ceiling: int
     in_use: int
-    room: int
-    room_max: int
+    room: Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class PortRoom:
     """All routes together.
 
     routes:  the first of them, at most MOST_ROUTES
-    because: why `room` and `room_max` differ, if they do
+    because: why `room` is not exact, if it is not
     blocked: ports of the range that nobody is given automatically, because somebody got them by bind() or listen()
     unattributed: ports of the range of which the kernel does not report what chose them
     waiting: 4-tuples of these routes in TIME_WAIT that cannot be taken over yet
@@ -68,8 +68,7 @@ class PortRoom:
     pairs: int
     ceiling: int
     in_use: int
-    room: int
-    room_max: int
+    room: Interval
     routes: tuple[Route, ...]
     because: tuple[str, ...]
     blocked: int
@@ -85,8 +84,7 @@ class PortRoom:
             pairs=sum(part.pairs for part in parts),
             ceiling=sum(part.ceiling for part in parts),
             in_use=sum(part.in_use for part in parts),
-            room=sum(part.room for part in parts),
-            room_max=sum(part.room_max for part in parts),
+            room=Interval.total(part.room for part in parts),
             routes=tuple(itertools.chain.from_iterable(part.routes for part in parts))[:MOST_ROUTES],
             because=tuple(dict.fromkeys(itertools.chain.from_iterable(part.because for part in parts))),
             waiting=sum(part.waiting for part in parts),
@@ -142,6 +140,7 @@ class PortUse:
             rooms = self._bound_first(facts)
         else:
             rooms = self._automatic(facts, in_turn=strategy is Strategy.LATE and facts.range_is_quick)
+        room = Interval(rooms.least.total(rooms.pools), rooms.most.total(rooms.pools))
         automatic = facts.automatic_ports.mask
         waiting = self.towards["state"] == State.TIME_WAIT
         if strategy is Strategy.EXPLICIT:
@@ -152,10 +151,9 @@ class PortUse:
             pairs=self.space.pairs,
             ceiling=rooms.ceiling * rooms.pools,
             in_use=rooms.in_use.total,
-            room=rooms.least.total(rooms.pools),
-            room_max=rooms.most.total(rooms.pools),
+            room=room,
             routes=tuple(self._routes(rooms, strategy, anywhere=anywhere)),
-            because=rooms.because if rooms.least.total(rooms.pools) != rooms.most.total(rooms.pools) else (),
+            because=() if room.exact else rooms.because,
             blocked=int((self.bound & automatic).sum()),
             unattributed=int((self.unattributed & automatic).sum()),
             waiting=int(waiting.sum()),
@@ -238,8 +236,7 @@ class PortUse:
                 strategy=strategy,
                 ceiling=rooms.ceiling,
                 in_use=rooms.in_use.by_owner.get(pool, 0),
-                room=rooms.least.of(pool),
-                room_max=rooms.most.of(pool),
+                room=Interval(rooms.least.of(pool), rooms.most.of(pool)),
             )
 
 

@@ -13,6 +13,7 @@ from fourtuple.core.limits.ports import PortRoom, Route
 from fourtuple.core.limits.remarks import Remark
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.sockets.role import Role
+from fourtuple.core.space.interval import Interval, flat
 
 
 class Scope(StrEnum):
@@ -26,6 +27,7 @@ class Scope(StrEnum):
 
 
 BOTH = (Role.CLIENT, Role.SERVER)
+ROOM = {"room": "least", "room_max": "most"}  # as JSON has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +80,8 @@ class Measure:
 
     value:    the setting, as the kernel writes it; None: not to be read
     ceiling:  connections in all; None: this limit does not count connections
-    room:     connections more, at least, or an estimate where it is not exact and there is no room_max; None: unknown
-    room_max: at most; None: as `room`
-    exact:    the kernel itself counts like that; False: an interval or an estimate
+    room:     connections more; None: unknown
+    exact:    the kernel itself counts like that; False: an estimate
     stops:    connections end here; False: it shapes, slows or colours them
     note:     why it is not exact, or where it applies
     """
@@ -88,8 +89,7 @@ class Measure:
     value: str | None
     ceiling: int | None = None
     in_use: int | None = None
-    room: int | None = None
-    room_max: int | None = None
+    room: Interval | None = None
     exact: bool = True
     stops: bool = True
     note: str = ""
@@ -138,7 +138,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A limit as it is here: the row's words, and what it leaves."""
+    """A limit as it is here: the row's words, and what it leaves. exact: one number, and the kernel counts like that"""
 
     limit: str
     title: str
@@ -146,8 +146,7 @@ class Verdict:
     value: str | None
     ceiling: int | None
     in_use: int | None
-    room: int | None
-    room_max: int | None
+    room: Interval | None
     exact: bool
     stops: bool
     call: str
@@ -163,9 +162,9 @@ class Verdict:
 class Limits:
     """How many more connections there can be, and what decides.
 
-    room, room_max: at least, at most; None: nothing that was read limits them
-    binding:        the limit's name
-    exact:          the two are one number, and the kernel counts like that
+    room:    None: nothing that was read limits them
+    binding: the limit's name
+    exact:   it is one number, and the kernel counts like that
     """
 
     role: Role
@@ -174,8 +173,7 @@ class Limits:
     process: str
     netns: str
     kernel: str
-    room: int | None
-    room_max: int | None
+    room: Interval | None
     binding: str | None
     exact: bool
     because: tuple[str, ...]
@@ -198,4 +196,8 @@ class Limits:
         return self.verdicts[0] if self.binding else None
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"exact": self.exact}
+        """Each `room` is two keys: `room`, at least, and `room_max`, at most."""
+        said = flat(asdict(self), "room", ROOM)
+        for name in ("routes", "verdicts"):
+            said[name] = [flat(each, "room", ROOM) for each in said[name]]
+        return said

@@ -14,9 +14,10 @@ from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.limits.ports import PortRoom
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.verdicts import Verdict
+from fourtuple.core.limits.verdicts import ROOM, Verdict
 from fourtuple.core.plan.nat import NatBudget
 from fourtuple.core.space.endpoints import Address, Endpoint
+from fourtuple.core.space.interval import Interval, flat
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.core.units import format_count
@@ -36,12 +37,11 @@ class Says(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """room, room_max: as in a verdict"""
+    """A limit against what is wanted. room: as in a verdict; None: it does not count here"""
 
     limit: str
     title: str
-    room: int | None
-    room_max: int | None
+    room: Interval | None
     says: Says
     note: str
 
@@ -118,7 +118,7 @@ class Fit:
 
     ceiling:     4-tuples in all: sources × ports × destinations
     ports:       source ports that each source has towards each destination
-    room, room_max: more connections than there are, at least and at most
+    room:        more connections than there are
     server_bytes: kernel memory of the other ends; counted against this host if they are here
     """
 
@@ -131,8 +131,7 @@ class Fit:
     destinations: int
     first_destination: str
     ceiling: int
-    room: int | None
-    room_max: int | None
+    room: Interval | None
     binding: str | None
     because: tuple[str, ...]
     absent: tuple[str, ...]
@@ -175,7 +174,8 @@ class Fit:
             asdict(way) | {"changes": [asdict(c) | {"command": c.command, "undo": c.undo} for c in way.changes]}
             for way in self.ways
         ]
-        return asdict(self) | {"fits": self.fits, "ways": ways}
+        found = [flat(asdict(check), "room", ROOM) for check in self.checks]
+        return flat(asdict(self), "room", ROOM) | {"fits": self.fits, "ways": ways, "checks": found}
 
 
 def checks(verdicts: Sequence[Verdict], wanted: int, *, uncounted: Mapping[str, str]) -> tuple[Check, ...]:
@@ -186,11 +186,11 @@ def checks(verdicts: Sequence[Verdict], wanted: int, *, uncounted: Mapping[str, 
     found = []
     for verdict in verdicts:
         if verdict.limit in uncounted:
-            found.append(Check(verdict.limit, verdict.title, None, None, Says.OK, uncounted[verdict.limit]))
+            found.append(Check(verdict.limit, verdict.title, None, Says.OK, uncounted[verdict.limit]))
         elif verdict.stops and verdict.room is not None:
-            most = verdict.room if verdict.room_max is None else verdict.room_max
-            says = Says.OK if verdict.room >= wanted else Says.PERHAPS if most >= wanted else Says.BLOCKS
-            found.append(Check(verdict.limit, verdict.title, verdict.room, most, says, verdict.note))
+            room = verdict.room
+            says = Says.OK if room.least >= wanted else Says.PERHAPS if room.most >= wanted else Says.BLOCKS
+            found.append(Check(verdict.limit, verdict.title, room, says, verdict.note))
     order = (Says.BLOCKS, Says.PERHAPS, Says.OK)
     return tuple(sorted(found, key=lambda check: order.index(check.says)))
 
@@ -234,7 +234,7 @@ def ways(found: Sequence[Check], means: Means | None, world: World, wanted: int)
         elif check.limit == "fs.file-max":
             yield from _raise(check, world, "fs.file-nr", (1 + bool(means and means.here)) * wanted)
         elif check.limit in ("memory", "memory.max"):
-            machines = -(-wanted // max(1, check.room or 1))
+            machines = -(-wanted // max(1, check.room.least if check.room else 1))
             yield Way(check.limit, False, f"{format_count(machines)} such machines: --machines {machines}", "", ())
         elif check.limit == "4-tuple" and not ports_block:  # what makes ports makes 4-tuples
             yield Way(check.limit, False, "more source addresses, or more destination ports", "", ())
@@ -248,7 +248,7 @@ def _raise(check: Check, world: World, count: str, more: int) -> Iterator[Way]:
 
 
 def _port_ways(check: Check, means: Means, wanted: int) -> Iterator[Way]:
-    space, missing = means.space, wanted - means.ports.room
+    space, missing = means.space, wanted - means.ports.room.least
     sources, destinations = space.sources.size, space.destinations.size
     if means.strategy is Strategy.BIND0:
         if means.noport >= wanted:
@@ -353,7 +353,7 @@ def churn(per_s: float, ports: PortRoom, facts: PortFacts, wanted: int, *, loopb
     """loopback: all 4-tuples have an address of 127.0.0.0/8 or ::1"""
     reused = facts.timestamps and (facts.tw_reuse == 1 or (facts.tw_reuse == 2 and loopback))
     kept_s = (facts.tw_reuse_delay_ms if reused else TIME_WAIT_MS) / 1000
-    ceiling = max(0, ports.room - wanted) / kept_s
+    ceiling = max(0, ports.room.least - wanted) / kept_s
     return Churn(per_s, kept_s, ceiling, ports.ceiling / ports.pairs / kept_s, fits=per_s <= ceiling)
 
 

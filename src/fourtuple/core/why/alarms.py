@@ -33,15 +33,16 @@ def _blocked(census: Census) -> Iterator[str]:
 
 def _pairs(census: Census, facts: PortFacts | None) -> Iterator[str]:
     rows = [row for row in census.rows if isinstance(row, PairCount | DestinationCount)]
-    worth = [row for row in rows if (row.percent or 0) >= HALF_PERCENT or (row.left and not row.left_least)]
+    worth = [row for row in rows if (row.percent or 0) >= HALF_PERCENT or _perhaps_none(row)]
     for row in worth[:MOST_ALARMS]:
         where = f"{row.source} → {row.destination}"
+        left = row.left.most if row.left else 0
         if (row.percent or 0) >= MOST_PERCENT:
             yield (
-                f"{where} has {format_count(row.left or 0)} ports left: {CAUSES[cause_of(row)].says}."
+                f"{where} has {format_count(left)} ports left: {CAUSES[cause_of(row)].says}."
                 f" fourtuple why EADDRNOTAVAIL --dest {row.destination} says what to do"
             )
-        elif row.left and not row.left_least:
+        elif _perhaps_none(row):
             yield (
                 f"{where} may have no port left: the sockets on the others may have called bind(address, 0) before"
                 f" connect(). fourtuple limits {row.destination} --probe tells"
@@ -54,6 +55,10 @@ def _pairs(census: Census, facts: PortFacts | None) -> Iterator[str]:
             yield f"{where} uses half of the range: each connect() looks at {half} ports or more. {cure}"
     if len(worth) > MOST_ALARMS:
         yield f"and so do {len(worth) - MOST_ALARMS} more"
+
+
+def _perhaps_none(pair: PairCount | DestinationCount) -> bool:
+    return pair.left is not None and pair.left.most > 0 == pair.left.least
 
 
 def cause_of(pair: PairCount | DestinationCount) -> str:

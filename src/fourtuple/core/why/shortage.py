@@ -44,7 +44,7 @@ class Shortage:
             close_wait=int((use.towards["state"] == State.CLOSE_WAIT).sum()),
             blocked=room.blocked,
             suspicious=room.unattributed,
-            left=room.room,
+            left=room.room.least,
         )
 
     @property

@@ -18,6 +18,16 @@ from fourtuple.core.counters import COUNTERS
 from fourtuple.core.limits.meters import EXPORTED
 
 LIMITED: Mapping[str, str] = MappingProxyType({meter.metric: meter.about for meter in EXPORTED})
+
+
+def _left_most(pair: PairGauge) -> int | None:
+    return pair.left.most if pair.left else None
+
+
+def _left_least(pair: PairGauge) -> int | None:
+    return pair.left.least if pair.left else None
+
+
 PAIR_LABELS = ("role", "source", "destination")
 PAIRS: Mapping[str, tuple[str, Callable[[PairGauge], int | None]]] = MappingProxyType(
     {
@@ -25,8 +35,14 @@ PAIRS: Mapping[str, tuple[str, Callable[[PairGauge], int | None]]] = MappingProx
         "time_wait": ("Those of them in TIME_WAIT.", lambda pair: pair.time_wait),
         "close_wait": ("Those of them in CLOSE_WAIT: their program has not closed them.", lambda pair: pair.close_wait),
         "usable": ("Ports that connect() chooses from, for each destination.", lambda pair: pair.usable),
-        "left": ("Those of them that connect() can still choose for this pair, at most.", lambda pair: pair.left),
-        "left_least": ("… at least: bind(address, 0) may have taken the others.", lambda pair: pair.left_least),
+        "left": (
+            "Those of them that connect() can still choose for this pair, at most.",
+            _left_most,
+        ),
+        "left_least": (
+            "… at least: bind(address, 0) may have taken the others.",
+            _left_least,
+        ),
     }
 )
 

@@ -160,8 +160,8 @@ def _cells(row: Row, *, moving: bool) -> tuple[str, list[Cell], str]:
         name = f"{row.port}{' listens' * (row.role is Role.SERVER)}"
         return name, [*cells, ("all", 5, format_count(row.used))], whose
     if row.percent is not None and row.left is not None:
-        at_most = "≤" * (row.left_least != row.left)
-        cells += [("used", 7, f"{row.percent:.1f} %"), ("left", 6, f"{at_most}{format_count(row.left)}")]
+        at_most = "≤" * (not row.left.exact)
+        cells += [("used", 7, f"{row.percent:.1f} %"), ("left", 6, f"{at_most}{format_count(row.left.most)}")]
     if isinstance(row, DestinationCount):
         several = f" from {format_count(row.sources)}, most {row.source}"
         return row.destination + several * (row.sources > 1), cells, whose

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fourtuple.core.errors import CannotError
 from fourtuple.core.limits.facts import TW_REUSE, TW_REUSE_DELAY_MS, UNPRIVILEGED_START, PortFacts
-from fourtuple.core.limits.releases import parse_release
+from fourtuple.core.limits.releases import BOUND_ARE_LISTED, parse_release
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.kernel.proc.files import PROC
 from fourtuple.kernel.sockopts import port_range_is_quick
@@ -56,7 +56,7 @@ def read_port_facts(proc: Path = PROC) -> PortFacts:
         tw_reuse_delay_ms=tw_reuse_delay_ms,
         timestamps=timestamps != 0,
         range_is_quick=port_range_is_quick(kernel),
-        bound_are_listed=kernel >= (6, 8),
+        bound_are_listed=BOUND_ARE_LISTED.holds(kernel),
     )
 
 
