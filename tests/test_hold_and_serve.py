@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 
 from fourtuple.kernel.uring import features
 from tests.conftest import COMMAND, Ground, need, private_ground
+from tests.waiting import PATIENCE_S, lines_until, wait_until
 
 
 @pytest.fixture(params=["epoll", "ring"])
@@ -45,17 +45,14 @@ def test_plan_engine_kernel_and_ss_count_the_same(ground: Ground, count: int) ->
         with ground.started("hold", str(count), "127.0.0.1:7777", "--for", "60s", "--json") as holding:
             listed = ss(ground, 7777)
             holding.send_signal(signal.SIGINT)
-            record = json.loads(holding.communicate(timeout=30)[0])
-        until = time.monotonic() + 5
-        while (left := len(ss(ground, 7777))) and time.monotonic() < until:
-            time.sleep(0.05)
+            record = json.loads(holding.communicate(timeout=PATIENCE_S)[0])
+        assert wait_until(lambda: not ss(ground, 7777))
 
     assert len(listed) == len(set(listed)) == count
     assert (record["wanted"], record["held"], record["failed"], record["lost"]) == (count, count, {}, 0)
     assert record["census"] == {"client": count, "server": count, "accepted": count, "by": "sock_diag"}
     assert record["agree"]
     assert record["received_bytes"] == 5 * count
-    assert left == 0
     assert (served["accepted"], served["most_open"], served["greeted"]) == (count, count, count)
     assert served["lost_by"] == {"ECONNRESET": count}
 
@@ -159,7 +156,7 @@ def test_a_small_limit_of_open_files_takes_more_processes(ground: Ground) -> Non
         done = ground.run(*small, "hold", "997", "127.0.0.1:7777", "--for", "0s", "--json")
     finally:
         server.send_signal(signal.SIGINT)
-        server.communicate(timeout=30)
+        server.communicate(timeout=PATIENCE_S)
     record = json.loads(done.stdout)
 
     assert (record["held"], record["census"]["accepted"], record["agree"], done.returncode) == (997, 997, True, 0)
@@ -185,9 +182,9 @@ def test_ctrl_c_while_opening_accounts_for_everything(ground: Ground) -> None:
     """What is open is held and counted, the rest has failed with ECANCELED, the record comes, the exit code is 1."""
     slowly = ["hold", "1000", "127.0.0.1:7777", "--rate", "100/s", "--log", "--json"]
     with ground.serving("127.0.0.1:7777"), ground.started(*slowly, wait_for="connected") as holding:
-        time.sleep(0.5)
+        lines_until(holding.stderr, "connected", times=9)
         holding.send_signal(signal.SIGINT)
-        record = json.loads(holding.communicate(timeout=30)[0])
+        record = json.loads(holding.communicate(timeout=PATIENCE_S)[0])
 
     assert holding.returncode == 1
     assert record["interrupted"]
@@ -203,7 +200,7 @@ def test_a_killed_worker_is_noticed_and_what_it_held_is_lost(ground: Ground) -> 
     ):
         worker = int(Path(f"/proc/{holding.pid}/task/{holding.pid}/children").read_text().split()[0])
         os.kill(worker, signal.SIGKILL)
-        output, _ = holding.communicate(timeout=30)
+        output, _ = holding.communicate(timeout=PATIENCE_S)
     record = json.loads(output)
 
     assert (record["held"], record["lost"], record["lost_by"]) == (100, 50, {"ECANCELED": 50})
@@ -256,7 +253,7 @@ def test_a_destination_that_never_answers_times_out_with_its_errno(ground: Groun
     try:
         assert server.stdout is not None
         server.stdout.readline()
-        record, code = hold(ground, "5", "127.0.0.1:7777", "--timeout", "1s", "--for", "0s", timeout_s=30)
+        record, code = hold(ground, "5", "127.0.0.1:7777", "--timeout", "1s", "--for", "0s")
     finally:
         server.kill()
         server.communicate()
@@ -278,20 +275,27 @@ def test_an_echo_comes_back(ground: Ground) -> None:
     assert (served["received_bytes"], served["sent_bytes"]) == (2**20, 2**20)
 
 
+def ended_after_two_losses(server: "subprocess.Popen[str]") -> list[str]:
+    """What it has logged, in lines."""
+    lines = lines_until(server.stdout, "lost", times=2)
+    server.send_signal(signal.SIGINT)
+    assert server.stdout is not None
+    return "".join([*lines, *server.stdout]).splitlines()
+
+
 def test_serve_logs_both_ends_of_every_accept_and_close(ground: Ground) -> None:
     with ground.started("serve", "127.0.0.1:7777", "--log", "--quiet") as server:
         done = ground.fourtuple("hold", "2", "127.0.0.1:7777", "--log", "--quiet", "--for", "0s", "--close", "fin")
-        time.sleep(0.3)
-        server.send_signal(signal.SIGINT)
-        output, _ = server.communicate(timeout=30)
+        output = ended_after_two_losses(server)
     clients = sorted(line.split()[1] for line in done.stdout.splitlines() if line.startswith("connected"))
-    accepted = sorted(line.split()[3] for line in output.splitlines() if line.startswith("accepted "))
-    lost = [line for line in output.splitlines() if line.startswith("lost") and line.endswith("the client closed")]
+    accepted = sorted(line.split()[3] for line in output if line.startswith("accepted "))
+    lost = [line for line in output if line.startswith("lost") and line.endswith("the client closed")]
 
     assert len(clients) == 2
     assert accepted[: len(clients)] == clients
     assert len(lost) == 2
-    assert "accepted 2, at most " in output  # 1 at once, where the first was closed before the second was accepted
+    # 1 at once, where the first was closed before the second was accepted
+    assert any("accepted 2, at most " in line for line in output)
 
 
 def test_serve_ends_by_itself_with_its_record(ground: Ground) -> None:
@@ -311,18 +315,18 @@ def test_a_group_signal_ends_a_run_in_order(ground: Ground) -> None:
         ) as holding,
     ):
         os.killpg(holding.pid, signal.SIGTERM)
-        record = json.loads(holding.communicate(timeout=30)[0])
+        record = json.loads(holding.communicate(timeout=PATIENCE_S)[0])
 
     assert (record["held"], record["lost"], record["interrupted"]) == (100, 0, True)
 
 
 def test_a_server_whose_worker_was_killed_says_so(ground: Ground) -> None:
     with ground.started("serve", "127.0.0.1:7777", "--workers", "2", "--json") as server:
-        time.sleep(0.3)
-        worker = int(Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()[0])
-        os.kill(worker, signal.SIGKILL)
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children")
+        assert wait_until(lambda: len(children.read_text().split()) == 2)
+        os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
         server.send_signal(signal.SIGINT)
-        record = json.loads(server.communicate(timeout=30)[0])
+        record = json.loads(server.communicate(timeout=PATIENCE_S)[0])
 
     assert (record["workers_killed"], server.returncode) == (1, 1)
 
@@ -360,7 +364,7 @@ def test_slow_readers_do_not_keep_the_echo_from_others(ground: Ground) -> None:
         "    try:\n"
         "        while True: s.send(b'x' * 65536)\n"
         "    except BlockingIOError: pass\n"
-        "quick = socket.create_connection(('127.0.0.1', 7777), timeout=10); quick.sendall(b'hello')\n"
+        "quick = socket.create_connection(('127.0.0.1', 7777)); quick.sendall(b'hello')\n"
         "print(quick.recv(5, socket.MSG_WAITALL).decode())"
     )
     with ground.serving("127.0.0.1:7777", "--echo"):
@@ -370,9 +374,7 @@ def test_slow_readers_do_not_keep_the_echo_from_others(ground: Ground) -> None:
 def test_a_reset_is_logged_with_both_ends_too(ground: Ground) -> None:
     with ground.started("serve", "127.0.0.1:7777", "--log", "--quiet") as server:
         ground.fourtuple("hold", "2", "127.0.0.1:7777", "--quiet", "--for", "0s", "--close", "rst")
-        time.sleep(0.3)
-        server.send_signal(signal.SIGINT)
-        lines = server.communicate(timeout=30)[0].splitlines()
+        lines = ended_after_two_losses(server)
     accepted = sorted(line.split(maxsplit=1)[1] for line in lines if line.startswith("accepted  "))
     lost = sorted(line.split(maxsplit=1)[1] for line in lines if line.startswith("lost"))
 
@@ -489,23 +491,27 @@ def test_an_answer_that_never_comes_fails_the_run(ground: Ground) -> None:
     assert "never answered: 2" in words
 
 
+def refused(ground: Ground) -> int:
+    """How many connect() were refused, in this namespace."""
+    names, values = (line.split() for line in ground.run("grep", "Tcp:", "/proc/net/snmp").stdout.splitlines())
+    return int(dict(zip(names, values, strict=True))["AttemptFails"])
+
+
 @pytest.mark.parametrize("watch", ["poll", "census"])
 def test_lost_connections_are_noticed_and_opened_again(ground: Ground, watch: str) -> None:
     """The server goes and comes back: all are lost with time and errno, retried until it is there, and all are back."""
     with ground.started("serve", "127.0.0.1:7777") as first:
         holding = ground.started(
-            "hold", "23", "127.0.0.1:7777", "--for", "60s", "--json", "--reconnect", "--watch", watch
+            "hold", "23", "127.0.0.1:7777", "--for", "60s", "--json", "--reconnect", "--watch", watch, "--log"
         )
         with holding as program:
             first.kill()
             first.wait()
-            time.sleep(1.5)
+            assert wait_until(lambda: refused(ground))
             with ground.started("serve", "127.0.0.1:7777"):
-                until = time.monotonic() + 20
-                while len(ss(ground, 7777)) < 23 and time.monotonic() < until:
-                    time.sleep(0.1)
+                lines_until(program.stderr, "connected", times=23)
                 program.send_signal(signal.SIGINT)
-                record = json.loads(program.communicate(timeout=30)[0])
+                record = json.loads(program.communicate(timeout=PATIENCE_S)[0])
 
     assert (record["held"], record["open_at_end"]) == (23, 23)
     assert (
@@ -521,17 +527,19 @@ def test_without_watching_only_the_last_look_notices(ground: Ground) -> None:
         holding = ground.started("hold", "23", "127.0.0.1:7777", "--for", "2s", "--json", "--watch", "off")
         with holding as program:
             server.kill()
-            record = json.loads(program.communicate(timeout=30)[0])
+            record = json.loads(program.communicate(timeout=PATIENCE_S)[0])
 
     assert (record["held"], record["lost"], record["open_at_end"], record["watch"]) == (23, 23, 0, "off")
-    assert {loss["at_s"] for loss in record["losses"]} <= {2, 3}
+    assert min(loss["at_s"] for loss in record["losses"]) >= 2
 
 
 def test_a_server_that_counts_instead_of_polling_notices_too(ground: Ground) -> None:
-    with ground.serving("127.0.0.1:7777", "--watch", "census") as served:
+    with ground.started("serve", "127.0.0.1:7777", "--watch", "census", "--log", "--json") as server:
         hold(ground, "97", "127.0.0.1:7777", "--for", "0s")
-        time.sleep(2.5)
+        lines_until(server.stderr, "lost", times=97)
         again, _ = hold(ground, "97", "127.0.0.1:7777", "--for", "0s")
+        server.send_signal(signal.SIGINT)
+        served = json.loads(server.communicate(timeout=PATIENCE_S)[0])
 
     assert again["agree"]
     assert (served["accepted"], served["lost"] + served["closed"]) == (194, 194)

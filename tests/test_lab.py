@@ -12,7 +12,8 @@ import pytest
 
 from fourtuple.verbs import namespace_refusal
 from tests.conftest import COMMAND, fourtuple, need
-from tests.kernel.test_netns import wait_until_empty
+from tests.kernel.test_netns import processes_in
+from tests.waiting import PATIENCE_S, wait_until
 
 SETTINGS = Path("/proc/sys/net/ipv4")
 
@@ -117,7 +118,7 @@ def test_ctrl_c_is_the_commands_and_sigterm_is_passed_on() -> None:
         assert program.stdout is not None
         assert program.stdout.readline() == "ready\n"
         (os.killpg if to_group else os.kill)(program.pid, number)
-        said, _ = program.communicate(timeout=20)
+        said, _ = program.communicate(timeout=PATIENCE_S)
 
         assert (said, program.returncode) == ("caught\n", 5)
 
@@ -170,7 +171,7 @@ def test_a_terminal_that_is_closed_leaves_no_folder() -> None:
     assert program.stdout is not None
     assert program.stdout.readline() == "ready\n"
     program.send_signal(signal.SIGHUP)
-    program.communicate(timeout=20)
+    program.communicate(timeout=PATIENCE_S)
 
     assert program.returncode == 128 + signal.SIGHUP
     assert set(Path(tempfile.gettempdir()).glob("fourtuple-lab-*")) == folders
@@ -188,4 +189,4 @@ def test_it_is_gone_when_the_lab_is_killed() -> None:
     program.communicate()
 
     assert name.startswith("net:[")
-    assert wait_until_empty(name) == []
+    assert wait_until(lambda: not processes_in(name))

@@ -7,7 +7,6 @@ import random
 import socket
 import struct
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -38,6 +37,7 @@ from fourtuple.kernel.sockdiag import (
     read_sockets,
 )
 from tests.conftest import Ground
+from tests.waiting import wait_until
 
 DATA = Path(__file__).with_name("data")
 EVERY = frozenset(State)
@@ -432,12 +432,8 @@ def test_listeners_of_an_interrupted_dump_are_read_again() -> None:
 # Several dumps at once.
 
 
-def sock_diag_threads() -> list[threading.Thread]:
-    """Those that have not ended 5 s from now."""
-    until = time.monotonic() + 5
-    while (left := [each for each in threading.enumerate() if each.name == "sock_diag"]) and time.monotonic() < until:
-        time.sleep(0.001)
-    return left
+def threads_have_ended() -> bool:
+    return wait_until(lambda: all(each.name != "sock_diag" for each in threading.enumerate()))
 
 
 def failing(numbers: Iterable[int], error: Exception) -> Iterator[int]:
@@ -452,7 +448,7 @@ def test_of_several_streams_everything_comes_in_the_order_of_each(sizes: list[in
     assert len(found) == sum(sizes)
     for number, size in enumerate(sizes):
         assert [item for stream, item in found if stream == number] == list(range(size))
-    assert not sock_diag_threads()
+    assert threads_have_ended()
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
@@ -464,7 +460,7 @@ def test_the_error_of_one_stream_is_raised_and_the_others_are_left(place: int, a
     with pytest.raises(ValueError, match="broken"):
         list(sockdiag._as_they_come(streams))
 
-    assert not sock_diag_threads()
+    assert threads_have_ended()
 
 
 @pytest.mark.parametrize("taken", [1, 2, 5])
@@ -482,22 +478,28 @@ def test_a_caller_that_leaves_early_leaves_no_thread(taken: int) -> None:
         next(items)
     items.close()  # type: ignore[attr-defined]
 
-    assert not sock_diag_threads()
+    assert threads_have_ended()
     assert max(read) < taken + 5
 
 
 def test_a_stream_is_never_far_ahead_of_its_caller() -> None:
-    """exchange() writes over what it gave BUFFERS - 1 items ago."""
+    """exchange() writes over what it gave BUFFERS - 1 items ago. It does read as far ahead as that."""
     read: list[int] = []
+    ahead: list[int] = []
+    taken = 0
 
     def stream() -> Iterator[int]:
         for item in range(20):
             read.append(item)
+            ahead.append(item - taken)
             yield item
 
     for _, item in sockdiag._as_they_come([stream()]):
-        time.sleep(0.002)
-        assert len(read) <= item + sockdiag.BUFFERS
+        expected = min(20, item + sockdiag.BUFFERS)
+        assert wait_until(lambda expected=expected: len(read) >= expected)  # type: ignore[misc]
+        taken = item + 1  # it is done with
+
+    assert max(ahead) == sockdiag.BUFFERS - 1
 
 
 def refuse(*_: object) -> None:
@@ -584,7 +586,7 @@ def test_both_dumps_must_come_through(broken: "list[bytes] | OSError") -> None:
         with pytest.raises(DumpInterruptedError):
             fold_sockets(count, EVERY, Asked(range(40_000, 40_010)), ask=InParts(*parts))
 
-    assert not sock_diag_threads()
+    assert threads_have_ended()
 
 
 def test_the_requests_of_both_dumps_carry_their_filters() -> None:
@@ -609,9 +611,10 @@ def test_the_requests_of_both_dumps_carry_their_filters() -> None:
 def test_a_listener_with_a_full_queue_has_lost_connections(ground: Ground) -> None:
     """listen(0) has room for one; nobody accepts; a SYN that comes then is dropped, and sent again after a second."""
     code = """
-import json, socket, time
+import json, socket
 from fourtuple.core.census import four_tuples
 from fourtuple.kernel.sockdiag import read_listeners
+from tests.waiting import wait_until
 full = socket.create_server(("127.0.0.1", 8000), backlog=0)
 idle = socket.create_server(("::1", 8001), family=socket.AF_INET6, backlog=7)
 kept = []
@@ -620,11 +623,8 @@ for _ in range(5):
     client.setblocking(False)
     client.connect_ex(("127.0.0.1", 8000))
     kept.append(client)
-for _ in range(100):
-    table = read_listeners()
-    if table["drops"].any():
-        break
-    time.sleep(0.05)
+wait_until(lambda: read_listeners()["drops"].any())
+table = read_listeners()
 print(json.dumps({str(t.source): [int(row[name]) for name in ("rqueue", "wqueue", "drops")]
                   for t, row in zip(four_tuples(table), table)}))
 """
