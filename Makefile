@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: prove test check lint types docs bench clean
+.PHONY: prove test check lint types docs screens bench clean
 
 prove: .venv/installed
 	$(BIN)/fourtuple prove
@@ -20,7 +20,10 @@ types: .venv/installed-dev
 	$(BIN)/mypy
 
 docs: .venv/installed-dev
-	$(BIN)/python -m fourtuple.faces.limits_page docs/limits.md
+	$(BIN)/python -m fourtuple.faces.page.limits docs/limits.md
+
+screens: .venv/installed-dev
+	$(BIN)/python -m tests.screens
 
 bench: .venv/installed-dev
 	$(BIN)/python -m bench --write

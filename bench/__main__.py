@@ -16,9 +16,9 @@ import fourtuple
 from bench.measure import Measure, NotMeasuredError, Result
 from bench.opening import free_memory_bytes
 from bench.suite import MEASURES
-from fourtuple import verbs
 from fourtuple.core.errors import FourtupleError
 from fourtuple.core.units import format_size
+from fourtuple.verbs.lab import host_facts
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -78,7 +78,7 @@ pair took 8.2 KB.""",
 
 
 def machine() -> str:
-    facts = verbs.facts()
+    facts = host_facts()
     model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
     compiler = ["gcc", "--version"]
     gcc = subprocess.run(compiler, capture_output=True, text=True).stdout.splitlines()[0] if shutil.which("gcc") else ""

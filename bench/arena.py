@@ -18,7 +18,8 @@ from typing import Any
 
 from bench.measure import NotMeasuredError
 from bench.opening import free_memory_bytes
-from fourtuple import verbs
+from fourtuple.verbs.background import start
+from fourtuple.verbs.lab import Lab
 
 ROOT = Path(__file__).parent.parent
 PEERS = Path(__file__).with_name("peers")
@@ -59,7 +60,7 @@ class Contestant:
         """What the client printed last. Raises NotMeasuredError where one of the two fails."""
         wait_quiet()
         warm(self.warm_bytes)
-        with verbs.Lab(ports=PORTS, hash_entries=self.hash_entries) as lab:
+        with Lab(ports=PORTS, hash_entries=self.hash_entries) as lab:
             server = lab.command(self._words(_pinned(SERVER_CPU, self.server)))
             client = lab.command(self._words(_pinned(CLIENT_CPU, self.client)))
             with _listening(server):
@@ -82,7 +83,7 @@ def _pinned(cpu: int, command: str) -> str:
 @contextmanager
 def _listening(command: Sequence[str]) -> Iterator[None]:
     """A server that says so on standard error runs during the block."""
-    server = verbs.start(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    server = start(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         first = server.stderr.readline() if server.stderr else ""
         if not first.startswith("listening"):

@@ -16,11 +16,11 @@ Figures = Mapping[str, float]
 
 
 def census() -> Figures:
-    from fourtuple.core.where import EVERYWHERE
-    from fourtuple.kernel import procfs
-    from fourtuple.verbs.counting import CONNECTED, usage_of
+    from fourtuple.core.sockets.filter import EVERYWHERE
+    from fourtuple.kernel.proc import host
+    from fourtuple.verbs.census import CONNECTED, usage_of
 
-    facts = procfs.read_port_facts()
+    facts = host.read_port_facts()
     took = _took(lambda: usage_of(EVERYWHERE, CONNECTED, facts))
     usage, _ = usage_of(EVERYWHERE, CONNECTED, facts)
     return took | {"sockets": float(usage.states.sum() + len(usage.listeners)), "pairs": float(len(usage.pairs))}
@@ -28,7 +28,7 @@ def census() -> Figures:
 
 def export(times: int) -> Figures:
     """cpu_ms: of the first time, which looks for bound ports too; each_cpu_ms: of the others"""
-    from fourtuple.verbs.exporting import snapshots
+    from fourtuple.verbs.export import snapshots
 
     looks = snapshots(50)
     next(looks)

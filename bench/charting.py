@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from fourtuple.core.series import Bins, Heat, OverTime, heat, histogram, over_time
-from fourtuple.core.stored import Outcome, StoredRun
+from fourtuple.core.runs.series import Bins, Heat, OverTime, heat, histogram, over_time
+from fourtuple.core.runs.stored import Outcome, StoredRun
 from fourtuple.store import reading
 from fourtuple.store.coding import to_text
 from fourtuple.store.file import open_store
@@ -42,7 +42,7 @@ def made_run(file: Path | None = None) -> StoredRun:
 
 
 def by_altair(run: StoredRun) -> str:
-    from fourtuple.faces.report import run_page
+    from fourtuple.faces.page.report import run_page
 
     return run_page(run)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 
 from bench.measure import alternate
-from fourtuple import connect
+from fourtuple.client.connecting import connect
 
 LINGER_RESET = struct.pack("ii", 1, 0)
 AT_ONCE, AT_ONCE_SLOW = 400, 60  # connections of a turn

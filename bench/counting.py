@@ -20,7 +20,8 @@ from bench.measure import (
     number,
     spread,
 )
-from fourtuple.verbs import Lab, holding, serving
+from fourtuple.verbs.background import holding, serving
+from fourtuple.verbs.lab import Lab
 
 PORTS = range(32768, 61000)
 PER_PORT = 25_000  # connections to each of the server's ports

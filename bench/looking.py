@@ -17,7 +17,8 @@ from typing import Any
 from bench.arena import wait_quiet
 from bench.charting import MAKERS, made_run
 from bench.measure import Finding, NotMeasuredError, Result, alternate, at_most, median, spread
-from fourtuple.verbs import Lab, serving
+from fourtuple.verbs.background import serving
+from fourtuple.verbs.lab import Lab
 
 MILLION = 1_000_000
 LARGE_TABLE = 8_388_608  # entries: more than there are sockets

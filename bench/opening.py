@@ -13,11 +13,13 @@ from math import nan
 from pathlib import Path
 from typing import Any, Self
 
-from fourtuple import verbs
-from fourtuple.core.plan import Strategy
-from fourtuple.core.run import HoldRecord, Phase, Sample
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.orders import Watch
+from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.kernel import process
-from fourtuple.kernel.procfs import read_memory
+from fourtuple.kernel.proc.host import read_memory
+from fourtuple.verbs.hold import hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +70,9 @@ class Opening:
         raise ValueError(f"{number:,} were never open")
 
 
-def watch(wanted: int, destinations: Sequence[str], strategy: Strategy, how: verbs.Watch) -> Opening:
+def watch(wanted: int, destinations: Sequence[str], strategy: Strategy, how: Watch) -> Opening:
     progress: list[tuple[float, int, float]] = []
-    run = verbs.hold(wanted, destinations, strategy=strategy, watch=how, hold_s=0)
+    run = hold(wanted, destinations, strategy=strategy, watch=how, hold_s=0)
     resident_bytes = free_bytes = 0
     while True:
         try:
@@ -112,7 +114,7 @@ def _resident_bytes() -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m bench.opening", description=__doc__)
     parser.add_argument("--strategy", type=Strategy, default=Strategy.LATE)
-    parser.add_argument("--watch", type=verbs.Watch, default=verbs.Watch.POLL)
+    parser.add_argument("--watch", type=Watch, default=Watch.POLL)
     parser.add_argument("wanted", type=int)
     parser.add_argument("destinations", nargs="+")
     arguments = parser.parse_args()

@@ -24,8 +24,9 @@ from bench.measure import (
     spread,
 )
 from bench.opening import Opening, free_memory_bytes
-from fourtuple.core.tuples import TupleSpace
-from fourtuple.verbs import Lab, holding, serving
+from fourtuple.core.space.tuples import TupleSpace
+from fourtuple.verbs.background import holding, serving
+from fourtuple.verbs.lab import Lab
 
 OPENED = 19_800  # as many as fit a process whose limit of open files is 20,000, the usual hard one of a container
 RANGE = 64_512  # source ports from 1024 to 65535

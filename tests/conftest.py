@@ -16,7 +16,8 @@ from typing import Any
 import hypothesis
 import pytest
 
-from fourtuple.verbs import Lab, namespace_refusal
+from fourtuple.verbs.lab import Lab, namespace_refusal
+from tests.told import READY
 
 # What commands store goes where no user's runs are, and is gone with the tests.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="fourtuple-tests-")
@@ -70,7 +71,7 @@ class Ground:
         return done.stdout
 
     def set_port_range(self, low: int, high: int) -> None:
-        self.python(f"from fourtuple import verbs; verbs.set_port_range(range({low}, {high} + 1))")
+        self.python(f"from fourtuple.verbs.lab import set_port_range; set_port_range(range({low}, {high} + 1))")
 
     @contextmanager
     def serving(self, *arguments: str) -> "Iterator[dict[str, Any]]":
@@ -85,7 +86,7 @@ class Ground:
     @contextmanager
     def started(self, *arguments: str, wait_for: str = "", **options: Any) -> "Iterator[subprocess.Popen[str]]":
         """The command, once it has said (on standard error) that others may rely on it; killed after the block."""
-        ready = wait_for or {"serve": "listening", "hold": "holding"}[arguments[0]]
+        ready = wait_for or READY[arguments[0]]
         program = self.lab.start(
             [*COMMAND, *arguments],
             stdout=subprocess.PIPE,

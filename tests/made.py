@@ -6,12 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from fourtuple.core.fold import add_values
-from fourtuple.core.memory import MemoryUse, PartUse
-from fourtuple.core.proof import HOLDS, Ground, Result
-from fourtuple.core.run import COUNTERS, HoldRecord, Phase, Sample, Seen, ServeRecord, Witness
-from fourtuple.core.spread import PairUse, Sharing
-from fourtuple.core.start import Changed, Found, Planned, Start
+from fourtuple.core.limits.facts import Memory
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.runs.conclude import HoldEnding, conclude
+from fourtuple.core.runs.counters import COUNTERS, Phase
+from fourtuple.core.runs.histogram import add_values
+from fourtuple.core.runs.memory import MemoryUse, PartUse
+from fourtuple.core.runs.orders import HoldOptions, HoldOrder, LoopName
+from fourtuple.core.runs.pace import Pace
+from fourtuple.core.runs.proof import HOLDS, Ground, Result
+from fourtuple.core.runs.records import HoldRecord, Sample, Seen, ServeRecord, Witness
+from fourtuple.core.runs.slices import Plan, split
+from fourtuple.core.runs.spread import PairUse, Sharing
+from fourtuple.core.runs.start import Changed, Found, Planned, Start
+from fourtuple.core.space.tuples import TupleSpace
 
 BEGAN_NS = 5_000_000_000_000
 
@@ -96,19 +104,33 @@ def samples(
         )
 
 
-def hold_record(**other: Any) -> HoldRecord:
-    run = list(samples())
-    full = next(sample for sample in run if sample.phase >= Phase.HOLDING)
-    record = HoldRecord.of(
-        predicted=1000,
-        predicted_least=1000,
-        full=full,
-        last=run[-1],
-        census=Witness(1000, 1000, 1000, "sock_diag"),
-        held_s=5.0,
-        started_at="2026-11-20T12:00:00.000+00:00",
+def options(**other: Any) -> HoldOptions:
+    return replace(HoldOptions(1000, ("127.0.0.1:8000-8003",), hold_s=5.0), **other)
+
+
+def order(*, room: int = 1000, workers: int = 1, **other: Any) -> HoldOrder:
+    """Of a hold of 1,000 connections to four destinations, both ends here. room: 4-tuples that are left"""
+    space = TupleSpace.of(["127.0.0.1"], range(32768, 33268), ["127.0.0.1:8000-8003"])
+    made = HoldOrder(
+        options=options(),
+        start=start(),
+        plan=Plan(1000, room, room, space, Strategy.LATE, split(1000, space.size, workers, Pace.of(1000, None))),
+        loop=LoopName.RING,
+        loop_because="io_uring is here",
+        bind=False,
+        any_source=False,
+        here=True,
+        port_range=range(32768, 61000),
+        free=Memory(7 * 2**30),
+        share=0.9,
+    )
+    return replace(made, **other)
+
+
+def ending(closing_ns: int, **other: Any) -> HoldEnding:
+    made = HoldEnding(
         stopped_by=None,
-        losses=(),
+        closing_ns=closing_ns,
         closing_s=0.1,
         left=0,
         listen_overflows=0,
@@ -133,13 +155,15 @@ def hold_record(**other: Any) -> HoldRecord:
             ),
         ),
         interrupted=False,
-        loop="ring",
-        loop_because="io_uring is here",
-        strategy="late",
-        watch="poll",
         workers_killed=0,
     )
-    return replace(record, **other)
+    return replace(made, **other)
+
+
+def hold_record(**other: Any) -> HoldRecord:
+    run = list(samples())
+    full_ns = next(sample.at_ns for sample in run if sample.phase >= Phase.HOLDING)
+    return replace(conclude(order(), run, ending(full_ns + 5_000_000_000)), **other)
 
 
 def serve_record(**other: Any) -> ServeRecord:

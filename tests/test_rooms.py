@@ -61,7 +61,9 @@ def test_arrows_point_one_way(file: Path) -> None:
     assert ours <= ARROWS[room_of(file)]
 
 
-@pytest.mark.parametrize("file", sorted((SOURCE / "core").glob("*.py")), ids=lambda file: file.name)
+@pytest.mark.parametrize(
+    "file", sorted((SOURCE / "core").rglob("*.py")), ids=lambda file: str(file.relative_to(SOURCE))
+)
 def test_the_core_touches_nothing(file: Path) -> None:
     """No I/O modules, no open(), no print()."""
 

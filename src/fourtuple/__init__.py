@@ -14,10 +14,15 @@ if TYPE_CHECKING:
     from fourtuple.client.pace import Pace
     from fourtuple.client.sources import Sources
     from fourtuple.client.streams import connect_async, open_connection
-    from fourtuple.core.endpoints import Endpoint, FourTuple
     from fourtuple.core.errors import CannotError, FourtupleError, ShortfallError, UsageError
-    from fourtuple.core.tuples import TupleSpace
-    from fourtuple.verbs import census, hold, limits, plan, serve, why
+    from fourtuple.core.space.endpoints import Endpoint, FourTuple
+    from fourtuple.core.space.tuples import TupleSpace
+    from fourtuple.verbs.census import census
+    from fourtuple.verbs.hold import hold
+    from fourtuple.verbs.limits import limits
+    from fourtuple.verbs.plan import plan
+    from fourtuple.verbs.serve import serve
+    from fourtuple.verbs.why import why
 
 __version__ = "0.1.0"
 __all__ = [
@@ -59,15 +64,15 @@ _HOME = {
     "connect_async": "fourtuple.client.streams",
     "open_connection": "fourtuple.client.streams",
     "socket_factory": "fourtuple.client.connecting",
-    "Endpoint": "fourtuple.core.endpoints",
-    "FourTuple": "fourtuple.core.endpoints",
-    "TupleSpace": "fourtuple.core.tuples",
-    "census": "fourtuple.verbs",
-    "hold": "fourtuple.verbs",
-    "limits": "fourtuple.verbs",
-    "plan": "fourtuple.verbs",
-    "serve": "fourtuple.verbs",
-    "why": "fourtuple.verbs",
+    "Endpoint": "fourtuple.core.space.endpoints",
+    "FourTuple": "fourtuple.core.space.endpoints",
+    "TupleSpace": "fourtuple.core.space.tuples",
+    "census": "fourtuple.verbs.census",
+    "hold": "fourtuple.verbs.hold",
+    "limits": "fourtuple.verbs.limits",
+    "plan": "fourtuple.verbs.plan",
+    "serve": "fourtuple.verbs.serve",
+    "why": "fourtuple.verbs.why",
 }
 
 

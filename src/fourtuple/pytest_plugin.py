@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from fourtuple.verbs.testing import ProgramLab
+    from fourtuple.verbs.check.fixture import ProgramLab
 
 MARKER = "fourtuple_lab(ports=64, destinations=3, sources=1): how many of them the lab of fourtuple_lab has"
 
@@ -23,15 +23,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def fourtuple_lab(request: pytest.FixtureRequest) -> "Iterator[ProgramLab]":
-    """A `fourtuple.verbs.testing.ProgramLab`, gone after the test.
+    """A `fourtuple.verbs.check.fixture.ProgramLab`, gone after the test.
 
     Where this kernel or this user allows no private network namespace, the test is skipped, with the reason; with
     FOURTUPLE_REQUIRE_ALL=1 in the environment it fails.
     """
     import shutil
 
-    from fourtuple.verbs.labs import namespace_refusal
-    from fourtuple.verbs.testing import ProgramLab
+    from fourtuple.verbs.check.fixture import ProgramLab
+    from fourtuple.verbs.lab import namespace_refusal
 
     refusal = namespace_refusal() or (None if shutil.which("ip") else "iproute2, which joins its hosts")
     if refusal:

@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from fourtuple import PortsExhausted, Sources, connect_async
+from fourtuple.client.exhausted import PortsExhausted
+from fourtuple.client.sources import Sources
+from fourtuple.client.streams import connect_async
 from tests.waiting import PATIENCE_S, wait_until
 
 HOST = "127.0.0.1"

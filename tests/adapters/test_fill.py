@@ -37,8 +37,9 @@ def test_the_adapter_holds_64_towards_each_destination(library: str) -> None:
     assert found["accepted"] == [64, 64, 64]
     assert (found["source_ports"], found["sources"]) == (64, ["127.0.0.1"])
     assert found["errnos"] == [[errno.EADDRNOTAVAIL]] * 3
-    assert all(found["exhausted"])
-    assert library == "asyncio" or {error.split(".")[0] for error in found["errors"]} == {library.split("_")[0]}
+    assert found["exhausted"] == [True] * 3
+    if library != "asyncio":  # which has no errors of its own
+        assert [error.split(".")[0] for error in found["errors"]] == [library.split("_")[0]] * 3
 
 
 @pytest.mark.parametrize("library", ["requests", "httpx_async", "aiohttp", "redis", "redis_asyncio"])
@@ -47,7 +48,7 @@ def test_two_sources_hold_twice_as_many(library: str) -> None:
 
     assert found["accepted"] == [128, 128, 128]
     assert (found["source_ports"], found["sources"]) == (64, ["127.0.0.1", "127.0.0.2"])
-    assert all(found["exhausted"])
+    assert found["exhausted"] == [True] * 3
 
 
 @pytest.mark.parametrize("library", ["urllib3", "requests", "httpx", "httpx_async", "aiohttp"])
@@ -57,4 +58,4 @@ def test_the_library_s_own_option_shares_ports_with_the_adapter(library: str) ->
 
     assert found["accepted"] == [64, 64, 64]
     assert found["sources"] == ["127.0.0.7"]
-    assert all(found["exhausted"])
+    assert found["exhausted"] == [True] * 3

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fourtuple import Sources, open_connection
 from fourtuple.adapters.httpx import AsyncHTTPTransport, HTTPTransport
 from fourtuple.adapters.urllib3 import PoolManager
+from fourtuple.client.sources import Sources
+from fourtuple.client.streams import open_connection
 from tests.client.inside import inside
 from tests.client.tls import HOST, TlsServers, certificate, trusting
 

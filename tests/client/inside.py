@@ -14,7 +14,7 @@ import pytest
 
 from fourtuple.kernel import process
 from fourtuple.kernel.netns import enter_new
-from fourtuple.verbs import namespace_refusal
+from fourtuple.verbs.lab import namespace_refusal
 from tests.conftest import need
 
 T = TypeVar("T")

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from fourtuple import Sources, connect
+from fourtuple.client.connecting import connect
+from fourtuple.client.sources import Sources
 from fourtuple.kernel.sockopts import IP_BIND_ADDRESS_NO_PORT
 
 HOST = "127.0.0.1"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from fourtuple import Sources, budget
+from fourtuple.client.budget import budget
+from fourtuple.client.sources import Sources
 from tests.client.inside import inside
 from tests.client.servers import HOST, PORT, hold, listening
 

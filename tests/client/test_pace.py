@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fourtuple import Pace, PortsExhausted, connect_async
+from fourtuple import Pace
+from fourtuple.client.exhausted import PortsExhausted
+from fourtuple.client.streams import connect_async
 from fourtuple.core.errors import UsageError
 from tests.client.clock import be_busy, now_s, run
 from tests.client.inside import inside

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fourtuple import PortsExhausted, Sources, connect_async, open_connection
-from fourtuple.client.streams import interleaved
+from fourtuple.client.exhausted import PortsExhausted
+from fourtuple.client.sources import Sources
+from fourtuple.client.streams import connect_async, interleaved, open_connection
 from tests.client.inside import inside
 from tests.client.servers import HOST, PORT, by_source, dead_first, full, listening, refusing
 from tests.client.tls import NAMELESS, TlsServers, certificate, trusting

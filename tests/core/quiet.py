@@ -1,7 +1,7 @@
 """A host that says nothing but its default range of ports, and a process on it: tests replace what they are about."""
 
-from fourtuple.core.facts import Memory, PortFacts, ProcessFacts, World
-from fourtuple.core.ranges import Ranges
+from fourtuple.core.limits.facts import Memory, PortFacts, ProcessFacts, World
+from fourtuple.core.space.ranges import Ranges
 
 PROCESS = ProcessFacts(
     pid=4121,
@@ -24,6 +24,8 @@ WORLD = World(
     netns="net:[1]",
     process=PROCESS,
     ports=PortFacts(range(32768, 61000), Ranges([])),
+    cpus=2,
+    page_bytes=4096,
     memory_bytes=None,
     memory=Memory(None),
     cgroup=None,

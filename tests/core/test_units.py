@@ -65,8 +65,10 @@ def test_a_duration_is_short_to_read(seconds: float, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "k", "-5", "1K", "1.2345k", "ten", "1e6", "5 5"])
 def test_a_bad_count_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="a count"):
+    with pytest.raises(UsageError) as caught:
         units.parse_count(text)
+
+    assert repr(text) in caught.value.wanted
 
 
 @pytest.mark.parametrize("text", ["3", "3 sec", "s", "-1s"])
@@ -76,5 +78,5 @@ def test_a_duration_needs_its_unit(text: str) -> None:
 
 
 def test_a_rate_of_nothing_is_refused() -> None:
-    with pytest.raises(UsageError, match="more than 0"):
+    with pytest.raises(UsageError, match="'0/s'"):
         units.parse_rate("0/s")

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.endpoints import FourTuple
-from fourtuple.core.run import COUNTERS, Counters
-from fourtuple.core.tuples import Block
+from fourtuple.core.runs.counters import COUNTERS, Counters
+from fourtuple.core.space.endpoints import FourTuple
+from fourtuple.core.space.tuples import Block
 from fourtuple.engine.control import Control
-from fourtuple.engine.loop import COMPLETION, Completions, How, Op, Slots
+from fourtuple.engine.loops.contract import COMPLETION, Completions, How, Op, Slots
 
 
 class Clock:

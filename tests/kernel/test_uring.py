@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from fourtuple.core.errors import CannotError
-from fourtuple.engine import loops
-from fourtuple.engine.loops import LoopName, choose
+from fourtuple.core.runs.orders import LoopName
+from fourtuple.engine.loops import choose as choosing
+from fourtuple.engine.loops.choose import choose
 from fourtuple.kernel.uring import NEEDED, Features, Opcode, features
 from tests.conftest import need
 
@@ -16,7 +17,7 @@ ALL = Features(opcodes=frozenset(Opcode), setsockopt=True, no_sqarray=True, dont
 @pytest.mark.parametrize("missing", sorted(NEEDED), ids=lambda opcode: opcode.name)
 def test_without_what_every_connection_needs_epoll_is_taken(missing: Opcode, monkeypatch: pytest.MonkeyPatch) -> None:
     can = replace(ALL, opcodes=ALL.opcodes - {missing})
-    monkeypatch.setattr(loops, "features", lambda: can)
+    monkeypatch.setattr(choosing, "features", lambda: can)
 
     assert choose(LoopName.AUTO).name == "epoll"
     assert missing.name in choose(LoopName.AUTO).because
@@ -27,7 +28,7 @@ def test_without_what_every_connection_needs_epoll_is_taken(missing: Opcode, mon
 @pytest.mark.parametrize("missing", sorted(frozenset(Opcode) - NEEDED), ids=lambda opcode: opcode.name)
 def test_without_the_others_it_is_still_a_ring(missing: Opcode, monkeypatch: pytest.MonkeyPatch) -> None:
     can = replace(ALL, opcodes=ALL.opcodes - {missing})
-    monkeypatch.setattr(loops, "features", lambda: can)
+    monkeypatch.setattr(choosing, "features", lambda: can)
 
     assert choose(LoopName.AUTO).name == "ring"
     assert can.prepares(bind=False) == (missing in (Opcode.BIND, Opcode.FIXED_FD_INSTALL))
@@ -36,7 +37,7 @@ def test_without_the_others_it_is_still_a_ring(missing: Opcode, monkeypatch: pyt
 
 def test_a_log_needs_a_kernel_that_can_tell_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     can = replace(ALL, opcodes=ALL.opcodes - {Opcode.FIXED_FD_INSTALL})
-    monkeypatch.setattr(loops, "features", lambda: can)
+    monkeypatch.setattr(choosing, "features", lambda: can)
 
     assert choose(LoopName.AUTO, log=True).name == "epoll"
     assert choose(LoopName.AUTO, log=False).name == "ring"
@@ -45,14 +46,14 @@ def test_a_log_needs_a_kernel_that_can_tell_ends(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_refusal_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loops, "features", lambda: Features(refusal="not permitted"))
+    monkeypatch.setattr(choosing, "features", lambda: Features(refusal="not permitted"))
 
     assert choose(LoopName.AUTO).because == "not permitted"
 
 
 def test_the_probe_of_this_kernel_finds_what_its_version_has() -> None:
     """On Linux 6.11 and later everything is there, where io_uring is allowed at all."""
-    from fourtuple.kernel.procfs import read_host_facts
+    from fourtuple.kernel.proc.host import read_host_facts
 
     can = features()
     need(can.refusal is None, f"io_uring ({can.refusal})")

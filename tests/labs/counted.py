@@ -10,11 +10,12 @@ import os
 import sys
 from collections import Counter
 
-from fourtuple import verbs
-from fourtuple.core.census import State
-from fourtuple.core.counts import Census, PairCount
-from fourtuple.core.plan import Strategy
-from fourtuple.core.verdicts import Role
+from fourtuple.core.census.records import Census, PairCount
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.sockets.role import Role
+from fourtuple.core.sockets.table import State
+from fourtuple.verbs.census import census
+from fourtuple.verbs.limits import limits
 from tests.labs.known import Key, pair_counts, rows_of_proc, state_counts
 from tests.labs.worlds import World, fill, make
 
@@ -24,7 +25,7 @@ SIMPLE = ("ESTABLISHED", "TIME_WAIT", "CLOSE_WAIT")
 
 def judge(world: World, when: str) -> tuple[list[str], int]:
     """What did not agree, empty where all did, and how many pairs there are."""
-    found = verbs.census()
+    found = census()
     rows = list(rows_of_proc())
     pairs = {(str(row.role), row.source, row.destination): row for row in found.rows if isinstance(row, PairCount)}
     wrong = [f"a pair has several rows: {len(found.rows)}"] * (len(pairs) != len(found.rows))
@@ -55,7 +56,7 @@ def unlike_limits(rows: list[PairCount]) -> list[str]:
     if not rows:
         return []
     asked = {"sources": sorted({row.source for row in rows}), "strategy": Strategy.LATE, "pid": os.getpid()}
-    said = verbs.limits(sorted({row.destination for row in rows}), **asked)  # type: ignore[arg-type]
+    said = limits(sorted({row.destination for row in rows}), **asked)  # type: ignore[arg-type]
     routes = {(route.source, str(route.destination)): route for route in said.routes}
     wrong = []
     for row in rows:

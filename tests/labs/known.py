@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from fourtuple.kernel.proc.sysctl import write_sysctl
 from fourtuple.kernel.sockopts import IP_BIND_ADDRESS_NO_PORT
-from fourtuple.kernel.sysctl import write_sysctl
 from tests.waiting import wait_until
 
 LOW, HIGH, RESERVED, INSIDE = 40_000, 40_999, "40900-40909,50000", 10

@@ -15,19 +15,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fourtuple import verbs
-from fourtuple.core.census import State
-from fourtuple.core.verdicts import Role, Verdict
-from fourtuple.kernel.sockdiag import fold_sockets
+from fourtuple.core.limits.verdicts import Verdict
+from fourtuple.core.sockets.role import Role
+from fourtuple.core.sockets.table import State
+from fourtuple.kernel.netlink.sockdiag import fold_sockets
+from fourtuple.kernel.proc.sysctl import write_sysctl
 from fourtuple.kernel.sockopts import LINGER_RESET
-from fourtuple.kernel.sysctl import write_sysctl
+from fourtuple.verbs.limits import limits
 
 HERE = "127.0.0.1"
 Seen = dict[str, Any]
 
 
 def verdict(name: str, **how: Any) -> Verdict:
-    found = {each.limit: each for each in verbs.limits(**how).verdicts}
+    found = {each.limit: each for each in limits(**how).verdicts}
     return found[name]
 
 
@@ -197,16 +198,16 @@ def accepts(room: int) -> Seen:
     clients = [client((HERE, 8000)) for _ in range(20)]
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1 + room, hard))
-    limits = verbs.limits(pid=os.getpid())
+    judged = limits(pid=os.getpid())
     accepted = []
     try:
         while True:
             accepted.append(server.accept())
     except OSError as error:
         seen = errno.errorcode[error.errno or 0]
-    found = next(each for each in limits.verdicts if each.limit == "RLIMIT_NOFILE")
-    said = {"predicted": limits.room, "observed": len(accepted), "errno": [found.errno, seen]}
-    return said | {"binding": limits.binding, "role": limits.role, "connected": sum(map(bool, clients))}
+    found = next(each for each in judged.verdicts if each.limit == "RLIMIT_NOFILE")
+    said = {"predicted": judged.room, "observed": len(accepted), "errno": [found.errno, seen]}
+    return said | {"binding": judged.binding, "role": judged.role, "connected": sum(map(bool, clients))}
 
 
 SCENES: dict[str, Callable[[], Seen]] = {

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fourtuple.verbs import Lab
+from fourtuple.verbs.lab import Lab
 from tests.conftest import Ground, need
 
 ROOT = "root"

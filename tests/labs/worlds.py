@@ -21,12 +21,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fourtuple import verbs
-from fourtuple.core.plan import Strategy
-from fourtuple.core.verdicts import Limits, Verdict
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.verdicts import Limits, Verdict
 from fourtuple.kernel.netns import CLONE_NEWNET, set_loopback_up
+from fourtuple.kernel.proc.sysctl import write_sysctl
 from fourtuple.kernel.sockopts import IP_BIND_ADDRESS_NO_PORT, IP_LOCAL_PORT_RANGE, LINGER_RESET, pack_port_range
-from fourtuple.kernel.sysctl import write_sysctl
+from fourtuple.verbs.limits import limits
 from tests.waiting import PATIENCE_S
 
 SIOCSIFADDR = 0x8916
@@ -229,7 +229,7 @@ def time_wait(world: World) -> None:
 
 
 def ask(world: World, *, probe: bool) -> Limits:
-    return verbs.limits(
+    return limits(
         [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in world.destinations],
         sources=world.sources,
         strategy=world.strategy,

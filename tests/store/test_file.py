@@ -28,7 +28,7 @@ def test_a_new_file_is_a_store_in_wal_mode(tmp_path: Path) -> None:
 
 
 def test_reading_makes_no_file(tmp_path: Path) -> None:
-    with pytest.raises(CannotError, match="there is no"):
+    with pytest.raises(CannotError, match=r"runs\.db"):
         open_store(tmp_path / "runs.db", new=False)
 
     assert not (tmp_path / "runs.db").exists()
@@ -40,7 +40,7 @@ def test_a_store_of_a_newer_program_is_refused_and_left_as_it_is(tmp_path: Path)
     base.close()
     before = (tmp_path / "runs.db").read_bytes()
 
-    with pytest.raises(CannotError, match="a newer fourtuple has written it \\(version 99; this one reads up to 1\\)"):
+    with pytest.raises(CannotError, match=rf"\b99\b.*\b{len(MIGRATIONS)}\b"):
         open_store(tmp_path / "runs.db", new=True)
     assert (tmp_path / "runs.db").read_bytes() == before
 
@@ -52,7 +52,7 @@ def test_another_programs_database_is_refused_and_left_as_it_is(tmp_path: Path) 
     base.close()
     before = (tmp_path / "runs.db").read_bytes()
 
-    with pytest.raises(CannotError, match="it is a database of another program"):
+    with pytest.raises(CannotError, match=r"runs\.db"):
         open_store(tmp_path / "runs.db", new=True)
     assert (tmp_path / "runs.db").read_bytes() == before
 
@@ -150,7 +150,7 @@ def test_who_finds_it_locked_is_not_refused(tmp_path: Path) -> None:
 def test_reading_leaves_an_empty_file_empty(tmp_path: Path) -> None:
     (tmp_path / "runs.db").touch()
 
-    with pytest.raises(CannotError, match="there is no"):
+    with pytest.raises(CannotError, match=r"runs\.db"):
         open_store(tmp_path / "runs.db", new=False)
     assert (tmp_path / "runs.db").stat().st_size == 0
 

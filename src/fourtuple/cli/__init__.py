@@ -6,8 +6,21 @@ from typing import Any
 import click
 
 from fourtuple import __version__
-from fourtuple.cli import asking, checking, counting, keeping, proving, running
+from fourtuple.cli.census import census
+from fourtuple.cli.check import check
 from fourtuple.cli.common import complain
+from fourtuple.cli.compare import compare
+from fourtuple.cli.export import export
+from fourtuple.cli.hold import hold
+from fourtuple.cli.lab import lab
+from fourtuple.cli.limits import limits
+from fourtuple.cli.plan import plan
+from fourtuple.cli.prove import prove
+from fourtuple.cli.report import report
+from fourtuple.cli.runs import runs
+from fourtuple.cli.serve import serve
+from fourtuple.cli.undo import undo
+from fourtuple.cli.why import why
 from fourtuple.core.errors import EXIT_INTERRUPTED, EXIT_SHORT, FourtupleError, ShortfallError
 
 
@@ -40,19 +53,19 @@ def cli() -> None:
 
 
 for command in (
-    proving.prove,
-    running.hold,
-    running.serve,
-    asking.limits,
-    asking.plan,
-    asking.undo,
-    asking.why,
-    counting.census,
-    counting.export,
-    keeping.runs,
-    keeping.compare,
-    keeping.report,
-    checking.check,
-    proving.lab,
+    prove,
+    hold,
+    serve,
+    limits,
+    plan,
+    undo,
+    why,
+    census,
+    export,
+    runs,
+    compare,
+    report,
+    check,
+    lab,
 ):
     cli.add_command(command)

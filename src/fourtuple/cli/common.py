@@ -4,21 +4,18 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from fourtuple.core.content import MOST_BYTES, check_content, parse_content
 from fourtuple.core.errors import CannotError, FourtupleError, UsageError
+from fourtuple.core.runs.content import MOST_BYTES, check_content, parse_content
 from fourtuple.core.units import parse_count, parse_duration, parse_rate
 
 if TYPE_CHECKING:
-    from fourtuple.verbs import Keeper
-
-T = TypeVar("T")
-Run = Generator[Any, None, T]
+    from fourtuple.verbs.runs import Keeper
 
 
 class Unit(click.ParamType[float]):
@@ -33,7 +30,7 @@ class Unit(click.ParamType[float]):
 
 
 class Content(click.ParamType[bytes]):
-    """What is to be sent or expected, read by core/content.py; @FILE is the file's content."""
+    """What is to be sent or expected, read by core/runs/content.py; @FILE is the file's content."""
 
     name = "TEXT|@FILE|SIZE"
 
@@ -104,14 +101,14 @@ def keeper_of(store: str | None, *, no_store: bool) -> "Keeper | None":
 
     Raises CannotError where the file that was asked for cannot be had.
     """
-    from fourtuple import verbs
+    from fourtuple.verbs.runs import keep
 
     if store and no_store:
         raise UsageError("--store with --no-store", "the one keeps the run, the other does not")
     if no_store:
         return None
     try:
-        return verbs.keep(Path(store) if store else None, command_line())
+        return keep(Path(store) if store else None, command_line())
     except CannotError as error:
         if store:
             raise
@@ -133,7 +130,7 @@ def tell_kept(keeper: "Keeper | None", store: str | None, *, quiet: bool) -> int
 
 
 def complain(error: FourtupleError) -> None:
-    from fourtuple.faces.lines import error_lines
+    from fourtuple.faces.text.lines import error_lines
 
     for line in error_lines(error):
         click.echo(line, err=True)
@@ -148,13 +145,18 @@ def split(sources: tuple[str, ...]) -> list[str]:
     return [part for source in sources for part in source.split(",")]
 
 
-def pull(run: Run[T]) -> T:
-    from fourtuple.verbs import finish
-
-    return finish(run)
-
-
 def print_json(record: dict[str, Any] | list[dict[str, Any]]) -> None:
     import json
 
     click.echo(json.dumps(record, ensure_ascii=False, default=str))
+
+
+def say(
+    lines: Iterable[str], record: dict[str, Any], keeper: "Keeper | None", store: str | None, *, as_json: bool
+) -> None:
+    """What came of a run, as text or as its record, and under which number it is stored."""
+    if not as_json:
+        click.echo("\n".join(lines))
+    number = tell_kept(keeper, store, quiet=as_json)
+    if as_json:
+        print_json(record | {"run": number})

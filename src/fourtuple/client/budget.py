@@ -25,8 +25,8 @@ def budget(sources: Sources | Sequence[str], destinations: str | Sequence[str]) 
 
     It is what `fourtuple limits` says, with its rules. Raises UsageError, ShortfallError, CannotError.
     """
-    from fourtuple.core.verdicts import Role
-    from fourtuple.verbs.room import limits
+    from fourtuple.core.sockets.role import Role
+    from fourtuple.verbs.limits import limits
 
     names = sources.names if isinstance(sources, Sources) else _several(sources)
     found = limits(_several(destinations), sources=names, pid=os.getpid(), role=Role.CLIENT)

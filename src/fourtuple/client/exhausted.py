@@ -9,7 +9,7 @@ from fourtuple.client.sources import SHARE
 from fourtuple.core.errors import FourtupleError, ShortfallError
 
 if TYPE_CHECKING:
-    from fourtuple.core.shortage import Shortage
+    from fourtuple.core.why.shortage import Shortage
 
 COUNT_EVERY_S = 0.1  # towards one destination
 MOST_COUNTS = 256
@@ -79,19 +79,19 @@ def _counted(host: str, port: int, sources: tuple[str, ...]) -> "Shortage | str"
 
 
 def _count(host: str, port: int, sources: tuple[str, ...]) -> "Shortage | str":
-    from fourtuple.core.causes import CAUSES
-    from fourtuple.core.endpoints import EndpointSpec
-    from fourtuple.core.plan import Strategy
-    from fourtuple.core.shortage import Shortage
-    from fourtuple.kernel.sockdiag import DumpInterruptedError
-    from fourtuple.verbs.labs import facts
-    from fourtuple.verbs.space import space_of, use_of
+    from fourtuple.core.limits.strategy import Strategy
+    from fourtuple.core.space.endpoints import EndpointSpec
+    from fourtuple.core.why.causes import CAUSES
+    from fourtuple.core.why.shortage import Shortage
+    from fourtuple.kernel.netlink.sockdiag import DumpInterruptedError
+    from fourtuple.verbs.lab import host_facts
+    from fourtuple.verbs.request import space_of, use_of
 
     if not WILDCARDS.isdisjoint(sources):
         sources = ()
     destination = str(EndpointSpec(host.partition("%")[0], range(port, port + 1)))
     try:
-        ports = facts().ports
+        ports = host_facts().ports
         space, _ = space_of(ports, [destination], sources, Strategy.LATE)
         use, _ = use_of(space, ports)
     except ShortfallError as error:

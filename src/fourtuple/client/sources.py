@@ -11,11 +11,11 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from fourtuple.core.endpoints import Address, EndpointSpec, parse_address, parse_addresses, unpack_address
 from fourtuple.core.errors import FourtupleError, UsageError
+from fourtuple.core.space.endpoints import Address, EndpointSpec, parse_address, parse_addresses, unpack_address
 
 if TYPE_CHECKING:
-    from fourtuple.core.pairs import Pairs
+    from fourtuple.core.census.usage import Pairs
 
 MOST_SOURCES = 4096
 LOOK_EVERY_S = 1.0
@@ -110,7 +110,7 @@ class Sources:
 
     def look(self) -> None:
         """See in the kernel's table what is in use. Where it cannot be read, what is opened here is counted alone."""
-        import_module("fourtuple.verbs.counting")  # takes longer than a look, and only once
+        import_module("fourtuple.verbs.census")  # takes longer than a look, and only once
         self._looked_s = time.monotonic()  # for other threads, too
         pairs = None
         with suppress(OSError, FourtupleError):
@@ -171,11 +171,11 @@ def _in_use(names: tuple[str, ...]) -> "Pairs":
     """The pairs of the kernel's table that these sources are in. Raises OSError, CannotError."""
     import numpy as np
 
-    from fourtuple.core.where import Where
-    from fourtuple.verbs.counting import CONNECTED, usage_of
-    from fourtuple.verbs.labs import facts
+    from fourtuple.core.sockets.filter import Where
+    from fourtuple.verbs.census import CONNECTED, usage_of
+    from fourtuple.verbs.lab import host_facts
 
-    usage, _ = usage_of(Where.parse((), names), CONNECTED, facts().ports, np.zeros(65536, bool))
+    usage, _ = usage_of(Where.parse((), names), CONNECTED, host_facts().ports, np.zeros(65536, bool))
     pairs: Pairs = usage.pairs[~usage.pairs["is_server"]]
     return pairs
 
@@ -184,7 +184,7 @@ def _used(pairs: "Pairs", addresses: list[str], host: str, port: int) -> dict[in
     """How many ports each of these addresses, by its number, has in use towards the destination. Raises UsageError."""
     import numpy as np
 
-    from fourtuple.core.census import mapped
+    from fourtuple.core.sockets.table import mapped
 
     destination = np.void(mapped(parse_address(host.partition("%")[0])))
     rows = pairs[(pairs["port"] == port) & (pairs["destination"] == destination)]

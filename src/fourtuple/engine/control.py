@@ -11,12 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.run import Counters, Event, Phase
+from fourtuple.core.runs.counters import Counters, Phase
+from fourtuple.core.runs.records import Event
 from fourtuple.kernel import process
 
 TICK_S = 0.05  # how long a worker may take to notice anything it is told
 COST_S = 1.0
-RUN, STOP, CLOSE = 0, 1, 2
+STOP, CLOSE = 1, 2  # values of the control word; 0: go on
 CONTROL_WORDS = 2
 
 

@@ -1,9 +1,9 @@
 """What is to be logged of each connection. Its ends are remembered, for a socket that was reset knows them no more."""
 
-from fourtuple.core.endpoints import FourTuple
-from fourtuple.core.run import Event
-from fourtuple.core.symptoms import name_of
-from fourtuple.engine.loop import Completions, Loop, Slots
+from fourtuple.core.errnos import name_of
+from fourtuple.core.runs.records import Event
+from fourtuple.core.space.endpoints import FourTuple
+from fourtuple.engine.loops.contract import Completions, Loop, Slots
 
 DETAIL = 200  # characters
 

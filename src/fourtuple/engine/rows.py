@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.engine.loop import Slots
+from fourtuple.engine.loops.contract import Slots
 
 FREE = -1
 

@@ -8,8 +8,8 @@ import socket
 import struct
 from collections.abc import Iterator
 
-from fourtuple.core.endpoints import Address, Endpoint, EndpointSpec, FourTuple
 from fourtuple.core.errors import UsageError
+from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec, FourTuple
 
 
 def resolve(spec: EndpointSpec) -> list[Address]:

@@ -13,7 +13,6 @@ from fourtuple.core.errors import CannotError
 from fourtuple.kernel.sockopts import IP_LOCAL_PORT_RANGE, LINGER_RESET, pack_port_range
 
 HERE = "127.0.0.1"
-LISTENERS = "127.0.0.0/8"
 
 
 def blocked_ports(ports: Iterable[int], avoid: Iterable[int] = ()) -> tuple[set[int], set[int]]:

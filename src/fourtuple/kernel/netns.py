@@ -28,7 +28,7 @@ from typing import Any, Self
 
 from fourtuple.core.errors import EXIT_CANNOT, CannotError
 from fourtuple.kernel import process
-from fourtuple.kernel.sysctl import write_sysctl
+from fourtuple.kernel.proc.sysctl import write_sysctl
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # include/uapi/linux/sched.h
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1  # include/uapi/linux/sockios.h, if.h

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
 END_S = 1.0  # between SIGTERM and SIGKILL
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")  # 4, 16 or 64 KiB on arm64: the kernel is asked (getconf(1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def rss_bytes() -> int:
             return next(int(line.split()[1]) * 1024 for line in rollup if line.startswith("Pss:"))
     except (OSError, StopIteration):  # older than Linux 4.14, or not permitted
         with open("/proc/self/statm") as statm:
-            return int(statm.read().split()[1]) * _PAGE_BYTES
+            return int(statm.read().split()[1]) * PAGE_BYTES
 
 
 def cpu_us() -> tuple[int, int]:

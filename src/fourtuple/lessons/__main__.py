@@ -6,11 +6,12 @@ import json
 import sys
 from typing import Any
 
-from fourtuple import verbs
 from fourtuple.core.errors import CannotError, FourtupleError
-from fourtuple.core.proof import FAILS, HOLDS, SKIPPED
-from fourtuple.lessons import module_of
-from fourtuple.lessons.stage import Outcome, Stage
+from fourtuple.core.runs.proof import FAILS, HOLDS, SKIPPED
+from fourtuple.core.runs.run import Run
+from fourtuple.lessons.prove import module_of
+from fourtuple.lessons.stage import Outcome, Progress, Stage
+from fourtuple.verbs.lab import host_facts
 
 
 def main(name: str, connections: str, ground: str) -> None:
@@ -26,7 +27,7 @@ def main(name: str, connections: str, ground: str) -> None:
     except OSError as error:
         if error.errno not in (errno.EMFILE, errno.ENFILE):
             raise
-        limit = f"ulimit -n {verbs.facts().files_soft}"
+        limit = f"ulimit -n {host_facts().files_soft}"
         _say({"verdict": SKIPPED, "why": f"it needs more open files than there may be ({limit})"})
         return
     said = dataclasses.asdict(outcome)
@@ -40,12 +41,10 @@ def _show(name: str, stage: Stage) -> Outcome:
     shown: Any = module_of(name).show(stage)
     if isinstance(shown, Outcome):
         return shown
-    while True:
-        try:
-            _say(dataclasses.asdict(next(shown)))
-        except StopIteration as end:
-            outcome: Outcome = end.value
-            return outcome
+    steps: Run[Progress, Outcome] = Run(shown)
+    for progress in steps:
+        _say(dataclasses.asdict(progress))
+    return steps.record
 
 
 def _say(what: dict[str, Any]) -> None:

@@ -2,8 +2,9 @@
 
 import socket
 
-from fourtuple import verbs
 from fourtuple.lessons.stage import HERE, Outcome, Stage, Steps
+from fourtuple.verbs.background import serving
+from fourtuple.verbs.hold import hold
 
 CLAIM = "accept() uses no new port"
 
@@ -14,13 +15,13 @@ def show(stage: Stage) -> Steps:
     port = stage.port(7777)
     everywhere = "0.0.0.0" if stage.private else HERE  # a host of others is not offered a server, however short
     heard = []
-    with verbs.serving(f"{everywhere}:{port}", "--greet", "hello") as server:
+    with serving(f"{everywhere}:{port}", "--greet", "hello") as server:
         for _ in range(FEW):
             client = stage.client()
             client.connect((HERE, port))
             host, own_port = client.getsockname()
             heard.append(f"{host}:{own_port} received {client.recv(5, socket.MSG_WAITALL).decode()}")
-        run = verbs.hold(MANY, [f"{HERE}:{port}"], hold_s=1)
+        run = hold(MANY, [f"{HERE}:{port}"], hold_s=1)
         record, ends = yield from stage.held(run, lambda: stage.ends(f"{HERE}:{port}"))
     return Outcome(
         did=f"{FEW} clients, then {MANY:,} more, to one server on {everywhere}:{port} that greets each with hello",

@@ -6,8 +6,8 @@ import resource
 import socket
 from collections.abc import Callable
 
-from fourtuple.core.census import State
 from fourtuple.core.errors import CannotError
+from fourtuple.core.sockets.table import State
 from fourtuple.lessons.stage import Outcome, Stage
 
 CLAIM = "ulimit -n is a separate limit"

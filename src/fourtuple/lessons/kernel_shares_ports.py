@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from fourtuple.core.census import four_tuples
+from fourtuple.core.sockets.table import four_tuples
 from fourtuple.lessons.stage import Outcome, Stage
 
 CLAIM = "without any bind, the kernel reuses a local port by destination"

@@ -6,12 +6,14 @@ import resource
 import socket
 from collections.abc import Iterator
 
-from fourtuple import verbs
-from fourtuple.core.endpoints import Endpoint
-from fourtuple.core.plan import Strategy
-from fourtuple.core.ranges import Ranges
-from fourtuple.core.verdicts import Limits, Role
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.verdicts import Limits
+from fourtuple.core.sockets.role import Role
+from fourtuple.core.space.endpoints import Endpoint
+from fourtuple.core.space.ranges import Ranges
 from fourtuple.lessons.stage import HERE, IP_BIND_ADDRESS_NO_PORT, RESET, Outcome, Stage
+from fourtuple.verbs.lab import set_reserved_ports
+from fourtuple.verbs.limits import limits
 
 CLAIM = "which limit stops you, and at which number, is known before"
 
@@ -39,7 +41,7 @@ def show(stage: Stage) -> Outcome:
 
 def _accept_queue(stage: Stage) -> Rows:
     with socket.create_server((HERE, stage.port(8000)), backlog=BACKLOG) as server:
-        verdicts = verbs.limits(pid=os.getpid(), role=Role.SERVER).verdicts
+        verdicts = limits(pid=os.getpid(), role=Role.SERVER).verdicts
         room = next(verdict.room for verdict in verdicts if verdict.limit == "net.core.somaxconn")
         if room is None:  # read from /proc, which does not tell backlogs
             return
@@ -60,7 +62,7 @@ def _ports(stage: Stage) -> Rows:
     ports = stage.narrow(PORTS)
     wall = stage.listen(8001)
     yield f"{PORTS} source ports", _said([wall]), _seen(stage, wall)
-    verbs.set_reserved_ports(Ranges([ports[:RESERVED]]))
+    set_reserved_ports(Ranges([ports[:RESERVED]]))
     yield f"{RESERVED} of them reserved", _said([wall]), _seen(stage, wall)
     inside = stage.listen(ports[-1], "127.0.0.9")
     yield "a listener on one of them", _said([wall]), _seen(stage, wall)
@@ -75,7 +77,7 @@ def _ports(stage: Stage) -> Rows:
 
 
 def _said(to: list[Endpoint], **how: object) -> str:
-    return _answer(verbs.limits([str(each) for each in to], **how))  # type: ignore[arg-type]
+    return _answer(limits([str(each) for each in to], **how))  # type: ignore[arg-type]
 
 
 def _answer(limits: Limits) -> str:
@@ -101,7 +103,7 @@ def _files(stage: Stage) -> Rows:
     server = stage.listener(8002)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1 + FILES, hard))
-    said = _answer(verbs.limits([str(stage.endpoint_of(server))], pid=os.getpid()))
+    said = _answer(limits([str(stage.endpoint_of(server))], pid=os.getpid()))
     clients: list[socket.socket] = []
     try:
         while True:

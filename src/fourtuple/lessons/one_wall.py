@@ -2,9 +2,9 @@
 
 import socket
 
-from fourtuple import verbs
-from fourtuple.core.ranges import Ranges
+from fourtuple.core.space.ranges import Ranges
 from fourtuple.lessons.stage import IP_BIND_ADDRESS_NO_PORT, Outcome, Stage
+from fourtuple.verbs.lab import set_reserved_ports
 
 CLAIM = "what really stops a client is the range, per destination, and it can be moved"
 
@@ -25,7 +25,7 @@ def show(stage: Stage) -> Outcome:
     note = "reserved ports cannot be shown: they are a setting of the whole namespace, and this one is not ours"
     if stage.private:
         try:
-            verbs.set_reserved_ports(Ranges([range(wider.start, wider.start + RESERVED)]))
+            set_reserved_ports(Ranges([range(wider.start, wider.start + RESERVED)]))
         except OSError as error:
             note = f"reserved ports cannot be shown: /proc/sys may not be written ({error.strerror})"
         else:

@@ -2,12 +2,17 @@
 
 import contextlib
 
-from fourtuple import verbs
-from fourtuple.core.census import Ends, four_tuples
 from fourtuple.core.errors import CannotError
-from fourtuple.core.plan import memory_lacking, workers_needed
+from fourtuple.core.limits.cost import memory_lacking, workers_needed
+from fourtuple.core.runs.orders import LoopName
+from fourtuple.core.sockets.ends import Ends
+from fourtuple.core.sockets.table import four_tuples
 from fourtuple.core.units import format_count
 from fourtuple.lessons.stage import HERE, Outcome, Stage, Steps
+from fourtuple.verbs.background import serving
+from fourtuple.verbs.hold import hold
+from fourtuple.verbs.lab import host_facts, port_range_is_quick, set_port_range
+from fourtuple.verbs.loop import best_loop
 
 CLAIM = "one client address holds more than 65,536 connections to one server address"
 
@@ -23,15 +28,15 @@ def show(stage: Stage) -> Steps:
     wanted, note = _wanted(stage)
     if stage.private:
         with contextlib.suppress(OSError):  # read-only /proc/sys: then the range stays as it is
-            verbs.set_port_range(WIDE)
-    facts = verbs.facts()
+            set_port_range(WIDE)
+    facts = host_facts()
     # Past half of the range connect() is slow without IP_LOCAL_PORT_RANGE: then spread over twice as many ports.
-    usable = facts.automatic_ports.size * (98 if verbs.port_range_is_quick() else 49) // 100
+    usable = facts.automatic_ports.size * (98 if port_range_is_quick() else 49) // 100
     server_ports = -(-wanted // usable)
     first = stage.port(FIRST_SERVER_PORT, server_ports)
     server = f"{HERE}:{first}-{first + server_ports - 1}"
-    with verbs.serving(server):
-        run = verbs.hold(wanted, [server], hold_s=0.5)
+    with serving(server):
+        run = hold(wanted, [server], hold_s=0.5)
         record, ends = yield from stage.held(run, lambda: stage.ends(server))
     port, sharing = ends.busiest_client_port
     processes = f"{record.workers} {'process' if record.workers == 1 else 'processes'}"
@@ -67,9 +72,9 @@ def show(stage: Stage) -> Steps:
 
 def _wanted(stage: Stage) -> tuple[int, str]:
     """How many to open: what was asked, what is affordable in processes, and never more than memory allows."""
-    facts = verbs.facts()
+    facts = host_facts()
     wanted, note = stage.connections or CONNECTIONS, ""
-    rings = verbs.choose(verbs.LoopName.AUTO).name == verbs.LoopName.RING
+    rings = best_loop() is LoopName.RING
     files = format_count(facts.files_hard)
     if not rings and stage.connections is None and workers_needed(wanted, facts.files_hard) > MANY_PROCESSES:
         wanted = FEWER

@@ -5,7 +5,7 @@ import socket
 import time
 from collections.abc import Callable
 
-from fourtuple.core.census import four_tuples
+from fourtuple.core.sockets.table import four_tuples
 from fourtuple.lessons.stage import HERE, Outcome, Stage
 
 CLAIM = "one local port carries two connections at once"

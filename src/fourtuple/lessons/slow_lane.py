@@ -10,9 +10,10 @@ import struct
 import time
 from collections.abc import Iterable
 
-from fourtuple import verbs
-from fourtuple.core.endpoints import Endpoint
+from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.lessons.stage import HERE, IP_LOCAL_PORT_RANGE, Outcome, Progress, Stage, Steps
+from fourtuple.verbs.background import holding, serving
+from fourtuple.verbs.lab import host_facts, port_range_is_quick
 
 CLAIM = "connect() slows down ~50x at half the range, and IP_LOCAL_PORT_RANGE cures it"
 
@@ -23,19 +24,19 @@ SLOWER, CURED = 5, 3  # times: some 40 and 1 are seen, so each bound is far from
 
 
 def show(stage: Stage) -> Steps:
-    curable = verbs.port_range_is_quick()
-    ports = verbs.facts().port_range
+    curable = port_range_is_quick()
+    ports = host_facts().port_range
     server = Endpoint.parse(f"{HERE}:{stage.port(8000)}")
     plain_us: dict[int, float] = {}
     cured_us: dict[int, float] = {}
-    with verbs.serving(str(server)), contextlib.ExitStack() as held:
+    with serving(str(server)), contextlib.ExitStack() as held:
         filled = 0
         for number, level in enumerate(LEVELS):
             yield Progress(number, len(LEVELS))
             count = len(ports) * level // 100 - filled
             # Below half, fill as a plain client would: one parity. Above, any way will do, so the quick one.
             strategy = "late" if level > 51 and curable else "plain"
-            held.enter_context(verbs.holding(str(count), str(server), "--strategy", strategy))
+            held.enter_context(holding(str(count), str(server), "--strategy", strategy))
             filled += count
             plain_us[level] = _median_us(server, None)
             if curable:

@@ -13,13 +13,17 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
-from fourtuple import verbs
-from fourtuple.core.census import Ends, Sockets, State
-from fourtuple.core.endpoints import Endpoint, EndpointSpec, parse_addresses
 from fourtuple.core.errors import CannotError, ShortfallError
-from fourtuple.core.ranges import Ranges
-from fourtuple.core.run import HoldRecord, Phase, Sample
-from fourtuple.core.tuples import Destinations
+from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.records import HoldRecord, Sample
+from fourtuple.core.runs.run import Run
+from fourtuple.core.sockets.ends import Ends
+from fourtuple.core.sockets.table import Sockets, State
+from fourtuple.core.space.endpoints import Endpoint, EndpointSpec, parse_addresses
+from fourtuple.core.space.ranges import Ranges
+from fourtuple.core.space.tuples import Destinations
+from fourtuple.verbs.lab import host_facts, set_port_range
+from fourtuple.verbs.looks import sockets
 
 T = TypeVar("T")
 
@@ -78,7 +82,7 @@ class Stage:
         wanted = range(QUIET_BASE, QUIET_BASE + count)
         if self.private:
             with contextlib.suppress(OSError):  # read-only /proc/sys, as in many containers
-                verbs.set_port_range(wanted)
+                set_port_range(wanted)
                 return wanted
         self._own_range = self._quiet_ports(count)
         with socket.socket() as probe:
@@ -97,7 +101,7 @@ class Stage:
         """
         if self.private:
             return wanted
-        used, automatic = self._used_ports(), verbs.facts().port_range
+        used, automatic = self._used_ports(), host_facts().port_range
         for avoided in (used | {*automatic}, used | {*(self._own_range or ())}):
             for port in range(wanted, 65_536 - count):
                 if avoided.isdisjoint(range(port, port + count)):
@@ -156,11 +160,11 @@ class Stage:
         """The kernel's list of the sockets at both ends of the connections to these ADDRESS:PORT[-PORT]."""
         specs = [EndpointSpec.parse(text) for text in destinations]
         rectangles = Destinations.of((parse_addresses(spec.host)[1], spec.ports) for spec in specs if spec.ports)
-        ends, _ = verbs.sockets(lambda tables: Ends.of(tables, rectangles), states)
+        ends, _ = sockets(lambda tables: Ends.of(tables, rectangles), states)
         return ends
 
     def held(
-        self, run: Generator[Sample, None, HoldRecord], look: Callable[[], T]
+        self, run: Run[Sample, HoldRecord], look: Callable[[], T]
     ) -> Generator[Progress, None, tuple[HoldRecord, T]]:
         """Pull a hold to its end, with its progress; `look()` once, when opening has ended.
 
@@ -168,17 +172,14 @@ class Stage:
         """
         seen: list[T] = []
         most = 0
-        while True:
-            try:
-                sample = next(run)
-            except StopIteration as end:
-                if not seen:
-                    raise ShortfallError("connections to look at", "the hold ended before it held any") from None
-                return end.value, seen[0]
+        for sample in run:
             if not seen and sample.phase is Phase.HOLDING:
                 seen.append(look())
             most = max(most, sample.open)  # a bar does not run backwards while the connections are closed
             yield Progress(most, sample.wanted)
+        if not seen:
+            raise ShortfallError("connections to look at", "the hold ended before it held any")
+        return run.record, seen[0]
 
     def _confine(self, sock: socket.socket) -> None:
         ports = self._own_range or range(0)
@@ -187,7 +188,7 @@ class Stage:
 
     def _quiet_ports(self, count: int) -> range:
         """That many ports in a row of the host's range that no socket uses, the first one even."""
-        ports, used = verbs.facts().port_range, self._used_ports()
+        ports, used = host_facts().port_range, self._used_ports()
         start = ports.start + ports.start % 2
         while start + count <= ports.stop:
             taken = [port for port in range(start, start + count) if port in used]
@@ -200,4 +201,4 @@ class Stage:
         def ports(tables: Iterable[Sockets]) -> set[int]:
             return {port for table in tables for port in table["local_port"].tolist()}
 
-        return verbs.sockets(ports, EVERY_STATE)[0]
+        return sockets(ports, EVERY_STATE)[0]

@@ -1,6 +1,6 @@
 """The tuple space is a product, and arithmetic alone shows that it does not end at 65,536."""
 
-from fourtuple.core.tuples import TupleSpace
+from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.lessons.stage import Outcome, Stage
 
 CLAIM = "a connection is a 4-tuple; the space is a product"

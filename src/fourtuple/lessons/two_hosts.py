@@ -2,11 +2,13 @@
 
 from ipaddress import ip_interface
 
-from fourtuple import verbs
-from fourtuple.core.census import Ends
 from fourtuple.core.errors import CannotError
+from fourtuple.core.sockets.ends import Ends
 from fourtuple.core.topology import Cable, Port
 from fourtuple.lessons.stage import Outcome, Stage, Steps
+from fourtuple.verbs.background import serving
+from fourtuple.verbs.hold import hold
+from fourtuple.verbs.lab import Lab
 
 CLAIM = "the same between two machines"
 
@@ -22,16 +24,16 @@ def show(stage: Stage) -> Steps:
         Port("near", (ip_interface(f"{CLIENT}/24"),)),
         Port("far", (ip_interface(f"{SERVER}/24"),)),
     )
-    with verbs.Lab() as far:
+    with Lab() as far:
         far.join(cable)
-        with verbs.serving(f"{SERVER}:{PORT}", "--greet", "hello", prefix=far.command([])):
+        with serving(f"{SERVER}:{PORT}", "--greet", "hello", prefix=far.command([])):
 
             def both_hosts() -> tuple[Ends, Ends]:
                 with far.inside():
                     there = stage.ends(f"{SERVER}:{PORT}")
                 return stage.ends(f"{SERVER}:{PORT}"), there
 
-            run = verbs.hold(MANY, [f"{SERVER}:{PORT}"], hold_s=1)
+            run = hold(MANY, [f"{SERVER}:{PORT}"], hold_s=1)
             record, (here, there) = yield from stage.held(run, both_hosts)
     return Outcome(
         did=f"{MANY:,} clients on {CLIENT} → one server on {SERVER}:{PORT}, over a veth pair",

@@ -10,19 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fourtuple.core.errors import CannotError
-from fourtuple.core.stored import COLUMN
+from fourtuple.core.runs.counters import COLUMN, GROWTHS, MAPS
 
 APPLICATION = 0x34747570  # "4tup": PRAGMA application_id tells our files from others'
 WAIT_S = 5.0  # for another writer, who is done within milliseconds
 
 NUMBERS = COLUMN.names or ()  # columns of `samples` that are numbers
-OTHERS = ("failed", "lost_by", "reconnect_failed", "moved", "census", "connect_grown", "answer_grown", "pairs_grown")
-_TYPES = {"i": "INTEGER NOT NULL", "f": "REAL"}
-_COLUMNS = ",\n  ".join(f"{name} {_TYPES[COLUMN[name].kind]}" for name in NUMBERS)
+OTHERS = (*(each.column for each in MAPS), "moved", "census", *(each.column for each in GROWTHS))
 
-# One entry a version of the file; the last one's number is PRAGMA user_version.
+# One script for each version of the file; the newest version's number is PRAGMA user_version. A script that has been
+# released is never changed: files made by it exist. A new column of `samples` is a new script,
+# "ALTER TABLE samples ADD COLUMN name INTEGER NOT NULL DEFAULT 0", and a new field of a record has a default.
 MIGRATIONS: tuple[str, ...] = (
-    f"""
+    """
 CREATE TABLE runs (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   kind TEXT NOT NULL,
@@ -40,7 +40,31 @@ CREATE TABLE runs (
 CREATE TABLE samples (
   run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
   number INTEGER NOT NULL,
-  {_COLUMNS},
+  at_ns INTEGER NOT NULL,
+  phase INTEGER NOT NULL,
+  wanted INTEGER NOT NULL,
+  capacity INTEGER NOT NULL,
+  opening INTEGER NOT NULL,
+  open INTEGER NOT NULL,
+  opened INTEGER NOT NULL,
+  closed INTEGER NOT NULL,
+  lost INTEGER NOT NULL,
+  greeted INTEGER NOT NULL,
+  reconnected INTEGER NOT NULL,
+  requests INTEGER NOT NULL,
+  answers INTEGER NOT NULL,
+  unexpected INTEGER NOT NULL,
+  unanswered INTEGER NOT NULL,
+  late INTEGER NOT NULL,
+  received_bytes INTEGER NOT NULL,
+  sent_bytes INTEGER NOT NULL,
+  workers INTEGER NOT NULL,
+  rss_bytes INTEGER NOT NULL,
+  elapsed_s REAL,
+  cpu_user_s REAL,
+  cpu_system_s REAL,
+  connections REAL,
+  memory_bytes REAL,
   failed TEXT NOT NULL,
   lost_by TEXT NOT NULL,
   reconnect_failed TEXT NOT NULL,

@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.errors import CannotError, UsageError
-from fourtuple.core.fold import BUCKETS
-from fourtuple.core.proof import Ground, Result
-from fourtuple.core.run import HoldRecord, Phase, Sample, Seen, ServeRecord, Witness
-from fourtuple.core.spread import BINS
-from fourtuple.core.start import Start
-from fourtuple.core.stored import COLUMN, GROWN, Entry, Outcome, Progress, StoredRun
+from fourtuple.core.runs.counters import COLUMN, GROWTHS, MAPS, Phase
+from fourtuple.core.runs.proof import Ground, Result
+from fourtuple.core.runs.records import HoldRecord, Sample, Seen, ServeRecord, Witness
+from fourtuple.core.runs.start import Start
+from fourtuple.core.runs.stored import GROWN, Entry, Outcome, Progress, StoredRun
 from fourtuple.store.coding import from_text, grown
 from fourtuple.store.file import NUMBERS, OTHERS
 
 Alive = Callable[[str], bool | None]  # what Writer was given as `writer` → does it still write? None: nobody knows
 
+LAST = (*(each.column for each in MAPS), "moved")  # what the last sample says of a whole run
 _ENTRY = (
     "SELECT id, kind, command, started_at, ended_at, outcome, why, n, held, start,"
     " (SELECT max(number) + 1 FROM samples WHERE run = id)"
@@ -135,7 +135,7 @@ def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
         "SELECT connect_grown, answer_grown FROM samples WHERE run = ? ORDER BY number", (entry.id,)
     ).fetchall()
     last = base.execute(
-        "SELECT failed, lost_by, reconnect_failed, moved FROM samples WHERE run = ? ORDER BY number DESC LIMIT 1",
+        f"SELECT {', '.join(LAST)} FROM samples WHERE run = ? ORDER BY number DESC LIMIT 1",  # noqa: S608
         (entry.id,),
     ).fetchone()
     results = base.execute("SELECT result FROM lessons WHERE run = ? ORDER BY number", (entry.id,)).fetchall()
@@ -150,10 +150,7 @@ def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
         series=np.array([tuple(np.nan if value is None else value for value in row) for row in rows], COLUMN),
         connects=_growth([connects for connects, _ in blobs]),
         answers=_growth([answers for _, answers in blobs]),
-        last={
-            name: json.loads(text)
-            for name, text in zip(("failed", "lost_by", "reconnect_failed", "moved"), last or ["{}"] * 4, strict=True)
-        },
+        last={name: json.loads(text) for name, text in zip(LAST, last or ["{}"] * len(LAST), strict=True)},
         record=None if record is None or is_proof else from_text(record, kinds[entry.kind]),
         ground=Ground(json.loads(record), begun) if record and is_proof else None,  # what is stored is the refusal
         results=tuple(from_text(text, Result) for (text,) in results),
@@ -175,22 +172,21 @@ def _growth(blobs: list[bytes]) -> NDArray[Any]:
 
 def _sample(row: tuple[Any, ...], start: Start, before: Sample | None) -> Sample:
     values = dict(zip(NUMBERS, row, strict=False))
-    failed, lost_by, reconnect_failed, moved, census, connects, answers, pairs = row[len(NUMBERS) :]
+    others = dict(zip(OTHERS, row[len(NUMBERS) :], strict=True))
     connections, memory_bytes = (
         None if value is None else int(value) for value in (values.pop("connections"), values.pop("memory_bytes"))
     )
-    seen = Seen(connections, memory_bytes, json.loads(moved))
     return Sample(
-        **values | {"phase": Phase(values["phase"])},
-        failed=json.loads(failed),
-        lost_by=json.loads(lost_by),
-        reconnect_failed=json.loads(reconnect_failed),
-        connect_histogram=_added(before.connect_histogram if before else None, connects, BUCKETS),
-        answer_histogram=_added(before.answer_histogram if before else None, answers, BUCKETS),
-        pairs=_added(before.pairs if before else None, pairs, BINS),
+        **values
+        | {"phase": Phase(values["phase"])}
+        | {each.field: json.loads(others[each.column]) for each in MAPS}
+        | {
+            each.field: _added(getattr(before, each.field) if before else None, others[each.column], each.size)
+            for each in GROWTHS
+        },
         start=start,
-        seen=seen,
-        census=from_text(census, Witness) if census else None,
+        seen=Seen(connections, memory_bytes, json.loads(others["moved"])),
+        census=from_text(others["census"], Witness) if others["census"] else None,
     )
 
 

@@ -10,13 +10,11 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fourtuple.core.proof import Result, Step
-from fourtuple.core.run import Phase, Sample
-from fourtuple.core.start import Start
-from fourtuple.core.stored import Outcome
+from fourtuple.core.runs.counters import GROWTHS, MAPS, Phase
+from fourtuple.core.runs.proof import Result, Step
+from fourtuple.core.runs.records import Sample
+from fourtuple.core.runs.start import Start
+from fourtuple.core.runs.stored import Outcome
 from fourtuple.store.coding import grown_bytes, to_text
 from fourtuple.store.file import NUMBERS, OTHERS, WAIT_S, is_busy
 
@@ -29,8 +27,8 @@ _SAMPLE = (
     f"INSERT INTO samples (run, number, {', '.join((*NUMBERS, *OTHERS))})"  # noqa: S608  (names of ours)
     f" VALUES ({', '.join('?' * (2 + len(NUMBERS) + len(OTHERS)))})"
 )
-_LESSON = "INSERT INTO lessons VALUES (?1, ?2, ?3)"
-_PROGRESS = "INSERT INTO progress VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+_LESSON = "INSERT INTO lessons (run, number, result) VALUES (?1, ?2, ?3)"
+_PROGRESS = "INSERT INTO progress (run, number, lesson, at_ns, done, wanted) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
 _COUNTS = "UPDATE runs SET n = ?2, held = ?3 WHERE id = ?1"
 _END = (
     "UPDATE runs SET ended_at = ?2, outcome = ?3, why = ?4, record = coalesce(?5, record),"
@@ -54,9 +52,6 @@ class Writer:
         self._waiting: list[Statement] = []
         self._number = self._lessons = 0
         self._last: Sample | None = None
-        self._connects: NDArray[np.int64] | None = None
-        self._answers: NDArray[np.int64] | None = None
-        self._pairs: NDArray[np.int64] | None = None
         self._began_ns = self._due_ns = 0
         self._unwritten: Sample | None = None
         self.id: int | None = None
@@ -118,15 +113,14 @@ class Writer:
             "phase": int(sample.phase),
         }
         numbers = [more[name] if name in more else getattr(sample, name) for name in NUMBERS]
-        maps = (sample.failed, sample.lost_by, sample.reconnect_failed, seen.moved if seen else {})
+        maps = [*(getattr(sample, each.field) for each in MAPS), seen.moved if seen else {}]
         census = to_text(sample.census) if sample.census else None
-        blobs = (
-            grown_bytes(self._connects, sample.connect_histogram),
-            grown_bytes(self._answers, sample.answer_histogram),
-            grown_bytes(self._pairs, sample.pairs),
-        )
-        self._connects, self._answers, self._pairs = sample.connect_histogram, sample.answer_histogram, sample.pairs
-        self._last, self._unwritten = sample, None
+        blobs = [
+            grown_bytes(getattr(self._last, each.field) if self._last else None, getattr(sample, each.field))
+            for each in GROWTHS
+        ]
+        self._last = sample
+        self._unwritten = None
         self._write(_SAMPLE, (self._number, *numbers, *map(to_text, maps), census, *blobs))
         self._number += 1
 

@@ -1,17 +1,11 @@
 """How it is noticed that connections are gone."""
 
 from collections.abc import Callable
-from enum import StrEnum
 
+from fourtuple.core.runs.orders import Watch
 from fourtuple.engine.control import Control, now_ns
 
 CENSUS_S, CENSUS_SHARE = 1.0, 0.1  # between two looks at the kernel's table, and how much of the time they may take
-
-
-class Watch(StrEnum):
-    POLL = "poll"  # each is polled: at once
-    CENSUS = "census"  # the kernel's table is counted now and then; where some are missing, all are looked at
-    OFF = "off"  # not at all, until they are closed
 
 
 class Lookout:

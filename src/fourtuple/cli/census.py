@@ -1,0 +1,132 @@
+"""`census`: who uses which 4-tuples."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from fourtuple.cli.common import JSON, NETNS, PERIOD, SOME, UNITS, columns, complain, print_json, split
+from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, FourtupleError, UsageError
+from fourtuple.core.runs.run import Run
+
+
+@click.command(short_help="Who uses which 4-tuples, and how many are left.", epilog=UNITS)
+@click.option(
+    "--to", multiple=True, metavar="[HOST][:PORT[-PORT]]", help="Only connections to these; repeat or commas."
+)
+@click.option(
+    "--from", "sources", multiple=True, metavar="ADDRESS", help="Only from these: an address, range, network."
+)
+@click.option(
+    "--state", "states", multiple=True, metavar="NAME", help="Only sockets in these: established, time-wait …"
+)
+@click.option(
+    "--by",
+    type=click.Choice(["pair", "destination", "port", "state", "process"]),
+    default="pair",
+    show_default=True,
+    help="What a row is.",
+)
+@click.option(
+    "--top", "most", type=SOME, help="So many of clients, and of servers.  [default: 10; all for --json, --csv]"
+)
+@NETNS
+@click.option("--all-netns", is_flag=True, help="Each network namespace that you may see.")
+@click.option(
+    "--watch",
+    "every_s",
+    type=PERIOD,
+    is_flag=False,
+    flag_value="2s",
+    help="Again and again, with what is new.  [2s, if no time is given]",
+)
+@click.option("--rings", is_flag=True, help="Ask io_uring instances for their sockets; each halts while it lists them.")
+@click.option("--csv", "as_csv", is_flag=True, help="The rows as CSV.")
+@click.option("--save", type=click.Path(dir_okay=False), help="Write the JSON with every row to this file, too.")
+@JSON
+def census(
+    to: tuple[str, ...],
+    sources: tuple[str, ...],
+    states: tuple[str, ...],
+    by: str,
+    most: int | None,
+    netns: str | None,
+    all_netns: bool,
+    every_s: float | None,
+    rings: bool,
+    as_csv: bool,
+    save: str | None,
+    as_json: bool,
+) -> None:
+    """Who uses which 4-tuples: connections by source and destination, the pair that is closest to its end first.
+
+    A local port that somebody listens on is a server's; all others are clients'. What connect() can still choose for a
+    pair is its range, less what is reserved, less what somebody holds by bind() or listen(), less what it uses itself.
+    """
+    from fourtuple.core.census.records import By, Census
+    from fourtuple.faces.terminal import watch as watching
+    from fourtuple.faces.text import census as face
+    from fourtuple.verbs.census import census_everywhere, censuses, states_named
+    from fourtuple.verbs.census import save as verb
+    from fourtuple.verbs.looks import paced
+    from fourtuple.verbs.survey import go_into
+
+    if all_netns and (netns or every_s is not None):
+        raise UsageError("--all-netns", "it looks once, and everywhere", "Leave --netns and --watch out.")
+    if as_json and as_csv:
+        raise UsageError("--json and --csv", "standard output can be one of them")
+    if save is not None and (all_netns or every_s is not None):
+        raise UsageError("--save", "it is for one look at one namespace", "Leave --all-netns and --watch out.")
+    as_text = not (as_json or as_csv)
+    shown = face.SHOWN if most is None and as_text else most
+    options: dict[str, Any] = {
+        "to": split(to),
+        "sources": split(sources),
+        "states": states_named(split(states)),
+        "by": By(by),
+        "most": face.WATCHED if every_s is not None and as_text else None if save else shown,
+        "rings": rings,
+    }
+
+    def show(found: Census, *, first: bool = True) -> None:
+        found = found.first(shown)
+        if as_json:
+            print_json(found.to_json())
+        elif as_csv:
+            click.echo(face.csv_text(found, head=first), nl=False)
+        elif every_s is None:
+            click.echo("\n".join(face.census_lines(found, columns=columns())))
+        else:
+            click.echo("\n".join([*face.watch_lines(found), ""]))
+
+    if all_netns:
+        sys.exit(_census_everywhere(census_everywhere(**options), show, titles=as_text))
+    owners = every_s is None or not as_text  # a look in passing does not show them
+    looks = censuses(**options, owners=owners, outside=go_into(None, netns))
+    if every_s is not None and as_text and sys.stdin.isatty() and sys.stdout.isatty():
+        watching.screen(looks, every_s)
+    elif every_s is not None:
+        for number, found in enumerate(paced(looks, every_s)):
+            show(found, first=number == 0)
+    else:
+        found = next(looks)
+        if save is not None:
+            verb(found, save)
+        show(found)
+
+
+def _census_everywhere(looks: Run[tuple[Any, Any], int], show: Callable[..., None], *, titles: bool) -> int:
+    """A block for each namespace → the exit code."""
+    code = EXIT_REACHED
+    for number, (place, found) in enumerate(looks):
+        if titles:
+            click.echo(f"{chr(10) * (number > 0)}{place.netns} {place.name}")
+        if isinstance(found, FourtupleError):
+            complain(found)
+            code = EXIT_SHORT
+        else:
+            show(found, first=number == 0)
+    if looks.record:
+        click.echo(f"{looks.record} more namespaces are not visible: that takes root", err=True)
+    return code

@@ -1,0 +1,44 @@
+"""`lab`: run a command in a private network namespace."""
+
+import sys
+
+import click
+
+from fourtuple.cli.common import COUNT
+from fourtuple.core.errors import UsageError
+
+
+@click.command(
+    short_help="Run a command in a private network namespace.", context_settings={"ignore_unknown_options": True}
+)
+@click.option("--ports", metavar="LOW-HIGH", default="1024-65535", show_default=True, help="Automatic source ports.")
+@click.option(
+    "--hash-table",
+    "hash_entries",
+    type=COUNT,
+    help="Entries of its own TCP hash table.  [default: as many as memory has room for sockets]",
+)
+@click.option("--hosts", type=click.IntRange(1, 2), default=1, show_default=True, help="2: joined by a cable.")
+@click.option("--quiet", is_flag=True, help="Do not say what the lab is like.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
+def lab(ports: str, hash_entries: int | None, hosts: int, quiet: bool, command: tuple[str, ...]) -> None:
+    """Run COMMAND in a private network namespace made for it, gone when it ends; its exit code is ours.
+
+    \b
+    fourtuple lab -- sh                  a shell to play in: nothing in it reaches the host
+    fourtuple lab --ports 40000-40099 -- ./my-tests
+    fourtuple lab --hosts 2 -- sh        this shell is host1, 10.77.0.1
+      $ host2 fourtuple serve 10.77.0.2:8000 &
+    """
+    from fourtuple.faces.text import lab as face
+    from fourtuple.verbs.lab import lab as verb
+    from fourtuple.verbs.lab import run_in
+
+    low, _, high = ports.partition("-")
+    if not (low.isdecimal() and high.isdecimal()):
+        raise UsageError(f"the ports {ports!r}", "LOW-HIGH is expected", "Write 32768-60999.")
+    with verb(ports=range(int(low), int(high) + 1), hash_entries=hash_entries, hosts=hosts) as (setup, place):
+        if not quiet:
+            click.echo(face.lab_line(setup.ports, setup.hash_entries, setup.hosts), err=True)
+        code = run_in(place, command)
+    sys.exit(code)

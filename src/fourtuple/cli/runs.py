@@ -1,0 +1,147 @@
+"""`runs`: list the stored runs, show, follow, export and remove them."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fourtuple.cli.common import JSON, columns, print_json
+from fourtuple.cli.stored import DASH, FILE, ID, file_of
+from fourtuple.core.errors import CannotError, UsageError
+
+
+@click.group(short_help="The runs that hold, serve and prove have stored.", invoke_without_command=True)
+@click.option("--kind", type=click.Choice(["hold", "serve", "prove"]), help="Only these.")
+@click.option("--outcome", help="Only those: running, reached, 'fell short', ended, killed …")
+@click.option("--last", "most", type=click.IntRange(1), help="So many, the newest.  [default: 20; all for --json]")
+@FILE
+@JSON
+@click.pass_context
+def runs(
+    ctx: click.Context, kind: str | None, outcome: str | None, most: int | None, file: str | None, as_json: bool
+) -> None:
+    """List the stored runs, the newest first; look at one, follow one that goes on, remove or export them.
+
+    \b
+    fourtuple runs --kind hold
+    fourtuple runs show 17 --follow
+    fourtuple runs export 17 --csv > run17.csv
+    """
+    ctx.obj = file
+    if ctx.invoked_subcommand is not None:
+        return
+    from fourtuple.core.runs.stored import Outcome
+    from fourtuple.faces.text import runs as face
+    from fourtuple.verbs.runs import Runs
+
+    if outcome is not None and outcome not in [*Outcome]:
+        raise UsageError(f"--outcome {outcome}", "there is none of that name", f"There are {', '.join(Outcome)}.")
+    try:
+        with Runs(file_of(file)) as stored:
+            entries = stored.entries()
+    except CannotError:
+        if file or Runs.are_there():
+            raise
+        entries = []
+    chosen = [entry for entry in entries if kind in (None, entry.kind) and outcome in (None, entry.outcome)]
+    if as_json:
+        print_json([asdict(entry) for entry in chosen[:most]])
+        return
+    shown = chosen[: most or 20]
+    click.echo("\n".join(face.list_lines(shown, columns() if sys.stdout.isatty() else None)))
+    if len(shown) < len(chosen):
+        click.echo(f"… {len(chosen) - len(shown):,} more: --last {len(chosen)}")
+
+
+@runs.command(short_help="One run: what was asked, found, planned, and what became of it.")
+@click.argument("run", type=ID, required=False, metavar="[ID]")
+@click.option("--follow", is_flag=True, help="Look on while it goes on, in another terminal.")
+@FILE
+@JSON
+@click.pass_obj
+def show(above: str | None, run: int | None, follow: bool, file: str | None, as_json: bool) -> None:
+    """Of one run, the newest without an ID: what was asked, found, changed and planned, and what became of it."""
+    from fourtuple.faces.text import runs as face
+    from fourtuple.verbs.runs import Runs
+
+    with Runs(file_of(file or above)) as stored:
+        entry = stored.entry(run)
+        if follow:
+            _follow(stored, entry.id, entry.kind, as_json=as_json)
+        found = stored.read(entry.id)
+    if as_json:
+        print_json(found.to_json(samples=False))
+    else:
+        click.echo("\n".join(face.show_lines(found)))
+
+
+def _follow(stored: Any, run: int, kind: str, *, as_json: bool) -> None:
+    from fourtuple.faces.terminal import live
+    from fourtuple.faces.text import hold, serve
+
+    if kind == "prove":
+        for result in stored.follow_proof(run):
+            from fourtuple.faces.text import prove as face
+
+            if not as_json:
+                click.echo("\n".join((*face.result_lines(result), "")))
+        return
+    try:
+        live.show(
+            stored.follow(run),
+            hold.hold_progress if kind == "hold" else serve.serve_progress,
+            quiet=as_json,
+            events_to=sys.stderr,
+            announce=False,
+            ready=lambda _: "",
+        )
+    except CannotError as error:
+        click.echo(str(error), err=True)
+
+
+@runs.command(short_help="Remove runs.")
+@click.argument("numbers", nargs=-1, required=True, type=ID, metavar="ID...")
+@FILE
+@click.pass_obj
+def rm(above: str | None, numbers: tuple[int, ...], file: str | None) -> None:
+    """Remove these runs, all or none of them; one that goes on stays."""
+    from fourtuple.verbs.runs import Runs
+
+    with Runs(file_of(file or above)) as stored:
+        stored.remove(numbers)
+    click.echo(f"removed {', '.join(map(str, numbers))}")
+
+
+@runs.command(short_help="The samples of a run, or all of it, for other programs.")
+@click.argument("run", type=ID, required=False, metavar="[ID]")
+@click.option("--csv", "how", flag_value="csv", help="The samples, a line each, on standard output.")
+@click.option("--json", "how", flag_value="json", help="The whole run as one object, on standard output.")
+@click.option("--parquet", "how", flag_value="parquet", help="The samples; pip install 'fourtuple[parquet]'.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Into this file.")
+@FILE
+@click.pass_obj
+def export(above: str | None, run: int | None, how: str | None, output: Path | None, file: str | None) -> None:
+    """Of one run, the newest without an ID: its samples as CSV or Parquet, a row each, or all of it as JSON.
+
+    Columns are numbers with their unit in the name; histograms are in the JSON.
+    """
+    from fourtuple.verbs.runs import Runs, exported
+
+    if how is None and output is not None and output.suffix in (".csv", ".json", ".parquet"):
+        how = output.suffix[1:]
+    if how is None:
+        raise UsageError("to export a run", "it is not said how", "Say --csv, --json or --parquet.")
+    if how == "parquet" and output in (None, DASH):
+        raise UsageError("--parquet", "it is not text", "Say where to: -o run.parquet.")
+    with Runs(file_of(file or above)) as stored:
+        found = stored.read(run)
+    content = exported(found, how)
+    if output in (None, DASH):
+        click.echo(content, nl=False)
+        return
+    try:
+        output.write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"the file {output}", str(error.strerror)) from None

@@ -1,0 +1,72 @@
+"""`serve`: accept connections on any number of ports."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fourtuple.cli.common import (
+    DURATION,
+    LOOP,
+    NO_STORE,
+    STORE,
+    UNITS,
+    keeper_of,
+)
+from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
+
+if TYPE_CHECKING:
+    pass
+from fourtuple.cli.common import say
+
+
+@click.command(short_help="Accept connections on any number of ports.", epilog=UNITS)
+@click.argument("where", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
+@click.option("--greet", default="", metavar="TEXT", help="Send this to each client at once.")
+@click.option("--echo", is_flag=True, help="Send back what comes in.")
+@click.option("--close-after", "close_after_s", type=DURATION, help="Close each connection after that long.")
+@click.option("--backlog", type=click.IntRange(0, 65535), default=65535, show_default=True, help="As in listen(2).")
+@click.option("--workers", type=click.IntRange(1, 1000), help="Processes.  [default: 1; epoll: doubled whenever full]")
+@click.option(
+    "--watch",
+    type=click.Choice(["poll", "census"]),
+    default="poll",
+    show_default=True,
+    help="How it is noticed that clients are gone: each is polled, or the kernel's table is counted now and then.",
+)
+@LOOP
+@click.option("--for", "serve_s", type=DURATION, help="End after that long.  [default: at Ctrl-C]")
+@click.option("--log", is_flag=True, help="A line for each accept and close, with both ends.")
+@STORE
+@NO_STORE
+@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--json", "as_json", is_flag=True, help="The record as one line on standard output, nothing else.")
+def serve(
+    where: tuple[str, ...],
+    watch: str,
+    loop: str,
+    store: str | None,
+    no_store: bool,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Accept connections on any number of addresses and ports. accept() takes no new port."""
+    from fourtuple.core.runs.orders import LoopName, Watch
+    from fourtuple.faces.terminal import live
+    from fourtuple.faces.text import serve as face
+    from fourtuple.verbs.background import READY
+    from fourtuple.verbs.serve import serve as verb
+
+    run = verb(where, watch=Watch(watch), loop=LoopName(loop), **options)
+    keeper = keeper_of(store, no_store=no_store)
+    record = live.show(
+        keeper.run(run) if keeper else run,
+        face.serve_progress,
+        quiet=quiet or as_json,
+        events_to=sys.stderr if as_json else sys.stdout,
+        announce=True,
+        ready=lambda _: f"{READY['serve']} on {', '.join(where)}",
+    )
+    say(face.serve_lines(record), record.to_json(), keeper, store, as_json=as_json)
+    sys.exit(EXIT_SHORT if record.workers_killed else EXIT_REACHED)

@@ -1,0 +1,13 @@
+"""What the commands about stored runs share: which file, which run."""
+
+from pathlib import Path
+
+import click
+
+FILE = click.option("--store", "file", type=click.Path(dir_okay=False), help="Another file than the usual one.")
+ID = click.IntRange(1)
+DASH = Path("-")  # standard output
+
+
+def file_of(file: str | None) -> Path | None:
+    return Path(file) if file else None

@@ -1,0 +1,19 @@
+"""`undo` takes back what plan --apply has changed."""
+
+import sys
+
+import click
+
+from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
+
+
+@click.command(short_help="Bring back the settings that plan --apply has changed.")
+@click.option("--forget", is_flag=True, help="Drop what is stored of other network namespaces, which may be gone.")
+def undo(forget: bool) -> None:
+    """Bring back the settings that plan --apply has changed, on this host and in this network namespace."""
+    from fourtuple.faces.text import plan as face
+    from fourtuple.verbs.undo import undo as verb
+
+    outcome = verb(forget=forget)
+    click.echo("\n".join(face.undone_lines(outcome.done, outcome.refused, outcome.elsewhere)))
+    sys.exit(EXIT_SHORT if outcome.refused else EXIT_REACHED)

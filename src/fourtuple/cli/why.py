@@ -1,0 +1,46 @@
+"""`why`: explain a number, an errno, or a line of a log."""
+
+import sys
+
+import click
+
+from fourtuple.cli.common import JSON, NETNS, PID, print_json
+from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
+
+
+@click.command(short_help="Explain a number, an errno, or a line of a log.")
+@click.argument("what", nargs=-1, required=True, metavar="WHAT...")
+@click.option("--dest", "destination", metavar="ADDRESS:PORT", help="What it is about.")
+@PID
+@NETNS
+@click.option("--all", "everything", is_flag=True, help="The unlikely causes in full, too.")
+@JSON
+def why(
+    what: tuple[str, ...],
+    destination: str | None,
+    pid: int | None,
+    netns: str | None,
+    everything: bool,
+    as_json: bool,
+) -> None:
+    """Explain where connections stop: WHAT is a number (28232), an errno (99, EADDRINUSE), or a line of a log or a
+    traceback; - reads it from standard input. Causes come best first, with what this host says for and against them.
+
+    Ends with 1 where nothing is known of it.
+
+    \b
+    fourtuple why 28232
+    fourtuple why "dial tcp 10.0.0.9:80: connect: cannot assign requested address"
+    journalctl -u proxy | tail -1 | fourtuple why -
+    """
+    from fourtuple.faces.text import why as face
+    from fourtuple.verbs.survey import go_into
+    from fourtuple.verbs.why import why as verb
+
+    text = sys.stdin.buffer.read().decode(errors="replace") if what == ("-",) else " ".join(what)
+    answer = verb(text, destination=destination, pid=pid, outside=go_into(pid, netns))
+    if as_json:
+        print_json(answer.to_json())
+    else:
+        click.echo("\n".join(face.why_lines(answer, everything=everything)))
+    sys.exit(EXIT_REACHED if answer.explanations else EXIT_SHORT)

@@ -1,0 +1,183 @@
+"""What a host said about itself: frozen records, a unit in every name. None means it did not say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from fourtuple.core.space.ranges import Ranges
+
+# Before they were settings, the kernel did this (Documentation/networking/ip-sysctl.rst, v6.18).
+TW_REUSE, TW_REUSE_DELAY_MS, UNPRIVILEGED_START = 0, 1000, 1024
+CAP_NET_BIND_SERVICE, CAP_SYS_ADMIN = 10, 21  # include/uapi/linux/capability.h
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What sockets can still take without anyone being killed, and where that limit is.
+
+    free_bytes: MemFree + Cached − Shmem, or what a cgroup leaves if that is less; None: nobody says.
+                Not MemAvailable: it counts the inodes of open sockets as memory that could be had back
+    where:      `on this host`, or `in the cgroup /x`
+    """
+
+    free_bytes: int | None
+    where: str = "on this host"
+
+
+@dataclass(frozen=True)
+class PortFacts:
+    """What decides, in one network namespace and for one process, which source ports there are.
+
+    tw_reuse:         net.ipv4.tcp_tw_reuse: 0 no, 1 yes, 2 where an address is of loopback
+    range_is_quick:   IP_LOCAL_PORT_RANGE makes connect() look at all ports in turn (Linux 6.8)
+    bound_are_listed: sock_diag lists sockets that are only bound (Linux 6.8)
+    any_port:         ports below unprivileged_start may be bound too (CAP_NET_BIND_SERVICE)
+    """
+
+    port_range: range  # net.ipv4.ip_local_port_range, last port included
+    reserved_ports: Ranges  # net.ipv4.ip_local_reserved_ports
+    unprivileged_start: int = UNPRIVILEGED_START
+    tw_reuse: int = 2
+    tw_reuse_delay_ms: int = TW_REUSE_DELAY_MS
+    timestamps: bool = True  # net.ipv4.tcp_timestamps
+    range_is_quick: bool = True
+    bound_are_listed: bool = True
+    any_port: bool = False
+
+    @cached_property
+    def automatic_ports(self) -> Ranges:
+        """The source ports from which the kernel chooses."""
+        return Ranges([self.port_range]).without(self.reserved_ports)
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What decides how many connections can be opened from one process of one network namespace."""
+
+    kernel: str  # release, as uname -r gives it
+    cpus: int
+    memory_bytes: int | None  # MemTotal
+    memory: Memory
+    ports: PortFacts
+    files_soft: int  # RLIMIT_NOFILE of this process
+    files_hard: int
+    files_open: int  # descriptors in use below the soft limit
+
+    @property
+    def kernel_version(self) -> tuple[int, int]:
+        return parse_release(self.kernel)
+
+    @property
+    def port_range(self) -> range:
+        return self.ports.port_range
+
+    @property
+    def automatic_ports(self) -> Ranges:
+        return self.ports.automatic_ports
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessFacts:
+    """A process, or one that would be started from here; None: it is not there, or may not be read.
+
+    files_open:   descriptors numbered below the soft limit; None: may not be read
+    files_most:   … and then they are at most so many: the size of its table (FDSize)
+    uid_threads:  of all processes of the user
+    capabilities: effective ones, as bits
+    of_host:      they count for the host itself, not within a user namespace only; None: not to be told
+    sockets:      inodes of its sockets; None: may not be read
+    rings:        io_uring instances, whose sockets need no descriptor; None: may not be read
+    epolls:       epoll instances; None: may not be read
+    """
+
+    pid: int
+    name: str
+    uid: int | None
+    files_soft: int | None
+    files_hard: int | None
+    files_open: int | None
+    files_most: int | None
+    processes_soft: int | None  # RLIMIT_NPROC; None also where unlimited
+    uid_threads: int | None
+    capabilities: int
+    of_host: bool | None
+    sockets: frozenset[int] | None
+    rings: int | None
+    epolls: int | None
+
+    @property
+    def may_bind_any_port(self) -> bool:
+        return bool(self.capabilities >> CAP_NET_BIND_SERVICE & 1)
+
+    @property
+    def is_beyond_file_max(self) -> bool:
+        return bool(self.of_host) and bool(self.capabilities >> CAP_SYS_ADMIN & 1)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything the limit model knows of a process's world: its own limits, its cgroup, its namespace, its host.
+
+    ports:    None where the range could not be read
+    sysctls:  text by name; a name that is missing is not there, or belongs to the host and was not to be had
+    sockstat: /proc/net/sockstat, as {"TCP.tw": 3}; `orphan`, `alloc` and `mem` count the whole host
+    counters: TcpExt and others since the namespace was made
+    netns:    as /proc/PID/ns/net names it
+    files_in_use, threads: of the whole host
+    pids_left: by pids.max of the tightest cgroup; None: no limit
+    neighbours: entries of the IPv4 neighbour table that this namespace sees
+    tracked:  does connection tracking follow this namespace's connections? None: it counts none, which may mean either
+    why_not:  what could not be read, and why
+    """
+
+    kernel: str
+    netns: str
+    process: ProcessFacts
+    ports: PortFacts | None
+    cpus: int  # that this process may run on
+    page_bytes: int  # what net.ipv4.tcp_mem counts in
+    memory_bytes: int | None  # MemTotal
+    memory: Memory  # of the host
+    cgroup: Memory | None  # the tightest one; None: no limit, or one that cannot be read
+    pids_left: int | None
+    files_in_use: int | None
+    threads: int | None
+    neighbours: int | None
+    sysctls: Mapping[str, str]
+    sockstat: Mapping[str, int]
+    counters: Mapping[str, int]
+    tracked: bool | None
+    why_not: Mapping[str, str]
+
+    @property
+    def free_memory(self) -> Memory:
+        """What is free on the host, or in the tightest of the process's cgroups, whichever is less."""
+        found = [each for each in (self.memory, self.cgroup) if each and each.free_bytes is not None]
+        return min(found, key=lambda each: each.free_bytes or 0, default=self.memory)
+
+    def number(self, name: str) -> int | None:
+        """A sysctl that is one number; None where it is not there or is not one."""
+        text = self.sysctls.get(name, "").strip()
+        return int(text) if text.removeprefix("-").isdecimal() and text.isascii() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """opened: connections that this namespace has opened or accepted so far; None: nobody says. there: its sockets"""
+
+    opened: int | None
+    there: int
+
+    def until(self, later: "Motion") -> int | None:
+        """How many sockets have come and gone; None: nobody says."""
+        if self.opened is None or later.opened is None:
+            return None
+        came = later.opened - self.opened
+        return came + max(0, came - (later.there - self.there))
+
+
+def parse_release(release: str) -> tuple[int, int]:
+    """`6.1.0-18-amd64` → (6, 1)."""
+    major, minor, *_ = release.split(".")
+    digits = minor[: len(minor) - len(minor.lstrip("0123456789"))]
+    return int(major), int(digits or 0)

@@ -1,0 +1,114 @@
+"""Settings and neighbours that look harmless, or like a cure, and are not: what was found, and why it is wrong."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fourtuple.core.limits.facts import World
+from fourtuple.core.limits.ports import PortUse
+from fourtuple.core.space.ranges import Ranges
+from fourtuple.core.units import format_count, format_size
+
+NR_OPEN = 1_048_576  # fs/file.c: sysctl_nr_open_max is more, this is the default
+# Ports that well-known programs listen on and that lie within ranges people set; /etc/services knows no NodePorts.
+LOCAL_SERVICES = {
+    1433: "SQL Server",
+    2379: "etcd",
+    3306: "MySQL",
+    5432: "PostgreSQL",
+    5672: "RabbitMQ",
+    6379: "Redis",
+    8080: "HTTP",
+    8443: "HTTPS",
+    9092: "Kafka",
+    9200: "Elasticsearch",
+    10250: "kubelet",
+    11211: "memcached",
+    27017: "MongoDB",
+}
+NODE_PORTS = range(30000, 32768)  # Kubernetes
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """about: the setting or thing; text: what is the matter, and what to do"""
+
+    about: str
+    text: str
+
+
+def remarks(world: World, use: PortUse) -> tuple[Remark, ...]:
+    """All that there is to say about this world."""
+    return tuple(_ports(world, use)) + tuple(_settings(world))
+
+
+def _ports(world: World, use: PortUse) -> Iterator[Remark]:
+    facts = world.ports
+    if facts is None:
+        return
+    name, count = "net.ipv4.ip_local_port_range", len(facts.port_range)
+    low, high = facts.port_range.start, facts.port_range.stop - 1
+    if count % 2 and count > 1:
+        yield Remark(
+            name,
+            f"{low} {high} is an odd number of ports: connect() leaves out the lowest or the highest at times."
+            f" {low} {high - 1} loses nothing that can be relied on",
+        )
+    listening = sorted(set(use.listens["local_port"].tolist()))
+    inside = [port for port in listening if port in facts.automatic_ports]
+    if inside:
+        several = "s" if len(inside) > 1 else ""
+        yield Remark(
+            name,
+            f"the listener{several} on {_some(inside)} lie{'' if several else 's'} within the range: each costs every"
+            " destination a port, and a client that tries it again and again while it is down can connect to itself."
+            " Reserve such ports (net.ipv4.ip_local_reserved_ports) or listen below the range",
+        )
+    absent = [port for port in LOCAL_SERVICES if port in facts.automatic_ports and port not in listening]
+    if absent:
+        names = ", ".join(f"{port} ({LOCAL_SERVICES[port]})" for port in absent[:4])
+        reaches = low < NODE_PORTS.stop and high >= NODE_PORTS.start
+        nodes = f", and Kubernetes' NodePorts {NODE_PORTS.start}-{NODE_PORTS.stop - 1}" if reaches else ""
+        yield Remark(
+            name,
+            f"the range reaches over ports of well-known services: {names}{' …' if len(absent) > 4 else ''}{nodes}."
+            " An outgoing connection may hold such a port when its service starts: EADDRINUSE. Reserve those you run",
+        )
+
+
+def _some(ports: list[int]) -> str:
+    ranges = Ranges(range(port, port + 1) for port in ports)
+    parts = str(ranges).split(",")
+    return ", ".join(parts[:6]) + (f" … ({len(ports)} in all)" if len(parts) > 6 else "")
+
+
+def _settings(world: World) -> Iterator[Remark]:
+    if world.number("net.ipv4.tcp_tw_recycle"):
+        yield Remark(
+            "net.ipv4.tcp_tw_recycle",
+            "it drops connections of clients behind NAT, and Linux 4.12 took it away. Set it to 0; for outgoing"
+            " connections there is tcp_tw_reuse",
+        )
+    pages = [int(word) for word in world.sysctls.get("net.ipv4.tcp_mem", "").split() if word.isdecimal()]
+    total_bytes = world.memory_bytes
+    if len(pages) == 3 and total_bytes and pages[2] * world.page_bytes > total_bytes:
+        yield Remark(
+            "net.ipv4.tcp_mem",
+            f"it counts pages, not bytes: {format_count(pages[2])} pages are"
+            f" {format_size(pages[2] * world.page_bytes)}, more than there is."
+            " Remove the setting; the kernel's own fits the memory",
+        )
+    buckets, entries = world.number("net.ipv4.tcp_max_tw_buckets"), world.number("net.ipv4.tcp_ehash_entries")
+    if buckets is not None and entries and buckets < abs(entries) // 2:
+        yield Remark(
+            "net.ipv4.tcp_max_tw_buckets",
+            f"{format_count(buckets)} is below the kernel's own {format_count(abs(entries) // 2)}: beyond it"
+            " connections close without TIME_WAIT, which takes a protection away and gives no ports that matter."
+            " Remove the setting",
+        )
+    nr_open = world.number("fs.nr_open")
+    if nr_open is not None and nr_open < NR_OPEN:
+        yield Remark(
+            "fs.nr_open",
+            f"{format_count(nr_open)} is below the kernel's own {format_count(NR_OPEN)}: it only lowers what"
+            " RLIMIT_NOFILE can be raised to. Remove the setting",
+        )

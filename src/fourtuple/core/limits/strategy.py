@@ -1,0 +1,16 @@
+"""Who chooses a source port, and when."""
+
+from enum import StrEnum
+
+
+class Strategy(StrEnum):
+    """Who chooses the source port, and when.
+
+    A port taken by bind() is lost to every kernel-chosen connect() in the namespace, so a plan uses one family only.
+    """
+
+    LATE = "late"  # the kernel, at connect(); with IP_LOCAL_PORT_RANGE, which also finds the last port quickly
+    PLAIN = "plain"  # the kernel, at connect(); nothing is set
+    NOPORT = "noport"  # the kernel, at connect(); bind(address, 0) with IP_BIND_ADDRESS_NO_PORT
+    BIND0 = "bind0"  # the kernel, at bind(address, 0), for that source address alone: how programs run out early
+    EXPLICIT = "explicit"  # we do: SO_REUSEADDR and SO_REUSEPORT, bind(address, port), connect()

@@ -1,0 +1,390 @@
+"""Do N connections fit, and what is the smallest change that makes them? Every limit, weighed against N.
+
+A limit blocks if even the most that it may leave is fewer than N, and perhaps blocks if only the least is. Each one
+that does has its ways out: those without root first, then settings with what undoes them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
+from fourtuple.core.limits.facts import PortFacts, World
+from fourtuple.core.limits.ports import TIME_WAIT_MS, PortRoom
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.verdicts import Verdict
+from fourtuple.core.plan.nat import NatBudget
+from fourtuple.core.space.endpoints import Address, Endpoint
+from fourtuple.core.space.ranges import Ranges
+from fourtuple.core.space.tuples import TupleSpace
+from fourtuple.core.units import format_count
+
+WIDEST = range(1024, 65536)
+USER_BYTES, USER_BYTES_EACH = 25 * 2**20, 6  # resident: a process with a ring, and each connection (bench/RESULTS.md)
+RATE_PER_S = 40_000.0  # what two CPUs open on loopback, both ends on them (bench/RESULTS.md)
+HEADROOM = 1.1  # a setting that is raised is raised by so much more than is wanted
+PORT_LIMITS = ("net.ipv4.ip_local_port_range", "bind(address, port)", "bind(address, 0)")
+
+
+class Says(StrEnum):
+    OK = "ok"
+    PERHAPS = "perhaps"
+    BLOCKS = "blocks"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """room, room_max: as in a verdict"""
+
+    limit: str
+    title: str
+    room: int | None
+    room_max: int | None
+    says: Says
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A sysctl, as it is and as it should be."""
+
+    name: str
+    before: str
+    after: str
+
+    @property
+    def command(self) -> str:
+        return f"sysctl -w {self.name}={_quoted(self.after)}"
+
+    @property
+    def undo(self) -> str:
+        return f"sysctl -w {self.name}={_quoted(self.before)}"
+
+
+def _quoted(value: str) -> str:
+    return f'"{value}"' if " " in value else value
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way past one limit.
+
+    root:    it takes root
+    text:    what to do
+    options: what to type instead of the same options now; empty where it is not a matter of options
+    changes: settings
+    """
+
+    limit: str
+    root: bool
+    text: str
+    options: str
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Churn:
+    """Connections that are opened and closed all the time, the client closing first.
+
+    kept_s:      how long a 4-tuple stays taken after that
+    ceiling_per_s: with the wanted ones held besides
+    each_per_s:  to one destination from one source
+    """
+
+    per_s: float
+    kept_s: float
+    ceiling_per_s: float
+    each_per_s: float
+    fits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One of several equal ones, on paper: they are taken to be like this one."""
+
+    machines: int
+    wanted: int  # each
+    sources: int  # addresses that each needs, at least
+    fits: bool
+    kernel_bytes: int
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """The answer to `plan`.
+
+    ceiling:     4-tuples in all: sources × ports × destinations
+    ports:       source ports that each source has towards each destination
+    room, room_max: more connections than there are, at least and at most
+    server_bytes: kernel memory of the other ends; counted against this host if they are here
+    """
+
+    wanted: int
+    says: Says
+    strategy: Strategy
+    sources: int
+    first_source: str
+    ports: int
+    destinations: int
+    first_destination: str
+    ceiling: int
+    room: int | None
+    room_max: int | None
+    binding: str | None
+    because: tuple[str, ...]
+    absent: tuple[str, ...]
+    checks: tuple[Check, ...]
+    ways: tuple[Way, ...]
+    here: bool
+    client_bytes: int
+    server_bytes: int
+    user_bytes: int
+    rate_per_s: float
+    rate_because: str
+    elapsed_s: float
+    churn: Churn | None
+    machine: Machine | None
+    nat: NatBudget | None
+
+    @property
+    def wanted_each(self) -> int:
+        """On each machine, where there are several."""
+        return -(-self.wanted // self.machine.machines) if self.machine else self.wanted
+
+    @property
+    def blocked(self) -> bool:
+        """They do not fit, or what was asked about besides does not."""
+        besides = (self.churn, self.machine, self.nat)
+        return self.says is Says.BLOCKS or any(each is not None and not each.fits for each in besides)
+
+    @property
+    def fits(self) -> bool:
+        """Surely."""
+        return self.says is Says.OK and not self.blocked
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The settings of all ways that take root, each once."""
+        return tuple({change.name: change for way in self.ways for change in way.changes}.values())
+
+    def to_json(self) -> dict[str, Any]:
+        ways = [
+            asdict(way) | {"changes": [asdict(c) | {"command": c.command, "undo": c.undo} for c in way.changes]}
+            for way in self.ways
+        ]
+        return asdict(self) | {"fits": self.fits, "ways": ways}
+
+
+def checks(verdicts: Sequence[Verdict], wanted: int, *, uncounted: Mapping[str, str]) -> tuple[Check, ...]:
+    """Every limit that stops connections, weighed against `wanted`.
+
+    uncounted: limits that do not count for what opens them, and why
+    """
+    found = []
+    for verdict in verdicts:
+        if verdict.limit in uncounted:
+            found.append(Check(verdict.limit, verdict.title, None, None, Says.OK, uncounted[verdict.limit]))
+        elif verdict.stops and verdict.room is not None:
+            most = verdict.room if verdict.room_max is None else verdict.room_max
+            says = Says.OK if verdict.room >= wanted else Says.PERHAPS if most >= wanted else Says.BLOCKS
+            found.append(Check(verdict.limit, verdict.title, verdict.room, most, says, verdict.note))
+    order = (Says.BLOCKS, Says.PERHAPS, Says.OK)
+    return tuple(sorted(found, key=lambda check: order.index(check.says)))
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What ways out can be made of.
+
+    fresh:    ports that a source has surely towards a destination to which there is no connection yet
+    wide:     … if the range were as wide as it can be
+    explicit: … if the program chose them itself
+    spare:    addresses of this host that are not yet among the sources
+    connected: 4-tuples that exist, from whatever ports
+    noport:   connections more that there surely are with IP_BIND_ADDRESS_NO_PORT
+    """
+
+    space: TupleSpace
+    strategy: Strategy
+    facts: PortFacts
+    ports: PortRoom
+    fresh: int
+    wide: int
+    explicit: int
+    spare: Sequence[Address]
+    here: bool
+    connected: int
+    noport: int
+    named: str  # the first destination, as host
+
+
+def ways(found: Sequence[Check], ground: Ground | None, world: World, wanted: int) -> Iterator[Way]:
+    """For each limit that blocks, or perhaps does: what makes it fit, the smallest without root first."""
+    ports_block = any(check.limit in PORT_LIMITS and check.says is not Says.OK for check in found)
+    for check in found:
+        if check.says is Says.OK:
+            continue
+        if check.limit in PORT_LIMITS and ground:
+            yield from _port_ways(check, ground, wanted)
+        elif check.limit == "net.netfilter.nf_conntrack_max":
+            yield from _raise(check, world, "net.netfilter.nf_conntrack_count", wanted)
+        elif check.limit == "fs.file-max":
+            yield from _raise(check, world, "fs.file-nr", (1 + bool(ground and ground.here)) * wanted)
+        elif check.limit in ("memory", "memory.max"):
+            machines = -(-wanted // max(1, check.room or 1))
+            yield Way(check.limit, False, f"{format_count(machines)} such machines: --machines {machines}", "", ())
+        elif check.limit == "4-tuple" and not ports_block:  # what makes ports makes 4-tuples
+            yield Way(check.limit, False, "more source addresses, or more destination ports", "", ())
+
+
+def _raise(check: Check, world: World, count: str, more: int) -> Iterator[Way]:
+    before = world.sysctls.get(check.limit, "").strip()
+    used = world.sysctls.get(count, "0").split() or ["0"]
+    after = str(int((int(used[0]) + more) * HEADROOM))
+    yield Way(check.limit, True, "raise it", "", (Change(check.limit, before, after),))
+
+
+def _port_ways(check: Check, ground: Ground, wanted: int) -> Iterator[Way]:
+    space, missing = ground.space, wanted - ground.ports.room
+    sources, destinations = space.sources.size, space.destinations.size
+    if ground.strategy is Strategy.BIND0:
+        if ground.noport >= wanted:
+            text = "set IP_BIND_ADDRESS_NO_PORT before bind(): each destination has its own ports then"
+            yield Way(check.limit, False, text, "--strategy noport", ())
+        if ground.fresh:  # of which all destinations have a share
+            yield from _more_sources(check, ground, -(-missing // ground.fresh))
+        return
+    if ground.fresh:
+        more_ports = -(-missing // (ground.fresh * sources))
+        yield from _more_destinations(check, ground, more_ports)
+        more_sources = -(-missing // (ground.fresh * destinations))
+        yield from _more_sources(check, ground, more_sources)
+    automatic = ground.strategy is not Strategy.EXPLICIT
+    if automatic and ground.explicit * space.pairs >= wanted:
+        ends = _text(ground, space.sources.parts, WIDEST)
+        text = "choose the ports yourself, which are then lost to every other program of the namespace"
+        yield Way(check.limit, False, text, f"--from {ends} --strategy explicit", ())
+    if automatic and ground.wide > ground.fresh:
+        yield from _wider(check, ground, wanted)
+
+
+def _wider(check: Check, ground: Ground, wanted: int) -> Iterator[Way]:
+    """The widest range, by itself or with as few more destination ports as it takes then."""
+    facts, space = ground.facts, ground.space
+    start = max(WIDEST.start, facts.unprivileged_start)
+    before = f"{facts.port_range.start} {facts.port_range.stop - 1}"
+    change = Change("net.ipv4.ip_local_port_range", before, f"{start} {WIDEST.stop - 1}")
+    text = "a wider range; reserve what listens inside of it"
+    missing = wanted - (ground.wide * space.pairs - ground.connected)
+    if missing <= 0:
+        yield Way(check.limit, True, text, "", (change,))
+        return
+    for way in _more_destinations(check, ground, -(-missing // (ground.wide * space.sources.size))):
+        yield Way(check.limit, True, f"{text}; and {way.text}", way.options, (change,))
+
+
+def _more_destinations(check: Check, ground: Ground, more: int) -> Iterator[Way]:
+    """Ports right behind those that there are, if they are all of one address and there are so many."""
+    parts = ground.space.destinations.parts
+    text = f"{format_count(more)} more destination port{'s' * (more > 1)}, if the server can listen there"
+    addresses, ports = parts[0]
+    last = ports.parts[-1].stop - 1
+    if more > 65535:
+        return
+    if len(parts) > 1 or addresses.size > 1 or len(ports.parts) > 1 or last + more > 65535:
+        yield Way(check.limit, False, text, "", ())
+        return
+    first = ports.parts[0].start
+    yield Way(check.limit, False, text, _with_ports(ground.named, first, last + more), ())
+
+
+def _with_ports(host: str, first: int, last: int) -> str:
+    return f"[{host}]:{first}-{last}" if ":" in host else f"{host}:{first}-{last}"
+
+
+def _more_sources(check: Check, ground: Ground, more: int) -> Iterator[Way]:
+    space = ground.space
+    first = space.address(space.sources[0])
+    text = f"{format_count(more)} more source address{'es' * (more > 1)}"
+    if first.is_loopback and first.version == 4:
+        last = space.sources.parts[-1].stop - 1 + more
+        parts = (*space.sources.parts[:-1], range(space.sources.parts[-1].start, last + 1))
+        if space.address(last).is_loopback:
+            yield Way(check.limit, False, f"{text}: all of 127.0.0.0/8 are yours", _from(ground, parts), ())
+        return
+    if len(ground.spare) >= more:
+        spare = [range(int(address), int(address) + 1) for address in ground.spare[:more]]
+        parts = Ranges([*space.sources.parts, *spare]).parts
+        yield Way(check.limit, False, f"{text}, which this host has", _from(ground, parts), ())
+        return
+    text = f"{text}: ip address add ADDRESS/{32 if space.version == 4 else 128} dev DEVICE, undone by ip address del"
+    yield Way(check.limit, True, text, "", ())
+
+
+def _from(ground: Ground, parts: Sequence[range]) -> str:
+    """The options for these sources, with the ports and the strategy that go with them."""
+    if ground.strategy is Strategy.EXPLICIT:
+        ports = ground.space.ports.parts
+        return f"--from {_text(ground, parts, ports[0])}" if len(ports) == 1 else ""
+    plain = " --strategy late" if ground.strategy is Strategy.PLAIN else ""
+    return f"--from {_text(ground, parts)}{plain}"
+
+
+def _text(ground: Ground, parts: Sequence[range], ports: range | None = None) -> str:
+    """Addresses as --from takes them."""
+    texts = [_range_text(ground.space.address(part.start), ground.space.address(part.stop - 1)) for part in parts]
+    if ports:
+        texts = [_with_ports(text, ports.start, ports.stop - 1) for text in texts]
+    return ",".join(texts)
+
+
+def _range_text(first: Address, last: Address) -> str:
+    if first == last:
+        return str(first)
+    start, _, _ = str(first).rpartition(".")
+    same, _, end = str(last).rpartition(".")
+    return f"{first}-{end}" if start and start == same else f"{first}-{last}"
+
+
+def churn(per_s: float, ports: PortRoom, facts: PortFacts, wanted: int, *, loopback: bool) -> Churn:
+    """loopback: all 4-tuples have an address of 127.0.0.0/8 or ::1"""
+    reused = facts.timestamps and (facts.tw_reuse == 1 or (facts.tw_reuse == 2 and loopback))
+    kept_s = (facts.tw_reuse_delay_ms if reused else TIME_WAIT_MS) / 1000
+    ceiling = max(0, ports.room - wanted) / kept_s
+    return Churn(per_s, kept_s, ceiling, ports.ceiling / ports.pairs / kept_s, fits=per_s <= ceiling)
+
+
+def machine(count: int, wanted: int, ground: Ground, room_each: int, rate_per_s: float) -> Machine:
+    """room_each: connections that one such machine has memory and other limits for, ports aside"""
+    each = -(-wanted // count)
+    per_source = ground.fresh * ground.space.destinations.size
+    return Machine(
+        machines=count,
+        wanted=each,
+        sources=-(-each // max(1, per_source)),
+        fits=room_each >= each,
+        kernel_bytes=each * CLIENT_END_BYTES,
+        elapsed_s=each / rate_per_s,
+    )
+
+
+def memory(wanted: int) -> tuple[int, int, int]:
+    """(kernel memory of the clients' ends, of the servers' ends, user memory of one process with a ring)"""
+    return wanted * CLIENT_END_BYTES, wanted * SERVER_END_BYTES, USER_BYTES + wanted * USER_BYTES_EACH
+
+
+def too_many(wanted: int, room_max: int, check: Check, command: str, *, more: Sequence[Way]) -> tuple[str, str, str]:
+    """An error's three parts, for `hold` of more than there can be."""
+    do = "; ".join(f"{way.text} ({way.options})" if way.options else way.text for way in more[:2] if not way.root)
+    return (
+        f"{format_count(wanted)} connections, room for {format_count(room_max)}",
+        f"{check.title} ({check.limit}){': ' + check.note if check.note else ''}",
+        f"{do}{'. ' if do else ''}{command} shows every way; --anyway opens what there is.",
+    )
+
+
+def endpoint(space: TupleSpace) -> str:
+    value, port = space.destinations[0]
+    return str(Endpoint(space.address(value), port))

@@ -1,0 +1,171 @@
+"""Two runs side by side: what each reached, the ratio, and what speaks against comparing them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from fourtuple.core.errors import UsageError
+from fourtuple.core.runs.histogram import Latency
+from fourtuple.core.runs.records import HoldRecord, ServeRecord
+from fourtuple.core.runs.stored import StoredRun
+from fourtuple.core.units import format_count, format_duration, format_rate, format_size
+
+
+class Unit(StrEnum):
+    COUNT = "count"
+    RATE = "rate"
+    SECONDS = "seconds"
+    BYTES = "bytes"
+
+    @property
+    def is_the_machines(self) -> bool:
+        """Does such a number say as much of the machine as of the run?"""
+        return self in (Unit.RATE, Unit.SECONDS)
+
+    def text(self, value: float) -> str:
+        if self is Unit.COUNT:
+            return format_count(int(value))
+        return {Unit.RATE: format_rate, Unit.SECONDS: format_duration, Unit.BYTES: format_size}[self](value)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """ratio: second to first; None: there is none, or it would compare machines"""
+
+    name: str
+    first: float | None
+    second: float | None
+    unit: Unit
+    ratio: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """differs: what is not the same, each with both sides; other_machine: … and so rates and times are not compared"""
+
+    first: StoredRun
+    second: StoredRun
+    rows: tuple[Row, ...]
+    differs: tuple[tuple[str, str, str], ...]
+    other_machine: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "runs": [self.first.entry.id, self.second.entry.id],
+            "other_machine": self.other_machine,
+            "differs": [{"what": what, "first": one, "second": two} for what, one, two in self.differs],
+            "numbers": [
+                {"name": row.name, "unit": row.unit, "first": row.first, "second": row.second, "ratio": row.ratio}
+                for row in self.rows
+            ],
+        }
+
+
+def compare(first: StoredRun, second: StoredRun, *, anyway: bool = False) -> Comparison:
+    """anyway: give the ratios of rates and times also for different machines
+
+    Raises UsageError for two that cannot be compared: of different kinds, a proof, or without a result.
+    """
+    for run in (first, second):
+        if run.record is None:
+            why = "it is a proof" if run.entry.kind == "prove" else f"it has no result: {run.entry.outcome}"
+            raise UsageError(f"to compare run {run.entry.id}", why)
+    if first.entry.kind != second.entry.kind:
+        kinds = f"one is {first.entry.kind}, the other {second.entry.kind}"
+        raise UsageError(f"to compare runs {first.entry.id} and {second.entry.id}", kinds)
+    differs = tuple(_differences(first, second))
+    other = any(what in MACHINE for what, _, _ in differs)
+    withheld = other and not anyway
+    rows = []
+    for (name, one, unit), (_, two, _) in zip(_numbers(first), _numbers(second), strict=True):
+        if one is None and two is None:
+            continue
+        known = one and two is not None and not (withheld and unit.is_the_machines)
+        rows.append(Row(name, one, two, unit, two / one if known and one and two is not None else None))
+    return Comparison(first, second, tuple(rows), differs, other)
+
+
+MACHINE = ("machine", "processors", "memory", "kernel")
+
+
+def _differences(first: StoredRun, second: StoredRun) -> Iterator[tuple[str, str, str]]:
+    for (what, one), (_, two) in zip(_settings(first), _settings(second), strict=True):
+        if one != two:
+            yield what, one, two
+    left, right = ({*_sysctls(run)} for run in (first, second))
+    if left != right:
+        yield "settings", ", ".join(sorted(left - right)) or "–", ", ".join(sorted(right - left)) or "–"
+
+
+def _settings(run: StoredRun) -> Iterator[tuple[str, str]]:
+    """What should be the same of two runs whose numbers are compared."""
+    found, planned = run.start.found, run.start.planned
+    yield "machine", found.host if found.machine is None else f"{found.host} ({found.machine[:6]})"
+    yield "processors", f"{found.cpus} × {found.cpu}"
+    yield "memory", format_size(found.memory_bytes or 0)
+    yield "kernel", found.kernel
+    yield "fourtuple", found.fourtuple
+    if planned:
+        yield "wanted", "–" if planned.wanted is None else format_count(planned.wanted)
+        yield "to", ", ".join(planned.destinations)
+        yield "from", ", ".join(planned.sources)
+        yield "loop", planned.loop
+        yield "strategy", planned.strategy or "–"
+        yield "workers", str(planned.workers)
+        yield "rate", "as fast as they open" if planned.rate_per_s is None else format_rate(planned.rate_per_s)
+
+
+def _sysctls(run: StoredRun) -> Iterator[str]:
+    for name, value in run.start.found.sysctls.items():
+        if name not in COUNTING:
+            yield f"{name}={' '.join(value.split())}"
+
+
+COUNTING = frozenset({"fs.file-nr", "net.netfilter.nf_conntrack_count"})  # they tell what is, not what may be
+
+
+def _numbers(run: StoredRun) -> Iterator[tuple[str, float | None, Unit]]:
+    if isinstance(run.record, HoldRecord):
+        yield from _of_hold(run.record)
+    elif isinstance(run.record, ServeRecord):
+        yield from _of_serve(run.record)
+
+
+def _of_hold(record: HoldRecord) -> Iterator[tuple[str, float | None, Unit]]:
+    yield "held", record.held, Unit.COUNT
+    yield "failed", sum(record.failed.values()), Unit.COUNT
+    yield "lost", record.lost, Unit.COUNT
+    yield "opened in", record.elapsed_s, Unit.SECONDS
+    yield "opening rate", record.rate_per_s, Unit.RATE
+    yield from _latency("connect", record.connect_us)
+    talked = bool(record.requests or record.answers)
+    yield "answers", record.answers if talked else None, Unit.COUNT
+    yield "answers a second", record.answers_per_s if talked else None, Unit.RATE
+    yield from _latency("answer", record.answer_us)
+    yield "closed in", record.closing_s, Unit.SECONDS
+    yield "memory each", record.memory.each_bytes if record.memory else None, Unit.BYTES
+    yield "client, resident", record.rss_bytes, Unit.BYTES
+    yield "CPU, user", record.cpu_user_s, Unit.SECONDS
+    yield "CPU, system", record.cpu_system_s, Unit.SECONDS
+    yield "accept queues full", record.listen_overflows, Unit.COUNT
+    yield "SYNs sent again", record.syn_retransmits, Unit.COUNT
+    yield "left in TIME_WAIT", record.time_wait_left, Unit.COUNT
+
+
+def _of_serve(record: ServeRecord) -> Iterator[tuple[str, float | None, Unit]]:
+    yield "accepted", record.accepted, Unit.COUNT
+    yield "most at once", record.most_open, Unit.COUNT
+    yield "gone with clients", record.lost, Unit.COUNT
+    yield "received", record.received_bytes, Unit.BYTES
+    yield "sent", record.sent_bytes, Unit.BYTES
+    yield "served for", record.elapsed_s, Unit.SECONDS
+    yield "resident", record.rss_bytes, Unit.BYTES
+    yield "CPU, user", record.cpu_user_s, Unit.SECONDS
+    yield "CPU, system", record.cpu_system_s, Unit.SECONDS
+    yield "accept queues full", record.listen_overflows, Unit.COUNT
+
+
+def _latency(what: str, value: Latency) -> Iterator[tuple[str, float | None, Unit]]:
+    for name, us in (("p50", value.p50), ("p90", value.p90), ("p99", value.p99), ("max", value.max)):
+        yield f"{what} {name}", None if us is None else us / 1e6, Unit.SECONDS

@@ -1,0 +1,119 @@
+"""From a run's samples to its record: what came of `hold`. Pure, so that it can be done anywhere, and again."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+
+from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.memory import MemoryUse
+from fourtuple.core.runs.orders import HoldOrder
+from fourtuple.core.runs.records import HoldRecord, Loss, Sample, Witness
+from fourtuple.core.runs.spread import Sharing
+
+
+@dataclass(frozen=True, slots=True)
+class HoldEnding:
+    """What is known of a hold only when it is over; see HoldRecord for the fields of the same names.
+
+    closing_ns: when closing began, CLOCK_MONOTONIC
+    """
+
+    stopped_by: str | None
+    closing_ns: int
+    closing_s: float
+    left: int
+    listen_overflows: int | None
+    syn_retransmits: int | None
+    moved: Mapping[str, int]
+    time_wait_left: int
+    sharing: Sharing | None
+    memory: MemoryUse | None
+    interrupted: bool
+    workers_killed: int
+
+
+class HoldStory:
+    """Add each sample of a hold as it comes, then conclude: it keeps two of them, and when connections were lost."""
+
+    def __init__(self, order: HoldOrder) -> None:
+        self._order = order
+        self._full: Sample | None = None
+        self._last: Sample | None = None
+        self._losses: Counter[tuple[int, str]] = Counter()
+        self._lost_before: Mapping[str, int] = {}
+        self._first_ns: int | None = None
+
+    def add(self, sample: Sample) -> None:
+        self._first_ns = self._first_ns or sample.at_ns
+        for by, number in sample.lost_by.items():
+            self._losses[(sample.at_ns - self._first_ns) // 10**9, by] += number - self._lost_before.get(by, 0)
+        self._lost_before = sample.lost_by
+        if self._full is None and sample.phase >= Phase.HOLDING:
+            self._full = sample
+        self._last = sample
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """Connections that were lost, by the second in which they were."""
+        return tuple(Loss(at_s, by, count) for (at_s, by), count in sorted(self._losses.items()) if count)
+
+    def conclude(self, ending: HoldEnding) -> HoldRecord:
+        """Raises ValueError where there was no sample."""
+        if self._last is None:
+            raise ValueError("a run without samples has no record")
+        order, last = self._order, self._last
+        full = self._full or last
+        held_s = (max(ending.closing_ns, full.at_ns) - full.at_ns) / 1e9
+        census = full.census or Witness(0, None, None, "")
+        predicted, predicted_least = order.plan.predicted, order.plan.predicted_least
+        return HoldRecord(
+            started_at=order.start.started_at,
+            wanted=full.wanted,
+            predicted=predicted,
+            predicted_least=predicted_least,
+            held=full.open,
+            failed=dict(full.failed),
+            lost=last.lost,
+            lost_while_opening=full.lost - full.reconnected,
+            lost_by=dict(last.lost_by),
+            losses=self.losses,
+            reconnected=last.reconnected,
+            reconnect_failed=dict(last.reconnect_failed),
+            open_at_end=last.closed,
+            census=census,
+            agree=_agree(census, full.open, predicted_least, predicted, interrupted=ending.interrupted),
+            elapsed_s=round(full.elapsed_s, 6),
+            rate_per_s=round(full.rate_per_s, 1),
+            connect_us=full.connect_us,
+            requests=last.requests,
+            answers=last.answers,
+            answers_per_s=round((last.answers - full.answers) / held_s, 1) if held_s else 0.0,
+            answer_us=last.answer_us,
+            unexpected=last.unexpected,
+            unanswered=last.unanswered,
+            late=last.late,
+            received_bytes=last.received_bytes,
+            held_s=round(held_s, 3),
+            loop=order.loop,
+            loop_because=order.loop_because,
+            strategy=order.plan.strategy,
+            watch=order.options.watch,
+            workers=full.workers,
+            rss_bytes=full.rss_bytes,
+            cpu_user_s=round(last.cpu_user_s, 3),
+            cpu_system_s=round(last.cpu_system_s, 3),
+            **{each.name: getattr(ending, each.name) for each in fields(ending) if each.name != "closing_ns"},
+        )
+
+
+def conclude(order: HoldOrder, samples: Iterable[Sample], ending: HoldEnding) -> HoldRecord:
+    """The record of a hold whose samples are all there. Raises ValueError where there was none."""
+    story = HoldStory(order)
+    for sample in samples:
+        story.add(sample)
+    return story.conclude(ending)
+
+
+def _agree(census: Witness, held: int, least: int, most: int, *, interrupted: bool) -> bool:
+    """Do plan, engine and kernel say the same? An interrupted run need not have come as far as the plan."""
+    return census.client == held and census.server in (None, held) and (least <= held <= most or interrupted)

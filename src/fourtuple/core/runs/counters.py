@@ -1,0 +1,139 @@
+"""What a run counts: one table, of which the memory of the workers, samples, stored columns and records are made.
+
+A worker adds to one row of COUNTERS in place; everything else is derived. To add a counter, add a row to TABLE, a
+field to `Sample` (and to the record, where it belongs there), and, if it is stored, a migration in store/file.py. Tests
+fail where one of these is missing.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Any
+
+import numpy as np
+
+from fourtuple.core.runs.histogram import BUCKETS
+from fourtuple.core.runs.spread import BINS
+
+ERRNOS = 134  # Linux numbers its errors from 1 to 133 (EHWPOISON)
+
+
+class Phase(IntEnum):
+    """What a worker is doing."""
+
+    OPENING = 0
+    HOLDING = 1  # nothing more will be opened
+    CLOSING = 2
+    CLOSED = 3
+
+
+class Merge(StrEnum):
+    """How the values of several workers become one."""
+
+    SUM = "sum"
+    LEAST = "least"
+    APART = "apart"  # by code of its own: it becomes part of another value
+
+
+class Kept(StrEnum):
+    """How the store keeps a counter."""
+
+    COLUMN = "column"  # a number for each sample
+    MAP = "map"  # JSON by errno, for each sample
+    GROWTH = "growth"  # the buckets that have grown since the sample before
+    NOT = "not"
+
+
+@dataclass(frozen=True, slots=True)
+class RunCounter:
+    """A row of TABLE. size: how many numbers it is; 1: a plain one"""
+
+    name: str
+    meaning: str
+    kept: Kept = Kept.COLUMN
+    merge: Merge = Merge.SUM
+    size: int = 1
+
+    @property
+    def field(self) -> str:
+        """What a Sample calls it: `connect_us` there is what the histogram says."""
+        return f"{self.name.removesuffix('_us')}_histogram" if self.name.endswith("_us") else self.name
+
+    @property
+    def column(self) -> str:
+        """What the store calls it."""
+        return f"{self.name.removesuffix('_us')}_grown" if self.kept is Kept.GROWTH else self.name
+
+
+TABLE: tuple[RunCounter, ...] = (
+    RunCounter("phase", "a Phase, of the slowest worker", merge=Merge.LEAST),
+    RunCounter("wanted", "connections that were asked for"),
+    RunCounter("capacity", "connections that the workers can hold at once"),
+    RunCounter("started", "connects begun", Kept.NOT, Merge.APART),
+    RunCounter("opening", "connects begun and undecided"),
+    RunCounter("open", "connected now"),
+    RunCounter("opened", "connected so far: a client's connects, a server's accepts"),
+    RunCounter("closed", "closed by this end, as planned"),
+    RunCounter("lost", "connected, then ended by the peer, by an error or with the worker"),
+    RunCounter("greeted", "greetings sent"),
+    RunCounter("reconnected", "lost connections that were opened again"),
+    RunCounter("requests", "messages sent"),
+    RunCounter("answers", "expected messages that came back"),
+    RunCounter("unexpected", "other messages that came back"),
+    RunCounter("unanswered", "expected messages that had not come when the connection ended"),
+    RunCounter("late", "messages not sent when they were due: the answer to the one before had not come"),
+    RunCounter("received_bytes", "bytes received"),
+    RunCounter("sent_bytes", "bytes sent"),
+    RunCounter("first_start_ns", "when the first connect began, CLOCK_MONOTONIC; 0: not yet", Kept.NOT, Merge.APART),
+    RunCounter("last_open_ns", "when the last connection was open", Kept.NOT, Merge.APART),
+    RunCounter("cost_ns", "when the next three were read", Kept.NOT, Merge.APART),
+    RunCounter("rss_bytes", "resident memory of the workers"),
+    RunCounter("cpu_user_us", "processor time in user space", Kept.NOT, Merge.APART),
+    RunCounter("cpu_system_us", "processor time in the kernel", Kept.NOT, Merge.APART),
+    RunCounter("failed", "wanted and not opened, by the errno that stopped them", Kept.MAP, size=ERRNOS),
+    RunCounter("lost_by", "lost, by errno; 0: the peer closed", Kept.MAP, size=ERRNOS),
+    RunCounter("reconnect_failed", "attempts to open a lost connection again, by errno", Kept.MAP, size=ERRNOS),
+    RunCounter("connect_us", "histogram of the durations of connect()", Kept.GROWTH, size=BUCKETS),
+    RunCounter("answer_us", "histogram of the times from a request to its answer", Kept.GROWTH, size=BUCKETS),
+    RunCounter("pairs", "opened, by the pair's bin (core/runs/spread.py)", Kept.GROWTH, size=BINS),
+)
+
+COUNTERS = np.dtype([(each.name, "i8") if each.size == 1 else (each.name, "i8", (each.size,)) for each in TABLE])
+Counters = Any  # one row (np.void) or all rows (array) of COUNTERS: NumPy's stubs cannot tell fields apart
+
+# One sample's numbers, as the store keeps them: counters, what is made of several, and what was seen beside the run.
+# NaN in a float column: the kernel did not report it.
+COLUMN = np.dtype(
+    [
+        ("at_ns", "i8"),
+        *((each.name, "i8") for each in TABLE if each.kept is Kept.COLUMN),
+        ("workers", "i8"),
+        ("elapsed_s", "f8"),
+        ("cpu_user_s", "f8"),
+        ("cpu_system_s", "f8"),
+        ("connections", "f8"),
+        ("memory_bytes", "f8"),
+    ]
+)
+MAPS = tuple(each for each in TABLE if each.kept is Kept.MAP)
+GROWTHS = tuple(each for each in TABLE if each.kept is Kept.GROWTH)
+
+
+def merged(rows: Counters) -> dict[str, Any]:
+    """The rows of all workers as one, by the fields of Sample: plain numbers as int, the others as arrays.
+
+    rows: (workers,) of COUNTERS
+    """
+    found: dict[str, Any] = {}
+    for each in TABLE:
+        if each.merge is Merge.LEAST:
+            found[each.field] = int(rows[each.name].min())
+        elif each.merge is Merge.SUM:
+            total = rows[each.name].sum(axis=0)
+            found[each.field] = int(total) if each.size == 1 else total
+    return found
+
+
+def elapsed_s(rows: Counters) -> float:
+    """From the first start to the last connection that was open."""
+    starts = rows["first_start_ns"][rows["first_start_ns"] > 0]
+    return max(0, int(rows["last_open_ns"].max()) - int(starts.min())) / 1e9 if len(starts) else 0.0

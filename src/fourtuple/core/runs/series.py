@@ -1,0 +1,138 @@
+"""What a stored run's samples say over time: rates, latencies, how full the ports were. NumPy in, columns out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.core.runs.histogram import BUCKETS, Latency, bucket_edges, percentile
+from fourtuple.core.runs.stored import StoredRun
+
+MOST_POINTS = 3600  # of a chart: more are thinned out, evenly
+TIME_BINS = 120
+FINE, COARSE = 8, 4  # bins an octave: of a histogram, of a heat map
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class OverTime:
+    """Columns of one length; NaN where there is nothing to say.
+
+    rate_per_s: opened since the sample before
+    p50_us, p99_us: of the connects that came about since then; NaN where none did
+    occupancy:  percent of the 4-tuples in use, in the middle between the two
+    kernel:     Seen.connections
+    """
+
+    at_s: Floats
+    held: NDArray[np.int64]
+    lost: NDArray[np.int64]
+    rate_per_s: Floats
+    p50_us: Floats
+    p99_us: Floats
+    occupancy: Floats
+    kernel: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Bins:
+    """Of a histogram: from `least_us` up to `below_us`, and how many."""
+
+    least_us: Floats
+    below_us: Floats
+    count: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """Of a heat map: cells that are not empty; times in seconds since the run began."""
+
+    from_s: Floats
+    to_s: Floats
+    least_us: Floats
+    below_us: Floats
+    count: NDArray[np.int64]
+
+
+def evenly(count: int, most: int) -> NDArray[np.int64]:
+    """Numbers from 0 on, below `count`, at most `most` of them, evenly apart, the first and the last among them."""
+    chosen: NDArray[np.int64] = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+    return chosen[chosen >= 0]
+
+
+def over_time(run: StoredRun, most: int = MOST_POINTS) -> OverTime:
+    """At most `most` samples, evenly chosen, the first and the last among them.
+
+    What lies between two of them counts to the later one.
+    """
+    chosen = evenly(len(run.series), most)
+    rows = run.series[chosen]
+    at_s = run.at_s[chosen]
+    since_s = np.diff(at_s, prepend=0.0)
+    opened = rows["opened"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rate = np.where(since_s > 0, np.diff(opened, prepend=0) / since_s, np.nan)
+    p50, p99 = np.full(len(chosen), np.nan), np.full(len(chosen), np.nan)
+    numbers, firsts = np.unique(np.searchsorted(chosen, run.connects["sample"]), return_index=True)
+    for number, grown in zip(numbers.tolist(), np.split(run.connects, firsts[1:]), strict=False):
+        counts = np.bincount(grown["bucket"], grown["count"], BUCKETS).astype(np.int64)
+        p50[number], p99[number] = percentile(counts, 0.5) or np.nan, percentile(counts, 0.99) or np.nan
+    planned = run.start.planned
+    room = planned.pairs * planned.usable if planned else 0
+    between = (rows["open"] + np.concatenate(([0], rows["open"][:-1]))) / 2 if len(rows) else np.zeros(0)
+    return OverTime(
+        at_s=at_s,
+        held=rows["open"],
+        lost=rows["lost"],
+        rate_per_s=rate,
+        p50_us=p50,
+        p99_us=p99,
+        occupancy=100 * between / room if room else np.full(len(chosen), np.nan),
+        kernel=rows["connections"],
+    )
+
+
+def _bins(buckets: NDArray[Any], octave: int) -> NDArray[np.int64]:
+    """The number of the bin that each bucket's middle lies in, of so many an octave: bin n begins at 2 ** (n / octave).
+
+    Bins are drawn in a logarithmic scale, and must be equally wide there to be compared by eye.
+    """
+    edges = bucket_edges()
+    middles = (edges[:-1] + edges[1:]) / 2
+    bins: NDArray[np.int64] = np.floor(np.log2(middles[buckets.astype(np.int64)]) * octave).astype(np.int64)
+    return bins
+
+
+def histogram(grown: NDArray[Any]) -> tuple[Bins, Latency]:
+    """Of how a histogram grew, all of it: bins without gaps from the first to the last that is not empty."""
+    fine = np.bincount(grown["bucket"], grown["count"], BUCKETS).astype(np.int64)
+    counts = np.bincount(_bins(grown["bucket"], FINE), grown["count"]).astype(np.int64)
+    there = np.flatnonzero(counts)
+    numbers = np.arange(there[0], there[-1] + 1) if len(there) else np.zeros(0, np.int64)
+    return Bins(2 ** (numbers / FINE), 2 ** ((numbers + 1) / FINE), counts[numbers]), Latency.of(fine)
+
+
+def heat(grown: NDArray[Any], at_s: Floats) -> Heat:
+    """Over the time in which it grew. at_s: of all samples"""
+    if not len(grown):
+        nothing = np.zeros(0)
+        return Heat(nothing, nothing, nothing, nothing, np.zeros(0, np.int64))
+    began_s = np.concatenate(([0.0], at_s[:-1]))
+    first_s, last_s = began_s[grown["sample"].min()], at_s[grown["sample"].max()]
+    # No column is narrower than what lies between two samples, or those between would be empty though nobody looked.
+    apart_s = (at_s - began_s)[np.unique(grown["sample"])].max()
+    bins = max(1, min(TIME_BINS, round((last_s - first_s) / max(1e-6, apart_s))))
+    width_s = max(1e-6, (last_s - first_s) / bins)
+    middle_s = ((began_s + at_s) / 2)[grown["sample"]]
+    column = np.clip(((middle_s - first_s) / width_s).astype(np.int64), 0, bins - 1)
+    keys, inverse = np.unique(column * BUCKETS + _bins(grown["bucket"], COARSE), return_inverse=True)
+    columns, rows = np.divmod(keys, BUCKETS)
+    return Heat(
+        from_s=first_s + columns * width_s,
+        to_s=first_s + (columns + 1) * width_s,
+        least_us=2 ** (rows / COARSE),
+        below_us=2 ** ((rows + 1) / COARSE),
+        count=np.bincount(inverse, grown["count"]).astype(np.int64),
+    )

@@ -1,0 +1,59 @@
+"""Columns of packed addresses and of ports: which rows are asked about, without a loop over them."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.core.sockets.table import MAPPED
+from fourtuple.core.space.ranges import Ranges
+
+
+def is_ipv4(addresses: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Which of these packed addresses are IPv4 ones in their mapped form?"""
+    words = _words(addresses)
+    found: NDArray[np.bool_] = (words[:, 0] == 0) & (words[:, 1] >> 32 == 0xFFFF)
+    return found
+
+
+def _words(addresses: NDArray[np.void]) -> NDArray[np.uint64]:
+    """(n, 2): the more and the less significant half of each"""
+    return np.ascontiguousarray(addresses).view(">u8").reshape(-1, 2).astype(np.uint64)
+
+
+def is_wildcard(addresses: NDArray[np.void]) -> NDArray[np.bool_]:
+    """0.0.0.0 or ::"""
+    wildcards = (bytes(16), MAPPED + bytes(4))
+    found: NDArray[np.bool_] = (addresses == np.void(wildcards[0])) | (addresses == np.void(wildcards[1]))
+    return found
+
+
+def within(ports: NDArray[np.uint16], ranges: Ranges) -> NDArray[np.bool_]:
+    """Which of these ports are in the ranges?"""
+    inside = np.zeros(len(ports), bool)
+    for part in ranges.parts:
+        inside |= (ports >= part.start) & (ports <= part.stop - 1)
+    return inside
+
+
+def among(addresses: NDArray[np.void], ranges: Ranges) -> NDArray[np.bool_]:
+    """Which of these packed addresses are, as integers of their own IP version, in the ranges?"""
+    inside: NDArray[np.bool_] = numbers_among(addresses, ranges) >= 0
+    return inside
+
+
+def numbers_among(addresses: NDArray[np.void], ranges: Ranges) -> NDArray[np.int64]:
+    """`ranges.index` of each of these packed addresses, modulo 2**63; −1 where it is not in them."""
+    words = _words(addresses)
+    is_mapped = is_ipv4(addresses)
+    high, low = words[:, 0], np.where(is_mapped, words[:, 1] & 0xFFFFFFFF, words[:, 1])
+    numbers = np.full(len(addresses), -1)
+    mask, before = 2**64 - 1, 0
+    for part in ranges.parts:
+        first, last = part.start, part.stop - 1
+        above = (high > first >> 64) | ((high == first >> 64) & (low >= first & mask))
+        below = (high < last >> 64) | ((high == last >> 64) & (low <= last & mask))
+        inside = above & below
+        if inside.any():
+            offset = low[inside] - np.uint64(first & mask)  # wraps at 2**64, as it should
+            numbers[inside] = (offset + np.uint64(before & mask)) & np.uint64(2**63 - 1)
+        before += part.stop - part.start
+    return numbers

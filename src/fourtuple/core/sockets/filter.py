@@ -1,0 +1,93 @@
+"""Which connections are asked about: to some destinations, from some sources."""
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.core.errors import UsageError
+from fourtuple.core.sockets.columns import among, is_ipv4, within
+from fourtuple.core.space.endpoints import EndpointSpec, parse_addresses, parse_ports
+from fourtuple.core.space.ranges import Ranges
+
+MASK = 2**32 - 1
+EVERY_ADDRESS: Mapping[int, range] = MappingProxyType({4: range(2**32), 6: range(2**128)})
+
+
+def is_port(text: str) -> bool:
+    """`:80`, which is not `::1`"""
+    return text.startswith(":") and text[1:2].isdecimal()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Addresses of one IP version, as integers, and ports."""
+
+    version: int
+    addresses: range
+    ports: range
+
+    @classmethod
+    def parse(cls, text: str) -> tuple[Self, ...]:
+        """`10.0.0.9`, `10.0.0.9:80-81`, `10.0.0.2-9:80`, `10.0.0.0/24`, `[fd00::9]:80`, `:80` for any address.
+
+        A network stands for all its addresses. Raises UsageError.
+        """
+        text = text.removeprefix("*")
+        if is_port(text):
+            ports = parse_ports(text[1:], text)
+            return tuple(cls(version, addresses, ports) for version, addresses in EVERY_ADDRESS.items())
+        spec = EndpointSpec.parse(text)
+        try:
+            version, addresses = parse_addresses(spec.host)
+        except UsageError as error:
+            raise UsageError(
+                error.wanted, error.stopped_by, "Write 10.0.0.9, 10.0.0.9:80, 10.0.0.0/24 or :80."
+            ) from None
+        if "/" in spec.host:
+            network = ipaddress.ip_network(spec.host, strict=False)
+            addresses = range(int(network.network_address), int(network.broadcast_address) + 1)
+        first, last = addresses.start, addresses.stop - 1  # len() and [-1] end at 2**63
+        if version == 6 and first >> 32 == last >> 32 == 0xFFFF:  # ::ffff:10.0.0.9, as ss shows it
+            version, addresses = 4, range(first & MASK, (last & MASK) + 1)
+        return (cls(version, addresses, spec.ports or range(65536)),)
+
+    def has(self, addresses: NDArray[np.void]) -> NDArray[np.bool_]:
+        """Which of these addresses, packed, IPv4 in its mapped form, are in it?"""
+        found: NDArray[np.bool_] = is_ipv4(addresses) == (self.version == 4)
+        return found & among(addresses, Ranges([self.addresses]))
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """to, sources: any of these parts; none: all. Build one with `Where.parse`."""
+
+    to: tuple[Part, ...] = ()
+    sources: tuple[Part, ...] = ()
+
+    @classmethod
+    def parse(cls, to: Sequence[str], sources: Sequence[str]) -> Self:
+        """As `Part.parse`; a source has no port. Raises UsageError."""
+        for text in sources:
+            if is_port(text) or EndpointSpec.parse(text).ports:
+                raise UsageError(f"--from {text}", "a source is counted over all its ports", "Leave the port out.")
+        parts = [[part for text in texts for part in Part.parse(text)] for texts in (to, sources)]
+        return cls(tuple(parts[0]), tuple(parts[1]))
+
+    def has(
+        self, source: NDArray[np.void], destination: NDArray[np.void], port: NDArray[np.uint16]
+    ) -> NDArray[np.bool_]:
+        """Which of these connections, addresses packed, are asked about?"""
+        found = np.ones(len(source), bool)
+        if self.to:
+            found &= np.any([part.has(destination) & within(port, Ranges([part.ports])) for part in self.to], axis=0)
+        if self.sources:
+            found &= np.any([part.has(source) for part in self.sources], axis=0)
+        return found
+
+
+EVERYWHERE = Where()

@@ -1,0 +1,99 @@
+"""Sockets as the kernel lists them, and what follows for a run: who holds which 4-tuple, and do both ends agree?
+
+The rows come from sock_diag or /proc/net/tcp; here they are only counted. IPv4 addresses and IPv4-mapped IPv6 ones
+(::ffff:a.b.c.d, an AF_INET6 socket talking IPv4) are the same 4-tuple space, so both are kept in the mapped form.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.core.space.endpoints import Address, Endpoint, FourTuple, unpack_address
+
+SOCK_DIAG, PROC_NET_TCP = "sock_diag", "/proc/net/tcp"  # where tables come from
+MAPPED = bytes(10) + b"\xff\xff"
+SOCKET = np.dtype(
+    [
+        ("family", "u1"),
+        ("state", "u1"),
+        ("timer", "u1"),
+        ("chosen", "u1"),  # Chosen
+        ("local_port", ">u2"),
+        ("remote_port", ">u2"),
+        ("local", "V16"),  # address, IPv4 in its mapped form
+        ("remote", "V16"),
+        ("interface", "u4"),
+        ("cookie", "V8"),
+        ("expires_ms", "u4"),  # TIME_WAIT: how long it still stays; else of the timer that runs
+        ("rqueue", "u4"),  # LISTEN: connections that wait to be accepted; else bytes that were not read yet
+        ("wqueue", "u4"),  # LISTEN: the backlog, as somaxconn has cut it; else bytes that were not acknowledged yet
+        ("uid", "u4"),
+        ("inode", "u4"),  # 0: no struct socket behind it: TIME_WAIT, orphaned, or not accepted yet
+    ]
+)  # as the kernel lays it out: struct inet_diag_msg (include/uapi/linux/inet_diag.h, v6.18), 72 bytes
+LISTENER = np.dtype([*SOCKET.descr, ("drops", "u4")])  # drops: connections that were lost at its queue
+Sockets = NDArray[np.void]  # of dtype SOCKET
+
+
+class State(IntEnum):
+    """include/net/tcp_states.h (v6.18)"""
+
+    ESTABLISHED = 1
+    SYN_SENT = 2
+    SYN_RECV = 3
+    FIN_WAIT1 = 4
+    FIN_WAIT2 = 5
+    TIME_WAIT = 6
+    CLOSE = 7
+    CLOSE_WAIT = 8
+    LAST_ACK = 9
+    LISTEN = 10
+    CLOSING = 11
+    NEW_SYN_RECV = 12
+    BOUND_INACTIVE = 13  # asks for sockets that are only bound (Linux 6.8); they come back as CLOSE
+
+
+class Chosen(IntEnum):
+    """When a socket got its local port, as far as the kernel tells."""
+
+    UNKNOWN = 0  # nobody asked, or the kernel does not tell
+    BOUND = 1  # at bind(address, port)
+    LATE = 2  # at connect(): it was bound with IP_BIND_ADDRESS_NO_PORT
+
+
+def mapped(address: Address) -> bytes:
+    return address.packed if address.version == 6 else MAPPED + address.packed
+
+
+def unmapped(packed: bytes) -> Address:
+    return unpack_address(packed[12:] if packed.startswith(MAPPED) else packed)
+
+
+def four_tuples(sockets: Sockets) -> list[FourTuple]:
+    """For showing a few: the local end is given as the source."""
+    return [
+        FourTuple(
+            Endpoint(unmapped(row["local"].tobytes()), int(row["local_port"])),
+            Endpoint(unmapped(row["remote"].tobytes()), int(row["remote_port"])),
+        )
+        for row in sockets
+    ]
+
+
+def recast(sockets: Sockets, dtype: np.dtype[np.void]) -> Sockets:
+    """SOCKET as LISTENER, with no drops told, or the other way round."""
+    table: Sockets = np.zeros(len(sockets), dtype)
+    for name in SOCKET.names or ():
+        table[name] = sockets[name]
+    return table
+
+
+def full_queues(listens: Sockets) -> list[str]:
+    """Listeners whose accept queue is full, as `127.0.0.1:8000 (6 of 6)`.
+
+    listens: from sock_diag: /proc does not tell backlogs, which are 0 then
+    """
+    full = listens[(listens["rqueue"] > listens["wqueue"]) & (listens["wqueue"] > 0)]
+    names = [each.source for each in four_tuples(full)]
+    return [f"{name} ({row['rqueue']:,} of {int(row['wqueue']) + 1:,})" for name, row in zip(names, full, strict=True)]

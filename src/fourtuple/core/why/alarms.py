@@ -1,0 +1,71 @@
+"""What a census gives reason to say: which pairs are about to run out, and why."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from fourtuple.core.census.records import Census, DestinationCount, PairCount
+from fourtuple.core.limits.facts import PortFacts
+from fourtuple.core.units import format_count
+from fourtuple.core.why.causes import CAUSES
+
+HALF_PERCENT, MOST_PERCENT = 50.0, 80.0  # of the usable ports
+MANY_BLOCKED = 0.2  # of the range
+MOST_ALARMS = 5  # pairs that are named
+
+
+def alarms(census: Census, facts: PortFacts | None) -> tuple[str, ...]:
+    """A sentence for what takes ports from all, for each pair that is near its end, and for listeners that are full."""
+    return (*_blocked(census), *_pairs(census, facts), *_queues(census))
+
+
+def _blocked(census: Census) -> Iterator[str]:
+    usable, blocked = census.usable, census.blocked
+    if usable is None or not blocked or blocked < MANY_BLOCKED * (blocked + usable):
+        return
+    owners = Counter(str(holding.owners) for holding in census.holdings).most_common(1)
+    who = f", most by {owners[0][0]}" if owners and owners[0][0] else ""
+    yield (
+        f"{format_count(blocked)} ports of the range are held by bind() or listen(){who}: connect() cannot choose"
+        " them for anybody"
+    )
+
+
+def _pairs(census: Census, facts: PortFacts | None) -> Iterator[str]:
+    rows = [row for row in census.rows if isinstance(row, PairCount | DestinationCount)]
+    worth = [row for row in rows if (row.percent or 0) >= HALF_PERCENT or (row.left and not row.left_least)]
+    for row in worth[:MOST_ALARMS]:
+        where = f"{row.source} → {row.destination}"
+        if (row.percent or 0) >= MOST_PERCENT:
+            yield (
+                f"{where} has {format_count(row.left or 0)} ports left: {CAUSES[cause_of(row)].says}."
+                f" fourtuple why EADDRNOTAVAIL --dest {row.destination} says what to do"
+            )
+        elif row.left and not row.left_least:
+            yield (
+                f"{where} may have no port left: the sockets on the others may have called bind(address, 0) before"
+                f" connect(). fourtuple limits {row.destination} --probe tells"
+            )
+        else:
+            half = format_count((row.usable or 0) // 2)
+            cure = "Linux 6.8 and IP_LOCAL_PORT_RANGE on the socket cure that"
+            if facts and facts.range_is_quick:
+                cure = "IP_LOCAL_PORT_RANGE on the socket cures that"
+            yield f"{where} uses half of the range: each connect() looks at {half} ports or more. {cure}"
+    if len(worth) > MOST_ALARMS:
+        yield f"and so do {len(worth) - MOST_ALARMS} more"
+
+
+def cause_of(pair: PairCount | DestinationCount) -> str:
+    """A name of CAUSES: what most of its ports are in use for."""
+    if 2 * pair.time_wait >= pair.used:
+        return "time-wait"
+    return "close-wait" if 2 * pair.close_wait >= pair.used else "port-range"
+
+
+def _queues(census: Census) -> Iterator[str]:
+    for listener in census.listeners:
+        if listener.queue is not None and listener.waiting >= listener.queue:
+            yield (
+                f"the accept queue of {listener.address} is full ({format_count(listener.waiting)} of"
+                f" {format_count(listener.queue)}): who comes is lost until it accepts"
+            )

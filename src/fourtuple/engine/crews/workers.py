@@ -1,0 +1,161 @@
+"""Who does the work of a run: this process itself, or as many workers as the limit of open files asks for.
+
+Workers are forked, so that they inherit the listening sockets, however many, and an anonymous shared mapping, which
+leaves no name behind whatever happens: in it each has its row of counters, and all read the words that tell them what
+to do. A worker that dies is noticed, what it held is counted as lost, and all of them die with their parent.
+"""
+
+import errno
+import mmap
+import os
+import pickle
+import select
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+import numpy as np
+
+from fourtuple.core.errnos import name_of
+from fourtuple.core.errors import ShortfallError
+from fourtuple.core.runs.counters import COUNTERS, Counters, Phase
+from fourtuple.core.runs.records import Event, Sample
+from fourtuple.engine.control import CONTROL_WORDS, Control, now_ns
+from fourtuple.kernel import process
+
+Work = Callable[[Counters, Control], Iterator[list[Event]]]
+MOST_WORKERS = 1000
+SAMPLE_S = 0.1
+END_S = 30.0  # how long workers may take to close what they hold before they are killed
+EVENTS_AT_ONCE = 50  # in one datagram: far below the send buffer of a socket pair (net.core.wmem_default, 208 KiB)
+
+
+class Crew:
+    """`for sample in crew.samples()` until all workers have ended."""
+
+    def __init__(self, *, here: bool, log: bool) -> None:
+        """here: the one piece of work is done by this process itself; log: workers have events to tell"""
+        memory = mmap.mmap(-1, (MOST_WORKERS + 1) * COUNTERS.itemsize)
+        self._rows: Counters = np.frombuffer(memory, COUNTERS, MOST_WORKERS, COUNTERS.itemsize)
+        self.control = Control(np.frombuffer(memory, np.int64, CONTROL_WORDS))
+        self.killed = 0  # workers that ended otherwise than by their work being over
+        self._here = here
+        self._works: list[Work] = []
+        self._pids: list[int] = []
+        self._running: set[int] = set()  # numbers of rows
+        # Datagrams keep their borders, so that all workers share one channel and a killed one leaves no half message.
+        self._told: socket.socket | None = None
+        self._tell: socket.socket | None = None
+        if log and not here:
+            self._told, self._tell = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._told.setblocking(False)
+
+    def add(self, work: Work, wanted: int = 0) -> None:
+        """One worker more, which is to open `wanted`; it starts with the samples, or at once if they have started."""
+        if len(self._works) == MOST_WORKERS:
+            raise ShortfallError("another worker process", f"{MOST_WORKERS} are the most there can be")
+        self._rows[len(self._works)]["wanted"] = wanted
+        self._works.append(work)
+        if self._pids:
+            self._start(len(self._works) - 1)
+
+    def samples(self) -> Iterator[Sample]:
+        """A sample at least every SAMPLE_S; the last one when all have ended."""
+        try:
+            if self._here:
+                for events in self._works[0](self._rows[0], self.control):
+                    yield self._sample(events)
+                return
+            for number in range(len(self._works)):
+                self._start(number)
+            while True:
+                self._bury()
+                over = not self._running
+                yield self._sample(self._listen())
+                if over:
+                    return
+                select.select([self._told] if self._told else [], [], [], SAMPLE_S)
+        finally:
+            self._end()
+
+    def _start(self, number: int) -> None:
+        """Raises ShortfallError where the system gives no process."""
+        parent = os.getpid()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            stopped_by = f"fork(): {error.strerror} ({name_of(error.errno or 0)})"
+            do = "Look at pids.max, ulimit -u and kernel.threads-max."
+            raise ShortfallError(f"worker process number {number + 1}", stopped_by, do) from None
+        if pid == 0:
+            _work_and_exit(self._works[number], self._rows[number], self.control, self._tell, parent)
+        self._pids.append(pid)
+        self._running.add(number)
+
+    def _sample(self, events: list[Event]) -> Sample:
+        return Sample.of(self._rows[: len(self._works)], now_ns(), tuple(events))
+
+    def _listen(self) -> list[Event]:
+        """What the workers have told since the last time."""
+        events: list[Event] = []
+        while self._told is not None:
+            try:
+                events += pickle.loads(self._told.recv(1 << 20))  # noqa: S301  (our own workers wrote it)
+            except BlockingIOError:
+                break
+        return events
+
+    def _bury(self) -> None:
+        """Notice who has ended. The row of one that was killed is put right: what it held is lost."""
+        for number in list(self._running):
+            pid, status = os.waitpid(self._pids[number], os.WNOHANG)
+            if not pid:
+                continue
+            self._running.discard(number)
+            if status:
+                self.killed += 1
+                row = self._rows[number]
+                row["failed"][errno.ECANCELED] += max(0, row["wanted"] - row["opened"] - row["failed"].sum())
+                row["lost"] += row["open"]
+                row["lost_by"][errno.ECANCELED] += row["open"]
+                row["open"] = row["opening"] = row["capacity"] = 0
+                row["phase"] = Phase.CLOSED
+
+    def _end(self) -> None:
+        self.control.close()
+        until_ns = now_ns() + (0 if self.control.dropped else int(END_S * 1e9))
+        while self._running:
+            self._listen()  # a worker with much to tell could not end otherwise
+            self._bury()
+            select.select([self._told] if self._told else [], [], [], SAMPLE_S / 10)
+            if now_ns() > until_ns:
+                for number in self._running:
+                    os.kill(self._pids[number], signal.SIGKILL)
+        for channel in (self._told, self._tell):
+            if channel is not None:
+                channel.close()
+
+
+def _work_and_exit(work: Work, row: Counters, control: Control, tell: socket.socket | None, parent: int) -> NoReturn:
+    """The whole life of a worker; it never returns into what its parent was doing."""
+    code = 1
+    try:
+        # The parent decides, and tells us by the control word: a signal to the whole group must not end us before.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        process.die_with_parent(parent)
+        for events in work(row, control):
+            if tell is not None:
+                for start in range(0, len(events), EVENTS_AT_ONCE):
+                    tell.send(pickle.dumps(events[start : start + EVENTS_AT_ONCE]))
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)

@@ -1,0 +1,254 @@
+"""The loop contract over epoll and ordinary sockets: works wherever Python does; one file descriptor a connection.
+
+Every socket is registered once, edge-triggered, for reading and writing together, so a connection costs one
+epoll_ctl(2) in its life. An edge is told once only, so it is remembered: that there is data, until a read comes back
+short, and that the end has come, for good (epoll(7), questions and answers).
+"""
+
+import errno
+import os
+import select
+import socket
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.core.limits.cost import FILES_RESERVED
+from fourtuple.core.space.endpoints import FourTuple, unpack_address
+from fourtuple.core.space.tuples import Block
+from fourtuple.engine.loops.contract import COMPLETION, Completions, How, Op, Slots
+from fourtuple.kernel import addresses, process, sockopts
+
+_EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+_BROKEN = select.EPOLLERR | select.EPOLLHUP
+_OVER = select.EPOLLRDHUP | _BROKEN
+DATA, END = 1, 2  # what is remembered of a slot's edges
+EVENTS_AT_ONCE = 4096
+MOST_SLOTS = 2**18  # some 20 MB of tables; where a limit of open files is a billion, another process is the better way
+ACCEPTS_AT_ONCE = 256  # then completions are handed out, so that greetings do not wait for a storm to end
+
+
+class EpollLoop:
+    name = "epoll"
+    batch = 32  # about a millisecond of work, so that durations are measured no coarser than that
+
+    def __init__(self, capacity: int | None = None) -> None:
+        """capacity: None means all that the soft RLIMIT_NOFILE leaves this process, up to MOST_SLOTS."""
+        files = process.read_files()
+        room = files.soft - files.open - FILES_RESERVED // 2
+        self.capacity = max(0, min(MOST_SLOTS if capacity is None else capacity, room))
+        self._epoll = select.epoll()
+        self._sockets: list[socket.socket | None] = [None] * self.capacity
+        self._empty: list[int] = []  # for accept, where the loop chooses the slot
+        self._slot_of: dict[int, int] = {}  # by descriptor
+        self._readable = bytearray(self.capacity)
+        self._connecting = bytearray(self.capacity)
+        self._watching = bytearray(self.capacity)
+        self._sending: dict[int, tuple[memoryview, int]] = {}  # what is left, and how many bytes went before
+        self._listeners: dict[int, socket.socket] = {}
+        self._waiting: set[int] = set()  # listeners that may have more in their queue
+        self._armed = False
+        self._room = 0
+        self._done: list[tuple[int, int, int]] = []
+        self._hosts: dict[bytes, str] = {}
+
+    # Starting
+
+    def connect(self, slots: Slots, block: Block, how: How) -> None:
+        hosts, ports = self._hosts_of(block.destination), block.destination_port.tolist()
+        sources = self._hosts_of(block.source) if how.bind else None
+        source_ports = block.source_port.tolist()
+        family = socket.AF_INET if block.destination.shape[1] == 4 else socket.AF_INET6
+        explicit = bool(block.source_port.any())
+        options = sockopts.before_connect(how.timeout_s, how.port_range, bind=how.bind, explicit=explicit)
+        for row, slot in enumerate(slots.tolist()):
+            try:
+                source = None if sources is None else (sources[row], source_ports[row])
+                sock = sockopts.prepared(family, options, source)
+            except OSError as error:
+                self._done.append((Op.CONNECT, slot, -(error.errno or errno.EIO)))
+                continue
+            try:
+                result = sock.connect_ex((hosts[row], ports[row]))
+                if result not in (0, errno.EINPROGRESS):
+                    raise OSError(result, os.strerror(result))
+                self._register(slot, sock)
+            except OSError as error:
+                sock.close()
+                self._done.append((Op.CONNECT, slot, -(error.errno or errno.EIO)))
+                continue
+            self._connecting[slot] = 1
+
+    def listen(self, listeners: Sequence[socket.socket]) -> None:
+        self._listeners = {listener.fileno(): listener for listener in listeners}
+        self._empty = list(range(self.capacity))[::-1]
+
+    def accept(self, room: int) -> None:
+        self._room = min(room, len(self._empty))
+        self._arm(self._room > 0)
+
+    def watch(self, slots: Slots) -> None:
+        for slot in slots.tolist():
+            if self._readable[slot]:
+                self._done.append((Op.WATCH, slot, 0))
+            else:
+                self._watching[slot] = 1
+
+    def receive(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp]) -> None:
+        size = buffers.shape[1]
+        for slot, row in zip(slots.tolist(), rows.tolist(), strict=True):
+            sock = self._sockets[slot]
+            assert sock is not None, f"slot {slot} is empty"  # noqa: S101  (a mistake of the caller)
+            try:
+                result = sock.recv_into(buffers[row].data)
+                if result < size:
+                    self._readable[slot] &= END
+            except OSError as error:
+                result = -(error.errno or errno.EIO)
+                if result == -errno.EAGAIN:
+                    self._readable[slot] &= END
+            self._done.append((Op.RECEIVE, slot, result))
+
+    def send(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp], sizes: NDArray[np.int64]) -> None:
+        for slot, row, size in zip(slots.tolist(), rows.tolist(), sizes.tolist(), strict=True):
+            self._send(slot, buffers[row].data[:size], 0)
+
+    def close(self, slots: Slots, reset: bool) -> None:
+        if self._done:
+            closed = set(slots.tolist())
+            self._done = [entry for entry in self._done if entry[1] not in closed]
+        for slot in slots.tolist():
+            sock = self._sockets[slot]
+            if sock is not None:
+                if reset:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, sockopts.LINGER_RESET)
+                self._drop(slot)
+            self._done.append((Op.CLOSE, slot, 0))
+
+    def describe(self, slot: int) -> FourTuple | None:
+        sock = self._sockets[slot]
+        return addresses.ends_of(sock) if sock else None
+
+    # Finishing
+
+    def wait(self, timeout_s: float) -> Completions:
+        if self._done or (self._waiting and self._room):
+            timeout_s = 0
+        for descriptor, events in self._epoll.poll(timeout_s, EVENTS_AT_ONCE):
+            slot = self._slot_of.get(descriptor)
+            if slot is not None:
+                self._progress(slot, events)
+            elif descriptor in self._listeners:
+                self._waiting.add(descriptor)
+        for descriptor in list(self._waiting):
+            self._accept_some(self._listeners[descriptor])
+        done = np.array(self._done, COMPLETION)
+        self._done.clear()
+        return done
+
+    def shut(self) -> None:
+        self._epoll.close()
+        for sock in self._sockets:
+            if sock is not None:
+                sock.close()
+        self._sockets.clear()
+
+    def _progress(self, slot: int, events: int) -> None:
+        if self._connecting[slot]:
+            self._connecting[slot] = 0
+            sock = self._sockets[slot]
+            # SO_ERROR tells what became of the connect (connect(2)); without an error flag there is nothing to tell.
+            result = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if events & _BROKEN and sock else 0
+            if result:
+                self._drop(slot)
+            self._done.append((Op.CONNECT, slot, -result))
+            if result:
+                return
+        if events & (select.EPOLLIN | _OVER):
+            self._readable[slot] |= (DATA if events & select.EPOLLIN else 0) | (END if events & _OVER else 0)
+            if self._watching[slot]:
+                self._watching[slot] = 0
+                self._done.append((Op.WATCH, slot, 0))
+        if events & (select.EPOLLOUT | _BROKEN) and slot in self._sending:
+            self._send(slot, *self._sending.pop(slot))
+
+    def _accept_some(self, listener: socket.socket) -> None:
+        for _ in range(min(self._room, ACCEPTS_AT_ONCE)):
+            try:
+                sock, _ = listener.accept()
+                sock.setblocking(False)
+            except BlockingIOError:
+                self._waiting.discard(listener.fileno())
+                return
+            except OSError as error:
+                self._waiting.discard(listener.fileno())
+                self._done.append((Op.ACCEPT, -1, -(error.errno or errno.EIO)))
+                return
+            slot = self._empty.pop()
+            try:
+                self._register(slot, sock)
+            except OSError as error:  # ENOSPC: max_user_watches
+                sock.close()
+                self._empty.append(slot)
+                self._done.append((Op.ACCEPT, -1, -(error.errno or errno.EIO)))
+                return
+            self._room -= 1
+            self._done.append((Op.ACCEPT, slot, 0))
+        if not self._room:
+            self._arm(False)
+
+    def _send(self, slot: int, rest: memoryview, sent: int) -> None:
+        sock = self._sockets[slot]
+        assert sock is not None, f"slot {slot} is empty"  # noqa: S101  (a mistake of the caller)
+        try:
+            while rest:
+                count = sock.send(rest)
+                rest, sent = rest[count:], sent + count
+        except BlockingIOError:
+            self._sending[slot] = (rest, sent)
+            return
+        except OSError as error:
+            sent = -(error.errno or errno.EIO)
+        self._done.append((Op.SEND, slot, sent))
+
+    # Slots
+
+    def _arm(self, armed: bool) -> None:
+        """Wait on the listeners, or not: a full process must not be woken for connections that it cannot take."""
+        if armed == self._armed:
+            return
+        self._armed = armed
+        self._waiting.clear()
+        for listener in self._listeners.values():
+            if armed:
+                # Several processes wait on the same listener; EPOLLEXCLUSIVE wakes one of them (epoll_ctl(2)).
+                self._epoll.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+            else:
+                self._epoll.unregister(listener)
+
+    def _register(self, slot: int, sock: socket.socket) -> None:
+        self._epoll.register(sock, _EDGES)
+        self._sockets[slot] = sock
+        self._slot_of[sock.fileno()] = slot
+
+    def _drop(self, slot: int) -> None:
+        sock = self._sockets[slot]
+        if sock is not None:
+            del self._slot_of[sock.fileno()]
+            sock.close()  # leaves the epoll by itself: this is its only descriptor (epoll(7))
+            self._sockets[slot] = None
+            if self._listeners:
+                self._empty.append(slot)
+        self._readable[slot] = self._connecting[slot] = self._watching[slot] = 0
+        self._sending.pop(slot, None)
+
+    def _hosts_of(self, packed: NDArray[np.uint8]) -> list[str]:
+        hosts = []
+        for row in packed:
+            key = row.tobytes()
+            host = self._hosts.get(key)
+            if host is None:
+                host = self._hosts[key] = str(unpack_address(key))
+            hosts.append(host)
+        return hosts

@@ -1,0 +1,126 @@
+"""Where the next connections go, and which ways are over.
+
+A route is a (source address, destination) pair. A connection remembers its way: the number of its pair where the kernel
+chooses the port, and the number of its 4-tuple where we do.
+"""
+
+import errno
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.core.errnos import Ends, symptom_of
+from fourtuple.core.runs.slices import Slice
+from fourtuple.core.runs.spread import BINS
+from fourtuple.core.space.tuples import Block, TupleSpace
+
+Ways = NDArray[Any]  # of an unsigned or signed integer type
+
+
+class AutomaticRoutes:
+    """The kernel chooses source ports, so pairs take turns, each until it is full.
+
+    room: how many connections are expected to be possible. Beyond, each pair is asked for one at a time: the kernel
+          looks at every port of the range before it says that none is left, which takes it milliseconds
+    """
+
+    def __init__(self, space: TupleSpace, share: Slice, room: int) -> None:
+        self._space, self._turn, self._room = space, share.start, room
+        self._over = np.zeros(space.pairs, bool)  # untouched pages of zeros cost nothing
+        self._worked = np.zeros(space.pairs, bool)
+        self._turns: NDArray[np.int64] | None = None  # the pairs that take turns; None: all of them
+        self._waiting_for = space.pairs  # how many of those are not over
+        self._ended_by: Counter[int] = Counter()
+
+    @property
+    def ways(self) -> int:
+        """How many there are."""
+        return self._space.pairs
+
+    @property
+    def full_errno(self) -> int:
+        """What ended most of them."""
+        return self._ended_by.most_common(1)[0][0] if self._ended_by else errno.EADDRNOTAVAIL
+
+    def take(self, count: int) -> tuple[Block, Ways]:
+        """The next `count` connections; none where every pair is over."""
+        count = min(count, max(self._room, self._waiting_for))
+        found = np.zeros(0, np.int64)
+        while len(found) < count and self._waiting_for:
+            turns = self._turn + np.arange(count)
+            self._turn += count
+            routes = turns % self._space.pairs if self._turns is None else self._turns[turns % len(self._turns)]
+            alive = routes[~self._over[routes]]
+            found = np.concatenate((found, alive)) if len(found) else alive
+        found = found[:count]
+        self._room -= len(found)
+        return self._space.pair_block(found), found
+
+    def again(self, ways: Ways) -> Block:
+        """Connections that have been on these ways before, whatever has become of the pair since."""
+        return self._space.pair_block(ways.astype(np.int64))
+
+    def worked(self, ways: Ways) -> None:
+        """Connections were made there, so a later refusal is not the end of it."""
+        self._worked[self._pairs(ways)] = True
+
+    def failed(self, ways: Ways, number: int) -> bool:
+        """Note what the errno ends → should these connections be tried on other ways?"""
+        pairs = np.unique(self._pairs(ways))
+        if symptom_of(number).ends is Ends.PAIR:
+            self._end(pairs, number)
+            return True
+        self._end(pairs[~self._worked[pairs]], number)
+        return False
+
+    def bins(self, ways: Ways) -> NDArray[np.int64]:
+        """Which bin their pairs are counted in, see core/runs/spread.py."""
+        pairs: NDArray[np.int64] = self._pairs(ways).astype(np.int64)
+        return pairs if self._space.pairs <= BINS else pairs * BINS // self._space.pairs
+
+    def _pairs(self, ways: Ways) -> Ways:
+        return ways
+
+    def _end(self, pairs: Ways, number: int) -> None:
+        pairs = pairs[~self._over[pairs]]
+        self._over[pairs] = True
+        self._ended_by[number] += len(pairs)
+        self._waiting_for -= len(pairs)
+        # Half of those that take turns are over: leave them out, so that finding the others stays cheap.
+        if 2 * self._waiting_for < (self._space.pairs if self._turns is None else len(self._turns)):
+            self._turns = np.flatnonzero(~self._over)
+
+
+class ExplicitRoutes(AutomaticRoutes):
+    """We choose all four values: the i-th connection is `space[i]`, and one that is taken is left out."""
+
+    def __init__(self, space: TupleSpace, share: Slice, room: int) -> None:
+        super().__init__(space, share, room)
+        self._next, self._stop = share.start, share.stop
+
+    @property
+    def ways(self) -> int:
+        return self._space.size
+
+    def take(self, count: int) -> tuple[Block, Ways]:
+        while self._next < self._stop:
+            start, self._next = self._next, min(self._stop, self._next + count)
+            ways = np.arange(start, self._next)
+            alive = ~self._over[self._pairs(ways)]
+            if alive.any():
+                return self._space.block(start, self._next).where(alive), ways[alive]
+        return self._space.block(0, 0), np.zeros(0, np.int64)
+
+    def again(self, ways: Ways) -> Block:
+        return self._space.rows(ways.astype(np.int64))
+
+    def failed(self, ways: Ways, number: int) -> bool:
+        if symptom_of(number).ends is Ends.PAIR:  # these 4-tuples or their ports, not the whole pair
+            self._ended_by[number] += len(ways)
+            return True
+        return super().failed(ways, number)
+
+    def _pairs(self, ways: Ways) -> Ways:
+        return ways % self._space.pairs

@@ -1,0 +1,158 @@
+"""Snapshots as Prometheus reads them: names and units by its conventions, and no more series than were asked for."""
+
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from fourtuple import __version__
+from fourtuple.core.census.snapshot import PairGauge, Snapshot
+from fourtuple.core.counters import COUNTERS
+
+LIMITED: Mapping[str, str] = MappingProxyType(
+    {
+        "time_wait": "Sockets in TIME_WAIT, and tcp_max_tw_buckets.",
+        "orphans": "Sockets without a program that are not closed yet, of the host, and tcp_max_orphans.",
+        "tcp_memory_bytes": "Memory of queued data, of the host, and the most that tcp_mem allows.",
+        "conntrack_entries": "Connections that are tracked in this namespace, and nf_conntrack_max.",
+        "host_files": "Open files of the host, and fs.file-max.",
+        "host_threads": "Threads of the host, and kernel.threads-max.",
+        "neighbours": "IPv4 neighbours that this namespace sees, and gc_thresh3.",
+    }
+)
+PAIR_LABELS = ("role", "source", "destination")
+PAIRS: Mapping[str, tuple[str, Callable[[PairGauge], int | None]]] = MappingProxyType(
+    {
+        "used": ("Sockets between this source and destination, in whatever state.", lambda pair: pair.used),
+        "time_wait": ("Those of them in TIME_WAIT.", lambda pair: pair.time_wait),
+        "close_wait": ("Those of them in CLOSE_WAIT: their program has not closed them.", lambda pair: pair.close_wait),
+        "usable": ("Ports that connect() chooses from, for each destination.", lambda pair: pair.usable),
+        "left": ("Those of them that connect() can still choose for this pair, at most.", lambda pair: pair.left),
+        "left_least": ("… at least: bind(address, 0) may have taken the others.", lambda pair: pair.left_least),
+    }
+)
+
+
+class Exporter(Collector):
+    """What is told about the last snapshot. Publish one, then serve."""
+
+    def __init__(self) -> None:
+        self._snapshot: Snapshot | None = None
+        self._failures = 0
+
+    def publish(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def fail(self) -> None:
+        """No snapshot could be taken: the last one stays, and its time tells how old it is."""
+        self._failures += 1
+
+    def collect(self) -> Iterable[Metric]:
+        yield _counter("census_failures", "Times that the table of sockets could not be read.", self._failures)
+        if self._snapshot is not None:
+            yield from _metrics(self._snapshot)
+
+
+def _metrics(now: Snapshot) -> Iterator[Metric]:
+    yield InfoMetricFamily(
+        "fourtuple", "What tells, and of what.", {"version": __version__, "kernel": now.kernel, "netns": now.netns}
+    )
+    yield _gauge("census_timestamp_seconds", "When the sockets were counted, since the epoch.", now.at_s)
+    yield _gauge("census_duration_seconds", "How long that took.", now.took_s)
+    if now.changed is not None:
+        yield _gauge("census_changed_sockets", "Sockets that came or went meanwhile.", now.changed)
+    for name, (about, value_of) in PAIRS.items():
+        family = GaugeMetricFamily(f"fourtuple_pair_{name}", about, labels=PAIR_LABELS)
+        for pair in now.pairs:
+            if (number := value_of(pair)) is not None:
+                family.add_metric([pair.role, pair.source, pair.destination], number)
+        yield family
+    total = GaugeMetricFamily("fourtuple_pairs", "Different sources and destinations.", labels=["role"])
+    for role, count in now.pairs_total.items():
+        total.add_metric([role], count)
+    yield total
+    states = GaugeMetricFamily("fourtuple_sockets", "TCP sockets of this namespace.", labels=["state"])
+    for state in now.states:
+        states.add_metric([state.state], state.sockets)
+    yield states
+    ports = (
+        ("range_ports", "Ports from which connect() chooses (ip_local_port_range).", now.range),
+        ("reserved_ports", "Those of them that are reserved.", now.reserved),
+        ("blocked_ports", "Those of them that somebody has got by bind() or listen().", now.blocked),
+        ("open_ports", "Those of them of which nobody tells whether they can be shared.", now.open_ports),
+        ("usable_ports", "Those of them that are left, for each destination.", now.usable),
+    )
+    for name, text, number in ports:
+        if number is not None:
+            yield _gauge(name, text, number)
+    yield from _listeners(now)
+    for limited in now.limited:
+        text = LIMITED[limited.name]
+        yield _gauge(limited.name, text, limited.value)
+        if limited.most is not None:
+            yield _gauge(f"{limited.name}_max", text, limited.most)
+    for counter in COUNTERS:
+        if counter.name in now.counters:
+            yield _counter(counter.metric, f"{sentence(counter.meaning)} ({counter.name})", now.counters[counter.name])
+
+
+def sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def _listeners(now: Snapshot) -> Iterator[Metric]:
+    waiting = GaugeMetricFamily(
+        "fourtuple_listener_waiting", "Connections that wait to be accepted.", labels=["address"]
+    )
+    queue = GaugeMetricFamily("fourtuple_listener_queue", "How many can wait.", labels=["address"])
+    drops = CounterMetricFamily(
+        "fourtuple_listener_drops", "Connections that were lost at this listener.", labels=["address"]
+    )
+    for listener in now.listeners:
+        waiting.add_metric([listener.address], listener.waiting)
+        queue.add_metric([listener.address], listener.queue)
+        drops.add_metric([listener.address], listener.drops)
+    yield from (waiting, queue, drops)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"fourtuple_{name}", text, value)
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(f"fourtuple_{name}", text, value)
+
+
+class Server(socketserver.ThreadingMixIn, WSGIServer):
+    """HTTP for a monitor. It listens once it is made, and answers from `start` on. Raises OSError."""
+
+    daemon_threads = True
+
+    def __init__(self, address: str, port: int, exporter: Exporter) -> None:
+        registry = CollectorRegistry()
+        registry.register(exporter)
+        ProcessCollector(registry=registry)
+        self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        super().__init__((address, port), _Quiet)
+        self.set_app(make_wsgi_app(registry))
+
+    def server_bind(self) -> None:
+        """As WSGIServer does, but for the host's name, for which that would ask DNS."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.setup_environ()
+
+    def start(self) -> None:
+        threading.Thread(target=self.serve_forever, name="metrics", daemon=True).start()
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Nothing: a scrape every few seconds is no news."""

@@ -1,0 +1,429 @@
+"""The charts of a report, as Vega-Lite specifications made by Altair; the page draws them in the browser.
+
+Colours are CSS variables of the page, so that a chart follows it into the dark, and onto paper. What each chart shows
+is told in words too (`about`), for those who do not see it, and the page has a table behind each.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.core.runs.histogram import Latency
+from fourtuple.core.runs.memory import MemoryUse
+from fourtuple.core.runs.series import Bins, Heat, OverTime, evenly
+from fourtuple.core.runs.spread import PairUse, Sharing
+from fourtuple.core.runs.stored import Progress
+from fourtuple.core.units import format_count, format_duration
+
+HEIGHT, ROW = 260, 22  # pixels: of a chart, and of a bar that lies
+INK, FAINT, LINE, OTHER, ALARM = "var(--ink)", "var(--faint)", "var(--line)", "var(--other)", "var(--alarm)"
+HOVERED = 600  # samples that tell what they are under the pointer: each takes two shapes of the browser
+LONG_S = 60.0  # a run of which a hundredth of a second cannot be seen
+SAMPLES = "samples"  # the data set that several charts share
+
+CONFIG: dict[str, Any] = {
+    "background": None,
+    "font": "system-ui, sans-serif",  # as the page has it: labels are measured by it before they are drawn
+    "axis": {
+        "labelColor": INK, "titleColor": INK, "gridColor": FAINT, "domainColor": FAINT, "tickColor": FAINT,
+        "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 320, "labelOverlap": True,
+    },
+    "axisQuantitative": {"tickCount": 8},
+    "legend": {
+        "orient": "top", "labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12,
+        "labelOverlap": True,
+    },
+    "view": {"stroke": None},
+    "text": {"color": INK},
+}  # fmt: skip
+
+# Labels of an axis of microseconds, in the units that people use for them.
+TIME = (
+    "datum.value >= 1e6 ? format(datum.value / 1e6, '~r') + ' s'"
+    " : datum.value >= 1e3 ? format(datum.value / 1e3, '~r') + ' ms' : format(datum.value, '~r') + ' µs'"
+)
+DECADES = [10.0**power for power in range(9)]  # 1 µs to 100 s
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """name: of its place on the page; about: one sentence, for those who do not see it; points: how many it has"""
+
+    name: str
+    title: str
+    about: str
+    specification: dict[str, Any]
+    points: int
+
+
+def samples_data(over_time: OverTime) -> dict[str, list[float | None]]:
+    """The columns that the charts over time share, rounded to what can be seen."""
+    digits = 2 if len(over_time.at_s) and over_time.at_s[-1] > LONG_S else 4
+    columns = {
+        "at_s": (over_time.at_s, digits), "held": (over_time.held, 0), "kernel": (over_time.kernel, 0),
+        "lost": (over_time.lost, 0), "rate": (over_time.rate_per_s, 0), "occupancy": (over_time.occupancy, 2),
+        "p50": (over_time.p50_us, 1), "p99": (over_time.p99_us, 1),
+    }  # fmt: skip
+    count = len(over_time.at_s)
+    near: list[float | None] = [0] * count
+    for number in evenly(count, HOVERED).tolist():
+        near[number] = 1
+    return {name: _numbers(values, digits) for name, (values, digits) in columns.items()} | {"near": near}
+
+
+def held(over_time: OverTime, wanted: int | None, planned: str) -> Chart:
+    layers = [_line("held", LINE)]
+    if wanted is not None:  # at a server the clients may be in the same namespace, and counted with it
+        layers.append(_line("kernel", OTHER, dash=[4, 3]))
+    if over_time.lost.any():
+        layers.append(_line("lost", ALARM, dash=[1, 3]))
+    if wanted is not None:
+        rule = alt.Chart(_values([{"wanted": wanted}])).mark_rule(color=INK, strokeDash=[2, 4])
+        layers.append(rule.encode(y="wanted:Q"))
+    most = format_count(int(over_time.held.max())) if len(over_time.held) else "0"
+    return _over_time(
+        "held", "Connections over time", f"Line chart over time; {most} at most{planned}.", layers, over_time
+    )
+
+
+def rate(over_time: OverTime, what: str) -> Chart:
+    layers = [_line("rate", LINE, title="a second", steps=True)]
+    known = over_time.rate_per_s[~np.isnan(over_time.rate_per_s)]
+    most = f"{known.max():,.0f}" if len(known) else "0"
+    return _over_time("rate", f"{what} a second", f"Line chart over time; {most} a second at most.", layers, over_time)
+
+
+def latency_over_time(cells: Heat, what: str, name: str) -> Chart:
+    columns = {
+        "from": _numbers(cells.from_s, 3), "to": _numbers(cells.to_s, 3),
+        "least": _numbers(cells.least_us, 2), "below": _numbers(cells.below_us, 2), "count": cells.count.tolist(),
+    }  # fmt: skip
+    chart = (
+        alt.Chart(_values(_rows(columns)))
+        .mark_rect(aria=False)
+        .encode(
+            x=alt.X("from:Q", title="seconds since the run began", scale=alt.Scale(zero=False, nice=False)),
+            x2="to:Q",
+            y=_time_axis("least:Q", what, _extent(cells.least_us, cells.below_us)),
+            y2="below:Q",
+            color=alt.Color(
+                "count:Q",
+                title="how many",
+                scale=alt.Scale(type="log", scheme="viridis"),
+                legend=alt.Legend(tickCount=4),
+            ),
+            tooltip=[
+                alt.Tooltip("from:Q", title="from second", format=".2f"),
+                alt.Tooltip("least:Q", title="from µs", format=",.0f"),
+                alt.Tooltip("below:Q", title="below µs", format=",.0f"),
+                alt.Tooltip("count:Q", title="how many", format=",d"),
+            ],
+        )
+    )
+    about = f"Heat map: time across, {what} upwards in a logarithmic scale, how many as colour."
+    return _chart(name, f"{what.capitalize()} over time", about, chart, len(cells.count))
+
+
+def latency_histogram(bins: Bins, latency: Latency, what: str, name: str) -> Chart:
+    columns = {
+        "least": _numbers(bins.least_us, 2), "below": _numbers(bins.below_us, 2), "count": bins.count.tolist(),
+    }  # fmt: skip
+    above = 1.3 * float(bins.count.max()) if len(bins.count) else 1.0  # room for what is written over the bars
+    bars = (
+        alt.Chart(_values(_rows(columns)))
+        .mark_rect(color=LINE, stroke="var(--paper)", strokeWidth=0.5, aria=False)
+        .encode(
+            x=_time_axis("least:Q", what, _extent(bins.least_us, bins.below_us), across=True),
+            x2="below:Q",
+            y=alt.Y("count:Q", title="how many", axis=alt.Axis(format="~s"), scale=alt.Scale(domainMax=above)),
+            y2=alt.datum(0),
+            tooltip=[
+                alt.Tooltip("least:Q", title="from µs", format=",.1f"),
+                alt.Tooltip("below:Q", title="below µs", format=",.1f"),
+                alt.Tooltip("count:Q", title="how many", format=",d"),
+            ],
+        )
+    )
+    marks = [
+        {"us": us, "name": f"{label} {format_duration(us / 1e6)}", "y": 10 + 16 * row}
+        for row, (label, us) in enumerate((("p50", latency.p50), ("p90", latency.p90), ("p99", latency.p99)))
+        if us is not None
+    ]
+    rules = alt.Chart(_values(marks)).mark_rule(color=INK, strokeDash=[3, 3]).encode(x="us:Q")
+    words = (
+        alt.Chart(_values(marks))
+        .mark_text(align="left", dx=4, fontSize=12, color=INK)
+        .encode(x="us:Q", y=alt.Y("y:Q", scale=None), text="name:N")
+    )
+    told = ", ".join(str(mark["name"]) for mark in marks)
+    chart = alt.layer(bars, rules, alt.layer(words)).resolve_scale(y="independent")
+    return _chart(name, f"{what.capitalize()}, all together", f"Histogram; {told}.", chart, len(bins.count))
+
+
+def latency_by_occupancy(over_time: OverTime) -> Chart:
+    base = alt.Chart(alt.NamedData(SAMPLES)).transform_filter("isValid(datum.p50)")
+    points = (
+        base.transform_fold(["p50", "p99"], as_=["which", "us"])
+        .mark_point(filled=True, size=28, opacity=0.75, aria=False)
+        .encode(
+            x=alt.X(
+                "occupancy:Q",
+                title="4-tuples in use, percent of those there are",
+                scale=alt.Scale(nice=False, zero=False),
+            ),
+            y=_time_axis("us:Q", "time to connect", _extent(over_time.p50_us, over_time.p99_us)),
+            color=_two("which:N", ("p50", "p99")),
+            shape=alt.Shape("which:N", title=None, scale=alt.Scale(domain=["p50", "p99"], range=["circle", "diamond"])),
+            tooltip=[
+                alt.Tooltip("which:N", title=" "),
+                alt.Tooltip("occupancy:Q", title="percent in use", format=".1f"),
+                alt.Tooltip("us:Q", title="µs", format=",.0f"),
+            ],
+        )
+    )
+    about = "Points: how full the ports were across, time to connect upwards in a logarithmic scale."
+    known = int(np.count_nonzero(~np.isnan(over_time.p50_us)))
+    return _chart("occupancy", "Time to connect, by how full the ports were", about, points, 2 * known)
+
+
+def progress(lesson: str, moments: Sequence[Progress]) -> Chart:
+    """How a lesson went on; in seconds since its first moment."""
+    rows = [{"at_s": round(each.at_s - moments[0].at_s, 2), "done": each.done} for each in moments]
+    lines: Any = (
+        alt.Chart(_values(rows))
+        .mark_line(color=LINE, strokeWidth=1.5, point={"color": LINE, "size": 14}, aria=False)
+        .encode(
+            x=alt.X("at_s:Q", title="seconds"),
+            y=alt.Y("done:Q", title="connections", axis=alt.Axis(format="~s")),
+            tooltip=[
+                alt.Tooltip("at_s:Q", title="second", format=".2f"),
+                alt.Tooltip("done:Q", title="connections", format=",d"),
+            ],
+        )
+    )
+    about = f"Line chart over time, up to {format_count(moments[-1].done)} of {format_count(moments[-1].wanted)}."
+    return _chart(f"{lesson}-progress", "Connections over time", about, lines, len(rows), 160)
+
+
+def carrying(sharing: Sharing) -> Chart:
+    rows = [{"connections": connections, "ports": ports} for connections, ports in sharing.carrying.items()]
+    bars = (
+        alt.Chart(_values(rows))
+        .mark_bar(color=LINE, cornerRadiusEnd=2)
+        .encode(
+            y=alt.Y("connections:O", title="connections on one port"),
+            x=alt.X("ports:Q", title="local ports that carry so many", axis=alt.Axis(format="~s")),
+            tooltip=[
+                alt.Tooltip("connections:O", title="connections on one port"),
+                alt.Tooltip("ports:Q", title="local ports", format=",d"),
+            ],
+        )
+    )
+    told = "; ".join(f"{format_count(ports)} carry {connections}" for connections, ports in sharing.carrying.items())
+    return _chart("carrying", "Connections on one local port", f"Bars: {told}.", bars, len(rows), _step(len(rows)))
+
+
+def pairs(sharing: Sharing) -> Chart:
+    rows = [
+        {"pair": pair_name(pair), "used": pair.used, "usable": pair.pairs * sharing.usable, "row": row}
+        for row, pair in enumerate(sharing.pairs)
+    ]
+    y = alt.Y("pair:N", title=None, sort=alt.SortField("row"))
+    tips = [
+        alt.Tooltip("pair:N", title="pair"),
+        alt.Tooltip("used:Q", title="used", format=",d"),
+        alt.Tooltip("usable:Q", title="usable", format=",d"),
+    ]
+    base = alt.Chart(_values(rows))
+    usable = base.mark_bar(color=FAINT).encode(y=y, x=alt.X("usable:Q"), tooltip=tips)
+    title = "used, of those usable"
+    used = base.mark_bar(color=LINE, height={"band": 0.55}).encode(
+        y=y, x=alt.X("used:Q", title=title, axis=alt.Axis(format="~s")), tooltip=tips
+    )
+    least, most = min(pair.used for pair in sharing.pairs), max(pair.used for pair in sharing.pairs)
+    about = f"Bars: {format_count(least)} to {format_count(most)} used in each of {len(rows)} rows."
+    return _chart("pairs", "Ports used, by pair", about, alt.layer(usable, used), len(rows), _step(len(rows)))
+
+
+def memory(use: MemoryUse) -> Chart:
+    rows = [
+        {"part": part.name, "which": which, "bytes": round(value, 1), "row": row}
+        for row, part in enumerate(use.parts)
+        for which, value in (("model", part.model_bytes), ("measured", part.measured_bytes))
+        if value is not None
+    ]
+    names = [part.name for part in use.parts]
+    bars = (
+        alt.Chart(_values(rows))
+        .mark_bar(cornerRadiusEnd=2)
+        .encode(
+            y=alt.Y("part:N", title=None, sort=names),
+            yOffset=alt.YOffset("which:N", sort=["model", "measured"]),
+            x=alt.X("bytes:Q", title="bytes a connection"),
+            color=_two("which:N", ("measured", "model")),
+            tooltip=[
+                alt.Tooltip("part:N", title="part"),
+                alt.Tooltip("which:N", title=" "),
+                alt.Tooltip("bytes:Q", title="bytes a connection", format=",.1f"),
+            ],
+        )
+    )
+    about = "Bars: bytes a connection of each part, as the model says and as measured."
+    return _chart("memory-parts", "Memory of one connection, part by part", about, bars, len(rows), len(names) * 34)
+
+
+def both(runs: Sequence[tuple[str, OverTime]], *, field: str, title: str, axis: str) -> Chart:
+    """One quantity of two runs over time, in one picture."""
+    rows = [
+        {"run": name, "at_s": at, "value": value}
+        for name, run in runs
+        for at, value in zip(_numbers(run.at_s, 2), _numbers(getattr(run, field), 1), strict=True)
+        if value is not None
+    ]
+    names = [name for name, _ in runs]
+    lines: Any = (
+        alt.Chart(_values(rows))
+        .mark_line(strokeWidth=1.5, aria=False)
+        .encode(
+            x=_seconds(),
+            y=alt.Y("value:Q", title=axis, axis=alt.Axis(format="~s")),
+            color=_two("run:N", names),
+            strokeDash=_dashes("run:N", names),
+        )
+        .add_params(_zoom())
+    )
+    return _chart(field, title, "Two lines over time, one of each run.", lines, len(rows))
+
+
+def both_latencies(runs: Sequence[tuple[str, Bins]]) -> Chart:
+    """How many connects, in percent, took at most so long; of two runs, in one picture."""
+    rows = [
+        {"run": name, "below": round(below, 2), "percent": round(percent, 3)}
+        for name, bins in runs
+        for below, percent in zip(
+            bins.below_us.tolist(), (100 * np.cumsum(bins.count) / max(1, bins.count.sum())).tolist(), strict=True
+        )
+    ]
+    names = [name for name, _ in runs]
+    lines: Any = (
+        alt.Chart(_values(rows))
+        .mark_line(strokeWidth=1.5, interpolate="step-after", aria=False)
+        .encode(
+            x=_time_axis("below:Q", "time to connect", _extent(*(bins.below_us for _, bins in runs)), across=True),
+            y=alt.Y("percent:Q", title="percent that took at most so long"),
+            color=_two("run:N", names),
+            strokeDash=_dashes("run:N", names),
+        )
+    )
+    return _chart("latencies", "Time to connect", "Two rising lines, one of each run.", lines, len(rows))
+
+
+def pair_name(pair: PairUse) -> str:
+    more = f" and {format_count(pair.pairs - 1)} more" if pair.pairs > 1 else ""
+    return f"{pair.source or '…'} → {pair.destination}{more}"
+
+
+def _line(
+    field: str, color: str, *, dash: Sequence[int] = (1, 0), title: str = "connections", steps: bool = False
+) -> Any:
+    """steps: each value counts for the time since the one before"""
+    return (
+        alt.Chart(alt.NamedData(SAMPLES))
+        .mark_line(
+            color=color,
+            strokeDash=list(dash),
+            strokeWidth=1.5,
+            interpolate="step-before" if steps else "linear",
+            aria=False,
+        )
+        .encode(x=_seconds(), y=alt.Y(f"{field}:Q", title=title, axis=alt.Axis(format="~s")))
+    )
+
+
+def _over_time(name: str, title: str, about: str, layers: Sequence[Any], over_time: OverTime) -> Chart:
+    """Lines over the shared samples, with what the nearest sample says under the pointer, and zoom."""
+    nearest = alt.selection_point(name="near", nearest=True, on="pointermove", fields=["at_s"], empty=False)
+    tips = [
+        alt.Tooltip("at_s:Q", title="second", format=",.2f"),
+        alt.Tooltip("held:Q", title="held", format=",d"),
+        alt.Tooltip("kernel:Q", title="the kernel counts about", format=",d"),
+        alt.Tooltip("lost:Q", title="lost", format=",d"),
+        alt.Tooltip("rate:Q", title="new a second", format=",d"),
+    ]
+    rule = (
+        alt.Chart(alt.NamedData(SAMPLES))
+        .transform_filter("datum.near")
+        .mark_rule(color=INK, aria=False)
+        .encode(x="at_s:Q", tooltip=tips, opacity=alt.condition(nearest, alt.value(0.6), alt.value(0)))
+        .add_params(nearest)
+    )
+    layers = [layers[0].add_params(_zoom()), *layers[1:], rule]
+    return _chart(name, title, about, alt.layer(*layers), len(over_time.at_s))
+
+
+def _zoom() -> Any:
+    """Of the time axis only. The wheel alone scrolls the page, as everywhere else on it."""
+    return alt.selection_interval(
+        name="zoom", bind="scales", encodings=["x"], zoom="wheel![event.shiftKey || event.ctrlKey]"
+    )
+
+
+def _seconds() -> alt.X:
+    return alt.X("at_s:Q", title="seconds since the run began", scale=alt.Scale(nice=False))
+
+
+def _time_axis(field: str, title: str, extent: tuple[float, float], *, across: bool = False) -> Any:
+    """Microseconds in a logarithmic scale, with labels at powers of ten, and between them where those are few."""
+    low, high = extent
+    decades = [value for value in DECADES if low <= value <= high]
+    ticks = (
+        decades if len(decades) > 2 else [v * step for v in DECADES for step in (1, 2, 5) if low <= v * step <= high]
+    )
+    options: dict[str, Any] = {
+        "title": title,
+        "scale": alt.Scale(type="log", domain=[low, high], nice=False),
+        "axis": alt.Axis(labelExpr=TIME, values=ticks or [low, high]),
+    }
+    return alt.X(field, **options) if across else alt.Y(field, **options)
+
+
+def _extent(*columns: NDArray[np.float64]) -> tuple[float, float]:
+    values = np.concatenate(columns)
+    values = values[~np.isnan(values)]
+    return (float(values.min()), float(max(values.max(), values.min() * 1.05))) if len(values) else (1.0, 10.0)
+
+
+def _two(field: str, names: Sequence[str]) -> alt.Color:
+    return alt.Color(field, title=None, scale=alt.Scale(domain=list(names), range=[LINE, OTHER]))
+
+
+def _dashes(field: str, names: Sequence[str]) -> alt.StrokeDash:
+    return alt.StrokeDash(field, title=None, scale=alt.Scale(domain=list(names), range=[[1, 0], [5, 3]]))
+
+
+def _numbers(values: NDArray[Any], digits: int) -> list[float | None]:
+    rounded = np.round(values.astype(np.float64), digits).tolist()
+    return [None if math.isnan(value) else int(value) if digits == 0 else value for value in rounded]
+
+
+def _rows(columns: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    return (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+
+
+def _values(rows: Iterable[Mapping[str, Any]]) -> alt.InlineData:
+    return alt.InlineData(values=list(rows))
+
+
+def _step(rows: int) -> int:
+    return max(60, rows * ROW)
+
+
+def _chart(name: str, title: str, about: str, chart: Any, points: int, height: int = HEIGHT) -> Chart:
+    specification = chart.properties(width="container", height=height).to_dict()
+    specification.pop("config", None)
+    return Chart(name, title, about, specification | {"description": f"{title}. {about}"}, points)

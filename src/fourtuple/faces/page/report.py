@@ -1,0 +1,173 @@
+"""A stored run, or two side by side, as one HTML page that asks nothing of anybody: a record in, text out.
+
+What is said is text and tables; charts stand in front of the tables they are drawn from. Needs the extra `report`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from fourtuple import __version__
+from fourtuple.core.runs.compare import Comparison
+from fourtuple.core.runs.records import HoldRecord, ServeRecord
+from fourtuple.core.runs.series import histogram, over_time
+from fourtuple.core.runs.stored import Outcome, StoredRun
+from fourtuple.core.units import format_count, format_duration, format_rate, format_size
+from fourtuple.faces.page import charts
+from fourtuple.faces.page.charts import Chart
+from fourtuple.faces.page.javascript import library
+from fourtuple.faces.page.sections import ZOOM, Section, Table, both_table, microseconds, percentiles_table, sections_of
+from fourtuple.faces.text import compare, hold, runs, serve
+
+
+def run_page(run: StoredRun) -> str:
+    """The whole page."""
+    series = over_time(run)
+    sections = [section for section in sections_of(run, series) if section is not None]
+    good, verdict = _verdict(run)
+    return _render(
+        "run.html.j2",
+        title=_title(run),
+        when=_when(run),
+        good=good,
+        verdict=verdict,
+        tiles=list(_tiles(run)),
+        sections=sections,
+        samples=charts.samples_data(series),
+        drawn=[chart for section in sections for chart, _, _ in section.all_figures],
+    )
+
+
+def compare_page(comparison: Comparison) -> str:
+    """Two runs as one page: numbers and ratios, what is not the same, and both over time."""
+    both = [(f"run {run.entry.id}", run) for run in (comparison.first, comparison.second)]
+    series = [(name, over_time(run)) for name, run in both]
+    names = tuple(name for name, _ in both)
+    figures = [
+        (charts.both(series, field=field, title=title, axis=axis), both_table(series, field), "")
+        for field, title, axis in (
+            ("held", "Connections over time", "connections"),
+            ("rate_per_s", "New connections a second", "a second"),
+        )
+    ]
+    if all(len(run.connects) for _, run in both):
+        latencies = charts.both_latencies([(name, histogram(run.connects)[0]) for name, run in both])
+        figures.append((latencies, percentiles_table(both), ""))
+    rows = [
+        (row.name, compare.cell(row, row.first), compare.cell(row, row.second), compare.ratio(row))
+        for row in comparison.rows
+    ]
+    words = [compare.machines(comparison)] if comparison.other_machine else []
+    numbers = Table(("", *names, "second / first"), rows, frozenset({1, 2, 3}))
+    sections = [
+        Section("numbers", "Side by side", words, tables=[numbers]),
+        Section("time", "Over time", hint=ZOOM, figures=figures),
+        Section("repeat", "To repeat them", commands=[run.entry.command for _, run in both]),
+    ]
+    if comparison.differs:
+        differs = Table(("", *names), comparison.differs)
+        sections.insert(1, Section("differs", "What is not the same", tables=[differs]))
+    good = not comparison.other_machine
+    return _render(
+        "run.html.j2",
+        title=f"{names[0]} and {names[1]}, side by side",
+        when="; ".join(f"{_title(run)}: {_when(run)}" for _, run in both),
+        good=good,
+        verdict="On one machine" if good else "Not on the same machine",
+        tiles=[],
+        sections=sections,
+        samples={},
+        drawn=[chart for chart, _, _ in figures],
+    )
+
+
+def _render(template: str, *, drawn: Sequence[Chart], samples: Mapping[str, Any], **context: Any) -> str:
+    loader = PackageLoader("fourtuple.faces.page")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    style, draw = (Markup(loader.get_source(environment, name)[0]) for name in ("style.css", "draw.js"))  # noqa: S704
+    return environment.get_template(template).render(
+        version=__version__,
+        style=style,
+        draw=draw,
+        library=Markup(library()) if drawn else "",  # noqa: S704  (a bundle that cannot end its script element)
+        charts=_script({chart.name: chart.specification for chart in drawn}) if drawn else "",
+        samples=_script(samples),
+        config=_script(charts.CONFIG),
+        **context,
+    )
+
+
+def _script(value: Any) -> Markup:
+    """JSON within a script element, which only `</` could end (HTML, 4.12.1.3)."""
+    compact = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return Markup(compact.replace("<", "\\u003c"))  # noqa: S704  (no letter of it can end the script element)
+
+
+# The head of the page
+
+
+def _title(run: StoredRun) -> str:
+    planned = run.start.planned
+    number = f"run {run.entry.id}: " if run.entry.id else ""  # 0: it was not stored
+    if run.entry.kind == "prove":
+        return f"{number}{run.entry.n} claims about connections, tried on real sockets"
+    to = ", ".join(planned.destinations) if planned else ""
+    if run.entry.kind == "serve":
+        return f"{number}serve {to}"
+    return f"{number}hold {format_count(planned.wanted or 0) if planned else ''} → {to}"
+
+
+def _when(run: StoredRun) -> str:
+    began = datetime.fromisoformat(run.entry.started_at)
+    found = run.start.found
+    took = ""
+    if run.entry.ended_at:
+        took = f", {format_duration((datetime.fromisoformat(run.entry.ended_at) - began).total_seconds())}"
+    return f"{began:%Y-%m-%d %H:%M:%S} UTC{took}, on {found.host}, Linux {found.kernel}"
+
+
+def _verdict(run: StoredRun) -> tuple[bool | None, str]:
+    """(is it as wished, the first line of every report); None: that is still open"""
+    entry, record = run.entry, run.record
+    if isinstance(record, HoldRecord):
+        return record.reached and record.agree and not record.lost, hold.verdict(record)
+    if isinstance(record, ServeRecord):
+        return not record.workers_killed, next(serve.serve_lines(record))
+    if entry.kind == "prove" and entry.ended_at and entry.outcome is not Outcome.BROKEN:
+        return entry.outcome is Outcome.REACHED, f"{entry.held} of {entry.n} claims hold"
+    return None if entry.outcome is Outcome.RUNNING else False, f"{entry.outcome}: {runs.why(entry)}"
+
+
+def _tiles(run: StoredRun) -> Iterator[tuple[str, str, str]]:
+    record = run.record
+    if isinstance(record, HoldRecord):
+        census = record.census
+        yield "the plan", format_count(record.predicted), "can be held"
+        yield "the engine", format_count(record.held), f"held, of {format_count(record.wanted)} wanted"
+        server = "" if census.server is None else f"and {format_count(census.server)} at the server"
+        yield "the kernel", format_count(census.client), f"counted at the client {server}".strip()
+        if record.connect_us.p50 is not None:
+            yield "opened", format_rate(record.rate_per_s), f"in {format_duration(record.elapsed_s)}"
+            yield "connect", microseconds(record.connect_us.p50), f"median; p99 {microseconds(record.connect_us.p99)}"
+        if record.memory and record.memory.each_bytes is not None:
+            ends = "both ends" if record.memory.ends == 2 else "this end"
+            yield "memory", format_size(record.memory.each_bytes), f"a connection, {ends}"
+        yield "lost", format_count(record.lost), f"while held for {format_duration(record.held_s)}"
+    elif isinstance(record, ServeRecord):
+        yield "accepted", format_count(record.accepted), ""
+        yield "at most at once", format_count(record.most_open), ""
+        yield "closed by us", format_count(record.closed), ""
+        yield "by the clients", format_count(record.lost), ""
+        yield "received", format_size(record.received_bytes), ""
+        yield "sent", format_size(record.sent_bytes), ""
+    elif len(run.series):
+        last = run.series[-1]
+        yield "open", format_count(int(last["open"])), "at the last sample"
+        yield "opened", format_count(int(last["opened"])), ""
+        yield "lost", format_count(int(last["lost"])), ""

@@ -1,0 +1,122 @@
+"""A run while it goes: on a terminal a screen that is drawn again, elsewhere a line now and then. On standard error."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TextIO, TypeVar
+
+from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.records import Sample
+from fourtuple.core.runs.run import Run
+from fourtuple.faces.text.lines import COLUMNS
+from fourtuple.faces.text.words import event_line
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+T = TypeVar("T")
+T2 = TypeVar("T2")
+
+TERMINAL_S, PIPE_S = 0.25, 5.0  # between two pictures, or lines
+CLEAR = "\r\033[K"  # back to the first column, and nothing left of the line
+
+
+def show(
+    run: Run[Sample, T],
+    line_of: Callable[[Sample], str],
+    *,
+    quiet: bool,
+    events_to: TextIO,
+    announce: bool,
+    ready: Callable[[Sample], str],
+) -> T:
+    """Pull `run` to its end → its record. Events go to `events_to`, progress to standard error.
+
+    ready: the line that says the run has got where others may rely on it, "" until then; shown where `announce` is true
+    """
+    picture = _NoPicture() if quiet else _Picture() if _is_terminal() else _Lines(line_of)
+    announced = False
+    try:
+        for sample in run:
+            if announce and not announced and (line := ready(sample)):
+                picture.clear()
+                print(line, file=sys.stderr, flush=True)
+                announced = True
+            if sample.events:
+                picture.clear()
+                print("\n".join(map(event_line, sample.events)), file=events_to, flush=True)
+            picture.draw(sample)
+        return run.record
+    finally:
+        picture.clear()
+
+
+def progress(run: Run[T2, T], line_of: Callable[[T2], str], *, quiet: bool) -> T:
+    """The same for a run without events, whose steps come seldom: on a terminal only."""
+    shown = False
+    try:
+        for step in run:
+            if not quiet and sys.stderr.isatty():
+                print(f"{CLEAR}{line_of(step)[: COLUMNS - 1]}", end="", file=sys.stderr, flush=True)
+                shown = True
+        return run.record
+    finally:
+        if shown:
+            print(CLEAR, end="", file=sys.stderr, flush=True)
+
+
+def _is_terminal() -> bool:
+    """One that can be drawn on: not a dumb one (terminfo(5)), nor one on which numbers would be cut off."""
+    is_wide = shutil.get_terminal_size().columns >= COLUMNS
+    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb" and is_wide
+
+
+class _NoPicture:
+    def draw(self, sample: Sample) -> None:
+        """Nothing."""
+
+    def clear(self) -> None:
+        """Nothing to be cleared."""
+
+
+class _Lines(_NoPicture):
+    def __init__(self, line_of: Callable[[Sample], str]) -> None:
+        self._line_of = line_of
+        self._due_s = time.monotonic() + PIPE_S
+
+    def draw(self, sample: Sample) -> None:
+        if time.monotonic() >= self._due_s:
+            self._due_s = time.monotonic() + PIPE_S
+            print(self._line_of(sample)[: COLUMNS - 1], file=sys.stderr, flush=True)
+
+
+class _Picture(_NoPicture):
+    """Four times a second at most, and by this process only; rich is imported only for that."""
+
+    def __init__(self) -> None:
+        from fourtuple.faces.terminal.screen import Screen
+
+        self._screen = Screen()
+        self._due_s = 0.0
+        self._phase: Phase | None = None
+        self._live: Live | None = None
+
+    def draw(self, sample: Sample) -> None:
+        if time.monotonic() < self._due_s and sample.phase == self._phase:
+            return
+        self._due_s, self._phase = time.monotonic() + TERMINAL_S, sample.phase
+        if self._live is None:
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live(console=Console(stderr=True, highlight=False), auto_refresh=False, transient=True)
+            self._live.start()
+        self._live.update(self._screen.draw(sample), refresh=True)
+
+    def clear(self) -> None:
+        """What others have to say stands where the picture was; it is drawn again below."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None

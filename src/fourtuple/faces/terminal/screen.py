@@ -1,0 +1,240 @@
+"""The live view of a run: one screen of a hold or a serve, made from its samples alone.
+
+What lies between two pictures (the rate now, the latency now) is the difference of their samples.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.histogram import percentile
+from fourtuple.core.runs.records import Sample
+from fourtuple.core.runs.spread import bin_bounds
+from fourtuple.core.runs.start import Planned
+from fourtuple.core.units import format_count, format_duration, format_rate, format_size
+from fourtuple.faces.text.lines import COLUMNS, wrapped
+from fourtuple.faces.text.words import counts, lost_by, meaning
+
+SPARKS = "▁▂▃▄▅▆▇█"
+KEPT = 24  # pictures that a sparkline shows
+ERRNOS = 3  # that are explained
+LABEL = 9
+PATIENCE = 0.3  # of the last rate in the smoothed one: how fast `left` follows
+
+
+def sparkline(values: Sequence[float | None], *, least: float | None = None, most: float | None = None) -> str:
+    """A character a value; a space where there is none. least, most: None means of the values themselves"""
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    low = min(known) if least is None else least
+    high = max(known) if most is None else most
+    step = (high - low) / (len(SPARKS) - 1) or 1.0
+    return "".join(
+        " " if value is None else SPARKS[max(0, min(len(SPARKS) - 1, round((value - low) / step)))] for value in values
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """What one picture adds to the one before."""
+
+    rate_per_s: float
+    p50_us: float | None
+    p99_us: float | None
+
+
+class Screen:
+    """Draw one sample after the other; it remembers a few of them."""
+
+    def __init__(self) -> None:
+        self._before: Sample | None = None
+        self._moments: deque[_Moment] = deque(maxlen=KEPT)
+        self._smooth: float | None = None
+        self._counted: int | None = None  # open when the kernel's table was counted
+        self._full_ns: int | None = None  # when opening had ended
+
+    def draw(self, sample: Sample) -> RenderableType:
+        self._add(sample)
+        planned = sample.start.planned if sample.start else None
+        draw = self._hold if planned and planned.wanted is not None else self._serve
+        return Group(*draw(sample, planned))
+
+    def _add(self, sample: Sample) -> None:
+        before, self._before = self._before, sample
+        if sample.census is not None and self._counted is None:
+            self._counted = sample.open
+        if self._full_ns is None and sample.phase is Phase.HOLDING:
+            self._full_ns = sample.at_ns
+        if before is None:
+            start_ns = sample.start.at_ns if sample.start else sample.at_ns
+            rate = sample.opened / max(1e-9, (sample.at_ns - start_ns) / 1e9) if sample.opened else 0.0
+            grown = sample.connect_histogram
+        elif sample.at_ns == before.at_ns:
+            return
+        else:
+            rate = (sample.opened - before.opened) / ((sample.at_ns - before.at_ns) / 1e9)
+            grown = sample.connect_histogram - before.connect_histogram
+        self._smooth = rate if self._smooth is None else PATIENCE * rate + (1 - PATIENCE) * self._smooth
+        self._moments.append(_Moment(rate, percentile(grown, 0.5), percentile(grown, 0.99)))
+
+    # hold
+
+    def _hold(self, sample: Sample, planned: Planned | None) -> Iterator[RenderableType]:
+        if planned is None:
+            return
+        yield _head(
+            f"hold {format_count(sample.wanted)} → {_list(planned.destinations)} from {_list(planned.sources)}",
+            f"{planned.loop} · {planned.strategy} · {_workers(sample.workers)}",
+        )
+        yield self._progress(sample, planned)
+        failed = sum(sample.failed.values())
+        again = f"   reconnected {format_count(sample.reconnected)}" if sample.reconnected else ""
+        held = _line("held", f"{format_count(sample.open)}   opening {format_count(sample.opening)}")
+        held.append(f"   failed {format_count(failed)}", style="bold red" if failed else "")
+        held.append(f"   lost {format_count(sample.lost)}", style="bold red" if sample.lost else "")
+        yield held.append(again)
+        yield from self._connect(sample)
+        if sample.requests or sample.answers:
+            answers = f"{format_count(sample.answers)} to {format_count(sample.requests)} requests"
+            yield _line("answers", f"{answers}   p50 {_us(sample.answer_us.p50)}   p99 {_us(sample.answer_us.p99)}")
+        yield from self._ports(sample, planned)
+        yield from _memory(sample, "client")
+        yield from self._witnesses(sample, planned)
+        yield from _errnos(sample, of_server=False)
+
+    def _progress(self, sample: Sample, planned: Planned) -> RenderableType:
+        if sample.phase is Phase.OPENING:
+            left = sample.wanted - sample.open - sum(sample.failed.values())
+            seconds = left / self._smooth if self._smooth else math.inf
+            when = f"{format_duration(seconds)} left" if math.isfinite(seconds) else "stands still"
+            words = f"{format_count(sample.open)}   {format_rate(self._moments[-1].rate_per_s)}   {when}"
+            return _bar(sample.open, sample.wanted, words)
+        if sample.phase is Phase.HOLDING:
+            held_s = 0.0 if self._full_ns is None else (sample.at_ns - self._full_ns) / 1e9
+            of = "" if planned.run_s is None else f" of {format_duration(planned.run_s)}"
+            words = f"held for {held_s:.0f} s{of}   opened at {format_rate(sample.rate_per_s)}"
+            return _bar(sample.open, sample.wanted, words)
+        return _bar(sample.open, sample.wanted, f"closing   {format_count(sample.open)} still open")
+
+    def _connect(self, sample: Sample) -> Iterator[RenderableType]:
+        overall = sample.connect_us
+        if overall.p50 is None:
+            return
+        now = next((moment for moment in reversed(self._moments) if moment.p50_us is not None), None)
+        logs = [None if moment.p99_us is None else math.log(moment.p99_us) for moment in self._moments]
+        yield _line("connect", f"p50 {_us(overall.p50)}   p99 {_us(overall.p99)}   max {_us(overall.max)}")
+        if now is not None and sample.phase is Phase.OPENING:
+            yield _line("  now", f"p50 {_us(now.p50_us)}   p99 {_us(now.p99_us)}   {sparkline(logs)}")
+
+    def _ports(self, sample: Sample, planned: Planned) -> Iterator[RenderableType]:
+        """What was opened in each pair, or in each bin of neighbouring ones, of what it can have."""
+        bounds = bin_bounds(planned.pairs)
+        room = planned.usable * np.diff(bounds)
+        used = sample.pairs[: len(room)]
+        if not used.any() or not room.all():
+            return
+        percent = 100 * used / room
+        least, most = int(used.min()), int(used.max())
+        few = format_count(most) if least == most else f"{format_count(least)} to {format_count(most)}"
+        words = f"{few} of {format_count(planned.usable)} in {'each' if planned.pairs > 1 else 'the'} pair"
+        if planned.pairs > len(room):
+            words = f"of {format_count(planned.usable)} in each of {format_count(planned.pairs)} pairs"
+        bars = sparkline(percent[: COLUMNS - 48].tolist(), least=0, most=100) if planned.pairs > 1 else ""
+        yield _line("ports", f"{words}   {percent.max():.0f} %   {bars}")
+
+    def _witnesses(self, sample: Sample, planned: Planned) -> Iterator[RenderableType]:
+        plan = f"plan {format_count(planned.predicted or 0)}"
+        if sample.census is not None:
+            census = sample.census
+            ends = [census.client] if census.server is None else [census.client, census.server]
+            kernel = " + ".join(format_count(end) for end in ends)
+            agree = "agree" if {*ends} == {self._counted} else "differ"
+            yield _line("witness", f"{plan}   engine {format_count(sample.open)}   kernel {kernel}   {agree}")
+        elif sample.seen and sample.seen.connections is not None:
+            kernel = f"kernel about {format_count(sample.seen.connections)}"
+            yield _line("witness", f"{plan}   engine {format_count(sample.open)}   {kernel}")
+
+    # serve
+
+    def _serve(self, sample: Sample, planned: Planned | None) -> Iterator[RenderableType]:
+        where = _list(planned.destinations) if planned else ""
+        yield _head(f"serve {where}", f"{planned.loop if planned else ''} · {_workers(sample.workers)}")
+        rates = [moment.rate_per_s for moment in self._moments]
+        yield _line(
+            "open",
+            f"{format_count(sample.open)}   accepted {format_count(sample.opened)}"
+            f"   {format_rate(rates[-1] if rates else 0)}   {sparkline(rates, least=0)}",
+        )
+        full = bool(sample.capacity) and sample.open >= sample.capacity
+        if full:
+            yield _line("full", f"{format_count(sample.capacity)} is all that fits, others wait in the queue")
+        if sample.lost or sample.closed:
+            gone = f"by the clients {format_count(sample.lost)}   by us {format_count(sample.closed)}"
+            yield _line("closed", f"{gone}{f'   ({counts(sample.lost_by)})' if sample.lost_by else ''}")
+        if sample.greeted or sample.received_bytes or sample.sent_bytes:
+            data = f"received {format_size(sample.received_bytes)}   sent {format_size(sample.sent_bytes)}"
+            yield _line("data", f"{data}{f'   greeted {format_count(sample.greeted)}' if sample.greeted else ''}")
+        yield from _memory(sample, "server")
+        dropped = sample.seen.moved.get("ListenOverflows", 0) if sample.seen else 0
+        if dropped:
+            yield _line("queues", f"{format_count(dropped)} handshakes were dropped: an accept queue was full")
+        yield from _errnos(sample, of_server=True)
+
+
+def _head(left: str, right: str) -> RenderableType:
+    room = COLUMNS - 1 - len(right) - 2
+    left = left if len(left) <= room else f"{left[: room - 1]}…"
+    return Text(f"{left}{' ' * (COLUMNS - 1 - len(left) - len(right))}{right}", style="bold")
+
+
+def _bar(done: int, of: int, words: str) -> RenderableType:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row(ProgressBar(total=max(1, of), completed=done, width=34), Text(words, no_wrap=True))
+    return grid
+
+
+def _line(label: str, words: str) -> Text:
+    return Text(f"{label:<{LABEL}}{words}"[: COLUMNS - 1], no_wrap=True, overflow="crop")
+
+
+def _memory(sample: Sample, whose: str) -> Iterator[RenderableType]:
+    taken = sample.seen.memory_bytes if sample.seen else None
+    words = []
+    if taken is not None and sample.open >= 1000 and sample.phase <= Phase.HOLDING:
+        each = format_size(max(0, taken) / sample.open)
+        words.append(f"{format_size(max(0, taken))} taken since, by anybody   {each} each")
+    words.append(f"{whose} {format_size(sample.rss_bytes)}")
+    yield _line("memory", "   ".join(words))
+
+
+def _errnos(sample: Sample, *, of_server: bool) -> Iterator[RenderableType]:
+    """Each errno with its one-line meaning, the most frequent first."""
+    failed = [("failed", name, n, meaning(name)[0]) for name, n in list(sample.failed.items())[:ERRNOS]]
+    lost = [
+        ("gone" if of_server else "lost", name, n, lost_by(name, of_server=of_server)[0])
+        for name, n in list(sample.lost_by.items())[:ERRNOS]
+    ]
+    for title, name, count, means in failed + lost:
+        for line in wrapped(f"{title:<{LABEL}}", f"{format_count(count)} by {name}: {means}"):
+            yield Text(line, no_wrap=True)
+
+
+def _us(value: float | None) -> str:
+    return "–" if value is None else format_duration(value / 1e6)
+
+
+def _workers(count: int) -> str:
+    return "1 process" if count == 1 else f"{count} processes"
+
+
+def _list(texts: Sequence[str]) -> str:
+    return ", ".join(texts)

@@ -1,0 +1,55 @@
+"""A census that goes on: a screen that is drawn again, with keys."""
+
+import os
+import select
+import sys
+import termios
+import time
+import tty
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from fourtuple.core.census.records import Census
+from fourtuple.faces.text.census import SORTS, watch_lines
+
+AROUND = 12  # lines of a screen that are not rows
+
+
+def screen(looks: Iterator[Census], every_s: float) -> None:
+    """Pull a look every `every_s`, and draw it, until q."""
+    console = Console()
+    sort, found, due_s = "p", next(looks), time.monotonic() + every_s
+    keys = "  ".join(f"{key} {name}" for key, (name, _) in SORTS.items())
+    with _keys() as key_within, Live(console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            rows = max(1, console.height - AROUND)
+            lines = list(watch_lines(found, most=rows, sort=sort, columns=console.width))[: console.height - 2]
+            bottom = f"by {SORTS[sort][0]}   keys: {keys}  q quit"
+            blank = [""] * (console.height - 1 - len(lines))
+            live.update(Text("\n".join([*lines, *blank, bottom]), no_wrap=True, overflow="crop"), refresh=True)
+            key = key_within(max(0.0, due_s - time.monotonic()))
+            if key == "q":
+                return
+            sort = key if key in SORTS else sort
+            if time.monotonic() >= due_s:
+                found, due_s = next(looks), max(due_s + every_s, time.monotonic())
+
+
+@contextmanager
+def _keys() -> Iterator[Callable[[float], str]]:
+    """What waits so many seconds for a key, with the terminal giving each at once and showing none."""
+    before = termios.tcgetattr(sys.stdin)
+
+    def key_within(seconds: float) -> str:
+        ready, _, _ = select.select([sys.stdin], [], [], seconds)
+        return os.read(sys.stdin.fileno(), 1).decode(errors="replace") if ready else ""
+
+    tty.setcbreak(sys.stdin)
+    try:
+        yield key_within
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

@@ -1,0 +1,245 @@
+"""Who uses which 4-tuples: the pairs that are closest to their end first, then what takes ports from everybody."""
+
+import csv
+import io
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+from fourtuple.core.census.records import (
+    Census,
+    DestinationCount,
+    PairCount,
+    PortCount,
+    ProcessCount,
+    Row,
+    StateCount,
+    plain,
+)
+from fourtuple.core.sockets.owners import unseen
+from fourtuple.core.sockets.role import Role
+from fourtuple.core.sockets.table import SOCK_DIAG
+from fourtuple.core.units import format_count, format_duration, format_rate
+from fourtuple.faces.text.lines import COLUMNS, wrapped
+
+SHOWN = 10  # rows, unless another number is asked for
+WARNED = 2  # sentences under a table that moves
+WATCHED = 1000  # that are sorted again and again
+SHOWN_LISTENERS, SHOWN_LEAKS, SHOWN_HOLDERS = 5, 5, 4
+OWNER = 13  # columns at least; what a row is about has a line of its own where it is too long for the rest
+LABEL = 14
+
+
+def census_lines(census: Census, *, columns: int = COLUMNS) -> Iterator[str]:
+    yield from _head(census)
+    yield ""
+    yield from _table(census, census.rows, columns)
+    yield ""
+    yield from _besides(census)
+
+
+def watch_lines(census: Census, *, most: int = SHOWN, sort: str = "p", columns: int = COLUMNS) -> Iterator[str]:
+    """One look of several, with what is new since the last one. sort: of SORTS"""
+    yield f"{census.taken.time[11:19]} UTC  {census.taken.host}"
+    yield from _head(census)
+    yield ""
+    _, key = SORTS[sort]
+    yield from _table(census, sorted(census.rows, key=key)[:most], columns, moving=True)
+    if census.warnings:
+        yield ""
+    for warning in census.warnings[:WARNED]:
+        yield from _said("!", warning)
+
+
+def _rate(row: Row) -> float:
+    return -(getattr(row, "opened_per_s", 0) or 0)
+
+
+# Keys by which rows are sorted, and what is said of them; rows come by the ports that they have taken.
+SORTS: Mapping[str, tuple[str, Callable[[Row], float]]] = MappingProxyType(
+    {
+        "p": ("percent", lambda row: 0.0),
+        "s": ("sockets", lambda row: -float(getattr(row, "used", 0))),
+        "w": ("TIME_WAIT", lambda row: -float(getattr(row, "time_wait", 0))),
+        "n": ("new", _rate),
+        "f": ("full", lambda row: getattr(row, "exhausted_in_s", None) or math.inf),
+    }
+)
+
+
+def _head(census: Census) -> Iterator[str]:
+    if census.range is None or census.usable is None:
+        why = "the range could not be read" if census.range is None else "that takes sockets in all states"
+        yield f"how many ports are left is not known: {why}"
+    else:
+        low, high = census.range
+        usable = f"{format_count(census.usable)} ports usable towards each destination: {low}-{high}"
+        yield from wrapped("", f"{usable}, {census.reserved:,} reserved, {census.blocked or 0:,} blocked")
+    if census.taken.read_from != SOCK_DIAG:
+        yield from wrapped("", f"read from {census.taken.read_from}: it does not list sockets that are only bound")
+    states = ", ".join(f"{name} {format_count(count)}" for name, count in Counter(census.sockets).most_common())
+    about = "some came or went meanwhile" if census.taken.changed else "what came or went meanwhile is not told"
+    sure = f" (about: {about})" if census.approximate else ""
+    yield from wrapped(
+        "", f"{format_count(sum(census.sockets.values()))} sockets{sure}{': ' if states else ''}{states}"
+    )
+
+
+def _table(census: Census, rows: Sequence[Row], columns: int, *, moving: bool = False) -> Iterator[str]:
+    if not rows:
+        yield "no connections"
+        return
+    servers = [row for row in rows if isinstance(row, PairCount | DestinationCount) and row.role is Role.SERVER]
+    clients = [row for row in rows if row not in servers]
+    yield from rows_lines(clients, columns, moving=moving)
+    if clients and servers:
+        yield ""
+    yield from rows_lines(servers, columns, moving=moving)
+    if census.total > len(rows):
+        yield f"  … {format_count(census.total - len(rows))} more {census.by.plural}: --top N"
+
+
+def rows_lines(rows: Sequence[Row], columns: int, *, moving: bool = False) -> Iterator[str]:
+    """A head and a line each; of one kind and role. moving: with what has changed since the last look"""
+    lines = [_cells(row, moving=moving) for row in rows]
+    if not lines:
+        return
+    _, cells, tail = lines[0]
+    titles = [title for title, _, _ in cells]
+    widths = [1 + max(least, *(len(line[1][n][2]) for line in lines)) for n, (_, least, _) in enumerate(cells)]
+    room = columns - sum(widths) - (2 + OWNER if tail else 0)
+    name_width = min(max(len(_title(rows[0])), *(len(name) for name, _, _ in lines)), max(room, 0))
+    behind = "busiest" if isinstance(rows[0], ProcessCount) else "owner"
+    told = [(name, [text for _, _, text in cells], owner) for name, cells, owner in lines]
+    for name, texts, owner in [(_title(rows[0]), titles, behind if tail else ""), *told]:
+        if len(name) > name_width:
+            yield name
+            name = ""
+        line = f"{name:<{name_width}}" + "".join(f"{text:>{width}}" for text, width in zip(texts, widths, strict=True))
+        yield (f"{line}  {_short(owner, columns - len(line) - 2)}" if owner else line).rstrip()
+
+
+def _short(text: str, most: int) -> str:
+    """Not longer than that; of `name (pid)` the name is cut."""
+    if len(text) <= most:
+        return text
+    name, bracket, rest = text.partition(" (")
+    kept = most - len(bracket + rest) - 1
+    return f"{name[:kept]}…{bracket}{rest}" if bracket and kept > 0 else f"{text[: most - 1]}…"
+
+
+def _title(row: Row) -> str:
+    if isinstance(row, PairCount):
+        return "source → destination" if row.role is Role.CLIENT else "client → listener here"
+    if isinstance(row, DestinationCount):
+        return "destination" if row.role is Role.CLIENT else "listener here"
+    if isinstance(row, PortCount):
+        return "local port"
+    return "process" if isinstance(row, ProcessCount) else "state"
+
+
+Cell = tuple[str, int, str]  # title, least width, text
+
+
+def _cells(row: Row, *, moving: bool) -> tuple[str, list[Cell], str]:
+    """(what it is about, its cells, what stands behind them)"""
+    if isinstance(row, StateCount):
+        numbers = (("sockets", row.sockets), ("clients", row.clients), ("servers", row.servers))
+        return row.state, [(title, 9, format_count(number)) for title, number in numbers], ""
+    cells = [
+        ("estab", 6, format_count(row.established)),
+        ("TIME_WAIT", 9, format_count(row.time_wait)),
+        ("other", 5, format_count(row.other)),
+    ]
+    whose = "" if isinstance(row, ProcessCount) else str(row.owners) or "the kernel's"
+    if isinstance(row, ProcessCount):
+        cells.append(("pairs", 5, format_count(row.pairs)))
+        return row.name if row.pid is None else f"{row.name} ({row.pid})", cells, row.busiest
+    if isinstance(row, PortCount):
+        name = f"{row.port}{' listens' * (row.role is Role.SERVER)}"
+        return name, [*cells, ("all", 5, format_count(row.used))], whose
+    if row.percent is not None and row.left is not None:
+        at_most = "≤" * (row.left_least != row.left)
+        cells += [("used", 7, f"{row.percent:.1f} %"), ("left", 6, f"{at_most}{format_count(row.left)}")]
+    if isinstance(row, DestinationCount):
+        several = f" from {format_count(row.sources)}, most {row.source}"
+        return row.destination + several * (row.sources > 1), cells, whose
+    name = f"{row.source} → {row.destination}"
+    if not moving:
+        return name, cells, whose
+    ends = "" if row.exhausted_in_s is None else format_duration(row.exhausted_in_s)
+    new = "" if row.opened_per_s is None else format_rate(row.opened_per_s)
+    cells.append(("new", 6, new))
+    return name, cells if row.role is Role.SERVER else [*cells, ("full in", 7, ends)], ""
+
+
+def _besides(census: Census) -> Iterator[str]:
+    if census.holdings:
+        kinds = Counter(each.how for each in census.holdings)
+        parts = []
+        for how, count in kinds.most_common():
+            owners = Counter(str(each.owners) or "the kernel" for each in census.holdings if each.how == how)
+            names = [name for name, _ in owners.most_common(SHOWN_HOLDERS)]
+            parts.append(f"{format_count(count)} {how}: {', '.join(names)}{', …' * (len(owners) > SHOWN_HOLDERS)}")
+        yield from _said("held for one", f"{_ports(census.blocked or 0)} of the range: {'; '.join(parts)}")
+    if census.open_ports:
+        perhaps = f"{_ports(census.open_ports)} may be lost to other destinations (≤), if their sockets called"
+        yield from _said("not known", f"{perhaps} bind(address, 0) before connect(); fourtuple limits --probe asks")
+    if census.busiest_port and census.shared_ports:
+        port = f"{census.busiest_port.port} carries {format_count(census.busiest_port.connections)}"
+        several = f"{format_count(census.shared_ports)} local ports carry several connections at once"
+        yield from _said("shared", f"{several}; {port}")
+    for leak in census.leaks[:SHOWN_LEAKS]:
+        where = f"{'accepted at' if leak.role is Role.SERVER else 'to'} {leak.destination}"
+        who = f"{leak.owners} does not close them" if str(leak.owners) else "nobody has accepted them yet"
+        yield from _said("CLOSE_WAIT", f"{format_count(leak.sockets)}, most {where}: {who}")
+    yield from _listeners(census)
+    lost = [
+        f"{name} {format_count(count)}{' (host)' * name.startswith('softnet')}"
+        for name, count in census.counters.items()
+        if count
+    ]
+    if lost:
+        yield from _said("lost so far", ", ".join(lost))
+    for text in unseen([row.owners for row in census.rows if hasattr(row, "owners")]):
+        yield from _said("owners", text)
+    for warning in census.warnings:
+        yield from _said("!", warning)
+
+
+def _ports(count: int) -> str:
+    return "1 port" if count == 1 else f"{format_count(count)} ports"
+
+
+def _listeners(census: Census) -> Iterator[str]:
+    """Those that somebody waits at, or was lost at, first."""
+    busy = [each for each in census.listeners if each.waiting or each.drops]
+    quiet = [each for each in census.listeners if each not in busy]
+    for listener in busy[:SHOWN_LISTENERS]:
+        queue = "" if listener.queue is None else f" of {format_count(listener.queue)}"
+        drops = f", {format_count(listener.drops)} lost" if listener.drops else ""
+        who = f", {listener.owners}" if str(listener.owners) else ""
+        yield from _said("queue", f"{listener.address} {format_count(listener.waiting)}{queue} waiting{drops}{who}")
+    count = len(busy[SHOWN_LISTENERS:]) + len(quiet)
+    if count:
+        names = ", ".join(each.address for each in quiet[:SHOWN_LISTENERS])
+        more = "" if count <= SHOWN_LISTENERS else " …"
+        yield from _said("listening", f"{names}{more}" if names else f"{count} more")
+
+
+def _said(label: str, text: str) -> Iterator[str]:
+    yield from wrapped(f"{label:<{LABEL}}", text)
+
+
+def csv_text(census: Census, *, head: bool = True) -> str:
+    """RFC 4180: a line of names, then one for each row, time and namespace first; owners in words."""
+    where = {"time": census.taken.time, "netns": census.taken.netns}
+    records = [where | {name: value for name, value in plain(row).items() if name != "owners"} for row in census.rows]
+    text = io.StringIO()
+    if records:
+        writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
+        if head:
+            writer.writeheader()
+        writer.writerows(records)
+    return text.getvalue()

@@ -1,0 +1,43 @@
+"""Two runs side by side, as plain text."""
+
+from collections.abc import Iterator
+
+from fourtuple.core.runs.compare import Comparison, Row
+from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.runs import CELL, NAME
+
+
+def compare_lines(comparison: Comparison) -> Iterator[str]:
+    yield from remark_lines(comparison)
+    heads = (f"{f'run {run.entry.id}':>{CELL}}" for run in (comparison.first, comparison.second))
+    yield f"{'':<{NAME}}{''.join(heads)}{'ratio':>{CELL - 3}}"
+    for row in comparison.rows:
+        line = (
+            f"{row.name:<{NAME}}{cell(row, row.first):>{CELL}}{cell(row, row.second):>{CELL}}{ratio(row):>{CELL - 3}}"
+        )
+        yield line.rstrip()
+
+
+def remark_lines(comparison: Comparison) -> Iterator[str]:
+    """What is not the same of both."""
+    if comparison.other_machine:
+        yield from wrapped("", machines(comparison))
+    for what, one, two in comparison.differs:
+        yield from wrapped(f"  {what:<12}", f"{one} / {two}")
+    if comparison.differs:
+        yield ""
+
+
+def machines(comparison: Comparison) -> str:
+    """What is to be said where they are not the same."""
+    given = any(row.ratio is not None for row in comparison.rows if row.unit.is_the_machines)
+    says = "ratios of rates and times say as much of the machines as of the runs"
+    return f"not on the same machine: {says}{'' if given else ', and are left out (--anyway)'}"
+
+
+def cell(row: Row, value: float | None) -> str:
+    return "–" if value is None else row.unit.text(value)
+
+
+def ratio(row: Row) -> str:
+    return "" if row.ratio is None else f"{row.ratio:.2f} ×"

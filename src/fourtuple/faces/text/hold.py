@@ -1,0 +1,123 @@
+"""Records as plain text: the answer first, then the reason, then what to do next. Colour is added elsewhere."""
+
+import errno
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from fourtuple.core.errnos import symptom_of
+from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.records import HoldRecord, Sample
+from fourtuple.core.units import format_count, format_duration, format_rate, format_size
+from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.words import counts, latency
+
+LOSSES = 5  # seconds that are listed
+
+
+def hold_lines(record: HoldRecord) -> Iterator[str]:
+    """The verdict, then numbers, then each failure with its meaning."""
+    yield from wrapped("", verdict(record))
+    if record.held:
+        yield f"  opened in {format_duration(record.elapsed_s)}   {format_rate(record.rate_per_s)}"
+        yield f"  connect   {latency(record.connect_us)}"
+        yield _closing(record)
+    workers = "1 process" if record.workers == 1 else f"{record.workers} processes"
+    cpu = f"CPU {record.cpu_user_s:.2f} s user, {record.cpu_system_s:.2f} s system"
+    yield f"  {record.loop} · {record.strategy} · {workers} · {format_size(record.rss_bytes)} · {cpu}"
+    yield from _talk(record)
+    yield from _losses(record)
+    if record.stopped_by:
+        yield from wrapped("  stopped   ", record.stopped_by)
+    yield from _findings(record)
+    for name, count in record.failed.items():
+        symptom = symptom_of(getattr(errno, name, 0))
+        yield from wrapped("  ", f"{format_count(count)} failed with {name}: {symptom.limit}")
+        if symptom.do:
+            yield from wrapped("  do        ", symptom.do)
+
+
+def verdict(record: HoldRecord) -> str:
+    """Reached or not, and do the three witnesses agree?"""
+    ended = ", interrupted" if record.interrupted else ""
+    asked = "" if record.held == record.wanted else f" of {format_count(record.wanted)}"
+    lost = f", lost {format_count(record.lost)}"
+    held = f"held {format_count(record.held)}{asked} for {format_duration(record.held_s)}{ended}{lost}."
+    return f"{held if record.held else f'held none{asked}{ended}{lost}.'} {_agreement(record)}"
+
+
+def _talk(record: HoldRecord) -> Iterator[str]:
+    if record.requests:
+        late = f", {format_count(record.late)} held back: the one before was not done" if record.late else ""
+        yield f"  sent      {format_count(record.requests)}{late}"
+    if record.answers:
+        rate = f"   {format_rate(record.answers_per_s)}" if record.requests else ""
+        yield f"  answers   {format_count(record.answers)}{rate}"
+        yield f"  after     {latency(record.answer_us)}"
+    if record.unexpected:
+        yield f"  not what was expected: {format_count(record.unexpected)}; --log shows them"
+    if record.unanswered:
+        yield f"  never answered: {format_count(record.unanswered)}"
+
+
+def _losses(record: HoldRecord) -> Iterator[str]:
+    if record.lost_by:
+        again = f", {format_count(record.reconnected)} opened again" if record.reconnected else ""
+        yield f"  lost by   {counts(record.lost_by)}{again}"
+    started_at = datetime.fromisoformat(record.started_at).astimezone()
+    for loss in record.losses[:LOSSES]:
+        at = started_at + timedelta(seconds=loss.at_s)
+        yield f"            {at:%H:%M:%S}   {format_count(loss.count)} by {loss.by}"
+    if len(record.losses) > LOSSES:
+        yield f"            … and in {format_count(len(record.losses) - LOSSES)} seconds more"
+    if record.reconnect_failed:
+        yield f"  could not be opened again at once: {counts(record.reconnect_failed)}"
+
+
+def _findings(record: HoldRecord) -> Iterator[str]:
+    if record.listen_overflows:
+        yield f"  {format_count(record.listen_overflows)} handshakes were dropped: an accept queue was full"
+    if record.time_wait_left:
+        left = f"{format_count(record.time_wait_left)} are left in TIME_WAIT, for 60 s"
+        yield f"  {left}: at the end that closed first, by FIN"
+    if record.workers_killed:
+        yield f"  {record.workers_killed} of {record.workers} worker processes died; what they held is lost"
+    if record.syn_retransmits:
+        yield f"  {format_count(record.syn_retransmits)} SYNs were sent again, the first time after 1 s"
+
+
+def _closing(record: HoldRecord) -> str:
+    left = f", {format_count(record.left)} sockets of both ends are left: one end does not close" if record.left else ""
+    return f"  closing   {format_duration(record.closing_s)}{left}"
+
+
+def _agreement(record: HoldRecord) -> str:
+    if record.agree:
+        return "Plan, engine and kernel agree."
+    if record.census.client != record.held or record.census.server not in (None, record.held):
+        return f"The kernel does not agree: {witness(record)}."
+    return f"Engine and kernel agree; the plan was {format_count(record.predicted)}."
+
+
+def witness(record: HoldRecord) -> str:
+    census = record.census
+    server = "" if census.server is None else f", {format_count(census.server)} at the server"
+    queued = (census.server or 0) - (census.accepted or 0)
+    waiting = f" ({format_count(queued)} of them not accepted yet)" if census.server is not None and queued > 0 else ""
+    return f"the kernel counts {format_count(census.client)} at the client{server}{waiting}"
+
+
+def hold_ready(sample: Sample, word: str) -> str:
+    """Opening has ended, for better or worse."""
+    return (
+        f"{word} {format_count(sample.open)} of {format_count(sample.wanted)}" if sample.phase and sample.open else ""
+    )
+
+
+def hold_progress(sample: Sample) -> str:
+    failed = sum(sample.failed.values())
+    parts = [f"{sample.phase.name.lower()} {format_count(sample.open)} of {format_count(sample.wanted)}"]
+    parts += [format_rate(sample.rate_per_s)] if sample.phase is Phase.OPENING else []
+    parts += [f"failed {counts(sample.failed)}"] if failed else []
+    parts += [f"lost {counts(sample.lost_by)}"] if sample.lost else []
+    parts += [f"answers {format_count(sample.answers)}"] if sample.answers else []
+    return "   ".join(parts)

@@ -1,0 +1,142 @@
+"""How many more connections there can be: the answer, the limit that decides, then every limit, the tightest first."""
+
+import errno
+import os
+from collections.abc import Iterator
+
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.verdicts import Limits, Verdict
+from fourtuple.core.sockets.role import Role
+from fourtuple.core.units import format_count
+from fourtuple.faces.text.lines import wrapped
+
+SHOWN = 5  # lines, unless all are asked for
+NAME, CELLS = 32, (15, 10, 23)  # columns: of the name, and of ceiling, in use and room
+HEADS = ("ceiling", "in use", "room")
+MARK = "▸"
+
+
+def limits_lines(limits: Limits, *, everything: bool = False) -> Iterator[str]:
+    yield from wrapped("", f"room for {_room(limits.room, limits.room_max)} more connections {_where(limits)}")
+    if limits.tightest:
+        yield from _reason(limits.tightest)
+    for name in limits.full:
+        yield from wrapped("but now     ", f"the accept queue of {name} is full: nobody gets in until it accepts")
+    if limits.waiting:
+        waits = f"{format_count(limits.waiting)} of those in use are in TIME_WAIT, and free within 60 s"
+        yield from wrapped("of these    ", waits)
+    for reason in limits.because:
+        yield from wrapped("not exact   ", reason)
+    if limits.because and limits.open_ports and limits.strategy not in (Strategy.EXPLICIT, Strategy.BIND0):
+        yield "            --probe asks the kernel, by short connections on 127.0.0.1"
+    if limits.probed is not None:
+        yield from wrapped(
+            "probed      ", f"{format_count(limits.probed)} ports, each by a short connection on 127.0.0.1"
+        )
+    yield ""
+    yield from _line("  ", "limit", *HEADS)
+    stopping = [verdict for verdict in limits.verdicts if verdict.stops]
+    others = [verdict for verdict in limits.verdicts if not verdict.stops]
+    for verdict in stopping if everything else stopping[:SHOWN]:
+        yield from _row(verdict, MARK if verdict is limits.tightest else " ")
+    if everything:
+        yield from _routes(limits)
+        yield ""
+        yield "they stop no connection, but shape, slow or colour them"
+        for verdict in others:
+            yield from _shaping(verdict)
+    else:
+        yield f"  … {len(stopping[SHOWN:]) + len(others)} more, and each route: --all"
+    yield from _remarks(limits)
+    if limits.unknown:
+        yield ""
+        yield "unknown"
+        by_reason: dict[str, list[str]] = {}
+        for name, why in limits.unknown.items():
+            by_reason.setdefault(why, []).append(name)
+        for why, names in by_reason.items():
+            yield from wrapped("  ", f"{', '.join(names)}: {why}")
+
+
+def _where(limits: Limits) -> str:
+    whose = f"of {limits.process} ({limits.pid})"
+    if limits.role is Role.SERVER:
+        return f"to the listeners {whose}"
+    if not limits.routes or limits.routes[0].destination is None:
+        return "to any one destination that has none yet" if limits.routes else whose
+    first = limits.routes[0]
+    return f"from {_several(first.source, limits.sources)} to {_several(first.destination, limits.destinations)}"
+
+
+def _several(first: str | None, count: int) -> str:
+    return f"{first}" if count == 1 else f"{first} … ({format_count(count)})"
+
+
+def _reason(verdict: Verdict) -> Iterator[str]:
+    value = f": {verdict.value}" if verdict.value else ""
+    used = f", {format_count(verdict.in_use)} in use" if verdict.in_use is not None else ""
+    yield from wrapped("because of  ", f"{verdict.title} ({verdict.limit}{value}){used}")
+    if verdict.errno:
+        number = getattr(errno, verdict.errno)
+        yield from wrapped(
+            "            ", f'at the wall {verdict.call} fails with {verdict.errno} ({number}) "{os.strerror(number)}"'
+        )
+    else:
+        yield from wrapped("            ", f"at the wall {verdict.seen}")
+    yield from wrapped("do          ", verdict.fix)
+    yield from wrapped("needs       ", verdict.needs)
+
+
+def _row(verdict: Verdict, mark: str) -> Iterator[str]:
+    ceiling = "" if verdict.ceiling is None else format_count(verdict.ceiling)
+    in_use = "" if verdict.in_use is None else format_count(verdict.in_use)
+    sure = "" if verdict.exact or verdict.room != verdict.room_max else "~"
+    yield from _line(f"{mark} ", verdict.title, ceiling, in_use, sure + _room(verdict.room, verdict.room_max))
+
+
+def _line(mark: str, name: str, *cells: str) -> Iterator[str]:
+    """The name and its numbers; where they are too long for their columns, on lines of their own."""
+    head = mark + name
+    if len(head) < NAME and all(len(cell) < width for cell, width in zip(cells, CELLS, strict=True)):
+        yield f"{head:<{NAME}}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, CELLS, strict=True))
+        return
+    yield head
+    told = [f"{what} {cell}" for what, cell in zip(HEADS, cells, strict=True) if cell]
+    yield from wrapped(" " * len(mark) + "  ", ", ".join(told))
+
+
+def _room(room: int | None, room_max: int | None) -> str:
+    if room is None:
+        return "unknown"
+    return format_count(room) if room_max in (None, room) else f"{format_count(room)} to {format_count(room_max or 0)}"
+
+
+def _routes(limits: Limits) -> Iterator[str]:
+    if len(limits.routes) < 2:
+        return
+    yield ""
+    yield from _line("  ", "route", *HEADS)
+    for route in limits.routes:
+        numbers = (format_count(route.ceiling), format_count(route.in_use), _room(route.room, route.room_max))
+        yield from _line("  ", f"{route.source} → {route.destination}", *numbers)
+    if limits.pairs > len(limits.routes):
+        yield f"  … {format_count(limits.pairs - len(limits.routes))} routes more"
+
+
+def _shaping(verdict: Verdict) -> Iterator[str]:
+    value = f" = {verdict.value}" if verdict.value else ""
+    numbers = (
+        f"{format_count(verdict.in_use)} of {format_count(verdict.ceiling)}"
+        if (verdict.in_use is not None and verdict.ceiling is not None)
+        else ""
+    )
+    said = "; ".join(filter(None, (numbers, verdict.note)))
+    yield from wrapped("  ", f"{verdict.title} ({verdict.limit}{value}){': ' if said else ''}{said}")
+
+
+def _remarks(limits: Limits) -> Iterator[str]:
+    if limits.remarks:
+        yield ""
+        yield "1 remark" if len(limits.remarks) == 1 else f"{len(limits.remarks)} remarks"
+    for remark in limits.remarks:
+        yield from wrapped("  ", f"{remark.about}: {remark.text}")

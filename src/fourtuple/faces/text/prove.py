@@ -1,0 +1,140 @@
+"""A proof as people see it: each lesson's claim, what was done, predicted, observed, verdict; a bar for the long ones.
+
+Results go to standard output as they come, the bar to standard error while it is a terminal.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fourtuple.core.runs.proof import HOLDS, Ground, Lesson, Proof, Result, Step
+from fourtuple.core.runs.run import Run
+from fourtuple.core.units import format_count, format_duration, format_size
+from fourtuple.faces.text.lines import COLUMNS, wrapped
+
+LABEL = 13
+NAME, VALUE = 34, 23  # columns of the table of what was predicted and what was observed
+MARKS = {"holds": "✓", "fails": "✗", "skipped": "–"}
+
+
+def list_lines(lessons: Sequence[Lesson]) -> Iterator[str]:
+    width = max(len(lesson.name) for lesson in lessons)
+    for lesson in lessons:
+        yield from wrapped(f"{lesson.name:<{width}}  ", lesson.claim)
+
+
+def code(lesson: Lesson, *, alone: bool) -> str:
+    """Its own source, under its name where there are several."""
+    return lesson.source if alone else f"# ---- {lesson.name} {'-' * (70 - len(lesson.name))}\n{lesson.source}"
+
+
+def ground_lines(ground: Ground) -> Iterator[str]:
+    found = ground.start.found
+    memory = f" · {format_size(found.memory_bytes)}" if found.memory_bytes else ""
+    kernel = f"Linux {'.'.join(found.kernel.split('.')[:2])}"
+    cpus = "1 CPU" if found.cpus == 1 else f"{found.cpus} CPUs"
+    files = f"files per process {format_count(found.files_hard)}"
+    yield f"fourtuple {found.fourtuple} · {kernel} · {cpus}{memory} · {files}"
+    yield from wrapped("", where(ground))
+
+
+def where(ground: Ground) -> str:
+    """Where the lessons ran."""
+    if ground.refusal is None:
+        return "each lesson in a private network namespace; nothing outside it changes"
+    return f"on this host's loopback: no private network namespace, {ground.refusal}"
+
+
+def result_lines(result: Result) -> Iterator[str]:
+    yield from wrapped(f"{MARKS[result.verdict]} ", f"{result.name}: {result.claim}")
+    if result.did:
+        yield from _labelled("did", result.did)
+    if result.predicted:
+        yield f"{'':{NAME}}{'predicted':>{VALUE}}{'observed':>{VALUE}}"
+    for name, predicted in result.predicted.items():
+        yield f"  {name:<{NAME - 2}}{word(predicted):>{VALUE}}{word(result.observed.get(name)):>{VALUE}}"
+    for name, value in result.evidence.items():
+        if isinstance(value, list) and value:
+            yield f"  {name}"
+            yield from (f"    {line}" for line in value)
+        elif isinstance(value, (int, float, str)):
+            yield f"  {name}{word(value):>{COLUMNS - 2 - len(name)}}"
+    yield from _labelled("verdict", f"{result.verdict} · {format_duration(result.seconds)}")
+    if result.why:
+        yield from _labelled("because" if result.verdict != "holds" else "note", result.why)
+
+
+def summary_line(proof: Proof) -> str:
+    holds, fails, skipped = (proof.count(verdict) for verdict in ("holds", "fails", "skipped"))
+    claims = "claim holds" if holds == 1 else "claims hold"
+    return f"{holds} {claims}, {fails} fail, {skipped} skipped · {format_duration(proof.seconds)}"
+
+
+def show(run: Run[Ground | Step, Proof], lessons: int) -> Proof:
+    """Pull the proof of so many lessons to its end and print it. At Ctrl-C what has come so far is summed up."""
+    bar, results = _Bar(), []
+    try:
+        for step in run:
+            if isinstance(step, Ground):
+                print("\n".join((*ground_lines(step), "")), flush=True)
+            elif step.result is None:
+                bar.draw(step)
+            else:
+                bar.clear()
+                results.append(step.result)
+                print("\n".join((*result_lines(step.result), "")), flush=True)
+        print(summary_line(run.record), flush=True)
+        return run.record
+    except KeyboardInterrupt:
+        bar.clear()
+        holds = sum(result.verdict == HOLDS for result in results)
+        print(f"interrupted after {len(results)} of {lessons}: {holds} hold", flush=True)
+        raise
+    finally:
+        bar.clear()
+
+
+class _Bar:
+    """How far a lesson is, on a terminal, and gone when it has its result; rich is imported only for that."""
+
+    def __init__(self) -> None:
+        self._progress: Any = None
+        self._shown: tuple[str, int, int] | None = None
+
+    def draw(self, step: Step) -> None:
+        now = (step.lesson.name, step.done, step.of)
+        if now == self._shown or not sys.stderr.isatty():
+            return
+        self._shown = now
+        if self._progress is None:
+            self._start(step)
+        total, counts = step.of or None, f"{format_count(step.done)} of {format_count(step.of)}" if step.of else ""
+        self._progress.update(self._task, completed=step.done, total=total, counts=counts, refresh=True)
+
+    def _start(self, step: Step) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(30), TextColumn("{task.fields[counts]}"))
+        self._progress = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
+        self._progress.start()
+        self._task = self._progress.add_task(step.lesson.name, total=None, counts="")
+
+    def clear(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+def _labelled(label: str, text: str) -> Iterator[str]:
+    return wrapped(f"  {label:<{LABEL - 2}}", text)
+
+
+def word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return f"{value:,}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value)

@@ -1,0 +1,103 @@
+"""Stored runs as text: the list, the newest first; one of them; two of them side by side."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from fourtuple.core.runs.records import HoldRecord, ServeRecord
+from fourtuple.core.runs.start import Start
+from fourtuple.core.runs.stored import Entry, Outcome, StoredRun
+from fourtuple.core.units import format_count, format_duration, format_size
+from fourtuple.faces.text import hold, serve
+from fourtuple.faces.text.lines import COLUMNS, wrapped
+from fourtuple.faces.text.prove import MARKS
+
+WAYS = {"hold": "held", "serve": "at once", "prove": "claims"}
+NAME, CELL = 22, 17  # columns of a comparison
+
+
+def list_lines(entries: Sequence[Entry], columns: int | None = COLUMNS) -> Iterator[str]:
+    """columns: None means as many as it takes"""
+    if not entries:
+        yield "there are none; hold, serve and prove store theirs"
+        return
+    yield f"{'run':>5}  {'began':<16}  {'outcome':<10}  {'':<24}  command"
+    for entry in entries:
+        began = f"{_local(entry.started_at):%Y-%m-%d %H:%M}"
+        number = f"{_of(entry):<24}"
+        line = f"{entry.id:>5}  {began}  {entry.outcome:<10}  {number}  {entry.command}"
+        yield line if columns is None or len(line) <= columns else f"{line[: columns - 1]}…"
+
+
+def show_lines(run: StoredRun) -> Iterator[str]:
+    entry = run.entry
+    ended = f", until {_local(entry.ended_at):%H:%M:%S}" if entry.ended_at else ""
+    yield f"run {entry.id}: {entry.kind}, {_local(entry.started_at):%Y-%m-%d %H:%M:%S %Z}{ended}"
+    yield from wrapped("  asked     ", entry.command)
+    yield from start_lines(run.start)
+    if entry.samples:
+        yield f"  samples   {format_count(entry.samples)}, over {format_duration(float(run.at_s[-1]))}"
+    yield ""
+    yield from _result(run)
+
+
+def start_lines(start: Start) -> Iterator[str]:
+    """What it found, changed and planned."""
+    found, planned = start.found, start.planned
+    memory = f", {format_size(found.free_bytes)} of it free {found.free_where}" if found.free_bytes else ""
+    host = f"{found.host}: Linux {found.kernel}, {found.cpus} × {found.cpu}, {format_size(found.memory_bytes or 0)}"
+    yield from wrapped("  found     ", f"{host}{memory}")
+    files = f"files per process {format_count(found.files_soft)}, {format_count(found.files_open)} in use"
+    ports = " ".join(found.sysctls.get("net.ipv4.ip_local_port_range", "?").split())
+    yield from wrapped("            ", f"ports {ports}; {files}; uid {found.uid}; fourtuple {found.fourtuple}")
+    for change in start.changed:
+        yield from wrapped("  changed   ", f"{change.what}: {change.before} → {change.after}")
+    if planned is None:
+        return
+    to = ", ".join(planned.destinations)
+    if planned.wanted is None:
+        yield from wrapped("  planned   ", f"to listen on {to}, {planned.loop}: {planned.loop_because}")
+        return
+    pairs = "1 pair" if planned.pairs == 1 else f"{format_count(planned.pairs)} pairs"
+    room = f"{pairs} of a source and a destination × {format_count(planned.usable)} ports"
+    yield from wrapped(
+        "  planned   ",
+        f"{format_count(planned.predicted or 0)} of {format_count(planned.wanted)} from {', '.join(planned.sources)} to"
+        f" {to}: {room}; {planned.strategy}; {planned.loop}: {planned.loop_because}",
+    )
+
+
+def _result(run: StoredRun) -> Iterator[str]:
+    entry = run.entry
+    if isinstance(run.record, HoldRecord):
+        yield from hold.hold_lines(run.record)
+    elif isinstance(run.record, ServeRecord):
+        yield from serve.serve_lines(run.record)
+    for result in run.results:
+        yield from wrapped(f"{MARKS[result.verdict]} ", f"{result.name}: {result.claim}")
+    if entry.kind == "prove":
+        yield f"{entry.held or 0} of {entry.n or 0} claims hold, {entry.outcome}"
+    elif run.record is None:
+        yield from wrapped("", f"{entry.outcome}: {why(entry)}")
+        if len(run.series):
+            last = run.series[-1]
+            then = f"its last sample, after {format_duration(float(run.at_s[-1]))}"
+            yield f"  {then}: {format_count(int(last['open']))} open, {format_count(int(last['lost']))} lost"
+
+
+def why(entry: Entry) -> str:
+    return {
+        Outcome.RUNNING: f"it goes on; fourtuple runs show {entry.id} --follow",
+        Outcome.KILLED: "who ran it is gone and has not said what became of it; what was stored until then is here",
+        Outcome.UNFINISHED: "nothing was said of its end, and from here nobody can tell whether it goes on",
+    }.get(entry.outcome, entry.why)
+
+
+def _of(entry: Entry) -> str:
+    held = format_count(entry.held or 0)
+    of = f" of {format_count(entry.n)}" if entry.kind != "serve" and entry.n not in (None, entry.held) else ""
+    why = f", {entry.why}" if entry.why and entry.outcome in (Outcome.REACHED, Outcome.SHORT) else ""
+    return f"{held}{of} {WAYS[entry.kind]}{why}"
+
+
+def _local(stamp: str) -> datetime:
+    return datetime.fromisoformat(stamp).astimezone()

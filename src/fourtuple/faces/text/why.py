@@ -1,0 +1,58 @@
+"""Why it stops: the likeliest cause first, what speaks for it and against it on this host, and what to do."""
+
+from collections.abc import Iterator
+
+from fourtuple.core.errnos import name_of
+from fourtuple.core.units import format_count
+from fourtuple.core.why.judge import Explanation, Why
+from fourtuple.faces.text.lines import wrapped
+
+SHOWN = 3  # causes in full; the others in a line
+TEXT = 60  # characters of a pasted text
+
+
+def why_lines(why: Why, *, everything: bool = False) -> Iterator[str]:
+    yield from wrapped("", f"{_heading(why)}")
+    if not why.explanations:
+        yield ""
+        yield "nothing that is known here stops connections like that"
+        yield from wrapped("  do        ", "fourtuple limits DEST says what would stop them, and at which number")
+        return
+    likely = [each for each in why.explanations if each.score >= 0] or list(why.explanations[:1])
+    others = [each for each in why.explanations if each not in likely]
+    shown = why.explanations if everything else likely[:SHOWN]
+    for number, explanation in enumerate(shown, 1):
+        yield ""
+        yield from _explanation(number, explanation)
+    rest = [] if everything else [*likely[SHOWN:], *others]
+    if rest:
+        yield ""
+        yield from wrapped("less likely  ", "; ".join(each.says for each in rest) + " (--all)")
+
+
+def _heading(why: Why) -> str:
+    saying = why.saying
+    known = []
+    if saying.number is not None:
+        known.append(format_count(saying.number))
+    if saying.errno and (saying.number is None or not why.means):
+        known.append(f"{name_of(saying.errno)} at {saying.call}()" if saying.call else name_of(saying.errno))
+    if saying.target:
+        known.append(f"to {saying.target}")
+    text = "".join(letter if letter.isprintable() else " " for letter in " ".join(saying.text.split()))
+    head = " ".join(known) or (text if len(text) <= TEXT else f"{text[: TEXT - 1]}…")
+    return f"{head}: {'; or '.join(why.means)}" if why.means else head
+
+
+def _explanation(number: int, explanation: Explanation) -> Iterator[str]:
+    yield from wrapped(f"{number}  ", explanation.says)
+    yield from _listed("for it", explanation.speaks_for)
+    yield from _listed("against", explanation.speaks_against)
+    yield from _listed("besides", explanation.besides)
+    yield from _listed("do", explanation.do)
+
+
+def _listed(label: str, texts: tuple[str, ...]) -> Iterator[str]:
+    for text in texts:
+        yield from wrapped(f"   {label:<9}", text)
+        label = ""

@@ -1,0 +1,37 @@
+"""Words that several screens share: counts, latencies, events, what an errno means."""
+
+import errno
+from collections.abc import Mapping
+
+from fourtuple.core.errnos import symptom_of
+from fourtuple.core.runs.histogram import Latency
+from fourtuple.core.runs.records import Event
+from fourtuple.core.units import format_count, format_duration
+
+
+def event_line(event: Event) -> str:
+    return f"{event.kind:<9}  {event.four_tuple}{f'  {event.detail}' if event.detail else ''}"
+
+
+def latency(value: Latency) -> str:
+    parts = (("p50", value.p50), ("p90", value.p90), ("p99", value.p99), ("max", value.max))
+    return "   ".join(f"{name} {format_duration(us / 1e6)}" for name, us in parts if us is not None)
+
+
+def counts(by_name: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {format_count(count)}" for name, count in by_name.items())
+
+
+def meaning(name: str) -> tuple[str, str]:
+    """What an errno means, and what to do."""
+    symptom = symptom_of(getattr(errno, name, 0))
+    return symptom.limit, symptom.do
+
+
+def lost_by(name: str, *, of_server: bool) -> tuple[str, str]:
+    """What it means that connections were lost by this errno, and what to do. FIN stands for none: the peer closed."""
+    if name == "FIN":
+        return "the client closed" if of_server else "the server closed", ""
+    if of_server and name == "ECONNRESET":
+        return "the client reset the connection: so ends hold, unless it is told otherwise", ""
+    return meaning(name)

@@ -1,0 +1,87 @@
+"""Which processes have these sockets? By the links in /proc/PID/fd, which other users' processes do not show."""
+
+import contextlib
+import os
+import pwd
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.core.sockets.owners import Holders
+from fourtuple.kernel.proc.files import text_of
+from fourtuple.kernel.proc.sysctl import PROC
+
+INIT = 1  # holds listeners for services that it starts, so it comes last
+_RING = "anon_inode:[io_uring]"
+_SOCKET = re.compile(r"socket:\[(\d+)\]")
+
+
+def read_holders(wanted: NDArray[np.uint32], *, rings: bool = False, proc: Path = PROC) -> Holders:
+    """Who has the sockets with these inodes; the one with the lowest number, where several processes have one.
+
+    rings: look for the direct descriptors of io_uring, too, where sockets are left over. The kernel lists a ring's in
+           /proc/PID/fdinfo, and keeps the ring from its program meanwhile (io_uring/fdinfo.c, v6.18)
+    """
+    wanted = np.unique(wanted[wanted != 0])
+    numbers = np.full(len(wanted), -1)
+    found: list[Path] = []
+    rings_of: list[tuple[Path, str]] = []
+    hidden_uids: set[int] = set()
+    pids = sorted(map(int, filter(str.isdecimal, os.listdir(proc)))) if len(wanted) else []
+    for pid in sorted(pids, key=INIT.__eq__):
+        folder = proc / str(pid)
+        try:
+            links = list(_links(folder))
+        except PermissionError:
+            with contextlib.suppress(OSError):
+                hidden_uids.add(os.stat(folder).st_uid)
+            continue
+        except OSError:  # it has ended
+            continue
+        rings_of += [(folder, name) for name, link in links if link == _RING]
+        inodes = [int(link[8:-1]) for _, link in links if link.startswith("socket:[")]
+        _assign(numbers, wanted, inodes, folder, found)
+    for folder, name in rings_of if rings else []:
+        if (numbers < 0).any():
+            inodes = [int(number) for number in _SOCKET.findall(text_of(folder / "fdinfo" / name))]
+            _assign(numbers, wanted, inodes, folder, found)
+    uid = os.geteuid()
+    everything = uid == 0 and not hidden_uids
+    return Holders(
+        processes=tuple((int(folder.name), text_of(folder / "comm").strip()) for folder in found),
+        inodes=wanted[numbers >= 0],
+        numbers=numbers[numbers >= 0],
+        visible=None if everything else frozenset({uid} - hidden_uids),
+        users={} if everything else dict(_users()),
+    )
+
+
+def _links(folder: Path) -> Iterator[tuple[str, str]]:
+    """(number, where it leads) of each descriptor. Raises OSError."""
+    with os.scandir(folder / "fd") as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):  # closed meanwhile
+                yield entry.name, os.readlink(entry.path)
+
+
+def _assign(
+    numbers: NDArray[np.int64], wanted: NDArray[np.uint32], inodes: list[int], who: Path, found: list[Path]
+) -> None:
+    """Note for those of the inodes that are wanted, and nobody's yet, that this process has them."""
+    if not inodes:
+        return
+    candidates = np.array(inodes, np.uint64)
+    place = np.minimum(np.searchsorted(wanted, candidates), len(wanted) - 1)
+    place = place[(wanted[place] == candidates) & (numbers[place] < 0)]
+    if len(place):
+        if who not in found:
+            found.append(who)
+        numbers[place] = found.index(who)
+
+
+def _users() -> Iterator[tuple[int, str]]:
+    for entry in pwd.getpwall():
+        yield entry.pw_uid, entry.pw_name

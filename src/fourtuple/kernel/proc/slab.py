@@ -1,0 +1,46 @@
+"""/proc/slabinfo as a record: how many bytes the kernel keeps for sockets and what belongs to them. Root's to read.
+
+slabinfo(5). The kernel merges caches of one size into one, which has the name of the first of them: links below
+/sys/kernel/slab tell which names share one (Documentation/ABI/testing/sysfs-kernel-slab, v6.18).
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from fourtuple.core.runs.memory import Slabs
+from fourtuple.kernel.proc.files import text_of
+from fourtuple.kernel.proc.sysctl import PROC
+from fourtuple.kernel.process import PAGE_BYTES
+
+SLAB_LINKS = Path("/sys/kernel/slab")
+
+
+def parse_slabinfo(text: str, page_bytes: int = PAGE_BYTES) -> Mapping[str, int]:
+    """Bytes in whole pages by the slab's name; lines that are no slab are left out."""
+    found = {}
+    for line in text.splitlines():
+        words = line.replace(":", " ").split()
+        # name, active_objs, num_objs, objsize, objperslab, pagesperslab, tunables …, slabdata, active_slabs, num_slabs
+        if len(words) >= 14 and words[6] == "tunables" and words[5].isdecimal() and words[12].isdecimal():
+            found[words[0]] = int(words[12]) * int(words[5]) * page_bytes
+    return found
+
+
+def read_slabs(names: Iterable[str], proc: Path = PROC, links: Path = SLAB_LINKS) -> Slabs | None:
+    """Those behind these names. None: not to be had."""
+    used_bytes = parse_slabinfo(text_of(proc / "slabinfo"))
+    if not used_bytes:
+        return None
+    cache_of = {entry.name: os.readlink(entry.path) for entry in _links(links)}
+    row_of_cache = {cache_of[row]: row for row in used_bytes if row in cache_of}
+    rows = {name: name if name in used_bytes else row_of_cache.get(cache_of.get(name, ""), "") for name in names}
+    rows = {name: row for name, row in rows.items() if row}
+    return Slabs(rows, {row: used_bytes[row] for row in rows.values()})
+
+
+def _links(folder: Path) -> list["os.DirEntry[str]"]:
+    try:
+        return [entry for entry in os.scandir(folder) if entry.is_symlink()]
+    except OSError:
+        return []

@@ -1,0 +1,181 @@
+"""`census`: who uses which 4-tuples, in one look at the kernel's table; again and again; in every namespace."""
+
+import os
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
+
+import msgspec
+
+from fourtuple.core.census.records import By, Census, Source, View
+from fourtuple.core.census.usage import HashCollisionError, Usage
+from fourtuple.core.errnos import name_of
+from fourtuple.core.errors import CannotError, FourtupleError, UsageError
+from fourtuple.core.limits.facts import PortFacts
+from fourtuple.core.limits.ports import Mask
+from fourtuple.core.limits.table import SYSCTLS
+from fourtuple.core.runs.run import Run
+from fourtuple.core.sockets.filter import Where
+from fourtuple.core.sockets.owners import NOBODY
+from fourtuple.core.sockets.table import State
+from fourtuple.core.why.alarms import alarms
+from fourtuple.kernel.netlink.sockdiag import Asked, DumpInterruptedError, fold_sockets, read_listeners
+from fourtuple.kernel.netns import Place, places
+from fourtuple.kernel.proc.owners import read_holders
+from fourtuple.kernel.proc.world import NOTHING, host_sysctls, read_motion, read_world
+
+CONNECTED = frozenset(State) - {State.LISTEN}
+NAMED = {state.name.replace("_", ""): state for state in CONNECTED - {State.CLOSE, State.NEW_SYN_RECV}}
+
+
+def census(
+    to: Sequence[str] = (),
+    *,
+    sources: Sequence[str] = (),
+    states: Iterable[State] = CONNECTED,
+    by: By = By.PAIR,
+    most: int | None = None,
+    owners: bool = True,
+    rings: bool = False,
+    outside: Mapping[str, str] = NOTHING,
+) -> Census:
+    """The TCP sockets of this thread's network namespace, counted: by (source, destination), which is what runs out.
+
+    to:      only connections to these destinations; none: all. `10.0.0.9`, `10.0.0.9:80-81`, `10.0.0.0/24`, `:80`
+    sources: only connections from these addresses; none: all
+    states:  only sockets in these; what is left of the ports is unknown then
+    by:      what a row is
+    most:    so many rows, the worst first; None: all
+    owners:  look whose the sockets are, in /proc/PID/fd of every process
+    rings:   look for the owners of io_uring's direct descriptors, too (kernel/proc/owners.py)
+    outside: as `limits` takes it
+
+    Raises UsageError; CannotError where the table cannot be read, or changes too fast to be.
+    """
+    return next(
+        censuses(to, sources=sources, states=states, by=by, most=most, owners=owners, rings=rings, outside=outside)
+    )
+
+
+def censuses(
+    to: Sequence[str] = (),
+    *,
+    sources: Sequence[str] = (),
+    states: Iterable[State] = CONNECTED,
+    by: By = By.PAIR,
+    most: int | None = None,
+    owners: bool = True,
+    rings: bool = False,
+    outside: Mapping[str, str] = NOTHING,
+) -> Iterator[Census]:
+    """As `census`, one each time it is pulled; from the second on, rows say what has changed since the last one."""
+    where, states = Where.parse(to, sources), frozenset(states)
+    before, before_s = None, 0.0
+    while True:
+        world, motion = read_world(SYSCTLS, outside=outside), read_motion()
+        now_s = time.monotonic()
+        usage, read_from = usage_of(where, states, world.ports)
+        view = View.of(usage, by, most)
+        taken = Source(
+            host=os.uname().nodename,
+            time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            netns=world.netns,
+            kernel=world.kernel,
+            read_from=read_from,
+            changed=motion.until(read_motion()),
+            seconds=time.monotonic() - now_s,
+        )
+        holders = read_holders(view.inodes, rings=rings) if owners or by is By.PROCESS else NOBODY
+        found = view.census(taken, world, holders, before, now_s - before_s, whole=states >= CONNECTED)
+        yield replace(found, warnings=alarms(found, world.ports))
+        before, before_s = usage, now_s
+
+
+def census_everywhere(**options: object) -> Run[tuple[Place, Census | FourtupleError], int]:
+    """`census` with these options in each network namespace that this user may see, this process's own first.
+
+    The record is how many more there are.
+    """
+    return Run(_everywhere(options))
+
+
+def _everywhere(options: dict[str, object]) -> Generator[tuple[Place, Census | FourtupleError], None, int]:
+    outside = host_sysctls(SYSCTLS)
+    found, closed = places()
+    for place in found:
+        with ProcessPoolExecutor(1, mp_context=get_context("fork")) as other:
+            try:
+                counted = other.submit(_census_in, place, options | {"outside": outside}).result()
+            except FourtupleError as error:
+                yield place, error
+                continue
+        if counted is not None:
+            yield place, replace(counted, taken=replace(counted.taken, name=place.name))
+    return closed
+
+
+def states_named(names: Iterable[str]) -> frozenset[State]:
+    """`established`, `TIME_WAIT`, `time-wait`; none: all that connections can be in. Raises UsageError."""
+    states = set()
+    for name in names:
+        try:
+            plain = "".join(filter(str.isalnum, name)).upper()
+            states.add(NAMED[{"ESTAB": "ESTABLISHED"}.get(plain, plain)])
+        except KeyError:
+            known = ", ".join(state.name.lower().replace("_", "-") for state in sorted(NAMED.values()))
+            raise UsageError(f"the state {name!r}", "there is none of that name", f"There are {known}.") from None
+    return frozenset(states) or CONNECTED
+
+
+def save(found: Census, file: str) -> None:
+    """Write it as JSON; a file that was there is replaced as a whole. Raises UsageError."""
+    if file == "-":
+        raise UsageError("--save -", "it takes the name of a file", "--json writes to standard output.")
+    text = msgspec.json.encode(found.to_json()) + b"\n"
+    path = Path(file).resolve()  # a link stays one
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if path.exists() and not path.is_file():  # a pipe, or /dev/stdout
+            path.write_bytes(text)
+            return
+        part.write_bytes(text)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UsageError(f"the file {file}", error.strerror or str(error)) from None
+
+
+def _census_in(place: Place, options: Mapping[str, object]) -> Census | None:
+    """In a process of its own, as the way into a namespace may be one of no return; None: it is gone."""
+    if place.netns != os.readlink("/proc/self/ns/net"):
+        try:
+            place.enter()
+        except PermissionError as error:
+            raise CannotError(f"the network namespace {place.name}", f"{error.strerror}: it takes root") from None
+        except OSError:
+            return None
+    return census(**options)  # type: ignore[arg-type]
+
+
+def usage_of(
+    where: Where, states: frozenset[State], facts: PortFacts | None, bound: Mask | None = None
+) -> tuple[Usage, str]:
+    """The usage, and where it was read. Raises CannotError.
+
+    bound: ports of which it is known that somebody named them in bind(); None: it is asked, by a dump of its own
+    """
+    asked = Asked(automatic=facts.port_range if facts and bound is None else None, where=where)
+    try:
+        listeners = read_listeners()
+        return fold_sockets(lambda tables: Usage.of(tables, listeners, facts, where, bound), states, asked)
+    except HashCollisionError:
+        raise CannotError("the kernel's table of sockets", "two pairs have the same hash", "Try again.") from None
+    except DumpInterruptedError as error:
+        raise CannotError("the kernel's table of sockets", str(error), "Try again.") from None
+    except OSError as error:
+        what = f"{error.strerror} ({name_of(error.errno or 0)})"
+        raise CannotError("the kernel's table of sockets", f"sock_diag and /proc/net/tcp: {what}") from None

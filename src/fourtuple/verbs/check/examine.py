@@ -1,0 +1,278 @@
+"""A program watched while it connects: `python -m fourtuple.verbs.check.examine ORDER`, in the program's namespace.
+
+It says what it sees, a line of JSON each time something has changed, and at the end all that `judge` goes by.
+Witnesses: the packets on the cable, the kernel's table, and short connections of our own to somewhere else.
+"""
+
+import contextlib
+import errno
+import itertools
+import json
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.core.check.judge import Ended, Seen
+from fourtuple.core.check.timeline import Packets, Timeline
+from fourtuple.core.errnos import name_of
+from fourtuple.core.errors import CannotError, FourtupleError, UsageError
+from fourtuple.core.sockets.filter import Where
+from fourtuple.core.sockets.table import SOCKET, Chosen, Sockets, State
+from fourtuple.core.space.endpoints import Endpoint
+from fourtuple.core.why.reader import read_saying
+from fourtuple.kernel.canary import blocked_ports
+from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets
+from fourtuple.kernel.proc.sysctl import write_sysctl
+from fourtuple.kernel.tap import Tap
+from fourtuple.verbs.check.program import Driver, Program
+
+LOOK_EVERY_S, DRAIN_EVERY_S = 0.02, 0.005
+OWN_AT_ONCE = 128  # ports that are asked for at a look, so that the next one is soon
+CALM_S = 0.3  # nothing has changed for so long: time to see what others can still do
+CANARY_EVERY_S = 1.0
+LINGERS_S = 1.0  # a socket in CLOSE_WAIT for so long is left there
+AFTER_S = 2.0  # after the end others are asked again
+OF_SYSTEM = (errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.EMFILE, errno.ENFILE, errno.ECONNREFUSED, errno.ETIMEDOUT)
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What is to be done. ports: first and last; through: where the program listens, and is to be driven; None: not"""
+
+    command: list[str]
+    interface: str
+    ports: tuple[int, int]
+    destinations: list[str]
+    sources: int
+    run_s: float
+    settle_s: float
+    through: str | None = None
+    send: bytes = b""
+    aloud: bool = True  # what the program says is passed on
+
+    @property
+    def automatic_ports(self) -> range:
+        return range(self.ports[0], self.ports[1] + 1)
+
+
+class Examiner:
+    """What is known of the program so far, by all witnesses."""
+
+    def __init__(self, order: Order, tap: Tap) -> None:
+        ends = [Endpoint.parse(text) for text in order.destinations]
+        self.ports = order.automatic_ports
+        self.where = Where.parse(order.destinations, ())
+        self.timeline = Timeline([(int(end.address), end.port) for end in ends])
+        self.asked: set[int] = set()
+        self.kept_own: set[int] = set()
+        self.kept: frozenset[int] = frozenset()
+        self.named: set[int] = set()
+        self.lingering = 0  # the most that were in CLOSE_WAIT for LINGERS_S
+        self.lost = 0
+        self._close_wait: dict[bytes, float] = {}  # since when each is in it
+        self._tap, self._packets = tap, deque[Packets]()
+        self._over = threading.Event()
+        self._reader = threading.Thread(target=self._drain, daemon=True)
+        self._reader.start()
+
+    def _drain(self) -> None:
+        """However busy others are, the ring is never full."""
+        while not self._over.wait(DRAIN_EVERY_S):
+            self._packets.append(self._tap.read())
+
+    def stop(self) -> None:
+        self._over.set()
+        self._reader.join()
+        self._packets.append(self._tap.read())
+        self.lost = self._tap.lost()
+        self.read()
+
+    def read(self) -> None:
+        """The packets that have come since."""
+        while self._packets:
+            self.timeline.see(self._packets.popleft())
+
+    def look(self, now_s: float) -> tuple[int, int, int]:
+        """Once more → (connections that are open, that were opened, that are in CLOSE_WAIT)"""
+        self.read()
+        table = self._sockets()
+        inside = (table["local_port"] >= self.ports.start) & (table["local_port"] < self.ports.stop)
+        named = inside & ((table["chosen"] == Chosen.BOUND) | (table["state"] == State.LISTEN))
+        self.named.update(table["local_port"][named].tolist())
+        waiting = table[self._towards(table, State.CLOSE_WAIT)]["cookie"].tolist()
+        self._close_wait = {cookie: self._close_wait.get(cookie, now_s) for cookie in waiting}
+        lingering = sum(now_s - since_s >= LINGERS_S for since_s in self._close_wait.values())
+        self.lingering = max(self.lingering, lingering)
+        return len(self.timeline.open), sum(self.timeline.opened), len(self._close_wait)
+
+    def ask_for_its_own(self) -> None:
+        """Can others have the ports of its connections, while those are open? Of each once, a few at a time."""
+        new = {port for _, port, _ in self.timeline.open if port in self.ports} - self.asked
+        if not new:
+            return
+        ports = set(itertools.islice(new, OWN_AT_ONCE))
+        kept = lost_to_others(ports)
+        self.read()
+        self.kept_own |= kept
+        self.asked |= kept | ports & {port for _, port, _ in self.timeline.open}
+
+    def ask_for_all(self) -> None:
+        self.kept = max(self.kept, lost_to_others(self.ports), key=len)
+
+    def time_wait(self) -> int:
+        return int(self._towards(self._sockets(), State.TIME_WAIT).sum())
+
+    def _sockets(self) -> Sockets:
+        """Those towards the destinations, and those that hold ports of the range."""
+
+        def fold(tables: Iterable[Sockets]) -> Sockets:
+            return np.concatenate([np.zeros(0, SOCKET), *tables])
+
+        return fold_sockets(fold, State, Asked(automatic=self.ports, where=self.where))[0]
+
+    def _towards(self, table: Sockets, state: State) -> NDArray[np.bool_]:
+        """Which of them are the near ends of connections to the destinations, in this state?"""
+        towards = self.where.has(table["local"], table["remote"], table["remote_port"])
+        found: NDArray[np.bool_] = towards & (table["state"] == state)
+        return found
+
+
+def examine(order: Order, enough: threading.Event) -> Iterator[dict[str, Any] | Seen]:
+    """What is seen, whenever it has changed, and last what was seen in all. Raises UsageError, CannotError, OSError.
+
+    enough: set by whoever wants no more to be waited for
+    """
+    ports = order.automatic_ports
+    write_sysctl("net.ipv4.tcp_rfc1337", "1")  # else a late RST of a server ends some TIME_WAITs, and counts vary
+    lost_to_others(ports)  # before anything is started: can it be asked at all?
+    driver = None
+    with contextlib.ExitStack() as until_the_end:
+        examiner = Examiner(order, until_the_end.enter_context(Tap(order.interface)))
+        until_the_end.callback(examiner.stop)
+        try:
+            program = Program(order.command, aloud=order.aloud)
+        except OSError as error:
+            raise UsageError(f"the command {order.command[0]}", error.strerror or str(error)) from None
+        until_the_end.callback(program.end)
+        if order.through is not None:
+            most = len(ports) * len(order.destinations) * order.sources + len(ports)
+            driver = Driver(order.through, order.send, most, ports)
+            until_the_end.callback(driver.close)
+        ended = yield from _while_it_runs(order, program, driver, examiner, enough)
+        exit_code, left = program.exit, 0
+        if exit_code is not None and driver is None and program.is_running():
+            left = len(examiner.timeline.open)
+        program.end()
+        if driver:
+            driver.close()
+        time.sleep(AFTER_S)
+        examiner.stop()
+        timeline = examiner.timeline
+        number, call = met(program.said())
+        yield Seen(
+            ports=len(ports),
+            destinations=order.destinations,
+            most=timeline.most,
+            opened=sum(timeline.opened),
+            refused=timeline.refused,
+            closed_first=timeline.closed_first,
+            asked=frozenset(examiner.asked),
+            kept_own=frozenset(examiner.kept_own),
+            kept=examiner.kept,
+            kept_after=lost_to_others(ports),
+            named=frozenset(examiner.named),
+            time_wait=examiner.time_wait(),
+            close_wait=examiner.lingering,
+            left=left,
+            errno=name_of(number) if number else "",
+            call=call,
+            exit=exit_code,
+            ended=ended,
+            lost=examiner.lost,
+            driven=driver.is_up if driver else None,
+        )
+
+
+def _while_it_runs(
+    order: Order, program: Program, driver: Driver | None, examiner: Examiner, enough: threading.Event
+) -> Generator[dict[str, Any], None, Ended]:
+    """Until it has ended, or nothing has changed for `settle_s`, or its time is over."""
+    start_s = changed_s = time.monotonic()
+    ended_s: float | None = None
+    asked_s = 0.0
+    asked_of = before = (0, 0, 0)
+    while True:
+        look_s = time.monotonic()
+        state = examiner.look(look_s)
+        if state != before:
+            before, changed_s = state, look_s
+            yield {"open": state[0], "opened": state[1]}
+        is_calm = look_s - changed_s >= CALM_S or look_s - max(asked_s, start_s) >= CANARY_EVERY_S
+        if state[1] and state != asked_of and is_calm:
+            asked_of, asked_s = state, look_s
+            examiner.ask_for_all()
+        examiner.ask_for_its_own()
+        if driver:
+            driver.drive()
+        if not program.is_running():
+            return Ended.ITSELF
+        if program.exit is not None and driver is None:
+            ended_s = ended_s or look_s
+        if look_s - (ended_s or start_s) >= (LINGERS_S if ended_s else order.run_s):
+            return Ended.ITSELF if ended_s else Ended.TIME
+        if state[1] and look_s - changed_s >= order.settle_s:
+            return Ended.SETTLED
+        if enough.is_set():
+            return Ended.ASKED
+        time.sleep(max(LOOK_EVERY_S, time.monotonic() - look_s))
+
+
+def lost_to_others(ports: Iterable[int]) -> frozenset[int]:
+    """Those of the ports that connect() to somewhere else is not given. Raises CannotError."""
+    try:
+        return frozenset(blocked_ports(ports)[1])
+    except CannotError as error:
+        raise CannotError("to see what is left to others", error.stopped_by, "It takes Linux 6.3.") from None
+
+
+def met(said: str) -> tuple[int, str]:
+    """The errno that the program said it met, the last one, and the call; 0: it said none."""
+    for line in reversed(said.splitlines()):
+        if line.strip() and (saying := read_saying(line)).errno in OF_SYSTEM:
+            return saying.errno, saying.call
+    return 0, ""
+
+
+def main(order: str) -> int:
+    enough = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: enough.set())
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        for said in examine(msgspec.json.decode(order, type=Order), enough):
+            if isinstance(said, Seen):
+                _let_be()
+            print(json.dumps({"seen": asdict(said)} if isinstance(said, Seen) else said, default=list), flush=True)
+    except FourtupleError as error:
+        _let_be()
+        said = {"error": type(error).__name__, "parts": [error.wanted, error.stopped_by, error.do]}
+        print(json.dumps(said), flush=True)
+        return error.exit_code
+    return 0
+
+
+def _let_be() -> None:
+    """It is as good as over: nobody needs to end it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,140 @@
+"""The program that is examined, and where it is a proxy, who drives it."""
+
+import contextlib
+import errno
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Sequence
+from typing import IO
+
+from fourtuple.core.space.endpoints import Endpoint
+from fourtuple.kernel import process
+from fourtuple.kernel.sockopts import LINGER_RESET
+
+END_S = 2.0  # between SIGTERM and SIGKILL
+TAIL_BYTES = 64 * 1024  # of what the program says, to find the errno in
+THROUGH_BATCH, THROUGH_SOURCES = 16, "127.0.0.{}"
+
+
+class Program:
+    """The program, and what it says, which goes to our standard error."""
+
+    def __init__(self, command: Sequence[str], *, aloud: bool) -> None:
+        process.adopt_orphans()
+        self._known = process.children()
+        parent, (soft, _) = os.getpid(), process.raise_soft_files()
+
+        def prepare() -> None:
+            process.set_soft_files(soft)  # the program's is what its user has
+            process.die_with_parent(parent)
+
+        self._program = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=prepare,
+        )
+        self._tail, self._aloud = b"", aloud
+        assert self._program.stdout is not None  # noqa: S101  (for the type checker)
+        self._reader = threading.Thread(target=self._relay, args=(self._program.stdout,), daemon=True)
+        self._reader.start()
+
+    def _relay(self, output: IO[bytes]) -> None:
+        while data := os.read(output.fileno(), 4096):
+            self._tail = (self._tail + data)[-TAIL_BYTES:]
+            if self._aloud:
+                with contextlib.suppress(OSError):
+                    os.write(2, data)
+
+    @property
+    def exit(self) -> int | None:
+        """128 + n where signal n ended it; None: it is running."""
+        code = self._program.poll()
+        return 128 - code if code is not None and code < 0 else code
+
+    def is_running(self) -> bool:
+        """It, or what it has started."""
+        if self.exit is None:
+            return True
+        for pid in process.children() - self._known:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        return bool(process.children() - self._known)
+
+    def said(self) -> str:
+        self._reader.join(0.2)
+        return self._tail.decode(errors="replace")
+
+    def end(self) -> None:
+        if self.exit is None:
+            self._program.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._program.wait(END_S)
+            self._program.kill()
+            self._program.wait()
+        process.end_children(but=self._known)
+
+
+class Driver:
+    """Connections through the program, where it listens: from addresses and ports that are nobody's.
+
+    They have ports of their own, so that they take none of the range's.
+    """
+
+    def __init__(self, through: str, send: bytes, most: int, avoid: range) -> None:
+        self._target, self._send, self._left = Endpoint.parse(through), send, most
+        ports = [port for port in range(1024, 65536) if port not in avoid][:20_000]
+        addresses = [THROUGH_SOURCES.format(number) for number in range(2, 250)]
+        self._ends = ((address, port) for address in addresses for port in ports)
+        self._sockets: list[tuple[socket.socket, bool]] = []
+        self.is_up = False  # the program listens
+
+    def drive(self) -> None:
+        """Open a few more, once it listens, and say on those that are open what there is to say."""
+        self.is_up = self.is_up or self._is_up()
+        if not self.is_up:
+            return
+        for sock, said in self._sockets:
+            if not said and self._send:
+                with contextlib.suppress(OSError):
+                    sock.send(self._send)
+        self._sockets = [(sock, True) for sock, _ in self._sockets]
+        for _ in range(min(THROUGH_BATCH, self._left)):
+            sock = self._socket()
+            sock.setblocking(False)
+            try:
+                sock.bind(next(self._ends))
+                number = sock.connect_ex((str(self._target.address), self._target.port))
+            except OSError as error:
+                number = error.errno or 0
+            if number not in (0, errno.EINPROGRESS):
+                sock.close()
+                continue
+            self._sockets.append((sock, False))
+            self._left -= 1
+
+    def _is_up(self) -> bool:
+        sock = self._socket()
+        try:
+            sock.bind(next(self._ends))
+            sock.connect((str(self._target.address), self._target.port))
+        except OSError:
+            sock.close()
+            return False
+        self._sockets.append((sock, False))
+        return True
+
+    @staticmethod
+    def _socket() -> socket.socket:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
+        return sock
+
+    def close(self) -> None:
+        for sock, _ in self._sockets:
+            sock.close()

@@ -1,0 +1,38 @@
+"""`export`: a snapshot of the namespace now and then, for a monitor."""
+
+import time
+from collections.abc import Iterator
+
+from fourtuple.core.census.snapshot import Snapshot
+from fourtuple.core.errors import CannotError
+from fourtuple.core.limits.ports import Mask
+from fourtuple.core.limits.table import SYSCTLS
+from fourtuple.core.sockets.filter import EVERYWHERE
+from fourtuple.kernel.proc.world import read_motion, read_world
+from fourtuple.verbs.census import CONNECTED, usage_of
+
+BOUND_S = 120.0  # between two looks for ports that programs have named in bind(): each is a walk of the table more
+
+
+def snapshots(most: int) -> Iterator[Snapshot | None]:
+    """One each time it is pulled, of this thread's network namespace; None: the table cannot be read just now.
+
+    most: pairs, and listeners, of their own; the others come together
+    """
+    bound: Mask | None = None
+    asked_s = 0.0
+    while True:
+        start_s = time.monotonic()
+        if bound is not None and start_s - asked_s >= BOUND_S:
+            bound = None
+        world, motion = read_world(SYSCTLS), read_motion()
+        try:
+            usage, _ = usage_of(EVERYWHERE, CONNECTED, world.ports, bound)
+        except CannotError:
+            yield None
+            continue
+        changed = motion.until(read_motion())
+        if bound is None:
+            bound, asked_s = usage.named, start_s
+        took_s = time.monotonic() - start_s
+        yield Snapshot.of(usage, world, most, at_s=time.time(), took_s=took_s, changed=changed)

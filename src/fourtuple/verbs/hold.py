@@ -1,0 +1,322 @@
+"""`hold`: open N connections, hold them, close them, and report what three witnesses saw.
+
+prepare(options) reads the host once and decides everything; run(order, crew) opens and holds and yields samples;
+core/runs/conclude.py makes the record of them.
+"""
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from fourtuple.core.errors import ShortfallError, UsageError
+from fourtuple.core.limits.cost import (
+    MEMORY_SHARE,
+    MEMORY_SHARE_OF_AN_EMPTY_HOST,
+    memory_lacking,
+    workers_needed,
+)
+from fourtuple.core.limits.facts import World
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.plan.fit import memory
+from fourtuple.core.runs.conclude import HoldEnding, HoldStory
+from fourtuple.core.runs.counters import Counters, Phase
+from fourtuple.core.runs.memory import SLABS, MemoryUse, Slabs, memory_use
+from fourtuple.core.runs.orders import HoldOptions, HoldOrder, LoopName, Watch
+from fourtuple.core.runs.pace import Pace
+from fourtuple.core.runs.records import Event, HoldRecord, Sample, Seen
+from fourtuple.core.runs.run import Run
+from fourtuple.core.runs.slices import Plan, split
+from fourtuple.core.runs.spread import Sharing
+from fourtuple.core.runs.start import Planned, Start
+from fourtuple.core.space.endpoints import Address
+from fourtuple.core.space.tuples import TupleSpace
+from fourtuple.core.units import format_count
+from fourtuple.engine.control import Control, interruptible, now_ns
+from fourtuple.engine.crews.workers import MOST_WORKERS, Crew
+from fourtuple.engine.dialogues.fixed import Talk
+from fourtuple.engine.loops.choose import Choice, choose
+from fourtuple.engine.loops.contract import How
+from fourtuple.engine.workloads.hold import HoldJob
+from fourtuple.engine.workloads.hold import hold as hold_work
+from fourtuple.kernel import addresses, process
+from fourtuple.kernel.proc.slab import read_slabs
+from fourtuple.kernel.proc.world import read_sysctl
+from fourtuple.verbs.observer import Observer
+from fourtuple.verbs.plan import refuse
+from fourtuple.verbs.request import usable
+from fourtuple.verbs.start import start_of
+from fourtuple.verbs.survey import Look, look
+from fourtuple.verbs.watch import Lookout
+from fourtuple.verbs.witness import ESTABLISHED, TableWitness
+
+FAR_AWAY = 1000  # more connections than that to another host's public address need --i-own-this-target
+EVERY_S = 30.0
+MEMORY_LIMITS = ("memory", "memory.max")  # judged here by what --fill-memory says, not by the plan
+
+
+def hold(wanted: int, destinations: Sequence[str], **options: Any) -> Run[Sample, HoldRecord]:
+    """Open `wanted` connections to `destinations`, hold them, close them: a run of samples, whose record is the result.
+
+    options: the other fields of HoldOptions (core/runs/orders.py)
+
+    Raises this process's soft limit of open files to the hard one. Ctrl-C ends the run cleanly, with its record.
+    Raises UsageError, ShortfallError, CannotError before anything is opened; what fails later is in the record.
+    """
+    return start_hold(prepare(HoldOptions(wanted, tuple(destinations), **options)))
+
+
+def start_hold(order: HoldOrder) -> Run[Sample, HoldRecord]:
+    """What was prepared, as a run by this process and its workers."""
+
+    def steps() -> Generator[Sample, None, HoldRecord]:
+        story, samples = HoldStory(order), Run(run(order, crew_of(order)))
+        for sample in samples:
+            story.add(sample)
+            yield sample
+        return story.conclude(samples.record)
+
+    return Run(steps())
+
+
+# Before: what is there, and what follows from it
+
+
+def prepare(options: HoldOptions) -> HoldOrder:
+    """Read the host once, and decide all that can be decided before the first connection.
+
+    Raises UsageError, ShortfallError, CannotError.
+    """
+    options.check()
+    soft_before, _ = process.raise_soft_files()
+    seen = look(options.destinations, sources=options.sources, strategy=options.strategy)
+    if seen.ports is None or seen.strategy is Strategy.BIND0:
+        raise UsageError(f"--strategy {seen.strategy}", "hold does not open connections that way", "See --help.")
+    choice = choose(options.loop, log=options.log)
+    space = usable(seen.space, seen.uses[0], seen.strategy, options.wanted)
+    here = {address for address in targets_of(space) if addresses.is_local(address)}
+    start = start_of("hold", seen.world, soft_before=soft_before)
+    return order_of(options, seen, space, here, choice, start)
+
+
+def order_of(
+    options: HoldOptions, seen: Look, space: TupleSpace, here: set[Address], choice: Choice, start: Start
+) -> HoldOrder:
+    """What follows from the options and from what was seen. Pure: it reads nothing.
+
+    space: without the ports that other sockets keep from this run
+    here:  the destinations that are addresses of this host
+    start: without a plan
+
+    Raises UsageError, ShortfallError.
+    """
+    world, ports = seen.world, seen.ports
+    assert ports is not None  # noqa: S101  (for the type checker: prepare has looked)
+    assert world.ports is not None  # noqa: S101
+    targets = targets_of(space)
+    _check_foreign(options, [address for address in targets if address not in here])
+    all_here = len(here) == len(targets)
+    share = MEMORY_SHARE_OF_AN_EMPTY_HOST if options.fill_memory else MEMORY_SHARE
+    if lacking := memory_lacking(options.wanted, world.free_memory, both_ends=all_here, share=share):
+        what = f"{format_count(options.wanted)} connections"
+        raise ShortfallError(what, lacking, "Ask for fewer, or see --fill-memory.")
+    if not options.anyway:
+        refuse(seen, options.wanted, options.destinations, but=MEMORY_LIMITS)
+    ring = choice.name == LoopName.RING
+    count = options.workers or (1 if ring else _workers_needed(options.wanted, world))
+    order = HoldOrder(
+        options=options,
+        start=start,
+        plan=Plan(
+            wanted=options.wanted,
+            room=ports.room_max,
+            room_least=ports.room,
+            space=space,
+            strategy=seen.strategy,
+            slices=split(options.wanted, space.size, count, Pace.of(options.wanted, options.rate_per_s)),
+        ),
+        loop=LoopName(choice.name),
+        loop_because=choice.because,
+        bind=bool(options.sources) or seen.strategy is Strategy.EXPLICIT,
+        # Without --from, destinations may be reached from several addresses, of which the space names one.
+        any_source=not options.sources and len(targets) > 1,
+        here=all_here,
+        port_range=world.ports.port_range if seen.strategy is Strategy.LATE and world.ports.range_is_quick else None,
+        free=world.free_memory,
+        share=share,
+    )
+    return replace(order, start=replace(start, planned=planned(order)))
+
+
+def planned(order: HoldOrder) -> Planned:
+    """What the order sets out to do, for the stored run and the screens."""
+    options, plan = order.options, order.plan
+    first = plan.space.address(plan.space.sources[0])
+    return Planned(
+        destinations=options.destinations,
+        sources=options.sources or (f"{first}{' …' if order.any_source else ''}",),
+        strategy=plan.strategy,
+        loop=order.loop,
+        loop_because=order.loop_because,
+        workers=len(plan.slices),
+        wanted=options.wanted,
+        predicted=plan.predicted,
+        predicted_least=plan.predicted_least,
+        pairs=plan.space.pairs,
+        usable=plan.space.ports.size,
+        rate_per_s=options.rate_per_s,
+        run_s=options.hold_s,
+        here=order.here,
+    )
+
+
+def targets_of(space: TupleSpace) -> list[Address]:
+    """The addresses of the destinations."""
+    return [space.address(value) for values, _ in space.destinations.parts for value in values]
+
+
+def _check_foreign(options: HoldOptions, elsewhere: Sequence[Address]) -> None:
+    """Raises UsageError for too many connections to a public address of another host."""
+    if options.wanted <= FAR_AWAY or options.i_own_this_target:
+        return
+    for address in elsewhere:
+        if address.is_global:
+            raise UsageError(
+                f"{format_count(options.wanted)} connections to {address}",
+                f"it is neither this host nor a private address, where at most {format_count(FAR_AWAY)} are opened",
+                "If it is yours, say --i-own-this-target.",
+            )
+
+
+def _workers_needed(wanted: int, world: World) -> int:
+    soft, used = world.process.files_soft or 0, world.process.files_open or 0
+    limit = f"open files: ulimit -n {format_count(soft)}, {used} in use"
+    try:
+        count = workers_needed(wanted, soft - used)
+    except ValueError:
+        raise ShortfallError(f"{format_count(wanted)} connections", limit, "Raise it.") from None
+    if count > MOST_WORKERS:
+        most = f"{limit}, and at most {MOST_WORKERS} processes"
+        raise ShortfallError(f"{format_count(wanted)} connections", most, "Raise it.")
+    return count
+
+
+# During: a crew does it, and the kernel is asked
+
+
+def crew_of(order: HoldOrder) -> Crew:
+    """The workers, each with its slice; they start with the first sample."""
+    slices = order.plan.slices
+    crew = Crew(here=len(slices) == 1, log=order.options.log)
+    for number, part in enumerate(slices):
+        crew.add(partial(work, order, number), part.wanted)
+    return crew
+
+
+def work(order: HoldOrder, number: int, counters: Counters, control: Control) -> Iterator[list[Event]]:
+    """One slice of the order; it runs in the worker, so that the loop is made there."""
+    share = order.plan.slices[number]
+    choice = choose(order.loop, log=order.options.log)
+    return hold_work(job_of(order), share, choice.make(share.wanted), counters, control, now_ns)
+
+
+def job_of(order: HoldOrder) -> HoldJob:
+    """What the engine is to do."""
+    options = order.options
+    every_s = EVERY_S if options.every_s is None else options.every_s
+    return HoldJob(
+        plan=order.plan,
+        how=How(order.bind, order.port_range, options.timeout_s if options.send else None),
+        timeout_s=options.timeout_s,
+        reset=options.reset,
+        log=options.log,
+        watch=options.watch is Watch.POLL,
+        reconnect=options.reconnect,
+        talk=Talk(options.send, every_s, options.expect) if options.talks else None,
+    )
+
+
+def run(order: HoldOrder, crew: Crew) -> Generator[Sample, None, HoldEnding]:
+    """Let the crew open, hold and close; yields a sample at least every 0.1 s, with what the kernel says beside it."""
+    options, control = order.options, crew.control
+    witness = TableWitness(order.plan.space, any_source=order.any_source, here=order.here)
+    lookout = Lookout(options.watch, lambda: witness.count(ESTABLISHED).client, control)
+    observer = Observer(order.free, ends=order.ends, share=order.share)
+    slabs = read_slabs(SLABS)
+    full: Sample | None = None
+    use: MemoryUse | None = None
+    stopped_by: str | None = None
+    until_ns = closing_ns = 0
+    with interruptible(control):
+        for sample in crew.samples():
+            seen = observer.look(busy=sample.phase != Phase.HOLDING)
+            if full is None and sample.phase >= Phase.HOLDING:
+                counted = witness.witness(sample.open, control)
+                seen = observer.look(now=True)
+                full = replace(sample, census=counted)
+                use = _memory(order, full, witness.sharing, seen, slabs)
+                until_ns = full.at_ns + int(options.hold_s * 1e9)
+            yield replace(sample, start=order.start, seen=seen, census=full.census if full else None)
+            if full is None:
+                if observer.short:
+                    stopped_by = observer.short
+                    control.stop()
+                continue
+            lookout.look(sample.open)
+            if now_ns() >= until_ns or control.interrupted or not (sample.open or options.reconnect):
+                closing_ns = closing_ns or now_ns()
+                control.close()
+        return _ending(order, crew, witness, observer, Stopped(stopped_by, closing_ns or now_ns(), use))
+
+
+# After: what is left, and what came of it
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Why opening stopped short, when closing began, and what the connections took while all were open."""
+
+    by: str | None
+    closing_ns: int
+    memory: MemoryUse | None
+
+
+def _ending(order: HoldOrder, crew: Crew, witness: TableWitness, observer: Observer, stopped: Stopped) -> HoldEnding:
+    """Wait until the kernel lists none of them any more, and take the last readings."""
+    left = witness.until_gone(crew.control)
+    moved = observer.moved()
+    return HoldEnding(
+        stopped_by=stopped.by,
+        closing_ns=stopped.closing_ns,
+        closing_s=round((now_ns() - stopped.closing_ns) / 1e9, 3),
+        left=left,
+        listen_overflows=observer.grown("ListenOverflows", moved) if order.here else None,
+        syn_retransmits=observer.grown("TCPSynRetrans", moved),
+        moved=moved,
+        time_wait_left=witness.time_wait(),
+        sharing=witness.sharing,
+        memory=stopped.memory,
+        interrupted=crew.control.interrupted,
+        workers_killed=crew.killed,
+    )
+
+
+def _memory(
+    order: HoldOrder, full: Sample, sharing: Sharing | None, seen: Seen, before: Slabs | None
+) -> MemoryUse | None:
+    """What each connection takes, now that all are open. before: the slabs before the first was"""
+    client_bytes, server_bytes, _ = memory(full.open)
+    entries = read_sysctl("net.ipv4.tcp_ehash_entries")
+    return memory_use(
+        full.open,
+        here=order.here,
+        ports=sharing.ports if sharing else 0,
+        polled=order.options.watch is Watch.POLL if order.loop == LoopName.RING else None,
+        taken_bytes=seen.memory_bytes,
+        user_bytes=full.rss_bytes,
+        # Below 0 where the namespace shares the host's table, which has that many entries (ip-sysctl.rst).
+        hash_entries=abs(int(entries)) if entries.lstrip("-").isdecimal() else None,
+        before=before,
+        after=read_slabs(SLABS),
+        model_bytes=(client_bytes + (server_bytes if order.here else 0)) / max(1, full.open),
+    )

@@ -1,0 +1,65 @@
+"""`limits`: how many more connections there can be, and which limit decides."""
+
+from collections.abc import Mapping, Sequence
+
+from fourtuple.core.limits.remarks import remarks
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.table import bound
+from fourtuple.core.limits.verdicts import Limits
+from fourtuple.core.sockets.role import Role
+from fourtuple.core.space.ranges import Ranges
+from fourtuple.kernel.proc.world import NOTHING
+from fourtuple.verbs.survey import look
+
+
+def limits(
+    destinations: Sequence[str] = (),
+    *,
+    sources: Sequence[str] = (),
+    strategy: Strategy | None = None,
+    pid: int | None = None,
+    role: Role | None = None,
+    probe: bool = False,
+    outside: Mapping[str, str] = NOTHING,
+) -> Limits:
+    """How many more connections can be opened from here, or accepted.
+
+    destinations: HOST:PORT or HOST:PORT-PORT; none: any to which there is no connection yet
+    sources:      as `hold` takes them
+    strategy:     None means explicit where `sources` name ports, late elsewhere
+    pid:          whose files, cgroup and listeners; None: of a program that is started from here
+    role:         None means server for a process that listens, where no destination is given
+    probe:        open short connections on 127.0.0.1 to learn what the kernel does not tell
+    outside:      sysctls of the host, read before this thread entered the namespace (world.host_sysctls)
+
+    Ports and sockets are those of this thread's network namespace. Where `pid` is in another one they are unknown.
+
+    Raises UsageError, ShortfallError, CannotError.
+    """
+    seen = look(destinations, sources=sources, strategy=strategy, pid=pid, role=role, probe=probe, outside=outside)
+    world, ports = seen.world, seen.ports
+    room, room_max, binding = bound(seen.verdicts)
+    return Limits(
+        role=seen.role,
+        strategy=seen.strategy,
+        pid=world.process.pid,
+        process=world.process.name,
+        netns=world.netns,
+        kernel=world.kernel,
+        room=room,
+        room_max=room_max,
+        binding=binding.limit if binding else None,
+        exact=bool(binding and binding.exact and room == room_max and not seen.because),
+        because=seen.because,
+        full=seen.full,
+        waiting=ports.waiting if ports else 0,
+        open_ports=ports.open if ports else 0,
+        probed=seen.probed,
+        sources=Ranges(part for use in seen.uses for part in use.space.sources.parts).size if ports else 0,
+        destinations=seen.space.destinations.size if ports else 0,
+        pairs=ports.pairs if ports else 0,
+        routes=ports.routes if ports else (),
+        verdicts=seen.verdicts,
+        remarks=remarks(world, seen.uses[0]) if seen.uses else (),
+        unknown=world.why_not,
+    )

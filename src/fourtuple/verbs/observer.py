@@ -1,0 +1,69 @@
+"""What the kernel says beside a run while it goes on: sockets, memory, counters."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from fourtuple.core.limits.cost import memory_exhausted
+from fourtuple.core.limits.facts import Memory
+from fourtuple.core.runs.records import Seen
+from fourtuple.engine.control import now_ns
+from fourtuple.kernel.proc import host
+from fourtuple.kernel.proc.files import whole
+from fourtuple.kernel.proc.sysctl import PROC
+from fourtuple.kernel.proc.world import parse_sockstat
+
+LOOK_S, IDLE_S = 0.2, 1.0  # between two looks at memory and counters
+
+
+class Observer:
+    """Looks at the kernel's numbers; at those that cost more than a moment every LOOK_S at most.
+
+    ends: of each connection that are in this network namespace: 1 or 2
+    short: why no more may be opened, as of the last look; None: nothing speaks against it
+    """
+
+    def __init__(self, at_start: Memory, *, ends: int, share: float = 1.0, proc: Path = PROC) -> None:
+        """share: of the memory that was free at the start, what may be taken"""
+        self._at_start, self._ends, self._share, self._proc = at_start, ends, share, proc
+        self._counters, self._sockets = host.read_counters(proc), _sockets(proc)
+        self._due_ns = 0
+        self._seen = Seen(None, None, {})
+        self.short: str | None = None
+
+    def look(self, *, busy: bool = True, now: bool = False) -> Seen:
+        """busy: there is news from one moment to the next; else a look a second is enough. now: a look at everything"""
+        due = now or now_ns() >= self._due_ns
+        if due:
+            self._due_ns = now_ns() + int((LOOK_S if busy else IDLE_S) * 1e9)
+            memory = host.read_memory(self._proc)
+            self.short = memory_exhausted(memory, self._at_start, self._share)
+            self._seen = Seen(None, self._taken(memory), self.moved())
+        if due or busy:
+            self._seen = replace(self._seen, connections=self._connections())
+        return self._seen
+
+    def moved(self) -> dict[str, int]:
+        """The counters that have grown, by how much."""
+        now = host.read_counters(self._proc)
+        return {name: now[name] - was for name, was in self._counters.items() if now.get(name, was) > was}
+
+    def grown(self, name: str, moved: Mapping[str, int]) -> int | None:
+        """By how much one counter has; None where it cannot be read. moved: from `moved()`"""
+        return moved.get(name, 0) if name in self._counters else None
+
+    def _connections(self) -> int | None:
+        now = _sockets(self._proc)
+        return None if now is None or self._sockets is None else max(0, now - self._sockets) // self._ends
+
+    def _taken(self, memory: Memory) -> int | None:
+        if memory.free_bytes is None or self._at_start.free_bytes is None:
+            return None
+        return self._at_start.free_bytes - memory.free_bytes
+
+
+def _sockets(proc: Path) -> int | None:
+    """TCP sockets of this network namespace, TIME_WAIT aside; None: not readable."""
+    net = proc / "thread-self/net"
+    counts = {**parse_sockstat(whole(net / "sockstat")), **parse_sockstat(whole(net / "sockstat6"))}
+    return None if "TCP.inuse" not in counts else counts["TCP.inuse"] + counts.get("TCP6.inuse", 0)

@@ -1,0 +1,179 @@
+"""Destinations and sources as typed → a tuple space: names resolved, addresses checked; and what is in use of it."""
+
+import ipaddress
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from fourtuple.core.errnos import name_of
+from fourtuple.core.errors import ShortfallError, UsageError
+from fourtuple.core.limits.facts import PortFacts
+from fourtuple.core.limits.ports import PortUse
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.sockets.table import State
+from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec, parse_addresses
+from fourtuple.core.space.ranges import Ranges
+from fourtuple.core.space.tuples import Destinations, TupleSpace
+from fourtuple.kernel import addresses
+from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets
+
+MOST_PAIRS = 2**32
+MOST_ADDRESSES = 4096  # of destinations whose routes are looked up
+
+
+def space_of(
+    facts: PortFacts,
+    destinations: Sequence[str],
+    sources: Sequence[str],
+    strategy: Strategy | None,
+    *,
+    on_paper: bool = False,
+) -> tuple[TupleSpace, Strategy]:
+    """What was typed → the tuple space, without a look at what is in use, and the strategy that goes with it.
+
+    destinations, sources, strategy: as `hold` takes them
+    on_paper: source addresses need not be this host's
+
+    Raises UsageError, or ShortfallError where there is no way to a destination.
+    """
+    source_specs = [EndpointSpec.parse(source) for source in sources]
+    port_parts = [spec.ports for spec in source_specs if spec.ports is not None]
+    if port_parts and (len(port_parts) != len(sources) or len({*port_parts}) > 1):
+        raise UsageError("source ports", "every --from must name the same ports, or none")
+    strategy = strategy or (Strategy.EXPLICIT if port_parts else Strategy.LATE)
+    if port_parts and strategy is not Strategy.EXPLICIT:
+        raise UsageError(
+            f"--strategy {strategy} from {sources[0]}",
+            "the kernel chooses the ports then",
+            "Leave the port out, or use --strategy explicit.",
+        )
+    if sources and strategy is Strategy.PLAIN:
+        raise UsageError("--strategy plain with --from", "plain never binds", "Use --strategy noport or late.")
+    if not destinations:
+        raise UsageError("connections", "no destination was given", "Write 127.0.0.1:8000.")
+    wanted_version = parse_addresses(source_specs[0].host)[0] if source_specs else None
+    endpoints = _endpoints(destinations, wanted_version)
+    source_hosts = [spec.host for spec in source_specs]
+    if not source_hosts:
+        source_hosts = list(dict.fromkeys(str(_source_towards(address, ports)) for address, ports in endpoints))
+        if strategy is Strategy.EXPLICIT and len(source_hosts) > 1:
+            several = f"the destinations are reached from different sources: {', '.join(source_hosts)}"
+            raise UsageError("--strategy explicit", several, "Name the source (--from).")
+        source_hosts = source_hosts[:1]  # by any other strategy each destination has its own one source
+    automatic = strategy is not Strategy.EXPLICIT
+    for address, _ in endpoints:
+        if address.is_multicast:
+            raise UsageError(f"a destination: {address}", "it is a multicast address")
+    space = TupleSpace.of(
+        source_hosts,
+        Ranges(port_parts) if port_parts else facts.automatic_ports if automatic else Ranges([facts.port_range]),
+        [str(EndpointSpec(str(address), ports)) for address, ports in endpoints],
+    )
+    if space.pairs > MOST_PAIRS:
+        raise UsageError(
+            f"{space.pairs:,} pairs of a source address and a destination", f"at most {MOST_PAIRS:,} are possible"
+        )
+    if not on_paper and (absent := next(absent_sources(space), None)):
+        raise UsageError(
+            f"the source address {absent}",
+            "this host does not have it (bind: EADDRNOTAVAIL 99)",
+            "Use one that `ip address` shows, any of 127.0.0.0/8 towards loopback, or add it.",
+        )
+    _check_loopback(space)
+    return space, strategy
+
+
+def _check_loopback(space: TupleSpace) -> None:
+    """Raises UsageError for a loopback source of a destination that is not of this host."""
+    first, (value, _) = space.address(space.sources[0]), space.destinations[0]
+    target = space.address(value)
+    if first.is_loopback and not target.is_loopback and not addresses.is_local(target):
+        raise UsageError(
+            f"the source address {first} towards {target}",
+            "a loopback address leads to this host only (connect: EINVAL)",
+            "Leave --from out, or name another.",
+        )
+
+
+def _source_towards(address: Address, ports: range) -> Address:
+    try:
+        return addresses.source_towards(Endpoint(address, ports.start))
+    except OSError as error:
+        raise ShortfallError(
+            f"a connection to {address}", f"no way there: {error.strerror} ({name_of(error.errno or 0)})"
+        ) from None
+
+
+def absent_sources(space: TupleSpace) -> Iterator[Address]:
+    """Source addresses that are not this host's; of a long range its first and last are looked at."""
+    for part in space.sources.parts:
+        for value in part if part.stop - part.start <= 256 else (part.start, part.stop - 1):
+            if not addresses.is_local(space.address(value)):
+                yield space.address(value)
+
+
+def by_source(space: TupleSpace, sources: Sequence[str]) -> list[TupleSpace]:
+    """Where no sources were given, each destination is reached from the one that its route gives: a space for each."""
+    if sources:
+        return [space]
+    found: dict[Address, list[tuple[range, range]]] = {}
+    for values, ports in space.destinations.parts:
+        for value in itertools.islice(values, MOST_ADDRESSES):
+            source = _source_towards(space.address(value), ports.parts[0])
+            found.setdefault(source, []).extend((range(value, value + 1), part) for part in ports.parts)
+    if len(found) == 1:
+        return [space]
+    return [
+        replace(space, sources=Ranges([range(int(source), int(source) + 1)]), destinations=Destinations.of(parts))
+        for source, parts in found.items()
+    ]
+
+
+def use_of(space: TupleSpace, facts: PortFacts) -> tuple[PortUse, str]:
+    """What the sockets of this network namespace do to the ports of the space, and where they were read."""
+    asked = [facts.port_range, *space.ports.parts]
+    ports = range(min(part.start for part in asked), max(part.stop for part in asked))
+    return fold_sockets(lambda tables: PortUse.of(tables, space), State, Asked(automatic=ports, others=False))
+
+
+def usable(space: TupleSpace, use: PortUse, strategy: Strategy, wanted: int) -> TupleSpace:
+    """The space without the ports that listening or bound sockets keep from us.
+
+    Automatic choice skips them on any address. We ourselves are stopped by those on our addresses only: of connected
+    sockets there nobody tells whether they share their port, so their ports are left out too if what remains is enough.
+    """
+    if strategy is not Strategy.EXPLICIT:
+        return space.without_ports(np.flatnonzero(use.bound).tolist())
+    quiet = space.without_ports(np.flatnonzero(use.owned).tolist())
+    held = use.local[np.isin(use.local["state"], (State.LISTEN, State.CLOSE))]
+    return quiet if quiet.size >= wanted else space.without_ports(held["local_port"].tolist())
+
+
+def _endpoints(destinations: Sequence[str], version: int | None) -> list[tuple[Address, range]]:
+    """Names resolved, all to the one IP version that every destination has; the wildcard means this host."""
+    found: list[tuple[list[Address], range]] = []
+    for text in destinations:
+        spec = EndpointSpec.parse(text)
+        if spec.ports is None:
+            raise UsageError(f"a destination: {text!r}", "it has no port", f"Write {spec.with_port()}.")
+        found.append(([_meant(address) for address in addresses.resolve(spec)], spec.ports))
+    shared = set.intersection(*({address.version for address in each} for each, _ in found))
+    chosen = version or next((address.version for address in found[0][0] if address.version in shared), None)
+    endpoints = [
+        (next((address for address in each if address.version == chosen), each[0]), ports) for each, ports in found
+    ]
+    if len({address.version for address, _ in endpoints} | ({version} - {None})) > 1:
+        raise UsageError(
+            "these destinations", "their addresses mix IPv4 and IPv6", "Ask for each IP version by itself."
+        )
+    return endpoints
+
+
+def _meant(address: Address) -> Address:
+    """connect(2) takes 0.0.0.0 and :: for this host, and ::ffff:a.b.c.d is the IPv4 address a.b.c.d."""
+    if address.is_unspecified:
+        return ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address

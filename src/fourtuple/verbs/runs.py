@@ -1,0 +1,197 @@
+"""Runs that are kept: written while they go on, listed, read, followed from elsewhere, removed."""
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from fourtuple.core.errors import EXIT_REACHED, CannotError, UsageError
+from fourtuple.core.runs.proof import HOLDS, Ground, Proof, Result, Step
+from fourtuple.core.runs.records import HoldRecord, Sample, ServeRecord
+from fourtuple.core.runs.run import Run
+from fourtuple.core.runs.stored import Entry, Outcome, StoredRun
+from fourtuple.kernel.proc.alive import is_alive, mark
+from fourtuple.store import reading, tables
+from fourtuple.store.coding import to_text
+from fourtuple.store.file import default_file, open_store
+from fourtuple.store.writing import Writer
+
+Record = TypeVar("Record", HoldRecord, ServeRecord)
+BROKEN_BY = {KeyboardInterrupt: "Ctrl-C", GeneratorExit: "who had started it looked no further"}
+FOLLOW_S = 0.25  # between two looks at a run that somebody else writes
+
+
+class Keeper:
+    """Where a run is kept. `Keeper(None)` keeps it in memory, for those who only want its report.
+
+    Raises CannotError where the file cannot be had.
+    """
+
+    def __init__(self, file: Path | None, command: str) -> None:
+        """command: what was typed, to be repeated from it"""
+        self._file, self._base = file, open_store(file, new=True)
+        self._writer = Writer(self._base, command, mark())
+
+    @property
+    def id(self) -> int | None:
+        """Of the run; None until it has begun."""
+        return self._writer.id
+
+    @property
+    def why_not(self) -> str | None:
+        """What has ended the writing, of all or of the rest; None: nothing."""
+        return self._writer.why_not
+
+    def run(self, run: Run[Sample, Record]) -> Run[Sample, Record]:
+        """The same run, with its samples and its record written as they come."""
+        return Run(self._kept(run))
+
+    def _kept(self, run: Run[Sample, Record]) -> Generator[Sample, None, Record]:
+        begun = False
+        with self._ended(), run:
+            for sample in run:
+                if not begun and sample.start:
+                    begun = True
+                    self._writer.begin(sample.start)
+                self._writer.sample(sample)
+                yield sample
+        record = run.record
+        if isinstance(record, HoldRecord):
+            outcome = Outcome.REACHED if record.reached else Outcome.SHORT
+            marks = [f"{record.lost:,} lost"] * bool(record.lost) + ["interrupted"] * record.interrupted
+            self._end(outcome, to_text(record), ", ".join(marks), n=record.wanted, held=record.held)
+        else:
+            outcome = Outcome.SHORT if record.workers_killed else Outcome.ENDED
+            self._end(outcome, to_text(record), n=record.accepted, held=record.most_open)
+        return record
+
+    def proof(self, run: Run[Ground | Step, Proof], lessons: int) -> Run[Ground | Step, Proof]:
+        """The same for a proof. lessons: how many it has"""
+        return Run(self._kept_proof(run, lessons))
+
+    def _kept_proof(self, run: Run[Ground | Step, Proof], lessons: int) -> Generator[Ground | Step, None, Proof]:
+        held = 0
+        with self._ended(), run:
+            for step in run:
+                if isinstance(step, Ground):
+                    self._writer.begin(step.start, to_text(step.refusal), lessons)
+                elif step.result:
+                    self._writer.lesson(step.result)
+                    held += step.result.verdict == HOLDS
+                    self._writer.counts(lessons, held)
+                elif step.of:
+                    self._writer.progress(step, time.monotonic_ns())
+                yield step
+        proof = run.record
+        self._end(Outcome.REACHED if proof.exit_code == EXIT_REACHED else Outcome.SHORT, None)
+        return proof
+
+    def stored(self) -> StoredRun:
+        """The run, once it has ended; number 0 where it is in memory only. Raises CannotError where it is nowhere."""
+        if self.id is None:
+            raise CannotError(
+                "the run that was just made", f"it could not be stored: {self.why_not}", "See --no-store."
+            )
+        if self._file is None:
+            run = reading.read_run(self._base, self.id, is_alive)
+            return replace(run, entry=replace(run.entry, id=0))
+        with Runs(self._file) as runs:
+            return runs.read(self.id)
+
+    def _end(self, outcome: Outcome, record: str | None, why: str = "", **counts: int) -> None:
+        self._writer.end(outcome, record, why, **counts)
+        if self._file is not None:
+            self._base.close()
+
+    @contextmanager
+    def _ended(self) -> Generator[None, None, None]:
+        """Whatever breaks it off is written down."""
+        try:
+            yield
+        except BaseException as error:
+            self._end(Outcome.BROKEN, None, BROKEN_BY.get(type(error), str(error) or type(error).__name__))
+            raise
+
+
+def keep(file: Path | None, command: str) -> Keeper:
+    """file: None means default_file()."""
+    return Keeper(file or default_file(), command)
+
+
+def exported(run: StoredRun, how: str) -> bytes:
+    """The run for other programs. how: csv, json or parquet. Raises CannotError where pyarrow is not installed."""
+    return tables.exported(run, how)
+
+
+class Runs:
+    """The runs in a file: `with Runs(file) as runs`. Raises CannotError where it is none of ours, or not there."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        """file: None means default_file()"""
+        self.file = file or default_file()
+        self._base = open_store(self.file, new=False)
+
+    @staticmethod
+    def are_there() -> bool:
+        """Has anything been stored yet, in default_file()?"""
+        try:
+            return default_file().exists()
+        except OSError:  # nobody may look: then what is there is to be asked for, and the reason told
+            return True
+
+    def __enter__(self) -> "Runs":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._base.close()
+
+    def entries(self) -> list[Entry]:
+        """The newest first."""
+        return reading.entries(self._base, is_alive)
+
+    def entry(self, run: int | None = None) -> Entry:
+        """run: None means the newest. Raises UsageError where there is none."""
+        return reading.entry(self._base, run, is_alive)
+
+    def read(self, run: int | None = None) -> StoredRun:
+        """As entry, whole: of one that goes on, what there is so far."""
+        return reading.read_run(self._base, run, is_alive)
+
+    def remove(self, runs: Sequence[int]) -> None:
+        """All of them or none. Raises UsageError for one that is not there, or goes on."""
+        reading.remove(self._base, list(runs), is_alive)
+
+    def follow(self, run: int) -> Run[Sample, HoldRecord | ServeRecord]:
+        """A run that somebody else writes, as if it were here. Raises CannotError where it ends without a record."""
+        return Run(self._followed(run))
+
+    def _followed(self, run: int) -> Generator[Sample, None, HoldRecord | ServeRecord]:
+        number = 0
+        last: Sample | None = None
+        while True:
+            entry = self.entry(run)
+            if entry.kind == "prove":
+                raise UsageError(f"to follow run {run}", "it is a proof, which has no samples", "See runs show.")
+            for sample in reading.samples_since(self._base, run, number, last):
+                number, last = number + 1, sample
+                yield sample
+            if entry.outcome is not Outcome.RUNNING:
+                record = self.read(run).record
+                if record is None:
+                    raise CannotError(f"the result of run {run}", f"there is none: {entry.outcome} {entry.why}".strip())
+                return record
+            time.sleep(FOLLOW_S)
+
+    def follow_proof(self, run: int) -> Iterator[Result]:
+        """The results of a proof that somebody else writes, as they come."""
+        told = 0
+        while True:
+            entry = self.entry(run)
+            results = self.read(run).results
+            yield from results[told:]
+            told = len(results)
+            if entry.outcome is not Outcome.RUNNING:
+                return
+            time.sleep(FOLLOW_S)

@@ -1,0 +1,262 @@
+"""`serve`: accept connections on any number of addresses and ports.
+
+prepare(options) reads the host once; run(order, listeners, crew) accepts and yields samples; conclude(…) makes the
+record of them.
+"""
+
+import errno
+import socket
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.core.errnos import name_of, symptom_of
+from fourtuple.core.errors import FourtupleError, ShortfallError, UsageError
+from fourtuple.core.limits.cost import FILES_RESERVED
+from fourtuple.core.limits.table import SYSCTLS
+from fourtuple.core.runs.counters import Counters
+from fourtuple.core.runs.orders import LoopName, ServeOptions, ServeOrder, Watch
+from fourtuple.core.runs.records import Event, Sample, ServeRecord
+from fourtuple.core.runs.run import Run
+from fourtuple.core.runs.start import Planned
+from fourtuple.core.sockets.table import Sockets, State
+from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec
+from fourtuple.engine.control import Control, interruptible, now_ns
+from fourtuple.engine.crews.workers import Crew, Work
+from fourtuple.engine.loops.choose import choose
+from fourtuple.engine.workloads.serve import ServeJob
+from fourtuple.engine.workloads.serve import serve as serve_work
+from fourtuple.kernel import addresses, process
+from fourtuple.kernel.netlink.sockdiag import fold_sockets
+from fourtuple.kernel.proc.world import read_world
+from fourtuple.verbs.observer import Observer
+from fourtuple.verbs.start import start_of
+from fourtuple.verbs.watch import Lookout
+
+Listeners = Sequence[socket.socket]
+
+
+def serve(where: Sequence[str], **options: Any) -> Run[Sample, ServeRecord]:
+    """Accept on HOST:PORT[-PORT]…, until its time is over or Ctrl-C: a run of samples, whose record is the result.
+
+    options: the other fields of ServeOptions (core/runs/orders.py)
+
+    It listens on all of them before this returns; its first sample comes when the workers have begun.
+    Raises this process's soft limit of open files to the hard one.
+    Raises UsageError or ShortfallError where it cannot listen on all of them.
+    """
+    return start_serve(prepare(ServeOptions(tuple(where), **options)))
+
+
+def start_serve(order: ServeOrder) -> Run[Sample, ServeRecord]:
+    """What was prepared, as a run by this process and its workers. Raises UsageError, ShortfallError."""
+    until_the_end = ExitStack()
+    listeners = _listen(order.options.where, order.options.backlog, until_the_end)
+
+    def steps() -> Generator[Sample, None, ServeRecord]:
+        with until_the_end:
+            samples = Run(run(order, listeners, crew_of(order, listeners)))
+            yield from samples
+            return conclude(order, samples.record)
+
+    return Run(steps())
+
+
+def prepare(options: ServeOptions) -> ServeOrder:
+    """Read the host once, and decide all that can be decided before the first connection. Raises UsageError."""
+    options.check()
+    soft_before, _ = process.raise_soft_files()
+    world = read_world(SYSCTLS)
+    choice = choose(options.loop, log=options.log)
+    workers = options.workers or (1 if choice.name == LoopName.RING else None)
+    planned = Planned(options.where, choice.name, choice.because, workers, options.serve_s)
+    return ServeOrder(
+        options=options,
+        start=replace(start_of("serve", world, soft_before=soft_before), planned=planned),
+        loop=LoopName(choice.name),
+        loop_because=choice.because,
+        workers=workers,
+        free=world.free_memory,
+    )
+
+
+def crew_of(order: ServeOrder, listeners: Listeners) -> Crew:
+    """The workers, which share the listeners; they start with the first sample."""
+    crew = Crew(here=order.workers == 1, log=order.options.log)
+    for _ in range(order.workers or 1):
+        crew.add(partial(work, order, listeners))
+    return crew
+
+
+def work(order: ServeOrder, listeners: Listeners, counters: Counters, control: Control) -> Iterator[list[Event]]:
+    """What each worker does; it runs in the worker, so that the loop is made there."""
+    options = order.options
+    job = ServeJob(
+        options.greet.encode(),
+        options.echo,
+        options.close_after_s,
+        options.reset,
+        options.log,
+        options.watch is Watch.POLL,
+    )
+    choice = choose(order.loop, log=options.log)
+    return serve_work(job, listeners, choice.make(None), counters, control, now_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class ServeEnding:
+    """What is known of a serve only when it is over.
+
+    last:      the last sample
+    open:      connections when it was told to stop
+    most_open: connections at the same time, as sampled
+    moved, listen_overflows, interrupted, workers_killed: as ServeRecord has them
+    """
+
+    last: Sample
+    open: int
+    most_open: int
+    moved: Mapping[str, int]
+    listen_overflows: int | None
+    interrupted: bool
+    workers_killed: int
+
+
+def run(order: ServeOrder, listeners: Listeners, crew: Crew) -> Generator[Sample, None, ServeEnding]:
+    """Let the crew accept until its time is over; yields a sample at least every 0.1 s."""
+    options, control = order.options, crew.control
+    observer = Observer(order.free, ends=1)
+    until_ns = None if options.serve_s is None else order.start.at_ns + int(options.serve_s * 1e9)
+    ports = np.array([listener.getsockname()[1] for listener in listeners], np.uint16)
+    lookout = Lookout(options.watch, partial(_accepted_on, ports), control)
+    most_open = last_open = moves_before = 0
+    grow = order.workers is None
+    with interruptible(control):
+        for sample in crew.samples():
+            moves = sample.opened + sample.lost
+            yield replace(sample, start=order.start, seen=observer.look(busy=moves != moves_before))
+            moves_before = moves
+            most_open = max(most_open, sample.open)
+            if not control.closing:
+                last_open = sample.open
+                lookout.look(sample.open)
+                if grow and _full(sample):
+                    grow = _add_workers(crew, partial(work, order, listeners), sample.workers)
+            if control.stopping or (until_ns is not None and now_ns() >= until_ns):
+                control.close()
+        moved = observer.moved()
+        return ServeEnding(
+            last=sample,
+            open=last_open,
+            most_open=most_open,
+            moved=moved,
+            listen_overflows=observer.grown("ListenOverflows", moved),
+            interrupted=control.interrupted,
+            workers_killed=crew.killed,
+        )
+
+
+def conclude(order: ServeOrder, ending: ServeEnding) -> ServeRecord:
+    """The record. Pure."""
+    last = ending.last
+    return ServeRecord(
+        listening=order.options.where,
+        accepted=last.opened,
+        most_open=ending.most_open,
+        open=ending.open,
+        closed=last.closed,
+        lost=last.lost,
+        lost_by=dict(last.lost_by),
+        failed=dict(last.failed),
+        greeted=last.greeted,
+        received_bytes=last.received_bytes,
+        sent_bytes=last.sent_bytes,
+        listen_overflows=ending.listen_overflows,
+        moved=ending.moved,
+        elapsed_s=round((last.at_ns - order.start.at_ns) / 1e9, 3),
+        interrupted=ending.interrupted,
+        loop=order.loop,
+        loop_because=order.loop_because,
+        workers=last.workers,
+        workers_killed=ending.workers_killed,
+        rss_bytes=last.rss_bytes,
+        cpu_user_s=round(last.cpu_user_s, 3),
+        cpu_system_s=round(last.cpu_system_s, 3),
+    )
+
+
+def _add_workers(crew: Crew, work: Work, count: int) -> bool:
+    """`count` workers more → can there be still more?"""
+    try:
+        for _ in range(count):
+            crew.add(work)
+    except ShortfallError:  # what has come so far is served; what is beyond waits in the queue, and the record shows it
+        return False
+    return True
+
+
+def _full(sample: Sample) -> bool:
+    """Is it time for more workers? A little early, so that the queue does not overflow while they start."""
+    return sample.capacity > 0 and sample.open >= sample.capacity - min(4096, sample.capacity // 4)
+
+
+def _accepted_on(ports: NDArray[np.uint16]) -> int:
+    """How many connections of these local ports accept() has handed out."""
+
+    def count(tables: Iterable[Sockets]) -> int:
+        return sum(int((np.isin(table["local_port"], ports) & (table["inode"] != 0)).sum()) for table in tables)
+
+    return fold_sockets(count, {State.ESTABLISHED})[0]
+
+
+def _listen(where: Sequence[str], backlog: int, until_the_end: ExitStack) -> list[socket.socket]:
+    wanted: list[Endpoint] = []
+    for text in where:
+        spec = EndpointSpec.parse(text)
+        if spec.ports is None:
+            raise UsageError(f"an address to listen on: {text!r}", "it has no port", f"Write {spec.with_port()}.")
+        found = addresses.resolve(spec)
+        ours = [address for address in found if addresses.is_local(address)]  # a name may also mean others: ::1, say
+        wanted += [Endpoint(address, port) for address in ours or found for port in spec.ports]
+    wanted = list(dict.fromkeys(wanted))
+    files = process.read_files()
+    if len(wanted) + FILES_RESERVED >= files.soft - files.open:
+        raise ShortfallError(
+            f"{len(wanted):,} listeners",
+            f"open files of the process: RLIMIT_NOFILE {files.soft:,}, {files.open} in use (EMFILE 24)",
+            "Listen on fewer ports, in several processes, or raise ulimit -n.",
+        )
+    return [until_the_end.enter_context(_listener(endpoint, backlog)) for endpoint in wanted]
+
+
+def _listener(endpoint: Endpoint, backlog: int) -> socket.socket:
+    address: Address = endpoint.address
+    try:
+        listener = socket.socket(addresses.family_of(address), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    except OSError as error:  # EAFNOSUPPORT: IPv6 is switched off
+        raise _why_not(endpoint, error) from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # TIME_WAIT of an earlier run is no obstacle
+        if address.version == 6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((str(address), endpoint.port))
+        listener.listen(backlog)
+    except OSError as error:
+        listener.close()
+        raise _why_not(endpoint, error) from None
+    return listener
+
+
+def _why_not(endpoint: Endpoint, error: OSError) -> FourtupleError:
+    number = error.errno or 0
+    wanted, stopped_by = f"to listen on {endpoint}", f"{error.strerror} ({name_of(number)} {number})"
+    if number == errno.EADDRNOTAVAIL:
+        return UsageError(wanted, f"{stopped_by}: this host does not have the address", "See `ip address`.")
+    if number == errno.EADDRINUSE:
+        return ShortfallError(wanted, f"{stopped_by}: another socket has the port", "See `ss -tlnp`, or take another.")
+    return ShortfallError(wanted, stopped_by, symptom_of(number).do)

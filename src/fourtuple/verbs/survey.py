@@ -1,0 +1,215 @@
+"""One look at all that `limits`, `plan`, `why` and `hold` decide by: the world, the ports, what each limit leaves."""
+
+import contextlib
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fourtuple.core.errors import CannotError, UsageError
+from fourtuple.core.limits.facts import PortFacts, World
+from fourtuple.core.limits.ports import PortRoom, PortUse
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.table import SYSCTLS, weigh
+from fourtuple.core.limits.verdicts import Case, Queue, Verdict
+from fourtuple.core.sockets.columns import among, is_wildcard, within
+from fourtuple.core.sockets.role import Role
+from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, full_queues
+from fourtuple.core.space.ranges import Ranges
+from fourtuple.core.space.tuples import Destinations, TupleSpace
+from fourtuple.kernel import addresses, canary
+from fourtuple.kernel.netns import enter, enter_named
+from fourtuple.kernel.proc import host
+from fourtuple.kernel.proc.world import NOTHING, host_sysctls, read_world, same_network
+from fourtuple.verbs.request import MOST_ADDRESSES, by_source, space_of, use_of
+
+ANYWHERE = Destinations.of([(range(1), range(1, 2))])  # stands for a destination to which there is no connection yet
+CONNTRACK = "net.netfilter.nf_conntrack_count"
+
+
+@dataclass(frozen=True)
+class Look:
+    """space:    what was asked about
+    uses:     of the space, or of its parts, each with its own source; none where the port range is unknown
+    ports:    all of them together; None for a server too
+    because:  why the ports are not known exactly
+    full:     listeners in question whose accept queue is full now
+    probed:   how many ports were asked for; None: that was not wanted
+    """
+
+    world: World
+    role: Role
+    space: TupleSpace
+    strategy: Strategy
+    uses: tuple[PortUse, ...]
+    ports: PortRoom | None
+    because: tuple[str, ...]
+    full: tuple[str, ...]
+    probed: int | None
+    case: Case
+    verdicts: tuple[Verdict, ...]
+
+
+def look(
+    destinations: Sequence[str] = (),
+    *,
+    sources: Sequence[str] = (),
+    strategy: Strategy | None = None,
+    pid: int | None = None,
+    role: Role | None = None,
+    probe: bool = False,
+    outside: Mapping[str, str] = NOTHING,
+    on_paper: bool = False,
+) -> Look:
+    """As `limits`. on_paper: source addresses need not be this host's."""
+    if role is Role.SERVER and pid is None:
+        raise UsageError("--role server", "whose? nothing that is started from here listens yet", "Give its --pid.")
+    network = pid is None or same_network(pid)
+    world = read_world(SYSCTLS, pid, network=network, outside=outside)
+    if world.ports:
+        world = replace(world, ports=replace(world.ports, any_port=world.process.may_bind_any_port))
+    space, strategy = _asked(world, destinations, sources, strategy, on_paper=on_paper)
+    uses: list[PortUse] = []
+    because: list[str] = []
+    probed, by = None, ""
+    if world.ports:
+        asked = [use_of(each, world.ports) for each in (by_source(space, sources) if destinations else [space])]
+        uses = [use for use, _ in asked]
+        by = asked[0][1]
+        if by != SOCK_DIAG or not world.ports.bound_are_listed:
+            because.append("sockets that are only bound are not listed: sock_diag does that from Linux 6.8 on")
+        if probe:
+            uses, probed = _probed(uses, world.ports)
+            world = replace(world, tracked=_is_tracked(world))
+    listeners = _listeners(uses[0].listens, world) if uses and pid is not None else None
+    if pid is not None and world.process.sockets is None:
+        world = replace(world, why_not={**world.why_not, "whether it listens": "root may see its sockets"})
+    role = role or (Role.SERVER if pid is not None and not destinations and listeners is not None else Role.CLIENT)
+    ports = None
+    if world.ports and role is Role.CLIENT:
+        ports = PortRoom.together([use.room(world.ports, strategy, anywhere=not destinations) for use in uses])
+        because = [*ports.because, *because]
+    case = Case(
+        world=world,
+        role=role,
+        strategy=strategy,
+        ports=ports,
+        tuples_in_use=sum(int((use.towards["state"] != State.LISTEN).sum()) for use in uses),
+        queue=queue_of(listeners, by),
+        cpus=host.cpus(),
+        running=pid is not None,
+        **_far_ends(space, ports, anywhere=not destinations),
+    )
+    full: list[str] = []
+    if role is Role.SERVER and listeners is not None:
+        full = full_queues(listeners)
+    elif uses and destinations:
+        full = full_queues(_listening_at(space, uses[0].listens))
+    return Look(
+        world, role, space, strategy, tuple(uses), ports, tuple(because), tuple(full), probed, case, weigh(case)
+    )
+
+
+def go_into(pid: int | None, netns: str | None) -> dict[str, str]:
+    """Move this process into another network namespace, for good → the host's sysctls, as they were read before.
+
+    pid:   that process's, if it may be entered; else it is left at that
+    netns: the one that `ip netns add` gave this name, or of the process with this number
+
+    Only for a program with one thread, as the command is (setns(2)). Raises CannotError where `netns` is closed.
+    """
+    outside = host_sysctls(SYSCTLS)
+    try:
+        if netns is not None and netns.isdecimal():
+            if not same_network(int(netns)):
+                enter(int(netns))
+        elif netns is not None:
+            enter_named(netns)
+        elif pid is not None and not same_network(pid):
+            with contextlib.suppress(PermissionError):
+                enter(pid)
+    except (FileNotFoundError, IsADirectoryError):
+        raise UsageError(
+            f"the network namespace {netns or pid}", "there is no such process, nor a name of ip netns"
+        ) from None
+    except OSError as error:
+        reason = f"{error.strerror}: it takes root, or the user who made it"
+        raise CannotError(f"the network namespace {netns or pid}", reason) from None
+    return outside
+
+
+def _asked(
+    world: World,
+    destinations: Sequence[str],
+    sources: Sequence[str],
+    strategy: Strategy | None,
+    *,
+    on_paper: bool,
+) -> tuple[TupleSpace, Strategy]:
+    """What was asked about; a made-up space where no destination was given, or nothing is known of ports."""
+    if destinations and world.ports:
+        return space_of(world.ports, destinations, sources, strategy, on_paper=on_paper)
+    if sources and not destinations:
+        raise UsageError("--from", "no destination was given", "Write where to, as in 10.0.0.9:80.")
+    ports = Ranges([world.ports.port_range] if world.ports else [])
+    return TupleSpace(4, Ranges([range(1)]), ports, ANYWHERE), strategy or Strategy.LATE
+
+
+def _probed(uses: Sequence[PortUse], facts: PortFacts) -> tuple[list[PortUse], int]:
+    """What they are after the open ports were asked for, and how many connections that took."""
+    wanted = np.flatnonzero(uses[0].open & facts.automatic_ports.mask).tolist()
+    asked, blocked = canary.blocked_ports(wanted or [facts.port_range.start], facts.automatic_ports)
+    masks = [Ranges(range(port, port + 1) for port in ports).mask for ports in (asked, blocked)]
+    return [use.probed(*masks) for use in uses], len(asked)
+
+
+def _is_tracked(before: World) -> bool | None:
+    """Has connection tracking counted the connections that were just made?"""
+    if CONNTRACK not in before.sysctls:
+        return None
+    return bool(read_world([CONNTRACK]).number(CONNTRACK))
+
+
+def _listeners(listens: Sockets, world: World) -> Sockets | None:
+    """Those of the process; None: there are none, or they are not shown."""
+    if world.process.sockets is None:
+        return None
+    listens = listens[np.isin(listens["inode"], np.fromiter(world.process.sockets, np.uint64))]
+    return listens if len(listens) else None
+
+
+def _listening_at(space: TupleSpace, listens: Sockets) -> Sockets:
+    """Those of the listeners of this namespace that are destinations, by their address or the wildcard."""
+    at = np.zeros(len(listens), bool)
+    for values, ports in space.destinations.parts:
+        at |= within(listens["local_port"], ports) & (among(listens["local"], values) | is_wildcard(listens["local"]))
+    found: Sockets = listens[at]
+    return found
+
+
+def queue_of(listeners: Sockets | None, by: str) -> Queue | None:
+    """None where there are none, or where their backlogs are not told. by: where they were read"""
+    if listeners is None or not len(listeners) or by != SOCK_DIAG:
+        return None
+    backlogs = listeners["wqueue"].astype(np.int64)
+    return Queue(
+        listeners=len(listeners),
+        waiting=int(listeners["rqueue"].sum()),
+        ceiling=int((backlogs + 1).sum()),
+        backlog_most=int(backlogs.max()),
+    )
+
+
+def _far_ends(space: TupleSpace, ports: PortRoom | None, *, anywhere: bool) -> dict[str, Any]:
+    """here, peers and per_peer of a Case; of very many addresses the first are looked at."""
+    if anywhere:
+        return {}
+    values = [value for each, _ in space.destinations.parts for value in itertools.islice(each, MOST_ADDRESSES)]
+    here = sum(addresses.is_local(space.address(value)) for value in values)
+    return {
+        "here": here == len(values),
+        "peers": len(values) - here,
+        "per_peer": ports.ceiling // len(values) if ports else 0,
+    }

@@ -1,0 +1,145 @@
+"""`why`: what somebody saw, explained by what this host says."""
+
+import errno
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from fourtuple.core.census.records import By, Census, PairCount, Source, View
+from fourtuple.core.census.usage import Usage
+from fourtuple.core.errors import ShortfallError, UsageError
+from fourtuple.core.sockets.filter import EVERYWHERE
+from fourtuple.core.sockets.owners import Holders, Owners
+from fourtuple.core.sockets.role import Role
+from fourtuple.core.sockets.table import SOCKET, Sockets, State, four_tuples, full_queues, mapped, recast
+from fourtuple.core.space.endpoints import Endpoint
+from fourtuple.core.why.causes import Scene
+from fourtuple.core.why.judge import Why, judge
+from fourtuple.core.why.reader import read_saying
+from fourtuple.kernel import addresses
+from fourtuple.kernel.netlink.sockdiag import fold_sockets, read_listeners
+from fourtuple.kernel.proc.owners import read_holders
+from fourtuple.kernel.proc.world import NOTHING, read_sysctl
+from fourtuple.verbs.census import CONNECTED
+from fourtuple.verbs.survey import Look, look, queue_of
+
+IPV6_OFF = "net.ipv6.conf.all.disable_ipv6"
+MOST_PAIRS = 1000  # among which the target is looked for
+MOST_HOLDERS, MOST_OWNERS, MOST_FULL = 4, 3, 4
+
+
+def why(
+    what: str,
+    *,
+    destination: str | None = None,
+    pid: int | None = None,
+    outside: Mapping[str, str] = NOTHING,
+) -> Why:
+    """The likely causes of what somebody saw, best first, each with the evidence from this host.
+
+    what:        a number where connections stop, an errno, a line of a log or a traceback
+    destination: ADDRESS:PORT that it is about; None: what the text names
+    pid:         whose files, cgroup and namespace
+    outside:     as `limits` takes it
+
+    Raises UsageError, CannotError.
+    """
+    saying = read_saying(what)
+    if destination is not None:
+        saying = replace(saying, target=str(Endpoint.parse(destination)))
+    listeners = read_listeners()
+    (usage, on_port), by = fold_sockets(partial(_fold, listeners, saying.port), CONNECTED)
+    view = View.of(usage, By.PAIR, MOST_PAIRS)
+    holders = read_holders(np.concatenate([view.inodes, on_port["inode"]]))
+    whose = pid or (_server(listeners, saying.target, holders) if saying.errno == errno.EMFILE else None)
+    seen, target = _look(saying.target, whose, outside)
+    found = view.census(Source("", "", seen.world.netns, seen.world.kernel, by, None, 0), seen.world, holders)
+    pair = _pair(found, target)
+    sysctls = dict(seen.world.sysctls) | {IPV6_OFF: read_sysctl(IPV6_OFF)}
+    scene = Scene(
+        world=replace(seen.world, sysctls=sysctls),
+        number=saying.number,
+        errno=saying.errno,
+        call=saying.call,
+        port=saying.port,
+        target=target,
+        pair=pair,
+        owners=str(pair.owners) if pair else "",
+        ports=seen.ports,
+        queue=queue_of(listeners, by),
+        full=full_queues(listeners)[:MOST_FULL],
+        local=None if target is None else addresses.is_local(Endpoint.parse(target).address),
+        listens=None if target is None else _listens(listeners, Endpoint.parse(target)),
+        holders=tuple(_holders(on_port, holders)),
+        close_wait=found.sockets.get(State.CLOSE_WAIT.name, 0),
+        close_wait_owners=", ".join(filter(None, (str(leak.owners) for leak in found.leaks[:MOST_OWNERS]))),
+        asked=whose is not None,
+    )
+    ceilings = {verdict.limit: verdict.ceiling for verdict in seen.verdicts if verdict.ceiling}
+    return judge(replace(saying, target=target), scene, ceilings, seen.world.why_not)
+
+
+def _look(target: str | None, pid: int | None, outside: Mapping[str, str]) -> tuple[Look, str | None]:
+    """With the target, if there is a way to it; the world is worth a look all the same."""
+    if target is not None:
+        try:
+            return look([target], pid=pid, outside=outside), target
+        except (ShortfallError, UsageError):
+            pass
+    return look(pid=pid, outside=outside), target
+
+
+def _server(listeners: Sockets, target: str | None, holders: Holders) -> int | None:
+    """The process that listens there, as far as this user may see."""
+    if target is None or not addresses.is_local(Endpoint.parse(target).address):
+        return None
+    listens = listeners[listeners["local_port"] == Endpoint.parse(target).port]
+    found = _owners(listens, holders).processes
+    return found[0].pid if found else None
+
+
+def _fold(listeners: Sockets, port: int | None, tables: Iterable[Sockets]) -> tuple[Usage, Sockets]:
+    """The usage, and the sockets with this local port, those that listen first."""
+    kept = [recast(listeners[listeners["local_port"] == port], SOCKET)]
+
+    def passed() -> Iterator[Sockets]:
+        for table in tables:
+            kept.append(table[table["local_port"] == port])
+            yield table
+
+    usage = Usage.of(passed(), listeners, None, EVERYWHERE)
+    return usage, np.concatenate(kept)
+
+
+def _pair(found: Census, target: str | None) -> PairCount | None:
+    """Of those that this end has opened the busiest, or the busiest to the target."""
+    pairs = (row for row in found.rows if isinstance(row, PairCount) and row.role is Role.CLIENT)
+    return next((pair for pair in pairs if target in (None, pair.destination)), None)
+
+
+def _owners(sockets: Sockets, holders: Holders) -> Owners:
+    """Of all together."""
+    return holders.owners(np.zeros(len(sockets), np.int64), sockets["inode"], sockets["uid"], 1)[0]
+
+
+def _listens(listeners: Sockets, target: Endpoint) -> bool | None:
+    """None where the target is not of this host, whose listeners are not to be seen."""
+    if not addresses.is_local(target.address):
+        return None
+    listens = listeners[listeners["local_port"] == target.port]
+    theirs = {row.tobytes() for row in listens["local"]}
+    any_address = {bytes(16), mapped(ipaddress.IPv4Address(0))}
+    return bool(theirs & (any_address | {mapped(target.address)}))
+
+
+def _holders(on_port: Sockets, holders: Holders) -> Iterator[str]:
+    for number, ends in enumerate(four_tuples(on_port[:MOST_HOLDERS])):
+        state = State(int(on_port["state"][number]))
+        where = f"{ends.source}" if state in (State.LISTEN, State.CLOSE) else f"{ends}"
+        who = str(_owners(on_port[number : number + 1], holders))
+        yield f"{'bound' if state is State.CLOSE else state.name} {where}{f', {who}' if who else ''}"
+    if len(on_port) > MOST_HOLDERS:
+        yield f"{len(on_port) - MOST_HOLDERS:,} more"

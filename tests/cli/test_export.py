@@ -1,0 +1,387 @@
+"""`fourtuple export` as a monitor sees it, up to an alert of a real Prometheus; and what ships beside it."""
+
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from fourtuple.core.census.snapshot import Snapshot
+from fourtuple.core.census.usage import Usage
+from fourtuple.core.counters import COUNTERS
+from fourtuple.core.limits.facts import PortFacts
+from fourtuple.core.sockets.filter import EVERYWHERE
+from fourtuple.core.sockets.table import LISTENER
+from fourtuple.core.space.ranges import Ranges
+from fourtuple.faces.export.metrics import Exporter
+from tests.conftest import COMMAND, Ground, fourtuple, need
+from tests.core.quiet import WORLD
+from tests.told import READY
+from tests.waiting import PATIENCE_S, wait_until
+
+CONTRIB = Path(__file__).parents[2] / "contrib"
+RULES = CONTRIB / "prometheus" / "fourtuple.rules.yml"
+UNIT = CONTRIB / "systemd" / "fourtuple-export.service"
+DASHBOARD = CONTRIB / "grafana" / "fourtuple.json"
+USABLE = 28_232  # of the default range, where nobody has reserved or bound any
+FETCH = """
+import socket, sys, urllib.request
+low, url = int(sys.argv[1]), sys.argv[2]
+class Bound(urllib.request.HTTPHandler):
+    def http_open(self, request):
+        import http.client, functools
+        return self.do_open(functools.partial(http.client.HTTPConnection, source_address=("127.0.0.1", low)), request)
+opener = urllib.request.build_opener(Bound if low else urllib.request.HTTPHandler)
+sys.stdout.write(opener.open(url, timeout=120).read().decode())
+"""
+
+
+def fetched(ground: Ground, path: str = "/metrics", from_port: int = 0) -> str:
+    """What the exporter says, asked from a port of our own choice if the range has none left."""
+    done = ground.run(sys.executable, "-c", FETCH, str(from_port), f"http://127.0.0.1:9435{path}")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def value(text: str, name: str, **labels: str) -> float:
+    return samples(text)[name, frozenset(labels.items())]
+
+
+def looked_at(text: str) -> float:
+    return value(text, "fourtuple_census_timestamp_seconds")
+
+
+def pair(source: str, destination: str, role: str = "client") -> dict[str, str]:
+    return {"role": role, "source": source, "destination": destination}
+
+
+@contextmanager
+def exporting(ground: Ground, *options: str) -> Iterator[None]:
+    with ground.started("export", *options, wait_for=READY["export"]):
+        yield
+
+
+def test_it_tells_what_is_there(ground: Ground) -> None:
+    """23 connections over two pairs, by the kernel's own numbers."""
+    with (
+        ground.serving("127.0.0.1:80-81"),
+        ground.started("hold", "23", "127.0.0.1:80-81", "--for", "60s", "--json"),
+        exporting(ground),
+    ):
+        text = fetched(ground)
+
+    both = [value(text, "fourtuple_pair_used", **pair("127.0.0.1", f"127.0.0.1:{port}")) for port in (80, 81)]
+    assert sorted(both) == [11, 12]
+    for port, used in zip((80, 81), both, strict=True):
+        assert value(text, "fourtuple_pair_usable", **pair("127.0.0.1", f"127.0.0.1:{port}")) == USABLE
+        assert value(text, "fourtuple_pair_left", **pair("127.0.0.1", f"127.0.0.1:{port}")) == USABLE - used
+        assert value(text, "fourtuple_pair_left_least", **pair("127.0.0.1", f"127.0.0.1:{port}")) == USABLE - used
+        assert value(text, "fourtuple_pair_used", **pair("other", f"127.0.0.1:{port}", "server")) == used
+    assert value(text, "fourtuple_pairs", role="client") == 2
+    assert value(text, "fourtuple_sockets", state="ESTABLISHED") == 46
+    assert value(text, "fourtuple_sockets", state="LISTEN") == 3
+    assert value(text, "fourtuple_range_ports") == USABLE
+    assert value(text, "fourtuple_blocked_ports") == 0
+    assert value(text, "fourtuple_connects_total") == value(text, "fourtuple_accepts_total") == 23
+    assert value(text, "fourtuple_listener_queue", address="127.0.0.1:80") == 4097
+
+
+def test_what_is_beyond_the_first_comes_together(ground: Ground) -> None:
+    with (
+        ground.serving("127.0.0.1:80-84"),
+        ground.started("hold", "50", "127.0.0.1:80-84", "--for", "60s", "--json"),
+        exporting(ground, "--top", "2"),
+    ):
+        found = samples(fetched(ground))
+
+    used = {
+        dict(labels)["destination"]: count
+        for (name, labels), count in found.items()
+        if name == "fourtuple_pair_used" and dict(labels)["role"] == "client"
+    }
+    assert sorted(used.values()) == [10, 10, 30]
+    assert used["other"] == 30
+    assert found["fourtuple_pair_usable", frozenset(pair("other", "other").items())] == 3 * USABLE
+    assert len([1 for name, _ in found if name == "fourtuple_listener_waiting"]) == 3
+
+
+def test_it_answers_where_no_port_is_left(ground: Ground) -> None:
+    """bind(address, 0) has taken every port of the range, so no connect() succeeds; a listener needs none."""
+    ground.set_port_range(40000, 40063)
+    hog = (
+        "import socket, sys, time\n"
+        "held = []\n"
+        "try:\n"
+        "    while True:\n"
+        "        held.append(socket.socket()); held[-1].bind(('127.0.0.1', 0))\n"
+        "except OSError:\n"
+        "    held.pop()\n"
+        "print('full', len(held), flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    program = ground.lab.start([sys.executable, "-c", hog], stdout=subprocess.PIPE, text=True)
+    try:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "full 64\n"
+        with exporting(ground, "--every", "500ms"):
+            failed = ground.run(sys.executable, "-c", FETCH, "0", "http://127.0.0.1:9435/metrics")
+            text = fetched(ground, from_port=30000)
+            ports = itertools.count(30001)  # the one before is in TIME_WAIT
+            assert wait_until(lambda: looked_at(fetched(ground, from_port=next(ports))) > looked_at(text))
+    finally:
+        program.kill()
+        program.communicate()
+
+    assert "Cannot assign requested address" in failed.stderr
+    assert value(text, "fourtuple_blocked_ports") == value(text, "fourtuple_range_ports") == 64
+    assert value(text, "fourtuple_usable_ports") == 0
+
+
+def test_ports_named_in_bind_stay_known_between_two_looks_for_them(ground: Ground) -> None:
+    """They are looked for every two minutes; a listener or a bound socket that goes is free at once."""
+    code = (
+        "import socket, sys\n"
+        "server = socket.create_server(('127.0.0.1', 80))\n"
+        "named = socket.socket(); named.bind(('127.0.0.1', 40001)); named.connect(('127.0.0.1', 80))\n"
+        "idle = socket.socket(); idle.bind(('127.0.0.1', 40002))\n"
+        "print('there', flush=True); sys.stdin.readline(); idle.close(); print('gone', flush=True)\n"
+        "sys.stdin.readline()\n"
+    )
+    ground.set_port_range(40000, 40063)
+    program = ground.lab.start(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    try:
+        assert program.stdout is not None
+        assert program.stdin is not None
+        assert program.stdout.readline() == "there\n"
+        with exporting(ground, "--every", "200ms"):
+            both = value(fetched(ground), "fourtuple_blocked_ports")
+            program.stdin.write("\n")
+            assert program.stdout.readline() == "gone\n"
+            assert wait_until(lambda: value(fetched(ground), "fourtuple_blocked_ports") < both)
+            one = value(fetched(ground), "fourtuple_blocked_ports")
+    finally:
+        program.kill()
+        program.communicate()
+
+    assert (both, one) == (2, 1)
+
+
+def test_a_place_that_is_taken_is_named(ground: Ground) -> None:
+    with ground.serving("127.0.0.1:9435"):
+        done = ground.fourtuple("export")
+
+    assert done.returncode == 77
+    assert "127.0.0.1:9435" in done.stderr
+    assert "Address already in use" in done.stderr
+
+
+@pytest.mark.parametrize("listen", ["nonsense", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:80-81"])
+def test_an_address_that_is_none_is_refused(listen: str) -> None:
+    done = fourtuple("export", "--listen", listen)
+
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_it_listens_on_ipv6_too(ground: Ground) -> None:
+    with ground.started("export", "--listen", "[::1]:9436", wait_for="http://[::1]:9436"):
+        done = ground.run(
+            sys.executable, "-c", "import urllib.request as u; print(u.urlopen('http://[::1]:9436/metrics').status)"
+        )
+
+    assert done.stdout == "200\n", done.stderr
+
+
+def test_promtool_finds_nothing_to_complain_of(ground: Ground) -> None:
+    need(shutil.which("promtool"), "promtool (package prometheus)")
+    with ground.serving("127.0.0.1:80"), exporting(ground):
+        text = fetched(ground)
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+CONFIG = """
+global: {scrape_interval: 500ms, evaluation_interval: 500ms}
+rule_files: [rules.yml]
+scrape_configs:
+  - job_name: fourtuple
+    static_configs: [{targets: ["127.0.0.1:9435"]}]
+"""
+
+
+def test_a_prometheus_scrapes_it_and_fires_the_alert(ground: Ground, tmp_path: Path) -> None:
+    """60 of 64 ports to one destination are in use; the alert waits one second here, not one minute."""
+    need(shutil.which("prometheus"), "prometheus")
+    ground.set_port_range(40000, 40063)
+    (tmp_path / "rules.yml").write_text(re.sub(r"for: \d+m", "for: 1s", RULES.read_text()))
+    (tmp_path / "prometheus.yml").write_text(CONFIG)
+    command = ["prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data"]
+    command += ["--web.listen-address=127.0.0.1:9090", "--log.level=warn"]
+    with (
+        ground.serving("127.0.0.1:80"),
+        ground.started("hold", "60", "127.0.0.1:80", "--for", "90s", "--json"),
+        exporting(ground, "--every", "500ms"),
+    ):
+        prometheus = ground.lab.start(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        try:
+            firing = alert_of(ground, "FourtuplePortsRunOut")
+        finally:
+            prometheus.terminate()
+            prometheus.communicate()
+
+    assert firing["labels"]["destination"] == "127.0.0.1:80"
+    assert firing["annotations"]["summary"].startswith("127.0.0.1 → 127.0.0.1:80 uses 93.")
+
+
+def alert_of(ground: Ground, name: str) -> dict[str, Any]:
+    def firing() -> list[dict[str, Any]]:
+        done = ground.run(sys.executable, "-c", FETCH, "0", "http://127.0.0.1:9090/api/v1/alerts")
+        alerts = json.loads(done.stdout)["data"]["alerts"] if done.returncode == 0 else []
+        return [each for each in alerts if each["labels"]["alertname"] == name and each["state"] == "firing"]
+
+    found = wait_until(firing)
+    assert found, f"{name} does not fire"
+    return found[0]
+
+
+def test_the_rules_mean_what_they_say() -> None:
+    need(shutil.which("promtool"), "promtool (package prometheus)")
+    for command in (["check", "rules", RULES.name], ["test", "rules", "fourtuple.tests.yml"]):
+        done = subprocess.run(["promtool", *command], cwd=RULES.parent, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def told() -> set[str]:
+    """The names of everything that can be told."""
+    numbers = ("nf_conntrack_count", "nf_conntrack_max")
+    sysctls = {f"net.netfilter.{name}": "1" for name in numbers} | {
+        "net.ipv4.tcp_max_tw_buckets": "1",
+        "net.ipv4.tcp_max_orphans": "1",
+        "net.ipv4.tcp_mem": "1 2 3",
+        "net.ipv4.neigh.default.gc_thresh3": "1",
+        "fs.file-max": "1",
+        "kernel.threads-max": "1",
+    }
+    world = replace(
+        WORLD,
+        ports=PortFacts(range(32768, 61000), Ranges([])),
+        sysctls=sysctls,
+        sockstat={"TCP.tw": 1, "TCP.orphan": 1, "TCP.mem": 1},
+        counters={counter.name: 1 for counter in COUNTERS},
+        files_in_use=1,
+        threads=1,
+        neighbours=1,
+    )
+    usage = Usage.of([], np.zeros(0, LISTENER), world.ports, EVERYWHERE)
+    exporter = Exporter()
+    exporter.publish(Snapshot.of(usage, world, 10, at_s=0, took_s=0, changed=0))
+    return {family.name + "_total" * (family.type == "counter") for family in exporter.collect()} | {"fourtuple_info"}
+
+
+def test_rules_and_dashboard_ask_for_nothing_that_is_not_told() -> None:
+    dashboard = json.loads(DASHBOARD.read_text())
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    rules = [line for line in RULES.read_text().splitlines() if "expr:" in line]
+    asked = {name for text in (*expressions, *rules) for name in re.findall(r"\bfourtuple_\w+", text)}
+
+    assert len(asked) > 25
+    assert asked <= told()
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+
+
+def test_the_dashboard_asks_in_promql(tmp_path: Path) -> None:
+    need(shutil.which("promtool"), "promtool (package prometheus)")
+    dashboard = json.loads(DASHBOARD.read_text())
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    rules = [{"record": f"panel:{number}", "expr": text} for number, text in enumerate(expressions)]
+    file = tmp_path / "rules.yml"
+    file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))  # JSON is YAML, too
+    done = subprocess.run(["promtool", "check", "rules", file], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_systemd_takes_the_unit_and_finds_it_closed(tmp_path: Path) -> None:
+    need(shutil.which("systemd-analyze"), "systemd-analyze (package systemd)")
+    unit = tmp_path / UNIT.name
+    unit.write_text(UNIT.read_text().replace("/usr/local/bin/fourtuple", "/bin/true"))
+    verified = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(unit)]  # of 100: "OK" ends at 40
+    exposed = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (verified.returncode, verified.stderr) == (0, "")
+    assert exposed.returncode == 0, exposed.stdout
+
+
+def allowed_calls() -> set[str]:
+    """What SystemCallFilter= of the unit leaves."""
+    found: set[str] = set()
+    for line in UNIT.read_text().splitlines():
+        if line.startswith("SystemCallFilter="):
+            names = line.partition("=")[2]
+            calls = {call for name in names.removeprefix("~").split() for call in members(name)}
+            found = found - calls if names.startswith("~") else found | calls
+    return found
+
+
+def members(group: str) -> Iterator[str]:
+    done = subprocess.run(["systemd-analyze", "syscall-filter", group], capture_output=True, text=True, check=True)
+    for line in done.stdout.splitlines()[1:]:
+        if line.strip().startswith("@"):
+            yield from members(line.strip())
+        elif not line.strip().startswith("#"):
+            yield line.strip()
+
+
+def test_it_works_with_the_calls_that_the_unit_leaves(ground: Ground, tmp_path: Path) -> None:
+    """Those that it makes and the unit forbids fail here as they would there, and it tells all the same."""
+    need(shutil.which("systemd-analyze"), "systemd-analyze (package systemd)")
+    need(shutil.which("strace"), "strace")
+    calls = tmp_path / "calls"
+    made = traced(ground, ["-c", "-U", "name", "-o", str(calls)], calls)
+    forbidden = made - allowed_calls()
+    assert {"recvfrom", "socket"} <= made
+    assert forbidden <= {"mbind"}
+
+    inject = [f"--inject={call}:error=EPERM" for call in sorted(forbidden)]
+    traced(ground, [*inject, "-e", f"trace={','.join(forbidden) or 'socket'}", "-o", str(calls)], calls)
+
+
+def traced(ground: Ground, options: list[str], output: Path) -> set[str]:
+    """The calls that an exporter made under strace, which has told something meanwhile."""
+    program = ground.lab.start(["strace", "-f", *options, *COMMAND, "export"], stderr=subprocess.PIPE, text=True)
+    try:
+        assert program.stderr is not None
+        while READY["export"] not in (line := program.stderr.readline()):
+            assert line, "it ended early"
+        assert "fourtuple_sockets" in fetched(ground)
+        children = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGTERM)
+        program.communicate(timeout=PATIENCE_S)
+    finally:
+        program.kill()
+    words = {line.split()[-1] for line in output.read_text().splitlines() if line.split()}
+    return {word for word in words if re.fullmatch(r"[a-z]\w+", word)} - {"syscall", "total"}

@@ -1,0 +1,194 @@
+"""`fourtuple lab`: a place of its own for any command, gone when that ends, with nothing left behind."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from fourtuple.verbs.lab import namespace_refusal
+from tests.conftest import COMMAND, fourtuple, need
+from tests.kernel.test_netns import processes_in
+from tests.told import numbers
+from tests.waiting import PATIENCE_S, wait_until
+
+SETTINGS = Path("/proc/sys/net/ipv4")
+
+
+@pytest.fixture(autouse=True)
+def allowed() -> None:
+    refusal = namespace_refusal()
+    need(refusal is None, f"a private network namespace ({refusal})")
+
+
+def lab(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return fourtuple("lab", *arguments)
+
+
+def read(*names: str) -> list[str]:
+    return [(SETTINGS / name).read_text().strip() for name in names]
+
+
+def test_it_has_its_own_ports_and_table_and_the_host_keeps_its_own() -> None:
+    names = ("ip_local_port_range", "tcp_ehash_entries", "tcp_child_ehash_entries")
+    before = read(*names)
+    need((SETTINGS / "tcp_child_ehash_entries").exists(), "net.ipv4.tcp_child_ehash_entries (Linux 6.1)")
+    wide = lab("--hash-table", "100k", "--", "cat", *(str(SETTINGS / name) for name in names[:2]))
+    narrow = lab("--ports", "40000-40099", "--", "cat", str(SETTINGS / names[0]))
+
+    assert wide.stdout.split() == ["1024", "65535", "131072"]
+    assert narrow.stdout.split() == ["40000", "40099"]
+    assert "1024-65535" in wide.stderr
+    assert 131_072 in numbers(wide.stderr)
+    assert read(*names) == before
+
+
+def test_by_itself_the_table_is_large_enough_for_the_memory_there_is() -> None:
+    need((SETTINGS / "tcp_child_ehash_entries").exists(), "net.ipv4.tcp_child_ehash_entries (Linux 6.1)")
+    done = lab("--quiet", "--", "cat", str(SETTINGS / "tcp_ehash_entries"))
+    total_kb = int(Path("/proc/meminfo").read_text().split()[1])
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert 1024 <= int(done.stdout) <= 2**24
+    assert int(done.stdout) & (int(done.stdout) - 1) == 0
+    assert int(done.stdout) <= 2 * total_kb * 1024 / 4000
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (["true"], 0),
+        (["sh", "-c", "exit 7"], 7),
+        (["sh", "-c", "kill -9 $$"], 128 + 9),
+        (["no-such-command"], 127),
+        (["/etc/passwd"], 126),
+    ],
+)
+def test_its_exit_code_is_the_commands(command: list[str], code: int) -> None:
+    assert lab("--quiet", "--", *command).returncode == code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["--ports", "80-99", "--", "true"], "80-99"),
+        (["--ports", "2000-1000", "--", "true"], "2000-1000"),
+        (["--ports", "many", "--", "true"], "LOW-HIGH"),
+        (["--hash-table", "1G", "--", "true"], "16,777,216"),
+        (["--hosts", "3", "--", "true"], "1<=x<=2"),
+        ([], "COMMAND"),
+    ],
+)
+def test_bad_input_is_told_what_is_wrong(arguments: list[str], names: str) -> None:
+    done = lab(*arguments)
+
+    assert done.returncode == 2
+    assert names in " ".join(done.stderr.split())
+
+
+def test_options_of_the_command_are_the_commands() -> None:
+    assert lab("--quiet", "--", "echo", "--ports", "--json", "-h").stdout == "--ports --json -h\n"
+
+
+def test_what_the_command_leaves_running_is_ended() -> None:
+    """A background process, and one that has cut itself loose, and one that ignores SIGTERM."""
+    script = (
+        "sleep 300 & echo $!; setsid sh -c 'sleep 300 & echo $!';"
+        " sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done' & sleep 0.3"
+    )
+    done = lab("--quiet", "--", "sh", "-c", script)
+    pids = [int(line) for line in done.stdout.split()]
+
+    assert len(pids) == 3
+    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+
+
+def test_ctrl_c_is_the_commands_and_sigterm_is_passed_on() -> None:
+    script = "trap 'echo caught; exit 5' INT TERM; echo ready; while :; do sleep 0.05; done"
+    for number, to_group in ((signal.SIGINT, True), (signal.SIGTERM, False)):
+        program = subprocess.Popen(
+            [*COMMAND, "lab", "--quiet", "--", "sh", "-c", script],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        assert program.stdout is not None
+        assert program.stdout.readline() == "ready\n"
+        (os.killpg if to_group else os.kill)(program.pid, number)
+        said, _ = program.communicate(timeout=PATIENCE_S)
+
+        assert (said, program.returncode) == ("caught\n", 5)
+
+
+def test_two_hosts_are_joined_and_each_can_be_asked(tmp_path: Path) -> None:
+    """A server on host2 is reached from host1, which is where the command runs; nothing of it stays in /tmp."""
+    need(shutil.which("ip"), "ip (iproute2)")
+    folders = set(Path(tempfile.gettempdir()).glob("fourtuple-lab-*"))
+    server = f"{sys.executable} -m fourtuple serve 10.77.0.2:8000 --greet hello --quiet --for 20s"
+    client = f"{sys.executable} -m fourtuple hold 97 10.77.0.2:8000 --for 300ms --expect hello --quiet"
+    script = f"host2 {server} 2> {tmp_path}/log & until grep -q listening {tmp_path}/log; do sleep 0.05; done; {client}"
+    done = lab("--hosts", "2", "--", "sh", "-c", script)
+
+    assert done.stderr.splitlines()[0].endswith("host1 10.77.0.1, host2 10.77.0.2")
+    assert done.returncode == 0
+    assert done.stdout.startswith("held 97 for ")
+    assert "answers   97" in done.stdout
+    assert set(Path(tempfile.gettempdir()).glob("fourtuple-lab-*")) == folders
+
+
+def test_what_runs_on_a_host_of_two_is_asked_to_end_like_the_rest(tmp_path: Path) -> None:
+    need(shutil.which("ip"), "ip (iproute2)")
+    trap = tmp_path / "trap.sh"
+    ready, ended = tmp_path / "ready", tmp_path / "ended"
+    trap.write_text(f"trap 'echo $1 >> {ended}; exit' TERM; echo $1 >> {ready}; while :; do sleep 0.05; done")
+    wait = f"until [ $(wc -l < {ready}) = 2 ]; do sleep 0.05; done"
+    script = f"host1 sh {trap} one & host2 sh {trap} two & {wait}"
+    ready.touch()
+    done = lab("--quiet", "--hosts", "2", "--", "sh", "-c", script)
+
+    assert done.returncode == 0
+    assert sorted(ended.read_text().split()) == ["one", "two"]
+
+
+def test_a_host_without_a_command_says_so() -> None:
+    need(shutil.which("ip"), "ip (iproute2)")
+    done = lab("--quiet", "--hosts", "2", "--", "host2")
+
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
+def test_a_terminal_that_is_closed_leaves_no_folder() -> None:
+    need(shutil.which("ip"), "ip (iproute2)")
+    folders = set(Path(tempfile.gettempdir()).glob("fourtuple-lab-*"))
+    program = subprocess.Popen(
+        [*COMMAND, "lab", "--quiet", "--hosts", "2", "--", "sh", "-c", "echo ready; exec sleep 300"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout is not None
+    assert program.stdout.readline() == "ready\n"
+    program.send_signal(signal.SIGHUP)
+    program.communicate(timeout=PATIENCE_S)
+
+    assert program.returncode == 128 + signal.SIGHUP
+    assert set(Path(tempfile.gettempdir()).glob("fourtuple-lab-*")) == folders
+
+
+def test_it_is_gone_when_the_lab_is_killed() -> None:
+    program = subprocess.Popen(
+        [*COMMAND, "lab", "--quiet", "--", "sh", "-c", "readlink /proc/self/ns/net; exec sleep 300"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout is not None
+    name = program.stdout.readline().strip()
+    program.kill()
+    program.communicate()
+
+    assert name.startswith("net:[")
+    assert wait_until(lambda: not processes_in(name))

@@ -1,0 +1,809 @@
+"""limits, plan, undo, why as commands, on real sockets: what they say is what then happens, in private namespaces."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fourtuple.verbs.lab import host_facts
+from tests.conftest import COMMAND, DENY, Ground, fourtuple, need, private_ground
+from tests.told import joined, numbers
+
+Done = subprocess.CompletedProcess[str]
+OK, SHORT, CANNOT = 0, 1, 77
+RANGE = "net.ipv4.ip_local_port_range"
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+# It listens with a lowered limit of files, and accepts what it can once it is told to; says how many, and the errno.
+SERVER = """
+import resource, socket, sys
+listener = socket.create_server(("127.0.0.1", 8000), backlog=1000)
+resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
+print("listening", flush=True)
+sys.stdin.readline()
+accepted = []
+try:
+    while True:
+        accepted.append(listener.accept())
+except OSError as error:
+    print(len(accepted), error.errno, flush=True)
+sys.stdin.readline()
+"""
+# It connects as often as it is told; bind0 calls bind(address, 0) first, as programs do by mistake.
+CLIENTS = """
+import socket, sys
+bind0, plain, port = map(int, sys.argv[1:])
+kept = []
+for number in range(bind0 + plain):
+    kept.append(socket.socket())
+    if number < bind0:
+        kept[-1].bind(("127.0.0.1", 0))
+    kept[-1].connect(("127.0.0.1", port))
+print("connected", flush=True)
+sys.stdin.readline()
+"""
+LISTENERS = """
+import socket, sys
+kept = [socket.create_server(("127.0.0.1", int(port)), backlog=1000) for port in sys.argv[1:]]
+print("listening", flush=True)
+sys.stdin.readline()
+"""
+# How many connections to 127.0.0.1:PORT there are room for, in fact.
+FILL = """
+import socket
+kept = []
+try:
+    while True:
+        kept.append(socket.create_connection(("127.0.0.1", PORT)))
+except OSError as error:
+    print(len(kept), error.errno)
+"""
+COMMANDS = """
+import json, sys
+from click.testing import CliRunner
+from fourtuple.cli import cli
+asked, environment = json.load(sys.stdin)
+done = [CliRunner(env=environment).invoke(cli, arguments) for arguments in asked]
+print(json.dumps([[each.exit_code, each.output] for each in done]))
+"""
+
+
+@pytest.fixture(scope="module")
+def quiet() -> Iterator[Ground]:
+    """A namespace in which nothing is opened, for all tests that only ask; each sets the range that it needs."""
+    with private_ground() as ground:
+        yield ground
+
+
+@contextmanager
+def program(ground: Ground, code: str, *arguments: object) -> "Iterator[subprocess.Popen[str]]":
+    """A Python program in there that has said its first line; killed after the block."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    started = ground.lab.start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert started.stdout is not None
+        assert started.stdout.readline()
+        yield started
+    finally:
+        started.kill()
+        started.communicate()
+
+
+def tell(started: "subprocess.Popen[str]") -> list[int]:
+    """It goes on → the numbers of its next line."""
+    assert started.stdin is not None
+    assert started.stdout is not None
+    started.stdin.write("\n")
+    started.stdin.flush()
+    return [int(word) for word in started.stdout.readline().split()]
+
+
+def json_of(done: Done, code: int = OK) -> dict[str, Any]:
+    assert (done.returncode, done.stderr) == (code, "")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def limits(ground: Ground, *arguments: str) -> dict[str, Any]:
+    return json_of(ground.fourtuple("limits", *arguments, "--json"))
+
+
+def sockets(ground: Ground) -> list[str]:
+    """The rows of /proc/net/tcp, TIME_WAIT included: both ends and the state."""
+    return sorted(" ".join(line.split()[1:4]) for line in ground.run("cat", "/proc/net/tcp").stdout.splitlines()[1:])
+
+
+def port_range(ground: Ground) -> list[str]:
+    return ground.run("cat", "/proc/sys/net/ipv4/ip_local_port_range").stdout.split()
+
+
+def set_range(ground: Ground, low: int, high: int) -> None:
+    ground.run("sh", "-c", f"echo {low} {high} > /proc/sys/net/ipv4/ip_local_port_range")
+
+
+def commands(ground: Ground, *several: Sequence[str], **environment: str) -> list[tuple[int, str]]:
+    """Exit code and output of each, errors included, in one process."""
+    done = ground.run(sys.executable, "-c", COMMANDS, input=json.dumps((several, environment)))
+    assert done.returncode == 0, done.stderr
+    return [(code, output) for code, output in json.loads(done.stdout)]
+
+
+def fits_a_terminal(done: Done) -> bool:
+    return max(map(len, (done.stdout + done.stderr).splitlines())) <= 80
+
+
+def need_another_user() -> None:
+    need(os.geteuid() == 0, "root, to become an ordinary user")
+    need(shutil.which("setpriv"), "setpriv (util-linux)")
+    done = subprocess.run([*NOBODY, sys.executable, "-c", "import fourtuple.cli"], capture_output=True, check=False)
+    need(done.returncode == 0, "a Python that everybody may run")
+
+
+# limits
+
+
+def test_limits_as_json_has_every_key_that_is_documented(quiet: Ground) -> None:
+    set_range(quiet, 40_000, 40_099)
+    found = limits(quiet, "127.0.0.1:8000-8001", "--from", "127.0.0.2-3")
+    keys = {"room", "room_max", "binding", "exact", "routes", "verdicts", "remarks", "unknown"}
+    route = {"source", "destination", "strategy", "ceiling", "in_use", "room", "room_max"}
+    verdict = {
+        "limit",
+        "scope",
+        "value",
+        "ceiling",
+        "in_use",
+        "room",
+        "exact",
+        "call",
+        "errno",
+        "counter",
+        "fix",
+        "needs",
+    }
+
+    assert keys <= set(found)
+    assert (found["room"], found["room_max"], found["binding"]) == (400, 400, RANGE)
+    assert found["exact"] is host_facts().ports.bound_are_listed
+    assert all(route <= set(each) for each in found["routes"])
+    assert [(each["source"], each["destination"], each["room"]) for each in found["routes"]] == [
+        (f"127.0.0.{source}", f"127.0.0.1:{port}", 100) for source in (2, 3) for port in (8000, 8001)
+    ]
+    assert all(verdict <= set(each) for each in found["verdicts"])
+    tightest = found["verdicts"][0]
+    assert (tightest["limit"], tightest["scope"], tightest["value"]) == (RANGE, "namespace", "40000 40099")
+    assert (tightest["ceiling"], tightest["in_use"], tightest["room"]) == (400, 0, 400)
+    assert (tightest["call"], tightest["errno"]) == ("connect()", "EADDRNOTAVAIL")
+
+
+def test_limits_as_text_begins_with_the_answer_and_its_reason(quiet: Ground) -> None:
+    set_range(quiet, 40_000, 40_099)
+    done = quiet.fourtuple("limits", "127.0.0.1:8000")
+    lines = done.stdout.splitlines()
+
+    assert (done.returncode, done.stderr) == (OK, "")
+    assert numbers(lines[0]) == [100]
+    assert lines[0].endswith("127.0.0.1 to 127.0.0.1:8000")
+    assert f"({RANGE}: 40000 40099)" in lines[1]
+    assert [line.split()[-3:] for line in lines if line.startswith("▸")] == [["100", "0", "100"]]
+    assert fits_a_terminal(done)
+
+
+def test_no_answer_is_wider_than_a_terminal(quiet: Ground) -> None:
+    set_range(quiet, 32_768, 60_999)
+    asked = [
+        "limits --all",
+        "limits 127.0.0.1:8000-8003 --all",
+        "limits [::1]:8000-8003 --all",
+        "limits 127.0.0.1:8000 --strategy bind0",
+        "limits 127.0.0.1:8000 --from 127.0.0.1:1024-65535",
+        "limits 127.200.100.102:60000-60001 --from 127.200.100.100-101 --all",
+        "plan 100k 127.0.0.1:8000",
+        "plan 100k [::1]:8000 --from ::1",
+        "plan 1M 127.0.0.1:8000-8009 --from 127.0.0.2,127.0.0.4 --churn 20k",
+        "plan 100M 127.0.0.1:8000 --machines 100 --nat gcp --nat-addresses 7",
+        "plan 100k 127.0.0.1:8000 --from 10.99.99.1-9 --nat aws",
+        "plan 1G 127.0.0.1:8000-8999 --strategy plain",
+        "why 28232",
+        "why 1024 --all",
+        "why ETIMEDOUT --all",
+        "why EADDRNOTAVAIL --all --dest [::1]:8000",
+    ]
+    done = commands(quiet, *(each.split() for each in asked))
+    wide = [line for _, output in done for line in output.splitlines() if len(line) > 80]
+
+    assert [code for code, _ in done] == [SHORT if each.startswith("plan") else OK for each in asked]
+    assert wide == []
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_server_accepts_as_many_as_was_said(ground: Ground, inside: bool) -> None:
+    """Its limit of files is met with EMFILE, exactly there; asked from its namespace, and from outside of it."""
+    code = SERVER.replace("FILES", "61")
+    with program(ground, code) as server, program(ground, CLIENTS, 0, 80, 8000):
+        asked = ["limits", "--pid", str(server.pid), "--json"]
+        found = json_of(ground.fourtuple(*asked) if inside else fourtuple(*asked))
+        accepted, error = tell(server)
+
+    assert (found["role"], found["pid"]) == ("server", server.pid)
+    assert (found["binding"], found["verdicts"][0]["errno"], error) == ("RLIMIT_NOFILE", "EMFILE", 24)
+    assert accepted == found["room"] == found["room_max"] > 40
+
+
+def test_a_server_that_is_asked_about_in_text(ground: Ground) -> None:
+    with program(ground, SERVER.replace("FILES", "61")) as server:
+        done = fourtuple("limits", "--pid", str(server.pid))
+
+    assert re.search(rf" python\S* \({server.pid}\)$", done.stdout.splitlines()[0])
+    assert "EMFILE (24)" in done.stdout
+    assert fits_a_terminal(done)
+
+
+def test_asked_as_a_client_it_has_the_ports_of_its_namespace(ground: Ground) -> None:
+    set_range(ground, 40_000, 40_009)
+    with program(ground, SERVER.replace("FILES", "61")) as server:
+        asked = ["limits", "127.0.0.1:8000", "--pid", str(server.pid), "--json"]
+        found = json_of(fourtuple(*asked))
+
+    assert (found["role"], found["room"], found["binding"]) == ("client", 10, RANGE)
+    assert found["netns"] != os.readlink("/proc/self/ns/net")
+
+
+def test_another_namespace_is_asked_by_the_number_of_a_process(quiet: Ground) -> None:
+    set_range(quiet, 40_000, 40_099)
+    found = json_of(fourtuple("limits", "127.0.0.1:8000", "--netns", str(quiet.lab.pid), "--json"))
+
+    assert found["netns"] == os.readlink(f"/proc/{quiet.lab.pid}/ns/net")
+    assert [route["ceiling"] for route in found["routes"]] == [100]
+
+
+def test_another_namespace_is_asked_by_its_name() -> None:
+    """As `ip netns add` gives it; in a mount namespace of the test's own, with which it goes."""
+    need(os.geteuid() == 0, "root, for ip netns")
+    need(shutil.which("ip") and shutil.which("unshare"), "ip (iproute2) and unshare (util-linux)")
+    script = (
+        "mount -t tmpfs none /run && ip netns add lonely &&"
+        f" ip netns exec lonely sysctl -qw {RANGE}='40000 40006' && exec \"$@\""
+    )
+    prefix = ["unshare", "--mount", "sh", "-c", script, "sh"]
+    found = json_of(fourtuple("limits", "--netns", "lonely", "--json", prefix=prefix))
+
+    assert [route["ceiling"] for route in found["routes"]] == [7]
+    assert not Path("/run/netns/lonely").exists()
+
+
+def test_an_ordinary_user_is_told_what_is_not_shown(ground: Ground) -> None:
+    """Of root's process in another namespace: its files and network are unknown, its limit is not."""
+    need_another_user()
+    with program(ground, SERVER.replace("FILES", "300")) as server, program(ground, CLIENTS, 0, 320, 8000):
+        asked = ["limits", "--pid", str(server.pid)]
+        found = json_of(fourtuple(*asked, "--json", prefix=NOBODY))
+        told = fourtuple(*asked, prefix=NOBODY)
+        accepted, _ = tell(server)
+
+    assert {"open files", "its network"} <= set(found["unknown"])
+    assert (found["binding"], found["exact"]) == ("RLIMIT_NOFILE", False)
+    assert found["room"] < accepted < found["room_max"] == 300
+    assert (told.returncode, told.stderr) == (OK, "")
+    assert "unknown" in told.stdout.splitlines()
+    assert fits_a_terminal(told)
+
+
+def test_an_ordinary_user_within_the_namespace_is_told_that_listeners_are_not_shown(ground: Ground) -> None:
+    need_another_user()
+    with program(ground, SERVER.replace("FILES", "300")) as server:
+        done = ground.run(*NOBODY, *COMMAND, "limits", "--pid", str(server.pid), "--json")
+    found = json_of(done)
+
+    assert "its network" not in found["unknown"]
+    assert found["role"] == "client"  # whose sockets are not shown is not taken for a server
+    assert "whether it listens" in found["unknown"]
+
+
+def test_a_namespace_that_may_not_be_entered(quiet: Ground) -> None:
+    """--netns is a wish that cannot be had: not an answer about somewhere else."""
+    need_another_user()
+    done = fourtuple("limits", "--netns", str(quiet.lab.pid), prefix=NOBODY)
+
+    assert (done.returncode, done.stdout) == (CANNOT, "")
+    assert str(quiet.lab.pid) in done.stderr
+
+
+def test_a_probe_makes_one_number_of_it_and_leaves_nothing_behind(ground: Ground) -> None:
+    """Three ports were got by bind(address, 0), two by connect(): which ones, only the kernel can tell."""
+    need(host_facts().kernel_version >= (6, 8), "IP_LOCAL_PORT_RANGE, and bound sockets that are listed (Linux 6.8)")
+    set_range(ground, 40_000, 40_019)
+    with program(ground, LISTENERS, 8000, 8001), program(ground, CLIENTS, 3, 2, 8000):
+        before = limits(ground, "127.0.0.1:8001")
+        there = sockets(ground)
+        after = limits(ground, "127.0.0.1:8001", "--probe")
+        left = sockets(ground)
+        told = ground.fourtuple("limits", "127.0.0.1:8001", "--probe")
+        found = int(ground.python(FILL.replace("PORT", "8001")).split()[0])
+
+    assert (before["room"], before["room_max"], before["exact"], before["probed"]) == (15, 20, False, None)
+    assert (after["room"], after["room_max"], after["exact"], after["probed"]) == (17, 17, True, 5)
+    assert left == there
+    assert found == 17
+    assert fits_a_terminal(told)
+
+
+# plan
+
+
+def plan(ground: Ground, *arguments: str, code: int | None = None) -> dict[str, Any]:
+    done = ground.fourtuple("plan", *arguments, "--json")
+    assert done.returncode == code or code is None, done.stderr
+    assert "Traceback" not in done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_plan_says_what_blocks_and_its_exit_code_too(quiet: Ground) -> None:
+    set_range(quiet, 40_000, 40_099)
+    fits, lacks = (quiet.fourtuple("plan", wanted, "127.0.0.1:8000") for wanted in ("100", "101"))
+    found = {wanted: plan(quiet, wanted, "127.0.0.1:8000") for wanted in ("100", "101")}
+
+    assert (fits.returncode, lacks.returncode) == (OK, SHORT)
+    assert numbers(fits.stdout.splitlines()[0]) == [100]
+    assert numbers(lacks.stdout.splitlines()[0]) == [101, 1]
+    for wanted, says in (("100", "ok"), ("101", "blocks")):
+        assert [(c["room"], c["says"]) for c in found[wanted]["checks"] if c["limit"] == RANGE] == [(100, says)]
+    assert "127.0.0.1:8000-8001" in lacks.stdout.split()
+    assert fits.stderr == lacks.stderr == ""
+
+
+def test_a_router_that_has_too_few_ports_blocks_too(quiet: Ground) -> None:
+    """129,024 fit into the range, for two destinations, and through two addresses of the router; not through one."""
+    set_range(quiet, 1024, 65_535)
+    asked = ["plan", "129,024", "127.0.0.1:8000-8001", "--nat", "aws", "--nat-addresses"]
+
+    assert [code for code, _ in commands(quiet, [*asked, "1"], [*asked, "2"])] == [SHORT, OK]
+
+
+def test_a_plan_opens_nothing(quiet: Ground) -> None:
+    set_range(quiet, 40_000, 40_099)
+    quiet.fourtuple("plan", "101", "127.0.0.1:8000")
+
+    assert sockets(quiet) == []
+
+
+def test_perhaps_is_neither_yes_nor_no(quiet: Ground) -> None:
+    """Of an odd range one port may be left out: so many surely fit."""
+    set_range(quiet, 40_000, 40_100)
+    done = quiet.fourtuple("plan", "101", "127.0.0.1:8000", "--strategy", "plain")
+    found = plan(quiet, "101", "127.0.0.1:8000", "--strategy", "plain")
+
+    assert done.returncode == SHORT
+    assert numbers(done.stdout.splitlines()[0]) == [101, 100]
+    assert (found["says"], found["fits"]) == ("perhaps", False)
+    assert (RANGE, "perhaps") in [(check["limit"], check["says"]) for check in found["checks"]]
+
+
+ENDS = [
+    ["127.0.0.9:8000"],
+    ["127.0.0.9:8000", "--from", "127.0.0.2,127.0.0.4"],
+    ["127.0.0.9:8000", "--from", "127.0.0.2:41000-41019"],
+    ["[::1]:8000"],
+    ["127.0.0.9:8000", "--strategy", "late"],
+    ["127.0.0.9:8000", "--strategy", "noport"],
+    ["127.0.0.9:8000", "--strategy", "plain"],
+    ["127.0.0.9:8000", "--strategy", "explicit", "--from", "127.0.0.2"],
+    ["127.0.0.9:8000-8003", "--strategy", "bind0", "--from", "127.0.0.2"],
+    ["127.0.0.9:8000", "--strategy", "bind0", "--from", "127.0.0.2"],
+]
+
+
+@pytest.fixture(scope="module")
+def offered(quiet: Ground) -> dict[str, dict[str, bool]]:
+    """For all of these ends, what a plan for 35 offers where there are ten ports, and whether it fits once typed."""
+    set_range(quiet, 40_000, 40_009)
+    plans = commands(quiet, *(["plan", "35", *ends, "--json"] for ends in ENDS))
+    ways = {" ".join(ends): json.loads(output)["ways"] for ends, (_, output) in zip(ENDS, plans, strict=True)}
+    options = [(ends, way["options"]) for ends in ENDS for way in ways[" ".join(ends)] if way["options"]]
+    done = commands(quiet, *(["plan", "35", *typed(ends, option)] for ends, option in options))
+    found: dict[str, dict[str, bool]] = {name: {} for name in ways}
+    for (ends, option), (code, _) in zip(options, done, strict=True):
+        found[" ".join(ends)][option] = code == OK
+    return found
+
+
+@pytest.mark.parametrize("ends", ENDS, ids=" ".join)
+def test_what_is_offered_can_be_typed_and_then_it_fits(offered: dict[str, dict[str, bool]], ends: list[str]) -> None:
+    """Every option, in the place of the same option now, with all others as they were."""
+    tried = offered[" ".join(ends)]
+
+    assert tried or ends == ENDS[-1]  # there it takes two steps
+    assert [option for option, fits in tried.items() if not fits] == []
+
+
+def typed(ends: Sequence[str], option: str) -> list[str]:
+    destination, *others = ends
+    words = option.split()
+    given = dict(zip(others[::2], others[1::2], strict=True))
+    if not option.startswith("--"):
+        destination, words = option, []
+    given |= dict(zip(words[::2], words[1::2], strict=True))
+    return [destination, *(word for pair in given.items() for word in pair)]
+
+
+def test_a_plan_that_memory_stops_says_how_many_are_too_many(quiet: Ground) -> None:
+    """Some of it stays free: between that and all of it they are too many, and the number is not below 0."""
+    set_range(quiet, 1024, 65_535)
+    ends = "127.0.0.1:8000-17999"
+    check = next(each for each in plan(quiet, "1", ends)["checks"] if each["limit"].startswith("memory"))
+    wanted = int(check["room"] * 1.05)
+    done = quiet.fourtuple("plan", str(wanted), ends)
+    _, _, too_many, *_ = numbers(joined(done.stdout))
+
+    assert done.returncode == SHORT
+    assert 0 < too_many < wanted
+
+
+def test_a_plan_where_every_port_is_bound(ground: Ground) -> None:
+    """It is what a plan is for: nothing of ours needs a port of the range to say so."""
+    set_range(ground, 40_000, 40_003)
+    with program(ground, LISTENERS, *range(40_000, 40_004)):
+        done = ground.fourtuple("plan", "1", "127.0.0.1:8000")
+        held = ground.fourtuple("hold", "1", "127.0.0.1:8000", "--for", "0s")
+
+    assert "Traceback" not in done.stderr + held.stderr
+    assert numbers(done.stdout.splitlines()[0]) == [1, 1]
+    assert (done.returncode, held.returncode) == (SHORT, SHORT)
+    assert numbers(held.stderr.splitlines()[0]) == [1, 0]
+
+
+def test_a_plan_that_is_written_can_be_held(ground: Ground, tmp_path: Path) -> None:
+    set_range(ground, 40_000, 40_099)
+    asked = [
+        "97",
+        "127.0.0.1:8000",
+        "--from",
+        "127.0.0.2",
+        "--strategy",
+        "noport",
+        "--rate",
+        "10k",
+        "--write",
+        "p.json",
+    ]
+    written = ground.fourtuple("plan", *asked, cwd=tmp_path)
+    with ground.serving("127.0.0.1:8000") as server:
+        held = ground.fourtuple("hold", "--plan", "p.json", "--for", "0s", "--quiet", "--json", cwd=tmp_path)
+    record = json.loads(held.stdout)
+
+    assert written.stdout.splitlines()[0].endswith("fourtuple hold --plan p.json")
+    assert fits_a_terminal(written)
+    assert json.loads((tmp_path / "p.json").read_text()) == {
+        "fourtuple_plan": 1,
+        "wanted": 97,
+        "destinations": ["127.0.0.1:8000"],
+        "sources": ["127.0.0.2"],
+        "strategy": "noport",
+        "rate_per_s": 10_000.0,
+    }
+    assert (record["held"], record["strategy"], record["agree"], server["accepted"]) == (97, "noport", True, 97)
+
+
+# Files, and what is named of them beside the file: the versions, the field; by msgspec where that reads it.
+NO_PLANS = (
+    ('{"fourtuple_plan": 2, "wanted": 1, "destinations": []}', r"\b2\b.*\b1\b"),
+    ('{"fourtuple_plan": 1, "wanted": 0, "destinations": []}', r"\$\.wanted"),
+    ('{"fourtuple_plan": 1, "wanted": 1, "destinations": [], "more": 1}', "`more`"),
+    ('{"fourtuple_plan": 1, "wanted": 1, "destinations": [], "strategy": "bind0"}', r"\$\.strategy"),
+    ("{", "Input data was truncated"),
+    ('{"fourtuple_plan": 1, "wanted": 1, "destinations": []}', "--plan"),
+)
+
+
+def test_a_plan_that_is_none(quiet: Ground, tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}.json" for number in range(len(NO_PLANS))]
+    for file, (text, _) in zip(files, NO_PLANS, strict=True):
+        file.write_text(text)
+    done = commands(quiet, *(["hold", "--plan", str(file)] for file in files))
+
+    assert [code for code, _ in done] == [2] * len(NO_PLANS)
+    for file, (_, output), (_, names) in zip(files, done, NO_PLANS, strict=True):
+        assert re.search(names, joined(output))
+        assert str(file) in joined(output) or names == "--plan"  # the file is well-formed then, and has no destination
+
+
+def test_hold_refuses_what_cannot_be_and_opens_what_there_is_anyway(ground: Ground) -> None:
+    set_range(ground, 40_000, 40_099)
+    with ground.serving("127.0.0.1:8000") as refused:
+        done = ground.fourtuple("hold", "150", "127.0.0.1:8000", "--for", "0s")
+    with ground.serving("127.0.0.1:8000") as server:
+        anyway = ground.fourtuple("hold", "150", "127.0.0.1:8000", "--for", "0s", "--anyway", "--json")
+    said = joined(done.stderr)
+
+    assert (done.returncode, done.stdout, refused["accepted"]) == (SHORT, "", 0)
+    assert numbers(done.stderr.splitlines()[0]) == [150, 100]
+    for name in (RANGE, "127.0.0.1:8000-8001", "fourtuple plan 150 127.0.0.1:8000", "--anyway"):
+        assert name in said
+    assert fits_a_terminal(done)
+    assert (anyway.returncode, server["accepted"]) == (SHORT, 100)
+    assert json.loads(anyway.stdout)["held"] == 100
+
+
+# plan --apply, undo
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """Where the commands keep what undo needs."""
+    return tmp_path / "state"
+
+
+def with_state(ground: Ground, state: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> Done:
+    return ground.run("env", f"XDG_STATE_HOME={state}", *prefix, *COMMAND, *arguments)
+
+
+APPLY = ("plan", "150", "127.0.0.1:8000", "--apply")
+
+
+def stored(state: Path) -> list[Any]:
+    found: list[Any] = json.loads((state / "fourtuple/undo.json").read_text())
+    return found
+
+
+def test_what_is_applied_fits_and_undo_brings_back_what_was(quiet: Ground, state: Path) -> None:
+    set_range(quiet, 40_000, 40_099)
+    applied = with_state(quiet, state, *APPLY)
+    wide = port_range(quiet)
+    undone = with_state(quiet, state, "undo")
+    again = with_state(quiet, state, "undo")
+
+    assert applied.returncode == OK
+    first = applied.stdout.splitlines()[0]
+    assert [each in first for each in (RANGE, "1024 65535", "40000 40099")] == [True] * 3
+    assert wide == ["1024", "65535"]
+    assert (undone.returncode, undone.stderr) == (OK, "")
+    assert f"{RANGE} = 40000 40099 " in undone.stdout
+    assert port_range(quiet) == ["40000", "40099"]
+    assert (again.returncode, again.stderr, RANGE in again.stdout) == (OK, "", False)
+    assert stored(state) == []
+    assert fits_a_terminal(applied)
+    assert fits_a_terminal(undone)
+
+
+def test_what_is_applied_is_in_the_json(quiet: Ground, state: Path) -> None:
+    set_range(quiet, 40_000, 40_099)
+    found = json_of(with_state(quiet, state, *APPLY, "--json"))
+    entry = stored(state)[0]
+
+    assert (found["applied"], found["fits"], found["ways"]) == ([RANGE], True, [])
+    assert (entry["name"], entry["before"], entry["after"]) == (RANGE, "40000 40099", "1024 65535")
+
+
+def test_what_fits_changes_nothing(quiet: Ground, state: Path) -> None:
+    set_range(quiet, 40_000, 40_099)
+    done = with_state(quiet, state, "plan", "100", "127.0.0.1:8000", "--apply")
+
+    assert (done.returncode, done.stderr, RANGE in done.stdout) == (OK, "", False)
+    assert port_range(quiet) == ["40000", "40099"]
+    assert not state.exists()
+
+
+def test_what_somebody_else_has_set_meanwhile_is_left_alone(quiet: Ground, state: Path) -> None:
+    set_range(quiet, 40_000, 40_099)
+    with_state(quiet, state, *APPLY)
+    set_range(quiet, 50_000, 50_099)
+    undone = with_state(quiet, state, "undo")
+
+    assert undone.returncode == SHORT
+    assert RANGE in joined(undone.stdout)
+    assert "50000 50099" in joined(undone.stdout)
+    assert port_range(quiet) == ["50000", "50099"]
+    assert stored(state) == []
+    assert RANGE not in with_state(quiet, state, "undo").stdout
+    assert fits_a_terminal(undone)
+
+
+def test_changes_are_undone_the_last_one_first(quiet: Ground, state: Path) -> None:
+    """Applied twice, with a narrower range set in between: what it was at the first time comes back."""
+    set_range(quiet, 40_000, 40_099)
+    with_state(quiet, state, *APPLY)
+    entries = stored(state)
+    (state / "fourtuple/undo.json").write_text(
+        json.dumps([entries[0] | {"after": "30000 30099"}, entries[0] | {"before": "30000 30099"}])
+    )
+    undone = with_state(quiet, state, "undo")
+
+    assert undone.returncode == OK
+    assert port_range(quiet) == ["40000", "40099"]
+
+
+def test_what_was_set_in_another_namespace_stays_to_be_undone_there(quiet: Ground, state: Path) -> None:
+    set_range(quiet, 40_000, 40_099)
+    with_state(quiet, state, *APPLY)
+    with private_ground() as other:
+        set_range(other, 1024, 65_535)
+        elsewhere = with_state(other, state, "undo")
+        assert port_range(other) == ["1024", "65535"]
+
+    assert elsewhere.returncode == OK
+    assert numbers(elsewhere.stdout) == [1]
+    assert "--forget" in elsewhere.stdout
+    assert [each["name"] for each in stored(state)] == [RANGE]
+    assert with_state(quiet, state, "undo").returncode == OK
+    assert port_range(quiet) == ["40000", "40099"]
+
+
+def test_what_was_set_before_a_boot_is_forgotten(quiet: Ground, state: Path) -> None:
+    set_range(quiet, 40_000, 40_099)
+    with_state(quiet, state, *APPLY)
+    (state / "fourtuple/undo.json").write_text(json.dumps([entry | {"boot": "another"} for entry in stored(state)]))
+    undone = with_state(quiet, state, "undo")
+
+    assert (undone.returncode, undone.stderr, RANGE in undone.stdout) == (OK, "", False)
+    assert port_range(quiet) == ["1024", "65535"]
+    assert stored(state) == []
+
+
+BROKEN = ("{", "[]x", '[{"boot": 1}]', '{"name": "x"}', "")
+
+
+def test_an_undo_file_that_is_broken_is_said(quiet: Ground, tmp_path: Path) -> None:
+    """By undo, and by --apply before it changes anything; the file is left as it is."""
+    set_range(quiet, 40_000, 40_099)
+    for number, text in enumerate(BROKEN):
+        file = tmp_path / str(number) / "fourtuple/undo.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+        for code, output in commands(quiet, ["undo"], APPLY, XDG_STATE_HOME=str(tmp_path / str(number))):
+            assert code == CANNOT
+            assert output.startswith("fourtuple: ")
+            assert str(file) in " ".join(output.split())
+        assert file.read_text() == text
+    assert port_range(quiet) == ["40000", "40099"]
+
+
+def test_where_the_old_value_cannot_be_stored_nothing_is_changed(quiet: Ground) -> None:
+    set_range(quiet, 40_000, 40_099)
+    for folder in ("/proc/no-such-folder", "/dev/null", "/proc/self/status"):
+        ((code, output),) = commands(quiet, APPLY, XDG_STATE_HOME=folder)
+        assert code == CANNOT
+        assert folder in output
+    assert port_range(quiet) == ["40000", "40099"]
+
+
+def test_a_user_who_may_not_set_it_is_told_and_nothing_is_to_be_undone(quiet: Ground, state: Path) -> None:
+    need_another_user()
+    set_range(quiet, 40_000, 40_099)
+    state.mkdir()
+    state.chmod(0o777)
+    for folder in (state.parent, *state.parent.parents[:2]):
+        folder.chmod(0o755)  # pytest's own are for their user alone
+    done = with_state(quiet, state, *APPLY, prefix=NOBODY)
+    undone = with_state(quiet, state, "undo", prefix=NOBODY)
+
+    assert done.returncode == SHORT
+    assert f"{RANGE} = 1024 65535: Permission denied" in joined(done.stdout)
+    assert (undone.returncode, undone.stderr, RANGE in undone.stdout) == (OK, "", False)
+    assert port_range(quiet) == ["40000", "40099"]
+    assert fits_a_terminal(done)
+
+
+# why
+
+
+def test_a_number_that_is_this_namespaces_range(quiet: Ground) -> None:
+    """1,500 is nobody's default: it is explained by what is set here."""
+    set_range(quiet, 40_000, 41_499)
+    done = quiet.fourtuple("why", "1500")
+    lines = done.stdout.splitlines()
+
+    assert (done.returncode, done.stderr) == (OK, "")
+    assert lines[0] == "1,500"
+    assert lines[2].startswith("1  ")
+    assert "40000-41499" in lines[3]
+    assert fits_a_terminal(done)
+    assert json_of(quiet.fourtuple("why", "1500", "--json"))["explanations"][0]["cause"] == "port-range"
+
+
+def test_a_line_is_read_from_standard_input(quiet: Ground) -> None:
+    line = "dial tcp 127.0.0.1:8000: connect: cannot assign requested address\n"
+    done = quiet.fourtuple("why", "-", "--json", input=line)
+    typed = quiet.fourtuple("why", *line.split(), "--json")
+    found = json_of(done)
+
+    assert set(found) == {"saying", "means", "explanations", "unknown"}
+    assert found["saying"] == {
+        "text": line.strip(),
+        "number": None,
+        "errno": "EADDRNOTAVAIL",
+        "call": "connect",
+        "target": "127.0.0.1:8000",
+        "port": None,
+        "causes": [],
+    }
+    explanation = {"cause", "says", "score", "speaks_for", "speaks_against", "besides", "do"}
+    assert found["explanations"]
+    assert all(set(each) == explanation for each in found["explanations"])
+    assert json.loads(typed.stdout)["saying"] == found["saying"]
+
+
+def test_what_nobody_knows_ends_with_1(quiet: Ground) -> None:
+    texts = ("hello", "7777777", "\x00\x1b[31m", "x" * 300)
+    told = commands(quiet, *(["why", text, *how] for text in texts for how in ([], ["--json"])))
+    for (code, output), (json_code, record) in zip(told[::2], told[1::2], strict=True):
+        assert code == json_code == SHORT
+        assert json.loads(record)["explanations"] == []
+        assert max(map(len, output.splitlines())) <= 80
+
+
+def test_bytes_that_are_no_text_do_no_harm(quiet: Ground) -> None:
+    """A log has what it has."""
+    command = [*COMMAND, "why", "-", "--json"]
+    program = subprocess.run(
+        quiet.lab.command(["env", "PYTHONIOENCODING=utf-8", *command]),
+        input=b"\xff\xc3( cannot assign requested address \xe2\x82",
+        capture_output=True,
+        check=False,
+    )
+
+    assert b"Traceback" not in program.stderr
+    assert program.returncode == OK
+    assert b'"EADDRNOTAVAIL"' in program.stdout
+
+
+def test_ports_that_are_used_up_are_seen_and_who_has_them(ground: Ground) -> None:
+    set_range(ground, 40_000, 40_019)
+    asked = ["why", "connect: cannot assign requested address", "--dest", "127.0.0.1:8000"]
+    with program(ground, LISTENERS, 8000), program(ground, CLIENTS, 0, 20, 8000) as clients:
+        done = ground.fourtuple(*asked, "--json")
+        told = ground.fourtuple(*asked)
+    first = json_of(done)["explanations"][0]
+    evidence = first["speaks_for"][-1]
+
+    assert first["cause"] == "port-range"
+    assert numbers(evidence)[:2] == [20, 20]
+    assert "127.0.0.1 → 127.0.0.1:8000" in evidence
+    assert re.search(rf" python\S* \({clients.pid}\)$", evidence)
+    assert evidence in joined(told.stdout)
+    assert fits_a_terminal(told)
+
+
+def test_who_holds_a_port_is_seen(ground: Ground) -> None:
+    with program(ground, LISTENERS, 8000) as server:
+        found = json_of(ground.fourtuple("why", "listen tcp :8000: bind: address already in use", "--json"))
+    first = found["explanations"][0]
+
+    assert first["cause"] == "port-owned"
+    assert re.search(rf"LISTEN 127\.0\.0\.1:8000, python\S* \({server.pid}\)$", first["speaks_for"][0])
+
+
+def test_an_accept_queue_that_is_full_is_seen(ground: Ground) -> None:
+    """Backlog 2, three wait."""
+    code = LISTENERS.replace("backlog=1000", "backlog=2")
+    with program(ground, code, 8000), program(ground, CLIENTS, 0, 3, 8000):
+        found = json_of(ground.fourtuple("why", "dial tcp 127.0.0.1:8000: i/o timeout", "--json"))
+    first = found["explanations"][0]
+
+    assert first["cause"] == "accept-queue"
+    assert first["speaks_for"][0].endswith("127.0.0.1:8000 (3 of 3)")
+
+
+def test_a_namespace_is_asked_why_from_outside(quiet: Ground) -> None:
+    set_range(quiet, 40_000, 41_499)
+    found = json_of(fourtuple("why", "1500", "--netns", str(quiet.lab.pid), "--json"))
+
+    assert found["explanations"][0]["cause"] == "port-range"
+
+
+@pytest.mark.parametrize(
+    "command", ["limits 127.0.0.1:8000", "plan 1M 127.0.0.1:8000", "hold 1M 127.0.0.1:8000", "why 99"]
+)
+def test_without_netlink_and_rings_there_is_an_answer(quiet: Ground, command: str) -> None:
+    """As in a default container: tables come from /proc, and which other addresses there are is not known."""
+    done = quiet.run(sys.executable, DENY, "io_uring,netlink", *COMMAND, *command.split())
+
+    assert "Traceback" not in done.stderr
+    assert done.returncode == (OK if command.split()[0] in ("limits", "why") else SHORT)

@@ -1,0 +1,108 @@
+"""Two runs side by side: ratios where they say something, and what is not the same."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fourtuple.core.errors import UsageError
+from fourtuple.core.runs.compare import Comparison, Row, compare
+from fourtuple.core.runs.counters import COLUMN
+from fourtuple.core.runs.stored import GROWN, Entry, Outcome, StoredRun
+from tests.made import hold_record, serve_record, start
+
+
+def run(number: int, record: Any, kind: str = "hold", **found: Any) -> StoredRun:
+    entry = Entry(
+        number, kind, "fourtuple …", "2026-11-20T12:00:00+00:00", None, Outcome.REACHED, "", 1, 1, 0, "loadbox"
+    )
+    nothing = np.zeros(0, GROWN)
+    return StoredRun(entry, start(kind, **found), np.zeros(0, COLUMN), nothing, nothing, {}, record)
+
+
+def row(comparison: Comparison, name: str) -> Row:
+    return next(each for each in comparison.rows if each.name == name)
+
+
+FAST, SLOW = hold_record(rate_per_s=40_000.0, held=1000), hold_record(rate_per_s=10_000.0, held=500)
+
+
+def test_ratios_are_the_second_to_the_first() -> None:
+    found = compare(run(1, FAST), run(2, SLOW))
+
+    assert row(found, "opening rate").ratio == 0.25
+    assert row(found, "held").ratio == 0.5
+    assert row(found, "lost").ratio is None  # nothing to divide by
+    assert (found.differs, found.other_machine) == ((), False)
+
+
+@pytest.mark.parametrize("other", [{"machine": "fedcba"}, {"cpus": 8}, {"kernel": "6.1.0"}, {"memory_bytes": 2**30}])
+def test_rates_and_times_of_another_machine_are_not_compared_unless_asked_for(other: dict[str, Any]) -> None:
+    """Counts are; and what is not the same is told in any case."""
+    found = compare(run(1, FAST), run(2, SLOW, **other))
+    anyway = compare(run(1, FAST), run(2, SLOW, **other), anyway=True)
+
+    assert found.other_machine
+    assert row(found, "opening rate").ratio is None
+    assert row(found, "opened in").ratio is None
+    assert row(found, "held").ratio == 0.5
+    assert row(anyway, "opening rate").ratio == 0.25
+    assert len(anyway.differs) == 1
+    assert found.to_json()["other_machine"] is True
+
+
+def test_what_was_asked_otherwise_is_told() -> None:
+    """Settings, too; numbers that only count what is there are no settings."""
+    settings = {"net.core.somaxconn": "128", "net.ipv4.ip_local_port_range": "32768 60999", "fs.file-nr": "7 0 9"}
+    found = compare(run(1, FAST), run(2, FAST, sysctls=settings))
+    other = run(2, FAST)
+    planned = replace(other.start.planned, loop="epoll", workers=4)  # type: ignore[type-var]
+    second = compare(run(1, FAST), replace(other, start=replace(other.start, planned=planned)))
+
+    assert found.differs == (("settings", "net.core.somaxconn=4096", "net.core.somaxconn=128"),)
+    assert second.differs == (("loop", "ring", "epoll"), ("workers", "1", "4"))
+    assert not second.other_machine
+
+
+def test_servers_are_compared_with_servers() -> None:
+    found = compare(run(1, serve_record(), "serve"), run(2, serve_record(accepted=250), "serve"))
+
+    assert row(found, "accepted").ratio == 0.25
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "named", "why"),
+    [
+        (run(1, FAST), run(2, serve_record(), "serve"), r"\b1 .*\b2$", "hold.*serve"),
+        (run(1, FAST), run(2, None, "prove"), r"\b2$", ""),
+        (run(1, None), run(2, FAST), r"\b1$", ""),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(first: StoredRun, second: StoredRun, named: str, why: str) -> None:
+    """The runs that are in the way are named."""
+    with pytest.raises(UsageError) as caught:
+        compare(first, second)
+
+    assert re.search(named, caught.value.wanted)
+    assert re.search(why, caught.value.stopped_by)
+
+
+def test_two_that_sent_and_one_that_did_not_have_the_same_rows() -> None:
+    talked = hold_record(requests=10, answers=10, answers_per_s=5.0)
+    found = compare(run(1, talked), run(2, FAST))
+
+    assert (row(found, "answers").first, row(found, "answers").second, row(found, "answers").ratio) == (10, None, None)
+    assert row(found, "closed in").ratio == 1.0
+
+
+def test_two_that_did_not_and_one_that_did_have_names_and_units() -> None:
+    """In either order."""
+    talked = hold_record(requests=10, answers=10, answers_per_s=5.0)
+    found = compare(run(1, FAST), run(2, talked))
+
+    assert (row(found, "answers").first, row(found, "answers").second) == (None, 10)
+    assert [(each.name, each.unit) for each in found.rows] == [
+        (each.name, each.unit) for each in compare(run(1, talked), run(2, FAST)).rows
+    ]

@@ -1,0 +1,520 @@
+"""The loop contract on real sockets. Every loop there is must pass; a new one is added to LOOPS."""
+
+import contextlib
+import errno
+import fcntl
+import gc
+import ipaddress
+import resource
+import socket
+import sys
+import termios
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fourtuple.core.space.tuples import Block, TupleSpace
+from fourtuple.engine.loops.contract import COMPLETION, Completions, How, Loop, Op
+from fourtuple.engine.loops.epoll import EpollLoop
+from fourtuple.engine.loops.ring import RingLoop
+from fourtuple.kernel.uring import Features, Opcode, Ring, Sqes, features
+from tests.waiting import PATIENCE_S, wait_until
+
+CAN = features()
+LOOPS: dict[str, Callable[[int], Loop]] = {
+    "epoll": EpollLoop,
+    "ring": RingLoop,
+    # The same kernel, with what older ones lack switched off one by one.
+    "ring without SETSOCKOPT": partial(RingLoop, can=replace(CAN, setsockopt=False)),
+    "ring without BIND": partial(RingLoop, can=replace(CAN, opcodes=CAN.opcodes - {Opcode.BIND})),
+    "ring without NO_SQARRAY": partial(RingLoop, can=replace(CAN, no_sqarray=False)),
+    "ring without ACCEPT_DONTWAIT": partial(RingLoop, can=replace(CAN, dontwait=False)),
+}
+HOW = How(bind=False, port_range=None, timeout_s=30)
+
+
+@pytest.fixture(params=list(LOOPS.values()), ids=list(LOOPS))
+def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Loop]]:
+    """A loop that uses nothing of the kernel that it was told is not there."""
+    made: list[Loop] = []
+    can: Features = getattr(request.param, "keywords", {}).get("can", CAN)
+    submit = Ring.submit
+
+    def checked(ring: Ring, sqes: Sqes, chain: int = 1) -> None:
+        assert {*sqes["opcode"].ravel().tolist()} <= can.opcodes
+        assert can.setsockopt or Opcode.URING_CMD not in sqes["opcode"]
+        assert can.dontwait or not sqes["ioprio"].any()
+        submit(ring, sqes, chain)
+
+    monkeypatch.setattr(Ring, "submit", checked)
+
+    def one(capacity: int) -> Loop:
+        made.append(request.param(capacity))
+        return made[-1]
+
+    yield one
+    for loop in made:
+        loop.shut()
+
+
+@pytest.fixture
+def server() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
+        listener.setblocking(False)
+        yield listener
+
+
+def towards(listener: socket.socket, count: int, source: str = "127.0.0.1", port: int = 0) -> Block:
+    host, destination = listener.getsockname()[:2]
+    ends = f"[{host}]:{destination}" if ":" in host else f"{host}:{destination}"
+    space = TupleSpace.of([source], range(port or 1, (port or 1) + count), [ends])
+    return space.block(0, count) if port else space.pair_block(np.zeros(count, np.int64))
+
+
+def collect(loop: Loop, op: int, count: int) -> Completions:
+    """Wait until `count` completions of that kind have come; others are not expected."""
+    found = collected(loop, count)
+    assert (found["op"] == op).all()
+    assert len(found) == count
+    return found
+
+
+def collected(loop: Loop, count: int) -> Completions:
+    """Wait until so many completions have come, of any kind."""
+    found = np.zeros(0, COMPLETION)
+    until = time.monotonic() + PATIENCE_S
+    while len(found) < count and time.monotonic() < until:
+        found = np.concatenate((found, loop.wait(0.05)))
+    return found
+
+
+def has_all(peer: socket.socket) -> bool:
+    """Has the far end acknowledged whatever was sent from here?"""
+    unsent = fcntl.ioctl(peer, termios.TIOCOUTQ, bytes(4))
+    return int.from_bytes(unsent, sys.byteorder) == 0
+
+
+def connected_to(listener: socket.socket) -> int:
+    """Sockets of this host that are connected to that one's port, as the kernel lists them."""
+    end = f":{listener.getsockname()[1]:04X} 01"
+    return sum(end in line for line in Path("/proc/net/tcp").read_text().splitlines())
+
+
+def slots(*numbers: int) -> np.ndarray:
+    return np.array(numbers, np.int32)
+
+
+def connected(loop: Loop, server: socket.socket, count: int) -> list[socket.socket]:
+    loop.connect(np.arange(count, dtype=np.int32), towards(server, count), HOW)
+    assert (collect(loop, Op.CONNECT, count)["result"] == 0).all()
+    return [server.accept()[0] for _ in range(count)]
+
+
+def read(loop: Loop, slot: int, size: int = 16) -> tuple[int, bytes]:
+    buffers = np.zeros((3, size), np.uint8)
+    loop.receive(slots(slot), buffers, np.array([2]))
+    result = int(collect(loop, Op.RECEIVE, 1)["result"][0])
+    return result, buffers[2, : max(0, result)].tobytes()
+
+
+def test_connects_complete_each_in_its_slot(make: Callable[[int], Loop], server: socket.socket) -> None:
+    loop = make(23)
+    loop.connect(np.arange(23, dtype=np.int32)[::-1].copy(), towards(server, 23), HOW)
+    done = collect(loop, Op.CONNECT, 23)
+
+    assert sorted(done["slot"].tolist()) == list(range(23))
+    assert (done["result"] == 0).all()
+
+
+def test_a_refused_connect_keeps_its_errno_and_leaves_the_slot_empty(
+    make: Callable[[int], Loop], server: socket.socket
+) -> None:
+    loop = make(1)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        loop.connect(slots(0), towards(nobody, 1), HOW)
+        assert collect(loop, Op.CONNECT, 1)["result"].tolist() == [-errno.ECONNREFUSED]
+
+    (peer,) = connected(loop, server, 1)
+    with closing(peer):
+        assert loop.describe(0) is not None
+
+
+def test_a_failed_connect_lets_go_of_its_port(make: Callable[[int], Loop]) -> None:
+    """The slot is empty again at once, whatever it will be used for next: its socket is gone, and so is the binding."""
+    loop = make(1)
+    with socket.socket() as nobody, socket.socket() as probe, socket.socket() as again:
+        nobody.bind(("127.0.0.1", 0))
+        probe.bind(("127.0.0.3", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        loop.connect(slots(0), towards(nobody, 1, "127.0.0.3", port), How(bind=True, port_range=None, timeout_s=30))
+        assert collect(loop, Op.CONNECT, 1)["result"].tolist() == [-errno.ECONNREFUSED]
+        loop.wait(0)
+        again.bind(("127.0.0.3", port))
+
+
+def test_a_buffer_is_kept_until_all_who_send_from_it_are_done(
+    make: Callable[[int], Loop], server: socket.socket
+) -> None:
+    """The kernel reads it after send() has returned, so the loop must not let it go with the first completion."""
+    loop = make(2)
+    first, second = connected(loop, server, 2)
+    size = 8 * 2**20
+    buffers = np.zeros((1, size), np.uint8)
+    kept = weakref.ref(buffers)
+    loop.send(slots(0, 1), buffers, np.array([0, 0]), np.array([size, size]))
+    del buffers
+    assert read_all(first, size, loop) == 1
+    assert kept() is not None
+    assert read_all(second, size, loop) == 1
+    for peer in (first, second):
+        peer.close()
+
+    gc.collect()
+    assert kept() is None
+
+
+def read_all(peer: socket.socket, size: int, loop: Loop) -> int:
+    """Read all that is sent to this peer, while the loop goes on → how many sends it says are done."""
+    peer.settimeout(0.01)
+    got = finished = 0
+    until = time.monotonic() + PATIENCE_S
+    while (got < size or not finished) and time.monotonic() < until:
+        with contextlib.suppress(TimeoutError):
+            got += len(peer.recv(2**20))
+        finished += len(loop.wait(0))
+    assert got == size
+    return finished
+
+
+def test_a_system_that_gives_no_more_is_a_finding_of_each_connect(
+    make: Callable[[int], Loop], server: socket.socket
+) -> None:
+    """The limit of open files falls when the loop is already there: EMFILE, as a completion of each, no exception."""
+    loop = make(20)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        loop.connect(np.arange(20, dtype=np.int32), towards(server, 20), HOW)
+        done = collect(loop, Op.CONNECT, 20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+    assert set(done["result"].tolist()) == {-errno.EMFILE}
+
+
+def test_a_chosen_source_address_and_port_are_used(make: Callable[[int], Loop], server: socket.socket) -> None:
+    loop = make(2)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.3", 0))
+        port = probe.getsockname()[1]
+    loop.connect(slots(0), towards(server, 1, "127.0.0.3", port), How(bind=True, port_range=None, timeout_s=30))
+    loop.connect(slots(1), towards(server, 1, "127.0.0.3"), How(bind=True, port_range=None, timeout_s=30))
+    assert (collect(loop, Op.CONNECT, 2)["result"] == 0).all()
+    first, second = loop.describe(0), loop.describe(1)
+
+    assert first is not None
+    assert second is not None
+    assert (str(first.source.address), first.source.port) == ("127.0.0.3", port)
+    assert str(second.source.address) == "127.0.0.3"
+    assert first.destination.port == server.getsockname()[1]
+
+
+def test_the_same_four_tuple_twice_is_an_error_at_connect(make: Callable[[int], Loop], server: socket.socket) -> None:
+    loop = make(2)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.3", 0))
+        port = probe.getsockname()[1]
+    how = How(bind=True, port_range=None, timeout_s=30)
+    loop.connect(slots(0), towards(server, 1, "127.0.0.3", port), how)
+    collect(loop, Op.CONNECT, 1)
+    loop.connect(slots(1), towards(server, 1, "127.0.0.3", port), how)
+
+    assert collect(loop, Op.CONNECT, 1)["result"].tolist() == [-errno.EADDRNOTAVAIL]
+
+
+def test_a_port_range_confines_the_kernels_choice(make: Callable[[int], Loop], server: socket.socket) -> None:
+    loop = make(1)
+    ports = range(50_000, 50_010)
+    loop.connect(slots(0), towards(server, 1), How(bind=False, port_range=ports, timeout_s=30))
+    collect(loop, Op.CONNECT, 1)
+    four_tuple = loop.describe(0)
+
+    assert four_tuple is not None
+    assert four_tuple.source.port in ports
+
+
+def test_ipv6(make: Callable[[int], Loop]) -> None:
+    loop = make(3)
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        loop.connect(slots(0, 1, 2), towards(server, 3, "::1"), How(True, range(32768, 61000), 30))
+        assert (collect(loop, Op.CONNECT, 3)["result"] == 0).all()
+        four_tuple = loop.describe(1)
+
+    assert four_tuple is not None
+    assert four_tuple.source.address == ipaddress.ip_address("::1")
+
+
+def test_watch_waits_for_data_and_receive_reads_it(make: Callable[[int], Loop], server: socket.socket) -> None:
+    loop = make(2)
+    first, second = connected(loop, server, 2)
+    with closing(first), closing(second):
+        loop.watch(slots(0, 1))
+        assert len(loop.wait(0.05)) == 0
+        first.sendall(b"hello")
+        (event,) = collect(loop, Op.WATCH, 1)
+        assert read(loop, int(event["slot"])) == (5, b"hello")
+        assert read(loop, int(event["slot"])) == (-errno.EAGAIN, b"")
+
+
+def test_data_that_came_before_the_watch_is_not_missed(make: Callable[[int], Loop], server: socket.socket) -> None:
+    loop = make(1)
+    (peer,) = connected(loop, server, 1)
+    with closing(peer):
+        peer.sendall(b"hello")
+        assert wait_until(lambda: has_all(peer))
+        loop.wait(0)
+        loop.watch(slots(0))
+        collect(loop, Op.WATCH, 1)
+
+
+def test_what_a_short_buffer_left_is_announced_again(make: Callable[[int], Loop], server: socket.socket) -> None:
+    loop = make(1)
+    (peer,) = connected(loop, server, 1)
+    with closing(peer):
+        peer.sendall(b"0123456789")
+        got = b""
+        while len(got) < 10:
+            loop.watch(slots(0))
+            collect(loop, Op.WATCH, 1)
+            got += read(loop, 0, size=4)[1]
+        loop.watch(slots(0))
+        assert len(loop.wait(0.05)) == 0
+
+    assert got == b"0123456789"
+
+
+def test_the_end_is_seen_also_behind_data(make: Callable[[int], Loop], server: socket.socket) -> None:
+    loop = make(1)
+    (peer,) = connected(loop, server, 1)
+    peer.sendall(b"bye")
+    peer.close()
+    loop.watch(slots(0))
+    collect(loop, Op.WATCH, 1)
+    assert read(loop, 0) == (3, b"bye")
+    loop.watch(slots(0))
+    collect(loop, Op.WATCH, 1)
+
+    assert read(loop, 0) == (0, b"")
+
+
+def test_a_reset_keeps_its_errno(make: Callable[[int], Loop], server: socket.socket) -> None:
+    loop = make(1)
+    (peer,) = connected(loop, server, 1)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    peer.close()
+    loop.watch(slots(0))
+    collect(loop, Op.WATCH, 1)
+
+    assert read(loop, 0) == (-errno.ECONNRESET, b"")
+
+
+def test_what_happens_twice_before_anyone_looks_is_told_once(
+    make: Callable[[int], Loop], server: socket.socket
+) -> None:
+    """Data, then a reset, an error and an end at once: one completion for one watch, and the end stays known."""
+    loop = make(20)
+    peers = connected(loop, server, 20)
+    loop.watch(np.arange(20, dtype=np.int32))
+    for peer in peers:
+        peer.sendall(b"x")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        peer.close()
+    assert wait_until(lambda: not connected_to(server))
+    done = collect(loop, Op.WATCH, 20)
+    assert sorted(done.tolist()) == [(Op.WATCH, slot, 0) for slot in range(20)]
+    assert len(loop.wait(0.05)) == 0
+    assert read(loop, 3) == (1, b"x")
+    loop.watch(slots(3))
+    collect(loop, Op.WATCH, 1)
+
+    assert read(loop, 3)[0] == -errno.ECONNRESET
+
+
+def test_a_large_send_completes_once_with_all_of_it(make: Callable[[int], Loop], server: socket.socket) -> None:
+    """More than the socket buffers hold: the loop goes on when the peer has read, and rows may be shared."""
+    loop = make(2)
+    peers = connected(loop, server, 2)
+    size = 8 * 2**20
+    buffers = np.arange(size, dtype=np.uint8).reshape(1, size)
+    loop.send(slots(0, 1), buffers, np.array([0, 0]), np.array([size, size]))
+    assert len(loop.wait(0.05)) == 0
+    got = [b"", b""]
+    done: list[tuple[int, int, int]] = []
+    for peer in peers:
+        peer.setblocking(False)
+    until = time.monotonic() + PATIENCE_S
+    while (len(done) < 2 or min(map(len, got)) < size) and time.monotonic() < until:
+        for number, peer in enumerate(peers):
+            try:
+                got[number] += peer.recv(2**20)
+            except BlockingIOError:
+                continue
+        done += loop.wait(0).tolist()
+    for peer in peers:
+        peer.close()
+
+    assert sorted(done) == [(Op.SEND, 0, size), (Op.SEND, 1, size)]
+    assert got == [buffers.tobytes()] * 2
+
+
+@pytest.mark.parametrize(("reset", "ends"), [(True, ConnectionResetError), (False, None)])
+def test_close_ends_by_reset_or_by_fin(
+    reset: bool, ends: type[Exception] | None, make: Callable[[int], Loop], server: socket.socket
+) -> None:
+    loop = make(1)
+    (peer,) = connected(loop, server, 1)
+    loop.watch(slots(0))
+    loop.close(slots(0), reset)
+    assert collect(loop, Op.CLOSE, 1)["slot"].tolist() == [0]
+
+    with closing(peer):
+        if ends:
+            with pytest.raises(ends):
+                peer.recv(1)
+        else:
+            assert peer.recv(1) == b""
+
+
+def test_a_closed_slot_can_be_used_again_and_tells_nothing_of_before(
+    make: Callable[[int], Loop], server: socket.socket
+) -> None:
+    loop = make(1)
+    (peer,) = connected(loop, server, 1)
+    peer.sendall(b"old")
+    assert wait_until(lambda: has_all(peer))
+    loop.watch(slots(0))
+    collect(loop, Op.WATCH, 1)
+    loop.close(slots(0), True)
+    collect(loop, Op.CLOSE, 1)
+    peer.close()
+    (peer,) = connected(loop, server, 1)
+    loop.watch(slots(0))
+
+    assert len(loop.wait(0.05)) == 0
+    peer.close()
+
+
+def test_closing_drops_what_has_completed_but_was_not_handed_out(
+    make: Callable[[int], Loop], server: socket.socket
+) -> None:
+    """Else a completion of the old connection would be taken for one of the slot's next."""
+    loop = make(2)
+    peers = connected(loop, server, 2)
+    for peer in peers:
+        peer.sendall(b"data")
+    assert wait_until(lambda: all(map(has_all, peers)))
+    loop.wait(0)
+    buffers = np.zeros((2, 16), np.uint8)
+    loop.receive(slots(0, 1), buffers, np.array([0, 1]))
+    loop.send(slots(0, 1), buffers, np.array([0, 1]), np.array([4, 4]))
+    loop.close(slots(0), True)
+    done = sorted((op, slot) for op, slot, _ in loop.wait(0).tolist())
+    for peer in peers:
+        peer.close()
+
+    assert done == [(Op.RECEIVE, 1), (Op.SEND, 1), (Op.CLOSE, 0)]
+
+
+def test_never_more_is_accepted_than_there_is_room_for(make: Callable[[int], Loop], server: socket.socket) -> None:
+    """What is beyond stays in the queue, connected, and comes when there is room again. None is lost."""
+    loop = make(10)
+    loop.listen([server])
+    clients = [socket.create_connection(server.getsockname()) for _ in range(23)]
+    loop.accept(7)
+    first = collect(loop, Op.ACCEPT, 7)
+    assert len(loop.wait(0.05)) == 0
+    loop.accept(100)
+    second = collect(loop, Op.ACCEPT, 3)
+    assert len(loop.wait(0.05)) == 0
+    assert {*first["slot"].tolist(), *second["slot"].tolist()} == set(range(10))
+    loop.accept(0)
+    loop.close(np.arange(10, dtype=np.int32), True)
+    collect(loop, Op.CLOSE, 10)
+    loop.accept(100)
+    collect(loop, Op.ACCEPT, 10)
+    loop.close(slots(0, 1, 2), True)
+    loop.accept(3)
+    done = [*collected(loop, 6), *loop.wait(0.05).tolist()]
+    for client in clients:
+        client.close()
+
+    assert [op for op, _, _ in done].count(Op.ACCEPT) == 3
+
+
+def test_several_full_listeners_and_few_slots_lose_nobody(make: Callable[[int], Loop]) -> None:
+    """All are ready at once, and together have more than there is room for: who is not accepted stays connected."""
+    listeners = [socket.create_server(("127.0.0.1", 0), backlog=64) for _ in range(4)]
+    clients = [socket.create_connection(listener.getsockname()) for listener in listeners for _ in range(50)]
+    loop = make(90)
+    for listener in listeners:
+        listener.setblocking(False)
+    loop.listen(listeners)
+    accepted, until, more = 0, time.monotonic() + PATIENCE_S, 3
+    while more and time.monotonic() < until:
+        loop.accept(90 - accepted)
+        done = loop.wait(0.02)
+        assert (done["result"] >= 0).all()
+        accepted += len(done)
+        more -= accepted >= 90
+    ended = []
+    for client in clients:
+        client.setblocking(False)
+        try:
+            ended.append(client.recv(1))
+        except BlockingIOError:
+            continue
+    for sock in (*clients, *listeners):
+        sock.close()
+
+    assert (accepted, ended) == (90, [])
+
+
+def test_an_accepted_slot_describes_itself_from_the_servers_side(
+    make: Callable[[int], Loop], server: socket.socket
+) -> None:
+    loop = make(1)
+    loop.listen([server])
+    loop.accept(1)
+    with socket.create_connection(server.getsockname()) as client:
+        (accepted,) = collect(loop, Op.ACCEPT, 1)
+        four_tuple = loop.describe(int(accepted["slot"]))
+
+        assert four_tuple is not None
+        assert (four_tuple.source.port, four_tuple.destination.port) == (
+            server.getsockname()[1],
+            client.getsockname()[1],
+        )
+
+
+def test_what_was_accepted_and_cannot_be_installed_is_a_failure(
+    server: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without ACCEPT_DONTWAIT accepted sockets are put into slots; where the kernel refuses, its errno is told."""
+    loop = RingLoop(4, can=replace(CAN, dontwait=False))
+    monkeypatch.setattr(loop, "_call", lambda ring, entry: -errno.ENOMEM)
+    loop.listen([server])
+    with closing(socket.create_connection(server.getsockname())):
+        loop.accept(4)
+        (failed,) = collect(loop, Op.ACCEPT, 1)
+        loop.shut()
+
+    assert (failed["slot"], failed["result"]) == (-1, -errno.ENOMEM)

@@ -1,0 +1,367 @@
+"""The client against a scripted loop: exact numbers for every errno, and nothing asked for twice or lost."""
+
+import errno
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.pace import Pace
+from fourtuple.core.runs.slices import Plan, split
+from fourtuple.core.space.endpoints import FourTuple
+from fourtuple.core.space.tuples import TupleSpace
+from fourtuple.engine.loops.contract import How
+from fourtuple.engine.workloads.hold import HoldJob, hold
+from tests.engine.scripted import Clock, Run, ScriptedLoop
+
+HOW = How(bind=False, port_range=None, timeout_s=30)
+
+
+def a_space(ports: int = 100, sources: str = "10.0.0.4", ends: str = "10.0.0.9:80-82") -> TupleSpace:
+    return TupleSpace.of([sources], range(40_000, 40_000 + ports), [ends])
+
+
+def a_run(
+    wanted: int,
+    loop: ScriptedLoop,
+    space: TupleSpace | None = None,
+    strategy: Strategy = Strategy.LATE,
+    pace: Pace | None = None,
+    **others: Any,
+) -> Run:
+    """others: of the HoldJob"""
+    space = space or a_space(ports=10_000)
+    plan = Plan(wanted, space.size, space.size, space, strategy, split(wanted, space.size, 1, pace or Pace()))
+    job = HoldJob(plan, HOW, **{"timeout_s": 30, "reset": True, "log": False, **others})
+    return Run(lambda counters, control: hold(job, plan.slices[0], loop, counters, control, loop.clock))
+
+
+def opened(run: Run) -> Run:
+    run.until(lambda: run.counters["phase"] == Phase.HOLDING)
+    return run
+
+
+@pytest.mark.parametrize("wanted", [1, 23, 997])
+def test_as_many_are_held_as_were_wanted(wanted: int) -> None:
+    """Not one more is started, pairs take turns, and closing leaves none."""
+    loop = ScriptedLoop(Clock())
+    run = opened(a_run(wanted, loop))
+
+    assert (run.counters["open"], run.counters["opened"], len(loop.connects)) == (wanted, wanted, wanted)
+    assert run.failed() == {}
+    assert [t.destination.port for _, t in loop.connects[:7]] == [80, 81, 82, 80, 81, 82, 80][:wanted]
+    run.finish()
+    assert (run.counters["open"], run.counters["closed"], loop.open, loop.shut_down) == (0, wanted, set(), True)
+    assert loop.closed == [(slot, True) for slot in range(wanted)]
+
+
+def test_never_more_at_once_than_the_pace_allows() -> None:
+    loop = ScriptedLoop(Clock(), batch=1000)
+    opened(a_run(997, loop, pace=Pace(in_flight=40)))
+
+    assert loop.most_in_flight == 40
+
+
+def test_a_rate_is_kept_to_the_connection() -> None:
+    """The n-th starts at n / rate, no earlier, and no later than the next step of the loop."""
+    loop = ScriptedLoop(Clock(), step_s=0.0001)
+    opened(a_run(101, loop, pace=Pace(rate_per_s=100.0)))
+
+    assert [at for at, _ in loop.connects] == pytest.approx([n / 100 for n in range(101)], abs=0.003)
+
+
+def test_a_full_pair_is_left_and_the_others_take_over() -> None:
+    """Port 81 has room for 5; what is over goes to the other two, and all 23 are held."""
+    room = {81: 5}
+
+    def answer(_: int, t: FourTuple) -> int:
+        room[t.destination.port] = room.get(t.destination.port, 1000) - 1
+        return errno.EADDRNOTAVAIL if room[t.destination.port] < 0 else 0
+
+    loop = ScriptedLoop(Clock(), answer=answer)
+    run = opened(a_run(23, loop))
+
+    assert (run.counters["open"], run.failed()) == (23, {})
+
+
+def test_when_every_pair_is_full_the_rest_has_failed_with_that_errno() -> None:
+    """300 4-tuples, 350 wanted: each pair is asked once too often, then nobody asks again."""
+    used: dict[int, int] = {}
+
+    def answer(_: int, t: FourTuple) -> int:
+        used[t.destination.port] = used.get(t.destination.port, 0) + 1
+        return errno.EADDRNOTAVAIL if used[t.destination.port] > 100 else 0
+
+    loop = ScriptedLoop(Clock(), answer=answer, batch=1)
+    run = opened(a_run(350, loop, a_space(100)))
+
+    assert (run.counters["open"], run.failed()) == (300, {"EADDRNOTAVAIL": 50})
+    assert len(loop.connects) == 303
+
+
+def test_full_pairs_are_asked_gently_however_large_the_batches() -> None:
+    """For each refusal the kernel looks at every port of the range: 300 fit, and not many more are tried."""
+    used: dict[int, int] = {}
+
+    def answer(_: int, t: FourTuple) -> int:
+        used[t.destination.port] = used.get(t.destination.port, 0) + 1
+        return errno.EADDRNOTAVAIL if used[t.destination.port] > 100 else 0
+
+    loop = ScriptedLoop(Clock(), answer=answer, batch=2048)
+    run = opened(a_run(5000, loop, a_space(100), pace=Pace(in_flight=4096)))
+
+    assert (run.counters["open"], run.failed()) == (300, {"EADDRNOTAVAIL": 4700})
+    assert len(loop.connects) <= 310
+
+
+def test_a_destination_where_nobody_listens_is_not_asked_for_ever() -> None:
+    """What is in flight has failed, and so has the rest, untried."""
+    loop = ScriptedLoop(Clock(), capacity=100_000, answer=lambda n, t: errno.ECONNREFUSED)
+    run = opened(a_run(100_000, loop, pace=Pace(in_flight=64)))
+
+    assert run.failed() == {"ECONNREFUSED": 100_000}
+    assert len(loop.connects) <= 64 + loop.batch
+
+
+def test_the_rest_fails_with_what_ended_most_ways() -> None:
+    """One of three is full, which shows first; the other two refuse, and that is why the rest cannot be opened."""
+    errnos = {80: errno.EADDRNOTAVAIL, 81: errno.ECONNREFUSED, 82: errno.ECONNREFUSED}
+    loop = ScriptedLoop(Clock(), answer=lambda n, t: errnos[t.destination.port], batch=1)
+    run = opened(a_run(997, loop))
+
+    assert run.failed() == {"ECONNREFUSED": 997}
+    assert len(loop.connects) == 3
+
+
+def test_dead_destinations_are_left_out_and_the_living_one_takes_all() -> None:
+    """Of 500 ports one listens: it gets all but one refusal of each other, and a batch that did not know yet."""
+    space = a_space(ports=10_000, ends="10.0.0.9:1-500")
+    loop = ScriptedLoop(Clock(), answer=lambda n, t: 0 if t.destination.port == 77 else errno.ECONNREFUSED)
+    run = opened(a_run(997, loop, space, pace=Pace(in_flight=512)))
+
+    refused = run.failed()["ECONNREFUSED"]
+    assert 499 <= refused <= 499 + loop.batch
+    assert run.counters["open"] == 997 - refused
+
+
+def test_when_a_whole_flight_fails_nothing_more_is_tried() -> None:
+    """Also where the destination had worked before: at 30 s a timeout, 512 at a time, it would take hours."""
+    loop = ScriptedLoop(Clock(), answer=lambda n, t: 0 if n < 100 else errno.ETIMEDOUT)
+    run = opened(a_run(10_000, loop, pace=Pace(in_flight=128)))
+
+    assert (run.counters["open"], run.failed()) == (100, {"ETIMEDOUT": 9_900})
+    assert len(loop.connects) < 100 + 3 * 128
+
+
+def test_a_refusal_after_success_is_one_failure_and_not_the_end() -> None:
+    loop = ScriptedLoop(Clock(), answer=lambda n, t: errno.ECONNRESET if n == 50 else 0)
+    run = opened(a_run(97, loop))
+
+    assert (run.counters["open"], run.failed(), len(loop.connects)) == (96, {"ECONNRESET": 1}, 97)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS])
+def test_a_full_system_ends_the_opening(number: int) -> None:
+    """The errno stands for all that could not be opened any more; what is open stays."""
+    loop = ScriptedLoop(Clock(), answer=lambda n, t: number if n >= 64 else 0)
+    run = opened(a_run(997, loop))
+
+    assert (run.counters["open"], run.failed()) == (64, {errno.errorcode[number]: 933})
+    assert len(loop.connects) < 64 + 3 * loop.batch
+
+
+def test_what_has_no_slot_is_not_tried() -> None:
+    loop = ScriptedLoop(Clock(), capacity=20)
+    run = opened(a_run(23, loop))
+
+    assert (run.counters["open"], run.failed(), len(loop.connects)) == (20, {"EMFILE": 3}, 20)
+
+
+def test_explicit_gives_connection_i_the_tuple_i() -> None:
+    space = a_space(ports=9)
+    loop = ScriptedLoop(Clock())
+    opened(a_run(space.size, loop, space, Strategy.EXPLICIT))
+
+    assert [t for _, t in loop.connects] == list(space)
+
+
+def test_explicit_leaves_out_what_is_taken() -> None:
+    """Two of 27 4-tuples are someone else's: 25 are held, in order, and the 2 missing have failed with that errno."""
+    space = a_space(ports=9)
+    taken = {space[3]: errno.EADDRINUSE, space[20]: errno.EADDRNOTAVAIL}
+    loop = ScriptedLoop(Clock(), answer=lambda n, t: taken.get(t, 0))
+    run = opened(a_run(27, loop, space, Strategy.EXPLICIT))
+
+    assert (run.counters["open"], sum(run.failed().values())) == (25, 2)
+    assert [t for _, t in loop.connects] == list(space)
+
+
+def test_stopping_while_opening_keeps_what_is_open_and_accounts_for_the_rest() -> None:
+    """5 are open, the others were never answered or never started: ECANCELED."""
+    loop = ScriptedLoop(Clock(), answer=lambda n, t: 0 if n < 5 else errno.EINPROGRESS)
+    run = a_run(997, loop)
+    run.until(lambda: run.counters["open"] == 5)
+    assert run.counters["opening"] > 0
+    run.control.stop()
+    opened(run)
+
+    assert (run.counters["open"], run.counters["opening"], run.failed()) == (5, 0, {"ECANCELED": 992})
+
+
+def test_what_is_lost_keeps_its_errno() -> None:
+    """A greeting is only counted; an end by the peer and a reset are losses, and the slots are closed."""
+    loop = ScriptedLoop(Clock())
+    run = opened(a_run(23, loop))
+    loop.incoming = {3: [b"hello", b""], 7: [errno.ECONNRESET], 9: [b"hello"]}
+    run.until(lambda: run.counters["lost"] == 2)
+
+    assert (run.counters["open"], run.counters["received_bytes"]) == (21, 10)
+    assert (run.counters["lost_by"][0], run.counters["lost_by"][errno.ECONNRESET]) == (1, 1)
+    assert sorted(loop.closed) == [(3, False), (7, False)]
+
+
+def test_nothing_to_read_after_all_is_no_loss() -> None:
+    loop = ScriptedLoop(Clock())
+    run = opened(a_run(1, loop))
+    loop.incoming = {0: [errno.EAGAIN, b"x"]}
+    run.until(lambda: run.counters["received_bytes"])
+
+    assert (run.counters["open"], run.counters["lost"]) == (1, 0)
+
+
+def test_many_greetings_at_once_share_the_few_buffers() -> None:
+    loop = ScriptedLoop(Clock())
+    run = opened(a_run(997, loop))
+    loop.incoming = {slot: [b"hello"] for slot in range(997)}
+    run.until(lambda: run.counters["received_bytes"] == 997 * 5)
+
+    assert run.counters["lost"] == 0
+
+
+def test_a_connect_that_is_not_answered_is_given_up_in_time() -> None:
+    """The 3 that nobody answers fail after 30 s, not before; their slots are closed, and the others are untouched."""
+    loop = ScriptedLoop(Clock(), answer=lambda n, t: errno.EINPROGRESS if n in (4, 5, 22) else 0)
+    run = a_run(23, loop)
+    run.until(lambda: run.counters["open"] == 20)
+    run.until(lambda: loop.clock.ns >= 30_900_000_000)
+    assert run.counters["opening"] == 3
+    opened(run)
+
+    assert (run.counters["open"], run.failed()) == (20, {"ETIMEDOUT": 3})
+    assert loop.clock.ns == pytest.approx(31_000_000_000, abs=200_000_000)
+    assert sorted(loop.closed) == [(4, True), (5, True), (22, True)]
+
+
+@pytest.mark.parametrize("strategy", [Strategy.LATE, Strategy.EXPLICIT])
+def test_what_is_lost_is_opened_again_where_it_was(strategy: Strategy) -> None:
+    """By explicit the very same 4-tuple; by late the same pair. It counts as lost and as reconnected, not as opened."""
+    loop = ScriptedLoop(Clock())
+    run = opened(a_run(23, loop, a_space(ports=9), strategy, reconnect=True))
+    first = [t for _, t in loop.connects]
+    loop.incoming = {3: [b""], 7: [errno.ECONNRESET]}
+    run.until(lambda: run.counters["reconnected"] == 2)
+
+    assert [t for _, t in loop.connects[23:]] == [first[3], first[7]]
+    assert (run.counters["open"], run.counters["lost"], run.counters["opened"]) == (23, 2, 23)
+    assert loop.watched == set(range(23))
+    run.finish()
+    assert loop.open == set()
+
+
+def test_what_cannot_be_opened_again_is_tried_every_second() -> None:
+    """The server is away for 5 s: each second an attempt, none in between, each with its errno."""
+    loop = ScriptedLoop(Clock())
+    run = opened(a_run(1, loop, reconnect=True))
+    lost_ns = loop.clock.ns
+    loop.answer = lambda n, t: errno.ECONNREFUSED if loop.clock.ns < lost_ns + 5_000_000_000 else 0
+    loop.incoming = {0: [b""]}
+    run.until(lambda: run.counters["reconnected"] == 1)
+
+    assert run.counters["reconnect_failed"][errno.ECONNREFUSED] == 5
+    assert len(loop.connects) == 1 + 5 + 1
+    assert run.failed() == {}
+
+
+def test_opening_again_keeps_the_rate_and_does_not_make_up_for_the_time_before() -> None:
+    """After a minute of holding, 50 lost ones come back at 100 a second."""
+    loop = ScriptedLoop(Clock(), step_s=0.0001)
+    run = opened(a_run(50, loop, pace=Pace(rate_per_s=100.0), reconnect=True))
+    loop.clock.advance(60)
+    lost_s = (loop.clock.ns - 1_000_000_000) / 1e9
+    loop.incoming = {slot: [b""] for slot in range(50)}
+    run.until(lambda: run.counters["reconnected"] == 50)
+    starts = [at - lost_s for at, _ in loop.connects[50:]]
+
+    assert starts[-1] - starts[0] == pytest.approx(0.49, abs=0.02)
+
+
+def test_a_lost_one_whose_port_is_gone_meanwhile_is_not_sent_elsewhere() -> None:
+    loop = ScriptedLoop(Clock())
+    run = opened(a_run(3, loop, reconnect=True))
+    loop.answer = lambda n, t: errno.EADDRNOTAVAIL if n < 6 else 0
+    loop.incoming = {1: [b""]}
+    run.until(lambda: run.counters["reconnected"] == 1)
+
+    assert {t.destination.port for _, t in loop.connects[3:]} == {81}
+    assert run.counters["reconnect_failed"][errno.EADDRNOTAVAIL] == 3
+
+
+def test_told_to_stop_it_opens_nothing_again() -> None:
+    loop = ScriptedLoop(Clock(), answer=lambda n, t: 0 if n < 3 else errno.EINPROGRESS)
+    run = opened(a_run(3, loop, reconnect=True))
+    loop.incoming = {1: [b""]}
+    run.until(lambda: run.counters["opening"] == 1)
+    run.control.stop()
+    run.until(lambda: run.counters["opening"] == 0)
+
+    assert (run.counters["open"], run.counters["lost"], run.failed()) == (2, 1, {})
+
+
+def test_without_polls_only_a_look_finds_out() -> None:
+    """Nothing is watched; a look reads everything there is from all, and finds those that are gone."""
+    loop = ScriptedLoop(Clock())
+    run = opened(a_run(1500, loop, watch=False))
+    loop.incoming = {3: [b"one", b"two", b""], 7: [errno.ECONNRESET], 1400: [b"x"]}
+    run.until(lambda: loop.clock.ns > 3_000_000_000)
+    assert (loop.watched, run.counters["lost"], run.counters["received_bytes"]) == (set(), 0, 0)
+    run.control.look()
+    run.until(lambda: run.counters["lost"] == 2)
+
+    assert (run.counters["open"], run.counters["received_bytes"]) == (1498, 7)
+
+
+def test_without_polls_there_is_a_last_look_before_closing() -> None:
+    loop = ScriptedLoop(Clock())
+    run = opened(a_run(3000, loop, watch=False))
+    loop.incoming = {3: [b""], 2999: [b"bye", errno.ECONNRESET]}
+    run.finish()
+
+    assert (run.counters["lost"], run.counters["closed"]) == (2, 2998)
+    assert sorted(loop.closed) == sorted([(slot, slot not in (3, 2999)) for slot in range(3000)])
+
+
+errnos = st.sampled_from(
+    [0, 0, 0, 0, errno.EADDRNOTAVAIL, errno.ECONNREFUSED, errno.ETIMEDOUT, errno.EADDRINUSE, errno.EMFILE, 0]
+)
+
+
+@given(
+    st.integers(1, 300), st.lists(errnos, max_size=400), st.sampled_from([Strategy.LATE, Strategy.EXPLICIT]), st.data()
+)
+def test_whatever_happens_the_numbers_add_up(
+    wanted: int, answers: list[int], strategy: Strategy, data: st.DataObject
+) -> None:
+    """wanted = open + failed when opening has ended, and every open slot is one that a connect completed."""
+    loop = ScriptedLoop(
+        Clock(), capacity=data.draw(st.integers(0, 300)), answer=lambda n, t: answers[n] if n < len(answers) else 0
+    )
+    run = opened(a_run(wanted, loop, a_space(ports=data.draw(st.integers(1, 200))), strategy))
+
+    assert run.counters["open"] + sum(run.failed().values()) == wanted
+    assert run.counters["open"] == len(loop.open) <= wanted
+    assert run.counters["opening"] == 0
+    run.finish()
+    assert loop.open == set()

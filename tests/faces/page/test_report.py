@@ -1,0 +1,412 @@
+"""The report in a real browser: opened from a file, offline; every chart is there, and nothing is asked of anybody."""
+
+import errno
+import itertools
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from fourtuple.core.errnos import SYMPTOMS
+from fourtuple.core.runs.compare import compare
+from fourtuple.core.runs.series import heat, histogram
+from fourtuple.core.runs.stored import StoredRun
+from fourtuple.faces.page import report
+from fourtuple.faces.text.hold import hold_lines, verdict
+from fourtuple.faces.text.prove import where
+from fourtuple.store import reading
+from fourtuple.store.coding import to_text
+from fourtuple.store.file import open_store
+from fourtuple.store.writing import Writer
+from tests.conftest import need
+from tests.faces.text.test_runs import kept
+from tests.made import ground, hold_record, result, samples, serve_record, start
+from tests.told import numbers
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+MOST_BYTES = 1_600_000
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    need(CHROMIUM, "chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Opened:
+    """A page in the browser, with what it asked for and what it complained of."""
+
+    def __init__(self, browser: "Browser", html: str, folder: Path, **options: Any) -> None:
+        file = folder / "report.html"
+        file.write_text(html, encoding="utf-8")
+        context = browser.new_context(offline=True, **{"viewport": {"width": 1100, "height": 800}} | options)
+        self.page: Page = context.new_page()
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.goto(file.as_uri())
+        self.url = file.as_uri()
+
+    def wait_drawn(self) -> None:
+        figures = self.page.locator("figure").count()
+        self.page.wait_for_function(f"Object.keys(globalThis.fourtuple.views).length === {figures}", timeout=30_000)
+
+    def marks(self, figure: str, kind: str) -> int:
+        """How many shapes of that kind a chart has."""
+        return self.page.locator(f"#{figure} .mark-{kind}.role-mark > path").count()
+
+    def vertices(self, figure: str) -> list[int]:
+        """How many points each line of a chart has."""
+        paths = self.page.locator(f"#{figure} .mark-line > path").evaluate_all(
+            "all => all.map(e => e.getAttribute('d'))"
+        )
+        return [len(re.findall("[ML]", path)) for path in paths]
+
+
+def held(count: int, strategy: str = "plain") -> StoredRun:
+    """So many samples: 100 s of opening, with a slow lane from half of the range on, then the holding."""
+    base = open_store(None, new=True)
+    writer = Writer(base, "fourtuple hold 1M 127.0.0.1:8000-8003 --for 1h", "me")
+    began = start(wanted=100_000)
+    assert began.planned is not None
+    writer.begin(replace(began, planned=replace(began.planned, usable=27_000, strategy=strategy)))
+    for sample in samples(count, every_s=1.0, opening=100, wanted=100_000, slow_from=0.5):
+        writer.sample(sample)
+    writer.end("reached", to_text(hold_record(failed={"EADDRNOTAVAIL": 7}, lost=3, lost_by={"FIN": 3})))  # type: ignore[arg-type]
+    return reading.read_run(base, 1, lambda _: False)
+
+
+@pytest.fixture(scope="module")
+def html() -> str:
+    return report.run_page(held(300))
+
+
+def test_an_hour_of_samples_is_drawn_with_every_point_offline_and_without_a_complaint(
+    browser: "Browser", tmp_path: Path
+) -> None:
+    """Lines have a vertex a sample, the heat map a cell for each that is not empty, bars a bar for each row.
+
+    And the file can be sent: it is smaller than 1.6 MB.
+    """
+    run = held(3600)
+    html = report.run_page(run)
+    opened = Opened(browser, html, tmp_path)
+    opened.wait_drawn()
+    cells, (bins, _) = heat(run.connects, run.at_s), histogram(run.connects)
+    told = opened.page.locator("figure").evaluate_all("all => all.map(e => [e.id, Number(e.dataset.points)])")
+    record = hold_record()
+    assert record.sharing is not None
+
+    assert len(html.encode()) < MOST_BYTES
+    assert opened.vertices("held") == [3600, 3600]  # the engine's and the kernel's; nobody was lost in the samples
+    assert opened.vertices("rate") == [2 * 3600 - 1]  # steps: two for each but the first
+    assert opened.marks("latency", "rect") == len(cells.count)
+    assert opened.marks("histogram", "rect") == len(bins.count)
+    assert opened.marks("occupancy", "symbol") >= 2 * 100
+    assert opened.marks("carrying", "rect") == len(record.sharing.carrying)
+    assert opened.marks("pairs", "rect") == 2 * len(record.sharing.pairs)
+    assert opened.marks("memory", "rect") == 3
+    assert dict(told)["held"] == 3600
+    assert opened.requests == [opened.url]
+    assert opened.complaints == []
+
+
+def test_the_first_line_is_the_verdict_and_numbers_are_text(browser: "Browser", html: str, tmp_path: Path) -> None:
+    """Also without JavaScript: every number is there as text, in tables with heads."""
+    opened = Opened(browser, html, tmp_path, java_script_enabled=False)
+    text = opened.page.locator("body").inner_text()
+
+    assert numbers(opened.page.locator(".verdict").inner_text()) == [1000, 5, 3]
+    assert "fourtuple hold 1M 127.0.0.1:8000-8003 --for 1h" in text
+    assert SLOW_LANE in text
+    assert "EADDRNOTAVAIL" in text
+    assert SYMPTOMS[errno.EADDRNOTAVAIL].do in text
+    assert opened.page.locator("figure").count() == 8
+    assert opened.page.locator("figure details table").count() == 7  # the rate has its numbers in the table above it
+    assert opened.page.locator("table:not(:has(th[scope=row]))").count() == 0
+
+
+def test_a_slow_half_is_only_blamed_on_strategies_that_search_for_ports() -> None:
+    assert SLOW_LANE not in report.run_page(held(110, strategy="late"))
+
+
+def test_a_screen_reader_finds_headings_names_and_what_each_chart_shows(
+    browser: "Browser", html: str, tmp_path: Path
+) -> None:
+    opened = Opened(browser, html, tmp_path)
+    opened.wait_drawn()
+    page = opened.page
+    levels = page.locator("h1, h2, h3").evaluate_all("all => all.map(e => Number(e.tagName[1]))")
+    names = page.locator("figure svg").evaluate_all(
+        "all => all.map(e => [e.getAttribute('role') || e.querySelector('[role]')?.getAttribute('role'),"
+        " (e.querySelector('[aria-label]') || e).getAttribute('aria-label')])"
+    )
+
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    assert page.locator("html").get_attribute("lang") == "en"
+    assert page.locator("main").count() == 1
+    assert page.locator("figure:not(:has(figcaption))").count() == 0
+    assert len(names) == 8
+    assert all(role and label and len(label) > 20 for role, label in names)
+    assert page.locator("figure [aria-label]").count() < 400  # no name for each of thousands of points
+
+
+def test_a_keyboard_reaches_the_content_and_the_tables(browser: "Browser", html: str, tmp_path: Path) -> None:
+    opened = Opened(browser, html, tmp_path)
+    page = opened.page
+    page.keyboard.press("Tab")
+    first = page.evaluate("document.activeElement.textContent")
+    page.locator("#held summary").focus()
+    page.keyboard.press("Enter")
+
+    assert first == page.locator("a[href='#content']").inner_text()
+    assert page.locator("#held details table").is_visible()
+    assert page.locator("#held tbody tr").count() == 60
+
+
+def test_the_pointer_is_told_what_is_under_it(browser: "Browser", html: str, tmp_path: Path) -> None:
+    opened = Opened(browser, html, tmp_path)
+    opened.wait_drawn()
+    opened.page.locator("#held svg").hover(position={"x": 600, "y": 120})
+    tip = opened.page.locator("#vg-tooltip-element.visible")
+    tip.wait_for(timeout=5000)
+
+    assert "held" in tip.inner_text()
+    assert "100,000" in tip.inner_text()
+
+
+def test_shift_and_the_wheel_zoom_and_the_wheel_alone_scrolls(browser: "Browser", html: str, tmp_path: Path) -> None:
+    opened = Opened(browser, html, tmp_path)
+    opened.wait_drawn()
+    page = opened.page
+    domain = "(() => { const d = fourtuple.views.held.scale('x').domain(); return d[1] - d[0]; })()"
+    page.locator("#held svg").hover(position={"x": 600, "y": 120})
+    whole = page.evaluate(domain)
+    page.mouse.wheel(0, 300)
+    page.wait_for_timeout(300)
+    scrolled, at = page.evaluate(domain), page.evaluate("scrollY")
+    page.locator("#held svg").hover(position={"x": 600, "y": 120})
+    page.keyboard.down("Shift")
+    page.mouse.wheel(0, -300)
+    page.keyboard.up("Shift")
+    page.wait_for_function(f"{domain} < {whole} * 0.9", timeout=5000)
+    page.locator("#held svg").dblclick(position={"x": 600, "y": 120})
+    page.wait_for_function(f"Math.abs({domain} - {whole}) < 1", timeout=5000)
+
+    assert scrolled == whole
+    assert at > 0
+
+
+def test_keys_zoom_and_move_a_chart_that_has_the_focus(browser: "Browser", html: str, tmp_path: Path) -> None:
+    opened = Opened(browser, html, tmp_path)
+    opened.wait_drawn()
+    page = opened.page
+    domain = "fourtuple.views.held.scale('x').domain()"
+    page.locator("#held .chart").focus()
+    first, last = page.evaluate(domain)
+    page.keyboard.press("+")
+    zoomed = page.evaluate(domain)
+    page.keyboard.press("ArrowRight")
+    moved = page.evaluate(domain)
+    page.keyboard.press("0")
+    page.wait_for_function(f"Math.abs({domain}[1] - {last}) < 1", timeout=5000)
+
+    assert zoomed == pytest.approx([first + (last - first) / 4, last - (last - first) / 4], rel=0.01)
+    assert moved[0] == pytest.approx(first + (last - first) * 3 / 8, rel=0.01)
+    assert page.locator(".chart[tabindex='0']").count() == 2
+    page.keyboard.press("Control++")  # is the browser's
+    assert page.evaluate(domain) == pytest.approx([first, last], abs=1)
+
+
+def test_it_follows_the_reader_into_the_dark_and_onto_paper(browser: "Browser", html: str, tmp_path: Path) -> None:
+    """Also a chart that was drawn before: its colours are those of the page."""
+    opened = Opened(browser, html, tmp_path, color_scheme="dark")
+    opened.wait_drawn()
+    page = opened.page
+    ink = "getComputedStyle(document.querySelector('#held svg text')).fill"
+    paper = "getComputedStyle(document.body).backgroundColor"
+    dark = (page.evaluate(ink), page.evaluate(paper))
+    page.emulate_media(color_scheme="light")
+    light = (page.evaluate(ink), page.evaluate(paper))
+    page.emulate_media(color_scheme="dark", media="print")
+    printed = (page.evaluate(ink), page.evaluate(paper))
+
+    assert dark == ("rgb(228, 233, 239)", "rgb(18, 22, 28)")
+    assert light == ("rgb(27, 31, 36)", "rgb(255, 255, 255)")
+    assert printed == ("rgb(0, 0, 0)", "rgb(255, 255, 255)")
+
+
+def test_a_phone_shows_all_of_it_without_scrolling_sideways(browser: "Browser", html: str, tmp_path: Path) -> None:
+    opened = Opened(browser, html, tmp_path, viewport={"width": 390, "height": 800})
+    opened.wait_drawn()
+    widths = opened.page.locator("figure svg").evaluate_all("all => all.map(e => e.getBoundingClientRect().right)")
+
+    assert opened.page.evaluate("document.documentElement.scrollWidth") == 390
+    assert len(widths) == 8
+    assert all(0 < right <= 390 for right in widths)
+
+
+SLOW_LANE = "the slow lane"  # what the page calls it
+EVIL = "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
+
+
+def test_what_others_wrote_stays_text(browser: "Browser", tmp_path: Path) -> None:
+    """Whatever a command, a host or an address says: it is shown, and it does nothing."""
+    run = kept("hold", hold_record(), host=EVIL, cpu=EVIL)
+    record = hold_record(failed={EVIL: 3})
+    assert record.sharing is not None
+    pair = replace(record.sharing.pairs[0], destination=EVIL)
+    record = replace(record, sharing=replace(record.sharing, pairs=(pair,)))
+    run = replace(run, entry=replace(run.entry, command=EVIL), record=record)
+    opened = Opened(browser, report.run_page(run), tmp_path)
+    opened.wait_drawn()
+
+    assert opened.page.title() != "taken"
+    assert numbers(opened.page.title())[-1] == 1000
+    assert opened.page.locator("#environment pre code").inner_text() == EVIL
+    assert opened.page.locator("img").count() == 0
+    assert opened.requests == [opened.url]
+
+
+@pytest.mark.parametrize(
+    ("made", "words", "figures"),
+    [
+        (lambda: kept("hold", None), "^killed", 5),
+        (lambda: kept("hold", hold_record(sharing=None, memory=None, held=0, agree=False)), r"\b1,000\b", 5),
+        (lambda: kept("serve", serve_record(), wanted=None), r"\b1,000\b.*\b990\b", 5),
+        (lambda: kept("prove", object()), r"\b1\b.*\b2\b", 1),
+        (lambda: replace(kept("prove", None), progress=()), "^killed", 0),
+    ],
+    ids=["killed", "nothing held", "serve", "prove", "prove, killed"],
+)
+def test_every_kind_of_run_has_its_page(
+    browser: "Browser", made: Any, words: str, figures: int, tmp_path: Path
+) -> None:
+    opened = Opened(browser, report.run_page(made()), tmp_path)
+    if figures:
+        opened.wait_drawn()
+
+    assert re.search(words, opened.page.locator(".verdict").inner_text())
+    assert opened.page.locator("figure").count() == figures
+    assert opened.complaints == []
+    assert opened.requests == [opened.url]
+
+
+def test_a_proof_has_a_card_for_each_lesson_with_the_four_tuples_that_show_it(
+    browser: "Browser", tmp_path: Path
+) -> None:
+    opened = Opened(browser, report.run_page(kept("prove", object())), tmp_path)
+    cards = opened.page.locator("article")
+    opened.wait_drawn()
+
+    assert where(ground()) in opened.page.locator("#lessons").inner_text()
+    assert cards.count() == 2
+    assert opened.vertices("same-port-progress") == [11]  # of 3 s: four a second, and the last
+    assert "127.0.0.1:3000 → 127.0.0.1:8001" in cards.nth(0).inner_text()
+    assert result("one-wall", "fails").why in cards.nth(1).inner_text()
+
+
+def test_the_page_says_all_that_the_command_says() -> None:
+    """Why a run fell short though all were held: answers that were not as expected, say."""
+    record = hold_record(unexpected=610, requests=700)
+    page = report.run_page(kept("hold", record))
+
+    assert "<td>610</td>" in page.replace(' class="number"', "")
+    assert [line.strip() in page for line in hold_lines(record) if "610" in line] == [True]
+
+
+def test_a_run_without_samples_has_its_page_too() -> None:
+    """It was killed before the first, or opened nothing."""
+    base = open_store(None, new=True)
+    Writer(base, "fourtuple hold 1000 127.0.0.1:8000", "me").begin(start())
+
+    assert "killed" in report.run_page(reading.read_run(base, 1, lambda _: False))
+
+
+def test_two_runs_have_a_page_with_both_over_time(browser: "Browser", tmp_path: Path) -> None:
+    one, two = kept("hold", hold_record()), kept("hold", hold_record(), machine="other")
+    two = replace(two, entry=replace(two.entry, id=2))
+    opened = Opened(browser, report.compare_page(compare(one, two)), tmp_path)
+    opened.wait_drawn()
+
+    assert opened.page.locator(".verdict.bad").count() == 1
+    assert opened.vertices("held") == [30, 30]
+    assert opened.page.locator("figure").count() == 3
+    assert opened.page.locator("figure details table").count() == 3
+    assert opened.complaints == []
+
+
+ELSEWHERE = """
+import os, sys
+for name in ("fcntl", "resource", "mmap", "termios", "tty", "ctypes", "signal"):
+    sys.modules.pop(name, None)
+class Elsewhere:
+    def find_spec(self, name, path=None, target=None):
+        ours = name.startswith(("fourtuple.engine", "fourtuple.kernel."))
+        if name in ("fcntl", "resource", "termios", "tty") or (ours and name not in ALLOWED):
+            raise ModuleNotFoundError(f"not on this system: {name}")
+ALLOWED = [f"fourtuple.kernel.{name}" for name in ("proc", "proc.alive", "proc.files", "proc.sysctl")]
+sys.meta_path.insert(0, Elsewhere())
+for name in ("geteuid", "getuid", "sched_getaffinity", "fork"):
+    delattr(os, name)
+sys.argv[0] = "fourtuple"
+from fourtuple.cli import cli
+cli()
+"""
+
+
+def test_a_stored_run_is_rendered_without_linux_and_without_the_engine(tmp_path: Path) -> None:
+    """Where there is neither /proc/self nor what opens connections; a finished run is a finished run everywhere."""
+    file = tmp_path / "runs.db"
+    base = open_store(file, new=True)
+    writer = Writer(base, "fourtuple hold 1000 127.0.0.1:8000", "another-boot pid:[1] 17 23")
+    writer.begin(start())
+    for sample in samples(every_s=0.1):
+        writer.sample(sample)
+    writer.end("reached", to_text(hold_record()))  # type: ignore[arg-type]
+    base.close()
+    page = tmp_path / "page.html"
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, "report", "1", "--store", str(file), "-o", str(page)],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    listed = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, "runs", "--store", str(file), "--json"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert verdict(hold_record()) in page.read_text()
+    assert json.loads(listed.stdout)[0]["outcome"] == "reached"
+
+
+def test_points_are_numbers_that_json_can_say() -> None:
+    """NaN is none: where nothing was measured, there is no point."""
+    run = kept("hold", hold_record())
+    run.series["connections"][:] = np.nan
+
+    assert (
+        "NaN"
+        not in report.run_page(run)
+        .partition('<script type="application/json" id="samples">')[2]
+        .partition("</script>")[0]
+    )

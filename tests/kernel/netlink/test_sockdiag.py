@@ -1,0 +1,665 @@
+"""Recorded dumps are read as what they were, and what is broken in one is said, never swallowed."""
+
+import contextlib
+import errno
+import json
+import random
+import socket
+import struct
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fourtuple.core.sockets.filter import Where
+from fourtuple.core.sockets.table import Chosen, Sockets, State, four_tuples
+from fourtuple.kernel.netlink import sockdiag
+from fourtuple.kernel.netlink.sockdiag import (
+    HEADER,
+    INET_DIAG_SKMEMINFO,
+    NLM_F_DUMP_INTR,
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    NLMSG_OVERRUN,
+    SOCK_DIAG_BY_FAMILY,
+    Asked,
+    DumpInterruptedError,
+    fold_sockets,
+    parse_datagram,
+    parse_listeners,
+    parse_proc_net_tcp,
+    read_listeners,
+)
+from tests.conftest import Ground
+from tests.waiting import wait_until
+
+DATA = Path(__file__).with_name("data")
+EVERY = frozenset(State)
+
+
+def recorded(name: str) -> list[bytes]:
+    """What tests/kernel/netlink/record.py wrote: datagrams, each after its length."""
+    raw, datagrams = DATA.joinpath(name).read_bytes(), []
+    while raw:
+        size = int.from_bytes(raw[:4], "little")
+        datagrams.append(raw[4 : 4 + size])
+        raw = raw[4 + size :]
+    return datagrams
+
+
+def states(tables: Iterable[Sockets]) -> Counter[int]:
+    return Counter(state for table in tables for state in table["state"].tolist())
+
+
+def message(kind: int, body: bytes = b"", flags: int = 0) -> bytes:
+    return HEADER.pack(HEADER.size + len(body), kind, flags, 1, 0) + body
+
+
+def sock(port: int, attributes: bytes = b"", flags: int = 0) -> bytes:
+    """A message with an established IPv4 socket 127.0.0.1:port → 127.0.0.1:80, as struct inet_diag_msg lays it out."""
+    ends = struct.pack("!HH4s12x4s12x", port, 80, bytes([127, 0, 0, 1]), bytes([127, 0, 0, 1]))
+    body = (
+        struct.pack("=BBBB", socket.AF_INET, 1, 0, 0)
+        + ends
+        + struct.pack("=IQ", 0, 7)
+        + struct.pack("=5I", *[0] * 4, 9)
+    )
+    return message(SOCK_DIAG_BY_FAMILY, body + attributes, flags)
+
+
+DONE = message(NLMSG_DONE, struct.pack("=i", 0))
+
+
+def test_the_kernel_is_asked_for_exactly_these_states() -> None:
+    """struct inet_diag_req_v2: family, protocol, extensions, and one bit for each state; the rest is zero."""
+    asked = sockdiag.request(socket.AF_INET6, {State.ESTABLISHED, State.LISTEN})
+
+    assert HEADER.unpack_from(asked)[:3] == (len(asked), SOCK_DIAG_BY_FAMILY, 0x301)
+    assert asked[16:] == struct.pack("=BBBBI48x", socket.AF_INET6, socket.IPPROTO_TCP, 0, 0, 1 << 1 | 1 << 10)
+
+
+def test_a_recorded_dump_is_what_was_there() -> None:
+    """23 connections with both ends, one TIME_WAIT, a listener, a bound socket; 3 were never accepted."""
+    tables = fold_sockets(list, EVERY, ask=lambda _: recorded("dump-ipv4.bin"))[0]
+    table = np.concatenate(tables)
+
+    assert states(tables) == {State.ESTABLISHED: 46, State.TIME_WAIT: 1, State.LISTEN: 1, State.CLOSE: 1}
+    server = table[(table["local_port"] == 8000) & (table["state"] == State.ESTABLISHED)]
+    assert (len(server), int(np.count_nonzero(server["inode"]))) == (23, 19)
+    assert {str(t.destination) for t in four_tuples(table[table["remote_port"] == 8000])} == {"127.0.0.1:8000"}
+    assert [str(t.source) for t in four_tuples(table[table["state"] == State.CLOSE])] == ["127.0.0.1:9000"]
+
+
+def test_a_recorded_ipv6_dump() -> None:
+    table = np.concatenate(fold_sockets(list, EVERY, ask=lambda _: recorded("dump-ipv6.bin"))[0])
+
+    assert [str(t.source) for t in four_tuples(table)] == ["[::1]:8000"]
+
+
+def test_proc_net_tcp_tells_the_same_as_the_dump() -> None:
+    """All but the socket that is only bound, which /proc/net/tcp never lists, and backlogs. Timers tick in 10 ms."""
+    dumped = np.concatenate(fold_sockets(list, EVERY, ask=lambda _: recorded("dump-ipv4.bin"))[0])
+    listed = parse_proc_net_tcp(DATA.joinpath("net-tcp.txt").read_text())
+    dumped = dumped[dumped["state"] != State.CLOSE]
+    timers = [table["expires_ms"][table["state"] == State.TIME_WAIT] for table in (dumped, listed)]
+
+    names = ["local", "local_port", "remote", "remote_port", "state", "rqueue", "uid", "inode"]
+    assert sorted(dumped[names].tolist()) == sorted(listed[names].tolist())
+    assert timers[0] == pytest.approx(timers[1], abs=20)
+    assert timers[0] > 59_000
+
+
+def test_a_socket_bound_without_a_port_is_told_from_the_others() -> None:
+    """INET_DIAG_SOCKOPT, wherever it stands among the attributes: bit 0 of its second byte."""
+    option = {bits: struct.pack("=HHBB2x", 6, 22, 0x52, bits) for bits in (0, 1, 2, 3)}
+    other = struct.pack("=HHI", 8, 15, 7)
+    messages = [option[1], other + option[0], other + option[1], option[2] + other, option[3] + other, other, b""]
+    data = b"".join(sock(1000 + n, each) for n, each in enumerate(messages)) + DONE
+
+    table = parse_datagram(data).sockets
+
+    assert table["chosen"].tolist() == [Chosen.LATE, 0, Chosen.LATE, 0, Chosen.LATE, 0, 0]
+
+
+def test_proc_net_tcp6() -> None:
+    listed = parse_proc_net_tcp(DATA.joinpath("net-tcp6.txt").read_text())
+
+    assert [str(t.source) for t in four_tuples(listed)] == ["[::1]:8000"]
+
+
+@pytest.mark.parametrize("attributes", [[b""], [b"x" * 8], [b"", b"x" * 8, b"x" * 8, b"", b"x" * 36]])
+def test_messages_of_changing_length_are_all_walked(attributes: list[bytes]) -> None:
+    """Runs of equal stride at a time, whatever the lengths, and not one socket is missed or read twice."""
+    data = b"".join(sock(1000 + n, extra) for n, extra in enumerate(attributes)) + DONE
+    datagram = parse_datagram(data)
+
+    assert datagram.sockets["local_port"].tolist() == [1000 + n for n in range(len(attributes))]
+    assert datagram.done
+
+
+def test_a_length_that_is_no_multiple_of_four_is_padded() -> None:
+    data = b"".join(sock(1000 + n, b"xy") + b"\0\0" for n in range(3)) + DONE
+
+    assert parse_datagram(data).sockets["local_port"].tolist() == [1000, 1001, 1002]
+
+
+def test_what_comes_before_done_is_not_the_end() -> None:
+    assert not parse_datagram(sock(1000)).done
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        sock(1000)[:-1],
+        sock(1000) + b"\0" * 7,
+        HEADER.pack(8, SOCK_DIAG_BY_FAMILY, 0, 1, 0),
+        HEADER.pack(0, SOCK_DIAG_BY_FAMILY, 0, 1, 0) + bytes(200),
+        message(SOCK_DIAG_BY_FAMILY, bytes(71)),
+    ],
+    ids=["cut short", "half a header", "shorter than its header", "no length", "less than a socket"],
+)
+def test_bytes_that_are_not_netlink_are_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match="bytes"):
+        parse_datagram(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        message(NLMSG_ERROR, struct.pack("=i", -errno.EACCES) + bytes(16)),
+        message(NLMSG_DONE, struct.pack("=i", -errno.EACCES)),
+    ],
+    ids=["error", "error inside done"],
+)
+def test_an_error_of_the_kernel_keeps_its_errno(data: bytes) -> None:
+    with pytest.raises(OSError, match="sock_diag") as caught:
+        parse_datagram(sock(1000) + data)
+
+    assert caught.value.errno == errno.EACCES
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        sock(1000, flags=NLM_F_DUMP_INTR) + DONE,
+        sock(1000) + sock(1001, flags=NLM_F_DUMP_INTR),
+        message(NLMSG_DONE, struct.pack("=i", 0), NLM_F_DUMP_INTR),
+        message(NLMSG_OVERRUN),
+    ],
+    ids=["on the first", "on a later one", "on done", "overrun"],
+)
+def test_a_dump_that_was_interrupted_says_so(data: bytes) -> None:
+    with pytest.raises(DumpInterruptedError):
+        parse_datagram(data)
+
+
+def test_a_dump_without_an_end_is_incomplete() -> None:
+    with pytest.raises(DumpInterruptedError, match="DONE"):
+        fold_sockets(list, EVERY, ask=lambda _: [sock(1000)])[0]
+
+
+class Kernel:
+    """Answers each request with the next of these: datagrams, or an error after them."""
+
+    def __init__(self, *answers: "list[bytes] | OSError") -> None:
+        self.answers = list(answers)
+
+    def __call__(self, _: bytes) -> Iterator[bytes]:
+        answer = self.answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        yield from answer
+
+
+NOTHING = [DONE]
+BROKEN = [sock(1) + sock(2, flags=NLM_F_DUMP_INTR) + DONE]
+GOOD = [sock(1), sock(2) + DONE]
+
+
+def count(tables: Iterable[Sockets]) -> int:
+    return sum(len(table) for table in tables)
+
+
+def test_an_interrupted_dump_is_thrown_away_and_taken_again() -> None:
+    """What the first try had found is not counted twice."""
+
+    assert fold_sockets(count, EVERY, ask=Kernel(BROKEN, GOOD, BROKEN, GOOD, NOTHING)) == (2, "sock_diag")
+
+
+def test_a_full_buffer_is_an_interruption_too() -> None:
+    full = OSError(errno.ENOBUFS, "No buffer space available")
+
+    assert fold_sockets(count, EVERY, ask=Kernel(full, GOOD, NOTHING)) == (2, "sock_diag")
+
+
+def test_a_dump_that_never_comes_through_is_an_error() -> None:
+    with pytest.raises(DumpInterruptedError):
+        fold_sockets(count, EVERY, ask=Kernel(*[BROKEN] * sockdiag.TRIES))
+
+
+@pytest.mark.parametrize("number", [errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.ENOENT, errno.EPERM])
+def test_without_sock_diag_proc_is_read(number: int, tmp_path: Path) -> None:
+    net = tmp_path / "thread-self" / "net"
+    net.mkdir(parents=True)
+    net.joinpath("tcp").write_text(DATA.joinpath("net-tcp.txt").read_text())
+
+    found = fold_sockets(count, {State.ESTABLISHED}, ask=Kernel(OSError(number, "refused")), proc=tmp_path)
+
+    assert found == (46, "/proc/net/tcp")
+
+
+def test_any_other_error_is_not_papered_over() -> None:
+    with pytest.raises(OSError, match="broken"):
+        fold_sockets(count, EVERY, ask=Kernel(OSError(errno.EIO, "broken")))
+
+
+@pytest.mark.parametrize("text", ["", "nonsense\n", "  sl  local_address rem_address\n   0: 0100007F:1F40 0000"])
+def test_a_broken_proc_net_tcp_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="/proc/net/tcp"):
+        parse_proc_net_tcp(text)
+
+
+def test_a_cut_line_is_named() -> None:
+    lines = DATA.joinpath("net-tcp.txt").read_text().splitlines()
+    with pytest.raises(ValueError, match="line 3 of"):
+        parse_proc_net_tcp("\n".join([*lines[:2], lines[2][:60]]))
+
+
+def test_the_live_kernel_lists_a_listener_of_ours() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        ports, by = fold_sockets(lambda tables: {p for t in tables for p in t["local_port"].tolist()}, {State.LISTEN})
+
+        assert port in ports
+        assert by == "sock_diag"
+
+
+# Where messages begin, and what their attributes say.
+
+
+def renumbered(data: bytes, sequence: int) -> bytes:
+    """Datagrams with the sequence number of another request in each of their headers."""
+    made, offset = bytearray(data), 0
+    while offset < len(data):
+        struct.pack_into("=I", made, offset + 8, sequence)
+        offset += struct.unpack_from("=I", data, offset)[0] + 3 & ~3
+    return bytes(made)
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+ATTRIBUTES = st.lists(
+    st.sampled_from(
+        [
+            attribute(22, bytes([0x52, 0])),
+            attribute(22, bytes([0x52, 1])),
+            attribute(8, bytes([7])),
+            attribute(15, struct.pack("=I", 7)),
+            attribute(6, b"cubic\0"),
+            attribute(7, struct.pack("=9I", *range(9))),
+            attribute(2, bytes(232)),
+        ]
+    ),
+    max_size=4,
+).map(b"".join)
+WITH_NO_PORT = attribute(22, bytes([0x52, 1]))
+
+
+def is_late(attributes: bytes) -> bool:
+    """The oracle: one attribute after the other; the first of its kind counts."""
+    while attributes:
+        size, kind = struct.unpack_from("=HH", attributes)
+        if kind == 22:
+            return bool(attributes[5] & 1)
+        attributes = attributes[size + 3 & ~3 :]
+    return False
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(ATTRIBUTES, max_size=12),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([None, 7, 9, struct.unpack("=4xI", sock(1000)[16:24])[0], 0]),
+    st.booleans(),
+)
+def test_messages_of_any_length_are_found_by_any_sequence_number(
+    attributes: list[bytes], drawn: int, inside: int | None, is_done: bool
+) -> None:
+    """Also by one that stands inside messages too; then they are walked, one after the other."""
+    messages = [sock(1000 + number, each) for number, each in enumerate(attributes)]
+    plain = b"".join(messages) + (DONE if is_done else b"")
+    data = renumbered(plain, drawn if inside is None else inside)
+
+    found = parse_datagram(memoryview(data))
+
+    assert found.done is is_done
+    assert found.sockets["local_port"].tolist() == [1000 + number for number in range(len(messages))]
+    assert found.sockets["remote_port"].tolist() == [80] * len(messages)
+    assert [str(t.source.address) for t in four_tuples(found.sockets)] == ["127.0.0.1"] * len(messages)
+    assert found.sockets["inode"].tolist() == [9] * len(messages)
+    assert found.sockets["chosen"].tolist() == [Chosen.LATE * is_late(each) for each in attributes]
+    assert [where * 4 for where in sockdiag._headers(data)[1].tolist()] == [
+        sum(map(len, messages[:number])) for number in range(len(messages) + is_done)
+    ]
+
+
+def test_a_recorded_dump_is_the_same_by_any_sequence_number() -> None:
+    whole = b"".join(recorded("dump-ipv4.bin"))
+    table = parse_datagram(whole).sockets
+    numbers = {int(word) for word in np.frombuffer(whole, np.uint32)[:400]}
+
+    assert len(table) == 49
+    for number in [random.getrandbits(32), *sorted(numbers)[:60]]:
+        assert np.array_equal(parse_datagram(renumbered(whole, number)).sockets, table)
+
+
+@settings(max_examples=60)
+@given(st.lists(ATTRIBUTES, min_size=1, max_size=4), st.integers(0, 900), st.integers(1, 900), st.randoms())
+def test_broken_bytes_are_refused_or_read_never_anything_else(
+    attributes: list[bytes], start: int, size: int, dice: random.Random
+) -> None:
+    """Whatever is overwritten; the kernel pads its messages, so what is lost at the end is lost in whole words."""
+    data = bytearray(b"".join(sock(1000 + number, each) for number, each in enumerate(attributes)) + DONE)
+    data[start : start + size] = dice.randbytes(len(data[start : start + size]))
+
+    for kept in (data, data[: len(data) // 8 * 4]):
+        for parse in (parse_datagram, parse_listeners):
+            with contextlib.suppress(ValueError, DumpInterruptedError, OSError):
+                parse(bytes(kept))
+
+
+@pytest.mark.parametrize("extra", [bytes(4), bytes(8), bytes(12), struct.pack("=4I", 400, 0, 1, 0)])
+def test_what_stands_behind_the_last_message_is_not_passed_over(extra: bytes) -> None:
+    """Nor is a last message that is cut in a place where words end."""
+    for data in (sock(1000) + extra, sock(1000) + sock(1001)[: -len(extra)]):
+        with pytest.raises(ValueError, match="bytes"):
+            parse_datagram(data)
+
+
+def test_an_address_is_ipv4_or_ipv6_by_its_family_in_whatever_order() -> None:
+    """As the kernel lays both out: of IPv4 the first word is the address, of IPv6 all four are."""
+    changed = bytearray(sock(1001))
+    changed[16] = socket.AF_INET6
+    changed[24:56] = b"".join(socket.inet_pton(socket.AF_INET6, each) for each in ("fd00::4", "::ffff:10.0.0.9"))
+    six = bytes(changed)
+
+    for messages in ([sock(1000), six], [six, sock(1000)], [six], [sock(1000)]):
+        table = parse_datagram(b"".join(messages) + DONE).sockets
+        known = {1000: "127.0.0.1:1000 → 127.0.0.1:80", 1001: "[fd00::4]:1001 → 10.0.0.9:80"}
+        assert [str(ends) for ends in four_tuples(table)] == [known[port] for port in table["local_port"].tolist()]
+
+
+def test_what_a_listener_lost_is_told_where_the_kernel_tells_it() -> None:
+    """INET_DIAG_SKMEMINFO, wherever it stands; before Linux 4.6 it has no ninth word."""
+    told = attribute(INET_DIAG_SKMEMINFO, struct.pack("=9I", *range(100, 108), 77))
+    longer = attribute(INET_DIAG_SKMEMINFO, struct.pack("=10I", *range(100, 108), 78, 5))
+    older = attribute(INET_DIAG_SKMEMINFO, struct.pack("=8I", *range(100, 108)))
+    other = attribute(8, bytes([7]))
+    messages = [told, other + told, longer, older, older + other * 3, other, b""]
+
+    found = parse_listeners(b"".join(sock(1000 + n, each) for n, each in enumerate(messages)) + DONE)
+
+    assert found.done
+    assert found.sockets["drops"].tolist() == [77, 77, 78, 0, 0, 0, 0]
+    assert found.sockets["local_port"].tolist() == [1000 + n for n in range(len(messages))]
+
+
+def test_listeners_are_read_without_sock_diag_too(tmp_path: Path) -> None:
+    net = tmp_path / "thread-self" / "net"
+    net.mkdir(parents=True)
+    net.joinpath("tcp").write_text(DATA.joinpath("net-tcp.txt").read_text())
+
+    found = read_listeners(Kernel(OSError(errno.ENOENT, "refused")), tmp_path)
+
+    assert [(str(t.source), row["drops"]) for t, row in zip(four_tuples(found), found, strict=True)] == [
+        ("127.0.0.1:8000", 0)
+    ]
+
+
+def test_listeners_of_an_interrupted_dump_are_read_again() -> None:
+    assert len(read_listeners(Kernel(BROKEN, GOOD))) == 2
+    assert len(read_listeners(Kernel(NOTHING))) == 0
+
+
+# Several dumps at once.
+
+
+def threads_have_ended() -> bool:
+    return wait_until(lambda: all(each.name != "sock_diag" for each in threading.enumerate()))
+
+
+def failing(numbers: Iterable[int], error: Exception) -> Iterator[int]:
+    yield from numbers
+    raise error
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [5], [0, 3], [40, 1, 7], [1] * 6])
+def test_of_several_streams_everything_comes_in_the_order_of_each(sizes: list[int]) -> None:
+    found = list(sockdiag._as_they_come([range(size) for size in sizes]))
+
+    assert len(found) == sum(sizes)
+    for number, size in enumerate(sizes):
+        assert [item for stream, item in found if stream == number] == list(range(size))
+    assert threads_have_ended()
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("after", [0, 1, 50])
+def test_the_error_of_one_stream_is_raised_and_the_others_are_left(place: int, after: int) -> None:
+    streams: list[Iterable[int]] = [iter(range(100)) for _ in range(3)]
+    streams[place] = failing(range(after), ValueError("broken"))
+
+    with pytest.raises(ValueError, match="broken"):
+        list(sockdiag._as_they_come(streams))
+
+    assert threads_have_ended()
+
+
+@pytest.mark.parametrize("taken", [1, 2, 5])
+def test_a_caller_that_leaves_early_leaves_no_thread(taken: int) -> None:
+    """Nor is a stream read to its end, which may be far."""
+    read = [0, 0]
+
+    def stream(number: int) -> Iterator[int]:
+        for item in range(1_000_000):
+            read[number] += 1
+            yield item
+
+    items = sockdiag._as_they_come([stream(0), stream(1)])
+    for _ in range(taken):
+        next(items)
+    items.close()  # type: ignore[attr-defined]
+
+    assert threads_have_ended()
+    assert max(read) < taken + 5
+
+
+def test_a_stream_is_never_far_ahead_of_its_caller() -> None:
+    """exchange() writes over what it gave BUFFERS - 1 items ago. It does read as far ahead as that."""
+    read: list[int] = []
+    ahead: list[int] = []
+    taken = 0
+
+    def stream() -> Iterator[int]:
+        for item in range(20):
+            read.append(item)
+            ahead.append(item - taken)
+            yield item
+
+    for _, item in sockdiag._as_they_come([stream()]):
+        expected = min(20, item + sockdiag.BUFFERS)
+        assert wait_until(lambda expected=expected: len(read) >= expected)  # type: ignore[misc]
+        taken = item + 1  # it is done with
+
+    assert max(ahead) == sockdiag.BUFFERS - 1
+
+
+def refuse(*_: object) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_without_threads_the_streams_come_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pids.max, or RLIMIT_NPROC."""
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    assert list(sockdiag._as_they_come(["ab", "", "c"])) == [(0, "a"), (0, "b"), (2, "c")]
+    assert fold_sockets(count, EVERY, Asked(range(1, 10)), ask=InParts(GOOD, NOTHING)) == (2, "sock_diag")
+
+
+def test_with_one_thread_only_the_rest_comes_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+    started: list[threading.Thread] = []
+
+    def once(thread: threading.Thread) -> None:
+        if started:
+            refuse()
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", once)
+
+    assert list(sockdiag._as_they_come(["ab", "cd", "e"])) == [(0, "a"), (0, "b"), (1, "c"), (1, "d"), (2, "e")]
+
+
+class InParts:
+    """Answers the dump of those that named their port, and that of the automatic ones, whichever is asked first."""
+
+    def __init__(self, named: "list[bytes] | OSError", automatic: "list[bytes] | OSError") -> None:
+        self.named, self.automatic = named, automatic
+        self.asked: list[bytes] = []
+
+    def __call__(self, request: bytes) -> Iterable[bytes]:
+        self.asked.append(request)
+        return Kernel(self.named if len(self.asked) % 2 else self.automatic)(request)
+
+
+def chosen(tables: Iterable[Sockets]) -> list[tuple[int, int]]:
+    return sorted(row for table in tables for row in table[["local_port", "chosen"]].tolist())
+
+
+def test_sockets_of_the_first_dump_with_an_automatic_port_have_named_it() -> None:
+    """The others of it may have named theirs or not, and those of the second have not."""
+    named = [sock(39_999) + sock(40_000), sock(40_009, WITH_NO_PORT) + sock(40_010, WITH_NO_PORT) + DONE]
+    automatic = [sock(40_005) + sock(40_006, WITH_NO_PORT) + DONE]
+
+    found, by = fold_sockets(chosen, EVERY, Asked(range(40_000, 40_010)), ask=InParts(named, automatic))
+
+    assert by == "sock_diag"
+    assert found == [
+        (39_999, Chosen.UNKNOWN),
+        (40_000, Chosen.BOUND),
+        (40_005, Chosen.UNKNOWN),
+        (40_006, Chosen.LATE),
+        (40_009, Chosen.BOUND),
+        (40_010, Chosen.LATE),
+    ]
+
+
+def test_where_only_automatic_ports_are_wanted_the_first_dump_has_none_but_named_ones() -> None:
+    asked = Asked(range(40_000, 40_010), others=False)
+
+    found, _ = fold_sockets(chosen, EVERY, asked, ask=InParts([sock(80) + sock(40_000) + DONE], [sock(40_001), DONE]))
+
+    assert found == [(80, Chosen.BOUND), (40_000, Chosen.BOUND), (40_001, Chosen.UNKNOWN)]
+
+
+def test_without_automatic_ports_nothing_is_bound() -> None:
+    found, _ = fold_sockets(chosen, EVERY, ask=Kernel([sock(80) + sock(40_000, WITH_NO_PORT) + DONE]))
+
+    assert found == [(80, Chosen.UNKNOWN), (40_000, Chosen.LATE)]
+
+
+@pytest.mark.parametrize(
+    "broken", [BROKEN, [sock(1)], [], OSError(errno.ENOBUFS, "full")], ids=["changed", "cut", "empty", "full"]
+)
+def test_both_dumps_must_come_through(broken: "list[bytes] | OSError") -> None:
+    """Otherwise both are taken again; without a thread left behind."""
+    for parts in ((broken, GOOD), (GOOD, broken)):
+        with pytest.raises(DumpInterruptedError):
+            fold_sockets(count, EVERY, Asked(range(40_000, 40_010)), ask=InParts(*parts))
+
+    assert threads_have_ended()
+
+
+def test_the_requests_of_both_dumps_carry_their_filters() -> None:
+    ask = InParts(NOTHING, NOTHING)
+    asked = Asked(range(40_000, 40_010), where=Where.parse(["10.0.0.9:80"], []))
+    fold_sockets(count, {State.ESTABLISHED}, asked, ask=ask)
+
+    assert len(ask.asked) == 2
+    for request, filter in zip(ask.asked, asked.dumps(), strict=True):
+        kind, flags = struct.unpack_from("=4xHH", request)
+        assert (kind, flags) == (sockdiag.TCPDIAG_GETSOCK, 0x301)
+        assert request.endswith(struct.pack("=HH", 4 + len(filter), sockdiag.INET_DIAG_REQ_BYTECODE) + filter)
+        assert struct.unpack_from("=I", request, 16 + 52)[0] == 1 << State.ESTABLISHED
+        assert struct.unpack_from("=I", request)[0] == len(request)
+    first, second = (struct.unpack_from("=8xI", request)[0] for request in ask.asked)
+    assert first != second
+
+
+# The kernel itself.
+
+
+def test_a_listener_with_a_full_queue_has_lost_connections(ground: Ground) -> None:
+    """listen(0) has room for one; nobody accepts; a SYN that comes then is dropped, and sent again after a second."""
+    code = """
+import json, socket
+from fourtuple.core.sockets.table import four_tuples
+from fourtuple.kernel.netlink.sockdiag import read_listeners
+from tests.waiting import wait_until
+full = socket.create_server(("127.0.0.1", 8000), backlog=0)
+idle = socket.create_server(("::1", 8001), family=socket.AF_INET6, backlog=7)
+kept = []
+for _ in range(5):
+    client = socket.socket()
+    client.setblocking(False)
+    client.connect_ex(("127.0.0.1", 8000))
+    kept.append(client)
+wait_until(lambda: read_listeners()["drops"].any())
+table = read_listeners()
+print(json.dumps({str(t.source): [int(row[name]) for name in ("rqueue", "wqueue", "drops")]
+                  for t, row in zip(four_tuples(table), table)}))
+"""
+
+    found = json.loads(ground.python(code))
+
+    assert found.keys() == {"127.0.0.1:8000", "[::1]:8001"}
+    assert found["[::1]:8001"] == [0, 7, 0]
+    waiting, backlog, drops = found["127.0.0.1:8000"]
+    assert (waiting, backlog) == (1, 0)
+    assert drops > 0
+
+
+def test_a_dump_of_many_sockets_is_whole(ground: Ground) -> None:
+    """Both ends of 1,501 connections, in several datagrams, at once and filtered; half the ports were named."""
+    code = """
+import resource, socket
+from collections import Counter
+from fourtuple.core.sockets.table import Chosen, State
+from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+server = socket.create_server(("127.0.0.1", 30000), backlog=100)
+kept = []
+for number in range(1501):
+    client = socket.socket()
+    if number % 2:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        client.bind(("127.0.0.2", 32768 + number))
+    client.connect(("127.0.0.1", 30000))
+    kept += [client, server.accept()[0]]
+def fold(tables):
+    return sum((Counter(zip(t["chosen"].tolist(), (t["local_port"] == 30000).tolist())) for t in tables), Counter())
+found, by = fold_sockets(fold, {State.ESTABLISHED}, Asked(range(32768, 61000)))
+assert found == {(Chosen.UNKNOWN, True): 1501, (Chosen.UNKNOWN, False): 751, (Chosen.BOUND, False): 750}, found
+assert fold_sockets(fold, {State.ESTABLISHED})[0].total() == 3002
+"""
+    ground.set_port_range(32_768, 60_999)
+
+    assert ground.python(code) == ""

@@ -1,0 +1,74 @@
+"""Golden screens: what people read, made of fixed records, one plain-text file a screen. `make screens` renews them.
+
+A module for each command, with its SCREENS: a name, and what makes the text. Nothing in them is of the machine, the
+user, the kernel or the clock; what depends on the terminal or the time zone is fixed while a screen is made.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+
+GOLDEN = Path(__file__).with_name("golden")
+MODULES = (
+    "census",
+    "check",
+    "compare",
+    "errors",
+    "export",
+    "help",
+    "hold",
+    "limits",
+    "live",
+    "plan",
+    "prove",
+    "records",
+    "report",
+    "runs",
+    "serve",
+    "why",
+)
+FIXED = {"TZ": "UTC", "COLUMNS": "80", "LINES": "24", "TERM": "dumb"}
+UNSET = ("FOURTUPLE_LOOP", "NO_COLOR", "FORCE_COLOR")
+
+
+def screens() -> Mapping[str, Callable[[], str]]:
+    """By name, COMMAND/SCREEN."""
+    return {
+        f"{name}/{screen}": made
+        for name in MODULES
+        for screen, made in import_module(f"{__name__}.{name}").SCREENS.items()
+    }
+
+
+def file_of(name: str) -> Path:
+    return GOLDEN / f"{name}.txt"
+
+
+def drawn(made: Callable[[], str]) -> str:
+    """The text, with one end of line at its end."""
+    with _fixed():
+        return made().rstrip("\n") + "\n"
+
+
+@contextmanager
+def _fixed() -> Iterator[None]:
+    before = {name: os.environ.pop(name, None) for name in (*FIXED, *UNSET)}
+    os.environ.update(FIXED)
+    time.tzset()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        time.tzset()
+
+
+def orphans() -> list[str]:
+    """Golden files that no screen makes."""
+    known = {file_of(name) for name in screens()}
+    return sorted(str(file.relative_to(GOLDEN)) for file in GOLDEN.rglob("*") if file.is_file() and file not in known)

@@ -1,0 +1,97 @@
+"""Hosts as recorded trees of /proc tell them, and what limits and plans are made of on them, whatever host this is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fourtuple.core.limits.facts import World
+from fourtuple.core.limits.ports import PortRoom, PortUse
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.table import SYSCTLS, weigh
+from fourtuple.core.limits.verdicts import Case, Queue, Verdict
+from fourtuple.core.sockets.role import Role
+from fourtuple.core.space.ranges import Ranges
+from fourtuple.core.space.tuples import TupleSpace
+from fourtuple.kernel.proc.world import read_world
+from tests.core.census.test_usage import Row, table
+
+TREES = Path(__file__).parents[1] / "kernel" / "proc" / "trees"
+SOURCE, DESTINATION = "192.0.2.4", "192.0.2.9:80"
+
+
+@cache
+def host(tree: str = "default-host") -> World:
+    """Without what is of the kernel that reads the tree, or of where the tree lies."""
+    found = read_world(
+        SYSCTLS, 1 if tree == "container" else 4121, proc=TREES / tree / "proc", cgroups=TREES / tree / "cgroup"
+    )
+    assert found.ports is not None
+    return replace(
+        found,
+        kernel="6.18.1",
+        netns="net:[4026531840]",
+        ports=replace(found.ports, range_is_quick=True, bound_are_listed=True),
+        why_not={name: why.replace(str(TREES / tree), "") for name, why in found.why_not.items()},
+    )
+
+
+@dataclass(frozen=True)
+class Question:
+    """What was asked of a host, and the sockets that it has."""
+
+    world: World
+    sources: Sequence[str] = (SOURCE,)
+    destinations: Sequence[str] = (DESTINATION,)
+    strategy: Strategy = Strategy.LATE
+    role: Role = Role.CLIENT
+    rows: Sequence[Row] = ()
+    here: bool = False
+    queue: Queue | None = None
+    anywhere: bool = False
+
+    @property
+    def space(self) -> TupleSpace:
+        assert self.world.ports is not None
+        facts = self.world.ports
+        explicit = self.strategy is Strategy.EXPLICIT
+        ports = Ranges([facts.port_range]) if explicit else facts.automatic_ports
+        return TupleSpace.of(self.sources, ports, self.destinations)
+
+    @property
+    def use(self) -> PortUse:
+        return PortUse.of([table(self.rows)], self.space)
+
+    def room(self, strategy: Strategy | None = None) -> PortRoom:
+        assert self.world.ports is not None
+        return self.use.room(self.world.ports, strategy or self.strategy, anywhere=self.anywhere)
+
+    @property
+    def ports(self) -> PortRoom | None:
+        return self.room() if self.role is Role.CLIENT else None
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        ports = self.ports
+        return weigh(
+            Case(
+                world=self.world,
+                role=self.role,
+                strategy=self.strategy,
+                ports=ports,
+                here=self.here,
+                peers=0 if self.here or self.anywhere else 1,
+                per_peer=ports.ceiling if ports and not (self.here or self.anywhere) else 0,
+                tuples_in_use=len(self.rows),
+                queue=self.queue,
+                cpus=2,
+                running=self.role is Role.SERVER,
+            )
+        )
+
+
+def connected(count: int, **other: Any) -> list[Row]:
+    """Sockets from the first ports of the default range, to the usual destination."""
+    address, _, port = DESTINATION.rpartition(":")
+    return [Row(SOURCE, 32_768 + number, address, int(port))._replace(**other) for number in range(count)]

@@ -1,0 +1,114 @@
+"""What `limits` says: of hosts as recorded, and of made-up sockets on them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fourtuple.core.limits.facts import Memory
+from fourtuple.core.limits.remarks import remarks
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.table import bound
+from fourtuple.core.limits.verdicts import Limits, Queue
+from fourtuple.core.sockets.role import Role
+from fourtuple.core.sockets.table import Chosen, State
+from fourtuple.faces.text.limits import limits_lines
+from tests.screens.hosts import Question, connected, host
+
+
+def answer(
+    question: Question, *, because: Sequence[str] = (), full: Sequence[str] = (), probed: int | None = None
+) -> Limits:
+    """As verbs.limits puts it together."""
+    world, ports, verdicts = question.world, question.ports, question.verdicts
+    room, room_max, binding = bound(verdicts)
+    reasons = (*(ports.because if ports else ()), *because)
+    return Limits(
+        role=question.role,
+        strategy=question.strategy,
+        pid=world.process.pid,
+        process=world.process.name,
+        netns=world.netns,
+        kernel=world.kernel,
+        room=room,
+        room_max=room_max,
+        binding=binding.limit if binding else None,
+        exact=bool(binding and binding.exact and room == room_max and not reasons),
+        because=reasons,
+        full=tuple(full),
+        waiting=ports.waiting if ports else 0,
+        open_ports=ports.open if ports else 0,
+        probed=probed,
+        sources=question.space.sources.size if ports else 0,
+        destinations=question.space.destinations.size if ports else 0,
+        pairs=ports.pairs if ports else 0,
+        routes=ports.routes if ports else (),
+        verdicts=verdicts,
+        remarks=remarks(world, question.use),
+        unknown=world.why_not,
+    )
+
+
+def unlimited(question: Question) -> Question:
+    """Where open files do not stop it before the ports do."""
+    process = replace(question.world.process, files_soft=1_000_000, files_hard=1_000_000)
+    return replace(question, world=replace(question.world, process=process))
+
+
+DEFAULT = Question(host())
+PORTS = unlimited(DEFAULT)
+WAITING = replace(PORTS, rows=connected(300, state=State.TIME_WAIT, expires_ms=30_000))
+UNSURE = replace(PORTS, rows=connected(300, remote="192.0.2.10"))
+NONE_LEFT = replace(
+    PORTS,
+    world=replace(PORTS.world, ports=replace(PORTS.world.ports, port_range=range(32_768, 33_068))),  # type: ignore[type-var]
+    rows=connected(300, chosen=Chosen.LATE),
+)
+SEVERAL = replace(
+    PORTS,
+    sources=("192.0.2.4-5",),
+    destinations=("192.0.2.9:80-81", "192.0.2.10:443"),
+    rows=connected(40, chosen=Chosen.LATE),
+)
+SERVER = replace(DEFAULT, role=Role.SERVER, queue=Queue(2, 7, 8194, 4096), world=host("container"))
+FULL = replace(SERVER, queue=Queue(1, 129, 129, 128))
+ANYWHERE = replace(DEFAULT, anywhere=True)
+UNKNOWN = replace(
+    DEFAULT,
+    world=replace(
+        host(),
+        process=replace(host().process, files_open=None, files_soft=None),
+        memory=Memory(None),
+        why_not={
+            "open files": "/proc/4121/fd: Permission denied; root may read it",
+            "RLIMIT_NOFILE": "/proc/4121/limits does not tell",
+        },
+    ),
+)
+TUNED = Question(host("tuned-wrongly"))
+
+
+def _lines(limits: Limits, *, everything: bool = False) -> str:
+    return "\n".join(limits_lines(limits, everything=everything))
+
+
+SCREENS = {
+    "files": lambda: _lines(answer(DEFAULT)),
+    "files-all": lambda: _lines(answer(DEFAULT), everything=True),
+    "ports": lambda: _lines(answer(PORTS)),
+    "ports-explicit": lambda: _lines(answer(replace(PORTS, strategy=Strategy.EXPLICIT))),
+    "ports-bind0": lambda: _lines(answer(replace(PORTS, strategy=Strategy.BIND0))),
+    "time-wait": lambda: _lines(answer(WAITING)),
+    "not-exact": lambda: _lines(answer(UNSURE)),
+    "not-listed": lambda: _lines(
+        answer(PORTS, because=["sockets that are only bound are not listed: sock_diag does that from Linux 6.8 on"])
+    ),
+    "probed": lambda: _lines(answer(PORTS, probed=300)),
+    "no-port-left": lambda: _lines(answer(NONE_LEFT)),
+    "several-all": lambda: _lines(answer(SEVERAL), everything=True),
+    "anywhere": lambda: _lines(answer(ANYWHERE)),
+    "server": lambda: _lines(answer(SERVER)),
+    "server-all": lambda: _lines(answer(SERVER), everything=True),
+    "server-full": lambda: _lines(answer(FULL, full=["0.0.0.0:80"])),
+    "unknown": lambda: _lines(answer(UNKNOWN)),
+    "remarks": lambda: _lines(answer(TUNED)),
+    "cgroup": lambda: _lines(answer(unlimited(Question(host("cgroup-v2"))))),
+}

@@ -1,0 +1,68 @@
+"""The live view of a run, without its colours; and of a census that goes on."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rich.console import Console
+
+from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.records import Sample, Seen, Witness
+from fourtuple.faces.terminal.screen import Screen
+from fourtuple.faces.text.lines import COLUMNS
+from tests.made import samples, start
+
+RUN = list(samples(every_s=0.25))
+
+
+def _picture(run: Sequence[Sample]) -> str:
+    """The picture of the last one, after the others."""
+    screen = Screen()
+    for sample in run[:-1]:
+        screen.draw(sample)
+    console = Console(width=COLUMNS, height=24, force_terminal=True, color_system=None, highlight=False)
+    with console.capture() as capture:
+        console.print(screen.draw(run[-1]))
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def _troubled() -> str:
+    failing = replace(
+        RUN[25], failed={"EADDRNOTAVAIL": 37_072, "EMFILE": 2}, lost=10, lost_by={"ECONNRESET": 9, "FIN": 1},
+        open=990, reconnected=4, requests=4000, answers=3990, answer_histogram=RUN[25].connect_histogram,
+        census=Witness(1000, 999, 999, "sock_diag"),
+    )  # fmt: skip
+    return _picture([*RUN[:25], failing])
+
+
+def _stands_still() -> str:
+    return _picture([replace(sample, open=0, opened=0) for sample in RUN[:2]])
+
+
+def _served() -> str:
+    full = replace(
+        RUN[25], start=start("serve", wanted=None), wanted=0, lost=3, closed=2, lost_by={"FIN": 3}, greeted=1000,
+        received_bytes=2048, sent_bytes=4096, capacity=1000, seen=Seen(None, None, {"ListenOverflows": 7}), census=None,
+    )  # fmt: skip
+    return _picture([full])
+
+
+def _many() -> str:
+    began = start(wanted=100_000)
+    assert began.planned is not None
+    planned = replace(began.planned, pairs=640, usable=500)
+    many = replace(
+        RUN[25], start=replace(began, planned=planned), wanted=100_000, open=100_000, workers=4,
+        seen=Seen(100_000, 800_000_000, {}),
+    )  # fmt: skip
+    return _picture([many])
+
+
+SCREENS = {
+    "hold-opening": lambda: _picture(RUN[:10]),
+    "hold-holding": lambda: _picture(RUN[:31]),
+    "hold-closing": lambda: _picture([*RUN[:31], replace(RUN[31], phase=Phase.CLOSING, open=400)]),
+    "hold-troubled": _troubled,
+    "hold-stands-still": _stands_still,
+    "hold-many": _many,
+    "serve": _served,
+}

@@ -1,0 +1,140 @@
+"""What `plan` says, and what it says of settings that it has changed or brought back."""
+
+from dataclasses import replace
+from typing import Any
+
+from fourtuple.core.errors import ShortfallError
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.table import bound
+from fourtuple.core.plan import fit
+from fourtuple.core.plan.fit import WIDEST, Change, Fit, Ground, Says
+from fourtuple.core.plan.nat import nat_budget
+from fourtuple.core.space.ranges import Ranges
+from fourtuple.faces.text.lines import error_lines
+from fourtuple.faces.text.plan import applied_lines, plan_lines, undone_lines
+from tests.screens.hosts import Question
+from tests.screens.limits import PORTS, UNSURE
+
+UNCOUNTED = {
+    "RLIMIT_NOFILE": "hold's sockets are in io_uring",
+    "fs.epoll.max_user_watches": "hold's sockets are in io_uring",
+}
+HERE = replace(PORTS, sources=("127.0.0.1",), destinations=("127.0.0.1:8000-8001",), here=True)
+
+
+def _ground(question: Question) -> Ground:
+    """As verbs.planning finds it, with no address to spare."""
+    facts = question.world.ports
+    assert facts is not None
+    fresh = replace(question, rows=())
+    wide = replace(facts, port_range=WIDEST)
+    explicit = replace(fresh.use, space=replace(question.space, ports=Ranges([WIDEST])))
+    each = fresh.room()
+    pools = question.space.sources.size if question.strategy is Strategy.BIND0 else each.pairs
+    return Ground(
+        space=question.space,
+        strategy=question.strategy,
+        facts=facts,
+        ports=question.room(),
+        fresh=each.room // pools,
+        wide=fresh.use.room(wide, Strategy.LATE).room // each.pairs,
+        explicit=explicit.room(facts, Strategy.EXPLICIT).room // each.pairs,
+        spare=(),
+        here=question.here,
+        connected=len(question.rows),
+        noport=question.room(Strategy.NOPORT).room,
+        named=question.destinations[0].rpartition(":")[0],
+    )
+
+
+def answer(question: Question, wanted: int, *, rate_per_s: float | None = None, **other: Any) -> Fit:
+    """As verbs.plan puts it together. other: churn_per_s, machines, nat, nat_addresses, absent"""
+    machines = other.get("machines")
+    each, ground = -(-wanted // (machines or 1)), _ground(question)
+    checks = fit.checks(question.verdicts, each, uncounted=UNCOUNTED)
+    _, _, binding = bound([verdict for verdict in question.verdicts if verdict.limit not in UNCOUNTED])
+    rooms = [check.room for check in checks if check.room is not None]
+    others = [c.room for c in checks if c.room is not None and c.limit not in (*fit.PORT_LIMITS, "4-tuple")]
+    rate = rate_per_s or fit.RATE_PER_S
+    client_bytes, server_bytes, user_bytes = fit.memory(each)
+    churn, nat = other.get("churn_per_s"), other.get("nat")
+    return Fit(
+        wanted=wanted,
+        says=min((check.says for check in checks), key=(Says.BLOCKS, Says.PERHAPS, Says.OK).index),
+        strategy=question.strategy,
+        sources=question.space.sources.size,
+        first_source=str(question.space.address(question.space.sources[0])),
+        ports=ground.ports.ceiling // ground.ports.pairs,
+        destinations=question.space.destinations.size,
+        first_destination=fit.endpoint(question.space),
+        ceiling=ground.ports.ceiling,
+        room=min(rooms),
+        room_max=min(check.room_max for check in checks if check.room_max is not None),
+        binding=binding.limit if binding else None,
+        because=ground.ports.because,
+        absent=tuple(other.get("absent", ())),
+        checks=checks,
+        ways=tuple(fit.ways(checks, ground, question.world, each)),
+        here=question.here,
+        client_bytes=client_bytes,
+        server_bytes=server_bytes,
+        user_bytes=user_bytes,
+        rate_per_s=rate,
+        rate_because="as asked" if rate_per_s else "as two CPUs open them on loopback, both ends there",
+        elapsed_s=each / rate,
+        churn=fit.churn(churn, ground.ports, ground.facts, each, loopback=question.here) if churn else None,
+        machine=fit.machine(machines, wanted, ground, min(others), rate) if machines else None,
+        nat=nat_budget(nat, other.get("nat_addresses", 1), wanted, question.space.destinations.size, machines or 1)
+        if nat
+        else None,
+    )
+
+
+def _lines(question: Question, wanted: int, **other: Any) -> str:
+    return "\n".join(plan_lines(answer(question, wanted, **other)))
+
+
+def _refused() -> str:
+    """The error of `hold` for more than there can be."""
+    found = answer(PORTS, 100_000)
+    first = next(check for check in found.checks if check.says is Says.BLOCKS)
+    ways = list(fit.ways([first], _ground(PORTS), PORTS.world, 100_000))
+    command = "fourtuple plan 100000 192.0.2.9:80"
+    error = ShortfallError(*fit.too_many(100_000, first.room_max or 0, first, command, more=ways))
+    return "\n".join(error_lines(error))
+
+
+RANGE = Change("net.ipv4.ip_local_port_range", "32768 60999", "1024 65535")
+CONNTRACK = Change("net.netfilter.nf_conntrack_max", "65536", "220000")
+BACK = Change(RANGE.name, RANGE.after, RANGE.before)
+
+
+def _settings() -> str:
+    shown = (
+        applied_lines([RANGE], [(CONNTRACK, "Permission denied")]),
+        applied_lines([], []),
+        undone_lines([BACK], [(CONNTRACK, "it is 300000 now")], 0),
+        undone_lines([], [], 0),
+        undone_lines([], [], 2),
+    )
+    return "\n\n".join("\n".join(lines) for lines in shown)
+
+
+SCREENS = {
+    "fits": lambda: _lines(PORTS, 1000),
+    "fits-here": lambda: _lines(HERE, 50_000, rate_per_s=2000.0),
+    "does-not-fit": lambda: _lines(PORTS, 100_000),
+    "does-not-fit-here": lambda: _lines(HERE, 100_000),
+    "bind0": lambda: _lines(replace(HERE, strategy=Strategy.BIND0), 30_000),
+    "perhaps": lambda: _lines(UNSURE, 27_950),
+    "several-block": lambda: _lines(PORTS, 1_000_000_000),
+    "absent-source": lambda: _lines(replace(PORTS, sources=("192.0.2.4-5",)), 40_000, absent=["192.0.2.5"]),
+    "churn": lambda: _lines(PORTS, 1000, churn_per_s=1000.0),
+    "churn-fits": lambda: _lines(PORTS, 1000, churn_per_s=100.0),
+    "machines": lambda: _lines(PORTS, 100_000, machines=5),
+    "nat": lambda: _lines(PORTS, 20_000, nat="aws"),
+    "nat-too-few": lambda: _lines(PORTS, 200_000, machines=10, nat="azure", nat_addresses=2),
+    "nat-slices": lambda: _lines(PORTS, 200_000, machines=10, nat="gcp", nat_addresses=4),
+    "refused": _refused,
+    "settings": _settings,
+}

@@ -1,0 +1,45 @@
+"""What `prove` says: the list of lessons, where they ran, results of each kind, and the sum."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fourtuple.core.runs.proof import SKIPPED, Ground, Proof, Result
+from fourtuple.faces.text import prove
+from fourtuple.lessons import prove as lessons
+from tests.made import ground, result
+
+SKIP = replace(
+    result("two-hosts", SKIPPED),
+    predicted={},
+    observed={},
+    evidence={},
+    did="",
+    why="it takes a private network namespace",
+)
+NOTE = replace(result("slow-lane"), why="once more with 10,000 would take longer")
+
+
+def _results(results: Sequence[Result]) -> str:
+    return "\n\n".join("\n".join(prove.result_lines(each)) for each in results)
+
+
+def _sum(*results: Result) -> str:
+    return prove.summary_line(Proof(ground(), results, 12.34))
+
+
+def _grounds() -> str:
+    shared = Ground("unshare: Operation not permitted", ground().start)
+    one = replace(
+        ground(), start=replace(ground().start, found=replace(ground().start.found, cpus=1, memory_bytes=None))
+    )
+    return "\n\n".join("\n".join(prove.ground_lines(each)) for each in (ground(), shared, one))
+
+
+SCREENS = {
+    "list": lambda: "\n".join(prove.list_lines(lessons.choose(()))),
+    "grounds": _grounds,
+    "holds": lambda: _results([result(), NOTE]),
+    "fails": lambda: _results([result("one-wall", "fails")]),
+    "skipped": lambda: _results([SKIP]),
+    "sum": lambda: "\n".join((_sum(result()), _sum(result(), NOTE, result("one-wall", "fails"), SKIP), _sum())),
+}

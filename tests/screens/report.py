@@ -1,0 +1,91 @@
+"""The words of a report: its text without the charts, the styles and the scripts; and of a page of two runs."""
+
+from dataclasses import replace
+from html.parser import HTMLParser
+
+from fourtuple import __version__
+from fourtuple.core.runs.compare import Comparison
+from fourtuple.core.runs.stored import StoredRun
+from fourtuple.faces.page import report
+from tests.faces.text.test_runs import kept
+from tests.made import hold_record, serve_record
+from tests.screens.compare import other_machine
+from tests.screens.hold import LOST, TALKED
+
+UNREAD = {"script", "style", "svg", "tbody"}  # and rows of tables, which are numbers that other screens show
+BLOCKS = {
+    "p",
+    "h1",
+    "h2",
+    "h3",
+    "li",
+    "th",
+    "td",
+    "pre",
+    "summary",
+    "figcaption",
+    "caption",
+    "div",
+    "dt",
+    "dd",
+    "title",
+    "tr",
+}
+
+
+class _Words(HTMLParser):
+    def __init__(self, *, rows: bool) -> None:
+        super().__init__(convert_charrefs=True)
+        self._unread = UNREAD - ({"tbody"} if rows else set())
+        self._deep = 0
+        self.parts: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: object) -> None:
+        self._deep += tag in self._unread
+        self._edge(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._deep -= tag in self._unread
+        self._edge(tag)
+
+    def handle_data(self, data: str) -> None:
+        if not self._deep:
+            self.parts.append(data)
+
+    def _edge(self, tag: str) -> None:
+        if not self._deep and tag in BLOCKS:
+            self.parts.append("\n" if tag != "tr" else "")
+
+
+def _words(html: str, *, rows: bool = False) -> str:
+    parser = _Words(rows=rows)
+    parser.feed(html)
+    lines = (" ".join(line.split()) for line in "".join(parser.parts).splitlines())
+    return "\n".join(filter(None, lines)).replace(f"fourtuple {__version__}.", "fourtuple VERSION.")
+
+
+def _dated(run: StoredRun) -> StoredRun:
+    """At one and the same time, whenever this is."""
+    started_at = "2026-11-20T12:00:00.000+00:00"
+    ended_at = run.entry.ended_at and "2026-11-20T12:00:10.000+00:00"
+    return replace(run, entry=replace(run.entry, started_at=started_at, ended_at=ended_at))
+
+
+def _page(run: StoredRun) -> str:
+    return _words(report.run_page(_dated(run)))
+
+
+def _compared(found: Comparison) -> str:
+    dated = replace(found, first=_dated(found.first), second=_dated(found.second))
+    return _words(report.compare_page(dated))
+
+
+SCREENS = {
+    "hold": lambda: _page(kept("hold", hold_record())),
+    "hold-lost": lambda: _page(kept("hold", LOST)),
+    "hold-answers": lambda: _page(kept("hold", TALKED)),
+    "hold-killed": lambda: _page(kept("hold", None)),
+    "serve": lambda: _page(kept("serve", serve_record(), wanted=None)),
+    "prove": lambda: _page(kept("prove", object())),
+    "compare": lambda: _compared(other_machine()),
+}

@@ -1,0 +1,47 @@
+"""What `runs` says: the list of stored runs, and one of them."""
+
+from dataclasses import replace
+from typing import Any
+
+from fourtuple.core.runs.stored import Entry, Outcome
+from fourtuple.faces.text import runs
+from tests.faces.text.test_runs import kept
+from tests.made import hold_record, serve_record
+
+ENTRY = Entry(
+    17, "hold", "fourtuple hold 1000 127.0.0.1:8000", "2026-11-20T12:00:00.000+00:00", "2026-11-20T12:00:10.000+00:00",
+    Outcome.REACHED, "", 1000, 1000, 40, "loadbox",
+)  # fmt: skip
+ENTRIES = [
+    replace(ENTRY, id=20, outcome=Outcome.RUNNING, held=400, ended_at=None),
+    replace(ENTRY, id=19, outcome=Outcome.BROKEN, why="Ctrl-C", held=12),
+    replace(ENTRY, id=18, outcome=Outcome.SHORT, held=500, why="7 lost"),
+    ENTRY,
+    replace(ENTRY, id=9, kind="serve", n=1000, held=990, outcome=Outcome.ENDED),
+    replace(ENTRY, id=5, outcome=Outcome.KILLED, held=None, command="fourtuple hold 1000 127.0.0.1:8000-8019 --for 1h"),
+    replace(ENTRY, id=4, outcome=Outcome.UNFINISHED, held=None),
+    replace(ENTRY, id=3, kind="prove", n=11, held=11, command="fourtuple prove"),
+]
+
+
+def _show(kind: str, record: Any, outcome: Outcome | None = None, why: str = "", **options: Any) -> str:
+    """A run that began, and ended, when the records say so."""
+    run = kept(kind, record, **options)
+    entry = replace(run.entry, started_at=ENTRY.started_at, ended_at=ENTRY.ended_at if record else None)
+    if outcome is not None:
+        entry = replace(entry, outcome=outcome, why=why)
+    return "\n".join(runs.show_lines(replace(run, entry=entry)))
+
+
+SCREENS = {
+    "list": lambda: "\n".join(runs.list_lines(ENTRIES)),
+    "list-piped": lambda: "\n".join(runs.list_lines(ENTRIES, None)),
+    "list-empty": lambda: "\n".join(runs.list_lines([])),
+    "show-hold": lambda: _show("hold", hold_record()),
+    "show-serve": lambda: _show("serve", serve_record(), wanted=None),
+    "show-prove": lambda: _show("prove", object()),
+    "show-running": lambda: _show("hold", None, alive=True),
+    "show-killed": lambda: _show("hold", None),
+    "show-broken": lambda: _show("hold", None, Outcome.BROKEN, "Ctrl-C"),
+    "show-unfinished": lambda: _show("hold", None, Outcome.UNFINISHED),
+}

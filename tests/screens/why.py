@@ -1,0 +1,95 @@
+"""What `why` says of numbers, errnos and lines of logs, with what made-up hosts say for and against."""
+
+from dataclasses import replace
+from typing import Any
+
+from fourtuple.core.census.records import PairCount
+from fourtuple.core.limits.facts import World
+from fourtuple.core.limits.ports import PortRoom
+from fourtuple.core.limits.verdicts import Queue
+from fourtuple.core.sockets.owners import Owners, Process
+from fourtuple.core.sockets.role import Role
+from fourtuple.core.why.causes import Scene
+from fourtuple.core.why.judge import Why, judge
+from fourtuple.core.why.reader import read_saying
+from fourtuple.faces.text.why import why_lines
+from tests.core.quiet import WORLD
+
+PORTS = PortRoom(1, 28_232, 28_000, 232, 232, (), (), 0, 0, 0)
+NGINX = (
+    "2026/03/01 12:00:00 [crit] 812#812: *4711 connect() to 10.0.0.9:8080 failed (99: Cannot assign requested address)"
+    ' while connecting to upstream, client: 10.0.0.1, upstream: "http://10.0.0.9:8080/"'
+)
+
+
+def pair(destination: str = "10.0.0.9:8080", **counts: int) -> PairCount:
+    """Of 28,232 ports so many, by what they are in use for."""
+    known = {"established": 0, "time_wait": 0, "other": 0, "close_wait": 0} | counts
+    used = known["established"] + known["time_wait"] + known["other"]
+    return PairCount(
+        role=Role.CLIENT,
+        source="10.0.0.4",
+        destination=destination,
+        used=used,
+        usable=28_232,
+        percent=round(100 * used / 28_232, 1),
+        left=28_232 - used,
+        left_least=28_232 - used,
+        owners=Owners((Process(812, "nginx", used),)),
+        **known,
+    )
+
+
+def answer(text: str, world: World = WORLD, ceilings: dict[str, int] | None = None, **scene: Any) -> Why:
+    saying = read_saying(text)
+    told = {"number": saying.number, "errno": saying.errno, "call": saying.call, "target": saying.target}
+    return judge(saying, Scene(world=world, port=saying.port, **told | scene), ceilings or {}, world.why_not)
+
+
+def _lines(text: str, *, everything: bool = False, **scene: Any) -> str:
+    return "\n".join(why_lines(answer(text, **scene), everything=everything))
+
+
+TIME_WAIT: dict[str, Any] = {
+    "pair": pair(time_wait=27_900, established=300),
+    "ports": PORTS,
+    "owners": "nginx (812)",
+    "local": False,
+}
+QUEUES: dict[str, Any] = {
+    "world": replace(
+        WORLD, counters={"ListenOverflows": 1200, "ListenDrops": 1200}, sysctls={"net.core.somaxconn": "128"}
+    ),
+    "queue": Queue(1, 129, 129, 128),
+    "full": ("0.0.0.0:80",),
+}
+FILES: dict[str, Any] = {
+    "world": replace(WORLD, process=replace(WORLD.process, files_soft=1024, files_open=1020)),
+    "asked": True,
+}
+
+SCREENS = {
+    "number": lambda: _lines("28232", ports=PORTS),
+    "number-files": lambda: _lines("1024", **FILES),
+    "number-unknown": lambda: _lines("5,000", ceilings={"net.core.somaxconn": 4096, "RLIMIT_NOFILE": 20_000}),
+    "errno": lambda: _lines("EADDRNOTAVAIL", **TIME_WAIT),
+    "errno-all": lambda: _lines("EADDRNOTAVAIL", everything=True, **TIME_WAIT),
+    "errno-by-number": lambda: _lines("98"),
+    "files": lambda: _lines("accept4: too many open files", **FILES),
+    "log-line": lambda: _lines(NGINX, **TIME_WAIT),
+    "go": lambda: _lines(
+        "dial tcp 10.0.0.9:80: connect: cannot assign requested address",
+        pair=pair("10.0.0.9:80", established=100, close_wait=20_000, other=20_000),
+        ports=PORTS,
+        close_wait=20_000,
+        close_wait_owners="app (4121)",
+    ),
+    "port-taken": lambda: _lines(
+        "listen tcp :8080: bind: address already in use", holders=["LISTEN 0.0.0.0:8080, nginx (812)"]
+    ),
+    "timeout": lambda: _lines("ETIMEDOUT", **QUEUES),
+    "refused": lambda: _lines("connect to 127.0.0.1:80 failed: Connection refused", local=True, listens=False),
+    "conntrack": lambda: _lines("nf_conntrack: table full, dropping packet"),
+    "own-limit": lambda: _lines("768 worker_connections are not enough"),
+    "nothing-known": lambda: _lines("KeyError: 1"),
+}

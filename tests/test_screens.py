@@ -1,0 +1,26 @@
+"""What people read is as it was read last: each screen beside its golden file. `make screens` renews them all."""
+
+import difflib
+from collections.abc import Callable
+
+import pytest
+
+from tests.screens import drawn, file_of, orphans, screens
+
+SCREENS = screens()
+
+
+@pytest.mark.parametrize(("name", "made"), SCREENS.items(), ids=SCREENS)
+def test_a_screen_is_as_its_golden_file(name: str, made: Callable[[], str]) -> None:
+    file = file_of(name)
+    if not file.exists():
+        pytest.fail(f"{file} is missing: `make screens` makes it", pytrace=False)
+    golden, now = file.read_text(encoding="utf-8"), drawn(made)
+    if now != golden:
+        lines = difflib.unified_diff(golden.splitlines(), now.splitlines(), f"{name} (golden)", f"{name} (now)", n=2)
+        told = "\n".join([*(line.rstrip("\n") for line in lines), ""])
+        pytest.fail(f"{told}\nIf that is meant, `make screens` renews the golden files; read the diff.", pytrace=False)
+
+
+def test_every_golden_file_has_its_screen() -> None:
+    assert orphans() == [], "`make screens` removes them"
