@@ -8,6 +8,7 @@ from typing import IO, TypeVar
 T = TypeVar("T")
 
 PATIENCE_S = 120  # for what takes a moment, on a machine that is slow and does other things, too
+COMMAND_S = 500  # for a whole command, some of which take many seconds when nothing else is done
 POLL_S = 0.01
 
 

@@ -745,7 +745,7 @@ def test_sockets_of_io_uring_are_said_to_be_and_rings_names_their_process() -> N
     with (
         private_ground("ring") as ground,
         ground.started("serve", "127.0.0.9:8000"),
-        ground.started("hold", "23", "127.0.0.9:8000", "--for", "60s") as holding,
+        ground.started("hold", "23", "127.0.0.9:8000", "--for", "1h") as holding,
     ):
         asked = ["--json", "--rings --json", "--by process --json", ""]
         *looks, text = [output for _, output in commands(ground, *(["census", *each.split()] for each in asked))]

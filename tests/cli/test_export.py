@@ -85,7 +85,7 @@ def test_it_tells_what_is_there(ground: Ground) -> None:
     """23 connections over two pairs, by the kernel's own numbers."""
     with (
         ground.serving("127.0.0.1:80-81"),
-        ground.started("hold", "23", "127.0.0.1:80-81", "--for", "60s", "--json"),
+        ground.started("hold", "23", "127.0.0.1:80-81", "--for", "1h", "--json"),
         exporting(ground),
     ):
         text = fetched(ground)
@@ -109,7 +109,7 @@ def test_it_tells_what_is_there(ground: Ground) -> None:
 def test_what_is_beyond_the_first_comes_together(ground: Ground) -> None:
     with (
         ground.serving("127.0.0.1:80-84"),
-        ground.started("hold", "50", "127.0.0.1:80-84", "--for", "60s", "--json"),
+        ground.started("hold", "50", "127.0.0.1:80-84", "--for", "1h", "--json"),
         exporting(ground, "--top", "2"),
     ):
         found = samples(fetched(ground))
@@ -137,7 +137,7 @@ def test_it_answers_where_no_port_is_left(ground: Ground) -> None:
         "except OSError:\n"
         "    held.pop()\n"
         "print('full', len(held), flush=True)\n"
-        "time.sleep(60)\n"
+        "time.sleep(3600)\n"
     )
     program = ground.lab.start([sys.executable, "-c", hog], stdout=subprocess.PIPE, text=True)
     try:
@@ -242,7 +242,7 @@ def test_a_prometheus_scrapes_it_and_fires_the_alert(ground: Ground, tmp_path: P
     command += ["--web.listen-address=127.0.0.1:9090", "--log.level=warn"]
     with (
         ground.serving("127.0.0.1:80"),
-        ground.started("hold", "60", "127.0.0.1:80", "--for", "90s", "--json"),
+        ground.started("hold", "60", "127.0.0.1:80", "--for", "1h", "--json"),
         exporting(ground, "--every", "500ms"),
     ):
         prometheus = ground.lab.start(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

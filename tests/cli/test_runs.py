@@ -102,7 +102,7 @@ def test_text_says_where_the_run_is_and_the_next_command_works(ground: Ground, t
 def test_a_hold_that_is_killed_is_readable_up_to_its_last_sample_and_says_so(ground: Ground, store: str) -> None:
     """kill -9 in the middle: the list says killed; show, export and report have what was stored until then."""
     with ground.serving("127.0.0.1:7777", "--no-store"):
-        asked = ["hold", "997", "127.0.0.1:7777", "--for", "60s", "--store", store]
+        asked = ["hold", "997", "127.0.0.1:7777", "--for", "1h", "--store", store]
         with ground.started(*asked) as holding:
             assert wait_until(
                 lambda: any(row["open"] == "997" and float(row["at_s"]) > 1 for row in rows_of(ground, store))
@@ -150,7 +150,7 @@ def opened(pid: int, file: str) -> bool:
 
 def test_following_a_run_that_was_killed_ends_with_what_there_is(ground: Ground, store: str) -> None:
     with ground.serving("127.0.0.1:7777", "--no-store"):
-        with ground.started("hold", "23", "127.0.0.1:7777", "--for", "60s", "--store", store) as holding:
+        with ground.started("hold", "23", "127.0.0.1:7777", "--for", "1h", "--store", store) as holding:
             program = ground.lab.start(
                 [*COMMAND, "runs", "show", "1", "--follow", "--store", store],
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -168,7 +168,7 @@ def test_following_a_run_that_was_killed_ends_with_what_there_is(ground: Ground,
 def test_a_terminal_that_is_closed_ends_a_run_in_order(ground: Ground, store: str) -> None:
     """SIGHUP, as Ctrl-C: the record is complete, and says that it was interrupted."""
     with ground.serving("127.0.0.1:7777", "--no-store"):
-        asked = ["hold", "23", "127.0.0.1:7777", "--for", "60s", "--store", store, "--json"]
+        asked = ["hold", "23", "127.0.0.1:7777", "--for", "1h", "--store", store, "--json"]
         with ground.started(*asked) as holding:
             holding.send_signal(signal.SIGHUP)
             record = json.loads(holding.communicate(timeout=PATIENCE_S)[0])
@@ -180,7 +180,7 @@ def test_a_terminal_that_is_closed_ends_a_run_in_order(ground: Ground, store: st
 
 def test_what_was_lost_stands_in_the_list(ground: Ground, store: str) -> None:
     """All were held at once, so it is reached; that they were lost afterwards is not hidden by that."""
-    asked = ["hold", "23", "127.0.0.1:7777", "--for", "60s", "--store", store]
+    asked = ["hold", "23", "127.0.0.1:7777", "--for", "1h", "--store", store]
     with ground.started("serve", "127.0.0.1:7777", "--no-store") as serving, ground.started(*asked) as holding:
         serving.kill()
         holding.communicate(timeout=PATIENCE_S)

@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 
 from fourtuple.core.check.judge import Ended
-from fourtuple.verbs.lab import namespace_refusal
 from tests import told
-from tests.conftest import COMMAND, fourtuple, need
+from tests.conftest import COMMAND, fourtuple, need, need_namespace
 from tests.waiting import PATIENCE_S, lines_until, wait_until
 
 ME = [sys.executable, "-m", "tests.verbs.check.programs"]
@@ -115,8 +114,7 @@ Runs = dict[str, "Future[subprocess.CompletedProcess[str]]"]
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> "Any":
     """Every check, some of them at the same time: each in namespaces of its own."""
-    refusal = namespace_refusal()
-    need(refusal is None, f"a private network namespace ({refusal})")
+    need_namespace()
     need(shutil.which("ip"), "iproute2")
     commands = dict(HABITS)
     for name, (program, arguments) in (PROGRAMS | proxies(tmp_path_factory.mktemp("proxies"))).items():
@@ -275,8 +273,8 @@ def test_ncat_with_a_source_binds_first(runs: Runs) -> None:
 class TestTheCommand:
     @pytest.fixture(autouse=True)
     def _needs(self) -> None:
-        refusal = namespace_refusal()
-        need(refusal is None and shutil.which("ip"), f"private network namespaces and iproute2 ({refusal})")
+        need_namespace()
+        need(shutil.which("ip"), "ip (iproute2)")
 
     def test_says_it_in_words(self) -> None:
         done = fourtuple("check", "--expect", "64", "--", *ME, "source-address")
@@ -360,8 +358,8 @@ def test_bad_input_is_refused(arguments: list[str], words: str) -> None:
 
 @pytest.mark.parametrize(("word", "words"), [("{dest4}", "{dest4}"), ("/does/not/exist", "/does/not/exist")])
 def test_what_cannot_be_run_is_refused(word: str, words: str) -> None:
-    refusal = namespace_refusal()
-    need(refusal is None and shutil.which("ip"), f"private network namespaces and iproute2 ({refusal})")
+    need_namespace()
+    need(shutil.which("ip"), "ip (iproute2)")
     done = fourtuple("check", "--", word)
 
     assert done.returncode == 2
