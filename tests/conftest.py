@@ -26,6 +26,10 @@ from tests.waiting import COMMAND_S, PATIENCE_S
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="fourtuple-tests-")
 atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
+# Started by a shell in the background, we are to ignore Ctrl-C, and so would every program that is started here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # A machine that is busy with something else is not an error.
 hypothesis.settings.register_profile("fourtuple", deadline=None)
 hypothesis.settings.load_profile("fourtuple")

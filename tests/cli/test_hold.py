@@ -14,7 +14,7 @@ import pytest
 
 from fourtuple.kernel.uring import features
 from tests.conftest import COMMAND, Ground, need, private_ground
-from tests.told import EVENT, LOST, numbers
+from tests.told import ACCEPTED, EVENT, LOST, numbers
 from tests.waiting import PATIENCE_S, lines_until, wait_until
 
 
@@ -280,19 +280,23 @@ def test_an_echo_comes_back(ground: Ground) -> None:
     assert (served["received_bytes"], served["sent_bytes"]) == (2**20, 2**20)
 
 
-def ended_after_two_losses(server: "subprocess.Popen[str]") -> list[str]:
-    """What it has logged, in lines."""
-    lines = lines_until(server.stdout, LOST, times=2)
-    server.send_signal(signal.SIGINT)
-    assert server.stdout is not None
-    return "".join([*lines, *server.stdout]).splitlines()
+def logged(ground: Ground, close: str) -> tuple[list[str], list[str]]:
+    """Two connections that the client closes once both are accepted → their near ends, the server's lines."""
+    need(ground.run("ss", "-V").returncode == 0, "ss (iproute2)")
+    with ground.started("serve", "127.0.0.1:7777", "--log", "--quiet") as server:
+        assert server.stdout is not None
+        with ground.started("hold", "2", "127.0.0.1:7777", "--for", "1h", "--close", close, "--json") as holding:
+            lines = lines_until(server.stdout, ACCEPTED, times=2)
+            clients = sorted(near for near, _ in ss(ground, 7777))
+            holding.send_signal(signal.SIGINT)
+            lines += lines_until(server.stdout, LOST, times=2)
+        server.send_signal(signal.SIGINT)
+        lines += server.stdout
+    return clients, "".join(lines).splitlines()
 
 
 def test_serve_logs_both_ends_of_every_accept_and_close(ground: Ground) -> None:
-    with ground.started("serve", "127.0.0.1:7777", "--log", "--quiet") as server:
-        done = ground.fourtuple("hold", "2", "127.0.0.1:7777", "--log", "--quiet", "--for", "0s", "--close", "fin")
-        output = ended_after_two_losses(server)
-    clients = sorted(line.split()[1] for line in done.stdout.splitlines() if line.startswith("connected"))
+    clients, output = logged(ground, "fin")
     accepted = sorted(line.split()[3] for line in output if line.startswith("accepted "))
     lost = sorted(line.split()[3] for line in output if line.startswith("lost"))
 
@@ -376,9 +380,7 @@ def test_slow_readers_do_not_keep_the_echo_from_others(ground: Ground) -> None:
 
 
 def test_a_reset_is_logged_with_both_ends_too(ground: Ground) -> None:
-    with ground.started("serve", "127.0.0.1:7777", "--log", "--quiet") as server:
-        ground.fourtuple("hold", "2", "127.0.0.1:7777", "--quiet", "--for", "0s", "--close", "rst")
-        lines = ended_after_two_losses(server)
+    _, lines = logged(ground, "rst")
     accepted = sorted(line.split(maxsplit=1)[1] for line in lines if line.startswith("accepted  "))
     lost = sorted(line.split(maxsplit=1)[1] for line in lines if line.startswith("lost"))
 
@@ -537,8 +539,10 @@ def test_without_watching_only_the_last_look_notices(ground: Ground) -> None:
 
 def test_a_server_that_counts_instead_of_polling_notices_too(ground: Ground) -> None:
     with ground.started("serve", "127.0.0.1:7777", "--watch", "census", "--log", "--json") as server:
-        hold(ground, "97", "127.0.0.1:7777", "--for", "0s")
-        lines_until(server.stderr, LOST, times=97)
+        with ground.started("hold", "97", "127.0.0.1:7777", "--for", "1h", "--json") as holding:
+            lines_until(server.stderr, ACCEPTED, times=97)
+            holding.send_signal(signal.SIGINT)
+            lines_until(server.stderr, LOST, times=97)
         again, _ = hold(ground, "97", "127.0.0.1:7777", "--for", "0s")
         server.send_signal(signal.SIGINT)
         served = json.loads(server.communicate(timeout=PATIENCE_S)[0])
