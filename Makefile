@@ -1,4 +1,4 @@
-# Both commands set themselves up: a virtual environment in .venv, then the work.
+# Every target first creates the virtual environment .venv if needed, then does its work.
 PYTHON ?= python3
 BIN := .venv/bin
 # Test processes; each has its own share of the tests, and takes from the other's when it has done.
@@ -17,6 +17,7 @@ check: lint types
 lint: .venv/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/typos
 
 types: .venv/installed-dev
 	$(BIN)/mypy

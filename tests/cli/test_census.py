@@ -26,7 +26,7 @@ import pytest
 from fourtuple.core.sockets.owners import NAMELESS
 from fourtuple.core.why.causes import CAUSES
 from fourtuple.kernel.uring import features
-from fourtuple.verbs.lab import host_facts
+from fourtuple.verbs.lab import port_facts
 from tests.cli.test_limits import COMMANDS, NOBODY, commands, json_of, need_another_user, program
 from tests.conftest import COMMAND, DENY, Ground, fourtuple, need, private_ground
 from tests.labs.known import (
@@ -294,14 +294,14 @@ def test_ss_counts_the_same_pairs_and_states(known: Known) -> None:
 def test_the_sockets_by_state_are_those_that_were_made(known: Known) -> None:
     """Listeners and the ones that are only bound among them (those are listed since Linux 6.8)."""
     expected = dict(known.made.states())
-    if not host_facts().ports.bound_are_listed:
+    if not port_facts().bound_are_listed:
         del expected["BOUND_INACTIVE"]
 
     assert known.said["sockets"] == expected
 
 
 def test_usable_ports_are_the_range_less_what_is_reserved_and_held(known: Known) -> None:
-    need(host_facts().ports.bound_are_listed, "bound sockets that are listed (Linux 6.8)")
+    need(port_facts().bound_are_listed, "bound sockets that are listed (Linux 6.8)")
     held = known.made.held()
     holdings = {each["port"]: each["how"] for each in known.said["holdings"]}
     owners = {each["port"]: each["owner"] for each in known.said["holdings"]}
@@ -318,7 +318,7 @@ def test_usable_ports_are_the_range_less_what_is_reserved_and_held(known: Known)
 
 def test_left_is_what_the_connections_of_a_pair_have_not_taken(known: Known) -> None:
     """Not the one on the port that is held: that is nobody's in any case. TIME_WAIT keeps its port here."""
-    need(host_facts().ports.bound_are_listed, "bound sockets that are listed (Linux 6.8)")
+    need(port_facts().bound_are_listed, "bound sockets that are listed (Linux 6.8)")
     usable, held = known.said["usable"], known.made.held()
     taken = dict.fromkeys(known.pairs, 0)
     for role, source, destination, _, port in known.made.ends:
@@ -354,7 +354,7 @@ def test_listeners_are_there_with_their_queues(known: Known) -> None:
     listeners = {each["address"]: each for each in known.said["listeners"]}
     expected = {address: (*queue, 0) for address, queue in known.made.listeners.items()}
 
-    assert {name: (each["waiting"], each["queue"], each["drops"]) for name, each in listeners.items()} == expected
+    assert {name: (each["recv_q"], each["backlog"], each["drops"]) for name, each in listeners.items()} == expected
     assert [name for name, each in listeners.items() if each["in_range"]] == [f"{SERVER}:{LISTENS}"]
     assert known.said["listeners"][0]["address"] == f"{SERVER}:{LISTENS}"  # nobody waits at the others
     assert {each["owner"] for each in listeners.values()} == {whose(known)[1]}
@@ -774,9 +774,9 @@ def test_without_sock_diag_it_reads_proc_and_says_so(small: Known) -> None:
         k: [row[n] for n in numbers] for k, row in pairs_of(whole).items()
     }
     assert said["sockets"] == {k: v for k, v in whole["sockets"].items() if k != "BOUND_INACTIVE"}
-    assert {each["queue"] for each in said["listeners"]} == {each["drops"] for each in said["listeners"]} == {None}
+    assert {each["backlog"] for each in said["listeners"]} == {each["drops"] for each in said["listeners"]} == {None}
     assert [each["port"] for each in said["holdings"]] == [LISTENS]
-    assert BOUND in {each["port"] for each in whole["holdings"]} or not host_facts().ports.bound_are_listed
+    assert BOUND in {each["port"] for each in whole["holdings"]} or not port_facts().bound_are_listed
 
 
 def test_where_sockets_come_and_go_a_count_is_approximate(ground: Ground) -> None:

@@ -103,7 +103,7 @@ def test_it_tells_what_is_there(ground: Ground) -> None:
     assert value(text, "fourtuple_range_ports") == USABLE
     assert value(text, "fourtuple_blocked_ports") == 0
     assert value(text, "fourtuple_connects_total") == value(text, "fourtuple_accepts_total") == 23
-    assert value(text, "fourtuple_listener_queue", address="127.0.0.1:80") == 4097
+    assert value(text, "fourtuple_listener_backlog", address="127.0.0.1:80") == 4096
 
 
 def test_what_is_beyond_the_first_comes_together(ground: Ground) -> None:
@@ -122,7 +122,7 @@ def test_what_is_beyond_the_first_comes_together(ground: Ground) -> None:
     assert sorted(used.values()) == [10, 10, 30]
     assert used["other"] == 30
     assert found["fourtuple_pair_usable", frozenset(pair("other", "other").items())] == 3 * USABLE
-    assert len([1 for name, _ in found if name == "fourtuple_listener_waiting"]) == 3
+    assert len([1 for name, _ in found if name == "fourtuple_listener_recv_q"]) == 3
 
 
 def test_it_answers_where_no_port_is_left(ground: Ground) -> None:

@@ -152,7 +152,7 @@ class Maker:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=backlog)
         self.accepted.append(listener)
-        self.made.listeners[name((host, port))] = (waiting, backlog + 1)
+        self.made.listeners[name((host, port))] = (waiting, backlog)
         return listener
 
     def client(self, source: str, to: End, *, port: int = 0, family: int = 0) -> socket.socket:

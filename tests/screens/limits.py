@@ -6,8 +6,8 @@ from dataclasses import replace
 from fourtuple.core.limits.facts import Memory
 from fourtuple.core.limits.remarks import remarks
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import bound
 from fourtuple.core.limits.verdicts import Limits, Queue
+from fourtuple.core.limits.weigh import bound
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import Chosen, State
 from fourtuple.faces.text.limits import limits_lines
@@ -35,7 +35,7 @@ def answer(
         because=reasons,
         full=tuple(full),
         waiting=ports.waiting if ports else 0,
-        open_ports=ports.open if ports else 0,
+        unattributed_ports=ports.unattributed if ports else 0,
         probed=probed,
         sources=question.space.sources.size if ports else 0,
         destinations=question.space.destinations.size if ports else 0,

@@ -5,9 +5,9 @@ from typing import Any
 
 from fourtuple.core.errors import ShortfallError
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import bound
+from fourtuple.core.limits.weigh import bound
 from fourtuple.core.plan import fit
-from fourtuple.core.plan.fit import WIDEST, Change, Fit, Ground, Says
+from fourtuple.core.plan.fit import WIDEST, Change, Fit, Means, Says
 from fourtuple.core.plan.nat import nat_budget
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.faces.text.lines import error_lines
@@ -22,7 +22,7 @@ UNCOUNTED = {
 HERE = replace(PORTS, sources=("127.0.0.1",), destinations=("127.0.0.1:8000-8001",), here=True)
 
 
-def _ground(question: Question) -> Ground:
+def _ground(question: Question) -> Means:
     """As verbs.planning finds it, with no address to spare."""
     facts = question.world.ports
     assert facts is not None
@@ -31,7 +31,7 @@ def _ground(question: Question) -> Ground:
     explicit = replace(fresh.use, space=replace(question.space, ports=Ranges([WIDEST])))
     each = fresh.room()
     pools = question.space.sources.size if question.strategy is Strategy.BIND0 else each.pairs
-    return Ground(
+    return Means(
         space=question.space,
         strategy=question.strategy,
         facts=facts,
@@ -50,7 +50,7 @@ def _ground(question: Question) -> Ground:
 def answer(question: Question, wanted: int, *, rate_per_s: float | None = None, **other: Any) -> Fit:
     """As verbs.plan puts it together. other: churn_per_s, machines, nat, nat_addresses, absent"""
     machines = other.get("machines")
-    each, ground = -(-wanted // (machines or 1)), _ground(question)
+    each, means = -(-wanted // (machines or 1)), _ground(question)
     checks = fit.checks(question.verdicts, each, uncounted=UNCOUNTED)
     _, _, binding = bound([verdict for verdict in question.verdicts if verdict.limit not in UNCOUNTED])
     rooms = [check.room for check in checks if check.room is not None]
@@ -64,17 +64,17 @@ def answer(question: Question, wanted: int, *, rate_per_s: float | None = None, 
         strategy=question.strategy,
         sources=question.space.sources.size,
         first_source=str(question.space.address(question.space.sources[0])),
-        ports=ground.ports.ceiling // ground.ports.pairs,
+        ports=means.ports.ceiling // means.ports.pairs,
         destinations=question.space.destinations.size,
         first_destination=fit.endpoint(question.space),
-        ceiling=ground.ports.ceiling,
+        ceiling=means.ports.ceiling,
         room=min(rooms),
         room_max=min(check.room_max for check in checks if check.room_max is not None),
         binding=binding.limit if binding else None,
-        because=ground.ports.because,
+        because=means.ports.because,
         absent=tuple(other.get("absent", ())),
         checks=checks,
-        ways=tuple(fit.ways(checks, ground, question.world, each)),
+        ways=tuple(fit.ways(checks, means, question.world, each)),
         here=question.here,
         client_bytes=client_bytes,
         server_bytes=server_bytes,
@@ -82,8 +82,8 @@ def answer(question: Question, wanted: int, *, rate_per_s: float | None = None, 
         rate_per_s=rate,
         rate_because="as asked" if rate_per_s else "as two CPUs open them on loopback, both ends there",
         elapsed_s=each / rate,
-        churn=fit.churn(churn, ground.ports, ground.facts, each, loopback=question.here) if churn else None,
-        machine=fit.machine(machines, wanted, ground, min(others), rate) if machines else None,
+        churn=fit.churn(churn, means.ports, means.facts, each, loopback=question.here) if churn else None,
+        machine=fit.machine(machines, wanted, means, min(others), rate) if machines else None,
         nat=nat_budget(nat, other.get("nat_addresses", 1), wanted, question.space.destinations.size, machines or 1)
         if nat
         else None,

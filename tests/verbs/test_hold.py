@@ -12,8 +12,8 @@ from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.limits.facts import Memory, PortFacts, World
 from fourtuple.core.limits.ports import PortRoom, PortUse
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import weigh
 from fourtuple.core.limits.verdicts import Case
+from fourtuple.core.limits.weigh import weigh
 from fourtuple.core.runs.orders import HoldOrder, LoopName
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCKET

@@ -25,7 +25,7 @@ def export(listen: str, every_s: float, most: int, netns: str | None) -> None:
 
     end, exporter = Endpoint.parse(listen), metrics.Exporter()
     try:
-        server = metrics.Server(str(end.address), end.port, exporter)
+        server = metrics.MetricsServer(str(end.address), end.port, exporter)
     except OSError as error:
         raise CannotError(f"listening on {end}", str(error.strerror), "Choose another with --listen.") from None
     go_into(None, netns)

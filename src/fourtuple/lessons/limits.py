@@ -12,7 +12,7 @@ from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.lessons.stage import HERE, IP_BIND_ADDRESS_NO_PORT, RESET, Outcome, Stage
-from fourtuple.verbs.lab import set_reserved_ports
+from fourtuple.verbs.lab import open_files, set_reserved_ports
 from fourtuple.verbs.limits import limits
 
 CLAIM = "which limit stops you, and at which number, is known before"
@@ -102,7 +102,7 @@ def _fill_from(stage: Stage, source: str, to: Endpoint) -> tuple[int, str]:
 def _files(stage: Stage) -> Rows:
     server = stage.listener(8002)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1 + FILES, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_files() + FILES, hard))
     said = _answer(limits([str(stage.endpoint_of(server))], pid=os.getpid()))
     clients: list[socket.socket] = []
     try:

@@ -41,7 +41,7 @@ from fourtuple.engine.workloads.hold import HoldJob
 from fourtuple.engine.workloads.hold import hold as hold_work
 from fourtuple.kernel import addresses, process
 from fourtuple.kernel.proc.slab import read_slabs
-from fourtuple.kernel.proc.world import read_sysctl
+from fourtuple.kernel.proc.sysctl import read_sysctl
 from fourtuple.verbs.observer import Observer
 from fourtuple.verbs.plan import refuse
 from fourtuple.verbs.request import usable

@@ -12,9 +12,9 @@ from fourtuple.core.limits.cost import MEMORY_SHARE
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.ports import PortUse
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import bound
+from fourtuple.core.limits.weigh import bound
 from fourtuple.core.plan import fit
-from fourtuple.core.plan.fit import Fit, Ground, Says
+from fourtuple.core.plan.fit import Fit, Means, Says
 from fourtuple.core.plan.nat import ROUTERS, nat_budget
 from fourtuple.core.runs.orders import LoopName
 from fourtuple.core.space.endpoints import Address
@@ -65,7 +65,7 @@ def plan(
             raise UsageError(f"--nat-addresses {nat_addresses}", f"{ROUTERS[nat].title} has at most {most}")
     here_wanted = -(-wanted // (machines or 1))
     seen = look(destinations, sources=sources, strategy=strategy, on_paper=True)
-    ground = ground_of(seen, destinations)
+    means = means_of(seen, destinations)
     found = checks_of(seen, here_wanted)
     _, _, binding = bound([v for v in seen.verdicts if v.limit not in (FILES, WATCHES)])
     room = min((c.room for c in found if c.room is not None), default=None)
@@ -81,17 +81,17 @@ def plan(
         strategy=seen.strategy,
         sources=seen.space.sources.size,
         first_source=str(addresses_of_source),
-        ports=ground.ports.ceiling // ground.ports.pairs if ground else 0,
+        ports=means.ports.ceiling // means.ports.pairs if means else 0,
         destinations=seen.space.destinations.size,
         first_destination=fit.endpoint(seen.space),
-        ceiling=ground.ports.ceiling if ground else 0,
+        ceiling=means.ports.ceiling if means else 0,
         room=room,
         room_max=room_max,
         binding=binding.limit if binding else None,
         because=seen.because,
         absent=tuple(str(address) for address in absent_sources(seen.space)) if sources else (),
         checks=found,
-        ways=tuple(fit.ways(found, ground, seen.world, here_wanted)),
+        ways=tuple(fit.ways(found, means, seen.world, here_wanted)),
         here=seen.case.here,
         client_bytes=client_bytes,
         server_bytes=server_bytes,
@@ -100,7 +100,7 @@ def plan(
         rate_because="as asked" if rate_per_s else "as two CPUs open them on loopback, both ends there",
         elapsed_s=here_wanted / rate,
         churn=_churn(seen, churn_per_s, here_wanted),
-        machine=fit.machine(machines, wanted, ground, min(others, default=MOST), rate) if machines and ground else None,
+        machine=fit.machine(machines, wanted, means, min(others, default=MOST), rate) if machines and means else None,
         nat=nat_budget(nat, nat_addresses, wanted, seen.space.destinations.size, machines or 1) if nat else None,
     )
 
@@ -129,20 +129,20 @@ def refuse(seen: Look, wanted: int, destinations: Sequence[str], *, but: Sequenc
     if not blocking:
         return
     first = min(blocking, key=lambda check: check.room_max or 0)
-    ground = ground_of(seen, destinations)
-    more = list(fit.ways([first], ground, seen.world, wanted))
+    means = means_of(seen, destinations)
+    more = list(fit.ways([first], means, seen.world, wanted))
     command = f"fourtuple plan {wanted} {' '.join(destinations)}"
     raise ShortfallError(*fit.too_many(wanted, first.room_max or 0, first, command, more=more))
 
 
-def ground_of(seen: Look, destinations: Sequence[str]) -> Ground | None:
+def means_of(seen: Look, destinations: Sequence[str]) -> Means | None:
     """What ways out can be made of; None where the ports are unknown."""
     facts = seen.world.ports
     if seen.ports is None or facts is None:
         return None
     use = seen.uses[0]
     wide = replace(facts, port_range=range(max(fit.WIDEST.start, facts.unprivileged_start), fit.WIDEST.stop))
-    return Ground(
+    return Means(
         space=seen.space,
         strategy=seen.strategy,
         facts=facts,

@@ -79,7 +79,7 @@ class Answer(NamedTuple):
     room: int
     room_max: int
     blocked: int
-    open: int
+    unattributed: int
     waiting: int
 
 
@@ -204,7 +204,7 @@ def expected(world: World) -> Answer:
         room=sum(room for room, _ in pools.values()),
         room_max=sum(most for _, most in pools.values()),
         blocked=len(own & got_by_bind(world.sockets)),
-        open=len(own & of_which_nobody_tells(world.sockets)),
+        unattributed=len(own & of_which_nobody_tells(world.sockets)),
         waiting=len(waiting),
     )
 
@@ -216,7 +216,7 @@ def told(world: World) -> Answer:
     for route in said.routes:
         host, _, port = str(route.destination).rpartition(":")
         routes[str(route.source), (host.strip("[]"), int(port))] = (route.room, route.room_max)
-    return Answer(routes, said.room, said.room_max, said.blocked, said.open, said.waiting)
+    return Answer(routes, said.room, said.room_max, said.blocked, said.unattributed, said.waiting)
 
 
 # Random worlds, small enough that everything meets everything.
@@ -337,17 +337,17 @@ def test_one_more_reserved_port_never_raises_the_room(world: World, port: int) -
 
 
 @given(worlds([Strategy.LATE]))
-def test_asking_for_the_open_ports_settles_them_all(world: World) -> None:
+def test_asking_for_the_unattributed_ports_settles_them_all(world: World) -> None:
     """What a probe found to be blocked is lost, what it found to be free is there."""
     world = world._replace(facts=replace(world.facts, range_is_quick=True))
     use, automatic = world.use(), world.facts.automatic_ports.mask
-    asked = use.open & automatic
+    asked = use.unattributed & automatic
     nothing = np.zeros(65536, bool)
     free = use.probed(asked, nothing).room(world.facts, world.strategy)
     lost = use.probed(asked, asked).room(world.facts, world.strategy)
 
-    assert (free.room, free.room_max, free.open) == (world.room().room_max, world.room().room_max, 0)
-    assert (lost.room, lost.room_max, lost.open) == (world.room().room, world.room().room, 0)
+    assert (free.room, free.room_max, free.unattributed) == (world.room().room_max, world.room().room_max, 0)
+    assert (lost.room, lost.room_max, lost.unattributed) == (world.room().room, world.room().room, 0)
 
 
 @given(worlds())
@@ -454,7 +454,7 @@ def waiting(age_ms: int, local: str = HOST, port: int = LOW, remote: str = PEER)
 def test_a_time_wait_can_be_taken_over_once_it_is_old_enough(
     age_ms: int, tw_reuse: int, timestamps: bool, reused: bool
 ) -> None:
-    """Its port stays open: nobody tells how the socket before it got that."""
+    """Its port stays unattributed: the kernel does not report how the socket before it got that."""
     room = asked(waiting(age_ms), tw_reuse=tw_reuse, timestamps=timestamps)
 
     assert (room.room, room.room_max, room.waiting) == (9, 10 if reused else 9, 0 if reused else 1)
@@ -482,7 +482,7 @@ def test_what_looks_like_loopback_is_not(local: str) -> None:
 def test_a_listener_on_another_address_blocks(address: str) -> None:
     room = asked(Socket(address, LOW + 3, state=State.LISTEN))
 
-    assert (interval(room), room.blocked, room.open) == ((9, 9), 1, 0)
+    assert (interval(room), room.blocked, room.unattributed) == ((9, 9), 1, 0)
 
 
 def test_a_listener_outside_of_the_range_blocks_nothing() -> None:
@@ -497,38 +497,38 @@ def test_a_bound_socket_blocks_before_and_after_it_connects() -> None:
     assert (interval(asked(before)), asked(before).blocked) == ((9, 9), 1)
 
 
-def test_a_connected_socket_leaves_its_port_open() -> None:
+def test_a_connected_socket_leaves_its_port_unattributed() -> None:
     """It may have called bind(address, 0): then the port is lost to other destinations as well."""
     room = asked(connected(LOW, 9999))
 
-    assert (interval(room), room.open, room.blocked) == ((9, 10), 1, 0)
+    assert (interval(room), room.unattributed, room.blocked) == ((9, 10), 1, 0)
     assert room.because == (
         "of connected sockets' ports nobody tells whether connect() chose them, or bind(address, 0)",
     )
 
 
-def test_a_no_port_socket_does_not_leave_its_port_open() -> None:
+def test_a_no_port_socket_does_not_leave_its_port_unattributed() -> None:
     room = asked(connected(LOW, 9999, chosen=Chosen.LATE))
 
-    assert (interval(room), room.open) == ((10, 10), 0)
+    assert (interval(room), room.unattributed) == ((10, 10), 0)
 
 
 def test_a_connection_that_is_only_asked_for_says_nothing_of_its_port() -> None:
     """NEW_SYN_RECV is a request to a listener, not a socket that has a port."""
     request = connected(LOW, 9999, state=State.NEW_SYN_RECV)
 
-    assert (interval(asked(request)), asked(request).open) == ((10, 10), 0)
+    assert (interval(asked(request)), asked(request).unattributed) == ((10, 10), 0)
 
 
 def test_two_connections_on_one_local_end_settle_the_question() -> None:
     """bind(address, 0) gives each port once, so connect() chose it."""
     room = asked(connected(LOW, 9998), connected(LOW, 9999))
 
-    assert (interval(room), room.open) == ((10, 10), 0)
+    assert (interval(room), room.unattributed) == ((10, 10), 0)
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "is_open"),
+    ("first", "second", "is_unattributed"),
     [
         (connected(LOW, 9998), connected(LOW, 9999, local="192.0.2.2"), True),  # two local ends
         (connected(LOW, 9998), connected(LOW, 9999, state=State.TIME_WAIT), False),  # one of them lives
@@ -536,13 +536,13 @@ def test_two_connections_on_one_local_end_settle_the_question() -> None:
         (connected(LOW, 9998), connected(LOW, 9999, chosen=Chosen.LATE), False),
     ],
 )
-def test_what_settles_it_and_what_does_not(first: Socket, second: Socket, is_open: bool) -> None:
+def test_what_settles_it_and_what_does_not(first: Socket, second: Socket, is_unattributed: bool) -> None:
     room = asked(first, second)
 
-    assert (room.open, room.room) == ((1, 9) if is_open else (0, 10))
+    assert (room.unattributed, room.room) == ((1, 9) if is_unattributed else (0, 10))
 
 
-def test_an_open_port_at_an_end_of_an_odd_range_is_lost_once() -> None:
+def test_an_unattributed_port_at_an_end_of_an_odd_range_is_lost_once() -> None:
     """The end that is left out may be that very port, or the other one."""
     assert interval(asked(connected(LOW, 9999), ports=range(LOW, LOW + 9), strategy=Strategy.PLAIN)) == (7, 9)
 

@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fourtuple.core.limits import meters
+from fourtuple.core.limits import measures
 from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.limits.facts import Memory, PortFacts, ProcessFacts, World
 from fourtuple.core.limits.ports import PortRoom, PortUse
 from fourtuple.core.limits.remarks import Remark, remarks
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import LIMITS, SYSCTLS, bound, weigh
+from fourtuple.core.limits.table import LIMITS, SYSCTLS
 from fourtuple.core.limits.verdicts import Case, Queue, Scope, Verdict
+from fourtuple.core.limits.weigh import bound, weigh
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCKET, State
 from fourtuple.core.space.ranges import Ranges
@@ -491,18 +492,18 @@ def test_reserved_ports_are_shown_with_what_they_cost() -> None:
     [(1, 0, 3), (2, 0, 7), (3, 0, 15), (6, 0, 127), (1, 4, 3), (2, 4, 7), (3, 4, 19), (6, 4, 131)],
 )
 def test_how_long_connect_tries(retries: int, linear: int, seconds: int) -> None:
-    assert meters.syn_time_s(retries, linear) == seconds
+    assert measures.syn_time_s(retries, linear) == seconds
 
 
 @pytest.mark.parametrize(("retries", "seconds"), [(7, 247), (8, 367)])
 def test_no_wait_is_longer_than_two_minutes(retries: int, seconds: int) -> None:
     """TCP_RTO_MAX, include/net/tcp.h; net/ipv4/tcp_timer.c, tcp_model_timeout()."""
-    assert meters.syn_time_s(retries, 0) == seconds
+    assert measures.syn_time_s(retries, 0) == seconds
 
 
 @pytest.mark.parametrize("retries", range(1, 7))
 def test_without_linear_ones_each_wait_is_twice_the_last(retries: int) -> None:
-    assert meters.syn_time_s(retries, 0) == sum(2**row for row in range(retries + 1))
+    assert measures.syn_time_s(retries, 0) == sum(2**row for row in range(retries + 1))
 
 
 def test_a_kernel_without_linear_timeouts_has_none() -> None:

@@ -17,7 +17,7 @@ from fourtuple.core.limits.ports import PortRoom, PortUse
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.verdicts import Scope, Verdict
 from fourtuple.core.plan import fit
-from fourtuple.core.plan.fit import WIDEST, Change, Check, Fit, Ground, Says, Way
+from fourtuple.core.plan.fit import WIDEST, Change, Check, Fit, Means, Says, Way
 from fourtuple.core.plan.nat import nat_budget
 from fourtuple.core.sockets.table import SOCKET, Chosen, Sockets, State, mapped
 from fourtuple.core.space.endpoints import EndpointSpec
@@ -134,9 +134,9 @@ class Asked(NamedTuple):
         return self._replace(facts=replace(self.facts, port_range=WIDEST))
 
     @property
-    def ground(self) -> Ground:
+    def means(self) -> Means:
         space = self.space()
-        return Ground(
+        return Means(
             space=space,
             strategy=self.strategy,
             facts=self.facts,
@@ -234,18 +234,18 @@ def rooms_of(question: Asked, way: Way) -> Iterator[int]:
         yield question.room(question.space([str(space.address(a)) for a in space.sources if a != most])).room
 
 
-def ways_of(question: Asked, ground: Ground, wanted: int) -> list[Way]:
+def ways_of(question: Asked, means: Means, wanted: int) -> list[Way]:
     limit = EXPLICIT if question.strategy is Strategy.EXPLICIT else RANGE
-    return list(fit.ways(blocked(ground.ports, wanted, limit), ground, WORLD, wanted))
+    return list(fit.ways(blocked(means.ports, wanted, limit), means, WORLD, wanted))
 
 
 @TRIED
 @given(asked([Strategy.LATE, Strategy.PLAIN, Strategy.NOPORT]), st.integers(1, 300))
 def test_so_many_more_ends_make_it_fit_and_one_fewer_would_not(question: Asked, more: int) -> None:
     """More destination ports, or more source addresses: the smallest change."""
-    ground = question.ground
-    wanted = ground.ports.room + more
-    for way in ways_of(question, ground, wanted):
+    means = question.means
+    wanted = means.ports.room + more
+    for way in ways_of(question, means, wanted):
         if not (way.changes or ":1024-" in way.options):
             enough, fewer = rooms_of(question, way)
             assert fewer < wanted <= enough, way
@@ -257,10 +257,10 @@ def test_so_many_more_ends_make_it_fit_and_one_fewer_would_not(question: Asked, 
 )
 def test_a_wider_range_or_ones_own_choice_makes_it_fit(question: Asked, which: str, less: int) -> None:
     """Up to the last connection that is offered."""
-    ground = question.ground
-    each = ground.wide if which == "wide" else ground.explicit
-    wanted = each * ground.space.pairs - ground.ports.in_use * (which == "wide") - less
-    tried = [way for way in ways_of(question, ground, wanted) if way.changes or ":1024-" in way.options]
+    means = question.means
+    each = means.wide if which == "wide" else means.explicit
+    wanted = each * means.space.pairs - means.ports.in_use * (which == "wide") - less
+    tried = [way for way in ways_of(question, means, wanted) if way.changes or ":1024-" in way.options]
     rooms = [room for way in tried for room in rooms_of(question, way)]
     assume(rooms)  # else nothing is in the way
 
@@ -271,9 +271,9 @@ def test_a_wider_range_or_ones_own_choice_makes_it_fit(question: Asked, which: s
 @given(asked([Strategy.EXPLICIT]), st.integers(1, 300))
 def test_every_way_makes_it_fit_where_the_program_chooses(question: Asked, more: int) -> None:
     """Neither the range nor somebody else's choice helps there."""
-    ground = question.ground
-    wanted = ground.ports.room + more
-    ways = ways_of(question, ground, wanted)
+    means = question.means
+    wanted = means.ports.room + more
+    ways = ways_of(question, means, wanted)
 
     assert not any(way.changes for way in ways)
     rooms = [room for way in ways for room in itertools.islice(rooms_of(question, way), 1)]
@@ -302,8 +302,8 @@ def test_ones_own_ports_are_named_with_every_source(sources: Sequence[str], opti
 def plain(wanted: int, **more: Any) -> list[Way]:
     """From 127.0.0.2 to 127.0.0.9:8000, ports 40000-40009, nobody there."""
     question = Asked(table([]), PortFacts(range(LOW, LOW + 10), Ranges([])), ["127.0.0.2"], 8000, 8000, Strategy.LATE)
-    ground = replace(question.ground, **more)
-    return list(fit.ways(blocked(ground.ports, wanted), ground, WORLD, wanted))
+    means = replace(question.means, **more)
+    return list(fit.ways(blocked(means.ports, wanted), means, WORLD, wanted))
 
 
 def test_all_ways_out_of_a_range_that_is_too_small() -> None:
@@ -344,7 +344,7 @@ def test_a_wider_range_is_offered_with_as_few_ports_as_it_takes_then() -> None:
 
 def test_a_range_that_is_as_wide_as_can_be_is_not_offered_again() -> None:
     question = Asked(table([]), PortFacts(WIDEST, Ranges([])), ["127.0.0.2"], 8000, 8000, Strategy.LATE)
-    ways = list(fit.ways(blocked(question.ground.ports, 64_513), question.ground, WORLD, 64_513))
+    ways = list(fit.ways(blocked(question.means.ports, 64_513), question.means, WORLD, 64_513))
 
     assert ways
     assert not any(way.changes for way in ways)
@@ -355,7 +355,7 @@ def test_connections_from_ports_outside_of_the_range_count_once_it_is_wide() -> 
     facts = PortFacts(range(LOW, LOW + 10), Ranges([]))
     question = Asked(table([Socket("127.0.0.2", LOW - 1, 8000)]), facts, ["127.0.0.2"], 8000, 8000, Strategy.LATE)
     for wanted, offered in ((64_511, True), (64_512, False)):
-        ways = list(fit.ways(blocked(question.ground.ports, wanted), question.ground, WORLD, wanted))
+        ways = list(fit.ways(blocked(question.means.ports, wanted), question.means, WORLD, wanted))
         assert any(way.changes and not way.options for way in ways) == offered
 
 
@@ -375,8 +375,8 @@ def test_destinations_that_no_port_lies_behind_are_not_written_out() -> None:
         space = TupleSpace.of(["127.0.0.2"], question.facts.automatic_ports, [f"127.0.0.9:{port}"])
         if last == 9:
             space = TupleSpace.of(["127.0.0.2"], question.facts.automatic_ports, ["127.0.0.8:1", "127.0.0.9:1"])
-        ground = replace(question.ground, space=space, ports=question.room(space))
-        first = next(fit.ways(blocked(ground.ports, 45), ground, WORLD, 45))
+        means = replace(question.means, space=space, ports=question.room(space))
+        first = next(fit.ways(blocked(means.ports, 45), means, WORLD, 45))
         assert first.options == ""
         assert numbers(first.text)
 
@@ -413,9 +413,9 @@ def test_a_program_that_binds_first_is_told_not_to() -> None:
     """Where that makes it fit; more source addresses do so in any case."""
     facts = PortFacts(range(LOW, LOW + 10), Ranges([]))
     question = Asked(table([]), facts, ["127.0.0.2"], 8000, 8002, Strategy.BIND0)
-    ground = question.ground
-    way, more = fit.ways(blocked(ground.ports, 30, BIND0), ground, WORLD, 30)
-    alone = list(fit.ways(blocked(ground.ports, 31, BIND0), ground, WORLD, 31))
+    means = question.means
+    way, more = fit.ways(blocked(means.ports, 30, BIND0), means, WORLD, 30)
+    alone = list(fit.ways(blocked(means.ports, 31, BIND0), means, WORLD, 31))
 
     assert (way.limit, way.root, way.options) == (BIND0, False, "--strategy noport")
     assert more.options == "--from 127.0.0.2-4"
@@ -443,10 +443,10 @@ def test_connection_tracking_is_raised_to_what_it_takes(used: int, wanted: int) 
 def test_the_hosts_files_are_raised_for_both_ends_that_are_here(here: bool, ends: int) -> None:
     """fs.file-nr has three numbers, of which the first are the files in use."""
     world = replace(WORLD, sysctls={"fs.file-max": "5000\n", "fs.file-nr": "1234\t0\t5000"})
-    ground = replace(
-        Asked(table([]), PortFacts(WIDEST, Ranges([])), ["127.0.0.2"], 1, 1, Strategy.LATE).ground, here=here
+    means = replace(
+        Asked(table([]), PortFacts(WIDEST, Ranges([])), ["127.0.0.2"], 1, 1, Strategy.LATE).means, here=here
     )
-    (way,) = fit.ways([Check("fs.file-max", "", 0, 9, Says.PERHAPS, "")], ground, world, 10_000)
+    (way,) = fit.ways([Check("fs.file-max", "", 0, 9, Says.PERHAPS, "")], means, world, 10_000)
     (change,) = way.changes
 
     assert (change.before, change.after) == ("5000", str(int((1234 + ends * 10_000) * 1.1)))
@@ -524,7 +524,7 @@ def test_what_was_asked_besides_blocks_too(besides: str) -> None:
     question = Asked(table([]), facts, ["127.0.0.2"], 80, 80, Strategy.LATE)
     made: dict[str, list[Any]] = {
         "churn": [fit.churn(rate, room_of(200), facts, 0, loopback=True) for rate in (1.0, 1e6)],
-        "machine": [fit.machine(1, 10, question.ground, room, 1.0) for room in (10, 9)],
+        "machine": [fit.machine(1, 10, question.means, room, 1.0) for room in (10, 9)],
         "nat": [nat_budget("aws", 1, wanted, 1, 1) for wanted in (55_000, 55_001)],
     }
     fits, lacks = (answer(**{besides: each}) for each in made[besides])
@@ -586,8 +586,8 @@ def test_machines_share_the_work(count: int, wanted: int, fresh: int, destinatio
     question = Asked(
         table([]), PortFacts(range(LOW, LOW + 10), Ranges([])), ["127.0.0.2"], 1, destinations, Strategy.LATE
     )
-    ground = replace(question.ground, fresh=fresh)
-    found = fit.machine(count, wanted, ground, 10**6, 1000.0)
+    means = replace(question.means, fresh=fresh)
+    found = fit.machine(count, wanted, means, 10**6, 1000.0)
 
     assert found.machines == count
     assert (found.wanted - 1) * count < wanted <= found.wanted * count
@@ -600,7 +600,7 @@ def test_machines_share_the_work(count: int, wanted: int, fresh: int, destinatio
 def test_a_hundred_million_on_a_hundred_machines() -> None:
     """A million each, which takes 36 addresses where a range of 28,232 ports goes to one destination."""
     question = Asked(table([]), PortFacts(range(32768, 61000), Ranges([])), ["127.0.0.2"], 80, 80, Strategy.LATE)
-    fits, lacks = (fit.machine(100, 10**8, question.ground, room, 40_000.0) for room in (10**6, 10**6 - 1))
+    fits, lacks = (fit.machine(100, 10**8, question.means, room, 40_000.0) for room in (10**6, 10**6 - 1))
 
     assert (fits.wanted, fits.sources, fits.elapsed_s) == (1_000_000, 36, 25.0)
     assert (fits.fits, lacks.fits) == (True, False)
@@ -609,7 +609,7 @@ def test_a_hundred_million_on_a_hundred_machines() -> None:
 def test_machines_that_have_no_port_at_all() -> None:
     question = Asked(table([]), PortFacts(range(LOW, LOW + 10), Ranges([])), ["127.0.0.2"], 80, 80, Strategy.LATE)
 
-    assert fit.machine(2, 10, replace(question.ground, fresh=0), 10, 1.0).sources >= 1
+    assert fit.machine(2, 10, replace(question.means, fresh=0), 10, 1.0).sources >= 1
 
 
 @given(st.integers(1, 10**9))

@@ -47,7 +47,7 @@ def census(rows: Sequence[Row], *listeners: Listener, by: By = By.PAIR) -> Censu
         reserved=0,
         blocked=0,
         usable=10_000,
-        open_ports=0,
+        unattributed_ports=0,
         sockets={},
         by=by,
         rows=rows,
@@ -61,8 +61,8 @@ def census(rows: Sequence[Row], *listeners: Listener, by: By = By.PAIR) -> Censu
     )
 
 
-def listener(waiting: int, queue: int | None) -> Listener:
-    return Listener("0.0.0.0:80", waiting, queue, 0, False, Owners())
+def listener(recv_q: int, backlog: int | None) -> Listener:
+    return Listener("0.0.0.0:80", recv_q, backlog, 0, False, Owners())
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(0, 100)), max_size=12))
@@ -170,17 +170,17 @@ def test_a_range_that_is_held_by_bind_is_said_to_be(blocked: int, is_said: bool)
 
 
 @pytest.mark.parametrize(
-    ("waiting", "queue", "is_full"), [(1_000, 1_000, True), (1_001, 1_000, True), (999, 1_000, False), (5, None, False)]
+    ("recv_q", "backlog", "is_full"), [(1_000, 999, True), (1_001, 999, True), (999, 999, False), (5, None, False)]
 )
-def test_a_full_accept_queue_is_named(waiting: int, queue: int | None, is_full: bool) -> None:
+def test_a_full_accept_queue_is_named(recv_q: int, backlog: int | None, is_full: bool) -> None:
     for by in By:
-        said = alarms(census([], listener(waiting, queue), by=by), QUICK)
+        said = alarms(census([], listener(recv_q, backlog), by=by), QUICK)
         assert len(said) == is_full
-        assert [("0.0.0.0:80" in each, numbers(each)) for each in said] == [(True, [waiting, queue])] * is_full
+        assert [("0.0.0.0:80" in each, numbers(each)) for each in said] == [(True, [recv_q, 1_000])] * is_full
 
 
 def test_pairs_come_before_queues() -> None:
-    said = alarms(census([pair(90), pair(60, 8)], listener(6, 6), listener(0, 6), listener(7, 6)), QUICK)
+    said = alarms(census([pair(90), pair(60, 8)], listener(6, 5), listener(0, 5), listener(7, 5)), QUICK)
 
     assert [each.split()[0] == "10.0.0.4" for each in said] == [True, True, False, False]
     assert [numbers(each) for each in said[2:]] == [[6, 6], [7, 6]]

@@ -359,6 +359,7 @@ def test_two_runs_have_a_page_with_both_over_time(browser: "Browser", tmp_path: 
 
 ELSEWHERE = """
 import os, sys
+import platformdirs  # which chooses its own way by sys.platform, and that is Linux here
 for name in ("fcntl", "resource", "mmap", "termios", "tty", "ctypes", "signal"):
     sys.modules.pop(name, None)
 class Elsewhere:

@@ -3,7 +3,10 @@
 tests/kernel/proc/record_trees.py makes the trees. A broken file may cost an answer; it may never change one.
 """
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
@@ -19,12 +22,14 @@ from fourtuple.core.limits.facts import Memory, World
 from fourtuple.core.limits.ports import PortUse
 from fourtuple.core.limits.remarks import remarks
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import SYSCTLS, weigh
+from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.limits.verdicts import Case, Verdict
+from fourtuple.core.limits.weigh import weigh
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCKET, State
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace
+from fourtuple.kernel.proc.machine import found
 from fourtuple.kernel.proc.world import read_world
 from tests.told import ON_HOST, in_cgroup
 
@@ -544,3 +549,50 @@ def test_what_only_the_host_has_is_taken_along() -> None:
 
     assert (there.number("net.ipv4.tcp_max_orphans"), there.number("net.core.somaxconn")) == (65_536, 4096)
     assert "net.ipv4.tcp_max_orphans" not in there.why_not
+
+
+# What is asked of the machine itself.
+
+
+def test_a_page_is_as_long_as_this_machine_has_it_and_the_cpus_are_those_that_may_be_used() -> None:
+    """4, 16 or 64 KiB; of all CPUs one is left to a process that is tied to it."""
+    code = """
+import os
+from fourtuple.kernel.proc.world import read_world
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+print(read_world([]).page_bytes, read_world([]).cpus)
+"""
+    pages = subprocess.run(["getconf", "PAGE_SIZE"], capture_output=True, text=True, check=True).stdout
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == [pages.strip(), "1"]
+    assert read_world([]).cpus == len(os.sched_getaffinity(0))
+
+
+def test_without_details_no_other_process_is_read(tmp_path: Path) -> None:
+    """Nor what each descriptor is; everything else is the same."""
+    tree = shutil.copytree(TREES / "default-host", tmp_path / "tree")
+    whole = read(tree, 4121)
+    shutil.rmtree(tree / "proc/4122")
+    brief = read_world(SYSCTLS, 4121, details=False, proc=tree / "proc", cgroups=tree / "cgroup")
+
+    assert (brief.process.uid_threads, brief.process.sockets, brief.process.rings, brief.process.epolls) == (None,) * 4
+    assert brief.process.files_open == 6
+    assert replace(brief, process=whole.process, cpus=whole.cpus) == whole
+
+
+def test_what_a_run_finds_is_what_its_world_says() -> None:
+    own = read_world(SYSCTLS, details=False)
+    here = found(own, "1")
+
+    assert (here.kernel, here.cpus, here.memory_bytes, here.sysctls) == (
+        own.kernel,
+        own.cpus,
+        own.memory_bytes,
+        own.sysctls,
+    )
+    assert (here.files_soft, here.files_hard, here.files_open) == (
+        own.process.files_soft,
+        own.process.files_hard,
+        own.process.files_open,
+    )

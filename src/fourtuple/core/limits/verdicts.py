@@ -5,8 +5,10 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from fourtuple.core.counters import spelled
 from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.limits.facts import World
+from fourtuple.core.limits.meters import Meter
 from fourtuple.core.limits.ports import PortRoom, Route
 from fourtuple.core.limits.remarks import Remark
 from fourtuple.core.limits.strategy import Strategy
@@ -28,10 +30,10 @@ BOTH = (Role.CLIENT, Role.SERVER)
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Connections at listening sockets that wait to be accepted."""
+    """Accept queues of listening sockets. recv_q: connections that wait in them to be accepted"""
 
     listeners: int
-    waiting: int
+    recv_q: int
     ceiling: int  # sum of backlog + 1
     backlog_most: int
 
@@ -102,9 +104,11 @@ class Limit:
     seen:    what the application or a counter shows there
     call:    the system call that fails; empty: none does
     errno:   its errno; 0: none, it is silent
-    counter: what moves
     needs:   what it takes to move it
     default: as the kernel sets it
+    counters: those of core/counters.py that move
+    moves:   what moves, in words with a {} for each counter; empty: the counters' names
+    meter:   None: nothing is counted against it, or only ports and queues are
     """
 
     name: str
@@ -117,11 +121,19 @@ class Limit:
     seen: str
     call: str
     errno: int
-    counter: str
     fix: str
     needs: str
     source: str
     measure: Callable[[Case], Measure | None]
+    counters: Sequence[str] = ()
+    moves: str = ""
+    meter: Meter | None = None
+
+    @property
+    def counter(self) -> str:
+        """What moves, in words; empty: nothing does."""
+        names = map(spelled, self.counters)
+        return self.moves.format(*names) if self.moves else ", ".join(names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +181,9 @@ class Limits:
     because: tuple[str, ...]
     full: tuple[str, ...]  # listeners in question whose accept queue is full now
     waiting: int  # 4-tuples of the routes in TIME_WAIT that cannot be taken over yet
-    open_ports: int  # of the range, of which nobody tells whether they can be shared
+    unattributed_ports: (
+        int  # of the range: the kernel does not report what chose them, so perhaps they cannot be shared
+    )
     probed: int | None  # canary connections that were made to find out; None: not asked for
     sources: int
     destinations: int

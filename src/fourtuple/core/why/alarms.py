@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from fourtuple.core.census.records import Census, DestinationCount, PairCount
 from fourtuple.core.limits.facts import PortFacts
+from fourtuple.core.limits.releases import IN_TURN
 from fourtuple.core.units import format_count
 from fourtuple.core.why.causes import CAUSES
 
@@ -47,7 +48,7 @@ def _pairs(census: Census, facts: PortFacts | None) -> Iterator[str]:
             )
         else:
             half = format_count((row.usable or 0) // 2)
-            cure = "Linux 6.8 and IP_LOCAL_PORT_RANGE on the socket cure that"
+            cure = f"{IN_TURN.linux} and IP_LOCAL_PORT_RANGE on the socket cure that"
             if facts and facts.range_is_quick:
                 cure = "IP_LOCAL_PORT_RANGE on the socket cures that"
             yield f"{where} uses half of the range: each connect() looks at {half} ports or more. {cure}"
@@ -64,8 +65,8 @@ def cause_of(pair: PairCount | DestinationCount) -> str:
 
 def _queues(census: Census) -> Iterator[str]:
     for listener in census.listeners:
-        if listener.queue is not None and listener.waiting >= listener.queue:
+        if listener.backlog is not None and listener.recv_q > listener.backlog:
             yield (
-                f"the accept queue of {listener.address} is full ({format_count(listener.waiting)} of"
-                f" {format_count(listener.queue)}): who comes is lost until it accepts"
+                f"the accept queue of {listener.address} is full ({format_count(listener.recv_q)} of"
+                f" {format_count(listener.backlog + 1)}): who comes is lost until it accepts"
             )

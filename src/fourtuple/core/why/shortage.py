@@ -43,7 +43,7 @@ class Shortage:
             time_wait=room.waiting,
             close_wait=int((use.towards["state"] == State.CLOSE_WAIT).sum()),
             blocked=room.blocked,
-            suspicious=room.open,
+            suspicious=room.unattributed,
             left=room.room,
         )
 

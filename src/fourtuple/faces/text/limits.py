@@ -27,7 +27,7 @@ def limits_lines(limits: Limits, *, everything: bool = False) -> Iterator[str]:
         yield from wrapped("of these    ", waits)
     for reason in limits.because:
         yield from wrapped("not exact   ", reason)
-    if limits.because and limits.open_ports and limits.strategy not in (Strategy.EXPLICIT, Strategy.BIND0):
+    if limits.because and limits.unattributed_ports and limits.strategy not in (Strategy.EXPLICIT, Strategy.BIND0):
         yield "            --probe asks the kernel, by short connections on 127.0.0.1"
     if limits.probed is not None:
         yield from wrapped(
