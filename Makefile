@@ -1,6 +1,8 @@
 # Every target first creates the virtual environment .venv if needed, then does its work.
 PYTHON ?= python3
 BIN := .venv/bin
+# Test processes; each has its own share of the tests, and takes from the other's when it has done.
+WORKERS ?= 2
 
 .PHONY: prove test check lint types docs screens bench clean
 
@@ -8,7 +10,7 @@ prove: .venv/installed
 	$(BIN)/fourtuple prove
 
 test: check
-	$(BIN)/pytest -q -rs
+	$(BIN)/pytest -q -rs -n $(WORKERS) --dist worksteal
 
 check: lint types
 

@@ -6,6 +6,9 @@ import re
 READY = {"serve": "listening", "hold": "holding", "export": "metrics on"}
 # The first word of a line of --log, for a connection that is there.
 EVENT = "connected"
+# … for one that a server has accepted, and for one that is gone.
+ACCEPTED = "accepted"
+LOST = "lost"
 # What the live census draws below its rows: how it is sorted (names in faces/text/census.py), and how it ends.
 QUIT = "q quit"
 LAST_COLUMN = "full in"

@@ -50,11 +50,11 @@ from tests.labs.known import (
     state_counts,
 )
 from tests.told import LAST_COLUMN, QUIT, joined, numbers, sorted_by
+from tests.waiting import PATIENCE_S
 
 OK, WRONG = 0, 2
 WORLDS = 200
 FIRST = int(os.environ.get("FOURTUPLE_SEED", "1"))  # FOURTUPLE_SEED=… begins elsewhere
-WAIT_S = 30  # for what takes a moment, on a machine that does other things, too
 ESCAPE = "\x1b"
 # A listener at 127.0.0.9:8000 and clients: each line of standard input opens so many, or closes all of them.
 CLIENTS = """
@@ -746,7 +746,7 @@ def test_sockets_of_io_uring_are_said_to_be_and_rings_names_their_process() -> N
     with (
         private_ground("ring") as ground,
         ground.started("serve", "127.0.0.9:8000"),
-        ground.started("hold", "23", "127.0.0.9:8000", "--for", "60s") as holding,
+        ground.started("hold", "23", "127.0.0.9:8000", "--for", "1h") as holding,
     ):
         asked = ["--json", "--rings --json", "--by process --json", ""]
         *looks, text = [output for _, output in commands(ground, *(["census", *each.split()] for each in asked))]
@@ -805,7 +805,7 @@ def test_watched_lines_of_json_have_rates_and_the_time_until_nothing_is_left(gro
             if looks[-1]["used"] == 60:
                 break
         watch.send_signal(signal.SIGINT)
-        watch.communicate(timeout=WAIT_S)
+        watch.communicate(timeout=PATIENCE_S)
 
     assert looks[0]["pairs"][0]["opened_per_s"] is None
     assert looks[-1]["used"] == 60
@@ -827,7 +827,7 @@ def test_a_watch_that_is_piped_goes_on_until_ctrl_c(small: Known, how: list[str]
             lines.append(watch.stdout.readline())
             ends += lines[-1] == "\n" if not how else f",{SERVES},127.0.0.3," in lines[-1]
         watch.send_signal(signal.SIGINT)
-        rest, said = watch.communicate(timeout=WAIT_S)
+        rest, said = watch.communicate(timeout=PATIENCE_S)
     text = "".join(lines) + rest
 
     assert "Traceback" not in said
@@ -846,7 +846,7 @@ class Terminal:
     drawn: bytearray
 
     def until(self, words: str, *, after: int = 0) -> None:
-        until_s = time.monotonic() + WAIT_S
+        until_s = time.monotonic() + PATIENCE_S
         while words.encode() not in self.drawn[after:]:
             assert time.monotonic() < until_s, (words, self.drawn[after:].decode(errors="replace"))
             if select.select([self.master], [], [], 0.1)[0]:
@@ -889,7 +889,7 @@ def test_on_a_terminal_keys_sort_and_q_ends(small: Known) -> None:
         screen.press("p", sorted_by("percent"))
         os.write(screen.master, b"q")
         screen.until("\x1b[?1049l")
-        code = screen.started.wait(WAIT_S)
+        code = screen.started.wait(PATIENCE_S)
         after = termios.tcgetattr(screen.slave)
     drawn = screen.drawn.decode()
 
@@ -938,7 +938,7 @@ def test_ctrl_c_on_a_terminal_leaves_it_as_it_was(small: Known) -> None:
         screen.until(QUIT)
         screen.started.send_signal(signal.SIGINT)
         screen.until("\x1b[?1049l")
-        screen.started.wait(WAIT_S)
+        screen.started.wait(PATIENCE_S)
         after = termios.tcgetattr(screen.slave)
 
     assert after == before

@@ -17,7 +17,6 @@ import resource
 import socket
 import struct
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ from fourtuple.kernel.netns import CLONE_NEWNET, set_loopback_up
 from fourtuple.kernel.proc.sysctl import write_sysctl
 from fourtuple.kernel.sockopts import IP_BIND_ADDRESS_NO_PORT, IP_LOCAL_PORT_RANGE, LINGER_RESET, pack_port_range
 from fourtuple.verbs.limits import limits
+from tests.waiting import PATIENCE_S
 
 SIOCSIFADDR = 0x8916
 IPV4_SOURCES = ["127.0.0.1", "127.0.0.2", "10.9.0.1", "10.9.0.2"]
@@ -213,7 +213,7 @@ def time_wait(world: World) -> None:
         name = client.getsockname()
         world.untold.add(name[1])
         queue = ours if direct else listener
-        queue.settimeout(2)
+        queue.settimeout(PATIENCE_S)
         while True:  # whoever came before is taken along and stays connected
             accepted, _ = queue.accept()
             if accepted.getpeername()[:2] == name[:2]:
@@ -222,7 +222,8 @@ def time_wait(world: World) -> None:
             accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes(8))  # else its reset would end the TIME_WAIT
         client.close()
-        time.sleep(0.002)
+        accepted.settimeout(PATIENCE_S)
+        assert accepted.recv(1) == b""  # its FIN is here: it has closed first
         accepted.close()
     world.say(f"TIME_WAIT {kind} {name} → {target if direct else port}")
 

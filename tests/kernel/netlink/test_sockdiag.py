@@ -38,7 +38,7 @@ from fourtuple.kernel.netlink.wire import (
 )
 from fourtuple.kernel.proc.net_tcp import parse_proc_net_tcp
 from tests.conftest import Ground, need
-from tests.kernel.netlink.test_reading import sock_diag_threads
+from tests.kernel.netlink.test_reading import threads_have_ended
 
 DATA = Path(__file__).with_name("data")
 EVERY = frozenset(State)
@@ -483,7 +483,7 @@ def test_both_dumps_must_come_through(broken: "list[bytes] | OSError") -> None:
         with pytest.raises(DumpInterruptedError):
             fold_sockets(count, EVERY, Asked(range(40_000, 40_010)), ask=InParts(*parts))
 
-    assert not sock_diag_threads()
+    assert threads_have_ended()
 
 
 def test_the_requests_of_both_dumps_carry_their_filters() -> None:
@@ -508,9 +508,10 @@ def test_the_requests_of_both_dumps_carry_their_filters() -> None:
 def test_a_listener_with_a_full_queue_has_lost_connections(ground: Ground) -> None:
     """listen(0) has room for one; nobody accepts; a SYN that comes then is dropped, and sent again after a second."""
     code = """
-import json, socket, time
+import json, socket
 from fourtuple.core.sockets.table import four_tuples
 from fourtuple.kernel.netlink.sockdiag import read_listeners
+from tests.waiting import wait_until
 full = socket.create_server(("127.0.0.1", 8000), backlog=0)
 idle = socket.create_server(("::1", 8001), family=socket.AF_INET6, backlog=7)
 kept = []
@@ -519,11 +520,8 @@ for _ in range(5):
     client.setblocking(False)
     client.connect_ex(("127.0.0.1", 8000))
     kept.append(client)
-for _ in range(100):
-    table = read_listeners()
-    if table["drops"].any():
-        break
-    time.sleep(0.05)
+wait_until(lambda: read_listeners()["drops"].any())
+table = read_listeners()
 print(json.dumps({str(t.source): [int(row[name]) for name in ("recv_q", "send_q", "drops")]
                   for t, row in zip(four_tuples(table), table)}))
 """
