@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fourtuple.core.runs import histogram
-from fourtuple.core.runs.records import COUNTERS
+from fourtuple.core.runs.records import COUNTERS, Phase
 from fourtuple.engine.dialogues.fixed import MOST_WAITING, Requests, Talk
+from fourtuple.engine.states import Life
 from tests.engine.scripted import Clock, Run, ScriptedLoop
 from tests.engine.workloads.test_hold import a_run, opened
 
@@ -199,9 +200,10 @@ def test_a_lost_connection_forgets_what_it_was_asked() -> None:
 def test_however_it_is_cut_the_same_bytes_are_an_answer(expected: bytes, cuts: list[int], spoil: bool) -> None:
     """And with one byte changed they are not, wherever that is."""
     counters = np.zeros(1, COUNTERS)[0]
-    state = np.array([2], np.uint8)
+    state = np.array([Life.OPEN], np.uint8)
     requests = Requests(Talk(b"x", 1.0, expected), state, counters, begin_ns=0)
-    assert requests.take(10**9, open_bit=2).tolist() == [0]
+    counters["phase"] = Phase.HOLDING
+    assert [outgoing.slots.tolist() for outgoing in requests.say(10**9)] == [[0]]
     requests.sent(np.array([0], np.int32))
     come = bytearray(expected)
     if spoil:

@@ -4,7 +4,8 @@ import errno
 
 import pytest
 
-from fourtuple.engine.workloads.serve import PAUSE_NS, ServeJob, serve
+from fourtuple.engine.workloads.accepter import PAUSE_NS
+from fourtuple.engine.workloads.serve import ServeJob, serve
 from tests.engine.scripted import Clock, Run, ScriptedLoop
 
 

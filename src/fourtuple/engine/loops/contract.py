@@ -28,6 +28,7 @@ from fourtuple.core.space.endpoints import FourTuple
 from fourtuple.core.space.tuples import Block
 
 Slots = NDArray[np.int32]
+NO_SLOTS: Slots = np.zeros(0, np.int32)
 
 
 class Op:

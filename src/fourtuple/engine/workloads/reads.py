@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.engine.loops.contract import Slots
-from fourtuple.engine.rows import Rows
+from fourtuple.engine.workloads.rows import Rows
 
 
 class Reads:
