@@ -26,7 +26,8 @@ from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.core.units import format_count
 from fourtuple.engine.control import TICK_S, Control, interruptible, now_ns
-from fourtuple.engine.crews.workers import MOST_WORKERS, Crew
+from fourtuple.engine.crews.choose import crew_of
+from fourtuple.engine.crews.workers import MOST_WORKERS
 from fourtuple.engine.dialogues.fixed import Talk
 from fourtuple.engine.loops.choose import Choice, choose
 from fourtuple.engine.loops.contract import How
@@ -167,7 +168,7 @@ def hold(
             here=here,
         ),
     )
-    crew = Crew(here=count == 1, log=log)
+    crew = crew_of(count, log=log)
     for number, part in enumerate(plan.slices):
         crew.add(partial(_hold_slice, job, number, choice), part.wanted)
     lookout = Lookout(watch, lambda: kernel.count(ESTABLISHED).client, crew.control)

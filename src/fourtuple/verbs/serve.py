@@ -19,7 +19,8 @@ from fourtuple.core.runs.start import Planned
 from fourtuple.core.sockets.table import Sockets, State
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec
 from fourtuple.engine.control import Control, interruptible, now_ns
-from fourtuple.engine.crews.workers import Crew, Work
+from fourtuple.engine.crews.choose import crew_of
+from fourtuple.engine.crews.contract import Crew, Work
 from fourtuple.engine.loops.choose import Choice, choose
 from fourtuple.engine.workloads.serve import ServeJob
 from fourtuple.engine.workloads.serve import serve as serve_work
@@ -69,7 +70,7 @@ def serve(
         choice = choose(loop, log=log)
         workers = workers or (1 if choice.name == LoopName.RING else None)
         work = partial(_serve_here, job, listeners, choice)
-        crew = Crew(here=workers == 1, log=log)
+        crew = crew_of(workers, log=log)
         for _ in range(workers or 1):
             crew.add(work)
         planned = Planned(tuple(where), choice.name, choice.because, workers, serve_s)
