@@ -16,7 +16,11 @@ from fourtuple.engine.states import Life
 
 
 class EachSlot:
-    """make: the protocol of a connection that was just opened; state: (slots,) uint8, the worker's"""
+    """The dialogue of all slots, made of an object for each.
+
+    make:  the protocol of a connection that was just opened
+    state: (slots,) uint8, the worker's
+    """
 
     half_duplex = True
     hears = True
