@@ -8,7 +8,7 @@ from fourtuple.engine.workloads.rows import Rows
 
 
 class Reads:
-    """Slots that have something to read, and a few buffer rows that take turns among them."""
+    """Slots that have something to read, and a few buffer rows that they take turns in."""
 
     def __init__(self, rows: int, row_bytes: int) -> None:
         self.buffers = np.zeros((rows, row_bytes), np.uint8)
@@ -21,7 +21,7 @@ class Reads:
 
     @property
     def busy(self) -> bool:
-        """Is there anyone who waits, or is being read?"""
+        """Does a slot wait, or is one being read?"""
         return self.waiting or len(self._rows.taken) > 0
 
     def add(self, slots: Slots) -> None:
