@@ -1,4 +1,4 @@
-"""The words by which a run is told what to do, shared by all who work on it, and what listens for Ctrl-C."""
+"""The words by which a run is told what to do, shared by all workers, and what listens for Ctrl-C."""
 
 import signal
 import threading
@@ -22,7 +22,7 @@ class Control:
     def __init__(self, words: NDArray[np.int64] | None = None) -> None:
         self._word, self._looks = np.split(np.zeros(CONTROL_WORDS, np.int64) if words is None else words, CONTROL_WORDS)
         self.interrupted = False
-        self.dropped = False  # by a second signal: nobody waits for anything any more
+        self.dropped = False  # by a second signal: nothing is waited for any more
 
     @property
     def stopping(self) -> bool:
@@ -34,7 +34,7 @@ class Control:
 
     @property
     def looks(self) -> int:
-        """How often everybody has been told to look at all connections: some are gone, and nobody knows which."""
+        """How often all workers have been told to look at all connections: some are gone, and it is not known which."""
         return int(self._looks[0])
 
     def look(self) -> None:

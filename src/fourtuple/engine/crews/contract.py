@@ -1,12 +1,12 @@
-"""What a crew is: whoever does the work of a run, this process or others.
+"""What a crew is: the processes that do the work of a run, this one or others.
 
 A crew is given pieces of work, one a worker, and yields samples of all their counters together until all have ended.
 It tells them what to do by its control. Three promises hold for every crew:
 
 - a sample comes at least every SAMPLE_S, and the last one when all work has ended;
-- what a worker held that ended otherwise than by its work being over is counted as lost, what it had not opened as
-  failed, and the worker in `killed`;
-- whoever stops pulling samples has ended the run: nothing is left running.
+- a worker that ends before its work is over is counted in `killed`, what it held as lost, and what it had not opened
+  as failed;
+- a caller that stops pulling samples has ended the run: nothing is left running.
 
 A crew in this process or forked from it takes any `Work`. One whose workers are elsewhere takes only work that is data,
 an `Assignment`: the order and which slice of it, which pickle can carry.

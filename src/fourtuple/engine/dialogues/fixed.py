@@ -13,11 +13,12 @@ from fourtuple.engine.loops.contract import NO_SLOTS, Slots
 from fourtuple.engine.states import Life
 
 BATCH = 1024  # requests between two looks at everything else
-# Where each is to ask again at once, so many wait for their answer at the same time: enough to keep both ends busy, and
+# Where each asks again at once, this many wait for their answer at the same time: enough to keep both ends busy, and
 # few enough to be answered within 40 ms, after which each end would send its acknowledgements on their own.
 MOST_WAITING = 2048
 # Those that are due within so short a time, or so small a part of the interval, are sent together.
 TOGETHER_NS, TOGETHER_PARTS = 50_000_000, 20
+_OPENING, _HOLDING = int(Phase.OPENING), int(Phase.HOLDING)  # asked in every step
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ class Requests:
     def _speaks(self) -> bool:
         """Is it time for requests? Where each begins at once after its answer, not before all are open."""
         phase = self._counters["phase"]
-        may = phase == Phase.HOLDING or (phase == Phase.OPENING and self._every_ns > 0)
+        may = phase == _HOLDING or (phase == _OPENING and self._every_ns > 0)
         return bool(may and self._talk.send and len(self._state))
 
     def _due(self, now_ns: int) -> Slots:

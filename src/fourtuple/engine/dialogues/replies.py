@@ -1,4 +1,4 @@
-"""Fixed text on every connection: what a server says, a greeting to whoever comes and an echo of what comes in."""
+"""Fixed text on every connection: what a server says, a greeting to each client and an echo of what comes in."""
 
 from collections.abc import Sequence
 

@@ -52,7 +52,7 @@ class How:
 
     bind:       bind() to the block's source address (and port, if it is not 0)
     port_range: IP_LOCAL_PORT_RANGE for the socket; None: not set
-    timeout_s:  give up a connection where what was sent is not acknowledged for so long; None: as the kernel does
+    timeout_s:  give up a connection where what was sent is not acknowledged for that long; None: as the kernel does
     """
 
     bind: bool

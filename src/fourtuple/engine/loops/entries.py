@@ -49,11 +49,15 @@ def tag(op: int, buffer: int = 0) -> np.uint64:
     return tagged
 
 
-def untag(user_data: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.uint32]]:
-    """→ slots, operations, numbers of buffers"""
+def untag(user_data: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """→ slots, operations"""
     words = user_data.copy().view(np.uint32)
-    upper = words[1::2]
-    return words[::2].astype(np.int64), (upper & _OP_MASK).astype(np.uint8), upper >> np.uint32(_BUFFER_SHIFT - 32)
+    return words[::2].astype(np.int64), (words[1::2] & _OP_MASK).astype(np.uint8)
+
+
+def buffers_of(user_data: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The numbers of the buffers of these sends."""
+    return user_data >> np.uint64(_BUFFER_SHIFT)
 
 
 class Connects:

@@ -126,7 +126,7 @@ class RingLoop:
         if not len(slots):
             return
         self._state[slots] |= Pending.SENDING
-        while self._buffer_number in self._buffers:  # one that was sent from long ago, and somebody does not read
+        while self._buffer_number in self._buffers:  # a peer that does not read keeps an old one
             self._buffer_number = (self._buffer_number + 1) % BUFFERS
         self._buffers[self._buffer_number] = (buffers, len(slots))
         where = buffers.ctypes.data + rows.astype(np.uint64) * np.uint64(buffers.strides[0])
@@ -177,7 +177,7 @@ class RingLoop:
     def _sort(self, ring: int, done: Cqes) -> None:
         """The ring's completions as the contract has them; what belongs to a closing slot, or to us, is left out."""
         results, flags = done["res"], done["flags"]
-        slots, ops, buffers = entries.untag(done["user_data"])
+        slots, ops = entries.untag(done["user_data"])
         kinds = np.bincount(ops, minlength=CALL + 1)
         if kinds[CALL]:
             self._answer = int(results[ops == CALL][0])
@@ -185,7 +185,7 @@ class RingLoop:
             accepts = ops == Op.ACCEPT
             self._accepted(ring, slots[accepts], results[accepts])
         if kinds[Op.SEND]:
-            self._let_buffers_go(buffers[ops == Op.SEND])
+            self._let_buffers_go(entries.buffers_of(done["user_data"][ops == Op.SEND]))
         if kinds[Op.WATCH]:
             watches = ops == Op.WATCH
             self._polled(slots[watches], results[watches], flags[watches])
@@ -225,7 +225,7 @@ class RingLoop:
         done["op"], done["slot"], done["result"] = op, slots, result
         self._done.append(done)
 
-    def _let_buffers_go(self, numbers: NDArray[np.uint32]) -> None:
+    def _let_buffers_go(self, numbers: NDArray[np.uint64]) -> None:
         for number, count in Counter(numbers.tolist()).items():
             buffers, needed = self._buffers.pop(number)
             if needed > count:

@@ -97,7 +97,7 @@ class Closer:
             self._retries.add(again, self._worker.clock_ns())
 
     def _leave(self, slots: Slots) -> None:
-        """Open connections become something else: who reads or speaks is to know."""
+        """These are not open any more: they are not read, and their dialogue is over."""
         worker = self._worker
         worker.counters["open"] -= len(slots)
         worker.reads.forget(slots)

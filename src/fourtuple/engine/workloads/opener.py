@@ -23,7 +23,9 @@ from fourtuple.engine.workloads.contract import Worker
 from fourtuple.engine.workloads.in_flight import InFlight
 from fourtuple.engine.workloads.retries import RETRY_NS, Retries
 from fourtuple.engine.workloads.routes import AutomaticRoutes, Ways
+from fourtuple.engine.workloads.unused import Unused
 
+_OPENING, _HOLDING = int(Phase.OPENING), int(Phase.HOLDING)  # asked in every step
 WINDOW = 64  # that many failures in a row, and at least all that was under way: it will not get better
 
 
@@ -49,8 +51,7 @@ class Opener:
         self._worker, self._routes, self._pace, self._how = worker, routes, pace, how
         self._timeout_ns = int(timeout_s * 1e9)
         self._closer, self._opened, self._retries = closer, opened, retries
-        self._fresh = 0  # slots from here on were never used
-        self._other = NO_SLOTS  # empty again, and their connection may be tried on another route
+        self._unused = Unused(len(worker.state))
         self._in_flight = InFlight(pace.in_flight)
         self._failed_in_a_row = 0
         self._paced_from_ns, self._paced = worker.clock_ns(), 0  # since when the pace is kept, and starts since then
@@ -58,14 +59,14 @@ class Opener:
     def start(self) -> float:
         """Connect as many as the pace allows, lost ones first."""
         counters, now_ns = self._worker.counters, self._worker.clock_ns()
-        if counters["phase"] > Phase.HOLDING or self._worker.control.stopping:
+        if counters["phase"] > _HOLDING or self._worker.control.stopping:
             return TICK_S
         again = self._retries.due(now_ns) if self._retries else NO_SLOTS
-        new = self._not_begun
+        new = len(self._unused)
         if not new and not len(again):
             self._paced_from_ns, self._paced = now_ns, 0
-            if not counters["opening"] and counters["phase"] == Phase.OPENING:
-                counters["phase"] = Phase.HOLDING
+            if not counters["opening"] and counters["phase"] == _OPENING:
+                counters["phase"] = _HOLDING
             return TICK_S
         elapsed_s, opening = (now_ns - self._paced_from_ns) / 1e9, int(counters["opening"])
         due = min(self._pace.start_now(elapsed_s, opening, self._paced), self._worker.loop.batch)
@@ -78,7 +79,7 @@ class Opener:
         if due and new:
             block, ways = self._routes.take(min(due, new))
             if len(block):
-                self._connect(self._take_slots(len(block)), block, ways, Life.OPENING)
+                self._connect(self._unused.take(len(block)), block, ways, Life.OPENING)
                 return 0.0
             self._give_up(self._routes.full_errno)
         return self._pace.wait_s(elapsed_s, int(counters["opening"]), self._paced)
@@ -111,16 +112,6 @@ class Opener:
             counters["opening"] -= len(opening)
             self._in_flight.forget(opening)
             self._closer.let_go(opening, reset=True)
-
-    @property
-    def _not_begun(self) -> int:
-        return len(self._other) + len(self._worker.state) - self._fresh
-
-    def _take_slots(self, count: int) -> Slots:
-        other, self._other = self._other[:count], self._other[count:]
-        first, self._fresh = self._fresh, self._fresh + count - len(other)
-        fresh = np.arange(first, self._fresh, dtype=np.int32)
-        return np.concatenate((other, fresh)) if len(other) else fresh
 
     def _connect(self, slots: Slots, block: Block, ways: Ways, state: int) -> None:
         counters, now_ns = self._worker.counters, self._worker.clock_ns()
@@ -175,7 +166,7 @@ class Opener:
         """Try on another route where the errno speaks of this one only; else it is a finding, and counted."""
         ends_all = symptom_of(number).ends is Ends.PROCESS
         if not ends_all and self._routes.failed(ways, number):
-            self._other = np.concatenate((self._other, slots))
+            self._unused.give_back(slots)
             return
         self._worker.counters["failed"][number] += len(slots)
         self._failed_in_a_row += len(slots)
@@ -184,9 +175,7 @@ class Opener:
 
     def _give_up(self, number: int) -> None:
         """Start nothing new: what was not started has failed with this errno."""
-        self._worker.counters["failed"][number] += self._not_begun
-        self._other = NO_SLOTS
-        self._fresh = len(self._worker.state)
+        self._worker.counters["failed"][number] += self._unused.drop()
 
     def _give_up_late(self) -> None:
         """Those that have been opening for too long."""

@@ -31,7 +31,7 @@ class Reads:
     def take(self) -> tuple[Slots, NDArray[np.intp]]:
         """As many waiting slots as there are free rows, and the row of each."""
         if not self._waiting:
-            return _NOBODY
+            return _NOTHING
         waiting, free = np.concatenate(self._waiting), len(self._rows.free)
         slots, rest = waiting[:free], waiting[free:]
         self._waiting = [rest] if len(rest) else []
@@ -50,4 +50,4 @@ class Reads:
         self._rows.forget(slots)
 
 
-_NOBODY = np.zeros(0, np.int32), np.zeros(0, np.intp)
+_NOTHING = np.zeros(0, np.int32), np.zeros(0, np.intp)

@@ -23,9 +23,10 @@ class Speaker:
         self._worker, self._dialogue, self._listen, self._lost = worker, dialogue, listen, lost
 
     def start(self) -> float:
-        for outgoing in self._dialogue.say(self._worker.clock_ns()):
+        now_ns = self._worker.clock_ns()
+        for outgoing in self._dialogue.say(now_ns):
             self._worker.loop.send(outgoing.slots, outgoing.buffers, outgoing.rows, outgoing.sizes)
-        return min(TICK_S, self._dialogue.wait_s(self._worker.clock_ns()))
+        return min(TICK_S, self._dialogue.wait_s(now_ns))
 
     def take(self, sends: Completions) -> None:
         good = sends["result"] >= 0

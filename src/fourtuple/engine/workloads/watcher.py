@@ -33,13 +33,11 @@ class Watcher:
     def opened(self, slots: Slots, now_ns: int) -> None:
         if self._worker.dialogue:
             self._worker.dialogue.opened(slots, now_ns)
-        self.listen(slots)
+        self._listen_next(slots)
 
     def listen(self, slots: Slots) -> None:
-        """Wait until there is something to read on these, except where something is to be sent first."""
-        if self._watch:
-            if self._half_duplex:
-                slots = slots[(self._worker.state[slots] & Life.SENDING) == 0]
+        """Wait until there is something to read on these."""
+        if self._watch and len(slots):
             self._worker.loop.watch(slots)
 
     def start(self) -> float:
@@ -72,7 +70,7 @@ class Watcher:
                 self._hear(got, rows[has_data], sizes)
         worker.reads.give_back(rows)
         if self._watch:
-            self.listen(slots[idle | has_data])
+            self._listen_next(slots[idle | has_data])
         else:
             worker.reads.add(got)
         if not has_data.all():
@@ -84,6 +82,12 @@ class Watcher:
             slots = self._worker.all_open()
             self._worker.reads.forget(slots)
             self._worker.reads.add(slots)
+
+    def _listen_next(self, slots: Slots) -> None:
+        """The same, except where something is to be sent first: the speaker will ask for it."""
+        if self._half_duplex:
+            slots = slots[(self._worker.state[slots] & Life.SENDING) == 0]
+        self.listen(slots)
 
     def _hear(self, slots: Slots, rows: NDArray[np.intp], sizes: NDArray[np.int32]) -> None:
         data = self._worker.reads.buffers[rows, : sizes.max()]
