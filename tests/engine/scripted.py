@@ -52,6 +52,7 @@ class ScriptedLoop:
         self.rooms: list[int] = []
         self.arriving: list[int] = []  # results of accepts to come: 0, or an errno
         self.incoming: dict[int, list[bytes | int]] = {}  # by slot: data, or an errno; b"" is the end
+        self.stuck: set[int] = set()  # slots whose peer does not read: what is sent there does not complete
         self.sent: dict[int, bytes] = {}
         self.sent_at: list[tuple[float, int]] = []  # (s since the beginning, slot)
         self._begin_ns = clock.ns
@@ -95,7 +96,8 @@ class ScriptedLoop:
             self.sent_at.append(((self.clock.ns - self._begin_ns) / 1e9, slot))
             if self.echo:
                 self.incoming.setdefault(slot, []).append(buffers[row, :size].tobytes())
-            self._done.append((Op.SEND, slot, size))
+            if slot not in self.stuck:
+                self._done.append((Op.SEND, slot, size))
 
     def close(self, slots: Slots, reset: bool) -> None:
         for slot in slots.tolist():

@@ -1,22 +1,17 @@
-"""The words by which a run is told what to do, shared by all who work on it, and what listens for Ctrl-C."""
+"""The words by which a run is told what to do, shared by all workers, and what listens for Ctrl-C."""
 
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.runs.counters import Counters, Phase
-from fourtuple.core.runs.records import Event
-from fourtuple.kernel import process
-
 TICK_S = 0.05  # how long a worker may take to notice anything it is told
-COST_S = 1.0
 STOP, CLOSE = 1, 2  # values of the control word; 0: go on
 CONTROL_WORDS = 2
 
@@ -27,7 +22,7 @@ class Control:
     def __init__(self, words: NDArray[np.int64] | None = None) -> None:
         self._word, self._looks = np.split(np.zeros(CONTROL_WORDS, np.int64) if words is None else words, CONTROL_WORDS)
         self.interrupted = False
-        self.dropped = False  # by a second signal: nobody waits for anything any more
+        self.dropped = False  # by a second signal: nothing is waited for any more
 
     @property
     def stopping(self) -> bool:
@@ -39,7 +34,7 @@ class Control:
 
     @property
     def looks(self) -> int:
-        """How often everybody has been told to look at all connections: some are gone, and nobody knows which."""
+        """How often all workers have been told to look at all connections: some are gone, and it is not known which."""
         return int(self._looks[0])
 
     def look(self) -> None:
@@ -81,50 +76,6 @@ def interruptible(control: Control) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class Worker(Protocol):
-    """Who opens or accepts. step: wait a little and go on; tick: what is to be logged; close_all: begin to close"""
-
-    def step(self) -> None: ...
-
-    def tick(self) -> list[Event]: ...
-
-    def close_all(self) -> None: ...
-
-    @property
-    def closing(self) -> bool:
-        """Is there still something to close?"""
-
-    def end(self) -> None: ...
-
-
-def drive(worker: Worker, control: Control, clock_ns: Callable[[], int]) -> Iterator[list[Event]]:
-    """Let it work until told to close, and then until all is closed; yields its events at least every TICK_S."""
-    yield from _ticks(worker, lambda: not control.closing, clock_ns)
-    worker.close_all()
-    yield worker.tick()
-    yield from _ticks(worker, lambda: worker.closing, clock_ns)
-    worker.end()
-    yield worker.tick()
-
-
-def _ticks(worker: Worker, go_on: Callable[[], bool], clock_ns: Callable[[], int]) -> Iterator[list[Event]]:
-    next_ns = clock_ns()
-    while go_on():
-        worker.step()
-        if clock_ns() >= next_ns:
-            next_ns = clock_ns() + int(TICK_S * 1e9)
-            yield worker.tick()
-
-
-def count_cost(counters: Counters, at_ns: int) -> None:
-    """What this process has used so far, into its row; not more than once in COST_S, for asking has its cost too."""
-    if counters["cost_ns"] and at_ns - counters["cost_ns"] < COST_S * 1e9 and counters["phase"] != Phase.CLOSED:
-        return
-    counters["cost_ns"] = at_ns
-    counters["rss_bytes"] = process.rss_bytes()
-    counters["cpu_user_us"], counters["cpu_system_us"] = process.cpu_us()
 
 
 def now_ns() -> int:

@@ -6,7 +6,6 @@ core/runs/conclude.py makes the record of them.
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from fourtuple.core.errors import ShortfallError, UsageError
@@ -33,7 +32,9 @@ from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.core.units import format_count
 from fourtuple.engine.control import Control, interruptible, now_ns
-from fourtuple.engine.crews.workers import MOST_WORKERS, Crew
+from fourtuple.engine.crews.choose import crew_of
+from fourtuple.engine.crews.contract import Assignment, Crew
+from fourtuple.engine.crews.workers import MOST_WORKERS
 from fourtuple.engine.dialogues.fixed import Talk
 from fourtuple.engine.loops.choose import Choice, choose
 from fourtuple.engine.loops.contract import How
@@ -70,7 +71,7 @@ def start_hold(order: HoldOrder) -> Run[Sample, HoldRecord]:
     """What was prepared, as a run by this process and its workers."""
 
     def steps() -> Generator[Sample, None, HoldRecord]:
-        story, samples = HoldStory(order), Run(run(order, crew_of(order)))
+        story, samples = HoldStory(order), Run(run(order, crew_for(order)))
         for sample in samples:
             story.add(sample)
             yield sample
@@ -203,12 +204,12 @@ def _workers_needed(wanted: int, world: World) -> int:
 # During: a crew does it, and the kernel is asked
 
 
-def crew_of(order: HoldOrder) -> Crew:
+def crew_for(order: HoldOrder) -> Crew:
     """The workers, each with its slice; they start with the first sample."""
     slices = order.plan.slices
-    crew = Crew(here=len(slices) == 1, log=order.options.log)
+    crew = crew_of(len(slices), log=order.options.log)
     for number, part in enumerate(slices):
-        crew.add(partial(work, order, number), part.wanted)
+        crew.add(Assignment(work, order, number), part.wanted)
     return crew
 
 

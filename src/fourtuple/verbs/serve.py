@@ -27,7 +27,8 @@ from fourtuple.core.runs.start import Planned
 from fourtuple.core.sockets.table import Sockets, State
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec
 from fourtuple.engine.control import Control, interruptible, now_ns
-from fourtuple.engine.crews.workers import Crew, Work
+from fourtuple.engine.crews.choose import crew_of
+from fourtuple.engine.crews.contract import Crew, Work
 from fourtuple.engine.loops.choose import choose
 from fourtuple.engine.workloads.serve import ServeJob
 from fourtuple.engine.workloads.serve import serve as serve_work
@@ -60,7 +61,7 @@ def start_serve(order: ServeOrder) -> Run[Sample, ServeRecord]:
 
     def steps() -> Generator[Sample, None, ServeRecord]:
         with until_the_end:
-            samples = Run(run(order, listeners, crew_of(order, listeners)))
+            samples = Run(run(order, listeners, crew_for(order, listeners)))
             yield from samples
             return conclude(order, samples.record)
 
@@ -85,9 +86,9 @@ def prepare(options: ServeOptions) -> ServeOrder:
     )
 
 
-def crew_of(order: ServeOrder, listeners: Listeners) -> Crew:
+def crew_for(order: ServeOrder, listeners: Listeners) -> Crew:
     """The workers, which share the listeners; they start with the first sample."""
-    crew = Crew(here=order.workers == 1, log=order.options.log)
+    crew = crew_of(order.workers, log=order.options.log)
     for _ in range(order.workers or 1):
         crew.add(partial(work, order, listeners))
     return crew

@@ -15,8 +15,8 @@ from fourtuple.core.runs.counters import Counters, Phase
 from fourtuple.core.runs.records import Event, Sample
 from fourtuple.core.space.endpoints import Endpoint, FourTuple
 from fourtuple.engine.control import Control
-from fourtuple.engine.crews.workers import Crew, Work
-from tests.waiting import wait_until
+from fourtuple.engine.crews.contract import Crew, Work
+from fourtuple.engine.crews.workers import Workers
 
 EVENT = Event("connected", FourTuple(Endpoint.parse("10.0.0.4:1"), Endpoint.parse("10.0.0.9:2")))
 
@@ -46,8 +46,8 @@ def ends_at_once(row: Counters, control: Control) -> Iterator[list[Event]]:
     yield []
 
 
-def crew_of(*works: Work, here: bool = False, log: bool = False, wanted: int = 0) -> Crew:
-    crew = Crew(here=here, log=log)
+def a_crew(*works: Work, wanted: int = 0) -> Workers:
+    crew = Workers(log=False)
     for work in works:
         crew.add(work, wanted)
     return crew
@@ -63,19 +63,8 @@ def run(crew: Crew) -> list[Sample]:
     return samples
 
 
-@pytest.mark.parametrize("here", [True, False])
-def test_counters_add_up_whoever_does_the_work(here: bool) -> None:
-    works = [partial(holds, 23)] if here else [partial(holds, 23), partial(holds, 997)]
-    samples = run(crew_of(*works, here=here, log=True))
-    total = 23 if here else 1020
-
-    assert max(sample.open for sample in samples) == total
-    assert (samples[-1].closed, samples[-1].open, samples[-1].phase) == (total, 0, Phase.CLOSED)
-    assert sum(len(sample.events) for sample in samples) == 2 * len(works)
-
-
 def test_what_a_killed_worker_held_is_lost_and_what_it_had_not_opened_has_failed() -> None:
-    samples = run(crew_of(partial(holds, 23), partial(is_killed, 10)))
+    samples = run(a_crew(partial(holds, 23), partial(is_killed, 10)))
 
     assert (samples[-1].lost, samples[-1].lost_by) == (7, {"ECANCELED": 7})
     assert samples[-1].failed == {"ECANCELED": 3}
@@ -84,7 +73,7 @@ def test_what_a_killed_worker_held_is_lost_and_what_it_had_not_opened_has_failed
 
 def test_a_worker_that_never_began_still_owes_its_share() -> None:
     """It is known how much it was to open, so that nothing wanted disappears from the account."""
-    crew = crew_of(ends_at_once, ends_at_once, wanted=10)
+    crew = a_crew(ends_at_once, ends_at_once, wanted=10)
     samples = run(crew)
 
     assert (samples[-1].wanted, samples[-1].failed, crew.killed) == (20, {"ECANCELED": 20}, 2)
@@ -92,7 +81,7 @@ def test_a_worker_that_never_began_still_owes_its_share() -> None:
 
 def test_no_worker_is_left_when_the_samples_are_dropped() -> None:
     """Whoever stops pulling has ended the run."""
-    samples = crew_of(*[partial(holds, 1)] * 3).samples()
+    samples = a_crew(*[partial(holds, 1)] * 3).samples()
     next(samples)
     samples.close()  # type: ignore[attr-defined]
 
@@ -103,8 +92,8 @@ def test_no_worker_is_left_when_the_samples_are_dropped() -> None:
 def test_workers_die_with_their_parent() -> None:
     """Also when it is killed and can tell them nothing."""
     code = (
-        "import sys; from functools import partial; from tests.engine.crews.test_workers import crew_of, holds\n"
-        "crew = crew_of(*[partial(holds, 1)] * 3)\n"
+        "import sys; from functools import partial; from tests.engine.crews.test_workers import a_crew, holds\n"
+        "crew = a_crew(*[partial(holds, 1)] * 3)\n"
         "for sample in crew.samples():\n"
         "    if sample.open == 3: print(*crew._pids, flush=True)\n"
     )
@@ -114,8 +103,11 @@ def test_workers_die_with_their_parent() -> None:
     assert len(pids) == 3
     parent.kill()
     parent.communicate()
+    until = time.monotonic() + 10
+    while any(alive(pid) for pid in pids) and time.monotonic() < until:
+        time.sleep(0.05)
 
-    assert wait_until(lambda: not any(alive(pid) for pid in pids))
+    assert not any(alive(pid) for pid in pids)
 
 
 def alive(pid: int) -> bool:

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fourtuple.core.runs import histogram
-from fourtuple.core.runs.counters import COUNTERS
+from fourtuple.core.runs.counters import COUNTERS, Phase
 from fourtuple.engine.dialogues.fixed import MOST_WAITING, Requests, Talk
+from fourtuple.engine.states import Life
 from tests.engine.scripted import Clock, Run, ScriptedLoop
 from tests.engine.workloads.test_hold import a_run, opened
 
@@ -93,7 +94,7 @@ def test_a_greeting_is_expected_once_from_each() -> None:
     """Nothing is sent. Two are greeted as expected, one otherwise, and what comes later is nobody's answer."""
     loop = ScriptedLoop(Clock())
     run = talking(loop, Talk(b"", every_s=1.0, expect=b"hello"), wanted=3)
-    loop.incoming = {0: [b"hello", b"more"], 1: [b"he", b"llo"], 2: [b"goodbye"]}
+    loop.incoming = {0: [b"hello", b"more"], 1: [b"hel", b"lo"], 2: [b"goodbye"]}
     run.until(lambda: run.counters["received_bytes"] == 9 + 5 + 7)
 
     assert (run.counters["answers"], run.counters["unexpected"], run.counters["requests"]) == (2, 1, 0)
@@ -199,9 +200,10 @@ def test_a_lost_connection_forgets_what_it_was_asked() -> None:
 def test_however_it_is_cut_the_same_bytes_are_an_answer(expected: bytes, cuts: list[int], spoil: bool) -> None:
     """And with one byte changed they are not, wherever that is."""
     counters = np.zeros(1, COUNTERS)[0]
-    state = np.array([2], np.uint8)
+    state = np.array([Life.OPEN], np.uint8)
     requests = Requests(Talk(b"x", 1.0, expected), state, counters, begin_ns=0)
-    assert requests.take(10**9, open_bit=2).tolist() == [0]
+    counters["phase"] = Phase.HOLDING
+    assert [outgoing.slots.tolist() for outgoing in requests.say(10**9)] == [[0]]
     requests.sent(np.array([0], np.int32))
     come = bytearray(expected)
     if spoil:

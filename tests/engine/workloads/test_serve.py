@@ -4,7 +4,8 @@ import errno
 
 import pytest
 
-from fourtuple.engine.workloads.serve import PAUSE_NS, ServeJob, serve
+from fourtuple.engine.workloads.accepter import PAUSE_NS
+from fourtuple.engine.workloads.serve import ServeJob, serve
 from tests.engine.scripted import Clock, Run, ScriptedLoop
 
 
@@ -49,6 +50,20 @@ def test_an_echo_is_what_came_in() -> None:
 
     assert loop.sent == {0: b"hi onetwo", 1: b"hi three"}
     assert (run.counters["greeted"], run.counters["sent_bytes"]) == (2, 6 + 11)
+
+
+def test_a_client_that_does_not_take_its_echo_is_not_read_any_more() -> None:
+    """So that it cannot make us keep more for it than what it has sent; the other one is served meanwhile."""
+    loop = ScriptedLoop(Clock())
+    loop.arriving = [0, 0]
+    run = a_server(loop, echo=True)
+    run.until(lambda: loop.watched == {0, 1})
+    loop.stuck = {0}
+    loop.incoming = {0: [b"one", b"more"], 1: [b"two", b"three"]}
+    run.until(lambda: run.counters["received_bytes"] == 3 + 3 + 5)
+    run.until(lambda: run.counters["sent_bytes"] == 3 + 5)
+
+    assert (loop.watched, loop.incoming[0]) == ({1}, [b"more"])
 
 
 def test_each_is_closed_when_its_time_has_come_and_not_a_later_one_in_the_same_slot() -> None:

@@ -1,6 +1,6 @@
-"""Who does the work of a run: this process itself, or as many workers as the limit of open files asks for.
+"""A crew of forked workers, as many as the limit of open files asks for.
 
-Workers are forked, so that they inherit the listening sockets, however many, and an anonymous shared mapping, which
+They are forked, so that they inherit the listening sockets, however many, and an anonymous shared mapping, which
 leaves no name behind whatever happens: in it each has its row of counters, and all read the words that tell them what
 to do. A worker that dies is noticed, what it held is counted as lost, and all of them die with their parent.
 """
@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NoReturn
 
 import numpy as np
@@ -24,37 +24,33 @@ from fourtuple.core.errors import ShortfallError
 from fourtuple.core.runs.counters import COUNTERS, Counters, Phase
 from fourtuple.core.runs.records import Event, Sample
 from fourtuple.engine.control import CONTROL_WORDS, Control, now_ns
+from fourtuple.engine.crews.contract import SAMPLE_S, Work
 from fourtuple.kernel import process
 
-Work = Callable[[Counters, Control], Iterator[list[Event]]]
 MOST_WORKERS = 1000
-SAMPLE_S = 0.1
 END_S = 30.0  # how long workers may take to close what they hold before they are killed
 EVENTS_AT_ONCE = 50  # in one datagram: far below the send buffer of a socket pair (net.core.wmem_default, 208 KiB)
 
 
-class Crew:
-    """`for sample in crew.samples()` until all workers have ended."""
+class Workers:
+    """log: workers have events to report"""
 
-    def __init__(self, *, here: bool, log: bool) -> None:
-        """here: the one piece of work is done by this process itself; log: workers have events to tell"""
+    def __init__(self, *, log: bool) -> None:
         memory = mmap.mmap(-1, (MOST_WORKERS + 1) * COUNTERS.itemsize)
         self._rows: Counters = np.frombuffer(memory, COUNTERS, MOST_WORKERS, COUNTERS.itemsize)
         self.control = Control(np.frombuffer(memory, np.int64, CONTROL_WORDS))
-        self.killed = 0  # workers that ended otherwise than by their work being over
-        self._here = here
+        self.killed = 0
         self._works: list[Work] = []
         self._pids: list[int] = []
         self._running: set[int] = set()  # numbers of rows
         # Datagrams keep their borders, so that all workers share one channel and a killed one leaves no half message.
         self._told: socket.socket | None = None
         self._tell: socket.socket | None = None
-        if log and not here:
+        if log:
             self._told, self._tell = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._told.setblocking(False)
 
     def add(self, work: Work, wanted: int = 0) -> None:
-        """One worker more, which is to open `wanted`; it starts with the samples, or at once if they have started."""
         if len(self._works) == MOST_WORKERS:
             raise ShortfallError("another worker process", f"{MOST_WORKERS} are the most there can be")
         self._rows[len(self._works)]["wanted"] = wanted
@@ -63,12 +59,7 @@ class Crew:
             self._start(len(self._works) - 1)
 
     def samples(self) -> Iterator[Sample]:
-        """A sample at least every SAMPLE_S; the last one when all have ended."""
         try:
-            if self._here:
-                for events in self._works[0](self._rows[0], self.control):
-                    yield self._sample(events)
-                return
             for number in range(len(self._works)):
                 self._start(number)
             while True:

@@ -1,25 +1,24 @@
-"""What is sent on every connection again and again, what is to come back, and how long that takes."""
+"""Fixed text on every connection: what a client sends again and again, and what it is to get back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.runs import histogram
-from fourtuple.core.runs.counters import Counters
-from fourtuple.engine.loops.contract import Slots
+from fourtuple.core.runs.counters import Counters, Phase
+from fourtuple.engine.dialogues.contract import NEVER_S, ON_ITS_WAY_NS, Outgoing
+from fourtuple.engine.loops.contract import NO_SLOTS, Slots
+from fourtuple.engine.states import Life
 
 BATCH = 1024  # requests between two looks at everything else
-# Where each is to ask again at once, so many wait for their answer at the same time: enough to keep both ends busy, and
+# Where each asks again at once, this many wait for their answer at the same time: enough to keep both ends busy, and
 # few enough to be answered within 40 ms, after which each end would send its acknowledgements on their own.
 MOST_WAITING = 2048
 # Those that are due within so short a time, or so small a part of the interval, are sent together.
 TOGETHER_NS, TOGETHER_PARTS = 50_000_000, 20
-
-ON_ITS_WAY_US = 1_000_000  # an answer that is not missed yet when its connection ends
-
-# Bits of a connection's state, beside its being open.
-ASKED, SENDING = 4, 8
+_OPENING, _HOLDING = int(Phase.OPENING), int(Phase.HOLDING)  # asked in every step
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class Talk:
     """What the two ends say to each other.
 
     send:    on each connection; empty: nothing
-    every_s: so often, the connections one after the other, evenly spread; 0: again as soon as the answer is there
+    every_s: how often, the connections one after the other, evenly spread; 0: again as soon as the answer is there
     expect:  what is to come back after each send, or after connecting where nothing is sent; empty: anything is an
              answer, and the next request does not wait for it
     """
@@ -38,7 +37,10 @@ class Talk:
 
 
 class Requests:
-    """state: (slots,) uint8, shared with the one whose connections these are; here ASKED and SENDING are set in it"""
+    """The dialogue of a client that sends fixed text; state: (slots,) uint8, the worker's."""
+
+    half_duplex = False
+    hears = True
 
     def __init__(self, talk: Talk, state: NDArray[np.uint8], counters: Counters, begin_ns: int) -> None:
         self._talk, self._state, self._counters, self._begin_ns = talk, state, counters, begin_ns
@@ -50,12 +52,7 @@ class Requests:
         self._turn = 0  # how many slots have had their turn, over all rounds
         self._ready: list[Slots] = []  # where every_s is 0: who may ask again
         self._waiting = 0  # how many wait for their answer
-        self.payload = np.frombuffer(talk.send or b"\0", np.uint8).reshape(1, -1)
-
-    @property
-    def in_time(self) -> bool:
-        """Does each connection have its times, from when it is open? Else all begin when the last one is open."""
-        return self._every_ns > 0
+        self._payload = np.frombuffer(talk.send or b"\0", np.uint8).reshape(1, -1)
 
     def opened(self, slots: Slots, now_ns: int) -> None:
         if not self._talk.send:
@@ -63,51 +60,41 @@ class Requests:
         elif not self._every_ns:
             self._ready.append(slots)
 
-    def take(self, now_ns: int, open_bit: int) -> Slots:
-        """Those that are to send now; not one that is still sending, or waiting for what it expects."""
-        if not self._talk.send or not len(self._state):
-            return _NOBODY
-        if self._every_ns:
-            elapsed_ns = (now_ns - self._begin_ns) // self._together_ns * self._together_ns
-            position = elapsed_ns * len(self._state) // self._every_ns
-            start, self._turn = self._turn, min(position, self._turn + BATCH)
-            slots = (np.arange(start, self._turn) % len(self._state)).astype(np.int32)
-        else:
-            ready = np.concatenate(self._ready) if self._ready else _NOBODY
-            room = min(BATCH, MOST_WAITING - self._waiting)
-            slots, rest = ready[:room], ready[room:]
-            self._ready = [rest] if len(rest) else []
+    def say(self, now_ns: int) -> Sequence[Outgoing]:
+        """The request on all whose turn it is; not on one that is still sending, or waiting for what it expects."""
+        if not self._speaks:
+            return ()
+        slots = self._due(now_ns)
         state = self._state[slots]
-        is_open = (state & open_bit) > 0
-        busy = (state & (SENDING | ASKED if self._talk.expect else SENDING)) > 0
+        is_open = (state & Life.OPEN) > 0
+        busy = (state & (Life.SENDING | Life.ASKED if self._talk.expect else Life.SENDING)) > 0
         self._counters["late"] += int(np.count_nonzero(is_open & busy))
         slots = slots[is_open & ~busy]
+        if not len(slots):
+            return ()
         self._ask(slots, now_ns)
-        self._state[slots] |= SENDING
+        self._state[slots] |= Life.SENDING
         self._counters["requests"] += len(slots)
-        return slots
+        sizes = np.full(len(slots), len(self._talk.send))
+        return (Outgoing(slots, self._payload, np.zeros(len(slots), np.intp), sizes),)
 
     def wait_s(self, now_ns: int) -> float:
-        """How long until the next may be due; infinite where that takes the completion of something first."""
-        if not self._talk.send or not len(self._state):
-            return float("inf")
+        if not self._speaks:
+            return NEVER_S
         if not self._every_ns:
-            return 0.0 if self._ready and self._waiting < MOST_WAITING else float("inf")
+            return 0.0 if self._ready and self._waiting < MOST_WAITING else NEVER_S
         due_ns = -(-(self._turn + 1) * self._every_ns // len(self._state))
         due_ns = -(-due_ns // self._together_ns) * self._together_ns
         return max(0.0, (self._begin_ns + due_ns - now_ns) / 1e9)
 
     def sent(self, slots: Slots) -> None:
-        self._state[slots] &= ~np.uint8(SENDING)
+        self._state[slots] &= ~np.uint8(Life.SENDING)
 
     def received(
         self, slots: Slots, data: NDArray[np.uint8], sizes: NDArray[np.int32], now_ns: int
     ) -> NDArray[np.bool_]:
-        """What came in: the first sizes[i] bytes of data[i] → which of the slots got something else than expected.
-
-        What comes when nothing was asked, a greeting before the first request say, is not looked at.
-        """
-        asked = (self._state[slots] & ASKED) > 0
+        """What comes when nothing was asked, a greeting before the first request say, is not looked at."""
+        asked = (self._state[slots] & Life.ASKED) > 0
         if self._talk.expect:
             come = self._come[slots]
             right = _matches(data, sizes, self._expect, come)
@@ -119,7 +106,7 @@ class Requests:
             answered, wrong = asked, np.zeros(len(slots), bool)
         over = answered | wrong
         self._waiting -= int(np.count_nonzero(over))
-        self._state[slots[over]] &= ~np.uint8(ASKED)
+        self._state[slots[over]] &= ~np.uint8(Life.ASKED)
         if not self._every_ns and self._talk.send:
             self._ready.append(slots[over])
         now_us = (now_ns - self._begin_ns) // 1000
@@ -130,25 +117,38 @@ class Requests:
         return wrong
 
     def ended(self, slots: Slots, now_ns: int) -> None:
-        """The connections in these slots are about to be closed, by whomever: what is missing now will not come.
-
-        Nothing is said of what was asked for within the last second: it may be on its way.
-        """
+        """Count answers that are missing; what was asked for within the last second may be on its way."""
         if self._talk.expect:
             asked_us = (now_ns - self._begin_ns) // 1000 - self._asked_us[slots].astype(np.int64) & 0xFFFFFFFF
-            missing = ((self._state[slots] & ASKED) > 0) & (asked_us > ON_ITS_WAY_US)
+            missing = ((self._state[slots] & Life.ASKED) > 0) & (asked_us > ON_ITS_WAY_NS // 1000)
             self._counters["unanswered"] += int(np.count_nonzero(missing))
             self._come[slots] = 0
-        self._waiting -= int(np.count_nonzero(self._state[slots] & ASKED))
+        self._waiting -= int(np.count_nonzero(self._state[slots] & Life.ASKED))
         self._ready = [ready[~np.isin(ready, slots)] for ready in self._ready]
 
+    @property
+    def _speaks(self) -> bool:
+        """Is it time for requests? Where each begins at once after its answer, not before all are open."""
+        phase = self._counters["phase"]
+        may = phase == _HOLDING or (phase == _OPENING and self._every_ns > 0)
+        return bool(may and self._talk.send and len(self._state))
+
+    def _due(self, now_ns: int) -> Slots:
+        if self._every_ns:
+            elapsed_ns = (now_ns - self._begin_ns) // self._together_ns * self._together_ns
+            position = elapsed_ns * len(self._state) // self._every_ns
+            start, self._turn = self._turn, min(position, self._turn + BATCH)
+            return (np.arange(start, self._turn) % len(self._state)).astype(np.int32)
+        ready = np.concatenate(self._ready) if self._ready else NO_SLOTS
+        room = min(BATCH, MOST_WAITING - self._waiting)
+        slots, rest = ready[:room], ready[room:]
+        self._ready = [rest] if len(rest) else []
+        return slots
+
     def _ask(self, slots: Slots, now_ns: int) -> None:
-        self._waiting += int(np.count_nonzero((self._state[slots] & ASKED) == 0))
-        self._state[slots] |= ASKED
+        self._waiting += int(np.count_nonzero((self._state[slots] & Life.ASKED) == 0))
+        self._state[slots] |= Life.ASKED
         self._asked_us[slots] = (now_ns - self._begin_ns) // 1000 & 0xFFFFFFFF
-
-
-_NOBODY = np.zeros(0, np.int32)
 
 
 def _matches(

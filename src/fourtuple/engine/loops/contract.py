@@ -28,6 +28,7 @@ from fourtuple.core.space.endpoints import FourTuple
 from fourtuple.core.space.tuples import Block
 
 Slots = NDArray[np.int32]
+NO_SLOTS: Slots = np.zeros(0, np.int32)
 
 
 class Op:
@@ -51,7 +52,7 @@ class How:
 
     bind:       bind() to the block's source address (and port, if it is not 0)
     port_range: IP_LOCAL_PORT_RANGE for the socket; None: not set
-    timeout_s:  give up a connection where what was sent is not acknowledged for so long; None: as the kernel does
+    timeout_s:  give up a connection where what was sent is not acknowledged for that long; None: as the kernel does
     """
 
     bind: bool

@@ -18,12 +18,12 @@ from fourtuple.core.limits.cost import FILES_RESERVED
 from fourtuple.core.space.endpoints import FourTuple, unpack_address
 from fourtuple.core.space.tuples import Block
 from fourtuple.engine.loops.contract import COMPLETION, Completions, How, Op, Slots
+from fourtuple.engine.states import Pending
 from fourtuple.kernel import addresses, process, sockopts
 
 _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _BROKEN = select.EPOLLERR | select.EPOLLHUP
 _OVER = select.EPOLLRDHUP | _BROKEN
-DATA, END = 1, 2  # what is remembered of a slot's edges
 EVENTS_AT_ONCE = 4096
 MOST_SLOTS = 2**18  # some 20 MB of tables; where a limit of open files is a billion, another process is the better way
 ACCEPTS_AT_ONCE = 256  # then completions are handed out, so that greetings do not wait for a storm to end
@@ -103,11 +103,11 @@ class EpollLoop:
             try:
                 result = sock.recv_into(buffers[row].data)
                 if result < size:
-                    self._readable[slot] &= END
+                    self._readable[slot] &= Pending.END
             except OSError as error:
                 result = -(error.errno or errno.EIO)
                 if result == -errno.EAGAIN:
-                    self._readable[slot] &= END
+                    self._readable[slot] &= Pending.END
             self._done.append((Op.RECEIVE, slot, result))
 
     def send(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp], sizes: NDArray[np.int64]) -> None:
@@ -166,7 +166,9 @@ class EpollLoop:
             if result:
                 return
         if events & (select.EPOLLIN | _OVER):
-            self._readable[slot] |= (DATA if events & select.EPOLLIN else 0) | (END if events & _OVER else 0)
+            self._readable[slot] |= (Pending.DATA if events & select.EPOLLIN else 0) | (
+                Pending.END if events & _OVER else 0
+            )
             if self._watching[slot]:
                 self._watching[slot] = 0
                 self._done.append((Op.WATCH, slot, 0))

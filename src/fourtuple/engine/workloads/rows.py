@@ -23,7 +23,7 @@ class Rows:
         return np.flatnonzero(self._slot_of != FREE)
 
     def slots(self, rows: NDArray[np.intp]) -> Slots:
-        """Who has these rows."""
+        """The slots that have these rows."""
         return self._slot_of[rows]
 
     def take(self, slots: Slots) -> NDArray[np.intp]:

@@ -4,11 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.engine.loops.contract import Slots
-from fourtuple.engine.rows import Rows
+from fourtuple.engine.workloads.rows import Rows
 
 
 class Reads:
-    """Slots that have something to read, and a few buffer rows that take turns among them."""
+    """Slots that have something to read, and a few buffer rows that they take turns in."""
 
     def __init__(self, rows: int, row_bytes: int) -> None:
         self.buffers = np.zeros((rows, row_bytes), np.uint8)
@@ -21,7 +21,7 @@ class Reads:
 
     @property
     def busy(self) -> bool:
-        """Is there anyone who waits, or is being read?"""
+        """Does a slot wait, or is one being read?"""
         return self.waiting or len(self._rows.taken) > 0
 
     def add(self, slots: Slots) -> None:
@@ -31,7 +31,7 @@ class Reads:
     def take(self) -> tuple[Slots, NDArray[np.intp]]:
         """As many waiting slots as there are free rows, and the row of each."""
         if not self._waiting:
-            return _NOBODY
+            return _NOTHING
         waiting, free = np.concatenate(self._waiting), len(self._rows.free)
         slots, rest = waiting[:free], waiting[free:]
         self._waiting = [rest] if len(rest) else []
@@ -50,4 +50,4 @@ class Reads:
         self._rows.forget(slots)
 
 
-_NOBODY = np.zeros(0, np.int32), np.zeros(0, np.intp)
+_NOTHING = np.zeros(0, np.int32), np.zeros(0, np.intp)

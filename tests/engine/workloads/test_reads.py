@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fourtuple.engine.reads import Reads
+from fourtuple.engine.workloads.reads import Reads
 
 
 @given(

@@ -1,0 +1,35 @@
+"""A crew of one: this process itself does the work."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from fourtuple.core.errors import ShortfallError
+from fourtuple.core.runs.counters import COUNTERS, Counters
+from fourtuple.core.runs.records import Sample
+from fourtuple.engine.control import Control, now_ns
+from fourtuple.engine.crews.contract import Work
+
+
+class Here:
+    """Work is a generator that is pulled between two samples, so there is one sample each time it yields."""
+
+    killed = 0  # with it, the run itself would be over
+
+    def __init__(self) -> None:
+        self.control = Control()
+        self._rows: Counters = np.zeros(1, COUNTERS)
+        self._work: Work | None = None
+
+    def add(self, work: Work, wanted: int = 0) -> None:
+        if self._work is not None:
+            raise ShortfallError("another worker", "this process does one piece of work", "Use worker processes.")
+        self._rows[0]["wanted"] = wanted
+        self._work = work
+
+    def samples(self) -> Iterator[Sample]:
+        try:
+            for events in self._work(self._rows[0], self.control) if self._work else ():
+                yield Sample.of(self._rows, now_ns(), tuple(events))
+        finally:
+            self.control.close()

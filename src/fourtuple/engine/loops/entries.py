@@ -1,0 +1,209 @@
+"""What a ring is asked to do, as columns of submission entries: no ring is touched here.
+
+Opening a connection is one chain of linked entries (socket, its options, bind, connect), of which only the last reports
+success; an entry that fails reports its own errno and cancels the rest. Entries point to addresses and option values:
+what is returned beside them must live until they are submitted.
+"""
+
+import socket
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.core.space.tuples import Block
+from fourtuple.engine.loops.contract import How, Op, Slots
+from fourtuple.engine.states import Pending
+from fourtuple.kernel import sockopts
+from fourtuple.kernel.uring import (
+    ACCEPT_DONTWAIT,
+    ANY_SLOT,
+    CANCEL_ALL,
+    CANCEL_FD,
+    CANCEL_FD_FIXED,
+    FIXED_FILE,
+    HARDLINK,
+    LINK,
+    SKIP_SUCCESS,
+    SOCKET_SETSOCKOPT,
+    SQE,
+    Opcode,
+    Sqes,
+)
+
+# user_data: the slot in 32 bits, the operation in 8, and for a send the number of its buffer in 24.
+STAGE, SILENT, CALL = 32, 33, 34  # operations beside those of Op, for entries that are ours alone
+OPS = 64
+BUFFERS = 1 << 24
+_BUFFER_SHIFT = 40
+_OP_MASK = 0xFF
+_TAGS = np.arange(OPS, dtype=np.uint64) << np.uint64(32)  # an operation, where user_data has it
+_NOWHERE = np.zeros(16, np.uint8)  # a struct sockaddr of AF_UNSPEC: connect() to it resets a connection (connect(2))
+
+Local = NDArray[np.int64]  # numbers of slots in the table of their ring
+
+
+def tag(op: int, buffer: int = 0) -> np.uint64:
+    """user_data, less the slot."""
+    tagged: np.uint64 = np.uint64(buffer << _BUFFER_SHIFT) | _TAGS[op]
+    return tagged
+
+
+def untag(user_data: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """→ slots, operations"""
+    words = user_data.copy().view(np.uint32)
+    return words[::2].astype(np.int64), (words[1::2] & _OP_MASK).astype(np.uint8)
+
+
+def buffers_of(user_data: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The numbers of the buffers of these sends."""
+    return user_data >> np.uint64(_BUFFER_SHIFT)
+
+
+class Connects:
+    """Chains that open connections; what all of a kind have in common is made once."""
+
+    def __init__(self) -> None:
+        self._chains: dict[tuple[How, int, bool], NDArray[np.uint64]] = {}
+        self._values: list[NDArray[np.uint8]] = []  # option values, which must stay where they are
+
+    def entries(self, slots: Slots, local: Local, block: Block, how: How, *, explicit: bool) -> tuple[Sqes, object]:
+        """→ (connections, entries of a chain), and the addresses that they point to
+
+        explicit: the block's source ports are chosen by us
+        """
+        ends = _sockaddrs(block.destination, block.destination_port)
+        sources = _sockaddrs(block.source, block.source_port) if how.bind else None
+        common = self._common(how, ends.shape[1], explicit)
+        # NumPy copies structured rows field by field, so they are copied as words.
+        words = np.empty((len(slots), len(common)), np.uint64)
+        words[:] = common
+        chain = words.view(SQE)
+        chain["fd"][:, 1:] = local[:, None]
+        chain["file_index"][:, 0] = local + 1
+        numbers = slots.astype(np.uint64)
+        chain["user_data"] = numbers[:, None] | _TAGS[STAGE]
+        if sources is not None:
+            chain["addr"][:, -2] = _pointers(sources)
+        last = chain[:, -1]
+        last["addr"], last["user_data"] = _pointers(ends), numbers | _TAGS[Op.CONNECT]
+        return chain, (ends, sources)
+
+    def _common(self, how: How, sockaddr_bytes: int, explicit: bool) -> NDArray[np.uint64]:
+        """The chain that opens one connection, as words; what differs between connections is left 0."""
+        key = (how, sockaddr_bytes, explicit)
+        if key not in self._chains:
+            options = sockopts.before_connect(how.timeout_s, how.port_range, bind=how.bind, explicit=explicit)
+            chain = np.zeros(2 + len(options) + how.bind, SQE)
+            chain["flags"] = FIXED_FILE | LINK | SKIP_SUCCESS
+            chain[0]["opcode"], chain[0]["flags"] = Opcode.SOCKET, LINK | SKIP_SUCCESS
+            chain[0]["fd"] = socket.AF_INET if sockaddr_bytes == 16 else socket.AF_INET6
+            chain[0]["off"] = socket.SOCK_STREAM
+            for entry, (level, option, value) in zip(chain[1:], options, strict=False):
+                self._values.append(np.frombuffer(value, np.uint8))
+                entry["opcode"], entry["off"] = Opcode.URING_CMD, SOCKET_SETSOCKOPT
+                entry["addr"], entry["file_index"] = level | option << 32, len(value)
+                entry["addr3"] = self._values[-1].ctypes.data
+            if how.bind:
+                chain[-2]["opcode"], chain[-2]["off"] = Opcode.BIND, sockaddr_bytes
+            chain[-1]["opcode"], chain[-1]["flags"] = Opcode.CONNECT, FIXED_FILE
+            chain[-1]["off"] = sockaddr_bytes
+            self._chains[key] = chain.view(np.uint64)
+        return self._chains[key]
+
+
+def connect_only(slots: Slots, local: Local, block: Block) -> tuple[Sqes, object]:
+    """For sockets that are in their slots already → an entry each, and the addresses that they point to."""
+    ends = _sockaddrs(block.destination, block.destination_port)
+    entries = np.zeros(len(ends), SQE)
+    entries["opcode"], entries["flags"], entries["fd"] = Opcode.CONNECT, FIXED_FILE, local
+    entries["addr"], entries["off"] = _pointers(ends), ends.shape[1]
+    entries["user_data"] = slots.astype(np.uint64) | _TAGS[Op.CONNECT]
+    return entries, ends
+
+
+def on_each(
+    opcode: Opcode, tagged: np.uint64, slots: Slots, local: Local, *, op_flags: int, addr: Any, length: Any
+) -> Sqes:
+    """One entry a slot; `addr` and `length` are numbers, or arrays of one a slot."""
+    entries = np.zeros(len(local), SQE)
+    entries["opcode"], entries["flags"], entries["fd"] = opcode, FIXED_FILE, local
+    entries["op_flags"], entries["addr"], entries["len"] = op_flags, addr, length
+    entries["user_data"] = slots.astype(np.uint64) | tagged
+    return entries
+
+
+def closes(slots: Slots, local: Local, state: NDArray[np.uint8], *, reset: bool) -> Sqes:
+    """Cancel what waits, disconnect for a reset, close: a chain that goes on whatever its entries find.
+
+    state: the `Pending` of each. A pending poll would keep a closed socket alive.
+    """
+    numbers = slots.astype(np.uint64)
+    waits = bool((state & (Pending.CONNECTING | Pending.SENDING | Pending.ARMED)).any())
+    chain = np.zeros((len(slots), 1 + waits + reset), SQE)
+    chain["flags"] = HARDLINK | SKIP_SUCCESS
+    chain["user_data"] = _TAGS[SILENT]
+    if waits:
+        cancel = chain[:, 0]
+        what = np.where(state & Pending.ARMED, _TAGS[Op.WATCH], _TAGS[Op.CONNECT])
+        cancel["opcode"], cancel["addr"] = Opcode.ASYNC_CANCEL, numbers | what
+        # What a send is called is not remembered, so look for all that waits on the descriptor: slow, and rare.
+        sends = (state & Pending.SENDING) > 0
+        cancel["fd"] = np.where(sends, local, -1)
+        cancel["op_flags"] = np.where(sends, CANCEL_ALL | CANCEL_FD | CANCEL_FD_FIXED, 0)
+    if reset:
+        cut = chain[:, -2]
+        cut["opcode"], cut["flags"], cut["fd"] = Opcode.CONNECT, HARDLINK | SKIP_SUCCESS | FIXED_FILE, local
+        cut["addr"], cut["off"] = _NOWHERE.ctypes.data, len(_NOWHERE)
+    last = chain[:, -1]
+    last["opcode"], last["flags"], last["file_index"] = Opcode.CLOSE, 0, local + 1
+    last["user_data"] = numbers | _TAGS[Op.CLOSE]
+    return chain
+
+
+def silent_closes(local: Local) -> Sqes:
+    """Without a completion where they succeed."""
+    entries = np.zeros(len(local), SQE)
+    entries["opcode"], entries["flags"], entries["file_index"] = Opcode.CLOSE, SKIP_SUCCESS, local + 1
+    entries["user_data"] = _TAGS[SILENT]
+    return entries
+
+
+def accepts(count: int, descriptor: int) -> Sqes:
+    """From the listener with this descriptor, which stands in the place of the slot; the kernel chooses the slots."""
+    entries = np.zeros(count, SQE)
+    entries["opcode"], entries["fd"], entries["ioprio"] = Opcode.ACCEPT, descriptor, ACCEPT_DONTWAIT
+    entries["file_index"] = ANY_SLOT
+    entries["user_data"] = _TAGS[Op.ACCEPT] | np.uint64(descriptor)
+    return entries
+
+
+def install(local: int) -> Sqes:
+    """One entry: give the slot's socket an ordinary descriptor, which is the result."""
+    entry = np.zeros(1, SQE)
+    entry["opcode"], entry["flags"], entry["fd"] = Opcode.FIXED_FD_INSTALL, FIXED_FILE, local
+    return entry
+
+
+def take_into_slots(descriptors: NDArray[np.int32]) -> Sqes:
+    """One entry: slots that the kernel chooses get these sockets; it writes their numbers over the descriptors."""
+    entry = np.zeros(1, SQE)
+    entry["opcode"], entry["off"], entry["len"] = Opcode.FILES_UPDATE, ANY_SLOT, len(descriptors)
+    entry["addr"] = descriptors.ctypes.data
+    return entry
+
+
+def _sockaddrs(addresses: NDArray[np.uint8], ports: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """struct sockaddr_in (16 bytes) or sockaddr_in6 (28 bytes), one a row (ip(7), ipv6(7))."""
+    ipv4 = addresses.shape[1] == 4
+    rows = np.zeros((len(ports), 16 if ipv4 else 28), np.uint8)
+    rows[:, :2] = np.frombuffer(np.uint16(socket.AF_INET if ipv4 else socket.AF_INET6).tobytes(), np.uint8)
+    rows[:, 2:4] = ports.astype(">u2").view(np.uint8).reshape(-1, 2)
+    rows[:, 4:8] = addresses if ipv4 else 0
+    if not ipv4:
+        rows[:, 8:24] = addresses
+    return rows
+
+
+def _pointers(rows: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    return rows.ctypes.data + np.arange(len(rows), dtype=np.uint64) * np.uint64(rows.shape[1])

@@ -1,0 +1,131 @@
+"""The rings that a loop's slots are spread over: made when they are needed, and waited for together.
+
+Each slot is a direct descriptor of one ring. What else is waited for, a listener, stands in the same epoll.
+"""
+
+import errno
+import select
+import socket
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.core.limits.cost import FILES_RESERVED
+from fourtuple.engine.loops.entries import Local
+from fourtuple.kernel import process
+from fourtuple.kernel.uring import Cqes, Features, Ring, Sqes
+
+RING_SLOTS = 2**15  # at most, and never more than the soft limit of open files
+# Of a submission queue. A ring costs 33 or 52 KB of locked memory then, which for a user without CAP_IPC_LOCK counts
+# against RLIMIT_MEMLOCK (8 MiB by default) of all processes together, so many small rings get small queues.
+ENTRIES_SMALL, ENTRIES, MANY_SLOTS = 128, 512, 8192
+RING_FILES = 2  # the ring, and the event descriptor that tells of it
+MOST_SLOTS = 2**22
+
+
+class Rings:
+    """used: by ring, how many of its slots are taken by accepted connections, or reserved for them"""
+
+    def __init__(self, capacity: int | None, can: Features) -> None:
+        """capacity: None means MOST_SLOTS; the limit of open files bounds the slots of a ring, and how many rings."""
+        files = process.read_files()
+        self._can = can
+        self._each = min(RING_SLOTS, files.soft)
+        self._entries = ENTRIES if self._each >= MANY_SLOTS else ENTRIES_SMALL
+        most = max(0, files.soft - files.open - FILES_RESERVED // 2) // RING_FILES
+        self.capacity = min(MOST_SLOTS if capacity is None else capacity, most * self._each)
+        self.used: list[int] = []
+        self._rings: list[Ring] = []
+        self._epoll = select.epoll()
+        self._ring_of: dict[int, int] = {}  # by event descriptor
+        self._touched: set[int] = set()  # rings that were given something since their completions were taken
+
+    def __getitem__(self, ring: int) -> Ring:
+        return self._rings[ring]
+
+    def first(self, ring: int) -> int:
+        """The number of its first slot."""
+        return ring * self._each
+
+    def slots_of(self, ring: int) -> int:
+        """How many slots it has; 0 where there is no such ring."""
+        return max(0, min(self._each, self.capacity - ring * self._each))
+
+    def with_room(self) -> int:
+        """The first ring that has slots which no accepted connection uses; it may still have to be made."""
+        return next((ring for ring, used in enumerate(self.used) if used < self.slots_of(ring)), len(self.used))
+
+    def need(self, ring: int) -> int:
+        """Make rings up to this one → 0, or the errno by which the system gives none."""
+        while len(self._rings) <= ring:
+            slots = self.slots_of(len(self._rings))
+            try:
+                made = Ring(slots, self._entries, no_sqarray=self._can.no_sqarray)
+            except OSError as error:
+                return error.errno or errno.EIO
+            self._ring_of[made.event_fd] = len(self._rings)
+            self._rings.append(made)
+            self.used.append(0)
+            self._epoll.register(made.event_fd, select.EPOLLIN | select.EPOLLET)  # edges: it is never read
+        return 0
+
+    def place(self, slot: int) -> tuple[int, int]:
+        """The ring of a slot, and its number there."""
+        return divmod(slot, self._each)
+
+    def by_ring(self, slots: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.bool_] | None, Local]]:
+        """(ring, which of the slots are its own or None for all, their numbers in its table)"""
+        if not len(slots):
+            return
+        rings, local = np.divmod(slots.astype(np.int64), self._each)
+        if rings[0] == rings[-1] and (rings == rings[0]).all():
+            yield int(rings[0]), None, local
+            return
+        for ring in np.unique(rings).tolist():
+            rows = rings == ring
+            yield ring, rows, local[rows]
+
+    def submit(self, ring: int, entries: Sqes) -> None:
+        """entries: (entries,), or (chains, entries of a chain)"""
+        self._rings[ring].submit(entries, entries.shape[1] if entries.ndim > 1 else 1)
+        self._touched.add(ring)
+
+    def wait_for(self, listeners: Sequence[socket.socket], *, armed: bool) -> None:
+        """Wait on these as well from now on, or not any more."""
+        for listener in listeners:
+            if armed:
+                # Several processes may wait on the same listener; one is woken (epoll_ctl(2)).
+                self._epoll.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+            else:
+                self._epoll.unregister(listener)
+
+    def wait(self, timeout_s: float) -> list[int]:
+        """Until a ring has completions, or a listener connections → the descriptors of those listeners."""
+        ready = []
+        for descriptor, _ in self._epoll.poll(timeout_s):
+            ring = self._ring_of.get(descriptor)
+            if ring is None:
+                ready.append(descriptor)
+            else:
+                self._touched.add(ring)
+        return ready
+
+    def touch(self, ring: int) -> None:
+        """It may have completions."""
+        self._touched.add(ring)
+
+    def take(self) -> Iterator[tuple[int, Cqes]]:
+        """Completions of all rings that may have some; also of those that are touched meanwhile."""
+        while self._touched:
+            ring = self._touched.pop()
+            done = self._rings[ring].take()
+            if len(done):
+                yield ring, done
+
+    def close(self) -> None:
+        self._epoll.close()
+        for ring in self._rings:
+            ring.close()
+        self._rings.clear()

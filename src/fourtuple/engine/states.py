@@ -1,0 +1,70 @@
+"""What a slot can be, as one table: for the workloads that use connections and for the loops that make them.
+
+Each keeps one byte a slot. A workload's byte is a `Life`: one of `STAGES`, and beside OPEN the bits of its dialogue.
+A loop's byte is a `Pending`, any bits together. All are plain numbers: NumPy takes ten times as long to compare with
+members of an enumeration.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Life:
+    """The life of a slot as a workload sees it."""
+
+    EMPTY: Final = 0  # no connection, or one whose close has been started and is not to be opened again
+    OPENING: Final = 1  # connect() has been started and is undecided
+    OPEN: Final = 2  # connected or accepted
+    ASKED: Final = 4  # beside OPEN: an answer is due, from the peer where we ask, from us where the peer does
+    SENDING: Final = 8  # beside OPEN: something is being sent, or will be before anything else happens
+    AGAIN: Final = 16  # lost, and being closed in order to be opened again; beside OPENING: opening again
+    GONE: Final = 32  # lost, and still to be closed
+
+
+class Pending:
+    """What goes on in a slot as a loop sees it.
+
+    A poll is armed once for a connection's life and reports each event once, so what it reported is remembered: that
+    there is data, until it is read, and again if that filled the buffer; and the end, for good.
+    """
+
+    CONNECTING: Final = 1
+    SENDING: Final = 2
+    ARMED: Final = 4  # the kernel polls it
+    WATCHING: Final = 8  # the workload is to be told of the next event
+    DATA: Final = 16  # there may be something to read
+    END: Final = 32  # the peer closed, or the connection broke
+    CLOSING: Final = 64  # only the completion of the close will be passed on
+
+
+STAGE_BITS: Final = Life.OPENING | Life.OPEN | Life.AGAIN | Life.GONE
+STAGES: Mapping[int, str] = {
+    Life.EMPTY: "empty",
+    Life.OPENING: "opening for the first time",
+    Life.OPENING | Life.AGAIN: "opening again after it was lost",
+    Life.OPEN: "open",
+    Life.GONE: "lost, still to be closed",
+    Life.AGAIN: "lost, being closed in order to be opened again",
+}
+TRANSITIONS: Mapping[tuple[int, int], str] = {
+    (Life.EMPTY, Life.OPENING): "a connect is started",
+    (Life.EMPTY, Life.OPENING | Life.AGAIN): "a connect is started for one that was lost",
+    (Life.EMPTY, Life.OPEN): "the loop accepted a connection into the slot",
+    (Life.OPENING, Life.OPEN): "it is connected",
+    (Life.OPENING, Life.EMPTY): "it was refused, took too long, or opening was stopped",
+    (Life.OPENING | Life.AGAIN, Life.OPEN): "it is connected again",
+    (Life.OPENING | Life.AGAIN, Life.EMPTY): "it was refused again, took too long, or opening was stopped",
+    (Life.OPEN, Life.GONE): "the peer closed it, or it broke",
+    (Life.OPEN, Life.EMPTY): "closed by us, as planned",
+    (Life.GONE, Life.EMPTY): "closed after it was lost",
+    (Life.GONE, Life.AGAIN): "its close is started, and it is to be opened again",
+    (Life.AGAIN, Life.EMPTY): "it is closed, and waits for its turn to be opened again",
+}
+
+
+def empty_slots(count: int) -> NDArray[np.uint8]:
+    """The Life of `count` slots, all empty."""
+    return np.zeros(count, np.uint8)

@@ -1,0 +1,187 @@
+"""How connections are opened: along the routes, at the pace, each failure counted by its errno.
+
+An errno that speaks of one route sends its connection to another; one that speaks of the whole process ends the
+opening. What is lost and to be opened again goes where it was before, and its failures are counted on their own.
+"""
+
+import errno
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from fourtuple.core.errnos import Extent, symptom_of
+from fourtuple.core.runs import histogram
+from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.pace import Pace
+from fourtuple.core.runs.spread import BINS
+from fourtuple.core.space.tuples import Block
+from fourtuple.engine.control import TICK_S
+from fourtuple.engine.loops.contract import COMPLETION, NO_SLOTS, Completions, How, Slots
+from fourtuple.engine.states import Life
+from fourtuple.engine.workloads.closer import Closer
+from fourtuple.engine.workloads.contract import Worker
+from fourtuple.engine.workloads.in_flight import InFlight
+from fourtuple.engine.workloads.retries import RETRY_NS, Retries
+from fourtuple.engine.workloads.routes import AutomaticRoutes, Ways
+from fourtuple.engine.workloads.unused import Unused
+
+_OPENING, _HOLDING = int(Phase.OPENING), int(Phase.HOLDING)  # asked in every step
+WINDOW = 64  # that many failures in a row, and at least all that was under way: it will not get better
+
+
+class Opener:
+    """Connects the slots of a worker, each once, and again where it was lost and that is wanted.
+
+    timeout_s: a connect() that is not answered for that long has failed with ETIMEDOUT
+    opened:    called with the slots of what was connected, and when
+    retries:   what is to be opened again; None: nothing
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        routes: AutomaticRoutes,
+        pace: Pace,
+        how: How,
+        timeout_s: float,
+        closer: Closer,
+        opened: Sequence[Callable[[Slots, int], None]],
+        retries: Retries | None,
+    ) -> None:
+        self._worker, self._routes, self._pace, self._how = worker, routes, pace, how
+        self._timeout_ns = int(timeout_s * 1e9)
+        self._closer, self._opened, self._retries = closer, opened, retries
+        self._unused = Unused(len(worker.state))
+        self._in_flight = InFlight(pace.in_flight)
+        self._failed_in_a_row = 0
+        self._paced_from_ns, self._paced = worker.clock_ns(), 0  # since when the pace is kept, and starts since then
+
+    def start(self) -> float:
+        """Connect as many as the pace allows, lost ones first."""
+        counters, now_ns = self._worker.counters, self._worker.clock_ns()
+        if counters["phase"] > _HOLDING or self._worker.control.stopping:
+            return TICK_S
+        again = self._retries.due(now_ns) if self._retries else NO_SLOTS
+        new = len(self._unused)
+        if not new and not len(again):
+            self._paced_from_ns, self._paced = now_ns, 0
+            if not counters["opening"] and counters["phase"] == _OPENING:
+                counters["phase"] = _HOLDING
+            return TICK_S
+        elapsed_s, opening = (now_ns - self._paced_from_ns) / 1e9, int(counters["opening"])
+        due = min(self._pace.start_now(elapsed_s, opening, self._paced), self._worker.loop.batch)
+        if due and self._retries and len(again):
+            again = again[:due]
+            self._retries.forget(again)
+            ways = self._retries.ways(again)
+            self._connect(again, self._routes.again(ways), ways, Life.OPENING | Life.AGAIN)
+            return 0.0
+        if due and new:
+            block, ways = self._routes.take(min(due, new))
+            if len(block):
+                self._connect(self._unused.take(len(block)), block, ways, Life.OPENING)
+                return 0.0
+            self._give_up(self._routes.full_errno)
+        return self._pace.wait_s(elapsed_s, int(counters["opening"]), self._paced)
+
+    def take(self, connects: Completions) -> None:
+        good = connects["result"] >= 0
+        if good.all():
+            self._connected(connects["slot"])
+            return
+        if good.any():
+            self._connected(connects["slot"][good])
+        self._refused(connects[~good])
+
+    def tick(self) -> None:
+        if self._worker.control.stopping:
+            self.stop()
+        self._give_up_late()
+
+    def stop(self) -> None:
+        """What is not open by now has failed with ECANCELED; what is lost stays lost."""
+        worker, counters = self._worker, self._worker.counters
+        if self._retries:
+            self._retries.clear()
+        opening = np.flatnonzero(worker.state & Life.OPENING).astype(np.int32)
+        if counters["phase"] == Phase.OPENING:
+            self._give_up(errno.ECANCELED)
+            counters["failed"][errno.ECANCELED] += np.count_nonzero(worker.state[opening] == Life.OPENING)
+            counters["phase"] = Phase.HOLDING
+        if len(opening):
+            counters["opening"] -= len(opening)
+            self._in_flight.forget(opening)
+            self._closer.let_go(opening, reset=True)
+
+    def _connect(self, slots: Slots, block: Block, ways: Ways, state: int) -> None:
+        counters, now_ns = self._worker.counters, self._worker.clock_ns()
+        self._worker.state[slots] = state
+        self._in_flight.begin(slots, ways, now_ns)
+        self._paced += len(slots)
+        counters["started"] += len(slots)
+        counters["opening"] += len(slots)
+        if not counters["first_start_ns"]:
+            counters["first_start_ns"] = now_ns
+        self._worker.loop.connect(slots, block, self._how)
+
+    def _connected(self, slots: Slots) -> None:
+        worker, counters, now_ns = self._worker, self._worker.counters, self._worker.clock_ns()
+        ways, start_ns = self._in_flight.end(slots)
+        first = worker.state[slots] == Life.OPENING
+        opened = int(np.count_nonzero(first))
+        histogram.add_values(counters["connect_us"], (now_ns - start_ns[first]) / 1e3)
+        counters["pairs"] += np.bincount(self._routes.bins(ways[first]), minlength=BINS)
+        self._routes.worked(ways)
+        if self._retries:
+            self._retries.remember(slots, ways)
+        worker.state[slots] = Life.OPEN
+        counters["opening"] -= len(slots)
+        counters["open"] += len(slots)
+        counters["opened"] += opened
+        counters["reconnected"] += len(slots) - opened
+        if opened:
+            counters["last_open_ns"] = now_ns
+        self._failed_in_a_row = 0
+        worker.notes.begin("connected", slots)
+        for each in self._opened:
+            each(slots, now_ns)
+
+    def _refused(self, failures: Completions) -> None:
+        """Those that were to be opened again are tried again later; of the others each errno is judged."""
+        slots, results = failures["slot"], failures["result"]
+        self._worker.counters["opening"] -= len(slots)
+        again = (self._worker.state[slots] & Life.AGAIN) > 0
+        self._worker.state[slots] = Life.EMPTY
+        ways, _ = self._in_flight.end(slots)
+        for result in np.unique(results).tolist():
+            of_these = results == result
+            if self._retries:
+                retried = slots[of_these & again]
+                self._worker.counters["reconnect_failed"][-result] += len(retried)
+                self._retries.add(retried, self._worker.clock_ns() + RETRY_NS)
+            if len(new := slots[of_these & ~again]):
+                self._failed(-result, new, ways[of_these & ~again])
+
+    def _failed(self, number: int, slots: Slots, ways: Ways) -> None:
+        """Try on another route where the errno speaks of this one only; else it is a finding, and counted."""
+        ends_all = symptom_of(number).ends is Extent.PROCESS
+        if not ends_all and self._routes.failed(ways, number):
+            self._unused.give_back(slots)
+            return
+        self._worker.counters["failed"][number] += len(slots)
+        self._failed_in_a_row += len(slots)
+        if ends_all or self._failed_in_a_row >= max(WINDOW, self._pace.in_flight):
+            self._give_up(number)
+
+    def _give_up(self, number: int) -> None:
+        """Start nothing new: what was not started has failed with this errno."""
+        self._worker.counters["failed"][number] += self._unused.drop()
+
+    def _give_up_late(self) -> None:
+        """Those that have been opening for too long."""
+        late = self._in_flight.begun_until(self._worker.clock_ns() - self._timeout_ns)
+        if len(late):
+            failures = np.zeros(len(late), COMPLETION)
+            failures["slot"], failures["result"] = late, -errno.ETIMEDOUT
+            self._refused(failures)
+            self._closer.let_go(late, reset=True)

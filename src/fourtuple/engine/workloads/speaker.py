@@ -1,0 +1,42 @@
+"""What is sent on open connections: all that their dialogue says."""
+
+from collections.abc import Callable
+
+from fourtuple.engine.control import TICK_S
+from fourtuple.engine.dialogues.contract import Dialogue
+from fourtuple.engine.loops.contract import Completions, Slots
+from fourtuple.engine.workloads.contract import Worker
+
+
+class Speaker:
+    """Sends what the dialogue says.
+
+    listen: called with slots that may be read again; lost: with sends that failed"""
+
+    def __init__(
+        self,
+        worker: Worker,
+        dialogue: Dialogue,
+        listen: Callable[[Slots], None],
+        lost: Callable[[Completions], None],
+    ) -> None:
+        self._worker, self._dialogue, self._listen, self._lost = worker, dialogue, listen, lost
+
+    def start(self) -> float:
+        now_ns = self._worker.clock_ns()
+        for outgoing in self._dialogue.say(now_ns):
+            self._worker.loop.send(outgoing.slots, outgoing.buffers, outgoing.rows, outgoing.sizes)
+        return min(TICK_S, self._dialogue.wait_s(now_ns))
+
+    def take(self, sends: Completions) -> None:
+        good = sends["result"] >= 0
+        failed = None
+        if not good.all():
+            sends, failed = sends[good], sends[~good]
+        slots = sends["slot"]
+        self._worker.counters["sent_bytes"] += int(sends["result"].sum())
+        self._dialogue.sent(slots)
+        if self._dialogue.half_duplex:
+            self._listen(slots)
+        if failed is not None:
+            self._lost(failed)

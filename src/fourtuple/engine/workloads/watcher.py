@@ -1,0 +1,104 @@
+"""Which open connections have something to read, what it is, and which of them are lost.
+
+Reading goes in batches with few buffers. Without watching, everything is looked at when the control says so, until
+there is nothing more to read.
+"""
+
+import errno
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourtuple.engine.control import TICK_S
+from fourtuple.engine.loops.contract import Completions, Slots
+from fourtuple.engine.states import Life
+from fourtuple.engine.workloads.contract import Worker
+
+
+class Watcher:
+    """Reads what comes in, and hands it to the dialogue.
+
+    lost:     called with reads that found the end
+    watch:    be told when something comes in
+    log_data: log what comes in
+    """
+
+    def __init__(self, worker: Worker, lost: Callable[[Completions], None], *, watch: bool, log_data: bool) -> None:
+        self._worker, self._lost, self._watch, self._log_data = worker, lost, watch, log_data
+        self._hears = worker.dialogue is not None and worker.dialogue.hears
+        self._half_duplex = worker.dialogue is not None and worker.dialogue.half_duplex
+        self._looks = worker.control.looks
+
+    def opened(self, slots: Slots, now_ns: int) -> None:
+        if self._worker.dialogue:
+            self._worker.dialogue.opened(slots, now_ns)
+        self._listen_next(slots)
+
+    def listen(self, slots: Slots) -> None:
+        """Wait until there is something to read on these."""
+        if self._watch and len(slots):
+            self._worker.loop.watch(slots)
+
+    def start(self) -> float:
+        """Read from as many as there are buffers for."""
+        worker = self._worker
+        if worker.control.looks != self._looks and not worker.reads.waiting:
+            self._looks = worker.control.looks
+            worker.reads.add(worker.all_open())
+        slots, rows = worker.reads.take()
+        if not len(slots):
+            return TICK_S
+        worker.loop.receive(slots, worker.reads.buffers, rows)
+        return 0.0
+
+    def take_watches(self, watches: Completions) -> None:
+        self._worker.reads.add(self._worker.still_open(watches["slot"]))
+
+    def take_reads(self, done: Completions) -> None:
+        worker = self._worker
+        is_open = (worker.state[done["slot"]] & Life.OPEN) > 0
+        if not is_open.all():
+            done = done[is_open]
+        slots, results = done["slot"], done["result"]
+        idle, has_data = results == -errno.EAGAIN, results > 0
+        rows, got = worker.reads.rows(slots), slots[has_data]
+        if len(got):
+            sizes = results[has_data]
+            worker.counters["received_bytes"] += int(sizes.sum())
+            if self._hears or self._log_data:
+                self._hear(got, rows[has_data], sizes)
+        worker.reads.give_back(rows)
+        if self._watch:
+            self._listen_next(slots[idle | has_data])
+        else:
+            worker.reads.add(got)
+        if not has_data.all():
+            self._lost(done[~has_data & ~idle])
+
+    def last_look(self) -> None:
+        """Before all are closed, so that what is gone is not taken for what we close; watched ones are known."""
+        if not self._watch:
+            slots = self._worker.all_open()
+            self._worker.reads.forget(slots)
+            self._worker.reads.add(slots)
+
+    def _listen_next(self, slots: Slots) -> None:
+        """The same, except where something is to be sent first: the speaker will ask for it."""
+        if self._half_duplex:
+            slots = slots[(self._worker.state[slots] & Life.SENDING) == 0]
+        self.listen(slots)
+
+    def _hear(self, slots: Slots, rows: NDArray[np.intp], sizes: NDArray[np.int32]) -> None:
+        data = self._worker.reads.buffers[rows, : sizes.max()]
+        notes, dialogue = self._worker.notes, self._worker.dialogue
+        if self._hears and dialogue:
+            wrong = dialogue.received(slots, data, sizes, self._worker.clock_ns())
+            for row in np.flatnonzero(wrong).tolist() if self._log_data else ():
+                notes.add("unexpected", int(slots[row]), _shown(data[row, : sizes[row]]))
+        for row, slot in enumerate(slots.tolist() if self._log_data else ()):
+            notes.add("received", slot, _shown(data[row, : sizes[row]]))
+
+
+def _shown(data: NDArray[np.uint8]) -> str:
+    return repr(data.tobytes())[2:-1]
