@@ -89,7 +89,7 @@ def test_past_65536_needs_no_namespace() -> None:
     (lesson,) = proof["lessons"]
 
     assert (lesson["verdict"], code) == ("holds", 0), lesson
-    assert lesson["evidence"]["seen by"] == "sock_diag"
+    assert lesson["evidence"]["counted by"] == "sock_diag"
 
 
 def test_what_could_not_be_tried_has_the_exit_code_for_it() -> None:

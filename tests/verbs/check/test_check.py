@@ -348,7 +348,7 @@ class TestTheCommand:
         (["--serve", "gopher", "--", "true"], "gopher"),
         (["--expect", "good", "--", "true"], "--expect good"),
         (["--through", "9000", "--", "true"], "'9000'"),
-        (["--", ""], "fourtuple: "),
+        (["--", ""], "error: "),
         (["--through", "[::1]:9000", "--", "true"], "IPv4"),
         (["--send", "abc\\", "--", "true"], r"'abc\\'"),
         (["--serve", "greet:\\", "--", "true"], r"'\\'"),

@@ -1,4 +1,4 @@
-"""N wanted connections and a tuple space → who opens which, and how many can be had at all."""
+"""From N wanted connections and a tuple space to slices: which worker opens which 4-tuples."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from fourtuple.core.space.tuples import TupleSpace
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What one worker opens, and how fast: `wanted` connections out of the 4-tuples start ≤ i < stop of the space."""
+    """The share of one worker: `wanted` connections from the 4-tuples start ≤ i < stop of the space, at `pace`."""
 
     start: int
     stop: int
@@ -19,7 +19,11 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """room: how many of the space's 4-tuples can still be had; room_least: that many surely"""
+    """How the wanted connections are divided among workers.
+
+    room:       4-tuples of the space that are still available, at most
+    room_least: the same, at least
+    """
 
     wanted: int
     room: int
@@ -29,12 +33,12 @@ class Plan:
     slices: tuple[Slice, ...]
 
     def room_of(self, share: Slice) -> int:
-        """What of the room falls to one worker."""
+        """The part of `room` that belongs to one worker."""
         return self.room * (share.stop - share.start) // max(1, self.space.size)
 
     @property
     def predicted(self) -> int:
-        """How many of the wanted can be held, at most."""
+        """How many of the wanted connections can be held, at most."""
         return min(self.wanted, self.room)
 
     @property
@@ -43,7 +47,7 @@ class Plan:
 
 
 def split(wanted: int, size: int, workers: int, pace: Pace) -> tuple[Slice, ...]:
-    """Equal shares of the wanted connections and of the space, in order; together they are exactly all of both."""
+    """Equal shares of the wanted connections and of the space, in order; together they cover both exactly."""
     return tuple(
         Slice(
             size * w // workers,
