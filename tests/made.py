@@ -202,11 +202,11 @@ def result(name: str = "same-port", verdict: str = HOLDS) -> Result:
     return Result(
         name=name,
         claim="one local port carries two connections at once",
-        did="127.0.0.1:3000 → 127.0.0.1:8000 and → 127.0.0.1:8001",
+        did="connect 127.0.0.1:3000 to 127.0.0.1:8000 and to 127.0.0.1:8001",
         predicted={"established": 2, "the server closed": True},
         observed={"established": 2 if verdict == HOLDS else 1, "the server closed": True},
         verdict=verdict,
-        why="" if verdict == HOLDS else "not as predicted: established",
+        why="" if verdict == HOLDS else "prediction and observation differ: established",
         seconds=3.2,
         evidence={"client": ["127.0.0.1:3000 → 127.0.0.1:8000", "127.0.0.1:3000 → 127.0.0.1:8001"], "rate": 27_986},
     )

@@ -39,8 +39,8 @@ SERVE = "hold, greet[:TEXT], echo, http, close"
     show_default=True,
     help="End COMMAND earlier if nothing changes for TIME.",
 )
-@click.option("--through", metavar="ADDRESS:PORT", help="COMMAND is a proxy: open connections to it, here.")
-@click.option("--send", help="What to send through the proxy; may contain \\r, \\n.  [default: GET]")
+@click.option("--through", metavar="ADDRESS:PORT", help="COMMAND is a proxy that listens here: open connections to it.")
+@click.option("--send", help="What to send through the proxy; may contain \\r, \\n.  [default: a GET request]")
 @click.option("--quiet", is_flag=True, help="Hide progress and COMMAND's output.")
 @JSON
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
@@ -111,4 +111,4 @@ def _count(text: str) -> int:
         return parse_count(text)
     except UsageError:
         known = ", ".join(Kind)
-        raise UsageError(f"--expect {text}", "it is neither a number nor a verdict", f"One of {known}.") from None
+        raise UsageError(f"--expect {text}", "it is neither a number nor a verdict", f"Use one of {known}.") from None

@@ -58,7 +58,7 @@ def positive(parse: Callable[[str], float]) -> Callable[[str], float]:
     def parsed(text: str) -> float:
         value = parse(text)
         if not value:
-            raise UsageError(f"{text!r}", "must be more than 0")
+            raise UsageError(f"{text!r} must be more than 0")
         return value
 
     return parsed

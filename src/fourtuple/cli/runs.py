@@ -43,7 +43,7 @@ def runs(
     from fourtuple.verbs.runs import Runs
 
     if outcome is not None and outcome not in [*Outcome]:
-        raise UsageError(f"--outcome {outcome}", "there is no such outcome", f"One of {', '.join(Outcome)}.")
+        raise UsageError(f"--outcome {outcome}", "there is no such outcome", f"Use one of {', '.join(Outcome)}.")
     try:
         with Runs(file_of(file)) as stored:
             entries = stored.entries()

@@ -41,7 +41,7 @@ def parse_rate(text: str) -> float:
     """`20k/s` or `20k` → a number per second, more than 0. Raises UsageError."""
     value = _parse(text.removesuffix("/s"), COUNTS, "a rate", "500, 20k/s")
     if not value:
-        raise UsageError(f"the rate {text!r}", "must be more than 0")
+        raise UsageError(f"the rate {text!r} must be more than 0")
     return float(value)
 
 

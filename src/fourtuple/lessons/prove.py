@@ -37,7 +37,7 @@ def choose(names: Sequence[str]) -> tuple[Lesson, ...]:
     """The lessons with these names, in this order; no names: all lessons. Raises UsageError for an unknown name."""
     unknown = [name for name in names if name not in NAMES]
     if unknown:
-        raise UsageError(f"there is no lesson {unknown[0]!r}", do=f"One of {', '.join(NAMES)}.")
+        raise UsageError(f"there is no lesson {unknown[0]!r}", do=f"Use one of {', '.join(NAMES)}.")
     return tuple(lesson(name) for name in dict.fromkeys(names or NAMES))
 
 

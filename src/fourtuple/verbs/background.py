@@ -1,4 +1,4 @@
-"""`fourtuple serve` or `fourtuple hold` as a program beside us: ready when the block begins, ended after it."""
+"""`fourtuple serve` or `fourtuple hold` as a background process: ready when the block begins, ended after it."""
 
 import json
 import os
@@ -12,12 +12,15 @@ from typing import Any
 from fourtuple.core.errors import ShortfallError
 from fourtuple.kernel import process
 
-READY = {"serve": "listening", "hold": "holding"}  # how the line on standard error begins that says so
+READY = {"serve": "listening", "hold": "holding"}  # the first word of the line on standard error that announces it
 END_S = 60.0
 
 
 class Beside:
-    """record: what the program said at its end, as its --json option gives it; empty until then"""
+    """A program in the background.
+
+    record: its result, as printed with --json; empty until it has ended
+    """
 
     def __init__(self) -> None:
         self.record: dict[str, Any] = {}
@@ -27,9 +30,9 @@ class Beside:
 def serving(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[Beside]:
     """`fourtuple serve ARGUMENTS…`, listening when the block begins.
 
-    prefix: what to run it with, as Lab.command gives it
+    prefix: the start of the command line, from Lab.command
 
-    Raises ShortfallError with the program's own words where it does not come up.
+    Raises ShortfallError with the program's own error message if it does not get ready.
     """
     with _running("serve", arguments, prefix) as program:
         yield program
@@ -37,13 +40,13 @@ def serving(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[Beside]:
 
 @contextmanager
 def holding(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[Beside]:
-    """`fourtuple hold ARGUMENTS…`, all open when the block begins, closed after it. Otherwise as `serving`."""
+    """`fourtuple hold ARGUMENTS…`, with all connections open when the block begins. Otherwise as `serving`."""
     with _running("hold", [*arguments, "--for", "1h"], prefix) as program:
         yield program
 
 
 def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[str]":
-    """subprocess.Popen of a program that ends when we do, however we end."""
+    """subprocess.Popen of a program that ends with this process, however that ends."""
     parent = os.getpid()
     return subprocess.Popen(command, preexec_fn=lambda: process.die_with_parent(parent), **options)
 
@@ -62,7 +65,7 @@ def _running(verb: str, arguments: Sequence[str], prefix: Sequence[str]) -> Iter
                 break
         else:
             raise ShortfallError(
-                f"fourtuple {verb} {' '.join(arguments)}", " ".join(words) or "it ended without a word"
+                f"fourtuple {verb} {' '.join(arguments)}", " ".join(words) or "it ended without a message"
             )
         yield beside
     finally:

@@ -1,4 +1,4 @@
-"""How a run begins, as a record."""
+"""The start of a run as a record."""
 
 from datetime import UTC, datetime
 
@@ -12,11 +12,11 @@ from fourtuple.kernel.proc.world import read_world
 
 
 def start_of(kind: str, world: World | None = None, *, soft_before: int | None = None) -> Start:
-    """The start of a run that has no plan yet.
+    """The start of a run, without a plan.
 
     kind:        hold, serve or prove
-    world:       read before anything was opened; None: it is read now
-    soft_before: the soft limit of open files before the run raised it; None: it did not
+    world:       the host before anything was opened; None: read it now
+    soft_before: the soft limit of open files before the run raised it; None: the run did not raise it
     """
     world = world or read_world(SYSCTLS)
     changed: tuple[Changed, ...] = ()

@@ -92,7 +92,7 @@ class HoldOptions:
         if not 1 <= self.wanted <= MOST:
             raise UsageError(f"{self.wanted:,} connections", f"N must be between 1 and {MOST:,}")
         if self.timeout_s < LEAST_TIMEOUT_S:
-            raise UsageError(f"a timeout of {self.timeout_s:g} s", "must be 1 ms or more")
+            raise UsageError(f"a timeout of {self.timeout_s:g} s is too short (at least 1 ms)")
         if self.every_s is not None and not self.send:
             raise UsageError("--every", "there is no message to send", "Add --send.")
         if self.watch is not Watch.POLL and self.talks:
@@ -168,7 +168,7 @@ class ServeOptions:
         if not self.where:
             raise UsageError("no address to listen on", do="For example, 127.0.0.1:8000.")
         if self.backlog < 0:
-            raise UsageError(f"a backlog of {self.backlog}", "must be 0 or more")
+            raise UsageError(f"a backlog of {self.backlog} is negative")
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,8 @@ def _findings(record: HoldRecord) -> Iterator[str]:
         left = f"{format_count(record.time_wait_left)} sockets remain in TIME_WAIT for 60 s"
         yield f"  {left}, at the end that closed first"
     if record.workers_killed:
-        yield f"  {record.workers_killed} of {record.workers} worker processes died, and their connections were lost"
+        died = f"{record.workers_killed} of {record.workers} worker processes died"
+        yield f"  {died}; the connections held there were lost"
     if record.syn_retransmits:
         yield f"  {format_count(record.syn_retransmits)} SYNs were retransmitted, the first time after 1 s"
 

@@ -91,7 +91,7 @@ def _result(run: StoredRun) -> Iterator[str]:
 def why(entry: Entry) -> str:
     """Why the run has this outcome, or what its outcome means."""
     return {
-        Outcome.RUNNING: f"to follow it: fourtuple runs show {entry.id} --follow",
+        Outcome.RUNNING: f"follow it with fourtuple runs show {entry.id} --follow",
         Outcome.KILLED: "the process ended without recording a result; the samples stored until then are kept",
         Outcome.UNFINISHED: "no result was recorded; whether it is still running cannot be seen from here",
     }.get(entry.outcome, entry.why)

@@ -24,7 +24,7 @@ def serve_lines(record: ServeRecord) -> Iterator[str]:
         yield f"  {format_count(record.listen_overflows)} handshakes were dropped because an accept queue was full"
     if record.workers_killed:
         died = f"{record.workers_killed} of {record.workers} worker processes died"
-        yield f"  {died}, and their {format_count(with_worker)} connections were lost"
+        yield f"  {died}; {format_count(with_worker)} connections were lost"
     if record.failed:
         yield f"  accept() failed: {counts(record.failed)}"
 
