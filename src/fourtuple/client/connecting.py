@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from fourtuple.client.exhausted import told
+from fourtuple.client.exhausted import explained
 from fourtuple.client.sources import Sources
 from fourtuple.kernel.sockopts import IP_BIND_ADDRESS_NO_PORT, IP_LOCAL_PORT_RANGE
 
@@ -74,7 +74,7 @@ class ClientSocket(socket.socket):
         except OSError as error:
             if error.errno != errno.EADDRNOTAVAIL or self.family not in VERSIONS:
                 raise
-            raise told(error, address[0], address[1], (self.getsockname()[0],)) from None
+            raise explained(error, address[0], address[1], (self.getsockname()[0],)) from None
 
     def _connect_from(self, sources: Sources, address: Any) -> None:
         version, (host, port) = VERSIONS[self.family], address[:2]
@@ -95,7 +95,7 @@ class ClientSocket(socket.socket):
                 full = error
         if full is None:
             raise absent or _no_source(version, host)
-        raise told(full, host, port, sources.of_version(version)) from None
+        raise explained(full, host, port, sources.of_version(version)) from None
 
 
 def connect(

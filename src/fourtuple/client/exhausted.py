@@ -38,7 +38,7 @@ class PortsExhausted(OSError):  # noqa: N818  (named like the errors of the sock
         return type(self), (self.shortage,)
 
 
-def told(error: OSError, host: str, port: int, sources: tuple[str, ...]) -> OSError:
+def explained(error: OSError, host: str, port: int, sources: tuple[str, ...]) -> OSError:
     """The error to raise instead of `error`, an EADDRNOTAVAIL from connect().
 
     sources: the sources that were tried; empty, or the wildcard: as the route determines

@@ -52,7 +52,10 @@ class Pace:
             return opened
 
     async def _patiently(self, opener: Callable[[], Awaitable[T]], before: int) -> T:
-        """Retry, while no other task may start. before: the number of opened connections when it was first tried"""
+        """Retry, while no other task may start.
+
+        before: number of opened connections at the first attempt
+        """
         clock = asyncio.get_running_loop().time
         until_s = clock() + self.wait_for_ports_s
         async with self._gate:

@@ -22,7 +22,10 @@ def from_text(text: str, kind: type[T]) -> T:
 
 
 def grown_bytes(before: NDArray[np.int64] | None, now: NDArray[np.int64]) -> bytes:
-    """The growth of a histogram: its changed buckets. before: None: an empty histogram"""
+    """The growth of a histogram as bytes: its changed buckets.
+
+    before: None: an empty histogram
+    """
     change = now if before is None else now - before
     buckets = np.flatnonzero(change)
     pairs = np.empty(len(buckets), _PAIR)

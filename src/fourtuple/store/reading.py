@@ -72,7 +72,10 @@ def read_run(base: sqlite3.Connection, run: int | None, alive: Alive) -> StoredR
 
 
 def samples_since(base: sqlite3.Connection, run: int, number: int, before: Sample | None) -> Iterator[Sample]:
-    """The samples from this number on. before: the previous sample, from which histograms continue"""
+    """The samples from this number on.
+
+    before: the previous sample, from which the histograms continue
+    """
     with reading(base):
         start = from_text(base.execute("SELECT start FROM runs WHERE id = ?", (run,)).fetchone()[0], Start)
         rows = base.execute(

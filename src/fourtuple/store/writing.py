@@ -49,7 +49,10 @@ class Writer:
     """
 
     def __init__(self, base: sqlite3.Connection, command: str, writer: str) -> None:
-        """writer: a token from which readers can tell whether the writing process is alive, see kernel/proc/alive.py"""
+        """Prepare to write; nothing is written before `begin`.
+
+        writer: a token from which readers can tell whether the writing process is alive, see kernel/proc/alive.py
+        """
         self._base, self._command, self._writer = base, command, writer
         self._base.execute(f"PRAGMA busy_timeout = {int(PATIENCE_S * 1000)}")
         self._begin: tuple[Any, ...] = ()  # the values of the run's row; empty until it begins
@@ -62,7 +65,11 @@ class Writer:
         self.why_not: str | None = None
 
     def begin(self, start: Start, more: str | None = None, n: int | None = None) -> None:
-        """The run begins. more: JSON for the record, as far as known; n: see core/runs/stored.py, Entry"""
+        """Write the start of the run.
+
+        more: JSON for the record, as far as it is known
+        n:    see core/runs/stored.py, Entry
+        """
         self._began_ns = start.at_ns
         self._begin = (start.kind, self._command, self._writer, start.started_at, to_text(start), more, n)
         self._write()
@@ -99,7 +106,10 @@ class Writer:
     def end(
         self, outcome: Outcome, record: str | None, why: str = "", n: int | None = None, held: int | None = None
     ) -> None:
-        """Write the outcome; it waits for other writers for up to WAIT_S. n, held: None: leave unchanged"""
+        """Write the outcome, waiting for other writers for up to WAIT_S.
+
+        n, held: None: leave unchanged
+        """
         if self._unwritten is not None:
             self._write_sample(self._unwritten)
         ended_at = datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -16,7 +16,7 @@ READY = {"serve": "listening", "hold": "holding"}  # the first word of the line 
 END_S = 60.0
 
 
-class Beside:
+class Background:
     """A program in the background.
 
     record: its result, as printed with --json; empty until it has ended
@@ -27,7 +27,7 @@ class Beside:
 
 
 @contextmanager
-def serving(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[Beside]:
+def serving(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[Background]:
     """`fourtuple serve ARGUMENTS…`, listening when the block begins.
 
     prefix: the start of the command line, from Lab.command
@@ -39,7 +39,7 @@ def serving(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[Beside]:
 
 
 @contextmanager
-def holding(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[Beside]:
+def holding(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[Background]:
     """`fourtuple hold ARGUMENTS…`, with all connections open when the block begins. Otherwise as `serving`."""
     with _running("hold", [*arguments, "--for", "1h"], prefix) as program:
         yield program
@@ -52,11 +52,11 @@ def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[str]":
 
 
 @contextmanager
-def _running(verb: str, arguments: Sequence[str], prefix: Sequence[str]) -> Iterator[Beside]:
+def _running(verb: str, arguments: Sequence[str], prefix: Sequence[str]) -> Iterator[Background]:
     command = [*prefix, sys.executable, "-m", "fourtuple", verb, *arguments, "--json", "--quiet", "--no-store"]
     program = start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert program.stderr is not None  # noqa: S101  (for the type checker)
-    beside = Beside()
+    background = Background()
     try:
         words = []
         for line in program.stderr:
@@ -67,7 +67,7 @@ def _running(verb: str, arguments: Sequence[str], prefix: Sequence[str]) -> Iter
             raise ShortfallError(
                 f"fourtuple {verb} {' '.join(arguments)}", " ".join(words) or "it ended without a message"
             )
-        yield beside
+        yield background
     finally:
         program.send_signal(signal.SIGINT)
         try:
@@ -75,4 +75,4 @@ def _running(verb: str, arguments: Sequence[str], prefix: Sequence[str]) -> Iter
         except subprocess.TimeoutExpired:
             program.kill()
             output, _ = program.communicate()
-        beside.record = json.loads(output) if output else {}
+        background.record = json.loads(output) if output else {}

@@ -305,7 +305,10 @@ def _ending(order: HoldOrder, crew: Crew, witness: TableWitness, observer: Obser
 def _memory(
     order: HoldOrder, full: Sample, sharing: Sharing | None, seen: Seen, before: Slabs | None
 ) -> MemoryUse | None:
-    """The memory of each connection, now that all are open. before: the slabs before the first one"""
+    """The memory of each connection, now that all are open.
+
+    before: the slabs before the first connection
+    """
     client_bytes, server_bytes, _ = memory(full.open)
     entries = read_sysctl("net.ipv4.tcp_ehash_entries")
     return memory_use(

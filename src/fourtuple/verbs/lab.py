@@ -35,7 +35,9 @@ class Lab(Namespace):
     def __init__(
         self, *, ports: range | None = None, hash_entries: int | None = None, beside: "Lab | None" = None
     ) -> None:
-        """ports:        net.ipv4.ip_local_port_range; None: the kernel's default
+        """Create the namespace.
+
+        ports:        net.ipv4.ip_local_port_range; None: the kernel's default
         hash_entries: buckets of its own TCP hash table, rounded up to a power of two; None: it shares the host's table
         beside:       a lab that this one can be joined with, even if that requires a shared user namespace
         """

@@ -25,7 +25,10 @@ class Observer:
     """
 
     def __init__(self, at_start: Memory, *, ends: int, share: float = 1.0, proc: Path = PROC) -> None:
-        """share: the share of the initially free memory that may be used"""
+        """Take the first readings.
+
+        share: the share of the initially free memory that may be used
+        """
         self._at_start, self._ends, self._share, self._proc = at_start, ends, share, proc
         self._counters, self._sockets = host.read_counters(proc), _sockets(proc)
         self._due_ns = 0
@@ -54,7 +57,10 @@ class Observer:
         return {name: now[name] - was for name, was in self._counters.items() if now.get(name, was) > was}
 
     def grown(self, name: str, moved: Mapping[str, int]) -> int | None:
-        """The increase of one counter; None: not readable. moved: the result of `moved()`"""
+        """The increase of one counter; None: not readable.
+
+        moved: the result of `moved()`
+        """
         return moved.get(name, 0) if name in self._counters else None
 
     def _connections(self) -> int | None:

@@ -30,7 +30,11 @@ class Keeper:
     """
 
     def __init__(self, file: Path | None, command: str) -> None:
-        """command: the command line of the run, for repeating it"""
+        """Open the file.
+
+        file:    None: keep the run in memory
+        command: the command line of the run, for repeating it
+        """
         self._file, self._base = file, open_store(file, new=True)
         self._writer = Writer(self._base, command, mark())
 
@@ -68,7 +72,10 @@ class Keeper:
         return record
 
     def proof(self, run: Run[Ground | Step, Proof], lessons: int) -> Run[Ground | Step, Proof]:
-        """The same for a proof. lessons: its number of lessons"""
+        """The same for a proof.
+
+        lessons: its number of lessons
+        """
         return Run(self._kept_proof(run, lessons))
 
     def _kept_proof(self, run: Run[Ground | Step, Proof], lessons: int) -> Generator[Ground | Step, None, Proof]:
@@ -127,7 +134,10 @@ class Runs:
     """The runs in a file: `with Runs(file) as runs`. Raises CannotError if it is missing or not a run database."""
 
     def __init__(self, file: Path | None = None) -> None:
-        """file: None: default_file()"""
+        """Open the file.
+
+        file: None: default_file()
+        """
         self.file = file or default_file()
         self._base = open_store(self.file, new=False)
 

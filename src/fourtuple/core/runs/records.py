@@ -98,7 +98,10 @@ class Sample:
 
     @classmethod
     def of(cls, rows: Counters, at_ns: int, events: tuple[Event, ...] = ()) -> Self:
-        """rows: (workers,) of COUNTERS"""
+        """The sample that results from merging the rows of all workers.
+
+        rows: (workers,) of COUNTERS
+        """
         found = merged(rows)
         return cls(
             **found | {each.field: _by_name(found[each.field]) for each in MAPS} | {"phase": Phase(found["phase"])},

@@ -21,7 +21,10 @@ class Run(Generic[Step, Record]):
     """
 
     def __init__(self, steps: Generator[Step, None, Record]) -> None:
-        """steps: yields each step and returns the record"""
+        """Nothing happens before the first step is requested.
+
+        steps: yields each step and returns the record
+        """
         self._steps = steps
         self._over = False  # the run has ended, was stopped, or failed
         self._record: list[Record] = []  # one element once the run has ended

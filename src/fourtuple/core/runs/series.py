@@ -115,7 +115,10 @@ def histogram(grown: NDArray[Any]) -> tuple[Bins, Latency]:
 
 
 def heat(grown: NDArray[Any], at_s: Floats) -> Heat:
-    """The growth of a histogram over time. at_s: the times of all samples"""
+    """The growth of a histogram over time.
+
+    at_s: the times of all samples
+    """
     if not len(grown):
         nothing = np.zeros(0)
         return Heat(nothing, nothing, nothing, nothing, np.zeros(0, np.int64))

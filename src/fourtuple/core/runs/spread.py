@@ -70,7 +70,10 @@ class Spread:
         self._by_bin = np.zeros(self._bins, np.int64)
 
     def add(self, clients: Sockets) -> None:
-        """clients: rows towards the space's destinations"""
+        """Add a table.
+
+        clients: rows towards the space's destinations
+        """
         self._by_port += np.bincount(clients["local_port"], minlength=65536)
         pair = destination_numbers(clients, self._space.destinations)
         if not self._any_source:
@@ -78,6 +81,7 @@ class Spread:
         self._by_bin += np.bincount(pair * self._bins // self._pairs, minlength=self._bins)
 
     def sharing(self) -> Sharing:
+        """The distribution of everything that was added."""
         used = np.flatnonzero(self._by_port)
         bounds = bin_bounds(self._pairs)
         connections, ports = np.unique(self._by_port[used], return_counts=True)

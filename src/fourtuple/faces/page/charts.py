@@ -82,7 +82,10 @@ def samples_data(over_time: OverTime) -> dict[str, list[float | None]]:
 
 
 def held(over_time: OverTime, wanted: int | None, planned: str) -> Chart:
-    """Connections over time. wanted: None: of a server"""
+    """Connections over time.
+
+    wanted: None: the run is a server
+    """
     layers = [_line("held", LINE)]
     if wanted is not None:  # a server's clients may be in the same namespace, and counted with it
         layers.append(_line("kernel", OTHER, dash=[4, 3]))

@@ -43,7 +43,11 @@ class ProgramLab:
     """
 
     def __init__(self, *, ports: int = 64, destinations: int = 3, sources: int = 1) -> None:
-        """ports: size of the port range; destinations, sources: how many `check` offers to a program"""
+        """Nothing is created before the first use.
+
+        ports: size of the port range
+        destinations, sources: how many `check` offers to a program
+        """
         self._size = {"ports": ports, "destinations": destinations, "sources": sources}
         self._until_the_end = ExitStack()
         self._next_port = SERVER_PORT
