@@ -1,4 +1,4 @@
-"""Runs that nobody ran, for tests of what is stored and shown: made of the records themselves, exact and repeatable."""
+"""Made-up runs for tests of the store and the screens: exact and repeatable."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -109,7 +109,7 @@ def options(**other: Any) -> HoldOptions:
 
 
 def order(*, room: int = 1000, workers: int = 1, **other: Any) -> HoldOrder:
-    """Of a hold of 1,000 connections to four destinations, both ends here. room: 4-tuples that are left"""
+    """The start of a hold of 1,000 connections to four destinations, both ends here. room: 4-tuples available"""
     space = TupleSpace.of(["127.0.0.1"], range(32768, 33268), ["127.0.0.1:8000-8003"])
     made = HoldOrder(
         options=options(),
