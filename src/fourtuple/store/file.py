@@ -135,7 +135,7 @@ def _address(file: Path, *, new: bool) -> str:
         if new and file == default_file():
             file.parent.mkdir(parents=True, exist_ok=True)
         if not new and (not file.exists() or not file.stat().st_size):
-            raise CannotError("no stored runs", f"there is no file {file}", "hold, serve and prove create it.")
+            raise CannotError("no stored runs", f"there is no file {file}", "Run hold, serve or prove first.")
         is_still = not journal_of(file).exists()
     except OSError as error:
         raise _cannot(file, error.strerror or str(error), new=new) from None
