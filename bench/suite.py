@@ -103,7 +103,7 @@ def connect(rounds: int) -> Result:
 
 def past_65536(rounds: int) -> Result:
     """Open 100,000 connections between two addresses of this host, as the lesson does."""
-    found = [_evidence("past-65536")["connections a second"] for _ in range(rounds)]
+    found = [_evidence("past-65536")["connections per second"] for _ in range(rounds)]
     return Result([Finding("connections per second", median(found), "/s")], ["fourtuple prove past-65536"])
 
 

@@ -1,4 +1,4 @@
-"""Runs that nobody ran, for tests of what is stored and shown: made of the records themselves, exact and repeatable."""
+"""Made-up runs for tests of the store and the screens: exact and repeatable."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -110,7 +110,7 @@ def options(**other: Any) -> HoldOptions:
 
 
 def order(*, room: int = 1000, workers: int = 1, **other: Any) -> HoldOrder:
-    """Of a hold of 1,000 connections to four destinations, both ends here. room: 4-tuples that are left"""
+    """The start of a hold of 1,000 connections to four destinations, both ends here. room: 4-tuples available"""
     space = TupleSpace.of(["127.0.0.1"], range(32768, 33268), ["127.0.0.1:8000-8003"])
     made = HoldOrder(
         options=options(),
@@ -203,11 +203,11 @@ def result(name: str = "same-port", verdict: str = HOLDS) -> Result:
     return Result(
         name=name,
         claim="one local port carries two connections at once",
-        did="127.0.0.1:3000 → 127.0.0.1:8000 and → 127.0.0.1:8001",
+        did="connect 127.0.0.1:3000 to 127.0.0.1:8000 and to 127.0.0.1:8001",
         predicted={"established": 2, "the server closed": True},
         observed={"established": 2 if verdict == HOLDS else 1, "the server closed": True},
         verdict=verdict,
-        why="" if verdict == HOLDS else "not as predicted: established",
+        why="" if verdict == HOLDS else "prediction and observation differ: established",
         seconds=3.2,
         evidence={"client": ["127.0.0.1:3000 → 127.0.0.1:8000", "127.0.0.1:3000 → 127.0.0.1:8001"], "rate": 27_986},
     )

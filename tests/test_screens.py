@@ -1,4 +1,4 @@
-"""What people read is as it was read last: each screen beside its golden file. `make screens` renews them all."""
+"""Every screen is equal to its golden file. `make screens` renews the files."""
 
 import difflib
 from collections.abc import Callable
@@ -18,8 +18,10 @@ def test_a_screen_is_as_its_golden_file(name: str, made: Callable[[], str]) -> N
     golden, now = file.read_text(encoding="utf-8"), drawn(made)
     if now != golden:
         lines = difflib.unified_diff(golden.splitlines(), now.splitlines(), f"{name} (golden)", f"{name} (now)", n=2)
-        told = "\n".join([*(line.rstrip("\n") for line in lines), ""])
-        pytest.fail(f"{told}\nIf that is meant, `make screens` renews the golden files; read the diff.", pytrace=False)
+        difference = "\n".join([*(line.rstrip("\n") for line in lines), ""])
+        pytest.fail(
+            f"{difference}\nIf this is intended, `make screens` renews the golden files; read the diff.", pytrace=False
+        )
 
 
 def test_every_golden_file_has_its_screen() -> None:

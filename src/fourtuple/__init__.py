@@ -1,7 +1,7 @@
-"""TCP connections past every limit that is not real: open, hold, count and explain them.
+"""Open, hold, count and explain TCP connections on Linux.
 
-A connection is four values (source address, source port, destination address, destination port), and two live
-connections may share any three of them. Public names are loaded when first used, so that importing this is cheap.
+A connection is identified by four values: source address, source port, destination address and destination port. Two
+open connections may share any three of them. Public names are loaded on first use, so that importing this is fast.
 """
 
 from importlib import import_module

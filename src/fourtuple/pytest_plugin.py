@@ -1,4 +1,4 @@
-"""A fixture for pytest: does my program share source ports?
+"""A pytest fixture that checks whether a program shares source ports.
 
 def test_my_client(fourtuple_lab):
     verdict = fourtuple_lab.check([sys.executable, "my_client.py", "{dest1}", "{dest2}", "{dest3}"])
@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from fourtuple.verbs.check.fixture import ProgramLab
 
-MARKER = "fourtuple_lab(ports=64, destinations=3, sources=1): how many of them the lab of fourtuple_lab has"
+MARKER = "fourtuple_lab(ports=64, destinations=3, sources=1): the size of the lab of the fixture fourtuple_lab"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -23,17 +23,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def fourtuple_lab(request: pytest.FixtureRequest) -> "Iterator[ProgramLab]":
-    """A `fourtuple.verbs.check.fixture.ProgramLab`, gone after the test.
+    """A `fourtuple.verbs.check.fixture.ProgramLab`, removed after the test.
 
-    Where this kernel or this user allows no private network namespace, the test is skipped, with the reason; with
-    FOURTUPLE_REQUIRE_ALL=1 in the environment it fails.
+    If no private network namespace is permitted, the test is skipped with the reason; with FOURTUPLE_REQUIRE_ALL=1 in
+    the environment, it fails.
     """
     import shutil
 
     from fourtuple.verbs.check.fixture import ProgramLab
     from fourtuple.verbs.lab import namespace_refusal
 
-    refusal = namespace_refusal() or (None if shutil.which("ip") else "iproute2, which joins its hosts")
+    refusal = namespace_refusal() or (None if shutil.which("ip") else "iproute2 is not installed")
     if refusal:
         reason = f"fourtuple_lab needs a private network namespace: {refusal}"
         pytest.fail(reason) if os.environ.get("FOURTUPLE_REQUIRE_ALL") == "1" else pytest.skip(reason)

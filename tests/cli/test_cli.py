@@ -20,7 +20,7 @@ USAGE, SHORT = 2, 1
 @pytest.mark.parametrize(
     ("arguments", "code", "names"),
     [
-        (["hold", "0", "127.0.0.1:8000"], USAGE, "fourtuple: 0 "),
+        (["hold", "0", "127.0.0.1:8000"], USAGE, "error: 0 "),
         (
             ["hold", "100000000000000000000000", "127.0.0.1:8000", "--workers", "1"],
             USAGE,
@@ -44,7 +44,7 @@ USAGE, SHORT = 2, 1
         (["limits", "--netns", "no-such-name"], USAGE, "no-such-name"),
         (["limits", "--role", "both"], USAGE, "'both'"),
         (["limits", "127.0.0.1:80", "--from", "10.99.99.99"], USAGE, "10.99.99.99"),
-        (["plan", "0", "127.0.0.1:80"], USAGE, "fourtuple: 0 "),
+        (["plan", "0", "127.0.0.1:80"], USAGE, "error: 0 "),
         (["plan", "10"], USAGE, "HOST:PORT"),
         (["plan", "10", "127.0.0.1:80", "--nat", "other"], USAGE, "'other'"),
         (["plan", "10", "127.0.0.1:80", "--write", "/no/such/folder/x"], USAGE, "/no/such/folder/x"),
@@ -70,11 +70,11 @@ USAGE, SHORT = 2, 1
         (["hold", "10", "127.0.0.1:80", "--expect", "x", "--watch", "off"], USAGE, "--watch off"),
         (["hold", "10", "127.0.0.1:80", "--send", "@/no/such/file"], USAGE, "/no/such/file"),
         (["hold", "10", "127.0.0.1:80", "--send", "1GiB"], USAGE, "16 MiB"),
-        (["hold", "10", "127.0.0.1:80", "--send", ""], USAGE, "fourtuple: "),
-        (["hold", "10", "127.0.0.1:80", "--send", "@/dev/null"], USAGE, "fourtuple: "),
+        (["hold", "10", "127.0.0.1:80", "--send", ""], USAGE, "error: "),
+        (["hold", "10", "127.0.0.1:80", "--send", "@/dev/null"], USAGE, "error: "),
         (["hold", "10", "127.0.0.1:80", "--send", "@/dev/zero"], USAGE, "16 MiB"),
         (["hold", "10", "127.0.0.1:80", "--every", "5s"], USAGE, "--every"),
-        (["lab", "--", ""], USAGE, "fourtuple: "),
+        (["lab", "--", ""], USAGE, "error: "),
         (["serve", "127.0.0.1:8000", "--echo", "--watch", "census"], USAGE, "--echo"),
         (["serve"], USAGE, "HOST:PORT"),
         (["prove", "theory", "--connections", "100k"], USAGE, "--connections"),
@@ -163,15 +163,17 @@ def test_more_listeners_than_files(ground: Ground) -> None:
     assert "RLIMIT_NOFILE 64" in done.stderr
 
 
-def test_an_error_names_wanted_stopped_by_and_do() -> None:
+def test_an_error_names_what_is_wrong_and_what_to_try() -> None:
     """Each on lines of its own; how they look is a screen, tests/screens/errors.py."""
-    wanted, stopped_by, do, more = fourtuple("hold", "10", "127.0.0.1:80", "--from", "10.99.99.99").stderr.splitlines()
+    lines = fourtuple("hold", "10", "127.0.0.1:80", "--from", "10.99.99.99").stderr.splitlines()
+    first_try = next(number for number, line in enumerate(lines) if line.startswith("try: "))
+    wrong, to_try = " ".join(lines[:first_try]), " ".join(lines[first_try:])
 
-    assert wanted.startswith("fourtuple: ")
-    assert wanted.endswith("10.99.99.99")
-    assert "EADDRNOTAVAIL 99" in stopped_by
-    assert "ip address" in do
-    assert more.startswith(" " * 14)
+    assert wrong.startswith("error: ")
+    assert "10.99.99.99" in wrong
+    assert "EADDRNOTAVAIL 99" in " ".join(wrong.split())
+    assert "ip address" in to_try
+    assert all(line.startswith(("error: ", "try:   ", " " * 7)) for line in lines)
 
 
 def test_no_line_of_output_is_wider_than_a_terminal(ground: Ground) -> None:

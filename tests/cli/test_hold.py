@@ -240,7 +240,7 @@ def test_closing_by_reset_leaves_no_time_wait_and_by_fin_it_does(ground: Ground)
 
 
 def test_a_rate_is_kept(ground: Ground) -> None:
-    """100 at 200/s take half a second: the last starts at 99 / 200 s, and no earlier."""
+    """100 at 200/s take half a second: the last one starts at 99 / 200 s, not earlier."""
     with ground.serving("127.0.0.1:7777"):
         record, _ = hold(ground, "100", "127.0.0.1:7777", "--rate", "200/s", "--for", "0s")
 
@@ -340,7 +340,7 @@ def test_a_server_whose_worker_was_killed_says_so(ground: Ground) -> None:
 
 
 def test_closing_in_the_middle_of_an_echo_harms_nobody(ground: Ground) -> None:
-    """Clients that never stop sending are cut off while their data is under way; the server goes on."""
+    """Clients that never stop sending are cut off while their data is in flight; the server continues."""
     code = (
         "import socket, time\n"
         "until = time.monotonic() + 1.5\n"
@@ -593,7 +593,7 @@ print(record.held, sum(record.failed.values()), list(record.failed), record.open
 
 
 def test_a_full_accept_queue_is_a_finding(ground: Ground) -> None:
-    """A backlog of 2 and nobody who accepts: connects wait for a second SYN, or for ever, and the record tells why."""
+    """A backlog of 2 and no accept(): connects wait for a second SYN, or for ever, and the record shows why."""
     code = "import socket, time; s = socket.socket(); s.bind(('127.0.0.1', 7777)); s.listen(2); print(1, flush=True)"
     server = ground.lab.start([sys.executable, "-c", f"{code}; time.sleep(3600)"], stdout=subprocess.PIPE)
     try:

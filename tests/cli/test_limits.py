@@ -659,7 +659,7 @@ def test_an_undo_file_that_is_broken_is_said(quiet: Ground, tmp_path: Path) -> N
         file.write_text(text)
         for code, output in commands(quiet, ["undo"], APPLY, XDG_STATE_HOME=str(tmp_path / str(number))):
             assert code == CANNOT
-            assert output.startswith("fourtuple: ")
+            assert output.startswith("error: ")
             assert str(file) in " ".join(output.split())
         assert file.read_text() == text
     assert port_range(quiet) == ["40000", "40099"]

@@ -20,7 +20,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """Add to `selector.now_s`, and the loop has been busy for so long."""
+    """Add N to `selector.now_s` to simulate that the loop has been busy for N seconds."""
 
     def __init__(self) -> None:
         self.selector = _Selector()
@@ -41,7 +41,7 @@ def now_s() -> float:
 
 
 def be_busy(for_s: float) -> None:
-    """Let time pass while nobody else can run."""
+    """Let time pass while no other task can run."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, Loop)
     loop.selector.now_s += for_s

@@ -49,7 +49,7 @@ def _fill_backlog(address: tuple[str, int], kept: ExitStack) -> None:
 
 
 def refusing() -> int:
-    """A port where nobody listens."""
+    """A port without a listener."""
     with listening() as port:
         return port
 
@@ -68,7 +68,7 @@ def hold(
 
 
 def hold_plainly(source: str, count: int, address: tuple[str, int] = (HOST, PORT)) -> list[socket.socket]:
-    """So many from the source, by what a socket can do itself: nobody's Sources know of them."""
+    """N connections from the source, by plain sockets, so that no Sources object has counted them."""
     kept = []
     for _ in range(count):
         sock = socket.socket()

@@ -53,7 +53,7 @@ def test_ipv6_has_64_ports_too() -> None:
 
 
 def test_a_name_s_addresses_are_tried_one_after_the_other() -> None:
-    """No host is the loopback of IPv6 and IPv4; somebody listens at one of them only."""
+    """An empty host means loopback of IPv6 and IPv4; there is a listener at only one of them."""
 
     def ask() -> list[str]:
         found = []
@@ -93,7 +93,7 @@ def test_the_last_error_is_raised_or_all_of_them() -> None:
 
 
 def test_only_addresses_of_the_sources_versions_are_tried() -> None:
-    """With an IPv4 source alone, IPv6 is no error beside the one that counts."""
+    """With only an IPv4 source, IPv6 adds no error to the relevant one."""
 
     def ask() -> list[Any]:
         try:

@@ -26,7 +26,7 @@ def no_port() -> OSError:
 
 
 class Opener:
-    """It fails so many times for want of ports, and takes so long. starts: when it was called"""
+    """An opener that fails N times for lack of ports, and takes a given time. starts: when it was called"""
 
     def __init__(self, failures: int = 0, takes_s: float = 0.0) -> None:
         self.failures, self.takes_s = failures, takes_s

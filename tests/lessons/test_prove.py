@@ -1,4 +1,4 @@
-"""Every lesson holds on real sockets: in a private namespace, and on plain loopback where none is allowed."""
+"""Every lesson holds on real sockets, in a private namespace and, if none is permitted, on loopback."""
 
 import contextlib
 import json
@@ -52,7 +52,7 @@ def test_each_lesson_holds(name: str) -> None:
 
 @pytest.mark.usefixtures("private")
 def test_past_65536_is_proved_by_the_kernels_own_table() -> None:
-    """Every one distinct, accepted and mirrored, more of them than there are port numbers."""
+    """All connections are distinct, accepted and listed at both ends, and there are more of them than port numbers."""
     lesson = proved("past-65536", "--connections", "66k")[0]["lessons"][0]
 
     assert lesson["verdict"] == "holds", lesson
@@ -62,12 +62,12 @@ def test_past_65536_is_proved_by_the_kernels_own_table() -> None:
 
 @pytest.mark.usefixtures("private")
 def test_past_65536_under_a_hard_limit_of_1024_files() -> None:
-    """Without io_uring, as many processes as it takes; fewer connections, still more than 65,536, and it says so."""
+    """Without io_uring, it uses many processes and opens fewer connections, still more than 65,536, with a note."""
     prefix = (sys.executable, DENY, "io_uring", "sh", "-c", 'ulimit -n 1024; exec "$@"', "sh")
     lesson = proved("past-65536", prefix=prefix)[0]["lessons"][0]
 
     assert lesson["verdict"] == "holds", lesson
-    assert lesson["observed"]["accepted"] == 70_000
+    assert lesson["observed"]["accepted by the server"] == 70_000
     assert numbers(lesson["why"])[:1] == [70_000]
 
 
@@ -89,7 +89,7 @@ def test_past_65536_needs_no_namespace() -> None:
     (lesson,) = proof["lessons"]
 
     assert (lesson["verdict"], code) == ("holds", 0), lesson
-    assert lesson["evidence"]["seen by"] == "sock_diag"
+    assert lesson["evidence"]["counted by"] == "sock_diag"
 
 
 def test_what_could_not_be_tried_has_the_exit_code_for_it() -> None:
@@ -110,7 +110,7 @@ def test_without_ip_only_two_hosts_is_skipped(tmp_path: Path) -> None:
 
 @contextmanager
 def sysctl(name: str, value: str) -> Iterator[None]:
-    """A setting of the host, for as long as it takes."""
+    """Set a sysctl of the host during the block."""
     file = Path("/proc/sys", *name.split("."))
     before = file.read_text()
     try:
@@ -210,14 +210,14 @@ def test_past_65536_under_1024_files_with_rings() -> None:
     lesson = proved("past-65536", "--connections", "66k", prefix=prefix)[0]["lessons"][0]
 
     assert lesson["verdict"] == "holds", lesson
-    assert lesson["observed"]["accepted"] == 66_000
+    assert lesson["observed"]["accepted by the server"] == 66_000
     assert 1 in numbers(lesson["did"])  # process
 
 
 @pytest.mark.usefixtures("private")
 @pytest.mark.parametrize("files", [64, 256])
 def test_too_few_open_files_skip_a_lesson_and_fail_none(files: int) -> None:
-    """What cannot be shown there is skipped with its reason, quickly; what can be shown holds."""
+    """A lesson that cannot run is skipped quickly with the reason; all others hold."""
     names = ("theory", "same-port", "poison", "one-wall", "file-descriptors", "past-65536")
     prefix = (sys.executable, DENY, "io_uring", "sh", "-c", f'ulimit -n {files}; exec "$@"', "sh")
     proof, code = proved(*names, prefix=prefix)

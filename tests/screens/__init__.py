@@ -1,4 +1,4 @@
-"""Golden screens: what people read, made of fixed records, one plain-text file a screen. `make screens` renews them.
+"""Golden screens: what people read, made from fixed records, one text file per screen. `make screens` renews them.
 
 A module for each command, with its SCREENS: a name, and what makes the text. Nothing in them is of the machine, the
 user, the kernel or the clock; what depends on the terminal or the time zone is fixed while a screen is made.
@@ -35,7 +35,7 @@ UNSET = ("FOURTUPLE_LOOP", "NO_COLOR", "FORCE_COLOR")
 
 
 def screens() -> Mapping[str, Callable[[], str]]:
-    """By name, COMMAND/SCREEN."""
+    """The screens by name, COMMAND/SCREEN."""
     return {
         f"{name}/{screen}": made
         for name in MODULES
@@ -48,7 +48,7 @@ def file_of(name: str) -> Path:
 
 
 def drawn(made: Callable[[], str]) -> str:
-    """The text, with one end of line at its end."""
+    """The text of the screen, ending with one newline."""
     with _fixed():
         return made().rstrip("\n") + "\n"
 
@@ -69,6 +69,6 @@ def _fixed() -> Iterator[None]:
 
 
 def orphans() -> list[str]:
-    """Golden files that no screen makes."""
+    """Golden files without a screen."""
     known = {file_of(name) for name in screens()}
     return sorted(str(file.relative_to(GOLDEN)) for file in GOLDEN.rglob("*") if file.is_file() and file not in known)

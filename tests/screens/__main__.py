@@ -1,4 +1,4 @@
-"""Renew every golden screen, and remove those that nothing makes any more: `make screens`."""
+"""Renew every golden screen, and remove the files of screens that no longer exist: `make screens`."""
 
 from tests.screens import GOLDEN, drawn, file_of, orphans, screens
 

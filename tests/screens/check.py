@@ -1,4 +1,4 @@
-"""What `check` says: a screen for each verdict."""
+"""Screens of `check`, one for each verdict."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What `compare` says of two runs: of one machine, of two, and with the ratios asked for anyway."""
+"""Screens of `compare`: two runs of one machine, of two machines, and with --anyway."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What is said of a request that makes no sense, of one that cannot be met, and of what this host cannot do."""
+"""Errors: invalid requests, requests that exceed a limit, and things that this host does not permit."""
 
 import shlex
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from fourtuple.cli import cli, common
 from fourtuple.core.errors import CannotError, FourtupleError, ShortfallError, UsageError
 
-# Requests that are refused before anything of the host is looked at.
+# Requests that are refused before anything is read from the host.
 REFUSED = """
 hold 0 127.0.0.1:80
 hold -- -5 127.0.0.1:8000
@@ -99,7 +99,7 @@ def _complained(error: FourtupleError) -> str:
 
 
 def _met() -> str:
-    """What the command itself says of a limit of open files, wherever it is met."""
+    """The output of the command at the limits of open files, wherever they are reached."""
     import errno
     import os
 
@@ -131,7 +131,7 @@ SCREENS = {
     ),
     "shortfall": lambda: _complained(ShortfallError("a connection to 10.1.2.3", "no way there (ENETUNREACH)")),
     "cannot": lambda: _complained(
-        CannotError("a report", "altair is not installed", "pip install 'fourtuple[report]'")
+        CannotError("cannot make a report", "altair is not installed", "pip install 'fourtuple[report]'")
     ),
     "open-files": _met,
 }

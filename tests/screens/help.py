@@ -1,4 +1,4 @@
-"""--help of the group and of every command, 80 columns wide; as the installed click lays it out."""
+"""Screens of --help, of the group and of every command, 80 columns wide, as laid out by the installed click."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""What `hold` says in the end, and what it asks for first."""
+"""Screens of `hold`: the result, progress lines and events."""
 
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.records import Event, HoldRecord, Loss, Witness
@@ -62,7 +62,7 @@ def _end(record: HoldRecord) -> str:
 
 
 def _on_the_way() -> str:
-    """The lines that a pipe gets, and the one that says others may rely on it."""
+    """The progress lines that a pipe gets, and the line that announces that all connections are open."""
     run = list(samples())
     lines = [hold.hold_progress(run[number]) for number in (4, 25)]
     holding = next(sample for sample in run if sample.phase is Phase.HOLDING)

@@ -15,7 +15,7 @@ RUN = list(samples(every_s=0.25))
 
 
 def _picture(run: Sequence[Sample]) -> str:
-    """The picture of the last one, after the others."""
+    """The screen of the last sample, drawn after the others."""
     screen = Screen()
     for sample in run[:-1]:
         screen.draw(sample)

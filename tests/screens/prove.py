@@ -1,4 +1,4 @@
-"""What `prove` says: the list of lessons, where they ran, results of each kind, and the sum."""
+"""Screens of `prove`: the list of lessons, where they run, results of each kind, and the summary."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,9 +14,9 @@ SKIP = replace(
     observed={},
     evidence={},
     did="",
-    why="it takes a private network namespace",
+    why="two hosts need private network namespaces: these are not permitted here",
 )
-NOTE = replace(result("slow-lane"), why="once more with 10,000 would take longer")
+NOTE = replace(result("slow-lane"), why="the cure was left out: it needs Linux 6.8 or newer")
 
 
 def _results(results: Sequence[Result]) -> str:

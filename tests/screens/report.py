@@ -1,4 +1,4 @@
-"""The words of a report: its text without the charts, the styles and the scripts; and of a page of two runs."""
+"""The text of reports, of one run and of two, without charts, styles and scripts."""
 
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -65,7 +65,7 @@ def _words(html: str, *, rows: bool = False) -> str:
 
 
 def _dated(run: StoredRun) -> StoredRun:
-    """At one and the same time, whenever this is."""
+    """The run with fixed times."""
     started_at = "2026-11-20T12:00:00.000+00:00"
     ended_at = run.entry.ended_at and "2026-11-20T12:00:10.000+00:00"
     return replace(run, entry=replace(run.entry, started_at=started_at, ended_at=ended_at))

@@ -1,4 +1,4 @@
-"""What `runs` says: the list of stored runs, and one of them."""
+"""Screens of `runs`: the list of stored runs, and single runs."""
 
 from dataclasses import replace
 from typing import Any
@@ -25,7 +25,7 @@ ENTRIES = [
 
 
 def _show(kind: str, record: Any, outcome: Outcome | None = None, why: str = "", **options: Any) -> str:
-    """A run that began, and ended, when the records say so."""
+    """A run with the times of ENTRY."""
     run = kept(kind, record, **options)
     entry = replace(run.entry, started_at=ENTRY.started_at, ended_at=ENTRY.ended_at if record else None)
     if outcome is not None:

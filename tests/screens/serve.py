@@ -1,4 +1,4 @@
-"""What `serve` says in the end, and on the way there."""
+"""Screens of `serve`: the result and progress lines."""
 
 from dataclasses import replace
 

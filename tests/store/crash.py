@@ -1,4 +1,4 @@
-"""Two who write runs into one store as fast as they can, a reader, and a SIGKILL at a random moment, again and again.
+"""Two processes that write runs to one store as fast as possible, a reader, and a SIGKILL at a random moment.
 
 `python -m tests.store.crash FILE TIMES SEED` prints a line of JSON: what was found after each kill, all together.
 """
@@ -22,7 +22,7 @@ from tests.made import hold_record, samples, start
 
 
 def write(file: Path, run: list[Sample], told: int) -> None:
-    """Runs, one after the other, until killed; each is told with how many samples have been committed."""
+    """Write runs in sequence until killed; report each run with the number of committed samples."""
     while True:
         base = open_store(file, new=True)
         writer = Writer(base, "fourtuple hold 1000 127.0.0.1:8000", mark())

@@ -89,7 +89,7 @@ print(open_store(Path(sys.argv[1]), new=False).execute("SELECT command FROM runs
 @pytest.mark.parametrize("mode", [0o555, 0o755])
 @pytest.mark.parametrize("is_written", [False, True])
 def test_a_store_can_be_read_where_nothing_can_be_written(mode: int, is_written: bool, tmp_path: Path) -> None:
-    """By another user, or from a medium that is read-only: reading leaves nothing beside the file, of the reader's.
+    """By another user, or on a read-only medium: a reader creates no file next to the database.
 
     Also where only the file is closed to the reader, and while its owner writes.
     """

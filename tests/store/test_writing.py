@@ -133,7 +133,7 @@ def test_who_finds_the_file_locked_from_the_beginning_begins_later(base: sqlite3
 
 
 def test_a_full_disk_ends_the_writing_and_not_the_run(base: sqlite3.Connection) -> None:
-    """What was written before stays; why the rest is not there is told."""
+    """Data written before is kept; the reason why the rest is missing is reported."""
     run = list(samples(every_s=0.1))
     writer = written(base, run[:10])
     (pages,) = base.execute("PRAGMA page_count").fetchone()
@@ -155,7 +155,7 @@ def test_a_full_disk_ends_the_writing_and_not_the_run(base: sqlite3.Connection) 
 def test_a_run_without_an_end_is_what_its_writer_is(
     base: sqlite3.Connection, alive: bool | None, outcome: Outcome
 ) -> None:
-    """Running, killed, or nobody knows; readable up to its last sample in any case."""
+    """Running, killed or unknown; readable up to its last sample in every case."""
     written(base, list(samples())[:17])
     run = reading.read_run(base, 1, lambda mark: alive if mark == "me" else not alive)
 
@@ -191,7 +191,7 @@ def test_what_is_not_there_is_told(base: sqlite3.Connection) -> None:
 
 
 def test_removing_takes_all_that_belongs_to_it_or_nothing(base: sqlite3.Connection) -> None:
-    """Numbers are not used again; one that goes on stays, and with it the others that were named."""
+    """Numbers are not reused; if one of the runs is still running, none of the named runs is removed."""
     for _ in range(3):
         written(base, list(samples())[:5], hold_record())
     with pytest.raises(UsageError, match="run 9"):

@@ -1,1 +1,1 @@
-"""Client libraries with a keyword `sources`: one module a library, its classes under their own names."""
+"""Client libraries with an additional parameter `sources`: one module per library, with the library's class names."""

@@ -1,9 +1,9 @@
-"""aiohttp whose connections share source ports by destination.
+"""aiohttp with connections that share source ports between destinations.
 
     from fourtuple.adapters.aiohttp import TCPConnector
     session = aiohttp.ClientSession(connector=TCPConnector(sources=sources))
 
-Errors are aiohttp's own; where no port is left, PortsExhausted is the `__cause__` of its ClientConnectorError.
+Errors are those of aiohttp; if no port is left, PortsExhausted is the `__cause__` of its ClientConnectorError.
 """
 
 from typing import Any
@@ -16,9 +16,9 @@ from fourtuple.client.sources import Sources
 
 
 class TCPConnector(aiohttp.TCPConnector):
-    """aiohttp.TCPConnector with `sources`, in the place of `socket_factory`; None: what the route gives.
+    """aiohttp.TCPConnector with `sources` instead of `socket_factory`; None: as the route determines.
 
-    Raises UsageError with `local_addr` beside it. Alone, that shares its ports here, too.
+    Raises UsageError if `local_addr` is given too. `local_addr` alone also shares its ports.
     """
 
     def __init__(self, *, sources: Sources | None = None, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""What an adapter is given: Sources, or the library's own word for where to come from, and not both."""
+"""Arguments of adapters: Sources or the library's own option for the source address, not both."""
 
 from fourtuple.client.connecting import checked
 from fourtuple.client.sources import Sources
@@ -6,6 +6,6 @@ from fourtuple.core.errors import UsageError
 
 
 def only_one(sources: Sources | None, own: object, name: str) -> None:
-    """Raises UsageError where `sources` is given beside what the library has for it, TypeError where it is none."""
+    """Raises UsageError if both `sources` and the library's own option are given, TypeError if it is not Sources."""
     if checked(sources) is not None and own is not None:
-        raise UsageError(f"sources beside {name}", "both say where to come from", "Leave one of them out.")
+        raise UsageError(f"sources and {name}", "both set the source address", "Leave out one of them.")

@@ -1,10 +1,10 @@
-"""httpx whose connections share source ports by destination.
+"""httpx with connections that share source ports between destinations.
 
     from fourtuple.adapters.httpx import HTTPTransport
     client = httpx.Client(transport=HTTPTransport(sources=sources))  # AsyncHTTPTransport for httpx.AsyncClient
 
-Errors are httpx's own; where no port is left, PortsExhausted is found along `__context__`. It needs asyncio: with trio,
-`sources` raises CannotError. Connections to a proxy come from the same sources. HTTP/2 is as without it.
+Errors are those of httpx; if no port is left, PortsExhausted is in the chain of `__context__`. AsyncHTTPTransport needs
+asyncio: with trio, `sources` raises CannotError. Connections to a proxy use the same sources. HTTP/2 is not affected.
 """
 
 import asyncio
@@ -28,16 +28,16 @@ try:
     from httpcore._backends.auto import AutoBackend
     from httpcore._backends.sync import SyncStream
 except ImportError as error:
-    raise CannotError("sources with httpx", f"httpcore {httpcore.__version__} has no such streams") from error
+    raise CannotError("cannot use sources with httpx", f"httpcore {httpcore.__version__} is not supported") from error
 
-HAPPY_EYEBALLS_DELAY_S = 0.25  # as anyio.connect_tcp has it
+HAPPY_EYEBALLS_DELAY_S = 0.25  # as in anyio.connect_tcp
 
 
 class HTTPTransport(httpx.HTTPTransport):
-    """httpx.HTTPTransport with `sources`: where to come from; None: what the route gives.
+    """httpx.HTTPTransport with `sources`, the source addresses; None: as the route determines.
 
-    Raises UsageError with `local_address` beside it, CannotError where this httpx is unknown. Alone, `local_address`
-    shares its ports here, too.
+    Raises UsageError if `local_address` is given too, CannotError if this version of httpx is not supported.
+    `local_address` alone also shares its ports.
     """
 
     def __init__(self, *args: Any, sources: Sources | None = None, **options: Any) -> None:
@@ -47,7 +47,7 @@ class HTTPTransport(httpx.HTTPTransport):
 
 
 class AsyncHTTPTransport(httpx.AsyncHTTPTransport):
-    """httpx.AsyncHTTPTransport with `sources`, as HTTPTransport has it."""
+    """httpx.AsyncHTTPTransport with `sources`, as in HTTPTransport."""
 
     def __init__(self, *args: Any, sources: Sources | None = None, **options: Any) -> None:
         only_one(sources, options.get("local_address"), "local_address")
@@ -97,7 +97,9 @@ class _AsyncBackend(AutoBackend):
             asyncio.get_running_loop()
         except RuntimeError:
             if sources is not None:
-                raise CannotError("sources with httpx", "this is not asyncio", "Leave them out, or use it.") from None
+                raise CannotError(
+                    "cannot use sources", "this is not asyncio", "Use asyncio, or omit sources."
+                ) from None
             return await super().connect_tcp(host, port, timeout, local_address, socket_options)
         try:
             async with asyncio.timeout(timeout):
@@ -122,8 +124,8 @@ def _closed_on_error(sock: socket.socket) -> Iterator[None]:
 
 
 def _set_backend(transport: Any, backend: _Backend | _AsyncBackend) -> None:
-    """It makes the connections; httpx has no option for it."""
+    """Set the backend that makes the connections; httpx has no option for it."""
     pool: Any = getattr(transport, "_pool", None)
     if not hasattr(pool, "_network_backend"):
-        raise CannotError("sources with httpx", f"httpx {httpx.__version__} keeps its connections elsewhere")
+        raise CannotError("cannot use sources with httpx", f"httpx {httpx.__version__} is not supported")
     pool._network_backend = backend

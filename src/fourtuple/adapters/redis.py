@@ -1,11 +1,11 @@
-"""redis-py whose connections share source ports by destination.
+"""redis-py with connections that share source ports between destinations.
 
     from fourtuple.adapters.redis import Connection
     pool = redis.ConnectionPool(connection_class=Connection, sources=sources, host="10.0.0.9")
     client = redis.Redis(connection_pool=pool)
 
-Errors are redis-py's own; where no port is left, PortsExhausted is found along `__context__`. Give SSLConnection to
-ConnectionPool itself: from_url takes redis-py's own for rediss://. redis.asyncio has redis_asyncio, beside this.
+Errors are those of redis-py; if no port is left, PortsExhausted is in the chain of `__context__`. Pass SSLConnection to
+ConnectionPool itself: from_url uses redis-py's own class for rediss://. For redis.asyncio see redis_asyncio.
 """
 
 import socket
@@ -18,7 +18,7 @@ from fourtuple.client.sources import Sources
 
 
 class Connection(redis.Connection):
-    """redis.Connection with `sources`: where to come from; None: what the route gives."""
+    """redis.Connection with `sources`, the source addresses; None: as the route determines."""
 
     def __init__(self, *args: Any, sources: Sources | None = None, **options: Any) -> None:
         self.sources = checked(sources)
@@ -34,7 +34,7 @@ class Connection(redis.Connection):
             self.sources,
             timeout=self.socket_connect_timeout,
             options=options,
-            family=self.socket_type,  # redis-py hands it to getaddrinfo in this place
+            family=self.socket_type,  # redis-py passes it to getaddrinfo in this place
         )
         sock.settimeout(self.socket_timeout)
         return sock

@@ -1,11 +1,11 @@
-"""redis.asyncio whose connections share source ports by destination.
+"""redis.asyncio with connections that share source ports between destinations.
 
     from fourtuple.adapters.redis_asyncio import Connection
     pool = redis.asyncio.ConnectionPool(connection_class=Connection, sources=sources, host="10.0.0.9")
     client = redis.asyncio.Redis(connection_pool=pool)
 
-Errors are redis-py's own; where no port is left, PortsExhausted is found along `__context__`. Give SSLConnection to
-ConnectionPool itself: from_url takes redis-py's own for rediss://.
+Errors are those of redis-py; if no port is left, PortsExhausted is in the chain of `__context__`. Pass SSLConnection to
+ConnectionPool itself: from_url uses redis-py's own class for rediss://.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from fourtuple.client.streams import open_connection
 
 
 class Connection(redis.asyncio.Connection):
-    """redis.asyncio.Connection with `sources`: where to come from; None: what the route gives."""
+    """redis.asyncio.Connection with `sources`, the source addresses; None: as the route determines."""
 
     def __init__(self, *, sources: Sources | None = None, **options: Any) -> None:
         self.sources = checked(sources)

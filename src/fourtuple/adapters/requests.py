@@ -1,11 +1,11 @@
-"""requests whose connections share source ports by destination.
+"""requests with connections that share source ports between destinations.
 
     from fourtuple.adapters.requests import HTTPAdapter
     session = requests.Session()
     session.mount("http://", HTTPAdapter(sources=sources))  # and "https://"
 
-Errors are requests' own; where no port is left, PortsExhausted is found along `__context__`. Connections to a proxy
-remain as requests makes them.
+Errors are those of requests; if no port is left, PortsExhausted is in the chain of `__context__`. Connections to a
+proxy are not affected.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from fourtuple.client.sources import Sources
 
 
 class HTTPAdapter(requests.adapters.HTTPAdapter):
-    """requests.adapters.HTTPAdapter with `sources`: where to come from; None: what the route gives."""
+    """requests.adapters.HTTPAdapter with `sources`, the source addresses; None: as the route determines."""
 
     def __init__(self, *args: Any, sources: Sources | None = None, **options: Any) -> None:
         self.sources = checked(sources)
@@ -29,7 +29,7 @@ class HTTPAdapter(requests.adapters.HTTPAdapter):
         return state | {"sources": self.sources}
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
-        """As requests does it."""
+        """As in requests, with PoolManager from this package."""
         super().init_poolmanager(connections, maxsize, block, **options)
         self.poolmanager = PoolManager(
             num_pools=connections, maxsize=maxsize, block=block, sources=self.sources, **options

@@ -1,9 +1,9 @@
-"""urllib3 whose connections share source ports by destination.
+"""urllib3 with connections that share source ports between destinations.
 
     from fourtuple.adapters.urllib3 import PoolManager
     http = PoolManager(sources=fourtuple.Sources("10.0.0.4", "10.0.0.5"))
 
-Errors are urllib3's own; where no port is left, PortsExhausted is the `__cause__` of its NewConnectionError.
+Errors are those of urllib3; if no port is left, PortsExhausted is the `__cause__` of its NewConnectionError.
 """
 
 import socket
@@ -21,7 +21,7 @@ from fourtuple.client.sources import Sources
 
 
 class HTTPConnection(urllib3.connection.HTTPConnection):
-    """urllib3.connection.HTTPConnection with `sources`: where to come from; None: what the route gives."""
+    """urllib3.connection.HTTPConnection with `sources`, the source addresses; None: as the route determines."""
 
     def __init__(self, *args: Any, sources: Sources | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -70,9 +70,9 @@ class HTTPSConnectionPool(urllib3.HTTPSConnectionPool):
 
 
 class PoolManager(urllib3.PoolManager):
-    """urllib3.PoolManager with `sources`: where to come from; None: what the route gives.
+    """urllib3.PoolManager with `sources`, the source addresses; None: as the route determines.
 
-    Raises UsageError with `source_address` beside it. Alone, that shares its ports here, too.
+    Raises UsageError if `source_address` is given too. `source_address` alone also shares its ports.
     """
 
     def __init__(self, *args: Any, sources: Sources | None = None, **options: Any) -> None:
@@ -83,5 +83,5 @@ class PoolManager(urllib3.PoolManager):
 
     def _new_pool(self, *args: Any, **options: Any) -> urllib3.HTTPConnectionPool:
         pool = super()._new_pool(*args, **options)
-        pool.conn_kw["sources"] = self.sources  # no part of the key under which the pool is found
+        pool.conn_kw["sources"] = self.sources  # not a part of the key by which pools are found
         return pool

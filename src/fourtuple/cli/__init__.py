@@ -1,4 +1,7 @@
-"""Arguments → verb → face → exit code: with the faces the only place that prints; commands import late."""
+"""The command line: arguments → verb → face → exit code.
+
+Only this package and the faces print. Each command imports what it needs when it runs.
+"""
 
 import errno
 from typing import Any
@@ -23,9 +26,17 @@ from fourtuple.cli.undo import undo
 from fourtuple.cli.why import why
 from fourtuple.core.errors import EXIT_INTERRUPTED, EXIT_SHORT, FourtupleError, ShortfallError
 
+OPEN_FILES = {
+    errno.EMFILE: ("the process (RLIMIT_NOFILE)", "Raise the limit (ulimit -n)."),
+    errno.ENFILE: ("the host (fs.file-max)", "Raise fs.file-max (sysctl)."),
+}
+
 
 class Commands(click.Group):
-    """Errors of ours become their lines and their exit code; so does a limit of open files, wherever it is met."""
+    """The group of commands, which turns errors into lines on standard error and an exit code.
+
+    This covers FourtupleError and the limits of open files (EMFILE, ENFILE), wherever they occur.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -34,10 +45,10 @@ class Commands(click.Group):
             complain(error)
             ctx.exit(error.exit_code)
         except OSError as error:
-            if error.errno not in (errno.EMFILE, errno.ENFILE):
+            if error.errno not in OPEN_FILES:
                 raise
-            limit = "the process (RLIMIT_NOFILE)" if error.errno == errno.EMFILE else "the host (fs.file-max)"
-            complain(ShortfallError("this command", f"open files of {limit}: {error}", "Raise it, see ulimit -n."))
+            whose, do = OPEN_FILES[error.errno]
+            complain(ShortfallError("this command needs more open files", f"open files of {whose}: {error}", do))
             ctx.exit(EXIT_SHORT)
         except KeyboardInterrupt:
             ctx.exit(EXIT_INTERRUPTED)
@@ -46,9 +57,15 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="fourtuple", message="%(prog)s %(version)s")
 def cli() -> None:
-    """TCP connections past every limit that is not real.
+    """Open, hold, count and explain TCP connections on Linux.
 
-    A connection is a 4-tuple: source address and port, destination address and port. 65,535 limits nothing.
+    A connection is a 4-tuple: source address and port, destination address and port. A source port can serve any
+    number of destinations at once, so an address with 65,535 ports can have far more connections than that.
+
+    \b
+    fourtuple prove               see this on real sockets
+    fourtuple limits 10.0.0.9:80  how many more connections to a server are possible
+    fourtuple why 28232           explain the number at which connections stop
     """
 
 

@@ -1,4 +1,4 @@
-"""`census`: who uses which 4-tuples."""
+"""`census`: show who uses source ports, and how many remain per destination."""
 
 import sys
 from collections.abc import Callable
@@ -11,39 +11,45 @@ from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, FourtupleError, Usag
 from fourtuple.core.runs.run import Run
 
 
-@click.command(short_help="Who uses which 4-tuples, and how many are left.", epilog=UNITS)
+@click.command(short_help="Show who uses source ports, and how many remain per destination.", epilog=UNITS)
 @click.option(
-    "--to", multiple=True, metavar="[HOST][:PORT[-PORT]]", help="Only connections to these; repeat or commas."
+    "--to",
+    multiple=True,
+    metavar="[HOST][:PORT[-PORT]]",
+    help="Only these destinations (repeatable or comma-separated).",
 )
 @click.option(
-    "--from", "sources", multiple=True, metavar="ADDRESS", help="Only from these: an address, range, network."
+    "--from", "sources", multiple=True, metavar="ADDRESS", help="Only these sources: an address, range or network."
 )
 @click.option(
-    "--state", "states", multiple=True, metavar="NAME", help="Only sockets in these: established, time-wait …"
+    "--state", "states", multiple=True, metavar="NAME", help="Only sockets in these states: established, time-wait …"
 )
 @click.option(
     "--by",
     type=click.Choice(["pair", "destination", "port", "state", "process"]),
     default="pair",
     show_default=True,
-    help="What a row is.",
+    help="Group rows by this.",
 )
 @click.option(
-    "--top", "most", type=SOME, help="So many of clients, and of servers.  [default: 10; all for --json, --csv]"
+    "--top",
+    "most",
+    type=SOME,
+    help="Show at most N client and N server rows.  [default: 10; all for --json, --csv]",
 )
 @NETNS
-@click.option("--all-netns", is_flag=True, help="Each network namespace that you may see.")
+@click.option("--all-netns", is_flag=True, help="Count in every network namespace that is visible to you.")
 @click.option(
     "--watch",
     "every_s",
     type=PERIOD,
     is_flag=False,
     flag_value="2s",
-    help="Again and again, with what is new.  [2s, if no time is given]",
+    help="Refresh every TIME and show new connections per second.  [2s if no TIME is given]",
 )
-@click.option("--rings", is_flag=True, help="Ask io_uring instances for their sockets; each halts while it lists them.")
-@click.option("--csv", "as_csv", is_flag=True, help="The rows as CSV.")
-@click.option("--save", type=click.Path(dir_okay=False), help="Write the JSON with every row to this file, too.")
+@click.option("--rings", is_flag=True, help="Ask io_uring instances for their sockets; briefly pauses each ring.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")
+@click.option("--save", type=click.Path(dir_okay=False), help="Also write the JSON, with every row, to this file.")
 @JSON
 def census(
     to: tuple[str, ...],
@@ -59,10 +65,11 @@ def census(
     save: str | None,
     as_json: bool,
 ) -> None:
-    """Who uses which 4-tuples: connections by source and destination, the pair that is closest to its end first.
+    """Show connections by source and destination, fullest pair first: who uses source ports, and how many remain.
 
-    A local port that somebody listens on is a server's; all others are clients'. What connect() can still choose for a
-    pair is its range, less what is reserved, less what somebody holds by bind() or listen(), less what it uses itself.
+    A local port with a listener is a server's port; all others are clients' ports. The ports that connect() can still
+    choose for a pair are the range, minus reserved ports, minus ports held by bind() or listen(), minus the ports that
+    the pair already uses.
     """
     from fourtuple.core.census.records import By, Census
     from fourtuple.faces.terminal import watch as watching
@@ -73,11 +80,11 @@ def census(
     from fourtuple.verbs.survey import go_into
 
     if all_netns and (netns or every_s is not None):
-        raise UsageError("--all-netns", "it looks once, and everywhere", "Leave --netns and --watch out.")
+        raise UsageError("--all-netns", "it counts once, in every namespace", "Leave out --netns and --watch.")
     if as_json and as_csv:
-        raise UsageError("--json and --csv", "standard output can be one of them")
+        raise UsageError("--json and --csv", "standard output can have only one format", "Use one of them.")
     if save is not None and (all_netns or every_s is not None):
-        raise UsageError("--save", "it is for one look at one namespace", "Leave --all-netns and --watch out.")
+        raise UsageError("--save", "it needs one count of one namespace", "Leave out --all-netns and --watch.")
     as_text = not (as_json or as_csv)
     shown = face.SHOWN if most is None and as_text else most
     options: dict[str, Any] = {
@@ -102,7 +109,7 @@ def census(
 
     if all_netns:
         sys.exit(_census_everywhere(census_everywhere(**options), show, titles=as_text))
-    owners = every_s is None or not as_text  # a look in passing does not show them
+    owners = every_s is None or not as_text  # a watched census does not show them
     looks = censuses(**options, owners=owners, outside=go_into(None, netns))
     if every_s is not None and as_text and sys.stdin.isatty() and sys.stdout.isatty():
         watching.screen(looks, every_s)
@@ -117,7 +124,7 @@ def census(
 
 
 def _census_everywhere(looks: Run[tuple[Any, Any], int], show: Callable[..., None], *, titles: bool) -> int:
-    """A block for each namespace → the exit code."""
+    """Print a block for each namespace → the exit code."""
     code = EXIT_REACHED
     for number, (place, found) in enumerate(looks):
         if titles:
@@ -128,5 +135,5 @@ def _census_everywhere(looks: Run[tuple[Any, Any], int], show: Callable[..., Non
         else:
             show(found, first=number == 0)
     if looks.record:
-        click.echo(f"{looks.record} more namespaces are not visible: that takes root", err=True)
+        click.echo(f"{looks.record} more namespaces are not visible; seeing them needs root", err=True)
     return code

@@ -13,20 +13,35 @@ SERVE = "hold, greet[:TEXT], echo, http, close"
 
 
 @click.command(
-    short_help="Run a program, and say how it uses source ports.",
+    short_help="Run a program and report how it uses source ports.",
     context_settings={"allow_interspersed_args": False},
     epilog=UNITS,
 )
-@click.option("--ports", type=COUNT, default="64", show_default=True, help="Source ports towards each destination.")
-@click.option("--destinations", type=COUNT, default="3", show_default=True, help="Servers for it to connect to.")
-@click.option("--sources", type=COUNT, default="1", show_default=True, help="Addresses that it may come from.")
-@click.option("--serve", metavar="MODE", help=f"What they do: {SERVE}.  [default: http; --through: hold]")
-@click.option("--expect", metavar="VERDICT|N", default="shared", show_default=True, help="A verdict, or N at once.")
-@click.option("--for", "run_s", type=PERIOD, default="10s", show_default=True, help="End it after that long.")
-@click.option("--settle", "settle_s", type=PERIOD, default="2s", show_default=True, help="… or when it has settled.")
-@click.option("--through", metavar="ADDRESS:PORT", help="It is a proxy that listens there: open connections to it.")
-@click.option("--send", help="What those send; \\r, \\n as written.  [default: a GET request]")
-@click.option("--quiet", is_flag=True, help="No progress, and not what COMMAND says.")
+@click.option(
+    "--ports", type=COUNT, default="64", show_default=True, help="Source ports available to COMMAND, an even number."
+)
+@click.option("--destinations", type=COUNT, default="3", show_default=True, help="Servers that COMMAND can connect to.")
+@click.option("--sources", type=COUNT, default="1", show_default=True, help="Source addresses that COMMAND can use.")
+@click.option("--serve", metavar="MODE", help=f"What the servers do: {SERVE}.  [default: http; with --through: hold]")
+@click.option(
+    "--expect",
+    metavar="VERDICT|N",
+    default="shared",
+    show_default=True,
+    help="Expected verdict, or minimum simultaneous connections.",
+)
+@click.option("--for", "run_s", type=PERIOD, default="10s", show_default=True, help="Time limit for COMMAND.")
+@click.option(
+    "--settle",
+    "settle_s",
+    type=PERIOD,
+    default="2s",
+    show_default=True,
+    help="End COMMAND earlier if nothing changes for TIME.",
+)
+@click.option("--through", metavar="ADDRESS:PORT", help="COMMAND is a proxy that listens here: open connections to it.")
+@click.option("--send", help="What to send through the proxy; may contain \\r, \\n.  [default: a GET request]")
+@click.option("--quiet", is_flag=True, help="Hide progress and COMMAND's output.")
 @JSON
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 def check(
@@ -38,22 +53,23 @@ def check(
     command: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Run COMMAND where source ports are few, and say whether it shares them between destinations.
+    """Run COMMAND with few source ports, and report whether it shares them between destinations.
 
-    It runs in a private network namespace. {dest1} in it becomes the ADDRESS:PORT of the first server, {url1} its
-    http://…/, {host1} and {port1} its parts, {source1} an address to come from; {dest}, {url} are the first,
-    {dests}, {sources} all. FOURTUPLE_DESTINATIONS and FOURTUPLE_SOURCES hold them too.
+    COMMAND runs in a private network namespace. In its arguments, {dest1} is replaced by the ADDRESS:PORT of the first
+    server, {url1} by its http://…/, {host1} and {port1} by the two parts, {source1} by the first source address. {dest}
+    and {url} mean the first one, {dests} and {sources} all of them, separated by commas. The environment variables
+    FOURTUPLE_DESTINATIONS and FOURTUPLE_SOURCES list them too.
 
     \b
     shared     a local port serves every destination
-    unseen     its connections were over too soon to tell
+    unseen     its connections ended too soon to tell
     time-wait  it closes first, so each short connection keeps a port for 60 s
-    leaks      it does not close what the server has closed, or leaves connections behind
-    poisons    it takes ports from every other program
+    leaks      it does not close connections that the server closed, or leaves some behind
+    poisons    it makes ports unusable for all other programs
     lockstep   it uses only lcm(S, D) of the S × D pairs of sources and destinations
     bound      it binds before it connects: one pool of ports for all destinations
 
-    Ends with 0 where that is as expected, with 1 where not.
+    Exit code: 0 if the verdict is as expected, 1 if not.
 
     \b
     fourtuple check -- curl -s --interface {source} {url1}
@@ -81,11 +97,11 @@ def check(
 
 
 def _spoken(text: str) -> bytes:
-    """With \\r, \\n, \\x00 and the like as what they stand for."""
+    """The text with its escapes (\\r, \\n, \\x00 …) replaced. Raises UsageError for an invalid one."""
     try:
         return text.encode("latin-1", "backslashreplace").decode("unicode_escape").encode()
     except UnicodeError as error:
-        raise UsageError(f"the text {text!r}", f"it is not written as Python's strings are: {error}") from None
+        raise UsageError(f"the text {text!r}", f"invalid escape: {error}") from None
 
 
 def _count(text: str) -> int:
@@ -95,4 +111,4 @@ def _count(text: str) -> int:
         return parse_count(text)
     except UsageError:
         known = ", ".join(Kind)
-        raise UsageError(f"--expect {text}", "it is no number, and no verdict", f"There are {known}.") from None
+        raise UsageError(f"--expect {text}", "it is neither a number nor a verdict", f"Use one of {known}.") from None

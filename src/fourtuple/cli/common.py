@@ -1,4 +1,4 @@
-"""What commands share: numbers with units, options, and how a record or an error is printed."""
+"""Shared parts of the commands: parameter types with units, options, and printing of records and errors."""
 
 import os
 import shlex
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Unit(click.ParamType[float]):
-    """A number with a unit, read by core/units.py."""
+    """Parameter type: a number with a unit, parsed by core/units.py."""
 
     def __init__(self, name: str, parse: Callable[[str], float]) -> None:
         self.name = name
@@ -30,7 +30,7 @@ class Unit(click.ParamType[float]):
 
 
 class Content(click.ParamType[bytes]):
-    """What is to be sent or expected, read by core/runs/content.py; @FILE is the file's content."""
+    """Parameter type: bytes to send or to expect, parsed by core/runs/content.py; @FILE means the content of FILE."""
 
     name = "TEXT|@FILE|SIZE"
 
@@ -42,7 +42,7 @@ class Content(click.ParamType[bytes]):
                 with open(value[1:], "rb") as file:
                     content = file.read(MOST_BYTES + 1)
             except OSError as error:
-                raise UsageError(f"the file {value[1:]}", str(error.strerror)) from None
+                raise UsageError(f"cannot read {value[1:]}", str(error.strerror)) from None
         else:
             content = parse_content(value)
         check_content(content)
@@ -53,10 +53,12 @@ CONTENT = Content()
 
 
 def positive(parse: Callable[[str], float]) -> Callable[[str], float]:
+    """The same parser, which also refuses 0."""
+
     def parsed(text: str) -> float:
         value = parse(text)
         if not value:
-            raise UsageError(f"{text!r}", "it must be more than 0")
+            raise UsageError(f"{text!r} must be more than 0")
         return value
 
     return parsed
@@ -64,7 +66,7 @@ def positive(parse: Callable[[str], float]) -> Callable[[str], float]:
 
 SOME, PERIOD = Unit("N", positive(parse_count)), Unit("TIME", positive(parse_duration))
 COUNT, RATE, DURATION = Unit("N", parse_count), Unit("RATE", parse_rate), Unit("TIME", parse_duration)
-UNITS = "Numbers: 100, 20k, 1.5M. Times: 500ms, 3s, 2m, 1h. Rates: 200/s, 20k/s. More in docs/."
+UNITS = "N: 100, 20k, 1.5M. TIME: 500ms, 3s, 2m, 1h. RATE: 200/s, 20k/s. More in docs/."
 STRATEGIES = click.Choice(["late", "plain", "noport", "explicit"])
 ALL_STRATEGIES = click.Choice([*STRATEGIES.choices, "bind0"])
 
@@ -74,37 +76,41 @@ LOOP = click.option(
     default="auto",
     show_default=True,
     envvar="FOURTUPLE_LOOP",
-    help="What makes the connections; auto takes io_uring where it is allowed.",
+    help="I/O engine; auto uses io_uring if permitted, else epoll.",
 )
 
-PID = click.option("--pid", type=click.IntRange(1), help="The world of this process: its files, cgroup, namespace.")
-NETNS = click.option("--netns", metavar="NAME|PID", help="The network namespace of that name (ip netns), or process.")
+PID = click.option(
+    "--pid", type=click.IntRange(1), metavar="PID", help="Apply the limits of process PID (files, cgroup, namespace)."
+)
+NETNS = click.option("--netns", metavar="NAME|PID", help="Network namespace, by `ip netns` name or by PID.")
 FROM = click.option(
-    "--from", "sources", multiple=True, metavar="ADDRESS[:PORT]", help="Source addresses, as hold takes them."
+    "--from", "sources", multiple=True, metavar="ADDRESS[:PORT]", help="Source addresses, as in hold --from."
 )
-JSON = click.option("--json", "as_json", is_flag=True, help="One object on standard output, nothing else.")
+JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object on standard output and nothing else."
+)
 
-STORE = click.option("--store", type=click.Path(dir_okay=False), help="Keep the run in this file.")
-NO_STORE = click.option("--no-store", is_flag=True, help="Do not keep the run.")
+STORE = click.option("--store", type=click.Path(dir_okay=False), help="Store the run in this file.")
+NO_STORE = click.option("--no-store", is_flag=True, help="Do not store the run.")
 
 
 def command_line() -> str:
-    """What was typed, so that it can be typed again; with what the environment said of the loop."""
+    """The command as typed, so that it can be repeated, with FOURTUPLE_LOOP if that was set."""
     loop = os.environ.get("FOURTUPLE_LOOP")
-    told = [f"FOURTUPLE_LOOP={loop}"] if loop else []
-    line = shlex.join([*told, "fourtuple", *sys.argv[1:]])
+    variables = [f"FOURTUPLE_LOOP={loop}"] if loop else []
+    line = shlex.join([*variables, "fourtuple", *sys.argv[1:]])
     return line.encode(errors="backslashreplace").decode()  # a file's name may be any bytes
 
 
 def keeper_of(store: str | None, *, no_store: bool) -> "Keeper | None":
-    """Who keeps the run that begins. None: nobody, as was asked for, or as the usual file cannot be had; that is told.
+    """The keeper that stores the run, or None: with --no-store, or if the default file is not available.
 
-    Raises CannotError where the file that was asked for cannot be had.
+    The latter prints a warning. Raises CannotError if the file given by --store is not available.
     """
     from fourtuple.verbs.runs import keep
 
     if store and no_store:
-        raise UsageError("--store with --no-store", "the one keeps the run, the other does not")
+        raise UsageError("--store with --no-store", "they contradict each other", "Use one of them.")
     if no_store:
         return None
     try:
@@ -117,11 +123,11 @@ def keeper_of(store: str | None, *, no_store: bool) -> "Keeper | None":
 
 
 def tell_kept(keeper: "Keeper | None", store: str | None, *, quiet: bool) -> int | None:
-    """Say under which number the run is kept, and how to look at it → the number. What could not be kept is told."""
+    """Print the number of the stored run and how to view it → the number. Print a warning if storing failed."""
     if keeper is None:
         return None
     if keeper.why_not:
-        so_far = "" if keeper.id is None else " to its end"
+        so_far = "" if keeper.id is None else " completely"
         click.echo(f"this run is not stored{so_far}: {keeper.why_not}", err=True)
     if keeper.id is not None and not quiet:
         where = f" --store {shlex.quote(store)}" if store else ""
@@ -130,6 +136,7 @@ def tell_kept(keeper: "Keeper | None", store: str | None, *, quiet: bool) -> int
 
 
 def complain(error: FourtupleError) -> None:
+    """Print the error on standard error."""
     from fourtuple.faces.text.lines import error_lines
 
     for line in error_lines(error):
@@ -137,11 +144,12 @@ def complain(error: FourtupleError) -> None:
 
 
 def columns() -> int:
-    """As wide as the terminal; 80 where there is none."""
+    """The width of the terminal, or 80 if standard output is not a terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
 
 
 def split(sources: tuple[str, ...]) -> list[str]:
+    """The parts of options that can be repeated or comma-separated."""
     return [part for source in sources for part in source.split(",")]
 
 
@@ -154,7 +162,7 @@ def print_json(record: dict[str, Any] | list[dict[str, Any]]) -> None:
 def say(
     lines: Iterable[str], record: dict[str, Any], keeper: "Keeper | None", store: str | None, *, as_json: bool
 ) -> None:
-    """What came of a run, as text or as its record, and under which number it is stored."""
+    """Print the result of a run, as text or as JSON, and the number under which it is stored."""
     if not as_json:
         click.echo("\n".join(lines))
     number = tell_kept(keeper, store, quiet=as_json)

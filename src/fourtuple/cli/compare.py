@@ -1,4 +1,4 @@
-"""`compare`: two stored runs side by side."""
+"""`compare`: show two stored runs side by side."""
 
 from pathlib import Path
 
@@ -9,17 +9,19 @@ from fourtuple.cli.report import write_page
 from fourtuple.cli.stored import FILE, ID, file_of
 
 
-@click.command(short_help="Two stored runs side by side, with ratios.")
+@click.command(short_help="Show two stored runs side by side, with ratios.")
 @click.argument("first", type=ID, metavar="ID")
 @click.argument("second", type=ID, metavar="ID")
-@click.option("--anyway", is_flag=True, help="Ratios of rates and times also for different machines.")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="As an HTML page in this file.")
+@click.option("--anyway", is_flag=True, help="Show ratios of rates and times even for different machines.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Also write an HTML page to this file."
+)
 @FILE
 @JSON
 def compare(first: int, second: int, anyway: bool, output: Path | None, file: str | None, as_json: bool) -> None:
-    """Two stored runs of one kind side by side, with the ratio of the second to the first, and what is not the same.
+    """Show two stored runs of the same kind side by side: numbers, second-to-first ratios, and differing settings.
 
-    On different machines a rate says as much of the machine as of the run: then its ratio is left out.
+    On different machines, rates and times depend on the machine as much as on the run, so their ratios are left out.
     """
     from fourtuple.core.runs.compare import compare as side_by_side
     from fourtuple.faces.text import compare as face

@@ -1,20 +1,29 @@
-"""`export`: metrics for Prometheus."""
+"""`export`: serve metrics for Prometheus."""
 
 import click
 
 from fourtuple.cli.common import NETNS, PERIOD, SOME, UNITS
 
 
-@click.command(short_help="Tell Prometheus who uses which 4-tuples.", epilog=UNITS)
-@click.option("--listen", metavar="ADDRESS:PORT", default="127.0.0.1:9435", show_default=True, help="Where to serve.")
-@click.option("--every", "every_s", type=PERIOD, default="15s", show_default=True, help="Count so often.")
-@click.option("--top", "most", type=SOME, default="50", show_default=True, help="Pairs of their own; the rest: other.")
+@click.command(short_help="Serve port-usage metrics for Prometheus.", epilog=UNITS)
+@click.option(
+    "--listen", metavar="ADDRESS:PORT", default="127.0.0.1:9435", show_default=True, help="Where to serve the metrics."
+)
+@click.option("--every", "every_s", type=PERIOD, default="15s", show_default=True, help="Interval between counts.")
+@click.option(
+    "--top",
+    "most",
+    type=SOME,
+    default="50",
+    show_default=True,
+    help="Export the N fullest pairs; sum the rest as `other`.",
+)
 @NETNS
 def export(listen: str, every_s: float, most: int, netns: str | None) -> None:
-    """Serve metrics for Prometheus: the pairs of source and destination that are closest to their end, and the rest.
+    """Serve metrics for Prometheus: the fullest pairs of source and destination, and the sum of all others.
 
-    It listens in the network namespace that it is started in, and counts in that of --netns. A scrape reads what was
-    counted last, so it costs nothing.
+    The server listens in the network namespace in which it is started, and counts in the one given by --netns. A scrape
+    returns the latest count and does not cause another one.
     """
     from fourtuple.core.errors import CannotError
     from fourtuple.core.space.endpoints import Endpoint
@@ -27,7 +36,9 @@ def export(listen: str, every_s: float, most: int, netns: str | None) -> None:
     try:
         server = metrics.MetricsServer(str(end.address), end.port, exporter)
     except OSError as error:
-        raise CannotError(f"listening on {end}", str(error.strerror), "Choose another with --listen.") from None
+        raise CannotError(
+            f"cannot listen on {end}", str(error.strerror), "Choose another address with --listen."
+        ) from None
     go_into(None, netns)
     for number, snapshot in enumerate(paced(snapshots(most), every_s)):
         if snapshot is None:

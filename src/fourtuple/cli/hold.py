@@ -26,48 +26,77 @@ from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 @click.argument("wanted", type=COUNT, required=False, metavar="N")
 @click.argument("destinations", nargs=-1, metavar="HOST:PORT[-PORT]...")
 @click.option(
-    "--plan", "plan_file", type=click.Path(dir_okay=False), help="What plan --write has written, for N and all."
+    "--plan",
+    "plan_file",
+    type=click.Path(dir_okay=False),
+    help="Take N, destinations and sources from a `plan --write` file.",
 )
-@click.option("--anyway", is_flag=True, help="Open what there is, also where N cannot be had.")
+@click.option("--anyway", is_flag=True, help="Open as many as possible, even if fewer than N.")
 @click.option(
     "--from",
     "sources",
     multiple=True,
     metavar="ADDRESS[:PORT]",
-    help="Source addresses: 10.0.0.4, 10.0.0.2-9, 10.0.0.0/29, with ports to choose them yourself; repeat or separate"
-    " by commas.",
+    help="Source addresses: 10.0.0.4, 10.0.0.2-9, 10.0.0.0/29; add ports to choose these yourself (repeatable or"
+    " comma-separated).",
 )
-@click.option("--strategy", type=STRATEGIES, help="Who chooses the source port.  [default: late]")
-@click.option("--rate", "rate_per_s", type=RATE, help="Open so many a second.  [default: as fast as they open]")
-@click.option("--for", "hold_s", type=DURATION, default="10s", show_default=True, help="Hold them so long.")
-@click.option("--timeout", "timeout_s", type=DURATION, default="30s", show_default=True, help="Give up a connect().")
-@click.option("--workers", type=click.IntRange(1, 1000), help="Processes.  [default: 1; epoll: as many as it takes]")
+@click.option("--strategy", type=STRATEGIES, help="How the source port is chosen, see above.  [default: late]")
+@click.option("--rate", "rate_per_s", type=RATE, help="Connections to open per second.  [default: as fast as possible]")
+@click.option(
+    "--for", "hold_s", type=DURATION, default="10s", show_default=True, help="How long to hold the connections."
+)
+@click.option(
+    "--timeout", "timeout_s", type=DURATION, default="30s", show_default=True, help="Time limit for each connect()."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="Number of processes.  [default: 1; epoll: as needed]",
+)
 @click.option(
     "--close",
     type=click.Choice(["rst", "fin"]),
     default="rst",
     show_default=True,
-    help="How to end: rst leaves nothing behind, fin leaves TIME_WAIT for 60 s.",
+    help="How to close: rst leaves nothing behind, fin leaves TIME_WAIT for 60 s.",
 )
 @click.option(
     "--watch",
     type=click.Choice(["poll", "census", "off"]),
     default="poll",
     show_default=True,
-    help="How lost ones are noticed: each is polled, or the kernel's table is counted now and then.",
+    help="How to detect lost connections: poll each one, or count the kernel's table periodically.",
 )
-@click.option("--reconnect", is_flag=True, help="Open lost ones again, at the rate.")
-@click.option("--send", type=CONTENT, default=b"", help="Send this on each: text, @FILE, or a size such as 32B.")
-@click.option("--every", "every_s", type=DURATION, help="So often; 0s: again when answered.  [default: 30s]")
-@click.option("--expect", type=CONTENT, default=b"", help="What is to come back: to each, or as a greeting.")
-@click.option("--log", is_flag=True, help="A line for everything that happens to a connection.")
+@click.option("--reconnect", is_flag=True, help="Reopen lost connections, at --rate.")
+@click.option(
+    "--send", type=CONTENT, default=b"", help="Send this on each connection: text, @FILE, or a size such as 32B."
+)
+@click.option(
+    "--every",
+    "every_s",
+    type=DURATION,
+    help="Interval between messages; 0s: send again after each answer.  [default: 30s]",
+)
+@click.option(
+    "--expect", type=CONTENT, default=b"", help="Expected reply to each message (without --send: expected greeting)."
+)
+@click.option("--log", is_flag=True, help="Print a line for every event on a connection.")
 @LOOP
-@click.option("--fill-memory", is_flag=True, help="Take 98 % of the free memory, not 90: for a host that does no more.")
-@click.option("--i-own-this-target", is_flag=True, help="Allow more than 1,000 to a public address of another host.")
+@click.option(
+    "--fill-memory",
+    is_flag=True,
+    help="Use 98 % of the free memory instead of 90 %: for a host that does nothing else.",
+)
+@click.option(
+    "--i-own-this-target", is_flag=True, help="Allow more than 1,000 connections to a public address of another host."
+)
 @STORE
 @NO_STORE
-@click.option("--quiet", is_flag=True, help="No progress.")
-@click.option("--json", "as_json", is_flag=True, help="The record as one line on standard output, nothing else.")
+@click.option("--quiet", is_flag=True, help="Hide progress.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the record as one line of JSON on standard output and nothing else."
+)
 def hold(
     wanted: int | None,
     destinations: tuple[str, ...],
@@ -83,15 +112,16 @@ def hold(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Open N connections, hold them, close them, and say what became of them.
+    """Open N connections, hold them, close them, and report the result.
 
-    Ends with 0 where all N were held at the same time and answered as expected, with 1 where not.
+    Exit code: 0 if all N were held at the same time and answered as expected, 1 if not.
 
     \b
-    late      the kernel chooses the source port at connect(), quickly to the last one
-    plain     the kernel chooses it, nothing is set: slow past half of the range
-    noport    as late, by IP_BIND_ADDRESS_NO_PORT alone
-    explicit  you choose it: these ports are then lost to all other programs
+    Strategies, by which the source port is chosen:
+    late      by the kernel at connect(); fast even when the range is nearly full
+    plain     by the kernel, with no socket option set; slow past half of the range
+    noport    as late, but with IP_BIND_ADDRESS_NO_PORT alone
+    explicit  by you (--from ADDRESS:PORT); other programs cannot use these ports
     """
     from fourtuple.core.limits.strategy import Strategy
     from fourtuple.core.runs.orders import LoopName, Watch
@@ -103,12 +133,12 @@ def hold(
 
     if plan_file is not None:
         if wanted is not None or destinations or sources or strategy:
-            raise UsageError("--plan", "the file says how many, where to and from where", "Leave those out.")
+            raise UsageError("--plan", "the file has N, the destinations and the sources", "Leave these out.")
         written = read_plan(plan_file)
         wanted, destinations, sources = written.wanted, tuple(written.destinations), tuple(written.sources)
         strategy, options["rate_per_s"] = written.strategy, options["rate_per_s"] or written.rate_per_s
     if wanted is None or not destinations:
-        raise UsageError("connections", "N and a destination are needed, or --plan", "Write hold 100 127.0.0.1:8000.")
+        raise UsageError("N and a destination are needed, or --plan", do="fourtuple hold 100 127.0.0.1:8000")
     run = verb(
         wanted,
         destinations,

@@ -11,21 +11,34 @@ from fourtuple.core.errors import UsageError
 @click.command(
     short_help="Run a command in a private network namespace.", context_settings={"ignore_unknown_options": True}
 )
-@click.option("--ports", metavar="LOW-HIGH", default="1024-65535", show_default=True, help="Automatic source ports.")
+@click.option(
+    "--ports",
+    metavar="LOW-HIGH",
+    default="1024-65535",
+    show_default=True,
+    help="Port range from which the kernel chooses source ports.",
+)
 @click.option(
     "--hash-table",
     "hash_entries",
     type=COUNT,
-    help="Entries of its own TCP hash table.  [default: as many as memory has room for sockets]",
+    help="Entries of the lab's own TCP hash table.  [default: as many as sockets fit in memory]",
 )
-@click.option("--hosts", type=click.IntRange(1, 2), default=1, show_default=True, help="2: joined by a cable.")
-@click.option("--quiet", is_flag=True, help="Do not say what the lab is like.")
+@click.option(
+    "--hosts",
+    type=click.IntRange(1, 2),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Number of hosts; two are joined by a virtual cable.",
+)
+@click.option("--quiet", is_flag=True, help="Do not describe the lab.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 def lab(ports: str, hash_entries: int | None, hosts: int, quiet: bool, command: tuple[str, ...]) -> None:
-    """Run COMMAND in a private network namespace made for it, gone when it ends; its exit code is ours.
+    """Run COMMAND in a private network namespace, which is removed on exit; returns COMMAND's exit code.
 
     \b
-    fourtuple lab -- sh                  a shell to play in: nothing in it reaches the host
+    fourtuple lab -- sh                  a shell to experiment in; nothing in it reaches the host
     fourtuple lab --ports 40000-40099 -- ./my-tests
     fourtuple lab --hosts 2 -- sh        this shell is host1, 10.77.0.1
       $ host2 fourtuple serve 10.77.0.2:8000 &
@@ -36,7 +49,7 @@ def lab(ports: str, hash_entries: int | None, hosts: int, quiet: bool, command: 
 
     low, _, high = ports.partition("-")
     if not (low.isdecimal() and high.isdecimal()):
-        raise UsageError(f"the ports {ports!r}", "LOW-HIGH is expected", "Write 32768-60999.")
+        raise UsageError(f"--ports {ports}", "it is not LOW-HIGH", "For example, --ports 32768-60999.")
     with verb(ports=range(int(low), int(high) + 1), hash_entries=hash_entries, hosts=hosts) as (setup, place):
         if not quiet:
             click.echo(face.lab_line(setup.ports, setup.hash_entries, setup.hosts), err=True)

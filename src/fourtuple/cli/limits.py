@@ -1,19 +1,27 @@
-"""`limits`: how many more connections, and which limit decides."""
+"""`limits`: show how many more connections fit, and which limit decides."""
 
 import click
 
 from fourtuple.cli.common import ALL_STRATEGIES, FROM, JSON, NETNS, PID, UNITS, print_json, split
 
 
-@click.command(short_help="How many more connections, and which limit decides.", epilog=UNITS)
+@click.command(short_help="Show how many more connections fit, and which limit decides.", epilog=UNITS)
 @click.argument("destinations", nargs=-1, metavar="[HOST:PORT[-PORT]]...")
 @FROM
-@click.option("--strategy", type=ALL_STRATEGIES, help="Who chooses the source port.  [default: late]")
+@click.option("--strategy", type=ALL_STRATEGIES, help="How the source port is chosen, see above.  [default: late]")
 @PID
 @NETNS
-@click.option("--role", type=click.Choice(["client", "server"]), help="[default: client; server for a listening --pid]")
-@click.option("--probe", is_flag=True, help="Ask the kernel, by short connections on 127.0.0.1, what it does not tell.")
-@click.option("--all", "everything", is_flag=True, help="Every limit and every route.")
+@click.option(
+    "--role",
+    type=click.Choice(["client", "server"]),
+    help="Whose limits to show.  [default: client; server if --pid listens]",
+)
+@click.option(
+    "--probe",
+    is_flag=True,
+    help="Find out, by short connections on 127.0.0.1, what the kernel does not report.",
+)
+@click.option("--all", "everything", is_flag=True, help="Show every limit and every route.")
 @JSON
 def limits(
     destinations: tuple[str, ...],
@@ -26,14 +34,15 @@ def limits(
     everything: bool,
     as_json: bool,
 ) -> None:
-    """How many more connections can be opened from here, or accepted; which limit decides, and which come next.
+    """Show how many more connections can be opened from here, or accepted, which limit decides, and which come next.
 
     \b
-    late      the kernel chooses the source port at connect(), quickly to the last one
-    plain     the kernel chooses it, nothing is set
-    noport    bind(address, 0) with IP_BIND_ADDRESS_NO_PORT
-    bind0     bind(address, 0), as programs do by mistake: one pool for all destinations
-    explicit  the program chooses it, with SO_REUSEADDR
+    Strategies, by which the source port is chosen:
+    late      by the kernel at connect(); fast even when the range is nearly full
+    plain     by the kernel, with no socket option set
+    noport    by the kernel after bind(address, 0) with IP_BIND_ADDRESS_NO_PORT
+    bind0     by bind(address, 0), a common mistake: one pool for all destinations
+    explicit  by the program, with SO_REUSEADDR
     """
     from fourtuple.core.limits.strategy import Strategy
     from fourtuple.core.sockets.role import Role

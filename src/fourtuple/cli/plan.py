@@ -1,4 +1,4 @@
-"""`plan`: do N connections fit, and what makes them fit?"""
+"""`plan`: check whether N connections fit, and what to change if not."""
 
 import sys
 from typing import Any
@@ -9,20 +9,34 @@ from fourtuple.cli.common import ALL_STRATEGIES, COUNT, FROM, JSON, RATE, UNITS,
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 
 
-@click.command(short_help="Do N connections fit, and what makes them fit?", epilog=UNITS)
+@click.command(short_help="Check whether N connections fit, and what to change if not.", epilog=UNITS)
 @click.argument("wanted", type=COUNT, metavar="N")
 @click.argument("destinations", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
 @FROM
-@click.option("--strategy", type=ALL_STRATEGIES, help="Who chooses the source port.  [default: late]")
-@click.option("--rate", "rate_per_s", type=RATE, help="Open so many a second.")
-@click.option("--churn", "churn_per_s", type=RATE, help="Open and close so many a second besides, closing first.")
-@click.option("--machines", type=click.IntRange(1, 1_000_000), help="Split them over so many, on paper.")
 @click.option(
-    "--nat", type=click.Choice(["aws", "azure", "gcp", "linux"]), help="A router that translates, in between."
+    "--strategy", type=ALL_STRATEGIES, help="How the source port is chosen, see limits --help.  [default: late]"
 )
-@click.option("--nat-addresses", type=click.IntRange(1), default=1, show_default=True, help="Its public addresses.")
-@click.option("--write", "file", type=click.Path(dir_okay=False), help="Write it to a file, for hold --plan.")
-@click.option("--apply", "do_apply", is_flag=True, help="Write the settings it takes; fourtuple undo brings them back.")
+@click.option("--rate", "rate_per_s", type=RATE, help="Connections to open per second.")
+@click.option(
+    "--churn",
+    "churn_per_s",
+    type=RATE,
+    help="Additional short connections per second, closed by this end.",
+)
+@click.option("--machines", type=click.IntRange(1, 1_000_000), metavar="K", help="Calculate for K identical machines.")
+@click.option(
+    "--nat", type=click.Choice(["aws", "azure", "gcp", "linux"]), help="Account for a NAT gateway on the path."
+)
+@click.option(
+    "--nat-addresses",
+    type=click.IntRange(1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Public addresses of the NAT gateway.",
+)
+@click.option("--write", "file", type=click.Path(dir_okay=False), help="Write the plan to a file, for hold --plan.")
+@click.option("--apply", "do_apply", is_flag=True, help="Apply the required sysctls; `undo` restores them.")
 @JSON
 def plan(
     wanted: int,
@@ -34,9 +48,9 @@ def plan(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Do N more connections fit, and what is the smallest change that makes them? Opens nothing.
+    """Check whether N more connections fit; if not, find the smallest change that makes them fit. Opens nothing.
 
-    Ends with 0 where they surely fit, with 1 where not.
+    Exit code: 0 if they certainly fit, 1 if not.
     """
     from fourtuple.core.limits.strategy import Strategy
     from fourtuple.faces.text import plan as face

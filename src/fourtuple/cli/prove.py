@@ -12,13 +12,13 @@ from fourtuple.core.errors import UsageError
 
 @click.command(short_help="Show on real sockets that 65,535 is not the limit.")
 @click.argument("names", nargs=-1, metavar="[LESSON]...")
-@click.option("--list", "only_list", is_flag=True, help="Name the lessons and their claims, run nothing.")
-@click.option("--show-code", is_flag=True, help="Print the source of the named lessons, run nothing.")
-@click.option("--connections", type=COUNT, help="How many past-65536 opens.  [default: 100,000]")
-@click.option("--report", "page", type=click.Path(dir_okay=False, path_type=Path), help="A page of it, too.")
+@click.option("--list", "only_list", is_flag=True, help="List the lessons and their claims; run nothing.")
+@click.option("--show-code", is_flag=True, help="Print the source code of the lessons; run nothing.")
+@click.option("--connections", type=COUNT, help="Connections that past-65536 opens.  [default: 100,000]")
+@click.option("--report", "page", type=click.Path(dir_okay=False, path_type=Path), help="Also write an HTML report.")
 @STORE
 @NO_STORE
-@click.option("--json", "as_json", is_flag=True, help="One object on standard output, nothing else.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output and nothing else.")
 def prove(
     names: tuple[str, ...],
     only_list: bool,
@@ -31,7 +31,7 @@ def prove(
 ) -> None:
     """Show on real sockets that 65,535 is not the limit, and what is.
 
-    Everything happens in a private network namespace where one is allowed, on loopback where not, and ends by itself.
+    Each lesson runs in a private network namespace if one is permitted, otherwise on loopback. Nothing is left behind.
     """
     from fourtuple.faces.text import prove as face
     from fourtuple.lessons import prove as lessons
@@ -45,7 +45,7 @@ def prove(
         click.echo("\n".join(face.list_lines(chosen)))
         return
     if connections is not None and "past-65536" not in {lesson.name for lesson in chosen}:
-        raise UsageError("--connections", "only past-65536 opens that many, and it is not among the lessons")
+        raise UsageError("--connections", "only the lesson past-65536 uses it", "Add past-65536, or leave it out.")
     if page is not None:
         check_report(page)
     proof = lessons.prove(chosen, connections)

@@ -1,4 +1,4 @@
-"""`report`: a stored run as one HTML file."""
+"""`report`: write a stored run as one HTML file."""
 
 import sys
 from collections.abc import Callable
@@ -11,15 +11,18 @@ from fourtuple.cli.stored import DASH, FILE, ID, file_of
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, CannotError, UsageError
 
 
-@click.command(short_help="A stored run as one HTML file.")
+@click.command(short_help="Write a stored run as one HTML file.")
 @click.argument("run", type=ID, required=False, metavar="[ID]")
 @click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="[default: fourtuple-run-ID.html]"
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write; - for standard output.  [default: fourtuple-run-ID.html]",
 )
-@click.option("--open", "do_open", is_flag=True, help="Show it in the browser.")
+@click.option("--open", "do_open", is_flag=True, help="Open the report in the browser.")
 @FILE
 def report(run: int | None, output: Path | None, do_open: bool, file: str | None) -> None:
-    """Of one stored run, the newest without an ID: a page to look at and to hand on. It asks nothing of any network."""
+    """Write run ID, by default the newest, as a self-contained HTML page. The page loads nothing from the network."""
     from fourtuple.verbs.runs import Runs
 
     with Runs(file_of(file)) as stored:
@@ -28,22 +31,22 @@ def report(run: int | None, output: Path | None, do_open: bool, file: str | None
 
 
 def check_report(output: Path) -> None:
-    """Before something that takes long: can there be a report there? Raises as write_page."""
+    """Check, before a long run, that a report can be written there. Raises CannotError, UsageError."""
     from importlib.util import find_spec
 
     for library in ("altair", "jinja2", "vl_convert"):
         if find_spec(library) is None:
             raise _missing(library)
     if not output.parent.is_dir():
-        raise UsageError(f"the file {output}", f"there is no folder {output.parent}")
+        raise UsageError(f"cannot write {output}", f"there is no directory {output.parent}")
 
 
 def _missing(library: str | None) -> CannotError:
-    return CannotError("a report", f"{library} is not installed", "pip install 'fourtuple[report]'")
+    return CannotError("cannot make a report", f"{library} is not installed", "pip install 'fourtuple[report]'")
 
 
 def write_report(found: Any, output: Path, *, do_open: bool = False, quiet: bool = False) -> int:
-    """→ exit code; says where it is, unless quiet"""
+    """Write the report, and print where it is unless `quiet` → the exit code."""
     from fourtuple.faces.page import report as page
 
     write_page(output, lambda: page.run_page(found), quiet=quiet)
@@ -51,13 +54,16 @@ def write_report(found: Any, output: Path, *, do_open: bool = False, quiet: bool
         import webbrowser
 
         if not webbrowser.open(output.resolve().as_uri()):
-            click.echo("no browser was found to show it in", err=True)
+            click.echo("no browser was found", err=True)
             return EXIT_SHORT
     return EXIT_REACHED
 
 
 def write_page(output: Path, page: Callable[[], str], *, quiet: bool = False) -> None:
-    """Raises CannotError where the libraries that draw are not there, UsageError where the file cannot be written."""
+    """Write the page to a file, or to standard output.
+
+    Raises CannotError if a library for drawing is not installed, UsageError if the file cannot be written.
+    """
     try:
         made = page()
     except ModuleNotFoundError as error:
@@ -68,6 +74,6 @@ def write_page(output: Path, page: Callable[[], str], *, quiet: bool = False) ->
     try:
         output.write_text(made, encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"the file {output}", str(error.strerror)) from None
+        raise UsageError(f"cannot write {output}", str(error.strerror)) from None
     if not quiet:
         click.echo(f"written to {output}: {len(made.encode()) / 1024:,.0f} KiB")

@@ -1,4 +1,4 @@
-"""`runs`: list the stored runs, show, follow, export and remove them."""
+"""`runs`: list, show, follow, export and remove stored runs."""
 
 import sys
 from dataclasses import asdict
@@ -12,17 +12,23 @@ from fourtuple.cli.stored import DASH, FILE, ID, file_of
 from fourtuple.core.errors import CannotError, UsageError
 
 
-@click.group(short_help="The runs that hold, serve and prove have stored.", invoke_without_command=True)
-@click.option("--kind", type=click.Choice(["hold", "serve", "prove"]), help="Only these.")
-@click.option("--outcome", help="Only those: running, reached, 'fell short', ended, killed …")
-@click.option("--last", "most", type=click.IntRange(1), help="So many, the newest.  [default: 20; all for --json]")
+@click.group(short_help="List, show, export and remove stored runs.", invoke_without_command=True)
+@click.option("--kind", type=click.Choice(["hold", "serve", "prove"]), help="List only runs of this kind.")
+@click.option("--outcome", help="List only runs with this outcome: reached, 'fell short', killed …")
+@click.option(
+    "--last",
+    "most",
+    type=click.IntRange(1),
+    metavar="N",
+    help="List the N newest runs.  [default: 20; all for --json]",
+)
 @FILE
 @JSON
 @click.pass_context
 def runs(
     ctx: click.Context, kind: str | None, outcome: str | None, most: int | None, file: str | None, as_json: bool
 ) -> None:
-    """List the stored runs, the newest first; look at one, follow one that goes on, remove or export them.
+    """List the runs that hold, serve and prove stored, newest first; show, follow, export or remove them.
 
     \b
     fourtuple runs --kind hold
@@ -37,7 +43,7 @@ def runs(
     from fourtuple.verbs.runs import Runs
 
     if outcome is not None and outcome not in [*Outcome]:
-        raise UsageError(f"--outcome {outcome}", "there is none of that name", f"There are {', '.join(Outcome)}.")
+        raise UsageError(f"--outcome {outcome}", "there is no such outcome", f"Use one of {', '.join(Outcome)}.")
     try:
         with Runs(file_of(file)) as stored:
             entries = stored.entries()
@@ -55,14 +61,14 @@ def runs(
         click.echo(f"… {len(chosen) - len(shown):,} more: --last {len(chosen)}")
 
 
-@runs.command(short_help="One run: what was asked, found, planned, and what became of it.")
+@runs.command(short_help="Show a run: what was asked, found and planned, and its result.")
 @click.argument("run", type=ID, required=False, metavar="[ID]")
-@click.option("--follow", is_flag=True, help="Look on while it goes on, in another terminal.")
+@click.option("--follow", is_flag=True, help="Follow a run in progress, for example from another terminal.")
 @FILE
 @JSON
 @click.pass_obj
 def show(above: str | None, run: int | None, follow: bool, file: str | None, as_json: bool) -> None:
-    """Of one run, the newest without an ID: what was asked, found, changed and planned, and what became of it."""
+    """Show run ID, by default the newest: what was asked, found, changed and planned, and the result."""
     from fourtuple.faces.text import runs as face
     from fourtuple.verbs.runs import Runs
 
@@ -106,7 +112,7 @@ def _follow(stored: Any, run: int, kind: str, *, as_json: bool) -> None:
 @FILE
 @click.pass_obj
 def rm(above: str | None, numbers: tuple[int, ...], file: str | None) -> None:
-    """Remove these runs, all or none of them; one that goes on stays."""
+    """Remove these runs: all of them, or none if one is still running."""
     from fourtuple.verbs.runs import Runs
 
     with Runs(file_of(file or above)) as stored:
@@ -114,27 +120,31 @@ def rm(above: str | None, numbers: tuple[int, ...], file: str | None) -> None:
     click.echo(f"removed {', '.join(map(str, numbers))}")
 
 
-@runs.command(short_help="The samples of a run, or all of it, for other programs.")
+@runs.command(short_help="Export the samples of a run, or all of it, for other programs.")
 @click.argument("run", type=ID, required=False, metavar="[ID]")
-@click.option("--csv", "how", flag_value="csv", help="The samples, a line each, on standard output.")
-@click.option("--json", "how", flag_value="json", help="The whole run as one object, on standard output.")
-@click.option("--parquet", "how", flag_value="parquet", help="The samples; pip install 'fourtuple[parquet]'.")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Into this file.")
+@click.option("--csv", "how", flag_value="csv", help="The samples as CSV, one line per sample.")
+@click.option("--json", "how", flag_value="json", help="The whole run as one JSON object.")
+@click.option(
+    "--parquet", "how", flag_value="parquet", help="The samples as Parquet; needs pip install 'fourtuple[parquet]'."
+)
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write.  [default: standard output]"
+)
 @FILE
 @click.pass_obj
 def export(above: str | None, run: int | None, how: str | None, output: Path | None, file: str | None) -> None:
-    """Of one run, the newest without an ID: its samples as CSV or Parquet, a row each, or all of it as JSON.
+    """Export run ID, by default the newest: its samples as CSV or Parquet, or all of it as JSON.
 
-    Columns are numbers with their unit in the name; histograms are in the JSON.
+    Column names include the unit; the histograms are in the JSON only.
     """
     from fourtuple.verbs.runs import Runs, exported
 
     if how is None and output is not None and output.suffix in (".csv", ".json", ".parquet"):
         how = output.suffix[1:]
     if how is None:
-        raise UsageError("to export a run", "it is not said how", "Say --csv, --json or --parquet.")
+        raise UsageError("no export format given", do="Use --csv, --json or --parquet.")
     if how == "parquet" and output in (None, DASH):
-        raise UsageError("--parquet", "it is not text", "Say where to: -o run.parquet.")
+        raise UsageError("--parquet", "the format is binary and needs a file", "Add -o run.parquet.")
     with Runs(file_of(file or above)) as stored:
         found = stored.read(run)
     content = exported(found, how)
@@ -144,4 +154,4 @@ def export(above: str | None, run: int | None, how: str | None, output: Path | N
     try:
         output.write_bytes(content)
     except OSError as error:
-        raise UsageError(f"the file {output}", str(error.strerror)) from None
+        raise UsageError(f"cannot write {output}", str(error.strerror)) from None

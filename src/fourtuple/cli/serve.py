@@ -1,7 +1,7 @@
 """`serve`: accept connections on any number of ports."""
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,35 +12,46 @@ from fourtuple.cli.common import (
     STORE,
     UNITS,
     keeper_of,
+    say,
 )
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
-
-if TYPE_CHECKING:
-    pass
-from fourtuple.cli.common import say
 
 
 @click.command(short_help="Accept connections on any number of ports.", epilog=UNITS)
 @click.argument("where", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
-@click.option("--greet", default="", metavar="TEXT", help="Send this to each client at once.")
-@click.option("--echo", is_flag=True, help="Send back what comes in.")
-@click.option("--close-after", "close_after_s", type=DURATION, help="Close each connection after that long.")
-@click.option("--backlog", type=click.IntRange(0, 65535), default=65535, show_default=True, help="As in listen(2).")
-@click.option("--workers", type=click.IntRange(1, 1000), help="Processes.  [default: 1; epoll: doubled whenever full]")
+@click.option("--greet", default="", metavar="TEXT", help="Send TEXT to each client as soon as it connects.")
+@click.option("--echo", is_flag=True, help="Send received data back.")
+@click.option("--close-after", "close_after_s", type=DURATION, help="Close each connection after TIME.")
+@click.option(
+    "--backlog",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    default=65535,
+    show_default=True,
+    help="Length of each accept queue, as in listen(2).",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="Number of processes.  [default: 1; epoll: doubled whenever full]",
+)
 @click.option(
     "--watch",
     type=click.Choice(["poll", "census"]),
     default="poll",
     show_default=True,
-    help="How it is noticed that clients are gone: each is polled, or the kernel's table is counted now and then.",
+    help="How to detect that clients are gone: poll each connection, or count the kernel's table periodically.",
 )
 @LOOP
-@click.option("--for", "serve_s", type=DURATION, help="End after that long.  [default: at Ctrl-C]")
-@click.option("--log", is_flag=True, help="A line for each accept and close, with both ends.")
+@click.option("--for", "serve_s", type=DURATION, help="How long to serve.  [default: until Ctrl-C]")
+@click.option("--log", is_flag=True, help="Print a line for each accept and close, with both endpoints.")
 @STORE
 @NO_STORE
-@click.option("--quiet", is_flag=True, help="No progress.")
-@click.option("--json", "as_json", is_flag=True, help="The record as one line on standard output, nothing else.")
+@click.option("--quiet", is_flag=True, help="Hide progress.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the record as one line of JSON on standard output and nothing else."
+)
 def serve(
     where: tuple[str, ...],
     watch: str,
@@ -51,7 +62,7 @@ def serve(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Accept connections on any number of addresses and ports. accept() takes no new port."""
+    """Accept connections on any number of addresses and ports. accept() uses no new port."""
     from fourtuple.core.runs.orders import LoopName, Watch
     from fourtuple.faces.terminal import live
     from fourtuple.faces.text import serve as face

@@ -1,10 +1,12 @@
-"""What the commands about stored runs share: which file, which run."""
+"""Shared options of the commands about stored runs: which file, which run."""
 
 from pathlib import Path
 
 import click
 
-FILE = click.option("--store", "file", type=click.Path(dir_okay=False), help="Another file than the usual one.")
+FILE = click.option(
+    "--store", "file", type=click.Path(dir_okay=False), help="Run database to use instead of the default."
+)
 ID = click.IntRange(1)
 DASH = Path("-")  # standard output
 

@@ -1,4 +1,4 @@
-"""`undo` takes back what plan --apply has changed."""
+"""`undo`: restore the settings that plan --apply changed."""
 
 import sys
 
@@ -7,10 +7,12 @@ import click
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 
 
-@click.command(short_help="Bring back the settings that plan --apply has changed.")
-@click.option("--forget", is_flag=True, help="Drop what is stored of other network namespaces, which may be gone.")
+@click.command(short_help="Restore the settings that plan --apply changed.")
+@click.option(
+    "--forget", is_flag=True, help="Also drop stored settings of other network namespaces, which may be gone."
+)
 def undo(forget: bool) -> None:
-    """Bring back the settings that plan --apply has changed, on this host and in this network namespace."""
+    """Restore the settings that plan --apply changed on this host and in this network namespace."""
     from fourtuple.faces.text import plan as face
     from fourtuple.verbs.undo import undo as verb
 

@@ -1,4 +1,4 @@
-"""`why`: explain a number, an errno, or a line of a log."""
+"""`why`: explain a number, an errno or a line of a log."""
 
 import sys
 
@@ -8,12 +8,12 @@ from fourtuple.cli.common import JSON, NETNS, PID, print_json
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 
 
-@click.command(short_help="Explain a number, an errno, or a line of a log.")
+@click.command(short_help="Explain a number, an errno or a line of a log.")
 @click.argument("what", nargs=-1, required=True, metavar="WHAT...")
-@click.option("--dest", "destination", metavar="ADDRESS:PORT", help="What it is about.")
+@click.option("--dest", "destination", metavar="ADDRESS:PORT", help="Destination of the connections in question.")
 @PID
 @NETNS
-@click.option("--all", "everything", is_flag=True, help="The unlikely causes in full, too.")
+@click.option("--all", "everything", is_flag=True, help="Show unlikely causes in full, too.")
 @JSON
 def why(
     what: tuple[str, ...],
@@ -23,10 +23,11 @@ def why(
     everything: bool,
     as_json: bool,
 ) -> None:
-    """Explain where connections stop: WHAT is a number (28232), an errno (99, EADDRINUSE), or a line of a log or a
-    traceback; - reads it from standard input. Causes come best first, with what this host says for and against them.
+    """Explain why connections stop. WHAT is a number (28232), an errno (99, EADDRINUSE), or a line of a log or a
+    traceback; - reads it from standard input. The likeliest cause comes first, with the evidence that this host gives
+    for and against it.
 
-    Ends with 1 where nothing is known of it.
+    Exit code: 0 if a possible cause is known, 1 if not.
 
     \b
     fourtuple why 28232

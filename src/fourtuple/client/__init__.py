@@ -1,1 +1,1 @@
-"""Connections of your own program, past the wall: ports shared by destination, sources chosen by room, typed errors."""
+"""Connections of your own program: source ports shared by destination, sources chosen by free ports, typed errors."""

@@ -1,4 +1,4 @@
-"""How many connections a program may still open, and what limits it, in one call."""
+"""How many more connections this program can open, and which limit decides."""
 
 import os
 from collections.abc import Sequence
@@ -9,7 +9,12 @@ from fourtuple.client.sources import Sources
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """n: so many more are surely possible; n_max: … perhaps; limited_by: the limit's name; None: none is in sight"""
+    """How many more connections are possible.
+
+    n:          at least; None: no limit is known
+    n_max:      at most; None: no limit is known
+    limited_by: the name of the limit that decides; None: no limit is known
+    """
 
     n: int | None
     n_max: int | None
@@ -17,13 +22,12 @@ class Budget:
 
 
 def budget(sources: Sources | Sequence[str], destinations: str | Sequence[str]) -> Budget:
-    """What this process may still open from these sources, none: as the route gives it, to these destinations.
+    """How many more connections this process can open from these sources to these destinations.
 
-    A single one may be given as text.
+    sources:      addresses; empty: as the route determines
+    destinations: such as `10.0.0.9:8080`, `10.0.0.9:8080-8083`; a single one may be given as text
 
-    destinations: `10.0.0.9:8080`, `10.0.0.9:8080-8083`
-
-    It is what `fourtuple limits` says, with its rules. Raises UsageError, ShortfallError, CannotError.
+    The answer is that of `fourtuple limits`. Raises UsageError, ShortfallError, CannotError.
     """
     from fourtuple.core.sockets.role import Role
     from fourtuple.verbs.limits import limits

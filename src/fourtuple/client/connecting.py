@@ -1,10 +1,10 @@
-"""connect() that shares source ports by destination: `connect`, `socket_factory`, and the socket they make.
+"""connect() that shares source ports between destinations: `connect`, `socket_factory`, and the socket they make.
 
-The kernel is left to choose the port when the destination is known, so a port serves as many destinations as there are.
-An address to come from is bound with IP_BIND_ADDRESS_NO_PORT alone. IP_LOCAL_PORT_RANGE is set to all there is, which
-narrows nothing: a bound outside of net.ipv4.ip_local_port_range is ignored (inet_sk_get_local_port_range in
-net/ipv4/inet_connection_sock.c, v6.18), but from Linux 6.8 on connect() then looks at every port in turn, and stays
-quick past half of the range.
+The kernel chooses the port at connect(), when the destination is known, so one port can serve every destination.
+A source address is bound with IP_BIND_ADDRESS_NO_PORT. IP_LOCAL_PORT_RANGE is set to every port, which restricts
+nothing: a bound outside of net.ipv4.ip_local_port_range is ignored (inet_sk_get_local_port_range in
+net/ipv4/inet_connection_sock.c, v6.18), but from Linux 6.8 on connect() then tries every port in turn, and stays
+fast past half of the range.
 """
 
 import errno
@@ -13,11 +13,11 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from fourtuple.client.exhausted import told
+from fourtuple.client.exhausted import explained
 from fourtuple.client.sources import Sources
 from fourtuple.kernel.sockopts import IP_BIND_ADDRESS_NO_PORT, IP_LOCAL_PORT_RANGE
 
-EVERY_PORT = -1 << 16  # from 0 to 65535, as a signed int: in half of the time that bytes take
+EVERY_PORT = -1 << 16  # 0 to 65535, as a signed int: passing an int takes half the time of bytes
 SYSTEM_DEFAULT: Any = object()  # socket.getdefaulttimeout()
 VERSIONS = {socket.AF_INET: 4, socket.AF_INET6: 6}
 
@@ -26,10 +26,10 @@ AddrInfo = tuple[int, int, int, str, Address]  # as socket.getaddrinfo gives it
 
 
 class ClientSocket(socket.socket):
-    """A socket like any other, whose source is chosen at connect().
+    """An ordinary socket whose source address is chosen at connect().
 
-    There it is bound to the source with the most room towards the destination, and to the next one where that has no
-    port left. EADDRNOTAVAIL becomes PortsExhausted, if it is for want of ports.
+    connect() binds it to the source with the most free ports towards the destination, and to the next source if that
+    one has no port left. EADDRNOTAVAIL becomes PortsExhausted if no port is left.
     """
 
     __slots__ = ("_sources",)
@@ -49,14 +49,14 @@ class ClientSocket(socket.socket):
             _share_ports(self)
 
     def connect(self, address: Any) -> None:
-        """As socket.connect does it. Raises PortsExhausted, or what socket.connect raises."""
+        """As socket.connect. Raises PortsExhausted, and everything that socket.connect raises."""
         if self._sources is None or self.family not in VERSIONS or self.getsockname()[1]:
-            self._connect(address)  # … or with a port, as it is under way already
+            self._connect(address)  # no sources, another family, or already bound
         else:
             self._connect_from(self._sources, address)
 
     def connect_ex(self, address: Any) -> int:
-        """As socket.connect_ex does it: an errno instead of an error."""
+        """As socket.connect_ex: returns an errno instead of raising an error."""
         try:
             self.connect(address)
         except socket.gaierror:
@@ -64,17 +64,17 @@ class ClientSocket(socket.socket):
         except OSError as error:
             if error.errno is None and not isinstance(error, TimeoutError):
                 raise
-            return error.errno or errno.EAGAIN  # which socket.connect_ex gives when its own time is over
+            return error.errno or errno.EAGAIN  # as socket.connect_ex returns after a timeout
         return 0
 
     def _connect(self, address: Any) -> None:
-        """As it is: not bound, or bound by somebody else."""
+        """Connect the socket as it is: unbound, or bound by the caller."""
         try:
             super().connect(address)
         except OSError as error:
             if error.errno != errno.EADDRNOTAVAIL or self.family not in VERSIONS:
                 raise
-            raise told(error, address[0], address[1], (self.getsockname()[0],)) from None
+            raise explained(error, address[0], address[1], (self.getsockname()[0],)) from None
 
     def _connect_from(self, sources: Sources, address: Any) -> None:
         version, (host, port) = VERSIONS[self.family], address[:2]
@@ -95,7 +95,7 @@ class ClientSocket(socket.socket):
                 full = error
         if full is None:
             raise absent or _no_source(version, host)
-        raise told(full, host, port, sources.of_version(version)) from None
+        raise explained(full, host, port, sources.of_version(version)) from None
 
 
 def connect(
@@ -105,13 +105,13 @@ def connect(
     sources: Sources | None = None,
     all_errors: bool = False,
 ) -> socket.socket:
-    """A blocking socket that is connected to (host, port), as socket.create_connection makes it.
+    """A blocking socket connected to (host, port), as from socket.create_connection.
 
-    A name is looked up, and its addresses are tried one after the other.
+    A name is resolved, and its addresses are tried one after the other.
 
-    timeout:    in seconds; None: wait for ever; left out: socket.getdefaulttimeout()
-    sources:    where to come from; None: what the route gives
-    all_errors: raise those of all addresses, as an ExceptionGroup; else the last one
+    timeout:    in seconds; None: no timeout; omitted: socket.getdefaulttimeout()
+    sources:    source addresses; None: as the route determines
+    all_errors: raise the errors of all addresses as an ExceptionGroup; otherwise the last one
 
     Raises PortsExhausted, OSError.
     """
@@ -128,10 +128,10 @@ def dial(
     family: int = 0,
     all_errors: bool = False,
 ) -> socket.socket:
-    """`connect`, for libraries that have more to say.
+    """`connect` with further parameters, for libraries.
 
-    options: each as setsockopt takes it, set before connect()
-    bind_to: bound to it before connect(); port 0: the kernel chooses one that other destinations share
+    options: arguments of setsockopt, set before connect()
+    bind_to: address to bind before connect(); port 0: the kernel chooses a port shared with other destinations
     """
     host, port = address
     errors: list[OSError] = []
@@ -157,7 +157,7 @@ def dial(
             sock.close()
             raise
         else:
-            errors.clear()  # they hold frames, which hold sockets
+            errors.clear()  # they refer to frames, which refer to sockets
             return sock
     try:
         if all_errors:
@@ -168,9 +168,9 @@ def dial(
 
 
 def socket_factory(*, sources: Sources | None = None) -> Callable[[AddrInfo], socket.socket]:
-    """What makes the sockets for a library that connects them itself: `aiohttp.TCPConnector(socket_factory=…)`.
+    """A function that makes sockets for a library that connects them itself: `aiohttp.TCPConnector(socket_factory=…)`.
 
-    The function that it gives takes one entry of socket.getaddrinfo's list.
+    The function takes one entry of socket.getaddrinfo's list.
     """
     checked(sources)
 
@@ -182,7 +182,7 @@ def socket_factory(*, sources: Sources | None = None) -> Callable[[AddrInfo], so
 
 
 def in_reach(infos: Sequence[Any], sources: Sources | None, host: str) -> Sequence[AddrInfo]:
-    """Those of the IP versions that there is a source of. Raises OSError where none is left."""
+    """The entries whose IP version has a source. Raises OSError if there are none."""
     if sources is not None:
         versions = [VERSIONS.get(info[0]) for info in infos]
         infos = [info for info, version in zip(infos, versions, strict=True) if version and sources.of_version(version)]
@@ -194,29 +194,29 @@ def in_reach(infos: Sequence[Any], sources: Sources | None, host: str) -> Sequen
 
 
 def checked(sources: object) -> Sources | None:
-    """Raises TypeError where it is something else."""
+    """The argument, if it is Sources or None. Raises TypeError otherwise."""
     if sources is not None and not isinstance(sources, Sources):
         raise TypeError(f"sources must be a Sources, not {sources!r}: make one, and use it for every connection")
     return sources
 
 
 def _no_source(version: int, host: str) -> OSError:
-    return OSError(errno.EAFNOSUPPORT, f"none of the sources is of IPv{version}, as {host} is")
+    return OSError(errno.EAFNOSUPPORT, f"none of the sources is an IPv{version} address, as {host} needs")
 
 
 def _share_ports(sock: socket.socket) -> None:
-    """Without bind() the first only shows: sock_diag tells then that connect() has chosen the port."""
+    """Set both options. Without bind(), the first only makes sock_diag report that connect() chose the port."""
     try:
         sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
         sock.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, EVERY_PORT)
-    except OSError as error:  # older than Linux 6.3, or no IP socket
+    except OSError as error:  # before Linux 6.3, or not an IP socket
         if error.errno not in (errno.ENOPROTOOPT, errno.EOPNOTSUPP):
             sock.close()
             raise
 
 
 def _bind(sock: socket.socket, source: str) -> None:
-    """To the address alone; again, where no port was found from another one. Raises OSError."""
+    """Bind to the address only; repeated if another source had no port left. Raises OSError."""
     try:
         sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
         sock.bind((source, 0))

@@ -1,4 +1,4 @@
-"""EADDRNOTAVAIL from connect(): is it for want of ports, of which ones, and why? Counted when it happens."""
+"""EADDRNOTAVAIL from connect(): whether ports have run out, and why. Sockets are counted when it happens."""
 
 import errno
 import time
@@ -11,20 +11,20 @@ from fourtuple.core.errors import FourtupleError, ShortfallError
 if TYPE_CHECKING:
     from fourtuple.core.why.shortage import Shortage
 
-COUNT_EVERY_S = 0.1  # towards one destination
+COUNT_EVERY_S = 0.1  # per destination
 MOST_COUNTS = 256
-WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104  (nobody listens: the source that the route gives)
+WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104  (not a listener: the source as the route determines)
 
 
-class PortsExhausted(OSError):  # noqa: N818  (a state of the world, named like those of its kind in socket)
-    """connect() failed with EADDRNOTAVAIL (99), because no source port is left towards the destination.
+class PortsExhausted(OSError):  # noqa: N818  (named like the errors of the socket module)
+    """connect() failed with EADDRNOTAVAIL (99) because no source port is left towards the destination.
 
-    source:      the address, or several of them, that were tried
+    source:      the source address, or several, that were tried
     destination: ADDRESS:PORT
-    usable:      ports that connect() chooses from, times the sources
-    in_use:      of them, those that have a connection to the destination
-    time_wait:   of those, how many are in TIME_WAIT and cannot be taken over yet
-    why:         the likely reason, and what to do, in a sentence
+    usable:      ports that connect() can choose from, times the number of sources
+    in_use:      how many of these have a connection to the destination
+    time_wait:   how many of those are in TIME_WAIT and cannot be reused yet
+    why:         the likely reason and what to do, in one sentence
     """
 
     def __init__(self, shortage: "Shortage") -> None:
@@ -38,13 +38,13 @@ class PortsExhausted(OSError):  # noqa: N818  (a state of the world, named like 
         return type(self), (self.shortage,)
 
 
-def told(error: OSError, host: str, port: int, sources: tuple[str, ...]) -> OSError:
-    """The error to raise instead of `error`, which connect() gave with EADDRNOTAVAIL.
+def explained(error: OSError, host: str, port: int, sources: tuple[str, ...]) -> OSError:
+    """The error to raise instead of `error`, an EADDRNOTAVAIL from connect().
 
-    sources: those that were tried; none, or the wildcard: what the route gives
+    sources: the sources that were tried; empty, or the wildcard: as the route determines
 
-    PortsExhausted, or the same one with a note, where ports are not the reason. Counts the sockets of this namespace
-    anew at most ten times a second for a destination, and for a twentieth of the time.
+    It is PortsExhausted, or `error` with a note if ports are not the reason. The sockets of this namespace are counted
+    at most ten times per second for each destination, and for at most a twentieth of the time.
     """
     found = _counted(host, port, sources)
     if isinstance(found, str):
@@ -58,7 +58,7 @@ def told(error: OSError, host: str, port: int, sources: tuple[str, ...]) -> OSEr
 
 @dataclass(frozen=True, slots=True)
 class _Count:
-    found: "Shortage | str"  # words where it could not be counted
+    found: "Shortage | str"  # text: why it could not be counted
     until_s: float
 
 
@@ -66,7 +66,7 @@ _lately: dict[tuple[str, int, tuple[str, ...]], _Count] = {}
 
 
 def _counted(host: str, port: int, sources: tuple[str, ...]) -> "Shortage | str":
-    """As it was counted lately, or now."""
+    """A recent count, or a new one."""
     key, start_s = (host, port, sources), time.monotonic()
     known = _lately.get(key)
     if known is None or start_s >= known.until_s:

@@ -1,4 +1,4 @@
-"""Opening many connections without a burst: so many a second, so many under way, and a rest where ports run out."""
+"""Open many connections without bursts: a rate, a maximum in flight, and a pause when ports run out."""
 
 import asyncio
 import errno
@@ -15,30 +15,29 @@ FIRST_REST_S, LONGEST_REST_S = 0.1, 5.0
 class Pace:
     """`pace = Pace(rate_per_s=500)`, then `await pace.open(lambda: open_connection("10.0.0.9", 8080))` in each task.
 
-    rate_per_s:       starts are at least 1 / rate apart; None: as fast as they come
-    in_flight:        so many are under way at the same time, at most
-    wait_for_ports_s: where one fails with EADDRNOTAVAIL, or a library's error for it, all rest, and it is tried again,
-                      for so long. A rest begins with 0.1 s and doubles up to 5 s, until one succeeds. 0: it fails at
-                      once
+    rate_per_s:       starts are at least 1 / rate apart; None: no limit
+    in_flight:        maximum number of connections being opened at the same time
+    wait_for_ports_s: after EADDRNOTAVAIL, or a library's error for it, all opening pauses, and the connection is
+                      retried for up to this time. The pause is 0.1 s at first and doubles up to 5 s. 0: fail at once
 
-    Raises UsageError for what is not positive.
+    Raises UsageError for invalid values.
     """
 
     def __init__(self, *, rate_per_s: float | None = None, in_flight: int = 64, wait_for_ports_s: float = 0.0) -> None:
         if rate_per_s is not None and not rate_per_s > 0:
-            raise UsageError(f"a rate of {rate_per_s} a second", "it is above 0, or None")
+            raise UsageError(f"rate_per_s={rate_per_s}", "must be more than 0, or None")
         if in_flight < 1:
-            raise UsageError(f"{in_flight} in flight", "at least one is needed")
+            raise UsageError(f"in_flight={in_flight}", "must be 1 or more")
         if not wait_for_ports_s >= 0:
-            raise UsageError(f"a wait of {wait_for_ports_s} s", "it is 0 or longer")
+            raise UsageError(f"wait_for_ports_s={wait_for_ports_s}", "must be 0 or more")
         self.rate_per_s, self.wait_for_ports_s = rate_per_s, wait_for_ports_s
         self._slots = asyncio.Semaphore(in_flight)
-        self._gate = asyncio.Lock()  # who has it may start
-        self._next_s = 0.0  # of the loop's clock
+        self._gate = asyncio.Lock()  # the task that holds it may start
+        self._next_s = 0.0  # when the next start is due, by the loop's clock
         self._opened = 0
 
     async def open(self, opener: Callable[[], Awaitable[T]]) -> T:
-        """Call it when it is its turn, and give back what it gives. Raises what it raises."""
+        """Call `opener` when its turn comes → its result. Raises whatever it raises."""
         async with self._slots:
             async with self._gate:
                 await self._turn()
@@ -53,7 +52,10 @@ class Pace:
             return opened
 
     async def _patiently(self, opener: Callable[[], Awaitable[T]], before: int) -> T:
-        """Again and again, and nobody else starts meanwhile. before: how many were open when it failed"""
+        """Retry, while no other task may start.
+
+        before: number of opened connections at the first attempt
+        """
         clock = asyncio.get_running_loop().time
         until_s = clock() + self.wait_for_ports_s
         async with self._gate:
@@ -77,7 +79,7 @@ class Pace:
 
 
 def is_for_ports(error: BaseException | None) -> bool:
-    """Is it EADDRNOTAVAIL, or was it, before a library made an error of its own of it?"""
+    """Whether the error is EADDRNOTAVAIL, or a library's error caused by it."""
     while error is not None:
         if isinstance(error, OSError) and error.errno is not None:
             return error.errno == errno.EADDRNOTAVAIL

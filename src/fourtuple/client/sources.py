@@ -1,4 +1,4 @@
-"""Source addresses, and which of them has the most room left towards a destination."""
+"""Source addresses, and which of them has the most free ports towards a destination."""
 
 import heapq
 import math
@@ -19,48 +19,48 @@ if TYPE_CHECKING:
 
 MOST_SOURCES = 4096
 LOOK_EVERY_S = 1.0
-LOOK_AGAIN_S = 0.1  # where all were full
-TRIED_ANYWAY = 8  # of those that were full
-SHARE = 20  # of the time that is spent looking at the kernel's table: one part in so many
-FULL = 2**32  # more than a source can have in use
+LOOK_AGAIN_S = 0.1  # if all sources were full
+TRIED_ANYWAY = 8  # full sources that are tried all the same
+SHARE = 20  # at most 1 / SHARE of the time is used for reading the kernel's table
+FULL = 2**32  # more ports than a source can have in use
 
 Key = tuple[int, str, int]  # IP version, address, port: a destination
 
 
 class Sources:
-    """`Sources("10.0.0.4", "10.0.0.8-15", "fd00::4")`: the addresses from which connections may be opened.
+    """`Sources("10.0.0.4", "10.0.0.8-15", "fd00::4")`: the source addresses of connections.
 
-    Towards each destination the one with the fewest ports in use comes first. What is in use the kernel's table says,
-    which is looked at when it is needed, at most once a second and for a twentieth of the time; between two looks what
-    is opened through this object is counted. With one address nothing is looked at.
+    For each destination, the address with the fewest ports in use comes first. The kernel's table gives the ports in
+    use; it is read on demand, at most once per second and for at most a twentieth of the time. Between two reads,
+    connections opened through this object are counted. With a single address nothing is read.
 
-    One object serves a whole program, threads, event loops and forked children included; pickled, it is another one.
-    IPv4 and IPv6 may be mixed: a destination gets those of its own.
+    Use one object for a whole program, including its threads, event loops and forked children; a pickled copy is a
+    separate object. IPv4 and IPv6 may be mixed: a destination uses the addresses of its own version.
 
-    Raises UsageError for what is no address, and for more than 4,096 of them; TypeError for what is no text.
+    Raises UsageError for an invalid address and for more than 4,096 addresses; TypeError for other types.
     """
 
     def __init__(self, *addresses: str | Address) -> None:
         if not addresses:
-            raise UsageError("sources", "there is no address", 'Write Sources("10.0.0.4").')
+            raise UsageError("Sources() needs an address", do='For example, Sources("10.0.0.4").')
         self._addresses: dict[int, list[str]] = {4: [], 6: []}
         self._names: dict[int, list[str]] = {4: [], 6: []}
         if wrong := [each for each in addresses if not isinstance(each, str | Address)]:
-            raise TypeError(f"an address is text, not {wrong[0]!r}: pass several one by one")
+            raise TypeError(f"an address is text, not {wrong[0]!r}: pass several as separate arguments")
         self.names = tuple(map(str, addresses))
         for text in self.names:
             spec = EndpointSpec.parse(text)
             if spec.ports is not None:
-                raise UsageError(f"the source {text}", "a source here has no port: the kernel chooses it")
+                raise UsageError(f"the source {text}", "must have no port, because the kernel chooses it")
             version, values = parse_addresses(spec.host)
             if values.stop - values.start + sum(map(len, self._addresses.values())) > MOST_SOURCES:
-                raise UsageError(f"sources: {text}", f"at most {MOST_SOURCES:,} addresses are possible")
+                raise UsageError(f"too many sources: {text}", f"at most {MOST_SOURCES:,} addresses are possible")
             self._names[version].append(spec.host)
             size = 4 if version == 4 else 16
             self._addresses[version] += [str(unpack_address(value.to_bytes(size, "big"))) for value in values]
         for version, found in self._addresses.items():
             self._addresses[version] = list(dict.fromkeys(found))
-        self._pairs: Pairs | None = None  # what the last look has seen
+        self._pairs: Pairs | None = None  # as of the last look
         self._heaps: dict[Key, list[tuple[int, int]]] = {}  # (ports in use, number of the source) for a destination
         self._looked_s, self._took_s = -math.inf, 0.0
         self._lock = threading.Lock()
@@ -70,18 +70,18 @@ class Sources:
         return ", ".join(self.names)
 
     def of_version(self, version: int) -> tuple[str, ...]:
-        """Those of IPv4 (4) or IPv6 (6), as they were given."""
+        """The addresses of IPv4 (4) or IPv6 (6), as given."""
         return tuple(self._names[version])
 
     def __reduce__(self) -> "tuple[type[Sources], tuple[str, ...]]":
         return type(self), self.names
 
     def towards(self, version: int, host: str, port: int, *, wait: bool = True) -> Iterator[str]:
-        """The sources to try, the one with the most room first. Whoever takes another says that the last was full.
+        """The sources to try, the one with the most free ports first; taking the next one means that the last was full.
 
-        One that was full is left out until the next look; where all were, there is one soon, and a few are tried.
+        A full source is left out until the next look. If all are full, the next look is soon and a few are tried.
 
-        wait: where it is time to look, look now; else a thread does, and what is known is used meanwhile
+        wait: if a look is due, look now; otherwise a thread does, and the last numbers are used until then
         """
         addresses = self._addresses[version]
         if len(addresses) < 2:
@@ -109,9 +109,9 @@ class Sources:
                 heapq.heapify(heap)
 
     def look(self) -> None:
-        """See in the kernel's table what is in use. Where it cannot be read, what is opened here is counted alone."""
-        import_module("fourtuple.verbs.census")  # takes longer than a look, and only once
-        self._looked_s = time.monotonic()  # for other threads, too
+        """Read the ports in use from the kernel's table. If not readable, only connections opened here count."""
+        import_module("fourtuple.verbs.census")  # slow, but only once
+        self._looked_s = time.monotonic()  # seen by other threads too
         pairs = None
         with suppress(OSError, FourtupleError):
             pairs = _in_use(self.names)
@@ -121,7 +121,7 @@ class Sources:
 
     @property
     def looked(self) -> bool:
-        """Has there been a look, or does it take none?"""
+        """Whether there has been a look, or none is needed."""
         return self._looked_s > -math.inf or all(len(each) < 2 for each in self._addresses.values())
 
     def _look_if_due(self, every_s: float, *, wait: bool) -> None:
@@ -132,7 +132,7 @@ class Sources:
         if wait:
             self.look()
             return
-        with suppress(RuntimeError):  # no thread can be started (pids.max, RLIMIT_NPROC)
+        with suppress(RuntimeError):  # a thread cannot be started (pids.max, RLIMIT_NPROC)
             threading.Thread(target=self.look, name="fourtuple-sources", daemon=True).start()
 
     def _least(self, key: Key) -> int:
@@ -140,15 +140,15 @@ class Sources:
             return self._heap(key)[0][0]
 
     def _heap(self, key: Key) -> list[tuple[int, int]]:
-        """With the lock held."""
+        """The heap for a destination. The caller holds the lock."""
         if (known := self._heaps.get(key)) is not None:
             return known
         version, host, port = key
         used = dict.fromkeys(range(len(self._addresses[version])), 0)
         if self._pairs is not None:
-            with suppress(FourtupleError):  # the host is a name: nothing is known of it
+            with suppress(FourtupleError):  # the host is a name, for which nothing is known
                 used |= _used(self._pairs, self._addresses[version], host, port)
-        heap = self._heaps[key] = sorted((count, number) for number, count in used.items())  # a sorted list is one
+        heap = self._heaps[key] = sorted((count, number) for number, count in used.items())  # a sorted list is a heap
         return heap
 
     def _unlock(self) -> None:
@@ -159,7 +159,7 @@ _everywhere: "weakref.WeakSet[Sources]" = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    """In a child: a thread that held a lock is not here."""
+    """Renew the locks in a child process, where the thread that held one does not exist."""
     for sources in list(_everywhere):
         sources._unlock()
 
@@ -168,7 +168,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def _in_use(names: tuple[str, ...]) -> "Pairs":
-    """The pairs of the kernel's table that these sources are in. Raises OSError, CannotError."""
+    """The pairs in the kernel's table that have these sources. Raises OSError, CannotError."""
     import numpy as np
 
     from fourtuple.core.sockets.filter import Where
@@ -181,7 +181,7 @@ def _in_use(names: tuple[str, ...]) -> "Pairs":
 
 
 def _used(pairs: "Pairs", addresses: list[str], host: str, port: int) -> dict[int, int]:
-    """How many ports each of these addresses, by its number, has in use towards the destination. Raises UsageError."""
+    """The number of each address → its number of ports in use towards the destination. Raises UsageError."""
     import numpy as np
 
     from fourtuple.core.sockets.table import mapped

@@ -1,4 +1,4 @@
-"""The same for asyncio: `connect_async` gives a connected socket, `open_connection` streams."""
+"""connect() for asyncio: `connect_async` gives a connected socket, `open_connection` streams."""
 
 import asyncio
 import socket
@@ -26,15 +26,15 @@ async def open_connection(
     all_errors: bool = False,
     **options: Any,
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Streams to (host, port), as asyncio.open_connection gives them.
+    """Streams to (host, port), as from asyncio.open_connection.
 
-    sources: where to come from; None: what the route gives
+    sources: source addresses; None: as the route determines
     options: ssl_handshake_timeout and others, as asyncio's loop.create_connection takes them
 
     Raises PortsExhausted, OSError.
     """
     if options.get("local_addr") is not None:
-        raise TypeError("local_addr: sources=Sources(…) says where to come from")
+        raise TypeError("local_addr is not supported: use sources=Sources(…)")
     sock = await connect_async(
         (host, port),
         sources=sources,
@@ -63,9 +63,9 @@ async def connect_async(
     interleave: int | None = None,
     all_errors: bool = False,
 ) -> socket.socket:
-    """A non-blocking socket that is connected to (host, port), for `loop.create_connection(factory, sock=…)`.
+    """A non-blocking socket connected to (host, port), for `loop.create_connection(factory, sock=…)`.
 
-    sources: where to come from; None: what the route gives
+    sources: source addresses; None: as the route determines
     family, happy_eyeballs_delay, interleave, all_errors: as asyncio's loop.create_connection takes them
 
     Raises PortsExhausted, OSError; ExceptionGroup with all_errors.
@@ -90,7 +90,7 @@ async def connect_async(
     try:
         raise _of_all(errors, all_errors=all_errors)
     finally:
-        errors.clear()  # they hold frames, which hold sockets
+        errors.clear()  # they refer to frames, which refer to sockets
 
 
 class _Attempts:
@@ -133,7 +133,7 @@ class _Attempts:
 
 
 async def _resolved(host: str, port: int, family: int) -> Sequence[Any]:
-    """An address needs no other thread."""
+    """The addresses of the host; a numeric address is resolved without a thread."""
     try:
         return socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)
     except socket.gaierror:

@@ -1,8 +1,8 @@
-"""The kernel's counters that this program reads: what each one means, and what `export` calls it.
+"""The kernel counters that this program reads: the meaning of each, and its name in `export`.
 
-This is the one table of them; every other list of counters is derived from it. Names are the kernel's. A name with a
-dot stands in a file of its own (`nf_conntrack.drop`: /proc/net/stat/nf_conntrack), the others stand in /proc/net/snmp
-and /proc/net/netstat. Counters of mere traffic are left out.
+Every other list of counters is derived from this table. Names are the kernel's. A name with a dot is in a file of its
+own (`nf_conntrack.drop`: /proc/net/stat/nf_conntrack); the others are in /proc/net/snmp and /proc/net/netstat. Counters
+that only measure traffic are left out.
 Documentation/networking/snmp_counter.rst, net/ipv4/proc.c (v6.18).
 """
 
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 class Counter:
     """A row of COUNTERS.
 
-    meaning: what happened as often as the counter says
-    metric:  as in fourtuple_METRIC_total
-    silent:  what it counts goes wrong in silence: no program is told
+    meaning: the event that is counted
+    metric:  METRIC in the exported name fourtuple_METRIC_total
+    silent:  the event is a failure that the kernel reports to no program
     """
 
     name: str
@@ -28,83 +28,83 @@ class Counter:
 COUNTERS: tuple[Counter, ...] = (
     Counter(
         "ListenOverflows",
-        "an accept queue was full: handshakes were dropped, and their SYNs come again after 1 s",
+        "handshakes dropped because an accept queue was full; their SYNs are retransmitted after 1 s",
         "listen_overflows",
         silent=True,
     ),
     Counter(
         "ListenDrops",
-        "handshakes that were dropped at a listener, for whatever reason",
+        "handshakes dropped at a listener, for any reason",
         "listen_drops",
         silent=True,
     ),
-    Counter("TCPReqQFullDrop", "SYNs that were dropped: the SYN queue was full", "syn_queue_drops", silent=True),
+    Counter("TCPReqQFullDrop", "SYNs dropped because the SYN queue was full", "syn_queue_drops", silent=True),
     Counter(
         "TCPReqQFullDoCookies",
-        "SYNs that were answered by cookies: the SYN queue was full",
+        "SYNs answered with cookies because the SYN queue was full",
         "syn_queue_cookies",
         silent=True,
     ),
-    Counter("SyncookiesSent", "SYN cookies that were sent", "syncookies_sent", silent=True),
-    Counter("SyncookiesFailed", "SYN cookies that came back wrong", "syncookies_failed"),
-    Counter("TCPSynRetrans", "SYNs, or answers to them, that were sent again", "syn_retransmits"),
-    Counter("TCPTimeouts", "times that a retransmission timer ran out", "retransmission_timeouts"),
-    Counter("RetransSegs", "segments that were sent again", "retransmitted_segments"),
-    Counter("AttemptFails", "connects that failed, and handshakes that were broken off", "connect_failures"),
-    Counter("EstabResets", "connections that ended by a reset, of either side", "resets"),
-    Counter("OutRsts", "resets that were sent", "resets_sent"),
-    Counter("EmbryonicRsts", "handshakes that the other side reset", "handshake_resets"),
+    Counter("SyncookiesSent", "SYN cookies sent", "syncookies_sent", silent=True),
+    Counter("SyncookiesFailed", "invalid SYN cookies received", "syncookies_failed"),
+    Counter("TCPSynRetrans", "SYNs and SYN-ACKs retransmitted", "syn_retransmits"),
+    Counter("TCPTimeouts", "expired retransmission timers", "retransmission_timeouts"),
+    Counter("RetransSegs", "segments retransmitted", "retransmitted_segments"),
+    Counter("AttemptFails", "failed connects and aborted handshakes", "connect_failures"),
+    Counter("EstabResets", "connections ended by a reset from either side", "resets"),
+    Counter("OutRsts", "resets sent", "resets_sent"),
+    Counter("EmbryonicRsts", "handshakes reset by the other side", "handshake_resets"),
     Counter(
         "TCPAbortOnClose",
-        "connections that were reset: they were closed with data nobody had read",
+        "connections reset because they were closed with unread data",
         "close_aborts",
     ),
     Counter(
         "TCPAbortOnData",
-        "connections that were reset: closed without waiting (SO_LINGER 0), or data came after it",
+        "connections reset: closed with SO_LINGER 0, or data arrived after the close",
         "data_aborts",
     ),
-    Counter("TCPAbortOnLinger", "connections that were reset: they stayed in FIN_WAIT2 for too long", "linger_aborts"),
+    Counter("TCPAbortOnLinger", "connections reset after too long in FIN_WAIT2", "linger_aborts"),
     Counter(
         "TCPAbortOnMemory",
-        "connections that were reset: too many orphans, or too little memory (tcp_mem)",
+        "connections reset: too many orphans, or too little memory (tcp_mem)",
         "memory_aborts",
         silent=True,
     ),
     Counter(
         "TCPAbortOnTimeout",
-        "connections that were given up: too many retransmissions or probes",
+        "connections given up after too many retransmissions or probes",
         "timeout_aborts",
     ),
-    Counter("TCPAbortFailed", "resets that could not be sent: no memory", "abort_failures"),
-    Counter("TCPMemoryPressures", "times that TCP came under memory pressure (tcp_mem)", "memory_pressures"),
+    Counter("TCPAbortFailed", "resets not sent for lack of memory", "abort_failures"),
+    Counter("TCPMemoryPressures", "times TCP entered memory pressure (tcp_mem)", "memory_pressures"),
     Counter(
         "TCPRcvQDrop",
-        "segments that were dropped: no room in a receive buffer",
+        "segments dropped because a receive buffer was full",
         "receive_queue_drops",
         silent=True,
     ),
-    Counter("TCPBacklogDrop", "segments that were dropped: a socket's backlog was full", "socket_backlog_drops"),
+    Counter("TCPBacklogDrop", "segments dropped because a socket's backlog was full", "socket_backlog_drops"),
     Counter(
         "PruneCalled",
-        "times that a receive queue was pruned for lack of room",
+        "receive queues pruned for lack of space",
         "receive_queue_prunes",
         silent=True,
     ),
-    Counter("TW", "connections that ended in TIME_WAIT, and waited it out", "time_waits"),
-    Counter("TWRecycled", "TIME_WAITs whose 4-tuple was taken by a new connection", "time_waits_reused"),
+    Counter("TW", "connections that completed TIME_WAIT", "time_waits"),
+    Counter("TWRecycled", "TIME_WAITs whose 4-tuple was reused by a new connection", "time_waits_reused"),
     Counter(
         "TCPTimeWaitOverflow",
-        "TIME_WAITs that were cut short: tcp_max_tw_buckets was reached",
+        "TIME_WAITs skipped because tcp_max_tw_buckets was reached",
         "time_wait_overflows",
         silent=True,
     ),
-    Counter("TCPChallengeACK", "challenge ACKs that were sent: a packet did not fit its connection", "challenge_acks"),
-    Counter("ActiveOpens", "connects that were begun", "connects"),
-    Counter("PassiveOpens", "connections that listeners took", "accepts"),
+    Counter("TCPChallengeACK", "challenge ACKs sent: a packet did not match its connection", "challenge_acks"),
+    Counter("ActiveOpens", "connects started", "connects"),
+    Counter("PassiveOpens", "connections accepted by listeners", "accepts"),
     Counter(
         "nf_conntrack.drop",
-        "packets that connection tracking dropped: its table was full",
+        "packets dropped because the connection tracking table was full",
         "conntrack_drops",
         silent=True,
     ),
@@ -116,29 +116,29 @@ COUNTERS: tuple[Counter, ...] = (
     ),
     Counter(
         "nf_conntrack.insert_failed",
-        "connections that were not tracked: NAT had no port",
+        "connections not tracked because NAT had no port",
         "conntrack_insert_failures",
         silent=True,
     ),
     Counter(
         "arp_cache.table_fulls",
-        "times that the IPv4 neighbour table was full",
+        "times the IPv4 neighbour table was full",
         "neighbour_table_fulls",
         silent=True,
     ),
     Counter(
         "ndisc_cache.table_fulls",
-        "times that the IPv6 neighbour table was full",
+        "times the IPv6 neighbour table was full",
         "neighbour6_table_fulls",
         silent=True,
     ),
     Counter(
         "softnet_stat.dropped",
-        "packets of the host that were dropped before any queue: netdev_max_backlog",
+        "packets of the whole host dropped before any queue (netdev_max_backlog)",
         "backlog_drops",
         silent=True,
     ),
-    Counter("vmstat.oom_kill", "processes of the host that the kernel killed for lack of memory", "oom_kills"),
+    Counter("vmstat.oom_kill", "processes of the whole host killed by the kernel for lack of memory", "oom_kills"),
 )
 _FILES = {
     "nf_conntrack": "/proc/net/stat/nf_conntrack",
@@ -150,7 +150,7 @@ SILENT = tuple(counter.name for counter in COUNTERS if counter.silent)
 
 
 def in_tables() -> Mapping[str, tuple[str, ...]]:
-    """Those that stand in a file of their own: its name → the counters' names in it."""
+    """Counters in files of their own: the file's name → the names of the counters in it."""
     tables: dict[str, tuple[str, ...]] = {}
     for counter in COUNTERS:
         table, dot, name = counter.name.partition(".")
@@ -168,5 +168,5 @@ def spelled(name: str) -> str:
 
 
 def telling(moved: Mapping[str, int]) -> list[tuple[str, int, str]]:
-    """Those of the counters that say something: name, by how much, what it means; in the order of COUNTERS."""
+    """The known counters among `moved`, in the order of COUNTERS: (name, increase, meaning)."""
     return [(each.name, moved[each.name], each.meaning) for each in COUNTERS if each.name in moved]

@@ -1,26 +1,26 @@
-"""What can be wrong, as a small tree; the exit code of the command says which.
+"""The errors of this package, and the exit code that each one gives the command.
 
     FourtupleError
-    ├── UsageError     2   the request makes no sense as it stands
-    ├── ShortfallError 1   it makes sense, and fewer connections than wanted are possible
-    └── CannotError    77  this kernel or this user cannot do it
+    ├── UsageError     2   the request is invalid
+    ├── ShortfallError 1   the request is valid, but fewer connections than wanted are possible
+    └── CannotError    77  this kernel, this host or this user does not permit it
 
-Each carries three parts: what was wanted, what stopped it, what to do.
+Each error has three parts: what was wanted, what stopped it, and what to do.
 """
 
 EXIT_REACHED = 0
 EXIT_SHORT = 1
 EXIT_USAGE = 2
 EXIT_CANNOT = 77
-EXIT_INTERRUPTED = 130  # as a shell gives it for SIGINT
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 class FourtupleError(Exception):
-    """Never raised itself.
+    """Base class of all errors of this package; it is never raised itself.
 
     wanted:     what was asked for
-    stopped_by: the limit, rule or errno in the way, with its name and number
-    do:         the next thing to try; empty where there is nothing
+    stopped_by: the limit, rule or errno that prevented it, with its name and number; empty: `wanted` says it all
+    do:         what to try next; empty: no advice
     """
 
     exit_code = EXIT_SHORT
@@ -37,12 +37,18 @@ class FourtupleError(Exception):
 
 
 class UsageError(FourtupleError):
+    """The request is invalid."""
+
     exit_code = EXIT_USAGE
 
 
 class ShortfallError(FourtupleError):
+    """The request is valid, but a limit allows fewer connections than wanted."""
+
     exit_code = EXIT_SHORT
 
 
 class CannotError(FourtupleError):
+    """This kernel, this host or this user does not permit it."""
+
     exit_code = EXIT_CANNOT

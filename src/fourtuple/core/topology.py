@@ -1,4 +1,4 @@
-"""A lab as data: two hosts joined by a cable, and the `ip -batch` script that makes it so (ip(8))."""
+"""A lab as data: two hosts joined by a cable, and the `ip -batch` script that creates it (ip(8))."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Cable:
-    """A veth pair: what goes in at one end comes out at the other (veth(4))."""
+    """A veth pair: packets sent into one end come out at the other (veth(4))."""
 
     near: Port
     far: Port
 
     def connect(self, far_pid: int) -> Sequence[str]:
-        """For the near host: make the pair, its far end in the namespace of process `far_pid`."""
+        """Commands for the near host: create the pair, with its far end in the namespace of process `far_pid`."""
         pair = f"link add {self.near.name} type veth peer name {self.far.name} netns {far_pid}"
         return (pair, *up(self.near))
 
 
 def up(port: Port) -> Sequence[str]:
-    """For the host of `port`: give it its addresses and switch it on."""
+    """Commands for the host of `port`: assign its addresses and bring it up."""
     return (*(f"address add {address} dev {port.name}" for address in port.addresses), f"link set {port.name} up")

@@ -1,4 +1,4 @@
-"""Numbers with units, parsed and printed from the same tables: what is printed can be typed in again.
+"""Numbers with units, parsed and printed from the same tables, so printed values can be typed in again.
 
 Counts are decimal (1k = 1,000), sizes binary (1 KiB = 1,024 B), durations in seconds, rates a count per second.
 """
@@ -26,32 +26,32 @@ DURATIONS_S: Mapping[str, Fraction] = MappingProxyType(
     }
 )
 
-FROM = MappingProxyType({"m": 10, "h": 10})  # below so many, the next smaller unit is easier to read: 93 s, 90 m
+FROM = MappingProxyType({"m": 10, "h": 10})  # below N of these, the next smaller unit is easier to read: 93 s, 90 m
 
 
 def parse_count(text: str) -> int:
-    """`1M`, `20k`, `1.5k`, `100,000` → a whole number ≥ 0."""
+    """`1M`, `20k`, `1.5k`, `100,000` → a whole number ≥ 0. Raises UsageError."""
     value = _parse(text, COUNTS, "a count", "100, 20k, 1.5M")
     if value.denominator != 1:
-        raise UsageError(f"a count: {text!r}", "it is not a whole number")
+        raise UsageError(f"{text!r} is not a whole number")
     return int(value)
 
 
 def parse_rate(text: str) -> float:
-    """`20k/s` or `20k` → how many a second, more than 0."""
+    """`20k/s` or `20k` → a number per second, more than 0. Raises UsageError."""
     value = _parse(text.removesuffix("/s"), COUNTS, "a rate", "500, 20k/s")
     if not value:
-        raise UsageError(f"a rate: {text!r}", "it must be more than 0")
+        raise UsageError(f"the rate {text!r} must be more than 0")
     return float(value)
 
 
 def parse_duration(text: str) -> float:
-    """`500ms`, `3s`, `2m`, `1h` → seconds ≥ 0. A bare number has no unit and is refused."""
+    """`500ms`, `3s`, `2m`, `1h` → seconds ≥ 0. Raises UsageError, also for a number without a unit."""
     return float(_parse(text, DURATIONS_S, "a duration", "500ms, 3s, 2m"))
 
 
 def parse_size(text: str) -> int:
-    """`64KiB`, `1.5MiB` → bytes ≥ 0."""
+    """`64KiB`, `1.5MiB` → bytes ≥ 0. Raises UsageError."""
     return int(_parse(text, SIZES_BYTES, "a size", "512B, 64KiB, 2GiB"))
 
 
@@ -64,7 +64,7 @@ def format_rate(per_s: float) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Three significant digits in the largest unit that suits: `18 µs` (typed `18us`), `51 ms`, `93 s`, `11.5 m`."""
+    """Three significant digits in a suitable unit: `18 µs` (typed `18us`), `51 ms`, `93 s`, `11.5 m`."""
     return _format(seconds, DURATIONS_S, "ns")
 
 
@@ -77,7 +77,7 @@ def _parse(text: str, table: Mapping[str, Fraction], what: str, examples: str) -
     digits = compact.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
     unit = compact[len(digits) :].strip()
     if unit not in table or not digits.replace(".", "", 1).isdecimal():
-        raise UsageError(f"{what}: {text!r}", f"write it like {examples}")
+        raise UsageError(f"{text!r} is not {what} (examples: {examples})")
     return Fraction(digits) * table[unit]
 
 

@@ -1,1 +1,1 @@
-"""The lessons, one file for each claim, and `prove`, which runs them."""
+"""The lessons, one module per claim, and `prove`, which runs them."""

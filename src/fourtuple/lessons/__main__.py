@@ -1,4 +1,7 @@
-"""One lesson, in this process: `python -m fourtuple.lessons NAME CONNECTIONS private|shared`."""
+"""Run one lesson in this process: `python -m fourtuple.lessons NAME CONNECTIONS private|shared`.
+
+It prints its progress and finally its result, each as a line of JSON.
+"""
 
 import dataclasses
 import errno
@@ -19,22 +22,22 @@ def main(name: str, connections: str, ground: str) -> None:
         with Stage(private=ground == "private", connections=int(connections) or None) as stage:
             outcome = _show(name, stage)
     except CannotError as error:
-        _say({"verdict": SKIPPED, "why": str(error)})
+        _print_json({"verdict": SKIPPED, "why": str(error)})
         return
     except FourtupleError as error:
-        _say({"verdict": FAILS, "why": str(error)})
+        _print_json({"verdict": FAILS, "why": str(error)})
         return
     except OSError as error:
         if error.errno not in (errno.EMFILE, errno.ENFILE):
             raise
         limit = f"ulimit -n {own_world().process.files_soft}"
-        _say({"verdict": SKIPPED, "why": f"it needs more open files than there may be ({limit})"})
+        _print_json({"verdict": SKIPPED, "why": f"it needs more open files than permitted ({limit})"})
         return
-    said = dataclasses.asdict(outcome)
-    note = said.pop("note")
+    result = dataclasses.asdict(outcome)
+    note = result.pop("note")
     wrong = [key for key in outcome.predicted if outcome.predicted[key] != outcome.observed.get(key)]
-    verdict, why = (FAILS, f"not as predicted: {', '.join(wrong)}") if wrong else (HOLDS, note)
-    _say(said | {"verdict": verdict, "why": why})
+    verdict, why = (FAILS, f"prediction and observation differ: {', '.join(wrong)}") if wrong else (HOLDS, note)
+    _print_json(result | {"verdict": verdict, "why": why})
 
 
 def _show(name: str, stage: Stage) -> Outcome:
@@ -43,12 +46,12 @@ def _show(name: str, stage: Stage) -> Outcome:
         return shown
     steps: Run[Progress, Outcome] = Run(shown)
     for progress in steps:
-        _say(dataclasses.asdict(progress))
+        _print_json(dataclasses.asdict(progress))
     return steps.record
 
 
-def _say(what: dict[str, Any]) -> None:
-    print(json.dumps(what), flush=True)
+def _print_json(record: dict[str, Any]) -> None:
+    print(json.dumps(record), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""ulimit -n is another limit, of a process and not of TCP: where it ends, socket() and accept() say EMFILE."""
+"""ulimit -n is a limit of the process, not of TCP: when it is reached, socket() and accept() fail with EMFILE."""
 
 import errno
 import resource
@@ -10,18 +10,18 @@ from fourtuple.core.sockets.table import State
 from fourtuple.lessons.stage import Outcome, Stage
 from fourtuple.verbs.lab import open_files
 
-CLAIM = "ulimit -n is a separate limit"
+CLAIM = "ulimit -n is a separate limit, of the process and not of TCP"
 
 LIMIT, CLIENTS, ACCEPTS = 200, 20, 12
 
 
 def show(stage: Stage) -> Outcome:
-    """Runs in a process of its own, whose limit it lowers."""
+    """Lower the limit of this process, then reach it. It runs in a process of its own."""
     server = stage.listener(8000)
     address = server.getsockname()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < LIMIT:
-        raise CannotError(f"a limit of {LIMIT} open files", f"ulimit -n is {hard}")
+        raise CannotError(f"the lesson needs {LIMIT} open files", f"ulimit -n is {hard}")
 
     resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, hard))
     sockets_predicted = LIMIT - open_files()
@@ -37,22 +37,23 @@ def show(stage: Stage) -> Outcome:
     resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, hard))
     ends = stage.ends(f"{address[0]}:{address[1]}", states=[State.ESTABLISHED])
     return Outcome(
-        did=f"ulimit -n {LIMIT}: socket() until it fails; {CLIENTS} clients, and files for {ACCEPTS} accept() only",
+        did=f"with ulimit -n {LIMIT}, call socket() until it fails; then connect {CLIENTS} clients, with files left for"
+        f" {ACCEPTS} accept() calls, and call accept() until it fails",
         predicted={
             "sockets": sockets_predicted,
-            "then": "EMFILE",
-            "accepted": ACCEPTS,
-            "then accept()": "EMFILE",
-            "clients that are connected": CLIENTS,
-            "of them not accepted": CLIENTS - ACCEPTS,
+            "then socket() fails with": "EMFILE",
+            "connections accepted": ACCEPTS,
+            "then accept() fails with": "EMFILE",
+            "clients connected": CLIENTS,
+            "of these, not accepted": CLIENTS - ACCEPTS,
         },
         observed={
             "sockets": len(sockets),
-            "then": first_stop,
-            "accepted": len(accepted),
-            "then accept()": second_stop,
-            "clients that are connected": len(ends.client),
-            "of them not accepted": len(ends.server) - ends.accepted,
+            "then socket() fails with": first_stop,
+            "connections accepted": len(accepted),
+            "then accept() fails with": second_stop,
+            "clients connected": len(ends.client),
+            "of these, not accepted": len(ends.server) - ends.accepted,
         },
     )
 

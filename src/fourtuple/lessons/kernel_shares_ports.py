@@ -1,11 +1,11 @@
-"""Nobody binds anything, and still every local port carries two connections: the kernel shares ports by destination."""
+"""Without any bind(), every local port carries two connections: the kernel shares ports between destinations."""
 
 from collections import Counter
 
 from fourtuple.core.sockets.table import four_tuples
 from fourtuple.lessons.stage import Outcome, Stage
 
-CLAIM = "without any bind, the kernel reuses a local port by destination"
+CLAIM = "without bind(), the kernel uses a local port again for another destination"
 
 PORTS = 100
 
@@ -18,12 +18,13 @@ def show(stage: Stage) -> Outcome:
     uses = Counter(ends.client["local_port"].tolist())
     shared = [str(t) for t in four_tuples(ends.client) if t.source.port == min(uses)]
     return Outcome(
-        did=f"plain connect() from ports {ports.start}-{ports[-1]} to {first} and {second}, until both refuse",
-        predicted={"connections": 2 * PORTS, "ports used": PORTS, "each of them": "2 times"},
+        did=f"with port range {ports.start}-{ports[-1]}, call connect() without bind() to {first} until it fails;"
+        f" then to {second} until it fails",
+        predicted={"connections": 2 * PORTS, "local ports used": PORTS, "connections on each port": "2"},
         observed={
             "connections": opened,
-            "ports used": len(uses),
-            "each of them": " or ".join(f"{n} times" for n in sorted(set(uses.values()))),
+            "local ports used": len(uses),
+            "connections on each port": " or ".join(str(n) for n in sorted(set(uses.values()))),
         },
-        evidence={"one port": sorted(shared)},
+        evidence={"connections on one of these ports": sorted(shared)},
     )

@@ -1,4 +1,4 @@
-"""The one real wall of a client: the port range, for each source address and destination. And it can be moved."""
+"""The one real limit of a client: the port range for each source and destination. And it can be changed."""
 
 import socket
 
@@ -6,7 +6,7 @@ from fourtuple.core.space.ranges import Ranges
 from fourtuple.lessons.stage import IP_BIND_ADDRESS_NO_PORT, Outcome, Stage
 from fourtuple.verbs.lab import set_reserved_ports
 
-CLAIM = "what really stops a client is the range, per destination, and it can be moved"
+CLAIM = "a client is limited by the port range per source and destination, which can be changed"
 
 PORTS, WIDER, RESERVED = 100, 150, 10
 
@@ -19,22 +19,22 @@ def show(stage: Stage) -> Outcome:
     stage.release()
     wider = stage.narrow(WIDER)
     more, _ = stage.fill(stage.listen(8001))
-    says = "then connect() says"
-    predicted = {"range of 100": PORTS, says: "EADDRNOTAVAIL", "a second source": PORTS, "range of 150": WIDER}
-    observed = {"range of 100": opened, says: stopped_by, "a second source": second_source, "range of 150": more}
-    note = "reserved ports cannot be shown: they are a setting of the whole namespace, and this one is not ours"
+    narrow, fails, wide = f"range of {PORTS} ports", "then connect() fails with", f"range of {WIDER} ports"
+    predicted = {narrow: PORTS, fails: "EADDRNOTAVAIL", "from a second source": PORTS, wide: WIDER}
+    observed = {narrow: opened, fails: stopped_by, "from a second source": second_source, wide: more}
+    note = "reserved ports were left out: the setting would apply to the whole host"
     if stage.private:
         try:
             set_reserved_ports(Ranges([range(wider.start, wider.start + RESERVED)]))
         except OSError as error:
-            note = f"reserved ports cannot be shown: /proc/sys may not be written ({error.strerror})"
+            note = f"reserved ports were left out: /proc/sys is not writable ({error.strerror})"
         else:
-            predicted["10 of them reserved"] = WIDER - RESERVED
-            observed["10 of them reserved"], _ = stage.fill(stage.listen(8002))
+            predicted[f"{RESERVED} of these reserved"] = WIDER - RESERVED
+            observed[f"{RESERVED} of these reserved"], _ = stage.fill(stage.listen(8002))
             note = ""
     return Outcome(
-        did=f"connect() from ports {ports.start}-{ports[-1]} to {wall} until it fails; again from 127.0.0.2;"
-        f" from {wider.start}-{wider[-1]}",
+        did=f"connect() to {wall} until it fails, with port range {ports.start}-{ports[-1]}; again from 127.0.0.2;"
+        f" again with {wider.start}-{wider[-1]}",
         predicted=predicted,
         observed=observed,
         note=note,

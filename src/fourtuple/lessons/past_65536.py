@@ -18,9 +18,9 @@ from fourtuple.verbs.loop import best_loop
 CLAIM = "one client address holds more than 65,536 connections to one server address"
 
 CONNECTIONS, FEWER = 100_000, 70_000
-MANY_PROCESSES = 60  # at each end; where more would be needed, fewer connections will do
-MOST = 100  # processes, or rings, at each end: two hundred rings are what RLIMIT_MEMLOCK usually allows a user
-WIDE = range(10_000, 65_536)  # leaves room below for the server's ports
+MANY_PROCESSES = 60  # at each end; if more would be needed, fewer connections are opened
+MOST = 100  # processes, or rings, at each end: RLIMIT_MEMLOCK usually allows a user two hundred rings
+WIDE = range(10_000, 65_536)  # the server's ports are below
 FIRST_SERVER_PORT = 8000
 SHOWN = 4
 
@@ -30,7 +30,7 @@ def show(stage: Stage) -> Steps:
     if stage.private:
         with contextlib.suppress(OSError):  # read-only /proc/sys: then the range stays as it is
             set_port_range(WIDE)
-    # Past half of the range connect() is slow without IP_LOCAL_PORT_RANGE: then spread over twice as many ports.
+    # Past half of the range connect() is slow without IP_LOCAL_PORT_RANGE: without it, use twice as many server ports.
     usable = port_facts().automatic_ports.size * (98 if port_range_is_quick() else 49) // 100
     server_ports = -(-wanted // usable)
     first = stage.port(FIRST_SERVER_PORT, server_ports)
@@ -41,50 +41,50 @@ def show(stage: Stage) -> Steps:
     port, sharing = ends.busiest_client_port
     processes = f"{record.workers} {'process' if record.workers == 1 else 'processes'}"
     return Outcome(
-        did=f"{format_count(wanted)} connections, {HERE} → {server}, in {record.elapsed_s:.1f} s,"
-        f" the client in {processes} of {format_count(_most_files())} files",
+        did=f"open {format_count(wanted)} connections from {HERE} to {server}; opened in {record.elapsed_s:.1f} s, by"
+        f" {processes} with at most {format_count(_most_files())} open files",
         predicted={
-            "held": wanted,
-            "accepted": wanted,
+            "connections held": wanted,
+            "accepted by the server": wanted,
             "distinct 4-tuples": wanted,
-            "mirrored at the server": wanted,
+            "found at both ends": wanted,
             "plan, engine and kernel agree": True,
         },
         observed={
-            "held": record.held,
-            "accepted": ends.accepted,
+            "connections held": record.held,
+            "accepted by the server": ends.accepted,
             "distinct 4-tuples": ends.distinct,
-            "mirrored at the server": ends.mirrored,
+            "found at both ends": ends.mirrored,
             "plan, engine and kernel agree": record.agree,
         },
         evidence={
             "server ports in use": len(ends.server_ports),
-            f"on client port {port} alone": sharing,
-            "they are": _sharing(ends, port),
-            "seen by": record.census.by,
+            f"connections on client port {port}": sharing,
+            "these are": _sharing(ends, port),
+            "counted by": record.census.by,
             "failed": dict(record.failed),
-            "connections a second": round(record.rate_per_s),
-            "opened in, seconds": record.elapsed_s,
+            "connections per second": round(record.rate_per_s),
+            "opened in (seconds)": record.elapsed_s,
         },
         note=note,
     )
 
 
 def _wanted(stage: Stage) -> tuple[int, str]:
-    """How many to open: what was asked, what is affordable in processes, and never more than memory allows."""
+    """How many to open, and a note: as requested, or as processes permit; never more than memory allows."""
     most_files = _most_files()
     wanted, note = stage.connections or CONNECTIONS, ""
     rings = best_loop() is LoopName.RING
     files = format_count(most_files)
     if not rings and stage.connections is None and workers_needed(wanted, most_files) > MANY_PROCESSES:
         wanted = FEWER
-        note = f"only {format_count(FEWER)}: with {files} files a process, more takes too long"
+        note = f"only {format_count(FEWER)} connections: with {files} open files per process, more would take too long"
     needed = workers_needed(wanted, most_files)
     if needed > MOST and stage.connections is None:
         what = "rings" if rings else "processes"
         raise CannotError(
             f"{format_count(wanted)} connections",
-            f"ulimit -n {most_files}: it would take {format_count(needed)} {what} at each end",
+            f"ulimit -n {most_files}: {format_count(needed)} {what} would be needed at each end",
             "Raise ulimit -n.",
         )
     if lacking := memory_lacking(wanted, own_world().free_memory, both_ends=True):

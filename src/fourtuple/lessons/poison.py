@@ -1,10 +1,10 @@
-"""bind(address, 0) must choose a port before the destination is known, so it shares with nobody, and starves all."""
+"""bind(address, 0) chooses a port before the destination is known, so no other connection can share this port."""
 
 import socket
 
 from fourtuple.lessons.stage import HERE, IP_BIND_ADDRESS_NO_PORT, Outcome, Stage
 
-CLAIM = "bind(address, 0) before connect() starves everyone; IP_BIND_ADDRESS_NO_PORT does not"
+CLAIM = "bind(address, 0) before connect() blocks ports for everyone; with IP_BIND_ADDRESS_NO_PORT it does not"
 
 PORTS = 100
 
@@ -13,41 +13,42 @@ def show(stage: Stage) -> Outcome:
     ports = stage.narrow(PORTS)
     one, two, three = (stage.listen(port) for port in (8000, 8001, 8002))
 
-    # bind() alone: the port is chosen before the destination is known, so it must be free for every destination.
-    bound, bind_says = stage.fill(one, _bind)
+    # bind() alone: the port is chosen before the destination is known, so it must be unused for every destination.
+    bound, bind_stop = stage.fill(one, _bind)
     bound_elsewhere, _ = stage.fill(two, _bind)
-    # Nor will the kernel give a port that someone has bound to any connect() without bind(), from whatever address.
-    plain, connect_says = stage.fill(two)
+    # The kernel gives a bound port to no connect() without bind() either, whatever the source address.
+    plain, connect_stop = stage.fill(two)
     plain_from_another_address, _ = stage.fill(three, lambda sock: _bind_late(sock, "127.0.0.2"))
     stage.release()
 
     # With IP_BIND_ADDRESS_NO_PORT, bind() records the address only; connect() chooses the port, and can share it.
     late, _ = stage.fill(one, _bind_late)
     late_elsewhere, _ = stage.fill(two, _bind_late)
-    plain_beside_late, _ = stage.fill(three)
+    plain_with_late, _ = stage.fill(three)
     return Outcome(
-        did=f"ports {ports.start}-{ports[-1]}, {HERE} → {one}, {two}, {three}: bound first, plain, bound late",
+        did=f"with port range {ports.start}-{ports[-1]}, connect from {HERE} to server 1 ({one}), 2 ({two}) and"
+        f" 3 ({three}) until it fails: first with bind(address, 0), then with IP_BIND_ADDRESS_NO_PORT (NO_PORT)",
         predicted={
-            "bound, to one server": PORTS,
-            "then": "bind: EADDRINUSE",
-            "bound, to another": 0,
-            "plain connect() to another": 0,
-            "which says": "EADDRNOTAVAIL",
-            "the same from another address": 0,
-            "bound with NO_PORT, to one": PORTS,
-            "bound with NO_PORT, to another": PORTS,
-            "plain connect() to a third": PORTS,
+            "bind(), to server 1": PORTS,
+            "then it fails with": "bind: EADDRINUSE",
+            "bind(), also to server 2": 0,
+            "no bind(), also to server 2": 0,
+            "which fails with": "EADDRNOTAVAIL",
+            "from 127.0.0.2, also to server 3": 0,
+            "NO_PORT, to server 1": PORTS,
+            "NO_PORT, also to server 2": PORTS,
+            "no bind(), also to server 3": PORTS,
         },
         observed={
-            "bound, to one server": bound,
-            "then": bind_says,
-            "bound, to another": bound_elsewhere,
-            "plain connect() to another": plain,
-            "which says": connect_says,
-            "the same from another address": plain_from_another_address,
-            "bound with NO_PORT, to one": late,
-            "bound with NO_PORT, to another": late_elsewhere,
-            "plain connect() to a third": plain_beside_late,
+            "bind(), to server 1": bound,
+            "then it fails with": bind_stop,
+            "bind(), also to server 2": bound_elsewhere,
+            "no bind(), also to server 2": plain,
+            "which fails with": connect_stop,
+            "from 127.0.0.2, also to server 3": plain_from_another_address,
+            "NO_PORT, to server 1": late,
+            "NO_PORT, also to server 2": late_elsewhere,
+            "no bind(), also to server 3": plain_with_late,
         },
     )
 

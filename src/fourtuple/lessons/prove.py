@@ -1,4 +1,4 @@
-"""`prove`: run the lessons, each in a process and a network namespace of its own."""
+"""`prove`: run the lessons, each in its own process and network namespace."""
 
 import inspect
 import json
@@ -30,35 +30,37 @@ NAMES = (
 
 
 PORT_NUMBERS = 65_536
-ROOM = "fourtuple.lessons"  # also a program: one lesson, in a process of its own
+ROOM = "fourtuple.lessons"  # also a program, which runs one lesson
 
 
 def choose(names: Sequence[str]) -> tuple[Lesson, ...]:
-    """The lessons with these names, in this order; none named means all. Raises UsageError."""
+    """The lessons with these names, in this order; no names: all lessons. Raises UsageError for an unknown name."""
     unknown = [name for name in names if name not in NAMES]
     if unknown:
-        raise UsageError(f"the lesson {unknown[0]!r}", "there is none of that name", f"There are: {', '.join(NAMES)}.")
+        raise UsageError(f"there is no lesson {unknown[0]!r}", do=f"Use one of {', '.join(NAMES)}.")
     return tuple(lesson(name) for name in dict.fromkeys(names or NAMES))
 
 
 def lesson(name: str) -> Lesson:
+    """The lesson with its claim and its source code."""
     module = module_of(name)
     return Lesson(name, module.CLAIM, inspect.getsource(module))
 
 
 def module_of(name: str) -> Any:
+    """The module of the lesson."""
     return import_module(f"{ROOM}.{name.replace('-', '_')}")
 
 
 def prove(lessons: Sequence[Lesson], connections: int | None = None) -> Run[Ground | Step, Proof]:
-    """Run the lessons, one after the other: the ground once, then steps, and a step with each result.
+    """Run the lessons in sequence. It yields the ground once, then steps, among them one with each result.
 
-    connections: how many past-65536 opens; None leaves it to the lesson
+    connections: how many past-65536 opens; None: as the lesson decides
 
-    Raises UsageError where `connections` would prove nothing.
+    Raises UsageError if there are too few `connections` to prove anything.
     """
     if connections is not None and connections <= PORT_NUMBERS:
-        raise UsageError(f"--connections {connections:,}", f"the claim is about more than {PORT_NUMBERS:,}")
+        raise UsageError(f"--connections {connections:,}", f"must be more than {PORT_NUMBERS:,} to prove the claim")
     return Run(_steps(lessons, connections))
 
 
@@ -80,7 +82,7 @@ def _steps(lessons: Sequence[Lesson], connections: int | None) -> Generator[Grou
 
 
 def _run(lesson: Lesson, connections: int | None, *, private: bool) -> Generator[Step, None, Result]:
-    """One lesson as a process of its own: it says how far it is, then what came of it, a line of JSON each."""
+    """Run one lesson in its own process, which prints its progress and then its result as lines of JSON."""
     from time import monotonic
 
     from fourtuple.verbs.background import start
@@ -88,10 +90,10 @@ def _run(lesson: Lesson, connections: int | None, *, private: bool) -> Generator
 
     start_s = monotonic()
     command = [sys.executable, "-m", ROOM, lesson.name, str(connections or 0), "private" if private else "shared"]
-    said: dict[str, Any] = {}
+    message: dict[str, Any] = {}
     with ExitStack() as stack:
         if private:
-            # With very many connections, look-ups in the host's table would take longer and longer.
+            # With very many connections, look-ups in the host's hash table would become slow.
             entries = 2 * connections if connections else None
             command = stack.enter_context(Lab(hash_entries=entries)).command(command)
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
@@ -101,11 +103,11 @@ def _run(lesson: Lesson, connections: int | None, *, private: bool) -> Generator
         stack.callback(program.kill)
         assert program.stdout is not None  # noqa: S101  (for the type checker)
         for line in program.stdout:
-            said = json.loads(line)
-            if "verdict" not in said:
-                yield Step(lesson, said["done"], said["of"])
-    if "verdict" not in said:
-        said = {"verdict": FAILS, "why": f"the lesson ended without a result (exit code {program.returncode})"}
+            message = json.loads(line)
+            if "verdict" not in message:
+                yield Step(lesson, message["done"], message["of"])
+    if "verdict" not in message:
+        message = {"verdict": FAILS, "why": f"the lesson ended without a result (exit code {program.returncode})"}
     nothing: dict[str, Any] = {"did": "", "predicted": {}, "observed": {}, "evidence": {}}
     seconds = round(monotonic() - start_s, 3)
-    return Result(**(nothing | said | {"name": lesson.name, "claim": lesson.claim, "seconds": seconds}))
+    return Result(**(nothing | message | {"name": lesson.name, "claim": lesson.claim, "seconds": seconds}))

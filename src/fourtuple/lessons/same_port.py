@@ -1,4 +1,4 @@
-"""SO_REUSEADDR before bind(), and one local port carries two connections at once; what goes wrong without it."""
+"""With SO_REUSEADDR before bind(), one local port carries two connections at once; without it, bind() fails."""
 
 import errno
 import socket
@@ -37,28 +37,29 @@ def show(stage: Stage) -> Outcome:
     time.sleep(HOLD_S)
     for connection in accepted:
         connection.close()
-    told = [client.recv(1) == b"" for client in (one, two)]
+    closed = [client.recv(1) == b"" for client in (one, two)]
     return Outcome(
-        did=f"{HERE}:{port} → {first} and → {second}, held {HOLD_S} s; without SO_REUSEADDR; twice the same",
+        did=f"connect {HERE}:{port} to {first} and to {second}, hold both for {HOLD_S} s; bind the same port without"
+        f" SO_REUSEADDR; connect it to {first} again",
         predicted={
-            "established": 2,
-            "local ports": 1,
-            "at the server": 2,
-            "bind without SO_REUSEADDR": "EADDRINUSE",
-            "the same 4-tuple": "EADDRNOTAVAIL",
-            "the server closed": True,
+            "connections at the client": 2,
+            "local ports of the client": 1,
+            "connections at the server": 2,
+            "bind() without SO_REUSEADDR": "EADDRINUSE",
+            "connect() with the same 4-tuple": "EADDRNOTAVAIL",
+            "both closed by the server": True,
         },
         observed={
-            "established": len(ends.client),
-            "local ports": len({*ends.client["local_port"].tolist()}),
-            "at the server": ends.mirrored,
-            "bind without SO_REUSEADDR": without,
-            "the same 4-tuple": same,
-            "the server closed": all(told),
+            "connections at the client": len(ends.client),
+            "local ports of the client": len({*ends.client["local_port"].tolist()}),
+            "connections at the server": ends.mirrored,
+            "bind() without SO_REUSEADDR": without,
+            "connect() with the same 4-tuple": same,
+            "both closed by the server": all(closed),
         },
         evidence={
-            "client": sorted(map(str, four_tuples(ends.client))),
-            "server": sorted(map(str, four_tuples(ends.server))),
+            "as listed at the client": sorted(map(str, four_tuples(ends.client))),
+            "as listed at the server": sorted(map(str, four_tuples(ends.server))),
         },
     )
 

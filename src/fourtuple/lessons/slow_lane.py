@@ -1,6 +1,6 @@
-"""Half of the range is used, and connect() is suddenly some 50 times slower: it looks through one parity first.
+"""Past half of the port range, connect() is suddenly about 50 times slower: it tries all ports of one parity first.
 
-IP_LOCAL_PORT_RANGE, set to the very range that applies anyway, makes the kernel look at every port in turn.
+IP_LOCAL_PORT_RANGE, set to the range that applies anyway, makes the kernel try every port in turn.
 """
 
 import contextlib
@@ -15,12 +15,12 @@ from fourtuple.lessons.stage import HERE, IP_LOCAL_PORT_RANGE, Outcome, Progress
 from fourtuple.verbs.background import holding, serving
 from fourtuple.verbs.lab import port_facts, port_range_is_quick
 
-CLAIM = "connect() slows down ~50x at half the range, and IP_LOCAL_PORT_RANGE cures it"
+CLAIM = "connect() is ~50 times slower past half of the port range; IP_LOCAL_PORT_RANGE cures that"
 
 LEVELS = (10, 49, 51, 99)  # percent of the range in use
 TRIALS = 40
-PLAIN, CURE = "51 % against 49 %, plain", "51 % against 49 %, cured"
-SLOWER, CURED = 5, 3  # times: some 40 and 1 are seen, so each bound is far from what it tells apart
+PLAIN, CURE = "slower at 51 % than at 49 %", "… with IP_LOCAL_PORT_RANGE"
+SLOWER, CURED = 5, 3  # times; typical values are 40 and 1, so both bounds leave a wide margin
 
 
 def show(stage: Stage) -> Steps:
@@ -34,7 +34,7 @@ def show(stage: Stage) -> Steps:
         for number, level in enumerate(LEVELS):
             yield Progress(number, len(LEVELS))
             count = len(ports) * level // 100 - filled
-            # Below half, fill as a plain client would: one parity. Above, any way will do, so the quick one.
+            # Below half, fill the range as a plain client does: one parity. Above half, use the fastest way.
             strategy = "late" if level > 51 and curable else "plain"
             held.enter_context(holding(str(count), str(server), "--strategy", strategy))
             filled += count
@@ -48,18 +48,19 @@ def show(stage: Stage) -> Steps:
         predicted[CURE] = f"under {CURED} times"
         observed[CURE] = predicted[CURE] if _times(cured_us) < CURED else f"{_times(cured_us)} times"
     return Outcome(
-        did=f"connect() from ports {ports.start}-{ports[-1]} to {server}, {TRIALS} times at each level; the median",
+        did=f"measure the median time of {TRIALS} connect() calls to {server}, with {', '.join(map(str, LEVELS))} % of"
+        f" the port range {ports.start}-{ports[-1]} in use",
         predicted=predicted,
         observed=observed,
         evidence={
-            "percent of the range in use": _list(LEVELS),
+            "port range in use, %": _list(LEVELS),
             "plain connect(), µs": _list(plain_us.values()),
             "with IP_LOCAL_PORT_RANGE, µs": _list(cured_us.values()),
-            "51 % against 49 %, times": _times(plain_us),
+            "51 % compared with 49 %, times": _times(plain_us),
             "plain_us": plain_us,
             "with_port_range_us": cured_us,
         },
-        note="" if curable else "the cure needs Linux 6.8 or newer",
+        note="" if curable else "the cure was left out: it needs Linux 6.8 or newer",
     )
 
 
@@ -68,7 +69,7 @@ def _times(by_level_us: dict[int, float]) -> float:
 
 
 def _median_us(server: Endpoint, ports: range | None) -> float:
-    """What connect() takes now. Each one is reset at once, so that the level stays."""
+    """The median time of connect() now. Each connection is reset at once, so that the level stays the same."""
     took_us = []
     for _ in range(TRIALS):
         with socket.socket() as sock:

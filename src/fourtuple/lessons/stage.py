@@ -1,8 +1,8 @@
-"""The ground a lesson stands on: its ports, its sockets, and what the kernel says of them.
+"""The environment of a lesson: its ports, its sockets, and the kernel's list of them.
 
-In a private namespace a lesson sets the port range it needs. Where none is allowed it stands on the host's loopback:
-there it takes a quiet stretch of the host's range for its own sockets only (IP_LOCAL_PORT_RANGE), other port numbers
-where its own are taken, and leaves out what would change the host.
+In a private namespace, a lesson sets the port range it needs. If none is permitted, it runs on the host's loopback: it
+uses an unused part of the host's range for its own sockets only (IP_LOCAL_PORT_RANGE), takes other port numbers if its
+usual ones are in use, and leaves out everything that would change the host.
 """
 
 import contextlib
@@ -30,23 +30,26 @@ T = TypeVar("T")
 IP_BIND_ADDRESS_NO_PORT, IP_LOCAL_PORT_RANGE = 24, 51  # <linux/in.h>
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends a RST and leaves no TIME_WAIT
 HERE = "127.0.0.1"
-QUIET_BASE = 40000  # where a private range begins
+QUIET_BASE = 40000  # first port of a private range
 EVERY_STATE = frozenset(State) - {State.NEW_SYN_RECV}
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
+    """The progress of a lesson."""
+
     done: int
     of: int
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a lesson did, in one line of real addresses and ports, what it predicted, and what it saw.
+    """The outcome of a lesson.
 
-    The two have the same keys, and the lesson holds where they are equal.
-    evidence: more numbers, and 4-tuples that show it
-    note:     what was left out or done differently, and why
+    did:       what the lesson did, in one sentence with real addresses and ports
+    predicted, observed: values by name, with the same keys; the claim holds if all are equal
+    evidence:  further numbers, and examples of 4-tuples
+    note:      what was left out or done differently, and why
     """
 
     did: str
@@ -60,14 +63,18 @@ Steps = Generator[Progress, None, Outcome]
 
 
 class Stage:
-    """private: this process is in a namespace of its own; connections: how many past-65536 is to open"""
+    """The ports and sockets of a lesson.
+
+    private:     this process has its own network namespace
+    connections: how many past-65536 opens; None: as the lesson decides
+    """
 
     def __init__(self, *, private: bool, connections: int | None = None) -> None:
         self.private = private
         self.connections = connections
         self._clients: list[socket.socket] = []
         self._others: list[socket.socket] = []
-        self._own_range: range | None = None  # for our sockets only
+        self._own_range: range | None = None  # of our sockets only
 
     def __enter__(self) -> Self:
         return self
@@ -78,7 +85,7 @@ class Stage:
             sock.close()
 
     def narrow(self, count: int) -> range:
-        """`count` automatic ports for the sockets of this stage, and which they are. Raises CannotError."""
+        """Limit the sockets of this stage to `count` automatic ports → these ports. Raises CannotError."""
         wanted = range(QUIET_BASE, QUIET_BASE + count)
         if self.private:
             with contextlib.suppress(OSError):  # read-only /proc/sys, as in many containers
@@ -90,14 +97,16 @@ class Stage:
                 self._confine(probe)
             except OSError:
                 raise CannotError(
-                    f"a range of {count} ports", "neither a namespace to set it in, nor IP_LOCAL_PORT_RANGE (Linux 6.3)"
+                    f"cannot set a range of {count} ports",
+                    "there is neither a private namespace nor IP_LOCAL_PORT_RANGE (Linux 6.3)",
                 ) from None
         return self._own_range
 
     def port(self, wanted: int, count: int = 1) -> int:
-        """`wanted`, or outside a private namespace the first of `count` in a row that nobody uses.
+        """`wanted`; outside a private namespace, the first of `count` consecutive unused ports from `wanted` on.
 
-        There it is outside the automatic range too, if that leaves any: within, it would cost the range a port.
+        If possible it is outside the automatic range, because a listener inside takes a port from the range.
+        Raises CannotError.
         """
         if self.private:
             return wanted
@@ -106,24 +115,26 @@ class Stage:
             for port in range(wanted, 65_536 - count):
                 if avoided.isdisjoint(range(port, port + count)):
                     return port
-        raise CannotError(f"{count} free ports from {wanted} on", "every port is in use")
+        raise CannotError(f"no {count} unused ports from {wanted} on", "every port is in use")
 
     def listen(self, port: int, address: str = HERE) -> Endpoint:
-        """A listener that accepts nothing: its queue holds thousands, and what waits there is connected."""
+        """The address of a listener that never accepts; connections wait in its queue, established, by the thousand."""
         return self.endpoint_of(self.listener(port, address))
 
     def listener(self, port: int, address: str = HERE) -> socket.socket:
+        """A listening socket, closed with the stage."""
         listener = socket.create_server((address, self.port(port)), backlog=4096)
         self._others.append(listener)
         return listener
 
     @staticmethod
     def endpoint_of(sock: socket.socket) -> Endpoint:
+        """The local address of the socket."""
         host, port = sock.getsockname()
         return Endpoint.parse(f"{host}:{port}")
 
     def client(self) -> socket.socket:
-        """A socket that is not bound; it resets its connection when the stage is left."""
+        """An unbound socket; it is closed with a reset."""
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         if self._own_range:
@@ -132,9 +143,9 @@ class Stage:
         return sock
 
     def fill(self, to: Endpoint, prepare: Callable[[socket.socket], None] = lambda sock: None) -> tuple[int, str]:
-        """Connect new sockets until one fails → how many did, and the errno, behind `bind: ` where that was the call.
+        """Connect new sockets until one fails → the number of connections, and the errno (`bind: …` if bind() failed).
 
-        prepare: what is done to each socket before connect()
+        prepare: called with each socket before connect()
         """
         count = 0
         while True:
@@ -146,12 +157,12 @@ class Stage:
                 sock.connect((str(to.address), to.port))
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE):
-                    raise  # this is not the limit that is to be shown
+                    raise  # not the limit that the lesson is about
                 return count, f"{call}{errno.errorcode[error.errno or 0]}"
             count += 1
 
     def release(self) -> None:
-        """Close every client, so that all ports are free again."""
+        """Close every client, so that all ports are unused again."""
         for sock in self._clients:
             sock.close()
         self._clients.clear()
@@ -166,19 +177,19 @@ class Stage:
     def held(
         self, run: Run[Sample, HoldRecord], look: Callable[[], T]
     ) -> Generator[Progress, None, tuple[HoldRecord, T]]:
-        """Pull a hold to its end, with its progress; `look()` once, when opening has ended.
+        """Run a hold to its end and yield its progress → its record, and the result of `look()`.
 
-        Raises ShortfallError where it never came to that.
+        `look()` is called once, when opening has ended. Raises ShortfallError if that never happened.
         """
         seen: list[T] = []
         most = 0
         for sample in run:
             if not seen and sample.phase is Phase.HOLDING:
                 seen.append(look())
-            most = max(most, sample.open)  # a bar does not run backwards while the connections are closed
+            most = max(most, sample.open)  # the bar must not run backwards while the connections are closed
             yield Progress(most, sample.wanted)
         if not seen:
-            raise ShortfallError("connections to look at", "the hold ended before it held any")
+            raise ShortfallError("connections to count", "the hold ended before any was open")
         return run.record, seen[0]
 
     def _confine(self, sock: socket.socket) -> None:
@@ -187,7 +198,7 @@ class Stage:
         sock.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, value)
 
     def _quiet_ports(self, count: int) -> range:
-        """That many ports in a row of the host's range that no socket uses, the first one even."""
+        """`count` consecutive ports of the host's range that no socket uses; the first one is even."""
         ports, used = port_facts().port_range, self._used_ports()
         start = ports.start + ports.start % 2
         while start + count <= ports.stop:
@@ -195,7 +206,7 @@ class Stage:
             if not taken:
                 return range(start, start + count)
             start = taken[-1] + 2 - taken[-1] % 2
-        raise CannotError(f"{count} ports in a row that nobody uses", f"there are none in {Ranges([ports])}")
+        raise CannotError(f"no {count} consecutive unused ports", f"none in {Ranges([ports])}")
 
     def _used_ports(self) -> set[int]:
         def ports(tables: Iterable[Sockets]) -> set[int]:

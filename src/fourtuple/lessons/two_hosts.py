@@ -1,4 +1,4 @@
-"""The same between two machines: two network namespaces joined by a cable, each with its own address."""
+"""accept() between two machines: two network namespaces joined by a virtual cable, each with its own address."""
 
 from ipaddress import ip_interface
 
@@ -10,7 +10,7 @@ from fourtuple.verbs.background import serving
 from fourtuple.verbs.hold import hold
 from fourtuple.verbs.lab import Lab
 
-CLAIM = "the same between two machines"
+CLAIM = "accept() uses no new port between two machines either"
 
 CLIENT, SERVER, PORT = "10.77.0.1", "10.77.0.2", 7777
 MANY = 5_000
@@ -19,7 +19,7 @@ ALONE = "server's sockets at the client"
 
 def show(stage: Stage) -> Steps:
     if not stage.private:
-        raise CannotError("two hosts", "a private network namespace is not allowed here")
+        raise CannotError("two hosts need private network namespaces", "these are not permitted here")
     cable = Cable(
         Port("near", (ip_interface(f"{CLIENT}/24"),)),
         Port("far", (ip_interface(f"{SERVER}/24"),)),
@@ -36,14 +36,20 @@ def show(stage: Stage) -> Steps:
             run = hold(MANY, [f"{SERVER}:{PORT}"], hold_s=1)
             record, (here, there) = yield from stage.held(run, both_hosts)
     return Outcome(
-        did=f"{MANY:,} clients on {CLIENT} → one server on {SERVER}:{PORT}, over a veth pair",
-        predicted={"at the client": MANY, "at the server": MANY, "greeted": MANY, "server ports": [PORT], ALONE: 0},
+        did=f"connect {MANY:,} clients on {CLIENT} to one server on {SERVER}:{PORT}, over a veth pair",
+        predicted={
+            "connections at the client": MANY,
+            "accepted by the server": MANY,
+            "greeted by the server": MANY,
+            "local ports of the server": [PORT],
+            ALONE: 0,
+        },
         observed={
-            "at the client": len(here.client),
-            "at the server": there.accepted,
-            "greeted": record.received_bytes // len("hello"),
-            "server ports": there.server_ports,
+            "connections at the client": len(here.client),
+            "accepted by the server": there.accepted,
+            "greeted by the server": record.received_bytes // len("hello"),
+            "local ports of the server": there.server_ports,
             ALONE: len(here.server),
         },
-        evidence={"connections a second": round(record.rate_per_s)},
+        evidence={"connections per second": round(record.rate_per_s)},
     )

@@ -1,4 +1,4 @@
-"""Records to text and back, and how a histogram has grown to a few bytes and back."""
+"""Conversion of records to text and back, and of the growth of a histogram to bytes and back."""
 
 from typing import Any, TypeVar
 
@@ -12,17 +12,20 @@ _PAIR = np.dtype([("bucket", "<u2"), ("count", "<i8")])
 
 
 def to_text(record: Any) -> str:
-    """JSON of a frozen record, or of what it is made of. What JSON has no word for is written as a person reads it."""
+    """JSON of a frozen record, or of its parts. Values that JSON does not support are written as str() gives them."""
     return msgspec.json.encode(record, enc_hook=str).decode()
 
 
 def from_text(text: str, kind: type[T]) -> T:
-    """Raises ValueError where it is not one of these."""
+    """The record of this kind. Raises ValueError for any other text."""
     return msgspec.json.decode(text, type=kind)
 
 
 def grown_bytes(before: NDArray[np.int64] | None, now: NDArray[np.int64]) -> bytes:
-    """What has been added to a histogram: the buckets that have changed. before: None stands for nothing"""
+    """The growth of a histogram as bytes: its changed buckets.
+
+    before: None: an empty histogram
+    """
     change = now if before is None else now - before
     buckets = np.flatnonzero(change)
     pairs = np.empty(len(buckets), _PAIR)
@@ -31,5 +34,5 @@ def grown_bytes(before: NDArray[np.int64] | None, now: NDArray[np.int64]) -> byt
 
 
 def grown(blob: bytes) -> NDArray[Any]:
-    """(…,) with the fields bucket and count"""
+    """The growth as an array with the fields bucket and count."""
     return np.frombuffer(blob, _PAIR)

@@ -1,7 +1,7 @@
-"""The file that keeps runs: SQLite, in WAL mode, so that a run that is being written can be read meanwhile.
+"""The run database: SQLite in WAL mode, so that a run can be read while it is being written.
 
-https://sqlite.org/wal.html. A writer that is killed loses nothing that was committed, and each sample is; what the
-journal (-wal) still holds is taken over by whoever opens the file next. WAL does not work on network file systems.
+https://sqlite.org/wal.html. Each sample is committed, so a writer that is killed loses none; the next process that
+opens the file takes over the contents of the journal (-wal). WAL does not work on network file systems.
 """
 
 import os
@@ -12,10 +12,10 @@ from pathlib import Path
 from fourtuple.core.errors import CannotError
 from fourtuple.core.runs.counters import COLUMN, GROWTHS, MAPS
 
-APPLICATION = 0x34747570  # "4tup": PRAGMA application_id tells our files from others'
-WAIT_S = 5.0  # for another writer, who is done within milliseconds
+APPLICATION = 0x34747570  # "4tup": PRAGMA application_id identifies our files
+WAIT_S = 5.0  # for another writer, which normally finishes within milliseconds
 
-NUMBERS = COLUMN.names or ()  # columns of `samples` that are numbers
+NUMBERS = COLUMN.names or ()  # the columns of `samples` that are numbers
 OTHERS = (*(each.column for each in MAPS), "moved", "census", *(each.column for each in GROWTHS))
 
 # One script for each version of the file; the newest version's number is PRAGMA user_version. A script that has been
@@ -102,12 +102,14 @@ def default_file() -> Path:
 
 
 def open_store(file: Path | None, *, new: bool, migrations: Sequence[str] = MIGRATIONS) -> sqlite3.Connection:
-    """file: None keeps it in memory only
+    """Open the run database.
 
-    new: to write to it, so it is made where it is not there, and the usual one's folder; else to read, which leaves
-         nothing behind
+    file: None: in memory only
+    new:  open for writing, creating the file, and the directory of the default file; otherwise open for reading, which
+          leaves nothing behind
 
-    Raises CannotError where it is no store of ours, is newer than this program, or cannot be had; it stays as it is.
+    Raises CannotError if the file is not a run database, is newer than this program, or cannot be opened; the file is
+    left unchanged then.
     """
     address = ":memory:" if file is None else _address(file, new=new)
     try:
@@ -125,16 +127,16 @@ def open_store(file: Path | None, *, new: bool, migrations: Sequence[str] = MIGR
 
 
 def _address(file: Path, *, new: bool) -> str:
-    """How it is opened (https://sqlite.org/uri.html). Raises CannotError where it is not there, or cannot be.
+    """The URI that opens the file (https://sqlite.org/uri.html). Raises CannotError if it does not exist.
 
-    Reading in WAL mode, too, takes files beside this one, which would be the reader's and keep the writer out. Who may
-    not write reads what is there: without a journal nothing changes, else the journal's own index is used as it is.
+    In WAL mode even a reader creates files next to the database; these would belong to the reader and lock out the
+    writer. So a user without write permission opens an unchanging file as immutable, or uses the journal's index as is.
     """
     try:
         if new and file == default_file():
             file.parent.mkdir(parents=True, exist_ok=True)
         if not new and (not file.exists() or not file.stat().st_size):
-            raise CannotError("the stored runs", f"there is no {file}", "hold, serve and prove make it.")
+            raise CannotError("no stored runs", f"there is no file {file}", "Run hold, serve or prove first.")
         is_still = not journal_of(file).exists()
     except OSError as error:
         raise _cannot(file, error.strerror or str(error), new=new) from None
@@ -148,15 +150,15 @@ def _address(file: Path, *, new: bool) -> str:
 
 
 def journal_of(file: Path) -> Path:
-    """What a writer has committed and not moved into the file yet."""
+    """The journal: data that a writer has committed but not yet moved into the file."""
     return Path(f"{file}-wal")
 
 
 def _try_to_write(base: sqlite3.Connection) -> None:
-    """Raises sqlite3.Error where nobody could; that somebody else does just now is no reason."""
+    """Raises sqlite3.Error if the file is not writable; another active writer is not an error."""
     base.execute("PRAGMA busy_timeout = 0")
     try:
-        base.execute("BEGIN IMMEDIATE")  # which SQLite allows for what is read-only, too
+        base.execute("BEGIN IMMEDIATE")  # which SQLite permits even on a read-only file
         base.execute(f"PRAGMA application_id = {APPLICATION}")
         base.execute("ROLLBACK")
     except sqlite3.OperationalError as error:
@@ -165,20 +167,20 @@ def _try_to_write(base: sqlite3.Connection) -> None:
 
 
 def is_busy(error: sqlite3.OperationalError) -> bool:
-    """Has another writer the file? Or a kind of that: a journal is being recovered, say (https://sqlite.org/rescode.html)."""
+    """Whether another process has locked the file, in any variant (https://sqlite.org/rescode.html)."""
     return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _prepare(base: sqlite3.Connection, file: Path | None, migrations: Sequence[str]) -> None:
-    """Raises CannotError, sqlite3.Error."""
+    """Create or migrate the tables if needed. Raises CannotError, sqlite3.Error."""
     base.execute("PRAGMA foreign_keys = ON")
     version = _version(base, file, len(migrations))
     if version < len(migrations):
-        # WAL is a property of the file, set while nothing else is under way; two who make it at once wait in turn.
+        # WAL is a property of the file, set outside a transaction; two processes that create it wait for each other.
         base.execute("PRAGMA journal_mode = WAL")
         with base:
             base.execute("BEGIN IMMEDIATE")
-            version = _version(base, file, len(migrations))  # somebody may have been quicker
+            version = _version(base, file, len(migrations))  # another process may have been faster
             for statement in _statements(migrations[version:]):
                 base.execute(statement)
             base.execute(f"PRAGMA application_id = {APPLICATION}")
@@ -192,19 +194,19 @@ def _version(base: sqlite3.Connection, file: Path | None, newest: int) -> int:
     )
     (tables,) = base.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application != APPLICATION and (tables or version):
-        raise _cannot(file, "it is a database of another program, and stays as it is")
+        raise _cannot(file, "it is the database of another program")
     if version > newest:
         raise _cannot(file, f"a newer fourtuple has written it (version {version}; this one reads up to {newest})")
     return int(version)
 
 
 def _statements(scripts: Sequence[str]) -> list[str]:
-    """One by one: executescript() would commit in between."""
+    """The statements of the scripts; executescript() would commit in between."""
     return [statement for script in scripts for statement in script.split(";") if statement.strip()]
 
 
 def _cannot(file: Path | None, why: str, *, new: bool = True) -> CannotError:
     do = "Name another file (--store), or none (--no-store)." if new else ""
     if file and not new and journal_of(file).name in os.listdir(file.parent):
-        do = f"A writer has left its journal, {journal_of(file)}: copy both to where they can be written."
-    return CannotError(f"the stored runs in {file}", why, do)
+        do = f"A writer left its journal {journal_of(file)}: copy both files to a writable directory."
+    return CannotError(f"cannot open the run database {file}", why, do)

@@ -1,4 +1,4 @@
-"""Stored runs as records: the list, one whole, and the samples of one that still goes on. Needs no Linux."""
+"""Reads stored runs: the list, a whole run, and the new samples of a run in progress. Works without Linux."""
 
 import json
 import sqlite3
@@ -18,9 +18,9 @@ from fourtuple.core.runs.stored import GROWN, Entry, Outcome, Progress, StoredRu
 from fourtuple.store.coding import from_text, grown
 from fourtuple.store.file import NUMBERS, OTHERS
 
-Alive = Callable[[str], bool | None]  # what Writer was given as `writer` → does it still write? None: nobody knows
+Alive = Callable[[str], bool | None]  # the `writer` that Writer was given → whether it is still writing; None: unknown
 
-LAST = (*(each.column for each in MAPS), "moved")  # what the last sample says of a whole run
+LAST = (*(each.column for each in MAPS), "moved")  # columns of the last sample that apply to the whole run
 _ENTRY = (
     "SELECT id, kind, command, started_at, ended_at, outcome, why, n, held, start,"
     " (SELECT max(number) + 1 FROM samples WHERE run = id)"
@@ -30,41 +30,41 @@ _ENTRY = (
 
 @contextmanager
 def reading(base: sqlite3.Connection) -> Iterator[None]:
-    """What SQLite says, in our words: CannotError."""
+    """Turns errors of SQLite and of decoding into CannotError."""
     try:
         yield
     except sqlite3.Error as error:
         file = base.execute("PRAGMA database_list").fetchone()[2]
-        do = "Move that file away; the next run makes a new one."
-        raise CannotError(f"the stored runs in {file}", str(error), do) from None
+        do = "Move this file away; the next run creates a new one."
+        raise CannotError(f"cannot read the run database {file}", str(error), do) from None
     except ValueError as error:
-        raise CannotError("a stored run", f"it cannot be read: {error}") from None
+        raise CannotError("cannot read a stored run", str(error)) from None
 
 
 def entries(base: sqlite3.Connection, alive: Alive) -> list[Entry]:
-    """All of them, the newest first."""
+    """All runs, newest first."""
     with reading(base):
         found = [_entry(base, run, alive) for (run,) in base.execute("SELECT id FROM runs ORDER BY id DESC").fetchall()]
-        return [entry for entry in found if entry is not None]  # one may have been removed meanwhile
+        return [entry for entry in found if entry is not None]  # a run may have been removed since the first query
 
 
 def entry(base: sqlite3.Connection, run: int | None, alive: Alive) -> Entry:
-    """run: None means the newest. Raises UsageError where there is none."""
+    """The entry of a run. run: None: the newest. Raises UsageError if there is no such run."""
     with reading(base):
-        which = "a stored run" if run is None else f"run {run}"
+        missing = "there are no stored runs" if run is None else f"there is no run {run}"
         if run is None:
             (run,) = base.execute("SELECT max(id) FROM runs").fetchone()
         found = None if run is None else _entry(base, run, alive)
         if found is None:
-            raise UsageError(which, "there is none", "fourtuple runs lists them.")
+            raise UsageError(missing, do="fourtuple runs lists the stored runs.")
         return found
 
 
 def read_run(base: sqlite3.Connection, run: int | None, alive: Alive) -> StoredRun:
-    """As `entry`; of a run that goes on, what there is so far."""
+    """The whole run; of a run in progress, what is stored so far. Raises UsageError as `entry` does."""
     found = entry(base, run, alive)
     with reading(base):
-        base.execute("BEGIN")  # one moment for all of it
+        base.execute("BEGIN")  # one consistent snapshot
         try:
             return _whole(base, found)
         finally:
@@ -72,7 +72,10 @@ def read_run(base: sqlite3.Connection, run: int | None, alive: Alive) -> StoredR
 
 
 def samples_since(base: sqlite3.Connection, run: int, number: int, before: Sample | None) -> Iterator[Sample]:
-    """The samples from that number on. before: the one that came before them, for histograms go on from it"""
+    """The samples from this number on.
+
+    before: the previous sample, from which the histograms continue
+    """
     with reading(base):
         start = from_text(base.execute("SELECT start FROM runs WHERE id = ?", (run,)).fetchone()[0], Start)
         rows = base.execute(
@@ -85,19 +88,19 @@ def samples_since(base: sqlite3.Connection, run: int, number: int, before: Sampl
 
 
 def remove(base: sqlite3.Connection, runs: list[int], alive: Alive) -> None:
-    """All of them or none. Raises UsageError for one that is not there, or still goes on."""
+    """Remove all of these runs or none. Raises UsageError if one does not exist or is still running."""
     for run in runs:
         if entry(base, run, alive).outcome is Outcome.RUNNING:
-            raise UsageError(f"to remove run {run}", "it still goes on")
+            raise UsageError(f"cannot remove run {run}", "it is still running")
     with reading(base), base:
         base.execute("BEGIN IMMEDIATE")
         base.executemany("DELETE FROM runs WHERE id = ?", [(run,) for run in runs])
 
 
 def _entry(base: sqlite3.Connection, run: int, alive: Alive) -> Entry | None:
-    """None: it has been removed."""
+    """The entry of a run; None: it has been removed."""
     found = base.execute("SELECT writer FROM runs WHERE id = ? AND outcome IS NULL", (run,)).fetchone()
-    # First whether the writer is there, then what it has said: who ends in between has said everything.
+    # First whether the writer is alive, then what it has written: a writer that ends in between has written everything.
     still = alive(found[0]) if found else None
     row = base.execute(_ENTRY, (run,)).fetchone()
     if row is None:
@@ -106,7 +109,7 @@ def _entry(base: sqlite3.Connection, run: int, alive: Alive) -> Entry | None:
     if outcome is None:
         outcome = Outcome.UNFINISHED if still is None else Outcome.RUNNING if still else Outcome.KILLED
     begun = from_text(start, Start)
-    if held is None:  # nobody has told yet
+    if held is None:  # not recorded yet
         most, accepted = base.execute("SELECT max(open), max(opened) FROM samples WHERE run = ?", (run,)).fetchone()
         n = n if kind == "prove" else begun.planned.wanted if begun.planned and kind == "hold" else accepted
         held = most
@@ -152,7 +155,9 @@ def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
         answers=_growth([answers for _, answers in blobs]),
         last={name: json.loads(text) for name, text in zip(LAST, last or ["{}"] * len(LAST), strict=True)},
         record=None if record is None or is_proof else from_text(record, kinds[entry.kind]),
-        ground=Ground(json.loads(record), begun) if record and is_proof else None,  # what is stored is the refusal
+        ground=Ground(json.loads(record), begun)
+        if record and is_proof
+        else None,  # the record of a proof is the refusal
         results=tuple(from_text(text, Result) for (text,) in results),
         progress=tuple(
             Progress(lesson, (at_ns - begun.at_ns) / 1e9, done, wanted) for lesson, at_ns, done, wanted in steps

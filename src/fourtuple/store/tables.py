@@ -1,4 +1,4 @@
-"""A stored run for other programs: CSV, JSON, Parquet."""
+"""A stored run as CSV, JSON or Parquet, for other programs."""
 
 import csv
 import io
@@ -9,15 +9,17 @@ from fourtuple.store.coding import to_text
 
 
 def exported(run: StoredRun, how: str) -> bytes:
-    """how: csv, json or parquet
+    """The run in another format.
 
-    Raises CannotError where the library for Parquet is not installed.
+    how: csv, json or parquet
+
+    Raises CannotError if the library for Parquet is not installed.
     """
     return {"csv": _csv, "json": _json, "parquet": _parquet}[how](run)
 
 
 def _csv(run: StoredRun) -> bytes:
-    """RFC 4180, but for line ends; empty where the kernel did not say."""
+    """RFC 4180, except for line ends. Empty cells: the kernel did not report a value."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = run.columns()
@@ -35,7 +37,9 @@ def _parquet(run: StoredRun) -> bytes:
         import pyarrow
         from pyarrow import parquet
     except ModuleNotFoundError:
-        raise CannotError("Parquet", "pyarrow is not installed", "pip install 'fourtuple[parquet]'") from None
+        raise CannotError(
+            "cannot write Parquet", "pyarrow is not installed", "pip install 'fourtuple[parquet]'"
+        ) from None
     table = pyarrow.table(run.columns())
     about = {"fourtuple.run": to_text(run.to_json(samples=False))}
     sink = pyarrow.BufferOutputStream()

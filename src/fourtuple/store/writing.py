@@ -1,7 +1,7 @@
-"""A run that is written while it goes on: each sample is there for others as soon as it is taken.
+"""Writes a run in progress: other processes can read each sample as soon as it is written.
 
-What cannot be written at once, since another writer has the file, is written with the next sample; nothing here ever
-stops a run. What cannot be written at all ends the writing, and `why_not` says why.
+If another writer has locked the file, data is written with the next sample; writing never stops a run. An error ends
+the writing, and `why_not` gives the reason.
 """
 
 import contextlib
@@ -18,9 +18,9 @@ from fourtuple.core.runs.stored import Outcome
 from fourtuple.store.coding import grown_bytes, to_text
 from fourtuple.store.file import NUMBERS, OTHERS, WAIT_S, is_busy
 
-FIRST_S, FIRST_EVERY_S = 5.0, 0.05  # a short run is over soon: at first as often as samples come
+FIRST_S, FIRST_EVERY_S = 5.0, 0.05  # at first every sample is written, as a run may be short
 EVERY_S = {Phase.OPENING: 0.25, Phase.HOLDING: 1.0, Phase.CLOSING: 0.25, Phase.CLOSED: 0.25}
-PATIENCE_S = 0.02  # for another writer, while connections wait
+PATIENCE_S = 0.02  # wait for another writer, while connections wait
 
 # In each the first value is the run's number.
 _SAMPLE = (
@@ -42,13 +42,20 @@ Statement = tuple[str, tuple[Any, ...]]
 
 
 class Writer:
-    """id: of the run; None until something of it was written. why_not: what ended the writing; None: nothing"""
+    """Writes one run.
+
+    id:      number of the run; None until something has been written
+    why_not: why the writing ended; None: it has not
+    """
 
     def __init__(self, base: sqlite3.Connection, command: str, writer: str) -> None:
-        """writer: who writes, so that readers can tell whether it still does, see core/stored.Outcome"""
+        """Prepare to write; nothing is written before `begin`.
+
+        writer: a token from which readers can tell whether the writing process is alive, see kernel/proc/alive.py
+        """
         self._base, self._command, self._writer = base, command, writer
         self._base.execute(f"PRAGMA busy_timeout = {int(PATIENCE_S * 1000)}")
-        self._begin: tuple[Any, ...] = ()  # what the run's row is made of; none until it begins
+        self._begin: tuple[Any, ...] = ()  # the values of the run's row; empty until it begins
         self._waiting: list[Statement] = []
         self._number = self._lessons = 0
         self._last: Sample | None = None
@@ -58,52 +65,61 @@ class Writer:
         self.why_not: str | None = None
 
     def begin(self, start: Start, more: str | None = None, n: int | None = None) -> None:
-        """more: JSON of what else is known of it by now; n: see core/stored.Entry, where it is"""
+        """Write the start of the run.
+
+        more: JSON for the record, as far as it is known
+        n:    see core/runs/stored.py, Entry
+        """
         self._began_ns = start.at_ns
         self._begin = (start.kind, self._command, self._writer, start.started_at, to_text(start), more, n)
         self._write()
 
     def sample(self, sample: Sample) -> None:
-        """Written if it is time to, or if something has happened that happens once."""
+        """Write the sample if it is due, or if the phase or the census is new."""
         last = self._last
         news = last is None or last.phase != sample.phase or (last.census is None) != (sample.census is None)
         if news or sample.at_ns >= self._due_ns:
             first = sample.at_ns - self._began_ns < FIRST_S * 1e9
             every_ns = int((FIRST_EVERY_S if first else EVERY_S[sample.phase]) * 1e9)
-            # From when it was due, not from when it came, so that they stay as many as promised.
+            # Count from the due time, not from the arrival, so that the rate of samples is kept.
             self._due_ns = sample.at_ns + every_ns if news else max(self._due_ns + every_ns, sample.at_ns)
             self._write_sample(sample)
         else:
             self._unwritten = sample
 
     def progress(self, step: Step, at_ns: int) -> None:
-        """Written if it is time to, and at a lesson's end."""
+        """Write the progress of a lesson if it is due, and at its end."""
         if at_ns >= self._due_ns or step.done == step.of:
             self._due_ns = at_ns + int(EVERY_S[Phase.OPENING] * 1e9)
             self._write(_PROGRESS, (self._number, step.lesson.name, at_ns, step.done, step.of))
             self._number += 1
 
     def lesson(self, result: Result) -> None:
+        """Write the result of a lesson."""
         self._lessons += 1
         self._write(_LESSON, (self._lessons - 1, to_text(result)))
 
     def counts(self, n: int, held: int) -> None:
+        """Write the numbers of the list of runs, see core/runs/stored.py, Entry."""
         self._write(_COUNTS, (n, held))
 
     def end(
         self, outcome: Outcome, record: str | None, why: str = "", n: int | None = None, held: int | None = None
     ) -> None:
-        """The last word; it waits for other writers as long as it takes, up to WAIT_S. n, held: None leaves them"""
+        """Write the outcome, waiting for other writers for up to WAIT_S.
+
+        n, held: None: leave unchanged
+        """
         if self._unwritten is not None:
             self._write_sample(self._unwritten)
         ended_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        if self.why_not is not None:  # perhaps there is room again for one more line
-            self._waiting = [(_END, (ended_at, outcome, f"not stored to its end: {self.why_not}", record, n, held))]
+        if self.why_not is not None:  # perhaps there is space again for one more row
+            self._waiting = [(_END, (ended_at, outcome, f"not stored completely: {self.why_not}", record, n, held))]
             with contextlib.suppress(sqlite3.Error):
                 self._commit()
         self._write(_END, (ended_at, outcome, why, record, n, held), patience_s=WAIT_S)
         if self._waiting and self.why_not is None:
-            self.why_not = "another program keeps the file locked"
+            self.why_not = "another program has locked the file"
 
     def _write_sample(self, sample: Sample) -> None:
         seen = sample.seen
@@ -125,7 +141,7 @@ class Writer:
         self._number += 1
 
     def _write(self, statement: str = "", values: tuple[Any, ...] = (), patience_s: float = PATIENCE_S) -> None:
-        """This and what still waits, all or nothing; later, where another writer has the file for so long."""
+        """Write this statement and all waiting ones in one transaction; later, if the file stays locked."""
         if not self._begin or self.why_not is not None:
             return
         if statement:
@@ -133,13 +149,13 @@ class Writer:
         until_s = time.monotonic() + patience_s
         try:
             while not self._commit() and time.monotonic() < until_s:
-                pass  # SQLite itself has waited a little
+                pass  # SQLite itself has waited
         except sqlite3.Error as error:  # the disk is full, or the file is gone
             self._waiting.clear()
             self.why_not = str(error)
 
     def _commit(self) -> bool:
-        """→ False where another writer has the file. Raises sqlite3.Error."""
+        """Write all waiting statements → False if the file is locked. Raises sqlite3.Error."""
         try:
             with self._base:
                 self._base.execute("BEGIN IMMEDIATE")

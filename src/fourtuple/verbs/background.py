@@ -1,4 +1,4 @@
-"""`fourtuple serve` or `fourtuple hold` as a program beside us: ready when the block begins, ended after it."""
+"""`fourtuple serve` or `fourtuple hold` as a background process: ready when the block begins, ended after it."""
 
 import json
 import os
@@ -12,48 +12,51 @@ from typing import Any
 from fourtuple.core.errors import ShortfallError
 from fourtuple.kernel import process
 
-READY = {"serve": "listening", "hold": "holding"}  # how the line on standard error begins that says so
+READY = {"serve": "listening", "hold": "holding"}  # the first word of the line on standard error that announces it
 END_S = 60.0
 
 
-class Beside:
-    """record: what the program said at its end, as its --json option gives it; empty until then"""
+class Background:
+    """A program in the background.
+
+    record: its result, as printed with --json; empty until it has ended
+    """
 
     def __init__(self) -> None:
         self.record: dict[str, Any] = {}
 
 
 @contextmanager
-def serving(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[Beside]:
+def serving(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[Background]:
     """`fourtuple serve ARGUMENTS…`, listening when the block begins.
 
-    prefix: what to run it with, as Lab.command gives it
+    prefix: the start of the command line, from Lab.command
 
-    Raises ShortfallError with the program's own words where it does not come up.
+    Raises ShortfallError with the program's own error message if it does not get ready.
     """
     with _running("serve", arguments, prefix) as program:
         yield program
 
 
 @contextmanager
-def holding(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[Beside]:
-    """`fourtuple hold ARGUMENTS…`, all open when the block begins, closed after it. Otherwise as `serving`."""
+def holding(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[Background]:
+    """`fourtuple hold ARGUMENTS…`, with all connections open when the block begins. Otherwise as `serving`."""
     with _running("hold", [*arguments, "--for", "1h"], prefix) as program:
         yield program
 
 
 def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[str]":
-    """subprocess.Popen of a program that ends when we do, however we end."""
+    """subprocess.Popen of a program that ends with this process, however that ends."""
     parent = os.getpid()
     return subprocess.Popen(command, preexec_fn=lambda: process.die_with_parent(parent), **options)
 
 
 @contextmanager
-def _running(verb: str, arguments: Sequence[str], prefix: Sequence[str]) -> Iterator[Beside]:
+def _running(verb: str, arguments: Sequence[str], prefix: Sequence[str]) -> Iterator[Background]:
     command = [*prefix, sys.executable, "-m", "fourtuple", verb, *arguments, "--json", "--quiet", "--no-store"]
     program = start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert program.stderr is not None  # noqa: S101  (for the type checker)
-    beside = Beside()
+    background = Background()
     try:
         words = []
         for line in program.stderr:
@@ -62,9 +65,9 @@ def _running(verb: str, arguments: Sequence[str], prefix: Sequence[str]) -> Iter
                 break
         else:
             raise ShortfallError(
-                f"fourtuple {verb} {' '.join(arguments)}", " ".join(words) or "it ended without a word"
+                f"fourtuple {verb} {' '.join(arguments)}", " ".join(words) or "it ended without a message"
             )
-        yield beside
+        yield background
     finally:
         program.send_signal(signal.SIGINT)
         try:
@@ -72,4 +75,4 @@ def _running(verb: str, arguments: Sequence[str], prefix: Sequence[str]) -> Iter
         except subprocess.TimeoutExpired:
             program.kill()
             output, _ = program.communicate()
-        beside.record = json.loads(output) if output else {}
+        background.record = json.loads(output) if output else {}

@@ -1,7 +1,7 @@
-"""`hold`: open N connections, hold them, close them, and report what three witnesses saw.
+"""`hold`: open N connections, hold them, close them, and report the counts of three witnesses.
 
-prepare(options) reads the host once and decides everything; run(order, crew) opens and holds and yields samples;
-core/runs/conclude.py makes the record of them.
+prepare(options) reads the host once and makes all decisions; run(order, crew) opens and holds the connections and
+yields samples; core/runs/conclude.py makes the record from them.
 """
 
 from collections.abc import Generator, Iterator, Sequence
@@ -51,24 +51,24 @@ from fourtuple.verbs.survey import Look, look
 from fourtuple.verbs.watch import Lookout
 from fourtuple.verbs.witness import ESTABLISHED, TableWitness
 
-FAR_AWAY = 1000  # more connections than that to another host's public address need --i-own-this-target
+FAR_AWAY = 1000  # more connections to another host's public address need --i-own-this-target
 EVERY_S = 30.0
-MEMORY_LIMITS = ("memory", "memory.max")  # judged here by what --fill-memory says, not by the plan
+MEMORY_LIMITS = ("memory", "memory.max")  # checked here, depending on --fill-memory, and not by the plan
 
 
 def hold(wanted: int, destinations: Sequence[str], **options: Any) -> Run[Sample, HoldRecord]:
-    """Open `wanted` connections to `destinations`, hold them, close them: a run of samples, whose record is the result.
+    """Open `wanted` connections to `destinations`, hold and close them: a run of samples with the result as its record.
 
     options: the other fields of HoldOptions (core/runs/orders.py)
 
     Raises this process's soft limit of open files to the hard one. Ctrl-C ends the run cleanly, with its record.
-    Raises UsageError, ShortfallError, CannotError before anything is opened; what fails later is in the record.
+    Raises UsageError, ShortfallError, CannotError before anything is opened; later failures are in the record.
     """
     return start_hold(prepare(HoldOptions(wanted, tuple(destinations), **options)))
 
 
 def start_hold(order: HoldOrder) -> Run[Sample, HoldRecord]:
-    """What was prepared, as a run by this process and its workers."""
+    """The prepared order as a run, by this process and its workers."""
 
     def steps() -> Generator[Sample, None, HoldRecord]:
         story, samples = HoldStory(order), Run(run(order, crew_for(order)))
@@ -80,11 +80,11 @@ def start_hold(order: HoldOrder) -> Run[Sample, HoldRecord]:
     return Run(steps())
 
 
-# Before: what is there, and what follows from it
+# Before: read the host, and decide
 
 
 def prepare(options: HoldOptions) -> HoldOrder:
-    """Read the host once, and decide all that can be decided before the first connection.
+    """Read the host once, and make every decision that can be made before the first connection.
 
     Raises UsageError, ShortfallError, CannotError.
     """
@@ -92,7 +92,7 @@ def prepare(options: HoldOptions) -> HoldOrder:
     soft_before, _ = process.raise_soft_files()
     seen = look(options.destinations, sources=options.sources, strategy=options.strategy)
     if seen.ports is None or seen.strategy is Strategy.BIND0:
-        raise UsageError(f"--strategy {seen.strategy}", "hold does not open connections that way", "See --help.")
+        raise UsageError(f"--strategy {seen.strategy}", "hold does not support it", "See hold --help.")
     choice = choose(options.loop, log=options.log)
     space = usable(seen.space, seen.uses[0], seen.strategy, options.wanted)
     here = {address for address in targets_of(space) if addresses.is_local(address)}
@@ -103,16 +103,17 @@ def prepare(options: HoldOptions) -> HoldOrder:
 def order_of(
     options: HoldOptions, seen: Look, space: TupleSpace, here: set[Address], choice: Choice, start: Start
 ) -> HoldOrder:
-    """What follows from the options and from what was seen. Pure: it reads nothing.
+    """The order that follows from the options and from `seen`. Pure: it reads nothing.
 
-    space: without the ports that other sockets keep from this run
-    here:  the destinations that are addresses of this host
-    start: without a plan
+    seen:  the host and its limits
+    space: the tuple space, excluding ports that other sockets block
+    here:  the destination addresses that belong to this host
+    start: the start of the run, without a plan
 
     Raises UsageError, ShortfallError.
     """
     world, ports = seen.world, seen.ports
-    assert ports is not None  # noqa: S101  (for the type checker: prepare has looked)
+    assert ports is not None  # noqa: S101  (for the type checker: prepare has checked it)
     assert world.ports is not None  # noqa: S101
     targets = targets_of(space)
     _check_foreign(options, [address for address in targets if address not in here])
@@ -120,7 +121,7 @@ def order_of(
     share = MEMORY_SHARE_OF_AN_EMPTY_HOST if options.fill_memory else MEMORY_SHARE
     if lacking := memory_lacking(options.wanted, world.free_memory, both_ends=all_here, share=share):
         what = f"{format_count(options.wanted)} connections"
-        raise ShortfallError(what, lacking, "Ask for fewer, or see --fill-memory.")
+        raise ShortfallError(what, lacking, "Open fewer, or see --fill-memory.")
     if not options.anyway:
         refuse(seen, options.wanted, options.destinations, but=MEMORY_LIMITS)
     ring = choice.name == LoopName.RING
@@ -138,7 +139,7 @@ def order_of(
         loop=LoopName(choice.name),
         loop_because=choice.because,
         bind=bool(options.sources) or seen.strategy is Strategy.EXPLICIT,
-        # Without --from, destinations may be reached from several addresses, of which the space names one.
+        # Without --from, destinations may be reached from several addresses; the space has only one of them.
         any_source=not options.sources and len(targets) > 1,
         here=all_here,
         port_range=world.ports.port_range if seen.strategy is Strategy.LATE and world.ports.range_is_quick else None,
@@ -149,7 +150,7 @@ def order_of(
 
 
 def planned(order: HoldOrder) -> Planned:
-    """What the order sets out to do, for the stored run and the screens."""
+    """What the order intends to do, for the stored run and the screens."""
     options, plan = order.options, order.plan
     first = plan.space.address(plan.space.sources[0])
     return Planned(
@@ -183,8 +184,8 @@ def _check_foreign(options: HoldOptions, elsewhere: Sequence[Address]) -> None:
         if address.is_global:
             raise UsageError(
                 f"{format_count(options.wanted)} connections to {address}",
-                f"it is neither this host nor a private address, where at most {format_count(FAR_AWAY)} are opened",
-                "If it is yours, say --i-own-this-target.",
+                f"a public address of another host; at most {format_count(FAR_AWAY)} are opened to one",
+                "If the host is yours, add --i-own-this-target.",
             )
 
 
@@ -194,14 +195,14 @@ def _workers_needed(wanted: int, world: World) -> int:
     try:
         count = workers_needed(wanted, soft - used)
     except ValueError:
-        raise ShortfallError(f"{format_count(wanted)} connections", limit, "Raise it.") from None
+        raise ShortfallError(f"{format_count(wanted)} connections", limit, "Raise the limit.") from None
     if count > MOST_WORKERS:
         most = f"{limit}, and at most {MOST_WORKERS} processes"
-        raise ShortfallError(f"{format_count(wanted)} connections", most, "Raise it.")
+        raise ShortfallError(f"{format_count(wanted)} connections", most, "Raise the limit.")
     return count
 
 
-# During: a crew does it, and the kernel is asked
+# During: a crew opens connections, and the kernel is observed
 
 
 def crew_for(order: HoldOrder) -> Crew:
@@ -237,7 +238,7 @@ def job_of(order: HoldOrder) -> HoldJob:
 
 
 def run(order: HoldOrder, crew: Crew) -> Generator[Sample, None, HoldEnding]:
-    """Let the crew open, hold and close; yields a sample at least every 0.1 s, with what the kernel says beside it."""
+    """Let the crew open, hold and close; yields a sample at least every 0.1 s, with the kernel's numbers."""
     options, control = order.options, crew.control
     witness = TableWitness(order.plan.space, any_source=order.any_source, here=order.here)
     lookout = Lookout(options.watch, lambda: witness.count(ESTABLISHED).client, control)
@@ -269,12 +270,12 @@ def run(order: HoldOrder, crew: Crew) -> Generator[Sample, None, HoldEnding]:
         return _ending(order, crew, witness, observer, Stopped(stopped_by, closing_ns or now_ns(), use))
 
 
-# After: what is left, and what came of it
+# After: what remains, and the last readings
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Why opening stopped short, when closing began, and what the connections took while all were open."""
+    """Why opening was stopped (None: it was not), when closing began, and the memory of the open connections."""
 
     by: str | None
     closing_ns: int
@@ -282,7 +283,7 @@ class Stopped:
 
 
 def _ending(order: HoldOrder, crew: Crew, witness: TableWitness, observer: Observer, stopped: Stopped) -> HoldEnding:
-    """Wait until the kernel lists none of them any more, and take the last readings."""
+    """Wait until the kernel lists none of the connections any more, and take the last readings."""
     left = witness.until_gone(crew.control)
     moved = observer.moved()
     return HoldEnding(
@@ -304,7 +305,10 @@ def _ending(order: HoldOrder, crew: Crew, witness: TableWitness, observer: Obser
 def _memory(
     order: HoldOrder, full: Sample, sharing: Sharing | None, seen: Seen, before: Slabs | None
 ) -> MemoryUse | None:
-    """What each connection takes, now that all are open. before: the slabs before the first was"""
+    """The memory of each connection, now that all are open.
+
+    before: the slabs before the first connection
+    """
     client_bytes, server_bytes, _ = memory(full.open)
     entries = read_sysctl("net.ipv4.tcp_ehash_entries")
     return memory_use(
@@ -314,7 +318,7 @@ def _memory(
         polled=order.options.watch is Watch.POLL if order.loop == LoopName.RING else None,
         taken_bytes=seen.memory_bytes,
         user_bytes=full.rss_bytes,
-        # Below 0 where the namespace shares the host's table, which has that many entries (ip-sysctl.rst).
+        # Negative if the namespace shares the host's table (ip-sysctl.rst).
         hash_entries=abs(int(entries)) if entries.lstrip("-").isdecimal() else None,
         before=before,
         after=read_slabs(SLABS),

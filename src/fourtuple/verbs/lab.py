@@ -1,4 +1,4 @@
-"""A place to try things: private network namespaces, the cable between two of them, and what can be set inside."""
+"""Labs for experiments: private network namespaces, the cable between two of them, and the settings inside."""
 
 import os
 import shutil
@@ -33,32 +33,34 @@ HOST = "10.77.0.{}"
 
 
 class Lab(Namespace):
-    """A private network namespace, loopback up, gone when it is closed. Raises CannotError where none is allowed."""
+    """A private network namespace with loopback up, removed when it is closed. Raises CannotError if not permitted."""
 
     def __init__(
         self, *, ports: range | None = None, hash_entries: int | None = None, beside: "Lab | None" = None
     ) -> None:
-        """ports:        net.ipv4.ip_local_port_range; None: as the kernel gives it
-        hash_entries: buckets of its own table of TCP connections, rounded up to a power of two; None: the host's table
-        beside:       another one, which this one can be joined with also where that takes a user namespace
+        """Create the namespace.
+
+        ports:        net.ipv4.ip_local_port_range; None: the kernel's default
+        hash_entries: buckets of its own TCP hash table, rounded up to a power of two; None: it shares the host's table
+        beside:       a lab that this one can be joined with, even if that requires a shared user namespace
         """
         table = {"net.ipv4.tcp_child_ehash_entries": str(hash_entries)} if hash_entries else {}
         settings = {_PORT_RANGE: _port_range(ports)} if ports else {}
         super().__init__(settings=settings, parent_settings=table, beside=beside)
 
     def join(self, cable: Cable, near: "Lab | None" = None) -> None:
-        """Lay the cable from `near`, or this process's namespace, to the lab (far). Raises CannotError without `ip`."""
+        """Connect `near`, or this process's namespace, with this lab (far). Raises CannotError without `ip`."""
         _ip(cable.connect(self.pid), near.command([]) if near else [])
         _ip(up(cable.far), self.command([]))
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a lab is like.
+    """The properties of a lab.
 
-    ports:        its automatic source ports
-    hash_entries: of its own TCP hash table; None: it shares the host's
-    hosts:        the addresses of its hosts; none where there is only one, on loopback
+    ports:        its port range
+    hash_entries: entries of its own TCP hash table; None: it shares the host's table
+    hosts:        the addresses of its hosts; empty: one host, with loopback only
     """
 
     ports: range
@@ -68,20 +70,20 @@ class Setup:
 
 @contextmanager
 def lab(*, ports: range = WIDE, hash_entries: int | None = None, hosts: int = 1) -> Iterator[tuple[Setup, Lab]]:
-    """A lab as `fourtuple lab` makes it: the block runs beside it, commands run in it (Lab.start, Lab.command).
+    """A lab as made by `fourtuple lab`: the block runs outside, commands run inside (Lab.start, Lab.command).
 
-    hash_entries: None sizes the table for as many sockets as memory allows
-    hosts:        1, or 2 joined by a cable: 10.77.0.1 and 10.77.0.2. Then the programs host1 and host2 are on the PATH
-                  during the block, and run a command on that host
+    hash_entries: None: as many as the sockets that memory allows
+    hosts:        1, or 2 joined by a cable: 10.77.0.1 and 10.77.0.2. With 2, the programs host1 and host2 are on the
+                  PATH during the block and run a command on that host
 
-    This Python's own programs, fourtuple among them, come last on the PATH.
+    The programs of this Python, fourtuple among them, are last on the PATH.
 
     Raises UsageError, CannotError.
     """
     if not (WIDE.start <= ports.start < ports.stop <= WIDE.stop):
-        raise UsageError(f"the ports {ports.start}-{ports.stop - 1}", "LOW-HIGH, both from 1024 to 65535, are possible")
+        raise UsageError(f"ports {ports.start}-{ports.stop - 1}", "LOW and HIGH must be between 1024 and 65535")
     if hash_entries is not None and not 0 < hash_entries <= MOST_ENTRIES:
-        raise UsageError(f"a hash table of {hash_entries:,}", f"from 1 to {MOST_ENTRIES:,} entries are possible")
+        raise UsageError(f"a hash table of {hash_entries:,}", f"must have 1 to {MOST_ENTRIES:,} entries")
     entries = 2 ** ((hash_entries or _affordable_sockets()) - 1).bit_length()
     with ExitStack() as until_the_end:
         until_the_end.enter_context(_on_path(os.path.dirname(sys.executable), last=True))
@@ -102,12 +104,12 @@ def lab(*, ports: range = WIDE, hash_entries: int | None = None, hosts: int = 1)
 
 
 def run_in(lab: Lab, command: Sequence[str]) -> int:
-    """Run `command` in the lab, and end what it leaves running → its exit code, 128 + n where signal n ended it.
+    """Run `command` in the lab, and end processes that it leaves → its exit code, or 128 + n if signal n ended it.
 
-    Signals from the keyboard are the command's; SIGTERM and SIGHUP are passed on. Raises UsageError.
+    The command receives signals from the keyboard; SIGTERM and SIGHUP are passed on to it. Raises UsageError.
     """
     if not command or not command[0]:
-        raise UsageError("a command", "its name is empty")
+        raise UsageError("the name of the command is empty")
     process.adopt_orphans()
     known = process.children()
     program: subprocess.Popen[bytes] | None = None
@@ -118,7 +120,7 @@ def run_in(lab: Lab, command: Sequence[str]) -> int:
 
     before = {n: signal.signal(n, on_signal) for n in _SIGNALS}
     try:
-        # Ctrl-C is not for the Python that only leads into the lab; it puts the signal right for the command.
+        # The Python that only enters the lab ignores Ctrl-C; it restores the signal for the command.
         program = lab.start(command, preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_IGN))
         code = program.wait()
     finally:
@@ -139,12 +141,12 @@ def _on_path(folder: str, *, last: bool = False) -> Iterator[None]:
 
 
 def _affordable_sockets() -> int:
-    """What memory allows, so that no bucket of the table holds more than one on average."""
+    """The number of sockets that memory allows, so that a bucket holds at most one on average."""
     return min(MOST_ENTRIES, max(1, (read_memory().free_bytes or 0) // CLIENT_END_BYTES))
 
 
 def namespace_refusal() -> str | None:
-    """Why this user cannot have a private network namespace here; None where one can be had."""
+    """Why this user cannot have a private network namespace here; None: one is available."""
     try:
         with Namespace():
             return None
@@ -171,22 +173,22 @@ def port_facts() -> PortFacts:
 
 
 def set_port_range(ports: range) -> None:
-    """net.ipv4.ip_local_port_range of this process's namespace. Raises OSError where it may not be set."""
+    """Set net.ipv4.ip_local_port_range of this process's namespace. Raises OSError if not permitted."""
     set_sysctl(_PORT_RANGE, _port_range(ports))
 
 
 def set_sysctl(name: str, value: str) -> None:
-    """Of this process's namespace, where it belongs to one. Raises OSError where it may not be set."""
+    """Set a sysctl, in this process's namespace if the sysctl is per namespace. Raises OSError if not permitted."""
     write_sysctl(name, value)
 
 
 def set_reserved_ports(ports: Ranges) -> None:
-    """net.ipv4.ip_local_reserved_ports of this process's namespace. Raises OSError where it may not be set."""
+    """Set net.ipv4.ip_local_reserved_ports of this process's namespace. Raises OSError if not permitted."""
     set_sysctl("net.ipv4.ip_local_reserved_ports", str(ports))
 
 
 def port_range_is_quick() -> bool:
-    """Does IP_LOCAL_PORT_RANGE keep connect() fast past half of the range, in this kernel?"""
+    """Whether IP_LOCAL_PORT_RANGE keeps connect() fast past half of the range in this kernel."""
     return port_facts().range_is_quick
 
 
@@ -200,8 +202,8 @@ def _port_range(ports: range) -> str:
 
 def _ip(script: Sequence[str], prefix: Sequence[str]) -> None:
     if shutil.which("ip") is None:
-        raise CannotError("two hosts joined by a cable", "the program `ip` is not here", "Install iproute2.")
+        raise CannotError("cannot join two hosts", "the program `ip` is not installed", "Install iproute2.")
     text = "\n".join(script) + "\n"
     done = subprocess.run([*prefix, "ip", "-batch", "-"], input=text, text=True, capture_output=True, check=False)
     if done.returncode:
-        raise CannotError("two hosts joined by a cable", done.stderr.strip())
+        raise CannotError("cannot join two hosts", done.stderr.strip())

@@ -1,4 +1,4 @@
-"""Looks at the kernel's table of sockets: one, or one after the other at a pace."""
+"""Reads of the kernel's table of sockets: one, or a series at intervals."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def paced(looks: Iterator[T], every_s: float) -> Iterator[T]:
-    """The looks, one every `every_s`; at once, where one takes longer."""
+    """The looks, one every `every_s`; without a pause if one takes longer."""
     due_s = time.monotonic()
     for found in looks:
         yield found
@@ -20,7 +20,7 @@ def paced(looks: Iterator[T], every_s: float) -> Iterator[T]:
 
 
 def sockets(fold: Callable[[Iterable[Sockets]], T], states: Iterable[State] = (State.ESTABLISHED,)) -> tuple[T, str]:
-    """`fold` over the TCP sockets of this network namespace in these states, and where they were read.
+    """The result of `fold` over the TCP sockets of this network namespace in these states, and their source.
 
     Tables have dtype fourtuple.core.sockets.table.SOCKET. Raises OSError, or DumpInterruptedError after several tries.
     """

@@ -1,4 +1,4 @@
-"""What the kernel says beside a run while it goes on: sockets, memory, counters."""
+"""The kernel's numbers during a run: sockets, memory, counters."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,18 +12,22 @@ from fourtuple.kernel.proc.cgroups import read_memory
 from fourtuple.kernel.proc.files import PROC, whole
 from fourtuple.kernel.proc.netstat import parse_sockstat, read_counters
 
-LOOK_S, IDLE_S = 0.2, 1.0  # between two looks at memory and counters
+LOOK_S, IDLE_S = 0.2, 1.0  # interval between two reads of memory and counters
 
 
 class Observer:
-    """Looks at the kernel's numbers; at those that cost more than a moment every LOOK_S at most.
+    """Reads the kernel's numbers; those that are slow to read at most every LOOK_S.
 
-    ends: of each connection that are in this network namespace: 1 or 2
-    short: why no more may be opened, as of the last look; None: nothing speaks against it
+    at_start: memory before the run
+    ends:     how many ends of each connection are in this network namespace: 1 or 2
+    short:    why no more connections may be opened, as of the last look; None: no reason
     """
 
     def __init__(self, at_start: Memory, *, ends: int, share: float = 1.0, proc: Path = PROC) -> None:
-        """share: of the memory that was free at the start, what may be taken"""
+        """Take the first readings.
+
+        share: the share of the initially free memory that may be used
+        """
         self._at_start, self._ends, self._share, self._proc = at_start, ends, share, proc
         self._counters, self._sockets = read_counters(proc), _sockets(proc)
         self._due_ns = 0
@@ -31,7 +35,11 @@ class Observer:
         self.short: str | None = None
 
     def look(self, *, busy: bool = True, now: bool = False) -> Seen:
-        """busy: there is news from one moment to the next; else a look a second is enough. now: a look at everything"""
+        """The current numbers.
+
+        busy: connections are being opened or closed; otherwise one read per second is enough
+        now:  read everything now
+        """
         due = now or now_ns() >= self._due_ns
         if due:
             self._due_ns = now_ns() + int((LOOK_S if busy else IDLE_S) * 1e9)
@@ -43,12 +51,15 @@ class Observer:
         return self._seen
 
     def moved(self) -> dict[str, int]:
-        """The counters that have grown, by how much."""
+        """The increase of each counter that has grown."""
         now = read_counters(self._proc)
         return {name: now[name] - was for name, was in self._counters.items() if now.get(name, was) > was}
 
     def grown(self, name: str, moved: Mapping[str, int]) -> int | None:
-        """By how much one counter has; None where it cannot be read. moved: from `moved()`"""
+        """The increase of one counter; None: not readable.
+
+        moved: the result of `moved()`
+        """
         return moved.get(name, 0) if name in self._counters else None
 
     def _connections(self) -> int | None:
@@ -62,7 +73,7 @@ class Observer:
 
 
 def _sockets(proc: Path) -> int | None:
-    """TCP sockets of this network namespace, TIME_WAIT aside; None: not readable."""
+    """The number of TCP sockets in this network namespace, excluding TIME_WAIT; None: not readable."""
     net = proc / "thread-self/net"
     counts = {**parse_sockstat(whole(net / "sockstat")), **parse_sockstat(whole(net / "sockstat6"))}
     return None if "TCP.inuse" not in counts else counts["TCP.inuse"] + counts.get("TCP6.inuse", 0)

@@ -1,4 +1,4 @@
-"""Runs that are kept: written while they go on, listed, read, followed from elsewhere, removed."""
+"""Stored runs: written while they run, listed, read, followed from another process, removed."""
 
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -19,33 +19,37 @@ from fourtuple.store.file import default_file, open_store
 from fourtuple.store.writing import Writer
 
 Record = TypeVar("Record", HoldRecord, ServeRecord)
-BROKEN_BY = {KeyboardInterrupt: "Ctrl-C", GeneratorExit: "who had started it looked no further"}
-FOLLOW_S = 0.25  # between two looks at a run that somebody else writes
+BROKEN_BY = {KeyboardInterrupt: "Ctrl-C", GeneratorExit: "the program that started it stopped iterating"}
+FOLLOW_S = 0.25  # between two reads of a run that another process writes
 
 
 class Keeper:
-    """Where a run is kept. `Keeper(None)` keeps it in memory, for those who only want its report.
+    """Stores a run in a file, or in memory (`Keeper(None)`) if only its report is wanted.
 
-    Raises CannotError where the file cannot be had.
+    Raises CannotError if the file cannot be used.
     """
 
     def __init__(self, file: Path | None, command: str) -> None:
-        """command: what was typed, to be repeated from it"""
+        """Open the file.
+
+        file:    None: keep the run in memory
+        command: the command line of the run, for repeating it
+        """
         self._file, self._base = file, open_store(file, new=True)
         self._writer = Writer(self._base, command, mark())
 
     @property
     def id(self) -> int | None:
-        """Of the run; None until it has begun."""
+        """The number of the run; None until it has begun."""
         return self._writer.id
 
     @property
     def why_not(self) -> str | None:
-        """What has ended the writing, of all or of the rest; None: nothing."""
+        """Why the run, or the rest of it, could not be written; None: it was written."""
         return self._writer.why_not
 
     def run(self, run: Run[Sample, Record]) -> Run[Sample, Record]:
-        """The same run, with its samples and its record written as they come."""
+        """The same run, with its samples and its record written as they arrive."""
         return Run(self._kept(run))
 
     def _kept(self, run: Run[Sample, Record]) -> Generator[Sample, None, Record]:
@@ -68,7 +72,10 @@ class Keeper:
         return record
 
     def proof(self, run: Run[Ground | Step, Proof], lessons: int) -> Run[Ground | Step, Proof]:
-        """The same for a proof. lessons: how many it has"""
+        """The same for a proof.
+
+        lessons: its number of lessons
+        """
         return Run(self._kept_proof(run, lessons))
 
     def _kept_proof(self, run: Run[Ground | Step, Proof], lessons: int) -> Generator[Ground | Step, None, Proof]:
@@ -89,11 +96,9 @@ class Keeper:
         return proof
 
     def stored(self) -> StoredRun:
-        """The run, once it has ended; number 0 where it is in memory only. Raises CannotError where it is nowhere."""
+        """The ended run, with number 0 if it is in memory only. Raises CannotError if it was not stored."""
         if self.id is None:
-            raise CannotError(
-                "the run that was just made", f"it could not be stored: {self.why_not}", "See --no-store."
-            )
+            raise CannotError("cannot report this run", f"it could not be stored: {self.why_not}", "See --no-store.")
         if self._file is None:
             run = reading.read_run(self._base, self.id, is_alive)
             return replace(run, entry=replace(run.entry, id=0))
@@ -107,7 +112,7 @@ class Keeper:
 
     @contextmanager
     def _ended(self) -> Generator[None, None, None]:
-        """Whatever breaks it off is written down."""
+        """Record an exception that ends the run."""
         try:
             yield
         except BaseException as error:
@@ -116,29 +121,32 @@ class Keeper:
 
 
 def keep(file: Path | None, command: str) -> Keeper:
-    """file: None means default_file()."""
+    """A keeper for the file. file: None: default_file(). Raises CannotError."""
     return Keeper(file or default_file(), command)
 
 
 def exported(run: StoredRun, how: str) -> bytes:
-    """The run for other programs. how: csv, json or parquet. Raises CannotError where pyarrow is not installed."""
+    """The run as CSV, JSON or Parquet. how: csv, json or parquet. Raises CannotError if pyarrow is not installed."""
     return tables.exported(run, how)
 
 
 class Runs:
-    """The runs in a file: `with Runs(file) as runs`. Raises CannotError where it is none of ours, or not there."""
+    """The runs in a file: `with Runs(file) as runs`. Raises CannotError if it is missing or not a run database."""
 
     def __init__(self, file: Path | None = None) -> None:
-        """file: None means default_file()"""
+        """Open the file.
+
+        file: None: default_file()
+        """
         self.file = file or default_file()
         self._base = open_store(self.file, new=False)
 
     @staticmethod
     def are_there() -> bool:
-        """Has anything been stored yet, in default_file()?"""
+        """Whether default_file() exists."""
         try:
             return default_file().exists()
-        except OSError:  # nobody may look: then what is there is to be asked for, and the reason told
+        except OSError:  # no permission to look: opening the file will give the reason
             return True
 
     def __enter__(self) -> "Runs":
@@ -148,23 +156,23 @@ class Runs:
         self._base.close()
 
     def entries(self) -> list[Entry]:
-        """The newest first."""
+        """All runs, newest first."""
         return reading.entries(self._base, is_alive)
 
     def entry(self, run: int | None = None) -> Entry:
-        """run: None means the newest. Raises UsageError where there is none."""
+        """The entry of a run. run: None: the newest. Raises UsageError if there is no such run."""
         return reading.entry(self._base, run, is_alive)
 
     def read(self, run: int | None = None) -> StoredRun:
-        """As entry, whole: of one that goes on, what there is so far."""
+        """The whole run; of a run in progress, what is stored so far. Raises UsageError as `entry` does."""
         return reading.read_run(self._base, run, is_alive)
 
     def remove(self, runs: Sequence[int]) -> None:
-        """All of them or none. Raises UsageError for one that is not there, or goes on."""
+        """Remove all of these runs or none. Raises UsageError if one does not exist or is still running."""
         reading.remove(self._base, list(runs), is_alive)
 
     def follow(self, run: int) -> Run[Sample, HoldRecord | ServeRecord]:
-        """A run that somebody else writes, as if it were here. Raises CannotError where it ends without a record."""
+        """A run that another process writes, as if it ran here. Raises CannotError if it ends without a record."""
         return Run(self._followed(run))
 
     def _followed(self, run: int) -> Generator[Sample, None, HoldRecord | ServeRecord]:
@@ -173,25 +181,27 @@ class Runs:
         while True:
             entry = self.entry(run)
             if entry.kind == "prove":
-                raise UsageError(f"to follow run {run}", "it is a proof, which has no samples", "See runs show.")
+                raise UsageError(
+                    f"cannot follow run {run}", "it is a proof, which has no samples", "Use fourtuple runs show."
+                )
             for sample in reading.samples_since(self._base, run, number, last):
                 number, last = number + 1, sample
                 yield sample
             if entry.outcome is not Outcome.RUNNING:
                 record = self.read(run).record
                 if record is None:
-                    raise CannotError(f"the result of run {run}", f"there is none: {entry.outcome} {entry.why}".strip())
+                    raise CannotError(f"run {run} has no result", f"{entry.outcome} {entry.why}".strip())
                 return record
             time.sleep(FOLLOW_S)
 
     def follow_proof(self, run: int) -> Iterator[Result]:
-        """The results of a proof that somebody else writes, as they come."""
-        told = 0
+        """The results of a proof that another process writes, as they arrive."""
+        reported = 0
         while True:
             entry = self.entry(run)
             results = self.read(run).results
-            yield from results[told:]
-            told = len(results)
+            yield from results[reported:]
+            reported = len(results)
             if entry.outcome is not Outcome.RUNNING:
                 return
             time.sleep(FOLLOW_S)

@@ -1,7 +1,7 @@
 """`serve`: accept connections on any number of addresses and ports.
 
-prepare(options) reads the host once; run(order, listeners, crew) accepts and yields samples; conclude(…) makes the
-record of them.
+prepare(options) reads the host once; run(order, listeners, crew) accepts connections and yields samples; conclude(…)
+makes the record from them.
 """
 
 import errno
@@ -43,19 +43,19 @@ Listeners = Sequence[socket.socket]
 
 
 def serve(where: Sequence[str], **options: Any) -> Run[Sample, ServeRecord]:
-    """Accept on HOST:PORT[-PORT]…, until its time is over or Ctrl-C: a run of samples, whose record is the result.
+    """Accept on HOST:PORT[-PORT]… for a time or until Ctrl-C: a run of samples with the result as its record.
 
     options: the other fields of ServeOptions (core/runs/orders.py)
 
-    It listens on all of them before this returns; its first sample comes when the workers have begun.
+    The listeners exist when this returns; the first sample is yielded once the workers have started.
     Raises this process's soft limit of open files to the hard one.
-    Raises UsageError or ShortfallError where it cannot listen on all of them.
+    Raises UsageError or ShortfallError if it cannot listen on all addresses and ports.
     """
     return start_serve(prepare(ServeOptions(tuple(where), **options)))
 
 
 def start_serve(order: ServeOrder) -> Run[Sample, ServeRecord]:
-    """What was prepared, as a run by this process and its workers. Raises UsageError, ShortfallError."""
+    """The prepared order as a run, by this process and its workers. Raises UsageError, ShortfallError."""
     until_the_end = ExitStack()
     listeners = _listen(order.options.where, order.options.backlog, until_the_end)
 
@@ -69,7 +69,7 @@ def start_serve(order: ServeOrder) -> Run[Sample, ServeRecord]:
 
 
 def prepare(options: ServeOptions) -> ServeOrder:
-    """Read the host once, and decide all that can be decided before the first connection. Raises UsageError."""
+    """Read the host once, and make every decision that can be made before the first connection. Raises UsageError."""
     options.check()
     soft_before, _ = process.raise_soft_files()
     world = read_world(SYSCTLS, details=False)
@@ -87,7 +87,7 @@ def prepare(options: ServeOptions) -> ServeOrder:
 
 
 def crew_for(order: ServeOrder, listeners: Listeners) -> Crew:
-    """The workers, which share the listeners; they start with the first sample."""
+    """The workers, which share the listeners; they start when the first sample is requested."""
     crew = crew_of(order.workers, log=order.options.log)
     for _ in range(order.workers or 1):
         crew.add(partial(work, order, listeners))
@@ -95,7 +95,7 @@ def crew_for(order: ServeOrder, listeners: Listeners) -> Crew:
 
 
 def work(order: ServeOrder, listeners: Listeners, counters: Counters, control: Control) -> Iterator[list[Event]]:
-    """What each worker does; it runs in the worker, so that the loop is made there."""
+    """The work of each worker. It runs in the worker, so that the loop is created there."""
     options = order.options
     job = ServeJob(
         options.greet.encode(),
@@ -111,12 +111,12 @@ def work(order: ServeOrder, listeners: Listeners, counters: Counters, control: C
 
 @dataclass(frozen=True, slots=True)
 class ServeEnding:
-    """What is known of a serve only when it is over.
+    """The values that are known only after a serve has ended.
 
     last:      the last sample
-    open:      connections when it was told to stop
-    most_open: connections at the same time, as sampled
-    moved, listen_overflows, interrupted, workers_killed: as ServeRecord has them
+    open:      connections open when it was told to stop
+    most_open: most connections open at the same time, as sampled
+    moved, listen_overflows, interrupted, workers_killed: as in ServeRecord
     """
 
     last: Sample
@@ -163,7 +163,7 @@ def run(order: ServeOrder, listeners: Listeners, crew: Crew) -> Generator[Sample
 
 
 def conclude(order: ServeOrder, ending: ServeEnding) -> ServeRecord:
-    """The record. Pure."""
+    """Make the record. Pure."""
     last = ending.last
     return ServeRecord(
         listening=order.options.where,
@@ -192,22 +192,22 @@ def conclude(order: ServeOrder, ending: ServeEnding) -> ServeRecord:
 
 
 def _add_workers(crew: Crew, work: Work, count: int) -> bool:
-    """`count` workers more → can there be still more?"""
+    """Add `count` workers → whether more can be added later."""
     try:
         for _ in range(count):
             crew.add(work)
-    except ShortfallError:  # what has come so far is served; what is beyond waits in the queue, and the record shows it
+    except ShortfallError:  # connections beyond the capacity wait in the queue, and the record shows it
         return False
     return True
 
 
 def _full(sample: Sample) -> bool:
-    """Is it time for more workers? A little early, so that the queue does not overflow while they start."""
+    """Whether more workers are needed; a little early, so that the queue does not overflow while they start."""
     return sample.capacity > 0 and sample.open >= sample.capacity - min(4096, sample.capacity // 4)
 
 
 def _accepted_on(ports: NDArray[np.uint16]) -> int:
-    """How many connections of these local ports accept() has handed out."""
+    """The number of accepted connections on these local ports."""
 
     def count(tables: Iterable[Sockets]) -> int:
         return sum(int((np.isin(table["local_port"], ports) & (table["inode"] != 0)).sum()) for table in tables)
@@ -220,9 +220,11 @@ def _listen(where: Sequence[str], backlog: int, until_the_end: ExitStack) -> lis
     for text in where:
         spec = EndpointSpec.parse(text)
         if spec.ports is None:
-            raise UsageError(f"an address to listen on: {text!r}", "it has no port", f"Write {spec.with_port()}.")
+            raise UsageError(f"no port in {text!r}", do=f"For example, {spec.with_port()}.")
         found = addresses.resolve(spec)
-        ours = [address for address in found if addresses.is_local(address)]  # a name may also mean others: ::1, say
+        ours = [
+            address for address in found if addresses.is_local(address)
+        ]  # a name may have other addresses too, such as ::1
         wanted += [Endpoint(address, port) for address in ours or found for port in spec.ports]
     wanted = list(dict.fromkeys(wanted))
     files = process.read_files()
@@ -239,10 +241,12 @@ def _listener(endpoint: Endpoint, backlog: int) -> socket.socket:
     address: Address = endpoint.address
     try:
         listener = socket.socket(addresses.family_of(address), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    except OSError as error:  # EAFNOSUPPORT: IPv6 is switched off
+    except OSError as error:  # EAFNOSUPPORT: IPv6 is disabled
         raise _why_not(endpoint, error) from None
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # TIME_WAIT of an earlier run is no obstacle
+        listener.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # bind() succeeds in spite of TIME_WAITs of an earlier run
         if address.version == 6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind((str(address), endpoint.port))
@@ -255,7 +259,7 @@ def _listener(endpoint: Endpoint, backlog: int) -> socket.socket:
 
 def _why_not(endpoint: Endpoint, error: OSError) -> FourtupleError:
     number = error.errno or 0
-    wanted, stopped_by = f"to listen on {endpoint}", f"{error.strerror} ({name_of(number)} {number})"
+    wanted, stopped_by = f"cannot listen on {endpoint}", f"{error.strerror} ({name_of(number)} {number})"
     if number == errno.EADDRNOTAVAIL:
         return UsageError(wanted, f"{stopped_by}: this host does not have the address", "See `ip address`.")
     if number == errno.EADDRINUSE:

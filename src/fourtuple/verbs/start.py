@@ -1,4 +1,4 @@
-"""How a run begins, as a record."""
+"""The start of a run as a record."""
 
 from datetime import UTC, datetime
 
@@ -10,11 +10,11 @@ from fourtuple.kernel.proc.machine import found
 
 
 def start_of(kind: str, world: World, *, soft_before: int | None = None) -> Start:
-    """The start of a run that has no plan yet.
+    """The start of a run, without a plan.
 
     kind:        hold, serve or prove
-    world:       read before anything was opened
-    soft_before: the soft limit of open files before the run raised it; None: it did not
+    world:       the host before anything was opened
+    soft_before: the soft limit of open files before the run raised it; None: the run did not raise it
     """
     changed: tuple[Changed, ...] = ()
     if soft_before is not None and soft_before != world.process.files_soft:

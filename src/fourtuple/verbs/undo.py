@@ -1,6 +1,6 @@
-"""Settings that `plan --apply` writes, and `undo`, which brings back what was there before.
+"""`plan --apply`, which changes settings, and `undo`, which restores their old values.
 
-What was there is stored before anything is written, so that it can be brought back whatever happens in between.
+The old values are stored before anything is written, so that they can be restored whatever happens in between.
 """
 
 import time
@@ -18,7 +18,7 @@ from fourtuple.kernel.proc.sysctl import read_sysctl, write_sysctl
 
 
 class Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A setting that was changed: where, from what, to what, when (seconds since 1970)."""
+    """A changed setting: where, old value, new value, and when (seconds since 1970)."""
 
     boot: str
     netns: str
@@ -30,9 +30,11 @@ class Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """done: the settings that were written; refused: a setting that was not, and why
+    """The result of `apply` or `undo`.
 
-    elsewhere: settings of other network namespaces, which may be gone: they are left to be undone there
+    done:      the settings that were written
+    refused:   the settings that were not, each with the reason
+    elsewhere: number of stored settings of other network namespaces, which may be gone; undo them there
     """
 
     done: tuple[Change, ...]
@@ -41,9 +43,11 @@ class Outcome:
 
 
 def apply(changes: Sequence[Change], file: Path | None = None) -> Outcome:
-    """Write the settings that this user may write. file: where the old ones are stored; None: state_file().
+    """Write the settings that this user is permitted to write.
 
-    Raises CannotError where they cannot be stored; then nothing is written.
+    file: where the old values are stored; None: state_file()
+
+    Raises CannotError if the old values cannot be stored; nothing is written then.
     """
     file = file or state_file()
     done, refused = [], []
@@ -59,11 +63,11 @@ def apply(changes: Sequence[Change], file: Path | None = None) -> Outcome:
 
 
 def undo(file: Path | None = None, *, forget: bool = False) -> Outcome:
-    """Bring back what `apply` has changed on this host and in this network namespace, the last change first.
+    """Restore the settings that `apply` changed on this host and in this network namespace, the last change first.
 
-    forget: also drop what is stored of other network namespaces
+    forget: also drop the stored settings of other network namespaces
 
-    What somebody else has set since is left as it is. Raises CannotError where what is stored cannot be read.
+    A setting that has been changed again since is left unchanged. Raises CannotError if the file cannot be read.
     """
     file = file or state_file()
     left, elsewhere, done, refused = [], [], [], []
@@ -71,11 +75,11 @@ def undo(file: Path | None = None, *, forget: bool = False) -> Outcome:
         change = Change(entry.name, entry.after, entry.before)
         now = read_sysctl(entry.name)
         if entry.boot != boot_id():
-            continue  # gone with the boot before this one
+            continue  # a reboot has reset it
         if entry.netns != network_cookie() and entry.name.startswith("net."):
             elsewhere.append(entry)
         elif now.split() != entry.after.split():
-            refused.append((change, f"somebody has set it to {' '.join(now.split())} since"))
+            refused.append((change, f"it has been changed to {' '.join(now.split())} since"))
         else:
             try:
                 write_sysctl(entry.name, entry.before)
@@ -104,11 +108,11 @@ def _stored(file: Path) -> list[Stored]:
     except FileNotFoundError:
         return []
     except (OSError, msgspec.DecodeError) as error:
-        raise CannotError("what was changed", f"{file}: {error}") from None
+        raise CannotError("cannot read the stored settings", f"{file}: {error}") from None
 
 
 def _store(file: Path, entries: list[Stored]) -> list[Stored]:
-    """All of them at once, or none → what was there before."""
+    """Replace the file atomically → the entries it had before."""
     before = _stored(file)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -116,5 +120,5 @@ def _store(file: Path, entries: list[Stored]) -> list[Stored]:
         new.write_bytes(msgspec.json.format(msgspec.json.encode(entries), indent=2))
         new.replace(file)
     except OSError as error:
-        raise CannotError("to store what is changed", f"{file}: {error.strerror}", "Set XDG_STATE_HOME.") from None
+        raise CannotError("cannot store the old settings", f"{file}: {error.strerror}", "Set XDG_STATE_HOME.") from None
     return before

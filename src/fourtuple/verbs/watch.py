@@ -1,22 +1,25 @@
-"""How it is noticed that connections are gone."""
+"""Detection of lost connections by counting the kernel's table."""
 
 from collections.abc import Callable
 
 from fourtuple.core.runs.orders import Watch
 from fourtuple.engine.control import Control, now_ns
 
-CENSUS_S, CENSUS_SHARE = 1.0, 0.1  # between two looks at the kernel's table, and how much of the time they may take
+CENSUS_S, CENSUS_SHARE = 1.0, 0.1  # interval between two counts, and the share of time that they may use
 
 
 class Lookout:
-    """count: how many of ours the kernel's table has"""
+    """Compares the kernel's count with the expected one, periodically.
+
+    count: the number of the run's connections in the kernel's table
+    """
 
     def __init__(self, watch: Watch, count: Callable[[], int], control: Control) -> None:
         self._on, self._count, self._control = watch is Watch.CENSUS, count, control
         self._next_ns = 0
 
     def look(self, expected: int) -> None:
-        """Compare, if it is time to; where fewer are there than expected, everybody is told to look at all."""
+        """Compare, if it is time; if connections are missing, make all workers check theirs."""
         start_ns = now_ns()
         if not self._on or start_ns < self._next_ns or self._control.closing:
             return

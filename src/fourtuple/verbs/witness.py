@@ -1,4 +1,4 @@
-"""What the kernel's table says of a run's connections: how many there are, at both ends, and how they lie on ports."""
+"""The kernel as a witness: the number of a run's connections at both ends, and their distribution over ports."""
 
 import math
 import time
@@ -14,8 +14,8 @@ from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.engine.control import TICK_S, Control, now_ns
 from fourtuple.kernel.netlink.sockdiag import fold_sockets
 
-STILL_S, SETTLE_S = 1.0, 5.0  # how long the kernel's count may stand still, or take, before it is believed to differ
-GONE_S = 3.0  # how long it may stand still after closing before what is left is said to stay
+STILL_S, SETTLE_S = 1.0, 5.0  # how long a differing count may stay unchanged, or settle, before it is final
+GONE_S = 3.0  # how long the count may stay unchanged after closing before it is final
 EVERY_ADDRESS = Ranges([range(2**128)])
 ESTABLISHED = frozenset({State.ESTABLISHED})
 WAITING = frozenset({State.TIME_WAIT})
@@ -23,11 +23,11 @@ IN_USE = frozenset(State) - {State.LISTEN, State.CLOSE, State.BOUND_INACTIVE, St
 
 
 class TableWitness:
-    """What the kernel's table says of our connections: of those in `space`, without what was there before.
+    """Counts the connections of a run in the kernel's table: those in `space`, excluding those that existed before.
 
-    any_source: they may come from any address, not only from those of the space
+    any_source: connections may come from any address, not only from those of the space
     here:       the other end is in this network namespace too
-    sharing:    how those that were counted last for the witness lay on ports and pairs
+    sharing:    distribution over ports and pairs at the last count; None: not counted yet
     """
 
     def __init__(self, space: TupleSpace, *, any_source: bool, here: bool) -> None:
@@ -39,6 +39,7 @@ class TableWitness:
         self._waited, _ = fold_sockets(fold, WAITING)
 
     def count(self, states: frozenset[State]) -> Tally:
+        """Count the connections in these states."""
         but = self._waited if states == WAITING else self._before
         tally, self._by = fold_sockets(lambda tables: self._tally(tables, but), states)
         return tally
@@ -58,14 +59,14 @@ class TableWitness:
         return found
 
     def time_wait(self) -> int:
-        """How many are left in TIME_WAIT, at both ends that are here."""
+        """The number of sockets in TIME_WAIT, at the ends in this namespace."""
         left = self.count(WAITING)
         return left.client + (left.server if self._here else 0)
 
     def witness(self, held: int, control: Control) -> Witness:
-        """What is established now; counted again while it differs from `held`: the far end may be accepting.
+        """Count established connections, again while the count differs from `held`: the far end may still be accepting.
 
-        It is not waited for when it stands still, when it takes very long, or when the user has had enough.
+        It stops when the count no longer changes, after SETTLE_S, or at Ctrl-C.
         """
         last: Witness | None = None
         start_ns = still_ns = now_ns()
@@ -82,9 +83,9 @@ class TableWitness:
             time.sleep(TICK_S)
 
     def until_gone(self, control: Control) -> int:
-        """Wait until none is left, TIME_WAIT aside → how many are.
+        """Wait until no connection is left, excluding TIME_WAIT → how many are left.
 
-        It is not waited for when the number stands still, or at Ctrl-C.
+        It stops when the number no longer changes, or at Ctrl-C.
         """
         least, still_ns, interrupted = math.inf, now_ns(), control.interrupted
         while True:

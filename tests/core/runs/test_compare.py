@@ -40,7 +40,7 @@ def test_ratios_are_the_second_to_the_first() -> None:
 
 @pytest.mark.parametrize("other", [{"machine": "fedcba"}, {"cpus": 8}, {"kernel": "6.1.0"}, {"memory_bytes": 2**30}])
 def test_rates_and_times_of_another_machine_are_not_compared_unless_asked_for(other: dict[str, Any]) -> None:
-    """Counts are; and what is not the same is told in any case."""
+    """Counts are compared; differences are reported in every case."""
     found = compare(run(1, FAST), run(2, SLOW, **other))
     anyway = compare(run(1, FAST), run(2, SLOW, **other), anyway=True)
 

@@ -50,7 +50,7 @@ def test_what_is_no_order_is_refused(text: bytes) -> None:
         (made.options(watch=Watch.CENSUS, send=b"x"), "--watch census"),
         (made.options(watch=Watch.OFF, expect=b"x"), "--watch off"),
         (made.options(watch=Watch.OFF, reconnect=True), "--reconnect"),
-        (ServeOptions(()), "server"),
+        (ServeOptions(()), "no address"),
         (ServeOptions(("127.0.0.1:8000",), backlog=-1), "backlog"),
         (ServeOptions(("127.0.0.1:8000",), echo=True, watch=Watch.CENSUS), "--echo"),
     ],

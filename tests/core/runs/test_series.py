@@ -27,7 +27,7 @@ def stored(tmp_path: Path, **options: Any) -> StoredRun:
 
 
 def test_over_time_has_each_sample_and_what_it_adds(tmp_path: Path) -> None:
-    """40 samples, 50 connections each in the first 20: 500 a second, and none afterwards."""
+    """40 samples, 50 connections each in the first 20: 500 per second, and none afterwards."""
     found = over_time(stored(tmp_path))
 
     assert len(found.at_s) == 40
@@ -139,7 +139,7 @@ def test_edges_begin_and_end_each_bucket() -> None:
 
 
 def test_a_heat_maps_columns_are_no_narrower_than_samples_are_apart() -> None:
-    """Twenty samples a second at first, one a second later: a column that nobody looked at would be empty."""
+    """Twenty samples per second at first, later one: a column without a sample would be empty."""
     at_s = np.concatenate((np.arange(1, 101) / 20, np.arange(6.0, 16.0)))
     rows = np.zeros(len(at_s), GROWN)
     rows["sample"], rows["bucket"], rows["count"] = np.arange(len(at_s)), 1000, 1

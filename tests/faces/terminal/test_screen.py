@@ -32,7 +32,7 @@ RUN = list(samples(every_s=0.25))
 
 
 def test_while_opening_it_says_how_far_how_fast_and_how_long_still() -> None:
-    """50 connections every quarter of a second: 200 a second, and the other 500 take 2.5 s."""
+    """50 connections every quarter of a second: 200 per second, and the other 500 take 2.5 s."""
     screen = Screen()
     for sample in RUN[:9]:
         screen.draw(sample)

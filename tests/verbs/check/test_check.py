@@ -154,7 +154,7 @@ def test_who_leaves_the_port_to_connect_shares_it(runs: Runs, name: str) -> None
 
 @pytest.mark.parametrize("name", ["source-address", "source-address held", "reuse-address"])
 def test_who_binds_first_has_64_in_total(runs: Runs, name: str) -> None:
-    """And nobody else gets one, while it runs and 2 s after; the errno that it met is told."""
+    """No other program gets a port while it runs and 2 s after; the errno that it reported is shown."""
 
     record = said(runs, name)
     assert record["verdict"] == "bound"
@@ -172,7 +172,7 @@ def test_who_binds_first_is_seen_though_the_server_closes_first(runs: Runs) -> N
 
 
 def test_what_nobody_could_see_is_said_not_to_be_seen(runs: Runs) -> None:
-    """Reset at once: bound first, too, but who could tell?"""
+    """Reset at once: it binds first as well, but that cannot be observed."""
 
     assert said(runs, "reset")["verdict"] in ("unseen", "bound")
 
@@ -341,7 +341,7 @@ class TestTheCommand:
         (["--serve", "gopher", "--", "true"], "gopher"),
         (["--expect", "good", "--", "true"], "--expect good"),
         (["--through", "9000", "--", "true"], "'9000'"),
-        (["--", ""], "fourtuple: "),
+        (["--", ""], "error: "),
         (["--through", "[::1]:9000", "--", "true"], "IPv4"),
         (["--send", "abc\\", "--", "true"], r"'abc\\'"),
         (["--serve", "greet:\\", "--", "true"], r"'\\'"),

@@ -1,4 +1,4 @@
-"""Two runs side by side: what each reached, the ratio, and what speaks against comparing them."""
+"""Two runs side by side: the numbers of each, their ratios, and the differences that make them hard to compare."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +13,8 @@ from fourtuple.core.units import format_count, format_duration, format_rate, for
 
 
 class Unit(StrEnum):
+    """The unit of a compared number."""
+
     COUNT = "count"
     RATE = "rate"
     SECONDS = "seconds"
@@ -20,7 +22,7 @@ class Unit(StrEnum):
 
     @property
     def is_the_machines(self) -> bool:
-        """Does such a number say as much of the machine as of the run?"""
+        """Whether such a number depends on the machine as much as on the run."""
         return self in (Unit.RATE, Unit.SECONDS)
 
     def text(self, value: float) -> str:
@@ -31,7 +33,10 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """ratio: second to first; None: there is none, or it would compare machines"""
+    """One compared number.
+
+    ratio: second to first; None: undefined, or it would compare the machines
+    """
 
     name: str
     first: float | None
@@ -42,7 +47,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """differs: what is not the same, each with both sides; other_machine: … and so rates and times are not compared"""
+    """Two runs compared.
+
+    differs:       settings that differ: (name, first, second)
+    other_machine: the machines differ, so ratios of rates and times are withheld unless asked for
+    """
 
     first: StoredRun
     second: StoredRun
@@ -63,17 +72,19 @@ class Comparison:
 
 
 def compare(first: StoredRun, second: StoredRun, *, anyway: bool = False) -> Comparison:
-    """anyway: give the ratios of rates and times also for different machines
+    """Compare two runs.
 
-    Raises UsageError for two that cannot be compared: of different kinds, a proof, or without a result.
+    anyway: give the ratios of rates and times even for different machines
+
+    Raises UsageError if the runs cannot be compared: different kinds, a proof, or no result.
     """
     for run in (first, second):
         if run.record is None:
             why = "it is a proof" if run.entry.kind == "prove" else f"it has no result: {run.entry.outcome}"
-            raise UsageError(f"to compare run {run.entry.id}", why)
+            raise UsageError(f"cannot compare run {run.entry.id}", why)
     if first.entry.kind != second.entry.kind:
         kinds = f"one is {first.entry.kind}, the other {second.entry.kind}"
-        raise UsageError(f"to compare runs {first.entry.id} and {second.entry.id}", kinds)
+        raise UsageError(f"cannot compare runs {first.entry.id} and {second.entry.id}", kinds)
     differs = tuple(_differences(first, second))
     other = any(what in MACHINE for what, _, _ in differs)
     withheld = other and not anyway
@@ -99,7 +110,7 @@ def _differences(first: StoredRun, second: StoredRun) -> Iterator[tuple[str, str
 
 
 def _settings(run: StoredRun) -> Iterator[tuple[str, str]]:
-    """What should be the same of two runs whose numbers are compared."""
+    """What should be equal for a fair comparison."""
     found, planned = run.start.found, run.start.planned
     yield "machine", found.host if found.machine is None else f"{found.host} ({found.machine[:6]})"
     yield "processors", f"{found.cpus} × {found.cpu}"
@@ -113,7 +124,7 @@ def _settings(run: StoredRun) -> Iterator[tuple[str, str]]:
         yield "loop", planned.loop
         yield "strategy", planned.strategy or "–"
         yield "workers", str(planned.workers)
-        yield "rate", "as fast as they open" if planned.rate_per_s is None else format_rate(planned.rate_per_s)
+        yield "rate", "as fast as possible" if planned.rate_per_s is None else format_rate(planned.rate_per_s)
 
 
 def _sysctls(run: StoredRun) -> Iterator[str]:
@@ -122,7 +133,7 @@ def _sysctls(run: StoredRun) -> Iterator[str]:
             yield f"{name}={' '.join(value.split())}"
 
 
-COUNTING = frozenset({"fs.file-nr", "net.netfilter.nf_conntrack_count"})  # they tell what is, not what may be
+COUNTING = frozenset({"fs.file-nr", "net.netfilter.nf_conntrack_count"})  # counts, not settings
 
 
 def _numbers(run: StoredRun) -> Iterator[tuple[str, float | None, Unit]]:
@@ -141,29 +152,29 @@ def _of_hold(record: HoldRecord) -> Iterator[tuple[str, float | None, Unit]]:
     yield from _latency("connect", record.connect_us)
     talked = bool(record.requests or record.answers)
     yield "answers", record.answers if talked else None, Unit.COUNT
-    yield "answers a second", record.answers_per_s if talked else None, Unit.RATE
+    yield "answers per second", record.answers_per_s if talked else None, Unit.RATE
     yield from _latency("answer", record.answer_us)
     yield "closed in", record.closing_s, Unit.SECONDS
-    yield "memory each", record.memory.each_bytes if record.memory else None, Unit.BYTES
-    yield "client, resident", record.rss_bytes, Unit.BYTES
-    yield "CPU, user", record.cpu_user_s, Unit.SECONDS
-    yield "CPU, system", record.cpu_system_s, Unit.SECONDS
-    yield "accept queues full", record.listen_overflows, Unit.COUNT
-    yield "SYNs sent again", record.syn_retransmits, Unit.COUNT
+    yield "memory per connection", record.memory.each_bytes if record.memory else None, Unit.BYTES
+    yield "client RSS", record.rss_bytes, Unit.BYTES
+    yield "CPU user", record.cpu_user_s, Unit.SECONDS
+    yield "CPU system", record.cpu_system_s, Unit.SECONDS
+    yield "accept queue overflows", record.listen_overflows, Unit.COUNT
+    yield "SYN retransmissions", record.syn_retransmits, Unit.COUNT
     yield "left in TIME_WAIT", record.time_wait_left, Unit.COUNT
 
 
 def _of_serve(record: ServeRecord) -> Iterator[tuple[str, float | None, Unit]]:
     yield "accepted", record.accepted, Unit.COUNT
-    yield "most at once", record.most_open, Unit.COUNT
-    yield "gone with clients", record.lost, Unit.COUNT
+    yield "most open at once", record.most_open, Unit.COUNT
+    yield "closed by clients", record.lost, Unit.COUNT
     yield "received", record.received_bytes, Unit.BYTES
     yield "sent", record.sent_bytes, Unit.BYTES
     yield "served for", record.elapsed_s, Unit.SECONDS
-    yield "resident", record.rss_bytes, Unit.BYTES
-    yield "CPU, user", record.cpu_user_s, Unit.SECONDS
-    yield "CPU, system", record.cpu_system_s, Unit.SECONDS
-    yield "accept queues full", record.listen_overflows, Unit.COUNT
+    yield "server RSS", record.rss_bytes, Unit.BYTES
+    yield "CPU user", record.cpu_user_s, Unit.SECONDS
+    yield "CPU system", record.cpu_system_s, Unit.SECONDS
+    yield "accept queue overflows", record.listen_overflows, Unit.COUNT
 
 
 def _latency(what: str, value: Latency) -> Iterator[tuple[str, float | None, Unit]]:

@@ -1,4 +1,4 @@
-"""From a run's samples to its record: what came of `hold`. Pure, so that it can be done anywhere, and again."""
+"""From the samples of a `hold` to its record. Pure, so that it can be done anywhere, and repeated."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ from fourtuple.core.space.interval import Interval
 
 @dataclass(frozen=True, slots=True)
 class HoldEnding:
-    """What is known of a hold only when it is over; see HoldRecord for the fields of the same names.
+    """The values that are known only after a hold has ended; see HoldRecord for fields of the same name.
 
     closing_ns: when closing began, CLOCK_MONOTONIC
     """
@@ -34,7 +34,7 @@ class HoldEnding:
 
 
 class HoldStory:
-    """Add each sample of a hold as it comes, then conclude: it keeps two of them, and when connections were lost."""
+    """Collects the samples of a hold, then makes its record; it keeps only two samples and the times of losses."""
 
     def __init__(self, order: HoldOrder) -> None:
         self._order = order
@@ -55,11 +55,11 @@ class HoldStory:
 
     @property
     def losses(self) -> tuple[Loss, ...]:
-        """Connections that were lost, by the second in which they were."""
+        """The lost connections, by second and errno."""
         return tuple(Loss(at_s, by, count) for (at_s, by), count in sorted(self._losses.items()) if count)
 
     def conclude(self, ending: HoldEnding) -> HoldRecord:
-        """Raises ValueError where there was no sample."""
+        """Make the record. Raises ValueError if there was no sample."""
         if self._last is None:
             raise ValueError("a run without samples has no record")
         order, last = self._order, self._last
@@ -108,7 +108,7 @@ class HoldStory:
 
 
 def conclude(order: HoldOrder, samples: Iterable[Sample], ending: HoldEnding) -> HoldRecord:
-    """The record of a hold whose samples are all there. Raises ValueError where there was none."""
+    """Make the record of a hold from all its samples. Raises ValueError if there are none."""
     story = HoldStory(order)
     for sample in samples:
         story.add(sample)
@@ -116,7 +116,7 @@ def conclude(order: HoldOrder, samples: Iterable[Sample], ending: HoldEnding) ->
 
 
 def _agree(census: Witness, held: int, predicted: Interval, *, interrupted: bool) -> bool:
-    """Do plan, engine and kernel say the same? An interrupted run need not have come as far as the plan."""
+    """Whether plan, engine and kernel agree; an interrupted run may fall short of the plan."""
     return (
         census.client == held
         and census.server in (None, held)

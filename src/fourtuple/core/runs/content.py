@@ -1,4 +1,4 @@
-"""What connections say: text as typed, or so many bytes that sender and receiver both know without being told."""
+"""The messages on connections: text as typed, or N bytes of a pattern that both ends know."""
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.units import format_size, parse_size
@@ -8,7 +8,7 @@ _CYCLE = b"abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 def parse_content(text: str) -> bytes:
-    """`32B` → 32 bytes, `ping` → these four. Raises UsageError as check_content does."""
+    """`32B` → 32 bytes of the pattern, `ping` → these four bytes. Raises UsageError as check_content does."""
     try:
         size_bytes = parse_size(text)
     except UsageError:
@@ -18,12 +18,12 @@ def parse_content(text: str) -> bytes:
 
 
 def check_content(content: bytes) -> None:
-    """Raises UsageError where there is nothing, or too much."""
+    """Raises UsageError if the message is empty or too long."""
     _check_size(len(content))
 
 
 def _check_size(size_bytes: int) -> None:
     if not size_bytes:
-        raise UsageError("a message", "it is empty")
+        raise UsageError("the message is empty")
     if size_bytes > MOST_BYTES:
-        raise UsageError("a message", f"it is too long: at most {format_size(MOST_BYTES)} are possible")
+        raise UsageError(f"the message is too long (at most {format_size(MOST_BYTES)})")

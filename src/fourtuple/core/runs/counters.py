@@ -1,8 +1,8 @@
-"""What a run counts: one table, of which the memory of the workers, samples, stored columns and records are made.
+"""The counters of a run: one table, from which workers' memory, samples and stored columns are derived.
 
 A worker adds to one row of COUNTERS in place; everything else is derived. To add a counter, add a row to TABLE, a
-field to `Sample` (and to the record, where it belongs there), and, if it is stored, a migration in store/file.py. Tests
-fail where one of these is missing.
+field to `Sample` (and to the record, if it belongs there), and, if it is stored, a migration in store/file.py. Tests
+fail if one of these is missing.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ ERRNOS = 134  # Linux numbers its errors from 1 to 133 (EHWPOISON)
 
 
 class Phase(IntEnum):
-    """What a worker is doing."""
+    """The phase of a worker."""
 
     OPENING = 0
     HOLDING = 1  # nothing more will be opened
@@ -31,7 +31,7 @@ class Merge(StrEnum):
 
     SUM = "sum"
     LEAST = "least"
-    APART = "apart"  # by code of its own: it becomes part of another value
+    APART = "apart"  # by separate code: it becomes part of another value
 
 
 class Kept(StrEnum):
@@ -39,13 +39,16 @@ class Kept(StrEnum):
 
     COLUMN = "column"  # a number for each sample
     MAP = "map"  # JSON by errno, for each sample
-    GROWTH = "growth"  # the buckets that have grown since the sample before
+    GROWTH = "growth"  # the buckets that have grown since the previous sample
     NOT = "not"
 
 
 @dataclass(frozen=True, slots=True)
 class RunCounter:
-    """A row of TABLE. size: how many numbers it is; 1: a plain one"""
+    """A row of TABLE.
+
+    size: how many numbers it consists of; 1: a plain number
+    """
 
     name: str
     meaning: str
@@ -55,52 +58,52 @@ class RunCounter:
 
     @property
     def field(self) -> str:
-        """What a Sample calls it: `connect_us` there is what the histogram says."""
+        """Its name in a Sample, where `connect_us` means the latencies of the histogram."""
         return f"{self.name.removesuffix('_us')}_histogram" if self.name.endswith("_us") else self.name
 
     @property
     def column(self) -> str:
-        """What the store calls it."""
+        """Its name in the store."""
         return f"{self.name.removesuffix('_us')}_grown" if self.kept is Kept.GROWTH else self.name
 
 
 TABLE: tuple[RunCounter, ...] = (
     RunCounter("phase", "a Phase, of the slowest worker", merge=Merge.LEAST),
-    RunCounter("wanted", "connections that were asked for"),
+    RunCounter("wanted", "connections requested"),
     RunCounter("capacity", "connections that the workers can hold at once"),
-    RunCounter("started", "connects begun", Kept.NOT, Merge.APART),
-    RunCounter("opening", "connects begun and undecided"),
-    RunCounter("open", "connected now"),
-    RunCounter("opened", "connected so far: a client's connects, a server's accepts"),
-    RunCounter("closed", "closed by this end, as planned"),
-    RunCounter("lost", "connected, then ended by the peer, by an error or with the worker"),
+    RunCounter("started", "connects started", Kept.NOT, Merge.APART),
+    RunCounter("opening", "connects started and not completed"),
+    RunCounter("open", "connections open now"),
+    RunCounter("opened", "connections opened so far: a client's connects, a server's accepts"),
+    RunCounter("closed", "connections closed by this end, as planned"),
+    RunCounter("lost", "connections ended by the peer, by an error or by the death of the worker"),
     RunCounter("greeted", "greetings sent"),
-    RunCounter("reconnected", "lost connections that were opened again"),
+    RunCounter("reconnected", "lost connections that were reopened"),
     RunCounter("requests", "messages sent"),
-    RunCounter("answers", "expected messages that came back"),
-    RunCounter("unexpected", "other messages that came back"),
-    RunCounter("unanswered", "expected messages that had not come when the connection ended"),
-    RunCounter("late", "messages not sent when they were due: the answer to the one before had not come"),
+    RunCounter("answers", "expected messages received"),
+    RunCounter("unexpected", "other messages received"),
+    RunCounter("unanswered", "expected messages not received when the connection ended"),
+    RunCounter("late", "messages not sent when due: the previous one was not answered yet"),
     RunCounter("received_bytes", "bytes received"),
     RunCounter("sent_bytes", "bytes sent"),
-    RunCounter("first_start_ns", "when the first connect began, CLOCK_MONOTONIC; 0: not yet", Kept.NOT, Merge.APART),
-    RunCounter("last_open_ns", "when the last connection was open", Kept.NOT, Merge.APART),
-    RunCounter("cost_ns", "when the next three were read", Kept.NOT, Merge.APART),
+    RunCounter("first_start_ns", "when the first connect started, CLOCK_MONOTONIC; 0: not yet", Kept.NOT, Merge.APART),
+    RunCounter("last_open_ns", "when the last connection was opened", Kept.NOT, Merge.APART),
+    RunCounter("cost_ns", "when the next three counters were read", Kept.NOT, Merge.APART),
     RunCounter("rss_bytes", "resident memory of the workers"),
     RunCounter("cpu_user_us", "processor time in user space", Kept.NOT, Merge.APART),
     RunCounter("cpu_system_us", "processor time in the kernel", Kept.NOT, Merge.APART),
-    RunCounter("failed", "wanted and not opened, by the errno that stopped them", Kept.MAP, size=ERRNOS),
-    RunCounter("lost_by", "lost, by errno; 0: the peer closed", Kept.MAP, size=ERRNOS),
-    RunCounter("reconnect_failed", "attempts to open a lost connection again, by errno", Kept.MAP, size=ERRNOS),
+    RunCounter("failed", "connections wanted and not opened, by errno", Kept.MAP, size=ERRNOS),
+    RunCounter("lost_by", "connections lost, by errno; 0: the peer closed", Kept.MAP, size=ERRNOS),
+    RunCounter("reconnect_failed", "failed attempts to reopen a lost connection, by errno", Kept.MAP, size=ERRNOS),
     RunCounter("connect_us", "histogram of the durations of connect()", Kept.GROWTH, size=BUCKETS),
     RunCounter("answer_us", "histogram of the times from a request to its answer", Kept.GROWTH, size=BUCKETS),
-    RunCounter("pairs", "opened, by the pair's bin (core/runs/spread.py)", Kept.GROWTH, size=BINS),
+    RunCounter("pairs", "connections opened, by the pair's bin (core/runs/spread.py)", Kept.GROWTH, size=BINS),
 )
 
 COUNTERS = np.dtype([(each.name, "i8") if each.size == 1 else (each.name, "i8", (each.size,)) for each in TABLE])
-Counters = Any  # one row (np.void) or all rows (array) of COUNTERS: NumPy's stubs cannot tell fields apart
+Counters = Any  # one row (np.void) or all rows (array) of COUNTERS; NumPy's stubs do not know the types of fields
 
-# One sample's numbers, as the store keeps them: counters, what is made of several, and what was seen beside the run.
+# The numbers of one sample, as stored: counters, values derived from several, and what the kernel reported.
 # NaN in a float column: the kernel did not report it.
 COLUMN = np.dtype(
     [
@@ -119,7 +122,7 @@ GROWTHS = tuple(each for each in TABLE if each.kept is Kept.GROWTH)
 
 
 def merged(rows: Counters) -> dict[str, Any]:
-    """The rows of all workers as one, by the fields of Sample: plain numbers as int, the others as arrays.
+    """Merge the rows of all workers into the fields of a Sample: plain numbers as int, the others as arrays.
 
     rows: (workers,) of COUNTERS
     """
@@ -134,6 +137,6 @@ def merged(rows: Counters) -> dict[str, Any]:
 
 
 def elapsed_s(rows: Counters) -> float:
-    """From the first start to the last connection that was open."""
+    """Seconds from the first connect() to the last connection opened."""
     starts = rows["first_start_ns"][rows["first_start_ns"] > 0]
     return max(0, int(rows["last_open_ns"].max()) - int(starts.min())) / 1e9 if len(starts) else 0.0

@@ -1,7 +1,7 @@
-"""Latencies folded into a log-linear histogram: NumPy in, one small array out, and merging is adding.
+"""Latencies as a log-linear histogram: one small array, and merging is adding.
 
 A bucket's number is the exponent of the value and the first seven bits of its mantissa, read from the bits of the
-float64 itself, so that every bucket is at most 1/128 of its value wide: percentiles are right to 0.4 %.
+float64 itself, so that every bucket is at most 1/128 of its value wide: percentiles are accurate to 0.4 %.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _FIRST = 1023 << SUB_BITS  # the bucket number of 1.0, whose biased exponent is 
 
 
 def buckets_of(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The bucket number of each value; values below 1 count as 1, values beyond the last bucket as the last."""
+    """The bucket number of each value; values below 1 count as 1, values beyond the last bucket go into it."""
     bits = np.clip(values, 1.0, None).astype(np.float64).view(np.int64)
     numbers: NDArray[np.int64] = np.minimum((bits >> _SHIFT) - _FIRST, BUCKETS - 1)
     return numbers
@@ -30,12 +30,12 @@ def add_values(histogram: NDArray[np.int64], values: NDArray[np.float64]) -> Non
 
 
 def bucket_edges() -> NDArray[np.float64]:
-    """(BUCKETS + 1,): where each bucket begins, and the last one ends."""
+    """Where each bucket begins, and where the last one ends: shape (BUCKETS + 1,)."""
     return (np.arange(BUCKETS + 1, dtype=np.int64) + _FIRST << _SHIFT).view(np.float64)
 
 
 def percentile(histogram: NDArray[np.int64], share: float) -> float | None:
-    """The value below which `share` (0 to 1) of the values lie: the middle of its bucket. None: nothing was counted."""
+    """The value below which `share` (0 to 1) of the values lie: the middle of its bucket. None: empty histogram."""
     total = int(histogram.sum())
     if total == 0:
         return None
@@ -46,7 +46,7 @@ def percentile(histogram: NDArray[np.int64], share: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Microseconds; None where nothing was measured."""
+    """Percentiles in microseconds. None: nothing was measured."""
 
     p50: float | None
     p90: float | None

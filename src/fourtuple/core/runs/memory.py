@@ -1,19 +1,23 @@
-"""What a connection takes of memory, part by part: what the model says, and by how much the kernel's slabs have grown.
+"""The memory of a connection, part by part: as modelled, and as measured by the growth of the kernel's slabs.
 
-The model is what Linux 6.18 on x86_64 was measured to take, objects with their share of a page run (`fourtuple hold`,
-`/proc/slabinfo` before and after): 4.1 KB at the client's end, 3.8 KB at the server's. core/runs/slices.py counts
-with 4,100 and 3,900 bytes: these parts, and a little for what they leave out.
+The model was measured on Linux 6.18 on x86_64, with each object's share of its page run (`fourtuple hold`,
+`/proc/slabinfo` before and after): 4.1 KB at the client's end, 3.8 KB at the server's. core/limits/cost.py uses 4,100
+and 3,900 bytes: these parts, and a little for everything that they leave out.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-LEAST = 1000  # connections: of fewer, what else the host does to its slabs drowns it
+LEAST = 1000  # connections; with fewer, other activity on the host outweighs the growth
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """slabs: where the kernel keeps it; client_bytes, server_bytes: of one connection, 0 where the model has none"""
+    """A part of a connection's memory.
+
+    slabs: the slabs in which the kernel allocates it
+    client_bytes, server_bytes: per connection, by the model; 0: not modelled
+    """
 
     name: str
     what: str
@@ -27,11 +31,11 @@ WATCH_BYTES = 256  # a poll of the ring that waits for the connection's end: io_
 
 PARTS = (
     Part("socket", "struct tcp_sock", ("TCP", "TCPv6"), 2520, 2520),
-    Part("inode", "struct socket and its inode", ("sock_inode_cache", "lsm_inode_cache"), 894, 894),
-    Part("file", "struct file and its directory entry", ("filp", "dentry", "lsm_file_cache"), 414, 414),
+    Part("inode", "struct socket with its inode", ("sock_inode_cache", "lsm_inode_cache"), 894, 894),
+    Part("file", "struct file with its directory entry", ("filp", "dentry", "lsm_file_cache"), 414, 414),
     Part("bind buckets", "a port's entries in two hash tables", ("tcp_bind_bucket", "tcp_bind2_bucket"), 0, 0),
-    Part("request", "a connection that is not accepted yet", ("request_sock_TCP", "request_sock_TCPv6"), 0, 0),
-    Part("polls", "who waits for the connection's end", ("io_kiocb", "eventpoll_epi", "eventpoll_pwq"), 0, 0),
+    Part("request", "a connection not accepted yet", ("request_sock_TCP", "request_sock_TCPv6"), 0, 0),
+    Part("polls", "the poll that waits for the connection's end", ("io_kiocb", "eventpoll_epi", "eventpoll_pwq"), 0, 0),
 )
 HASH, USER = "hash table", "user space"
 SLABS = tuple(name for part in PARTS for name in part.slabs)
@@ -39,7 +43,11 @@ SLABS = tuple(name for part in PARTS for name in part.slabs)
 
 @dataclass(frozen=True, slots=True)
 class Slabs:
-    """rows: the slab behind each name, for the kernel lets several share one; used_bytes: of each slab, whole pages"""
+    """The kernel's slabs at one moment.
+
+    rows:       name → the slab that contains it; the kernel merges slabs, so that several names share one
+    used_bytes: slab → bytes in use, whole pages
+    """
 
     rows: Mapping[str, str]
     used_bytes: Mapping[str, int]
@@ -47,7 +55,10 @@ class Slabs:
 
 @dataclass(frozen=True, slots=True)
 class PartUse:
-    """Bytes a connection; None: nobody knows. beside: what else is kept in the same slabs, so counted with it"""
+    """Bytes per connection of one part. None: unknown.
+
+    beside: other objects in the same slabs, which are therefore counted with it
+    """
 
     name: str
     what: str
@@ -58,11 +69,11 @@ class PartUse:
 
 @dataclass(frozen=True, slots=True)
 class MemoryUse:
-    """What each of `connections` takes, both ends where both are here.
+    """Memory of each of `connections`, at both ends if both are on this host.
 
-    model_bytes:    as plans count
-    measured_bytes: by how much the free memory has shrunk; None: it is not told. Whatever else the host did is in it
-    why_not:        why the parts were not measured; empty where they were
+    model_bytes:    the value that plans use
+    measured_bytes: decrease in free memory, other activity on the host included; None: not reported
+    why_not:        why the parts were not measured; empty: they were
     """
 
     connections: int
@@ -74,12 +85,12 @@ class MemoryUse:
 
     @property
     def kernel_parts(self) -> list[PartUse]:
-        """What a connection more takes of the kernel's memory."""
+        """The parts of kernel memory that grow with each connection."""
         return [part for part in self.parts if part.name not in (HASH, USER)]
 
     @property
     def each_bytes(self) -> float | None:
-        """The kernel's parts together, where they were measured; else what the free memory says."""
+        """The sum of the kernel's parts if they were measured, otherwise the decrease in free memory."""
         return self.measured_bytes if self.why_not else sum(part.measured_bytes or 0 for part in self.kernel_parts)
 
 
@@ -96,14 +107,16 @@ def memory_use(
     after: Slabs | None,
     model_bytes: float,
 ) -> MemoryUse | None:
-    """None for so few that it would say nothing.
+    """The memory of each connection; None: too few connections to tell.
 
-    here:         both ends are on this host
-    ports:        local ports in use
-    polled:       the client's end is polled by the ring; None: by epoll, of which the model does not tell
-    user_bytes:   resident memory of the client's processes
-    hash_entries: of the namespace's table of connections: 8 bytes each, there before the run
-    before, after: None where they cannot be read
+    here:          both ends are on this host
+    ports:         local ports in use
+    polled:        the client's end is polled by the ring; None: by epoll, which is not modelled
+    taken_bytes:   decrease in free memory; None: not reported
+    user_bytes:    resident memory of the client's processes
+    hash_entries:  entries of the namespace's table of connections, 8 bytes each, allocated before the run
+    before, after: the slabs before and after opening; None: not readable
+    model_bytes:   bytes per connection that plans use
     """
     if connections < LEAST:
         return None
@@ -125,13 +138,13 @@ def memory_use(
             beside |= rows - {*part.slabs}
         parts.append(PartUse(part.name, part.what, bytes_each, measured, tuple(sorted(beside))))
     table = None if hash_entries is None else 8 * hash_entries / connections
-    parts.append(PartUse(HASH, "8 bytes an entry, there before the run", table, table))
-    parts.append(PartUse(USER, "resident memory of the client, the interpreter in it", None, user_bytes / connections))
+    parts.append(PartUse(HASH, "8 bytes per entry, allocated before the run", table, table))
+    parts.append(PartUse(USER, "resident memory of the client, interpreter included", None, user_bytes / connections))
     return MemoryUse(
         connections=connections,
         ends=2 if here else 1,
         model_bytes=model_bytes,
         measured_bytes=None if taken_bytes is None else max(0, taken_bytes) / connections,
         parts=tuple(parts),
-        why_not="" if before and after else "/proc/slabinfo is root's",
+        why_not="" if before and after else "only root can read /proc/slabinfo",
     )

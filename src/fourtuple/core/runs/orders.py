@@ -1,7 +1,7 @@
-"""What is asked of a run, and what follows from it on this host: values that can be sent to another process or machine.
+"""Options and orders of runs: values that can be sent to another process or machine.
 
-Options are what the user wants; an order is the options with everything that was decided before the first connection:
-which 4-tuples, which loop, how many workers. `to_text` and `from_text` carry an order elsewhere.
+Options are what the user asks for. An order is the options and every decision made before the first connection: which
+4-tuples, which loop, how many workers. `to_text` and `from_text` convert an order to JSON and back.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from fourtuple.core.runs.slices import Plan
 from fourtuple.core.runs.start import Start
 from fourtuple.core.space.ranges import Ranges
 
-MOST = 2**40  # connections that can be asked for
+MOST = 2**40  # connections that can be requested
 BACKLOG = 65535  # as much as net.core.somaxconn allows: listen(2) clips it
 LEAST_TIMEOUT_S = 0.001
 
 
 class LoopName(StrEnum):
-    """What makes the connections."""
+    """The I/O engine that makes the connections."""
 
     AUTO = "auto"
     RING = "ring"
@@ -31,34 +31,34 @@ class LoopName(StrEnum):
 
 
 class Watch(StrEnum):
-    """How a run notices that connections are gone."""
+    """How a run detects that connections are gone."""
 
-    POLL = "poll"  # each connection is polled: at once
-    CENSUS = "census"  # the kernel's table is counted periodically; where some are missing, all are looked at
-    OFF = "off"  # not at all, until they are closed
+    POLL = "poll"  # each connection is polled: detected at once
+    CENSUS = "census"  # the kernel's table is counted periodically; if some are missing, all are checked
+    OFF = "off"  # not detected until they are closed
 
 
 @dataclass(frozen=True, slots=True)
 class HoldOptions:
-    """What `hold` is to do.
+    """The options of `hold`.
 
     destinations: HOST:PORT or HOST:PORT-PORT
-    sources:      ADDRESS, range or network, ADDRESS:PORT[-PORT]; none: what the route gives
-    strategy:     None: explicit where `sources` name ports, late elsewhere
-    rate_per_s:   connections to open per second; None: as fast as they open
-    hold_s:       how long to hold the connections, from when the last one is open
-    workers:      processes; None: one with the ring, else as many as the limit of open files asks for
-    reset:        close by RST, which leaves no TIME_WAIT; else by FIN
-    log:          an event for everything that happens to a connection
-    timeout_s:    a connect() without an answer fails with ETIMEDOUT after that time; what is sent must be acknowledged
-                  within it too
-    reconnect:    open lost connections again, at the rate
-    send:         sent on every connection; empty: nothing
-    every_s:      interval between two messages on a connection, the connections one after the other; 0: again as soon
-                  as the answer is there; None: 30 s
-    expect:       the expected reply to each message, or the greeting where nothing is sent; empty: anything
-    fill_memory:  take 98 % of the free memory instead of 90 %: for a host that does nothing else
-    anyway:       open as many as possible, even where the plan says that N are not available
+    sources:      ADDRESS, range or network, ADDRESS:PORT[-PORT]; none: as the route determines
+    strategy:     None: explicit if `sources` name ports, otherwise late
+    rate_per_s:   connections to open per second; None: as fast as possible
+    hold_s:       how long to hold the connections, once the last one is open
+    workers:      processes; None: one with the ring, otherwise as many as the limit of open files requires
+    reset:        close by RST, which leaves no TIME_WAIT; otherwise by FIN
+    log:          report every event on a connection
+    timeout_s:    a connect() without an answer fails with ETIMEDOUT after this time; data sent must be acknowledged
+                  within it, too
+    reconnect:    reopen lost connections, at the rate
+    send:         message to send on every connection; empty: none
+    every_s:      interval between two messages on a connection, the connections taking turns; 0: send again as soon as
+                  the answer arrives; None: 30 s
+    expect:       the expected reply to each message, or the greeting if nothing is sent; empty: anything
+    fill_memory:  use 98 % of the free memory instead of 90 %: for a host that does nothing else
+    anyway:       open as many as possible, even if the plan says that N are not available
     i_own_this_target: allow more than 1,000 connections to a public address of another host
     """
 
@@ -84,34 +84,34 @@ class HoldOptions:
 
     @property
     def talks(self) -> bool:
-        """Something is sent or expected."""
+        """Whether something is sent or expected."""
         return bool(self.send or self.expect)
 
     def check(self) -> None:
-        """Raises UsageError where these options cannot be meant."""
+        """Raises UsageError for invalid or contradictory options."""
         if not 1 <= self.wanted <= MOST:
-            raise UsageError(f"{self.wanted:,} connections", f"from 1 to {MOST:,} can be wanted")
+            raise UsageError(f"{self.wanted:,} connections", f"N must be between 1 and {MOST:,}")
         if self.timeout_s < LEAST_TIMEOUT_S:
-            raise UsageError(f"a timeout of {self.timeout_s:g} s", "it is 1 ms or more")
+            raise UsageError(f"a timeout of {self.timeout_s:g} s is too short (at least 1 ms)")
         if self.every_s is not None and not self.send:
-            raise UsageError("--every", "nothing is sent", "See --send.")
+            raise UsageError("--every", "there is no message to send", "Add --send.")
         if self.watch is not Watch.POLL and self.talks:
-            raise UsageError(f"--watch {self.watch} with --send or --expect", "what comes back is seen by polling only")
+            raise UsageError(f"--watch {self.watch} with --send or --expect", "replies are seen only by --watch poll")
         if self.watch is Watch.OFF and self.reconnect:
-            raise UsageError("--watch off with --reconnect", "what is lost is not noticed then")
+            raise UsageError("--watch off with --reconnect", "lost connections are not detected then")
 
 
 @dataclass(frozen=True, slots=True)
 class HoldOrder:
-    """What `hold` will do, decided in full.
+    """Everything that `hold` will do.
 
     plan:       which worker opens which 4-tuples
     bind:       each socket is bound to its source
-    any_source: connections may come from other sources than the plan's space names
+    any_source: connections may come from sources outside the plan's space
     here:       both ends of each connection are on this host
     port_range: IP_LOCAL_PORT_RANGE of each socket; None: not set
     free:       memory that was free when the order was made
-    share:      how much of that the connections may take
+    share:      share of it that the connections may use
     """
 
     options: HoldOptions
@@ -134,19 +134,19 @@ class HoldOrder:
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """What `serve` is to do.
+    """The options of `serve`.
 
     where:         HOST:PORT[-PORT]…
-    greet:         sent to each client at once; empty: nothing
-    echo:          send back what comes in
-    close_after_s: close each connection after that time; None: keep it until the client closes
+    greet:         message sent to each client when it connects; empty: none
+    echo:          send received data back
+    close_after_s: close each connection after this time; None: keep it until the client closes
     backlog:       as in listen(2)
-    workers:       processes; None: one, doubled whenever the limit of open files fills them up, which it does not with
-                   the ring
+    workers:       processes; None: one, doubled whenever they reach the limit of open files, which never happens
+                   with the ring
     serve_s:       how long to serve; None: until Ctrl-C
-    reset:         close by RST, else by FIN
-    log:           an event for each accept and close
-    watch:         how it notices that a client has closed; polling costs each connection about 250 bytes
+    reset:         close by RST, otherwise by FIN
+    log:           report each accept and close
+    watch:         how to detect that a client has closed; polling costs about 250 bytes per connection
     """
 
     where: tuple[str, ...]
@@ -162,20 +162,20 @@ class ServeOptions:
     watch: Watch = Watch.POLL
 
     def check(self) -> None:
-        """Raises UsageError where these options cannot be meant."""
+        """Raises UsageError for invalid or contradictory options."""
         if self.echo and self.watch is not Watch.POLL:
-            raise UsageError(f"--watch {self.watch} with --echo", "what comes in is seen by polling only")
+            raise UsageError(f"--watch {self.watch} with --echo", "received data is seen only by --watch poll")
         if not self.where:
-            raise UsageError("a server", "no address was given", "Write 127.0.0.1:8000.")
+            raise UsageError("no address to listen on", do="For example, 127.0.0.1:8000.")
         if self.backlog < 0:
-            raise UsageError(f"a backlog of {self.backlog}", "it is a number from 0 on")
+            raise UsageError(f"a backlog of {self.backlog} is negative")
 
 
 @dataclass(frozen=True, slots=True)
 class ServeOrder:
-    """What `serve` will do, decided in full.
+    """Everything that `serve` will do.
 
-    workers: None: one, and more as they fill up
+    workers: None: one, and more when they are full
     free:    memory that was free when the order was made
     """
 
@@ -196,17 +196,17 @@ def to_text(order: HoldOrder | ServeOrder) -> bytes:
 
 
 def from_text(text: bytes, kind: type[T]) -> T:
-    """The order that `to_text` has written. Raises msgspec.DecodeError, ValueError where it is none."""
+    """The order that `to_text` wrote. Raises msgspec.DecodeError or ValueError for any other text."""
     return msgspec.json.decode(text, type=kind, dec_hook=_read)
 
 
 def _written(value: Any) -> Any:
-    """Ranges as text: addresses of IPv6 are greater than the numbers of JSON."""
+    """Ranges as text: IPv6 addresses exceed the numbers of JSON."""
     if isinstance(value, Ranges):
         return [f"{part.start}-{part.stop}" for part in value.parts]
     if isinstance(value, range):
         return f"{value.start}-{value.stop}"
-    raise NotImplementedError(f"{type(value).__name__} is no part of an order")
+    raise NotImplementedError(f"{type(value).__name__} cannot be part of an order")
 
 
 def _read(kind: type, value: Any) -> Any:
@@ -214,7 +214,7 @@ def _read(kind: type, value: Any) -> Any:
         return Ranges(map(_range, value))
     if kind is range:
         return _range(value)
-    raise NotImplementedError(f"{kind.__name__} is no part of an order")
+    raise NotImplementedError(f"{kind.__name__} cannot be part of an order")
 
 
 def _range(text: str) -> range:

@@ -1,19 +1,23 @@
-"""How many connections to start now: never more at once than `in_flight`, never faster than `rate_per_s`."""
+"""How many connections to start now: at most `in_flight` at once, no faster than `rate_per_s`."""
 
 from dataclasses import dataclass
 from math import floor, inf
 
-# Far below a listener's default backlog (4,096), so that a burst alone does not overflow it. More at once where many
-# are wanted, for one pair has no room for so many: they go to several listeners, or come from several sources.
+# Far below a listener's default backlog (4,096), so that a burst alone does not overflow it. More at once if many
+# connections are wanted: one pair cannot hold them, so they use several listeners or several sources.
 IN_FLIGHT, IN_FLIGHT_OF_MANY, MANY = 512, 4096, 2**17
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """rate_per_s: None means as fast as they open; the first is due after `delay_s`.
+    """A schedule for opening connections.
 
-    The n-th is due at delay + n / rate. Where the far end stalls, what has become due meanwhile follows at once: the
-    load that was asked for does not quietly become less.
+    rate_per_s: None: as fast as possible
+    in_flight:  connects under way at the same time, at most
+    delay_s:    when the first connection is due
+
+    Connection n is due at delay + n / rate. After a stall of the far end, overdue connections are started at once, so
+    that the requested load does not silently become smaller.
     """
 
     rate_per_s: float | None = None
@@ -25,7 +29,7 @@ class Pace:
         return cls(rate_per_s, IN_FLIGHT if wanted < MANY else IN_FLIGHT_OF_MANY)
 
     def start_now(self, elapsed_s: float, opening: int, started: int) -> int:
-        """How many to start, `elapsed_s` after the first, with `opening` under way and `started` begun so far."""
+        """How many to start, `elapsed_s` after the first, with `opening` under way and `started` so far."""
         room = max(0, self.in_flight - opening)
         if self.rate_per_s is None:
             return room
@@ -33,13 +37,13 @@ class Pace:
         return max(0, min(room, due))
 
     def wait_s(self, elapsed_s: float, opening: int, started: int) -> float:
-        """How long until one may be started; infinite where that takes the completion of another first."""
+        """How long until the next may be started; infinite if another one must complete first."""
         if self.rate_per_s is None or opening >= self.in_flight:
             return inf
         return max(0.0, self.delay_s + started / self.rate_per_s - elapsed_s)
 
     def of_worker(self, number: int, workers: int) -> "Pace":
-        """The share of one of several workers: they start in turn."""
+        """The pace of one of several workers; they start connections in turn."""
         in_flight = max(1, self.in_flight // workers)
         if self.rate_per_s is None:
             return Pace(None, in_flight)

@@ -1,4 +1,4 @@
-"""A proof as records: lessons, what each predicted and observed, the verdict, and on what ground they stood."""
+"""A proof as records: lessons, their predictions and observations, verdicts, and where they ran."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,6 +11,8 @@ HOLDS, FAILS, SKIPPED = "holds", "fails", "skipped"
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
+    """A claim and the program that tests it."""
+
     name: str
     claim: str
     source: str  # the text of its own file
@@ -18,7 +20,10 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """predicted, observed: the same keys; the verdict is `holds` where they are equal"""
+    """The result of a lesson.
+
+    predicted, observed: values by name, with the same keys; the verdict is `holds` if all are equal
+    """
 
     name: str
     claim: str
@@ -26,14 +31,14 @@ class Result:
     predicted: dict[str, Any]
     observed: dict[str, Any]
     verdict: str
-    why: str  # of a failure or a skip, or what was left out
+    why: str  # the reason of a failure or a skip, or a note on what was left out
     seconds: float
     evidence: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something to look at while a proof goes on: the lesson, how far it is, and its result once it has one."""
+    """A step of a running proof: the lesson, its progress, and its result once there is one."""
 
     lesson: Lesson
     done: int = 0
@@ -43,7 +48,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Where the lessons ran: refusal is why there was no private namespace, None where there was one."""
+    """Where the lessons ran.
+
+    refusal: why no private network namespace was available; None: the lessons ran in one
+    """
 
     refusal: str | None
     start: Start
@@ -51,6 +59,8 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
+    """The results of all lessons that were run."""
+
     ground: Ground
     results: tuple[Result, ...]
     seconds: float
@@ -60,7 +70,7 @@ class Proof:
 
     @property
     def exit_code(self) -> int:
-        """0 where what could be tried holds, 1 where something fails, 77 where nothing could be tried."""
+        """0: every lesson that could be run holds; 1: at least one fails; 77: none could be run."""
         if self.count(FAILS):
             return EXIT_SHORT
         return EXIT_REACHED if self.count(HOLDS) else EXIT_CANNOT

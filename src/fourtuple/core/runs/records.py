@@ -1,4 +1,4 @@
-"""A run as records: all workers together at one moment, what the kernel said beside them, and the final result."""
+"""A run as records: samples of all workers together, what the kernel reported, and the final result."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,7 +18,10 @@ from fourtuple.core.space.endpoints import FourTuple
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of a log: what happened to which connection; `detail` is what was received, or how it ended."""
+    """One line of a log: an event on a connection.
+
+    detail: the data received, or how the connection ended
+    """
 
     kind: str  # connected, accepted, received, closed, lost
     four_tuple: FourTuple
@@ -27,12 +30,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """What the kernel's own table says of a run's connections.
+    """A count of a run's connections in the kernel's socket table.
 
-    client: established sockets towards the destinations, without those that were there before the run
-    server: the same at the other end; None where that end is not in this network namespace
-    accepted: those of them that accept() has handed out; the others wait in a listener's queue
-    by:     sock_diag or /proc/net/tcp
+    client:   established sockets towards the destinations, excluding those that existed before the run
+    server:   the same at the other end; None: that end is not in this network namespace
+    accepted: how many of `server` accept() has returned; the others wait in an accept queue
+    by:       sock_diag or /proc/net/tcp
     """
 
     client: int
@@ -43,11 +46,11 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the kernel said beside a run, since it began. What others did meanwhile is in it. None: it does not say.
+    """What the kernel reported since the start of a run, activity of other programs included. None: not reported.
 
-    connections:  by how much the namespace's number of TCP sockets has grown, halved where both ends are here
-    memory_bytes: by how much the free memory has shrunk
-    moved:        counters of /proc/net/snmp and netstat that have grown
+    connections:  increase in the namespace's number of TCP sockets, halved if both ends are here
+    memory_bytes: decrease in free memory
+    moved:        increase of each counter of /proc/net/snmp and netstat that has grown
     """
 
     connections: int | None
@@ -77,7 +80,7 @@ class Sample:
     late: int
     received_bytes: int
     sent_bytes: int
-    elapsed_s: float  # from the first start to the last one open
+    elapsed_s: float  # from the first connect() to the last connection open
     workers: int
     rss_bytes: int
     cpu_user_s: float
@@ -89,13 +92,16 @@ class Sample:
     answer_histogram: NDArray[np.int64] = field(repr=False)
     pairs: NDArray[np.int64] = field(repr=False)  # opened so far, by the pair's bin, see core/runs/spread.py
     events: tuple[Event, ...] = field(default=(), repr=False)
-    start: Start | None = field(default=None, repr=False)  # of the run it belongs to
+    start: Start | None = field(default=None, repr=False)  # the start of its run
     seen: Seen | None = None
-    census: Witness | None = None  # once opening has ended and the kernel's table was counted
+    census: Witness | None = None  # set once opening has ended and the kernel's table has been counted
 
     @classmethod
     def of(cls, rows: Counters, at_ns: int, events: tuple[Event, ...] = ()) -> Self:
-        """rows: (workers,) of COUNTERS"""
+        """The sample that results from merging the rows of all workers.
+
+        rows: (workers,) of COUNTERS
+        """
         found = merged(rows)
         return cls(
             **found | {each.field: _by_name(found[each.field]) for each in MAPS} | {"phase": Phase(found["phase"])},
@@ -121,7 +127,7 @@ class Sample:
 
 
 def _by_name(counts: NDArray[np.int64]) -> dict[str, int]:
-    """Most frequent first; the number 0 (no error: the peer closed) is called FIN."""
+    """Counts by errno name, most frequent first; errno 0 (no error: the peer closed) is called FIN."""
     order = sorted(np.flatnonzero(counts), key=lambda number: -counts[number])
     return {name_of(int(number)) if number else "FIN": int(counts[number]) for number in order}
 
@@ -137,58 +143,61 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class HoldRecord:
-    """What became of `hold`. The three witnesses: `predicted` by the plan, `held` by the engine, `census`."""
+    """The result of `hold`.
+
+    The three witnesses are `predicted` (the plan), `held` (the engine) and `census` (the kernel).
+    """
 
     started_at: str  # ISO 8601, UTC
     wanted: int
     predicted: int  # at most
-    predicted_least: int  # fewer where the kernel does not tell how other sockets got their ports
+    predicted_least: int  # fewer than `predicted` if the kernel does not report how other sockets got their ports
     held: int  # at the same time, once opening ended
-    failed: Mapping[str, int]  # wanted and not opened, by the errno that stopped them
-    stopped_by: str | None  # why we ourselves stopped short, before the kernel would have
-    lost: int  # connected, then ended by someone else before we closed them
-    lost_while_opening: int  # those of them that were gone when opening ended: wanted = held + failed + these
+    failed: Mapping[str, int]  # connections wanted and not opened, by errno
+    stopped_by: str | None  # why opening was stopped before the kernel refused; None: it was not
+    lost: int  # connected, then ended by the peer, the kernel or a worker's death
+    lost_while_opening: int  # of these, gone when opening ended: wanted = held + failed + lost_while_opening
     lost_by: Mapping[str, int]
-    losses: tuple[Loss, ...]  # when
-    reconnected: int  # lost ones that were opened again
-    reconnect_failed: Mapping[str, int]  # attempts at it, by errno
+    losses: tuple[Loss, ...]  # `lost` by second
+    reconnected: int  # lost connections that were reopened
+    reconnect_failed: Mapping[str, int]  # failed attempts to reopen, by errno
     open_at_end: int  # when closing began
     census: Witness
     agree: bool
-    elapsed_s: float  # from the first start to the last one open
+    elapsed_s: float  # from the first connect() to the last connection open
     rate_per_s: float
     connect_us: Latency
-    requests: int  # messages sent as asked for
-    answers: int  # what was expected came back
+    requests: int  # messages sent
+    answers: int  # expected messages received
     answers_per_s: float  # on average over held_s
     answer_us: Latency
-    unexpected: int  # something else came back
-    unanswered: int  # expected and not there when the connection ended, though asked for more than a second before
-    late: int  # not sent when due: the one before was not done, its answer missing or still being sent
+    unexpected: int  # other messages received
+    unanswered: int  # expected, not received when the connection ended, and requested more than a second before
+    late: int  # not sent when due: the previous message was still being sent, or its answer was missing
     received_bytes: int
     held_s: float
-    closing_s: float  # from the first close until the kernel lists none of them any more, TIME_WAIT aside
-    left: int  # that it still listed when we stopped waiting
-    listen_overflows: int | None  # accept queues that were full, in this network namespace; None: not readable
-    syn_retransmits: int | None  # connects that were not answered at once, in this network namespace
-    moved: Mapping[str, int]  # every counter of /proc/net/snmp and netstat that has grown, of this network namespace
-    time_wait_left: int  # of these connections, at both ends that are here
-    sharing: Sharing | None  # how they lay on ports and pairs when they were counted; None: that did not come about
-    memory: MemoryUse | None  # of each; None: too few to tell
+    closing_s: float  # from the first close until the kernel lists none of them any more, excluding TIME_WAIT
+    left: int  # sockets that it still listed when the run stopped waiting
+    listen_overflows: int | None  # increase of ListenOverflows, in this network namespace; None: not readable
+    syn_retransmits: int | None  # increase of TCPSynRetrans, in this network namespace; None: not readable
+    moved: Mapping[str, int]  # increase of each counter that has grown, in this network namespace
+    time_wait_left: int  # sockets of these connections in TIME_WAIT at the end, at the ends in this namespace
+    sharing: Sharing | None  # their distribution over ports and pairs when counted; None: they were never counted
+    memory: MemoryUse | None  # memory of each connection; None: too few connections to tell
     interrupted: bool
     loop: str
-    loop_because: str  # why this one
+    loop_because: str  # why this loop was chosen
     strategy: str
     watch: str
     workers: int
-    workers_killed: int  # that ended before they were told to
+    workers_killed: int  # workers that died during the run
     rss_bytes: int
     cpu_user_s: float
     cpu_system_s: float
 
     @property
     def reached(self) -> bool:
-        """All that were wanted were held at the same time, what was expected came back, and no worker died."""
+        """All wanted connections were held at the same time, all answers were as expected, and no worker died."""
         return self.held == self.wanted and not (self.unexpected or self.unanswered or self.workers_killed)
 
     def to_json(self) -> dict[str, Any]:
@@ -197,27 +206,27 @@ class HoldRecord:
 
 @dataclass(frozen=True, slots=True)
 class ServeRecord:
-    """What became of `serve`."""
+    """The result of `serve`."""
 
     listening: tuple[str, ...]
     accepted: int
-    most_open: int  # at the same time, as sampled
-    open: int  # when it was told to stop
-    closed: int  # by us: --close-after, or at the end
+    most_open: int  # open at the same time, as sampled
+    open: int  # open when it was told to stop
+    closed: int  # by the server: --close-after, or at the end
     lost: int  # closed or reset by the client
     lost_by: Mapping[str, int]
     failed: Mapping[str, int]  # accepts that failed, by errno
     greeted: int
     received_bytes: int
     sent_bytes: int
-    listen_overflows: int | None  # ListenOverflows while it ran, of the whole namespace; None: not readable
-    moved: Mapping[str, int]  # as HoldRecord
+    listen_overflows: int | None  # as in HoldRecord
+    moved: Mapping[str, int]  # as in HoldRecord
     elapsed_s: float  # from listening to the end
     interrupted: bool
     loop: str
     loop_because: str
     workers: int
-    workers_killed: int  # that ended before they were told to
+    workers_killed: int  # workers that died during the run
     rss_bytes: int
     cpu_user_s: float
     cpu_system_s: float

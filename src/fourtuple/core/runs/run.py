@@ -1,4 +1,4 @@
-"""A run: something that happens in steps, and has a record at its end."""
+"""A run: a process in steps that gives a record at its end."""
 
 from collections.abc import Generator, Iterator
 from types import TracebackType
@@ -9,22 +9,25 @@ Record = TypeVar("Record", covariant=True)
 
 
 class Run(Generic[Step, Record]):
-    """Iterate over it to see its steps; `record` is there after the last one.
+    """Steps to iterate over, and a `record` after the last one.
 
         with hold(1000, ["127.0.0.1:8000"]) as run:
             for sample in run:
                 print(sample.open)
         print(run.record.held)
 
-    Nothing happens between two steps: a run goes on when its next step is asked for. Leaving the `with` block, or
+    Nothing happens between two steps: a run continues when its next step is requested. Leaving the `with` block, or
     `close()`, stops it cleanly before its end.
     """
 
     def __init__(self, steps: Generator[Step, None, Record]) -> None:
-        """steps: yields each step and returns the record"""
+        """Nothing happens before the first step is requested.
+
+        steps: yields each step and returns the record
+        """
         self._steps = steps
-        self._over = False  # it has ended, was stopped, or failed
-        self._record: list[Record] = []  # one, where it has come to its end
+        self._over = False  # the run has ended, was stopped, or failed
+        self._record: list[Record] = []  # one element once the run has ended
 
     def __iter__(self) -> Iterator[Step]:
         return self
@@ -43,19 +46,19 @@ class Run(Generic[Step, Record]):
 
     @property
     def record(self) -> Record:
-        """Raises RuntimeError where the run has not come to its end."""
+        """The record. Raises RuntimeError if the run has not ended."""
         if not self._record:
             raise RuntimeError("the run has not ended, or was stopped: it has no record")
         return self._record[0]
 
     def finish(self) -> Record:
-        """Take all steps that are left → the record."""
+        """Take all remaining steps → the record."""
         for _ in self:
             pass
         return self.record
 
     def close(self) -> None:
-        """Stop it, if it has not ended."""
+        """Stop the run if it has not ended."""
         self._over = True
         self._steps.close()
 

@@ -1,4 +1,4 @@
-"""What a stored run's samples say over time: rates, latencies, how full the ports were. NumPy in, columns out."""
+"""A stored run over time: rates, latencies and port occupancy, by column."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,21 +9,21 @@ from numpy.typing import NDArray
 from fourtuple.core.runs.histogram import BUCKETS, Latency, bucket_edges, percentile
 from fourtuple.core.runs.stored import StoredRun
 
-MOST_POINTS = 3600  # of a chart: more are thinned out, evenly
+MOST_POINTS = 3600  # of a chart; of more samples, evenly spaced ones are used
 TIME_BINS = 120
-FINE, COARSE = 8, 4  # bins an octave: of a histogram, of a heat map
+FINE, COARSE = 8, 4  # bins per octave: of a histogram, of a heat map
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class OverTime:
-    """Columns of one length; NaN where there is nothing to say.
+    """Columns of equal length, one row per sample. NaN: no value.
 
-    rate_per_s: opened since the sample before
-    p50_us, p99_us: of the connects that came about since then; NaN where none did
-    occupancy:  percent of the 4-tuples in use, in the middle between the two
-    kernel:     Seen.connections
+    rate_per_s:     connections opened per second since the previous sample
+    p50_us, p99_us: of the connects completed since then; NaN: there were none
+    occupancy:      percentage of the 4-tuples in use, averaged over the two samples
+    kernel:         Seen.connections
     """
 
     at_s: Floats
@@ -38,7 +38,7 @@ class OverTime:
 
 @dataclass(frozen=True, slots=True)
 class Bins:
-    """Of a histogram: from `least_us` up to `below_us`, and how many."""
+    """Bins of a histogram: `count` values from `least_us` up to `below_us`."""
 
     least_us: Floats
     below_us: Floats
@@ -47,7 +47,7 @@ class Bins:
 
 @dataclass(frozen=True, slots=True)
 class Heat:
-    """Of a heat map: cells that are not empty; times in seconds since the run began."""
+    """The non-empty cells of a heat map; times in seconds since the run began."""
 
     from_s: Floats
     to_s: Floats
@@ -57,15 +57,15 @@ class Heat:
 
 
 def evenly(count: int, most: int) -> NDArray[np.int64]:
-    """Numbers from 0 on, below `count`, at most `most` of them, evenly apart, the first and the last among them."""
+    """At most `most` evenly spaced numbers from 0 to `count` − 1, including the first and the last."""
     chosen: NDArray[np.int64] = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
     return chosen[chosen >= 0]
 
 
 def over_time(run: StoredRun, most: int = MOST_POINTS) -> OverTime:
-    """At most `most` samples, evenly chosen, the first and the last among them.
+    """The run over time, at most `most` evenly spaced samples, including the first and the last.
 
-    What lies between two of them counts to the later one.
+    Everything between two of them is attributed to the later one.
     """
     chosen = evenly(len(run.series), most)
     rows = run.series[chosen]
@@ -95,9 +95,9 @@ def over_time(run: StoredRun, most: int = MOST_POINTS) -> OverTime:
 
 
 def _bins(buckets: NDArray[Any], octave: int) -> NDArray[np.int64]:
-    """The number of the bin that each bucket's middle lies in, of so many an octave: bin n begins at 2 ** (n / octave).
+    """The number of the bin that contains the middle of each bucket; bin n begins at 2 ** (n / octave).
 
-    Bins are drawn in a logarithmic scale, and must be equally wide there to be compared by eye.
+    Bins are drawn on a logarithmic scale and must be equally wide there to be compared by eye.
     """
     edges = bucket_edges()
     middles = (edges[:-1] + edges[1:]) / 2
@@ -106,7 +106,7 @@ def _bins(buckets: NDArray[Any], octave: int) -> NDArray[np.int64]:
 
 
 def histogram(grown: NDArray[Any]) -> tuple[Bins, Latency]:
-    """Of how a histogram grew, all of it: bins without gaps from the first to the last that is not empty."""
+    """All growth of a histogram together, as bins without gaps from the first to the last non-empty one."""
     fine = np.bincount(grown["bucket"], grown["count"], BUCKETS).astype(np.int64)
     counts = np.bincount(_bins(grown["bucket"], FINE), grown["count"]).astype(np.int64)
     there = np.flatnonzero(counts)
@@ -115,13 +115,16 @@ def histogram(grown: NDArray[Any]) -> tuple[Bins, Latency]:
 
 
 def heat(grown: NDArray[Any], at_s: Floats) -> Heat:
-    """Over the time in which it grew. at_s: of all samples"""
+    """The growth of a histogram over time.
+
+    at_s: the times of all samples
+    """
     if not len(grown):
         nothing = np.zeros(0)
         return Heat(nothing, nothing, nothing, nothing, np.zeros(0, np.int64))
     began_s = np.concatenate(([0.0], at_s[:-1]))
     first_s, last_s = began_s[grown["sample"].min()], at_s[grown["sample"].max()]
-    # No column is narrower than what lies between two samples, or those between would be empty though nobody looked.
+    # A column is at least as wide as the interval between two samples; a narrower one could be empty by chance.
     apart_s = (at_s - began_s)[np.unique(grown["sample"])].max()
     bins = max(1, min(TIME_BINS, round((last_s - first_s) / max(1e-6, apart_s))))
     width_s = max(1e-6, (last_s - first_s) / bins)

@@ -1,4 +1,4 @@
-"""N wanted connections and a tuple space → who opens which, and how many can be had at all."""
+"""From N wanted connections and a tuple space to slices: which worker opens which 4-tuples."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from fourtuple.core.space.tuples import TupleSpace
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What one worker opens, and how fast: `wanted` connections out of the 4-tuples start ≤ i < stop of the space."""
+    """The share of one worker: `wanted` connections from the 4-tuples start ≤ i < stop of the space, at `pace`."""
 
     start: int
     stop: int
@@ -20,7 +20,10 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which worker opens which 4-tuples. room: how many 4-tuples of the space are still available"""
+    """How the wanted connections are divided among workers.
+
+    room: 4-tuples of the space that are still available
+    """
 
     wanted: int
     room: Interval
@@ -29,7 +32,7 @@ class Plan:
     slices: tuple[Slice, ...]
 
     def room_of(self, share: Slice) -> int:
-        """What of the room falls to one worker."""
+        """The part of `room` that belongs to one worker."""
         return self.room.most * (share.stop - share.start) // max(1, self.space.size)
 
     @property
@@ -39,7 +42,7 @@ class Plan:
 
 
 def split(wanted: int, size: int, workers: int, pace: Pace) -> tuple[Slice, ...]:
-    """Equal shares of the wanted connections and of the space, in order; together they are exactly all of both."""
+    """Equal shares of the wanted connections and of the space, in order; together they cover both exactly."""
     return tuple(
         Slice(
             size * w // workers,

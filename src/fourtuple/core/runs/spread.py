@@ -1,4 +1,4 @@
-"""How connections lie on local ports, and on pairs of a source and a destination: folded from the kernel's table."""
+"""The distribution of connections over local ports and pairs of source and destination, from the kernel's table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from fourtuple.core.sockets.table import Sockets
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.space.tuples import TupleSpace
 
-BINS = 64  # pairs that are told one by one; of more, neighbours are counted together
+BINS = 64  # pairs counted individually; if there are more, neighbouring pairs share a bin
 
 
 def bins_of(pairs: int) -> int:
@@ -19,14 +19,19 @@ def bins_of(pairs: int) -> int:
 
 
 def bin_bounds(pairs: int) -> list[int]:
-    """The number of the first pair of each bin, and that behind the last one's last."""
+    """The number of the first pair of each bin, and finally the number of pairs."""
     bins = bins_of(pairs)
     return [-(-number * pairs // bins) for number in range(bins + 1)] if bins else []
 
 
 @dataclass(frozen=True, slots=True)
 class PairUse:
-    """source, destination: of the first of `pairs` neighbouring ones; source None: the one that the route gives"""
+    """Use of one pair, or of `pairs` neighbouring ones.
+
+    source:      source address of the first pair; None: as the route determines
+    destination: ADDRESS:PORT of the first pair
+    used:        connections of all of them
+    """
 
     source: str | None
     destination: str
@@ -36,11 +41,11 @@ class PairUse:
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """As the kernel lists the client's end.
+    """The distribution of connections over local ports, as the kernel lists the client's end.
 
     ports:    local ports in use
-    carrying: connections on a local port → how many ports carry that many
-    busiest:  the port that carries most
+    carrying: number of connections on a port → number of local ports with that many
+    busiest:  the local port with the most connections
     usable:   ports that each pair may use
     """
 
@@ -52,9 +57,9 @@ class Sharing:
 
 
 class Spread:
-    """Add tables of the client's end, then ask for the sharing.
+    """Adds up tables of the client's end, then gives the sharing.
 
-    any_source: connections may come from other sources than the space's; then destinations alone are told apart
+    any_source: connections may come from sources outside the space; only destinations are distinguished then
     """
 
     def __init__(self, space: TupleSpace, *, any_source: bool) -> None:
@@ -65,7 +70,10 @@ class Spread:
         self._by_bin = np.zeros(self._bins, np.int64)
 
     def add(self, clients: Sockets) -> None:
-        """clients: rows towards the space's destinations"""
+        """Add a table.
+
+        clients: rows towards the space's destinations
+        """
         self._by_port += np.bincount(clients["local_port"], minlength=65536)
         pair = destination_numbers(clients, self._space.destinations)
         if not self._any_source:
@@ -73,6 +81,7 @@ class Spread:
         self._by_bin += np.bincount(pair * self._bins // self._pairs, minlength=self._bins)
 
     def sharing(self) -> Sharing:
+        """The distribution of everything that was added."""
         used = np.flatnonzero(self._by_port)
         bounds = bin_bounds(self._pairs)
         connections, ports = np.unique(self._by_port[used], return_counts=True)

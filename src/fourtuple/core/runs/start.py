@@ -1,4 +1,4 @@
-"""What is known of a run before its first connection: what was asked, found, changed and planned."""
+"""What is known about a run before its first connection: what was asked, found, changed and planned."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The host, the process and its network namespace, before anything was opened. None: not to be had.
+    """The host, the process and its network namespace before anything was opened. None: not available.
 
-    machine: the same for the same machine only: a hash of what /etc/machine-id says
-    uid:     effective; 0 is root, perhaps of a user namespace only
-    sysctls: those that the limit model reads, by name, as they stood
+    machine: identifies the machine: a hash of /etc/machine-id
+    uid:     effective user ID; 0 is root, possibly only of a user namespace
+    sysctls: values of the sysctls that the limit model reads, by name
     """
 
     fourtuple: str  # version
@@ -32,7 +32,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What the run itself has set, and where that counts."""
+    """A setting that the run itself changed, and its scope."""
 
     what: str
     before: str
@@ -41,9 +41,9 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What hold or serve set out to do; None where it does not apply, or nothing was asked.
+    """What hold or serve intends to do. None: not applicable, or not specified.
 
-    wanted, predicted, predicted_least: connections, as HoldRecord has them
+    wanted, predicted, predicted_least: connections, as in HoldRecord
     usable:   source ports that each pair of a source and a destination may use
     run_s:    how long to hold, or to serve
     here:     both ends are on this host
@@ -67,7 +67,11 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """kind: hold, serve or prove; at_ns: CLOCK_MONOTONIC, the clock of the samples"""
+    """The start of a run.
+
+    kind:  hold, serve or prove
+    at_ns: CLOCK_MONOTONIC, the clock of the samples
+    """
 
     kind: str
     started_at: str  # ISO 8601, UTC

@@ -1,4 +1,4 @@
-"""A run as it was kept: how it began, its samples by column, what became of it."""
+"""A stored run: how it began, its samples by column, and its result."""
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -13,26 +13,30 @@ from fourtuple.core.runs.proof import Ground, Result
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.start import Start
 
-# One bucket of a histogram that has grown from one sample to the next.
+# The growth of one bucket of a histogram from one sample to the next.
 GROWN = np.dtype([("sample", "<i4"), ("bucket", "<u2"), ("count", "<i8")])
 
 
 class Outcome(StrEnum):
+    """How a run ended; the values are stored."""
+
     RUNNING = "running"
     REACHED = "reached"
     SHORT = "fell short"
-    ENDED = "ended"  # of serve, which does not set out to reach anything
-    BROKEN = "broken off"  # by an error, or by who pulled it
-    KILLED = "killed"  # whoever ran it is gone, and has not said what became of it
-    UNFINISHED = "unfinished"  # nothing was said, and nobody can tell from here whether it still runs
+    ENDED = "ended"  # of serve, which has no goal to reach
+    BROKEN = "broken off"  # by an error, or by the program that iterated over it
+    KILLED = "killed"  # the process that ran it ended without recording a result
+    UNFINISHED = (
+        "unfinished"  # no result was recorded, and whether the process still runs cannot be determined from here
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the list of runs.
+    """A row of the list of runs.
 
-    n:     connections wanted (hold), accepted so far (serve), or lessons (prove)
-    held:  of them: held, open at most, or held true
+    n:     connections wanted (hold), connections accepted (serve), or lessons (prove)
+    held:  connections held (hold), most open at once (serve), or claims that hold (prove)
     """
 
     id: int
@@ -50,7 +54,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a lesson was, so many seconds after the proof began."""
+    """The progress of a lesson, `at_s` seconds after the proof began."""
 
     lesson: str
     at_s: float
@@ -60,9 +64,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """series: (samples,) of COLUMN; connects, answers: how the histograms grew, (…,) of GROWN, in order of samples
+    """A run as read from the store.
 
-    record:  None where none came, and of a proof
+    series:            the samples: (samples,) of COLUMN
+    connects, answers: growth of the histograms, in order of samples: (…,) of GROWN
+    record:            None: the run has no result (yet), or is a proof
     ground, results, progress: of a proof
     """
 
@@ -84,7 +90,7 @@ class StoredRun:
         return seconds
 
     def columns(self) -> dict[str, list[Any]]:
-        """The samples as columns of Python's own numbers; None where the kernel did not say."""
+        """The samples as columns of Python numbers. None: the kernel did not report it."""
         columns: dict[str, list[Any]] = {"at_s": self.at_s.round(6).tolist()}
         columns["phase"] = [Phase(number).name.lower() for number in self.series["phase"].tolist()]
         for name in COLUMN.names or ():
@@ -96,7 +102,10 @@ class StoredRun:
         return columns
 
     def to_json(self, *, samples: bool) -> dict[str, Any]:
-        """samples: with all of them, as objects, and how the histograms grew from one to the next"""
+        """The run as JSON objects.
+
+        samples: include all samples and the growth of the histograms from one to the next
+        """
         found: dict[str, Any] = asdict(self.entry) | {
             "start": asdict(self.start),
             "record": asdict(self.record) if self.record else None,
@@ -114,7 +123,7 @@ class StoredRun:
 
 
 def _listed(grown: NDArray[Any]) -> list[dict[str, Any]]:
-    """Each bucket that grew: at which sample, by how many, and from how many microseconds on it counts."""
+    """Each bucket that grew: the number of the sample, the bucket's lower bound in microseconds, and the increase."""
     least_us = bucket_edges()[grown["bucket"].astype(np.int64)].round(3).tolist()
     rows = zip(grown["sample"].tolist(), least_us, grown["count"].tolist(), strict=True)
     return [{"sample": sample, "least_us": least, "count": count} for sample, least, count in rows]

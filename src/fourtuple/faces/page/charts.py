@@ -1,7 +1,7 @@
 """The charts of a report, as Vega-Lite specifications made by Altair; the page draws them in the browser.
 
-Colours are CSS variables of the page, so that a chart follows it into the dark, and onto paper. What each chart shows
-is told in words too (`about`), for those who do not see it, and the page has a table behind each.
+Colours are CSS variables of the page, so that charts follow its dark and print styles. `about` describes each chart in
+words for screen readers, and the page has a table behind each chart.
 """
 
 import math
@@ -20,15 +20,15 @@ from fourtuple.core.runs.spread import PairUse, Sharing
 from fourtuple.core.runs.stored import Progress
 from fourtuple.core.units import format_count, format_duration
 
-HEIGHT, ROW = 260, 22  # pixels: of a chart, and of a bar that lies
+HEIGHT, ROW = 260, 22  # pixels: of a chart, and of a horizontal bar
 INK, FAINT, LINE, OTHER, ALARM = "var(--ink)", "var(--faint)", "var(--line)", "var(--other)", "var(--alarm)"
-HOVERED = 600  # samples that tell what they are under the pointer: each takes two shapes of the browser
-LONG_S = 60.0  # a run of which a hundredth of a second cannot be seen
-SAMPLES = "samples"  # the data set that several charts share
+HOVERED = 600  # samples with a tooltip: each needs two shapes in the browser
+LONG_S = 60.0  # in longer runs a hundredth of a second is not visible
+SAMPLES = "samples"  # the data set shared by several charts
 
 CONFIG: dict[str, Any] = {
     "background": None,
-    "font": "system-ui, sans-serif",  # as the page has it: labels are measured by it before they are drawn
+    "font": "system-ui, sans-serif",  # as in the page, because labels are measured with it before they are drawn
     "axis": {
         "labelColor": INK, "titleColor": INK, "gridColor": FAINT, "domainColor": FAINT, "tickColor": FAINT,
         "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 320, "labelOverlap": True,
@@ -42,7 +42,7 @@ CONFIG: dict[str, Any] = {
     "text": {"color": INK},
 }  # fmt: skip
 
-# Labels of an axis of microseconds, in the units that people use for them.
+# Labels of an axis in microseconds, with a readable unit.
 TIME = (
     "datum.value >= 1e6 ? format(datum.value / 1e6, '~r') + ' s'"
     " : datum.value >= 1e3 ? format(datum.value / 1e3, '~r') + ' ms' : format(datum.value, '~r') + ' µs'"
@@ -52,7 +52,12 @@ DECADES = [10.0**power for power in range(9)]  # 1 µs to 100 s
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """name: of its place on the page; about: one sentence, for those who do not see it; points: how many it has"""
+    """A chart.
+
+    name:   ID of its element on the page
+    about:  one sentence for screen readers
+    points: how many data points it has
+    """
 
     name: str
     title: str
@@ -62,7 +67,7 @@ class Chart:
 
 
 def samples_data(over_time: OverTime) -> dict[str, list[float | None]]:
-    """The columns that the charts over time share, rounded to what can be seen."""
+    """The columns shared by the charts over time, rounded to visible precision."""
     digits = 2 if len(over_time.at_s) and over_time.at_s[-1] > LONG_S else 4
     columns = {
         "at_s": (over_time.at_s, digits), "held": (over_time.held, 0), "kernel": (over_time.kernel, 0),
@@ -77,8 +82,12 @@ def samples_data(over_time: OverTime) -> dict[str, list[float | None]]:
 
 
 def held(over_time: OverTime, wanted: int | None, planned: str) -> Chart:
+    """Connections over time.
+
+    wanted: None: the run is a server
+    """
     layers = [_line("held", LINE)]
-    if wanted is not None:  # at a server the clients may be in the same namespace, and counted with it
+    if wanted is not None:  # a server's clients may be in the same namespace, and counted with it
         layers.append(_line("kernel", OTHER, dash=[4, 3]))
     if over_time.lost.any():
         layers.append(_line("lost", ALARM, dash=[1, 3]))
@@ -87,18 +96,21 @@ def held(over_time: OverTime, wanted: int | None, planned: str) -> Chart:
         layers.append(rule.encode(y="wanted:Q"))
     most = format_count(int(over_time.held.max())) if len(over_time.held) else "0"
     return _over_time(
-        "held", "Connections over time", f"Line chart over time; {most} at most{planned}.", layers, over_time
+        "held", "Connections over time", f"Line chart over time; maximum {most}{planned}.", layers, over_time
     )
 
 
 def rate(over_time: OverTime, what: str) -> Chart:
-    layers = [_line("rate", LINE, title="a second", steps=True)]
+    """New connections per second over time."""
+    layers = [_line("rate", LINE, title="per second", steps=True)]
     known = over_time.rate_per_s[~np.isnan(over_time.rate_per_s)]
     most = f"{known.max():,.0f}" if len(known) else "0"
-    return _over_time("rate", f"{what} a second", f"Line chart over time; {most} a second at most.", layers, over_time)
+    about = f"Line chart over time; maximum {most} per second."
+    return _over_time("rate", f"{what} per second", about, layers, over_time)
 
 
 def latency_over_time(cells: Heat, what: str, name: str) -> Chart:
+    """A heat map of latencies over time."""
     columns = {
         "from": _numbers(cells.from_s, 3), "to": _numbers(cells.to_s, 3),
         "least": _numbers(cells.least_us, 2), "below": _numbers(cells.below_us, 2), "count": cells.count.tolist(),
@@ -113,7 +125,7 @@ def latency_over_time(cells: Heat, what: str, name: str) -> Chart:
             y2="below:Q",
             color=alt.Color(
                 "count:Q",
-                title="how many",
+                title="count",
                 scale=alt.Scale(type="log", scheme="viridis"),
                 legend=alt.Legend(tickCount=4),
             ),
@@ -121,31 +133,32 @@ def latency_over_time(cells: Heat, what: str, name: str) -> Chart:
                 alt.Tooltip("from:Q", title="from second", format=".2f"),
                 alt.Tooltip("least:Q", title="from µs", format=",.0f"),
                 alt.Tooltip("below:Q", title="below µs", format=",.0f"),
-                alt.Tooltip("count:Q", title="how many", format=",d"),
+                alt.Tooltip("count:Q", title="count", format=",d"),
             ],
         )
     )
-    about = f"Heat map: time across, {what} upwards in a logarithmic scale, how many as colour."
+    about = f"Heat map: horizontally time, vertically {what} on a logarithmic scale, the count as colour."
     return _chart(name, f"{what.capitalize()} over time", about, chart, len(cells.count))
 
 
 def latency_histogram(bins: Bins, latency: Latency, what: str, name: str) -> Chart:
+    """A histogram of latencies with their percentiles."""
     columns = {
         "least": _numbers(bins.least_us, 2), "below": _numbers(bins.below_us, 2), "count": bins.count.tolist(),
     }  # fmt: skip
-    above = 1.3 * float(bins.count.max()) if len(bins.count) else 1.0  # room for what is written over the bars
+    above = 1.3 * float(bins.count.max()) if len(bins.count) else 1.0  # space for the labels above the bars
     bars = (
         alt.Chart(_values(_rows(columns)))
         .mark_rect(color=LINE, stroke="var(--paper)", strokeWidth=0.5, aria=False)
         .encode(
             x=_time_axis("least:Q", what, _extent(bins.least_us, bins.below_us), across=True),
             x2="below:Q",
-            y=alt.Y("count:Q", title="how many", axis=alt.Axis(format="~s"), scale=alt.Scale(domainMax=above)),
+            y=alt.Y("count:Q", title="count", axis=alt.Axis(format="~s"), scale=alt.Scale(domainMax=above)),
             y2=alt.datum(0),
             tooltip=[
                 alt.Tooltip("least:Q", title="from µs", format=",.1f"),
                 alt.Tooltip("below:Q", title="below µs", format=",.1f"),
-                alt.Tooltip("count:Q", title="how many", format=",d"),
+                alt.Tooltip("count:Q", title="count", format=",d"),
             ],
         )
     )
@@ -160,12 +173,13 @@ def latency_histogram(bins: Bins, latency: Latency, what: str, name: str) -> Cha
         .mark_text(align="left", dx=4, fontSize=12, color=INK)
         .encode(x="us:Q", y=alt.Y("y:Q", scale=None), text="name:N")
     )
-    told = ", ".join(str(mark["name"]) for mark in marks)
+    percentiles = ", ".join(str(mark["name"]) for mark in marks)
     chart = alt.layer(bars, rules, alt.layer(words)).resolve_scale(y="independent")
-    return _chart(name, f"{what.capitalize()}, all together", f"Histogram; {told}.", chart, len(bins.count))
+    return _chart(name, f"{what.capitalize()}, whole run", f"Histogram; {percentiles}.", chart, len(bins.count))
 
 
 def latency_by_occupancy(over_time: OverTime) -> Chart:
+    """Time to connect, depending on the share of 4-tuples in use."""
     base = alt.Chart(alt.NamedData(SAMPLES)).transform_filter("isValid(datum.p50)")
     points = (
         base.transform_fold(["p50", "p99"], as_=["which", "us"])
@@ -173,7 +187,7 @@ def latency_by_occupancy(over_time: OverTime) -> Chart:
         .encode(
             x=alt.X(
                 "occupancy:Q",
-                title="4-tuples in use, percent of those there are",
+                title="4-tuples in use (%)",
                 scale=alt.Scale(nice=False, zero=False),
             ),
             y=_time_axis("us:Q", "time to connect", _extent(over_time.p50_us, over_time.p99_us)),
@@ -181,18 +195,18 @@ def latency_by_occupancy(over_time: OverTime) -> Chart:
             shape=alt.Shape("which:N", title=None, scale=alt.Scale(domain=["p50", "p99"], range=["circle", "diamond"])),
             tooltip=[
                 alt.Tooltip("which:N", title=" "),
-                alt.Tooltip("occupancy:Q", title="percent in use", format=".1f"),
+                alt.Tooltip("occupancy:Q", title="in use (%)", format=".1f"),
                 alt.Tooltip("us:Q", title="µs", format=",.0f"),
             ],
         )
     )
-    about = "Points: how full the ports were across, time to connect upwards in a logarithmic scale."
+    about = "Points: horizontally port occupancy, vertically time to connect on a logarithmic scale."
     known = int(np.count_nonzero(~np.isnan(over_time.p50_us)))
-    return _chart("occupancy", "Time to connect, by how full the ports were", about, points, 2 * known)
+    return _chart("occupancy", "Time to connect, by port occupancy", about, points, 2 * known)
 
 
 def progress(lesson: str, moments: Sequence[Progress]) -> Chart:
-    """How a lesson went on; in seconds since its first moment."""
+    """The progress of a lesson, in seconds since its first step."""
     rows = [{"at_s": round(each.at_s - moments[0].at_s, 2), "done": each.done} for each in moments]
     lines: Any = (
         alt.Chart(_values(rows))
@@ -211,24 +225,30 @@ def progress(lesson: str, moments: Sequence[Progress]) -> Chart:
 
 
 def carrying(sharing: Sharing) -> Chart:
+    """How many local ports carry how many connections."""
     rows = [{"connections": connections, "ports": ports} for connections, ports in sharing.carrying.items()]
     bars = (
         alt.Chart(_values(rows))
         .mark_bar(color=LINE, cornerRadiusEnd=2)
         .encode(
             y=alt.Y("connections:O", title="connections on one port"),
-            x=alt.X("ports:Q", title="local ports that carry so many", axis=alt.Axis(format="~s")),
+            x=alt.X("ports:Q", title="number of local ports", axis=alt.Axis(format="~s")),
             tooltip=[
                 alt.Tooltip("connections:O", title="connections on one port"),
                 alt.Tooltip("ports:Q", title="local ports", format=",d"),
             ],
         )
     )
-    told = "; ".join(f"{format_count(ports)} carry {connections}" for connections, ports in sharing.carrying.items())
-    return _chart("carrying", "Connections on one local port", f"Bars: {told}.", bars, len(rows), _step(len(rows)))
+    bars_in_words = "; ".join(
+        f"{format_count(ports)} carry {connections}" for connections, ports in sharing.carrying.items()
+    )
+    return _chart(
+        "carrying", "Connections on one local port", f"Bars: {bars_in_words}.", bars, len(rows), _step(len(rows))
+    )
 
 
 def pairs(sharing: Sharing) -> Chart:
+    """Used and usable ports of each pair of source and destination."""
     rows = [
         {"pair": pair_name(pair), "used": pair.used, "usable": pair.pairs * sharing.usable, "row": row}
         for row, pair in enumerate(sharing.pairs)
@@ -241,7 +261,7 @@ def pairs(sharing: Sharing) -> Chart:
     ]
     base = alt.Chart(_values(rows))
     usable = base.mark_bar(color=FAINT).encode(y=y, x=alt.X("usable:Q"), tooltip=tips)
-    title = "used, of those usable"
+    title = "ports used, of those usable"
     used = base.mark_bar(color=LINE, height={"band": 0.55}).encode(
         y=y, x=alt.X("used:Q", title=title, axis=alt.Axis(format="~s")), tooltip=tips
     )
@@ -251,6 +271,7 @@ def pairs(sharing: Sharing) -> Chart:
 
 
 def memory(use: MemoryUse) -> Chart:
+    """Memory of a connection by part, modelled and measured."""
     rows = [
         {"part": part.name, "which": which, "bytes": round(value, 1), "row": row}
         for row, part in enumerate(use.parts)
@@ -264,21 +285,21 @@ def memory(use: MemoryUse) -> Chart:
         .encode(
             y=alt.Y("part:N", title=None, sort=names),
             yOffset=alt.YOffset("which:N", sort=["model", "measured"]),
-            x=alt.X("bytes:Q", title="bytes a connection"),
+            x=alt.X("bytes:Q", title="bytes per connection"),
             color=_two("which:N", ("measured", "model")),
             tooltip=[
                 alt.Tooltip("part:N", title="part"),
                 alt.Tooltip("which:N", title=" "),
-                alt.Tooltip("bytes:Q", title="bytes a connection", format=",.1f"),
+                alt.Tooltip("bytes:Q", title="bytes per connection", format=",.1f"),
             ],
         )
     )
-    about = "Bars: bytes a connection of each part, as the model says and as measured."
-    return _chart("memory-parts", "Memory of one connection, part by part", about, bars, len(rows), len(names) * 34)
+    about = "Bars: bytes per connection of each part, modelled and measured."
+    return _chart("memory-parts", "Memory of one connection, by part", about, bars, len(rows), len(names) * 34)
 
 
 def both(runs: Sequence[tuple[str, OverTime]], *, field: str, title: str, axis: str) -> Chart:
-    """One quantity of two runs over time, in one picture."""
+    """One quantity of two runs over time, in one chart."""
     rows = [
         {"run": name, "at_s": at, "value": value}
         for name, run in runs
@@ -297,11 +318,11 @@ def both(runs: Sequence[tuple[str, OverTime]], *, field: str, title: str, axis: 
         )
         .add_params(_zoom())
     )
-    return _chart(field, title, "Two lines over time, one of each run.", lines, len(rows))
+    return _chart(field, title, "Two lines over time, one for each run.", lines, len(rows))
 
 
 def both_latencies(runs: Sequence[tuple[str, Bins]]) -> Chart:
-    """How many connects, in percent, took at most so long; of two runs, in one picture."""
+    """Cumulative distribution of the time to connect of two runs, in one chart."""
     rows = [
         {"run": name, "below": round(below, 2), "percent": round(percent, 3)}
         for name, bins in runs
@@ -315,15 +336,16 @@ def both_latencies(runs: Sequence[tuple[str, Bins]]) -> Chart:
         .mark_line(strokeWidth=1.5, interpolate="step-after", aria=False)
         .encode(
             x=_time_axis("below:Q", "time to connect", _extent(*(bins.below_us for _, bins in runs)), across=True),
-            y=alt.Y("percent:Q", title="percent that took at most so long"),
+            y=alt.Y("percent:Q", title="cumulative % of connects"),
             color=_two("run:N", names),
             strokeDash=_dashes("run:N", names),
         )
     )
-    return _chart("latencies", "Time to connect", "Two rising lines, one of each run.", lines, len(rows))
+    return _chart("latencies", "Time to connect", "Two rising lines, one for each run.", lines, len(rows))
 
 
 def pair_name(pair: PairUse) -> str:
+    """`SOURCE → DESTINATION`, with the number of neighbouring pairs that are counted with it."""
     more = f" and {format_count(pair.pairs - 1)} more" if pair.pairs > 1 else ""
     return f"{pair.source or '…'} → {pair.destination}{more}"
 
@@ -331,7 +353,10 @@ def pair_name(pair: PairUse) -> str:
 def _line(
     field: str, color: str, *, dash: Sequence[int] = (1, 0), title: str = "connections", steps: bool = False
 ) -> Any:
-    """steps: each value counts for the time since the one before"""
+    """A line over the shared samples.
+
+    steps: each value applies to the time since the previous one
+    """
     return (
         alt.Chart(alt.NamedData(SAMPLES))
         .mark_line(
@@ -346,14 +371,14 @@ def _line(
 
 
 def _over_time(name: str, title: str, about: str, layers: Sequence[Any], over_time: OverTime) -> Chart:
-    """Lines over the shared samples, with what the nearest sample says under the pointer, and zoom."""
+    """Lines over the shared samples, with a tooltip for the nearest sample, and zoom."""
     nearest = alt.selection_point(name="near", nearest=True, on="pointermove", fields=["at_s"], empty=False)
     tips = [
         alt.Tooltip("at_s:Q", title="second", format=",.2f"),
         alt.Tooltip("held:Q", title="held", format=",d"),
-        alt.Tooltip("kernel:Q", title="the kernel counts about", format=",d"),
+        alt.Tooltip("kernel:Q", title="kernel (approx.)", format=",d"),
         alt.Tooltip("lost:Q", title="lost", format=",d"),
-        alt.Tooltip("rate:Q", title="new a second", format=",d"),
+        alt.Tooltip("rate:Q", title="new per second", format=",d"),
     ]
     rule = (
         alt.Chart(alt.NamedData(SAMPLES))
@@ -367,7 +392,7 @@ def _over_time(name: str, title: str, about: str, layers: Sequence[Any], over_ti
 
 
 def _zoom() -> Any:
-    """Of the time axis only. The wheel alone scrolls the page, as everywhere else on it."""
+    """Zoom of the time axis only. The wheel alone scrolls the page, as elsewhere."""
     return alt.selection_interval(
         name="zoom", bind="scales", encodings=["x"], zoom="wheel![event.shiftKey || event.ctrlKey]"
     )
@@ -378,7 +403,7 @@ def _seconds() -> alt.X:
 
 
 def _time_axis(field: str, title: str, extent: tuple[float, float], *, across: bool = False) -> Any:
-    """Microseconds in a logarithmic scale, with labels at powers of ten, and between them where those are few."""
+    """Microseconds on a logarithmic scale, labelled at powers of ten, and in between if those are few."""
     low, high = extent
     decades = [value for value in DECADES if low <= value <= high]
     ticks = (

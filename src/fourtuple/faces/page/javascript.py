@@ -1,6 +1,6 @@
-"""What draws the charts in the browser: Vega, Vega-Lite and Vega-Embed as one text, as vl-convert bundles them.
+"""The JavaScript that draws the charts: Vega, Vega-Lite and Vega-Embed, bundled by vl-convert.
 
-Bundling takes some seconds and gives the same text each time, so it is kept in $XDG_CACHE_HOME/fourtuple/.
+Bundling takes some seconds and always gives the same text, so it is cached in $XDG_CACHE_HOME/fourtuple/.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 
 def library() -> str:
-    """It defines window.vegaEmbed."""
+    """The bundle, which defines window.vegaEmbed. Raises ValueError if it cannot be embedded in a page."""
     from platformdirs import user_cache_path
 
     file = user_cache_path("fourtuple") / f"vega-{version('vl-convert-python')}.js"
@@ -19,10 +19,10 @@ def library() -> str:
 
     bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     if "</script" in bundle.lower():
-        raise ValueError("the bundled library cannot stand within a page: it has the end of a script in it")
+        raise ValueError("the bundled library cannot be embedded in a page: it contains the end of a script element")
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         new = file.with_suffix(f".{os.getpid()}")
         new.write_text(bundle, encoding="utf-8")
-        new.replace(file)  # all of it or nothing, whoever else makes it
+        new.replace(file)  # atomic, as another process may write it too
     return bundle

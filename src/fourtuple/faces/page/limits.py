@@ -1,6 +1,6 @@
 """docs/limits.md, from the table of limits: `python -m fourtuple.faces.page.limits docs/limits.md` (make docs).
 
-What stands above the marker is written by hand and kept; what stands below comes from core/limits/table.py.
+Text above the marker is written by hand and kept; text below it is generated from core/limits/table.py.
 """
 
 import sys
@@ -15,7 +15,7 @@ MARKER = "<!-- what follows is made from core/limits/table.py: make docs -->"
 
 
 def page(before: str) -> str:
-    """The whole page, from its text so far. Raises ValueError where the marker is missing."""
+    """The new text of the page, from its current text. Raises ValueError if the marker is missing."""
     head, marker, _ = before.partition(MARKER)
     if not marker:
         raise ValueError(f"{MARKER} is missing")
@@ -23,7 +23,7 @@ def page(before: str) -> str:
 
 
 def _table() -> Iterator[str]:
-    yield "| limit | scope | for | at the wall |"
+    yield "| limit | scope | for | when exhausted |"
     yield "| --- | --- | --- | --- |"
     for limit in LIMITS:
         link = f"[{limit.title}](#{_anchor(limit)})"
@@ -38,12 +38,12 @@ def _section(limit: Limit) -> Iterator[str]:
     yield ""
     yield f"`{limit.name}`, {limit.scope}, {_roles(limit)}"
     yield ""
-    yield f"- room: {limit.formula}"
+    yield f"- capacity: {limit.formula}"
     yield f"- default: {limit.default}"
-    yield f"- at the wall: {_wall(limit)}: {limit.seen}"
+    yield f"- symptom: {_wall(limit)}: {limit.seen}"
     if limit.counter:
-        yield f"- what moves: {limit.counter}"
-    yield f"- do: {limit.fix}"
+        yield f"- counter: {limit.counter}"
+    yield f"- what to do: {limit.fix}"
     yield f"- needs: {limit.needs}"
     if limit.reads:
         yield f"- read from: {', '.join(f'`{name}`' for name in limit.reads)}"
@@ -51,7 +51,7 @@ def _section(limit: Limit) -> Iterator[str]:
 
 
 def _anchor(limit: Limit) -> str:
-    """As GitHub makes it of a heading."""
+    """The anchor that GitHub generates for the heading."""
     kept = "".join(letter for letter in limit.title.lower() if letter.isalnum() or letter in " -_")
     return kept.replace(" ", "-")
 

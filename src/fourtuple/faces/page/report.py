@@ -1,6 +1,6 @@
-"""A stored run, or two side by side, as one HTML page that asks nothing of anybody: a record in, text out.
+"""A stored run, or two side by side, as one self-contained HTML page: a record in, text out.
 
-What is said is text and tables; charts stand in front of the tables they are drawn from. Needs the extra `report`.
+Everything is there as text and tables; each chart has the table behind it. Needs the extra `report`.
 """
 
 import json
@@ -25,7 +25,7 @@ from fourtuple.faces.text import compare, hold, runs, serve
 
 
 def run_page(run: StoredRun) -> str:
-    """The whole page."""
+    """The page of one run."""
     series = over_time(run)
     sections = [section for section in sections_of(run, series) if section is not None]
     good, verdict = _verdict(run)
@@ -43,7 +43,7 @@ def run_page(run: StoredRun) -> str:
 
 
 def compare_page(comparison: Comparison) -> str:
-    """Two runs as one page: numbers and ratios, what is not the same, and both over time."""
+    """The page of two runs: numbers and ratios, differing settings, and both over time."""
     both = [(f"run {run.entry.id}", run) for run in (comparison.first, comparison.second)]
     series = [(name, over_time(run)) for name, run in both]
     names = tuple(name for name, _ in both)
@@ -51,7 +51,7 @@ def compare_page(comparison: Comparison) -> str:
         (charts.both(series, field=field, title=title, axis=axis), both_table(series, field), "")
         for field, title, axis in (
             ("held", "Connections over time", "connections"),
-            ("rate_per_s", "New connections a second", "a second"),
+            ("rate_per_s", "New connections per second", "per second"),
         )
     ]
     if all(len(run.connects) for _, run in both):
@@ -62,22 +62,22 @@ def compare_page(comparison: Comparison) -> str:
         for row in comparison.rows
     ]
     words = [compare.machines(comparison)] if comparison.other_machine else []
-    numbers = Table(("", *names, "second / first"), rows, frozenset({1, 2, 3}))
+    numbers = Table(("", *names, "ratio (second / first)"), rows, frozenset({1, 2, 3}))
     sections = [
         Section("numbers", "Side by side", words, tables=[numbers]),
         Section("time", "Over time", hint=ZOOM, figures=figures),
-        Section("repeat", "To repeat them", commands=[run.entry.command for _, run in both]),
+        Section("repeat", "Commands to repeat the runs", commands=[run.entry.command for _, run in both]),
     ]
     if comparison.differs:
         differs = Table(("", *names), comparison.differs)
-        sections.insert(1, Section("differs", "What is not the same", tables=[differs]))
+        sections.insert(1, Section("differs", "Differences", tables=[differs]))
     good = not comparison.other_machine
     return _render(
         "run.html.j2",
-        title=f"{names[0]} and {names[1]}, side by side",
+        title=f"{names[0]} and {names[1]} side by side",
         when="; ".join(f"{_title(run)}: {_when(run)}" for _, run in both),
         good=good,
-        verdict="On one machine" if good else "Not on the same machine",
+        verdict="Same machine: results are comparable" if good else "Different machines",
         tiles=[],
         sections=sections,
         samples={},
@@ -104,9 +104,9 @@ def _render(template: str, *, drawn: Sequence[Chart], samples: Mapping[str, Any]
 
 
 def _script(value: Any) -> Markup:
-    """JSON within a script element, which only `</` could end (HTML, 4.12.1.3)."""
+    """JSON for a script element, which only `</` could end (HTML, 4.12.1.3)."""
     compact = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return Markup(compact.replace("<", "\\u003c"))  # noqa: S704  (no letter of it can end the script element)
+    return Markup(compact.replace("<", "\\u003c"))  # noqa: S704  (it has no character that could end the script element)
 
 
 # The head of the page
@@ -114,9 +114,9 @@ def _script(value: Any) -> Markup:
 
 def _title(run: StoredRun) -> str:
     planned = run.start.planned
-    number = f"run {run.entry.id}: " if run.entry.id else ""  # 0: it was not stored
+    number = f"run {run.entry.id}: " if run.entry.id else ""  # 0: the run was not stored
     if run.entry.kind == "prove":
-        return f"{number}{run.entry.n} claims about connections, tried on real sockets"
+        return f"{number}{run.entry.n} claims about connections, tested on real sockets"
     to = ", ".join(planned.destinations) if planned else ""
     if run.entry.kind == "serve":
         return f"{number}serve {to}"
@@ -133,7 +133,7 @@ def _when(run: StoredRun) -> str:
 
 
 def _verdict(run: StoredRun) -> tuple[bool | None, str]:
-    """(is it as wished, the first line of every report); None: that is still open"""
+    """Whether the result is as intended (None: the run has not ended), and the first line of the report."""
     entry, record = run.entry, run.record
     if isinstance(record, HoldRecord):
         return record.reached and record.agree and not record.lost, hold.verdict(record)
@@ -148,7 +148,7 @@ def _tiles(run: StoredRun) -> Iterator[tuple[str, str, str]]:
     record = run.record
     if isinstance(record, HoldRecord):
         census = record.census
-        yield "the plan", format_count(record.predicted), "can be held"
+        yield "the plan", format_count(record.predicted), "predicted"
         yield "the engine", format_count(record.held), f"held, of {format_count(record.wanted)} wanted"
         server = "" if census.server is None else f"and {format_count(census.server)} at the server"
         yield "the kernel", format_count(census.client), f"counted at the client {server}".strip()
@@ -157,13 +157,13 @@ def _tiles(run: StoredRun) -> Iterator[tuple[str, str, str]]:
             yield "connect", microseconds(record.connect_us.p50), f"median; p99 {microseconds(record.connect_us.p99)}"
         if record.memory and record.memory.each_bytes is not None:
             ends = "both ends" if record.memory.ends == 2 else "this end"
-            yield "memory", format_size(record.memory.each_bytes), f"a connection, {ends}"
-        yield "lost", format_count(record.lost), f"while held for {format_duration(record.held_s)}"
+            yield "memory", format_size(record.memory.each_bytes), f"per connection, {ends}"
+        yield "lost", format_count(record.lost), f"held for {format_duration(record.held_s)}"
     elif isinstance(record, ServeRecord):
         yield "accepted", format_count(record.accepted), ""
-        yield "at most at once", format_count(record.most_open), ""
-        yield "closed by us", format_count(record.closed), ""
-        yield "by the clients", format_count(record.lost), ""
+        yield "most open at once", format_count(record.most_open), ""
+        yield "closed by server", format_count(record.closed), ""
+        yield "closed by clients", format_count(record.lost), ""
         yield "received", format_size(record.received_bytes), ""
         yield "sent", format_size(record.sent_bytes), ""
     elif len(run.series):

@@ -1,4 +1,4 @@
-"""The sections of a report: words, charts with the tables behind them, tables, cards of lessons."""
+"""The sections of a report: text, charts with the tables behind them, tables, and cards of lessons."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,19 +22,23 @@ from fourtuple.faces.text.prove import MARKS, where, word
 from fourtuple.faces.text.words import latency as latency_words
 from fourtuple.faces.text.words import lost_by, meaning
 
-ROWS = 60  # of a table behind a chart; the export has them all
+ROWS = 60  # of a table behind a chart; the export has all rows
 ZOOM = (
-    "Charts over time: drag to move, Shift and the wheel to zoom, a double click brings all of it back."
-    " By keyboard: arrows move, + and - zoom, 0 brings it back."
+    "Charts over time: drag to move, Shift and wheel to zoom, double-click to reset."
+    " Keyboard: arrow keys move, + and - zoom, 0 resets."
 )
-FEW = 5  # moments: of fewer, a line says nothing
-SEARCHING = ("plain", "noport")  # strategies by which the kernel tries every second port first
-SLOW = 3.0  # times: more than what a busy machine makes of it
+FEW = 5  # points; with fewer, a line chart is not useful
+SEARCHING = ("plain", "noport")  # strategies with which the kernel tries every second port first
+SLOW = 3.0  # times slower; more than the noise of a busy machine
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """numbers: which columns are numbers, and stand to the right; note: what is left out"""
+    """A table.
+
+    numbers: the columns that are numbers, aligned to the right
+    note:    what is left out
+    """
 
     heads: tuple[str, ...]
     rows: Sequence[Sequence[str]]
@@ -44,7 +48,11 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A lesson. lists: 4-tuples and the like, under their names; others: more numbers"""
+    """The result of a lesson.
+
+    lists:  lists such as 4-tuples, by name
+    others: further numbers
+    """
 
     result: Result
     mark: str
@@ -57,7 +65,10 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """behind: a table that is shown when somebody asks for it"""
+    """A section of the page.
+
+    behind: a table that is folded away
+    """
 
     name: str
     title: str
@@ -71,15 +82,21 @@ class Section:
 
     @property
     def all_figures(self) -> list[tuple[Chart, Table | None, str]]:
-        """Those in its cards, too."""
+        """Its figures, including those of its cards."""
         return [*self.figures, *(card.figure for card in self.cards if card.figure)]
 
 
 def sections_of(run: StoredRun, series: OverTime) -> Iterator[Section | None]:
+    """The sections in order; None for one without content."""
     if run.entry.kind == "prove":
-        ground = f"{where(run.ground)}." if run.ground else ""
+        ground = where(run.ground) if run.ground else ""
         cards = [_card(result, [each for each in run.progress if each.lesson == result.name]) for result in run.results]
-        yield Section("lessons", "The lessons", [ground, "fourtuple prove LESSON --show-code prints one."], cards=cards)
+        yield Section(
+            "lessons",
+            "The lessons",
+            [ground, "fourtuple prove LESSON --show-code prints the source code of a lesson."],
+            cards=cards,
+        )
     elif len(series.at_s):
         yield _time(run, series)
         yield _latency(run, series)
@@ -100,9 +117,9 @@ def _time(run: StoredRun, series: OverTime) -> Section:
     wanted = planned.wanted if planned else None
     words = ""
     if wanted is not None:
-        ends = "" if planned and planned.here else ", at this end"
-        words = "solid: what the engine holds; dashed: about what the kernel counts in this network namespace"
-        words += f"{ends}, where others' sockets come and go, too"
+        ends = "" if planned and planned.here else " at this end"
+        words = "solid: held by the engine; dashed: approximate count of the kernel"
+        words += f"{ends}, which includes other programs in this network namespace"
     if series.lost.any():
         words += f"{'; ' if words else ''}red, dotted: lost so far"
     table = _over_time_table(series, of_server=wanted is None)
@@ -113,7 +130,7 @@ def _time(run: StoredRun, series: OverTime) -> Section:
         hint=ZOOM,
         figures=[
             (charts.held(series, wanted, f", {format_count(wanted)} wanted" if wanted else ""), table, words),
-            (charts.rate(series, opening), None, "between one sample and the next; the table is the one above"),
+            (charts.rate(series, opening), None, "between consecutive samples; see the table above"),
         ],
     )
 
@@ -131,7 +148,7 @@ def _latency(run: StoredRun, series: OverTime) -> Section | None:
     if not np.isnan(series.occupancy).all():
         chart = charts.latency_by_occupancy(series)
         figures.append((chart, _occupancy_table(series), _slow_lane(series, run.start)))
-    words = "From the moment a batch of connects was begun until the completion was seen: more than the kernel took."
+    words = "From the start of a batch of connects until the completion was seen: longer than the time in the kernel."
     return Section("connect", "Time to connect", [words], figures=figures)
 
 
@@ -159,8 +176,8 @@ def _ports(sharing: Sharing | None) -> Section | None:
     most = max(sharing.carrying)
     words = (
         f"{format_count(sum(c * n for c, n in sharing.carrying.items()))} connections use {format_count(sharing.ports)}"
-        f" local ports; port {sharing.busiest} alone carries {format_count(most)}. As the kernel listed them once all"
-        " were open."
+        f" local ports; port {sharing.busiest} alone carries {format_count(most)}. Counted in the kernel's table when"
+        " all were open."
     )
     carrying = [(format_count(c), format_count(n)) for c, n in sharing.carrying.items()]
     usable = [
@@ -175,8 +192,8 @@ def _ports(sharing: Sharing | None) -> Section | None:
         figures=[
             (
                 charts.carrying(sharing),
-                Table(("connections on one port", "ports that carry so many"), carrying, frozenset({0, 1})),
-                "one local port serves as many connections as there are destinations",
+                Table(("connections on one port", "number of local ports"), carrying, frozenset({0, 1})),
+                "one local port can serve one connection per destination",
             ),
             (charts.pairs(sharing), Table(("pair", "used", "usable", ""), usable, frozenset({1, 2, 3})), ""),
         ],
@@ -187,20 +204,20 @@ def _memory(use: MemoryUse | None) -> Section | None:
     if use is None:
         return None
     ends = "both ends" if use.ends == 2 else "this end"
-    words = [f"Bytes a connection, {ends}; {format_count(use.connections)} were open."]
+    words = [f"Bytes per connection, {ends}; {format_count(use.connections)} were open."]
     if use.why_not:
-        words.append(f"The kernel's parts were not measured: {use.why_not}.")
+        words.append(f"The parts in the kernel were not measured: {use.why_not}.")
     beside = {part.name: part.beside for part in use.parts if part.beside}
     words += [
-        f"With {name} are counted {', '.join(others)}: the kernel keeps them together."
+        f"The part {name!r} includes {', '.join(others)}: the kernel allocates them from the same slab."
         for name, others in beside.items()
     ]
     rows = [(part.name, part.what, _bytes(part.model_bytes), _bytes(part.measured_bytes)) for part in use.parts]
     modelled = sum(part.model_bytes or 0 for part in use.kernel_parts)
     measured = None if use.why_not else use.each_bytes
-    rows.append(("sum", "of the kernel's parts, the hash table aside", _bytes(modelled), _bytes(measured)))
-    rows.append(("as planned", "what hold and plan count with", _bytes(use.model_bytes), ""))
-    rows.append(("free memory", "by how much it shrank, others' use included", "", _bytes(use.measured_bytes)))
+    rows.append(("sum", "of the kernel's parts, excluding the hash table", _bytes(modelled), _bytes(measured)))
+    rows.append(("as planned", "the value that hold and plan use", _bytes(use.model_bytes), ""))
+    rows.append(("free memory", "decrease, including other programs", "", _bytes(use.measured_bytes)))
     table = Table(("part", "", "model", "measured"), rows, frozenset({2, 3}))
     return Section("memory", "Memory of a connection", words, figures=[(charts.memory(use), table, "")])
 
@@ -215,37 +232,39 @@ def _failures(run: StoredRun) -> Section | None:
           for name, n in lost.items()),
     ]  # fmt: skip
     if isinstance(record, HoldRecord):
-        for count, what in ((record.unexpected, "not what was expected"), (record.unanswered, "never answered")):
+        for count, what in ((record.unexpected, "unexpected"), (record.unanswered, "missing")):
             if count:
                 rows.append(("answers", "", format_count(count), what, "hold --log shows them."))
     if not rows:
         return None
-    table = Table(("", "by", "how many", "what it means", "what to do"), rows, frozenset({2}))
-    title = "Who has gone" if of_server and not failed else "What failed, and what was lost"
+    table = Table(("", "errno", "count", "meaning", "what to do"), rows, frozenset({2}))
+    title = "Closed by clients" if of_server and not failed else "Failed and lost connections"
     return Section("failures", title, tables=[table])
 
 
 def _in_words(run: StoredRun) -> Section | None:
-    """All that the command said at its end."""
+    """The summary that the command printed at its end."""
     if isinstance(run.record, HoldRecord):
         lines = hold.hold_lines(run.record)
     elif isinstance(run.record, ServeRecord):
         lines = serve.serve_lines(run.record)
     else:
         return None
-    return Section("words", "In words", commands=["\n".join(lines)])
+    return Section("words", "Summary", commands=["\n".join(lines)])
 
 
 def _counters(run: StoredRun) -> Section | None:
     moved = run.record.moved if run.record else run.last["moved"]
     rows = [(name, format_count(count), meaning) for name, count, meaning in telling(moved)]
     if isinstance(run.record, HoldRecord):
-        rows.append(("TIME_WAIT", format_count(run.record.time_wait_left), "of these connections, left at the end"))
+        rows.append(
+            ("TIME_WAIT", format_count(run.record.time_wait_left), "sockets of these connections, left at the end")
+        )
     if not rows:
         return None
-    words = "The kernel's counters of this network namespace that moved meanwhile, whoever moved them."
-    table = Table(("counter", "by", "what it means"), rows, frozenset({1}))
-    return Section("counters", "Counters that moved", [words], tables=[table])
+    words = "Kernel counters of this network namespace that changed during the run; other programs contribute to them."
+    table = Table(("counter", "increase", "meaning"), rows, frozenset({1}))
+    return Section("counters", "Kernel counters that changed", [words], tables=[table])
 
 
 def _environment(run: StoredRun) -> Section:
@@ -257,7 +276,7 @@ def _environment(run: StoredRun) -> Section:
             "memory",
             f"{format_size(found.memory_bytes or 0)}, {format_size(found.free_bytes or 0)} free {found.free_where}",
         ),
-        ("open files", f"{format_count(found.files_soft)} a process, at most {format_count(found.files_hard)}"),
+        ("open files", f"{format_count(found.files_soft)} per process (hard limit {format_count(found.files_hard)})"),
         ("user", f"uid {found.uid}{', root' * (found.uid == 0)}"),
         ("software", f"fourtuple {found.fourtuple}, Python {found.python}"),
         *((f"changed: {change.what}", f"{change.before} → {change.after}") for change in run.start.changed),
@@ -267,10 +286,10 @@ def _environment(run: StoredRun) -> Section:
     settings = [(name, " ".join(value.split()) or "(empty)") for name, value in found.sysctls.items()]
     return Section(
         "environment",
-        "To repeat it",
+        "Command and environment",
         commands=[run.entry.command],
         tables=[Table(("", ""), rows)],
-        behind=Table(("setting", "as it stood"), settings, note="the kernel's, that decide how many there can be"),
+        behind=Table(("kernel setting", "value"), settings, note="those that limit connections"),
     )
 
 
@@ -288,8 +307,8 @@ def _planned(start: Start) -> list[tuple[str, str]]:
 def _card(result: Result, progress: Sequence[Progress]) -> Card:
     figure = None
     if len(progress) >= FEW:
-        moments = [(f"{each.at_s - progress[0].at_s:.2f}", format_count(each.done)) for each in progress]
-        table = Table(("second", "connections"), [moments[i] for i in evenly(len(moments), ROWS)], frozenset({0, 1}))
+        points = [(f"{each.at_s - progress[0].at_s:.2f}", format_count(each.done)) for each in progress]
+        table = Table(("second", "connections"), [points[i] for i in evenly(len(points), ROWS)], frozenset({0, 1}))
         figure = (charts.progress(result.name, progress), table, "")
     rows = [(name, word(predicted), word(result.observed.get(name))) for name, predicted in result.predicted.items()]
     lists = [
@@ -311,11 +330,11 @@ def _is_list_of_words(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
 
 
-# The tables behind the charts
+# Tables behind the charts
 
 
 def both_table(runs: Sequence[tuple[str, OverTime]], field: str) -> Table:
-    """One quantity of two runs over time."""
+    """One quantity of two runs over time, some of the samples."""
     rows = [
         (name, f"{series.at_s[i]:.2f}", _maybe(float(getattr(series, field)[i])))
         for name, series in runs
@@ -325,27 +344,30 @@ def both_table(runs: Sequence[tuple[str, OverTime]], field: str) -> Table:
 
 
 def percentiles_table(runs: Sequence[tuple[str, StoredRun]]) -> Table:
-    """Time to connect of two runs."""
+    """Percentiles of the time to connect of two runs."""
     latencies = [(name, histogram(run.connects)[1]) for name, run in runs]
     rows = [(name, *map(microseconds, (each.p50, each.p90, each.p99, each.max))) for name, each in latencies]
     return Table(("run", "p50", "p90", "p99", "max"), rows, frozenset({1, 2, 3, 4}))
 
 
 def _over_time_table(series: OverTime, *, of_server: bool) -> Table:
-    """of_server: without what only a client knows: its clients may be in the same namespace, and be counted with it"""
+    """The samples as a table, some of them.
+
+    of_server: leave out the columns of a client; a server's clients may be in the same namespace and counted with it
+    """
     count = len(series.at_s)
     columns: dict[str, Callable[[int], str]] = {
         "second": lambda i: f"{series.at_s[i]:.2f}",
         "held": lambda i: format_count(int(series.held[i])),
-        "the kernel counts about": lambda i: _maybe(series.kernel[i]),
+        "kernel (approx.)": lambda i: _maybe(series.kernel[i]),
         "lost": lambda i: format_count(int(series.lost[i])),
-        "new a second": lambda i: _maybe(series.rate_per_s[i]),
+        "new per second": lambda i: _maybe(series.rate_per_s[i]),
         "connect p50": lambda i: microseconds(series.p50_us[i]),
         "connect p99": lambda i: microseconds(series.p99_us[i]),
     }
     heads = tuple(columns)
     if of_server:
-        heads = ("second", "held", "lost", "new a second")
+        heads = ("second", "held", "lost", "new per second")
     chosen = evenly(count, ROWS).tolist()
     rows = [[columns[head](i) for head in heads] for i in chosen]
     note = f"{len(chosen)} of {format_count(count)} samples; all: fourtuple runs export" if len(chosen) < count else ""
@@ -353,7 +375,7 @@ def _over_time_table(series: OverTime, *, of_server: bool) -> Table:
 
 
 def _heat_table(cells: Heat) -> Table:
-    """By time alone: how many, and between which latencies."""
+    """For each interval of time: how many, and between which latencies."""
     rows = []
     for begin in np.unique(cells.from_s):
         of = cells.from_s == begin
@@ -361,8 +383,8 @@ def _heat_table(cells: Heat) -> Table:
         fullest = f"{microseconds(cells.least_us[most])} to {microseconds(cells.below_us[most])}"
         least, below = microseconds(cells.least_us[of].min()), microseconds(cells.below_us[of].max())
         rows.append((f"{begin:.2f}", format_count(int(cells.count[of].sum())), least, fullest, below))
-    note = f"by time alone{f', {ROWS} of {len(rows)} rows' if len(rows) > ROWS else ''}"
-    heads = ("from second", "how many", "all above", "most of them", "all below")
+    note = f"per interval of time{f', {ROWS} of {len(rows)} rows' if len(rows) > ROWS else ''}"
+    heads = ("from second", "count", "all above", "most frequent", "all below")
     return Table(heads, [rows[i] for i in evenly(len(rows), ROWS)], frozenset(range(5)), note)
 
 
@@ -372,11 +394,11 @@ def _bins_table(bins: Bins) -> Table:
         for least, below, count in zip(bins.least_us, bins.below_us, bins.count, strict=True)
         if count
     ]
-    return Table(("from", "below", "how many"), rows, frozenset({0, 1, 2}))
+    return Table(("from", "below", "count"), rows, frozenset({0, 1, 2}))
 
 
 def _occupancy_table(series: OverTime) -> Table:
-    """By steps of five percent."""
+    """Median latencies by occupancy, in steps of five percent."""
     rows = []
     known = ~np.isnan(series.p50_us) & ~np.isnan(series.occupancy)
     for low in range(0, 100, 5):
@@ -388,7 +410,7 @@ def _occupancy_table(series: OverTime) -> Table:
 
 
 def _slow_lane(series: OverTime, start: Start) -> str:
-    """What half of the range does to connect(), where it did."""
+    """How much slower connect() was past half of the range; empty: no data."""
     known = ~np.isnan(series.p50_us)
     below = series.p50_us[known & (series.occupancy > 25) & (series.occupancy < 49)]
     above = series.p50_us[known & (series.occupancy > 51)]
@@ -396,10 +418,10 @@ def _slow_lane(series: OverTime, start: Start) -> str:
         return ""
     ratio = float(np.median(above) / np.median(below))
     if ratio < SLOW or start.planned is None or start.planned.strategy not in SEARCHING:
-        return f"beyond half of the range it took {ratio:.1f} times as long as before"
+        return f"past half of the range, connect() took {ratio:.1f} times as long"
     return (
-        f"the slow lane: beyond half of the range it took {ratio:.0f} times as long as before, for the kernel tries"
-        " every second port first; --strategy late avoids that (Linux 6.8)"
+        f"past half of the range, connect() took {ratio:.0f} times as long, because the kernel tries every second port"
+        " first; --strategy late avoids this (Linux 6.8)"
     )
 
 
@@ -412,4 +434,5 @@ def _maybe(value: float) -> str:
 
 
 def microseconds(value: float | None) -> str:
+    """A duration in microseconds as text; `–` for None and NaN."""
     return "–" if value is None or np.isnan(value) else format_duration(value / 1e6)

@@ -1,4 +1,4 @@
-"""A run while it goes: on a terminal a screen that is drawn again, elsewhere a line now and then. On standard error."""
+"""The progress of a run on standard error: a screen on a terminal, otherwise a line every few seconds."""
 
 import os
 import shutil
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 T2 = TypeVar("T2")
 
-TERMINAL_S, PIPE_S = 0.25, 5.0  # between two pictures, or lines
-CLEAR = "\r\033[K"  # back to the first column, and nothing left of the line
+TERMINAL_S, PIPE_S = 0.25, 5.0  # interval between two screens, or two lines
+CLEAR = "\r\033[K"  # to the first column, and clear the line
 
 
 def show(
@@ -32,9 +32,10 @@ def show(
     announce: bool,
     ready: Callable[[Sample], str],
 ) -> T:
-    """Pull `run` to its end → its record. Events go to `events_to`, progress to standard error.
+    """Run `run` to its end → its record. Events go to `events_to`, progress to standard error.
 
-    ready: the line that says the run has got where others may rely on it, "" until then; shown where `announce` is true
+    announce: print the line of `ready`, once
+    ready:    the line that says that the run is ready (all open, or listening); empty until then
     """
     picture = _NoPicture() if quiet else _Picture() if _is_terminal() else _Lines(line_of)
     announced = False
@@ -54,7 +55,7 @@ def show(
 
 
 def progress(run: Run[T2, T], line_of: Callable[[T2], str], *, quiet: bool) -> T:
-    """The same for a run without events, whose steps come seldom: on a terminal only."""
+    """The same for a run with few steps and no events; progress is shown on a terminal only."""
     shown = False
     try:
         for step in run:
@@ -68,17 +69,17 @@ def progress(run: Run[T2, T], line_of: Callable[[T2], str], *, quiet: bool) -> T
 
 
 def _is_terminal() -> bool:
-    """One that can be drawn on: not a dumb one (terminfo(5)), nor one on which numbers would be cut off."""
+    """Whether standard error can show the screen: a terminal that is wide enough and not dumb (terminfo(5))."""
     is_wide = shutil.get_terminal_size().columns >= COLUMNS
     return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb" and is_wide
 
 
 class _NoPicture:
     def draw(self, sample: Sample) -> None:
-        """Nothing."""
+        """Draw nothing."""
 
     def clear(self) -> None:
-        """Nothing to be cleared."""
+        """Nothing to clear."""
 
 
 class _Lines(_NoPicture):
@@ -93,7 +94,7 @@ class _Lines(_NoPicture):
 
 
 class _Picture(_NoPicture):
-    """Four times a second at most, and by this process only; rich is imported only for that."""
+    """The screen, drawn at most four times per second; rich is imported only for it."""
 
     def __init__(self) -> None:
         from fourtuple.faces.terminal.screen import Screen
@@ -116,7 +117,7 @@ class _Picture(_NoPicture):
         self._live.update(self._screen.draw(sample), refresh=True)
 
     def clear(self) -> None:
-        """What others have to say stands where the picture was; it is drawn again below."""
+        """Remove the screen to make room for other output; the next draw() shows it again below."""
         if self._live is not None:
             self._live.stop()
             self._live = None

@@ -1,6 +1,6 @@
-"""The live view of a run: one screen of a hold or a serve, made from its samples alone.
+"""The live view of a hold or a serve: one screen, made from the samples of the run alone.
 
-What lies between two pictures (the rate now, the latency now) is the difference of their samples.
+The current rate and latency are differences between two consecutive samples.
 """
 
 import math
@@ -24,14 +24,17 @@ from fourtuple.faces.text.lines import COLUMNS, wrapped
 from fourtuple.faces.text.words import counts, lost_by, meaning
 
 SPARKS = "▁▂▃▄▅▆▇█"
-KEPT = 24  # pictures that a sparkline shows
-ERRNOS = 3  # that are explained
+KEPT = 24  # values in a sparkline
+ERRNOS = 3  # errnos that are explained
 LABEL = 9
-PATIENCE = 0.3  # of the last rate in the smoothed one: how fast `left` follows
+PATIENCE = 0.3  # weight of the latest rate in the smoothed rate, from which the time left is estimated
 
 
 def sparkline(values: Sequence[float | None], *, least: float | None = None, most: float | None = None) -> str:
-    """A character a value; a space where there is none. least, most: None means of the values themselves"""
+    """One character per value; a space for None.
+
+    least, most: bounds of the scale; None: of the values
+    """
     known = [value for value in values if value is not None]
     if not known:
         return ""
@@ -45,7 +48,7 @@ def sparkline(values: Sequence[float | None], *, least: float | None = None, mos
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """What one picture adds to the one before."""
+    """The change between two consecutive screens."""
 
     rate_per_s: float
     p50_us: float | None
@@ -53,13 +56,13 @@ class _Moment:
 
 
 class Screen:
-    """Draw one sample after the other; it remembers a few of them."""
+    """Draws one sample after the other; it remembers a few of them."""
 
     def __init__(self) -> None:
         self._before: Sample | None = None
         self._moments: deque[_Moment] = deque(maxlen=KEPT)
         self._smooth: float | None = None
-        self._counted: int | None = None  # open when the kernel's table was counted
+        self._counted: int | None = None  # open connections when the kernel's table was counted
         self._full_ns: int | None = None  # when opening had ended
 
     def draw(self, sample: Sample) -> RenderableType:
@@ -97,7 +100,7 @@ class Screen:
         )
         yield self._progress(sample, planned)
         failed = sum(sample.failed.values())
-        again = f"   reconnected {format_count(sample.reconnected)}" if sample.reconnected else ""
+        again = f"   reopened {format_count(sample.reconnected)}" if sample.reconnected else ""
         held = _line("held", f"{format_count(sample.open)}   opening {format_count(sample.opening)}")
         held.append(f"   failed {format_count(failed)}", style="bold red" if failed else "")
         held.append(f"   lost {format_count(sample.lost)}", style="bold red" if sample.lost else "")
@@ -115,13 +118,13 @@ class Screen:
         if sample.phase is Phase.OPENING:
             left = sample.wanted - sample.open - sum(sample.failed.values())
             seconds = left / self._smooth if self._smooth else math.inf
-            when = f"{format_duration(seconds)} left" if math.isfinite(seconds) else "stands still"
+            when = f"{format_duration(seconds)} left" if math.isfinite(seconds) else "stalled"
             words = f"{format_count(sample.open)}   {format_rate(self._moments[-1].rate_per_s)}   {when}"
             return _bar(sample.open, sample.wanted, words)
         if sample.phase is Phase.HOLDING:
             held_s = 0.0 if self._full_ns is None else (sample.at_ns - self._full_ns) / 1e9
             of = "" if planned.run_s is None else f" of {format_duration(planned.run_s)}"
-            words = f"held for {held_s:.0f} s{of}   opened at {format_rate(sample.rate_per_s)}"
+            words = f"holding for {held_s:.0f} s{of}   opened at {format_rate(sample.rate_per_s)}"
             return _bar(sample.open, sample.wanted, words)
         return _bar(sample.open, sample.wanted, f"closing   {format_count(sample.open)} still open")
 
@@ -136,7 +139,7 @@ class Screen:
             yield _line("  now", f"p50 {_us(now.p50_us)}   p99 {_us(now.p99_us)}   {sparkline(logs)}")
 
     def _ports(self, sample: Sample, planned: Planned) -> Iterator[RenderableType]:
-        """What was opened in each pair, or in each bin of neighbouring ones, of what it can have."""
+        """Used ports of each pair, or of each bin of neighbouring pairs, relative to the usable ones."""
         bounds = bin_bounds(planned.pairs)
         room = planned.usable * np.diff(bounds)
         used = sample.pairs[: len(room)]
@@ -176,9 +179,9 @@ class Screen:
         )
         full = bool(sample.capacity) and sample.open >= sample.capacity
         if full:
-            yield _line("full", f"{format_count(sample.capacity)} is all that fits, others wait in the queue")
+            yield _line("full", f"capacity {format_count(sample.capacity)}, others wait in the queue")
         if sample.lost or sample.closed:
-            gone = f"by the clients {format_count(sample.lost)}   by us {format_count(sample.closed)}"
+            gone = f"by clients {format_count(sample.lost)}   by server {format_count(sample.closed)}"
             yield _line("closed", f"{gone}{f'   ({counts(sample.lost_by)})' if sample.lost_by else ''}")
         if sample.greeted or sample.received_bytes or sample.sent_bytes:
             data = f"received {format_size(sample.received_bytes)}   sent {format_size(sample.sent_bytes)}"
@@ -186,7 +189,7 @@ class Screen:
         yield from _memory(sample, "server")
         dropped = sample.seen.moved.get("ListenOverflows", 0) if sample.seen else 0
         if dropped:
-            yield _line("queues", f"{format_count(dropped)} handshakes were dropped: an accept queue was full")
+            yield _line("queues", f"{format_count(dropped)} handshakes were dropped because an accept queue was full")
         yield from _errnos(sample, of_server=True)
 
 
@@ -211,13 +214,13 @@ def _memory(sample: Sample, whose: str) -> Iterator[RenderableType]:
     words = []
     if taken is not None and sample.open >= 1000 and sample.phase <= Phase.HOLDING:
         each = format_size(max(0, taken) / sample.open)
-        words.append(f"{format_size(max(0, taken))} taken since, by anybody   {each} each")
+        words.append(f"{format_size(max(0, taken))} used since start (whole host)   {each} each")
     words.append(f"{whose} {format_size(sample.rss_bytes)}")
     yield _line("memory", "   ".join(words))
 
 
 def _errnos(sample: Sample, *, of_server: bool) -> Iterator[RenderableType]:
-    """Each errno with its one-line meaning, the most frequent first."""
+    """Each errno with its meaning, most frequent first."""
     failed = [("failed", name, n, meaning(name)[0]) for name, n in list(sample.failed.items())[:ERRNOS]]
     lost = [
         ("gone" if of_server else "lost", name, n, lost_by(name, of_server=of_server)[0])

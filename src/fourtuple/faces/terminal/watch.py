@@ -1,4 +1,4 @@
-"""A census that goes on: a screen that is drawn again, with keys."""
+"""A census that is refreshed: a screen with keys to sort it."""
 
 import os
 import select
@@ -16,11 +16,11 @@ from rich.text import Text
 from fourtuple.core.census.records import Census
 from fourtuple.faces.text.census import SORTS, watch_lines
 
-AROUND = 12  # lines of a screen that are not rows
+AROUND = 12  # lines of the screen that are not rows of the table
 
 
 def screen(looks: Iterator[Census], every_s: float) -> None:
-    """Pull a look every `every_s`, and draw it, until q."""
+    """Take a look every `every_s` and draw it, until q is pressed."""
     console = Console()
     sort, found, due_s = "p", next(looks), time.monotonic() + every_s
     keys = "  ".join(f"{key} {name}" for key, (name, _) in SORTS.items())
@@ -41,7 +41,7 @@ def screen(looks: Iterator[Census], every_s: float) -> None:
 
 @contextmanager
 def _keys() -> Iterator[Callable[[float], str]]:
-    """What waits so many seconds for a key, with the terminal giving each at once and showing none."""
+    """A function that waits at most N seconds for a key; the terminal passes keys on at once and does not echo them."""
     before = termios.tcgetattr(sys.stdin)
 
     def key_within(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Two runs side by side, as plain text."""
+"""Two runs side by side as plain text."""
 
 from collections.abc import Iterator
 
@@ -8,6 +8,7 @@ from fourtuple.faces.text.runs import CELL, NAME
 
 
 def compare_lines(comparison: Comparison) -> Iterator[str]:
+    """The differences in settings, then a table of the numbers and their ratios."""
     yield from remark_lines(comparison)
     heads = (f"{f'run {run.entry.id}':>{CELL}}" for run in (comparison.first, comparison.second))
     yield f"{'':<{NAME}}{''.join(heads)}{'ratio':>{CELL - 3}}"
@@ -19,7 +20,7 @@ def compare_lines(comparison: Comparison) -> Iterator[str]:
 
 
 def remark_lines(comparison: Comparison) -> Iterator[str]:
-    """What is not the same of both."""
+    """The settings that differ, and whether the machines do."""
     if comparison.other_machine:
         yield from wrapped("", machines(comparison))
     for what, one, two in comparison.differs:
@@ -29,10 +30,10 @@ def remark_lines(comparison: Comparison) -> Iterator[str]:
 
 
 def machines(comparison: Comparison) -> str:
-    """What is to be said where they are not the same."""
+    """The warning about different machines."""
     given = any(row.ratio is not None for row in comparison.rows if row.unit.is_the_machines)
-    says = "ratios of rates and times say as much of the machines as of the runs"
-    return f"not on the same machine: {says}{'' if given else ', and are left out (--anyway)'}"
+    says = "rates and times depend on the machine as much as on the run"
+    return f"different machines: {says}{'' if given else '; their ratios are left out (--anyway shows them)'}"
 
 
 def cell(row: Row, value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Records as plain text: the answer first, then the reason, then what to do next. Colour is added elsewhere."""
+"""The record of `hold` as plain text: first the answer, then the reason, then what to do next."""
 
 import errno
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from fourtuple.core.units import format_count, format_duration, format_rate, for
 from fourtuple.faces.text.lines import wrapped
 from fourtuple.faces.text.words import counts, latency
 
-LOSSES = 5  # seconds that are listed
+LOSSES = 5  # seconds with losses that are listed
 
 
 def hold_lines(record: HoldRecord) -> Iterator[str]:
-    """The verdict, then numbers, then each failure with its meaning."""
+    """The verdict, the numbers, and each failure with its meaning."""
     yield from wrapped("", verdict(record))
     if record.held:
         yield f"  opened in {format_duration(record.elapsed_s)}   {format_rate(record.rate_per_s)}"
@@ -37,8 +37,8 @@ def hold_lines(record: HoldRecord) -> Iterator[str]:
 
 
 def verdict(record: HoldRecord) -> str:
-    """Reached or not, and do the three witnesses agree?"""
-    ended = ", interrupted" if record.interrupted else ""
+    """How many were held, and whether the three witnesses agree."""
+    ended = " (interrupted)" if record.interrupted else ""
     asked = "" if record.held == record.wanted else f" of {format_count(record.wanted)}"
     lost = f", lost {format_count(record.lost)}"
     held = f"held {format_count(record.held)}{asked} for {format_duration(record.held_s)}{ended}{lost}."
@@ -47,46 +47,51 @@ def verdict(record: HoldRecord) -> str:
 
 def _talk(record: HoldRecord) -> Iterator[str]:
     if record.requests:
-        late = f", {format_count(record.late)} held back: the one before was not done" if record.late else ""
+        late = f"; {format_count(record.late)} delayed because the previous one was not finished" if record.late else ""
         yield f"  sent      {format_count(record.requests)}{late}"
     if record.answers:
         rate = f"   {format_rate(record.answers_per_s)}" if record.requests else ""
         yield f"  answers   {format_count(record.answers)}{rate}"
-        yield f"  after     {latency(record.answer_us)}"
+        yield f"  latency   {latency(record.answer_us)}"
     if record.unexpected:
-        yield f"  not what was expected: {format_count(record.unexpected)}; --log shows them"
+        yield f"  unexpected answers: {format_count(record.unexpected)}; --log shows them"
     if record.unanswered:
-        yield f"  never answered: {format_count(record.unanswered)}"
+        yield f"  missing answers: {format_count(record.unanswered)}"
 
 
 def _losses(record: HoldRecord) -> Iterator[str]:
     if record.lost_by:
-        again = f", {format_count(record.reconnected)} opened again" if record.reconnected else ""
+        again = f"; {format_count(record.reconnected)} reopened" if record.reconnected else ""
         yield f"  lost by   {counts(record.lost_by)}{again}"
     started_at = datetime.fromisoformat(record.started_at).astimezone()
     for loss in record.losses[:LOSSES]:
         at = started_at + timedelta(seconds=loss.at_s)
         yield f"            {at:%H:%M:%S}   {format_count(loss.count)} by {loss.by}"
     if len(record.losses) > LOSSES:
-        yield f"            … and in {format_count(len(record.losses) - LOSSES)} seconds more"
+        yield f"            … and in {format_count(len(record.losses) - LOSSES)} more seconds"
     if record.reconnect_failed:
-        yield f"  could not be opened again at once: {counts(record.reconnect_failed)}"
+        yield f"  failed attempts to reopen: {counts(record.reconnect_failed)}"
 
 
 def _findings(record: HoldRecord) -> Iterator[str]:
     if record.listen_overflows:
-        yield f"  {format_count(record.listen_overflows)} handshakes were dropped: an accept queue was full"
+        yield f"  {format_count(record.listen_overflows)} handshakes were dropped because an accept queue was full"
     if record.time_wait_left:
-        left = f"{format_count(record.time_wait_left)} are left in TIME_WAIT, for 60 s"
-        yield f"  {left}: at the end that closed first, by FIN"
+        left = f"{format_count(record.time_wait_left)} sockets remain in TIME_WAIT for 60 s"
+        yield f"  {left}, at the end that closed first"
     if record.workers_killed:
-        yield f"  {record.workers_killed} of {record.workers} worker processes died; what they held is lost"
+        died = f"{record.workers_killed} of {record.workers} worker processes died"
+        yield f"  {died}; the connections held there were lost"
     if record.syn_retransmits:
-        yield f"  {format_count(record.syn_retransmits)} SYNs were sent again, the first time after 1 s"
+        yield f"  {format_count(record.syn_retransmits)} SYNs were retransmitted, the first time after 1 s"
 
 
 def _closing(record: HoldRecord) -> str:
-    left = f", {format_count(record.left)} sockets of both ends are left: one end does not close" if record.left else ""
+    left = (
+        f"; {format_count(record.left)} sockets remain (both ends counted): one end does not close"
+        if record.left
+        else ""
+    )
     return f"  closing   {format_duration(record.closing_s)}{left}"
 
 
@@ -94,26 +99,28 @@ def _agreement(record: HoldRecord) -> str:
     if record.agree:
         return "Plan, engine and kernel agree."
     if record.census.client != record.held or record.census.server not in (None, record.held):
-        return f"The kernel does not agree: {witness(record)}."
-    return f"Engine and kernel agree; the plan was {format_count(record.predicted)}."
+        return f"The kernel disagrees: {witness(record)}."
+    return f"Engine and kernel agree; the plan predicted {format_count(record.predicted)}."
 
 
 def witness(record: HoldRecord) -> str:
+    """The kernel's count, at both ends if both are here."""
     census = record.census
     server = "" if census.server is None else f", {format_count(census.server)} at the server"
     queued = (census.server or 0) - (census.accepted or 0)
-    waiting = f" ({format_count(queued)} of them not accepted yet)" if census.server is not None and queued > 0 else ""
-    return f"the kernel counts {format_count(census.client)} at the client{server}{waiting}"
+    waiting = f" ({format_count(queued)} not accepted yet)" if census.server is not None and queued > 0 else ""
+    return f"it counts {format_count(census.client)} at the client{server}{waiting}"
 
 
 def hold_ready(sample: Sample, word: str) -> str:
-    """Opening has ended, for better or worse."""
+    """The line that says that opening has ended; empty before, or if nothing is open."""
     return (
         f"{word} {format_count(sample.open)} of {format_count(sample.wanted)}" if sample.phase and sample.open else ""
     )
 
 
 def hold_progress(sample: Sample) -> str:
+    """The progress as one line."""
     failed = sum(sample.failed.values())
     parts = [f"{sample.phase.name.lower()} {format_count(sample.open)} of {format_count(sample.wanted)}"]
     parts += [format_rate(sample.rate_per_s)] if sample.phase is Phase.OPENING else []

@@ -1,15 +1,15 @@
-"""Lines of a terminal: how wide they are, how text is wrapped, and what an error looks like."""
+"""Lines of a terminal: their width, wrapped text, and errors."""
 
 import textwrap
 from collections.abc import Iterator
 
-from fourtuple.core.errors import FourtupleError
+from fourtuple.core.errors import FourtupleError, ShortfallError
 
 COLUMNS = 80
 
 
 def wrapped(first: str, text: str) -> Iterator[str]:
-    """`text` behind `first`, in as many lines as it takes, the later ones indented; no word is broken."""
+    """`text` after `first`, wrapped into lines of COLUMNS with a hanging indent; no word is broken."""
     yield from textwrap.wrap(
         text,
         COLUMNS,
@@ -21,8 +21,17 @@ def wrapped(first: str, text: str) -> Iterator[str]:
 
 
 def error_lines(error: FourtupleError) -> Iterator[str]:
-    yield from wrapped("fourtuple: ", error.wanted)
-    if error.stopped_by:
-        yield from wrapped("  stopped by  ", error.stopped_by)
+    """The error as text: what was wanted, the limit that stopped it and what to do, or `error:` and `try:`.
+
+    Only a shortfall is stopped by a limit. Other errors say what is wrong with the request or with this host.
+    """
+    if isinstance(error, ShortfallError):
+        yield from wrapped("fourtuple: ", error.wanted)
+        if error.stopped_by:
+            yield from wrapped("  stopped by  ", error.stopped_by)
+        if error.do:
+            yield from wrapped("  do          ", error.do)
+        return
+    yield from wrapped("error: ", f"{error.wanted}: {error.stopped_by}" if error.stopped_by else error.wanted)
     if error.do:
-        yield from wrapped("  do          ", error.do)
+        yield from wrapped("try:   ", error.do)

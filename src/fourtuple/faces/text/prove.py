@@ -1,6 +1,6 @@
-"""A proof as people see it: each lesson's claim, what was done, predicted, observed, verdict; a bar for the long ones.
+"""A proof as text: for each lesson its claim, what was done, predictions, observations and the verdict.
 
-Results go to standard output as they come, the bar to standard error while it is a terminal.
+Results go to standard output as they arrive. If standard error is a terminal, it shows a progress bar.
 """
 
 import sys
@@ -13,42 +13,45 @@ from fourtuple.core.units import format_count, format_duration, format_size
 from fourtuple.faces.text.lines import COLUMNS, wrapped
 
 LABEL = 13
-NAME, VALUE = 34, 23  # columns of the table of what was predicted and what was observed
+NAME, VALUE = 34, 23  # columns of the table of predictions and observations
 MARKS = {"holds": "✓", "fails": "✗", "skipped": "–"}
 
 
 def list_lines(lessons: Sequence[Lesson]) -> Iterator[str]:
+    """The names of the lessons with their claims."""
     width = max(len(lesson.name) for lesson in lessons)
     for lesson in lessons:
         yield from wrapped(f"{lesson.name:<{width}}  ", lesson.claim)
 
 
 def code(lesson: Lesson, *, alone: bool) -> str:
-    """Its own source, under its name where there are several."""
+    """The source code of the lesson, with a heading if there are several."""
     return lesson.source if alone else f"# ---- {lesson.name} {'-' * (70 - len(lesson.name))}\n{lesson.source}"
 
 
 def ground_lines(ground: Ground) -> Iterator[str]:
+    """Version, host, and where the lessons run."""
     found = ground.start.found
     memory = f" · {format_size(found.memory_bytes)}" if found.memory_bytes else ""
     kernel = f"Linux {'.'.join(found.kernel.split('.')[:2])}"
     cpus = "1 CPU" if found.cpus == 1 else f"{found.cpus} CPUs"
-    files = f"files per process {format_count(found.files_hard)}"
+    files = f"{format_count(found.files_hard)} open files per process"
     yield f"fourtuple {found.fourtuple} · {kernel} · {cpus}{memory} · {files}"
     yield from wrapped("", where(ground))
 
 
 def where(ground: Ground) -> str:
-    """Where the lessons ran."""
+    """Where the lessons run."""
     if ground.refusal is None:
-        return "each lesson in a private network namespace; nothing outside it changes"
-    return f"on this host's loopback: no private network namespace, {ground.refusal}"
+        return "Each lesson runs in a private network namespace; nothing outside it changes."
+    return f"The lessons run on loopback, because no private network namespace is available ({ground.refusal})."
 
 
 def result_lines(result: Result) -> Iterator[str]:
+    """The result of one lesson."""
     yield from wrapped(f"{MARKS[result.verdict]} ", f"{result.name}: {result.claim}")
     if result.did:
-        yield from _labelled("did", result.did)
+        yield from _labelled("test", result.did)
     if result.predicted:
         yield f"{'':{NAME}}{'predicted':>{VALUE}}{'observed':>{VALUE}}"
     for name, predicted in result.predicted.items():
@@ -65,13 +68,15 @@ def result_lines(result: Result) -> Iterator[str]:
 
 
 def summary_line(proof: Proof) -> str:
+    """How many claims hold, fail, or were skipped."""
     holds, fails, skipped = (proof.count(verdict) for verdict in ("holds", "fails", "skipped"))
     claims = "claim holds" if holds == 1 else "claims hold"
-    return f"{holds} {claims}, {fails} fail, {skipped} skipped · {format_duration(proof.seconds)}"
+    failed = "1 fails" if fails == 1 else f"{fails} fail"
+    return f"{holds} {claims}, {failed}, {skipped} skipped · {format_duration(proof.seconds)}"
 
 
 def show(run: Run[Ground | Step, Proof], lessons: int) -> Proof:
-    """Pull the proof of so many lessons to its end and print it. At Ctrl-C what has come so far is summed up."""
+    """Run the proof of `lessons` lessons to its end and print it. Ctrl-C prints a summary of the results so far."""
     bar, results = _Bar(), []
     try:
         for step in run:
@@ -95,7 +100,7 @@ def show(run: Run[Ground | Step, Proof], lessons: int) -> Proof:
 
 
 class _Bar:
-    """How far a lesson is, on a terminal, and gone when it has its result; rich is imported only for that."""
+    """The progress of a lesson on a terminal, removed when the result is there; rich is imported only for it."""
 
     def __init__(self) -> None:
         self._progress: Any = None
@@ -131,6 +136,7 @@ def _labelled(label: str, text: str) -> Iterator[str]:
 
 
 def word(value: Any) -> str:
+    """A value of a prediction or an observation as text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):

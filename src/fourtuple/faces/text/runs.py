@@ -1,4 +1,4 @@
-"""Stored runs as text: the list, the newest first; one of them; two of them side by side."""
+"""Stored runs as text: the list, newest first, and a single run."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -11,16 +11,19 @@ from fourtuple.faces.text import hold, serve
 from fourtuple.faces.text.lines import COLUMNS, wrapped
 from fourtuple.faces.text.prove import MARKS
 
-WAYS = {"hold": "held", "serve": "at once", "prove": "claims"}
+WAYS = {"hold": "held", "serve": "open at once", "prove": "claims"}
 NAME, CELL = 22, 17  # columns of a comparison
 
 
 def list_lines(entries: Sequence[Entry], columns: int | None = COLUMNS) -> Iterator[str]:
-    """columns: None means as many as it takes"""
+    """The list of runs.
+
+    columns: width at which lines are cut; None: they are not cut
+    """
     if not entries:
-        yield "there are none; hold, serve and prove store theirs"
+        yield "no stored runs; hold, serve and prove store one each"
         return
-    yield f"{'run':>5}  {'began':<16}  {'outcome':<10}  {'':<24}  command"
+    yield f"{'run':>5}  {'started':<16}  {'outcome':<10}  {'':<24}  command"
     for entry in entries:
         began = f"{_local(entry.started_at):%Y-%m-%d %H:%M}"
         number = f"{_of(entry):<24}"
@@ -29,6 +32,7 @@ def list_lines(entries: Sequence[Entry], columns: int | None = COLUMNS) -> Itera
 
 
 def show_lines(run: StoredRun) -> Iterator[str]:
+    """One run: what was asked, found, changed and planned, and the result."""
     entry = run.entry
     ended = f", until {_local(entry.ended_at):%H:%M:%S}" if entry.ended_at else ""
     yield f"run {entry.id}: {entry.kind}, {_local(entry.started_at):%Y-%m-%d %H:%M:%S %Z}{ended}"
@@ -41,24 +45,24 @@ def show_lines(run: StoredRun) -> Iterator[str]:
 
 
 def start_lines(start: Start) -> Iterator[str]:
-    """What it found, changed and planned."""
+    """What the run found, changed and planned."""
     found, planned = start.found, start.planned
-    memory = f", {format_size(found.free_bytes)} of it free {found.free_where}" if found.free_bytes else ""
+    memory = f", {format_size(found.free_bytes)} free {found.free_where}" if found.free_bytes else ""
     host = f"{found.host}: Linux {found.kernel}, {found.cpus} × {found.cpu}, {format_size(found.memory_bytes or 0)}"
     yield from wrapped("  found     ", f"{host}{memory}")
     files = f"files per process {format_count(found.files_soft)}, {format_count(found.files_open)} in use"
     ports = " ".join(found.sysctls.get("net.ipv4.ip_local_port_range", "?").split())
-    yield from wrapped("            ", f"ports {ports}; {files}; uid {found.uid}; fourtuple {found.fourtuple}")
+    yield from wrapped("            ", f"port range {ports}; {files}; uid {found.uid}; fourtuple {found.fourtuple}")
     for change in start.changed:
         yield from wrapped("  changed   ", f"{change.what}: {change.before} → {change.after}")
     if planned is None:
         return
     to = ", ".join(planned.destinations)
     if planned.wanted is None:
-        yield from wrapped("  planned   ", f"to listen on {to}, {planned.loop}: {planned.loop_because}")
+        yield from wrapped("  planned   ", f"listen on {to}; {planned.loop}: {planned.loop_because}")
         return
     pairs = "1 pair" if planned.pairs == 1 else f"{format_count(planned.pairs)} pairs"
-    room = f"{pairs} of a source and a destination × {format_count(planned.usable)} ports"
+    room = f"{pairs} of source and destination × {format_count(planned.usable)} ports"
     yield from wrapped(
         "  planned   ",
         f"{format_count(planned.predicted or 0)} of {format_count(planned.wanted)} from {', '.join(planned.sources)} to"
@@ -80,15 +84,16 @@ def _result(run: StoredRun) -> Iterator[str]:
         yield from wrapped("", f"{entry.outcome}: {why(entry)}")
         if len(run.series):
             last = run.series[-1]
-            then = f"its last sample, after {format_duration(float(run.at_s[-1]))}"
+            then = f"last sample, after {format_duration(float(run.at_s[-1]))}"
             yield f"  {then}: {format_count(int(last['open']))} open, {format_count(int(last['lost']))} lost"
 
 
 def why(entry: Entry) -> str:
+    """Why the run has this outcome, or what its outcome means."""
     return {
-        Outcome.RUNNING: f"it goes on; fourtuple runs show {entry.id} --follow",
-        Outcome.KILLED: "who ran it is gone and has not said what became of it; what was stored until then is here",
-        Outcome.UNFINISHED: "nothing was said of its end, and from here nobody can tell whether it goes on",
+        Outcome.RUNNING: f"follow it with fourtuple runs show {entry.id} --follow",
+        Outcome.KILLED: "the process ended without recording a result; the samples stored until then are kept",
+        Outcome.UNFINISHED: "no result was recorded; whether it is still running cannot be seen from here",
     }.get(entry.outcome, entry.why)
 
 

@@ -1,4 +1,4 @@
-"""What came of `serve`, and how far it is, as plain text."""
+"""The record and the progress of `serve` as plain text."""
 
 from collections.abc import Iterator
 
@@ -8,27 +8,29 @@ from fourtuple.faces.text.words import counts
 
 
 def serve_lines(record: ServeRecord) -> Iterator[str]:
+    """The numbers, then what went wrong."""
     yield (
-        f"accepted {format_count(record.accepted)}, at most {format_count(record.most_open)} at once,"
+        f"accepted {format_count(record.accepted)}, at most {format_count(record.most_open)} open at once,"
         f" {format_count(record.open)} open at the end"
     )
     with_worker = record.lost_by.get("ECANCELED", 0)
-    yield f"  closed by us {format_count(record.closed)}   by the clients {format_count(record.lost - with_worker)}"
+    yield f"  closed by server {format_count(record.closed)}   by clients {format_count(record.lost - with_worker)}"
     if record.greeted or record.received_bytes:
         yield (
             f"  greeted {format_count(record.greeted)}   received {format_size(record.received_bytes)}"
             f"   sent {format_size(record.sent_bytes)}"
         )
     if record.listen_overflows:
-        yield f"  {format_count(record.listen_overflows)} handshakes were dropped: an accept queue was full"
+        yield f"  {format_count(record.listen_overflows)} handshakes were dropped because an accept queue was full"
     if record.workers_killed:
         died = f"{record.workers_killed} of {record.workers} worker processes died"
-        yield f"  {died}, and {format_count(with_worker)} connections with them"
+        yield f"  {died}; {format_count(with_worker)} connections were lost"
     if record.failed:
         yield f"  accept() failed: {counts(record.failed)}"
 
 
 def serve_progress(sample: Sample) -> str:
+    """The progress as one line."""
     full = sample.capacity and sample.open >= sample.capacity
-    more = f"   full: {format_count(sample.capacity)} is all that fits, others wait in the queue" if full else ""
+    more = f"   full: capacity {format_count(sample.capacity)}, others wait in the queue" if full else ""
     return f"accepted {format_count(sample.opened)}   open {format_count(sample.open)}{more}"

@@ -1,4 +1,4 @@
-"""Words that several screens share: counts, latencies, events, what an errno means."""
+"""Text that several screens share: counts, latencies, events, and the meaning of an errno."""
 
 import errno
 from collections.abc import Mapping
@@ -30,15 +30,15 @@ def counts(by_name: Mapping[str, int]) -> str:
 
 
 def meaning(name: str) -> tuple[str, str]:
-    """What an errno means, and what to do."""
+    """The meaning of an errno, and what to do."""
     symptom = symptom_of(getattr(errno, name, 0))
     return symptom.limit, symptom.do
 
 
 def lost_by(name: str, *, of_server: bool) -> tuple[str, str]:
-    """What it means that connections were lost by this errno, and what to do. FIN stands for none: the peer closed."""
+    """The meaning of losing connections by this errno, and what to do. FIN: no error, the peer closed."""
     if name == "FIN":
         return "the client closed" if of_server else "the server closed", ""
     if of_server and name == "ECONNRESET":
-        return "the client reset the connection: so ends hold, unless it is told otherwise", ""
+        return "the client reset the connection; fourtuple hold does so by default", ""
     return meaning(name)

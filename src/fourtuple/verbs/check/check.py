@@ -1,4 +1,4 @@
-"""`check`: how does a program use source ports? It runs in a namespace with few of them, and is looked at."""
+"""`check`: run a program in a namespace with few source ports, and report how it uses them."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from fourtuple.verbs.check.examine import Order
 from fourtuple.verbs.check.servers import READY, Answer, answer_named
 from fourtuple.verbs.lab import Lab
 
-FIRST_PORT = 32768  # of the range, as usual
+FIRST_PORT = 32768  # the kernel's default
 PORTS, DESTINATIONS, SOURCES = range(2, 28_001), range(1, 1001), range(1, 251)
 SERVER, SERVER_PORT = "10.77.1.1", 8001
 SOURCE = "10.77.0.{}"
@@ -35,7 +35,11 @@ _PLACE = re.compile(r"\{(dest|url|host|port|source)(\d*)\}|\{(dests|sources)\}")
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """Of a program while it runs. open: connections that there are; opened: in all so far"""
+    """The progress of the program.
+
+    open:   connections open now
+    opened: connections opened so far
+    """
 
     open: int
     opened: int
@@ -43,9 +47,10 @@ class Glimpse:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Two hosts joined by a cable: near has few ports, far is where servers are.
+    """Two hosts joined by a cable: `near` has few ports, `far` has the servers.
 
-    destinations, sources: what a program is to connect to, and may come from
+    destinations: ADDRESS:PORT of each server
+    sources:      source addresses for the program
     """
 
     near: Lab
@@ -56,11 +61,15 @@ class Ground:
 
     @property
     def environment(self) -> dict[str, str]:
-        told = {"DESTINATIONS": self.destinations, "SOURCES": self.sources}
-        return dict(os.environ) | {f"FOURTUPLE_{name}": ",".join(those) for name, those in told.items()}
+        """The environment of the program."""
+        lists = {"DESTINATIONS": self.destinations, "SOURCES": self.sources}
+        return dict(os.environ) | {f"FOURTUPLE_{name}": ",".join(values) for name, values in lists.items()}
 
     def filled_in(self, command: Sequence[str]) -> list[str]:
-        """Its placeholders replaced: {dest} {dest1} … {dests}, {url1}, {host1}, {port1}, {source1} … {sources}."""
+        """The command with its placeholders replaced: {dest} {dest1} … {dests}, {url1}, {host1}, {port1}, {source1} …
+
+        Raises UsageError if a number is too high.
+        """
         return [_PLACE.sub(self._meant, word) for word in command]
 
     def _meant(self, match: re.Match[str]) -> str:
@@ -70,23 +79,23 @@ class Ground:
         those = self.sources if name == "source" else self.destinations
         index = int(number or 1) - 1
         if not 0 <= index < len(those):
-            raise UsageError(match[0], f"there {'is' if len(those) == 1 else 'are'} {len(those)} of them")
+            raise UsageError(match[0], f"there {'is' if len(those) == 1 else 'are'} only {len(those)}")
         host, port = those[index].partition(":")[::2]
         return {"dest": those[index], "url": f"http://{those[index]}/", "host": host, "port": port}.get(name, host)
 
 
 @contextmanager
 def ground(*, ports: int = 64, destinations: int = 3, sources: int = 1) -> Iterator[Ground]:
-    """Two private network namespaces and the cable. Raises UsageError, CannotError."""
+    """Two private network namespaces and the cable between them. Raises UsageError, CannotError."""
     for what, count, possible in (
         ("ports", ports, PORTS),
         ("destinations", destinations, DESTINATIONS),
         ("sources", sources, SOURCES),
     ):
         if count not in possible:
-            raise UsageError(f"{count:,} {what}", f"from {possible.start} to {possible.stop - 1:,} are possible")
+            raise UsageError(f"{count:,} {what}", f"must be between {possible.start} and {possible.stop - 1:,}")
     if ports % 2:
-        raise UsageError(f"{ports:,} ports", "of an odd number connect() leaves one out", f"Take {ports + 1:,}.")
+        raise UsageError(f"{ports:,} ports", "connect() leaves one out if the number is odd", f"Use {ports + 1:,}.")
     automatic = range(FIRST_PORT, FIRST_PORT + ports)
     near_ends = tuple(SOURCE.format(number) for number in range(1, sources + 1))
     far_ends = tuple(f"{SERVER}:{SERVER_PORT + number}" for number in range(destinations))
@@ -98,7 +107,7 @@ def ground(*, ports: int = 64, destinations: int = 3, sources: int = 1) -> Itera
 
 @contextmanager
 def answering(far: Lab, endpoints: Sequence[str], answer: Answer, text: bytes = b"") -> Iterator[None]:
-    """Servers in the lab, listening during the block. Raises ShortfallError where they cannot."""
+    """Servers in the lab, listening during the block. Raises ShortfallError if they cannot listen."""
     command = far.command([sys.executable, "-m", "fourtuple.verbs.check.servers", answer, text.hex(), *endpoints])
     with subprocess.Popen(
         command,
@@ -114,25 +123,25 @@ def answering(far: Lab, endpoints: Sequence[str], answer: Answer, text: bytes = 
                 raise ShortfallError(f"servers on {', '.join(endpoints)}", server.communicate()[1].strip())
             yield
         finally:
-            server.kill()  # what it holds is reset, and it has nothing to put away
+            server.kill()  # its connections are reset; there is nothing to clean up
             server.communicate()
 
 
 @dataclass(frozen=True, slots=True)
 class CheckOptions:
-    """What `check` is to do.
+    """The options of `check`.
 
-    command:      with placeholders, see Ground.filled_in; FOURTUPLE_DESTINATIONS and FOURTUPLE_SOURCES say the same
-    ports:        source ports towards each destination; an even number
+    command:      with placeholders, see Ground.filled_in; FOURTUPLE_DESTINATIONS and FOURTUPLE_SOURCES have the same
+    ports:        source ports available to the program; an even number
     destinations: servers, all on one address, each with a port of its own
-    sources:      addresses that the program may come from
+    sources:      source addresses for the program
     serve:        what the servers do: hold, greet, echo, http, close; None: http, or hold with `through`
-    text:         what they greet with
-    run_s:        the program is ended after that time
-    settle_s:     the program is ended once nothing has changed for that time
-    through:      ADDRESS:PORT where the program, a proxy, will listen: connections are opened to it
-    send:         what those connections send
-    aloud:        pass the program's output on, to standard error
+    text:         the greeting of the servers
+    run_s:        time limit for the program
+    settle_s:     the program is ended once nothing has changed for this time
+    through:      ADDRESS:PORT where the program, a proxy, listens: connections are opened to it
+    send:         message sent on these connections
+    aloud:        pass the program's output on to standard error
     """
 
     command: tuple[str, ...]
@@ -149,32 +158,32 @@ class CheckOptions:
 
     @property
     def answer(self) -> Answer:
-        """What the servers do. Raises UsageError where there is no such mode."""
+        """The mode of the servers. Raises UsageError if there is no such mode."""
         return answer_named(self.serve or (Answer.HTTP if self.through is None else Answer.HOLD))
 
     def check(self) -> None:
-        """Raises UsageError where these options cannot be meant."""
+        """Raises UsageError for invalid options."""
         if not self.command or not self.command[0]:
-            raise UsageError(f"the command {self.command!r}", "a list of words is needed", LIST_OF_WORDS)
+            raise UsageError(f"the command {self.command!r} is not a list of words", do=LIST_OF_WORDS)
         if self.through is not None and Endpoint.parse(self.through).address.version != 4:
-            raise UsageError(f"--through {self.through}", "the proxy is driven over IPv4")
-        _ = self.answer  # raises where there is no such mode
+            raise UsageError(f"--through {self.through}", "it must be an IPv4 address")
+        _ = self.answer  # raises if there is no such mode
 
 
-LIST_OF_WORDS = "Write curl -s {url}, word by word."
+LIST_OF_WORDS = "For example, curl -s {url}, word by word."
 
 
 def check(command: Sequence[str], **options: Any) -> Run[Glimpse, Conduct]:
-    """How the program uses source ports, in a private namespace that has few, towards servers of ours.
+    """Run the program in a private namespace with few source ports: a run with the verdict as its record.
 
     options: the other fields of CheckOptions
 
-    A Glimpse comes whenever something has changed. A KeyboardInterrupt ends the program, and what was seen is judged;
-    a second one, or one before there was a connection, goes on. Raises UsageError, CannotError, and ShortfallError
-    where the program opened no connection.
+    A Glimpse is yielded whenever something has changed. A KeyboardInterrupt ends the program, and the verdict covers
+    the observations so far; a second one, or one before the first connection, is raised. Raises UsageError,
+    CannotError, and ShortfallError if the program opened no connection.
     """
     if isinstance(command, str):
-        raise UsageError(f"the command {command!r}", "a list of words is needed", LIST_OF_WORDS)
+        raise UsageError(f"the command {command!r} is not a list of words", do=LIST_OF_WORDS)
     asked = CheckOptions(tuple(command), **options)
     asked.check()
     return Run(_steps(asked))
@@ -192,7 +201,7 @@ def _steps(options: CheckOptions) -> Generator[Glimpse, None, Conduct]:
 
 
 def order_of(options: CheckOptions, place: Ground) -> Order:
-    """What the one that looks on is to do."""
+    """The order for the examiner."""
     return Order(
         command=place.filled_in(options.command),
         interface=NEAR,
@@ -208,20 +217,20 @@ def order_of(options: CheckOptions, place: Ground) -> Order:
 
 
 def conclude(options: CheckOptions, destinations: Sequence[str], seen: Observation) -> Conduct:
-    """The verdict on what was seen. Raises ShortfallError, KeyboardInterrupt where there was no connection."""
+    """The verdict on the observations. Raises ShortfallError or KeyboardInterrupt if there was no connection."""
     if seen.ended is Ended.ASKED and not seen.most:
         raise KeyboardInterrupt
     name = options.command[0]
     if seen.driven is False:
         raise ShortfallError(f"connections through {options.through}", f"{name} did not listen there")
     if not seen.most:
-        met = f", and met {seen.errno}" if seen.errno else ""
-        met += f"; {seen.refused:,} were refused" if seen.refused else ""
-        ended = "was still running" if seen.exit is None else f"ended with {seen.exit}"
+        met = f", and reported {seen.errno}" if seen.errno else ""
+        met += f"; {seen.refused:,} connections were refused" if seen.refused else ""
+        ended = "was still running" if seen.exit is None else f"ended with exit code {seen.exit}"
         raise ShortfallError(
             f"connections of {name}",
             f"it opened none to {', '.join(destinations[:3])}; it {ended}{met}",
-            "Tell it where to with {dest1} or {url1} in the command, or by FOURTUPLE_DESTINATIONS.",
+            "Give it the destination: {dest1} or {url1} in the command, or FOURTUPLE_DESTINATIONS.",
         )
     return judge(seen)
 
@@ -238,23 +247,23 @@ def _examined(place: Ground, order: Order) -> Generator[Glimpse, None, Observati
     ) as examiner:
         try:
             for line in _lines(examiner):
-                said: dict[str, Any] = json.loads(line)
-                if "seen" in said:
+                message: dict[str, Any] = json.loads(line)
+                if "seen" in message:
                     examiner.wait()
-                    return msgspec.convert(said["seen"], Observation)
-                if "error" in said:
+                    return msgspec.convert(message["seen"], Observation)
+                if "error" in message:
                     examiner.wait()
-                    raise getattr(errors, said["error"])(*said["parts"])
-                yield Glimpse(**said)
+                    raise getattr(errors, message["error"])(*message["parts"])
+                yield Glimpse(**message)
         finally:
             if examiner.poll() is None:
                 examiner.send_signal(signal.SIGTERM)
                 examiner.wait()
-    raise CannotError("to look at the program", f"who looks has ended ({examiner.returncode})")
+    raise CannotError("cannot examine the program", f"the examiner ended with exit code {examiner.returncode}")
 
 
 def _lines(examiner: "subprocess.Popen[str]") -> Iterator[str]:
-    """What it says; at Ctrl-C it is asked to come to its end."""
+    """The lines that the examiner prints; Ctrl-C asks it to finish."""
     assert examiner.stdout is not None  # noqa: S101  (for the type checker)
     asked = False
     while True:

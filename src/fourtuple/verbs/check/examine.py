@@ -1,7 +1,7 @@
-"""A program watched while it connects: `python -m fourtuple.verbs.check.examine ORDER`, in the program's namespace.
+"""The examiner of a program: `python -m fourtuple.verbs.check.examine ORDER`, in the program's namespace.
 
-It says what it sees, a line of JSON each time something has changed, and at the end all that `judge` goes by.
-Witnesses: the packets on the cable, the kernel's table, and short connections of our own to somewhere else.
+It prints its observations, a line of JSON for each change, and at the end everything that `judge` needs.
+Witnesses: the packets on the cable, the kernel's table, and short test connections to another destination.
 """
 
 import contextlib
@@ -36,16 +36,20 @@ from fourtuple.kernel.tap import Tap
 from fourtuple.verbs.check.program import Driver, Program
 
 LOOK_EVERY_S, DRAIN_EVERY_S = 0.02, 0.005
-OWN_AT_ONCE = 128  # ports that are asked for at a look, so that the next one is soon
-CALM_S = 0.3  # nothing has changed for so long: time to see what others can still do
+OWN_AT_ONCE = 128  # ports tested per look, so that the next look is soon
+CALM_S = 0.3  # after this time without a change, test which ports other programs can use
 CANARY_EVERY_S = 1.0
-LINGERS_S = 1.0  # a socket in CLOSE_WAIT for so long is left there
-AFTER_S = 2.0  # after the end others are asked again
+LINGERS_S = 1.0  # a socket in CLOSE_WAIT for this time counts as leaked
+AFTER_S = 2.0  # between the end of the program and the last test
 OF_SYSTEM = (errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.EMFILE, errno.ENFILE, errno.ECONNREFUSED, errno.ETIMEDOUT)
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What is to be done. ports: first and last; through: where the program listens, and is to be driven; None: not"""
+    """The order for the examiner, see CheckOptions.
+
+    ports:   first and last port of the range
+    through: where the program listens as a proxy; None: it is not one
+    """
 
     command: list[str]
     interface: str
@@ -56,7 +60,7 @@ class Order(msgspec.Struct, frozen=True):
     settle_s: float
     through: str | None = None
     send: bytes = b""
-    aloud: bool = True  # what the program says is passed on
+    aloud: bool = True  # pass the program's output on
 
     @property
     def automatic_ports(self) -> range:
@@ -64,7 +68,7 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Examiner:
-    """What is known of the program so far, by all witnesses."""
+    """The observations of the program so far, by all witnesses."""
 
     def __init__(self, order: Order, tap: Tap) -> None:
         ends = [Endpoint.parse(text) for text in order.destinations]
@@ -75,16 +79,16 @@ class Examiner:
         self.kept_own: set[int] = set()
         self.kept: frozenset[int] = frozenset()
         self.named: set[int] = set()
-        self.lingering = 0  # the most that were in CLOSE_WAIT for LINGERS_S
+        self.lingering = 0  # most sockets in CLOSE_WAIT for LINGERS_S at the same time
         self.lost = 0
-        self._close_wait: dict[bytes, float] = {}  # since when each is in it
+        self._close_wait: dict[bytes, float] = {}  # since when each socket is in CLOSE_WAIT
         self._tap, self._packets = tap, deque[Packets]()
         self._over = threading.Event()
         self._reader = threading.Thread(target=self._drain, daemon=True)
         self._reader.start()
 
     def _drain(self) -> None:
-        """However busy others are, the ring is never full."""
+        """Empty the ring of packets in a thread of its own, so that it never fills up."""
         while not self._over.wait(DRAIN_EVERY_S):
             self._packets.append(self._tap.read())
 
@@ -96,12 +100,12 @@ class Examiner:
         self.read()
 
     def read(self) -> None:
-        """The packets that have come since."""
+        """Take the packets that have arrived since the last call."""
         while self._packets:
             self.timeline.see(self._packets.popleft())
 
     def look(self, now_s: float) -> tuple[int, int, int]:
-        """Once more → (connections that are open, that were opened, that are in CLOSE_WAIT)"""
+        """Take a look → (connections open, connections opened so far, connections in CLOSE_WAIT)"""
         self.read()
         table = self._sockets()
         inside = (table["local_port"] >= self.ports.start) & (table["local_port"] < self.ports.stop)
@@ -114,7 +118,7 @@ class Examiner:
         return len(self.timeline.open), sum(self.timeline.opened), len(self._close_wait)
 
     def ask_for_its_own(self) -> None:
-        """Can others have the ports of its connections, while those are open? Of each once, a few at a time."""
+        """Test whether others can use the ports of open connections: each port once, a few at a time."""
         new = {port for _, port, _ in self.timeline.open if port in self.ports} - self.asked
         if not new:
             return
@@ -125,13 +129,15 @@ class Examiner:
         self.asked |= kept | ports & {port for _, port, _ in self.timeline.open}
 
     def ask_for_all(self) -> None:
+        """Test which ports of the range others cannot use."""
         self.kept = max(self.kept, lost_to_others(self.ports), key=len)
 
     def time_wait(self) -> int:
+        """The number of connections to the destinations in TIME_WAIT."""
         return int(self._towards(self._sockets(), State.TIME_WAIT).sum())
 
     def _sockets(self) -> Sockets:
-        """Those towards the destinations, and those that hold ports of the range."""
+        """The sockets towards the destinations, and those that hold ports of the range."""
 
         def fold(tables: Iterable[Sockets]) -> Sockets:
             return np.concatenate([np.zeros(0, SOCKET), *tables])
@@ -139,20 +145,22 @@ class Examiner:
         return fold_sockets(fold, State, Asked(automatic=self.ports, where=self.where))[0]
 
     def _towards(self, table: Sockets, state: State) -> NDArray[np.bool_]:
-        """Which of them are the near ends of connections to the destinations, in this state?"""
+        """Which rows are the near ends of connections to the destinations, in this state."""
         towards = self.where.has(table["local"], table["remote"], table["remote_port"])
         found: NDArray[np.bool_] = towards & (table["state"] == state)
         return found
 
 
 def examine(order: Order, enough: threading.Event) -> Iterator[dict[str, Any] | Observation]:
-    """What is seen, whenever it has changed, and last what was seen in all. Raises UsageError, CannotError, OSError.
+    """The observations, at each change, and finally all of them together. Raises UsageError, CannotError, OSError.
 
-    enough: set by whoever wants no more to be waited for
+    enough: an event that ends the examination when it is set
     """
     ports = order.automatic_ports
-    write_sysctl("net.ipv4.tcp_rfc1337", "1")  # else a late RST of a server ends some TIME_WAITs, and counts vary
-    lost_to_others(ports)  # before anything is started: can it be asked at all?
+    write_sysctl(
+        "net.ipv4.tcp_rfc1337", "1"
+    )  # otherwise a late RST from a server ends some TIME_WAITs, and counts vary
+    lost_to_others(ports)  # before anything is started: raises if the test is not possible
     driver = None
     with contextlib.ExitStack() as until_the_end:
         examiner = Examiner(order, until_the_end.enter_context(Tap(order.interface)))
@@ -160,7 +168,7 @@ def examine(order: Order, enough: threading.Event) -> Iterator[dict[str, Any] | 
         try:
             program = Program(order.command, aloud=order.aloud)
         except OSError as error:
-            raise UsageError(f"the command {order.command[0]}", error.strerror or str(error)) from None
+            raise UsageError(f"cannot run {order.command[0]}", error.strerror or str(error)) from None
         until_the_end.callback(program.end)
         if order.through is not None:
             most = len(ports) * len(order.destinations) * order.sources + len(ports)
@@ -204,7 +212,7 @@ def examine(order: Order, enough: threading.Event) -> Iterator[dict[str, Any] | 
 def _while_it_runs(
     order: Order, program: Program, driver: Driver | None, examiner: Examiner, enough: threading.Event
 ) -> Generator[dict[str, Any], None, Ended]:
-    """Until it has ended, or nothing has changed for `settle_s`, or its time is over."""
+    """Observe until the program has ended, nothing has changed for `settle_s`, or its time is over."""
     start_s = changed_s = time.monotonic()
     ended_s: float | None = None
     asked_s = 0.0
@@ -236,15 +244,15 @@ def _while_it_runs(
 
 
 def lost_to_others(ports: Iterable[int]) -> frozenset[int]:
-    """Those of the ports that connect() to somewhere else is not given. Raises CannotError."""
+    """The ports that connect() to another destination cannot get. Raises CannotError."""
     try:
         return frozenset(blocked_ports(ports)[1])
     except CannotError as error:
-        raise CannotError("to see what is left to others", error.stopped_by, "It takes Linux 6.3.") from None
+        raise CannotError("cannot test which ports others can use", error.stopped_by, "It needs Linux 6.3.") from None
 
 
 def met(said: str) -> tuple[int, str]:
-    """The errno that the program said it met, the last one, and the call; 0: it said none."""
+    """The last errno in the program's output, and the call; 0: there is none."""
     for line in reversed(said.splitlines()):
         if line.strip() and (saying := read_saying(line)).errno in OF_SYSTEM:
             return saying.errno, saying.call
@@ -271,7 +279,7 @@ def main(order: str) -> int:
 
 
 def _let_be() -> None:
-    """It is as good as over: nobody needs to end it."""
+    """It is finishing: ignore signals that would end it."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 

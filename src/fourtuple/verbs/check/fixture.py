@@ -1,4 +1,4 @@
-"""A lab for somebody's own tests: programs run where ports are few, servers to reach, and what the kernel says."""
+"""A lab for tests of other projects: programs run with few source ports, and servers to connect to."""
 
 import json
 import subprocess
@@ -19,7 +19,10 @@ RUN_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """address: as `10.77.1.1:8001`"""
+    """A server in the lab.
+
+    address: such as `10.77.1.1:8001`
+    """
 
     host: str
     port: int
@@ -34,13 +37,17 @@ class Server:
 
 
 class ProgramLab:
-    """Two private network namespaces joined by a cable, made when they are first needed, gone when it is closed.
+    """Two private network namespaces joined by a cable, created on first use, removed when it is closed.
 
-    Programs run in the near one, whose source ports are few; servers are in the far one. Whoever holds it is outside.
+    Programs run in the near one, which has few source ports; servers run in the far one. The test itself is outside.
     """
 
     def __init__(self, *, ports: int = 64, destinations: int = 3, sources: int = 1) -> None:
-        """ports: towards each destination; destinations, sources: how many of them `check` offers to a program"""
+        """Nothing is created before the first use.
+
+        ports: size of the port range
+        destinations, sources: how many `check` offers to a program
+        """
         self._size = {"ports": ports, "destinations": destinations, "sources": sources}
         self._until_the_end = ExitStack()
         self._next_port = SERVER_PORT
@@ -51,48 +58,48 @@ class ProgramLab:
 
     @property
     def ports(self) -> range:
-        """The automatic source ports of the programs that run here."""
+        """The port range of the programs that run here."""
         return self._ground.ports
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The addresses that they may come from."""
+        """The source addresses of the programs that run here."""
         return self._ground.sources
 
     def check(self, command: Sequence[str], **options: Any) -> Conduct:
-        """How the program uses source ports, as `fourtuple check` says it, in a fresh lab of its own.
+        """The verdict of `fourtuple check` on the program, in a new lab of its own.
 
-        command: with placeholders, as {dest1}; options: those of fourtuple.verbs.check.check.check
+        command: with placeholders such as {dest1}; options: those of fourtuple.verbs.check.check.check
 
-        Raises UsageError, CannotError, and ShortfallError where it opened no connection.
+        Raises UsageError, CannotError, and ShortfallError if it opened no connection.
         """
         words = command if isinstance(command, str) else [str(word) for word in command]
         return check(words, **(self._size | options)).finish()
 
     def server(self, serve: str = "http", text: bytes = b"") -> Server:
-        """One more server in the far host: hold, greet (with text), echo, http, close. Raises UsageError."""
+        """Start a server on the far host: hold, greet (with text), echo, http or close. Raises UsageError."""
         server = Server(SERVER, self._next_port)
         self._next_port += 1
         self._until_the_end.enter_context(answering(self._ground.far, [server.address], answer_named(serve), text))
         return server
 
     def start(self, command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
-        """subprocess.Popen of a program in the near host; it is ended with the lab."""
+        """subprocess.Popen of a program on the near host; it is ended with the lab."""
         program = self._ground.near.start([str(word) for word in command], **options)
         self._until_the_end.callback(_end, program)
         return program
 
     def run(self, command: Sequence[str], timeout_s: float = RUN_S) -> "subprocess.CompletedProcess[str]":
-        """Run a program in the near host to its end → what it said. Raises subprocess.TimeoutExpired."""
+        """Run a program on the near host to its end → its output. Raises subprocess.TimeoutExpired."""
         inside = self._ground.near.command([str(word) for word in command])
         return subprocess.run(inside, capture_output=True, text=True, timeout=timeout_s, check=False)
 
     def limits(self, *arguments: str) -> dict[str, Any]:
-        """What `fourtuple limits ARGUMENTS… --json` says in the near host."""
+        """The result of `fourtuple limits ARGUMENTS… --json` on the near host."""
         return self._asked("limits", *arguments)
 
     def census(self, *arguments: str) -> dict[str, Any]:
-        """What `fourtuple census ARGUMENTS… --json` says in the near host."""
+        """The result of `fourtuple census ARGUMENTS… --json` on the near host."""
         return self._asked("census", *arguments)
 
     def close(self) -> None:
@@ -108,8 +115,8 @@ class ProgramLab:
         done = self.run([sys.executable, "-m", "fourtuple", *arguments, "--json"])
         if not done.stdout:
             raise ShortfallError(f"fourtuple {' '.join(arguments)}", done.stderr.strip())
-        said: dict[str, Any] = json.loads(done.stdout)
-        return said
+        record: dict[str, Any] = json.loads(done.stdout)
+        return record
 
 
 def _end(program: "subprocess.Popen[Any]") -> None:

@@ -1,4 +1,4 @@
-"""The program that is examined, and where it is a proxy, who drives it."""
+"""The examined program, and the driver that opens connections to it if it is a proxy."""
 
 import contextlib
 import errno
@@ -14,12 +14,12 @@ from fourtuple.kernel import process
 from fourtuple.kernel.sockopts import LINGER_RESET
 
 END_S = 2.0  # between SIGTERM and SIGKILL
-TAIL_BYTES = 64 * 1024  # of what the program says, to find the errno in
+TAIL_BYTES = 64 * 1024  # of the program's output, in which to find the errno
 THROUGH_BATCH, THROUGH_SOURCES = 16, "127.0.0.{}"
 
 
 class Program:
-    """The program, and what it says, which goes to our standard error."""
+    """The program and its output, which is passed on to standard error if `aloud`."""
 
     def __init__(self, command: Sequence[str], *, aloud: bool) -> None:
         process.adopt_orphans()
@@ -27,7 +27,7 @@ class Program:
         parent, (soft, _) = os.getpid(), process.raise_soft_files()
 
         def prepare() -> None:
-            process.set_soft_files(soft)  # the program's is what its user has
+            process.set_soft_files(soft)  # the limit that the user's program normally has
             process.die_with_parent(parent)
 
         self._program = subprocess.Popen(
@@ -52,12 +52,12 @@ class Program:
 
     @property
     def exit(self) -> int | None:
-        """128 + n where signal n ended it; None: it is running."""
+        """The exit code, or 128 + n if signal n ended it; None: it is running."""
         code = self._program.poll()
         return 128 - code if code is not None and code < 0 else code
 
     def is_running(self) -> bool:
-        """It, or what it has started."""
+        """Whether the program or one of its descendants is running."""
         if self.exit is None:
             return True
         for pid in process.children() - self._known:
@@ -66,10 +66,12 @@ class Program:
         return bool(process.children() - self._known)
 
     def said(self) -> str:
+        """The end of the program's output."""
         self._reader.join(0.2)
         return self._tail.decode(errors="replace")
 
     def end(self) -> None:
+        """End the program and its descendants."""
         if self.exit is None:
             self._program.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -80,9 +82,9 @@ class Program:
 
 
 class Driver:
-    """Connections through the program, where it listens: from addresses and ports that are nobody's.
+    """Opens connections to the program, a proxy, from addresses and ports outside the range.
 
-    They have ports of their own, so that they take none of the range's.
+    So these connections use none of the ports that the program has.
     """
 
     def __init__(self, through: str, send: bytes, most: int, avoid: range) -> None:
@@ -91,10 +93,10 @@ class Driver:
         addresses = [THROUGH_SOURCES.format(number) for number in range(2, 250)]
         self._ends = ((address, port) for address in addresses for port in ports)
         self._sockets: list[tuple[socket.socket, bool]] = []
-        self.is_up = False  # the program listens
+        self.is_up = False  # the program is listening
 
     def drive(self) -> None:
-        """Open a few more, once it listens, and say on those that are open what there is to say."""
+        """Once the program listens, send the message on new connections, and open a few more."""
         self.is_up = self.is_up or self._is_up()
         if not self.is_up:
             return

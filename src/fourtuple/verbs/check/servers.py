@@ -1,12 +1,12 @@
-"""Small servers for other people's programs: `python -m fourtuple.verbs.check.servers MODE HEX ADDRESS:PORT…`.
+"""Small test servers: `python -m fourtuple.verbs.check.servers MODE HEX ADDRESS:PORT…`.
 
-hold   takes connections, and says nothing
-greet  says what HEX spells first, then as hold
-echo   sends back what comes in
-http   answers HTTP/1.1 requests, with keep-alive; what is no HTTP it holds (RFC 9112, by h11)
+hold   accepts connections and sends nothing
+greet  sends a greeting, given in hexadecimal, then as hold
+echo   sends received data back
+http   answers HTTP/1.1 requests, with keep-alive; holds connections that send anything else (RFC 9112, by h11)
 close  closes each connection after 100 ms
 
-Where it is for them to close, they do it 100 ms after the answer: so long anybody can look at the connection.
+When the server closes first, it does so 100 ms after the answer, so that the connection can be observed.
 
 They listen until standard input is closed.
 """
@@ -32,6 +32,8 @@ METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH")
 
 
 class Answer(StrEnum):
+    """The mode of a server."""
+
     HOLD = "hold"
     GREET = "greet"
     ECHO = "echo"
@@ -40,9 +42,9 @@ class Answer(StrEnum):
 
 
 def answer_named(name: str) -> Answer:
-    """Raises UsageError."""
+    """The mode of that name. Raises UsageError if there is none."""
     if name not in [*Answer]:
-        raise UsageError(f"servers that {name}", "there is no such mode", f"There are {', '.join(Answer)}.")
+        raise UsageError(f"--serve {name}", "there is no such mode", f"Use one of {', '.join(Answer)}.")
     return Answer(name)
 
 

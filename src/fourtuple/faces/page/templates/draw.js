@@ -1,19 +1,19 @@
-// Hands the page's data to the charts and draws each in its place; one that cannot be drawn leaves its table behind.
+// Passes the page's data to the charts and draws each in its place; if a chart cannot be drawn, its table remains.
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
 const columns = read("samples");
 const names = Object.keys(columns);
 const samples = (columns[names[0]] || []).map((_, i) => Object.fromEntries(names.map((name) => [name, columns[name][i]])));
 const options = { actions: false, renderer: "svg", config: read("config"), tooltip: { disableDefaultStyle: true, theme: "page" } };
-const views = (globalThis.fourtuple = { views: {} }).views; // for a look from the browser's console
+const views = (globalThis.fourtuple = { views: {} }).views; // for inspection in the browser's console
 
-// What part of the time that is shown now a key shows next.
+// Which part of the time axis a key shows next, relative to the part shown now.
 const keys = { "+": [0.25, 0.75], "-": [-0.5, 1.5], ArrowLeft: [-0.25, 0.75], ArrowRight: [0.25, 1.25] };
 
 function steer(place, view) {
   place.tabIndex = 0;
   place.setAttribute("aria-keyshortcuts", "Plus - ArrowLeft ArrowRight 0");
   place.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return; // the browser's own
+    if (event.ctrlKey || event.metaKey || event.altKey) return; // shortcuts of the browser
     const [first, last] = view.scale("x").domain();
     const part = keys[event.key];
     if (part) view.signal("zoom_at_s", part.map((share) => first + share * (last - first)));
