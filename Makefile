@@ -1,6 +1,8 @@
-# Both commands set themselves up: a virtual environment in .venv, then the work.
+# Every target first creates the virtual environment .venv if needed, then does its work.
 PYTHON ?= python3
 BIN := .venv/bin
+# Test processes; each has its own share of the tests, and takes from the other's when it has done.
+WORKERS ?= 2
 
 .PHONY: prove test check lint types docs screens bench clean
 
@@ -8,13 +10,14 @@ prove: .venv/installed
 	$(BIN)/fourtuple prove
 
 test: check
-	$(BIN)/pytest -q -rs
+	$(BIN)/pytest -q -rs -n $(WORKERS) --dist worksteal
 
 check: lint types
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/typos
 
 types: .venv/installed-dev
 	$(BIN)/mypy

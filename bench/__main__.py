@@ -18,76 +18,79 @@ from bench.opening import free_memory_bytes
 from bench.suite import MEASURES
 from fourtuple.core.errors import FourtupleError
 from fourtuple.core.units import format_size
-from fourtuple.verbs.lab import host_facts
+from fourtuple.verbs.lab import own_world
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 READING = """\
-Medians of the rounds, the least and the most in brackets. Contestants take turns within a round, and a ratio is the
-median of the rounds' own ratios. The machine is shared: absolute figures move, ratios less."""
+Values are medians of the rounds, with the minimum and maximum in brackets. Contestants take turns within a round,
+and a ratio is the median of the ratios of the rounds. The machine is shared: absolute values vary, ratios vary
+less."""
 
 # By the name of a measure: what is to be known beside its figures, above all why a goal is missed.
 NOTES: Mapping[str, str] = {
     "open": """\
-Between 0.95 and 1.33 × C in nine runs, by what else the machine did: what gave 1.23 one day gave 1.06 another, with
-the C client beside it. Both clients spend nearly all of their time in the kernel's TCP, so there is little to win
-there: the lead comes from the server, which accepts in batches, where one that sleeps after each accept() is woken by
-each connect(). The C client against that server is as fast as ours.""",
+Between 0.95 and 1.33 × C in nine runs, depending on the other load of the machine: the same code gave 1.23 one day
+and 1.06 another, next to the same C client. Both clients spend nearly all of their time in the kernel's TCP code,
+so the client can gain little. The lead comes from the server, which accepts in batches; a server that sleeps after
+each accept() is woken by each connect(). The C client with fourtuple's server is as fast as fourtuple's client.""",
     "limits": """\
-0.42, 0.51, 0.52, 0.53, 0.59 and 0.62 s in six runs: beside no sockets it takes 0.2 s (`time fourtuple limits`), the
-rest is the kernel's walk over its table, twice at once, and 100,000 sockets that are read.""",
+0.42, 0.51, 0.52, 0.53, 0.59 and 0.62 s in six runs. Without any sockets `fourtuple limits` takes 0.2 s (`time
+fourtuple limits`). The rest is the kernel's walk over its table, two walks at the same time, and reading 100,000
+sockets.""",
     "census-40k": """\
-1.77, 2.00 and 2.15 × in three runs. This and the next three were measured again after the whole run, when what they
-say of memory had been mended: a program has ru_maxrss from the one that starts it, here 129 MB.
+1.77, 2.00 and 2.15 × in three runs. This measure and the next three were repeated after the whole run, when their
+memory figures had been corrected: a program inherits ru_maxrss from the program that starts it, here 129 MB.
 
-The kernel's walk is what takes the time: 0.3 to 0.45 µs a socket that a filter refuses, 1.0 µs one that is copied
-out, and folding 0.2 µs of NumPy meanwhile. Two dumps run at once, one for ports that were named in bind() and for
-ports outside the range, one for the others, so two CPUs are busy.""",
+The kernel's walk takes most of the time: 0.3 to 0.45 µs for a socket that a filter rejects, 1.0 µs for one that is
+copied out. Folding takes 0.2 µs of NumPy at the same time. Two dumps run at the same time, one for ports that were
+named in bind() and for ports outside the range, one for the others, so two CPUs are busy.""",
     "census-psutil": """\
-6.2, 6.9 and 7.6 × in three runs: at 20,000 sockets each of the kernel's two walks takes 17 ms, and psutil 160 to 250
-ms in all. Receiving by recvmmsg, larger or smaller buffers, and one walk instead of two are no faster.""",
+6.2, 6.9 and 7.6 × in three runs. With 20,000 sockets each of the kernel's two walks takes 17 ms, and psutil takes
+160 to 250 ms in total. recvmmsg, larger or smaller buffers, and one walk instead of two are no faster.""",
     "connect": """\
-1.09, 1.11, 1.12 and 1.13 ×, and 0.05 to 0.06 ×, in five runs, the figures above from one by itself. What is added are
-two setsockopt() and a little Python.""",
+1.09, 1.11, 1.12 and 1.13 ×, and 0.05 to 0.06 ×, in five runs; the figures above come from a separate run. fourtuple
+adds two calls of setsockopt() and a little Python.""",
     "export": """\
-1.1 % as root with all capabilities (163 ms a count): the kernel tells more of each socket then.""",
+1.1 % as root with all capabilities (163 ms per count), because the kernel then reports more about each socket.""",
     "census-2M": """\
-Memory is an upper bound here, see census-40k.""",
+Memory is an upper bound, see census-40k.""",
     "live": """\
 1.1, 1.2 and 1.25 % in four runs.""",
     "report": """\
-For the first time Vega is bundled, which is then kept in the user's cache: 4.4 and 5.1 s in two runs.""",
+The first time, Vega is bundled and then kept in the user's cache: 4.4 and 5.1 s in two runs.""",
     "charts": """\
-Altair without bundling Vega, see report. Other runs gave 1.1 to 2.2 s, 1.2 to 3.7 s and 2.9 to 8.7 s, by what else the
-machine did.""",
+Altair without bundling Vega, see report. Other runs gave 1.1 to 2.2 s, 1.2 to 3.7 s and 2.9 to 8.7 s, depending on
+the other load of the machine.""",
     "last-ports": """\
-1.21, 1.21, 1.23, 1.25 and 1.42 × in five runs. Each window lasts a tenth of a second, so one interruption shows.""",
+1.21, 1.21, 1.23, 1.25 and 1.42 × in five runs. Each window lasts a tenth of a second, so a single interruption is
+visible.""",
     "million": """\
-User time was 4.4 % in a `fourtuple hold 1M` by itself, and 5.6, 5.8 and 6.2 % in three runs here, where the client is
-also asked how far it is. Of 2.8 s, opening takes about 1.1, closing 0.6, counting two million sockets in the kernel's
-table 0.3, starting Python and its packages 0.3: half of it is the interpreter, some 150 calls a batch of 2,048.
-Larger batches would lower it, and overflow shorter accept queues.
+User time was 4.4 % in a separate `fourtuple hold 1M`, and 5.6, 5.8 and 6.2 % in three runs of this measure, which
+also asks the client for its progress. Of 2.8 s, opening takes about 1.1, closing 0.6, counting two million sockets
+in the kernel's table 0.3, and starting Python and its packages 0.3. Half of it is the interpreter, about 150 calls
+per batch of 2,048. Larger batches would lower it, but would overflow shorter accept queues.
 
-The last 100,000 were opened at 0.92, 0.91, 0.90 and 0.54 × the rate of the first. This is a virtual machine that
-gives freed memory back to its host, and a page that is touched for the first time costs some 12 µs; where the host
-took back what was touched before the run, that is what is measured.""",
+The last 100,000 connections were opened at 0.92, 0.91, 0.90 and 0.54 × the rate of the first. This is a virtual
+machine that gives freed memory back to its host, and a page that is touched for the first time costs about 12 µs.
+If the host has taken back the memory that was touched before the run, this cost is measured.""",
     "most": """\
-74, 78, 97 and 99 s in four runs, for the same reason as above. With a poll on every connection at the server alone a
-pair took 8.2 KB.""",
+74, 78, 97 and 99 s in four runs, for the same reason as above. With a poll on every connection, at the server only,
+a pair took 8.2 KB.""",
 }
 
 
 def machine() -> str:
-    facts = host_facts()
+    world = own_world()
     model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
     compiler = ["gcc", "--version"]
     gcc = subprocess.run(compiler, capture_output=True, text=True).stdout.splitlines()[0] if shutil.which("gcc") else ""
     parts = [
         f"fourtuple {fourtuple.__version__}",
-        f"Linux {facts.kernel}",
-        f"{facts.cpus} CPUs ({model.partition(': ')[2] or platform.machine()})",
-        f"{format_size(facts.memory_bytes or 0)}, {format_size(free_memory_bytes())} of it free",
-        f"{facts.files_hard:,} files a process",
+        f"Linux {world.kernel}",
+        f"{world.cpus} CPUs ({model.partition(': ')[2] or platform.machine()})",
+        f"{format_size(world.memory_bytes or 0)}, {format_size(free_memory_bytes())} of it free",
+        f"{world.process.files_hard or 0:,} files per process",
         f"Python {platform.python_version()}",
         f"NumPy {numpy.__version__}",
         gcc or "no gcc",

@@ -34,7 +34,7 @@ EXPORT_S, BOUND_S, EXPORTED = 15, 120, 100_000
 
 
 def census(sockets: int, rounds: int) -> Result:
-    """The kernel's table dumped and folded by (source, destination), against ss, which lists it."""
+    """Dump the kernel's table and fold it by (source, destination), compared with ss, which lists it."""
     calls = {"fourtuple": "python -m bench.census", "ss": SS, "fourtuple census": "fourtuple census"}
     with _connected(sockets // 2) as (lab, commands):
         found = alternate({name: partial(_timed, lab, command) for name, command in calls.items()}, rounds)
@@ -44,7 +44,7 @@ def census(sockets: int, rounds: int) -> Result:
     took_ms = {name: [each["wall_ms"] for each in figures] for name, figures in found.items()}
     most = (BASE_BYTES + SOCKET_BYTES * sockets) / 1e6
     findings = [
-        Finding("time of ss against ours", median_ratio(took_ms["ss"], took_ms["fourtuple"]), "×", at_least(2)),
+        Finding("speed-up over ss", median_ratio(took_ms["ss"], took_ms["fourtuple"]), "×", at_least(2)),
         Finding("memory", median(each["peak_bytes"] for each in ours) / 1e6, "MB", at_most(round(most, 1))),
     ]
     figures = [f"{name:<18} {spread([ms / 1000 for ms in each], 's')}" for name, each in took_ms.items()]
@@ -54,14 +54,12 @@ def census(sockets: int, rounds: int) -> Result:
 
 
 def beside_psutil(rounds: int) -> Result:
-    """The same, against psutil.net_connections, which reads /proc/net/tcp and /proc/PID/fd."""
+    """The same, compared with psutil.net_connections, which reads /proc/net/tcp and /proc/PID/fd."""
     calls = {"fourtuple": "python -m bench.census", "psutil": "python -m bench.census psutil"}
     with _connected(10_000) as (lab, commands):
         found = alternate({name: partial(_timed, lab, command) for name, command in calls.items()}, rounds)
     took_ms = {name: [each["wall_ms"] for each in figures] for name, figures in found.items()}
-    ratio = Finding(
-        "time of psutil against ours", median_ratio(took_ms["psutil"], took_ms["fourtuple"]), "×", at_least(10)
-    )
+    ratio = Finding("speed-up over psutil", median_ratio(took_ms["psutil"], took_ms["fourtuple"]), "×", at_least(10))
     figures = [f"{name:<18} {spread(each, 'ms')}" for name, each in took_ms.items()]
     return Result([ratio], [*commands, *calls.values()], figures)
 
@@ -82,16 +80,16 @@ def few_of_many(rounds: int) -> Result:
 
 
 def exporter(rounds: int) -> Result:
-    """`fourtuple export` every 15 s beside 100,000 sockets, without capabilities as its unit has it.
+    """`fourtuple export` every 15 s with 100,000 sockets, without capabilities, as in its systemd unit.
 
-    Bound ports are looked for every 120 s.
+    Bound ports are counted every 120 s.
     """
     with _connected(EXPORTED // 2) as (lab, commands):
         found = [_timed(lab, EXPORT) for _ in range(rounds)]
     full, each = (median(figures[name] for figures in found) for name in ("cpu_ms", "each_cpu_ms"))
     times = BOUND_S / EXPORT_S
     percent = (full + (times - 1) * each) / 1000 / BOUND_S * 100
-    finding = Finding("of one CPU", percent, "%", at_most(1))
+    finding = Finding("share of one CPU", percent, "%", at_most(1))
     figures = [f"with bound ports   {number(full)} ms of CPU", f"without            {number(each)} ms of CPU"]
     return Result([finding], [*commands, EXPORT], figures)
 

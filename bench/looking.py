@@ -28,7 +28,7 @@ MOST_KB, MOST_S = 1600, 6.0
 
 
 def live(_: int) -> Result:
-    """CPU time of `fourtuple hold 1M` while it holds, with the live view on a terminal, and without."""
+    """CPU time of `fourtuple hold 1M` while it holds the connections, with and without the live view on a terminal."""
     with Lab(ports=range(1024, 65536), hash_entries=LARGE_TABLE) as lab, serving(SERVER, prefix=lab.command([])):
         percent = {}
         for how, more in (("with the live view", []), ("--quiet", ["--quiet"])):
@@ -42,14 +42,14 @@ def live(_: int) -> Result:
             wait_quiet()
     shown, quiet = percent.values()
     return Result(
-        [Finding("the live view alone", shown - quiet, "%", at_most(5)), Finding("hold with it", shown, "%")],
+        [Finding("live view only", shown - quiet, "%", at_most(5)), Finding("hold with the live view", shown, "%")],
         [f"fourtuple serve {SERVER} --quiet", f"fourtuple hold 1M {SERVER} --for 1h"],
         [f"{how:<20} {value:.1f} % of one CPU" for how, value in percent.items()],
     )
 
 
 def report(rounds: int) -> Result:
-    """`fourtuple report` of a run of 3,600 samples, start to end: for the first time, and again."""
+    """`fourtuple report` of a run of 3,600 samples, from start to end: the first time, and again."""
     with tempfile.TemporaryDirectory() as folder:
         made_run(Path(folder) / "runs.db")
         page = Path(folder) / "page.html"
@@ -60,8 +60,8 @@ def report(rounds: int) -> Result:
     return Result(
         [
             Finding("size", size_kb, "KB", at_most(MOST_KB)),
-            Finding("made within, for the first time", median(took_s["first"]), "s", at_most(MOST_S)),
-            Finding("made within, again", median(took_s["again"]), "s", at_most(MOST_S)),
+            Finding("written within, the first time", median(took_s["first"]), "s", at_most(MOST_S)),
+            Finding("written within, again", median(took_s["again"]), "s", at_most(MOST_S)),
         ],
         ["fourtuple report 1 -o page.html"],
         [f"{name:<8}{spread(each, 's')}" for name, each in took_s.items()],
@@ -69,14 +69,14 @@ def report(rounds: int) -> Result:
 
 
 def charts(rounds: int) -> Result:
-    """The same charts by Altair, Bokeh and matplotlib; the last two are to be installed by hand."""
+    """The same charts by Altair, Bokeh and matplotlib; install the last two by hand."""
     took = alternate({library: partial(_made, library) for library in MAKERS}, rounds)
     findings, figures = [], []
     for library, said in took.items():
         seconds = [each["seconds"] for each in said]
         kb, packed_kb = said[0]["bytes"] / 1000, said[0]["gzip_bytes"] / 1000
         sizes = f"{kb:7,.0f} KB   {packed_kb:5,.0f} KB packed   {said[0]['installed_bytes'] / 1e6:4,.0f} MB installed"
-        findings.append(Finding(f"{library}, made within", median(seconds), "s"))
+        findings.append(Finding(f"{library}, written within", median(seconds), "s"))
         figures.append(f"{library:<11}{sizes}   {spread(seconds, 's')}")
     return Result(findings, [f"python -m bench.charting {'|'.join(MAKERS)} FILE"], figures)
 

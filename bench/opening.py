@@ -18,7 +18,7 @@ from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.orders import Watch
 from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.kernel import process
-from fourtuple.kernel.proc.host import read_memory
+from fourtuple.kernel.proc.cgroups import read_memory
 from fourtuple.verbs.hold import hold
 
 

@@ -40,7 +40,7 @@ FILL_SERVER = "fourtuple serve 127.0.0.1:80 --quiet"
 
 
 def blocks(rounds: int) -> Result:
-    """A million 4-tuples as columns: TupleSpace.block(5_000, 1_005_000)."""
+    """Make a million 4-tuples as columns: TupleSpace.block(5_000, 1_005_000)."""
     spaces = {
         "IPv4, 9 sources × 20 destinations": ("127.0.0.1-9", "127.0.0.1:20000-20019"),
         "IPv6, 255 sources × 20 destinations": ("fd00::1-ff", "[fd00::9]:20000-20019"),
@@ -53,14 +53,14 @@ def blocks(rounds: int) -> Result:
 
 
 def help_text(rounds: int) -> Result:
-    """The command's own start."""
+    """Start the command."""
     command = [sys.executable, "-m", "fourtuple", "--help"]
     call = partial(_took_ms, lambda: subprocess.run(command, capture_output=True, check=True))
     return Result([Finding("start to end", median(call() for _ in range(rounds)), "ms")], ["fourtuple --help"])
 
 
 def limits(rounds: int) -> Result:
-    """`fourtuple limits` beside 100,000 connections of this host to itself: 200,000 sockets. ss only lists them."""
+    """`fourtuple limits` with 100,000 connections of this host to itself: 200,000 sockets. ss only lists them."""
     ends = "127.0.0.1:80-83"
     commands = {"fourtuple": f"fourtuple limits {ends}", "probed": f"fourtuple limits {ends} --probe", "ss": "ss -Htan"}
     with Lab(ports=range(32768, 61000), hash_entries=HOST_TABLE) as lab:
@@ -76,7 +76,7 @@ def limits(rounds: int) -> Result:
 
 
 def connect(rounds: int) -> Result:
-    """fourtuple.connect beside socket.create_connection, on an empty range, and where 55 % of it is in use."""
+    """fourtuple.connect compared with socket.create_connection, on an empty range, and with 55 % of it in use."""
     ports = range(32768, 49152)  # of which 55 % fit a process of 20,000 files
     code = f"python -m bench.connecting 80 {20 * rounds}"
     with Lab(ports=ports) as lab, serving("127.0.0.1:80", prefix=lab.command([])):
@@ -102,13 +102,13 @@ def connect(rounds: int) -> Result:
 
 
 def past_65536(rounds: int) -> Result:
-    """100,000 connections between two addresses of this host, as the lesson opens them."""
+    """Open 100,000 connections between two addresses of this host, as the lesson does."""
     found = [_evidence("past-65536")["connections per second"] for _ in range(rounds)]
-    return Result([Finding("connections a second", median(found), "/s")], ["fourtuple prove past-65536"])
+    return Result([Finding("connections per second", median(found), "/s")], ["fourtuple prove past-65536"])
 
 
 def slow_lane(rounds: int) -> Result:
-    """connect() with 51 % of the range in use against 49 %."""
+    """connect() with 51 % of the range in use, compared with 49 %."""
     found = [_evidence("slow-lane") for _ in range(rounds)]
     findings = []
     for name, key in (("plain", "plain_us"), ("with IP_LOCAL_PORT_RANGE", "with_port_range_us")):
@@ -118,7 +118,7 @@ def slow_lane(rounds: int) -> Result:
 
 
 def open_many(rounds: int) -> Result:
-    """19,800 connections to 2 ports, 512 at most under way, client and server each on a CPU."""
+    """Open 19,800 connections to 2 ports, at most 512 in progress, client and server each on one CPU."""
     ports, server = "127.0.0.1 80 81", "fourtuple serve 127.0.0.1:80-81 --quiet"
     with compiled("client", "server") as programs:
         contestants = {
@@ -138,7 +138,7 @@ def open_many(rounds: int) -> Result:
         cpu_s[name] = [each["cpu_user_s"] + each["cpu_system_s"] for each in printed]
     findings = [
         Finding(
-            f"rate against {name}",
+            f"rate compared with {name}",
             median_ratio(rates["fourtuple"], rates[name]),
             "×",
             at_least(1.2) if name == "C, epoll" else None,
@@ -155,18 +155,18 @@ def open_many(rounds: int) -> Result:
 
 
 def fill(rounds: int) -> Result:
-    """Every source port there is, 64,512, to one destination: IP_LOCAL_PORT_RANGE against nothing set."""
+    """Use all 64,512 source ports to one destination: IP_LOCAL_PORT_RANGE compared with no option."""
     contestants = {name: _filling(name) for name in ("late", "plain")}
     runs = alternate({name: partial(_opened, each, RANGE) for name, each in contestants.items()}, rounds)
     took_s = {name: [each.elapsed_s for each in openings] for name, openings in runs.items()}
-    ratio = Finding("time, plain against late", median_ratio(took_s["plain"], took_s["late"]), "×", at_least(40))
+    ratio = Finding("time, plain compared with late", median_ratio(took_s["plain"], took_s["late"]), "×", at_least(40))
     return Result(
         [ratio], _commands(contestants), [f"{name:<14} {spread(values, 's')}" for name, values in took_s.items()]
     )
 
 
 def last_ports(rounds: int) -> Result:
-    """The same fill, late: how long a connect takes where 99 % of the ports are in use, against 10 %."""
+    """The same fill, late: time per connect with 99 % of the ports in use, compared with 10 %."""
     contestant = _filling("late")
     openings = [_opened(contestant, RANGE) for _ in range(rounds)]
     windows = {"5 to 15 %": (0.05, 0.15), "94 to 99.5 %": (0.94, 0.995)}
@@ -174,32 +174,32 @@ def last_ports(rounds: int) -> Result:
         name: [each.rate_between(int(start * RANGE), int(stop * RANGE)) for each in openings]
         for name, (start, stop) in windows.items()
     }
-    ratio = Finding("time a connect, 99 % against 10 %", median_ratio(*rates.values()), "×", at_most(1.3))
+    ratio = Finding("time per connect, 99 % compared with 10 %", median_ratio(*rates.values()), "×", at_most(1.3))
     return Result([ratio], contestant.commands, [f"{name:<14} {spread(rate, '/s')}" for name, rate in rates.items()])
 
 
 def echo_10k(rounds: int) -> Result:
-    """32 bytes and their echo on 10,000 connections in turn, 2,048 waiting at a time: against asyncio at both ends."""
+    """Echo 32 bytes on 10,000 connections in turn, 2,048 waiting at a time, compared with asyncio at both ends."""
     contestants = {"fourtuple": _echoing("10k", "80"), "asyncio": _python("aio", "echo", "127.0.0.1 80")}
     runs = alternate({name: each.run for name, each in contestants.items()}, rounds)
     rates = {name: [each["answers_per_s"] for each in printed] for name, printed in runs.items()}
-    ratio = Finding("messages a second", median_ratio(rates["fourtuple"], rates["asyncio"]), "×", at_least(3))
+    ratio = Finding("messages per second", median_ratio(rates["fourtuple"], rates["asyncio"]), "×", at_least(3))
     return Result([ratio], _commands(contestants), [_echo_line(name, printed) for name, printed in runs.items()])
 
 
 def echo_200k(rounds: int) -> Result:
-    """The same on 200,000 connections, fourtuple alone."""
+    """The same on 200,000 connections, fourtuple only."""
     contestant = _echoing("200k", "80-83")
     printed = [contestant.run() for _ in range(rounds)]
     findings = [
         Finding("messages", median(each["answers_per_s"] for each in printed), "/s"),
-        Finding("99 % are answered within", median(each["answer_us"]["p99"] / 1000 for each in printed), "ms"),
+        Finding("99 % answered within", median(each["answer_us"]["p99"] / 1000 for each in printed), "ms"),
     ]
     return Result(findings, contestant.commands, [_echo_line("fourtuple", printed)])
 
 
 def million(rounds: int) -> Result:
-    """1,000,000 connections held, one process each side, in memory that was touched before."""
+    """Hold 1,000,000 connections, one process at each end, in memory that was touched before."""
     contestant = _holding(MILLION, "80-99", "poll")
     openings = [_opened(contestant, MILLION) for _ in range(rounds)]
     share = MILLION // 10
@@ -208,9 +208,9 @@ def million(rounds: int) -> Result:
     user = [each.cpu_user_s / (each.cpu_user_s + each.cpu_system_s) * 100 for each in openings]
     findings = [
         Finding("opened within", median(each.elapsed_s for each in openings), "s", at_most(60)),
-        Finding("client, resident", median(each.resident_bytes / 1e6 for each in openings), "MB", at_most(48)),
+        Finding("client, resident memory", median(each.resident_bytes / 1e6 for each in openings), "MB", at_most(48)),
         Finding("client, CPU in user space", median(user), "%", at_most(5)),
-        Finding("rate, last 100,000 against first", median_ratio(last, first), "×", at_least(0.85)),
+        Finding("rate, last 100,000 compared with first", median_ratio(last, first), "×", at_least(0.85)),
     ]
     figures = [
         f"all            {spread([each.rate_per_s for each in openings], '/s')}",
@@ -223,9 +223,9 @@ def million(rounds: int) -> Result:
 
 
 def most(rounds: int) -> Result:
-    """2,500,000 connections held, both ends here: what each costs in memory, the kernel's and all else.
+    """Hold 2,500,000 connections, both ends on this host: memory per connection, the kernel's and all other.
 
-    Neither end polls them, which saves about 250 bytes each.
+    Neither end polls the connections, which saves about 250 bytes each.
     """
     contestant = _holding(MOST, "80-129", "census")
     seconds, pair_bytes = [], []
@@ -241,7 +241,7 @@ def most(rounds: int) -> Result:
         pair_bytes.append((free_bytes - opening.free_bytes) / MOST)
     findings = [
         Finding("opened within", median(seconds), "s", at_most(90)),
-        Finding("memory a pair", median(pair_bytes) / 1000, "KB", at_most(8)),
+        Finding("memory per pair", median(pair_bytes) / 1000, "KB", at_most(8)),
     ]
     return Result(findings, contestant.commands, [f"rate           {spread([MOST / s for s in seconds], '/s')}"])
 

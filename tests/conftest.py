@@ -1,6 +1,8 @@
 """What tests share: the command as a program, private namespaces, and how a missing privilege skips or fails."""
 
 import atexit
+import fcntl
+import functools
 import json
 import os
 import shutil
@@ -18,10 +20,15 @@ import pytest
 
 from fourtuple.verbs.lab import Lab, namespace_refusal
 from tests.told import READY
+from tests.waiting import COMMAND_S, PATIENCE_S
 
 # What commands store goes where no user's runs are, and is gone with the tests.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="fourtuple-tests-")
 atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
+
+# Started by a shell in the background, we are to ignore Ctrl-C, and so would every program that is started here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A machine that is busy with something else is not an error.
 hypothesis.settings.register_profile("fourtuple", deadline=None)
@@ -51,7 +58,7 @@ class Ground:
         self.loop = loop
         self._environment = os.environ | {"FOURTUPLE_LOOP": loop}
 
-    def run(self, *command: str, timeout_s: float = 120, **options: Any) -> "subprocess.CompletedProcess[str]":
+    def run(self, *command: str, timeout_s: float = COMMAND_S, **options: Any) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             self.lab.command(command),
             capture_output=True,
@@ -80,7 +87,7 @@ class Ground:
         with self.started("serve", *arguments, "--json") as program:
             yield record
             program.send_signal(signal.SIGINT)
-            output, _ = program.communicate(timeout=60)
+            output, _ = program.communicate(timeout=PATIENCE_S)
         record.update(json.loads(output))
 
     @contextmanager
@@ -109,10 +116,33 @@ class Ground:
             program.communicate()
 
 
+@pytest.fixture(autouse=True)
+def room(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests run beside those of other workers of pytest-xdist, except for those that are marked `alone`."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+    place = tmp_path_factory.getbasetemp().parent  # all workers of a session have it
+    with open(place / "door", "w") as door, open(place / "room", "w") as inside:
+        fcntl.flock(door, fcntl.LOCK_EX)  # who waits for an empty room lets nobody in meanwhile
+        fcntl.flock(inside, fcntl.LOCK_EX if request.node.get_closest_marker("alone") else fcntl.LOCK_SH)
+        fcntl.flock(door, fcntl.LOCK_UN)
+        yield
+
+
+@functools.cache
+def refusal() -> str | None:
+    """Why there is no private network namespace here: asked once, for it costs one."""
+    return namespace_refusal()
+
+
+def need_namespace() -> None:
+    need(refusal() is None, f"a private network namespace ({refusal()})")
+
+
 @contextmanager
 def private_ground(loop: str = "auto") -> Iterator[Ground]:
-    refusal = namespace_refusal()
-    need(refusal is None, f"a private network namespace ({refusal})")
+    need_namespace()
     with Lab() as lab:
         yield Ground(lab, loop)
 
@@ -126,5 +156,5 @@ def ground() -> Iterator[Ground]:
 def fourtuple(*arguments: str, prefix: Sequence[str] = (), **options: Any) -> "subprocess.CompletedProcess[str]":
     """The command on the host itself; only for what opens nothing, or little on loopback."""
     return subprocess.run(
-        [*prefix, *COMMAND, *arguments], capture_output=True, text=True, timeout=170, check=False, **options
+        [*prefix, *COMMAND, *arguments], capture_output=True, text=True, timeout=COMMAND_S, check=False, **options
     )

@@ -19,6 +19,7 @@ from fourtuple.core.runs.records import HoldRecord, Sample, Seen, ServeRecord, W
 from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.runs.spread import PairUse, Sharing
 from fourtuple.core.runs.start import Changed, Found, Planned, Start
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.tuples import TupleSpace
 
 BEGAN_NS = 5_000_000_000_000
@@ -114,7 +115,7 @@ def order(*, room: int = 1000, workers: int = 1, **other: Any) -> HoldOrder:
     made = HoldOrder(
         options=options(),
         start=start(),
-        plan=Plan(1000, room, room, space, Strategy.LATE, split(1000, space.size, workers, Pace.of(1000, None))),
+        plan=Plan(1000, Interval.of(room), space, Strategy.LATE, split(1000, space.size, workers, Pace.of(1000, None))),
         loop=LoopName.RING,
         loop_because="io_uring is here",
         bind=False,

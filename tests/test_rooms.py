@@ -25,6 +25,8 @@ ARROWS = {
 }
 IMPURE = {"os", "socket", "time", "subprocess", "select", "mmap", "signal", "pathlib", "resource", "fcntl", "shutil"}
 PRINTERS = {"cli", "faces"}
+KERNELS_FILES = ("/proc", "/sys")
+STILL_READS_PROC = {"verbs/observer.py"}  # until it asks kernel/proc for what it wants by name
 
 
 def room_of(file: Path) -> str:
@@ -78,6 +80,35 @@ def test_only_the_command_and_its_faces_print(file: Path) -> None:
         return
 
     assert "print" not in calls(file)
+
+
+def kernel_paths(code: str) -> set[str]:
+    """The paths of the kernel's files that are handed to a call: open("/proc/stat"), Path(f"/sys/{name}").exists() …"""
+    calls = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call))
+    texts = (each.values[0] if isinstance(each, ast.JoinedStr) else each for call in calls for each in call.args)
+    values = (text.value for text in texts if isinstance(text, ast.Constant) and isinstance(text.value, str))
+    return {value for value in values if value.startswith(KERNELS_FILES)}
+
+
+@pytest.mark.parametrize(
+    "file",
+    [file for file in files() if room_of(file) != "kernel" and str(file.relative_to(SOURCE)) not in STILL_READS_PROC],
+    ids=lambda file: str(file.relative_to(SOURCE)),
+)
+def test_only_the_kernel_room_opens_the_kernels_files(file: Path) -> None:
+    """By their names, or by the root that the kernel room's readers begin at."""
+
+    assert not kernel_paths(file.read_text())
+    assert "fourtuple.kernel.proc.files" not in {name.rpartition(".")[0] for name in imports(file)}
+    assert not {name for name in imports(file) if name.endswith(".PROC")}
+
+
+def test_a_path_of_the_kernel_is_found_wherever_it_is_handed_over() -> None:
+    code = (
+        'open("/proc/stat"); Path(f"/sys/{x}/y").read_text(); os.listdir("/proc"); f("/tmp"); "/proc/x"; g(a=["/sys"])'
+    )
+
+    assert kernel_paths(code) == {"/proc/stat", "/sys/", "/proc"}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["hold", "--help"], ["--version"]])

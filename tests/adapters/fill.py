@@ -14,6 +14,7 @@ from typing import Any
 from fourtuple.client.exhausted import PortsExhausted
 from fourtuple.client.sources import Sources
 from fourtuple.client.streams import connect_async
+from tests.waiting import PATIENCE_S, wait_until
 
 HOST = "127.0.0.1"
 PORTS = (8001, 8002, 8003)
@@ -152,14 +153,11 @@ class Servers:
         self.accepted: list[tuple[int, str, int]] = []  # port of the server, address and port of the client
         self._ready = threading.Event()
         threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True).start()
-        self._ready.wait(10)
+        assert self._ready.wait(PATIENCE_S)
 
     async def wait(self, count: int) -> None:
-        """Until so many have come, which the kernel has accepted before; 10 s at most."""
-        for _ in range(1000):
-            if len(self.accepted) >= count:
-                break
-            await asyncio.sleep(0.01)
+        """Until so many have come, which the kernel has accepted before."""
+        assert await asyncio.to_thread(wait_until, lambda: len(self.accepted) >= count)
 
     async def _serve(self) -> None:
         for port in PORTS:

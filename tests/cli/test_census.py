@@ -26,7 +26,7 @@ import pytest
 from fourtuple.core.sockets.owners import NAMELESS
 from fourtuple.core.why.causes import CAUSES
 from fourtuple.kernel.uring import features
-from fourtuple.verbs.lab import host_facts
+from fourtuple.verbs.lab import port_facts
 from tests.cli.test_limits import COMMANDS, NOBODY, commands, json_of, need_another_user, program
 from tests.conftest import COMMAND, DENY, Ground, fourtuple, need, private_ground
 from tests.labs.known import (
@@ -50,11 +50,11 @@ from tests.labs.known import (
     state_counts,
 )
 from tests.told import LAST_COLUMN, QUIT, joined, numbers, sorted_by
+from tests.waiting import PATIENCE_S
 
 OK, WRONG = 0, 2
 WORLDS = 200
 FIRST = int(os.environ.get("FOURTUPLE_SEED", "1"))  # FOURTUPLE_SEED=… begins elsewhere
-WAIT_S = 30  # for what takes a moment, on a machine that does other things, too
 ESCAPE = "\x1b"
 # A listener at 127.0.0.9:8000 and clients: each line of standard input opens so many, or closes all of them.
 CLIENTS = """
@@ -127,7 +127,8 @@ try:
 except OSError:
     pass
 looks.append(census().rows)
-print(json.dumps([[[row.time_wait, row.left] for row in rows if row.role == "client"] for rows in looks] + [found]))
+clients = [[row for row in rows if row.role == "client"] for rows in looks]
+print(json.dumps([[[row.time_wait, row.left.most] for row in rows] for rows in clients] + [found]))
 """
 # Two namespaces with 5 and 7 connections each, in a PID namespace where there is nothing else; the command sees all.
 ELSEWHERE = f"""
@@ -294,14 +295,14 @@ def test_ss_counts_the_same_pairs_and_states(known: Known) -> None:
 def test_the_sockets_by_state_are_those_that_were_made(known: Known) -> None:
     """Listeners and the ones that are only bound among them (those are listed since Linux 6.8)."""
     expected = dict(known.made.states())
-    if not host_facts().ports.bound_are_listed:
+    if not port_facts().bound_are_listed:
         del expected["BOUND_INACTIVE"]
 
     assert known.said["sockets"] == expected
 
 
 def test_usable_ports_are_the_range_less_what_is_reserved_and_held(known: Known) -> None:
-    need(host_facts().ports.bound_are_listed, "bound sockets that are listed (Linux 6.8)")
+    need(port_facts().bound_are_listed, "bound sockets that are listed (Linux 6.8)")
     held = known.made.held()
     holdings = {each["port"]: each["how"] for each in known.said["holdings"]}
     owners = {each["port"]: each["owner"] for each in known.said["holdings"]}
@@ -318,7 +319,7 @@ def test_usable_ports_are_the_range_less_what_is_reserved_and_held(known: Known)
 
 def test_left_is_what_the_connections_of_a_pair_have_not_taken(known: Known) -> None:
     """Not the one on the port that is held: that is nobody's in any case. TIME_WAIT keeps its port here."""
-    need(host_facts().ports.bound_are_listed, "bound sockets that are listed (Linux 6.8)")
+    need(port_facts().bound_are_listed, "bound sockets that are listed (Linux 6.8)")
     usable, held = known.said["usable"], known.made.held()
     taken = dict.fromkeys(known.pairs, 0)
     for role, source, destination, _, port in known.made.ends:
@@ -354,7 +355,7 @@ def test_listeners_are_there_with_their_queues(known: Known) -> None:
     listeners = {each["address"]: each for each in known.said["listeners"]}
     expected = {address: (*queue, 0) for address, queue in known.made.listeners.items()}
 
-    assert {name: (each["waiting"], each["queue"], each["drops"]) for name, each in listeners.items()} == expected
+    assert {name: (each["recv_q"], each["backlog"], each["drops"]) for name, each in listeners.items()} == expected
     assert [name for name, each in listeners.items() if each["in_range"]] == [f"{SERVER}:{LISTENS}"]
     assert known.said["listeners"][0]["address"] == f"{SERVER}:{LISTENS}"  # nobody waits at the others
     assert {each["owner"] for each in listeners.values()} == {whose(known)[1]}
@@ -745,7 +746,7 @@ def test_sockets_of_io_uring_are_said_to_be_and_rings_names_their_process() -> N
     with (
         private_ground("ring") as ground,
         ground.started("serve", "127.0.0.9:8000"),
-        ground.started("hold", "23", "127.0.0.9:8000", "--for", "60s") as holding,
+        ground.started("hold", "23", "127.0.0.9:8000", "--for", "1h") as holding,
     ):
         asked = ["--json", "--rings --json", "--by process --json", ""]
         *looks, text = [output for _, output in commands(ground, *(["census", *each.split()] for each in asked))]
@@ -774,9 +775,9 @@ def test_without_sock_diag_it_reads_proc_and_says_so(small: Known) -> None:
         k: [row[n] for n in numbers] for k, row in pairs_of(whole).items()
     }
     assert said["sockets"] == {k: v for k, v in whole["sockets"].items() if k != "BOUND_INACTIVE"}
-    assert {each["queue"] for each in said["listeners"]} == {each["drops"] for each in said["listeners"]} == {None}
+    assert {each["backlog"] for each in said["listeners"]} == {each["drops"] for each in said["listeners"]} == {None}
     assert [each["port"] for each in said["holdings"]] == [LISTENS]
-    assert BOUND in {each["port"] for each in whole["holdings"]} or not host_facts().ports.bound_are_listed
+    assert BOUND in {each["port"] for each in whole["holdings"]} or not port_facts().bound_are_listed
 
 
 def test_where_sockets_come_and_go_a_count_is_approximate(ground: Ground) -> None:
@@ -804,7 +805,7 @@ def test_watched_lines_of_json_have_rates_and_the_time_until_nothing_is_left(gro
             if looks[-1]["used"] == 60:
                 break
         watch.send_signal(signal.SIGINT)
-        watch.communicate(timeout=WAIT_S)
+        watch.communicate(timeout=PATIENCE_S)
 
     assert looks[0]["pairs"][0]["opened_per_s"] is None
     assert looks[-1]["used"] == 60
@@ -826,7 +827,7 @@ def test_a_watch_that_is_piped_goes_on_until_ctrl_c(small: Known, how: list[str]
             lines.append(watch.stdout.readline())
             ends += lines[-1] == "\n" if not how else f",{SERVES},127.0.0.3," in lines[-1]
         watch.send_signal(signal.SIGINT)
-        rest, said = watch.communicate(timeout=WAIT_S)
+        rest, said = watch.communicate(timeout=PATIENCE_S)
     text = "".join(lines) + rest
 
     assert "Traceback" not in said
@@ -845,7 +846,7 @@ class Terminal:
     drawn: bytearray
 
     def until(self, words: str, *, after: int = 0) -> None:
-        until_s = time.monotonic() + WAIT_S
+        until_s = time.monotonic() + PATIENCE_S
         while words.encode() not in self.drawn[after:]:
             assert time.monotonic() < until_s, (words, self.drawn[after:].decode(errors="replace"))
             if select.select([self.master], [], [], 0.1)[0]:
@@ -888,7 +889,7 @@ def test_on_a_terminal_keys_sort_and_q_ends(small: Known) -> None:
         screen.press("p", sorted_by("percent"))
         os.write(screen.master, b"q")
         screen.until("\x1b[?1049l")
-        code = screen.started.wait(WAIT_S)
+        code = screen.started.wait(PATIENCE_S)
         after = termios.tcgetattr(screen.slave)
     drawn = screen.drawn.decode()
 
@@ -937,7 +938,7 @@ def test_ctrl_c_on_a_terminal_leaves_it_as_it_was(small: Known) -> None:
         screen.until(QUIT)
         screen.started.send_signal(signal.SIGINT)
         screen.until("\x1b[?1049l")
-        screen.started.wait(WAIT_S)
+        screen.started.wait(PATIENCE_S)
         after = termios.tcgetattr(screen.slave)
 
     assert after == before

@@ -6,13 +6,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import COMMAND, Ground, fourtuple
 from tests.told import EVENT
+from tests.waiting import PATIENCE_S, has_gone_on, wait_until
 
 USAGE, SHORT = 2, 1
 
@@ -122,9 +122,9 @@ def test_a_second_ctrl_c_drops_everything_at_once(ground: Ground) -> None:
         for worker in Path(f"/proc/{holding.pid}/task/{holding.pid}/children").read_text().split():
             os.kill(int(worker), signal.SIGSTOP)
         holding.send_signal(signal.SIGINT)
-        time.sleep(0.3)
+        assert wait_until(has_gone_on(holding.pid))
         holding.send_signal(signal.SIGINT)
-        output, errors = holding.communicate(timeout=10)
+        output, errors = holding.communicate(timeout=PATIENCE_S)
 
     assert (holding.returncode, output) == (130, "")
     assert "Traceback" not in errors

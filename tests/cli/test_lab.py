@@ -5,23 +5,21 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 
-from fourtuple.verbs.lab import namespace_refusal
-from tests.conftest import COMMAND, fourtuple, need
-from tests.kernel.test_netns import wait_until_empty
+from tests.conftest import COMMAND, fourtuple, need, need_namespace
+from tests.kernel.test_netns import processes_in
 from tests.told import numbers
+from tests.waiting import PATIENCE_S, wait_until
 
 SETTINGS = Path("/proc/sys/net/ipv4")
 
 
 @pytest.fixture(autouse=True)
 def allowed() -> None:
-    refusal = namespace_refusal()
-    need(refusal is None, f"a private network namespace ({refusal})")
+    need_namespace()
 
 
 def lab(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -93,16 +91,18 @@ def test_options_of_the_command_are_the_commands() -> None:
     assert lab("--quiet", "--", "echo", "--ports", "--json", "-h").stdout == "--ports --json -h\n"
 
 
-def test_what_the_command_leaves_running_is_ended() -> None:
+def test_what_the_command_leaves_running_is_ended(tmp_path: Path) -> None:
     """A background process, and one that has cut itself loose, and one that ignores SIGTERM."""
+    file = tmp_path / "pids"
     script = (
-        "sleep 300 & echo $!; setsid sh -c 'sleep 300 & echo $!';"
-        " sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done' & sleep 0.3"
+        f"sleep 300 & echo $! >> {file}; setsid sh -c 'sleep 300 & echo $! >> {file}';"
+        f" sh -c 'trap \"\" TERM; echo $$ >> {file}; while :; do sleep 1; done' &"
+        f" until [ $(wc -l < {file}) = 3 ]; do sleep 0.05; done"
     )
     done = lab("--quiet", "--", "sh", "-c", script)
-    pids = [int(line) for line in done.stdout.split()]
+    pids = [int(line) for line in file.read_text().split()]
 
-    assert len(pids) == 3
+    assert (done.returncode, len(pids)) == (0, 3)
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
 
 
@@ -119,16 +119,16 @@ def test_ctrl_c_is_the_commands_and_sigterm_is_passed_on() -> None:
         assert program.stdout is not None
         assert program.stdout.readline() == "ready\n"
         (os.killpg if to_group else os.kill)(program.pid, number)
-        said, _ = program.communicate(timeout=20)
+        said, _ = program.communicate(timeout=PATIENCE_S)
 
         assert (said, program.returncode) == ("caught\n", 5)
 
 
-def test_two_hosts_are_joined_and_each_can_be_asked(tmp_path: Path) -> None:
+def test_two_hosts_are_joined_and_each_can_be_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server on host2 is reached from host1, which is where the command runs; nothing of it stays in /tmp."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     need(shutil.which("ip"), "ip (iproute2)")
-    folders = set(Path(tempfile.gettempdir()).glob("fourtuple-lab-*"))
-    server = f"{sys.executable} -m fourtuple serve 10.77.0.2:8000 --greet hello --quiet --for 20s"
+    server = f"{sys.executable} -m fourtuple serve 10.77.0.2:8000 --greet hello --quiet --for 1h"
     client = f"{sys.executable} -m fourtuple hold 97 10.77.0.2:8000 --for 300ms --expect hello --quiet"
     script = f"host2 {server} 2> {tmp_path}/log & until grep -q listening {tmp_path}/log; do sleep 0.05; done; {client}"
     done = lab("--hosts", "2", "--", "sh", "-c", script)
@@ -137,7 +137,7 @@ def test_two_hosts_are_joined_and_each_can_be_asked(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert done.stdout.startswith("held 97 for ")
     assert "answers   97" in done.stdout
-    assert set(Path(tempfile.gettempdir()).glob("fourtuple-lab-*")) == folders
+    assert folders(tmp_path) == []
 
 
 def test_what_runs_on_a_host_of_two_is_asked_to_end_like_the_rest(tmp_path: Path) -> None:
@@ -161,21 +161,26 @@ def test_a_host_without_a_command_says_so() -> None:
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
 
 
-def test_a_terminal_that_is_closed_leaves_no_folder() -> None:
+def folders(place: Path) -> list[Path]:
+    return list(place.glob("fourtuple-lab-*"))
+
+
+def test_a_terminal_that_is_closed_leaves_no_folder(tmp_path: Path) -> None:
     need(shutil.which("ip"), "ip (iproute2)")
-    folders = set(Path(tempfile.gettempdir()).glob("fourtuple-lab-*"))
     program = subprocess.Popen(
         [*COMMAND, "lab", "--quiet", "--hosts", "2", "--", "sh", "-c", "echo ready; exec sleep 300"],
         stdout=subprocess.PIPE,
         text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
     )
     assert program.stdout is not None
     assert program.stdout.readline() == "ready\n"
+    assert folders(tmp_path) != []
     program.send_signal(signal.SIGHUP)
-    program.communicate(timeout=20)
+    program.communicate(timeout=PATIENCE_S)
 
     assert program.returncode == 128 + signal.SIGHUP
-    assert set(Path(tempfile.gettempdir()).glob("fourtuple-lab-*")) == folders
+    assert folders(tmp_path) == []
 
 
 def test_it_is_gone_when_the_lab_is_killed() -> None:
@@ -190,4 +195,4 @@ def test_it_is_gone_when_the_lab_is_killed() -> None:
     program.communicate()
 
     assert name.startswith("net:[")
-    assert wait_until_empty(name) == []
+    assert wait_until(lambda: not processes_in(name))

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fourtuple.verbs.lab import host_facts
+from fourtuple.verbs.lab import own_world, port_facts
 from tests.conftest import COMMAND, DENY, Ground, fourtuple, need, private_ground
 from tests.told import joined, numbers
 
@@ -171,7 +171,7 @@ def test_limits_as_json_has_every_key_that_is_documented(quiet: Ground) -> None:
 
     assert keys <= set(found)
     assert (found["room"], found["room_max"], found["binding"]) == (400, 400, RANGE)
-    assert found["exact"] is host_facts().ports.bound_are_listed
+    assert found["exact"] is port_facts().bound_are_listed
     assert all(route <= set(each) for each in found["routes"])
     assert [(each["source"], each["destination"], each["room"]) for each in found["routes"]] == [
         (f"127.0.0.{source}", f"127.0.0.1:{port}", 100) for source in (2, 3) for port in (8000, 8001)
@@ -318,7 +318,7 @@ def test_a_namespace_that_may_not_be_entered(quiet: Ground) -> None:
 
 def test_a_probe_makes_one_number_of_it_and_leaves_nothing_behind(ground: Ground) -> None:
     """Three ports were got by bind(address, 0), two by connect(): which ones, only the kernel can tell."""
-    need(host_facts().kernel_version >= (6, 8), "IP_LOCAL_PORT_RANGE, and bound sockets that are listed (Linux 6.8)")
+    need(own_world().kernel_version >= (6, 8), "IP_LOCAL_PORT_RANGE, and bound sockets that are listed (Linux 6.8)")
     set_range(ground, 40_000, 40_019)
     with program(ground, LISTENERS, 8000, 8001), program(ground, CLIENTS, 3, 2, 8000):
         before = limits(ground, "127.0.0.1:8001")

@@ -9,8 +9,8 @@ import re
 import select
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pytest
 
 from tests.conftest import COMMAND, Ground, fourtuple, need
 from tests.told import READY, joined, numbers
+from tests.waiting import PATIENCE_S, has_gone_on, wait_until
 
 CANNOT, USAGE = 77, 2
 
@@ -34,6 +35,11 @@ def runs(ground: Ground, *arguments: str, store: str) -> "subprocess.CompletedPr
 def listed(ground: Ground, store: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(runs(ground, "--json", store=store).stdout)
     return found
+
+
+def rows_of(ground: Ground, store: str) -> list[dict[str, str]]:
+    """The samples of the newest run, as far as they are stored."""
+    return list(csv.DictReader(io.StringIO(runs(ground, "export", "--csv", store=store).stdout)))
 
 
 def test_a_hold_is_stored_with_what_was_asked_found_planned_and_what_came_of_it(ground: Ground, store: str) -> None:
@@ -96,9 +102,11 @@ def test_text_says_where_the_run_is_and_the_next_command_works(ground: Ground, t
 def test_a_hold_that_is_killed_is_readable_up_to_its_last_sample_and_says_so(ground: Ground, store: str) -> None:
     """kill -9 in the middle: the list says killed; show, export and report have what was stored until then."""
     with ground.serving("127.0.0.1:7777", "--no-store"):
-        asked = ["hold", "997", "127.0.0.1:7777", "--for", "60s", "--store", store]
+        asked = ["hold", "997", "127.0.0.1:7777", "--for", "1h", "--store", store]
         with ground.started(*asked) as holding:
-            time.sleep(1.5)
+            assert wait_until(
+                lambda: any(row["open"] == "997" and float(row["at_s"]) > 1 for row in rows_of(ground, store))
+            )
             meanwhile = listed(ground, store)[0]
             removed = runs(ground, "rm", "1", store=store)
             holding.kill()
@@ -106,7 +114,7 @@ def test_a_hold_that_is_killed_is_readable_up_to_its_last_sample_and_says_so(gro
         entry = listed(ground, store)[0]
     shown = runs(ground, "show", store=store).stdout
     whole = json.loads(runs(ground, "show", "--json", store=store).stdout)
-    rows = list(csv.DictReader(io.StringIO(runs(ground, "export", "--csv", store=store).stdout)))
+    rows = rows_of(ground, store)
 
     assert (meanwhile["outcome"], meanwhile["held"]) == ("running", 997)
     assert (removed.returncode, numbers(removed.stderr)[:1]) == (USAGE, [1])
@@ -126,23 +134,32 @@ def test_a_second_terminal_follows_a_run_to_its_end(ground: Ground, store: str) 
             wait_for="",
         ) as holding:
             followed = ground.fourtuple("runs", "show", "--follow", "--json", "--store", store)
-            record = json.loads(holding.communicate(timeout=30)[0])
+            record = json.loads(holding.communicate(timeout=PATIENCE_S)[0])
 
     told = json.loads(followed.stdout)
     assert told["outcome"] == "reached"
     assert told["record"] == {name: value for name, value in record.items() if name != "run"}
 
 
+def opened(pid: int, file: str) -> bool:
+    links = [*Path(f"/proc/{pid}/fd").iterdir()]
+    with suppress(FileNotFoundError):  # one that was closed meanwhile
+        return any(os.readlink(link) == file for link in links)
+    return False
+
+
 def test_following_a_run_that_was_killed_ends_with_what_there_is(ground: Ground, store: str) -> None:
     with ground.serving("127.0.0.1:7777", "--no-store"):
-        with ground.started("hold", "23", "127.0.0.1:7777", "--for", "60s", "--store", store) as holding:
+        with ground.started("hold", "23", "127.0.0.1:7777", "--for", "1h", "--store", store) as holding:
             program = ground.lab.start(
                 [*COMMAND, "runs", "show", "1", "--follow", "--store", store],
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             )  # fmt: skip
-            time.sleep(1)
+            assert wait_until(lambda: opened(program.pid, store))
+            assert wait_until(has_gone_on(program.pid))
+            assert wait_until(lambda: any(row["open"] == "23" for row in rows_of(ground, store)))
             holding.kill()
-        output, said = program.communicate(timeout=30)
+        output, said = program.communicate(timeout=PATIENCE_S)
 
     assert "killed" in said
     assert numbers(output.splitlines()[-1])[-2:] == [23, 0]
@@ -151,10 +168,10 @@ def test_following_a_run_that_was_killed_ends_with_what_there_is(ground: Ground,
 def test_a_terminal_that_is_closed_ends_a_run_in_order(ground: Ground, store: str) -> None:
     """SIGHUP, as Ctrl-C: the record is complete, and says that it was interrupted."""
     with ground.serving("127.0.0.1:7777", "--no-store"):
-        asked = ["hold", "23", "127.0.0.1:7777", "--for", "60s", "--store", store, "--json"]
+        asked = ["hold", "23", "127.0.0.1:7777", "--for", "1h", "--store", store, "--json"]
         with ground.started(*asked) as holding:
             holding.send_signal(signal.SIGHUP)
-            record = json.loads(holding.communicate(timeout=30)[0])
+            record = json.loads(holding.communicate(timeout=PATIENCE_S)[0])
     text = runs(ground, store=store).stdout
 
     assert (record["held"], record["interrupted"]) == (23, True)
@@ -163,10 +180,10 @@ def test_a_terminal_that_is_closed_ends_a_run_in_order(ground: Ground, store: st
 
 def test_what_was_lost_stands_in_the_list(ground: Ground, store: str) -> None:
     """All were held at once, so it is reached; that they were lost afterwards is not hidden by that."""
-    asked = ["hold", "23", "127.0.0.1:7777", "--for", "60s", "--store", store]
+    asked = ["hold", "23", "127.0.0.1:7777", "--for", "1h", "--store", store]
     with ground.started("serve", "127.0.0.1:7777", "--no-store") as serving, ground.started(*asked) as holding:
         serving.kill()
-        holding.communicate(timeout=30)
+        holding.communicate(timeout=PATIENCE_S)
     text = runs(ground, store=store).stdout
 
     assert "23 held, 23 lost" in text
@@ -182,9 +199,9 @@ def test_two_runs_at_once_write_to_one_store(ground: Ground, store: str) -> None
             )
             for port in (7777, 7778)
         ]  # fmt: skip
-        records = [json.loads(program.communicate(timeout=60)[0]) for program in programs]
+        records = [json.loads(program.communicate(timeout=PATIENCE_S)[0]) for program in programs]
         serving.send_signal(signal.SIGINT)
-        served = json.loads(serving.communicate(timeout=30)[0])
+        served = json.loads(serving.communicate(timeout=PATIENCE_S)[0])
     entries = {entry["id"]: entry for entry in listed(ground, store)}
 
     assert {record["run"] for record in records} == {2, 3}
@@ -323,14 +340,14 @@ def on_a_terminal(ground: Ground, *command: str) -> Iterator[str]:
     os.close(follower)
     try:
         while True:
-            ready, _, _ = select.select([leader], [], [], 30)
+            ready, _, _ = select.select([leader], [], [], PATIENCE_S)
             if not ready:
                 raise TimeoutError(command)
             yield os.read(leader, 1 << 16).decode(errors="replace")
     except OSError:  # EIO: nobody has the other end any more
         return
     finally:
-        program.wait(30)
+        program.wait(PATIENCE_S)
         os.close(leader)
 
 

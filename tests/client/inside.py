@@ -1,6 +1,5 @@
 """A test's own function, run in a private namespace with 64 source ports: in a forked child, which alone has it."""
 
-import functools
 import os
 import pickle
 import signal
@@ -14,15 +13,13 @@ import pytest
 
 from fourtuple.kernel import process
 from fourtuple.kernel.netns import enter_new
-from fourtuple.verbs.lab import namespace_refusal
-from tests.conftest import need
+from tests.conftest import need_namespace
+from tests.waiting import COMMAND_S
 
 T = TypeVar("T")
 
-refusal_of = functools.cache(namespace_refusal)
 PORTS = range(40000, 40064)
 PORT_RANGE = "net.ipv4.ip_local_port_range"
-MOST_S = 60
 
 
 def inside(function: Callable[[], T], *, ports: range = PORTS, addresses: tuple[str, ...] = ()) -> T:
@@ -31,8 +28,7 @@ def inside(function: Callable[[], T], *, ports: range = PORTS, addresses: tuple[
     ports:     that connect() chooses from
     addresses: of loopback, beside 127.0.0.0/8 and ::1, as `ip address add` takes them
     """
-    refusal = refusal_of()
-    need(refusal is None, f"a private network namespace ({refusal})")
+    need_namespace()
     ended, told = os.pipe()
     parent = os.getpid()
     with warnings.catch_warnings():
@@ -56,7 +52,7 @@ def inside(function: Callable[[], T], *, ports: range = PORTS, addresses: tuple[
 def _child(function: Callable[[], T], ports: range, addresses: tuple[str, ...], told: int, parent: int) -> None:
     try:
         process.die_with_parent(parent)
-        signal.alarm(MOST_S)
+        signal.alarm(COMMAND_S)
         enter_new({PORT_RANGE: f"{ports.start} {ports.stop - 1}"}, {})
         for address in addresses:
             subprocess.run(["ip", "address", "add", address, "dev", "lo", "nodad"], check=True)

@@ -4,17 +4,14 @@ import asyncio
 import gc
 import socket
 import ssl
-from asyncio import base_events
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fourtuple.client.exhausted import PortsExhausted
 from fourtuple.client.sources import Sources
-from fourtuple.client.streams import connect_async, interleaved, open_connection
+from fourtuple.client.streams import connect_async, open_connection
 from tests.client.inside import inside
 from tests.client.servers import HOST, PORT, by_source, dead_first, full, listening, refusing
 from tests.client.tls import NAMELESS, TlsServers, certificate, trusting
@@ -135,6 +132,50 @@ def test_errors_are_those_of_asyncio(delay: float | None) -> None:
     assert ours == theirs
 
 
+@pytest.mark.parametrize("delay", [None, 0.01])
+def test_exhausted_ports_are_not_hidden_by_the_error_of_another_address(delay: float | None) -> None:
+    """127.0.0.1 has no port left, ::1 refuses: the first can be mended, and is what is raised."""
+
+    def fill() -> tuple[int, str]:
+        async def come() -> tuple[int, str]:
+            socks = []
+            try:
+                while True:
+                    socks.append(await connect_async((HOST, PORT)))
+            except PortsExhausted:
+                pass
+            try:
+                await connect_async((None, PORT), happy_eyeballs_delay=delay)  # type: ignore[arg-type]
+            except OSError as error:
+                return len(socks), type(error).__name__
+            return len(socks), ""
+
+        with listening(HOST, PORT):
+            return asyncio.run(come())
+
+    assert inside(fill) == (64, "PortsExhausted")
+
+
+@pytest.mark.parametrize("delay", [None, 0.01])
+def test_a_failed_connection_leaves_nothing_behind(delay: float | None) -> None:
+    """The error that is raised holds no others, whose frames would hold their sockets."""
+
+    async def come() -> list[bool]:
+        found = []
+        for all_errors in (False, True):
+            try:
+                await connect_async(
+                    (None, PORT),  # type: ignore[arg-type]
+                    happy_eyeballs_delay=delay,
+                    all_errors=all_errors,
+                )
+            except (OSError, ExceptionGroup) as error:
+                found.append(error.__context__ is None)
+        return found
+
+    assert inside(lambda: asyncio.run(come())) == [True, True]
+
+
 def test_all_errors_are_raised_as_a_group() -> None:
     async def come() -> list[str]:
         try:
@@ -159,21 +200,6 @@ def test_family_chooses_among_the_addresses() -> None:
             return asyncio.run(come())
 
     assert inside(ask) == ["127.0.0.1", "::1"]
-
-
-@given(families=st.lists(st.sampled_from(FAMILIES), min_size=1, max_size=12), first=st.integers(1, 5))
-def test_families_come_in_turn(families: list[int], first: int) -> None:
-    """By a small oracle, and by what asyncio does itself; the order within a family stays."""
-    infos: list[Any] = [(family, 1, 6, "", (f"host{number}", 0)) for number, family in enumerate(families)]
-    left = {family: [info for info in infos if info[0] == family] for family in dict.fromkeys(families)}
-    (one, *_), other = left, (left[families[-1]] if len(left) == 1 else left[[*left][1]])
-    wanted = [left[one].pop(0) for _ in range(min(first - 1, len(left[one])))]
-    while left[one] or (len(left) > 1 and other):
-        wanted += [left[one].pop(0)] if left[one] else []
-        wanted += [other.pop(0)] if len(left) > 1 and other else []
-
-    assert interleaved(infos, first) == wanted
-    assert interleaved(infos, first) == base_events._interleave_addrinfos(infos, first)  # type: ignore[attr-defined]
 
 
 def test_the_name_in_the_certificate_is_that_of_the_host(tmp_path: Path) -> None:

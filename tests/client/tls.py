@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 from tests.conftest import need
+from tests.waiting import PATIENCE_S
 
 HOST = "127.0.0.1"
 NAMELESS = "127.0.0.2"  # not in the certificate
@@ -51,7 +52,7 @@ class TlsServers:
         self._ports = ports
         self._ready = threading.Event()
         threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True).start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(PATIENCE_S)
 
     async def _serve(self) -> None:
         for port in self._ports:

@@ -1,6 +1,7 @@
 """A host that says nothing but its default range of ports, and a process on it: tests replace what they are about."""
 
 from fourtuple.core.limits.facts import Memory, PortFacts, ProcessFacts, World
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 
 PROCESS = ProcessFacts(
@@ -24,7 +25,7 @@ WORLD = World(
     netns="net:[1]",
     process=PROCESS,
     ports=PortFacts(range(32768, 61000), Ranges([])),
-    cpus=2,
+    cpus=4,
     page_bytes=4096,
     memory_bytes=None,
     memory=Memory(None),
@@ -39,3 +40,8 @@ WORLD = World(
     tracked=None,
     why_not={},
 )
+
+
+def ends(interval: Interval | None) -> tuple[int | None, int | None]:
+    """(least, most), or twice None."""
+    return (None, None) if interval is None else (interval.least, interval.most)

@@ -6,12 +6,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from fourtuple.core.errors import EXIT_CANNOT
 from fourtuple.kernel.netns import Namespace
 from tests.conftest import DENY, Ground, need
+from tests.waiting import wait_until
 
 SETTINGS = [
     {"net.ipv4.tcp_child_ehash_entries": "4096", "net.ipv4.no_such_setting": "1"},
@@ -30,13 +30,6 @@ def processes_in(namespace: str) -> list[int]:
             except OSError:
                 continue
     return found
-
-
-def wait_until_empty(namespace: str) -> list[int]:
-    until = time.monotonic() + 10
-    while (left := processes_in(namespace)) and time.monotonic() < until:
-        time.sleep(0.05)
-    return left
 
 
 def test_it_is_another_namespace_with_loopback_up(ground: Ground) -> None:
@@ -60,7 +53,7 @@ def test_nobody_is_left_in_it_when_it_is_closed(ground: Ground) -> None:
         name = os.readlink(f"/proc/{namespace.pid}/ns/net")
         assert processes_in(name) == [namespace.pid]
 
-    assert wait_until_empty(name) == []
+    assert wait_until(lambda: not processes_in(name))
 
 
 def test_nobody_is_left_in_it_when_its_maker_is_killed(ground: Ground) -> None:
@@ -72,14 +65,11 @@ def test_nobody_is_left_in_it_when_its_maker_is_killed(ground: Ground) -> None:
     maker = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert maker.stdout is not None
     name = maker.stdout.readline().strip()
-    until = time.monotonic() + 10
-    while len(processes_in(name)) < 2 and time.monotonic() < until:
-        time.sleep(0.05)
-    assert len(processes_in(name)) == 2
+    assert wait_until(lambda: len(processes_in(name)) == 2)
     maker.kill()
     maker.communicate()
 
-    assert wait_until_empty(name) == []
+    assert wait_until(lambda: not processes_in(name))
 
 
 def test_one_process_can_look_into_it_and_come_back(ground: Ground) -> None:

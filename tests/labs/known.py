@@ -14,7 +14,6 @@ import resource
 import socket
 import struct
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from fourtuple.kernel.proc.sysctl import write_sysctl
 from fourtuple.kernel.sockopts import IP_BIND_ADDRESS_NO_PORT
+from tests.waiting import wait_until
 
 LOW, HIGH, RESERVED, INSIDE = 40_000, 40_999, "40900-40909,50000", 10
 SERVER = "127.0.0.9"
@@ -152,7 +152,7 @@ class Maker:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=backlog)
         self.accepted.append(listener)
-        self.made.listeners[name((host, port))] = (waiting, backlog + 1)
+        self.made.listeners[name((host, port))] = (waiting, backlog)
         return listener
 
     def client(self, source: str, to: End, *, port: int = 0, family: int = 0) -> socket.socket:
@@ -262,9 +262,7 @@ def make(count: int) -> Maker:
 
 def settle() -> None:
     """Until no socket is on its way to another state."""
-    until_s = time.monotonic() + 5
-    while any(row.state not in SETTLED for row in rows_of_proc()) and time.monotonic() < until_s:
-        time.sleep(0.01)
+    assert wait_until(lambda: all(row.state in SETTLED for row in rows_of_proc()))
 
 
 def part(maker: Maker) -> None:

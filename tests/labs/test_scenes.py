@@ -12,6 +12,7 @@ import pytest
 
 from fourtuple.verbs.lab import Lab
 from tests.conftest import Ground, need
+from tests.waiting import PATIENCE_S
 
 ROOT = "root"
 
@@ -81,6 +82,7 @@ def test_pids(ground: Ground) -> None:
     assert (seen["value"], seen["errno"]) == ("pids.max", ["EAGAIN", "EAGAIN"])
 
 
+@pytest.mark.alone
 def test_connection_tracking(ground: Ground) -> None:
     """Only a canary tells before anything is tracked; then the count is exact, and so is what the limit leaves."""
     need(os.geteuid() == 0, ROOT)
@@ -95,7 +97,7 @@ def test_connection_tracking(ground: Ground) -> None:
         asked = json.loads(program.stdout.readline())
         limit.write_text(str(asked["wanted"]))
         try:
-            output, _ = program.communicate("lowered\n", timeout=60)
+            output, _ = program.communicate("lowered\n", timeout=PATIENCE_S)
         finally:
             limit.write_text(before)
             program.kill()

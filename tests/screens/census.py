@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from fourtuple.core.census.records import By, Census, View
+from fourtuple.core.census.records import By, Census
 from fourtuple.core.census.usage import Usage
+from fourtuple.core.census.view import View
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.sockets.filter import EVERYWHERE
 from fourtuple.core.sockets.owners import Holders
@@ -41,9 +42,9 @@ def connections() -> list[Row]:
 
 
 LISTENERS = [
-    Row("0.0.0.0", 80, state=State.LISTEN, inode=600, rqueue=129, wqueue=128, drops=12),
-    Row("127.0.0.1", LOW + 99, state=State.LISTEN, inode=601, wqueue=4096),
-    Row("::", 22, "::", state=State.LISTEN, inode=602, wqueue=128),
+    Row("0.0.0.0", 80, state=State.LISTEN, inode=600, recv_q=129, send_q=128, drops=12),
+    Row("127.0.0.1", LOW + 99, state=State.LISTEN, inode=601, send_q=4096),
+    Row("::", 22, "::", state=State.LISTEN, inode=602, send_q=128),
 ]
 PROCESSES = ((812, "nginx"), (813, "nginx"), (4121, "app"), (5000, "postgres-pool-with-a-long-name"))
 OWNED = [

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from fourtuple.core.check.judge import Ended, Kind, Seen, judge
+from fourtuple.core.check.judge import Ended, Kind, Observation, judge
 from fourtuple.faces.text.check import check_lines, progress_line
 from tests.core.check.test_judge import ONE_EACH, PORTS, SEEN, connections
 
@@ -13,7 +13,7 @@ SEVERAL = replace(
 STEPS = [(number % 4, 32_768 + number, number % 6) for number in range(48)]
 
 
-def _lines(seen: Seen, expected: Kind | int = Kind.SHARED) -> str:
+def _lines(seen: Observation, expected: Kind | int = Kind.SHARED) -> str:
     return "\n".join(check_lines(judge(seen), expected))
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from fourtuple.core.limits.facts import World
 from fourtuple.core.limits.ports import PortRoom, PortUse
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import SYSCTLS, weigh
+from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.limits.verdicts import Case, Queue, Verdict
+from fourtuple.core.limits.weigh import weigh
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace

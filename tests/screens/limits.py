@@ -6,8 +6,8 @@ from dataclasses import replace
 from fourtuple.core.limits.facts import Memory
 from fourtuple.core.limits.remarks import remarks
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import bound
 from fourtuple.core.limits.verdicts import Limits, Queue
+from fourtuple.core.limits.weigh import bound
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import Chosen, State
 from fourtuple.faces.text.limits import limits_lines
@@ -19,7 +19,7 @@ def answer(
 ) -> Limits:
     """As verbs.limits puts it together."""
     world, ports, verdicts = question.world, question.ports, question.verdicts
-    room, room_max, binding = bound(verdicts)
+    room, binding = bound(verdicts)
     reasons = (*(ports.because if ports else ()), *because)
     return Limits(
         role=question.role,
@@ -29,13 +29,12 @@ def answer(
         netns=world.netns,
         kernel=world.kernel,
         room=room,
-        room_max=room_max,
         binding=binding.limit if binding else None,
-        exact=bool(binding and binding.exact and room == room_max and not reasons),
+        exact=bool(binding and binding.exact and room and room.exact and not reasons),
         because=reasons,
         full=tuple(full),
         waiting=ports.waiting if ports else 0,
-        open_ports=ports.open if ports else 0,
+        unattributed_ports=ports.unattributed if ports else 0,
         probed=probed,
         sources=question.space.sources.size if ports else 0,
         destinations=question.space.destinations.size if ports else 0,

@@ -5,10 +5,11 @@ from typing import Any
 
 from fourtuple.core.errors import ShortfallError
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import bound
+from fourtuple.core.limits.weigh import bound
 from fourtuple.core.plan import fit
-from fourtuple.core.plan.fit import WIDEST, Change, Fit, Ground, Says
+from fourtuple.core.plan.fit import WIDEST, Change, Fit, Means, Says
 from fourtuple.core.plan.nat import nat_budget
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.faces.text.lines import error_lines
 from fourtuple.faces.text.plan import applied_lines, plan_lines, undone_lines
@@ -22,7 +23,7 @@ UNCOUNTED = {
 HERE = replace(PORTS, sources=("127.0.0.1",), destinations=("127.0.0.1:8000-8001",), here=True)
 
 
-def _ground(question: Question) -> Ground:
+def _ground(question: Question) -> Means:
     """As verbs.planning finds it, with no address to spare."""
     facts = question.world.ports
     assert facts is not None
@@ -31,18 +32,18 @@ def _ground(question: Question) -> Ground:
     explicit = replace(fresh.use, space=replace(question.space, ports=Ranges([WIDEST])))
     each = fresh.room()
     pools = question.space.sources.size if question.strategy is Strategy.BIND0 else each.pairs
-    return Ground(
+    return Means(
         space=question.space,
         strategy=question.strategy,
         facts=facts,
         ports=question.room(),
-        fresh=each.room // pools,
-        wide=fresh.use.room(wide, Strategy.LATE).room // each.pairs,
-        explicit=explicit.room(facts, Strategy.EXPLICIT).room // each.pairs,
+        fresh=each.room.least // pools,
+        wide=fresh.use.room(wide, Strategy.LATE).room.least // each.pairs,
+        explicit=explicit.room(facts, Strategy.EXPLICIT).room.least // each.pairs,
         spare=(),
         here=question.here,
         connected=len(question.rows),
-        noport=question.room(Strategy.NOPORT).room,
+        noport=question.room(Strategy.NOPORT).room.least,
         named=question.destinations[0].rpartition(":")[0],
     )
 
@@ -50,11 +51,11 @@ def _ground(question: Question) -> Ground:
 def answer(question: Question, wanted: int, *, rate_per_s: float | None = None, **other: Any) -> Fit:
     """As verbs.plan puts it together. other: churn_per_s, machines, nat, nat_addresses, absent"""
     machines = other.get("machines")
-    each, ground = -(-wanted // (machines or 1)), _ground(question)
+    each, means = -(-wanted // (machines or 1)), _ground(question)
     checks = fit.checks(question.verdicts, each, uncounted=UNCOUNTED)
-    _, _, binding = bound([verdict for verdict in question.verdicts if verdict.limit not in UNCOUNTED])
+    _, binding = bound([verdict for verdict in question.verdicts if verdict.limit not in UNCOUNTED])
     rooms = [check.room for check in checks if check.room is not None]
-    others = [c.room for c in checks if c.room is not None and c.limit not in (*fit.PORT_LIMITS, "4-tuple")]
+    others = [c.room.least for c in checks if c.room is not None and c.limit not in (*fit.PORT_LIMITS, "4-tuple")]
     rate = rate_per_s or fit.RATE_PER_S
     client_bytes, server_bytes, user_bytes = fit.memory(each)
     churn, nat = other.get("churn_per_s"), other.get("nat")
@@ -64,17 +65,16 @@ def answer(question: Question, wanted: int, *, rate_per_s: float | None = None, 
         strategy=question.strategy,
         sources=question.space.sources.size,
         first_source=str(question.space.address(question.space.sources[0])),
-        ports=ground.ports.ceiling // ground.ports.pairs,
+        ports=means.ports.ceiling // means.ports.pairs,
         destinations=question.space.destinations.size,
         first_destination=fit.endpoint(question.space),
-        ceiling=ground.ports.ceiling,
-        room=min(rooms),
-        room_max=min(check.room_max for check in checks if check.room_max is not None),
+        ceiling=means.ports.ceiling,
+        room=Interval.tightest(rooms),
         binding=binding.limit if binding else None,
-        because=ground.ports.because,
+        because=means.ports.because,
         absent=tuple(other.get("absent", ())),
         checks=checks,
-        ways=tuple(fit.ways(checks, ground, question.world, each)),
+        ways=tuple(fit.ways(checks, means, question.world, each)),
         here=question.here,
         client_bytes=client_bytes,
         server_bytes=server_bytes,
@@ -82,8 +82,8 @@ def answer(question: Question, wanted: int, *, rate_per_s: float | None = None, 
         rate_per_s=rate,
         rate_because="as asked" if rate_per_s else "as two CPUs open them on loopback, both ends there",
         elapsed_s=each / rate,
-        churn=fit.churn(churn, ground.ports, ground.facts, each, loopback=question.here) if churn else None,
-        machine=fit.machine(machines, wanted, ground, min(others), rate) if machines else None,
+        churn=fit.churn(churn, means.ports, means.facts, each, loopback=question.here) if churn else None,
+        machine=fit.machine(machines, wanted, means, min(others), rate) if machines else None,
         nat=nat_budget(nat, other.get("nat_addresses", 1), wanted, question.space.destinations.size, machines or 1)
         if nat
         else None,
@@ -100,7 +100,7 @@ def _refused() -> str:
     first = next(check for check in found.checks if check.says is Says.BLOCKS)
     ways = list(fit.ways([first], _ground(PORTS), PORTS.world, 100_000))
     command = "fourtuple plan 100000 192.0.2.9:80"
-    error = ShortfallError(*fit.too_many(100_000, first.room_max or 0, first, command, more=ways))
+    error = ShortfallError(*fit.too_many(100_000, first.room.most if first.room else 0, first, command, more=ways))
     return "\n".join(error_lines(error))
 
 

@@ -9,13 +9,14 @@ from fourtuple.core.limits.ports import PortRoom
 from fourtuple.core.limits.verdicts import Queue
 from fourtuple.core.sockets.owners import Owners, Process
 from fourtuple.core.sockets.role import Role
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.why.causes import Scene
 from fourtuple.core.why.judge import Why, judge
 from fourtuple.core.why.reader import read_saying
 from fourtuple.faces.text.why import why_lines
 from tests.core.quiet import WORLD
 
-PORTS = PortRoom(1, 28_232, 28_000, 232, 232, (), (), 0, 0, 0)
+PORTS = PortRoom(1, 28_232, 28_000, Interval.of(232), (), (), 0, 0, 0)
 NGINX = (
     "2026/03/01 12:00:00 [crit] 812#812: *4711 connect() to 10.0.0.9:8080 failed (99: Cannot assign requested address)"
     ' while connecting to upstream, client: 10.0.0.1, upstream: "http://10.0.0.9:8080/"'
@@ -33,8 +34,7 @@ def pair(destination: str = "10.0.0.9:8080", **counts: int) -> PairCount:
         used=used,
         usable=28_232,
         percent=round(100 * used / 28_232, 1),
-        left=28_232 - used,
-        left_least=28_232 - used,
+        left=Interval.of(28_232 - used),
         owners=Owners((Process(812, "nginx", used),)),
         **known,
     )

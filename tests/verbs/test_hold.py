@@ -12,12 +12,13 @@ from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.limits.facts import Memory, PortFacts, World
 from fourtuple.core.limits.ports import PortRoom, PortUse
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import weigh
 from fourtuple.core.limits.verdicts import Case
+from fourtuple.core.limits.weigh import weigh
 from fourtuple.core.runs.orders import HoldOrder, LoopName
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCKET
 from fourtuple.core.space.endpoints import Address
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.engine.loops.choose import Choice
@@ -96,7 +97,7 @@ def test_more_than_the_ports_allow_is_refused_unless_it_is_wanted_anyway() -> No
     with pytest.raises(ShortfallError) as refused:
         order(28_233, ["127.0.0.1:8000"])
     assert "net.ipv4.ip_local_port_range" in refused.value.stopped_by
-    assert order(28_233, ["127.0.0.1:8000"], anyway=True).plan.predicted == 28_232
+    assert order(28_233, ["127.0.0.1:8000"], anyway=True).plan.predicted == Interval.of(28_232)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def export(listen: str, every_s: float, most: int, netns: str | None) -> None:
 
     end, exporter = Endpoint.parse(listen), metrics.Exporter()
     try:
-        server = metrics.Server(str(end.address), end.port, exporter)
+        server = metrics.MetricsServer(str(end.address), end.port, exporter)
     except OSError as error:
         raise CannotError(
             f"cannot listen on {end}", str(error.strerror), "Choose another address with --listen."

@@ -34,7 +34,8 @@ def budget(sources: Sources | Sequence[str], destinations: str | Sequence[str]) 
 
     names = sources.names if isinstance(sources, Sources) else _several(sources)
     found = limits(_several(destinations), sources=names, pid=os.getpid(), role=Role.CLIENT)
-    return Budget(found.room, found.room_max, found.binding)
+    room = found.room
+    return Budget(room.least if room else None, room.most if room else None, found.binding)
 
 
 def _several(texts: str | Sequence[str]) -> Sequence[str]:

@@ -83,15 +83,15 @@ def _count(host: str, port: int, sources: tuple[str, ...]) -> "Shortage | str":
     from fourtuple.core.space.endpoints import EndpointSpec
     from fourtuple.core.why.causes import CAUSES
     from fourtuple.core.why.shortage import Shortage
-    from fourtuple.kernel.netlink.sockdiag import DumpInterruptedError
-    from fourtuple.verbs.lab import host_facts
+    from fourtuple.kernel.netlink.wire import DumpInterruptedError
+    from fourtuple.verbs.lab import port_facts
     from fourtuple.verbs.request import space_of, use_of
 
     if not WILDCARDS.isdisjoint(sources):
         sources = ()
     destination = str(EndpointSpec(host.partition("%")[0], range(port, port + 1)))
     try:
-        ports = host_facts().ports
+        ports = port_facts()
         space, _ = space_of(ports, [destination], sources, Strategy.LATE)
         use, _ = use_of(space, ports)
     except ShortfallError as error:

@@ -173,9 +173,9 @@ def _in_use(names: tuple[str, ...]) -> "Pairs":
 
     from fourtuple.core.sockets.filter import Where
     from fourtuple.verbs.census import CONNECTED, usage_of
-    from fourtuple.verbs.lab import host_facts
+    from fourtuple.verbs.lab import port_facts
 
-    usage, _ = usage_of(Where.parse((), names), CONNECTED, host_facts().ports, np.zeros(65536, bool))
+    usage, _ = usage_of(Where.parse((), names), CONNECTED, port_facts(), np.zeros(65536, bool))
     pairs: Pairs = usage.pairs[~usage.pairs["is_server"]]
     return pairs
 

@@ -1,13 +1,11 @@
 """connect() for asyncio: `connect_async` gives a connected socket, `open_connection` streams."""
 
 import asyncio
-import itertools
 import socket
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
-from fourtuple.client.connecting import AddrInfo, ClientSocket, checked, in_reach
+from fourtuple.client.connecting import checked, in_reach, socket_factory
 from fourtuple.client.exhausted import PortsExhausted
 from fourtuple.client.sources import Sources
 
@@ -76,40 +74,62 @@ async def connect_async(
     if checked(sources) is not None and not sources.looked:  # type: ignore[union-attr]
         await asyncio.to_thread(sources.look)  # type: ignore[union-attr]
     infos = in_reach(await _resolved(host, port, family), sources, host)
-    if interleave is None:
-        interleave = 0 if happy_eyeballs_delay is None else 1
-    if interleave:
-        infos = interleaved(infos, interleave)
-    errors: list[Exception | None] = []
-    if happy_eyeballs_delay is None:
-        for info in infos:
-            try:
-                return await _connected(info, sources)
-            except OSError as error:
-                errors.append(error)
-    else:
-        from asyncio.staggered import staggered_race
+    from aiohappyeyeballs import start_connection
 
-        tries = [partial(_connected, info, sources) for info in infos]
-        sock: socket.socket | None
-        sock, _, errors = await staggered_race(tries, happy_eyeballs_delay)
-        if sock is not None:
-            return sock
+    attempts = _Attempts(sources)
     try:
-        raise _of_all([error for error in errors if error is not None], all_errors=all_errors)
+        return await start_connection(
+            infos,
+            happy_eyeballs_delay=happy_eyeballs_delay,
+            interleave=interleave,
+            loop=attempts,  # type: ignore[arg-type]
+            socket_factory=attempts.make_socket,
+        )
+    except OSError as error:
+        errors = attempts.take_errors() or [error]
+    try:
+        raise _of_all(errors, all_errors=all_errors)
     finally:
         errors.clear()  # they refer to frames, which refer to sockets
 
 
-def interleaved(infos: Iterable[AddrInfo], first: int) -> list[AddrInfo]:
-    """Addresses of the families in turn, after `first` addresses of the first family (RFC 8305, section 4)."""
-    by_family: dict[int, list[AddrInfo]] = {}
-    for info in infos:
-        by_family.setdefault(info[0], []).append(info)
-    preferred = next(iter(by_family.values()))
-    ahead, by_family[preferred[0][0]] = preferred[: first - 1], preferred[first - 1 :]
-    in_turn = itertools.chain.from_iterable(itertools.zip_longest(*by_family.values()))
-    return [*ahead, *(info for info in in_turn if info is not None)]
+class _Attempts:
+    """The running loop and a factory of its sockets; it keeps the error of each attempt, in the order of the attempts.
+
+    start_connection raises one error for all attempts. Its text and errno differ from asyncio's, and it would hide
+    PortsExhausted, so the original errors are needed.
+    """
+
+    def __init__(self, sources: Sources | None) -> None:
+        self._loop, self._make = asyncio.get_running_loop(), socket_factory(sources=sources)
+        self._failed: dict[int, Exception] = {}
+        self._count = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    def take_errors(self) -> list[Exception]:
+        """The errors so far; they are not kept here any longer."""
+        failed, self._failed = self._failed, {}
+        return [failed[number] for number in sorted(failed)]
+
+    def make_socket(self, info: Any) -> socket.socket:
+        """A socket for one attempt. Raises OSError."""
+        self._count += 1
+        try:
+            return self._make(info)
+        except OSError as error:
+            self._failed[self._count] = error
+            raise
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        """As the loop's own method. Raises OSError."""
+        number = self._count
+        try:
+            await self._loop.sock_connect(sock, address)
+        except OSError as error:
+            self._failed[number] = error
+            raise
 
 
 async def _resolved(host: str, port: int, family: int) -> Sequence[Any]:
@@ -118,18 +138,6 @@ async def _resolved(host: str, port: int, family: int) -> Sequence[Any]:
         return socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)
     except socket.gaierror:
         return await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
-
-
-async def _connected(info: AddrInfo, sources: Sources | None) -> socket.socket:
-    family, type_, proto, _, address = info
-    sock = ClientSocket(family, type_, proto, sources=sources)
-    try:
-        sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, address)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
 
 
 def _of_all(errors: list[Exception], *, all_errors: bool) -> Exception:

@@ -140,6 +140,12 @@ COUNTERS: tuple[Counter, ...] = (
     ),
     Counter("vmstat.oom_kill", "processes of the whole host killed by the kernel for lack of memory", "oom_kills"),
 )
+_FILES = {
+    "nf_conntrack": "/proc/net/stat/nf_conntrack",
+    "arp_cache": "/proc/net/stat/arp_cache",
+    "ndisc_cache": "/proc/net/stat/ndisc_cache",
+    "vmstat": "/proc/vmstat",
+}
 SILENT = tuple(counter.name for counter in COUNTERS if counter.silent)
 
 
@@ -151,6 +157,14 @@ def in_tables() -> Mapping[str, tuple[str, ...]]:
         if dot:
             tables[table] = (*tables.get(table, ()), name)
     return tables
+
+
+def spelled(name: str) -> str:
+    """Where a person finds it: `ListenDrops`, `oom_kill in /proc/vmstat`."""
+    table, dot, name_there = name.partition(".")
+    if table == "softnet_stat":
+        return "second column of /proc/net/softnet_stat"
+    return f"{name_there} in {_FILES[table]}" if dot else name
 
 
 def telling(moved: Mapping[str, int]) -> list[tuple[str, int, str]]:

@@ -10,7 +10,7 @@ from enum import Enum
 from types import MappingProxyType
 
 
-class Ends(Enum):
+class Extent(Enum):
     """What is over once the errno has been seen, so that nobody retries blindly."""
 
     PAIR = "this source address and this destination"
@@ -22,13 +22,13 @@ class Ends(Enum):
 class Symptom:
     limit: str
     do: str
-    ends: Ends
+    ends: Extent
 
 
 _FULL_PAIR = Symptom(
     "source ports: every port of the range is taken for this source address and destination, or held by another socket",
     "Use more source addresses (--from), more destination ports, or a wider net.ipv4.ip_local_port_range.",
-    Ends.PAIR,
+    Extent.PAIR,
 )
 _SYSTEM_FULL = "Close other programs or add memory; every connection costs about 4 KiB of kernel memory at each end."
 SYMPTOMS: Mapping[int, Symptom] = MappingProxyType(
@@ -37,62 +37,62 @@ SYMPTOMS: Mapping[int, Symptom] = MappingProxyType(
         errno.EADDRINUSE: Symptom(
             "a port: bind() found it held by a socket that does not share it",
             "Use --strategy late, other ports (--from ADDRESS:PORT-PORT), or stop the program that holds them.",
-            Ends.PAIR,
+            Extent.PAIR,
         ),
         errno.EMFILE: Symptom(
             "open files of the process: RLIMIT_NOFILE",
             "Use more processes (--workers), or raise the limit (LimitNOFILE=, limits.conf) and log in again.",
-            Ends.PROCESS,
+            Extent.PROCESS,
         ),
-        errno.ENFILE: Symptom("open files of the host: fs.file-max", "Raise fs.file-max (root).", Ends.PROCESS),
+        errno.ENFILE: Symptom("open files of the host: fs.file-max", "Raise fs.file-max (root).", Extent.PROCESS),
         errno.ENOMEM: Symptom(
             "memory; for a ring without CAP_IPC_LOCK also RLIMIT_MEMLOCK (ulimit -l) of the user",
             _SYSTEM_FULL,
-            Ends.PROCESS,
+            Extent.PROCESS,
         ),
-        errno.ENOBUFS: Symptom("memory for network buffers", _SYSTEM_FULL, Ends.PROCESS),
+        errno.ENOBUFS: Symptom("memory for network buffers", _SYSTEM_FULL, Extent.PROCESS),
         errno.ENOSPC: Symptom(
             "epoll watches of the user: fs.epoll.max_user_watches",
             "Raise fs.epoll.max_user_watches (root).",
-            Ends.PROCESS,
+            Extent.PROCESS,
         ),
         errno.ECONNREFUSED: Symptom(
             "nobody listens there, or a firewall refuses",
             "Start the server first (fourtuple serve ADDRESS:PORT), or check address and port.",
-            Ends.DESTINATION,
+            Extent.DESTINATION,
         ),
         errno.ETIMEDOUT: Symptom(
             "no answer: a full accept queue (backlog, somaxconn), a firewall that drops, full conntrack or NAT",
             "Look at the server's ListenOverflows, then at conntrack and firewalls on the way.",
-            Ends.DESTINATION,
+            Extent.DESTINATION,
         ),
         errno.ECONNRESET: Symptom(
             "the peer reset the connection: its listener closed, or its accept queue overflowed",
             "Look at the server's log and at ListenOverflows.",
-            Ends.DESTINATION,
+            Extent.DESTINATION,
         ),
         errno.EHOSTUNREACH: Symptom(
             "no way to the host: nobody answers for the address on the link, or a router refuses",
             "Check the address, the route (ip route get ADDRESS) and the neighbour table.",
-            Ends.DESTINATION,
+            Extent.DESTINATION,
         ),
         errno.ENETUNREACH: Symptom(
-            "there is no route to the network", "Check the address and ip route get ADDRESS.", Ends.DESTINATION
+            "there is no route to the network", "Check the address and ip route get ADDRESS.", Extent.DESTINATION
         ),
         errno.EACCES: Symptom(
             "not permitted: a port below net.ipv4.ip_unprivileged_port_start, or a prohibiting route or rule",
             "Use ports from 1024 on, or root.",
-            Ends.DESTINATION,
+            Extent.DESTINATION,
         ),
         errno.EPERM: Symptom(
             "a local firewall rule or security module forbids it",
             "Check the rules for outgoing traffic.",
-            Ends.DESTINATION,
+            Extent.DESTINATION,
         ),
-        errno.ECANCELED: Symptom("ended before it was tried: stopped, or its worker process died", "", Ends.PROCESS),
+        errno.ECANCELED: Symptom("ended before it was tried: stopped, or its worker process died", "", Extent.PROCESS),
     }
 )
-UNKNOWN = Symptom("the kernel's own words are all we know", "See connect(2).", Ends.DESTINATION)
+UNKNOWN = Symptom("the kernel's own words are all we know", "See connect(2).", Extent.DESTINATION)
 
 
 def symptom_of(number: int) -> Symptom:

@@ -5,11 +5,11 @@ import errno
 import ipaddress
 import os
 import socket
-import struct
-from collections.abc import Iterator
 
-from fourtuple.core.errors import UsageError
+from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec, FourTuple
+from fourtuple.kernel.netlink.rtnetlink import read_addresses
+from fourtuple.kernel.netlink.wire import DumpInterruptedError
 
 
 def resolve(spec: EndpointSpec) -> list[Address]:
@@ -77,55 +77,12 @@ def _bind_to_any_port(sock: socket.socket) -> None:
     raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
 
-# include/uapi/linux/rtnetlink.h, if_addr.h (v6.18)
-RTM_GETADDR = 22
-IFA_ADDRESS, IFA_LOCAL = 1, 2
-NLM_F_REQUEST, NLM_F_DUMP = 0x001, 0x300
-NLMSG_ERROR, NLMSG_DONE = 2, 3
-_HEADER, _IFADDRMSG, _ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=BBBBI"), struct.Struct("=HH")
-
-
 def of_this_host() -> list[Address]:
-    """Every address of every interface of this network namespace; none where netlink is refused. Raises OSError."""
+    """Every address of every interface of this network namespace; none where netlink is refused.
+
+    Raises OSError, CannotError where they changed each time that they were read.
+    """
     try:
-        return list(_listed())
-    except OSError as error:
-        if error.errno in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EPERM, errno.EACCES):
-            return []
-        raise
-
-
-def _listed() -> Iterator[Address]:
-    body = _IFADDRMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
-    request = _HEADER.pack(_HEADER.size + len(body), RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, 1, 0) + body
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as netlink:
-        netlink.bind((0, 0))
-        netlink.send(request)
-        while True:
-            for kind, content in _messages(netlink.recv(65536)):
-                if kind == NLMSG_DONE:
-                    return
-                if kind == NLMSG_ERROR:
-                    (code,) = struct.unpack_from("=i", content)
-                    raise OSError(-code, os.strerror(-code))
-                attributes = dict(_attributes(content[_IFADDRMSG.size :]))
-                if packed := attributes.get(IFA_LOCAL) or attributes.get(IFA_ADDRESS):
-                    yield ipaddress.ip_address(packed)
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(type, content) of each netlink message (netlink(7))"""
-    offset = 0
-    while offset + _HEADER.size <= len(data):
-        length, kind, _, _, _ = _HEADER.unpack_from(data, offset)
-        yield kind, data[offset + _HEADER.size : offset + length]
-        offset += length + 3 & ~3
-
-
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(type, value) of each (rtnetlink(7))"""
-    offset = 0
-    while offset + _ATTRIBUTE.size <= len(data):
-        length, kind = _ATTRIBUTE.unpack_from(data, offset)
-        yield kind, data[offset + _ATTRIBUTE.size : offset + length]
-        offset += max(_ATTRIBUTE.size, length + 3 & ~3)
+        return read_addresses()
+    except DumpInterruptedError as error:
+        raise CannotError("the addresses of this host", str(error), "Try again.") from None

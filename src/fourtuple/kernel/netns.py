@@ -32,6 +32,7 @@ from fourtuple.kernel.proc.sysctl import write_sysctl
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # include/uapi/linux/sched.h
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1  # include/uapi/linux/sockios.h, if.h
+SO_NETNS_COOKIE = 71  # include/uapi/asm-generic/socket.h
 NAMED = "/run/netns"  # where ip-netns(8) keeps them
 READY = "ready"
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # exit codes, as shells give them
@@ -196,6 +197,21 @@ def places(proc: Path = Path("/proc"), named: Path = Path(NAMED)) -> tuple[list[
     for netns, name in names.items():
         found.setdefault(netns, Place(netns, name, None))
     return sorted(found.values(), key=lambda place: place.netns != own), len(closed - seen)
+
+
+def own_netns() -> str:
+    """The network namespace of this process, as /proc/PID/ns/net names it. Raises OSError where there is no /proc."""
+    return os.readlink("/proc/self/ns/net")
+
+
+def network_cookie() -> str:
+    """A number that no other namespace has had since the host started; its inode may come again (socket(7))."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            cookie = sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8)
+        except OSError:  # before Linux 5.14
+            return own_netns()
+    return str(int.from_bytes(cookie, sys.byteorder))
 
 
 def set_loopback_up() -> None:

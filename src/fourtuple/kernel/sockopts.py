@@ -11,6 +11,8 @@ import socket
 import struct
 from collections.abc import Iterable
 
+from fourtuple.core.limits.releases import IN_TURN, Version
+
 IP_BIND_ADDRESS_NO_PORT = 24  # include/uapi/linux/in.h
 IP_LOCAL_PORT_RANGE = 51
 TCP_USER_TIMEOUT = 18  # include/uapi/linux/tcp.h
@@ -60,9 +62,9 @@ def pack_port_range(ports: range) -> bytes:
     return struct.pack("=I", ports.start | (ports.stop - 1) << 16)
 
 
-def port_range_is_quick(kernel_version: tuple[int, int]) -> bool:
-    """Does IP_LOCAL_PORT_RANGE keep connect() fast past half of the range? From Linux 6.8 on, where it is allowed."""
-    if kernel_version < (6, 8):
+def port_range_is_quick(kernel_version: Version) -> bool:
+    """Does IP_LOCAL_PORT_RANGE keep connect() fast past half of the range, and is it allowed here?"""
+    if not IN_TURN.holds(kernel_version):
         return False
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:

@@ -14,7 +14,7 @@ from fourtuple.core.runs.proof import FAILS, HOLDS, SKIPPED
 from fourtuple.core.runs.run import Run
 from fourtuple.lessons.prove import module_of
 from fourtuple.lessons.stage import Outcome, Progress, Stage
-from fourtuple.verbs.lab import host_facts
+from fourtuple.verbs.lab import own_world
 
 
 def main(name: str, connections: str, ground: str) -> None:
@@ -30,7 +30,7 @@ def main(name: str, connections: str, ground: str) -> None:
     except OSError as error:
         if error.errno not in (errno.EMFILE, errno.ENFILE):
             raise
-        limit = f"ulimit -n {host_facts().files_soft}"
+        limit = f"ulimit -n {own_world().process.files_soft}"
         _print_json({"verdict": SKIPPED, "why": f"it needs more open files than permitted ({limit})"})
         return
     result = dataclasses.asdict(outcome)

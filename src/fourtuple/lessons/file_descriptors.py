@@ -1,7 +1,6 @@
 """ulimit -n is a limit of the process, not of TCP: when it is reached, socket() and accept() fail with EMFILE."""
 
 import errno
-import os
 import resource
 import socket
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from collections.abc import Callable
 from fourtuple.core.errors import CannotError
 from fourtuple.core.sockets.table import State
 from fourtuple.lessons.stage import Outcome, Stage
+from fourtuple.verbs.lab import open_files
 
 CLAIM = "ulimit -n is a separate limit, of the process and not of TCP"
 
@@ -24,14 +24,14 @@ def show(stage: Stage) -> Outcome:
         raise CannotError(f"the lesson needs {LIMIT} open files", f"ulimit -n is {hard}")
 
     resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, hard))
-    sockets_predicted = LIMIT - _open_files()
+    sockets_predicted = LIMIT - open_files()
     sockets, first_stop = _until_it_fails(socket.socket)
     for sock in sockets:
         sock.close()
 
     for _ in range(CLIENTS):
         stage.client().connect(address)
-    room = _open_files() + ACCEPTS
+    room = open_files() + ACCEPTS
     resource.setrlimit(resource.RLIMIT_NOFILE, (room, hard))
     accepted, second_stop = _until_it_fails(lambda: server.accept()[0])
     resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, hard))
@@ -56,10 +56,6 @@ def show(stage: Stage) -> Outcome:
             "of these, not accepted": len(ends.server) - ends.accepted,
         },
     )
-
-
-def _open_files() -> int:
-    return len(os.listdir("/proc/self/fd")) - 1  # minus the one that lists them
 
 
 def _until_it_fails(make: Callable[[], socket.socket]) -> tuple[list[socket.socket], str]:

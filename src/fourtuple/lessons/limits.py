@@ -12,7 +12,7 @@ from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.lessons.stage import HERE, IP_BIND_ADDRESS_NO_PORT, RESET, Outcome, Stage
-from fourtuple.verbs.lab import set_reserved_ports
+from fourtuple.verbs.lab import open_files, set_reserved_ports
 from fourtuple.verbs.limits import limits
 
 CLAIM = "fourtuple limits predicts which limit is reached, and at which number"
@@ -81,8 +81,7 @@ def _predicted(to: list[Endpoint], **how: object) -> str:
 
 
 def _answer(limits: Limits) -> str:
-    most = "" if limits.room == limits.room_max else f" to {limits.room_max}"
-    return f"{limits.room}{most}, {limits.tightest.errno if limits.tightest else 'no limit'}"
+    return f"{limits.room}, {limits.tightest.errno if limits.tightest else 'no limit'}"
 
 
 def _observed(stage: Stage, to: Endpoint) -> str:
@@ -102,7 +101,7 @@ def _fill_from(stage: Stage, source: str, to: Endpoint) -> tuple[int, str]:
 def _files(stage: Stage) -> Rows:
     server = stage.listener(8002)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1 + FILES, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_files() + FILES, hard))
     predicted = _answer(limits([str(stage.endpoint_of(server))], pid=os.getpid()))
     clients: list[socket.socket] = []
     try:

@@ -1,6 +1,7 @@
 """More connections between one client address and one server address than there are port numbers."""
 
 import contextlib
+import resource
 
 from fourtuple.core.errors import CannotError
 from fourtuple.core.limits.cost import memory_lacking, workers_needed
@@ -11,7 +12,7 @@ from fourtuple.core.units import format_count
 from fourtuple.lessons.stage import HERE, Outcome, Stage, Steps
 from fourtuple.verbs.background import serving
 from fourtuple.verbs.hold import hold
-from fourtuple.verbs.lab import host_facts, port_range_is_quick, set_port_range
+from fourtuple.verbs.lab import own_world, port_facts, port_range_is_quick, set_port_range
 from fourtuple.verbs.loop import best_loop
 
 CLAIM = "one client address holds more than 65,536 connections to one server address"
@@ -29,9 +30,8 @@ def show(stage: Stage) -> Steps:
     if stage.private:
         with contextlib.suppress(OSError):  # read-only /proc/sys: then the range stays as it is
             set_port_range(WIDE)
-    facts = host_facts()
     # Past half of the range connect() is slow without IP_LOCAL_PORT_RANGE; without it, use twice as many server ports.
-    usable = facts.automatic_ports.size * (98 if port_range_is_quick() else 49) // 100
+    usable = port_facts().automatic_ports.size * (98 if port_range_is_quick() else 49) // 100
     server_ports = -(-wanted // usable)
     first = stage.port(FIRST_SERVER_PORT, server_ports)
     server = f"{HERE}:{first}-{first + server_ports - 1}"
@@ -42,7 +42,7 @@ def show(stage: Stage) -> Steps:
     processes = f"{record.workers} {'process' if record.workers == 1 else 'processes'}"
     return Outcome(
         did=f"open {format_count(wanted)} connections from {HERE} to {server}; opened in {record.elapsed_s:.1f} s, by"
-        f" {processes} with at most {format_count(facts.files_hard)} open files",
+        f" {processes} with at most {format_count(_most_files())} open files",
         predicted={
             "connections held": wanted,
             "accepted by the server": wanted,
@@ -72,24 +72,29 @@ def show(stage: Stage) -> Steps:
 
 def _wanted(stage: Stage) -> tuple[int, str]:
     """How many to open, and a note: as requested, or as processes permit; never more than memory allows."""
-    facts = host_facts()
+    most_files = _most_files()
     wanted, note = stage.connections or CONNECTIONS, ""
     rings = best_loop() is LoopName.RING
-    files = format_count(facts.files_hard)
-    if not rings and stage.connections is None and workers_needed(wanted, facts.files_hard) > MANY_PROCESSES:
+    files = format_count(most_files)
+    if not rings and stage.connections is None and workers_needed(wanted, most_files) > MANY_PROCESSES:
         wanted = FEWER
         note = f"only {format_count(FEWER)} connections: with {files} open files per process, more would take too long"
-    needed = workers_needed(wanted, facts.files_hard)
+    needed = workers_needed(wanted, most_files)
     if needed > MOST and stage.connections is None:
         what = "rings" if rings else "processes"
         raise CannotError(
             f"{format_count(wanted)} connections",
-            f"ulimit -n {facts.files_hard}: {format_count(needed)} {what} would be needed at each end",
+            f"ulimit -n {most_files}: {format_count(needed)} {what} would be needed at each end",
             "Raise ulimit -n.",
         )
-    if lacking := memory_lacking(wanted, facts.memory, both_ends=True):
+    if lacking := memory_lacking(wanted, own_world().free_memory, both_ends=True):
         raise CannotError(f"{format_count(wanted)} connections", lacking, "Ask for fewer (--connections).")
     return wanted, note
+
+
+def _most_files() -> int:
+    """How many a process may have: its hard limit."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 def _sharing(ends: Ends, port: int) -> list[str]:

@@ -67,11 +67,11 @@ def prove(lessons: Sequence[Lesson], connections: int | None = None) -> Run[Grou
 def _steps(lessons: Sequence[Lesson], connections: int | None) -> Generator[Ground | Step, None, Proof]:
     from time import monotonic
 
-    from fourtuple.verbs.lab import namespace_refusal
+    from fourtuple.verbs.lab import namespace_refusal, own_world
     from fourtuple.verbs.start import start_of
 
     start_s = monotonic()
-    ground = Ground(namespace_refusal(), start_of("prove"))
+    ground = Ground(namespace_refusal(), start_of("prove", own_world()))
     yield ground
     results: list[Result] = []
     for each in lessons:

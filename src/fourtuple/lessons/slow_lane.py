@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.lessons.stage import HERE, IP_LOCAL_PORT_RANGE, Outcome, Progress, Stage, Steps
 from fourtuple.verbs.background import holding, serving
-from fourtuple.verbs.lab import host_facts, port_range_is_quick
+from fourtuple.verbs.lab import port_facts, port_range_is_quick
 
 CLAIM = "connect() is ~50 times slower past half of the port range; IP_LOCAL_PORT_RANGE cures that"
 
@@ -25,7 +25,7 @@ SLOWER, CURED = 5, 3  # times; typical values are 40 and 1, so both bounds leave
 
 def show(stage: Stage) -> Steps:
     curable = port_range_is_quick()
-    ports = host_facts().port_range
+    ports = port_facts().port_range
     server = Endpoint.parse(f"{HERE}:{stage.port(8000)}")
     plain_us: dict[int, float] = {}
     cured_us: dict[int, float] = {}

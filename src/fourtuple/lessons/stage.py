@@ -22,7 +22,7 @@ from fourtuple.core.sockets.table import Sockets, State
 from fourtuple.core.space.endpoints import Endpoint, EndpointSpec, parse_addresses
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import Destinations
-from fourtuple.verbs.lab import host_facts, set_port_range
+from fourtuple.verbs.lab import port_facts, set_port_range
 from fourtuple.verbs.looks import sockets
 
 T = TypeVar("T")
@@ -110,7 +110,7 @@ class Stage:
         """
         if self.private:
             return wanted
-        used, automatic = self._used_ports(), host_facts().port_range
+        used, automatic = self._used_ports(), port_facts().port_range
         for avoided in (used | {*automatic}, used | {*(self._own_range or ())}):
             for port in range(wanted, 65_536 - count):
                 if avoided.isdisjoint(range(port, port + count)):
@@ -199,7 +199,7 @@ class Stage:
 
     def _quiet_ports(self, count: int) -> range:
         """`count` consecutive ports of the host's range that no socket uses; the first one is even."""
-        ports, used = host_facts().port_range, self._used_ports()
+        ports, used = port_facts().port_range, self._used_ports()
         start = ports.start + ports.start % 2
         while start + count <= ports.stop:
             taken = [port for port in range(start, start + count) if port in used]

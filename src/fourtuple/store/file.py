@@ -96,8 +96,9 @@ CREATE TABLE lessons (
 
 def default_file() -> Path:
     """$XDG_STATE_HOME/fourtuple/runs.db (XDG Base Directory Specification)."""
-    state = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
-    return Path(state) / "fourtuple" / "runs.db"
+    from platformdirs import user_state_path
+
+    return user_state_path("fourtuple") / "runs.db"
 
 
 def open_store(file: Path | None, *, new: bool, migrations: Sequence[str] = MIGRATIONS) -> sqlite3.Connection:

@@ -11,22 +11,26 @@ from pathlib import Path
 
 import msgspec
 
-from fourtuple.core.census.records import By, Census, Source, View
+from fourtuple.core.census.records import By, Census, Source
 from fourtuple.core.census.usage import HashCollisionError, Usage
+from fourtuple.core.census.view import View
 from fourtuple.core.errnos import name_of
 from fourtuple.core.errors import CannotError, FourtupleError, UsageError
 from fourtuple.core.limits.facts import PortFacts
-from fourtuple.core.limits.ports import Mask
 from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.runs.run import Run
+from fourtuple.core.sockets.columns import Mask
 from fourtuple.core.sockets.filter import Where
 from fourtuple.core.sockets.owners import NOBODY
 from fourtuple.core.sockets.table import State
 from fourtuple.core.why.alarms import alarms
-from fourtuple.kernel.netlink.sockdiag import Asked, DumpInterruptedError, fold_sockets, read_listeners
-from fourtuple.kernel.netns import Place, places
+from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets, read_listeners
+from fourtuple.kernel.netlink.wire import DumpInterruptedError
+from fourtuple.kernel.netns import Place, own_netns, places
+from fourtuple.kernel.proc.netstat import read_motion
 from fourtuple.kernel.proc.owners import read_holders
-from fourtuple.kernel.proc.world import NOTHING, host_sysctls, read_motion, read_world
+from fourtuple.kernel.proc.sysctl import NOTHING, host_sysctls
+from fourtuple.kernel.proc.world import read_world
 
 CONNECTED = frozenset(State) - {State.LISTEN}
 NAMED = {state.name.replace("_", ""): state for state in CONNECTED - {State.CLOSE, State.NEW_SYN_RECV}}
@@ -76,7 +80,7 @@ def censuses(
     where, states = Where.parse(to, sources), frozenset(states)
     before, before_s = None, 0.0
     while True:
-        world, motion = read_world(SYSCTLS, outside=outside), read_motion()
+        world, motion = read_world(SYSCTLS, details=False, outside=outside), read_motion()
         now_s = time.monotonic()
         usage, read_from = usage_of(where, states, world.ports)
         view = View.of(usage, by, most)
@@ -151,7 +155,7 @@ def save(found: Census, file: str) -> None:
 
 def _census_in(place: Place, options: Mapping[str, object]) -> Census | None:
     """In a process of its own, as the way into a namespace may be one of no return; None: it is gone."""
-    if place.netns != os.readlink("/proc/self/ns/net"):
+    if place.netns != own_netns():
         try:
             place.enter()
         except PermissionError as error:

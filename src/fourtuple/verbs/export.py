@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 from fourtuple.core.census.snapshot import Snapshot
 from fourtuple.core.errors import CannotError
-from fourtuple.core.limits.ports import Mask
 from fourtuple.core.limits.table import SYSCTLS
+from fourtuple.core.sockets.columns import Mask
 from fourtuple.core.sockets.filter import EVERYWHERE
-from fourtuple.kernel.proc.world import read_motion, read_world
+from fourtuple.kernel.proc.netstat import read_motion
+from fourtuple.kernel.proc.world import read_world
 from fourtuple.verbs.census import CONNECTED, usage_of
 
 BOUND_S = 120.0  # between two looks for ports that programs have named in bind(): each is a walk of the table more
@@ -25,7 +26,7 @@ def snapshots(most: int) -> Iterator[Snapshot | None]:
         start_s = time.monotonic()
         if bound is not None and start_s - asked_s >= BOUND_S:
             bound = None
-        world, motion = read_world(SYSCTLS), read_motion()
+        world, motion = read_world(SYSCTLS, details=False), read_motion()
         try:
             usage, _ = usage_of(EVERYWHERE, CONNECTED, world.ports, bound)
         except CannotError:

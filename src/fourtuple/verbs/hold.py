@@ -41,7 +41,7 @@ from fourtuple.engine.workloads.hold import HoldJob
 from fourtuple.engine.workloads.hold import hold as hold_work
 from fourtuple.kernel import addresses, process
 from fourtuple.kernel.proc.slab import read_slabs
-from fourtuple.kernel.proc.world import read_sysctl
+from fourtuple.kernel.proc.sysctl import read_sysctl
 from fourtuple.verbs.observer import Observer
 from fourtuple.verbs.plan import refuse
 from fourtuple.verbs.request import usable
@@ -130,8 +130,7 @@ def order_of(
         start=start,
         plan=Plan(
             wanted=options.wanted,
-            room=ports.room_max,
-            room_least=ports.room,
+            room=ports.room,
             space=space,
             strategy=seen.strategy,
             slices=split(options.wanted, space.size, count, Pace.of(options.wanted, options.rate_per_s)),
@@ -161,8 +160,8 @@ def planned(order: HoldOrder) -> Planned:
         loop_because=order.loop_because,
         workers=len(plan.slices),
         wanted=options.wanted,
-        predicted=plan.predicted,
-        predicted_least=plan.predicted_least,
+        predicted=plan.predicted.most,
+        predicted_least=plan.predicted.least,
         pairs=plan.space.pairs,
         usable=plan.space.ports.size,
         rate_per_s=options.rate_per_s,

@@ -16,13 +16,16 @@ from types import FrameType
 
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.limits.cost import CLIENT_END_BYTES
-from fourtuple.core.limits.facts import HostFacts
+from fourtuple.core.limits.facts import PortFacts, World
+from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.topology import Cable, Port, up
-from fourtuple.kernel import process, sockopts
+from fourtuple.kernel import process
 from fourtuple.kernel.netns import Namespace
-from fourtuple.kernel.proc import host
+from fourtuple.kernel.proc.cgroups import read_memory
+from fourtuple.kernel.proc.ports import read_port_facts
 from fourtuple.kernel.proc.sysctl import write_sysctl
+from fourtuple.kernel.proc.world import read_world
 
 WIDE = range(1024, 65536)  # every port that needs no privilege
 MOST_ENTRIES = 2**24  # net.ipv4.tcp_child_ehash_entries
@@ -139,7 +142,7 @@ def _on_path(folder: str, *, last: bool = False) -> Iterator[None]:
 
 def _affordable_sockets() -> int:
     """The number of sockets that memory allows, so that a bucket holds at most one on average."""
-    return min(MOST_ENTRIES, max(1, (host.read_memory().free_bytes or 0) // CLIENT_END_BYTES))
+    return min(MOST_ENTRIES, max(1, (read_memory().free_bytes or 0) // CLIENT_END_BYTES))
 
 
 def namespace_refusal() -> str | None:
@@ -151,9 +154,22 @@ def namespace_refusal() -> str | None:
         return error.stopped_by
 
 
-def host_facts() -> HostFacts:
-    """The facts that limit the connections of this process, in its network namespace."""
-    return host.read_host_facts()
+def own_world() -> World:
+    """The facts that limit the connections of this process, in its network namespace.
+
+    Facts that are slow to read are left out (read_process): threads of the user's processes, types of descriptors.
+    """
+    return read_world(SYSCTLS, details=False)
+
+
+def open_files() -> int:
+    """The number of descriptors of this process below its soft limit of open files."""
+    return process.read_files().open
+
+
+def port_facts() -> PortFacts:
+    """The facts about source ports alone, in the namespace of this process. Raises CannotError."""
+    return read_port_facts()
 
 
 def set_port_range(ports: range) -> None:
@@ -173,7 +189,7 @@ def set_reserved_ports(ports: Ranges) -> None:
 
 def port_range_is_quick() -> bool:
     """Whether IP_LOCAL_PORT_RANGE keeps connect() fast past half of the range in this kernel."""
-    return sockopts.port_range_is_quick(host_facts().kernel_version)
+    return port_facts().range_is_quick
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)

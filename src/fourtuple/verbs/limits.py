@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 from fourtuple.core.limits.remarks import remarks
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import bound
 from fourtuple.core.limits.verdicts import Limits
+from fourtuple.core.limits.weigh import bound
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.ranges import Ranges
-from fourtuple.kernel.proc.world import NOTHING
+from fourtuple.kernel.proc.sysctl import NOTHING
 from fourtuple.verbs.survey import look
 
 
@@ -30,7 +30,7 @@ def limits(
     pid:          whose files, cgroup and listeners; None: of a program that is started from here
     role:         None means server for a process that listens, where no destination is given
     probe:        open short connections on 127.0.0.1 to learn what the kernel does not tell
-    outside:      sysctls of the host, read before this thread entered the namespace (world.host_sysctls)
+    outside:      sysctls of the host, read before this thread entered the namespace (sysctl.host_sysctls)
 
     Ports and sockets are those of this thread's network namespace. Where `pid` is in another one they are unknown.
 
@@ -38,7 +38,7 @@ def limits(
     """
     seen = look(destinations, sources=sources, strategy=strategy, pid=pid, role=role, probe=probe, outside=outside)
     world, ports = seen.world, seen.ports
-    room, room_max, binding = bound(seen.verdicts)
+    room, binding = bound(seen.verdicts)
     return Limits(
         role=seen.role,
         strategy=seen.strategy,
@@ -47,13 +47,12 @@ def limits(
         netns=world.netns,
         kernel=world.kernel,
         room=room,
-        room_max=room_max,
         binding=binding.limit if binding else None,
-        exact=bool(binding and binding.exact and room == room_max and not seen.because),
+        exact=bool(binding and binding.exact and room and room.exact and not seen.because),
         because=seen.because,
         full=seen.full,
         waiting=ports.waiting if ports else 0,
-        open_ports=ports.open if ports else 0,
+        unattributed_ports=ports.unattributed if ports else 0,
         probed=seen.probed,
         sources=Ranges(part for use in seen.uses for part in use.space.sources.parts).size if ports else 0,
         destinations=seen.space.destinations.size if ports else 0,

@@ -8,10 +8,9 @@ from fourtuple.core.limits.cost import memory_exhausted
 from fourtuple.core.limits.facts import Memory
 from fourtuple.core.runs.records import Seen
 from fourtuple.engine.control import now_ns
-from fourtuple.kernel.proc import host
-from fourtuple.kernel.proc.files import whole
-from fourtuple.kernel.proc.sysctl import PROC
-from fourtuple.kernel.proc.world import parse_sockstat
+from fourtuple.kernel.proc.cgroups import read_memory
+from fourtuple.kernel.proc.files import PROC, whole
+from fourtuple.kernel.proc.netstat import parse_sockstat, read_counters
 
 LOOK_S, IDLE_S = 0.2, 1.0  # interval between two reads of memory and counters
 
@@ -30,7 +29,7 @@ class Observer:
         share: the share of the initially free memory that may be used
         """
         self._at_start, self._ends, self._share, self._proc = at_start, ends, share, proc
-        self._counters, self._sockets = host.read_counters(proc), _sockets(proc)
+        self._counters, self._sockets = read_counters(proc), _sockets(proc)
         self._due_ns = 0
         self._seen = Seen(None, None, {})
         self.short: str | None = None
@@ -44,7 +43,7 @@ class Observer:
         due = now or now_ns() >= self._due_ns
         if due:
             self._due_ns = now_ns() + int((LOOK_S if busy else IDLE_S) * 1e9)
-            memory = host.read_memory(self._proc)
+            memory = read_memory(self._proc)
             self.short = memory_exhausted(memory, self._at_start, self._share)
             self._seen = Seen(None, self._taken(memory), self.moved())
         if due or busy:
@@ -53,7 +52,7 @@ class Observer:
 
     def moved(self) -> dict[str, int]:
         """The increase of each counter that has grown."""
-        now = host.read_counters(self._proc)
+        now = read_counters(self._proc)
         return {name: now[name] - was for name, was in self._counters.items() if now.get(name, was) > was}
 
     def grown(self, name: str, moved: Mapping[str, int]) -> int | None:

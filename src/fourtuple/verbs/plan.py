@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,12 +13,13 @@ from fourtuple.core.limits.cost import MEMORY_SHARE
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.ports import PortUse
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import bound
+from fourtuple.core.limits.weigh import bound
 from fourtuple.core.plan import fit
-from fourtuple.core.plan.fit import Fit, Ground, Says
+from fourtuple.core.plan.fit import Fit, Means, Says
 from fourtuple.core.plan.nat import ROUTERS, nat_budget
 from fourtuple.core.runs.orders import LoopName
 from fourtuple.core.space.endpoints import Address
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.engine.loops.choose import choose
 from fourtuple.kernel import addresses
@@ -65,12 +67,11 @@ def plan(
             raise UsageError(f"--nat-addresses {nat_addresses}", f"{ROUTERS[nat].title} has at most {most}")
     here_wanted = -(-wanted // (machines or 1))
     seen = look(destinations, sources=sources, strategy=strategy, on_paper=True)
-    ground = ground_of(seen, destinations)
+    means = means_of(seen, destinations)
     found = checks_of(seen, here_wanted)
-    _, _, binding = bound([v for v in seen.verdicts if v.limit not in (FILES, WATCHES)])
-    room = min((c.room for c in found if c.room is not None), default=None)
-    room_max = min((c.room_max for c in found if c.room_max is not None), default=None)
-    others = [c.room for c in found if c.room is not None and c.limit not in (*fit.PORT_LIMITS, "4-tuple")]
+    _, binding = bound([v for v in seen.verdicts if v.limit not in (FILES, WATCHES)])
+    room = Interval.tightest(c.room for c in found if c.room is not None)
+    others = [c.room.least for c in found if c.room is not None and c.limit not in (*fit.PORT_LIMITS, "4-tuple")]
     rate = rate_per_s or fit.RATE_PER_S
     client_bytes, server_bytes, user_bytes = fit.memory(here_wanted)
     says = min((check.says for check in found), key=(Says.BLOCKS, Says.PERHAPS, Says.OK).index, default=Says.OK)
@@ -81,17 +82,16 @@ def plan(
         strategy=seen.strategy,
         sources=seen.space.sources.size,
         first_source=str(addresses_of_source),
-        ports=ground.ports.ceiling // ground.ports.pairs if ground else 0,
+        ports=means.ports.ceiling // means.ports.pairs if means else 0,
         destinations=seen.space.destinations.size,
         first_destination=fit.endpoint(seen.space),
-        ceiling=ground.ports.ceiling if ground else 0,
+        ceiling=means.ports.ceiling if means else 0,
         room=room,
-        room_max=room_max,
         binding=binding.limit if binding else None,
         because=seen.because,
         absent=tuple(str(address) for address in absent_sources(seen.space)) if sources else (),
         checks=found,
-        ways=tuple(fit.ways(found, ground, seen.world, here_wanted)),
+        ways=tuple(fit.ways(found, means, seen.world, here_wanted)),
         here=seen.case.here,
         client_bytes=client_bytes,
         server_bytes=server_bytes,
@@ -100,7 +100,7 @@ def plan(
         rate_because="as asked" if rate_per_s else "as two CPUs open them on loopback, both ends there",
         elapsed_s=here_wanted / rate,
         churn=_churn(seen, churn_per_s, here_wanted),
-        machine=fit.machine(machines, wanted, ground, min(others, default=MOST), rate) if machines and ground else None,
+        machine=fit.machine(machines, wanted, means, min(others, default=MOST), rate) if machines and means else None,
         nat=nat_budget(nat, nat_addresses, wanted, seen.space.destinations.size, machines or 1) if nat else None,
     )
 
@@ -112,7 +112,7 @@ def checks_of(seen: Look, wanted: int) -> tuple[fit.Check, ...]:
     if name != LoopName.RING:
         uncounted = {FILES: WORKERS_FILES}
     verdicts = [
-        replace(v, room=int(v.room * MEMORY_SHARE), room_max=int((v.room_max or v.room) * MEMORY_SHARE))
+        replace(v, room=v.room.scaled(MEMORY_SHARE))
         if v.limit in ("memory", "memory.max") and v.room is not None
         else v
         for v in seen.verdicts
@@ -128,21 +128,21 @@ def refuse(seen: Look, wanted: int, destinations: Sequence[str], *, but: Sequenc
     blocking = [c for c in checks_of(seen, wanted) if c.says is Says.BLOCKS and c.limit not in but]
     if not blocking:
         return
-    first = min(blocking, key=lambda check: check.room_max or 0)
-    ground = ground_of(seen, destinations)
-    more = list(fit.ways([first], ground, seen.world, wanted))
+    room_max, first = min(((c.room.most if c.room else 0, c) for c in blocking), key=itemgetter(0))
+    means = means_of(seen, destinations)
+    more = list(fit.ways([first], means, seen.world, wanted))
     command = f"fourtuple plan {wanted} {' '.join(destinations)}"
-    raise ShortfallError(*fit.too_many(wanted, first.room_max or 0, first, command, more=more))
+    raise ShortfallError(*fit.too_many(wanted, room_max, first, command, more=more))
 
 
-def ground_of(seen: Look, destinations: Sequence[str]) -> Ground | None:
+def means_of(seen: Look, destinations: Sequence[str]) -> Means | None:
     """What ways out can be made of; None where the ports are unknown."""
     facts = seen.world.ports
     if seen.ports is None or facts is None:
         return None
     use = seen.uses[0]
     wide = replace(facts, port_range=range(max(fit.WIDEST.start, facts.unprivileged_start), fit.WIDEST.stop))
-    return Ground(
+    return Means(
         space=seen.space,
         strategy=seen.strategy,
         facts=facts,
@@ -153,7 +153,7 @@ def ground_of(seen: Look, destinations: Sequence[str]) -> Ground | None:
         spare=_spare(seen),
         here=seen.case.here,
         connected=seen.case.tuples_in_use,
-        noport=sum(each.room(facts, Strategy.NOPORT).room for each in seen.uses),
+        noport=sum(each.room(facts, Strategy.NOPORT).room.least for each in seen.uses),
         named=destinations[0].rpartition(":")[0].strip("[]"),
     )
 
@@ -164,7 +164,7 @@ def _fresh(use: PortUse, facts: PortFacts, strategy: Strategy, ports: Ranges | N
     if ports is not None:
         empty = replace(empty, space=replace(use.space, ports=ports))
     found = empty.room(facts, strategy)
-    return found.room // found.pairs if strategy is not Strategy.BIND0 else found.room // use.space.sources.size
+    return found.room.least // (use.space.sources.size if strategy is Strategy.BIND0 else found.pairs)
 
 
 def _spare(seen: Look) -> list[Address]:

@@ -71,7 +71,7 @@ def prepare(options: ServeOptions) -> ServeOrder:
     """Read the host once, and make every decision that can be made before the first connection. Raises UsageError."""
     options.check()
     soft_before, _ = process.raise_soft_files()
-    world = read_world(SYSCTLS)
+    world = read_world(SYSCTLS, details=False)
     choice = choose(options.loop, log=options.log)
     workers = options.workers or (1 if choice.name == LoopName.RING else None)
     planned = Planned(options.where, choice.name, choice.because, workers, options.serve_s)

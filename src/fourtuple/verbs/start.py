@@ -4,21 +4,18 @@ from datetime import UTC, datetime
 
 from fourtuple import __version__
 from fourtuple.core.limits.facts import World
-from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.runs.start import Changed, Start
 from fourtuple.engine.control import now_ns
 from fourtuple.kernel.proc.machine import found
-from fourtuple.kernel.proc.world import read_world
 
 
-def start_of(kind: str, world: World | None = None, *, soft_before: int | None = None) -> Start:
+def start_of(kind: str, world: World, *, soft_before: int | None = None) -> Start:
     """The start of a run, without a plan.
 
     kind:        hold, serve or prove
-    world:       the host before anything was opened; None: read it now
+    world:       the host before anything was opened
     soft_before: the soft limit of open files before the run raised it; None: the run did not raise it
     """
-    world = world or read_world(SYSCTLS)
     changed: tuple[Changed, ...] = ()
     if soft_before is not None and soft_before != world.process.files_soft:
         what = "RLIMIT_NOFILE (soft) of its own processes"

@@ -12,8 +12,9 @@ from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.limits.ports import PortRoom, PortUse
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import SYSCTLS, weigh
+from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.limits.verdicts import Case, Queue, Verdict
+from fourtuple.core.limits.weigh import weigh
 from fourtuple.core.sockets.columns import among, is_wildcard, within
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, full_queues
@@ -21,8 +22,9 @@ from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import Destinations, TupleSpace
 from fourtuple.kernel import addresses, canary
 from fourtuple.kernel.netns import enter, enter_named
-from fourtuple.kernel.proc import host
-from fourtuple.kernel.proc.world import NOTHING, host_sysctls, read_world, same_network
+from fourtuple.kernel.proc.pid import same_network
+from fourtuple.kernel.proc.sysctl import NOTHING, host_sysctls, read_sysctl
+from fourtuple.kernel.proc.world import read_world
 from fourtuple.verbs.request import MOST_ADDRESSES, by_source, space_of, use_of
 
 ANYWHERE = Destinations.of([(range(1), range(1, 2))])  # stands for a destination to which there is no connection yet
@@ -98,7 +100,7 @@ def look(
         ports=ports,
         tuples_in_use=sum(int((use.towards["state"] != State.LISTEN).sum()) for use in uses),
         queue=queue_of(listeners, by),
-        cpus=host.cpus(),
+        cpus=world.cpus,
         running=pid is not None,
         **_far_ends(space, ports, anywhere=not destinations),
     )
@@ -159,7 +161,7 @@ def _asked(
 
 def _probed(uses: Sequence[PortUse], facts: PortFacts) -> tuple[list[PortUse], int]:
     """What they are after the open ports were asked for, and how many connections that took."""
-    wanted = np.flatnonzero(uses[0].open & facts.automatic_ports.mask).tolist()
+    wanted = np.flatnonzero(uses[0].unattributed & facts.automatic_ports.mask).tolist()
     asked, blocked = canary.blocked_ports(wanted or [facts.port_range.start], facts.automatic_ports)
     masks = [Ranges(range(port, port + 1) for port in ports).mask for ports in (asked, blocked)]
     return [use.probed(*masks) for use in uses], len(asked)
@@ -169,7 +171,7 @@ def _is_tracked(before: World) -> bool | None:
     """Has connection tracking counted the connections that were just made?"""
     if CONNTRACK not in before.sysctls:
         return None
-    return bool(read_world([CONNTRACK]).number(CONNTRACK))
+    return read_sysctl(CONNTRACK) not in ("", "0")
 
 
 def _listeners(listens: Sockets, world: World) -> Sockets | None:
@@ -193,10 +195,10 @@ def queue_of(listeners: Sockets | None, by: str) -> Queue | None:
     """None where there are none, or where their backlogs are not told. by: where they were read"""
     if listeners is None or not len(listeners) or by != SOCK_DIAG:
         return None
-    backlogs = listeners["wqueue"].astype(np.int64)
+    backlogs = listeners["send_q"].astype(np.int64)
     return Queue(
         listeners=len(listeners),
-        waiting=int(listeners["rqueue"].sum()),
+        recv_q=int(listeners["recv_q"].sum()),
         ceiling=int((backlogs + 1).sum()),
         backlog_most=int(backlogs.max()),
     )

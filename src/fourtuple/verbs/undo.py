@@ -3,9 +3,6 @@
 The old values are stored before anything is written, so that they can be restored whatever happens in between.
 """
 
-import os
-import socket
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +12,9 @@ import msgspec
 
 from fourtuple.core.errors import CannotError
 from fourtuple.core.plan.fit import Change
-from fourtuple.kernel.proc.files import text_of
-from fourtuple.kernel.proc.sysctl import PROC, write_sysctl
-
-SO_NETNS_COOKIE = 71  # include/uapi/asm-generic/socket.h
+from fourtuple.kernel.netns import network_cookie
+from fourtuple.kernel.proc.alive import boot_id
+from fourtuple.kernel.proc.sysctl import read_sysctl, write_sysctl
 
 
 class Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,10 +73,10 @@ def undo(file: Path | None = None, *, forget: bool = False) -> Outcome:
     left, elsewhere, done, refused = [], [], [], []
     for entry in reversed(_stored(file)):
         change = Change(entry.name, entry.after, entry.before)
-        now = text_of(PROC / "sys" / entry.name.replace(".", "/"))
-        if entry.boot != _boot():
+        now = read_sysctl(entry.name)
+        if entry.boot != boot_id():
             continue  # a reboot has reset it
-        if entry.netns != _netns() and entry.name.startswith("net."):
+        if entry.netns != network_cookie() and entry.name.startswith("net."):
             elsewhere.append(entry)
         elif now.split() != entry.after.split():
             refused.append((change, f"it has been changed to {' '.join(now.split())} since"))
@@ -97,12 +93,13 @@ def undo(file: Path | None = None, *, forget: bool = False) -> Outcome:
 
 def state_file() -> Path:
     """$XDG_STATE_HOME/fourtuple/undo.json (XDG Base Directory Specification)."""
-    state = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
-    return Path(state) / "fourtuple" / "undo.json"
+    from platformdirs import user_state_path
+
+    return user_state_path("fourtuple") / "undo.json"
 
 
 def _entry(change: Change) -> Stored:
-    return Stored(_boot(), _netns(), change.name, change.before, change.after, int(time.time()))
+    return Stored(boot_id(), network_cookie(), change.name, change.before, change.after, int(time.time()))
 
 
 def _stored(file: Path) -> list[Stored]:
@@ -125,17 +122,3 @@ def _store(file: Path, entries: list[Stored]) -> list[Stored]:
     except OSError as error:
         raise CannotError("cannot store the old settings", f"{file}: {error.strerror}", "Set XDG_STATE_HOME.") from None
     return before
-
-
-def _boot() -> str:
-    return text_of(PROC / "sys/kernel/random/boot_id").strip()
-
-
-def _netns() -> str:
-    """An ID of this namespace that is unique since the host booted, unlike its inode number (socket(7))."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        try:
-            cookie = sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8)
-        except OSError:  # before Linux 5.14
-            return os.readlink("/proc/self/ns/net")
-    return str(int.from_bytes(cookie, sys.byteorder))

@@ -8,8 +8,9 @@ from functools import partial
 
 import numpy as np
 
-from fourtuple.core.census.records import By, Census, PairCount, Source, View
+from fourtuple.core.census.records import By, Census, PairCount, Source
 from fourtuple.core.census.usage import Usage
+from fourtuple.core.census.view import View
 from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.sockets.filter import EVERYWHERE
 from fourtuple.core.sockets.owners import Holders, Owners
@@ -22,7 +23,7 @@ from fourtuple.core.why.reader import read_saying
 from fourtuple.kernel import addresses
 from fourtuple.kernel.netlink.sockdiag import fold_sockets, read_listeners
 from fourtuple.kernel.proc.owners import read_holders
-from fourtuple.kernel.proc.world import NOTHING, read_sysctl
+from fourtuple.kernel.proc.sysctl import NOTHING, read_sysctl
 from fourtuple.verbs.census import CONNECTED
 from fourtuple.verbs.survey import Look, look, queue_of
 

@@ -23,9 +23,9 @@ from fourtuple.core.census.records import (
     ProcessCount,
     Source,
     StateCount,
-    View,
 )
 from fourtuple.core.census.usage import HashCollisionError, Usage
+from fourtuple.core.census.view import View
 from fourtuple.core.limits.facts import Motion, PortFacts
 from fourtuple.core.limits.ports import PortUse
 from fourtuple.core.sockets.filter import EVERYWHERE, Where
@@ -33,9 +33,10 @@ from fourtuple.core.sockets.owners import NAMELESS, Holders
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import LISTENER, PROC_NET_TCP, SOCK_DIAG, SOCKET, Chosen, Sockets, State, mapped
 from fourtuple.core.space.endpoints import Endpoint
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace
-from tests.core.quiet import WORLD
+from tests.core.quiet import WORLD, ends
 
 LOW = 40_000
 MINUTE_MS = 60_000
@@ -63,8 +64,8 @@ class Row(NamedTuple):
     expires_ms: int = 0
     uid: int = 0
     inode: int = 0
-    rqueue: int = 0
-    wqueue: int = 0
+    recv_q: int = 0
+    send_q: int = 0
     drops: int = 0
 
 
@@ -202,7 +203,7 @@ def counted(pair: Pair, rows: Sequence[Row], world: World) -> Count:
 def unsure(world: World, pair: Pair) -> int:
     """Open ports that no connection of this pair's own has taken."""
     own = {row.port for row in sorted_out(world)[pair] if not is_taken_over(row, world.facts)}
-    return len(set(np.flatnonzero(world.usage().open).tolist()) - own)
+    return len(set(np.flatnonzero(world.usage().unattributed).tolist()) - own)
 
 
 def expected(world: World) -> dict[Pair, Count]:
@@ -234,7 +235,7 @@ REMOTE_PORTS = st.sampled_from([80, 81, LOW + 3])
 STATES = st.sampled_from([State.ESTABLISHED] * 4 + [State.TIME_WAIT] * 3 + list(State)[:-1])
 CLIENT_STATES = STATES.filter(lambda state: state not in (State.SYN_RECV, State.NEW_SYN_RECV, State.LISTEN))
 EXPIRES_MS = st.sampled_from([0, 1, 59_000, 59_001, 60_000])
-WHERES: list[tuple[Where, Callable[[Pair], bool]]] = [
+FILTERS: list[tuple[Where, Callable[[Pair], bool]]] = [
     (EVERYWHERE, lambda pair: True),
     (Where.parse([":80"], []), lambda pair: pair.port == 80),
     (Where.parse(["10.0.0.9"], []), lambda pair: pair.destination == "10.0.0.9"),
@@ -288,7 +289,7 @@ def worlds(draw: st.DrawFn, most: int = 25) -> World:
         draw(st.lists(rows(), max_size=most, unique_by=lambda row: row[:4])),
         draw(st.lists(LISTENERS, max_size=3)),
         draw(st.one_of(st.none(), facts(), facts(), facts())),
-        *draw(st.sampled_from(WHERES)),
+        *draw(st.sampled_from(FILTERS)),
     )
 
 
@@ -366,7 +367,7 @@ def test_splitting_the_tables_changes_nothing(world: World, places: list[int], m
 
     assert told(usage) == told(whole)
     assert np.array_equal(usage.pairs["hash"], np.sort(usage.pairs["hash"]))
-    for name in ("states", "connections", "open", "bound", "free"):
+    for name in ("states", "connections", "unattributed", "bound", "free"):
         assert np.array_equal(getattr(usage, name), getattr(whole, name)), name
 
 
@@ -391,7 +392,7 @@ def test_many_pairs_over_many_tables_are_added_up_in_between(monkeypatch: pytest
 
 @FEW
 @given(st.lists(rows(CLIENT_STATES), max_size=25), facts(), st.lists(st.integers(0, 25), max_size=3))
-def test_open_ports_are_those_of_the_port_model(rows: list[Row], facts: PortFacts, places: list[int]) -> None:
+def test_unattributed_ports_are_those_of_the_port_model(rows: list[Row], facts: PortFacts, places: list[int]) -> None:
     """Of the usable ones, and where nobody was accepted: that model takes those for the others."""
     tables = split(rows, places)
     space = TupleSpace.of(["10.0.0.4"], Ranges([range(LOW, LOW + 9)]), ["10.0.0.9:80"])
@@ -399,10 +400,10 @@ def test_open_ports_are_those_of_the_port_model(rows: list[Row], facts: PortFact
 
     usage = World(rows, [], facts).usage(*tables)
 
-    assert np.array_equal(usage.open, use.open & facts.automatic_ports.mask)
+    assert np.array_equal(usage.unattributed, use.unattributed & facts.automatic_ports.mask)
 
 
-def test_open_ports_of_one_example_each() -> None:
+def test_unattributed_ports_of_one_example_each() -> None:
     """connect() chose the second; the third, as two share it, one of which lives; the fourth was bound."""
     rows = [
         Row("10.0.0.4", LOW, "10.0.0.9", 80),
@@ -422,7 +423,7 @@ def test_open_ports_of_one_example_each() -> None:
         Row("10.0.0.5", LOW + 9, "10.0.0.9", 80),  # the same port, another end
     ]
 
-    assert np.flatnonzero(World(rows, []).usage().open).tolist() == [LOW, LOW + 5, LOW + 7, LOW + 9]
+    assert np.flatnonzero(World(rows, []).usage().unattributed).tolist() == [LOW, LOW + 5, LOW + 7, LOW + 9]
 
 
 def test_a_port_is_taken_by_all_but_these() -> None:
@@ -491,7 +492,7 @@ def test_nobody_is_connected() -> None:
 
         assert told(usage) == {}
         assert not usage.states.any()
-        assert not usage.open.any()
+        assert not usage.unattributed.any()
         assert len(usage.in_state(State.ESTABLISHED)) == 0
         assert [len(View.of(usage, by, None).groups) for by in By] == [0] * len(By)
 
@@ -770,8 +771,8 @@ def test_a_census_of_pairs_says_what_the_oracle_says(world: World) -> None:
         else:
             percent = 100 * count.taken / usable if usable else 100
             assert row.usable == usable
-            assert row.left == max(0, usable - count.taken)
-            assert row.left_least == max(0, row.left - unsure(world, pair))
+            most = max(0, usable - count.taken)
+            assert row.left == Interval(max(0, most - unsure(world, pair)), most)
             assert row.percent == pytest.approx(percent, abs=0.05)
         owners = Counter(owner_of(each) for each in sorted_out(world)[pair])
         assert {process.name: process.sockets for process in row.owners.processes} == {
@@ -789,7 +790,7 @@ def test_a_census_says_what_ports_there_are(world: World) -> None:
     connections = Counter(row.port for pair, some in found.items() if pair.role is Role.CLIENT for row in some)
 
     if world.facts is None:
-        assert (said.range, said.reserved, said.blocked, said.usable, said.open_ports) == (None, 0, 0, None, 0)
+        assert (said.range, said.reserved, said.blocked, said.usable, said.unattributed_ports) == (None, 0, 0, None, 0)
     else:
         ports = world.facts.port_range
         assert said.range == (ports[0], ports[-1])
@@ -825,7 +826,7 @@ def test_a_census_by_destination_adds_up_its_pairs_and_tells_what_is_left_of_the
         else:
             worst = max(counts[pair].taken for pair in members)
             assert row.usable == usable
-            assert row.left == max(0, usable - worst)
+            assert ends(row.left)[1] == max(0, usable - worst)
             assert counts[Pair(row.role, row.source, str(end.address), end.port)].taken == worst
 
 
@@ -893,8 +894,8 @@ BUSY = World(
         Row("10.0.0.4", LOW + 1, "10.0.0.7", 25, chosen=Chosen.BOUND, inode=5),
     ],
     listeners=[
-        Row("0.0.0.0", 443, state=State.LISTEN, inode=2, rqueue=3, wqueue=128),
-        Row("fd00::4", LOW + 9, "::", state=State.LISTEN, inode=2, rqueue=129, wqueue=128, drops=7),
+        Row("0.0.0.0", 443, state=State.LISTEN, inode=2, recv_q=3, send_q=128),
+        Row("fd00::4", LOW + 9, "::", state=State.LISTEN, inode=2, recv_q=129, send_q=128, drops=7),
     ],
 )
 
@@ -941,9 +942,9 @@ def test_a_census_as_json_has_these_keys_and_values() -> None:
     assert [fourth[name] for name in ("usable", "percent", "left")] == [None] * 3
     assert [each["address"] for each in said["listeners"]] == [f"[fd00::4]:{LOW + 9}", "0.0.0.0:443"]
     full = said["listeners"][0]
-    assert (full["waiting"], full["queue"], full["drops"], full["in_range"], full["owner"]) == (
+    assert (full["recv_q"], full["backlog"], full["drops"], full["in_range"], full["owner"]) == (
         129,
-        129,
+        128,
         7,
         True,
         "nginx (11)",
@@ -976,7 +977,7 @@ def test_without_all_states_nobody_knows_what_is_left() -> None:
 def test_proc_tells_no_queues() -> None:
     said = census(BUSY, taken=replace(TAKEN, read_from=PROC_NET_TCP))
 
-    assert {(each.queue, each.drops) for each in said.listeners} == {(None, None)}
+    assert {(each.backlog, each.drops) for each in said.listeners} == {(None, None)}
 
 
 @pytest.mark.parametrize(("changed", "approximate"), [(0, False), (3, True), (None, True)])
@@ -998,7 +999,7 @@ def test_what_is_usable_is_nothing_and_a_pair_is_full() -> None:
     (row,) = census(World([*rows, Row("10.0.0.4", 50_000, "10.0.0.9", 80)], [])).rows
 
     assert isinstance(row, PairCount)
-    assert (row.usable, row.percent, row.left) == (0, 100.0, 0)
+    assert (row.usable, row.percent, row.left) == (0, 100.0, Interval.of(0))
 
 
 def test_a_second_look_says_what_was_opened_and_when_nothing_will_be_left() -> None:
@@ -1020,7 +1021,7 @@ def test_a_second_look_says_what_was_opened_and_when_nothing_will_be_left() -> N
     found = {}
     for row in said.rows:
         assert isinstance(row, PairCount)
-        found[row.destination[-2:]] = (row.left, row.opened_per_s, row.exhausted_in_s)
+        found[row.destination[-2:]] = (ends(row.left)[1], row.opened_per_s, row.exhausted_in_s)
     assert found == {"80": (3, 0.5, 6.0), "81": (2, 1.0, 2.0), "82": (5, 0.0, None), "83": (5, 0.2, None)}
 
 

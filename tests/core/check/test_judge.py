@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fourtuple.core.check.judge import FIXES, Ended, Finding, Kind, Seen, judge
+from fourtuple.core.check.judge import FIXES, Ended, Finding, Kind, Observation, judge
 from fourtuple.core.check.timeline import Connection
 from tests.told import numbers
 
@@ -22,7 +22,7 @@ def connections(count: int, destinations: int = 3, sources: int = 1) -> list[Con
     return [(source, 32768 + number // each, end) for number, (source, end) in zip(range(count), pairs, strict=False)]
 
 
-SEEN = Seen(
+SEEN = Observation(
     ports=64,
     destinations=[f"10.77.1.1:{port}" for port in (8001, 8002, 8003)],
     most=connections(192),
@@ -47,11 +47,11 @@ SEEN = Seen(
 ONE_EACH = [(0, port, 0) for port in sorted(PORTS)]
 
 
-def kinds(seen: Seen) -> list[Kind]:
+def kinds(seen: Observation) -> list[Kind]:
     return [finding.kind for finding in judge(seen).findings]
 
 
-def finding(seen: Seen, kind: Kind) -> Finding:
+def finding(seen: Observation, kind: Kind) -> Finding:
     found = judge(seen).found(kind)
     assert found is not None
     return found

@@ -79,7 +79,7 @@ class Answer(NamedTuple):
     room: int
     room_max: int
     blocked: int
-    open: int
+    unattributed: int
     waiting: int
 
 
@@ -204,7 +204,7 @@ def expected(world: World) -> Answer:
         room=sum(room for room, _ in pools.values()),
         room_max=sum(most for _, most in pools.values()),
         blocked=len(own & got_by_bind(world.sockets)),
-        open=len(own & of_which_nobody_tells(world.sockets)),
+        unattributed=len(own & of_which_nobody_tells(world.sockets)),
         waiting=len(waiting),
     )
 
@@ -215,8 +215,8 @@ def told(world: World) -> Answer:
     routes = {}
     for route in said.routes:
         host, _, port = str(route.destination).rpartition(":")
-        routes[str(route.source), (host.strip("[]"), int(port))] = (route.room, route.room_max)
-    return Answer(routes, said.room, said.room_max, said.blocked, said.open, said.waiting)
+        routes[str(route.source), (host.strip("[]"), int(port))] = (route.room.least, route.room.most)
+    return Answer(routes, said.room.least, said.room.most, said.blocked, said.unattributed, said.waiting)
 
 
 # Random worlds, small enough that everything meets everything.
@@ -292,9 +292,9 @@ def test_the_room_of_every_route_is_what_the_rules_say(world: World) -> None:
 def test_room_is_at_most_room_max_and_they_differ_for_a_reason(world: World) -> None:
     room = world.room()
 
-    assert 0 <= room.room <= room.room_max <= room.ceiling
-    assert bool(room.because) == (room.room < room.room_max)
-    assert all(0 <= route.room <= route.room_max <= route.ceiling for route in room.routes)
+    assert 0 <= room.room.least <= room.room.most <= room.ceiling
+    assert bool(room.because) == (room.room.least < room.room.most)
+    assert all(0 <= route.room.least <= route.room.most <= route.ceiling for route in room.routes)
     assert room.pairs == len(room.routes) == len(world.sources) * len(world.destinations)
 
 
@@ -317,14 +317,14 @@ def test_the_order_of_the_sockets_changes_nothing(world: World, dice: Random) ->
 
 @given(worlds(), sockets())
 def test_more_in_use_never_raises_what_there_is_at_most(world: World, another: Socket) -> None:
-    assert world._replace(sockets=[*world.sockets, another]).room().room_max <= world.room().room_max
+    assert world._replace(sockets=[*world.sockets, another]).room().room.most <= world.room().room.most
 
 
 @given(worlds(), sockets())
 def test_more_in_use_never_raises_the_room(world: World, another: Socket) -> None:
     """Unless it has a local end of another one, which settles how both got it: that is news, not room."""
     if (another.local, another.port) not in {(s.local, s.port) for s in world.sockets}:
-        assert world._replace(sockets=[*world.sockets, another]).room().room <= world.room().room
+        assert world._replace(sockets=[*world.sockets, another]).room().room.least <= world.room().room.least
 
 
 @given(worlds(), PORTS)
@@ -332,22 +332,22 @@ def test_one_more_reserved_port_never_raises_the_room(world: World, port: int) -
     facts = replace(world.facts, reserved_ports=Ranges([*world.facts.reserved_ports.parts, range(port, port + 1)]))
     fewer = world._replace(facts=facts).room()
 
-    assert fewer.room <= world.room().room
-    assert fewer.room_max <= world.room().room_max
+    assert fewer.room.least <= world.room().room.least
+    assert fewer.room.most <= world.room().room.most
 
 
 @given(worlds([Strategy.LATE]))
-def test_asking_for_the_open_ports_settles_them_all(world: World) -> None:
+def test_asking_for_the_unattributed_ports_settles_them_all(world: World) -> None:
     """What a probe found to be blocked is lost, what it found to be free is there."""
     world = world._replace(facts=replace(world.facts, range_is_quick=True))
     use, automatic = world.use(), world.facts.automatic_ports.mask
-    asked = use.open & automatic
+    asked = use.unattributed & automatic
     nothing = np.zeros(65536, bool)
     free = use.probed(asked, nothing).room(world.facts, world.strategy)
     lost = use.probed(asked, asked).room(world.facts, world.strategy)
 
-    assert (free.room, free.room_max, free.open) == (world.room().room_max, world.room().room_max, 0)
-    assert (lost.room, lost.room_max, lost.open) == (world.room().room, world.room().room, 0)
+    assert (free.room.least, free.room.most, free.unattributed) == (world.room().room.most, world.room().room.most, 0)
+    assert (lost.room.least, lost.room.most, lost.unattributed) == (world.room().room.least, world.room().room.least, 0)
 
 
 @given(worlds())
@@ -355,7 +355,7 @@ def test_sources_one_by_one_are_all_of_them_together(world: World) -> None:
     parts = [world._replace(sources=[source]).room() for source in world.sources]
     whole, joined = world.room(), PortRoom.together(parts)
 
-    assert (joined.room, joined.room_max, joined.ceiling) == (whole.room, whole.room_max, whole.ceiling)
+    assert (joined.room.least, joined.room.most, joined.ceiling) == (whole.room.least, whole.room.most, whole.ceiling)
     assert (joined.in_use, joined.waiting, joined.pairs) == (whole.in_use, whole.waiting, whole.pairs)
     assert sorted(map(str, joined.routes)) == sorted(map(str, whole.routes))
 
@@ -380,7 +380,7 @@ def asked(
 
 
 def interval(room: PortRoom) -> tuple[int, int]:
-    return room.room, room.room_max
+    return room.room.least, room.room.most
 
 
 def connected(port: int, remote_port: int = 80, **more: Any) -> Socket:
@@ -402,7 +402,7 @@ def test_reserved_ports_are_not_given_to_anybody() -> None:
 def test_a_4_tuple_is_taken_towards_its_own_destination_alone() -> None:
     room = asked(connected(LOW, chosen=Chosen.LATE), to=[(PEER, 80), (PEER, 81)])
 
-    assert [route.room for route in room.routes] == [9, 10]
+    assert [route.room.least for route in room.routes] == [9, 10]
     assert [route.in_use for route in room.routes] == [1, 0]
 
 
@@ -454,10 +454,10 @@ def waiting(age_ms: int, local: str = HOST, port: int = LOW, remote: str = PEER)
 def test_a_time_wait_can_be_taken_over_once_it_is_old_enough(
     age_ms: int, tw_reuse: int, timestamps: bool, reused: bool
 ) -> None:
-    """Its port stays open: nobody tells how the socket before it got that."""
+    """Its port stays unattributed: the kernel does not report how the socket before it got that."""
     room = asked(waiting(age_ms), tw_reuse=tw_reuse, timestamps=timestamps)
 
-    assert (room.room, room.room_max, room.waiting) == (9, 10 if reused else 9, 0 if reused else 1)
+    assert (room.room.least, room.room.most, room.waiting) == (9, 10 if reused else 9, 0 if reused else 1)
 
 
 @pytest.mark.parametrize(
@@ -467,7 +467,7 @@ def test_on_loopback_it_can_be_by_default(local: str, remote: str) -> None:
     """One end is enough."""
     room = asked(waiting(1000, local, remote=remote), sources=[local], to=[(remote, 80)], tw_reuse=2)
 
-    assert (room.room_max, room.waiting) == (10, 0)
+    assert (room.room.most, room.waiting) == (10, 0)
 
 
 @pytest.mark.parametrize("local", ["126.255.255.255", "128.0.0.1", "7f00::1", "::2"])
@@ -475,14 +475,14 @@ def test_what_looks_like_loopback_is_not(local: str) -> None:
     remote = PEER if "." in local else "2001:db8::9"
     room = asked(waiting(1000, local, remote=remote), sources=[local], to=[(remote, 80)], tw_reuse=2)
 
-    assert (room.room_max, room.waiting) == (9, 1)
+    assert (room.room.most, room.waiting) == (9, 1)
 
 
 @pytest.mark.parametrize("address", ["198.51.100.7", "0.0.0.0", "::", "2001:db8::7"])
 def test_a_listener_on_another_address_blocks(address: str) -> None:
     room = asked(Socket(address, LOW + 3, state=State.LISTEN))
 
-    assert (interval(room), room.blocked, room.open) == ((9, 9), 1, 0)
+    assert (interval(room), room.blocked, room.unattributed) == ((9, 9), 1, 0)
 
 
 def test_a_listener_outside_of_the_range_blocks_nothing() -> None:
@@ -497,38 +497,38 @@ def test_a_bound_socket_blocks_before_and_after_it_connects() -> None:
     assert (interval(asked(before)), asked(before).blocked) == ((9, 9), 1)
 
 
-def test_a_connected_socket_leaves_its_port_open() -> None:
+def test_a_connected_socket_leaves_its_port_unattributed() -> None:
     """It may have called bind(address, 0): then the port is lost to other destinations as well."""
     room = asked(connected(LOW, 9999))
 
-    assert (interval(room), room.open, room.blocked) == ((9, 10), 1, 0)
+    assert (interval(room), room.unattributed, room.blocked) == ((9, 10), 1, 0)
     assert room.because == (
         "of connected sockets' ports nobody tells whether connect() chose them, or bind(address, 0)",
     )
 
 
-def test_a_no_port_socket_does_not_leave_its_port_open() -> None:
+def test_a_no_port_socket_does_not_leave_its_port_unattributed() -> None:
     room = asked(connected(LOW, 9999, chosen=Chosen.LATE))
 
-    assert (interval(room), room.open) == ((10, 10), 0)
+    assert (interval(room), room.unattributed) == ((10, 10), 0)
 
 
 def test_a_connection_that_is_only_asked_for_says_nothing_of_its_port() -> None:
     """NEW_SYN_RECV is a request to a listener, not a socket that has a port."""
     request = connected(LOW, 9999, state=State.NEW_SYN_RECV)
 
-    assert (interval(asked(request)), asked(request).open) == ((10, 10), 0)
+    assert (interval(asked(request)), asked(request).unattributed) == ((10, 10), 0)
 
 
 def test_two_connections_on_one_local_end_settle_the_question() -> None:
     """bind(address, 0) gives each port once, so connect() chose it."""
     room = asked(connected(LOW, 9998), connected(LOW, 9999))
 
-    assert (interval(room), room.open) == ((10, 10), 0)
+    assert (interval(room), room.unattributed) == ((10, 10), 0)
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "is_open"),
+    ("first", "second", "is_unattributed"),
     [
         (connected(LOW, 9998), connected(LOW, 9999, local="192.0.2.2"), True),  # two local ends
         (connected(LOW, 9998), connected(LOW, 9999, state=State.TIME_WAIT), False),  # one of them lives
@@ -536,13 +536,13 @@ def test_two_connections_on_one_local_end_settle_the_question() -> None:
         (connected(LOW, 9998), connected(LOW, 9999, chosen=Chosen.LATE), False),
     ],
 )
-def test_what_settles_it_and_what_does_not(first: Socket, second: Socket, is_open: bool) -> None:
+def test_what_settles_it_and_what_does_not(first: Socket, second: Socket, is_unattributed: bool) -> None:
     room = asked(first, second)
 
-    assert (room.open, room.room) == ((1, 9) if is_open else (0, 10))
+    assert (room.unattributed, room.room.least) == ((1, 9) if is_unattributed else (0, 10))
 
 
-def test_an_open_port_at_an_end_of_an_odd_range_is_lost_once() -> None:
+def test_an_unattributed_port_at_an_end_of_an_odd_range_is_lost_once() -> None:
     """The end that is left out may be that very port, or the other one."""
     assert interval(asked(connected(LOW, 9999), ports=range(LOW, LOW + 9), strategy=Strategy.PLAIN)) == (7, 9)
 
@@ -557,14 +557,14 @@ def test_bind_0_needs_a_port_that_nobody_on_the_address_has_whatever_it_is_conne
     )
 
     assert (interval(room), room.in_use, room.ceiling) == ((8, 8), 1, 9)
-    assert [route.room for route in room.routes] == [8, 8]
+    assert [route.room.least for route in room.routes] == [8, 8]
 
 
 def test_bind_0_shares_its_ports_among_all_destinations_and_not_among_sources() -> None:
     ends = [(PEER, port) for port in range(80, 90)]
 
-    assert asked(strategy=Strategy.BIND0, to=ends).room == 10
-    assert asked(strategy=Strategy.BIND0, to=ends, sources=["192.0.2.1", "192.0.2.2"]).room == 20
+    assert asked(strategy=Strategy.BIND0, to=ends).room.least == 10
+    assert asked(strategy=Strategy.BIND0, to=ends, sources=["192.0.2.1", "192.0.2.2"]).room.least == 20
 
 
 @pytest.mark.parametrize("strategy", [Strategy.BIND0, Strategy.EXPLICIT])
@@ -574,7 +574,7 @@ def test_a_socket_on_the_ipv6_wildcard_perhaps_has_its_port_of_ipv4(strategy: St
     ipv6: dict[str, Any] = {"sources": ["2001:db8::1"], "to": [("2001:db8::9", 80)]}
 
     assert interval(asked(both, strategy=strategy)) == (9, 10)
-    assert asked(both, strategy=strategy, **ipv6).room == 9
+    assert asked(both, strategy=strategy, **ipv6).room.least == 9
     assert interval(asked(ipv4, strategy=strategy, **ipv6)) == (10, 10)
 
 
@@ -642,7 +642,7 @@ def test_of_very_many_routes_all_are_counted_and_the_first_are_listed() -> None:
     use = PortUse.of([table([Socket("10.0.15.254", LOW, PEER, 83, chosen=Chosen.LATE)])], space)
     room = use.room(PortFacts(range(LOW, LOW + 2), Ranges([])), Strategy.LATE)
 
-    assert (room.pairs, room.room, len(room.routes)) == (16_376, 32_751, 10_000)
+    assert (room.pairs, room.room.least, len(room.routes)) == (16_376, 32_751, 10_000)
 
 
 def test_where_no_destination_is_named_the_route_names_none() -> None:
@@ -653,4 +653,4 @@ def test_where_no_destination_is_named_the_route_names_none() -> None:
         .routes
     )
 
-    assert (route.source, route.destination, route.room) == (None, None, 2)
+    assert (route.source, route.destination, route.room.least) == (None, None, 2)

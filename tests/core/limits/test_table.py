@@ -9,19 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fourtuple.core.limits import meters
+from fourtuple.core.limits import measures
 from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.limits.facts import Memory, PortFacts, ProcessFacts, World
 from fourtuple.core.limits.ports import PortRoom, PortUse
 from fourtuple.core.limits.remarks import Remark, remarks
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import LIMITS, SYSCTLS, bound, weigh
+from fourtuple.core.limits.table import LIMITS, SYSCTLS
 from fourtuple.core.limits.verdicts import Case, Queue, Scope, Verdict
+from fourtuple.core.limits.weigh import bound, weigh
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCKET, State
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace
 from tests.core import quiet
+from tests.core.quiet import ends
 from tests.told import numbers
 
 BY_NAME = {limit.name: limit for limit in LIMITS}
@@ -46,7 +49,7 @@ PROCESS = ProcessFacts(**NOT_TOLD | TOLD)
 FACTS = PortFacts(range(32768, 61000), Ranges([]))
 WORLD = replace(quiet.WORLD, process=PROCESS, ports=FACTS)
 NOTHING_KNOWN = replace(WORLD, ports=None, process=replace(PROCESS, uid=None, files_soft=None, files_open=None))
-PORTS = PortRoom(1, 28_232, 232, 28_000, 28_100, (), ("nobody tells",), 3, 100, 7)
+PORTS = PortRoom(1, 28_232, 232, Interval(28_000, 28_100), (), ("nobody tells",), 3, 100, 7)
 
 
 def case(world: World = WORLD, **more: Any) -> Case:
@@ -110,8 +113,8 @@ def test_only_the_rows_of_a_role_speak(role: Role) -> None:
 def test_where_nothing_is_known_nothing_is_a_number(role: Role, strategy: Strategy) -> None:
     found = weigh(case(NOTHING_KNOWN, role=role, strategy=strategy))
 
-    assert {(each.room, each.room_max, each.ceiling, each.in_use) for each in found} == {(None, None, None, None)}
-    assert bound(found) == (None, None, None)
+    assert {(each.room, each.ceiling, each.in_use) for each in found} == {(None, None, None)}
+    assert bound(found) == (None, None)
 
 
 COUNTS = st.integers(0, 10**7)
@@ -159,7 +162,7 @@ def worlds(draw: st.DrawFn) -> World:
 def cases(draw: st.DrawFn) -> Case:
     ceiling, in_use = sorted((draw(COUNTS), draw(COUNTS)), reverse=True)
     room, room_max = sorted((draw(st.integers(0, ceiling)), draw(st.integers(0, ceiling))))
-    ports = PortRoom(draw(st.integers(1, 9)), ceiling, in_use, room, room_max, (), ("a reason",), 0, 0, 0)
+    ports = PortRoom(draw(st.integers(1, 9)), ceiling, in_use, Interval(room, room_max), (), ("a reason",), 0, 0, 0)
     waiting, most = draw(st.integers(0, 5000)), draw(st.integers(0, 5000))
     return Case(
         world=draw(worlds()),
@@ -178,28 +181,27 @@ def cases(draw: st.DrawFn) -> Case:
 @given(cases())
 def test_room_is_at_most_room_max_and_neither_is_less_than_nothing(asked: Case) -> None:
     for each in weigh(asked):
-        assert (each.room is None) or (0 <= each.room <= (each.room if each.room_max is None else each.room_max)), each
-        assert not (each.exact and each.room != each.room_max), each
+        assert each.room is None or each.room.least >= 0, each
+        assert not (each.exact and each.room and not each.room.exact), each
 
 
 @given(cases())
 def test_the_answer_is_an_interval_that_the_first_verdict_begins(asked: Case) -> None:
     """Nothing that stops connections leaves less, at least or at most."""
     found = weigh(asked)
-    room, room_max, tightest = bound(found)
+    room, tightest = bound(found)
     known = [each for each in found if each.stops and each.room is not None]
 
     assert (tightest is None) == (not known)
-    if tightest is not None and room is not None and room_max is not None:
+    if tightest is not None and room is not None:
         assert tightest is found[0]
-        assert room <= room_max
-        assert room == min(each.room for each in known if each.room is not None)
-        assert room_max == min(each.room_max for each in known if each.room_max is not None)
+        assert room.least == min(each.room.least for each in known if each.room is not None)
+        assert room.most == min(each.room.most for each in known if each.room is not None)
 
 
 @given(cases())
 def test_the_tightest_comes_first_then_what_is_unknown_then_what_stops_nothing(asked: Case) -> None:
-    order = [(not each.stops, each.room is None, each.room or 0) for each in weigh(asked)]
+    order = [(not each.stops, each.room is None, each.room.least if each.room else 0) for each in weigh(asked)]
 
     assert order == sorted(order)
 
@@ -227,7 +229,7 @@ def test_what_is_not_read_never_makes_a_limit_tighter(asked: Case) -> None:
         for each in weigh(replace(asked, world=world)):
             known = before.get(each.limit)
             if each.room is not None and known is not None and known.room is not None:
-                assert each.room >= known.room, (each, known)
+                assert each.room.least >= known.room.least, (each, known)
 
 
 @pytest.mark.parametrize("name", ["net.ipv4.tcp_max_orphans", "net.ipv4.tcp_max_tw_buckets", "fs.file-max"])
@@ -236,7 +238,7 @@ def test_a_setting_whose_use_is_unknown_has_a_ceiling_and_no_room(name: str) -> 
     found = verdict(name, replace(WORLD, sysctls={name: "5000"}))
 
     assert found
-    assert (found.ceiling, found.in_use, found.room, found.room_max) == (5000, None, None, None)
+    assert (found.ceiling, found.in_use, found.room) == (5000, None, None)
 
 
 def test_a_limit_of_threads_whose_use_is_unknown_is_none_of_them() -> None:
@@ -245,7 +247,7 @@ def test_a_limit_of_threads_whose_use_is_unknown_is_none_of_them() -> None:
     world = replace(with_sysctls(kernel__pid_max="300"), process=process)
 
     assert verdict(THREADS, world) is None
-    assert getattr(verdict(THREADS, replace(world, pids_left=900)), "room", 0) == 900
+    assert getattr(verdict(THREADS, replace(world, pids_left=900)), "room", None) == Interval.of(900)
 
 
 @pytest.mark.parametrize("text", ["", " ", "x", "-", "--1", "1-", "1 2", "٣", "0x10", "1e3"])
@@ -268,11 +270,11 @@ def files(soft: int | None, opened: int | None = 0) -> World:
 @pytest.mark.parametrize(("soft", "first"), [(27_999, "RLIMIT_NOFILE"), (28_001, RANGE)])
 def test_the_tighter_one_decides(soft: int, first: str) -> None:
     found = weigh(case(files(soft), ports=PORTS))
-    room, room_max, tightest = bound(found)
+    room, tightest = bound(found)
 
     assert tightest is found[0]
-    assert (found[0].limit, room) == (first, min(soft, 28_000))
-    assert room_max == min(soft, 28_100)
+    assert found[0].limit == first
+    assert room == Interval(min(soft, 28_000), min(soft, 28_100))
 
 
 @pytest.mark.parametrize(
@@ -285,23 +287,23 @@ def test_the_tighter_one_decides(soft: int, first: str) -> None:
 )
 def test_where_two_leave_the_same_the_call_that_comes_first_is_met_first(strategy: Strategy, order: list[str]) -> None:
     """socket(), bind(), connect(): EMFILE before EADDRINUSE before EADDRNOTAVAIL."""
-    ports = replace(PORTS, room=1000, room_max=1000)
-    found = [each for each in weigh(case(files(1000), ports=ports, strategy=strategy)) if each.room == 1000]
+    ports = replace(PORTS, room=Interval(1000, 1000))
+    found = weigh(case(files(1000), ports=ports, strategy=strategy))
 
-    assert [each.limit for each in found] == order
+    assert [each.limit for each in found if each.room == Interval.of(1000)] == order
 
 
 def test_bind_comes_before_connect() -> None:
     """A namespace whose 4-tuples are all used leaves nothing either way: bind() is what fails."""
-    ports = replace(PORTS, room=0, room_max=0)
+    ports = replace(PORTS, room=Interval(0, 0))
     found = weigh(case(files(5000), ports=ports, strategy=Strategy.BIND0, tuples_in_use=65_535))
 
-    assert [each.limit for each in found if each.room == 0][:2] == [BIND0, "4-tuple"]
+    assert [each.limit for each in found if each.room == Interval.of(0)][:2] == [BIND0, "4-tuple"]
 
 
 def test_where_two_leave_the_same_at_least_the_shorter_interval_is_tighter() -> None:
     """The ports leave 1,000 to 2,000, the files 1,000 or 3,000: whoever leaves less at most is named."""
-    ports = replace(PORTS, room=1000, room_max=1999)
+    ports = replace(PORTS, room=Interval(1000, 1999))
     exact, unsure = (
         files(1000),
         replace(WORLD, process=replace(PROCESS, files_soft=3000, files_open=None, files_most=2000)),
@@ -315,31 +317,31 @@ def test_what_stops_nothing_never_decides() -> None:
     world = replace(files(5000), sysctls={"net.ipv4.tcp_max_orphans": "3"}, sockstat={"TCP.orphan": 3})
     found = weigh(case(world))
 
-    assert bound(found)[2] == found[0]
-    assert [(each.room, each.stops) for each in found if "orphans" in each.limit] == [(0, False)]
+    assert bound(found)[1] == found[0]
+    assert [(each.room, each.stops) for each in found if "orphans" in each.limit] == [(Interval.of(0), False)]
     assert found[0].limit == "RLIMIT_NOFILE"
 
 
 def test_bound_of_nothing_is_unknown() -> None:
-    assert bound(()) == (None, None, None)
+    assert bound(()) == (None, None)
 
 
 def test_at_most_there_is_what_the_other_limit_leaves_at_most() -> None:
     """Files leave 960 to 1,024, for nobody may look; the ports 400 to 500, and they decide both."""
     world = files(1024, None)
-    room, room_max, tightest = bound(weigh(case(world, ports=replace(PORTS, room=400, room_max=500))))
+    room, tightest = bound(weigh(case(world, ports=replace(PORTS, room=Interval(400, 500)))))
 
     assert tightest
-    assert (room, room_max, tightest.limit) == (400, 500, RANGE)
+    assert (room, tightest.limit) == (Interval(400, 500), RANGE)
 
 
 def test_the_two_ends_of_the_answer_can_come_from_two_limits() -> None:
     """Files leave 960 to 1,024, ports 970 to 1,000."""
     world = files(1024, None)
-    room, room_max, tightest = bound(weigh(case(world, ports=replace(PORTS, room=970, room_max=1000))))
+    room, tightest = bound(weigh(case(world, ports=replace(PORTS, room=Interval(970, 1000)))))
 
     assert tightest
-    assert (room, room_max, tightest.limit) == (960, 1000, "RLIMIT_NOFILE")
+    assert (room, tightest.limit) == (Interval(960, 1000), "RLIMIT_NOFILE")
 
 
 # One row after the other, where test_world.py has no tree for it.
@@ -349,7 +351,7 @@ def test_4_tuples_are_65535_for_each_pair() -> None:
     found = verdict("4-tuple", ports=replace(PORTS, pairs=6), tuples_in_use=17)
 
     assert found
-    assert (found.ceiling, found.in_use, found.room, found.exact) == (393_210, 17, 393_193, True)
+    assert (found.ceiling, found.in_use, found.room, found.exact) == (393_210, 17, Interval.of(393_193), True)
     assert found.errno == "EADDRNOTAVAIL"
 
 
@@ -367,7 +369,7 @@ def test_each_strategy_has_one_row_of_ports(strategy: Strategy, name: str) -> No
     found = {each.limit: each for each in weigh(case(ports=PORTS, strategy=strategy))}
 
     assert {RANGE, BIND0, EXPLICIT} & set(found) == {name}
-    assert (found[name].room, found[name].room_max, found[name].exact) == (28_000, 28_100, False)
+    assert (found[name].room, found[name].exact) == (Interval(28_000, 28_100), False)
     value = None if strategy is Strategy.EXPLICIT else "32768 60999"
     assert (found[name].value, found[name].note) == (value, "nobody tells")
 
@@ -396,7 +398,7 @@ def test_files_are_the_soft_limit_less_those_below_it(
     found = verdict("RLIMIT_NOFILE", replace(WORLD, process=process))
 
     assert found
-    assert (found.in_use, found.room, found.room_max, found.exact) == expected
+    assert (found.in_use, *ends(found.room), found.exact) == expected
     assert (found.ceiling, found.errno, found.call) == (1024, "EMFILE", "socket(), accept()")
 
 
@@ -420,8 +422,8 @@ def test_memory_is_for_so_many_ends(role: Role, here: bool, each: int) -> None:
     world = replace(WORLD, memory=Memory(10 * each - 1), cgroup=Memory(3 * each, "in the cgroup /a"))
 
     assert [getattr(verdict(name, world, role=role, here=here), "room", -1) for name in ("memory", "memory.max")] == [
-        9,
-        3,
+        Interval.of(9),
+        Interval.of(3),
     ]
 
 
@@ -448,7 +450,8 @@ def test_an_accept_queue_holds_one_more_than_its_backlog_and_stops_nothing() -> 
     found = verdict("net.core.somaxconn", world, role=Role.SERVER, queue=Queue(2, 5, 258, 128))
 
     assert found
-    assert (found.value, found.ceiling, found.in_use, found.room, found.stops) == ("4096", 258, 5, 253, False)
+    assert (found.value, found.ceiling, found.in_use, found.stops) == ("4096", 258, 5, False)
+    assert found.room == Interval.of(253)
 
 
 def test_without_a_listener_the_setting_is_shown() -> None:
@@ -463,7 +466,7 @@ def test_a_limit_that_is_exceeded_leaves_nothing_not_less() -> None:
     found = verdict("net.ipv4.tcp_max_tw_buckets", world)
 
     assert found
-    assert (found.in_use, found.room) == (9, 0)
+    assert (found.in_use, found.room) == (9, Interval.of(0))
 
 
 def test_time_wait_says_the_rate_that_ports_allow() -> None:
@@ -491,18 +494,18 @@ def test_reserved_ports_are_shown_with_what_they_cost() -> None:
     [(1, 0, 3), (2, 0, 7), (3, 0, 15), (6, 0, 127), (1, 4, 3), (2, 4, 7), (3, 4, 19), (6, 4, 131)],
 )
 def test_how_long_connect_tries(retries: int, linear: int, seconds: int) -> None:
-    assert meters.syn_time_s(retries, linear) == seconds
+    assert measures.syn_time_s(retries, linear) == seconds
 
 
 @pytest.mark.parametrize(("retries", "seconds"), [(7, 247), (8, 367)])
 def test_no_wait_is_longer_than_two_minutes(retries: int, seconds: int) -> None:
     """TCP_RTO_MAX, include/net/tcp.h; net/ipv4/tcp_timer.c, tcp_model_timeout()."""
-    assert meters.syn_time_s(retries, 0) == seconds
+    assert measures.syn_time_s(retries, 0) == seconds
 
 
 @pytest.mark.parametrize("retries", range(1, 7))
 def test_without_linear_ones_each_wait_is_twice_the_last(retries: int) -> None:
-    assert meters.syn_time_s(retries, 0) == sum(2**row for row in range(retries + 1))
+    assert measures.syn_time_s(retries, 0) == sum(2**row for row in range(retries + 1))
 
 
 def test_a_kernel_without_linear_timeouts_has_none() -> None:

@@ -17,10 +17,11 @@ from fourtuple.core.limits.ports import PortRoom, PortUse
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.verdicts import Scope, Verdict
 from fourtuple.core.plan import fit
-from fourtuple.core.plan.fit import WIDEST, Change, Check, Fit, Ground, Says, Way
+from fourtuple.core.plan.fit import WIDEST, Change, Check, Fit, Means, Says, Way
 from fourtuple.core.plan.nat import nat_budget
 from fourtuple.core.sockets.table import SOCKET, Chosen, Sockets, State, mapped
 from fourtuple.core.space.endpoints import EndpointSpec
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace
 from tests.core import quiet
@@ -38,7 +39,7 @@ WORLD = replace(quiet.WORLD, process=replace(quiet.PROCESS, files_soft=1024, fil
 # Limits, weighed against a number.
 
 
-def verdict(limit: str, room: int | None, room_max: int | None = None, *, stops: bool = True) -> Verdict:
+def verdict(limit: str, room: int | None, most: int | None = None, *, stops: bool = True) -> Verdict:
     return Verdict(
         limit=limit,
         title=f"the {limit}",
@@ -46,8 +47,7 @@ def verdict(limit: str, room: int | None, room_max: int | None = None, *, stops:
         value=None,
         ceiling=None,
         in_use=None,
-        room=room,
-        room_max=room if room_max is None else room_max,
+        room=None if room is None else Interval(room, room if most is None else most),
         exact=True,
         stops=stops,
         call="",
@@ -68,13 +68,14 @@ def test_a_limit_blocks_where_even_its_most_is_fewer(wanted: int, says: Says) ->
     """From 100 to 200 are left: 100 are surely there, 200 perhaps."""
     (check,) = fit.checks([verdict("a", 100, 200)], wanted, uncounted={})
 
-    assert check == Check("a", "the a", 100, 200, says, "of the a")
+    assert check == Check("a", "the a", Interval(100, 200), says, "of the a")
 
 
 def test_what_is_one_number_never_perhaps_blocks() -> None:
-    plain = replace(verdict("a", 100), room_max=None)
-
-    assert [fit.checks([plain], wanted, uncounted={})[0].says for wanted in (100, 101)] == [Says.OK, Says.BLOCKS]
+    assert [fit.checks([verdict("a", 100)], wanted, uncounted={})[0].says for wanted in (100, 101)] == [
+        Says.OK,
+        Says.BLOCKS,
+    ]
 
 
 def test_what_stops_nothing_or_is_unknown_is_no_check() -> None:
@@ -85,9 +86,9 @@ def test_a_limit_that_does_not_count_says_why() -> None:
     """It is there, without numbers, however small it is."""
     found = fit.checks([verdict("a", 1), verdict("b", 1)], 100, uncounted={"a": "hold needs none", "c": "-"})
 
-    assert [(check.limit, check.says, check.room, check.room_max) for check in found] == [
-        ("b", Says.BLOCKS, 1, 1),
-        ("a", Says.OK, None, None),
+    assert [(check.limit, check.says, check.room) for check in found] == [
+        ("b", Says.BLOCKS, Interval.of(1)),
+        ("a", Says.OK, None),
     ]
     assert found[1].note == "hold needs none"
 
@@ -127,16 +128,16 @@ class Asked(NamedTuple):
 
     def fresh(self, strategy: Strategy | None = None, ports: Ranges | None = None) -> int:
         found = self.room(self.space(destination=NOWHERE, ports=ports), strategy)
-        return found.room // found.pairs
+        return found.room.least // found.pairs
 
     @property
     def widened(self) -> "Asked":
         return self._replace(facts=replace(self.facts, port_range=WIDEST))
 
     @property
-    def ground(self) -> Ground:
+    def means(self) -> Means:
         space = self.space()
-        return Ground(
+        return Means(
             space=space,
             strategy=self.strategy,
             facts=self.facts,
@@ -147,7 +148,7 @@ class Asked(NamedTuple):
             spare=(),
             here=True,
             connected=len(self.rows),
-            noport=PortUse.of([self.rows], space).room(self.facts, Strategy.NOPORT).room,
+            noport=PortUse.of([self.rows], space).room(self.facts, Strategy.NOPORT).room.least,
             named="127.0.0.9",
         )
 
@@ -200,7 +201,8 @@ def asked(draw: st.DrawFn, strategies: Sequence[Strategy]) -> Asked:
 
 def blocked(ports: PortRoom, wanted: int, limit: str = RANGE) -> list[Check]:
     """What `checks` would say, if it stands in the way."""
-    return [c for c in fit.checks([verdict(limit, ports.room, ports.room_max)], wanted, uncounted={}) if c.says != "ok"]
+    found = fit.checks([verdict(limit, ports.room.least, ports.room.most)], wanted, uncounted={})
+    return [check for check in found if check.says != "ok"]
 
 
 def from_text(text: str) -> list[EndpointSpec]:
@@ -214,38 +216,38 @@ def rooms_of(question: Asked, way: Way) -> Iterator[int]:
         low, high = map(int, change.after.split())
         wider = question._replace(facts=replace(question.facts, port_range=range(low, high + 1)))
         space = wider.space(destination=way.options) if way.options else wider.space()  # both, where it takes both
-        yield wider.room(space).room
+        yield wider.room(space).room.least
     elif way.options.startswith("127.0.0.9:"):
         last = int(way.options.rpartition("-")[2])
         assert way.options == f"127.0.0.9:{question.first}-{last}"
         for destination in (way.options, f"127.0.0.9:{question.first}-{last - 1}"):
-            yield question.room(question.space(destination=destination)).room
+            yield question.room(question.space(destination=destination)).room.least
     elif way.options:
         specs = from_text(way.options)
         hosts = [spec.host for spec in specs]
         (ports,) = {spec.ports for spec in specs}  # verbs/request.py: every --from must name the same, or none
         if ports is not None:
-            yield question.room(question.space(hosts, ports=Ranges([ports])), Strategy.EXPLICIT).room
+            yield question.room(question.space(hosts, ports=Ranges([ports])), Strategy.EXPLICIT).room.least
             return
         space = question.space(hosts)
         assert set(question.space().sources) < set(space.sources)
-        yield question.room(space).room
+        yield question.room(space).room.least
         most = max(space.sources)
-        yield question.room(question.space([str(space.address(a)) for a in space.sources if a != most])).room
+        yield question.room(question.space([str(space.address(a)) for a in space.sources if a != most])).room.least
 
 
-def ways_of(question: Asked, ground: Ground, wanted: int) -> list[Way]:
+def ways_of(question: Asked, means: Means, wanted: int) -> list[Way]:
     limit = EXPLICIT if question.strategy is Strategy.EXPLICIT else RANGE
-    return list(fit.ways(blocked(ground.ports, wanted, limit), ground, WORLD, wanted))
+    return list(fit.ways(blocked(means.ports, wanted, limit), means, WORLD, wanted))
 
 
 @TRIED
 @given(asked([Strategy.LATE, Strategy.PLAIN, Strategy.NOPORT]), st.integers(1, 300))
 def test_so_many_more_ends_make_it_fit_and_one_fewer_would_not(question: Asked, more: int) -> None:
     """More destination ports, or more source addresses: the smallest change."""
-    ground = question.ground
-    wanted = ground.ports.room + more
-    for way in ways_of(question, ground, wanted):
+    means = question.means
+    wanted = means.ports.room.least + more
+    for way in ways_of(question, means, wanted):
         if not (way.changes or ":1024-" in way.options):
             enough, fewer = rooms_of(question, way)
             assert fewer < wanted <= enough, way
@@ -257,10 +259,10 @@ def test_so_many_more_ends_make_it_fit_and_one_fewer_would_not(question: Asked, 
 )
 def test_a_wider_range_or_ones_own_choice_makes_it_fit(question: Asked, which: str, less: int) -> None:
     """Up to the last connection that is offered."""
-    ground = question.ground
-    each = ground.wide if which == "wide" else ground.explicit
-    wanted = each * ground.space.pairs - ground.ports.in_use * (which == "wide") - less
-    tried = [way for way in ways_of(question, ground, wanted) if way.changes or ":1024-" in way.options]
+    means = question.means
+    each = means.wide if which == "wide" else means.explicit
+    wanted = each * means.space.pairs - means.ports.in_use * (which == "wide") - less
+    tried = [way for way in ways_of(question, means, wanted) if way.changes or ":1024-" in way.options]
     rooms = [room for way in tried for room in rooms_of(question, way)]
     assume(rooms)  # else nothing is in the way
 
@@ -271,9 +273,9 @@ def test_a_wider_range_or_ones_own_choice_makes_it_fit(question: Asked, which: s
 @given(asked([Strategy.EXPLICIT]), st.integers(1, 300))
 def test_every_way_makes_it_fit_where_the_program_chooses(question: Asked, more: int) -> None:
     """Neither the range nor somebody else's choice helps there."""
-    ground = question.ground
-    wanted = ground.ports.room + more
-    ways = ways_of(question, ground, wanted)
+    means = question.means
+    wanted = means.ports.room.least + more
+    ways = ways_of(question, means, wanted)
 
     assert not any(way.changes for way in ways)
     rooms = [room for way in ways for room in itertools.islice(rooms_of(question, way), 1)]
@@ -302,8 +304,8 @@ def test_ones_own_ports_are_named_with_every_source(sources: Sequence[str], opti
 def plain(wanted: int, **more: Any) -> list[Way]:
     """From 127.0.0.2 to 127.0.0.9:8000, ports 40000-40009, nobody there."""
     question = Asked(table([]), PortFacts(range(LOW, LOW + 10), Ranges([])), ["127.0.0.2"], 8000, 8000, Strategy.LATE)
-    ground = replace(question.ground, **more)
-    return list(fit.ways(blocked(ground.ports, wanted), ground, WORLD, wanted))
+    means = replace(question.means, **more)
+    return list(fit.ways(blocked(means.ports, wanted), means, WORLD, wanted))
 
 
 def test_all_ways_out_of_a_range_that_is_too_small() -> None:
@@ -344,7 +346,7 @@ def test_a_wider_range_is_offered_with_as_few_ports_as_it_takes_then() -> None:
 
 def test_a_range_that_is_as_wide_as_can_be_is_not_offered_again() -> None:
     question = Asked(table([]), PortFacts(WIDEST, Ranges([])), ["127.0.0.2"], 8000, 8000, Strategy.LATE)
-    ways = list(fit.ways(blocked(question.ground.ports, 64_513), question.ground, WORLD, 64_513))
+    ways = list(fit.ways(blocked(question.means.ports, 64_513), question.means, WORLD, 64_513))
 
     assert ways
     assert not any(way.changes for way in ways)
@@ -355,7 +357,7 @@ def test_connections_from_ports_outside_of_the_range_count_once_it_is_wide() -> 
     facts = PortFacts(range(LOW, LOW + 10), Ranges([]))
     question = Asked(table([Socket("127.0.0.2", LOW - 1, 8000)]), facts, ["127.0.0.2"], 8000, 8000, Strategy.LATE)
     for wanted, offered in ((64_511, True), (64_512, False)):
-        ways = list(fit.ways(blocked(question.ground.ports, wanted), question.ground, WORLD, wanted))
+        ways = list(fit.ways(blocked(question.means.ports, wanted), question.means, WORLD, wanted))
         assert any(way.changes and not way.options for way in ways) == offered
 
 
@@ -375,8 +377,8 @@ def test_destinations_that_no_port_lies_behind_are_not_written_out() -> None:
         space = TupleSpace.of(["127.0.0.2"], question.facts.automatic_ports, [f"127.0.0.9:{port}"])
         if last == 9:
             space = TupleSpace.of(["127.0.0.2"], question.facts.automatic_ports, ["127.0.0.8:1", "127.0.0.9:1"])
-        ground = replace(question.ground, space=space, ports=question.room(space))
-        first = next(fit.ways(blocked(ground.ports, 45), ground, WORLD, 45))
+        means = replace(question.means, space=space, ports=question.room(space))
+        first = next(fit.ways(blocked(means.ports, 45), means, WORLD, 45))
         assert first.options == ""
         assert numbers(first.text)
 
@@ -413,9 +415,9 @@ def test_a_program_that_binds_first_is_told_not_to() -> None:
     """Where that makes it fit; more source addresses do so in any case."""
     facts = PortFacts(range(LOW, LOW + 10), Ranges([]))
     question = Asked(table([]), facts, ["127.0.0.2"], 8000, 8002, Strategy.BIND0)
-    ground = question.ground
-    way, more = fit.ways(blocked(ground.ports, 30, BIND0), ground, WORLD, 30)
-    alone = list(fit.ways(blocked(ground.ports, 31, BIND0), ground, WORLD, 31))
+    means = question.means
+    way, more = fit.ways(blocked(means.ports, 30, BIND0), means, WORLD, 30)
+    alone = list(fit.ways(blocked(means.ports, 31, BIND0), means, WORLD, 31))
 
     assert (way.limit, way.root, way.options) == (BIND0, False, "--strategy noport")
     assert more.options == "--from 127.0.0.2-4"
@@ -423,7 +425,7 @@ def test_a_program_that_binds_first_is_told_not_to() -> None:
 
 
 def test_without_a_ground_nothing_is_said_of_ports() -> None:
-    assert list(fit.ways([Check(RANGE, "", 1, 1, Says.BLOCKS, "")], None, WORLD, 100)) == []
+    assert list(fit.ways([Check(RANGE, "", Interval(1, 1), Says.BLOCKS, "")], None, WORLD, 100)) == []
 
 
 # Other limits.
@@ -432,7 +434,7 @@ def test_without_a_ground_nothing_is_said_of_ports() -> None:
 @given(st.integers(0, 10**6), st.integers(1, 10**7))
 def test_connection_tracking_is_raised_to_what_it_takes(used: int, wanted: int) -> None:
     world = replace(WORLD, sysctls={CONNTRACK: "1000", "net.netfilter.nf_conntrack_count": str(used)})
-    (way,) = fit.ways([Check(CONNTRACK, "", 0, 0, Says.BLOCKS, "")], None, world, wanted)
+    (way,) = fit.ways([Check(CONNTRACK, "", Interval(0, 0), Says.BLOCKS, "")], None, world, wanted)
     (change,) = way.changes
 
     assert (way.root, change.name, change.before) == (True, CONNTRACK, "1000")
@@ -443,10 +445,10 @@ def test_connection_tracking_is_raised_to_what_it_takes(used: int, wanted: int) 
 def test_the_hosts_files_are_raised_for_both_ends_that_are_here(here: bool, ends: int) -> None:
     """fs.file-nr has three numbers, of which the first are the files in use."""
     world = replace(WORLD, sysctls={"fs.file-max": "5000\n", "fs.file-nr": "1234\t0\t5000"})
-    ground = replace(
-        Asked(table([]), PortFacts(WIDEST, Ranges([])), ["127.0.0.2"], 1, 1, Strategy.LATE).ground, here=here
+    means = replace(
+        Asked(table([]), PortFacts(WIDEST, Ranges([])), ["127.0.0.2"], 1, 1, Strategy.LATE).means, here=here
     )
-    (way,) = fit.ways([Check("fs.file-max", "", 0, 9, Says.PERHAPS, "")], ground, world, 10_000)
+    (way,) = fit.ways([Check("fs.file-max", "", Interval(0, 9), Says.PERHAPS, "")], means, world, 10_000)
     (change,) = way.changes
 
     assert (change.before, change.after) == ("5000", str(int((1234 + ends * 10_000) * 1.1)))
@@ -456,7 +458,7 @@ def test_the_hosts_files_are_raised_for_both_ends_that_are_here(here: bool, ends
 def test_for_want_of_memory_there_are_other_machines(limit: str, room: int, wanted: int) -> None:
     """So many that each has room for its share, and not one more."""
     assume(room < wanted)
-    (way,) = fit.ways([Check(limit, "", room, room, Says.BLOCKS, "")], None, WORLD, wanted)
+    (way,) = fit.ways([Check(limit, "", Interval(room, room), Says.BLOCKS, "")], None, WORLD, wanted)
     machines = int(way.text.rpartition("--machines ")[2])
 
     assert -(-wanted // machines) <= room
@@ -465,13 +467,16 @@ def test_for_want_of_memory_there_are_other_machines(limit: str, room: int, want
 
 
 def test_past_the_4_tuples_there_are_more_ends_only() -> None:
-    (way,) = fit.ways([Check("4-tuple", "", 65_535, 65_535, Says.BLOCKS, "")], None, WORLD, 65_536)
+    (way,) = fit.ways([Check("4-tuple", "", Interval(65_535, 65_535), Says.BLOCKS, "")], None, WORLD, 65_536)
 
     assert way == Way("4-tuple", False, way.text, "", ())
 
 
 def test_what_is_ok_has_no_way_out() -> None:
-    found = [Check(limit, "", 9, 9, Says.OK, "") for limit in (RANGE, CONNTRACK, "fs.file-max", "memory", "4-tuple")]
+    found = [
+        Check(limit, "", Interval(9, 9), Says.OK, "")
+        for limit in (RANGE, CONNTRACK, "fs.file-max", "memory", "4-tuple")
+    ]
 
     assert list(fit.ways(found, None, WORLD, 9)) == []
 
@@ -489,7 +494,7 @@ def test_a_change_is_written_and_undone_by_sysctl() -> None:
 
 
 def answer(**more: Any) -> Fit:
-    usual: dict[str, Any] = dict.fromkeys(Fit.__dataclass_fields__) | {"says": Says.OK, "ways": ()}
+    usual: dict[str, Any] = dict.fromkeys(Fit.__dataclass_fields__) | {"says": Says.OK, "ways": (), "checks": ()}
     return Fit(**usual | more)
 
 
@@ -517,6 +522,16 @@ def test_as_json_it_says_whether_it_fits_and_how_to_undo(says: Says, fits: bool)
     ]
 
 
+def test_as_json_every_room_is_two_numbers() -> None:
+    """As scripts know it: `room`, at least, and `room_max`, at most; None twice where there is none."""
+    checks = (Check("a", "", Interval(3, 7), Says.OK, ""), Check("b", "", None, Says.OK, ""))
+    said = answer(room=Interval(3, 9), checks=checks).to_json()
+
+    assert (said["room"], said["room_max"]) == (3, 9)
+    assert [list(check) for check in said["checks"]] == [["limit", "title", "room", "room_max", "says", "note"]] * 2
+    assert [(check["room"], check["room_max"]) for check in said["checks"]] == [(3, 7), (None, None)]
+
+
 @pytest.mark.parametrize("besides", ["churn", "machine", "nat"])
 def test_what_was_asked_besides_blocks_too(besides: str) -> None:
     """Held they fit; churned so fast, so few machines, or that router: not."""
@@ -524,7 +539,7 @@ def test_what_was_asked_besides_blocks_too(besides: str) -> None:
     question = Asked(table([]), facts, ["127.0.0.2"], 80, 80, Strategy.LATE)
     made: dict[str, list[Any]] = {
         "churn": [fit.churn(rate, room_of(200), facts, 0, loopback=True) for rate in (1.0, 1e6)],
-        "machine": [fit.machine(1, 10, question.ground, room, 1.0) for room in (10, 9)],
+        "machine": [fit.machine(1, 10, question.means, room, 1.0) for room in (10, 9)],
         "nat": [nat_budget("aws", 1, wanted, 1, 1) for wanted in (55_000, 55_001)],
     }
     fits, lacks = (answer(**{besides: each}) for each in made[besides])
@@ -539,7 +554,7 @@ def test_what_was_asked_besides_blocks_too(besides: str) -> None:
 
 
 def room_of(room: int, *, pairs: int = 2, ceiling: int = 200) -> PortRoom:
-    return PortRoom(pairs, ceiling, ceiling - room, room, room, (), (), 0, 0, 0)
+    return PortRoom(pairs, ceiling, ceiling - room, Interval.of(room), (), (), 0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -586,8 +601,8 @@ def test_machines_share_the_work(count: int, wanted: int, fresh: int, destinatio
     question = Asked(
         table([]), PortFacts(range(LOW, LOW + 10), Ranges([])), ["127.0.0.2"], 1, destinations, Strategy.LATE
     )
-    ground = replace(question.ground, fresh=fresh)
-    found = fit.machine(count, wanted, ground, 10**6, 1000.0)
+    means = replace(question.means, fresh=fresh)
+    found = fit.machine(count, wanted, means, 10**6, 1000.0)
 
     assert found.machines == count
     assert (found.wanted - 1) * count < wanted <= found.wanted * count
@@ -600,7 +615,7 @@ def test_machines_share_the_work(count: int, wanted: int, fresh: int, destinatio
 def test_a_hundred_million_on_a_hundred_machines() -> None:
     """A million each, which takes 36 addresses where a range of 28,232 ports goes to one destination."""
     question = Asked(table([]), PortFacts(range(32768, 61000), Ranges([])), ["127.0.0.2"], 80, 80, Strategy.LATE)
-    fits, lacks = (fit.machine(100, 10**8, question.ground, room, 40_000.0) for room in (10**6, 10**6 - 1))
+    fits, lacks = (fit.machine(100, 10**8, question.means, room, 40_000.0) for room in (10**6, 10**6 - 1))
 
     assert (fits.wanted, fits.sources, fits.elapsed_s) == (1_000_000, 36, 25.0)
     assert (fits.fits, lacks.fits) == (True, False)
@@ -609,7 +624,7 @@ def test_a_hundred_million_on_a_hundred_machines() -> None:
 def test_machines_that_have_no_port_at_all() -> None:
     question = Asked(table([]), PortFacts(range(LOW, LOW + 10), Ranges([])), ["127.0.0.2"], 80, 80, Strategy.LATE)
 
-    assert fit.machine(2, 10, replace(question.ground, fresh=0), 10, 1.0).sources >= 1
+    assert fit.machine(2, 10, replace(question.means, fresh=0), 10, 1.0).sources >= 1
 
 
 @given(st.integers(1, 10**9))
@@ -628,7 +643,7 @@ def test_memory_is_so_much_for_each_end(wanted: int) -> None:
 
 def test_too_many_are_refused_with_the_ways_out() -> None:
     """What was wanted, what stops it, what to do: the first two ways, those without root only."""
-    check = Check(RANGE, "source ports", 90, 100, Says.BLOCKS, "nobody tells")
+    check = Check(RANGE, "source ports", Interval(90, 100), Says.BLOCKS, "nobody tells")
     ways = [
         Way(RANGE, False, "5 more ports", "127.0.0.9:80-85", ()),
         Way(RANGE, True, "as root", "", ()),
@@ -645,7 +660,9 @@ def test_too_many_are_refused_with_the_ways_out() -> None:
 
 
 def test_too_many_without_a_way_out_name_the_plan_all_the_same() -> None:
-    wanted, stopped_by, do = fit.too_many(2, 1, Check("memory", "memory", 1, 1, Says.BLOCKS, ""), "plan", more=[])
+    wanted, stopped_by, do = fit.too_many(
+        2, 1, Check("memory", "memory", Interval(1, 1), Says.BLOCKS, ""), "plan", more=[]
+    )
 
     assert (numbers(wanted), stopped_by) == ([2, 1], "memory (memory)")
     assert do.startswith("plan ")

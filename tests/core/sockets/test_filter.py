@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fourtuple.core.errors import UsageError
-from fourtuple.core.sockets.filter import EVERY_ADDRESS, EVERYWHERE, Part, Where
+from fourtuple.core.sockets.filter import EVERY_ADDRESS, EVERYWHERE, EndpointRange, Where
 from fourtuple.core.sockets.table import mapped
 from tests.core.census.test_usage import shown
 
@@ -45,12 +45,12 @@ def addresses(first: str, last: str) -> range:
     ],
 )
 def test_a_part_is_addresses_of_one_version_and_ports(text: str, version: int, expected: range, ports: range) -> None:
-    assert Part.parse(text) == (Part(version, expected, ports),)
+    assert EndpointRange.parse(text) == (EndpointRange(version, expected, ports),)
 
 
 @pytest.mark.parametrize(("text", "ports"), [(":80", range(80, 81)), (":80-81", range(80, 82))])
 def test_a_port_alone_is_of_any_address_of_both_versions(text: str, ports: range) -> None:
-    assert Part.parse(text) == (Part(4, range(2**32), ports), Part(6, range(2**128), ports))
+    assert EndpointRange.parse(text) == (EndpointRange(4, range(2**32), ports), EndpointRange(6, range(2**128), ports))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_port_alone_is_of_any_address_of_both_versions(text: str, ports: range
 )
 def test_what_is_no_part_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
-        Part.parse(text)
+        EndpointRange.parse(text)
 
 
 @pytest.mark.parametrize("text", ["10.0.0.4:80", "[fd00::4]:80", "10.0.0.0/24:1-2", ":80"])
@@ -146,9 +146,9 @@ def test_an_ipv4_address_is_not_the_ipv6_one_of_the_same_number() -> None:
 
 
 def test_an_ipv4_address_as_ipv6_sockets_show_it_is_that_ipv4_address() -> None:
-    assert Part.parse("::ffff:10.0.0.9") == Part.parse("10.0.0.9")
-    assert Part.parse("[::ffff:10.0.0.9]:80") == Part.parse("10.0.0.9:80")
+    assert EndpointRange.parse("::ffff:10.0.0.9") == EndpointRange.parse("10.0.0.9")
+    assert EndpointRange.parse("[::ffff:10.0.0.9]:80") == EndpointRange.parse("10.0.0.9:80")
 
 
 def test_a_network_of_ipv4_as_ipv6_sockets_show_it_is_that_network() -> None:
-    assert Part.parse("::ffff:10.0.0.0/120") == Part.parse("10.0.0.0/24")
+    assert EndpointRange.parse("::ffff:10.0.0.0/120") == EndpointRange.parse("10.0.0.0/24")

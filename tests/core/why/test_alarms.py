@@ -12,6 +12,7 @@ from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.sockets.owners import Owners, Process
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.why.alarms import alarms, cause_of
 from fourtuple.core.why.causes import CAUSES
@@ -32,8 +33,7 @@ def pair(percent: float | None, number: int = 9, **counts: int) -> PairCount:
         used=known["established"] + known["time_wait"] + known["other"],
         usable=None if percent is None else 10_000,
         percent=percent,
-        left=None if percent is None else 10_000 - used,
-        left_least=None if percent is None else 10_000 - used,
+        left=None if percent is None else Interval.of(10_000 - used),
         owners=Owners(),
         **known,
     )
@@ -47,7 +47,7 @@ def census(rows: Sequence[Row], *listeners: Listener, by: By = By.PAIR) -> Censu
         reserved=0,
         blocked=0,
         usable=10_000,
-        open_ports=0,
+        unattributed_ports=0,
         sockets={},
         by=by,
         rows=rows,
@@ -61,8 +61,8 @@ def census(rows: Sequence[Row], *listeners: Listener, by: By = By.PAIR) -> Censu
     )
 
 
-def listener(waiting: int, queue: int | None) -> Listener:
-    return Listener("0.0.0.0:80", waiting, queue, 0, False, Owners())
+def listener(recv_q: int, backlog: int | None) -> Listener:
+    return Listener("0.0.0.0:80", recv_q, backlog, 0, False, Owners())
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(0, 100)), max_size=12))
@@ -144,8 +144,7 @@ def test_of_a_destination_the_worst_source_is_named() -> None:
         used=10_000,
         usable=10_000,
         percent=100.0,
-        left=0,
-        left_least=0,
+        left=Interval.of(0),
         owners=Owners(),
     )
     (said,) = alarms(census([destination], by=By.DESTINATION), QUICK)
@@ -155,7 +154,7 @@ def test_of_a_destination_the_worst_source_is_named() -> None:
 
 
 def test_a_pair_that_may_have_no_port_left_is_named_though_little_is_used() -> None:
-    (said,) = alarms(census([replace(pair(20), left_least=0)]), QUICK)
+    (said,) = alarms(census([replace(pair(20), left=Interval(0, 8_000))]), QUICK)
 
     assert said.startswith("10.0.0.4 → 10.0.0.9:80 ")
     assert "--probe" in said
@@ -170,17 +169,17 @@ def test_a_range_that_is_held_by_bind_is_said_to_be(blocked: int, is_said: bool)
 
 
 @pytest.mark.parametrize(
-    ("waiting", "queue", "is_full"), [(1_000, 1_000, True), (1_001, 1_000, True), (999, 1_000, False), (5, None, False)]
+    ("recv_q", "backlog", "is_full"), [(1_000, 999, True), (1_001, 999, True), (999, 999, False), (5, None, False)]
 )
-def test_a_full_accept_queue_is_named(waiting: int, queue: int | None, is_full: bool) -> None:
+def test_a_full_accept_queue_is_named(recv_q: int, backlog: int | None, is_full: bool) -> None:
     for by in By:
-        said = alarms(census([], listener(waiting, queue), by=by), QUICK)
+        said = alarms(census([], listener(recv_q, backlog), by=by), QUICK)
         assert len(said) == is_full
-        assert [("0.0.0.0:80" in each, numbers(each)) for each in said] == [(True, [waiting, queue])] * is_full
+        assert [("0.0.0.0:80" in each, numbers(each)) for each in said] == [(True, [recv_q, 1_000])] * is_full
 
 
 def test_pairs_come_before_queues() -> None:
-    said = alarms(census([pair(90), pair(60, 8)], listener(6, 6), listener(0, 6), listener(7, 6)), QUICK)
+    said = alarms(census([pair(90), pair(60, 8)], listener(6, 5), listener(0, 5), listener(7, 5)), QUICK)
 
     assert [each.split()[0] == "10.0.0.4" for each in said] == [True, True, False, False]
     assert [numbers(each) for each in said[2:]] == [[6, 6], [7, 6]]

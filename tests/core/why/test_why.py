@@ -19,8 +19,9 @@ from fourtuple.core.limits.ports import PortRoom
 from fourtuple.core.limits.verdicts import Queue
 from fourtuple.core.sockets.owners import Owners
 from fourtuple.core.sockets.role import Role
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
-from fourtuple.core.why.causes import CAUSES, Scene, limits_here
+from fourtuple.core.why.causes import CAUSES, Scene, nowhere
 from fourtuple.core.why.judge import Why, judge
 from fourtuple.core.why.reader import MOST_CHARACTERS, Saying, read_saying
 from fourtuple.core.why.symptoms import ERRNOS, MESSAGES, PLATEAUS, Message, Plateau
@@ -28,7 +29,7 @@ from tests.core.quiet import PROCESS, WORLD
 from tests.told import numbers
 
 NOTHING_KNOWN = replace(WORLD, ports=None, process=replace(PROCESS, files_soft=None, files_open=None))
-PORTS = PortRoom(1, 28_232, 0, 28_232, 28_232, (), (), 0, 0, 0)
+PORTS = PortRoom(1, 28_232, 0, Interval.of(28_232), (), (), 0, 0, 0)
 
 
 def asked(text: str, world: World = NOTHING_KNOWN, **scene: Any) -> Why:
@@ -346,7 +347,7 @@ def test_every_cause_that_a_table_names_is_there() -> None:
     named |= {cause for message in MESSAGES for cause in message.causes}
     named |= {cause for row in ERRNOS.values() for cause in row}
 
-    assert named | set(limits_here(Scene(world=WORLD))) == set(CAUSES)
+    assert named | {name for name, cause in CAUSES.items() if cause.stops_at is not nowhere} == set(CAUSES)
 
 
 @pytest.mark.parametrize("name", CAUSES)
@@ -405,7 +406,6 @@ def pair(used: int, time_wait: int = 0) -> PairCount:
         usable=None,
         percent=None,
         left=None,
-        left_least=None,
         owners=Owners(),
     )
 
@@ -473,7 +473,7 @@ def test_what_is_mostly_time_wait_is_short_connections() -> None:
 
 
 def test_ports_that_are_held_by_bind_are_a_program_that_binds_first() -> None:
-    held = replace(PORTS, ceiling=10_000, room=10_000, room_max=10_000, blocked=18_232)
+    held = replace(PORTS, ceiling=10_000, room=Interval.of(10_000), blocked=18_232)
 
     assert causes(OUT_OF_PORTS, WORLD, ports=held)[0] == "bound-first"
 

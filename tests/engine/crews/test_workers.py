@@ -16,6 +16,7 @@ from fourtuple.core.runs.records import Event, Sample
 from fourtuple.core.space.endpoints import Endpoint, FourTuple
 from fourtuple.engine.control import Control
 from fourtuple.engine.crews.workers import Crew, Work
+from tests.waiting import wait_until
 
 EVENT = Event("connected", FourTuple(Endpoint.parse("10.0.0.4:1"), Endpoint.parse("10.0.0.9:2")))
 
@@ -113,11 +114,8 @@ def test_workers_die_with_their_parent() -> None:
     assert len(pids) == 3
     parent.kill()
     parent.communicate()
-    until = time.monotonic() + 10
-    while any(alive(pid) for pid in pids) and time.monotonic() < until:
-        time.sleep(0.05)
 
-    assert not any(alive(pid) for pid in pids)
+    assert wait_until(lambda: not any(alive(pid) for pid in pids))
 
 
 def alive(pid: int) -> bool:

@@ -2,16 +2,20 @@
 
 import contextlib
 import errno
+import fcntl
 import gc
 import ipaddress
 import resource
 import socket
+import sys
+import termios
 import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +25,7 @@ from fourtuple.engine.loops.contract import COMPLETION, Completions, How, Loop, 
 from fourtuple.engine.loops.epoll import EpollLoop
 from fourtuple.engine.loops.ring import RingLoop
 from fourtuple.kernel.uring import Features, Opcode, Ring, Sqes, features
+from tests.waiting import PATIENCE_S, wait_until
 
 CAN = features()
 LOOPS: dict[str, Callable[[int], Loop]] = {
@@ -75,13 +80,31 @@ def towards(listener: socket.socket, count: int, source: str = "127.0.0.1", port
 
 def collect(loop: Loop, op: int, count: int) -> Completions:
     """Wait until `count` completions of that kind have come; others are not expected."""
-    found = np.zeros(0, COMPLETION)
-    until = time.monotonic() + 10
-    while len(found) < count and time.monotonic() < until:
-        found = np.concatenate((found, loop.wait(0.05)))
+    found = collected(loop, count)
     assert (found["op"] == op).all()
     assert len(found) == count
     return found
+
+
+def collected(loop: Loop, count: int) -> Completions:
+    """Wait until so many completions have come, of any kind."""
+    found = np.zeros(0, COMPLETION)
+    until = time.monotonic() + PATIENCE_S
+    while len(found) < count and time.monotonic() < until:
+        found = np.concatenate((found, loop.wait(0.05)))
+    return found
+
+
+def has_all(peer: socket.socket) -> bool:
+    """Has the far end acknowledged whatever was sent from here?"""
+    unsent = fcntl.ioctl(peer, termios.TIOCOUTQ, bytes(4))
+    return int.from_bytes(unsent, sys.byteorder) == 0
+
+
+def connected_to(listener: socket.socket) -> int:
+    """Sockets of this host that are connected to that one's port, as the kernel lists them."""
+    end = f":{listener.getsockname()[1]:04X} 01"
+    return sum(end in line for line in Path("/proc/net/tcp").read_text().splitlines())
 
 
 def slots(*numbers: int) -> np.ndarray:
@@ -163,7 +186,7 @@ def read_all(peer: socket.socket, size: int, loop: Loop) -> int:
     """Read all that is sent to this peer, while the loop goes on → how many sends it says are done."""
     peer.settimeout(0.01)
     got = finished = 0
-    until = time.monotonic() + 20
+    until = time.monotonic() + PATIENCE_S
     while (got < size or not finished) and time.monotonic() < until:
         with contextlib.suppress(TimeoutError):
             got += len(peer.recv(2**20))
@@ -257,7 +280,7 @@ def test_data_that_came_before_the_watch_is_not_missed(make: Callable[[int], Loo
     (peer,) = connected(loop, server, 1)
     with closing(peer):
         peer.sendall(b"hello")
-        time.sleep(0.02)
+        assert wait_until(lambda: has_all(peer))
         loop.wait(0)
         loop.watch(slots(0))
         collect(loop, Op.WATCH, 1)
@@ -315,9 +338,10 @@ def test_what_happens_twice_before_anyone_looks_is_told_once(
         peer.sendall(b"x")
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         peer.close()
-    time.sleep(0.02)
-    done = [entry for _ in range(5) for entry in loop.wait(0.02).tolist()]
-    assert sorted(done) == [(Op.WATCH, slot, 0) for slot in range(20)]
+    assert wait_until(lambda: not connected_to(server))
+    done = collect(loop, Op.WATCH, 20)
+    assert sorted(done.tolist()) == [(Op.WATCH, slot, 0) for slot in range(20)]
+    assert len(loop.wait(0.05)) == 0
     assert read(loop, 3) == (1, b"x")
     loop.watch(slots(3))
     collect(loop, Op.WATCH, 1)
@@ -337,7 +361,7 @@ def test_a_large_send_completes_once_with_all_of_it(make: Callable[[int], Loop],
     done: list[tuple[int, int, int]] = []
     for peer in peers:
         peer.setblocking(False)
-    until = time.monotonic() + 20
+    until = time.monotonic() + PATIENCE_S
     while (len(done) < 2 or min(map(len, got)) < size) and time.monotonic() < until:
         for number, peer in enumerate(peers):
             try:
@@ -376,7 +400,7 @@ def test_a_closed_slot_can_be_used_again_and_tells_nothing_of_before(
     loop = make(1)
     (peer,) = connected(loop, server, 1)
     peer.sendall(b"old")
-    time.sleep(0.02)
+    assert wait_until(lambda: has_all(peer))
     loop.watch(slots(0))
     collect(loop, Op.WATCH, 1)
     loop.close(slots(0), True)
@@ -397,7 +421,7 @@ def test_closing_drops_what_has_completed_but_was_not_handed_out(
     peers = connected(loop, server, 2)
     for peer in peers:
         peer.sendall(b"data")
-    time.sleep(0.02)
+    assert wait_until(lambda: all(map(has_all, peers)))
     loop.wait(0)
     buffers = np.zeros((2, 16), np.uint8)
     loop.receive(slots(0, 1), buffers, np.array([0, 1]))
@@ -429,7 +453,7 @@ def test_never_more_is_accepted_than_there_is_room_for(make: Callable[[int], Loo
     collect(loop, Op.ACCEPT, 10)
     loop.close(slots(0, 1, 2), True)
     loop.accept(3)
-    done = [entry for _ in range(20) for entry in loop.wait(0.02).tolist()]
+    done = [*collected(loop, 6), *loop.wait(0.05).tolist()]
     for client in clients:
         client.close()
 
@@ -444,12 +468,13 @@ def test_several_full_listeners_and_few_slots_lose_nobody(make: Callable[[int], 
     for listener in listeners:
         listener.setblocking(False)
     loop.listen(listeners)
-    accepted = 0
-    for _ in range(40):
+    accepted, until, more = 0, time.monotonic() + PATIENCE_S, 3
+    while more and time.monotonic() < until:
         loop.accept(90 - accepted)
         done = loop.wait(0.02)
         assert (done["result"] >= 0).all()
         accepted += len(done)
+        more -= accepted >= 90
     ended = []
     for client in clients:
         client.setblocking(False)

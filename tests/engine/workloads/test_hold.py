@@ -12,6 +12,7 @@ from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.pace import Pace
 from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.space.endpoints import FourTuple
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.engine.loops.contract import How
 from fourtuple.engine.workloads.hold import HoldJob, hold
@@ -34,7 +35,7 @@ def a_run(
 ) -> Run:
     """others: of the HoldJob"""
     space = space or a_space(ports=10_000)
-    plan = Plan(wanted, space.size, space.size, space, strategy, split(wanted, space.size, 1, pace or Pace()))
+    plan = Plan(wanted, Interval.of(space.size), space, strategy, split(wanted, space.size, 1, pace or Pace()))
     job = HoldJob(plan, HOW, **{"timeout_s": 30, "reset": True, "log": False, **others})
     return Run(lambda counters, control: hold(job, plan.slices[0], loop, counters, control, loop.clock))
 

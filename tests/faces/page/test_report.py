@@ -30,6 +30,7 @@ from tests.conftest import need
 from tests.faces.text.test_runs import kept
 from tests.made import ground, hold_record, result, samples, serve_record, start
 from tests.told import numbers
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -56,6 +57,7 @@ class Opened:
         file = folder / "report.html"
         file.write_text(html, encoding="utf-8")
         context = browser.new_context(offline=True, **{"viewport": {"width": 1100, "height": 800}} | options)
+        context.set_default_timeout(PATIENCE_S * 1000)
         self.page: Page = context.new_page()
         self.requests: list[str] = []
         self.complaints: list[str] = []
@@ -67,7 +69,7 @@ class Opened:
 
     def wait_drawn(self) -> None:
         figures = self.page.locator("figure").count()
-        self.page.wait_for_function(f"Object.keys(globalThis.fourtuple.views).length === {figures}", timeout=30_000)
+        self.page.wait_for_function(f"Object.keys(globalThis.fourtuple.views).length === {figures}")
 
     def marks(self, figure: str, kind: str) -> int:
         """How many shapes of that kind a chart has."""
@@ -188,7 +190,7 @@ def test_the_pointer_is_told_what_is_under_it(browser: "Browser", html: str, tmp
     opened.wait_drawn()
     opened.page.locator("#held svg").hover(position={"x": 600, "y": 120})
     tip = opened.page.locator("#vg-tooltip-element.visible")
-    tip.wait_for(timeout=5000)
+    tip.wait_for()
 
     assert "held" in tip.inner_text()
     assert "100,000" in tip.inner_text()
@@ -208,9 +210,9 @@ def test_shift_and_the_wheel_zoom_and_the_wheel_alone_scrolls(browser: "Browser"
     page.keyboard.down("Shift")
     page.mouse.wheel(0, -300)
     page.keyboard.up("Shift")
-    page.wait_for_function(f"{domain} < {whole} * 0.9", timeout=5000)
+    page.wait_for_function(f"{domain} < {whole} * 0.9")
     page.locator("#held svg").dblclick(position={"x": 600, "y": 120})
-    page.wait_for_function(f"Math.abs({domain} - {whole}) < 1", timeout=5000)
+    page.wait_for_function(f"Math.abs({domain} - {whole}) < 1")
 
     assert scrolled == whole
     assert at > 0
@@ -228,7 +230,7 @@ def test_keys_zoom_and_move_a_chart_that_has_the_focus(browser: "Browser", html:
     page.keyboard.press("ArrowRight")
     moved = page.evaluate(domain)
     page.keyboard.press("0")
-    page.wait_for_function(f"Math.abs({domain}[1] - {last}) < 1", timeout=5000)
+    page.wait_for_function(f"Math.abs({domain}[1] - {last}) < 1")
 
     assert zoomed == pytest.approx([first + (last - first) / 4, last - (last - first) / 4], rel=0.01)
     assert moved[0] == pytest.approx(first + (last - first) * 3 / 8, rel=0.01)
@@ -357,6 +359,7 @@ def test_two_runs_have_a_page_with_both_over_time(browser: "Browser", tmp_path: 
 
 ELSEWHERE = """
 import os, sys
+import platformdirs  # which chooses its own way by sys.platform, and that is Linux here
 for name in ("fcntl", "resource", "mmap", "termios", "tty", "ctypes", "signal"):
     sys.modules.pop(name, None)
 class Elsewhere:

@@ -116,7 +116,7 @@ SPECS = st.one_of(
     ),
     st.sampled_from([":80", ":81-82", ":1-80"]),
 )
-WHERES = st.builds(Where.parse, st.lists(SPECS, max_size=3), st.lists(st.sampled_from(HOSTS), max_size=2))
+FILTERS = st.builds(Where.parse, st.lists(SPECS, max_size=3), st.lists(st.sampled_from(HOSTS), max_size=2))
 CONDITIONS = st.one_of(
     st.sampled_from([AUTOMATIC_PORT, NAMED_PORT]),
     st.tuples(st.sampled_from([local_ports, bytecode.remote_ports]), PORTS, PORTS).flatmap(
@@ -157,7 +157,7 @@ def test_a_program_accepts_what_fulfils_one_of_its_clauses(
 
 
 @settings(max_examples=150)
-@given(WHERES, st.lists(ENTRIES, min_size=1, max_size=10))
+@given(FILTERS, st.lists(ENTRIES, min_size=1, max_size=10))
 def test_every_connection_that_is_asked_about_is_let_through(where: Where, entries: list[Entry]) -> None:
     """By either end; and of the others only those where every address of a version stands for both versions'."""
     filter = program(connections(where))
@@ -174,7 +174,7 @@ def test_every_connection_that_is_asked_about_is_let_through(where: Where, entri
 @given(
     st.one_of(st.none(), st.sampled_from([range(40_000, 40_010), range(1, 40_000), range(80, 65_536), range(65_536)])),
     st.booleans(),
-    WHERES,
+    FILTERS,
     st.lists(ENTRIES, min_size=1, max_size=10),
 )
 def test_each_socket_that_is_wanted_is_in_one_dump(

@@ -7,7 +7,6 @@ import random
 import socket
 import struct
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,24 +18,27 @@ from hypothesis import strategies as st
 
 from fourtuple.core.sockets.filter import Where
 from fourtuple.core.sockets.table import Chosen, Sockets, State, four_tuples
-from fourtuple.kernel.netlink import sockdiag
+from fourtuple.kernel.netlink import columns, reading, sockdiag
 from fourtuple.kernel.netlink.sockdiag import (
-    HEADER,
     INET_DIAG_SKMEMINFO,
+    SOCK_DIAG_BY_FAMILY,
+    Asked,
+    fold_sockets,
+    parse_datagram,
+    parse_listeners,
+    read_listeners,
+)
+from fourtuple.kernel.netlink.wire import (
+    HEADER,
     NLM_F_DUMP_INTR,
     NLMSG_DONE,
     NLMSG_ERROR,
     NLMSG_OVERRUN,
-    SOCK_DIAG_BY_FAMILY,
-    Asked,
     DumpInterruptedError,
-    fold_sockets,
-    parse_datagram,
-    parse_listeners,
-    parse_proc_net_tcp,
-    read_listeners,
 )
-from tests.conftest import Ground
+from fourtuple.kernel.proc.net_tcp import parse_proc_net_tcp
+from tests.conftest import Ground, need
+from tests.kernel.netlink.test_reading import threads_have_ended
 
 DATA = Path(__file__).with_name("data")
 EVERY = frozenset(State)
@@ -108,7 +110,7 @@ def test_proc_net_tcp_tells_the_same_as_the_dump() -> None:
     dumped = dumped[dumped["state"] != State.CLOSE]
     timers = [table["expires_ms"][table["state"] == State.TIME_WAIT] for table in (dumped, listed)]
 
-    names = ["local", "local_port", "remote", "remote_port", "state", "rqueue", "uid", "inode"]
+    names = ["local", "local_port", "remote", "remote_port", "state", "recv_q", "uid", "inode"]
     assert sorted(dumped[names].tolist()) == sorted(listed[names].tolist())
     assert timers[0] == pytest.approx(timers[1], abs=20)
     assert timers[0] > 59_000
@@ -124,12 +126,6 @@ def test_a_socket_bound_without_a_port_is_told_from_the_others() -> None:
     table = parse_datagram(data).sockets
 
     assert table["chosen"].tolist() == [Chosen.LATE, 0, Chosen.LATE, 0, Chosen.LATE, 0, 0]
-
-
-def test_proc_net_tcp6() -> None:
-    listed = parse_proc_net_tcp(DATA.joinpath("net-tcp6.txt").read_text())
-
-    assert [str(t.source) for t in four_tuples(listed)] == ["[::1]:8000"]
 
 
 @pytest.mark.parametrize("attributes", [[b""], [b"x" * 8], [b"", b"x" * 8, b"x" * 8, b"", b"x" * 36]])
@@ -239,7 +235,7 @@ def test_a_full_buffer_is_an_interruption_too() -> None:
 
 def test_a_dump_that_never_comes_through_is_an_error() -> None:
     with pytest.raises(DumpInterruptedError):
-        fold_sockets(count, EVERY, ask=Kernel(*[BROKEN] * sockdiag.TRIES))
+        fold_sockets(count, EVERY, ask=Kernel(*[BROKEN] * reading.TRIES))
 
 
 @pytest.mark.parametrize("number", [errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.ENOENT, errno.EPERM])
@@ -256,18 +252,6 @@ def test_without_sock_diag_proc_is_read(number: int, tmp_path: Path) -> None:
 def test_any_other_error_is_not_papered_over() -> None:
     with pytest.raises(OSError, match="broken"):
         fold_sockets(count, EVERY, ask=Kernel(OSError(errno.EIO, "broken")))
-
-
-@pytest.mark.parametrize("text", ["", "nonsense\n", "  sl  local_address rem_address\n   0: 0100007F:1F40 0000"])
-def test_a_broken_proc_net_tcp_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="/proc/net/tcp"):
-        parse_proc_net_tcp(text)
-
-
-def test_a_cut_line_is_named() -> None:
-    lines = DATA.joinpath("net-tcp.txt").read_text().splitlines()
-    with pytest.raises(ValueError, match="line 3 of"):
-        parse_proc_net_tcp("\n".join([*lines[:2], lines[2][:60]]))
 
 
 def test_the_live_kernel_lists_a_listener_of_ours() -> None:
@@ -345,7 +329,7 @@ def test_messages_of_any_length_are_found_by_any_sequence_number(
     assert [str(t.source.address) for t in four_tuples(found.sockets)] == ["127.0.0.1"] * len(messages)
     assert found.sockets["inode"].tolist() == [9] * len(messages)
     assert found.sockets["chosen"].tolist() == [Chosen.LATE * is_late(each) for each in attributes]
-    assert [where * 4 for where in sockdiag._headers(data)[1].tolist()] == [
+    assert [where * 4 for where in columns.headers(data)[1].tolist()] == [
         sum(map(len, messages[:number])) for number in range(len(messages) + is_done)
     ]
 
@@ -431,101 +415,6 @@ def test_listeners_of_an_interrupted_dump_are_read_again() -> None:
 # Several dumps at once.
 
 
-def sock_diag_threads() -> list[threading.Thread]:
-    """Those that have not ended 5 s from now."""
-    until = time.monotonic() + 5
-    while (left := [each for each in threading.enumerate() if each.name == "sock_diag"]) and time.monotonic() < until:
-        time.sleep(0.001)
-    return left
-
-
-def failing(numbers: Iterable[int], error: Exception) -> Iterator[int]:
-    yield from numbers
-    raise error
-
-
-@pytest.mark.parametrize("sizes", [[], [0], [5], [0, 3], [40, 1, 7], [1] * 6])
-def test_of_several_streams_everything_comes_in_the_order_of_each(sizes: list[int]) -> None:
-    found = list(sockdiag._as_they_come([range(size) for size in sizes]))
-
-    assert len(found) == sum(sizes)
-    for number, size in enumerate(sizes):
-        assert [item for stream, item in found if stream == number] == list(range(size))
-    assert not sock_diag_threads()
-
-
-@pytest.mark.parametrize("place", [0, 1, 2])
-@pytest.mark.parametrize("after", [0, 1, 50])
-def test_the_error_of_one_stream_is_raised_and_the_others_are_left(place: int, after: int) -> None:
-    streams: list[Iterable[int]] = [iter(range(100)) for _ in range(3)]
-    streams[place] = failing(range(after), ValueError("broken"))
-
-    with pytest.raises(ValueError, match="broken"):
-        list(sockdiag._as_they_come(streams))
-
-    assert not sock_diag_threads()
-
-
-@pytest.mark.parametrize("taken", [1, 2, 5])
-def test_a_caller_that_leaves_early_leaves_no_thread(taken: int) -> None:
-    """Nor is a stream read to its end, which may be far."""
-    read = [0, 0]
-
-    def stream(number: int) -> Iterator[int]:
-        for item in range(1_000_000):
-            read[number] += 1
-            yield item
-
-    items = sockdiag._as_they_come([stream(0), stream(1)])
-    for _ in range(taken):
-        next(items)
-    items.close()  # type: ignore[attr-defined]
-
-    assert not sock_diag_threads()
-    assert max(read) < taken + 5
-
-
-def test_a_stream_is_never_far_ahead_of_its_caller() -> None:
-    """exchange() writes over what it gave BUFFERS - 1 items ago."""
-    read: list[int] = []
-
-    def stream() -> Iterator[int]:
-        for item in range(20):
-            read.append(item)
-            yield item
-
-    for _, item in sockdiag._as_they_come([stream()]):
-        time.sleep(0.002)
-        assert len(read) <= item + sockdiag.BUFFERS
-
-
-def refuse(*_: object) -> None:
-    raise RuntimeError("can't start new thread")
-
-
-def test_without_threads_the_streams_come_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """pids.max, or RLIMIT_NPROC."""
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-
-    assert list(sockdiag._as_they_come(["ab", "", "c"])) == [(0, "a"), (0, "b"), (2, "c")]
-    assert fold_sockets(count, EVERY, Asked(range(1, 10)), ask=InParts(GOOD, NOTHING)) == (2, "sock_diag")
-
-
-def test_with_one_thread_only_the_rest_comes_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    start = threading.Thread.start
-    started: list[threading.Thread] = []
-
-    def once(thread: threading.Thread) -> None:
-        if started:
-            refuse()
-        started.append(thread)
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", once)
-
-    assert list(sockdiag._as_they_come(["ab", "cd", "e"])) == [(0, "a"), (0, "b"), (1, "c"), (1, "d"), (2, "e")]
-
-
 class InParts:
     """Answers the dump of those that named their port, and that of the automatic ones, whichever is asked first."""
 
@@ -536,6 +425,17 @@ class InParts:
     def __call__(self, request: bytes) -> Iterable[bytes]:
         self.asked.append(request)
         return Kernel(self.named if len(self.asked) % 2 else self.automatic)(request)
+
+
+def refuse(*_: object) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_without_threads_a_dump_in_parts_is_whole_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pids.max, or RLIMIT_NPROC."""
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    assert fold_sockets(count, EVERY, Asked(range(1, 10)), ask=InParts(GOOD, NOTHING)) == (2, "sock_diag")
 
 
 def chosen(tables: Iterable[Sockets]) -> list[tuple[int, int]]:
@@ -583,7 +483,7 @@ def test_both_dumps_must_come_through(broken: "list[bytes] | OSError") -> None:
         with pytest.raises(DumpInterruptedError):
             fold_sockets(count, EVERY, Asked(range(40_000, 40_010)), ask=InParts(*parts))
 
-    assert not sock_diag_threads()
+    assert threads_have_ended()
 
 
 def test_the_requests_of_both_dumps_carry_their_filters() -> None:
@@ -608,9 +508,10 @@ def test_the_requests_of_both_dumps_carry_their_filters() -> None:
 def test_a_listener_with_a_full_queue_has_lost_connections(ground: Ground) -> None:
     """listen(0) has room for one; nobody accepts; a SYN that comes then is dropped, and sent again after a second."""
     code = """
-import json, socket, time
+import json, socket
 from fourtuple.core.sockets.table import four_tuples
 from fourtuple.kernel.netlink.sockdiag import read_listeners
+from tests.waiting import wait_until
 full = socket.create_server(("127.0.0.1", 8000), backlog=0)
 idle = socket.create_server(("::1", 8001), family=socket.AF_INET6, backlog=7)
 kept = []
@@ -619,12 +520,9 @@ for _ in range(5):
     client.setblocking(False)
     client.connect_ex(("127.0.0.1", 8000))
     kept.append(client)
-for _ in range(100):
-    table = read_listeners()
-    if table["drops"].any():
-        break
-    time.sleep(0.05)
-print(json.dumps({str(t.source): [int(row[name]) for name in ("rqueue", "wqueue", "drops")]
+wait_until(lambda: read_listeners()["drops"].any())
+table = read_listeners()
+print(json.dumps({str(t.source): [int(row[name]) for name in ("recv_q", "send_q", "drops")]
                   for t, row in zip(four_tuples(table), table)}))
 """
 
@@ -663,3 +561,42 @@ assert fold_sockets(fold, {State.ESTABLISHED})[0].total() == 3002
     ground.set_port_range(32_768, 60_999)
 
     assert ground.python(code) == ""
+
+
+# Another protocol.
+
+
+def test_another_protocol_is_asked_for_one_family_at_a_time() -> None:
+    """The older request, which gives both families at once, knows TCP alone."""
+    requests = [message for message, _ in Asked(protocol=socket.IPPROTO_UDP).requests({State.CLOSE})]
+
+    assert [tuple(message[16:18]) for message in requests] == [
+        (family, socket.IPPROTO_UDP) for family in (socket.AF_INET, socket.AF_INET6)
+    ]
+    with pytest.raises(ValueError, match="one family"):
+        sockdiag.request(socket.AF_UNSPEC, {State.CLOSE}, protocol=socket.IPPROTO_UDP)
+
+
+def test_without_sock_diag_there_is_nothing_of_another_protocol() -> None:
+    """/proc/net/tcp has TCP's sockets: those would be the wrong answer."""
+    with pytest.raises(OSError, match="refused"):
+        fold_sockets(
+            count, EVERY, Asked(protocol=socket.IPPROTO_UDP), ask=Kernel(*[OSError(errno.ENOENT, "refused")] * 2)
+        )
+
+
+def test_the_live_kernel_lists_a_udp_socket_of_ours() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
+        ours.bind(("127.0.0.1", 0))
+        port = ours.getsockname()[1]
+        try:
+            ports, _ = fold_sockets(
+                lambda tables: {p for t in tables for p in t["local_port"].tolist()},
+                EVERY,
+                Asked(protocol=socket.IPPROTO_UDP),
+            )
+        except OSError as error:
+            need(error.errno != errno.ENOENT, "sock_diag of UDP")
+            raise
+
+    assert port in ports

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from fourtuple.kernel.proc.alive import is_alive, mark
-from tests.kernel.proc.test_host import tree
+from tests.kernel.proc.small import tree
 
 BOOT, PIDS = "9d2e1f0a-0000", "pid:[4026531836]"
 

@@ -8,7 +8,7 @@ import pytest
 from fourtuple.core.runs.memory import SLABS
 from fourtuple.kernel.proc.machine import machine, parse_cpu_model
 from fourtuple.kernel.proc.slab import parse_slabinfo, read_slabs
-from tests.kernel.proc.test_host import tree
+from tests.kernel.proc.small import tree
 
 TEXT = """\
 slabinfo - version: 2.1

@@ -3,7 +3,10 @@
 tests/kernel/proc/record_trees.py makes the trees. A broken file may cost an answer; it may never change one.
 """
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
@@ -19,13 +22,17 @@ from fourtuple.core.limits.facts import Memory, World
 from fourtuple.core.limits.ports import PortUse
 from fourtuple.core.limits.remarks import remarks
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import SYSCTLS, weigh
+from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.limits.verdicts import Case, Verdict
+from fourtuple.core.limits.weigh import weigh
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCKET, State
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace
+from fourtuple.kernel.proc.machine import found
 from fourtuple.kernel.proc.world import read_world
+from tests.core.quiet import ends
 from tests.told import ON_HOST, in_cgroup
 
 TREES = Path(__file__).with_name("trees")
@@ -222,14 +229,14 @@ def test_file_max_is_known_up_to_what_each_cpu_counts_for_itself(cpus: int) -> N
     verdict = verdicts(world("default-host"), cpus=cpus)["fs.file-max"]
 
     assert (verdict.ceiling, verdict.in_use) == (1_000_000, 2208)
-    assert (verdict.room, verdict.room_max) == (997_792 - 32 * cpus, 997_792 + 32 * cpus)
+    assert ends(verdict.room) == (997_792 - 32 * cpus, 997_792 + 32 * cpus)
     assert (verdict.stops, verdict.exact) == (True, False)
 
 
 def test_both_ends_on_one_host_take_two_files_of_it() -> None:
     verdict = verdicts(world("default-host"), here=True)["fs.file-max"]
 
-    assert (verdict.ceiling, verdict.room, verdict.room_max) == (500_000, 498_896 - 128, 498_896 + 128)
+    assert (verdict.ceiling, *ends(verdict.room)) == (500_000, 498_896 - 128, 498_896 + 128)
 
 
 def test_root_of_the_host_is_exempt_from_file_max_and_root_of_a_container_is_not() -> None:
@@ -237,14 +244,14 @@ def test_root_of_the_host_is_exempt_from_file_max_and_root_of_a_container_is_not
     everything = replace(world("container").process, capabilities=2**41 - 1)
     contained = verdicts(replace(world("container"), process=everything))["fs.file-max"]
 
-    assert (exempt.stops, exempt.room, exempt.room_max) == (False, None, None)
-    assert (contained.stops, contained.room) == (True, 997_792 - 128)
+    assert (exempt.stops, *ends(exempt.room)) == (False, None, None)
+    assert (contained.stops, contained.room) == (True, Interval(997_792 - 128, 997_792 + 128))
 
 
 def test_a_used_up_file_max_leaves_nothing_surely_and_its_slack_perhaps() -> None:
     verdict = verdicts(replace(world("default-host"), files_in_use=1_000_100))["fs.file-max"]
 
-    assert (verdict.room, verdict.room_max) == (0, 128)
+    assert ends(verdict.room) == (0, 128)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +268,7 @@ def test_conntrack_stops_where_it_is_known_to_follow(
 ) -> None:
     verdict = verdicts(replace(world(name), tracked=tracked))["net.netfilter.nf_conntrack_max"]
 
-    assert (verdict.stops, verdict.exact and verdict.stops, verdict.room) == expected
+    assert (verdict.stops, verdict.exact and verdict.stops, ends(verdict.room)[0]) == expected
 
 
 def test_without_conntrack_there_is_no_such_limit() -> None:
@@ -271,13 +278,13 @@ def test_without_conntrack_there_is_no_such_limit() -> None:
 def test_orphans_are_counted_and_stop_nothing() -> None:
     verdict = verdicts(world("default-host"))["net.ipv4.tcp_max_orphans"]
 
-    assert (verdict.ceiling, verdict.in_use, verdict.room, verdict.stops) == (65_536, 17, 65_519, False)
+    assert (verdict.ceiling, verdict.in_use, verdict.room, verdict.stops) == (65_536, 17, Interval.of(65_519), False)
 
 
 def test_time_waits_are_counted_and_stop_nothing() -> None:
     verdict = verdicts(world("default-host"))["net.ipv4.tcp_max_tw_buckets"]
 
-    assert (verdict.ceiling, verdict.in_use, verdict.room, verdict.stops) == (65_536, 119, 65_417, False)
+    assert (verdict.ceiling, verdict.in_use, verdict.room, verdict.stops) == (65_536, 119, Interval.of(65_417), False)
 
 
 @pytest.mark.parametrize(("peers", "stops"), [(1, False), (1021, False), (1022, True), (2000, True)])
@@ -285,7 +292,7 @@ def test_neighbours_stop_where_there_are_more_peers_than_entries_left(peers: int
     verdict = verdicts(world("default-host"), peers=peers, per_peer=28_232)["net.ipv4.neigh.default.gc_thresh3"]
     room = (1021 * 28_232, peers * 28_232) if stops else (None, None)
 
-    assert (verdict.stops, (verdict.room, verdict.room_max)) == (stops, room)
+    assert (verdict.stops, ends(verdict.room)) == (stops, room)
     assert (verdict.value, verdict.exact and stops) == ("1024", False)
 
 
@@ -298,7 +305,7 @@ def test_nr_open_is_shown_and_counts_nothing() -> None:
 def test_epoll_watches_are_those_of_the_setting() -> None:
     verdict = verdicts(world("default-host"))["fs.epoll.max_user_watches"]
 
-    assert (verdict.ceiling, verdict.room_max, verdict.exact, verdict.stops) == (3_589_324, 3_589_324, False, True)
+    assert (verdict.ceiling, ends(verdict.room)[1], verdict.exact, verdict.stops) == (3_589_324, 3_589_324, False, True)
     assert verdicts(world("default-host"), here=False)["fs.epoll.max_user_watches"].scope == "user"
 
 
@@ -313,8 +320,8 @@ def test_epoll_watches_are_those_of_the_setting() -> None:
 def test_memory_leaves_as_many_ends_as_fit(role: Role, here: bool, each: int) -> None:
     found = verdicts(world("cgroup-v2"), role=role, here=here)
 
-    assert (found["memory"].room, found["memory"].exact) == (FREE_BYTES // each, False)
-    assert found["memory.max"].room == (134_217_728 + 62_914_560) // each
+    assert (found["memory"].room, found["memory"].exact) == (Interval.of(FREE_BYTES // each), False)
+    assert found["memory.max"].room == Interval.of((134_217_728 + 62_914_560) // each)
     assert in_cgroup("/app.slice/app-web.slice") in found["memory.max"].note
 
 
@@ -337,7 +344,7 @@ def test_tcp_mem_is_shown_in_pages_and_stops_nothing() -> None:
 def test_threads_end_at_the_tightest_of_their_limits(name: str, expected: tuple[str, int]) -> None:
     verdict = verdicts(world(name))["pids.max, RLIMIT_NPROC, kernel.threads-max"]
 
-    assert ((verdict.value, verdict.room), verdict.stops) == (expected, False)
+    assert ((verdict.value, ends(verdict.room)[0]), verdict.stops) == (expected, False)
 
 
 @pytest.mark.parametrize(
@@ -358,7 +365,7 @@ def test_each_of_the_limits_of_threads_can_be_the_tightest(
     changed = replace(whole, pids_left=pids_left, process=replace(whole.process, uid=uid), sysctls=sysctls)
     verdict = verdicts(changed)["pids.max, RLIMIT_NPROC, kernel.threads-max"]
 
-    assert (verdict.value, verdict.room) == expected
+    assert (verdict.value, ends(verdict.room)[0]) == expected
 
 
 def test_a_hash_table_that_is_shared_with_the_host_is_said_to_be() -> None:
@@ -544,3 +551,50 @@ def test_what_only_the_host_has_is_taken_along() -> None:
 
     assert (there.number("net.ipv4.tcp_max_orphans"), there.number("net.core.somaxconn")) == (65_536, 4096)
     assert "net.ipv4.tcp_max_orphans" not in there.why_not
+
+
+# What is asked of the machine itself.
+
+
+def test_a_page_is_as_long_as_this_machine_has_it_and_the_cpus_are_those_that_may_be_used() -> None:
+    """4, 16 or 64 KiB; of all CPUs one is left to a process that is tied to it."""
+    code = """
+import os
+from fourtuple.kernel.proc.world import read_world
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+print(read_world([]).page_bytes, read_world([]).cpus)
+"""
+    pages = subprocess.run(["getconf", "PAGE_SIZE"], capture_output=True, text=True, check=True).stdout
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == [pages.strip(), "1"]
+    assert read_world([]).cpus == len(os.sched_getaffinity(0))
+
+
+def test_without_details_no_other_process_is_read(tmp_path: Path) -> None:
+    """Nor what each descriptor is; everything else is the same."""
+    tree = shutil.copytree(TREES / "default-host", tmp_path / "tree")
+    whole = read(tree, 4121)
+    shutil.rmtree(tree / "proc/4122")
+    brief = read_world(SYSCTLS, 4121, details=False, proc=tree / "proc", cgroups=tree / "cgroup")
+
+    assert (brief.process.uid_threads, brief.process.sockets, brief.process.rings, brief.process.epolls) == (None,) * 4
+    assert brief.process.files_open == 6
+    assert replace(brief, process=whole.process, cpus=whole.cpus) == whole
+
+
+def test_what_a_run_finds_is_what_its_world_says() -> None:
+    own = read_world(SYSCTLS, details=False)
+    here = found(own, "1")
+
+    assert (here.kernel, here.cpus, here.memory_bytes, here.sysctls) == (
+        own.kernel,
+        own.cpus,
+        own.memory_bytes,
+        own.sysctls,
+    )
+    assert (here.files_soft, here.files_hard, here.files_open) == (
+        own.process.files_soft,
+        own.process.files_hard,
+        own.process.files_open,
+    )

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fourtuple.verbs.lab import namespace_refusal
-from tests.conftest import DENY, need
+from tests.conftest import DENY, need, need_namespace
+from tests.waiting import COMMAND_S
 
 TESTS = """
 import subprocess, sys
@@ -55,7 +55,7 @@ def session(tmp_path: Path, *prefix: str, **environment: str) -> "subprocess.Com
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(tmp_path)} | environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=COMMAND_S,
         check=False,
     )
 
@@ -63,8 +63,8 @@ def session(tmp_path: Path, *prefix: str, **environment: str) -> "subprocess.Com
 def test_it_is_there_without_being_asked_for(tmp_path: Path) -> None:
     """Its check, its servers, its limits and its census, and the marker that sizes it."""
 
-    refusal = namespace_refusal()
-    need(refusal is None and shutil.which("ip"), f"private network namespaces and iproute2 ({refusal})")
+    need_namespace()
+    need(shutil.which("ip"), "ip (iproute2)")
     done = session(tmp_path)
     assert "4 passed" in done.stdout, done.stdout
 

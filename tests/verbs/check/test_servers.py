@@ -9,6 +9,8 @@ from fourtuple.verbs.check.servers import Answer, handler
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK"
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
 
 
 def talk(mode: Answer, talked: Talk, text: bytes = b"") -> None:
@@ -45,8 +47,8 @@ async def answer_of(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     "request_",
     [
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
         b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
     ],
 )
@@ -63,7 +65,9 @@ def test_http_answers_again_and_again(request_: bytes) -> None:
     talk(Answer.HTTP, three)
 
 
-@pytest.mark.parametrize("request_", [b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", b"GET / HTTP/1.0\r\n\r\n"])
+@pytest.mark.parametrize(
+    "request_", [b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b"GET / HTTP/1.0\r\n\r\n"]
+)
 def test_http_closes_when_asked_to(request_: bytes) -> None:
     async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(request_)
@@ -77,7 +81,7 @@ def test_http_waits_for_nobody_to_send_what_it_expects() -> None:
     """Expect: 100-continue, as curl sends it."""
 
     async def post(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
         writer.write(b"hi")
         assert (await answer_of(reader))[0].startswith(OK)
@@ -85,10 +89,56 @@ def test_http_waits_for_nobody_to_send_what_it_expects() -> None:
     talk(Answer.HTTP, post)
 
 
+def test_http_answers_requests_that_come_at_once() -> None:
+    """One after the other, whole or cut anywhere."""
+
+    async def pipelined(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for piece in (2 * GET + GET[:9], GET[9:], POST[:-2], POST[-2:] + GET):
+            writer.write(piece)
+            await writer.drain()
+        for _ in range(5):
+            assert (await answer_of(reader))[1] == b"ok\n"
+
+    talk(Answer.HTTP, pipelined)
+
+
+def test_the_answer_to_head_has_the_length_and_no_body() -> None:
+    async def head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(GET.replace(b"GET", b"HEAD") + GET)
+        first = await reader.readuntil(b"\r\n\r\n")
+        assert b"Content-Length: 3\r\n" in first
+        assert (await answer_of(reader))[0] == first
+
+    talk(Answer.HTTP, head)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nmany\r\n",
+    ],
+    ids=["no host", "no length", "no chunk"],
+)
+def test_a_broken_request_is_told_so(request_: bytes) -> None:
+    """400, and the end: RFC 9112, sections 3.2, 6.3 and 7.1."""
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(request_)
+        assert (await answer_of(reader))[0].startswith(b"HTTP/1.1 400")
+        assert await reader.read() == b""
+
+    talk(Answer.HTTP, once)
+
+
+@pytest.mark.parametrize(
+    "text", [b"\x00\x01binary\n", b"\x16\x03\x01\x02", b"EHLO x\r\n\r\n", b"BREW / HTTP/1.1\r\nHost: x\r\n\r\n"]
+)
 @pytest.mark.parametrize("mode", [Answer.HTTP, Answer.HOLD])
-def test_what_is_no_http_is_held(mode: Answer) -> None:
+def test_what_is_no_http_is_held(mode: Answer, text: bytes) -> None:
     async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"\x00\x01binary\n")
+        writer.write(text)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(reader.read(1), 0.2)
 
@@ -114,7 +164,7 @@ def test_close_closes_by_itself() -> None:
         assert await reader.read() == b""
 
     async def asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"Connection: close" in (await answer_of(reader))[0]
         assert await reader.read() == b""
 

@@ -1,19 +1,21 @@
 """What a monitor wants to know of a namespace, now and then: few numbers, however many sockets there are."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
-from fourtuple.core.census.records import StateCount, states_of
+from fourtuple.core.census.records import StateCount
 from fourtuple.core.census.usage import COUNTS, Usage
+from fourtuple.core.census.view import left_of, states_of
 from fourtuple.core.limits.facts import World
-from fourtuple.core.limits.ports import Numbers
+from fourtuple.core.limits.meters import EXPORTED
+from fourtuple.core.sockets.columns import Numbers
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import four_tuples
+from fourtuple.core.space.interval import Interval
 
-CONNTRACK = "net.netfilter.nf_conntrack"
 REST = "other"  # stands for the pairs, or listeners, that are not among the first
 
 
@@ -31,23 +33,22 @@ class PairGauge:
     time_wait: int
     close_wait: int
     usable: int | None
-    left: int | None
-    left_least: int | None
+    left: Interval | None
 
 
 @dataclass(frozen=True, slots=True)
 class ListenerGauge:
-    """As counts.Listener, or all the others together: address is REST then."""
+    """As records.Listener, or the sums of all the others: address is REST then."""
 
     address: str
-    waiting: int
-    queue: int
+    recv_q: int
+    backlog: int
     drops: int
 
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """Something that the kernel counts against a limit. name: as in fourtuple_NAME and fourtuple_NAME_max"""
+    """What a meter shows. name: as in fourtuple_NAME and fourtuple_NAME_max"""
 
     name: str
     value: int
@@ -71,7 +72,7 @@ class Snapshot:
     reserved: int
     blocked: int
     usable: int | None
-    open_ports: int
+    unattributed_ports: int
     limited: tuple[Limited, ...]
     counters: Mapping[str, int]
 
@@ -94,7 +95,7 @@ class Snapshot:
             reserved=len(facts.port_range) - facts.automatic_ports.size if facts else 0,
             blocked=usage.blocked,
             usable=usage.usable if facts else None,
-            open_ports=int(usage.open.sum()),
+            unattributed_ports=int(usage.unattributed.sum()),
             limited=tuple(_limited(world)),
             counters=world.counters,
         )
@@ -131,40 +132,24 @@ def _pair(usage: Usage, pairs: Numbers, usable: int | None, source: str, destina
         time_wait=int(rows["time_wait"].sum()),
         close_wait=int(rows["close_wait"].sum()),
         usable=everything,
-        left=None if everything is None else max(0, everything - taken),
-        left_least=None if everything is None else max(0, everything - taken - int(usage.unsure[pairs].sum())),
+        left=None if everything is None else left_of(everything - taken, int(usage.unsure[pairs].sum())),
     )
 
 
 def _listeners(usage: Usage, most: int) -> Iterator[ListenerGauge]:
     """Those at whose queues most connections wait, or were lost, first."""
     table = usage.listeners
-    order = np.lexsort((-table["drops"].astype(np.int64), -table["rqueue"].astype(np.int64)))
+    order = np.lexsort((-table["drops"].astype(np.int64), -table["recv_q"].astype(np.int64)))
     for ends, row in zip(four_tuples(table[order[:most]]), table[order[:most]], strict=True):
-        yield ListenerGauge(str(ends.source), int(row["rqueue"]), int(row["wqueue"]) + 1, int(row["drops"]))
+        yield ListenerGauge(str(ends.source), int(row["recv_q"]), int(row["send_q"]), int(row["drops"]))
     if len(rest := table[order[most:]]):
-        sums = (int(rest[name].astype(np.int64).sum()) for name in ("rqueue", "wqueue", "drops"))
-        waiting, backlogs, drops = sums
-        yield ListenerGauge(REST, waiting, backlogs + len(rest), drops)
+        yield ListenerGauge(REST, *(int(rest[name].astype(np.int64).sum()) for name in ("recv_q", "send_q", "drops")))
 
 
 def _limited(world: World) -> Iterator[Limited]:
     """What is counted against a limit, as far as it is there."""
-    pages = [int(word) for word in world.sysctls.get("net.ipv4.tcp_mem", "").split() if word.isdecimal()]
-    memory = world.sockstat.get("TCP.mem")
-    found: Sequence[tuple[str, int | None, int | None]] = (
-        ("time_wait", world.sockstat.get("TCP.tw"), world.number("net.ipv4.tcp_max_tw_buckets")),
-        ("orphans", world.sockstat.get("TCP.orphan"), world.number("net.ipv4.tcp_max_orphans")),
-        ("tcp_memory_bytes", _bytes(memory, world), _bytes(pages[2] if len(pages) == 3 else None, world)),
-        ("conntrack_entries", world.number(f"{CONNTRACK}_count"), world.number(f"{CONNTRACK}_max")),
-        ("host_files", world.files_in_use, world.number("fs.file-max")),
-        ("host_threads", world.threads, world.number("kernel.threads-max")),
-        ("neighbours", world.neighbours, world.number("net.ipv4.neigh.default.gc_thresh3")),
-    )
-    for name, value, most in found:
+    for meter in EXPORTED:
+        found = meter.read(world)
+        value = found.in_bytes(found.in_use)
         if value is not None:
-            yield Limited(name, value, most)
-
-
-def _bytes(pages: int | None, world: World) -> int | None:
-    return None if pages is None else pages * world.page_bytes
+            yield Limited(meter.metric, value, found.in_bytes(found.ceiling))

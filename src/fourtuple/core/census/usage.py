@@ -15,9 +15,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.limits.attribution import TIME_WAIT_MS, is_reusable
 from fourtuple.core.limits.facts import PortFacts
-from fourtuple.core.limits.ports import TIME_WAIT_MS, Mask, Numbers, is_reusable
-from fourtuple.core.sockets.columns import is_ipv4, is_wildcard
+from fourtuple.core.sockets.columns import Mask, Numbers, is_ipv4, is_wildcard
 from fourtuple.core.sockets.filter import Where
 from fourtuple.core.sockets.table import Chosen, Sockets, State, unmapped
 from fourtuple.core.space.endpoints import Endpoint
@@ -186,8 +186,8 @@ class Usage:
         return counts
 
     @cached_property
-    def open(self) -> Mask:
-        """(65536,): ports of which nobody tells whether connect() chose them: bind(address, 0) keeps one for itself.
+    def unattributed(self) -> Mask:
+        """(65536,): ports of which the kernel does not report what chose them: bind(address, 0) keeps one for itself.
 
         Where two sockets that live have the same address and port, connect() did (`PortUse`).
         """
@@ -214,12 +214,12 @@ class Usage:
 
     @cached_property
     def unsure(self) -> Numbers:
-        """(pairs,): ports that count as left for each, and are not if bind(address, 0) has chosen them (`open`)."""
+        """(pairs,): `unattributed` ports that count as left for each: lost if bind(address, 0) has chosen them."""
         own = np.zeros(len(self.pairs), np.int64)
         for rows in self.chunks:
-            kept = self.open[rows["port"]] & ~rows["is_reusable"] & ~self.pairs["is_server"][rows["pair"]]
+            kept = self.unattributed[rows["port"]] & ~rows["is_reusable"] & ~self.pairs["is_server"][rows["pair"]]
             own += np.bincount(rows["pair"][kept], minlength=len(own))
-        return int(self.open.sum()) - own
+        return int(self.unattributed.sum()) - own
 
     def worst(self) -> Numbers:
         """Numbers of the pairs: clients' by the ports that they have taken, then by sockets; then servers'."""

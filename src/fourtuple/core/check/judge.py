@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fourtuple.core.check.timeline import Connection
-from fourtuple.core.limits.meters import TIME_WAIT_S
+from fourtuple.core.limits.attribution import TIME_WAIT_S
 from fourtuple.core.units import format_count
 
 DEFAULT_RANGE = 28_232  # ports: 32768-60999, net.ipv4.ip_local_port_range as kernels have it
@@ -71,7 +71,7 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Observation:
     """What a program did, and what it did to others.
 
     ports:          the range's, so many towards each destination from each source
@@ -126,7 +126,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Sharing:
+class Conduct:
     """verdict: the worst of the findings, which come in that order; connections: at once, to all destinations
 
     possible: how many there can be at once, from the sources that it used
@@ -158,7 +158,7 @@ class Sharing:
         return asdict(self)
 
 
-def judge(seen: Seen) -> Sharing:
+def judge(seen: Observation) -> Conduct:
     """seen: of a program that has opened one connection at least"""
     sources = {source for source, _, _ in seen.most}
     possible = seen.ports * len(seen.destinations) * max(1, len(sources))
@@ -172,7 +172,7 @@ def judge(seen: Seen) -> Sharing:
         findings[0] = replace(findings[0], numbers={**findings[0].numbers, "lost_packets": seen.lost}, says=says)
     at_once = Counter(number for _, _, number in seen.most)
     ports = Counter(number for _, number in {(port, number) for _, port, number in seen.most})
-    return Sharing(
+    return Conduct(
         verdict=findings[0].kind,
         findings=tuple(findings),
         destinations=tuple(
@@ -186,7 +186,7 @@ def judge(seen: Seen) -> Sharing:
     )
 
 
-def _bound(seen: Seen, possible: int) -> Finding | None:
+def _bound(seen: Observation, possible: int) -> Finding | None:
     used = {port for _, port, _ in seen.most}
     kept = _kept_unnamed(seen)
     if not kept:
@@ -201,7 +201,7 @@ def _bound(seen: Seen, possible: int) -> Finding | None:
     return _finding(Kind.BOUND, numbers, says)
 
 
-def _lockstep(seen: Seen, possible: int) -> Finding | None:
+def _lockstep(seen: Observation, possible: int) -> Finding | None:
     walk = [(source, number) for source, _, number in seen.most]
     pairs, sources, destinations = set(walk), {source for source, _ in walk}, {number for _, number in walk}
     of, turn = len(sources) * len(destinations), math.lcm(len(sources), len(destinations))
@@ -221,7 +221,7 @@ def _lockstep(seen: Seen, possible: int) -> Finding | None:
     return _finding(Kind.LOCKSTEP, numbers, says)
 
 
-def _poisons(seen: Seen, _: int) -> Finding | None:
+def _poisons(seen: Observation, _: int) -> Finding | None:
     after = len(seen.kept_after)
     kept = len(seen.kept | seen.kept_own | seen.kept_after)  # what is kept after was kept before
     if not kept:
@@ -237,7 +237,7 @@ def _poisons(seen: Seen, _: int) -> Finding | None:
     return _finding(Kind.POISONS, numbers, says)
 
 
-def _leaks(seen: Seen, _: int) -> Finding | None:
+def _leaks(seen: Observation, _: int) -> Finding | None:
     said = []
     if seen.close_wait:
         many = _count(seen.close_wait, "connection")
@@ -249,7 +249,7 @@ def _leaks(seen: Seen, _: int) -> Finding | None:
     return _finding(Kind.LEAKS, {"close_wait": seen.close_wait, "left": seen.left}, "; ".join(said))
 
 
-def _time_wait(seen: Seen, _: int) -> Finding | None:
+def _time_wait(seen: Observation, _: int) -> Finding | None:
     again = seen.opened - len(seen.most)
     if not seen.time_wait or min(again, seen.closed_first) < max(CHURN_FEW, CHURN * seen.opened):
         return None
@@ -270,14 +270,14 @@ def _time_wait(seen: Seen, _: int) -> Finding | None:
     return _finding(Kind.TIME_WAIT, numbers, says)
 
 
-def _unseen(seen: Seen, _: int) -> Finding | None:
+def _unseen(seen: Observation, _: int) -> Finding | None:
     if seen.asked or seen.time_wait or seen.kept_after or _several(seen):
         return None
     says = "its connections were over before it could be seen how they got their ports"
     return _finding(Kind.UNSEEN, {"opened": seen.opened}, says)
 
 
-def _shared(seen: Seen, possible: int) -> Finding:
+def _shared(seen: Observation, possible: int) -> Finding:
     held, ports = len(seen.most), len({port for _, port, _ in seen.most})
     numbers = {"connections": held, "possible": possible, "local_ports": ports}
     says = f"{_count(held, 'connection')} at once on {_count(ports, 'local port')}"
@@ -299,20 +299,20 @@ def _finding(kind: Kind, numbers: Mapping[str, int | float | str], says: str) ->
     return Finding(kind, numbers, f"{says}.", FIXES[kind])
 
 
-def _several(seen: Seen) -> frozenset[int]:
+def _several(seen: Observation) -> frozenset[int]:
     """Ports that carried several connections from one source at once, as those of bind(address, 0) never do."""
     ends = Counter((source, port) for source, port, _ in seen.most)
     return frozenset(port for (_, port), count in ends.items() if count > 1)
 
 
-def _kept_unnamed(seen: Seen) -> frozenset[int]:
+def _kept_unnamed(seen: Observation) -> frozenset[int]:
     """Ports that bind(address, 0) got: of one connection each, which nobody saw named, and others cannot have."""
     used = frozenset(port for _, port, _ in seen.most)
     kept = seen.kept_own | seen.kept_after | seen.kept & used
     return kept - seen.named - _several(seen)
 
 
-def _with_errno(finding: Finding, seen: Seen) -> Finding:
+def _with_errno(finding: Finding, seen: Observation) -> Finding:
     met = f"it met {seen.errno}{f' at {seen.call}()' if seen.call else ''}"
     says = f"{finding.says.removesuffix('.')}; {met}."
     return replace(finding, numbers={**finding.numbers, "errno": seen.errno}, says=says)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from fourtuple.core.limits.releases import parse_release
 from fourtuple.core.space.ranges import Ranges
 
 # Before they were settings, the kernel did this (Documentation/networking/ip-sysctl.rst, v6.18).
@@ -29,8 +30,8 @@ class PortFacts:
     """What decides, in one network namespace and for one process, which source ports there are.
 
     tw_reuse:         net.ipv4.tcp_tw_reuse: 0 no, 1 yes, 2 where an address is of loopback
-    range_is_quick:   IP_LOCAL_PORT_RANGE makes connect() look at all ports in turn (Linux 6.8)
-    bound_are_listed: sock_diag lists sockets that are only bound (Linux 6.8)
+    range_is_quick:   IP_LOCAL_PORT_RANGE makes connect() look at all ports in turn (releases.IN_TURN)
+    bound_are_listed: sock_diag lists sockets that are only bound (releases.BOUND_ARE_LISTED)
     any_port:         ports below unprivileged_start may be bound too (CAP_NET_BIND_SERVICE)
     """
 
@@ -51,34 +52,8 @@ class PortFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class HostFacts:
-    """What decides how many connections can be opened from one process of one network namespace."""
-
-    kernel: str  # release, as uname -r gives it
-    cpus: int
-    memory_bytes: int | None  # MemTotal
-    memory: Memory
-    ports: PortFacts
-    files_soft: int  # RLIMIT_NOFILE of this process
-    files_hard: int
-    files_open: int  # descriptors in use below the soft limit
-
-    @property
-    def kernel_version(self) -> tuple[int, int]:
-        return parse_release(self.kernel)
-
-    @property
-    def port_range(self) -> range:
-        return self.ports.port_range
-
-    @property
-    def automatic_ports(self) -> Ranges:
-        return self.ports.automatic_ports
-
-
-@dataclass(frozen=True, slots=True)
 class ProcessFacts:
-    """A process, or one that would be started from here; None: it is not there, or may not be read.
+    """A process, or one that would be started from here; None: it is not there, may not be read, or was not asked for.
 
     files_open:   descriptors numbered below the soft limit; None: may not be read
     files_most:   … and then they are at most so many: the size of its table (FDSize)
@@ -134,7 +109,7 @@ class World:
     netns: str
     process: ProcessFacts
     ports: PortFacts | None
-    cpus: int  # that this process may run on
+    cpus: int  # that the reader may run on
     page_bytes: int  # what net.ipv4.tcp_mem counts in
     memory_bytes: int | None  # MemTotal
     memory: Memory  # of the host
@@ -150,10 +125,17 @@ class World:
     why_not: Mapping[str, str]
 
     @property
+    def kernel_version(self) -> tuple[int, int]:
+        return parse_release(self.kernel)
+
+    @property
     def free_memory(self) -> Memory:
-        """What is free on the host, or in the tightest of the process's cgroups, whichever is less."""
-        found = [each for each in (self.memory, self.cgroup) if each and each.free_bytes is not None]
-        return min(found, key=lambda each: each.free_bytes or 0, default=self.memory)
+        """What is free on the host, or in the tightest cgroup if that is less; one that is not known is no limit."""
+        if self.cgroup is None or self.cgroup.free_bytes is None:
+            return self.memory
+        if self.memory.free_bytes is None or self.cgroup.free_bytes < self.memory.free_bytes:
+            return self.cgroup
+        return self.memory
 
     def number(self, name: str) -> int | None:
         """A sysctl that is one number; None where it is not there or is not one."""
@@ -174,10 +156,3 @@ class Motion:
             return None
         came = later.opened - self.opened
         return came + max(0, came - (later.there - self.there))
-
-
-def parse_release(release: str) -> tuple[int, int]:
-    """`6.1.0-18-amd64` → (6, 1)."""
-    major, minor, *_ = release.split(".")
-    digits = minor[: len(minor) - len(minor.lstrip("0123456789"))]
-    return int(major), int(digits or 0)

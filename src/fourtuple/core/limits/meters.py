@@ -1,287 +1,161 @@
-"""What each row of the table of limits measures in a case: the setting, what is in use, what it leaves.
+"""What is counted against a limit, and the limit: one meter each, which reads both from a World.
 
-A measure is None where the row does not apply or cannot be read: nothing is better than a wrong number.
+The row of the table, the evidence of `why`, the remarks, and the snapshot with its metric all read the same meter. What
+sockets use of the ports is not here but in ports.py, and how full accept queues are is in Queue.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass
 
-from fourtuple.core.limits.facts import Memory, World
-from fourtuple.core.limits.ports import TIME_WAIT_MS
-from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.verdicts import Case, Measure
-from fourtuple.core.sockets.role import Role
-from fourtuple.core.units import format_count, format_duration, format_size
+from fourtuple.core.limits.facts import World
 
-TUPLES = 65_535  # port 0 cannot be asked for
-FILE_MAX_SLACK = 32  # files, for each CPU: nr_files is a per-CPU counter (fs/file_table.c, percpu_counter batch)
-TIME_WAIT_S = TIME_WAIT_MS / 1000
-RTO_MAX_S = 120.0  # TCP_RTO_MAX, include/net/tcp.h
+Read = Callable[[World], int | None]
 
 
-def _counted(case: Case, name: str, in_use: int | None, *, each: int = 1, **more: Any) -> Measure | None:
-    """A sysctl that is a number of things, of which a connection takes `each`. None where it cannot be read."""
-    ceiling = case.number(name)
-    if ceiling is None:
-        return None
-    room = None if in_use is None else max(0, ceiling - in_use) // each
-    return Measure(str(ceiling), ceiling // each, in_use, room, **more)
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a meter shows. None: not to be read, or there is none.
 
-
-def shown(name: str, note: Callable[[Case], str] = lambda _: "") -> Callable[[Case], Measure | None]:
-    """A setting that counts nothing: it is shown, with what it means here."""
-
-    def measure(case: Case) -> Measure | None:
-        value = case.world.sysctls.get(name)
-        return None if value is None else Measure(" ".join(value.split()), stops=False, note=note(case))
-
-    return measure
-
-
-def nothing(note: str) -> Callable[[Case], Measure | None]:
-    """Nothing of it can be read from here."""
-    return lambda _: Measure(None, stops=False, note=note)
-
-
-def tuples(case: Case) -> Measure | None:
-    if case.ports is None:
-        return None
-    ceiling = TUPLES * case.ports.pairs
-    return Measure(None, ceiling, case.tuples_in_use, ceiling - case.tuples_in_use)
-
-
-def by_ports(*strategies: Strategy) -> Callable[[Case], Measure | None]:
-    def measure(case: Case) -> Measure | None:
-        ports, facts = case.ports, case.world.ports
-        if ports is None or facts is None or case.strategy not in strategies:
-            return None
-        value = None if case.strategy is Strategy.EXPLICIT else f"{facts.port_range.start} {facts.port_range.stop - 1}"
-        return Measure(value, ports.ceiling, ports.in_use, ports.room, ports.room_max, note="; ".join(ports.because))
-
-    return measure
-
-
-def reserved(case: Case) -> Measure | None:
-    facts = case.world.ports
-    if facts is None or case.strategy is Strategy.EXPLICIT:
-        return None
-    lost = len(facts.port_range) - facts.automatic_ports.size
-    return Measure(
-        str(facts.reserved_ports), stops=False, note=f"{format_count(lost)} ports of the range" if lost else ""
-    )
-
-
-def blocked(case: Case) -> Measure | None:
-    if case.ports is None or case.strategy in (Strategy.EXPLICIT, Strategy.BIND0):
-        return None
-    note = f"{format_count(case.ports.open)} more perhaps" if case.ports.open else ""
-    return Measure(f"{case.ports.blocked} ports of the range", stops=False, note=note)
-
-
-def time_wait(case: Case) -> Measure | None:
-    value, facts = case.number("net.ipv4.tcp_tw_reuse"), case.world.ports
-    if value is None or case.ports is None or facts is None:
-        return None
-    waiting = case.ports.waiting
-    rate = case.ports.ceiling / TIME_WAIT_S
-    note = f"{format_count(waiting)} 4-tuples wait here" if waiting else ""
-    more = f"closing first, {rate:,.0f} connections a second are the most"
-    return Measure(str(value), stops=False, note="; ".join(filter(None, (note, more))))
-
-
-def files(case: Case) -> Measure | None:
-    process = case.world.process
-    if process.files_soft is None:
-        return None
-    soft, hard = process.files_soft, process.files_hard
-    value = f"{soft} (hard {hard})" if hard != soft else str(soft)
-    if process.files_open is None:
-        note = "how many files it has open is not shown to this user, so: from none to the size of its table"
-        most = process.files_most or soft
-        return Measure(value, soft, None, max(0, soft - most), soft, exact=False, note=note)
-    room = max(0, soft - process.files_open)
-    if process.rings and case.role is Role.SERVER:
-        note = f"it has {process.rings} io_uring rings, whose sockets need no file; how full they are nobody tells"
-        return Measure(value, soft, process.files_open, room, stops=False, note=note)
-    return Measure(value, soft, process.files_open, room)
-
-
-def file_max(case: Case) -> Measure | None:
-    name, in_use = "fs.file-max", case.world.files_in_use
-    if case.world.process.is_beyond_file_max:
-        found = _counted(case, name, in_use, each=1 + case.here, stops=False)
-        return found and replace(found, room=None, note="this process is exempt: CAP_SYS_ADMIN")
-    found = _counted(case, name, in_use, each=1 + case.here, exact=False)
-    if found is None or found.room is None:
-        return found
-    slack = FILE_MAX_SLACK * case.cpus
-    return replace(
-        found, room=max(0, found.room - slack), room_max=found.room + slack, note="the kernel counts on each CPU"
-    )
-
-
-def watches(case: Case) -> Measure | None:
-    name = "fs.epoll.max_user_watches"
-    if case.running and case.world.process.epolls == 0:
-        return _counted(case, name, None, stops=False, note="this process does not use epoll")
-    note = "for programs that use epoll; how many this user has is not told: as if it had none"
-    return _counted(case, name, 0, exact=False, note=note)
-
-
-def memory(of: Callable[[World], Memory | None]) -> Callable[[Case], Measure | None]:
-    def measure(case: Case) -> Measure | None:
-        memory = of(case.world)
-        if memory is None or memory.free_bytes is None:
-            return None
-        room = memory.free_bytes // case.end_bytes
-        note = f"an estimate: {format_count(case.end_bytes)} B a connection, nothing sent, {memory.where}"
-        return Measure(format_size(memory.free_bytes), None, None, room, exact=False, note=note)
-
-    return measure
-
-
-def conntrack(case: Case) -> Measure | None:
-    count = case.number("net.netfilter.nf_conntrack_count")
-    if case.number("net.netfilter.nf_conntrack_max") is None or count is None:
-        return None
-    tracked = case.world.tracked
-    if not case.number("net.netfilter.nf_conntrack_max"):
-        return Measure("0", stops=False, note="0: there is no limit")
-    if tracked is False:
-        note = "no rule of this namespace asks for it: a connection was not counted"
-        found = _counted(case, "net.netfilter.nf_conntrack_max", count, stops=False)
-        return found and replace(found, room=None, note=note)
-    note = "" if tracked else "if a rule of this namespace asks for it, of which nothing is to be seen; --probe tells"
-    return _counted(case, "net.netfilter.nf_conntrack_max", count, stops=bool(tracked), exact=bool(tracked), note=note)
-
-
-def neighbours(case: Case) -> Measure | None:
-    name = "net.ipv4.neigh.default.gc_thresh3"
-    ceiling, used = case.number(name), case.world.neighbours
-    if ceiling is None or used is None:
-        return None
-    room = max(0, ceiling - used)
-    if case.peers <= room:
-        return Measure(str(ceiling), stops=False, note=f"{format_count(used)} in use, one for each address on the link")
-    note = f"{format_count(case.peers)} destination addresses, if all are on the link"
-    return Measure(str(ceiling), None, used, room * case.per_peer, case.peers * case.per_peer, exact=False, note=note)
-
-
-def accept_queue(case: Case) -> Measure | None:
-    queue = case.queue
-    if queue is None:
-        return shown("net.core.somaxconn")(case)
-    note = f"{queue.listeners} listening, the longest backlog is {format_count(queue.backlog_most)}; until accepted"
-    return Measure(
-        case.world.sysctls.get("net.core.somaxconn", "").strip() or None,
-        queue.ceiling,
-        queue.waiting,
-        max(0, queue.ceiling - queue.waiting),
-        stops=False,
-        note=note,
-    )
-
-
-def syn_queue(case: Case) -> Measure | None:
-    """tcp_conn_request, net/ipv4/tcp_input.c (v6.18)"""
-    value, cookies = case.number("net.ipv4.tcp_max_syn_backlog"), case.number("net.ipv4.tcp_syncookies")
-    if value is None or cookies is None:
-        return None
-    if cookies:
-        return Measure(str(value), stops=False, note="not counted: SYN cookies are on")
-    unproven = value - (value >> 2) + 1
-    longest = case.queue.backlog_most + 1 if case.queue else unproven
-    ceiling = min(unproven, longest)
-    return Measure(str(value), ceiling, None, None, stops=False, note="SYNs that wait at each listener")
-
-
-def threads(case: Case) -> Measure | None:
-    """The tightest of what one thread for each connection would meet."""
-    world, found = case.world, []
-    if world.pids_left is not None:
-        found.append((world.pids_left, "pids.max"))
-    process = world.process
-    if process.processes_soft is not None and process.uid_threads is not None and process.uid:
-        found.append((process.processes_soft - process.uid_threads, "RLIMIT_NPROC"))
-    for name in ("kernel.threads-max", "kernel.pid_max"):
-        value = case.number(name)
-        if value is not None and world.threads is not None:
-            found.append((value - world.threads, name))
-    if not found:
-        return None
-    room, name = min(found)
-    return Measure(name, None, None, max(0, room), exact=False, stops=False, note="for a thread to each connection")
-
-
-def orphans(case: Case) -> Measure | None:
-    return _counted(
-        case,
-        "net.ipv4.tcp_max_orphans",
-        case.world.sockstat.get("TCP.orphan"),
-        stops=False,
-        note="sockets closed and not finished; a soft limit, for the whole host",
-    )
-
-
-def tw_buckets(case: Case) -> Measure | None:
-    note = "TIME_WAITs; beyond it a closed connection has none, which stops nothing"
-    return _counted(case, "net.ipv4.tcp_max_tw_buckets", case.world.sockstat.get("TCP.tw"), stops=False, note=note)
-
-
-def tcp_mem(case: Case) -> Measure | None:
-    value, pages = case.world.sysctls.get("net.ipv4.tcp_mem", ""), case.world.sockstat.get("TCP.mem")
-    if len(value.split()) != 3:
-        return None
-    used = "" if pages is None else f"{format_count(pages)} pages of queued data; "
-    return Measure(" ".join(value.split()), stops=False, note=f"{used}connections that are quiet take none")
-
-
-def rings(case: Case) -> Measure | None:
-    value, process = case.number("kernel.io_uring_disabled"), case.world.process
-    if value is None or process.files_soft is None:
-        return None
-    note = "off" if value else f"{format_count(process.files_soft)} slots a ring, and a file for each ring"
-    return Measure(str(value), stops=False, note=f"sockets without a file descriptor: {note}")
-
-
-def syn_time(case: Case) -> Measure | None:
-    """net/ipv4/tcp_timer.c: SYNs are sent again after 1 s; `linear` of them without doubling (Linux 6.5)."""
-    retries = case.number("net.ipv4.tcp_syn_retries")
-    if retries is None:
-        return None
-    linear = case.number("net.ipv4.tcp_syn_linear_timeouts") or 0
-    return Measure(
-        str(retries),
-        stops=False,
-        note=f"without an answer connect() gives up after {format_duration(syn_time_s(retries, linear))}",
-    )
-
-
-def syn_time_s(retries: int, linear: int, most_s: float = RTO_MAX_S) -> float:
-    """When connect() gives up with ETIMEDOUT: at the first retransmission from the boundary on.
-
-    most_s: the longest wait (TCP_RTO_MAX; net.ipv4.tcp_rto_max_ms from Linux 6.15 on)
-
-    The boundary is what `retries` doubled waits would take, 2^(retries + 1) − 1 s, each no longer than most_s
-    (tcp_model_timeout, net/ipv4/tcp_timer.c, v6.18).
+    each_bytes: what one of the things counted takes; None: they are not bytes
     """
-    doubled = min(retries, int(most_s).bit_length() - 1)
-    end_s = 2.0 ** (doubled + 1) - 1 + (retries - doubled) * most_s
-    at_s, wait_s, sent = 0.0, 1.0, 0
-    while at_s < end_s and sent < retries + linear + 1:
-        at_s += wait_s
-        sent += 1
-        if sent > linear:
-            wait_s = min(2 * wait_s, most_s)
-    return at_s
+
+    ceiling: int | None
+    in_use: int | None
+    each_bytes: int | None
+
+    @property
+    def room(self) -> int | None:
+        """How many more there can be."""
+        return None if self.ceiling is None or self.in_use is None else max(0, self.ceiling - self.in_use)
+
+    def in_bytes(self, number: int | None) -> int | None:
+        """The ceiling or what is in use as a metric has it: memory in bytes, other things as they are counted."""
+        return number if number is None or self.each_bytes is None else number * self.each_bytes
 
 
-def hash(case: Case) -> Measure | None:
-    value = case.number("net.ipv4.tcp_ehash_entries")
-    if value is None:
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A limit that something is counted against.
+
+    setting:  the ceiling's name; a sysctl, except for RLIMIT_NOFILE
+    in_pages: it counts pages of memory
+    counters: those of core/counters.py that move when the ceiling is reached
+    metric:   as in fourtuple_METRIC and fourtuple_METRIC_max; empty: it is of one process or user alone, or the kernel
+              does not report what is in use
+    about:    the metric's help
+    """
+
+    setting: str
+    ceiling: Read
+    in_use: Read
+    in_pages: bool = False
+    counters: tuple[str, ...] = ()
+    metric: str = ""
+    about: str = ""
+
+    def read(self, world: World) -> Reading:
+        return Reading(self.ceiling(world), self.in_use(world), world.page_bytes if self.in_pages else None)
+
+
+def tcp_mem_pages(world: World) -> tuple[int, int, int] | None:
+    """net.ipv4.tcp_mem: from where it is low, under pressure, and at most. None where it cannot be read."""
+    words = world.sysctls.get("net.ipv4.tcp_mem", "").split()
+    if len(words) != 3 or not all(word.isdecimal() and word.isascii() for word in words):
         return None
-    whose = "shared with the host" if value < 0 else "of its own"
-    return Measure(
-        str(abs(value)), stops=False, note=f"a table {whose}; no limit, but slower from 100 sockets an entry on"
-    )
+    low, pressure, most = map(int, words)
+    return low, pressure, most
+
+
+def _sysctl(name: str) -> Read:
+    return lambda world: world.number(name)
+
+
+def _sockstat(name: str) -> Read:
+    return lambda world: world.sockstat.get(name)
+
+
+def _most_pages(world: World) -> int | None:
+    pages = tcp_mem_pages(world)
+    return pages[2] if pages else None
+
+
+def _unreported(_: World) -> None:
+    """The kernel does not report how many there are."""
+
+
+TIME_WAITS = Meter(
+    "net.ipv4.tcp_max_tw_buckets",
+    ceiling=_sysctl("net.ipv4.tcp_max_tw_buckets"),
+    in_use=_sockstat("TCP.tw"),
+    counters=("TCPTimeWaitOverflow",),
+    metric="time_wait",
+    about="Sockets in TIME_WAIT, and tcp_max_tw_buckets.",
+)
+ORPHANS = Meter(
+    "net.ipv4.tcp_max_orphans",
+    ceiling=_sysctl("net.ipv4.tcp_max_orphans"),
+    in_use=_sockstat("TCP.orphan"),
+    counters=("TCPAbortOnMemory",),
+    metric="orphans",
+    about="Sockets without a program that are not closed yet, of the host, and tcp_max_orphans.",
+)
+TCP_MEMORY = Meter(
+    "net.ipv4.tcp_mem",
+    ceiling=_most_pages,
+    in_use=_sockstat("TCP.mem"),
+    in_pages=True,
+    counters=("TCPRcvQDrop", "PruneCalled", "TCPMemoryPressures"),
+    metric="tcp_memory_bytes",
+    about="Memory of queued data, of the host, and the most that tcp_mem allows.",
+)
+CONNTRACK = Meter(
+    "net.netfilter.nf_conntrack_max",
+    ceiling=_sysctl("net.netfilter.nf_conntrack_max"),
+    in_use=_sysctl("net.netfilter.nf_conntrack_count"),
+    counters=("nf_conntrack.drop", "nf_conntrack.early_drop"),
+    metric="conntrack_entries",
+    about="Connections that are tracked in this namespace, and nf_conntrack_max.",
+)
+HOST_FILES = Meter(
+    "fs.file-max",
+    ceiling=_sysctl("fs.file-max"),
+    in_use=lambda world: world.files_in_use,
+    metric="host_files",
+    about="Open files of the host, and fs.file-max.",
+)
+THREADS = Meter(
+    "kernel.threads-max",
+    ceiling=_sysctl("kernel.threads-max"),
+    in_use=lambda world: world.threads,
+    metric="host_threads",
+    about="Threads of the host, and kernel.threads-max.",
+)
+NEIGHBOURS = Meter(
+    "net.ipv4.neigh.default.gc_thresh3",
+    ceiling=_sysctl("net.ipv4.neigh.default.gc_thresh3"),
+    in_use=lambda world: world.neighbours,
+    counters=("arp_cache.table_fulls", "ndisc_cache.table_fulls"),
+    metric="neighbours",
+    about="IPv4 neighbours that this namespace sees, and gc_thresh3.",
+)
+PROCESS_FILES = Meter(
+    "RLIMIT_NOFILE",
+    ceiling=lambda world: world.process.files_soft,
+    in_use=lambda world: world.process.files_open,
+)
+WATCHES = Meter("fs.epoll.max_user_watches", ceiling=_sysctl("fs.epoll.max_user_watches"), in_use=_unreported)
+NR_OPEN = Meter("fs.nr_open", ceiling=_sysctl("fs.nr_open"), in_use=_unreported)
+
+METERS: tuple[Meter, ...] = (
+    TIME_WAITS,
+    ORPHANS,
+    TCP_MEMORY,
+    CONNTRACK,
+    HOST_FILES,
+    THREADS,
+    NEIGHBOURS,
+    PROCESS_FILES,
+    WATCHES,
+    NR_OPEN,
+)
+EXPORTED = tuple(meter for meter in METERS if meter.metric)

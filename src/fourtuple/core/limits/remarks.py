@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from fourtuple.core.limits import meters
 from fourtuple.core.limits.facts import World
 from fourtuple.core.limits.ports import PortUse
+from fourtuple.core.limits.releases import TW_RECYCLE
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.units import format_count, format_size
 
@@ -85,30 +87,30 @@ def _settings(world: World) -> Iterator[Remark]:
     if world.number("net.ipv4.tcp_tw_recycle"):
         yield Remark(
             "net.ipv4.tcp_tw_recycle",
-            "it drops connections of clients behind NAT, and Linux 4.12 took it away. Set it to 0; for outgoing"
-            " connections there is tcp_tw_reuse",
+            f"it drops connections of clients behind NAT, and {TW_RECYCLE.linux} took it away. Set it to 0; for"
+            " outgoing connections there is tcp_tw_reuse",
         )
-    pages = [int(word) for word in world.sysctls.get("net.ipv4.tcp_mem", "").split() if word.isdecimal()]
-    total_bytes = world.memory_bytes
-    if len(pages) == 3 and total_bytes and pages[2] * world.page_bytes > total_bytes:
+    memory = meters.TCP_MEMORY.read(world)
+    most_bytes, total_bytes = memory.in_bytes(memory.ceiling), world.memory_bytes
+    if most_bytes and total_bytes and most_bytes > total_bytes:
         yield Remark(
-            "net.ipv4.tcp_mem",
-            f"it counts pages, not bytes: {format_count(pages[2])} pages are"
-            f" {format_size(pages[2] * world.page_bytes)}, more than there is."
+            meters.TCP_MEMORY.setting,
+            f"it counts pages, not bytes: {format_count(memory.ceiling or 0)} pages are"
+            f" {format_size(most_bytes)}, more than there is."
             " Remove the setting; the kernel's own fits the memory",
         )
-    buckets, entries = world.number("net.ipv4.tcp_max_tw_buckets"), world.number("net.ipv4.tcp_ehash_entries")
+    buckets, entries = meters.TIME_WAITS.ceiling(world), world.number("net.ipv4.tcp_ehash_entries")
     if buckets is not None and entries and buckets < abs(entries) // 2:
         yield Remark(
-            "net.ipv4.tcp_max_tw_buckets",
+            meters.TIME_WAITS.setting,
             f"{format_count(buckets)} is below the kernel's own {format_count(abs(entries) // 2)}: beyond it"
             " connections close without TIME_WAIT, which takes a protection away and gives no ports that matter."
             " Remove the setting",
         )
-    nr_open = world.number("fs.nr_open")
+    nr_open = meters.NR_OPEN.ceiling(world)
     if nr_open is not None and nr_open < NR_OPEN:
         yield Remark(
-            "fs.nr_open",
+            meters.NR_OPEN.setting,
             f"{format_count(nr_open)} is below the kernel's own {format_count(NR_OPEN)}: it only lowers what"
             " RLIMIT_NOFILE can be raised to. Remove the setting",
         )

@@ -1,17 +1,15 @@
 """Which limit stops connections, one row each: what it is, what counts, what is seen there, how to move it.
 
-`weigh` asks every row what it leaves. docs/limits.md is made from this table. Sources: the man pages and kernel files
+docs/limits.md is made from this table. Sources: the man pages and kernel files
 that each row names (v6.18); defaults and behaviour were measured on Linux 6.18.
 """
 
 import errno
-from collections.abc import Sequence
 
-from fourtuple.core.errnos import name_of
-from fourtuple.core.limits import meters
+from fourtuple.core.limits import measures, meters, releases
 from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.verdicts import BOTH, Case, Limit, Measure, Scope, Verdict
+from fourtuple.core.limits.verdicts import BOTH, Limit, Scope
 from fourtuple.core.sockets.role import Role
 
 _ADD_ENDS = "more source addresses, more destination addresses or ports"
@@ -31,11 +29,10 @@ LIMITS: tuple[Limit, ...] = (
         seen="connect() fails at once",
         call="connect()",
         errno=errno.EADDRNOTAVAIL,
-        counter="",
         fix=_ADD_ENDS,
         needs=_NOTHING,
         source="RFC 9293 section 3.3.1; tcp(7)",
-        measure=meters.tuples,
+        measure=measures.tuples,
     ),
     Limit(
         name="net.ipv4.ip_local_port_range",
@@ -49,11 +46,10 @@ LIMITS: tuple[Limit, ...] = (
         seen="connect() fails at once; no counter moves",
         call="connect()",
         errno=errno.EADDRNOTAVAIL,
-        counter="",
         fix=f"{_ADD_ENDS}, a wider range",
         needs="nothing for more ends; for the range root, in that namespace",
         source="ip(7); net/ipv4/inet_hashtables.c, __inet_hash_connect()",
-        measure=meters.by_ports(Strategy.LATE, Strategy.PLAIN, Strategy.NOPORT),
+        measure=measures.by_ports(Strategy.LATE, Strategy.PLAIN, Strategy.NOPORT),
     ),
     Limit(
         name="net.ipv4.ip_local_reserved_ports",
@@ -66,11 +62,10 @@ LIMITS: tuple[Limit, ...] = (
         seen="as source ports",
         call="connect()",
         errno=errno.EADDRNOTAVAIL,
-        counter="",
         fix="reserve fewer, or outside of the range",
         needs=_SYSCTL,
         source="ip-sysctl.rst",
-        measure=meters.reserved,
+        measure=measures.reserved,
     ),
     Limit(
         name="blocked ports",
@@ -84,11 +79,10 @@ LIMITS: tuple[Limit, ...] = (
         seen="as source ports",
         call="connect()",
         errno=errno.EADDRNOTAVAIL,
-        counter="",
         fix="listeners outside of the range; IP_BIND_ADDRESS_NO_PORT where a program binds before it connects",
         needs="a restart of those programs",
         source="net/ipv4/inet_hashtables.c, __inet_hash_connect(): tb->fastreuse ≥ 0",
-        measure=meters.blocked,
+        measure=measures.blocked,
     ),
     Limit(
         name="net.ipv4.ip_unprivileged_port_start",
@@ -101,11 +95,10 @@ LIMITS: tuple[Limit, ...] = (
         seen="bind() fails",
         call="bind()",
         errno=errno.EACCES,
-        counter="",
         fix="ports above it, or lower it",
         needs=_SYSCTL,
         source="ip-sysctl.rst; capabilities(7)",
-        measure=meters.shown("net.ipv4.ip_unprivileged_port_start"),
+        measure=measures.shown("net.ipv4.ip_unprivileged_port_start"),
     ),
     Limit(
         name="IP_LOCAL_PORT_RANGE",
@@ -118,11 +111,11 @@ LIMITS: tuple[Limit, ...] = (
         seen="as source ports, earlier",
         call="connect()",
         errno=errno.EADDRNOTAVAIL,
-        counter="",
         fix="a wider one, or none",
         needs="a change of that program",
-        source="ip(7); Linux 6.3, and from 6.8 on it looks at all ports in turn",
-        measure=meters.nothing("no other process can see which sockets have one"),
+        source=f"ip(7); {releases.OWN_RANGE.linux}, and from {releases.IN_TURN.release} on"
+        " it looks at all ports in turn",
+        measure=measures.nothing("no other process can see which sockets have one"),
     ),
     Limit(
         name="bind(address, 0)",
@@ -136,11 +129,10 @@ LIMITS: tuple[Limit, ...] = (
         seen="bind() fails; and every connect() of the namespace loses these ports",
         call="bind()",
         errno=errno.EADDRINUSE,
-        counter="",
         fix="IP_BIND_ADDRESS_NO_PORT before bind(), or no bind()",
         needs="a change of that program",
         source="ip(7); net/ipv4/inet_connection_sock.c, inet_csk_find_open_port()",
-        measure=meters.by_ports(Strategy.BIND0),
+        measure=measures.by_ports(Strategy.BIND0),
     ),
     Limit(
         name="bind(address, port)",
@@ -154,11 +146,10 @@ LIMITS: tuple[Limit, ...] = (
         seen="bind() fails, or connect() with EADDRNOTAVAIL where the 4-tuple exists",
         call="bind()",
         errno=errno.EADDRINUSE,
-        counter="",
         fix="SO_REUSEADDR on every socket of that port, other ports, more source addresses",
         needs="a change of that program",
         source="socket(7); net/ipv4/inet_connection_sock.c, inet_csk_bind_conflict()",
-        measure=meters.by_ports(Strategy.EXPLICIT),
+        measure=measures.by_ports(Strategy.EXPLICIT),
     ),
     Limit(
         name="net.ipv4.ip_autobind_reuse",
@@ -172,11 +163,10 @@ LIMITS: tuple[Limit, ...] = (
         seen="connect() fails for most of them",
         call="connect()",
         errno=errno.EADDRNOTAVAIL,
-        counter="",
         fix="0, and IP_BIND_ADDRESS_NO_PORT",
         needs=_SYSCTL,
-        source="ip-sysctl.rst; Linux 5.7",
-        measure=meters.shown("net.ipv4.ip_autobind_reuse"),
+        source=f"ip-sysctl.rst; {releases.AUTOBIND_REUSE.linux}",
+        measure=measures.shown("net.ipv4.ip_autobind_reuse"),
     ),
     Limit(
         name="net.ipv4.tcp_tw_reuse",
@@ -195,12 +185,13 @@ LIMITS: tuple[Limit, ...] = (
         seen="connect() fails at once, at a rate that was fine for the first minute",
         call="connect()",
         errno=errno.EADDRNOTAVAIL,
-        counter="TWRecycled, where one is reused",
+        counters=("TWRecycled",),
+        moves="{}, where one is reused",
         fix="keep connections open and use them again, let the server close first, or tcp_tw_reuse=1 (outgoing"
         " ones, with timestamps at both ends)",
         needs="a change of the program, or root in that namespace",
         source="ip-sysctl.rst; net/ipv4/tcp_ipv4.c, tcp_twsk_unique(); include/net/tcp.h, TCP_TIMEWAIT_LEN",
-        measure=meters.time_wait,
+        measure=measures.time_wait,
     ),
     Limit(
         name="net.ipv4.tcp_max_tw_buckets",
@@ -213,11 +204,12 @@ LIMITS: tuple[Limit, ...] = (
         seen="nothing fails",
         call="",
         errno=0,
-        counter="TCPTimeWaitOverflow",
+        counters=meters.TIME_WAITS.counters,
         fix="the default: a small one takes a protection away and gives no ports that matter",
         needs=_SYSCTL,
         source="ip-sysctl.rst; net/ipv4/tcp_minisocks.c, tcp_time_wait()",
-        measure=meters.tw_buckets,
+        measure=measures.tw_buckets,
+        meter=meters.TIME_WAITS,
     ),
     Limit(
         name="net.ipv4.tcp_fin_timeout",
@@ -231,11 +223,10 @@ LIMITS: tuple[Limit, ...] = (
         seen="as source ports",
         call="connect()",
         errno=errno.EADDRNOTAVAIL,
-        counter="",
         fix="a shorter one, or TCP_LINGER2",
         needs=_SYSCTL,
         source="tcp(7)",
-        measure=meters.shown("net.ipv4.tcp_fin_timeout"),
+        measure=measures.shown("net.ipv4.tcp_fin_timeout"),
     ),
     Limit(
         name="net.ipv4.tcp_max_orphans",
@@ -248,11 +239,12 @@ LIMITS: tuple[Limit, ...] = (
         seen="they are reset; log: too many orphaned sockets",
         call="",
         errno=0,
-        counter="TCPAbortOnMemory",
+        counters=meters.ORPHANS.counters,
         fix="raise it; close fewer at once",
         needs=_HOST_SYSCTL,
         source="ip-sysctl.rst; net/ipv4/tcp.c, tcp_check_oom()",
-        measure=meters.orphans,
+        measure=measures.orphans,
+        meter=meters.ORPHANS,
     ),
     Limit(
         name="RLIMIT_NOFILE",
@@ -265,11 +257,11 @@ LIMITS: tuple[Limit, ...] = (
         seen="socket() fails; accept() too, while the client believes to be connected",
         call="socket(), accept()",
         errno=errno.EMFILE,
-        counter="",
         fix="ulimit -n up to the hard limit; more processes; prlimit --pid PID --nofile=…, LimitNOFILE=, limits.conf",
         needs="nothing up to the hard limit; beyond it root",
         source="getrlimit(2); fs/file.c, alloc_fd()",
-        measure=meters.files,
+        measure=measures.files,
+        meter=meters.PROCESS_FILES,
     ),
     Limit(
         name="fs.file-max",
@@ -282,11 +274,11 @@ LIMITS: tuple[Limit, ...] = (
         seen="socket(), accept() and everything else that opens fail; log: VFS: file-max limit reached",
         call="socket(), accept()",
         errno=errno.ENFILE,
-        counter="",
         fix="raise it",
         needs=_HOST_SYSCTL,
         source="proc_sys_fs(5); fs/file_table.c, alloc_empty_file()",
-        measure=meters.file_max,
+        measure=measures.file_max,
+        meter=meters.HOST_FILES,
     ),
     Limit(
         name="fs.nr_open",
@@ -299,11 +291,11 @@ LIMITS: tuple[Limit, ...] = (
         seen="setrlimit() fails",
         call="setrlimit()",
         errno=errno.EPERM,
-        counter="",
         fix="raise it, then the limit; or more processes",
         needs=_HOST_SYSCTL,
         source="proc_sys_fs(5); kernel/sys.c, do_prlimit()",
-        measure=meters.shown("fs.nr_open"),
+        measure=measures.shown("fs.nr_open"),
+        meter=meters.NR_OPEN,
     ),
     Limit(
         name="kernel.io_uring_disabled",
@@ -316,11 +308,10 @@ LIMITS: tuple[Limit, ...] = (
         seen="io_uring_register() fails",
         call="io_uring_register()",
         errno=errno.EMFILE,
-        counter="",
         fix="more rings",
         needs="a program that uses io_uring, as fourtuple hold and serve do",
         source="io_uring_register_files(3); io_uring/rsrc.c",
-        measure=meters.rings,
+        measure=measures.rings,
     ),
     Limit(
         name="SCM_RIGHTS",
@@ -333,11 +324,10 @@ LIMITS: tuple[Limit, ...] = (
         seen="sendmsg() fails",
         call="sendmsg()",
         errno=errno.ETOOMANYREFS,
-        counter="",
         fix="receive them",
         needs="a change of that program",
         source="unix(7); net/core/scm.c, too_many_unix_fds()",
-        measure=meters.nothing("the kernel does not tell how many there are"),
+        measure=measures.nothing("the kernel does not tell how many there are"),
     ),
     Limit(
         name="fs.epoll.max_user_watches",
@@ -350,11 +340,11 @@ LIMITS: tuple[Limit, ...] = (
         seen="epoll_ctl() fails",
         call="epoll_ctl()",
         errno=errno.ENOSPC,
-        counter="",
         fix="raise it",
         needs=_HOST_SYSCTL,
         source="epoll(7)",
-        measure=meters.watches,
+        measure=measures.watches,
+        meter=meters.WATCHES,
     ),
     Limit(
         name="net.core.somaxconn",
@@ -362,16 +352,17 @@ LIMITS: tuple[Limit, ...] = (
         scope=Scope.NAMESPACE,
         roles=(Role.SERVER,),
         reads=("net.core.somaxconn", "sock_diag"),
-        default="4,096; before Linux 5.4: 128",
+        default=f"4,096; before {releases.SOMAXCONN_4096.linux}: 128",
         formula="min(backlog, somaxconn) + 1 − those that wait, at each listener; as it was when it listened",
         seen="SYNs are dropped; the client waits 1, 3, 7 … s, then ETIMEDOUT",
         call="connect() of the client",
         errno=errno.ETIMEDOUT,
-        counter="ListenOverflows and ListenDrops",
+        counters=("ListenOverflows", "ListenDrops"),
+        moves="{} and {}",
         fix="accept faster; a longer backlog in the program, then somaxconn",
         needs="a restart of the program; root for somaxconn",
         source="listen(2); include/net/sock.h, sk_acceptq_is_full()",
-        measure=meters.accept_queue,
+        measure=measures.accept_queue,
     ),
     Limit(
         name="net.ipv4.tcp_max_syn_backlog",
@@ -384,11 +375,12 @@ LIMITS: tuple[Limit, ...] = (
         seen="SYNs are dropped, or answered by a cookie; log: Possible SYN flooding",
         call="connect() of the client",
         errno=errno.ETIMEDOUT,
-        counter="ListenDrops, TCPReqQFullDrop; with cookies TCPReqQFullDoCookies",
+        counters=("ListenDrops", "TCPReqQFullDrop", "TCPReqQFullDoCookies"),
+        moves="{}, {}; with cookies {}",
         fix="tcp_syncookies=1; a longer backlog",
         needs=_SYSCTL,
         source="ip-sysctl.rst; net/ipv4/tcp_input.c, tcp_conn_request()",
-        measure=meters.syn_queue,
+        measure=measures.syn_queue,
     ),
     Limit(
         name="net.ipv4.tcp_abort_on_overflow",
@@ -401,11 +393,11 @@ LIMITS: tuple[Limit, ...] = (
         seen="connect() succeeds, then nothing comes, or a reset",
         call="recv() of the client",
         errno=errno.ECONNRESET,
-        counter="ListenOverflows",
+        counters=("ListenOverflows",),
         fix="accept faster; a longer backlog",
         needs=_SYSCTL,
         source="ip-sysctl.rst",
-        measure=meters.shown("net.ipv4.tcp_abort_on_overflow"),
+        measure=measures.shown("net.ipv4.tcp_abort_on_overflow"),
     ),
     Limit(
         name="SO_REUSEPORT",
@@ -419,11 +411,11 @@ LIMITS: tuple[Limit, ...] = (
         seen="as accept queues",
         call="connect() of the client",
         errno=errno.ETIMEDOUT,
-        counter="ListenOverflows",
+        counters=("ListenOverflows",),
         fix="accept faster; one listener shared by all processes",
         needs="a change of that program",
         source="socket(7)",
-        measure=meters.nothing("each of them is counted among the accept queues"),
+        measure=measures.nothing("each of them is counted among the accept queues"),
     ),
     Limit(
         name="memory",
@@ -437,11 +429,11 @@ LIMITS: tuple[Limit, ...] = (
         seen="processes are killed",
         call="",
         errno=0,
-        counter="oom_kill in /proc/vmstat",
+        counters=("vmstat.oom_kill",),
         fix="more memory, more hosts",
         needs="another machine",
         source="sums of slab objects: tcp_sock, inode, file, dentry, bind buckets; measured",
-        measure=meters.memory(lambda world: world.memory),
+        measure=measures.memory(lambda world: world.memory),
     ),
     Limit(
         name="memory.max",
@@ -454,11 +446,11 @@ LIMITS: tuple[Limit, ...] = (
         seen="the process is killed",
         call="",
         errno=0,
-        counter="oom_kill in memory.events",
+        moves="oom_kill in memory.events",
         fix="raise it: MemoryMax=, the container's limit",
         needs="root; for a container its new start",
         source="cgroup-v2.rst; cgroup-v1/memory.rst",
-        measure=meters.memory(lambda world: world.cgroup),
+        measure=measures.memory(lambda world: world.cgroup),
     ),
     Limit(
         name="net.ipv4.tcp_mem",
@@ -471,11 +463,12 @@ LIMITS: tuple[Limit, ...] = (
         seen="data stalls, connections stay",
         call="",
         errno=0,
-        counter="TCPRcvQDrop, PruneCalled, TCPMemoryPressures",
+        counters=meters.TCP_MEMORY.counters,
         fix="read what comes; raise it",
         needs=_HOST_SYSCTL,
         source="tcp(7)",
-        measure=meters.tcp_mem,
+        measure=measures.tcp_mem,
+        meter=meters.TCP_MEMORY,
     ),
     Limit(
         name="net.ipv4.tcp_ehash_entries",
@@ -488,11 +481,11 @@ LIMITS: tuple[Limit, ...] = (
         seen="connect() and packets are slower",
         call="",
         errno=0,
-        counter="",
-        fix="a namespace with a table of its own: tcp_child_ehash_entries (Linux 6.1); thash_entries= at boot",
+        fix=f"a namespace with a table of its own: tcp_child_ehash_entries ({releases.CHILD_HASH.linux});"
+        " thash_entries= at boot",
         needs="root, or a lab",
         source="ip-sysctl.rst",
-        measure=meters.hash,
+        measure=measures.hash,
     ),
     Limit(
         name="pids.max, RLIMIT_NPROC, kernel.threads-max",
@@ -506,11 +499,12 @@ LIMITS: tuple[Limit, ...] = (
         seen="clone() fails; Python: can't start new thread",
         call="clone()",
         errno=errno.EAGAIN,
-        counter="max in pids.events",
+        moves="max in pids.events",
         fix="an event loop instead of threads; raise it: TasksMax=, limits.conf",
         needs="root, and a restart of the program",
         source="clone(2); cgroup-v1/pids.rst",
-        measure=meters.threads,
+        measure=measures.threads,
+        meter=meters.THREADS,
     ),
     Limit(
         name="net.netfilter.nf_conntrack_max",
@@ -524,11 +518,13 @@ LIMITS: tuple[Limit, ...] = (
         seen="SYNs are dropped in silence; log: nf_conntrack: table full, dropping packet",
         call="connect()",
         errno=errno.ETIMEDOUT,
-        counter="drop in /proc/net/stat/nf_conntrack",
+        counters=meters.CONNTRACK.counters,
+        moves="{}",
         fix="raise it and nf_conntrack_buckets, or a NOTRACK rule for these ports",
         needs="root on the host",
         source="nf_conntrack-sysctl.rst",
-        measure=meters.conntrack,
+        measure=measures.conntrack,
+        meter=meters.CONNTRACK,
     ),
     Limit(
         name="NAT",
@@ -541,11 +537,11 @@ LIMITS: tuple[Limit, ...] = (
         seen="SYNs are dropped in silence",
         call="connect()",
         errno=errno.ETIMEDOUT,
-        counter="insert_failed and drop on the router",
+        moves="insert_failed and drop on the router",
         fix="more public addresses; private ways to the destination; connections that are used again",
         needs="access to the router",
         source="net/netfilter/nf_nat_core.c; the vendors' documents, named in plan --nat",
-        measure=meters.nothing("not to be seen from here: fourtuple plan --nat calculates it"),
+        measure=measures.nothing("not to be seen from here: fourtuple plan --nat calculates it"),
     ),
     Limit(
         name="net.ipv4.neigh.default.gc_thresh3",
@@ -558,11 +554,13 @@ LIMITS: tuple[Limit, ...] = (
         seen="connect() hangs, log: neighbor table overflow",
         call="connect()",
         errno=errno.ETIMEDOUT,
-        counter="table_fulls in /proc/net/stat/arp_cache",
+        counters=meters.NEIGHBOURS.counters,
+        moves="{}",
         fix="raise it; a routed network instead of one link",
         needs=_HOST_SYSCTL,
         source="arp(7); net/core/neighbour.c, neigh_alloc()",
-        measure=meters.neighbours,
+        measure=measures.neighbours,
+        meter=meters.NEIGHBOURS,
     ),
     Limit(
         name="net.core.netdev_max_backlog",
@@ -575,11 +573,12 @@ LIMITS: tuple[Limit, ...] = (
         seen="some connects take 1 s longer",
         call="",
         errno=0,
-        counter="second column of /proc/net/softnet_stat; TCPSynRetrans",
+        counters=("softnet_stat.dropped", "TCPSynRetrans"),
+        moves="{}; {}",
         fix="open at a lower rate; raise it",
         needs=_HOST_SYSCTL,
         source="net/core/dev.c, enqueue_to_backlog()",
-        measure=meters.shown("net.core.netdev_max_backlog"),
+        measure=measures.shown("net.core.netdev_max_backlog"),
     ),
     Limit(
         name="net.ipv4.tcp_syn_retries",
@@ -587,17 +586,17 @@ LIMITS: tuple[Limit, ...] = (
         scope=Scope.NAMESPACE,
         roles=(Role.CLIENT,),
         reads=("net.ipv4.tcp_syn_retries", "net.ipv4.tcp_syn_linear_timeouts", "net.ipv4.tcp_rto_max_ms"),
-        default="6, with 4 linear ones: 131 s; before Linux 6.5: 127 s",
+        default=f"6, with 4 linear ones: 131 s; before {releases.LINEAR_SYNS.linux}: 127 s",
         formula="SYNs are sent again after 1 s, so many times as `linear` without doubling, until 2^(retries + 1)"
         " − 1 s are over",
         seen="connect() hangs, then fails",
         call="connect()",
         errno=errno.ETIMEDOUT,
-        counter="TCPSynRetrans",
+        counters=("TCPSynRetrans",),
         fix="TCP_SYNCNT or TCP_USER_TIMEOUT for a socket",
         needs="a change of that program",
         source="tcp(7); net/ipv4/tcp_timer.c, tcp_retransmit_timer()",
-        measure=meters.syn_time,
+        measure=measures.syn_time,
     ),
     Limit(
         name="firewall",
@@ -610,11 +609,11 @@ LIMITS: tuple[Limit, ...] = (
         seen="by RST ECONNREFUSED at once, by ICMP EHOSTUNREACH or ENETUNREACH, by silence ETIMEDOUT",
         call="connect()",
         errno=errno.ETIMEDOUT,
-        counter="its own",
+        moves="its own",
         fix="ask who runs it",
         needs="access to it",
         source="measured: reject by tcp reset, by ICMP, drop",
-        measure=meters.nothing("not to be seen from here"),
+        measure=measures.nothing("not to be seen from here"),
     ),
     Limit(
         name="FD_SETSIZE",
@@ -627,11 +626,10 @@ LIMITS: tuple[Limit, ...] = (
         seen="Python: ValueError: filedescriptor out of range in select(); C: memory is overwritten",
         call="poll()",
         errno=errno.EINVAL,
-        counter="",
         fix="epoll",
         needs="a change of that program",
         source="select(2), poll(2)",
-        measure=meters.nothing("for programs that use select()"),
+        measure=measures.nothing("for programs that use select()"),
     ),
 )
 
@@ -641,53 +639,3 @@ SYSCTLS = tuple(
         name for limit in LIMITS for name in limit.reads if name.split(".")[0] in ("net", "fs", "kernel", "vm")
     )
 )
-
-
-def weigh(case: Case) -> tuple[Verdict, ...]:
-    """Every limit that has something to say: those that stop connections first, the tightest of them first."""
-    found = []
-    for limit in LIMITS:
-        if case.role in limit.roles and (measure := limit.measure(case)):
-            found.append(_verdict(limit, measure))
-    return tuple(sorted(found, key=_tightness))
-
-
-def bound(verdicts: Sequence[Verdict]) -> tuple[int | None, int | None, Verdict | None]:
-    """(room, room at most, the verdict that decides)"""
-    stopping = [verdict for verdict in verdicts if verdict.stops and verdict.room is not None]
-    if not stopping:
-        return None, None, None
-    most = [verdict.room if verdict.room_max is None else verdict.room_max for verdict in stopping]
-    return stopping[0].room, min(value for value in most if value is not None), stopping[0]
-
-
-def _verdict(limit: Limit, measure: Measure) -> Verdict:
-    room_max = measure.room if measure.room_max is None else measure.room_max
-    return Verdict(
-        limit=limit.name,
-        title=limit.title,
-        scope=limit.scope,
-        value=measure.value,
-        ceiling=measure.ceiling,
-        in_use=measure.in_use,
-        room=measure.room,
-        room_max=room_max,
-        exact=measure.exact and measure.room == room_max,
-        stops=measure.stops,
-        call=limit.call,
-        errno=name_of(limit.errno) if limit.errno else "",
-        counter=limit.counter,
-        seen=limit.seen,
-        fix=limit.fix,
-        needs=limit.needs,
-        note=measure.note,
-    )
-
-
-_CALLS = ("socket()", "bind()", "connect()")  # in the order in which a program comes to them
-
-
-def _tightness(verdict: Verdict) -> tuple[bool, bool, int, int, int]:
-    """Where two leave the same, the longer interval is less tight, and the call that comes first is met first."""
-    call = next((rank for rank, name in enumerate(_CALLS) if verdict.call.startswith(name)), len(_CALLS))
-    return not verdict.stops, verdict.room is None, verdict.room or 0, verdict.room_max or 0, call

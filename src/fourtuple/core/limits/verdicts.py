@@ -5,12 +5,15 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from fourtuple.core.counters import spelled
 from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.limits.facts import World
+from fourtuple.core.limits.meters import Meter
 from fourtuple.core.limits.ports import PortRoom, Route
 from fourtuple.core.limits.remarks import Remark
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.sockets.role import Role
+from fourtuple.core.space.interval import Interval, flat
 
 
 class Scope(StrEnum):
@@ -24,14 +27,15 @@ class Scope(StrEnum):
 
 
 BOTH = (Role.CLIENT, Role.SERVER)
+ROOM = {"room": "least", "room_max": "most"}  # as JSON has it
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Connections at listening sockets that wait to be accepted."""
+    """Accept queues of listening sockets. recv_q: connections that wait in them to be accepted"""
 
     listeners: int
-    waiting: int
+    recv_q: int
     ceiling: int  # sum of backlog + 1
     backlog_most: int
 
@@ -76,9 +80,8 @@ class Measure:
 
     value:    the setting, as the kernel writes it; None: not to be read
     ceiling:  connections in all; None: this limit does not count connections
-    room:     connections more, at least, or an estimate where it is not exact and there is no room_max; None: unknown
-    room_max: at most; None: as `room`
-    exact:    the kernel itself counts like that; False: an interval or an estimate
+    room:     connections more; None: unknown
+    exact:    the kernel itself counts like that; False: an estimate
     stops:    connections end here; False: it shapes, slows or colours them
     note:     why it is not exact, or where it applies
     """
@@ -86,8 +89,7 @@ class Measure:
     value: str | None
     ceiling: int | None = None
     in_use: int | None = None
-    room: int | None = None
-    room_max: int | None = None
+    room: Interval | None = None
     exact: bool = True
     stops: bool = True
     note: str = ""
@@ -102,9 +104,11 @@ class Limit:
     seen:    what the application or a counter shows there
     call:    the system call that fails; empty: none does
     errno:   its errno; 0: none, it is silent
-    counter: what moves
     needs:   what it takes to move it
     default: as the kernel sets it
+    counters: those of core/counters.py that move
+    moves:   what moves, in words with a {} for each counter; empty: the counters' names
+    meter:   None: nothing is counted against it, or only ports and queues are
     """
 
     name: str
@@ -117,16 +121,24 @@ class Limit:
     seen: str
     call: str
     errno: int
-    counter: str
     fix: str
     needs: str
     source: str
     measure: Callable[[Case], Measure | None]
+    counters: Sequence[str] = ()
+    moves: str = ""
+    meter: Meter | None = None
+
+    @property
+    def counter(self) -> str:
+        """What moves, in words; empty: nothing does."""
+        names = map(spelled, self.counters)
+        return self.moves.format(*names) if self.moves else ", ".join(names)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A limit as it is here: the row's words, and what it leaves."""
+    """A limit as it is here: the row's words, and what it leaves. exact: one number, and the kernel counts like that"""
 
     limit: str
     title: str
@@ -134,8 +146,7 @@ class Verdict:
     value: str | None
     ceiling: int | None
     in_use: int | None
-    room: int | None
-    room_max: int | None
+    room: Interval | None
     exact: bool
     stops: bool
     call: str
@@ -151,9 +162,9 @@ class Verdict:
 class Limits:
     """How many more connections there can be, and what decides.
 
-    room, room_max: at least, at most; None: nothing that was read limits them
-    binding:        the limit's name
-    exact:          the two are one number, and the kernel counts like that
+    room:    None: nothing that was read limits them
+    binding: the limit's name
+    exact:   it is one number, and the kernel counts like that
     """
 
     role: Role
@@ -162,14 +173,15 @@ class Limits:
     process: str
     netns: str
     kernel: str
-    room: int | None
-    room_max: int | None
+    room: Interval | None
     binding: str | None
     exact: bool
     because: tuple[str, ...]
     full: tuple[str, ...]  # listeners in question whose accept queue is full now
     waiting: int  # 4-tuples of the routes in TIME_WAIT that cannot be taken over yet
-    open_ports: int  # of the range, of which nobody tells whether they can be shared
+    unattributed_ports: (
+        int  # of the range: the kernel does not report what chose them, so perhaps they cannot be shared
+    )
     probed: int | None  # canary connections that were made to find out; None: not asked for
     sources: int
     destinations: int
@@ -184,4 +196,8 @@ class Limits:
         return self.verdicts[0] if self.binding else None
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"exact": self.exact}
+        """Each `room` is two keys: `room`, at least, and `room_max`, at most."""
+        said = flat(asdict(self), "room", ROOM)
+        for name in ("routes", "verdicts"):
+            said[name] = [flat(each, "room", ROOM) for each in said[name]]
+        return said

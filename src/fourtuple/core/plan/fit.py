@@ -9,13 +9,15 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from fourtuple.core.limits.attribution import TIME_WAIT_MS
 from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.limits.facts import PortFacts, World
-from fourtuple.core.limits.ports import TIME_WAIT_MS, PortRoom
+from fourtuple.core.limits.ports import PortRoom
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.verdicts import Verdict
+from fourtuple.core.limits.verdicts import ROOM, Verdict
 from fourtuple.core.plan.nat import NatBudget
 from fourtuple.core.space.endpoints import Address, Endpoint
+from fourtuple.core.space.interval import Interval, flat
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.core.units import format_count
@@ -35,12 +37,11 @@ class Says(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """room, room_max: as in a verdict"""
+    """A limit against what is wanted. room: as in a verdict; None: it does not count here"""
 
     limit: str
     title: str
-    room: int | None
-    room_max: int | None
+    room: Interval | None
     says: Says
     note: str
 
@@ -117,7 +118,7 @@ class Fit:
 
     ceiling:     4-tuples in all: sources × ports × destinations
     ports:       source ports that each source has towards each destination
-    room, room_max: more connections than there are, at least and at most
+    room:        more connections than there are
     server_bytes: kernel memory of the other ends; counted against this host if they are here
     """
 
@@ -130,8 +131,7 @@ class Fit:
     destinations: int
     first_destination: str
     ceiling: int
-    room: int | None
-    room_max: int | None
+    room: Interval | None
     binding: str | None
     because: tuple[str, ...]
     absent: tuple[str, ...]
@@ -174,7 +174,8 @@ class Fit:
             asdict(way) | {"changes": [asdict(c) | {"command": c.command, "undo": c.undo} for c in way.changes]}
             for way in self.ways
         ]
-        return asdict(self) | {"fits": self.fits, "ways": ways}
+        found = [flat(asdict(check), "room", ROOM) for check in self.checks]
+        return flat(asdict(self), "room", ROOM) | {"fits": self.fits, "ways": ways, "checks": found}
 
 
 def checks(verdicts: Sequence[Verdict], wanted: int, *, uncounted: Mapping[str, str]) -> tuple[Check, ...]:
@@ -185,17 +186,17 @@ def checks(verdicts: Sequence[Verdict], wanted: int, *, uncounted: Mapping[str, 
     found = []
     for verdict in verdicts:
         if verdict.limit in uncounted:
-            found.append(Check(verdict.limit, verdict.title, None, None, Says.OK, uncounted[verdict.limit]))
+            found.append(Check(verdict.limit, verdict.title, None, Says.OK, uncounted[verdict.limit]))
         elif verdict.stops and verdict.room is not None:
-            most = verdict.room if verdict.room_max is None else verdict.room_max
-            says = Says.OK if verdict.room >= wanted else Says.PERHAPS if most >= wanted else Says.BLOCKS
-            found.append(Check(verdict.limit, verdict.title, verdict.room, most, says, verdict.note))
+            room = verdict.room
+            says = Says.OK if room.least >= wanted else Says.PERHAPS if room.most >= wanted else Says.BLOCKS
+            found.append(Check(verdict.limit, verdict.title, room, says, verdict.note))
     order = (Says.BLOCKS, Says.PERHAPS, Says.OK)
     return tuple(sorted(found, key=lambda check: order.index(check.says)))
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class Means:
     """What ways out can be made of.
 
     fresh:    ports that a source has surely towards a destination to which there is no connection yet
@@ -220,20 +221,20 @@ class Ground:
     named: str  # the first destination, as host
 
 
-def ways(found: Sequence[Check], ground: Ground | None, world: World, wanted: int) -> Iterator[Way]:
+def ways(found: Sequence[Check], means: Means | None, world: World, wanted: int) -> Iterator[Way]:
     """For each limit that blocks, or perhaps does: what makes it fit, the smallest without root first."""
     ports_block = any(check.limit in PORT_LIMITS and check.says is not Says.OK for check in found)
     for check in found:
         if check.says is Says.OK:
             continue
-        if check.limit in PORT_LIMITS and ground:
-            yield from _port_ways(check, ground, wanted)
+        if check.limit in PORT_LIMITS and means:
+            yield from _port_ways(check, means, wanted)
         elif check.limit == "net.netfilter.nf_conntrack_max":
             yield from _raise(check, world, "net.netfilter.nf_conntrack_count", wanted)
         elif check.limit == "fs.file-max":
-            yield from _raise(check, world, "fs.file-nr", (1 + bool(ground and ground.here)) * wanted)
+            yield from _raise(check, world, "fs.file-nr", (1 + bool(means and means.here)) * wanted)
         elif check.limit in ("memory", "memory.max"):
-            machines = -(-wanted // max(1, check.room or 1))
+            machines = -(-wanted // max(1, check.room.least if check.room else 1))
             yield Way(check.limit, False, f"{format_count(machines)} such machines: --machines {machines}", "", ())
         elif check.limit == "4-tuple" and not ports_block:  # what makes ports makes 4-tuples
             yield Way(check.limit, False, "more source addresses, or more destination ports", "", ())
@@ -246,48 +247,48 @@ def _raise(check: Check, world: World, count: str, more: int) -> Iterator[Way]:
     yield Way(check.limit, True, "raise it", "", (Change(check.limit, before, after),))
 
 
-def _port_ways(check: Check, ground: Ground, wanted: int) -> Iterator[Way]:
-    space, missing = ground.space, wanted - ground.ports.room
+def _port_ways(check: Check, means: Means, wanted: int) -> Iterator[Way]:
+    space, missing = means.space, wanted - means.ports.room.least
     sources, destinations = space.sources.size, space.destinations.size
-    if ground.strategy is Strategy.BIND0:
-        if ground.noport >= wanted:
+    if means.strategy is Strategy.BIND0:
+        if means.noport >= wanted:
             text = "set IP_BIND_ADDRESS_NO_PORT before bind(): each destination has its own ports then"
             yield Way(check.limit, False, text, "--strategy noport", ())
-        if ground.fresh:  # of which all destinations have a share
-            yield from _more_sources(check, ground, -(-missing // ground.fresh))
+        if means.fresh:  # of which all destinations have a share
+            yield from _more_sources(check, means, -(-missing // means.fresh))
         return
-    if ground.fresh:
-        more_ports = -(-missing // (ground.fresh * sources))
-        yield from _more_destinations(check, ground, more_ports)
-        more_sources = -(-missing // (ground.fresh * destinations))
-        yield from _more_sources(check, ground, more_sources)
-    automatic = ground.strategy is not Strategy.EXPLICIT
-    if automatic and ground.explicit * space.pairs >= wanted:
-        ends = _text(ground, space.sources.parts, WIDEST)
+    if means.fresh:
+        more_ports = -(-missing // (means.fresh * sources))
+        yield from _more_destinations(check, means, more_ports)
+        more_sources = -(-missing // (means.fresh * destinations))
+        yield from _more_sources(check, means, more_sources)
+    automatic = means.strategy is not Strategy.EXPLICIT
+    if automatic and means.explicit * space.pairs >= wanted:
+        ends = _text(means, space.sources.parts, WIDEST)
         text = "choose the ports yourself, which are then lost to every other program of the namespace"
         yield Way(check.limit, False, text, f"--from {ends} --strategy explicit", ())
-    if automatic and ground.wide > ground.fresh:
-        yield from _wider(check, ground, wanted)
+    if automatic and means.wide > means.fresh:
+        yield from _wider(check, means, wanted)
 
 
-def _wider(check: Check, ground: Ground, wanted: int) -> Iterator[Way]:
+def _wider(check: Check, means: Means, wanted: int) -> Iterator[Way]:
     """The widest range, by itself or with as few more destination ports as it takes then."""
-    facts, space = ground.facts, ground.space
+    facts, space = means.facts, means.space
     start = max(WIDEST.start, facts.unprivileged_start)
     before = f"{facts.port_range.start} {facts.port_range.stop - 1}"
     change = Change("net.ipv4.ip_local_port_range", before, f"{start} {WIDEST.stop - 1}")
     text = "a wider range; reserve what listens inside of it"
-    missing = wanted - (ground.wide * space.pairs - ground.connected)
+    missing = wanted - (means.wide * space.pairs - means.connected)
     if missing <= 0:
         yield Way(check.limit, True, text, "", (change,))
         return
-    for way in _more_destinations(check, ground, -(-missing // (ground.wide * space.sources.size))):
+    for way in _more_destinations(check, means, -(-missing // (means.wide * space.sources.size))):
         yield Way(check.limit, True, f"{text}; and {way.text}", way.options, (change,))
 
 
-def _more_destinations(check: Check, ground: Ground, more: int) -> Iterator[Way]:
+def _more_destinations(check: Check, means: Means, more: int) -> Iterator[Way]:
     """Ports right behind those that there are, if they are all of one address and there are so many."""
-    parts = ground.space.destinations.parts
+    parts = means.space.destinations.parts
     text = f"{format_count(more)} more destination port{'s' * (more > 1)}, if the server can listen there"
     addresses, ports = parts[0]
     last = ports.parts[-1].stop - 1
@@ -297,44 +298,44 @@ def _more_destinations(check: Check, ground: Ground, more: int) -> Iterator[Way]
         yield Way(check.limit, False, text, "", ())
         return
     first = ports.parts[0].start
-    yield Way(check.limit, False, text, _with_ports(ground.named, first, last + more), ())
+    yield Way(check.limit, False, text, _with_ports(means.named, first, last + more), ())
 
 
 def _with_ports(host: str, first: int, last: int) -> str:
     return f"[{host}]:{first}-{last}" if ":" in host else f"{host}:{first}-{last}"
 
 
-def _more_sources(check: Check, ground: Ground, more: int) -> Iterator[Way]:
-    space = ground.space
+def _more_sources(check: Check, means: Means, more: int) -> Iterator[Way]:
+    space = means.space
     first = space.address(space.sources[0])
     text = f"{format_count(more)} more source address{'es' * (more > 1)}"
     if first.is_loopback and first.version == 4:
         last = space.sources.parts[-1].stop - 1 + more
         parts = (*space.sources.parts[:-1], range(space.sources.parts[-1].start, last + 1))
         if space.address(last).is_loopback:
-            yield Way(check.limit, False, f"{text}: all of 127.0.0.0/8 are yours", _from(ground, parts), ())
+            yield Way(check.limit, False, f"{text}: all of 127.0.0.0/8 are yours", _from(means, parts), ())
         return
-    if len(ground.spare) >= more:
-        spare = [range(int(address), int(address) + 1) for address in ground.spare[:more]]
+    if len(means.spare) >= more:
+        spare = [range(int(address), int(address) + 1) for address in means.spare[:more]]
         parts = Ranges([*space.sources.parts, *spare]).parts
-        yield Way(check.limit, False, f"{text}, which this host has", _from(ground, parts), ())
+        yield Way(check.limit, False, f"{text}, which this host has", _from(means, parts), ())
         return
     text = f"{text}: ip address add ADDRESS/{32 if space.version == 4 else 128} dev DEVICE, undone by ip address del"
     yield Way(check.limit, True, text, "", ())
 
 
-def _from(ground: Ground, parts: Sequence[range]) -> str:
+def _from(means: Means, parts: Sequence[range]) -> str:
     """The options for these sources, with the ports and the strategy that go with them."""
-    if ground.strategy is Strategy.EXPLICIT:
-        ports = ground.space.ports.parts
-        return f"--from {_text(ground, parts, ports[0])}" if len(ports) == 1 else ""
-    plain = " --strategy late" if ground.strategy is Strategy.PLAIN else ""
-    return f"--from {_text(ground, parts)}{plain}"
+    if means.strategy is Strategy.EXPLICIT:
+        ports = means.space.ports.parts
+        return f"--from {_text(means, parts, ports[0])}" if len(ports) == 1 else ""
+    plain = " --strategy late" if means.strategy is Strategy.PLAIN else ""
+    return f"--from {_text(means, parts)}{plain}"
 
 
-def _text(ground: Ground, parts: Sequence[range], ports: range | None = None) -> str:
+def _text(means: Means, parts: Sequence[range], ports: range | None = None) -> str:
     """Addresses as --from takes them."""
-    texts = [_range_text(ground.space.address(part.start), ground.space.address(part.stop - 1)) for part in parts]
+    texts = [_range_text(means.space.address(part.start), means.space.address(part.stop - 1)) for part in parts]
     if ports:
         texts = [_with_ports(text, ports.start, ports.stop - 1) for text in texts]
     return ",".join(texts)
@@ -352,14 +353,14 @@ def churn(per_s: float, ports: PortRoom, facts: PortFacts, wanted: int, *, loopb
     """loopback: all 4-tuples have an address of 127.0.0.0/8 or ::1"""
     reused = facts.timestamps and (facts.tw_reuse == 1 or (facts.tw_reuse == 2 and loopback))
     kept_s = (facts.tw_reuse_delay_ms if reused else TIME_WAIT_MS) / 1000
-    ceiling = max(0, ports.room - wanted) / kept_s
+    ceiling = max(0, ports.room.least - wanted) / kept_s
     return Churn(per_s, kept_s, ceiling, ports.ceiling / ports.pairs / kept_s, fits=per_s <= ceiling)
 
 
-def machine(count: int, wanted: int, ground: Ground, room_each: int, rate_per_s: float) -> Machine:
+def machine(count: int, wanted: int, means: Means, room_each: int, rate_per_s: float) -> Machine:
     """room_each: connections that one such machine has memory and other limits for, ports aside"""
     each = -(-wanted // count)
-    per_source = ground.fresh * ground.space.destinations.size
+    per_source = means.fresh * means.space.destinations.size
     return Machine(
         machines=count,
         wanted=each,

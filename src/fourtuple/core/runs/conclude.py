@@ -9,6 +9,7 @@ from fourtuple.core.runs.memory import MemoryUse
 from fourtuple.core.runs.orders import HoldOrder
 from fourtuple.core.runs.records import HoldRecord, Loss, Sample, Witness
 from fourtuple.core.runs.spread import Sharing
+from fourtuple.core.space.interval import Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,12 @@ class HoldStory:
         full = self._full or last
         held_s = (max(ending.closing_ns, full.at_ns) - full.at_ns) / 1e9
         census = full.census or Witness(0, None, None, "")
-        predicted, predicted_least = order.plan.predicted, order.plan.predicted_least
+        predicted = order.plan.predicted
         return HoldRecord(
             started_at=order.start.started_at,
             wanted=full.wanted,
-            predicted=predicted,
-            predicted_least=predicted_least,
+            predicted=predicted.most,
+            predicted_least=predicted.least,
             held=full.open,
             failed=dict(full.failed),
             lost=last.lost,
@@ -81,7 +82,7 @@ class HoldStory:
             reconnect_failed=dict(last.reconnect_failed),
             open_at_end=last.closed,
             census=census,
-            agree=_agree(census, full.open, predicted_least, predicted, interrupted=ending.interrupted),
+            agree=_agree(census, full.open, predicted, interrupted=ending.interrupted),
             elapsed_s=round(full.elapsed_s, 6),
             rate_per_s=round(full.rate_per_s, 1),
             connect_us=full.connect_us,
@@ -114,6 +115,10 @@ def conclude(order: HoldOrder, samples: Iterable[Sample], ending: HoldEnding) ->
     return story.conclude(ending)
 
 
-def _agree(census: Witness, held: int, least: int, most: int, *, interrupted: bool) -> bool:
+def _agree(census: Witness, held: int, predicted: Interval, *, interrupted: bool) -> bool:
     """Whether plan, engine and kernel agree; an interrupted run may fall short of the plan."""
-    return census.client == held and census.server in (None, held) and (least <= held <= most or interrupted)
+    return (
+        census.client == held
+        and census.server in (None, held)
+        and (predicted.least <= held <= predicted.most or interrupted)
+    )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.runs.pace import Pace
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.tuples import TupleSpace
 
 
@@ -19,31 +20,25 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How the wanted connections are divided among workers.
+    """Which worker opens which 4-tuples.
 
-    room:       4-tuples of the space that are still available, at most
-    room_least: the same, at least
+    room: how many 4-tuples of the space are still available
     """
 
     wanted: int
-    room: int
-    room_least: int
+    room: Interval
     space: TupleSpace
     strategy: Strategy
     slices: tuple[Slice, ...]
 
     def room_of(self, share: Slice) -> int:
-        """The part of `room` that belongs to one worker."""
-        return self.room * (share.stop - share.start) // max(1, self.space.size)
+        """The part of `room` that belongs to one worker, at most."""
+        return self.room.most * (share.stop - share.start) // max(1, self.space.size)
 
     @property
-    def predicted(self) -> int:
-        """How many of the wanted connections can be held, at most."""
-        return min(self.wanted, self.room)
-
-    @property
-    def predicted_least(self) -> int:
-        return min(self.wanted, self.room_least)
+    def predicted(self) -> Interval:
+        """How many of the wanted connections can be held."""
+        return Interval(min(self.wanted, self.room.least), min(self.wanted, self.room.most))
 
 
 def split(wanted: int, size: int, workers: int, pace: Pace) -> tuple[Slice, ...]:

@@ -1,10 +1,15 @@
 """Columns of packed addresses and of ports: which rows are asked about, without a loop over them."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.sockets.table import MAPPED
 from fourtuple.core.space.ranges import Ranges
+
+Mask = NDArray[np.bool_]  # (65536,), one for each port
+Numbers = NDArray[np.int64]
 
 
 def is_ipv4(addresses: NDArray[np.void]) -> NDArray[np.bool_]:
@@ -24,6 +29,13 @@ def is_wildcard(addresses: NDArray[np.void]) -> NDArray[np.bool_]:
     wildcards = (bytes(16), MAPPED + bytes(4))
     found: NDArray[np.bool_] = (addresses == np.void(wildcards[0])) | (addresses == np.void(wildcards[1]))
     return found
+
+
+def port_mask(ports: NDArray[Any]) -> Mask:
+    """(65536,): is it one of these ports?"""
+    mask = np.zeros(65536, bool)
+    mask[ports] = True
+    return mask
 
 
 def within(ports: NDArray[np.uint16], ranges: Ranges) -> NDArray[np.bool_]:

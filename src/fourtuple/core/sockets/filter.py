@@ -24,7 +24,7 @@ def is_port(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class EndpointRange:
     """Addresses of one IP version, as integers, and ports."""
 
     version: int
@@ -66,16 +66,16 @@ class Part:
 class Where:
     """to, sources: any of these parts; none: all. Build one with `Where.parse`."""
 
-    to: tuple[Part, ...] = ()
-    sources: tuple[Part, ...] = ()
+    to: tuple[EndpointRange, ...] = ()
+    sources: tuple[EndpointRange, ...] = ()
 
     @classmethod
     def parse(cls, to: Sequence[str], sources: Sequence[str]) -> Self:
-        """As `Part.parse`; a source has no port. Raises UsageError."""
+        """As `EndpointRange.parse`; a source has no port. Raises UsageError."""
         for text in sources:
             if is_port(text) or EndpointSpec.parse(text).ports:
                 raise UsageError(f"--from {text}", "a source is counted over all its ports", "Leave the port out.")
-        parts = [[part for text in texts for part in Part.parse(text)] for texts in (to, sources)]
+        parts = [[part for text in texts for part in EndpointRange.parse(text)] for texts in (to, sources)]
         return cls(tuple(parts[0]), tuple(parts[1]))
 
     def has(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.limits.ports import Numbers
+from fourtuple.core.sockets.columns import Numbers
 from fourtuple.core.units import format_count
 
 SHOWN = 2  # processes by name

@@ -26,8 +26,8 @@ SOCKET = np.dtype(
         ("interface", "u4"),
         ("cookie", "V8"),
         ("expires_ms", "u4"),  # TIME_WAIT: how long it still stays; else of the timer that runs
-        ("rqueue", "u4"),  # LISTEN: connections that wait to be accepted; else bytes that were not read yet
-        ("wqueue", "u4"),  # LISTEN: the backlog, as somaxconn has cut it; else bytes that were not acknowledged yet
+        ("recv_q", "u4"),  # LISTEN: connections that wait to be accepted; else bytes that were not read yet
+        ("send_q", "u4"),  # LISTEN: the backlog, as somaxconn has cut it; else bytes that were not acknowledged yet
         ("uid", "u4"),
         ("inode", "u4"),  # 0: no struct socket behind it: TIME_WAIT, orphaned, or not accepted yet
     ]
@@ -94,6 +94,6 @@ def full_queues(listens: Sockets) -> list[str]:
 
     listens: from sock_diag: /proc does not tell backlogs, which are 0 then
     """
-    full = listens[(listens["rqueue"] > listens["wqueue"]) & (listens["wqueue"] > 0)]
+    full = listens[(listens["recv_q"] > listens["send_q"]) & (listens["send_q"] > 0)]
     names = [each.source for each in four_tuples(full)]
-    return [f"{name} ({row['rqueue']:,} of {int(row['wqueue']) + 1:,})" for name, row in zip(names, full, strict=True)]
+    return [f"{name} ({row['recv_q']:,} of {int(row['send_q']) + 1:,})" for name, row in zip(names, full, strict=True)]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from fourtuple.core.census.records import Census, DestinationCount, PairCount
 from fourtuple.core.limits.facts import PortFacts
+from fourtuple.core.limits.releases import IN_TURN
 from fourtuple.core.units import format_count
 from fourtuple.core.why.causes import CAUSES
 
@@ -32,27 +33,32 @@ def _blocked(census: Census) -> Iterator[str]:
 
 def _pairs(census: Census, facts: PortFacts | None) -> Iterator[str]:
     rows = [row for row in census.rows if isinstance(row, PairCount | DestinationCount)]
-    worth = [row for row in rows if (row.percent or 0) >= HALF_PERCENT or (row.left and not row.left_least)]
+    worth = [row for row in rows if (row.percent or 0) >= HALF_PERCENT or _perhaps_none(row)]
     for row in worth[:MOST_ALARMS]:
         where = f"{row.source} → {row.destination}"
+        left = row.left.most if row.left else 0
         if (row.percent or 0) >= MOST_PERCENT:
             yield (
-                f"{where} has {format_count(row.left or 0)} ports left: {CAUSES[cause_of(row)].says}."
+                f"{where} has {format_count(left)} ports left: {CAUSES[cause_of(row)].says}."
                 f" fourtuple why EADDRNOTAVAIL --dest {row.destination} says what to do"
             )
-        elif row.left and not row.left_least:
+        elif _perhaps_none(row):
             yield (
                 f"{where} may have no port left: the sockets on the others may have called bind(address, 0) before"
                 f" connect(). fourtuple limits {row.destination} --probe tells"
             )
         else:
             half = format_count((row.usable or 0) // 2)
-            cure = "Linux 6.8 and IP_LOCAL_PORT_RANGE on the socket cure that"
+            cure = f"{IN_TURN.linux} and IP_LOCAL_PORT_RANGE on the socket cure that"
             if facts and facts.range_is_quick:
                 cure = "IP_LOCAL_PORT_RANGE on the socket cures that"
             yield f"{where} uses half of the range: each connect() looks at {half} ports or more. {cure}"
     if len(worth) > MOST_ALARMS:
         yield f"and so do {len(worth) - MOST_ALARMS} more"
+
+
+def _perhaps_none(pair: PairCount | DestinationCount) -> bool:
+    return pair.left is not None and pair.left.most > 0 == pair.left.least
 
 
 def cause_of(pair: PairCount | DestinationCount) -> str:
@@ -64,8 +70,8 @@ def cause_of(pair: PairCount | DestinationCount) -> str:
 
 def _queues(census: Census) -> Iterator[str]:
     for listener in census.listeners:
-        if listener.queue is not None and listener.waiting >= listener.queue:
+        if listener.backlog is not None and listener.recv_q > listener.backlog:
             yield (
-                f"the accept queue of {listener.address} is full ({format_count(listener.waiting)} of"
-                f" {format_count(listener.queue)}): who comes is lost until it accepts"
+                f"the accept queue of {listener.address} is full ({format_count(listener.recv_q)} of"
+                f" {format_count(listener.backlog + 1)}): who comes is lost until it accepts"
             )

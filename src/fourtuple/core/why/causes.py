@@ -11,15 +11,19 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from fourtuple.core.census.records import PairCount
+from fourtuple.core.limits import meters
+from fourtuple.core.limits.attribution import TIME_WAIT_S
 from fourtuple.core.limits.facts import World
-from fourtuple.core.limits.meters import TIME_WAIT_S
+from fourtuple.core.limits.meters import Meter
 from fourtuple.core.limits.ports import PortRoom
+from fourtuple.core.limits.releases import IN_TURN
 from fourtuple.core.limits.remarks import NR_OPEN
 from fourtuple.core.limits.verdicts import Queue
 from fourtuple.core.units import format_count, format_rate, format_size
 
 NEAR = 64  # a count that stopped so little below a limit stopped there: listeners, pipes and libraries take a few
 HALF, FULL = 0.5, 0.97  # of the usable ports: from there on it is slow, and used up
+NEARLY = 0.9  # of what comes and goes in bursts: some of it is gone by the time it is read
 MANY = 100  # TIME_WAITs that are worth a word
 FEW = 10  # CLOSE_WAITs that are: none should stay
 
@@ -71,6 +75,10 @@ class Scene:
     def counter(self, name: str) -> int:
         return self.world.counters.get(name, 0)
 
+    def moved(self, meter: Meter) -> int:
+        """How often its ceiling was met so far."""
+        return sum(map(self.counter, meter.counters))
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -80,13 +88,22 @@ class Evidence:
     text: str
 
 
+Numbers = Sequence[int | None]
+
+
+def nowhere(_: Scene) -> Numbers:
+    """At no number of its own, or not at one of this host."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """says: the cause in a line; do: what helps, the best first"""
+    """says: the cause in a line; do: what helps, the best first; stops_at: where connections stop on this host by it"""
 
     says: str
     do: Sequence[str]
     evidence: Callable[[Scene], Iterator[Evidence]]
+    stops_at: Callable[[Scene], Numbers] = nowhere
 
 
 def near(number: int | None, limit: int | None) -> bool:
@@ -94,19 +111,35 @@ def near(number: int | None, limit: int | None) -> bool:
     return number is not None and limit is not None and limit - min(NEAR, limit // 10) <= number <= limit + 1
 
 
-def limits_here(scene: Scene) -> Mapping[str, Sequence[int | None]]:
-    """Where connections would stop on this host, by cause."""
-    number, size, soft = scene.world.number, scene.range_size, scene.world.process.files_soft
-    somaxconn = number("net.core.somaxconn")
-    return {
-        "port-range": (size, scene.usable),
-        "files": (soft, soft and soft // 2),
-        "conntrack": (number("net.netfilter.nf_conntrack_max"),),
-        "accept-queue": (scene.queue.backlog_most + 1 if scene.queue else None, somaxconn and somaxconn + 1),
-        "half-range": (size and size // 2,),
-        "nr-open": (number("fs.nr_open"),),
-        "watches": (number("fs.epoll.max_user_watches"),),
-    }
+def _ceiling(meter: Meter) -> Callable[[Scene], Numbers]:
+    return lambda scene: (meter.ceiling(scene.world),)
+
+
+def _range_sizes(scene: Scene) -> Numbers:
+    return scene.range_size, scene.usable
+
+
+def _half_range_sizes(scene: Scene) -> Numbers:
+    return (scene.range_size and scene.range_size // 2,)
+
+
+def _file_limits(scene: Scene) -> Numbers:
+    soft = meters.PROCESS_FILES.ceiling(scene.world)
+    return soft, soft and soft // 2
+
+
+def _queue_sizes(scene: Scene) -> Numbers:
+    somaxconn = scene.world.number("net.core.somaxconn")
+    return scene.queue.backlog_most + 1 if scene.queue else None, somaxconn and somaxconn + 1
+
+
+def _filled(scene: Scene, meter: Meter, share: float, weights: tuple[int, int], what: str) -> Iterator[Evidence]:
+    """How much of it is in use. weights: where that is this share of the ceiling or more, and else"""
+    found = meter.read(scene.world)
+    if found.ceiling is not None and found.in_use is not None:
+        full, other = weights
+        weight = full if found.in_use >= share * found.ceiling else other
+        yield Evidence(weight, f"{format_count(found.in_use)} of {format_count(found.ceiling)} {what}")
 
 
 def _same(scene: Scene, limit: int | None, what: str, *, against: bool = True) -> Iterator[Evidence]:
@@ -117,6 +150,13 @@ def _same(scene: Scene, limit: int | None, what: str, *, against: bool = True) -
         yield Evidence(4, f"{what}: {format_count(limit)}")
     elif against:
         yield Evidence(-2, f"{what} is {format_count(limit)}")
+
+
+def _counted(scene: Scene, names: Sequence[str]) -> Iterator[Evidence]:
+    """Counters that speak for it once they have moved, and against it while they have not."""
+    for name in names:
+        count = scene.counter(name)
+        yield Evidence(2 if count else -1, f"{format_count(count)} {name} in this namespace so far")
 
 
 def _use(scene: Scene) -> Iterator[Evidence]:
@@ -182,9 +222,9 @@ def bound_first(scene: Scene) -> Iterator[Evidence]:
     if ports is None or not scene.range_size:
         return
     share = ports.blocked / scene.range_size
-    perhaps = f", {format_count(ports.open)} more perhaps: limits --probe tells" if ports.open else ""
+    perhaps = f", {format_count(ports.unattributed)} more perhaps: limits --probe tells" if ports.unattributed else ""
     text = f"{format_count(ports.blocked)} ports of the range are held by bind() or listen(){perhaps}"
-    yield Evidence(3 if share >= HALF else 1 if share >= 0.1 else 0 if ports.open else -2, text)
+    yield Evidence(3 if share >= HALF else 1 if share >= 0.1 else 0 if ports.unattributed else -2, text)
 
 
 def half_range(scene: Scene) -> Iterator[Evidence]:
@@ -218,10 +258,7 @@ def files_there(scene: Scene) -> Iterator[Evidence]:
 
 
 def file_max(scene: Scene) -> Iterator[Evidence]:
-    limit, used = scene.world.number("fs.file-max"), scene.world.files_in_use
-    if limit is not None and used is not None:
-        full = used >= HALF * limit
-        yield Evidence(3 if full else -2, f"{format_count(used)} of {format_count(limit)} files are open on this host")
+    return _filled(scene, meters.HOST_FILES, HALF, (3, -2), "files are open on this host")
 
 
 def accept_queue(scene: Scene) -> Iterator[Evidence]:
@@ -239,22 +276,18 @@ def accept_queue(scene: Scene) -> Iterator[Evidence]:
 
 
 def syn_queue(scene: Scene) -> Iterator[Evidence]:
-    for name in ("TCPReqQFullDrop", "TCPReqQFullDoCookies"):
-        count = scene.counter(name)
-        yield Evidence(2 if count else -1, f"{format_count(count)} {name} in this namespace so far")
+    return _counted(scene, ("TCPReqQFullDrop", "TCPReqQFullDoCookies"))
 
 
 def conntrack(scene: Scene) -> Iterator[Evidence]:
-    limit = scene.world.number("net.netfilter.nf_conntrack_max")
-    count = scene.world.number("net.netfilter.nf_conntrack_count")
-    if limit is None or count is None:
+    found = meters.CONNTRACK.read(scene.world)
+    if found.room is None:
         yield Evidence(-1, "connection tracking is not there on this host; there may be some on the way")
         return
-    yield from _same(scene, limit, "nf_conntrack_max here", against=False)
-    weight = 4 if count >= FULL * limit else -1 if not count else 0
-    yield Evidence(weight, f"{format_count(count)} of {format_count(limit)} entries are in use in this namespace")
-    dropped = scene.counter("nf_conntrack.drop") + scene.counter("nf_conntrack.early_drop")
-    if dropped:
+    yield from _same(scene, found.ceiling, "nf_conntrack_max here", against=False)
+    empty = 0 if found.in_use else -1
+    yield from _filled(scene, meters.CONNTRACK, FULL, (4, empty), "entries are in use in this namespace")
+    if dropped := scene.moved(meters.CONNTRACK):
         yield Evidence(3, f"it has dropped {format_count(dropped)} packets")
 
 
@@ -270,12 +303,8 @@ def nat(scene: Scene) -> Iterator[Evidence]:
 
 
 def neighbours(scene: Scene) -> Iterator[Evidence]:
-    limit, used = scene.world.number("net.ipv4.neigh.default.gc_thresh3"), scene.world.neighbours
-    if limit is not None and used is not None:
-        weight = 3 if used >= 0.9 * limit else -2
-        yield Evidence(weight, f"{format_count(used)} of {format_count(limit)} neighbours are in the table")
-    fulls = scene.counter("arp_cache.table_fulls") + scene.counter("ndisc_cache.table_fulls")
-    if fulls:
+    yield from _filled(scene, meters.NEIGHBOURS, NEARLY, (3, -2), "neighbours are in the table")
+    if fulls := scene.moved(meters.NEIGHBOURS):
         yield Evidence(3, f"the table was full {format_count(fulls)} times")
 
 
@@ -290,15 +319,10 @@ def memory(scene: Scene) -> Iterator[Evidence]:
 
 
 def tcp_mem(scene: Scene) -> Iterator[Evidence]:
-    words = scene.world.sysctls.get("net.ipv4.tcp_mem", "").split()
-    pages = scene.world.sockstat.get("TCP.mem")
-    if len(words) == 3 and words[2].isdecimal() and pages is not None:
-        limit = int(words[2])
-        text = (
-            f"{format_count(pages)} of {format_count(limit)} pages ({format_size(limit * scene.world.page_bytes)}) hold"
-            " data that was not read or acknowledged yet"
-        )
-        yield Evidence(3 if pages >= 0.9 * limit else -2, text)
+    found = meters.TCP_MEMORY.read(scene.world)
+    size = format_size(found.in_bytes(found.ceiling) or 0)
+    what = f"pages ({size}) hold data that was not read or acknowledged yet"
+    yield from _filled(scene, meters.TCP_MEMORY, NEARLY, (3, -2), what)
     for name in ("TCPMemoryPressures", "TCPRcvQDrop"):
         if count := scene.counter(name):
             yield Evidence(1, f"{format_count(count)} {name} in this namespace so far")
@@ -308,42 +332,31 @@ def threads(scene: Scene) -> Iterator[Evidence]:
     left = scene.world.pids_left
     if left is not None:
         yield Evidence(3 if left < NEAR else -1, f"pids.max of the cgroup leaves {format_count(left)} threads")
-    limit, used = scene.world.number("kernel.threads-max"), scene.world.threads
-    if limit is not None and used is not None:
-        text = f"{format_count(used)} of {format_count(limit)} threads (kernel.threads-max)"
-        yield Evidence(3 if used >= FULL * limit else -1, text)
+    yield from _filled(scene, meters.THREADS, FULL, (3, -1), f"threads ({meters.THREADS.setting})")
 
 
 def watches(scene: Scene) -> Iterator[Evidence]:
-    limit = scene.world.number("fs.epoll.max_user_watches")
+    limit = meters.WATCHES.ceiling(scene.world)
     yield from _same(scene, limit, "fs.epoll.max_user_watches")
     if limit is not None and scene.number is None:
         yield Evidence(0, f"fs.epoll.max_user_watches is {format_count(limit)} for each user")
 
 
 def nr_open(scene: Scene) -> Iterator[Evidence]:
-    limit = scene.world.number("fs.nr_open")
+    limit = meters.NR_OPEN.ceiling(scene.world)
     yield from _same(scene, limit, "fs.nr_open")
     if limit is not None and limit < NR_OPEN:
         yield Evidence(2, f"fs.nr_open is {format_count(limit)}, below the kernel's own {format_count(NR_OPEN)}")
 
 
 def orphans(scene: Scene) -> Iterator[Evidence]:
-    limit, used = scene.world.number("net.ipv4.tcp_max_orphans"), scene.world.sockstat.get("TCP.orphan")
-    if limit is not None and used is not None:
-        weight = 3 if used >= 0.9 * limit else -1
-        yield Evidence(weight, f"{format_count(used)} of {format_count(limit)} orphans on this host")
-    count = scene.counter("TCPAbortOnMemory")
-    yield Evidence(2 if count else -1, f"{format_count(count)} TCPAbortOnMemory in this namespace so far")
+    yield from _filled(scene, meters.ORPHANS, NEARLY, (3, -1), "orphans on this host")
+    yield from _counted(scene, meters.ORPHANS.counters)
 
 
 def tw_buckets(scene: Scene) -> Iterator[Evidence]:
-    limit, used = scene.world.number("net.ipv4.tcp_max_tw_buckets"), scene.world.sockstat.get("TCP.tw")
-    if limit is not None and used is not None:
-        weight = 2 if used >= 0.9 * limit else 0
-        yield Evidence(weight, f"{format_count(used)} of {format_count(limit)} TIME_WAITs in this namespace")
-    count = scene.counter("TCPTimeWaitOverflow")
-    yield Evidence(2 if count else -1, f"{format_count(count)} TCPTimeWaitOverflow in this namespace so far")
+    yield from _filled(scene, meters.TIME_WAITS, NEARLY, (2, 0), "TIME_WAITs in this namespace")
+    yield from _counted(scene, meters.TIME_WAITS.counters)
 
 
 def no_listener(scene: Scene) -> Iterator[Evidence]:
@@ -411,6 +424,7 @@ CAUSES: Mapping[str, Cause] = MappingProxyType(
             "the port range, used up for one source address and one destination",
             (_REUSE, _MORE_PORTS, 'a wider range: sysctl -w net.ipv4.ip_local_port_range="1024 65535" (root)'),
             port_range,
+            stops_at=_range_sizes,
         ),
         "time-wait": Cause(
             "short connections: this end closes first, and each keeps its port for 60 s",
@@ -426,11 +440,6 @@ CAUSES: Mapping[str, Cause] = MappingProxyType(
             "a program binds before it connects, so its ports serve one connection each, and nobody else's",
             (_NO_PORT, "fourtuple census shows who holds ports, fourtuple check -- COMMAND whether a program does"),
             bound_first,
-        ),
-        "half-range": Cause(
-            "half of the port range: nothing fails, but each connect() looks at thousands of ports",
-            ("IP_LOCAL_PORT_RANGE on the socket (Linux 6.8 and later)", _MORE_PORTS),
-            half_range,
         ),
         "no-such-source": Cause(
             "not ports: the source address is not this host's, or the IP version is switched off",
@@ -454,6 +463,7 @@ CAUSES: Mapping[str, Cause] = MappingProxyType(
             "open files of this process (RLIMIT_NOFILE)",
             ("ulimit -n up to the hard limit; LimitNOFILE= for services, --ulimit for containers", "more processes"),
             files,
+            stops_at=_file_limits,
         ),
         "files-there": Cause(
             "open files at the other end, whose accept() fails while this end believes to be connected",
@@ -463,26 +473,35 @@ CAUSES: Mapping[str, Cause] = MappingProxyType(
         "file-max": Cause(
             "open files of the whole host (fs.file-max)", ("sysctl -w fs.file-max=… (root)", "find who leaks"), file_max
         ),
-        "nr-open": Cause(
-            "fs.nr_open: no process may have more files",
-            ("sysctl -w fs.nr_open=…, then raise the limit (root)", "more processes", "io_uring: hold and serve"),
-            nr_open,
-        ),
         "select": Cause("select() takes no descriptor from 1,024 on", ("epoll",), select),
+        "conntrack": Cause(
+            "connection tracking is full (nf_conntrack_max), here or on the way",
+            ("sysctl -w net.netfilter.nf_conntrack_max=… (root on that host)", "a NOTRACK rule for these ports"),
+            conntrack,
+            stops_at=_ceiling(meters.CONNTRACK),
+        ),
         "accept-queue": Cause(
             "a full accept queue: the program accepts too slowly, or asked for a short backlog",
             ("a longer backlog in the program, then net.core.somaxconn", "accept faster", "open at a lower rate"),
             accept_queue,
+            stops_at=_queue_sizes,
+        ),
+        "half-range": Cause(
+            "half of the port range: nothing fails, but each connect() looks at thousands of ports",
+            (f"IP_LOCAL_PORT_RANGE on the socket ({IN_TURN.linux} and later)", _MORE_PORTS),
+            half_range,
+            stops_at=_half_range_sizes,
+        ),
+        "nr-open": Cause(
+            "fs.nr_open: no process may have more files",
+            ("sysctl -w fs.nr_open=…, then raise the limit (root)", "more processes", "io_uring: hold and serve"),
+            nr_open,
+            stops_at=_ceiling(meters.NR_OPEN),
         ),
         "syn-queue": Cause(
             "a full SYN queue, or a flood",
             ("net.ipv4.tcp_syncookies=1", "a longer backlog, net.ipv4.tcp_max_syn_backlog"),
             syn_queue,
-        ),
-        "conntrack": Cause(
-            "connection tracking is full (nf_conntrack_max), here or on the way",
-            ("sysctl -w net.netfilter.nf_conntrack_max=… (root on that host)", "a NOTRACK rule for these ports"),
-            conntrack,
         ),
         "nat": Cause(
             "a router that translates has no port left for this destination",
@@ -519,6 +538,7 @@ CAUSES: Mapping[str, Cause] = MappingProxyType(
             "epoll watches of the user (fs.epoll.max_user_watches)",
             ("sysctl -w fs.epoll.max_user_watches=… (root)",),
             watches,
+            stops_at=_ceiling(meters.WATCHES),
         ),
         "orphans": Cause(
             "too many sockets that are closed and not finished (tcp_max_orphans): they are reset",

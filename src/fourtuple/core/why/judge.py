@@ -6,7 +6,7 @@ from typing import Any
 
 from fourtuple.core.errnos import UNKNOWN, name_of, symptom_of
 from fourtuple.core.units import format_count
-from fourtuple.core.why.causes import CAUSES, Scene, limits_here, near
+from fourtuple.core.why.causes import CAUSES, Scene, near
 from fourtuple.core.why.reader import Saying
 from fourtuple.core.why.symptoms import ERRNOS, PLATEAUS, Plateau
 
@@ -92,4 +92,4 @@ def _plateaus(number: int | None) -> list[Plateau]:
 
 def _here(scene: Scene) -> list[str]:
     """Causes whose limit is about that number on this host, whatever it is elsewhere."""
-    return [name for name, limits in limits_here(scene).items() if any(near(scene.number, limit) for limit in limits)]
+    return [name for name, cause in CAUSES.items() if any(near(scene.number, limit) for limit in cause.stops_at(scene))]

@@ -43,8 +43,8 @@ class Shortage:
             time_wait=room.waiting,
             close_wait=int((use.towards["state"] == State.CLOSE_WAIT).sum()),
             blocked=room.blocked,
-            suspicious=room.open,
-            left=room.room,
+            suspicious=room.unattributed,
+            left=room.room.least,
         )
 
     @property

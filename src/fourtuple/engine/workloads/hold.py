@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.errnos import Ends, symptom_of
+from fourtuple.core.errnos import Extent, symptom_of
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.runs import histogram
 from fourtuple.core.runs.counters import Counters, Phase
@@ -278,7 +278,7 @@ class _Holder:
             slots = failures["slot"][of_these & ~again]
             if not len(slots):
                 continue
-            ends_all = symptom_of(number).ends is Ends.PROCESS
+            ends_all = symptom_of(number).ends is Extent.PROCESS
             if not ends_all and self._routes.failed(ways[of_these & ~again], number):
                 self._other = np.concatenate((self._other, slots))
                 continue

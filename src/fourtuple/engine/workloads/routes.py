@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.errnos import Ends, symptom_of
+from fourtuple.core.errnos import Extent, symptom_of
 from fourtuple.core.runs.slices import Slice
 from fourtuple.core.runs.spread import BINS
 from fourtuple.core.space.tuples import Block, TupleSpace
@@ -69,7 +69,7 @@ class AutomaticRoutes:
     def failed(self, ways: Ways, number: int) -> bool:
         """Note what the errno ends → should these connections be tried on other ways?"""
         pairs = np.unique(self._pairs(ways))
-        if symptom_of(number).ends is Ends.PAIR:
+        if symptom_of(number).ends is Extent.PAIR:
             self._end(pairs, number)
             return True
         self._end(pairs[~self._worked[pairs]], number)
@@ -117,7 +117,7 @@ class ExplicitRoutes(AutomaticRoutes):
         return self._space.rows(ways.astype(np.int64))
 
     def failed(self, ways: Ways, number: int) -> bool:
-        if symptom_of(number).ends is Ends.PAIR:  # these 4-tuples or their ports, not the whole pair
+        if symptom_of(number).ends is Extent.PAIR:  # these 4-tuples or their ports, not the whole pair
             self._ended_by[number] += len(ways)
             return True
         return super().failed(ways, number)

@@ -15,18 +15,19 @@ from prometheus_client.registry import Collector
 from fourtuple import __version__
 from fourtuple.core.census.snapshot import PairGauge, Snapshot
 from fourtuple.core.counters import COUNTERS
+from fourtuple.core.limits.meters import EXPORTED
 
-LIMITED: Mapping[str, str] = MappingProxyType(
-    {
-        "time_wait": "Sockets in TIME_WAIT, and tcp_max_tw_buckets.",
-        "orphans": "Sockets without a program that are not closed yet, of the host, and tcp_max_orphans.",
-        "tcp_memory_bytes": "Memory of queued data, of the host, and the most that tcp_mem allows.",
-        "conntrack_entries": "Connections that are tracked in this namespace, and nf_conntrack_max.",
-        "host_files": "Open files of the host, and fs.file-max.",
-        "host_threads": "Threads of the host, and kernel.threads-max.",
-        "neighbours": "IPv4 neighbours that this namespace sees, and gc_thresh3.",
-    }
-)
+LIMITED: Mapping[str, str] = MappingProxyType({meter.metric: meter.about for meter in EXPORTED})
+
+
+def _left_most(pair: PairGauge) -> int | None:
+    return pair.left.most if pair.left else None
+
+
+def _left_least(pair: PairGauge) -> int | None:
+    return pair.left.least if pair.left else None
+
+
 PAIR_LABELS = ("role", "source", "destination")
 PAIRS: Mapping[str, tuple[str, Callable[[PairGauge], int | None]]] = MappingProxyType(
     {
@@ -34,8 +35,14 @@ PAIRS: Mapping[str, tuple[str, Callable[[PairGauge], int | None]]] = MappingProx
         "time_wait": ("Those of them in TIME_WAIT.", lambda pair: pair.time_wait),
         "close_wait": ("Those of them in CLOSE_WAIT: their program has not closed them.", lambda pair: pair.close_wait),
         "usable": ("Ports that connect() chooses from, for each destination.", lambda pair: pair.usable),
-        "left": ("Those of them that connect() can still choose for this pair, at most.", lambda pair: pair.left),
-        "left_least": ("… at least: bind(address, 0) may have taken the others.", lambda pair: pair.left_least),
+        "left": (
+            "Those of them that connect() can still choose for this pair, at most.",
+            _left_most,
+        ),
+        "left_least": (
+            "… at least: bind(address, 0) may have taken the others.",
+            _left_least,
+        ),
     }
 )
 
@@ -86,7 +93,11 @@ def _metrics(now: Snapshot) -> Iterator[Metric]:
         ("range_ports", "Ports from which connect() chooses (ip_local_port_range).", now.range),
         ("reserved_ports", "Those of them that are reserved.", now.reserved),
         ("blocked_ports", "Those of them that somebody has got by bind() or listen().", now.blocked),
-        ("open_ports", "Those of them of which nobody tells whether they can be shared.", now.open_ports),
+        (
+            "unattributed_ports",
+            "Those of them of which the kernel does not report whether connect() or bind(address, 0) chose them.",
+            now.unattributed_ports,
+        ),
         ("usable_ports", "Those of them that are left, for each destination.", now.usable),
     )
     for name, text, number in ports:
@@ -108,18 +119,20 @@ def sentence(words: str) -> str:
 
 
 def _listeners(now: Snapshot) -> Iterator[Metric]:
-    waiting = GaugeMetricFamily(
-        "fourtuple_listener_waiting", "Connections that wait to be accepted.", labels=["address"]
+    recv_q = GaugeMetricFamily("fourtuple_listener_recv_q", "Connections that wait to be accepted.", labels=["address"])
+    backlog = GaugeMetricFamily(
+        "fourtuple_listener_backlog",
+        "The backlog that listen() got, cut to somaxconn; the queue holds one more.",
+        labels=["address"],
     )
-    queue = GaugeMetricFamily("fourtuple_listener_queue", "How many can wait.", labels=["address"])
     drops = CounterMetricFamily(
         "fourtuple_listener_drops", "Connections that were lost at this listener.", labels=["address"]
     )
     for listener in now.listeners:
-        waiting.add_metric([listener.address], listener.waiting)
-        queue.add_metric([listener.address], listener.queue)
+        recv_q.add_metric([listener.address], listener.recv_q)
+        backlog.add_metric([listener.address], listener.backlog)
         drops.add_metric([listener.address], listener.drops)
-    yield from (waiting, queue, drops)
+    yield from (recv_q, backlog, drops)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
@@ -130,7 +143,7 @@ def _counter(name: str, text: str, value: float) -> Metric:
     return CounterMetricFamily(f"fourtuple_{name}", text, value)
 
 
-class Server(socketserver.ThreadingMixIn, WSGIServer):
+class MetricsServer(socketserver.ThreadingMixIn, WSGIServer):
     """HTTP for a monitor. It listens once it is made, and answers from `start` on. Raises OSError."""
 
     daemon_threads = True

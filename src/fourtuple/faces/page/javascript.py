@@ -6,12 +6,13 @@ Bundling takes some seconds and always gives the same text, so it is cached in $
 import contextlib
 import os
 from importlib.metadata import version
-from pathlib import Path
 
 
 def library() -> str:
     """The bundle, which defines window.vegaEmbed. Raises ValueError if it cannot be embedded in a page."""
-    file = _cache() / f"vega-{version('vl-convert-python')}.js"
+    from platformdirs import user_cache_path
+
+    file = user_cache_path("fourtuple") / f"vega-{version('vl-convert-python')}.js"
     with contextlib.suppress(OSError, UnicodeDecodeError):
         return file.read_text(encoding="utf-8")
     import vl_convert
@@ -25,7 +26,3 @@ def library() -> str:
         new.write_text(bundle, encoding="utf-8")
         new.replace(file)  # atomic, as another process may write it too
     return bundle
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fourtuple"

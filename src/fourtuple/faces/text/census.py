@@ -160,8 +160,8 @@ def _cells(row: Row, *, moving: bool) -> tuple[str, list[Cell], str]:
         name = f"{row.port}{' listens' * (row.role is Role.SERVER)}"
         return name, [*cells, ("all", 5, format_count(row.used))], whose
     if row.percent is not None and row.left is not None:
-        at_most = "≤" * (row.left_least != row.left)
-        cells += [("used", 7, f"{row.percent:.1f} %"), ("left", 6, f"{at_most}{format_count(row.left)}")]
+        at_most = "≤" * (not row.left.exact)
+        cells += [("used", 7, f"{row.percent:.1f} %"), ("left", 6, f"{at_most}{format_count(row.left.most)}")]
     if isinstance(row, DestinationCount):
         several = f" from {format_count(row.sources)}, most {row.source}"
         return row.destination + several * (row.sources > 1), cells, whose
@@ -183,8 +183,8 @@ def _besides(census: Census) -> Iterator[str]:
             names = [name for name, _ in owners.most_common(SHOWN_HOLDERS)]
             parts.append(f"{format_count(count)} {how}: {', '.join(names)}{', …' * (len(owners) > SHOWN_HOLDERS)}")
         yield from _said("held for one", f"{_ports(census.blocked or 0)} of the range: {'; '.join(parts)}")
-    if census.open_ports:
-        perhaps = f"{_ports(census.open_ports)} may be lost to other destinations (≤), if their sockets called"
+    if census.unattributed_ports:
+        perhaps = f"{_ports(census.unattributed_ports)} may be lost to other destinations (≤), if their sockets called"
         yield from _said("not known", f"{perhaps} bind(address, 0) before connect(); fourtuple limits --probe asks")
     if census.busiest_port and census.shared_ports:
         port = f"{census.busiest_port.port} carries {format_count(census.busiest_port.connections)}"
@@ -214,13 +214,13 @@ def _ports(count: int) -> str:
 
 def _listeners(census: Census) -> Iterator[str]:
     """Those that somebody waits at, or was lost at, first."""
-    busy = [each for each in census.listeners if each.waiting or each.drops]
+    busy = [each for each in census.listeners if each.recv_q or each.drops]
     quiet = [each for each in census.listeners if each not in busy]
     for listener in busy[:SHOWN_LISTENERS]:
-        queue = "" if listener.queue is None else f" of {format_count(listener.queue)}"
+        queue = "" if listener.backlog is None else f" of {format_count(listener.backlog + 1)}"
         drops = f", {format_count(listener.drops)} lost" if listener.drops else ""
         who = f", {listener.owners}" if str(listener.owners) else ""
-        yield from _said("queue", f"{listener.address} {format_count(listener.waiting)}{queue} waiting{drops}{who}")
+        yield from _said("queue", f"{listener.address} {format_count(listener.recv_q)}{queue} waiting{drops}{who}")
     count = len(busy[SHOWN_LISTENERS:]) + len(quiet)
     if count:
         names = ", ".join(each.address for each in quiet[:SHOWN_LISTENERS])

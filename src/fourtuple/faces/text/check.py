@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from fourtuple.core.check.judge import Kind, Sharing
+from fourtuple.core.check.judge import Conduct, Kind
 from fourtuple.core.units import format_count
 from fourtuple.faces.text.lines import wrapped
 
@@ -13,7 +13,7 @@ def progress_line(open_: int, opened: int) -> str:
     return f"{format_count(open_)} open, {format_count(opened)} opened"
 
 
-def check_lines(found: Sharing, expected: Kind | int) -> Iterator[str]:
+def check_lines(found: Conduct, expected: Kind | int) -> Iterator[str]:
     held, possible = format_count(found.connections), format_count(found.possible)
     yield f"{found.verdict}: {held} connection{'s' * (found.connections != 1)} at once, {possible} are possible"
     for finding in found.findings:
@@ -38,6 +38,6 @@ def check_lines(found: Sharing, expected: Kind | int) -> Iterator[str]:
     yield from wrapped("", f"{found.ended}{code}; {_as_expected(found, expected)}")
 
 
-def _as_expected(found: Sharing, expected: Kind | int) -> str:
+def _as_expected(found: Conduct, expected: Kind | int) -> str:
     what = f"{format_count(expected)} connections" if isinstance(expected, int) else str(expected)
     return f"{'as expected' if found.is_expected(expected) else 'not as expected'}: {what}"

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.verdicts import Limits, Verdict
 from fourtuple.core.sockets.role import Role
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.units import format_count
 from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.words import format_interval
 
 SHOWN = 5  # lines, unless all are asked for
 NAME, CELLS = 32, (15, 10, 23)  # columns: of the name, and of ceiling, in use and room
@@ -17,7 +19,7 @@ MARK = "▸"
 
 
 def limits_lines(limits: Limits, *, everything: bool = False) -> Iterator[str]:
-    yield from wrapped("", f"room for {_room(limits.room, limits.room_max)} more connections {_where(limits)}")
+    yield from wrapped("", f"room for {_room(limits.room)} more connections {_where(limits)}")
     if limits.tightest:
         yield from _reason(limits.tightest)
     for name in limits.full:
@@ -27,7 +29,7 @@ def limits_lines(limits: Limits, *, everything: bool = False) -> Iterator[str]:
         yield from wrapped("of these    ", waits)
     for reason in limits.because:
         yield from wrapped("not exact   ", reason)
-    if limits.because and limits.open_ports and limits.strategy not in (Strategy.EXPLICIT, Strategy.BIND0):
+    if limits.because and limits.unattributed_ports and limits.strategy not in (Strategy.EXPLICIT, Strategy.BIND0):
         yield "            --probe asks the kernel, by short connections on 127.0.0.1"
     if limits.probed is not None:
         yield from wrapped(
@@ -90,8 +92,8 @@ def _reason(verdict: Verdict) -> Iterator[str]:
 def _row(verdict: Verdict, mark: str) -> Iterator[str]:
     ceiling = "" if verdict.ceiling is None else format_count(verdict.ceiling)
     in_use = "" if verdict.in_use is None else format_count(verdict.in_use)
-    sure = "" if verdict.exact or verdict.room != verdict.room_max else "~"
-    yield from _line(f"{mark} ", verdict.title, ceiling, in_use, sure + _room(verdict.room, verdict.room_max))
+    sure = "" if verdict.exact or (verdict.room and not verdict.room.exact) else "~"
+    yield from _line(f"{mark} ", verdict.title, ceiling, in_use, sure + _room(verdict.room))
 
 
 def _line(mark: str, name: str, *cells: str) -> Iterator[str]:
@@ -105,10 +107,8 @@ def _line(mark: str, name: str, *cells: str) -> Iterator[str]:
     yield from wrapped(" " * len(mark) + "  ", ", ".join(told))
 
 
-def _room(room: int | None, room_max: int | None) -> str:
-    if room is None:
-        return "unknown"
-    return format_count(room) if room_max in (None, room) else f"{format_count(room)} to {format_count(room_max or 0)}"
+def _room(room: Interval | None) -> str:
+    return "unknown" if room is None else format_interval(room)
 
 
 def _routes(limits: Limits) -> Iterator[str]:
@@ -117,7 +117,7 @@ def _routes(limits: Limits) -> Iterator[str]:
     yield ""
     yield from _line("  ", "route", *HEADS)
     for route in limits.routes:
-        numbers = (format_count(route.ceiling), format_count(route.in_use), _room(route.room, route.room_max))
+        numbers = (format_count(route.ceiling), format_count(route.in_use), _room(route.room))
         yield from _line("  ", f"{route.source} → {route.destination}", *numbers)
     if limits.pairs > len(limits.routes):
         yield f"  … {format_count(limits.pairs - len(limits.routes))} routes more"

@@ -6,6 +6,7 @@ from fourtuple.core.plan.fit import Change, Check, Churn, Fit, Machine, Says, Wa
 from fourtuple.core.plan.nat import NatBudget
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.faces.text.lines import COLUMNS, wrapped
+from fourtuple.faces.text.words import format_interval
 
 TITLE, ROOM, WORD = 32, 36, 10
 WORDS = {Says.OK: "ok", Says.PERHAPS: "PERHAPS", Says.BLOCKS: "BLOCKS"}
@@ -68,17 +69,14 @@ def _answer(fit: Fit) -> str:
     if fit.says is Says.OK:
         return "it fits, but not what is asked besides" if fit.blocked else "it fits"
     if fit.says is Says.PERHAPS:
-        return f"perhaps it fits, {format_count(fit.room or 0)} surely do"
-    return f"it does not fit, {format_count(fit.wanted_each - (fit.room_max or 0))} too many"
+        return f"perhaps it fits, {format_count(fit.room.least if fit.room else 0)} surely do"
+    return f"it does not fit, {format_count(fit.wanted_each - (fit.room.most if fit.room else 0))} too many"
 
 
 def _check(check: Check) -> str:
     if check.room is None:
         return f"  {check.title:<{TITLE}}{check.note:>{ROOM}}{WORDS[check.says]:>{WORD}}"
-    room = format_count(check.room)
-    if check.room_max not in (None, check.room):
-        room = f"{room} to {format_count(check.room_max or 0)}"
-    return f"  {check.title:<{TITLE}}{room:>{ROOM}}{WORDS[check.says]:>{WORD}}"
+    return f"  {check.title:<{TITLE}}{format_interval(check.room):>{ROOM}}{WORDS[check.says]:>{WORD}}"
 
 
 def _ways(ways: Sequence[Way], titles: Mapping[str, str]) -> Iterator[str]:

@@ -6,11 +6,18 @@ from collections.abc import Mapping
 from fourtuple.core.errnos import symptom_of
 from fourtuple.core.runs.histogram import Latency
 from fourtuple.core.runs.records import Event
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.units import format_count, format_duration
 
 
 def event_line(event: Event) -> str:
     return f"{event.kind:<9}  {event.four_tuple}{f'  {event.detail}' if event.detail else ''}"
+
+
+def format_interval(interval: Interval) -> str:
+    """`28,232`, or `960 to 1,000`"""
+    least, most = format_count(interval.least), format_count(interval.most)
+    return least if interval.exact else f"{least} to {most}"
 
 
 def latency(value: Latency) -> str:

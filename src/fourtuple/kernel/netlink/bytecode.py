@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from fourtuple.core.sockets.filter import EVERY_ADDRESS, Part, Where
+from fourtuple.core.sockets.filter import EVERY_ADDRESS, EndpointRange, Where
 
 # include/uapi/linux/inet_diag.h (v6.18)
 BC_JMP, BC_S_GE, BC_S_LE, BC_D_GE, BC_D_LE, BC_AUTO, BC_S_COND, BC_D_COND = range(1, 9)
@@ -111,7 +111,7 @@ def connections(where: Where) -> list[list[Condition]]:
     return clauses
 
 
-def _ends(parts: Sequence[Part]) -> Iterator[End]:
+def _ends(parts: Sequence[EndpointRange]) -> Iterator[End]:
     """Ranges of addresses as networks, which is what the kernel compares with."""
     if not parts:
         yield End()

@@ -7,8 +7,7 @@ numbers and the moment in which the process began belong to it. proc(5), /proc/P
 import os
 from pathlib import Path
 
-from fourtuple.kernel.proc.files import text_of
-from fourtuple.kernel.proc.sysctl import PROC
+from fourtuple.kernel.proc.files import PROC, text_of
 
 
 def mark(proc: Path = PROC) -> str:
@@ -28,12 +27,17 @@ def is_alive(marked: str, proc: Path = PROC) -> bool | None:
     return bool(words[3]) and _began(proc, words[2]) == words[3]
 
 
+def boot_id(proc: Path = PROC) -> str:
+    """The same until the host starts again; empty where it is hidden."""
+    return text_of(proc / "sys/kernel/random/boot_id").strip()
+
+
 def _world(proc: Path) -> tuple[str, str]:
     try:
         namespace = os.readlink(proc / "self/ns/pid")
     except OSError:
         namespace = ""
-    return text_of(proc / "sys/kernel/random/boot_id").strip(), namespace
+    return boot_id(proc), namespace
 
 
 def _began(proc: Path, pid: str) -> str:

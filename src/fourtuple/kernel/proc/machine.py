@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fourtuple.core.limits.facts import World
 from fourtuple.core.runs.start import Found
-from fourtuple.kernel.proc.files import text_of
-from fourtuple.kernel.proc.sysctl import PROC
+from fourtuple.kernel import process
+from fourtuple.kernel.proc.files import PROC, text_of
 
 MACHINE_ID = Path("/etc/machine-id")
 
@@ -26,8 +26,13 @@ def machine(file: Path = MACHINE_ID) -> str | None:
 
 
 def found(world: World, version: str, proc: Path = PROC) -> Found:
-    """version: of fourtuple"""
-    process, memory = world.process, world.free_memory
+    """What a run finds on this host, for its record.
+
+    world:   of this process, with the sysctls that the limit model reads
+    version: of fourtuple
+    """
+    files, memory = process.read_files(), world.free_memory
+    own = world.process
     return Found(
         fourtuple=version,
         python=platform.python_version(),
@@ -39,9 +44,9 @@ def found(world: World, version: str, proc: Path = PROC) -> Found:
         memory_bytes=world.memory_bytes,
         free_bytes=memory.free_bytes,
         free_where=memory.where,
-        files_soft=process.files_soft or 0,
-        files_hard=process.files_hard or 0,
-        files_open=process.files_open or 0,
+        files_soft=files.soft if own.files_soft is None else own.files_soft,
+        files_hard=files.hard if own.files_hard is None else own.files_hard,
+        files_open=files.open if own.files_open is None else own.files_open,
         uid=os.geteuid(),
         sysctls=dict(world.sysctls),
     )

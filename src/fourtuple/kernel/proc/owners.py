@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.sockets.owners import Holders
-from fourtuple.kernel.proc.files import text_of
-from fourtuple.kernel.proc.sysctl import PROC
+from fourtuple.kernel.proc.files import PROC, text_of
 
 INIT = 1  # holds listeners for services that it starts, so it comes last
 _RING = "anon_inode:[io_uring]"

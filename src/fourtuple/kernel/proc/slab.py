@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fourtuple.core.runs.memory import Slabs
-from fourtuple.kernel.proc.files import text_of
-from fourtuple.kernel.proc.sysctl import PROC
+from fourtuple.kernel.proc.files import PROC, text_of
 from fourtuple.kernel.process import PAGE_BYTES
 
 SLAB_LINKS = Path("/sys/kernel/slab")

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from fourtuple.core import errors
-from fourtuple.core.check.judge import Ended, Seen, Sharing, judge
+from fourtuple.core.check.judge import Conduct, Ended, Observation, judge
 from fourtuple.core.errors import CannotError, ShortfallError, UsageError
 from fourtuple.core.runs.run import Run
 from fourtuple.core.space.endpoints import Endpoint
@@ -173,7 +173,7 @@ class CheckOptions:
 LIST_OF_WORDS = "For example, curl -s {url}, word by word."
 
 
-def check(command: Sequence[str], **options: Any) -> Run[Glimpse, Sharing]:
+def check(command: Sequence[str], **options: Any) -> Run[Glimpse, Conduct]:
     """Run the program in a private namespace with few source ports: a run with the verdict as its record.
 
     options: the other fields of CheckOptions
@@ -189,7 +189,7 @@ def check(command: Sequence[str], **options: Any) -> Run[Glimpse, Sharing]:
     return Run(_steps(asked))
 
 
-def _steps(options: CheckOptions) -> Generator[Glimpse, None, Sharing]:
+def _steps(options: CheckOptions) -> Generator[Glimpse, None, Conduct]:
     with ExitStack() as until_the_end:
         place = until_the_end.enter_context(
             ground(ports=options.ports, destinations=options.destinations, sources=options.sources)
@@ -216,7 +216,7 @@ def order_of(options: CheckOptions, place: Ground) -> Order:
     )
 
 
-def conclude(options: CheckOptions, destinations: Sequence[str], seen: Seen) -> Sharing:
+def conclude(options: CheckOptions, destinations: Sequence[str], seen: Observation) -> Conduct:
     """The verdict on the observations. Raises ShortfallError or KeyboardInterrupt if there was no connection."""
     if seen.ended is Ended.ASKED and not seen.most:
         raise KeyboardInterrupt
@@ -235,7 +235,7 @@ def conclude(options: CheckOptions, destinations: Sequence[str], seen: Seen) -> 
     return judge(seen)
 
 
-def _examined(place: Ground, order: Order) -> Generator[Glimpse, None, Seen]:
+def _examined(place: Ground, order: Order) -> Generator[Glimpse, None, Observation]:
     text = msgspec.json.encode(order).decode()
     with subprocess.Popen(
         place.near.command([sys.executable, "-m", "fourtuple.verbs.check.examine", text]),
@@ -250,7 +250,7 @@ def _examined(place: Ground, order: Order) -> Generator[Glimpse, None, Seen]:
                 message: dict[str, Any] = json.loads(line)
                 if "seen" in message:
                     examiner.wait()
-                    return msgspec.convert(message["seen"], Seen)
+                    return msgspec.convert(message["seen"], Observation)
                 if "error" in message:
                     examiner.wait()
                     raise getattr(errors, message["error"])(*message["parts"])

@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.check.judge import Ended, Seen
+from fourtuple.core.check.judge import Ended, Observation
 from fourtuple.core.check.timeline import Packets, Timeline
 from fourtuple.core.errnos import name_of
 from fourtuple.core.errors import CannotError, FourtupleError, UsageError
@@ -151,7 +151,7 @@ class Examiner:
         return found
 
 
-def examine(order: Order, enough: threading.Event) -> Iterator[dict[str, Any] | Seen]:
+def examine(order: Order, enough: threading.Event) -> Iterator[dict[str, Any] | Observation]:
     """The observations, at each change, and finally all of them together. Raises UsageError, CannotError, OSError.
 
     enough: an event that ends the examination when it is set
@@ -185,7 +185,7 @@ def examine(order: Order, enough: threading.Event) -> Iterator[dict[str, Any] | 
         examiner.stop()
         timeline = examiner.timeline
         number, call = met(program.said())
-        yield Seen(
+        yield Observation(
             ports=len(ports),
             destinations=order.destinations,
             most=timeline.most,
@@ -265,9 +265,11 @@ def main(order: str) -> int:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         for said in examine(msgspec.json.decode(order, type=Order), enough):
-            if isinstance(said, Seen):
+            if isinstance(said, Observation):
                 _let_be()
-            print(json.dumps({"seen": asdict(said)} if isinstance(said, Seen) else said, default=list), flush=True)
+            print(
+                json.dumps({"seen": asdict(said)} if isinstance(said, Observation) else said, default=list), flush=True
+            )
     except FourtupleError as error:
         _let_be()
         said = {"error": type(error).__name__, "parts": [error.wanted, error.stopped_by, error.do]}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
-from fourtuple.core.check.judge import Sharing
+from fourtuple.core.check.judge import Conduct
 from fourtuple.core.errors import ShortfallError
 from fourtuple.verbs.check.check import SERVER, SERVER_PORT, Ground, answering, check, ground
 from fourtuple.verbs.check.servers import answer_named
@@ -66,7 +66,7 @@ class ProgramLab:
         """The source addresses of the programs that run here."""
         return self._ground.sources
 
-    def check(self, command: Sequence[str], **options: Any) -> Sharing:
+    def check(self, command: Sequence[str], **options: Any) -> Conduct:
         """The verdict of `fourtuple check` on the program, in a new lab of its own.
 
         command: with placeholders such as {dest1}; options: those of fourtuple.verbs.check.check.check

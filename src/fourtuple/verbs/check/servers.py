@@ -3,7 +3,7 @@
 hold   accepts connections and sends nothing
 greet  sends a greeting, given in hexadecimal, then as hold
 echo   sends received data back
-http   answers HTTP/1.1 requests, with keep-alive; holds connections that send anything else
+http   answers HTTP/1.1 requests, with keep-alive; holds connections that send anything else (RFC 9112, by h11)
 close  closes each connection after 100 ms
 
 When the server closes first, it does so 100 ms after the answer, so that the connection can be observed.
@@ -17,6 +17,8 @@ from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import StrEnum
+
+import h11
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.space.endpoints import Endpoint
@@ -70,8 +72,9 @@ def greet(text: bytes) -> Handler:
 
 
 async def http(reader: StreamReader, writer: StreamWriter) -> None:
-    while await http_once(reader, writer):
-        pass
+    ahead: bytes | None = b""
+    while ahead is not None:
+        ahead = await http_once(reader, writer, ahead)
     with suppress(TimeoutError):
         await asyncio.wait_for(hold(reader, writer), CLOSE_S)
 
@@ -83,37 +86,64 @@ async def close(reader: StreamReader, writer: StreamWriter) -> None:
             await hold(reader, writer)
 
 
-async def http_once(reader: StreamReader, writer: StreamWriter, *, keep_alive: bool = True) -> bool:
-    """Answer a request (RFC 9112) → whether another one may follow."""
-    start = await reader.readline()
-    if not start:
-        return False
-    words = start.split()
-    if len(words) < 3 or words[0] not in METHODS:
+async def http_once(
+    reader: StreamReader, writer: StreamWriter, ahead: bytes = b"", *, keep_alive: bool = True
+) -> bytes | None:
+    """Answer a request.
+
+    ahead: bytes of the request that have been read already
+
+    → bytes of the next request that have been read; None: no further request. A connection that sends anything but
+    HTTP is held until the other end closes; a malformed request is answered with 400.
+    """
+    begun = ahead or await reader.read(HEAD_BYTES)
+    exchange = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
+    exchange.receive_data(begun)
+    try:
+        request = await _whole_request(exchange, reader, writer)
+    except h11.RemoteProtocolError:
+        if begun.partition(b" ")[0] in METHODS:
+            _answer(writer, b"400 Bad Request", b"", b"close")
+            await writer.drain()
+        else:
+            await hold(reader, writer)
+        return None
+    if request is None:
+        return None
+    if request.method not in METHODS:
         await hold(reader, writer)
-        return False
-    method, _, version = words[:3]
-    fields: dict[bytes, bytes] = {}
-    while (line := await reader.readline()).strip():
-        name, _, value = line.partition(b":")
-        fields[name.strip().lower()] = value.strip().lower()
-    if fields.get(b"expect") == b"100-continue":
-        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    if b"chunked" in fields.get(b"transfer-encoding", b""):
-        while size := int((await reader.readline()).split(b";")[0], 16):
-            await reader.readexactly(size + 2)
-        while (await reader.readline()).strip():
-            pass
-    elif size := int(fields.get(b"content-length", 0)):
-        await reader.readexactly(size)
-    asked = fields.get(b"connection", b"keep-alive" if version == b"HTTP/1.1" else b"close")
-    again = keep_alive and b"close" not in asked
-    writer.write(
-        b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: %s\r\n\r\n%s"
-        % (len(BODY), b"keep-alive" if again else b"close", b"" if method == b"HEAD" else BODY)
-    )
+        return None
+    usual = b"keep-alive" if request.http_version == b"1.1" else b"close"
+    again = keep_alive and b"close" not in dict(request.headers).get(b"connection", usual).lower()
+    body = b"" if request.method == b"HEAD" else BODY
+    _answer(writer, b"200 OK", body, b"keep-alive" if again else b"close")
     await writer.drain()
-    return again
+    return exchange.trailing_data[0] if again else None
+
+
+async def _whole_request(exchange: h11.Connection, reader: StreamReader, writer: StreamWriter) -> h11.Request | None:
+    """The next request, once its body has been read; None: the other end has closed. Raises RemoteProtocolError."""
+    request: h11.Request | None = None
+    while True:
+        event = exchange.next_event()
+        if event is h11.NEED_DATA:
+            exchange.receive_data(await reader.read(HEAD_BYTES))
+        elif isinstance(event, h11.Request):
+            request = event
+            if request.method not in METHODS:
+                return request
+            if exchange.they_are_waiting_for_100_continue:
+                writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        elif not isinstance(event, h11.Data):
+            return request
+
+
+def _answer(writer: StreamWriter, status: bytes, body: bytes, connection: bytes) -> None:
+    """The length is told of the body of a GET, also where there is none to send."""
+    writer.write(
+        b"HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: %s\r\n\r\n%s"
+        % (status, len(BODY) if status.startswith(b"200") else 0, connection, body)
+    )
 
 
 def handler(mode: Answer, text: bytes) -> Handler:

@@ -1,0 +1,283 @@
+"""What each row of the table of limits measures in a case: the setting, what is in use, what it leaves.
+
+A measure is None where the row does not apply or cannot be read: nothing is better than a wrong number.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from fourtuple.core.limits import meters
+from fourtuple.core.limits.attribution import TIME_WAIT_S
+from fourtuple.core.limits.facts import Memory, World
+from fourtuple.core.limits.meters import Meter
+from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.verdicts import Case, Measure
+from fourtuple.core.sockets.role import Role
+from fourtuple.core.space.interval import Interval
+from fourtuple.core.units import format_count, format_duration, format_size
+
+TUPLES = 65_535  # port 0 cannot be asked for
+FILE_MAX_SLACK = 32  # files, for each CPU: nr_files is a per-CPU counter (fs/file_table.c, percpu_counter batch)
+RTO_MAX_S = 120.0  # TCP_RTO_MAX, include/net/tcp.h
+
+
+def _counted(case: Case, meter: Meter, *, each: int = 1, **more: Any) -> Measure | None:
+    """A number of things, of which a connection takes `each`. None where the ceiling cannot be read."""
+    found = meter.read(case.world)
+    if found.ceiling is None:
+        return None
+    room = None if found.room is None else Interval.of(found.room // each)
+    return Measure(str(found.ceiling), found.ceiling // each, found.in_use, room, **more)
+
+
+def shown(name: str, note: Callable[[Case], str] = lambda _: "") -> Callable[[Case], Measure | None]:
+    """A setting that counts nothing: it is shown, with what it means here."""
+
+    def measure(case: Case) -> Measure | None:
+        value = case.world.sysctls.get(name)
+        return None if value is None else Measure(" ".join(value.split()), stops=False, note=note(case))
+
+    return measure
+
+
+def nothing(note: str) -> Callable[[Case], Measure | None]:
+    """Nothing of it can be read from here."""
+    return lambda _: Measure(None, stops=False, note=note)
+
+
+def tuples(case: Case) -> Measure | None:
+    if case.ports is None:
+        return None
+    ceiling = TUPLES * case.ports.pairs
+    return Measure(None, ceiling, case.tuples_in_use, Interval.of(ceiling - case.tuples_in_use))
+
+
+def by_ports(*strategies: Strategy) -> Callable[[Case], Measure | None]:
+    def measure(case: Case) -> Measure | None:
+        ports, facts = case.ports, case.world.ports
+        if ports is None or facts is None or case.strategy not in strategies:
+            return None
+        value = None if case.strategy is Strategy.EXPLICIT else f"{facts.port_range.start} {facts.port_range.stop - 1}"
+        return Measure(value, ports.ceiling, ports.in_use, ports.room, note="; ".join(ports.because))
+
+    return measure
+
+
+def reserved(case: Case) -> Measure | None:
+    facts = case.world.ports
+    if facts is None or case.strategy is Strategy.EXPLICIT:
+        return None
+    lost = len(facts.port_range) - facts.automatic_ports.size
+    return Measure(
+        str(facts.reserved_ports), stops=False, note=f"{format_count(lost)} ports of the range" if lost else ""
+    )
+
+
+def blocked(case: Case) -> Measure | None:
+    if case.ports is None or case.strategy in (Strategy.EXPLICIT, Strategy.BIND0):
+        return None
+    note = f"{format_count(case.ports.unattributed)} more perhaps" if case.ports.unattributed else ""
+    return Measure(f"{case.ports.blocked} ports of the range", stops=False, note=note)
+
+
+def time_wait(case: Case) -> Measure | None:
+    value, facts = case.number("net.ipv4.tcp_tw_reuse"), case.world.ports
+    if value is None or case.ports is None or facts is None:
+        return None
+    waiting = case.ports.waiting
+    rate = case.ports.ceiling / TIME_WAIT_S
+    note = f"{format_count(waiting)} 4-tuples wait here" if waiting else ""
+    more = f"closing first, {rate:,.0f} connections a second are the most"
+    return Measure(str(value), stops=False, note="; ".join(filter(None, (note, more))))
+
+
+def files(case: Case) -> Measure | None:
+    process, found = case.world.process, meters.PROCESS_FILES.read(case.world)
+    soft, hard = found.ceiling, process.files_hard
+    if soft is None:
+        return None
+    value = f"{soft} (hard {hard})" if hard != soft else str(soft)
+    if found.room is None:
+        note = "how many files it has open is not shown to this user, so: from none to the size of its table"
+        most = process.files_most or soft
+        return Measure(value, soft, None, Interval(max(0, soft - most), soft), exact=False, note=note)
+    room = Interval.of(found.room)
+    if process.rings and case.role is Role.SERVER:
+        note = f"it has {process.rings} io_uring rings, whose sockets need no file; how full they are nobody tells"
+        return Measure(value, soft, found.in_use, room, stops=False, note=note)
+    return Measure(value, soft, found.in_use, room)
+
+
+def file_max(case: Case) -> Measure | None:
+    meter = meters.HOST_FILES
+    if case.world.process.is_beyond_file_max:
+        found = _counted(case, meter, each=1 + case.here, stops=False)
+        return found and replace(found, room=None, note="this process is exempt: CAP_SYS_ADMIN")
+    found = _counted(case, meter, each=1 + case.here, exact=False)
+    if found is None or found.room is None:
+        return found
+    slack = FILE_MAX_SLACK * case.cpus
+    return replace(found, room=found.room.widened(slack), note="the kernel counts on each CPU")
+
+
+def watches(case: Case) -> Measure | None:
+    if case.running and case.world.process.epolls == 0:
+        return _counted(case, meters.WATCHES, stops=False, note="this process does not use epoll")
+    note = "for programs that use epoll; how many this user has is not told: as if it had none"
+    found = _counted(case, meters.WATCHES, exact=False, note=note)
+    return found and replace(found, in_use=0, room=Interval.of(max(0, found.ceiling or 0)))
+
+
+def memory(of: Callable[[World], Memory | None]) -> Callable[[Case], Measure | None]:
+    def measure(case: Case) -> Measure | None:
+        memory = of(case.world)
+        if memory is None or memory.free_bytes is None:
+            return None
+        room = Interval.of(memory.free_bytes // case.end_bytes)
+        note = f"an estimate: {format_count(case.end_bytes)} B a connection, nothing sent, {memory.where}"
+        return Measure(format_size(memory.free_bytes), None, None, room, exact=False, note=note)
+
+    return measure
+
+
+def conntrack(case: Case) -> Measure | None:
+    reading = meters.CONNTRACK.read(case.world)
+    if reading.room is None:
+        return None
+    tracked = case.world.tracked
+    if not reading.ceiling:
+        return Measure("0", stops=False, note="0: there is no limit")
+    if tracked is False:
+        note = "no rule of this namespace asks for it: a connection was not counted"
+        found = _counted(case, meters.CONNTRACK, stops=False)
+        return found and replace(found, room=None, note=note)
+    note = "" if tracked else "if a rule of this namespace asks for it, of which nothing is to be seen; --probe tells"
+    return _counted(case, meters.CONNTRACK, stops=bool(tracked), exact=bool(tracked), note=note)
+
+
+def neighbours(case: Case) -> Measure | None:
+    found = meters.NEIGHBOURS.read(case.world)
+    value, used, room = str(found.ceiling), found.in_use, found.room
+    if used is None or room is None:
+        return None
+    if case.peers <= room:
+        return Measure(value, stops=False, note=f"{format_count(used)} in use, one for each address on the link")
+    note = f"{format_count(case.peers)} destination addresses, if all are on the link"
+    most = Interval(room * case.per_peer, case.peers * case.per_peer)
+    return Measure(value, None, used, most, exact=False, note=note)
+
+
+def accept_queue(case: Case) -> Measure | None:
+    queue = case.queue
+    if queue is None:
+        return shown("net.core.somaxconn")(case)
+    note = f"{queue.listeners} listening, the longest backlog is {format_count(queue.backlog_most)}; until accepted"
+    return Measure(
+        case.world.sysctls.get("net.core.somaxconn", "").strip() or None,
+        queue.ceiling,
+        queue.recv_q,
+        Interval.of(max(0, queue.ceiling - queue.recv_q)),
+        stops=False,
+        note=note,
+    )
+
+
+def syn_queue(case: Case) -> Measure | None:
+    """tcp_conn_request, net/ipv4/tcp_input.c (v6.18)"""
+    value, cookies = case.number("net.ipv4.tcp_max_syn_backlog"), case.number("net.ipv4.tcp_syncookies")
+    if value is None or cookies is None:
+        return None
+    if cookies:
+        return Measure(str(value), stops=False, note="not counted: SYN cookies are on")
+    unproven = value - (value >> 2) + 1
+    longest = case.queue.backlog_most + 1 if case.queue else unproven
+    ceiling = min(unproven, longest)
+    return Measure(str(value), ceiling, None, None, stops=False, note="SYNs that wait at each listener")
+
+
+def threads(case: Case) -> Measure | None:
+    """The tightest of what one thread for each connection would meet."""
+    world, found = case.world, []
+    if world.pids_left is not None:
+        found.append((world.pids_left, "pids.max"))
+    process = world.process
+    if process.processes_soft is not None and process.uid_threads is not None and process.uid:
+        found.append((process.processes_soft - process.uid_threads, "RLIMIT_NPROC"))
+    for name in (meters.THREADS.setting, "kernel.pid_max"):
+        most = case.number(name)
+        if most is not None and world.threads is not None:
+            found.append((most - world.threads, name))
+    if not found:
+        return None
+    room, name = min(found)
+    left = Interval.of(max(0, room))
+    return Measure(name, None, None, left, exact=False, stops=False, note="for a thread to each connection")
+
+
+def orphans(case: Case) -> Measure | None:
+    note = "sockets closed and not finished; a soft limit, for the whole host"
+    return _counted(case, meters.ORPHANS, stops=False, note=note)
+
+
+def tw_buckets(case: Case) -> Measure | None:
+    note = "TIME_WAITs; beyond it a closed connection has none, which stops nothing"
+    return _counted(case, meters.TIME_WAITS, stops=False, note=note)
+
+
+def tcp_mem(case: Case) -> Measure | None:
+    pages, in_use = meters.tcp_mem_pages(case.world), meters.TCP_MEMORY.read(case.world).in_use
+    if pages is None:
+        return None
+    used = "" if in_use is None else f"{format_count(in_use)} pages of queued data; "
+    return Measure(" ".join(map(str, pages)), stops=False, note=f"{used}connections that are quiet take none")
+
+
+def rings(case: Case) -> Measure | None:
+    value, process = case.number("kernel.io_uring_disabled"), case.world.process
+    if value is None or process.files_soft is None:
+        return None
+    note = "off" if value else f"{format_count(process.files_soft)} slots a ring, and a file for each ring"
+    return Measure(str(value), stops=False, note=f"sockets without a file descriptor: {note}")
+
+
+def syn_time(case: Case) -> Measure | None:
+    """net/ipv4/tcp_timer.c: SYNs are sent again after 1 s; `linear` of them without doubling (Linux 6.5)."""
+    retries = case.number("net.ipv4.tcp_syn_retries")
+    if retries is None:
+        return None
+    linear = case.number("net.ipv4.tcp_syn_linear_timeouts") or 0
+    return Measure(
+        str(retries),
+        stops=False,
+        note=f"without an answer connect() gives up after {format_duration(syn_time_s(retries, linear))}",
+    )
+
+
+def syn_time_s(retries: int, linear: int, most_s: float = RTO_MAX_S) -> float:
+    """When connect() gives up with ETIMEDOUT: at the first retransmission from the boundary on.
+
+    most_s: the longest wait (TCP_RTO_MAX; net.ipv4.tcp_rto_max_ms from Linux 6.15 on)
+
+    The boundary is what `retries` doubled waits would take, 2^(retries + 1) − 1 s, each no longer than most_s
+    (tcp_model_timeout, net/ipv4/tcp_timer.c, v6.18).
+    """
+    doubled = min(retries, int(most_s).bit_length() - 1)
+    end_s = 2.0 ** (doubled + 1) - 1 + (retries - doubled) * most_s
+    at_s, wait_s, sent = 0.0, 1.0, 0
+    while at_s < end_s and sent < retries + linear + 1:
+        at_s += wait_s
+        sent += 1
+        if sent > linear:
+            wait_s = min(2 * wait_s, most_s)
+    return at_s
+
+
+def hash(case: Case) -> Measure | None:
+    value = case.number("net.ipv4.tcp_ehash_entries")
+    if value is None:
+        return None
+    whose = "shared with the host" if value < 0 else "of its own"
+    return Measure(
+        str(abs(value)), stops=False, note=f"a table {whose}; no limit, but slower from 100 sockets an entry on"
+    )

@@ -1,0 +1,114 @@
+"""What the kernel does since, or until, some release: a rule each, with where that is written.
+
+The code asks a rule, `IN_TURN.holds(version)`, and texts name its release, `IN_TURN.linux`; where something can be
+probed, it is probed. A distribution's kernel may have taken a change back into an older release.
+"""
+
+from dataclasses import dataclass
+
+Version = tuple[int, int]  # (6, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRule:
+    """One row.
+
+    since:  the first release of which it is true; None: it always was
+    until:  the first release of which it is true no more; None: it still is
+    source: a man page, a kernel file, or a document of the kernel
+    """
+
+    says: str
+    since: Version | None
+    until: Version | None
+    source: str
+
+    def holds(self, version: Version) -> bool:
+        return (self.since is None or version >= self.since) and (self.until is None or version < self.until)
+
+    @property
+    def release(self) -> str:
+        """`6.8`: the one that changed it."""
+        return ".".join(map(str, self.since or self.until or ()))
+
+    @property
+    def linux(self) -> str:
+        """`Linux 6.8`"""
+        return f"Linux {self.release}"
+
+
+# Source ports.
+NO_PORT = KernelRule(
+    "IP_BIND_ADDRESS_NO_PORT: bind() records the address, connect() chooses the port", (4, 2), None, "ip(7)"
+)
+OWN_RANGE = KernelRule(
+    "IP_LOCAL_PORT_RANGE narrows the range for one socket", (6, 3), None, "ip(7); net/ipv4/ip_sockglue.c"
+)
+IN_TURN = KernelRule(
+    "with IP_LOCAL_PORT_RANGE connect() looks at all ports in turn, not at every second one first",
+    (6, 8),
+    None,
+    "net/ipv4/inet_hashtables.c, __inet_hash_connect()",
+)
+AUTOBIND_REUSE = KernelRule("net.ipv4.ip_autobind_reuse", (5, 7), None, "ip-sysctl.rst")
+TW_RECYCLE = KernelRule("net.ipv4.tcp_tw_recycle", None, (4, 12), "ip-sysctl.txt (v4.11)")
+TW_REUSE_DELAY = KernelRule(
+    "net.ipv4.tcp_tw_reuse_delay; before it 1 s", (6, 14), None, "ip-sysctl.rst; net/ipv4/tcp_ipv4.c, tcp_twsk_unique()"
+)
+
+# What sock_diag lists.
+SOCKET_OPTIONS_LISTED = KernelRule(
+    "sock_diag lists options of sockets (INET_DIAG_SOCKOPT)", (5, 10), None, "include/uapi/linux/inet_diag.h"
+)
+BOUND_ARE_LISTED = KernelRule(
+    "sock_diag lists sockets that are only bound (TCP_BOUND_INACTIVE)",
+    (6, 8),
+    None,
+    "net/ipv4/inet_diag.c, inet_diag_dump_icsk()",
+)
+
+# Settings of a namespace.
+SOMAXCONN_4096 = KernelRule("net.core.somaxconn is 4,096 by default, and not 128", (5, 4), None, "listen(2)")
+CHILD_HASH = KernelRule(
+    "net.ipv4.tcp_child_ehash_entries: a namespace has a hash table of its own", (6, 1), None, "ip-sysctl.rst"
+)
+LINEAR_SYNS = KernelRule(
+    "net.ipv4.tcp_syn_linear_timeouts: the first SYNs are sent again without doubling", (6, 5), None, "ip-sysctl.rst"
+)
+RTO_MAX = KernelRule(
+    "net.ipv4.tcp_rto_max_ms: the longest wait before a segment is sent again", (6, 15), None, "ip-sysctl.rst"
+)
+
+# io_uring, of which kernel/uring.py probes each thing by itself.
+RING = KernelRule("io_uring does what a ring of connections needs", (6, 1), None, "io_uring_setup(2)")
+RING_OPTIONS = KernelRule("io_uring sets socket options", (6, 7), None, "io_uring/uring_cmd.c")
+RING_ENDS = KernelRule(
+    "a direct descriptor becomes a file, which tells its ends (FIXED_FD_INSTALL)", (6, 8), None, "io_uring/openclose.c"
+)
+RING_BIND = KernelRule("io_uring binds (IORING_OP_BIND)", (6, 11), None, "io_uring/net.c")
+
+RULES: tuple[KernelRule, ...] = (
+    NO_PORT,
+    OWN_RANGE,
+    IN_TURN,
+    AUTOBIND_REUSE,
+    TW_RECYCLE,
+    TW_REUSE_DELAY,
+    SOCKET_OPTIONS_LISTED,
+    BOUND_ARE_LISTED,
+    SOMAXCONN_4096,
+    CHILD_HASH,
+    LINEAR_SYNS,
+    RTO_MAX,
+    RING,
+    RING_OPTIONS,
+    RING_ENDS,
+    RING_BIND,
+)
+
+
+def parse_release(release: str) -> Version:
+    """`6.1.0-18-amd64` → (6, 1)."""
+    major, minor, *_ = release.split(".")
+    digits = minor[: len(minor) - len(minor.lstrip("0123456789"))]
+    return int(major), int(digits or 0)

@@ -1,0 +1,129 @@
+"""/proc/PID: a process's limits, its descriptors and what they are, its user and its capabilities (proc_pid(5))."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from fourtuple.core.errors import UsageError
+from fourtuple.core.limits.facts import ProcessFacts
+from fourtuple.kernel.proc.files import PROC, first_number, link_of, whole
+
+WHOLE_HOST = "0 0 4294967295"  # /proc/PID/uid_map of the initial user namespace
+
+
+def read_process(folder: Path, why_not: dict[str, str], *, details: bool = True) -> ProcessFacts:
+    """The process of this folder of /proc.
+
+    why_not: gets the reason for what cannot be read
+    details: also what takes a read for each process of the host, or for each descriptor: uid_threads, and sockets,
+             rings and epolls; else those are None
+
+    Raises UsageError where there is no such process.
+    """
+    status = parse_status(whole(folder / "status"))
+    if not status:
+        raise UsageError(f"process {folder.name}", "there is none of that number, or it is hidden")
+    limits = parse_limits(whole(folder / "limits"))
+    soft, hard = limits.get("Max open files", (None, None))
+    if soft is None:
+        why_not["RLIMIT_NOFILE"] = f"{folder / 'limits'} does not tell"
+    descriptors = _descriptors(folder, why_not)
+    links = None
+    if details and descriptors is not None:
+        links = [link_of(folder / "fd" / str(number)) for number in descriptors]
+    uid = first_number(status.get("Uid", ""))
+    processes_soft, _ = limits.get("Max processes", (None, None))
+    counts_threads = details and processes_soft is not None
+    return ProcessFacts(
+        pid=int(status.get("Pid", "0")),
+        name=status.get("Name", ""),
+        uid=uid,
+        files_soft=soft,
+        files_hard=hard,
+        files_open=None if descriptors is None or soft is None else _open_below(soft, descriptors, folder),
+        files_most=first_number(status.get("FDSize", "")),
+        processes_soft=processes_soft,
+        uid_threads=_threads_of(uid, folder.parent) if counts_threads and uid else None,
+        capabilities=int(status.get("CapEff", "0"), 16),
+        of_host=_is_of_host(folder / "uid_map"),
+        sockets=None if links is None else frozenset(map(_inode, filter(_is_socket, links))),
+        rings=None if links is None else links.count("anon_inode:[io_uring]"),
+        epolls=None if links is None else links.count("anon_inode:[eventpoll]"),
+    )
+
+
+def same_network(pid: int, proc: Path = PROC) -> bool:
+    """Is the process in this thread's network namespace?
+
+    /proc/PID/ns/net is closed to other users, /proc/PID/net is not: its entries have inodes of their own in each
+    namespace (fs/proc/proc_net.c).
+    """
+    try:
+        return os.stat(proc / str(pid) / "net/tcp").st_ino == os.stat(proc / "thread-self/net/tcp").st_ino
+    except OSError:
+        return False
+
+
+def parse_status(text: str) -> dict[str, str]:
+    """/proc/PID/status → values by name."""
+    return {name: value.strip() for name, colon, value in (line.partition(":") for line in text.splitlines()) if colon}
+
+
+def parse_limits(text: str) -> dict[str, tuple[int | None, int | None]]:
+    """/proc/PID/limits → (soft, hard) by name; None: unlimited. Names have spaces; two or more end them."""
+    found = {}
+    for line in text.splitlines()[1:]:
+        name, _, rest = line.partition("  ")
+        values = rest.split()[:2]
+        if len(values) == 2 and all(value == "unlimited" or value.isdecimal() for value in values):
+            soft, hard = (None if value == "unlimited" else int(value) for value in values)
+            found[name] = (soft, hard)
+    return found
+
+
+def usable_cpus() -> int:
+    """The CPUs that this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def _descriptors(folder: Path, why_not: dict[str, str]) -> list[int] | None:
+    try:
+        return [int(name) for name in os.listdir(folder / "fd")]
+    except OSError as error:
+        why_not["open files"] = f"{folder / 'fd'}: {error.strerror}; root may read it"
+        return None
+
+
+def _open_below(soft: int, descriptors: Iterable[int], folder: Path) -> int:
+    """Less the one that listed them, where they are our own."""
+    return sum(number < soft for number in descriptors) - (folder.name in ("self", str(os.getpid())))
+
+
+def _is_socket(link: str) -> bool:
+    return link.startswith("socket:[")
+
+
+def _inode(link: str) -> int:
+    return int(link[8:-1])
+
+
+def _is_of_host(uid_map: Path) -> bool | None:
+    """Without CONFIG_USER_NS there is no such file, and no other user namespace."""
+    if not uid_map.exists():
+        return True
+    words = whole(uid_map).split()
+    return " ".join(words) == WHOLE_HOST if words else None
+
+
+def _threads_of(uid: int, proc: Path) -> int | None:
+    """What counts against RLIMIT_NPROC: threads of all processes with this real user id."""
+    total = 0
+    for name in os.listdir(proc):
+        if name.isdecimal():
+            file = proc / name / "status"
+            status = parse_status(whole(file))
+            if not status and file.exists():
+                return None
+            if first_number(status.get("Uid", "")) == uid:
+                total += first_number(status.get("Threads", "")) or 0
+    return total or None

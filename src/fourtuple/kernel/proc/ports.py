@@ -1,0 +1,73 @@
+"""Which source ports there are in this network namespace: the settings that decide it, as one record.
+
+Documentation/networking/ip-sysctl.rst (v6.18)
+"""
+
+import os
+from pathlib import Path
+
+from fourtuple.core.errors import CannotError
+from fourtuple.core.limits.facts import TW_REUSE, TW_REUSE_DELAY_MS, UNPRIVILEGED_START, PortFacts
+from fourtuple.core.limits.releases import BOUND_ARE_LISTED, parse_release
+from fourtuple.core.space.ranges import Ranges
+from fourtuple.kernel.proc.files import PROC
+from fourtuple.kernel.sockopts import port_range_is_quick
+
+# What the kernel did before it had these settings.
+BEFORE = {
+    "ip_unprivileged_port_start": UNPRIVILEGED_START,
+    "tcp_tw_reuse": TW_REUSE,
+    "tcp_tw_reuse_delay": TW_REUSE_DELAY_MS,
+    "tcp_timestamps": 1,
+}
+
+
+def parse_port_range(text: str) -> range:
+    """net.ipv4.ip_local_port_range, `32768\\t60999`: both bounds belong to it. Raises ValueError."""
+    low, high = map(int, text.split())
+    return range(low, high + 1)
+
+
+def parse_port_list(text: str) -> Ranges:
+    """net.ipv4.ip_local_reserved_ports, `8080,9000-9010`, often empty. Raises ValueError."""
+    parts = []
+    for item in text.strip().split(",") if text.strip() else []:
+        low, _, high = item.partition("-")
+        parts.append(range(int(low), int(high or low) + 1))
+    return Ranges(parts)
+
+
+def read_port_facts(proc: Path = PROC) -> PortFacts:
+    """Of this thread's network namespace. Raises CannotError where the port range cannot be read, or is cut short."""
+    ipv4 = proc / "sys/net/ipv4"
+    try:
+        port_range = parse_port_range(_setting(ipv4 / "ip_local_port_range"))
+        reserved = parse_port_list(_setting(ipv4 / "ip_local_reserved_ports", ""))
+        numbers = [int(_setting(ipv4 / name, str(default))) for name, default in BEFORE.items()]
+    except (OSError, ValueError) as error:
+        raise CannotError("the range of source ports", f"{ipv4 / 'ip_local_port_range'}: {error}") from None
+    unprivileged_start, tw_reuse, tw_reuse_delay_ms, timestamps = numbers
+    kernel = parse_release(os.uname().release)
+    return PortFacts(
+        port_range,
+        reserved,
+        unprivileged_start=unprivileged_start,
+        tw_reuse=tw_reuse,
+        tw_reuse_delay_ms=tw_reuse_delay_ms,
+        timestamps=timestamps != 0,
+        range_is_quick=port_range_is_quick(kernel),
+        bound_are_listed=BOUND_ARE_LISTED.holds(kernel),
+    )
+
+
+def _setting(file: Path, default: str | None = None) -> str:
+    """default: where it is not there. Raises OSError; ValueError where it is cut short, and names it."""
+    try:
+        text = file.read_text()
+    except FileNotFoundError:
+        if default is None:
+            raise
+        return default
+    if not text.endswith("\n"):
+        raise ValueError(f"{file.name} is cut short: {text!r}")
+    return text

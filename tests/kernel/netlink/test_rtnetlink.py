@@ -1,0 +1,77 @@
+"""The addresses of this host: both ends of a link told apart, and broken messages refused."""
+
+import errno
+import ipaddress
+import socket
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from fourtuple.kernel.netlink import wire
+from fourtuple.kernel.netlink.reading import TRIES
+from fourtuple.kernel.netlink.rtnetlink import IFA_ADDRESS, IFA_LOCAL, RTM_NEWADDR, parse_address, read_addresses
+from fourtuple.kernel.netlink.wire import BrokenMessageError, DumpInterruptedError
+from tests.conftest import Ground
+from tests.kernel.netlink.test_wire import DONE, message
+
+LABEL = 3
+
+
+def entry(*attributes: tuple[int, bytes], family: int = socket.AF_INET) -> bytes:
+    head = struct.pack("=BBBBI", family, 24, 0, 0, 1)
+    return head + b"".join(wire.attribute(*each) for each in attributes)
+
+
+def packed(address: str) -> bytes:
+    return ipaddress.ip_address(address).packed
+
+
+def test_of_both_ends_of_a_link_ours_counts() -> None:
+    """IFA_LOCAL, where there is one; IPv6 has IFA_ADDRESS alone (rtnetlink(7))."""
+    both = entry((IFA_ADDRESS, packed("10.0.0.9")), (IFA_LOCAL, packed("10.0.0.4")), (LABEL, b"tun0\0"))
+    six = entry((IFA_ADDRESS, packed("fd00::4")), family=socket.AF_INET6)
+
+    assert [str(parse_address(each)) for each in (both, six, entry((LABEL, b"lo\0")))] == [
+        "10.0.0.4",
+        "fd00::4",
+        "None",
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", bytes(7), entry((IFA_LOCAL, bytes(3))), entry() + bytes(4)])
+def test_a_broken_address_is_refused(content: bytes) -> None:
+    with pytest.raises(ValueError, match=r"bytes|address"):
+        parse_address(content)
+
+
+def test_a_message_without_a_length_is_an_error_and_not_a_loop() -> None:
+    with pytest.raises(BrokenMessageError):
+        read_addresses(lambda _: [message(RTM_NEWADDR, length=0) + DONE])
+
+
+@pytest.mark.parametrize("number", [errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EPERM, errno.EACCES])
+def test_where_netlink_is_refused_there_are_none(number: int) -> None:
+    def refuse(_: bytes) -> Iterator[bytes]:
+        raise OSError(number, "refused")
+        yield b""
+
+    assert read_addresses(refuse) == []
+
+
+def test_addresses_that_change_meanwhile_are_read_again() -> None:
+    changed = message(RTM_NEWADDR, entry((IFA_LOCAL, packed("10.0.0.4"))), wire.NLM_F_DUMP_INTR) + DONE
+    whole = message(RTM_NEWADDR, entry((IFA_LOCAL, packed("10.0.0.5")))) + DONE
+    answers = [changed, whole]
+
+    assert list(map(str, read_addresses(lambda _: [answers.pop(0)]))) == ["10.0.0.5"]
+    answers = [changed] * TRIES
+    with pytest.raises(DumpInterruptedError):
+        read_addresses(lambda _: [answers.pop(0)])
+
+
+def test_the_addresses_of_a_namespace(ground: Ground) -> None:
+    """Of loopback, which is up there."""
+    code = "from fourtuple.kernel.addresses import of_this_host; print(*sorted(map(str, of_this_host())))"
+
+    assert ground.python(code).split()[0] == "127.0.0.1"

@@ -1,0 +1,39 @@
+"""Counters of the kernel: by name, and not there where a file is broken."""
+
+from pathlib import Path
+
+import pytest
+
+from fourtuple.kernel.proc.netstat import read_counters, read_motion, read_netstat
+from tests.kernel.proc.small import GOOD, tree
+
+SNMP = "Tcp: ActiveOpens PassiveOpens\nTcp: 7 4\n"
+SOCKSTAT = "TCP: inuse 3 orphan 0 tw 2 alloc 5 mem 1\n"
+
+
+def test_both_files_are_read(tmp_path: Path) -> None:
+    found = read_counters(tree(tmp_path, GOOD | {"thread-self/net/snmp": SNMP}))
+
+    assert (found["ListenOverflows"], found["ActiveOpens"], found["InOctets"]) == (17, 7, 9)
+
+
+@pytest.mark.parametrize("text", ["", "TcpExt: A B", "TcpExt: ListenOverflows\nTcpExt: x\n"])
+def test_broken_counters_are_not_there(text: str, tmp_path: Path) -> None:
+    assert "ListenOverflows" not in read_netstat(tree(tmp_path, {"thread-self/net/netstat": text}))
+
+
+@pytest.mark.parametrize(("sockstat6", "there"), [("", 5), ("TCP6: inuse 4\n", 9)])
+def test_motion_counts_what_was_opened_and_what_is_there(sockstat6: str, there: int, tmp_path: Path) -> None:
+    """A kernel without IPv6 has no sockstat6."""
+    net = {"snmp": SNMP, "sockstat": SOCKSTAT, "sockstat6": sockstat6}
+    motion = read_motion(tree(tmp_path, {f"thread-self/net/{name}": text for name, text in net.items() if text}))
+
+    assert (motion.opened, motion.there) == (11, there)
+
+
+@pytest.mark.parametrize("missing", ["snmp", "sockstat"])
+def test_without_either_of_its_files_motion_is_not_known(missing: str, tmp_path: Path) -> None:
+    net = {"snmp": SNMP, "sockstat": SOCKSTAT}
+    del net[missing]
+
+    assert read_motion(tree(tmp_path, {f"thread-self/net/{name}": text for name, text in net.items()})).opened is None
