@@ -6,7 +6,7 @@ import re
 READY = {"serve": "listening", "hold": "holding", "export": "metrics on"}
 # The first word of a line of --log for a new connection.
 EVENT = "connected"
-# … for one that a server has accepted, and for one that is gone.
+# The same for a connection that a server accepted, and for one that was lost.
 ACCEPTED = "accepted"
 LOST = "lost"
 # Text below the rows of the live census: the sort order (faces/text/census.py) and the key that ends it.

@@ -204,7 +204,7 @@ def test_both_ip_versions_may_be_among_them() -> None:
 
 
 def test_what_was_full_is_seen_to_be_free_again() -> None:
-    """Two sources are full, then all ports of one become free: they are found within a second."""
+    """Two sources are full, then all of one's ports are free: they are found soon."""
 
     def ask() -> tuple[int, int]:
         sources = Sources("127.0.0.2", "127.0.0.3")

@@ -94,10 +94,10 @@ async def connect_async(
 
 
 class _Attempts:
-    """The running loop, and what makes its sockets; the error of each attempt is kept, in the order of the attempts.
+    """The running loop and a factory of its sockets; it keeps the error of each attempt, in the order of the attempts.
 
-    start_connection raises one error for all. Its wording and its errno are not asyncio's, and it would hide a
-    PortsExhausted: so the errors themselves are needed.
+    start_connection raises one error for all attempts. Its text and errno differ from asyncio's, and it would hide
+    PortsExhausted, so the original errors are needed.
     """
 
     def __init__(self, sources: Sources | None) -> None:
@@ -109,7 +109,7 @@ class _Attempts:
         return getattr(self._loop, name)
 
     def take_errors(self) -> list[Exception]:
-        """They are not kept here any longer."""
+        """The errors so far; they are not kept here any longer."""
         failed, self._failed = self._failed, {}
         return [failed[number] for number in sorted(failed)]
 
@@ -123,7 +123,7 @@ class _Attempts:
             raise
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
-        """As the loop's own. Raises OSError."""
+        """As the loop's own method. Raises OSError."""
         number = self._count
         try:
             await self._loop.sock_connect(sock, address)

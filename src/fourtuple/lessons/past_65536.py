@@ -30,7 +30,7 @@ def show(stage: Stage) -> Steps:
     if stage.private:
         with contextlib.suppress(OSError):  # read-only /proc/sys: then the range stays as it is
             set_port_range(WIDE)
-    # Past half of the range connect() is slow without IP_LOCAL_PORT_RANGE: without it, use twice as many server ports.
+    # Past half of the range connect() is slow without IP_LOCAL_PORT_RANGE; without it, use twice as many server ports.
     usable = port_facts().automatic_ports.size * (98 if port_range_is_quick() else 49) // 100
     server_ports = -(-wanted // usable)
     first = stage.port(FIRST_SERVER_PORT, server_ports)

@@ -155,20 +155,20 @@ def namespace_refusal() -> str | None:
 
 
 def own_world() -> World:
-    """What decides how many connections this process can open, in the namespace it is in.
+    """The facts that limit the connections of this process, in its network namespace.
 
-    Without what takes long to read (read_process): threads of the user's other processes, what descriptors are.
+    Facts that are slow to read are left out (read_process): threads of the user's processes, types of descriptors.
     """
     return read_world(SYSCTLS, details=False)
 
 
 def open_files() -> int:
-    """The descriptors of this process below its soft limit of open files."""
+    """The number of descriptors of this process below its soft limit of open files."""
     return process.read_files().open
 
 
 def port_facts() -> PortFacts:
-    """Of the source ports of the namespace that this process is in, alone. Raises CannotError."""
+    """The facts about source ports alone, in the namespace of this process. Raises CannotError."""
     return read_port_facts()
 
 

@@ -20,9 +20,9 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How the wanted connections are divided among workers.
+    """Which worker opens which 4-tuples.
 
-    room: 4-tuples of the space that are still available
+    room: how many 4-tuples of the space are still available
     """
 
     wanted: int
@@ -32,7 +32,7 @@ class Plan:
     slices: tuple[Slice, ...]
 
     def room_of(self, share: Slice) -> int:
-        """The part of `room` that belongs to one worker."""
+        """The part of `room` that belongs to one worker, at most."""
         return self.room.most * (share.stop - share.start) // max(1, self.space.size)
 
     @property

@@ -91,10 +91,10 @@ async def http_once(
 ) -> bytes | None:
     """Answer a request.
 
-    ahead: what was read of it before
+    ahead: bytes of the request that have been read already
 
-    → what was read of the next one; None: there is to be none. What is no HTTP is held, until the other end closes;
-    a broken request is answered with 400.
+    → bytes of the next request that have been read; None: no further request. A connection that sends anything but
+    HTTP is held until the other end closes; a malformed request is answered with 400.
     """
     begun = ahead or await reader.read(HEAD_BYTES)
     exchange = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
