@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from fourtuple.core.runs.series import Bins, Heat, OverTime, heat, histogram, over_time
-from fourtuple.core.runs.stored import Outcome, StoredRun
+from fourtuple.core.runs.stored import RunState, StoredRun
 from fourtuple.store import reading
 from fourtuple.store.coding import to_text
 from fourtuple.store.file import open_store
@@ -37,7 +37,7 @@ def made_run(file: Path | None = None) -> StoredRun:
     writer.begin(replace(began, planned=replace(began.planned, usable=WANTED // 4 + 1000)))
     for sample in samples(SAMPLES, every_s=1.0, opening=OPENING, wanted=WANTED, slow_from=0.5):
         writer.sample(sample)
-    writer.end(Outcome.REACHED, to_text(hold_record()))
+    writer.end(RunState.REACHED, to_text(hold_record()))
     return reading.read_run(base, 1, lambda _: False)
 
 

@@ -13,7 +13,7 @@ from fourtuple.core.runs.counters import COUNTERS, Phase
 from fourtuple.core.runs.histogram import add_values
 from fourtuple.core.runs.memory import MemoryUse, PartUse
 from fourtuple.core.runs.orders import HoldOptions, HoldOrder, LoopName
-from fourtuple.core.runs.pace import Pace
+from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.runs.proof import HOLDS, Ground, Result
 from fourtuple.core.runs.records import HoldRecord, Sample, Seen, ServeRecord, Witness
 from fourtuple.core.runs.slices import Plan, split
@@ -112,10 +112,11 @@ def options(**other: Any) -> HoldOptions:
 def order(*, room: int = 1000, workers: int = 1, **other: Any) -> HoldOrder:
     """The start of a hold of 1,000 connections to four destinations, both ends here. room: 4-tuples available"""
     space = TupleSpace.of(["127.0.0.1"], range(32768, 33268), ["127.0.0.1:8000-8003"])
+    pace = OpeningPace.of(1000, None)
     made = HoldOrder(
         options=options(),
         start=start(),
-        plan=Plan(1000, Interval.of(room), space, Strategy.LATE, split(1000, space.size, workers, Pace.of(1000, None))),
+        plan=Plan(1000, Interval.of(room), space, Strategy.LATE, split(1000, space.size, workers, pace)),
         loop=LoopName.RING,
         loop_because="io_uring is here",
         bind=False,

@@ -3,28 +3,30 @@
 from dataclasses import replace
 from typing import Any
 
-from fourtuple.core.runs.stored import Entry, Outcome
+from fourtuple.core.runs.stored import Entry, RunState
 from fourtuple.faces.text import runs
 from tests.faces.text.test_runs import kept
 from tests.made import hold_record, serve_record
 
 ENTRY = Entry(
     17, "hold", "fourtuple hold 1000 127.0.0.1:8000", "2026-11-20T12:00:00.000+00:00", "2026-11-20T12:00:10.000+00:00",
-    Outcome.REACHED, "", 1000, 1000, 40, "loadbox",
+    RunState.REACHED, "", 1000, 1000, 40, "loadbox",
 )  # fmt: skip
 ENTRIES = [
-    replace(ENTRY, id=20, outcome=Outcome.RUNNING, held=400, ended_at=None),
-    replace(ENTRY, id=19, outcome=Outcome.BROKEN, why="Ctrl-C", held=12),
-    replace(ENTRY, id=18, outcome=Outcome.SHORT, held=500, why="7 lost"),
+    replace(ENTRY, id=20, outcome=RunState.RUNNING, held=400, ended_at=None),
+    replace(ENTRY, id=19, outcome=RunState.BROKEN, why="Ctrl-C", held=12),
+    replace(ENTRY, id=18, outcome=RunState.SHORT, held=500, why="7 lost"),
     ENTRY,
-    replace(ENTRY, id=9, kind="serve", n=1000, held=990, outcome=Outcome.ENDED),
-    replace(ENTRY, id=5, outcome=Outcome.KILLED, held=None, command="fourtuple hold 1000 127.0.0.1:8000-8019 --for 1h"),
-    replace(ENTRY, id=4, outcome=Outcome.UNFINISHED, held=None),
+    replace(ENTRY, id=9, kind="serve", n=1000, held=990, outcome=RunState.ENDED),
+    replace(
+        ENTRY, id=5, outcome=RunState.KILLED, held=None, command="fourtuple hold 1000 127.0.0.1:8000-8019 --for 1h"
+    ),
+    replace(ENTRY, id=4, outcome=RunState.UNFINISHED, held=None),
     replace(ENTRY, id=3, kind="prove", n=11, held=11, command="fourtuple prove"),
 ]
 
 
-def _show(kind: str, record: Any, outcome: Outcome | None = None, why: str = "", **options: Any) -> str:
+def _show(kind: str, record: Any, outcome: RunState | None = None, why: str = "", **options: Any) -> str:
     """A run with the times of ENTRY."""
     run = kept(kind, record, **options)
     entry = replace(run.entry, started_at=ENTRY.started_at, ended_at=ENTRY.ended_at if record else None)
@@ -42,6 +44,6 @@ SCREENS = {
     "show-prove": lambda: _show("prove", object()),
     "show-running": lambda: _show("hold", None, alive=True),
     "show-killed": lambda: _show("hold", None),
-    "show-broken": lambda: _show("hold", None, Outcome.BROKEN, "Ctrl-C"),
-    "show-unfinished": lambda: _show("hold", None, Outcome.UNFINISHED),
+    "show-broken": lambda: _show("hold", None, RunState.BROKEN, "Ctrl-C"),
+    "show-unfinished": lambda: _show("hold", None, RunState.UNFINISHED),
 }

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from fourtuple.core.runs.records import Sample
-from fourtuple.core.runs.stored import Outcome
+from fourtuple.core.runs.stored import RunState
 from fourtuple.kernel.proc.alive import is_alive, mark
 from fourtuple.store import reading
 from fourtuple.store.coding import to_text
@@ -31,7 +31,7 @@ def write(file: Path, run: list[Sample], told: int) -> None:
             writer.sample(sample)
             if not writer._waiting:
                 os.write(told, json.dumps([writer.id, number + 1]).encode() + b"\n")
-        writer.end(Outcome.REACHED, to_text(hold_record()), n=1000, held=1000)
+        writer.end(RunState.REACHED, to_text(hold_record()), n=1000, held=1000)
         base.close()
 
 
@@ -58,7 +58,7 @@ def look(file: Path, committed: dict[int, int], removed: set[int]) -> dict[str, 
         run = reading.read_run(base, entry.id, is_alive)
         if len(run.series) and run.connects["count"].sum() != run.series["opened"][-1]:
             found["unreadable"] += 1
-        if entry.outcome is not Outcome.RUNNING:
+        if entry.outcome is not RunState.RUNNING:
             reading.remove(base, [entry.id], is_alive)
             committed.pop(entry.id, None)
             removed.add(entry.id)  # what is told of it may still be on its way
@@ -100,7 +100,7 @@ def main(name: str, times: str, seed: str) -> None:
         os.waitpid(pid, 0)
     base = open_store(file, new=False)
     outcomes = [entry.outcome for entry in reading.entries(base, is_alive)]
-    print(json.dumps(told | {"runs": len(removed), "running_at_the_end": outcomes.count(Outcome.RUNNING)}))
+    print(json.dumps(told | {"runs": len(removed), "running_at_the_end": outcomes.count(RunState.RUNNING)}))
 
 
 if __name__ == "__main__":

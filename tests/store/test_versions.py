@@ -73,7 +73,7 @@ row, field = '    RunCounter("late"', "    late: int\\n    received_bytes"
 changed("fourtuple.core.runs.counters", row, '    RunCounter("probes", "probes sent"), ' + row)
 changed("fourtuple.core.runs.records", field, "    probes: int\\n" + field)
 from pathlib import Path
-from fourtuple.core.runs.stored import Outcome
+from fourtuple.core.runs.stored import RunState
 from fourtuple.store import reading
 from fourtuple.store.coding import to_text
 from fourtuple.store.file import MIGRATIONS, open_store
@@ -87,7 +87,7 @@ writer.begin(made.start())
 for sample in made.samples():
     writer.sample(sample)
 record = made.hold_record()
-writer.end(Outcome.REACHED, to_text(record), n=record.wanted, held=record.held)
+writer.end(RunState.REACHED, to_text(record), n=record.wanted, held=record.held)
 before, after = (reading.read_run(base, run, lambda _: False) for run in (1, writer.id))
 assert writer.why_not is None
 assert before.record == after.record == record

@@ -10,7 +10,7 @@ import pytest
 
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.runs.records import HoldRecord, Sample
-from fourtuple.core.runs.stored import Outcome
+from fourtuple.core.runs.stored import RunState
 from fourtuple.store import reading
 from fourtuple.store.coding import from_text, to_text
 from fourtuple.store.file import open_store
@@ -33,7 +33,7 @@ def written(base: sqlite3.Connection, run: list[Sample], record: Any = None) -> 
     for sample in run:
         writer.sample(sample)
     if record:
-        writer.end(Outcome.REACHED, to_text(record), n=record.wanted, held=record.held)
+        writer.end(RunState.REACHED, to_text(record), n=record.wanted, held=record.held)
     return writer
 
 
@@ -74,7 +74,7 @@ def test_records_come_back_as_they_were(base: sqlite3.Connection) -> None:
     assert from_text(to_text(result()), type(result())) == result()
     written(base, list(samples()), hold_record())
     run = reading.read_run(base, 1, nobody)
-    assert (run.record, run.start, run.entry.outcome) == (hold_record(), start(), Outcome.REACHED)
+    assert (run.record, run.start, run.entry.outcome) == (hold_record(), start(), RunState.REACHED)
     assert run.entry.n == run.entry.held == 1000
     assert run.connects["count"].sum() == 1000
 
@@ -91,7 +91,7 @@ def test_samples_are_written_four_times_a_second_while_opening_and_once_while_ho
     opened = at([n / 20 for n in range(1, 601)], opening)  # 30 s, 20 a second
     held = at([30 + n / 20 for n in range(1, 401)], holding)  # 20 s
     writer = written(base, opened + held)
-    writer.end(Outcome.BROKEN, None)
+    writer.end(RunState.BROKEN, None)
     stored = [(sample.at_ns - BEGAN_NS) / 1e9 for sample in reading.samples_since(base, 1, 0, None)]
     early, late = [s for s in stored if s < 5], [s for s in stored if 5 <= s <= 30]
 
@@ -140,20 +140,20 @@ def test_a_full_disk_ends_the_writing_and_not_the_run(base: sqlite3.Connection) 
     base.execute(f"PRAGMA max_page_count = {pages}")
     for sample in run[10:] * 20:
         writer.sample(sample)
-    writer.end(Outcome.REACHED, to_text(hold_record()))
+    writer.end(RunState.REACHED, to_text(hold_record()))
 
     assert writer.why_not == "database or disk is full"
     assert base.execute("SELECT count(*) FROM samples").fetchone()[0] >= 10
     entry = reading.entry(base, 1, nobody)
-    assert (entry.outcome, entry.why) == (Outcome.REACHED, entry.why)
+    assert (entry.outcome, entry.why) == (RunState.REACHED, entry.why)
     assert writer.why_not in entry.why
 
 
 @pytest.mark.parametrize(
-    ("alive", "outcome"), [(True, Outcome.RUNNING), (False, Outcome.KILLED), (None, Outcome.UNFINISHED)]
+    ("alive", "outcome"), [(True, RunState.RUNNING), (False, RunState.KILLED), (None, RunState.UNFINISHED)]
 )
 def test_a_run_without_an_end_is_what_its_writer_is(
-    base: sqlite3.Connection, alive: bool | None, outcome: Outcome
+    base: sqlite3.Connection, alive: bool | None, outcome: RunState
 ) -> None:
     """Running, killed or unknown; readable up to its last sample in every case."""
     written(base, list(samples())[:17])
@@ -169,10 +169,10 @@ def test_who_ends_while_somebody_looks_has_ended(base: sqlite3.Connection) -> No
     writer = written(base, list(samples(every_s=0.1)))
 
     def alive(_: str) -> bool:
-        writer.end(Outcome.REACHED, to_text(hold_record()))
+        writer.end(RunState.REACHED, to_text(hold_record()))
         return False
 
-    assert reading.read_run(base, 1, alive).entry.outcome is Outcome.REACHED
+    assert reading.read_run(base, 1, alive).entry.outcome is RunState.REACHED
 
 
 def test_the_newest_is_meant_where_no_number_is_given(base: sqlite3.Connection) -> None:

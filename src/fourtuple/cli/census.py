@@ -71,7 +71,7 @@ def census(
     choose for a pair are the range, minus reserved ports, minus ports held by bind() or listen(), minus the ports that
     the pair already uses.
     """
-    from fourtuple.core.census.records import By, Census
+    from fourtuple.core.census.records import By
     from fourtuple.faces.terminal import watch as watching
     from fourtuple.faces.text import census as face
     from fourtuple.verbs.census import census_everywhere, censuses, states_named
@@ -79,12 +79,7 @@ def census(
     from fourtuple.verbs.looks import paced
     from fourtuple.verbs.survey import go_into
 
-    if all_netns and (netns or every_s is not None):
-        raise UsageError("--all-netns", "it counts once, in every namespace", "Leave out --netns and --watch.")
-    if as_json and as_csv:
-        raise UsageError("--json and --csv", "standard output can have only one format", "Use one of them.")
-    if save is not None and (all_netns or every_s is not None):
-        raise UsageError("--save", "it needs one count of one namespace", "Leave out --all-netns and --watch.")
+    _check(netns, all_netns, every_s, save, as_csv=as_csv, as_json=as_json)
     as_text = not (as_json or as_csv)
     shown = face.SHOWN if most is None and as_text else most
     options: dict[str, Any] = {
@@ -96,17 +91,7 @@ def census(
         "rings": rings,
     }
 
-    def show(found: Census, *, first: bool = True) -> None:
-        found = found.first(shown)
-        if as_json:
-            print_json(found.to_json())
-        elif as_csv:
-            click.echo(face.csv_text(found, head=first), nl=False)
-        elif every_s is None:
-            click.echo("\n".join(face.census_lines(found, columns=columns())))
-        else:
-            click.echo("\n".join([*face.watch_lines(found), ""]))
-
+    show = _printer(shown, as_json=as_json, as_csv=as_csv, watched=every_s is not None)
     if all_netns:
         sys.exit(_census_everywhere(census_everywhere(**options), show, titles=as_text))
     owners = every_s is None or not as_text  # a watched census does not show them
@@ -121,6 +106,36 @@ def census(
         if save is not None:
             verb(found, save)
         show(found)
+
+
+def _check(
+    netns: str | None, all_netns: bool, every_s: float | None, save: str | None, *, as_csv: bool, as_json: bool
+) -> None:
+    """Raises UsageError for options that contradict each other."""
+    if all_netns and (netns or every_s is not None):
+        raise UsageError("--all-netns", "it counts once, in every namespace", "Leave out --netns and --watch.")
+    if as_json and as_csv:
+        raise UsageError("--json and --csv", "standard output can have only one format", "Use one of them.")
+    if save is not None and (all_netns or every_s is not None):
+        raise UsageError("--save", "it needs one count of one namespace", "Leave out --all-netns and --watch.")
+
+
+def _printer(shown: int | None, *, as_json: bool, as_csv: bool, watched: bool) -> Callable[..., None]:
+    """What prints one census, with at most `shown` rows for each role. watched: it is one of many"""
+    from fourtuple.faces.text import census as face
+
+    def show(found: Any, *, first: bool = True) -> None:
+        found = found.first(shown)
+        if as_json:
+            print_json(found.to_json())
+        elif as_csv:
+            click.echo(face.csv_text(found, head=first), nl=False)
+        elif watched:
+            click.echo("\n".join([*face.watch_lines(found), ""]))
+        else:
+            click.echo("\n".join(face.census_lines(found, columns=columns())))
+
+    return show
 
 
 def _census_everywhere(looks: Run[tuple[Any, Any], int], show: Callable[..., None], *, titles: bool) -> int:

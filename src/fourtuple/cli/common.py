@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fourtuple.verbs.runs import Keeper
 
 
-class Unit(click.ParamType[float]):
+class Quantity(click.ParamType[float]):
     """Parameter type: a number with a unit, parsed by core/units.py."""
 
     def __init__(self, name: str, parse: Callable[[str], float]) -> None:
@@ -64,8 +64,8 @@ def positive(parse: Callable[[str], float]) -> Callable[[str], float]:
     return parsed
 
 
-SOME, PERIOD = Unit("N", positive(parse_count)), Unit("TIME", positive(parse_duration))
-COUNT, RATE, DURATION = Unit("N", parse_count), Unit("RATE", parse_rate), Unit("TIME", parse_duration)
+SOME, PERIOD = Quantity("N", positive(parse_count)), Quantity("TIME", positive(parse_duration))
+COUNT, RATE, DURATION = Quantity("N", parse_count), Quantity("RATE", parse_rate), Quantity("TIME", parse_duration)
 UNITS = "N: 100, 20k, 1.5M. TIME: 500ms, 3s, 2m, 1h. RATE: 200/s, 20k/s. More in docs/."
 STRATEGIES = click.Choice(["late", "plain", "noport", "explicit"])
 ALL_STRATEGIES = click.Choice([*STRATEGIES.choices, "bind0"])

@@ -1,7 +1,7 @@
 """`hold`: open N connections and hold them."""
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,9 @@ from fourtuple.cli.common import (
     split,
 )
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
+
+if TYPE_CHECKING:
+    from fourtuple.core.runs.orders import HoldOptions
 
 
 @click.command(short_help="Open N connections and hold them.", epilog=UNITS)
@@ -123,32 +126,15 @@ def hold(
     noport    as late, but with IP_BIND_ADDRESS_NO_PORT alone
     explicit  by you (--from ADDRESS:PORT); other programs cannot use these ports
     """
-    from fourtuple.core.limits.strategy import Strategy
-    from fourtuple.core.runs.orders import LoopName, Watch
     from fourtuple.faces.terminal import live
     from fourtuple.faces.text import hold
     from fourtuple.verbs.background import READY
-    from fourtuple.verbs.hold import hold as verb
-    from fourtuple.verbs.plan import read_plan
+    from fourtuple.verbs.hold import prepare, start_hold
 
-    if plan_file is not None:
-        if wanted is not None or destinations or sources or strategy:
-            raise UsageError("--plan", "the file has N, the destinations and the sources", "Leave these out.")
-        written = read_plan(plan_file)
-        wanted, destinations, sources = written.wanted, tuple(written.destinations), tuple(written.sources)
-        strategy, options["rate_per_s"] = written.strategy, options["rate_per_s"] or written.rate_per_s
-    if wanted is None or not destinations:
-        raise UsageError("N and a destination are needed, or --plan", do="fourtuple hold 100 127.0.0.1:8000")
-    run = verb(
-        wanted,
-        destinations,
-        sources=split(sources),
-        strategy=Strategy(strategy) if strategy else None,
-        reset=close == "rst",
-        watch=Watch(watch),
-        loop=LoopName(loop),
-        **options,
+    asked = _options(
+        wanted, destinations, sources, plan_file, options, strategy=strategy, close=close, watch=watch, loop=loop
     )
+    run = start_hold(prepare(asked))
     keeper = keeper_of(store, no_store=no_store)
     record = live.show(
         keeper.run(run) if keeper else run,
@@ -160,3 +146,40 @@ def hold(
     )
     say(hold.hold_lines(record), record.to_json(), keeper, store, as_json=as_json)
     sys.exit(EXIT_REACHED if record.reached else EXIT_SHORT)
+
+
+def _options(
+    wanted: int | None,
+    destinations: tuple[str, ...],
+    sources: tuple[str, ...],
+    plan_file: str | None,
+    others: dict[str, Any],
+    *,
+    strategy: str | None,
+    close: str,
+    watch: str,
+    loop: str,
+) -> "HoldOptions":
+    """What was typed, and what the file of a plan says. Raises UsageError where both say the same thing."""
+    from fourtuple.core.limits.strategy import Strategy
+    from fourtuple.core.runs.orders import HoldOptions, LoopName, Watch
+    from fourtuple.verbs.plan import read_plan
+
+    if plan_file is not None:
+        if wanted is not None or destinations or sources or strategy:
+            raise UsageError("--plan", "the file has N, the destinations and the sources", "Leave these out.")
+        written = read_plan(plan_file)
+        wanted, destinations, sources = written.wanted, tuple(written.destinations), tuple(written.sources)
+        strategy, others["rate_per_s"] = written.strategy, others["rate_per_s"] or written.rate_per_s
+    if wanted is None or not destinations:
+        raise UsageError("N and a destination are needed, or --plan", do="fourtuple hold 100 127.0.0.1:8000")
+    return HoldOptions(
+        wanted,
+        destinations,
+        sources=tuple(split(sources)),
+        strategy=Strategy(strategy) if strategy else None,
+        reset=close == "rst",
+        watch=Watch(watch),
+        loop=LoopName(loop),
+        **others,
+    )

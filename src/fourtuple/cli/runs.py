@@ -38,12 +38,12 @@ def runs(
     ctx.obj = file
     if ctx.invoked_subcommand is not None:
         return
-    from fourtuple.core.runs.stored import Outcome
+    from fourtuple.core.runs.stored import RunState
     from fourtuple.faces.text import runs as face
     from fourtuple.verbs.runs import Runs
 
-    if outcome is not None and outcome not in [*Outcome]:
-        raise UsageError(f"--outcome {outcome}", "there is no such outcome", f"Use one of {', '.join(Outcome)}.")
+    if outcome is not None and outcome not in [*RunState]:
+        raise UsageError(f"--outcome {outcome}", "there is no such outcome", f"Use one of {', '.join(RunState)}.")
     try:
         with Runs(file_of(file)) as stored:
             entries = stored.entries()

@@ -63,13 +63,14 @@ def serve(
     **options: Any,
 ) -> None:
     """Accept connections on any number of addresses and ports. accept() uses no new port."""
-    from fourtuple.core.runs.orders import LoopName, Watch
+    from fourtuple.core.runs.orders import LoopName, ServeOptions, Watch
     from fourtuple.faces.terminal import live
     from fourtuple.faces.text import serve as face
     from fourtuple.verbs.background import READY
-    from fourtuple.verbs.serve import serve as verb
+    from fourtuple.verbs.serve import prepare, start_serve
 
-    run = verb(where, watch=Watch(watch), loop=LoopName(loop), **options)
+    asked = ServeOptions(where, watch=Watch(watch), loop=LoopName(loop), **options)
+    run = start_serve(prepare(asked))
     keeper = keeper_of(store, no_store=no_store)
     record = live.show(
         keeper.run(run) if keeper else run,

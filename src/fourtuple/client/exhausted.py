@@ -57,12 +57,12 @@ def explained(error: OSError, host: str, port: int, sources: tuple[str, ...]) ->
 
 
 @dataclass(frozen=True, slots=True)
-class _Count:
+class _PairCount:
     found: "Shortage | str"  # text: why it could not be counted
     until_s: float
 
 
-_lately: dict[tuple[str, int, tuple[str, ...]], _Count] = {}
+_lately: dict[tuple[str, int, tuple[str, ...]], _PairCount] = {}
 
 
 def _counted(host: str, port: int, sources: tuple[str, ...]) -> "Shortage | str":
@@ -74,7 +74,7 @@ def _counted(host: str, port: int, sources: tuple[str, ...]) -> "Shortage | str"
         now_s = time.monotonic()
         if len(_lately) >= MOST_COUNTS:
             _lately.clear()
-        known = _lately[key] = _Count(found, now_s + max(COUNT_EVERY_S, SHARE * (now_s - start_s)))
+        known = _lately[key] = _PairCount(found, now_s + max(COUNT_EVERY_S, SHARE * (now_s - start_s)))
     return known.found
 
 

@@ -13,7 +13,7 @@ from fourtuple.core.errors import CannotError, FourtupleError
 from fourtuple.core.runs.proof import FAILS, HOLDS, SKIPPED
 from fourtuple.core.runs.run import Run
 from fourtuple.lessons.prove import module_of
-from fourtuple.lessons.stage import Outcome, Progress, Stage
+from fourtuple.lessons.stage import Demonstration, Progress, Stage
 from fourtuple.verbs.lab import own_world
 
 
@@ -40,11 +40,11 @@ def main(name: str, connections: str, ground: str) -> None:
     _print_json(result | {"verdict": verdict, "why": why})
 
 
-def _show(name: str, stage: Stage) -> Outcome:
+def _show(name: str, stage: Stage) -> Demonstration:
     shown: Any = module_of(name).show(stage)
-    if isinstance(shown, Outcome):
+    if isinstance(shown, Demonstration):
         return shown
-    steps: Run[Progress, Outcome] = Run(shown)
+    steps: Run[Progress, Demonstration] = Run(shown)
     for progress in steps:
         _print_json(dataclasses.asdict(progress))
     return steps.record

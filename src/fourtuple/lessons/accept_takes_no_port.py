@@ -2,7 +2,7 @@
 
 import socket
 
-from fourtuple.lessons.stage import HERE, Outcome, Stage, Steps
+from fourtuple.lessons.stage import HERE, Demonstration, Stage, Steps
 from fourtuple.verbs.background import serving
 from fourtuple.verbs.hold import hold
 
@@ -23,7 +23,7 @@ def show(stage: Stage) -> Steps:
             greetings.append(f"{host}:{own_port} received {client.recv(5, socket.MSG_WAITALL).decode()}")
         run = hold(MANY, [f"{HERE}:{port}"], hold_s=1)
         record, ends = yield from stage.held(run, lambda: stage.ends(f"{HERE}:{port}"))
-    return Outcome(
+    return Demonstration(
         did=f"connect {FEW} clients, then {MANY:,} more, to one server on {everywhere}:{port} that greets each"
         " with hello",
         predicted={

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from fourtuple.core.errors import CannotError
 from fourtuple.core.sockets.table import State
-from fourtuple.lessons.stage import Outcome, Stage
+from fourtuple.lessons.stage import Demonstration, Stage
 from fourtuple.verbs.lab import open_files
 
 CLAIM = "ulimit -n is a separate limit, of the process and not of TCP"
@@ -15,7 +15,7 @@ CLAIM = "ulimit -n is a separate limit, of the process and not of TCP"
 LIMIT, CLIENTS, ACCEPTS = 200, 20, 12
 
 
-def show(stage: Stage) -> Outcome:
+def show(stage: Stage) -> Demonstration:
     """Lower the limit of this process, then reach it. It runs in a process of its own."""
     server = stage.listener(8000)
     address = server.getsockname()
@@ -36,7 +36,7 @@ def show(stage: Stage) -> Outcome:
     accepted, second_stop = _until_it_fails(lambda: server.accept()[0])
     resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, hard))
     ends = stage.ends(f"{address[0]}:{address[1]}", states=[State.ESTABLISHED])
-    return Outcome(
+    return Demonstration(
         did=f"with ulimit -n {LIMIT}, call socket() until it fails; then connect {CLIENTS} clients, with files left for"
         f" {ACCEPTS} accept() calls, and call accept() until it fails",
         predicted={

@@ -11,7 +11,7 @@ from fourtuple.core.limits.verdicts import Limits
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.space.ranges import Ranges
-from fourtuple.lessons.stage import HERE, IP_BIND_ADDRESS_NO_PORT, RESET, Outcome, Stage
+from fourtuple.lessons.stage import HERE, IP_BIND_ADDRESS_NO_PORT, RESET, Demonstration, Stage
 from fourtuple.verbs.lab import open_files, set_reserved_ports
 from fourtuple.verbs.limits import limits
 
@@ -21,7 +21,7 @@ PORTS, RESERVED, BACKLOG, FILES = 24, 3, 5, 10
 Rows = Iterator[tuple[str, str, str]]  # what was set, predicted, observed
 
 
-def show(stage: Stage) -> Outcome:
+def show(stage: Stage) -> Demonstration:
     rows = [*_accept_queue(stage), *_files(stage)]
     note = "limits set by sysctls were left out: they would apply to the whole host"
     if stage.private:
@@ -30,7 +30,7 @@ def show(stage: Stage) -> Outcome:
             note = ""
         except OSError as error:
             note = f"limits set by sysctls were left out: /proc/sys is not writable ({error.strerror})"
-    return Outcome(
+    return Demonstration(
         did=f"run fourtuple limits, then open connections until one fails: to a server with listen({BACKLOG}); with"
         f" {FILES} open files left; with source ports 40000-40023, from {HERE} to {HERE}:8001",
         predicted={what: predicted for what, predicted, _ in rows},

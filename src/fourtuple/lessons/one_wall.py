@@ -3,7 +3,7 @@
 import socket
 
 from fourtuple.core.space.ranges import Ranges
-from fourtuple.lessons.stage import IP_BIND_ADDRESS_NO_PORT, Outcome, Stage
+from fourtuple.lessons.stage import IP_BIND_ADDRESS_NO_PORT, Demonstration, Stage
 from fourtuple.verbs.lab import set_reserved_ports
 
 CLAIM = "a client is limited by the port range per source and destination, which can be changed"
@@ -11,7 +11,7 @@ CLAIM = "a client is limited by the port range per source and destination, which
 PORTS, WIDER, RESERVED = 100, 150, 10
 
 
-def show(stage: Stage) -> Outcome:
+def show(stage: Stage) -> Demonstration:
     ports = stage.narrow(PORTS)
     wall = stage.listen(8000)
     opened, stopped_by = stage.fill(wall)
@@ -32,7 +32,7 @@ def show(stage: Stage) -> Outcome:
             predicted[f"{RESERVED} of these reserved"] = WIDER - RESERVED
             observed[f"{RESERVED} of these reserved"], _ = stage.fill(stage.listen(8002))
             note = ""
-    return Outcome(
+    return Demonstration(
         did=f"connect() to {wall} until it fails, with port range {ports.start}-{ports[-1]}; again from 127.0.0.2;"
         f" again with {wider.start}-{wider[-1]}",
         predicted=predicted,

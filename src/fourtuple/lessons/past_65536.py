@@ -9,7 +9,7 @@ from fourtuple.core.runs.orders import LoopName
 from fourtuple.core.sockets.ends import Ends
 from fourtuple.core.sockets.table import four_tuples
 from fourtuple.core.units import format_count
-from fourtuple.lessons.stage import HERE, Outcome, Stage, Steps
+from fourtuple.lessons.stage import HERE, Demonstration, Stage, Steps
 from fourtuple.verbs.background import serving
 from fourtuple.verbs.hold import hold
 from fourtuple.verbs.lab import own_world, port_facts, port_range_is_quick, set_port_range
@@ -40,7 +40,7 @@ def show(stage: Stage) -> Steps:
         record, ends = yield from stage.held(run, lambda: stage.ends(server))
     port, sharing = ends.busiest_client_port
     processes = f"{record.workers} {'process' if record.workers == 1 else 'processes'}"
-    return Outcome(
+    return Demonstration(
         did=f"open {format_count(wanted)} connections from {HERE} to {server}; opened in {record.elapsed_s:.1f} s, by"
         f" {processes} with at most {format_count(_most_files())} open files",
         predicted={

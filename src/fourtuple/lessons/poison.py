@@ -2,14 +2,14 @@
 
 import socket
 
-from fourtuple.lessons.stage import HERE, IP_BIND_ADDRESS_NO_PORT, Outcome, Stage
+from fourtuple.lessons.stage import HERE, IP_BIND_ADDRESS_NO_PORT, Demonstration, Stage
 
 CLAIM = "bind(address, 0) before connect() blocks ports for everyone; with IP_BIND_ADDRESS_NO_PORT it does not"
 
 PORTS = 100
 
 
-def show(stage: Stage) -> Outcome:
+def show(stage: Stage) -> Demonstration:
     ports = stage.narrow(PORTS)
     one, two, three = (stage.listen(port) for port in (8000, 8001, 8002))
 
@@ -25,7 +25,7 @@ def show(stage: Stage) -> Outcome:
     late, _ = stage.fill(one, _bind_late)
     late_elsewhere, _ = stage.fill(two, _bind_late)
     plain_with_late, _ = stage.fill(three)
-    return Outcome(
+    return Demonstration(
         did=f"with port range {ports.start}-{ports[-1]}, connect from {HERE} to server 1 ({one}), 2 ({two}) and"
         f" 3 ({three}) until it fails: first with bind(address, 0), then with IP_BIND_ADDRESS_NO_PORT (NO_PORT)",
         predicted={

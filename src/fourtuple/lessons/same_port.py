@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 
 from fourtuple.core.sockets.table import four_tuples
-from fourtuple.lessons.stage import HERE, Outcome, Stage
+from fourtuple.lessons.stage import HERE, Demonstration, Stage
 
 CLAIM = "one local port carries two connections at once"
 
 HOLD_S = 3
 
 
-def show(stage: Stage) -> Outcome:
+def show(stage: Stage) -> Demonstration:
     servers = [stage.listener(8000), stage.listener(8001)]
     first, second = (stage.endpoint_of(server) for server in servers)
     port = stage.port(3000)
@@ -38,7 +38,7 @@ def show(stage: Stage) -> Outcome:
     for connection in accepted:
         connection.close()
     closed = [client.recv(1) == b"" for client in (one, two)]
-    return Outcome(
+    return Demonstration(
         did=f"connect {HERE}:{port} to {first} and to {second}, hold both for {HOLD_S} s; bind the same port without"
         f" SO_REUSEADDR; connect it to {first} again",
         predicted={

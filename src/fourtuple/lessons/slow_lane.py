@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 
 from fourtuple.core.space.endpoints import Endpoint
-from fourtuple.lessons.stage import HERE, IP_LOCAL_PORT_RANGE, Outcome, Progress, Stage, Steps
+from fourtuple.lessons.stage import HERE, IP_LOCAL_PORT_RANGE, Demonstration, Progress, Stage, Steps
 from fourtuple.verbs.background import holding, serving
 from fourtuple.verbs.lab import port_facts, port_range_is_quick
 
@@ -47,7 +47,7 @@ def show(stage: Stage) -> Steps:
     if curable:
         predicted[CURE] = f"under {CURED} times"
         observed[CURE] = predicted[CURE] if _times(cured_us) < CURED else f"{_times(cured_us)} times"
-    return Outcome(
+    return Demonstration(
         did=f"measure the median time of {TRIALS} connect() calls to {server}, with {', '.join(map(str, LEVELS))} % of"
         f" the port range {ports.start}-{ports[-1]} in use",
         predicted=predicted,

@@ -43,7 +43,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Demonstration:
     """The outcome of a lesson.
 
     did:       what the lesson did, in one sentence with real addresses and ports
@@ -59,7 +59,7 @@ class Outcome:
     note: str = ""
 
 
-Steps = Generator[Progress, None, Outcome]
+Steps = Generator[Progress, None, Demonstration]
 
 
 class Stage:

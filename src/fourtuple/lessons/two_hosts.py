@@ -5,7 +5,7 @@ from ipaddress import ip_interface
 from fourtuple.core.errors import CannotError
 from fourtuple.core.sockets.ends import Ends
 from fourtuple.core.topology import Cable, Port
-from fourtuple.lessons.stage import Outcome, Stage, Steps
+from fourtuple.lessons.stage import Demonstration, Stage, Steps
 from fourtuple.verbs.background import serving
 from fourtuple.verbs.hold import hold
 from fourtuple.verbs.lab import Lab
@@ -35,7 +35,7 @@ def show(stage: Stage) -> Steps:
 
             run = hold(MANY, [f"{SERVER}:{PORT}"], hold_s=1)
             record, (here, there) = yield from stage.held(run, both_hosts)
-    return Outcome(
+    return Demonstration(
         did=f"connect {MANY:,} clients on {CLIENT} to one server on {SERVER}:{PORT}, over a veth pair",
         predicted={
             "connections at the client": MANY,

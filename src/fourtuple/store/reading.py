@@ -14,7 +14,7 @@ from fourtuple.core.runs.counters import COLUMN, GROWTHS, MAPS, Phase
 from fourtuple.core.runs.proof import Ground, Result
 from fourtuple.core.runs.records import HoldRecord, Sample, Seen, ServeRecord, Witness
 from fourtuple.core.runs.start import Start
-from fourtuple.core.runs.stored import GROWN, Entry, Outcome, Progress, StoredRun
+from fourtuple.core.runs.stored import GROWN, Entry, LessonProgress, RunState, StoredRun
 from fourtuple.store.coding import from_text, grown
 from fourtuple.store.file import NUMBERS, OTHERS
 
@@ -90,7 +90,7 @@ def samples_since(base: sqlite3.Connection, run: int, number: int, before: Sampl
 def remove(base: sqlite3.Connection, runs: list[int], alive: Alive) -> None:
     """Remove all of these runs or none. Raises UsageError if one does not exist or is still running."""
     for run in runs:
-        if entry(base, run, alive).outcome is Outcome.RUNNING:
+        if entry(base, run, alive).outcome is RunState.RUNNING:
             raise UsageError(f"cannot remove run {run}", "it is still running")
     with reading(base), base:
         base.execute("BEGIN IMMEDIATE")
@@ -107,7 +107,7 @@ def _entry(base: sqlite3.Connection, run: int, alive: Alive) -> Entry | None:
         return None
     _, kind, command, started_at, ended_at, outcome, why, n, held, start, samples = row
     if outcome is None:
-        outcome = Outcome.UNFINISHED if still is None else Outcome.RUNNING if still else Outcome.KILLED
+        outcome = RunState.UNFINISHED if still is None else RunState.RUNNING if still else RunState.KILLED
     begun = from_text(start, Start)
     if held is None:  # not recorded yet
         most, accepted = base.execute("SELECT max(open), max(opened) FROM samples WHERE run = ?", (run,)).fetchone()
@@ -119,7 +119,7 @@ def _entry(base: sqlite3.Connection, run: int, alive: Alive) -> Entry | None:
         command=command,
         started_at=started_at,
         ended_at=ended_at,
-        outcome=Outcome(outcome),
+        outcome=RunState(outcome),
         why=why,
         n=n,
         held=held,
@@ -160,7 +160,7 @@ def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
         else None,  # the record of a proof is the refusal
         results=tuple(from_text(text, Result) for (text,) in results),
         progress=tuple(
-            Progress(lesson, (at_ns - begun.at_ns) / 1e9, done, wanted) for lesson, at_ns, done, wanted in steps
+            LessonProgress(lesson, (at_ns - begun.at_ns) / 1e9, done, wanted) for lesson, at_ns, done, wanted in steps
         ),
     )
 

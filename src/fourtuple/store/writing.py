@@ -14,7 +14,7 @@ from fourtuple.core.runs.counters import GROWTHS, MAPS, Phase
 from fourtuple.core.runs.proof import Result, Step
 from fourtuple.core.runs.records import Sample
 from fourtuple.core.runs.start import Start
-from fourtuple.core.runs.stored import Outcome
+from fourtuple.core.runs.stored import RunState
 from fourtuple.store.coding import grown_bytes, to_text
 from fourtuple.store.file import NUMBERS, OTHERS, WAIT_S, is_busy
 
@@ -104,7 +104,7 @@ class Writer:
         self._write(_COUNTS, (n, held))
 
     def end(
-        self, outcome: Outcome, record: str | None, why: str = "", n: int | None = None, held: int | None = None
+        self, outcome: RunState, record: str | None, why: str = "", n: int | None = None, held: int | None = None
     ) -> None:
         """Write the outcome, waiting for other writers for up to WAIT_S.
 

@@ -22,7 +22,7 @@ from fourtuple.core.runs.conclude import HoldEnding, HoldStory
 from fourtuple.core.runs.counters import Counters, Phase
 from fourtuple.core.runs.memory import SLABS, MemoryUse, Slabs, memory_use
 from fourtuple.core.runs.orders import HoldOptions, HoldOrder, LoopName, Watch
-from fourtuple.core.runs.pace import Pace
+from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.runs.records import Event, HoldRecord, Sample, Seen
 from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.slices import Plan, split
@@ -134,7 +134,7 @@ def order_of(
             room=ports.room,
             space=space,
             strategy=seen.strategy,
-            slices=split(options.wanted, space.size, count, Pace.of(options.wanted, options.rate_per_s)),
+            slices=split(options.wanted, space.size, count, OpeningPace.of(options.wanted, options.rate_per_s)),
         ),
         loop=LoopName(choice.name),
         loop_because=choice.because,

@@ -11,7 +11,7 @@ from fourtuple.core.errors import EXIT_REACHED, CannotError, UsageError
 from fourtuple.core.runs.proof import HOLDS, Ground, Proof, Result, Step
 from fourtuple.core.runs.records import HoldRecord, Sample, ServeRecord
 from fourtuple.core.runs.run import Run
-from fourtuple.core.runs.stored import Entry, Outcome, StoredRun
+from fourtuple.core.runs.stored import Entry, RunState, StoredRun
 from fourtuple.kernel.proc.alive import is_alive, mark
 from fourtuple.store import reading, tables
 from fourtuple.store.coding import to_text
@@ -63,11 +63,11 @@ class Keeper:
                 yield sample
         record = run.record
         if isinstance(record, HoldRecord):
-            outcome = Outcome.REACHED if record.reached else Outcome.SHORT
+            outcome = RunState.REACHED if record.reached else RunState.SHORT
             marks = [f"{record.lost:,} lost"] * bool(record.lost) + ["interrupted"] * record.interrupted
             self._end(outcome, to_text(record), ", ".join(marks), n=record.wanted, held=record.held)
         else:
-            outcome = Outcome.SHORT if record.workers_killed else Outcome.ENDED
+            outcome = RunState.SHORT if record.workers_killed else RunState.ENDED
             self._end(outcome, to_text(record), n=record.accepted, held=record.most_open)
         return record
 
@@ -92,7 +92,7 @@ class Keeper:
                     self._writer.progress(step, time.monotonic_ns())
                 yield step
         proof = run.record
-        self._end(Outcome.REACHED if proof.exit_code == EXIT_REACHED else Outcome.SHORT, None)
+        self._end(RunState.REACHED if proof.exit_code == EXIT_REACHED else RunState.SHORT, None)
         return proof
 
     def stored(self) -> StoredRun:
@@ -105,7 +105,7 @@ class Keeper:
         with Runs(self._file) as runs:
             return runs.read(self.id)
 
-    def _end(self, outcome: Outcome, record: str | None, why: str = "", **counts: int) -> None:
+    def _end(self, outcome: RunState, record: str | None, why: str = "", **counts: int) -> None:
         self._writer.end(outcome, record, why, **counts)
         if self._file is not None:
             self._base.close()
@@ -116,7 +116,7 @@ class Keeper:
         try:
             yield
         except BaseException as error:
-            self._end(Outcome.BROKEN, None, BROKEN_BY.get(type(error), str(error) or type(error).__name__))
+            self._end(RunState.BROKEN, None, BROKEN_BY.get(type(error), str(error) or type(error).__name__))
             raise
 
 
@@ -187,7 +187,7 @@ class Runs:
             for sample in reading.samples_since(self._base, run, number, last):
                 number, last = number + 1, sample
                 yield sample
-            if entry.outcome is not Outcome.RUNNING:
+            if entry.outcome is not RunState.RUNNING:
                 record = self.read(run).record
                 if record is None:
                     raise CannotError(f"run {run} has no result", f"{entry.outcome} {entry.why}".strip())
@@ -202,6 +202,6 @@ class Runs:
             results = self.read(run).results
             yield from results[reported:]
             reported = len(results)
-            if entry.outcome is not Outcome.RUNNING:
+            if entry.outcome is not RunState.RUNNING:
                 return
             time.sleep(FOLLOW_S)

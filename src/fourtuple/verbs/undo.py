@@ -29,7 +29,7 @@ class Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Applied:
     """The result of `apply` or `undo`.
 
     done:      the settings that were written
@@ -42,7 +42,7 @@ class Outcome:
     elsewhere: int = 0
 
 
-def apply(changes: Sequence[Change], file: Path | None = None) -> Outcome:
+def apply(changes: Sequence[Change], file: Path | None = None) -> Applied:
     """Write the settings that this user is permitted to write.
 
     file: where the old values are stored; None: state_file()
@@ -59,10 +59,10 @@ def apply(changes: Sequence[Change], file: Path | None = None) -> Outcome:
         except OSError as error:
             _store(file, before)
             refused.append((change, error.strerror or str(error)))
-    return Outcome(tuple(done), tuple(refused))
+    return Applied(tuple(done), tuple(refused))
 
 
-def undo(file: Path | None = None, *, forget: bool = False) -> Outcome:
+def undo(file: Path | None = None, *, forget: bool = False) -> Applied:
     """Restore the settings that `apply` changed on this host and in this network namespace, the last change first.
 
     forget: also drop the stored settings of other network namespaces
@@ -88,7 +88,7 @@ def undo(file: Path | None = None, *, forget: bool = False) -> Outcome:
                 left.append(entry)
                 refused.append((change, error.strerror or str(error)))
     _store(file, ([] if forget else elsewhere[::-1]) + left[::-1])
-    return Outcome(tuple(done), tuple(refused), 0 if forget else len(elsewhere))
+    return Applied(tuple(done), tuple(refused), 0 if forget else len(elsewhere))
 
 
 def state_file() -> Path:

@@ -16,14 +16,14 @@ from fourtuple.core.limits.cost import (
     workers_needed,
 )
 from fourtuple.core.limits.facts import Memory
-from fourtuple.core.runs.pace import Pace
+from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.runs.slices import split
 
 
 @given(st.integers(1, 10**7), st.integers(0, 10**9), st.integers(1, 200))
 def test_the_slices_are_all_of_the_space_and_all_of_the_wanted(wanted: int, size: int, workers: int) -> None:
     """No gap, no overlap, nothing lost, and no worker has two more than another."""
-    slices = split(wanted, size, workers, Pace())
+    slices = split(wanted, size, workers, OpeningPace())
 
     assert sum(s.wanted for s in slices) == wanted
     assert max(s.wanted for s in slices) - min(s.wanted for s in slices) <= 1
@@ -45,13 +45,13 @@ def test_no_room_at_all_is_refused() -> None:
 
 
 def test_without_a_rate_only_what_is_in_flight_counts() -> None:
-    assert Pace(None, in_flight=10).start_now(0.0, opening=4, started=1000) == 6
+    assert OpeningPace(None, in_flight=10).start_now(0.0, opening=4, started=1000) == 6
 
 
 @given(st.floats(0.5, 1e5), st.lists(st.floats(0, 0.1), min_size=1, max_size=100))
 def test_a_pace_never_runs_ahead_of_its_rate(rate: float, steps: list[float]) -> None:
     """At any time at most rate * elapsed + 1 have been started, and where slots are free no fewer than that floor."""
-    pace, elapsed_s, started = Pace(rate, in_flight=10**9), 0.0, 0
+    pace, elapsed_s, started = OpeningPace(rate, in_flight=10**9), 0.0, 0
     for step_s in steps:
         elapsed_s += step_s
         started += pace.start_now(elapsed_s, opening=0, started=started)
@@ -60,12 +60,12 @@ def test_a_pace_never_runs_ahead_of_its_rate(rate: float, steps: list[float]) ->
 
 
 def test_a_full_flight_waits_for_a_completion_not_for_the_clock() -> None:
-    assert Pace(1000.0, in_flight=4).wait_s(9.0, opening=4, started=4) == inf
+    assert OpeningPace(1000.0, in_flight=4).wait_s(9.0, opening=4, started=4) == inf
 
 
 def test_workers_share_rate_and_flight() -> None:
     """Together they start at n / rate, in turn: none starts with the others."""
-    total = Pace(1000.0, 512)
+    total = OpeningPace(1000.0, 512)
     shares = [total.of_worker(number, 4) for number in range(4)]
 
     assert [share.in_flight for share in shares] == [128] * 4
@@ -108,5 +108,5 @@ def test_memory_is_weighed_while_opening() -> None:
 
 
 def test_many_are_opened_in_larger_flights() -> None:
-    assert Pace.of(1000, None) == Pace(None, 512)
-    assert Pace.of(10**6, 5.0) == Pace(5.0, 4096)
+    assert OpeningPace.of(1000, None) == OpeningPace(None, 512)
+    assert OpeningPace.of(10**6, 5.0) == OpeningPace(5.0, 4096)

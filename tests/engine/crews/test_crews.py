@@ -10,7 +10,7 @@ import pytest
 from fourtuple.core.errors import ShortfallError
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.runs.counters import COUNTERS, Counters, Phase
-from fourtuple.core.runs.pace import Pace
+from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.runs.records import Event
 from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.space.interval import Interval
@@ -85,7 +85,7 @@ def hold_scripted(job: HoldJob, part: int, row: Counters, control: Control) -> I
 def test_work_that_is_data_does_the_same_where_it_was_sent() -> None:
     """An order and the number of a slice survive pickle: the second of two slices of 23 opens its 12."""
     space = TupleSpace.of(["10.0.0.4"], range(40_000, 50_000), ["10.0.0.9:80"])
-    plan = Plan(23, Interval.of(space.size), space, Strategy.LATE, split(23, space.size, 2, Pace()))
+    plan = Plan(23, Interval.of(space.size), space, Strategy.LATE, split(23, space.size, 2, OpeningPace()))
     job = HoldJob(plan, How(bind=False, port_range=None, timeout_s=30), timeout_s=30, reset=True, log=False)
     work = pickle.loads(pickle.dumps(Assignment(hold_scripted, job, 1)))  # noqa: S301  (our own)
     row, control = np.zeros(1, COUNTERS)[0], Control()

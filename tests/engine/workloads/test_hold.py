@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.runs.counters import Phase
-from fourtuple.core.runs.pace import Pace
+from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.space.endpoints import FourTuple
 from fourtuple.core.space.interval import Interval
@@ -30,12 +30,12 @@ def a_run(
     loop: ScriptedLoop,
     space: TupleSpace | None = None,
     strategy: Strategy = Strategy.LATE,
-    pace: Pace | None = None,
+    pace: OpeningPace | None = None,
     **others: Any,
 ) -> Run:
     """others: of the HoldJob"""
     space = space or a_space(ports=10_000)
-    plan = Plan(wanted, Interval.of(space.size), space, strategy, split(wanted, space.size, 1, pace or Pace()))
+    plan = Plan(wanted, Interval.of(space.size), space, strategy, split(wanted, space.size, 1, pace or OpeningPace()))
     job = HoldJob(plan, HOW, **{"timeout_s": 30, "reset": True, "log": False, **others})
     return Run(lambda counters, control: hold(job, plan.slices[0], loop, counters, control, loop.clock))
 
@@ -61,7 +61,7 @@ def test_as_many_are_held_as_were_wanted(wanted: int) -> None:
 
 def test_never_more_at_once_than_the_pace_allows() -> None:
     loop = ScriptedLoop(Clock(), batch=1000)
-    opened(a_run(997, loop, pace=Pace(in_flight=40)))
+    opened(a_run(997, loop, pace=OpeningPace(in_flight=40)))
 
     assert loop.most_in_flight == 40
 
@@ -69,7 +69,7 @@ def test_never_more_at_once_than_the_pace_allows() -> None:
 def test_a_rate_is_kept_to_the_connection() -> None:
     """The n-th starts at n / rate, no earlier, and no later than the next step of the loop."""
     loop = ScriptedLoop(Clock(), step_s=0.0001)
-    opened(a_run(101, loop, pace=Pace(rate_per_s=100.0)))
+    opened(a_run(101, loop, pace=OpeningPace(rate_per_s=100.0)))
 
     assert [at for at, _ in loop.connects] == pytest.approx([n / 100 for n in range(101)], abs=0.003)
 
@@ -112,7 +112,7 @@ def test_full_pairs_are_asked_gently_however_large_the_batches() -> None:
         return errno.EADDRNOTAVAIL if used[t.destination.port] > 100 else 0
 
     loop = ScriptedLoop(Clock(), answer=answer, batch=2048)
-    run = opened(a_run(5000, loop, a_space(100), pace=Pace(in_flight=4096)))
+    run = opened(a_run(5000, loop, a_space(100), pace=OpeningPace(in_flight=4096)))
 
     assert (run.counters["open"], run.failed()) == (300, {"EADDRNOTAVAIL": 4700})
     assert len(loop.connects) <= 310
@@ -121,7 +121,7 @@ def test_full_pairs_are_asked_gently_however_large_the_batches() -> None:
 def test_a_destination_where_nobody_listens_is_not_asked_for_ever() -> None:
     """What is in flight has failed, and so has the rest, untried."""
     loop = ScriptedLoop(Clock(), capacity=100_000, answer=lambda n, t: errno.ECONNREFUSED)
-    run = opened(a_run(100_000, loop, pace=Pace(in_flight=64)))
+    run = opened(a_run(100_000, loop, pace=OpeningPace(in_flight=64)))
 
     assert run.failed() == {"ECONNREFUSED": 100_000}
     assert len(loop.connects) <= 64 + loop.batch
@@ -141,7 +141,7 @@ def test_dead_destinations_are_left_out_and_the_living_one_takes_all() -> None:
     """Of 500 ports one listens: it gets all but one refusal of each other, and a batch that did not know yet."""
     space = a_space(ports=10_000, ends="10.0.0.9:1-500")
     loop = ScriptedLoop(Clock(), answer=lambda n, t: 0 if t.destination.port == 77 else errno.ECONNREFUSED)
-    run = opened(a_run(997, loop, space, pace=Pace(in_flight=512)))
+    run = opened(a_run(997, loop, space, pace=OpeningPace(in_flight=512)))
 
     refused = run.failed()["ECONNREFUSED"]
     assert 499 <= refused <= 499 + loop.batch
@@ -151,7 +151,7 @@ def test_dead_destinations_are_left_out_and_the_living_one_takes_all() -> None:
 def test_when_a_whole_flight_fails_nothing_more_is_tried() -> None:
     """Also where the destination had worked before: at 30 s a timeout, 512 at a time, it would take hours."""
     loop = ScriptedLoop(Clock(), answer=lambda n, t: 0 if n < 100 else errno.ETIMEDOUT)
-    run = opened(a_run(10_000, loop, pace=Pace(in_flight=128)))
+    run = opened(a_run(10_000, loop, pace=OpeningPace(in_flight=128)))
 
     assert (run.counters["open"], run.failed()) == (100, {"ETIMEDOUT": 9_900})
     assert len(loop.connects) < 100 + 3 * 128
@@ -289,7 +289,7 @@ def test_what_cannot_be_opened_again_is_tried_every_second() -> None:
 def test_opening_again_keeps_the_rate_and_does_not_make_up_for_the_time_before() -> None:
     """After a minute of holding, 50 lost ones come back at 100 a second."""
     loop = ScriptedLoop(Clock(), step_s=0.0001)
-    run = opened(a_run(50, loop, pace=Pace(rate_per_s=100.0), reconnect=True))
+    run = opened(a_run(50, loop, pace=OpeningPace(rate_per_s=100.0), reconnect=True))
     loop.clock.advance(60)
     lost_s = (loop.clock.ns - 1_000_000_000) / 1e9
     loop.incoming = {slot: [b""] for slot in range(50)}

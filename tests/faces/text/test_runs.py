@@ -7,7 +7,7 @@ import pytest
 
 from fourtuple.core.runs.compare import compare
 from fourtuple.core.runs.proof import Lesson, Step
-from fourtuple.core.runs.stored import Entry, Outcome, StoredRun
+from fourtuple.core.runs.stored import Entry, RunState, StoredRun
 from fourtuple.faces.text import runs
 from fourtuple.faces.text.compare import compare_lines
 from fourtuple.faces.text.hold import verdict
@@ -21,7 +21,7 @@ from tests.told import numbers
 
 ENTRY = Entry(
     17, "hold", "fourtuple hold 1000 127.0.0.1:8000", "2026-11-20T12:00:00.000+00:00", "2026-11-20T12:00:10.000+00:00",
-    Outcome.REACHED, "", 1000, 1000, 40, "loadbox",
+    RunState.REACHED, "", 1000, 1000, 40, "loadbox",
 )  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def kept(kind: str, record: Any, *, alive: bool = False, **options: Any) -> Stor
         for sample in list(samples(every_s=0.1))[:30]:
             writer.sample(sample)
     if record:
-        writer.end(Outcome.REACHED, None if kind == "prove" else to_text(record))
+        writer.end(RunState.REACHED, None if kind == "prove" else to_text(record))
     return reading.read_run(base, 1, lambda _: alive)
 
 
@@ -51,9 +51,9 @@ def words(run: StoredRun) -> str:
 
 def test_the_list_says_of_each_when_what_and_how_it_went() -> None:
     entries = [
-        replace(ENTRY, id=18, outcome=Outcome.SHORT, held=500, why="7 lost"),
+        replace(ENTRY, id=18, outcome=RunState.SHORT, held=500, why="7 lost"),
         ENTRY,
-        replace(ENTRY, id=9, kind="serve", n=1000, held=990, outcome=Outcome.ENDED),
+        replace(ENTRY, id=9, kind="serve", n=1000, held=990, outcome=RunState.ENDED),
         replace(ENTRY, id=3, kind="prove", n=11, held=11),
     ]
     lines = list(runs.list_lines(entries, columns=200))

@@ -12,7 +12,7 @@ LEAST = 1000  # connections; with fewer, other activity on the host outweighs th
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class MemoryPart:
     """A part of a connection's memory.
 
     slabs: the slabs in which the kernel allocates it
@@ -30,12 +30,12 @@ BUCKETS_BYTES = 256  # tcp_bind_bucket and tcp_bind2_bucket of a port, which all
 WATCH_BYTES = 256  # a poll of the ring that waits for the connection's end: io_kiocb
 
 PARTS = (
-    Part("socket", "struct tcp_sock", ("TCP", "TCPv6"), 2520, 2520),
-    Part("inode", "struct socket with its inode", ("sock_inode_cache", "lsm_inode_cache"), 894, 894),
-    Part("file", "struct file with its directory entry", ("filp", "dentry", "lsm_file_cache"), 414, 414),
-    Part("bind buckets", "a port's entries in two hash tables", ("tcp_bind_bucket", "tcp_bind2_bucket"), 0, 0),
-    Part("request", "a connection not accepted yet", ("request_sock_TCP", "request_sock_TCPv6"), 0, 0),
-    Part("polls", "the poll that waits for the connection's end", ("io_kiocb", "eventpoll_epi", "eventpoll_pwq"), 0, 0),
+    MemoryPart("socket", "struct tcp_sock", ("TCP", "TCPv6"), 2520, 2520),
+    MemoryPart("inode", "struct socket with its inode", ("sock_inode_cache", "lsm_inode_cache"), 894, 894),
+    MemoryPart("file", "struct file with its directory entry", ("filp", "dentry", "lsm_file_cache"), 414, 414),
+    MemoryPart("bind buckets", "a port's entries in two hash tables", ("tcp_bind_bucket", "tcp_bind2_bucket"), 0, 0),
+    MemoryPart("request", "a connection not accepted yet", ("request_sock_TCP", "request_sock_TCPv6"), 0, 0),
+    MemoryPart("polls", "the poll that waits for its end", ("io_kiocb", "eventpoll_epi", "eventpoll_pwq"), 0, 0),
 )
 HASH, USER = "hash table", "user space"
 SLABS = tuple(name for part in PARTS for name in part.slabs)

@@ -9,7 +9,7 @@ IN_FLIGHT, IN_FLIGHT_OF_MANY, MANY = 512, 4096, 2**17
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class OpeningPace:
     """A schedule for opening connections.
 
     rate_per_s: None: as fast as possible
@@ -25,7 +25,7 @@ class Pace:
     delay_s: float = 0.0
 
     @classmethod
-    def of(cls, wanted: int, rate_per_s: float | None) -> "Pace":
+    def of(cls, wanted: int, rate_per_s: float | None) -> "OpeningPace":
         return cls(rate_per_s, IN_FLIGHT if wanted < MANY else IN_FLIGHT_OF_MANY)
 
     def start_now(self, elapsed_s: float, opening: int, started: int) -> int:
@@ -42,9 +42,9 @@ class Pace:
             return inf
         return max(0.0, self.delay_s + started / self.rate_per_s - elapsed_s)
 
-    def of_worker(self, number: int, workers: int) -> "Pace":
+    def of_worker(self, number: int, workers: int) -> "OpeningPace":
         """The pace of one of several workers; they start connections in turn."""
         in_flight = max(1, self.in_flight // workers)
         if self.rate_per_s is None:
-            return Pace(None, in_flight)
-        return Pace(self.rate_per_s / workers, in_flight, number / self.rate_per_s)
+            return OpeningPace(None, in_flight)
+        return OpeningPace(self.rate_per_s / workers, in_flight, number / self.rate_per_s)

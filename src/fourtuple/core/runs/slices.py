@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.runs.pace import Pace
+from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.tuples import TupleSpace
 
@@ -15,7 +15,7 @@ class Slice:
     start: int
     stop: int
     wanted: int
-    pace: Pace
+    pace: OpeningPace
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Plan:
         return Interval(min(self.wanted, self.room.least), min(self.wanted, self.room.most))
 
 
-def split(wanted: int, size: int, workers: int, pace: Pace) -> tuple[Slice, ...]:
+def split(wanted: int, size: int, workers: int, pace: OpeningPace) -> tuple[Slice, ...]:
     """Equal shares of the wanted connections and of the space, in order; together they cover both exactly."""
     return tuple(
         Slice(

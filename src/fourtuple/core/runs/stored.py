@@ -17,7 +17,7 @@ from fourtuple.core.runs.start import Start
 GROWN = np.dtype([("sample", "<i4"), ("bucket", "<u2"), ("count", "<i8")])
 
 
-class Outcome(StrEnum):
+class RunState(StrEnum):
     """How a run ended; the values are stored."""
 
     RUNNING = "running"
@@ -44,7 +44,7 @@ class Entry:
     command: str
     started_at: str
     ended_at: str | None
-    outcome: Outcome
+    outcome: RunState
     why: str
     n: int | None
     held: int | None
@@ -53,7 +53,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class LessonProgress:
     """The progress of a lesson, `at_s` seconds after the proof began."""
 
     lesson: str
@@ -81,7 +81,7 @@ class StoredRun:
     record: HoldRecord | ServeRecord | None = None
     ground: Ground | None = None
     results: tuple[Result, ...] = ()
-    progress: tuple[Progress, ...] = ()
+    progress: tuple[LessonProgress, ...] = ()
 
     @property
     def at_s(self) -> NDArray[np.float64]:

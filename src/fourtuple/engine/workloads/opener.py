@@ -12,7 +12,7 @@ import numpy as np
 from fourtuple.core.errnos import Extent, symptom_of
 from fourtuple.core.runs import histogram
 from fourtuple.core.runs.counters import Phase
-from fourtuple.core.runs.pace import Pace
+from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.runs.spread import BINS
 from fourtuple.core.space.tuples import Block
 from fourtuple.engine.control import TICK_S
@@ -41,7 +41,7 @@ class Opener:
         self,
         worker: Worker,
         routes: AutomaticRoutes,
-        pace: Pace,
+        pace: OpeningPace,
         how: How,
         timeout_s: float,
         closer: Closer,

@@ -17,7 +17,7 @@ from fourtuple.core.runs.histogram import Latency
 from fourtuple.core.runs.memory import MemoryUse
 from fourtuple.core.runs.series import Bins, Heat, OverTime, evenly
 from fourtuple.core.runs.spread import PairUse, Sharing
-from fourtuple.core.runs.stored import Progress
+from fourtuple.core.runs.stored import LessonProgress
 from fourtuple.core.units import format_count, format_duration
 
 HEIGHT, ROW = 260, 22  # pixels: of a chart, and of a horizontal bar
@@ -205,7 +205,7 @@ def latency_by_occupancy(over_time: OverTime) -> Chart:
     return _chart("occupancy", "Time to connect, by port occupancy", about, points, 2 * known)
 
 
-def progress(lesson: str, moments: Sequence[Progress]) -> Chart:
+def progress(lesson: str, moments: Sequence[LessonProgress]) -> Chart:
     """The progress of a lesson, in seconds since its first step."""
     rows = [{"at_s": round(each.at_s - moments[0].at_s, 2), "done": each.done} for each in moments]
     lines: Any = (

@@ -15,7 +15,7 @@ from fourtuple import __version__
 from fourtuple.core.runs.compare import Comparison
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.series import histogram, over_time
-from fourtuple.core.runs.stored import Outcome, StoredRun
+from fourtuple.core.runs.stored import RunState, StoredRun
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.faces.page import charts
 from fourtuple.faces.page.charts import Chart
@@ -139,9 +139,9 @@ def _verdict(run: StoredRun) -> tuple[bool | None, str]:
         return record.reached and record.agree and not record.lost, hold.verdict(record)
     if isinstance(record, ServeRecord):
         return not record.workers_killed, next(serve.serve_lines(record))
-    if entry.kind == "prove" and entry.ended_at and entry.outcome is not Outcome.BROKEN:
-        return entry.outcome is Outcome.REACHED, f"{entry.held} of {entry.n} claims hold"
-    return None if entry.outcome is Outcome.RUNNING else False, f"{entry.outcome}: {runs.why(entry)}"
+    if entry.kind == "prove" and entry.ended_at and entry.outcome is not RunState.BROKEN:
+        return entry.outcome is RunState.REACHED, f"{entry.held} of {entry.n} claims hold"
+    return None if entry.outcome is RunState.RUNNING else False, f"{entry.outcome}: {runs.why(entry)}"
 
 
 def _tiles(run: StoredRun) -> Iterator[tuple[str, str, str]]:

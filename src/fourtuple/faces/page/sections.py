@@ -13,7 +13,7 @@ from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.series import Bins, Heat, OverTime, evenly, heat, histogram
 from fourtuple.core.runs.spread import Sharing
 from fourtuple.core.runs.start import Start
-from fourtuple.core.runs.stored import Progress, StoredRun
+from fourtuple.core.runs.stored import LessonProgress, StoredRun
 from fourtuple.core.units import format_count, format_duration, format_size
 from fourtuple.faces.page import charts
 from fourtuple.faces.page.charts import Chart
@@ -304,7 +304,7 @@ def _planned(start: Start) -> list[tuple[str, str]]:
     return [*rows, ("to" if planned.wanted is not None else "on", ", ".join(planned.destinations))]
 
 
-def _card(result: Result, progress: Sequence[Progress]) -> Card:
+def _card(result: Result, progress: Sequence[LessonProgress]) -> Card:
     figure = None
     if len(progress) >= FEW:
         points = [(f"{each.at_s - progress[0].at_s:.2f}", format_count(each.done)) for each in progress]

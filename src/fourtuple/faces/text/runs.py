@@ -5,7 +5,7 @@ from datetime import datetime
 
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.start import Start
-from fourtuple.core.runs.stored import Entry, Outcome, StoredRun
+from fourtuple.core.runs.stored import Entry, RunState, StoredRun
 from fourtuple.core.units import format_count, format_duration, format_size
 from fourtuple.faces.text import hold, serve
 from fourtuple.faces.text.lines import COLUMNS, wrapped
@@ -91,16 +91,16 @@ def _result(run: StoredRun) -> Iterator[str]:
 def why(entry: Entry) -> str:
     """Why the run has this outcome, or what its outcome means."""
     return {
-        Outcome.RUNNING: f"follow it with fourtuple runs show {entry.id} --follow",
-        Outcome.KILLED: "the process ended without recording a result; the samples stored until then are kept",
-        Outcome.UNFINISHED: "no result was recorded; whether it is still running cannot be seen from here",
+        RunState.RUNNING: f"follow it with fourtuple runs show {entry.id} --follow",
+        RunState.KILLED: "the process ended without recording a result; the samples stored until then are kept",
+        RunState.UNFINISHED: "no result was recorded; whether it is still running cannot be seen from here",
     }.get(entry.outcome, entry.why)
 
 
 def _of(entry: Entry) -> str:
     held = format_count(entry.held or 0)
     of = f" of {format_count(entry.n)}" if entry.kind != "serve" and entry.n not in (None, entry.held) else ""
-    why = f", {entry.why}" if entry.why and entry.outcome in (Outcome.REACHED, Outcome.SHORT) else ""
+    why = f", {entry.why}" if entry.why and entry.outcome in (RunState.REACHED, RunState.SHORT) else ""
     return f"{held}{of} {WAYS[entry.kind]}{why}"
 
 

@@ -31,7 +31,7 @@ def read_addresses(ask: Ask = exchange) -> list[Address]:
     """
     message = wire.request(RTM_GETADDR, _IFADDRMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0))
 
-    def fold(entries: Iterable[wire.Message]) -> list[Address]:
+    def fold(entries: Iterable[wire.NetlinkMessage]) -> list[Address]:
         found = (parse_address(entry.content) for entry in entries if entry.kind == RTM_NEWADDR)
         return [address for address in found if address is not None]
 

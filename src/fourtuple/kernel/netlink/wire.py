@@ -41,7 +41,7 @@ class DumpInterruptedError(Exception):
     """The table changed, or the buffer overflowed, in a way that makes the dump incomplete: start again."""
 
 
-class Message(NamedTuple):
+class NetlinkMessage(NamedTuple):
     """One message of an answer; `content` is what follows its header."""
 
     kind: int
@@ -74,11 +74,11 @@ def offsets(data: Bytes) -> Iterator[int]:
         offset += length + 3 & ~3
 
 
-def messages(data: Bytes) -> Iterator[Message]:
+def messages(data: Bytes) -> Iterator[NetlinkMessage]:
     """The messages of a datagram, or of several in a row. Raises BrokenMessageError."""
     for offset in offsets(data):
         length, kind, flags, sequence, _ = HEADER.unpack_from(data, offset)
-        yield Message(kind, flags, sequence, data[offset + HEADER.size : offset + length])
+        yield NetlinkMessage(kind, flags, sequence, data[offset + HEADER.size : offset + length])
 
 
 def attributes(data: Bytes) -> Iterator[tuple[int, Bytes]]:
@@ -158,7 +158,7 @@ def exchange(protocol: int, message: bytes) -> Iterator[memoryview]:
             yield buffer[:size]
 
 
-def dump(answer: Iterable[Bytes], source: str) -> Iterator[Message]:
+def dump(answer: Iterable[Bytes], source: str) -> Iterator[NetlinkMessage]:
     """The messages of an answer, one by one, without the control messages; for what is short.
 
     answer: datagrams, as `exchange` gives them

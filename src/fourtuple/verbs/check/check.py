@@ -46,7 +46,7 @@ class Glimpse:
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class Testbed:
     """Two hosts joined by a cable: `near` has few ports, `far` has the servers.
 
     destinations: ADDRESS:PORT of each server
@@ -85,7 +85,7 @@ class Ground:
 
 
 @contextmanager
-def ground(*, ports: int = 64, destinations: int = 3, sources: int = 1) -> Iterator[Ground]:
+def ground(*, ports: int = 64, destinations: int = 3, sources: int = 1) -> Iterator[Testbed]:
     """Two private network namespaces and the cable between them. Raises UsageError, CannotError."""
     for what, count, possible in (
         ("ports", ports, PORTS),
@@ -102,7 +102,7 @@ def ground(*, ports: int = 64, destinations: int = 3, sources: int = 1) -> Itera
     with Lab(ports=automatic) as near, Lab(beside=near) as far:
         near_port = Port(NEAR, tuple(ip_interface(f"{address}/16") for address in near_ends))
         far.join(Cable(near_port, Port(FAR, (ip_interface(f"{SERVER}/16"),))), near=near)
-        yield Ground(near, far, automatic, far_ends, near_ends)
+        yield Testbed(near, far, automatic, far_ends, near_ends)
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def answering(far: Lab, endpoints: Sequence[str], answer: Answer, text: bytes = 
 class CheckOptions:
     """The options of `check`.
 
-    command:      with placeholders, see Ground.filled_in; FOURTUPLE_DESTINATIONS and FOURTUPLE_SOURCES have the same
+    command:      with placeholders, see Testbed.filled_in; FOURTUPLE_DESTINATIONS and FOURTUPLE_SOURCES have the same
     ports:        source ports available to the program; an even number
     destinations: servers, all on one address, each with a port of its own
     sources:      source addresses for the program
@@ -200,7 +200,7 @@ def _steps(options: CheckOptions) -> Generator[Glimpse, None, Conduct]:
     return conclude(options, place.destinations, seen)
 
 
-def order_of(options: CheckOptions, place: Ground) -> Order:
+def order_of(options: CheckOptions, place: Testbed) -> Order:
     """The order for the examiner."""
     return Order(
         command=place.filled_in(options.command),
@@ -235,7 +235,7 @@ def conclude(options: CheckOptions, destinations: Sequence[str], seen: Observati
     return judge(seen)
 
 
-def _examined(place: Ground, order: Order) -> Generator[Glimpse, None, Observation]:
+def _examined(place: Testbed, order: Order) -> Generator[Glimpse, None, Observation]:
     text = msgspec.json.encode(order).decode()
     with subprocess.Popen(
         place.near.command([sys.executable, "-m", "fourtuple.verbs.check.examine", text]),

@@ -11,14 +11,14 @@ from typing import Any, Self
 
 from fourtuple.core.check.judge import Conduct
 from fourtuple.core.errors import ShortfallError
-from fourtuple.verbs.check.check import SERVER, SERVER_PORT, Ground, answering, check, ground
+from fourtuple.verbs.check.check import SERVER, SERVER_PORT, Testbed, answering, check, ground
 from fourtuple.verbs.check.servers import answer_named
 
 RUN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class LabServer:
     """A server in the lab.
 
     address: such as `10.77.1.1:8001`
@@ -53,7 +53,7 @@ class ProgramLab:
         self._next_port = SERVER_PORT
 
     @cached_property
-    def _ground(self) -> Ground:
+    def _ground(self) -> Testbed:
         return self._until_the_end.enter_context(ground(**self._size))
 
     @property
@@ -76,9 +76,9 @@ class ProgramLab:
         words = command if isinstance(command, str) else [str(word) for word in command]
         return check(words, **(self._size | options)).finish()
 
-    def server(self, serve: str = "http", text: bytes = b"") -> Server:
+    def server(self, serve: str = "http", text: bytes = b"") -> LabServer:
         """Start a server on the far host: hold, greet (with text), echo, http or close. Raises UsageError."""
-        server = Server(SERVER, self._next_port)
+        server = LabServer(SERVER, self._next_port)
         self._next_port += 1
         self._until_the_end.enter_context(answering(self._ground.far, [server.address], answer_named(serve), text))
         return server
