@@ -23,10 +23,46 @@ ARROWS = {
     "pytest_plugin": {"verbs"},
     "cli": {"core", "verbs", "faces", "lessons", "cli"},
 }
+# room → wing (a folder, or a file of the room itself) → the wings of the same room that it may import
+WINGS = {
+    "core": {
+        "errors": set(),
+        "counters": set(),
+        "errnos": set(),
+        "topology": set(),
+        "units": {"errors"},
+        "space": {"errors"},
+        "sockets": {"errors", "space", "units"},
+        "limits": {"counters", "errnos", "errors", "sockets", "space", "units"},
+        "plan": {"errors", "limits", "sockets", "space", "units"},
+        "census": {"counters", "errors", "limits", "sockets", "space", "units"},
+        "check": {"errors", "limits", "sockets", "space", "units"},
+        "runs": {"errnos", "errors", "limits", "sockets", "space", "units"},
+        "why": {"census", "errnos", "errors", "limits", "sockets", "space", "units"},
+    },
+    "kernel": {
+        "process": set(),
+        "sockopts": set(),
+        "proc": {"process", "sockopts"},
+        "netlink": {"proc"},
+        "netns": {"proc", "process"},
+        "uring": {"sockopts"},
+        "canary": {"sockopts"},
+        "tap": set(),
+        "addresses": {"netlink"},
+    },
+    "engine": {
+        "states": set(),
+        "control": set(),
+        "loops": {"states"},
+        "crews": {"control"},
+        "dialogues": {"loops", "states"},
+        "workloads": {"control", "dialogues", "loops", "states"},
+    },
+}
 IMPURE = {"os", "socket", "time", "subprocess", "select", "mmap", "signal", "pathlib", "resource", "fcntl", "shutil"}
 PRINTERS = {"cli", "faces"}
 KERNELS_FILES = ("/proc", "/sys")
-STILL_READS_PROC = {"verbs/observer.py"}  # until it asks kernel/proc for what it wants by name
 
 
 def room_of(file: Path) -> str:
@@ -63,6 +99,35 @@ def test_arrows_point_one_way(file: Path) -> None:
     assert ours <= ARROWS[room_of(file)]
 
 
+def wing_of(file: Path) -> str:
+    """The folder of the room, or the file that stands in the room itself."""
+    return file.relative_to(SOURCE).parts[1].removesuffix(".py")
+
+
+@pytest.mark.parametrize(
+    "file",
+    [file for file in files() if room_of(file) in WINGS and file.name != "__init__.py"],
+    ids=lambda file: str(file.relative_to(SOURCE)),
+)
+def test_wings_stand_in_one_order(file: Path) -> None:
+    """Within a room, too, arrows point one way: a wing imports only the wings that stand below it."""
+    room, wings = room_of(file), WINGS[room_of(file)]
+    ours = {name.split(".")[2] for name in imports(file) if name.startswith(f"fourtuple.{room}.")}
+
+    assert ours - {wing_of(file)} <= wings[wing_of(file)]
+
+
+@pytest.mark.parametrize("room", WINGS)
+def test_the_wings_have_no_circle(room: str) -> None:
+    """Each wing can be placed above all the wings that it imports."""
+    left, placed = dict(WINGS[room]), set[str]()
+    while ready := {wing for wing, below in left.items() if below <= placed}:
+        placed |= ready
+        left = {wing: below for wing, below in left.items() if wing not in ready}
+
+    assert left == {}
+
+
 @pytest.mark.parametrize(
     "file", sorted((SOURCE / "core").rglob("*.py")), ids=lambda file: str(file.relative_to(SOURCE))
 )
@@ -92,7 +157,7 @@ def kernel_paths(code: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "file",
-    [file for file in files() if room_of(file) != "kernel" and str(file.relative_to(SOURCE)) not in STILL_READS_PROC],
+    [file for file in files() if room_of(file) != "kernel"],
     ids=lambda file: str(file.relative_to(SOURCE)),
 )
 def test_only_the_kernel_room_opens_the_kernels_files(file: Path) -> None:

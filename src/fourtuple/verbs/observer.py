@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from fourtuple.core.limits.cost import memory_exhausted
 from fourtuple.core.limits.facts import Memory
 from fourtuple.core.runs.records import Seen
 from fourtuple.engine.control import now_ns
 from fourtuple.kernel.proc.cgroups import read_memory
-from fourtuple.kernel.proc.files import PROC, whole
-from fourtuple.kernel.proc.netstat import parse_sockstat, read_counters
+from fourtuple.kernel.proc.netstat import read_counters, read_open_sockets
 
 LOOK_S, IDLE_S = 0.2, 1.0  # interval between two reads of memory and counters
 
@@ -23,13 +21,13 @@ class Observer:
     short:    why no more connections may be opened, as of the last look; None: no reason
     """
 
-    def __init__(self, at_start: Memory, *, ends: int, share: float = 1.0, proc: Path = PROC) -> None:
+    def __init__(self, at_start: Memory, *, ends: int, share: float = 1.0) -> None:
         """Take the first readings.
 
         share: the share of the initially free memory that may be used
         """
-        self._at_start, self._ends, self._share, self._proc = at_start, ends, share, proc
-        self._counters, self._sockets = read_counters(proc), _sockets(proc)
+        self._at_start, self._ends, self._share = at_start, ends, share
+        self._counters, self._sockets = read_counters(), read_open_sockets()
         self._due_ns = 0
         self._seen = Seen(None, None, {})
         self.short: str | None = None
@@ -43,7 +41,7 @@ class Observer:
         due = now or now_ns() >= self._due_ns
         if due:
             self._due_ns = now_ns() + int((LOOK_S if busy else IDLE_S) * 1e9)
-            memory = read_memory(self._proc)
+            memory = read_memory()
             self.short = memory_exhausted(memory, self._at_start, self._share)
             self._seen = Seen(None, self._taken(memory), self.moved())
         if due or busy:
@@ -52,7 +50,7 @@ class Observer:
 
     def moved(self) -> dict[str, int]:
         """The increase of each counter that has grown."""
-        now = read_counters(self._proc)
+        now = read_counters()
         return {name: now[name] - was for name, was in self._counters.items() if now.get(name, was) > was}
 
     def grown(self, name: str, moved: Mapping[str, int]) -> int | None:
@@ -63,17 +61,10 @@ class Observer:
         return moved.get(name, 0) if name in self._counters else None
 
     def _connections(self) -> int | None:
-        now = _sockets(self._proc)
+        now = read_open_sockets()
         return None if now is None or self._sockets is None else max(0, now - self._sockets) // self._ends
 
     def _taken(self, memory: Memory) -> int | None:
         if memory.free_bytes is None or self._at_start.free_bytes is None:
             return None
         return self._at_start.free_bytes - memory.free_bytes
-
-
-def _sockets(proc: Path) -> int | None:
-    """The number of TCP sockets in this network namespace, excluding TIME_WAIT; None: not readable."""
-    net = proc / "thread-self/net"
-    counts = {**parse_sockstat(whole(net / "sockstat")), **parse_sockstat(whole(net / "sockstat6"))}
-    return None if "TCP.inuse" not in counts else counts["TCP.inuse"] + counts.get("TCP6.inuse", 0)

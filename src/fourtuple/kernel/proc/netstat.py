@@ -54,6 +54,12 @@ def read_sockstat(proc: Path = PROC) -> dict[str, int]:
     return parse_sockstat(whole(proc / "thread-self/net/sockstat"))
 
 
+def read_open_sockets(proc: Path = PROC) -> int | None:
+    """The number of TCP sockets in this thread's network namespace, excluding TIME_WAIT; None: not readable."""
+    counts = read_sockstat(proc) | parse_sockstat(whole(proc / "thread-self/net/sockstat6"))
+    return None if "TCP.inuse" not in counts else counts["TCP.inuse"] + counts.get("TCP6.inuse", 0)
+
+
 def read_motion(proc: Path = PROC) -> Motion:
     """What tells whether sockets came or went between two looks; a kernel without IPv6 has no sockstat6."""
     net = proc / "thread-self/net"
