@@ -1,0 +1,87 @@
+"""`check` before and after the program runs: what the observer is told, and what follows from what it saw."""
+
+from dataclasses import replace
+
+import pytest
+
+from fourtuple.core.check.judge import Ended, Kind, Observation
+from fourtuple.core.errors import ShortfallError, UsageError
+from fourtuple.verbs.check.check import CheckOptions, conclude
+from fourtuple.verbs.check.servers import Answer
+
+OPTIONS = CheckOptions(("app", "--to", "{dest1}"))
+ENDS = ("10.77.1.1:8001", "10.77.1.1:8002")
+NOTHING = Observation(
+    ports=64,
+    destinations=ENDS,
+    most=(),
+    opened=0,
+    refused=0,
+    closed_first=0,
+    asked=frozenset(),
+    kept_own=frozenset(),
+    kept=frozenset(),
+    kept_after=frozenset(),
+    named=frozenset(),
+    time_wait=0,
+    close_wait=0,
+    left=0,
+    errno="",
+    call="",
+    exit=1,
+    ended=Ended.ITSELF,
+    lost=0,
+    driven=None,
+)
+
+
+def test_a_program_that_shares_its_ports_is_judged() -> None:
+    most = tuple((1, 40_000 + port, number) for number in (0, 1) for port in range(64))
+    seen = replace(NOTHING, most=most, opened=128, asked=frozenset(range(40_000, 40_064)))
+
+    assert conclude(OPTIONS, ENDS, seen).verdict is Kind.SHARED
+
+
+@pytest.mark.parametrize(
+    ("seen", "named"),
+    [
+        (replace(NOTHING, errno="ECONNREFUSED", refused=3), ["ECONNREFUSED", "3", ENDS[0]]),
+        (replace(NOTHING, exit=7), ["7"]),
+    ],
+)
+def test_a_program_that_opened_nothing_has_no_verdict_but_a_reason(seen: Observation, named: list[str]) -> None:
+    with pytest.raises(ShortfallError) as refused:
+        conclude(OPTIONS, ENDS, seen)
+    assert "app" in refused.value.wanted
+    assert [name for name in named if name not in refused.value.stopped_by] == []
+
+
+def test_a_proxy_that_never_listened_is_named() -> None:
+    with pytest.raises(ShortfallError) as refused:
+        conclude(replace(OPTIONS, through="127.0.0.1:9000"), ENDS, replace(NOTHING, driven=False))
+    assert "127.0.0.1:9000" in refused.value.wanted
+
+
+def test_an_interrupt_before_the_first_connection_is_passed_on() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        conclude(OPTIONS, ENDS, replace(NOTHING, ended=Ended.ASKED, exit=None))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        CheckOptions(()),
+        CheckOptions(("",)),
+        CheckOptions(("app",), serve="dance"),
+        CheckOptions(("app",), through="[::1]:9000"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(options: CheckOptions) -> None:
+    with pytest.raises(UsageError):
+        options.check()
+
+
+def test_servers_answer_http_unless_a_proxy_is_driven() -> None:
+    assert OPTIONS.answer is Answer.HTTP
+    assert replace(OPTIONS, through="127.0.0.1:9000").answer is Answer.HOLD
+    assert replace(OPTIONS, serve="echo").answer is Answer.ECHO
