@@ -94,7 +94,7 @@ def test_a_greeting_is_expected_once_from_each() -> None:
     """Nothing is sent. Two are greeted as expected, one otherwise, and what comes later is nobody's answer."""
     loop = ScriptedLoop(Clock())
     run = talking(loop, Talk(b"", every_s=1.0, expect=b"hello"), wanted=3)
-    loop.incoming = {0: [b"hello", b"more"], 1: [b"hel", b"lo"], 2: [b"goodbye"]}
+    loop.incoming = {0: [b"hello", b"more"], 1: [b"he", b"llo"], 2: [b"goodbye"]}
     run.until(lambda: run.counters["received_bytes"] == 9 + 5 + 7)
 
     assert (run.counters["answers"], run.counters["unexpected"], run.counters["requests"]) == (2, 1, 0)
