@@ -3,9 +3,11 @@
 `python -m tests.store.crash FILE TIMES SEED` prints a line of JSON: what was found after each kill, all together.
 """
 
+import contextlib
 import json
 import os
 import random
+import select
 import signal
 import sys
 import time
@@ -76,28 +78,32 @@ def main(name: str, times: str, seed: str) -> None:
     removed: set[int] = set()
     rest = b""
     told = {"kills": 0, "not_intact": 0, "lost": 0, "unreadable": 0}
-    for _ in range(int(times)):
-        time.sleep(chance.uniform(0.002, 0.05))
-        victim = chance.randrange(2)
-        os.kill(pids[victim], signal.SIGKILL)
-        os.waitpid(pids[victim], 0)
-        try:
-            *lines, rest = (rest + os.read(hear, 1 << 20)).split(b"\n")
-        except BlockingIOError:
-            lines = []
-        for line in lines:
-            number, count = json.loads(line)
-            if number not in removed:
-                committed[number] = count
-        found = look(file, committed, removed)
-        told["kills"] += 1
-        told["not_intact"] += 1 - found["intact"]
-        told["lost"] += found["lost"]
-        told["unreadable"] += found["unreadable"]
-        pids[victim] = started(file, run, tell)
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+    select.select([hear], [], [])  # until a writer has committed a sample: from then on there is a file
+    try:
+        for _ in range(int(times)):
+            time.sleep(chance.uniform(0.002, 0.05))
+            victim = chance.randrange(2)
+            os.kill(pids[victim], signal.SIGKILL)
+            os.waitpid(pids[victim], 0)
+            try:
+                *lines, rest = (rest + os.read(hear, 1 << 20)).split(b"\n")
+            except BlockingIOError:
+                lines = []
+            for line in lines:
+                number, count = json.loads(line)
+                if number not in removed:
+                    committed[number] = count
+            found = look(file, committed, removed)
+            told["kills"] += 1
+            told["not_intact"] += 1 - found["intact"]
+            told["lost"] += found["lost"]
+            told["unreadable"] += found["unreadable"]
+            pids[victim] = started(file, run, tell)
+    finally:  # or they would keep the standard output open for ever
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
     base = open_store(file, new=False)
     outcomes = [entry.outcome for entry in reading.entries(base, is_alive)]
     print(json.dumps(told | {"runs": len(removed), "running_at_the_end": outcomes.count(RunState.RUNNING)}))
