@@ -38,7 +38,7 @@ def choose(wanted: LoopName, *, log: bool = False) -> Choice:
     if why_not is None and log and not can.describes:
         why_not = "--log needs the endpoints of connections, which io_uring can report only since Linux 6.8"
     if why_not is None:
-        return Choice("ring", "asked for" if wanted is LoopName.RING else "io_uring is here", RingLoop)
+        return Choice("ring", "asked for" if wanted is LoopName.RING else "io_uring is available", RingLoop)
     if wanted is LoopName.RING:
         raise CannotError("the ring loop", why_not, "Use --loop epoll.")
     return Choice("epoll", why_not, EpollLoop)

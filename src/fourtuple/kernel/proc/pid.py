@@ -26,7 +26,7 @@ def read_process(folder: Path, why_not: dict[str, str], *, details: bool = True)
     limits = parse_limits(whole(folder / "limits"))
     soft, hard = limits.get("Max open files", (None, None))
     if soft is None:
-        why_not["RLIMIT_NOFILE"] = f"{folder / 'limits'} does not tell"
+        why_not["RLIMIT_NOFILE"] = f"{folder / 'limits'} does not contain it"
     descriptors = _descriptors(folder, why_not)
     links = None
     if details and descriptors is not None:
