@@ -134,7 +134,7 @@ class ScriptedLoop:
 
 
 class Run:
-    """A generator of the engine, pulled until something is so."""
+    """A generator of the engine, advanced until a condition holds."""
 
     def __init__(self, work: Callable[[Counters, Control], Iterator[object]]) -> None:
         self.counters: Counters = np.zeros(1, COUNTERS)[0]

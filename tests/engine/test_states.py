@@ -1,4 +1,4 @@
-"""The table of states: what hold and serve do to a slot is in it, and all that is in it is done."""
+"""The table of states: every change that hold and serve make is in it, and every row of it occurs."""
 
 import errno
 from typing import Any

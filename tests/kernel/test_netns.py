@@ -1,4 +1,4 @@
-"""A namespace lives as long as its holder, leaves nothing behind, and can be had without root."""
+"""A namespace lives as long as its holder, leaves nothing behind, and is available without root."""
 
 import json
 import os
@@ -20,7 +20,7 @@ SETTINGS = [
 
 
 def processes_in(namespace: str) -> list[int]:
-    """Who is in the network namespace with that name (`net:[…]`)."""
+    """The processes in the network namespace with that name (`net:[…]`)."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():

@@ -1,4 +1,4 @@
-"""Packets read from a ring that the kernel fills: counted beside connections that we make ourselves."""
+"""Packets read from a ring that the kernel fills: their number is compared with connections that the test makes."""
 
 import json
 import shutil

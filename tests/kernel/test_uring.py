@@ -1,4 +1,4 @@
-"""What a ring needs of a kernel: each thing that is missing has its consequence, and its sentence."""
+"""What the ring loop needs of a kernel: each missing feature has its consequence, and its message."""
 
 import os
 from dataclasses import replace
@@ -54,7 +54,7 @@ def test_a_refusal_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_probe_of_this_kernel_finds_what_its_version_has() -> None:
-    """On Linux 6.11 and later everything is there, where io_uring is allowed at all."""
+    """On Linux 6.11 and later every feature is available, if io_uring is permitted at all."""
     can = features()
     need(can.refusal is None, f"io_uring ({can.refusal})")
     need(parse_release(os.uname().release) >= (6, 11), "Linux 6.11")

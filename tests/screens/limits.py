@@ -78,7 +78,7 @@ UNKNOWN = replace(
         memory=Memory(None),
         why_not={
             "open files": "/proc/4121/fd: Permission denied; root may read it",
-            "RLIMIT_NOFILE": "/proc/4121/limits does not tell",
+            "RLIMIT_NOFILE": "/proc/4121/limits does not contain it",
         },
     ),
 )

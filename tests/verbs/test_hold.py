@@ -28,7 +28,7 @@ from fourtuple.verbs.survey import Look
 from tests import made
 from tests.core.quiet import PROCESS, WORLD
 
-RING = Choice("ring", "io_uring is here", EpollLoop)
+RING = Choice("ring", "io_uring is available", EpollLoop)
 EPOLL = Choice("epoll", "asked for", EpollLoop)
 FREE = replace(WORLD, memory=Memory(8 * 2**30))
 

@@ -1,4 +1,4 @@
-"""The words by which a run is told what to do, shared by all workers, and what listens for Ctrl-C."""
+"""How a run is told to stop, to close or to check its connections: control words that all workers read, and Ctrl-C."""
 
 import signal
 import threading
@@ -11,50 +11,56 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-TICK_S = 0.05  # how long a worker may take to notice anything it is told
-STOP, CLOSE = 1, 2  # values of the control word; 0: go on
+TICK_S = 0.05  # how long a worker may take to notice a change of the control words
+STOP, CLOSE = 1, 2  # values of the control word; 0: continue
 CONTROL_WORDS = 2
 
 
 class Control:
-    """words: CONTROL_WORDS of int64, in memory shared with the workers where there are any"""
+    """The control words of a run, and whether a signal has arrived.
+
+    words: (CONTROL_WORDS,) int64, in memory shared with the workers; None: in the memory of this process
+    """
 
     def __init__(self, words: NDArray[np.int64] | None = None) -> None:
         self._word, self._looks = np.split(np.zeros(CONTROL_WORDS, np.int64) if words is None else words, CONTROL_WORDS)
         self.interrupted = False
-        self.dropped = False  # by a second signal: nothing is waited for any more
+        self.dropped = False  # after a second signal: end without waiting for anything
 
     @property
     def stopping(self) -> bool:
+        """Must workers start nothing more?"""
         return bool(self._word[0] >= STOP)
 
     @property
     def closing(self) -> bool:
+        """Must workers close what is open, and end?"""
         return bool(self._word[0] >= CLOSE)
 
     @property
     def looks(self) -> int:
-        """How often all workers have been told to look at all connections: some are gone, and it is not known which."""
+        """How many times `look` was called. A worker that sees it grow checks all its connections."""
         return int(self._looks[0])
 
     def look(self) -> None:
+        """Have all workers check all their connections: some are lost, and it is not known which."""
         self._looks[0] += 1
 
     def stop(self) -> None:
-        """Start nothing more; what is open stays open, so that it can be counted."""
+        """Have workers start nothing more; open connections stay open, so that they can be counted."""
         self._word[0] = max(STOP, int(self._word[0]))
 
     def close(self) -> None:
-        """Close what is open, and end."""
+        """Have workers close what is open, and end."""
         self._word[0] = CLOSE
 
 
 @contextmanager
 def interruptible(control: Control) -> Iterator[None]:
-    """Ctrl-C, SIGTERM or a terminal that is closed (SIGHUP) stops in order; a second one drops everything at once,
-    and is a KeyboardInterrupt.
+    """During the block, Ctrl-C, SIGTERM or closing the terminal (SIGHUP) stops the run cleanly.
 
-    Signals are the main thread's; called from another one this does nothing.
+    A second signal ends the run at once, by KeyboardInterrupt. Only the main thread can handle signals; in another
+    thread this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -68,7 +74,9 @@ def interruptible(control: Control) -> Iterator[None]:
         control.stop()
 
     numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup(1) leaves it: then the terminal may go
+    if (
+        signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    ):  # nohup(1) ignores it: the run continues without the terminal
         numbers.append(signal.SIGHUP)
     before: dict[int, Any] = {number: signal.signal(number, on_signal) for number in numbers}
     try:
@@ -79,4 +87,5 @@ def interruptible(control: Control) -> Iterator[None]:
 
 
 def now_ns() -> int:
+    """The current time in ns, on the clock that runs use (CLOCK_MONOTONIC)."""
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC)  # the same clock in every process of the host

@@ -1,8 +1,8 @@
-"""What a slot can be, as one table: for the workloads that use connections and for the loops that make them.
+"""Which states a slot can have and which transitions are allowed, for workloads and for loops.
 
-Each keeps one byte a slot. A workload's byte is a `Life`: one of `STAGES`, and beside OPEN the bits of its dialogue.
-A loop's byte is a `Pending`, any bits together. All are plain numbers: NumPy takes ten times as long to compare with
-members of an enumeration.
+Both keep one byte per slot. A workload's byte is a `Life`: one of `STAGES`, and with OPEN the bits of its dialogue.
+A loop's byte is a `Pending`: any combination of its bits. All are plain numbers: NumPy takes ten times as long to
+compare with members of an enumeration.
 """
 
 from collections.abc import Mapping
@@ -15,29 +15,29 @@ from numpy.typing import NDArray
 class Life:
     """The life of a slot as a workload sees it."""
 
-    EMPTY: Final = 0  # no connection, or one whose close has been started and is not to be opened again
-    OPENING: Final = 1  # connect() has been started and is undecided
+    EMPTY: Final = 0  # no connection, or one whose close has been started and that will not be opened again
+    OPENING: Final = 1  # connect() has been started and has no result yet
     OPEN: Final = 2  # connected or accepted
-    ASKED: Final = 4  # beside OPEN: an answer is due, from the peer where we ask, from us where the peer does
-    SENDING: Final = 8  # beside OPEN: something is being sent, or will be before anything else happens
-    AGAIN: Final = 16  # lost, and being closed in order to be opened again; beside OPENING: opening again
+    ASKED: Final = 4  # with OPEN: an answer is due, from the peer (client) or from us (server)
+    SENDING: Final = 8  # with OPEN: data is being sent, or will be before anything else happens
+    AGAIN: Final = 16  # lost, and being closed in order to be opened again; with OPENING: opening again
     GONE: Final = 32  # lost, and still to be closed
 
 
 class Pending:
-    """What goes on in a slot as a loop sees it.
+    """The pending operations and events of a slot as a loop sees it.
 
-    A poll is armed once for a connection's life and reports each event once, so what it reported is remembered: that
-    there is data, until it is read, and again if that filled the buffer; and the end, for good.
+    A poll is armed once for a connection's life and reports each event once, so its reports are remembered: that data
+    can be read, until it is read (and still, if the read filled the buffer); and the end of the connection, for good.
     """
 
     CONNECTING: Final = 1
     SENDING: Final = 2
     ARMED: Final = 4  # the kernel polls it
-    WATCHING: Final = 8  # the workload is to be told of the next event
-    DATA: Final = 16  # there may be something to read
+    WATCHING: Final = 8  # the next event completes a watch
+    DATA: Final = 16  # there may be data to read
     END: Final = 32  # the peer closed, or the connection broke
-    CLOSING: Final = 64  # only the completion of the close will be passed on
+    CLOSING: Final = 64  # only the completion of the close is still reported
 
 
 STAGE_BITS: Final = Life.OPENING | Life.OPEN | Life.AGAIN | Life.GONE

@@ -1,4 +1,4 @@
-"""What the host makes of an address: names resolved, is it ours, and which source would be used to get there."""
+"""Addresses as this host sees them: resolving names, testing whether an address is local, and choosing a source."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ from fourtuple.kernel.netlink.wire import DumpInterruptedError
 
 
 def resolve(spec: EndpointSpec) -> list[Address]:
-    """The addresses of a host as typed, without repeats, in the resolver's order. Raises UsageError."""
+    """The addresses of a host as the user typed it, without duplicates, in the resolver's order. Raises UsageError."""
     try:
         return [ipaddress.ip_address(spec.host)]
     except ValueError:
@@ -22,23 +22,24 @@ def resolve(spec: EndpointSpec) -> list[Address]:
         found = socket.getaddrinfo(spec.host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UsageError(f"the host {spec.host!r}", f"neither an address nor a known name: {reason}") from None
+        raise UsageError(f"the host {spec.host!r}", f"neither an address nor a name that resolves: {reason}") from None
     return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
 
 
 def family_of(address: Address) -> socket.AddressFamily:
+    """The socket family of an address: AF_INET or AF_INET6."""
     return socket.AF_INET if address.version == 4 else socket.AF_INET6
 
 
 def is_local(address: Address) -> bool:
-    """Can a socket of this host be bound to it?"""
+    """Can a socket on this host be bound to the address? Raises OSError for an unexpected errno."""
     try:
-        with socket.socket(family_of(address), socket.SOCK_DGRAM) as sock:  # UDP: a full TCP port range does not matter
+        with socket.socket(family_of(address), socket.SOCK_DGRAM) as sock:  # UDP: independent of a full TCP port range
             sock.bind((str(address), 0))
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:  # not one port of the range is free, but the address is ours
+        if error.errno == errno.EADDRINUSE:  # every port of the range is in use, but the address is local
             return True
-        # EINVAL: a link-local address without its interface; EAFNOSUPPORT: this IP version is switched off
+        # EINVAL: a link-local address without its interface; EAFNOSUPPORT: this IP version is disabled
         if error.errno in (errno.EADDRNOTAVAIL, errno.EINVAL, errno.EAFNOSUPPORT):
             return False
         raise
@@ -46,7 +47,7 @@ def is_local(address: Address) -> bool:
 
 
 def ends_of(sock: socket.socket) -> FourTuple | None:
-    """The local end first; None where the socket is not connected any more (ENOTCONN: it was reset, say)."""
+    """The 4-tuple of a socket, local end first; None if it is no longer connected (ENOTCONN, after a reset)."""
     try:
         return FourTuple(_endpoint(sock.getsockname()), _endpoint(sock.getpeername()))
     except OSError:
@@ -58,18 +59,18 @@ def _endpoint(name: tuple[str, int]) -> Endpoint:
 
 
 def source_towards(destination: Endpoint) -> Address:
-    """The source address that the route to `destination` gives; nothing is sent. Raises OSError (ENETUNREACH …)."""
+    """The source address that the route to `destination` selects. Sends nothing. Raises OSError (ENETUNREACH …)."""
     with socket.socket(family_of(destination.address), socket.SOCK_DGRAM) as sock:
         try:
             sock.connect((str(destination.address), destination.port))
-        except BlockingIOError:  # not one UDP port of the range is free: take one that is not of the range
+        except BlockingIOError:  # every UDP port of the range is in use: bind to a port outside the range
             _bind_to_any_port(sock)
             sock.connect((str(destination.address), destination.port))
         return _endpoint(sock.getsockname()).address
 
 
 def _bind_to_any_port(sock: socket.socket) -> None:
-    """Raises OSError where there is none at all."""
+    """Bind to the highest free port. Raises OSError (EAGAIN) if no port is free."""
     for port in range(65535, 1023, -1):
         with contextlib.suppress(OSError):
             sock.bind(("", port))
@@ -78,9 +79,9 @@ def _bind_to_any_port(sock: socket.socket) -> None:
 
 
 def of_this_host() -> list[Address]:
-    """Every address of every interface of this network namespace; none where netlink is refused.
+    """Every address of every interface of this network namespace; empty if netlink is not permitted.
 
-    Raises OSError, CannotError where they changed each time that they were read.
+    Raises OSError, or CannotError if the addresses changed during every attempt to read them.
     """
     try:
         return read_addresses()

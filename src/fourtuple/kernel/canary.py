@@ -1,8 +1,9 @@
-"""Asking the kernel itself, port by port, whether connect() would be given it: short connections to a listener of ours.
+"""Which source ports connect() cannot use, tested port by port with short connections to a listener of our own.
 
-IP_LOCAL_PORT_RANGE (Linux 6.3) narrows the choice to one port. If connect() then says EADDRNOTAVAIL, somebody got that
-port by bind() or listen(), since the 4-tuple to our new listener is free. It all happens on 127.0.0.1, whatever address
-is asked about: a blocked port is blocked for all (net/ipv4/inet_hashtables.c, __inet_hash_connect, v6.18).
+IP_LOCAL_PORT_RANGE (Linux 6.3) narrows the choice to one port. If connect() then fails with EADDRNOTAVAIL, another
+socket got that port by bind() or listen(), because the 4-tuple to our new listener is free. All connections stay on
+127.0.0.1, whatever address the question is about: a blocked port is blocked for every address
+(net/ipv4/inet_hashtables.c, __inet_hash_connect, v6.18).
 """
 
 import errno
@@ -16,11 +17,11 @@ HERE = "127.0.0.1"
 
 
 def blocked_ports(ports: Iterable[int], avoid: Iterable[int] = ()) -> tuple[set[int], set[int]]:
-    """(those that were asked for, those of them that are blocked)
+    """Test each port → (the ports that were tested, those of them that are blocked).
 
-    avoid: ports that our listener is not to have; the one it gets is blocked while it listens, and not asked for
+    avoid: ports that our listener must not use. The port it does use is blocked while it listens, and is not tested
 
-    Raises CannotError where IP_LOCAL_PORT_RANGE or loopback is missing.
+    Raises CannotError if IP_LOCAL_PORT_RANGE or loopback is not available.
     """
     ports = list(ports)
     try:
@@ -30,12 +31,12 @@ def blocked_ports(ports: Iterable[int], avoid: Iterable[int] = ()) -> tuple[set[
             return asked, {port for port in asked if not _can_have(port, target, listener)}
     except OSError as error:
         raise CannotError(
-            "--probe", f"{error.strerror} ({errno.errorcode.get(error.errno or 0, error.errno)})", "Leave it out."
+            "--probe", f"{error.strerror} ({errno.errorcode.get(error.errno or 0, error.errno)})", "Omit --probe."
         ) from None
 
 
 def _listener(avoid: set[int]) -> socket.socket:
-    """On a port that is neither asked for nor somebody's, if there is any."""
+    """A listener on a free port that is not in `avoid`; if `avoid` has every port, on a port the kernel chooses."""
     last: OSError | None = None
     for port in [port for port in range(65535, 1023, -1) if port not in avoid] or [0]:
         try:
@@ -50,7 +51,7 @@ def _listener(avoid: set[int]) -> socket.socket:
 def _can_have(port: int, target: tuple[str, int], listener: socket.socket) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as canary:
         canary.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
-        canary.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # who names the port just now may have it
+        canary.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # lets another program bind() to the port
         canary.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, pack_port_range(range(port, port + 1)))
         try:
             canary.connect(target)

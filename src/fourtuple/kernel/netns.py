@@ -1,11 +1,12 @@
-"""A private network namespace that lives exactly as long as its holder, without root where the host allows it.
+"""Network namespaces: making a private one (without root if permitted), entering one, and listing those of the host.
 
-A namespace exists while a process is in it. The holder is a process that does nothing else: it makes the namespace,
-brings loopback up, says so, and waits until its standard input closes, which also happens when its maker dies.
-Commands run inside through `python -m fourtuple.kernel.netns enter PID COMMAND…`.
+A namespace exists while a process is in it. The holder is a process with no other task: it creates the namespace,
+brings loopback up, reports that it is ready, and waits until its standard input closes, which also happens when the
+process that started it dies. So the namespace lives exactly as long as its holder. Commands run inside through
+`python -m fourtuple.kernel.netns enter PID COMMAND…`.
 
-A user namespace can be made or entered by a single-threaded process only (unshare(2), setns(2): EINVAL otherwise), and
-importing NumPy starts a thread. So both are done by fresh interpreters, and nothing here imports NumPy.
+Only a single-threaded process can create or enter a user namespace (unshare(2), setns(2): EINVAL otherwise), and
+importing NumPy starts a thread. So fresh interpreters do both, and this module does not import NumPy.
 """
 
 import ctypes
@@ -33,17 +34,19 @@ from fourtuple.kernel.proc.sysctl import write_sysctl
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # include/uapi/linux/sched.h
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1  # include/uapi/linux/sockios.h, if.h
 SO_NETNS_COOKIE = 71  # include/uapi/asm-generic/socket.h
-NAMED = "/run/netns"  # where ip-netns(8) keeps them
+NAMED = "/run/netns"  # where ip-netns(8) keeps its namespaces
 READY = "ready"
-NOT_EXECUTABLE, NOT_FOUND = 126, 127  # exit codes, as shells give them
+NOT_EXECUTABLE, NOT_FOUND = 126, 127  # exit codes, as in shells
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
 class Namespace:
-    """`with Namespace() as lab: lab.start(["ip", "address"])`. Raises CannotError where none is allowed.
+    """A private network namespace: `with Namespace() as lab: lab.start(["ip", "address"])`.
 
-    pid:     of the holder; /proc/PID/ns/net is the namespace
-    without: those of the parent's settings that this kernel does not have
+    pid:     the holder's PID; /proc/PID/ns/net is the namespace
+    without: the names in `parent_settings` that this kernel does not have
+
+    Raises CannotError if no namespace is permitted.
     """
 
     def __init__(
@@ -53,10 +56,12 @@ class Namespace:
         parent_settings: Mapping[str, str] = NO_SETTINGS,
         beside: "Namespace | None" = None,
     ) -> None:
-        """settings:        sysctls to write inside, as {"net.ipv4.ip_local_port_range": "1024 65535"}
-        parent_settings: some of a namespace's properties are fixed when it is made, by its parent's settings; then
-                         there is a parent in between, with these
-        beside:          one whose user namespace this one is to share, so that both can be joined
+        """Start the holder and wait until the namespace is ready.
+
+        settings:        sysctls to write inside, such as {"net.ipv4.ip_local_port_range": "1024 65535"}
+        parent_settings: sysctls of an intermediate parent namespace: some properties of a namespace are fixed at its
+                         creation, by the settings of its parent. Empty: no intermediate namespace
+        beside:          another namespace, whose user namespace this one shares, so that the two can be linked
         """
         hold = [sys.executable, "-m", __name__, "hold", json.dumps([dict(parent_settings), dict(settings)])]
         self._holder = subprocess.Popen(
@@ -64,28 +69,28 @@ class Namespace:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the one who made it, not for the ground it stands on
+            start_new_session=True,  # Ctrl-C reaches the program that uses the namespace, not the holder
         )
         assert self._holder.stdout is not None  # noqa: S101  (for the type checker)
         ready, *without = self._holder.stdout.readline().decode().split() or [""]
         if ready != READY:
             _, reason = self._holder.communicate()
-            raise CannotError("a private network namespace", reason.decode().strip() or "its holder ended")
+            raise CannotError("a private network namespace", reason.decode().strip() or "its holder process ended")
         self.pid, self.without = self._holder.pid, without
 
     def command(self, command: Sequence[str], *, tied: bool = True) -> list[str]:
-        """`command`, made to run inside. tied: it is killed when the process that starts it ends."""
+        """The command line that runs `command` inside. tied: it is killed when the process that starts it ends."""
         return [sys.executable, "-m", __name__, "enter" if tied else "visit", str(self.pid), *command]
 
     def start(self, command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
-        """subprocess.Popen inside the namespace."""
+        """Start `command` inside the namespace; options are those of subprocess.Popen."""
         return subprocess.Popen(self.command(command), **options)
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """This thread is in the namespace during the block; sockets made there stay there. Raises OSError.
+        """Put this thread into the namespace during the block; sockets created there stay there. Raises OSError.
 
-        Possible where no user namespace was needed to make it, or from within the one that was (setns(2)).
+        This works if the namespace needed no user namespace, or from within that user namespace (setns(2)).
         """
         with open(f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net") as back:
             enter(self.pid)
@@ -95,7 +100,7 @@ class Namespace:
                 _call("setns", back.fileno(), CLONE_NEWNET)
 
     def close(self) -> None:
-        """The namespace is gone once the processes inside have ended too."""
+        """End the holder. The namespace is removed once the other processes inside have ended too."""
         self._holder.communicate()
 
     def __enter__(self) -> Self:
@@ -108,16 +113,17 @@ class Namespace:
 
 
 def enter_new(settings: Mapping[str, str], parent_settings: Mapping[str, str]) -> list[str]:
-    """Move this process into a namespace of its own, loopback up → which of the parent's settings there are not.
+    """Move this process into a new namespace with loopback up → the parent settings that this kernel does not have.
 
-    A process with CAP_SYS_ADMIN needs no user namespace; any other gets one, in which it is root. Raises OSError.
+    A process with CAP_SYS_ADMIN needs no user namespace; any other process gets one, in which it is root.
+    Raises OSError.
     """
     try:
         _call("unshare", CLONE_NEWNET)
     except PermissionError:
         uid, gid = os.geteuid(), os.getegid()
         _call("unshare", CLONE_NEWUSER | CLONE_NEWNET)
-        # user_namespaces(7): an unprivileged process may map its own ids only, and must give up setgroups(2) first.
+        # user_namespaces(7): an unprivileged process may map only its own IDs, and must give up setgroups(2) first.
         for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
             with open(f"/proc/self/{name}", "w") as file:
                 file.write(text)
@@ -147,21 +153,21 @@ def enter(pid: int) -> None:
 
 
 def enter_named(name: str) -> None:
-    """Move this process into a namespace that `ip netns add` made. Raises OSError."""
+    """Move this process into a namespace that `ip netns add` created. Raises OSError."""
     with open(Path(NAMED) / name) as handle:
         _call("setns", handle.fileno(), CLONE_NEWNET)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A network namespace of this host. name: what ip-netns(8) calls it, else a process in it; pid: one in it"""
+    """A network namespace of this host."""
 
     netns: str  # as /proc/PID/ns/net names it
-    name: str
-    pid: int | None
+    name: str  # its ip-netns(8) name, else a process in it, as `NAME (PID)`
+    pid: int | None  # a process in it; None: no visible process is in it
 
     def enter(self) -> None:
-        """Move this process there. Raises OSError."""
+        """Move this process into the namespace. Raises OSError."""
         if self.pid is None:
             enter_named(self.name)
         else:
@@ -169,10 +175,10 @@ class Place:
 
 
 def places(proc: Path = Path("/proc"), named: Path = Path(NAMED)) -> tuple[list[Place], int]:
-    """The namespaces that this user may see, this process's first, and how many more there are.
+    """The network namespaces visible to this user, this process's own first, and the number of further ones.
 
-    Of another user's process it cannot be seen which it is in, but whether it is in one that is known: the entries of
-    /proc/PID/net have inodes of their own in each (fs/proc/proc_net.c, v6.18).
+    The kernel does not show which namespace another user's process is in, but does show whether it is one of the
+    known ones: the entries of /proc/PID/net have different inodes in each namespace (fs/proc/proc_net.c, v6.18).
     """
     own = os.readlink(proc / "self/ns/net")
     names = {}
@@ -200,12 +206,15 @@ def places(proc: Path = Path("/proc"), named: Path = Path(NAMED)) -> tuple[list[
 
 
 def own_netns() -> str:
-    """The network namespace of this process, as /proc/PID/ns/net names it. Raises OSError where there is no /proc."""
+    """The network namespace of this process, as /proc/PID/ns/net names it. Raises OSError if there is no /proc."""
     return os.readlink("/proc/self/ns/net")
 
 
 def network_cookie() -> str:
-    """A number that no other namespace has had since the host started; its inode may come again (socket(7))."""
+    """A number that identifies this namespace until the host restarts; inodes may be reused (socket(7)).
+
+    Before Linux 5.14: the name of the namespace, with its inode.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         try:
             cookie = sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8)
@@ -215,7 +224,7 @@ def network_cookie() -> str:
 
 
 def set_loopback_up() -> None:
-    """What `ip link set lo up` does, for hosts without `ip` (netdevice(7), SIOCSIFFLAGS)."""
+    """Do what `ip link set lo up` does, also on hosts without `ip` (netdevice(7), SIOCSIFFLAGS)."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         request = fcntl.ioctl(sock, SIOCGIFFLAGS, struct.pack("16sH14x", b"lo", 0))
         (flags,) = struct.unpack_from("H", request, 16)
@@ -233,7 +242,7 @@ def _why_not(error: OSError) -> str:
         return f"{error.filename}: {error.strerror}"
     name = errno.errorcode.get(error.errno or 0, str(error.errno))
     if error.errno in (errno.ENOSPC, errno.EUSERS):
-        return f"{error.strerror} ({name}): user.max_user_namespaces or user.max_net_namespaces is used up or 0"
+        return f"{error.strerror} ({name}): user.max_user_namespaces or user.max_net_namespaces is exhausted or 0"
     return f"{error.strerror} ({name}): user namespaces are not allowed here (container, seccomp or AppArmor)"
 
 
@@ -250,7 +259,7 @@ def _main(arguments: list[str]) -> int:
         os.read(0, 1)
         return 0
     if not command:
-        print("a command is missing", file=sys.stderr)
+        print("no command given", file=sys.stderr)
         return 2
     parent = os.getppid()
     try:
@@ -259,7 +268,7 @@ def _main(arguments: list[str]) -> int:
         print(f"the namespace of process {what}: {error.strerror}", file=sys.stderr)
         return EXIT_CANNOT
     if verb == "enter":
-        process.die_with_parent(parent)  # after setns(2), which would have forgotten it (prctl(2))
+        process.die_with_parent(parent)  # after setns(2), which would clear the setting (prctl(2))
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         os.execvp(command[0], command)  # noqa: S606  (no shell is meant)

@@ -1,4 +1,4 @@
-"""This process: its files, memory and processor time, and its tie to its parent."""
+"""This process: its open files and their limit, memory, CPU time, children, and its tie to its parent."""
 
 import contextlib
 import ctypes
@@ -15,19 +15,22 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")  # 4, 16 or 64 KiB on arm64: the kernel 
 
 @dataclass(frozen=True, slots=True)
 class Files:
+    """The limit of open files of this process, and how much of it is used."""
+
     soft: int  # RLIMIT_NOFILE: a new descriptor's number must be below it
     hard: int
-    open: int  # descriptors numbered below the soft limit; those above take no room
+    open: int  # descriptors numbered below the soft limit; those above do not count against it
 
 
 def read_files() -> Files:
+    """RLIMIT_NOFILE and the open descriptors of this process, as they are now."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     numbers = map(int, os.listdir("/proc/self/fd"))
-    return Files(soft, hard, sum(number < soft for number in numbers) - 1)  # less the one that listed them
+    return Files(soft, hard, sum(number < soft for number in numbers) - 1)  # excluding the one that lists them
 
 
 def raise_soft_files() -> tuple[int, int]:
-    """Lift this process's soft RLIMIT_NOFILE to its hard one, which needs no privilege → (before, now)."""
+    """Raise this process's soft RLIMIT_NOFILE to the hard limit, which needs no privilege → (before, now)."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -35,12 +38,12 @@ def raise_soft_files() -> tuple[int, int]:
 
 
 def set_soft_files(soft: int) -> None:
-    """Set this process's soft RLIMIT_NOFILE, up to its hard one."""
+    """Set this process's soft RLIMIT_NOFILE, at most to the hard limit."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 
 
 def rss_bytes() -> int:
-    """Resident memory; a page shared with other processes counts by its share (Pss), so that several can be added."""
+    """Resident memory. A page shared with other processes counts by its share (Pss), so that processes add up."""
     try:
         with open("/proc/self/smaps_rollup") as rollup:
             return next(int(line.split()[1]) * 1024 for line in rollup if line.startswith("Pss:"))
@@ -50,18 +53,18 @@ def rss_bytes() -> int:
 
 
 def cpu_us() -> tuple[int, int]:
-    """Processor time of this process so far: user, system."""
+    """CPU time of this process so far in µs: user, system."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6)
 
 
 def adopt_orphans() -> None:
-    """Become the parent of all that is left behind by what we start (prctl(2), PR_SET_CHILD_SUBREAPER)."""
+    """Become the parent of processes that our descendants leave behind (prctl(2), PR_SET_CHILD_SUBREAPER)."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def children() -> set[int]:
-    """Our processes; none where the kernel does not list them (CONFIG_PROC_CHILDREN)."""
+    """The PIDs of our child processes; empty if the kernel does not list them (CONFIG_PROC_CHILDREN)."""
     try:
         return {int(pid) for task in os.listdir("/proc/self/task") for pid in _children_of(task)}
     except FileNotFoundError:
@@ -74,7 +77,10 @@ def _children_of(task: str) -> list[str]:
 
 
 def end_children(but: set[int]) -> None:
-    """End our children, and those they leave to us in turn: first they are asked to, after END_S they must."""
+    """End our children, and the orphans they leave to us: by SIGTERM, and after END_S by SIGKILL.
+
+    but: PIDs to leave running
+    """
     asked, until_s = set[int](), time.monotonic() + END_S
     while left := children() - but:
         for pid in left - asked if time.monotonic() < until_s else left:
@@ -88,7 +94,7 @@ def end_children(but: set[int]) -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask the kernel to end this process when `parent` ends, however that happens (prctl(2), PR_SET_PDEATHSIG)."""
+    """Have the kernel kill this process when `parent` ends for any reason (prctl(2), PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before we asked
+    if os.getppid() != parent:  # the parent ended before the call
         os._exit(1)

@@ -1,9 +1,10 @@
-"""The socket options that decide scale, and how a connection of each strategy is prepared before connect().
+"""Socket options: which ones decide how many connections are possible, and which ones each strategy sets.
 
-IP_BIND_ADDRESS_NO_PORT (Linux 4.2) lets bind() record the address alone; the port is chosen at connect(), when the
-destination is known, so it can be shared. IP_LOCAL_PORT_RANGE (6.3) narrows the range for one socket; from 6.8 on it
-also makes the kernel look at every port in turn instead of one parity first, which keeps connect() fast past half of
-the range. SO_REUSEPORT beside SO_REUSEADDR keeps bind() to one port fast however many sockets share it.
+IP_BIND_ADDRESS_NO_PORT (Linux 4.2) lets bind() record the address alone; the kernel chooses the port at connect(), when
+the destination is known, so the port can be shared. IP_LOCAL_PORT_RANGE (6.3) narrows the range for one socket; from
+6.8 on it also makes the kernel try every port in turn instead of one parity first, which keeps connect() fast when
+more than half of the range is in use. SO_REUSEPORT together with SO_REUSEADDR keeps bind() to one port fast however
+many sockets share it.
 Sources: ip(7), socket(7), net/ipv4/inet_hashtables.c (v6.18).
 """
 
@@ -24,11 +25,12 @@ Option = tuple[int, int, bytes]  # level, name, value, as setsockopt(2) takes th
 
 
 def before_connect(timeout_s: float | None, port_range: range | None, *, bind: bool, explicit: bool) -> list[Option]:
-    """What is set on a socket before bind() and connect().
+    """The options to set on a socket before bind() and connect().
 
-    timeout_s:  TCP_USER_TIMEOUT, in ms: ETIMEDOUT where what was sent is not acknowledged for so long (tcp(7))
-    port_range: choose the port from these only; None: not set
-    bind:       it will be bound; explicit: to a port too, which it is to share
+    timeout_s:  sets TCP_USER_TIMEOUT: ETIMEDOUT if sent data is not acknowledged for this time (tcp(7)); None: not set
+    port_range: sets IP_LOCAL_PORT_RANGE: the kernel chooses the port from this range; None: not set
+    bind:       the socket will be bound
+    explicit:   it will be bound to a port too, which it shares with other sockets
     """
     options: list[Option] = []
     if timeout_s is not None:
@@ -38,13 +40,13 @@ def before_connect(timeout_s: float | None, port_range: range | None, *, bind: b
         options.append((socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, pack_port_range(port_range)))
     if bind and explicit:
         options += [(socket.SOL_SOCKET, name, _YES) for name in (socket.SO_REUSEADDR, socket.SO_REUSEPORT)]
-    elif bind or port_range is not None:  # without bind() it only shows: sock_diag tells that connect() chose the port
+    elif bind or port_range is not None:  # without bind() a mark only: sock_diag shows that connect() chose the port
         options.append((socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, _YES))
     return options
 
 
 def prepared(family: int, options: Iterable[Option], source: tuple[str, int] | None) -> socket.socket:
-    """A non-blocking stream socket with these options, bound to (address, port) where given. Raises OSError."""
+    """A non-blocking TCP socket with these options, bound to `source` (address, port) if given. Raises OSError."""
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         for option in options:
@@ -58,12 +60,12 @@ def prepared(family: int, options: Iterable[Option], source: tuple[str, int] | N
 
 
 def pack_port_range(ports: range) -> bytes:
-    """The value of IP_LOCAL_PORT_RANGE. As bytes: Python's integer form is a signed int, too small for hi ≥ 32768."""
+    """The value of IP_LOCAL_PORT_RANGE as bytes: Python's integer form is signed, too small for a last port ≥ 32768."""
     return struct.pack("=I", ports.start | (ports.stop - 1) << 16)
 
 
 def port_range_is_quick(kernel_version: Version) -> bool:
-    """Does IP_LOCAL_PORT_RANGE keep connect() fast past half of the range, and is it allowed here?"""
+    """Is IP_LOCAL_PORT_RANGE permitted, and does it keep connect() fast when over half of the range is in use?"""
     if not IN_TURN.holds(kernel_version):
         return False
     try:

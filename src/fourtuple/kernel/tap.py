@@ -1,6 +1,6 @@
-"""A wire tapped: the packets that open and close TCP connections on one interface, through a ring the kernel fills.
+"""Capturing packets: those that open and close TCP connections on one interface, through a ring the kernel fills.
 
-The ring is memory that both share, TPACKET_V2 of packet(7), so nothing is lost while nobody looks, until it is full.
+The ring is memory shared with the kernel (TPACKET_V2, packet(7)), so no packet is lost between reads until it is full.
 Sources: include/uapi/linux/if_packet.h, Documentation/networking/packet_mmap.rst (v6.18).
 """
 
@@ -21,7 +21,7 @@ SOL_PACKET, PACKET_RX_RING, PACKET_STATISTICS, PACKET_VERSION, TPACKET_V2 = 263,
 SO_ATTACH_FILTER = 26
 ETH_P_ALL = 3
 TP_STATUS_KERNEL, TP_STATUS_USER = 0, 1
-KEPT_BYTES = 96  # of a packet: an IPv4 header of up to 60, and the beginning of TCP's
+KEPT_BYTES = 96  # per packet: an IPv4 header of up to 60 bytes, and the beginning of the TCP header
 FRAME_BYTES, FRAMES, BLOCK_BYTES = 256, 1 << 15, 1 << 16  # the ring: 8 MiB
 FRAME = np.dtype(  # struct tpacket2_hdr
     [
@@ -33,7 +33,7 @@ FRAME = np.dtype(  # struct tpacket2_hdr
         ("rest", "u1", (FRAME_BYTES - 16,)),
     ]
 )
-# Classic BPF (struct sock_filter), over a packet that begins with its IPv4 header: is it TCP, with SYN, FIN or RST?
+# Classic BPF (struct sock_filter) on a packet that begins with its IPv4 header: is it TCP with SYN, FIN or RST?
 _FILTER = b"".join(
     struct.pack("=HBBI", *each)
     for each in (
@@ -45,16 +45,17 @@ _FILTER = b"".join(
         (0xB1, 0, 0, 0),  # ldxb 4*([0]&0xf)
         (0x50, 0, 0, 13),  # ldb [x + 13]
         (0x45, 0, 1, SYN | FIN | RST),  # jset
-        (0x06, 0, 0, KEPT_BYTES),  # ret: keep so many bytes
+        (0x06, 0, 0, KEPT_BYTES),  # ret: keep KEPT_BYTES bytes
         (0x06, 0, 0, 0),  # ret: drop it
     )
 )
 
 
 class Tap:
-    """The packets of an interface of this namespace, both ways, from now on. Needs CAP_NET_RAW there.
+    """Captures the packets of one interface of this namespace in both directions, from its creation on.
 
-    Raises CannotError where the kernel has no packet sockets, OSError where it refuses.
+    Needs CAP_NET_RAW in the namespace. Raises CannotError if no packet socket can be created, OSError if the kernel
+    refuses the ring or the interface.
     """
 
     def __init__(self, interface: str) -> None:
@@ -62,7 +63,7 @@ class Tap:
         try:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
         except OSError as error:
-            raise CannotError("to follow a program's packets", f"{error.strerror}: CONFIG_PACKET") from None
+            raise CannotError("packet capture", f"{error.strerror} (needs CAP_NET_RAW and CONFIG_PACKET)") from None
         with contextlib.ExitStack() as on_error:
             on_error.callback(self._socket.close)
             code = np.frombuffer(_FILTER, np.uint8)
@@ -79,7 +80,7 @@ class Tap:
             on_error.pop_all()
 
     def read(self) -> Packets:
-        """Those that came since the last time, in order."""
+        """The packets that arrived since the last call, in order."""
         parts = [np.zeros(0, PACKET)]
         while True:
             ready = self._frames["status"][self._next :] & TP_STATUS_USER == 0
@@ -92,13 +93,14 @@ class Tap:
             self._next = (self._next + count) % FRAMES
 
     def lost(self) -> int:
-        """How many packets found the ring full, since the last time somebody asked."""
+        """How many packets were lost since the last call because the ring was full."""
         (_, drops) = struct.unpack("=II", self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
         return int(drops)
 
     def close(self) -> None:
+        """Stop capturing, and release the ring."""
         del self._frames
-        with contextlib.suppress(BufferError):  # somebody still has an array of it
+        with contextlib.suppress(BufferError):  # an array over the ring is still in use
             self._memory.close()
         self._socket.close()
 
@@ -112,7 +114,7 @@ class Tap:
 
 
 def parse_frames(frames: NDArray[np.void]) -> Packets:
-    """Frames of the ring, dtype FRAME → their packets."""
+    """Convert frames of the ring (dtype FRAME) to packets (dtype PACKET)."""
     packets = np.zeros(len(frames), PACKET)
     if not len(frames):
         return packets

@@ -1,9 +1,9 @@
-"""io_uring from NumPy: submissions and completions are structured arrays over the memory shared with the kernel.
+"""io_uring from NumPy: what this kernel's io_uring supports, and a ring whose queues are arrays shared with the kernel.
 
-A ring belongs to the thread that made it (SINGLE_ISSUER) and does its work only inside our own io_uring_enter()
-(DEFER_TASKRUN): the kernel reads our tail and posts completions while we wait in that call, so plain stores are enough
-and no barrier is needed. Sockets live in a table of the ring as direct descriptors, which take no file descriptor. A
-table may be as large as the soft RLIMIT_NOFILE at that moment; a process may have as many rings as it likes.
+A ring belongs to the thread that created it (SINGLE_ISSUER) and does its work only inside our own io_uring_enter()
+(DEFER_TASKRUN): the kernel reads our tail and posts completions during that call, so plain stores are enough and no
+memory barrier is needed. Sockets live in a table of the ring as direct descriptors, which take no file descriptor. A
+table may be as large as the soft RLIMIT_NOFILE at its creation; a process may have any number of rings.
 
 Sources: io_uring_setup(2), io_uring_enter(2), io_uring_register(2), include/uapi/linux/io_uring.h (v6.18).
 """
@@ -37,13 +37,15 @@ OFF_SQ_RING, OFF_SQES = 0, 0x10000000
 FIXED_FILE, LINK, HARDLINK, SKIP_SUCCESS = 1 << 0, 1 << 2, 1 << 3, 1 << 6  # IOSQE_*
 ANY_SLOT = 0xFFFFFFFF  # IORING_FILE_INDEX_ALLOC
 CANCEL_ALL, CANCEL_FD, CANCEL_FD_FIXED = 1 << 0, 1 << 1, 1 << 3  # IORING_ASYNC_CANCEL_* (Linux 6.0)
-POLL_MULTISHOT = 1 << 0  # IORING_POLL_ADD_MULTI, in `len`: a completion for each event, until one without MORE
+POLL_MULTISHOT = 1 << 0  # IORING_POLL_ADD_MULTI, in `len`: a completion for each event; one without MORE is the last
 MORE = 1 << 1  # IORING_CQE_F_MORE
 ACCEPT_DONTWAIT = 1 << 1  # ioprio of ACCEPT (Linux 6.10)
 SOCKET_SETSOCKOPT = 3  # SOCKET_URING_OP_SETSOCKOPT (Linux 6.7)
 
 
 class Opcode(IntEnum):
+    """The io_uring operations that are used here (IORING_OP_*)."""
+
     POLL_ADD = 6
     ACCEPT = 13
     ASYNC_CANCEL = 14
@@ -97,7 +99,7 @@ Cqes = NDArray[Any]
 _PARAMS = struct.Struct("=IIIIIII12xIIIIIIIIQIIIIIIIIQ")  # struct io_uring_params, 120 bytes
 _PROBE_OPS = 256
 
-_NOW = np.zeros(2, np.int64)  # struct __kernel_timespec: no time at all
+_NOW = np.zeros(2, np.int64)  # struct __kernel_timespec: a timeout of 0
 _NO_WAIT = np.array([0, 0, _NOW.ctypes.data], np.uint64)  # struct io_uring_getevents_arg: sigmask, its size, ts
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -115,9 +117,10 @@ def _syscall(number: int, *arguments: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What this kernel, and this process, can do.
+    """What this kernel's io_uring supports, and whether this process may use it.
 
-    refusal:    why no ring can be had at all; None where one can
+    refusal:    why no ring can be created; None: one can
+    opcodes:    the supported operations, IORING_OP_*
     setsockopt: SOCKET_URING_OP_SETSOCKOPT (Linux 6.7)
     no_sqarray: IORING_SETUP_NO_SQARRAY (Linux 6.6)
     dontwait:   IORING_ACCEPT_DONTWAIT (Linux 6.10)
@@ -131,27 +134,29 @@ class Features:
 
     @property
     def why_not(self) -> str | None:
-        """Why the ring loop cannot be used here; None where it can."""
+        """Why the ring loop is not available here; None: it is."""
         if self.refusal:
             return self.refusal
         missing = [op.name for op in NEEDED if op not in self.opcodes]
-        return f"this kernel's io_uring has no {', '.join(missing)}" if missing else None
+        return f"this kernel's io_uring does not support {', '.join(missing)}" if missing else None
 
     def prepares(self, *, bind: bool) -> bool:
-        """Can a ring itself make a socket, set its options and, where that is wanted, bind it?"""
+        """Can a ring create a socket, set its options and, if `bind`, bind it?"""
         wanted = {Opcode.SOCKET, Opcode.URING_CMD} | ({Opcode.BIND} if bind else set())
         return self.setsockopt and wanted <= self.opcodes
 
     @property
     def describes(self) -> bool:
-        """Can a direct descriptor be made an ordinary one, which tells its ends?"""
+        """Can a direct descriptor be turned into an ordinary one, so that getsockname() and getpeername() work?"""
         return Opcode.FIXED_FD_INSTALL in self.opcodes
 
 
 class Ring:
     """One ring with a table of `slots` direct descriptors.
 
-    entries: how many submissions fit at once; a power of two
+    slots:      size of the table; 0: no table
+    entries:    how many submissions fit at once; a power of two
+    no_sqarray: use IORING_SETUP_NO_SQARRAY
 
     Raises OSError: EPERM (kernel.io_uring_disabled, seccomp), ENOSYS, EINVAL (Linux older than 6.1), EMFILE, ENOMEM.
     """
@@ -159,7 +164,7 @@ class Ring:
     def __init__(self, slots: int, entries: int, *, no_sqarray: bool) -> None:
         flags = SETUP_CQSIZE | SETUP_SUBMIT_ALL | SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN
         flags |= SETUP_NO_SQARRAY if no_sqarray else 0
-        # Twice what can wait for its completion when a batch of receives and one of sends are handed over in a row.
+        # Twice the completions that can be pending when a batch of receives and a batch of sends follow each other.
         params = ctypes.create_string_buffer(_PARAMS.pack(entries, 4 * entries, flags, *[0] * 22), _PARAMS.size)
         self.fd = _syscall(SETUP, entries, ctypes.addressof(params))
         try:
@@ -169,7 +174,7 @@ class Ring:
                 table = struct.pack("=IIQQQ", slots, RSRC_REGISTER_SPARSE, 0, 0, 0)
                 buffer = ctypes.create_string_buffer(table, len(table))
                 _syscall(REGISTER, self.fd, REGISTER_FILES2, ctypes.addressof(buffer), len(table))
-            # With DEFER_TASKRUN a poll of the ring's own descriptor is not woken by work that is ready; this is.
+            # With DEFER_TASKRUN, ready work does not wake a poll of the ring's own descriptor; it does wake an eventfd.
             self.event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         except OSError:
             os.close(self.fd)
@@ -196,12 +201,12 @@ class Ring:
         self._tail = int(self._sq_tail[0])
 
     def submit(self, sqes: Sqes, chain: int = 1) -> None:
-        """Hand over any number of entries, as many at a time as fit, but never a part of a chain.
+        """Submit any number of entries, in batches that fit the queue and never split a chain.
 
         sqes:  of dtype SQE, any shape, contiguous
-        chain: so many entries in a row belong together
+        chain: the number of consecutive entries that form one chain
 
-        What the entries point to must live until their completion.
+        The memory that the entries point to must stay valid until their completion. Raises OSError.
         """
         words = sqes.view(np.uint64).reshape(-1, SQE_WORDS)
         step = self.entries - self.entries % chain
@@ -218,10 +223,10 @@ class Ring:
                 left -= self._enter(left, 0, ENTER_GETEVENTS)
 
     def take(self) -> Cqes:
-        """Let the kernel go on until nothing is left that it could do now → all that has completed, as a copy.
+        """Let the kernel do all work that is ready now → all completions (dtype CQE), as a copy. Does not block.
 
-        Completions are posted only inside a call of ours, which does no more steps than completions are waited for. So
-        this waits for as many as there can be, and not at all.
+        Completions are posted only during io_uring_enter(), which processes no more work than the number of
+        completions it is asked to wait for. So this asks for as many as the queue holds, with a timeout of 0.
         """
         done = [self._reap()]
         while True:
@@ -231,7 +236,7 @@ class Ring:
                 return np.concatenate(done)
 
     def _reap(self) -> Cqes:
-        """The completions that have been posted, as a copy."""
+        """Remove the posted completions from the queue, and return a copy of them."""
         head, tail = int(self._cq_head[0]), int(self._cq_tail[0])
         count = tail - head & 0xFFFFFFFF
         if not count:
@@ -242,7 +247,7 @@ class Ring:
         return done
 
     def install(self, slot: int, descriptor: int) -> None:
-        """Put an open file into a slot of the table, which keeps it open from then on. Raises OSError."""
+        """Put an open file into a slot of the table, which then keeps the file open. Raises OSError."""
         number = ctypes.c_int(descriptor)
         # struct io_uring_files_update: offset, resv, fds
         update = struct.pack("=IIQ", slot, 0, ctypes.addressof(number))
@@ -250,12 +255,12 @@ class Ring:
         _syscall(REGISTER, self.fd, REGISTER_FILES_UPDATE, ctypes.addressof(buffer), 1)
 
     def close(self) -> None:
-        """The kernel tears the ring down afterwards, in its own time: close its sockets first."""
+        """Close the ring. The kernel tears it down later, at a time of its own: close the sockets in it first."""
         os.close(self.fd)
         os.close(self.event_fd)
 
     def _enter(self, to_submit: int, min_complete: int, flags: int) -> int:
-        """→ how many were submitted. With ENTER_EXT_ARG the wait has a limit, which is none at all."""
+        """Call io_uring_enter() → how many entries were submitted. With ENTER_EXT_ARG the wait has a timeout of 0."""
         argument, size = (_NO_WAIT.ctypes.data, _NO_WAIT.nbytes) if flags & ENTER_EXT_ARG else (0, 0)
         while True:
             try:
@@ -269,9 +274,9 @@ class Ring:
 
 @cache
 def features() -> Features:
-    """Asked once, by trying: a probe of the operations, and a socket option set through a ring."""
+    """What io_uring supports here, found out once by trying: operations, socket options and accept flags on a ring."""
     if platform.system() != "Linux":
-        return Features(refusal="io_uring is a facility of Linux")
+        return Features(refusal="io_uring needs Linux")
     no_sqarray = True
     try:
         try:
@@ -296,7 +301,7 @@ def features() -> Features:
 
 def _refusal(error: OSError) -> str:
     why = {
-        errno.EPERM: "not permitted (kernel.io_uring_disabled, or a container's seccomp filter)",
+        errno.EPERM: "io_uring is not permitted (kernel.io_uring_disabled, or a container's seccomp filter)",
         errno.ENOSYS: "this kernel has no io_uring",
         errno.EINVAL: "this kernel's io_uring is too old (Linux 6.1 is needed)",
     }
@@ -330,7 +335,7 @@ def _sets_options(ring: Ring) -> bool:
 
 
 def _accepts_without_waiting(ring: Ring) -> bool:
-    """Nobody is in the queue, so a kernel that knows the flag says EAGAIN; an older one refuses it (EINVAL)."""
+    """Does ACCEPT support ACCEPT_DONTWAIT? With an empty queue it returns EAGAIN then; older kernels return EINVAL."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind("")
         listener.listen(1)

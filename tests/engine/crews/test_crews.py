@@ -1,4 +1,4 @@
-"""The contract of a crew. Every crew there is must keep it; a new one is added to CREWS."""
+"""The contract of a crew, tested on every crew; a new crew is added to CREWS."""
 
 import pickle
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ CREWS: dict[str, tuple[Callable[[], Crew], int]] = {
 
 @pytest.fixture(params=list(CREWS.values()), ids=list(CREWS))
 def crew_and_works(request: pytest.FixtureRequest) -> tuple[Crew, int]:
-    """A crew, and how many pieces of work it is given."""
+    """A crew, and the number of pieces of work for it."""
     make, works = request.param
     return make(), works
 
@@ -63,17 +63,17 @@ def test_whoever_stops_pulling_has_ended_the_run(crew_and_works: tuple[Crew, int
 
 
 def test_one_worker_is_this_process_and_more_are_forked() -> None:
-    """Where more may be added while it runs, none of them is this process."""
+    """If workers may be added during the run, none of them is this process."""
     crews = [crew_of(workers, log=False) for workers in (1, 2, None)]
 
     assert [type(crew) for crew in crews] == [Here, Workers, Workers]
 
 
-def test_this_process_does_one_piece_of_work() -> None:
+def test_this_process_is_only_one_worker() -> None:
     crew = Here()
     crew.add(partial(holds, 1))
 
-    with pytest.raises(ShortfallError, match="one piece of work"):
+    with pytest.raises(ShortfallError, match="one worker"):
         crew.add(partial(holds, 1))
 
 

@@ -1,4 +1,4 @@
-"""Workers: counters add up, a killed one is noticed, none outlives its parent."""
+"""Workers: counters add up, a killed worker is noticed, and no worker outlives its parent."""
 
 import errno
 import os
@@ -22,7 +22,7 @@ EVENT = Event("connected", FourTuple(Endpoint.parse("10.0.0.4:1"), Endpoint.pars
 
 
 def holds(wanted: int, row: Counters, control: Control) -> Iterator[list[Event]]:
-    """A worker that has `wanted` open at once and says so."""
+    """A worker that has `wanted` connections open at once, and counts them."""
     row["wanted"] = row["open"] = row["opened"] = wanted
     row["phase"] = Phase.HOLDING
     yield [EVENT]
@@ -72,7 +72,7 @@ def test_what_a_killed_worker_held_is_lost_and_what_it_had_not_opened_has_failed
 
 
 def test_a_worker_that_never_began_still_owes_its_share() -> None:
-    """It is known how much it was to open, so that nothing wanted disappears from the account."""
+    """The number it was to open is known, so that all wanted connections are accounted for."""
     crew = a_crew(ends_at_once, ends_at_once, wanted=10)
     samples = run(crew)
 
@@ -80,7 +80,7 @@ def test_a_worker_that_never_began_still_owes_its_share() -> None:
 
 
 def test_no_worker_is_left_when_the_samples_are_dropped() -> None:
-    """Whoever stops pulling has ended the run."""
+    """When the caller stops iterating, the run ends."""
     samples = a_crew(*[partial(holds, 1)] * 3).samples()
     next(samples)
     samples.close()  # type: ignore[attr-defined]
@@ -90,7 +90,7 @@ def test_no_worker_is_left_when_the_samples_are_dropped() -> None:
 
 
 def test_workers_die_with_their_parent() -> None:
-    """Also when it is killed and can tell them nothing."""
+    """Also if the parent is killed, and cannot stop them."""
     code = (
         "import sys; from functools import partial; from tests.engine.crews.test_workers import a_crew, holds\n"
         "crew = a_crew(*[partial(holds, 1)] * 3)\n"

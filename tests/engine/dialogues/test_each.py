@@ -1,4 +1,4 @@
-"""Objects, one a connection, behind the contract of columns: a tiny line protocol, over a scripted loop."""
+"""The dialogue of one object per connection: a tiny line protocol, over a scripted loop."""
 
 from collections.abc import Iterator
 
@@ -49,7 +49,7 @@ class Countdown:
 
 
 def counting_down(loop: ScriptedLoop, count: int) -> Run:
-    """`count` connections are there, and each counts down."""
+    """`count` open connections, each of which counts down."""
 
     def work(counters: Counters, control: Control) -> Iterator[list[Event]]:
         state = empty_slots(loop.capacity)
@@ -81,7 +81,7 @@ def counting_down(loop: ScriptedLoop, count: int) -> Run:
 
 
 def test_each_connection_has_a_state_of_its_own() -> None:
-    """Slot 0 is answered to the end in odd pieces, slot 1 once, slot 2 never."""
+    """Slot 0 gets all answers in odd pieces, slot 1 gets one answer, slot 2 none."""
     loop = ScriptedLoop(Clock(), capacity=3)
     running = counting_down(loop, 3)
     loop.incoming = {0: [b"ok", b" 3\nok 2", b"\n", b"ok 1\n"], 1: [b"ok 3\n"]}
@@ -114,7 +114,7 @@ def test_an_answers_time_is_from_its_own_request() -> None:
 
 
 def test_what_never_came_is_counted_when_the_connection_ends() -> None:
-    """Of three, one is done, one waits, one is lost while it waits; a second later none of it is on its way."""
+    """Of three connections one is done, one waits, one is lost while it waits; after 1 s no answer is in transit."""
     clock = Clock()
     loop = ScriptedLoop(clock, capacity=3)
     running = counting_down(loop, 3)
@@ -131,7 +131,7 @@ def test_what_never_came_is_counted_when_the_connection_ends() -> None:
 
 @given(st.lists(st.integers(1, 6), max_size=12))
 def test_however_the_bytes_are_cut_the_dialogue_is_the_same(cuts: list[int]) -> None:
-    """Three answers, three requests; while something is to be sent the slot says so."""
+    """Three answers, three requests; the slot is SENDING while data is to be sent."""
     counters: Counters = np.zeros(1, COUNTERS)[0]
     counters["phase"] = Phase.HOLDING
     state = np.array([Life.OPEN], np.uint8)

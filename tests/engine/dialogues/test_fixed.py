@@ -25,7 +25,7 @@ def after(run: Run, loop: ScriptedLoop, seconds: float) -> None:
 
 
 def test_each_connection_has_its_turn_once_in_the_interval_evenly_spread() -> None:
-    """20 connections every 2 s: one each 100 ms, in turn, the same one again 2 s later."""
+    """20 connections, interval 2 s: one request every 100 ms, in turn, and the same connection again 2 s later."""
     loop = ScriptedLoop(Clock(), echo=True)
     run = talking(loop, PING)
     after(run, loop, 10)
@@ -39,7 +39,7 @@ def test_each_connection_has_its_turn_once_in_the_interval_evenly_spread() -> No
 
 
 def test_a_turn_is_left_out_while_the_answer_before_is_missing() -> None:
-    """Connection 3 is never answered: one request, and then it is late each time. The others go on."""
+    """Connection 3 is never answered: one request, and then it is counted as late each time. The others continue."""
     loop = ScriptedLoop(Clock(), echo=True)
     run = talking(loop, PING)
     loop.echo = False
@@ -91,7 +91,7 @@ def test_something_else_is_unexpected_and_the_next_request_is_asked_afresh(wrong
 
 
 def test_a_greeting_is_expected_once_from_each() -> None:
-    """Nothing is sent. Two are greeted as expected, one otherwise, and what comes later is nobody's answer."""
+    """Nothing is sent. Two get the expected greeting, one another; data that comes later is not an answer."""
     loop = ScriptedLoop(Clock())
     run = talking(loop, Talk(b"", every_s=1.0, expect=b"hello"), wanted=3)
     loop.incoming = {0: [b"hello", b"more"], 1: [b"he", b"llo"], 2: [b"goodbye"]}
@@ -111,7 +111,7 @@ def test_a_greeting_before_the_first_request_is_nobodys_answer() -> None:
 
 
 def test_at_once_again_begins_when_all_are_open_and_goes_round() -> None:
-    """Every 0 s: nobody waits for a clock, all have about as many turns, and few enough are under way."""
+    """Interval 0 s: requests do not wait for a time, all slots get about as many turns, and few are in flight."""
     loop = ScriptedLoop(Clock(), echo=True)
     run = a_run(5000, loop, talk=Talk(b"ping", every_s=0.0, expect=b"ping"))
     run.until(lambda: run.counters["open"] > 2000)
@@ -125,7 +125,7 @@ def test_at_once_again_begins_when_all_are_open_and_goes_round() -> None:
 
 
 def test_not_more_wait_for_their_answer_than_may() -> None:
-    """Nobody answers: so many are asked, then it waits for the answers and not in circles."""
+    """No request is answered: MOST_WAITING are sent, then the loop waits for answers and does not spin."""
     loop = ScriptedLoop(Clock())
     run = opened(a_run(5000, loop, talk=Talk(b"ping", every_s=0.0, expect=b"ping")))
     run.until(lambda: run.counters["requests"] == MOST_WAITING)
@@ -147,7 +147,7 @@ def test_a_whole_answer_after_half_of_one_is_not_what_was_expected() -> None:
 
 
 def test_what_never_came_is_counted_when_the_connection_ends() -> None:
-    """Of 4, one is answered, one lost while it waits, two closed by us: 3 were never answered."""
+    """Of 4 connections one gets its answer, one is lost while it waits, two are closed by us: 3 are unanswered."""
     loop = ScriptedLoop(Clock())
     run = talking(loop, PING, wanted=4)
     run.until(lambda: len(loop.sent) == 4)
@@ -184,7 +184,7 @@ def test_an_answers_time_is_from_its_request() -> None:
 
 
 def test_a_lost_connection_forgets_what_it_was_asked() -> None:
-    """It comes back in the same slot: half an answer of before is no part of the next one."""
+    """It is opened again in the same slot: half an answer from before is not part of the next answer."""
     loop = ScriptedLoop(Clock())
     run = opened(a_run(1, loop, talk=PING, reconnect=True))
     run.until(lambda: loop.sent)
@@ -198,7 +198,7 @@ def test_a_lost_connection_forgets_what_it_was_asked() -> None:
 
 @given(st.binary(min_size=1, max_size=40), st.lists(st.integers(1, 9), max_size=30), st.booleans())
 def test_however_it_is_cut_the_same_bytes_are_an_answer(expected: bytes, cuts: list[int], spoil: bool) -> None:
-    """And with one byte changed they are not, wherever that is."""
+    """With one byte changed, at any place, they are not."""
     counters = np.zeros(1, COUNTERS)[0]
     state = np.array([Life.OPEN], np.uint8)
     requests = Requests(Talk(b"x", 1.0, expected), state, counters, begin_ns=0)

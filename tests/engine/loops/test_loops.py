@@ -1,4 +1,4 @@
-"""The loop contract on real sockets. Every loop there is must pass; a new one is added to LOOPS."""
+"""The loop contract on real sockets, tested on every loop; a new loop is added to LOOPS."""
 
 import contextlib
 import errno
@@ -42,7 +42,7 @@ HOW = How(bind=False, port_range=None, timeout_s=30)
 
 @pytest.fixture(params=list(LOOPS.values()), ids=list(LOOPS))
 def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Loop]]:
-    """A loop that uses nothing of the kernel that it was told is not there."""
+    """A loop that uses only the kernel features that it was given."""
     made: list[Loop] = []
     can: Features = getattr(request.param, "keywords", {}).get("can", CAN)
     submit = Ring.submit
@@ -87,7 +87,7 @@ def collect(loop: Loop, op: int, count: int) -> Completions:
 
 
 def collected(loop: Loop, count: int) -> Completions:
-    """Wait until so many completions have come, of any kind."""
+    """Wait until `count` completions of any kind have come."""
     found = np.zeros(0, COMPLETION)
     until = time.monotonic() + PATIENCE_S
     while len(found) < count and time.monotonic() < until:
@@ -96,13 +96,13 @@ def collected(loop: Loop, count: int) -> Completions:
 
 
 def has_all(peer: socket.socket) -> bool:
-    """Has the far end acknowledged whatever was sent from here?"""
+    """Has the remote end acknowledged all data that was sent?"""
     unsent = fcntl.ioctl(peer, termios.TIOCOUTQ, bytes(4))
     return int.from_bytes(unsent, sys.byteorder) == 0
 
 
 def connected_to(listener: socket.socket) -> int:
-    """Sockets of this host that are connected to that one's port, as the kernel lists them."""
+    """The sockets of this host that are connected to the port of that socket, as the kernel lists them."""
     end = f":{listener.getsockname()[1]:04X} 01"
     return sum(end in line for line in Path("/proc/net/tcp").read_text().splitlines())
 
@@ -164,7 +164,7 @@ def test_a_failed_connect_lets_go_of_its_port(make: Callable[[int], Loop]) -> No
 def test_a_buffer_is_kept_until_all_who_send_from_it_are_done(
     make: Callable[[int], Loop], server: socket.socket
 ) -> None:
-    """The kernel reads it after send() has returned, so the loop must not let it go with the first completion."""
+    """The kernel reads it after send() has returned, so the loop must not release it with the first completion."""
     loop = make(2)
     first, second = connected(loop, server, 2)
     size = 8 * 2**20
@@ -183,7 +183,7 @@ def test_a_buffer_is_kept_until_all_who_send_from_it_are_done(
 
 
 def read_all(peer: socket.socket, size: int, loop: Loop) -> int:
-    """Read all that is sent to this peer, while the loop goes on → how many sends it says are done."""
+    """Read all data sent to this peer while the loop runs → how many sends have completed."""
     peer.settimeout(0.01)
     got = finished = 0
     until = time.monotonic() + PATIENCE_S
@@ -198,7 +198,7 @@ def read_all(peer: socket.socket, size: int, loop: Loop) -> int:
 def test_a_system_that_gives_no_more_is_a_finding_of_each_connect(
     make: Callable[[int], Loop], server: socket.socket
 ) -> None:
-    """The limit of open files falls when the loop is already there: EMFILE, as a completion of each, no exception."""
+    """The limit of open files is lowered after the loop was created: each connect completes with EMFILE."""
     loop = make(20)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
@@ -350,7 +350,7 @@ def test_what_happens_twice_before_anyone_looks_is_told_once(
 
 
 def test_a_large_send_completes_once_with_all_of_it(make: Callable[[int], Loop], server: socket.socket) -> None:
-    """More than the socket buffers hold: the loop goes on when the peer has read, and rows may be shared."""
+    """More data than the socket buffers hold: the loop continues when the peer has read, and rows may be shared."""
     loop = make(2)
     peers = connected(loop, server, 2)
     size = 8 * 2**20
@@ -416,7 +416,7 @@ def test_a_closed_slot_can_be_used_again_and_tells_nothing_of_before(
 def test_closing_drops_what_has_completed_but_was_not_handed_out(
     make: Callable[[int], Loop], server: socket.socket
 ) -> None:
-    """Else a completion of the old connection would be taken for one of the slot's next."""
+    """Otherwise a completion of the old connection would be taken for one of the next connection in the slot."""
     loop = make(2)
     peers = connected(loop, server, 2)
     for peer in peers:
@@ -435,7 +435,7 @@ def test_closing_drops_what_has_completed_but_was_not_handed_out(
 
 
 def test_never_more_is_accepted_than_there_is_room_for(make: Callable[[int], Loop], server: socket.socket) -> None:
-    """What is beyond stays in the queue, connected, and comes when there is room again. None is lost."""
+    """Further connections stay in the queue, connected, and are accepted when there is room again. None is lost."""
     loop = make(10)
     loop.listen([server])
     clients = [socket.create_connection(server.getsockname()) for _ in range(23)]
@@ -461,7 +461,7 @@ def test_never_more_is_accepted_than_there_is_room_for(make: Callable[[int], Loo
 
 
 def test_several_full_listeners_and_few_slots_lose_nobody(make: Callable[[int], Loop]) -> None:
-    """All are ready at once, and together have more than there is room for: who is not accepted stays connected."""
+    """All are ready at once and have more connections than there is room for: the rest stays connected."""
     listeners = [socket.create_server(("127.0.0.1", 0), backlog=64) for _ in range(4)]
     clients = [socket.create_connection(listener.getsockname()) for listener in listeners for _ in range(50)]
     loop = make(90)
@@ -508,7 +508,7 @@ def test_an_accepted_slot_describes_itself_from_the_servers_side(
 def test_what_was_accepted_and_cannot_be_installed_is_a_failure(
     server: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without ACCEPT_DONTWAIT accepted sockets are put into slots; where the kernel refuses, its errno is told."""
+    """Without ACCEPT_DONTWAIT, accepted sockets are installed in slots; if that fails, its errno is reported."""
     loop = RingLoop(4, can=replace(CAN, dontwait=False))
     monkeypatch.setattr(loop, "_call", lambda ring, entry: -errno.ENOMEM)
     loop.listen([server])

@@ -18,7 +18,7 @@ from tests.engine.scripted import Clock, ScriptedLoop
 
 
 def a_worker(count: int) -> tuple[Worker, ScriptedLoop]:
-    """With `count` open connections."""
+    """A worker with `count` open connections."""
     loop = ScriptedLoop(Clock())
     counters: Counters = np.zeros(1, COUNTERS)[0]
     counters["open"] = count

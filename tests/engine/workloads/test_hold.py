@@ -75,7 +75,7 @@ def test_a_rate_is_kept_to_the_connection() -> None:
 
 
 def test_a_full_pair_is_left_and_the_others_take_over() -> None:
-    """Port 81 has room for 5; what is over goes to the other two, and all 23 are held."""
+    """Port 81 has room for 5; the rest goes to the other two, and all 23 are held."""
     room = {81: 5}
 
     def answer(_: int, t: FourTuple) -> int:
@@ -89,7 +89,7 @@ def test_a_full_pair_is_left_and_the_others_take_over() -> None:
 
 
 def test_when_every_pair_is_full_the_rest_has_failed_with_that_errno() -> None:
-    """300 4-tuples, 350 wanted: each pair is asked once too often, then nobody asks again."""
+    """300 4-tuples, 350 wanted: each pair is tried once too often, and then not again."""
     used: dict[int, int] = {}
 
     def answer(_: int, t: FourTuple) -> int:
@@ -104,7 +104,7 @@ def test_when_every_pair_is_full_the_rest_has_failed_with_that_errno() -> None:
 
 
 def test_full_pairs_are_asked_gently_however_large_the_batches() -> None:
-    """For each refusal the kernel looks at every port of the range: 300 fit, and not many more are tried."""
+    """For each refusal the kernel checks every port of the range: 300 fit, and not many more are tried."""
     used: dict[int, int] = {}
 
     def answer(_: int, t: FourTuple) -> int:
@@ -119,7 +119,7 @@ def test_full_pairs_are_asked_gently_however_large_the_batches() -> None:
 
 
 def test_a_destination_where_nobody_listens_is_not_asked_for_ever() -> None:
-    """What is in flight has failed, and so has the rest, untried."""
+    """The connects in flight fail, and so does the rest, without being tried."""
     loop = ScriptedLoop(Clock(), capacity=100_000, answer=lambda n, t: errno.ECONNREFUSED)
     run = opened(a_run(100_000, loop, pace=OpeningPace(in_flight=64)))
 
@@ -190,7 +190,7 @@ def test_explicit_gives_connection_i_the_tuple_i() -> None:
 
 
 def test_explicit_leaves_out_what_is_taken() -> None:
-    """Two of 27 4-tuples are someone else's: 25 are held, in order, and the 2 missing have failed with that errno."""
+    """Two of 27 4-tuples are in use elsewhere: 25 are held, in order, and the 2 missing have failed with that errno."""
     space = a_space(ports=9)
     taken = {space[3]: errno.EADDRINUSE, space[20]: errno.EADDRNOTAVAIL}
     loop = ScriptedLoop(Clock(), answer=lambda n, t: taken.get(t, 0))
@@ -243,7 +243,7 @@ def test_many_greetings_at_once_share_the_few_buffers() -> None:
 
 
 def test_a_connect_that_is_not_answered_is_given_up_in_time() -> None:
-    """The 3 that nobody answers fail after 30 s, not before; their slots are closed, and the others are untouched."""
+    """The 3 without an answer fail after 30 s, not before; their slots are closed, and the others are untouched."""
     loop = ScriptedLoop(Clock(), answer=lambda n, t: errno.EINPROGRESS if n in (4, 5, 22) else 0)
     run = a_run(23, loop)
     run.until(lambda: run.counters["open"] == 20)
@@ -287,7 +287,7 @@ def test_what_cannot_be_opened_again_is_tried_every_second() -> None:
 
 
 def test_opening_again_keeps_the_rate_and_does_not_make_up_for_the_time_before() -> None:
-    """After a minute of holding, 50 lost ones come back at 100 a second."""
+    """After a minute of holding, 50 lost connections are opened again at 100 per second."""
     loop = ScriptedLoop(Clock(), step_s=0.0001)
     run = opened(a_run(50, loop, pace=OpeningPace(rate_per_s=100.0), reconnect=True))
     loop.clock.advance(60)
@@ -322,7 +322,7 @@ def test_told_to_stop_it_opens_nothing_again() -> None:
 
 
 def test_without_polls_only_a_look_finds_out() -> None:
-    """Nothing is watched; a look reads everything there is from all, and finds those that are gone."""
+    """Nothing is watched; a look reads all data from all connections, and finds the lost ones."""
     loop = ScriptedLoop(Clock())
     run = opened(a_run(1500, loop, watch=False))
     loop.incoming = {3: [b"one", b"two", b""], 7: [errno.ECONNRESET], 1400: [b"x"]}

@@ -1,4 +1,4 @@
-"""Few buffers for many connections: whoever is closed gives his back, and nobody is forgotten or served twice."""
+"""Few buffers for many connections: a closed slot returns its buffer, and no slot is forgotten or served twice."""
 
 import numpy as np
 from hypothesis import given

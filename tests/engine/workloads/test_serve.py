@@ -53,7 +53,7 @@ def test_an_echo_is_what_came_in() -> None:
 
 
 def test_a_client_that_does_not_take_its_echo_is_not_read_any_more() -> None:
-    """So that it cannot make us keep more for it than what it has sent; the other one is served meanwhile."""
+    """Otherwise it could make us buffer more than what it has sent; the other client is served in the meantime."""
     loop = ScriptedLoop(Clock())
     loop.arriving = [0, 0]
     run = a_server(loop, echo=True)
@@ -67,7 +67,7 @@ def test_a_client_that_does_not_take_its_echo_is_not_read_any_more() -> None:
 
 
 def test_each_is_closed_when_its_time_has_come_and_not_a_later_one_in_the_same_slot() -> None:
-    """Slot 0 is left by its client and taken by another, who keeps its own full time."""
+    """The client of slot 0 leaves and another takes the slot; that one keeps its own full time."""
     clock = Clock()
     loop = ScriptedLoop(clock)
     loop.arriving = [0, 0]
@@ -88,7 +88,7 @@ def test_each_is_closed_when_its_time_has_come_and_not_a_later_one_in_the_same_s
 
 
 def test_a_full_system_is_asked_again_only_after_a_pause() -> None:
-    """Ten failures in a row take ten pauses: the errno is counted each time, and no connection is lost."""
+    """Ten failures in a row take ten pauses: the errno is counted every time, and no connection is lost."""
     clock = Clock()
     loop = ScriptedLoop(clock)
     loop.arriving = [errno.ENFILE] * 10 + [0]

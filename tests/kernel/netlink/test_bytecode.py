@@ -1,4 +1,4 @@
-"""What a filter lets through: by an interpreter of its programs, as the kernel's, and by the kernel itself."""
+"""Which sockets pass a filter: by an interpreter that works as the kernel's, and by the kernel itself."""
 
 import ipaddress
 import json
@@ -44,7 +44,7 @@ def match(address: bytes, wanted: bytes, bits: int) -> bool:
 
 
 def fulfils(entry: Entry, code: int, operand: bytes) -> bool:
-    """Of one operation: does it go the way of yes?"""
+    """Does the condition of one operation hold?"""
     if code in (S_GE, S_LE, D_GE, D_LE):
         (limit,) = struct.unpack_from("=2xH", operand)
         port = entry.sport if code in (S_GE, S_LE) else entry.dport
@@ -130,7 +130,7 @@ def packed(address: str) -> bytes:
 
 
 def is_asked(where: Where, entry: Entry) -> bool:
-    """Of the connection whose one end this is, whichever end is here."""
+    """Is this one end of a wanted connection, whichever end it is?"""
     ends = [(entry.source, entry.sport), (entry.destination, entry.dport)]
     (near, near_port), (far, far_port) = ends
     source, destination = (
@@ -180,7 +180,7 @@ def test_every_connection_that_is_asked_about_is_let_through(where: Where, entri
 def test_each_socket_that_is_wanted_is_in_one_dump(
     automatic: range | None, others: bool, where: Where, entries: list[Entry]
 ) -> None:
-    """And one that named its port is in the first, whatever is asked."""
+    """A socket that named its port is in the first dump, whatever is wanted."""
     dumps = Asked(automatic, others, where).dumps()
 
     for filter in dumps:
@@ -321,7 +321,7 @@ for where in (Where(), Where.parse(["127.0.0.1:30000"], []), Where.parse(["127.0
 
 
 def test_what_is_only_bound_comes_whatever_is_asked(ground: Ground) -> None:
-    """Its port is lost to all destinations, so it matters to each: named ones, and those of bind(address, 0)."""
+    """Its port is blocked for all destinations, so it matters to each: named ports, and those of bind(address, 0)."""
     code = """
 import socket
 from fourtuple.verbs.census import census

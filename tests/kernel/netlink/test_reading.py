@@ -1,4 +1,4 @@
-"""Streams that are read by threads come whole and in order, and leave no thread behind."""
+"""Streams that threads read arrive complete and in order, and leave no thread behind."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -43,7 +43,7 @@ def test_the_error_of_one_stream_is_raised_and_the_others_are_left(place: int, a
 
 @pytest.mark.parametrize("taken", [1, 2, 5])
 def test_a_caller_that_leaves_early_leaves_no_thread(taken: int) -> None:
-    """Nor is a stream read to its end, which may be far."""
+    """It also does not read the stream to its end, which may be far."""
     read = [0, 0]
 
     def stream(number: int) -> Iterator[int]:
@@ -61,7 +61,7 @@ def test_a_caller_that_leaves_early_leaves_no_thread(taken: int) -> None:
 
 
 def test_a_stream_is_never_far_ahead_of_its_caller() -> None:
-    """exchange() writes over what it gave BUFFERS - 1 items ago. It does read as far ahead as that."""
+    """exchange() overwrites the item before the last BUFFERS - 1. The stream is read as far ahead as that allows."""
     read: list[int] = []
     ahead: list[int] = []
     taken = 0
@@ -85,7 +85,7 @@ def refuse(*_: object) -> None:
 
 
 def test_without_threads_the_streams_come_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """pids.max, or RLIMIT_NPROC."""
+    """pids.max or RLIMIT_NPROC can prevent threads."""
     monkeypatch.setattr(threading.Thread, "start", refuse)
 
     assert list(as_they_come(["ab", "", "c"])) == [(0, "a"), (0, "b"), (2, "c")]

@@ -1,4 +1,4 @@
-"""The addresses of this host: both ends of a link told apart, and broken messages refused."""
+"""The addresses of this host: local and peer address are distinguished, and broken messages are refused."""
 
 import errno
 import ipaddress
@@ -71,7 +71,7 @@ def test_addresses_that_change_meanwhile_are_read_again() -> None:
 
 
 def test_the_addresses_of_a_namespace(ground: Ground) -> None:
-    """Of loopback, which is up there."""
+    """Those of loopback, which is up in it."""
     code = "from fourtuple.kernel.addresses import of_this_host; print(*sorted(map(str, of_this_host())))"
 
     assert ground.python(code).split()[0] == "127.0.0.1"

@@ -1,4 +1,4 @@
-"""Recorded dumps are read as what they were, and what is broken in one is said, never swallowed."""
+"""Recorded dumps are read as what they were, and everything broken in a dump raises an error."""
 
 import contextlib
 import errno
@@ -222,7 +222,7 @@ def count(tables: Iterable[Sockets]) -> int:
 
 
 def test_an_interrupted_dump_is_thrown_away_and_taken_again() -> None:
-    """What the first try had found is not counted twice."""
+    """Sockets of the first, interrupted dump are not counted twice."""
 
     assert fold_sockets(count, EVERY, ask=Kernel(BROKEN, GOOD, BROKEN, GOOD, NOTHING)) == (2, "sock_diag")
 
@@ -349,7 +349,7 @@ def test_a_recorded_dump_is_the_same_by_any_sequence_number() -> None:
 def test_broken_bytes_are_refused_or_read_never_anything_else(
     attributes: list[bytes], start: int, size: int, dice: random.Random
 ) -> None:
-    """Whatever is overwritten; the kernel pads its messages, so what is lost at the end is lost in whole words."""
+    """Whichever bytes are overwritten. The kernel pads messages, so truncation removes whole words."""
     data = bytearray(b"".join(sock(1000 + number, each) for number, each in enumerate(attributes)) + DONE)
     data[start : start + size] = dice.randbytes(len(data[start : start + size]))
 
@@ -361,7 +361,7 @@ def test_broken_bytes_are_refused_or_read_never_anything_else(
 
 @pytest.mark.parametrize("extra", [bytes(4), bytes(8), bytes(12), struct.pack("=4I", 400, 0, 1, 0)])
 def test_what_stands_behind_the_last_message_is_not_passed_over(extra: bytes) -> None:
-    """Nor is a last message that is cut in a place where words end."""
+    """A last message that is truncated at a word boundary is not ignored either."""
     for data in (sock(1000) + extra, sock(1000) + sock(1001)[: -len(extra)]):
         with pytest.raises(ValueError, match="bytes"):
             parse_datagram(data)
@@ -443,7 +443,7 @@ def chosen(tables: Iterable[Sockets]) -> list[tuple[int, int]]:
 
 
 def test_sockets_of_the_first_dump_with_an_automatic_port_have_named_it() -> None:
-    """The others of it may have named theirs or not, and those of the second have not."""
+    """Its other sockets may have named their port or not; those of the second dump have not."""
     named = [sock(39_999) + sock(40_000), sock(40_009, WITH_NO_PORT) + sock(40_010, WITH_NO_PORT) + DONE]
     automatic = [sock(40_005) + sock(40_006, WITH_NO_PORT) + DONE]
 
@@ -478,7 +478,7 @@ def test_without_automatic_ports_nothing_is_bound() -> None:
     "broken", [BROKEN, [sock(1)], [], OSError(errno.ENOBUFS, "full")], ids=["changed", "cut", "empty", "full"]
 )
 def test_both_dumps_must_come_through(broken: "list[bytes] | OSError") -> None:
-    """Otherwise both are taken again; without a thread left behind."""
+    """Otherwise both are taken again, and no thread is left behind."""
     for parts in ((broken, GOOD), (GOOD, broken)):
         with pytest.raises(DumpInterruptedError):
             fold_sockets(count, EVERY, Asked(range(40_000, 40_010)), ask=InParts(*parts))
@@ -567,7 +567,7 @@ assert fold_sockets(fold, {State.ESTABLISHED})[0].total() == 3002
 
 
 def test_another_protocol_is_asked_for_one_family_at_a_time() -> None:
-    """The older request, which gives both families at once, knows TCP alone."""
+    """The older request, which covers both families at once, supports only TCP."""
     requests = [message for message, _ in Asked(protocol=socket.IPPROTO_UDP).requests({State.CLOSE})]
 
     assert [tuple(message[16:18]) for message in requests] == [
@@ -578,7 +578,7 @@ def test_another_protocol_is_asked_for_one_family_at_a_time() -> None:
 
 
 def test_without_sock_diag_there_is_nothing_of_another_protocol() -> None:
-    """/proc/net/tcp has TCP's sockets: those would be the wrong answer."""
+    """/proc/net/tcp has TCP sockets, which would be the wrong answer."""
     with pytest.raises(OSError, match="refused"):
         fold_sockets(
             count, EVERY, Asked(protocol=socket.IPPROTO_UDP), ask=Kernel(*[OSError(errno.ENOENT, "refused")] * 2)

@@ -1,4 +1,4 @@
-"""Netlink framing: what is made can be read, what is broken is refused, and no bytes make it hang."""
+"""Netlink framing: encoded messages can be read, broken ones are refused, and no bytes make the reader hang."""
 
 import contextlib
 import errno
@@ -123,7 +123,7 @@ READERS: list[Callable[[bytes], object]] = [
 @example(message(wire.NLMSG_ERROR))
 @example(message(20, length=0))
 def test_no_bytes_make_a_reader_hang_or_fail_in_another_way(data: bytes) -> None:
-    """Each reads them, or says what is wrong: the bytes, the dump, or what the kernel itself reports."""
+    """Each reader reads them or raises the error that fits: broken bytes, an interrupted dump, or a kernel error."""
     for read in READERS:
         with contextlib.suppress(ValueError, DumpInterruptedError, OSError):
             read(data)

@@ -1,4 +1,4 @@
-"""Is a process that left its mark still there? Not another one of its number, and not one of another boot."""
+"""Is the process that left a mark still alive? Not a later one with the same PID, and not one of another boot."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ def proc(tmp_path: Path, stats: dict[str, str], boot: str = BOOT, pids: str = PI
 
 
 def test_this_process_is_alive_until_it_ends() -> None:
-    """On the real /proc: ours is, and a program that printed its mark and ended is not."""
+    """On the real /proc: this process is alive, and a program that printed its mark and ended is not."""
     code = "from fourtuple.kernel.proc.alive import mark; print(mark())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

@@ -1,4 +1,4 @@
-"""What memory a process may still take: the host's, or that of the tightest of its cgroups."""
+"""How much memory a process may still use: that of the host, or of the tightest of its cgroups."""
 
 from pathlib import Path
 

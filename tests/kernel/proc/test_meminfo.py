@@ -1,4 +1,4 @@
-"""The memory of the host: in bytes, and not invented where it cannot be read."""
+"""The memory of the host: in bytes, and None if it cannot be read."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.kernel.proc.small import GOOD, tree
 
 
 def test_what_is_free_and_what_the_page_cache_gives_back(tmp_path: Path) -> None:
-    """Less what is in shared memory, which nothing gives back."""
+    """Excluding shared memory, which cannot be given back."""
     proc = tree(tmp_path, GOOD)
 
     assert (read_total_bytes(proc), read_host_memory(proc)) == (1000 * 1024, Memory(230 * 1024, "on this host"))

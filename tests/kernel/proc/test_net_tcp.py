@@ -1,4 +1,4 @@
-"""/proc/net/tcp is read line by line, and a line that is no line of it is named."""
+"""/proc/net/tcp is read line by line, and the error for a broken line names it."""
 
 from pathlib import Path
 

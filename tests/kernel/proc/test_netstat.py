@@ -1,4 +1,4 @@
-"""Counters of the kernel: by name, and not there where a file is broken."""
+"""Counters of the kernel: by name, and missing if a file is broken."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Inodes are led back to processes by a /proc of our own making, and by the host's; so are network namespaces."""
+"""Sockets and network namespaces are attributed to processes, with a /proc made for the test and with the host's."""
 
 import contextlib
 import os
@@ -39,13 +39,13 @@ def wanted(*inodes: int) -> NDArray[np.uint32]:
 
 
 def held(holders: Holders) -> dict[int, tuple[int, str]]:
-    """By inode the process that has it."""
+    """The process that owns each inode."""
     pairs = zip(holders.inodes.tolist(), holders.numbers.tolist(), strict=True)
     return {inode: holders.processes[number] for inode, number in pairs}
 
 
 def test_a_socket_is_of_the_process_that_has_a_link_to_it(tmp_path: Path) -> None:
-    """Whatever else its files are, and whatever else there is in /proc."""
+    """Whatever other files it has open, and whatever else is in /proc."""
     process(tmp_path, 7, "/dev/null", *sockets(123, 99), "pipe:[124]", "anon_inode:[eventpoll]", "/tmp/socket:[125]")  # noqa: S108
     process(tmp_path, 12, *sockets(2**32 - 1), name="a name")
     process(tmp_path, 13, *sockets(55))
@@ -101,7 +101,7 @@ UserBufs:\t0
 
 
 def test_direct_descriptors_are_looked_for_if_asked(tmp_path: Path) -> None:
-    """What a process has by a descriptor is its own, even if another one's ring has it too."""
+    """A socket belongs to the process with a descriptor for it, even if a ring of another process has it too."""
     folder = process(tmp_path, 7, "anon_inode:[io_uring]", "anon_inode:[eventpoll]", "anon_inode:[io_uring]")
     (folder / "fdinfo" / "3").write_text(RING)
     (folder / "fdinfo" / "4").write_text("socket:[502]\n")
@@ -118,7 +118,7 @@ def test_direct_descriptors_are_looked_for_if_asked(tmp_path: Path) -> None:
 
 
 def test_a_ring_is_left_alone_where_nothing_is_left_over(tmp_path: Path) -> None:
-    """Its program waits meanwhile: a fifo that nobody writes to stands for it, and reading that would never end."""
+    """Reading it blocks its program. A fifo without a writer stands for it here: reading that would never end."""
     folder = process(tmp_path, 7, "anon_inode:[io_uring]", *sockets(123))
     (folder / "fdinfo" / "3").unlink()
     os.mkfifo(folder / "fdinfo" / "3")
@@ -140,7 +140,7 @@ def test_root_sees_all_and_others_their_own_processes(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def ordinary_user() -> Iterator[int]:
-    """Root does without its privileges during the block, as nobody; anybody else is ordinary already."""
+    """During the block root drops its privileges and acts as `nobody`; any other user is ordinary already."""
     uid = os.geteuid()
     if uid == 0:
         os.seteuid(NOBODY)

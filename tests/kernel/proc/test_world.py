@@ -440,7 +440,7 @@ def leaves(value: object, name: str = "") -> Iterator[tuple[str, object]]:
 
 
 def cut_in_the_last_line(text: bytes) -> list[bytes]:
-    """Everywhere in a short one; the last one lacks its line end alone."""
+    """Cut at every place of a short line; the last cut removes only the newline."""
     start = text.rstrip(b"\n").rfind(b"\n") + 1
     length = len(text) - 1 - start
     places = range(length + 1) if length <= 48 else (length // 4, length // 2, length - 2, length - 1, length)
@@ -545,7 +545,7 @@ def test_without_its_network_a_process_still_has_its_files_and_its_cgroup() -> N
 
 
 def test_what_only_the_host_has_is_taken_along() -> None:
-    """What the namespace has of its own goes before."""
+    """Values of the namespace itself take precedence."""
     tree, outside = TREES / "container", {"net.ipv4.tcp_max_orphans": "65536", "net.core.somaxconn": "1"}
     there = read_world(SYSCTLS, 1, outside=outside, proc=tree / "proc", cgroups=tree / "cgroup")
 
@@ -572,7 +572,7 @@ print(read_world([]).page_bytes, read_world([]).cpus)
 
 
 def test_without_details_no_other_process_is_read(tmp_path: Path) -> None:
-    """Nor what each descriptor is; everything else is the same."""
+    """The types of the descriptors are not read either; everything else is the same."""
     tree = shutil.copytree(TREES / "default-host", tmp_path / "tree")
     whole = read(tree, 4121)
     shutil.rmtree(tree / "proc/4122")

@@ -1,4 +1,4 @@
-"""Who does the work of a run: this process itself where one worker is enough, forked workers elsewhere."""
+"""Which crew does the work of a run: this process itself if one worker is enough, otherwise forked workers."""
 
 from fourtuple.engine.crews.contract import Crew
 from fourtuple.engine.crews.here import Here
@@ -6,5 +6,9 @@ from fourtuple.engine.crews.workers import Workers
 
 
 def crew_of(workers: int | None, *, log: bool) -> Crew:
-    """workers: how many; None: as many as will be added while it runs. log: they have events to report"""
+    """The crew for a run.
+
+    workers: the number of workers; None: workers are added during the run
+    log:     the workers report events
+    """
     return Here() if workers == 1 else Workers(log=log)

@@ -1,15 +1,15 @@
-"""What a crew is: the processes that do the work of a run, this one or others.
+"""What a crew is and promises: the processes that do the work of a run, this process or others.
 
-A crew is given pieces of work, one a worker, and yields samples of all their counters together until all have ended.
-It tells them what to do by its control. Three promises hold for every crew:
+A crew is given pieces of work, one per worker, and yields samples of all their counters together until all workers have
+ended. Its control tells the workers when to stop or close. Three promises hold for every crew:
 
-- a sample comes at least every SAMPLE_S, and the last one when all work has ended;
-- a worker that ends before its work is over is counted in `killed`, what it held as lost, and what it had not opened
-  as failed;
-- a caller that stops pulling samples has ended the run: nothing is left running.
+- it yields a sample at least every SAMPLE_S, and the last one when all work has ended;
+- a worker that ends before its work is done is counted in `killed`, the connections it held as lost, and those it had
+  not opened as failed;
+- when the caller stops iterating over the samples, the run ends and no worker is left running.
 
-A crew in this process or forked from it takes any `Work`. One whose workers are elsewhere takes only work that is data,
-an `Assignment`: the order and which slice of it, which pickle can carry.
+A crew in this process or forked from it takes any `Work`. A crew whose workers are elsewhere takes only work that is
+data, an `Assignment`: the order and the number of its slice, which can be pickled.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ from fourtuple.engine.control import Control
 
 SAMPLE_S = 0.1
 
-Work = Callable[[Counters, Control], Iterator[list[Event]]]  # adds to its row of counters; yields what is to be logged
+Work = Callable[[Counters, Control], Iterator[list[Event]]]  # adds to its row of counters; yields events to log
 Order = TypeVar("Order")
 
 
@@ -33,22 +33,28 @@ class Crew(Protocol):
 
     @property
     def killed(self) -> int:
-        """How many workers ended otherwise than by their work being over."""
+        """How many workers ended before their work was done."""
 
     def add(self, work: Work, wanted: int = 0) -> None:
-        """One worker more, which is to open `wanted`; it starts with the samples, or at once if they have started.
+        """Add a worker that will open `wanted` connections.
 
-        Raises ShortfallError where no more can be had.
+        It starts with the samples, or at once if they have started.
+
+        Raises ShortfallError if no further worker is possible.
         """
 
-    def samples(self) -> Iterator[Sample]: ...
+    def samples(self) -> Iterator[Sample]:
+        """Run the work, and yield the sum of all counters at least every SAMPLE_S until all workers have ended."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment(Generic[Order]):
-    """A piece of work as data: `order` is the whole of what is wanted, `part` the number of the slice that is meant.
+    """A piece of work as data, which can be sent to another process.
 
-    do: a function of a module, so that its name is enough to find it in another process or on another machine
+    do:    a function at module level, so that another process or machine can find it by its name
+    order: everything that is wanted, for all workers together
+    part:  the number of the slice for this worker
     """
 
     do: Callable[[Order, int, Counters, Control], Iterator[list[Event]]]

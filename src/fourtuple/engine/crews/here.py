@@ -1,4 +1,4 @@
-"""A crew of one: this process itself does the work."""
+"""The crew of one worker: this process itself does the work."""
 
 from collections.abc import Iterator
 
@@ -12,9 +12,9 @@ from fourtuple.engine.crews.contract import Work
 
 
 class Here:
-    """Work is a generator that is pulled between two samples, so there is one sample each time it yields."""
+    """Advances its work, a generator, between two samples; there is one sample for each item that it yields."""
 
-    killed = 0  # with it, the run itself would be over
+    killed = 0  # if this worker is killed, so is the run
 
     def __init__(self) -> None:
         self.control = Control()
@@ -23,7 +23,7 @@ class Here:
 
     def add(self, work: Work, wanted: int = 0) -> None:
         if self._work is not None:
-            raise ShortfallError("another worker", "this process does one piece of work", "Use worker processes.")
+            raise ShortfallError("another worker", "this process can only be one worker", "Use worker processes.")
         self._rows[0]["wanted"] = wanted
         self._work = work
 

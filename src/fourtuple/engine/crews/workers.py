@@ -1,8 +1,8 @@
-"""A crew of forked workers, as many as the limit of open files asks for.
+"""The crew of forked workers: how they start, report, are noticed when they die, and end.
 
-They are forked, so that they inherit the listening sockets, however many, and an anonymous shared mapping, which
-leaves no name behind whatever happens: in it each has its row of counters, and all read the words that tell them what
-to do. A worker that dies is noticed, what it held is counted as lost, and all of them die with their parent.
+Workers are forked, so they inherit the listening sockets and an anonymous shared mapping, which leaves no file behind
+in any case. The mapping has a row of counters for each worker, and the control words that all of them read. If a worker
+dies, the connections it held are counted as lost. All workers die with their parent.
 """
 
 import errno
@@ -33,7 +33,7 @@ EVENTS_AT_ONCE = 50  # in one datagram: far below the send buffer of a socket pa
 
 
 class Workers:
-    """log: workers have events to report"""
+    """A crew of up to MOST_WORKERS forked processes; log: the workers report events."""
 
     def __init__(self, *, log: bool) -> None:
         memory = mmap.mmap(-1, (MOST_WORKERS + 1) * COUNTERS.itemsize)
@@ -43,7 +43,7 @@ class Workers:
         self._works: list[Work] = []
         self._pids: list[int] = []
         self._running: set[int] = set()  # numbers of rows
-        # Datagrams keep their borders, so that all workers share one channel and a killed one leaves no half message.
+        # Datagrams keep boundaries: all workers share one socket, and a killed worker leaves no half message.
         self._told: socket.socket | None = None
         self._tell: socket.socket | None = None
         if log:
@@ -52,7 +52,7 @@ class Workers:
 
     def add(self, work: Work, wanted: int = 0) -> None:
         if len(self._works) == MOST_WORKERS:
-            raise ShortfallError("another worker process", f"{MOST_WORKERS} are the most there can be")
+            raise ShortfallError("another worker process", f"at most {MOST_WORKERS} are possible")
         self._rows[len(self._works)]["wanted"] = wanted
         self._works.append(work)
         if self._pids:
@@ -73,7 +73,7 @@ class Workers:
             self._end()
 
     def _start(self, number: int) -> None:
-        """Raises ShortfallError where the system gives no process."""
+        """Fork a worker. Raises ShortfallError if fork() fails."""
         parent = os.getpid()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -81,8 +81,8 @@ class Workers:
             pid = os.fork()
         except OSError as error:
             stopped_by = f"fork(): {error.strerror} ({name_of(error.errno or 0)})"
-            do = "Look at pids.max, ulimit -u and kernel.threads-max."
-            raise ShortfallError(f"worker process number {number + 1}", stopped_by, do) from None
+            do = "Check pids.max, ulimit -u and kernel.threads-max."
+            raise ShortfallError(f"worker process {number + 1}", stopped_by, do) from None
         if pid == 0:
             _work_and_exit(self._works[number], self._rows[number], self.control, self._tell, parent)
         self._pids.append(pid)
@@ -92,7 +92,7 @@ class Workers:
         return Sample.of(self._rows[: len(self._works)], now_ns(), tuple(events))
 
     def _listen(self) -> list[Event]:
-        """What the workers have told since the last time."""
+        """The events that the workers have sent since the last call."""
         events: list[Event] = []
         while self._told is not None:
             try:
@@ -102,7 +102,7 @@ class Workers:
         return events
 
     def _bury(self) -> None:
-        """Notice who has ended. The row of one that was killed is put right: what it held is lost."""
+        """Notice workers that have ended. If one was killed, correct its row: the connections it held are lost."""
         for number in list(self._running):
             pid, status = os.waitpid(self._pids[number], os.WNOHANG)
             if not pid:
@@ -121,7 +121,7 @@ class Workers:
         self.control.close()
         until_ns = now_ns() + (0 if self.control.dropped else int(END_S * 1e9))
         while self._running:
-            self._listen()  # a worker with much to tell could not end otherwise
+            self._listen()  # a worker blocks in send() while the socket is full, and could not end
             self._bury()
             select.select([self._told] if self._told else [], [], [], SAMPLE_S / 10)
             if now_ns() > until_ns:
@@ -133,10 +133,10 @@ class Workers:
 
 
 def _work_and_exit(work: Work, row: Counters, control: Control, tell: socket.socket | None, parent: int) -> NoReturn:
-    """The whole life of a worker; it never returns into what its parent was doing."""
+    """Run a worker in the forked process, from start to exit; never returns into the code of the parent."""
     code = 1
     try:
-        # The parent decides, and tells us by the control word: a signal to the whole group must not end us before.
+        # Only the parent stops workers, by the control word: a signal to the process group must not end them before.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         process.die_with_parent(parent)

@@ -1,11 +1,11 @@
-"""What a dialogue is: what is said on a connection once it is open.
+"""What a dialogue is: the rules for what is sent on open connections, and for what is expected in return.
 
-A dialogue works by column: it is told which slots were opened, what came in and what ended, and says what is sent now.
-It never touches the loop. There are two ways to write one:
+A dialogue works on arrays of slots: the worker reports which connections were opened, what was received and what ended,
+and the dialogue returns what to send now. It never uses the loop. There are two ways to write one:
 
-- by column, where every connection says the same (`fixed.py`): no Python code runs for a single connection;
-- as a `SlotProtocol`, an object a slot, bytes in and bytes out, where each has a state of its own; `each.py` drives
-  such objects through the contract of columns.
+- on arrays, if every connection sends the same (`fixed.py`): no Python code runs for a single connection;
+- as a `SlotProtocol`, one object per slot, bytes in and bytes out, if each connection has a state of its own; `each.py`
+  makes a dialogue from such objects.
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from fourtuple.engine.loops.contract import Slots
 
 NEVER_S = float("inf")
-ON_ITS_WAY_NS = 1_000_000_000  # an answer asked for within that time is not missed when its connection ends
+ON_ITS_WAY_NS = 1_000_000_000  # a request younger than this is not counted as unanswered when its connection ends
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """What is sent now: the first sizes[i] bytes of buffers[rows[i]] on slots[i]; slots may share a row.
+    """Data to send now: the first sizes[i] bytes of buffers[rows[i]] on slots[i]; slots may share a row.
 
-    buffers: (rows, bytes) uint8, not changed until the sends have completed
+    buffers: (rows, bytes) uint8, which must not change until the sends have completed
     """
 
     slots: Slots
@@ -35,51 +35,51 @@ class Outgoing:
 
 
 class Dialogue(Protocol):
-    """What is said on all connections of a worker, by column.
+    """What is sent and expected on all connections of a worker.
 
-    It shares the worker's (slots,) array of `Life` and sets ASKED and SENDING in it, on open slots alone; SENDING from
-    when it decides to say something until that is sent. It counts into the worker's row.
+    It shares the worker's (slots,) array of `Life`. On open slots it sets ASKED and SENDING there; SENDING from the
+    decision to send until the data is sent. It counts into the worker's row of counters.
 
-    half_duplex: a slot is not read while it is SENDING, so that a peer who is slow to read cannot make us queue more
-    hears:       `received` is wanted; without, what comes in is only counted as bytes
+    half_duplex: a slot is not read while it is SENDING, so that a peer that reads slowly cannot make us queue more
+    hears:       `received` is called; otherwise received data is only counted as bytes
     """
 
     half_duplex: bool
     hears: bool
 
     def opened(self, slots: Slots, now_ns: int) -> None:
-        """These are open from now on."""
+        """These connections are open from now on."""
 
     def say(self, now_ns: int) -> Sequence[Outgoing]:
-        """What is to be sent now; asked for once in each step of the worker."""
+        """The data to send now; called once in each step of the worker."""
 
     def wait_s(self, now_ns: int) -> float:
-        """How long until there may be something to say; infinite where that takes a completion first."""
+        """How long until there may be something to send; infinite if a completion has to come first."""
 
     def sent(self, slots: Slots) -> None:
-        """All that was said on these is sent."""
+        """Everything that was to be sent on these slots has been sent."""
 
     def received(
         self, slots: Slots, data: NDArray[np.uint8], sizes: NDArray[np.int32], now_ns: int
     ) -> NDArray[np.bool_]:
-        """What came in: the first sizes[i] bytes of data[i] → which of the slots got something unexpected.
+        """Take in received data, the first sizes[i] bytes of data[i] → a mask of the slots with unexpected data.
 
-        data: (slots, bytes), the dialogue's own to keep
+        data: (slots, bytes) uint8, which the dialogue may keep
         """
 
     def ended(self, slots: Slots, now_ns: int) -> None:
-        """These open connections are lost or about to be closed: nothing more comes in, and nothing may be said."""
+        """These open connections are lost or about to be closed: nothing more is received or may be sent on them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a connection's protocol makes of what came in.
+    """The reaction of a connection's protocol to an event.
 
-    send:     to be sent now; empty: nothing
-    requests: how many requests that makes
+    send:     data to send now; empty: nothing
+    requests: how many requests `send` contains
     answers:  how many requests were answered
-    done:     it has nothing more to say, and expects nothing more; what comes in is only counted as bytes
-    failed:   the peer broke the protocol, and how; what comes in is only counted as bytes. Empty: it did not
+    done:     the protocol sends and expects nothing more; further data is only counted as bytes
+    failed:   how the peer violated the protocol; further data is only counted as bytes. Empty: it did not
     """
 
     send: bytes = b""
@@ -90,9 +90,11 @@ class Turn:
 
 
 class SlotProtocol(Protocol):
-    """What is said on one connection: bytes in, bytes out, no I/O and no clock."""
+    """The protocol of one connection: bytes in, bytes out, no I/O and no clock."""
 
-    def opened(self) -> Turn: ...
+    def opened(self) -> Turn:
+        """The connection is open."""
+        ...
 
     def received(self, data: bytes) -> Turn:
-        """data: what came in, cut anywhere"""
+        """Data was received; the pieces may begin and end anywhere in a message."""

@@ -1,6 +1,6 @@
-"""A dialogue made of objects, one a connection: what `SlotProtocol` says, driven through the contract of columns.
+"""The dialogue made of one `SlotProtocol` object per connection.
 
-It costs Python code for each connection and each message, so it is for protocols that cannot do without.
+It runs Python code for each connection and each message, so it is for protocols that need a state per connection.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,10 +16,10 @@ from fourtuple.engine.states import Life
 
 
 class EachSlot:
-    """The dialogue of all slots, made of an object for each.
+    """The dialogue of all slots, with an object for each.
 
-    make:  the protocol of a connection that was just opened
-    state: (slots,) uint8, the worker's
+    make:  creates the protocol of a connection that was just opened
+    state: (slots,) uint8, the worker's array of `Life`
     """
 
     half_duplex = True
@@ -27,8 +27,8 @@ class EachSlot:
 
     def __init__(self, make: Callable[[], SlotProtocol], state: NDArray[np.uint8], counters: Counters) -> None:
         self._make, self._state, self._counters = make, state, counters
-        self._protocols: dict[int, SlotProtocol] = {}  # of slots that still have something to say or to expect
-        self._asked_ns: dict[int, list[int]] = {}  # when each request was made that has no answer yet
+        self._protocols: dict[int, SlotProtocol] = {}  # of slots that still send or expect something
+        self._asked_ns: dict[int, list[int]] = {}  # when each unanswered request was sent
         self._to_say: dict[int, bytes] = {}
 
     def opened(self, slots: Slots, now_ns: int) -> None:

@@ -1,4 +1,4 @@
-"""Fixed text on every connection: what a client sends again and again, and what it is to get back."""
+"""The dialogue of a client: the fixed text it sends at intervals on every connection, and the reply it expects."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,23 +12,24 @@ from fourtuple.engine.dialogues.contract import NEVER_S, ON_ITS_WAY_NS, Outgoing
 from fourtuple.engine.loops.contract import NO_SLOTS, Slots
 from fourtuple.engine.states import Life
 
-BATCH = 1024  # requests between two looks at everything else
-# Where each asks again at once, this many wait for their answer at the same time: enough to keep both ends busy, and
-# few enough to be answered within 40 ms, after which each end would send its acknowledgements on their own.
+BATCH = 1024  # requests per step; then the worker does its other work
+# The most connections that wait for an answer at the same time if requests follow answers at once: enough to keep both
+# ends busy, and few enough to be answered within 40 ms, after which each end would send separate acknowledgements.
 MOST_WAITING = 2048
-# Those that are due within so short a time, or so small a part of the interval, are sent together.
+# Requests due within TOGETHER_NS, or within this fraction of the interval if that is shorter, are sent together.
 TOGETHER_NS, TOGETHER_PARTS = 50_000_000, 20
-_OPENING, _HOLDING = int(Phase.OPENING), int(Phase.HOLDING)  # asked in every step
+_OPENING, _HOLDING = int(Phase.OPENING), int(Phase.HOLDING)  # compared in every step, as plain numbers for speed
 
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """What the two ends say to each other.
+    """What the two ends of a connection send to each other.
 
-    send:    on each connection; empty: nothing
-    every_s: how often, the connections one after the other, evenly spread; 0: again as soon as the answer is there
-    expect:  what is to come back after each send, or after connecting where nothing is sent; empty: anything is an
-             answer, and the next request does not wait for it
+    send:    the data to send on each connection; empty: nothing
+    every_s: the interval between two sends on a connection, with connections spread evenly over it; 0: send again as
+             soon as the answer is complete
+    expect:  the reply expected after each send, or the greeting expected after connecting if nothing is sent; empty:
+             any data is an answer, and the next request does not wait for it
     """
 
     send: bytes
@@ -37,7 +38,11 @@ class Talk:
 
 
 class Requests:
-    """The dialogue of a client that sends fixed text; state: (slots,) uint8, the worker's."""
+    """The dialogue of a client that sends fixed text.
+
+    state:    (slots,) uint8, the worker's array of `Life`
+    begin_ns: when the run began; times count from there
+    """
 
     half_duplex = False
     hears = True
@@ -48,10 +53,12 @@ class Requests:
         self._together_ns = max(1, min(TOGETHER_NS, self._every_ns // TOGETHER_PARTS))
         self._expect = np.frombuffer(talk.expect, np.uint8)
         self._asked_us = np.zeros(len(state), np.uint32)  # since the beginning, modulo 2**32: 71 minutes
-        self._come = np.zeros(len(state) if talk.expect else 0, np.uint32)  # how much of what is expected
+        self._come = np.zeros(
+            len(state) if talk.expect else 0, np.uint32
+        )  # how many bytes of `expect` have been received
         self._turn = 0  # how many slots have had their turn, over all rounds
-        self._ready: list[Slots] = []  # where every_s is 0: who may ask again
-        self._waiting = 0  # how many wait for their answer
+        self._ready: list[Slots] = []  # if every_s is 0: slots that may send again
+        self._waiting = 0  # how many slots wait for an answer
         self._payload = np.frombuffer(talk.send or b"\0", np.uint8).reshape(1, -1)
 
     def opened(self, slots: Slots, now_ns: int) -> None:
@@ -61,7 +68,7 @@ class Requests:
             self._ready.append(slots)
 
     def say(self, now_ns: int) -> Sequence[Outgoing]:
-        """The request on all whose turn it is; not on one that is still sending, or waiting for what it expects."""
+        """The request, on each slot whose turn it is, unless it is still sending or waiting for an expected answer."""
         if not self._speaks:
             return ()
         slots = self._due(now_ns)
@@ -93,7 +100,7 @@ class Requests:
     def received(
         self, slots: Slots, data: NDArray[np.uint8], sizes: NDArray[np.int32], now_ns: int
     ) -> NDArray[np.bool_]:
-        """What comes when nothing was asked, a greeting before the first request say, is not looked at."""
+        """Compare received data with the expected reply; data that no request asked for (a greeting) is ignored."""
         asked = (self._state[slots] & Life.ASKED) > 0
         if self._talk.expect:
             come = self._come[slots]
@@ -117,7 +124,7 @@ class Requests:
         return wrong
 
     def ended(self, slots: Slots, now_ns: int) -> None:
-        """Count answers that are missing; what was asked for within the last second may be on its way."""
+        """Count missing answers; the answer to a request of the last second may still be in transit."""
         if self._talk.expect:
             asked_us = (now_ns - self._begin_ns) // 1000 - self._asked_us[slots].astype(np.int64) & 0xFFFFFFFF
             missing = ((self._state[slots] & Life.ASKED) > 0) & (asked_us > ON_ITS_WAY_NS // 1000)
@@ -128,7 +135,7 @@ class Requests:
 
     @property
     def _speaks(self) -> bool:
-        """Is it time for requests? Where each begins at once after its answer, not before all are open."""
+        """Is it time for requests? If every_s is 0, only when all connections are open."""
         phase = self._counters["phase"]
         may = phase == _HOLDING or (phase == _OPENING and self._every_ns > 0)
         return bool(may and self._talk.send and len(self._state))
@@ -154,8 +161,8 @@ class Requests:
 def _matches(
     data: NDArray[np.uint8], sizes: NDArray[np.int32], expect: NDArray[np.uint8], come: NDArray[np.uint32]
 ) -> NDArray[np.bool_]:
-    """Is what came, each row for itself, what follows in `expect` after the first come[i] bytes?"""
-    if (sizes == len(expect)).all() and not come.any():  # the usual: each got all of it at once
+    """Which rows of `data` continue `expect` correctly after its first come[i] bytes → (rows,) bool."""
+    if (sizes == len(expect)).all() and not come.any():  # the common case: each row has the whole reply
         whole: NDArray[np.bool_] = (data[:, : len(expect)] == expect).all(axis=1)
         return whole
     columns = np.arange(int(sizes.max(initial=0)))

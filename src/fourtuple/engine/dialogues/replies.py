@@ -1,4 +1,4 @@
-"""Fixed text on every connection: what a server says, a greeting to each client and an echo of what comes in."""
+"""The dialogue of a server: a greeting to each client, and an echo of what it receives."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,11 @@ from fourtuple.engine.states import Life
 
 
 class Replies:
-    """The dialogue of a server that greets, echoes or both; state: (slots,) uint8, the worker's.
+    """The dialogue of a server that greets, echoes or both.
 
-    greet: sent on each connection when it is open, may be empty
-    echo:  send back what comes in; without, it is only counted
+    greet: sent on each connection when it opens; may be empty
+    echo:  send received data back; otherwise it is only counted
+    state: (slots,) uint8, the worker's array of `Life`
     """
 
     half_duplex = True

@@ -1,19 +1,19 @@
-"""The contract between those who want connections (hold, serve) and those who make them (a loop per kernel facility).
+"""What a loop is and promises: the contract between workloads (hold, serve) and the loops that make connections.
 
 A loop has `capacity` slots, and a slot holds at most one connection. Operations are started on arrays of slots and
-come back, in any order, as an array of completions: slot, operation, result ≥ 0 or −errno. No other way back exists.
+return, in any order, as an array of completions: slot, operation, result ≥ 0 or −errno. Results come in no other way.
 
     start                              completes with
     connect(slots, block, how)   CONNECT   0, or −errno: then the slot is empty again
-    accept(room)                 ACCEPT    0 in a slot the loop chose, at most `room` more; or −errno, slot −1
-    watch(slots)                 WATCH     0: there is something to read, which may be the end
+    accept(room)                 ACCEPT    0 in a slot that the loop chose, at most `room` more; or −errno, slot −1
+    watch(slots)                 WATCH     0: data or the end of the connection can be read
     receive(slots, buffers, …)   RECEIVE   at once: bytes read into the slot's row, 0: the peer closed, or −errno
     send(slots, buffers, …)      SEND      bytes sent, all of them, or −errno
     close(slots, reset)          CLOSE     0: the slot is empty again
 
-Only watch waits for the peer; receive says −EAGAIN where there is nothing, so that no buffer waits with it.
-Rules: one operation of reading (watch, receive) and one of writing (connect, send) at a time on a slot. Closing drops
-whatever is pending on the slot without a completion. A buffer row belongs to the loop until its completion.
+Only watch waits for the peer. Without data, receive returns −EAGAIN, so that no buffer is occupied while waiting.
+Rules: at most one read operation (watch, receive) and one write operation (connect, send) at a time on a slot. Closing
+cancels everything pending on the slot, without a completion. A buffer row belongs to the loop until its completion.
 """
 
 import socket
@@ -32,7 +32,7 @@ NO_SLOTS: Slots = np.zeros(0, np.int32)
 
 
 class Op:
-    """Plain numbers: NumPy takes ten times as long to compare with members of an enumeration."""
+    """The operations, as plain numbers: NumPy takes ten times as long to compare with members of an enumeration."""
 
     CONNECT: Final = 1
     ACCEPT: Final = 2
@@ -52,7 +52,7 @@ class How:
 
     bind:       bind() to the block's source address (and port, if it is not 0)
     port_range: IP_LOCAL_PORT_RANGE for the socket; None: not set
-    timeout_s:  give up a connection where what was sent is not acknowledged for that long; None: as the kernel does
+    timeout_s:  abort a connection if sent data is not acknowledged for this time; None: the kernel's default
     """
 
     bind: bool
@@ -61,35 +61,42 @@ class How:
 
 
 class Loop(Protocol):
+    """Makes, accepts, reads, writes and closes the connections in its slots; see the head of this module."""
+
     name: str
     capacity: int
-    batch: int  # how many connects are best started together
+    batch: int  # the best number of connects to start together
 
     def connect(self, slots: Slots, block: Block, how: How) -> None:
-        """Row i of `block` in slot slots[i], which must be empty. Source port 0: chosen by the kernel at connect()."""
+        """Connect row i of `block` in slot slots[i], which must be empty. Source port 0: the kernel chooses."""
 
     def listen(self, listeners: Sequence[socket.socket]) -> None:
-        """Accept from these; non-blocking, already listening, and not closed by the loop. Once, before `accept`."""
+        """Set the listeners to accept from; called once, before `accept`.
+
+        They are non-blocking and already listening; the loop does not close them.
+        """
 
     def accept(self, room: int) -> None:
-        """From now on take at most `room` more connections; the others stay in the kernel's queue, not lost."""
+        """Accept at most `room` more connections from now on; further ones stay in the kernel's queue, not lost."""
 
-    def watch(self, slots: Slots) -> None: ...
+    def watch(self, slots: Slots) -> None:
+        """Complete once for each slot, when data or the end of its connection can be read."""
+        ...
 
     def receive(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp]) -> None:
-        """Into buffers[rows[i]]; buffers: (rows, bytes)"""
+        """Read from slots[i] into buffers[rows[i]]; buffers: (rows, bytes) uint8."""
 
     def send(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp], sizes: NDArray[np.int64]) -> None:
-        """The first sizes[i] bytes of buffers[rows[i]]; slots may share a row"""
+        """Send the first sizes[i] bytes of buffers[rows[i]] on slots[i]; slots may share a row."""
 
     def close(self, slots: Slots, reset: bool) -> None:
-        """reset: by RST, which leaves no TIME_WAIT; otherwise by FIN"""
+        """Close the connections; reset: by RST, which leaves no TIME_WAIT, otherwise by FIN."""
 
     def describe(self, slot: int) -> FourTuple | None:
-        """Both ends of a slot, the local end first; None where it is not connected any more."""
+        """The 4-tuple of a slot's connection, local end first; None if it is no longer connected."""
 
     def wait(self, timeout_s: float) -> Completions:
-        """The completions that are there; waits for the first, at most `timeout_s`."""
+        """Wait for completions, at most `timeout_s`, and return all that have arrived."""
 
     def shut(self) -> None:
-        """Let go of everything at once, without a completion."""
+        """Release everything at once, without completions."""

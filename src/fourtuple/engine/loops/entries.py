@@ -1,8 +1,8 @@
-"""What a ring is asked to do, as columns of submission entries: no ring is touched here.
+"""The submission entries for each operation of the ring loop, as arrays; nothing is submitted here.
 
-Opening a connection is one chain of linked entries (socket, its options, bind, connect), of which only the last reports
-success; an entry that fails reports its own errno and cancels the rest. Entries point to addresses and option values:
-what is returned beside them must live until they are submitted.
+A connection is opened by one chain of linked entries (socket, its options, bind, connect), of which only the last one
+reports success; an entry that fails reports its own errno and cancels the rest. Entries point to addresses and option
+values: the object returned along with them must live until they are submitted.
 """
 
 import socket
@@ -32,50 +32,53 @@ from fourtuple.kernel.uring import (
 )
 
 # user_data: the slot in 32 bits, the operation in 8, and for a send the number of its buffer in 24.
-STAGE, SILENT, CALL = 32, 33, 34  # operations beside those of Op, for entries that are ours alone
+STAGE, SILENT, CALL = 32, 33, 34  # operations in addition to those of Op, for internal entries
 OPS = 64
 BUFFERS = 1 << 24
 _BUFFER_SHIFT = 40
 _OP_MASK = 0xFF
-_TAGS = np.arange(OPS, dtype=np.uint64) << np.uint64(32)  # an operation, where user_data has it
+_TAGS = np.arange(OPS, dtype=np.uint64) << np.uint64(32)  # an operation at its place in user_data
 _NOWHERE = np.zeros(16, np.uint8)  # a struct sockaddr of AF_UNSPEC: connect() to it resets a connection (connect(2))
 
-Local = NDArray[np.int64]  # numbers of slots in the table of their ring
+Local = NDArray[np.int64]  # numbers of slots within the table of their ring
 
 
 def tag(op: int, buffer: int = 0) -> np.uint64:
-    """user_data, less the slot."""
+    """The user_data of an operation, without the slot."""
     tagged: np.uint64 = np.uint64(buffer << _BUFFER_SHIFT) | _TAGS[op]
     return tagged
 
 
 def untag(user_data: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """→ slots, operations"""
+    """Split user_data into (slots, operations)."""
     words = user_data.copy().view(np.uint32)
     return words[::2].astype(np.int64), (words[1::2] & _OP_MASK).astype(np.uint8)
 
 
 def buffers_of(user_data: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The numbers of the buffers of these sends."""
+    """The buffer numbers in the user_data of sends."""
     return user_data >> np.uint64(_BUFFER_SHIFT)
 
 
 class Connects:
-    """Chains that open connections; what all of a kind have in common is made once."""
+    """The chains that open connections; the parts that all connections of a kind share are built once."""
 
     def __init__(self) -> None:
         self._chains: dict[tuple[How, int, bool], NDArray[np.uint64]] = {}
         self._values: list[NDArray[np.uint8]] = []  # option values, which must stay where they are
 
     def entries(self, slots: Slots, local: Local, block: Block, how: How, *, explicit: bool) -> tuple[Sqes, object]:
-        """→ (connections, entries of a chain), and the addresses that they point to
+        """The chains that connect `block` in these slots.
 
-        explicit: the block's source ports are chosen by us
+        → entries (connections, entries of a chain), and the addresses that they point to
+
+        local:    the number of each slot within its ring's table
+        explicit: the block names the source ports
         """
         ends = _sockaddrs(block.destination, block.destination_port)
         sources = _sockaddrs(block.source, block.source_port) if how.bind else None
         common = self._common(how, ends.shape[1], explicit)
-        # NumPy copies structured rows field by field, so they are copied as words.
+        # Copied as words: NumPy copies structured rows field by field, which is slow.
         words = np.empty((len(slots), len(common)), np.uint64)
         words[:] = common
         chain = words.view(SQE)
@@ -90,7 +93,7 @@ class Connects:
         return chain, (ends, sources)
 
     def _common(self, how: How, sockaddr_bytes: int, explicit: bool) -> NDArray[np.uint64]:
-        """The chain that opens one connection, as words; what differs between connections is left 0."""
+        """The chain that opens one connection, as words; the fields that differ between connections are 0."""
         key = (how, sockaddr_bytes, explicit)
         if key not in self._chains:
             options = sockopts.before_connect(how.timeout_s, how.port_range, bind=how.bind, explicit=explicit)
@@ -113,7 +116,7 @@ class Connects:
 
 
 def connect_only(slots: Slots, local: Local, block: Block) -> tuple[Sqes, object]:
-    """For sockets that are in their slots already → an entry each, and the addresses that they point to."""
+    """Connect sockets that are already in their slots → one entry per slot, and the addresses they point to."""
     ends = _sockaddrs(block.destination, block.destination_port)
     entries = np.zeros(len(ends), SQE)
     entries["opcode"], entries["flags"], entries["fd"] = Opcode.CONNECT, FIXED_FILE, local
@@ -125,7 +128,7 @@ def connect_only(slots: Slots, local: Local, block: Block) -> tuple[Sqes, object
 def on_each(
     opcode: Opcode, tagged: np.uint64, slots: Slots, local: Local, *, op_flags: int, addr: Any, length: Any
 ) -> Sqes:
-    """One entry a slot; `addr` and `length` are numbers, or arrays of one a slot."""
+    """One entry per slot; `addr` and `length` are numbers, or arrays with one number per slot."""
     entries = np.zeros(len(local), SQE)
     entries["opcode"], entries["flags"], entries["fd"] = opcode, FIXED_FILE, local
     entries["op_flags"], entries["addr"], entries["len"] = op_flags, addr, length
@@ -134,9 +137,9 @@ def on_each(
 
 
 def closes(slots: Slots, local: Local, state: NDArray[np.uint8], *, reset: bool) -> Sqes:
-    """Cancel what waits, disconnect for a reset, close: a chain that goes on whatever its entries find.
+    """Cancel pending operations, disconnect for a reset, close: a chain that continues if one of its entries fails.
 
-    state: the `Pending` of each. A pending poll would keep a closed socket alive.
+    state: the `Pending` of each slot. A poll left pending would keep a closed socket alive.
     """
     numbers = slots.astype(np.uint64)
     waits = bool((state & (Pending.CONNECTING | Pending.SENDING | Pending.ARMED)).any())
@@ -147,7 +150,7 @@ def closes(slots: Slots, local: Local, state: NDArray[np.uint8], *, reset: bool)
         cancel = chain[:, 0]
         what = np.where(state & Pending.ARMED, _TAGS[Op.WATCH], _TAGS[Op.CONNECT])
         cancel["opcode"], cancel["addr"] = Opcode.ASYNC_CANCEL, numbers | what
-        # What a send is called is not remembered, so look for all that waits on the descriptor: slow, and rare.
+        # The user_data of a send is not remembered, so cancel everything on its descriptor: slow, but rare.
         sends = (state & Pending.SENDING) > 0
         cancel["fd"] = np.where(sends, local, -1)
         cancel["op_flags"] = np.where(sends, CANCEL_ALL | CANCEL_FD | CANCEL_FD_FIXED, 0)
@@ -162,7 +165,7 @@ def closes(slots: Slots, local: Local, state: NDArray[np.uint8], *, reset: bool)
 
 
 def silent_closes(local: Local) -> Sqes:
-    """Without a completion where they succeed."""
+    """Close slots; an entry that succeeds has no completion."""
     entries = np.zeros(len(local), SQE)
     entries["opcode"], entries["flags"], entries["file_index"] = Opcode.CLOSE, SKIP_SUCCESS, local + 1
     entries["user_data"] = _TAGS[SILENT]
@@ -170,7 +173,10 @@ def silent_closes(local: Local) -> Sqes:
 
 
 def accepts(count: int, descriptor: int) -> Sqes:
-    """From the listener with this descriptor, which stands in the place of the slot; the kernel chooses the slots."""
+    """Accept from the listener with this descriptor; the kernel chooses the slots.
+
+    The user_data has the descriptor in place of the slot.
+    """
     entries = np.zeros(count, SQE)
     entries["opcode"], entries["fd"], entries["ioprio"] = Opcode.ACCEPT, descriptor, ACCEPT_DONTWAIT
     entries["file_index"] = ANY_SLOT
@@ -179,14 +185,17 @@ def accepts(count: int, descriptor: int) -> Sqes:
 
 
 def install(local: int) -> Sqes:
-    """One entry: give the slot's socket an ordinary descriptor, which is the result."""
+    """One entry that gives a slot's socket an ordinary descriptor, which is the result."""
     entry = np.zeros(1, SQE)
     entry["opcode"], entry["flags"], entry["fd"] = Opcode.FIXED_FD_INSTALL, FIXED_FILE, local
     return entry
 
 
 def take_into_slots(descriptors: NDArray[np.int32]) -> Sqes:
-    """One entry: slots that the kernel chooses get these sockets; it writes their numbers over the descriptors."""
+    """One entry that installs these sockets in slots that the kernel chooses.
+
+    The kernel overwrites the descriptors with the numbers of the slots.
+    """
     entry = np.zeros(1, SQE)
     entry["opcode"], entry["off"], entry["len"] = Opcode.FILES_UPDATE, ANY_SLOT, len(descriptors)
     entry["addr"] = descriptors.ctypes.data
@@ -194,7 +203,7 @@ def take_into_slots(descriptors: NDArray[np.int32]) -> Sqes:
 
 
 def _sockaddrs(addresses: NDArray[np.uint8], ports: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """struct sockaddr_in (16 bytes) or sockaddr_in6 (28 bytes), one a row (ip(7), ipv6(7))."""
+    """The struct sockaddr_in (16 bytes) or sockaddr_in6 (28 bytes) of each address, one per row (ip(7), ipv6(7))."""
     ipv4 = addresses.shape[1] == 4
     rows = np.zeros((len(ports), 16 if ipv4 else 28), np.uint8)
     rows[:, :2] = np.frombuffer(np.uint16(socket.AF_INET if ipv4 else socket.AF_INET6).tobytes(), np.uint8)

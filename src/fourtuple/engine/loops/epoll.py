@@ -1,8 +1,8 @@
-"""The loop contract over epoll and ordinary sockets: works wherever Python does; one file descriptor a connection.
+"""The loop over epoll and ordinary sockets: works on every kernel; one file descriptor per connection.
 
 Every socket is registered once, edge-triggered, for reading and writing together, so a connection costs one
-epoll_ctl(2) in its life. An edge is told once only, so it is remembered: that there is data, until a read comes back
-short, and that the end has come, for good (epoll(7), questions and answers).
+epoll_ctl(2) in its life. The kernel reports an edge only once, so it is remembered: that data can be read, until a read
+returns less than the buffer holds; and the end of the connection, for good (epoll(7), questions and answers).
 """
 
 import errno
@@ -25,29 +25,32 @@ _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _BROKEN = select.EPOLLERR | select.EPOLLHUP
 _OVER = select.EPOLLRDHUP | _BROKEN
 EVENTS_AT_ONCE = 4096
-MOST_SLOTS = 2**18  # some 20 MB of tables; where a limit of open files is a billion, another process is the better way
-ACCEPTS_AT_ONCE = 256  # then completions are handed out, so that greetings do not wait for a storm to end
+MOST_SLOTS = 2**18  # some 20 MB of tables; where the limit of open files allows more, add processes instead
+ACCEPTS_AT_ONCE = 256  # then completions are returned, so that greetings do not wait for a burst of connects to end
 
 
 class EpollLoop:
     name = "epoll"
-    batch = 32  # about a millisecond of work, so that durations are measured no coarser than that
+    batch = 32  # about a millisecond of work, which bounds the error of measured durations
 
     def __init__(self, capacity: int | None = None) -> None:
-        """capacity: None means all that the soft RLIMIT_NOFILE leaves this process, up to MOST_SLOTS."""
+        """Create the loop.
+
+        capacity: number of slots; None: as many as the soft RLIMIT_NOFILE leaves this process, at most MOST_SLOTS
+        """
         files = process.read_files()
         room = files.soft - files.open - FILES_RESERVED // 2
         self.capacity = max(0, min(MOST_SLOTS if capacity is None else capacity, room))
         self._epoll = select.epoll()
         self._sockets: list[socket.socket | None] = [None] * self.capacity
-        self._empty: list[int] = []  # for accept, where the loop chooses the slot
+        self._empty: list[int] = []  # for accept: the loop chooses the slot
         self._slot_of: dict[int, int] = {}  # by descriptor
         self._readable = bytearray(self.capacity)
         self._connecting = bytearray(self.capacity)
         self._watching = bytearray(self.capacity)
-        self._sending: dict[int, tuple[memoryview, int]] = {}  # what is left, and how many bytes went before
+        self._sending: dict[int, tuple[memoryview, int]] = {}  # the rest to send, and how many bytes were sent before
         self._listeners: dict[int, socket.socket] = {}
-        self._waiting: set[int] = set()  # listeners that may have more in their queue
+        self._waiting: set[int] = set()  # listeners that may have more connections in their queue
         self._armed = False
         self._room = 0
         self._done: list[tuple[int, int, int]] = []
@@ -158,7 +161,7 @@ class EpollLoop:
         if self._connecting[slot]:
             self._connecting[slot] = 0
             sock = self._sockets[slot]
-            # SO_ERROR tells what became of the connect (connect(2)); without an error flag there is nothing to tell.
+            # SO_ERROR has the result of connect() (connect(2)); without an error flag it succeeded.
             result = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if events & _BROKEN and sock else 0
             if result:
                 self._drop(slot)
@@ -217,14 +220,14 @@ class EpollLoop:
     # Slots
 
     def _arm(self, armed: bool) -> None:
-        """Wait on the listeners, or not: a full process must not be woken for connections that it cannot take."""
+        """Start or stop polling the listeners: a full process must not be woken for connections it cannot accept."""
         if armed == self._armed:
             return
         self._armed = armed
         self._waiting.clear()
         for listener in self._listeners.values():
             if armed:
-                # Several processes wait on the same listener; EPOLLEXCLUSIVE wakes one of them (epoll_ctl(2)).
+                # Several processes poll the same listener; EPOLLEXCLUSIVE avoids waking all of them (epoll_ctl(2)).
                 self._epoll.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
             else:
                 self._epoll.unregister(listener)
@@ -238,7 +241,7 @@ class EpollLoop:
         sock = self._sockets[slot]
         if sock is not None:
             del self._slot_of[sock.fileno()]
-            sock.close()  # leaves the epoll by itself: this is its only descriptor (epoll(7))
+            sock.close()  # also removes it from the epoll set: this is its only descriptor (epoll(7))
             self._sockets[slot] = None
             if self._listeners:
                 self._empty.append(slot)

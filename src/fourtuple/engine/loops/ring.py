@@ -1,10 +1,11 @@
-"""The loop contract over io_uring: no file descriptor and no Python code for a single connection, whole arrays only.
+"""The loop over io_uring: no file descriptor and no Python code for a single connection, only for whole arrays.
 
-This file is what goes on in each slot; `entries.py` is what the kernel is asked, `rings.py` whom. What waits (connect,
-watch, send) waits in the kernel. Accepts are counted, because a multishot accept into a full table drops connections.
+This module keeps the state of each slot; `entries.py` builds the submission entries, and `rings.py` manages the rings.
+Operations that wait (connect, watch, send) wait in the kernel. The number of pending accepts is limited, because a
+multishot accept into a full table drops connections.
 
-Where a kernel's rings cannot set socket options (before Linux 6.7) or bind (before 6.11), ordinary sockets are prepared
-one by one and installed into the slots; everything after that is the same.
+If the kernel's io_uring cannot set socket options (before Linux 6.7) or bind (before 6.11), ordinary sockets are
+prepared one by one and installed in the slots; everything after that is the same.
 """
 
 import errno
@@ -29,14 +30,14 @@ from fourtuple.engine.states import Pending
 from fourtuple.kernel import addresses, sockopts
 from fourtuple.kernel.uring import MORE, POLL_MULTISHOT, Cqes, Features, Opcode, Sqes, features
 
-ACCEPTS = 256  # asked for at once, where a queue turned out to be long
+ACCEPTS = 256  # submitted at once for a listener with a long queue
 ACCEPTS_INSTALLED = (
     FILES_RESERVED // 4
 )  # the same for ordinary sockets, which take a descriptor until they are installed
 
 _PASSED_ON = np.isin(np.arange(OPS), (STAGE, Op.CONNECT, Op.RECEIVE, Op.SEND, Op.CLOSE))
 _OVER = select.POLLRDHUP | select.POLLHUP | select.POLLERR
-_ENDS = np.zeros(OPS, np.uint8)  # which bits of Pending are over with a completion
+_ENDS = np.zeros(OPS, np.uint8)  # which bits of Pending a completion clears
 _ENDS[[STAGE, Op.CONNECT, Op.SEND]] = Pending.CONNECTING, Pending.CONNECTING, Pending.SENDING
 
 
@@ -44,11 +45,15 @@ class RingLoop:
     name = "ring"
 
     def __init__(self, capacity: int | None = None, can: Features | None = None) -> None:
-        """capacity: None means as many as rings can have; can: what the kernel can do, None: as it says itself."""
+        """Create the loop; its rings are created when they are needed.
+
+        capacity: number of slots; None: as many as the rings can have
+        can:      the io_uring features to use; None: those of this kernel
+        """
         self._can = can or features()
         self._rings = Rings(capacity, self._can)
         self.capacity = self._rings.capacity
-        # Some 5 ms of work: smaller ones cost a fifth of the rate. Where many are wanted, durations matter less.
+        # Some 5 ms of work: smaller batches cost a fifth of the rate. With many connections, durations matter less.
         self.batch = 256 if self.capacity < MANY else 2048
         self._state = np.zeros(self.capacity, np.uint8)  # the Pending of each slot
         self._connects = Connects()
@@ -57,10 +62,12 @@ class RingLoop:
         self._armed = False
         self._room = 0
         self._done: list[Completions] = []
-        self._buffers: dict[int, tuple[NDArray[np.uint8], int]] = {}  # of sends under way, and how many need them
+        self._buffers: dict[
+            int, tuple[NDArray[np.uint8], int]
+        ] = {}  # buffers of pending sends, and how many sends use each
         self._buffer_number = 0
-        self._read_bytes = 0  # as many as the last receive could take
-        self._answer: int | None = None  # of _call
+        self._read_bytes = 0  # the buffer size of the last receive
+        self._answer: int | None = None  # the result for _call
 
     # Starting
 
@@ -72,14 +79,14 @@ class RingLoop:
             if number := self._rings.need(ring):
                 self._complete(Op.CONNECT, some, -number)
             elif self._can.prepares(bind=how.bind):
-                # The kernel copies addresses while it takes the entries in, so they need not live longer than this.
+                # The kernel copies the addresses during submission, so they need not live longer than this.
                 chains, _addresses = self._connects.entries(some, local, part, how, explicit=explicit)
                 self._rings.submit(ring, chains)
             else:
                 self._connect_installed(ring, some, local, part, how, explicit)
 
     def _connect_installed(self, ring: int, slots: Slots, local: Local, block: Block, how: How, explicit: bool) -> None:
-        """With ordinary sockets, one by one; each is closed again as soon as its slot has it."""
+        """Connect with ordinary sockets, prepared one by one; each is closed as soon as it is installed in its slot."""
         family = socket.AF_INET if block.destination.shape[1] == 4 else socket.AF_INET6
         options = sockopts.before_connect(how.timeout_s, how.port_range, bind=how.bind, explicit=explicit)
         made = np.ones(len(slots), bool)
@@ -119,14 +126,14 @@ class RingLoop:
         where = buffers.ctypes.data + rows.astype(np.uint64) * np.uint64(buffers.strides[0])
         size, flags = buffers.shape[1], socket.MSG_DONTWAIT
         self._read_bytes = size
-        self._state[slots] &= ~np.uint8(Pending.DATA)  # before it is read, so that what comes after is not forgotten
+        self._state[slots] &= ~np.uint8(Pending.DATA)  # before the read, so that later data is not missed
         self._on_each(Opcode.RECV, tag(Op.RECEIVE), slots, addr=where, length=size, op_flags=flags)
 
     def send(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp], sizes: NDArray[np.int64]) -> None:
         if not len(slots):
             return
         self._state[slots] |= Pending.SENDING
-        while self._buffer_number in self._buffers:  # a peer that does not read keeps an old one
+        while self._buffer_number in self._buffers:  # in use by a send to a peer that does not read
             self._buffer_number = (self._buffer_number + 1) % BUFFERS
         self._buffers[self._buffer_number] = (buffers, len(slots))
         where = buffers.ctypes.data + rows.astype(np.uint64) * np.uint64(buffers.strides[0])
@@ -144,7 +151,7 @@ class RingLoop:
             self._rings.submit(ring, chains)
 
     def describe(self, slot: int) -> FourTuple | None:
-        """Always None where the kernel cannot tell (before Linux 6.8)."""
+        """The 4-tuple of a slot's connection; always None before Linux 6.8, where the kernel cannot report it."""
         if not self._can.describes:
             return None
         ring, local = self._rings.place(slot)
@@ -175,7 +182,7 @@ class RingLoop:
             self._sort(ring, done)
 
     def _sort(self, ring: int, done: Cqes) -> None:
-        """The ring's completions as the contract has them; what belongs to a closing slot, or to us, is left out."""
+        """Convert a ring's completions to those of the contract; omit those of closing slots and internal entries."""
         results, flags = done["res"], done["flags"]
         slots, ops = entries.untag(done["user_data"])
         kinds = np.bincount(ops, minlength=CALL + 1)
@@ -193,7 +200,9 @@ class RingLoop:
         if not ours.all():
             ops, slots, results = ops[ours], slots[ours], results[ours]
         ops[ops == STAGE] = Op.CONNECT
-        canceled = (results == -errno.ECANCELED) & (ops == Op.CONNECT)  # an earlier entry has told why
+        canceled = (results == -errno.ECANCELED) & (
+            ops == Op.CONNECT
+        )  # an earlier entry of the chain reports the reason
         closed = ops == Op.CLOSE
         keep = (((self._state[slots] & Pending.CLOSING) == 0) & ~canceled) | closed
         if not keep.all():
@@ -211,7 +220,10 @@ class RingLoop:
             self._complete(ops, slots, np.where(closed, 0, results))
 
     def _polled(self, slots: NDArray[np.int64], results: NDArray[np.int32], flags: NDArray[np.uint32]) -> None:
-        """Something came in, or the end; who is not watched now is told later. A slot may be there twice."""
+        """Take in poll events: data or an end. A slot that is not watched now completes at its next watch.
+
+        A slot may occur more than once.
+        """
         is_open = (self._state[slots] & Pending.CLOSING) == 0
         slots, results, flags = slots[is_open], results[is_open], flags[is_open]
         watched = np.unique(slots[(self._state[slots] & Pending.WATCHING) > 0])
@@ -232,14 +244,14 @@ class RingLoop:
                 self._buffers[number] = (buffers, needed - count)
 
     def _clear(self, slots: NDArray[np.int64]) -> None:
-        """The socket of a failed connect is still in its slot."""
+        """Close the sockets of failed connects, which are still in their slots."""
         for ring, _, local in self._rings.by_ring(slots):
             self._rings.submit(ring, entries.silent_closes(local))
 
     # Accepting
 
     def _accept_from(self, descriptor: int) -> None:
-        """Ask for as many as the listener gave at once the last time, and twice that where it gave all."""
+        """Submit accepts for a listener: as many as its last result suggests (see _accepted), if there is room."""
         ring = self._rings.with_room()
         if not self._rings.slots_of(ring):
             return
@@ -252,13 +264,13 @@ class RingLoop:
         if not self._can.dontwait:
             self._accept_installed(ring, descriptor, min(count, ACCEPTS_INSTALLED))
             return
-        # Taken before it is known that they are needed: an accept that finds no slot drops its connection.
+        # Slots are reserved in advance: an accept that finds no free slot drops its connection.
         self._rings.used[ring] += count
         self._room -= count
         self._rings.submit(ring, entries.accepts(count, descriptor))
 
     def _accept_installed(self, ring: int, descriptor: int, count: int) -> None:
-        """Ordinary accepts, then all of them into slots that the kernel chooses."""
+        """Accept ordinary sockets, then install all of them in slots that the kernel chooses."""
         listener = next(listener for listener in self._listeners if listener.fileno() == descriptor)
         accepted: list[socket.socket] = []
         try:
@@ -267,7 +279,7 @@ class RingLoop:
         except OSError as error:
             if error.errno != errno.EAGAIN:
                 self._complete(Op.ACCEPT, _NO_SLOT, -(error.errno or errno.EIO))
-        numbers = np.array([sock.fileno() for sock in accepted], np.int32)  # the kernel writes the slots over them
+        numbers = np.array([sock.fileno() for sock in accepted], np.int32)  # the kernel overwrites them with slots
         answer = self._call(ring, entries.take_into_slots(numbers)) if accepted else 0
         for sock in accepted:
             sock.close()
@@ -295,7 +307,7 @@ class RingLoop:
     def _on_each(
         self, opcode: Opcode, tagged: np.uint64, slots: Slots, *, op_flags: int, addr: Any = 0, length: Any = 0
     ) -> None:
-        """One entry for each slot; `tagged` is the user_data of all of them, less the slot."""
+        """Submit one entry for each slot; `tagged` is the user_data of all of them, without the slot."""
         for ring, rows, local in self._rings.by_ring(slots):
             some, where, how_long = slots, addr, length
             if rows is not None:
@@ -306,7 +318,7 @@ class RingLoop:
             self._rings.submit(ring, asked)
 
     def _call(self, ring: int, entry: Sqes) -> int:
-        """One entry, and its result at once."""
+        """Submit one entry, and wait for its result."""
         entry["user_data"] = tag(CALL)
         self._answer = None
         self._rings.submit(ring, entry)

@@ -1,6 +1,6 @@
-"""The rings that a loop's slots are spread over: made when they are needed, and waited for together.
+"""Which ring holds which slot of a ring loop: rings are created when they are needed, and waited for together.
 
-Each slot is a direct descriptor of one ring. What else is waited for, a listener, stands in the same epoll.
+Each slot is a direct descriptor of one ring. Listeners are waited for by the same epoll as the rings.
 """
 
 import errno
@@ -18,18 +18,25 @@ from fourtuple.kernel import process
 from fourtuple.kernel.uring import Cqes, Features, Ring, Sqes
 
 RING_SLOTS = 2**15  # at most, and never more than the soft limit of open files
-# Of a submission queue. A ring costs 33 or 52 KB of locked memory then, which for a user without CAP_IPC_LOCK counts
-# against RLIMIT_MEMLOCK (8 MiB by default) of all processes together, so many small rings get small queues.
+# Entries of a submission queue. A ring then costs 33 or 52 KB of locked memory, which for a user without CAP_IPC_LOCK
+# counts against RLIMIT_MEMLOCK (8 MiB by default) of all processes together, so many small rings get small queues.
 ENTRIES_SMALL, ENTRIES, MANY_SLOTS = 128, 512, 8192
-RING_FILES = 2  # the ring, and the event descriptor that tells of it
+RING_FILES = 2  # the ring, and the eventfd that signals its completions
 MOST_SLOTS = 2**22
 
 
 class Rings:
-    """used: by ring, how many of its slots are taken by accepted connections, or reserved for them"""
+    """The rings of a loop.
+
+    used: by ring, how many of its slots hold accepted connections or are reserved for them
+    """
 
     def __init__(self, capacity: int | None, can: Features) -> None:
-        """capacity: None means MOST_SLOTS; the limit of open files bounds the slots of a ring, and how many rings."""
+        """Plan the rings; none is created yet.
+
+        capacity: number of slots; None: MOST_SLOTS. The limit of open files bounds the slots of a ring and the number
+                  of rings
+        """
         files = process.read_files()
         self._can = can
         self._each = min(RING_SLOTS, files.soft)
@@ -40,25 +47,25 @@ class Rings:
         self._rings: list[Ring] = []
         self._epoll = select.epoll()
         self._ring_of: dict[int, int] = {}  # by event descriptor
-        self._touched: set[int] = set()  # rings that were given something since their completions were taken
+        self._touched: set[int] = set()  # rings that may have completions not taken yet
 
     def __getitem__(self, ring: int) -> Ring:
         return self._rings[ring]
 
     def first(self, ring: int) -> int:
-        """The number of its first slot."""
+        """The number of a ring's first slot."""
         return ring * self._each
 
     def slots_of(self, ring: int) -> int:
-        """How many slots it has; 0 where there is no such ring."""
+        """How many slots a ring has; 0 if there is no such ring."""
         return max(0, min(self._each, self.capacity - ring * self._each))
 
     def with_room(self) -> int:
-        """The first ring that has slots which no accepted connection uses; it may still have to be made."""
+        """The first ring with slots that no accepted connection uses; it may not be created yet."""
         return next((ring for ring, used in enumerate(self.used) if used < self.slots_of(ring)), len(self.used))
 
     def need(self, ring: int) -> int:
-        """Make rings up to this one → 0, or the errno by which the system gives none."""
+        """Create the rings up to this one → 0, or the errno with which the kernel refused."""
         while len(self._rings) <= ring:
             slots = self.slots_of(len(self._rings))
             try:
@@ -72,11 +79,11 @@ class Rings:
         return 0
 
     def place(self, slot: int) -> tuple[int, int]:
-        """The ring of a slot, and its number there."""
+        """The ring of a slot, and the slot's number within that ring."""
         return divmod(slot, self._each)
 
     def by_ring(self, slots: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.bool_] | None, Local]]:
-        """(ring, which of the slots are its own or None for all, their numbers in its table)"""
+        """Group slots by ring: (ring, mask of its slots or None for all, their numbers within its table)."""
         if not len(slots):
             return
         rings, local = np.divmod(slots.astype(np.int64), self._each)
@@ -88,21 +95,21 @@ class Rings:
             yield ring, rows, local[rows]
 
     def submit(self, ring: int, entries: Sqes) -> None:
-        """entries: (entries,), or (chains, entries of a chain)"""
+        """Submit entries to a ring; entries: shape (entries,), or (chains, entries of a chain)."""
         self._rings[ring].submit(entries, entries.shape[1] if entries.ndim > 1 else 1)
         self._touched.add(ring)
 
     def wait_for(self, listeners: Sequence[socket.socket], *, armed: bool) -> None:
-        """Wait on these as well from now on, or not any more."""
+        """Start or stop waiting for connections on these listeners."""
         for listener in listeners:
             if armed:
-                # Several processes may wait on the same listener; one is woken (epoll_ctl(2)).
+                # Several processes may poll the same listener; this avoids waking all of them (epoll_ctl(2)).
                 self._epoll.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
             else:
                 self._epoll.unregister(listener)
 
     def wait(self, timeout_s: float) -> list[int]:
-        """Until a ring has completions, or a listener connections → the descriptors of those listeners."""
+        """Wait until a ring has completions or a listener has connections → the descriptors of those listeners."""
         ready = []
         for descriptor, _ in self._epoll.poll(timeout_s):
             ring = self._ring_of.get(descriptor)
@@ -113,11 +120,11 @@ class Rings:
         return ready
 
     def touch(self, ring: int) -> None:
-        """It may have completions."""
+        """Note that a ring may have completions."""
         self._touched.add(ring)
 
     def take(self) -> Iterator[tuple[int, Cqes]]:
-        """Completions of all rings that may have some; also of those that are touched meanwhile."""
+        """The completions of all rings that may have some, also of rings touched during the call: (ring, dtype CQE)."""
         while self._touched:
             ring = self._touched.pop()
             done = self._rings[ring].take()
@@ -125,6 +132,7 @@ class Rings:
                 yield ring, done
 
     def close(self) -> None:
+        """Close all rings, and what waits for them."""
         self._epoll.close()
         for ring in self._rings:
             ring.close()

@@ -1,6 +1,6 @@
-"""Which connections a server takes: as many as it has empty slots, and none for a while after one that failed.
+"""Which connections a server accepts: as many as it has empty slots, and none for PAUSE_NS after a failed accept.
 
-What is beyond stays in the kernel's queue, connected and not lost.
+Further connections stay in the kernel's queue, connected and not lost.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,12 +14,12 @@ from fourtuple.engine.loops.contract import Completions, Slots
 from fourtuple.engine.states import Life
 from fourtuple.engine.workloads.contract import Worker
 
-_CLOSING = int(Phase.CLOSING)  # asked in every step, where a member of an enumeration takes ten times as long
-PAUSE_NS = 100_000_000  # after a failed accept: the system is full, and asking at once again finds it full
+_CLOSING = int(Phase.CLOSING)  # compared in every step; a member of an enumeration takes ten times as long
+PAUSE_NS = 100_000_000  # after a failed accept: a limit of the system is reached, and still is at once afterwards
 
 
 class Accepter:
-    """Accepts; `opened` is called with the slots of what was accepted, and when."""
+    """Accepts connections; `opened`: called with the slots of accepted connections and the time, in ns."""
 
     def __init__(
         self, worker: Worker, listeners: Sequence[socket], opened: Sequence[Callable[[Slots, int], None]]

@@ -1,4 +1,4 @@
-"""Which connections end: those that are lost, those whose time has come, and all of them in the end; in batches."""
+"""Which connections are closed, and when: lost ones, those that are due, and all of them in the end; in batches."""
 
 import numpy as np
 
@@ -8,17 +8,17 @@ from fourtuple.engine.states import Life
 from fourtuple.engine.workloads.contract import Worker
 from fourtuple.engine.workloads.retries import Retries
 
-CLOSE_BATCH = 2048  # sockets closed between two looks at everything else
+CLOSE_BATCH = 2048  # sockets closed per step; then the worker does its other work
 
 
 class Closer:
     """Closes sockets a batch at a time.
 
-    reset:     close by RST, else by FIN
-    peer:      what the log calls the other end
-    closed_by: what the log says of a planned close
-    patient:   close nothing while something is being read: finding out what else is lost comes first
-    retries:   where lost ones go that are to be opened again; None: lost ones stay lost
+    reset:     close by RST, otherwise by FIN
+    peer:      the name of the remote end in the log
+    closed_by: the detail that the log gives for a planned close
+    patient:   close nothing while reads are pending, which may find further lost connections
+    retries:   receives the slots of lost connections, to open them again; None: lost connections stay lost
     """
 
     def __init__(
@@ -39,12 +39,13 @@ class Closer:
 
     @property
     def is_closing(self) -> bool:
+        """Is something still to be closed, or being closed?"""
         return len(self._closing) + len(self._gone) + self._under_way > 0
 
     def lost(self, ended: Completions) -> None:
-        """The peer closed (result 0) or the connection broke (−errno)."""
+        """Count these connections as lost, and plan their close: the peer closed (result 0) or they broke (−errno)."""
         worker, counters = self._worker, self._worker.counters
-        ended = ended[(worker.state[ended["slot"]] & Life.OPEN) > 0]  # reading and sending may both have found out
+        ended = ended[(worker.state[ended["slot"]] & Life.OPEN) > 0]  # a read and a send may both report it
         if not len(ended):
             return
         worker.notes.lost(ended, self._peer_closed)
@@ -55,7 +56,7 @@ class Closer:
         self._gone.append(ended["slot"])
 
     def close(self, slots: Slots) -> None:
-        """These open connections, as planned."""
+        """Close these open connections, as planned."""
         worker = self._worker
         worker.notes.end("closed", slots, self._closed_by)
         worker.counters["closed"] += len(slots)
@@ -63,17 +64,20 @@ class Closer:
         self.let_go(slots, reset=self._reset)
 
     def close_all(self) -> None:
-        """From now on each `start` closes some of what is open."""
+        """From now on each `start` closes a batch of the open connections."""
         self._closing = self._worker.all_open()
 
     def let_go(self, slots: Slots, *, reset: bool, state: int = Life.EMPTY) -> None:
-        """Close the sockets of these, which are not open any more, or have never been."""
+        """Close the sockets of these slots, whose connections are no longer open or have never been.
+
+        state: the `Life` of the slots from now on
+        """
         self._worker.state[slots] = state
         self._under_way += len(slots)
         self._worker.loop.close(slots, reset)
 
     def start(self) -> float:
-        """A batch of what is to be closed, once the one before is closed; lost ones first."""
+        """Close the next batch once the previous one is closed; lost connections first."""
         if self._under_way or not (self._gone or len(self._closing)) or (self._patient and self._worker.reads.busy):
             return TICK_S
         if self._gone:
@@ -97,7 +101,7 @@ class Closer:
             self._retries.add(again, self._worker.clock_ns())
 
     def _leave(self, slots: Slots) -> None:
-        """These are not open any more: they are not read, and their dialogue is over."""
+        """Stop reading from these connections, and end their dialogue: they are no longer open."""
         worker = self._worker
         worker.counters["open"] -= len(slots)
         worker.reads.forget(slots)

@@ -1,8 +1,8 @@
-"""What a workload is: a table of functions over one loop, and what those functions share.
+"""What a workload is and how it runs: a table of functions over one loop, and the state those functions share.
 
-A workload (hold, serve) is made of parts that know nothing of each other but a function or two: one opens or accepts,
-one speaks, one watches, one closes. Its table says in which order they start what is due, and which of them takes in
-which completions; `run` is the only loop there is.
+A workload (hold, serve) consists of parts that know at most a function or two of each other: one opens or accepts, one
+sends, one reads, one closes. Its table defines in which order they start what is due, and which part takes in which
+completions; `run` executes the table.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,10 +26,11 @@ COST_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """What the parts of a workload share: one loop and its slots, one row of counters, and what they are told.
+    """What the parts of a workload share: a loop and its slots, a row of counters, and the control of the run.
 
-    state:    (slots,) uint8, the `Life` of each
-    dialogue: what is said on open connections; None: nothing
+    clock_ns: the current time in ns
+    state:    (slots,) uint8, the `Life` of each slot
+    dialogue: what is sent and expected on open connections; None: nothing
     """
 
     loop: Loop
@@ -42,21 +43,23 @@ class Worker:
     dialogue: Dialogue | None
 
     def all_open(self) -> Slots:
+        """The slots with an open connection."""
         return np.flatnonzero(self.state & Life.OPEN).astype(np.int32)
 
     def still_open(self, slots: Slots) -> Slots:
+        """Those of these slots that still have an open connection."""
         return slots[(self.state[slots] & Life.OPEN) > 0]
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The table.
+    """The table of functions that make a workload.
 
-    starts:  in each step, in this order: start what is due → how long, in seconds, until there is more to start
-    takes:   the operation and what takes in its completions, in the order in which those of one step are taken in
-    ticks:   at least every TICK_S
-    close:   once, in this order, when told to close: from then on `starts` close what is open
-    closing: is there something still to be closed?
+    starts:  called in each step, in this order: start what is due → seconds until there is more to start
+    takes:   (operation, function that takes in its completions); called in this order for the completions of a step
+    ticks:   called at least every TICK_S
+    close:   called once, in this order, when the control says to close: from then on `starts` close what is open
+    closing: is something still to be closed?
     """
 
     starts: Sequence[Callable[[], float]]
@@ -67,7 +70,7 @@ class Workload:
 
 
 def run(workload: Workload, worker: Worker) -> Iterator[list[Event]]:
-    """Work until told to close, and then until all is closed; yields what is to be logged, at least every TICK_S."""
+    """Run until the control says to close and all is closed; yield the events to log, at least every TICK_S."""
     counters = worker.counters
     counters["capacity"] = worker.loop.capacity
     try:
@@ -93,7 +96,7 @@ def _steps(workload: Workload, worker: Worker, go_on: Callable[[], bool]) -> Ite
 
 
 def _step(workload: Workload, loop: Loop) -> None:
-    """Start what is due, wait a little for completions, take them in."""
+    """Start what is due, wait at most TICK_S for completions, and take them in."""
     done = loop.wait(min([TICK_S, *(start() for start in workload.starts)]))
     if not len(done):
         return
@@ -112,7 +115,7 @@ def _tick(workload: Workload, worker: Worker) -> list[Event]:
 
 
 def _count_cost(counters: Counters, at_ns: int) -> None:
-    """What this process has used so far; not more than once in COST_S, for asking has its cost too."""
+    """Record the memory and CPU time of this process, at most once per COST_S, because reading them costs time."""
     if counters["cost_ns"] and at_ns - counters["cost_ns"] < COST_S * 1e9 and counters["phase"] != Phase.CLOSED:
         return
     counters["cost_ns"] = at_ns

@@ -1,4 +1,4 @@
-"""`hold`: open a slice of the plan at its pace, keep what is open, notice what is lost, close when told to."""
+"""What a worker of `hold` does: open its slice of the plan at its pace, hold it, notice losses, close at the end."""
 
 import errno
 from collections.abc import Callable, Iterator
@@ -27,13 +27,13 @@ READ_ROWS, READ_BYTES = 1024, 4096
 
 @dataclass(frozen=True, slots=True)
 class HoldJob:
-    """What each worker of a client does; it opens its slice of the plan.
+    """The work of each worker of a client, which opens its slice of the plan.
 
-    timeout_s: a connect() that is not answered for that long has failed with ETIMEDOUT
-    reset:     close by RST, else by FIN
+    timeout_s: a connect() without an answer for this time fails with ETIMEDOUT
+    reset:     close by RST, otherwise by FIN
     log:       yield an event for everything that happens to a connection
-    watch:     be told when something comes in; without, everything is looked at only when the control says so
-    reconnect: open lost ones again
+    watch:     poll all connections for data; otherwise they are only read when the control says so
+    reconnect: open lost connections again
     talk:      what is sent and expected; None: nothing
     """
 
@@ -50,7 +50,7 @@ class HoldJob:
 def hold(
     job: HoldJob, share: Slice, loop: Loop, counters: Counters, control: Control, clock_ns: Callable[[], int]
 ) -> Iterator[list[Event]]:
-    """Open `share` of the plan and hold it until told to close; yields, at each tick, what is to be logged."""
+    """Open `share` of the plan and hold it until the control says to close; yields the events to log at each tick."""
     explicit = job.plan.strategy is Strategy.EXPLICIT
     routes = (ExplicitRoutes if explicit else AutomaticRoutes)(job.plan.space, share, job.plan.room_of(share))
     state = empty_slots(min(share.wanted, loop.capacity))

@@ -1,4 +1,4 @@
-"""Which connections are opening, since when, and on which way."""
+"""Which connections are being opened, since when, and on which way (routes.py)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from fourtuple.engine.workloads.rows import Rows
 
 
 class InFlight:
-    """A row each for at most `most` of them, so that the others cost nothing."""
+    """The connections being opened, with a row for at most `most` of them; other slots take no memory here."""
 
     def __init__(self, most: int) -> None:
         self._rows = Rows(most)
@@ -21,7 +21,7 @@ class InFlight:
         self._start_ns[rows], self._way[rows] = now_ns, ways
 
     def end(self, slots: Slots) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """→ their ways, and when each began, in ns"""
+        """Remove these slots → their ways, and when each connect was started, in ns."""
         rows = self._rows.of(slots)
         ways, start_ns = self._way[rows], self._start_ns[rows]
         self._rows.give_back(rows)

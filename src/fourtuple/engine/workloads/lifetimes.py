@@ -1,4 +1,4 @@
-"""Which connections are closed some time after they were opened."""
+"""When a server closes a connection by itself: a fixed time after it was opened."""
 
 from collections import deque
 
@@ -16,7 +16,9 @@ class Lifetimes:
 
     def __init__(self, worker: Worker, closer: Closer, close_after_s: float) -> None:
         self._worker, self._closer, self._close_after_ns = worker, closer, int(close_after_s * 1e9)
-        self._generation = np.zeros(len(worker.state), np.uint32)  # tells a slot's connection from its next one
+        self._generation = np.zeros(
+            len(worker.state), np.uint32
+        )  # distinguishes a slot's connection from the next one in it
         self._due: deque[tuple[int, Slots, NDArray[np.uint32]]] = deque()  # when, which
 
     def opened(self, slots: Slots, now_ns: int) -> None:
@@ -24,7 +26,7 @@ class Lifetimes:
         self._due.append((now_ns + self._close_after_ns, slots, self._generation[slots]))
 
     def start(self) -> float:
-        """Close those whose time has come."""
+        """Close the connections that are due."""
         now_ns = self._worker.clock_ns()
         while self._due and self._due[0][0] <= now_ns:
             _, slots, generation = self._due.popleft()

@@ -1,4 +1,4 @@
-"""What is to be logged of each connection. Its ends are remembered, for a socket that was reset knows them no more."""
+"""What is logged of each connection. Its 4-tuple is remembered, because a socket that was reset cannot report it."""
 
 from fourtuple.core.errnos import name_of
 from fourtuple.core.runs.records import Event
@@ -9,7 +9,7 @@ DETAIL = 200  # characters
 
 
 class Notes:
-    """log: False takes no notes, and costs nothing for a connection"""
+    """Collects the events of connections; log: False records nothing, and costs nothing per connection."""
 
     def __init__(self, loop: Loop, *, log: bool) -> None:
         self.log = log
@@ -33,7 +33,7 @@ class Notes:
             self._ends.pop(slot, None)
 
     def lost(self, ended: Completions, closed: str) -> None:
-        """By the errno of each; `closed` says it for 0."""
+        """Log the loss of these connections with the errno of each; `closed` is the detail if the peer closed (0)."""
         for number in {*ended["result"].tolist()} if self.log else ():
             by = ended["slot"][ended["result"] == number]
             self.end("lost", by, name_of(-number) if number else closed)

@@ -1,7 +1,7 @@
-"""How connections are opened: along the routes, at the pace, each failure counted by its errno.
+"""How connections are opened: along the routes, at the given pace, with each failure counted by its errno.
 
-An errno that speaks of one route sends its connection to another; one that speaks of the whole process ends the
-opening. What is lost and to be opened again goes where it was before, and its failures are counted on their own.
+After an errno that concerns one route, the connection is tried on another route; an errno that concerns the whole
+process ends the opening. A lost connection is opened again on the same way, and its failures are counted separately.
 """
 
 import errno
@@ -25,16 +25,16 @@ from fourtuple.engine.workloads.retries import RETRY_NS, Retries
 from fourtuple.engine.workloads.routes import AutomaticRoutes, Ways
 from fourtuple.engine.workloads.unused import Unused
 
-_OPENING, _HOLDING = int(Phase.OPENING), int(Phase.HOLDING)  # asked in every step
-WINDOW = 64  # that many failures in a row, and at least all that was under way: it will not get better
+_OPENING, _HOLDING = int(Phase.OPENING), int(Phase.HOLDING)  # compared in every step, as plain numbers for speed
+WINDOW = 64  # give up after this many failures in a row, or as many as may be in flight if that is more
 
 
 class Opener:
-    """Connects the slots of a worker, each once, and again where it was lost and that is wanted.
+    """Connects each slot of a worker once, and again after a loss if that is wanted.
 
-    timeout_s: a connect() that is not answered for that long has failed with ETIMEDOUT
-    opened:    called with the slots of what was connected, and when
-    retries:   what is to be opened again; None: nothing
+    timeout_s: a connect() without an answer for this time fails with ETIMEDOUT
+    opened:    called with the slots of new connections and the time, in ns
+    retries:   lost connections to open again; None: they are not opened again
     """
 
     def __init__(
@@ -54,10 +54,13 @@ class Opener:
         self._unused = Unused(len(worker.state))
         self._in_flight = InFlight(pace.in_flight)
         self._failed_in_a_row = 0
-        self._paced_from_ns, self._paced = worker.clock_ns(), 0  # since when the pace is kept, and starts since then
+        self._paced_from_ns, self._paced = (
+            worker.clock_ns(),
+            0,
+        )  # since when the pace counts, and how many were started since
 
     def start(self) -> float:
-        """Connect as many as the pace allows, lost ones first."""
+        """Start as many connects as the pace allows; lost connections first."""
         counters, now_ns = self._worker.counters, self._worker.clock_ns()
         if counters["phase"] > _HOLDING or self._worker.control.stopping:
             return TICK_S
@@ -99,7 +102,7 @@ class Opener:
         self._give_up_late()
 
     def stop(self) -> None:
-        """What is not open by now has failed with ECANCELED; what is lost stays lost."""
+        """End the opening: connections that are not open yet fail with ECANCELED, and lost ones stay lost."""
         worker, counters = self._worker, self._worker.counters
         if self._retries:
             self._retries.clear()
@@ -147,7 +150,7 @@ class Opener:
             each(slots, now_ns)
 
     def _refused(self, failures: Completions) -> None:
-        """Those that were to be opened again are tried again later; of the others each errno is judged."""
+        """Take in failed connects: reconnects are tried again after RETRY_NS; the others are handled by errno."""
         slots, results = failures["slot"], failures["result"]
         self._worker.counters["opening"] -= len(slots)
         again = (self._worker.state[slots] & Life.AGAIN) > 0
@@ -163,7 +166,7 @@ class Opener:
                 self._failed(-result, new, ways[of_these & ~again])
 
     def _failed(self, number: int, slots: Slots, ways: Ways) -> None:
-        """Try on another route where the errno speaks of this one only; else it is a finding, and counted."""
+        """Try another route if the errno concerns only this one; otherwise count the failures, and perhaps give up."""
         ends_all = symptom_of(number).ends is Extent.PROCESS
         if not ends_all and self._routes.failed(ways, number):
             self._unused.give_back(slots)
@@ -174,11 +177,11 @@ class Opener:
             self._give_up(number)
 
     def _give_up(self, number: int) -> None:
-        """Start nothing new: what was not started has failed with this errno."""
+        """Start nothing new: connections that were not started fail with this errno."""
         self._worker.counters["failed"][number] += self._unused.drop()
 
     def _give_up_late(self) -> None:
-        """Those that have been opening for too long."""
+        """Give up connects that have had no answer for `timeout_s`."""
         late = self._in_flight.begun_until(self._worker.clock_ns() - self._timeout_ns)
         if len(late):
             failures = np.zeros(len(late), COMPLETION)

@@ -1,4 +1,4 @@
-"""Reading from many connections with few buffers: what is not being read right now has none."""
+"""How many connections are read with few buffers: a connection has a buffer only while it is being read."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from fourtuple.engine.workloads.rows import Rows
 
 
 class Reads:
-    """Slots that have something to read, and a few buffer rows that they take turns in."""
+    """The slots that have data to read, and a few buffer rows that they use in turn."""
 
     def __init__(self, rows: int, row_bytes: int) -> None:
         self.buffers = np.zeros((rows, row_bytes), np.uint8)
@@ -21,7 +21,7 @@ class Reads:
 
     @property
     def busy(self) -> bool:
-        """Does a slot wait, or is one being read?"""
+        """Is a slot waiting, or being read?"""
         return self.waiting or len(self._rows.taken) > 0
 
     def add(self, slots: Slots) -> None:
@@ -41,11 +41,11 @@ class Reads:
         return self._rows.of(slots)
 
     def give_back(self, rows: NDArray[np.intp]) -> None:
-        """What was read there is not needed any more."""
+        """Release these rows: their data is no longer needed."""
         self._rows.give_back(rows)
 
     def forget(self, slots: Slots) -> None:
-        """The slots were closed, whatever they were doing."""
+        """Remove slots that were closed, whether they are waiting or being read."""
         self._waiting = [waiting[~np.isin(waiting, slots)] for waiting in self._waiting]
         self._rows.forget(slots)
 

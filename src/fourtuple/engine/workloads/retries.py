@@ -1,4 +1,4 @@
-"""Which lost connections are to be opened again, when, and on which way."""
+"""Which lost connections are opened again, when, and on which way (routes.py)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,19 +6,19 @@ from numpy.typing import NDArray
 from fourtuple.engine.loops.contract import NO_SLOTS, Slots
 from fourtuple.engine.workloads.routes import Ways
 
-RETRY_NS = 1_000_000_000  # before one is tried again that could not be opened again
+RETRY_NS = 1_000_000_000  # wait after a failed reconnect
 
 
 class Retries:
     """Slots that wait to be opened again."""
 
     def __init__(self, slots: int, ways: int) -> None:
-        """ways: how many there are"""
+        """Prepare for `slots` slots; ways: the number of ways."""
         self._way_of = np.zeros(slots, np.min_scalar_type(max(0, ways - 1)))
         self._waiting: list[tuple[int, Slots]] = []  # when they may be tried, and which
 
     def remember(self, slots: Slots, ways: Ways) -> None:
-        """On which way each of these was opened."""
+        """Remember on which way each of these slots was opened."""
         self._way_of[slots] = ways
 
     def ways(self, slots: Slots) -> NDArray[np.int64]:
@@ -33,7 +33,7 @@ class Retries:
         return np.concatenate(due) if due else NO_SLOTS
 
     def forget(self, slots: Slots) -> None:
-        """These are being opened."""
+        """Remove these slots: they are being opened."""
         left = [(due_ns, waiting[~np.isin(waiting, slots)]) for due_ns, waiting in self._waiting]
         self._waiting = [(due_ns, waiting) for due_ns, waiting in left if len(waiting)]
 

@@ -1,7 +1,7 @@
-"""Where the next connections go, and which ways are over.
+"""Where the next connections go, and which routes are exhausted or failed.
 
-A route is a (source address, destination) pair. A connection remembers its way: the number of its pair where the kernel
-chooses the port, and the number of its 4-tuple where we do.
+A route is a (source address, destination) pair. The way of a connection is a number: that of its pair if the kernel
+chooses the source port, or that of its 4-tuple if we choose it.
 """
 
 import errno
@@ -20,10 +20,10 @@ Ways = NDArray[Any]  # of an unsigned or signed integer type
 
 
 class AutomaticRoutes:
-    """The kernel chooses source ports, so pairs take turns, each until it is full.
+    """Routes where the kernel chooses source ports: pairs take turns, each until it is full.
 
-    room: how many connections are expected to be possible. Beyond, each pair is asked for one at a time: the kernel
-          looks at every port of the range before it says that none is left, which takes it milliseconds
+    room: how many connections are expected to be possible. Beyond that, each pair is tried one connection at a time:
+          the kernel checks every port of the range before it reports that none is free, which takes milliseconds
     """
 
     def __init__(self, space: TupleSpace, share: Slice, room: int) -> None:
@@ -31,21 +31,21 @@ class AutomaticRoutes:
         self._over = np.zeros(space.pairs, bool)  # untouched pages of zeros cost nothing
         self._worked = np.zeros(space.pairs, bool)
         self._turns: NDArray[np.int64] | None = None  # the pairs that take turns; None: all of them
-        self._waiting_for = space.pairs  # how many of those are not over
+        self._waiting_for = space.pairs  # how many pairs still take turns
         self._ended_by: Counter[int] = Counter()
 
     @property
     def ways(self) -> int:
-        """How many there are."""
+        """The number of ways."""
         return self._space.pairs
 
     @property
     def full_errno(self) -> int:
-        """What ended most of them."""
+        """The errno that ended most routes."""
         return self._ended_by.most_common(1)[0][0] if self._ended_by else errno.EADDRNOTAVAIL
 
     def take(self, count: int) -> tuple[Block, Ways]:
-        """The next `count` connections; none where every pair is over."""
+        """The next `count` connections, or fewer → (block, ways); empty if every pair is exhausted or failed."""
         count = min(count, max(self._room, self._waiting_for))
         found = np.zeros(0, np.int64)
         while len(found) < count and self._waiting_for:
@@ -59,15 +59,15 @@ class AutomaticRoutes:
         return self._space.pair_block(found), found
 
     def again(self, ways: Ways) -> Block:
-        """Connections that have been on these ways before, whatever has become of the pair since."""
+        """The connections for ways used before, even if their pair has been exhausted or failed since."""
         return self._space.pair_block(ways.astype(np.int64))
 
     def worked(self, ways: Ways) -> None:
-        """Connections were made there, so a later refusal is not the end of it."""
+        """Note that connections succeeded on these ways, so that a later refusal does not end the pair."""
         self._worked[self._pairs(ways)] = True
 
     def failed(self, ways: Ways, number: int) -> bool:
-        """Note what the errno ends → should these connections be tried on other ways?"""
+        """Note which pairs the errno ends → should these connections be tried on other ways?"""
         pairs = np.unique(self._pairs(ways))
         if symptom_of(number).ends is Extent.PAIR:
             self._end(pairs, number)
@@ -76,7 +76,7 @@ class AutomaticRoutes:
         return False
 
     def bins(self, ways: Ways) -> NDArray[np.int64]:
-        """Which bin their pairs are counted in, see core/runs/spread.py."""
+        """The bin in which each way's pair is counted, see core/runs/spread.py."""
         pairs: NDArray[np.int64] = self._pairs(ways).astype(np.int64)
         return pairs if self._space.pairs <= BINS else pairs * BINS // self._space.pairs
 
@@ -88,13 +88,13 @@ class AutomaticRoutes:
         self._over[pairs] = True
         self._ended_by[number] += len(pairs)
         self._waiting_for -= len(pairs)
-        # Half of those that take turns are over: leave them out, so that finding the others stays cheap.
+        # More than half of the pairs in turn have ended: remove them, so that finding the others stays cheap.
         if 2 * self._waiting_for < (self._space.pairs if self._turns is None else len(self._turns)):
             self._turns = np.flatnonzero(~self._over)
 
 
 class ExplicitRoutes(AutomaticRoutes):
-    """We choose all four values: the i-th connection is `space[i]`, and one that is taken is left out."""
+    """Routes where we choose all four values: the i-th connection is `space[i]`; a 4-tuple in use is skipped."""
 
     def __init__(self, space: TupleSpace, share: Slice, room: int) -> None:
         super().__init__(space, share, room)

@@ -1,4 +1,4 @@
-"""A few rows for those few of many slots that need one just now, so that the others cost nothing."""
+"""Which slot uses which of a few rows: only slots that need a row now have one, and the others cost nothing."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +27,14 @@ class Rows:
         return self._slot_of[rows]
 
     def take(self, slots: Slots) -> NDArray[np.intp]:
-        """A row for each of these slots, which are no more than are free."""
+        """Give each of these slots a free row; there must be enough."""
         rows = self.free[: len(slots)]
         self._slot_of[rows] = slots
         return rows
 
     def of(self, slots: Slots) -> NDArray[np.intp]:
         """The rows that these slots have; each must have one."""
-        order = np.argsort(self._slot_of, kind="stable")  # quick where most are in order already, as here
+        order = np.argsort(self._slot_of, kind="stable")  # fast on mostly sorted input, as here
         rows: NDArray[np.intp] = order[np.searchsorted(self._slot_of, slots, sorter=order)]
         return rows
 
@@ -42,7 +42,7 @@ class Rows:
         self._slot_of[rows] = FREE
 
     def forget(self, slots: Slots) -> None:
-        """These slots need theirs no more, if they have one."""
+        """Release the rows of these slots, if they have one."""
         taken = self.taken
         if len(taken):
             self._slot_of[taken[np.isin(self._slot_of[taken], slots)]] = FREE

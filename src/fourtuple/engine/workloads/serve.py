@@ -1,4 +1,4 @@
-"""`serve`: accept what comes, greet, echo, hold, close after a while; accept() takes no port."""
+"""What a worker of `serve` does: accept, greet, echo, hold, and close after a time; accept() takes no port."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,12 +24,14 @@ READ_ROWS, READ_BYTES = 1024, 16384
 
 @dataclass(frozen=True, slots=True)
 class ServeJob:
-    """What each worker of a server does.
+    """The work of each worker of a server.
 
-    greet:         sent to each client, may be empty
-    close_after_s: None keeps them
-    reset:         close by RST, else by FIN
-    watch:         be told when something comes in; without, everything is looked at only when the control says so
+    greet:         sent to each client; may be empty
+    echo:          send received data back
+    close_after_s: close each connection after this time; None: keep it
+    reset:         close by RST, otherwise by FIN
+    log:           yield an event for everything that happens to a connection
+    watch:         poll all connections for data; otherwise they are only read when the control says so
     """
 
     greet: bytes
@@ -48,7 +50,7 @@ def serve(
     control: Control,
     clock_ns: Callable[[], int],
 ) -> Iterator[list[Event]]:
-    """Accept from `listeners` until told to close; yields, at each tick, what is to be logged."""
+    """Accept from `listeners` until the control says to close; yields the events to log at each tick."""
     state = empty_slots(loop.capacity)
     replies = Replies(job.greet, echo=job.echo, state=state, counters=counters) if job.greet or job.echo else None
     reads, notes = Reads(READ_ROWS, READ_BYTES), Notes(loop, log=job.log)

@@ -1,4 +1,4 @@
-"""What is sent on open connections: all that their dialogue says."""
+"""How the data of a dialogue is sent on open connections, and what follows when a send completes."""
 
 from collections.abc import Callable
 
@@ -9,9 +9,11 @@ from fourtuple.engine.workloads.contract import Worker
 
 
 class Speaker:
-    """Sends what the dialogue says.
+    """Sends the data of the dialogue.
 
-    listen: called with slots that may be read again; lost: with sends that failed"""
+    listen: called with slots that may be read again
+    lost:   called with the completions of failed sends
+    """
 
     def __init__(
         self,

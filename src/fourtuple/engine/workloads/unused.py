@@ -1,4 +1,4 @@
-"""Which slots have no connection yet, in the order in which they get one."""
+"""Which slots have not had a connection yet, in the order in which they will get one."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from fourtuple.engine.loops.contract import NO_SLOTS, Slots
 
 
 class Unused:
-    """Slots from 0 on; one whose connection may be tried on another route comes back, and is taken first."""
+    """The unused slots, from 0 on. A slot whose connect is tried on another route comes back, and is taken first."""
 
     def __init__(self, count: int) -> None:
         self._fresh, self._count = 0, count  # slots from `fresh` on were never taken
@@ -16,7 +16,7 @@ class Unused:
         return len(self._back) + self._count - self._fresh
 
     def take(self, count: int) -> Slots:
-        """count: no more than there are"""
+        """The next `count` slots; `count` must not exceed the length."""
         back, self._back = self._back[:count], self._back[count:]
         first, self._fresh = self._fresh, self._fresh + count - len(back)
         fresh = np.arange(first, self._fresh, dtype=np.int32)
@@ -26,7 +26,7 @@ class Unused:
         self._back = np.concatenate((self._back, slots))
 
     def drop(self) -> int:
-        """None of them will be used → how many they were"""
+        """Drop all unused slots → how many there were."""
         count = len(self)
         self._back, self._fresh = NO_SLOTS, self._count
         return count

@@ -1,7 +1,7 @@
-"""Which open connections have something to read, what it is, and which of them are lost.
+"""Which open connections have data to read, where that data goes, and which of them are lost.
 
-Reading goes in batches with few buffers. Without watching, everything is looked at when the control says so, until
-there is nothing more to read.
+Connections are read in batches with few buffers. Without `watch`, all are read when the control says so, until nothing
+more can be read.
 """
 
 import errno
@@ -17,11 +17,11 @@ from fourtuple.engine.workloads.contract import Worker
 
 
 class Watcher:
-    """Reads what comes in, and hands it to the dialogue.
+    """Reads received data, and passes it to the dialogue.
 
-    lost:     called with reads that found the end
-    watch:    be told when something comes in
-    log_data: log what comes in
+    lost:     called with the completions of reads that found the end of a connection
+    watch:    poll all connections for data
+    log_data: log received data
     """
 
     def __init__(self, worker: Worker, lost: Callable[[Completions], None], *, watch: bool, log_data: bool) -> None:
@@ -36,12 +36,12 @@ class Watcher:
         self._listen_next(slots)
 
     def listen(self, slots: Slots) -> None:
-        """Wait until there is something to read on these."""
+        """Wait until data or the end can be read on these slots; does nothing without `watch`."""
         if self._watch and len(slots):
             self._worker.loop.watch(slots)
 
     def start(self) -> float:
-        """Read from as many as there are buffers for."""
+        """Read from as many waiting connections as there are free buffers."""
         worker = self._worker
         if worker.control.looks != self._looks and not worker.reads.waiting:
             self._looks = worker.control.looks
@@ -77,14 +77,17 @@ class Watcher:
             self._lost(done[~has_data & ~idle])
 
     def last_look(self) -> None:
-        """Before all are closed, so that what is gone is not taken for what we close; watched ones are known."""
+        """Read from all open connections before they are closed, so that lost ones are not counted as closed by us.
+
+        With `watch`, losses are already known, and this does nothing.
+        """
         if not self._watch:
             slots = self._worker.all_open()
             self._worker.reads.forget(slots)
             self._worker.reads.add(slots)
 
     def _listen_next(self, slots: Slots) -> None:
-        """The same, except where something is to be sent first: the speaker will ask for it."""
+        """Listen on these slots, except where data is to be sent first; the speaker calls `listen` for those later."""
         if self._half_duplex:
             slots = slots[(self._worker.state[slots] & Life.SENDING) == 0]
         self.listen(slots)

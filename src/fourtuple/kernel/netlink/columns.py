@@ -1,8 +1,8 @@
-"""Netlink answers by column: where the messages of many datagrams begin, and an attribute of all of them at once.
+"""Netlink answers by column: where the messages of many datagrams begin, and one attribute of all of them at once.
 
-All headers of an answer carry the sequence number of the request, which is chosen at random: so they are found at once
-by looking for it, and they are where they should be if each message ends where the next one begins. What does not fit
-is walked, one message after the other.
+All headers of an answer carry the sequence number of the request, which is chosen at random. So one search for that
+number finds all headers at once, and the result is right if each message ends where the next one begins. Otherwise the
+messages are walked one by one.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fourtuple.kernel.netlink import wire
 
-# In words of 32 bits, to which netlink aligns everything
+# In 32-bit words; netlink aligns everything to them
 HEADER_WORDS = wire.HEADER.size // 4
 
 Words = NDArray[np.uint32]
@@ -18,7 +18,7 @@ Places = NDArray[np.intp]
 
 
 def headers(data: wire.Bytes) -> tuple[Words, Places]:
-    """The bytes as words, and the numbers of those at which messages begin. Raises BrokenMessageError."""
+    """The bytes as 32-bit words, and the indices of the words at which messages begin. Raises BrokenMessageError."""
     padded = data if len(data) % 4 == 0 else bytes(data) + bytes(-len(data) % 4)
     words = np.frombuffer(padded, np.uint32)
     if padded is data and len(words) >= HEADER_WORDS:
@@ -34,10 +34,10 @@ def headers(data: wire.Bytes) -> tuple[Words, Places]:
 def of_kinds(data: wire.Bytes, kinds: tuple[int, ...], least_bytes: int, source: str) -> tuple[Words, Places, bool]:
     """The messages of these kinds.
 
-    least_bytes: how long each must be, with its header
-    source:      named in errors, `sock_diag` say
+    least_bytes: the minimum length of each, including its header
+    source:      a name for error texts, such as `sock_diag`
 
-    → the bytes as words, the numbers of those at which these messages begin, is this the end of the dump?
+    → the bytes as words, the indices of the words at which these messages begin, whether the dump ends here
 
     Raises OSError with the kernel's errno, DumpInterruptedError, BrokenMessageError.
     """
@@ -55,16 +55,20 @@ def of_kinds(data: wire.Bytes, kinds: tuple[int, ...], least_bytes: int, source:
     wire.check_whole(int(np.bitwise_or.reduce(flags)) if len(flags) else 0)
     starts = starts[wanted]
     if len(starts) and (least := int(words[starts].min())) < least_bytes:
-        raise wire.BrokenMessageError(f"a message of {source} of {least} bytes, not at least {least_bytes}")
+        raise wire.BrokenMessageError(f"a {source} message of {least} bytes, at least {least_bytes} needed")
     return words, starts, done
 
 
 def attribute(words: Words, starts: Places, behind: int, kind: int, word: int) -> tuple[Places, Words]:
-    """(which messages have this attribute, a word of its value in each of them); see rtnetlink(7).
+    """Find an attribute in all messages → (which messages have it, one word of its value in each); see rtnetlink(7).
 
-    behind: where attributes begin, in words from a message's header
+    starts: where the messages begin, in words
+    behind: where attributes begin, in words from the start of a message
+    kind:   the attribute's type
+    word:   which word of its value
 
-    Most have the same attributes in a row, so those that are like the first one are looked at together.
+    Most messages have the same attributes in the same order, so all that are laid out like the first one are handled
+    together.
     """
     found, values = [np.zeros(0, np.intp)], [np.zeros(0, np.uint32)]
     left = np.arange(len(starts))

@@ -1,4 +1,4 @@
-"""Dumps that come through: taken again where they were interrupted, and read by threads while the caller works."""
+"""How complete dumps are obtained: interrupted ones are repeated, and threads read them while the caller works."""
 
 import errno
 import queue
@@ -11,7 +11,7 @@ from fourtuple.kernel.netlink.wire import DumpInterruptedError
 T = TypeVar("T")
 U = TypeVar("U")
 
-# The protocol is not built in, its module is not there, or a filter forbids the netlink family.
+# The kernel lacks the protocol or its module, or a seccomp filter or security module forbids the netlink family.
 WITHOUT = frozenset(
     {errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.ESOCKTNOSUPPORT, errno.ENOENT, errno.EPERM, errno.EACCES}
 )
@@ -19,13 +19,15 @@ TRIES = 5
 
 
 class NoSuchDumpError(OSError):
-    """This kernel has no such table, or a filter keeps it from this process."""
+    """This kernel does not have the dump, or does not permit it to this process."""
 
 
 def retried(fold: Callable[[Iterable[U]], T], dumped: Callable[[], Iterable[U]]) -> T:
-    """`fold` applied to a dump that came through; one that was interrupted is thrown away, and taken again.
+    """Apply `fold` to a complete dump; an interrupted dump is discarded and taken again.
 
-    Raises DumpInterruptedError where TRIES of them were, NoSuchDumpError, OSError.
+    dumped: starts a new dump at each call
+
+    Raises DumpInterruptedError if TRIES dumps were interrupted, NoSuchDumpError, OSError.
     """
     for tries_left in reversed(range(TRIES)):
         try:
@@ -41,10 +43,10 @@ def retried(fold: Callable[[Iterable[U]], T], dumped: Callable[[], Iterable[U]])
 
 
 def as_they_come(streams: Sequence[Iterable[T]]) -> Iterator[tuple[int, T]]:
-    """What the streams yield, with the number of each: they are read by threads, while the caller works.
+    """The items of all streams as (number of the stream, item): threads read the streams while the caller works.
 
-    Where no thread can be started (pids.max, RLIMIT_NPROC), which may be the very trouble that is looked into, they
-    are read one after the other. A stream is never more than two items ahead of the caller.
+    If no thread can be started (pids.max or RLIMIT_NPROC, possibly the problem under investigation), the streams are
+    read one after the other. A stream is never more than two items ahead of the caller. Raises what a stream raises.
     """
     parts: queue.Queue[tuple[int, T | Exception | None]] = queue.Queue(1)
     left = threading.Event()

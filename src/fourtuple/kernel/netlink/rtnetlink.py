@@ -1,4 +1,4 @@
-"""The addresses of this network namespace's interfaces, as rtnetlink lists them (rtnetlink(7))."""
+"""Which addresses the interfaces of this network namespace have, as listed by rtnetlink(7)."""
 
 import ipaddress
 import socket
@@ -18,16 +18,17 @@ Ask = Callable[[bytes], Iterable[wire.Bytes]]
 
 
 def exchange(message: bytes) -> Iterable[wire.Bytes]:
-    """A request and its datagrams, over a socket of rtnetlink. Raises OSError."""
+    """Send a request over an rtnetlink socket, and yield the datagrams of the answer. Raises OSError."""
     return wire.exchange(socket.NETLINK_ROUTE, message)
 
 
 def read_addresses(ask: Ask = exchange) -> list[Address]:
-    """Every address of every interface; none where netlink is refused.
+    """Every address of every interface; empty if netlink is not available.
 
-    A dump that was interrupted is taken again, some times.
+    ask: sends a request and returns the datagrams of the answer
 
-    Raises OSError, DumpInterruptedError, ValueError where the bytes are not netlink.
+    An interrupted dump is taken again, up to TRIES times. Raises OSError, DumpInterruptedError, or ValueError if the
+    bytes are not netlink.
     """
     message = wire.request(RTM_GETADDR, _IFADDRMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0))
 
@@ -42,9 +43,12 @@ def read_addresses(ask: Ask = exchange) -> list[Address]:
 
 
 def parse_address(content: wire.Bytes) -> Address | None:
-    """The address in an RTM_NEWADDR message, this end's where there is a peer; None: it has none. Raises ValueError."""
+    """The address in an RTM_NEWADDR message; on a link with a peer, the local one. None: it has no address.
+
+    Raises ValueError.
+    """
     if len(content) < _IFADDRMSG.size:
-        raise wire.BrokenMessageError(f"an address message of {len(content)} bytes, not at least {_IFADDRMSG.size}")
+        raise wire.BrokenMessageError(f"an address message of {len(content)} bytes, at least {_IFADDRMSG.size} needed")
     values = dict(wire.attributes(content[_IFADDRMSG.size :]))
     packed = values.get(IFA_LOCAL) or values.get(IFA_ADDRESS)
     return ipaddress.ip_address(bytes(packed)) if packed else None

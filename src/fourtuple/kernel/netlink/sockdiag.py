@@ -1,8 +1,9 @@
-"""The kernel's own list of sockets: sock_diag dumps as a stream of NumPy tables, or /proc/net/tcp without them.
+"""Which sockets exist in this network namespace: sock_diag dumps as a stream of NumPy tables, else /proc/net/tcp.
 
-A dump is a run of messages, each a struct inet_diag_msg and attributes, whose length differs from socket to socket and
-from kernel to kernel (kernel/netlink/columns.py). What the kernel reports as wrong is never swallowed: an error
-message, an error inside the DONE message, a dump cut short by a change (NLM_F_DUMP_INTR) or by a full buffer (ENOBUFS).
+A dump is a sequence of messages, each a struct inet_diag_msg followed by attributes; their length differs from socket
+to socket and from kernel to kernel (kernel/netlink/columns.py). Every problem that the kernel reports becomes an
+exception: an error message, an error inside the DONE message, a dump cut short by a change (NLM_F_DUMP_INTR) or by a
+full buffer (ENOBUFS).
 """
 
 import socket
@@ -41,19 +42,19 @@ from fourtuple.kernel.proc.net_tcp import read_proc_net_tcp
 # include/uapi/linux/netlink.h, sock_diag.h, inet_diag.h (v6.18)
 NETLINK_SOCK_DIAG = 4
 SOCK_DIAG_BY_FAMILY = 20
-TCPDIAG_GETSOCK = 18  # the older request, of TCP: it walks the table once for both families (inet_diag_dump_compat)
+TCPDIAG_GETSOCK = 18  # the older request, for TCP: it walks the table once for both families (inet_diag_dump_compat)
 
 REQUEST = struct.Struct("=BBBxI48x")  # struct inet_diag_req_v2: family, protocol, extensions, states, id
 REQUEST_BOTH = struct.Struct("=BBBB48xII")  # struct inet_diag_req: family, lengths, extensions, id, states, dbs
 INET_DIAG_REQ_BYTECODE = 1
-INET_DIAG_SKMEMINFO = 7  # an attribute: the socket's SK_MEMINFO_* numbers, if asked for
-SK_MEMINFO_DROPS = 8  # … one of them, include/uapi/linux/sock_diag.h
+INET_DIAG_SKMEMINFO = 7  # an attribute, if requested: the socket's SK_MEMINFO_* numbers
+SK_MEMINFO_DROPS = 8  # the index of one of these numbers, include/uapi/linux/sock_diag.h
 INET_DIAG_SOCKOPT = 22  # an attribute: struct inet_diag_sockopt, since Linux 5.10
-BIND_ADDRESS_NO_PORT = 1  # … a bit of its second byte
+BIND_ADDRESS_NO_PORT = 1  # a bit of the second byte of that struct
 
 _SOCKET_WORDS = SOCKET.itemsize // 4
-_ATTRIBUTES = columns.HEADER_WORDS + _SOCKET_WORDS  # where they begin
-_LOCAL, _REMOTE = 2, 6  # in a socket
+_ATTRIBUTES = columns.HEADER_WORDS + _SOCKET_WORDS  # where attributes begin in a message, in words
+_LOCAL, _REMOTE = 2, 6  # where the addresses begin in a socket, in words
 _MAPPED_WORDS = np.frombuffer(MAPPED, np.uint32)
 
 Ask = Callable[[bytes], Iterable[wire.Bytes]]
@@ -62,7 +63,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Datagram:
-    """The sockets of some datagrams, and whether the dump ends with them."""
+    """The sockets of one or more datagrams; done: the dump ends with them."""
 
     sockets: Sockets
     done: bool
@@ -78,10 +79,10 @@ def request(
     """The request for a dump of the sockets of one family, or of both (AF_UNSPEC, TCP only), in these states.
 
     only:       a filter (kernel/netlink/bytecode.py); empty: none
-    extensions: attributes to be told besides, INET_DIAG_*
+    extensions: additional attributes to report, INET_DIAG_*
     protocol:   IPPROTO_*, below 256
 
-    Raises ValueError for both families of another protocol than TCP: one request cannot ask for them.
+    Raises ValueError for AF_UNSPEC with a protocol other than TCP: one request cannot cover both families.
     """
     mask, told = (sum(1 << bit for bit in set(bits)) for bits in (states, (each - 1 for each in extensions)))
     if family:
@@ -89,16 +90,16 @@ def request(
     elif protocol == socket.IPPROTO_TCP:
         kind, body = TCPDIAG_GETSOCK, REQUEST_BOTH.pack(0, 0, 0, told, mask, 0)
     else:
-        raise ValueError(f"the sockets of protocol {protocol} are asked for one family at a time")
+        raise ValueError(f"the sockets of protocol {protocol} must be requested one family at a time")
     return wire.request(kind, body + (wire.attribute(INET_DIAG_REQ_BYTECODE, only) if only else b""))
 
 
 def parse_datagram(data: wire.Bytes) -> Datagram:
-    """A received datagram, or several in a row → their sockets, and whether the dump ends with them.
+    """Read the sockets of a received datagram, or of several in a row.
 
-    Sockets with IP_BIND_ADDRESS_NO_PORT are LATE.
+    Sockets with IP_BIND_ADDRESS_NO_PORT are marked Chosen.LATE.
 
-    Raises OSError with the kernel's errno, DumpInterruptedError, or ValueError where the bytes are not netlink.
+    Raises OSError with the kernel's errno, DumpInterruptedError, or ValueError if the bytes are not netlink.
     """
     words, starts, done = _messages(data)
     table = _sockets(words, starts)
@@ -108,7 +109,7 @@ def parse_datagram(data: wire.Bytes) -> Datagram:
 
 
 def parse_listeners(data: wire.Bytes) -> Datagram:
-    """The same for a dump with INET_DIAG_SKMEMINFO, as LISTENER."""
+    """Read the sockets of a dump with INET_DIAG_SKMEMINFO, as a table of dtype LISTENER. Raises as parse_datagram."""
     words, starts, done = _messages(data)
     table = recast(_sockets(words, starts), LISTENER)
     rows, drops = columns.attribute(words, starts, _ATTRIBUTES, INET_DIAG_SKMEMINFO, SK_MEMINFO_DROPS)
@@ -122,11 +123,11 @@ def _messages(data: wire.Bytes) -> tuple[columns.Words, columns.Places, bool]:
 
 def _sockets(words: columns.Words, starts: columns.Places) -> Sockets:
     count = max(0, len(words) - _SOCKET_WORDS + 1)
-    windows = np.ndarray((count, _SOCKET_WORDS), np.uint32, words, 0, (4, 4))  # one at each word
+    windows = np.ndarray((count, _SOCKET_WORDS), np.uint32, words, 0, (4, 4))  # one begins at each word
     rows = windows[starts + columns.HEADER_WORDS] if len(starts) else np.zeros((0, _SOCKET_WORDS), np.uint32)
     table: Sockets = rows.view(SOCKET)[:, 0]
     is_ipv4 = table["family"] == socket.AF_INET
-    of_ipv4 = slice(None) if is_ipv4.all() else is_ipv4  # slices are quicker
+    of_ipv4 = slice(None) if is_ipv4.all() else is_ipv4  # a slice is faster
     for column in (_LOCAL, _REMOTE):
         rows[of_ipv4, column + 3] = rows[of_ipv4, column]
         rows[of_ipv4, column : column + 3] = _MAPPED_WORDS
@@ -134,17 +135,18 @@ def _sockets(words: columns.Words, starts: columns.Places) -> Sockets:
 
 
 def exchange(message: bytes) -> Iterator[memoryview]:
-    """A request and its datagrams, over a socket of sock_diag (wire.exchange). Raises OSError."""
+    """Send a request over a sock_diag socket, and yield the datagrams of the answer (wire.exchange). Raises OSError."""
     return wire.exchange(NETLINK_SOCK_DIAG, message)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which sockets are wanted, and what is to be told of them.
+    """Which sockets to read, and what to find out about them.
 
-    automatic: ports of which it is to be told whether they were named in bind(): their sockets are BOUND then
-    others:    sockets with other ports are wanted too; those that named theirs come in any case
-    where:     only these connections are needed; more may come
+    automatic: ports for which to find out whether the socket named its port in bind(); such sockets are marked BOUND.
+               None: do not find out
+    others:    also read sockets with other ports; those that named their port are always included
+    where:     only these connections are needed; the result may contain more
     protocol:  IPPROTO_*, below 256
     """
 
@@ -154,10 +156,10 @@ class Asked:
     protocol: int = socket.IPPROTO_TCP
 
     def dumps(self) -> list[bytes]:
-        """The filters of the dumps that it takes, each socket in one of them.
+        """The filters of the dumps that are needed; each socket is in exactly one dump.
 
-        The first gives those that named their port and the others', the second the automatic ones. Sockets that are
-        only bound, whose far end is port 0, are in them wherever they are.
+        The first dump has the sockets that named their port and those with other ports, the second has the sockets
+        with automatic ports. Sockets that are bound but not connected (remote port 0) are included whatever `where` is.
         """
         clauses = connections(self.where)
         idle = [] if [] in clauses else [remote_ports(range(1))]
@@ -171,7 +173,10 @@ class Asked:
         ]
 
     def requests(self, states: Iterable[State]) -> list[tuple[bytes, bool]]:
-        """(a request, is it for the first of the dumps?); TCP's gives both families, others take one for each."""
+        """The requests, as (request, whether it is for the first dump).
+
+        For TCP a request covers both address families; other protocols need one request for each.
+        """
         families = [socket.AF_UNSPEC] if self.protocol == socket.IPPROTO_TCP else [socket.AF_INET, socket.AF_INET6]
         return [
             (request(family, states, only, protocol=self.protocol), number == 0)
@@ -180,7 +185,7 @@ class Asked:
         ]
 
     def parse(self, data: wire.Bytes) -> Datagram:
-        """Of the first dump."""
+        """Read a datagram of the first dump, and mark BOUND sockets. Raises as parse_datagram."""
         datagram = parse_datagram(data)
         table = datagram.sockets
         if self.automatic is not None:
@@ -200,13 +205,15 @@ def fold_sockets(
     ask: Ask = exchange,
     proc: Path = Path("/proc"),
 ) -> tuple[T, str]:
-    """`fold` applied to the sockets, IPv4 and IPv6, of this network namespace, and where they came from.
+    """Apply `fold` to the IPv4 and IPv6 sockets of this network namespace → (its result, the source of the data).
 
-    A dump that was interrupted is thrown away and taken again, up to TRIES times, then DumpInterruptedError is raised;
-    so `fold` may be called more than once. Without sock_diag TCP's tables come from /proc/net/tcp: slower, all of them,
-    without the sockets that are only bound, and none is BOUND; for other protocols NoSuchDumpError is raised.
+    fold:   receives the tables; may be called more than once
+    states: the TCP states to read
+    ask:    sends a request to the kernel and returns the datagrams of the answer; runs in a thread
 
-    ask: what carries a request to the kernel and brings its datagrams, in a thread
+    An interrupted dump is discarded and taken again, up to TRIES times; then DumpInterruptedError is raised. Without
+    sock_diag, TCP sockets are read from /proc/net/tcp: slower, unfiltered, without sockets that are bound but not
+    connected, and none is marked BOUND. For other protocols NoSuchDumpError is raised.
     """
     states = frozenset(states)
     try:
@@ -218,7 +225,7 @@ def fold_sockets(
 
 
 def read_listeners(ask: Ask = exchange, proc: Path = Path("/proc")) -> Sockets:
-    """The TCP sockets of this network namespace that listen, as LISTENER. Tries and falls back as fold_sockets does."""
+    """The listening TCP sockets of this network namespace, dtype LISTENER. Retries and falls back as fold_sockets."""
 
     def fold(tables: Iterable[Sockets]) -> Sockets:
         return np.concatenate([np.zeros(0, LISTENER), *tables])

@@ -1,7 +1,7 @@
-"""Netlink itself: requests, the framing of answers and attributes, errors, and the socket that carries them.
+"""How netlink works on the wire: requests, the framing of answers and attributes, errors, and the socket itself.
 
-Lengths come from the other side, so each is checked before it is used: one that is shorter than its own header, or that
-reaches beyond what was received, is a BrokenMessageError.
+Every length in an answer is checked before it is used: one that is shorter than its own header, or that reaches beyond
+the received bytes, raises BrokenMessageError.
 Sources: netlink(7), rtnetlink(7), include/uapi/linux/netlink.h (v6.18).
 """
 
@@ -19,26 +19,26 @@ NLM_F_REQUEST, NLM_F_DUMP = 0x001, 0x300
 NLM_F_DUMP_INTR = 0x10
 NLMSG_NOOP, NLMSG_ERROR, NLMSG_DONE, NLMSG_OVERRUN = 1, 2, 3, 4
 MAX_ERRNO = 4095  # include/linux/err.h
-NLA_TYPE_MASK = 0x3FFF  # the two bits above say how the value is written
+NLA_TYPE_MASK = 0x3FFF  # the two bits above it are flags for the encoding of the value
 
 HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 ATTRIBUTE = struct.Struct("=HH")  # struct nlattr: length, type
-_CODE = struct.Struct("=i")  # begins what an error message, and perhaps DONE, has to say
+_CODE = struct.Struct("=i")  # the error code at the start of an error message, and of some DONE messages
 
 DATAGRAM_BYTES = 64 * 1024  # the kernel never fills more than 32 KiB at once
-RECEIVE_BYTES = 1024 * 1024  # handed on at once: some 10,000 sockets of a sock_diag dump
-BUFFERS = 3  # one that is filled, one that is waiting, one that is parsed
+RECEIVE_BYTES = 1024 * 1024  # yielded at once: some 10,000 sockets of a sock_diag dump
+BUFFERS = 3  # one being filled, one waiting, one being parsed
 NO_END = "the dump ended without a DONE message"
 
 Bytes = bytes | memoryview
 
 
 class BrokenMessageError(ValueError):
-    """The bytes are not netlink: a length that is too short for its header, or too long for what was received."""
+    """The bytes are not netlink: a length is shorter than its header, or longer than the received bytes."""
 
 
 class DumpInterruptedError(Exception):
-    """The table changed, or the buffer overflowed, in a way that makes the dump incomplete: start again."""
+    """The dump is incomplete, because the table changed or the buffer overflowed; it has to be taken again."""
 
 
 class NetlinkMessage(NamedTuple):
@@ -51,22 +51,24 @@ class NetlinkMessage(NamedTuple):
 
 
 def request(kind: int, body: bytes) -> bytes:
-    """The request for a dump. Its sequence number, which all headers of the answer carry, is chosen at random."""
+    """The request for a dump. Its sequence number is random; all headers of the answer carry it."""
     sequence = int.from_bytes(os.urandom(4), "little")
     return HEADER.pack(HEADER.size + len(body), kind, NLM_F_REQUEST | NLM_F_DUMP, sequence, 0) + body
 
 
 def attribute(kind: int, value: bytes) -> bytes:
-    """An attribute as it stands in a request, padded to 32-bit words."""
+    """An attribute as it is encoded in a request, padded to 32-bit words."""
     return ATTRIBUTE.pack(ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
 
 
 def offsets(data: Bytes) -> Iterator[int]:
-    """Where each message begins, in bytes. Raises BrokenMessageError."""
+    """The byte offset at which each message begins. Raises BrokenMessageError."""
     offset = 0
     while offset < len(data):
         if len(data) - offset < HEADER.size:
-            raise BrokenMessageError(f"{len(data) - offset} bytes at offset {offset} are no netlink header")
+            raise BrokenMessageError(
+                f"{len(data) - offset} bytes at offset {offset} are too short for a netlink header"
+            )
         (length,) = struct.unpack_from("=I", data, offset)
         if length < HEADER.size or length > len(data) - offset:
             raise BrokenMessageError(f"a netlink message of {length} bytes at offset {offset} of {len(data)}")
@@ -82,11 +84,13 @@ def messages(data: Bytes) -> Iterator[NetlinkMessage]:
 
 
 def attributes(data: Bytes) -> Iterator[tuple[int, Bytes]]:
-    """(type, value) of each attribute. Raises BrokenMessageError."""
+    """The attributes in `data`, as (type, value). Raises BrokenMessageError."""
     offset = 0
     while offset < len(data):
         if len(data) - offset < ATTRIBUTE.size:
-            raise BrokenMessageError(f"{len(data) - offset} bytes at offset {offset} are no netlink attribute")
+            raise BrokenMessageError(
+                f"{len(data) - offset} bytes at offset {offset} are too short for a netlink attribute"
+            )
         length, kind = ATTRIBUTE.unpack_from(data, offset)
         if length < ATTRIBUTE.size or length > len(data) - offset:
             raise BrokenMessageError(f"a netlink attribute of {length} bytes at offset {offset} of {len(data)}")
@@ -97,10 +101,10 @@ def attributes(data: Bytes) -> Iterator[tuple[int, Bytes]]:
 def ends_dump(kind: int, content: Bytes, source: str) -> bool:
     """Is this control message the last one of the dump?
 
-    source: named in the error, `sock_diag` say
+    source: a name for the error text, such as `sock_diag`
 
-    Raises OSError with the kernel's errno, from an error message or from within DONE; DumpInterruptedError where the
-    kernel lost messages; BrokenMessageError where an error message has no code that can be one.
+    Raises OSError with the kernel's errno, from an error message or from within DONE; DumpInterruptedError if the
+    kernel lost messages; BrokenMessageError if an error message has no valid error code.
     """
     if kind == NLMSG_OVERRUN:
         raise DumpInterruptedError("the kernel lost messages of the dump (NLMSG_OVERRUN)")
@@ -109,21 +113,21 @@ def ends_dump(kind: int, content: Bytes, source: str) -> bool:
     if kind in (NLMSG_ERROR, NLMSG_DONE) and len(content) >= _CODE.size:
         (code,) = _CODE.unpack_from(content)
         if code > 0 or code < -MAX_ERRNO:
-            raise BrokenMessageError(f"{code} in place of an error code, in {len(content)} bytes")
+            raise BrokenMessageError(f"{code} is not an error code (in a message of {len(content)} bytes)")
         if code:
             raise OSError(-code, f"{source}: {os.strerror(-code)}")
     return kind in (NLMSG_ERROR, NLMSG_DONE)
 
 
 def check_whole(flags: int) -> None:
-    """Raises DumpInterruptedError where the flags of a message say that the table changed meanwhile."""
+    """Raise DumpInterruptedError if the flags of a message report that the table changed during the dump."""
     if flags & NLM_F_DUMP_INTR:
         raise DumpInterruptedError("the table changed during the dump (NLM_F_DUMP_INTR)")
 
 
 @contextlib.contextmanager
 def overflow_interrupts() -> Iterator[None]:
-    """A receive buffer that overflowed (ENOBUFS) is a DumpInterruptedError."""
+    """During the block, raise DumpInterruptedError in place of ENOBUFS (the receive buffer overflowed)."""
     try:
         yield
     except OSError as error:
@@ -133,17 +137,17 @@ def overflow_interrupts() -> Iterator[None]:
 
 
 def exchange(protocol: int, message: bytes) -> Iterator[memoryview]:
-    """Send a dump's request to the kernel of the calling thread's network namespace; yield its datagrams.
+    """Send a request for a dump in the calling thread's network namespace, and yield the datagrams of the answer.
 
     protocol: NETLINK_*
 
-    Datagrams come several in a row, as many as fit. Their memory is written over after BUFFERS - 1 more. To receive
-    one makes the kernel fill the next, so nothing is ever waited for and there is no timeout to set: where there is
-    nothing to receive, the dump is over (netlink_recvmsg in net/netlink/af_netlink.c, v6.18).
+    Each item holds as many datagrams as fit, one after the other. Its memory is overwritten after BUFFERS - 1 further
+    items. Receiving a datagram makes the kernel fill the next one, so the call never blocks and needs no timeout: the
+    dump is over when nothing is left to receive (netlink_recvmsg in net/netlink/af_netlink.c, v6.18).
 
     Raises OSError.
     """
-    # Anonymous mappings: memory that is not used is not touched.
+    # Anonymous mappings: pages that are not used take no memory.
     buffers = itertools.cycle([memoryview(mmap.mmap(-1, RECEIVE_BYTES)) for _ in range(BUFFERS)])
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol) as netlink:
         netlink.bind((0, 0))
@@ -159,11 +163,12 @@ def exchange(protocol: int, message: bytes) -> Iterator[memoryview]:
 
 
 def dump(answer: Iterable[Bytes], source: str) -> Iterator[NetlinkMessage]:
-    """The messages of an answer, one by one, without the control messages; for what is short.
+    """The messages of an answer one by one, without the control messages; for short dumps.
 
-    answer: datagrams, as `exchange` gives them
+    answer: datagrams, as `exchange` yields them
+    source: a name for the error text, such as `rtnetlink`
 
-    Raises OSError, DumpInterruptedError, also where there is no end; BrokenMessageError.
+    Raises OSError, DumpInterruptedError (also if the dump has no end), BrokenMessageError.
     """
     with overflow_interrupts():
         for data in answer:

@@ -1,7 +1,7 @@
-"""Who writes a run, in words that tell later, from another process, whether he still does.
+"""Is the process that wrote a run still alive? A mark that identifies a process, and a test for it from any other.
 
-A number of a process comes again, and another container has the same numbers: so the boot, the namespace of process
-numbers and the moment in which the process began belong to it. proc(5), /proc/PID/stat field 22.
+PIDs are reused, and containers have equal ones. So the mark also has the boot ID, the PID namespace and the start time
+of the process (proc(5), /proc/PID/stat field 22).
 """
 
 import os
@@ -11,16 +11,16 @@ from fourtuple.kernel.proc.files import PROC, text_of
 
 
 def mark(proc: Path = PROC) -> str:
-    """Of this process."""
+    """The mark of this process: boot ID, PID namespace, PID and start time, separated by spaces."""
     return " ".join((*_world(proc), str(os.getpid()), _began(proc, "self")))
 
 
 def is_alive(marked: str, proc: Path = PROC) -> bool | None:
-    """None: it cannot be told from here."""
+    """Is the process with this mark alive? None: this process cannot find out (another PID namespace, or no /proc)."""
     words = marked.split(" ")
     world = _world(proc)
     if len(words) != 4 or not world[0] or words[0] != world[0]:
-        # After another boot nobody is left; without /proc nobody knows what boot this is.
+        # No process survives a reboot; without /proc the current boot ID is unknown.
         return False if len(words) == 4 and world[0] and words[0] else None
     if words[1] != world[1]:
         return None
@@ -28,7 +28,7 @@ def is_alive(marked: str, proc: Path = PROC) -> bool | None:
 
 
 def boot_id(proc: Path = PROC) -> str:
-    """The same until the host starts again; empty where it is hidden."""
+    """The ID of the current boot; it changes when the host restarts. Empty if it is hidden."""
     return text_of(proc / "sys/kernel/random/boot_id").strip()
 
 
@@ -41,7 +41,7 @@ def _world(proc: Path) -> tuple[str, str]:
 
 
 def _began(proc: Path, pid: str) -> str:
-    """In clock ticks since the boot; empty where there is no such process, or it is dead and not yet buried."""
-    _, _, rest = text_of(proc / pid / "stat").rpartition(")")  # a name may have spaces and brackets
+    """The start time of a process, in clock ticks since boot; empty if there is no such process or it is a zombie."""
+    _, _, rest = text_of(proc / pid / "stat").rpartition(")")  # a name may contain spaces and brackets
     words = rest.split()
     return words[19] if len(words) > 19 and words[0] not in "ZX" else ""

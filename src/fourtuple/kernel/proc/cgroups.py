@@ -1,4 +1,4 @@
-"""What the cgroups of a process leave to it: memory and tasks, by the tightest of its limits.
+"""How much memory and how many tasks the cgroups of a process still allow it, by the tightest of their limits.
 
 Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst (v6.18)
 """
@@ -12,11 +12,11 @@ from fourtuple.kernel.proc.files import PROC, whole
 from fourtuple.kernel.proc.meminfo import read_host_memory
 
 CGROUPS = Path("/sys/fs/cgroup")
-UNLIMITED = 2**60  # a limit beyond that is how version 1 says that there is none
+UNLIMITED = 2**60  # cgroup v1 reports "no limit" as a value above this
 
 
 def read_memory(proc: Path = PROC, cgroups: Path = CGROUPS) -> Memory:
-    """What is free on the host, or in the tightest of the cgroups that this process is in."""
+    """Free memory of the host, or of the tightest cgroup of this process if that has less."""
     memories = [read_host_memory(proc), *read_cgroup_memories(proc / "self", cgroups)]
     return min(memories, key=_tightness)
 
@@ -26,9 +26,9 @@ def _tightness(memory: Memory) -> float:
 
 
 def read_cgroup_memories(process_folder: Path, cgroups: Path = CGROUPS) -> list[Memory]:
-    """What the limits of its cgroups leave to a process: the tightest first, none where there is no limit.
+    """The memory that each limited cgroup of a process still allows, the tightest first; empty if none has a limit.
 
-    One that is there and cannot be read leaves nobody knows what, and comes first of all.
+    A cgroup with a limit that cannot be read has free_bytes None, and comes first.
     """
     found = []
     for folder, parent, version in _cgroups(process_folder, cgroups, "memory"):
@@ -48,7 +48,7 @@ def read_cgroup_memories(process_folder: Path, cgroups: Path = CGROUPS) -> list[
 
 
 def read_pids_left(process_folder: Path, cgroups: Path = CGROUPS) -> int | None:
-    """What pids.max of its cgroups leaves to a process; None: there is no limit, or one that cannot be read."""
+    """How many tasks pids.max of its cgroups still allows a process; None: no limit, or one that cannot be read."""
     found = []
     for folder, _, _ in _cgroups(process_folder, cgroups, "pids"):
         limit, used = (whole(folder / name).strip() for name in ("pids.max", "pids.current"))
@@ -61,7 +61,7 @@ def read_pids_left(process_folder: Path, cgroups: Path = CGROUPS) -> int | None:
 
 
 def _cgroups(process_folder: Path, cgroups: Path, controller: str) -> Iterator[tuple[Path, Path, int]]:
-    """(folder, name, version) of each cgroup that may have this controller, from the process's own up to the root."""
+    """Each cgroup that may have this controller, from the process's own up to the root: (folder, path, version)."""
     for line in whole(process_folder / "cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, is_there, path = rest.partition(":")  # 4:memory:/a in version 1, 0::/a in version 2

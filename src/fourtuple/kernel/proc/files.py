@@ -1,4 +1,4 @@
-"""Files of the kernel as text. On its own, for those who read nothing else and must not need Linux."""
+"""How files of /proc are read as text, with missing and truncated ones told apart; also imported where Linux is not."""
 
 import os
 from pathlib import Path
@@ -7,13 +7,13 @@ PROC = Path("/proc")
 
 
 def whole(file: Path) -> str:
-    """A text that ends with a line end, as all of /proc do; empty where it is not there, or cut short."""
+    """The text of a file that ends with a newline, as files of /proc do; empty if it is missing or truncated."""
     text = text_of(file)
     return text if text.endswith("\n") else ""
 
 
 def text_of(file: Path) -> str:
-    """Empty where the file is not there: an old kernel, or a container that hides it."""
+    """The text of a file; empty if it is missing or cannot be read (an old kernel, or a container that hides it)."""
     try:
         return file.read_text()
     except (OSError, UnicodeDecodeError):
@@ -21,7 +21,7 @@ def text_of(file: Path) -> str:
 
 
 def link_of(file: Path) -> str:
-    """Where a link leads; empty where it is not there, or may not be read."""
+    """The target of a symbolic link; empty if it is missing or cannot be read."""
     try:
         return os.readlink(file)
     except OSError:
@@ -29,6 +29,6 @@ def link_of(file: Path) -> str:
 
 
 def first_number(text: str) -> int | None:
-    """The first word, if it is a number."""
+    """The first word of a text as a number; None if it is not one."""
     words = text.split()
     return int(words[0]) if words and words[0].isdecimal() else None

@@ -1,4 +1,4 @@
-"""Which machine this is, for those who compare: its name, its processor, and something that is the same only for it."""
+"""Which machine this is, so that runs can be compared: its name, its CPU, and a hash that identifies it."""
 
 import hashlib
 import os
@@ -14,22 +14,22 @@ MACHINE_ID = Path("/etc/machine-id")
 
 
 def parse_cpu_model(text: str) -> str:
-    """/proc/cpuinfo → the name of the first processor; empty where it has none, as on many ARM machines."""
+    """/proc/cpuinfo → the model name of the first CPU; empty if there is none, as on many ARM machines."""
     lines = (line.partition(":") for line in text.splitlines())
     return next((value.strip() for name, _, value in lines if name.strip() == "model name"), "")
 
 
 def machine(file: Path = MACHINE_ID) -> str | None:
-    """A hash of the machine's id, which itself is not to be handed on: machine-id(5). None: it has none."""
+    """A hash of the machine ID; the ID itself should stay confidential (machine-id(5)). None: there is no ID."""
     own = text_of(file).strip()
     return hashlib.sha256(f"fourtuple {own}".encode()).hexdigest()[:16] if own else None
 
 
 def found(world: World, version: str, proc: Path = PROC) -> Found:
-    """What a run finds on this host, for its record.
+    """The host as a run finds it, for the record of the run.
 
-    world:   of this process, with the sysctls that the limit model reads
-    version: of fourtuple
+    world:   the world of this process, with the sysctls that the limit model reads
+    version: the version of fourtuple
     """
     files, memory = process.read_files(), world.free_memory
     own = world.process

@@ -1,4 +1,4 @@
-"""/proc/net/tcp and tcp6 as tables of sockets: for where sock_diag is not to be had (proc_net_tcp.rst, v6.18)."""
+"""/proc/net/tcp and tcp6 as tables of sockets, for hosts where sock_diag is not available (proc_net_tcp.rst, v6.18)."""
 
 import os
 import struct
@@ -9,14 +9,14 @@ import numpy as np
 
 from fourtuple.core.sockets.table import MAPPED, SOCKET, Sockets, State
 
-USER_HZ = os.sysconf("SC_CLK_TCK")  # /proc tells times in these
+USER_HZ = os.sysconf("SC_CLK_TCK")  # the unit of times in /proc, per second
 
 
 def parse_proc_net_tcp(text: str) -> Sockets:
-    """/proc/net/tcp or tcp6 → its sockets. Raises ValueError where a line is not one of that file."""
+    """/proc/net/tcp or tcp6 → its sockets, dtype SOCKET. Raises ValueError if a line is truncated or unreadable."""
     lines = text.splitlines()
     if not lines or "local_address" not in lines[0]:
-        raise ValueError("this is not /proc/net/tcp: its header is missing")
+        raise ValueError("not /proc/net/tcp: the header line is missing")
     table = np.zeros(len(lines) - 1, SOCKET)
     for number, line in enumerate(lines[1:]):
         fields = line.split()
@@ -37,12 +37,12 @@ def parse_proc_net_tcp(text: str) -> Sockets:
                 table[name][number] = int(text, base)
             table["expires_ms"][number] = int(timer, 16) * 1000 // USER_HZ
         except (ValueError, IndexError):
-            raise ValueError(f"line {number + 2} of /proc/net/tcp is cut short or unreadable: {line!r}") from None
+            raise ValueError(f"line {number + 2} of /proc/net/tcp is truncated or unreadable: {line!r}") from None
     return table
 
 
 def _hex_address(text: str) -> bytes:
-    """Eight hex digits for each 32-bit word, in the byte order of the host, as seq_printf wrote them."""
+    """The 16 bytes of an address, from 8 hex digits for each 32-bit word in the byte order of the host."""
     if len(text) not in (8, 32):
         raise ValueError(text)
     words = [int(text[i : i + 8], 16) for i in range(0, len(text), 8)]
@@ -51,9 +51,9 @@ def _hex_address(text: str) -> bytes:
 
 
 def read_proc_net_tcp(states: frozenset[State], proc: Path) -> Iterator[Sockets]:
-    """The sockets in these states, of the calling thread's network namespace. Raises OSError, ValueError."""
+    """The sockets in these states in the calling thread's network namespace. Raises OSError, ValueError."""
     for name in ("tcp", "tcp6"):
         file = proc / "thread-self" / "net" / name  # this thread's namespace, not the main one's
-        if file.exists():  # tcp6 is not there where IPv6 is disabled
+        if file.exists():  # there is no tcp6 if IPv6 is disabled
             table = parse_proc_net_tcp(file.read_text())
             yield table[np.isin(table["state"], list(states))]

@@ -1,4 +1,4 @@
-"""What the kernel counts in a network namespace and on the host: counters, sockets, and what is lost in silence.
+"""What the kernel counts: network counters, sockets and silent drops, of a network namespace and of the host.
 
 Documentation/networking/snmp_counter.rst, proc_net(5), net/core/net-procfs.c (v6.18)
 """
@@ -12,7 +12,7 @@ from fourtuple.kernel.proc.files import PROC, whole
 
 
 def parse_netstat(text: str) -> Mapping[str, int]:
-    """/proc/net/netstat → TcpExt counters and the others by name; lines come in pairs of names and values."""
+    """/proc/net/netstat → its counters (TcpExt and others) by name. Lines come in pairs: names, then values."""
     lines = [line.split() for line in text.splitlines()]
     counters: dict[str, int] = {}
     for names, values in zip(lines[::2], lines[1::2], strict=False):
@@ -22,7 +22,7 @@ def parse_netstat(text: str) -> Mapping[str, int]:
 
 
 def read_netstat(proc: Path = PROC) -> Mapping[str, int]:
-    """The TcpExt counters and others of this network namespace; none where they cannot be read."""
+    """The TcpExt and other counters of this network namespace; empty if they cannot be read."""
     try:
         return parse_netstat(whole(proc / "thread-self/net/netstat"))
     except ValueError:
@@ -30,7 +30,7 @@ def read_netstat(proc: Path = PROC) -> Mapping[str, int]:
 
 
 def read_counters(proc: Path = PROC) -> Mapping[str, int]:
-    """As read_netstat, with the Tcp and other counters of /proc/net/snmp."""
+    """The counters of read_netstat, and also the Tcp and other counters of /proc/net/snmp."""
     try:
         return {**parse_netstat(whole(proc / "thread-self/net/snmp")), **read_netstat(proc)}
     except ValueError:
@@ -38,7 +38,7 @@ def read_counters(proc: Path = PROC) -> Mapping[str, int]:
 
 
 def parse_sockstat(text: str) -> dict[str, int]:
-    """/proc/net/sockstat, `TCP: inuse 1 orphan 0 …` → {"TCP.inuse": 1, …}"""
+    """/proc/net/sockstat → counts by name: `TCP: inuse 1 orphan 0 …` becomes {"TCP.inuse": 1, …}."""
     found = {}
     for line in text.splitlines():
         section, _, rest = line.partition(":")
@@ -50,7 +50,7 @@ def parse_sockstat(text: str) -> dict[str, int]:
 
 
 def read_sockstat(proc: Path = PROC) -> dict[str, int]:
-    """Sockets of this thread's network namespace, and TCP's memory, which is the host's; no IPv6 in them."""
+    """Counts of sockets in this thread's network namespace, without IPv6, and the TCP memory of the whole host."""
     return parse_sockstat(whole(proc / "thread-self/net/sockstat"))
 
 
@@ -61,7 +61,10 @@ def read_open_sockets(proc: Path = PROC) -> int | None:
 
 
 def read_motion(proc: Path = PROC) -> Motion:
-    """What tells whether sockets came or went between two looks; a kernel without IPv6 has no sockstat6."""
+    """Counts that show whether sockets were opened or closed between two reads.
+
+    A kernel without IPv6 has no sockstat6. Motion(None, 0) if the counts cannot be read.
+    """
     net = proc / "thread-self/net"
     counters = read_counters(proc)
     there = read_sockstat(proc) | parse_sockstat(whole(net / "sockstat6"))
@@ -74,7 +77,7 @@ def read_motion(proc: Path = PROC) -> Motion:
 
 
 def read_drops(proc: Path) -> Iterator[tuple[str, int]]:
-    """The counters that stand in files of their own, as TABLE.NAME."""
+    """The counters that have a file of their own, as (TABLE.NAME, value)."""
     net = proc / "thread-self/net"
     for table, names in in_tables().items():
         file = {"vmstat": proc / "vmstat", "softnet_stat": net / "softnet_stat"}.get(table, net / "stat" / table)
@@ -84,7 +87,7 @@ def read_drops(proc: Path) -> Iterator[tuple[str, int]]:
 
 
 def parse_stat_table(text: str) -> dict[str, int]:
-    """/proc/net/stat/*: a line of names, then one for each CPU in hexadecimal → sums by name."""
+    """/proc/net/stat/* → sums over all CPUs by name. The first line has the names, the others one CPU each, in hex."""
     names, *lines = text.splitlines() or [""]
     rows = [line.split() for line in lines]
     return {
@@ -95,7 +98,7 @@ def parse_stat_table(text: str) -> dict[str, int]:
 
 
 def parse_softnet_stat(text: str) -> dict[str, int]:
-    """A line for each CPU in hexadecimal; the second column counts what was dropped (net/core/net-procfs.c)."""
+    """/proc/net/softnet_stat → dropped packets over all CPUs: one line per CPU, in hex, second column."""
     columns = [line.split()[1:2] for line in text.splitlines()]
     if not columns or not all(column and _is_hexadecimal(column[0]) for column in columns):
         return {}
@@ -103,7 +106,7 @@ def parse_softnet_stat(text: str) -> dict[str, int]:
 
 
 def parse_vmstat(text: str) -> dict[str, int]:
-    """Values by name."""
+    """/proc/vmstat → values by name."""
     pairs = (line.partition(" ") for line in text.splitlines())
     return {name: int(value) for name, _, value in pairs if value.isdecimal()}
 

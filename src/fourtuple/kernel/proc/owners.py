@@ -1,4 +1,4 @@
-"""Which processes have these sockets? By the links in /proc/PID/fd, which other users' processes do not show."""
+"""Which processes own which sockets, by the links in /proc/PID/fd (hidden for processes of other users)."""
 
 import contextlib
 import os
@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from fourtuple.core.sockets.owners import Holders
 from fourtuple.kernel.proc.files import PROC, text_of
 
-INIT = 1  # holds listeners for services that it starts, so it comes last
+INIT = 1  # holds listeners for services that it starts, so it is considered last
 _RING = "anon_inode:[io_uring]"
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
 
 
 def read_holders(wanted: NDArray[np.uint32], *, rings: bool = False, proc: Path = PROC) -> Holders:
-    """Who has the sockets with these inodes; the one with the lowest number, where several processes have one.
+    """The processes that own the sockets with these inodes; of several owners the one with the lowest PID.
 
-    rings: look for the direct descriptors of io_uring, too, where sockets are left over. The kernel lists a ring's in
-           /proc/PID/fdinfo, and keeps the ring from its program meanwhile (io_uring/fdinfo.c, v6.18)
+    wanted: inodes of sockets, uint32; 0 is ignored
+    rings:  if sockets are left without an owner, also search the direct descriptors of io_uring. The kernel lists them
+            in /proc/PID/fdinfo, and blocks the ring for its program while it does (io_uring/fdinfo.c, v6.18)
     """
     wanted = np.unique(wanted[wanted != 0])
     numbers = np.full(len(wanted), -1)
@@ -38,7 +39,7 @@ def read_holders(wanted: NDArray[np.uint32], *, rings: bool = False, proc: Path 
             with contextlib.suppress(OSError):
                 hidden_uids.add(os.stat(folder).st_uid)
             continue
-        except OSError:  # it has ended
+        except OSError:  # the process has ended
             continue
         rings_of += [(folder, name) for name, link in links if link == _RING]
         inodes = [int(link[8:-1]) for _, link in links if link.startswith("socket:[")]
@@ -59,17 +60,17 @@ def read_holders(wanted: NDArray[np.uint32], *, rings: bool = False, proc: Path 
 
 
 def _links(folder: Path) -> Iterator[tuple[str, str]]:
-    """(number, where it leads) of each descriptor. Raises OSError."""
+    """The descriptors of a process, as (number, link target). Raises OSError."""
     with os.scandir(folder / "fd") as entries:
         for entry in entries:
-            with contextlib.suppress(OSError):  # closed meanwhile
+            with contextlib.suppress(OSError):  # closed since the folder was listed
                 yield entry.name, os.readlink(entry.path)
 
 
 def _assign(
     numbers: NDArray[np.int64], wanted: NDArray[np.uint32], inodes: list[int], who: Path, found: list[Path]
 ) -> None:
-    """Note for those of the inodes that are wanted, and nobody's yet, that this process has them."""
+    """Record this process as the owner of those of its inodes that are wanted and have no owner yet."""
     if not inodes:
         return
     candidates = np.array(inodes, np.uint64)

@@ -1,4 +1,4 @@
-"""/proc/PID: a process's limits, its descriptors and what they are, its user and its capabilities (proc_pid(5))."""
+"""/proc/PID: the limits of a process, its descriptors and their types, its user and its capabilities (proc_pid(5))."""
 
 import os
 from collections.abc import Iterable
@@ -12,21 +12,21 @@ WHOLE_HOST = "0 0 4294967295"  # /proc/PID/uid_map of the initial user namespace
 
 
 def read_process(folder: Path, why_not: dict[str, str], *, details: bool = True) -> ProcessFacts:
-    """The process of this folder of /proc.
+    """The facts about the process of this folder of /proc.
 
-    why_not: gets the reason for what cannot be read
-    details: also what takes a read for each process of the host, or for each descriptor: uid_threads, and sockets,
-             rings and epolls; else those are None
+    why_not: receives the reason for each fact that cannot be read
+    details: also read facts that take a read per process of the host (uid_threads) or per descriptor (sockets, rings,
+             epolls); otherwise they are None
 
-    Raises UsageError where there is no such process.
+    Raises UsageError if there is no such process.
     """
     status = parse_status(whole(folder / "status"))
     if not status:
-        raise UsageError(f"process {folder.name}", "there is none of that number, or it is hidden")
+        raise UsageError(f"process {folder.name}", "no process with this PID, or it is hidden")
     limits = parse_limits(whole(folder / "limits"))
     soft, hard = limits.get("Max open files", (None, None))
     if soft is None:
-        why_not["RLIMIT_NOFILE"] = f"{folder / 'limits'} does not tell"
+        why_not["RLIMIT_NOFILE"] = f"{folder / 'limits'} does not contain it"
     descriptors = _descriptors(folder, why_not)
     links = None
     if details and descriptors is not None:
@@ -53,9 +53,9 @@ def read_process(folder: Path, why_not: dict[str, str], *, details: bool = True)
 
 
 def same_network(pid: int, proc: Path = PROC) -> bool:
-    """Is the process in this thread's network namespace?
+    """Is the process in this thread's network namespace? False also if it has ended.
 
-    /proc/PID/ns/net is closed to other users, /proc/PID/net is not: its entries have inodes of their own in each
+    Other users may not read /proc/PID/ns/net, but may read /proc/PID/net, whose entries have different inodes in each
     namespace (fs/proc/proc_net.c).
     """
     try:
@@ -70,7 +70,7 @@ def parse_status(text: str) -> dict[str, str]:
 
 
 def parse_limits(text: str) -> dict[str, tuple[int | None, int | None]]:
-    """/proc/PID/limits → (soft, hard) by name; None: unlimited. Names have spaces; two or more end them."""
+    """/proc/PID/limits → (soft, hard) by name; None: unlimited. Names contain single spaces; two or more end a name."""
     found = {}
     for line in text.splitlines()[1:]:
         name, _, rest = line.partition("  ")
@@ -82,7 +82,7 @@ def parse_limits(text: str) -> dict[str, tuple[int | None, int | None]]:
 
 
 def usable_cpus() -> int:
-    """The CPUs that this process may run on."""
+    """The number of CPUs that this process may run on."""
     return len(os.sched_getaffinity(0))
 
 
@@ -95,7 +95,7 @@ def _descriptors(folder: Path, why_not: dict[str, str]) -> list[int] | None:
 
 
 def _open_below(soft: int, descriptors: Iterable[int], folder: Path) -> int:
-    """Less the one that listed them, where they are our own."""
+    """How many descriptors are below the soft limit, excluding, for this process itself, the one that lists them."""
     return sum(number < soft for number in descriptors) - (folder.name in ("self", str(os.getpid())))
 
 
@@ -108,7 +108,7 @@ def _inode(link: str) -> int:
 
 
 def _is_of_host(uid_map: Path) -> bool | None:
-    """Without CONFIG_USER_NS there is no such file, and no other user namespace."""
+    """Is the process in the initial user namespace? None: unknown. Without CONFIG_USER_NS the file does not exist."""
     if not uid_map.exists():
         return True
     words = whole(uid_map).split()
@@ -116,7 +116,7 @@ def _is_of_host(uid_map: Path) -> bool | None:
 
 
 def _threads_of(uid: int, proc: Path) -> int | None:
-    """What counts against RLIMIT_NPROC: threads of all processes with this real user id."""
+    """The number that counts against RLIMIT_NPROC: threads of all processes with this real UID. None: unknown."""
     total = 0
     for name in os.listdir(proc):
         if name.isdecimal():

@@ -1,4 +1,4 @@
-"""Which source ports there are in this network namespace: the settings that decide it, as one record.
+"""Which source ports this network namespace has: the settings that decide it, as one record.
 
 Documentation/networking/ip-sysctl.rst (v6.18)
 """
@@ -13,7 +13,7 @@ from fourtuple.core.space.ranges import Ranges
 from fourtuple.kernel.proc.files import PROC
 from fourtuple.kernel.sockopts import port_range_is_quick
 
-# What the kernel did before it had these settings.
+# The behaviour of kernels that do not have these settings yet.
 BEFORE = {
     "ip_unprivileged_port_start": UNPRIVILEGED_START,
     "tcp_tw_reuse": TW_REUSE,
@@ -23,13 +23,13 @@ BEFORE = {
 
 
 def parse_port_range(text: str) -> range:
-    """net.ipv4.ip_local_port_range, `32768\\t60999`: both bounds belong to it. Raises ValueError."""
+    """Parse net.ipv4.ip_local_port_range, `32768\\t60999`; both bounds are included. Raises ValueError."""
     low, high = map(int, text.split())
     return range(low, high + 1)
 
 
 def parse_port_list(text: str) -> Ranges:
-    """net.ipv4.ip_local_reserved_ports, `8080,9000-9010`, often empty. Raises ValueError."""
+    """Parse net.ipv4.ip_local_reserved_ports, `8080,9000-9010`; often empty. Raises ValueError."""
     parts = []
     for item in text.strip().split(",") if text.strip() else []:
         low, _, high = item.partition("-")
@@ -38,7 +38,7 @@ def parse_port_list(text: str) -> Ranges:
 
 
 def read_port_facts(proc: Path = PROC) -> PortFacts:
-    """Of this thread's network namespace. Raises CannotError where the port range cannot be read, or is cut short."""
+    """The port settings of this thread's network namespace. Raises CannotError if one is unreadable or truncated."""
     ipv4 = proc / "sys/net/ipv4"
     try:
         port_range = parse_port_range(_setting(ipv4 / "ip_local_port_range"))
@@ -61,7 +61,7 @@ def read_port_facts(proc: Path = PROC) -> PortFacts:
 
 
 def _setting(file: Path, default: str | None = None) -> str:
-    """default: where it is not there. Raises OSError; ValueError where it is cut short, and names it."""
+    """The text of a setting; default: its value if the file does not exist. Raises OSError; ValueError if truncated."""
     try:
         text = file.read_text()
     except FileNotFoundError:
@@ -69,5 +69,5 @@ def _setting(file: Path, default: str | None = None) -> str:
             raise
         return default
     if not text.endswith("\n"):
-        raise ValueError(f"{file.name} is cut short: {text!r}")
+        raise ValueError(f"{file.name} is truncated: {text!r}")
     return text

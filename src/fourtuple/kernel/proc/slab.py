@@ -1,7 +1,7 @@
-"""/proc/slabinfo as a record: how many bytes the kernel keeps for sockets and what belongs to them. Root's to read.
+"""How much kernel memory sockets and their data structures use: /proc/slabinfo, which only root may read (slabinfo(5)).
 
-slabinfo(5). The kernel merges caches of one size into one, which has the name of the first of them: links below
-/sys/kernel/slab tell which names share one (Documentation/ABI/testing/sysfs-kernel-slab, v6.18).
+The kernel merges caches of the same object size into one, under the name of the first of them. Links in
+/sys/kernel/slab show which names share a cache (Documentation/ABI/testing/sysfs-kernel-slab, v6.18).
 """
 
 import os
@@ -16,7 +16,7 @@ SLAB_LINKS = Path("/sys/kernel/slab")
 
 
 def parse_slabinfo(text: str, page_bytes: int = PAGE_BYTES) -> Mapping[str, int]:
-    """Bytes in whole pages by the slab's name; lines that are no slab are left out."""
+    """/proc/slabinfo → bytes in whole pages by the name of the cache; other lines are omitted."""
     found = {}
     for line in text.splitlines():
         words = line.replace(":", " ").split()
@@ -27,7 +27,7 @@ def parse_slabinfo(text: str, page_bytes: int = PAGE_BYTES) -> Mapping[str, int]
 
 
 def read_slabs(names: Iterable[str], proc: Path = PROC, links: Path = SLAB_LINKS) -> Slabs | None:
-    """Those behind these names. None: not to be had."""
+    """The caches for these names, merged ones included. None: not available."""
     used_bytes = parse_slabinfo(text_of(proc / "slabinfo"))
     if not used_bytes:
         return None

@@ -1,4 +1,4 @@
-"""/proc/sys: sysctls read and written, by name. A namespace's holder does that, too, and must not import NumPy."""
+"""/proc/sys: reading and writing sysctls by name. The holder of a namespace uses it too; it must not import NumPy."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -7,7 +7,7 @@ from types import MappingProxyType
 from fourtuple.kernel.proc.files import PROC as PROC
 from fourtuple.kernel.proc.files import text_of
 
-# Network namespaces but the host's own do not have these.
+# Only the host's own network namespace has these.
 OF_THE_HOST = frozenset(
     {
         "net.ipv4.tcp_mem",
@@ -20,7 +20,7 @@ NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def write_sysctl(name: str, value: str, proc: Path = PROC) -> None:
-    """`net.ipv4.ip_local_port_range`, `40000 40099`. Raises OSError, which names the file."""
+    """Set a sysctl, such as `net.ipv4.ip_local_port_range` to `40000 40099`. Raises OSError, which names the file."""
     file = _file(name, proc)
     try:
         file.write_text(value)
@@ -29,28 +29,28 @@ def write_sysctl(name: str, value: str, proc: Path = PROC) -> None:
 
 
 def read_sysctl(name: str, proc: Path = PROC) -> str:
-    """Empty where it is not there."""
+    """The value of a sysctl as text; empty if it does not exist or cannot be read."""
     return text_of(_file(name, proc)).strip()
 
 
 def host_sysctls(names: Iterable[str], proc: Path = PROC) -> dict[str, str]:
-    """Those of the sysctls that are there in this thread's network namespace, to be taken along into another."""
+    """The sysctls readable in this thread's network namespace, for use as `outside` after entering another one."""
     return dict(read_sysctls(names, proc, {}, NOTHING))
 
 
 def read_sysctls(
     names: Iterable[str], proc: Path, why_not: dict[str, str], outside: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """(name, text) of each that is there.
+    """The sysctls that exist, as (name, text).
 
-    why_not: gets the reason for those that cannot be read
-    outside: those of the host that were read before this thread entered another namespace
+    why_not: receives the reason for each sysctl that cannot be read
+    outside: sysctls of the host, read before this thread entered another namespace
     """
     for name in names:
         file = _file(name, proc)
         try:
             text = file.read_text()
-        except FileNotFoundError:  # older kernels lack some, and what a module brings
+        except FileNotFoundError:  # an older kernel, or a module that is not loaded
             if name in OF_THE_HOST and name not in outside:
                 why_not[name] = "only the host's own network namespace has it"
         except (OSError, UnicodeDecodeError) as error:
@@ -59,7 +59,7 @@ def read_sysctls(
             if text.endswith("\n"):
                 yield name, text.strip()
             else:
-                why_not[name] = f"{file} is cut short: {text!r}"
+                why_not[name] = f"{file} is truncated: {text!r}"
 
 
 def _file(name: str, proc: Path) -> Path:

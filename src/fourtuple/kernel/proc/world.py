@@ -1,7 +1,7 @@
-"""Everything the limit model wants to know of a process's world, put together from /proc and its cgroups.
+"""The world of a process: everything that the limit model needs to know, collected from /proc and its cgroups.
 
-The roots are values. What is not there, not allowed or cut short is left out and named, with the reason: nothing is
-guessed. The files of /proc end with a line end, so a text without one is not whole.
+The paths of /proc and of the cgroups are arguments. A value that is missing, not permitted or truncated is omitted and
+named with the reason; nothing is guessed. Files of /proc end with a newline, so a text without one is truncated.
 """
 
 import os
@@ -38,12 +38,12 @@ def read_world(
     """The world of a process, as it is now.
 
     names:   the sysctls to read
-    pid:     whose world; None: this process's, and of what it would start
-    network: this thread is in its network namespace; else nothing of that is read
-    details: also what takes a read for each process of the host, or for each descriptor (read_process)
-    outside: sysctls read before that was entered, for those that only the host has
+    pid:     the process; None: this process, and processes that it would start
+    network: this thread is in the network namespace of the process; otherwise nothing is read from that namespace
+    details: also read facts that take a read per process of the host or per descriptor (read_process)
+    outside: sysctls read before entering that namespace, for those that only the host has
 
-    Raises UsageError where there is no such process, or no /proc.
+    Raises UsageError if there is no such process, or no /proc.
     """
     why_not: dict[str, str] = {}
     folder = proc / ("self" if pid is None else str(pid))
@@ -55,7 +55,7 @@ def read_world(
         except CannotError as error:
             why_not[error.wanted] = error.stopped_by
     else:
-        why_not["its network"] = "its network namespace could not be entered, which takes root"
+        why_not["its network"] = "its network namespace could not be entered; this needs root"
     sysctls = dict(outside) | dict(read_sysctls(names if network else (), proc, why_not, outside))
     memories = read_cgroup_memories(folder, cgroups)
     if memories and memories[0].free_bytes is None:
@@ -83,12 +83,12 @@ def read_world(
 
 
 def _threads(loadavg: str) -> int | None:
-    """`0.00 0.01 0.05 1/234 5678`: 234 threads"""
+    """The number of threads on the host, from /proc/loadavg: 234 in `0.00 0.01 0.05 1/234 5678`."""
     words = loadavg.split()
     _, _, total = words[3].partition("/") if len(words) > 3 else ("", "", "")
     return int(total) if total.isdecimal() else None
 
 
 def _entries(table: str) -> int | None:
-    """The lines below the heading; None where there is no table."""
+    """The number of lines below the heading; None if there is no table."""
     return max(0, len(table.splitlines()) - 1) if table else None
