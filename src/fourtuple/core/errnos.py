@@ -1,4 +1,4 @@
-"""What an errno means while connections are opened, what is over once it has been seen, and what to do.
+"""What an errno means while connections are opened, which connects are pointless after it, and what to do.
 
 Sources: connect(2), bind(2), accept(2), tcp(7), ip(7); behaviour checked on Linux 6.18.
 """
@@ -11,15 +11,22 @@ from types import MappingProxyType
 
 
 class Extent(Enum):
-    """What is over once the errno has been seen, so that nobody retries blindly."""
+    """The connects that are pointless once the errno has been seen, so that the engine does not retry them."""
 
     PAIR = "this source address and this destination"
-    DESTINATION = "this source address and this destination, unless they connected before"
-    PROCESS = "everything this process wants to open"
+    DESTINATION = "this source address and this destination, unless a connect between them has succeeded before"
+    PROCESS = "every connection of this process"
 
 
 @dataclass(frozen=True, slots=True)
 class Symptom:
+    """One errno while connections are opened.
+
+    limit: the limit or failure that it means
+    do:    the remedy, as a sentence; empty: none
+    ends:  the connects that are pointless after it
+    """
+
     limit: str
     do: str
     ends: Extent
@@ -30,23 +37,23 @@ _FULL_PAIR = Symptom(
     "Use more source addresses (--from), more destination ports, or a wider net.ipv4.ip_local_port_range.",
     Extent.PAIR,
 )
-_SYSTEM_FULL = "Close other programs or add memory; every connection costs about 4 KiB of kernel memory at each end."
+_SYSTEM_FULL = "Close other programs or add memory; each connection takes about 4 KiB of kernel memory at each end."
 SYMPTOMS: Mapping[int, Symptom] = MappingProxyType(
     {
         errno.EADDRNOTAVAIL: _FULL_PAIR,
         errno.EADDRINUSE: Symptom(
-            "a port: bind() found it held by a socket that does not share it",
-            "Use --strategy late, other ports (--from ADDRESS:PORT-PORT), or stop the program that holds them.",
+            "a port: another socket holds it and does not share it, so bind() fails",
+            "Use --strategy late, other ports (--from ADDRESS:PORT-PORT), or stop the program that holds the port.",
             Extent.PAIR,
         ),
         errno.EMFILE: Symptom(
             "open files of the process: RLIMIT_NOFILE",
-            "Use more processes (--workers), or raise the limit (LimitNOFILE=, limits.conf) and log in again.",
+            "Use more processes (--workers), or raise the limit (LimitNOFILE=, or limits.conf and a new login).",
             Extent.PROCESS,
         ),
         errno.ENFILE: Symptom("open files of the host: fs.file-max", "Raise fs.file-max (root).", Extent.PROCESS),
         errno.ENOMEM: Symptom(
-            "memory; for a ring without CAP_IPC_LOCK also RLIMIT_MEMLOCK (ulimit -l) of the user",
+            "memory; for io_uring without CAP_IPC_LOCK also the user's RLIMIT_MEMLOCK (ulimit -l)",
             _SYSTEM_FULL,
             Extent.PROCESS,
         ),
@@ -57,31 +64,33 @@ SYMPTOMS: Mapping[int, Symptom] = MappingProxyType(
             Extent.PROCESS,
         ),
         errno.ECONNREFUSED: Symptom(
-            "nobody listens there, or a firewall refuses",
-            "Start the server first (fourtuple serve ADDRESS:PORT), or check address and port.",
+            "no process listens there, or a firewall refuses",
+            "Start the server first (fourtuple serve ADDRESS:PORT), or check the address and the port.",
             Extent.DESTINATION,
         ),
         errno.ETIMEDOUT: Symptom(
             "no answer: a full accept queue (backlog, somaxconn), a firewall that drops, full conntrack or NAT",
-            "Look at the server's ListenOverflows, then at conntrack and firewalls on the way.",
+            "Check the server's ListenOverflows, then conntrack and firewalls on the path.",
             Extent.DESTINATION,
         ),
         errno.ECONNRESET: Symptom(
             "the peer reset the connection: its listener closed, or its accept queue overflowed",
-            "Look at the server's log and at ListenOverflows.",
+            "Check the server's log and its ListenOverflows.",
             Extent.DESTINATION,
         ),
         errno.EHOSTUNREACH: Symptom(
-            "no way to the host: nobody answers for the address on the link, or a router refuses",
+            "the host is unreachable: no host answers for the address on the link, or a router refuses",
             "Check the address, the route (ip route get ADDRESS) and the neighbour table.",
             Extent.DESTINATION,
         ),
         errno.ENETUNREACH: Symptom(
-            "there is no route to the network", "Check the address and ip route get ADDRESS.", Extent.DESTINATION
+            "there is no route to the network",
+            "Check the address and the route (ip route get ADDRESS).",
+            Extent.DESTINATION,
         ),
         errno.EACCES: Symptom(
-            "not permitted: a port below net.ipv4.ip_unprivileged_port_start, or a prohibiting route or rule",
-            "Use ports from 1024 on, or root.",
+            "not permitted: the port is below ip_unprivileged_port_start, or a route or rule prohibits it",
+            "Use ports from 1024 on, or run as root.",
             Extent.DESTINATION,
         ),
         errno.EPERM: Symptom(
@@ -89,16 +98,19 @@ SYMPTOMS: Mapping[int, Symptom] = MappingProxyType(
             "Check the rules for outgoing traffic.",
             Extent.DESTINATION,
         ),
-        errno.ECANCELED: Symptom("ended before it was tried: stopped, or its worker process died", "", Extent.PROCESS),
+        errno.ECANCELED: Symptom(
+            "the connect was not tried: the run was stopped, or its worker process died", "", Extent.PROCESS
+        ),
     }
 )
-UNKNOWN = Symptom("the kernel's own words are all we know", "See connect(2).", Extent.DESTINATION)
+UNKNOWN = Symptom("an error without a known cause", "See connect(2).", Extent.DESTINATION)
 
 
 def symptom_of(number: int) -> Symptom:
+    """The symptom of an errno; UNKNOWN if it is not in SYMPTOMS."""
     return SYMPTOMS.get(number, UNKNOWN)
 
 
 def name_of(number: int) -> str:
-    """99 → `EADDRNOTAVAIL`; an errno this platform does not name gives its number."""
+    """The name of an errno (99 → `EADDRNOTAVAIL`), or its number if this platform has no name for it."""
     return errno.errorcode.get(number, str(number))

@@ -1,4 +1,4 @@
-"""`census`: who uses which 4-tuples, in one look at the kernel's table; again and again; in every namespace."""
+"""`census`: the use of source ports, from the kernel's socket table: once, repeatedly, or in every namespace."""
 
 import os
 import time
@@ -131,14 +131,14 @@ def states_named(names: Iterable[str]) -> frozenset[State]:
             states.add(NAMED[{"ESTAB": "ESTABLISHED"}.get(plain, plain)])
         except KeyError:
             known = ", ".join(state.name.lower().replace("_", "-") for state in sorted(NAMED.values()))
-            raise UsageError(f"the state {name!r}", "there is none of that name", f"There are {known}.") from None
+            raise UsageError(f"the state {name!r}", "there is no such state", f"Use one of {known}.") from None
     return frozenset(states) or CONNECTED
 
 
 def save(found: Census, file: str) -> None:
     """Write it as JSON; a file that was there is replaced as a whole. Raises UsageError."""
     if file == "-":
-        raise UsageError("--save -", "it takes the name of a file", "--json writes to standard output.")
+        raise UsageError("--save -", "--save needs the name of a file", "--json writes to standard output.")
     text = msgspec.json.encode(found.to_json()) + b"\n"
     path = Path(file).resolve()  # a link stays one
     part = path.with_name(f".{path.name}.{os.getpid()}")
@@ -159,7 +159,7 @@ def _census_in(place: Place, options: Mapping[str, object]) -> Census | None:
         try:
             place.enter()
         except PermissionError as error:
-            raise CannotError(f"the network namespace {place.name}", f"{error.strerror}: it takes root") from None
+            raise CannotError(f"the network namespace {place.name}", f"{error.strerror}: this needs root") from None
         except OSError:
             return None
     return census(**options)  # type: ignore[arg-type]

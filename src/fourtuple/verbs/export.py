@@ -1,4 +1,4 @@
-"""`export`: a snapshot of the namespace now and then, for a monitor."""
+"""`export`: periodic snapshots of the namespace for a monitor."""
 
 import time
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ BOUND_S = 120.0  # between two looks for ports that programs have named in bind(
 
 
 def snapshots(most: int) -> Iterator[Snapshot | None]:
-    """One each time it is pulled, of this thread's network namespace; None: the table cannot be read just now.
+    """Yield a snapshot of this thread's network namespace per request; None: the table cannot be read at present.
 
     most: pairs, and listeners, of their own; the others come together
     """

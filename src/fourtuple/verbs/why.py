@@ -1,4 +1,4 @@
-"""`why`: what somebody saw, explained by what this host says."""
+"""`why`: explain a failure by the evidence on this host."""
 
 import errno
 import ipaddress
@@ -39,7 +39,7 @@ def why(
     pid: int | None = None,
     outside: Mapping[str, str] = NOTHING,
 ) -> Why:
-    """The likely causes of what somebody saw, best first, each with the evidence from this host.
+    """Find the likely causes of a failure, the likeliest first, each with the evidence from this host.
 
     what:        a number where connections stop, an errno, a line of a log or a traceback
     destination: ADDRESS:PORT that it is about; None: what the text names

@@ -1,4 +1,4 @@
-"""What a census finds, as records: who uses which 4-tuples, who keeps ports from everybody, what was lost."""
+"""The results of a census, as records: the use of 4-tuples, the ports held by bind(), the dropped connections."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -9,7 +9,7 @@ from fourtuple.core.sockets.owners import Owners
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.interval import Interval, flat
 
-LEFT = {"left": "most", "left_least": "least"}  # as JSON and CSV have it
+LEFT = {"left": "most", "left_least": "least"}  # keys in JSON and CSV
 
 
 class By(StrEnum):
@@ -126,7 +126,7 @@ class Listener:
 
     recv_q:   connections that wait to be accepted
     backlog:  as listen() got it, cut to somaxconn; the queue holds backlog + 1. None: /proc does not report it
-    drops:    connections that were lost here since it listens; None: the same
+    drops:    connections that were dropped here since it listens; None: the same
     in_range: it costs every destination a port
     """
 
@@ -173,7 +173,7 @@ class Source:
     host, time: its name, and when that was, in UTC (ISO 8601)
     netns:     as /proc/PID/ns/net names it; name: what ip-netns(8) calls it, or a process in it; empty: our own
     read_from: sock_diag, or /proc/net/tcp, which has no sockets that are only bound, and no backlogs
-    changed:   sockets that came or went meanwhile; None: not to be told
+    changed:   sockets that were opened or closed during the count; None: unknown
     """
 
     host: str
@@ -190,7 +190,8 @@ class Source:
 class Census:
     """The sockets of one network namespace, counted.
 
-    approximate:  some came or went meanwhile, or that is not to be told: a few may be missing, or counted twice
+    approximate:  sockets were opened or closed during the count, or that is unknown:
+                  a few may be missing, or counted twice
     range:        the lowest and the highest port that connect() chooses; None: not known
     reserved:     ports of it that are reserved; blocked: got by bind() or listen(); usable: what is left; the latter
                   two are None where not all states were asked for
@@ -223,14 +224,14 @@ class Census:
     warnings: tuple[str, ...] = ()
 
     def first(self, most: int | None) -> Self:
-        """With no more rows than that, of clients and of servers; None: as it is."""
+        """Return the census with at most that many client rows and server rows; None: with all."""
         if self.by not in (By.PAIR, By.DESTINATION):
             return replace(self, rows=self.rows[:most])
         roles = [[row for row in self.rows if getattr(row, "role", None) is role] for role in Role]
         return replace(self, rows=[row for rows in roles for row in rows[:most]])
 
     def to_json(self) -> dict[str, Any]:
-        """Rows come under the name of their kind: `pairs`, `destinations`, `ports`, `states`, `processes`."""
+        """The census for JSON, its rows under their kind: `pairs`, `destinations`, `ports`, `states`, `processes`."""
         said = asdict(self.taken) | {each.name: getattr(self, each.name) for each in fields(self)[1:]}
         said[said.pop("by").plural] = list(map(plain, said.pop("rows")))
         for name in ("listeners", "holdings", "leaks"):
@@ -239,7 +240,7 @@ class Census:
 
 
 def plain(row: Any) -> dict[str, Any]:
-    """A record's fields, as JSON and CSV have them: its owners in words, too."""
+    """The fields of a record for JSON and CSV; its owners also as text."""
     said = {each.name: getattr(row, each.name) for each in fields(row)}
     if "left" in said:
         said = flat(said, "left", LEFT)

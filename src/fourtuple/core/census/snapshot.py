@@ -1,4 +1,4 @@
-"""What a monitor wants to know of a namespace, now and then: few numbers, however many sockets there are."""
+"""A periodic snapshot of a namespace for a monitor: a bounded number of values, however many sockets there are."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ REST = "other"  # stands for the pairs, or listeners, that are not among the fir
 
 @dataclass(frozen=True, slots=True)
 class PairGauge:
-    """A pair as PairCount, or several together: source, and perhaps destination, are REST then.
+    """One pair as in PairCount, or the sum of several: then source, and possibly destination, is REST.
 
-    Of a server all that a listener has accepted, whoever the client is.
+    The server rows sum all connections that one listener has accepted, from any client.
     """
 
     role: Role
@@ -38,7 +38,7 @@ class PairGauge:
 
 @dataclass(frozen=True, slots=True)
 class ListenerGauge:
-    """As records.Listener, or the sums of all the others: address is REST then."""
+    """One listener as in records.Listener, or the sum of all the others: then address is REST."""
 
     address: str
     recv_q: int
@@ -48,7 +48,7 @@ class ListenerGauge:
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """What a meter shows. name: as in fourtuple_NAME and fourtuple_NAME_max"""
+    """The value of one meter. name: as in fourtuple_NAME and fourtuple_NAME_max."""
 
     name: str
     value: int
@@ -137,7 +137,7 @@ def _pair(usage: Usage, pairs: Numbers, usable: int | None, source: str, destina
 
 
 def _listeners(usage: Usage, most: int) -> Iterator[ListenerGauge]:
-    """Those at whose queues most connections wait, or were lost, first."""
+    """Listeners with the most waiting, then the most dropped, connections first."""
     table = usage.listeners
     order = np.lexsort((-table["drops"].astype(np.int64), -table["recv_q"].astype(np.int64)))
     for ends, row in zip(four_tuples(table[order[:most]]), table[order[:most]], strict=True):
@@ -147,7 +147,7 @@ def _listeners(usage: Usage, most: int) -> Iterator[ListenerGauge]:
 
 
 def _limited(world: World) -> Iterator[Limited]:
-    """What is counted against a limit, as far as it is there."""
+    """The values that count against a limit, as far as they are available."""
     for meter in EXPORTED:
         found = meter.read(world)
         value = found.in_bytes(found.in_use)

@@ -1,8 +1,8 @@
-"""How a program uses source ports: what was seen of it → findings, the worst first, and one verdict.
+"""How a program uses source ports: from an observation to findings, the worst first, and one verdict.
 
-A port that connect() has chosen serves every destination. One that bind() got, by number or as bind(address, 0), is
-kept from every automatic choice of the namespace, so what the namespace can still do tells how it was got, even of a
-single connection.
+A port that connect() chose serves every destination. A port that bind() took, by number or as bind(address, 0), is
+excluded from every automatic choice of the namespace. Whether other connects can still get the port therefore shows
+how it was taken, even for a single connection.
 """
 
 import math
@@ -17,13 +17,13 @@ from fourtuple.core.check.timeline import Connection
 from fourtuple.core.limits.attribution import TIME_WAIT_S
 from fourtuple.core.units import format_count
 
-DEFAULT_RANGE = 28_232  # ports: 32768-60999, net.ipv4.ip_local_port_range as kernels have it
-CHURN, CHURN_FEW = 0.1, 10  # connections that are opened in place of closed ones: of so many the pace matters
-IN_STEP = 0.8  # of the connections follow both lists at once
+DEFAULT_RANGE = 28_232  # ports: 32768-60999, the kernel's default of net.ipv4.ip_local_port_range
+CHURN, CHURN_FEW = 0.1, 10  # share and number of reopened connections from which TIME_WAIT matters
+IN_STEP = 0.8  # share of the connections that advance in both lists at once, from which it is lockstep
 
 
 class Kind(StrEnum):
-    """The worst first."""
+    """What a program does with its source ports, the worst first."""
 
     BOUND = "bound"
     LOCKSTEP = "lockstep"
@@ -35,27 +35,33 @@ class Kind(StrEnum):
 
 
 class Ended(StrEnum):
-    ITSELF = "it ended by itself"
-    SETTLED = "nothing changed any more, so it was ended"
-    TIME = "its time was over"
-    ASKED = "it was interrupted"
+    """Why the observation ended."""
+
+    ITSELF = "the program exited by itself"
+    SETTLED = "the program was stopped: nothing changed any more"
+    TIME = "the program was stopped: its time limit was reached"
+    ASKED = "the program was interrupted"
 
 
 FIXES: Mapping[Kind, str] = MappingProxyType(
     {
-        Kind.BOUND: "Do not bind, or set IP_BIND_ADDRESS_NO_PORT (24, level SOL_IP) before bind(): setsockopt in C;"
+        Kind.BOUND: "Do not call bind(), or set IP_BIND_ADDRESS_NO_PORT (24, level SOL_IP) before it: setsockopt in C;"
         " sock.setsockopt(socket.IPPROTO_IP, 24, 1) or fourtuple.connect in Python; net.Dialer.Control instead of"
         " LocalAddr alone in Go; socket2 with libc::setsockopt in Rust; leave the local address out in Java and Node.",
-        Kind.LOCKSTEP: "Walk the product, not both lists at once: for connection i take source i // D % S and"
-        " destination i % D, as itertools.product, nested loops in C, Go, Rust and Java, or fourtuple.TupleSpace do.",
-        Kind.POISONS: "Leave the port to connect(), or name ports that are outside of net.ipv4.ip_local_port_range,"
-        " or in net.ipv4.ip_local_reserved_ports: bind(address, 0) with IP_BIND_ADDRESS_NO_PORT names none.",
-        Kind.LEAKS: "Close what the other end has closed, when read() returns 0: close() in C, a with block in Python,"
-        " defer Close() and io.Copy(io.Discard, Body) in Go, drop in Rust, try-with-resources in Java.",
-        Kind.TIME_WAIT: "Use connections again: keep-alive and a pool, as requests.Session, Go's one http.Client with"
-        " MaxIdleConnsPerHost, curl with several URLs, nginx's upstream keepalive do; or let the server close first.",
-        Kind.UNSEEN: "Let it hold its connections for a moment, 0.1 s is enough, or end them by a FIN: what is reset at"
-        " once leaves nothing to look at.",
+        Kind.LOCKSTEP: "Use every pair instead of advancing in both lists at once: connection i takes source i // D % S"
+        " and destination i % D, as itertools.product, nested loops in C, Go, Rust and Java,"
+        " or fourtuple.TupleSpace do.",
+        Kind.POISONS: "Let connect() choose the port: call bind(address, 0) with IP_BIND_ADDRESS_NO_PORT. Or bind ports"
+        " outside net.ipv4.ip_local_port_range, or ports in net.ipv4.ip_local_reserved_ports.",
+        Kind.LEAKS: "Close the connection when read() returns 0, as the other end has closed it: close() in C,"
+        " a with block in"
+        " Python, defer Close() and io.Copy(io.Discard, Body) in Go, drop in Rust, try-with-resources in Java.",
+        Kind.TIME_WAIT: "Reuse connections (keep-alive, a pool), as requests.Session, a single http.Client with"
+        " MaxIdleConnsPerHost in Go, curl with several URLs and nginx's upstream keepalive do. Or let the server"
+        " close first.",
+        Kind.UNSEEN: "Let the program hold its connections briefly (0.1 s is enough), or close them with a FIN:"
+        " a connection"
+        " that is reset at once leaves no trace in the kernel.",
         Kind.SHARED: "",
     }
 )
@@ -63,7 +69,12 @@ FIXES: Mapping[Kind, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """connections: at once, when there were most in all; local_ports: how many different ones they had"""
+    """The program's connections to one destination at its peak.
+
+    address:     ADDRESS:PORT
+    connections: open connections when the program had the most in all
+    local_ports: the number of different local ports of these
+    """
 
     address: str
     connections: int
@@ -72,25 +83,28 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a program did, and what it did to others.
+    """What a program did, and which ports it kept from other programs.
 
-    ports:          the range's, so many towards each destination from each source
-    destinations:   ADDRESS:PORT, as the program was told
-    most:           the connections, when there were most
-    opened:         in all; closed_first: by the program, before the server did
-    asked:          ports of its connections of which it was asked, while they were open, whether others can have them
-    kept_own:       … and others could not
-    kept:           ports of the whole range that no other connect() could have while it ran, if anybody asked
-    kept_after:     … 2 s after it had ended
-    named:          ports of the range that it has named in bind(), or listened on
-    time_wait:      4-tuples that it has left in TIME_WAIT
-    close_wait:     connections that the server has closed, and it did not for a second
-    left:           connections that other processes held, a second after it had ended
-    errno, call:    what it said that it met; empty: nothing
-    exit:           its exit code; None: it was still running, and has been ended
-    ended:          why it was over
-    lost:           packets that were not seen: the numbers of connections are too low
-    driven:         what was to listen (--through) did; None: nothing was to
+    ports:        the size of the port range: local ports per source and destination
+    destinations: the servers that the program was given, as ADDRESS:PORT
+    most:         the connections that were open when there were the most
+    opened:       connections that the program opened in all
+    refused:      connections that were answered with a RST
+    closed_first: connections that the program closed before the server did
+    asked:        local ports of open connections that were tested: can another connect() get them?
+    kept_own:     those of `asked` that no other connect() could get
+    kept:         ports of the whole range that no other connect() could get during the run; empty: not tested
+    kept_after:   ports of the whole range that no other connect() could get 2 s after the program ended
+    named:        ports of the range that the program named in bind(), or listened on
+    time_wait:    4-tuples that the program left in TIME_WAIT
+    close_wait:   connections that the program had not closed 1 s after the server did
+    left:         connections that other processes held 1 s after the program ended
+    errno:        the name of the errno that the program reported; empty: none
+    call:         the call that failed with it; empty: not reported
+    exit:         the exit code; None: the program was still running and was stopped
+    ended:        why the observation ended
+    lost:         packets that were not captured: the numbers of connections are too low
+    driven:       whether the program listened where --through said; None: --through was not given
     """
 
     ports: int
@@ -117,7 +131,12 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """says: what it does, in a sentence; fix: what to change, in another; numbers: what it rests on"""
+    """One thing that the program does.
+
+    numbers: the measured values that it rests on
+    says:    what the program does, as a sentence
+    fix:     what to change, as a sentence; empty: nothing
+    """
 
     kind: Kind
     numbers: Mapping[str, int | float | str]
@@ -127,10 +146,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Conduct:
-    """verdict: the worst of the findings, which come in that order; connections: at once, to all destinations
+    """The verdict on a program, with its findings and the numbers.
 
-    possible: how many there can be at once, from the sources that it used
-    exit:     the program's exit code; None: it was still running, and has been ended
+    verdict:      the kind of the worst finding
+    findings:     the worst first
+    destinations: the program's connections by destination
+    connections:  connections open at once, to all destinations, at the peak
+    possible:     connections possible at once from the sources that the program used
+    opened:       connections that the program opened in all
+    exit:         the exit code; None: the program was still running and was stopped
+    ended:        why the observation ended
     """
 
     verdict: Kind
@@ -147,11 +172,11 @@ class Conduct:
 
     @property
     def shared(self) -> bool:
-        """Nothing is to be said against it."""
+        """Whether the program uses source ports well."""
         return self.verdict is Kind.SHARED
 
     def is_expected(self, expected: Kind | int) -> bool:
-        """A verdict, or a number of connections at once, at least."""
+        """Whether the verdict is `expected`, or at least that many connections were open at once."""
         return self.connections >= expected if isinstance(expected, int) else self.verdict is expected
 
     def to_json(self) -> dict[str, Any]:
@@ -159,7 +184,7 @@ class Conduct:
 
 
 def judge(seen: Observation) -> Conduct:
-    """seen: of a program that has opened one connection at least"""
+    """Judge an observation of a program that has opened at least one connection."""
     sources = {source for source, _, _ in seen.most}
     possible = seen.ports * len(seen.destinations) * max(1, len(sources))
     findings = [finding for fault in _FAULTS if (finding := fault(seen, possible))]
@@ -168,7 +193,9 @@ def judge(seen: Observation) -> Conduct:
     if seen.errno:
         findings[0] = _with_errno(findings[0], seen)
     if seen.lost:
-        says = f"{findings[0].says} {_count(seen.lost, 'packet')} came too fast to be seen: there were more."
+        says = (
+            f"{findings[0].says} {_count(seen.lost, 'packet')} could not be captured, so the real numbers are higher."
+        )
         findings[0] = replace(findings[0], numbers={**findings[0].numbers, "lost_packets": seen.lost}, says=says)
     at_once = Counter(number for _, _, number in seen.most)
     ports = Counter(number for _, number in {(port, number) for _, port, number in seen.most})
@@ -193,11 +220,11 @@ def _bound(seen: Observation, possible: int) -> Finding | None:
         return None
     held, total = len(seen.most), possible // len(seen.destinations)
     numbers = {"connections": held, "possible": possible, "local_ports": len(used), "kept": len(kept)}
-    says = "it binds before it connects, so a local port serves one connection, and nobody else"
+    says = "the program calls bind() before connect(), so each local port serves only one connection"
     if held < total:
-        says += f": {_count(total, 'connection')} in total are possible, not {format_count(possible)}"
+        says += f": only {_count(total, 'connection')} in total can be open, not {format_count(possible)}"
     else:
-        says = f"{_count(held, 'connection')} in total, where {format_count(possible)} are possible: {says}"
+        says = f"{_count(held, 'connection')} in total, out of {format_count(possible)} possible: {says}"
     return _finding(Kind.BOUND, numbers, says)
 
 
@@ -214,8 +241,8 @@ def _lockstep(seen: Observation, possible: int) -> Finding | None:
     if not steps or sum(steps) < IN_STEP * len(steps):
         return None
     says = (
-        f"it reaches {len(pairs)} of the {of} pairs of a source and a destination: it walks both lists at once,"
-        f" and comes to lcm({len(sources)}, {len(destinations)})"
+        f"the program uses {len(pairs)} of the {of} pairs of source and destination: it advances in both lists at once,"
+        f" which gives lcm({len(sources)}, {len(destinations)}) pairs"
     )
     numbers = {"pairs": len(pairs), "of": of, "sources": len(sources), "destinations": len(destinations)}
     return _finding(Kind.LOCKSTEP, numbers, says)
@@ -223,30 +250,30 @@ def _lockstep(seen: Observation, possible: int) -> Finding | None:
 
 def _poisons(seen: Observation, _: int) -> Finding | None:
     after = len(seen.kept_after)
-    kept = len(seen.kept | seen.kept_own | seen.kept_after)  # what is kept after was kept before
+    kept = len(seen.kept | seen.kept_own | seen.kept_after)  # a port kept afterwards was also kept before
     if not kept:
         return None
     numbers = {"while_running": seen.ports - kept, "after": seen.ports - after, "of": seen.ports}
     says = (
-        f"another destination gets {numbers['while_running']} of {seen.ports} ports while it runs,"
+        f"other destinations can use {numbers['while_running']} of {seen.ports} ports while the program runs,"
         f" and {numbers['after']} 2 s after it has ended"
     )
     if seen.named:
         numbers["named"] = len(seen.named)
-        says += f"; it named {format_count(len(seen.named))} of them in bind(), or listens there"
+        says += f"; it called bind() for, or listened on, {format_count(len(seen.named))} ports of the range"
     return _finding(Kind.POISONS, numbers, says)
 
 
 def _leaks(seen: Observation, _: int) -> Finding | None:
-    said = []
+    parts = []
     if seen.close_wait:
         many = _count(seen.close_wait, "connection")
-        said.append(f"{many} that the server has closed stay open here (CLOSE_WAIT), and keep their ports")
+        parts.append(f"{many} closed by the server but not by the program (CLOSE_WAIT), which keeps the ports in use")
     if seen.left:
-        said.append(f"{_count(seen.left, 'connection')} held by processes that it has left behind")
-    if not said:
+        parts.append(f"{_count(seen.left, 'connection')} still held by processes that the program left running")
+    if not parts:
         return None
-    return _finding(Kind.LEAKS, {"close_wait": seen.close_wait, "left": seen.left}, "; ".join(said))
+    return _finding(Kind.LEAKS, {"close_wait": seen.close_wait, "left": seen.left}, "; ".join(parts))
 
 
 def _time_wait(seen: Observation, _: int) -> Finding | None:
@@ -263,9 +290,9 @@ def _time_wait(seen: Observation, _: int) -> Finding | None:
         "per_s_of_default_range": round(usual, 1),
     }
     says = (
-        f"it opened {_count(seen.opened, 'connection')}, {format_count(len(seen.most))} at once, and closed"
-        f" {format_count(seen.closed_first)} of them first, which keeps each port for {TIME_WAIT_S:g} s: with the"
-        f" default range {usual:.0f} a second to one destination are possible, here {rate:.2f}"
+        f"the program opened {_count(seen.opened, 'connection')}, {format_count(len(seen.most))} at once, and closed"
+        f" {format_count(seen.closed_first)} of them first, which keeps each port for {TIME_WAIT_S:g} s: to one"
+        f" destination the default range allows {usual:.0f} per second, the range here {rate:.2f}"
     )
     return _finding(Kind.TIME_WAIT, numbers, says)
 
@@ -273,7 +300,7 @@ def _time_wait(seen: Observation, _: int) -> Finding | None:
 def _unseen(seen: Observation, _: int) -> Finding | None:
     if seen.asked or seen.time_wait or seen.kept_after or _several(seen):
         return None
-    says = "its connections were over before it could be seen how they got their ports"
+    says = "the connections ended before the kernel could be asked how their ports were chosen"
     return _finding(Kind.UNSEEN, {"opened": seen.opened}, says)
 
 
@@ -282,9 +309,9 @@ def _shared(seen: Observation, possible: int) -> Finding:
     numbers = {"connections": held, "possible": possible, "local_ports": ports}
     says = f"{_count(held, 'connection')} at once on {_count(ports, 'local port')}"
     if held == possible:
-        says += ", all that are possible: a port serves every destination"
+        says += ", all that are possible: each port serves every destination"
     elif not (seen.kept or seen.kept_own or seen.kept_after):
-        says += f", of {format_count(possible)} that are possible; its ports stay free for other destinations"
+        says += f", out of {format_count(possible)} possible; the ports stay available to other destinations"
     return _finding(Kind.SHARED, numbers, says)
 
 
@@ -300,19 +327,19 @@ def _finding(kind: Kind, numbers: Mapping[str, int | float | str], says: str) ->
 
 
 def _several(seen: Observation) -> frozenset[int]:
-    """Ports that carried several connections from one source at once, as those of bind(address, 0) never do."""
+    """Ports that carried several connections from one source at once: bind(address, 0) did not choose these."""
     ends = Counter((source, port) for source, port, _ in seen.most)
     return frozenset(port for (_, port), count in ends.items() if count > 1)
 
 
 def _kept_unnamed(seen: Observation) -> frozenset[int]:
-    """Ports that bind(address, 0) got: of one connection each, which nobody saw named, and others cannot have."""
+    """Ports that bind(address, 0) chose: each serves one connection, was not named, and is kept from others."""
     used = frozenset(port for _, port, _ in seen.most)
     kept = seen.kept_own | seen.kept_after | seen.kept & used
     return kept - seen.named - _several(seen)
 
 
 def _with_errno(finding: Finding, seen: Observation) -> Finding:
-    met = f"it met {seen.errno}{f' at {seen.call}()' if seen.call else ''}"
+    met = f"the program reported {seen.errno}{f' from {seen.call}()' if seen.call else ''}"
     says = f"{finding.says.removesuffix('.')}; {met}."
     return replace(finding, numbers={**finding.numbers, "errno": seen.errno}, says=says)

@@ -1,8 +1,7 @@
-"""What a wire saw of connections, in order: how many there were at once, between whom, and who closed first.
+"""Connections as seen on the wire: how many were open at once, between which endpoints, and which end closed first.
 
-A program may be over before anybody has looked at the kernel's table. The packets that open and close its connections
-are all there: from the answer to its first SYN until its client has sent a FIN, or either end a RST, a connection is
-its client's.
+A program may end before the kernel's table has been read. The packets that open and close its connections are complete:
+a connection counts as open from the answer to its first SYN until its client sends a FIN, or either end sends a RST.
 """
 
 from collections.abc import Sequence
@@ -16,23 +15,23 @@ PACKET = np.dtype(
 )
 Packets = NDArray[np.void]  # of dtype PACKET, in order: IPv4, TCP, with SYN, FIN or RST
 
-End = tuple[int, int]  # an IPv4 address, as an integer, and a port
-Connection = tuple[int, int, int]  # source address and port, and which of the servers
+End = tuple[int, int]  # an IPv4 address as an integer, and a port
+Connection = tuple[int, int, int]  # source address, source port, index of the server
 
 
 class Timeline:
-    """Of the connections to some servers: fold the packets into it as they come.
+    """The history of the connections to some servers. Fold the packets into it as they arrive.
 
-    open:         those that there are
-    most:         when there were most, those
-    opened:       how many there were so far, for each server; without those that met a RST instead of an answer
-    refused:      how many did
-    closed_first: those that their client has closed before the server did, not by a RST
+    open:         the connections that are open now
+    most:         the connections that were open when there were the most
+    opened:       connections opened so far, by server; refused ones are not included
+    refused:      connections that were answered with a RST
+    closed_first: connections that the client closed with a FIN before the server did
     """
 
     def __init__(self, servers: Sequence[End]) -> None:
         self._numbers = {server: number for number, server in enumerate(servers)}
-        self._asked: set[Connection] = set()  # a SYN was sent, and not answered yet
+        self._asked: set[Connection] = set()  # a SYN was sent and is not answered yet
         self._half_closed: set[Connection] = set()  # by the server
         self._grows = False
         self._most: tuple[Connection, ...] = ()
@@ -41,7 +40,7 @@ class Timeline:
         self.refused = self.closed_first = 0
 
     def see(self, packets: Packets) -> None:
-        """The next ones. One that comes twice, sent again, counts once."""
+        """Fold in the next packets. A retransmitted packet counts once."""
         for source, destination, source_port, destination_port, flags in packets.tolist():
             near, far = (source, source_port), (destination, destination_port)
             if (number := self._numbers.get(far)) is not None:

@@ -1,4 +1,4 @@
-"""Whose sockets are these? Inodes led back to processes, and what is left over said, not dropped."""
+"""The owners of sockets: inodes mapped to processes, with counts of the sockets that have no visible process."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Owners:
-    """Of a group of sockets.
+    """The owners of a group of sockets.
 
     processes:     the one with the most first; a socket that several have counts for the first of them
     not_visible:   sockets of users whose processes may not be looked into; users: who they are
@@ -120,14 +120,14 @@ NOBODY = Holders((), np.zeros(0, np.uint32), np.zeros(0, np.int64), None, {}, as
 
 
 def unseen(owners: "list[Owners] | tuple[Owners, ...]") -> list[str]:
-    """What there is to say about sockets without a process."""
-    said = []
+    """Sentences about the sockets without a visible process."""
+    texts = []
     hidden, nobody = (sum(getattr(each, name) for each in owners) for name in ("not_visible", "no_descriptor"))
     if hidden:
-        said.append(f"of {format_count(hidden)} the process is not visible (needs root), only its user")
+        texts.append(f"the process of {format_count(hidden)} sockets is not visible (needs root), only its user")
     if nobody:
-        said.append(
-            f"{format_count(nobody)} are in no process's files: direct descriptors of io_uring (--rings names them),"
-            " or of another PID namespace"
+        texts.append(
+            f"{format_count(nobody)} sockets are in no process's files: direct descriptors of io_uring (--rings finds"
+            " their owners), or a process in another PID namespace"
         )
-    return said
+    return texts

@@ -55,9 +55,9 @@ class State(IntEnum):
 
 
 class Chosen(IntEnum):
-    """When a socket got its local port, as far as the kernel tells."""
+    """When a socket got its local port, as far as the kernel reports it."""
 
-    UNKNOWN = 0  # nobody asked, or the kernel does not tell
+    UNKNOWN = 0  # not asked, or the kernel does not report it
     BOUND = 1  # at bind(address, port)
     LATE = 2  # at connect(): it was bound with IP_BIND_ADDRESS_NO_PORT
 
@@ -82,7 +82,7 @@ def four_tuples(sockets: Sockets) -> list[FourTuple]:
 
 
 def recast(sockets: Sockets, dtype: np.dtype[np.void]) -> Sockets:
-    """SOCKET as LISTENER, with no drops told, or the other way round."""
+    """SOCKET as LISTENER, with no drops reported, or the other way round."""
     table: Sockets = np.zeros(len(sockets), dtype)
     for name in SOCKET.names or ():
         table[name] = sockets[name]
@@ -92,7 +92,7 @@ def recast(sockets: Sockets, dtype: np.dtype[np.void]) -> Sockets:
 def full_queues(listens: Sockets) -> list[str]:
     """Listeners whose accept queue is full, as `127.0.0.1:8000 (6 of 6)`.
 
-    listens: from sock_diag: /proc does not tell backlogs, which are 0 then
+    listens: from sock_diag: /proc does not report backlogs, which are 0 then
     """
     full = listens[(listens["recv_q"] > listens["send_q"]) & (listens["send_q"] > 0)]
     names = [each.source for each in four_tuples(full)]

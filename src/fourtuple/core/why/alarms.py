@@ -1,4 +1,4 @@
-"""What a census gives reason to say: which pairs are about to run out, and why."""
+"""The warnings of a census: which pairs are about to run out of ports, and why."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from fourtuple.core.why.causes import CAUSES
 
 HALF_PERCENT, MOST_PERCENT = 50.0, 80.0  # of the usable ports
 MANY_BLOCKED = 0.2  # of the range
-MOST_ALARMS = 5  # pairs that are named
+MOST_ALARMS = 5  # pairs that are listed
 
 
 def alarms(census: Census, facts: PortFacts | None) -> tuple[str, ...]:
-    """A sentence for what takes ports from all, for each pair that is near its end, and for listeners that are full."""
+    """Return the warnings, one sentence each: ports held by bind(), pairs short of ports, full accept queues."""
     return (*_blocked(census), *_pairs(census, facts), *_queues(census))
 
 
@@ -24,10 +24,10 @@ def _blocked(census: Census) -> Iterator[str]:
     if usable is None or not blocked or blocked < MANY_BLOCKED * (blocked + usable):
         return
     owners = Counter(str(holding.owners) for holding in census.holdings).most_common(1)
-    who = f", most by {owners[0][0]}" if owners and owners[0][0] else ""
+    who = f", most of them by {owners[0][0]}" if owners and owners[0][0] else ""
     yield (
         f"{format_count(blocked)} ports of the range are held by bind() or listen(){who}: connect() cannot choose"
-        " them for anybody"
+        " them for any destination"
     )
 
 
@@ -40,21 +40,21 @@ def _pairs(census: Census, facts: PortFacts | None) -> Iterator[str]:
         if (row.percent or 0) >= MOST_PERCENT:
             yield (
                 f"{where} has {format_count(left)} ports left: {CAUSES[cause_of(row)].says}."
-                f" fourtuple why EADDRNOTAVAIL --dest {row.destination} says what to do"
+                f" fourtuple why EADDRNOTAVAIL --dest {row.destination} shows the remedies"
             )
         elif _perhaps_none(row):
             yield (
-                f"{where} may have no port left: the sockets on the others may have called bind(address, 0) before"
-                f" connect(). fourtuple limits {row.destination} --probe tells"
+                f"{where} may have no port left: the sockets on the remaining ports may have called bind(address, 0)"
+                f" before connect(). fourtuple limits {row.destination} --probe checks that"
             )
         else:
             half = format_count((row.usable or 0) // 2)
-            cure = f"{IN_TURN.linux} and IP_LOCAL_PORT_RANGE on the socket cure that"
+            cure = f"{IN_TURN.linux} with IP_LOCAL_PORT_RANGE on the socket avoids that"
             if facts and facts.range_is_quick:
-                cure = "IP_LOCAL_PORT_RANGE on the socket cures that"
-            yield f"{where} uses half of the range: each connect() looks at {half} ports or more. {cure}"
+                cure = "IP_LOCAL_PORT_RANGE on the socket avoids that"
+            yield f"{where} uses half of the range: each connect() tries {half} ports or more. {cure}"
     if len(worth) > MOST_ALARMS:
-        yield f"and so do {len(worth) - MOST_ALARMS} more"
+        yield f"{len(worth) - MOST_ALARMS} more pairs are short of ports"
 
 
 def _perhaps_none(pair: PairCount | DestinationCount) -> bool:
@@ -62,7 +62,7 @@ def _perhaps_none(pair: PairCount | DestinationCount) -> bool:
 
 
 def cause_of(pair: PairCount | DestinationCount) -> str:
-    """A name of CAUSES: what most of its ports are in use for."""
+    """The likely cause, as a key of CAUSES, from the state of most of the pair's sockets."""
     if 2 * pair.time_wait >= pair.used:
         return "time-wait"
     return "close-wait" if 2 * pair.close_wait >= pair.used else "port-range"
@@ -73,5 +73,5 @@ def _queues(census: Census) -> Iterator[str]:
         if listener.backlog is not None and listener.recv_q > listener.backlog:
             yield (
                 f"the accept queue of {listener.address} is full ({format_count(listener.recv_q)} of"
-                f" {format_count(listener.backlog + 1)}): who comes is lost until it accepts"
+                f" {format_count(listener.backlog + 1)}): new connections are dropped until it accepts"
             )

@@ -1,4 +1,4 @@
-"""Why connections stop: the causes that a text leads to, weighed by what this host says for and against each."""
+"""Why connections stop: the causes that a text leads to, weighed by the evidence for and against each on this host."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,7 +13,16 @@ from fourtuple.core.why.symptoms import ERRNOS, PLATEAUS, Plateau
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One cause. speaks_for, speaks_against: what this host says; besides: what it says without taking sides"""
+    """One cause, weighed.
+
+    cause:          its key in CAUSES
+    says:           the cause in one line
+    score:          the sum of the weights; a cause below 0 is unlikely
+    speaks_for:     the evidence on this host that supports it
+    speaks_against: the evidence on this host that contradicts it
+    besides:        notes that do neither
+    do:             remedies, the best first
+    """
 
     cause: str
     says: str
@@ -26,7 +35,13 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """means: what the number or errno usually is; explanations: the likeliest first, none where nothing is known"""
+    """The answer to one question.
+
+    saying:       the question, as it was read
+    means:        the usual meanings of its number or errno
+    explanations: the causes, the likeliest first; none if no known cause matches
+    unknown:      facts that could not be read, and why
+    """
 
     saying: Saying
     means: tuple[str, ...]
@@ -34,15 +49,16 @@ class Why:
     unknown: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        said = asdict(self)
-        said["saying"]["errno"] = name_of(self.saying.errno) if self.saying.errno else ""
-        return said
+        record = asdict(self)
+        record["saying"]["errno"] = name_of(self.saying.errno) if self.saying.errno else ""
+        return record
 
 
 def judge(saying: Saying, scene: Scene, ceilings: Mapping[str, int], unknown: Mapping[str, str]) -> Why:
-    """The causes that the saying leads to, weighed; those that more speaks against than for come last.
+    """Weigh the causes that the saying leads to, and sort them by score.
 
-    ceilings: limits of this host, to name the nearest ones where none is known to stop there
+    ceilings: limits of this host by name; the nearest ones are named if no cause matches the number
+    unknown:  facts that could not be read, and why
     """
     plateaus = _plateaus(saying.number)
     names = list(saying.causes)
@@ -51,39 +67,39 @@ def judge(saying: Saying, scene: Scene, ceilings: Mapping[str, int], unknown: Ma
     names += [cause for plateau in plateaus for cause in plateau.causes]
     if saying.number is not None:
         names += _here(scene)
-    found = []
+    weighed = []
     for rank, name in enumerate(dict.fromkeys(names)):
         cause = CAUSES[name]
         evidence = list(cause.evidence(scene))
         explanation = Explanation(
             cause=name,
             says=cause.says,
-            score=sum(each.weight for each in evidence) + _said(saying, name),
+            score=sum(each.weight for each in evidence) + _from_words(saying, name),
             speaks_for=tuple(each.text for each in evidence if each.weight > 0),
             speaks_against=tuple(each.text for each in evidence if each.weight < 0),
             besides=tuple(each.text for each in evidence if each.weight == 0),
             do=tuple(cause.do),
         )
-        found.append((-explanation.score, rank, explanation))
+        weighed.append((-explanation.score, rank, explanation))
     means = [plateau.says for plateau in plateaus]
-    if saying.number is not None and not found:
+    if saying.number is not None and not weighed:
         means += _nearest(saying.number, ceilings)
     if saying.errno and (symptom := symptom_of(saying.errno)) is not UNKNOWN:
         means.insert(0, symptom.limit)
-    return Why(saying, tuple(means), tuple(each for _, _, each in sorted(found)), unknown)
+    return Why(saying, tuple(means), tuple(explanation for _, _, explanation in sorted(weighed)), unknown)
 
 
-def _said(saying: Saying, cause: str) -> int:
-    """What the words lead to outweighs a piece of evidence or two, the first of it most."""
+def _from_words(saying: Saying, cause: str) -> int:
+    """The weight of a cause that the words themselves suggest: more than one or two observations, the first most."""
     return max(2, 5 - 2 * list(saying.causes).index(cause)) if cause in saying.causes else 0
 
 
 def _nearest(number: int, ceilings: Mapping[str, int]) -> list[str]:
-    """What lies next to it, below and above."""
+    """Name the limits of this host next below and next above the number."""
     below = max(((limit, name) for name, limit in ceilings.items() if limit < number), default=None)
     above = min(((limit, name) for name, limit in ceilings.items() if limit >= number), default=None)
     words = [f"{name}, {format_count(limit)}" for limit, name in filter(None, (below, above))]
-    return [f"no limit of this host is at that number; next to it are {' and '.join(words)}"] if words else []
+    return [f"no limit of this host is at this number; the nearest are {' and '.join(words)}"] if words else []
 
 
 def _plateaus(number: int | None) -> list[Plateau]:
@@ -91,5 +107,5 @@ def _plateaus(number: int | None) -> list[Plateau]:
 
 
 def _here(scene: Scene) -> list[str]:
-    """Causes whose limit is about that number on this host, whatever it is elsewhere."""
+    """The causes that stop connections at about this number on this host."""
     return [name for name, cause in CAUSES.items() if any(near(scene.number, limit) for limit in cause.stops_at(scene))]

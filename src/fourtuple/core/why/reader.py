@@ -1,7 +1,7 @@
-"""What somebody saw → causes, the likeliest first, each with what this host says for and against it.
+"""Read a text that describes a failure: a number of connections, an errno, a line of a log, a traceback.
 
-`read_saying` finds in a text what is known there: a number where connections stop, an errno, the call that gave it, a
-destination, a line that a kernel writes. `judge` weighs the causes that these lead to.
+`read_saying` extracts what it recognises: the number at which connections stop, an errno, the call that failed, a
+destination, a line that a kernel logs. `judge` (core/why/judge.py) weighs the causes that these lead to.
 """
 
 import errno
@@ -15,7 +15,7 @@ from fourtuple.core.units import parse_count
 from fourtuple.core.why.symptoms import ERRNOS, MESSAGES
 
 MOST_DIGITS = 20
-MOST_CHARACTERS = 100_000  # of a pasted text that are looked at
+MOST_CHARACTERS = 100_000  # of a pasted text; the rest is ignored
 _ENDPOINT = re.compile(r"(?<![\w.:\[])(\[[0-9a-fA-F:]+\]|\d{1,3}(?:\.\d{1,3}){3}):(\d{1,5})(?!\d)")
 _BARE = re.compile(r"\d{1,18}|\d{1,3}(?:[,_' ]\d{3}){1,5}")
 _ERRNO = re.compile(r"\b(?:errno|error|failed)\W{0,3}(\d{1,3})\b|\((\d{1,3}): |\((\d{1,3})\)\s*$", re.IGNORECASE)
@@ -24,7 +24,7 @@ _CALL = re.compile(r"\b(connect|bind|listen|accept|socket|setrlimit|dial)\b", re
 _COUNT = re.compile(
     r"(?<![\w.:/,-])(?:\d{1,3}(?:[,_' ]\d{3}){1,5}|\d{3,9})(?![\w-]|[.:,]\d| ?(?:ms|s|us|seconds|bytes|KiB|MiB)\b)"
 )
-_HOST_PORT = re.compile(r"host='([\d.]+|[0-9a-fA-F:]+)', port=(\d{1,5})")  # as urllib3 writes it
+_HOST_PORT = re.compile(r"host='([\d.]+|[0-9a-fA-F:]+)', port=(\d{1,5})")  # the format of urllib3
 _LISTEN = re.compile(r"listen \w+ \S*:(\d{1,5})\b|port (\d{1,5})\b", re.IGNORECASE)
 _EXPLAINED = {number for _, number in ERRNOS}
 _ERRNOS_BY_NAME: Mapping[str, int] = {
@@ -34,11 +34,15 @@ _ERRNOS_BY_NAME: Mapping[str, int] = {
 
 @dataclass(frozen=True, slots=True)
 class Saying:
-    """What is known of what somebody saw.
+    """What a text says about a failure.
 
-    number: where connections stop; errno: 0 where there is none; call: lower case, without brackets
-    port:   a local one that the text names
-    causes: that the words lead to, besides
+    text:   the text itself
+    number: the number of connections at which they stop; None: it gives none
+    errno:  the error number; 0: it gives none
+    call:   the system call that failed, lower case, without brackets; empty: it names none
+    target: the destination, as ADDRESS:PORT; None: it names none
+    port:   the local port that it names; None: it names none
+    causes: keys of CAUSES that its words suggest, in addition to those of the number and the errno
     """
 
     text: str
@@ -51,10 +55,10 @@ class Saying:
 
 
 def read_saying(text: str) -> Saying:
-    """`28232`, `99`, `EADDRINUSE`, a line of a log, a traceback. Raises UsageError for an empty one."""
+    """Read `28232`, `99`, `EADDRINUSE`, a line of a log or a traceback. Raises UsageError for an empty text."""
     text = text.strip()[:MOST_CHARACTERS]
     if not text:
-        raise UsageError("why", "there is nothing to explain", "Give a number, an errno, or a line of a log.")
+        raise UsageError("why", "the text is empty", "Give a number, an errno, or a line of a log.")
     if (number := _bare_number(text)) is not None:
         return Saying(text, errno=number) if number in _EXPLAINED else Saying(text, number=number)
     if text.upper() in _ERRNOS_BY_NAME:
@@ -76,7 +80,7 @@ def read_saying(text: str) -> Saying:
 
 
 def _bare_number(text: str) -> int | None:
-    """`28232`, `28,232`, `28k`; None: it is something else."""
+    """Read `28232`, `28,232` or `28k`; None: the text is not just a number."""
     if _BARE.fullmatch(text):
         return int(re.sub(r"\D", "", text))
     try:
@@ -98,14 +102,14 @@ def _named_errno(text: str) -> int:
 
 def _called(text: str) -> str:
     calls = [match[1].lower() for match in _CALL.finditer(text)]
-    if "bind" in calls:  # Go says `dial tcp …: bind: …` where bind() failed
+    if "bind" in calls:  # Go writes `dial tcp …: bind: …` if bind() failed
         return "bind"
-    calls.sort(key="socket".__eq__)  # that is a module or a type more often than the call
+    calls.sort(key="socket".__eq__)  # the word is a module or a type more often than the call
     return next(("connect" if call == "dial" else call for call in calls), "")
 
 
 def _target(text: str) -> str | None:
-    """The first endpoint behind an arrow (`dial tcp 10.0.0.4:0->10.0.0.9:80`), behind `upstream:`, or of all."""
+    """The first endpoint after an arrow (`dial tcp 10.0.0.4:0->10.0.0.9:80`), after `upstream:`, or in the text."""
     upstream = re.search(r'upstream: "\w+://', text)
     arrow = text.find("->")
     if pair := _HOST_PORT.search(text):
@@ -132,6 +136,6 @@ def _port(text: str, target: str | None) -> int | None:
 
 
 def _count(text: str) -> int | None:
-    """The number in a sentence such as `it stops at 28,232 connections`; the largest, if there are several."""
+    """The number in a sentence such as `it stops at 28,232 connections`; the largest if there are several."""
     numbers = [int(re.sub(r"\D", "", match[0])) for match in _COUNT.finditer(text)]
     return max(numbers, default=None)

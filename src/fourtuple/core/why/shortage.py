@@ -1,4 +1,4 @@
-"""What a connect() that failed with EADDRNOTAVAIL was short of, in numbers and in a sentence."""
+"""Why connect() failed with EADDRNOTAVAIL: the use of the ports in numbers, and the likely cause in a sentence."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -12,13 +12,15 @@ from fourtuple.core.why.causes import CAUSES
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """What there is towards one destination, from all the sources that were tried.
+    """The use of the 4-tuples from all the sources that were tried to one destination.
 
     usable:     4-tuples that connect() chooses from
-    in_use:     of them, those that are taken; time_wait: in TIME_WAIT; close_wait: in CLOSE_WAIT
-    blocked:    ports of the range that somebody got by bind() or listen(), lost to every destination
-    suspicious: … and perhaps got, by bind(address, 0)
-    left:       4-tuples that surely are to be had
+    in_use:     usable 4-tuples that are taken
+    time_wait:  sockets of these in TIME_WAIT
+    close_wait: sockets of these in CLOSE_WAIT
+    blocked:    ports of the range held by bind() or listen(), which no destination can use
+    suspicious: ports of the range that bind(address, 0) may hold in addition
+    left:       4-tuples that are certainly available
     """
 
     source: str
@@ -33,7 +35,7 @@ class Shortage:
 
     @classmethod
     def of(cls, use: PortUse, facts: PortFacts, source: str, destination: str) -> Self:
-        """use: of the space from the sources to the destination"""
+        """Measure the shortage. use: the port use of the space from the sources to the destination."""
         room = use.room(facts, Strategy.LATE)
         return cls(
             source=source,
@@ -49,12 +51,12 @@ class Shortage:
 
     @property
     def is_real(self) -> bool:
-        """Was it for want of ports? Some may have become free since: what counts is that they are used at all."""
+        """Whether ports were short. Some may have become free since, so any use of them counts."""
         return bool(self.in_use) or self.left < self.usable / 2 or not self.usable
 
     @property
     def cause(self) -> str:
-        """One of core/why/causes.py."""
+        """The likely cause, as a key of CAUSES (core/why/causes.py)."""
         if not self.is_real:
             return "no-such-source"
         if max(self.blocked, self.suspicious) > self.in_use:
@@ -67,7 +69,7 @@ class Shortage:
 
     @property
     def why(self) -> str:
-        """With what to do about it, the best first."""
+        """The counts, the likely cause and the two best remedies, as sentences."""
         cause = CAUSES[self.cause]
         counts = [f"{self.in_use:,} of {self.usable:,} ports from {self.source} to {self.destination} are in use"]
         if self.time_wait:
@@ -75,6 +77,6 @@ class Shortage:
         if self.close_wait:
             counts.append(f"{self.close_wait:,} in CLOSE_WAIT")
         if held := self.blocked + self.suspicious if self.cause == "bound-first" else self.blocked:
-            counts.append(f"{held:,} of the range are held by bind(), for every destination")
-        again = " Some have become free since." if self.in_use and 2 * self.in_use < self.usable else ""
-        return f"{', '.join(counts)}.{again} Likely: {cause.says}. Do: {'; or '.join(cause.do[:2])}."
+            counts.append(f"{held:,} of the range are held by bind(), so no destination can use them")
+        again = " Some have become free since then." if self.in_use and 2 * self.in_use < self.usable else ""
+        return f"{', '.join(counts)}.{again} Likely cause: {cause.says}. Do: {'; or '.join(cause.do[:2])}."

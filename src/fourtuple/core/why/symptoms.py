@@ -1,8 +1,7 @@
-"""What people see when connections meet a limit, as tables: errnos, numbers where things stop, lines of logs.
+"""What users see when connections reach a limit, as tables: errnos, numbers of connections, lines of logs.
 
-SYMPTOMS says what an errno ends while connections are opened. The others lead to causes, which are rows of
-core/why/causes.py, the likeliest first: PLATEAUS from a number of connections, ERRNOS from an errno and the call that
-gave it, MESSAGES from what kernels and programs write.
+Each table leads to causes, which are keys of CAUSES (core/why/causes.py), the likeliest first: PLATEAUS from a number
+of connections, ERRNOS from an errno and the call that failed, MESSAGES from what kernels and programs log.
 
 Sources: connect(2), bind(2), accept(2), tcp(7), ip(7); behaviour checked on Linux 6.18; numbers as people report them.
 """
@@ -15,7 +14,7 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class Plateau:
-    """Connections stop, or become slow, at a number from `first` to `last`: what that usually is."""
+    """The usual meaning of connections that stop, or become slow, at a number from `first` to `last`."""
 
     first: int
     last: int
@@ -24,27 +23,49 @@ class Plateau:
 
 
 PLATEAUS: tuple[Plateau, ...] = (
-    Plateau(64, 64, ("nat",), "ports that Google Cloud NAT gives each machine unless told otherwise"),
+    Plateau(64, 64, ("nat",), "the ports that Google Cloud NAT gives each machine by default"),
     Plateau(126, 129, ("accept-queue", "nat"), "an accept queue of 128 (somaxconn before Linux 5.4), or NAT ports"),
     Plateau(255, 256, ("browser",), "the connections a browser opens to one host"),
-    Plateau(505, 513, ("accept-queue",), "an accept queue of 511, as nginx, Redis and Node ask for"),
-    Plateau(990, 1024, ("files", "files-there", "select", "nat"), "1,024 open files less a few, at either end"),
-    Plateau(2000, 2049, ("files", "files-there"), "4,096 open files and two for each connection, as in a proxy"),
-    Plateau(4000, 4097, ("accept-queue", "files", "files-there"), "somaxconn since Linux 5.4, or 4,096 open files"),
-    Plateau(14_080, 14_120, ("half-range",), "half of the default port range: slow from there on"),
+    Plateau(505, 513, ("accept-queue",), "an accept queue of 511, the backlog of nginx, Redis and Node"),
+    Plateau(990, 1024, ("files", "files-there", "select", "nat"), "1,024 open files at either end, less a few"),
+    Plateau(2000, 2049, ("files", "files-there"), "4,096 open files, two per connection, as in a proxy"),
+    Plateau(
+        4000,
+        4097,
+        ("accept-queue", "files", "files-there"),
+        "somaxconn since Linux 5.4, or 4,096 open files",
+    ),
+    Plateau(14_080, 14_120, ("half-range",), "half of the default port range: from there on connect() is slow"),
     Plateau(16_300, 16_384, ("other-system",), "the port range of macOS and Windows, 49152-65535"),
     Plateau(28_180, 28_242, ("port-range", "time-wait", "close-wait"), "the default port range, 32768-60999"),
     Plateau(32_180, 32_768, ("half-range", "nat"), "half of 1024-65535, or a NAT pool of 32768-65535"),
-    Plateau(49_900, 50_000, ("nat",), "Azure NAT Gateway, for each public address and destination"),
-    Plateau(54_900, 55_000, ("nat",), "AWS NAT gateway, for each public address and destination"),
-    Plateau(64_400, 64_512, ("port-range", "nat"), "ports 1024-65535 to one destination; as many has a NAT address"),
-    Plateau(65_400, 65_536, ("files", "files-there", "conntrack", "port-range"), "65,536 of something else"),
-    Plateau(261_900, 262_144, ("conntrack",), "nf_conntrack_max by default"),
-    Plateau(524_000, 524_288, ("files", "files-there"), "systemd's hard limit of files, or two for each of 1,048,576"),
-    Plateau(1_048_000, 1_048_576, ("nr-open", "files", "files-there"), "fs.nr_open, the most files a process may have"),
+    Plateau(49_900, 50_000, ("nat",), "Azure NAT Gateway, per public address and destination"),
+    Plateau(54_900, 55_000, ("nat",), "AWS NAT gateway, per public address and destination"),
+    Plateau(
+        64_400, 64_512, ("port-range", "nat"), "ports 1024-65535 to one destination, or the ports of one NAT address"
+    ),
+    Plateau(
+        65_400,
+        65_536,
+        ("files", "files-there", "conntrack", "port-range"),
+        "65,536 files or conntrack entries, or all ports",
+    ),
+    Plateau(261_900, 262_144, ("conntrack",), "the default of nf_conntrack_max"),
+    Plateau(
+        524_000,
+        524_288,
+        ("files", "files-there"),
+        "systemd's hard limit of files, or 1,048,576 at two per connection",
+    ),
+    Plateau(
+        1_048_000,
+        1_048_576,
+        ("nr-open", "files", "files-there"),
+        "fs.nr_open, the most files a process can open",
+    ),
 )
 _NO_PORT_LEFT = ("port-range", "time-wait", "close-wait", "bound-first", "no-such-source", "same-tuple")
-# (call, errno) → causes. An errno without its call stands under "".
+# (call, errno) → causes; the call "" stands for any call.
 ERRNOS: Mapping[tuple[str, int], Sequence[str]] = MappingProxyType(
     {
         ("connect", errno.EADDRNOTAVAIL): _NO_PORT_LEFT,
@@ -77,9 +98,12 @@ ERRNOS: Mapping[tuple[str, int], Sequence[str]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A text that a kernel or a program writes, as a regular expression without regard to case.
+    """A text that a kernel or a program logs.
 
-    number: the errno that it stands for; 0: none. Names of errnos are known without
+    pattern: a regular expression, matched without regard to case
+    causes:  keys of CAUSES that the text itself suggests
+    number:  the errno that the text stands for; 0: none. Names of errnos are recognised without a row
+    call:    the system call that the text implies; empty: none
     """
 
     pattern: str

@@ -1,4 +1,4 @@
-"""Snapshots as Prometheus reads them: names and units by its conventions, and no more series than were asked for."""
+"""Snapshots as Prometheus metrics: names and units follow its conventions, and the number of series is bounded."""
 
 import socket
 import socketserver
@@ -31,16 +31,19 @@ def _left_least(pair: PairGauge) -> int | None:
 PAIR_LABELS = ("role", "source", "destination")
 PAIRS: Mapping[str, tuple[str, Callable[[PairGauge], int | None]]] = MappingProxyType(
     {
-        "used": ("Sockets between this source and destination, in whatever state.", lambda pair: pair.used),
-        "time_wait": ("Those of them in TIME_WAIT.", lambda pair: pair.time_wait),
-        "close_wait": ("Those of them in CLOSE_WAIT: their program has not closed them.", lambda pair: pair.close_wait),
-        "usable": ("Ports that connect() chooses from, for each destination.", lambda pair: pair.usable),
+        "used": ("Sockets between this source and destination, in any state.", lambda pair: pair.used),
+        "time_wait": ("Sockets between this source and destination in TIME_WAIT.", lambda pair: pair.time_wait),
+        "close_wait": (
+            "Sockets between this source and destination in CLOSE_WAIT: their program has not closed them.",
+            lambda pair: pair.close_wait,
+        ),
+        "usable": ("Local ports that connect() can choose from for this pair.", lambda pair: pair.usable),
         "left": (
-            "Those of them that connect() can still choose for this pair, at most.",
+            "Local ports that connect() can still choose for this pair, at most.",
             _left_most,
         ),
         "left_least": (
-            "… at least: bind(address, 0) may have taken the others.",
+            "Local ports that connect() can still choose for this pair, at least: bind(address, 0) may hold others.",
             _left_least,
         ),
     }
@@ -48,7 +51,7 @@ PAIRS: Mapping[str, tuple[str, Callable[[PairGauge], int | None]]] = MappingProx
 
 
 class Exporter(Collector):
-    """What is told about the last snapshot. Publish one, then serve."""
+    """A Prometheus collector that reports the last published snapshot. Publish one, then serve."""
 
     def __init__(self) -> None:
         self._snapshot: Snapshot | None = None
@@ -58,47 +61,53 @@ class Exporter(Collector):
         self._snapshot = snapshot
 
     def fail(self) -> None:
-        """No snapshot could be taken: the last one stays, and its time tells how old it is."""
+        """Count a snapshot that could not be taken. The last one stays; its timestamp shows its age."""
         self._failures += 1
 
     def collect(self) -> Iterable[Metric]:
-        yield _counter("census_failures", "Times that the table of sockets could not be read.", self._failures)
+        yield _counter("census_failures", "How many times the socket table could not be read.", self._failures)
         if self._snapshot is not None:
             yield from _metrics(self._snapshot)
 
 
 def _metrics(now: Snapshot) -> Iterator[Metric]:
     yield InfoMetricFamily(
-        "fourtuple", "What tells, and of what.", {"version": __version__, "kernel": now.kernel, "netns": now.netns}
+        "fourtuple",
+        "Version of fourtuple, kernel and network namespace.",
+        {"version": __version__, "kernel": now.kernel, "netns": now.netns},
     )
-    yield _gauge("census_timestamp_seconds", "When the sockets were counted, since the epoch.", now.at_s)
-    yield _gauge("census_duration_seconds", "How long that took.", now.took_s)
+    yield _gauge(
+        "census_timestamp_seconds", "Time at which the sockets were counted, in seconds since the epoch.", now.at_s
+    )
+    yield _gauge("census_duration_seconds", "Time it took to count the sockets.", now.took_s)
     if now.changed is not None:
-        yield _gauge("census_changed_sockets", "Sockets that came or went meanwhile.", now.changed)
+        yield _gauge("census_changed_sockets", "Sockets that were opened or closed during the count.", now.changed)
     for name, (about, value_of) in PAIRS.items():
         family = GaugeMetricFamily(f"fourtuple_pair_{name}", about, labels=PAIR_LABELS)
         for pair in now.pairs:
             if (number := value_of(pair)) is not None:
                 family.add_metric([pair.role, pair.source, pair.destination], number)
         yield family
-    total = GaugeMetricFamily("fourtuple_pairs", "Different sources and destinations.", labels=["role"])
+    total = GaugeMetricFamily(
+        "fourtuple_pairs", "Pairs of source address and destination that have sockets.", labels=["role"]
+    )
     for role, count in now.pairs_total.items():
         total.add_metric([role], count)
     yield total
-    states = GaugeMetricFamily("fourtuple_sockets", "TCP sockets of this namespace.", labels=["state"])
+    states = GaugeMetricFamily("fourtuple_sockets", "TCP sockets of this network namespace.", labels=["state"])
     for state in now.states:
         states.add_metric([state.state], state.sockets)
     yield states
     ports = (
         ("range_ports", "Ports from which connect() chooses (ip_local_port_range).", now.range),
-        ("reserved_ports", "Those of them that are reserved.", now.reserved),
-        ("blocked_ports", "Those of them that somebody has got by bind() or listen().", now.blocked),
+        ("reserved_ports", "Ports of this range that are reserved (ip_local_reserved_ports).", now.reserved),
+        ("blocked_ports", "Ports of this range that are held by bind() or listen().", now.blocked),
         (
             "unattributed_ports",
-            "Those of them of which the kernel does not report whether connect() or bind(address, 0) chose them.",
+            "Ports for which the kernel does not report whether connect() or bind(address, 0) chose them.",
             now.unattributed_ports,
         ),
-        ("usable_ports", "Those of them that are left, for each destination.", now.usable),
+        ("usable_ports", "Ports of this range that connect() can choose for each destination.", now.usable),
     )
     for name, text, number in ports:
         if number is not None:
@@ -115,18 +124,21 @@ def _metrics(now: Snapshot) -> Iterator[Metric]:
 
 
 def sentence(words: str) -> str:
+    """The words with a capital letter and a full stop."""
     return f"{words[0].upper()}{words[1:]}."
 
 
 def _listeners(now: Snapshot) -> Iterator[Metric]:
-    recv_q = GaugeMetricFamily("fourtuple_listener_recv_q", "Connections that wait to be accepted.", labels=["address"])
+    recv_q = GaugeMetricFamily(
+        "fourtuple_listener_recv_q", "Connections that wait in the accept queue.", labels=["address"]
+    )
     backlog = GaugeMetricFamily(
         "fourtuple_listener_backlog",
-        "The backlog that listen() got, cut to somaxconn; the queue holds one more.",
+        "The backlog given to listen(), limited by somaxconn; the accept queue holds one more.",
         labels=["address"],
     )
     drops = CounterMetricFamily(
-        "fourtuple_listener_drops", "Connections that were lost at this listener.", labels=["address"]
+        "fourtuple_listener_drops", "Connections that were dropped at this listener.", labels=["address"]
     )
     for listener in now.listeners:
         recv_q.add_metric([listener.address], listener.recv_q)
@@ -144,7 +156,7 @@ def _counter(name: str, text: str, value: float) -> Metric:
 
 
 class MetricsServer(socketserver.ThreadingMixIn, WSGIServer):
-    """HTTP for a monitor. It listens once it is made, and answers from `start` on. Raises OSError."""
+    """An HTTP server of metrics. It listens once constructed, and answers after `start`. Raises OSError."""
 
     daemon_threads = True
 
@@ -157,7 +169,7 @@ class MetricsServer(socketserver.ThreadingMixIn, WSGIServer):
         self.set_app(make_wsgi_app(registry))
 
     def server_bind(self) -> None:
-        """As WSGIServer does, but for the host's name, for which that would ask DNS."""
+        """Bind as WSGIServer does, but without the host name, which would take a DNS query."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
         self.setup_environ()
@@ -168,4 +180,4 @@ class MetricsServer(socketserver.ThreadingMixIn, WSGIServer):
 
 class _Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Nothing: a scrape every few seconds is no news."""
+        """Log nothing: scrapes are routine."""

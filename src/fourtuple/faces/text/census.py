@@ -1,4 +1,4 @@
-"""Who uses which 4-tuples: the pairs that are closest to their end first, then what takes ports from everybody."""
+"""The use of source ports, as text: the fullest pairs first, then what takes ports from every destination."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ from fourtuple.core.sockets.table import SOCK_DIAG
 from fourtuple.core.units import format_count, format_duration, format_rate
 from fourtuple.faces.text.lines import COLUMNS, wrapped
 
-SHOWN = 10  # rows, unless another number is asked for
+SHOWN = 10  # rows, by default
 WARNED = 2  # sentences under a table that moves
 WATCHED = 1000  # that are sorted again and again
 SHOWN_LISTENERS, SHOWN_LEAKS, SHOWN_HOLDERS = 5, 5, 4
@@ -40,7 +40,7 @@ def census_lines(census: Census, *, columns: int = COLUMNS) -> Iterator[str]:
 
 
 def watch_lines(census: Census, *, most: int = SHOWN, sort: str = "p", columns: int = COLUMNS) -> Iterator[str]:
-    """One look of several, with what is new since the last one. sort: of SORTS"""
+    """One census of several, with the changes since the last one. sort: a key of SORTS."""
     yield f"{census.taken.time[11:19]} UTC  {census.taken.host}"
     yield from _head(census)
     yield ""
@@ -56,7 +56,7 @@ def _rate(row: Row) -> float:
     return -(getattr(row, "opened_per_s", 0) or 0)
 
 
-# Keys by which rows are sorted, and what is said of them; rows come by the ports that they have taken.
+# Sort keys by letter, each with its name; rows arrive sorted by the ports that they have taken.
 SORTS: Mapping[str, tuple[str, Callable[[Row], float]]] = MappingProxyType(
     {
         "p": ("percent", lambda row: 0.0),
@@ -70,8 +70,8 @@ SORTS: Mapping[str, tuple[str, Callable[[Row], float]]] = MappingProxyType(
 
 def _head(census: Census) -> Iterator[str]:
     if census.range is None or census.usable is None:
-        why = "the range could not be read" if census.range is None else "that takes sockets in all states"
-        yield f"how many ports are left is not known: {why}"
+        why = "the port range could not be read" if census.range is None else "this needs sockets in all states"
+        yield f"the number of ports left is unknown: {why}"
     else:
         low, high = census.range
         usable = f"{format_count(census.usable)} ports usable towards each destination: {low}-{high}"
@@ -79,7 +79,7 @@ def _head(census: Census) -> Iterator[str]:
     if census.taken.read_from != SOCK_DIAG:
         yield from wrapped("", f"read from {census.taken.read_from}: it does not list sockets that are only bound")
     states = ", ".join(f"{name} {format_count(count)}" for name, count in Counter(census.sockets).most_common())
-    about = "some came or went meanwhile" if census.taken.changed else "what came or went meanwhile is not told"
+    about = "some changed during the count" if census.taken.changed else "changes during the count are unknown"
     sure = f" (about: {about})" if census.approximate else ""
     yield from wrapped(
         "", f"{format_count(sum(census.sockets.values()))} sockets{sure}{': ' if states else ''}{states}"
@@ -101,7 +101,7 @@ def _table(census: Census, rows: Sequence[Row], columns: int, *, moving: bool = 
 
 
 def rows_lines(rows: Sequence[Row], columns: int, *, moving: bool = False) -> Iterator[str]:
-    """A head and a line each; of one kind and role. moving: with what has changed since the last look"""
+    """A heading and one line per row, all of one kind and role. moving: include the changes since the last census."""
     lines = [_cells(row, moving=moving) for row in rows]
     if not lines:
         return
@@ -121,7 +121,7 @@ def rows_lines(rows: Sequence[Row], columns: int, *, moving: bool = False) -> It
 
 
 def _short(text: str, most: int) -> str:
-    """Not longer than that; of `name (pid)` the name is cut."""
+    """Cut the text to that length; in `name (pid)` the name is cut."""
     if len(text) <= most:
         return text
     name, bracket, rest = text.partition(" (")
@@ -143,7 +143,7 @@ Cell = tuple[str, int, str]  # title, least width, text
 
 
 def _cells(row: Row, *, moving: bool) -> tuple[str, list[Cell], str]:
-    """(what it is about, its cells, what stands behind them)"""
+    """Return the row's name, its cells, and the text after them."""
     if isinstance(row, StateCount):
         numbers = (("sockets", row.sockets), ("clients", row.clients), ("servers", row.servers))
         return row.state, [(title, 9, format_count(number)) for title, number in numbers], ""
@@ -185,14 +185,14 @@ def _besides(census: Census) -> Iterator[str]:
         yield from _said("held for one", f"{_ports(census.blocked or 0)} of the range: {'; '.join(parts)}")
     if census.unattributed_ports:
         perhaps = f"{_ports(census.unattributed_ports)} may be lost to other destinations (≤), if their sockets called"
-        yield from _said("not known", f"{perhaps} bind(address, 0) before connect(); fourtuple limits --probe asks")
+        yield from _said("unknown", f"{perhaps} bind(address, 0) before connect(); fourtuple limits --probe checks")
     if census.busiest_port and census.shared_ports:
         port = f"{census.busiest_port.port} carries {format_count(census.busiest_port.connections)}"
         several = f"{format_count(census.shared_ports)} local ports carry several connections at once"
         yield from _said("shared", f"{several}; {port}")
     for leak in census.leaks[:SHOWN_LEAKS]:
         where = f"{'accepted at' if leak.role is Role.SERVER else 'to'} {leak.destination}"
-        who = f"{leak.owners} does not close them" if str(leak.owners) else "nobody has accepted them yet"
+        who = f"{leak.owners} does not close them" if str(leak.owners) else "not accepted yet"
         yield from _said("CLOSE_WAIT", f"{format_count(leak.sockets)}, most {where}: {who}")
     yield from _listeners(census)
     lost = [
@@ -213,12 +213,12 @@ def _ports(count: int) -> str:
 
 
 def _listeners(census: Census) -> Iterator[str]:
-    """Those that somebody waits at, or was lost at, first."""
+    """Listeners at which connections wait, or were dropped, first."""
     busy = [each for each in census.listeners if each.recv_q or each.drops]
     quiet = [each for each in census.listeners if each not in busy]
     for listener in busy[:SHOWN_LISTENERS]:
         queue = "" if listener.backlog is None else f" of {format_count(listener.backlog + 1)}"
-        drops = f", {format_count(listener.drops)} lost" if listener.drops else ""
+        drops = f", {format_count(listener.drops)} dropped" if listener.drops else ""
         who = f", {listener.owners}" if str(listener.owners) else ""
         yield from _said("queue", f"{listener.address} {format_count(listener.recv_q)}{queue} waiting{drops}{who}")
     count = len(busy[SHOWN_LISTENERS:]) + len(quiet)
@@ -233,7 +233,7 @@ def _said(label: str, text: str) -> Iterator[str]:
 
 
 def csv_text(census: Census, *, head: bool = True) -> str:
-    """RFC 4180: a line of names, then one for each row, time and namespace first; owners in words."""
+    """The rows as CSV (RFC 4180): a line of names, then one line per row, time and namespace first; owners as text."""
     where = {"time": census.taken.time, "netns": census.taken.netns}
     records = [where | {name: value for name, value in plain(row).items() if name != "owners"} for row in census.rows]
     text = io.StringIO()

@@ -1,4 +1,4 @@
-"""How a program uses source ports: the verdict, what it rests on, what to change."""
+"""How a program uses source ports, as text: the verdict, the evidence, what to change."""
 
 from collections.abc import Iterator
 
@@ -13,10 +13,10 @@ def progress_line(open_: int, opened: int) -> str:
     return f"{format_count(open_)} open, {format_count(opened)} opened"
 
 
-def check_lines(found: Conduct, expected: Kind | int) -> Iterator[str]:
-    held, possible = format_count(found.connections), format_count(found.possible)
-    yield f"{found.verdict}: {held} connection{'s' * (found.connections != 1)} at once, {possible} are possible"
-    for finding in found.findings:
+def check_lines(conduct: Conduct, expected: Kind | int) -> Iterator[str]:
+    held, possible = format_count(conduct.connections), format_count(conduct.possible)
+    yield f"{conduct.verdict}: {held} connection{'s' * (conduct.connections != 1)} at once, {possible} possible"
+    for finding in conduct.findings:
         yield ""
         yield from wrapped(f"{finding.kind:<10}", finding.says)
         if finding.fix:
@@ -24,7 +24,7 @@ def check_lines(found: Conduct, expected: Kind | int) -> Iterator[str]:
     yield ""
     rows = [("destination", "connections", "local ports")]
     rows += [
-        (each.address, format_count(each.connections), format_count(each.local_ports)) for each in found.destinations
+        (row.address, format_count(row.connections), format_count(row.local_ports)) for row in conduct.destinations
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for number, row in enumerate(rows[: MOST_DESTINATIONS + 1]):
@@ -32,12 +32,12 @@ def check_lines(found: Conduct, expected: Kind | int) -> Iterator[str]:
         numbers = "  ".join(f"{count:>{width}}" for count, width in zip(counts, widths[1:], strict=True))
         yield f"{name:<{widths[0]}}  {numbers}"
         if number == MOST_DESTINATIONS < len(rows) - 1:
-            yield f"… {format_count(len(rows) - 1 - MOST_DESTINATIONS)} more: --json"
+            yield f"… {format_count(len(rows) - 1 - MOST_DESTINATIONS)} more (--json shows all)"
     yield ""
-    code = "" if found.exit is None else f", with {found.exit}"
-    yield from wrapped("", f"{found.ended}{code}; {_as_expected(found, expected)}")
+    code = "" if conduct.exit is None else f" (exit code {conduct.exit})"
+    yield from wrapped("", f"{conduct.ended}{code}; {_as_expected(conduct, expected)}")
 
 
-def _as_expected(found: Conduct, expected: Kind | int) -> str:
+def _as_expected(conduct: Conduct, expected: Kind | int) -> str:
     what = f"{format_count(expected)} connections" if isinstance(expected, int) else str(expected)
-    return f"{'as expected' if found.is_expected(expected) else 'not as expected'}: {what}"
+    return f"{'as expected' if conduct.is_expected(expected) else 'not as expected'}: {what}"

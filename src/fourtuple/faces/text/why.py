@@ -1,4 +1,4 @@
-"""Why it stops: the likeliest cause first, what speaks for it and against it on this host, and what to do."""
+"""Why connections stop, as text: the likeliest cause first, with its evidence on this host and its remedies."""
 
 from collections.abc import Iterator
 
@@ -7,19 +7,22 @@ from fourtuple.core.units import format_count
 from fourtuple.core.why.judge import Explanation, Why
 from fourtuple.faces.text.lines import wrapped
 
-SHOWN = 3  # causes in full; the others in a line
-TEXT = 60  # characters of a pasted text
+SHOWN = 3  # causes shown in full; the others share a line
+TEXT = 60  # characters of a pasted text that the heading shows
 
 
 def why_lines(why: Why, *, everything: bool = False) -> Iterator[str]:
     yield from wrapped("", f"{_heading(why)}")
     if not why.explanations:
         yield ""
-        yield "nothing that is known here stops connections like that"
-        yield from wrapped("  do        ", "fourtuple limits DEST says what would stop them, and at which number")
+        yield "no known cause matches"
+        yield from wrapped(
+            "  do        ", "fourtuple limits DEST shows which limit stops connections, and at which number"
+        )
         return
-    likely = [each for each in why.explanations if each.score >= 0] or list(why.explanations[:1])
-    others = [each for each in why.explanations if each not in likely]
+    likely = [explanation for explanation in why.explanations if explanation.score >= 0]
+    likely = likely or list(why.explanations[:1])
+    others = [explanation for explanation in why.explanations if explanation not in likely]
     shown = why.explanations if everything else likely[:SHOWN]
     for number, explanation in enumerate(shown, 1):
         yield ""
@@ -27,7 +30,7 @@ def why_lines(why: Why, *, everything: bool = False) -> Iterator[str]:
     rest = [] if everything else [*likely[SHOWN:], *others]
     if rest:
         yield ""
-        yield from wrapped("less likely  ", "; ".join(each.says for each in rest) + " (--all)")
+        yield from wrapped("less likely  ", "; ".join(explanation.says for explanation in rest) + " (--all)")
 
 
 def _heading(why: Why) -> str:
@@ -46,9 +49,9 @@ def _heading(why: Why) -> str:
 
 def _explanation(number: int, explanation: Explanation) -> Iterator[str]:
     yield from wrapped(f"{number}  ", explanation.says)
-    yield from _listed("for it", explanation.speaks_for)
+    yield from _listed("evidence", explanation.speaks_for)
     yield from _listed("against", explanation.speaks_against)
-    yield from _listed("besides", explanation.besides)
+    yield from _listed("note", explanation.besides)
     yield from _listed("do", explanation.do)
 
 
