@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fourtuple import Pace
 from fourtuple.client.exhausted import PortsExhausted
+from fourtuple.client.pace import Pace
 from fourtuple.client.streams import connect_async
 from fourtuple.core.errors import UsageError
 from tests.client.clock import be_busy, now_s, run

@@ -32,6 +32,9 @@ OPEN_FILES = {
 }
 
 
+HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+
+
 class Commands(click.Group):
     """The group of commands, which turns errors into lines on standard error and an exit code.
 
@@ -54,7 +57,7 @@ class Commands(click.Group):
             ctx.exit(EXIT_INTERRUPTED)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings=HELP | {"max_content_width": 100})
 @click.version_option(__version__, prog_name="fourtuple", message="%(prog)s %(version)s")
 def cli() -> None:
     """Open, hold, count and explain TCP connections on Linux.
@@ -85,4 +88,5 @@ for command in (
     check,
     lab,
 ):
+    command.context_settings = {**command.context_settings, **HELP}  # also where a command is used without its group
     cli.add_command(command)

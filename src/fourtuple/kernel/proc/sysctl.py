@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from fourtuple.kernel.proc.files import PROC as PROC
-from fourtuple.kernel.proc.files import text_of
+from fourtuple.kernel.proc.files import PROC, text_of
 
 # Only the host's own network namespace has these.
 OF_THE_HOST = frozenset(

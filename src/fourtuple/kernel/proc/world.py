@@ -13,15 +13,10 @@ from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.kernel.proc.cgroups import CGROUPS, read_cgroup_memories, read_pids_left
 from fourtuple.kernel.proc.files import PROC, first_number, link_of, whole
 from fourtuple.kernel.proc.meminfo import read_host_memory, read_total_bytes
-
-# verbs/hold.py, verbs/start.py and verbs/observer.py still import these from here.
-from fourtuple.kernel.proc.netstat import parse_sockstat as parse_sockstat
 from fourtuple.kernel.proc.netstat import read_counters, read_drops, read_sockstat
 from fourtuple.kernel.proc.pid import read_process, usable_cpus
 from fourtuple.kernel.proc.ports import read_port_facts
 from fourtuple.kernel.proc.sysctl import NOTHING, read_sysctls
-from fourtuple.kernel.proc.sysctl import host_sysctls as host_sysctls
-from fourtuple.kernel.proc.sysctl import read_sysctl as read_sysctl
 from fourtuple.kernel.process import PAGE_BYTES
 
 
