@@ -1,6 +1,6 @@
-"""What each row of the table of limits measures in a case: the setting, what is in use, what it leaves.
+"""What each row of the table of limits measures in a case: the setting, the amount in use, and the room left.
 
-A measure is None where the row does not apply or cannot be read: nothing is better than a wrong number.
+A measure is None if the row does not apply or cannot be read: no number is better than a wrong one.
 """
 
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.units import format_count, format_duration, format_size
 
-TUPLES = 65_535  # port 0 cannot be asked for
+TUPLES = 65_535  # port 0 cannot be requested
 FILE_MAX_SLACK = 32  # files, for each CPU: nr_files is a per-CPU counter (fs/file_table.c, percpu_counter batch)
 RTO_MAX_S = 120.0  # TCP_RTO_MAX, include/net/tcp.h
 
 
 def _counted(case: Case, meter: Meter, *, each: int = 1, **more: Any) -> Measure | None:
-    """A number of things, of which a connection takes `each`. None where the ceiling cannot be read."""
+    """The measure of a meter of which a connection takes `each` units. None if the ceiling cannot be read."""
     found = meter.read(case.world)
     if found.ceiling is None:
         return None
@@ -32,7 +32,7 @@ def _counted(case: Case, meter: Meter, *, each: int = 1, **more: Any) -> Measure
 
 
 def shown(name: str, note: Callable[[Case], str] = lambda _: "") -> Callable[[Case], Measure | None]:
-    """A setting that counts nothing: it is shown, with what it means here."""
+    """A setting that counts nothing: its value is shown, with what it means here."""
 
     def measure(case: Case) -> Measure | None:
         value = case.world.sysctls.get(name)
@@ -42,7 +42,7 @@ def shown(name: str, note: Callable[[Case], str] = lambda _: "") -> Callable[[Ca
 
 
 def nothing(note: str) -> Callable[[Case], Measure | None]:
-    """Nothing of it can be read from here."""
+    """A limit of which nothing can be read from here; the note says why."""
     return lambda _: Measure(None, stops=False, note=note)
 
 
@@ -77,7 +77,7 @@ def reserved(case: Case) -> Measure | None:
 def blocked(case: Case) -> Measure | None:
     if case.ports is None or case.strategy in (Strategy.EXPLICIT, Strategy.BIND0):
         return None
-    note = f"{format_count(case.ports.unattributed)} more perhaps" if case.ports.unattributed else ""
+    note = f"possibly {format_count(case.ports.unattributed)} more" if case.ports.unattributed else ""
     return Measure(f"{case.ports.blocked} ports of the range", stops=False, note=note)
 
 
@@ -87,8 +87,8 @@ def time_wait(case: Case) -> Measure | None:
         return None
     waiting = case.ports.waiting
     rate = case.ports.ceiling / TIME_WAIT_S
-    note = f"{format_count(waiting)} 4-tuples wait here" if waiting else ""
-    more = f"closing first, {rate:,.0f} connections a second are the most"
+    note = f"{format_count(waiting)} of these 4-tuples are in TIME_WAIT" if waiting else ""
+    more = f"at most {rate:,.0f} connections per second if the client closes first"
     return Measure(str(value), stops=False, note="; ".join(filter(None, (note, more))))
 
 
@@ -99,12 +99,16 @@ def files(case: Case) -> Measure | None:
         return None
     value = f"{soft} (hard {hard})" if hard != soft else str(soft)
     if found.room is None:
-        note = "how many files it has open is not shown to this user, so: from none to the size of its table"
+        note = "this user may not see how many files the process has open: between none and the size of its table"
         most = process.files_most or soft
         return Measure(value, soft, None, Interval(max(0, soft - most), soft), exact=False, note=note)
     room = Interval.of(found.room)
     if process.rings and case.role is Role.SERVER:
-        note = f"it has {process.rings} io_uring rings, whose sockets need no file; how full they are nobody tells"
+        note = (
+            f"the process has {process.rings} io_uring rings, whose sockets need no descriptor; the kernel does not"
+            " report"
+            " how full they are"
+        )
         return Measure(value, soft, found.in_use, room, stops=False, note=note)
     return Measure(value, soft, found.in_use, room)
 
@@ -118,13 +122,13 @@ def file_max(case: Case) -> Measure | None:
     if found is None or found.room is None:
         return found
     slack = FILE_MAX_SLACK * case.cpus
-    return replace(found, room=found.room.widened(slack), note="the kernel counts on each CPU")
+    return replace(found, room=found.room.widened(slack), note="the kernel counts per CPU")
 
 
 def watches(case: Case) -> Measure | None:
     if case.running and case.world.process.epolls == 0:
         return _counted(case, meters.WATCHES, stops=False, note="this process does not use epoll")
-    note = "for programs that use epoll; how many this user has is not told: as if it had none"
+    note = "for programs that use epoll; the kernel does not report how many this user has: none are assumed"
     found = _counted(case, meters.WATCHES, exact=False, note=note)
     return found and replace(found, in_use=0, room=Interval.of(max(0, found.ceiling or 0)))
 
@@ -135,7 +139,7 @@ def memory(of: Callable[[World], Memory | None]) -> Callable[[Case], Measure | N
         if memory is None or memory.free_bytes is None:
             return None
         room = Interval.of(memory.free_bytes // case.end_bytes)
-        note = f"an estimate: {format_count(case.end_bytes)} B a connection, nothing sent, {memory.where}"
+        note = f"an estimate: {format_count(case.end_bytes)} B per idle connection, {memory.where}"
         return Measure(format_size(memory.free_bytes), None, None, room, exact=False, note=note)
 
     return measure
@@ -149,10 +153,10 @@ def conntrack(case: Case) -> Measure | None:
     if not reading.ceiling:
         return Measure("0", stops=False, note="0: there is no limit")
     if tracked is False:
-        note = "no rule of this namespace asks for it: a connection was not counted"
+        note = "no rule of this namespace enables it: a test connection was not counted"
         found = _counted(case, meters.CONNTRACK, stops=False)
         return found and replace(found, room=None, note=note)
-    note = "" if tracked else "if a rule of this namespace asks for it, of which nothing is to be seen; --probe tells"
+    note = "" if tracked else "only if a rule of this namespace enables it, which is not visible; --probe finds out"
     return _counted(case, meters.CONNTRACK, stops=bool(tracked), exact=bool(tracked), note=note)
 
 
@@ -163,7 +167,7 @@ def neighbours(case: Case) -> Measure | None:
         return None
     if case.peers <= room:
         return Measure(value, stops=False, note=f"{format_count(used)} in use, one for each address on the link")
-    note = f"{format_count(case.peers)} destination addresses, if all are on the link"
+    note = f"for {format_count(case.peers)} destination addresses, if all are on the link"
     most = Interval(room * case.per_peer, case.peers * case.per_peer)
     return Measure(value, None, used, most, exact=False, note=note)
 
@@ -172,7 +176,11 @@ def accept_queue(case: Case) -> Measure | None:
     queue = case.queue
     if queue is None:
         return shown("net.core.somaxconn")(case)
-    note = f"{queue.listeners} listening, the longest backlog is {format_count(queue.backlog_most)}; until accepted"
+    note = (
+        f"{queue.listeners} listening, the longest backlog is {format_count(queue.backlog_most)}; counts only"
+        " connections"
+        " not yet accepted"
+    )
     return Measure(
         case.world.sysctls.get("net.core.somaxconn", "").strip() or None,
         queue.ceiling,
@@ -184,7 +192,7 @@ def accept_queue(case: Case) -> Measure | None:
 
 
 def syn_queue(case: Case) -> Measure | None:
-    """tcp_conn_request, net/ipv4/tcp_input.c (v6.18)"""
+    """The rule of tcp_conn_request, net/ipv4/tcp_input.c (v6.18)."""
     value, cookies = case.number("net.ipv4.tcp_max_syn_backlog"), case.number("net.ipv4.tcp_syncookies")
     if value is None or cookies is None:
         return None
@@ -193,11 +201,11 @@ def syn_queue(case: Case) -> Measure | None:
     unproven = value - (value >> 2) + 1
     longest = case.queue.backlog_most + 1 if case.queue else unproven
     ceiling = min(unproven, longest)
-    return Measure(str(value), ceiling, None, None, stops=False, note="SYNs that wait at each listener")
+    return Measure(str(value), ceiling, None, None, stops=False, note="pending SYNs at each listener")
 
 
 def threads(case: Case) -> Measure | None:
-    """The tightest of what one thread for each connection would meet."""
+    """The tightest limit of threads, for a program with one thread per connection."""
     world, found = case.world, []
     if world.pids_left is not None:
         found.append((world.pids_left, "pids.max"))
@@ -212,16 +220,16 @@ def threads(case: Case) -> Measure | None:
         return None
     room, name = min(found)
     left = Interval.of(max(0, room))
-    return Measure(name, None, None, left, exact=False, stops=False, note="for a thread to each connection")
+    return Measure(name, None, None, left, exact=False, stops=False, note="for programs with one thread per connection")
 
 
 def orphans(case: Case) -> Measure | None:
-    note = "sockets closed and not finished; a soft limit, for the whole host"
+    note = "sockets without a process that TCP has not finished closing; a soft limit of the whole host"
     return _counted(case, meters.ORPHANS, stops=False, note=note)
 
 
 def tw_buckets(case: Case) -> Measure | None:
-    note = "TIME_WAITs; beyond it a closed connection has none, which stops nothing"
+    note = "above it, connections close without TIME_WAIT; this stops no connection"
     return _counted(case, meters.TIME_WAITS, stops=False, note=note)
 
 
@@ -230,19 +238,19 @@ def tcp_mem(case: Case) -> Measure | None:
     if pages is None:
         return None
     used = "" if in_use is None else f"{format_count(in_use)} pages of queued data; "
-    return Measure(" ".join(map(str, pages)), stops=False, note=f"{used}connections that are quiet take none")
+    return Measure(" ".join(map(str, pages)), stops=False, note=f"{used}idle connections use none")
 
 
 def rings(case: Case) -> Measure | None:
     value, process = case.number("kernel.io_uring_disabled"), case.world.process
     if value is None or process.files_soft is None:
         return None
-    note = "off" if value else f"{format_count(process.files_soft)} slots a ring, and a file for each ring"
+    note = "off" if value else f"{format_count(process.files_soft)} slots per ring, and one file for each ring"
     return Measure(str(value), stops=False, note=f"sockets without a file descriptor: {note}")
 
 
 def syn_time(case: Case) -> Measure | None:
-    """net/ipv4/tcp_timer.c: SYNs are sent again after 1 s; `linear` of them without doubling (Linux 6.5)."""
+    """How long connect() retransmits SYNs (net/ipv4/tcp_timer.c): after 1 s, the first `linear` without doubling."""
     retries = case.number("net.ipv4.tcp_syn_retries")
     if retries is None:
         return None
@@ -250,16 +258,16 @@ def syn_time(case: Case) -> Measure | None:
     return Measure(
         str(retries),
         stops=False,
-        note=f"without an answer connect() gives up after {format_duration(syn_time_s(retries, linear))}",
+        note=f"connect() gives up after {format_duration(syn_time_s(retries, linear))} without an answer",
     )
 
 
 def syn_time_s(retries: int, linear: int, most_s: float = RTO_MAX_S) -> float:
-    """When connect() gives up with ETIMEDOUT: at the first retransmission from the boundary on.
+    """When connect() gives up with ETIMEDOUT, in seconds: at the first retransmission at or after the boundary.
 
-    most_s: the longest wait (TCP_RTO_MAX; net.ipv4.tcp_rto_max_ms from Linux 6.15 on)
+    most_s: the longest wait (TCP_RTO_MAX; net.ipv4.tcp_rto_max_ms since Linux 6.15)
 
-    The boundary is what `retries` doubled waits would take, 2^(retries + 1) − 1 s, each no longer than most_s
+    The boundary is the time that `retries` doubled waits would take, 2^(retries + 1) − 1 s, each no longer than most_s
     (tcp_model_timeout, net/ipv4/tcp_timer.c, v6.18).
     """
     doubled = min(retries, int(most_s).bit_length() - 1)
@@ -277,7 +285,5 @@ def hash(case: Case) -> Measure | None:
     value = case.number("net.ipv4.tcp_ehash_entries")
     if value is None:
         return None
-    whose = "shared with the host" if value < 0 else "of its own"
-    return Measure(
-        str(abs(value)), stops=False, note=f"a table {whose}; no limit, but slower from 100 sockets an entry on"
-    )
+    owner = "a table shared with the host" if value < 0 else "the namespace has its own table"
+    return Measure(str(abs(value)), stops=False, note=f"{owner}; not a limit, but slower above 100 sockets per entry")

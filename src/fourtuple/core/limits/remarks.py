@@ -1,4 +1,4 @@
-"""Settings and neighbours that look harmless, or like a cure, and are not: what was found, and why it is wrong."""
+"""Settings and listeners that look harmless, or like a remedy, but cause trouble: what was found, and why."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.units import format_count, format_size
 
 NR_OPEN = 1_048_576  # fs/file.c: sysctl_nr_open_max is more, this is the default
-# Ports that well-known programs listen on and that lie within ranges people set; /etc/services knows no NodePorts.
+# Ports of well-known services that lie within commonly set ranges; /etc/services does not list NodePorts.
 LOCAL_SERVICES = {
     1433: "SQL Server",
     2379: "etcd",
@@ -32,14 +32,18 @@ NODE_PORTS = range(30000, 32768)  # Kubernetes
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """about: the setting or thing; text: what is the matter, and what to do"""
+    """A setting that causes trouble, and the remedy.
+
+    about: the name of the setting
+    text:  what is wrong, and what to do
+    """
 
     about: str
     text: str
 
 
 def remarks(world: World, use: PortUse) -> tuple[Remark, ...]:
-    """All that there is to say about this world."""
+    """All remarks about this world. use: the ports in use in its namespace"""
     return tuple(_ports(world, use)) + tuple(_settings(world))
 
 
@@ -52,8 +56,8 @@ def _ports(world: World, use: PortUse) -> Iterator[Remark]:
     if count % 2 and count > 1:
         yield Remark(
             name,
-            f"{low} {high} is an odd number of ports: connect() leaves out the lowest or the highest at times."
-            f" {low} {high - 1} loses nothing that can be relied on",
+            f"{low} {high} is an odd number of ports: connect() sometimes skips the lowest or the highest one."
+            f" {low} {high - 1} loses no port that is always usable",
         )
     listening = sorted(set(use.listens["local_port"].tolist()))
     inside = [port for port in listening if port in facts.automatic_ports]
@@ -61,8 +65,9 @@ def _ports(world: World, use: PortUse) -> Iterator[Remark]:
         several = "s" if len(inside) > 1 else ""
         yield Remark(
             name,
-            f"the listener{several} on {_some(inside)} lie{'' if several else 's'} within the range: each costs every"
-            " destination a port, and a client that tries it again and again while it is down can connect to itself."
+            f"the listener{several} on {_some(inside)} {'are' if several else 'is'} inside the range: each listener"
+            " costs"
+            " every destination one port, and a client that retries while the listener is down can connect to itself."
             " Reserve such ports (net.ipv4.ip_local_reserved_ports) or listen below the range",
         )
     absent = [port for port in LOCAL_SERVICES if port in facts.automatic_ports and port not in listening]
@@ -72,8 +77,10 @@ def _ports(world: World, use: PortUse) -> Iterator[Remark]:
         nodes = f", and Kubernetes' NodePorts {NODE_PORTS.start}-{NODE_PORTS.stop - 1}" if reaches else ""
         yield Remark(
             name,
-            f"the range reaches over ports of well-known services: {names}{' …' if len(absent) > 4 else ''}{nodes}."
-            " An outgoing connection may hold such a port when its service starts: EADDRINUSE. Reserve those you run",
+            f"the range includes ports of well-known services: {names}{' …' if len(absent) > 4 else ''}{nodes}."
+            " If an outgoing connection holds such a port when the service starts, bind() fails with EADDRINUSE."
+            " Reserve the"
+            " ports of the services that you run",
         )
 
 
@@ -87,8 +94,8 @@ def _settings(world: World) -> Iterator[Remark]:
     if world.number("net.ipv4.tcp_tw_recycle"):
         yield Remark(
             "net.ipv4.tcp_tw_recycle",
-            f"it drops connections of clients behind NAT, and {TW_RECYCLE.linux} took it away. Set it to 0; for"
-            " outgoing connections there is tcp_tw_reuse",
+            f"it drops connections of clients behind NAT; {TW_RECYCLE.linux} removed it. Set it to 0; for"
+            " outgoing connections use tcp_tw_reuse",
         )
     memory = meters.TCP_MEMORY.read(world)
     most_bytes, total_bytes = memory.in_bytes(memory.ceiling), world.memory_bytes
@@ -96,21 +103,21 @@ def _settings(world: World) -> Iterator[Remark]:
         yield Remark(
             meters.TCP_MEMORY.setting,
             f"it counts pages, not bytes: {format_count(memory.ceiling or 0)} pages are"
-            f" {format_size(most_bytes)}, more than there is."
-            " Remove the setting; the kernel's own fits the memory",
+            f" {format_size(most_bytes)}, more than the memory of this host."
+            " Remove the setting; the kernel's default fits the memory",
         )
     buckets, entries = meters.TIME_WAITS.ceiling(world), world.number("net.ipv4.tcp_ehash_entries")
     if buckets is not None and entries and buckets < abs(entries) // 2:
         yield Remark(
             meters.TIME_WAITS.setting,
-            f"{format_count(buckets)} is below the kernel's own {format_count(abs(entries) // 2)}: beyond it"
-            " connections close without TIME_WAIT, which takes a protection away and gives no ports that matter."
+            f"{format_count(buckets)} is below the kernel's default of {format_count(abs(entries) // 2)}: above it,"
+            " connections close without TIME_WAIT, which removes a protection and frees no useful number of ports."
             " Remove the setting",
         )
     nr_open = meters.NR_OPEN.ceiling(world)
     if nr_open is not None and nr_open < NR_OPEN:
         yield Remark(
             meters.NR_OPEN.setting,
-            f"{format_count(nr_open)} is below the kernel's own {format_count(NR_OPEN)}: it only lowers what"
-            " RLIMIT_NOFILE can be raised to. Remove the setting",
+            f"{format_count(nr_open)} is below the kernel's default of {format_count(NR_OPEN)}: it only lowers the"
+            " maximum of RLIMIT_NOFILE. Remove the setting",
         )

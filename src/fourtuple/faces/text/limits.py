@@ -1,4 +1,4 @@
-"""How many more connections there can be: the answer, the limit that decides, then every limit, the tightest first."""
+"""The text of `limits`: the room, the limit that decides it, then every limit, the tightest first."""
 
 import errno
 import os
@@ -23,17 +23,19 @@ def limits_lines(limits: Limits, *, everything: bool = False) -> Iterator[str]:
     if limits.tightest:
         yield from _reason(limits.tightest)
     for name in limits.full:
-        yield from wrapped("but now     ", f"the accept queue of {name} is full: nobody gets in until it accepts")
+        yield from wrapped(
+            "but now     ", f"the accept queue of {name} is full: new connections are dropped until it accepts"
+        )
     if limits.waiting:
-        waits = f"{format_count(limits.waiting)} of those in use are in TIME_WAIT, and free within 60 s"
-        yield from wrapped("of these    ", waits)
+        waits = f"{format_count(limits.waiting)} of the 4-tuples in use are in TIME_WAIT; they become free within 60 s"
+        yield from wrapped("TIME_WAIT   ", waits)
     for reason in limits.because:
         yield from wrapped("not exact   ", reason)
     if limits.because and limits.unattributed_ports and limits.strategy not in (Strategy.EXPLICIT, Strategy.BIND0):
-        yield "            --probe asks the kernel, by short connections on 127.0.0.1"
+        yield "            --probe finds out, with short connections on 127.0.0.1"
     if limits.probed is not None:
         yield from wrapped(
-            "probed      ", f"{format_count(limits.probed)} ports, each by a short connection on 127.0.0.1"
+            "probed      ", f"{format_count(limits.probed)} ports, each with a short connection on 127.0.0.1"
         )
     yield ""
     yield from _line("  ", "limit", *HEADS)
@@ -44,11 +46,11 @@ def limits_lines(limits: Limits, *, everything: bool = False) -> Iterator[str]:
     if everything:
         yield from _routes(limits)
         yield ""
-        yield "they stop no connection, but shape, slow or colour them"
+        yield "these limit speed or behaviour, not the number of connections"
         for verdict in others:
             yield from _shaping(verdict)
     else:
-        yield f"  … {len(stopping[SHOWN:]) + len(others)} more, and each route: --all"
+        yield f"  … {len(stopping[SHOWN:]) + len(others)} more; --all shows them and every route"
     yield from _remarks(limits)
     if limits.unknown:
         yield ""
@@ -61,11 +63,11 @@ def limits_lines(limits: Limits, *, everything: bool = False) -> Iterator[str]:
 
 
 def _where(limits: Limits) -> str:
-    whose = f"of {limits.process} ({limits.pid})"
+    process = f"of {limits.process} ({limits.pid})"
     if limits.role is Role.SERVER:
-        return f"to the listeners {whose}"
+        return f"to the listeners {process}"
     if not limits.routes or limits.routes[0].destination is None:
-        return "to any one destination that has none yet" if limits.routes else whose
+        return "to any one destination that has none yet" if limits.routes else process
     first = limits.routes[0]
     return f"from {_several(first.source, limits.sources)} to {_several(first.destination, limits.destinations)}"
 
@@ -80,11 +82,12 @@ def _reason(verdict: Verdict) -> Iterator[str]:
     yield from wrapped("because of  ", f"{verdict.title} ({verdict.limit}{value}){used}")
     if verdict.errno:
         number = getattr(errno, verdict.errno)
+        fails = "fail" if "," in verdict.call else "fails"
         yield from wrapped(
-            "            ", f'at the wall {verdict.call} fails with {verdict.errno} ({number}) "{os.strerror(number)}"'
+            "symptom     ", f'{verdict.call} {fails} with {verdict.errno} ({number}) "{os.strerror(number)}"'
         )
     else:
-        yield from wrapped("            ", f"at the wall {verdict.seen}")
+        yield from wrapped("symptom     ", verdict.seen)
     yield from wrapped("do          ", verdict.fix)
     yield from wrapped("needs       ", verdict.needs)
 
@@ -97,14 +100,14 @@ def _row(verdict: Verdict, mark: str) -> Iterator[str]:
 
 
 def _line(mark: str, name: str, *cells: str) -> Iterator[str]:
-    """The name and its numbers; where they are too long for their columns, on lines of their own."""
+    """The name and its numbers; numbers that are too long for their columns get lines of their own."""
     head = mark + name
     if len(head) < NAME and all(len(cell) < width for cell, width in zip(cells, CELLS, strict=True)):
         yield f"{head:<{NAME}}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, CELLS, strict=True))
         return
     yield head
-    told = [f"{what} {cell}" for what, cell in zip(HEADS, cells, strict=True) if cell]
-    yield from wrapped(" " * len(mark) + "  ", ", ".join(told))
+    parts = [f"{head} {cell}" for head, cell in zip(HEADS, cells, strict=True) if cell]
+    yield from wrapped(" " * len(mark) + "  ", ", ".join(parts))
 
 
 def _room(room: Interval | None) -> str:
@@ -120,7 +123,7 @@ def _routes(limits: Limits) -> Iterator[str]:
         numbers = (format_count(route.ceiling), format_count(route.in_use), _room(route.room))
         yield from _line("  ", f"{route.source} → {route.destination}", *numbers)
     if limits.pairs > len(limits.routes):
-        yield f"  … {format_count(limits.pairs - len(limits.routes))} routes more"
+        yield f"  … {format_count(limits.pairs - len(limits.routes))} more routes"
 
 
 def _shaping(verdict: Verdict) -> Iterator[str]:
@@ -130,8 +133,8 @@ def _shaping(verdict: Verdict) -> Iterator[str]:
         if (verdict.in_use is not None and verdict.ceiling is not None)
         else ""
     )
-    said = "; ".join(filter(None, (numbers, verdict.note)))
-    yield from wrapped("  ", f"{verdict.title} ({verdict.limit}{value}){': ' if said else ''}{said}")
+    details = "; ".join(filter(None, (numbers, verdict.note)))
+    yield from wrapped("  ", f"{verdict.title} ({verdict.limit}{value}){': ' if details else ''}{details}")
 
 
 def _remarks(limits: Limits) -> Iterator[str]:
