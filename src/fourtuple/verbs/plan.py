@@ -1,10 +1,10 @@
-"""`plan`: do N connections fit, and what makes them fit; and the same plan before `hold` opens anything."""
+"""`plan`: do N connections fit, and what makes them fit? `hold` asks the same before it opens anything."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -26,87 +26,114 @@ from fourtuple.kernel import addresses
 from fourtuple.verbs.request import absent_sources
 from fourtuple.verbs.survey import Look, look
 
-RING_FILES = "hold's sockets are in io_uring"
-WORKERS_FILES = "hold takes more processes"
+RING_FILES = "hold's sockets need no descriptor"
+WORKERS_FILES = "hold uses more processes"
 FILES, WATCHES = "RLIMIT_NOFILE", "fs.epoll.max_user_watches"
 MOST = 10**12
 
 
-def plan(
-    wanted: int,
-    destinations: Sequence[str],
-    *,
-    sources: Sequence[str] = (),
-    strategy: Strategy | None = None,
-    rate_per_s: float | None = None,
-    churn_per_s: float | None = None,
-    machines: int | None = None,
-    nat: str | None = None,
-    nat_addresses: int = 1,
-) -> Fit:
-    """Do `wanted` more connections fit, and if not, what makes them fit? Opens nothing.
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """What `plan` is to calculate.
 
-    destinations, sources, strategy: as `hold` takes them; sources need not be there yet
-    rate_per_s:    how fast they are opened; None: as fast as bench/RESULTS.md has measured
-    churn_per_s:   besides, so many are opened and closed a second, the client closing first
-    machines:      split over so many machines like this one
-    nat:           a router in between: aws, azure, gcp, linux
+    destinations, sources, strategy: as `hold` takes them; the sources need not exist yet
+    rate_per_s:    connections opened per second; None: as many as bench/RESULTS.md has measured
+    churn_per_s:   additional connections that are opened and closed per second, the client closing first
+    machines:      number of machines like this one that share the connections
+    nat:           a NAT gateway on the path: aws, azure, gcp, linux
     nat_addresses: its public addresses
+    """
+
+    wanted: int
+    destinations: tuple[str, ...]
+    sources: tuple[str, ...] = ()
+    strategy: Strategy | None = None
+    rate_per_s: float | None = None
+    churn_per_s: float | None = None
+    machines: int | None = None
+    nat: str | None = None
+    nat_addresses: int = 1
+
+    @property
+    def wanted_each(self) -> int:
+        """Connections on each machine."""
+        return -(-self.wanted // (self.machines or 1))
+
+    def check(self) -> None:
+        """Raise UsageError if these options cannot be meant."""
+        if not 1 <= self.wanted <= MOST:
+            raise UsageError(f"{self.wanted:,} connections", f"N must be between 1 and {MOST:,}")
+        if self.nat is not None and self.nat not in ROUTERS:
+            raise UsageError(f"--nat {self.nat}", f"known gateways: {', '.join(ROUTERS)}")
+        if self.nat_addresses > 1:
+            if self.nat is None:
+                raise UsageError("--nat-addresses", "it needs a gateway", "Add --nat.")
+            router = ROUTERS[self.nat]
+            if router.most_addresses is not None and self.nat_addresses > router.most_addresses:
+                most = f"{router.title} has at most {router.most_addresses}"
+                raise UsageError(f"--nat-addresses {self.nat_addresses}", most)
+
+
+def plan(wanted: int, destinations: Sequence[str], **options: Any) -> Fit:
+    """Whether `wanted` more connections fit, and if not, what makes them fit. Opens nothing.
+
+    options: the other fields of PlanOptions
 
     Raises UsageError, ShortfallError, CannotError.
     """
-    if not 1 <= wanted <= MOST:
-        raise UsageError(f"{wanted:,} connections", f"from 1 to {MOST:,} can be planned")
-    if nat is not None and nat not in ROUTERS:
-        raise UsageError(f"--nat {nat}", f"there are: {', '.join(ROUTERS)}")
-    if nat_addresses > 1:
-        if nat is None:
-            raise UsageError("--nat-addresses", "no router was named", "See --nat.")
-        most = ROUTERS[nat].most_addresses
-        if most is not None and nat_addresses > most:
-            raise UsageError(f"--nat-addresses {nat_addresses}", f"{ROUTERS[nat].title} has at most {most}")
-    here_wanted = -(-wanted // (machines or 1))
-    seen = look(destinations, sources=sources, strategy=strategy, on_paper=True)
-    means = means_of(seen, destinations)
-    found = checks_of(seen, here_wanted)
+    asked = PlanOptions(wanted, tuple(destinations), **options)
+    asked.check()
+    seen = look(asked.destinations, sources=asked.sources, strategy=asked.strategy, on_paper=True)
+    absent = tuple(str(address) for address in absent_sources(seen.space)) if asked.sources else ()
+    return fit_of(asked, seen, means_of(seen, asked.destinations), checks_of(seen, asked.wanted_each), absent)
+
+
+def fit_of(
+    options: PlanOptions, seen: Look, means: Means | None, checks: Sequence[fit.Check], absent: tuple[str, ...]
+) -> Fit:
+    """What follows from the options and from what was seen. Pure: it reads nothing."""
+    space, each, machines = seen.space, options.wanted_each, options.machines
     _, binding = bound([v for v in seen.verdicts if v.limit not in (FILES, WATCHES)])
-    room = Interval.tightest(c.room for c in found if c.room is not None)
-    others = [c.room.least for c in found if c.room is not None and c.limit not in (*fit.PORT_LIMITS, "4-tuple")]
-    rate = rate_per_s or fit.RATE_PER_S
-    client_bytes, server_bytes, user_bytes = fit.memory(here_wanted)
-    says = min((check.says for check in found), key=(Says.BLOCKS, Says.PERHAPS, Says.OK).index, default=Says.OK)
-    addresses_of_source = seen.space.address(seen.space.sources[0])
+    others = [c.room.least for c in checks if c.room is not None and c.limit not in (*fit.PORT_LIMITS, "4-tuple")]
+    rate = options.rate_per_s or fit.RATE_PER_S
+    client_bytes, server_bytes, user_bytes = fit.memory(each)
+    machine = None
+    if machines and means:
+        machine = fit.machine(machines, options.wanted, means, min(others, default=MOST), rate)
+    nat = None
+    if options.nat:
+        nat = nat_budget(options.nat, options.nat_addresses, options.wanted, space.destinations.size, machines or 1)
     return Fit(
-        wanted=wanted,
-        says=says,
+        wanted=options.wanted,
+        says=min((check.says for check in checks), key=(Says.BLOCKS, Says.PERHAPS, Says.OK).index, default=Says.OK),
         strategy=seen.strategy,
-        sources=seen.space.sources.size,
-        first_source=str(addresses_of_source),
+        sources=space.sources.size,
+        first_source=str(space.address(space.sources[0])),
         ports=means.ports.ceiling // means.ports.pairs if means else 0,
-        destinations=seen.space.destinations.size,
-        first_destination=fit.endpoint(seen.space),
+        destinations=space.destinations.size,
+        first_destination=fit.endpoint(space),
         ceiling=means.ports.ceiling if means else 0,
-        room=room,
+        room=Interval.tightest(c.room for c in checks if c.room is not None),
         binding=binding.limit if binding else None,
         because=seen.because,
-        absent=tuple(str(address) for address in absent_sources(seen.space)) if sources else (),
-        checks=found,
-        ways=tuple(fit.ways(found, means, seen.world, here_wanted)),
+        absent=absent,
+        checks=tuple(checks),
+        ways=tuple(fit.ways(checks, means, seen.world, each)),
         here=seen.case.here,
         client_bytes=client_bytes,
         server_bytes=server_bytes,
         user_bytes=user_bytes,
         rate_per_s=rate,
-        rate_because="as asked" if rate_per_s else "as two CPUs open them on loopback, both ends there",
-        elapsed_s=here_wanted / rate,
-        churn=_churn(seen, churn_per_s, here_wanted),
-        machine=fit.machine(machines, wanted, means, min(others, default=MOST), rate) if machines and means else None,
-        nat=nat_budget(nat, nat_addresses, wanted, seen.space.destinations.size, machines or 1) if nat else None,
+        rate_because="as requested" if options.rate_per_s else "as measured on loopback with two CPUs, both ends there",
+        elapsed_s=each / rate,
+        churn=_churn(seen, options.churn_per_s, each),
+        machine=machine,
+        nat=nat,
     )
 
 
 def checks_of(seen: Look, wanted: int) -> tuple[fit.Check, ...]:
-    """As `hold` would open them: with a ring open files do not count, with epoll it takes processes."""
+    """Every limit as it applies to `hold`: with a ring open files do not count; with epoll it uses more processes."""
     name = choose(LoopName.AUTO, log=False).name
     uncounted = {FILES: RING_FILES, WATCHES: RING_FILES}
     if name != LoopName.RING:
@@ -121,9 +148,9 @@ def checks_of(seen: Look, wanted: int) -> tuple[fit.Check, ...]:
 
 
 def refuse(seen: Look, wanted: int, destinations: Sequence[str], *, but: Sequence[str] = ()) -> None:
-    """Raises ShortfallError, with the plan's words, for more than there can be.
+    """Raise ShortfallError, with the plan's words, if the connections do not fit.
 
-    but: limits that are not looked at
+    but: limits to ignore
     """
     blocking = [c for c in checks_of(seen, wanted) if c.says is Says.BLOCKS and c.limit not in but]
     if not blocking:
@@ -136,7 +163,7 @@ def refuse(seen: Look, wanted: int, destinations: Sequence[str], *, but: Sequenc
 
 
 def means_of(seen: Look, destinations: Sequence[str]) -> Means | None:
-    """What ways out can be made of; None where the ports are unknown."""
+    """What can be used to make the connections fit; None if the ports are unknown."""
     facts = seen.world.ports
     if seen.ports is None or facts is None:
         return None
@@ -159,7 +186,7 @@ def means_of(seen: Look, destinations: Sequence[str]) -> Means | None:
 
 
 def _fresh(use: PortUse, facts: PortFacts, strategy: Strategy, ports: Ranges | None = None) -> int:
-    """What a pair without connections has at least."""
+    """The ports that a pair without connections has, at least."""
     empty = replace(use, towards=use.towards[:0], pairs=use.pairs[:0])
     if ports is not None:
         empty = replace(empty, space=replace(use.space, ports=ports))
@@ -168,7 +195,7 @@ def _fresh(use: PortUse, facts: PortFacts, strategy: Strategy, ports: Ranges | N
 
 
 def _spare(seen: Look) -> list[Address]:
-    """Addresses of this host that could be sources too: of the same IP version and kind."""
+    """Addresses of this host that could also be sources: of the same IP version and kind."""
     first = seen.space.address(seen.space.sources[0])
     return [
         address
@@ -211,9 +238,9 @@ def write_plan(
     strategy: str | None,
     rate_per_s: float | None,
 ) -> None:
-    """Raises UsageError where it cannot be written, or hold could not run it."""
+    """Write the plan to a file. Raises UsageError if the file cannot be written or hold cannot run the plan."""
     if strategy == Strategy.BIND0:
-        raise UsageError("--write with --strategy bind0", "hold does not open connections that way")
+        raise UsageError("--write with --strategy bind0", "hold does not support that strategy")
     written = msgspec.convert(
         {"fourtuple_plan": VERSION, "wanted": wanted, "destinations": list(destinations)}
         | {"sources": list(sources), "strategy": strategy, "rate_per_s": rate_per_s},
@@ -226,13 +253,15 @@ def write_plan(
 
 
 def read_plan(file: str) -> Written:
-    """Raises UsageError where it is not there, or is not a plan of this version."""
+    """Read a plan from a file. Raises UsageError if the file is missing or is not a plan of this version."""
     try:
         found = msgspec.json.decode(Path(file).read_bytes(), type=Written)
     except OSError as error:
         raise UsageError(f"the plan {file}", error.strerror or str(error)) from None
     except msgspec.DecodeError as error:
-        raise UsageError(f"the plan {file}", f"it is not one: {error}") from None
+        raise UsageError(f"the plan {file}", f"the file is not a plan: {error}") from None
     if found.fourtuple_plan != VERSION:
-        raise UsageError(f"the plan {file}", f"it is of version {found.fourtuple_plan}, this program reads {VERSION}")
+        raise UsageError(
+            f"the plan {file}", f"it has version {found.fourtuple_plan}; this program reads version {VERSION}"
+        )
     return found

@@ -67,7 +67,7 @@ def look(
 ) -> Look:
     """As `limits`. on_paper: source addresses need not be this host's."""
     if role is Role.SERVER and pid is None:
-        raise UsageError("--role server", "whose? nothing that is started from here listens yet", "Give its --pid.")
+        raise UsageError("--role server", "a server is a running process", "Give its --pid.")
     network = pid is None or same_network(pid)
     world = read_world(SYSCTLS, pid, network=network, outside=outside)
     if world.ports:
@@ -134,7 +134,7 @@ def go_into(pid: int | None, netns: str | None) -> dict[str, str]:
                 enter(pid)
     except (FileNotFoundError, IsADirectoryError):
         raise UsageError(
-            f"the network namespace {netns or pid}", "there is no such process, nor a name of ip netns"
+            f"the network namespace {netns or pid}", "no process has this PID, and `ip netns` does not list this name"
         ) from None
     except OSError as error:
         reason = f"{error.strerror}: it takes root, or the user who made it"
@@ -154,7 +154,7 @@ def _asked(
     if destinations and world.ports:
         return space_of(world.ports, destinations, sources, strategy, on_paper=on_paper)
     if sources and not destinations:
-        raise UsageError("--from", "no destination was given", "Write where to, as in 10.0.0.9:80.")
+        raise UsageError("--from needs a destination", do="fourtuple limits 10.0.0.9:80 --from 10.0.0.4")
     ports = Ranges([world.ports.port_range] if world.ports else [])
     return TupleSpace(4, Ranges([range(1)]), ports, ANYWHERE), strategy or Strategy.LATE
 

@@ -1,7 +1,7 @@
-"""Do N connections fit, and what is the smallest change that makes them? Every limit, weighed against N.
+"""Do N connections fit, and what is the smallest change that makes them fit? Every limit is compared with N.
 
-A limit blocks if even the most that it may leave is fewer than N, and perhaps blocks if only the least is. Each one
-that does has its ways out: those without root first, then settings with what undoes them.
+A limit blocks if it leaves fewer than N at most, and may block if it leaves fewer than N at least. For each such limit
+there are ways past it: first those without root, then settings, with the commands that undo them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ from fourtuple.core.units import format_count
 WIDEST = range(1024, 65536)
 USER_BYTES, USER_BYTES_EACH = 25 * 2**20, 6  # resident: a process with a ring, and each connection (bench/RESULTS.md)
 RATE_PER_S = 40_000.0  # what two CPUs open on loopback, both ends on them (bench/RESULTS.md)
-HEADROOM = 1.1  # a setting that is raised is raised by so much more than is wanted
+HEADROOM = 1.1  # a setting is raised to this multiple of what is needed
 PORT_LIMITS = ("net.ipv4.ip_local_port_range", "bind(address, port)", "bind(address, 0)")
 
 
@@ -37,7 +37,7 @@ class Says(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A limit against what is wanted. room: as in a verdict; None: it does not count here"""
+    """A limit compared with N. room: what it leaves; None: the limit does not apply here"""
 
     limit: str
     title: str
@@ -48,7 +48,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A sysctl, as it is and as it should be."""
+    """A sysctl: its value now and the value it should have."""
 
     name: str
     before: str
@@ -71,10 +71,10 @@ def _quoted(value: str) -> str:
 class Way:
     """One way past one limit.
 
-    root:    it takes root
+    root:    it needs root
     text:    what to do
-    options: what to type instead of the same options now; empty where it is not a matter of options
-    changes: settings
+    options: the options to use instead of the present ones; empty if no option is involved
+    changes: sysctls to set
     """
 
     limit: str
@@ -86,11 +86,11 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Churn:
-    """Connections that are opened and closed all the time, the client closing first.
+    """Short connections that are opened and closed continuously; the client closes first.
 
-    kept_s:      how long a 4-tuple stays taken after that
-    ceiling_per_s: with the wanted ones held besides
-    each_per_s:  to one destination from one source
+    kept_s:        how long a 4-tuple stays in use afterwards
+    ceiling_per_s: the most per second while the wanted connections are held
+    each_per_s:    the most per second from one source to one destination
     """
 
     per_s: float
@@ -102,7 +102,7 @@ class Churn:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One of several equal ones, on paper: they are taken to be like this one."""
+    """One of several identical machines, by calculation: all are assumed to be like this one."""
 
     machines: int
     wanted: int  # each
@@ -116,10 +116,10 @@ class Machine:
 class Fit:
     """The answer to `plan`.
 
-    ceiling:     4-tuples in all: sources × ports × destinations
-    ports:       source ports that each source has towards each destination
-    room:        more connections than there are
-    server_bytes: kernel memory of the other ends; counted against this host if they are here
+    ceiling:      4-tuples in total: sources × ports × destinations
+    ports:        source ports of each source towards each destination
+    room:         connections possible in addition to the existing ones
+    server_bytes: kernel memory of the server ends; counted against this host if they are here
     """
 
     wanted: int
@@ -150,23 +150,23 @@ class Fit:
 
     @property
     def wanted_each(self) -> int:
-        """On each machine, where there are several."""
+        """Connections on each machine, if there are several."""
         return -(-self.wanted // self.machine.machines) if self.machine else self.wanted
 
     @property
     def blocked(self) -> bool:
-        """They do not fit, or what was asked about besides does not."""
-        besides = (self.churn, self.machine, self.nat)
-        return self.says is Says.BLOCKS or any(each is not None and not each.fits for each in besides)
+        """The connections do not fit, or the churn, the split or the NAT gateway does not."""
+        extras = (self.churn, self.machine, self.nat)
+        return self.says is Says.BLOCKS or any(each is not None and not each.fits for each in extras)
 
     @property
     def fits(self) -> bool:
-        """Surely."""
+        """Everything fits for certain."""
         return self.says is Says.OK and not self.blocked
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """The settings of all ways that take root, each once."""
+        """The settings of all ways, each once."""
         return tuple({change.name: change for way in self.ways for change in way.changes}.values())
 
     def to_json(self) -> dict[str, Any]:
@@ -179,9 +179,9 @@ class Fit:
 
 
 def checks(verdicts: Sequence[Verdict], wanted: int, *, uncounted: Mapping[str, str]) -> tuple[Check, ...]:
-    """Every limit that stops connections, weighed against `wanted`.
+    """Every limit that stops connections, compared with `wanted`.
 
-    uncounted: limits that do not count for what opens them, and why
+    uncounted: limits that do not apply to the program that opens them, with the reason
     """
     found = []
     for verdict in verdicts:
@@ -197,14 +197,14 @@ def checks(verdicts: Sequence[Verdict], wanted: int, *, uncounted: Mapping[str, 
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What ways out can be made of.
+    """What can be used to make more connections fit.
 
-    fresh:    ports that a source has surely towards a destination to which there is no connection yet
-    wide:     … if the range were as wide as it can be
-    explicit: … if the program chose them itself
-    spare:    addresses of this host that are not yet among the sources
-    connected: 4-tuples that exist, from whatever ports
-    noport:   connections more that there surely are with IP_BIND_ADDRESS_NO_PORT
+    fresh:     ports that a source has for certain towards a destination without connections
+    wide:      the same with the widest range
+    explicit:  the same if the program chose the ports itself
+    spare:     addresses of this host that are not yet among the sources
+    connected: 4-tuples in use, with any source port
+    noport:    additional connections that are possible for certain with IP_BIND_ADDRESS_NO_PORT
     """
 
     space: TupleSpace
@@ -218,11 +218,11 @@ class Means:
     here: bool
     connected: int
     noport: int
-    named: str  # the first destination, as host
+    named: str  # host part of the first destination
 
 
 def ways(found: Sequence[Check], means: Means | None, world: World, wanted: int) -> Iterator[Way]:
-    """For each limit that blocks, or perhaps does: what makes it fit, the smallest without root first."""
+    """For each limit that blocks or may block: what makes the connections fit, without root first."""
     ports_block = any(check.limit in PORT_LIMITS and check.says is not Says.OK for check in found)
     for check in found:
         if check.says is Says.OK:
@@ -235,7 +235,9 @@ def ways(found: Sequence[Check], means: Means | None, world: World, wanted: int)
             yield from _raise(check, world, "fs.file-nr", (1 + bool(means and means.here)) * wanted)
         elif check.limit in ("memory", "memory.max"):
             machines = -(-wanted // max(1, check.room.least if check.room else 1))
-            yield Way(check.limit, False, f"{format_count(machines)} such machines: --machines {machines}", "", ())
+            yield Way(
+                check.limit, False, f"{format_count(machines)} machines like this one: --machines {machines}", "", ()
+            )
         elif check.limit == "4-tuple" and not ports_block:  # what makes ports makes 4-tuples
             yield Way(check.limit, False, "more source addresses, or more destination ports", "", ())
 
@@ -252,7 +254,7 @@ def _port_ways(check: Check, means: Means, wanted: int) -> Iterator[Way]:
     sources, destinations = space.sources.size, space.destinations.size
     if means.strategy is Strategy.BIND0:
         if means.noport >= wanted:
-            text = "set IP_BIND_ADDRESS_NO_PORT before bind(): each destination has its own ports then"
+            text = "set IP_BIND_ADDRESS_NO_PORT before bind(): then each destination has its own ports"
             yield Way(check.limit, False, text, "--strategy noport", ())
         if means.fresh:  # of which all destinations have a share
             yield from _more_sources(check, means, -(-missing // means.fresh))
@@ -265,19 +267,19 @@ def _port_ways(check: Check, means: Means, wanted: int) -> Iterator[Way]:
     automatic = means.strategy is not Strategy.EXPLICIT
     if automatic and means.explicit * space.pairs >= wanted:
         ends = _text(means, space.sources.parts, WIDEST)
-        text = "choose the ports yourself, which are then lost to every other program of the namespace"
+        text = "choose the ports yourself; every other program in the namespace then loses these ports"
         yield Way(check.limit, False, text, f"--from {ends} --strategy explicit", ())
     if automatic and means.wide > means.fresh:
         yield from _wider(check, means, wanted)
 
 
 def _wider(check: Check, means: Means, wanted: int) -> Iterator[Way]:
-    """The widest range, by itself or with as few more destination ports as it takes then."""
+    """The widest range, alone or with the fewest additional destination ports."""
     facts, space = means.facts, means.space
     start = max(WIDEST.start, facts.unprivileged_start)
     before = f"{facts.port_range.start} {facts.port_range.stop - 1}"
     change = Change("net.ipv4.ip_local_port_range", before, f"{start} {WIDEST.stop - 1}")
-    text = "a wider range; reserve what listens inside of it"
+    text = "a wider range; reserve the ports of listeners inside it"
     missing = wanted - (means.wide * space.pairs - means.connected)
     if missing <= 0:
         yield Way(check.limit, True, text, "", (change,))
@@ -287,7 +289,7 @@ def _wider(check: Check, means: Means, wanted: int) -> Iterator[Way]:
 
 
 def _more_destinations(check: Check, means: Means, more: int) -> Iterator[Way]:
-    """Ports right behind those that there are, if they are all of one address and there are so many."""
+    """The ports that follow the present ones, if all belong to one address and enough ports follow."""
     parts = means.space.destinations.parts
     text = f"{format_count(more)} more destination port{'s' * (more > 1)}, if the server can listen there"
     addresses, ports = parts[0]
@@ -313,19 +315,19 @@ def _more_sources(check: Check, means: Means, more: int) -> Iterator[Way]:
         last = space.sources.parts[-1].stop - 1 + more
         parts = (*space.sources.parts[:-1], range(space.sources.parts[-1].start, last + 1))
         if space.address(last).is_loopback:
-            yield Way(check.limit, False, f"{text}: all of 127.0.0.0/8 are yours", _from(means, parts), ())
+            yield Way(check.limit, False, f"{text}: all of 127.0.0.0/8 is available", _from(means, parts), ())
         return
     if len(means.spare) >= more:
         spare = [range(int(address), int(address) + 1) for address in means.spare[:more]]
         parts = Ranges([*space.sources.parts, *spare]).parts
-        yield Way(check.limit, False, f"{text}, which this host has", _from(means, parts), ())
+        yield Way(check.limit, False, f"{text} that this host already has", _from(means, parts), ())
         return
-    text = f"{text}: ip address add ADDRESS/{32 if space.version == 4 else 128} dev DEVICE, undone by ip address del"
+    text = f"{text}: ip address add ADDRESS/{32 if space.version == 4 else 128} dev DEVICE; ip address del undoes it"
     yield Way(check.limit, True, text, "", ())
 
 
 def _from(means: Means, parts: Sequence[range]) -> str:
-    """The options for these sources, with the ports and the strategy that go with them."""
+    """The options for these sources, including the ports and the strategy they need."""
     if means.strategy is Strategy.EXPLICIT:
         ports = means.space.ports.parts
         return f"--from {_text(means, parts, ports[0])}" if len(ports) == 1 else ""
@@ -334,7 +336,7 @@ def _from(means: Means, parts: Sequence[range]) -> str:
 
 
 def _text(means: Means, parts: Sequence[range], ports: range | None = None) -> str:
-    """Addresses as --from takes them."""
+    """Addresses in the form of --from."""
     texts = [_range_text(means.space.address(part.start), means.space.address(part.stop - 1)) for part in parts]
     if ports:
         texts = [_with_ports(text, ports.start, ports.stop - 1) for text in texts]
@@ -350,7 +352,7 @@ def _range_text(first: Address, last: Address) -> str:
 
 
 def churn(per_s: float, ports: PortRoom, facts: PortFacts, wanted: int, *, loopback: bool) -> Churn:
-    """loopback: all 4-tuples have an address of 127.0.0.0/8 or ::1"""
+    """The rate of short connections that is possible. loopback: all 4-tuples have an address of 127.0.0.0/8 or ::1"""
     reused = facts.timestamps and (facts.tw_reuse == 1 or (facts.tw_reuse == 2 and loopback))
     kept_s = (facts.tw_reuse_delay_ms if reused else TIME_WAIT_MS) / 1000
     ceiling = max(0, ports.room.least - wanted) / kept_s
@@ -358,7 +360,7 @@ def churn(per_s: float, ports: PortRoom, facts: PortFacts, wanted: int, *, loopb
 
 
 def machine(count: int, wanted: int, means: Means, room_each: int, rate_per_s: float) -> Machine:
-    """room_each: connections that one such machine has memory and other limits for, ports aside"""
+    """One of `count` machines. room_each: connections that one machine can hold, excluding its ports"""
     each = -(-wanted // count)
     per_source = means.fresh * means.space.destinations.size
     return Machine(
@@ -372,20 +374,21 @@ def machine(count: int, wanted: int, means: Means, room_each: int, rate_per_s: f
 
 
 def memory(wanted: int) -> tuple[int, int, int]:
-    """(kernel memory of the clients' ends, of the servers' ends, user memory of one process with a ring)"""
+    """(kernel memory of the client ends, of the server ends, user memory of one process with a ring), in bytes."""
     return wanted * CLIENT_END_BYTES, wanted * SERVER_END_BYTES, USER_BYTES + wanted * USER_BYTES_EACH
 
 
 def too_many(wanted: int, room_max: int, check: Check, command: str, *, more: Sequence[Way]) -> tuple[str, str, str]:
-    """An error's three parts, for `hold` of more than there can be."""
+    """The three parts of the error that `hold` gives if N is not possible."""
     do = "; ".join(f"{way.text} ({way.options})" if way.options else way.text for way in more[:2] if not way.root)
     return (
         f"{format_count(wanted)} connections, room for {format_count(room_max)}",
         f"{check.title} ({check.limit}){': ' + check.note if check.note else ''}",
-        f"{do}{'. ' if do else ''}{command} shows every way; --anyway opens what there is.",
+        f"{do}{'. ' if do else ''}{command} shows every way; --anyway opens as many as possible.",
     )
 
 
 def endpoint(space: TupleSpace) -> str:
+    """The first destination as ADDRESS:PORT."""
     value, port = space.destinations[0]
     return str(Endpoint(space.address(value), port))

@@ -1,8 +1,8 @@
-"""How many connections a translating router has ports for: the vendors' rules as a table, with where they say so.
+"""How many connections a NAT gateway has ports for: the vendors' rules as a table, with their sources.
 
-A router needs a port of a public address for each connection, and may use it again for another destination (address,
-port and protocol). So the budget is ports × public addresses, for each destination. A port stays taken for a while
-after its connection has ended, or has been quiet.
+A gateway needs one port of a public address for each connection, and can use the same port for another destination
+(address, port and protocol). The budget is therefore ports × public addresses, per destination. A port stays in use
+for some time after its connection has ended.
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,13 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """per_address:    connections of one public address to one destination
-    most_addresses: that one gateway can have; None: as many as you give it
-    slices:         each machine has its own share of the ports, whatever the destination
-    quiet_s:        a connection without traffic loses its port after that; None: 432,000 s, as established ones
-    kept_s:         a port that is closed stays taken for that long; None: the vendor does not say
+    """One vendor's rules.
+
+    per_address:    connections of one public address to one destination
+    most_addresses: public addresses that one gateway can have; None: no limit
+    slices:         each machine has its own share of the ports, for all destinations
+    quiet_s:        a connection without traffic loses its port after this time
+    kept_s:         a port stays in use for this time after its connection closes; None: the vendor does not document it
     """
 
     title: str
@@ -42,18 +44,18 @@ ROUTERS: Mapping[str, Router] = MappingProxyType(
         ),
     }
 )
-LEAST_SLICE = 64  # ports that Google gives each machine unless told otherwise
+LEAST_SLICE = 64  # ports that Google gives each machine by default
 
 
 @dataclass(frozen=True, slots=True)
 class NatBudget:
-    """What a plan takes from a router.
+    """What a plan needs of a NAT gateway.
 
-    each_address:   connections of one public address to the same destination
-    each:           connections to the same destination, from all machines
-    room:           what the router's public addresses allow to it
-    addresses_wanted: public addresses that it takes; None: more than one gateway can have
-    slice_ports:    ports for each machine that must be set, where machines have their own
+    each_address:     connections of one public address to the same destination
+    each:             connections to the same destination, from all machines
+    room:             connections to the same destination that the planned public addresses allow
+    addresses_wanted: public addresses that are needed; None: more than one gateway can have
+    slice_ports:      ports per machine that must be set, if each machine has its own share
     """
 
     router: str
@@ -71,7 +73,7 @@ class NatBudget:
 
 
 def nat_budget(name: str, addresses: int, wanted: int, destinations: int, machines: int) -> NatBudget:
-    """wanted: connections in all, equally to `destinations`, from `machines` behind one router"""
+    """The budget of one gateway. wanted: connections in total, spread equally over `destinations`, from `machines`"""
     router = ROUTERS[name]
     each = -(-wanted // destinations)
     slice_ports = None

@@ -1,4 +1,4 @@
-"""Does it fit: the answer, every limit with OK or what it blocks at, what makes it fit, what it costs."""
+"""The result of `plan` as text: the answer, every limit with its verdict, what makes N fit, and the cost."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -22,9 +22,11 @@ def plan_lines(fit: Fit) -> Iterator[str]:
     for check in fit.checks:
         yield _check(check)
     for reason in fit.because:
-        yield from wrapped("  not exact   ", f"{reason}; fourtuple limits --probe tells")
+        yield from wrapped("  not exact   ", f"{reason}; to test it: fourtuple limits --probe")
     if fit.absent:
-        yield from wrapped("  sources     ", f"this host does not have {_list(fit.absent)}: ip address add, as root")
+        yield from wrapped(
+            "  sources     ", f"this host does not have {_list(fit.absent)}; add them as root with ip address add"
+        )
     yield from _ways(fit.ways, {check.limit: check.title for check in fit.checks})
     yield ""
     yield from _cost(fit)
@@ -38,25 +40,27 @@ def plan_lines(fit: Fit) -> Iterator[str]:
 
 def applied_lines(done: Sequence[Change], refused: Sequence[tuple[Change, str]]) -> Iterator[str]:
     for change in done:
-        yield from wrapped("set ", f"{change.name} = {change.after} (it was {change.before})")
+        yield from wrapped("set ", f"{change.name} = {change.after} (was {change.before})")
     if done:
-        yield "fourtuple undo brings back what it was"
+        yield "fourtuple undo restores the previous values"
     for change, why in refused:
         yield from wrapped("not set ", f"{change.name} = {change.after}: {why}")
     if not (done or refused):
-        yield "there is no setting to change"
+        yield "no setting needs to be changed"
 
 
 def undone_lines(done: Sequence[Change], refused: Sequence[tuple[Change, str]], elsewhere: int) -> Iterator[str]:
     for change in done:
-        yield from wrapped("", f"{change.name} = {change.after} again (it was {change.before})")
+        yield from wrapped("", f"{change.name} = {change.after} restored (was {change.before})")
     for change, why in refused:
-        yield from wrapped("left as it is  ", f"{change.name}: {why}")
+        yield from wrapped("left unchanged  ", f"{change.name}: {why}")
     if not (done or refused):
-        yield "there is nothing to undo here" if elsewhere else "there is nothing to undo"
+        yield "nothing to undo in this network namespace" if elsewhere else "nothing to undo"
     if elsewhere:
         others = _some(elsewhere, "setting")
-        yield from wrapped("", f"{others} of other network namespaces are left: undo there, or undo --forget")
+        yield from wrapped(
+            "", f"{others} in other network namespaces remain: run fourtuple undo there, or undo --forget"
+        )
 
 
 def _where(fit: Fit) -> str:
@@ -67,10 +71,14 @@ def _where(fit: Fit) -> str:
 
 def _answer(fit: Fit) -> str:
     if fit.says is Says.OK:
-        return "it fits, but not what is asked besides" if fit.blocked else "it fits"
+        if not fit.blocked:
+            return "fits"
+        extras = (("churn", fit.churn), ("split over machines", fit.machine), ("NAT gateway", fit.nat))
+        failing = [name for name, extra in extras if extra and not extra.fits]
+        return f"the connections fit; the {' and the '.join(failing)} {'do' if len(failing) > 1 else 'does'} not"
     if fit.says is Says.PERHAPS:
-        return f"perhaps it fits, {format_count(fit.room.least if fit.room else 0)} surely do"
-    return f"it does not fit, {format_count(fit.wanted_each - (fit.room.most if fit.room else 0))} too many"
+        return f"may fit; {format_count(fit.room.least if fit.room else 0)} fit for certain"
+    return f"does not fit: {format_count(fit.wanted_each - (fit.room.most if fit.room else 0))} too many"
 
 
 def _check(check: Check) -> str:
@@ -80,12 +88,12 @@ def _check(check: Check) -> str:
 
 
 def _ways(ways: Sequence[Way], titles: Mapping[str, str]) -> Iterator[str]:
-    """titles: of the limits; said where several block, for then it takes one way past each"""
+    """The ways past the limits. titles: of the limits; shown if several block, for then one way past each is needed"""
     several = len({way.limit for way in ways}) > 1
     if several:
         yield ""
-        yield "several limits block: it takes one way past each of them"
-    for root, head in ((False, "makes it fit, without root"), (True, "makes it fit, with root")):
+        yield "several limits block: choose one way past each of them"
+    for root, head in ((False, "to make it fit without root"), (True, "to make it fit with root")):
         chosen = [way for way in ways if way.root is root]
         if chosen:
             yield ""
@@ -100,34 +108,37 @@ def _ways(ways: Sequence[Way], titles: Mapping[str, str]) -> Iterator[str]:
 
 
 def _cost(fit: Fit) -> Iterator[str]:
-    there = "of the other ends, here too" if fit.here else "at the other end"
+    there = "for the server ends on this host" if fit.here else "at the other end"
     client, server = format_size(fit.client_bytes), format_size(fit.server_bytes)
     yield from wrapped(
-        "memory    ", f"{client} of the kernel's, and {server} {there}; {format_size(fit.user_bytes)} of hold's"
+        "memory    ",
+        f"{client} of kernel memory for the client ends, {server} {there}; {format_size(fit.user_bytes)} for hold",
     )
     rate = f"{format_rate(fit.rate_per_s)}, {fit.rate_because}"
     yield from wrapped(
-        "time      ", f"about {format_duration(fit.elapsed_s)} at {rate}{'' if 'asked' in rate else ' (--rate)'}"
+        "time      ", f"about {format_duration(fit.elapsed_s)} at {rate}{'' if 'requested' in rate else ' (--rate)'}"
     )
 
 
 def _churn(churn: Churn) -> Iterator[str]:
-    word = "fits" if churn.fits else "does NOT fit"
+    word, most = "fits" if churn.fits else "does NOT fit", format_rate(churn.ceiling_per_s)
     yield from wrapped(
         "churn     ",
-        f"{format_rate(churn.per_s)} {word}: with the others held {format_rate(churn.ceiling_per_s)} are the most, and"
-        f" {format_rate(churn.each_per_s)} to one destination from one source, where the client closes first: its"
-        f" 4-tuple stays taken for {format_duration(churn.kept_s)}",
+        f"{format_rate(churn.per_s)} {word}: at most {most} while the others are held, and at most"
+        f" {format_rate(churn.each_per_s)} from one source to one destination. The client closes first, and its 4-tuple"
+        f" stays in use for {format_duration(churn.kept_s)}",
     )
 
 
 def _machine(machine: Machine) -> Iterator[str]:
-    word = "fits" if machine.fits else "does NOT fit: memory, or a limit above"
+    word = "which fits" if machine.fits else "which does NOT fit: memory, or a limit above"
+    addresses = _some(machine.sources, "source address", "es")
+    total = _some(machine.machines * machine.sources, "address", "es")
     yield from wrapped(
         "machines  ",
-        f"{format_count(machine.machines)} like this one, {format_count(machine.wanted)} each, {word}: each needs"
-        f" {_some(machine.sources, 'source address', 'es')}, {format_size(machine.kernel_bytes)} of kernel memory,"
-        f" {format_duration(machine.elapsed_s)}; {format_count(machine.machines * machine.sources)} addresses in all",
+        f"{format_count(machine.machines)} like this one, with {format_count(machine.wanted)} connections each, {word}."
+        f" Each needs {addresses}, {format_size(machine.kernel_bytes)} of kernel memory and"
+        f" {format_duration(machine.elapsed_s)}; {total} in total",
     )
 
 
@@ -135,17 +146,17 @@ def _nat(nat: NatBudget) -> Iterator[str]:
     if nat.slice_ports and nat.slice_ports > nat.each_address:
         more = f"a machine would need more ports than the {format_count(nat.each_address)} of a public address"
     elif nat.addresses_wanted is None:
-        more = "it takes more public addresses than one gateway can have: more destinations, or gateways"
+        more = "more public addresses are needed than one gateway can have; use more destinations or gateways"
     elif nat.fits:
         more = f"fits through {_some(nat.addresses, 'public address', 'es')}"
     else:
-        more = f"does NOT fit: {_some(nat.addresses_wanted, 'public address', 'es')} would do, {nat.addresses} planned"
-    share = f"; it takes {format_count(nat.slice_ports)} ports for each machine" if nat.slice_ports else ""
-    kept = f", a closed one keeps its port {format_duration(nat.kept_s)}" if nat.kept_s else ""
+        more = f"does NOT fit: {_some(nat.addresses_wanted, 'public address', 'es')} needed, {nat.addresses} planned"
+    share = f"; set {format_count(nat.slice_ports)} ports for each machine" if nat.slice_ports else ""
+    kept = f"; a closed connection keeps its port for {format_duration(nat.kept_s)}" if nat.kept_s else ""
     yield from wrapped(
         "NAT       ",
-        f"{nat.title}: {format_count(nat.each)} to the same destination, room for {format_count(nat.room)}:"
-        f" {more}{share}. A quiet connection loses its port after {format_duration(nat.quiet_s)}{kept} ({nat.source})",
+        f"{nat.title}: {format_count(nat.each)} connections to the same destination, room for {format_count(nat.room)}:"
+        f" {more}{share}. An idle connection loses its port after {format_duration(nat.quiet_s)}{kept} ({nat.source})",
     )
 
 
