@@ -108,7 +108,7 @@ def test_what_moves_is_said_in_words() -> None:
     assert said["net.ipv4.tcp_max_orphans"] == "TCPAbortOnMemory"
     assert said["net.netfilter.nf_conntrack_max"] == "drop in /proc/net/stat/nf_conntrack"
     assert said["net.core.netdev_max_backlog"] == "second column of /proc/net/softnet_stat; TCPSynRetrans"
-    assert said["firewall"] == "its own"
+    assert said["firewall"] == "the counters of its rules"
     assert said["fs.nr_open"] == ""
 
 
