@@ -53,7 +53,7 @@ def census(
     sources: only connections from these addresses; none: all
     states:  only sockets in these; what is left of the ports is unknown then
     by:      what a row is
-    most:    so many rows, the worst first; None: all
+    most:    at most this number of rows, the fullest first; None: all
     owners:  look whose the sockets are, in /proc/PID/fd of every process
     rings:   look for the owners of io_uring's direct descriptors, too (kernel/proc/owners.py)
     outside: as `limits` takes it
@@ -170,7 +170,7 @@ def usage_of(
 ) -> tuple[Usage, str]:
     """The usage, and where it was read. Raises CannotError.
 
-    bound: ports of which it is known that somebody named them in bind(); None: it is asked, by a dump of its own
+    bound: ports known to be named in bind(); None: find them with a dump of their own
     """
     asked = Asked(automatic=facts.port_range if facts and bound is None else None, where=where)
     try:

@@ -29,7 +29,7 @@ def limits(
     strategy:     None means explicit where `sources` name ports, late elsewhere
     pid:          whose files, cgroup and listeners; None: of a program that is started from here
     role:         None means server for a process that listens, where no destination is given
-    probe:        open short connections on 127.0.0.1 to learn what the kernel does not tell
+    probe:        open short connections on 127.0.0.1 to test what the kernel does not report
     outside:      sysctls of the host, read before this thread entered the namespace (sysctl.host_sysctls)
 
     Ports and sockets are those of this thread's network namespace. Where `pid` is in another one they are unknown.

@@ -142,7 +142,7 @@ def usable(space: TupleSpace, use: PortUse, strategy: Strategy, wanted: int) -> 
     """The space without the ports that listening or bound sockets keep from us.
 
     Automatic choice skips them on any address. We ourselves are stopped by those on our addresses only: of connected
-    sockets there nobody tells whether they share their port, so their ports are left out too if what remains is enough.
+    sockets there the kernel does not report whether they share their port: these ports are left out if enough remain.
     """
     if strategy is not Strategy.EXPLICIT:
         return space.without_ports(np.flatnonzero(use.bound).tolist())

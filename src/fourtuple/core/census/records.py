@@ -140,7 +140,7 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A port of the range that connect() cannot choose for anybody. how: `listening`, `bound`, `bound and connected`"""
+    """A port of the range that connect() cannot choose. how: `listening`, `bound`, `bound and connected`"""
 
     port: int
     how: str

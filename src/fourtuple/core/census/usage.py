@@ -60,7 +60,7 @@ _MULTIPLIERS = [np.uint64(random.getrandbits(64) | 1) for _ in range(_WORDS + 1)
 _SHIFT, _ONE = np.uint64(32), np.uint64(1)
 _PLACE_BITS = 14  # what tells the rows of a table apart while they are sorted
 _PLACES = np.arange(1 << _PLACE_BITS, dtype=np.uint64)
-_MERGE_ROWS = 1 << 16  # so many rows of pairs are collected before those of the same pair are added up
+_MERGE_ROWS = 1 << 16  # rows of pairs that are collected before those of the same pair are added up
 
 
 class HashCollisionError(Exception):
@@ -104,7 +104,7 @@ class Usage:
         listeners: as LISTENER
         facts:     which ports connect() chooses from, and what it takes over; None: not known
         where:     which connections count; they may be filtered already
-        bound:     ports of which it is known already that somebody got them by bind(); None: of none
+        bound:     ports already known to be taken by bind(); None: none is known
 
         Raises HashCollisionError.
         """
@@ -276,9 +276,9 @@ def _among(values: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDArray[n
 
 @dataclass(frozen=True, slots=True)
 class _Listening:
-    """Where somebody listens: which sockets were accepted there?
+    """The listeners' ports: which sockets were accepted there?
 
-    everywhere: (2, 65536), on 0.0.0.0 or ::, for IPv6 and for IPv4; :: is of both, if nobody has set IPV6_V6ONLY
+    everywhere: (2, 65536), on 0.0.0.0 or ::, for IPv6 and for IPv4; :: is of both, unless IPV6_V6ONLY is set
     somewhere:  (65536, 2), on this other one, as words; zeros: on none
     several:    (65536,), on more than one other
     ends:       all of those, as address and port
@@ -303,7 +303,7 @@ class _Listening:
         return cls(everywhere, somewhere, several, ends)
 
     def have(self, table: Sockets) -> NDArray[np.bool_]:
-        """A socket that has not answered a SYN yet is a listener's, whatever became of that."""
+        """A socket that has not answered a SYN yet belongs to a listener, even if that listener has closed."""
         ports, states, words = table["local_port"].astype(np.intp), table["state"], _words(table)
         found: NDArray[np.bool_] = (states == State.SYN_RECV) | (states == State.NEW_SYN_RECV)
         if self.everywhere[1].any():

@@ -1,4 +1,4 @@
-"""Which groups of sockets a census shows, and the records that it makes of them and of what it finds besides."""
+"""Which groups of sockets a census shows, and the records made of them and of its other findings."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -43,7 +43,7 @@ class View:
     counts: (groups, 4), sockets as in COUNTS
     rows:   those of these groups, each `pair` replaced by the group's place
     total:  how many groups there are
-    most:   so many are to be shown; None: all
+    most:   at most this number is shown; None: all
     """
 
     usage: Usage
@@ -58,7 +58,7 @@ class View:
 
     @classmethod
     def of(cls, usage: Usage, by: By, most: int | None) -> Self:
-        """most: so many of clients, and of servers, those with the most ports taken and sockets first; None: all"""
+        """most: at most this number of client rows and of server rows, the fullest first; None: all"""
         pairs = np.arange(len(usage.pairs))
         if by is By.DESTINATION:
             _, keys = np.unique(usage.pairs[["destination", "port", "is_server"]], return_inverse=True)
@@ -113,7 +113,7 @@ class View:
     ) -> Census:
         """before: the usage that was found `since_s` ago, to tell what has changed
 
-        whole: all states were asked for; else nobody knows what is left of the ports
+        whole: all states were requested; otherwise the remaining ports are unknown
         """
         usage, facts = self.usage, world.ports
         if self.by is By.STATE:

@@ -3,7 +3,7 @@
 from fourtuple.core.limits.facts import Memory
 from fourtuple.core.units import format_size
 
-# What a process needs besides its connections: the listeners or the epoll, /proc, a pipe, what Python opens for itself.
+# Files that a process needs in addition to its connections: listeners or the epoll, /proc, a pipe, Python's own.
 FILES_RESERVED = 24
 # Of the memory that is free, what connections may take: past it the kernel ends processes, ours or others.
 MEMORY_SHARE, MEMORY_SHARE_OF_AN_EMPTY_HOST = 0.9, 0.98
@@ -12,7 +12,7 @@ SERVER_END_BYTES = 3900
 
 
 def memory_lacking(wanted: int, memory: Memory, *, both_ends: bool, share: float = MEMORY_SHARE) -> str | None:
-    """What memory has against so many connections; None: nothing, or nobody knows what is free.
+    """Why memory does not allow these connections; None: it does, or the free memory is unknown.
 
     both_ends: the other end is on this host too
     share:     how much of what is free they may take

@@ -16,7 +16,7 @@ CAP_NET_BIND_SERVICE, CAP_SYS_ADMIN = 10, 21  # include/uapi/linux/capability.h
 class Memory:
     """What sockets can still take without anyone being killed, and where that limit is.
 
-    free_bytes: MemFree + Cached − Shmem, or what a cgroup leaves if that is less; None: nobody says.
+    free_bytes: MemFree + Cached − Shmem, or what a cgroup leaves if that is less; None: unknown.
                 Not MemAvailable: it counts the inodes of open sockets as memory that could be had back
     where:      `on this host`, or `in the cgroup /x`
     """
@@ -56,7 +56,7 @@ class ProcessFacts:
     """A process, or one that would be started from here; None: it is not there, may not be read, or was not asked for.
 
     files_open:   descriptors numbered below the soft limit; None: may not be read
-    files_most:   … and then they are at most so many: the size of its table (FDSize)
+    files_most:   then at most this many: the size of its table (FDSize)
     uid_threads:  of all processes of the user
     capabilities: effective ones, as bits
     of_host:      they count for the host itself, not within a user namespace only; None: not to be told
@@ -94,7 +94,7 @@ class World:
     """Everything the limit model knows of a process's world: its own limits, its cgroup, its namespace, its host.
 
     ports:    None where the range could not be read
-    sysctls:  text by name; a name that is missing is not there, or belongs to the host and was not to be had
+    sysctls:  text by name; a name that is missing is not there, or belongs to the host and is not available
     sockstat: /proc/net/sockstat, as {"TCP.tw": 3}; `orphan`, `alloc` and `mem` count the whole host
     counters: TcpExt and others since the namespace was made
     netns:    as /proc/PID/ns/net names it
@@ -145,13 +145,13 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """opened: connections that this namespace has opened or accepted so far; None: nobody says. there: its sockets"""
+    """opened: connections that this namespace has opened or accepted so far; None: unknown. there: its sockets"""
 
     opened: int | None
     there: int
 
     def until(self, later: "Motion") -> int | None:
-        """How many sockets have come and gone; None: nobody says."""
+        """How many sockets have come and gone; None: unknown."""
         if self.opened is None or later.opened is None:
             return None
         came = later.opened - self.opened

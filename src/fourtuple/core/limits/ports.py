@@ -1,13 +1,13 @@
 """How many more connections the source ports have room for: for each source address and destination, by strategy.
 
-The kernel tells nearly everything this takes. What it does not tell is whether the port of a connected socket was
+The kernel reports nearly everything that is needed. It does not report whether the port of a connected socket was
 chosen by connect(), so that others may share it, or by bind(address, 0), which keeps it from every automatic choice in
 the namespace. Such ports are *unattributed*: they count as lost in `room.least`, and as free in `room.most`.
 
 The rules are those of net/ipv4/inet_hashtables.c (__inet_hash_connect) and inet_connection_sock.c (inet_csk_get_port),
 v6.18:
 
-- A plain connect() takes the first port of the range, less the reserved ones, that nobody in the namespace got by
+- A plain connect() takes the first port of the range, less the reserved ones, that no socket in the namespace got by
   bind() or listen(), on whatever address, and whose 4-tuple does not exist yet. It looks at every second port first,
   then at the others; of an odd number of ports it leaves out one, the lowest or the highest. With IP_LOCAL_PORT_RANGE,
   from Linux 6.8 on, it looks at all in turn.
@@ -60,7 +60,7 @@ class PortRoom:
 
     routes:  the first of them, at most MOST_ROUTES
     because: why `room` is not exact, if it is not
-    blocked: ports of the range that nobody is given automatically, because somebody got them by bind() or listen()
+    blocked: ports of the range that connect() cannot choose, because a socket got them by bind() or listen()
     unattributed: ports of the range of which the kernel does not report what chose them
     waiting: 4-tuples of these routes in TIME_WAIT that cannot be taken over yet
     """
@@ -172,7 +172,7 @@ class PortUse:
         ports = searched(facts, in_turn=in_turn) & ~self.bound
         kept = ~is_reusable(self.towards, facts)
         rows = OwnedPorts(self.pairs[kept], self.towards["local_port"][kept])
-        unsure = "of connected sockets' ports nobody tells whether connect() chose them, or bind(address, 0)"
+        unsure = "the kernel does not report whether connect() or bind() chose the port of a connected socket"
         return pooled(self.space.pairs, 1, ports, ports & ~self.unattributed, rows, None if in_turn else facts, unsure)
 
     def _bound_first(self, facts: PortFacts) -> Pools:
@@ -205,7 +205,7 @@ class PortUse:
             in_use=in_use,
             most=PerPool(int(ports.sum()), ((each, listeners.counted(ports)), (1, in_use))),
             least=PerPool(int(sure.sum()), ((each, OwnedPorts(owners, own["local_port"]).counted(sure)),)),
-            because=("of sockets that have a port there nobody tells whether they share it (SO_REUSEADDR)",),
+            because=("the kernel does not report whether the sockets on these ports share them (SO_REUSEADDR)",),
         )
 
     def _owned(self) -> tuple[Sockets, Numbers, Sockets]:
@@ -216,7 +216,7 @@ class PortUse:
     def _wildcards(self, rows: Sockets) -> tuple[Mask, Mask]:
         """(ports that these have for the sources' IP version too, ports that they perhaps have)
 
-        0.0.0.0 is of IPv4 alone; :: is of IPv4 too if the socket is not IPV6_V6ONLY, which a table does not tell.
+        0.0.0.0 is of IPv4 alone; :: is of IPv4 too if the socket is not IPV6_V6ONLY, which a table does not contain.
         """
         is_ipv4 = rows["local"] == np.void(MAPPED + bytes(4))
         if self.space.version == 6:

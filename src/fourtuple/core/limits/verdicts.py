@@ -100,7 +100,7 @@ class Limit:
     """One row.
 
     reads:   sysctls by name, other files by path
-    formula: what can be had, in words and signs
+    formula: what is available, in words and signs
     seen:    what the application or a counter shows there
     call:    the system call that fails; empty: none does
     errno:   its errno; 0: none, it is silent

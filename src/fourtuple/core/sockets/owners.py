@@ -27,7 +27,7 @@ class Owners:
     processes:     the one with the most first; a socket that several have counts for the first of them
     not_visible:   sockets of users whose processes may not be looked into; users: who they are
     no_descriptor: in no process's files: direct descriptors of io_uring, or of a process in another PID namespace
-    kernel:        nobody's: in TIME_WAIT, closed by their program, or not accepted yet
+    kernel:        without an owner: in TIME_WAIT, closed by their program, or not accepted yet
     """
 
     processes: tuple[Process, ...] = ()
@@ -60,7 +60,7 @@ class Holders:
     numbers:   (n,), which of the processes has it
     visible:   user ids whose processes were all looked into; None: everybody's
     users:     names by user id
-    asked:     somebody wanted to know; else there are no owners
+    asked:     owners were requested; otherwise there are none
     """
 
     processes: tuple[tuple[int, str], ...]
@@ -104,8 +104,8 @@ class Holders:
 
     def codes(self, inodes: NDArray[np.uint32], uids: NDArray[np.uint32]) -> Numbers:
         """For each socket the number of the process that has it; behind those, of NAMELESS."""
-        hidden, nobody, kernel = (len(self.processes) + number for number in range(3))
-        codes = np.full(len(inodes), nobody)
+        hidden, without, kernel = (len(self.processes) + number for number in range(3))
+        codes = np.full(len(inodes), without)
         if self.visible is not None:
             codes[~np.isin(uids, list(self.visible))] = hidden
         if len(self.inodes):
@@ -122,12 +122,12 @@ NOBODY = Holders((), np.zeros(0, np.uint32), np.zeros(0, np.int64), None, {}, as
 def unseen(owners: "list[Owners] | tuple[Owners, ...]") -> list[str]:
     """Sentences about the sockets without a visible process."""
     texts = []
-    hidden, nobody = (sum(getattr(each, name) for each in owners) for name in ("not_visible", "no_descriptor"))
+    hidden, without = (sum(getattr(each, name) for each in owners) for name in ("not_visible", "no_descriptor"))
     if hidden:
         texts.append(f"the process of {format_count(hidden)} sockets is not visible (needs root), only its user")
-    if nobody:
+    if without:
         texts.append(
-            f"{format_count(nobody)} sockets are in no process's files: direct descriptors of io_uring (--rings finds"
+            f"{format_count(without)} sockets are in no process's files: direct descriptors of io_uring (--rings finds"
             " their owners), or a process in another PID namespace"
         )
     return texts
