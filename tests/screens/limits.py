@@ -98,7 +98,13 @@ SCREENS = {
     "time-wait": lambda: _lines(answer(WAITING)),
     "not-exact": lambda: _lines(answer(UNSURE)),
     "not-listed": lambda: _lines(
-        answer(PORTS, because=["sockets that are only bound are not listed: sock_diag does that from Linux 6.8 on"])
+        answer(
+            PORTS,
+            because=[
+                "sockets that are bound but neither connected nor listening are missing: sock_diag lists them since"
+                " Linux 6.8"
+            ],
+        )
     ),
     "probed": lambda: _lines(answer(PORTS, probed=300)),
     "no-port-left": lambda: _lines(answer(NONE_LEFT)),

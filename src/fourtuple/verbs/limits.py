@@ -1,4 +1,4 @@
-"""`limits`: how many more connections there can be, and which limit decides."""
+"""`limits`: how many more connections are possible, and which limit decides."""
 
 from collections.abc import Mapping, Sequence
 
@@ -24,15 +24,15 @@ def limits(
 ) -> Limits:
     """How many more connections can be opened from here, or accepted.
 
-    destinations: HOST:PORT or HOST:PORT-PORT; none: any to which there is no connection yet
+    destinations: HOST:PORT or HOST:PORT-PORT; none: any destination without a connection
     sources:      as `hold` takes them
-    strategy:     None means explicit where `sources` name ports, late elsewhere
-    pid:          whose files, cgroup and listeners; None: of a program that is started from here
-    role:         None means server for a process that listens, where no destination is given
+    strategy:     None: explicit if `sources` name ports, else late
+    pid:          the process whose files, cgroup and listeners count; None: a program started from here
+    role:         None: server for a listening process without `destinations`, else client
     probe:        open short connections on 127.0.0.1 to test what the kernel does not report
     outside:      sysctls of the host, read before this thread entered the namespace (sysctl.host_sysctls)
 
-    Ports and sockets are those of this thread's network namespace. Where `pid` is in another one they are unknown.
+    Ports and sockets are those of this thread's network namespace. They are unknown if `pid` is in another one.
 
     Raises UsageError, ShortfallError, CannotError.
     """

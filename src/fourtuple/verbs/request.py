@@ -1,4 +1,4 @@
-"""Destinations and sources as typed → a tuple space: names resolved, addresses checked; and what is in use of it."""
+"""The tuple space for destinations and sources as typed, with names resolved and addresses checked, and its use."""
 
 import ipaddress
 import itertools
@@ -20,7 +20,7 @@ from fourtuple.kernel import addresses
 from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets
 
 MOST_PAIRS = 2**32
-MOST_ADDRESSES = 4096  # of destinations whose routes are looked up
+MOST_ADDRESSES = 4096  # destination addresses whose routes are looked up
 
 
 def space_of(
@@ -31,12 +31,12 @@ def space_of(
     *,
     on_paper: bool = False,
 ) -> tuple[TupleSpace, Strategy]:
-    """What was typed → the tuple space, without a look at what is in use, and the strategy that goes with it.
+    """The tuple space for the options as typed, without reading what is in use, and its strategy.
 
     destinations, sources, strategy: as `hold` takes them
-    on_paper: source addresses need not be this host's
+    on_paper: source addresses need not be on this host
 
-    Raises UsageError, or ShortfallError where there is no way to a destination.
+    Raises UsageError, or ShortfallError if there is no route to a destination.
     """
     source_specs = [EndpointSpec.parse(source) for source in sources]
     port_parts = [spec.ports for spec in source_specs if spec.ports is not None]
@@ -61,7 +61,7 @@ def space_of(
         if strategy is Strategy.EXPLICIT and len(source_hosts) > 1:
             several = f"the destinations are reached from different sources: {', '.join(source_hosts)}"
             raise UsageError("--strategy explicit", several, "Name the source (--from).")
-        source_hosts = source_hosts[:1]  # by any other strategy each destination has its own one source
+        source_hosts = source_hosts[:1]  # with any other strategy the route gives each destination its source
     automatic = strategy is not Strategy.EXPLICIT
     for address, _ in endpoints:
         if address.is_multicast:
@@ -86,7 +86,7 @@ def space_of(
 
 
 def _check_loopback(space: TupleSpace) -> None:
-    """Raises UsageError for a loopback source of a destination that is not of this host."""
+    """Raises UsageError for a loopback source with a destination that is not on this host."""
     first, (value, _) = space.address(space.sources[0]), space.destinations[0]
     target = space.address(value)
     if first.is_loopback and not target.is_loopback and not addresses.is_local(target):
@@ -107,7 +107,7 @@ def _source_towards(address: Address, ports: range) -> Address:
 
 
 def absent_sources(space: TupleSpace) -> Iterator[Address]:
-    """Source addresses that are not this host's; of a long range its first and last are looked at."""
+    """Source addresses that this host does not have; of a long range only the first and the last are checked."""
     for part in space.sources.parts:
         for value in part if part.stop - part.start <= 256 else (part.start, part.stop - 1):
             if not addresses.is_local(space.address(value)):
@@ -115,7 +115,7 @@ def absent_sources(space: TupleSpace) -> Iterator[Address]:
 
 
 def by_source(space: TupleSpace, sources: Sequence[str]) -> list[TupleSpace]:
-    """Where no sources were given, each destination is reached from the one that its route gives: a space for each."""
+    """The space itself if `sources` are given, else one space for each source that the routes determine."""
     if sources:
         return [space]
     found: dict[Address, list[tuple[range, range]]] = {}
@@ -132,17 +132,18 @@ def by_source(space: TupleSpace, sources: Sequence[str]) -> list[TupleSpace]:
 
 
 def use_of(space: TupleSpace, facts: PortFacts) -> tuple[PortUse, str]:
-    """What the sockets of this network namespace do to the ports of the space, and where they were read."""
+    """How the sockets of this network namespace use the ports of the space, and the source of that listing."""
     asked = [facts.port_range, *space.ports.parts]
     ports = range(min(part.start for part in asked), max(part.stop for part in asked))
     return fold_sockets(lambda tables: PortUse.of(tables, space), State, Asked(automatic=ports, others=False))
 
 
 def usable(space: TupleSpace, use: PortUse, strategy: Strategy, wanted: int) -> TupleSpace:
-    """The space without the ports that listening or bound sockets keep from us.
+    """The space without the ports that listening or bound sockets occupy.
 
-    Automatic choice skips them on any address. We ourselves are stopped by those on our addresses only: of connected
-    sockets there the kernel does not report whether they share their port: these ports are left out if enough remain.
+    Automatic choice skips these ports on any address. An explicit bind() is stopped only by sockets on its own
+    addresses or the wildcard. The kernel does not report whether connected sockets there share their ports, so these
+    ports are left out too if enough remain.
     """
     if strategy is not Strategy.EXPLICIT:
         return space.without_ports(np.flatnonzero(use.bound).tolist())
@@ -152,7 +153,10 @@ def usable(space: TupleSpace, use: PortUse, strategy: Strategy, wanted: int) -> 
 
 
 def _endpoints(destinations: Sequence[str], version: int | None) -> list[tuple[Address, range]]:
-    """Names resolved, all to the one IP version that every destination has; the wildcard means this host."""
+    """Addresses and ports of the destinations, all of one IP version that every destination has.
+
+    The wildcard means this host. Raises UsageError.
+    """
     found: list[tuple[list[Address], range]] = []
     for text in destinations:
         spec = EndpointSpec.parse(text)
@@ -172,7 +176,7 @@ def _endpoints(destinations: Sequence[str], version: int | None) -> list[tuple[A
 
 
 def _meant(address: Address) -> Address:
-    """connect(2) takes 0.0.0.0 and :: for this host, and ::ffff:a.b.c.d is the IPv4 address a.b.c.d."""
+    """The address that connect(2) uses: this host for 0.0.0.0 and ::, and a.b.c.d for ::ffff:a.b.c.d."""
     if address.is_unspecified:
         return ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None

@@ -1,4 +1,4 @@
-"""One look at all that `limits`, `plan`, `why` and `hold` decide by: the world, the ports, what each limit leaves."""
+"""The survey behind `limits`, `plan`, `why` and `hold`: the world, the ports, and the room that each limit leaves."""
 
 import contextlib
 import itertools
@@ -27,18 +27,20 @@ from fourtuple.kernel.proc.sysctl import NOTHING, host_sysctls, read_sysctl
 from fourtuple.kernel.proc.world import read_world
 from fourtuple.verbs.request import MOST_ADDRESSES, by_source, space_of, use_of
 
-ANYWHERE = Destinations.of([(range(1), range(1, 2))])  # stands for a destination to which there is no connection yet
+ANYWHERE = Destinations.of([(range(1), range(1, 2))])  # represents a destination without a connection
 CONNTRACK = "net.netfilter.nf_conntrack_count"
 
 
 @dataclass(frozen=True)
 class Look:
-    """space:    what was asked about
-    uses:     of the space, or of its parts, each with its own source; none where the port range is unknown
-    ports:    all of them together; None for a server too
-    because:  why the ports are not known exactly
-    full:     listeners in question whose accept queue is full now
-    probed:   how many ports were asked for; None: that was not wanted
+    """The result of a survey.
+
+    space:    the sources and destinations in question
+    uses:     port use of the space, or of its parts, each with its own source; empty if the port range is unknown
+    ports:    the room of all uses together; None: the port range is unknown, or the role is server
+    because:  why the room of the ports is not exact
+    full:     relevant listeners whose accept queue is full now
+    probed:   how many ports were tested; None: not requested
     """
 
     world: World
@@ -65,7 +67,7 @@ def look(
     outside: Mapping[str, str] = NOTHING,
     on_paper: bool = False,
 ) -> Look:
-    """As `limits`. on_paper: source addresses need not be this host's."""
+    """Survey with the arguments of `limits`. on_paper: source addresses need not be on this host."""
     if role is Role.SERVER and pid is None:
         raise UsageError("--role server", "a server is a running process", "Give its --pid.")
     network = pid is None or same_network(pid)
@@ -81,7 +83,10 @@ def look(
         uses = [use for use, _ in asked]
         by = asked[0][1]
         if by != SOCK_DIAG or not world.ports.bound_are_listed:
-            because.append("sockets that are only bound are not listed: sock_diag does that from Linux 6.8 on")
+            because.append(
+                "sockets that are bound but neither connected nor listening are missing: sock_diag lists them since"
+                " Linux 6.8"
+            )
         if probe:
             uses, probed = _probed(uses, world.ports)
             world = replace(world, tracked=_is_tracked(world))
@@ -115,12 +120,13 @@ def look(
 
 
 def go_into(pid: int | None, netns: str | None) -> dict[str, str]:
-    """Move this process into another network namespace, for good → the host's sysctls, as they were read before.
+    """Move this process into another network namespace permanently; returns the host's sysctls, read before the move.
 
-    pid:   that process's, if it may be entered; else it is left at that
-    netns: the one that `ip netns add` gave this name, or of the process with this number
+    pid:   the process whose namespace to enter; without permission this process stays where it is
+    netns: a name from `ip netns add`, or a PID
 
-    Only for a program with one thread, as the command is (setns(2)). Raises CannotError where `netns` is closed.
+    Only for a program with one thread (setns(2)). Raises UsageError if the namespace does not exist, CannotError if it
+    cannot be entered.
     """
     outside = host_sysctls(SYSCTLS)
     try:
@@ -137,7 +143,7 @@ def go_into(pid: int | None, netns: str | None) -> dict[str, str]:
             f"the network namespace {netns or pid}", "no process has this PID, and `ip netns` does not list this name"
         ) from None
     except OSError as error:
-        reason = f"{error.strerror}: it takes root, or the user who made it"
+        reason = f"{error.strerror}: only root or the user who created it can enter it"
         raise CannotError(f"the network namespace {netns or pid}", reason) from None
     return outside
 
@@ -150,7 +156,7 @@ def _asked(
     *,
     on_paper: bool,
 ) -> tuple[TupleSpace, Strategy]:
-    """What was asked about; a made-up space where no destination was given, or nothing is known of ports."""
+    """The space in question; a placeholder space without destinations, or if the port range is unknown."""
     if destinations and world.ports:
         return space_of(world.ports, destinations, sources, strategy, on_paper=on_paper)
     if sources and not destinations:
@@ -160,7 +166,7 @@ def _asked(
 
 
 def _probed(uses: Sequence[PortUse], facts: PortFacts) -> tuple[list[PortUse], int]:
-    """What they are after the open ports were asked for, and how many connections that took."""
+    """The uses after the unattributed ports were tested, and how many connections that needed."""
     wanted = np.flatnonzero(uses[0].unattributed & facts.automatic_ports.mask).tolist()
     asked, blocked = canary.blocked_ports(wanted or [facts.port_range.start], facts.automatic_ports)
     masks = [Ranges(range(port, port + 1) for port in ports).mask for ports in (asked, blocked)]
@@ -168,14 +174,14 @@ def _probed(uses: Sequence[PortUse], facts: PortFacts) -> tuple[list[PortUse], i
 
 
 def _is_tracked(before: World) -> bool | None:
-    """Has connection tracking counted the connections that were just made?"""
+    """Whether connection tracking counted the connections of the probe; None: tracking is not available."""
     if CONNTRACK not in before.sysctls:
         return None
     return read_sysctl(CONNTRACK) not in ("", "0")
 
 
 def _listeners(listens: Sockets, world: World) -> Sockets | None:
-    """Those of the process; None: there are none, or they are not shown."""
+    """The listeners of the process; None: it has none, or they are not readable."""
     if world.process.sockets is None:
         return None
     listens = listens[np.isin(listens["inode"], np.fromiter(world.process.sockets, np.uint64))]
@@ -183,16 +189,16 @@ def _listeners(listens: Sockets, world: World) -> Sockets | None:
 
 
 def _listening_at(space: TupleSpace, listens: Sockets) -> Sockets:
-    """Those of the listeners of this namespace that are destinations, by their address or the wildcard."""
+    """The listeners of this namespace at the destinations, by their address or the wildcard."""
     at = np.zeros(len(listens), bool)
     for values, ports in space.destinations.parts:
         at |= within(listens["local_port"], ports) & (among(listens["local"], values) | is_wildcard(listens["local"]))
-    found: Sockets = listens[at]
-    return found
+    at_destinations: Sockets = listens[at]
+    return at_destinations
 
 
 def queue_of(listeners: Sockets | None, by: str) -> Queue | None:
-    """None where there are none, or where their backlogs are not told. by: where they were read"""
+    """The accept queues of the listeners; None: no listeners, or unknown backlogs. by: the source of the listing"""
     if listeners is None or not len(listeners) or by != SOCK_DIAG:
         return None
     backlogs = listeners["send_q"].astype(np.int64)
@@ -205,7 +211,7 @@ def queue_of(listeners: Sockets | None, by: str) -> Queue | None:
 
 
 def _far_ends(space: TupleSpace, ports: PortRoom | None, *, anywhere: bool) -> dict[str, Any]:
-    """here, peers and per_peer of a Case; of very many addresses the first are looked at."""
+    """`here`, `peers` and `per_peer` of a Case; only the first MOST_ADDRESSES of each part are examined."""
     if anywhere:
         return {}
     values = [value for each, _ in space.destinations.parts for value in itertools.islice(each, MOST_ADDRESSES)]

@@ -502,9 +502,8 @@ def test_a_connected_socket_leaves_its_port_unattributed() -> None:
     room = asked(connected(LOW, 9999))
 
     assert (interval(room), room.unattributed, room.blocked) == ((9, 10), 1, 0)
-    assert room.because == (
-        "of connected sockets' ports nobody tells whether connect() chose them, or bind(address, 0)",
-    )
+    (reason,) = room.because
+    assert "connect()" in reason
 
 
 def test_a_no_port_socket_does_not_leave_its_port_unattributed() -> None:

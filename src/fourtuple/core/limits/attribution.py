@@ -1,4 +1,4 @@
-"""What a socket's row says about its port: did connect() choose it, and may another connect() take it over?"""
+"""What a socket's row shows about its port: did connect() choose it, and can another connect() reuse it?"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ TIME_WAIT_S = TIME_WAIT_MS / 1000
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """Sockets that did not get their port by bind() to it, as far as that tells whether connect() chose it."""
+    """Sockets that are not known to have bound their port, by what shows whether connect() chose it."""
 
     ends: NDArray[Any]  # of dtype _END: local address and port
-    known: NDArray[np.bool_]  # connect() chose it
-    alive: NDArray[np.bool_]  # it is not in TIME_WAIT
+    known: NDArray[np.bool_]  # connect() chose the port
+    alive: NDArray[np.bool_]  # the socket is not in TIME_WAIT
 
     @classmethod
     def of(cls, rows: Sockets) -> Self:
@@ -31,10 +31,10 @@ class Connected:
 
     @staticmethod
     def unattributed_ports(parts: "Iterable[Connected]") -> Mask:
-        """The ports of those of which the kernel does not report whether connect() chose them.
+        """Mask of the ports for which the kernel does not report whether connect() chose them.
 
-        Two sockets with the same address and port got it by connect(), as bind(address, 0) gives each port once; the
-        exception are accepted ones whose listener is closed, which are taken for the others here.
+        Two sockets with the same address and port got it by connect(), because bind(address, 0) gives each port only
+        once. Accepted sockets whose listener is closed are an exception, but are treated as if connect() had chosen.
         """
         parts = list(parts)
         ends = np.concatenate([np.zeros(0, _END), *(part.ends for part in parts)])
@@ -52,7 +52,7 @@ _END = np.dtype([("address", "V16"), ("port", "u2")])
 
 
 def is_reusable(rows: Sockets, facts: PortFacts) -> NDArray[np.bool_]:
-    """Which of these are in TIME_WAIT and can be taken over by connect() (tcp_twsk_unique, net/ipv4)?"""
+    """Mask of the rows in TIME_WAIT whose 4-tuple connect() can reuse (tcp_twsk_unique, net/ipv4/tcp_ipv4.c)."""
     waits: NDArray[np.bool_] = rows["state"] == State.TIME_WAIT
     if not (facts.tw_reuse and facts.timestamps and waits.any()):
         return np.zeros(len(rows), bool)
@@ -63,8 +63,8 @@ def is_reusable(rows: Sockets, facts: PortFacts) -> NDArray[np.bool_]:
 
 
 def _is_loopback(addresses: NDArray[np.void]) -> NDArray[np.bool_]:
-    """127.0.0.0/8 or ::1"""
+    """Mask of the addresses in 127.0.0.0/8, and of ::1."""
     octets = np.ascontiguousarray(addresses).view(np.uint8).reshape(-1, 16)
-    found: NDArray[np.bool_] = (octets[:, :13] == np.frombuffer(MAPPED + b"\x7f", np.uint8)).all(axis=1)
-    found |= addresses == np.void(bytes(15) + b"\x01")
-    return found
+    loopback: NDArray[np.bool_] = (octets[:, :13] == np.frombuffer(MAPPED + b"\x7f", np.uint8)).all(axis=1)
+    loopback |= addresses == np.void(bytes(15) + b"\x01")
+    return loopback

@@ -1,4 +1,4 @@
-"""What a host said about itself: frozen records, a unit in every name. None means it did not say."""
+"""Facts read from a host: frozen records, with a unit in every name. None means unknown."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from functools import cached_property
 from fourtuple.core.limits.releases import parse_release
 from fourtuple.core.space.ranges import Ranges
 
-# Before they were settings, the kernel did this (Documentation/networking/ip-sysctl.rst, v6.18).
+# The kernel's fixed values before these settings existed (Documentation/networking/ip-sysctl.rst, v6.18).
 TW_REUSE, TW_REUSE_DELAY_MS, UNPRIVILEGED_START = 0, 1000, 1024
 CAP_NET_BIND_SERVICE, CAP_SYS_ADMIN = 10, 21  # include/uapi/linux/capability.h
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What sockets can still take without anyone being killed, and where that limit is.
+    """Memory that sockets can still use before the kernel kills processes, and the scope of that limit.
 
     free_bytes: MemFree + Cached − Shmem, or what a cgroup leaves if that is less; None: unknown.
-                Not MemAvailable: it counts the inodes of open sockets as memory that could be had back
+                Not MemAvailable: it counts the inodes of open sockets as reclaimable
     where:      `on this host`, or `in the cgroup /x`
     """
 
@@ -27,10 +27,10 @@ class Memory:
 
 @dataclass(frozen=True)
 class PortFacts:
-    """What decides, in one network namespace and for one process, which source ports there are.
+    """The settings that determine the usable source ports, for one network namespace and one process.
 
-    tw_reuse:         net.ipv4.tcp_tw_reuse: 0 no, 1 yes, 2 where an address is of loopback
-    range_is_quick:   IP_LOCAL_PORT_RANGE makes connect() look at all ports in turn (releases.IN_TURN)
+    tw_reuse:         net.ipv4.tcp_tw_reuse: 0 no, 1 yes, 2 only with a loopback address
+    range_is_quick:   IP_LOCAL_PORT_RANGE makes connect() try all ports in turn (releases.IN_TURN)
     bound_are_listed: sock_diag lists sockets that are only bound (releases.BOUND_ARE_LISTED)
     any_port:         ports below unprivileged_start may be bound too (CAP_NET_BIND_SERVICE)
     """
@@ -47,19 +47,19 @@ class PortFacts:
 
     @cached_property
     def automatic_ports(self) -> Ranges:
-        """The source ports from which the kernel chooses."""
+        """The source ports among which the kernel chooses: the range without the reserved ports."""
         return Ranges([self.port_range]).without(self.reserved_ports)
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessFacts:
-    """A process, or one that would be started from here; None: it is not there, may not be read, or was not asked for.
+    """A running process, or one that would be started from here; None: absent, not readable, or not requested.
 
     files_open:   descriptors numbered below the soft limit; None: may not be read
-    files_most:   then at most this many: the size of its table (FDSize)
-    uid_threads:  of all processes of the user
-    capabilities: effective ones, as bits
-    of_host:      they count for the host itself, not within a user namespace only; None: not to be told
+    files_most:   upper bound of files_open if that is None: the size of the descriptor table (FDSize)
+    uid_threads:  threads of all processes of the user
+    capabilities: effective capabilities, as bits
+    of_host:      the capabilities apply to the host, not only to a user namespace; None: unknown
     sockets:      inodes of its sockets; None: may not be read
     rings:        io_uring instances, whose sockets need no descriptor; None: may not be read
     epolls:       epoll instances; None: may not be read
@@ -91,29 +91,29 @@ class ProcessFacts:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything the limit model knows of a process's world: its own limits, its cgroup, its namespace, its host.
+    """All inputs of the limit model for one process: its own limits, its cgroup, its namespace, its host.
 
-    ports:    None where the range could not be read
-    sysctls:  text by name; a name that is missing is not there, or belongs to the host and is not available
+    ports:    None if the port range could not be read
+    sysctls:  text by name; a missing name does not exist, or belongs to the host and is not available
     sockstat: /proc/net/sockstat, as {"TCP.tw": 3}; `orphan`, `alloc` and `mem` count the whole host
-    counters: TcpExt and others since the namespace was made
-    netns:    as /proc/PID/ns/net names it
-    files_in_use, threads: of the whole host
-    pids_left: by pids.max of the tightest cgroup; None: no limit
+    counters: TcpExt and others since the namespace was created
+    netns:    the name in /proc/PID/ns/net
+    files_in_use, threads: counts of the whole host
+    pids_left: room under pids.max in the tightest cgroup; None: no limit
     neighbours: entries of the IPv4 neighbour table that this namespace sees
-    tracked:  does connection tracking follow this namespace's connections? None: it counts none, which may mean either
-    why_not:  what could not be read, and why
+    tracked:  connection tracking is active for this namespace's connections; None: unknown, it counts none
+    why_not:  reasons, by the name of what could not be read
     """
 
     kernel: str
     netns: str
     process: ProcessFacts
     ports: PortFacts | None
-    cpus: int  # that the reader may run on
-    page_bytes: int  # what net.ipv4.tcp_mem counts in
+    cpus: int  # CPUs that the reading process may use
+    page_bytes: int  # the unit of net.ipv4.tcp_mem
     memory_bytes: int | None  # MemTotal
     memory: Memory  # of the host
-    cgroup: Memory | None  # the tightest one; None: no limit, or one that cannot be read
+    cgroup: Memory | None  # the tightest cgroup; None: no limit, or not readable
     pids_left: int | None
     files_in_use: int | None
     threads: int | None
@@ -130,7 +130,7 @@ class World:
 
     @property
     def free_memory(self) -> Memory:
-        """What is free on the host, or in the tightest cgroup if that is less; one that is not known is no limit."""
+        """Free memory of the host, or of the tightest cgroup if that is less; an unknown value is no limit."""
         if self.cgroup is None or self.cgroup.free_bytes is None:
             return self.memory
         if self.memory.free_bytes is None or self.cgroup.free_bytes < self.memory.free_bytes:
@@ -138,20 +138,24 @@ class World:
         return self.memory
 
     def number(self, name: str) -> int | None:
-        """A sysctl that is one number; None where it is not there or is not one."""
+        """The value of a sysctl that is one number; None if it is missing or is not one number."""
         text = self.sysctls.get(name, "").strip()
         return int(text) if text.removeprefix("-").isdecimal() and text.isascii() else None
 
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """opened: connections that this namespace has opened or accepted so far; None: unknown. there: its sockets"""
+    """Two counts that show how much a namespace's connections change.
+
+    opened: connections that this namespace has opened or accepted so far; None: unknown
+    there:  its sockets now
+    """
 
     opened: int | None
     there: int
 
     def until(self, later: "Motion") -> int | None:
-        """How many sockets have come and gone; None: unknown."""
+        """How many sockets were opened or closed between this reading and `later`; None: unknown."""
         if self.opened is None or later.opened is None:
             return None
         came = later.opened - self.opened

@@ -1,7 +1,7 @@
-"""What is counted against a limit, and the limit: one meter each, which reads both from a World.
+"""Meters: each reads a limit, and the amount in use that counts against it, from a World.
 
-The row of the table, the evidence of `why`, the remarks, and the snapshot with its metric all read the same meter. What
-sockets use of the ports is not here but in ports.py, and how full accept queues are is in Queue.
+The row of the table, the evidence of `why`, the remarks, and the snapshot with its metric all read the same meter. Port
+use is in ports.py, and the fill level of accept queues is in Queue.
 """
 
 from collections.abc import Callable
@@ -14,9 +14,9 @@ Read = Callable[[World], int | None]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a meter shows. None: not to be read, or there is none.
+    """What a meter reads. None: it cannot be read, or does not exist.
 
-    each_bytes: what one of the things counted takes; None: they are not bytes
+    each_bytes: bytes of one counted unit; None: the unit is not memory
     """
 
     ceiling: int | None
@@ -25,23 +25,23 @@ class Reading:
 
     @property
     def room(self) -> int | None:
-        """How many more there can be."""
+        """How many more units are possible; None if either number is unknown."""
         return None if self.ceiling is None or self.in_use is None else max(0, self.ceiling - self.in_use)
 
     def in_bytes(self, number: int | None) -> int | None:
-        """The ceiling or what is in use as a metric has it: memory in bytes, other things as they are counted."""
+        """`number` in the unit of the metric: memory in bytes, other units unchanged."""
         return number if number is None or self.each_bytes is None else number * self.each_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """A limit that something is counted against.
+    """A limit and the count of what uses it up.
 
-    setting:  the ceiling's name; a sysctl, except for RLIMIT_NOFILE
-    in_pages: it counts pages of memory
-    counters: those of core/counters.py that move when the ceiling is reached
-    metric:   as in fourtuple_METRIC and fourtuple_METRIC_max; empty: it is of one process or user alone, or the kernel
-              does not report what is in use
+    setting:  the ceiling's name: a sysctl, or RLIMIT_NOFILE
+    in_pages: the unit is a page of memory
+    counters: counters of core/counters.py that increase when the ceiling is reached
+    metric:   as in fourtuple_METRIC and fourtuple_METRIC_max; empty: the limit applies to one process or user, or
+              the kernel does not report what is in use
     about:    the metric's help
     """
 
@@ -58,7 +58,7 @@ class Meter:
 
 
 def tcp_mem_pages(world: World) -> tuple[int, int, int] | None:
-    """net.ipv4.tcp_mem: from where it is low, under pressure, and at most. None where it cannot be read."""
+    """The three numbers of net.ipv4.tcp_mem, in pages: low, pressure, maximum. None if it cannot be read."""
     words = world.sysctls.get("net.ipv4.tcp_mem", "").split()
     if len(words) != 3 or not all(word.isdecimal() and word.isascii() for word in words):
         return None

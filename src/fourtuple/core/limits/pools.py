@@ -1,4 +1,4 @@
-"""Pools of ports, of which each connection takes one: how many each has, less what its owners take, without a loop."""
+"""Pools of ports of which each connection takes one: the ports left in each, computed by column."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from fourtuple.core.sockets.columns import Mask, Numbers, port_mask
 
 @dataclass(frozen=True)
 class Counted:
-    """How many of something each owner has."""
+    """A count per owner; an owner without an entry has 0."""
 
     by_owner: Mapping[int, int]
 
@@ -24,20 +24,20 @@ class Counted:
 
 @dataclass(frozen=True)
 class OwnedPorts:
-    """(owner, port), perhaps several times the same."""
+    """Pairs of an owner and a port, as two columns; a pair may occur several times."""
 
     owners: Numbers
     ports: NDArray[np.uint16]
 
     def counted(self, among: Mask) -> Counted:
-        """How many different ones of these ports each owner has."""
+        """How many different ports of the mask each owner has."""
         keys = self._distinct[among[self._distinct & 0xFFFF]]
         owners, counts = np.unique(keys >> 16, return_counts=True)
         return Counted(dict(zip(owners.tolist(), counts.tolist(), strict=True)))
 
     def contain(self, owners: Numbers, ports: NDArray[np.uint16]) -> NDArray[np.bool_]:
-        found: NDArray[np.bool_] = np.isin(owners << 16 | ports, self._distinct)
-        return found
+        contained: NDArray[np.bool_] = np.isin(owners << 16 | ports, self._distinct)
+        return contained
 
     @cached_property
     def _distinct(self) -> Numbers:
@@ -48,9 +48,9 @@ class OwnedPorts:
 
 @dataclass(frozen=True)
 class PerPool:
-    """For each pool a number: `base`, less what is taken from it.
+    """A number for each pool: `base` minus what is taken from the pool.
 
-    taken: how many pools in a row share an owner, and what that owner takes from each
+    taken: pairs of how many consecutive pools share an owner, and how many ports that owner takes from each
     """
 
     base: int
@@ -65,7 +65,7 @@ class PerPool:
 
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """Pools of ports, of which each connection takes one; `destinations` pairs in a row share a pool."""
+    """Pools of ports, of which each connection takes one; `destinations` consecutive pairs share a pool."""
 
     pools: int
     destinations: int
@@ -79,22 +79,28 @@ class Pools:
 def pooled(
     pools: int, destinations: int, ports: Mask, sure: Mask, rows: OwnedPorts, odd: PortFacts | None, unsure: str
 ) -> Pools:
-    """ports: of each pool, less what `rows` take; sure: those that are certainly there; odd: every second one first"""
+    """The pools, if `rows` take ports from them.
+
+    ports:  the ports of each pool
+    sure:   those of them that are certainly available
+    odd:    the facts, if connect() tries every second port first and may skip one; None: it does not
+    unsure: why `ports` and `sure` differ
+    """
     in_use, base, because = rows.counted(ports), int(sure.sum()), [unsure] if (ports & ~sure).any() else []
     taken = [(1, rows.counted(sure))]
-    if odd and len(odd.port_range) % 2 and len(odd.port_range) > 3:  # one of both ends is left out
+    if odd and len(odd.port_range) % 2 and len(odd.port_range) > 3:  # the lowest or the highest is skipped
         ends = sure & port_mask(np.array([odd.port_range.start, odd.port_range.stop - 1]))
         if ends.any():
             base -= 1
             without = {owner: -1 for owner, count in rows.counted(ends).by_owner.items() if count == ends.sum()}
             taken.append((1, Counted(without)))
-            because.append("of an odd number of ports the lowest or the highest is left out")
+            because.append("the range has an odd number of ports: connect() skips the lowest or the highest")
     most = PerPool(int(ports.sum()), ((1, in_use),))
     return Pools(pools, destinations, int(ports.sum()), in_use, most, PerPool(base, tuple(taken)), tuple(because))
 
 
 def searched(facts: PortFacts, *, in_turn: bool) -> Mask:
-    """The ports that the kernel looks at: every second one first, and then it never comes to the last of three."""
+    """The ports that the kernel tries. If it tries every second one first, it never reaches the last port of three."""
     ports = facts.automatic_ports.mask.copy()
     if not in_turn and len(facts.port_range) == 3:
         ports[facts.port_range.stop - 1] = False

@@ -7,13 +7,13 @@ the namespace. Such ports are *unattributed*: they count as lost in `room.least`
 The rules are those of net/ipv4/inet_hashtables.c (__inet_hash_connect) and inet_connection_sock.c (inet_csk_get_port),
 v6.18:
 
-- A plain connect() takes the first port of the range, less the reserved ones, that no socket in the namespace got by
-  bind() or listen(), on whatever address, and whose 4-tuple does not exist yet. It looks at every second port first,
-  then at the others; of an odd number of ports it leaves out one, the lowest or the highest. With IP_LOCAL_PORT_RANGE,
-  from Linux 6.8 on, it looks at all in turn.
-- bind(address, 0) takes one that no socket on this address or on the wildcard has, whatever it is connected to.
-- bind(address, port) with SO_REUSEADDR needs that no socket there listens, and that all have SO_REUSEADDR.
-- A 4-tuple in TIME_WAIT is taken over as net.ipv4.tcp_tw_reuse says; after an explicit bind() at once.
+- A plain connect() takes the first unreserved port of the range that no socket in the namespace got by bind() or
+  listen(), on any address, and whose 4-tuple does not exist yet. It tries every second port first, then the others; if
+  the range has an odd number of ports, it skips one, the lowest or the highest. With IP_LOCAL_PORT_RANGE, since
+  Linux 6.8, it tries all in turn.
+- bind(address, 0) takes a port that no socket on this address or on the wildcard has, whatever that is connected to.
+- bind(address, port) with SO_REUSEADDR needs a port without a listener there, whose sockets all have SO_REUSEADDR.
+- A 4-tuple in TIME_WAIT is reused according to net.ipv4.tcp_tw_reuse; after an explicit bind(), at once.
 """
 
 import itertools
@@ -34,16 +34,16 @@ from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.tuples import TupleSpace
 
-MOST_ROUTES = 10_000  # that are listed one by one; all are counted
+MOST_ROUTES = 10_000  # routes that are listed one by one; all are counted
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What one source address has left towards one destination.
+    """The room from one source address to one destination.
 
-    source, destination: None: any that has no connection yet
-    ceiling:             how many connections there can be at once
-    in_use:              4-tuples that are taken; with bind(address, 0): ports, which all destinations share
+    source, destination: None: any pair that has no connection yet
+    ceiling:             connections possible at the same time
+    in_use:              4-tuples in use; with bind(address, 0): ports in use, which all destinations share
     """
 
     source: str | None
@@ -56,13 +56,13 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class PortRoom:
-    """All routes together.
+    """The room of all routes together.
 
-    routes:  the first of them, at most MOST_ROUTES
-    because: why `room` is not exact, if it is not
+    routes:  the first routes, at most MOST_ROUTES
+    because: the reasons why `room` is not exact; empty: it is exact
     blocked: ports of the range that connect() cannot choose, because a socket got them by bind() or listen()
-    unattributed: ports of the range of which the kernel does not report what chose them
-    waiting: 4-tuples of these routes in TIME_WAIT that cannot be taken over yet
+    unattributed: ports of the range for which the kernel does not report what chose them
+    waiting: 4-tuples of these routes in TIME_WAIT that cannot be reused yet
     """
 
     pairs: int
@@ -77,7 +77,7 @@ class PortRoom:
 
     @classmethod
     def together(cls, parts: Sequence[Self]) -> Self:
-        """Of routes from different sources, in one namespace."""
+        """The sum over routes from different sources in one namespace."""
         first = parts[0]
         return replace(
             first,
@@ -93,15 +93,15 @@ class PortRoom:
 
 @dataclass(frozen=True)
 class PortUse:
-    """What the sockets of a namespace do to its source ports. Fold one with `PortUse.of`.
+    """How the sockets of a namespace use its source ports. Make one with `PortUse.of`.
 
-    space:   the question: from which sources to which destinations
-    listens: the sockets that listen, anywhere
-    bound:   ports got by bind() or listen(), by a socket on whatever address
-    unattributed: ports perhaps got by bind(address, 0): of connected sockets, and of TIME_WAIT
+    space:   the sources and destinations in question
+    listens: the listening sockets, on any address
+    bound:   ports that a socket on any address got by bind() or listen(); a mask of all 65,536
+    unattributed: ports of connected or TIME_WAIT sockets that bind(address, 0) may have chosen; a mask of all 65,536
     local:   the sockets on the source addresses or on a wildcard
-    towards: those of them whose other end is one of the destinations
-    pairs:   which pair of the space each of these belongs to
+    towards: the sockets of `local` whose other end is one of the destinations
+    pairs:   for each socket of `towards`, the number of its pair in the space
     """
 
     space: TupleSpace
@@ -114,7 +114,7 @@ class PortUse:
 
     @classmethod
     def of(cls, tables: Iterable[Sockets], space: TupleSpace) -> Self:
-        """tables: the sockets of the namespace in every state"""
+        """The port use that follows from tables of sockets. tables: the sockets of the namespace in every state"""
         bound = np.zeros(65536, bool)
         others, local, listens = [], [], []
         for table in tables:
@@ -133,7 +133,10 @@ class PortUse:
         )
 
     def room(self, facts: PortFacts, strategy: Strategy, *, anywhere: bool = False) -> PortRoom:
-        """anywhere: the space's source and destination stand for any that have no connection yet"""
+        """The room by one strategy.
+
+        anywhere: the space's source and destination represent any pair that has no connection yet
+        """
         if strategy is Strategy.EXPLICIT:
             rooms = self._explicit(facts)
         elif strategy is Strategy.BIND0:
@@ -160,12 +163,12 @@ class PortUse:
         )
 
     def probed(self, asked: Mask, blocked: Mask) -> Self:
-        """What is known after these ports were asked for: the blocked ones are bound, none is unattributed."""
+        """The port use after `asked` ports were tested: the blocked ones are bound, none of them is unattributed."""
         return replace(self, bound=self.bound | blocked, unattributed=self.unattributed & ~asked)
 
     @property
     def owned(self) -> Mask:
-        """Ports that a socket on one of the source addresses, or on a wildcard, has in whatever way."""
+        """Mask of the ports of all sockets on one of the source addresses or on a wildcard."""
         return port_mask(self.local["local_port"])
 
     def _automatic(self, facts: PortFacts, *, in_turn: bool) -> Pools:
@@ -179,7 +182,7 @@ class PortUse:
         own, owners, everyones = self._owned()
         theirs, perhaps = self._wildcards(everyones)
         ports = searched(facts, in_turn=False) & ~theirs
-        unsure = "an IPv6 socket on :: may have its port of IPv4 too"
+        unsure = "an IPv6 socket on :: may occupy its port for IPv4 too"
         rows = OwnedPorts(owners, own["local_port"])
         each = self.space.destinations.size
         return pooled(self.space.sources.size, each, ports, ports & ~perhaps, rows, facts, unsure)
@@ -195,8 +198,8 @@ class PortUse:
         is_listener = own["state"] == State.LISTEN
         listeners = OwnedPorts(owners[is_listener], own["local_port"][is_listener])
         each = self.space.destinations.size
-        kept = ~((self.towards["state"] == State.TIME_WAIT) & facts.timestamps)  # an explicit bind() takes that over
-        kept &= ~listeners.contain(self.pairs // each, self.towards["local_port"])  # that port is lost already
+        kept = ~((self.towards["state"] == State.TIME_WAIT) & facts.timestamps)  # an explicit bind() reuses it
+        kept &= ~listeners.contain(self.pairs // each, self.towards["local_port"])  # already counted as lost
         in_use = OwnedPorts(self.pairs[kept], self.towards["local_port"][kept]).counted(ports)
         return Pools(
             pools=self.space.pairs,
@@ -209,14 +212,14 @@ class PortUse:
         )
 
     def _owned(self) -> tuple[Sockets, Numbers, Sockets]:
-        """(the sockets on the source addresses, the number of each one's source, those on a wildcard)"""
+        """The sockets on the source addresses, the number of each one's source, and the sockets on a wildcard."""
         source = numbers_among(self.local["local"], self.space.sources)
         return self.local[source >= 0], source[source >= 0], self.local[source < 0]
 
     def _wildcards(self, rows: Sockets) -> tuple[Mask, Mask]:
-        """(ports that these have for the sources' IP version too, ports that they perhaps have)
+        """Masks of the ports that these sockets occupy in the sources' IP version, and of those that they may occupy.
 
-        0.0.0.0 is of IPv4 alone; :: is of IPv4 too if the socket is not IPV6_V6ONLY, which a table does not contain.
+        0.0.0.0 is IPv4 only; :: includes IPv4 unless the socket is IPV6_V6ONLY, which a table does not contain.
         """
         is_ipv4 = rows["local"] == np.void(MAPPED + bytes(4))
         if self.space.version == 6:
@@ -224,7 +227,7 @@ class PortUse:
         return port_mask(rows["local_port"][is_ipv4]), port_mask(rows["local_port"][~is_ipv4])
 
     def _routes(self, rooms: Pools, strategy: Strategy, *, anywhere: bool) -> Iterator[Route]:
-        """In the order of the pairs."""
+        """The first routes, in the order of the pairs."""
         space = self.space
         for pair in range(min(space.pairs, MOST_ROUTES)):
             source, destination = divmod(pair, space.destinations.size)

@@ -1,7 +1,7 @@
-"""What the kernel does since, or until, some release: a rule each, with where that is written.
+"""Kernel behaviour that began or ended with a release: one rule each, with its source.
 
-The code asks a rule, `IN_TURN.holds(version)`, and texts name its release, `IN_TURN.linux`; where something can be
-probed, it is probed. A distribution's kernel may have taken a change back into an older release.
+The code tests a rule, `IN_TURN.holds(version)`, and texts name its release, `IN_TURN.linux`. Features that can be
+probed are probed. A distribution may have backported a change to an older kernel.
 """
 
 from dataclasses import dataclass
@@ -11,11 +11,12 @@ Version = tuple[int, int]  # (6, 8)
 
 @dataclass(frozen=True, slots=True)
 class KernelRule:
-    """One row.
+    """One rule about the kernel's behaviour.
 
-    since:  the first release of which it is true; None: it always was
-    until:  the first release of which it is true no more; None: it still is
-    source: a man page, a kernel file, or a document of the kernel
+    says:   the behaviour
+    since:  the first release with this behaviour; None: all earlier releases have it
+    until:  the first release without it; None: current releases have it
+    source: a man page, a kernel file, or a kernel document
     """
 
     says: str
@@ -28,12 +29,12 @@ class KernelRule:
 
     @property
     def release(self) -> str:
-        """`6.8`: the one that changed it."""
+        """The release that changed the behaviour, such as `6.8`."""
         return ".".join(map(str, self.since or self.until or ()))
 
     @property
     def linux(self) -> str:
-        """`Linux 6.8`"""
+        """The release with its name, such as `Linux 6.8`."""
         return f"Linux {self.release}"
 
 
@@ -45,7 +46,7 @@ OWN_RANGE = KernelRule(
     "IP_LOCAL_PORT_RANGE narrows the range for one socket", (6, 3), None, "ip(7); net/ipv4/ip_sockglue.c"
 )
 IN_TURN = KernelRule(
-    "with IP_LOCAL_PORT_RANGE connect() looks at all ports in turn, not at every second one first",
+    "with IP_LOCAL_PORT_RANGE connect() tries all ports in turn, not every second one first",
     (6, 8),
     None,
     "net/ipv4/inet_hashtables.c, __inet_hash_connect()",
@@ -53,10 +54,13 @@ IN_TURN = KernelRule(
 AUTOBIND_REUSE = KernelRule("net.ipv4.ip_autobind_reuse", (5, 7), None, "ip-sysctl.rst")
 TW_RECYCLE = KernelRule("net.ipv4.tcp_tw_recycle", None, (4, 12), "ip-sysctl.txt (v4.11)")
 TW_REUSE_DELAY = KernelRule(
-    "net.ipv4.tcp_tw_reuse_delay; before it 1 s", (6, 14), None, "ip-sysctl.rst; net/ipv4/tcp_ipv4.c, tcp_twsk_unique()"
+    "net.ipv4.tcp_tw_reuse_delay; fixed at 1 s before",
+    (6, 14),
+    None,
+    "ip-sysctl.rst; net/ipv4/tcp_ipv4.c, tcp_twsk_unique()",
 )
 
-# What sock_diag lists.
+# Contents of sock_diag listings.
 SOCKET_OPTIONS_LISTED = KernelRule(
     "sock_diag lists options of sockets (INET_DIAG_SOCKOPT)", (5, 10), None, "include/uapi/linux/inet_diag.h"
 )
@@ -68,22 +72,28 @@ BOUND_ARE_LISTED = KernelRule(
 )
 
 # Settings of a namespace.
-SOMAXCONN_4096 = KernelRule("net.core.somaxconn is 4,096 by default, and not 128", (5, 4), None, "listen(2)")
+SOMAXCONN_4096 = KernelRule("net.core.somaxconn is 4,096 by default, instead of 128", (5, 4), None, "listen(2)")
 CHILD_HASH = KernelRule(
-    "net.ipv4.tcp_child_ehash_entries: a namespace has a hash table of its own", (6, 1), None, "ip-sysctl.rst"
+    "net.ipv4.tcp_child_ehash_entries: a namespace has its own hash table", (6, 1), None, "ip-sysctl.rst"
 )
 LINEAR_SYNS = KernelRule(
-    "net.ipv4.tcp_syn_linear_timeouts: the first SYNs are sent again without doubling", (6, 5), None, "ip-sysctl.rst"
+    "net.ipv4.tcp_syn_linear_timeouts: the first SYNs are retransmitted without doubling the wait",
+    (6, 5),
+    None,
+    "ip-sysctl.rst",
 )
 RTO_MAX = KernelRule(
-    "net.ipv4.tcp_rto_max_ms: the longest wait before a segment is sent again", (6, 15), None, "ip-sysctl.rst"
+    "net.ipv4.tcp_rto_max_ms: the longest wait before a retransmission", (6, 15), None, "ip-sysctl.rst"
 )
 
-# io_uring, of which kernel/uring.py probes each thing by itself.
-RING = KernelRule("io_uring does what a ring of connections needs", (6, 1), None, "io_uring_setup(2)")
+# io_uring; kernel/uring.py probes each of these features.
+RING = KernelRule("io_uring has the operations that a ring of connections needs", (6, 1), None, "io_uring_setup(2)")
 RING_OPTIONS = KernelRule("io_uring sets socket options", (6, 7), None, "io_uring/uring_cmd.c")
 RING_ENDS = KernelRule(
-    "a direct descriptor becomes a file, which tells its ends (FIXED_FD_INSTALL)", (6, 8), None, "io_uring/openclose.c"
+    "a direct descriptor can become a file, to read its addresses (FIXED_FD_INSTALL)",
+    (6, 8),
+    None,
+    "io_uring/openclose.c",
 )
 RING_BIND = KernelRule("io_uring binds (IORING_OP_BIND)", (6, 11), None, "io_uring/net.c")
 
@@ -108,7 +118,7 @@ RULES: tuple[KernelRule, ...] = (
 
 
 def parse_release(release: str) -> Version:
-    """`6.1.0-18-amd64` → (6, 1)."""
+    """The major and minor number of a release: `6.1.0-18-amd64` → (6, 1)."""
     major, minor, *_ = release.split(".")
     digits = minor[: len(minor) - len(minor.lstrip("0123456789"))]
     return int(major), int(digits or 0)

@@ -1,4 +1,4 @@
-"""The limit model as records: a case, what each limit leaves in it, and the answer that follows."""
+"""The records of the limit model: a case, the room that each limit leaves in it, and the result."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,22 +17,24 @@ from fourtuple.core.space.interval import Interval, flat
 
 
 class Scope(StrEnum):
+    """What a limit applies to."""
+
     SOCKET = "socket"
     PROCESS = "process"
     USER = "user"
     CGROUP = "cgroup"
     NAMESPACE = "namespace"
     HOST = "host"
-    PEER = "peer"  # or what lies between
+    PEER = "peer"  # the peer, or a device on the path
 
 
 BOTH = (Role.CLIENT, Role.SERVER)
-ROOM = {"room": "least", "room_max": "most"}  # as JSON has it
+ROOM = {"room": "least", "room_max": "most"}  # the JSON keys
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Accept queues of listening sockets. recv_q: connections that wait in them to be accepted"""
+    """The accept queues of listening sockets, together. recv_q: connections waiting to be accepted"""
 
     listeners: int
     recv_q: int
@@ -42,14 +44,14 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is asked about.
+    """The situation in which limits are measured.
 
-    ports:     None: for a server, or where the range is unknown
-    here:      the other ends are on this host too, and take their share of it
-    peers:     destination addresses that are not this host's
-    per_peer:  connections that the ports allow to each
-    running:   the process is what it is, not one that would be started from here
-    queue:     of the listeners in question; None: there are none, or it was not looked
+    ports:     None: for a server, or if the port range is unknown
+    here:      the other ends are on this host too, and use its memory and files
+    peers:     destination addresses that are not on this host
+    per_peer:  connections that the ports allow to each of these
+    running:   the process is running; False: it would be started from here
+    queue:     accept queues of the relevant listeners; None: there are none, or they were not read
     """
 
     world: World
@@ -76,14 +78,14 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What a limit leaves.
+    """What one limit allows in a case.
 
-    value:    the setting, as the kernel writes it; None: not to be read
-    ceiling:  connections in all; None: this limit does not count connections
-    room:     connections more; None: unknown
-    exact:    the kernel itself counts like that; False: an estimate
-    stops:    connections end here; False: it shapes, slows or colours them
-    note:     why it is not exact, or where it applies
+    value:    the setting, as the kernel writes it; None: not readable
+    ceiling:  total connections; None: this limit does not count connections
+    room:     additional connections; None: unknown
+    exact:    the kernel counts the same way; False: an estimate
+    stops:    the limit stops connections; False: it limits only speed or behaviour
+    note:     why the number is not exact, or where the limit applies
     """
 
     value: str | None
@@ -97,18 +99,19 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One row.
+    """One row of the table of limits.
 
     reads:   sysctls by name, other files by path
-    formula: what is available, in words and signs
-    seen:    what the application or a counter shows there
-    call:    the system call that fails; empty: none does
-    errno:   its errno; 0: none, it is silent
-    needs:   what it takes to move it
-    default: as the kernel sets it
-    counters: those of core/counters.py that move
-    moves:   what moves, in words with a {} for each counter; empty: the counters' names
-    meter:   None: nothing is counted against it, or only ports and queues are
+    formula: the capacity, in words and symbols
+    seen:    the symptom when exhausted
+    call:    the system call that fails; empty: none
+    errno:   the errno of that call; 0: no call fails
+    fix:     how to raise or avoid the limit
+    needs:   the privilege or change that the fix needs
+    default: the kernel's default
+    counters: counters of core/counters.py that increase
+    moves:   text with a {} for each counter; empty: only the counters' names
+    meter:   None: nothing is counted against the limit, or only ports and queues
     """
 
     name: str
@@ -131,14 +134,17 @@ class Limit:
 
     @property
     def counter(self) -> str:
-        """What moves, in words; empty: nothing does."""
+        """The counters that increase, as text; empty: none."""
         names = map(spelled, self.counters)
         return self.moves.format(*names) if self.moves else ", ".join(names)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A limit as it is here: the row's words, and what it leaves. exact: one number, and the kernel counts like that"""
+    """One limit in a case: the texts of its row, and its measure.
+
+    exact: the room is one number, and the kernel counts the same way
+    """
 
     limit: str
     title: str
@@ -160,11 +166,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many more connections there can be, and what decides.
+    """The result of `limits`: how many more connections are possible, and which limit decides.
 
-    room:    None: nothing that was read limits them
-    binding: the limit's name
-    exact:   it is one number, and the kernel counts like that
+    room:    None: no limit that was read stops connections
+    binding: the name of the limit that decides; None: no limit does
+    exact:   the room is one number, and the kernel counts the same way
     """
 
     role: Role
@@ -177,12 +183,10 @@ class Limits:
     binding: str | None
     exact: bool
     because: tuple[str, ...]
-    full: tuple[str, ...]  # listeners in question whose accept queue is full now
-    waiting: int  # 4-tuples of the routes in TIME_WAIT that cannot be taken over yet
-    unattributed_ports: (
-        int  # of the range: the kernel does not report what chose them, so perhaps they cannot be shared
-    )
-    probed: int | None  # canary connections that were made to find out; None: not asked for
+    full: tuple[str, ...]  # relevant listeners whose accept queue is full now
+    waiting: int  # 4-tuples of the routes in TIME_WAIT that cannot be reused yet
+    unattributed_ports: int  # ports of the range; unknown whether connect() chose them, so they may not be shareable
+    probed: int | None  # test connections of --probe; None: not requested
     sources: int
     destinations: int
     pairs: int
@@ -196,8 +200,8 @@ class Limits:
         return self.verdicts[0] if self.binding else None
 
     def to_json(self) -> dict[str, Any]:
-        """Each `room` is two keys: `room`, at least, and `room_max`, at most."""
-        said = flat(asdict(self), "room", ROOM)
+        """The result as JSON values. Each `room` becomes two keys: `room`, at least, and `room_max`, at most."""
+        values = flat(asdict(self), "room", ROOM)
         for name in ("routes", "verdicts"):
-            said[name] = [flat(each, "room", ROOM) for each in said[name]]
-        return said
+            values[name] = [flat(row, "room", ROOM) for row in values[name]]
+        return values

@@ -1,4 +1,4 @@
-"""What every limit leaves in a case, the tightest first, and which of them decides."""
+"""The room that every limit leaves in a case, the tightest first, and the limit that decides."""
 
 from collections.abc import Sequence
 
@@ -7,20 +7,20 @@ from fourtuple.core.limits.table import LIMITS
 from fourtuple.core.limits.verdicts import Case, Limit, Measure, Verdict
 from fourtuple.core.space.interval import Interval
 
-_CALLS = ("socket()", "bind()", "connect()")  # in the order in which a program comes to them
+_CALLS = ("socket()", "bind()", "connect()")  # in the order in which a program makes them
 
 
 def weigh(case: Case) -> tuple[Verdict, ...]:
-    """Every limit that has something to say: those that stop connections first, the tightest of them first."""
-    found = []
+    """The verdict of every limit that applies: those that stop connections first, the tightest of them first."""
+    verdicts = []
     for limit in LIMITS:
         if case.role in limit.roles and (measure := limit.measure(case)):
-            found.append(_verdict(limit, measure))
-    return tuple(sorted(found, key=_tightness))
+            verdicts.append(_verdict(limit, measure))
+    return tuple(sorted(verdicts, key=_tightness))
 
 
 def bound(verdicts: Sequence[Verdict]) -> tuple[Interval | None, Verdict | None]:
-    """(room, the verdict that decides); None: nothing that is known stops connections"""
+    """The room and the verdict that decides it; None for both if no known limit stops connections."""
     stopping = [verdict for verdict in verdicts if verdict.stops and verdict.room is not None]
     room = Interval.tightest(verdict.room for verdict in stopping if verdict.room is not None)
     return room, next(iter(stopping), None)
@@ -48,7 +48,7 @@ def _verdict(limit: Limit, measure: Measure) -> Verdict:
 
 
 def _tightness(verdict: Verdict) -> tuple[bool, bool, int, int, int]:
-    """Where two leave the same, the longer interval is less tight, and the call that comes first is met first."""
+    """The sort key: for equal room the wider interval is less tight, and the earlier call comes first."""
     call = next((rank for rank, name in enumerate(_CALLS) if verdict.call.startswith(name)), len(_CALLS))
     room = verdict.room or Interval.of(0)
     return not verdict.stops, verdict.room is None, room.least, room.most, call

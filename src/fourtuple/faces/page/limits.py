@@ -1,4 +1,4 @@
-"""docs/limits.md, from the table of limits: `python -m fourtuple.faces.page.limits docs/limits.md` (make docs).
+"""Writes docs/limits.md from the table of limits: `python -m fourtuple.faces.page.limits docs/limits.md` (make docs).
 
 Text above the marker is written by hand and kept; text below it is generated from core/limits/table.py.
 """
