@@ -47,18 +47,18 @@ def census(
     rings: bool = False,
     outside: Mapping[str, str] = NOTHING,
 ) -> Census:
-    """The TCP sockets of this thread's network namespace, counted: by (source, destination), which is what runs out.
+    """Count the TCP sockets of this thread's network namespace, by (source, destination): these pairs run out of ports.
 
-    to:      only connections to these destinations; none: all. `10.0.0.9`, `10.0.0.9:80-81`, `10.0.0.0/24`, `:80`
-    sources: only connections from these addresses; none: all
-    states:  only sockets in these; what is left of the ports is unknown then
-    by:      what a row is
+    to:      only connections to these destinations: `10.0.0.9`, `10.0.0.9:80-81`, `10.0.0.0/24`, `:80`; empty: all
+    sources: only connections from these addresses; empty: all
+    states:  only sockets in these states; the ports left are known only if all states are counted
+    by:      the kind of the rows
     most:    at most this number of rows, the fullest first; None: all
-    owners:  look whose the sockets are, in /proc/PID/fd of every process
-    rings:   look for the owners of io_uring's direct descriptors, too (kernel/proc/owners.py)
+    owners:  find the owners of the sockets, in /proc/PID/fd of every process
+    rings:   also find the owners of io_uring's direct descriptors (kernel/proc/owners.py)
     outside: as `limits` takes it
 
-    Raises UsageError; CannotError where the table cannot be read, or changes too fast to be.
+    Raises UsageError; CannotError if the socket table cannot be read, or changes too fast to be read.
     """
     return next(
         censuses(to, sources=sources, states=states, by=by, most=most, owners=owners, rings=rings, outside=outside)
@@ -76,7 +76,7 @@ def censuses(
     rings: bool = False,
     outside: Mapping[str, str] = NOTHING,
 ) -> Iterator[Census]:
-    """As `census`, one each time it is pulled; from the second on, rows say what has changed since the last one."""
+    """Yield one `census` per request; from the second on, rows include the changes since the previous one."""
     where, states = Where.parse(to, sources), frozenset(states)
     before, before_s = None, 0.0
     while True:
@@ -100,9 +100,9 @@ def censuses(
 
 
 def census_everywhere(**options: object) -> Run[tuple[Place, Census | FourtupleError], int]:
-    """`census` with these options in each network namespace that this user may see, this process's own first.
+    """Take a `census` with these options in each network namespace visible to this user, this process's own first.
 
-    The record is how many more there are.
+    The result of the run is the number of namespaces that this user cannot see.
     """
     return Run(_everywhere(options))
 
@@ -123,7 +123,10 @@ def _everywhere(options: dict[str, object]) -> Generator[tuple[Place, Census | F
 
 
 def states_named(names: Iterable[str]) -> frozenset[State]:
-    """`established`, `TIME_WAIT`, `time-wait`; none: all that connections can be in. Raises UsageError."""
+    """The states with these names, such as `established`, `TIME_WAIT` or `time-wait`; no names: all but LISTEN.
+
+    Raises UsageError.
+    """
     states = set()
     for name in names:
         try:
@@ -131,16 +134,16 @@ def states_named(names: Iterable[str]) -> frozenset[State]:
             states.add(NAMED[{"ESTAB": "ESTABLISHED"}.get(plain, plain)])
         except KeyError:
             known = ", ".join(state.name.lower().replace("_", "-") for state in sorted(NAMED.values()))
-            raise UsageError(f"the state {name!r}", "there is no such state", f"Use one of {known}.") from None
+            raise UsageError(f"unknown state {name!r}", do=f"Use one of {known}.") from None
     return frozenset(states) or CONNECTED
 
 
 def save(found: Census, file: str) -> None:
-    """Write it as JSON; a file that was there is replaced as a whole. Raises UsageError."""
+    """Write the census to a file as JSON, atomically: an existing file is replaced. Raises UsageError."""
     if file == "-":
-        raise UsageError("--save -", "--save needs the name of a file", "--json writes to standard output.")
+        raise UsageError("--save -", "a file name is required", "Use --json to write to standard output.")
     text = msgspec.json.encode(found.to_json()) + b"\n"
-    path = Path(file).resolve()  # a link stays one
+    path = Path(file).resolve()  # a symbolic link is kept
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if path.exists() and not path.is_file():  # a pipe, or /dev/stdout
@@ -154,12 +157,17 @@ def save(found: Census, file: str) -> None:
 
 
 def _census_in(place: Place, options: Mapping[str, object]) -> Census | None:
-    """In a process of its own, as the way into a namespace may be one of no return; None: it is gone."""
+    """Count in that namespace; None: it no longer exists.
+
+    This runs in a process of its own, because a process may be unable to return from the namespace that it entered.
+    """
     if place.netns != own_netns():
         try:
             place.enter()
         except PermissionError as error:
-            raise CannotError(f"the network namespace {place.name}", f"{error.strerror}: this needs root") from None
+            raise CannotError(
+                f"the network namespace {place.name}", f"{error.strerror}: entering it needs root"
+            ) from None
         except OSError:
             return None
     return census(**options)  # type: ignore[arg-type]
@@ -168,7 +176,7 @@ def _census_in(place: Place, options: Mapping[str, object]) -> Census | None:
 def usage_of(
     where: Where, states: frozenset[State], facts: PortFacts | None, bound: Mask | None = None
 ) -> tuple[Usage, str]:
-    """The usage, and where it was read. Raises CannotError.
+    """The usage, and the source it was read from: sock_diag or /proc/net/tcp. Raises CannotError.
 
     bound: ports known to be named in bind(); None: find them with a dump of their own
     """
@@ -177,9 +185,11 @@ def usage_of(
         listeners = read_listeners()
         return fold_sockets(lambda tables: Usage.of(tables, listeners, facts, where, bound), states, asked)
     except HashCollisionError:
-        raise CannotError("the kernel's table of sockets", "two pairs have the same hash", "Try again.") from None
+        raise CannotError("the kernel's socket table", "two pairs have the same hash", "Try again.") from None
     except DumpInterruptedError as error:
-        raise CannotError("the kernel's table of sockets", str(error), "Try again.") from None
+        raise CannotError("the kernel's socket table", str(error), "Try again.") from None
     except OSError as error:
         what = f"{error.strerror} ({name_of(error.errno or 0)})"
-        raise CannotError("the kernel's table of sockets", f"sock_diag and /proc/net/tcp: {what}") from None
+        raise CannotError(
+            "the kernel's socket table", f"neither sock_diag nor /proc/net/tcp is readable: {what}"
+        ) from None

@@ -12,13 +12,13 @@ from fourtuple.kernel.proc.netstat import read_motion
 from fourtuple.kernel.proc.world import read_world
 from fourtuple.verbs.census import CONNECTED, usage_of
 
-BOUND_S = 120.0  # between two looks for ports that programs have named in bind(): each is a walk of the table more
+BOUND_S = 120.0  # between two searches for ports named in bind(): each search is one more dump of the socket table
 
 
 def snapshots(most: int) -> Iterator[Snapshot | None]:
-    """Yield a snapshot of this thread's network namespace per request; None: the table cannot be read at present.
+    """Yield a snapshot of this thread's network namespace per request; None: the socket table cannot be read now.
 
-    most: pairs, and listeners, of their own; the others come together
+    most: how many pairs, and how many listeners, are exported separately; the others are added up
     """
     bound: Mask | None = None
     asked_s = 0.0

@@ -161,7 +161,7 @@ def _endpoints(destinations: Sequence[str], version: int | None) -> list[tuple[A
     for text in destinations:
         spec = EndpointSpec.parse(text)
         if spec.ports is None:
-            raise UsageError(f"a destination: {text!r}", "it has no port", f"Write {spec.with_port()}.")
+            raise UsageError(f"destination {text!r}", "the port is missing", f"Write {spec.with_port()}.")
         found.append(([_meant(address) for address in addresses.resolve(spec)], spec.ports))
     shared = set.intersection(*({address.version for address in each} for each, _ in found))
     chosen = version or next((address.version for address in found[0][0] if address.version in shared), None)

@@ -28,7 +28,7 @@ from fourtuple.verbs.census import CONNECTED
 from fourtuple.verbs.survey import Look, look, queue_of
 
 IPV6_OFF = "net.ipv6.conf.all.disable_ipv6"
-MOST_PAIRS = 1000  # among which the target is looked for
+MOST_PAIRS = 1000  # pairs that are searched for the target
 MOST_HOLDERS, MOST_OWNERS, MOST_FULL = 4, 3, 4
 
 
@@ -41,9 +41,10 @@ def why(
 ) -> Why:
     """Find the likely causes of a failure, the likeliest first, each with the evidence from this host.
 
-    what:        a number where connections stop, an errno, a line of a log or a traceback
-    destination: ADDRESS:PORT that it is about; None: what the text names
-    pid:         whose files, cgroup and namespace
+    what:        the number of connections at which they stop, an errno, a log line or a traceback
+    destination: ADDRESS:PORT of the failed connections; None: the one that `what` names, if any
+    pid:         the process whose files, cgroup and namespace count; None: for EMFILE the process that
+                 listens at the destination, if it is visible; else a program started from here
     outside:     as `limits` takes it
 
     Raises UsageError, CannotError.
@@ -84,7 +85,7 @@ def why(
 
 
 def _look(target: str | None, pid: int | None, outside: Mapping[str, str]) -> tuple[Look, str | None]:
-    """With the target, if there is a way to it; the world is worth a look all the same."""
+    """Survey the host with the target if it is reachable, otherwise without it."""
     if target is not None:
         try:
             return look([target], pid=pid, outside=outside), target
@@ -94,7 +95,7 @@ def _look(target: str | None, pid: int | None, outside: Mapping[str, str]) -> tu
 
 
 def _server(listeners: Sockets, target: str | None, holders: Holders) -> int | None:
-    """The process that listens there, as far as this user may see."""
+    """The PID of the process that listens at the target; None: there is none, or this user may not see it."""
     if target is None or not addresses.is_local(Endpoint.parse(target).address):
         return None
     listens = listeners[listeners["local_port"] == Endpoint.parse(target).port]
@@ -103,7 +104,7 @@ def _server(listeners: Sockets, target: str | None, holders: Holders) -> int | N
 
 
 def _fold(listeners: Sockets, port: int | None, tables: Iterable[Sockets]) -> tuple[Usage, Sockets]:
-    """The usage, and the sockets with this local port, those that listen first."""
+    """The usage, and the sockets with this local port, listeners first."""
     kept = [recast(listeners[listeners["local_port"] == port], SOCKET)]
 
     def passed() -> Iterator[Sockets]:
@@ -116,18 +117,18 @@ def _fold(listeners: Sockets, port: int | None, tables: Iterable[Sockets]) -> tu
 
 
 def _pair(found: Census, target: str | None) -> PairCount | None:
-    """Of those that this end has opened the busiest, or the busiest to the target."""
+    """The busiest pair that this host opened, or the busiest to the target; None: there is none."""
     pairs = (row for row in found.rows if isinstance(row, PairCount) and row.role is Role.CLIENT)
     return next((pair for pair in pairs if target in (None, pair.destination)), None)
 
 
 def _owners(sockets: Sockets, holders: Holders) -> Owners:
-    """Of all together."""
+    """The owners of all these sockets together."""
     return holders.owners(np.zeros(len(sockets), np.int64), sockets["inode"], sockets["uid"], 1)[0]
 
 
 def _listens(listeners: Sockets, target: Endpoint) -> bool | None:
-    """None where the target is not of this host, whose listeners are not to be seen."""
+    """Whether a socket listens at the target; None: the target is on another host, whose listeners are not visible."""
     if not addresses.is_local(target.address):
         return None
     listens = listeners[listeners["local_port"] == target.port]
@@ -137,6 +138,7 @@ def _listens(listeners: Sockets, target: Endpoint) -> bool | None:
 
 
 def _holders(on_port: Sockets, holders: Holders) -> Iterator[str]:
+    """Describe the first sockets that hold the port, and count the others."""
     for number, ends in enumerate(four_tuples(on_port[:MOST_HOLDERS])):
         state = State(int(on_port["state"][number]))
         where = f"{ends.source}" if state in (State.LISTEN, State.CLOSE) else f"{ends}"

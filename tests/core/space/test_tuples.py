@@ -198,6 +198,7 @@ def test_a_bad_endpoint_is_named(text: str) -> None:
         (["10.0.0.4"], range(9), ["10.0.0.9:80"], "65535"),
         (["10.0.0.4"], range(1, 9), ["10.0.0.9"], "10.0.0.9"),
         (["10.0.0.9-4"], range(1, 9), ["10.0.0.9:80"], "10.0.0.9-4"),
+        (["10.0.0.4-::ffff:10.0.0.9"], range(1, 9), ["10.0.0.9:80"], "IPv6"),
     ],
 )
 def test_a_bad_space_is_refused_by_what_is_wrong_with_it(

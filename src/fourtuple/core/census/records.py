@@ -13,6 +13,8 @@ LEFT = {"left": "most", "left_least": "least"}  # keys in JSON and CSV
 
 
 class By(StrEnum):
+    """The kind of rows in a census."""
+
     PAIR = "pair"
     DESTINATION = "destination"
     PORT = "port"
@@ -26,16 +28,19 @@ class By(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PairCount:
-    """The connections between one source address and one destination, at one of their ends.
+    """The sockets of one source address and one destination, at one end of their connections.
 
-    role:           client: the end here is the source; server: it is the destination, which listens
+    role:           client: this end is the source; server: this end is the destination, which listens
     destination:    ADDRESS:PORT
-    other:          neither established nor in TIME_WAIT; close_wait: those of them; used: all three together
-    usable:         ports that connect() chooses from, for any destination; None: a server, or the range is unknown
-    percent:        of those that connect() cannot choose for this pair now; left: how many it can; the least if
-                    bind(address, 0) keeps all ports for one socket each of which the kernel does not report it
-    opened_per_s:   connections that were not there at the last look; None: there was none
-    exhausted_in_s: until nothing is left, if it goes on growing as since then; None: it does not grow
+    other:          sockets neither established nor in TIME_WAIT
+    close_wait:     those of `other` in CLOSE_WAIT
+    used:           established, time_wait and other together
+    usable:         ports that connect() can choose for a destination without connections; None: a server, or unknown
+    percent:        the share of `usable` that connect() cannot choose for this pair now
+    left:           the ports that connect() can choose for this pair now. The kernel does not report for every port
+                    whether bind(address, 0) chose it for one socket: the lower bound assumes that it always did
+    opened_per_s:   connections opened per second since the previous census; None: there was none
+    exhausted_in_s: time until no port is left, if growth continues as since then; None: the use does not grow
     """
 
     role: Role
@@ -56,9 +61,13 @@ class PairCount:
 
 @dataclass(frozen=True, slots=True)
 class DestinationCount:
-    """All pairs with one destination. sources: how many; source: the one that has the fewest ports left
+    """The sockets of all pairs with one destination.
 
-    usable, percent, left: of that one; the rest as PairCount
+    sources:               how many source addresses there are
+    source:                the one with the fewest ports left
+    usable, percent, left: for this source
+
+    Other fields are as in PairCount.
     """
 
     role: Role
@@ -78,7 +87,7 @@ class DestinationCount:
 
 @dataclass(frozen=True, slots=True)
 class PortCount:
-    """A local port. held: got by bind() or listen(); the rest as PairCount"""
+    """The sockets of one local port. held: bind() or listen() holds it; other fields are as in PairCount"""
 
     role: Role
     port: int
@@ -93,6 +102,8 @@ class PortCount:
 
 @dataclass(frozen=True, slots=True)
 class StateCount:
+    """The sockets in one state: all, those of clients, and those of servers."""
+
     state: str
     sockets: int
     clients: int
@@ -101,9 +112,12 @@ class StateCount:
 
 @dataclass(frozen=True, slots=True)
 class ProcessCount:
-    """A process, or those sockets of which none can be named: pid None.
+    """The sockets of one process; pid None: sockets without a visible process.
 
-    pairs: that it has connections of; busiest: the one with the most, as `SOURCE → DESTINATION`
+    pairs:   how many pairs its sockets belong to
+    busiest: the pair with the most of them, as `SOURCE → DESTINATION`
+
+    Other fields are as in PairCount.
     """
 
     pid: int | None
@@ -124,10 +138,10 @@ Row = PairCount | DestinationCount | PortCount | StateCount | ProcessCount
 class Listener:
     """A listening socket.
 
-    recv_q:   connections that wait to be accepted
-    backlog:  as listen() got it, cut to somaxconn; the queue holds backlog + 1. None: /proc does not report it
-    drops:    connections that were dropped here since it listens; None: the same
-    in_range: it costs every destination a port
+    recv_q:   connections waiting to be accepted
+    backlog:  the argument of listen(), limited to somaxconn; the queue holds one more. None: /proc does not report it
+    drops:    connections dropped here since listen(); None: /proc does not report them
+    in_range: its port is in the range, so connect() cannot choose this port for any destination
     """
 
     address: str
@@ -149,9 +163,9 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """Sockets in CLOSE_WAIT, which their program has not closed though the other end has.
+    """Sockets in CLOSE_WAIT: the other end has closed them, their program has not.
 
-    role, destination: of the pair that has most of them
+    role, destination: of the pair with the most of them
     """
 
     owners: Owners
@@ -162,6 +176,8 @@ class Leak:
 
 @dataclass(frozen=True, slots=True)
 class BusiestPort:
+    """The local port with the most client connections."""
+
     port: int
     connections: int
 
@@ -170,10 +186,13 @@ class BusiestPort:
 class Source:
     """Where a census was taken, and how.
 
-    host, time: its name, and when that was, in UTC (ISO 8601)
-    netns:     as /proc/PID/ns/net names it; name: what ip-netns(8) calls it, or a process in it; empty: our own
-    read_from: sock_diag, or /proc/net/tcp, which has no sockets that are only bound, and no backlogs
-    changed:   sockets that were opened or closed during the count; None: unknown
+    host:      the name of the host
+    time:      the time of the census, in UTC (ISO 8601)
+    netns:     the network namespace, as in /proc/PID/ns/net
+    read_from: sock_diag, or /proc/net/tcp, which lists neither sockets that are only bound nor backlogs
+    changed:   how many sockets were opened or closed during the count; None: unknown
+    seconds:   how long the count took
+    name:      the namespace's name in ip-netns(8), or a process in it; empty: this process's namespace
     """
 
     host: str
@@ -188,20 +207,24 @@ class Source:
 
 @dataclass(frozen=True)
 class Census:
-    """The sockets of one network namespace, counted.
+    """The counts of the sockets of one network namespace.
 
-    approximate:  sockets were opened or closed during the count, or that is unknown:
-                  a few may be missing, or counted twice
-    range:        the lowest and the highest port that connect() chooses; None: not known
-    reserved:     ports of it that are reserved; blocked: got by bind() or listen(); usable: what is left; the latter
-                  two are None where not all states were asked for
-    unattributed_ports: usable ones of which the kernel does not report what chose them: bind(address, 0) keeps one for
-                  itself; of the connections asked about
-    sockets:      by state; BOUND_INACTIVE: only bound
-    rows:         of the kind that `by` names, the worst first; total: how many there are
-    shared_ports: local ports with more than one connection of a client; busiest_port: the one with the most
+    approximate:  a few sockets may be missing or counted twice: some were opened or closed during the count, or this
+                  is unknown
+    range:        the lowest and the highest port that connect() chooses; None: unknown
+    reserved:     how many ports of the range are reserved
+    blocked:      how many ports of the range bind() or listen() holds; None: not all states were counted
+    usable:       how many ports of the range are neither reserved nor blocked; None: the range is unknown, or not all
+                  states were counted
+    unattributed_ports: how many usable ports with counted connections may belong to one socket, because the kernel does
+                  not report whether connect() or bind(address, 0) chose them
+    sockets:      how many sockets are in each state; BOUND_INACTIVE: only bound
+    rows:         of the kind that `by` names, the fullest first
+    total:        how many rows there are, shown or not
+    shared_ports: how many local ports have more than one client connection
+    busiest_port: the local port with the most client connections; None: there are none
     leaks:        sockets in CLOSE_WAIT by owner
-    counters:     what was lost since the namespace was made, by the kernel's names; softnet_stat is the host's
+    counters:     losses since the namespace was created, by the kernel's names; softnet_stat is of the whole host
     """
 
     taken: Source
@@ -232,18 +255,18 @@ class Census:
 
     def to_json(self) -> dict[str, Any]:
         """The census for JSON, its rows under their kind: `pairs`, `destinations`, `ports`, `states`, `processes`."""
-        said = asdict(self.taken) | {each.name: getattr(self, each.name) for each in fields(self)[1:]}
-        said[said.pop("by").plural] = list(map(plain, said.pop("rows")))
+        record = asdict(self.taken) | {each.name: getattr(self, each.name) for each in fields(self)[1:]}
+        record[record.pop("by").plural] = list(map(plain, record.pop("rows")))
         for name in ("listeners", "holdings", "leaks"):
-            said[name] = list(map(plain, said[name]))
-        return said | {"busiest_port": self.busiest_port and asdict(self.busiest_port)}
+            record[name] = list(map(plain, record[name]))
+        return record | {"busiest_port": self.busiest_port and asdict(self.busiest_port)}
 
 
 def plain(row: Any) -> dict[str, Any]:
     """The fields of a record for JSON and CSV; its owners also as text."""
-    said = {each.name: getattr(row, each.name) for each in fields(row)}
-    if "left" in said:
-        said = flat(said, "left", LEFT)
-    if "owners" in said:
-        said |= {"owner": str(row.owners), "owners": asdict(row.owners)}
-    return said
+    record = {each.name: getattr(row, each.name) for each in fields(row)}
+    if "left" in record:
+        record = flat(record, "left", LEFT)
+    if "owners" in record:
+        record |= {"owner": str(row.owners), "owners": asdict(row.owners)}
+    return record

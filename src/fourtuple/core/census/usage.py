@@ -1,8 +1,8 @@
-"""Who uses which 4-tuples: sockets folded into one row for each source address and destination, as that runs out.
+"""The use of 4-tuples: sockets folded into one row for each pair of source address and destination.
 
-A table of sockets is folded and forgotten. What stays of a socket is a row of 18 bytes: which pair it belongs to, its
-source port, state, user and inode. Within a table pairs are told apart by their addresses and port, across tables by a
-64-bit hash of those, with multipliers that this process has drawn; that no two pairs have the same one is checked.
+Ports run out per pair. Each table of sockets is folded, then discarded. A row of 18 bytes per socket remains: its pair,
+source port, state, user and inode. Within a table, pairs are distinguished by their addresses and port. Across tables
+they are distinguished by a 64-bit hash of these, with random multipliers of this process; collisions are detected.
 """
 
 import itertools
@@ -29,19 +29,19 @@ PAIR = np.dtype(
         ("source", "V16"),  # address, IPv4 in its mapped form
         ("destination", "V16"),
         ("port", "u2"),
-        ("is_server", "?"),  # these are accepted ends
+        ("is_server", "?"),  # its sockets were accepted here
         *((name, "u4") for name in COUNTS),
-        ("taken", "u4"),  # ports that its connections keep from connect()
+        ("taken", "u4"),  # ports that connect() cannot choose because of its connections
     ]
 )
 ROW = np.dtype(
     [
-        ("pair", "u4"),  # its number; until all are folded, that within its table
-        ("port", "u2"),  # the source's: of an accepted socket that of its far end
+        ("pair", "u4"),  # number of its pair; until all tables are folded, the number within its table
+        ("port", "u2"),  # the source port; for an accepted socket that of its remote end
         ("state", "u1"),
-        ("is_late", "?"),  # its port is known to have been chosen by connect()
-        ("is_reusable", "?"),  # in TIME_WAIT, and connect() may take it over
-        ("age_s", "u1"),  # for how long it has been in TIME_WAIT
+        ("is_late", "?"),  # connect() is known to have chosen its port
+        ("is_reusable", "?"),  # in TIME_WAIT, and connect() may reuse its port
+        ("age_s", "u1"),  # time since it entered TIME_WAIT
         ("uid", "u4"),
         ("inode", "u4"),
     ]
@@ -54,30 +54,33 @@ EVERY_PORT = np.arange(65536)
 COUNT_OF = np.full(16, COUNTS.index("other"))
 COUNT_OF[[State.ESTABLISHED, State.TIME_WAIT, State.CLOSE_WAIT]] = range(3)
 _IDENTITY = ["source", "destination", "port", "is_server"]
-_SOCKET_WORDS, _LOCAL, _REMOTE = 9, 1, 3  # a row of SOCKET as words of 64 bits, and where its addresses are
-_WORDS = 5  # of a pair: source, destination, and port and role in one
+_SOCKET_WORDS, _LOCAL, _REMOTE = 9, 1, 3  # words of 64 bits in a row of SOCKET, and where its addresses begin
+_WORDS = 5  # words of a pair: source (2), destination (2), port with role (1)
 _MULTIPLIERS = [np.uint64(random.getrandbits(64) | 1) for _ in range(_WORDS + 1)]
 _SHIFT, _ONE = np.uint64(32), np.uint64(1)
-_PLACE_BITS = 14  # what tells the rows of a table apart while they are sorted
+_PLACE_BITS = 14  # low bits of a hash that hold the place of a row while the rows are sorted
 _PLACES = np.arange(1 << _PLACE_BITS, dtype=np.uint64)
 _MERGE_ROWS = 1 << 16  # rows of pairs that are collected before those of the same pair are added up
 
 
 class HashCollisionError(Exception):
-    """Two pairs have the same 64-bit hash: once in 10**7 times for a million pairs. Another process draws others."""
+    """Two pairs have the same 64-bit hash.
+
+    For a million pairs the probability is about 1 in 10**7. Another process draws other multipliers.
+    """
 
 
 @dataclass(frozen=True)
 class Usage:
-    """The sockets of a namespace by pair. Fold one with `Usage.of`.
+    """The sockets of a namespace by pair. Build one with `Usage.of`.
 
-    pairs:     those asked about, sorted by hash
-    chunks:    a row for each of their sockets
-    listeners: as LISTENER
-    named:     (65536,), ports that sockets which are connected have named in bind(), on whatever address
-    bound:     (65536,), these, and those of sockets that listen or are only bound
-    holders:   (65536,), one of the sockets that has got each of these
-    automatic: (65536,), the range less what is reserved; none where it is not known
+    pairs:     the pairs that pass the filter, sorted by hash
+    chunks:    one row for each socket of these pairs
+    listeners: the listening sockets, of dtype LISTENER
+    named:     (65536,), ports that connected sockets named in bind(), on any address
+    bound:     (65536,), `named` and the ports of sockets that listen or are only bound
+    holders:   (65536,), one of the sockets that hold each bound port
+    automatic: (65536,), the port range without reserved ports; all false if it is unknown
     idle:      how many sockets are only bound
     """
 
@@ -99,11 +102,12 @@ class Usage:
         where: Where,
         bound: Mask | None = None,
     ) -> Self:
-        """tables: as fold_sockets gives them, with or without those that listen
+        """Fold tables of sockets.
 
-        listeners: as LISTENER
-        facts:     which ports connect() chooses from, and what it takes over; None: not known
-        where:     which connections count; they may be filtered already
+        tables:    as fold_sockets gives them, with or without listening sockets
+        listeners: the listening sockets, of dtype LISTENER
+        facts:     the ports that connect() chooses from, and its rules for reuse; None: unknown
+        where:     which connections count; the tables may be filtered already
         bound:     ports already known to be taken by bind(); None: none is known
 
         Raises HashCollisionError.
@@ -146,18 +150,21 @@ class Usage:
 
     @cached_property
     def free(self) -> Mask:
-        """(65536,): ports that connect() chooses from."""
+        """(65536,): ports that connect() can choose."""
         return self.automatic & ~self.bound
 
     @property
     def usable(self) -> int:
+        """How many ports connect() can choose."""
         return int(self.free.sum())
 
     @property
     def blocked(self) -> int:
+        """How many ports of the range connect() cannot choose, because sockets hold them."""
         return int((self.automatic & self.bound).sum())
 
     def _taken(self) -> Numbers:
+        """(pairs,): how many free ports connect() cannot choose because of each pair's connections; servers: 0."""
         taken = np.zeros(len(self.pairs), np.int64)
         for rows in self.chunks:
             kept = self.free[rows["port"]] & ~rows["is_reusable"] & ~self.pairs["is_server"][rows["pair"]]
@@ -165,12 +172,13 @@ class Usage:
         return taken
 
     def _clients(self) -> Iterator[Rows]:
+        """Yield the rows of client sockets, chunk by chunk."""
         for rows in self.chunks:
             yield rows[~self.pairs["is_server"][rows["pair"]]]
 
     @cached_property
     def states(self) -> Numbers:
-        """(2, 16): how many sockets of clients, and of servers, are in each state."""
+        """(2, 16): how many client sockets, and how many server sockets, are in each state."""
         counts = np.zeros((2, 16), np.int64)
         for rows in self.chunks:
             is_server = self.pairs["is_server"][rows["pair"]]
@@ -179,7 +187,7 @@ class Usage:
 
     @cached_property
     def connections(self) -> Numbers:
-        """(65536,): how many connections clients have on each local port."""
+        """(65536,): how many client connections use each local port."""
         counts = np.zeros(65536, np.int64)
         for rows in self._clients():
             counts += np.bincount(rows["port"], minlength=65536)
@@ -187,9 +195,10 @@ class Usage:
 
     @cached_property
     def unattributed(self) -> Mask:
-        """(65536,): ports of which the kernel does not report what chose them: bind(address, 0) keeps one for itself.
+        """(65536,): ports for which the kernel does not report whether connect() or bind(address, 0) chose them.
 
-        Where two sockets that live have the same address and port, connect() did (`PortUse`).
+        A port that bind(address, 0) chose serves one socket only. If several sockets, one of them not in TIME_WAIT,
+        have the same address and port, connect() chose it (`PortUse`).
         """
         client = ~self.pairs["is_server"]
         sources = np.zeros(len(self.pairs), np.int64)
@@ -214,7 +223,7 @@ class Usage:
 
     @cached_property
     def unsure(self) -> Numbers:
-        """(pairs,): `unattributed` ports that count as left for each: lost if bind(address, 0) has chosen them."""
+        """(pairs,): unattributed ports counted as left for each pair; they are lost if bind(address, 0) chose them."""
         own = np.zeros(len(self.pairs), np.int64)
         for rows in self.chunks:
             kept = self.unattributed[rows["port"]] & ~rows["is_reusable"] & ~self.pairs["is_server"][rows["pair"]]
@@ -222,25 +231,30 @@ class Usage:
         return int(self.unattributed.sum()) - own
 
     def worst(self) -> Numbers:
-        """Numbers of the pairs: clients' by the ports that they have taken, then by sockets; then servers'."""
+        """The numbers of the pairs, fullest first: clients by ports taken, then by sockets; after them servers."""
         used = sum((self.pairs[name].astype(np.int64) for name in COUNTS), np.zeros(len(self.pairs), np.int64))
         order: Numbers = np.lexsort((-used, -self.pairs["taken"].astype(np.int64), self.pairs["is_server"]))
         return order
 
     def in_state(self, state: State) -> Rows:
+        """The rows of all sockets in this state."""
         return np.concatenate([np.zeros(0, ROW), *(rows[rows["state"] == state] for rows in self.chunks)])
 
     def source(self, pair: int) -> str:
+        """The source address of the pair with this number."""
         return str(unmapped(self.pairs["source"][pair].tobytes()))
 
     def destination(self, pair: int) -> str:
+        """The destination of the pair with this number, as ADDRESS:PORT."""
         row = self.pairs[pair]
         return str(Endpoint(unmapped(row["destination"].tobytes()), int(row["port"])))
 
     def opened_since(self, before: "Usage", since_s: float) -> Numbers:
-        """(pairs,): connections that were not there `since_s` ago, or were in TIME_WAIT and are not, or only just are.
+        """(pairs,): how many connections were opened since `before`, which was taken `since_s` ago.
 
-        One that was closed without TIME_WAIT and opened again from the same port is not seen to be new.
+        A connection is new if its 4-tuple did not exist before. It is also new if its 4-tuple was in TIME_WAIT then and
+        now is not, or entered TIME_WAIT since. A connection that was closed without TIME_WAIT and opened again from the
+        same port is not counted.
         """
         chunks = list(zip(before.chunks, before._identities(), strict=True))
         known = np.sort(np.concatenate([np.zeros(0, np.uint64), *(each for _, each in chunks)]))
@@ -255,11 +269,12 @@ class Usage:
         return opened
 
     def _identities(self) -> Iterator[NDArray[np.uint64]]:
+        """Yield for each chunk the hashes of its 4-tuples."""
         for rows in self.chunks:
             yield self.pairs["hash"][rows["pair"]] + rows["port"] * _MULTIPLIERS[-1]
 
     def like(self, before: "Usage") -> Numbers:
-        """(pairs,): the number that each pair had before; −1: it was not there."""
+        """(pairs,): the number of each pair in `before`; −1: it is not in it."""
         number = np.searchsorted(before.pairs["hash"], self.pairs["hash"])
         found = np.minimum(number, max(0, len(before.pairs) - 1))
         if not len(before.pairs):
@@ -268,6 +283,7 @@ class Usage:
 
 
 def _among(values: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """(values,): which values are in the ascending `ordered`."""
     if not len(ordered):
         return np.zeros(len(values), bool)
     found: NDArray[np.bool_] = ordered[np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)] == values
@@ -278,10 +294,11 @@ def _among(values: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDArray[n
 class _Listening:
     """The listeners' ports: which sockets were accepted there?
 
-    everywhere: (2, 65536), on 0.0.0.0 or ::, for IPv6 and for IPv4; :: is of both, unless IPV6_V6ONLY is set
-    somewhere:  (65536, 2), on this other one, as words; zeros: on none
-    several:    (65536,), on more than one other
-    ends:       all of those, as address and port
+    everywhere: (2, 65536), ports with a listener on 0.0.0.0 or ::, for IPv6 and for IPv4; :: counts for both, unless
+                IPV6_V6ONLY is set
+    somewhere:  (65536, 2), a specific address with a listener on each port, as words; zeros: none
+    several:    (65536,), ports with listeners on more than one specific address
+    ends:       all listeners on specific addresses, as address and port
     """
 
     everywhere: Mask
@@ -303,7 +320,10 @@ class _Listening:
         return cls(everywhere, somewhere, several, ends)
 
     def have(self, table: Sockets) -> NDArray[np.bool_]:
-        """A socket that has not answered a SYN yet belongs to a listener, even if that listener has closed."""
+        """(table,): which connected sockets belong to a listener.
+
+        A socket in SYN_RECV or NEW_SYN_RECV always does, even if its listener has closed.
+        """
         ports, states, words = table["local_port"].astype(np.intp), table["state"], _words(table)
         found: NDArray[np.bool_] = (states == State.SYN_RECV) | (states == State.NEW_SYN_RECV)
         if self.everywhere[1].any():
@@ -324,7 +344,7 @@ class _Listening:
 
 
 def _folded(table: Sockets, is_server: NDArray[np.bool_], facts: PortFacts | None) -> tuple[Pairs, Rows]:
-    """A table of connected sockets, at most 2**_PLACE_BITS: its pairs, and a row for each socket."""
+    """Fold a table of at most 2**_PLACE_BITS connected sockets into its pairs, and a row for each socket."""
     keys = list(_keys(table, is_server))
     hashes = _hashes(keys)
     order, starts = _groups(keys, hashes)
@@ -352,11 +372,12 @@ def _folded(table: Sockets, is_server: NDArray[np.bool_], facts: PortFacts | Non
 
 
 def _age_s(expires_ms: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Time since sockets entered TIME_WAIT, from the time that is left."""
     return (TIME_WAIT_MS - np.minimum(expires_ms, TIME_WAIT_MS)) // 1000
 
 
 def _keys(table: Sockets, is_server: NDArray[np.bool_]) -> Iterator[NDArray[np.uint64]]:
-    """_WORDS columns; of an accepted socket the far end is the source."""
+    """Yield the _WORDS columns that identify a pair; for an accepted socket the remote end is the source."""
     words = _words(table)
     for near, far in itertools.pairwise((_LOCAL, _REMOTE, _LOCAL)):
         for half in range(2):
@@ -365,11 +386,12 @@ def _keys(table: Sockets, is_server: NDArray[np.bool_]) -> Iterator[NDArray[np.u
 
 
 def _words(table: Sockets) -> NDArray[np.uint64]:
+    """(n, _SOCKET_WORDS): the rows as words of 64 bits."""
     return np.ascontiguousarray(table).view(np.uint64).reshape(-1, _SOCKET_WORDS)
 
 
 def _hashes(keys: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
-    """Of each row the words, mixed one after the other."""
+    """(n,): a hash of each row, mixed from its words one after the other."""
     hashes = np.zeros(len(keys[0]), np.uint64)
     for column, multiplier in zip(keys, _MULTIPLIERS, strict=False):
         hashes ^= column
@@ -379,10 +401,10 @@ def _hashes(keys: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
 
 
 def _groups(keys: Sequence[NDArray[np.uint64]], hashes: NDArray[np.uint64]) -> tuple[Numbers, Numbers]:
-    """(an order in which equal rows are neighbours, where in it each group starts)
+    """(an order in which equal rows are adjacent, the start of each group in that order)
 
-    A number is sorted much faster than its place in the order is found, so each hash carries its place in its last
-    bits. Where two rows have the same other bits and differ, a group may come in pieces.
+    np.sort is much faster than np.argsort, so the low bits of each hash are replaced by its place. If different rows
+    have the same high bits, a group may be split.
     """
     places = _PLACES[: len(hashes)]
     order = np.sort(hashes & ~_PLACES[-1] | places) & _PLACES[-1]
@@ -396,11 +418,12 @@ def _groups(keys: Sequence[NDArray[np.uint64]], hashes: NDArray[np.uint64]) -> t
 
 
 def _starts(ordered: NDArray[Any]) -> Numbers:
+    """Where each run of equal values starts."""
     return np.flatnonzero(np.concatenate((np.ones(min(1, len(ordered)), bool), ordered[1:] != ordered[:-1])))
 
 
 def _merged(parts: list[Pairs]) -> Pairs:
-    """Each pair once, its counts added up, sorted by hash. Raises HashCollisionError."""
+    """Each pair once, with its counts added up, sorted by hash. Raises HashCollisionError."""
     rows = np.concatenate(parts)
     order = np.argsort(rows["hash"])
     starts = _starts(rows["hash"][order])
@@ -417,7 +440,11 @@ def _merged(parts: list[Pairs]) -> Pairs:
 
 
 def _numbered(rows: Rows, own: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> Rows:
-    """The rows whose pair is among these, by its number. own: the hash of each of the table's pairs"""
+    """The rows whose pair is in `hashes`, renumbered by it.
+
+    own:    the hash of each pair of the table
+    hashes: of the pairs that are kept, ascending
+    """
     if not len(hashes):
         return rows[:0]
     numbers = np.minimum(np.searchsorted(hashes, own), len(hashes) - 1)

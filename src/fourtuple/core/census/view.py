@@ -36,13 +36,14 @@ from fourtuple.core.space.interval import Interval
 
 @dataclass(frozen=True)
 class View:
-    """The groups of sockets that are to be shown, before it is known whose they are. Make one with `View.of`.
+    """The groups of sockets to show, before their owners are known. Build one with `View.of`.
 
     groups: (groups,), their numbers; for PORT the lower 16 bits are the port
-    pairs:  (groups,), of each the pair that has taken most ports; sizes: how many pairs it has
-    counts: (groups, 4), sockets as in COUNTS
-    rows:   those of these groups, each `pair` replaced by the group's place
-    total:  how many groups there are
+    pairs:  (groups,), the pair of each group that has taken the most ports
+    sizes:  (groups,), how many pairs each group has
+    counts: (groups, 4), sockets by the names in COUNTS
+    rows:   the rows of these groups, with the group's place in `groups` as `pair`
+    total:  how many groups there are, shown or not
     most:   at most this number is shown; None: all
     """
 
@@ -58,7 +59,10 @@ class View:
 
     @classmethod
     def of(cls, usage: Usage, by: By, most: int | None) -> Self:
-        """most: at most this number of client rows and of server rows, the fullest first; None: all"""
+        """Choose the groups to show.
+
+        most: at most this number of client rows and of server rows, the fullest first; None: all
+        """
         pairs = np.arange(len(usage.pairs))
         if by is By.DESTINATION:
             _, keys = np.unique(usage.pairs[["destination", "port", "is_server"]], return_inverse=True)
@@ -73,7 +77,7 @@ class View:
             first[groups] = rows["pair"]
         if by is not By.PORT:
             order = usage.worst()[::-1]
-            first[keys[order]] = order  # the worst is written last
+            first[keys[order]] = order  # written last, the fullest pair remains
         taken = usage.pairs["taken"][first].astype(np.int64) if len(pairs) and by is not By.PORT else np.zeros(size)
         is_server = usage.pairs["is_server"][first] if len(pairs) else np.zeros(size, bool)
         shown = np.lexsort((-counts.sum(axis=1), -taken, is_server & (by is not By.PORT)))
@@ -96,7 +100,7 @@ class View:
 
     @property
     def inodes(self) -> NDArray[np.uint32]:
-        """Of all sockets whose owners will be named."""
+        """The inodes of all sockets whose owners the census names."""
         usage = self.usage
         others = [usage.listeners["inode"], usage.holders["inode"], usage.in_state(State.CLOSE_WAIT)["inode"]]
         return np.concatenate([self.rows["inode"], *others])
@@ -111,9 +115,12 @@ class View:
         *,
         whole: bool = True,
     ) -> Census:
-        """before: the usage that was found `since_s` ago, to tell what has changed
+        """The census record of this view.
 
-        whole: all states were requested; otherwise the remaining ports are unknown
+        taken:   where and how the sockets were read
+        holders: the processes that have the sockets
+        before:  the usage `since_s` ago, for the changes since then; None: no changes are reported
+        whole:   all states were requested; otherwise the remaining ports are unknown
         """
         usage, facts = self.usage, world.ports
         if self.by is By.STATE:
@@ -152,6 +159,7 @@ class View:
 
 
 def _group_of(usage: Usage, by: By, keys: Numbers, rows: Rows) -> Numbers:
+    """(rows,): the group of each row. keys: the group of each pair, not used for PORT"""
     groups: Numbers = keys[rows["pair"]]
     if by is By.PORT:
         is_server = usage.pairs["is_server"][rows["pair"]]
@@ -160,7 +168,7 @@ def _group_of(usage: Usage, by: By, keys: Numbers, rows: Rows) -> Numbers:
 
 
 def _share(usage: Usage, pair: int, usable: int | None) -> tuple[int | None, float | None, Interval | None]:
-    """(usable, percent, left) of a client's pair"""
+    """(usable, percent, left) of a client pair; None for a server, or if `usable` is unknown."""
     if usable is None or usage.pairs["is_server"][pair]:
         return None, None, None
     taken = int(usage.pairs["taken"][pair])
@@ -169,12 +177,17 @@ def _share(usage: Usage, pair: int, usable: int | None) -> tuple[int | None, flo
 
 
 def left_of(untaken: int, unsure: int) -> Interval:
-    """untaken: ports that connect() may choose; unsure: those of them that bind(address, 0) may keep"""
+    """The ports left for a pair.
+
+    untaken: ports that connect() may choose
+    unsure:  those of them that are lost if bind(address, 0) chose them
+    """
     most = max(0, untaken)
     return Interval(max(0, most - max(0, unsure)), most)
 
 
 def _rows(view: View, owners: Sequence[Owners], usable: int | None) -> Iterator[Row]:
+    """Yield a record for each group of pairs, destinations or ports. usable: None: unknown"""
     usage = view.usage
     for place, pair in enumerate(view.pairs.tolist()):
         role = Role.SERVER if usage.pairs["is_server"][pair] else Role.CLIENT
@@ -194,6 +207,7 @@ def _rows(view: View, owners: Sequence[Owners], usable: int | None) -> Iterator[
 
 
 def _moving(view: View, rows: Sequence[Row], before: Usage, since_s: float) -> Iterator[Row]:
+    """Yield the rows of pairs with their rate of new connections, and when their ports will be exhausted."""
     usage = view.usage
     opened, numbers = usage.opened_since(before, since_s), usage.like(before)
     for pair, row in zip(view.pairs.tolist(), rows, strict=True):
@@ -202,7 +216,9 @@ def _moving(view: View, rows: Sequence[Row], before: Usage, since_s: float) -> I
         grown = int(usage.pairs["taken"][pair]) - int(was["taken"])
         waits = int(usage.pairs["time_wait"][pair]) - int(was["time_wait"])
         per_s = int(opened[pair]) / since_s
-        steady = row.used - row.time_wait + per_s * TIME_WAIT_MS / 1000  # where as many leave TIME_WAIT as enter it
+        steady = (
+            row.used - row.time_wait + per_s * TIME_WAIT_MS / 1000
+        )  # sockets once as many leave TIME_WAIT as enter it
         levels_off = grown <= waits and row.usable is not None and steady < row.usable
         grows = row.left is not None and grown > 0 and not levels_off
         ends_s = row.left.most * since_s / grown if grows and row.left is not None else None
@@ -210,6 +226,7 @@ def _moving(view: View, rows: Sequence[Row], before: Usage, since_s: float) -> I
 
 
 def states_of(usage: Usage) -> Iterator[StateCount]:
+    """Yield the sockets in each state that has any; sockets that are only bound are BOUND_INACTIVE."""
     clients, servers = usage.states
     idle = {State.LISTEN: len(usage.listeners), State.CLOSE: usage.idle}
     for state in State:
@@ -222,6 +239,7 @@ def states_of(usage: Usage) -> Iterator[StateCount]:
 
 
 def _processes(view: View, holders: Holders) -> Iterator[ProcessCount]:
+    """Yield a record for each process, and for the sockets without a visible process; the most sockets first."""
     usage, codes = view.usage, [holders.codes(rows["inode"], rows["uid"]) for rows in view.usage.chunks]
     size = len(holders.processes) + len(NAMELESS)
     counts, pairs = np.zeros((size, len(COUNTS)), np.int64), [np.zeros(0, np.int64)]
@@ -251,7 +269,7 @@ def _processes(view: View, holders: Holders) -> Iterator[ProcessCount]:
 
 
 def _listeners(usage: Usage, holders: Holders, *, known: bool) -> Iterator[Listener]:
-    """The fullest first."""
+    """Yield the listeners, those with the fullest accept queue first. known: backlogs and drops were reported"""
     table = usage.listeners
     owners = holders.owners(np.arange(len(table)), table["inode"], table["uid"], len(table))
     full = table["recv_q"].astype(np.int64) * 1000 // (table["send_q"].astype(np.int64) + 1)
@@ -268,6 +286,7 @@ def _listeners(usage: Usage, holders: Holders, *, known: bool) -> Iterator[Liste
 
 
 def _holdings(usage: Usage, holders: Holders) -> Iterator[Holding]:
+    """Yield the ports of the range that connect() cannot choose."""
     ports = np.flatnonzero(usage.automatic & usage.bound)
     held = usage.holders[ports]
     owners = holders.owners(np.arange(len(ports)), held["inode"], held["uid"], len(ports))
@@ -277,6 +296,7 @@ def _holdings(usage: Usage, holders: Holders) -> Iterator[Holding]:
 
 
 def _leaks(usage: Usage, holders: Holders) -> Iterator[Leak]:
+    """Yield the sockets in CLOSE_WAIT by owner, the most first."""
     rows = usage.in_state(State.CLOSE_WAIT)
     _, groups = np.unique(holders.codes(rows["inode"], rows["uid"]), return_inverse=True)
     owners = holders.owners(groups, rows["inode"], rows["uid"], int(groups.max(initial=-1)) + 1)

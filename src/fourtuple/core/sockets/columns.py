@@ -1,4 +1,4 @@
-"""Columns of packed addresses and of ports: which rows are asked about, without a loop over them."""
+"""Columns of packed addresses and of ports: which rows match, without a loop over the rows."""
 
 from typing import Any
 
@@ -13,33 +13,33 @@ Numbers = NDArray[np.int64]
 
 
 def is_ipv4(addresses: NDArray[np.void]) -> NDArray[np.bool_]:
-    """Which of these packed addresses are IPv4 ones in their mapped form?"""
+    """(n,): which of these packed addresses are IPv4 in its mapped form."""
     words = _words(addresses)
     found: NDArray[np.bool_] = (words[:, 0] == 0) & (words[:, 1] >> 32 == 0xFFFF)
     return found
 
 
 def _words(addresses: NDArray[np.void]) -> NDArray[np.uint64]:
-    """(n, 2): the more and the less significant half of each"""
+    """(n, 2): the more and the less significant half of each address."""
     return np.ascontiguousarray(addresses).view(">u8").reshape(-1, 2).astype(np.uint64)
 
 
 def is_wildcard(addresses: NDArray[np.void]) -> NDArray[np.bool_]:
-    """0.0.0.0 or ::"""
+    """(n,): which of these packed addresses are 0.0.0.0 or ::."""
     wildcards = (bytes(16), MAPPED + bytes(4))
     found: NDArray[np.bool_] = (addresses == np.void(wildcards[0])) | (addresses == np.void(wildcards[1]))
     return found
 
 
 def port_mask(ports: NDArray[Any]) -> Mask:
-    """(65536,): is it one of these ports?"""
+    """(65536,): true for each of these ports."""
     mask = np.zeros(65536, bool)
     mask[ports] = True
     return mask
 
 
 def within(ports: NDArray[np.uint16], ranges: Ranges) -> NDArray[np.bool_]:
-    """Which of these ports are in the ranges?"""
+    """(n,): which of these ports are in the ranges."""
     inside = np.zeros(len(ports), bool)
     for part in ranges.parts:
         inside |= (ports >= part.start) & (ports <= part.stop - 1)
@@ -47,13 +47,13 @@ def within(ports: NDArray[np.uint16], ranges: Ranges) -> NDArray[np.bool_]:
 
 
 def among(addresses: NDArray[np.void], ranges: Ranges) -> NDArray[np.bool_]:
-    """Which of these packed addresses are, as integers of their own IP version, in the ranges?"""
+    """(n,): which of these packed addresses, as integers of their own IP version, are in the ranges."""
     inside: NDArray[np.bool_] = numbers_among(addresses, ranges) >= 0
     return inside
 
 
 def numbers_among(addresses: NDArray[np.void], ranges: Ranges) -> NDArray[np.int64]:
-    """`ranges.index` of each of these packed addresses, modulo 2**63; −1 where it is not in them."""
+    """(n,): `ranges.index` of each of these packed addresses, modulo 2**63; −1: not in the ranges."""
     words = _words(addresses)
     is_mapped = is_ipv4(addresses)
     high, low = words[:, 0], np.where(is_mapped, words[:, 1] & 0xFFFFFFFF, words[:, 1])

@@ -1,4 +1,4 @@
-"""The sockets of one set of connections, seen at their two ends: who holds which 4-tuple, and do both ends agree?"""
+"""The sockets of one set of connections at their two ends: which 4-tuples exist, and whether both ends agree."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from fourtuple.core.space.tuples import Destinations
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """The sockets of one set of connections, seen at their two ends.
+    """The sockets of one set of connections at their two ends.
 
     client: rows whose remote end is one of the destinations
     server: rows whose local end is one of the destinations
@@ -32,7 +32,10 @@ class Ends:
         sources: Ranges | None = None,
         ports: Ranges | None = None,
     ) -> Self:
-        """sources, ports: only clients with these addresses (as integers) and local ports; None means any."""
+        """Select the sockets of both ends.
+
+        sources, ports: only clients with these addresses (as integers) and local ports; None: any
+        """
         client, server = [np.zeros(0, SOCKET)], [np.zeros(0, SOCKET)]
         for table in tables:
             is_client, is_server = _which(table, destinations, sources, ports)
@@ -42,33 +45,35 @@ class Ends:
 
     @property
     def accepted(self) -> int:
+        """How many connections accept() has returned."""
         return _accepted(self.server)
 
     @property
     def distinct(self) -> int:
-        """How many different 4-tuples the client end has."""
+        """How many different 4-tuples the client sockets have."""
         return len(np.unique(_keys(self.client)))
 
     @property
     def mirrored(self) -> int:
-        """How many client sockets have their mirror image at the server end."""
+        """How many 4-tuples of client sockets also have a server socket."""
         return len(np.intersect1d(_keys(self.client), _keys(self.server, swap=True)))
 
     @property
     def busiest_client_port(self) -> tuple[int, int]:
-        """(a local port of the client, how many connections share it); (0, 0) where there are none."""
+        """(the local port with the most client sockets, how many); (0, 0): there are no client sockets."""
         counts = np.bincount(self.client["local_port"], minlength=1)
         port = int(counts.argmax())
         return (port, int(counts[port])) if len(self.client) else (0, 0)
 
     @property
     def server_ports(self) -> list[int]:
+        """The local ports of the server sockets, ascending."""
         return [int(port) for port in np.unique(self.server["local_port"])]
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many sockets each end of a set of connections has, and how many the server has accepted."""
+    """How many sockets each end of a set of connections has, and how many of them the server has accepted."""
 
     client: int
     server: int
@@ -84,9 +89,12 @@ class Tally:
         but: Ends,
         each: Callable[[Sockets], None] = lambda clients: None,
     ) -> Self:
-        """but: those that were there before are not counted; the others as Ends.of takes them. Keeps no table.
+        """Count the sockets of both ends, table by table; no table is kept.
 
-        each: is given the client's end of each table
+        but:  sockets that existed before, which are not counted
+        each: called with the client sockets of each table
+
+        Other arguments are as in Ends.of.
         """
         client = server = accepted = 0
         for table in tables:
@@ -99,7 +107,7 @@ class Tally:
 
 
 def _without(sockets: Sockets, others: Sockets) -> Sockets:
-    """Not a new socket with the 4-tuple of an old one: that has another inode."""
+    """The sockets that are not in `others`. A new socket with the 4-tuple of an old one has another inode: it stays."""
     if not len(others):
         return sockets
     known = np.isin(_keys(sockets), _keys(others)) & np.isin(sockets["inode"], others["inode"])
@@ -107,7 +115,7 @@ def _without(sockets: Sockets, others: Sockets) -> Sockets:
 
 
 def destination_numbers(rows: Sockets, destinations: Destinations) -> NDArray[np.int64]:
-    """Which of the destinations is the other end of each; −1: none."""
+    """(rows,): the number of the destination at the remote end of each row; −1: none of them."""
     numbers = np.full(len(rows), -1)
     for (addresses, ports), before in zip(destinations.parts, destinations.before, strict=False):
         address = numbers_among(rows["remote"], addresses)
@@ -120,7 +128,7 @@ def destination_numbers(rows: Sockets, destinations: Destinations) -> NDArray[np
 def _which(
     table: Sockets, destinations: Destinations, sources: Ranges | None, ports: Ranges | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """(which rows are the client's end, which the server's)"""
+    """(which rows are client sockets, which rows are server sockets)"""
     is_client, is_server = np.zeros(len(table), bool), np.zeros(len(table), bool)
     for addresses, end_ports in destinations.parts:
         is_client |= within(table["remote_port"], end_ports) & among(table["remote"], addresses)
@@ -135,7 +143,7 @@ def _which(
 
 
 def _accepted(server: Sockets) -> int:
-    """Those that accept() has handed out: one still in the accept queue has no inode."""
+    """How many sockets accept() has returned: a socket in the accept queue has no inode."""
     return int(np.count_nonzero(server["inode"]))
 
 
@@ -143,7 +151,7 @@ _KEY = np.dtype([("source", "V16"), ("source_port", "u2"), ("destination", "V16"
 
 
 def _keys(sockets: Sockets, *, swap: bool = False) -> NDArray[np.void]:
-    """Each 4-tuple as 36 opaque bytes that sort and compare; `swap` writes the remote end first."""
+    """(n,): each 4-tuple as 36 opaque bytes that can be sorted and compared. swap: the remote end comes first"""
     near, far = ("remote", "local") if swap else ("local", "remote")
     keys = np.empty(len(sockets), _KEY)
     keys["source"], keys["source_port"] = sockets[near], sockets[f"{near}_port"]

@@ -9,12 +9,18 @@ from numpy.typing import NDArray
 from fourtuple.core.sockets.columns import Numbers
 from fourtuple.core.units import format_count
 
-SHOWN = 2  # processes by name
-NAMELESS = ("not visible (needs root)", "in no process's files (io_uring)", "the kernel's")  # behind the processes
+SHOWN = 2  # process names in a text
+NAMELESS = (
+    "not visible (needs root)",
+    "in no process's files (io_uring)",
+    "the kernel's",
+)  # their codes follow those of the processes
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
+    """A process, and how many sockets of a group it owns."""
+
     pid: int
     name: str
     sockets: int
@@ -24,10 +30,12 @@ class Process:
 class Owners:
     """The owners of a group of sockets.
 
-    processes:     the one with the most first; a socket that several have counts for the first of them
-    not_visible:   sockets of users whose processes may not be looked into; users: who they are
-    no_descriptor: in no process's files: direct descriptors of io_uring, or of a process in another PID namespace
-    kernel:        without an owner: in TIME_WAIT, closed by their program, or not accepted yet
+    processes:     the one with the most sockets first; a socket of several processes counts for the first of them
+    not_visible:   how many sockets belong to users whose processes are not readable
+    users:         the names of these users
+    no_descriptor: how many sockets are in no process's files: direct descriptors of io_uring, or files of a process in
+                   another PID namespace
+    kernel:        how many sockets have no owner: in TIME_WAIT, closed by their program, or not accepted yet
     """
 
     processes: tuple[Process, ...] = ()
@@ -37,7 +45,7 @@ class Owners:
     kernel: int = 0
 
     def __str__(self) -> str:
-        """`nginx (812)`, `php-fpm (9021 …)`, `user www-data`, `io_uring`, or empty: the kernel's alone."""
+        """Text such as `nginx (812)`, `php-fpm (9021 …)`, `user www-data` or `io_uring`; empty: no owner."""
         names: dict[str, list[int]] = {}
         for process in self.processes:
             names.setdefault(process.name, []).append(process.pid)
@@ -53,13 +61,13 @@ class Owners:
 
 @dataclass(frozen=True)
 class Holders:
-    """Which processes have which sockets, as far as this user may see.
+    """The processes and their sockets, as far as this user may see them.
 
-    processes: (pid, name)
-    inodes:    (n,), u4, ascending; each once
-    numbers:   (n,), which of the processes has it
-    visible:   user ids whose processes were all looked into; None: everybody's
-    users:     names by user id
+    processes: (pid, name) of each
+    inodes:    (n,), u4, ascending and distinct
+    numbers:   (n,), the number of the process that has each inode
+    visible:   user IDs whose processes were all readable; None: those of all users
+    users:     user names by user ID
     asked:     owners were requested; otherwise there are none
     """
 
@@ -71,7 +79,10 @@ class Holders:
     asked: bool = True
 
     def owners(self, groups: Numbers, inodes: NDArray[np.uint32], uids: NDArray[np.uint32], count: int) -> list[Owners]:
-        """Of sockets in `count` groups: each one's group, inode and user. One Owners for each group."""
+        """The owners of each of `count` groups of sockets.
+
+        groups, inodes, uids: (n,), the group, inode and user ID of each socket
+        """
         if not self.asked:
             return [Owners()] * count
         hidden, kernel = len(self.processes), len(self.processes) + 2
@@ -103,7 +114,7 @@ class Holders:
         ]
 
     def codes(self, inodes: NDArray[np.uint32], uids: NDArray[np.uint32]) -> Numbers:
-        """For each socket the number of the process that has it; behind those, of NAMELESS."""
+        """(n,): the number of the process that has each socket; without one, len(processes) + its place in NAMELESS."""
         hidden, without, kernel = (len(self.processes) + number for number in range(3))
         codes = np.full(len(inodes), without)
         if self.visible is not None:
@@ -120,7 +131,7 @@ NOBODY = Holders((), np.zeros(0, np.uint32), np.zeros(0, np.int64), None, {}, as
 
 
 def unseen(owners: "list[Owners] | tuple[Owners, ...]") -> list[str]:
-    """Sentences about the sockets without a visible process."""
+    """Sentences about the sockets whose process is not visible."""
     texts = []
     hidden, without = (sum(getattr(each, name) for each in owners) for name in ("not_visible", "no_descriptor"))
     if hidden:

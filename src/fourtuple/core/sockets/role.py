@@ -1,8 +1,10 @@
-"""Which end of a connection is here: the client, which connects, or the server, which accepts."""
+"""The role of this end of a connection: the client connects, the server accepts."""
 
 from enum import StrEnum
 
 
 class Role(StrEnum):
+    """The role of one end of a connection."""
+
     CLIENT = "client"
     SERVER = "server"

@@ -1,4 +1,4 @@
-"""The ends of a connection: as values, and as people type them."""
+"""The endpoints of a connection: as values, and as typed on the command line."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from fourtuple.core.errors import UsageError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-PORTS = range(1, 65536)  # Port 0 cannot be asked for: bind() reads it as "choose one" (ip(7)).
+PORTS = range(1, 65536)  # port 0 cannot be requested: for bind() it means "choose one" (ip(7))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -20,7 +20,7 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         if self.port not in range(65536):
-            raise UsageError(f"port {self.port}", "a port is a number from 0 to 65535")
+            raise UsageError(f"port {self.port}", "ports range from 0 to 65535")
 
     def __str__(self) -> str:
         host = str(self.address)
@@ -28,15 +28,17 @@ class Endpoint:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises UsageError where `text` is not one address and one port."""
+        """Parse one address with one port. Raises UsageError."""
         spec = EndpointSpec.parse(text)
         if spec.ports is None or len(spec.ports) != 1:
-            raise UsageError(f"an endpoint: {text!r}", "it needs exactly one port", "Write 127.0.0.1:8000.")
+            raise UsageError(f"endpoint {text!r}", "exactly one port is required", "Write 127.0.0.1:8000.")
         return cls(parse_address(spec.host), spec.ports[0])
 
 
 @dataclass(frozen=True, slots=True)
 class FourTuple:
+    """The source and the destination of a connection. `str()` gives `10.0.0.1:40000 → 10.0.0.4:80`."""
+
     source: Endpoint
     destination: Endpoint
 
@@ -46,9 +48,9 @@ class FourTuple:
 
 @dataclass(frozen=True, slots=True)
 class EndpointSpec:
-    """`HOST[:PORT[-PORT]]` as typed: the host may still be a name, or a range of addresses.
+    """`HOST[:PORT[-PORT]]` as typed: the host may still be a name or a range of addresses.
 
-    ports: None where none was given
+    ports: None: not given
     """
 
     host: str
@@ -56,21 +58,23 @@ class EndpointSpec:
 
     @classmethod
     def parse(cls, text: str) -> Self:
+        """Split the text into host and ports; the host is not checked. Raises UsageError."""
         host, ports = text.strip(), None
         if host.startswith("["):
             host, bracket, rest = host[1:].partition("]")
             if not bracket or (rest and not rest.startswith(":")):
-                raise UsageError(f"an address: {text!r}", "the bracket is not closed", "Write [fd00::1]:8000.")
+                form = "an IPv6 address with a port is written [ADDRESS]:PORT"
+                raise UsageError(f"address {text!r}", form, "Write [fd00::1]:8000.")
             ports = parse_ports(rest[1:], text) if rest else None
         elif host.count(":") == 1:
             host, _, rest = host.partition(":")
             ports = parse_ports(rest, text)
         if not host:
-            raise UsageError(f"an address: {text!r}", "there is no address", "Write 127.0.0.1:8000.")
+            raise UsageError(f"endpoint {text!r}", "the address is missing", "Write 127.0.0.1:8000.")
         return cls(host, ports)
 
     def with_port(self) -> str:
-        """What was probably meant by a host without a port: `8000`, `::1:8000`, or any host at all."""
+        """The endpoint that a text without a port probably means, for `8000`, `::1:8000` or any other host."""
         if self.host.isdecimal():
             return f"127.0.0.1:{self.host}"
         address, _, last = self.host.rpartition(":")
@@ -87,36 +91,45 @@ class EndpointSpec:
 
 
 def parse_ports(text: str, where: str) -> range:
-    """`8000` or `8000-8019` → the range, last port included."""
+    """Parse `8000` or `8000-8019` into a range that includes the last port.
+
+    where: the whole text, for the error
+
+    Raises UsageError.
+    """
     first, dash, last = text.partition("-")
     bounds = (first, last if dash else first)
     if not all(bound.isascii() and bound.isdecimal() for bound in bounds):
-        raise UsageError(f"a port in {where!r}", f"{text!r} is not a number or a range", "Write 8000 or 8000-8019.")
+        raise UsageError(f"port in {where!r}", f"{text!r} is not a number or a range", "Write 8000 or 8000-8019.")
     low, high = map(int, bounds)
     if low not in PORTS or high not in PORTS:
-        raise UsageError(f"a port in {where!r}", f"{text} is outside 1 to 65535")
+        raise UsageError(f"port in {where!r}", f"{text} is not within 1 to 65535")
     if low > high:
-        raise UsageError(f"a port range in {where!r}", f"{low} comes after {high}")
+        raise UsageError(f"port range in {where!r}", f"the first port, {low}, is above the last, {high}")
     return range(low, high + 1)
 
 
 def parse_address(text: str) -> Address:
+    """Parse one IPv4 or IPv6 address. Raises UsageError."""
     try:
         return ipaddress.ip_address(text)
     except ValueError:
-        raise UsageError(f"an address: {text!r}", "this is neither IPv4 nor IPv6") from None
+        raise UsageError(f"address {text!r}", "it is neither an IPv4 nor an IPv6 address") from None
 
 
 def parse_addresses(text: str) -> tuple[int, range]:
-    """`10.0.0.4`, `10.0.0.2-9`, `10.0.0.2-10.0.1.9`, `10.0.0.0/29`, `fd00::2-9` → IP version and addresses as integers.
+    """Parse addresses into their IP version and a range of integers. Raises UsageError.
 
-    A network outside 127.0.0.0/8 stands for its hosts: without the network's own and the broadcast address.
+    text: `10.0.0.4`, `10.0.0.2-9`, `10.0.0.2-10.0.1.9`, `10.0.0.0/29` or `fd00::2-9`
+
+    An IPv4 network means its hosts, without the network and broadcast addresses. A network in 127.0.0.0/8, a /31 and an
+    IPv6 network mean all their addresses.
     """
     if "/" in text:
         try:
             network = ipaddress.ip_network(text, strict=False)
         except ValueError as error:
-            raise UsageError(f"addresses: {text!r}", str(error)) from None
+            raise UsageError(f"network {text!r}", str(error)) from None
         first, last = int(network.network_address), int(network.broadcast_address)
         if network.version == 4 and network.prefixlen < 31 and not network.is_loopback:
             first, last = first + 1, last - 1
@@ -127,11 +140,13 @@ def parse_addresses(text: str) -> tuple[int, range]:
         return start.version, range(int(start), int(start) + 1)
     separator = ":" if start.version == 6 else "."
     end = parse_address(high if separator in high else low[: low.rindex(separator) + 1] + high)
-    if end.version != start.version or int(end) < int(start):
-        raise UsageError(f"addresses: {text!r}", f"{end} does not come after {start}")
+    if end.version != start.version:
+        raise UsageError(f"address range {text!r}", "it mixes IPv4 and IPv6")
+    if int(end) < int(start):
+        raise UsageError(f"address range {text!r}", f"the first address, {start}, is above the last, {end}")
     return start.version, range(int(start), int(end) + 1)
 
 
 def unpack_address(packed: bytes) -> Address:
-    """4 or 16 bytes in network order → an address."""
+    """The address in 4 or 16 bytes in network byte order."""
     return ipaddress.IPv4Address(packed) if len(packed) == 4 else ipaddress.IPv6Address(packed)

@@ -1,4 +1,4 @@
-"""A set of integers held as ranges: ports, or addresses, however many, without writing them out."""
+"""A set of integers held as ranges: any number of ports or addresses, without storing each one."""
 
 import itertools
 from bisect import bisect_right
@@ -13,11 +13,11 @@ class Ranges:
     """A set of integers held as disjoint ascending ranges, with an index: `ranges[i]`, `ranges.index(value)`."""
 
     def __init__(self, parts: Iterable[range]) -> None:
-        """Overlapping and touching ranges (of step 1) become one."""
+        """Build from ranges of step 1; overlapping and adjacent ones are merged. Raises ValueError for other steps."""
         merged: list[range] = []
         for part in sorted((p for p in parts if p.start < p.stop), key=lambda p: p.start):
             if part.step != 1:
-                raise ValueError(f"ranges have step 1, not {part.step}")
+                raise ValueError(f"a range must have step 1, not {part.step}")
             if merged and part.start <= merged[-1].stop:
                 merged[-1] = range(merged[-1].start, max(merged[-1].stop, part.stop))
             else:
@@ -36,10 +36,10 @@ class Ranges:
         return self.parts[part].start + index - self._before[part]
 
     def index(self, value: int) -> int:
-        """Raises ValueError where `value` is not among them."""
+        """The index of `value` in ascending order. Raises ValueError if it is not in the set."""
         part = bisect_right(self.parts, value, key=lambda p: p.start) - 1
         if part < 0 or value >= self.parts[part].stop:
-            raise ValueError(f"{value} is not among them")
+            raise ValueError(f"{value} is not in the set")
         return self._before[part] + value - self.parts[part].start
 
     def __contains__(self, value: int) -> bool:
@@ -63,19 +63,19 @@ class Ranges:
 
     @cached_property
     def table(self) -> NDArray[np.uint16]:
-        """All of them written out; for ports."""
+        """(size,): all values, ascending; for ports only."""
         return np.fromiter(self, np.uint16, self.size)
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:
-        """(65536,), true where a port is one of them."""
+        """(65536,): true for each port in the set; for ports only."""
         mask = np.zeros(65536, bool)
         for part in self.parts:
             mask[part.start : part.stop] = True
         return mask
 
     def without(self, values: Iterable[int]) -> "Ranges":
-        """The same set less `values`."""
+        """The set without `values`."""
         holes = sorted({value for value in values if value in self})
         parts: list[range] = []
         for part in self.parts:
@@ -87,7 +87,7 @@ class Ranges:
         return Ranges(parts)
 
     def split(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-        """For each index the part it falls into, and how far into it."""
+        """For each index the number of its part, and its offset in that part."""
         if len(self.parts) == 1:
             return np.zeros(len(indices), np.intp), indices
         before = np.array(self._before[:-1], np.int64)

@@ -1,13 +1,13 @@
 """How many TCP connections a set of addresses and ports allows, and which one is the i-th.
 
-Two live connections may share any three of their four values, never all four, so the tuple space is a product:
-source addresses x source ports x destinations. It is not 64k. It is never written out either: index arithmetic in
-both directions stands for it, and a connection's identity is a number.
+Two live connections may share any three of their four values, never all four. So the tuple space is a product, source
+addresses x source ports x destinations, and not 64k. It is never stored: index arithmetic converts numbers to 4-tuples
+and back, and a connection's identity is a number.
 
     i  =  (port * S + source) * D + destination        S source addresses, D destinations
 
-Source ports turn slowest, so that early connections spread over all addresses and one unreachable destination shows
-itself at once.
+The source port changes slowest, so the first connections cover all addresses, and an unreachable destination is noticed
+at once.
 """
 
 import ipaddress
@@ -33,14 +33,14 @@ from fourtuple.core.space.endpoints import (
 )
 from fourtuple.core.space.ranges import Ranges
 
-MOST_NUMBERED = 2**62  # sources, and destinations, that a block can tell apart by 64-bit columns
+MOST_NUMBERED = 2**62  # sources, or destinations, that the 64-bit columns of a block can number
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """4-tuples as columns, n rows each; addresses are packed in network byte order, w = 4 (IPv4) or 16 (IPv6) bytes.
 
-    Port 0 in `source_port` leaves the choice to the kernel; source address 0 leaves that to the route.
+    With port 0 in `source_port` the kernel chooses the port; with source address 0 the route determines the address.
     """
 
     source: NDArray[np.uint8]  # (n, w)
@@ -64,13 +64,13 @@ class Block:
 
 @dataclass(frozen=True)
 class Destinations:
-    """Endpoints as rectangles, addresses x ports each, that do not overlap: numbered one rectangle after the other."""
+    """Endpoints as disjoint rectangles of addresses x ports, numbered one rectangle after the other."""
 
     parts: tuple[tuple[Ranges, Ranges], ...]
 
     @classmethod
     def of(cls, specs: Iterable[tuple[range, range]]) -> Self:
-        """(addresses as integers, ports) each; what is named twice counts once."""
+        """Build from pairs of (addresses as integers, ports); an endpoint named twice counts once."""
         specs = list(specs)
         edges = sorted({edge for addresses, _ in specs for edge in (addresses.start, addresses.stop)})
         by_ports: dict[Ranges, list[range]] = {}
@@ -82,6 +82,7 @@ class Destinations:
 
     @cached_property
     def before(self) -> list[int]:
+        """(parts + 1,): how many endpoints precede each part, and how many there are in total."""
         return list(itertools.accumulate((addresses.size * ports.size for addresses, ports in self.parts), initial=0))
 
     @property
@@ -89,18 +90,18 @@ class Destinations:
         return self.before[-1]
 
     def __getitem__(self, index: int) -> tuple[int, int]:
-        """(address, port) number `index`."""
+        """The endpoint with this number, as (address, port)."""
         part = bisect_right(self.before, index) - 1
         addresses, ports = self.parts[part]
         address, port = divmod(index - self.before[part], ports.size)
         return addresses[address], ports[port]
 
     def index(self, address: int, port: int) -> int:
-        """Raises ValueError where it is not among them."""
+        """The number of this endpoint. Raises ValueError if it is not among the destinations."""
         for (addresses, ports), before in zip(self.parts, self.before, strict=False):
             if address in addresses and port in ports:
                 return before + addresses.index(address) * ports.size + ports.index(port)
-        raise ValueError("it is not among the destinations")
+        raise ValueError("the endpoint is not among the destinations")
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class TupleSpace:
 
     version:      4 or 6
     sources:      source addresses, as integers
-    ports:        source ports each of them may use
+    ports:        source ports that each of these addresses may use
     destinations: endpoints
     """
 
@@ -126,14 +127,14 @@ class TupleSpace:
         destinations: Sequence[str | Endpoint],
         reserved: Iterable[int] = (),
     ) -> Self:
-        """`TupleSpace.of(["10.0.0.4"], range(32768, 61000), ["10.0.0.9:80-81"])`.
+        """Build a space: `TupleSpace.of(["10.0.0.4"], range(32768, 61000), ["10.0.0.9:80-81"])`.
 
         sources:      addresses; text may also be a range or a network, see `parse_addresses`
         ports:        the source ports
-        destinations: endpoints; text may also name a range of ports, and of addresses
+        destinations: endpoints; text may also contain a range of ports and a range of addresses
         reserved:     ports to leave out (net.ipv4.ip_local_reserved_ports)
 
-        Raises UsageError where a part is empty, unreadable or of another IP version.
+        Raises UsageError if sources or destinations are empty, a part is invalid, or the IP versions differ.
         """
         source_parts = [parse_addresses(str(source)) for source in sources]
         ends: list[tuple[range, range]] = []
@@ -141,18 +142,18 @@ class TupleSpace:
         for destination in destinations:
             spec = EndpointSpec.parse(str(destination))
             if spec.ports is None:
-                raise UsageError(f"a destination: {destination}", "it has no port", "Write 10.0.0.9:8000-8019.")
+                raise UsageError(f"destination {destination}", "the port is missing", "Write 10.0.0.9:8000-8019.")
             version, addresses = parse_addresses(spec.host)
             versions.add(version)
             ends.append((addresses, spec.ports))
         if not source_parts or not ends:
-            raise UsageError("a tuple space", "it needs at least one source and one destination")
+            raise UsageError("tuple space", "at least one source and one destination are required")
         if len(versions) > 1:
-            raise UsageError("a tuple space", "its addresses mix IPv4 and IPv6", "Make one for each.")
+            raise UsageError("tuple space", "its addresses mix IPv4 and IPv6", "Build one for each IP version.")
         if isinstance(ports, range):
             ports = Ranges([ports])
         if ports.parts and (ports.parts[0].start not in PORTS or ports.parts[-1].stop - 1 not in PORTS):
-            raise UsageError(f"source ports {ports}", "a port that can be asked for is a number from 1 to 65535")
+            raise UsageError(f"source ports {ports}", "source ports range from 1 to 65535")
         origins = Ranges(part for _, part in source_parts)
         return cls(versions.pop(), origins, ports.without(reserved), Destinations.of(ends))
 
@@ -177,9 +178,9 @@ class TupleSpace:
         return (self[i] for i in range(self.size))
 
     def __getitem__(self, index: int) -> FourTuple:
-        """The 4-tuple number `index`. Raises IndexError outside 0 ≤ index < size."""
+        """The 4-tuple with this number. Raises IndexError unless 0 ≤ index < size."""
         if not 0 <= index < self.size:
-            raise IndexError(f"4-tuple {index:,} of {self.size:,}")
+            raise IndexError(f"no 4-tuple {index:,} in a space of {self.size:,}")
         port, pair = divmod(index, self.pairs)
         source, destination = divmod(pair, self.destinations.size)
         address, destination_port = self.destinations[destination]
@@ -189,7 +190,7 @@ class TupleSpace:
         )
 
     def index(self, four_tuple: FourTuple) -> int:
-        """The number of `four_tuple`: `space[space.index(t)] == t`. Raises ValueError where it is not in the space."""
+        """The number of `four_tuple`: `space[space.index(t)] == t`. Raises ValueError if it is not in the space."""
         source, destination = four_tuple.source, four_tuple.destination
         if {source.address.version, destination.address.version} != {self.version}:
             raise ValueError(f"{four_tuple} is not IPv{self.version}")
@@ -198,14 +199,14 @@ class TupleSpace:
         return self.ports.index(source.port) * self.pairs + pair
 
     def block(self, start: int, stop: int) -> Block:
-        """The 4-tuples start ≤ i < stop as columns, made on the fly. Raises IndexError outside the space.
+        """The 4-tuples start ≤ i < stop as columns, calculated on demand. Raises IndexError outside the space.
 
-        Raises OverflowError where sources or destinations are more than 2**62, which no 64-bit column can number.
+        Raises OverflowError for more than 2**62 sources or destinations, which 64-bit columns cannot number.
         """
         if not 0 <= start <= stop <= self.size:
-            raise IndexError(f"4-tuples {start:,} to {stop:,} of {self.size:,}")
+            raise IndexError(f"no 4-tuples {start:,} to {stop:,} in a space of {self.size:,}")
         if max(self.sources.size, self.destinations.size) > MOST_NUMBERED:
-            raise OverflowError(f"at most {MOST_NUMBERED:,} sources and destinations fit into columns")
+            raise OverflowError(f"columns can number at most {MOST_NUMBERED:,} sources or destinations")
         # Mixed-radix addition: only the first index may be large, so it is split as a Python integer.
         first_port, first_pair = divmod(start, max(1, self.pairs))
         first_source, first_destination = divmod(first_pair, self.destinations.size)
@@ -218,7 +219,7 @@ class TupleSpace:
         return self._columns(source, destination, self.ports.table.take(carry))
 
     def pair_block(self, pairs: NDArray[np.int64]) -> Block:
-        """The (source, destination) pairs with these numbers, source port 0: the kernel is to choose it.
+        """The (source, destination) pairs with these numbers, with source port 0: the kernel chooses the port.
 
         pairs: 0 ≤ number < self.pairs; the 4-tuple number i belongs to the pair i modulo self.pairs
         """
@@ -226,16 +227,17 @@ class TupleSpace:
         return self._columns(source, destination, np.zeros(len(pairs), np.uint16))
 
     def rows(self, numbers: NDArray[np.int64]) -> Block:
-        """The 4-tuples with these numbers, of a space that has fewer than 2**63."""
+        """The 4-tuples with these numbers; the space must have fewer than 2**63."""
         port, pair = _divmod(numbers, self.pairs)
         source, destination = _divmod(pair, self.destinations.size)
         return self._columns(source, destination, self.ports.table.take(port))
 
     def without_ports(self, ports: Iterable[int]) -> Self:
-        """The space that is left when these source ports cannot be used."""
+        """The space without these source ports."""
         return replace(self, ports=self.ports.without(ports))
 
     def address(self, value: int) -> Address:
+        """The integer as an address of the space's IP version."""
         return ipaddress.IPv4Address(value) if self.version == 4 else ipaddress.IPv6Address(value)
 
     def _columns(self, source: NDArray[np.int64], destination: NDArray[np.int64], port: NDArray[np.uint16]) -> Block:
@@ -277,6 +279,6 @@ def _bounds(before: list[int]) -> tuple[list[int], list[int]]:
 
 
 def _divmod(values: NDArray[np.int64], divisor: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """np.divmod for values ≥ 0 and one divisor; floor_divide by a scalar is the vectorised half of it."""
+    """np.divmod for values ≥ 0 and a scalar divisor; faster, because only floor_divide by a scalar is vectorised."""
     quotient = values // divisor
     return quotient, values - quotient * divisor

@@ -274,8 +274,8 @@ def files(scene: Scene) -> Iterator[Evidence]:
 def files_there(scene: Scene) -> Iterator[Evidence]:
     soft = scene.world.process.files_soft
     if scene.number and soft and scene.number + NEAR < soft:
-        yield Evidence(1, f"a process here may open {format_count(soft)} files, so this end is not the limit")
-    yield Evidence(0, "the other end's limit cannot be seen from here")
+        yield Evidence(1, f"a process here may open {format_count(soft)} files, so the client's limit is not reached")
+    yield Evidence(0, "the server's limit cannot be read from here")
 
 
 def file_max(scene: Scene) -> Iterator[Evidence]:
@@ -503,7 +503,7 @@ CAUSES: Mapping[str, Cause] = MappingProxyType(
         ),
         "files-there": Cause(
             "the server has reached its limit of open files: accept() fails, but the client believes it is connected",
-            ("run fourtuple limits --pid PID there", "raise LimitNOFILE= there"),
+            ("run fourtuple limits --pid PID on the server", "raise LimitNOFILE= on the server"),
             files_there,
         ),
         "file-max": Cause(
