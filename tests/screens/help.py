@@ -6,14 +6,19 @@ from fourtuple.cli import cli
 
 
 def _help(path: str) -> str:
-    names = path.split()
-    context = click.Context(cli, info_name="fourtuple", terminal_width=80, max_content_width=80)
     command: click.Command = cli
-    for name in names:
+    context = _context(command, "fourtuple", None)
+    for name in path.split():
         assert isinstance(command, click.Group)
         command = command.commands[name]
-        context = click.Context(command, parent=context, info_name=name, terminal_width=80, max_content_width=80)
+        context = _context(command, name, context)
     return command.get_help(context)
+
+
+def _context(command: click.Command, name: str, parent: click.Context | None) -> click.Context:
+    """As click makes it for a call: with the settings of the command, so that no earlier call changes the screen."""
+    settings = {**command.context_settings, "terminal_width": 80, "max_content_width": 80}
+    return click.Context(command, parent=parent, info_name=name, **settings)
 
 
 def _paths(command: click.Command, path: str = "") -> list[str]:

@@ -190,6 +190,23 @@ def test_a_bad_endpoint_is_named(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "endpoint"),
+    [
+        ("http://127.0.0.1:1", "127.0.0.1:1"),
+        ("http://127.0.0.1:80/", "127.0.0.1:80"),
+        ("HTTPS://example.com/a:b?c", "example.com:443"),
+        ("ws://user:secret@[fd00::1]/chat", "[fd00::1]:80"),
+        ("wss://[fd00::1]:8443", "[fd00::1]:8443"),
+    ],
+)
+def test_a_url_is_refused_with_the_endpoint_it_names(url: str, endpoint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        EndpointSpec.parse(url)
+
+    assert caught.value.do == f"Write {endpoint}."
+
+
+@pytest.mark.parametrize(
     ("sources", "ports", "destinations", "names"),
     [
         (["10.0.0.4"], range(1, 9), ["[fd00::1]:80"], "IPv6"),

@@ -104,9 +104,11 @@ def _differences(first: StoredRun, second: StoredRun) -> Iterator[tuple[str, str
     for (what, one), (_, two) in zip(_settings(first), _settings(second), strict=True):
         if one != two:
             yield what, one, two
-    left, right = ({*_sysctls(run)} for run in (first, second))
-    if left != right:
-        yield "settings", ", ".join(sorted(left - right)) or "–", ", ".join(sorted(right - left)) or "–"
+    left, right = _sysctls(first), _sysctls(second)
+    changed = [name for name in sorted(left.keys() & right.keys()) if left[name] != right[name]]
+    if changed:
+        one, two = (", ".join(f"{name}={side[name]}" for name in changed) for side in (left, right))
+        yield "settings", one, two
 
 
 def _settings(run: StoredRun) -> Iterator[tuple[str, str]]:
@@ -127,10 +129,10 @@ def _settings(run: StoredRun) -> Iterator[tuple[str, str]]:
         yield "rate", "as fast as possible" if planned.rate_per_s is None else format_rate(planned.rate_per_s)
 
 
-def _sysctls(run: StoredRun) -> Iterator[str]:
-    for name, value in run.start.found.sysctls.items():
-        if name not in COUNTING:
-            yield f"{name}={' '.join(value.split())}"
+def _sysctls(run: StoredRun) -> dict[str, str]:
+    """The recorded settings. A lab has no host-wide ones, so two runs may have recorded different names."""
+    found = run.start.found.sysctls
+    return {name: " ".join(value.split()) for name, value in found.items() if name not in COUNTING}
 
 
 COUNTING = frozenset({"fs.file-nr", "net.netfilter.nf_conntrack_count"})  # counts, not settings

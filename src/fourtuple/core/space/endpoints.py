@@ -1,6 +1,7 @@
 """The endpoints of a connection: as values, and as typed on the command line."""
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import Self
 
@@ -60,6 +61,8 @@ class EndpointSpec:
     def parse(cls, text: str) -> Self:
         """Split the text into host and ports; the host is not checked. Raises UsageError."""
         host, ports = text.strip(), None
+        if "://" in host:
+            raise UsageError(f"address {text!r}", "it is a URL", f"Write {_from_url(host)}.")
         if host.startswith("["):
             host, bracket, rest = host[1:].partition("]")
             if not bracket or (rest and not rest.startswith(":")):
@@ -88,6 +91,15 @@ class EndpointSpec:
             return host
         first, last = self.ports[0], self.ports[-1]
         return f"{host}:{first}" if first == last else f"{host}:{first}-{last}"
+
+
+def _from_url(text: str) -> str:
+    """The endpoint that a URL names: with its own port, or the one of its scheme."""
+    scheme, _, rest = text.partition("://")
+    end = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+    if re.search(r":\d+$", end):
+        return end
+    return f"{end.removesuffix(':') or '127.0.0.1'}:{443 if scheme.lower() in ('https', 'wss') else 80}"
 
 
 def parse_ports(text: str, where: str) -> range:
