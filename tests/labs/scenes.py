@@ -196,7 +196,7 @@ def syn_retries(retries: int, linear: int) -> Seen:
     took_s = time.monotonic() - start_s
     server.close()
     return {
-        "predicted": said.note.split()[-2],
+        "predicted": next(word for word in said.note.split() if word.isdecimal()),
         "observed": f"{int(took_s)}",
         "errno": [said.errno, seen],
         "first": bool(first),
