@@ -5,6 +5,9 @@
     ├── ShortfallError 1   the request is valid, but fewer connections than wanted are possible
     └── CannotError    77  this kernel, this host or this user does not permit it
 
+A command without an error exits with 0 if it did what was asked, and with 1 if it fell short: the last line of each
+cli/NAME.py. Ctrl-C before there is anything to report gives 130.
+
 Each error has three parts: what was wanted, what stopped it, and what to do.
 """
 

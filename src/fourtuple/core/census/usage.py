@@ -15,8 +15,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.limits.attribution import TIME_WAIT_MS, is_reusable
 from fourtuple.core.limits.facts import PortFacts
+from fourtuple.core.limits.time_wait import TIME_WAIT_MS, is_reusable
 from fourtuple.core.sockets.columns import Mask, Numbers, is_ipv4, is_wildcard
 from fourtuple.core.sockets.filter import Where
 from fourtuple.core.sockets.table import Chosen, Sockets, State, unmapped

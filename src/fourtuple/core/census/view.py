@@ -25,8 +25,8 @@ from fourtuple.core.census.records import (
 )
 from fourtuple.core.census.usage import COUNT_OF, COUNTS, PAIR, ROW, Rows, Usage
 from fourtuple.core.counters import SILENT
-from fourtuple.core.limits.attribution import TIME_WAIT_MS
 from fourtuple.core.limits.facts import World
+from fourtuple.core.limits.time_wait import TIME_WAIT_MS
 from fourtuple.core.sockets.columns import Numbers
 from fourtuple.core.sockets.owners import NAMELESS, Holders, Owners
 from fourtuple.core.sockets.role import Role

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fourtuple.core.check.timeline import Connection
-from fourtuple.core.limits.attribution import TIME_WAIT_S
+from fourtuple.core.limits.time_wait import TIME_WAIT_S
 from fourtuple.core.units import format_count
 
 DEFAULT_RANGE = 28_232  # ports: 32768-60999, the kernel's default of net.ipv4.ip_local_port_range

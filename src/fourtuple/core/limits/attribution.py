@@ -1,4 +1,4 @@
-"""What a socket's row shows about its port: did connect() choose it, and can another connect() reuse it?"""
+"""Who chose a connected socket's port, connect() or bind(): what the rows of the socket table show about it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,12 +7,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.sockets.columns import Mask, port_mask
-from fourtuple.core.sockets.table import MAPPED, Chosen, Sockets, State
-
-TIME_WAIT_MS = 60_000  # TCP_TIMEWAIT_LEN, include/net/tcp.h
-TIME_WAIT_S = TIME_WAIT_MS / 1000
+from fourtuple.core.sockets.table import Chosen, Sockets, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +45,3 @@ class Connected:
 
 
 _END = np.dtype([("address", "V16"), ("port", "u2")])
-
-
-def is_reusable(rows: Sockets, facts: PortFacts) -> NDArray[np.bool_]:
-    """Mask of the rows in TIME_WAIT whose 4-tuple connect() can reuse (tcp_twsk_unique, net/ipv4/tcp_ipv4.c)."""
-    waits: NDArray[np.bool_] = rows["state"] == State.TIME_WAIT
-    if not (facts.tw_reuse and facts.timestamps and waits.any()):
-        return np.zeros(len(rows), bool)
-    waits &= TIME_WAIT_MS - rows["expires_ms"].astype(np.int64) >= facts.tw_reuse_delay_ms
-    if facts.tw_reuse == 2:
-        waits[waits] = _is_loopback(rows["local"][waits]) | _is_loopback(rows["remote"][waits])
-    return waits
-
-
-def _is_loopback(addresses: NDArray[np.void]) -> NDArray[np.bool_]:
-    """Mask of the addresses in 127.0.0.0/8, and of ::1."""
-    octets = np.ascontiguousarray(addresses).view(np.uint8).reshape(-1, 16)
-    loopback: NDArray[np.bool_] = (octets[:, :13] == np.frombuffer(MAPPED + b"\x7f", np.uint8)).all(axis=1)
-    loopback |= addresses == np.void(bytes(15) + b"\x01")
-    return loopback

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from fourtuple.core.limits import meters
-from fourtuple.core.limits.attribution import TIME_WAIT_S
 from fourtuple.core.limits.facts import Memory, World
 from fourtuple.core.limits.meters import Meter
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.time_wait import TIME_WAIT_S
 from fourtuple.core.limits.verdicts import Case, Measure
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.interval import Interval

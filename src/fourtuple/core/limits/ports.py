@@ -23,10 +23,11 @@ from typing import Self
 
 import numpy as np
 
-from fourtuple.core.limits.attribution import Connected, is_reusable
+from fourtuple.core.limits.attribution import Connected
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.pools import OwnedPorts, PerPool, Pools, pooled, searched
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.time_wait import is_reusable
 from fourtuple.core.sockets.columns import Mask, Numbers, is_wildcard, numbers_among, port_mask
 from fourtuple.core.sockets.ends import destination_numbers
 from fourtuple.core.sockets.table import MAPPED, SOCKET, Chosen, Sockets, State

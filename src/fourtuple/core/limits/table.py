@@ -1,7 +1,7 @@
 """The limits that can stop connections, one row each: the rule, the symptom when exhausted, and how to raise it.
 
-docs/limits.md is generated from this table. Sources: the man pages and kernel files
-that each row names (v6.18); defaults and behaviour were measured on Linux 6.18.
+A row names its measure (measures.py) and its meter (meters.py). docs/limits.md is generated from this table. Sources:
+the man pages and kernel files that each row names (v6.18); defaults and behaviour were measured on Linux 6.18.
 """
 
 import errno

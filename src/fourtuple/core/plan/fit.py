@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from fourtuple.core.limits.attribution import TIME_WAIT_MS
 from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.limits.ports import PortRoom
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.time_wait import kept_ms
 from fourtuple.core.limits.verdicts import ROOM, Verdict
 from fourtuple.core.plan.nat import NatBudget
 from fourtuple.core.space.endpoints import Address, Endpoint
@@ -353,8 +353,7 @@ def _range_text(first: Address, last: Address) -> str:
 
 def churn(per_s: float, ports: PortRoom, facts: PortFacts, wanted: int, *, loopback: bool) -> Churn:
     """The rate of short connections that is possible. loopback: all 4-tuples have an address of 127.0.0.0/8 or ::1"""
-    reused = facts.timestamps and (facts.tw_reuse == 1 or (facts.tw_reuse == 2 and loopback))
-    kept_s = (facts.tw_reuse_delay_ms if reused else TIME_WAIT_MS) / 1000
+    kept_s = kept_ms(facts, loopback=loopback) / 1000
     ceiling = max(0, ports.room.least - wanted) / kept_s
     return Churn(per_s, kept_s, ceiling, ports.ceiling / ports.pairs / kept_s, fits=per_s <= ceiling)
 

@@ -12,12 +12,12 @@ from types import MappingProxyType
 
 from fourtuple.core.census.records import PairCount
 from fourtuple.core.limits import meters
-from fourtuple.core.limits.attribution import TIME_WAIT_S
 from fourtuple.core.limits.facts import World
 from fourtuple.core.limits.meters import Meter
 from fourtuple.core.limits.ports import PortRoom
 from fourtuple.core.limits.releases import IN_TURN
 from fourtuple.core.limits.remarks import NR_OPEN
+from fourtuple.core.limits.time_wait import TIME_WAIT_S
 from fourtuple.core.limits.verdicts import Queue
 from fourtuple.core.units import format_count, format_rate, format_size
 
