@@ -11,6 +11,7 @@ from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.runs.conclude import HoldEnding, conclude
 from fourtuple.core.runs.counters import COUNTERS, Phase
 from fourtuple.core.runs.histogram import add_values
+from fourtuple.core.runs.judge import judge_hold, judge_serve
 from fourtuple.core.runs.memory import MemoryUse, PartUse
 from fourtuple.core.runs.orders import HoldOptions, HoldOrder, LoopName
 from fourtuple.core.runs.pace import OpeningPace
@@ -96,7 +97,7 @@ def samples(
         row["rss_bytes"], row["cpu_user_us"] = 30 * 2**20, 1000 * number
         row["phase"] = Phase.OPENING if goal < wanted else Phase.HOLDING
         if number == count - 1:
-            row["phase"], row["open"], row["closed"] = Phase.CLOSED, 0, goal
+            row["phase"], row["open"], row["closed"], row["open_at_end"] = Phase.CLOSED, 0, goal, goal
         holding = row["phase"][0] >= Phase.HOLDING
         yield replace(
             Sample.of(row, at_ns),
@@ -130,10 +131,11 @@ def order(*, room: int = 1000, workers: int = 1, **other: Any) -> HoldOrder:
     return replace(made, **other)
 
 
-def ending(closing_ns: int, **other: Any) -> HoldEnding:
+def ending(held_until_ns: int, **other: Any) -> HoldEnding:
     made = HoldEnding(
         stopped_by=None,
-        closing_ns=closing_ns,
+        held_until_ns=held_until_ns,
+        census_at_end=Witness(1000, 1000, 1000, "sock_diag", 1000, 1000),
         closing_s=0.1,
         left=0,
         listen_overflows=0,
@@ -166,7 +168,9 @@ def ending(closing_ns: int, **other: Any) -> HoldEnding:
 def hold_record(**other: Any) -> HoldRecord:
     run = list(samples())
     full_ns = next(sample.at_ns for sample in run if sample.phase >= Phase.HOLDING)
-    return replace(conclude(order(), run, ending(full_ns + 5_000_000_000)), **other)
+    record = replace(conclude(order(), run, ending(full_ns + 5_000_000_000)), **other)
+    outcome = other.get("outcome") or judge_hold(record)
+    return replace(record, outcome=outcome, agree=outcome.agree)
 
 
 def serve_record(**other: Any) -> ServeRecord:
@@ -194,7 +198,8 @@ def serve_record(**other: Any) -> ServeRecord:
         cpu_user_s=0.5,
         cpu_system_s=1.5,
     )
-    return replace(record, **other)
+    record = replace(record, **other)
+    return replace(record, outcome=other.get("outcome") or judge_serve(record))
 
 
 def ground() -> Ground:

@@ -37,7 +37,7 @@ WINGS = {
         "plan": {"errors", "limits", "sockets", "space", "units"},
         "census": {"counters", "errors", "limits", "sockets", "space", "units"},
         "check": {"errors", "limits", "sockets", "space", "units"},
-        "runs": {"errnos", "errors", "limits", "sockets", "space", "units"},
+        "runs": {"counters", "errnos", "errors", "limits", "sockets", "space", "units"},
         "why": {"census", "errnos", "errors", "limits", "sockets", "space", "units"},
     },
     "kernel": {

@@ -110,6 +110,10 @@ class ScriptedLoop:
     def describe(self, slot: int) -> FourTuple | None:
         return None
 
+    def cookies(self, slots: Slots) -> NDArray[np.uint64]:
+        """A slot's number plus one."""
+        return slots.astype(np.uint64) + np.uint64(1)
+
     def wait(self, timeout_s: float) -> Completions:
         self.waits += 1
         for result in self.arriving[: self.rooms[-1] if self.rooms else 0]:

@@ -1,7 +1,10 @@
 """Screens of `hold`: the result, progress lines and events."""
 
+from dataclasses import replace
+
 from fourtuple.core.runs.counters import Phase
-from fourtuple.core.runs.records import Event, HoldRecord, Loss, Witness
+from fourtuple.core.runs.judge import judge_hold
+from fourtuple.core.runs.records import AcceptQueue, Event, HoldRecord, Loss, Witness
 from fourtuple.core.space.endpoints import Endpoint, FourTuple
 from fourtuple.faces.text import hold, words
 from fourtuple.verbs.background import READY
@@ -10,10 +13,10 @@ from tests.made import hold_record, samples
 NOTHING = hold_record(
     held=0,
     failed={"ECONNREFUSED": 1000},
-    agree=True,
     elapsed_s=0.0,
     rate_per_s=0.0,
     census=Witness(0, 0, 0, "sock_diag"),
+    census_at_end=None,
     open_at_end=0,
     held_s=0.0,
     sharing=None,
@@ -25,6 +28,8 @@ LOST = hold_record(
     lost_by={"ECONNRESET": 100, "FIN": 10},
     losses=(*(Loss(second, "ECONNRESET", 12) for second in range(8)), Loss(9, "FIN", 10)),
     reconnected=40,
+    open_at_end=930,
+    census_at_end=Witness(930, 930, 930, "sock_diag", 930, 930),
     reconnect_failed={"ECONNREFUSED": 7, "ETIMEDOUT": 2},
     left=3,
     listen_overflows=5,
@@ -35,9 +40,9 @@ LOST = hold_record(
 FAILED = hold_record(
     held=900,
     failed={"EADDRNOTAVAIL": 60, "ETIMEDOUT": 30, "EMFILE": 10},
-    agree=False,
-    predicted=1000,
+    open_at_end=900,
     census=Witness(900, 900, 900, "sock_diag"),
+    census_at_end=Witness(900, 900, 900, "sock_diag"),
 )
 TALKED = hold_record(
     requests=4000,
@@ -49,10 +54,41 @@ TALKED = hold_record(
     late=8,
     received_bytes=51_870,
 )
-DISAGREED = hold_record(agree=False, census=Witness(1000, 990, 900, "sock_diag"))
+DISAGREED = hold_record(census=Witness(990, 990, 990, "sock_diag", 1000, 1000))
+QUEUED = hold_record(
+    census_at_end=Witness(
+        1000, 990, 900, "sock_diag", 1000, 1000, (AcceptQueue("127.0.0.1:8000", 90, 89, 812, "haproxy"),)
+    )
+)
+CLOSED = hold_record(
+    held=600,
+    lost=400,
+    lost_while_opening=400,
+    lost_by={"FIN": 400},
+    losses=(Loss(1, "FIN", 400),),
+    lost_between_s=(0.1, 1.2),
+    open_at_end=600,
+    last_words="-ERR max number of clients reached",
+    census=Witness(600, 600, 600, "sock_diag"),
+    census_at_end=Witness(
+        600, 600, 600, "sock_diag", 600, 600, (AcceptQueue("127.0.0.1:8000", 0, 511, 812, "redis-server"),)
+    ),
+)
+IDLE = hold_record(
+    lost=1000,
+    lost_by={"FIN": 990, "ECONNRESET": 10},
+    losses=(Loss(5, "FIN", 1000),),
+    lost_between_s=(4.91, 5.02),
+    open_at_end=0,
+    census=Witness(1000, 1000, 1000, "sock_diag", 1000, 1000, (AcceptQueue("127.0.0.1:8000", 0, 511, 812, "nginx"),)),
+    census_at_end=None,
+)
+REQUIRED = replace(LOST, outcome=judge_hold(LOST, ["lost<=20%, rate>=100/s"]))
+NOT_MET = replace(LOST, outcome=judge_hold(LOST, ["lost<=1%, p99<50us", "accepted=all, left=0"]))
 AWAY = hold_record(census=Witness(1000, None, None, "/proc/net/tcp"), interrupted=True, held_s=2.25)
 STOPPED = hold_record(
-    held=400, interrupted=True, held_s=0.0, agree=False, predicted=1000, census=Witness(400, 400, 400, "sock_diag"),
+    held=400, failed={"ECANCELED": 600}, interrupted=True, held_s=0.0, open_at_end=400,
+    census=Witness(400, 400, 400, "sock_diag"), census_at_end=Witness(400, 400, 400, "sock_diag"),
     stopped_by="memory: 1 GiB stay free on this host, as one tenth of it always does",
 )  # fmt: skip
 
@@ -84,6 +120,11 @@ SCREENS = {
     "disagreed": lambda: _end(DISAGREED),
     "away": lambda: _end(AWAY),
     "stopped": lambda: _end(STOPPED),
+    "queued": lambda: _end(QUEUED),
+    "closed": lambda: _end(CLOSED),
+    "idle": lambda: _end(IDLE),
+    "required": lambda: _end(REQUIRED),
+    "not-met": lambda: _end(NOT_MET),
     "lines": _on_the_way,
     "events": _events,
 }

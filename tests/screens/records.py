@@ -20,7 +20,7 @@ from tests.faces.text.test_runs import kept
 from tests.made import ground, hold_record, result, serve_record
 from tests.screens import census, limits, plan, why
 from tests.screens.compare import other_machine, same_machine
-from tests.screens.hold import AWAY, LOST, NOTHING, STOPPED, TALKED
+from tests.screens.hold import AWAY, CLOSED, LOST, NOTHING, STOPPED, TALKED
 from tests.screens.runs import ENTRIES
 from tests.screens.serve import TROUBLED
 
@@ -59,6 +59,7 @@ HOLDS = (
     hold_record(),
     NOTHING,
     LOST,
+    CLOSED,
     TALKED,
     AWAY,
     STOPPED,

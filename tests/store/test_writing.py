@@ -38,13 +38,13 @@ def written(base: sqlite3.Connection, run: list[Sample], record: Any = None) -> 
 
 
 def same(one: Sample, two: Sample) -> bool:
-    """All but what is logged, which is not stored."""
+    """All but what is logged and what only the record needs, which is not stored."""
     return all(
         np.array_equal(getattr(one, each.name), getattr(two, each.name))
         if isinstance(getattr(one, each.name), np.ndarray)
         else getattr(one, each.name) == getattr(two, each.name)
         for each in fields(Sample)
-        if each.name != "events"
+        if each.name not in ("events", "open_at_end")
     )
 
 

@@ -25,8 +25,9 @@ def last(**counts: int) -> Sample:
 
 
 def test_the_record_is_of_the_last_sample_and_of_the_most_that_were_open() -> None:
-    sample = last(opened=23, closed=4, lost=19, received_bytes=230, greeted=23)
-    found = conclude(order(), ServeEnding(sample, 7, 17, {"ListenOverflows": 3}, 3, interrupted=True, workers_killed=0))
+    sample = last(opened=23, closed=4, lost=19, received_bytes=230, greeted=23, open_at_end=7)
+    moved = {"ListenOverflows": 3}
+    found = conclude(order(), ServeEnding(sample, 17, 20_000, 0, moved, 3, interrupted=True, workers_killed=0))
 
     assert (found.accepted, found.closed, found.lost, found.greeted) == (23, 4, 19, 23)
     assert (found.open, found.most_open, found.listen_overflows) == (7, 17, 3)

@@ -90,6 +90,13 @@ JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on standard output and nothing else."
 )
 
+REQUIRE = click.option(
+    "--require",
+    multiple=True,
+    metavar="CONDITIONS",
+    help="What decides the exit code instead: 'lost<=1%, p99<50ms, rate>=10k/s, accepted=all' (repeatable). Any value"
+    " of the record can be named.",
+)
 STORE = click.option("--store", type=click.Path(dir_okay=False), help="Store the run in this file.")
 NO_STORE = click.option("--no-store", is_flag=True, help="Do not store the run.")
 

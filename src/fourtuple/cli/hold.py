@@ -12,6 +12,7 @@ from fourtuple.cli.common import (
     LOOP,
     NO_STORE,
     RATE,
+    REQUIRE,
     STORE,
     STRATEGIES,
     UNITS,
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
 @click.option(
     "--i-own-this-target", is_flag=True, help="Allow more than 1,000 connections to a public address of another host."
 )
+@REQUIRE
 @STORE
 @NO_STORE
 @click.option("--quiet", is_flag=True, help="Hide progress.")
@@ -117,7 +119,7 @@ def hold(
 ) -> None:
     """Open N connections, hold them, close them, and report the result.
 
-    Exit code: 0 if all N were held at the same time and answered as expected, 1 if not.
+    Exit code: 0 if all N were open at the same time and until the end, accepted, and answered as expected; 1 if not.
 
     \b
     Strategies, by which the source port is chosen:
@@ -145,7 +147,7 @@ def hold(
         ready=lambda sample: hold.hold_ready(sample, READY["hold"]),
     )
     say(hold.hold_lines(record), record.to_json(), keeper, store, as_json=as_json)
-    sys.exit(EXIT_REACHED if record.reached else EXIT_SHORT)
+    sys.exit(EXIT_REACHED if record.outcome.reached else EXIT_SHORT)
 
 
 def _options(

@@ -9,6 +9,7 @@ from fourtuple.cli.common import (
     DURATION,
     LOOP,
     NO_STORE,
+    REQUIRE,
     STORE,
     UNITS,
     keeper_of,
@@ -46,6 +47,7 @@ from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 @LOOP
 @click.option("--for", "serve_s", type=DURATION, help="How long to serve.  [default: until Ctrl-C]")
 @click.option("--log", is_flag=True, help="Print a line for each accept and close, with both endpoints.")
+@REQUIRE
 @STORE
 @NO_STORE
 @click.option("--quiet", is_flag=True, help="Hide progress.")
@@ -81,4 +83,4 @@ def serve(
         ready=lambda _: f"{READY['serve']} on {', '.join(where)}",
     )
     say(face.serve_lines(record), record.to_json(), keeper, store, as_json=as_json)
-    sys.exit(EXIT_SHORT if record.workers_killed else EXIT_REACHED)
+    sys.exit(EXIT_REACHED if record.outcome.reached else EXIT_SHORT)

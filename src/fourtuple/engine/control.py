@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 TICK_S = 0.05  # how long a worker may take to notice a change of the control words
 STOP, CLOSE = 1, 2  # values of the control word; 0: continue
-CONTROL_WORDS = 2
+CONTROL_WORDS = 3
+Cookies = NDArray[np.uint64]  # of the sockets of a worker or a run
 
 
 class Control:
@@ -23,7 +24,8 @@ class Control:
     """
 
     def __init__(self, words: NDArray[np.int64] | None = None) -> None:
-        self._word, self._looks = np.split(np.zeros(CONTROL_WORDS, np.int64) if words is None else words, CONTROL_WORDS)
+        words = np.zeros(CONTROL_WORDS, np.int64) if words is None else words
+        self._word, self._looks, self._identifies = np.split(words, CONTROL_WORDS)
         self.interrupted = False
         self.dropped = False  # after a second signal: end without waiting for anything
 
@@ -45,6 +47,16 @@ class Control:
     def look(self) -> None:
         """Have all workers check all their connections: some are lost, and it is not known which."""
         self._looks[0] += 1
+
+    @property
+    def identifies(self) -> int:
+        """How many times `identify` was called. A worker that sees it grow reports the cookies of its connections."""
+        return int(self._identifies[0])
+
+    def identify(self) -> int:
+        """Have all workers report the cookies of their connections → the new value of `identifies`."""
+        self._identifies[0] += 1
+        return self.identifies
 
     def stop(self) -> None:
         """Have workers start nothing more; open connections stay open, so that they can be counted."""

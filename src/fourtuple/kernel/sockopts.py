@@ -10,6 +10,7 @@ Sources: ip(7), socket(7), net/ipv4/inet_hashtables.c (v6.18).
 
 import socket
 import struct
+import sys
 from collections.abc import Iterable
 
 from fourtuple.core.limits.releases import IN_TURN, Version
@@ -17,6 +18,7 @@ from fourtuple.core.limits.releases import IN_TURN, Version
 IP_BIND_ADDRESS_NO_PORT = 24  # include/uapi/linux/in.h
 IP_LOCAL_PORT_RANGE = 51
 TCP_USER_TIMEOUT = 18  # include/uapi/linux/tcp.h
+SO_COOKIE = 57  # include/uapi/asm-generic/socket.h; Linux 4.12
 _YES = struct.pack("=i", 1)
 LINGER_RESET = struct.pack("=ii", 1, 0)  # SO_LINGER: close() sends a RST and leaves no TIME_WAIT
 
@@ -57,6 +59,15 @@ def prepared(family: int, options: Iterable[Option], source: tuple[str, int] | N
         sock.close()
         raise
     return sock
+
+
+def cookie_of(sock: socket.socket | None) -> int:
+    """The cookie of a socket, which sock_diag lists, too (Linux 4.12); 0: not known."""
+    try:
+        cookie = sock.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8) if sock else b""
+    except OSError:  # ENOPROTOOPT: an older kernel
+        return 0
+    return int.from_bytes(cookie, sys.byteorder)
 
 
 def pack_port_range(ports: range) -> bytes:

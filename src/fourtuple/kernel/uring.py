@@ -40,7 +40,7 @@ CANCEL_ALL, CANCEL_FD, CANCEL_FD_FIXED = 1 << 0, 1 << 1, 1 << 3  # IORING_ASYNC_
 POLL_MULTISHOT = 1 << 0  # IORING_POLL_ADD_MULTI, in `len`: a completion for each event; one without MORE is the last
 MORE = 1 << 1  # IORING_CQE_F_MORE
 ACCEPT_DONTWAIT = 1 << 1  # ioprio of ACCEPT (Linux 6.10)
-SOCKET_SETSOCKOPT = 3  # SOCKET_URING_OP_SETSOCKOPT (Linux 6.7)
+SOCKET_GETSOCKOPT, SOCKET_SETSOCKOPT = 2, 3  # SOCKET_URING_OP_* (Linux 6.7)
 
 
 class Opcode(IntEnum):

@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.runs.counters import COLUMN, GROWTHS, MAPS, Phase
+from fourtuple.core.runs.judge import judge_stored
+from fourtuple.core.runs.outcome import UNJUDGED
 from fourtuple.core.runs.proof import Ground, Result
 from fourtuple.core.runs.records import HoldRecord, Sample, Seen, ServeRecord, Witness
 from fourtuple.core.runs.start import Start
@@ -154,7 +157,7 @@ def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
         connects=_growth([connects for connects, _ in blobs]),
         answers=_growth([answers for _, answers in blobs]),
         last={name: json.loads(text) for name, text in zip(LAST, last or ["{}"] * len(LAST), strict=True)},
-        record=None if record is None or is_proof else from_text(record, kinds[entry.kind]),
+        record=None if record is None or is_proof else _judged(from_text(record, kinds[entry.kind]), entry),
         ground=Ground(json.loads(record), begun)
         if record and is_proof
         else None,  # the record of a proof is the refusal
@@ -163,6 +166,13 @@ def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
             LessonProgress(lesson, (at_ns - begun.at_ns) / 1e9, done, wanted) for lesson, at_ns, done, wanted in steps
         ),
     )
+
+
+def _judged(record: HoldRecord | ServeRecord, entry: Entry) -> HoldRecord | ServeRecord:
+    """The record with its outcome; one from before outcomes were stored gets the verdict that was stored then."""
+    if record.outcome != UNJUDGED:
+        return record
+    return replace(record, outcome=judge_stored(record, reached=entry.outcome is not RunState.SHORT))
 
 
 def _growth(blobs: list[bytes]) -> NDArray[Any]:

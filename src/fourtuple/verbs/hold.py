@@ -23,7 +23,7 @@ from fourtuple.core.runs.counters import Counters, Phase
 from fourtuple.core.runs.memory import SLABS, MemoryUse, Slabs, memory_use
 from fourtuple.core.runs.orders import HoldOptions, HoldOrder, LoopName, Watch
 from fourtuple.core.runs.pace import OpeningPace
-from fourtuple.core.runs.records import Event, HoldRecord, Sample, Seen
+from fourtuple.core.runs.records import Event, HoldRecord, Sample, Seen, Witness
 from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.runs.spread import Sharing
@@ -31,7 +31,7 @@ from fourtuple.core.runs.start import Planned, Start
 from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.core.units import format_count
-from fourtuple.engine.control import Control, interruptible, now_ns
+from fourtuple.engine.control import Control, Cookies, interruptible, now_ns
 from fourtuple.engine.crews.choose import crew_of
 from fourtuple.engine.crews.contract import Assignment, Crew
 from fourtuple.engine.crews.workers import MOST_WORKERS
@@ -49,7 +49,7 @@ from fourtuple.verbs.request import usable
 from fourtuple.verbs.start import start_of
 from fourtuple.verbs.survey import Look, look
 from fourtuple.verbs.watch import Lookout
-from fourtuple.verbs.witness import ESTABLISHED, TableWitness
+from fourtuple.verbs.witness import ESTABLISHED, Settling, TableWitness
 
 FAR_AWAY = 1000  # more connections to another host's public address need --i-own-this-target
 EVERY_S = 30.0
@@ -214,11 +214,13 @@ def crew_for(order: HoldOrder) -> Crew:
     return crew
 
 
-def work(order: HoldOrder, number: int, counters: Counters, control: Control) -> Iterator[list[Event]]:
+def work(
+    order: HoldOrder, number: int, counters: Counters, control: Control, cookies: Cookies
+) -> Iterator[list[Event]]:
     """One slice of the order; it runs in the worker, so that the loop is made there."""
     share = order.plan.slices[number]
     choice = choose(order.loop, log=order.options.log)
-    return hold_work(job_of(order), share, choice.make(share.wanted), counters, control, now_ns)
+    return hold_work(job_of(order), share, choice.make(share.wanted), counters, control, cookies, now_ns)
 
 
 def job_of(order: HoldOrder) -> HoldJob:
@@ -238,36 +240,52 @@ def job_of(order: HoldOrder) -> HoldJob:
 
 
 def run(order: HoldOrder, crew: Crew) -> Generator[Sample, None, HoldEnding]:
-    """Let the crew open, hold and close; yields a sample at least every 0.1 s, with the kernel's numbers."""
+    """Let the crew open, hold and close; yields a sample at least every 0.1 s, with the kernel's numbers.
+
+    The kernel's table is counted twice: when opening has ended, and when the time to hold is over.
+    """
     options, control = order.options, crew.control
-    witness = TableWitness(order.plan.space, any_source=order.any_source, here=order.here)
+    witness = TableWitness(order.plan.space, any_source=order.any_source, here=order.here, cookies=crew.cookies)
     lookout = Lookout(options.watch, lambda: witness.count(ESTABLISHED).client, control)
     observer = Observer(order.free, ends=order.ends, share=order.share)
     slabs = read_slabs(SLABS)
+    settling: Settling | None = None
     full: Sample | None = None
     use: MemoryUse | None = None
+    at_end: Witness | None = None
     stopped_by: str | None = None
-    until_ns = closing_ns = 0
+    until_ns = held_until_ns = closing_ns = 0
     with interruptible(control):
         for sample in crew.samples():
             seen = observer.look(busy=sample.phase != Phase.HOLDING)
             if full is None and sample.phase >= Phase.HOLDING:
-                counted = witness.witness(sample.open, control)
-                seen = observer.look(now=True)
-                full = replace(sample, census=counted)
-                use = _memory(order, full, witness.sharing, seen, slabs)
-                until_ns = full.at_ns + int(options.hold_s * 1e9)
+                settling = settling or Settling(witness, control, options.watch)
+                if counted := settling.step(sample):
+                    seen = observer.look(now=True)
+                    full, settling = replace(sample, census=counted), None
+                    use = _memory(order, full, witness.sharing, seen, slabs)
+                    until_ns = full.at_ns + int(options.hold_s * 1e9)
             yield replace(sample, start=order.start, seen=seen, census=full.census if full else None)
             if full is None:
                 if observer.short:
                     stopped_by = observer.short
                     control.stop()
                 continue
-            lookout.look(sample.open)
-            if now_ns() >= until_ns or control.interrupted or not (sample.open or options.reconnect):
-                closing_ns = closing_ns or now_ns()
+            if closing_ns:
+                continue
+            lookout.look(sample.open, sample.reconnected)
+            is_empty = not (sample.open or options.reconnect)
+            if not (is_empty or control.interrupted or now_ns() >= until_ns):
+                continue
+            held_until_ns = held_until_ns or now_ns()
+            wanted = options.wanted if options.reconnect else None
+            settling = settling or Settling(witness, control, options.watch, wanted)
+            if is_empty or (at_end := settling.step(sample)):
+                closing_ns = now_ns()
                 control.close()
-        return _ending(order, crew, witness, observer, Stopped(stopped_by, closing_ns or now_ns(), use))
+        closing_ns = closing_ns or now_ns()
+        stopped = Stopped(stopped_by, held_until_ns or closing_ns, closing_ns, at_end, use)
+        return _ending(order, crew, witness, observer, stopped)
 
 
 # After: what remains, and the last readings
@@ -275,10 +293,19 @@ def run(order: HoldOrder, crew: Crew) -> Generator[Sample, None, HoldEnding]:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Why opening was stopped (None: it was not), when closing began, and the memory of the open connections."""
+    """What is known when closing has ended.
+
+    by:            why opening was stopped; None: it was not
+    held_until_ns: when the time to hold was over
+    closing_ns:    when closing began
+    census:        the kernel's count then; None: nothing was open
+    memory:        of the open connections
+    """
 
     by: str | None
+    held_until_ns: int
     closing_ns: int
+    census: Witness | None
     memory: MemoryUse | None
 
 
@@ -288,7 +315,8 @@ def _ending(order: HoldOrder, crew: Crew, witness: TableWitness, observer: Obser
     moved = observer.moved()
     return HoldEnding(
         stopped_by=stopped.by,
-        closing_ns=stopped.closing_ns,
+        held_until_ns=stopped.held_until_ns,
+        census_at_end=stopped.census,
         closing_s=round((now_ns() - stopped.closing_ns) / 1e9, 3),
         left=left,
         listen_overflows=observer.grown("ListenOverflows", moved) if order.here else None,

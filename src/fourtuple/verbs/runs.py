@@ -63,11 +63,12 @@ class Keeper:
                 yield sample
         record = run.record
         if isinstance(record, HoldRecord):
-            outcome = RunState.REACHED if record.reached else RunState.SHORT
+            outcome = RunState.REACHED if record.outcome.reached else RunState.SHORT
             marks = [f"{record.lost:,} lost"] * bool(record.lost) + ["interrupted"] * record.interrupted
             self._end(outcome, to_text(record), ", ".join(marks), n=record.wanted, held=record.held)
         else:
-            outcome = RunState.SHORT if record.workers_killed else RunState.ENDED
+            ended = RunState.REACHED if record.outcome.required else RunState.ENDED
+            outcome = ended if record.outcome.reached else RunState.SHORT
             self._end(outcome, to_text(record), n=record.accepted, held=record.most_open)
         return record
 

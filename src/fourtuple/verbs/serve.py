@@ -5,6 +5,7 @@ makes the record from them.
 """
 
 import errno
+import os
 import socket
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -20,13 +21,14 @@ from fourtuple.core.errors import FourtupleError, ShortfallError, UsageError
 from fourtuple.core.limits.cost import FILES_RESERVED
 from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.runs.counters import Counters
+from fourtuple.core.runs.judge import judge_serve
 from fourtuple.core.runs.orders import LoopName, ServeOptions, ServeOrder, Watch
 from fourtuple.core.runs.records import Event, Sample, ServeRecord
 from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.start import Planned
-from fourtuple.core.sockets.table import Sockets, State
+from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec
-from fourtuple.engine.control import Control, interruptible, now_ns
+from fourtuple.engine.control import Control, Cookies, interruptible, now_ns
 from fourtuple.engine.crews.choose import crew_of
 from fourtuple.engine.crews.contract import Crew, Work
 from fourtuple.engine.loops.choose import choose
@@ -94,7 +96,9 @@ def crew_for(order: ServeOrder, listeners: Listeners) -> Crew:
     return crew
 
 
-def work(order: ServeOrder, listeners: Listeners, counters: Counters, control: Control) -> Iterator[list[Event]]:
+def work(
+    order: ServeOrder, listeners: Listeners, counters: Counters, control: Control, _: Cookies
+) -> Iterator[list[Event]]:
     """The work of each worker. It runs in the worker, so that the loop is created there."""
     options = order.options
     job = ServeJob(
@@ -114,14 +118,16 @@ class ServeEnding:
     """The values that are known only after a serve has ended.
 
     last:      the last sample
-    open:      connections open when it was told to stop
     most_open: most connections open at the same time, as sampled
+    capacity:  connections that the workers could hold at once
+    waiting:   connections in the accept queues when it was told to stop; None: not known
     moved, listen_overflows, interrupted, workers_killed: as in ServeRecord
     """
 
     last: Sample
-    open: int
     most_open: int
+    capacity: int
+    waiting: int | None
     moved: Mapping[str, int]
     listen_overflows: int | None
     interrupted: bool
@@ -135,7 +141,8 @@ def run(order: ServeOrder, listeners: Listeners, crew: Crew) -> Generator[Sample
     until_ns = None if options.serve_s is None else order.start.at_ns + int(options.serve_s * 1e9)
     ports = np.array([listener.getsockname()[1] for listener in listeners], np.uint16)
     lookout = Lookout(options.watch, partial(_accepted_on, ports), control)
-    most_open = last_open = moves_before = 0
+    most_open = capacity = moves_before = 0
+    waiting: int | None = None
     grow = order.workers is None
     with interruptible(control):
         for sample in crew.samples():
@@ -144,17 +151,19 @@ def run(order: ServeOrder, listeners: Listeners, crew: Crew) -> Generator[Sample
             moves_before = moves
             most_open = max(most_open, sample.open)
             if not control.closing:
-                last_open = sample.open
+                capacity = sample.capacity
                 lookout.look(sample.open)
                 if grow and _full(sample):
                     grow = _add_workers(crew, partial(work, order, listeners), sample.workers)
-            if control.stopping or (until_ns is not None and now_ns() >= until_ns):
+            if not control.closing and (control.stopping or (until_ns is not None and now_ns() >= until_ns)):
+                waiting = _waiting_at(listeners)
                 control.close()
         moved = observer.moved()
         return ServeEnding(
             last=sample,
-            open=last_open,
             most_open=most_open,
+            capacity=capacity,
+            waiting=waiting,
             moved=moved,
             listen_overflows=observer.grown("ListenOverflows", moved),
             interrupted=control.interrupted,
@@ -165,11 +174,11 @@ def run(order: ServeOrder, listeners: Listeners, crew: Crew) -> Generator[Sample
 def conclude(order: ServeOrder, ending: ServeEnding) -> ServeRecord:
     """Make the record. Pure."""
     last = ending.last
-    return ServeRecord(
+    record = ServeRecord(
         listening=order.options.where,
         accepted=last.opened,
         most_open=ending.most_open,
-        open=ending.open,
+        open=last.open_at_end,
         closed=last.closed,
         lost=last.lost,
         lost_by=dict(last.lost_by),
@@ -188,7 +197,10 @@ def conclude(order: ServeOrder, ending: ServeEnding) -> ServeRecord:
         rss_bytes=last.rss_bytes,
         cpu_user_s=round(last.cpu_user_s, 3),
         cpu_system_s=round(last.cpu_system_s, 3),
+        waiting=ending.waiting,
+        capacity=ending.capacity,
     )
+    return replace(record, outcome=judge_serve(record, order.options.require))
 
 
 def _add_workers(crew: Crew, work: Work, count: int) -> bool:
@@ -204,6 +216,17 @@ def _add_workers(crew: Crew, work: Work, count: int) -> bool:
 def _full(sample: Sample) -> bool:
     """Whether more workers are needed; a little early, so that the queue does not overflow while they start."""
     return sample.capacity > 0 and sample.open >= sample.capacity - min(4096, sample.capacity // 4)
+
+
+def _waiting_at(listeners: Listeners) -> int | None:
+    """The number of connections in the accept queues of these listeners; None: not known."""
+    inodes = [os.fstat(listener.fileno()).st_ino for listener in listeners]
+
+    def count(tables: Iterable[Sockets]) -> int:
+        return sum(int(table["recv_q"][np.isin(table["inode"], inodes)].sum()) for table in tables)
+
+    waiting, by = fold_sockets(count, {State.LISTEN})
+    return waiting if by == SOCK_DIAG else None
 
 
 def _accepted_on(ports: NDArray[np.uint16]) -> int:

@@ -15,7 +15,7 @@ from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.limits.verdicts import Case, Queue, Verdict
 from fourtuple.core.limits.weigh import weigh
-from fourtuple.core.sockets.columns import among, is_wildcard, within
+from fourtuple.core.sockets.ends import serving
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, full_queues
 from fourtuple.core.space.ranges import Ranges
@@ -190,10 +190,7 @@ def _listeners(listens: Sockets, world: World) -> Sockets | None:
 
 def _listening_at(space: TupleSpace, listens: Sockets) -> Sockets:
     """The listeners of this namespace at the destinations, by their address or the wildcard."""
-    at = np.zeros(len(listens), bool)
-    for values, ports in space.destinations.parts:
-        at |= within(listens["local_port"], ports) & (among(listens["local"], values) | is_wildcard(listens["local"]))
-    at_destinations: Sockets = listens[at]
+    at_destinations: Sockets = listens[serving(listens, space.destinations)]
     return at_destinations
 
 

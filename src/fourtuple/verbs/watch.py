@@ -16,10 +16,16 @@ class Lookout:
 
     def __init__(self, watch: Watch, count: Callable[[], int], control: Control) -> None:
         self._on, self._count, self._control = watch is Watch.CENSUS, count, control
-        self._next_ns = 0
+        self._next_ns = self._reopened = 0
 
-    def look(self, expected: int) -> None:
-        """Compare, if it is time; if connections are missing, make all workers check theirs."""
+    def look(self, expected: int, reopened: int = 0) -> None:
+        """Compare, if it is time; if connections are missing, make all workers check theirs.
+
+        reopened: how many connections have been opened again since the run began; their sockets are new
+        """
+        if self._on and reopened != self._reopened:
+            self._reopened = reopened
+            self._control.identify()
         start_ns = now_ns()
         if not self._on or start_ns < self._next_ns or self._control.closing:
             return

@@ -1,21 +1,29 @@
-"""The kernel as a witness: the number of a run's connections at both ends, and their distribution over ports."""
+"""The kernel as a witness: the number of a run's own connections at both ends, and their distribution over ports."""
 
 import math
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 
-from fourtuple.core.runs.records import Witness
+import numpy as np
+
+from fourtuple.core.runs.orders import Watch
+from fourtuple.core.runs.records import AcceptQueue, Sample, Witness
 from fourtuple.core.runs.spread import Sharing, Spread
-from fourtuple.core.sockets.ends import Ends, Tally
-from fourtuple.core.sockets.table import Sockets, State
+from fourtuple.core.sockets.ends import Ends, Tally, serving
+from fourtuple.core.sockets.own import Own, identify
+from fourtuple.core.sockets.table import SOCK_DIAG, SOCKET, Sockets, State, four_tuples
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace
-from fourtuple.engine.control import TICK_S, Control, now_ns
+from fourtuple.engine.control import TICK_S, Control, Cookies, now_ns
 from fourtuple.kernel.netlink.sockdiag import fold_sockets
+from fourtuple.kernel.proc.owners import read_holders
 
+_NONE: Cookies = np.zeros(0, np.uint64)
 STILL_S, SETTLE_S = 1.0, 5.0  # how long a differing count may stay unchanged, or settle, before it is final
 GONE_S = 3.0  # how long the count may stay unchanged after closing before it is final
+QUEUES = 8  # listeners that are recorded
 EVERY_ADDRESS = Ranges([range(2**128)])
 ESTABLISHED = frozenset({State.ESTABLISHED})
 WAITING = frozenset({State.TIME_WAIT})
@@ -23,64 +31,82 @@ IN_USE = frozenset(State) - {State.LISTEN, State.CLOSE, State.BOUND_INACTIVE, St
 
 
 class TableWitness:
-    """Counts the connections of a run in the kernel's table: those in `space`, excluding those that existed before.
+    """Counts the connections of a run in the kernel's table: its own sockets, which sock_diag lists by their cookies.
 
-    any_source: connections may come from any address, not only from those of the space
-    here:       the other end is in this network namespace too
-    sharing:    distribution over ports and pairs at the last count; None: not counted yet
+    /proc/net/tcp has no cookies. There it counts the sockets in the run's tuple space that did not exist before, which
+    may include those of other programs.
+
+    here:    the other end is on this host
+    cookies: the cookies of the run's sockets, as of their last identification
+    sharing: distribution over ports and pairs at the last count; None: not counted yet
     """
 
-    def __init__(self, space: TupleSpace, *, any_source: bool, here: bool) -> None:
-        self._space, self._any_source, self._here = space, any_source, here
+    def __init__(self, space: TupleSpace, *, any_source: bool, here: bool, cookies: Callable[[], Cookies]) -> None:
+        """Take the first readings.
+
+        any_source: connections may come from any address, not only from those of the space
+        """
+        self._space, self._any_source, self._here, self._cookies = space, any_source, here, cookies
         self._sources = EVERY_ADDRESS if any_source else space.sources
         self.sharing: Sharing | None = None
-        fold = partial(Ends.of, destinations=space.destinations, sources=self._sources, ports=space.ports)
-        self._before, self._by = fold_sockets(fold, IN_USE)
-        self._waited, _ = fold_sockets(fold, WAITING)
+        self._own = Own(_NONE, _NONE)
+        _, self._by = fold_sockets(_all, {State.LISTEN})
+        self._listeners = np.zeros(0, SOCKET)
+        if self._by != SOCK_DIAG:
+            fold = partial(Ends.of, destinations=space.destinations, sources=self._sources, ports=space.ports)
+            self._before, _ = fold_sockets(fold, IN_USE)
+            self._waited, _ = fold_sockets(fold, WAITING)
+
+    @property
+    def distinguishes(self) -> bool:
+        """Whether only the run's own sockets are counted."""
+        return self._by == SOCK_DIAG
+
+    def look(self) -> Witness:
+        """Count the established connections, both ends where they are visible."""
+        spread = partial(Spread, self._space, any_source=self._any_source)
+        if self.distinguishes:
+            # At most a few own sockets of the last count are gone by now, and their other ends perhaps still there.
+            ((tally, own), self.sharing), _ = fold_sockets(
+                lambda tables: self._identified(tables, spread()), ESTABLISHED
+            )
+            self._own = Own(own.client, np.union1d(own.server, self._own.server))
+        else:
+            (tally, self.sharing), _ = fold_sockets(lambda tables: self._in_space(tables, spread()), ESTABLISHED)
+        if not self._here:
+            return Witness(tally.client, None, None, self._by)
+        self._listeners, _ = fold_sockets(_all, {State.LISTEN})
+        self._listeners = self._listeners[serving(self._listeners, self._space.destinations)]
+        if not (len(self._listeners) or tally.server):  # a packet filter sends them to another host or namespace
+            return Witness(tally.client, None, None, self._by)
+        return Witness(tally.client, tally.server, tally.accepted, self._by)
+
+    def queues(self) -> tuple[AcceptQueue, ...]:
+        """The accept queues of the last `look`, the longest first, and the processes that have them."""
+        return accept_queues(self._listeners, self._by)
+
+    def _identified(self, tables: Iterable[Sockets], spread: Spread) -> tuple[tuple[Tally, Own], Sharing]:
+        found = identify(tables, self._cookies(), self._space.destinations, spread.add)
+        return found, spread.sharing()
+
+    def _in_space(self, tables: Iterable[Sockets], spread: Spread) -> tuple[Tally, Sharing]:
+        space = self._space
+        tally = Tally.of(tables, space.destinations, self._sources, space.ports, self._before, spread.add)
+        return tally, spread.sharing()
 
     def count(self, states: frozenset[State]) -> Tally:
-        """Count the connections in these states."""
-        but = self._waited if states == WAITING else self._before
-        tally, self._by = fold_sockets(lambda tables: self._tally(tables, but), states)
-        return tally
-
-    def _tally(
-        self, tables: Iterable[Sockets], but: Ends, each: Callable[[Sockets], None] = lambda clients: None
-    ) -> Tally:
-        space = self._space
-        return Tally.of(tables, space.destinations, self._sources, space.ports, but, each)
-
-    def _spread(self) -> tuple[Tally, Sharing]:
-        def fold(tables: Iterable[Sockets]) -> tuple[Tally, Sharing]:
-            spread = Spread(self._space, any_source=self._any_source)
-            return self._tally(tables, self._before, spread.add), spread.sharing()
-
-        found, self._by = fold_sockets(fold, ESTABLISHED)
-        return found
+        """Count the sockets in these states: the run's own, and the other ends found by the last `look`."""
+        if self.distinguishes:
+            own = replace(self._own, client=np.sort(self._cookies()))
+            return fold_sockets(own.count, states)[0]
+        space, but = self._space, self._waited if states == WAITING else self._before
+        fold = partial(Tally.of, destinations=space.destinations, sources=self._sources, ports=space.ports, but=but)
+        return fold_sockets(fold, states)[0]
 
     def time_wait(self) -> int:
         """The number of sockets in TIME_WAIT, at the ends in this namespace."""
         left = self.count(WAITING)
         return left.client + (left.server if self._here else 0)
-
-    def witness(self, held: int, control: Control) -> Witness:
-        """Count established connections, again while the count differs from `held`: the far end may still be accepting.
-
-        It stops when the count no longer changes, after SETTLE_S, or at Ctrl-C.
-        """
-        last: Witness | None = None
-        start_ns = still_ns = now_ns()
-        while True:
-            ours, self.sharing = self._spread()
-            server, accepted = (ours.server, ours.accepted) if self._here else (None, None)
-            witness = Witness(ours.client, server, accepted, self._by)
-            if witness != last:
-                last, still_ns = witness, now_ns()
-            agrees = {witness.client, witness.server, witness.accepted} <= {held, None}
-            late = now_ns() - still_ns > STILL_S * 1e9 or now_ns() - start_ns > SETTLE_S * 1e9
-            if agrees or late or control.interrupted:
-                return witness
-            time.sleep(TICK_S)
 
     def until_gone(self, control: Control) -> int:
         """Wait until no connection is left, excluding TIME_WAIT → how many are left.
@@ -97,3 +123,81 @@ class TableWitness:
             if not left or late or (control.interrupted and not interrupted):
                 return left
             time.sleep(TICK_S)
+
+
+class Settling:
+    """Counts step by step, between samples, until engine and kernel agree or their counts no longer change.
+
+    Each step asks the workers which sockets are theirs, and counts these in the kernel's table once all have answered.
+    A run goes on meanwhile: data and ends that arrived are noticed. If the kernel lists fewer than the engine, and
+    connections are not polled, the engine checks all of them.
+    """
+
+    def __init__(self, witness: TableWitness, control: Control, watch: Watch, wanted: int | None = None) -> None:
+        """Begin.
+
+        wanted: how many must be open before the counts are final, if there is time; None: any number
+        """
+        self._witness, self._control, self._watch, self._wanted = witness, control, watch, wanted
+        self._start_ns = self._still_ns = now_ns()
+        self._asked: int | None = None
+        self._counted: tuple[Witness, Sample] | None = None  # with the sample before it
+        self._before: tuple[object, ...] = ()
+
+    def step(self, sample: Sample) -> Witness | None:
+        """Take in a sample → the final count; None: not yet, to be called again with the next sample."""
+        if self._counted is not None:
+            witness, before = self._counted
+            self._counted = None
+            witness = _beside(witness, before, sample)
+            if self._is_final(witness, sample):
+                return replace(witness, queues=self._witness.queues())
+        if self._asked is None:
+            self._asked = self._control.identify()
+            return None
+        if sample.identified < self._asked and not self._late():
+            return None
+        self._asked = None
+        self._counted = self._witness.look(), sample
+        return None
+
+    def _is_final(self, witness: Witness, sample: Sample) -> bool:
+        found = (witness.client, witness.server, witness.accepted, sample.open)
+        if found != self._before:
+            self._before, self._still_ns = found, now_ns()
+        enough = self._wanted is None or sample.open >= self._wanted
+        if enough and {witness.client, witness.server, witness.accepted} <= {sample.open, None}:
+            return True
+        if self._watch is not Watch.POLL and (witness.client < sample.open or not self._witness.distinguishes):
+            self._control.look()
+        return self._control.interrupted or self._late()
+
+    def _late(self) -> bool:
+        return now_ns() - self._still_ns > STILL_S * 1e9 or now_ns() - self._start_ns > SETTLE_S * 1e9
+
+
+def _beside(witness: Witness, before: Sample, after: Sample) -> Witness:
+    """The count with what the engine held at that time: between two samples, connections may come and go."""
+    least = min(before.open, before.open - (after.lost - before.lost))
+    came = after.opened + after.reconnected - before.opened - before.reconnected
+    return replace(witness, least=min(least, after.open), most=max(before.open + came, after.open))
+
+
+def accept_queues(listeners: Sockets, by: str) -> tuple[AcceptQueue, ...]:
+    """The accept queues of these listeners, the longest first, at most QUEUES; by: the source of the listing."""
+    order = np.argsort(-listeners["recv_q"].astype(np.int64), kind="stable")[:QUEUES]
+    rows = listeners[order]
+    holders = read_holders(rows["inode"])
+    codes = holders.codes(rows["inode"], rows["uid"]).tolist()
+    names = [holders.processes[code] if code < len(holders.processes) else (None, "") for code in codes]
+    backlogs = rows["send_q"].tolist() if by == SOCK_DIAG else [0] * len(rows)
+    return tuple(
+        AcceptQueue(str(ends.source), waiting, backlog, pid, name)
+        for ends, waiting, backlog, (pid, name) in zip(
+            four_tuples(rows), rows["recv_q"].tolist(), backlogs, names, strict=True
+        )
+    )
+
+
+def _all(tables: Iterable[Sockets]) -> Sockets:
+    return np.concatenate([np.zeros(0, SOCKET), *tables])

@@ -40,7 +40,8 @@ def record(census: Witness, predicted: int = 21, *, interrupted: bool = False) -
     sample = replace(Sample.of(rows(), at_ns=1), phase=Phase.HOLDING, census=census)
     order = made.order(room=predicted, options=made.options(wanted=23))
     order = replace(order, plan=replace(order.plan, wanted=23))
-    return conclude(order, [sample], made.ending(1_000_000_001, interrupted=interrupted))
+    sample = replace(sample, open_at_end=21)
+    return conclude(order, [sample], made.ending(1_000_000_001, interrupted=interrupted, census_at_end=census))
 
 
 def test_the_witnesses_agree_only_where_all_three_say_the_same() -> None:
@@ -87,8 +88,9 @@ def test_a_run_that_never_held_is_concluded_from_its_last_sample() -> None:
 
 def test_what_was_seen_at_the_full_moment_and_at_the_end_is_told_apart() -> None:
     """Held is what was open when opening ended; lost, answers and what was closed are of the end."""
-    full = replace(Sample.of(rows(), at_ns=1_000), phase=Phase.HOLDING, answers=3)
-    last = replace(full, at_ns=2_000, phase=Phase.CLOSED, open=0, closed=19, lost=2, answers=13)
+    census = Witness(21, 21, 21, "sock_diag")
+    full = replace(Sample.of(rows(), at_ns=1_000), phase=Phase.HOLDING, answers=3, census=census)
+    last = replace(full, at_ns=2_000, phase=Phase.CLOSED, open=0, open_at_end=19, lost=2, answers=13)
     found = conclude(made.order(), [full, last], made.ending(2_000_001_000))
 
     assert (found.held, found.open_at_end, found.lost, found.lost_while_opening) == (21, 19, 2, 0)

@@ -15,7 +15,7 @@ from fourtuple.core.runs.records import Event
 from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.tuples import TupleSpace
-from fourtuple.engine.control import Control
+from fourtuple.engine.control import Control, Cookies
 from fourtuple.engine.crews.choose import crew_of
 from fourtuple.engine.crews.contract import Assignment, Crew
 from fourtuple.engine.crews.here import Here
@@ -77,9 +77,9 @@ def test_this_process_is_only_one_worker() -> None:
         crew.add(partial(holds, 1))
 
 
-def hold_scripted(job: HoldJob, part: int, row: Counters, control: Control) -> Iterator[list[Event]]:
+def hold_scripted(job: HoldJob, part: int, row: Counters, control: Control, cookies: Cookies) -> Iterator[list[Event]]:
     clock = Clock()
-    return hold(job, job.plan.slices[part], ScriptedLoop(clock), row, control, clock)
+    return hold(job, job.plan.slices[part], ScriptedLoop(clock), row, control, cookies, clock)
 
 
 def test_work_that_is_data_does_the_same_where_it_was_sent() -> None:
@@ -89,7 +89,7 @@ def test_work_that_is_data_does_the_same_where_it_was_sent() -> None:
     job = HoldJob(plan, How(bind=False, port_range=None, timeout_s=30), timeout_s=30, reset=True, log=False)
     work = pickle.loads(pickle.dumps(Assignment(hold_scripted, job, 1)))  # noqa: S301  (our own)
     row, control = np.zeros(1, COUNTERS)[0], Control()
-    for _ in work(row, control):
+    for _ in work(row, control, np.zeros(12, np.uint64)):
         if row["phase"] == Phase.HOLDING:
             control.close()
 

@@ -14,14 +14,14 @@ import pytest
 from fourtuple.core.runs.counters import Counters, Phase
 from fourtuple.core.runs.records import Event, Sample
 from fourtuple.core.space.endpoints import Endpoint, FourTuple
-from fourtuple.engine.control import Control
+from fourtuple.engine.control import Control, Cookies
 from fourtuple.engine.crews.contract import Crew, Work
 from fourtuple.engine.crews.workers import Workers
 
 EVENT = Event("connected", FourTuple(Endpoint.parse("10.0.0.4:1"), Endpoint.parse("10.0.0.9:2")))
 
 
-def holds(wanted: int, row: Counters, control: Control) -> Iterator[list[Event]]:
+def holds(wanted: int, row: Counters, control: Control, cookies: Cookies) -> Iterator[list[Event]]:
     """A worker that has `wanted` connections open at once, and counts them."""
     row["wanted"] = row["open"] = row["opened"] = wanted
     row["phase"] = Phase.HOLDING
@@ -33,7 +33,7 @@ def holds(wanted: int, row: Counters, control: Control) -> Iterator[list[Event]]
     yield [EVENT]
 
 
-def is_killed(wanted: int, row: Counters, control: Control) -> Iterator[list[Event]]:
+def is_killed(wanted: int, row: Counters, control: Control, cookies: Cookies) -> Iterator[list[Event]]:
     row["wanted"], row["open"], row["opened"] = wanted, wanted - 3, wanted - 3
     row["phase"] = Phase.HOLDING
     yield []
@@ -41,7 +41,7 @@ def is_killed(wanted: int, row: Counters, control: Control) -> Iterator[list[Eve
     yield []
 
 
-def ends_at_once(row: Counters, control: Control) -> Iterator[list[Event]]:
+def ends_at_once(row: Counters, control: Control, cookies: Cookies) -> Iterator[list[Event]]:
     raise SystemExit(1)
     yield []
 

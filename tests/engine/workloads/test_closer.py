@@ -3,7 +3,6 @@
 import errno
 
 import numpy as np
-import pytest
 
 from fourtuple.core.runs.counters import COUNTERS, Counters
 from fourtuple.engine.control import Control
@@ -41,22 +40,6 @@ def test_a_loss_that_reading_and_sending_both_find_is_counted_once() -> None:
 
     assert (worker.counters["open"], worker.counters["lost"]) == (0, 3)
     assert (worker.counters["lost_by"][errno.ECONNRESET], worker.counters["lost_by"][errno.EPIPE]) == (2, 1)
-
-
-@pytest.mark.parametrize("patient", [True, False])
-def test_only_a_patient_one_finds_out_first_what_else_is_lost(patient: bool) -> None:
-    """Slot 1 is still to be read: a client's closer waits for that, a server's closes slot 0 meanwhile."""
-    worker, loop = a_worker(2)
-    closer = Closer(worker, reset=True, peer="the peer", patient=patient)
-    worker.reads.add(np.array([1], np.int32))
-    closer.lost(ends(0, by=0))
-    closer.start()
-    assert loop.closed == ([] if patient else [(0, False)])
-    worker.reads.forget(np.array([0, 1], np.int32))
-    worker.reads.take()
-    closer.start()
-
-    assert loop.closed == [(0, False)]
 
 
 def test_a_batch_is_closed_before_the_next_one_is_begun() -> None:

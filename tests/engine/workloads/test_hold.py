@@ -3,6 +3,7 @@
 import errno
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.space.endpoints import FourTuple
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.tuples import TupleSpace
+from fourtuple.engine.control import Cookies
 from fourtuple.engine.loops.contract import How
 from fourtuple.engine.workloads.hold import HoldJob, hold
 from tests.engine.scripted import Clock, Run, ScriptedLoop
@@ -31,13 +33,15 @@ def a_run(
     space: TupleSpace | None = None,
     strategy: Strategy = Strategy.LATE,
     pace: OpeningPace | None = None,
+    cookies: Cookies | None = None,
     **others: Any,
 ) -> Run:
     """others: of the HoldJob"""
     space = space or a_space(ports=10_000)
     plan = Plan(wanted, Interval.of(space.size), space, strategy, split(wanted, space.size, 1, pace or OpeningPace()))
     job = HoldJob(plan, HOW, **{"timeout_s": 30, "reset": True, "log": False, **others})
-    return Run(lambda counters, control: hold(job, plan.slices[0], loop, counters, control, loop.clock))
+    shared = np.zeros(wanted, np.uint64) if cookies is None else cookies
+    return Run(lambda counters, control: hold(job, plan.slices[0], loop, counters, control, shared, loop.clock))
 
 
 def opened(run: Run) -> Run:
@@ -334,14 +338,40 @@ def test_without_polls_only_a_look_finds_out() -> None:
     assert (run.counters["open"], run.counters["received_bytes"]) == (1498, 7)
 
 
-def test_without_polls_there_is_a_last_look_before_closing() -> None:
+def test_what_the_peer_ends_while_everything_is_being_closed_is_not_lost() -> None:
+    """It stayed open until the end that was planned; nothing is closed twice."""
     loop = ScriptedLoop(Clock())
-    run = opened(a_run(3000, loop, watch=False))
-    loop.incoming = {3: [b""], 2999: [b"bye", errno.ECONNRESET]}
+    run = opened(a_run(3000, loop))
+    loop.incoming = {2998: [b""], 2999: [b"bye", errno.ECONNRESET]}
     run.finish()
 
-    assert (run.counters["lost"], run.counters["closed"]) == (2, 2998)
-    assert sorted(loop.closed) == sorted([(slot, slot not in (3, 2999)) for slot in range(3000)])
+    assert (run.counters["lost"], run.counters["closed"], run.counters["open_at_end"]) == (0, 3000, 3000)
+    assert sorted(slot for slot, _ in loop.closed) == list(range(3000))
+
+
+def test_the_last_words_of_a_peer_are_kept() -> None:
+    """What it sent on a connection that it then ended; the words of another connection do not count."""
+    loop = ScriptedLoop(Clock())
+    run = opened(a_run(23, loop, watch=False))
+    loop.incoming = {3: [b"welcome"], 7: [b"-ERR too many\r\n", b""]}
+    run.control.look()
+    run.until(lambda: run.counters["lost"] == 1)
+
+    assert run.counters["last_words"].tobytes().rstrip(b"\0") == b"-ERR too many\r\n"
+
+
+def test_a_worker_reports_its_sockets_when_it_is_asked() -> None:
+    loop = ScriptedLoop(Clock())
+    cookies = np.zeros(5, np.uint64)
+    run = opened(a_run(5, loop, watch=False, cookies=cookies))
+    assert not cookies.any()
+    loop.incoming = {2: [b""]}
+    run.control.look()
+    run.until(lambda: run.counters["lost"] == 1)
+    asked = run.control.identify()
+    run.until(lambda: run.counters["identified"] == asked)
+
+    assert cookies.tolist() == [1, 2, 0, 4, 5]
 
 
 errnos = st.sampled_from(

@@ -20,7 +20,7 @@ from fourtuple.core.runs.compare import compare
 from fourtuple.core.runs.series import heat, histogram
 from fourtuple.core.runs.stored import StoredRun
 from fourtuple.faces.page import report
-from fourtuple.faces.text.hold import hold_lines, verdict
+from fourtuple.faces.text.hold import hold_lines
 from fourtuple.faces.text.prove import where
 from fourtuple.store import reading
 from fourtuple.store.coding import to_text
@@ -136,7 +136,7 @@ def test_the_first_line_is_the_verdict_and_numbers_are_text(browser: "Browser", 
     opened = Opened(browser, html, tmp_path, java_script_enabled=False)
     text = opened.page.locator("body").inner_text()
 
-    assert numbers(opened.page.locator(".verdict").inner_text()) == [1000, 5, 3]
+    assert numbers(opened.page.locator(".verdict").inner_text())[:3] == [1000, 5, 3]
     assert "fourtuple hold 1M 127.0.0.1:8000-8003 --for 1h" in text
     assert SLOW_LANE in text
     assert "EADDRNOTAVAIL" in text
@@ -398,7 +398,7 @@ def test_a_stored_run_is_rendered_without_linux_and_without_the_engine(tmp_path:
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
-    assert verdict(hold_record()) in page.read_text()
+    assert hold_record().outcome.says in page.read_text()
     assert json.loads(listed.stdout)[0]["outcome"] == "reached"
 
 

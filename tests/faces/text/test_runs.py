@@ -10,7 +10,6 @@ from fourtuple.core.runs.proof import Lesson, Step
 from fourtuple.core.runs.stored import Entry, RunState, StoredRun
 from fourtuple.faces.text import runs
 from fourtuple.faces.text.compare import compare_lines
-from fourtuple.faces.text.hold import verdict
 from fourtuple.faces.text.serve import serve_lines
 from fourtuple.store import reading
 from fourtuple.store.coding import to_text
@@ -85,7 +84,7 @@ def test_one_run_says_what_was_asked_found_changed_planned_and_what_came_of_it()
     assert "RLIMIT_NOFILE (soft)" in said
     assert "1024 → 20000" in said
     assert "127.0.0.1:8000-8003: 4 " in said
-    assert verdict(hold_record()) in said
+    assert hold_record().outcome.says in said
 
 
 @pytest.mark.parametrize(("alive", "says"), [(True, "fourtuple runs show 1 --follow"), (False, "killed")])

@@ -2,25 +2,25 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
-from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.judge import judge_hold
 from fourtuple.core.runs.memory import MemoryUse
 from fourtuple.core.runs.orders import HoldOrder
 from fourtuple.core.runs.records import HoldRecord, Loss, Sample, Witness
 from fourtuple.core.runs.spread import Sharing
-from fourtuple.core.space.interval import Interval
 
 
 @dataclass(frozen=True, slots=True)
 class HoldEnding:
     """The values that are known only after a hold has ended; see HoldRecord for fields of the same name.
 
-    closing_ns: when closing began, CLOCK_MONOTONIC
+    held_until_ns: when the time to hold was over, CLOCK_MONOTONIC
     """
 
     stopped_by: str | None
-    closing_ns: int
+    held_until_ns: int
+    census_at_end: Witness | None
     closing_s: float
     left: int
     listen_overflows: int | None
@@ -43,13 +43,16 @@ class HoldStory:
         self._losses: Counter[tuple[int, str]] = Counter()
         self._lost_before: Mapping[str, int] = {}
         self._first_ns: int | None = None
+        self._lost_ns: tuple[int, int] | None = None  # the first and the last sample with a new loss
 
     def add(self, sample: Sample) -> None:
         self._first_ns = self._first_ns or sample.at_ns
+        if sample.lost > (self._last.lost if self._last else 0):
+            self._lost_ns = (self._lost_ns[0] if self._lost_ns else sample.at_ns, sample.at_ns)
         for by, number in sample.lost_by.items():
             self._losses[(sample.at_ns - self._first_ns) // 10**9, by] += number - self._lost_before.get(by, 0)
         self._lost_before = sample.lost_by
-        if self._full is None and sample.phase >= Phase.HOLDING:
+        if self._full is None and sample.census is not None:
             self._full = sample
         self._last = sample
 
@@ -64,10 +67,10 @@ class HoldStory:
             raise ValueError("a run without samples has no record")
         order, last = self._order, self._last
         full = self._full or last
-        held_s = (max(ending.closing_ns, full.at_ns) - full.at_ns) / 1e9
+        held_s = (max(ending.held_until_ns, full.at_ns) - full.at_ns) / 1e9
         census = full.census or Witness(0, None, None, "")
         predicted = order.plan.predicted
-        return HoldRecord(
+        record = HoldRecord(
             started_at=order.start.started_at,
             wanted=full.wanted,
             predicted=predicted.most,
@@ -80,9 +83,9 @@ class HoldStory:
             losses=self.losses,
             reconnected=last.reconnected,
             reconnect_failed=dict(last.reconnect_failed),
-            open_at_end=last.closed,
+            open_at_end=last.open_at_end,
             census=census,
-            agree=_agree(census, full.open, predicted, interrupted=ending.interrupted),
+            agree=False,
             elapsed_s=round(full.elapsed_s, 6),
             rate_per_s=round(full.rate_per_s, 1),
             connect_us=full.connect_us,
@@ -103,8 +106,25 @@ class HoldStory:
             rss_bytes=full.rss_bytes,
             cpu_user_s=round(last.cpu_user_s, 3),
             cpu_system_s=round(last.cpu_system_s, 3),
-            **{each.name: getattr(ending, each.name) for each in fields(ending) if each.name != "closing_ns"},
+            last_words=self._words(last.last_words),
+            lost_between_s=self._lost_between_s,
+            **{each.name: getattr(ending, each.name) for each in fields(ending) if each.name != "held_until_ns"},
         )
+        outcome = judge_hold(record, order.options.require)
+        return replace(record, outcome=outcome, agree=outcome.agree)
+
+    @property
+    def _lost_between_s(self) -> tuple[float, float] | None:
+        if self._lost_ns is None or self._first_ns is None:
+            return None
+        first, last = (round((at_ns - self._first_ns) / 1e9, 3) for at_ns in self._lost_ns)
+        return first, last
+
+    def _words(self, words: bytes) -> str:
+        """The last data from the peer as printable text; empty if it was just the expected answer."""
+        if not words or words == self._order.options.expect[: len(words)]:
+            return ""
+        return repr(words.strip())[2:-1]
 
 
 def conclude(order: HoldOrder, samples: Iterable[Sample], ending: HoldEnding) -> HoldRecord:
@@ -113,12 +133,3 @@ def conclude(order: HoldOrder, samples: Iterable[Sample], ending: HoldEnding) ->
     for sample in samples:
         story.add(sample)
     return story.conclude(ending)
-
-
-def _agree(census: Witness, held: int, predicted: Interval, *, interrupted: bool) -> bool:
-    """Whether plan, engine and kernel agree; an interrupted run may fall short of the plan."""
-    return (
-        census.client == held
-        and census.server in (None, held)
-        and (predicted.least <= held <= predicted.most or interrupted)
-    )

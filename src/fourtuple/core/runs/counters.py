@@ -14,6 +14,7 @@ import numpy as np
 from fourtuple.core.runs.histogram import BUCKETS
 from fourtuple.core.runs.spread import BINS
 
+WORDS_BYTES = 256  # of the last data from a peer that ended a connection
 ERRNOS = 134  # Linux numbers its errors from 1 to 133 (EHWPOISON)
 
 
@@ -89,6 +90,9 @@ TABLE: tuple[RunCounter, ...] = (
     RunCounter("first_start_ns", "when the first connect started, CLOCK_MONOTONIC; 0: not yet", Kept.NOT, Merge.APART),
     RunCounter("last_open_ns", "when the last connection was opened", Kept.NOT, Merge.APART),
     RunCounter("cost_ns", "when the next three counters were read", Kept.NOT, Merge.APART),
+    RunCounter("identified", "the last identification of connections that was done", Kept.NOT, Merge.LEAST),
+    RunCounter("open_at_end", "connections open when closing began", Kept.NOT),
+    RunCounter("last_words", "what a peer sent before it ended a connection", Kept.NOT, Merge.APART, WORDS_BYTES // 8),
     RunCounter("rss_bytes", "resident memory of the workers"),
     RunCounter("cpu_user_us", "processor time in user space", Kept.NOT, Merge.APART),
     RunCounter("cpu_system_us", "processor time in the kernel", Kept.NOT, Merge.APART),

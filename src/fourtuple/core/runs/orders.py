@@ -13,6 +13,8 @@ import msgspec
 from fourtuple.core.errors import UsageError
 from fourtuple.core.limits.facts import Memory
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.runs.records import HoldRecord, ServeRecord
+from fourtuple.core.runs.require import parse_requirements
 from fourtuple.core.runs.slices import Plan
 from fourtuple.core.runs.start import Start
 from fourtuple.core.space.ranges import Ranges
@@ -60,6 +62,8 @@ class HoldOptions:
     fill_memory:  use 98 % of the free memory instead of 90 %: for a host that does nothing else
     anyway:       open as many as possible, even if the plan says that N are not available
     i_own_this_target: allow more than 1,000 connections to a public address of another host
+    require:      what has to be met, such as `lost<=1%` (core/runs/require.py); none: all N are held until the end,
+                  accepted, and answered as expected
     """
 
     wanted: int
@@ -81,6 +85,7 @@ class HoldOptions:
     fill_memory: bool = False
     anyway: bool = False
     i_own_this_target: bool = False
+    require: tuple[str, ...] = ()
 
     @property
     def talks(self) -> bool:
@@ -97,6 +102,7 @@ class HoldOptions:
             raise UsageError("--every", "there is no message to send", "Add --send.")
         if self.watch is not Watch.POLL and self.talks:
             raise UsageError(f"--watch {self.watch} with --send or --expect", "replies are seen only by --watch poll")
+        parse_requirements(self.require, HoldRecord)
         if self.watch is Watch.OFF and self.reconnect:
             raise UsageError("--watch off with --reconnect", "lost connections are not detected then")
 
@@ -147,6 +153,7 @@ class ServeOptions:
     reset:         close by RST, otherwise by FIN
     log:           report each accept and close
     watch:         how to detect that a client has closed; polling costs about 250 bytes per connection
+    require:       what has to be met, as in HoldOptions; none: no worker dies, and every client is accepted
     """
 
     where: tuple[str, ...]
@@ -160,9 +167,11 @@ class ServeOptions:
     log: bool = False
     loop: LoopName = LoopName.AUTO
     watch: Watch = Watch.POLL
+    require: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raises UsageError for invalid or contradictory options."""
+        parse_requirements(self.require, ServeRecord)
         if self.echo and self.watch is not Watch.POLL:
             raise UsageError(f"--watch {self.watch} with --echo", "received data is seen only by --watch poll")
         if not self.where:

@@ -11,6 +11,7 @@ from fourtuple.core.errnos import name_of
 from fourtuple.core.runs.counters import MAPS, Counters, Phase, elapsed_s, merged
 from fourtuple.core.runs.histogram import Latency
 from fourtuple.core.runs.memory import MemoryUse
+from fourtuple.core.runs.outcome import UNJUDGED, Outcome
 from fourtuple.core.runs.spread import Sharing
 from fourtuple.core.runs.start import Start
 from fourtuple.core.space.endpoints import FourTuple
@@ -29,19 +30,42 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Witness:
-    """A count of a run's connections in the kernel's socket table.
+class AcceptQueue:
+    """A listener of the server, and its accept queue.
 
-    client:   established sockets towards the destinations, excluding those that existed before the run
-    server:   the same at the other end; None: that end is not in this network namespace
+    listener: ADDRESS:PORT
+    waiting:  connections that wait to be accepted (Recv-Q of ss)
+    backlog:  the limit of the queue (Send-Q of ss); 0: not known
+    pid:      a process that has the listener; None: not visible
+    name:     its name; empty: not visible
+    """
+
+    listener: str
+    waiting: int
+    backlog: int
+    pid: int | None
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """A count of a run's own connections in the kernel's socket table, at a moment when the engine had a count, too.
+
+    client:   established sockets of the run; from /proc/net/tcp: those in its tuple space that did not exist before
+    server:   the same at the other end; None: that end is not visible in this network namespace
     accepted: how many of `server` accept() has returned; the others wait in an accept queue
     by:       sock_diag or /proc/net/tcp
+    least, most: how many the engine held before and after the count; None: not recorded
+    queues:   the listeners at the other end, the longest queue first
     """
 
     client: int
     server: int | None
     accepted: int | None
     by: str
+    least: int | None = None
+    most: int | None = None
+    queues: tuple[AcceptQueue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +119,9 @@ class Sample:
     start: Start | None = field(default=None, repr=False)  # the start of its run
     seen: Seen | None = None
     census: Witness | None = None  # set once opening has ended and the kernel's table has been counted
+    identified: int = 0  # the last identification that all workers have done (engine/workloads/identifier.py)
+    open_at_end: int = 0  # connections open when closing began
+    last_words: bytes = b""  # the last data from a peer that ended a connection
 
     @classmethod
     def of(cls, rows: Counters, at_ns: int, events: tuple[Event, ...] = ()) -> Self:
@@ -110,6 +137,7 @@ class Sample:
             workers=len(rows),
             cpu_user_s=int(rows["cpu_user_us"].sum()) / 1e6,
             cpu_system_s=int(rows["cpu_system_us"].sum()) / 1e6,
+            last_words=next((words for row in rows if (words := row["last_words"].tobytes().rstrip(b"\0"))), b""),
             events=events,
         )
 
@@ -163,7 +191,7 @@ class HoldRecord:
     reconnect_failed: Mapping[str, int]  # failed attempts to reopen, by errno
     open_at_end: int  # when closing began
     census: Witness
-    agree: bool
+    agree: bool  # no witness contradicts another, as the outcome has it
     elapsed_s: float  # from the first connect() to the last connection open
     rate_per_s: float
     connect_us: Latency
@@ -194,11 +222,10 @@ class HoldRecord:
     rss_bytes: int
     cpu_user_s: float
     cpu_system_s: float
-
-    @property
-    def reached(self) -> bool:
-        """All wanted connections were held at the same time, all answers were as expected, and no worker died."""
-        return self.held == self.wanted and not (self.unexpected or self.unanswered or self.workers_killed)
+    census_at_end: Witness | None = None  # when closing began; None: a version that did not count then
+    last_words: str = ""  # what the peer sent last on a connection that it then ended; empty: nothing
+    lost_between_s: tuple[float, float] | None = None  # the first and the last loss, since the run began
+    outcome: Outcome = UNJUDGED
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -230,6 +257,9 @@ class ServeRecord:
     rss_bytes: int
     cpu_user_s: float
     cpu_system_s: float
+    waiting: int | None = None  # connections in the accept queues when it stopped (Recv-Q); None: not known
+    capacity: int | None = None  # connections that the workers could hold at once; None: not recorded
+    outcome: Outcome = UNJUDGED
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

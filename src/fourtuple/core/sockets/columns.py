@@ -14,12 +14,12 @@ Numbers = NDArray[np.int64]
 
 def is_ipv4(addresses: NDArray[np.void]) -> NDArray[np.bool_]:
     """(n,): which of these packed addresses are IPv4 in its mapped form."""
-    words = _words(addresses)
+    words = words_of(addresses)
     found: NDArray[np.bool_] = (words[:, 0] == 0) & (words[:, 1] >> 32 == 0xFFFF)
     return found
 
 
-def _words(addresses: NDArray[np.void]) -> NDArray[np.uint64]:
+def words_of(addresses: NDArray[np.void]) -> NDArray[np.uint64]:
     """(n, 2): the more and the less significant half of each address."""
     return np.ascontiguousarray(addresses).view(">u8").reshape(-1, 2).astype(np.uint64)
 
@@ -54,7 +54,7 @@ def among(addresses: NDArray[np.void], ranges: Ranges) -> NDArray[np.bool_]:
 
 def numbers_among(addresses: NDArray[np.void], ranges: Ranges) -> NDArray[np.int64]:
     """(n,): `ranges.index` of each of these packed addresses, modulo 2**63; −1: not in the ranges."""
-    words = _words(addresses)
+    words = words_of(addresses)
     is_mapped = is_ipv4(addresses)
     high, low = words[:, 0], np.where(is_mapped, words[:, 1] & 0xFFFFFFFF, words[:, 1])
     numbers = np.full(len(addresses), -1)

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.sockets.columns import among, numbers_among, within
+from fourtuple.core.sockets.columns import among, is_wildcard, numbers_among, within
 from fourtuple.core.sockets.table import SOCKET, Sockets
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import Destinations
@@ -125,14 +125,30 @@ def destination_numbers(rows: Sockets, destinations: Destinations) -> NDArray[np
     return numbers
 
 
+def serving(listeners: Sockets, destinations: Destinations) -> NDArray[np.bool_]:
+    """(n,): which listeners accept connections to one of the destinations, also by listening on every address."""
+    found = np.zeros(len(listeners), bool)
+    for addresses, ports in destinations.parts:
+        is_there = among(listeners["local"], addresses) | is_wildcard(listeners["local"])
+        found |= within(listeners["local_port"], ports) & is_there
+    return found
+
+
+def of_servers(table: Sockets, destinations: Destinations) -> NDArray[np.bool_]:
+    """(n,): which rows have one of the destinations as their local end."""
+    found = np.zeros(len(table), bool)
+    for addresses, ports in destinations.parts:
+        found |= within(table["local_port"], ports) & among(table["local"], addresses)
+    return found
+
+
 def _which(
     table: Sockets, destinations: Destinations, sources: Ranges | None, ports: Ranges | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """(which rows are client sockets, which rows are server sockets)"""
-    is_client, is_server = np.zeros(len(table), bool), np.zeros(len(table), bool)
+    is_client, is_server = np.zeros(len(table), bool), of_servers(table, destinations)
     for addresses, end_ports in destinations.parts:
         is_client |= within(table["remote_port"], end_ports) & among(table["remote"], addresses)
-        is_server |= within(table["local_port"], end_ports) & among(table["local"], addresses)
     if sources is not None:
         is_client &= among(table["local"], sources)
         is_server &= among(table["remote"], sources)

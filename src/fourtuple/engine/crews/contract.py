@@ -18,11 +18,12 @@ from typing import Generic, Protocol, TypeVar
 
 from fourtuple.core.runs.counters import Counters
 from fourtuple.core.runs.records import Event, Sample
-from fourtuple.engine.control import Control
+from fourtuple.engine.control import Control, Cookies
 
 SAMPLE_S = 0.1
 
-Work = Callable[[Counters, Control], Iterator[list[Event]]]  # adds to its row of counters; yields events to log
+# Adds to its row of counters, writes the cookies of its sockets when asked, and yields events to log.
+Work = Callable[[Counters, Control, Cookies], Iterator[list[Event]]]
 Order = TypeVar("Order")
 
 
@@ -43,6 +44,10 @@ class Crew(Protocol):
         Raises ShortfallError if no further worker is possible.
         """
 
+    def cookies(self) -> Cookies:
+        """The cookies of all sockets, as of the last identification; 0: no connection in a slot, or not known."""
+        ...
+
     def samples(self) -> Iterator[Sample]:
         """Run the work, and yield the sum of all counters at least every SAMPLE_S until all workers have ended."""
         ...
@@ -57,9 +62,9 @@ class Assignment(Generic[Order]):
     part:  the number of the slice for this worker
     """
 
-    do: Callable[[Order, int, Counters, Control], Iterator[list[Event]]]
+    do: Callable[[Order, int, Counters, Control, Cookies], Iterator[list[Event]]]
     order: Order
     part: int
 
-    def __call__(self, row: Counters, control: Control) -> Iterator[list[Event]]:
-        return self.do(self.order, self.part, row, control)
+    def __call__(self, row: Counters, control: Control, cookies: Cookies) -> Iterator[list[Event]]:
+        return self.do(self.order, self.part, row, control, cookies)

@@ -7,7 +7,7 @@ import numpy as np
 from fourtuple.core.errors import ShortfallError
 from fourtuple.core.runs.counters import COUNTERS, Counters
 from fourtuple.core.runs.records import Sample
-from fourtuple.engine.control import Control, now_ns
+from fourtuple.engine.control import Control, Cookies, now_ns
 from fourtuple.engine.crews.contract import Work
 
 
@@ -19,17 +19,22 @@ class Here:
     def __init__(self) -> None:
         self.control = Control()
         self._rows: Counters = np.zeros(1, COUNTERS)
+        self._cookies = np.zeros(0, np.uint64)
         self._work: Work | None = None
 
     def add(self, work: Work, wanted: int = 0) -> None:
         if self._work is not None:
             raise ShortfallError("another worker", "this process can only be one worker", "Use worker processes.")
         self._rows[0]["wanted"] = wanted
+        self._cookies = np.zeros(wanted, np.uint64)
         self._work = work
+
+    def cookies(self) -> Cookies:
+        return self._cookies
 
     def samples(self) -> Iterator[Sample]:
         try:
-            for events in self._work(self._rows[0], self.control) if self._work else ():
+            for events in self._work(self._rows[0], self.control, self._cookies) if self._work else ():
                 yield Sample.of(self._rows, now_ns(), tuple(events))
         finally:
             self.control.close()

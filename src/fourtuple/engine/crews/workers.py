@@ -14,7 +14,8 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NoReturn
 
 import numpy as np
@@ -23,7 +24,7 @@ from fourtuple.core.errnos import name_of
 from fourtuple.core.errors import ShortfallError
 from fourtuple.core.runs.counters import COUNTERS, Counters, Phase
 from fourtuple.core.runs.records import Event, Sample
-from fourtuple.engine.control import CONTROL_WORDS, Control, now_ns
+from fourtuple.engine.control import CONTROL_WORDS, Control, Cookies, now_ns
 from fourtuple.engine.crews.contract import SAMPLE_S, Work
 from fourtuple.kernel import process
 
@@ -41,6 +42,7 @@ class Workers:
         self.control = Control(np.frombuffer(memory, np.int64, CONTROL_WORDS))
         self.killed = 0
         self._works: list[Work] = []
+        self._cookies: list[Cookies] = []
         self._pids: list[int] = []
         self._running: set[int] = set()  # numbers of rows
         # Datagrams keep boundaries: all workers share one socket, and a killed worker leaves no half message.
@@ -54,9 +56,14 @@ class Workers:
         if len(self._works) == MOST_WORKERS:
             raise ShortfallError("another worker process", f"at most {MOST_WORKERS} are possible")
         self._rows[len(self._works)]["wanted"] = wanted
+        shared = mmap.mmap(-1, wanted * 8) if wanted else b""
+        self._cookies.append(np.frombuffer(shared, np.uint64))
         self._works.append(work)
         if self._pids:
             self._start(len(self._works) - 1)
+
+    def cookies(self) -> Cookies:
+        return np.concatenate([np.zeros(0, np.uint64), *self._cookies])
 
     def samples(self) -> Iterator[Sample]:
         try:
@@ -84,7 +91,8 @@ class Workers:
             do = "Check pids.max, ulimit -u and kernel.threads-max."
             raise ShortfallError(f"worker process {number + 1}", stopped_by, do) from None
         if pid == 0:
-            _work_and_exit(self._works[number], self._rows[number], self.control, self._tell, parent)
+            work = partial(self._works[number], self._rows[number], self.control, self._cookies[number])
+            _work_and_exit(work, self._tell, parent)
         self._pids.append(pid)
         self._running.add(number)
 
@@ -115,6 +123,7 @@ class Workers:
                 row["lost"] += row["open"]
                 row["lost_by"][errno.ECANCELED] += row["open"]
                 row["open"] = row["opening"] = row["capacity"] = 0
+                row["identified"] = np.iinfo(np.int64).max  # it has nothing to identify
                 row["phase"] = Phase.CLOSED
 
     def _end(self) -> None:
@@ -132,7 +141,7 @@ class Workers:
                 channel.close()
 
 
-def _work_and_exit(work: Work, row: Counters, control: Control, tell: socket.socket | None, parent: int) -> NoReturn:
+def _work_and_exit(work: Callable[[], Iterator[list[Event]]], tell: socket.socket | None, parent: int) -> NoReturn:
     """Run a worker in the forked process, from start to exit; never returns into the code of the parent."""
     code = 1
     try:
@@ -140,7 +149,7 @@ def _work_and_exit(work: Work, row: Counters, control: Control, tell: socket.soc
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         process.die_with_parent(parent)
-        for events in work(row, control):
+        for events in work():
             if tell is not None:
                 for start in range(0, len(events), EVENTS_AT_ONCE):
                     tell.send(pickle.dumps(events[start : start + EVENTS_AT_ONCE]))

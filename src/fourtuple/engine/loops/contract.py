@@ -95,6 +95,10 @@ class Loop(Protocol):
     def describe(self, slot: int) -> FourTuple | None:
         """The 4-tuple of a slot's connection, local end first; None if it is no longer connected."""
 
+    def cookies(self, slots: Slots) -> NDArray[np.uint64]:
+        """(slots,): the cookie of each slot's socket, which sock_diag lists, too (SO_COOKIE); 0: not known."""
+        ...
+
     def wait(self, timeout_s: float) -> Completions:
         """Wait for completions, at most `timeout_s`, and return all that have arrived."""
 

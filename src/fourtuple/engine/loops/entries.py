@@ -25,6 +25,7 @@ from fourtuple.kernel.uring import (
     HARDLINK,
     LINK,
     SKIP_SUCCESS,
+    SOCKET_GETSOCKOPT,
     SOCKET_SETSOCKOPT,
     SQE,
     Opcode,
@@ -189,6 +190,16 @@ def install(local: int) -> Sqes:
     entry = np.zeros(1, SQE)
     entry["opcode"], entry["flags"], entry["fd"] = Opcode.FIXED_FD_INSTALL, FIXED_FILE, local
     return entry
+
+
+def cookies(local: Local, into: NDArray[np.uint64]) -> Sqes:
+    """One entry per slot, by which the kernel writes the cookie of its socket into the array `into`."""
+    entries = np.zeros(len(local), SQE)
+    entries["opcode"], entries["flags"], entries["fd"] = Opcode.URING_CMD, FIXED_FILE | SKIP_SUCCESS, local
+    entries["off"], entries["addr"] = SOCKET_GETSOCKOPT, socket.SOL_SOCKET | sockopts.SO_COOKIE << 32
+    entries["file_index"], entries["addr3"] = into.itemsize, _pointers(into.view(np.uint8).reshape(-1, into.itemsize))
+    entries["user_data"] = _TAGS[SILENT]
+    return entries
 
 
 def take_into_slots(descriptors: NDArray[np.int32]) -> Sqes:

@@ -133,6 +133,9 @@ class EpollLoop:
         sock = self._sockets[slot]
         return addresses.ends_of(sock) if sock else None
 
+    def cookies(self, slots: Slots) -> NDArray[np.uint64]:
+        return np.array([sockopts.cookie_of(self._sockets[slot]) for slot in slots.tolist()], np.uint64)
+
     # Finishing
 
     def wait(self, timeout_s: float) -> Completions:

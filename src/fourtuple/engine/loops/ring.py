@@ -56,6 +56,7 @@ class RingLoop:
         # Some 5 ms of work: smaller batches cost a fifth of the rate. With many connections, durations matter less.
         self.batch = 256 if self.capacity < MANY else 2048
         self._state = np.zeros(self.capacity, np.uint8)  # the Pending of each slot
+        self._cookies = np.zeros(self.capacity, np.uint64)  # only of sockets that were prepared one by one
         self._connects = Connects()
         self._listeners: list[socket.socket] = []
         self._burst: dict[int, int] = {}  # by descriptor of a listener: how many accepts to ask for
@@ -95,6 +96,7 @@ class RingLoop:
             try:
                 with sockopts.prepared(family, options, source if how.bind else None) as sock:
                     self._rings[ring].install(slot, sock.fileno())
+                    self._cookies[slots[row]] = sockopts.cookie_of(sock)
             except OSError as error:
                 made[row] = False
                 self._complete(Op.CONNECT, slots[row : row + 1], -(error.errno or errno.EIO))
@@ -160,6 +162,17 @@ class RingLoop:
             return None
         with socket.socket(fileno=descriptor) as sock:
             return addresses.ends_of(sock)
+
+    def cookies(self, slots: Slots) -> NDArray[np.uint64]:
+        if not self._can.setsockopt:
+            return self._cookies[slots]
+        cookies = np.zeros(len(slots), np.uint64)
+        for ring, rows, local in self._rings.by_ring(slots):
+            found = np.zeros(len(local), np.uint64)
+            # The command never waits, so that the kernel has written each cookie when the submission returns.
+            self._rings.submit(ring, entries.cookies(local, found))
+            cookies[slice(None) if rows is None else rows] = found
+        return cookies
 
     # Finishing
 

@@ -2,12 +2,14 @@
 
 import numpy as np
 
+from fourtuple.core.runs.counters import Phase
 from fourtuple.engine.control import TICK_S
 from fourtuple.engine.loops.contract import NO_SLOTS, Completions, Slots
 from fourtuple.engine.states import Life
 from fourtuple.engine.workloads.contract import Worker
 from fourtuple.engine.workloads.retries import Retries
 
+_CLOSING = int(Phase.CLOSING)
 CLOSE_BATCH = 2048  # sockets closed per step; then the worker does its other work
 
 
@@ -17,7 +19,6 @@ class Closer:
     reset:     close by RST, otherwise by FIN
     peer:      the name of the remote end in the log
     closed_by: the detail that the log gives for a planned close
-    patient:   close nothing while reads are pending, which may find further lost connections
     retries:   receives the slots of lost connections, to open them again; None: lost connections stay lost
     """
 
@@ -28,10 +29,9 @@ class Closer:
         reset: bool,
         peer: str,
         closed_by: str = "",
-        patient: bool = False,
         retries: Retries | None = None,
     ) -> None:
-        self._worker, self._reset, self._patient, self._retries = worker, reset, patient, retries
+        self._worker, self._reset, self._retries = worker, reset, retries
         self._peer_closed, self._closed_by = f"{peer} closed", closed_by
         self._gone: list[Slots] = []  # lost and still to be closed
         self._closing = NO_SLOTS  # still to be closed, in the end
@@ -43,10 +43,16 @@ class Closer:
         return len(self._closing) + len(self._gone) + self._under_way > 0
 
     def lost(self, ended: Completions) -> None:
-        """Count these connections as lost, and plan their close: the peer closed (result 0) or they broke (−errno)."""
+        """Count these connections as lost, and plan their close: the peer closed (result 0) or they broke (−errno).
+
+        Once all connections are being closed, one that the peer ends first is not lost: it counts as closed.
+        """
         worker, counters = self._worker, self._worker.counters
         ended = ended[(worker.state[ended["slot"]] & Life.OPEN) > 0]  # a read and a send may both report it
         if not len(ended):
+            return
+        if counters["phase"] == _CLOSING:
+            self.close(ended["slot"])
             return
         worker.notes.lost(ended, self._peer_closed)
         np.add.at(counters["lost_by"], -ended["result"], 1)
@@ -78,7 +84,7 @@ class Closer:
 
     def start(self) -> float:
         """Close the next batch once the previous one is closed; lost connections first."""
-        if self._under_way or not (self._gone or len(self._closing)) or (self._patient and self._worker.reads.busy):
+        if self._under_way or not (self._gone or len(self._closing)):
             return TICK_S
         if self._gone:
             gone = np.concatenate(self._gone)

@@ -75,6 +75,7 @@ def run(workload: Workload, worker: Worker) -> Iterator[list[Event]]:
     counters["capacity"] = worker.loop.capacity
     try:
         yield from _steps(workload, worker, lambda: not worker.control.closing)
+        counters["open_at_end"] = counters["open"]
         for close in workload.close:
             close()
         counters["phase"] = Phase.CLOSING

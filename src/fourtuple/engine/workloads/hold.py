@@ -8,12 +8,13 @@ from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.runs.counters import Counters
 from fourtuple.core.runs.records import Event
 from fourtuple.core.runs.slices import Plan, Slice
-from fourtuple.engine.control import Control
+from fourtuple.engine.control import Control, Cookies
 from fourtuple.engine.dialogues.fixed import Requests, Talk
 from fourtuple.engine.loops.contract import How, Loop, Op
 from fourtuple.engine.states import empty_slots
 from fourtuple.engine.workloads.closer import Closer
 from fourtuple.engine.workloads.contract import Worker, Workload, run
+from fourtuple.engine.workloads.identifier import Identifier
 from fourtuple.engine.workloads.notes import Notes
 from fourtuple.engine.workloads.opener import Opener
 from fourtuple.engine.workloads.reads import Reads
@@ -48,9 +49,18 @@ class HoldJob:
 
 
 def hold(
-    job: HoldJob, share: Slice, loop: Loop, counters: Counters, control: Control, clock_ns: Callable[[], int]
+    job: HoldJob,
+    share: Slice,
+    loop: Loop,
+    counters: Counters,
+    control: Control,
+    cookies: Cookies,
+    clock_ns: Callable[[], int],
 ) -> Iterator[list[Event]]:
-    """Open `share` of the plan and hold it until the control says to close; yields the events to log at each tick."""
+    """Open `share` of the plan and hold it until the control says to close; yields the events to log at each tick.
+
+    cookies: (share.wanted,) uint64, where the cookies of its sockets are written when the control asks for them
+    """
     explicit = job.plan.strategy is Strategy.EXPLICIT
     routes = (ExplicitRoutes if explicit else AutomaticRoutes)(job.plan.space, share, job.plan.room_of(share))
     state = empty_slots(min(share.wanted, loop.capacity))
@@ -60,9 +70,10 @@ def hold(
     worker = Worker(loop, counters, control, clock_ns, state, reads, notes, requests)
     retries = Retries(len(state), routes.ways) if job.reconnect else None
     closed_by = "by reset" if job.reset else ""
-    closer = Closer(worker, reset=job.reset, peer="the peer", closed_by=closed_by, patient=True, retries=retries)
-    watcher = Watcher(worker, closer.lost, watch=job.watch, log_data=job.log)
+    closer = Closer(worker, reset=job.reset, peer="the peer", closed_by=closed_by, retries=retries)
+    watcher = Watcher(worker, closer.lost, watch=job.watch, log_data=job.log, last_words=True)
     speaker = Speaker(worker, requests, watcher.listen, closer.lost) if requests else None
+    identifier = Identifier(worker, cookies)
     opener = Opener(worker, routes, share.pace, job.how, job.timeout_s, closer, (watcher.opened,), retries)
     workload = Workload(
         starts=tuple(part.start for part in (opener, speaker, closer, watcher) if part),
@@ -73,8 +84,8 @@ def hold(
             (Op.RECEIVE, watcher.take_reads),
             (Op.CLOSE, closer.take),
         ),
-        ticks=(opener.tick,),
-        close=(opener.stop, closer.close_all, watcher.last_look),
+        ticks=(opener.tick, identifier.tick),
+        close=(opener.stop, closer.close_all),
         closing=lambda: closer.is_closing,
     )
     return run(workload, worker)

@@ -14,21 +14,32 @@ from fourtuple.engine.control import TICK_S
 from fourtuple.engine.loops.contract import Completions, Slots
 from fourtuple.engine.states import Life
 from fourtuple.engine.workloads.contract import Worker
+from fourtuple.engine.workloads.last_words import LastWords
 
 
 class Watcher:
     """Reads received data, and passes it to the dialogue.
 
-    lost:     called with the completions of reads that found the end of a connection
-    watch:    poll all connections for data
-    log_data: log received data
+    lost:       called with the completions of reads that found the end of a connection
+    watch:      poll all connections for data
+    log_data:   log received data
+    last_words: remember what peers send before they end a connection
     """
 
-    def __init__(self, worker: Worker, lost: Callable[[Completions], None], *, watch: bool, log_data: bool) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        lost: Callable[[Completions], None],
+        *,
+        watch: bool,
+        log_data: bool,
+        last_words: bool = False,
+    ) -> None:
         self._worker, self._lost, self._watch, self._log_data = worker, lost, watch, log_data
         self._hears = worker.dialogue is not None and worker.dialogue.hears
         self._half_duplex = worker.dialogue is not None and worker.dialogue.half_duplex
         self._looks = worker.control.looks
+        self._last_words = LastWords(worker.counters) if last_words else None
 
     def opened(self, slots: Slots, now_ns: int) -> None:
         if self._worker.dialogue:
@@ -43,7 +54,7 @@ class Watcher:
     def start(self) -> float:
         """Read from as many waiting connections as there are free buffers."""
         worker = self._worker
-        if worker.control.looks != self._looks and not worker.reads.waiting:
+        if not self._watch and worker.control.looks != self._looks and not worker.reads.waiting:
             self._looks = worker.control.looks
             worker.reads.add(worker.all_open())
         slots, rows = worker.reads.take()
@@ -66,6 +77,8 @@ class Watcher:
         if len(got):
             sizes = results[has_data]
             worker.counters["received_bytes"] += int(sizes.sum())
+            if self._last_words:
+                self._last_words.heard(got, worker.reads.buffers, rows[has_data], sizes)
             if self._hears or self._log_data:
                 self._hear(got, rows[has_data], sizes)
         worker.reads.give_back(rows)
@@ -74,17 +87,10 @@ class Watcher:
         else:
             worker.reads.add(got)
         if not has_data.all():
-            self._lost(done[~has_data & ~idle])
-
-    def last_look(self) -> None:
-        """Read from all open connections before they are closed, so that lost ones are not counted as closed by us.
-
-        With `watch`, losses are already known, and this does nothing.
-        """
-        if not self._watch:
-            slots = self._worker.all_open()
-            self._worker.reads.forget(slots)
-            self._worker.reads.add(slots)
+            ended = done[~has_data & ~idle]
+            if self._last_words:
+                self._last_words.ended(ended["slot"].tolist())
+            self._lost(ended)
 
     def _listen_next(self, slots: Slots) -> None:
         """Listen on these slots, except where data is to be sent first; the speaker calls `listen` for those later."""

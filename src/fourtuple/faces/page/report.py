@@ -21,7 +21,7 @@ from fourtuple.faces.page import charts
 from fourtuple.faces.page.charts import Chart
 from fourtuple.faces.page.javascript import library
 from fourtuple.faces.page.sections import ZOOM, Section, Table, both_table, microseconds, percentiles_table, sections_of
-from fourtuple.faces.text import compare, hold, runs, serve
+from fourtuple.faces.text import compare, runs
 
 
 def run_page(run: StoredRun) -> str:
@@ -135,10 +135,8 @@ def _when(run: StoredRun) -> str:
 def _verdict(run: StoredRun) -> tuple[bool | None, str]:
     """Whether the result is as intended (None: the run has not ended), and the first line of the report."""
     entry, record = run.entry, run.record
-    if isinstance(record, HoldRecord):
-        return record.reached and record.agree and not record.lost, hold.verdict(record)
-    if isinstance(record, ServeRecord):
-        return not record.workers_killed, next(serve.serve_lines(record))
+    if record is not None:
+        return record.outcome.reached, record.outcome.says
     if entry.kind == "prove" and entry.ended_at and entry.outcome is not RunState.BROKEN:
         return entry.outcome is RunState.REACHED, f"{entry.held} of {entry.n} claims hold"
     return None if entry.outcome is RunState.RUNNING else False, f"{entry.outcome}: {runs.why(entry)}"

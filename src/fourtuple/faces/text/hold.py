@@ -15,8 +15,8 @@ LOSSES = 5  # seconds with losses that are listed
 
 
 def hold_lines(record: HoldRecord) -> Iterator[str]:
-    """The verdict, the numbers, and each failure with its meaning."""
-    yield from wrapped("", verdict(record))
+    """The outcome, the numbers, and each failure with its meaning."""
+    yield from wrapped("", record.outcome.says)
     if record.held:
         yield f"  opened in {format_duration(record.elapsed_s)}   {format_rate(record.rate_per_s)}"
         yield f"  connect   {latency(record.connect_us)}"
@@ -26,23 +26,12 @@ def hold_lines(record: HoldRecord) -> Iterator[str]:
     yield f"  {record.loop} · {record.strategy} · {workers} · {format_size(record.rss_bytes)} · {cpu}"
     yield from _talk(record)
     yield from _losses(record)
-    if record.stopped_by:
-        yield from wrapped("  stopped   ", record.stopped_by)
     yield from _findings(record)
     for name, count in record.failed.items():
         symptom = symptom_of(getattr(errno, name, 0))
         yield from wrapped("  ", f"{format_count(count)} failed with {name}: {symptom.limit}")
         if symptom.do:
             yield from wrapped("  do        ", symptom.do)
-
-
-def verdict(record: HoldRecord) -> str:
-    """How many were held, and whether the three witnesses agree."""
-    ended = " (interrupted)" if record.interrupted else ""
-    asked = "" if record.held == record.wanted else f" of {format_count(record.wanted)}"
-    lost = f", lost {format_count(record.lost)}"
-    held = f"held {format_count(record.held)}{asked} for {format_duration(record.held_s)}{ended}{lost}."
-    return f"{held if record.held else f'held none{asked}{ended}{lost}.'} {_agreement(record)}"
 
 
 def _talk(record: HoldRecord) -> Iterator[str]:
@@ -53,10 +42,6 @@ def _talk(record: HoldRecord) -> Iterator[str]:
         rate = f"   {format_rate(record.answers_per_s)}" if record.requests else ""
         yield f"  answers   {format_count(record.answers)}{rate}"
         yield f"  latency   {latency(record.answer_us)}"
-    if record.unexpected:
-        yield f"  unexpected answers: {format_count(record.unexpected)}; --log shows them"
-    if record.unanswered:
-        yield f"  missing answers: {format_count(record.unanswered)}"
 
 
 def _losses(record: HoldRecord) -> Iterator[str]:
@@ -79,9 +64,6 @@ def _findings(record: HoldRecord) -> Iterator[str]:
     if record.time_wait_left:
         left = f"{format_count(record.time_wait_left)} sockets remain in TIME_WAIT for 60 s"
         yield f"  {left}, at the end that closed first"
-    if record.workers_killed:
-        died = f"{record.workers_killed} of {record.workers} worker processes died"
-        yield f"  {died}; the connections held there were lost"
     if record.syn_retransmits:
         yield f"  {format_count(record.syn_retransmits)} SYNs were retransmitted, the first time after 1 s"
 
@@ -95,28 +77,11 @@ def _closing(record: HoldRecord) -> str:
     return f"  closing   {format_duration(record.closing_s)}{left}"
 
 
-def _agreement(record: HoldRecord) -> str:
-    if record.agree:
-        return "Plan, engine and kernel agree."
-    if record.census.client != record.held or record.census.server not in (None, record.held):
-        return f"The kernel disagrees: {witness(record)}."
-    return f"Engine and kernel agree; the plan predicted {format_count(record.predicted)}."
-
-
-def witness(record: HoldRecord) -> str:
-    """The kernel's count, at both ends if both are here."""
-    census = record.census
-    server = "" if census.server is None else f", {format_count(census.server)} at the server"
-    queued = (census.server or 0) - (census.accepted or 0)
-    waiting = f" ({format_count(queued)} not accepted yet)" if census.server is not None and queued > 0 else ""
-    return f"it counts {format_count(census.client)} at the client{server}{waiting}"
-
-
 def hold_ready(sample: Sample, word: str) -> str:
-    """The line that says that opening has ended; empty before, or if nothing is open."""
-    return (
-        f"{word} {format_count(sample.open)} of {format_count(sample.wanted)}" if sample.phase and sample.open else ""
-    )
+    """The line that says that opening has ended and was counted; empty before, or if nothing is open."""
+    if sample.census is None or not sample.open:
+        return ""
+    return f"{word} {format_count(sample.open)} of {format_count(sample.wanted)}"
 
 
 def hold_progress(sample: Sample) -> str:

@@ -4,15 +4,12 @@ from collections.abc import Iterator
 
 from fourtuple.core.runs.records import Sample, ServeRecord
 from fourtuple.core.units import format_count, format_size
-from fourtuple.faces.text.words import counts
+from fourtuple.faces.text.lines import wrapped
 
 
 def serve_lines(record: ServeRecord) -> Iterator[str]:
-    """The numbers, then what went wrong."""
-    yield (
-        f"accepted {format_count(record.accepted)}, at most {format_count(record.most_open)} open at once,"
-        f" {format_count(record.open)} open at the end"
-    )
+    """The outcome, then the numbers."""
+    yield from wrapped("", record.outcome.says)
     with_worker = record.lost_by.get("ECANCELED", 0)
     yield f"  closed by server {format_count(record.closed)}   by clients {format_count(record.lost - with_worker)}"
     if record.greeted or record.received_bytes:
@@ -22,11 +19,6 @@ def serve_lines(record: ServeRecord) -> Iterator[str]:
         )
     if record.listen_overflows:
         yield f"  {format_count(record.listen_overflows)} handshakes were dropped because an accept queue was full"
-    if record.workers_killed:
-        died = f"{record.workers_killed} of {record.workers} worker processes died"
-        yield f"  {died}; {format_count(with_worker)} connections were lost"
-    if record.failed:
-        yield f"  accept() failed: {counts(record.failed)}"
 
 
 def serve_progress(sample: Sample) -> str:

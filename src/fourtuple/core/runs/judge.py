@@ -1,0 +1,281 @@
+"""From all witnesses of a run to its one outcome: was it reached, in which words, and why not?
+
+The witnesses are what was wanted, what the plan predicted, what the engine counted, what the kernel lists at both ends
+when opening ended and when closing began, and the answers. Everything else that says how a run ended comes from here.
+"""
+
+import errno
+from collections.abc import Iterator, Mapping, Sequence
+
+from fourtuple.core.errnos import symptom_of
+from fourtuple.core.runs.orders import Watch
+from fourtuple.core.runs.outcome import Outcome, Reason, Required
+from fourtuple.core.runs.records import AcceptQueue, HoldRecord, ServeRecord, Witness
+from fourtuple.core.runs.require import Requirement, parse_requirements
+from fourtuple.core.runs.servers import SERVERS
+from fourtuple.core.units import format_count, format_duration
+
+FELL_SHORT = "fell short"
+CONTRADICTIONS = frozenset({Reason.WITNESSES, Reason.PLAN})  # never reached, whatever is required
+DISAGREEMENTS = CONTRADICTIONS | {Reason.NOT_AT_SERVER, Reason.NOT_ACCEPTED}
+OUT_OF_PORTS = tuple(errno.errorcode[number] for number in (errno.EADDRNOTAVAIL, errno.EADDRINUSE))
+TOGETHER_S = 1.0  # losses within this time are said to have happened at one moment
+NOT_TRIED, RESET = errno.errorcode[errno.ECANCELED], errno.errorcode[errno.ECONNRESET]
+
+Because = tuple[Reason, str]  # a reason, and the sentence that gives it
+
+
+def judge_hold(record: HoldRecord, require: Sequence[str] = ()) -> Outcome:
+    """The outcome of a hold.
+
+    require: the texts of --require; empty: all connections were open at the same time and until the end, were accepted
+             where that can be seen, and were answered as expected
+
+    Raises UsageError for requirements that a HoldRecord cannot have.
+    """
+    reasons = tuple(_hold_reasons(record))
+    met = f"{_held(record)}. Plan, engine and kernel agree."
+    if not require:
+        return _outcome(tuple(_everything(record)), reasons, met, _held(record))
+    return _as_required(parse_requirements(require, HoldRecord), record, record.wanted, reasons, _held(record))
+
+
+def judge_serve(record: ServeRecord, require: Sequence[str] = ()) -> Outcome:
+    """The outcome of a serve; without `require`, no client had to wait for a worker that died or was full.
+
+    Raises UsageError as judge_hold does.
+    """
+    reasons = tuple(_serve_reasons(record))
+    served = (
+        f"accepted {format_count(record.accepted)}, at most {format_count(record.most_open)} open at once,"
+        f" {format_count(record.open)} open at the end"
+    )
+    if not require:
+        return _outcome((), reasons, served, served)
+    return _as_required(parse_requirements(require, ServeRecord), record, record.accepted, reasons, served)
+
+
+def judge_stored(record: HoldRecord | ServeRecord, *, reached: bool) -> Outcome:
+    """The outcome of a record that was stored before outcomes were, with the verdict of that time."""
+    now = judge_hold(record) if isinstance(record, HoldRecord) else judge_serve(record)
+    if reached == now.reached:
+        return now
+    says = _held(record) if isinstance(record, HoldRecord) else now.says
+    return Outcome(reached, says, () if reached else now.because, agree=now.agree)
+
+
+def _outcome(required: tuple[Required, ...], reasons: Sequence[Because], met: str, short: str) -> Outcome:
+    unmet = [each.name for each in required if not each.met]
+    because: tuple[str, ...] = tuple(dict.fromkeys(reason for reason, _ in reasons)) or tuple(unmet)
+    if not because:
+        return Outcome(True, met, (), required)
+    says = " ".join([f"{FELL_SHORT}: {short}.", *(sentence for _, sentence in reasons)])
+    return Outcome(False, says, because, required, _agree(reasons))
+
+
+def _agree(reasons: Sequence[Because]) -> bool:
+    return not any(reason in DISAGREEMENTS for reason, _ in reasons)
+
+
+def _as_required(
+    requirements: Sequence[Requirement],
+    record: HoldRecord | ServeRecord,
+    whole: int,
+    reasons: Sequence[Because],
+    held: str,
+) -> Outcome:
+    """The outcome that the user's requirements decide; a contradiction between witnesses is never reached."""
+    required = tuple(each.judged(record, whole) for each in requirements)
+    unmet = [each for each in required if not each.met]
+    because = (*(each.name for each in unmet), *(reason for reason, _ in reasons if reason in CONTRADICTIONS))
+    sentences = [sentence for _, sentence in reasons]
+    if because:
+        listed = ", ".join(f"{each.name}{each.wanted} ({_got(each)})" for each in unmet)
+        return Outcome(
+            False,
+            " ".join([f"{FELL_SHORT}: {held}.", *([f"Not met: {listed}."] if unmet else []), *sentences]),
+            because,
+            required,
+            _agree(reasons),
+        )
+    listed = ", ".join(f"{each.name}{each.wanted}" for each in required)
+    return Outcome(True, " ".join([f"{held}. As required: {listed}.", *sentences]), (), required, _agree(reasons))
+
+
+def _got(each: Required) -> str:
+    if each.got is None:
+        return "not known"
+    return f"{each.got:,}" if isinstance(each.got, int | float) and not isinstance(each.got, bool) else str(each.got)
+
+
+# hold
+
+
+def _held(record: HoldRecord) -> str:
+    ended = " (interrupted)" if record.interrupted else ""
+    asked = "" if record.held == record.wanted else f" of {format_count(record.wanted)}"
+    lost = f", lost {format_count(record.lost)}"
+    if not record.held:
+        return f"held none{asked}{ended}{lost}"
+    time = f" for {format_duration(record.held_s)}" if record.held_s else ""
+    return f"held {format_count(record.held)}{asked}{time}{ended}{lost}"
+
+
+def _everything(record: HoldRecord) -> Iterator[Required]:
+    """What has to be met if the user requires nothing in particular."""
+    at_end = record.census_at_end or record.census
+    yield Required("held", "=all", record.held, record.held == record.wanted)
+    yield Required("open_at_end", "=all", record.open_at_end, record.open_at_end == record.wanted)
+    if at_end.accepted is not None:
+        yield Required("accepted", "=all", at_end.accepted, at_end.accepted == record.wanted)
+    if record.requests or record.answers or record.unexpected or record.unanswered:
+        yield Required("unexpected", "=0", record.unexpected, not record.unexpected)
+        yield Required("unanswered", "=0", record.unanswered, not record.unanswered)
+    yield Required("workers_killed", "=0", record.workers_killed, not record.workers_killed)
+
+
+def _hold_reasons(record: HoldRecord) -> Iterator[Because]:
+    untried = record.failed.get(NOT_TRIED, 0)
+    if record.stopped_by:
+        yield Reason.STOPPED, f"Opening was stopped: {record.stopped_by}."
+    elif record.interrupted and untried:
+        yield Reason.INTERRUPTED, f"{format_count(untried)} were not tried because of the interruption."
+    if record.workers_killed:
+        yield Reason.WORKERS_KILLED, _killed(record.workers_killed, record.workers)
+    failed = {name: count for name, count in record.failed.items() if name != NOT_TRIED}
+    if failed:
+        yield Reason.FAILED, f"{_counted(failed)} failed{_named(failed)}."
+    yield from _lost(record)
+    yield from _not_accepted(record.census_at_end or record.census)
+    if record.unexpected:
+        yield Reason.UNEXPECTED, f"{format_count(record.unexpected)} answers were not as expected (--log shows them)."
+    if record.unanswered:
+        yield Reason.UNANSWERED, f"{format_count(record.unanswered)} messages were not answered."
+    yield from _contradictions(record)
+
+
+def _lost(record: HoldRecord) -> Iterator[Because]:
+    """Losses that were not made up for by reopening; those of a worker's death are said by `_killed`."""
+    lost = {name: count for name, count in record.lost_by.items() if name != NOT_TRIED}
+    if not lost or record.open_at_end == record.wanted:
+        return
+    words = f' It had sent "{record.last_words}".' if record.last_words else ""
+    at_end = record.census_at_end or record.census
+    everything = record.held + record.lost_while_opening
+    for name, count in lost.items():
+        number = f"all {format_count(count)}" if count == everything else format_count(count)
+        how = {"FIN": "The server closed", RESET: "The server reset"}.get(name)
+        what = f"{how} {number}" if how else f"{number} were lost"
+        yield Reason.LOST, f"{what} {_when(record)} ({name}).{words if how else ''}"
+        words = ""
+    queues, idle = at_end.queues or record.census.queues, not record.lost_while_opening
+    yield from ((Reason.LOST, sentence) for sentence in _listener(queues, idle=idle))
+
+
+def _when(record: HoldRecord) -> str:
+    if record.lost == record.lost_while_opening:
+        return "while connections were being opened"
+    if record.watch == Watch.OFF:
+        return "before the end"  # noticed only then
+    if record.lost_between_s is None:
+        return "during the run"
+    first, last = record.lost_between_s
+    if last - first <= TOGETHER_S:
+        return f"after {format_duration(last)}"
+    return f"between {format_duration(first)} and {format_duration(last)}"
+
+
+def _not_accepted(census: Witness) -> Iterator[Because]:
+    """Connections that exist at the client and not, or not yet, in the hands of the server."""
+    if census.server is None or census.accepted is None:
+        return
+    queue = _queue(census.queues)
+    if census.server < census.client:
+        missing = f"{format_count(census.server)} of {format_count(census.client)}"
+        yield (
+            Reason.NOT_AT_SERVER,
+            f"At the server, the kernel lists only {missing} connections{queue and f': {queue}'}.",
+        )
+    if waiting := max(0, census.server - census.accepted):
+        accepted = f"{format_count(census.accepted)} of {format_count(census.client)}"
+        where = f"its accept queue{f' ({queue})' if queue else ''}"
+        yield Reason.NOT_ACCEPTED, f"The server accepted {accepted}; {format_count(waiting)} wait in {where}."
+    if census.server < census.client or waiting:
+        yield from ((Reason.NOT_ACCEPTED, sentence) for sentence in _listener(census.queues, idle=False))
+
+
+def _queue(queues: Sequence[AcceptQueue]) -> str:
+    if not any(each.backlog for each in queues):
+        return ""
+    waiting, backlog = sum(each.waiting for each in queues), sum(each.backlog for each in queues)
+    return f"Recv-Q {format_count(waiting)} of {format_count(backlog)}"
+
+
+def _listener(queues: Sequence[AcceptQueue], *, idle: bool) -> Iterator[str]:
+    """The process that listens, where it is visible, and what limits it.
+
+    idle: what it does with idle connections is in question, not how many it takes
+    """
+    for each in queues:
+        if each.pid is None:
+            continue
+        listens, see = f"{each.name} ({each.pid}) listens there", f"see `fourtuple limits --pid {each.pid}`"
+        if (settings := SERVERS.get(each.name)) is None:
+            yield f"{listens}; for its limits, {see}."
+        elif idle:
+            yield f"{listens}: it ends idle connections by {settings.idle}."
+        else:
+            yield f"{listens}: its own limit is {settings.most}; for those of the process, {see}."
+        return
+
+
+def _contradictions(record: HoldRecord) -> Iterator[Because]:
+    for census, held in ((record.census, record.held), (record.census_at_end, record.open_at_end)):
+        if census is None:
+            continue
+        least, most = (held if bound is None else bound for bound in (census.least, census.most))
+        if not least <= census.client <= most:
+            counts = f"{format_count(census.client)} at the client, and the engine {format_count(held)}"
+            yield Reason.WITNESSES, f"The kernel counts {counts}."
+            break
+    whole = record.held + sum(record.failed.values()) + record.lost_while_opening
+    if whole != record.wanted and not (record.workers_killed or record.reconnected):
+        sums = f"held, failed and lost are {format_count(whole)}, not {format_count(record.wanted)}"
+        yield Reason.WITNESSES, f"The engine's counts do not add up: {sums}."
+    opened = record.held + record.lost_while_opening
+    has_no_port = any(name in record.failed for name in OUT_OF_PORTS)
+    if opened > record.predicted or (opened < record.predicted_least and has_no_port and not record.interrupted):
+        yield Reason.PLAN, f"The plan predicted {_between(record.predicted_least, record.predicted)}."
+
+
+def _between(least: int, most: int) -> str:
+    return format_count(most) if least == most else f"{format_count(least)} to {format_count(most)}"
+
+
+# serve
+
+
+def _serve_reasons(record: ServeRecord) -> Iterator[Because]:
+    if record.workers_killed:
+        yield Reason.WORKERS_KILLED, _killed(record.workers_killed, record.workers)
+    if record.failed:
+        meaning = symptom_of(getattr(errno, next(iter(record.failed)), 0)).limit
+        yield Reason.FAILED, f"accept() failed {_counted(record.failed)} times{_named(record.failed)}: {meaning}."
+    if record.waiting and record.capacity and record.most_open >= record.capacity:
+        full = f"the server was full, with {format_count(record.capacity)} connections"
+        yield Reason.FULL, f"{format_count(record.waiting)} clients were waiting at the end: {full}."
+
+
+def _killed(killed: int, workers: int) -> str:
+    return f"{killed} of {workers} worker processes died; the connections held there were lost."
+
+
+def _counted(by_name: Mapping[str, int]) -> str:
+    return format_count(sum(by_name.values()))
+
+
+def _named(by_name: Mapping[str, int]) -> str:
+    """` with EMFILE`, or each with its count if there are several: `: EMFILE 7, ENFILE 3`."""
+    if len(by_name) == 1:
+        return f" with {next(iter(by_name))}"
+    return ": " + ", ".join(f"{name} {format_count(count)}" for name, count in by_name.items())

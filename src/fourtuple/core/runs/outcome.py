@@ -1,0 +1,56 @@
+"""The outcome of a run: whether it was reached, in which words, and for which reasons. Made by core/runs/judge.py."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a run was not reached."""
+
+    INTERRUPTED = "interrupted"  # before everything was opened
+    STOPPED = "stopped"  # before the kernel refused, because memory was nearly used up
+    FAILED = "failed"  # connections were not opened, or not accepted by this program
+    LOST = "lost"  # connections were ended by the peer, an error or a worker's death
+    NOT_AT_SERVER = "not_at_server"  # the server's end does not exist, although the client's is established
+    NOT_ACCEPTED = "not_accepted"  # connections wait in the server's accept queue
+    UNEXPECTED = "unexpected"  # answers were not the expected ones
+    UNANSWERED = "unanswered"  # expected answers did not come
+    WORKERS_KILLED = "workers_killed"
+    FULL = "full"  # clients wait for a server that holds as many connections as it can
+    PLAN = "plan"  # the plan predicted another number
+    WITNESSES = "witnesses"  # the engine's count contradicts the kernel's
+
+
+@dataclass(frozen=True, slots=True)
+class Required:
+    """One requirement, and whether it was met.
+
+    name:   of a value of the record
+    wanted: operator and value, as in --require
+    got:    the value; None: it is not known, and the requirement is not met
+    """
+
+    name: str
+    wanted: str
+    got: float | str | None
+    met: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a run. The exit code, the first line, `agree` and the stored outcome come from here.
+
+    says:     the first line of the result
+    because:  names of reasons, or of requirements of --require that were not met; empty if the run was reached
+    required: what had to be met
+    agree:    the plan, the engine and the kernel, at both ends, have the same number
+    """
+
+    reached: bool
+    says: str
+    because: tuple[str, ...] = ()
+    required: tuple[Required, ...] = ()
+    agree: bool = True
+
+
+UNJUDGED = Outcome(False, "")  # of a record that is being made, or that was stored before outcomes were

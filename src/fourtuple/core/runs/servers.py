@@ -1,0 +1,40 @@
+"""Which setting of a well-known server limits its connections, and which one ends idle ones, by the program's name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The names of a server's settings, as its documentation has them.
+
+    most: limits how many connections it has at the same time
+    idle: ends connections on which nothing happens; empty: it does not do that
+    """
+
+    most: str
+    idle: str
+
+
+_REDIS = Settings("maxclients", "timeout")
+_MYSQL = Settings("max_connections", "connect_timeout or wait_timeout")
+_APACHE = Settings("MaxRequestWorkers", "RequestReadTimeout or KeepAliveTimeout")
+SERVERS: Mapping[str, Settings] = MappingProxyType(
+    {
+        "apache2": _APACHE,
+        "haproxy": Settings("maxconn", "timeout client or timeout http-request"),
+        "httpd": _APACHE,
+        "lighttpd": Settings("server.max-connections", "server.max-keep-alive-idle or server.max-read-idle"),
+        "mariadbd": _MYSQL,
+        "memcached": Settings("-c (conn_limit)", "-o idle_timeout"),
+        "mosquitto": Settings("max_connections", "the protocol: it waits for CONNECT"),
+        "mysqld": _MYSQL,
+        "nginx": Settings("worker_connections", "client_header_timeout or keepalive_timeout"),
+        "node": Settings("server.maxConnections", "server.headersTimeout or server.keepAliveTimeout"),
+        "postgres": Settings("max_connections", "authentication_timeout or idle_session_timeout"),
+        "redis-server": _REDIS,
+        "sshd": Settings("MaxStartups", "LoginGraceTime"),
+        "valkey-server": _REDIS,
+    }
+)
