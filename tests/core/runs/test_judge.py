@@ -1,0 +1,183 @@
+"""The outcome of a run: reached, or a sentence for each reason; never reached if witnesses contradict each other."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fourtuple.core.runs.judge import judge_hold, judge_serve, judge_stored
+from fourtuple.core.runs.outcome import Reason
+from fourtuple.core.runs.records import AcceptQueue, HoldRecord, Witness
+from tests.made import hold_record, serve_record
+
+ALL = Witness(1000, 1000, 1000, "sock_diag", 1000, 1000)
+
+
+def with_queue(server: int, accepted: int, *, client: int = 1000, waiting: int = 0, **listener: Any) -> Witness:
+    queue = AcceptQueue("127.0.0.1:8000", waiting, 4096, listener.get("pid", 812), listener.get("name", "haproxy"))
+    return Witness(client, server, accepted, "sock_diag", client, client, (queue,))
+
+
+CASES: list[tuple[Reason, dict[str, Any], list[str]]] = [
+    (
+        Reason.NOT_ACCEPTED,
+        {"census_at_end": with_queue(1000, 600, waiting=400)},
+        ["accepted 600 of 1,000", "400 wait", "Recv-Q 400 of 4,096", "haproxy (812)", "maxconn", "limits --pid 812"],
+    ),
+    (
+        Reason.NOT_AT_SERVER,
+        {"census_at_end": with_queue(990, 990)},
+        ["only 990 of 1,000"],
+    ),
+    (
+        Reason.LOST,
+        {
+            "held": 600, "open_at_end": 600, "lost": 400, "lost_while_opening": 400, "lost_by": {"FIN": 400},
+            "last_words": "-ERR max number of clients reached", "census": with_queue(600, 600, client=600),
+            "census_at_end": with_queue(600, 600, client=600, name="redis-server"),
+        },
+        ["closed 400 while", "(FIN)", '"-ERR max number of clients reached"', "redis-server (812)", "maxclients"],
+    ),
+    (
+        Reason.LOST,
+        {
+            "open_at_end": 0, "lost": 1000, "lost_by": {"FIN": 1000}, "lost_between_s": (4.99, 5.02),
+            "census": with_queue(1000, 1000, name="nginx"), "census_at_end": None,
+        },
+        ["The server closed all 1,000 after 5.02 s (FIN)", "nginx (812)", "keepalive_timeout"],
+    ),
+    (
+        Reason.LOST,
+        {"open_at_end": 997, "lost": 3, "lost_by": {"ETIMEDOUT": 3}, "lost_between_s": (2, 9), "census_at_end": ALL},
+        ["3 were lost between 2 s and 9 s (ETIMEDOUT)"],
+    ),
+    (
+        Reason.FAILED,
+        {"held": 0, "failed": {"ECONNREFUSED": 1000}, "open_at_end": 0, "census": Witness(0, 0, 0, "sock_diag"),
+         "census_at_end": None},
+        ["1,000 failed with ECONNREFUSED", "held none of 1,000"],
+    ),
+    (Reason.UNEXPECTED, {"unexpected": 7}, ["7 answers were not as expected"]),
+    (Reason.UNANSWERED, {"unanswered": 7}, ["7 messages were not answered"]),
+    (Reason.WORKERS_KILLED, {"workers_killed": 1, "workers": 4}, ["1 of 4 worker processes died"]),
+    (Reason.WITNESSES, {"census": Witness(990, 990, 990, "sock_diag")}, ["990 at the client", "engine 1,000"]),
+    (Reason.WITNESSES, {"census_at_end": replace(ALL, client=990)}, ["990 at the client"]),
+    (Reason.PLAN, {"predicted": 900, "predicted_least": 900}, ["plan predicted 900"]),
+    (
+        Reason.INTERRUPTED,
+        {"held": 400, "failed": {"ECANCELED": 600}, "open_at_end": 400, "interrupted": True,
+         "census": Witness(400, 400, 400, "sock_diag"), "census_at_end": Witness(400, 400, 400, "sock_diag")},
+        ["600 were not tried"],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("reason", "changed", "said"), CASES)
+def test_each_reason_is_named_and_said(reason: Reason, changed: dict[str, Any], said: list[str]) -> None:
+    outcome = judge_hold(hold_record(**changed))
+
+    assert not outcome.reached
+    assert reason in outcome.because
+    assert outcome.says.startswith("fell short: ")
+    assert [part for part in said if part not in outcome.says] == []
+
+
+def test_a_run_that_held_everything_until_the_end_is_reached() -> None:
+    outcome = judge_hold(hold_record())
+
+    assert (outcome.reached, outcome.because, outcome.agree) == (True, (), True)
+    assert outcome.says == "held 1,000 for 5 s, lost 0. Plan, engine and kernel agree."
+    assert {each.name for each in outcome.required} >= {"held", "open_at_end", "accepted"}
+
+
+def test_a_server_that_accepts_the_last_ones_while_they_are_held_is_in_time() -> None:
+    late = hold_record(census=Witness(1000, 1000, 300, "sock_diag", 1000, 1000), census_at_end=ALL)
+
+    assert judge_hold(late).reached
+
+
+def test_reopened_connections_are_no_shortfall() -> None:
+    record = hold_record(lost=20, reconnected=20, lost_by={"FIN": 20}, open_at_end=1000)
+
+    assert judge_hold(record).reached
+
+
+def test_the_server_of_another_host_is_not_asked_for() -> None:
+    away = Witness(1000, None, None, "sock_diag", 1000, 1000)
+    outcome = judge_hold(hold_record(census=away, census_at_end=away))
+
+    assert outcome.reached
+    assert "accepted" not in {each.name for each in outcome.required}
+
+
+def test_connections_that_come_and_go_during_the_count_are_no_contradiction() -> None:
+    """The engine held 990 to 1,000 at that time; 989 contradict it."""
+    counted = Witness(993, None, None, "sock_diag", 990, 1000)
+
+    assert judge_hold(hold_record(census=counted)).reached
+    assert Reason.WITNESSES in judge_hold(hold_record(census=replace(counted, client=989))).because
+
+
+def test_what_is_required_replaces_the_default() -> None:
+    """Lost connections do not matter then, but what is not met is listed with what was there."""
+    record = hold_record(lost=20, lost_by={"FIN": 20}, open_at_end=980)
+    met, unmet = judge_hold(record, ["lost<=2%"]), judge_hold(record, ["lost<=1%, rate>=1/s"])
+
+    assert (met.reached, unmet.reached) == (True, False)
+    assert unmet.because == ("lost",)
+    assert "Not met: lost<=1% (20)." in unmet.says
+    assert [(each.name, each.wanted, each.got, each.met) for each in unmet.required] == [
+        ("lost", "<=1%", 20, False), ("rate", ">=1/s", 200.0, True),
+    ]  # fmt: skip
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "held": st.integers(0, 1000), "open_at_end": st.integers(0, 1000), "lost": st.integers(0, 1000),
+            "lost_while_opening": st.integers(0, 1000), "unexpected": st.integers(0, 3),
+            "unanswered": st.integers(0, 3), "workers_killed": st.integers(0, 1),
+            "predicted": st.integers(900, 1100), "reconnected": st.integers(0, 9),
+            "interrupted": st.booleans(), "failed": st.sampled_from([{}, {"EMFILE": 3}, {"ECANCELED": 1000}]),
+            "lost_by": st.sampled_from([{}, {"FIN": 3}, {"ECONNRESET": 1, "FIN": 2}]),
+            "census": st.sampled_from([ALL, replace(ALL, client=999), replace(ALL, server=None, accepted=None)]),
+            "census_at_end": st.sampled_from([ALL, None, replace(ALL, client=999), replace(ALL, accepted=1)]),
+        },
+    ),
+    st.sampled_from([(), ("lost<=100%",), ("held>=0",)]),
+)  # fmt: skip
+def test_a_contradiction_is_never_reached_and_a_shortfall_always_has_a_reason(
+    changed: dict[str, Any], require: tuple[str, ...]
+) -> None:
+    record: HoldRecord = hold_record(**changed)
+    outcome = judge_hold(record, require)
+
+    assert outcome.reached == (not outcome.because)
+    if record.census.client != record.held and record.census.least is None:
+        assert not outcome.reached
+    if not require and outcome.reached:
+        assert record.held == record.open_at_end == record.wanted == record.census.client
+        assert record.unexpected == record.unanswered == record.workers_killed == 0
+
+
+def test_a_server_that_could_not_accept_everybody_fell_short() -> None:
+    full = serve_record(waiting=7, capacity=990, most_open=990)
+    refused = serve_record(failed={"EMFILE": 3})
+
+    assert judge_serve(serve_record()).reached
+    assert judge_serve(serve_record(waiting=7, capacity=20_000)).reached  # they arrived when it stopped
+    assert judge_serve(full).because == (Reason.FULL,)
+    assert judge_serve(refused).because == (Reason.FAILED,)
+    assert judge_serve(serve_record(), ["most_open>=1k"]).because == ("most_open",)
+
+
+def test_a_record_from_before_outcomes_keeps_its_verdict() -> None:
+    """At that time, connections that were lost later did not count."""
+    old = hold_record(census_at_end=None, lost=1000, lost_by={"FIN": 1000}, open_at_end=0)
+    kept = judge_stored(old, reached=True)
+
+    assert (kept.reached, kept.because) == (True, ())
+    assert not kept.says.startswith("fell short")
