@@ -20,10 +20,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fourtuple.core.sockets.own import cookies_of
+from fourtuple.core.sockets.table import State
 from fourtuple.core.space.tuples import Block, TupleSpace
 from fourtuple.engine.loops.contract import COMPLETION, Completions, How, Loop, Op
 from fourtuple.engine.loops.epoll import EpollLoop
 from fourtuple.engine.loops.ring import RingLoop
+from fourtuple.kernel.netlink.sockdiag import fold_sockets
 from fourtuple.kernel.uring import Features, Opcode, Ring, Sqes, features
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -131,6 +134,21 @@ def test_connects_complete_each_in_its_slot(make: Callable[[int], Loop], server:
 
     assert sorted(done["slot"].tolist()) == list(range(23))
     assert (done["result"] == 0).all()
+
+
+def test_cookies_are_those_that_the_kernel_lists(make: Callable[[int], Loop], server: socket.socket) -> None:
+    """Of each slot, in the order that was asked for; sock_diag has the same."""
+    loop = make(997)
+    loop.connect(slots(*range(997)), towards(server, 997), HOW)
+    collect(loop, Op.CONNECT, 997)
+    found = loop.cookies(slots(*range(996, -1, -1)))
+    listed, _ = fold_sockets(
+        lambda tables: np.concatenate([cookies_of(table) for table in tables]), {State.ESTABLISHED}
+    )
+
+    assert len(set(found.tolist())) == 997
+    assert np.isin(found, listed).all()
+    assert loop.cookies(slots(7)).tolist() == [found[996 - 7]]
 
 
 def test_a_refused_connect_keeps_its_errno_and_leaves_the_slot_empty(
