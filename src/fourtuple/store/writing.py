@@ -8,6 +8,7 @@ import contextlib
 import sqlite3
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from fourtuple.core.runs.counters import GROWTHS, MAPS, Phase
@@ -17,6 +18,7 @@ from fourtuple.core.runs.start import Start
 from fourtuple.core.runs.stored import RunState
 from fourtuple.store.coding import grown_bytes, to_text
 from fourtuple.store.file import NUMBERS, OTHERS, WAIT_S, is_busy
+from fourtuple.store.reserve import Reserve
 
 FIRST_S, FIRST_EVERY_S = 5.0, 0.05  # at first every sample is written, as a run may be short
 EVERY_S = {Phase.OPENING: 0.25, Phase.HOLDING: 1.0, Phase.CLOSING: 0.25, Phase.CLOSED: 0.25}
@@ -48,12 +50,14 @@ class Writer:
     why_not: why the writing ended; None: it has not
     """
 
-    def __init__(self, base: sqlite3.Connection, command: str, writer: str) -> None:
+    def __init__(self, base: sqlite3.Connection, command: str, writer: str, file: Path | None = None) -> None:
         """Prepare to write; nothing is written before `begin`.
 
         writer: a token from which readers can tell whether the writing process is alive, see kernel/proc/alive.py
+        file:   the file of `base`; None: in memory
         """
         self._base, self._command, self._writer = base, command, writer
+        self._reserve = Reserve(file)
         self._base.execute(f"PRAGMA busy_timeout = {int(PATIENCE_S * 1000)}")
         self._begin: tuple[Any, ...] = ()  # the values of the run's row; empty until it begins
         self._waiting: list[Statement] = []
@@ -112,8 +116,9 @@ class Writer:
         """
         if self._unwritten is not None:
             self._write_sample(self._unwritten)
+        self._reserve.release()
         ended_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        if self.why_not is not None:  # perhaps there is space again for one more row
+        if self.why_not is not None:  # there is space again for one more row
             self._waiting = [(_END, (ended_at, outcome, f"not stored completely: {self.why_not}", record, n, held))]
             with contextlib.suppress(sqlite3.Error):
                 self._commit()

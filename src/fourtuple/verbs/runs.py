@@ -36,7 +36,7 @@ class Keeper:
         command: the command line of the run, for repeating it
         """
         self._file, self._base = file, open_store(file, new=True)
-        self._writer = Writer(self._base, command, mark())
+        self._writer = Writer(self._base, command, mark(), file)
 
     @property
     def id(self) -> int | None:
