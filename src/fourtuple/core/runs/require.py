@@ -84,7 +84,7 @@ class Requirement:
         paths = _paths(name, units)
         if not paths:
             names = ", ".join(sorted({*_SHORT, *units}))
-            raise UsageError(f"--require {name}", f"a {kind.__name__} has no value of this name", f"It has: {names}.")
+            raise UsageError(f"--require {name}", "the record has no value of this name", f"It has: {names}.")
         made = cls(name, f"{sign}{value}", paths, _unit(paths[0], units), OPERATORS[sign], value)
         made.limit(1)
         return made
