@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from fourtuple.core.errors import EXIT_REACHED, CannotError, UsageError
+from fourtuple.core.runs.outcome import Reason
 from fourtuple.core.runs.proof import HOLDS, Ground, Proof, Result, Step
 from fourtuple.core.runs.records import HoldRecord, Sample, ServeRecord
 from fourtuple.core.runs.run import Run
@@ -20,6 +21,7 @@ from fourtuple.store.writing import Writer
 
 Record = TypeVar("Record", HoldRecord, ServeRecord)
 BROKEN_BY = {KeyboardInterrupt: "Ctrl-C", GeneratorExit: "the program that started it stopped iterating"}
+SHOWN_ANYWAY = (Reason.LOST, Reason.INTERRUPTED, Reason.FAILED)  # reasons that the numbers of the list show already
 FOLLOW_S = 0.25  # between two reads of a run that another process writes
 
 
@@ -65,6 +67,7 @@ class Keeper:
         if isinstance(record, HoldRecord):
             outcome = RunState.REACHED if record.outcome.reached else RunState.SHORT
             marks = [f"{record.lost:,} lost"] * bool(record.lost) + ["interrupted"] * record.interrupted
+            marks += [name.replace("_", " ") for name in record.outcome.because if name not in SHOWN_ANYWAY]
             self._end(outcome, to_text(record), ", ".join(marks), n=record.wanted, held=record.held)
         else:
             ended = RunState.REACHED if record.outcome.required else RunState.ENDED

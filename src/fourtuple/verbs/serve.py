@@ -5,6 +5,7 @@ makes the record from them.
 """
 
 import errno
+import ipaddress
 import os
 import socket
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fourtuple.core.errnos import name_of, symptom_of
 from fourtuple.core.errors import FourtupleError, ShortfallError, UsageError
@@ -26,7 +26,8 @@ from fourtuple.core.runs.orders import LoopName, ServeOptions, ServeOrder, Watch
 from fourtuple.core.runs.records import Event, Sample, ServeRecord
 from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.start import Planned
-from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State
+from fourtuple.core.sockets.columns import is_wildcard
+from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, mapped
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec
 from fourtuple.engine.control import Control, Cookies, interruptible, now_ns
 from fourtuple.engine.crews.choose import crew_of
@@ -139,8 +140,7 @@ def run(order: ServeOrder, listeners: Listeners, crew: Crew) -> Generator[Sample
     options, control = order.options, crew.control
     observer = Observer(order.free, ends=1)
     until_ns = None if options.serve_s is None else order.start.at_ns + int(options.serve_s * 1e9)
-    ports = np.array([listener.getsockname()[1] for listener in listeners], np.uint16)
-    lookout = Lookout(options.watch, partial(_accepted_on, ports), control)
+    lookout = Lookout(options.watch, partial(_accepted_by, listeners), control)
     most_open = capacity = moves_before = 0
     waiting: int | None = None
     grow = order.workers is None
@@ -229,11 +229,22 @@ def _waiting_at(listeners: Listeners) -> int | None:
     return waiting if by == SOCK_DIAG else None
 
 
-def _accepted_on(ports: NDArray[np.uint16]) -> int:
-    """The number of accepted connections on these local ports."""
+def _accepted_by(listeners: Listeners) -> int:
+    """The number of accepted connections at the addresses and ports of these listeners."""
+    ports: dict[bytes, list[int]] = {}  # by address; those on the wildcard accept on every address
+    for listener in listeners:
+        host, port = listener.getsockname()[:2]
+        ports.setdefault(mapped(ipaddress.ip_address(host)), []).append(port)
 
     def count(tables: Iterable[Sockets]) -> int:
-        return sum(int((np.isin(table["local_port"], ports) & (table["inode"] != 0)).sum()) for table in tables)
+        accepted = 0
+        for table in tables:
+            ours = np.zeros(len(table), bool)
+            for address, some in ports.items():
+                is_there = is_wildcard(np.array([address], "V16"))[0] | (table["local"] == np.void(address))
+                ours |= is_there & np.isin(table["local_port"], some)
+            accepted += int(np.count_nonzero(ours & (table["inode"] != 0)))
+        return accepted
 
     return fold_sockets(count, {State.ESTABLISHED})[0]
 
