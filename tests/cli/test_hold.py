@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -515,18 +516,20 @@ def test_lost_connections_are_noticed_and_opened_again(ground: Ground, watch: st
             first.kill()
             first.wait()
             assert wait_until(lambda: refused(ground))
+            assert program.stdout and program.stderr  # for the type checker
             with ground.started("serve", "127.0.0.1:7777"):
-                lines_until(program.stderr, EVENT, times=23)
+                drained = Thread(target=program.stderr.read)  # a full pipe would stop the program
+                drained.start()
+                assert wait_until(lambda: len(ss(ground, 7777)) == 23)
                 program.send_signal(signal.SIGINT)
-                record = json.loads(program.communicate(timeout=PATIENCE_S)[0])
+                record = json.loads(program.stdout.read())
+                drained.join(PATIENCE_S)
 
     assert (record["held"], record["open_at_end"]) == (23, 23)
-    assert (
-        23 <= record["lost"] == record["reconnected"] <= 46
-    )  # one may get through to the dying server, and is lost again
+    assert 23 <= record["lost"] == record["reconnected"]  # some may get through to the dying server, and are lost again
     assert sum(loss["count"] for loss in record["losses"]) == record["lost"]
     assert {loss["by"] for loss in record["losses"]} <= {"FIN", "ECONNRESET"}
-    assert record["reconnect_failed"].keys() == {"ECONNREFUSED"}
+    assert "ECONNREFUSED" in record["reconnect_failed"].keys() <= {"ECONNREFUSED", "ECONNRESET"}
 
 
 def test_without_watching_only_the_last_look_notices(ground: Ground) -> None:
