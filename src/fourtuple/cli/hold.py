@@ -9,6 +9,7 @@ from fourtuple.cli.common import (
     CONTENT,
     COUNT,
     DURATION,
+    EXPECTED,
     LOOP,
     NO_STORE,
     RATE,
@@ -73,7 +74,10 @@ if TYPE_CHECKING:
 )
 @click.option("--reconnect", is_flag=True, help="Reopen lost connections, at --rate.")
 @click.option(
-    "--send", type=CONTENT, default=b"", help="Send this on each connection: text, @FILE, or a size such as 32B."
+    "--send",
+    type=CONTENT,
+    default=b"",
+    help="Send this on each connection: text with \\r, \\n, \\xHH, @FILE, or a size such as 32B.",
 )
 @click.option(
     "--every",
@@ -82,7 +86,10 @@ if TYPE_CHECKING:
     help="Interval between messages; 0s: send again after each answer.  [default: 30s]",
 )
 @click.option(
-    "--expect", type=CONTENT, default=b"", help="Expected reply to each message (without --send: expected greeting)."
+    "--expect",
+    type=EXPECTED,
+    default=b"",
+    help="Expected reply to each message (without --send: expected greeting); SIZE: that many bytes of any content.",
 )
 @click.option("--log", is_flag=True, help="Print a line for every event on a connection.")
 @LOOP
