@@ -72,6 +72,7 @@ def check(
     poisons    it makes ports unusable for all other programs
     lockstep   it uses only lcm(S, D) of the S × D pairs of sources and destinations
     bound      it binds before it connects: one pool of ports for all destinations
+    failed     it ended with an exit code other than 0, which is never as expected
 
     Exit code: 0 if the verdict is as expected, 1 if not.
 
@@ -84,7 +85,7 @@ def check(
     from fourtuple.faces.text import check as face
     from fourtuple.verbs.check.check import check as verb
 
-    expected = Kind(expect) if expect in [*Kind] else _count(expect)
+    expected = Kind(expect) if expect in _expectable() else _count(expect)
     mode, _, text = (serve or "").partition(":")
     if send is not None:
         options["send"] = send
@@ -101,11 +102,16 @@ def check(
     sys.exit(EXIT_REACHED if found.is_expected(expected) else EXIT_SHORT)
 
 
-def _count(text: str) -> int:
+def _expectable() -> list[str]:
+    """The verdicts that can be expected: a program that failed is never as expected."""
     from fourtuple.core.check.judge import Kind
 
+    return [kind for kind in Kind if kind is not Kind.FAILED]
+
+
+def _count(text: str) -> int:
     try:
         return parse_count(text)
     except UsageError:
-        known = ", ".join(Kind)
+        known = ", ".join(_expectable())
         raise UsageError(f"--expect {text}", "it is neither a number nor a verdict", f"Use one of {known}.") from None

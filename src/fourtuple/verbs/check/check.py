@@ -237,7 +237,7 @@ def conclude(options: CheckOptions, destinations: Sequence[str], seen: Observati
             f"it opened none to {', '.join(destinations[:3])}; it {ended}{met}",
             "Give it the destination: {dest1} or {url1} in the command, or FOURTUPLE_DESTINATIONS.",
         )
-    return judge(seen)
+    return judge(seen, options.command)
 
 
 def _examined(place: Testbed, order: Order) -> Generator[Glimpse, None, Observation]:
