@@ -5,7 +5,7 @@ from fourtuple.core.runs.records import Event, HoldRecord, Loss, Witness
 from fourtuple.core.space.endpoints import Endpoint, FourTuple
 from fourtuple.faces.text import hold, words
 from fourtuple.verbs.background import READY
-from tests.made import hold_record, samples
+from tests.made import RESOLVED, hold_record, samples
 
 NOTHING = hold_record(
     held=0,
@@ -84,6 +84,7 @@ SCREENS = {
     "disagreed": lambda: _end(DISAGREED),
     "away": lambda: _end(AWAY),
     "stopped": lambda: _end(STOPPED),
+    "name": lambda: _end(hold_record(resolved=(RESOLVED,))),
     "lines": _on_the_way,
     "events": _events,
 }

@@ -95,6 +95,9 @@ NETNS = click.option("--netns", metavar="NAME|PID", help="Network namespace, by 
 FROM = click.option(
     "--from", "sources", multiple=True, metavar="ADDRESS[:PORT]", help="Source addresses, as in hold --from."
 )
+FIRST_ADDRESS = click.option(
+    "--first-address", is_flag=True, help="Use only the first address of a name, not all of them."
+)
 JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on standard output and nothing else."
 )

@@ -10,6 +10,7 @@ from fourtuple.cli.common import (
     COUNT,
     DURATION,
     EXPECTED,
+    FIRST_ADDRESS,
     LOOP,
     NO_STORE,
     RATE,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     help="Source addresses: 10.0.0.4, 10.0.0.2-9, 10.0.0.0/29; add ports to choose these yourself (repeatable or"
     " comma-separated).",
 )
+@FIRST_ADDRESS
 @click.option("--strategy", type=STRATEGIES, help="How the source port is chosen, see above.  [default: late]")
 @click.option("--rate", "rate_per_s", type=RATE, help="Connections to open per second.  [default: as fast as possible]")
 @click.option(
@@ -173,10 +175,11 @@ def _options(
     from fourtuple.verbs.plan import read_plan
 
     if plan_file is not None:
-        if wanted is not None or destinations or sources or strategy:
+        if wanted is not None or destinations or sources or strategy or others["first_address"]:
             raise UsageError("--plan", "the file has N, the destinations and the sources", "Leave these out.")
         written = read_plan(plan_file)
         wanted, destinations, sources = written.wanted, tuple(written.destinations), tuple(written.sources)
+        others["first_address"] = written.first_address
         strategy, others["rate_per_s"] = written.strategy, others["rate_per_s"] or written.rate_per_s
     if wanted is None or not destinations:
         raise UsageError("N and a destination are needed, or --plan", do="fourtuple hold 100 127.0.0.1:8000")

@@ -103,6 +103,7 @@ class HoldStory:
             rss_bytes=full.rss_bytes,
             cpu_user_s=round(last.cpu_user_s, 3),
             cpu_system_s=round(last.cpu_system_s, 3),
+            resolved=order.start.planned.resolved if order.start.planned else (),
             **{each.name: getattr(ending, each.name) for each in fields(ending) if each.name != "closing_ns"},
         )
 

@@ -43,9 +43,10 @@ class Watch(StrEnum):
 class HoldOptions:
     """The options of `hold`.
 
-    destinations: HOST:PORT or HOST:PORT-PORT
+    destinations: HOST:PORT or HOST:PORT-PORT; a name means all of its addresses of one IP version
     sources:      ADDRESS, range or network, ADDRESS:PORT[-PORT]; none: as the route determines
     strategy:     None: explicit if `sources` name ports, otherwise late
+    first_address: use only the first address of a name
     rate_per_s:   connections to open per second; None: as fast as possible
     hold_s:       how long to hold the connections, once the last one is open
     workers:      processes; None: one with the ring, otherwise as many as the limit of open files requires
@@ -68,6 +69,7 @@ class HoldOptions:
     destinations: tuple[str, ...]
     sources: tuple[str, ...] = ()
     strategy: Strategy | None = None
+    first_address: bool = False
     rate_per_s: float | None = None
     hold_s: float = 10.0
     workers: int | None = None

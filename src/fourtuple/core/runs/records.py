@@ -13,7 +13,7 @@ from fourtuple.core.runs.histogram import Latency
 from fourtuple.core.runs.memory import MemoryUse
 from fourtuple.core.runs.spread import Sharing
 from fourtuple.core.runs.start import Start
-from fourtuple.core.space.endpoints import FourTuple
+from fourtuple.core.space.endpoints import FourTuple, Resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +194,7 @@ class HoldRecord:
     rss_bytes: int
     cpu_user_s: float
     cpu_system_s: float
+    resolved: tuple[Resolved, ...] = ()  # names among the destinations that have several addresses
 
     @property
     def reached(self) -> bool:
