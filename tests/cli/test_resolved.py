@@ -123,6 +123,24 @@ def test_a_number_that_only_fits_with_all_addresses_is_refused_with_one(names: N
     assert f"fourtuple plan {high - low + 2} three.test:7777 --first-address" in joined(done.stderr)
 
 
+def test_why_examines_the_address_with_the_least_room(names: Names, ground: Ground) -> None:
+    """Two connections to the second address, none to the others; the first is examined if that is asked for."""
+    asked = ("why", "EADDRNOTAVAIL", "--dest", "three.test:7777")
+    with (
+        ground.serving("127.0.0.2:7777"),
+        ground.started("hold", "2", "127.0.0.2:7777", "--for", "1h"),
+    ):
+        fullest, first = names.record(*asked), names.record(*asked, "--first-address")
+        words = joined(names.fourtuple(*asked).stdout)
+        one = names.record("why", "EADDRNOTAVAIL", "--dest", "one.test:7777")
+
+    assert fullest["saying"]["target"] == "127.0.0.2:7777"
+    assert fullest["resolved"] == [{"host": "three.test", "addresses": THREE, "used": THREE}]
+    assert "127.0.0.3; 127.0.0.2:7777 has the least room" in words
+    assert (first["saying"]["target"], first["resolved"][0]["used"]) == ("127.0.0.1:7777", THREE[:1])
+    assert (one["saying"]["target"], one["resolved"]) == ("127.0.0.1:7777", [])
+
+
 def test_an_address_that_refuses_is_a_failure_and_not_left_out(names: Names, ground: Ground) -> None:
     """Only two of the three addresses have a server."""
     with ground.serving(*(f"{address}:7777" for address in THREE[:2])):
