@@ -156,6 +156,15 @@ def test_listeners_on_much_of_the_range_poison() -> None:
         assert (said.verdict, len(said.remarks)) == (kind, int(kind is Kind.SHARED))
 
 
+def test_listeners_one_after_the_other_are_no_more_than_one_at_a_time() -> None:
+    """On forty ports in turn, as FTP does for each file: one of them was lost when that was tested."""
+
+    listened = frozenset(range(32900, 32940))
+    said = judge(replace(SEEN, kept=frozenset({32903}), named=listened, listened=listened))
+    assert said.verdict is Kind.SHARED
+    assert numbers(said.remarks[0])[0] == 40
+
+
 def test_a_listener_does_not_excuse_bound_connections() -> None:
     """Two ports that bind() chose, and one on which it listens: three are lost, and the findings stay."""
 

@@ -363,9 +363,9 @@ def _kept(seen: Observation) -> frozenset[int]:
 
 
 def _few_listeners(seen: Observation) -> frozenset[int]:
-    """Ports of the range on which the program only listened, if they are few."""
+    """Ports of the range on which the program only listened, if few of them were lost to others at the same time."""
     listeners = seen.listened - {port for _, port, _ in seen.most}
-    return listeners if len(listeners) <= max(1, LISTENERS * seen.ports) else frozenset()
+    return listeners if len(listeners & _kept(seen)) <= max(1, LISTENERS * seen.ports) else frozenset()
 
 
 def _remarks(seen: Observation) -> tuple[str, ...]:
