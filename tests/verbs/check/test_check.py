@@ -22,6 +22,23 @@ from tests.waiting import PATIENCE_S, lines_until, wait_until
 ME = [sys.executable, "-m", "tests.verbs.check.programs"]
 AT_ONCE = 6  # checks: they sleep most of the time
 
+GREETED = """
+import socket, sys
+host, port = sys.argv[1].split(":")
+sock = socket.create_connection((host, int(port)))
+sys.exit(sock.recv(5, socket.MSG_WAITALL) != b"220\\r\\n")
+"""
+SENT = """
+import socket, sys, time
+server = socket.create_server(("127.0.0.1", 9000))
+while not (data := server.accept()[0].recv(6, socket.MSG_WAITALL)):
+    pass  # the first connection may be closed at once
+if data != b"PING\\r\\n":
+    sys.exit(f"received {data}")
+host, port = sys.argv[1].split(":")
+sock = socket.create_connection((host, int(port)))
+time.sleep(60)
+"""
 # name → options and command, of clients that are ours
 HABITS: dict[str, list[str]] = {
     "plain": ["--", *ME, "plain"],
@@ -40,6 +57,8 @@ HABITS: dict[str, list[str]] = {
     "churn": ["--", *ME, "churn"],
     "bound-answered": ["--", *ME, "bound-answered"],
     "reset": ["--", *ME, "reset"],
+    "is greeted": ["--serve", r"greet:220\r\n", "--", sys.executable, "-c", GREETED, "{dest1}"],
+    "is sent": ["--through", "127.0.0.1:9000", "--send", r"PING\r\n", "--", sys.executable, "-c", SENT, "{dest1}"],
     "listens": ["--", *ME, "listens", "60"],
     "fails": ["--", "sh", "-c", f"{shlex.join(ME)} plain; exit 3"],
     "fails as it binds": ["--", "sh", "-c", f"{shlex.join(ME)} source-address; exit 1"],
@@ -244,6 +263,14 @@ def test_a_program_that_was_ended_by_the_check_has_not_failed(runs: Runs) -> Non
 
     record = said(runs, "fails when it is ended")
     assert (record["verdict"], record["exit"], record["ended"]) == ("shared", None, Ended.SETTLED)
+
+
+@pytest.mark.parametrize(("name", "code"), [("is greeted", 0), ("is sent", None)])
+def test_messages_are_the_bytes_that_their_escapes_name(runs: Runs, name: str, code: int | None) -> None:
+    """The program fails if it receives anything else."""
+
+    record = said(runs, name)
+    assert (record["verdict"], record["exit"]) == ("shared", code)
 
 
 def test_a_listener_in_the_range_is_a_remark(runs: Runs) -> None:
