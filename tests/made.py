@@ -20,6 +20,7 @@ from fourtuple.core.runs.records import HoldRecord, Sample, Seen, ServeRecord, W
 from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.runs.spread import PairUse, Sharing
 from fourtuple.core.runs.start import Changed, Found, Planned, Start
+from fourtuple.core.space.endpoints import Resolved
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.tuples import TupleSpace
 
@@ -46,6 +47,10 @@ def found(**other: Any) -> Found:
         sysctls={"net.core.somaxconn": "4096", "net.ipv4.ip_local_port_range": "32768\t60999", "fs.file-nr": "1\t0\t9"},
     )
     return replace(said, **other)
+
+
+THREE = ("192.0.2.9", "192.0.2.10", "192.0.2.11")
+RESOLVED = Resolved("db.example", THREE, used=THREE)
 
 
 def start(kind: str = "hold", *, wanted: int | None = 1000, **other: Any) -> Start:

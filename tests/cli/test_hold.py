@@ -486,6 +486,57 @@ def test_an_answer_that_is_not_expected_is_shown_and_fails_the_run(ground: Groun
     assert [line.split()[-1] for line in wrong.stdout.splitlines() if line.startswith("unexpected")] == ["hello"] * 2
 
 
+REPLIES = """
+import asyncio, sys
+async def reply(reader, writer):
+    while await reader.readexactly(6) == b"PING\\r\\n":
+        writer.write(bytes.fromhex(sys.argv[1]))
+async def main():
+    await asyncio.start_server(reply, "127.0.0.1", 7778)
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+
+def replied(ground: Ground, reply: bytes, *options: str) -> tuple[dict[str, Any], int]:
+    r"""The result of hold that sends PING\r\n, by escapes, to a server that answers only that, with `reply`."""
+    server = ground.lab.start(
+        [sys.executable, "-c", REPLIES, reply.hex()], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        lines_until(server.stdout, "ready")
+        send = ("--send", r"PING\r\n", "--every", "200ms")
+        return hold(ground, "23", "127.0.0.1:7778", "--for", "1s", *send, *options)
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def test_a_size_is_any_bytes_of_that_number_and_escapes_are_the_bytes_that_they_name(ground: Ground) -> None:
+    r"""+PONG\r\n is seven bytes: as a size and as a text it is the answer, a size of six or another text is not."""
+    right = [replied(ground, b"+PONG\r\n", "--expect", expect) for expect in ("7B", r"+PONG\r\n", r"\x2bPONG\x0d\n")]
+    wrong = [replied(ground, b"+PONG\r\n", "--expect", expect) for expect in ("6B", r"+PONG\n\r")]
+
+    assert [code for _, code in right + wrong] == [0, 0, 0, 1, 1]
+    for record, _ in right:
+        assert record["answers"] >= 23
+        assert (record["unexpected"], record["received_bytes"]) == (0, 7 * record["answers"])
+    for record, _ in wrong:
+        assert record["unexpected"] >= 23
+        assert record["answers"] == 0
+
+
+def test_a_greeting_is_read_as_a_message_to_send_is(ground: Ground, tmp_path: Path) -> None:
+    """Escapes, a size, and a file, byte by byte."""
+    file = tmp_path / "greeting"
+    file.write_bytes(b"\\r\xff")
+    for greet, expect in ((r"220 ok\r\n", r"220\x20ok\r\n"), ("40B", "40B"), (f"@{file}", r"\\r\xff")):
+        with ground.serving("127.0.0.1:7777", "--greet", greet):
+            record, code = hold(ground, "3", "127.0.0.1:7777", "--for", "200ms", "--expect", expect)
+        assert (record["answers"], record["unexpected"], code) == (3, 0, 0)
+
+
 def test_an_answer_that_never_comes_fails_the_run(ground: Ground) -> None:
     """A server that only listens: no greeting, no echo, and the connections themselves are fine."""
     with ground.serving("127.0.0.1:7777"):
@@ -516,7 +567,8 @@ def test_lost_connections_are_noticed_and_opened_again(ground: Ground, watch: st
             first.kill()
             first.wait()
             assert wait_until(lambda: refused(ground))
-            assert program.stdout and program.stderr  # for the type checker
+            assert program.stdout is not None
+            assert program.stderr is not None
             with ground.started("serve", "127.0.0.1:7777"):
                 drained = Thread(target=program.stderr.read)  # a full pipe would stop the program
                 drained.start()

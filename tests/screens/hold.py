@@ -8,7 +8,7 @@ from fourtuple.core.runs.records import AcceptQueue, Event, HoldRecord, Loss, Wi
 from fourtuple.core.space.endpoints import Endpoint, FourTuple
 from fourtuple.faces.text import hold, words
 from fourtuple.verbs.background import READY
-from tests.made import hold_record, samples
+from tests.made import RESOLVED, hold_record, samples
 
 NOTHING = hold_record(
     held=0,
@@ -125,6 +125,7 @@ SCREENS = {
     "idle": lambda: _end(IDLE),
     "required": lambda: _end(REQUIRED),
     "not-met": lambda: _end(NOT_MET),
+    "name": lambda: _end(hold_record(resolved=(RESOLVED,))),
     "lines": _on_the_way,
     "events": _events,
 }

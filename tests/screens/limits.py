@@ -11,6 +11,7 @@ from fourtuple.core.limits.weigh import bound
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import Chosen, State
 from fourtuple.faces.text.limits import limits_lines
+from tests.made import RESOLVED
 from tests.screens.hosts import Question, connected, host
 
 
@@ -93,6 +94,8 @@ SCREENS = {
     "files": lambda: _lines(answer(DEFAULT)),
     "files-all": lambda: _lines(answer(DEFAULT), everything=True),
     "ports": lambda: _lines(answer(PORTS)),
+    "name": lambda: _lines(replace(answer(PORTS), resolved=(RESOLVED,))),
+    "name-first": lambda: _lines(replace(answer(PORTS), resolved=(replace(RESOLVED, used=RESOLVED.used[:1]),))),
     "ports-explicit": lambda: _lines(answer(replace(PORTS, strategy=Strategy.EXPLICIT))),
     "ports-bind0": lambda: _lines(answer(replace(PORTS, strategy=Strategy.BIND0))),
     "time-wait": lambda: _lines(answer(WAITING)),

@@ -13,6 +13,7 @@ from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.faces.text.lines import error_lines
 from fourtuple.faces.text.plan import applied_lines, plan_lines, undone_lines
+from tests.made import RESOLVED
 from tests.screens.hosts import Question
 from tests.screens.limits import PORTS, UNSURE
 
@@ -94,6 +95,10 @@ def _lines(question: Question, wanted: int, **other: Any) -> str:
     return "\n".join(plan_lines(answer(question, wanted, **other)))
 
 
+def _name() -> str:
+    return "\n".join(plan_lines(replace(answer(PORTS, 1000), resolved=(RESOLVED,))))
+
+
 def _refused() -> str:
     """The error of `hold` for more than there can be."""
     found = answer(PORTS, 100_000)
@@ -122,6 +127,7 @@ def _settings() -> str:
 
 SCREENS = {
     "fits": lambda: _lines(PORTS, 1000),
+    "name": _name,
     "fits-here": lambda: _lines(HERE, 50_000, rate_per_s=2000.0),
     "does-not-fit": lambda: _lines(PORTS, 100_000),
     "does-not-fit-here": lambda: _lines(HERE, 100_000),

@@ -17,7 +17,7 @@ from fourtuple.core.runs.spread import PairUse
 from tests.core.check.test_judge import ONE_EACH, SEEN
 from tests.core.check.test_judge import PORTS as SOURCE_PORTS
 from tests.faces.text.test_runs import kept
-from tests.made import ground, hold_record, result, serve_record
+from tests.made import RESOLVED, ground, hold_record, result, serve_record
 from tests.screens import census, limits, plan, why
 from tests.screens.compare import other_machine, same_machine
 from tests.screens.hold import AWAY, CLOSED, LOST, NOTHING, STOPPED, TALKED
@@ -63,6 +63,7 @@ HOLDS = (
     TALKED,
     AWAY,
     STOPPED,
+    hold_record(resolved=(RESOLVED,)),
     hold_record(
         losses=(Loss(1, "FIN", 1),),
         listen_overflows=None,
@@ -70,9 +71,11 @@ HOLDS = (
         census=Witness(1, None, None, "sock_diag"),
     ),
 )
+LISTENER = frozenset({32_900})
 CHECKS = (
     judge(SEEN),
     judge(replace(SEEN, most=ONE_EACH, opened=64, kept=SOURCE_PORTS, errno="EADDRNOTAVAIL", call="bind", exit=None)),
+    judge(replace(SEEN, kept=LISTENER, named=LISTENER, listened=LISTENER)),
 )
 
 
@@ -107,16 +110,19 @@ SCREENS: Mapping[str, Callable[[], str]] = {
             for question in (limits.DEFAULT, limits.SEVERAL, limits.SERVER, limits.UNKNOWN, limits.TUNED)
         ),
         limits.answer(limits.UNSURE, probed=300, because=["a reason"], full=["0.0.0.0:80"]).to_json(),
+        replace(limits.answer(limits.PORTS), resolved=(RESOLVED,)).to_json(),
     ),
     "plan": lambda: shape(
         plan.answer(limits.PORTS, 1000).to_json(),
         plan.answer(limits.PORTS, 100_000, machines=2, churn_per_s=10.0, nat="aws", absent=["192.0.2.5"]).to_json(),
         plan.answer(limits.PORTS, 1_000_000_000, machines=1, nat="gcp").to_json(),
         plan.answer(limits.UNSURE, 27_950).to_json(),
+        replace(plan.answer(limits.PORTS, 1000), resolved=(RESOLVED,)).to_json(),
     ),
     "why": lambda: shape(
         *(why.answer(text, ports=why.PORTS).to_json() for text in ("28232", "KeyError: 1", why.NGINX)),
         why.answer("EADDRNOTAVAIL", **why.TIME_WAIT).to_json(),
+        replace(why.answer("99"), resolved=(RESOLVED,)).to_json(),
         why.answer("listen tcp :8080: bind: address already in use").to_json(),
     ),
     **{f"census-by-{by}": partial(_census, by) for by in By},

@@ -15,6 +15,7 @@ from fourtuple.core.why.judge import Why, judge
 from fourtuple.core.why.reader import read_saying
 from fourtuple.faces.text.why import why_lines
 from tests.core.quiet import WORLD
+from tests.made import RESOLVED
 
 PORTS = PortRoom(1, 28_232, 28_000, Interval.of(232), (), (), 0, 0, 0)
 NGINX = (
@@ -68,11 +69,20 @@ FILES: dict[str, Any] = {
     "asked": True,
 }
 
+
+def _name() -> str:
+    """The destination is one address of a name."""
+    found = answer("EADDRNOTAVAIL", target="192.0.2.10:6379", **TIME_WAIT)
+    saying = replace(found.saying, target="192.0.2.10:6379")
+    return "\n".join(why_lines(replace(found, saying=saying, resolved=(RESOLVED,))))
+
+
 SCREENS = {
     "number": lambda: _lines("28232", ports=PORTS),
     "number-files": lambda: _lines("1024", **FILES),
     "number-unknown": lambda: _lines("5,000", ceilings={"net.core.somaxconn": 4096, "RLIMIT_NOFILE": 20_000}),
     "errno": lambda: _lines("EADDRNOTAVAIL", **TIME_WAIT),
+    "name": _name,
     "errno-all": lambda: _lines("EADDRNOTAVAIL", everything=True, **TIME_WAIT),
     "errno-by-number": lambda: _lines("98"),
     "files": lambda: _lines("accept4: too many open files", **FILES),

@@ -5,11 +5,13 @@ from typing import Any
 
 import click
 
-from fourtuple.cli.common import COUNT, JSON, PERIOD, UNITS, print_json
+from fourtuple.cli.common import COUNT, JSON, PERIOD, UNITS, Content, print_json
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
+from fourtuple.core.runs.content import parse_content
 from fourtuple.core.units import parse_count
 
 SERVE = "hold, greet[:TEXT], echo, http, close"
+MESSAGE = Content(parse_content, allow_empty=True)
 
 
 @click.command(
@@ -40,14 +42,16 @@ SERVE = "hold, greet[:TEXT], echo, http, close"
     help="End COMMAND earlier if nothing changes for TIME.",
 )
 @click.option("--through", metavar="ADDRESS:PORT", help="COMMAND is a proxy that listens here: open connections to it.")
-@click.option("--send", help="What to send through the proxy; may contain \\r, \\n.  [default: a GET request]")
+@click.option(
+    "--send", type=MESSAGE, help="What to send through the proxy, as in hold --send.  [default: a GET request]"
+)
 @click.option("--quiet", is_flag=True, help="Hide progress and COMMAND's output.")
 @JSON
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 def check(
     expect: str,
     serve: str | None,
-    send: str | None,
+    send: bytes | None,
     quiet: bool,
     as_json: bool,
     command: tuple[str, ...],
@@ -68,6 +72,7 @@ def check(
     poisons    it makes ports unusable for all other programs
     lockstep   it uses only lcm(S, D) of the S × D pairs of sources and destinations
     bound      it binds before it connects: one pool of ports for all destinations
+    failed     it ended with an exit code other than 0, which is never as expected
 
     Exit code: 0 if the verdict is as expected, 1 if not.
 
@@ -80,12 +85,13 @@ def check(
     from fourtuple.faces.text import check as face
     from fourtuple.verbs.check.check import check as verb
 
-    expected = Kind(expect) if expect in [*Kind] else _count(expect)
+    expected = Kind(expect) if expect in _expectable() else _count(expect)
     mode, _, text = (serve or "").partition(":")
     if send is not None:
-        options["send"] = _spoken(send)
+        options["send"] = send
+    greeting = MESSAGE.convert(text, None, None)
     found = progress(
-        verb(command, serve=mode or None, text=_spoken(text), aloud=not quiet, **options),
+        verb(command, serve=mode or None, text=greeting, aloud=not quiet, **options),
         lambda glimpse: face.progress_line(glimpse.open, glimpse.opened),
         quiet=quiet or as_json,
     )
@@ -96,19 +102,16 @@ def check(
     sys.exit(EXIT_REACHED if found.is_expected(expected) else EXIT_SHORT)
 
 
-def _spoken(text: str) -> bytes:
-    """The text with its escapes (\\r, \\n, \\x00 …) replaced. Raises UsageError for an invalid one."""
-    try:
-        return text.encode("latin-1", "backslashreplace").decode("unicode_escape").encode()
-    except UnicodeError as error:
-        raise UsageError(f"the text {text!r}", f"invalid escape: {error}") from None
+def _expectable() -> list[str]:
+    """The verdicts that can be expected: a program that failed is never as expected."""
+    from fourtuple.core.check.judge import Kind
+
+    return [kind for kind in Kind if kind is not Kind.FAILED]
 
 
 def _count(text: str) -> int:
-    from fourtuple.core.check.judge import Kind
-
     try:
         return parse_count(text)
     except UsageError:
-        known = ", ".join(Kind)
+        known = ", ".join(_expectable())
         raise UsageError(f"--expect {text}", "it is neither a number nor a verdict", f"Use one of {known}.") from None

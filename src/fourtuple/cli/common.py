@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fourtuple.core.errors import CannotError, FourtupleError, UsageError
-from fourtuple.core.runs.content import MOST_BYTES, check_content, parse_content
+from fourtuple.core.runs.content import MOST_BYTES, check_size, parse_content, parse_expected
 from fourtuple.core.units import parse_count, parse_duration, parse_rate
 
 if TYPE_CHECKING:
@@ -29,14 +29,22 @@ class Quantity(click.ParamType[float]):
         return self._parse(value) if isinstance(value, str) else value
 
 
-class Content(click.ParamType[bytes]):
-    """Parameter type: bytes to send or to expect, parsed by core/runs/content.py; @FILE means the content of FILE."""
+class Content(click.ParamType[bytes | int]):
+    """Parameter type: a message, parsed by core/runs/content.py; @FILE means the content of FILE.
+
+    parse:       the function that reads a text
+    allow_empty: the message may be empty
+    """
 
     name = "TEXT|@FILE|SIZE"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
-        if isinstance(value, bytes):
-            return value
+    def __init__(self, parse: Callable[[str], bytes | int], *, allow_empty: bool = False) -> None:
+        self._parse, self._allow_empty = parse, allow_empty
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes | int:
+        content: bytes | int = value
+        if not isinstance(value, str):
+            return content
         if value.startswith("@"):
             try:
                 with open(value[1:], "rb") as file:
@@ -44,12 +52,13 @@ class Content(click.ParamType[bytes]):
             except OSError as error:
                 raise UsageError(f"cannot read {value[1:]}", str(error.strerror)) from None
         else:
-            content = parse_content(value)
-        check_content(content)
+            content = self._parse(value)
+        if isinstance(content, bytes) and (content or not self._allow_empty):
+            check_size(len(content))
         return content
 
 
-CONTENT = Content()
+CONTENT, EXPECTED = Content(parse_content), Content(parse_expected)
 
 
 def positive(parse: Callable[[str], float]) -> Callable[[str], float]:
@@ -85,6 +94,9 @@ PID = click.option(
 NETNS = click.option("--netns", metavar="NAME|PID", help="Network namespace, by `ip netns` name or by PID.")
 FROM = click.option(
     "--from", "sources", multiple=True, metavar="ADDRESS[:PORT]", help="Source addresses, as in hold --from."
+)
+FIRST_ADDRESS = click.option(
+    "--first-address", is_flag=True, help="Use only the first address of a name, not all of them."
 )
 JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on standard output and nothing else."

@@ -9,6 +9,8 @@ from fourtuple.cli.common import (
     CONTENT,
     COUNT,
     DURATION,
+    EXPECTED,
+    FIRST_ADDRESS,
     LOOP,
     NO_STORE,
     RATE,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     help="Source addresses: 10.0.0.4, 10.0.0.2-9, 10.0.0.0/29; add ports to choose these yourself (repeatable or"
     " comma-separated).",
 )
+@FIRST_ADDRESS
 @click.option("--strategy", type=STRATEGIES, help="How the source port is chosen, see above.  [default: late]")
 @click.option("--rate", "rate_per_s", type=RATE, help="Connections to open per second.  [default: as fast as possible]")
 @click.option(
@@ -74,7 +77,10 @@ if TYPE_CHECKING:
 )
 @click.option("--reconnect", is_flag=True, help="Reopen lost connections, at --rate.")
 @click.option(
-    "--send", type=CONTENT, default=b"", help="Send this on each connection: text, @FILE, or a size such as 32B."
+    "--send",
+    type=CONTENT,
+    default=b"",
+    help="Send this on each connection: text with \\r, \\n, \\xHH, @FILE, or a size such as 32B.",
 )
 @click.option(
     "--every",
@@ -83,7 +89,10 @@ if TYPE_CHECKING:
     help="Interval between messages; 0s: send again after each answer.  [default: 30s]",
 )
 @click.option(
-    "--expect", type=CONTENT, default=b"", help="Expected reply to each message (without --send: expected greeting)."
+    "--expect",
+    type=EXPECTED,
+    default=b"",
+    help="Expected reply to each message (without --send: expected greeting); SIZE: that many bytes of any content.",
 )
 @click.option("--log", is_flag=True, help="Print a line for every event on a connection.")
 @LOOP
@@ -168,10 +177,11 @@ def _options(
     from fourtuple.verbs.plan import read_plan
 
     if plan_file is not None:
-        if wanted is not None or destinations or sources or strategy:
+        if wanted is not None or destinations or sources or strategy or others["first_address"]:
             raise UsageError("--plan", "the file has N, the destinations and the sources", "Leave these out.")
         written = read_plan(plan_file)
         wanted, destinations, sources = written.wanted, tuple(written.destinations), tuple(written.sources)
+        others["first_address"] = written.first_address
         strategy, others["rate_per_s"] = written.strategy, others["rate_per_s"] or written.rate_per_s
     if wanted is None or not destinations:
         raise UsageError("N and a destination are needed, or --plan", do="fourtuple hold 100 127.0.0.1:8000")

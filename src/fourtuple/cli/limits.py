@@ -2,12 +2,13 @@
 
 import click
 
-from fourtuple.cli.common import ALL_STRATEGIES, FROM, JSON, NETNS, PID, UNITS, print_json, split
+from fourtuple.cli.common import ALL_STRATEGIES, FIRST_ADDRESS, FROM, JSON, NETNS, PID, UNITS, print_json, split
 
 
 @click.command(short_help="Show how many more connections fit, and which limit decides.", epilog=UNITS)
 @click.argument("destinations", nargs=-1, metavar="[HOST:PORT[-PORT]]...")
 @FROM
+@FIRST_ADDRESS
 @click.option("--strategy", type=ALL_STRATEGIES, help="How the source port is chosen, see above.  [default: late]")
 @PID
 @NETNS
@@ -26,6 +27,7 @@ from fourtuple.cli.common import ALL_STRATEGIES, FROM, JSON, NETNS, PID, UNITS, 
 def limits(
     destinations: tuple[str, ...],
     sources: tuple[str, ...],
+    first_address: bool,
     strategy: str | None,
     pid: int | None,
     netns: str | None,
@@ -54,6 +56,7 @@ def limits(
         destinations,
         sources=split(sources),
         strategy=Strategy(strategy) if strategy else None,
+        first_address=first_address,
         pid=pid,
         role=Role(role) if role else None,
         probe=probe,

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from fourtuple.cli.common import ALL_STRATEGIES, COUNT, FROM, JSON, RATE, UNITS, print_json, split
+from fourtuple.cli.common import ALL_STRATEGIES, COUNT, FIRST_ADDRESS, FROM, JSON, RATE, UNITS, print_json, split
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 
 
@@ -13,6 +13,7 @@ from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 @click.argument("wanted", type=COUNT, metavar="N")
 @click.argument("destinations", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
 @FROM
+@FIRST_ADDRESS
 @click.option(
     "--strategy", type=ALL_STRATEGIES, help="How the source port is chosen, see limits --help.  [default: late]"
 )
@@ -68,7 +69,15 @@ def plan(
         applied = {"applied": [change.name for change in outcome.done]}
         fit = verb(wanted, destinations, **asked)
     if file:
-        write_plan(file, fit.wanted_each, destinations, asked["sources"], strategy, options["rate_per_s"])
+        write_plan(
+            file,
+            fit.wanted_each,
+            destinations,
+            asked["sources"],
+            strategy,
+            options["rate_per_s"],
+            first_address=options["first_address"],
+        )
         share = ", the share of one machine" if fit.machine else ""
         said.append(f"written to {file}{share}: fourtuple hold --plan {file}")
     if as_json:

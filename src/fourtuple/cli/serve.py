@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from fourtuple.cli.common import (
+    CONTENT,
     DURATION,
     LOOP,
     NO_STORE,
@@ -20,7 +21,7 @@ from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 
 @click.command(short_help="Accept connections on any number of ports.", epilog=UNITS)
 @click.argument("where", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
-@click.option("--greet", default="", metavar="TEXT", help="Send TEXT to each client as soon as it connects.")
+@click.option("--greet", type=CONTENT, default=b"", help="Send this to each client as soon as it connects.")
 @click.option("--echo", is_flag=True, help="Send received data back.")
 @click.option("--close-after", "close_after_s", type=DURATION, help="Close each connection after TIME.")
 @click.option(

@@ -4,13 +4,14 @@ import sys
 
 import click
 
-from fourtuple.cli.common import JSON, NETNS, PID, print_json
+from fourtuple.cli.common import FIRST_ADDRESS, JSON, NETNS, PID, print_json
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 
 
 @click.command(short_help="Explain a number, an errno or a line of a log.")
 @click.argument("what", nargs=-1, required=True, metavar="WHAT...")
-@click.option("--dest", "destination", metavar="ADDRESS:PORT", help="Destination of the connections in question.")
+@click.option("--dest", "destination", metavar="HOST:PORT", help="Destination of the connections in question.")
+@FIRST_ADDRESS
 @PID
 @NETNS
 @click.option("--all", "everything", is_flag=True, help="Show unlikely causes in full, too.")
@@ -18,6 +19,7 @@ from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 def why(
     what: tuple[str, ...],
     destination: str | None,
+    first_address: bool,
     pid: int | None,
     netns: str | None,
     everything: bool,
@@ -39,7 +41,8 @@ def why(
     from fourtuple.verbs.why import why as verb
 
     text = sys.stdin.buffer.read().decode(errors="replace") if what == ("-",) else " ".join(what)
-    answer = verb(text, destination=destination, pid=pid, outside=go_into(pid, netns))
+    outside = go_into(pid, netns)
+    answer = verb(text, destination=destination, first_address=first_address, pid=pid, outside=outside)
     if as_json:
         print_json(answer.to_json())
     else:

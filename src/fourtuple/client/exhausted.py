@@ -92,7 +92,7 @@ def _count(host: str, port: int, sources: tuple[str, ...]) -> "Shortage | str":
     destination = str(EndpointSpec(host.partition("%")[0], range(port, port + 1)))
     try:
         ports = port_facts()
-        space, _ = space_of(ports, [destination], sources, Strategy.LATE)
+        space, _, _ = space_of(ports, [destination], sources, Strategy.LATE)
         use, _ = use_of(space, ports)
     except ShortfallError as error:
         return f"{CAUSES['no-such-source'].says}: {error}"

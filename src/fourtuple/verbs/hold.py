@@ -90,7 +90,12 @@ def prepare(options: HoldOptions) -> HoldOrder:
     """
     options.check()
     soft_before, _ = process.raise_soft_files()
-    seen = look(options.destinations, sources=options.sources, strategy=options.strategy)
+    seen = look(
+        options.destinations,
+        sources=options.sources,
+        strategy=options.strategy,
+        first_address=options.first_address,
+    )
     if seen.ports is None or seen.strategy is Strategy.BIND0:
         raise UsageError(f"--strategy {seen.strategy}", "hold does not support it", "See hold --help.")
     choice = choose(options.loop, log=options.log)
@@ -123,7 +128,7 @@ def order_of(
         what = f"{format_count(options.wanted)} connections"
         raise ShortfallError(what, lacking, "Open fewer, or see --fill-memory.")
     if not options.anyway:
-        refuse(seen, options.wanted, options.destinations, but=MEMORY_LIMITS)
+        refuse(seen, options.wanted, options.destinations, first_address=options.first_address, but=MEMORY_LIMITS)
     ring = choice.name == LoopName.RING
     count = options.workers or (1 if ring else _workers_needed(options.wanted, world))
     order = HoldOrder(
@@ -146,7 +151,7 @@ def order_of(
         free=world.free_memory,
         share=share,
     )
-    return replace(order, start=replace(start, planned=planned(order)))
+    return replace(order, start=replace(start, planned=replace(planned(order), resolved=seen.resolved)))
 
 
 def planned(order: HoldOrder) -> Planned:

@@ -17,6 +17,7 @@ def limits(
     *,
     sources: Sequence[str] = (),
     strategy: Strategy | None = None,
+    first_address: bool = False,
     pid: int | None = None,
     role: Role | None = None,
     probe: bool = False,
@@ -24,9 +25,11 @@ def limits(
 ) -> Limits:
     """How many more connections can be opened from here, or accepted.
 
-    destinations: HOST:PORT or HOST:PORT-PORT; none: any destination without a connection
+    destinations: HOST:PORT or HOST:PORT-PORT; none: any destination without a connection. A name means all of its
+                  addresses
     sources:      as `hold` takes them
     strategy:     None: explicit if `sources` name ports, else late
+    first_address: use only the first address of a name
     pid:          the process whose files, cgroup and listeners count; None: a program started from here
     role:         None: server for a listening process without `destinations`, else client
     probe:        open short connections on 127.0.0.1 to test what the kernel does not report
@@ -36,7 +39,16 @@ def limits(
 
     Raises UsageError, ShortfallError, CannotError.
     """
-    seen = look(destinations, sources=sources, strategy=strategy, pid=pid, role=role, probe=probe, outside=outside)
+    seen = look(
+        destinations,
+        sources=sources,
+        strategy=strategy,
+        first_address=first_address,
+        pid=pid,
+        role=role,
+        probe=probe,
+        outside=outside,
+    )
     world, ports = seen.world, seen.ports
     room, binding = bound(seen.verdicts)
     return Limits(
@@ -61,4 +73,5 @@ def limits(
         verdicts=seen.verdicts,
         remarks=remarks(world, seen.uses[0]) if seen.uses else (),
         unknown=world.why_not,
+        resolved=seen.resolved,
     )

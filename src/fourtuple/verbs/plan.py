@@ -36,7 +36,7 @@ MOST = 10**12
 class PlanOptions:
     """What `plan` is to calculate.
 
-    destinations, sources, strategy: as `hold` takes them; the sources need not exist yet
+    destinations, sources, strategy, first_address: as `hold` takes them; the sources need not exist yet
     rate_per_s:    connections opened per second; None: as many as bench/RESULTS.md has measured
     churn_per_s:   additional connections that are opened and closed per second, the client closing first
     machines:      number of machines like this one that share the connections
@@ -48,6 +48,7 @@ class PlanOptions:
     destinations: tuple[str, ...]
     sources: tuple[str, ...] = ()
     strategy: Strategy | None = None
+    first_address: bool = False
     rate_per_s: float | None = None
     churn_per_s: float | None = None
     machines: int | None = None
@@ -83,7 +84,13 @@ def plan(wanted: int, destinations: Sequence[str], **options: Any) -> Fit:
     """
     asked = PlanOptions(wanted, tuple(destinations), **options)
     asked.check()
-    seen = look(asked.destinations, sources=asked.sources, strategy=asked.strategy, on_paper=True)
+    seen = look(
+        asked.destinations,
+        sources=asked.sources,
+        strategy=asked.strategy,
+        first_address=asked.first_address,
+        on_paper=True,
+    )
     absent = tuple(str(address) for address in absent_sources(seen.space)) if asked.sources else ()
     return fit_of(asked, seen, means_of(seen, asked.destinations), checks_of(seen, asked.wanted_each), absent)
 
@@ -129,6 +136,7 @@ def fit_of(
         churn=_churn(seen, options.churn_per_s, each),
         machine=machine,
         nat=nat,
+        resolved=seen.resolved,
     )
 
 
@@ -147,10 +155,13 @@ def checks_of(seen: Look, wanted: int) -> tuple[fit.Check, ...]:
     return fit.checks(verdicts, wanted, uncounted=uncounted)
 
 
-def refuse(seen: Look, wanted: int, destinations: Sequence[str], *, but: Sequence[str] = ()) -> None:
+def refuse(
+    seen: Look, wanted: int, destinations: Sequence[str], *, first_address: bool = False, but: Sequence[str] = ()
+) -> None:
     """Raise ShortfallError, with the plan's words, if the connections do not fit.
 
-    but: limits to ignore
+    first_address: only the first address of a name is used
+    but:           limits to ignore
     """
     blocking = [c for c in checks_of(seen, wanted) if c.says is Says.BLOCKS and c.limit not in but]
     if not blocking:
@@ -158,7 +169,7 @@ def refuse(seen: Look, wanted: int, destinations: Sequence[str], *, but: Sequenc
     room_max, first = min(((c.room.most if c.room else 0, c) for c in blocking), key=itemgetter(0))
     means = means_of(seen, destinations)
     more = list(fit.ways([first], means, seen.world, wanted))
-    command = f"fourtuple plan {wanted} {' '.join(destinations)}"
+    command = f"fourtuple plan {wanted} {' '.join(destinations)}{' --first-address' * first_address}"
     raise ShortfallError(*fit.too_many(wanted, room_max, first, command, more=more))
 
 
@@ -217,11 +228,12 @@ def _churn(seen: Look, per_s: float | None, wanted: int) -> fit.Churn | None:
 
 
 class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A plan as a file, for `hold --plan`."""
+    """A plan as a file, for `hold --plan`. Names stay names: `hold` resolves them again."""
 
     fourtuple_plan: int
     wanted: Annotated[int, msgspec.Meta(ge=1)]
     destinations: list[str]
+    first_address: bool = False
     sources: list[str] = []
     strategy: Literal["late", "plain", "noport", "explicit"] | None = None
     rate_per_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
@@ -237,13 +249,15 @@ def write_plan(
     sources: Sequence[str],
     strategy: str | None,
     rate_per_s: float | None,
+    *,
+    first_address: bool = False,
 ) -> None:
     """Write the plan to a file. Raises UsageError if the file cannot be written or hold cannot run the plan."""
     if strategy == Strategy.BIND0:
         raise UsageError("--write with --strategy bind0", "hold does not support that strategy")
     written = msgspec.convert(
         {"fourtuple_plan": VERSION, "wanted": wanted, "destinations": list(destinations)}
-        | {"sources": list(sources), "strategy": strategy, "rate_per_s": rate_per_s},
+        | {"sources": list(sources), "strategy": strategy, "rate_per_s": rate_per_s, "first_address": first_address},
         Written,
     )
     try:

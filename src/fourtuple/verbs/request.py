@@ -2,7 +2,7 @@
 
 import ipaddress
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.ports import PortUse
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.sockets.table import State
-from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec, parse_addresses
+from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec, Resolved, parse_addresses
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import Destinations, TupleSpace
 from fourtuple.kernel import addresses
@@ -21,6 +21,7 @@ from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets
 
 MOST_PAIRS = 2**32
 MOST_ADDRESSES = 4096  # destination addresses whose routes are looked up
+Resolver = Callable[[EndpointSpec], list[Address]]
 
 
 def space_of(
@@ -29,12 +30,15 @@ def space_of(
     sources: Sequence[str],
     strategy: Strategy | None,
     *,
+    first_address: bool = False,
     on_paper: bool = False,
-) -> tuple[TupleSpace, Strategy]:
-    """The tuple space for the options as typed, without reading what is in use, and its strategy.
+    resolve: Resolver = addresses.resolve,
+) -> tuple[TupleSpace, Strategy, tuple[Resolved, ...]]:
+    """The tuple space for the options as typed, without reading what is in use, its strategy, and the resolved names.
 
-    destinations, sources, strategy: as `hold` takes them
+    destinations, sources, strategy, first_address: as `hold` takes them
     on_paper: source addresses need not be on this host
+    resolve:  the addresses of a host, as in kernel.addresses
 
     Raises UsageError, or ShortfallError if there is no route to a destination.
     """
@@ -54,7 +58,7 @@ def space_of(
     if not destinations:
         raise UsageError("connections", "no destination was given", "Write 127.0.0.1:8000.")
     wanted_version = parse_addresses(source_specs[0].host)[0] if source_specs else None
-    endpoints = _endpoints(destinations, wanted_version)
+    endpoints, resolved = _endpoints(destinations, wanted_version, resolve, first_address=first_address)
     source_hosts = [spec.host for spec in source_specs]
     if not source_hosts:
         source_hosts = list(dict.fromkeys(str(_source_towards(address, ports)) for address, ports in endpoints))
@@ -82,19 +86,22 @@ def space_of(
             "Use one that `ip address` shows, any of 127.0.0.0/8 towards loopback, or add it.",
         )
     _check_loopback(space)
-    return space, strategy
+    return space, strategy, resolved
 
 
 def _check_loopback(space: TupleSpace) -> None:
     """Raises UsageError for a loopback source with a destination that is not on this host."""
-    first, (value, _) = space.address(space.sources[0]), space.destinations[0]
-    target = space.address(value)
-    if first.is_loopback and not target.is_loopback and not addresses.is_local(target):
-        raise UsageError(
-            f"the source address {first} towards {target}",
-            "a loopback address leads to this host only (connect: EINVAL)",
-            "Leave --from out, or name another.",
-        )
+    first = space.address(space.sources[0])
+    if not first.is_loopback:
+        return
+    for values, _ in space.destinations.parts:
+        for target in map(space.address, itertools.islice(values, MOST_ADDRESSES)):
+            if not target.is_loopback and not addresses.is_local(target):
+                raise UsageError(
+                    f"the source address {first} towards {target}",
+                    "a loopback address leads to this host only (connect: EINVAL)",
+                    "Leave --from out, or name another.",
+                )
 
 
 def _source_towards(address: Address, ports: range) -> Address:
@@ -152,27 +159,35 @@ def usable(space: TupleSpace, use: PortUse, strategy: Strategy, wanted: int) -> 
     return quiet if quiet.size >= wanted else space.without_ports(held["local_port"].tolist())
 
 
-def _endpoints(destinations: Sequence[str], version: int | None) -> list[tuple[Address, range]]:
-    """Addresses and ports of the destinations, all of one IP version that every destination has.
+def _endpoints(
+    destinations: Sequence[str], version: int | None, resolve: Resolver, *, first_address: bool
+) -> tuple[list[tuple[Address, range]], tuple[Resolved, ...]]:
+    """Addresses and ports of the destinations, all of one IP version that every destination has, and the names.
 
-    The wildcard means this host. Raises UsageError.
+    A name means all of its addresses of that version, or only the first. The wildcard means this host.
+    Raises UsageError.
     """
-    found: list[tuple[list[Address], range]] = []
+    found: list[tuple[str, list[Address], range]] = []
     for text in destinations:
         spec = EndpointSpec.parse(text)
         if spec.ports is None:
             raise UsageError(f"destination {text!r}", "the port is missing", f"Write {spec.with_port()}.")
-        found.append(([_meant(address) for address in addresses.resolve(spec)], spec.ports))
-    shared = set.intersection(*({address.version for address in each} for each, _ in found))
-    chosen = version or next((address.version for address in found[0][0] if address.version in shared), None)
-    endpoints = [
-        (next((address for address in each if address.version == chosen), each[0]), ports) for each, ports in found
-    ]
+        found.append((spec.host, list(dict.fromkeys(map(_meant, resolve(spec)))), spec.ports))
+    shared = set.intersection(*({address.version for address in each} for _, each, _ in found))
+    chosen = version or next((address.version for address in found[0][1] if address.version in shared), None)
+    endpoints: list[tuple[Address, range]] = []
+    resolved: dict[str, Resolved] = {}
+    for host, each, ports in found:
+        possible = [address for address in each if address.version == chosen] or each[:1]
+        used = possible[:1] if first_address else possible
+        endpoints += [(address, ports) for address in used]
+        if len(each) > len({address.version for address in each}):  # one of each IP version is usual, as of localhost
+            resolved[host] = Resolved(host, tuple(map(str, each)), tuple(map(str, used)))
     if len({address.version for address, _ in endpoints} | ({version} - {None})) > 1:
         raise UsageError(
             "these destinations", "their addresses mix IPv4 and IPv6", "Ask for each IP version by itself."
         )
-    return endpoints
+    return endpoints, tuple(resolved.values())
 
 
 def _meant(address: Address) -> Address:

@@ -103,7 +103,7 @@ def work(
     """The work of each worker. It runs in the worker, so that the loop is created there."""
     options = order.options
     job = ServeJob(
-        options.greet.encode(),
+        options.greet,
         options.echo,
         options.close_after_s,
         options.reset,

@@ -18,6 +18,7 @@ from fourtuple.core.limits.weigh import weigh
 from fourtuple.core.sockets.ends import serving
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, full_queues
+from fourtuple.core.space.endpoints import Resolved
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import Destinations, TupleSpace
 from fourtuple.kernel import addresses, canary
@@ -36,6 +37,7 @@ class Look:
     """The result of a survey.
 
     space:    the sources and destinations in question
+    resolved: names among the destinations that have several addresses
     uses:     port use of the space, or of its parts, each with its own source; empty if the port range is unknown
     ports:    the room of all uses together; None: the port range is unknown, or the role is server
     because:  why the room of the ports is not exact
@@ -54,6 +56,7 @@ class Look:
     probed: int | None
     case: Case
     verdicts: tuple[Verdict, ...]
+    resolved: tuple[Resolved, ...] = ()
 
 
 def look(
@@ -61,6 +64,7 @@ def look(
     *,
     sources: Sequence[str] = (),
     strategy: Strategy | None = None,
+    first_address: bool = False,
     pid: int | None = None,
     role: Role | None = None,
     probe: bool = False,
@@ -74,7 +78,9 @@ def look(
     world = read_world(SYSCTLS, pid, network=network, outside=outside)
     if world.ports:
         world = replace(world, ports=replace(world.ports, any_port=world.process.may_bind_any_port))
-    space, strategy = _asked(world, destinations, sources, strategy, on_paper=on_paper)
+    space, strategy, resolved = _asked(
+        world, destinations, sources, strategy, first_address=first_address, on_paper=on_paper
+    )
     uses: list[PortUse] = []
     because: list[str] = []
     probed, by = None, ""
@@ -114,8 +120,9 @@ def look(
         full = full_queues(listeners)
     elif uses and destinations:
         full = full_queues(_listening_at(space, uses[0].listens))
+    verdicts = weigh(case)
     return Look(
-        world, role, space, strategy, tuple(uses), ports, tuple(because), tuple(full), probed, case, weigh(case)
+        world, role, space, strategy, tuple(uses), ports, tuple(because), tuple(full), probed, case, verdicts, resolved
     )
 
 
@@ -154,15 +161,19 @@ def _asked(
     sources: Sequence[str],
     strategy: Strategy | None,
     *,
+    first_address: bool,
     on_paper: bool,
-) -> tuple[TupleSpace, Strategy]:
-    """The space in question; a placeholder space without destinations, or if the port range is unknown."""
+) -> tuple[TupleSpace, Strategy, tuple[Resolved, ...]]:
+    """The space in question, its strategy and the resolved names.
+
+    A placeholder space without destinations, or if the port range is unknown.
+    """
     if destinations and world.ports:
-        return space_of(world.ports, destinations, sources, strategy, on_paper=on_paper)
+        return space_of(world.ports, destinations, sources, strategy, first_address=first_address, on_paper=on_paper)
     if sources and not destinations:
         raise UsageError("--from needs a destination", do="fourtuple limits 10.0.0.9:80 --from 10.0.0.4")
     ports = Ranges([world.ports.port_range] if world.ports else [])
-    return TupleSpace(4, Ranges([range(1)]), ports, ANYWHERE), strategy or Strategy.LATE
+    return TupleSpace(4, Ranges([range(1)]), ports, ANYWHERE), strategy or Strategy.LATE, ()
 
 
 def _probed(uses: Sequence[PortUse], facts: PortFacts) -> tuple[list[PortUse], int]:

@@ -16,7 +16,7 @@ from fourtuple.core.sockets.filter import EVERYWHERE
 from fourtuple.core.sockets.owners import Holders, Owners
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCKET, Sockets, State, four_tuples, full_queues, mapped, recast
-from fourtuple.core.space.endpoints import Endpoint
+from fourtuple.core.space.endpoints import Endpoint, EndpointSpec, Resolved
 from fourtuple.core.why.causes import Scene
 from fourtuple.core.why.judge import Why, judge
 from fourtuple.core.why.reader import read_saying
@@ -36,13 +36,16 @@ def why(
     what: str,
     *,
     destination: str | None = None,
+    first_address: bool = False,
     pid: int | None = None,
     outside: Mapping[str, str] = NOTHING,
 ) -> Why:
     """Find the likely causes of a failure, the likeliest first, each with the evidence from this host.
 
     what:        the number of connections at which they stop, an errno, a log line or a traceback
-    destination: ADDRESS:PORT of the failed connections; None: the one that `what` names, if any
+    destination: HOST:PORT of the failed connections; None: the one that `what` names, if any. Of a name that has
+                 several addresses, the one with the least room is examined
+    first_address: examine the first address of a name instead
     pid:         the process whose files, cgroup and namespace count; None: for EMFILE the process that
                  listens at the destination, if it is visible; else a program started from here
     outside:     as `limits` takes it
@@ -50,8 +53,10 @@ def why(
     Raises UsageError, CannotError.
     """
     saying = read_saying(what)
+    resolved: tuple[Resolved, ...] = ()
     if destination is not None:
-        saying = replace(saying, target=str(Endpoint.parse(destination)))
+        end, resolved = _destination(destination, first_address=first_address)
+        saying = replace(saying, target=str(end))
     listeners = read_listeners()
     (usage, on_port), by = fold_sockets(partial(_fold, listeners, saying.port), CONNECTED)
     view = View.of(usage, By.PAIR, MOST_PAIRS)
@@ -81,7 +86,29 @@ def why(
         asked=whose is not None,
     )
     ceilings = {verdict.limit: verdict.ceiling for verdict in seen.verdicts if verdict.ceiling}
-    return judge(replace(saying, target=target), scene, ceilings, seen.world.why_not)
+    return replace(judge(replace(saying, target=target), scene, ceilings, seen.world.why_not), resolved=resolved)
+
+
+def _destination(text: str, *, first_address: bool) -> tuple[Endpoint, tuple[Resolved, ...]]:
+    """The endpoint to be examined, and its name: of several addresses the one with the least room.
+
+    Raises UsageError.
+    """
+    spec = EndpointSpec.parse(text)
+    if spec.ports is None or len(spec.ports) != 1:
+        return Endpoint.parse(text), ()  # raises
+    found = addresses.resolve(spec)
+    first = Endpoint(found[0], spec.ports[0])
+    if len(found) == 1:
+        return first, ()
+    try:
+        seen = look([text], first_address=first_address)
+    except ShortfallError:  # no way there, which may be the failure in question
+        return first, ()
+    if not seen.resolved or seen.ports is None:
+        return first, seen.resolved
+    fullest = min(seen.ports.routes, key=lambda route: (route.room.least, route.room.most))
+    return Endpoint.parse(str(fullest.destination)), seen.resolved
 
 
 def _look(target: str | None, pid: int | None, outside: Mapping[str, str]) -> tuple[Look, str | None]:

@@ -34,6 +34,7 @@ SEEN = Observation(
     kept=NONE,
     kept_after=NONE,
     named=NONE,
+    listened=NONE,
     time_wait=192,
     close_wait=0,
     left=0,
@@ -130,8 +131,74 @@ def test_what_is_possible_grows_with_the_sources_that_are_used() -> None:
     assert judge(replace(SEEN, most=connections(384, sources=2))).possible == 384
 
 
+def test_a_listener_in_the_range_is_a_remark() -> None:
+    """Its port is lost to connect(), during the run or for a while after it; its connections share their ports."""
+
+    port = frozenset({32900})
+    for change in ({"kept": port}, {"kept": port, "kept_after": port}, {}):
+        said = judge(replace(SEEN, named=port, listened=port, **change))  # type: ignore[arg-type]
+        assert [finding.kind for finding in said.findings] == [Kind.SHARED]
+        assert numbers(said.remarks[0])[:2] == [1, 32900]
+    assert judge(SEEN).remarks == ()
+
+
+def test_listeners_on_much_of_the_range_poison() -> None:
+    """Up to a tenth of 64 ports are a remark, and a single one of two."""
+
+    for ports, listeners, kind in (
+        (64, 6, Kind.SHARED),
+        (64, 7, Kind.POISONS),
+        (2, 1, Kind.SHARED),
+        (2, 2, Kind.POISONS),
+    ):
+        listened = frozenset(range(32900, 32900 + listeners))
+        said = judge(replace(SEEN, ports=ports, kept=listened, named=listened, listened=listened))
+        assert (said.verdict, len(said.remarks)) == (kind, int(kind is Kind.SHARED))
+
+
+def test_listeners_one_after_the_other_are_no_more_than_one_at_a_time() -> None:
+    """On forty ports in turn, as FTP does for each file: one of them was lost when that was tested."""
+
+    listened = frozenset(range(32900, 32940))
+    said = judge(replace(SEEN, kept=frozenset({32903}), named=listened, listened=listened))
+    assert said.verdict is Kind.SHARED
+    assert numbers(said.remarks[0])[0] == 40
+
+
+def test_a_listener_does_not_excuse_bound_connections() -> None:
+    """Two ports that bind() chose, and one on which it listens: three are lost, and the findings stay."""
+
+    listened = frozenset({32900})
+    seen = replace(SEEN, most=ONE_EACH[:2], opened=2, kept=listened | {32768, 32769}, named=listened, listened=listened)
+    said = judge(seen)
+    assert [finding.kind for finding in said.findings] == [Kind.BOUND, Kind.POISONS]
+    assert said.found(Kind.POISONS).numbers["while_running"] == 61  # type: ignore[union-attr]
+    assert len(said.remarks) == 1
+
+
+def test_connections_from_a_port_on_which_it_listens_are_no_remark() -> None:
+    """A program that connects from its listening port has named it for its connections."""
+
+    port = frozenset({32768})
+    said = judge(replace(SEEN, kept=port, named=port, listened=port))
+    assert (said.verdict, said.remarks) == (Kind.POISONS, ())
+
+
 def test_a_listener_in_the_range_is_no_bound_connection() -> None:
-    assert kinds(replace(SEEN, kept=frozenset({32800}), named=frozenset({32800}))) == [Kind.POISONS, Kind.SHARED]
+    port = frozenset({32800})
+
+    assert kinds(replace(SEEN, most=ONE_EACH[:5], opened=5, kept=port, named=port, listened=port)) == [Kind.SHARED]
+
+
+@pytest.mark.parametrize(("code", "words"), [(1, ""), (3, ""), (137, "signal 9"), (139, "signal 11"), (255, "")])
+def test_what_a_failed_program_did_is_found_all_the_same(code: int, words: str) -> None:
+    """The failure comes first, with the errno that may explain it; no other finding is left out, except shared."""
+
+    said = judge(replace(SEEN, most=ONE_EACH, opened=64, kept=PORTS, kept_after=PORTS, exit=code, errno="EADDRINUSE"))
+    assert [finding.kind for finding in said.findings] == [Kind.FAILED, Kind.BOUND, Kind.POISONS]
+    assert numbers(said.findings[0].says)[0] == code
+    assert words in said.findings[0].says
+    assert "EADDRINUSE" in said.findings[0].says
 
 
 @given(st.integers(1, 6), st.integers(1, 6))

@@ -21,14 +21,15 @@ from tests import made
 )
 def test_an_order_to_hold_comes_back_as_it_was(space: TupleSpace) -> None:
     order = made.order(workers=3)
-    order = replace(order, plan=replace(order.plan, space=space), options=made.options(send=b"\0\xff", rate_per_s=7.5))
-
-    assert from_text(to_text(order), HoldOrder) == order
+    for expect in (b"\xff\0", 32):
+        options = made.options(send=b"\0\xff", expect=expect, rate_per_s=7.5)
+        order = replace(order, plan=replace(order.plan, space=space), options=options)
+        assert from_text(to_text(order), HoldOrder) == order
 
 
 def test_an_order_to_serve_comes_back_as_it_was() -> None:
     hold = made.order()
-    options = ServeOptions(("127.0.0.1:8000",), greet="grüezi", close_after_s=0.5, watch=Watch.CENSUS)
+    options = ServeOptions(("127.0.0.1:8000",), greet="grüezi".encode(), close_after_s=0.5, watch=Watch.CENSUS)
     order = ServeOrder(options, hold.start, hold.loop, hold.loop_because, None, hold.free)
 
     assert from_text(to_text(order), ServeOrder) == order
@@ -49,6 +50,9 @@ def test_what_is_no_order_is_refused(text: bytes) -> None:
         (made.options(every_s=1.0), "--every"),
         (made.options(watch=Watch.CENSUS, send=b"x"), "--watch census"),
         (made.options(watch=Watch.OFF, expect=b"x"), "--watch off"),
+        (made.options(watch=Watch.CENSUS, expect=32), "--watch census"),
+        (made.options(expect=0), "empty"),
+        (made.options(expect=2**24 + 1), "too long"),
         (made.options(watch=Watch.OFF, reconnect=True), "--reconnect"),
         (ServeOptions(()), "no address"),
         (ServeOptions(("127.0.0.1:8000",), backlog=-1), "backlog"),

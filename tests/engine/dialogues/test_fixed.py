@@ -90,6 +90,31 @@ def test_something_else_is_unexpected_and_the_next_request_is_asked_afresh(wrong
     assert (run.counters["unexpected"], run.counters["open"]) == (1, 1)
 
 
+def test_a_size_is_answered_by_that_many_bytes_whatever_they_are() -> None:
+    """Five bytes are expected: any five are an answer, in one piece or in several; four are none yet."""
+    loop = ScriptedLoop(Clock())
+    run = talking(loop, Talk(b"ping", every_s=2.0, expect=5), wanted=3)
+    run.until(lambda: len(loop.sent) == 3)
+    loop.incoming = {0: [b"+PONG"], 1: [b"\0\xff", b"abc"], 2: [b"four"]}
+    run.until(lambda: run.counters["received_bytes"] == 14)
+
+    assert (run.counters["answers"], run.counters["unexpected"]) == (2, 0)
+
+
+@pytest.mark.parametrize("pieces", [[b"123456"], [b"123", b"456"]])
+def test_more_bytes_than_the_size_are_unexpected_and_the_next_request_is_asked_afresh(pieces: list[bytes]) -> None:
+    """As a text with something after it: the surplus is not the beginning of the next answer."""
+    loop = ScriptedLoop(Clock())
+    run = talking(loop, Talk(b"12345", every_s=2.0, expect=5), wanted=1)
+    run.until(lambda: loop.sent)
+    loop.incoming = {0: [*pieces]}
+    run.until(lambda: run.counters["unexpected"] == 1)
+    loop.echo = True
+    run.until(lambda: run.counters["answers"] == 1)
+
+    assert (run.counters["unexpected"], run.counters["open"]) == (1, 1)
+
+
 def test_a_greeting_is_expected_once_from_each() -> None:
     """Nothing is sent. Two get the expected greeting, one another; data that comes later is not an answer."""
     loop = ScriptedLoop(Clock())
@@ -194,6 +219,26 @@ def test_a_lost_connection_forgets_what_it_was_asked() -> None:
     run.until(lambda: run.counters["answers"] == 2)
 
     assert run.counters["unexpected"] == 0
+
+
+@given(st.binary(min_size=1, max_size=40), st.integers(1, 40), st.lists(st.integers(1, 9), max_size=30))
+def test_however_it_is_cut_the_number_of_bytes_decides(come: bytes, size: int, cuts: list[int]) -> None:
+    """Exactly as many are one answer; fewer are none; more are unexpected, if they belong to the same answer."""
+    counters = np.zeros(1, COUNTERS)[0]
+    requests = Requests(Talk(b"x", 1.0, size), np.array([Life.OPEN], np.uint8), counters, begin_ns=0)
+    counters["phase"] = Phase.HOLDING
+    requests.say(10**9)
+    pieces: list[bytes] = []
+    rest = come
+    for cut in [*cuts, len(come)]:
+        pieces, rest = [*pieces, rest[:cut]], rest[cut:]
+    for piece in filter(None, pieces):
+        data = np.frombuffer(piece, np.uint8).reshape(1, -1)
+        requests.received(np.array([0], np.int32), data, np.array([len(piece)], np.int32), now_ns=2 * 10**9)
+
+    ends = np.cumsum([len(piece) for piece in pieces])
+    exact, beyond = size in ends, size not in ends and len(come) > size
+    assert (counters["answers"], counters["unexpected"]) == (int(exact), int(beyond))
 
 
 @given(st.binary(min_size=1, max_size=40), st.lists(st.integers(1, 9), max_size=30), st.booleans())

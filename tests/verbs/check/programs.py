@@ -117,6 +117,9 @@ def main(habit: str, hold_s: float = 0.0) -> None:
         held.extend(plain(DESTINATIONS[0]) for _ in range(5))
         if os.fork():
             os._exit(0)
+    elif habit == "listens":  # on a port that the kernel chooses, of the range
+        held.append(socket.create_server(("", 0)))
+        held.extend(plain(end) for end in DESTINATIONS)
     elif habit == "nothing":
         print("nothing to do", file=sys.stderr)
     for end in DESTINATIONS if habit in HABITS else []:

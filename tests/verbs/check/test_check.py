@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,23 @@ from tests.waiting import PATIENCE_S, lines_until, wait_until
 ME = [sys.executable, "-m", "tests.verbs.check.programs"]
 AT_ONCE = 6  # checks: they sleep most of the time
 
+GREETED = """
+import socket, sys
+host, port = sys.argv[1].split(":")
+sock = socket.create_connection((host, int(port)))
+sys.exit(sock.recv(5, socket.MSG_WAITALL) != b"220\\r\\n")
+"""
+SENT = """
+import socket, sys, time
+server = socket.create_server(("127.0.0.1", 9000))
+while not (data := server.accept()[0].recv(6, socket.MSG_WAITALL)):
+    pass  # the first connection may be closed at once
+if data != b"PING\\r\\n":
+    sys.exit(f"received {data}")
+host, port = sys.argv[1].split(":")
+sock = socket.create_connection((host, int(port)))
+time.sleep(60)
+"""
 # name → options and command, of clients that are ours
 HABITS: dict[str, list[str]] = {
     "plain": ["--", *ME, "plain"],
@@ -39,11 +57,19 @@ HABITS: dict[str, list[str]] = {
     "churn": ["--", *ME, "churn"],
     "bound-answered": ["--", *ME, "bound-answered"],
     "reset": ["--", *ME, "reset"],
+    "is greeted": ["--serve", r"greet:220\r\n", "--", sys.executable, "-c", GREETED, "{dest1}"],
+    "is sent": ["--through", "127.0.0.1:9000", "--send", r"PING\r\n", "--", sys.executable, "-c", SENT, "{dest1}"],
+    "listens": ["--", *ME, "listens", "60"],
+    "fails": ["--", "sh", "-c", f"{shlex.join(ME)} plain; exit 3"],
+    "fails as it binds": ["--", "sh", "-c", f"{shlex.join(ME)} source-address; exit 1"],
+    "fails, and N is reached": ["--expect", "1", "--", "sh", "-c", f"{shlex.join(ME)} plain; exit 255"],
+    "is killed": ["--", "sh", "-c", f"{shlex.join(ME)} plain; kill -KILL $$"],
+    "fails when it is ended": ["--settle", "1s", "--", "sh", "-c", f"trap 'exit 3' TERM; {shlex.join(ME)} plain 60"],
     "wide": ["--ports", "200", "--destinations", "5", "--", *ME, "plain"],
 }
 # … and of the distribution's: which program it takes
 PROGRAMS: dict[str, tuple[str, list[str]]] = {
-    "curl": ("curl", ["--", "sh", "-c", "for i in $(seq 80); do curl -s {url1} || exit 1; done"]),
+    "curl": ("curl", ["--", "sh", "-c", "for i in $(seq 80); do curl -s {url1} || break; done"]),
     "wget --bind-address": (
         "wget",
         ["--", "sh", "-c", "for i in 1 2 3 4 5; do wget -qO- --bind-address={source} {url1}; done"],
@@ -215,6 +241,46 @@ def test_what_a_child_goes_on_holding_is_a_leak(runs: Runs) -> None:
     assert numbers(record, "leaks") == {"close_wait": 0, "left": 5}
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "kinds"),
+    [
+        ("fails", 3, ["failed"]),
+        ("fails as it binds", 1, ["failed", "bound", "poisons"]),
+        ("fails, and N is reached", 255, ["failed"]),
+        ("is killed", 137, ["failed"]),
+    ],
+)
+def test_a_program_that_failed_is_never_as_expected(runs: Runs, name: str, code: int, kinds: list[str]) -> None:
+    """The exit code of the check is 1, whatever was expected; what the program did until then is reported."""
+
+    record = said(runs, name)
+    assert (record["verdict"], record["exit"]) == ("failed", code)
+    assert [finding["kind"] for finding in record["findings"]] == kinds
+
+
+def test_a_program_that_was_ended_by_the_check_has_not_failed(runs: Runs) -> None:
+    """Its own exit code, after SIGTERM, is 3."""
+
+    record = said(runs, "fails when it is ended")
+    assert (record["verdict"], record["exit"], record["ended"]) == ("shared", None, Ended.SETTLED)
+
+
+@pytest.mark.parametrize(("name", "code"), [("is greeted", 0), ("is sent", None)])
+def test_messages_are_the_bytes_that_their_escapes_name(runs: Runs, name: str, code: int | None) -> None:
+    """The program fails if it receives anything else."""
+
+    record = said(runs, name)
+    assert (record["verdict"], record["exit"]) == ("shared", code)
+
+
+def test_a_listener_in_the_range_is_a_remark(runs: Runs) -> None:
+    record = said(runs, "listens")
+
+    assert record["verdict"] == "shared"
+    assert len(record["remarks"]) == 1
+    assert told.numbers(record["remarks"][0])[1] in range(32_768, 32_768 + 64)
+
+
 def test_short_connections_are_told_their_pace(runs: Runs) -> None:
     """One at a time, 64 to each destination, then EADDRNOTAVAIL: TIME_WAIT keeps every port."""
 
@@ -250,6 +316,14 @@ def test_clients_of_the_distribution(runs: Runs, name: str, verdict: str) -> Non
     need(shutil.which(name.split()[0]), name.split()[0])
 
     assert said(runs, name)["verdict"] == verdict
+
+
+def test_the_fix_names_the_option_of_the_program(runs: Runs) -> None:
+    need(shutil.which("wget"), "wget")
+
+    fixes = [finding["fix"] for finding in said(runs, "wget --bind-address")["findings"]]
+    assert "--bind-address" in fixes[0]
+    assert "ip route replace" in fixes[0]
 
 
 def test_wrk_opens_one_connection_more_than_it_uses(runs: Runs) -> None:
@@ -340,11 +414,12 @@ class TestTheCommand:
         (["--destinations", "0", "--", "true"], "1,000"),
         (["--serve", "gopher", "--", "true"], "gopher"),
         (["--expect", "good", "--", "true"], "--expect good"),
+        (["--expect", "failed", "--", "true"], "--expect failed"),
         (["--through", "9000", "--", "true"], "'9000'"),
         (["--", ""], "error: "),
         (["--through", "[::1]:9000", "--", "true"], "IPv4"),
-        (["--send", "abc\\", "--", "true"], r"'abc\\'"),
-        (["--serve", "greet:\\", "--", "true"], r"'\\'"),
+        (["--send", "abc\\", "--", "true"], "'abc\\'"),
+        (["--serve", "greet:\\", "--", "true"], "'\\'"),
         (["--expekt", "3", "--", "true"], "--expekt"),
     ],
 )

@@ -23,6 +23,7 @@ NOTHING = Observation(
     kept=frozenset(),
     kept_after=frozenset(),
     named=frozenset(),
+    listened=frozenset(),
     time_wait=0,
     close_wait=0,
     left=0,
@@ -37,9 +38,34 @@ NOTHING = Observation(
 
 def test_a_program_that_shares_its_ports_is_judged() -> None:
     most = tuple((1, 40_000 + port, number) for number in (0, 1) for port in range(64))
-    seen = replace(NOTHING, most=most, opened=128, asked=frozenset(range(40_000, 40_064)))
+    seen = replace(NOTHING, most=most, opened=128, asked=frozenset(range(40_000, 40_064)), exit=0)
 
     assert conclude(OPTIONS, ENDS, seen).verdict is Kind.SHARED
+
+
+@pytest.mark.parametrize("code", [1, 3, 255, 137])
+def test_a_program_that_failed_is_never_as_expected(code: int) -> None:
+    """It opened every connection that is possible, and more than were expected."""
+    most = tuple((1, 40_000 + port, number) for number in (0, 1) for port in range(64))
+    said = conclude(OPTIONS, ENDS, replace(NOTHING, most=most, opened=128, exit=code))
+
+    assert (said.verdict, said.exit, said.shared) == (Kind.FAILED, code, False)
+    assert not [expected for expected in (*Kind, 1, 128) if said.is_expected(expected)]
+    assert said.found(Kind.SHARED) is None
+
+
+@pytest.mark.parametrize("ended", [Ended.SETTLED, Ended.TIME, Ended.ASKED])
+def test_a_program_that_check_ended_has_not_failed(ended: Ended) -> None:
+    seen = replace(NOTHING, most=((1, 40_000, 0),), opened=1, asked=frozenset({40_000}), exit=None, ended=ended)
+
+    assert conclude(OPTIONS, ENDS, seen).verdict is Kind.SHARED
+
+
+def test_the_fix_names_the_option_of_the_program_that_was_run() -> None:
+    seen = replace(NOTHING, most=((1, 40_000, 0),), opened=1, kept_own=frozenset({40_000}), exit=0)
+    said = conclude(CheckOptions(("sh", "-c", "exec /usr/bin/wget --bind-address={source} {url}")), ENDS, seen)
+
+    assert "wget calls bind() because of --bind-address" in said.findings[0].fix
 
 
 @pytest.mark.parametrize(

@@ -13,18 +13,23 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from fourtuple.core.check.cures import IN_CODE, WITHOUT_CODE, cure_for
 from fourtuple.core.check.timeline import Connection
 from fourtuple.core.limits.time_wait import TIME_WAIT_S
 from fourtuple.core.units import format_count
 
 DEFAULT_RANGE = 28_232  # ports: 32768-60999, the kernel's default of net.ipv4.ip_local_port_range
+SIGNALS = range(1, 65)  # signal(7): shells report that one ended a program as exit code 128 + its number
+MOST_NAMED = 4  # listening ports in a remark
 CHURN, CHURN_FEW = 0.1, 10  # share and number of reopened connections from which TIME_WAIT matters
+LISTENERS = 0.1  # share of the range up to which listeners are a remark; a single one always is
 IN_STEP = 0.8  # share of the connections that advance in both lists at once, from which it is lockstep
 
 
 class Kind(StrEnum):
-    """What a program does with its source ports, the worst first."""
+    """What a program does with its source ports, the worst first; FAILED: it does not show what it does."""
 
+    FAILED = "failed"
     BOUND = "bound"
     LOCKSTEP = "lockstep"
     POISONS = "poisons"
@@ -45,14 +50,15 @@ class Ended(StrEnum):
 
 FIXES: Mapping[Kind, str] = MappingProxyType(
     {
-        Kind.BOUND: "Do not call bind(), or set IP_BIND_ADDRESS_NO_PORT (24, level SOL_IP) before it: setsockopt in C;"
-        " sock.setsockopt(socket.IPPROTO_IP, 24, 1) or fourtuple.connect in Python; net.Dialer.Control instead of"
-        " LocalAddr alone in Go; socket2 with libc::setsockopt in Rust; leave the local address out in Java and Node.",
+        Kind.FAILED: "Run the command until it ends with exit code 0; its own output goes to standard error. If it is"
+        " meant to fail, say so in the command: sh -c 'COMMAND; true'.",
+        Kind.BOUND: f"{WITHOUT_CODE} {IN_CODE}",
         Kind.LOCKSTEP: "Use every pair instead of advancing in both lists at once: connection i takes source i // D % S"
         " and destination i % D, as itertools.product, nested loops in C, Go, Rust and Java,"
         " or fourtuple.TupleSpace do.",
-        Kind.POISONS: "Let connect() choose the port: call bind(address, 0) with IP_BIND_ADDRESS_NO_PORT. Or bind ports"
-        " outside net.ipv4.ip_local_port_range, or ports in net.ipv4.ip_local_reserved_ports.",
+        Kind.POISONS: "Name ports outside net.ipv4.ip_local_port_range in its options, or add these ports to"
+        " net.ipv4.ip_local_reserved_ports. In its code, let connect() choose the port: call bind(address, 0) with"
+        " IP_BIND_ADDRESS_NO_PORT.",
         Kind.LEAKS: "Close the connection when read() returns 0, as the other end has closed it: close() in C,"
         " a with block in"
         " Python, defer Close() and io.Copy(io.Discard, Body) in Go, drop in Rust, try-with-resources in Java.",
@@ -65,6 +71,7 @@ FIXES: Mapping[Kind, str] = MappingProxyType(
         Kind.SHARED: "",
     }
 )
+SAME_AS_BOUND = "The same change: a port that bind() has taken is lost to all other programs."
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,7 @@ class Observation:
     kept:         ports of the whole range that no other connect() could get during the run; empty: not tested
     kept_after:   ports of the whole range that no other connect() could get 2 s after the program ended
     named:        ports of the range that the program named in bind(), or listened on
+    listened:     those of `named` that it listened on
     time_wait:    4-tuples that the program left in TIME_WAIT
     close_wait:   connections that the program had not closed 1 s after the server did
     left:         connections that other processes held 1 s after the program ended
@@ -118,6 +126,7 @@ class Observation:
     kept: frozenset[int]
     kept_after: frozenset[int]
     named: frozenset[int]
+    listened: frozenset[int]
     time_wait: int
     close_wait: int
     left: int
@@ -150,6 +159,7 @@ class Conduct:
 
     verdict:      the kind of the worst finding
     findings:     the worst first
+    remarks:      what else to know about the program, as sentences; they do not change the verdict
     destinations: the program's connections by destination
     connections:  connections open at once, to all destinations, at the peak
     possible:     connections possible at once from the sources that the program used
@@ -160,6 +170,7 @@ class Conduct:
 
     verdict: Kind
     findings: tuple[Finding, ...]
+    remarks: tuple[str, ...]
     destinations: tuple[Destination, ...]
     connections: int
     possible: int
@@ -176,20 +187,29 @@ class Conduct:
         return self.verdict is Kind.SHARED
 
     def is_expected(self, expected: Kind | int) -> bool:
-        """Whether the verdict is `expected`, or at least that many connections were open at once."""
+        """Whether the verdict is `expected`, or at least that many connections were open at once.
+
+        A program that failed is never as expected.
+        """
+        if self.verdict is Kind.FAILED:
+            return False
         return self.connections >= expected if isinstance(expected, int) else self.verdict is expected
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def judge(seen: Observation) -> Conduct:
-    """Judge an observation of a program that has opened at least one connection."""
+def judge(seen: Observation, command: Sequence[str] = ()) -> Conduct:
+    """Judge an observation of a program that has opened at least one connection.
+
+    command: the program and its arguments, for the fix that its user can apply
+    """
     sources = {source for source, _, _ in seen.most}
     possible = seen.ports * len(seen.destinations) * max(1, len(sources))
     findings = [finding for fault in _FAULTS if (finding := fault(seen, possible))]
-    if not {Kind.BOUND, Kind.LOCKSTEP, Kind.UNSEEN} & {finding.kind for finding in findings}:
+    if not {Kind.FAILED, Kind.BOUND, Kind.LOCKSTEP, Kind.UNSEEN} & {finding.kind for finding in findings}:
         findings.append(_shared(seen, possible))
+    findings = _with_fixes(findings, cure_for(command))
     if seen.errno:
         findings[0] = _with_errno(findings[0], seen)
     if seen.lost:
@@ -202,6 +222,7 @@ def judge(seen: Observation) -> Conduct:
     return Conduct(
         verdict=findings[0].kind,
         findings=tuple(findings),
+        remarks=_remarks(seen),
         destinations=tuple(
             Destination(address, at_once[number], ports[number]) for number, address in enumerate(seen.destinations)
         ),
@@ -211,6 +232,16 @@ def judge(seen: Observation) -> Conduct:
         exit=seen.exit,
         ended=seen.ended,
     )
+
+
+def _failed(seen: Observation, _: int) -> Finding | None:
+    if not seen.exit:
+        return None
+    number = seen.exit - 128
+    by = f" (128 + signal {number})" if number in SIGNALS else ""
+    says = f"the program ended with exit code {seen.exit}{by}"
+    says += ", and a program that failed does not show that it shares its ports"
+    return _finding(Kind.FAILED, {"exit": seen.exit, "opened": seen.opened}, says)
 
 
 def _bound(seen: Observation, possible: int) -> Finding | None:
@@ -250,10 +281,10 @@ def _lockstep(seen: Observation, possible: int) -> Finding | None:
 
 def _poisons(seen: Observation, _: int) -> Finding | None:
     after = len(seen.kept_after)
-    kept = len(seen.kept | seen.kept_own | seen.kept_after)  # a port kept afterwards was also kept before
-    if not kept:
+    kept = _kept(seen)
+    if not kept - _few_listeners(seen):
         return None
-    numbers = {"while_running": seen.ports - kept, "after": seen.ports - after, "of": seen.ports}
+    numbers = {"while_running": seen.ports - len(kept), "after": seen.ports - after, "of": seen.ports}
     says = (
         f"other destinations can use {numbers['while_running']} of {seen.ports} ports while the program runs,"
         f" and {numbers['after']} 2 s after it has ended"
@@ -310,12 +341,12 @@ def _shared(seen: Observation, possible: int) -> Finding:
     says = f"{_count(held, 'connection')} at once on {_count(ports, 'local port')}"
     if held == possible:
         says += ", all that are possible: each port serves every destination"
-    elif not (seen.kept or seen.kept_own or seen.kept_after):
+    elif not _kept(seen) - _few_listeners(seen):
         says += f", out of {format_count(possible)} possible; the ports stay available to other destinations"
     return _finding(Kind.SHARED, numbers, says)
 
 
-_FAULTS = (_bound, _lockstep, _poisons, _leaks, _time_wait, _unseen)  # the worst first, as in Kind
+_FAULTS = (_failed, _bound, _lockstep, _poisons, _leaks, _time_wait, _unseen)  # the worst first, as in Kind
 
 
 def _count(number: int, what: str) -> str:
@@ -324,6 +355,39 @@ def _count(number: int, what: str) -> str:
 
 def _finding(kind: Kind, numbers: Mapping[str, int | float | str], says: str) -> Finding:
     return Finding(kind, numbers, f"{says}.", FIXES[kind])
+
+
+def _kept(seen: Observation) -> frozenset[int]:
+    """Ports that others could not get at some time; a port kept afterwards was also kept before."""
+    return seen.kept | seen.kept_own | seen.kept_after
+
+
+def _few_listeners(seen: Observation) -> frozenset[int]:
+    """Ports of the range on which the program only listened, if few of them were lost to others at the same time."""
+    listeners = seen.listened - {port for _, port, _ in seen.most}
+    return listeners if len(listeners & _kept(seen)) <= max(1, LISTENERS * seen.ports) else frozenset()
+
+
+def _remarks(seen: Observation) -> tuple[str, ...]:
+    if not (listeners := _few_listeners(seen)):
+        return ()
+    few = ", ".join(map(str, sorted(listeners)[:MOST_NAMED])) + " …" * (len(listeners) > MOST_NAMED)
+    them = "them" if len(listeners) > 1 else "it"
+    return (
+        f"The program listens on {_count(len(listeners), 'port')} of net.ipv4.ip_local_port_range ({few}). While it"
+        f" listens, no connect() can choose {them}, and it cannot listen where a connection already has the port. A"
+        " fixed port belongs outside the range, or into net.ipv4.ip_local_reserved_ports.",
+    )
+
+
+def _with_fixes(findings: Sequence[Finding], cure: str) -> list[Finding]:
+    """The findings with the fix of known programs, and without saying the same thing twice.
+
+    cure: what to change about a program that calls bind(); empty: not known
+    """
+    bound = any(finding.kind is Kind.BOUND for finding in findings)
+    fixes = {Kind.BOUND: cure, Kind.POISONS: SAME_AS_BOUND if bound else cure}
+    return [replace(finding, fix=fixes.get(finding.kind) or finding.fix) for finding in findings]
 
 
 def _several(seen: Observation) -> frozenset[int]:

@@ -13,6 +13,7 @@ from fourtuple.core.limits.ports import PortRoom, Route
 from fourtuple.core.limits.remarks import Remark
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.sockets.role import Role
+from fourtuple.core.space.endpoints import Resolved
 from fourtuple.core.space.interval import Interval, flat
 
 
@@ -171,6 +172,7 @@ class Limits:
     room:    None: no limit that was read stops connections
     binding: the name of the limit that decides; None: no limit does
     exact:   the room is one number, and the kernel counts the same way
+    resolved: names among the destinations that have several addresses
     """
 
     role: Role
@@ -194,6 +196,7 @@ class Limits:
     verdicts: tuple[Verdict, ...]
     remarks: tuple[Remark, ...]
     unknown: Mapping[str, str]
+    resolved: tuple[Resolved, ...] = ()
 
     @property
     def tightest(self) -> Verdict | None:

@@ -16,7 +16,7 @@ from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.time_wait import kept_ms
 from fourtuple.core.limits.verdicts import ROOM, Verdict
 from fourtuple.core.plan.nat import NatBudget
-from fourtuple.core.space.endpoints import Address, Endpoint
+from fourtuple.core.space.endpoints import Address, Endpoint, Resolved
 from fourtuple.core.space.interval import Interval, flat
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace
@@ -120,6 +120,7 @@ class Fit:
     ports:        source ports of each source towards each destination
     room:         connections possible in addition to the existing ones
     server_bytes: kernel memory of the server ends; counted against this host if they are here
+    resolved:     names among the destinations that have several addresses
     """
 
     wanted: int
@@ -147,6 +148,7 @@ class Fit:
     churn: Churn | None
     machine: Machine | None
     nat: NatBudget | None
+    resolved: tuple[Resolved, ...] = ()
 
     @property
     def wanted_each(self) -> int:

@@ -121,7 +121,7 @@ def _settings(run: StoredRun) -> Iterator[tuple[str, str]]:
     yield "fourtuple", found.fourtuple
     if planned:
         yield "wanted", "–" if planned.wanted is None else format_count(planned.wanted)
-        yield "to", ", ".join(planned.destinations)
+        yield "to", ", ".join(planned.targets)
         yield "from", ", ".join(planned.sources)
         yield "loop", planned.loop
         yield "strategy", planned.strategy or "–"

@@ -108,6 +108,7 @@ class HoldStory:
             cpu_system_s=round(last.cpu_system_s, 3),
             last_words=self._words(last.last_words),
             lost_between_s=self._lost_between_s,
+            resolved=order.start.planned.resolved if order.start.planned else (),
             **{each.name: getattr(ending, each.name) for each in fields(ending) if each.name != "held_until_ns"},
         )
         outcome = judge_hold(record, order.options.require)
@@ -122,7 +123,8 @@ class HoldStory:
 
     def _words(self, words: bytes) -> str:
         """The last data from the peer as printable text; empty if it was just the expected answer."""
-        if not words or words == self._order.options.expect[: len(words)]:
+        expect = self._order.options.expect
+        if not words or (isinstance(expect, bytes) and words == expect[: len(words)]):
             return ""
         return repr(words.strip())[2:-1]
 

@@ -13,6 +13,7 @@ import msgspec
 from fourtuple.core.errors import UsageError
 from fourtuple.core.limits.facts import Memory
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.runs.content import check_size
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.require import parse_requirements
 from fourtuple.core.runs.slices import Plan
@@ -44,9 +45,10 @@ class Watch(StrEnum):
 class HoldOptions:
     """The options of `hold`.
 
-    destinations: HOST:PORT or HOST:PORT-PORT
+    destinations: HOST:PORT or HOST:PORT-PORT; a name means all of its addresses of one IP version
     sources:      ADDRESS, range or network, ADDRESS:PORT[-PORT]; none: as the route determines
     strategy:     None: explicit if `sources` name ports, otherwise late
+    first_address: use only the first address of a name
     rate_per_s:   connections to open per second; None: as fast as possible
     hold_s:       how long to hold the connections, once the last one is open
     workers:      processes; None: one with the ring, otherwise as many as the limit of open files requires
@@ -58,7 +60,8 @@ class HoldOptions:
     send:         message to send on every connection; empty: none
     every_s:      interval between two messages on a connection, the connections taking turns; 0: send again as soon as
                   the answer arrives; None: 30 s
-    expect:       the expected reply to each message, or the greeting if nothing is sent; empty: anything
+    expect:       the expected reply to each message, or the greeting if nothing is sent; a number: that many bytes,
+                  whatever they are; empty: anything
     fill_memory:  use 98 % of the free memory instead of 90 %: for a host that does nothing else
     anyway:       open as many as possible, even if the plan says that N are not available
     i_own_this_target: allow more than 1,000 connections to a public address of another host
@@ -70,6 +73,7 @@ class HoldOptions:
     destinations: tuple[str, ...]
     sources: tuple[str, ...] = ()
     strategy: Strategy | None = None
+    first_address: bool = False
     rate_per_s: float | None = None
     hold_s: float = 10.0
     workers: int | None = None
@@ -81,7 +85,7 @@ class HoldOptions:
     reconnect: bool = False
     send: bytes = b""
     every_s: float | None = None
-    expect: bytes = b""
+    expect: bytes | int = b""
     fill_memory: bool = False
     anyway: bool = False
     i_own_this_target: bool = False
@@ -98,6 +102,8 @@ class HoldOptions:
             raise UsageError(f"{self.wanted:,} connections", f"N must be between 1 and {MOST:,}")
         if self.timeout_s < LEAST_TIMEOUT_S:
             raise UsageError(f"a timeout of {self.timeout_s:g} s is too short (at least 1 ms)")
+        if isinstance(self.expect, int):
+            check_size(self.expect)
         if self.every_s is not None and not self.send:
             raise UsageError("--every", "there is no message to send", "Add --send.")
         if self.watch is not Watch.POLL and self.talks:
@@ -157,7 +163,7 @@ class ServeOptions:
     """
 
     where: tuple[str, ...]
-    greet: str = ""
+    greet: bytes = b""
     echo: bool = False
     close_after_s: float | None = None
     backlog: int = BACKLOG

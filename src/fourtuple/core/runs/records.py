@@ -14,7 +14,7 @@ from fourtuple.core.runs.memory import MemoryUse
 from fourtuple.core.runs.outcome import UNJUDGED, Outcome
 from fourtuple.core.runs.spread import Sharing
 from fourtuple.core.runs.start import Start
-from fourtuple.core.space.endpoints import FourTuple
+from fourtuple.core.space.endpoints import FourTuple, Resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +222,7 @@ class HoldRecord:
     rss_bytes: int
     cpu_user_s: float
     cpu_system_s: float
+    resolved: tuple[Resolved, ...] = ()  # names among the destinations that have several addresses
     census_at_end: Witness | None = None  # when closing began; None: a version that did not count then
     last_words: str = ""  # what the peer sent last on a connection that it then ended; empty: nothing
     lost_between_s: tuple[float, float] | None = None  # the first and the last loss, since the run began

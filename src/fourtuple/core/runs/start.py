@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fourtuple.core.space.endpoints import Resolved
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -47,6 +49,7 @@ class Planned:
     usable:   source ports that each pair of a source and a destination may use
     run_s:    how long to hold, or to serve
     here:     both ends are on this host
+    resolved: names among the destinations that have several addresses
     """
 
     destinations: tuple[str, ...]
@@ -63,6 +66,18 @@ class Planned:
     usable: int = 0
     rate_per_s: float | None = None
     here: bool = True
+    resolved: tuple[Resolved, ...] = ()
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The destinations as typed, with the number of addresses that are used of each name that has several."""
+        notes = {each.host: _addresses(each) for each in self.resolved}
+        return tuple(f"{text}{notes.get(text.strip().rpartition(':')[0], '')}" for text in self.destinations)
+
+
+def _addresses(resolved: Resolved) -> str:
+    of = "" if len(resolved.used) > 1 else f" of {len(resolved.addresses)}"
+    return f" ({len(resolved.used)}{of} addresses)"
 
 
 @dataclass(frozen=True, slots=True)

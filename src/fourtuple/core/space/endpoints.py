@@ -93,6 +93,19 @@ class EndpointSpec:
         return f"{host}:{first}" if first == last else f"{host}:{first}-{last}"
 
 
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A name that has several addresses of an IP version.
+
+    addresses: all of its addresses, in the resolver's order
+    used:      those to which connections are opened, in the same order
+    """
+
+    host: str
+    addresses: tuple[str, ...]
+    used: tuple[str, ...]
+
+
 def _from_url(text: str) -> str:
     """The endpoint that a URL names: with its own port, or the one of its scheme."""
     scheme, _, rest = text.partition("://")

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fourtuple.core.errnos import UNKNOWN, name_of, symptom_of
+from fourtuple.core.space.endpoints import Resolved
 from fourtuple.core.units import format_count
 from fourtuple.core.why.causes import CAUSES, Scene, near
 from fourtuple.core.why.reader import Saying
@@ -41,12 +42,14 @@ class Why:
     means:        the usual meanings of its number or errno
     explanations: the causes, the likeliest first; none if no known cause matches
     unknown:      facts that could not be read, and why
+    resolved:     the name of the destination, if it has several addresses
     """
 
     saying: Saying
     means: tuple[str, ...]
     explanations: tuple[Explanation, ...]
     unknown: Mapping[str, str]
+    resolved: tuple[Resolved, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         record = asdict(self)

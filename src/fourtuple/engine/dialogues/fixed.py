@@ -28,13 +28,18 @@ class Talk:
     send:    the data to send on each connection; empty: nothing
     every_s: the interval between two sends on a connection, with connections spread evenly over it; 0: send again as
              soon as the answer is complete
-    expect:  the reply expected after each send, or the greeting expected after connecting if nothing is sent; empty:
-             any data is an answer, and the next request does not wait for it
+    expect:  the reply expected after each send, or the greeting expected after connecting if nothing is sent; a number:
+             that many bytes, whatever they are; empty: any data is an answer, and the next request does not wait for it
     """
 
     send: bytes
     every_s: float
-    expect: bytes
+    expect: bytes | int
+
+    @property
+    def expect_bytes(self) -> int:
+        """The length of the expected reply; 0: nothing particular is expected."""
+        return self.expect if isinstance(self.expect, int) else len(self.expect)
 
 
 class Requests:
@@ -51,7 +56,7 @@ class Requests:
         self._talk, self._state, self._counters, self._begin_ns = talk, state, counters, begin_ns
         self._every_ns = int(talk.every_s * 1e9)
         self._together_ns = max(1, min(TOGETHER_NS, self._every_ns // TOGETHER_PARTS))
-        self._expect = np.frombuffer(talk.expect, np.uint8)
+        self._expect = None if isinstance(talk.expect, int) else np.frombuffer(talk.expect, np.uint8)
         self._asked_us = np.zeros(len(state), np.uint32)  # since the beginning, modulo 2**32: 71 minutes
         self._come = np.zeros(
             len(state) if talk.expect else 0, np.uint32
@@ -104,9 +109,12 @@ class Requests:
         asked = (self._state[slots] & Life.ASKED) > 0
         if self._talk.expect:
             come = self._come[slots]
-            right = _matches(data, sizes, self._expect, come)
+            if self._expect is None:
+                right = come + sizes <= self._talk.expect_bytes
+            else:
+                right = _matches(data, sizes, self._expect, come)
             come = np.where(asked & right, come + sizes, 0).astype(np.uint32)
-            complete = come == len(self._expect)
+            complete = come == self._talk.expect_bytes
             self._come[slots] = np.where(complete, 0, come)
             answered, wrong = asked & complete, asked & ~right
         else:

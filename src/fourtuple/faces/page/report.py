@@ -117,7 +117,7 @@ def _title(run: StoredRun) -> str:
     number = f"run {run.entry.id}: " if run.entry.id else ""  # 0: the run was not stored
     if run.entry.kind == "prove":
         return f"{number}{run.entry.n} claims about connections, tested on real sockets"
-    to = ", ".join(planned.destinations) if planned else ""
+    to = ", ".join(planned.targets) if planned else ""
     if run.entry.kind == "serve":
         return f"{number}serve {to}"
     return f"{number}hold {format_count(planned.wanted or 0) if planned else ''} → {to}"

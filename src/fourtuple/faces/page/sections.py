@@ -301,7 +301,7 @@ def _planned(start: Start) -> list[tuple[str, str]]:
     if planned.wanted is not None:
         room = f"{format_count(planned.pairs)} pairs × {format_count(planned.usable)} source ports"
         rows += [("from", ", ".join(planned.sources)), ("strategy", f"{planned.strategy}: {room}")]
-    return [*rows, ("to" if planned.wanted is not None else "on", ", ".join(planned.destinations))]
+    return [*rows, ("to" if planned.wanted is not None else "on", ", ".join(planned.targets))]
 
 
 def _card(result: Result, progress: Sequence[LessonProgress]) -> Card:

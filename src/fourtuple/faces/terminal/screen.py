@@ -95,7 +95,7 @@ class Screen:
         if planned is None:
             return
         yield _head(
-            f"hold {format_count(sample.wanted)} → {_list(planned.destinations)} from {_list(planned.sources)}",
+            f"hold {format_count(sample.wanted)} → {_list(planned.targets)} from {_list(planned.sources)}",
             f"{planned.loop} · {planned.strategy} · {_workers(sample.workers)}",
         )
         yield self._progress(sample, planned)

@@ -21,6 +21,9 @@ def check_lines(conduct: Conduct, expected: Kind | int) -> Iterator[str]:
         yield from wrapped(f"{finding.kind:<10}", finding.says)
         if finding.fix:
             yield from wrapped("  fix     ", finding.fix)
+    for remark in conduct.remarks:
+        yield ""
+        yield from wrapped("remark    ", remark)
     yield ""
     rows = [("destination", "connections", "local ports")]
     rows += [

@@ -9,7 +9,7 @@ from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.faces.text.lines import wrapped
-from fourtuple.faces.text.words import counts, latency
+from fourtuple.faces.text.words import counts, latency, several_addresses
 
 LOSSES = 5  # seconds with losses that are listed
 
@@ -24,6 +24,8 @@ def hold_lines(record: HoldRecord) -> Iterator[str]:
     workers = "1 process" if record.workers == 1 else f"{record.workers} processes"
     cpu = f"CPU {record.cpu_user_s:.2f} s user, {record.cpu_system_s:.2f} s system"
     yield f"  {record.loop} · {record.strategy} · {workers} · {format_size(record.rss_bytes)} · {cpu}"
+    for resolved in record.resolved:
+        yield from wrapped("  name      ", several_addresses(resolved))
     yield from _talk(record)
     yield from _losses(record)
     yield from _findings(record)

@@ -10,7 +10,7 @@ from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.units import format_count
 from fourtuple.faces.text.lines import wrapped
-from fourtuple.faces.text.words import format_interval
+from fourtuple.faces.text.words import format_interval, several_addresses
 
 SHOWN = 5  # lines, unless all are asked for
 NAME, CELLS = 32, (15, 10, 23)  # columns: of the name, and of ceiling, in use and room
@@ -20,6 +20,8 @@ MARK = "▸"
 
 def limits_lines(limits: Limits, *, everything: bool = False) -> Iterator[str]:
     yield from wrapped("", f"room for {_room(limits.room)} more connections {_where(limits)}")
+    for resolved in limits.resolved:
+        yield from wrapped("name        ", several_addresses(resolved))
     if limits.tightest:
         yield from _reason(limits.tightest)
     for name in limits.full:

@@ -6,7 +6,7 @@ from fourtuple.core.plan.fit import Change, Check, Churn, Fit, Machine, Says, Wa
 from fourtuple.core.plan.nat import NatBudget
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.faces.text.lines import COLUMNS, wrapped
-from fourtuple.faces.text.words import format_interval
+from fourtuple.faces.text.words import format_interval, several_addresses
 
 TITLE, ROOM, WORD = 32, 36, 10
 WORDS = {Says.OK: "ok", Says.PERHAPS: "PERHAPS", Says.BLOCKS: "BLOCKS"}
@@ -19,6 +19,8 @@ def plan_lines(fit: Fit) -> Iterator[str]:
         f"{_some(fit.sources, 'source')} × {format_count(fit.ports)} ports × {_some(fit.destinations, 'destination')}"
     )
     yield f"  {'tuples':<12}{product:<{COLUMNS - 32}} {format_count(fit.ceiling):>15}"
+    for resolved in fit.resolved:
+        yield from wrapped("  name        ", several_addresses(resolved))
     for check in fit.checks:
         yield _check(check)
     for reason in fit.because:

@@ -57,7 +57,7 @@ def start_lines(start: Start) -> Iterator[str]:
         yield from wrapped("  changed   ", f"{change.what}: {change.before} → {change.after}")
     if planned is None:
         return
-    to = ", ".join(planned.destinations)
+    to = ", ".join(planned.targets)
     if planned.wanted is None:
         yield from wrapped("  planned   ", f"listen on {to}; {planned.loop}: {planned.loop_because}")
         return

@@ -6,6 +6,7 @@ from fourtuple.core.errnos import name_of
 from fourtuple.core.units import format_count
 from fourtuple.core.why.judge import Explanation, Why
 from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.words import several_addresses
 
 SHOWN = 3  # causes shown in full; the others share a line
 TEXT = 60  # characters of a pasted text that the heading shows
@@ -13,6 +14,9 @@ TEXT = 60  # characters of a pasted text that the heading shows
 
 def why_lines(why: Why, *, everything: bool = False) -> Iterator[str]:
     yield from wrapped("", f"{_heading(why)}")
+    for resolved in why.resolved:
+        least = f"; {why.saying.target} has the least room" if len(resolved.used) > 1 else ""
+        yield from wrapped("name   ", f"{several_addresses(resolved)}{least}")
     if not why.explanations:
         yield ""
         yield "no known cause matches"

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from fourtuple.core.errnos import symptom_of
 from fourtuple.core.runs.histogram import Latency
 from fourtuple.core.runs.records import Event
+from fourtuple.core.space.endpoints import Resolved
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.units import format_count, format_duration
+
+MOST_ADDRESSES = 8  # of a name
 
 
 def event_line(event: Event) -> str:
@@ -18,6 +21,14 @@ def format_interval(interval: Interval) -> str:
     """`28,232`, or `960 to 1,000`"""
     least, most = format_count(interval.least), format_count(interval.most)
     return least if interval.exact else f"{least} to {most}"
+
+
+def several_addresses(resolved: Resolved) -> str:
+    """`db has 3 addresses: 10.0.0.1, 10.0.0.2, 10.0.0.3`, or `db has 3 addresses, 1 used: 10.0.0.1`"""
+    count, used = len(resolved.addresses), len(resolved.used)
+    some = "" if used == count else f", {format_count(used)} used"
+    listed = f"{', '.join(resolved.used[:MOST_ADDRESSES])}{' …' * (used > MOST_ADDRESSES)}"
+    return f"{resolved.host} has {format_count(count)} addresses{some}: {listed}"
 
 
 def latency(value: Latency) -> str:

@@ -20,6 +20,7 @@ from fourtuple.core.errors import CannotError, ShortfallError, UsageError
 from fourtuple.core.runs.run import Run
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.topology import Cable, Port
+from fourtuple.core.units import format_size
 from fourtuple.verbs.check.examine import Order
 from fourtuple.verbs.check.servers import READY, Answer, answer_named
 from fourtuple.verbs.lab import Lab
@@ -29,6 +30,7 @@ PORTS, DESTINATIONS, SOURCES = range(2, 28_001), range(1, 1001), range(1, 251)
 SERVER, SERVER_PORT = "10.77.1.1", 8001
 SOURCE = "10.77.0.{}"
 NEAR, FAR = "cable1", "cable2"
+MOST_TEXT_BYTES = 48 * 1024  # passed as an argument, in hexadecimal or base64; one has at most 128 KiB (execve(2))
 REQUEST = b"GET / HTTP/1.1\r\nHost: fourtuple\r\n\r\n"
 _PLACE = re.compile(r"\{(dest|url|host|port|source)(\d*)\}|\{(dests|sources)\}")
 
@@ -167,6 +169,9 @@ class CheckOptions:
             raise UsageError(f"the command {self.command!r} is not a list of words", do=LIST_OF_WORDS)
         if self.through is not None and Endpoint.parse(self.through).address.version != 4:
             raise UsageError(f"--through {self.through}", "it must be an IPv4 address")
+        for what, text in (("the greeting", self.text), ("--send", self.send)):
+            if len(text) > MOST_TEXT_BYTES:
+                raise UsageError(f"{what} of {format_size(len(text))}", f"at most {format_size(MOST_TEXT_BYTES)}")
         _ = self.answer  # raises if there is no such mode
 
 
@@ -232,7 +237,7 @@ def conclude(options: CheckOptions, destinations: Sequence[str], seen: Observati
             f"it opened none to {', '.join(destinations[:3])}; it {ended}{met}",
             "Give it the destination: {dest1} or {url1} in the command, or FOURTUPLE_DESTINATIONS.",
         )
-    return judge(seen)
+    return judge(seen, options.command)
 
 
 def _examined(place: Testbed, order: Order) -> Generator[Glimpse, None, Observation]:

@@ -79,6 +79,7 @@ class Examiner:
         self.kept_own: set[int] = set()
         self.kept: frozenset[int] = frozenset()
         self.named: set[int] = set()
+        self.listened: set[int] = set()
         self.lingering = 0  # most sockets in CLOSE_WAIT for LINGERS_S at the same time
         self.lost = 0
         self._close_wait: dict[bytes, float] = {}  # since when each socket is in CLOSE_WAIT
@@ -109,8 +110,9 @@ class Examiner:
         self.read()
         table = self._sockets()
         inside = (table["local_port"] >= self.ports.start) & (table["local_port"] < self.ports.stop)
-        named = inside & ((table["chosen"] == Chosen.BOUND) | (table["state"] == State.LISTEN))
-        self.named.update(table["local_port"][named].tolist())
+        listening = inside & (table["state"] == State.LISTEN)
+        self.listened.update(table["local_port"][listening].tolist())
+        self.named.update(table["local_port"][listening | inside & (table["chosen"] == Chosen.BOUND)].tolist())
         waiting = table[self._towards(table, State.CLOSE_WAIT)]["cookie"].tolist()
         self._close_wait = {cookie: self._close_wait.get(cookie, now_s) for cookie in waiting}
         lingering = sum(now_s - since_s >= LINGERS_S for since_s in self._close_wait.values())
@@ -197,6 +199,7 @@ def examine(order: Order, enough: threading.Event) -> Iterator[dict[str, Any] | 
             kept=examiner.kept,
             kept_after=lost_to_others(ports),
             named=frozenset(examiner.named),
+            listened=frozenset(examiner.listened),
             time_wait=examiner.time_wait(),
             close_wait=examiner.lingering,
             left=left,
