@@ -49,7 +49,7 @@ from fourtuple.verbs.request import usable
 from fourtuple.verbs.start import start_of
 from fourtuple.verbs.survey import Look, look
 from fourtuple.verbs.watch import Lookout
-from fourtuple.verbs.witness import ESTABLISHED, Settling, TableWitness
+from fourtuple.verbs.witness import Settling, TableWitness
 
 FAR_AWAY = 1000  # more connections to another host's public address need --i-own-this-target
 EVERY_S = 30.0
@@ -251,7 +251,7 @@ def run(order: HoldOrder, crew: Crew) -> Generator[Sample, None, HoldEnding]:
     """
     options, control = order.options, crew.control
     witness = TableWitness(order.plan.space, any_source=order.any_source, here=order.here, cookies=crew.cookies)
-    lookout = Lookout(options.watch, lambda: witness.count(ESTABLISHED).client, control)
+    lookout = Lookout(options.watch, witness.recount, control)
     observer = Observer(order.free, ends=order.ends, share=order.share)
     slabs = read_slabs(SLABS)
     settling: Settling | None = None

@@ -21,7 +21,8 @@ class Lookout:
     def look(self, expected: int, reopened: int = 0) -> None:
         """Compare, if it is time; if connections are missing, make all workers check theirs.
 
-        reopened: how many connections have been opened again since the run began; their sockets are new
+        reopened: how many connections have been opened again since the run began; their sockets are new, and the next
+                  count needs their cookies
         """
         if self._on and reopened != self._reopened:
             self._reopened = reopened

@@ -94,14 +94,22 @@ class TableWitness:
         tally = Tally.of(tables, space.destinations, self._sources, space.ports, self._before, spread.add)
         return tally, spread.sharing()
 
+    def refresh(self) -> None:
+        """Take in sockets that were identified since the last `look`."""
+        self._own = replace(self._own, client=np.sort(self._cookies()))
+
     def count(self, states: frozenset[State]) -> Tally:
         """Count the sockets in these states: the run's own, and the other ends found by the last `look`."""
         if self.distinguishes:
-            own = replace(self._own, client=np.sort(self._cookies()))
-            return fold_sockets(own.count, states)[0]
+            return fold_sockets(self._own.count, states)[0]
         space, but = self._space, self._waited if states == WAITING else self._before
         fold = partial(Tally.of, destinations=space.destinations, sources=self._sources, ports=space.ports, but=but)
         return fold_sockets(fold, states)[0]
+
+    def recount(self) -> int:
+        """The number of established connections at the client's end, with those that were opened again."""
+        self.refresh()
+        return self.count(ESTABLISHED).client
 
     def time_wait(self) -> int:
         """The number of sockets in TIME_WAIT, at the ends in this namespace."""
@@ -113,6 +121,7 @@ class TableWitness:
 
         It stops when the number no longer changes, or at Ctrl-C.
         """
+        self.refresh()
         least, still_ns, interrupted = math.inf, now_ns(), control.interrupted
         while True:
             ours = self.count(IN_USE)
