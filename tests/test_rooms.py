@@ -46,6 +46,8 @@ WINGS = {
         "proc": {"process", "sockopts"},
         "netlink": {"proc"},
         "netns": {"proc", "process"},
+        "output": set(),
+        "private": {"output"},
         "uring": {"sockopts"},
         "canary": {"sockopts"},
         "tap": set(),
