@@ -64,6 +64,8 @@ def write_page(output: Path, page: Callable[[], str], *, quiet: bool = False) ->
 
     Raises CannotError if a library for drawing is not installed, UsageError if the file cannot be written.
     """
+    from fourtuple.verbs.output import write_output
+
     try:
         made = page()
     except ModuleNotFoundError as error:
@@ -71,9 +73,6 @@ def write_page(output: Path, page: Callable[[], str], *, quiet: bool = False) ->
     if output == DASH:
         click.echo(made, nl=False)
         return
-    try:
-        output.write_text(made, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {output}", str(error.strerror)) from None
+    write_output(output, made.encode())
     if not quiet:
         click.echo(f"written to {output}: {len(made.encode()) / 1024:,.0f} KiB")

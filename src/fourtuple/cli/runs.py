@@ -137,6 +137,7 @@ def export(above: str | None, run: int | None, how: str | None, output: Path | N
 
     Column names include the unit; the histograms are in the JSON only.
     """
+    from fourtuple.verbs.output import write_output
     from fourtuple.verbs.runs import Runs, exported
 
     if how is None and output is not None and output.suffix in (".csv", ".json", ".parquet"):
@@ -151,7 +152,4 @@ def export(above: str | None, run: int | None, how: str | None, output: Path | N
     if output in (None, DASH):
         click.echo(content, nl=False)
         return
-    try:
-        output.write_bytes(content)
-    except OSError as error:
-        raise UsageError(f"cannot write {output}", str(error.strerror)) from None
+    write_output(output, content)

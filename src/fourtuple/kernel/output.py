@@ -15,7 +15,9 @@ from pathlib import Path
 
 MOST_LINKS = 40  # MAXSYMLINKS, include/linux/namei.h
 SHARED = stat.S_ISVTX | stat.S_IWOTH
-SINKS = {os.makedev(1, 3), os.makedev(1, 7)}  # /dev/null, /dev/full (Documentation/admin-guide/devices.txt)
+# Documentation/admin-guide/devices.txt (v6.18): /dev/null and /dev/full; the numbers of terminals
+SINKS = {os.makedev(1, 3), os.makedev(1, 7)}
+TERMINALS = {4, 5, *range(136, 144)}
 PLANTED = "it belongs to another user, in a folder where every user may write"
 
 
@@ -88,15 +90,11 @@ def _replace(folder: int, name: str, before: os.stat_result, content: bytes) -> 
 def _write_into(folder: int, name: str, content: bytes) -> None:
     """Write into an existing file, pipe or terminal. Raises OSError."""
     found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    if stat.S_ISBLK(found.st_mode):
-        raise OSError(errno.EPERM, "it is a device", name)
+    is_open = found.st_rdev in SINKS or os.major(found.st_rdev) in TERMINALS
+    if stat.S_ISBLK(found.st_mode) or (stat.S_ISCHR(found.st_mode) and not is_open):
+        raise OSError(errno.EPERM, "it is a device", name)  # opening one may already do something
     flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
-    file = os.open(name, flags | os.O_TRUNC * stat.S_ISREG(found.st_mode), dir_fd=folder)
-    is_device = stat.S_ISCHR(found.st_mode) and not os.isatty(file) and found.st_rdev not in SINKS
-    if is_device or not os.path.samestat(found, os.fstat(file)):
-        os.close(file)
-        raise OSError(errno.EPERM, "it is a device", name)
-    _write_all(file, content)
+    _write_all(os.open(name, flags | os.O_TRUNC * stat.S_ISREG(found.st_mode), dir_fd=folder), content)
 
 
 def _write_all(file: int, content: bytes, *, sync: bool = False) -> None:
