@@ -151,6 +151,41 @@ def test_state_is_private(tmp_path: Path) -> None:
     assert modes == {"a": 0o700, "undo.json": 0o600, "undo.json.lock": 0o600}
 
 
+KILLED = """
+import os, random, signal, sys, time
+from pathlib import Path
+from fourtuple.core.plan.fit import Change
+from fourtuple.verbs.undo import apply, undo
+RANGE = "net.ipv4.ip_local_port_range"
+setting, file = Path("/proc/sys/net/ipv4/ip_local_port_range"), Path(sys.argv[1])
+setting.write_text("40000 40099")
+for _ in range(40):
+    child = os.fork()
+    if not child:
+        while True:
+            apply([Change(RANGE, "", "1024 65535")], file)
+            undo(file)
+    time.sleep(random.random() / 100)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    undone = undo(file)
+    assert not undone.refused, undone
+    assert setting.read_text().split() == ["40000", "40099"], undone
+print(sorted(os.listdir(file.parent)))
+"""
+
+
+def test_a_kill_at_any_moment_loses_nothing(ground: Ground, tmp_path: Path) -> None:
+    """The first value is back after one undo, and no part of a file is left."""
+    file = tmp_path / "state" / "undo.json"
+    with StateFile(file) as state:
+        state.write(b"[]")
+        (file.parent / ".undo.json.0123").write_bytes(b"left by a process that was killed")
+    done = ground.run(sys.executable, "-c", KILLED, str(file))
+
+    assert (done.returncode, done.stdout) == (0, "['undo.json', 'undo.json.lock']\n"), done.stderr
+
+
 def test_a_setting_that_was_stored_and_not_yet_set_is_nothing_to_undo(file: Path) -> None:
     """A process may be killed after it stored a setting and before it set it, or after it restored it."""
     now = " ".join(Path("/proc/sys", RANGE.replace(".", "/")).read_text().split())

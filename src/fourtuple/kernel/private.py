@@ -7,12 +7,12 @@ is followed, and the modes are 0700 and 0600.
 import errno
 import fcntl
 import os
+import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-from fourtuple.kernel.output import replace_in
 
 
 class StateFile:
@@ -37,7 +37,10 @@ class StateFile:
             raise
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
-        except BaseException:  # Ctrl-C
+            for left in os.listdir(self._folder):  # by a process that was killed: with the lock, nobody is writing
+                if left.startswith(f".{self.path.name}."):
+                    os.unlink(left, dir_fd=self._folder)
+        except BaseException:  # also Ctrl-C
             self.__exit__(None, None, None)
             raise
         return self
@@ -62,7 +65,17 @@ class StateFile:
 
     def write(self, content: bytes) -> None:
         """Replace the content; a reader, or this process after a kill, finds the old one or the new one."""
-        replace_in(self._folder, self.path.name, content, 0o600)
+        new = f".{self.path.name}.{secrets.token_hex(8)}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        file = os.open(new, flags, 0o600, dir_fd=self._folder)
+        try:
+            with open(file, "wb") as stream:
+                stream.write(content)
+            os.rename(new, self.path.name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(new, dir_fd=self._folder)
+            raise
 
     def _open(self, name: str, flags: int) -> int:
         """A descriptor of a regular file in the folder that belongs to this user. Raises OSError."""

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from fourtuple.core.errors import UsageError
-from fourtuple.kernel.output import write_whole
+from fourtuple.store.output import write_whole
 
 
 def write_output(file: Path, content: bytes) -> None:
-    """Write the file whole or not at all, see kernel/output.py. Raises UsageError."""
+    """Write the file whole or not at all, see store/output.py. Raises UsageError."""
     if file == Path("-"):
         raise UsageError("cannot write to -", "a file name is required")
     try:

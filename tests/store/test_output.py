@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fourtuple.core.errors import UsageError
-from fourtuple.kernel.output import write_whole
+from fourtuple.store.output import write_whole
 from fourtuple.verbs.output import write_output
 from tests.conftest import need
 
@@ -69,7 +69,7 @@ def test_where_writing_fails_the_old_file_stays_and_nothing_is_left_behind(tmp_p
     """Half of the content does not fit: the limit of a file's size stands for a full disk."""
     (tmp_path / "file").write_bytes(b"old")
     code = (
-        "import resource, signal, sys; from pathlib import Path; from fourtuple.kernel.output import write_whole\n"
+        "import resource, signal, sys; from pathlib import Path; from fourtuple.store.output import write_whole\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "write_whole(Path(sys.argv[1]), bytes(2000))"
     )
@@ -183,10 +183,13 @@ def test_nothing_may_be_written_to_a_device_but_null(tmp_path: Path) -> None:
         write_whole(tmp_path, b"text")
 
 
-@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link"])
 def test_its_own_output_is_written_to_as_it_is(tmp_path: Path, name: str) -> None:
     """What is in the file already stays, also where that file is then no longer reachable by its name."""
-    code = "import sys; from pathlib import Path; from fourtuple.kernel.output import write_whole as w\n"
+    if name == "link":
+        name = str(tmp_path / "link")
+        Path(name).symlink_to("/dev/stdout")
+    code = "import sys; from pathlib import Path; from fourtuple.store.output import write_whole as w\n"
     code += f"w(Path({name!r}), b'one\\n'); w(Path({name!r}), b'two\\n')"
     log = tmp_path / "log"
     log.write_text("before\n")
@@ -227,8 +230,8 @@ def as_nobody(folder: Path, name: str, folder_mode: int) -> int:
     child = os.fork()
     if not child:
         try:
-            os.setegid(NOBODY)
-            os.seteuid(NOBODY)
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
             write_whole(folder / name, b"new")
             os._exit(0)
         except OSError as error:
