@@ -8,6 +8,7 @@ import click
 from fourtuple.cli.common import COUNT, JSON, PERIOD, UNITS, print_json
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.core.units import parse_count
+from fourtuple.faces.printer import tell
 
 SERVE = "hold, greet[:TEXT], echo, http, close"
 
@@ -92,7 +93,7 @@ def check(
     if as_json:
         print_json(found.to_json())
     else:
-        click.echo("\n".join(face.check_lines(found, expected)))
+        tell(*face.check_lines(found, expected))
     sys.exit(EXIT_REACHED if found.is_expected(expected) else EXIT_SHORT)
 
 

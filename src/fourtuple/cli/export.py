@@ -1,8 +1,11 @@
 """`export`: serve metrics for Prometheus."""
 
+import sys
+
 import click
 
 from fourtuple.cli.common import NETNS, PERIOD, SOME, UNITS
+from fourtuple.faces.printer import tell
 
 
 @click.command(short_help="Serve port-usage metrics for Prometheus.", epilog=UNITS)
@@ -47,11 +50,11 @@ def export(listen: str, every_s: float, most: int, netns: str | None) -> None:
         if isinstance(counted, CountFailure):
             exporter.fail()
             if counted.reason != reason:
-                click.echo(f"the sockets could not be counted: {counted.reason}", err=True)
+                tell(f"the sockets could not be counted: {counted.reason}", to=sys.stderr)
             reason = counted.reason
         else:
             exporter.publish(counted)
             reason = ""
         if number == 0:
             server.start()
-            click.echo(f"metrics on http://{end}/metrics", err=True)
+            tell(f"metrics on http://{end}/metrics", to=sys.stderr)

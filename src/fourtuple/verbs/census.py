@@ -23,6 +23,7 @@ from fourtuple.core.sockets.columns import Mask
 from fourtuple.core.sockets.filter import Where
 from fourtuple.core.sockets.owners import NOBODY
 from fourtuple.core.sockets.table import State
+from fourtuple.core.visible import visible_json
 from fourtuple.core.why.alarms import alarms
 from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets, read_listeners
 from fourtuple.kernel.netlink.wire import DumpInterruptedError
@@ -143,7 +144,7 @@ def save(found: Census, file: str) -> None:
     """Write the census to a file as JSON; an existing file is replaced. Raises UsageError."""
     if file == "-":
         raise UsageError("--save -", "a file name is required", "Use --json to write to standard output.")
-    write_output(Path(file), msgspec.json.encode(found.to_json()) + b"\n")
+    write_output(Path(file), f"{visible_json(msgspec.json.encode(found.to_json()).decode())}\n".encode())
 
 
 def _census_in(place: Place, options: Mapping[str, object]) -> Census | None:

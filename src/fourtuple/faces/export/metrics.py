@@ -11,6 +11,7 @@ from fourtuple import __version__
 from fourtuple.core.census.snapshot import PairGauge, Snapshot
 from fourtuple.core.counters import COUNTERS
 from fourtuple.core.limits.meters import EXPORTED
+from fourtuple.core.visible import visible
 from fourtuple.faces.export.server import App
 
 LIMITED: Mapping[str, str] = MappingProxyType({meter.metric: meter.about for meter in EXPORTED})
@@ -70,6 +71,13 @@ class Exporter(Collector):
         return make_wsgi_app(registry)
 
     def collect(self) -> Iterable[Metric]:
+        """The metrics; no label has a character that is not printable."""
+        for family in self._families():
+            samples = family.samples
+            family.samples = [each._replace(labels={k: visible(v) for k, v in each.labels.items()}) for each in samples]
+            yield family
+
+    def _families(self) -> Iterator[Metric]:
         yield _counter("census_failures", "How many counts of the sockets failed.", self._failures)
         yield _gauge("census_success", "Whether the last count of the sockets succeeded: 1 or 0.", self._is_good)
         if self._snapshot is not None:
