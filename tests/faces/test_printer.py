@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -40,6 +41,14 @@ def test_a_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert out.split("\n") == [r"one\ntwo", f"▸ {visible(HOSTILE)}", "", ""]
     assert err == "error\\x1b[2J\n"
+
+
+def test_what_the_encoding_lacks_is_an_escape() -> None:
+    code = "from fourtuple.faces.printer import tell; tell('→ é', '10.0.0.4')"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment)
+
+    assert done.stdout == b"\\u2192 \\xe9\n10.0.0.4\n"
 
 
 def test_where_there_is_no_output_nothing_is_printed() -> None:
@@ -115,7 +124,7 @@ def test_a_page_has_no_hidden_direction() -> None:
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", page)
 
 
-def test_a_label_of_a_metric_is_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_label_of_a_metric_is_visible() -> None:
     from tests.screens.export import _snapshot
 
     snapshot: Snapshot = replace(_snapshot(50), kernel=HOSTILE)

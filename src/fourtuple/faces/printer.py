@@ -41,6 +41,10 @@ def picture(*lines: str, style: str = "") -> "Text":
 
 
 def _write(text: str, stream: TextIO | None) -> None:
-    if stream is not None:  # None: it was closed when this program started
+    if stream is None:  # it was closed when this program started
+        return
+    try:
         stream.write(text)
-        stream.flush()
+    except UnicodeEncodeError:  # nothing is written yet; LC_ALL=C, or PYTHONIOENCODING
+        stream.write(text.encode(stream.encoding, "backslashreplace").decode(stream.encoding))
+    stream.flush()

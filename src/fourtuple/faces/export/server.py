@@ -11,6 +11,7 @@ import resource
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import h11
@@ -34,14 +35,15 @@ class MetricsServer:
         self._most = max(1, min(MOST_CLIENTS, soft // 4))  # the counts need descriptors, too
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._socket = socket.create_server((address, port), family=family, backlog=BACKLOG)
+        self._loop = asyncio.new_event_loop()  # here, because it takes descriptors
+        self._loop.set_exception_handler(lambda *_: None)  # accept() without a descriptor: asyncio goes on
 
     def start(self) -> None:
-        threading.Thread(target=lambda: asyncio.run(self._serve()), name="metrics", daemon=True).start()
+        serve = partial(self._loop.run_until_complete, self._serve())
+        threading.Thread(target=serve, name="metrics", daemon=True).start()
 
     async def _serve(self) -> None:
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda *_: None)  # accept() without a descriptor: asyncio goes on
-        server = await loop.create_server(
+        server = await self._loop.create_server(
             lambda: Scrape(self._app, self._open, self._most), sock=self._socket, backlog=AT_ONCE
         )
         self._socket.listen(BACKLOG)  # asyncio also accepts as many in a row as its backlog says
