@@ -206,6 +206,26 @@ def test_what_is_set_already_is_not_stored_again(file: Path) -> None:
     assert not file.exists()
 
 
+RESTORED = """
+import sys
+from pathlib import Path
+from fourtuple.core.plan.fit import Change
+from fourtuple.verbs.undo import apply, undo
+setting, file = Path("/proc/sys/net/ipv4/ip_local_reserved_ports"), Path(sys.argv[1])
+for before in ("", "7000", "7000-7009,9000"):
+    setting.write_text(f"{before}\\n")
+    assert apply([Change("net.ipv4.ip_local_reserved_ports", "", "30000-32767")], file).done
+    assert setting.read_text() == "30000-32767\\n"
+    print(undo(file).done[0].after, setting.read_text(), end="")
+"""
+
+
+def test_an_empty_list_of_ports_is_a_value_too(ground: Ground, tmp_path: Path) -> None:
+    done = ground.run(sys.executable, "-c", RESTORED, str(tmp_path / "state" / "undo.json"))
+
+    assert done.stdout.splitlines() == [" ", "7000 7000", "7000-7009,9000 7000-7009,9000"], done.stderr
+
+
 CROWD = """
 import os, sys
 from pathlib import Path

@@ -91,7 +91,7 @@ def undo(file: Path | None = None, *, forget: bool = False) -> Applied:
             if entry.netns != network_cookie() and entry.name.startswith("net."):
                 elsewhere += not forget
                 kept += [] if forget else [entry]
-            elif not now:
+            elif not takes(entry.name, now):
                 kept.append(entry)
                 refused.append((change, "its present value cannot be read"))
             elif now == entry.after:
