@@ -30,6 +30,7 @@ WINGS = {
         "counters": set(),
         "errnos": set(),
         "topology": set(),
+        "visible": set(),
         "units": {"errors"},
         "space": {"errors"},
         "sockets": {"errors", "space", "units"},
@@ -46,6 +47,7 @@ WINGS = {
         "proc": {"process", "sockopts"},
         "netlink": {"proc"},
         "netns": {"proc", "process"},
+        "private": set(),
         "uring": {"sockopts"},
         "canary": {"sockopts"},
         "tap": set(),
@@ -199,3 +201,16 @@ def test_every_public_name_is_where_it_is_said_to_be() -> None:
     import fourtuple
 
     assert all(getattr(fourtuple, name).__name__ == name for name in fourtuple.__all__)
+
+
+def test_one_module_prints() -> None:
+    """It makes the text of others visible; also the parts of the live screens are made there (faces/printer.py)."""
+    attributes = {"echo", "secho", "print"}
+
+    def prints(file: Path) -> bool:
+        nodes = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+        named = {node.func.attr for node in nodes if isinstance(node.func, ast.Attribute)}
+        return bool(calls(file) & {"print", "Text"} or named & attributes)
+
+    printers = [file for file in files() if room_of(file) in PRINTERS and prints(file)]
+    assert [str(file.relative_to(SOURCE)) for file in printers] == ["faces/printer.py"]

@@ -4,10 +4,12 @@ import itertools
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,10 +28,10 @@ from fourtuple.core.sockets.filter import EVERYWHERE
 from fourtuple.core.sockets.table import LISTENER
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.faces.export.metrics import Exporter
-from tests.conftest import COMMAND, Ground, fourtuple, need
+from tests.conftest import COMMAND, DENY, Ground, fourtuple, need
 from tests.core.quiet import WORLD
 from tests.told import READY
-from tests.waiting import PATIENCE_S, wait_until
+from tests.waiting import PATIENCE_S, lines_until, wait_until
 
 CONTRIB = Path(__file__).parents[2] / "contrib"
 RULES = CONTRIB / "prometheus" / "fourtuple.rules.yml"
@@ -186,6 +188,184 @@ def test_ports_named_in_bind_stay_known_between_two_looks_for_them(ground: Groun
         program.communicate()
 
     assert (both, one) == (2, 1)
+
+
+@contextmanager
+def connected(ground: Ground, count: int, first: str = "", every_s: float = 0) -> Iterator[None]:
+    """Clients of the exporter that stay, and never read.
+
+    first: what each sends at once; every_s: interval between further bytes; 0: none
+    """
+    program = ground.lab.start(
+        [sys.executable, "-c", CLIENTS, str(count), first, str(every_s)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "connected\n"
+        yield
+    finally:
+        program.kill()
+        program.communicate()
+
+
+CLIENTS = """
+import socket, sys, time
+count, first, every_s = int(sys.argv[1]), sys.argv[2].encode().decode("unicode_escape").encode(), float(sys.argv[3])
+held = [socket.create_connection(("127.0.0.1", 9435)) for _ in range(count)]
+for each in held:
+    each.send(first)
+print("connected", flush=True)
+while True:
+    time.sleep(every_s or 3600)
+    for each in held:
+        try:
+            each.send(b"x")
+        except OSError:
+            pass
+"""
+FEW_FILES = ("sh", "-c", 'ulimit -n 64; exec "$@"', "sh")
+
+
+@contextmanager
+def exporting_with(ground: Ground, *prefix: str, every: str = "200ms") -> Iterator["subprocess.Popen[str]"]:
+    """The exporter as a program that `prefix` starts."""
+    program = ground.lab.start(
+        [*prefix, *COMMAND, "export", "--every", every], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    try:
+        lines_until(program.stderr, READY["export"])
+        yield program
+    finally:
+        program.kill()
+        program.communicate()
+
+
+def open_files(program: "subprocess.Popen[str]") -> int:
+    return len(os.listdir(f"/proc/{exporter_pid(program)}/fd"))
+
+
+def exporter_pid(program: "subprocess.Popen[str]") -> int:
+    """The process of the exporter itself: the one that starts it may wait for it."""
+    children = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()
+    return int(children[0]) if children else program.pid
+
+
+HEADERS = "GET /metrics HTTP/1.1\\r\\nHost: x\\r\\nX: "
+
+
+@pytest.mark.parametrize(
+    ("first", "every_s"), [("", 0), ("GET /met", 0), (HEADERS, 0.5), (HEADERS + "y\\r\\n\\r\\n", 0)]
+)
+def test_clients_that_only_sit_there_keep_nobody_out(ground: Ground, first: str, every_s: float) -> None:
+    """200 of them with 64 descriptors: silent, half a request, one that never ends, and an answer that is not read."""
+    with exporting_with(ground, *FEW_FILES) as program, connected(ground, 200, first, every_s):
+        most = 0
+        for _ in range(3):
+            text = fetched(ground)
+            most = max(most, open_files(program))
+        assert wait_until(lambda: looked_at(fetched(ground)) > looked_at(text))
+        assert value(fetched(ground), "fourtuple_census_success") == 1
+
+    assert most < 64 - 20  # a count needs some, too
+
+
+def test_a_client_that_says_nothing_is_sent_away(ground: Ground) -> None:
+    """Also one that sends a byte now and then: each connection has ten seconds in all."""
+    code = (
+        "import socket\n"
+        "silent, slow = [socket.create_connection(('127.0.0.1', 9435)) for _ in range(2)]\n"
+        "slow.settimeout(1)\n"
+        "gone = None\n"
+        "while gone is None:\n"
+        "    try:\n"
+        "        slow.send(b'G')\n"
+        "        gone = slow.recv(1)\n"
+        "    except TimeoutError:\n"
+        "        pass\n"
+        "    except OSError:\n"
+        "        gone = b''\n"
+        "try:\n"
+        "    print(gone, silent.recv(1))\n"
+        "except OSError:\n"
+        "    print(gone, b'')\n"
+    )
+    with exporting(ground):
+        assert ground.python(code) == "b'' b''\n"
+
+
+def test_without_a_descriptor_for_accept_it_waits_and_goes_on(ground: Ground) -> None:
+    """Its limit is lowered to what it has open: counts fail and are counted; then the limit is raised again."""
+    with exporting_with(ground) as program:
+        pid = exporter_pid(program)
+        before = value(fetched(ground), "fourtuple_census_failures_total")
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_files(program), hard))
+        lines_until(program.stderr, "could not be counted")
+        with connected(ground, 3):
+            ticks = cpu_ticks(pid)
+            time.sleep(1)
+            spun = cpu_ticks(pid) - ticks
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+            assert wait_until(lambda: value(fetched(ground), "fourtuple_census_success") == 1)
+        failures = value(fetched(ground), "fourtuple_census_failures_total")
+
+    assert failures > before
+    assert spun < 70  # of the hundred of this second, and far less where nothing else slows it down
+
+
+def cpu_ticks(pid: int) -> int:
+    """CPU time of the process, in hundredths of a second (proc(5), /proc/PID/stat fields 14 and 15)."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(words[11]) + int(words[12])
+
+
+NO_PROC = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh")
+
+
+@pytest.mark.parametrize(
+    "prefix", [NO_PROC, (*NO_PROC, sys.executable, DENY, "netlink"), (sys.executable, DENY, "netlink")]
+)
+def test_a_count_that_fails_ends_nothing(ground: Ground, prefix: tuple[str, ...]) -> None:
+    """Without /proc, without sock_diag, without both: it answers, and says how many counts failed."""
+    need(shutil.which("unshare") and ground.run(*NO_PROC, "true").returncode == 0, "root, to hide /proc")
+    with exporting_with(ground, *prefix):
+        first = fetched(ground)
+        is_good = value(first, "fourtuple_census_success") == 1
+        name = "fourtuple_census_timestamp_seconds" if is_good else "fourtuple_census_failures_total"
+        assert wait_until(lambda: value(fetched(ground), name) > value(first, name))
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        ("GET /metrics HTTP/1.0\\r\\n\\r\\n", "200"),
+        ("GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n", "200"),
+        ("GET /metrics HTTP/1.1\\r\\nHost: x\\r\\n\\r\\nGET / HTTP/1.1\\r\\n\\r\\n", "200"),
+        ("HEAD /metrics HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n", "405"),
+        ("POST /metrics HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 3\\r\\n\\r\\nabc", "405"),
+        ("GET /metrics HTTP/1.1\\r\\n\\r\\n", "400"),
+        ("GET /\\xff HTTP/1.1\\r\\n\\r\\n", "400"),
+        ("\\x16\\x03\\x01 a TLS hello\\r\\n\\r\\n", "400"),
+        ("GET /metrics HTTP/1.1\\r\\nX: " + "y" * 20_000, "400"),
+    ],
+)
+def test_each_request_gets_one_answer_and_the_end(ground: Ground, request_: str, status: str) -> None:
+    code = (
+        "import socket, sys\n"
+        "client = socket.create_connection(('127.0.0.1', 9435))\n"
+        "client.sendall(sys.argv[1].encode().decode('unicode_escape').encode('latin-1'))\n"
+        "answer = b''\n"
+        "try:\n"
+        "    while data := client.recv(65536):\n"
+        "        answer += data\n"
+        "except ConnectionResetError:\n"
+        "    pass\n"
+        "print(answer.split()[1].decode(), answer.count(b'HTTP/1.'))\n"
+    )
+    with exporting(ground):
+        done = ground.run(sys.executable, "-c", code, request_)
+
+    assert done.stdout == f"{status} 1\n", done.stderr
 
 
 def test_a_place_that_is_taken_is_named(ground: Ground) -> None:

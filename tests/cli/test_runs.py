@@ -284,13 +284,13 @@ def test_a_run_that_nobody_can_store_goes_on_and_says_so(ground: Ground, tmp_pat
 
 
 def test_a_file_whose_name_is_no_text_is_a_file(ground: Ground, tmp_path: Path) -> None:
-    """A name is any bytes; what was typed is stored with them written out."""
+    """A name is any bytes; what was typed is stored so that it can be pasted into a shell."""
     file = str(tmp_path / os.fsdecode(b"\xff.db"))
     with ground.serving("127.0.0.1:7777", "--no-store"):
         done = ground.fourtuple("hold", "23", "127.0.0.1:7777", "--for", "0s", "--store", file, "--json")
 
     assert json.loads(done.stdout)["run"] == 1
-    assert "udcff.db" in listed(ground, file)[0]["command"]
+    assert listed(ground, file)[0]["command"].endswith(f" --store $'{tmp_path}/\\xff.db' --json")
 
 
 def test_a_run_that_is_refused_before_it_begins_is_not_stored(ground: Ground, store: str) -> None:

@@ -13,7 +13,7 @@ from fourtuple.core.sockets.owners import Holders
 from fourtuple.core.sockets.table import LISTENER, PROC_NET_TCP, Chosen, State
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.why.alarms import alarms
-from fourtuple.faces.text.census import SORTS, census_lines, csv_text, watch_lines
+from fourtuple.faces.text.census import SORTS, census_lines, csv_table, watch_lines
 from tests.core.census.test_usage import TAKEN, Row, filled, table
 from tests.core.quiet import WORLD
 
@@ -119,5 +119,5 @@ SCREENS = {
     "watch": _watched,
     "watch-new": lambda: _watched("n"),
     "watch-sorts": lambda: "\n".join(f"{key} {name}" for key, (name, _) in SORTS.items()),
-    "csv": lambda: csv_text(counted()),
+    "csv": lambda: "\n".join(csv_table(counted())),
 }

@@ -77,6 +77,40 @@ def test_a_folder_in_its_place_and_a_file_in_its_folders_place_are_told(tmp_path
             open_store(tmp_path / folder / "runs.db", new=True)
 
 
+@pytest.mark.parametrize("is_default", [False, True])
+def test_a_store_is_for_its_owner_alone(is_default: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file and its journals have mode 0600, the folder of the default file 0700, whatever the umask."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    file = default_file() if is_default else tmp_path / "runs.db"
+    old = os.umask(0)
+    try:
+        base = open_store(file, new=True)
+        base.execute("INSERT INTO runs (kind, command, writer, started_at, start) VALUES ('hold', 'x', '', '', '{}')")
+        modes = {each.name: each.stat().st_mode & 0o777 for each in file.parent.glob("runs.db*")}
+        base.close()
+    finally:
+        os.umask(old)
+
+    assert modes == {"runs.db": 0o600, "runs.db-wal": 0o600, "runs.db-shm": 0o600}
+    assert not is_default or file.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_store_behind_a_link_is_created_where_the_link_leads(tmp_path: Path) -> None:
+    (tmp_path / "link.db").symlink_to(tmp_path / "runs.db")
+    open_store(tmp_path / "link.db", new=True).close()
+
+    assert (tmp_path / "runs.db").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "link.db").is_symlink()
+
+
+def test_a_store_that_its_owner_has_opened_to_others_stays_so(tmp_path: Path) -> None:
+    open_store(tmp_path / "runs.db", new=True).close()
+    (tmp_path / "runs.db").chmod(0o644)
+    open_store(tmp_path / "runs.db", new=True).close()
+
+    assert (tmp_path / "runs.db").stat().st_mode & 0o777 == 0o644
+
+
 WITHOUT_PRIVILEGE = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
 READ = """
 import sys

@@ -9,6 +9,7 @@ import click
 from fourtuple.cli.common import JSON, NETNS, PERIOD, SOME, UNITS, columns, complain, print_json, split
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, FourtupleError, UsageError
 from fourtuple.core.runs.run import Run
+from fourtuple.faces.printer import tell
 
 
 @click.command(short_help="Show who uses source ports, and how many remain per destination.", epilog=UNITS)
@@ -129,11 +130,11 @@ def _printer(shown: int | None, *, as_json: bool, as_csv: bool, watched: bool) -
         if as_json:
             print_json(found.to_json())
         elif as_csv:
-            click.echo(face.csv_text(found, head=first), nl=False)
+            tell(*face.csv_table(found, head=first))
         elif watched:
-            click.echo("\n".join([*face.watch_lines(found), ""]))
+            tell(*face.watch_lines(found), "")
         else:
-            click.echo("\n".join(face.census_lines(found, columns=columns())))
+            tell(*face.census_lines(found, columns=columns()))
 
     return show
 
@@ -143,12 +144,12 @@ def _census_everywhere(looks: Run[tuple[Any, Any], int], show: Callable[..., Non
     code = EXIT_REACHED
     for number, (place, found) in enumerate(looks):
         if titles:
-            click.echo(f"{chr(10) * (number > 0)}{place.netns} {place.name}")
+            tell(*[""] * (number > 0), f"{place.netns} {place.name}")
         if isinstance(found, FourtupleError):
             complain(found)
             code = EXIT_SHORT
         else:
             show(found, first=number == 0)
     if looks.record:
-        click.echo(f"{looks.record} more namespaces are not visible; seeing them needs root", err=True)
+        tell(f"{looks.record} more namespaces are not visible; seeing them needs root", to=sys.stderr)
     return code

@@ -9,6 +9,7 @@ from fourtuple.cli.common import COUNT, JSON, PERIOD, UNITS, Content, print_json
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.core.runs.content import parse_content
 from fourtuple.core.units import parse_count
+from fourtuple.faces.printer import tell
 
 SERVE = "hold, greet[:TEXT], echo, http, close"
 MESSAGE = Content(parse_content, allow_empty=True)
@@ -98,7 +99,7 @@ def check(
     if as_json:
         print_json(found.to_json())
     else:
-        click.echo("\n".join(face.check_lines(found, expected)))
+        tell(*face.check_lines(found, expected))
     sys.exit(EXIT_REACHED if found.is_expected(expected) else EXIT_SHORT)
 
 

@@ -1,7 +1,6 @@
 """Shared parts of the commands: parameter types with units, options, and printing of records and errors."""
 
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterable
@@ -13,6 +12,8 @@ import click
 from fourtuple.core.errors import CannotError, FourtupleError, UsageError
 from fourtuple.core.runs.content import MOST_BYTES, check_size, parse_content, parse_expected
 from fourtuple.core.units import parse_count, parse_duration, parse_rate
+from fourtuple.core.visible import shell_words, visible_json
+from fourtuple.faces.printer import tell
 
 if TYPE_CHECKING:
     from fourtuple.verbs.runs import Keeper
@@ -117,8 +118,7 @@ def command_line() -> str:
     """The command as typed, so that it can be repeated, with FOURTUPLE_LOOP if that was set."""
     loop = os.environ.get("FOURTUPLE_LOOP")
     variables = [f"FOURTUPLE_LOOP={loop}"] if loop else []
-    line = shlex.join([*variables, "fourtuple", *sys.argv[1:]])
-    return line.encode(errors="backslashreplace").decode()  # a file's name may be any bytes
+    return shell_words([*variables, "fourtuple", *sys.argv[1:]])
 
 
 def keeper_of(store: str | None, *, no_store: bool) -> "Keeper | None":
@@ -137,7 +137,7 @@ def keeper_of(store: str | None, *, no_store: bool) -> "Keeper | None":
     except CannotError as error:
         if store:
             raise
-        click.echo(f"this run is not stored: {error.wanted}: {error.stopped_by}", err=True)
+        tell(f"this run is not stored: {error.wanted}: {error.stopped_by}", to=sys.stderr)
         return None
 
 
@@ -147,10 +147,10 @@ def tell_kept(keeper: "Keeper | None", store: str | None, *, quiet: bool) -> int
         return None
     if keeper.why_not:
         so_far = "" if keeper.id is None else " completely"
-        click.echo(f"this run is not stored{so_far}: {keeper.why_not}", err=True)
+        tell(f"this run is not stored{so_far}: {keeper.why_not}", to=sys.stderr)
     if keeper.id is not None and not quiet:
-        where = f" --store {shlex.quote(store)}" if store else ""
-        click.echo(f"stored as run {keeper.id} · fourtuple report {keeper.id}{where}")
+        where = f" --store {shell_words([store])}" if store else ""
+        tell(f"stored as run {keeper.id} · fourtuple report {keeper.id}{where}")
     return keeper.id
 
 
@@ -159,7 +159,7 @@ def complain(error: FourtupleError) -> None:
     from fourtuple.faces.text.lines import error_lines
 
     for line in error_lines(error):
-        click.echo(line, err=True)
+        tell(line, to=sys.stderr)
 
 
 def columns() -> int:
@@ -175,7 +175,7 @@ def split(sources: tuple[str, ...]) -> list[str]:
 def print_json(record: dict[str, Any] | list[dict[str, Any]]) -> None:
     import json
 
-    click.echo(json.dumps(record, ensure_ascii=False, default=str))
+    tell(visible_json(json.dumps(record, ensure_ascii=False, default=str)))
 
 
 def say(
@@ -183,7 +183,7 @@ def say(
 ) -> None:
     """Print the result of a run, as text or as JSON, and the number under which it is stored."""
     if not as_json:
-        click.echo("\n".join(lines))
+        tell(*lines)
     number = tell_kept(keeper, store, quiet=as_json)
     if as_json:
         print_json(record | {"run": number})

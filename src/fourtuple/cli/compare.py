@@ -7,6 +7,7 @@ import click
 from fourtuple.cli.common import JSON, print_json
 from fourtuple.cli.report import write_page
 from fourtuple.cli.stored import FILE, ID, file_of
+from fourtuple.faces.printer import tell
 
 
 @click.command(short_help="Show two stored runs side by side, with ratios.")
@@ -36,4 +37,4 @@ def compare(first: int, second: int, anyway: bool, output: Path | None, file: st
     if as_json:
         print_json(found.to_json())
     else:
-        click.echo("\n".join(face.compare_lines(found)))
+        tell(*face.compare_lines(found))

@@ -1,8 +1,11 @@
 """`export`: serve metrics for Prometheus."""
 
+import sys
+
 import click
 
 from fourtuple.cli.common import NETNS, PERIOD, SOME, UNITS
+from fourtuple.faces.printer import tell
 
 
 @click.command(short_help="Serve port-usage metrics for Prometheus.", epilog=UNITS)
@@ -25,26 +28,33 @@ def export(listen: str, every_s: float, most: int, netns: str | None) -> None:
     The server listens in the network namespace in which it is started, and counts in the one given by --netns. A scrape
     returns the latest count and does not cause another one.
     """
+    from fourtuple.core.census.snapshot import CountFailure
     from fourtuple.core.errors import CannotError
     from fourtuple.core.space.endpoints import Endpoint
-    from fourtuple.faces.export import metrics
+    from fourtuple.faces.export.metrics import Exporter
+    from fourtuple.faces.export.server import MetricsServer
     from fourtuple.verbs.export import snapshots
     from fourtuple.verbs.looks import paced
     from fourtuple.verbs.survey import go_into
 
-    end, exporter = Endpoint.parse(listen), metrics.Exporter()
+    end, exporter = Endpoint.parse(listen), Exporter()
     try:
-        server = metrics.MetricsServer(str(end.address), end.port, exporter)
+        server = MetricsServer(str(end.address), end.port, exporter.app())
     except OSError as error:
         raise CannotError(
             f"cannot listen on {end}", str(error.strerror), "Choose another address with --listen."
         ) from None
     go_into(None, netns)
-    for number, snapshot in enumerate(paced(snapshots(most), every_s)):
-        if snapshot is None:
+    reason = ""
+    for number, counted in enumerate(paced(snapshots(most), every_s)):
+        if isinstance(counted, CountFailure):
             exporter.fail()
+            if counted.reason != reason:
+                tell(f"the sockets could not be counted: {counted.reason}", to=sys.stderr)
+            reason = counted.reason
         else:
-            exporter.publish(snapshot)
+            exporter.publish(counted)
+            reason = ""
         if number == 0:
             server.start()
-            click.echo(f"metrics on http://{end}/metrics", err=True)
+            tell(f"metrics on http://{end}/metrics", to=sys.stderr)

@@ -6,6 +6,7 @@ import click
 
 from fourtuple.cli.common import COUNT
 from fourtuple.core.errors import UsageError
+from fourtuple.faces.printer import tell
 
 
 @click.command(
@@ -52,6 +53,6 @@ def lab(ports: str, hash_entries: int | None, hosts: int, quiet: bool, command: 
         raise UsageError(f"--ports {ports}", "it is not LOW-HIGH", "For example, --ports 32768-60999.")
     with verb(ports=range(int(low), int(high) + 1), hash_entries=hash_entries, hosts=hosts) as (setup, place):
         if not quiet:
-            click.echo(face.lab_line(setup.ports, setup.hash_entries, setup.hosts), err=True)
+            tell(face.lab_line(setup.ports, setup.hash_entries, setup.hosts), to=sys.stderr)
         code = run_in(place, command)
     sys.exit(code)

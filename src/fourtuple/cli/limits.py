@@ -3,6 +3,7 @@
 import click
 
 from fourtuple.cli.common import ALL_STRATEGIES, FIRST_ADDRESS, FROM, JSON, NETNS, PID, UNITS, print_json, split
+from fourtuple.faces.printer import tell
 
 
 @click.command(short_help="Show how many more connections fit, and which limit decides.", epilog=UNITS)
@@ -65,4 +66,4 @@ def limits(
     if as_json:
         print_json(found.to_json())
     else:
-        click.echo("\n".join(face.limits_lines(found, everything=everything)))
+        tell(*face.limits_lines(found, everything=everything))

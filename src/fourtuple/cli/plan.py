@@ -7,6 +7,8 @@ import click
 
 from fourtuple.cli.common import ALL_STRATEGIES, COUNT, FIRST_ADDRESS, FROM, JSON, RATE, UNITS, print_json, split
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
+from fourtuple.core.visible import shell_words
+from fourtuple.faces.printer import tell
 
 
 @click.command(short_help="Check whether N connections fit, and what to change if not.", epilog=UNITS)
@@ -79,9 +81,9 @@ def plan(
             first_address=options["first_address"],
         )
         share = ", the share of one machine" if fit.machine else ""
-        said.append(f"written to {file}{share}: fourtuple hold --plan {file}")
+        said.append(f"written to {file}{share}: fourtuple hold --plan {shell_words([file])}")
     if as_json:
         print_json(fit.to_json() | applied)
     else:
-        click.echo("\n".join([*said, *face.plan_lines(fit)]))
+        tell(*said, *face.plan_lines(fit))
     sys.exit(EXIT_REACHED if fit.fits else EXIT_SHORT)

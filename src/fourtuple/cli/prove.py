@@ -8,6 +8,7 @@ import click
 from fourtuple.cli.common import COUNT, NO_STORE, STORE, command_line, keeper_of, print_json, tell_kept
 from fourtuple.cli.report import check_report, write_report
 from fourtuple.core.errors import UsageError
+from fourtuple.faces.printer import hand_over, tell
 
 
 @click.command(short_help="Show on real sockets that 65,535 is not the limit.")
@@ -39,10 +40,10 @@ def prove(
 
     chosen = lessons.choose(names)
     if show_code:
-        click.echo("\n\n".join(face.code(lesson, alone=len(chosen) == 1) for lesson in chosen), nl=False)
+        hand_over("\n\n".join(face.code(lesson, alone=len(chosen) == 1) for lesson in chosen).encode())
         return
     if only_list:
-        click.echo("\n".join(face.list_lines(chosen)))
+        tell(*face.list_lines(chosen))
         return
     if connections is not None and "past-65536" not in {lesson.name for lesson in chosen}:
         raise UsageError("--connections", "only the lesson past-65536 uses it", "Add past-65536, or leave it out.")

@@ -9,6 +9,7 @@ import click
 
 from fourtuple.cli.stored import DASH, FILE, ID, file_of
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, CannotError, UsageError
+from fourtuple.faces.printer import hand_over, tell
 
 
 @click.command(short_help="Write a stored run as one HTML file.")
@@ -54,7 +55,7 @@ def write_report(found: Any, output: Path, *, do_open: bool = False, quiet: bool
         import webbrowser
 
         if not webbrowser.open(output.resolve().as_uri()):
-            click.echo("no browser was found", err=True)
+            tell("no browser was found", to=sys.stderr)
             return EXIT_SHORT
     return EXIT_REACHED
 
@@ -64,16 +65,15 @@ def write_page(output: Path, page: Callable[[], str], *, quiet: bool = False) ->
 
     Raises CannotError if a library for drawing is not installed, UsageError if the file cannot be written.
     """
+    from fourtuple.verbs.output import write_output
+
     try:
         made = page()
     except ModuleNotFoundError as error:
         raise _missing(error.name) from None
     if output == DASH:
-        click.echo(made, nl=False)
+        hand_over(made.encode())
         return
-    try:
-        output.write_text(made, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {output}", str(error.strerror)) from None
+    write_output(output, made.encode())
     if not quiet:
-        click.echo(f"written to {output}: {len(made.encode()) / 1024:,.0f} KiB")
+        tell(f"written to {output}: {len(made.encode()) / 1024:,.0f} KiB")

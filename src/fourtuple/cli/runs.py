@@ -10,6 +10,7 @@ import click
 from fourtuple.cli.common import JSON, columns, print_json
 from fourtuple.cli.stored import DASH, FILE, ID, file_of
 from fourtuple.core.errors import CannotError, UsageError
+from fourtuple.faces.printer import hand_over, tell
 
 
 @click.group(short_help="List, show, export and remove stored runs.", invoke_without_command=True)
@@ -56,9 +57,9 @@ def runs(
         print_json([asdict(entry) for entry in chosen[:most]])
         return
     shown = chosen[: most or 20]
-    click.echo("\n".join(face.list_lines(shown, columns() if sys.stdout.isatty() else None)))
+    tell(*face.list_lines(shown, columns() if sys.stdout.isatty() else None))
     if len(shown) < len(chosen):
-        click.echo(f"… {len(chosen) - len(shown):,} more: --last {len(chosen)}")
+        tell(f"… {len(chosen) - len(shown):,} more: --last {len(chosen)}")
 
 
 @runs.command(short_help="Show a run: what was asked, found and planned, and its result.")
@@ -80,7 +81,7 @@ def show(above: str | None, run: int | None, follow: bool, file: str | None, as_
     if as_json:
         print_json(found.to_json(samples=False))
     else:
-        click.echo("\n".join(face.show_lines(found)))
+        tell(*face.show_lines(found))
 
 
 def _follow(stored: Any, run: int, kind: str, *, as_json: bool) -> None:
@@ -92,7 +93,7 @@ def _follow(stored: Any, run: int, kind: str, *, as_json: bool) -> None:
             from fourtuple.faces.text import prove as face
 
             if not as_json:
-                click.echo("\n".join((*face.result_lines(result), "")))
+                tell(*face.result_lines(result), "")
         return
     try:
         live.show(
@@ -104,7 +105,7 @@ def _follow(stored: Any, run: int, kind: str, *, as_json: bool) -> None:
             ready=lambda _: "",
         )
     except CannotError as error:
-        click.echo(str(error), err=True)
+        tell(str(error), to=sys.stderr)
 
 
 @runs.command(short_help="Remove runs.")
@@ -117,7 +118,7 @@ def rm(above: str | None, numbers: tuple[int, ...], file: str | None) -> None:
 
     with Runs(file_of(file or above)) as stored:
         stored.remove(numbers)
-    click.echo(f"removed {', '.join(map(str, numbers))}")
+    tell(f"removed {', '.join(map(str, numbers))}")
 
 
 @runs.command(short_help="Export the samples of a run, or all of it, for other programs.")
@@ -137,6 +138,7 @@ def export(above: str | None, run: int | None, how: str | None, output: Path | N
 
     Column names include the unit; the histograms are in the JSON only.
     """
+    from fourtuple.verbs.output import write_output
     from fourtuple.verbs.runs import Runs, exported
 
     if how is None and output is not None and output.suffix in (".csv", ".json", ".parquet"):
@@ -149,9 +151,6 @@ def export(above: str | None, run: int | None, how: str | None, output: Path | N
         found = stored.read(run)
     content = exported(found, how)
     if output in (None, DASH):
-        click.echo(content, nl=False)
+        hand_over(content)
         return
-    try:
-        output.write_bytes(content)
-    except OSError as error:
-        raise UsageError(f"cannot write {output}", str(error.strerror)) from None
+    write_output(output, content)

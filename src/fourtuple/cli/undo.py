@@ -5,6 +5,7 @@ import sys
 import click
 
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
+from fourtuple.faces.printer import tell
 
 
 @click.command(short_help="Restore the settings that plan --apply changed.")
@@ -17,5 +18,5 @@ def undo(forget: bool) -> None:
     from fourtuple.verbs.undo import undo as verb
 
     outcome = verb(forget=forget)
-    click.echo("\n".join(face.undone_lines(outcome.done, outcome.refused, outcome.elsewhere)))
+    tell(*face.undone_lines(outcome.done, outcome.refused, outcome.elsewhere))
     sys.exit(EXIT_SHORT if outcome.refused else EXIT_REACHED)

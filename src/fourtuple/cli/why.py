@@ -6,6 +6,7 @@ import click
 
 from fourtuple.cli.common import FIRST_ADDRESS, JSON, NETNS, PID, print_json
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
+from fourtuple.faces.printer import tell
 
 
 @click.command(short_help="Explain a number, an errno or a line of a log.")
@@ -46,5 +47,5 @@ def why(
     if as_json:
         print_json(answer.to_json())
     else:
-        click.echo("\n".join(face.why_lines(answer, everything=everything)))
+        tell(*face.why_lines(answer, everything=everything))
     sys.exit(EXIT_REACHED if answer.explanations else EXIT_SHORT)

@@ -8,7 +8,7 @@ import socket
 
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec, FourTuple
-from fourtuple.kernel.netlink.rtnetlink import read_addresses
+from fourtuple.kernel.netlink.rtnetlink import is_routed_here, read_addresses
 from fourtuple.kernel.netlink.wire import DumpInterruptedError
 
 
@@ -32,7 +32,27 @@ def family_of(address: Address) -> socket.AddressFamily:
 
 
 def is_local(address: Address) -> bool:
-    """Can a socket on this host be bound to the address? Raises OSError for an unexpected errno."""
+    """Does a connection to the address stay in this network namespace? Sends nothing.
+
+    The routing of the kernel decides, or bind() where it cannot be asked. Raises OSError for an unexpected errno.
+    """
+    if address.is_unspecified:  # connect() takes it for loopback
+        return True
+    here = is_routed_here(address)
+    return _can_bind(address) if here is None else here
+
+
+def is_source(address: Address) -> bool:
+    """Can connections of this network namespace come from the address? Raises OSError for an unexpected errno.
+
+    bind() has to take it, and answers to it have to arrive here. Of a local route (AnyIP) IPv4 takes every address,
+    IPv6 only with net.ipv6.ip_nonlocal_bind=1 (__inet6_bind in net/ipv6/af_inet6.c, v6.18).
+    """
+    return _can_bind(address) and is_local(address)
+
+
+def _can_bind(address: Address) -> bool:
+    """Can a socket be bound to the address? Raises OSError for an unexpected errno."""
     try:
         with socket.socket(family_of(address), socket.SOCK_DGRAM) as sock:  # UDP: independent of a full TCP port range
             sock.bind((str(address), 0))

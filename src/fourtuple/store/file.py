@@ -4,6 +4,7 @@ https://sqlite.org/wal.html. Each sample is committed, so a writer that is kille
 opens the file takes over the contents of the journal (-wal). WAL does not work on network file systems.
 """
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Sequence
@@ -133,8 +134,10 @@ def _address(file: Path, *, new: bool) -> str:
     writer. So a user without write permission opens an unchanging file as immutable, or uses the journal's index as is.
     """
     try:
-        if new and file == default_file():
-            file.parent.mkdir(parents=True, exist_ok=True)
+        if new:
+            if file == default_file():
+                file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _create(file)
         if not new and (not file.exists() or not file.stat().st_size):
             raise CannotError("no stored runs", f"there is no file {file}", "Run hold, serve or prove first.")
         is_still = not journal_of(file).exists()
@@ -147,6 +150,15 @@ def _address(file: Path, *, new: bool) -> str:
     else:
         how = "immutable=1" if is_still else "mode=ro&readonly_shm=1"
     return f"{file.absolute().as_uri()}?{how}"
+
+
+def _create(file: Path) -> None:
+    """Create the file if it is missing, for its owner alone: it holds command lines. The journal gets its mode.
+
+    An existing file is not opened: closing it would release the locks that this process has on it (fcntl(2)).
+    """
+    with contextlib.suppress(OSError):  # SQLite reports why it cannot be opened
+        os.close(os.open(os.path.realpath(file), os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
 
 
 def journal_of(file: Path) -> Path:

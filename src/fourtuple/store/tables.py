@@ -1,10 +1,8 @@
 """A stored run as CSV, JSON or Parquet, for other programs."""
 
-import csv
-import io
-
 from fourtuple.core.errors import CannotError
 from fourtuple.core.runs.stored import StoredRun
+from fourtuple.core.visible import csv_lines, visible_json
 from fourtuple.store.coding import to_text
 
 
@@ -20,16 +18,13 @@ def exported(run: StoredRun, how: str) -> bytes:
 
 def _csv(run: StoredRun) -> bytes:
     """RFC 4180, except for line ends. Empty cells: the kernel did not report a value."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     columns = run.columns()
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
-    return text.getvalue().encode()
+    lines = csv_lines(list(columns), zip(*columns.values(), strict=True))
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _json(run: StoredRun) -> bytes:
-    return f"{to_text(run.to_json(samples=True))}\n".encode()
+    return f"{visible_json(to_text(run.to_json(samples=True)))}\n".encode()
 
 
 def _parquet(run: StoredRun) -> bytes:

@@ -23,6 +23,7 @@ from fourtuple.core.sockets.columns import Mask
 from fourtuple.core.sockets.filter import Where
 from fourtuple.core.sockets.owners import NOBODY
 from fourtuple.core.sockets.table import State
+from fourtuple.core.visible import visible_json
 from fourtuple.core.why.alarms import alarms
 from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets, read_listeners
 from fourtuple.kernel.netlink.wire import DumpInterruptedError
@@ -31,6 +32,7 @@ from fourtuple.kernel.proc.netstat import read_motion
 from fourtuple.kernel.proc.owners import read_holders
 from fourtuple.kernel.proc.sysctl import NOTHING, host_sysctls
 from fourtuple.kernel.proc.world import read_world
+from fourtuple.verbs.output import write_output
 
 CONNECTED = frozenset(State) - {State.LISTEN}
 NAMED = {state.name.replace("_", ""): state for state in CONNECTED - {State.CLOSE, State.NEW_SYN_RECV}}
@@ -139,21 +141,10 @@ def states_named(names: Iterable[str]) -> frozenset[State]:
 
 
 def save(found: Census, file: str) -> None:
-    """Write the census to a file as JSON, atomically: an existing file is replaced. Raises UsageError."""
+    """Write the census to a file as JSON; an existing file is replaced. Raises UsageError."""
     if file == "-":
         raise UsageError("--save -", "a file name is required", "Use --json to write to standard output.")
-    text = msgspec.json.encode(found.to_json()) + b"\n"
-    path = Path(file).resolve()  # a symbolic link is kept
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        if path.exists() and not path.is_file():  # a pipe, or /dev/stdout
-            path.write_bytes(text)
-            return
-        part.write_bytes(text)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UsageError(f"the file {file}", error.strerror or str(error)) from None
+    write_output(Path(file), f"{visible_json(msgspec.json.encode(found.to_json()).decode())}\n".encode())
 
 
 def _census_in(place: Place, options: Mapping[str, object]) -> Census | None:

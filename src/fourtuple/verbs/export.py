@@ -3,8 +3,8 @@
 import time
 from collections.abc import Iterator
 
-from fourtuple.core.census.snapshot import Snapshot
-from fourtuple.core.errors import CannotError
+from fourtuple.core.census.snapshot import CountFailure, Snapshot
+from fourtuple.core.census.usage import Usage
 from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.sockets.columns import Mask
 from fourtuple.core.sockets.filter import EVERYWHERE
@@ -15,8 +15,8 @@ from fourtuple.verbs.census import CONNECTED, usage_of
 BOUND_S = 120.0  # between two searches for ports named in bind(): each search is one more dump of the socket table
 
 
-def snapshots(most: int) -> Iterator[Snapshot | None]:
-    """Yield a snapshot of this thread's network namespace per request; None: the socket table cannot be read now.
+def snapshots(most: int) -> Iterator[Snapshot | CountFailure]:
+    """Yield a snapshot of this thread's network namespace per request, or why there is none this time.
 
     most: how many pairs, and how many listeners, are exported separately; the others are added up
     """
@@ -26,14 +26,21 @@ def snapshots(most: int) -> Iterator[Snapshot | None]:
         start_s = time.monotonic()
         if bound is not None and start_s - asked_s >= BOUND_S:
             bound = None
-        world, motion = read_world(SYSCTLS, details=False), read_motion()
+        counted: Snapshot | CountFailure
         try:
-            usage, _ = usage_of(EVERYWHERE, CONNECTED, world.ports, bound)
-        except CannotError:
-            yield None
-            continue
-        changed = motion.until(read_motion())
-        if bound is None:
-            bound, asked_s = usage.named, start_s
-        took_s = time.monotonic() - start_s
-        yield Snapshot.of(usage, world, most, at_s=time.time(), took_s=took_s, changed=changed)
+            usage, counted = _count(most, bound)
+            if bound is None:
+                bound, asked_s = usage.named, start_s
+        except Exception as error:  # whatever it is: a monitor goes on, and reports it
+            counted = CountFailure(f"{type(error).__name__}: {error}")
+        yield counted
+
+
+def _count(most: int, bound: Mask | None) -> tuple[Usage, Snapshot]:
+    """One count. bound: as for `usage_of`"""
+    start_s = time.monotonic()
+    world, motion = read_world(SYSCTLS, details=False), read_motion()
+    usage, _ = usage_of(EVERYWHERE, CONNECTED, world.ports, bound)
+    changed = motion.until(read_motion())
+    took_s = time.monotonic() - start_s
+    return usage, Snapshot.of(usage, world, most, at_s=time.time(), took_s=took_s, changed=changed)

@@ -29,6 +29,7 @@ from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.runs.spread import Sharing
 from fourtuple.core.runs.start import Planned, Start
 from fourtuple.core.space.endpoints import Address
+from fourtuple.core.space.reach import foreign
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.core.units import format_count
 from fourtuple.engine.control import Control, Cookies, interruptible, now_ns
@@ -182,14 +183,14 @@ def targets_of(space: TupleSpace) -> list[Address]:
 
 
 def _check_foreign(options: HoldOptions, elsewhere: Sequence[Address]) -> None:
-    """Raises UsageError for too many connections to a public address of another host."""
+    """Raises UsageError for too many connections to an address that may be somebody else's."""
     if options.wanted <= FAR_AWAY or options.i_own_this_target:
         return
     for address in elsewhere:
-        if address.is_global:
+        if why := foreign(address):
             raise UsageError(
                 f"{format_count(options.wanted)} connections to {address}",
-                f"a public address of another host; at most {format_count(FAR_AWAY)} are opened to one",
+                f"{why}, not of this host; at most {format_count(FAR_AWAY)} are opened to one",
                 "If the host is yours, add --i-own-this-target.",
             )
 

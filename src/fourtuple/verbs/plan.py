@@ -23,6 +23,7 @@ from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.engine.loops.choose import choose
 from fourtuple.kernel import addresses
+from fourtuple.verbs.output import write_output
 from fourtuple.verbs.request import absent_sources
 from fourtuple.verbs.survey import Look, look
 
@@ -260,10 +261,7 @@ def write_plan(
         | {"sources": list(sources), "strategy": strategy, "rate_per_s": rate_per_s, "first_address": first_address},
         Written,
     )
-    try:
-        Path(file).write_bytes(msgspec.json.format(msgspec.json.encode(written), indent=2) + b"\n")
-    except OSError as error:
-        raise UsageError(f"the plan {file}", error.strerror or str(error)) from None
+    write_output(Path(file), msgspec.json.format(msgspec.json.encode(written), indent=2) + b"\n")
 
 
 def read_plan(file: str) -> Written:

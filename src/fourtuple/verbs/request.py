@@ -117,7 +117,7 @@ def absent_sources(space: TupleSpace) -> Iterator[Address]:
     """Source addresses that this host does not have; of a long range only the first and the last are checked."""
     for part in space.sources.parts:
         for value in part if part.stop - part.start <= 256 else (part.start, part.stop - 1):
-            if not addresses.is_local(space.address(value)):
+            if not addresses.is_source(space.address(value)):
                 yield space.address(value)
 
 

@@ -1,31 +1,24 @@
 """`plan --apply`, which changes settings, and `undo`, which restores their old values.
 
-The old values are stored before anything is written, so that they can be restored whatever happens in between.
+The old values are stored before anything is written, so that they can be restored whatever happens in between. All of
+it happens under the lock of the file: what another process applies or restores meanwhile is not lost.
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
-
-from fourtuple.core.errors import CannotError
+from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.plan.fit import Change
+from fourtuple.core.plan.settings import Setting, encode_settings, parse_settings, takes
 from fourtuple.kernel.netns import network_cookie
+from fourtuple.kernel.private import StateFile
 from fourtuple.kernel.proc.alive import boot_id
 from fourtuple.kernel.proc.sysctl import read_sysctl, write_sysctl
 
-
-class Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A changed setting: where, old value, new value, and when (seconds since 1970)."""
-
-    boot: str
-    netns: str
-    name: str
-    before: str
-    after: str
-    at_s: int
+MOST_BYTES = 2**20  # of the file: some 5,000 settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +36,38 @@ class Applied:
 
 
 def apply(changes: Sequence[Change], file: Path | None = None) -> Applied:
-    """Write the settings that this user is permitted to write.
+    """Write the settings that this user is permitted to write, except those that have the value already.
 
     file: where the old values are stored; None: state_file()
 
-    Raises CannotError if the old values cannot be stored; nothing is written then.
+    Raises UsageError for a setting or a value that is not one of `plan`; CannotError if the old values cannot be
+    stored. Nothing is written then.
     """
-    file = file or state_file()
-    done, refused = [], []
     for change in changes:
-        before = _store(file, [*_stored(file), _entry(change)])
-        try:
-            write_sysctl(change.name, change.after)
-            done.append(change)
-        except OSError as error:
-            _store(file, before)
-            refused.append((change, error.strerror or str(error)))
+        if not takes(change.name, change.after):
+            raise UsageError(f"cannot set {change.name} = {change.after}", "it is not a setting of plan")
+    if not changes:
+        return Applied((), ())
+    done, refused = [], []
+    with _state(file or state_file()) as state:
+        stored = _read(state)
+        for asked in changes:
+            change = replace(asked, before=_value(asked.name))  # what it is now, under the lock
+            if change.before == change.after:
+                continue
+            if not takes(change.name, change.before):
+                refused.append((change, "its present value cannot be read"))
+                continue
+            entry = Setting(boot_id(), network_cookie(), change.name, change.before, change.after, int(time.time()))
+            state.write(encode_settings([*stored, entry]))
+            try:
+                write_sysctl(change.name, change.after)
+            except OSError as error:
+                state.write(encode_settings(stored))
+                refused.append((change, error.strerror or str(error)))
+            else:
+                stored.append(entry)
+                done.append(change)
     return Applied(tuple(done), tuple(refused))
 
 
@@ -70,25 +79,32 @@ def undo(file: Path | None = None, *, forget: bool = False) -> Applied:
     A setting that has been changed again since is left unchanged. Raises CannotError if the file cannot be read.
     """
     file = file or state_file()
-    left, elsewhere, done, refused = [], [], [], []
-    for entry in reversed(_stored(file)):
-        change = Change(entry.name, entry.after, entry.before)
-        now = read_sysctl(entry.name)
-        if entry.boot != boot_id():
-            continue  # a reboot has reset it
-        if entry.netns != network_cookie() and entry.name.startswith("net."):
-            elsewhere.append(entry)
-        elif now.split() != entry.after.split():
-            refused.append((change, f"it has been changed to {' '.join(now.split())} since"))
-        else:
-            try:
-                write_sysctl(entry.name, entry.before)
-                done.append(change)
-            except OSError as error:
-                left.append(entry)
-                refused.append((change, error.strerror or str(error)))
-    _store(file, ([] if forget else elsewhere[::-1]) + left[::-1])
-    return Applied(tuple(done), tuple(refused), 0 if forget else len(elsewhere))
+    kept: list[Setting] = []
+    done, refused, elsewhere = [], [], 0
+    if _is_missing(file):
+        return Applied((), ())
+    with _state(file) as state:
+        for entry in reversed(_read(state)):
+            change, now = Change(entry.name, entry.after, entry.before), _value(entry.name)
+            if entry.boot != boot_id():
+                continue  # a reboot has reset it
+            if entry.netns != network_cookie() and entry.name.startswith("net."):
+                elsewhere += not forget
+                kept += [] if forget else [entry]
+            elif not takes(entry.name, now):
+                kept.append(entry)
+                refused.append((change, "its present value cannot be read"))
+            elif now == entry.after:
+                try:
+                    write_sysctl(entry.name, entry.before)
+                    done.append(change)
+                except OSError as error:
+                    kept.append(entry)
+                    refused.append((change, error.strerror or str(error)))
+            elif now != entry.before:  # equal: `apply` was killed before it set it, or `undo` after it restored it
+                refused.append((change, f"it has been changed to {now} since"))
+        state.write(encode_settings(kept[::-1]))
+    return Applied(tuple(done), tuple(refused), elsewhere)
 
 
 def state_file() -> Path:
@@ -98,27 +114,36 @@ def state_file() -> Path:
     return user_state_path("fourtuple") / "undo.json"
 
 
-def _entry(change: Change) -> Stored:
-    return Stored(boot_id(), network_cookie(), change.name, change.before, change.after, int(time.time()))
-
-
-def _stored(file: Path) -> list[Stored]:
+def _is_missing(file: Path) -> bool:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=list[Stored])
-    except FileNotFoundError:
-        return []
-    except (OSError, msgspec.DecodeError) as error:
-        raise CannotError("cannot read the stored settings", f"{file}: {error}") from None
+        file.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:  # opening it will say so
+        pass
+    return False
 
 
-def _store(file: Path, entries: list[Stored]) -> list[Stored]:
-    """Replace the file atomically → the entries it had before."""
-    before = _stored(file)
+def _value(name: str) -> str:
+    """The value of a sysctl, its parts separated by single spaces; empty if it cannot be read."""
+    return " ".join(read_sysctl(name).split())
+
+
+@contextmanager
+def _state(file: Path) -> Iterator[StateFile]:
+    """The state, which this process has for itself inside the block. Raises CannotError."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        new = file.with_suffix(".new")
-        new.write_bytes(msgspec.json.format(msgspec.json.encode(entries), indent=2))
-        new.replace(file)
+        with StateFile(file) as state:
+            yield state
     except OSError as error:
-        raise CannotError("cannot store the old settings", f"{file}: {error.strerror}", "Set XDG_STATE_HOME.") from None
-    return before
+        do = "Set XDG_STATE_HOME to a folder of your own."
+        raise CannotError("cannot use the stored settings", f"{file}: {error.strerror or error}", do) from None
+
+
+def _read(state: StateFile) -> list[Setting]:
+    """The settings in the file; empty if there is none. Raises OSError, CannotError if it has anything else."""
+    content = state.read(MOST_BYTES)
+    try:
+        return [] if content is None else parse_settings(content)
+    except ValueError as error:
+        raise CannotError("cannot read the stored settings", f"{state.path}: {error}") from None

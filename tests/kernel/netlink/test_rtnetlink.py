@@ -10,7 +10,16 @@ import pytest
 
 from fourtuple.kernel.netlink import wire
 from fourtuple.kernel.netlink.reading import TRIES
-from fourtuple.kernel.netlink.rtnetlink import IFA_ADDRESS, IFA_LOCAL, RTM_NEWADDR, parse_address, read_addresses
+from fourtuple.kernel.netlink.rtnetlink import (
+    IFA_ADDRESS,
+    IFA_LOCAL,
+    RTM_NEWADDR,
+    RTM_NEWROUTE,
+    RTN_LOCAL,
+    is_routed_here,
+    parse_address,
+    read_addresses,
+)
 from fourtuple.kernel.netlink.wire import BrokenMessageError, DumpInterruptedError
 from tests.conftest import Ground
 from tests.kernel.netlink.test_wire import DONE, message
@@ -68,6 +77,58 @@ def test_addresses_that_change_meanwhile_are_read_again() -> None:
     answers = [changed] * TRIES
     with pytest.raises(DumpInterruptedError):
         read_addresses(lambda _: [answers.pop(0)])
+
+
+def route(kind: int) -> bytes:
+    """An answer with a route of this type, RTN_*."""
+    return message(RTM_NEWROUTE, struct.pack("=BBBBBBBBI", socket.AF_INET, 32, 0, 0, 254, 0, 0, kind, 0), 0)
+
+
+def failure(number: int) -> bytes:
+    return message(wire.NLMSG_ERROR, struct.pack("=i", -number) + bytes(16), 0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "here"),
+    [
+        (route(RTN_LOCAL), True),
+        (route(1), False),  # unicast
+        (route(3), False),  # broadcast
+        (failure(errno.ENETUNREACH), False),
+        (failure(errno.EHOSTUNREACH), False),
+        (failure(errno.EACCES), False),  # prohibit
+        (failure(errno.EINVAL), False),  # blackhole
+        (failure(errno.EOPNOTSUPP), None),  # gVisor
+        (b"", None),
+    ],
+)
+def test_the_type_of_a_route_says_whether_it_leads_here(answer: bytes, here: bool | None) -> None:
+    """Where there is none the address is elsewhere, too; None where the kernel does not answer the question."""
+    assert is_routed_here(ipaddress.ip_address("10.0.0.1"), lambda _: [answer]) is here
+
+
+@pytest.mark.parametrize("number", [errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EPERM, errno.EACCES])
+def test_where_netlink_is_refused_no_route_is_known(number: int) -> None:
+    def refuse(_: bytes) -> Iterator[bytes]:
+        raise OSError(number, "refused")
+        yield b""
+
+    assert is_routed_here(ipaddress.ip_address("::1"), refuse) is None
+
+
+def test_a_shortage_of_files_is_no_answer_about_a_route() -> None:
+    def fail(_: bytes) -> Iterator[bytes]:
+        raise OSError(errno.EMFILE, "too many")
+        yield b""
+
+    with pytest.raises(OSError, match="too many"):
+        is_routed_here(ipaddress.ip_address("10.0.0.1"), fail)
+
+
+@pytest.mark.parametrize("content", [b"", bytes(11)])
+def test_a_broken_route_is_refused(content: bytes) -> None:
+    with pytest.raises(BrokenMessageError, match="bytes"):
+        is_routed_here(ipaddress.ip_address("10.0.0.1"), lambda _: [message(RTM_NEWROUTE, content, 0)])
 
 
 def test_the_addresses_of_a_namespace(ground: Ground) -> None:

@@ -55,6 +55,13 @@ class Limited:
     most: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class CountFailure:
+    """Why the sockets could not be counted this time."""
+
+    reason: str
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """at_s: seconds since the epoch; took_s: to read and to count; changed: as counts.Source"""

@@ -1,12 +1,7 @@
 """Snapshots as Prometheus metrics: names and units follow its conventions, and the number of series is bounded."""
 
-import socket
-import socketserver
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
@@ -16,6 +11,8 @@ from fourtuple import __version__
 from fourtuple.core.census.snapshot import PairGauge, Snapshot
 from fourtuple.core.counters import COUNTERS
 from fourtuple.core.limits.meters import EXPORTED
+from fourtuple.core.visible import visible
+from fourtuple.faces.export.server import App
 
 LIMITED: Mapping[str, str] = MappingProxyType({meter.metric: meter.about for meter in EXPORTED})
 
@@ -56,16 +53,33 @@ class Exporter(Collector):
     def __init__(self) -> None:
         self._snapshot: Snapshot | None = None
         self._failures = 0
+        self._is_good = False
 
     def publish(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+        self._snapshot, self._is_good = snapshot, True
 
     def fail(self) -> None:
         """Count a snapshot that could not be taken. The last one stays; its timestamp shows its age."""
         self._failures += 1
+        self._is_good = False
+
+    def app(self) -> App:
+        """What answers a scrape, also about this process itself."""
+        registry = CollectorRegistry()
+        registry.register(self)
+        ProcessCollector(registry=registry)
+        return make_wsgi_app(registry)
 
     def collect(self) -> Iterable[Metric]:
-        yield _counter("census_failures", "How many times the socket table could not be read.", self._failures)
+        """The metrics; no label has a character that is not printable."""
+        for family in self._families():
+            samples = family.samples
+            family.samples = [each._replace(labels={k: visible(v) for k, v in each.labels.items()}) for each in samples]
+            yield family
+
+    def _families(self) -> Iterator[Metric]:
+        yield _counter("census_failures", "How many counts of the sockets failed.", self._failures)
+        yield _gauge("census_success", "Whether the last count of the sockets succeeded: 1 or 0.", self._is_good)
         if self._snapshot is not None:
             yield from _metrics(self._snapshot)
 
@@ -77,7 +91,7 @@ def _metrics(now: Snapshot) -> Iterator[Metric]:
         {"version": __version__, "kernel": now.kernel, "netns": now.netns},
     )
     yield _gauge(
-        "census_timestamp_seconds", "Time at which the sockets were counted, in seconds since the epoch.", now.at_s
+        "census_timestamp_seconds", "Time at which the sockets were last counted, in seconds since the epoch.", now.at_s
     )
     yield _gauge("census_duration_seconds", "Time it took to count the sockets.", now.took_s)
     if now.changed is not None:
@@ -153,31 +167,3 @@ def _gauge(name: str, text: str, value: float) -> Metric:
 
 def _counter(name: str, text: str, value: float) -> Metric:
     return CounterMetricFamily(f"fourtuple_{name}", text, value)
-
-
-class MetricsServer(socketserver.ThreadingMixIn, WSGIServer):
-    """An HTTP server of metrics. It listens once constructed, and answers after `start`. Raises OSError."""
-
-    daemon_threads = True
-
-    def __init__(self, address: str, port: int, exporter: Exporter) -> None:
-        registry = CollectorRegistry()
-        registry.register(exporter)
-        ProcessCollector(registry=registry)
-        self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        super().__init__((address, port), _Quiet)
-        self.set_app(make_wsgi_app(registry))
-
-    def server_bind(self) -> None:
-        """Bind as WSGIServer does, but without the host name, which would take a DNS query."""
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
-        self.setup_environ()
-
-    def start(self) -> None:
-        threading.Thread(target=self.serve_forever, name="metrics", daemon=True).start()
-
-
-class _Quiet(WSGIRequestHandler):
-    def log_message(self, format: str, *arguments: Any) -> None:
-        """Log nothing: scrapes are routine."""

@@ -4,7 +4,7 @@ Bundling takes some seconds and always gives the same text, so it is cached in $
 """
 
 import contextlib
-import os
+import secrets
 from importlib.metadata import version
 
 
@@ -21,8 +21,9 @@ def library() -> str:
     if "</script" in bundle.lower():
         raise ValueError("the bundled library cannot be embedded in a page: it contains the end of a script element")
     with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        new = file.with_suffix(f".{os.getpid()}")
-        new.write_text(bundle, encoding="utf-8")
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = file.with_suffix(f".{secrets.token_hex(8)}")
+        with new.open("x", encoding="utf-8") as stream:
+            stream.write(bundle)
         new.replace(file)  # atomic, as another process may write it too
     return bundle

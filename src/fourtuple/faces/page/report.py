@@ -17,6 +17,7 @@ from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.series import histogram, over_time
 from fourtuple.core.runs.stored import RunState, StoredRun
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
+from fourtuple.core.visible import visible, visible_json
 from fourtuple.faces.page import charts
 from fourtuple.faces.page.charts import Chart
 from fourtuple.faces.page.javascript import library
@@ -88,8 +89,14 @@ def compare_page(comparison: Comparison) -> str:
 def _render(template: str, *, drawn: Sequence[Chart], samples: Mapping[str, Any], **context: Any) -> str:
     loader = PackageLoader("fourtuple.faces.page")
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    environment.filters["in_lines"] = lambda lines: Markup("\n").join(map(visible, lines))
     style, draw = (Markup(loader.get_source(environment, name)[0]) for name in ("style.css", "draw.js"))  # noqa: S704
     return environment.get_template(template).render(
         version=__version__,
@@ -103,9 +110,14 @@ def _render(template: str, *, drawn: Sequence[Chart], samples: Mapping[str, Any]
     )
 
 
+def _visible(value: Any) -> Any:
+    """What a template prints: text of others cannot reverse the direction of what follows it."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def _script(value: Any) -> Markup:
     """JSON for a script element, which only `</` could end (HTML, 4.12.1.3)."""
-    compact = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    compact = visible_json(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
     return Markup(compact.replace("<", "\\u003c"))  # noqa: S704  (it has no character that could end the script element)
 
 

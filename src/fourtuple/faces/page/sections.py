@@ -68,6 +68,7 @@ class Section:
     """A section of the page.
 
     behind: a table that is folded away
+    lines:  as a command printed them
     """
 
     name: str
@@ -79,6 +80,7 @@ class Section:
     behind: Table | None = None
     cards: Sequence[Card] = ()
     commands: Sequence[str] = ()
+    lines: Sequence[str] = ()
 
     @property
     def all_figures(self) -> list[tuple[Chart, Table | None, str]]:
@@ -250,7 +252,7 @@ def _in_words(run: StoredRun) -> Section | None:
         lines = serve.serve_lines(run.record)
     else:
         return None
-    return Section("words", "Summary", commands=["\n".join(lines)])
+    return Section("words", "Summary", lines=list(lines))
 
 
 def _counters(run: StoredRun) -> Section | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.records import Sample
 from fourtuple.core.runs.run import Run
+from fourtuple.faces.printer import redraw, tell
 from fourtuple.faces.text.lines import COLUMNS
 from fourtuple.faces.text.words import event_line
 
@@ -20,7 +21,6 @@ T = TypeVar("T")
 T2 = TypeVar("T2")
 
 TERMINAL_S, PIPE_S = 0.25, 5.0  # interval between two screens, or two lines
-CLEAR = "\r\033[K"  # to the first column, and clear the line
 
 
 def show(
@@ -43,11 +43,11 @@ def show(
         for sample in run:
             if announce and not announced and (line := ready(sample)):
                 picture.clear()
-                print(line, file=sys.stderr, flush=True)
+                tell(line, to=sys.stderr)
                 announced = True
             if sample.events:
                 picture.clear()
-                print("\n".join(map(event_line, sample.events)), file=events_to, flush=True)
+                tell(*map(event_line, sample.events), to=events_to)
             picture.draw(sample)
         return run.record
     finally:
@@ -60,12 +60,12 @@ def progress(run: Run[T2, T], line_of: Callable[[T2], str], *, quiet: bool) -> T
     try:
         for step in run:
             if not quiet and sys.stderr.isatty():
-                print(f"{CLEAR}{line_of(step)[: COLUMNS - 1]}", end="", file=sys.stderr, flush=True)
+                redraw(line_of(step)[: COLUMNS - 1])
                 shown = True
         return run.record
     finally:
         if shown:
-            print(CLEAR, end="", file=sys.stderr, flush=True)
+            redraw("")
 
 
 def _is_terminal() -> bool:
@@ -90,7 +90,7 @@ class _Lines(_NoPicture):
     def draw(self, sample: Sample) -> None:
         if time.monotonic() >= self._due_s:
             self._due_s = time.monotonic() + PIPE_S
-            print(self._line_of(sample)[: COLUMNS - 1], file=sys.stderr, flush=True)
+            tell(self._line_of(sample)[: COLUMNS - 1], to=sys.stderr)
 
 
 class _Picture(_NoPicture):

@@ -20,6 +20,7 @@ from fourtuple.core.runs.records import Sample
 from fourtuple.core.runs.spread import bin_bounds
 from fourtuple.core.runs.start import Planned
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
+from fourtuple.faces.printer import picture
 from fourtuple.faces.text.lines import COLUMNS, wrapped
 from fourtuple.faces.text.words import counts, lost_by, meaning
 
@@ -196,17 +197,17 @@ class Screen:
 def _head(left: str, right: str) -> RenderableType:
     room = COLUMNS - 1 - len(right) - 2
     left = left if len(left) <= room else f"{left[: room - 1]}…"
-    return Text(f"{left}{' ' * (COLUMNS - 1 - len(left) - len(right))}{right}", style="bold")
+    return picture(f"{left}{' ' * (COLUMNS - 1 - len(left) - len(right))}{right}", style="bold")
 
 
 def _bar(done: int, of: int, words: str) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
-    grid.add_row(ProgressBar(total=max(1, of), completed=done, width=34), Text(words, no_wrap=True))
+    grid.add_row(ProgressBar(total=max(1, of), completed=done, width=34), picture(words))
     return grid
 
 
 def _line(label: str, words: str) -> Text:
-    return Text(f"{label:<{LABEL}}{words}"[: COLUMNS - 1], no_wrap=True, overflow="crop")
+    return picture(f"{label:<{LABEL}}{words}"[: COLUMNS - 1])
 
 
 def _memory(sample: Sample, whose: str) -> Iterator[RenderableType]:
@@ -228,7 +229,7 @@ def _errnos(sample: Sample, *, of_server: bool) -> Iterator[RenderableType]:
     ]
     for title, name, count, means in failed + lost:
         for line in wrapped(f"{title:<{LABEL}}", f"{format_count(count)} by {name}: {means}"):
-            yield Text(line, no_wrap=True)
+            yield picture(line)
 
 
 def _us(value: float | None) -> str:

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.live import Live
-from rich.text import Text
 
 from fourtuple.core.census.records import Census
+from fourtuple.faces.printer import picture
 from fourtuple.faces.text.census import SORTS, watch_lines
 
 AROUND = 12  # lines of the screen that are not rows of the table
@@ -30,7 +30,7 @@ def screen(looks: Iterator[Census], every_s: float) -> None:
             lines = list(watch_lines(found, most=rows, sort=sort, columns=console.width))[: console.height - 2]
             bottom = f"by {SORTS[sort][0]}   keys: {keys}  q quit"
             blank = [""] * (console.height - 1 - len(lines))
-            live.update(Text("\n".join([*lines, *blank, bottom]), no_wrap=True, overflow="crop"), refresh=True)
+            live.update(picture(*lines, *blank, bottom), refresh=True)
             key = key_within(max(0.0, due_s - time.monotonic()))
             if key == "q":
                 return

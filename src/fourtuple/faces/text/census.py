@@ -1,7 +1,5 @@
 """The use of source ports, as text: the fullest pairs first, then what takes ports from every destination."""
 
-import csv
-import io
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +19,7 @@ from fourtuple.core.sockets.owners import unseen
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG
 from fourtuple.core.units import format_count, format_duration, format_rate
+from fourtuple.core.visible import csv_lines
 from fourtuple.faces.text.lines import COLUMNS, wrapped
 
 SHOWN = 10  # rows, by default
@@ -233,14 +232,9 @@ def _said(label: str, text: str) -> Iterator[str]:
     yield from wrapped(f"{label:<{LABEL}}", text)
 
 
-def csv_text(census: Census, *, head: bool = True) -> str:
-    """The rows as CSV (RFC 4180): a line of names, then one line per row, time and namespace first; owners as text."""
+def csv_table(census: Census, *, head: bool = True) -> Iterator[str]:
+    """The rows as CSV: a line of names, then one line per row, time and namespace first; owners as text."""
     where = {"time": census.taken.time, "netns": census.taken.netns}
     records = [where | {name: value for name, value in plain(row).items() if name != "owners"} for row in census.rows]
-    text = io.StringIO()
     if records:
-        writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
-        if head:
-            writer.writeheader()
-        writer.writerows(records)
-    return text.getvalue()
+        yield from csv_lines(list(records[0]) if head else None, [list(record.values()) for record in records])

@@ -4,14 +4,18 @@ import textwrap
 from collections.abc import Iterator
 
 from fourtuple.core.errors import FourtupleError, ShortfallError
+from fourtuple.core.visible import visible
 
 COLUMNS = 80
 
 
 def wrapped(first: str, text: str) -> Iterator[str]:
-    """`text` after `first`, wrapped into lines of COLUMNS with a hanging indent; no word is broken."""
+    """`text` after `first`, wrapped into lines of COLUMNS with a hanging indent; no word is broken.
+
+    A line break in the text becomes visible, which textwrap would take for a space.
+    """
     yield from textwrap.wrap(
-        text,
+        visible(text),
         COLUMNS,
         initial_indent=first,
         subsequent_indent=" " * len(first),

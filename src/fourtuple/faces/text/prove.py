@@ -10,6 +10,7 @@ from typing import Any
 from fourtuple.core.runs.proof import HOLDS, Ground, Lesson, Proof, Result, Step
 from fourtuple.core.runs.run import Run
 from fourtuple.core.units import format_count, format_duration, format_size
+from fourtuple.faces.printer import tell
 from fourtuple.faces.text.lines import COLUMNS, wrapped
 
 LABEL = 13
@@ -81,19 +82,19 @@ def show(run: Run[Ground | Step, Proof], lessons: int) -> Proof:
     try:
         for step in run:
             if isinstance(step, Ground):
-                print("\n".join((*ground_lines(step), "")), flush=True)
+                tell(*ground_lines(step), "")
             elif step.result is None:
                 bar.draw(step)
             else:
                 bar.clear()
                 results.append(step.result)
-                print("\n".join((*result_lines(step.result), "")), flush=True)
-        print(summary_line(run.record), flush=True)
+                tell(*result_lines(step.result), "")
+        tell(summary_line(run.record))
         return run.record
     except KeyboardInterrupt:
         bar.clear()
         holds = sum(result.verdict == HOLDS for result in results)
-        print(f"interrupted after {len(results)} of {lessons}: {holds} hold", flush=True)
+        tell(f"interrupted after {len(results)} of {lessons}: {holds} hold")
         raise
     finally:
         bar.clear()

@@ -36,7 +36,7 @@ def show_lines(run: StoredRun) -> Iterator[str]:
     entry = run.entry
     ended = f", until {_local(entry.ended_at):%H:%M:%S}" if entry.ended_at else ""
     yield f"run {entry.id}: {entry.kind}, {_local(entry.started_at):%Y-%m-%d %H:%M:%S %Z}{ended}"
-    yield from wrapped("  asked     ", entry.command)
+    yield f"  asked     {entry.command}"  # on one line, so that it can be pasted
     yield from start_lines(run.start)
     if entry.samples:
         yield f"  samples   {format_count(entry.samples)}, over {format_duration(float(run.at_s[-1]))}"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from fourtuple.core.errnos import name_of
 from fourtuple.core.units import format_count
+from fourtuple.core.visible import visible
 from fourtuple.core.why.judge import Explanation, Why
 from fourtuple.faces.text.lines import wrapped
 from fourtuple.faces.text.words import several_addresses
@@ -46,7 +47,7 @@ def _heading(why: Why) -> str:
         known.append(f"{name_of(saying.errno)} at {saying.call}()" if saying.call else name_of(saying.errno))
     if saying.target:
         known.append(f"to {saying.target}")
-    text = "".join(letter if letter.isprintable() else " " for letter in " ".join(saying.text.split()))
+    text = visible(" ".join(saying.text.split()))
     head = " ".join(known) or (text if len(text) <= TEXT else f"{text[: TEXT - 1]}…")
     return f"{head}: {'; or '.join(why.means)}" if why.means else head
 

@@ -1,5 +1,6 @@
-"""Which addresses the interfaces of this network namespace have, as listed by rtnetlink(7)."""
+"""The addresses of this network namespace's interfaces, and which addresses lead back to it, by rtnetlink(7)."""
 
+import errno
 import ipaddress
 import socket
 import struct
@@ -11,8 +12,14 @@ from fourtuple.kernel.netlink.reading import NoSuchDumpError, retried
 
 # include/uapi/linux/rtnetlink.h, if_addr.h (v6.18)
 RTM_NEWADDR, RTM_GETADDR = 20, 22
+RTM_NEWROUTE, RTM_GETROUTE = 24, 26
 IFA_ADDRESS, IFA_LOCAL = 1, 2
+RTA_DST, RTN_LOCAL = 1, 2
 _IFADDRMSG = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, interface
+# struct rtmsg: family, lengths of destination and source prefix, TOS, table, protocol, scope, type, flags
+_RTMSG = struct.Struct("=BBBBBBBBI")
+_REFUSED = {errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EPERM, errno.EACCES, errno.EAGAIN}  # by the socket
+_UNSUPPORTED = {errno.EOPNOTSUPP, errno.EAFNOSUPPORT, errno.EPERM}  # this request, or this IP version
 
 Ask = Callable[[bytes], Iterable[wire.Bytes]]
 
@@ -20,6 +27,11 @@ Ask = Callable[[bytes], Iterable[wire.Bytes]]
 def exchange(message: bytes) -> Iterable[wire.Bytes]:
     """Send a request over an rtnetlink socket, and yield the datagrams of the answer. Raises OSError."""
     return wire.exchange(socket.NETLINK_ROUTE, message)
+
+
+def ask_once(message: bytes) -> Iterable[wire.Bytes]:
+    """The same for a request that has a single answer."""
+    return wire.answered(socket.NETLINK_ROUTE, message)
 
 
 def read_addresses(ask: Ask = exchange) -> list[Address]:
@@ -40,6 +52,42 @@ def read_addresses(ask: Ask = exchange) -> list[Address]:
         return retried(fold, lambda: wire.dump(ask(message), "rtnetlink"))
     except NoSuchDumpError:
         return []
+
+
+def is_routed_here(address: Address, ask: Ask = ask_once) -> bool | None:
+    """Whether the kernel delivers packets to this address to this network namespace; None: the kernel does not say.
+
+    That is the case for addresses of interfaces, for all of 127.0.0.0/8, and for routes of type local (AnyIP). bind()
+    cannot tell: with net.ipv4.ip_nonlocal_bind=1 it takes any address.
+
+    ask: as for `read_addresses`
+
+    Raises OSError, or ValueError if the bytes are not netlink.
+    """
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    body = _RTMSG.pack(family, address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0) + wire.attribute(RTA_DST, address.packed)
+    try:
+        answer = b"".join(ask(wire.request(RTM_GETROUTE, body, 0)))
+    except OSError as error:
+        if error.errno in _REFUSED:
+            return None
+        raise
+    for entry in wire.messages(answer):
+        if entry.kind == RTM_NEWROUTE:
+            return parse_route_type(entry.content) == RTN_LOCAL
+        try:
+            wire.ends_dump(entry.kind, entry.content, "rtnetlink")
+        except OSError as error:  # ENETUNREACH, EHOSTUNREACH, EACCES (prohibit), EINVAL (blackhole): not here
+            return None if error.errno in _UNSUPPORTED else False
+    return None
+
+
+def parse_route_type(content: wire.Bytes) -> int:
+    """The type of the route, RTN_*, in an RTM_NEWROUTE message. Raises ValueError."""
+    if len(content) < _RTMSG.size:
+        raise wire.BrokenMessageError(f"a route message of {len(content)} bytes, at least {_RTMSG.size} needed")
+    route_type: int = _RTMSG.unpack_from(content)[7]
+    return route_type
 
 
 def parse_address(content: wire.Bytes) -> Address | None:

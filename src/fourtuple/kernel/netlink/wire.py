@@ -50,10 +50,10 @@ class NetlinkMessage(NamedTuple):
     content: Bytes
 
 
-def request(kind: int, body: bytes) -> bytes:
-    """The request for a dump. Its sequence number is random; all headers of the answer carry it."""
+def request(kind: int, body: bytes, flags: int = NLM_F_DUMP) -> bytes:
+    """The request, by default for a dump. Its sequence number is random; all headers of the answer carry it."""
     sequence = int.from_bytes(os.urandom(4), "little")
-    return HEADER.pack(HEADER.size + len(body), kind, NLM_F_REQUEST | NLM_F_DUMP, sequence, 0) + body
+    return HEADER.pack(HEADER.size + len(body), kind, NLM_F_REQUEST | flags, sequence, 0) + body
 
 
 def attribute(kind: int, value: bytes) -> bytes:
@@ -160,6 +160,16 @@ def exchange(protocol: int, message: bytes) -> Iterator[memoryview]:
             if not size:
                 return
             yield buffer[:size]
+
+
+def answered(protocol: int, message: bytes) -> Iterator[bytes]:
+    """Send a request that is no dump, and yield the datagram of its answer. Raises OSError.
+
+    The kernel has answered when send() returns, as it has in `exchange`.
+    """
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol) as netlink:
+        netlink.send(message)
+        yield netlink.recv(DATAGRAM_BYTES, socket.MSG_DONTWAIT)
 
 
 def dump(answer: Iterable[Bytes], source: str) -> Iterator[NetlinkMessage]:

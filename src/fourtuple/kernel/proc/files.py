@@ -13,10 +13,13 @@ def whole(file: Path) -> str:
 
 
 def text_of(file: Path) -> str:
-    """The text of a file; empty if it is missing or cannot be read (an old kernel, or a container that hides it)."""
+    """The text of a file; empty if it is missing or cannot be read (an old kernel, or a container that hides it).
+
+    A byte that is not UTF-8, which a process may put into its name, becomes an escape such as `\\xff`.
+    """
     try:
-        return file.read_text()
-    except (OSError, UnicodeDecodeError):
+        return file.read_text(encoding="utf-8", errors="backslashreplace")
+    except OSError:
         return ""
 
 

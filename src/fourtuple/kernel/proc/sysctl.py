@@ -22,7 +22,7 @@ def write_sysctl(name: str, value: str, proc: Path = PROC) -> None:
     """Set a sysctl, such as `net.ipv4.ip_local_port_range` to `40000 40099`. Raises OSError, which names the file."""
     file = _file(name, proc)
     try:
-        file.write_text(value)
+        file.write_text(f"{value}\n")  # of an empty value nothing would be written
     except OSError as error:
         raise OSError(error.errno, f"{error.strerror} for {value!r}", str(file)) from None
 

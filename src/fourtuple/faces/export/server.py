@@ -1,0 +1,112 @@
+"""The HTTP server of the metrics: it goes on whatever its clients do, with few descriptors and one thread.
+
+Each connection has ANSWER_S for its request and its answer, and ends with it. At most MOST_CLIENTS are open: one more
+ends the oldest, so that idle ones never keep a scrape out. Where no descriptor is left, asyncio tries accept() again
+after a second.
+"""
+
+import asyncio
+import contextlib
+import resource
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import h11
+
+ANSWER_S = 10.0  # as Prometheus waits by default (scrape_timeout); a scrape takes milliseconds
+MOST_CLIENTS = 64
+BACKLOG = 128  # connections that wait until the first count is there
+AT_ONCE = 4  # accepted in a row; until then, connections that were ended keep their descriptors
+HEAD_BYTES = 8 * 1024  # of a request; the default of Apache httpd for a single line
+
+App = Callable[[dict[str, Any], Callable[[str, list[tuple[str, str]]], Any]], Iterable[bytes]]  # WSGI (PEP 3333)
+
+
+class MetricsServer:
+    """An HTTP server of a WSGI application. It listens once constructed, and answers after `start`. Raises OSError."""
+
+    def __init__(self, address: str, port: int, app: App) -> None:
+        self._app = app
+        self._open: dict[Scrape, None] = {}  # oldest first
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most = max(1, min(MOST_CLIENTS, soft // 4))  # the counts need descriptors, too
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._socket = socket.create_server((address, port), family=family, backlog=BACKLOG)
+        self._loop = asyncio.new_event_loop()  # here, because it takes descriptors
+        self._loop.set_exception_handler(lambda *_: None)  # accept() without a descriptor: asyncio goes on
+
+    def start(self) -> None:
+        serve = partial(self._loop.run_until_complete, self._serve())
+        threading.Thread(target=serve, name="metrics", daemon=True).start()
+
+    async def _serve(self) -> None:
+        server = await self._loop.create_server(
+            lambda: Scrape(self._app, self._open, self._most), sock=self._socket, backlog=AT_ONCE
+        )
+        self._socket.listen(BACKLOG)  # asyncio also accepts as many in a row as its backlog says
+        await server.serve_forever()
+
+
+class Scrape(asyncio.Protocol):
+    """One connection: a request, its answer, and the end."""
+
+    def __init__(self, app: App, others: "dict[Scrape, None]", most: int) -> None:
+        self._app, self._open, self._most = app, others, most
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  (for the type checker)
+        self._transport = transport
+        self._end = asyncio.get_running_loop().call_later(ANSWER_S, transport.abort)
+        while len(self._open) >= self._most:
+            oldest = next(iter(self._open))
+            del self._open[oldest]
+            oldest._transport.abort()
+        self._open[self] = None
+
+    def connection_lost(self, reason: Exception | None) -> None:
+        self._end.cancel()
+        self._open.pop(self, None)
+
+    def data_received(self, data: bytes) -> None:
+        if self._transport.is_closing():  # answered: what else comes is ignored
+            return
+        try:
+            self._http.receive_data(data)
+            event = self._http.next_event()
+            if event is h11.NEED_DATA:
+                return
+            if isinstance(event, h11.Request):
+                self._answer(event)
+        except h11.ProtocolError:
+            with contextlib.suppress(h11.ProtocolError):  # not even a beginning of an answer is possible
+                self._send("400 Bad Request", [], b"this is not HTTP\n")
+        self._transport.close()
+
+    def _answer(self, request: h11.Request) -> None:
+        path, _, query = request.target.partition(b"?")
+        head: list[Any] = []
+        environ = {
+            "REQUEST_METHOD": request.method.decode(),
+            "PATH_INFO": path.decode("latin-1"),
+            "QUERY_STRING": query.decode("latin-1"),
+        }
+        environ |= {
+            f"HTTP_{name.decode().upper().replace('-', '_')}": value.decode("latin-1")
+            for name, value in request.headers
+        }
+        body = b"".join(self._app(environ, lambda status, headers: head.extend((status, headers))))
+        self._send(head[0], head[1], b"" if request.method == b"HEAD" else body)
+
+    def _send(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
+        code, _, reason = status.partition(" ")
+        fields = [*headers, ("Content-Length", str(len(body))), ("Connection", "close")]
+        for event in (
+            h11.Response(status_code=int(code), reason=reason, headers=fields),
+            h11.Data(body),
+            h11.EndOfMessage(),
+        ):
+            self._transport.write(self._http.send(event) or b"")
