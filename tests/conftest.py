@@ -49,6 +49,14 @@ def need(available: object, what: str) -> None:
     pytest.skip(f"needs {what}")
 
 
+def limited(limits: str) -> list[str]:
+    """The prefix of a command under these limits, such as "-n 256 -l 64", without the capability that is exempt."""
+    prefix = ["bash", "-c", f'ulimit {limits} && exec setpriv --bounding-set -ipc_lock "$@"', "bash"]
+    able = subprocess.run([*prefix, "true"], capture_output=True, text=True, check=False)
+    need(able.returncode == 0, f"`ulimit {limits}` and setpriv without CAP_IPC_LOCK ({able.stderr.strip()})")
+    return prefix
+
+
 class Ground:
     """Where a test's commands run: a private namespace, with what it may set there."""
 

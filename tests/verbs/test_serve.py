@@ -13,7 +13,7 @@ from tests import made
 
 def order() -> ServeOrder:
     asked = ServeOptions(("127.0.0.1:8000",))
-    return ServeOrder(asked, made.start("serve", wanted=None), LoopName.RING, "io_uring", 1, made.order().free)
+    return ServeOrder(asked, made.start("serve", wanted=None), LoopName.RING, "io_uring", 1, 2**22, made.order().free)
 
 
 def last(**counts: int) -> Sample:

@@ -29,7 +29,7 @@ from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec
 from fourtuple.engine.control import Control, interruptible, now_ns
 from fourtuple.engine.crews.choose import crew_of
 from fourtuple.engine.crews.contract import Crew, Work
-from fourtuple.engine.loops.choose import choose
+from fourtuple.engine.loops.choose import choose, make
 from fourtuple.engine.workloads.serve import ServeJob
 from fourtuple.engine.workloads.serve import serve as serve_work
 from fourtuple.kernel import addresses, process
@@ -73,15 +73,18 @@ def prepare(options: ServeOptions) -> ServeOrder:
     options.check()
     soft_before, _ = process.raise_soft_files()
     world = read_world(SYSCTLS, details=False)
-    choice = choose(options.loop, log=options.log)
+    choice = choose(options.loop, log=options.log, workers=options.workers)
+    if choice.lacks(1):
+        raise ShortfallError("serve can accept no connection", choice.room.because, "Raise the limit.")
     workers = options.workers or (1 if choice.name == LoopName.RING else None)
     planned = Planned(options.where, choice.name, choice.because, workers, options.serve_s)
     return ServeOrder(
         options=options,
         start=replace(start_of("serve", world, soft_before=soft_before), planned=planned),
-        loop=LoopName(choice.name),
+        loop=choice.name,
         loop_because=choice.because,
         workers=workers,
+        capacity=choice.room.each,
         free=world.free_memory,
     )
 
@@ -105,8 +108,7 @@ def work(order: ServeOrder, listeners: Listeners, counters: Counters, control: C
         options.log,
         options.watch is Watch.POLL,
     )
-    choice = choose(order.loop, log=options.log)
-    return serve_work(job, listeners, choice.make(None), counters, control, now_ns)
+    return serve_work(job, listeners, make(order.loop, order.capacity), counters, control, now_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,7 @@ def conclude(order: ServeOrder, ending: ServeEnding) -> ServeRecord:
         listening=order.options.where,
         accepted=last.opened,
         most_open=ending.most_open,
+        capacity=last.capacity,
         open=ending.open,
         closed=last.closed,
         lost=last.lost,

@@ -211,6 +211,7 @@ class ServeRecord:
     listening: tuple[str, ...]
     accepted: int
     most_open: int  # open at the same time, as sampled
+    capacity: int = field(default=0, kw_only=True)  # that the workers could hold together; 0: not recorded
     open: int  # open when it was told to stop
     closed: int  # by the server: --close-after, or at the end
     lost: int  # closed or reset by the client
