@@ -170,7 +170,7 @@ def test_one_process_stops_at_its_limit_and_names_it(ground: Ground) -> None:
     """With descriptors that limit is ulimit -n; with rings it is far beyond, and 200 are no matter."""
     with ground.serving("127.0.0.1:7777"):
         small = ["sh", "-c", 'ulimit -n 128; exec "$@"', "sh", *COMMAND]
-        done = ground.run(*small, "hold", "200", "127.0.0.1:7777", "--workers", "1", "--for", "0s", "--json")
+        done = ground.run(*small, "hold", "200", "127.0.0.1:7777", "--workers=1", "--anyway", "--for=0s", "--json")
     record = json.loads(done.stdout)
 
     if ground.loop == "ring":

@@ -1,6 +1,7 @@
 """Screens of `hold`: the result, progress lines and events."""
 
 from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.histogram import Latency
 from fourtuple.core.runs.records import Event, HoldRecord, Loss, Witness
 from fourtuple.core.space.endpoints import Endpoint, FourTuple
 from fourtuple.faces.text import hold, words
@@ -43,10 +44,12 @@ TALKED = hold_record(
     requests=4000,
     answers=3990,
     answers_per_s=798.0,
-    answer_us=hold_record().connect_us,
+    answer_us=Latency(640.0, 3100.0, 1_890_000.0, 3_020_000.0),
+    service_us=Latency(610.0, 2900.0, 8100.0, 3_010_000.0),
     unexpected=2,
     unanswered=10,
-    late=8,
+    late=80,
+    unsent=4,
     received_bytes=51_870,
 )
 DISAGREED = hold_record(agree=False, census=Witness(1000, 990, 900, "sock_diag"))

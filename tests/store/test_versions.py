@@ -69,7 +69,7 @@ def changed(name, before, after):
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     exec(compile(source.replace(before, after), spec.origin, "exec"), module.__dict__)
-row, field = '    RunCounter("late"', "    late: int\\n    received_bytes"
+row, field = '    RunCounter("late"', "    unsent: int\\n    received_bytes"
 changed("fourtuple.core.runs.counters", row, '    RunCounter("probes", "probes sent"), ' + row)
 changed("fourtuple.core.runs.records", field, "    probes: int\\n" + field)
 from pathlib import Path

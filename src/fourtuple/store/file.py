@@ -91,6 +91,10 @@ CREATE TABLE lessons (
   PRIMARY KEY (run, number)
 ) STRICT, WITHOUT ROWID;
 """,
+    """
+ALTER TABLE samples ADD COLUMN unsent INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE samples ADD COLUMN service_grown BLOB NOT NULL DEFAULT x'';
+""",
 )
 
 
