@@ -270,6 +270,8 @@ def test_a_greeting_is_expected_once_from_each() -> None:
     run.until(lambda: run.counters["received_bytes"] == 9 + 5 + 7)
 
     assert (run.counters["answers"], run.counters["unexpected"], run.counters["requests"]) == (2, 1, 0)
+    assert run.counters["answer_us"].sum() == 2
+    assert np.array_equal(run.counters["answer_us"], run.counters["service_us"])
 
 
 def test_a_greeting_before_the_first_request_is_nobodys_answer() -> None:

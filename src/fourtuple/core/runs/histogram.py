@@ -24,9 +24,14 @@ def buckets_of(values: NDArray[np.float64]) -> NDArray[np.int64]:
     return numbers
 
 
+def counts_of(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The histogram of these values: an int64 array of BUCKETS."""
+    return np.bincount(buckets_of(values), minlength=BUCKETS)
+
+
 def add_values(histogram: NDArray[np.int64], values: NDArray[np.float64]) -> None:
     """Count `values` in `histogram`, an int64 array of BUCKETS."""
-    histogram += np.bincount(buckets_of(values), minlength=BUCKETS)
+    histogram += counts_of(values)
 
 
 def add_series(

@@ -55,10 +55,11 @@ class Requests:
     def __init__(self, talk: Talk, state: NDArray[np.uint8], counters: Counters, begin_ns: int) -> None:
         self._talk, self._state, self._counters, self._begin_ns = talk, state, counters, begin_ns
         self._every_ns = int(talk.every_s * 1e9)
+        self._has_moments = bool(talk.send and self._every_ns)  # otherwise a message is due when it is sent
         self._together_ns = max(1, min(TOGETHER_NS, self._every_ns // TOGETHER_PARTS))
         self._expect = np.frombuffer(talk.expect, np.uint8)
-        # The oldest message that was sent and not answered: when it was due and when it was sent, in µs since the
-        # beginning, modulo 2**32: 71 minutes.
+        # The oldest message that was sent and not answered: when it was due (if it has a moment) and when it was sent,
+        # in µs since the beginning, modulo 2**32: 71 minutes.
         self._due_us, self._asked_us = np.zeros((2, len(state)), np.uint32)
         self._owed = np.zeros(len(state), np.uint32)  # how many messages are due and not sent
         self._come = np.zeros(
@@ -74,8 +75,7 @@ class Requests:
     def opened(self, slots: Slots, now_ns: int) -> None:
         self._owed[slots] = 0
         if not self._talk.send:
-            now_us = self._us(now_ns)
-            self._ask(slots, now_us, now_us)
+            self._ask(slots, now_ns)
         elif not self._every_ns:
             self._owe(slots)
 
@@ -89,8 +89,7 @@ class Requests:
         slots = self._next()
         if not len(slots):
             return ()
-        now_us = self._us(now_ns)
-        self._ask(slots, self._due(slots, now_ns) if self._every_ns else now_us, now_us)
+        self._ask(slots, now_ns, self._due(slots, now_ns) if self._has_moments else None)
         self._owed[slots] -= 1
         self._counters["requests"] += len(slots)
         sizes = np.full(len(slots), len(self._talk.send))
@@ -109,7 +108,7 @@ class Requests:
 
     def sent(self, slots: Slots) -> None:
         self._state[slots] &= ~np.uint8(Life.SENDING)
-        self._get_ready(slots)
+        self._go_on(slots)
 
     def received(
         self, slots: Slots, data: NDArray[np.uint8], sizes: NDArray[np.int32], now_ns: int
@@ -131,7 +130,7 @@ class Requests:
         if not self._every_ns and self._talk.send:
             self._owe(slots[over])
         else:
-            self._get_ready(slots[over])
+            self._go_on(slots[over])
         self._time(slots[answered], now_ns)
         self._counters["answers"] += int(np.count_nonzero(answered))
         self._counters["unexpected"] += int(np.count_nonzero(wrong))
@@ -148,7 +147,7 @@ class Requests:
             self._counters["unanswered"] += int(np.count_nonzero(missing))
             self._time(slots[missing], now_ns)
             self._come[slots] = 0
-        if self._every_ns:
+        if self._has_moments:
             self._count_unsent(slots[self._owed[slots] > 0])
         self._owed[slots] = 0
         self._waiting -= int(np.count_nonzero(self._state[slots] & Life.ASKED))
@@ -187,16 +186,27 @@ class Requests:
         self._owed[slots] += 1
         self._get_ready(slots)
 
+    def _go_on(self, slots: Slots) -> None:
+        """These slots have finished something: those that owe a message may send it."""
+        owing = slots[self._owed[slots] > 0]
+        if len(owing):
+            self._get_ready(owing)
+
     def _get_ready(self, slots: Slots) -> None:
-        """Put those of these slots in the queue that owe a message and may send it."""
-        slots = slots[(self._owed[slots] > 0) & ((self._state[slots] & self._busy) == 0)]
+        """Put those of these slots in the queue that are not busy; each owes a message."""
+        state = self._state[slots]
+        free = (state & self._busy) == 0
+        if not free.all():
+            slots, state = slots[free], state[free]
         if len(slots):
-            self._state[slots] |= Life.SENDING
+            self._state[slots] = state | np.uint8(Life.SENDING)
             self._ready.append(slots)
 
     def _next(self) -> Slots:
         """Take slots out of the queue: those that may send now."""
-        ready = np.concatenate(self._ready) if self._ready else NO_SLOTS
+        if not self._ready:
+            return NO_SLOTS
+        ready = np.concatenate(self._ready) if len(self._ready) > 1 else self._ready[0]
         room = BATCH if self._every_ns else min(BATCH, MOST_WAITING - self._waiting)
         slots, rest = ready[:room], ready[room:]
         self._ready = [rest] if len(rest) else []
@@ -214,19 +224,30 @@ class Requests:
         due_us: NDArray[np.uint32] = (np.minimum(due_ns, now_ns - self._begin_ns) // 1000).astype(np.uint32)
         return due_us
 
-    def _ask(self, slots: Slots, due_us: NDArray[np.uint32] | int, now_us: int) -> None:
-        """Note that an answer is expected from now on. A slot that waits for one already goes on to wait for that."""
-        new = (self._state[slots] & Life.ASKED) == 0
-        self._waiting += int(np.count_nonzero(new))
-        self._state[slots] |= Life.ASKED
-        self._due_us[slots] = np.where(new, due_us, self._due_us[slots])
-        self._asked_us[slots] = np.where(new, now_us, self._asked_us[slots])
+    def _ask(self, slots: Slots, now_ns: int, due_us: NDArray[np.uint32] | None = None) -> None:
+        """Note that an answer is expected from now on, and when its message was due; None: it has no moment.
+
+        A slot that waits for one already goes on to wait for that.
+        """
+        state = self._state[slots]
+        new = (state & Life.ASKED) == 0
+        if not new.all():
+            slots, state, due_us = slots[new], state[new], None if due_us is None else due_us[new]
+        self._waiting += len(slots)
+        self._state[slots] = state | np.uint8(Life.ASKED)
+        self._asked_us[slots] = self._us(now_ns)
+        if due_us is not None:
+            self._due_us[slots] = due_us
 
     def _time(self, slots: Slots, now_ns: int) -> None:
         """Count how long the answers of these slots took, if they are complete now."""
-        for name, since_us in (("answer_us", self._due_us), ("service_us", self._asked_us)):
-            took_us = (self._us(now_ns) - since_us[slots].astype(np.int64)) & 0xFFFFFFFF
-            histogram.add_values(self._counters[name], took_us.astype(np.float64))
+        service_us = (self._us(now_ns) - self._asked_us[slots].astype(np.int64)) & 0xFFFFFFFF
+        counts = histogram.counts_of(service_us.astype(np.float64))
+        self._counters["service_us"] += counts
+        if self._has_moments:
+            answer_us = (self._us(now_ns) - self._due_us[slots].astype(np.int64)) & 0xFFFFFFFF
+            counts = histogram.counts_of(answer_us.astype(np.float64))
+        self._counters["answer_us"] += counts
 
     def _us(self, now_ns: int) -> int:
         return (now_ns - self._begin_ns) // 1000 & 0xFFFFFFFF
