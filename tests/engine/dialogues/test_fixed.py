@@ -160,6 +160,22 @@ def test_a_peer_that_does_not_read_makes_messages_late_until_it_does() -> None:
     assert run.counters["late"] == pytest.approx(9, abs=1)
 
 
+def test_an_answer_before_all_of_the_message_is_sent_does_not_silence_the_connection() -> None:
+    """The peer answers the first part of a long message: the next message follows when the rest has been sent."""
+    loop = ScriptedLoop(Clock())
+    loop.stuck = {0}
+    run = talking(loop, Talk(b"ping", every_s=0.0, expect=b"ping"), wanted=1)
+    run.until(lambda: loop.sent)
+    loop.incoming = {0: [b"ping"]}
+    run.until(lambda: run.counters["answers"] == 1)
+    assert run.counters["requests"] == 1
+    loop.stuck, loop.echo = set(), True
+    loop._done.append((Op.SEND, 0, 4))
+    run.until(lambda: run.counters["answers"] > 10)
+
+    assert run.counters["unexpected"] == 0
+
+
 def test_where_nothing_is_expected_the_oldest_request_is_what_is_answered() -> None:
     """Ten are sent in a second before anything comes: it is an answer after a second, not after a tenth."""
     loop = ScriptedLoop(Clock())
