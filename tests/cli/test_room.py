@@ -68,6 +68,7 @@ def test_what_the_plan_says_is_held(
     ("limits", "wanted", "options", "limit"),
     [
         ("-n 300", 1000, ("--loop", "epoll", "--workers", "1"), "RLIMIT_NOFILE"),
+        ("-n 25", 97, (), "RLIMIT_NOFILE"),
         ("-n 64", 5000, ("--workers", "1"), "RLIMIT_NOFILE"),
         ("-n 64 -l 150", 5000, ("--workers", "3"), "RLIMIT_MEMLOCK"),
         ("-n 128 -l 150", 2000, ("--loop", "ring"), "RLIMIT_MEMLOCK"),
@@ -97,6 +98,7 @@ def test_what_cannot_be_held_is_refused_beforehand_by_its_limit(
         ("-l 0", ("--loop", "ring"), EXIT_CANNOT, "RLIMIT_MEMLOCK"),
         ("-l 64", ("--loop", "ring"), EXIT_CANNOT, "RLIMIT_MEMLOCK"),
         ("-n 25", (), EXIT_SHORT, "ulimit -n 25"),
+        ("-n 25", ("--loop", "ring"), EXIT_SHORT, "ulimit -n 25"),
     ],
 )
 def test_a_server_that_could_accept_nothing_does_not_listen(

@@ -82,12 +82,6 @@ def test_more_than_the_loop_can_hold_is_refused_with_its_limit_unless_it_is_want
     assert order(999, choice=short).plan.wanted == 999
 
 
-def test_where_the_loop_can_hold_none_it_is_refused_in_any_case() -> None:
-    with pytest.raises(ShortfallError) as refused:
-        order(100, choice=replace(EPOLL, room=Room(0, 1, 0, FILES, "ulimit -n 40: 0 sockets")), anyway=True)
-    assert "ulimit -n 40" in refused.value.stopped_by
-
-
 def test_memory_is_judged_for_both_ends_where_both_are_here() -> None:
     """10,000 connections take 80 MB with both ends and 41 MB with one; 90 % of 60 MB lie between."""
     small = replace(WORLD, memory=Memory(60_000_000))

@@ -124,8 +124,6 @@ def order_of(
         raise ShortfallError(what, lacking, "Open fewer, or see --fill-memory.")
     if not options.anyway:
         refuse(seen, options.wanted, options.destinations, choice, but=MEMORY_LIMITS)
-    if choice.lacks(1):
-        raise ShortfallError(f"{format_count(options.wanted)} connections", choice.room.because, "Raise the limit.")
     pace = OpeningPace.of(options.wanted, options.rate_per_s)
     order = HoldOrder(
         options=options,

@@ -234,7 +234,8 @@ def ways(found: Sequence[Check], means: Means | None, world: World, wanted: int)
         elif check.limit == "fs.file-max":
             yield from _raise(check, world, "fs.file-nr", (1 + bool(means and means.here)) * wanted)
         elif check.limit == "RLIMIT_NOFILE":
-            yield Way(check.limit, False, "as many processes as it takes (without --workers)", "", ())
+            if check.room and check.room.most:
+                yield Way(check.limit, False, "more processes (without --workers, as many as it takes)", "", ())
             yield Way(check.limit, True, "a higher hard limit: LimitNOFILE=, or limits.conf and a new login", "", ())
         elif check.limit == "RLIMIT_MEMLOCK":
             yield Way(

@@ -7,7 +7,7 @@ from fourtuple.core.runs.orders import LoopName
 from fourtuple.engine.loops.contract import Loop
 from fourtuple.engine.loops.epoll import EpollLoop
 from fourtuple.engine.loops.ring import RingLoop
-from fourtuple.engine.loops.room import Room, epoll_room, ring_room
+from fourtuple.engine.loops.room import LOCKED, Room, epoll_room, ring_room
 from fourtuple.kernel import process
 from fourtuple.kernel.uring import features
 
@@ -56,7 +56,7 @@ def choose(
         return replace(epoll, because=why_not)
     ring = Choice(LoopName.RING, "io_uring is available", ring_room(files, can, connections, workers))
     if wanted is LoopName.RING:
-        if not ring.room.connections:
+        if not ring.room.connections and ring.room.limit == LOCKED:
             raise CannotError("the ring loop", ring.room.because, "Use --loop epoll.")
         return replace(ring, because="asked for")
     return ring if _is_better(ring.room, epoll.room, connections) else replace(epoll, because=ring.room.because)
