@@ -55,7 +55,7 @@ def test_what_the_plan_says_is_held(
     """
     with ground.serving(SERVER):
         planned = asked(ground, limits, "plan", str(wanted), SERVER)
-        held = asked(ground, limits, "hold", str(wanted), SERVER, "--for", "0s", "--json", *options)
+        held = asked(ground, limits, "hold", str(wanted), SERVER, "--for", "0s", "--json", "--no-store", *options)
     record = record_of(held)
 
     assert planned.returncode == EXIT_REACHED
@@ -68,7 +68,7 @@ def test_what_the_plan_says_is_held(
     ("limits", "wanted", "options", "limit"),
     [
         ("-n 300", 1000, ("--loop", "epoll", "--workers", "1"), "RLIMIT_NOFILE"),
-        ("-n 25", 97, (), "RLIMIT_NOFILE"),
+        ("-n 25", 997, (), "RLIMIT_NOFILE"),
         ("-n 64", 5000, ("--workers", "1"), "RLIMIT_NOFILE"),
         ("-n 64 -l 150", 5000, ("--workers", "3"), "RLIMIT_MEMLOCK"),
         ("-n 128 -l 150", 2000, ("--loop", "ring"), "RLIMIT_MEMLOCK"),
@@ -79,9 +79,11 @@ def test_what_cannot_be_held_is_refused_beforehand_by_its_limit(
 ) -> None:
     """With --anyway it is tried, and the record accounts for every connection."""
     with ground.serving(SERVER) as served:
-        refused = asked(ground, limits, "hold", str(wanted), SERVER, "--for", "0s", *options)
+        refused = asked(ground, limits, "hold", str(wanted), SERVER, "--for", "0s", "--no-store", *options)
     with ground.serving(SERVER):
-        tried = asked(ground, limits, "hold", str(wanted), SERVER, "--for", "0s", "--json", "--anyway", *options)
+        tried = asked(
+            ground, limits, "hold", str(wanted), SERVER, "--for", "0s", "--json", "--anyway", "--no-store", *options
+        )
     record = record_of(tried)
 
     assert (refused.returncode, served["accepted"]) == (EXIT_SHORT, 0)
@@ -104,7 +106,7 @@ def test_what_cannot_be_held_is_refused_beforehand_by_its_limit(
 def test_a_server_that_could_accept_nothing_does_not_listen(
     ground: Ground, limits: str, options: tuple[str, ...], code: int, words: str
 ) -> None:
-    done = asked(ground, limits, "serve", SERVER, "--for", "1s", *options)
+    done = asked(ground, limits, "serve", SERVER, "--for", "1s", "--no-store", *options)
 
     assert done.returncode == code
     assert words in " ".join(done.stderr.split())
@@ -112,7 +114,7 @@ def test_a_server_that_could_accept_nothing_does_not_listen(
 
 
 def test_a_server_without_memory_for_rings_uses_epoll(ground: Ground) -> None:
-    small = [*limited("-l 64"), *COMMAND, "serve", SERVER, "--json"]
+    small = [*limited("-l 64"), *COMMAND, "serve", SERVER, "--json", "--no-store"]
     with ground.lab.start(small, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         lines_until(server.stderr, READY["serve"])
         held = ground.fourtuple("hold", "97", SERVER, "--for", "0s", "--json")
@@ -125,7 +127,7 @@ def test_a_server_without_memory_for_rings_uses_epoll(ground: Ground) -> None:
 
 def test_a_server_that_is_full_says_so(ground: Ground) -> None:
     """One process of epoll with `ulimit -n 64`: clients beyond its capacity wait in the accept queue."""
-    small = [*limited("-n 64"), *COMMAND, "serve", SERVER, "--loop", "epoll", "--workers", "1"]
+    small = [*limited("-n 64"), *COMMAND, "serve", SERVER, "--loop", "epoll", "--workers", "1", "--no-store"]
     with ground.lab.start(small, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         lines_until(server.stderr, READY["serve"])
         with ground.started("hold", "97", SERVER, "--for", "1h", "--json") as holding:

@@ -15,6 +15,7 @@ import os
 import platform
 import socket
 import struct
+import time
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cache
@@ -32,6 +33,7 @@ ENTER_GETEVENTS, ENTER_EXT_ARG = 1 << 0, 1 << 3
 REGISTER_EVENTFD, REGISTER_FILES_UPDATE, REGISTER_PROBE, REGISTER_FILES2 = 4, 6, 8, 13
 RSRC_REGISTER_SPARSE = 1
 OFF_SQ_RING, OFF_SQES = 0, 0x10000000
+PATIENCE_S = 0.5  # a closed ring gives its memory back some 30 ms later, on a busy machine after more
 
 
 FIXED_FILE, LINK, HARDLINK, SKIP_SUCCESS = 1 << 0, 1 << 2, 1 << 3, 1 << 6  # IOSQE_*
@@ -308,20 +310,34 @@ class Ring:
                     raise
 
 
+def new_ring(slots: int, entries: int, *, no_sqarray: bool, until_s: float) -> Ring:
+    """Make a ring, if need be once rings that were closed before have given their memory back. Raises OSError.
+
+    until_s: how long to wait for that, on time.monotonic()
+    """
+    while True:
+        try:
+            return Ring(slots, entries, no_sqarray=no_sqarray)
+        except OSError as error:
+            if error.errno != errno.ENOMEM or time.monotonic() >= until_s:
+                raise
+        time.sleep(0.002)
+
+
 @cache
 def features() -> Features:
     """What io_uring supports here, found out once by trying: operations, socket options and accept flags on a ring."""
     if platform.system() != "Linux":
         return Features(refusal="io_uring needs Linux")
-    no_sqarray = True
+    no_sqarray, until_s = True, time.monotonic() + PATIENCE_S
     try:
         try:
-            ring = Ring(4, 8, no_sqarray=True)
+            ring = new_ring(4, 8, no_sqarray=True, until_s=until_s)
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
             no_sqarray = False
-            ring = Ring(4, 8, no_sqarray=False)
+            ring = new_ring(4, 8, no_sqarray=False, until_s=until_s)
     except OSError as error:
         return Features(refusal=_refusal(error))
     try:

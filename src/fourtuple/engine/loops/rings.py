@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from fourtuple.core.limits.cost import FILES_RESERVED
 from fourtuple.engine.loops.entries import Local
-from fourtuple.engine.loops.room import Layout, new_ring
+from fourtuple.engine.loops.room import Layout
 from fourtuple.kernel import process
-from fourtuple.kernel.uring import Cqes, Features, Ring, Sqes
+from fourtuple.kernel.uring import Cqes, Features, Ring, Sqes, new_ring
 
 RETURNED_S = 2.0  # how long to wait for the memory of rings that were closed before
 
@@ -66,7 +66,7 @@ class Rings:
             slots = self.slots_of(len(self._rings))
             try:
                 until_s = time.monotonic() + (0 if self._refused else RETURNED_S)
-                made = new_ring(slots, self._entries, self._can, until_s)
+                made = new_ring(slots, self._entries, no_sqarray=self._can.no_sqarray, until_s=until_s)
                 self._refused = False
             except OSError as error:
                 self._refused = error.errno == errno.ENOMEM

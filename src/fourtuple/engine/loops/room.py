@@ -14,7 +14,7 @@ from fourtuple.core.errnos import name_of, symptom_of
 from fourtuple.core.limits.cost import FILES_RESERVED, MOST_WORKERS
 from fourtuple.core.units import format_count
 from fourtuple.kernel.process import Files, read_memlock_bytes
-from fourtuple.kernel.uring import Features, Ring
+from fourtuple.kernel.uring import PATIENCE_S, Features, new_ring
 
 RING_SLOTS = 2**15  # at most, and never more than the soft limit of open files
 # Entries of a submission queue. A ring then costs 20 or 69 KiB of locked memory, which for a user without CAP_IPC_LOCK
@@ -24,7 +24,6 @@ RING_FILES = 2  # the ring, and the eventfd that signals its completions
 MOST_RING_SLOTS = 2**22  # of a process
 MOST_EPOLL_SLOTS = 2**18  # some 20 MB of tables; where the limit of open files allows more, add processes instead
 MOST_MADE = 2048  # rings that are made to prove that they can be: 41 MB with small queues
-PATIENCE_S = 0.3  # a closed ring gives its memory back some 30 ms later
 FILES, LOCKED = "RLIMIT_NOFILE", "RLIMIT_MEMLOCK"
 
 
@@ -124,27 +123,13 @@ def rings_made(wanted: int, entries: int, can: Features) -> tuple[int, int]:
     with ExitStack() as rings:
         while made < wanted:
             try:
-                ring = new_ring(0, entries, can, until_s)
+                ring = new_ring(0, entries, no_sqarray=can.no_sqarray, until_s=until_s)
             except OSError as error:
                 return made, error.errno or errno.EIO
             rings.callback(ring.close)
             ring.close_files()  # the rings of all workers are made here, in one process
             made += 1
     return made, 0
-
-
-def new_ring(slots: int, entries: int, can: Features, until_s: float) -> Ring:
-    """Make a ring, if need be once rings that were closed before have given their memory back. Raises OSError.
-
-    until_s: how long to wait for that, on time.monotonic()
-    """
-    while True:
-        try:
-            return Ring(slots, entries, no_sqarray=can.no_sqarray)
-        except OSError as error:
-            if error.errno != errno.ENOMEM or time.monotonic() >= until_s:
-                raise
-        time.sleep(0.002)
 
 
 def _what(number: int) -> str:
