@@ -37,6 +37,7 @@ hypothesis.settings.load_profile("fourtuple")
 REQUIRE_ALL = os.environ.get("FOURTUPLE_REQUIRE_ALL") == "1"
 COMMAND = [sys.executable, "-m", "fourtuple"]
 REPOSITORY = Path(__file__).parent.parent
+LONELY = 64_731  # a user that nobody else is
 DENY = str(Path(__file__).with_name("deny.py"))
 
 
@@ -47,6 +48,18 @@ def need(available: object, what: str) -> None:
     if REQUIRE_ALL:
         pytest.fail(f"needs {what}, and FOURTUPLE_REQUIRE_ALL=1 allows no skip")
     pytest.skip(f"needs {what}")
+
+
+def limited(limits: str) -> list[str]:
+    """The prefix of a command under these limits, such as "-n 256 -l 64": of a user without processes and privileges.
+
+    The rings of all processes of a user count against its locked memory.
+    """
+    other = f"setpriv --reuid={LONELY} --regid={LONELY} --clear-groups" if os.geteuid() == 0 else ""
+    prefix = ["bash", "-c", f'ulimit {limits} && exec {other} "$@"', "bash"]
+    able = subprocess.run([*prefix, sys.executable, "-c", "import fourtuple"], capture_output=True, check=False)
+    need(able.returncode == 0, f"`ulimit {limits}`, and as root setpriv ({able.stderr.decode().strip()})")
+    return prefix
 
 
 class Ground:

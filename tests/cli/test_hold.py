@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -173,7 +174,7 @@ def test_one_process_stops_at_its_limit_and_names_it(ground: Ground) -> None:
     """With descriptors that limit is ulimit -n; with rings it is far beyond, and 200 are no matter."""
     with ground.serving("127.0.0.1:7777"):
         small = ["sh", "-c", 'ulimit -n 128; exec "$@"', "sh", *COMMAND]
-        done = ground.run(*small, "hold", "200", "127.0.0.1:7777", "--workers", "1", "--for", "0s", "--json")
+        done = ground.run(*small, "hold", "200", "127.0.0.1:7777", "--workers=1", "--anyway", "--for=0s", "--json")
     record = json.loads(done.stdout)
 
     if ground.loop == "ring":
@@ -664,3 +665,27 @@ def test_a_full_accept_queue_is_a_finding(ground: Ground) -> None:
 
     assert record["listen_overflows"] > 0
     assert record["syn_retransmits"] > 0
+
+
+def test_a_server_that_stops_shows_in_the_times_of_all_that_was_due_meanwhile(ground: Ground) -> None:
+    """No message is left out, and the longest wait is as long as the stop."""
+    talk = ("--send", "ping", "--expect", "ping", "--every", "100ms", "--for", "1h", "--json")
+    with (
+        ground.started("serve", "127.0.0.1:7777", "--echo", "--workers", "1") as server,
+        ground.started("hold", "23", "127.0.0.1:7777", *talk) as holding,
+    ):
+        began_s = time.monotonic()
+        server.send_signal(signal.SIGSTOP)
+        time.sleep(2)
+        stopped_s = time.monotonic() - began_s
+        server.send_signal(signal.SIGCONT)
+        time.sleep(1)
+        holding.send_signal(signal.SIGINT)
+        record = json.loads(holding.communicate(timeout=PATIENCE_S)[0])
+
+    due = 23 * record["held_s"] / 0.1
+    assert record["requests"] + record["unsent"] > 0.8 * due - 2 * 23
+    assert record["late"] > 0.5 * 23 * stopped_s / 0.1
+    assert record["answer_us"]["max"] > 0.9 * stopped_s * 1e6
+    assert record["answer_us"]["p90"] > record["service_us"]["p90"]
+    assert (record["unexpected"], record["lost"]) == (0, 0)

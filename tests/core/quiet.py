@@ -12,6 +12,7 @@ PROCESS = ProcessFacts(
     files_hard=20_000,
     files_open=24,
     files_most=64,
+    memlock_soft_bytes=None,
     processes_soft=None,
     uid_threads=None,
     capabilities=0,

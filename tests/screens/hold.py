@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.histogram import Latency
 from fourtuple.core.runs.judge import judge_hold
 from fourtuple.core.runs.records import AcceptQueue, Event, HoldRecord, Loss, Witness
 from fourtuple.core.space.endpoints import Endpoint, FourTuple
@@ -48,10 +49,12 @@ TALKED = hold_record(
     requests=4000,
     answers=3990,
     answers_per_s=798.0,
-    answer_us=hold_record().connect_us,
+    answer_us=Latency(640.0, 3100.0, 1_890_000.0, 3_020_000.0),
+    service_us=Latency(610.0, 2900.0, 8100.0, 3_010_000.0),
     unexpected=2,
     unanswered=10,
-    late=8,
+    late=80,
+    unsent=4,
     received_bytes=51_870,
 )
 DISAGREED = hold_record(census=Witness(990, 990, 990, "sock_diag", 1000, 1000))

@@ -1,9 +1,12 @@
 """Files of every released version: their SQL never changes, they open, they are read, and they take new runs."""
 
 import hashlib
+import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from fourtuple.core.runs.records import Sample
 from fourtuple.store import reading
 from fourtuple.store.file import MIGRATIONS, NUMBERS, OTHERS, open_store
 from tests import made
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, fourtuple, need
 
 DATA = Path(__file__).with_name("data")
 RELEASED = ("083f99a5827e3c5e9f8a42ee3eeaf478375152a9327ebbb9fe06e8cf28e4e4b5",)  # SHA-256 of each script
@@ -59,6 +62,26 @@ def test_a_file_of_version_1_is_read_whole(file: Path) -> None:
     assert [result.verdict for result in proof.results] == ["holds", "skipped"]
 
 
+def test_a_file_of_version_1_that_may_not_be_written_is_read_and_left_as_it_is() -> None:
+    """Another user reads it, who may write neither the file nor its directory."""
+    need(os.geteuid() == 0 and shutil.which("setpriv"), "root, and setpriv (util-linux)")
+    place = Path(tempfile.mkdtemp(dir="/tmp"))
+    try:
+        copied = Path(shutil.copy(DATA / "version-1.db", place))
+        place.chmod(0o755)
+        copied.chmod(0o644)
+        done = fourtuple(
+            *("runs", "show", "1", "--store", str(copied), "--json"),
+            prefix=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["record"]["held"] == 1000
+        assert [path.name for path in place.iterdir()] == [copied.name]
+        assert copied.read_bytes() == (DATA / "version-1.db").read_bytes()
+    finally:
+        shutil.rmtree(place)
+
+
 # Another program: this one, with a counter more in the table of counters, in Sample, and in a second migration.
 NEXT_VERSION = """
 import importlib.util, sys
@@ -69,7 +92,7 @@ def changed(name, before, after):
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     exec(compile(source.replace(before, after), spec.origin, "exec"), module.__dict__)
-row, field = '    RunCounter("late"', "    late: int\\n    received_bytes"
+row, field = '    RunCounter("late"', "    unsent: int\\n    received_bytes"
 changed("fourtuple.core.runs.counters", row, '    RunCounter("probes", "probes sent"), ' + row)
 changed("fourtuple.core.runs.records", field, "    probes: int\\n" + field)
 from dataclasses import replace

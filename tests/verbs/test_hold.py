@@ -22,14 +22,14 @@ from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.engine.loops.choose import Choice
-from fourtuple.engine.loops.epoll import EpollLoop
+from fourtuple.engine.loops.room import FILES, LOCKED, Room
 from fourtuple.verbs.hold import MEMORY_LIMITS, job_of, order_of, planned, targets_of
 from fourtuple.verbs.survey import Look
 from tests import made
-from tests.core.quiet import PROCESS, WORLD
+from tests.core.quiet import WORLD
 
-RING = Choice("ring", "io_uring is available", EpollLoop)
-EPOLL = Choice("epoll", "asked for", EpollLoop)
+RING = Choice(LoopName.RING, "io_uring is available", Room(2**22, 1, 2**22, FILES, ""))
+EPOLL = Choice(LoopName.EPOLL, "asked for", Room(59_928, 3, 19_976, FILES, "ulimit -n 20,000: 19,976 sockets"))
 FREE = replace(WORLD, memory=Memory(8 * 2**30))
 
 
@@ -61,7 +61,7 @@ def order(
 
 
 def test_the_slices_are_exactly_what_is_wanted() -> None:
-    """With epoll as many workers as the limit of open files asks for, each with its share of the space."""
+    """As many workers as the loop takes, each with its share of the space."""
     slices = order(50_000, choice=EPOLL).plan.slices
 
     assert len(slices) == 3
@@ -69,9 +69,17 @@ def test_the_slices_are_exactly_what_is_wanted() -> None:
     assert [each.stop for each in slices[:-1]] == [each.start for each in slices[1:]]
 
 
-def test_a_ring_takes_one_process_whatever_the_limit_of_open_files() -> None:
-    assert len(order(100_000).plan.slices) == 1
-    assert len(order(100_000, workers=7).plan.slices) == 7
+@pytest.mark.parametrize("limit", [FILES, LOCKED])
+def test_more_than_the_loop_can_hold_is_refused_with_its_limit_unless_it_is_wanted_anyway(limit: str) -> None:
+    short = replace(RING, room=Room(999, 1, 999, limit, "there is room for no more"))
+
+    with pytest.raises(ShortfallError) as refused:
+        order(1000, choice=short)
+    assert "room for 999" in refused.value.wanted
+    assert limit in refused.value.stopped_by
+    assert "there is room for no more" in refused.value.stopped_by
+    assert order(1000, choice=short, anyway=True).plan.wanted == 1000
+    assert order(999, choice=short).plan.wanted == 999
 
 
 def test_memory_is_judged_for_both_ends_where_both_are_here() -> None:
@@ -158,15 +166,6 @@ def test_the_engine_is_told_to_talk_only_where_something_is_sent_or_expected() -
     assert asking.talk.every_s == 30.0
     assert listening.talk is not None
     assert (asking.how.timeout_s, listening.how.timeout_s) == (30.0, None)
-
-
-def test_where_open_files_leave_no_room_it_is_refused_with_epoll() -> None:
-    few = replace(FREE, process=replace(PROCESS, files_soft=40, files_open=24))
-
-    with pytest.raises(ShortfallError) as refused:
-        order(100, world=few, choice=EPOLL, anyway=True)
-    assert "ulimit -n 40" in refused.value.stopped_by
-    assert len(order(100, world=few, anyway=True).plan.slices) == 1
 
 
 def test_memory_is_left_to_this_judgement_by_the_plan() -> None:

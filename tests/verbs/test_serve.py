@@ -13,7 +13,7 @@ from tests import made
 
 def order() -> ServeOrder:
     asked = ServeOptions(("127.0.0.1:8000",))
-    return ServeOrder(asked, made.start("serve", wanted=None), LoopName.RING, "io_uring", 1, made.order().free)
+    return ServeOrder(asked, made.start("serve", wanted=None), LoopName.RING, "io_uring", 1, 2**22, made.order().free)
 
 
 def last(**counts: int) -> Sample:
@@ -27,7 +27,7 @@ def last(**counts: int) -> Sample:
 def test_the_record_is_of_the_last_sample_and_of_the_most_that_were_open() -> None:
     sample = last(opened=23, closed=4, lost=19, received_bytes=230, greeted=23, open_at_end=7)
     moved = {"ListenOverflows": 3}
-    found = conclude(order(), ServeEnding(sample, 17, 20_000, 0, moved, 3, interrupted=True, workers_killed=0))
+    found = conclude(order(), ServeEnding(sample, 17, 0, moved, 3, interrupted=True, workers_killed=0))
 
     assert (found.accepted, found.closed, found.lost, found.greeted) == (23, 4, 19, 23)
     assert (found.open, found.most_open, found.listen_overflows) == (7, 17, 3)

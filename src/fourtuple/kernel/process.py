@@ -42,6 +42,12 @@ def set_soft_files(soft: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 
 
+def read_memlock_bytes() -> int | None:
+    """The soft RLIMIT_MEMLOCK, against which the rings of all processes of a user count; None: unlimited."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
 def rss_bytes() -> int:
     """Resident memory. A page shared with other processes counts by its share (Pss), so that processes add up."""
     try:

@@ -15,6 +15,7 @@ import os
 import platform
 import socket
 import struct
+import time
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cache
@@ -32,6 +33,7 @@ ENTER_GETEVENTS, ENTER_EXT_ARG = 1 << 0, 1 << 3
 REGISTER_EVENTFD, REGISTER_FILES_UPDATE, REGISTER_PROBE, REGISTER_FILES2 = 4, 6, 8, 13
 RSRC_REGISTER_SPARSE = 1
 OFF_SQ_RING, OFF_SQES = 0, 0x10000000
+PATIENCE_S = 0.5  # a closed ring gives its memory back some 30 ms later, on a busy machine after more
 
 
 FIXED_FILE, LINK, HARDLINK, SKIP_SUCCESS = 1 << 0, 1 << 2, 1 << 3, 1 << 6  # IOSQE_*
@@ -105,6 +107,10 @@ _NO_WAIT = np.array([0, 0, _NOW.ctypes.data], np.uint64)  # struct io_uring_gete
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 _libc.syscall.argtypes = [ctypes.c_long] * 7
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+_MAP_FAILED = ctypes.c_void_p(-1).value
 
 
 def _syscall(number: int, *arguments: int) -> int:
@@ -113,6 +119,25 @@ def _syscall(number: int, *arguments: int) -> int:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return result
+
+
+class _Map:
+    """Memory of a ring, shared with the kernel, as `bytes` (NumPy: uint8) until `close`. Raises OSError.
+
+    mmap.mmap would keep a duplicate of the ring's descriptor open for each map (trackfd=False: Python 3.13).
+    """
+
+    def __init__(self, fd: int, size: int, offset: int) -> None:
+        how = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED | mmap.MAP_POPULATE
+        self._address = _libc.mmap(None, size, *how, fd, offset)
+        if self._address == _MAP_FAILED:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+        self.bytes = memoryview((ctypes.c_ubyte * size).from_address(self._address)).cast("B")
+
+    def close(self) -> None:
+        """Unmap it; arrays over `bytes` must not be used any more."""
+        _libc.munmap(self._address, len(self.bytes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +191,7 @@ class Ring:
         flags |= SETUP_NO_SQARRAY if no_sqarray else 0
         # Twice the completions that can be pending when a batch of receives and a batch of sends follow each other.
         params = ctypes.create_string_buffer(_PARAMS.pack(entries, 4 * entries, flags, *[0] * 22), _PARAMS.size)
-        self.fd = _syscall(SETUP, entries, ctypes.addressof(params))
+        self.fd, self.event_fd, self._maps = _syscall(SETUP, entries, ctypes.addressof(params)), -1, list[_Map]()
         try:
             self._map(_PARAMS.unpack(params.raw), no_sqarray)
             if slots:
@@ -176,27 +201,28 @@ class Ring:
                 _syscall(REGISTER, self.fd, REGISTER_FILES2, ctypes.addressof(buffer), len(table))
             # With DEFER_TASKRUN, ready work does not wake a poll of the ring's own descriptor; it does wake an eventfd.
             self.event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            number = ctypes.c_int(self.event_fd)
+            _syscall(REGISTER, self.fd, REGISTER_EVENTFD, ctypes.addressof(number), 1)
         except OSError:
-            os.close(self.fd)
+            self.close()
             raise
-        number = ctypes.c_int(self.event_fd)
-        _syscall(REGISTER, self.fd, REGISTER_EVENTFD, ctypes.addressof(number), 1)
 
     def _map(self, params: tuple[int, ...], no_sqarray: bool) -> None:
         entries, completions = params[0], params[1]
         _, sq_tail, _, _, _, _, sq_array, _, _ = params[7:16]
         cq_head, cq_tail, _, _, _, cqes, _, _, _ = params[16:25]
         size = max(cqes + completions * CQE.itemsize, 0 if no_sqarray else sq_array + 4 * entries)
-        self._ring = mmap.mmap(self.fd, size, offset=OFF_SQ_RING)
-        self._sqe_map = mmap.mmap(self.fd, entries * SQE.itemsize, offset=OFF_SQES)
-        self._sqes = np.frombuffer(self._sqe_map, np.uint64).reshape(-1, SQE_WORDS)
-        self._cqes: Cqes = np.frombuffer(self._ring, CQE, completions, cqes)
+        self._maps += [_Map(self.fd, size, OFF_SQ_RING)]
+        self._maps += [_Map(self.fd, entries * SQE.itemsize, OFF_SQES)]
+        ring, requests = (each.bytes for each in self._maps)
+        self._sqes = np.frombuffer(requests, np.uint64).reshape(-1, SQE_WORDS)
+        self._cqes: Cqes = np.frombuffer(ring, CQE, completions, cqes)
         self._sq_tail, self._cq_head, self._cq_tail = (
-            np.frombuffer(self._ring, np.uint32, 1, offset) for offset in (sq_tail, cq_head, cq_tail)
+            np.frombuffer(ring, np.uint32, 1, offset) for offset in (sq_tail, cq_head, cq_tail)
         )
         self._completions = completions
         if not no_sqarray:
-            np.frombuffer(self._ring, np.uint32, entries, sq_array)[:] = np.arange(entries, dtype=np.uint32)
+            np.frombuffer(ring, np.uint32, entries, sq_array)[:] = np.arange(entries, dtype=np.uint32)
         self.entries = entries
         self._tail = int(self._sq_tail[0])
 
@@ -240,7 +266,7 @@ class Ring:
         head, tail = int(self._cq_head[0]), int(self._cq_tail[0])
         count = tail - head & 0xFFFFFFFF
         if not count:
-            return self._cqes[:0]
+            return np.zeros(0, CQE)
         rows = (head + np.arange(count)) & (len(self._cqes) - 1)
         done: Cqes = self._cqes[rows]
         self._cq_head[0] = tail
@@ -254,10 +280,22 @@ class Ring:
         buffer = ctypes.create_string_buffer(update, len(update))
         _syscall(REGISTER, self.fd, REGISTER_FILES_UPDATE, ctypes.addressof(buffer), 1)
 
+    def close_files(self) -> None:
+        """Close the ring's descriptors: it can no longer be used, and exists until `close`, with its memory."""
+        for descriptor in (self.fd, self.event_fd):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.fd = self.event_fd = -1
+
     def close(self) -> None:
-        """Close the ring. The kernel tears it down later, at a time of its own: close the sockets in it first."""
-        os.close(self.fd)
-        os.close(self.event_fd)
+        """Close the ring. The kernel tears it down later, at a time of its own: close the sockets in it first.
+
+        Its memory is given back some 30 ms later, too (io_ring_exit_work, io_uring/io_uring.c, v6.18).
+        """
+        self.close_files()
+        for each in self._maps:
+            each.close()
+        self._maps.clear()
 
     def _enter(self, to_submit: int, min_complete: int, flags: int) -> int:
         """Call io_uring_enter() → how many entries were submitted. With ENTER_EXT_ARG the wait has a timeout of 0."""
@@ -272,20 +310,34 @@ class Ring:
                     raise
 
 
+def new_ring(slots: int, entries: int, *, no_sqarray: bool, until_s: float) -> Ring:
+    """Make a ring, if need be once rings that were closed before have given their memory back. Raises OSError.
+
+    until_s: how long to wait for that, on time.monotonic()
+    """
+    while True:
+        try:
+            return Ring(slots, entries, no_sqarray=no_sqarray)
+        except OSError as error:
+            if error.errno != errno.ENOMEM or time.monotonic() >= until_s:
+                raise
+        time.sleep(0.002)
+
+
 @cache
 def features() -> Features:
     """What io_uring supports here, found out once by trying: operations, socket options and accept flags on a ring."""
     if platform.system() != "Linux":
         return Features(refusal="io_uring needs Linux")
-    no_sqarray = True
+    no_sqarray, until_s = True, time.monotonic() + PATIENCE_S
     try:
         try:
-            ring = Ring(4, 8, no_sqarray=True)
+            ring = new_ring(4, 8, no_sqarray=True, until_s=until_s)
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
             no_sqarray = False
-            ring = Ring(4, 8, no_sqarray=False)
+            ring = new_ring(4, 8, no_sqarray=False, until_s=until_s)
     except OSError as error:
         return Features(refusal=_refusal(error))
     try:
@@ -304,6 +356,7 @@ def _refusal(error: OSError) -> str:
         errno.EPERM: "io_uring is not permitted (kernel.io_uring_disabled, or a container's seccomp filter)",
         errno.ENOSYS: "this kernel has no io_uring",
         errno.EINVAL: "this kernel's io_uring is too old (Linux 6.1 is needed)",
+        errno.ENOMEM: "the user's locked memory leaves no room for a ring of io_uring (RLIMIT_MEMLOCK, ENOMEM 12)",
     }
     return why.get(error.errno or 0, f"io_uring_setup: {error.strerror}")
 

@@ -74,7 +74,7 @@ def _wanted(stage: Stage) -> tuple[int, str]:
     """How many to open, and a note: as requested, or as processes permit; never more than memory allows."""
     most_files = _most_files()
     wanted, note = stage.connections or CONNECTIONS, ""
-    rings = best_loop() is LoopName.RING
+    rings = best_loop(wanted) is LoopName.RING
     files = format_count(most_files)
     if not rings and stage.connections is None and workers_needed(wanted, most_files) > MANY_PROCESSES:
         wanted = FEWER

@@ -8,6 +8,7 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from fourtuple.core.errors import CannotError
@@ -92,6 +93,10 @@ CREATE TABLE lessons (
   PRIMARY KEY (run, number)
 ) STRICT, WITHOUT ROWID;
 """,
+    """
+ALTER TABLE samples ADD COLUMN unsent INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE samples ADD COLUMN service_grown BLOB NOT NULL DEFAULT x'';
+""",
 )
 
 
@@ -116,6 +121,8 @@ def open_store(file: Path | None, *, new: bool, migrations: Sequence[str] = MIGR
     try:
         base = sqlite3.connect(address, timeout=WAIT_S, isolation_level=None, uri=True)
         try:
+            if file and "mode=rw" not in address and _version(base, file, len(migrations)) < len(migrations):
+                base = _in_memory(base)
             _prepare(base, file, migrations)
             if new:
                 _try_to_write(base)
@@ -125,6 +132,14 @@ def open_store(file: Path | None, *, new: bool, migrations: Sequence[str] = MIGR
     except sqlite3.Error as error:
         raise _cannot(file, str(error), new=new) from None
     return base
+
+
+def _in_memory(base: sqlite3.Connection) -> sqlite3.Connection:
+    """A copy of a file of an older version that may not be written, so that the copy can be migrated."""
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    with closing(base):
+        base.backup(copy)
+    return copy
 
 
 def _address(file: Path, *, new: bool) -> str:

@@ -138,7 +138,7 @@ def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
         (entry.id,),
     ).fetchall()
     blobs = base.execute(
-        "SELECT connect_grown, answer_grown FROM samples WHERE run = ? ORDER BY number", (entry.id,)
+        "SELECT connect_grown, answer_grown, service_grown FROM samples WHERE run = ? ORDER BY number", (entry.id,)
     ).fetchall()
     last = base.execute(
         f"SELECT {', '.join(LAST)} FROM samples WHERE run = ? ORDER BY number DESC LIMIT 1",  # noqa: S608
@@ -154,8 +154,9 @@ def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
         entry=entry,
         start=begun,
         series=np.array([tuple(np.nan if value is None else value for value in row) for row in rows], COLUMN),
-        connects=_growth([connects for connects, _ in blobs]),
-        answers=_growth([answers for _, answers in blobs]),
+        connects=_growth([connects for connects, _, _ in blobs]),
+        answers=_growth([answers for _, answers, _ in blobs]),
+        services=_growth([services for _, _, services in blobs]),
         last={name: json.loads(text) for name, text in zip(LAST, last or ["{}"] * len(LAST), strict=True)},
         record=None if record is None or is_proof else _judged(from_text(record, kinds[entry.kind]), entry),
         ground=Ground(json.loads(record), begun)

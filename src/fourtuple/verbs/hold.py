@@ -12,10 +12,9 @@ from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.limits.cost import (
     MEMORY_SHARE,
     MEMORY_SHARE_OF_AN_EMPTY_HOST,
+    fitting,
     memory_lacking,
-    workers_needed,
 )
-from fourtuple.core.limits.facts import World
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.plan.fit import memory
 from fourtuple.core.runs.conclude import HoldEnding, HoldStory
@@ -35,9 +34,8 @@ from fourtuple.core.units import format_count
 from fourtuple.engine.control import Control, Cookies, interruptible, now_ns
 from fourtuple.engine.crews.choose import crew_of
 from fourtuple.engine.crews.contract import Assignment, Crew
-from fourtuple.engine.crews.workers import MOST_WORKERS
 from fourtuple.engine.dialogues.fixed import Talk
-from fourtuple.engine.loops.choose import Choice, choose
+from fourtuple.engine.loops.choose import Choice, choose, make
 from fourtuple.engine.loops.contract import How
 from fourtuple.engine.workloads.hold import HoldJob
 from fourtuple.engine.workloads.hold import hold as hold_work
@@ -99,7 +97,8 @@ def prepare(options: HoldOptions) -> HoldOrder:
     )
     if seen.ports is None or seen.strategy is Strategy.BIND0:
         raise UsageError(f"--strategy {seen.strategy}", "hold does not support it", "See hold --help.")
-    choice = choose(options.loop, log=options.log)
+    connections = fitting(options.wanted, seen.world.free_memory)
+    choice = choose(options.loop, log=options.log, connections=connections, workers=options.workers)
     space = usable(seen.space, seen.uses[0], seen.strategy, options.wanted)
     here = {address for address in targets_of(space) if addresses.is_local(address)}
     start = start_of("hold", seen.world, soft_before=soft_before)
@@ -114,6 +113,7 @@ def order_of(
     seen:  the host and its limits
     space: the tuple space, excluding ports that other sockets block
     here:  the destination addresses that belong to this host
+    choice: the loop, and what it can hold
     start: the start of the run, without a plan
 
     Raises UsageError, ShortfallError.
@@ -129,9 +129,9 @@ def order_of(
         what = f"{format_count(options.wanted)} connections"
         raise ShortfallError(what, lacking, "Open fewer, or see --fill-memory.")
     if not options.anyway:
-        refuse(seen, options.wanted, options.destinations, first_address=options.first_address, but=MEMORY_LIMITS)
-    ring = choice.name == LoopName.RING
-    count = options.workers or (1 if ring else _workers_needed(options.wanted, world))
+        first = options.first_address
+        refuse(seen, options.wanted, options.destinations, choice, first_address=first, but=MEMORY_LIMITS)
+    pace = OpeningPace.of(options.wanted, options.rate_per_s)
     order = HoldOrder(
         options=options,
         start=start,
@@ -140,9 +140,9 @@ def order_of(
             room=ports.room,
             space=space,
             strategy=seen.strategy,
-            slices=split(options.wanted, space.size, count, OpeningPace.of(options.wanted, options.rate_per_s)),
+            slices=split(options.wanted, space.size, choice.room.workers, pace),
         ),
-        loop=LoopName(choice.name),
+        loop=choice.name,
         loop_because=choice.because,
         bind=bool(options.sources) or seen.strategy is Strategy.EXPLICIT,
         # Without --from, destinations may be reached from several addresses; the space has only one of them.
@@ -195,19 +195,6 @@ def _check_foreign(options: HoldOptions, elsewhere: Sequence[Address]) -> None:
             )
 
 
-def _workers_needed(wanted: int, world: World) -> int:
-    soft, used = world.process.files_soft or 0, world.process.files_open or 0
-    limit = f"open files: ulimit -n {format_count(soft)}, {used} in use"
-    try:
-        count = workers_needed(wanted, soft - used)
-    except ValueError:
-        raise ShortfallError(f"{format_count(wanted)} connections", limit, "Raise the limit.") from None
-    if count > MOST_WORKERS:
-        most = f"{limit}, and at most {MOST_WORKERS} processes"
-        raise ShortfallError(f"{format_count(wanted)} connections", most, "Raise the limit.")
-    return count
-
-
 # During: a crew opens connections, and the kernel is observed
 
 
@@ -225,8 +212,7 @@ def work(
 ) -> Iterator[list[Event]]:
     """One slice of the order; it runs in the worker, so that the loop is made there."""
     share = order.plan.slices[number]
-    choice = choose(order.loop, log=order.options.log)
-    return hold_work(job_of(order), share, choice.make(share.wanted), counters, control, cookies, now_ns)
+    return hold_work(job_of(order), share, make(order.loop, share.wanted), counters, control, cookies, now_ns)
 
 
 def job_of(order: HoldOrder) -> HoldJob:

@@ -4,6 +4,6 @@ from fourtuple.core.runs.orders import LoopName
 from fourtuple.engine.loops.choose import choose
 
 
-def best_loop() -> LoopName:
-    """The loop that `hold --loop auto` uses."""
-    return LoopName(choose(LoopName.AUTO).name)
+def best_loop(connections: int) -> LoopName:
+    """The loop that `hold --loop auto` uses for this number of connections."""
+    return choose(LoopName.AUTO, connections=connections).name

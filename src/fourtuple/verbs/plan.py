@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from fourtuple.core.errors import ShortfallError, UsageError
-from fourtuple.core.limits.cost import MEMORY_SHARE
+from fourtuple.core.limits.cost import MEMORY_SHARE, fitting
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.ports import PortUse
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.table import LIMITS
 from fourtuple.core.limits.weigh import bound
 from fourtuple.core.plan import fit
 from fourtuple.core.plan.fit import Fit, Means, Says
@@ -21,7 +22,8 @@ from fourtuple.core.runs.orders import LoopName
 from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
-from fourtuple.engine.loops.choose import choose
+from fourtuple.engine.loops.choose import Choice, choose
+from fourtuple.engine.loops.room import FILES
 from fourtuple.kernel import addresses
 from fourtuple.verbs.output import write_output
 from fourtuple.verbs.request import absent_sources
@@ -29,7 +31,7 @@ from fourtuple.verbs.survey import Look, look
 
 RING_FILES = "hold's sockets need no descriptor"
 WORKERS_FILES = "hold uses more processes"
-FILES, WATCHES = "RLIMIT_NOFILE", "fs.epoll.max_user_watches"
+WATCHES = "fs.epoll.max_user_watches"
 MOST = 10**12
 
 
@@ -93,7 +95,9 @@ def plan(wanted: int, destinations: Sequence[str], **options: Any) -> Fit:
         on_paper=True,
     )
     absent = tuple(str(address) for address in absent_sources(seen.space)) if asked.sources else ()
-    return fit_of(asked, seen, means_of(seen, asked.destinations), checks_of(seen, asked.wanted_each), absent)
+    each = asked.wanted_each
+    choice = choose(LoopName.AUTO, connections=fitting(each, seen.world.free_memory))
+    return fit_of(asked, seen, means_of(seen, asked.destinations), checks_of(seen, each, choice), absent)
 
 
 def fit_of(
@@ -141,30 +145,39 @@ def fit_of(
     )
 
 
-def checks_of(seen: Look, wanted: int) -> tuple[fit.Check, ...]:
-    """Every limit as it applies to `hold`: with a ring open files do not count; with epoll it uses more processes."""
-    name = choose(LoopName.AUTO, log=False).name
-    uncounted = {FILES: RING_FILES, WATCHES: RING_FILES}
-    if name != LoopName.RING:
-        uncounted = {FILES: WORKERS_FILES}
+def checks_of(seen: Look, wanted: int, choice: Choice) -> tuple[fit.Check, ...]:
+    """Every limit as it applies to `hold` with this loop, which may have room for fewer."""
+    ring, room = choice.name is LoopName.RING, choice.room
+    uncounted = {FILES: RING_FILES, WATCHES: RING_FILES} if ring else {FILES: WORKERS_FILES}
     verdicts = [
         replace(v, room=v.room.scaled(MEMORY_SHARE))
         if v.limit in ("memory", "memory.max") and v.room is not None
         else v
         for v in seen.verdicts
     ]
-    return fit.checks(verdicts, wanted, uncounted=uncounted)
+    checks = fit.checks(verdicts, wanted, uncounted=uncounted)
+    if not choice.lacks(fitting(wanted, seen.world.free_memory)):
+        return checks
+    title = next(limit.title for limit in LIMITS if limit.name == room.limit)
+    short = fit.Check(room.limit, title, Interval.of(room.connections), Says.BLOCKS, room.because)
+    return (short, *(check for check in checks if check.limit != room.limit))
 
 
 def refuse(
-    seen: Look, wanted: int, destinations: Sequence[str], *, first_address: bool = False, but: Sequence[str] = ()
+    seen: Look,
+    wanted: int,
+    destinations: Sequence[str],
+    choice: Choice,
+    *,
+    first_address: bool = False,
+    but: Sequence[str] = (),
 ) -> None:
     """Raise ShortfallError, with the plan's words, if the connections do not fit.
 
     first_address: only the first address of a name is used
     but:           limits to ignore
     """
-    blocking = [c for c in checks_of(seen, wanted) if c.says is Says.BLOCKS and c.limit not in but]
+    blocking = [c for c in checks_of(seen, wanted, choice) if c.says is Says.BLOCKS and c.limit not in but]
     if not blocking:
         return
     room_max, first = min(((c.room.most if c.room else 0, c) for c in blocking), key=itemgetter(0))

@@ -32,7 +32,7 @@ from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec
 from fourtuple.engine.control import Control, Cookies, interruptible, now_ns
 from fourtuple.engine.crews.choose import crew_of
 from fourtuple.engine.crews.contract import Crew, Work
-from fourtuple.engine.loops.choose import choose
+from fourtuple.engine.loops.choose import choose, make
 from fourtuple.engine.workloads.serve import ServeJob
 from fourtuple.engine.workloads.serve import serve as serve_work
 from fourtuple.kernel import addresses, process
@@ -76,15 +76,18 @@ def prepare(options: ServeOptions) -> ServeOrder:
     options.check()
     soft_before, _ = process.raise_soft_files()
     world = read_world(SYSCTLS, details=False)
-    choice = choose(options.loop, log=options.log)
+    choice = choose(options.loop, log=options.log, workers=options.workers)
+    if choice.lacks(1):
+        raise ShortfallError("serve can accept no connection", choice.room.because, "Raise the limit.")
     workers = options.workers or (1 if choice.name == LoopName.RING else None)
     planned = Planned(options.where, choice.name, choice.because, workers, options.serve_s)
     return ServeOrder(
         options=options,
         start=replace(start_of("serve", world, soft_before=soft_before), planned=planned),
-        loop=LoopName(choice.name),
+        loop=choice.name,
         loop_because=choice.because,
         workers=workers,
+        capacity=choice.room.each,
         free=world.free_memory,
     )
 
@@ -110,8 +113,7 @@ def work(
         options.log,
         options.watch is Watch.POLL,
     )
-    choice = choose(order.loop, log=options.log)
-    return serve_work(job, listeners, choice.make(None), counters, control, now_ns)
+    return serve_work(job, listeners, make(order.loop, order.capacity), counters, control, now_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +122,12 @@ class ServeEnding:
 
     last:      the last sample
     most_open: most connections open at the same time, as sampled
-    capacity:  connections that the workers could hold at once
     waiting:   connections in the accept queues when it was told to stop; None: not known
     moved, listen_overflows, interrupted, workers_killed: as in ServeRecord
     """
 
     last: Sample
     most_open: int
-    capacity: int
     waiting: int | None
     moved: Mapping[str, int]
     listen_overflows: int | None
@@ -141,7 +141,7 @@ def run(order: ServeOrder, listeners: Listeners, crew: Crew) -> Generator[Sample
     observer = Observer(order.free, ends=1)
     until_ns = None if options.serve_s is None else order.start.at_ns + int(options.serve_s * 1e9)
     lookout = Lookout(options.watch, partial(_accepted_by, listeners), control)
-    most_open = capacity = moves_before = 0
+    most_open = moves_before = 0
     waiting: int | None = None
     grow = order.workers is None
     with interruptible(control):
@@ -151,7 +151,6 @@ def run(order: ServeOrder, listeners: Listeners, crew: Crew) -> Generator[Sample
             moves_before = moves
             most_open = max(most_open, sample.open)
             if not control.closing:
-                capacity = sample.capacity
                 lookout.look(sample.open)
                 if grow and _full(sample):
                     grow = _add_workers(crew, partial(work, order, listeners), sample.workers)
@@ -162,7 +161,6 @@ def run(order: ServeOrder, listeners: Listeners, crew: Crew) -> Generator[Sample
         return ServeEnding(
             last=sample,
             most_open=most_open,
-            capacity=capacity,
             waiting=waiting,
             moved=moved,
             listen_overflows=observer.grown("ListenOverflows", moved),
@@ -178,6 +176,7 @@ def conclude(order: ServeOrder, ending: ServeEnding) -> ServeRecord:
         listening=order.options.where,
         accepted=last.opened,
         most_open=ending.most_open,
+        capacity=last.capacity,
         open=last.open_at_end,
         closed=last.closed,
         lost=last.lost,
@@ -198,7 +197,6 @@ def conclude(order: ServeOrder, ending: ServeEnding) -> ServeRecord:
         cpu_user_s=round(last.cpu_user_s, 3),
         cpu_system_s=round(last.cpu_system_s, 3),
         waiting=ending.waiting,
-        capacity=ending.capacity,
     )
     return replace(record, outcome=judge_serve(record, order.options.require))
 

@@ -19,7 +19,7 @@ def run(number: int, record: Any, kind: str = "hold", **found: Any) -> StoredRun
         number, kind, "fourtuple …", "2026-11-20T12:00:00+00:00", None, RunState.REACHED, "", 1, 1, 0, "loadbox"
     )
     nothing = np.zeros(0, GROWN)
-    return StoredRun(entry, start(kind, **found), np.zeros(0, COLUMN), nothing, nothing, {}, record)
+    return StoredRun(entry, start(kind, **found), np.zeros(0, COLUMN), nothing, nothing, nothing, {}, record)
 
 
 def row(comparison: Comparison, name: str) -> Row:

@@ -30,7 +30,7 @@ def test_an_order_to_hold_comes_back_as_it_was(space: TupleSpace) -> None:
 def test_an_order_to_serve_comes_back_as_it_was() -> None:
     hold = made.order()
     options = ServeOptions(("127.0.0.1:8000",), greet="grüezi".encode(), close_after_s=0.5, watch=Watch.CENSUS)
-    order = ServeOrder(options, hold.start, hold.loop, hold.loop_because, None, hold.free)
+    order = ServeOrder(options, hold.start, hold.loop, hold.loop_because, None, 20_000, hold.free)
 
     assert from_text(to_text(order), ServeOrder) == order
 

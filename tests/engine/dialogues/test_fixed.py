@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from fourtuple.core.runs import histogram
 from fourtuple.core.runs.counters import COUNTERS, Phase
 from fourtuple.engine.dialogues.fixed import MOST_WAITING, Requests, Talk
+from fourtuple.engine.loops.contract import Op
 from fourtuple.engine.states import Life
 from tests.engine.scripted import Clock, Run, ScriptedLoop
 from tests.engine.workloads.test_hold import a_run, opened
@@ -38,8 +39,8 @@ def test_each_connection_has_its_turn_once_in_the_interval_evenly_spread() -> No
     assert (run.counters["unexpected"], run.counters["late"]) == (0, 0)
 
 
-def test_a_turn_is_left_out_while_the_answer_before_is_missing() -> None:
-    """Connection 3 is never answered: one request, and then it is counted as late each time. The others continue."""
+def test_a_message_waits_while_the_answer_before_is_missing() -> None:
+    """Connection 3 is never answered: one request, and further ones are late each time. The others continue."""
     loop = ScriptedLoop(Clock(), echo=True)
     run = talking(loop, PING)
     loop.echo = False
@@ -51,6 +52,193 @@ def test_a_turn_is_left_out_while_the_answer_before_is_missing() -> None:
     assert run.counters["late"] == pytest.approx(5 * unanswered, abs=unanswered)
     assert [slot for _, slot in loop.sent_at].count(3) == 1
     assert [slot for _, slot in loop.sent_at].count(10) >= 5
+
+
+def us(run: Run, name: str, share: float) -> float:
+    """A percentile of a histogram of the run, in µs."""
+    found = histogram.percentile(run.counters[name], share)
+    assert found is not None
+    return found
+
+
+def stopped(loop: ScriptedLoop, run: Run, seconds: float) -> list[int]:
+    """The server stops, and reads nothing → the slots whose message waits there when it is to go on."""
+    loop.echo = False
+    number = len(loop.sent_at)
+    after(run, loop, seconds)
+    return [slot for _, slot in loop.sent_at[number:]]
+
+
+def test_what_is_due_while_a_server_is_stopped_counts_from_then() -> None:
+    """It stops for 3 s of 12 with a message each 100 ms: a quarter of all messages wait for up to 3 s, evenly.
+
+    So 10 % of all wait for longer than 1.8 s, and 1 % for longer than 2.88 s. All are sent, as soon as may be.
+    """
+    loop = ScriptedLoop(Clock(), echo=True)
+    run = talking(loop, Talk(b"ping", every_s=0.1, expect=b"ping"))
+    after(run, loop, 5)
+    waiting = stopped(loop, run, 3)
+    loop.echo, loop.incoming = True, {slot: [b"ping"] for slot in waiting}
+    after(run, loop, 4)
+    counters = run.counters
+    run.finish()
+
+    assert sorted(waiting) == list(range(20))
+    assert counters["requests"] == pytest.approx(20 * 120, abs=40)
+    assert counters["answers"] == pytest.approx(counters["requests"], abs=20)
+    assert counters["late"] == pytest.approx(20 * 30, abs=40)
+    assert (counters["unanswered"], counters["unsent"], counters["unexpected"]) == (0, 0, 0)
+    assert us(run, "answer_us", 0.9) == pytest.approx(1_800_000, rel=0.05)
+    assert us(run, "answer_us", 0.99) == pytest.approx(2_880_000, rel=0.03)
+    assert us(run, "service_us", 0.9) < 100_000
+    assert us(run, "service_us", 1.0) == pytest.approx(3_000_000, rel=0.05)
+
+
+def test_a_server_that_is_still_stopped_at_the_end_shows() -> None:
+    """5 s of answers and 3 s without: 20 are unanswered; of the 29 due on each meanwhile, 19 have waited over 1 s."""
+    loop = ScriptedLoop(Clock(), echo=True)
+    run = talking(loop, Talk(b"ping", every_s=0.1, expect=b"ping"))
+    after(run, loop, 5)
+    stopped(loop, run, 3)
+    run.finish()
+    counters = run.counters
+
+    assert counters["unanswered"] == 20
+    assert counters["unsent"] == pytest.approx(20 * 19, abs=20)
+    assert counters["answer_us"].sum() == counters["answers"] + counters["unanswered"] + counters["unsent"]
+    assert counters["service_us"].sum() == counters["answers"] + counters["unanswered"]
+    assert us(run, "answer_us", 1.0) == pytest.approx(3_000_000, rel=0.05)
+    assert us(run, "answer_us", 0.8) == pytest.approx(1_600_000, rel=0.1)
+
+
+def test_a_connection_owes_nothing_from_before_it_was_lost() -> None:
+    """It is stopped for 2 s, lost and opened again: 19 messages of before are not sent, and the next is in time."""
+    loop = ScriptedLoop(Clock(), echo=True)
+    run = opened(a_run(1, loop, talk=Talk(b"ping", every_s=0.1, expect=b"ping"), reconnect=True))
+    after(run, loop, 1)
+    stopped(loop, run, 2)
+    loop.incoming = {0: [b""]}
+    run.until(lambda: run.counters["reconnected"] == 1)
+    loop.echo = True
+    requests = int(run.counters["requests"])
+    after(run, loop, 1)
+
+    assert run.counters["unsent"] == pytest.approx(9, abs=2)
+    assert run.counters["requests"] - requests == pytest.approx(10, abs=2)
+    assert us(run, "service_us", 0.5) < 5_000
+
+
+def test_no_connection_is_sent_to_twice_at_the_same_time_after_our_own_delay() -> None:
+    """This program is stopped for 10 intervals: what was due then is sent one by one, and counts from then."""
+    loop = ScriptedLoop(Clock(), echo=True)
+    run = talking(loop, Talk(b"ping", every_s=0.1, expect=b"ping"))
+    after(run, loop, 1)
+    loop.clock.advance(1.0)
+    after(run, loop, 1)
+    run.finish()
+    moments = [(at, slot) for at, slot in loop.sent_at]
+
+    assert len(set(moments)) == len(moments) == pytest.approx(600, abs=40)
+    assert us(run, "answer_us", 1.0) == pytest.approx(1_000_000, rel=0.1)
+    assert us(run, "service_us", 0.9) < 20_000
+    assert run.counters["unanswered"] + run.counters["unsent"] == 0
+
+
+def test_a_peer_that_does_not_read_makes_messages_late_until_it_does() -> None:
+    """Nothing is expected, so that only the send itself is waited for."""
+    loop = ScriptedLoop(Clock())
+    run = talking(loop, Talk(b"tick", every_s=0.1, expect=b""), wanted=1)
+    loop.stuck = {0}
+    run.until(lambda: loop.sent)
+    after(run, loop, 1)
+    assert loop.sent[0] == b"tick"
+    loop.stuck = set()
+    loop._done.append((Op.SEND, 0, 4))
+    after(run, loop, 1)
+
+    assert len(loop.sent[0]) // 4 == pytest.approx(20, abs=2)
+    assert run.counters["late"] == pytest.approx(9, abs=1)
+
+
+def test_an_answer_before_all_of_the_message_is_sent_does_not_silence_the_connection() -> None:
+    """The peer answers the first part of a long message: the next message follows when the rest has been sent."""
+    loop = ScriptedLoop(Clock())
+    loop.stuck = {0}
+    run = talking(loop, Talk(b"ping", every_s=0.0, expect=b"ping"), wanted=1)
+    run.until(lambda: loop.sent)
+    loop.incoming = {0: [b"ping"]}
+    run.until(lambda: run.counters["answers"] == 1)
+    assert run.counters["requests"] == 1
+    loop.stuck, loop.echo = set(), True
+    loop._done.append((Op.SEND, 0, 4))
+    run.until(lambda: run.counters["answers"] > 10)
+
+    assert run.counters["unexpected"] == 0
+
+
+def test_where_nothing_is_expected_the_oldest_request_is_what_is_answered() -> None:
+    """Ten are sent in a second before anything comes: it is an answer after a second, not after a tenth."""
+    loop = ScriptedLoop(Clock())
+    run = talking(loop, Talk(b"tick", every_s=0.1, expect=b""), wanted=1)
+    run.until(lambda: loop.sent)
+    after(run, loop, 1)
+    loop.incoming = {0: [b"all right"]}
+    run.until(lambda: run.counters["answers"] == 1)
+
+    assert us(run, "answer_us", 0.5) == pytest.approx(1_000_000, rel=0.1)
+    assert us(run, "service_us", 0.5) == pytest.approx(1_000_000, rel=0.1)
+
+
+def test_without_an_interval_a_message_is_due_when_it_is_sent() -> None:
+    loop = ScriptedLoop(Clock(), echo=True)
+    run = talking(loop, Talk(b"ping", every_s=0.0, expect=b"ping"))
+    run.until(lambda: run.counters["answers"] > 1000)
+    stopped(loop, run, 2)
+    run.finish()
+
+    assert run.counters["unanswered"] == 20
+    assert (run.counters["late"], run.counters["unsent"]) == (0, 0)
+    assert np.array_equal(run.counters["answer_us"], run.counters["service_us"])
+
+
+@given(
+    st.integers(1, 7),
+    st.sampled_from([0.01, 0.07, 0.1, 0.5]),
+    st.lists(st.sampled_from([0, 1, 3, 40, 900]), min_size=1, max_size=40),
+)
+def test_every_message_is_timed_from_its_own_moment(count: int, every_s: float, delays_ms: list[int]) -> None:
+    """The oracle has a queue of moments for each connection. The n-th message is answered after the n-th delay."""
+    talk, counters, state = Talk(b"x", every_s, b"y"), np.zeros(1, COUNTERS)[0], np.full(count, Life.OPEN, np.uint8)
+    counters["phase"] = Phase.HOLDING
+    requests = Requests(talk, state, counters, begin_ns=0)
+    every_us, together_us = round(every_s * 1e6), min(50_000, round(every_s * 1e6) // 20)
+    queues: list[list[int]] = [[] for _ in range(count)]
+    asked: dict[int, tuple[int, int, int]] = {}  # by slot: when it was due, sent, and is to be answered
+    answers, services, turn, sent = [], [], 0, 0
+    for now_us in range(0, 2_000_000, 1000):
+        while (due_us := -(-(turn + 1) * every_us // (count * together_us)) * together_us) <= now_us:
+            queues[turn % count].append(due_us)
+            turn += 1
+        for outgoing in requests.say(now_us * 1000):
+            requests.sent(outgoing.slots)
+            for slot in outgoing.slots.tolist():
+                answer_us = now_us + 1000 * delays_ms[sent % len(delays_ms)]
+                asked[slot], sent = (queues[slot].pop(0), now_us, answer_us), sent + 1
+        done = np.array([slot for slot, (_, _, at_us) in asked.items() if at_us <= now_us], np.int32)
+        if len(done):
+            data, sizes = np.full((len(done), 1), ord("y"), np.uint8), np.ones(len(done), np.int32)
+            requests.received(done, data, sizes, now_us * 1000)
+            for slot in done.tolist():
+                due_us, at_us, _ = asked.pop(slot)
+                answers.append(now_us - due_us)
+                services.append(now_us - at_us)
+    expected = np.zeros((2, histogram.BUCKETS), np.int64)
+    histogram.add_values(expected[0], np.array(answers, np.float64))
+    histogram.add_values(expected[1], np.array(services, np.float64))
+
+    assert np.array_equal(counters["answer_us"], expected[0])
+    assert np.array_equal(counters["service_us"], expected[1])
+    assert (counters["requests"], counters["answers"]) == (sent, len(answers))
 
 
 def test_where_nothing_is_expected_anything_is_an_answer_and_none_is_waited_for() -> None:
@@ -123,6 +311,8 @@ def test_a_greeting_is_expected_once_from_each() -> None:
     run.until(lambda: run.counters["received_bytes"] == 9 + 5 + 7)
 
     assert (run.counters["answers"], run.counters["unexpected"], run.counters["requests"]) == (2, 1, 0)
+    assert run.counters["answer_us"].sum() == 2
+    assert np.array_equal(run.counters["answer_us"], run.counters["service_us"])
 
 
 def test_a_greeting_before_the_first_request_is_nobodys_answer() -> None:

@@ -7,6 +7,7 @@ from fourtuple.core.units import format_size
 FILES_RESERVED = 24
 # The share of free memory that connections may use: above it the kernel kills processes, ours or others.
 MEMORY_SHARE, MEMORY_SHARE_OF_AN_EMPTY_HOST = 0.9, 0.98
+MOST_WORKERS = 1000  # processes of a run
 # Kernel memory of one end, including its share of slab pages: tcp_sock, inode, file, dentry, bind buckets.
 CLIENT_END_BYTES = 4100
 SERVER_END_BYTES = 3900
@@ -37,6 +38,11 @@ def memory_exhausted(memory: Memory, at_start: Memory, share: float = MEMORY_SHA
     return (
         f"memory: {format_size(memory.free_bytes)} are free {memory.where}; {format_size(stays_bytes)} must stay free"
     )
+
+
+def fitting(wanted: int, memory: Memory) -> int:
+    """How many of `wanted` connections the free memory has room for; all of them if it is unknown."""
+    return wanted if memory.free_bytes is None else min(wanted, memory.free_bytes // CLIENT_END_BYTES)
 
 
 def workers_needed(wanted: int, files_per_process: int) -> int:

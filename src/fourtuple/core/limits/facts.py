@@ -9,7 +9,7 @@ from fourtuple.core.space.ranges import Ranges
 
 # The kernel's fixed values before these settings existed (Documentation/networking/ip-sysctl.rst, v6.18).
 TW_REUSE, TW_REUSE_DELAY_MS, UNPRIVILEGED_START = 0, 1000, 1024
-CAP_NET_BIND_SERVICE, CAP_SYS_ADMIN = 10, 21  # include/uapi/linux/capability.h
+CAP_NET_BIND_SERVICE, CAP_IPC_LOCK, CAP_SYS_ADMIN = 10, 14, 21  # include/uapi/linux/capability.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,7 @@ class ProcessFacts:
     files_hard: int | None
     files_open: int | None
     files_most: int | None
+    memlock_soft_bytes: int | None  # RLIMIT_MEMLOCK; None also where unlimited
     processes_soft: int | None  # RLIMIT_NPROC; None also where unlimited
     uid_threads: int | None
     capabilities: int
@@ -83,6 +84,10 @@ class ProcessFacts:
     @property
     def may_bind_any_port(self) -> bool:
         return bool(self.capabilities >> CAP_NET_BIND_SERVICE & 1)
+
+    @property
+    def is_beyond_memlock(self) -> bool:
+        return bool(self.of_host) and bool(self.capabilities >> CAP_IPC_LOCK & 1)
 
     @property
     def is_beyond_file_max(self) -> bool:

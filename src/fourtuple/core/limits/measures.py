@@ -249,6 +249,16 @@ def rings(case: Case) -> Measure | None:
     return Measure(str(value), stops=False, note=f"sockets without a file descriptor: {note}")
 
 
+def memlock(case: Case) -> Measure | None:
+    process = case.world.process
+    if process.memlock_soft_bytes is None:
+        return None
+    note = "this process is exempt: CAP_IPC_LOCK"
+    if not process.is_beyond_memlock:
+        note = "for the queues of io_uring rings; the kernel does not report how much the user has locked"
+    return Measure(str(process.memlock_soft_bytes), stops=False, note=note)
+
+
 def syn_time(case: Case) -> Measure | None:
     """How long connect() retransmits SYNs (net/ipv4/tcp_timer.c): after 1 s, the first `linear` without doubling."""
     retries = case.number("net.ipv4.tcp_syn_retries")

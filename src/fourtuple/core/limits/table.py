@@ -321,6 +321,23 @@ LIMITS: tuple[Limit, ...] = (
         measure=measures.rings,
     ),
     Limit(
+        name="RLIMIT_MEMLOCK",
+        title="locked memory of the user",
+        scope=Scope.USER,
+        roles=BOTH,
+        reads=("/proc/PID/limits",),
+        default="8 MiB",
+        formula="soft limit − memory locked by all processes of the user; the queues of a ring of hold"
+        " or serve take 20 or 69 KiB; processes with CAP_IPC_LOCK are exempt",
+        seen="io_uring_setup() fails",
+        call="io_uring_setup()",
+        errno=errno.ENOMEM,
+        fix="ulimit -l, LimitMEMLOCK= or limits.conf; a program without io_uring, as hold with --loop epoll",
+        needs="root",
+        source="getrlimit(2); io_uring/memmap.c, io_create_region()",
+        measure=measures.memlock,
+    ),
+    Limit(
         name="SCM_RIGHTS",
         title="descriptors in flight",
         scope=Scope.USER,

@@ -235,6 +235,19 @@ def ways(found: Sequence[Check], means: Means | None, world: World, wanted: int)
             yield from _raise(check, world, "net.netfilter.nf_conntrack_count", wanted)
         elif check.limit == "fs.file-max":
             yield from _raise(check, world, "fs.file-nr", (1 + bool(means and means.here)) * wanted)
+        elif check.limit == "RLIMIT_NOFILE":
+            if check.room and check.room.most:
+                yield Way(check.limit, False, "more processes (without --workers, as many as it takes)", "", ())
+            yield Way(check.limit, True, "a higher hard limit: LimitNOFILE=, or limits.conf and a new login", "", ())
+        elif check.limit == "RLIMIT_MEMLOCK":
+            yield Way(
+                check.limit,
+                False,
+                "epoll, in as many processes as it takes, needs no locked memory",
+                "--loop epoll",
+                (),
+            )
+            yield Way(check.limit, True, "a higher limit: LimitMEMLOCK=, or limits.conf and a new login", "", ())
         elif check.limit in ("memory", "memory.max"):
             machines = -(-wanted // max(1, check.room.least if check.room else 1))
             yield Way(

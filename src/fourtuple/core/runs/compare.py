@@ -156,6 +156,7 @@ def _of_hold(record: HoldRecord) -> Iterator[tuple[str, float | None, Unit]]:
     yield "answers", record.answers if talked else None, Unit.COUNT
     yield "answers per second", record.answers_per_s if talked else None, Unit.RATE
     yield from _latency("answer", record.answer_us)
+    yield from _latency("service", record.service_us)
     yield "closed in", record.closing_s, Unit.SECONDS
     yield "memory per connection", record.memory.each_bytes if record.memory else None, Unit.BYTES
     yield "client RSS", record.rss_bytes, Unit.BYTES

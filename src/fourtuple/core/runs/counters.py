@@ -84,7 +84,8 @@ TABLE: tuple[RunCounter, ...] = (
     RunCounter("answers", "expected messages received"),
     RunCounter("unexpected", "other messages received"),
     RunCounter("unanswered", "expected messages not received when the connection ended"),
-    RunCounter("late", "messages not sent when due: the previous one was not answered yet"),
+    RunCounter("late", "messages not sent when due: the previous one was not finished"),
+    RunCounter("unsent", "messages that were due and had not been sent when the connection ended"),
     RunCounter("received_bytes", "bytes received"),
     RunCounter("sent_bytes", "bytes sent"),
     RunCounter("first_start_ns", "when the first connect started, CLOCK_MONOTONIC; 0: not yet", Kept.NOT, Merge.APART),
@@ -100,7 +101,10 @@ TABLE: tuple[RunCounter, ...] = (
     RunCounter("lost_by", "connections lost, by errno; 0: the peer closed", Kept.MAP, size=ERRNOS),
     RunCounter("reconnect_failed", "failed attempts to reopen a lost connection, by errno", Kept.MAP, size=ERRNOS),
     RunCounter("connect_us", "histogram of the durations of connect()", Kept.GROWTH, size=BUCKETS),
-    RunCounter("answer_us", "histogram of the times from a request to its answer", Kept.GROWTH, size=BUCKETS),
+    RunCounter(
+        "answer_us", "histogram of the times from a message's due moment to its answer", Kept.GROWTH, size=BUCKETS
+    ),
+    RunCounter("service_us", "the same from when the message was sent", Kept.GROWTH, size=BUCKETS),
     RunCounter("pairs", "connections opened, by the pair's bin (core/runs/spread.py)", Kept.GROWTH, size=BINS),
 )
 

@@ -24,9 +24,25 @@ def buckets_of(values: NDArray[np.float64]) -> NDArray[np.int64]:
     return numbers
 
 
+def counts_of(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The histogram of these values: an int64 array of BUCKETS."""
+    return np.bincount(buckets_of(values), minlength=BUCKETS)
+
+
 def add_values(histogram: NDArray[np.int64], values: NDArray[np.float64]) -> None:
     """Count `values` in `histogram`, an int64 array of BUCKETS."""
-    histogram += np.bincount(buckets_of(values), minlength=BUCKETS)
+    histogram += counts_of(values)
+
+
+def add_series(
+    histogram: NDArray[np.int64], first: NDArray[np.float64], step: float, counts: NDArray[np.int64]
+) -> None:
+    """Count, for each i, the counts[i] values first[i], first[i] + step, first[i] + 2 step …, without listing them."""
+    pairs, times = np.unique(np.column_stack((first, counts)), axis=0, return_counts=True)
+    firsts, most = pairs[:, :1], pairs[:, 1:]
+    below = np.clip(np.ceil((bucket_edges()[1:-1] - firsts) / step), 0, most)  # how many lie below each inner edge
+    each = np.diff(below, prepend=0, append=most, axis=1)
+    histogram += (each * times[:, None]).sum(axis=0).astype(np.int64)
 
 
 def bucket_edges() -> NDArray[np.float64]:
@@ -57,3 +73,6 @@ class Latency:
     def of(cls, histogram: NDArray[np.int64]) -> Self:
         shares = (0.5, 0.9, 0.99, 1.0)
         return cls(*(None if v is None else round(v, 1) for v in (percentile(histogram, s) for s in shares)))
+
+
+NOT_MEASURED = Latency(None, None, None, None)

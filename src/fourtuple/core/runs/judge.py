@@ -131,6 +131,7 @@ def _everything(record: HoldRecord) -> Iterator[Required]:
     if record.requests or record.answers or record.unexpected or record.unanswered:
         yield Required("unexpected", "=0", record.unexpected, not record.unexpected)
         yield Required("unanswered", "=0", record.unanswered, not record.unanswered)
+        yield Required("unsent", "=0", record.unsent, not record.unsent)
     yield Required("workers_killed", "=0", record.workers_killed, not record.workers_killed)
 
 
@@ -151,6 +152,9 @@ def _hold_reasons(record: HoldRecord) -> Iterator[Because]:
         yield Reason.UNEXPECTED, f"{format_count(record.unexpected)} answers were not as expected (--log shows them)."
     if record.unanswered:
         yield Reason.UNANSWERED, f"{format_count(record.unanswered)} messages were not answered."
+    if record.unsent:
+        unsent = f"{format_count(record.unsent)} messages were due and could not be sent"
+        yield Reason.UNSENT, f"{unsent}, because earlier ones were not answered yet."
     yield from _contradictions(record)
 
 

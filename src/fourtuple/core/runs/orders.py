@@ -190,8 +190,9 @@ class ServeOptions:
 class ServeOrder:
     """Everything that `serve` will do.
 
-    workers: None: one, and more when they are full
-    free:    memory that was free when the order was made
+    workers:  None: one, and more when they are full
+    capacity: connections that each can hold
+    free:     memory that was free when the order was made
     """
 
     options: ServeOptions
@@ -199,6 +200,7 @@ class ServeOrder:
     loop: LoopName
     loop_because: str
     workers: int | None
+    capacity: int
     free: Memory
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fourtuple.core.errnos import name_of
 from fourtuple.core.runs.counters import MAPS, Counters, Phase, elapsed_s, merged
-from fourtuple.core.runs.histogram import Latency
+from fourtuple.core.runs.histogram import NOT_MEASURED, Latency
 from fourtuple.core.runs.memory import MemoryUse
 from fourtuple.core.runs.outcome import UNJUDGED, Outcome
 from fourtuple.core.runs.spread import Sharing
@@ -102,6 +102,7 @@ class Sample:
     unexpected: int
     unanswered: int
     late: int
+    unsent: int
     received_bytes: int
     sent_bytes: int
     elapsed_s: float  # from the first connect() to the last connection open
@@ -114,6 +115,7 @@ class Sample:
     reconnect_failed: Mapping[str, int]
     connect_histogram: NDArray[np.int64] = field(repr=False)  # of microseconds, see core/runs/histogram.py
     answer_histogram: NDArray[np.int64] = field(repr=False)
+    service_histogram: NDArray[np.int64] = field(repr=False)
     pairs: NDArray[np.int64] = field(repr=False)  # opened so far, by the pair's bin, see core/runs/spread.py
     events: tuple[Event, ...] = field(default=(), repr=False)
     start: Start | None = field(default=None, repr=False)  # the start of its run
@@ -148,6 +150,10 @@ class Sample:
     @property
     def answer_us(self) -> Latency:
         return Latency.of(self.answer_histogram)
+
+    @property
+    def service_us(self) -> Latency:
+        return Latency.of(self.service_histogram)
 
     @property
     def rate_per_s(self) -> float:
@@ -198,10 +204,12 @@ class HoldRecord:
     requests: int  # messages sent
     answers: int  # expected messages received
     answers_per_s: float  # on average over held_s
-    answer_us: Latency
+    answer_us: Latency  # from the moment when the message was due
+    service_us: Latency = field(default=NOT_MEASURED, kw_only=True)  # from the moment when it was sent
     unexpected: int  # other messages received
     unanswered: int  # expected, not received when the connection ended, and requested more than a second before
     late: int  # not sent when due: the previous message was still being sent, or its answer was missing
+    unsent: int = field(default=0, kw_only=True)  # of these, due for more than a second when the connection ended
     received_bytes: int
     held_s: float
     closing_s: float  # from the first close until the kernel lists none of them any more, excluding TIME_WAIT
@@ -239,6 +247,7 @@ class ServeRecord:
     listening: tuple[str, ...]
     accepted: int
     most_open: int  # open at the same time, as sampled
+    capacity: int = field(default=0, kw_only=True)  # that the workers could hold together; 0: not recorded
     open: int  # open when it was told to stop
     closed: int  # by the server: --close-after, or at the end
     lost: int  # closed or reset by the client
@@ -259,7 +268,6 @@ class ServeRecord:
     cpu_user_s: float
     cpu_system_s: float
     waiting: int | None = None  # connections in the accept queues when it stopped (Recv-Q); None: not known
-    capacity: int | None = None  # connections that the workers could hold at once; None: not recorded
     outcome: Outcome = UNJUDGED
 
     def to_json(self) -> dict[str, Any]:

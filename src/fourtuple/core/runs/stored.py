@@ -67,7 +67,7 @@ class StoredRun:
     """A run as read from the store.
 
     series:            the samples: (samples,) of COLUMN
-    connects, answers: growth of the histograms, in order of samples: (…,) of GROWN
+    connects, answers, services: growth of the histograms, in order of samples: (…,) of GROWN
     record:            None: the run has no result (yet), or is a proof
     ground, results, progress: of a proof
     """
@@ -77,6 +77,7 @@ class StoredRun:
     series: NDArray[Any]
     connects: NDArray[Any]
     answers: NDArray[Any]
+    services: NDArray[Any]
     last: dict[str, dict[str, int]]  # of the last sample: failed, lost_by, reconnect_failed, moved
     record: HoldRecord | ServeRecord | None = None
     ground: Ground | None = None
@@ -119,6 +120,7 @@ class StoredRun:
             rows = zip(*columns.values(), strict=True)
             found["samples"] = [dict(zip(columns, row, strict=True)) for row in rows]
             found["connect_us"], found["answer_us"] = _listed(self.connects), _listed(self.answers)
+            found["service_us"] = _listed(self.services)
         return found
 
 

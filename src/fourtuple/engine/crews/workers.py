@@ -22,13 +22,13 @@ import numpy as np
 
 from fourtuple.core.errnos import name_of
 from fourtuple.core.errors import ShortfallError
+from fourtuple.core.limits.cost import MOST_WORKERS
 from fourtuple.core.runs.counters import COUNTERS, Counters, Phase
 from fourtuple.core.runs.records import Event, Sample
 from fourtuple.engine.control import CONTROL_WORDS, Control, Cookies, now_ns
 from fourtuple.engine.crews.contract import SAMPLE_S, Work
 from fourtuple.kernel import process
 
-MOST_WORKERS = 1000
 END_S = 30.0  # how long workers may take to close what they hold before they are killed
 EVENTS_AT_ONCE = 50  # in one datagram: far below the send buffer of a socket pair (net.core.wmem_default, 208 KiB)
 

@@ -70,8 +70,9 @@ class EachSlot:
     def ended(self, slots: Slots, now_ns: int) -> None:
         for slot in slots.tolist():
             if self._protocols.pop(slot, None):
-                asked_ns = self._asked_ns.pop(slot)
-                self._counters["unanswered"] += sum(at_ns < now_ns - ON_ITS_WAY_NS for at_ns in asked_ns)
+                missing_ns = [at_ns for at_ns in self._asked_ns.pop(slot) if at_ns < now_ns - ON_ITS_WAY_NS]
+                self._counters["unanswered"] += len(missing_ns)
+                self._time(missing_ns, now_ns)
             self._to_say.pop(slot, None)
 
     def _take(self, slot: int, turn: Turn, now_ns: int) -> None:
@@ -80,8 +81,7 @@ class EachSlot:
         answered_ns, asked_ns[: turn.answers] = asked_ns[: turn.answers], []
         self._counters["requests"] += turn.requests
         self._counters["answers"] += turn.answers
-        took_us = (now_ns - np.array(answered_ns, np.float64)) / 1e3
-        histogram.add_values(self._counters["answer_us"], took_us)
+        self._time(answered_ns, now_ns)
         if turn.send:
             self._to_say[slot] = self._to_say.get(slot, b"") + turn.send
             self._state[slot] |= Life.SENDING
@@ -90,3 +90,9 @@ class EachSlot:
         self._state[slot] = self._state[slot] & ~bit if over or not asked_ns else self._state[slot] | bit
         if over:
             del self._protocols[slot], self._asked_ns[slot]
+
+    def _time(self, asked_ns: Sequence[int], now_ns: int) -> None:
+        """Count how long these requests have waited until now: an object asks at once, so that none is late."""
+        took_us = (now_ns - np.array(asked_ns, np.float64)) / 1e3
+        for name in ("answer_us", "service_us"):
+            histogram.add_values(self._counters[name], took_us)

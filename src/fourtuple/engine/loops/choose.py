@@ -1,44 +1,72 @@
-"""Which loop makes the connections: io_uring if this kernel supports it and permits it, otherwise epoll."""
+"""Which loop makes the connections: io_uring if the kernel and the limits here allow as many as wanted, else epoll."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fourtuple.core.errors import CannotError
 from fourtuple.core.runs.orders import LoopName
 from fourtuple.engine.loops.contract import Loop
 from fourtuple.engine.loops.epoll import EpollLoop
 from fourtuple.engine.loops.ring import RingLoop
+from fourtuple.engine.loops.room import LOCKED, Room, epoll_room, ring_room
+from fourtuple.kernel import process
 from fourtuple.kernel.uring import features
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A loop, and why it was chosen.
+    """A loop, why it was chosen, and what it can hold here.
 
     because: the reason, for people
-    make:    creates the loop for a capacity, or None for the largest possible; to be called in the process that uses it
+    room:    what it can hold, with as many processes as were asked for or as it takes
     """
 
-    name: str
+    name: LoopName
     because: str
-    make: Callable[[int | None], Loop]
+    room: Room
+
+    def lacks(self, connections: int) -> bool:
+        """Whether it can hold fewer than these."""
+        return self.room.connections < connections
 
 
-def choose(wanted: LoopName, *, log: bool = False) -> Choice:
-    """Choose the loop for a run.
+def choose(
+    wanted: LoopName, *, log: bool = False, connections: int | None = None, workers: int | None = None
+) -> Choice:
+    """Choose the loop for a run. What it needs for the connections is made once, to prove that it can be made.
 
-    log: the run logs the endpoints of connections, so the loop must be able to report them
+    log:         the run logs the endpoints of connections, so the loop must be able to report them
+    connections: how many there are to be; None: as many as possible
+    workers:     in how many processes; None: as many as it takes
 
+    The limit of open files is taken to be the hard one, to which a run raises its own.
     Raises CannotError if the ring loop is wanted and not available.
     """
+    files = process.read_files()
+    files = replace(files, soft=files.hard)
+    epoll = Choice(LoopName.EPOLL, "asked for", epoll_room(files, connections, workers))
     if wanted is LoopName.EPOLL:
-        return Choice("epoll", "asked for", EpollLoop)
+        return epoll
     can = features()
     why_not = can.why_not
     if why_not is None and log and not can.describes:
         why_not = "--log needs the endpoints of connections, which io_uring can report only since Linux 6.8"
-    if why_not is None:
-        return Choice("ring", "asked for" if wanted is LoopName.RING else "io_uring is available", RingLoop)
+    if why_not is not None:
+        if wanted is LoopName.RING:
+            raise CannotError("the ring loop", why_not, "Use --loop epoll.")
+        return replace(epoll, because=why_not)
+    ring = Choice(LoopName.RING, "io_uring is available", ring_room(files, can, connections, workers))
     if wanted is LoopName.RING:
-        raise CannotError("the ring loop", why_not, "Use --loop epoll.")
-    return Choice("epoll", why_not, EpollLoop)
+        if not ring.room.connections and ring.room.limit == LOCKED:
+            raise CannotError("the ring loop", ring.room.because, "Use --loop epoll.")
+        return replace(ring, because="asked for")
+    return ring if _is_better(ring.room, epoll.room, connections) else replace(epoll, because=ring.room.because)
+
+
+def _is_better(ring: Room, epoll: Room, connections: int | None) -> bool:
+    """Whether the ring is taken: it holds what is wanted, or at least as much as epoll."""
+    return ring.connections >= min(epoll.connections, epoll.connections if connections is None else connections)
+
+
+def make(name: LoopName, capacity: int | None) -> Loop:
+    """Create a loop, in the process that uses it. capacity: its slots; None: as many as possible"""
+    return RingLoop(capacity) if name is LoopName.RING else EpollLoop(capacity)

@@ -18,6 +18,7 @@ from fourtuple.core.limits.cost import FILES_RESERVED
 from fourtuple.core.space.endpoints import FourTuple, unpack_address
 from fourtuple.core.space.tuples import Block
 from fourtuple.engine.loops.contract import COMPLETION, Completions, How, Op, Slots
+from fourtuple.engine.loops.room import MOST_EPOLL_SLOTS
 from fourtuple.engine.states import Pending
 from fourtuple.kernel import addresses, process, sockopts
 
@@ -25,7 +26,6 @@ _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _BROKEN = select.EPOLLERR | select.EPOLLHUP
 _OVER = select.EPOLLRDHUP | _BROKEN
 EVENTS_AT_ONCE = 4096
-MOST_SLOTS = 2**18  # some 20 MB of tables; where the limit of open files allows more, add processes instead
 ACCEPTS_AT_ONCE = 256  # then completions are returned, so that greetings do not wait for a burst of connects to end
 
 
@@ -36,11 +36,11 @@ class EpollLoop:
     def __init__(self, capacity: int | None = None) -> None:
         """Create the loop.
 
-        capacity: number of slots; None: as many as the soft RLIMIT_NOFILE leaves this process, at most MOST_SLOTS
+        capacity: number of slots; None: as many as the soft RLIMIT_NOFILE leaves this process, at most MOST_EPOLL_SLOTS
         """
         files = process.read_files()
         room = files.soft - files.open - FILES_RESERVED // 2
-        self.capacity = max(0, min(MOST_SLOTS if capacity is None else capacity, room))
+        self.capacity = max(0, min(MOST_EPOLL_SLOTS if capacity is None else capacity, room))
         self._epoll = select.epoll()
         self._sockets: list[socket.socket | None] = [None] * self.capacity
         self._empty: list[int] = []  # for accept: the loop chooses the slot

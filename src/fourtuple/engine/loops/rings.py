@@ -6,6 +6,7 @@ Each slot is a direct descriptor of one ring. Listeners are waited for by the sa
 import errno
 import select
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,15 +15,11 @@ from numpy.typing import NDArray
 
 from fourtuple.core.limits.cost import FILES_RESERVED
 from fourtuple.engine.loops.entries import Local
+from fourtuple.engine.loops.room import Layout
 from fourtuple.kernel import process
-from fourtuple.kernel.uring import Cqes, Features, Ring, Sqes
+from fourtuple.kernel.uring import Cqes, Features, Ring, Sqes, new_ring
 
-RING_SLOTS = 2**15  # at most, and never more than the soft limit of open files
-# Entries of a submission queue. A ring then costs 33 or 52 KB of locked memory, which for a user without CAP_IPC_LOCK
-# counts against RLIMIT_MEMLOCK (8 MiB by default) of all processes together, so many small rings get small queues.
-ENTRIES_SMALL, ENTRIES, MANY_SLOTS = 128, 512, 8192
-RING_FILES = 2  # the ring, and the eventfd that signals its completions
-MOST_SLOTS = 2**22
+RETURNED_S = 2.0  # how long to wait for the memory of rings that were closed before
 
 
 class Rings:
@@ -34,15 +31,14 @@ class Rings:
     def __init__(self, capacity: int | None, can: Features) -> None:
         """Plan the rings; none is created yet.
 
-        capacity: number of slots; None: MOST_SLOTS. The limit of open files bounds the slots of a ring and the number
-                  of rings
+        capacity: number of slots; None: as many as the limit of open files permits, which bounds the slots of a ring
+                  and the number of rings
         """
-        files = process.read_files()
+        layout = Layout.of(process.read_files(), FILES_RESERVED // 2)
         self._can = can
-        self._each = min(RING_SLOTS, files.soft)
-        self._entries = ENTRIES if self._each >= MANY_SLOTS else ENTRIES_SMALL
-        most = max(0, files.soft - files.open - FILES_RESERVED // 2) // RING_FILES
-        self.capacity = min(MOST_SLOTS if capacity is None else capacity, most * self._each)
+        self._each, self._entries = layout.slots, layout.entries
+        self.capacity = layout.capacity if capacity is None else min(capacity, layout.most * layout.slots)
+        self._refused = False  # the kernel had no memory for the last ring, even after RETURNED_S
         self.used: list[int] = []
         self._rings: list[Ring] = []
         self._epoll = select.epoll()
@@ -69,8 +65,11 @@ class Rings:
         while len(self._rings) <= ring:
             slots = self.slots_of(len(self._rings))
             try:
-                made = Ring(slots, self._entries, no_sqarray=self._can.no_sqarray)
+                until_s = time.monotonic() + (0 if self._refused else RETURNED_S)
+                made = new_ring(slots, self._entries, no_sqarray=self._can.no_sqarray, until_s=until_s)
+                self._refused = False
             except OSError as error:
+                self._refused = error.errno == errno.ENOMEM
                 return error.errno or errno.EIO
             self._ring_of[made.event_fd] = len(self._rings)
             self._rings.append(made)

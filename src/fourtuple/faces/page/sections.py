@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fourtuple.core.counters import telling
 from fourtuple.core.runs.memory import MemoryUse
@@ -140,13 +141,7 @@ def _time(run: StoredRun, series: OverTime) -> Section:
 def _latency(run: StoredRun, series: OverTime) -> Section | None:
     if not len(run.connects):
         return None
-    cells = heat(run.connects, run.at_s)
-    bins, latency = histogram(run.connects)
-    what = "time to connect"
-    figures: list[tuple[Chart, Table | None, str]] = [
-        (charts.latency_over_time(cells, what, "latency"), _heat_table(cells), ""),
-        (charts.latency_histogram(bins, latency, what, "histogram"), _bins_table(bins), latency_words(latency)),
-    ]
+    figures = _durations(run, run.connects, "time to connect")
     if not np.isnan(series.occupancy).all():
         chart = charts.latency_by_occupancy(series)
         figures.append((chart, _occupancy_table(series), _slow_lane(series, run.start)))
@@ -155,21 +150,28 @@ def _latency(run: StoredRun, series: OverTime) -> Section | None:
 
 
 def _answers(run: StoredRun) -> Section:
-    cells = heat(run.answers, run.at_s)
-    bins, latency = histogram(run.answers)
-    what = "time to answer"
-    return Section(
-        "answers",
-        "Time to answer",
-        figures=[
-            (charts.latency_over_time(cells, what, "answer-latency"), _heat_table(cells), ""),
-            (
-                charts.latency_histogram(bins, latency, what, "answer-histogram"),
-                _bins_table(bins),
-                latency_words(latency),
-            ),
-        ],
-    )
+    figures = _durations(run, run.answers, "time to answer", "answer-")
+    words = ["From the moment when a message was sent until its whole answer was seen."]  # in files of version 1
+    if len(run.services):
+        words = ["From the moment when a message was due, even if it was sent later, until its whole answer was seen."]
+        words.append("Service time is counted from the moment when the message was sent.")
+        figures += _durations(run, run.services, "service time", "service-")[1:]
+    return Section("answers", "Time to answer", words, figures=figures)
+
+
+def _durations(
+    run: StoredRun, grown: NDArray[Any], what: str, prefix: str = ""
+) -> list[tuple[Chart, Table | None, str]]:
+    """A histogram over time, and the whole of it. prefix: of the names of the charts"""
+    cells, (bins, latency) = heat(grown, run.at_s), histogram(grown)
+    return [
+        (charts.latency_over_time(cells, what, f"{prefix}latency"), _heat_table(cells), ""),
+        (
+            charts.latency_histogram(bins, latency, what, f"{prefix}histogram"),
+            _bins_table(bins),
+            latency_words(latency),
+        ),
+    ]
 
 
 def _ports(sharing: Sharing | None) -> Section | None:

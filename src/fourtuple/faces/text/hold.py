@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from fourtuple.core.errnos import symptom_of
 from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.histogram import NOT_MEASURED
 from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.faces.text.lines import wrapped
@@ -38,12 +39,18 @@ def hold_lines(record: HoldRecord) -> Iterator[str]:
 
 def _talk(record: HoldRecord) -> Iterator[str]:
     if record.requests:
-        late = f"; {format_count(record.late)} delayed because the previous one was not finished" if record.late else ""
+        late = f"; {format_count(record.late)} late because the previous one was not finished" if record.late else ""
         yield f"  sent      {format_count(record.requests)}{late}"
+    if record.unsent:
+        yield f"  not sent  {format_count(record.unsent)}, due for more than a second when the connection ended"
     if record.answers:
         rate = f"   {format_rate(record.answers_per_s)}" if record.requests else ""
         yield f"  answers   {format_count(record.answers)}{rate}"
+    if record.answer_us != NOT_MEASURED:
         yield f"  latency   {latency(record.answer_us)}"
+    if record.late and record.service_us != NOT_MEASURED:
+        yield f"  service   {latency(record.service_us)}"
+        yield "            latency: from when a message was due; service: from when it was sent"
 
 
 def _losses(record: HoldRecord) -> Iterator[str]:

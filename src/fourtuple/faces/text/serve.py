@@ -17,6 +17,8 @@ def serve_lines(record: ServeRecord) -> Iterator[str]:
             f"  greeted {format_count(record.greeted)}   received {format_size(record.received_bytes)}"
             f"   sent {format_size(record.sent_bytes)}"
         )
+    if record.capacity and record.most_open >= record.capacity:
+        yield f"  full: it can hold {format_count(record.capacity)} at once; further clients waited in the accept queue"
     if record.listen_overflows:
         yield f"  {format_count(record.listen_overflows)} handshakes were dropped because an accept queue was full"
 

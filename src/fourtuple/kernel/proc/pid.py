@@ -33,6 +33,7 @@ def read_process(folder: Path, why_not: dict[str, str], *, details: bool = True)
         links = [link_of(folder / "fd" / str(number)) for number in descriptors]
     uid = first_number(status.get("Uid", ""))
     processes_soft, _ = limits.get("Max processes", (None, None))
+    memlock_soft_bytes, _ = limits.get("Max locked memory", (None, None))
     counts_threads = details and processes_soft is not None
     return ProcessFacts(
         pid=int(status.get("Pid", "0")),
@@ -42,6 +43,7 @@ def read_process(folder: Path, why_not: dict[str, str], *, details: bool = True)
         files_hard=hard,
         files_open=None if descriptors is None or soft is None else _open_below(soft, descriptors, folder),
         files_most=first_number(status.get("FDSize", "")),
+        memlock_soft_bytes=memlock_soft_bytes,
         processes_soft=processes_soft,
         uid_threads=_threads_of(uid, folder.parent) if counts_threads and uid else None,
         capabilities=int(status.get("CapEff", "0"), 16),
