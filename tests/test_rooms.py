@@ -27,13 +27,14 @@ ARROWS = {
 WINGS = {
     "core": {
         "errors": set(),
+        "numbers": set(),
         "counters": set(),
         "errnos": set(),
         "topology": set(),
         "units": {"errors"},
         "space": {"errors"},
         "sockets": {"errors", "space", "units"},
-        "limits": {"counters", "errnos", "errors", "sockets", "space", "units"},
+        "limits": {"counters", "errnos", "errors", "numbers", "sockets", "space", "units"},
         "plan": {"errors", "limits", "sockets", "space", "units"},
         "census": {"counters", "errors", "limits", "sockets", "space", "units"},
         "check": {"errors", "limits", "sockets", "space", "units"},

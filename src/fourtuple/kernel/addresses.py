@@ -6,10 +6,9 @@ import ipaddress
 import os
 import socket
 
-from fourtuple.core.errors import CannotError, UsageError
+from fourtuple.core.errors import UsageError
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec, FourTuple
 from fourtuple.kernel.netlink.rtnetlink import read_addresses
-from fourtuple.kernel.netlink.wire import DumpInterruptedError
 
 
 def resolve(spec: EndpointSpec) -> list[Address]:
@@ -81,9 +80,6 @@ def _bind_to_any_port(sock: socket.socket) -> None:
 def of_this_host() -> list[Address]:
     """Every address of every interface of this network namespace; empty if netlink is not permitted.
 
-    Raises OSError, or CannotError if the addresses changed during every attempt to read them.
+    Raises OSError, or CannotError if they changed during every attempt to read them, or the answer is damaged.
     """
-    try:
-        return read_addresses()
-    except DumpInterruptedError as error:
-        raise CannotError("the addresses of this host", str(error), "Try again.") from None
+    return read_addresses()

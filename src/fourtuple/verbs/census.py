@@ -25,7 +25,6 @@ from fourtuple.core.sockets.owners import NOBODY
 from fourtuple.core.sockets.table import State
 from fourtuple.core.why.alarms import alarms
 from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets, read_listeners
-from fourtuple.kernel.netlink.wire import DumpInterruptedError
 from fourtuple.kernel.netns import Place, own_netns, places
 from fourtuple.kernel.proc.netstat import read_motion
 from fourtuple.kernel.proc.owners import read_holders
@@ -186,8 +185,6 @@ def usage_of(
         return fold_sockets(lambda tables: Usage.of(tables, listeners, facts, where, bound), states, asked)
     except HashCollisionError:
         raise CannotError("the kernel's socket table", "two pairs have the same hash", "Try again.") from None
-    except DumpInterruptedError as error:
-        raise CannotError("the kernel's socket table", str(error), "Try again.") from None
     except OSError as error:
         what = f"{error.strerror} ({name_of(error.errno or 0)})"
         raise CannotError(

@@ -1,17 +1,17 @@
 """Which addresses the interfaces of this network namespace have, as listed by rtnetlink(7)."""
 
-import ipaddress
 import socket
 import struct
 from collections.abc import Callable, Iterable
 
-from fourtuple.core.space.endpoints import Address
+from fourtuple.core.space.endpoints import Address, unpack_address
 from fourtuple.kernel.netlink import wire
 from fourtuple.kernel.netlink.reading import NoSuchDumpError, retried
 
 # include/uapi/linux/rtnetlink.h, if_addr.h (v6.18)
 RTM_NEWADDR, RTM_GETADDR = 20, 22
 IFA_ADDRESS, IFA_LOCAL = 1, 2
+ADDRESS_BYTES = (4, 16)
 _IFADDRMSG = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, interface
 
 Ask = Callable[[bytes], Iterable[wire.Bytes]]
@@ -27,8 +27,7 @@ def read_addresses(ask: Ask = exchange) -> list[Address]:
 
     ask: sends a request and returns the datagrams of the answer
 
-    An interrupted dump is taken again, up to TRIES times. Raises OSError, DumpInterruptedError, or ValueError if the
-    bytes are not netlink.
+    An interrupted dump is taken again, up to TRIES times. Raises OSError, DumpInterruptedError, BrokenMessageError.
     """
     message = wire.request(RTM_GETADDR, _IFADDRMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0))
 
@@ -45,10 +44,12 @@ def read_addresses(ask: Ask = exchange) -> list[Address]:
 def parse_address(content: wire.Bytes) -> Address | None:
     """The address in an RTM_NEWADDR message; on a link with a peer, the local one. None: it has no address.
 
-    Raises ValueError.
+    Raises BrokenMessageError.
     """
     if len(content) < _IFADDRMSG.size:
         raise wire.BrokenMessageError(f"an address message of {len(content)} bytes, at least {_IFADDRMSG.size} needed")
     values = dict(wire.attributes(content[_IFADDRMSG.size :]))
     packed = values.get(IFA_LOCAL) or values.get(IFA_ADDRESS)
-    return ipaddress.ip_address(bytes(packed)) if packed else None
+    if packed and len(packed) not in ADDRESS_BYTES:
+        raise wire.BrokenMessageError(f"an address of {len(packed)} bytes")
+    return unpack_address(bytes(packed)) if packed else None

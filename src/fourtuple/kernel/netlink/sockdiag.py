@@ -99,7 +99,7 @@ def parse_datagram(data: wire.Bytes) -> Datagram:
 
     Sockets with IP_BIND_ADDRESS_NO_PORT are marked Chosen.LATE.
 
-    Raises OSError with the kernel's errno, DumpInterruptedError, or ValueError if the bytes are not netlink.
+    Raises OSError with the kernel's errno, DumpInterruptedError, BrokenMessageError if the bytes are not netlink.
     """
     words, starts, done = _messages(data)
     table = _sockets(words, starts)

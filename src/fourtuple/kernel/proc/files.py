@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from fourtuple.core.numbers import number_of
+
 PROC = Path("/proc")
 
 
@@ -15,8 +17,8 @@ def whole(file: Path) -> str:
 def text_of(file: Path) -> str:
     """The text of a file; empty if it is missing or cannot be read (an old kernel, or a container that hides it)."""
     try:
-        return file.read_text()
-    except (OSError, UnicodeDecodeError):
+        return file.read_text(encoding="utf-8")
+    except (OSError, ValueError):  # ValueError: it is not UTF-8, or the path has a NUL
         return ""
 
 
@@ -24,11 +26,11 @@ def link_of(file: Path) -> str:
     """The target of a symbolic link; empty if it is missing or cannot be read."""
     try:
         return os.readlink(file)
-    except OSError:
+    except (OSError, ValueError):
         return ""
 
 
 def first_number(text: str) -> int | None:
     """The first word of a text as a number; None if it is not one."""
     words = text.split()
-    return int(words[0]) if words and words[0].isdecimal() else None
+    return number_of(words[0]) if words else None

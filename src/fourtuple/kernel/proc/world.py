@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fourtuple.core.errors import CannotError
 from fourtuple.core.limits.facts import PortFacts, World
+from fourtuple.core.numbers import number_of
 from fourtuple.kernel.proc.cgroups import CGROUPS, read_cgroup_memories, read_pids_left
 from fourtuple.kernel.proc.files import PROC, first_number, link_of, whole
 from fourtuple.kernel.proc.meminfo import read_host_memory, read_total_bytes
@@ -81,7 +82,7 @@ def _threads(loadavg: str) -> int | None:
     """The number of threads on the host, from /proc/loadavg: 234 in `0.00 0.01 0.05 1/234 5678`."""
     words = loadavg.split()
     _, _, total = words[3].partition("/") if len(words) > 3 else ("", "", "")
-    return int(total) if total.isdecimal() else None
+    return number_of(total)
 
 
 def _entries(table: str) -> int | None:
