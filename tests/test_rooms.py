@@ -32,7 +32,7 @@ WINGS = {
         "errnos": set(),
         "topology": set(),
         "units": {"errors"},
-        "space": {"errors"},
+        "space": {"errors", "numbers"},
         "sockets": {"errors", "space", "units"},
         "limits": {"counters", "errnos", "errors", "numbers", "sockets", "space", "units"},
         "plan": {"errors", "limits", "sockets", "space", "units"},

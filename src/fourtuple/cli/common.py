@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fourtuple.core.errors import CannotError, FourtupleError, UsageError
-from fourtuple.core.runs.content import MOST_BYTES, check_content, parse_content
+from fourtuple.core.errors import FourtupleError, UsageError
+from fourtuple.core.runs.content import check_content, parse_content
 from fourtuple.core.units import parse_count, parse_duration, parse_rate
 
 if TYPE_CHECKING:
@@ -25,8 +25,20 @@ class Quantity(click.ParamType[float]):
         self.name = name
         self._parse = parse
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        return self._parse(value) if isinstance(value, str) else value
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except UsageError as error:
+            raise UsageError(f"{_name_of(param)} {error.wanted}", error.stopped_by, error.do) from None
+
+
+def _name_of(param: click.Parameter | None) -> str:
+    """How the command line calls a parameter: `--for`, or `N`."""
+    if param is None:
+        return "value"
+    return param.opts[0] if isinstance(param, click.Option) else param.human_readable_name
 
 
 class Content(click.ParamType[bytes]):
@@ -38,13 +50,10 @@ class Content(click.ParamType[bytes]):
         if isinstance(value, bytes):
             return value
         if value.startswith("@"):
-            try:
-                with open(value[1:], "rb") as file:
-                    content = file.read(MOST_BYTES + 1)
-            except OSError as error:
-                raise UsageError(f"cannot read {value[1:]}", str(error.strerror)) from None
-        else:
-            content = parse_content(value)
+            from fourtuple.verbs.content import read_content
+
+            return read_content(value[1:])
+        content = parse_content(value)
         check_content(content)
         return content
 
@@ -105,7 +114,7 @@ def command_line() -> str:
 def keeper_of(store: str | None, *, no_store: bool) -> "Keeper | None":
     """The keeper that stores the run, or None: with --no-store, or if the default file is not available.
 
-    The latter prints a warning. Raises CannotError if the file given by --store is not available.
+    The latter prints a warning. Raises UsageError or CannotError if the file given by --store is not available.
     """
     from fourtuple.verbs.runs import keep
 
@@ -115,7 +124,7 @@ def keeper_of(store: str | None, *, no_store: bool) -> "Keeper | None":
         return None
     try:
         return keep(Path(store) if store else None, command_line())
-    except CannotError as error:
+    except FourtupleError as error:
         if store:
             raise
         click.echo(f"this run is not stored: {error.wanted}: {error.stopped_by}", err=True)

@@ -7,7 +7,7 @@ import click
 FILE = click.option(
     "--store", "file", type=click.Path(dir_okay=False), help="Run database to use instead of the default."
 )
-ID = click.IntRange(1)
+ID = click.IntRange(1, 2**63 - 1)  # the range of SQLite's integers
 DASH = Path("-")  # standard output
 
 

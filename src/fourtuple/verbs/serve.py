@@ -98,7 +98,7 @@ def work(order: ServeOrder, listeners: Listeners, counters: Counters, control: C
     """The work of each worker. It runs in the worker, so that the loop is created there."""
     options = order.options
     job = ServeJob(
-        options.greet.encode(),
+        options.greet.encode(errors="surrogateescape"),  # an argument may be any bytes
         options.echo,
         options.close_after_s,
         options.reset,

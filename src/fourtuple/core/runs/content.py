@@ -12,7 +12,7 @@ def parse_content(text: str) -> bytes:
     try:
         size_bytes = parse_size(text)
     except UsageError:
-        return text.encode()
+        return text.encode(errors="surrogateescape")  # an argument may be any bytes
     _check_size(size_bytes)
     return (_CYCLE * (size_bytes // len(_CYCLE) + 1))[:size_bytes]
 
