@@ -28,8 +28,9 @@ WINGS = {
     "core": {
         "errors": set(),
         "numbers": set(),
+        "decoding": set(),
         "counters": set(),
-        "errnos": set(),
+        "errnos": {"errors"},
         "topology": set(),
         "units": {"errors"},
         "space": {"errors", "numbers"},
@@ -43,6 +44,7 @@ WINGS = {
     },
     "kernel": {
         "process": set(),
+        "files": set(),
         "sockopts": set(),
         "proc": {"process", "sockopts"},
         "netlink": {"proc"},

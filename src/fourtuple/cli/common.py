@@ -59,6 +59,7 @@ class Content(click.ParamType[bytes]):
 
 
 CONTENT = Content()
+MOST_CHARACTERS = 1000  # of a line of an error: words are not broken, and an argument may have 128 KiB
 
 
 def positive(parse: Callable[[str], float]) -> Callable[[str], float]:
@@ -149,7 +150,7 @@ def complain(error: FourtupleError) -> None:
     from fourtuple.faces.text.lines import error_lines
 
     for line in error_lines(error):
-        click.echo(line, err=True)
+        click.echo(line if len(line) <= MOST_CHARACTERS else f"{line[:MOST_CHARACTERS]}…", err=True)
 
 
 def columns() -> int:
@@ -165,7 +166,12 @@ def split(sources: tuple[str, ...]) -> list[str]:
 def print_json(record: dict[str, Any] | list[dict[str, Any]]) -> None:
     import json
 
-    click.echo(json.dumps(record, ensure_ascii=False, default=str))
+    text = json.dumps(record, ensure_ascii=False, default=str)
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:  # \\u escapes are JSON; what a stream makes of such a character is not
+        text = json.dumps(record, default=str)
+    click.echo(text)
 
 
 def say(

@@ -25,7 +25,7 @@ def export(listen: str, every_s: float, most: int, netns: str | None) -> None:
     The server listens in the network namespace in which it is started, and counts in the one given by --netns. A scrape
     returns the latest count and does not cause another one.
     """
-    from fourtuple.core.errors import CannotError
+    from fourtuple.core.errnos import cannot_listen
     from fourtuple.core.space.endpoints import Endpoint
     from fourtuple.faces.export import metrics
     from fourtuple.verbs.export import snapshots
@@ -36,9 +36,7 @@ def export(listen: str, every_s: float, most: int, netns: str | None) -> None:
     try:
         server = metrics.MetricsServer(str(end.address), end.port, exporter)
     except OSError as error:
-        raise CannotError(
-            f"cannot listen on {end}", str(error.strerror), "Choose another address with --listen."
-        ) from None
+        raise cannot_listen(str(end), error) from None
     go_into(None, netns)
     for number, snapshot in enumerate(paced(snapshots(most), every_s)):
         if snapshot is None:

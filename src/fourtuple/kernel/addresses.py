@@ -8,6 +8,7 @@ import socket
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec, FourTuple
+from fourtuple.core.units import quoted
 from fourtuple.kernel.netlink.rtnetlink import read_addresses
 
 
@@ -20,8 +21,12 @@ def resolve(spec: EndpointSpec) -> list[Address]:
     try:
         found = socket.getaddrinfo(spec.host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UsageError(f"the host {spec.host!r}", f"neither an address nor a name that resolves: {reason}") from None
+        reason = (
+            error.strerror if isinstance(error, OSError) and error.strerror else "no name can have these characters"
+        )
+        raise UsageError(
+            f"the host {quoted(spec.host)} is neither an address nor a name that resolves", reason
+        ) from None
     return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
 
 

@@ -7,9 +7,8 @@ process was given by its parent is read to its end, as in `--plan <(…)` or `--
 import errno
 import os
 import stat
-from pathlib import Path
 
-from fourtuple.core.errors import CannotError, FourtupleError, UsageError
+from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.units import format_size
 
 DESCRIPTORS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")  # names of descriptors that this process has (proc(5))
@@ -25,31 +24,23 @@ def read_file(file: str, most_bytes: int, what: str) -> bytes:
     Raises UsageError if it is missing, no regular file or too long; CannotError if this user may not read it.
     """
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        with open(file, "rb", opener=_open_nonblocking) as opened:
+            mode = os.fstat(opened.fileno()).st_mode
+            if stat.S_ISFIFO(mode) and file.startswith(DESCRIPTORS):
+                os.set_blocking(opened.fileno(), True)
+            elif not stat.S_ISREG(mode):
+                raise UsageError(what, "it is not a regular file")
+            content = opened.read(most_bytes + 1)
     except OSError as error:
-        raise _why_not(error, what) from None
+        kind = CannotError if error.errno in NOT_PERMITTED else UsageError
+        raise kind(what, error.strerror or str(error)) from None
     except ValueError as error:  # a NUL in the path, or a character that the file system's encoding lacks
         raise UsageError(what, str(error)) from None
-    with open(descriptor, "rb") as opened:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISFIFO(mode) and file.startswith(DESCRIPTORS):
-            os.set_blocking(descriptor, True)
-        elif not stat.S_ISREG(mode):
-            raise UsageError(what, "it is not a regular file")
-        try:
-            content = opened.read(most_bytes + 1)
-        except OSError as error:
-            raise _why_not(error, what) from None
     if len(content) > most_bytes:
         raise UsageError(what, f"it is too long (at most {format_size(most_bytes)})")
     return content
 
 
-def is_regular(file: Path) -> bool:
-    """Whether it is a file, and not a folder, FIFO, device or socket. Raises OSError if it is missing or hidden."""
-    return stat.S_ISREG(file.stat().st_mode)
-
-
-def _why_not(error: OSError, what: str) -> FourtupleError:
-    kind = CannotError if error.errno in NOT_PERMITTED else UsageError
-    return kind(what, error.strerror or str(error))
+def _open_nonblocking(file: str, flags: int) -> int:
+    """Open a FIFO without waiting for its writer, and a terminal without making it ours (open(2))."""
+    return os.open(file, flags | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)

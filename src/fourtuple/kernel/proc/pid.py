@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from fourtuple.core.errors import UsageError
+from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.limits.facts import ProcessFacts
 from fourtuple.core.numbers import complete_lines, number_of
 from fourtuple.kernel.proc.files import PROC, first_number, link_of, whole
@@ -19,9 +19,11 @@ def read_process(folder: Path, why_not: dict[str, str], *, details: bool = True)
     details: also read facts that take a read per process of the host (uid_threads) or per descriptor (sockets, rings,
              epolls); otherwise they are None
 
-    Raises UsageError if there is no such process.
+    Raises UsageError if there is no such process, CannotError without /proc.
     """
     status = parse_status(whole(folder / "status"))
+    if not status and not (folder.parent / "self").exists():
+        raise CannotError(f"cannot read {folder.parent}", "it is not mounted, or hidden", "Mount it: proc(5).")
     if not status:
         raise UsageError(f"process {folder.name}", "no process with this PID, or it is hidden")
     limits = parse_limits(whole(folder / "limits"))

@@ -39,7 +39,7 @@ def read_world(
     details: also read facts that take a read per process of the host or per descriptor (read_process)
     outside: sysctls read before entering that namespace, for those that only the host has
 
-    Raises UsageError if there is no such process, or no /proc.
+    Raises UsageError if there is no such process, CannotError without /proc.
     """
     why_not: dict[str, str] = {}
     folder = proc / ("self" if pid is None else str(pid))
