@@ -118,7 +118,7 @@ def test_a_store_can_be_read_where_nothing_can_be_written(mode: int, is_written:
 WRITE = """
 import sys
 from pathlib import Path
-from fourtuple.core.errors import CannotError, UsageError
+from fourtuple.core.errors import CannotError
 from fourtuple.store.file import open_store
 try:
     open_store(Path(sys.argv[1]), new=True)

@@ -100,7 +100,7 @@ JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on standard output and nothing else."
 )
 
-STORE = click.option("--store", type=click.Path(dir_okay=False), help="Store the run in this file.")
+STORE = click.option("--store", type=click.Path(dir_okay=False, readable=False), help="Store the run in this file.")
 NO_STORE = click.option("--no-store", is_flag=True, help="Do not store the run.")
 
 
