@@ -4,6 +4,7 @@ Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst (v6.18)
 """
 
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def read_cgroup_memories(process_folder: Path, cgroups: Path = CGROUPS) -> list[
         names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if version == 1 else ("memory.max", "memory.current")
         text = whole(folder / names[0]).strip()
         limit, used = number_of(text), number_of(whole(folder / names[1]).strip())
-        if text == "max" or (limit is not None and limit >= UNLIMITED) or not (folder / names[0]).exists():
+        if text == "max" or (limit is not None and limit >= UNLIMITED) or not os.path.exists(folder / names[0]):
             continue
         files = _page_cache_bytes(folder / "memory.stat", "total_" if version == 1 else "")
         where = f"in the cgroup {parent}"
@@ -49,7 +50,7 @@ def read_cgroup_memories(process_folder: Path, cgroups: Path = CGROUPS) -> list[
 
 def _page_cache_bytes(statistics: Path, prefix: str) -> int | None:
     """The bytes of files in memory that a cgroup can give back; 0: the kernel does not count them. None: unreadable."""
-    if not statistics.exists():
+    if not os.path.exists(statistics):
         return 0
     lines = dict(line.split(" ") for line in complete_lines(whole(statistics)) if line.count(" ") == 1)
     parts = [number_of(lines.get(f"{prefix}{kind}_file", "0")) for kind in ("active", "inactive")]
@@ -62,7 +63,7 @@ def read_pids_left(process_folder: Path, cgroups: Path = CGROUPS) -> int | None:
     for folder, _, _ in _cgroups(process_folder, cgroups, "pids"):
         text = whole(folder / "pids.max").strip()
         limit, used = number_of(text), number_of(whole(folder / "pids.current").strip())
-        if text == "max" or not (folder / "pids.max").exists():
+        if text == "max" or not os.path.exists(folder / "pids.max"):
             continue
         if limit is None or used is None:
             return None

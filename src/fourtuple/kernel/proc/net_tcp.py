@@ -78,6 +78,6 @@ def read_proc_net_tcp(states: frozenset[State], proc: Path) -> Iterator[Sockets]
     """The sockets in these states in the calling thread's network namespace. Raises OSError, CannotError."""
     for name in ("tcp", "tcp6"):
         file = proc / "thread-self" / "net" / name  # this thread's namespace, not the main one's
-        if name == "tcp" or file.exists():  # there is no tcp6 if IPv6 is disabled
+        if name == "tcp" or os.path.exists(file):  # there is no tcp6 if IPv6 is disabled
             table = parse_proc_net_tcp(file.read_text(encoding="ascii", errors="replace"))
             yield table[np.isin(table["state"], list(states))]

@@ -22,7 +22,7 @@ def read_process(folder: Path, why_not: dict[str, str], *, details: bool = True)
     Raises UsageError if there is no such process, CannotError without /proc.
     """
     status = parse_status(whole(folder / "status"))
-    if not status and not (folder.parent / "self").exists():
+    if not status and not os.path.exists(folder.parent / "self"):
         raise CannotError(f"cannot read {folder.parent}", "it is not mounted, or hidden", "Mount it: proc(5).")
     if not status:
         raise UsageError(f"process {folder.name}", "no process with this PID, or it is hidden")
@@ -121,7 +121,7 @@ def _capabilities(status: Mapping[str, str], why_not: dict[str, str]) -> int:
 
 def _is_of_host(uid_map: Path) -> bool | None:
     """Is the process in the initial user namespace? None: unknown. Without CONFIG_USER_NS the file does not exist."""
-    if not uid_map.exists():
+    if not os.path.exists(uid_map):
         return True
     words = whole(uid_map).split()
     return " ".join(words) == WHOLE_HOST if words else None
@@ -134,7 +134,7 @@ def _threads_of(uid: int, proc: Path) -> int | None:
         if number_of(name) is not None:
             file = proc / name / "status"
             status = parse_status(whole(file))
-            if not status and file.exists():
+            if not status and os.path.exists(file):
                 return None
             if first_number(status.get("Uid", "")) == uid:
                 total += first_number(status.get("Threads", "")) or 0
