@@ -6,6 +6,7 @@ import sys
 
 INTERRUPTED = 130  # core/errors.py, which is not imported yet when it is needed
 SHORT = 1
+AGAIN_S = 0.01
 
 
 def main() -> None:
@@ -26,6 +27,7 @@ def main() -> None:
 
         for stream in (sys.stdout, sys.stderr):
             make_encodable(stream)
+        sys.unraisablehook = _unraisable
         if heeded:
             _signal.signal(_signal.SIGINT, on_interrupt)
         cli()
@@ -41,6 +43,15 @@ def main() -> None:
 
 def _end_at_once(number: int, frame: object) -> None:
     os._exit(INTERRUPTED)
+
+
+def _unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Python ignores an exception in a destructor or at a fork, and prints it; Ctrl-C comes once more, in a moment."""
+    if unraisable.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(unraisable)
+        return
+    _signal.signal(_signal.SIGALRM, _signal.default_int_handler)
+    _signal.setitimer(_signal.ITIMER_REAL, AGAIN_S)
 
 
 if __name__ == "__main__":

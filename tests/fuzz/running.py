@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from fourtuple.cli import cli
+from fourtuple.__main__ import main
 from fourtuple.core.errors import (
     EXIT_CANNOT,
     EXIT_INTERRUPTED,
@@ -21,7 +21,6 @@ from fourtuple.core.errors import (
     EXIT_USAGE,
     FourtupleError,
 )
-from fourtuple.faces.text.encodable import make_encodable
 
 CODES = {EXIT_REACHED, EXIT_SHORT, EXIT_USAGE, EXIT_CANNOT, EXIT_INTERRUPTED}
 INTERRUPT_S = 1.5  # what runs until Ctrl-C gets it after this time
@@ -76,17 +75,15 @@ def _child(arguments: Sequence[str], output: int, errors: int) -> None:
     """Become the command. Never returns."""
     code = 99
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.setpgid(0, 0)
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (output, 1), (errors, 2)):
             os.dup2(source, target)
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
-        for stream in (sys.stdout, sys.stderr):
-            make_encodable(stream)
         sys.argv = ["fourtuple", *arguments]
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        cli(list(arguments), prog_name="fourtuple")
+        main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 98
     except BaseException:
