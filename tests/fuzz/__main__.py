@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 
 from tests.fuzz import commands, files, kernels, texts
+from tests.fuzz.running import load
 
 KINDS: dict[str, Callable[[Random, Path], Iterator[str]]] = {
     "commands": commands.cases,
@@ -44,6 +45,7 @@ def main() -> int:
             place = Path(folder) / kind
             place.mkdir()
             streams[kind] = KINDS[kind](Random(f"{seed} {kind}"), Path(folder) if kind == "settings" else place)  # noqa: S311
+        load()
         until_s = time.monotonic() + asked.seconds
         while time.monotonic() < until_s:
             for kind, stream in streams.items():

@@ -20,8 +20,7 @@ BEHIND = {
     "hold": ["--for", "0.05s", "--no-store"],
     "serve": ["--for", "0.05s", "--no-store"],
     "prove": ["--no-store"],
-    "check": [],
-    "lab": [],
+    "check": ["--for", "0.3s", "--settle", "0.1s"],
 }
 # Commands that start processes take a hundred times as long as the others.
 WEIGHTS = {

@@ -128,7 +128,7 @@ def keeper_of(store: str | None, *, no_store: bool) -> "Keeper | None":
     except FourtupleError as error:
         if store:
             raise
-        click.echo(f"this run is not stored: {error.wanted}: {error.stopped_by}", err=True)
+        click.echo(f"this run is not stored: {error.wanted} ({error.stopped_by})", err=True)
         return None
 
 

@@ -126,8 +126,8 @@ def cannot_listen(where: str, error: OSError) -> FourtupleError:
     number = error.errno or 0
     wanted, stopped_by = f"cannot listen on {where}", f"{error.strerror} ({name_of(number)} {number})"
     if number == errno.EADDRNOTAVAIL:
-        return UsageError(wanted, f"{stopped_by}: this host does not have the address", "See `ip address`.")
+        return UsageError(wanted, f"{stopped_by}; this host does not have the address", "See `ip address`.")
     if number == errno.EADDRINUSE:
-        return ShortfallError(wanted, f"{stopped_by}: another socket has the port", "See `ss -tlnp`, or take another.")
+        return ShortfallError(wanted, f"{stopped_by}; another socket has the port", "See `ss -tlnp`, or take another.")
     kind = CannotError if number in (errno.EACCES, errno.EPERM) else ShortfallError
     return kind(wanted, stopped_by, symptom_of(number).do)

@@ -52,7 +52,7 @@ def reading(base: sqlite3.Connection) -> Iterator[None]:
         with suppress(sqlite3.Error):
             file = f" {base.execute('PRAGMA database_list').fetchone()[2]}"
         do = "Move this file away; the next run creates a new one."
-        raise CannotError(f"cannot read the run database{file}", f"it is damaged: {error}", do) from None
+        raise CannotError(f"the run database{file} is damaged", str(error), do) from None
 
 
 def entries(base: sqlite3.Connection, alive: Alive) -> list[Entry]:

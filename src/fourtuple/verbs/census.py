@@ -186,7 +186,7 @@ def usage_of(
     except HashCollisionError:
         raise CannotError("the kernel's socket table", "two pairs have the same hash", "Try again.") from None
     except OSError as error:
-        what = f"{error.strerror} ({name_of(error.errno or 0)})"
+        what = f"{error.strerror}, {name_of(error.errno or 0)}"
         raise CannotError(
-            "the kernel's socket table", f"neither sock_diag nor /proc/net/tcp is readable: {what}"
+            "the kernel's socket table", f"neither sock_diag nor /proc/net/tcp is readable ({what})"
         ) from None

@@ -54,7 +54,10 @@ def read_port_facts(proc: Path = PROC) -> PortFacts:
         reserved = parse_port_list(_setting(ipv4 / "ip_local_reserved_ports", ""))
         numbers = [_number(ipv4 / name, default) for name, default in BEFORE.items()]
     except (OSError, ValueError) as error:
-        raise CannotError("the range of source ports", f"{ipv4 / 'ip_local_port_range'}: {error}") from None
+        reason = (
+            error.strerror if isinstance(error, OSError) else "not UTF-8" if isinstance(error, UnicodeError) else error
+        )
+        raise CannotError("the range of source ports", f"{reason} ({ipv4 / 'ip_local_port_range'})") from None
     unprivileged_start, tw_reuse, tw_reuse_delay_ms, timestamps = numbers
     kernel = parse_release(os.uname().release)
     return PortFacts(
