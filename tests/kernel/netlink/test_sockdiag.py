@@ -601,3 +601,14 @@ def test_the_live_kernel_lists_a_udp_socket_of_ours() -> None:
             raise
 
     assert port in ports
+
+
+@pytest.mark.parametrize("place", [16, 17], ids=["family", "state"])
+@pytest.mark.parametrize("value", [0, 3, 200])
+def test_a_socket_that_was_not_asked_for_is_refused(place: int, value: int) -> None:
+    """Its state would be beyond every table of states; its family decides where its addresses are."""
+    data = bytearray(recorded("dump-ipv4.bin")[0])
+    data[place] = value if place == 16 else value + 13 * (value == 3)
+
+    with pytest.raises(BrokenMessageError):
+        parse_datagram(bytes(data))
