@@ -111,3 +111,12 @@ def test_capabilities_that_cannot_be_read_are_none_and_named(tmp_path: Path) -> 
 
     assert (process.pid, process.capabilities) == (0, 0)
     assert "CapEff" in why_not["capabilities"]
+
+
+def test_a_process_may_have_any_bytes_in_its_name(tmp_path: Path) -> None:
+    """Its other facts are read as usual."""
+    tree(tmp_path, {"7/uid_map": "0 0 4294967295\n"})
+    (tmp_path / "7/status").write_bytes(b"Name:\tx\xff\xfe\nPid:\t7\nCapEff:\t0400\n")
+    process = pid.read_process(tmp_path / "7", {})
+
+    assert (process.pid, process.name, process.may_bind_any_port) == (7, "x\ufffd\ufffd", True)

@@ -15,10 +15,13 @@ def whole(file: Path) -> str:
 
 
 def text_of(file: Path) -> str:
-    """The text of a file; empty if it is missing or cannot be read (an old kernel, or a container that hides it)."""
+    """The text of a file; empty if it is missing or cannot be read (an old kernel, or a container that hides it).
+
+    A process may have any bytes in its name (prctl(2), PR_SET_NAME); those that are not UTF-8 become U+FFFD.
+    """
     try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, ValueError):  # ValueError: it is not UTF-8, or the path has a NUL
+        return file.read_text(encoding="utf-8", errors="replace")
+    except (OSError, ValueError):  # ValueError: the path has a NUL
         return ""
 
 
