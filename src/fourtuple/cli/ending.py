@@ -33,9 +33,8 @@ OPEN_FILES = {
 EXHAUSTED = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN, errno.EFBIG, errno.EADDRINUSE}
 )
-UNWRITABLE = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
-)  # write(2), without a file name
+# Errors of write(2): without the name of a file it was the output.
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
 NO_THREAD = "can't start new thread"  # RuntimeError of Python's threading (pids.max, RLIMIT_NPROC, memory)
 
 
@@ -55,11 +54,9 @@ def ended(command: Callable[[], object]) -> int:
         code = error.exit_code
     except BaseException as error:
         if _is_interrupt(error):
-            return EXIT_INTERRUPTED
-        if _unwritten() is not None:
-            code = EXIT_SHORT  # which is said below
-        elif isinstance(error, BrokenPipeError):
-            return EXIT_SHORT  # as of tools that ignore SIGPIPE; the reader has all that it wanted
+            code = EXIT_INTERRUPTED
+        elif isinstance(error, BrokenPipeError) or _unwritten() is not None:
+            code = EXIT_SHORT  # the reader of a pipe has all that it wanted; everything else is said below
         elif (explained := explained_by(error)) is None:
             raise
         else:
@@ -114,7 +111,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _written(code: int) -> int:
-    """Write what is left in the buffers → the exit code, EXIT_SHORT if the output is not whole."""
+    """Write what is left in the buffers → the exit code; in place of 0 EXIT_SHORT, if the output is not whole."""
     failed = _unwritten()
     if failed is None:
         return code
@@ -125,7 +122,7 @@ def _written(code: int) -> int:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
-    return code if isinstance(failed, BrokenPipeError) and code else EXIT_SHORT
+    return code or EXIT_SHORT
 
 
 def _unwritten() -> OSError | None:
