@@ -91,6 +91,8 @@ def command_line(random: Random, name: str, folder: Path) -> list[str]:
         words.append(name)
     words += _options(random, chosen, folder)
     given = [word for each in chosen.params if isinstance(each, click.Argument) for word in _argument(random, each)]
+    if words[0] == "prove" and not given:
+        given = ["theory"]  # without names all lessons run, which takes a minute
     words += [*BEHIND.get(words[0], []), *given]
     return [word.replace("\0", "") for word in words if word not in NEVER]
 
