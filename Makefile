@@ -3,8 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Test processes; each has its own share of the tests, and takes from the other's when it has done.
 WORKERS ?= 2
+# How long `make fuzz` goes on, and the seed that repeats a run.
+SECONDS ?= 600
+SEED ?=
 
-.PHONY: prove test check lint types docs screens bench clean
+.PHONY: prove test check lint types docs screens bench fuzz clean
 
 prove: .venv/installed
 	$(BIN)/fourtuple prove
@@ -30,6 +33,9 @@ screens: .venv/installed-dev
 
 bench: .venv/installed-dev
 	$(BIN)/python -m bench --write
+
+fuzz: .venv/installed-dev
+	$(BIN)/fourtuple lab --quiet -- $(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 clean:
 	rm -rf .venv

@@ -27,14 +27,16 @@ ARROWS = {
 WINGS = {
     "core": {
         "errors": set(),
+        "numbers": set(),
+        "decoding": set(),
         "counters": set(),
-        "errnos": set(),
+        "errnos": {"errors"},
         "topology": set(),
         "visible": set(),
         "units": {"errors"},
-        "space": {"errors"},
+        "space": {"errors", "numbers"},
         "sockets": {"errors", "space", "units"},
-        "limits": {"counters", "errnos", "errors", "sockets", "space", "units"},
+        "limits": {"counters", "errnos", "errors", "numbers", "sockets", "space", "units"},
         "plan": {"errors", "limits", "sockets", "space", "units"},
         "census": {"counters", "errors", "limits", "sockets", "space", "units"},
         "check": {"errors", "limits", "sockets", "space", "units"},
@@ -43,6 +45,7 @@ WINGS = {
     },
     "kernel": {
         "process": set(),
+        "files": set(),
         "sockopts": set(),
         "proc": {"process", "sockopts"},
         "netlink": {"proc"},

@@ -4,9 +4,7 @@ A connection is identified by four values: source address, source port, destinat
 open connections may share any three of them. Public names are loaded on first use, so that importing this is fast.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as typing has it; importing that would take most of the time
 if TYPE_CHECKING:
     from fourtuple.client.budget import Budget, budget
     from fourtuple.client.connecting import connect, socket_factory
@@ -76,7 +74,9 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _HOME:
+        from importlib import import_module
+
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -276,7 +276,7 @@ def test_a_run_that_nobody_can_store_goes_on_and_says_so(ground: Ground, tmp_pat
 
     assert (record["held"], record["run"]) == (23, None)
     assert str(tmp_path / "file") in joined(usual.stderr)
-    assert refused.returncode == CANNOT
+    assert refused.returncode == USAGE
     assert not (tmp_path / "absent").exists()
     for name in (str(tmp_path / "absent"), "--store", "--no-store"):
         assert name in joined(refused.stderr)
@@ -303,14 +303,14 @@ def test_a_run_that_is_refused_before_it_begins_is_not_stored(ground: Ground, st
 @pytest.mark.parametrize(
     ("arguments", "code", "names"),
     [
-        (["runs", "show", "7"], CANNOT, "runs.db"),
+        (["runs", "show", "7"], USAGE, "runs.db"),
         (["runs", "--outcome", "good"], USAGE, "--outcome good"),
         (["runs", "export", "1"], USAGE, "--csv"),
         (["runs", "export", "1", "--parquet"], USAGE, "-o run.parquet"),
         (["runs", "show", "x"], USAGE, "'x'"),
         (["runs", "rm"], USAGE, "'ID...'"),
         (["compare", "1"], USAGE, "'ID'"),
-        (["report", "1"], CANNOT, "runs.db"),
+        (["report", "1"], USAGE, "runs.db"),
         (["hold", "10", "127.0.0.1:80", "--store", "x", "--no-store"], USAGE, "--no-store"),
         (["prove", "--report", "/no/such/folder/page.html", "--no-store"], USAGE, "/no/such/folder"),
     ],

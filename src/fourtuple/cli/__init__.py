@@ -3,16 +3,17 @@
 Only this package and the faces print. Each command imports what it needs when it runs.
 """
 
-import errno
-from typing import Any
+import sys
+from functools import partial
+from typing import Any, NoReturn
 
 import click
 
 from fourtuple import __version__
 from fourtuple.cli.census import census
 from fourtuple.cli.check import check
-from fourtuple.cli.common import complain
 from fourtuple.cli.compare import compare
+from fourtuple.cli.ending import ended
 from fourtuple.cli.export import export
 from fourtuple.cli.hold import hold
 from fourtuple.cli.lab import lab
@@ -24,37 +25,15 @@ from fourtuple.cli.runs import runs
 from fourtuple.cli.serve import serve
 from fourtuple.cli.undo import undo
 from fourtuple.cli.why import why
-from fourtuple.core.errors import EXIT_INTERRUPTED, EXIT_SHORT, FourtupleError, ShortfallError
-
-OPEN_FILES = {
-    errno.EMFILE: ("the process (RLIMIT_NOFILE)", "Raise the limit (ulimit -n)."),
-    errno.ENFILE: ("the host (fs.file-max)", "Raise fs.file-max (sysctl)."),
-}
-
 
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 
 
 class Commands(click.Group):
-    """The group of commands, which turns errors into lines on standard error and an exit code.
+    """The group of commands; whatever ends one becomes lines on standard error and an exit code (cli/ending.py)."""
 
-    This covers FourtupleError and the limits of open files (EMFILE, ENFILE), wherever they occur.
-    """
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except FourtupleError as error:
-            complain(error)
-            ctx.exit(error.exit_code)
-        except OSError as error:
-            if error.errno not in OPEN_FILES:
-                raise
-            whose, do = OPEN_FILES[error.errno]
-            complain(ShortfallError("this command needs more open files", f"open files of {whose}: {error}", do))
-            ctx.exit(EXIT_SHORT)
-        except KeyboardInterrupt:
-            ctx.exit(EXIT_INTERRUPTED)
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        sys.exit(ended(partial(super().main, *args, **extra | {"standalone_mode": False})))
 
 
 @click.group(cls=Commands, context_settings=HELP | {"max_content_width": 100})

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fourtuple.core.errors import CannotError, FourtupleError, UsageError
-from fourtuple.core.runs.content import MOST_BYTES, check_size, parse_content, parse_expected
+from fourtuple.core.errors import FourtupleError, UsageError
+from fourtuple.core.runs.content import check_size, parse_content, parse_expected
 from fourtuple.core.units import parse_count, parse_duration, parse_rate
 from fourtuple.core.visible import shell_words, visible_json
 from fourtuple.faces.printer import tell
@@ -26,8 +26,20 @@ class Quantity(click.ParamType[float]):
         self.name = name
         self._parse = parse
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        return self._parse(value) if isinstance(value, str) else value
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except UsageError as error:
+            raise UsageError(f"{_name_of(param)} {error.wanted}", error.stopped_by, error.do) from None
+
+
+def _name_of(param: click.Parameter | None) -> str:
+    """How the command line calls a parameter: `--for`, or `N`."""
+    if param is None:
+        return "value"
+    return param.opts[0] if isinstance(param, click.Option) else param.human_readable_name
 
 
 class Content(click.ParamType[bytes | int]):
@@ -47,19 +59,17 @@ class Content(click.ParamType[bytes | int]):
         if not isinstance(value, str):
             return content
         if value.startswith("@"):
-            try:
-                with open(value[1:], "rb") as file:
-                    content = file.read(MOST_BYTES + 1)
-            except OSError as error:
-                raise UsageError(f"cannot read {value[1:]}", str(error.strerror)) from None
-        else:
-            content = self._parse(value)
+            from fourtuple.verbs.content import read_content
+
+            return read_content(value[1:], allow_empty=self._allow_empty)
+        content = self._parse(value)
         if isinstance(content, bytes) and (content or not self._allow_empty):
             check_size(len(content))
         return content
 
 
 CONTENT, EXPECTED = Content(parse_content), Content(parse_expected)
+MOST_CHARACTERS = 1000  # of a line of an error: words are not broken, and an argument may have 128 KiB
 
 
 def positive(parse: Callable[[str], float]) -> Callable[[str], float]:
@@ -110,7 +120,7 @@ REQUIRE = click.option(
     help="What decides the exit code instead: 'lost<=1%, p99<50ms, rate>=10k/s, accepted=all' (repeatable). Any value"
     " of the record can be named.",
 )
-STORE = click.option("--store", type=click.Path(dir_okay=False), help="Store the run in this file.")
+STORE = click.option("--store", type=click.Path(dir_okay=False, readable=False), help="Store the run in this file.")
 NO_STORE = click.option("--no-store", is_flag=True, help="Do not store the run.")
 
 
@@ -124,7 +134,7 @@ def command_line() -> str:
 def keeper_of(store: str | None, *, no_store: bool) -> "Keeper | None":
     """The keeper that stores the run, or None: with --no-store, or if the default file is not available.
 
-    The latter prints a warning. Raises CannotError if the file given by --store is not available.
+    The latter prints a warning. Raises UsageError or CannotError if the file given by --store is not available.
     """
     from fourtuple.verbs.runs import keep
 
@@ -134,10 +144,10 @@ def keeper_of(store: str | None, *, no_store: bool) -> "Keeper | None":
         return None
     try:
         return keep(Path(store) if store else None, command_line())
-    except CannotError as error:
+    except FourtupleError as error:
         if store:
             raise
-        tell(f"this run is not stored: {error.wanted}: {error.stopped_by}", to=sys.stderr)
+        tell(f"this run is not stored: {error.wanted} ({error.stopped_by})", to=sys.stderr)
         return None
 
 
@@ -159,7 +169,7 @@ def complain(error: FourtupleError) -> None:
     from fourtuple.faces.text.lines import error_lines
 
     for line in error_lines(error):
-        tell(line, to=sys.stderr)
+        tell(line if len(line) <= MOST_CHARACTERS else f"{line[:MOST_CHARACTERS]}…", to=sys.stderr)
 
 
 def columns() -> int:
@@ -175,7 +185,12 @@ def split(sources: tuple[str, ...]) -> list[str]:
 def print_json(record: dict[str, Any] | list[dict[str, Any]]) -> None:
     import json
 
-    tell(visible_json(json.dumps(record, ensure_ascii=False, default=str)))
+    text = json.dumps(record, ensure_ascii=False, default=str)
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:  # \\u escapes are JSON; what a stream makes of such a character is not
+        text = json.dumps(record, default=str)
+    tell(visible_json(text))
 
 
 def say(

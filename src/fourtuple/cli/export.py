@@ -29,7 +29,7 @@ def export(listen: str, every_s: float, most: int, netns: str | None) -> None:
     returns the latest count and does not cause another one.
     """
     from fourtuple.core.census.snapshot import CountFailure
-    from fourtuple.core.errors import CannotError
+    from fourtuple.core.errnos import cannot_listen
     from fourtuple.core.space.endpoints import Endpoint
     from fourtuple.faces.export.metrics import Exporter
     from fourtuple.faces.export.server import MetricsServer
@@ -41,9 +41,7 @@ def export(listen: str, every_s: float, most: int, netns: str | None) -> None:
     try:
         server = MetricsServer(str(end.address), end.port, exporter.app())
     except OSError as error:
-        raise CannotError(
-            f"cannot listen on {end}", str(error.strerror), "Choose another address with --listen."
-        ) from None
+        raise cannot_listen(str(end), error) from None
     go_into(None, netns)
     reason = ""
     for number, counted in enumerate(paced(snapshots(most), every_s)):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--plan",
     "plan_file",
-    type=click.Path(dir_okay=False),
+    type=click.Path(dir_okay=False, readable=False),
     help="Take N, destinations and sources from a `plan --write` file.",
 )
 @click.option("--anyway", is_flag=True, help="Open as many as possible, even if fewer than N.")

@@ -6,6 +6,7 @@ import click
 
 from fourtuple.cli.common import COUNT
 from fourtuple.core.errors import UsageError
+from fourtuple.core.space.endpoints import parse_ports
 from fourtuple.faces.printer import tell
 
 
@@ -48,10 +49,9 @@ def lab(ports: str, hash_entries: int | None, hosts: int, quiet: bool, command: 
     from fourtuple.verbs.lab import lab as verb
     from fourtuple.verbs.lab import run_in
 
-    low, _, high = ports.partition("-")
-    if not (low.isdecimal() and high.isdecimal()):
+    if "-" not in ports:
         raise UsageError(f"--ports {ports}", "it is not LOW-HIGH", "For example, --ports 32768-60999.")
-    with verb(ports=range(int(low), int(high) + 1), hash_entries=hash_entries, hosts=hosts) as (setup, place):
+    with verb(ports=parse_ports(ports, "--ports"), hash_entries=hash_entries, hosts=hosts) as (setup, place):
         if not quiet:
             tell(face.lab_line(setup.ports, setup.hash_entries, setup.hosts), to=sys.stderr)
         code = run_in(place, command)

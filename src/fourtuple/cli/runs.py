@@ -48,7 +48,7 @@ def runs(
     try:
         with Runs(file_of(file)) as stored:
             entries = stored.entries()
-    except CannotError:
+    except UsageError:
         if file or Runs.are_there():
             raise
         entries = []

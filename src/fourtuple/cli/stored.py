@@ -5,9 +5,12 @@ from pathlib import Path
 import click
 
 FILE = click.option(
-    "--store", "file", type=click.Path(dir_okay=False), help="Run database to use instead of the default."
+    "--store",
+    "file",
+    type=click.Path(dir_okay=False, readable=False),
+    help="Run database to use instead of the default.",
 )
-ID = click.IntRange(1)
+ID = click.IntRange(1, 2**63 - 1)  # the range of SQLite's integers
 DASH = Path("-")  # standard output
 
 

@@ -37,11 +37,14 @@ def why(
     fourtuple why "dial tcp 10.0.0.9:80: connect: cannot assign requested address"
     journalctl -u proxy | tail -1 | fourtuple why -
     """
+    from fourtuple.core.why.reader import MOST_BYTES
     from fourtuple.faces.text import why as face
     from fourtuple.verbs.survey import go_into
     from fourtuple.verbs.why import why as verb
 
-    text = sys.stdin.buffer.read().decode(errors="replace") if what == ("-",) else " ".join(what)
+    text = " ".join(what)
+    if what == ("-",):  # what comes later is not read: the sender may never end
+        text = sys.stdin.buffer.read(MOST_BYTES).decode(errors="replace")
     outside = go_into(pid, netns)
     answer = verb(text, destination=destination, first_address=first_address, pid=pid, outside=outside)
     if as_json:

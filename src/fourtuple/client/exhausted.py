@@ -83,7 +83,6 @@ def _count(host: str, port: int, sources: tuple[str, ...]) -> "Shortage | str":
     from fourtuple.core.space.endpoints import EndpointSpec
     from fourtuple.core.why.causes import CAUSES
     from fourtuple.core.why.shortage import Shortage
-    from fourtuple.kernel.netlink.wire import DumpInterruptedError
     from fourtuple.verbs.lab import port_facts
     from fourtuple.verbs.request import space_of, use_of
 
@@ -96,7 +95,7 @@ def _count(host: str, port: int, sources: tuple[str, ...]) -> "Shortage | str":
         use, _ = use_of(space, ports)
     except ShortfallError as error:
         return f"{CAUSES['no-such-source'].says}: {error}"
-    except (OSError, FourtupleError, DumpInterruptedError) as error:
+    except (OSError, FourtupleError) as error:
         return f"source ports: not counted: {error}"
     found = sources or [str(space.address(space.sources[0]))]
     return Shortage.of(use, ports, ", ".join(found), destination)

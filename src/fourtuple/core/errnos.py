@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
+from fourtuple.core.errors import CannotError, FourtupleError, ShortfallError, UsageError
+
 
 class Extent(Enum):
     """The connects that are pointless once the errno has been seen, so that the engine does not retry them."""
@@ -114,3 +116,18 @@ def symptom_of(number: int) -> Symptom:
 def name_of(number: int) -> str:
     """The name of an errno (99 → `EADDRNOTAVAIL`), or its number if this platform has no name for it."""
     return errno.errorcode.get(number, str(number))
+
+
+def cannot_listen(where: str, error: OSError) -> FourtupleError:
+    """Why a server cannot listen: the address is not on this host, another socket has the port, or it is not permitted.
+
+    where: ADDRESS:PORT
+    """
+    number = error.errno or 0
+    wanted, stopped_by = f"cannot listen on {where}", f"{error.strerror} ({name_of(number)} {number})"
+    if number == errno.EADDRNOTAVAIL:
+        return UsageError(wanted, f"{stopped_by}; this host does not have the address", "See `ip address`.")
+    if number == errno.EADDRINUSE:
+        return ShortfallError(wanted, f"{stopped_by}; another socket has the port", "See `ss -tlnp`, or take another.")
+    kind = CannotError if number in (errno.EACCES, errno.EPERM) else ShortfallError
+    return kind(wanted, stopped_by, symptom_of(number).do)

@@ -1,12 +1,16 @@
 """The errors of this package, and the exit code that each one gives the command.
 
     FourtupleError
-    ├── UsageError     2   the request is invalid
-    ├── ShortfallError 1   the request is valid, but fewer connections than wanted are possible
-    └── CannotError    77  this kernel, this host or this user does not permit it
+    ├── UsageError     2   the request is wrong: no host could do it, or it names what is not there
+    ├── ShortfallError 1   the request is valid, but something is used up here: a limit, a port, memory, the disk
+    └── CannotError    77  this kernel, this host or this user does not permit it, or what it needs is damaged
+
+So a server cannot listen on an address that this host does not have (2), on a port that another socket has (1), on a
+port below 1024 without the capability (77). A file that the user names is missing or of another kind (2), may not be
+read (77), is a damaged or newer run database (77); the output cannot be written (1).
 
 A command without an error exits with 0 if it did what was asked, and with 1 if it fell short: the last line of each
-cli/NAME.py. Ctrl-C before there is anything to report gives 130.
+cli/NAME.py. Ctrl-C before there is anything to report gives 130. The last catch is cli/ending.py.
 
 Each error has three parts: what was wanted, what stopped it, and what to do.
 """
@@ -40,18 +44,18 @@ class FourtupleError(Exception):
 
 
 class UsageError(FourtupleError):
-    """The request is invalid."""
+    """The request is wrong."""
 
     exit_code = EXIT_USAGE
 
 
 class ShortfallError(FourtupleError):
-    """The request is valid, but a limit allows fewer connections than wanted."""
+    """The request is valid, but a limit allows fewer connections than wanted, or what it needs is used up."""
 
     exit_code = EXIT_SHORT
 
 
 class CannotError(FourtupleError):
-    """This kernel, this host or this user does not permit it."""
+    """This kernel, this host or this user does not permit it, or what it needs is damaged."""
 
     exit_code = EXIT_CANNOT

@@ -26,6 +26,12 @@ DURATIONS_S: Mapping[str, Fraction] = MappingProxyType(
     }
 )
 
+# Beyond these no machine can do what is asked; within them, all sums fit into 64-bit numbers of nanoseconds.
+MOST_COUNT = 2**63 - 1
+MOST_S = 10**9  # 31 years
+LEAST_PER_S, MOST_PER_S = Fraction(1, 10**6), Fraction(10**12)
+MOST_CHARACTERS = 40
+
 FROM = MappingProxyType({"m": 10, "h": 10})  # below N of these, the next smaller unit is easier to read: 93 s, 90 m
 
 
@@ -34,20 +40,27 @@ def parse_count(text: str) -> int:
     value = _parse(text, COUNTS, "a count", "100, 20k, 1.5M")
     if value.denominator != 1:
         raise UsageError(f"{text!r} is not a whole number")
+    if value > MOST_COUNT:
+        raise UsageError(f"{format_count(int(value))} is too large (at most {MOST_COUNT:,})")
     return int(value)
 
 
 def parse_rate(text: str) -> float:
     """`20k/s` or `20k` → a number per second, more than 0. Raises UsageError."""
-    value = _parse(text.removesuffix("/s"), COUNTS, "a rate", "500, 20k/s")
+    value = _parse(text, COUNTS, "a rate", "500, 20k/s", optional="/s")
     if not value:
-        raise UsageError(f"the rate {text!r} must be more than 0")
+        raise UsageError(f"{text!r} must be more than 0")
+    if not LEAST_PER_S <= value <= MOST_PER_S:
+        raise UsageError(f"{text!r} must be between {float(LEAST_PER_S):f}/s and {format_rate(float(MOST_PER_S))}")
     return float(value)
 
 
 def parse_duration(text: str) -> float:
     """`500ms`, `3s`, `2m`, `1h` → seconds ≥ 0. Raises UsageError, also for a number without a unit."""
-    return float(_parse(text, DURATIONS_S, "a duration", "500ms, 3s, 2m"))
+    value = _parse(text, DURATIONS_S, "a duration", "500ms, 3s, 2m")
+    if value > MOST_S:
+        raise UsageError(f"{text!r} is too long (at most {MOST_S}s, 31 years)")
+    return float(value)
 
 
 def parse_size(text: str) -> int:
@@ -72,12 +85,24 @@ def format_size(value_bytes: float) -> str:
     return _format(value_bytes, SIZES_BYTES, "B")
 
 
-def _parse(text: str, table: Mapping[str, Fraction], what: str, examples: str) -> Fraction:
-    compact = text.strip().replace(",", "").replace("_", "").replace("µ", "u")
+def quoted(text: str) -> str:
+    """A text as typed, in quotation marks, for an error; a long one is shortened."""
+    return repr(text) if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]!r}… ({len(text):,} characters)"
+
+
+def _parse(text: str, table: Mapping[str, Fraction], what: str, examples: str, *, optional: str = "") -> Fraction:
+    """The number times its unit. Raises UsageError.
+
+    optional: what may follow
+    """
+    compact = text.removesuffix(optional).strip().replace(",", "").replace("_", "").replace("µ", "u")
     digits = compact.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
     unit = compact[len(digits) :].strip()
-    if unit not in table or not digits.replace(".", "", 1).isdecimal():
-        raise UsageError(f"{text!r} is not {what} (examples: {examples})")
+    plain = digits.replace(".", "", 1)
+    if unit not in table or not (plain.isascii() and plain.isdecimal()):
+        raise UsageError(f"{quoted(text)} is not {what} (examples: {examples})")
+    if len(text) > MOST_CHARACTERS:  # also because int() refuses texts of 4,300 digits
+        raise UsageError(f"{quoted(text)} has too many digits")
     return Fraction(digits) * table[unit]
 
 

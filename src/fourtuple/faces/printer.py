@@ -1,7 +1,8 @@
 """Where text leaves this program for people: to standard output, to standard error, and to the live screens.
 
 Nothing else prints, and each text passes through core/visible.py, so that no face can forget it. Only colours and the
-movements of the cursor that are made here and by rich reach a terminal as such.
+movements of the cursor that are made here and by rich reach a terminal as such. Characters that the encoding of the
+output lacks are replaced by faces/text/encodable.py.
 """
 
 import sys
@@ -43,8 +44,5 @@ def picture(*lines: str, style: str = "") -> "Text":
 def _write(text: str, stream: TextIO | None) -> None:
     if stream is None:  # it was closed when this program started
         return
-    try:
-        stream.write(text)
-    except UnicodeEncodeError:  # nothing is written yet; LC_ALL=C, or PYTHONIOENCODING
-        stream.write(text.encode(stream.encoding, "backslashreplace").decode(stream.encoding))
+    stream.write(text)
     stream.flush()

@@ -6,10 +6,10 @@ import ipaddress
 import os
 import socket
 
-from fourtuple.core.errors import CannotError, UsageError
+from fourtuple.core.errors import UsageError
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec, FourTuple
+from fourtuple.core.units import quoted
 from fourtuple.kernel.netlink.rtnetlink import is_routed_here, read_addresses
-from fourtuple.kernel.netlink.wire import DumpInterruptedError
 
 
 def resolve(spec: EndpointSpec) -> list[Address]:
@@ -21,8 +21,12 @@ def resolve(spec: EndpointSpec) -> list[Address]:
     try:
         found = socket.getaddrinfo(spec.host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UsageError(f"the host {spec.host!r}", f"neither an address nor a name that resolves: {reason}") from None
+        reason = (
+            error.strerror if isinstance(error, OSError) and error.strerror else "no name can have these characters"
+        )
+        raise UsageError(
+            f"the host {quoted(spec.host)} is neither an address nor a name that resolves", reason
+        ) from None
     return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
 
 
@@ -101,9 +105,6 @@ def _bind_to_any_port(sock: socket.socket) -> None:
 def of_this_host() -> list[Address]:
     """Every address of every interface of this network namespace; empty if netlink is not permitted.
 
-    Raises OSError, or CannotError if the addresses changed during every attempt to read them.
+    Raises OSError, or CannotError if they changed during every attempt to read them, or the answer is damaged.
     """
-    try:
-        return read_addresses()
-    except DumpInterruptedError as error:
-        raise CannotError("the addresses of this host", str(error), "Try again.") from None
+    return read_addresses()

@@ -29,6 +29,7 @@ from typing import Any, Self
 
 from fourtuple.core.errors import EXIT_CANNOT, CannotError
 from fourtuple.kernel import process
+from fourtuple.kernel.proc.files import text_of
 from fourtuple.kernel.proc.sysctl import write_sysctl
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # include/uapi/linux/sched.h
@@ -198,7 +199,7 @@ def places(proc: Path = Path("/proc"), named: Path = Path(NAMED)) -> tuple[list[
                 continue
             seen.add(inode)
             if netns not in found:
-                name = names.get(netns) or f"{(folder / 'comm').read_text().strip()} ({pid})"
+                name = names.get(netns) or f"{text_of(folder / 'comm').strip()} ({pid})"
                 found[netns] = Place(netns, name, pid)
     for netns, name in names.items():
         found.setdefault(netns, Place(netns, name, None))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from fourtuple.core.errors import CannotError
+from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.runs.counters import COLUMN, GROWTHS, MAPS
 
 APPLICATION = 0x34747570  # "4tup": PRAGMA application_id identifies our files
@@ -114,8 +114,8 @@ def open_store(file: Path | None, *, new: bool, migrations: Sequence[str] = MIGR
     new:  open for writing, creating the file, and the directory of the default file; otherwise open for reading, which
           leaves nothing behind
 
-    Raises CannotError if the file is not a run database, is newer than this program, or cannot be opened; the file is
-    left unchanged then.
+    Raises UsageError if there is no such file, or if it is not a run database; CannotError if it is newer than this
+    program, damaged, or may not be opened. The file is left unchanged then.
     """
     address = ":memory:" if file is None else _address(file, new=new)
     try:
@@ -130,6 +130,8 @@ def open_store(file: Path | None, *, new: bool, migrations: Sequence[str] = MIGR
             base.close()
             raise
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            raise UsageError(f"{file} is not a run database", str(error)) from None
         raise _cannot(file, str(error), new=new) from None
     return base
 
@@ -143,21 +145,29 @@ def _in_memory(base: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def _address(file: Path, *, new: bool) -> str:
-    """The URI that opens the file (https://sqlite.org/uri.html). Raises CannotError if it does not exist.
+    """The URI that opens the file (https://sqlite.org/uri.html). Raises UsageError if it does not exist, CannotError.
 
     In WAL mode even a reader creates files next to the database; these would belong to the reader and lock out the
     writer. So a user without write permission opens an unchanging file as immutable, or uses the journal's index as is.
     """
     try:
+        if file.exists() and not file.is_file():
+            raise UsageError(f"{file} is not a run database", "it is not a regular file")
         if new:
             if file == default_file():
                 file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not file.parent.is_dir():
+                raise UsageError(
+                    f"there is no directory {file.parent}", do="Name another file (--store), or none (--no-store)."
+                )
             _create(file)
         if not new and (not file.exists() or not file.stat().st_size):
-            raise CannotError("no stored runs", f"there is no file {file}", "Run hold, serve or prove first.")
+            raise UsageError("no stored runs", f"there is no file {file}", "Run hold, serve or prove first.")
         is_still = not journal_of(file).exists()
     except OSError as error:
         raise _cannot(file, error.strerror or str(error), new=new) from None
+    except ValueError as error:  # a NUL in the path
+        raise UsageError(f"{str(file)!r} is not a file", str(error)) from None
     if new:
         how = "mode=rwc"
     elif os.access(file, os.W_OK) and os.access(file.parent, os.W_OK):
@@ -199,7 +209,7 @@ def is_busy(error: sqlite3.OperationalError) -> bool:
 
 
 def _prepare(base: sqlite3.Connection, file: Path | None, migrations: Sequence[str]) -> None:
-    """Create or migrate the tables if needed. Raises CannotError, sqlite3.Error."""
+    """Create or migrate the tables if needed. Raises UsageError, CannotError, sqlite3.Error."""
     base.execute("PRAGMA foreign_keys = ON")
     version = _version(base, file, len(migrations))
     if version < len(migrations):
@@ -220,8 +230,9 @@ def _version(base: sqlite3.Connection, file: Path | None, newest: int) -> int:
         base.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
     )
     (tables,) = base.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if application != APPLICATION and (tables or version):
-        raise _cannot(file, "it is the database of another program")
+    (programs,) = base.execute("SELECT count(*) FROM sqlite_schema WHERE type IN ('view', 'trigger')").fetchone()
+    if (application != APPLICATION and (tables or version)) or programs:  # views and triggers are run; we make none
+        raise UsageError(f"{file} is not a run database", "it is the database of another program")
     if version > newest:
         raise _cannot(file, f"a newer fourtuple has written it (version {version}; this one reads up to {newest})")
     return int(version)
@@ -234,6 +245,6 @@ def _statements(scripts: Sequence[str]) -> list[str]:
 
 def _cannot(file: Path | None, why: str, *, new: bool = True) -> CannotError:
     do = "Name another file (--store), or none (--no-store)." if new else ""
-    if file and not new and journal_of(file).name in os.listdir(file.parent):
+    if file and not new and os.path.exists(journal_of(file)):  # exists() of pathlib raises where it may not look
         do = f"A writer left its journal {journal_of(file)}: copy both files to a writable directory."
     return CannotError(f"cannot open the run database {file}", why, do)

@@ -1,27 +1,41 @@
 """Reads stored runs: the list, a whole run, and the new samples of a run in progress. Works without Linux."""
 
-import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.decoding import from_json
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.runs.counters import COLUMN, GROWTHS, MAPS, Phase
 from fourtuple.core.runs.judge import judge_stored
 from fourtuple.core.runs.outcome import UNJUDGED
-from fourtuple.core.runs.proof import Ground, Result
+from fourtuple.core.runs.proof import FAILS, HOLDS, SKIPPED, Ground, Result
 from fourtuple.core.runs.records import HoldRecord, Sample, Seen, ServeRecord, Witness
 from fourtuple.core.runs.start import Start
 from fourtuple.core.runs.stored import GROWN, Entry, LessonProgress, RunState, StoredRun
-from fourtuple.store.coding import from_text, grown
+from fourtuple.core.units import MOST_S
+from fourtuple.store.coding import Count, Measured, Moment, from_text, grown, stamp
 from fourtuple.store.file import NUMBERS, OTHERS
 
 Alive = Callable[[str], bool | None]  # the `writer` that Writer was given → whether it is still writing; None: unknown
+
+KINDS: Mapping[str, type[Any]] = {"hold": HoldRecord, "serve": ServeRecord}
+Kind = Literal["hold", "serve", "prove"]
+Number = Count | None
+SIZES: Mapping[str, int] = {each.column: each.size for each in GROWTHS}  # buckets of each histogram
+# The types of rows: a damaged file may have any type in any column.
+_Row = tuple[int, Kind, str, str, str | None, RunState | None, str, Number, Number, str, Number]  # of _ENTRY
+_Progress = tuple[str, Moment, Count, Count]
+_NUMBERS = [Moment if name == "at_ns" else Count if COLUMN[name].kind == "i" else Measured | None for name in NUMBERS]
+_OTHERS = [bytes if name in SIZES else str | None if name == "census" else str for name in OTHERS]
+_Numbers: Any = tuple.__class_getitem__(tuple(_NUMBERS))
+_Others: Any = tuple.__class_getitem__(tuple(_OTHERS))
 
 LAST = (*(each.column for each in MAPS), "moved")  # columns of the last sample that apply to the whole run
 _ENTRY = (
@@ -36,12 +50,12 @@ def reading(base: sqlite3.Connection) -> Iterator[None]:
     """Turns errors of SQLite and of decoding into CannotError."""
     try:
         yield
-    except sqlite3.Error as error:
-        file = base.execute("PRAGMA database_list").fetchone()[2]
+    except (sqlite3.Error, ValueError) as error:
+        file = ""
+        with suppress(sqlite3.Error):
+            file = f" {base.execute('PRAGMA database_list').fetchone()[2]}"
         do = "Move this file away; the next run creates a new one."
-        raise CannotError(f"cannot read the run database {file}", str(error), do) from None
-    except ValueError as error:
-        raise CannotError("cannot read a stored run", str(error)) from None
+        raise CannotError(f"the run database{file} is damaged", str(error), do) from None
 
 
 def entries(base: sqlite3.Connection, alive: Alive) -> list[Entry]:
@@ -80,7 +94,7 @@ def samples_since(base: sqlite3.Connection, run: int, number: int, before: Sampl
     before: the previous sample, from which the histograms continue
     """
     with reading(base):
-        start = from_text(base.execute("SELECT start FROM runs WHERE id = ?", (run,)).fetchone()[0], Start)
+        start = _start(_one(base, "SELECT start FROM runs WHERE id = ?", run))
         rows = base.execute(
             f"SELECT {', '.join((*NUMBERS, *OTHERS))} FROM samples WHERE run = ? AND number >= ? ORDER BY number",  # noqa: S608
             (run, number),
@@ -102,27 +116,28 @@ def remove(base: sqlite3.Connection, runs: list[int], alive: Alive) -> None:
 
 def _entry(base: sqlite3.Connection, run: int, alive: Alive) -> Entry | None:
     """The entry of a run; None: it has been removed."""
-    found = base.execute("SELECT writer FROM runs WHERE id = ? AND outcome IS NULL", (run,)).fetchone()
+    writer = _one(base, "SELECT writer FROM runs WHERE id = ? AND outcome IS NULL", run)
     # First whether the writer is alive, then what it has written: a writer that ends in between has written everything.
-    still = alive(found[0]) if found else None
+    still = None if writer is None else alive(writer)
     row = base.execute(_ENTRY, (run,)).fetchone()
     if row is None:
         return None
-    _, kind, command, started_at, ended_at, outcome, why, n, held, start, samples = row
+    _, kind, command, started_at, ended_at, outcome, why, n, held, start, samples = msgspec.convert(row, _Row)
     if outcome is None:
         outcome = RunState.UNFINISHED if still is None else RunState.RUNNING if still else RunState.KILLED
-    begun = from_text(start, Start)
+    begun = _start(start)
     if held is None:  # not recorded yet
-        most, accepted = base.execute("SELECT max(open), max(opened) FROM samples WHERE run = ?", (run,)).fetchone()
+        row = base.execute("SELECT max(open), max(opened) FROM samples WHERE run = ?", (run,)).fetchone()
+        most, accepted = msgspec.convert(row, tuple[Number, Number])
         n = n if kind == "prove" else begun.planned.wanted if begun.planned and kind == "hold" else accepted
         held = most
     return Entry(
         id=run,
         kind=kind,
         command=command,
-        started_at=started_at,
-        ended_at=ended_at,
-        outcome=RunState(outcome),
+        started_at=stamp(started_at),
+        ended_at=None if ended_at is None else stamp(ended_at),
+        outcome=outcome,
         why=why,
         n=n,
         held=held,
@@ -132,7 +147,8 @@ def _entry(base: sqlite3.Connection, run: int, alive: Alive) -> Entry | None:
 
 
 def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
-    start, record = base.execute("SELECT start, record FROM runs WHERE id = ?", (entry.id,)).fetchone()
+    begun = _start(_one(base, "SELECT start FROM runs WHERE id = ?", entry.id))
+    record = _one(base, "SELECT record FROM runs WHERE id = ?", entry.id)
     rows = base.execute(
         f"SELECT {', '.join(NUMBERS)} FROM samples WHERE run = ? ORDER BY number",  # noqa: S608
         (entry.id,),
@@ -148,23 +164,24 @@ def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
     steps = base.execute(
         "SELECT lesson, at_ns, done, wanted FROM progress WHERE run = ? ORDER BY number", (entry.id,)
     ).fetchall()
-    kinds: Mapping[str, type[Any]] = {"hold": HoldRecord, "serve": ServeRecord}
-    begun, is_proof = from_text(start, Start), entry.kind == "prove"
+    grown_in = msgspec.convert(blobs, list[tuple[bytes, bytes, bytes]])
+    connects, answers, services = zip(*grown_in, strict=True) if grown_in else ((), (), ())
+    is_proof = entry.kind == "prove"
     return StoredRun(
         entry=entry,
         start=begun,
-        series=np.array([tuple(np.nan if value is None else value for value in row) for row in rows], COLUMN),
-        connects=_growth([connects for connects, _, _ in blobs]),
-        answers=_growth([answers for _, answers, _ in blobs]),
-        services=_growth([services for _, _, services in blobs]),
-        last={name: json.loads(text) for name, text in zip(LAST, last or ["{}"] * len(LAST), strict=True)},
-        record=None if record is None or is_proof else _judged(from_text(record, kinds[entry.kind]), entry),
-        ground=Ground(json.loads(record), begun)
-        if record and is_proof
-        else None,  # the record of a proof is the refusal
-        results=tuple(from_text(text, Result) for (text,) in results),
+        series=np.array([tuple(np.nan if value is None else value for value in row) for row in _numbers(rows)], COLUMN),
+        connects=_growth(connects, "connect_grown"),
+        answers=_growth(answers, "answer_grown"),
+        services=_growth(services, "service_grown"),
+        last={name: _map(text) for name, text in zip(LAST, last or ["{}"] * len(LAST), strict=True)},
+        record=None if record is None or is_proof else _judged(_record(record, KINDS[entry.kind]), entry),
+        # the record of a proof is the refusal
+        ground=Ground(from_text(record, str | None), begun) if record and is_proof else None,  # type: ignore[arg-type]
+        results=tuple(_result(text) for (text,) in msgspec.convert(results, list[tuple[str]])),
         progress=tuple(
-            LessonProgress(lesson, (at_ns - begun.at_ns) / 1e9, done, wanted) for lesson, at_ns, done, wanted in steps
+            LessonProgress(lesson, (at_ns - begun.at_ns) / 1e9, done, wanted)
+            for lesson, at_ns, done, wanted in msgspec.convert(steps, list[_Progress])
         ),
     )
 
@@ -176,8 +193,45 @@ def _judged(record: HoldRecord | ServeRecord, entry: Entry) -> HoldRecord | Serv
     return replace(record, outcome=judge_stored(record, reached=entry.outcome is not RunState.SHORT))
 
 
-def _growth(blobs: list[bytes]) -> NDArray[Any]:
-    parts = [grown(blob) for blob in blobs]
+def _one(base: sqlite3.Connection, query: str, run: int) -> str | None:
+    """The text that a query for one value gives; None: NULL, or no such row."""
+    row = base.execute(query, (run,)).fetchone() or (None,)
+    (text,) = msgspec.convert(row, tuple[str | None])
+    return text
+
+
+def _start(text: str | None) -> Start:
+    start = from_text(text or "", Start)
+    stamp(start.started_at)
+    return start
+
+
+def _record(text: str, kind: type[Any]) -> Any:
+    record = from_text(text, kind)
+    if isinstance(record, HoldRecord):
+        stamp(record.started_at)
+        if any(not 0 <= loss.at_s <= MOST_S for loss in record.losses):
+            raise ValueError("the time of a loss is out of range")
+    return record
+
+
+def _result(text: str) -> Result:
+    result = from_json(text, Result)  # its numbers may be of any size: how many IPv6 connections there could be
+    if result.verdict not in (HOLDS, FAILS, SKIPPED):
+        raise ValueError(f"{result.verdict!r} is not a verdict")
+    return result
+
+
+def _map(text: str) -> dict[str, int]:
+    return from_text(text, dict[str, int])
+
+
+def _numbers(rows: list[Any]) -> Any:
+    return msgspec.convert(rows, list[_Numbers])
+
+
+def _growth(blobs: Sequence[bytes], column: str) -> NDArray[Any]:
+    parts = [grown(blob, SIZES[column]) for blob in blobs]
     rows = np.zeros(sum(map(len, parts)), GROWN)
     if parts:
         rows["sample"] = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
@@ -187,27 +241,28 @@ def _growth(blobs: list[bytes]) -> NDArray[Any]:
 
 
 def _sample(row: tuple[Any, ...], start: Start, before: Sample | None) -> Sample:
-    values = dict(zip(NUMBERS, row, strict=False))
-    others = dict(zip(OTHERS, row[len(NUMBERS) :], strict=True))
+    (numbers,) = _numbers([row[: len(NUMBERS)]])
+    values = dict(zip(NUMBERS, numbers, strict=True))
+    others = dict(zip(OTHERS, msgspec.convert(row[len(NUMBERS) :], _Others), strict=True))
     connections, memory_bytes = (
         None if value is None else int(value) for value in (values.pop("connections"), values.pop("memory_bytes"))
     )
     return Sample(
         **values
         | {"phase": Phase(values["phase"])}
-        | {each.field: json.loads(others[each.column]) for each in MAPS}
+        | {each.field: _map(others[each.column]) for each in MAPS}
         | {
             each.field: _added(getattr(before, each.field) if before else None, others[each.column], each.size)
             for each in GROWTHS
         },
         start=start,
-        seen=Seen(connections, memory_bytes, json.loads(others["moved"])),
+        seen=Seen(connections, memory_bytes, _map(others["moved"])),
         census=from_text(others["census"], Witness) if others["census"] else None,
     )
 
 
 def _added(before: NDArray[np.int64] | None, blob: bytes, size: int) -> NDArray[np.int64]:
     now = np.zeros(size, np.int64) if before is None else before.copy()
-    change = grown(blob)
+    change = grown(blob, size)
     now[change["bucket"]] += change["count"]
     return now

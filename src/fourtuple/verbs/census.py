@@ -26,7 +26,6 @@ from fourtuple.core.sockets.table import State
 from fourtuple.core.visible import visible_json
 from fourtuple.core.why.alarms import alarms
 from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets, read_listeners
-from fourtuple.kernel.netlink.wire import DumpInterruptedError
 from fourtuple.kernel.netns import Place, own_netns, places
 from fourtuple.kernel.proc.netstat import read_motion
 from fourtuple.kernel.proc.owners import read_holders
@@ -177,10 +176,8 @@ def usage_of(
         return fold_sockets(lambda tables: Usage.of(tables, listeners, facts, where, bound), states, asked)
     except HashCollisionError:
         raise CannotError("the kernel's socket table", "two pairs have the same hash", "Try again.") from None
-    except DumpInterruptedError as error:
-        raise CannotError("the kernel's socket table", str(error), "Try again.") from None
     except OSError as error:
-        what = f"{error.strerror} ({name_of(error.errno or 0)})"
+        what = f"{error.strerror}, {name_of(error.errno or 0)}"
         raise CannotError(
-            "the kernel's socket table", f"neither sock_diag nor /proc/net/tcp is readable: {what}"
+            "the kernel's socket table", f"neither sock_diag nor /proc/net/tcp is readable ({what})"
         ) from None

@@ -16,6 +16,7 @@ from fourtuple.core.limits.cost import (
     memory_lacking,
 )
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.numbers import signed_number_of
 from fourtuple.core.plan.fit import memory
 from fourtuple.core.runs.conclude import HoldEnding, HoldStory
 from fourtuple.core.runs.counters import Counters, Phase
@@ -330,7 +331,7 @@ def _memory(
     before: the slabs before the first connection
     """
     client_bytes, server_bytes, _ = memory(full.open)
-    entries = read_sysctl("net.ipv4.tcp_ehash_entries")
+    entries = signed_number_of(read_sysctl("net.ipv4.tcp_ehash_entries"))
     return memory_use(
         full.open,
         here=order.here,
@@ -339,7 +340,7 @@ def _memory(
         taken_bytes=seen.memory_bytes,
         user_bytes=full.rss_bytes,
         # Negative if the namespace shares the host's table (ip-sysctl.rst).
-        hash_entries=abs(int(entries)) if entries.lstrip("-").isdecimal() else None,
+        hash_entries=None if entries is None else abs(entries),
         before=before,
         after=read_slabs(SLABS),
         model_bytes=(client_bytes + (server_bytes if order.here else 0)) / max(1, full.open),

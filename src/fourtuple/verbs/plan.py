@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from fourtuple.core.decoding import from_json
 from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.limits.cost import MEMORY_SHARE, fitting
 from fourtuple.core.limits.facts import PortFacts
@@ -22,9 +23,11 @@ from fourtuple.core.runs.orders import LoopName
 from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
+from fourtuple.core.units import LEAST_PER_S, MOST_PER_S
 from fourtuple.engine.loops.choose import Choice, choose
 from fourtuple.engine.loops.room import FILES
 from fourtuple.kernel import addresses
+from fourtuple.kernel.files import read_file
 from fourtuple.verbs.output import write_output
 from fourtuple.verbs.request import absent_sources
 from fourtuple.verbs.survey import Look, look
@@ -246,14 +249,15 @@ class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
     fourtuple_plan: int
     wanted: Annotated[int, msgspec.Meta(ge=1)]
-    destinations: list[str]
+    destinations: Annotated[list[str], msgspec.Meta(min_length=1)]
     first_address: bool = False
     sources: list[str] = []
     strategy: Literal["late", "plain", "noport", "explicit"] | None = None
-    rate_per_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    rate_per_s: Annotated[float, msgspec.Meta(ge=float(LEAST_PER_S), le=float(MOST_PER_S))] | None = None
 
 
 VERSION = 1
+MOST_PLAN_BYTES = 2**20
 
 
 def write_plan(
@@ -278,13 +282,12 @@ def write_plan(
 
 
 def read_plan(file: str) -> Written:
-    """Read a plan from a file. Raises UsageError if the file is missing or is not a plan of this version."""
+    """Read a plan from a file. Raises as read_file, and UsageError if the file is not a plan of this version."""
+    content = read_file(file, MOST_PLAN_BYTES, f"the plan {file}")
     try:
-        found = msgspec.json.decode(Path(file).read_bytes(), type=Written)
-    except OSError as error:
-        raise UsageError(f"the plan {file}", error.strerror or str(error)) from None
-    except msgspec.DecodeError as error:
-        raise UsageError(f"the plan {file}", f"the file is not a plan: {error}") from None
+        found = from_json(content, Written)
+    except ValueError as error:
+        raise UsageError(f"{file} is not a plan", str(error)) from None
     if found.fourtuple_plan != VERSION:
         raise UsageError(
             f"the plan {file}", f"it has version {found.fourtuple_plan}; this program reads version {VERSION}"

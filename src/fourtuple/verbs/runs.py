@@ -28,7 +28,7 @@ FOLLOW_S = 0.25  # between two reads of a run that another process writes
 class Keeper:
     """Stores a run in a file, or in memory (`Keeper(None)`) if only its report is wanted.
 
-    Raises CannotError if the file cannot be used.
+    Raises UsageError or CannotError as open_store does.
     """
 
     def __init__(self, file: Path | None, command: str) -> None:
@@ -125,7 +125,7 @@ class Keeper:
 
 
 def keep(file: Path | None, command: str) -> Keeper:
-    """A keeper for the file. file: None: default_file(). Raises CannotError."""
+    """A keeper for the file. file: None: default_file(). Raises as open_store does."""
     return Keeper(file or default_file(), command)
 
 
@@ -135,7 +135,7 @@ def exported(run: StoredRun, how: str) -> bytes:
 
 
 class Runs:
-    """The runs in a file: `with Runs(file) as runs`. Raises CannotError if it is missing or not a run database."""
+    """The runs in a file: `with Runs(file) as runs`. Raises UsageError if it is missing or not a run database."""
 
     def __init__(self, file: Path | None = None) -> None:
         """Open the file.

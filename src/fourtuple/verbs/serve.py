@@ -4,7 +4,6 @@ prepare(options) reads the host once; run(order, listeners, crew) accepts connec
 makes the record from them.
 """
 
-import errno
 import ipaddress
 import os
 import socket
@@ -16,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from fourtuple.core.errnos import name_of, symptom_of
-from fourtuple.core.errors import FourtupleError, ShortfallError, UsageError
+from fourtuple.core.errnos import cannot_listen
+from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.limits.cost import FILES_RESERVED
 from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.runs.counters import Counters
@@ -274,7 +273,7 @@ def _listener(endpoint: Endpoint, backlog: int) -> socket.socket:
     try:
         listener = socket.socket(addresses.family_of(address), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     except OSError as error:  # EAFNOSUPPORT: IPv6 is disabled
-        raise _why_not(endpoint, error) from None
+        raise cannot_listen(str(endpoint), error) from None
     try:
         listener.setsockopt(
             socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
@@ -285,15 +284,5 @@ def _listener(endpoint: Endpoint, backlog: int) -> socket.socket:
         listener.listen(backlog)
     except OSError as error:
         listener.close()
-        raise _why_not(endpoint, error) from None
+        raise cannot_listen(str(endpoint), error) from None
     return listener
-
-
-def _why_not(endpoint: Endpoint, error: OSError) -> FourtupleError:
-    number = error.errno or 0
-    wanted, stopped_by = f"cannot listen on {endpoint}", f"{error.strerror} ({name_of(number)} {number})"
-    if number == errno.EADDRNOTAVAIL:
-        return UsageError(wanted, f"{stopped_by}: this host does not have the address", "See `ip address`.")
-    if number == errno.EADDRINUSE:
-        return ShortfallError(wanted, f"{stopped_by}: another socket has the port", "See `ss -tlnp`, or take another.")
-    return ShortfallError(wanted, stopped_by, symptom_of(number).do)

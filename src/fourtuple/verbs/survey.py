@@ -1,7 +1,9 @@
 """The survey behind `limits`, `plan`, `why` and `hold`: the world, the ports, and the room that each limit leaves."""
 
 import contextlib
+import errno
 import itertools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,12 +17,14 @@ from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.limits.verdicts import Case, Queue, Verdict
 from fourtuple.core.limits.weigh import weigh
+from fourtuple.core.numbers import number_of
 from fourtuple.core.sockets.ends import serving
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, full_queues
 from fourtuple.core.space.endpoints import Resolved
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import Destinations, TupleSpace
+from fourtuple.core.units import quoted
 from fourtuple.kernel import addresses, canary
 from fourtuple.kernel.netns import enter, enter_named
 from fourtuple.kernel.proc.pid import same_network
@@ -30,6 +34,9 @@ from fourtuple.verbs.request import MOST_ADDRESSES, by_source, space_of, use_of
 
 ANYWHERE = Destinations.of([(range(1), range(1, 2))])  # represents a destination without a connection
 CONNTRACK = "net.netfilter.nf_conntrack_count"
+
+# There is no such namespace, or what has its name is none (open(2), setns(2)).
+NO_NAMESPACE = frozenset({errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL})
 
 
 @dataclass(frozen=True)
@@ -137,21 +144,24 @@ def go_into(pid: int | None, netns: str | None) -> dict[str, str]:
     """
     outside = host_sysctls(SYSCTLS)
     try:
-        if netns is not None and netns.isdecimal():
-            if not same_network(int(netns)):
-                enter(int(netns))
+        if netns is not None and (number := number_of(netns)) is not None:
+            if not same_network(number):
+                enter(number)
         elif netns is not None:
+            if "/" in netns or "\0" in netns:  # ip-netns(8) has no such name; a path could lead to anything
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             enter_named(netns)
         elif pid is not None and not same_network(pid):
             with contextlib.suppress(PermissionError):
                 enter(pid)
-    except (FileNotFoundError, IsADirectoryError):
-        raise UsageError(
-            f"the network namespace {netns or pid}", "no process has this PID, and `ip netns` does not list this name"
-        ) from None
     except OSError as error:
-        reason = f"{error.strerror}: only root or the user who created it can enter it"
-        raise CannotError(f"the network namespace {netns or pid}", reason) from None
+        if error.errno not in NO_NAMESPACE:
+            reason = f"{error.strerror}: only root or the user who created it can enter it"
+            raise CannotError(f"the network namespace {quoted(netns or str(pid))}", reason) from None
+        raise UsageError(
+            f"the network namespace {quoted(netns or str(pid))}",
+            "no process has this PID, and `ip netns` does not list this name",
+        ) from None
     return outside
 
 

@@ -675,3 +675,13 @@ def test_every_remark_is_a_sentence_with_something_to_do() -> None:
     assert all(
         isinstance(each, Remark) and ". " in each.text and each.about.startswith(("net.", "fs.")) for each in found
     )
+
+
+@pytest.mark.parametrize(
+    ("retries", "linear"), [("0", "4"), ("128", "4"), ("1849516166", "4"), ("6", "128"), ("6", "-1")]
+)
+def test_retries_that_the_kernel_does_not_take_are_not_calculated_with(retries: str, linear: str) -> None:
+    """A loop over them would not end in time."""
+    garbled = with_sysctls(net__ipv4__tcp_syn_retries=retries, net__ipv4__tcp_syn_linear_timeouts=linear)
+
+    assert measures.syn_time(case(garbled)) is None

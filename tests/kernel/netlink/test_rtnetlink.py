@@ -50,7 +50,7 @@ def test_of_both_ends_of_a_link_ours_counts() -> None:
 
 @pytest.mark.parametrize("content", [b"", bytes(7), entry((IFA_LOCAL, bytes(3))), entry() + bytes(4)])
 def test_a_broken_address_is_refused(content: bytes) -> None:
-    with pytest.raises(ValueError, match=r"bytes|address"):
+    with pytest.raises(BrokenMessageError, match=r"bytes|address"):
         parse_address(content)
 
 

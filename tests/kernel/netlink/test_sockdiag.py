@@ -34,6 +34,7 @@ from fourtuple.kernel.netlink.wire import (
     NLMSG_DONE,
     NLMSG_ERROR,
     NLMSG_OVERRUN,
+    BrokenMessageError,
     DumpInterruptedError,
 )
 from fourtuple.kernel.proc.net_tcp import parse_proc_net_tcp
@@ -160,7 +161,7 @@ def test_what_comes_before_done_is_not_the_end() -> None:
     ids=["cut short", "half a header", "shorter than its header", "no length", "less than a socket"],
 )
 def test_bytes_that_are_not_netlink_are_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match="bytes"):
+    with pytest.raises(BrokenMessageError, match="bytes"):
         parse_datagram(data)
 
 
@@ -355,7 +356,7 @@ def test_broken_bytes_are_refused_or_read_never_anything_else(
 
     for kept in (data, data[: len(data) // 8 * 4]):
         for parse in (parse_datagram, parse_listeners):
-            with contextlib.suppress(ValueError, DumpInterruptedError, OSError):
+            with contextlib.suppress(BrokenMessageError, DumpInterruptedError, OSError):
                 parse(bytes(kept))
 
 
@@ -363,7 +364,7 @@ def test_broken_bytes_are_refused_or_read_never_anything_else(
 def test_what_stands_behind_the_last_message_is_not_passed_over(extra: bytes) -> None:
     """A last message that is truncated at a word boundary is not ignored either."""
     for data in (sock(1000) + extra, sock(1000) + sock(1001)[: -len(extra)]):
-        with pytest.raises(ValueError, match="bytes"):
+        with pytest.raises(BrokenMessageError, match="bytes"):
             parse_datagram(data)
 
 
@@ -600,3 +601,14 @@ def test_the_live_kernel_lists_a_udp_socket_of_ours() -> None:
             raise
 
     assert port in ports
+
+
+@pytest.mark.parametrize("place", [16, 17], ids=["family", "state"])
+@pytest.mark.parametrize("value", [0, 3, 200])
+def test_a_socket_that_was_not_asked_for_is_refused(place: int, value: int) -> None:
+    """Its state would be beyond every table of states; its family decides where its addresses are."""
+    data = bytearray(recorded("dump-ipv4.bin")[0])
+    data[place] = value if place == 16 else value + 13 * (value == 3)
+
+    with pytest.raises(BrokenMessageError):
+        parse_datagram(bytes(data))

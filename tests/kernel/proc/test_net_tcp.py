@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from fourtuple.core.errors import CannotError
 from fourtuple.core.sockets.table import four_tuples
 from fourtuple.kernel.proc.net_tcp import parse_proc_net_tcp
 
@@ -18,11 +19,11 @@ def test_proc_net_tcp6() -> None:
 
 @pytest.mark.parametrize("text", ["", "nonsense\n", "  sl  local_address rem_address\n   0: 0100007F:1F40 0000"])
 def test_a_broken_proc_net_tcp_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="/proc/net/tcp"):
+    with pytest.raises(CannotError, match="/proc/net/tcp"):
         parse_proc_net_tcp(text)
 
 
 def test_a_cut_line_is_named() -> None:
     lines = DATA.joinpath("net-tcp.txt").read_text().splitlines()
-    with pytest.raises(ValueError, match="line 3 of"):
+    with pytest.raises(CannotError, match="line 3 of"):
         parse_proc_net_tcp("\n".join([*lines[:2], lines[2][:60]]))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fourtuple.core.limits.releases import parse_release
+from fourtuple.core.numbers import signed_number_of
 from fourtuple.core.space.ranges import Ranges
 
 # The kernel's fixed values before these settings existed (Documentation/networking/ip-sysctl.rst, v6.18).
@@ -145,7 +146,7 @@ class World:
     def number(self, name: str) -> int | None:
         """The value of a sysctl that is one number; None if it is missing or is not one number."""
         text = self.sysctls.get(name, "").strip()
-        return int(text) if text.removeprefix("-").isdecimal() and text.isascii() else None
+        return signed_number_of(text)
 
 
 @dataclass(frozen=True, slots=True)

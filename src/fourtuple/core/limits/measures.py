@@ -20,6 +20,7 @@ from fourtuple.core.units import format_count, format_duration, format_size
 TUPLES = 65_535  # port 0 cannot be requested
 FILE_MAX_SLACK = 32  # files, for each CPU: nr_files is a per-CPU counter (fs/file_table.c, percpu_counter batch)
 RTO_MAX_S = 120.0  # TCP_RTO_MAX, include/net/tcp.h
+SYN_RETRIES, SYN_LINEAR = range(1, 128), range(128)  # what the kernel takes (net/ipv4/sysctl_net_ipv4.c, v6.18)
 
 
 def _counted(case: Case, meter: Meter, *, each: int = 1, **more: Any) -> Measure | None:
@@ -262,9 +263,9 @@ def memlock(case: Case) -> Measure | None:
 def syn_time(case: Case) -> Measure | None:
     """How long connect() retransmits SYNs (net/ipv4/tcp_timer.c): after 1 s, the first `linear` without doubling."""
     retries = case.number("net.ipv4.tcp_syn_retries")
-    if retries is None:
-        return None
     linear = case.number("net.ipv4.tcp_syn_linear_timeouts") or 0
+    if retries is None or retries not in SYN_RETRIES or linear not in SYN_LINEAR:
+        return None
     return Measure(
         str(retries),
         stops=False,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fourtuple.core.limits.facts import World
+from fourtuple.core.numbers import number_of
 
 Read = Callable[[World], int | None]
 
@@ -59,11 +60,11 @@ class Meter:
 
 def tcp_mem_pages(world: World) -> tuple[int, int, int] | None:
     """The three numbers of net.ipv4.tcp_mem, in pages: low, pressure, maximum. None if it cannot be read."""
-    words = world.sysctls.get("net.ipv4.tcp_mem", "").split()
-    if len(words) != 3 or not all(word.isdecimal() and word.isascii() for word in words):
+    pages = [number_of(word) for word in world.sysctls.get("net.ipv4.tcp_mem", "").split()]
+    if len(pages) != 3:
         return None
-    low, pressure, most = map(int, words)
-    return low, pressure, most
+    low, pressure, most = pages
+    return None if low is None or pressure is None or most is None else (low, pressure, most)
 
 
 def _sysctl(name: str) -> Read:

@@ -4,6 +4,7 @@ The code tests a rule, `IN_TURN.holds(version)`, and texts name its release, `IN
 probed are probed. A distribution may have backported a change to an older kernel.
 """
 
+import re
 from dataclasses import dataclass
 
 Version = tuple[int, int]  # (6, 8)
@@ -118,7 +119,6 @@ RULES: tuple[KernelRule, ...] = (
 
 
 def parse_release(release: str) -> Version:
-    """The major and minor number of a release: `6.1.0-18-amd64` → (6, 1)."""
-    major, minor, *_ = release.split(".")
-    digits = minor[: len(minor) - len(minor.lstrip("0123456789"))]
-    return int(major), int(digits or 0)
+    """The major and minor number of a release: `6.1.0-18-amd64` → (6, 1); (0, 0) for what is no release."""
+    numbers = re.match(r"([0-9]{1,9})(?:\.([0-9]{1,9}))?", release)
+    return (int(numbers[1]), int(numbers[2] or 0)) if numbers else (0, 0)

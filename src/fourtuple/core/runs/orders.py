@@ -101,7 +101,7 @@ class HoldOptions:
         if not 1 <= self.wanted <= MOST:
             raise UsageError(f"{self.wanted:,} connections", f"N must be between 1 and {MOST:,}")
         if self.timeout_s < LEAST_TIMEOUT_S:
-            raise UsageError(f"a timeout of {self.timeout_s:g} s is too short (at least 1 ms)")
+            raise UsageError(f"--timeout {self.timeout_s:g}s", "it is too short (at least 1 ms)")
         if isinstance(self.expect, int):
             check_size(self.expect)
         if self.every_s is not None and not self.send:

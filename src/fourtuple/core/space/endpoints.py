@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from fourtuple.core.errors import UsageError
+from fourtuple.core.numbers import number_of
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -126,7 +127,7 @@ def parse_ports(text: str, where: str) -> range:
     bounds = (first, last if dash else first)
     if not all(bound.isascii() and bound.isdecimal() for bound in bounds):
         raise UsageError(f"port in {where!r}", f"{text!r} is not a number or a range", "Write 8000 or 8000-8019.")
-    low, high = map(int, bounds)
+    low, high = (number_of(bound) or 0 for bound in bounds)
     if low not in PORTS or high not in PORTS:
         raise UsageError(f"port in {where!r}", f"{text} is not within 1 to 65535")
     if low > high:

@@ -16,6 +16,7 @@ from fourtuple.core.why.symptoms import ERRNOS, MESSAGES
 
 MOST_DIGITS = 20
 MOST_CHARACTERS = 100_000  # of a pasted text; the rest is ignored
+MOST_BYTES = 4 * MOST_CHARACTERS  # of the same in UTF-8
 _ENDPOINT = re.compile(r"(?<![\w.:\[])(\[[0-9a-fA-F:]+\]|\d{1,3}(?:\.\d{1,3}){3}):(\d{1,5})(?!\d)")
 _BARE = re.compile(r"\d{1,18}|\d{1,3}(?:[,_' ]\d{3}){1,5}")
 _ERRNO = re.compile(r"\b(?:errno|error|failed)\W{0,3}(\d{1,3})\b|\((\d{1,3}): |\((\d{1,3})\)\s*$", re.IGNORECASE)

@@ -1,12 +1,11 @@
 """The addresses of this network namespace's interfaces, and which addresses lead back to it, by rtnetlink(7)."""
 
 import errno
-import ipaddress
 import socket
 import struct
 from collections.abc import Callable, Iterable
 
-from fourtuple.core.space.endpoints import Address
+from fourtuple.core.space.endpoints import Address, unpack_address
 from fourtuple.kernel.netlink import wire
 from fourtuple.kernel.netlink.reading import NoSuchDumpError, retried
 
@@ -15,6 +14,7 @@ RTM_NEWADDR, RTM_GETADDR = 20, 22
 RTM_NEWROUTE, RTM_GETROUTE = 24, 26
 IFA_ADDRESS, IFA_LOCAL = 1, 2
 RTA_DST, RTN_LOCAL = 1, 2
+ADDRESS_BYTES = (4, 16)
 _IFADDRMSG = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, interface
 # struct rtmsg: family, lengths of destination and source prefix, TOS, table, protocol, scope, type, flags
 _RTMSG = struct.Struct("=BBBBBBBBI")
@@ -39,8 +39,7 @@ def read_addresses(ask: Ask = exchange) -> list[Address]:
 
     ask: sends a request and returns the datagrams of the answer
 
-    An interrupted dump is taken again, up to TRIES times. Raises OSError, DumpInterruptedError, or ValueError if the
-    bytes are not netlink.
+    An interrupted dump is taken again, up to TRIES times. Raises OSError, DumpInterruptedError, BrokenMessageError.
     """
     message = wire.request(RTM_GETADDR, _IFADDRMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0))
 
@@ -93,10 +92,12 @@ def parse_route_type(content: wire.Bytes) -> int:
 def parse_address(content: wire.Bytes) -> Address | None:
     """The address in an RTM_NEWADDR message; on a link with a peer, the local one. None: it has no address.
 
-    Raises ValueError.
+    Raises BrokenMessageError.
     """
     if len(content) < _IFADDRMSG.size:
         raise wire.BrokenMessageError(f"an address message of {len(content)} bytes, at least {_IFADDRMSG.size} needed")
     values = dict(wire.attributes(content[_IFADDRMSG.size :]))
     packed = values.get(IFA_LOCAL) or values.get(IFA_ADDRESS)
-    return ipaddress.ip_address(bytes(packed)) if packed else None
+    if packed and len(packed) not in ADDRESS_BYTES:
+        raise wire.BrokenMessageError(f"an address of {len(packed)} bytes")
+    return unpack_address(bytes(packed)) if packed else None

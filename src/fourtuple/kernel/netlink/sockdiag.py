@@ -99,7 +99,7 @@ def parse_datagram(data: wire.Bytes) -> Datagram:
 
     Sockets with IP_BIND_ADDRESS_NO_PORT are marked Chosen.LATE.
 
-    Raises OSError with the kernel's errno, DumpInterruptedError, or ValueError if the bytes are not netlink.
+    Raises OSError with the kernel's errno, DumpInterruptedError, BrokenMessageError if the bytes are not netlink.
     """
     words, starts, done = _messages(data)
     table = _sockets(words, starts)
@@ -126,7 +126,11 @@ def _sockets(words: columns.Words, starts: columns.Places) -> Sockets:
     windows = np.ndarray((count, _SOCKET_WORDS), np.uint32, words, 0, (4, 4))  # one begins at each word
     rows = windows[starts + columns.HEADER_WORDS] if len(starts) else np.zeros((0, _SOCKET_WORDS), np.uint32)
     table: Sockets = rows.view(SOCKET)[:, 0]
+    if len(table) and not min(State) <= table["state"].min() <= table["state"].max() <= max(State):
+        raise wire.BrokenMessageError(f"a socket in state {table['state'].max()}, which was not asked for")
     is_ipv4 = table["family"] == socket.AF_INET
+    if not is_ipv4.all() and (table["family"][~is_ipv4] != socket.AF_INET6).any():
+        raise wire.BrokenMessageError("a socket that is neither of IPv4 nor of IPv6")
     of_ipv4 = slice(None) if is_ipv4.all() else is_ipv4  # a slice is faster
     for column in (_LOCAL, _REMOTE):
         rows[of_ipv4, column + 3] = rows[of_ipv4, column]

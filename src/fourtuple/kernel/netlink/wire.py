@@ -15,6 +15,8 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from fourtuple.core.errors import CannotError
+
 NLM_F_REQUEST, NLM_F_DUMP = 0x001, 0x300
 NLM_F_DUMP_INTR = 0x10
 NLMSG_NOOP, NLMSG_ERROR, NLMSG_DONE, NLMSG_OVERRUN = 1, 2, 3, 4
@@ -33,12 +35,18 @@ NO_END = "the dump ended without a DONE message"
 Bytes = bytes | memoryview
 
 
-class BrokenMessageError(ValueError):
+class BrokenMessageError(CannotError):
     """The bytes are not netlink: a length is shorter than its header, or longer than the received bytes."""
 
+    def __init__(self, why: str) -> None:
+        super().__init__("cannot read what the kernel lists", why)
 
-class DumpInterruptedError(Exception):
+
+class DumpInterruptedError(CannotError):
     """The dump is incomplete, because the table changed or the buffer overflowed; it has to be taken again."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("cannot read what the kernel lists", why, "Try again.")
 
 
 class NetlinkMessage(NamedTuple):

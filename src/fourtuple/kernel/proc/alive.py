@@ -7,7 +7,8 @@ of the process (proc(5), /proc/PID/stat field 22).
 import os
 from pathlib import Path
 
-from fourtuple.kernel.proc.files import PROC, text_of
+from fourtuple.core.numbers import number_of
+from fourtuple.kernel.proc.files import PROC, link_of, text_of
 
 
 def mark(proc: Path = PROC) -> str:
@@ -16,12 +17,17 @@ def mark(proc: Path = PROC) -> str:
 
 
 def is_alive(marked: str, proc: Path = PROC) -> bool | None:
-    """Is the process with this mark alive? None: this process cannot find out (another PID namespace, or no /proc)."""
+    """Is the process with this mark alive?
+
+    None: this process cannot find out (another PID namespace, or no /proc), or the text is no mark.
+    """
     words = marked.split(" ")
     world = _world(proc)
-    if len(words) != 4 or not world[0] or words[0] != world[0]:
+    if len(words) != 4 or number_of(words[2]) is None:
+        return None
+    if not world[0] or words[0] != world[0]:
         # No process survives a reboot; without /proc the current boot ID is unknown.
-        return False if len(words) == 4 and world[0] and words[0] else None
+        return False if world[0] and words[0] else None
     if words[1] != world[1]:
         return None
     return bool(words[3]) and _began(proc, words[2]) == words[3]
@@ -33,11 +39,7 @@ def boot_id(proc: Path = PROC) -> str:
 
 
 def _world(proc: Path) -> tuple[str, str]:
-    try:
-        namespace = os.readlink(proc / "self/ns/pid")
-    except OSError:
-        namespace = ""
-    return boot_id(proc), namespace
+    return boot_id(proc), link_of(proc / "self/ns/pid")
 
 
 def _began(proc: Path, pid: str) -> str:

@@ -4,10 +4,12 @@ Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst (v6.18)
 """
 
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from fourtuple.core.limits.facts import Memory
+from fourtuple.core.numbers import complete_lines, number_of
 from fourtuple.kernel.proc.files import PROC, whole
 from fourtuple.kernel.proc.meminfo import read_host_memory
 
@@ -33,30 +35,39 @@ def read_cgroup_memories(process_folder: Path, cgroups: Path = CGROUPS) -> list[
     found = []
     for folder, parent, version in _cgroups(process_folder, cgroups, "memory"):
         names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if version == 1 else ("memory.max", "memory.current")
-        limit, used = (whole(folder / name).strip() for name in names)
-        if limit == "max" or (limit.isdecimal() and int(limit) >= UNLIMITED) or not (folder / names[0]).exists():
+        text = whole(folder / names[0]).strip()
+        limit, used = number_of(text), number_of(whole(folder / names[1]).strip())
+        if text == "max" or (limit is not None and limit >= UNLIMITED) or not os.path.exists(folder / names[0]):
             continue
-        where, statistics = f"in the cgroup {parent}", folder / "memory.stat"
-        if not (limit.isdecimal() and used.isdecimal()) or (statistics.exists() and not whole(statistics)):
+        files = _page_cache_bytes(folder / "memory.stat", "total_" if version == 1 else "")
+        where = f"in the cgroup {parent}"
+        if limit is None or used is None or files is None:
             found.append(Memory(None, where))
-            continue
-        lines = dict(line.split(" ") for line in whole(statistics).splitlines() if line.count(" ") == 1)
-        prefix = "total_" if version == 1 else ""
-        files = sum(int(lines.get(f"{prefix}{kind}_file", 0)) for kind in ("active", "inactive"))
-        found.append(Memory(max(0, int(limit) - int(used) + files), where))
+        else:
+            found.append(Memory(max(0, limit - used + files), where))
     return sorted(found, key=lambda memory: -1 if memory.free_bytes is None else memory.free_bytes)
+
+
+def _page_cache_bytes(statistics: Path, prefix: str) -> int | None:
+    """The bytes of files in memory that a cgroup can give back; 0: the kernel does not count them. None: unreadable."""
+    if not os.path.exists(statistics):
+        return 0
+    lines = dict(line.split(" ") for line in complete_lines(whole(statistics)) if line.count(" ") == 1)
+    parts = [number_of(lines.get(f"{prefix}{kind}_file", "0")) for kind in ("active", "inactive")]
+    return sum(part or 0 for part in parts) if lines and None not in parts else None
 
 
 def read_pids_left(process_folder: Path, cgroups: Path = CGROUPS) -> int | None:
     """How many tasks pids.max of its cgroups still allows a process; None: no limit, or one that cannot be read."""
     found = []
     for folder, _, _ in _cgroups(process_folder, cgroups, "pids"):
-        limit, used = (whole(folder / name).strip() for name in ("pids.max", "pids.current"))
-        if limit == "max" or not (folder / "pids.max").exists():
+        text = whole(folder / "pids.max").strip()
+        limit, used = number_of(text), number_of(whole(folder / "pids.current").strip())
+        if text == "max" or not os.path.exists(folder / "pids.max"):
             continue
-        if not (limit.isdecimal() and used.isdecimal()):
+        if limit is None or used is None:
             return None
-        found.append(max(0, int(limit) - int(used)))
+        found.append(max(0, limit - used))
     return min(found, default=None)
 
 

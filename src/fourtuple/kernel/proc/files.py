@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from fourtuple.core.numbers import number_of
+
 PROC = Path("/proc")
 
 
@@ -15,11 +17,12 @@ def whole(file: Path) -> str:
 def text_of(file: Path) -> str:
     """The text of a file; empty if it is missing or cannot be read (an old kernel, or a container that hides it).
 
-    A byte that is not UTF-8, which a process may put into its name, becomes an escape such as `\\xff`.
+    A byte that is not UTF-8, which a process may put into its name (prctl(2), PR_SET_NAME), becomes an escape such as
+    `\\xff`.
     """
     try:
         return file.read_text(encoding="utf-8", errors="backslashreplace")
-    except OSError:
+    except (OSError, ValueError):  # ValueError: the path has a NUL
         return ""
 
 
@@ -27,11 +30,11 @@ def link_of(file: Path) -> str:
     """The target of a symbolic link; empty if it is missing or cannot be read."""
     try:
         return os.readlink(file)
-    except OSError:
+    except (OSError, ValueError):
         return ""
 
 
 def first_number(text: str) -> int | None:
     """The first word of a text as a number; None if it is not one."""
     words = text.split()
-    return int(words[0]) if words and words[0].isdecimal() else None
+    return number_of(words[0]) if words else None

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fourtuple.core.limits.facts import Memory
+from fourtuple.core.numbers import complete_lines, number_of
 from fourtuple.kernel.proc.files import PROC, whole
 
 
 def parse_meminfo(text: str) -> Mapping[str, int]:
     """/proc/meminfo → bytes by name; lines that are counts or unreadable are omitted."""
-    fields = (line.replace(":", " ").split() for line in text.splitlines())
-    return {f[0]: int(f[1]) * 1024 for f in fields if len(f) == 3 and f[1].isdecimal() and f[2] == "kB"}
+    fields = (line.replace(":", " ").split() for line in complete_lines(text))
+    kib = {field[0]: number_of(field[1]) for field in fields if len(field) == 3 and field[2] == "kB"}
+    return {name: value * 1024 for name, value in kib.items() if value is not None}
 
 
 def read_total_bytes(proc: Path = PROC) -> int | None:

@@ -8,44 +8,42 @@ from pathlib import Path
 
 from fourtuple.core.counters import in_tables
 from fourtuple.core.limits.facts import Motion
+from fourtuple.core.numbers import complete_lines, number_of
 from fourtuple.kernel.proc.files import PROC, whole
 
 
 def parse_netstat(text: str) -> Mapping[str, int]:
-    """/proc/net/netstat → its counters (TcpExt and others) by name. Lines come in pairs: names, then values."""
-    lines = [line.split() for line in text.splitlines()]
-    counters: dict[str, int] = {}
+    """/proc/net/netstat → its counters (TcpExt and others) by name. Lines come in pairs: names, then values.
+
+    A pair of unequal length is omitted, as are values that are no counts: some of /proc/net/snmp are negative.
+    """
+    lines = [line.split() for line in complete_lines(text)]
+    found: dict[str, int | None] = {}
     for names, values in zip(lines[::2], lines[1::2], strict=False):
-        if names[:1] == values[:1]:
-            counters.update(zip(names[1:], map(int, values[1:]), strict=False))
-    return counters
+        if names[:1] == values[:1] and len(names) == len(values):
+            found.update(zip(names[1:], map(number_of, values[1:]), strict=True))
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def read_netstat(proc: Path = PROC) -> Mapping[str, int]:
     """The TcpExt and other counters of this network namespace; empty if they cannot be read."""
-    try:
-        return parse_netstat(whole(proc / "thread-self/net/netstat"))
-    except ValueError:
-        return {}
+    return parse_netstat(whole(proc / "thread-self/net/netstat"))
 
 
 def read_counters(proc: Path = PROC) -> Mapping[str, int]:
     """The counters of read_netstat, and also the Tcp and other counters of /proc/net/snmp."""
-    try:
-        return {**parse_netstat(whole(proc / "thread-self/net/snmp")), **read_netstat(proc)}
-    except ValueError:
-        return read_netstat(proc)
+    return {**parse_netstat(whole(proc / "thread-self/net/snmp")), **read_netstat(proc)}
 
 
 def parse_sockstat(text: str) -> dict[str, int]:
     """/proc/net/sockstat → counts by name: `TCP: inuse 1 orphan 0 …` becomes {"TCP.inuse": 1, …}."""
     found = {}
-    for line in text.splitlines():
+    for line in complete_lines(text):
         section, _, rest = line.partition(":")
         words = rest.split()
         for name, value in zip(words[::2], words[1::2], strict=False):
-            if value.isdecimal():
-                found[f"{section}.{name}"] = int(value)
+            if (number := number_of(value)) is not None:
+                found[f"{section}.{name}"] = number
     return found
 
 
@@ -88,28 +86,28 @@ def read_drops(proc: Path) -> Iterator[tuple[str, int]]:
 
 def parse_stat_table(text: str) -> dict[str, int]:
     """/proc/net/stat/* → sums over all CPUs by name. The first line has the names, the others one CPU each, in hex."""
-    names, *lines = text.splitlines() or [""]
+    names, *lines = complete_lines(text) or [""]
     rows = [line.split() for line in lines]
-    return {
-        name: sum(int(row[column], 16) for row in rows)
-        for column, name in enumerate(names.split())
-        if all(len(row) > column and _is_hexadecimal(row[column]) for row in rows)
-    }
+    return _sums({name: [row[column : column + 1] for row in rows] for column, name in enumerate(names.split())})
 
 
 def parse_softnet_stat(text: str) -> dict[str, int]:
     """/proc/net/softnet_stat → dropped packets over all CPUs: one line per CPU, in hex, second column."""
-    columns = [line.split()[1:2] for line in text.splitlines()]
-    if not columns or not all(column and _is_hexadecimal(column[0]) for column in columns):
-        return {}
-    return {"dropped": sum(int(column[0], 16) for column in columns)}
+    return _sums({"dropped": [line.split()[1:2] for line in complete_lines(text)]})
 
 
 def parse_vmstat(text: str) -> dict[str, int]:
     """/proc/vmstat → values by name."""
-    pairs = (line.partition(" ") for line in text.splitlines())
-    return {name: int(value) for name, _, value in pairs if value.isdecimal()}
+    pairs = (line.partition(" ") for line in complete_lines(text))
+    values = {name: number_of(value) for name, _, value in pairs}
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def _is_hexadecimal(text: str) -> bool:
-    return bool(text) and set(text) <= set("0123456789abcdef")
+def _sums(cells: Mapping[str, list[list[str]]]) -> dict[str, int]:
+    """The sums of hexadecimal columns by name; a column with a missing or unreadable cell is omitted.
+
+    cells: the cells of each column, one for each CPU: one word, or none
+    """
+    columns = {name: [number_of(word, 16) for cell in each for word in cell or [""]] for name, each in cells.items()}
+    known = {name: [value for value in column if value is not None] for name, column in columns.items()}
+    return {name: sum(column) for name, column in known.items() if column and len(column) == len(columns[name])}

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.numbers import number_of
 from fourtuple.core.sockets.owners import Holders
 from fourtuple.kernel.proc.files import PROC, text_of
+from fourtuple.kernel.proc.pid import inode_of
 
 INIT = 1  # holds listeners for services that it starts, so it is considered last
 _RING = "anon_inode:[io_uring]"
-_SOCKET = re.compile(r"socket:\[(\d+)\]")
+_SOCKET = re.compile(r"socket:\[\d+\]")
 
 
 def read_holders(wanted: NDArray[np.uint32], *, rings: bool = False, proc: Path = PROC) -> Holders:
@@ -30,7 +32,7 @@ def read_holders(wanted: NDArray[np.uint32], *, rings: bool = False, proc: Path 
     found: list[Path] = []
     rings_of: list[tuple[Path, str]] = []
     hidden_uids: set[int] = set()
-    pids = sorted(map(int, filter(str.isdecimal, os.listdir(proc)))) if len(wanted) else []
+    pids = _pids(proc) if len(wanted) else []
     for pid in sorted(pids, key=INIT.__eq__):
         folder = proc / str(pid)
         try:
@@ -42,12 +44,10 @@ def read_holders(wanted: NDArray[np.uint32], *, rings: bool = False, proc: Path 
         except OSError:  # the process has ended
             continue
         rings_of += [(folder, name) for name, link in links if link == _RING]
-        inodes = [int(link[8:-1]) for _, link in links if link.startswith("socket:[")]
-        _assign(numbers, wanted, inodes, folder, found)
+        _assign(numbers, wanted, [link for _, link in links], folder, found)
     for folder, name in rings_of if rings else []:
         if (numbers < 0).any():
-            inodes = [int(number) for number in _SOCKET.findall(text_of(folder / "fdinfo" / name))]
-            _assign(numbers, wanted, inodes, folder, found)
+            _assign(numbers, wanted, _SOCKET.findall(text_of(folder / "fdinfo" / name)), folder, found)
     uid = os.geteuid()
     everything = uid == 0 and not hidden_uids
     return Holders(
@@ -59,6 +59,15 @@ def read_holders(wanted: NDArray[np.uint32], *, rings: bool = False, proc: Path 
     )
 
 
+def _pids(proc: Path) -> list[int]:
+    """The processes of this PID namespace, ascending; empty without /proc."""
+    try:
+        numbers = map(number_of, os.listdir(proc))
+    except OSError:
+        return []
+    return sorted(number for number in numbers if number is not None)
+
+
 def _links(folder: Path) -> Iterator[tuple[str, str]]:
     """The descriptors of a process, as (number, link target). Raises OSError."""
     with os.scandir(folder / "fd") as entries:
@@ -68,9 +77,10 @@ def _links(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _assign(
-    numbers: NDArray[np.int64], wanted: NDArray[np.uint32], inodes: list[int], who: Path, found: list[Path]
+    numbers: NDArray[np.int64], wanted: NDArray[np.uint32], links: list[str], who: Path, found: list[Path]
 ) -> None:
-    """Record this process as the owner of those of its inodes that are wanted and have no owner yet."""
+    """Record this process as the owner of those sockets among its links that are wanted and have no owner yet."""
+    inodes = [inode for inode in map(inode_of, links) if inode is not None]
     if not inodes:
         return
     candidates = np.array(inodes, np.uint64)

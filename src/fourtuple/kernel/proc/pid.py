@@ -1,11 +1,12 @@
 """/proc/PID: the limits of a process, its descriptors and their types, its user and its capabilities (proc_pid(5))."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from fourtuple.core.errors import UsageError
+from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.limits.facts import ProcessFacts
+from fourtuple.core.numbers import complete_lines, number_of
 from fourtuple.kernel.proc.files import PROC, first_number, link_of, whole
 
 WHOLE_HOST = "0 0 4294967295"  # /proc/PID/uid_map of the initial user namespace
@@ -18,9 +19,11 @@ def read_process(folder: Path, why_not: dict[str, str], *, details: bool = True)
     details: also read facts that take a read per process of the host (uid_threads) or per descriptor (sockets, rings,
              epolls); otherwise they are None
 
-    Raises UsageError if there is no such process.
+    Raises UsageError if there is no such process, CannotError without /proc.
     """
     status = parse_status(whole(folder / "status"))
+    if not status and not os.path.exists(folder.parent / "self"):
+        raise CannotError(f"cannot read {folder.parent}", "it is not mounted, or hidden", "Mount it: proc(5).")
     if not status:
         raise UsageError(f"process {folder.name}", "no process with this PID, or it is hidden")
     limits = parse_limits(whole(folder / "limits"))
@@ -36,7 +39,7 @@ def read_process(folder: Path, why_not: dict[str, str], *, details: bool = True)
     memlock_soft_bytes, _ = limits.get("Max locked memory", (None, None))
     counts_threads = details and processes_soft is not None
     return ProcessFacts(
-        pid=int(status.get("Pid", "0")),
+        pid=number_of(status.get("Pid", "")) or 0,
         name=status.get("Name", ""),
         uid=uid,
         files_soft=soft,
@@ -46,9 +49,9 @@ def read_process(folder: Path, why_not: dict[str, str], *, details: bool = True)
         memlock_soft_bytes=memlock_soft_bytes,
         processes_soft=processes_soft,
         uid_threads=_threads_of(uid, folder.parent) if counts_threads and uid else None,
-        capabilities=int(status.get("CapEff", "0"), 16),
+        capabilities=_capabilities(status, why_not),
         of_host=_is_of_host(folder / "uid_map"),
-        sockets=None if links is None else frozenset(map(_inode, filter(_is_socket, links))),
+        sockets=None if links is None else frozenset(inode for inode in map(inode_of, links) if inode is not None),
         rings=None if links is None else links.count("anon_inode:[io_uring]"),
         epolls=None if links is None else links.count("anon_inode:[eventpoll]"),
     )
@@ -68,18 +71,21 @@ def same_network(pid: int, proc: Path = PROC) -> bool:
 
 def parse_status(text: str) -> dict[str, str]:
     """/proc/PID/status → values by name."""
-    return {name: value.strip() for name, colon, value in (line.partition(":") for line in text.splitlines()) if colon}
+    lines = (line.partition(":") for line in complete_lines(text))
+    return {name: value.strip() for name, colon, value in lines if colon}
 
 
 def parse_limits(text: str) -> dict[str, tuple[int | None, int | None]]:
     """/proc/PID/limits → (soft, hard) by name; None: unlimited. Names contain single spaces; two or more end a name."""
     found = {}
-    for line in text.splitlines()[1:]:
+    for line in complete_lines(text)[1:]:
         name, _, rest = line.partition("  ")
-        values = rest.split()[:2]
-        if len(values) == 2 and all(value == "unlimited" or value.isdecimal() for value in values):
-            soft, hard = (None if value == "unlimited" else int(value) for value in values)
-            found[name] = (soft, hard)
+        words = rest.split()[:2]
+        values = [number_of(word) for word in words]
+        if len(words) == 2 and all(
+            word == "unlimited" or value is not None for word, value in zip(words, values, strict=True)
+        ):
+            found[name] = (values[0], values[1])
     return found
 
 
@@ -90,7 +96,8 @@ def usable_cpus() -> int:
 
 def _descriptors(folder: Path, why_not: dict[str, str]) -> list[int] | None:
     try:
-        return [int(name) for name in os.listdir(folder / "fd")]
+        numbers = map(number_of, os.listdir(folder / "fd"))
+        return [number for number in numbers if number is not None]
     except OSError as error:
         why_not["open files"] = f"{folder / 'fd'}: {error.strerror}; root may read it"
         return None
@@ -101,17 +108,22 @@ def _open_below(soft: int, descriptors: Iterable[int], folder: Path) -> int:
     return sum(number < soft for number in descriptors) - (folder.name in ("self", str(os.getpid())))
 
 
-def _is_socket(link: str) -> bool:
-    return link.startswith("socket:[")
+def inode_of(link: str) -> int | None:
+    """The inode of a socket, from the link in /proc/PID/fd: 4711 in `socket:[4711]`; None: it is no socket."""
+    return number_of(link[8:-1]) if link.startswith("socket:[") and link.endswith("]") else None
 
 
-def _inode(link: str) -> int:
-    return int(link[8:-1])
+def _capabilities(status: Mapping[str, str], why_not: dict[str, str]) -> int:
+    """The effective capabilities as bits; none if they cannot be read, which `why_not` then says."""
+    capabilities = number_of(status.get("CapEff", ""), 16)
+    if capabilities is None:
+        why_not["capabilities"] = "/proc/PID/status does not contain CapEff; none is assumed"
+    return capabilities or 0
 
 
 def _is_of_host(uid_map: Path) -> bool | None:
     """Is the process in the initial user namespace? None: unknown. Without CONFIG_USER_NS the file does not exist."""
-    if not uid_map.exists():
+    if not os.path.exists(uid_map):
         return True
     words = whole(uid_map).split()
     return " ".join(words) == WHOLE_HOST if words else None
@@ -121,10 +133,10 @@ def _threads_of(uid: int, proc: Path) -> int | None:
     """The number that counts against RLIMIT_NPROC: threads of all processes with this real UID. None: unknown."""
     total = 0
     for name in os.listdir(proc):
-        if name.isdecimal():
+        if number_of(name) is not None:
             file = proc / name / "status"
             status = parse_status(whole(file))
-            if not status and file.exists():
+            if not status and os.path.exists(file):
                 return None
             if first_number(status.get("Uid", "")) == uid:
                 total += first_number(status.get("Threads", "")) or 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from fourtuple.core.errors import CannotError
 from fourtuple.core.limits.facts import TW_REUSE, TW_REUSE_DELAY_MS, UNPRIVILEGED_START, PortFacts
 from fourtuple.core.limits.releases import BOUND_ARE_LISTED, parse_release
+from fourtuple.core.numbers import number_of, signed_number_of
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.kernel.proc.files import PROC
 from fourtuple.kernel.sockopts import port_range_is_quick
@@ -24,17 +25,25 @@ BEFORE = {
 
 def parse_port_range(text: str) -> range:
     """Parse net.ipv4.ip_local_port_range, `32768\\t60999`; both bounds are included. Raises ValueError."""
-    low, high = map(int, text.split())
-    return range(low, high + 1)
+    low, high = text.split()
+    return _ports(low, high)
 
 
 def parse_port_list(text: str) -> Ranges:
     """Parse net.ipv4.ip_local_reserved_ports, `8080,9000-9010`; often empty. Raises ValueError."""
     parts = []
     for item in text.strip().split(",") if text.strip() else []:
-        low, _, high = item.partition("-")
-        parts.append(range(int(low), int(high or low) + 1))
+        low, dash, high = item.partition("-")
+        parts.append(_ports(low, high if dash else low))
     return Ranges(parts)
+
+
+def _ports(first: str, last: str) -> range:
+    """The range with both bounds. Raises ValueError unless both are ports, in ascending order."""
+    low, high = number_of(first), number_of(last)
+    if low is None or high is None or not low <= high <= 65535:
+        raise ValueError(f"{first!r} to {last!r} is not a range of ports")
+    return range(low, high + 1)
 
 
 def read_port_facts(proc: Path = PROC) -> PortFacts:
@@ -43,9 +52,12 @@ def read_port_facts(proc: Path = PROC) -> PortFacts:
     try:
         port_range = parse_port_range(_setting(ipv4 / "ip_local_port_range"))
         reserved = parse_port_list(_setting(ipv4 / "ip_local_reserved_ports", ""))
-        numbers = [int(_setting(ipv4 / name, str(default))) for name, default in BEFORE.items()]
+        numbers = [_number(ipv4 / name, default) for name, default in BEFORE.items()]
     except (OSError, ValueError) as error:
-        raise CannotError("the range of source ports", f"{ipv4 / 'ip_local_port_range'}: {error}") from None
+        reason = (
+            error.strerror if isinstance(error, OSError) else "not UTF-8" if isinstance(error, UnicodeError) else error
+        )
+        raise CannotError("the range of source ports", f"{reason} ({ipv4 / 'ip_local_port_range'})") from None
     unprivileged_start, tw_reuse, tw_reuse_delay_ms, timestamps = numbers
     kernel = parse_release(os.uname().release)
     return PortFacts(
@@ -60,10 +72,19 @@ def read_port_facts(proc: Path = PROC) -> PortFacts:
     )
 
 
+def _number(file: Path, default: int) -> int:
+    """A setting that is one number. Raises OSError, ValueError."""
+    text = _setting(file, str(default)).strip()
+    number = signed_number_of(text)
+    if number is None:
+        raise ValueError(f"{file.name} is not a number: {text!r}")
+    return number
+
+
 def _setting(file: Path, default: str | None = None) -> str:
     """The text of a setting; default: its value if the file does not exist. Raises OSError; ValueError if truncated."""
     try:
-        text = file.read_text()
+        text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         if default is None:
             raise

@@ -8,8 +8,9 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from fourtuple.core.numbers import complete_lines, number_of
 from fourtuple.core.runs.memory import Slabs
-from fourtuple.kernel.proc.files import PROC, text_of
+from fourtuple.kernel.proc.files import PROC, link_of, text_of
 from fourtuple.kernel.process import PAGE_BYTES
 
 SLAB_LINKS = Path("/sys/kernel/slab")
@@ -18,11 +19,13 @@ SLAB_LINKS = Path("/sys/kernel/slab")
 def parse_slabinfo(text: str, page_bytes: int = PAGE_BYTES) -> Mapping[str, int]:
     """/proc/slabinfo → bytes in whole pages by the name of the cache; other lines are omitted."""
     found = {}
-    for line in text.splitlines():
+    for line in complete_lines(text):
         words = line.replace(":", " ").split()
         # name, active_objs, num_objs, objsize, objperslab, pagesperslab, tunables …, slabdata, active_slabs, num_slabs
-        if len(words) >= 14 and words[6] == "tunables" and words[5].isdecimal() and words[12].isdecimal():
-            found[words[0]] = int(words[12]) * int(words[5]) * page_bytes
+        if len(words) >= 14 and words[6] == "tunables":
+            pages, slabs = number_of(words[5]), number_of(words[12])
+            if pages is not None and slabs is not None:
+                found[words[0]] = slabs * pages * page_bytes
     return found
 
 
@@ -31,7 +34,7 @@ def read_slabs(names: Iterable[str], proc: Path = PROC, links: Path = SLAB_LINKS
     used_bytes = parse_slabinfo(text_of(proc / "slabinfo"))
     if not used_bytes:
         return None
-    cache_of = {entry.name: os.readlink(entry.path) for entry in _links(links)}
+    cache_of = {entry.name: link_of(Path(entry.path)) for entry in _links(links)}
     row_of_cache = {cache_of[row]: row for row in used_bytes if row in cache_of}
     rows = {name: name if name in used_bytes else row_of_cache.get(cache_of.get(name, ""), "") for name in names}
     rows = {name: row for name, row in rows.items() if row}

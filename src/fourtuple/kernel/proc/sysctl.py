@@ -48,12 +48,14 @@ def read_sysctls(
     for name in names:
         file = _file(name, proc)
         try:
-            text = file.read_text()
+            text = file.read_text(encoding="utf-8")
         except FileNotFoundError:  # an older kernel, or a module that is not loaded
             if name in OF_THE_HOST and name not in outside:
                 why_not[name] = "only the host's own network namespace has it"
-        except (OSError, UnicodeDecodeError) as error:
-            why_not[name] = f"{file}: {getattr(error, 'strerror', None) or error}"
+        except OSError as error:
+            why_not[name] = f"{file}: {error.strerror}"
+        except UnicodeDecodeError:
+            why_not[name] = f"{file} is not UTF-8"
         else:
             if text.endswith("\n"):
                 yield name, text.strip()

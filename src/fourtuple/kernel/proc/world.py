@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fourtuple.core.errors import CannotError
 from fourtuple.core.limits.facts import PortFacts, World
+from fourtuple.core.numbers import number_of
 from fourtuple.kernel.proc.cgroups import CGROUPS, read_cgroup_memories, read_pids_left
 from fourtuple.kernel.proc.files import PROC, first_number, link_of, whole
 from fourtuple.kernel.proc.meminfo import read_host_memory, read_total_bytes
@@ -38,7 +39,7 @@ def read_world(
     details: also read facts that take a read per process of the host or per descriptor (read_process)
     outside: sysctls read before entering that namespace, for those that only the host has
 
-    Raises UsageError if there is no such process, or no /proc.
+    Raises UsageError if there is no such process, CannotError without /proc.
     """
     why_not: dict[str, str] = {}
     folder = proc / ("self" if pid is None else str(pid))
@@ -81,7 +82,7 @@ def _threads(loadavg: str) -> int | None:
     """The number of threads on the host, from /proc/loadavg: 234 in `0.00 0.01 0.05 1/234 5678`."""
     words = loadavg.split()
     _, _, total = words[3].partition("/") if len(words) > 3 else ("", "", "")
-    return int(total) if total.isdecimal() else None
+    return number_of(total)
 
 
 def _entries(table: str) -> int | None:

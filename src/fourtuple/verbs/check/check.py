@@ -17,6 +17,7 @@ import msgspec
 from fourtuple.core import errors
 from fourtuple.core.check.judge import Conduct, Ended, Observation, judge
 from fourtuple.core.errors import CannotError, ShortfallError, UsageError
+from fourtuple.core.numbers import number_of
 from fourtuple.core.runs.run import Run
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.topology import Cable, Port
@@ -79,7 +80,7 @@ class Testbed:
         if several:
             return ",".join(self.destinations if several == "dests" else self.sources)
         those = self.sources if name == "source" else self.destinations
-        index = int(number or 1) - 1
+        index = (number_of(number or "1") or 0) - 1
         if not 0 <= index < len(those):
             raise UsageError(match[0], f"there {'is' if len(those) == 1 else 'are'} only {len(those)}")
         host, port = those[index].partition(":")[::2]

@@ -1,0 +1,12 @@
+"""The message on a connection, as the user names it by a file."""
+
+from fourtuple.core.runs.content import MOST_BYTES, check_size
+from fourtuple.kernel.files import read_file
+
+
+def read_content(file: str, *, allow_empty: bool = False) -> bytes:
+    """The content of the file. Raises as read_file, and UsageError as check_size does."""
+    content = read_file(file, MOST_BYTES, f"the message @{file}")
+    if content or not allow_empty:
+        check_size(len(content))
+    return content

@@ -1,0 +1,41 @@
+"""Texts that a user types in place of numbers, addresses, messages and log lines."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+from fourtuple.core import units
+from fourtuple.core.runs.content import parse_content
+from fourtuple.core.sockets.filter import Where
+from fourtuple.core.space.endpoints import Endpoint, EndpointSpec, parse_addresses, parse_ports
+from fourtuple.core.space.tuples import TupleSpace
+from fourtuple.core.why.reader import read_saying
+from tests.fuzz import mutations
+from tests.fuzz.commands import ADDRESSES, ENDPOINTS, TEXTS
+from tests.fuzz.running import call
+
+PARSERS: dict[Callable[[str], object], list[str]] = {
+    units.parse_count: ["20k", "100,000", "1.5M"],
+    units.parse_rate: ["20k/s", "0.5/s"],
+    units.parse_duration: ["500ms", "3s", "18µs"],
+    units.parse_size: ["64KiB", "2GiB"],
+    parse_content: ["32B", "ping", "PING\\r\\n"],
+    Endpoint.parse: ENDPOINTS,
+    EndpointSpec.parse: ENDPOINTS,
+    lambda text: EndpointSpec.parse(text).with_port(): ENDPOINTS,
+    parse_addresses: ADDRESSES,
+    lambda text: parse_ports(text, text): ["80", "80-90"],
+    lambda text: Where.parse([text], []): [*ENDPOINTS, *ADDRESSES],
+    lambda text: TupleSpace.of([text], range(1, 9), ["127.0.0.1:80"]).size: ADDRESSES,
+    read_saying: TEXTS,
+}
+
+
+def cases(random: Random, folder: Path) -> Iterator[str]:
+    """Endless: what is wrong with a parser and a strange text."""
+    parsers = list(PARSERS)
+    while True:
+        parse = random.choice(parsers)
+        text = mutations.text(random, random.choice(PARSERS[parse]))
+        wrong = call(parse, text)
+        yield wrong and f"{parse} {text[:300]!a}\n{wrong}"
