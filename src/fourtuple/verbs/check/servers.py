@@ -22,7 +22,7 @@ import h11
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.space.endpoints import Endpoint
-from fourtuple.kernel import process
+from fourtuple.kernel import children, process
 
 BACKLOG = 4096
 HEAD_BYTES = 64 * 1024
@@ -166,6 +166,7 @@ async def serve(answer: Handler, endpoints: list[Endpoint]) -> None:
 
 
 def main(mode: str, text: str, *endpoints: str) -> None:
+    children.begin()
     process.raise_soft_files()
     asyncio.run(serve(handler(Answer(mode), bytes.fromhex(text)), [Endpoint.parse(each) for each in endpoints]))
 
