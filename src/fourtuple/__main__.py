@@ -5,12 +5,12 @@ import sys
 
 
 def main() -> None:
-    from fourtuple.kernel import children
-
-    children.begin()
     # NumPy's linear algebra would start threads that nothing here uses, and a process with threads cannot fork safely.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
+        from fourtuple.kernel import children
+
+        children.begin()  # before anything else opens a file
         from fourtuple.cli import cli
 
         cli()

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import COMMAND, fourtuple, need, need_namespace
-from tests.kernel.test_holder import BROOD
 from tests.kernel.test_netns import processes_in
+from tests.kills import BROOD
 from tests.told import numbers
 from tests.waiting import PATIENCE_S, wait_until
 

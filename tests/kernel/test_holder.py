@@ -17,13 +17,9 @@ import pytest
 from fourtuple.kernel.netns import Namespace
 from tests.conftest import DENY, REPOSITORY, need, need_namespace
 from tests.kernel.test_netns import processes_in
+from tests.kills import BROOD
 from tests.waiting import COMMAND_S, PATIENCE_S, wait_until
 
-# Started in the background, cut loose by setsid, orphaned, and deaf to SIGTERM.
-BROOD = (
-    "sleep 1000 & setsid sleep 1000 & sh -c 'setsid sleep 1000 &';"
-    " { trap '' TERM HUP INT; exec setsid sleep 1000; } & echo ready; exec sleep 1000"
-)
 SHELL_OPTIONS = {"sh": [], "bash": ["--norc", "--noprofile"]}
 
 

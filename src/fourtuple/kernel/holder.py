@@ -50,7 +50,7 @@ def hold(order: NamespaceOrder) -> int:
     if not forks:
         return _hold(make, lambda without: print(READY, os.getpid(), *without, flush=True))
     ready, tell = os.pipe()
-    holder = children.fork(partial(_hold_inside, make, tell))
+    holder = children.fork(partial(_hold_inside, make, ready, tell))
     os.close(tell)
     if text := os.read(ready, 4096).decode():
         print(READY, holder, text.strip(), flush=True)
@@ -75,8 +75,11 @@ def _begun(order: NamespaceOrder) -> tuple[Callable[[], list[str]], bool]:
     return partial(_make_init, without, confined=confined), True
 
 
-def _hold_inside(make: Callable[[], list[str]], tell: int) -> int:
+def _hold_inside(make: Callable[[], list[str]], ready: int, tell: int) -> int:
     children.die_with_parent(0)
+    os.close(
+        ready
+    )  # if the parent ended before the call, which getppid() does not show, there is nobody to tell: EPIPE
     return _hold(make, lambda without: os.write(tell, " ".join([*without, "\n"]).encode()))
 
 

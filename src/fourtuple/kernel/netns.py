@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
-from fourtuple.core.errors import CannotError
+from fourtuple.core.errors import EXIT_CANNOT, CannotError
 from fourtuple.kernel import children
 from fourtuple.kernel.proc.sysctl import write_sysctl
 from fourtuple.kernel.syscalls import CLONE_NEWNET, CLONE_NEWUSER, setns, unshare
@@ -78,7 +78,7 @@ class Namespace:
         try:
             self._hold(order)
         except CannotError as error:
-            if not processes or beside:
+            if not processes or beside or self._holder.returncode != EXIT_CANNOT:
                 raise
             self.why_not = error.stopped_by
             self._hold(replace(order, processes=False))

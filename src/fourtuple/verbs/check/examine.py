@@ -265,6 +265,7 @@ def main(order: str) -> int:
     enough = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: enough.set())
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    print(json.dumps({"open": 0, "opened": 0}), flush=True)  # from now on it can be asked to finish
     try:
         for said in examine(msgspec.json.decode(order, type=Order), enough):
             if isinstance(said, Observation):

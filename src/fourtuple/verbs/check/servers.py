@@ -12,6 +12,7 @@ They listen until standard input is closed.
 """
 
 import asyncio
+import signal
 import sys
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
@@ -167,6 +168,7 @@ async def serve(answer: Handler, endpoints: list[Endpoint]) -> None:
 
 def main(mode: str, text: str, *endpoints: str) -> None:
     children.begin()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing to clean up, and nobody to read a traceback
     process.raise_soft_files()
     asyncio.run(serve(handler(Answer(mode), bytes.fromhex(text)), [Endpoint.parse(each) for each in endpoints]))
 
