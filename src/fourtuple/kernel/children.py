@@ -130,6 +130,18 @@ def adopt_orphans() -> None:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
+@contextmanager
+def orphans_ended() -> Iterator[None]:
+    """Adopt orphans during the block, and end every process that was started in it and is left."""
+    known = children()
+    adopt_orphans()
+    try:
+        yield
+    finally:
+        end_children(but=known)
+        prctl(PR_SET_CHILD_SUBREAPER, 0)  # an orphan of later would be nobody's: nothing here would wait for it
+
+
 def children() -> set[int]:
     """The PIDs of our child processes; empty if the kernel does not list them (CONFIG_PROC_CHILDREN)."""
     found = set[int]()
@@ -165,11 +177,12 @@ def end_children(but: set[int]) -> None:
         time.sleep(POLL_S)
 
 
-def die_with_parent(parent: int) -> None:
+def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
     """Have the kernel kill this process when the thread of `parent` that started it ends (prctl(2), PR_SET_PDEATHSIG).
 
     parent: what getppid() reports while it lives; 0 if it is outside of this PID namespace
+    number: the signal
     """
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:  # the parent ended before the call
         os._exit(1)

@@ -27,7 +27,7 @@ from types import FrameType
 
 from fourtuple.core.errors import EXIT_CANNOT, EXIT_USAGE
 from fourtuple.kernel import children, syscalls
-from fourtuple.kernel.netns import READY, NamespaceOrder, enter_new
+from fourtuple.kernel.netns import KILL, READY, NamespaceOrder, enter_new
 from fourtuple.kernel.syscalls import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # exit codes, as in shells
@@ -77,9 +77,8 @@ def _begun(order: NamespaceOrder) -> tuple[Callable[[], list[str]], bool]:
 
 def _hold_inside(make: Callable[[], list[str]], ready: int, tell: int) -> int:
     children.die_with_parent(0)
-    os.close(
-        ready
-    )  # if the parent ended before the call, which getppid() does not show, there is nobody to tell: EPIPE
+    # getppid() does not show whether the parent ended before that call. But then nobody reads what is told: EPIPE.
+    os.close(ready)
     return _hold(make, lambda without: os.write(tell, " ".join([*without, "\n"]).encode()))
 
 
@@ -195,8 +194,8 @@ def run(pid: int, command: Sequence[str], *, tied: bool) -> int:
     except OSError as error:
         print(f"the namespace of process {pid}: {error.strerror}", file=sys.stderr)
         return EXIT_CANNOT
-    if tied:
-        children.die_with_parent(parent)  # after setns(2), which would clear the setting (prctl(2))
+    if tied:  # after setns(2), which would clear the setting (prctl(2))
+        children.die_with_parent(parent, KILL if forks else signal.SIGKILL)
     if not forks:
         return _become(command)
     terminal = Terminal.in_use()
@@ -280,6 +279,7 @@ def _relay(child: int, terminal: Terminal | None) -> int:
 
     for number in RELAYED:
         signal.signal(number, pass_on)
+    signal.signal(KILL, lambda _, frame: pass_on(signal.SIGKILL, frame))
     if terminal:
         signal.signal(signal.SIGCONT, lambda *_: terminal.resume(child))
     _leave_standard_streams()

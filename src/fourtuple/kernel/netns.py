@@ -6,6 +6,7 @@ A private namespace lives exactly as long as its holder (`holder.py`), a process
 import fcntl
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -27,6 +28,10 @@ SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1  # include/uapi/linux/s
 SO_NETNS_COOKIE = 71  # include/uapi/asm-generic/socket.h
 NAMED = "/run/netns"  # where ip-netns(8) keeps its namespaces
 READY = "ready"
+# To a process that passes signals on: kill the command and wait for it. If this process were killed itself, it might be
+# that nothing waits for the command, and until then the PID namespace stays.
+KILL = signal.SIGRTMIN
+CLOSE_S = 20.0  # far more than a holder needs to end the processes inside
 HOLDER = "fourtuple.kernel.holder"  # the program
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
@@ -117,6 +122,11 @@ class Namespace:
         with children.signals_held():
             return subprocess.Popen(self.command(command), **options)
 
+    def kill(self, program: subprocess.Popen[Any]) -> None:
+        """Kill a program that was started inside, and wait for it."""
+        program.send_signal(KILL if self.processes else signal.SIGKILL)
+        program.communicate()
+
     @contextmanager
     def inside(self) -> Iterator[None]:
         """Put this thread into the namespace during the block; sockets created there stay there. Raises OSError.
@@ -132,7 +142,13 @@ class Namespace:
 
     def close(self) -> None:
         """End the holder, and every process inside if they have a PID namespace; others keep the namespace alive."""
-        self._holder.communicate()
+        try:
+            self._holder.communicate(timeout=CLOSE_S)
+        except subprocess.TimeoutExpired:
+            # Everything inside is dead. But the kernel lets no init go while one of them has not been waited for, which
+            # an init of the host, or of a container, may never do (zap_pid_ns_processes() in kernel/pid_namespace.c).
+            self._holder.kill()
+            self._holder.communicate()
 
     def __enter__(self) -> Self:
         return self

@@ -126,8 +126,6 @@ def run_in(lab: Lab, command: Sequence[str]) -> int:
     """
     if not command or not command[0]:
         raise UsageError("the name of the command is empty")
-    children.adopt_orphans()  # where the lab has no processes of its own
-    known = children.children()
     program: subprocess.Popen[bytes] | None = None
 
     def on_signal(number: int, _: FrameType | None) -> None:
@@ -136,13 +134,13 @@ def run_in(lab: Lab, command: Sequence[str]) -> int:
 
     before = {n: signal.signal(n, on_signal) for n in _SIGNALS}
     try:
-        with children.signals_held():
-            program = lab.start(command)
-        code = children.wait(program)
+        with children.orphans_ended():  # there are some where the lab has no processes of its own
+            with children.signals_held():
+                program = lab.start(command)
+            code = children.wait(program)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        children.end_children(but=known)
     if code is None:
         raise CannotError(f"the exit code of {command[0]}", "this process ignores SIGCHLD, or something else waited")
     return code

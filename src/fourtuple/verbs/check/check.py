@@ -125,8 +125,7 @@ def answering(far: Lab, endpoints: Sequence[str], answer: Answer, text: bytes = 
                 raise ShortfallError(f"servers on {', '.join(endpoints)}", server.communicate()[1].strip())
             yield
         finally:
-            server.kill()  # its connections are reset; there is nothing to clean up
-            server.communicate()
+            far.kill(server)  # its connections are reset; there is nothing to clean up
 
 
 @dataclass(frozen=True, slots=True)
