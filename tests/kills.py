@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -45,6 +46,7 @@ COMMANDS = {
 }
 # Exit codes of an orderly end by SIGINT or SIGTERM, with a result.
 ORDERLY: dict[str, set[int | None]] = {"hold": {0, 1}, "serve": {0, 1}, "export": {0}, "census": {0}}
+OURS = re.compile(r'/fourtuple/.*", line \d+, in (?!<module>)')  # a line of a traceback
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
@@ -141,7 +143,7 @@ def _killed(name: str, dice: random.Random, ground: Lab, environment: dict[str, 
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     program.wait()
-    if "Traceback" in text and " in main\n" not in text:  # Python's own; no code of ours could have handled it
+    if "Traceback" in text and not OURS.search(text):  # Python's own; no code of ours could have handled it
         code, text = -number, ""
     traceback = text if "Traceback" in text else ""
     return Killed(name, number.name, victim, round(after_s, 3), code, tuple(left), traceback, _readable(environment))
