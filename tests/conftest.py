@@ -156,7 +156,7 @@ def need_namespace() -> None:
 @contextmanager
 def private_ground(loop: str = "auto") -> Iterator[Ground]:
     need_namespace()
-    with Lab() as lab:
+    with Lab(processes=False) as lab:  # so that a command's PID is that of the process started here
         yield Ground(lab, loop)
 
 

@@ -16,13 +16,14 @@ ALLOW, FAIL = 0x7FFF0000, 0x00050000
 NUMBER, FIRST_ARGUMENT = 0, 16  # offsets in struct seccomp_data
 
 NUMBERS = {
-    "x86_64": {"socket": 41, "unshare": 272, "io_uring_setup": 425},
-    "aarch64": {"socket": 198, "unshare": 97, "io_uring_setup": 425},
+    "x86_64": {"socket": 41, "mount": 165, "unshare": 272, "io_uring_setup": 425},
+    "aarch64": {"socket": 198, "mount": 40, "unshare": 97, "io_uring_setup": 425},
 }
 AF_NETLINK = 16
 # what → (system call, value of its first argument or None for any, errno)
 DENIED = {
     "unshare": ("unshare", None, errno.EPERM),
+    "mount": ("mount", None, errno.EPERM),
     "netlink": ("socket", AF_NETLINK, errno.EAFNOSUPPORT),
     "io_uring": ("io_uring_setup", None, errno.EPERM),
 }

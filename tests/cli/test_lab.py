@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import COMMAND, fourtuple, need, need_namespace
 from tests.kernel.test_netns import processes_in
+from tests.kills import BROOD
 from tests.told import numbers
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -93,17 +94,17 @@ def test_options_of_the_command_are_the_commands() -> None:
 
 def test_what_the_command_leaves_running_is_ended(tmp_path: Path) -> None:
     """A background process, and one that has cut itself loose, and one that ignores SIGTERM."""
-    file = tmp_path / "pids"
+    file = tmp_path / "ready"
+    file.touch()
     script = (
-        f"sleep 300 & echo $! >> {file}; setsid sh -c 'sleep 300 & echo $! >> {file}';"
-        f" sh -c 'trap \"\" TERM; echo $$ >> {file}; while :; do sleep 1; done' &"
+        f"readlink /proc/self/ns/net; exec >&-; sleep 300 & echo >> {file}; setsid sh -c 'sleep 300 & echo >> {file}';"
+        f" sh -c 'trap \"\" TERM; echo >> {file}; while :; do sleep 1; done' &"
         f" until [ $(wc -l < {file}) = 3 ]; do sleep 0.05; done"
     )
     done = lab("--quiet", "--", "sh", "-c", script)
-    pids = [int(line) for line in file.read_text().split()]
 
-    assert (done.returncode, len(pids)) == (0, 3)
-    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+    assert (done.returncode, done.stdout[:5]) == (0, "net:[")
+    assert processes_in(done.stdout.strip()) == []
 
 
 def test_ctrl_c_is_the_commands_and_sigterm_is_passed_on() -> None:
@@ -137,7 +138,7 @@ def test_two_hosts_are_joined_and_each_can_be_asked(tmp_path: Path, monkeypatch:
     assert done.returncode == 0
     assert done.stdout.startswith("held 97 for ")
     assert "answers   97" in done.stdout
-    assert folders(tmp_path) == []
+    assert [file.name for file in tmp_path.iterdir()] == ["log"]
 
 
 def test_what_runs_on_a_host_of_two_is_asked_to_end_like_the_rest(tmp_path: Path) -> None:
@@ -161,11 +162,18 @@ def test_a_host_without_a_command_says_so() -> None:
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
 
 
-def folders(place: Path) -> list[Path]:
-    return list(place.glob("fourtuple-lab-*"))
+def test_the_hosts_are_found_where_the_path_of_python_has_a_space(tmp_path: Path) -> None:
+    need(shutil.which("ip"), "ip (iproute2)")
+    python = tmp_path / "a folder" / Path(sys.executable).relative_to(sys.prefix)
+    (tmp_path / "a folder").symlink_to(sys.prefix)
+    command = ["-m", "fourtuple", "lab", "--quiet", "--hosts", "2", "--", "host2", "cat", "/proc/net/fib_trie"]
+    done = subprocess.run([str(python), *command], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "10.77.0.2" in done.stdout
 
 
-def test_a_terminal_that_is_closed_leaves_no_folder(tmp_path: Path) -> None:
+def test_a_terminal_that_is_closed_leaves_no_file(tmp_path: Path) -> None:
     need(shutil.which("ip"), "ip (iproute2)")
     program = subprocess.Popen(
         [*COMMAND, "lab", "--quiet", "--hosts", "2", "--", "sh", "-c", "echo ready; exec sleep 300"],
@@ -175,22 +183,22 @@ def test_a_terminal_that_is_closed_leaves_no_folder(tmp_path: Path) -> None:
     )
     assert program.stdout is not None
     assert program.stdout.readline() == "ready\n"
-    assert folders(tmp_path) != []
     program.send_signal(signal.SIGHUP)
     program.communicate(timeout=PATIENCE_S)
 
     assert program.returncode == 128 + signal.SIGHUP
-    assert folders(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_it_is_gone_when_the_lab_is_killed() -> None:
-    program = subprocess.Popen(
-        [*COMMAND, "lab", "--quiet", "--", "sh", "-c", "readlink /proc/self/ns/net; exec sleep 300"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert program.stdout is not None
-    name = program.stdout.readline().strip()
+@pytest.mark.parametrize("command", [["lab", "--quiet"], ["check", "--quiet", "--for", "1h"]], ids=["lab", "check"])
+def test_everything_is_gone_when_the_command_is_killed(tmp_path: Path, command: list[str]) -> None:
+    """By kill -9, and also what has called setsid: its processes, and with them its namespace."""
+    need(command[0] != "check" or shutil.which("ip"), "ip (iproute2)")
+    file = tmp_path / "netns"
+    script = f"readlink /proc/self/ns/net > {file}.part; {BROOD.replace('echo ready', f'mv {file}.part {file}')}"
+    program = subprocess.Popen([*COMMAND, *command, "--", "sh", "-c", script], stdout=subprocess.PIPE, text=True)
+    assert wait_until(file.exists)
+    name = file.read_text().strip()
     program.kill()
     program.communicate()
 

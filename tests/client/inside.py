@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import pytest
 
-from fourtuple.kernel import process
+from fourtuple.kernel import children
 from fourtuple.kernel.netns import enter_new
 from tests.conftest import need_namespace
 from tests.waiting import COMMAND_S
@@ -51,7 +51,7 @@ def inside(function: Callable[[], T], *, ports: range = PORTS, addresses: tuple[
 
 def _child(function: Callable[[], T], ports: range, addresses: tuple[str, ...], told: int, parent: int) -> None:
     try:
-        process.die_with_parent(parent)
+        children.die_with_parent(parent)
         signal.alarm(COMMAND_S)
         enter_new({PORT_RANGE: f"{ports.start} {ports.stop - 1}"}, {})
         for address in addresses:

@@ -113,8 +113,8 @@ def _read(tree: Path) -> None:
         lambda: cgroups.read_memory(root, tree / "cgroup"),
         lambda: owners.read_holders(np.array([1, 7, 4711], np.uint32), rings=True, proc=root),
         lambda: slab.read_slabs(["TCP"], root),
-        lambda: alive.is_alive(alive.mark(root), root),
-        lambda: alive.is_alive("a b 1 2", root),
+        lambda: alive.living(root)(alive.mark(root)),
+        lambda: alive.living(root)("a b 1 2"),
         lambda: _weighed(tree),
     ]
     for read in readers:

@@ -7,7 +7,6 @@ one with the number of worlds.
 """
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import json
@@ -23,9 +22,10 @@ from pathlib import Path
 
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.verdicts import Limits, Verdict
-from fourtuple.kernel.netns import CLONE_NEWNET, set_loopback_up
+from fourtuple.kernel.netns import set_loopback_up
 from fourtuple.kernel.proc.sysctl import write_sysctl
 from fourtuple.kernel.sockopts import IP_BIND_ADDRESS_NO_PORT, IP_LOCAL_PORT_RANGE, LINGER_RESET, pack_port_range
+from fourtuple.kernel.syscalls import CLONE_NEWNET, unshare
 from fourtuple.verbs.limits import limits
 from tests.waiting import PATIENCE_S
 
@@ -65,8 +65,7 @@ class World:
 
 
 def new_namespace(dice: random.Random) -> range:
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "unshare")
+    unshare(CLONE_NEWNET)
     set_loopback_up()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:  # 10.9.0.1/8 on lo makes all of 10/8 local
         address = struct.pack("16sHH4s8x", b"lo:1", socket.AF_INET, 0, socket.inet_aton("10.9.0.1"))

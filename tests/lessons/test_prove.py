@@ -18,10 +18,10 @@ import pytest
 from fourtuple.kernel.uring import features
 from fourtuple.lessons.prove import NAMES
 from tests.conftest import COMMAND, DENY, fourtuple, need, need_namespace
+from tests.kills import MARK, marked
 from tests.told import numbers
 from tests.waiting import PATIENCE_S, wait_until
 
-MARK = "FOURTUPLE_TEST_MARK"
 KEYS = {"name", "claim", "did", "predicted", "observed", "verdict", "why", "seconds", "evidence"}
 
 
@@ -189,16 +189,6 @@ def test_ctrl_c_leaves_no_process_behind() -> None:
     assert b"Traceback" not in errors
     assert numbers(output.decode().splitlines()[-1]) == [0, 1, 0]
     assert program.returncode == 130
-
-
-def marked(mark: str) -> list[int]:
-    """The processes that were started with it in their environment, by whomever; those that have ended have none."""
-    found = []
-    for file in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            if f"{MARK}={mark}".encode() in file.read_bytes():
-                found.append(int(file.parent.name))
-    return found
 
 
 @pytest.mark.usefixtures("private")

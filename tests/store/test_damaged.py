@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fourtuple.core.errors import CannotError, UsageError
-from fourtuple.kernel.proc.alive import is_alive
+from fourtuple.kernel.proc.alive import living
 from fourtuple.store import reading
 from fourtuple.store.file import open_store
 
@@ -34,8 +34,8 @@ def changed(folder: Path, *statements: str, values: tuple[Any, ...] = ()) -> Pat
 
 def read(file: Path) -> None:
     with closing(open_store(file, new=False)) as base:
-        for entry in reading.entries(base, is_alive):
-            reading.read_run(base, entry.id, is_alive)
+        for entry in reading.entries(base, living()):
+            reading.read_run(base, entry.id, living())
             list(reading.samples_since(base, entry.id, 0, None))
 
 

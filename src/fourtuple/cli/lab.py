@@ -34,10 +34,15 @@ from fourtuple.faces.printer import tell
     show_default=True,
     help="Number of hosts; two are joined by a virtual cable.",
 )
+@click.option("--unconfined", is_flag=True, help="Permit changes to settings of the whole host (fs.*, kernel.*, vm.*).")
 @click.option("--quiet", is_flag=True, help="Do not describe the lab.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
-def lab(ports: str, hash_entries: int | None, hosts: int, quiet: bool, command: tuple[str, ...]) -> None:
+def lab(
+    ports: str, hash_entries: int | None, hosts: int, unconfined: bool, quiet: bool, command: tuple[str, ...]
+) -> None:
     """Run COMMAND in a private network namespace, which is removed on exit; returns COMMAND's exit code.
+
+    When COMMAND ends, or this command does, every process in the lab is ended.
 
     \b
     fourtuple lab -- sh                  a shell to experiment in; nothing in it reaches the host
@@ -51,8 +56,9 @@ def lab(ports: str, hash_entries: int | None, hosts: int, quiet: bool, command: 
 
     if "-" not in ports:
         raise UsageError(f"--ports {ports}", "it is not LOW-HIGH", "For example, --ports 32768-60999.")
-    with verb(ports=parse_ports(ports, "--ports"), hash_entries=hash_entries, hosts=hosts) as (setup, place):
+    range_ = parse_ports(ports, "--ports")
+    with verb(ports=range_, hash_entries=hash_entries, hosts=hosts, confined=not unconfined) as (setup, place):
         if not quiet:
-            tell(face.lab_line(setup.ports, setup.hash_entries, setup.hosts), to=sys.stderr)
+            tell(face.lab_line(setup.ports, setup.hash_entries, setup.hosts, setup.why_shared), to=sys.stderr)
         code = run_in(place, command)
     sys.exit(code)

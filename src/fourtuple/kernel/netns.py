@@ -1,16 +1,8 @@
 """Network namespaces: making a private one (without root if permitted), entering one, and listing those of the host.
 
-A namespace exists while a process is in it. The holder is a process with no other task: it creates the namespace,
-brings loopback up, reports that it is ready, and waits until its standard input closes, which also happens when the
-process that started it dies. So the namespace lives exactly as long as its holder. Commands run inside through
-`python -m fourtuple.kernel.netns enter PID COMMAND…`.
-
-Only a single-threaded process can create or enter a user namespace (unshare(2), setns(2): EINVAL otherwise), and
-importing NumPy starts a thread. So fresh interpreters do both, and this module does not import NumPy.
+A private namespace lives exactly as long as its holder (`holder.py`), a process that this module starts and ends.
 """
 
-import ctypes
-import errno
 import fcntl
 import json
 import os
@@ -22,30 +14,47 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from fourtuple.core.errors import EXIT_CANNOT, CannotError
-from fourtuple.kernel import process
+from fourtuple.kernel import children
 from fourtuple.kernel.proc.files import text_of
 from fourtuple.kernel.proc.sysctl import write_sysctl
+from fourtuple.kernel.syscalls import CLONE_NEWNET, CLONE_NEWUSER, setns, unshare
 
-CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # include/uapi/linux/sched.h
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1  # include/uapi/linux/sockios.h, if.h
 SO_NETNS_COOKIE = 71  # include/uapi/asm-generic/socket.h
 NAMED = "/run/netns"  # where ip-netns(8) keeps its namespaces
 READY = "ready"
-NOT_EXECUTABLE, NOT_FOUND = 126, 127  # exit codes, as in shells
+# To a process that passes signals on: kill the command and wait for it. If this process were killed itself, it might be
+# that nothing waits for the command, and until then the PID namespace stays.
+KILL = signal.SIGRTMIN
+CLOSE_S = 20.0  # far more than a holder needs to end the processes inside
+HOLDER = "fourtuple.kernel.holder"  # the program
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceOrder:
+    """What a holder is to make, see Namespace; its command line has it as JSON."""
+
+    settings: Mapping[str, str]
+    parent_settings: Mapping[str, str]
+    beside: int | None
+    processes: bool
+    confined: bool
 
 
 class Namespace:
     """A private network namespace: `with Namespace() as lab: lab.start(["ip", "address"])`.
 
-    pid:     the holder's PID; /proc/PID/ns/net is the namespace
-    without: the names in `parent_settings` that this kernel does not have
+    pid:       the holder's PID; /proc/PID/ns/net is the namespace
+    without:   the names in `parent_settings` that this kernel does not have
+    processes: it has a PID and a mount namespace of its own: with the holder, every process inside ends
+    why_not:   why it has none although it was to have them; empty otherwise
 
     Raises CannotError if no namespace is permitted.
     """
@@ -56,36 +65,68 @@ class Namespace:
         settings: Mapping[str, str] = NO_SETTINGS,
         parent_settings: Mapping[str, str] = NO_SETTINGS,
         beside: "Namespace | None" = None,
+        processes: bool = False,
+        confined: bool = True,
     ) -> None:
         """Start the holder and wait until the namespace is ready.
 
         settings:        sysctls to write inside, such as {"net.ipv4.ip_local_port_range": "1024 65535"}
         parent_settings: sysctls of an intermediate parent namespace: some properties of a namespace are fixed at its
                          creation, by the settings of its parent. Empty: no intermediate namespace
-        beside:          another namespace, whose user namespace this one shares, so that the two can be linked
+        beside:          another namespace, whose user, PID and mount namespace this one shares, so that the two can be
+                         linked
+        processes:       it is to have a PID and a mount namespace of its own, if that is permitted
+        confined:        inside these, the settings of the host (fs.*, kernel.*, vm.*, /sys) are read-only
         """
-        hold = [sys.executable, "-m", __name__, "hold", json.dumps([dict(parent_settings), dict(settings)])]
+        processes, pid = (beside.processes, beside.pid) if beside else (processes, None)
+        order = NamespaceOrder(dict(settings), dict(parent_settings), pid, processes, confined)
+        self.why_not = ""
+        try:
+            self._hold(order)
+        except CannotError as error:
+            if not processes or beside or self._holder.returncode != EXIT_CANNOT:
+                raise
+            self.why_not = error.stopped_by
+            self._hold(replace(order, processes=False))
+
+    def _hold(self, order: NamespaceOrder) -> None:
         self._holder = subprocess.Popen(
-            beside.command(hold) if beside else hold,
+            [sys.executable, "-m", HOLDER, "hold", json.dumps(asdict(order))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C reaches the program that uses the namespace, not the holder
         )
         assert self._holder.stdout is not None  # noqa: S101  (for the type checker)
-        ready, *without = self._holder.stdout.readline().decode().split() or [""]
+        ready, *words = self._holder.stdout.readline().decode().split() or [""]
         if ready != READY:
             _, reason = self._holder.communicate()
             raise CannotError("a private network namespace", reason.decode().strip() or "its holder process ended")
-        self.pid, self.without = self._holder.pid, without
+        pid, *self.without = words
+        self.pid, self.processes = int(pid), order.processes
+
+    @property
+    def pid_inside(self) -> int:
+        """The holder's PID as processes inside see it (proc(5), /proc/PID/status, NSpid)."""
+        with open(f"/proc/{self.pid}/status") as status:
+            return int(next(line for line in status if line.startswith("NSpid:")).split()[-1])
 
     def command(self, command: Sequence[str], *, tied: bool = True) -> list[str]:
         """The command line that runs `command` inside. tied: it is killed when the process that starts it ends."""
-        return [sys.executable, "-m", __name__, "enter" if tied else "visit", str(self.pid), *command]
+        return [sys.executable, "-m", HOLDER, "enter" if tied else "visit", str(self.pid), *command]
 
     def start(self, command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
-        """Start `command` inside the namespace; options are those of subprocess.Popen."""
-        return subprocess.Popen(self.command(command), **options)
+        """Start `command` inside the namespace; options are those of subprocess.Popen.
+
+        If the namespace has processes of its own, this is the process that passes on signals and the exit code.
+        """
+        with children.signals_held():
+            return subprocess.Popen(self.command(command), **options)
+
+    def kill(self, program: subprocess.Popen[Any]) -> None:
+        """Kill a program that was started inside, and wait for it."""
+        program.send_signal(KILL if self.processes else signal.SIGKILL)
+        program.communicate()
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -98,11 +139,17 @@ class Namespace:
             try:
                 yield
             finally:
-                _call("setns", back.fileno(), CLONE_NEWNET)
+                setns(back.fileno(), CLONE_NEWNET)
 
     def close(self) -> None:
-        """End the holder. The namespace is removed once the other processes inside have ended too."""
-        self._holder.communicate()
+        """End the holder, and every process inside if they have a PID namespace; others keep the namespace alive."""
+        try:
+            self._holder.communicate(timeout=CLOSE_S)
+        except subprocess.TimeoutExpired:
+            # Everything inside is dead. But the kernel lets no init go while one of them has not been waited for, which
+            # an init of the host, or of a container, may never do (zap_pid_ns_processes() in kernel/pid_namespace.c).
+            self._holder.kill()
+            self._holder.communicate()
 
     def __enter__(self) -> Self:
         return self
@@ -113,17 +160,19 @@ class Namespace:
         self.close()
 
 
-def enter_new(settings: Mapping[str, str], parent_settings: Mapping[str, str]) -> list[str]:
+def enter_new(settings: Mapping[str, str], parent_settings: Mapping[str, str], flags: int = CLONE_NEWNET) -> list[str]:
     """Move this process into a new namespace with loopback up → the parent settings that this kernel does not have.
+
+    flags: which namespaces are new, as unshare(2) takes them
 
     A process with CAP_SYS_ADMIN needs no user namespace; any other process gets one, in which it is root.
     Raises OSError.
     """
     try:
-        _call("unshare", CLONE_NEWNET)
+        unshare(flags)
     except PermissionError:
         uid, gid = os.geteuid(), os.getegid()
-        _call("unshare", CLONE_NEWUSER | CLONE_NEWNET)
+        unshare(CLONE_NEWUSER | flags)
         # user_namespaces(7): an unprivileged process may map only its own IDs, and must give up setgroups(2) first.
         for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
             with open(f"/proc/self/{name}", "w") as file:
@@ -135,7 +184,7 @@ def enter_new(settings: Mapping[str, str], parent_settings: Mapping[str, str]) -
         except FileNotFoundError:
             without.append(name)
     if parent_settings:
-        _call("unshare", CLONE_NEWNET)
+        unshare(CLONE_NEWNET)
     for name, value in settings.items():
         write_sysctl(name, value)
     set_loopback_up()
@@ -149,14 +198,14 @@ def enter(pid: int) -> None:
         kinds.insert(0, ("user", CLONE_NEWUSER))
     handles = [(os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC), flag) for name, flag in kinds]
     for handle, flag in handles:
-        _call("setns", handle, flag)
+        setns(handle, flag)
         os.close(handle)
 
 
 def enter_named(name: str) -> None:
     """Move this process into a namespace that `ip netns add` created. Raises OSError."""
     with open(Path(NAMED) / name) as handle:
-        _call("setns", handle.fileno(), CLONE_NEWNET)
+        setns(handle.fileno(), CLONE_NEWNET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,53 +279,3 @@ def set_loopback_up() -> None:
         request = fcntl.ioctl(sock, SIOCGIFFLAGS, struct.pack("16sH14x", b"lo", 0))
         (flags,) = struct.unpack_from("H", request, 16)
         fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | IFF_UP))
-
-
-def _call(name: str, *arguments: int) -> None:
-    if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{name}(): {os.strerror(number)}")
-
-
-def _why_not(error: OSError) -> str:
-    if error.filename:
-        return f"{error.filename}: {error.strerror}"
-    name = errno.errorcode.get(error.errno or 0, str(error.errno))
-    if error.errno in (errno.ENOSPC, errno.EUSERS):
-        return f"{error.strerror} ({name}): user.max_user_namespaces or user.max_net_namespaces is exhausted or 0"
-    return f"{error.strerror} ({name}): user namespaces are not allowed here (container, seccomp or AppArmor)"
-
-
-def _main(arguments: list[str]) -> int:
-    verb, what, *command = arguments
-    if verb == "hold":
-        parent_settings, settings = json.loads(what)
-        try:
-            without = enter_new(settings, parent_settings)
-        except OSError as error:
-            print(_why_not(error), file=sys.stderr)
-            return EXIT_CANNOT
-        print(READY, *without, flush=True)
-        os.read(0, 1)
-        return 0
-    if not command:
-        print("no command given", file=sys.stderr)
-        return 2
-    parent = os.getppid()
-    try:
-        enter(int(what))
-    except OSError as error:
-        print(f"the namespace of process {what}: {error.strerror}", file=sys.stderr)
-        return EXIT_CANNOT
-    if verb == "enter":
-        process.die_with_parent(parent)  # after setns(2), which would clear the setting (prctl(2))
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        os.execvp(command[0], command)  # noqa: S606  (no shell is meant)
-    except OSError as error:
-        print(f"{command[0]}: {error.strerror}", file=sys.stderr)
-        return NOT_FOUND if error.errno == errno.ENOENT else NOT_EXECUTABLE
-
-
-if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1:]))

@@ -1,15 +1,9 @@
-"""This process: its open files and their limit, memory, CPU time, children, and its tie to its parent."""
+"""This process: its open files and their limit, memory, and CPU time."""
 
-import contextlib
-import ctypes
 import os
 import resource
-import signal
-import time
 from dataclasses import dataclass
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
-END_S = 1.0  # between SIGTERM and SIGKILL
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")  # 4, 16 or 64 KiB on arm64: the kernel is asked (getconf(1))
 
 
@@ -62,45 +56,3 @@ def cpu_us() -> tuple[int, int]:
     """CPU time of this process so far in µs: user, system."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6)
-
-
-def adopt_orphans() -> None:
-    """Become the parent of processes that our descendants leave behind (prctl(2), PR_SET_CHILD_SUBREAPER)."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def children() -> set[int]:
-    """The PIDs of our child processes; empty if the kernel does not list them (CONFIG_PROC_CHILDREN)."""
-    try:
-        return {int(pid) for task in os.listdir("/proc/self/task") for pid in _children_of(task)}
-    except FileNotFoundError:
-        return set()
-
-
-def _children_of(task: str) -> list[str]:
-    with open(f"/proc/self/task/{task}/children") as file:
-        return file.read().split()
-
-
-def end_children(but: set[int]) -> None:
-    """End our children, and the orphans they leave to us: by SIGTERM, and after END_S by SIGKILL.
-
-    but: PIDs to leave running
-    """
-    asked, until_s = set[int](), time.monotonic() + END_S
-    while left := children() - but:
-        for pid in left - asked if time.monotonic() < until_s else left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM if time.monotonic() < until_s else signal.SIGKILL)
-        asked |= left
-        for pid in left:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
-        time.sleep(0.01)
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when `parent` ends for any reason (prctl(2), PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # the parent ended before the call
-        os._exit(1)

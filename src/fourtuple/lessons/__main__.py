@@ -6,6 +6,7 @@ It prints its progress and finally its result, each as a line of JSON.
 import dataclasses
 import errno
 import json
+import signal
 import sys
 from typing import Any
 
@@ -18,6 +19,7 @@ from fourtuple.verbs.lab import own_world
 
 
 def main(name: str, connections: str, ground: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing to clean up, and nobody to read a traceback
     try:
         with Stage(private=ground == "private", connections=int(connections) or None) as stage:
             outcome = _show(name, stage)

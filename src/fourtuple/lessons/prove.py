@@ -100,7 +100,7 @@ def _run(lesson: Lesson, connections: int | None, *, private: bool) -> Generator
         program = stack.enter_context(
             start(command, stdout=subprocess.PIPE, text=True, start_new_session=True, env=environment)
         )
-        stack.callback(program.kill)
+        stack.callback(program.terminate)
         assert program.stdout is not None  # noqa: S101  (for the type checker)
         for line in program.stdout:
             message = json.loads(line)

@@ -1,7 +1,6 @@
 """`fourtuple serve` or `fourtuple hold` as a background process: ready when the block begins, ended after it."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from fourtuple.core.errors import ShortfallError
-from fourtuple.kernel import process
+from fourtuple.kernel import children
 
 READY = {"serve": "listening", "hold": "holding"}  # the first word of the line on standard error that announces it
 END_S = 60.0
@@ -45,16 +44,15 @@ def holding(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[Background]
         yield program
 
 
-def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[str]":
-    """subprocess.Popen of a program that ends with this process, however that ends."""
-    parent = os.getpid()
-    return subprocess.Popen(command, preexec_fn=lambda: process.die_with_parent(parent), **options)
+def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
+    """subprocess.Popen of a program that is killed when this process ends, however that ends."""
+    return children.start(command, **options)
 
 
 @contextmanager
 def _running(verb: str, arguments: Sequence[str], prefix: Sequence[str]) -> Iterator[Background]:
     command = [*prefix, sys.executable, "-m", "fourtuple", verb, *arguments, "--json", "--quiet", "--no-store"]
-    program = start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    program = children.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert program.stderr is not None  # noqa: S101  (for the type checker)
     background = Background()
     try:

@@ -5,11 +5,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from ipaddress import ip_interface
 from pathlib import Path
 from types import FrameType
@@ -20,7 +18,7 @@ from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.topology import Cable, Port, up
-from fourtuple.kernel import process
+from fourtuple.kernel import children, process
 from fourtuple.kernel.netns import Namespace
 from fourtuple.kernel.proc.cgroups import read_memory
 from fourtuple.kernel.proc.ports import read_port_facts
@@ -30,27 +28,41 @@ from fourtuple.kernel.proc.world import read_world
 WIDE = range(1024, 65536)  # every port that needs no privilege
 MOST_ENTRIES = 2**24  # net.ipv4.tcp_child_ehash_entries
 HOST = "10.77.0.{}"
+HOST_PROGRAMS = Path(__file__).parent.parent / "hosts"
 
 
 class Lab(Namespace):
-    """A private network namespace with loopback up, removed when it is closed. Raises CannotError if not permitted."""
+    """A private network namespace with loopback up, removed when it is closed. Raises CannotError if not permitted.
+
+    Where it is permitted, it has processes and mounts of its own: with the lab, every process inside ends.
+    """
 
     def __init__(
-        self, *, ports: range | None = None, hash_entries: int | None = None, beside: "Lab | None" = None
+        self,
+        *,
+        ports: range | None = None,
+        hash_entries: int | None = None,
+        beside: "Lab | None" = None,
+        processes: bool = True,
+        confined: bool = True,
     ) -> None:
         """Create the namespace.
 
         ports:        net.ipv4.ip_local_port_range; None: the kernel's default
         hash_entries: buckets of its own TCP hash table, rounded up to a power of two; None: it shares the host's table
-        beside:       a lab that this one can be joined with, even if that requires a shared user namespace
+        beside:       a lab that this one can be joined with; the two have the same processes
+        processes:    it is to have processes of its own; see Namespace
+        confined:     it cannot change settings of the host; see Namespace
         """
         table = {"net.ipv4.tcp_child_ehash_entries": str(hash_entries)} if hash_entries else {}
         settings = {_PORT_RANGE: _port_range(ports)} if ports else {}
-        super().__init__(settings=settings, parent_settings=table, beside=beside)
+        super().__init__(
+            settings=settings, parent_settings=table, beside=beside, processes=processes, confined=confined
+        )
 
     def join(self, cable: Cable, near: "Lab | None" = None) -> None:
         """Connect `near`, or this process's namespace, with this lab (far). Raises CannotError without `ip`."""
-        _ip(cable.connect(self.pid), near.command([]) if near else [])
+        _ip(cable.connect(self.pid_inside if near else self.pid), near.command([]) if near else [])
         _ip(up(cable.far), self.command([]))
 
 
@@ -61,20 +73,25 @@ class Setup:
     ports:        its port range
     hash_entries: entries of its own TCP hash table; None: it shares the host's table
     hosts:        the addresses of its hosts; empty: one host, with loopback only
+    why_shared:   why it has no processes of its own, so that it shares the host's; empty: it has
     """
 
     ports: range
     hash_entries: int | None
     hosts: tuple[str, ...]
+    why_shared: str = ""
 
 
 @contextmanager
-def lab(*, ports: range = WIDE, hash_entries: int | None = None, hosts: int = 1) -> Iterator[tuple[Setup, Lab]]:
+def lab(
+    *, ports: range = WIDE, hash_entries: int | None = None, hosts: int = 1, confined: bool = True
+) -> Iterator[tuple[Setup, Lab]]:
     """A lab as made by `fourtuple lab`: the block runs outside, commands run inside (Lab.start, Lab.command).
 
     hash_entries: None: as many as the sockets that memory allows
     hosts:        1, or 2 joined by a cable: 10.77.0.1 and 10.77.0.2. With 2, the programs host1 and host2 are on the
                   PATH during the block and run a command on that host
+    confined:     commands inside cannot change settings of the host
 
     The programs of this Python, fourtuple among them, are last on the PATH.
 
@@ -86,32 +103,29 @@ def lab(*, ports: range = WIDE, hash_entries: int | None = None, hosts: int = 1)
         raise UsageError(f"a hash table of {hash_entries:,}", f"must have 1 to {MOST_ENTRIES:,} entries")
     entries = 2 ** ((hash_entries or _affordable_sockets()) - 1).bit_length()
     with ExitStack() as until_the_end:
-        until_the_end.enter_context(_on_path(os.path.dirname(sys.executable), last=True))
-        first = until_the_end.enter_context(Lab(ports=ports, hash_entries=entries))
+        path = os.environ.get("PATH", os.defpath)
+        until_the_end.enter_context(_environment({"PATH": f"{path}{os.pathsep}{os.path.dirname(sys.executable)}"}))
+        first = until_the_end.enter_context(Lab(ports=ports, hash_entries=entries, confined=confined))
         addresses: list[str] = []
         if hosts > 1:
             second = until_the_end.enter_context(Lab(ports=ports, hash_entries=entries, beside=first))
             addresses = [HOST.format(number) for number in (1, 2)]
             near, far = (Port(f"cable{n}", (ip_interface(f"{a}/24"),)) for n, a in enumerate(addresses, 1))
             second.join(Cable(near, far), near=first)
-            folder = Path(until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="fourtuple-lab-")))
-            until_the_end.enter_context(_on_path(str(folder)))
-            for number, host in enumerate((first, second), 1):
-                script = folder / f"host{number}"
-                script.write_text(f'#!/bin/sh\nexec {" ".join(host.command([], tied=False))} "$@"\n')
-                script.chmod(0o755)
-        yield Setup(ports, None if first.without else entries, tuple(addresses)), first
+            holders = {f"FOURTUPLE_HOST{n}": str(host.pid_inside) for n, host in enumerate((first, second), 1)}
+            until_the_end.enter_context(_environment(holders | {"FOURTUPLE_PYTHON": sys.executable}))
+            until_the_end.enter_context(_environment({"PATH": f"{HOST_PROGRAMS}{os.pathsep}{os.environ['PATH']}"}))
+        yield Setup(ports, None if first.without else entries, tuple(addresses), first.why_not), first
 
 
 def run_in(lab: Lab, command: Sequence[str]) -> int:
     """Run `command` in the lab, and end processes that it leaves → its exit code, or 128 + n if signal n ended it.
 
-    The command receives signals from the keyboard; SIGTERM and SIGHUP are passed on to it. Raises UsageError.
+    The command receives signals from the keyboard; SIGTERM and SIGHUP are passed on to it. Raises UsageError, and
+    CannotError if its exit code is unknown.
     """
     if not command or not command[0]:
         raise UsageError("the name of the command is empty")
-    process.adopt_orphans()
-    known = process.children()
     program: subprocess.Popen[bytes] | None = None
 
     def on_signal(number: int, _: FrameType | None) -> None:
@@ -120,24 +134,31 @@ def run_in(lab: Lab, command: Sequence[str]) -> int:
 
     before = {n: signal.signal(n, on_signal) for n in _SIGNALS}
     try:
-        # The Python that only enters the lab ignores Ctrl-C; it restores the signal for the command.
-        program = lab.start(command, preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_IGN))
-        code = program.wait()
+        with children.orphans_ended():  # there are some where the lab has no processes of its own
+            with children.signals_held():
+                program = lab.start(command)
+            code = children.wait(program)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        process.end_children(but=known)
-    return 128 - code if code < 0 else code
+    if code is None:
+        raise CannotError(f"the exit code of {command[0]}", "this process ignores SIGCHLD, or something else waited")
+    return code
 
 
 @contextmanager
-def _on_path(folder: str, *, last: bool = False) -> Iterator[None]:
-    before = os.environ.get("PATH", os.defpath)
-    os.environ["PATH"] = os.pathsep.join((before, folder) if last else (folder, before))
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set these environment variables during the block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
-        os.environ["PATH"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _affordable_sockets() -> int:

@@ -13,7 +13,7 @@ from fourtuple.core.runs.proof import HOLDS, Ground, Proof, Result, Step
 from fourtuple.core.runs.records import HoldRecord, Sample, ServeRecord
 from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.stored import Entry, RunState, StoredRun
-from fourtuple.kernel.proc.alive import is_alive, mark
+from fourtuple.kernel.proc.alive import living, mark
 from fourtuple.store import reading, tables
 from fourtuple.store.coding import to_text
 from fourtuple.store.file import default_file, open_store
@@ -104,7 +104,7 @@ class Keeper:
         if self.id is None:
             raise CannotError("cannot report this run", f"it could not be stored: {self.why_not}", "See --no-store.")
         if self._file is None:
-            run = reading.read_run(self._base, self.id, is_alive)
+            run = reading.read_run(self._base, self.id, living())
             return replace(run, entry=replace(run.entry, id=0))
         with Runs(self._file) as runs:
             return runs.read(self.id)
@@ -161,19 +161,19 @@ class Runs:
 
     def entries(self) -> list[Entry]:
         """All runs, newest first."""
-        return reading.entries(self._base, is_alive)
+        return reading.entries(self._base, living())
 
     def entry(self, run: int | None = None) -> Entry:
         """The entry of a run. run: None: the newest. Raises UsageError if there is no such run."""
-        return reading.entry(self._base, run, is_alive)
+        return reading.entry(self._base, run, living())
 
     def read(self, run: int | None = None) -> StoredRun:
         """The whole run; of a run in progress, what is stored so far. Raises UsageError as `entry` does."""
-        return reading.read_run(self._base, run, is_alive)
+        return reading.read_run(self._base, run, living())
 
     def remove(self, runs: Sequence[int]) -> None:
         """Remove all of these runs or none. Raises UsageError if one does not exist or is still running."""
-        reading.remove(self._base, list(runs), is_alive)
+        reading.remove(self._base, list(runs), living())
 
     def follow(self, run: int) -> Run[Sample, HoldRecord | ServeRecord]:
         """A run that another process writes, as if it ran here. Raises CannotError if it ends without a record."""

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fourtuple.kernel.proc.alive import is_alive, mark
+from fourtuple.kernel.proc.alive import living, mark
 from tests.kernel.proc.small import tree
 
 BOOT, PIDS = "9d2e1f0a-0000", "pid:[4026531836]"
@@ -24,13 +24,17 @@ def proc(tmp_path: Path, stats: dict[str, str], boot: str = BOOT, pids: str = PI
     return root
 
 
+def is_alive(marked: str, proc: Path) -> bool | None:
+    return living(proc)(marked)
+
+
 def test_this_process_is_alive_until_it_ends() -> None:
     """On the real /proc: this process is alive, and a program that printed its mark and ended is not."""
     code = "from fourtuple.kernel.proc.alive import mark; print(mark())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    assert is_alive(mark()) is True
-    assert is_alive(done.stdout.strip()) is False
+    assert living()(mark()) is True
+    assert living()(done.stdout.strip()) is False
 
 
 def test_the_same_number_that_began_at_another_moment_is_another_process(tmp_path: Path) -> None:
@@ -55,3 +59,20 @@ def test_from_another_container_and_without_proc_it_cannot_be_told(tmp_path: Pat
     assert is_alive(f"{BOOT} {PIDS} 17 23", root) is None
     assert is_alive(f"{BOOT} {PIDS} 17 23", tmp_path / "nothing") is None
     assert is_alive("no mark", root) is None
+
+
+def test_a_process_inside_a_lab_is_found_by_the_number_it_has_there(tmp_path: Path) -> None:
+    """From the host, which lists it under another number, and knows that it has ended when it is not listed."""
+    root = proc(tmp_path, {"1": stat(1, 1), "17": stat(17, 23)})
+    (root / "17/status").write_text("Name:\ta\nNSpid:\t17\t2\n")
+    (root / "17/ns").mkdir()
+    os.symlink("pid:[4026532000]", root / "17/ns/pid")
+
+    assert is_alive(f"{BOOT} pid:[4026532000] 2 23", root) is True
+    assert is_alive(f"{BOOT} pid:[4026532001] 2 23", root) is False
+    assert is_alive(f"{BOOT} pid:[4026532000] 3 23", root) is False
+    assert is_alive(f"{BOOT} pid:[4026532000] 2 24", root) is False
+    (root / "17/ns/pid").unlink()  # of another user
+    assert is_alive(f"{BOOT} pid:[4026532000] 2 23", root) is True
+    (root / "1/stat").unlink()  # the processes of other users are hidden (proc(5), hidepid)
+    assert is_alive(f"{BOOT} pid:[4026532000] 2 24", root) is None

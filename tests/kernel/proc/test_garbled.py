@@ -91,7 +91,7 @@ def test_a_cgroup_with_statistics_that_cannot_be_read_leaves_nothing_known(stati
     "marked", ["", "a b", "boot ns ../../etc 5", "boot ns 1\0 5", "boot ns x 5", f"boot ns {HUGE} 5"]
 )
 def test_what_is_no_mark_of_a_process_is_not_known_to_be_alive(marked: str) -> None:
-    assert alive.is_alive(marked.replace("boot", alive.boot_id())) is None
+    assert alive.living()(marked.replace("boot", alive.boot_id())) is None
 
 
 @pytest.mark.parametrize("link", ["socket:[", "socket:[]", "socket:[x]", "socket:[-1]", f"socket:[{HUGE}]", "pipe:[1]"])

@@ -12,11 +12,8 @@ import pickle
 import select
 import signal
 import socket
-import sys
-import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NoReturn
 
 import numpy as np
 
@@ -27,7 +24,7 @@ from fourtuple.core.runs.counters import COUNTERS, Counters, Phase
 from fourtuple.core.runs.records import Event, Sample
 from fourtuple.engine.control import CONTROL_WORDS, Control, Cookies, now_ns
 from fourtuple.engine.crews.contract import SAMPLE_S, Work
-from fourtuple.kernel import process
+from fourtuple.kernel import children
 
 END_S = 30.0  # how long workers may take to close what they hold before they are killed
 EVENTS_AT_ONCE = 50  # in one datagram: far below the send buffer of a socket pair (net.core.wmem_default, 208 KiB)
@@ -81,18 +78,14 @@ class Workers:
 
     def _start(self, number: int) -> None:
         """Fork a worker. Raises ShortfallError if fork() fails."""
+        work = partial(self._works[number], self._rows[number], self.control, self._cookies[number])
         parent = os.getpid()
-        sys.stdout.flush()
-        sys.stderr.flush()
         try:
-            pid = os.fork()
+            pid = children.fork(lambda: _work(work, self._tell, parent))
         except OSError as error:
             stopped_by = f"fork(): {error.strerror} ({name_of(error.errno or 0)})"
             do = "Check pids.max, ulimit -u and kernel.threads-max."
             raise ShortfallError(f"worker process {number + 1}", stopped_by, do) from None
-        if pid == 0:
-            work = partial(self._works[number], self._rows[number], self.control, self._cookies[number])
-            _work_and_exit(work, self._tell, parent)
         self._pids.append(pid)
         self._running.add(number)
 
@@ -110,15 +103,18 @@ class Workers:
         return events
 
     def _bury(self) -> None:
-        """Notice workers that have ended. If one was killed, correct its row: the connections it held are lost."""
+        """Notice workers that have ended. If one was killed, correct its row: the connections it held are lost.
+
+        If the exit code is unknown, the row tells: a worker that did all its work has reached the last phase.
+        """
         for number in list(self._running):
-            pid, status = os.waitpid(self._pids[number], os.WNOHANG)
-            if not pid:
+            ended, code = children.has_ended(self._pids[number])
+            if not ended:
                 continue
             self._running.discard(number)
-            if status:
+            row = self._rows[number]
+            if code or (code is None and row["phase"] != Phase.CLOSED):
                 self.killed += 1
-                row = self._rows[number]
                 row["failed"][errno.ECANCELED] += max(0, row["wanted"] - row["opened"] - row["failed"].sum())
                 row["lost"] += row["open"]
                 row["lost_by"][errno.ECANCELED] += row["open"]
@@ -141,21 +137,14 @@ class Workers:
                 channel.close()
 
 
-def _work_and_exit(work: Callable[[], Iterator[list[Event]]], tell: socket.socket | None, parent: int) -> NoReturn:
-    """Run a worker in the forked process, from start to exit; never returns into the code of the parent."""
-    code = 1
-    try:
-        # Only the parent stops workers, by the control word: a signal to the process group must not end them before.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        process.die_with_parent(parent)
-        for events in work():
-            if tell is not None:
-                for start in range(0, len(events), EVENTS_AT_ONCE):
-                    tell.send(pickle.dumps(events[start : start + EVENTS_AT_ONCE]))
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
+def _work(work: Callable[[], Iterator[list[Event]]], tell: socket.socket | None, parent: int) -> int:
+    """Run a worker in the forked process, from start to end → its exit code."""
+    # Only the parent stops workers, by the control word: a signal to the process group must not end them before.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    children.die_with_parent(parent)
+    for events in work():
+        if tell is not None:
+            for start in range(0, len(events), EVENTS_AT_ONCE):
+                tell.send(pickle.dumps(events[start : start + EVENTS_AT_ONCE]))
+    return 0

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from fourtuple.core.runs.run import Run
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.topology import Cable, Port
 from fourtuple.core.units import format_size
+from fourtuple.kernel import children
 from fourtuple.verbs.check.examine import Order
 from fourtuple.verbs.check.servers import READY, Answer, answer_named
 from fourtuple.verbs.lab import Lab
@@ -126,8 +128,7 @@ def answering(far: Lab, endpoints: Sequence[str], answer: Answer, text: bytes = 
                 raise ShortfallError(f"servers on {', '.join(endpoints)}", server.communicate()[1].strip())
             yield
         finally:
-            server.kill()  # its connections are reset; there is nothing to clean up
-            server.communicate()
+            far.kill(server)  # its connections are reset; there is nothing to clean up
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +248,6 @@ def _examined(place: Testbed, order: Order) -> Generator[Glimpse, None, Observat
         place.near.command([sys.executable, "-m", "fourtuple.verbs.check.examine", text]),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        text=True,
         start_new_session=True,
         env=place.environment,
     ) as examiner:
@@ -265,22 +265,32 @@ def _examined(place: Testbed, order: Order) -> Generator[Glimpse, None, Observat
             if examiner.poll() is None:
                 examiner.send_signal(signal.SIGTERM)
                 examiner.wait()
-    raise CannotError("cannot examine the program", f"the examiner ended with exit code {examiner.returncode}")
+    code = children.wait(examiner)
+    with_code = "an unknown exit code" if code is None else f"exit code {code}"
+    raise CannotError("cannot examine the program", f"the examiner ended with {with_code}")
 
 
-def _lines(examiner: "subprocess.Popen[str]") -> Iterator[str]:
-    """The lines that the examiner prints; Ctrl-C asks it to finish."""
+def _lines(examiner: "subprocess.Popen[bytes]") -> Iterator[bytes]:
+    """The lines that the examiner prints. Ctrl-C asks it to finish, but not before it has printed the first one."""
     assert examiner.stdout is not None  # noqa: S101  (for the type checker)
-    asked = False
+    text, asked, heard = b"", False, False
     while True:
         try:
-            line = examiner.stdout.readline()
+            select.select([examiner.stdout], [], [])
+            with children.signals_held():  # what was read must not be lost by an interruption
+                data = os.read(examiner.stdout.fileno(), 1 << 16)
+                text += data
         except KeyboardInterrupt:
             if asked:
                 raise
             asked = True
-            examiner.send_signal(signal.SIGINT)
+            if heard:
+                examiner.send_signal(signal.SIGINT)
             continue
-        if not line:
+        if not data:
             return
-        yield line
+        *lines, text = text.split(b"\n")
+        if lines and asked and not heard:
+            examiner.send_signal(signal.SIGINT)
+        heard = heard or bool(lines)
+        yield from lines

@@ -86,7 +86,7 @@ class ProgramLab:
     def start(self, command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
         """subprocess.Popen of a program on the near host; it is ended with the lab."""
         program = self._ground.near.start([str(word) for word in command], **options)
-        self._until_the_end.callback(_end, program)
+        self._until_the_end.callback(self._ground.near.kill, program)
         return program
 
     def run(self, command: Sequence[str], timeout_s: float = RUN_S) -> "subprocess.CompletedProcess[str]":
@@ -117,8 +117,3 @@ class ProgramLab:
             raise ShortfallError(f"fourtuple {' '.join(arguments)}", done.stderr.strip())
         record: dict[str, Any] = json.loads(done.stdout)
         return record
-
-
-def _end(program: "subprocess.Popen[Any]") -> None:
-    program.kill()
-    program.communicate()

@@ -7,10 +7,11 @@ import socket
 import subprocess
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import IO
 
 from fourtuple.core.space.endpoints import Endpoint
-from fourtuple.kernel import process
+from fourtuple.kernel import children, process
 from fourtuple.kernel.sockopts import LINGER_RESET
 
 END_S = 2.0  # between SIGTERM and SIGKILL
@@ -22,21 +23,16 @@ class Program:
     """The program and its output, which is passed on to standard error if `aloud`."""
 
     def __init__(self, command: Sequence[str], *, aloud: bool) -> None:
-        process.adopt_orphans()
-        self._known = process.children()
-        parent, (soft, _) = os.getpid(), process.raise_soft_files()
-
-        def prepare() -> None:
-            process.set_soft_files(soft)  # the limit that the user's program normally has
-            process.die_with_parent(parent)
-
-        self._program = subprocess.Popen(
+        children.adopt_orphans()
+        self._known = children.children()
+        soft, _ = process.raise_soft_files()
+        self._program = children.start(
             command,
+            prepare=partial(process.set_soft_files, soft),  # the limit that the user's program normally has
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=prepare,
         )
         self._tail, self._aloud = b"", aloud
         assert self._program.stdout is not None  # noqa: S101  (for the type checker)
@@ -54,16 +50,11 @@ class Program:
     def exit(self) -> int | None:
         """The exit code, or 128 + n if signal n ended it; None: it is running."""
         code = self._program.poll()
-        return 128 - code if code is not None and code < 0 else code
+        return None if code is None else children.exit_code(code)
 
     def is_running(self) -> bool:
         """Whether the program or one of its descendants is running."""
-        if self.exit is None:
-            return True
-        for pid in process.children() - self._known:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
-        return bool(process.children() - self._known)
+        return self.exit is None or bool(children.running(but=self._known))
 
     def said(self) -> str:
         """The end of the program's output."""
@@ -78,7 +69,7 @@ class Program:
                 self._program.wait(END_S)
             self._program.kill()
             self._program.wait()
-        process.end_children(but=self._known)
+        children.end_children(but=self._known)
 
 
 class Driver:

@@ -12,6 +12,7 @@ They listen until standard input is closed.
 """
 
 import asyncio
+import signal
 import sys
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
@@ -22,7 +23,7 @@ import h11
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.space.endpoints import Endpoint
-from fourtuple.kernel import process
+from fourtuple.kernel import children, process
 
 BACKLOG = 4096
 HEAD_BYTES = 64 * 1024
@@ -166,6 +167,8 @@ async def serve(answer: Handler, endpoints: list[Endpoint]) -> None:
 
 
 def main(mode: str, text: str, *endpoints: str) -> None:
+    children.begin()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing to clean up, and nobody to read a traceback
     process.raise_soft_files()
     asyncio.run(serve(handler(Answer(mode), bytes.fromhex(text)), [Endpoint.parse(each) for each in endpoints]))
 
