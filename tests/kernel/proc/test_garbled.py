@@ -119,4 +119,4 @@ def test_a_process_may_have_any_bytes_in_its_name(tmp_path: Path) -> None:
     (tmp_path / "7/status").write_bytes(b"Name:\tx\xff\xfe\nPid:\t7\nCapEff:\t0400\n")
     process = pid.read_process(tmp_path / "7", {})
 
-    assert (process.pid, process.name, process.may_bind_any_port) == (7, "x\ufffd\ufffd", True)
+    assert (process.pid, process.name, process.may_bind_any_port) == (7, "x\\xff\\xfe", True)
