@@ -50,7 +50,7 @@ def lab(ports: str, hash_entries: int | None, hosts: int, quiet: bool, command: 
 
     if "-" not in ports:
         raise UsageError(f"--ports {ports}", "it is not LOW-HIGH", "For example, --ports 32768-60999.")
-    with verb(ports=parse_ports(ports, "--ports"), hash_entries=hash_entries, hosts=hosts) as (setup, place):
+    with verb(ports=parse_ports(ports, f"--ports {ports}"), hash_entries=hash_entries, hosts=hosts) as (setup, place):
         if not quiet:
             click.echo(face.lab_line(setup.ports, setup.hash_entries, setup.hosts), err=True)
         code = run_in(place, command)
