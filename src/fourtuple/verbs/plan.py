@@ -224,7 +224,7 @@ class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
     fourtuple_plan: int
     wanted: Annotated[int, msgspec.Meta(ge=1)]
-    destinations: Annotated[list[str], msgspec.Meta(min_length=1)]
+    destinations: list[str]
     sources: list[str] = []
     strategy: Literal["late", "plain", "noport", "explicit"] | None = None
     rate_per_s: Annotated[float, msgspec.Meta(ge=float(LEAST_PER_S), le=float(MOST_PER_S))] | None = None
