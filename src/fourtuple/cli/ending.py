@@ -24,6 +24,7 @@ from fourtuple.core.errors import (
     ShortfallError,
     UsageError,
 )
+from fourtuple.core.visible import visible
 
 OPEN_FILES = {
     errno.EMFILE: ("the process (RLIMIT_NOFILE)", "Raise the limit (ulimit -n)."),
@@ -49,6 +50,7 @@ def ended(command: Callable[[], object]) -> int:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else EXIT_REACHED
     except click.ClickException as error:
+        error.message = visible(error.message)
         with contextlib.suppress(OSError):  # nobody can be told
             error.show()
         code = error.exit_code

@@ -56,7 +56,7 @@ def lab(
 
     if "-" not in ports:
         raise UsageError(f"--ports {ports}", "it is not LOW-HIGH", "For example, --ports 32768-60999.")
-    range_ = parse_ports(ports, "--ports")
+    range_ = parse_ports(ports, f"--ports {ports}")
     with verb(ports=range_, hash_entries=hash_entries, hosts=hosts, confined=not unconfined) as (setup, place):
         if not quiet:
             tell(face.lab_line(setup.ports, setup.hash_entries, setup.hosts, setup.why_shared), to=sys.stderr)

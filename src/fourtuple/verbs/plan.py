@@ -249,7 +249,7 @@ class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
     fourtuple_plan: int
     wanted: Annotated[int, msgspec.Meta(ge=1)]
-    destinations: Annotated[list[str], msgspec.Meta(min_length=1)]
+    destinations: list[str]
     first_address: bool = False
     sources: list[str] = []
     strategy: Literal["late", "plain", "noport", "explicit"] | None = None
