@@ -50,7 +50,7 @@ def ended(command: Callable[[], object]) -> int:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else EXIT_REACHED
     except click.ClickException as error:
-        error.message = visible(error.message)  # type: ignore[misc]  (click sets it once, when it is made)
+        error.message = visible(error.message)  # type: ignore[misc]  # click sets it only once
         with contextlib.suppress(OSError):  # nobody can be told
             error.show()
         code = error.exit_code
