@@ -715,7 +715,7 @@ def test_a_line_is_read_from_standard_input(quiet: Ground) -> None:
     typed = quiet.fourtuple("why", *line.split(), "--json")
     found = json_of(done)
 
-    assert set(found) == {"saying", "means", "explanations", "unknown"}
+    assert set(found) == {"saying", "means", "explanations", "unknown", "resolved"}
     assert found["saying"] == {
         "text": line.strip(),
         "number": None,

@@ -43,12 +43,14 @@ def test_a_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert err == "error\\x1b[2J\n"
 
 
-def test_what_the_encoding_lacks_is_an_escape() -> None:
-    code = "from fourtuple.faces.printer import tell; tell('→ é', '10.0.0.4')"
+def test_what_the_encoding_lacks_is_said_in_characters_that_it_has() -> None:
+    """An arrow is `->`; what has no counterpart is an escape."""
+    imports = "from fourtuple.faces.printer import tell; from fourtuple.faces.text.encodable import make_encodable"
+    code = f"import sys; {imports}; make_encodable(sys.stdout); tell('→ é', '10.0.0.4')"
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment)
 
-    assert done.stdout == b"\\u2192 \\xe9\n10.0.0.4\n"
+    assert done.stdout == b"-> \\xe9\n10.0.0.4\n"
 
 
 def test_where_there_is_no_output_nothing_is_printed() -> None:

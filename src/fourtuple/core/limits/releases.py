@@ -74,6 +74,9 @@ BOUND_ARE_LISTED = KernelRule(
 
 # Settings of a namespace.
 SOMAXCONN_4096 = KernelRule("net.core.somaxconn is 4,096 by default, instead of 128", (5, 4), None, "listen(2)")
+READ_ONLY_MOUNTS = KernelRule(
+    "mount_setattr(): a mount and all mounts below it become read-only", (5, 12), None, "mount_setattr(2)"
+)
 CHILD_HASH = KernelRule(
     "net.ipv4.tcp_child_ehash_entries: a namespace has its own hash table", (6, 1), None, "ip-sysctl.rst"
 )
@@ -108,6 +111,7 @@ RULES: tuple[KernelRule, ...] = (
     SOCKET_OPTIONS_LISTED,
     BOUND_ARE_LISTED,
     SOMAXCONN_4096,
+    READ_ONLY_MOUNTS,
     CHILD_HASH,
     LINEAR_SYNS,
     RTO_MAX,
