@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
 from fourtuple.core.errors import CannotError, ShortfallError
-from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.core.runs.run import Run
 from fourtuple.core.sockets.ends import Ends
@@ -179,12 +178,13 @@ class Stage:
     ) -> Generator[Progress, None, tuple[HoldRecord, T]]:
         """Run a hold to its end and yield its progress → its record, and the result of `look()`.
 
-        `look()` is called once, when opening has ended. Raises ShortfallError if that never happened.
+        `look()` is called once, when opening has ended and the kernel's count is final. Raises ShortfallError if that
+        never happened.
         """
         seen: list[T] = []
         most = 0
         for sample in run:
-            if not seen and sample.phase is Phase.HOLDING:
+            if not seen and sample.census is not None:
                 seen.append(look())
             most = max(most, sample.open)  # the bar must not run backwards while the connections are closed
             yield Progress(most, sample.wanted)

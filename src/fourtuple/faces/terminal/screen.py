@@ -76,7 +76,7 @@ class Screen:
         before, self._before = self._before, sample
         if sample.census is not None and self._counted is None:
             self._counted = sample.open
-        if self._full_ns is None and sample.phase is Phase.HOLDING:
+        if self._full_ns is None and sample.census is not None:
             self._full_ns = sample.at_ns
         if before is None:
             start_ns = sample.start.at_ns if sample.start else sample.at_ns
