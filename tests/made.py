@@ -11,7 +11,7 @@ from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.runs.conclude import HoldEnding, conclude
 from fourtuple.core.runs.counters import COUNTERS, Phase
 from fourtuple.core.runs.histogram import add_values
-from fourtuple.core.runs.judge import judge_hold, judge_serve
+from fourtuple.core.runs.judge import agrees, judge_hold, judge_serve
 from fourtuple.core.runs.memory import MemoryUse, PartUse
 from fourtuple.core.runs.orders import HoldOptions, HoldOrder, LoopName
 from fourtuple.core.runs.pace import OpeningPace
@@ -174,8 +174,8 @@ def hold_record(**other: Any) -> HoldRecord:
     run = list(samples())
     full_ns = next(sample.at_ns for sample in run if sample.phase >= Phase.HOLDING)
     record = replace(conclude(order(), run, ending(full_ns + 5_000_000_000)), **other)
-    outcome = other.get("outcome") or judge_hold(record)
-    return replace(record, outcome=outcome, agree=outcome.agree)
+    record = replace(record, agree=agrees(record))
+    return replace(record, outcome=other.get("outcome") or judge_hold(record))
 
 
 def serve_record(**other: Any) -> ServeRecord:

@@ -10,7 +10,8 @@ port below 1024 without the capability (77). A file that the user names is missi
 read (77), is a damaged or newer run database (77); the output cannot be written (1).
 
 A command without an error exits with 0 if it did what was asked, and with 1 if it fell short: the last line of each
-cli/NAME.py. Ctrl-C before there is anything to report gives 130. The last catch is cli/ending.py.
+cli/NAME.py; for hold and serve, core/runs/judge.py decides. Ctrl-C before there is anything to report gives 130. The
+last catch is cli/ending.py.
 
 Each error has three parts: what was wanted, what stopped it, and what to do.
 """

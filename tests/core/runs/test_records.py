@@ -52,6 +52,15 @@ def test_the_witnesses_agree_only_where_all_three_say_the_same() -> None:
     assert not record(Witness(21, 21, 21, "sock_diag"), predicted=23).agree
 
 
+def test_what_is_required_may_be_that_they_agree() -> None:
+    """It is judged with the record as it is in the end."""
+    order = made.order(options=made.options(require=("agree=true, held=all",)))
+    found = conclude(order, made.samples(), made.ending(made.BEGAN_NS + 12_000_000_000))
+
+    assert (found.outcome.reached, found.agree) == (True, True)
+    assert [each.got for each in found.outcome.required] == [True, 1000]
+
+
 def test_an_interrupted_run_is_not_held_to_its_plan() -> None:
     assert record(Witness(21, 21, 21, "sock_diag"), predicted=23, interrupted=True).agree
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 
-from fourtuple.core.runs.judge import judge_hold
+from fourtuple.core.runs.judge import agrees, judge_hold
 from fourtuple.core.runs.memory import MemoryUse
 from fourtuple.core.runs.orders import HoldOrder
 from fourtuple.core.runs.records import HoldRecord, Loss, Sample, Witness
@@ -113,8 +113,8 @@ class HoldStory:
             resolved=order.start.planned.resolved if order.start.planned else (),
             **{each.name: getattr(ending, each.name) for each in fields(ending) if each.name != "held_until_ns"},
         )
-        outcome = judge_hold(record, order.options.require)
-        return replace(record, outcome=outcome, agree=outcome.agree)
+        record = replace(record, agree=agrees(record))
+        return replace(record, outcome=judge_hold(record, order.options.require))
 
     @property
     def _lost_between_s(self) -> tuple[float, float] | None:

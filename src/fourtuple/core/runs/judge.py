@@ -40,6 +40,11 @@ def judge_hold(record: HoldRecord, require: Sequence[str] = ()) -> Outcome:
     return _as_required(parse_requirements(require, HoldRecord), record, record.wanted, reasons, _held(record))
 
 
+def agrees(record: HoldRecord) -> bool:
+    """Whether the plan, the engine and the kernel, at both ends, have the same number."""
+    return not any(reason in DISAGREEMENTS for reason, _ in _hold_reasons(record))
+
+
 def judge_serve(record: ServeRecord, require: Sequence[str] = ()) -> Outcome:
     """The outcome of a serve; without `require`, no client had to wait for a worker that died or was full.
 
@@ -61,7 +66,7 @@ def judge_stored(record: HoldRecord | ServeRecord, *, reached: bool) -> Outcome:
     if reached == now.reached:
         return now
     says = _held(record) if isinstance(record, HoldRecord) else now.says
-    return Outcome(reached, says, () if reached else now.because, agree=now.agree)
+    return Outcome(reached, says, () if reached else now.because)
 
 
 def _outcome(required: tuple[Required, ...], reasons: Sequence[Because], met: str, short: str) -> Outcome:
@@ -70,11 +75,7 @@ def _outcome(required: tuple[Required, ...], reasons: Sequence[Because], met: st
     if not because:
         return Outcome(True, met, (), required)
     says = " ".join([f"{FELL_SHORT}: {short}.", *(sentence for _, sentence in reasons)])
-    return Outcome(False, says, because, required, _agree(reasons))
-
-
-def _agree(reasons: Sequence[Because]) -> bool:
-    return not any(reason in DISAGREEMENTS for reason, _ in reasons)
+    return Outcome(False, says, because, required)
 
 
 def _as_required(
@@ -91,15 +92,10 @@ def _as_required(
     sentences = [sentence for _, sentence in reasons]
     if because:
         listed = ", ".join(f"{each.name}{each.wanted} ({_got(each)})" for each in unmet)
-        return Outcome(
-            False,
-            " ".join([f"{FELL_SHORT}: {held}.", *([f"Not met: {listed}."] if unmet else []), *sentences]),
-            because,
-            required,
-            _agree(reasons),
-        )
+        says = " ".join([f"{FELL_SHORT}: {held}.", *([f"Not met: {listed}."] if unmet else []), *sentences])
+        return Outcome(False, says, because, required)
     listed = ", ".join(f"{each.name}{each.wanted}" for each in required)
-    return Outcome(True, " ".join([f"{held}. As required: {listed}.", *sentences]), (), required, _agree(reasons))
+    return Outcome(True, " ".join([f"{held}. As required: {listed}.", *sentences]), (), required)
 
 
 def _got(each: Required) -> str:

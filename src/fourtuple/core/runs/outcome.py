@@ -39,19 +39,17 @@ class Required:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a run. The exit code, the first line, `agree` and the stored outcome come from here.
+    """What became of a run. The exit code, the first line and the stored outcome come from here.
 
     says:     the first line of the result
     because:  names of reasons, or of requirements of --require that were not met; empty if the run was reached
     required: what had to be met
-    agree:    the plan, the engine and the kernel, at both ends, have the same number
     """
 
     reached: bool
     says: str
     because: tuple[str, ...] = ()
     required: tuple[Required, ...] = ()
-    agree: bool = True
 
 
 UNJUDGED = Outcome(False, "")  # of a record that is being made, or that was stored before outcomes were
