@@ -225,6 +225,19 @@ def test_a_peer_that_goes_away_is_a_loss(ground: Ground) -> None:
     assert record["held_s"] < 30
 
 
+def test_a_server_that_was_killed_does_not_listen_any_more(ground: Ground) -> None:
+    with (
+        ground.started("serve", "127.0.0.1:7777") as server,
+        ground.started("hold", "23", "127.0.0.1:7777", "--for", "1h", "--json") as holding,
+    ):
+        server.kill()
+        record = json.loads(holding.communicate(timeout=PATIENCE_S)[0])
+
+    assert (record["lost"], record["open_at_end"], holding.returncode) == (23, 0, 1)
+    assert record["census_at_end"]["queues"] == []
+    assert "does not any more" in record["outcome"]["says"]
+
+
 def test_closing_by_reset_leaves_no_time_wait_and_by_fin_it_does(ground: Ground) -> None:
     """Where both ends close at the same moment on two CPUs, Linux 6.18 answers some FINs by RST, with any client."""
 

@@ -273,7 +273,7 @@ def run(order: HoldOrder, crew: Crew) -> Generator[Sample, None, HoldEnding]:
             held_until_ns = held_until_ns or now_ns()
             wanted = options.wanted if options.reconnect else None
             settling = settling or Settling(witness, control, options.watch, wanted)
-            if is_empty or (at_end := settling.step(sample)):
+            if at_end := settling.step(sample):
                 closing_ns = now_ns()
                 control.close()
         closing_ns = closing_ns or now_ns()
@@ -291,7 +291,7 @@ class Stopped:
     by:            why opening was stopped; None: it was not
     held_until_ns: when the time to hold was over
     closing_ns:    when closing began
-    census:        the kernel's count then; None: nothing was open
+    census:        the kernel's count then; None: the run was broken off before
     memory:        of the open connections
     """
 

@@ -66,9 +66,7 @@ class Keeper:
         record = run.record
         if isinstance(record, HoldRecord):
             outcome = RunState.REACHED if record.outcome.reached else RunState.SHORT
-            marks = [f"{record.lost:,} lost"] * bool(record.lost) + ["interrupted"] * record.interrupted
-            marks += [name.replace("_", " ") for name in record.outcome.because if name not in SHOWN_ANYWAY]
-            self._end(outcome, to_text(record), ", ".join(marks), n=record.wanted, held=record.held)
+            self._end(outcome, to_text(record), ", ".join(_marks(record)), n=record.wanted, held=record.held)
         else:
             ended = RunState.REACHED if record.outcome.required else RunState.ENDED
             outcome = ended if record.outcome.reached else RunState.SHORT
@@ -132,6 +130,19 @@ def keep(file: Path | None, command: str) -> Keeper:
 def exported(run: StoredRun, how: str) -> bytes:
     """The run as CSV, JSON or Parquet. how: csv, json or parquet. Raises CannotError if pyarrow is not installed."""
     return tables.exported(run, how)
+
+
+def _marks(record: HoldRecord) -> Iterator[str]:
+    """What the list of runs says next to the number that was held."""
+    if record.lost:
+        yield f"{record.lost:,} lost"
+    if record.interrupted:
+        yield "interrupted"
+    reasons = [name for name in record.outcome.because if name in {*Reason}]
+    yield from (name.replace("_", " ") for name in reasons if name not in SHOWN_ANYWAY)
+    if len(reasons) < len(record.outcome.because):  # the others are requirements of the user
+        unmet = ", ".join(f"{each.name}{each.wanted}" for each in record.outcome.required if not each.met)
+        yield f"not met: {unmet}"
 
 
 class Runs:

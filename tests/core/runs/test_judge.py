@@ -29,7 +29,12 @@ CASES: list[tuple[Reason, dict[str, Any], list[str]]] = [
     (
         Reason.NOT_AT_SERVER,
         {"census_at_end": with_queue(990, 990)},
-        ["only 990 of 1,000"],
+        ["only 990 of 1,000 connections."],
+    ),
+    (
+        Reason.NOT_AT_SERVER,
+        {"census_at_end": with_queue(990, 990, waiting=4097)},
+        ["only 990 of 1,000", "it dropped the last step of the other handshakes"],
     ),
     (
         Reason.LOST,
@@ -60,7 +65,8 @@ CASES: list[tuple[Reason, dict[str, Any], list[str]]] = [
         ["1,000 failed with ECONNREFUSED", "held none of 1,000"],
     ),
     (Reason.UNEXPECTED, {"unexpected": 7}, ["7 answers were not as expected"]),
-    (Reason.UNANSWERED, {"unanswered": 7}, ["7 messages were not answered"]),
+    (Reason.UNANSWERED, {"unanswered": 7, "received_bytes": 0}, ["7 messages were not answered."]),
+    (Reason.UNSENT, {"unsent": 7}, ["7 messages were due and could not be sent"]),
     (Reason.WORKERS_KILLED, {"workers_killed": 1, "workers": 4}, ["1 of 4 worker processes died"]),
     (Reason.WITNESSES, {"census": Witness(990, 990, 990, "sock_diag")}, ["990 at the client", "engine 1,000"]),
     (Reason.WITNESSES, {"census_at_end": replace(ALL, client=990)}, ["990 at the client"]),
@@ -90,6 +96,24 @@ def test_a_run_that_held_everything_until_the_end_is_reached() -> None:
     assert (outcome.reached, outcome.because) == (True, ())
     assert outcome.says == "held 1,000 for 5 s, lost 0. Plan, engine and kernel agree."
     assert {each.name for each in outcome.required} >= {"held", "open_at_end", "accepted"}
+
+
+def test_a_server_that_is_gone_is_not_said_to_listen() -> None:
+    """It listened when opening had ended; when all were lost, nothing did."""
+    gone = Witness(0, None, None, "sock_diag", 0, 0)
+    listened = with_queue(1000, 1000, name="redis-server")
+    outcome = judge_hold(
+        hold_record(open_at_end=0, lost=1000, lost_by={"FIN": 1000}, census=listened, census_at_end=gone)
+    )
+
+    assert "redis-server (812) listened there when opening had ended, and does not any more." in outcome.says
+    assert "idle" not in outcome.says
+
+
+def test_an_answer_that_came_in_part_is_not_silence() -> None:
+    outcome = judge_hold(hold_record(requests=5, unanswered=5, received_bytes=35))
+
+    assert "5 messages were not answered in full: only 35 B arrived." in outcome.says
 
 
 def test_a_server_that_accepts_the_last_ones_while_they_are_held_is_in_time() -> None:

@@ -99,9 +99,9 @@ def test_a_wrong_name_gets_the_list_of_the_right_ones() -> None:
     with pytest.raises(UsageError) as caught:
         parse_requirements(["loss<=1%"], ServeRecord)
 
-    assert {"lost", "accepted", "most_open", "lost_by"} <= {
-        *caught.value.do.removesuffix(".").split(" ", 2)[2].split(", ")
-    }
+    perhaps, _, listed = caught.value.do.partition("It has: ")
+    assert {"lost", "accepted", "most_open", "lost_by"} <= {*listed.removesuffix(".").split(", ")}
+    assert perhaps == "Did you mean lost? "
 
 
 @given(st.text(max_size=40))

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 
+from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.judge import agrees, judge_hold
 from fourtuple.core.runs.memory import MemoryUse
 from fourtuple.core.runs.orders import HoldOrder
@@ -43,10 +44,13 @@ class HoldStory:
         self._losses: Counter[tuple[int, str]] = Counter()
         self._lost_before: Mapping[str, int] = {}
         self._first_ns: int | None = None
+        self._opened_ns: int | None = None  # when opening had ended
         self._lost_ns: tuple[int, int] | None = None  # the first and the last sample with a new loss
 
     def add(self, sample: Sample) -> None:
         self._first_ns = self._first_ns or sample.at_ns
+        if sample.phase >= Phase.HOLDING:
+            self._opened_ns = self._opened_ns or sample.at_ns
         if sample.lost > (self._last.lost if self._last else 0):
             self._lost_ns = (self._lost_ns[0] if self._lost_ns else sample.at_ns, sample.at_ns)
         for by, number in sample.lost_by.items():
@@ -67,7 +71,8 @@ class HoldStory:
             raise ValueError("a run without samples has no record")
         order, last = self._order, self._last
         full = self._full or last
-        held_s = (max(ending.held_until_ns, full.at_ns) - full.at_ns) / 1e9
+        held_s = max(0, ending.held_until_ns - (self._opened_ns or full.at_ns)) / 1e9
+        since_count_s = (ending.held_until_ns - full.at_ns) / 1e9
         census = full.census or Witness(0, None, None, "")
         predicted = order.plan.predicted
         record = HoldRecord(
@@ -91,7 +96,7 @@ class HoldStory:
             connect_us=full.connect_us,
             requests=last.requests,
             answers=last.answers,
-            answers_per_s=round((last.answers - full.answers) / held_s, 1) if held_s else 0.0,
+            answers_per_s=round((last.answers - full.answers) / since_count_s, 1) if since_count_s > 0 else 0.0,
             answer_us=last.answer_us,
             service_us=last.service_us,
             unexpected=last.unexpected,

@@ -13,7 +13,7 @@ from fourtuple.core.runs.outcome import Outcome, Reason, Required
 from fourtuple.core.runs.records import AcceptQueue, HoldRecord, ServeRecord, Witness
 from fourtuple.core.runs.require import Requirement, parse_requirements
 from fourtuple.core.runs.servers import SERVERS
-from fourtuple.core.units import format_count, format_duration
+from fourtuple.core.units import format_count, format_duration, format_size
 
 FELL_SHORT = "fell short"
 CONTRADICTIONS = frozenset({Reason.WITNESSES, Reason.PLAN})  # never reached, whatever is required
@@ -110,7 +110,8 @@ def _got(each: Required) -> str:
 def _held(record: HoldRecord) -> str:
     ended = " (interrupted)" if record.interrupted else ""
     asked = "" if record.held == record.wanted else f" of {format_count(record.wanted)}"
-    lost = f", lost {format_count(record.lost)}"
+    again = f", reopened {format_count(record.reconnected)}" if record.reconnected else ""
+    lost = f", lost {format_count(record.lost)}{again}"
     if not record.held:
         return f"held none{asked}{ended}{lost}"
     time = f" for {format_duration(record.held_s)}" if record.held_s else ""
@@ -147,7 +148,9 @@ def _hold_reasons(record: HoldRecord) -> Iterator[Because]:
     if record.unexpected:
         yield Reason.UNEXPECTED, f"{format_count(record.unexpected)} answers were not as expected (--log shows them)."
     if record.unanswered:
-        yield Reason.UNANSWERED, f"{format_count(record.unanswered)} messages were not answered."
+        some = record.received_bytes if not record.answers else 0
+        part = f" in full: only {format_size(some)} arrived" if some else ""
+        yield Reason.UNANSWERED, f"{format_count(record.unanswered)} messages were not answered{part}."
     if record.unsent:
         unsent = f"{format_count(record.unsent)} messages were due and could not be sent"
         yield Reason.UNSENT, f"{unsent}, because earlier ones were not answered yet."
@@ -168,8 +171,10 @@ def _lost(record: HoldRecord) -> Iterator[Because]:
         what = f"{how} {number}" if how else f"{number} were lost"
         yield Reason.LOST, f"{what} {_when(record)} ({name}).{words if how else ''}"
         words = ""
-    queues, idle = at_end.queues or record.census.queues, not record.lost_while_opening
-    yield from ((Reason.LOST, sentence) for sentence in _listener(queues, idle=idle))
+    if record.census.queues and not at_end.queues:
+        yield Reason.LOST, _gone(record.census.queues)
+    idle = not record.lost_while_opening
+    yield from ((Reason.LOST, sentence) for sentence in _listener(at_end.queues, idle=idle))
 
 
 def _when(record: HoldRecord) -> str:
@@ -191,17 +196,17 @@ def _not_accepted(census: Witness) -> Iterator[Because]:
         return
     queue = _queue(census.queues)
     if census.server < census.client:
-        missing = f"{format_count(census.server)} of {format_count(census.client)}"
-        yield (
-            Reason.NOT_AT_SERVER,
-            f"At the server, the kernel lists only {missing} connections{queue and f': {queue}'}.",
-        )
+        there = f"{format_count(census.server)} of {format_count(census.client)}"
+        full = any(each.backlog and each.waiting > each.backlog for each in census.queues)
+        why = ": it dropped the last step of the other handshakes, because the accept queue was full" if full else ""
+        yield Reason.NOT_AT_SERVER, f"At the server, the kernel lists only {there} connections{why}."
     if waiting := max(0, census.server - census.accepted):
         accepted = f"{format_count(census.accepted)} of {format_count(census.client)}"
         where = f"its accept queue{f' ({queue})' if queue else ''}"
         yield Reason.NOT_ACCEPTED, f"The server accepted {accepted}; {format_count(waiting)} wait in {where}."
     if census.server < census.client or waiting:
-        yield from ((Reason.NOT_ACCEPTED, sentence) for sentence in _listener(census.queues, idle=False))
+        reason = Reason.NOT_ACCEPTED if waiting else Reason.NOT_AT_SERVER
+        yield from ((reason, sentence) for sentence in _listener(census.queues, idle=False))
 
 
 def _queue(queues: Sequence[AcceptQueue]) -> str:
@@ -227,6 +232,12 @@ def _listener(queues: Sequence[AcceptQueue], *, idle: bool) -> Iterator[str]:
         else:
             yield f"{listens}: its own limit is {settings.most}; for those of the process, {see}."
         return
+
+
+def _gone(queues: Sequence[AcceptQueue]) -> str:
+    """The server that listened when opening had ended, and does not listen now."""
+    names = [f"{each.name} ({each.pid})" for each in queues if each.pid is not None]
+    return f"{names[0] if names else 'The server'} listened there when opening had ended, and does not any more."
 
 
 def _contradictions(record: HoldRecord) -> Iterator[Because]:

@@ -1,5 +1,6 @@
 """Requirements for a run, such as `lost<=1%, p99<50ms, rate>=10k/s`: which value of the record, and which bound."""
 
+import difflib
 import errno
 import operator
 import re
@@ -84,7 +85,9 @@ class Requirement:
         paths = _paths(name, units)
         if not paths:
             names = ", ".join(sorted({*_SHORT, *units}))
-            raise UsageError(f"--require {name}", "the record has no value of this name", f"It has: {names}.")
+            near = difflib.get_close_matches(name, {*_SHORT, *units}, 1)
+            perhaps = f"Did you mean {near[0]}? " if near else ""
+            raise UsageError(f"--require {name}", "the record has no value of this name", f"{perhaps}It has: {names}.")
         made = cls(name, f"{sign}{value}", paths, _unit(paths[0], units), OPERATORS[sign], value)
         made.limit(1)
         return made

@@ -10,7 +10,7 @@ from fourtuple.core.runs.histogram import NOT_MEASURED
 from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.faces.text.lines import wrapped
-from fourtuple.faces.text.words import counts, latency, several_addresses
+from fourtuple.faces.text.words import counts, latency, overflows, several_addresses
 
 LOSSES = 5  # seconds with losses that are listed
 
@@ -69,12 +69,13 @@ def _losses(record: HoldRecord) -> Iterator[str]:
 
 def _findings(record: HoldRecord) -> Iterator[str]:
     if record.listen_overflows:
-        yield f"  {format_count(record.listen_overflows)} handshakes were dropped because an accept queue was full"
+        yield f"  {overflows(record.listen_overflows)}"
     if record.time_wait_left:
         left = f"{format_count(record.time_wait_left)} sockets remain in TIME_WAIT for 60 s"
         yield f"  {left}, at the end that closed first"
     if record.syn_retransmits:
-        yield f"  {format_count(record.syn_retransmits)} SYNs were retransmitted, the first time after 1 s"
+        again = f"{format_count(record.syn_retransmits)} SYNs were retransmitted in this network namespace"
+        yield f"  {again}, the first time after 1 s"
 
 
 def _closing(record: HoldRecord) -> str:

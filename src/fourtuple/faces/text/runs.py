@@ -12,6 +12,7 @@ from fourtuple.faces.text.lines import COLUMNS, wrapped
 from fourtuple.faces.text.prove import MARKS
 
 WAYS = {"hold": "held", "serve": "open at once", "prove": "claims"}
+NUMBERS = 24, 40  # the least and the largest width of the column of numbers
 NAME, CELL = 22, 17  # columns of a comparison
 
 
@@ -23,10 +24,12 @@ def list_lines(entries: Sequence[Entry], columns: int | None = COLUMNS) -> Itera
     if not entries:
         yield "no stored runs; hold, serve and prove store one each"
         return
-    yield f"{'run':>5}  {'started':<16}  {'outcome':<10}  {'':<24}  command"
+    width = max(NUMBERS[0], min(NUMBERS[1], max(len(_of(entry)) for entry in entries)))
+    yield f"{'run':>5}  {'started':<16}  {'outcome':<10}  {'':<{width}}  command"
     for entry in entries:
         began = f"{_local(entry.started_at):%Y-%m-%d %H:%M}"
-        number = f"{_of(entry):<24}"
+        number = _of(entry) if len(_of(entry)) <= width else f"{_of(entry)[: width - 1]}…"
+        number = f"{number:<{width}}"
         line = f"{entry.id:>5}  {began}  {entry.outcome:<10}  {number}  {entry.command}"
         yield line if columns is None or len(line) <= columns else f"{line[: columns - 1]}…"
 

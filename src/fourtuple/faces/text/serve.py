@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from fourtuple.core.runs.records import Sample, ServeRecord
 from fourtuple.core.units import format_count, format_size
 from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.words import overflows
 
 
 def serve_lines(record: ServeRecord) -> Iterator[str]:
@@ -20,7 +21,7 @@ def serve_lines(record: ServeRecord) -> Iterator[str]:
     if record.capacity and record.most_open >= record.capacity:
         yield f"  full: it can hold {format_count(record.capacity)} at once; further clients waited in the accept queue"
     if record.listen_overflows:
-        yield f"  {format_count(record.listen_overflows)} handshakes were dropped because an accept queue was full"
+        yield f"  {overflows(record.listen_overflows)}"
 
 
 def serve_progress(sample: Sample) -> str:

@@ -40,6 +40,11 @@ def counts(by_name: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {format_count(count)}" for name, count in by_name.items())
 
 
+def overflows(count: int) -> str:
+    """The growth of ListenOverflows, to which every listener of the namespace adds."""
+    return f"{format_count(count)} handshakes were dropped at full accept queues of this network namespace"
+
+
 def meaning(name: str) -> tuple[str, str]:
     """The meaning of an errno, and what to do."""
     symptom = symptom_of(getattr(errno, name, 0))

@@ -177,6 +177,7 @@ class CheckOptions:
         _ = self.answer  # raises if there is no such mode
 
 
+GIVE_DESTINATION = "Give it the destination: {dest1} or {url1} in the command, or FOURTUPLE_DESTINATIONS."
 LIST_OF_WORDS = "For example, curl -s {url}, word by word."
 
 
@@ -237,7 +238,7 @@ def conclude(options: CheckOptions, destinations: Sequence[str], seen: Observati
         raise ShortfallError(
             f"connections of {name}",
             f"it opened none to {', '.join(destinations[:3])}; it {ended}{met}",
-            "Give it the destination: {dest1} or {url1} in the command, or FOURTUPLE_DESTINATIONS.",
+            "See what it printed." if seen.exit else GIVE_DESTINATION,
         )
     return judge(seen, options.command)
 
