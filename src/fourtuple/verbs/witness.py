@@ -17,6 +17,7 @@ from fourtuple.core.sockets.table import SOCK_DIAG, SOCKET, Sockets, State, four
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.engine.control import TICK_S, Control, Cookies, now_ns
+from fourtuple.kernel import process
 from fourtuple.kernel.netlink.sockdiag import fold_sockets
 from fourtuple.kernel.proc.owners import read_holders
 
@@ -168,6 +169,7 @@ class Settling:
             return None
         self._asked = None
         self._counted = self._witness.look(), sample
+        process.give_back_memory()  # the tables took several times as much as what is kept of them
         return None
 
     def _is_final(self, witness: Witness, sample: Sample) -> bool:
