@@ -71,7 +71,7 @@ class TableWitness:
             ((tally, own), self.sharing), _ = fold_sockets(
                 lambda tables: self._identified(tables, spread()), ESTABLISHED
             )
-            self._own = Own(own.client, np.union1d(own.server, self._own.server))
+            self._own = Own(_NONE, np.union1d(own.server, self._own.server))  # `refresh` takes the client's in
         else:
             (tally, self.sharing), _ = fold_sockets(lambda tables: self._in_space(tables, spread()), ESTABLISHED)
         if not self._here:
