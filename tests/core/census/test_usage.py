@@ -28,6 +28,7 @@ from fourtuple.core.census.usage import HashCollisionError, Usage
 from fourtuple.core.census.view import View
 from fourtuple.core.limits.facts import Motion, PortFacts
 from fourtuple.core.limits.ports import PortUse
+from fourtuple.core.sockets.columns import mixed
 from fourtuple.core.sockets.filter import EVERYWHERE, Where
 from fourtuple.core.sockets.owners import NAMELESS, Holders
 from fourtuple.core.sockets.role import Role
@@ -523,7 +524,7 @@ def test_pairs_of_the_same_hash_are_never_taken_for_one(other: Row, monkeypatch:
     """Neither in one table nor in two."""
     world = World([FIRST, other], listening(("0.0.0.0", 80)))
     assert len(world.usage().pairs) == 2
-    monkeypatch.setattr(pairs, "_hashes", no_hashes)
+    monkeypatch.setattr(pairs, "mixed", no_hashes)
 
     with pytest.raises(HashCollisionError):
         world.usage([FIRST, FIRST, other])
@@ -534,7 +535,7 @@ def test_pairs_of_the_same_hash_are_never_taken_for_one(other: Row, monkeypatch:
 
 
 def test_one_pair_alone_does_not_collide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pairs, "_hashes", no_hashes)
+    monkeypatch.setattr(pairs, "mixed", no_hashes)
 
     assert list(told(World([FIRST], []).usage([FIRST], [FIRST])).values()) == [Count(2, 0, 0, 0, 2)]
 
@@ -544,7 +545,7 @@ def test_hashes_tell_pairs_apart_that_differ_in_one_bit() -> None:
     for word in range(5):
         words[word, 1 + np.arange(64) + 64 * word] = np.uint64(1) << np.arange(64, dtype=np.uint64)
 
-    assert len(np.unique(pairs._hashes(list(words)))) == 5 * 64 + 1
+    assert len(np.unique(mixed(list(words)))) == 5 * 64 + 1
 
 
 @FEW
@@ -558,7 +559,7 @@ def test_hashes_that_differ_in_their_last_bits_only_tell_pairs_apart_too(world: 
         return np.array([numbers.setdefault(row, len(numbers)) for row in rows], np.uint64)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pairs, "_hashes", small)
+        patch.setattr(pairs, "mixed", small)
         assert told(world.usage()) == expected(world)
 
 

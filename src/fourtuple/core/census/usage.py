@@ -6,7 +6,6 @@ they are distinguished by a 64-bit hash of these, with random multipliers of thi
 """
 
 import itertools
-import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.time_wait import TIME_WAIT_MS, is_reusable
-from fourtuple.core.sockets.columns import Mask, Numbers, is_ipv4, is_wildcard
+from fourtuple.core.sockets.columns import MULTIPLIERS, Mask, Numbers, is_ipv4, is_wildcard, mixed
 from fourtuple.core.sockets.filter import Where
 from fourtuple.core.sockets.table import Chosen, Sockets, State, unmapped
 from fourtuple.core.space.endpoints import Endpoint
@@ -56,8 +55,7 @@ COUNT_OF[[State.ESTABLISHED, State.TIME_WAIT, State.CLOSE_WAIT]] = range(3)
 _IDENTITY = ["source", "destination", "port", "is_server"]
 _SOCKET_WORDS, _LOCAL, _REMOTE = 9, 1, 3  # words of 64 bits in a row of SOCKET, and where its addresses begin
 _WORDS = 5  # words of a pair: source (2), destination (2), port with role (1)
-_MULTIPLIERS = [np.uint64(random.getrandbits(64) | 1) for _ in range(_WORDS + 1)]
-_SHIFT, _ONE = np.uint64(32), np.uint64(1)
+_ONE = np.uint64(1)
 _PLACE_BITS = 14  # low bits of a hash that hold the place of a row while the rows are sorted
 _PLACES = np.arange(1 << _PLACE_BITS, dtype=np.uint64)
 _MERGE_ROWS = 1 << 16  # rows of pairs that are collected before those of the same pair are added up
@@ -271,7 +269,7 @@ class Usage:
     def _identities(self) -> Iterator[NDArray[np.uint64]]:
         """Yield for each chunk the hashes of its 4-tuples."""
         for rows in self.chunks:
-            yield self.pairs["hash"][rows["pair"]] + rows["port"] * _MULTIPLIERS[-1]
+            yield self.pairs["hash"][rows["pair"]] + rows["port"] * MULTIPLIERS[-1]
 
     def like(self, before: "Usage") -> Numbers:
         """(pairs,): the number of each pair in `before`; −1: it is not in it."""
@@ -333,7 +331,7 @@ class _Listening:
         perhaps = np.flatnonzero(self.several[ports] & ~found)
         if len(perhaps):
             keys = [words[perhaps, _LOCAL], words[perhaps, _LOCAL + 1], ports[perhaps].astype(np.uint64)]
-            order, starts = _groups(keys, _hashes(keys))
+            order, starts = _groups(keys, mixed(keys))
             first = perhaps[order[starts]]
             is_ours = [
                 (address.tobytes(), port) in self.ends
@@ -346,7 +344,7 @@ class _Listening:
 def _folded(table: Sockets, is_server: NDArray[np.bool_], facts: PortFacts | None) -> tuple[Pairs, Rows]:
     """Fold a table of at most 2**_PLACE_BITS connected sockets into its pairs, and a row for each socket."""
     keys = list(_keys(table, is_server))
-    hashes = _hashes(keys)
+    hashes = mixed(keys)
     order, starts = _groups(keys, hashes)
     sizes = np.diff(starts, append=len(order))
     firsts = order[starts]
@@ -388,16 +386,6 @@ def _keys(table: Sockets, is_server: NDArray[np.bool_]) -> Iterator[NDArray[np.u
 def _words(table: Sockets) -> NDArray[np.uint64]:
     """(n, _SOCKET_WORDS): the rows as words of 64 bits."""
     return np.ascontiguousarray(table).view(np.uint64).reshape(-1, _SOCKET_WORDS)
-
-
-def _hashes(keys: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
-    """(n,): a hash of each row, mixed from its words one after the other."""
-    hashes = np.zeros(len(keys[0]), np.uint64)
-    for column, multiplier in zip(keys, _MULTIPLIERS, strict=False):
-        hashes ^= column
-        hashes *= multiplier
-        hashes ^= hashes >> _SHIFT
-    return hashes
 
 
 def _groups(keys: Sequence[NDArray[np.uint64]], hashes: NDArray[np.uint64]) -> tuple[Numbers, Numbers]:

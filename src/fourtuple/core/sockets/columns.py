@@ -1,5 +1,7 @@
 """Columns of packed addresses and of ports: which rows match, without a loop over the rows."""
 
+import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,9 @@ from fourtuple.core.space.ranges import Ranges
 
 Mask = NDArray[np.bool_]  # (65536,), one for each port
 Numbers = NDArray[np.int64]
+# Odd, of this process: nobody can choose addresses that collide.
+MULTIPLIERS = [np.uint64(random.getrandbits(64) | 1) for _ in range(6)]
+_SHIFT = np.uint64(32)
 
 
 def is_ipv4(addresses: NDArray[np.void]) -> NDArray[np.bool_]:
@@ -69,3 +74,13 @@ def numbers_among(addresses: NDArray[np.void], ranges: Ranges) -> NDArray[np.int
             numbers[inside] = (offset + np.uint64(before & mask)) & np.uint64(2**63 - 1)
         before += part.stop - part.start
     return numbers
+
+
+def mixed(columns: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+    """(n,): a 64-bit hash of each row, mixed from at most five columns, one after the other."""
+    hashes = np.zeros(len(columns[0]), np.uint64)
+    for column, multiplier in zip(columns, MULTIPLIERS, strict=False):
+        hashes ^= column
+        hashes *= multiplier
+        hashes ^= hashes >> _SHIFT
+    return hashes
