@@ -130,7 +130,7 @@ def fit_of(
         ceiling=means.ports.ceiling if means else 0,
         room=Interval.tightest(c.room for c in checks if c.room is not None),
         binding=binding.limit if binding else None,
-        because=seen.because,
+        because=seen.ports.because if seen.ports else (),
         absent=absent,
         checks=tuple(checks),
         ways=tuple(fit.ways(checks, means, seen.world, each)),

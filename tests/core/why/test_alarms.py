@@ -48,6 +48,7 @@ def census(rows: Sequence[Row], *listeners: Listener, by: By = By.PAIR) -> Censu
         blocked=0,
         usable=10_000,
         unattributed_ports=0,
+        hidden_ports=0,
         sockets={},
         by=by,
         rows=rows,

@@ -78,7 +78,8 @@ def reserved(case: Case) -> Measure | None:
 def blocked(case: Case) -> Measure | None:
     if case.ports is None or case.strategy in (Strategy.EXPLICIT, Strategy.BIND0):
         return None
-    note = f"possibly {format_count(case.ports.unattributed)} more" if case.ports.unattributed else ""
+    perhaps = case.ports.unattributed + case.ports.hidden
+    note = f"possibly {format_count(perhaps)} more" if perhaps else ""
     return Measure(f"{case.ports.blocked} ports of the range", stops=False, note=note)
 
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from fourtuple.core.counters import spelled
+from fourtuple.core.limits.behaviours import Behaviour
 from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.limits.facts import World
 from fourtuple.core.limits.meters import Meter
@@ -173,6 +174,8 @@ class Limits:
     binding: the name of the limit that decides; None: no limit does
     exact:   the room is one number, and the kernel counts the same way
     resolved: names among the destinations that have several addresses
+    can_probe: --probe can test ports here
+    behaviours: what is known of this kernel's behaviour
     """
 
     role: Role
@@ -197,6 +200,8 @@ class Limits:
     remarks: tuple[Remark, ...]
     unknown: Mapping[str, str]
     resolved: tuple[Resolved, ...] = ()
+    can_probe: bool = True
+    behaviours: tuple[Behaviour, ...] = ()
 
     @property
     def tightest(self) -> Verdict | None:
@@ -207,4 +212,5 @@ class Limits:
         values = flat(asdict(self), "room", ROOM)
         for name in ("routes", "verdicts"):
             values[name] = [flat(row, "room", ROOM) for row in values[name]]
+        values["behaviours"] = [asdict(each) | {"says": each.rule.says} for each in self.behaviours]
         return values

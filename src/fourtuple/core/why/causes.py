@@ -243,9 +243,11 @@ def bound_first(scene: Scene) -> Iterator[Evidence]:
     if ports is None or not scene.range_size:
         return
     share = ports.blocked / scene.range_size
-    perhaps = f"; {format_count(ports.unattributed)} more may be (limits --probe checks)" if ports.unattributed else ""
+    unknown = ports.unattributed + ports.hidden
+    checks = " (limits --probe checks)" if scene.world.ports and scene.world.ports.range_can_be_set else ""
+    perhaps = f"; {format_count(unknown)} more may be{checks}" if unknown else ""
     text = f"{format_count(ports.blocked)} ports of the range are held by bind() or listen(){perhaps}"
-    yield Evidence(3 if share >= HALF else 1 if share >= 0.1 else 0 if ports.unattributed else -2, text)
+    yield Evidence(3 if share >= HALF else 1 if share >= 0.1 else 0 if unknown else -2, text)
 
 
 def half_range(scene: Scene) -> Iterator[Evidence]:
