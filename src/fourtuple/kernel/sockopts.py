@@ -75,13 +75,16 @@ def pack_port_range(ports: range) -> bytes:
     return struct.pack("=I", ports.start | (ports.stop - 1) << 16)
 
 
-def port_range_is_quick(kernel_version: Version) -> bool:
-    """Is IP_LOCAL_PORT_RANGE permitted, and does it keep connect() fast when over half of the range is in use?"""
-    if not IN_TURN.holds(kernel_version):
-        return False
+def range_can_be_set() -> bool:
+    """Does this kernel have IP_LOCAL_PORT_RANGE? Linux 6.3, and 6.1.32; the constant alone is in older headers, too."""
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
             sock.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, pack_port_range(range(1024, 65536)))
     except OSError:
         return False
     return True
+
+
+def port_range_is_quick(kernel_version: Version) -> bool:
+    """Is IP_LOCAL_PORT_RANGE permitted, and does it keep connect() fast when over half of the range is in use?"""
+    return IN_TURN.holds(kernel_version) and range_can_be_set()
