@@ -75,6 +75,6 @@ def limits(
         remarks=remarks(world, seen.uses[0]) if seen.uses else (),
         unknown=world.why_not,
         resolved=seen.resolved,
-        can_probe=bool(world.ports and world.ports.range_can_be_set),
+        can_probe=seen.can_probe,
         behaviours=world.behaviours,
     )

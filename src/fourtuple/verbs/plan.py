@@ -131,6 +131,7 @@ def fit_of(
         room=Interval.tightest(c.room for c in checks if c.room is not None),
         binding=binding.limit if binding else None,
         because=seen.ports.because if seen.ports else (),
+        can_probe=seen.can_probe,
         absent=absent,
         checks=tuple(checks),
         ways=tuple(fit.ways(checks, means, seen.world, each)),

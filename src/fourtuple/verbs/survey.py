@@ -64,6 +64,12 @@ class Look:
     verdicts: tuple[Verdict, ...]
     resolved: tuple[Resolved, ...] = ()
 
+    @property
+    def can_probe(self) -> bool:
+        """Whether testing ports (`limits --probe`) can tell more here."""
+        facts, ports = self.world.ports, self.ports
+        return facts is not None and ports is not None and (facts.range_can_be_set or ports.hidden > 0)
+
 
 def look(
     destinations: Sequence[str] = (),
@@ -191,11 +197,15 @@ def _asked(
 
 
 def _probed(uses: Sequence[PortUse], facts: PortFacts) -> tuple[list[PortUse], int]:
-    """The uses after the unattributed ports were tested, and how many connections that needed."""
-    wanted = np.flatnonzero(uses[0].unsure(facts)).tolist()
-    asked, blocked = canary.blocked_ports(wanted or [facts.port_range.start], facts.automatic_ports)
-    masks = [Ranges(range(port, port + 1) for port in ports).mask for ports in (asked, blocked)]
-    return [use.probed(*masks) for use in uses], len(asked)
+    """The uses after the ports in question were tested, and how many these are."""
+    unsure, connected = uses[0].unsure(facts), uses[0].connected
+    asked, blocked = canary.held_ports(unsure & ~connected)
+    if facts.range_can_be_set:
+        # At least one connection, which shows whether connection tracking counts it.
+        wanted = np.flatnonzero(unsure & connected).tolist() or [facts.port_range.start]
+        for mask, ports in zip((asked, blocked), canary.blocked_ports(wanted, facts.automatic_ports), strict=True):
+            mask[list(ports)] = True
+    return [use.probed(asked, blocked) for use in uses], int(asked.sum())
 
 
 def _is_tracked(before: World) -> bool | None:

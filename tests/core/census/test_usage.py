@@ -413,7 +413,7 @@ def test_unattributed_ports_are_those_of_the_port_model(rows: list[Row], facts: 
 
     usage = World(rows, [], facts).usage(*tables)
 
-    assert np.array_equal(usage.unattributed, use.unattributed & facts.automatic_ports.mask)
+    assert np.array_equal(usage.unattributed, use.not_attributed(facts) & facts.automatic_ports.mask)
 
 
 def test_unattributed_ports_of_one_example_each() -> None:

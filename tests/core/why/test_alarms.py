@@ -49,6 +49,7 @@ def census(rows: Sequence[Row], *listeners: Listener, by: By = By.PAIR) -> Censu
         usable=10_000,
         unattributed_ports=0,
         hidden_ports=0,
+        can_probe=True,
         sockets={},
         by=by,
         rows=rows,

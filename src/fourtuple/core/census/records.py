@@ -219,6 +219,7 @@ class Census:
     unattributed_ports: how many usable ports with counted connections may belong to one socket, because the kernel does
                   not report whether connect() or bind(address, 0) chose them
     hidden_ports: at most so many more usable ports are held by sockets that the kernel does not list
+    can_probe:    `limits --probe` can tell more about them
     sockets:      how many sockets are in each state; BOUND_INACTIVE: only bound
     rows:         of the kind that `by` names, the fullest first
     total:        how many rows there are, shown or not
@@ -236,6 +237,7 @@ class Census:
     usable: int | None
     unattributed_ports: int
     hidden_ports: int
+    can_probe: bool
     sockets: Mapping[str, int]
     by: By
     rows: Sequence[Row]

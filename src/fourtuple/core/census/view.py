@@ -146,6 +146,7 @@ class View:
             usable=usage.usable if facts and whole else None,
             unattributed_ports=int(usage.unattributed.sum()),
             hidden_ports=min(hidden, usage.usable) if facts else 0,
+            can_probe=bool(facts and (facts.range_can_be_set or hidden)),
             sockets={each.state: each.sockets for each in states_of(usage)},
             by=self.by,
             rows=rows,

@@ -174,7 +174,7 @@ class Limits:
     binding: the name of the limit that decides; None: no limit does
     exact:   the room is one number, and the kernel counts the same way
     resolved: names among the destinations that have several addresses
-    can_probe: --probe can test ports here
+    can_probe: --probe can tell more here
     behaviours: what is known of this kernel's behaviour
     """
 
@@ -191,7 +191,7 @@ class Limits:
     full: tuple[str, ...]  # relevant listeners whose accept queue is full now
     waiting: int  # 4-tuples of the routes in TIME_WAIT that cannot be reused yet
     unattributed_ports: int  # ports of the range; unknown whether connect() chose them, so they may not be shareable
-    probed: int | None  # test connections of --probe; None: not requested
+    probed: int | None  # ports that --probe tested; None: not requested
     sources: int
     destinations: int
     pairs: int

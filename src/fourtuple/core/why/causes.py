@@ -69,6 +69,11 @@ class Scene:
     asked: bool = True
 
     @property
+    def can_search_in_turn(self) -> bool:
+        """Whether IN_TURN_CURE may help on this host."""
+        return self.world.ports is None or self.world.ports.range_is_quick
+
+    @property
     def range_size(self) -> int | None:
         return len(self.world.ports.port_range) if self.world.ports else None
 
@@ -254,8 +259,9 @@ def half_range(scene: Scene) -> Iterator[Evidence]:
     size = scene.range_size
     if size is not None:
         yield from _same(scene, size // 2, "half of the range here")
-    if scene.world.ports and scene.world.ports.range_is_quick:
-        yield Evidence(0, "this kernel tries all ports in turn if IP_LOCAL_PORT_RANGE is set on the socket")
+    if scene.world.ports:
+        tries = "tries all ports in turn" if scene.can_search_in_turn else "tries every second port first, also"
+        yield Evidence(0, f"this kernel {tries} if IP_LOCAL_PORT_RANGE is set on the socket")
 
 
 def files(scene: Scene) -> Iterator[Evidence]:
@@ -439,6 +445,7 @@ def _host(target: str) -> str:
     return target.rpartition(":")[0].strip("[]")
 
 
+IN_TURN_CURE = f"set IP_LOCAL_PORT_RANGE on the socket ({IN_TURN.linux} and later)"
 _MORE_PORTS = "add destination ports or source addresses: fourtuple plan N DEST shows which"
 _REUSE = "reuse connections (keep-alive, a pool)"
 _NO_PORT = (
@@ -528,7 +535,7 @@ CAUSES: Mapping[str, Cause] = MappingProxyType(
         ),
         "half-range": Cause(
             "half of the port range is used: nothing fails, but each connect() tries thousands of ports",
-            (f"set IP_LOCAL_PORT_RANGE on the socket ({IN_TURN.linux} and later)", _MORE_PORTS),
+            (IN_TURN_CURE, _MORE_PORTS),
             half_range,
             stops_at=_half_range_sizes,
         ),
