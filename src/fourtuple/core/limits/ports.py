@@ -239,13 +239,13 @@ class PortUse:
 
     def _hidden(self, ports: Mask) -> int:
         """How many of these ports hidden sockets may have."""
-        return min(self.hidden, int((ports & ~self.asked).sum()))
+        return min(self.hidden, int((ports & (self.held | ~self.asked)).sum()))
 
     def _bound_first(self, facts: PortFacts) -> Pools:
         own, owners, everyones = self._owned()
         theirs, perhaps = self._wildcards(everyones)
         ports = searched(facts, in_turn=False) & ~theirs
-        sure = ports & ~perhaps & ~self.held
+        sure = ports & ~perhaps
         rows = OwnedPorts(owners, own["local_port"])
         return pooled(
             self.space.sources.size,
@@ -256,9 +256,7 @@ class PortUse:
             rows,
             hidden=self._hidden(sure),
             odd=facts,
-            unsure="an IPv6 socket on :: may occupy its port for IPv4 too"
-            if (ports & perhaps).any()
-            else "a socket on an unknown address holds a port",
+            unsure="an IPv6 socket on :: may occupy its port for IPv4 too",
         )
 
     def _explicit(self, facts: PortFacts) -> Pools:
@@ -268,7 +266,7 @@ class PortUse:
         ports = self.space.ports.mask & ~listening
         if not facts.any_port:
             ports[: facts.unprivileged_start] = False
-        sure = ports & ~theirs & ~perhaps & ~self.held
+        sure = ports & ~theirs & ~perhaps
         is_listener = own["state"] == State.LISTEN
         listeners = OwnedPorts(owners[is_listener], own["local_port"][is_listener])
         each = self.space.destinations.size
