@@ -272,8 +272,9 @@ def fin_wait2(world: World) -> None:
 
 def gone(world: World) -> None:
     """bind() to a port that connected sockets have, on another address, which has closed: old kernels remember it."""
+    port = world.dice.choice(sorted(world.connected) or [0])
     with socket.socket(world.family, socket.SOCK_STREAM) as sock:
-        sock.bind(("::1" if world.family == socket.AF_INET6 else "127.0.0.77", 0))
+        sock.bind(("::1" if world.family == socket.AF_INET6 else "127.0.0.77", port))
         world.say(f"bound and closed {sock.getsockname()}")
 
 
