@@ -7,10 +7,12 @@ be run on the host itself, too.
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 
+from fourtuple.lessons.prove import NAMES
 from tests.kernels.findings import Came, Finding
 from tests.kernels.parts import AMOUNTS, PARTS, Amounts
 
@@ -23,14 +25,14 @@ MARKS = {Came.RIGHT: "right", Came.WRONG: "WRONG", Came.SKIPPED: "skipped"}
 @click.option("--worlds", type=int, default=AMOUNTS.worlds, help="Random worlds.")
 @click.option("--connections", type=int, default=AMOUNTS.connections, multiple=True, help="Of each hold and serve.")
 @click.option("--opened", type=int, default=AMOUNTS.opened, help="Connections of the lesson past-65536.")
-def main(parts: tuple[str, ...], file: Path, worlds: int, connections: tuple[int, ...], opened: int) -> None:
+@click.option("--without", type=click.Choice(NAMES), multiple=True, help="A lesson to leave out.")
+def main(parts: tuple[str, ...], file: Path, **amounts: Any) -> None:
     """Try PARTS, or all, in this kernel. Exit code: 0 if nothing was wrong, 1 if something was."""
-    amounts = Amounts(worlds, connections, opened)
     wrong = 0
     with file.open("ab") as lines:
         for part in parts or PARTS:
             start_s = time.monotonic()
-            for finding in PARTS[part](amounts):
+            for finding in PARTS[part](Amounts(**amounts)):
                 lines.write(msgspec.json.encode(finding) + b"\n")
                 lines.flush()
                 wrong += finding.came is Came.WRONG

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,11 +22,10 @@ from fourtuple.verbs.background import holding, serving
 from fourtuple.verbs.lab import Lab, port_facts
 from tests.conftest import COMMAND
 from tests.kernels.findings import Came, Finding
-from tests.labs.known import Made, rows_of_ss, state_counts
 from tests.verbs.check.test_check import HABITS, PROGRAMS
 
 RULES = "tests.kernels.rules"  # the module with the rules that differ between kernels
-SOCKETS = 997  # of which the census is taken
+SOCKETS, BOUND = 211, "BOUND_INACTIVE"  # of which the census is taken
 CHECKS_AT_ONCE = 2  # they sleep most of the time
 # name in HABITS or PROGRAMS → the verdict
 VERDICTS = {
@@ -56,11 +55,13 @@ class Amounts:
     worlds:      random worlds
     connections: of each run of hold and serve
     opened:      connections that the lesson past-65536 opens
+    without:     lessons that are left out
     """
 
     worlds: int = 300
     connections: tuple[int, ...] = (2_000, 5_000)
     opened: int = 66_000
+    without: tuple[str, ...] = ()
 
 
 AMOUNTS = Amounts()
@@ -100,7 +101,7 @@ def rules(_: Amounts) -> Iterator[Finding]:
 
 def lessons(amounts: Amounts) -> Iterator[Finding]:
     """Each lesson of `prove`."""
-    for name in NAMES:
+    for name in (each for each in NAMES if each not in amounts.without):
         options = ["--connections", str(amounts.opened)] if name == "past-65536" else []
         said, error = json_lines(*COMMAND, "prove", name, *options, "--json", "--no-store")
         for result in (each for line in said for each in line["lessons"]):
@@ -179,37 +180,27 @@ def checked(name: str) -> Finding:
 
 def census(_: Amounts) -> Iterator[Finding]:
     """A namespace with sockets in all states that last: against ss, and against what was made."""
-    with Lab(processes=False) as lab:
-        command = [sys.executable, "-m", "tests.labs.known", str(SOCKETS)]
-        program = lab.start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert program.stdout is not None
-        line = program.stdout.readline()
-        prefix = lab.command([])
-        said, error = json_lines(*prefix, *COMMAND, "census", "--json")
-        ss = subprocess.run([*prefix, "ss", "-Htan"], capture_output=True, text=True, check=True).stdout
-        program.communicate("")
+    command = [*COMMAND, "lab", "--quiet", "--", sys.executable, "-m", "tests.kernels.sockets", str(SOCKETS)]
+    said, error = json_lines(*command)
     if not said:
         yield Finding("census", "all", "counts", "none", Came.WRONG, error)
         return
-    found = Counter(said[0]["sockets"])
-    bound = Counter({"BOUND_INACTIVE": found.pop("BOUND_INACTIVE", 0)})
-    made = Made(**json.loads(line)).states()
-    made_bound = Counter({"BOUND_INACTIVE": made.pop("BOUND_INACTIVE")})
-    listed = state_counts(rows_of_ss(ss))
-    listed.pop("BOUND_INACTIVE", None)  # ss lists them only if it is new enough
-    for name, counts, expected in (
-        ("states, as ss counts them", found, listed),
-        ("states, as they were made", found, made),
-        ("sockets that are only bound", bound, made_bound),
+    made, found, listed = (Counter(said[-1][name]) for name in ("made", "found", "ss"))
+    bound, made_bound = ({BOUND: counts.pop(BOUND, 0)} for counts in (found, made))
+    listed.pop(BOUND, None)  # an old ss does not ask for them
+    for name, expected, counts in (
+        ("states, as ss counts them", listed, found),
+        ("states, as they were made", made, found),
+        ("sockets that are only bound", made_bound, bound),
     ):
         came = Came.RIGHT if counts == expected else Came.WRONG
         because = ""
-        if counts is bound and not port_facts().bound_are_listed:
-            came, because = (Came.SKIPPED, "this kernel does not list them") if not bound.total() else (came, "")
+        if counts == {BOUND: 0} and not port_facts().bound_are_listed:
+            came, because = Came.SKIPPED, "this kernel does not list them"
         yield Finding("census", name, states(expected), states(counts), came, because)
 
 
-def states(counts: Counter[str]) -> str:
+def states(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{counts[state]:,} {state}" for state in sorted(counts))
 
 
