@@ -6,8 +6,14 @@ WORKERS ?= 2
 # How long `make fuzz` goes on, and the seed that repeats a run.
 SECONDS ?= 600
 SEED ?=
+# Which kernels `make kernels` boots, which parts it tries in them (all, if none is named), seconds for each kernel, and
+# options of tests.kernels.inside, such as OPTIONS='--worlds 100'.
+KERNEL ?= 6.1
+PART ?=
+LIMIT ?=
+OPTIONS ?=
 
-.PHONY: prove test check lint types docs screens bench fuzz clean
+.PHONY: prove test check lint types docs docs-kernels screens bench fuzz kernels clean
 
 prove: .venv/installed
 	$(BIN)/fourtuple prove
@@ -28,6 +34,9 @@ types: .venv/installed-dev
 docs: .venv/installed-dev
 	$(BIN)/python -m fourtuple.faces.page.limits docs/limits.md
 
+docs-kernels: .venv/installed-dev
+	$(BIN)/python -m tests.kernels --page
+
 screens: .venv/installed-dev
 	$(BIN)/python -m tests.screens
 
@@ -36,6 +45,10 @@ bench: .venv/installed-dev
 
 fuzz: .venv/installed-dev
 	$(BIN)/fourtuple lab --quiet -- $(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+kernels: .venv/installed-dev
+	$(BIN)/python -m tests.kernels $(KERNEL) $(if $(PART),--part $(PART)) $(if $(LIMIT),--limit $(LIMIT)) \
+	  --options '$(OPTIONS)'
 
 clean:
 	rm -rf .venv
