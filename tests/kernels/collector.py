@@ -6,7 +6,7 @@ It is a process of its own: pytest must be the first to import what it tests.
 import json
 import sys
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -35,7 +35,7 @@ class Collector:
 def main(folder: str, file: Path) -> None:
     collector = Collector()
     pytest.main(["-q", "--no-header", "--tb=line", "-p", "no:cacheprovider", folder], plugins=[collector])
-    file.write_text(json.dumps(asdict(collector)))
+    file.write_text(json.dumps(vars(collector)))
 
 
 if __name__ == "__main__":

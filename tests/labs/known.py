@@ -132,10 +132,10 @@ def rows_of_proc() -> Iterator[Row]:
     for file in ("tcp", "tcp6"):
         for line in Path(f"/proc/thread-self/net/{file}").read_text().splitlines()[1:]:
             _, local, remote, state, *_ = line.split()
-            yield Row(STATES[int(state, 16) - 1], _end_of_proc(local), _end_of_proc(remote))
+            yield Row(STATES[int(state, 16) - 1], end_of_proc(local), end_of_proc(remote))
 
 
-def _end_of_proc(text: str) -> End:
+def end_of_proc(text: str) -> End:
     host, _, port = text.partition(":")
     words = [int(host[start : start + 8], 16) for start in range(0, len(host), 8)]
     address = ipaddress.ip_address(struct.pack(f"={len(words)}I", *words))

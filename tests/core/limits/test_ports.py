@@ -385,6 +385,15 @@ def test_asking_for_every_port_settles_what_no_listing_has(world: World) -> None
     assert (free.room.least, free.room.most, free.hidden) == (world.room().room.most, world.room().room.most, 0)
 
 
+@given(worlds([Strategy.BIND0, Strategy.EXPLICIT]))
+def test_a_blocked_port_is_no_news_for_bind_where_everything_is_listed(world: World) -> None:
+    """What blocks it for connect() has a row in the table already, or has gone."""
+    world = world._replace(hidden=0)
+    blocked = world.use().unsure(world.facts)
+
+    assert world.use().probed(blocked, blocked).room(world.facts, world.strategy).room == world.room().room
+
+
 @given(worlds())
 def test_sources_one_by_one_are_all_of_them_together(world: World) -> None:
     parts = [world._replace(sources=[source]).room() for source in world.sources]

@@ -48,6 +48,28 @@ class OwnedPorts:
 
 
 @dataclass(frozen=True)
+class Hidden:
+    """Ports that hidden sockets may have, nobody knows which ones.
+
+    most:  at most so many
+    among: how many ports may be among them
+    taken: how many of these each owner has taken anyway
+    """
+
+    most: int
+    among: int
+    taken: Counted
+
+    def of(self, owner: int | None) -> int:
+        """How many ports may be missing in addition to those of this owner; None: one that has taken none."""
+        taken = 0 if owner is None else self.taken.by_owner.get(owner, 0)
+        return min(self.most, self.among - taken)
+
+
+NOTHING_HIDDEN = Hidden(0, 0, Counted({}))
+
+
+@dataclass(frozen=True)
 class PerPool:
     """A number for each pool: `base` minus what is taken from the pool, and minus `hidden`; not below 0.
 
@@ -57,19 +79,27 @@ class PerPool:
 
     base: int
     taken: tuple[tuple[int, Counted], ...]
-    hidden: int = 0
+    hidden: Hidden = NOTHING_HIDDEN
 
     def of(self, pool: int) -> int:
         left = self.base - sum(counted.by_owner.get(pool // each, 0) for each, counted in self.taken)
-        return max(0, left - self.hidden)
+        if not self.hidden.most:
+            return max(0, left)
+        return max(0, left - self.hidden.of(pool // self._each))
 
     def total(self, pools: int) -> int:
-        if not self.hidden:
+        if not self.hidden.most:
             return self.base * pools - sum(each * counted.total for each, counted in self.taken)
-        (each,) = {each for each, _ in self.taken}
+        each = self._each
         owners = {owner for _, counted in self.taken for owner in counted.by_owner}
-        rest = max(0, self.base - self.hidden) * (pools - each * len(owners))
+        rest = max(0, self.base - self.hidden.of(None)) * (pools - each * len(owners))
         return rest + each * sum(self.of(owner * each) for owner in owners)
+
+    @property
+    def _each(self) -> int:
+        """How many consecutive pools share an owner."""
+        (each,) = {each for each, _ in self.taken}
+        return each
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +123,7 @@ def pooled(
     rows: OwnedPorts,
     fewest: OwnedPorts,
     *,
-    hidden: int,
+    hidden: Hidden,
     odd: PortFacts | None,
     unsure: str,
 ) -> Pools:
@@ -102,7 +132,7 @@ def pooled(
     ports:  the ports of each pool
     sure:   those of them that are certainly available
     fewest: those of `rows` that certainly take their port
-    hidden: how many ports of `sure` each pool may lack, nobody knows which
+    hidden: the ports of `sure` that each pool may lack
     odd:    the facts, if connect() tries every second port first and may skip one; None: it does not
     unsure: why `ports` and `sure` differ
     """

@@ -30,7 +30,7 @@ import numpy as np
 
 from fourtuple.core.limits.attribution import NOT_ATTRIBUTED, NOT_RELEASED, Connected, not_listed
 from fourtuple.core.limits.facts import PortFacts
-from fourtuple.core.limits.pools import OwnedPorts, PerPool, Pools, pooled, searched
+from fourtuple.core.limits.pools import NOTHING_HIDDEN, Hidden, OwnedPorts, PerPool, Pools, pooled, searched
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.time_wait import Reuse, reuse_of
 from fourtuple.core.sockets.columns import Mask, Numbers, is_wildcard, numbers_among, port_mask
@@ -171,7 +171,7 @@ class PortUse:
             rooms = self._bound_first(facts)
         else:
             rooms = self._automatic(facts, in_turn=strategy is Strategy.LATE and facts.range_is_quick)
-        hidden = rooms.least.hidden
+        hidden = rooms.least.hidden.most
         room = Interval(rooms.least.total(rooms.pools), rooms.most.total(rooms.pools))
         automatic = facts.automatic_ports.mask
         waiting = self.towards["state"] == State.TIME_WAIT
@@ -232,20 +232,24 @@ class PortUse:
             sure,
             rows,
             fewest,
-            hidden=self._hidden(sure),
+            hidden=self._hidden(sure, rows),
             odd=None if in_turn else facts,
             unsure=NOT_ATTRIBUTED if facts.bind_is_released else NOT_RELEASED,
         )
 
-    def _hidden(self, ports: Mask) -> int:
-        """How many of these ports hidden sockets may have."""
-        return min(self.hidden, int((ports & ~self.asked).sum()))
+    def _hidden(self, ports: Mask, rows: OwnedPorts) -> Hidden:
+        """Which of these ports hidden sockets may have. rows: the sockets that take ports from them anyway"""
+        if not self.hidden:
+            return NOTHING_HIDDEN
+        places = ports & (self.held | ~self.asked)
+        among = int(places.sum())
+        return Hidden(min(self.hidden, among), among, rows.counted(places))
 
     def _bound_first(self, facts: PortFacts) -> Pools:
         own, owners, everyones = self._owned()
         theirs, perhaps = self._wildcards(everyones)
         ports = searched(facts, in_turn=False) & ~theirs
-        sure = ports & ~perhaps & ~self.held
+        sure = ports & ~perhaps
         rows = OwnedPorts(owners, own["local_port"])
         return pooled(
             self.space.sources.size,
@@ -254,11 +258,9 @@ class PortUse:
             sure,
             rows,
             rows,
-            hidden=self._hidden(sure),
+            hidden=self._hidden(sure, rows),
             odd=facts,
-            unsure="an IPv6 socket on :: may occupy its port for IPv4 too"
-            if (ports & perhaps).any()
-            else "a socket on an unknown address holds a port",
+            unsure="an IPv6 socket on :: may occupy its port for IPv4 too",
         )
 
     def _explicit(self, facts: PortFacts) -> Pools:
@@ -268,7 +270,8 @@ class PortUse:
         ports = self.space.ports.mask & ~listening
         if not facts.any_port:
             ports[: facts.unprivileged_start] = False
-        sure = ports & ~theirs & ~perhaps & ~self.held
+        sure = ports & ~theirs & ~perhaps
+        rows = OwnedPorts(owners, own["local_port"])
         is_listener = own["state"] == State.LISTEN
         listeners = OwnedPorts(owners[is_listener], own["local_port"][is_listener])
         each = self.space.destinations.size
@@ -281,9 +284,7 @@ class PortUse:
             ceiling=int(ports.sum()),
             in_use=in_use,
             most=PerPool(int(ports.sum()), ((each, listeners.counted(ports)), (1, in_use))),
-            least=PerPool(
-                int(sure.sum()), ((each, OwnedPorts(owners, own["local_port"]).counted(sure)),), self._hidden(sure)
-            ),
+            least=PerPool(int(sure.sum()), ((each, rows.counted(sure)),), self._hidden(sure, rows)),
             because=("the kernel does not report whether the sockets on these ports share them (SO_REUSEADDR)",),
         )
 

@@ -69,6 +69,11 @@ class Scene:
     asked: bool = True
 
     @property
+    def up_to(self) -> str:
+        """The words before a number of free ports: it is an upper bound where some may be held unseen."""
+        return "up to " if self.ports and self.ports.unattributed + self.ports.hidden else ""
+
+    @property
     def can_search_in_turn(self) -> bool:
         """Whether IN_TURN_CURE may help on this host."""
         return self.world.ports is None or self.world.ports.range_is_quick
@@ -399,9 +404,9 @@ def no_listener(scene: Scene) -> Iterator[Evidence]:
 def no_such_source(scene: Scene) -> Iterator[Evidence]:
     usable = scene.usable
     if scene.pair is None and usable:
-        yield Evidence(1, f"ports are not short now: {format_count(usable)} are free")
+        yield Evidence(1, f"ports are not short now: {scene.up_to}{format_count(usable)} are free")
     elif scene.pair and usable and scene.pair.used < HALF * usable:
-        yield Evidence(1, f"ports are not short now: {format_count(usable - scene.pair.used)} are free")
+        yield Evidence(1, f"ports are not short now: {scene.up_to}{format_count(usable - scene.pair.used)} are free")
     elif scene.pair:
         yield Evidence(-2, "the ports are exhausted")
     if scene.target and ":" in _host(scene.target):

@@ -187,10 +187,8 @@ def _besides(census: Census) -> Iterator[str]:
         perhaps = f"{_ports(census.unattributed_ports)} may be lost to other destinations, if their sockets called"
         yield from _said("unknown", f"{perhaps} bind(address, 0) before connect(). {bound}")
     if census.hidden_ports:
-        held = (
-            f"at most {_ports(census.hidden_ports)} more may be held by sockets that are only bound, which this kernel"
-        )
-        yield from _said("not listed", f"{held} does not list. {bound}")
+        held = f"up to {_ports(census.hidden_ports)} may be held by sockets that are only bound"
+        yield from _said("not listed", f"{held}, which this kernel does not list. {bound}")
     if census.busiest_port and census.shared_ports:
         port = f"{census.busiest_port.port} carries {format_count(census.busiest_port.connections)}"
         several = f"{format_count(census.shared_ports)} local ports carry several connections at once"
