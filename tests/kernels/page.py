@@ -7,20 +7,11 @@ from pathlib import Path
 from tests.kernels.available import MISSING
 from tests.kernels.boot import REPOSITORY
 from tests.kernels.findings import Came, Finding
+from tests.kernels.parts import PARTS
 from tests.kernels.results import Tried, merged, read_results, write_results
 
 PAGE = REPOSITORY / "docs" / "kernels.md"
 COMMITTED = Path(__file__).with_name("results.json")
-PARTS = {
-    "probes": "what `fourtuple limits` finds out about the kernel by itself",
-    "rules": "the rules that differ between kernels, each as a small scene",
-    "check": "`fourtuple check` on programs whose verdict is known",
-    "census": "`fourtuple census` against `ss`, and against the sockets that were made",
-    "loops": "`hold` and `serve` over io_uring and epoll: both ends, counted by `ss`",
-    "worlds": "random worlds, asked for their room and then filled",
-    "lessons": "the lessons of `fourtuple prove`",
-    "tests": "the tests of `kernel/` and `engine/`",
-}
 HEAD = """# Kernels
 
 *Made by `make docs-kernels` from the results of `make kernels`.*
@@ -43,7 +34,7 @@ def renew(results: Sequence[Tried]) -> None:
 def page(results: Sequence[Tried]) -> str:
     """The page, as Markdown."""
     blocks = [HEAD, "## Kernels and parts\n", _parts(results)]
-    blocks += [f"- **{part}**: {what}" for part, what in PARTS.items()]
+    blocks += [f"- **{name}**: {part.__doc__}" for name, part in PARTS.items()]
     blocks += _wrong(results)
     blocks += _grouped("Rules", "rules", results)
     blocks += _grouped("Probes", "probes", results)

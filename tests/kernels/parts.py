@@ -6,13 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-
-import pytest
 
 from fourtuple.core.errors import FourtupleError
 from fourtuple.core.runs.proof import HOLDS, SKIPPED
@@ -21,6 +21,7 @@ from fourtuple.lessons.prove import NAMES
 from fourtuple.verbs.background import holding, serving
 from fourtuple.verbs.lab import Lab, port_facts
 from tests.conftest import COMMAND
+from tests.kernels.collector import Collector
 from tests.kernels.findings import Came, Finding
 from tests.verbs.check.test_check import HABITS, PROGRAMS
 
@@ -204,32 +205,22 @@ def states(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{counts[state]:,} {state}" for state in sorted(counts))
 
 
-@dataclass
-class Collector:
-    """A plugin of pytest that keeps what came of each test."""
-
-    came: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    failed: dict[str, str] = field(default_factory=dict)
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.skipped and isinstance(report.longrepr, tuple):
-            self.came["skipped"] += 1
-            self.reasons[report.longrepr[2].removeprefix("Skipped: ")] += 1
-        elif report.failed:
-            self.came["failed"] += 1
-            crash = getattr(report.longrepr, "reprcrash", None)
-            self.failed[report.nodeid] = (crash.message if crash else str(report.longrepr))[:300]
-        elif report.when == "call":
-            self.came["passed"] += 1
+def collected(folder: str) -> Collector:
+    """What came of the tests in this folder; nothing, if pytest did not end."""
+    environment = {name: value for name, value in os.environ.items() if name != "FOURTUPLE_REQUIRE_ALL"}
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place) / "collected"
+        subprocess.run([sys.executable, "-m", "tests.kernels.collector", folder, file], check=False, env=environment)
+        if not file.exists():
+            return Collector()
+        found = json.loads(file.read_text())
+    return Collector(Counter(found["came"]), Counter(found["reasons"]), found["failed"])
 
 
 def tests(_: Amounts) -> Iterator[Finding]:
     """The project's own tests of what asks the kernel, and of what opens connections."""
-    os.environ.pop("FOURTUPLE_REQUIRE_ALL", None)
     for folder in ("tests/kernel", "tests/engine"):
-        collector = Collector()
-        pytest.main(["-q", "--no-header", "--tb=line", "-p", "no:cacheprovider", folder], plugins=[collector])
+        collector = collected(folder)
         for test, message in collector.failed.items():
             yield Finding("tests", test, "passes", "fails", Came.WRONG, " ".join(message.split()))
         for reason, count in sorted(collector.reasons.items()):
