@@ -53,7 +53,6 @@ class Opcode(IntEnum):
     ASYNC_CANCEL = 14
     CONNECT = 16
     CLOSE = 19
-    FILES_UPDATE = 20
     SEND = 26
     RECV = 27
     SOCKET = 45  # Linux 5.19
@@ -69,7 +68,6 @@ NEEDED = frozenset(
         Opcode.ASYNC_CANCEL,
         Opcode.CONNECT,
         Opcode.CLOSE,
-        Opcode.FILES_UPDATE,
         Opcode.SEND,
         Opcode.RECV,
     }

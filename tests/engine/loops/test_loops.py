@@ -523,16 +523,57 @@ def test_an_accepted_slot_describes_itself_from_the_servers_side(
         )
 
 
-def test_what_was_accepted_and_cannot_be_installed_is_a_failure(
-    server: socket.socket, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without ACCEPT_DONTWAIT, accepted sockets are installed in slots; if that fails, its errno is reported."""
-    loop = RingLoop(4, can=replace(CAN, dontwait=False))
-    monkeypatch.setattr(loop, "_call", lambda ring, entry: -errno.ENOMEM)
+def test_a_long_queue_is_accepted_in_a_few_steps(make: Callable[[int], Loop], server: socket.socket) -> None:
+    """The more a listener has waiting, the more is accepted at once, with whatever the kernel's io_uring can do."""
+    loop = make(1000)
     loop.listen([server])
-    with closing(socket.create_connection(server.getsockname())):
-        loop.accept(4)
-        (failed,) = collect(loop, Op.ACCEPT, 1)
-        loop.shut()
+    clients = [socket.create_connection(server.getsockname()) for _ in range(997)]
+    accepted = steps = 0
+    while accepted < 997 and steps < 997:
+        loop.accept(1000 - accepted)
+        accepted += len(loop.wait(PATIENCE_S))
+        steps += 1
+    for client in clients:
+        client.close()
 
-    assert (failed["slot"], failed["result"]) == (-1, -errno.ENOMEM)
+    assert accepted == 997
+    assert steps <= 20
+
+
+def test_no_accept_is_left_waiting(make: Callable[[int], Loop], server: socket.socket) -> None:
+    """What connects after accept(0) stays in the queue, whatever was asked of the kernel before."""
+    loop = make(1000)
+    loop.listen([server])
+    loop.accept(1000)
+    clients = [socket.create_connection(server.getsockname()) for _ in range(23)]
+    collect(loop, Op.ACCEPT, 23)
+    loop.accept(0)
+    clients.append(socket.create_connection(server.getsockname()))
+    assert len(loop.wait(0.05)) == 0
+
+    server.accept()[0].close()
+    for client in clients:
+        client.close()
+
+
+def test_two_loops_share_a_listener_and_accept_each_connection_once(
+    make: Callable[[int], Loop], server: socket.socket
+) -> None:
+    """Each asks for what the other may take; who finds nothing keeps no slot for it."""
+    loops = [make(400), make(400)]
+    for loop in loops:
+        loop.listen([server])
+    accepted, clients = [0, 0], []
+    for _ in range(8):
+        clients += [socket.create_connection(server.getsockname()) for _ in range(100)]
+        until = time.monotonic() + PATIENCE_S
+        while sum(accepted) < len(clients) and time.monotonic() < until:
+            for number, loop in enumerate(loops):
+                loop.accept(400 - accepted[number])
+                done = loop.wait(0.01)
+                assert (done["result"] >= 0).all()
+                accepted[number] += len(done)
+    for client in clients:
+        client.close()
+
+    assert accepted == [400, 400]

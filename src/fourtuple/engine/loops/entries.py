@@ -173,15 +173,23 @@ def silent_closes(local: Local) -> Sqes:
     return entries
 
 
-def accepts(count: int, descriptor: int) -> Sqes:
-    """Accept from the listener with this descriptor; the kernel chooses the slots.
+def accepts(count: int, descriptor: int, *, dontwait: bool) -> Sqes:
+    """Accept from the listener with this descriptor, without waiting; the kernel chooses the slots.
 
     The user_data has the descriptor in place of the slot.
+
+    dontwait: use ACCEPT_DONTWAIT; otherwise a last entry cancels the accepts that found no connection and wait for one
     """
-    entries = np.zeros(count, SQE)
-    entries["opcode"], entries["fd"], entries["ioprio"] = Opcode.ACCEPT, descriptor, ACCEPT_DONTWAIT
-    entries["file_index"] = ANY_SLOT
-    entries["user_data"] = _TAGS[Op.ACCEPT] | np.uint64(descriptor)
+    entries = np.zeros(count + (not dontwait), SQE)
+    asked = entries[:count]
+    asked["opcode"], asked["fd"], asked["ioprio"] = Opcode.ACCEPT, descriptor, ACCEPT_DONTWAIT if dontwait else 0
+    asked["file_index"] = ANY_SLOT
+    asked["user_data"] = _TAGS[Op.ACCEPT] | np.uint64(descriptor)
+    if not dontwait:
+        cancel = entries[-1]
+        cancel["opcode"], cancel["flags"], cancel["fd"] = Opcode.ASYNC_CANCEL, SKIP_SUCCESS, -1
+        cancel["addr"], cancel["op_flags"] = asked["user_data"][0], CANCEL_ALL
+        cancel["user_data"] = _TAGS[SILENT]
     return entries
 
 
@@ -200,17 +208,6 @@ def cookies(local: Local, into: NDArray[np.uint64]) -> Sqes:
     entries["file_index"], entries["addr3"] = into.itemsize, _pointers(into.view(np.uint8).reshape(-1, into.itemsize))
     entries["user_data"] = _TAGS[SILENT]
     return entries
-
-
-def take_into_slots(descriptors: NDArray[np.int32]) -> Sqes:
-    """One entry that installs these sockets in slots that the kernel chooses.
-
-    The kernel overwrites the descriptors with the numbers of the slots.
-    """
-    entry = np.zeros(1, SQE)
-    entry["opcode"], entry["off"], entry["len"] = Opcode.FILES_UPDATE, ANY_SLOT, len(descriptors)
-    entry["addr"] = descriptors.ctypes.data
-    return entry
 
 
 def _sockaddrs(addresses: NDArray[np.uint8], ports: NDArray[np.uint16]) -> NDArray[np.uint8]:

@@ -1,8 +1,8 @@
 """The loop over io_uring: no file descriptor and no Python code for a single connection, only for whole arrays.
 
 This module keeps the state of each slot; `entries.py` builds the submission entries, and `rings.py` manages the rings.
-Operations that wait (connect, watch, send) wait in the kernel. The number of pending accepts is limited, because a
-multishot accept into a full table drops connections.
+Operations that wait (connect, watch, send) wait in the kernel. Accepts do not wait, and are never more than the empty
+slots, because an accept into a full table drops its connection; so would a multishot accept.
 
 If the kernel's io_uring cannot set socket options (before Linux 6.7) or bind (before 6.11), ordinary sockets are
 prepared one by one and installed in the slots; everything after that is the same.
@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.limits.cost import FILES_RESERVED
 from fourtuple.core.runs.pace import MANY
 from fourtuple.core.space.endpoints import FourTuple, unpack_address
 from fourtuple.core.space.tuples import Block
@@ -31,9 +30,7 @@ from fourtuple.kernel import addresses, sockopts
 from fourtuple.kernel.uring import MORE, POLL_MULTISHOT, Cqes, Features, Opcode, Sqes, features
 
 ACCEPTS = 256  # submitted at once for a listener with a long queue
-ACCEPTS_INSTALLED = (
-    FILES_RESERVED // 4
-)  # the same for ordinary sockets, which take a descriptor until they are installed
+_NO_MORE = -errno.EAGAIN, -errno.EWOULDBLOCK, -errno.ECANCELED  # results of accepts that found the queue empty
 
 _PASSED_ON = np.isin(np.arange(OPS), (STAGE, Op.CONNECT, Op.RECEIVE, Op.SEND, Op.CLOSE))
 _OVER = select.POLLRDHUP | select.POLLHUP | select.POLLERR
@@ -274,34 +271,10 @@ class RingLoop:
         count = min(self._burst[descriptor], self._room, self._rings.slots_of(ring) - self._rings.used[ring])
         if count <= 0:
             return
-        if not self._can.dontwait:
-            self._accept_installed(ring, descriptor, min(count, ACCEPTS_INSTALLED))
-            return
         # Slots are reserved in advance: an accept that finds no free slot drops its connection.
         self._rings.used[ring] += count
         self._room -= count
-        self._rings.submit(ring, entries.accepts(count, descriptor))
-
-    def _accept_installed(self, ring: int, descriptor: int, count: int) -> None:
-        """Accept ordinary sockets, then install all of them in slots that the kernel chooses."""
-        listener = next(listener for listener in self._listeners if listener.fileno() == descriptor)
-        accepted: list[socket.socket] = []
-        try:
-            while len(accepted) < count:
-                accepted.append(listener.accept()[0])
-        except OSError as error:
-            if error.errno != errno.EAGAIN:
-                self._complete(Op.ACCEPT, _NO_SLOT, -(error.errno or errno.EIO))
-        numbers = np.array([sock.fileno() for sock in accepted], np.int32)  # the kernel overwrites them with slots
-        answer = self._call(ring, entries.take_into_slots(numbers)) if accepted else 0
-        for sock in accepted:
-            sock.close()
-        if answer < 0:
-            self._complete(Op.ACCEPT, _NO_SLOT, answer)
-        installed = max(0, answer)
-        self._complete(Op.ACCEPT, numbers[:installed] + self._rings.first(ring), 0)
-        self._rings.used[ring] += installed
-        self._room -= installed
+        self._rings.submit(ring, entries.accepts(count, descriptor, dontwait=self._can.dontwait))
 
     def _accepted(self, ring: int, descriptors: NDArray[np.int64], results: NDArray[np.int32]) -> None:
         good = results >= 0
@@ -310,8 +283,8 @@ class RingLoop:
         self._room += int(np.count_nonzero(~good))
         for descriptor in np.unique(descriptors).tolist():
             asked = descriptors == descriptor
-            self._burst[descriptor] = ACCEPTS if good[asked].all() else max(1, 2 * int(good[asked].sum()))
-        wrong = results[~good & (results != -errno.EAGAIN) & (results != -errno.EWOULDBLOCK)]
+            self._burst[descriptor] = min(ACCEPTS, max(1, 2 * int(good[asked].sum())))
+        wrong = results[~good & ~np.isin(results, _NO_MORE)]
         if len(wrong):
             self._complete(Op.ACCEPT, _NO_SLOT, int(wrong[0]))
 
