@@ -71,7 +71,12 @@ def test_a_pipe_that_the_process_was_given_is_read_to_its_end() -> None:
         check=False,
     )
     piped = subprocess.run(
-        [python, "-c", code, "/dev/stdin"], input="12\n", capture_output=True, text=True, timeout=COMMAND_S, check=True
+        [python, "-c", code, "/proc/self/fd/0"],
+        input="12\n",
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_S,
+        check=True,
     )
 
     assert done.stdout == piped.stdout == "b'12\\n'\n", done.stderr

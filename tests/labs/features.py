@@ -147,6 +147,7 @@ FEATURES: dict[str, Callable[[], bool]] = {
     "IP_LOCAL_PORT_RANGE in turn": range_in_turn,
     "bind() is released": bind_is_released,
     "sock_diag lists socket options": options_are_listed,
+    "net.ipv4.tcp_syn_linear_timeouts": functools.partial(has_sysctl, "net.ipv4.tcp_syn_linear_timeouts"),
 }
 
 
