@@ -33,6 +33,10 @@ def has_sysctl(name: str) -> bool:
     return (Path("/proc/sys") / name.replace(".", "/")).exists()
 
 
+def has_ipv6() -> bool:
+    return Path("/proc/thread-self/net/tcp6").exists()
+
+
 def release() -> tuple[int, int]:
     found = re.match(r"(\d+)\.(\d+)", os.uname().release)
     assert found
