@@ -19,6 +19,7 @@ import hypothesis
 import pytest
 
 from fourtuple.verbs.lab import Lab, namespace_refusal
+from tests.labs.features import FEATURES
 from tests.told import READY
 from tests.waiting import COMMAND_S, PATIENCE_S
 
@@ -48,6 +49,11 @@ def need(available: object, what: str) -> None:
     if REQUIRE_ALL:
         pytest.fail(f"needs {what}, and FOURTUPLE_REQUIRE_ALL=1 allows no skip")
     pytest.skip(f"needs {what}")
+
+
+def need_feature(name: str) -> None:
+    """Skip where this kernel lacks a feature of tests/labs/features.py."""
+    need(FEATURES[name](), name)
 
 
 def limited(limits: str) -> list[str]:

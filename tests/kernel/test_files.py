@@ -61,6 +61,7 @@ def test_a_link_to_a_file_is_the_file(tmp_path: Path) -> None:
 
 def test_a_pipe_that_the_process_was_given_is_read_to_its_end() -> None:
     """As bash gives for <(…); the writer takes its time."""
+    need(Path("/dev/fd").exists(), "/dev/fd")
     code = "import sys, fourtuple.kernel.files as f; print(f.read_file(sys.argv[1], 99, 'x'))"
     python = COMMAND[0]
     done = subprocess.run(
@@ -71,7 +72,12 @@ def test_a_pipe_that_the_process_was_given_is_read_to_its_end() -> None:
         check=False,
     )
     piped = subprocess.run(
-        [python, "-c", code, "/dev/stdin"], input="12\n", capture_output=True, text=True, timeout=COMMAND_S, check=True
+        [python, "-c", code, "/proc/self/fd/0"],
+        input="12\n",
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_S,
+        check=True,
     )
 
     assert done.stdout == piped.stdout == "b'12\\n'\n", done.stderr

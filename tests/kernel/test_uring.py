@@ -29,6 +29,7 @@ def test_without_what_every_connection_needs_epoll_is_taken(missing: Opcode, mon
 
 @pytest.mark.parametrize("missing", sorted(frozenset(Opcode) - NEEDED), ids=lambda opcode: opcode.name)
 def test_without_the_others_it_is_still_a_ring(missing: Opcode, monkeypatch: pytest.MonkeyPatch) -> None:
+    need(features().why_not is None, f"io_uring ({features().why_not})")
     can = replace(ALL, opcodes=ALL.opcodes - {missing})
     monkeypatch.setattr(choosing, "features", lambda: can)
 
@@ -38,6 +39,7 @@ def test_without_the_others_it_is_still_a_ring(missing: Opcode, monkeypatch: pyt
 
 
 def test_a_log_needs_a_kernel_that_can_tell_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    need(features().why_not is None, f"io_uring ({features().why_not})")
     can = replace(ALL, opcodes=ALL.opcodes - {Opcode.FIXED_FD_INSTALL})
     monkeypatch.setattr(choosing, "features", lambda: can)
 

@@ -33,6 +33,10 @@ def has_sysctl(name: str) -> bool:
     return (Path("/proc/sys") / name.replace(".", "/")).exists()
 
 
+def has_ipv6() -> bool:
+    return Path("/proc/thread-self/net/tcp6").exists()
+
+
 def release() -> tuple[int, int]:
     found = re.match(r"(\d+)\.(\d+)", os.uname().release)
     assert found
@@ -147,6 +151,7 @@ FEATURES: dict[str, Callable[[], bool]] = {
     "IP_LOCAL_PORT_RANGE in turn": range_in_turn,
     "bind() is released": bind_is_released,
     "sock_diag lists socket options": options_are_listed,
+    "net.ipv4.tcp_syn_linear_timeouts": functools.partial(has_sysctl, "net.ipv4.tcp_syn_linear_timeouts"),
 }
 
 

@@ -100,7 +100,7 @@ def look(ports: range, sockets: list[socket.socket], idle: list[socket.socket], 
 
 
 def rows() -> Iterator[Row]:
-    for file in ("tcp", "tcp6"):
+    for file in ("tcp", "tcp6") if features.has_ipv6() else ("tcp",):
         for line in Path(f"/proc/thread-self/net/{file}").read_text().splitlines()[1:]:
             _, local, remote, state, _, timer, *_ = line.split()
             kind, _, when = timer.partition(":")
@@ -216,7 +216,7 @@ def _listed(text: str) -> Iterator[int]:
 
 
 def _sockstat(section: str, name: str) -> int:
-    for file in ("sockstat", "sockstat6"):
+    for file in ("sockstat", "sockstat6") if features.has_ipv6() else ("sockstat",):
         for line in Path(f"/proc/thread-self/net/{file}").read_text().splitlines():
             head, _, rest = line.partition(":")
             words = rest.split()

@@ -24,9 +24,11 @@ from fourtuple.kernel.netlink.sockdiag import fold_sockets
 from fourtuple.kernel.proc.sysctl import write_sysctl
 from fourtuple.kernel.sockopts import LINGER_RESET
 from fourtuple.verbs.limits import limits
+from tests.labs import features
 
 HERE = "127.0.0.1"
 SYN_AGAIN_S = 1.0
+LINEAR = "net.ipv4.tcp_syn_linear_timeouts"
 Seen = dict[str, Any]
 
 
@@ -183,7 +185,8 @@ def conntrack(room: int) -> Seen:
 def syn_retries(retries: int, linear: int) -> Seen:
     """How long connect() tries where nobody answers: the kernel's timers may be 4 % late."""
     write_sysctl("net.ipv4.tcp_syn_retries", str(retries))
-    write_sysctl("net.ipv4.tcp_syn_linear_timeouts", str(linear))
+    if linear or features.has_sysctl(LINEAR):
+        write_sysctl(LINEAR, str(linear))
     server = socket.create_server((HERE, 8000), backlog=0)
     first = client((HERE, 8000))
     said = verdict("net.ipv4.tcp_syn_retries")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fourtuple.verbs.lab import Lab
-from tests.conftest import Ground, need
+from tests.conftest import Ground, need, need_feature
 from tests.waiting import PATIENCE_S
 
 ROOT = "root"
@@ -59,6 +59,8 @@ def test_time_waits_beyond_the_limit_are_not_made(ground: Ground) -> None:
 
 @pytest.mark.parametrize("name", ["syn-retries", "syn-retries-linear"])
 def test_how_long_connect_tries(ground: Ground, name: str) -> None:
+    if name == "syn-retries-linear":
+        need_feature("net.ipv4.tcp_syn_linear_timeouts")
     seen = scene(ground, name)
 
     assert (seen["predicted"], seen["observed"]) == ("3", "3")

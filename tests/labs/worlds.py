@@ -98,7 +98,7 @@ def make(seed: int) -> World:
     dice = random.Random(seed)  # noqa: S311  (a seed to repeat it is the point)
     ports = new_namespace(dice)
     strategy = dice.choice(list(Strategy))
-    ipv6 = dice.random() < 0.15
+    ipv6 = dice.random() < 0.15 and features.has_ipv6()
     hosts = ["::1"] if ipv6 else dice.sample(IPV4_DESTINATIONS, dice.randint(1, 3))
     destinations = [(host, dice.choice([8000, 8001, 39990])) for host in hosts]
     if ipv6 or dice.random() < 0.3:

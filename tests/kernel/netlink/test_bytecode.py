@@ -15,7 +15,7 @@ from fourtuple.core.sockets.table import mapped
 from fourtuple.kernel.netlink import bytecode
 from fourtuple.kernel.netlink.bytecode import AUTOMATIC_PORT, NAMED_PORT, Condition, connections, local_ports, program
 from fourtuple.kernel.netlink.sockdiag import Asked
-from tests.conftest import Ground
+from tests.conftest import Ground, need_feature
 
 NOP, JMP, S_GE, S_LE, D_GE, D_LE, AUTO, S_COND, D_COND = range(9)
 INET, INET6 = 2, 10
@@ -322,6 +322,7 @@ for where in (Where(), Where.parse(["127.0.0.1:30000"], []), Where.parse(["127.0
 
 def test_what_is_only_bound_comes_whatever_is_asked(ground: Ground) -> None:
     """Its port is blocked for all destinations, so it matters to each: named ports, and those of bind(address, 0)."""
+    need_feature("sock_diag lists bound sockets")
     code = """
 import socket
 from fourtuple.verbs.census import census
