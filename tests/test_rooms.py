@@ -55,7 +55,7 @@ WINGS = {
         "holder": {"children", "netns", "syscalls"},
         "private": set(),
         "uring": {"sockopts"},
-        "canary": {"sockopts"},
+        "canary": {"proc", "sockopts"},
         "tap": set(),
         "addresses": {"netlink"},
     },
