@@ -17,10 +17,11 @@ Figures = Mapping[str, float]
 
 def census() -> Figures:
     from fourtuple.core.sockets.filter import EVERYWHERE
+    from fourtuple.kernel.probes import behaviours
     from fourtuple.kernel.proc.ports import read_port_facts
     from fourtuple.verbs.census import CONNECTED, usage_of
 
-    facts = read_port_facts()
+    facts = read_port_facts(behaviours())
     took = _took(lambda: usage_of(EVERYWHERE, CONNECTED, facts))
     usage, _ = usage_of(EVERYWHERE, CONNECTED, facts)
     return took | {"sockets": float(usage.states.sum() + len(usage.listeners)), "pairs": float(len(usage.pairs))}

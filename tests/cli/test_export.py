@@ -25,7 +25,7 @@ from fourtuple.core.census.usage import Usage
 from fourtuple.core.counters import COUNTERS
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.sockets.filter import EVERYWHERE
-from fourtuple.core.sockets.table import LISTENER
+from fourtuple.core.sockets.table import LISTENER, SOCK_DIAG
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.faces.export.metrics import Exporter
 from tests.conftest import COMMAND, DENY, Ground, fourtuple, need
@@ -477,7 +477,7 @@ def told() -> set[str]:
     )
     usage = Usage.of([], np.zeros(0, LISTENER), world.ports, EVERYWHERE)
     exporter = Exporter()
-    exporter.publish(Snapshot.of(usage, world, 10, at_s=0, took_s=0, changed=0))
+    exporter.publish(Snapshot.of(usage, world, 10, SOCK_DIAG, at_s=0, took_s=0, changed=0))
     return {family.name + "_total" * (family.type == "counter") for family in exporter.collect()} | {"fourtuple_info"}
 
 

@@ -36,7 +36,9 @@ TREES, DATA = KERNEL / "proc" / "trees", KERNEL / "netlink" / "data"
 SLABINFO = "TCP 17 20 2240 10 8 : tunables 0 0 0 : slabdata 2 2 0\n"
 SPACE = TupleSpace.of(["127.0.0.1"], range(1, 65536), ["127.0.0.1:8000"])
 USE = PortUse.of([np.zeros(0, SOCKET)], SPACE)
-WORLD = read_world(SYSCTLS, 4121, proc=TREES / "default-host" / "proc", cgroups=TREES / "default-host" / "cgroup")
+WORLD = read_world(
+    SYSCTLS, 4121, known=(), proc=TREES / "default-host" / "proc", cgroups=TREES / "default-host" / "cgroup"
+)
 DONE = wire.HEADER.pack(20, wire.NLMSG_DONE, 2, 7, 0) + bytes(4)
 ADDRESS = (
     wire.HEADER.pack(16 + 8 + 8, rtnetlink.RTM_NEWADDR, 2, 7, 0)
@@ -126,7 +128,7 @@ def _read(tree: Path) -> None:
 
 def _weighed(tree: Path) -> None:
     pids = [int(each.name) for each in (tree / "proc").iterdir() if each.name.isdecimal()]
-    world = read_world(SYSCTLS, pids[0], proc=tree / "proc", cgroups=tree / "cgroup")
+    world = read_world(SYSCTLS, pids[0], known=(), proc=tree / "proc", cgroups=tree / "cgroup")
     machine.found(world, "0", tree / "proc")
     for role in Role:
         weigh(Case(world=world, role=role, strategy=Strategy.LATE, ports=None, cpus=4))

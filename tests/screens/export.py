@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from fourtuple import __version__
 from fourtuple.core.census.snapshot import Snapshot
 from fourtuple.core.counters import COUNTERS
+from fourtuple.core.sockets.table import SOCK_DIAG
 from fourtuple.faces.export.metrics import Exporter
 from tests.screens.census import HOST, connections, usage_of
 from tests.screens.hosts import host
@@ -16,7 +17,7 @@ def _snapshot(most: int) -> Snapshot:
     """With every counter that there can be, and every limit that a host tells."""
     counters = {counter.name: 10 + number for number, counter in enumerate(COUNTERS)}
     world = replace(host(), ports=HOST.ports, counters=counters)
-    return Snapshot.of(usage_of(connections()), world, most, at_s=1_800_000_000.0, took_s=0.25, changed=3)
+    return Snapshot.of(usage_of(connections()), world, most, SOCK_DIAG, at_s=1_800_000_000.0, took_s=0.25, changed=3)
 
 
 def _page(snapshot: Snapshot | None, failures: int = 0) -> str:

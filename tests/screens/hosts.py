@@ -6,6 +6,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from fourtuple.core.limits.behaviours import (
+    BIND_RELEASED,
+    BOUND_LISTED,
+    FIN_WAIT2_REUSED,
+    RANGE_CAN_BE_SET,
+    RANGE_IN_TURN,
+    TW_REUSE_IN_MS,
+    Behaviour,
+    KnownBy,
+)
 from fourtuple.core.limits.facts import World
 from fourtuple.core.limits.ports import PortRoom, PortUse
 from fourtuple.core.limits.strategy import Strategy
@@ -21,19 +31,31 @@ from tests.core.census.test_usage import Row, table
 TREES = Path(__file__).parents[1] / "kernel" / "proc" / "trees"
 SOURCE, DESTINATION = "192.0.2.4", "192.0.2.9:80"
 
+BEHAVIOURS = (
+    Behaviour(RANGE_CAN_BE_SET, True, KnownBy.PROBE, "setsockopt(IP_LOCAL_PORT_RANGE) succeeded, on loopback"),
+    Behaviour(RANGE_IN_TURN, True, KnownBy.PROBE, "7 of 16 connections took an odd port, on loopback"),
+    Behaviour(BIND_RELEASED, True, KnownBy.PROBE, "connect() from a port in use succeeded, on loopback"),
+    Behaviour(BOUND_LISTED, True, KnownBy.PROBE, "sock_diag lists a socket after bind(), on loopback"),
+    Behaviour(TW_REUSE_IN_MS, True, KnownBy.SETTING, "net.ipv4.tcp_tw_reuse_delay exists"),
+    Behaviour(FIN_WAIT2_REUSED, False, KnownBy.RELEASE, "Linux 6.18.1"),
+)
+
 
 @cache
 def host(tree: str = "default-host") -> World:
     """Without what is of the kernel that reads the tree, or of where the tree lies."""
     found = read_world(
-        SYSCTLS, 1 if tree == "container" else 4121, proc=TREES / tree / "proc", cgroups=TREES / tree / "cgroup"
+        SYSCTLS,
+        1 if tree == "container" else 4121,
+        known=BEHAVIOURS,
+        proc=TREES / tree / "proc",
+        cgroups=TREES / tree / "cgroup",
     )
     assert found.ports is not None
     return replace(
         found,
         kernel="6.18.1",
         netns="net:[4026531840]",
-        ports=replace(found.ports, range_is_quick=True, bound_are_listed=True),
         why_not={name: why.replace(str(TREES / tree), "") for name, why in found.why_not.items()},
     )
 

@@ -17,7 +17,7 @@ from fourtuple.faces.text.why import why_lines
 from tests.core.quiet import WORLD
 from tests.made import RESOLVED
 
-PORTS = PortRoom(1, 28_232, 28_000, Interval.of(232), (), (), 0, 0, 0)
+PORTS = PortRoom(1, 28_232, 28_000, Interval.of(232), (), (), 0, 0, 0, 0)
 NGINX = (
     "2026/03/01 12:00:00 [crit] 812#812: *4711 connect() to 10.0.0.9:8080 failed (99: Cannot assign requested address)"
     ' while connecting to upstream, client: 10.0.0.1, upstream: "http://10.0.0.9:8080/"'

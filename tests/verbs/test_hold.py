@@ -39,7 +39,7 @@ def look(world: World, space: TupleSpace, strategy: Strategy = Strategy.LATE, *,
     use = PortUse.of([np.zeros(0, SOCKET)], space)
     ports = PortRoom.together([use.room(facts, strategy)])
     case = Case(world=world, role=Role.CLIENT, strategy=strategy, ports=ports, here=here)
-    return Look(world, Role.CLIENT, space, strategy, (use,), ports, (), (), None, case, weigh(case))
+    return Look(world, Role.CLIENT, space, strategy, (use,), ports, (), None, case, weigh(case))
 
 
 def order(

@@ -21,7 +21,7 @@ from fourtuple.faces.printer import tell
 @click.option(
     "--probe",
     is_flag=True,
-    help="Find out, by short connections on 127.0.0.1, what the kernel does not report.",
+    help="Find out, by short connections on 127.0.0.1 and bind(), what the kernel does not report.",
 )
 @click.option("--all", "everything", is_flag=True, help="Show every limit and every route.")
 @JSON

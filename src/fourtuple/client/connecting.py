@@ -209,7 +209,7 @@ def _share_ports(sock: socket.socket) -> None:
     try:
         sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
         sock.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, EVERY_PORT)
-    except OSError as error:  # before Linux 6.3, or not an IP socket
+    except OSError as error:  # before Linux 6.3 and 6.1.32, or not an IP socket
         if error.errno not in (errno.ENOPROTOOPT, errno.EOPNOTSUPP):
             sock.close()
             raise

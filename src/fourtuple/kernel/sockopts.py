@@ -1,10 +1,10 @@
 """Socket options: which ones decide how many connections are possible, and which ones each strategy sets.
 
 IP_BIND_ADDRESS_NO_PORT (Linux 4.2) lets bind() record the address alone; the kernel chooses the port at connect(), when
-the destination is known, so the port can be shared. IP_LOCAL_PORT_RANGE (6.3) narrows the range for one socket; from
-6.8 on it also makes the kernel try every port in turn instead of one parity first, which keeps connect() fast when
-more than half of the range is in use. SO_REUSEPORT together with SO_REUSEADDR keeps bind() to one port fast however
-many sockets share it.
+the destination is known, so the port can be shared. IP_LOCAL_PORT_RANGE (6.3 and 6.1.32) narrows the range for one
+socket; from 6.8 on it also makes the kernel try every port in turn instead of one parity first, which keeps connect()
+fast when more than half of the range is in use. SO_REUSEPORT together with SO_REUSEADDR keeps bind() to one port fast
+however many sockets share it.
 Sources: ip(7), socket(7), net/ipv4/inet_hashtables.c (v6.18).
 """
 
@@ -12,8 +12,6 @@ import socket
 import struct
 import sys
 from collections.abc import Iterable
-
-from fourtuple.core.limits.releases import IN_TURN, Version
 
 IP_BIND_ADDRESS_NO_PORT = 24  # include/uapi/linux/in.h
 IP_LOCAL_PORT_RANGE = 51
@@ -76,15 +74,10 @@ def pack_port_range(ports: range) -> bytes:
 
 
 def range_can_be_set() -> bool:
-    """Does this kernel have IP_LOCAL_PORT_RANGE? Linux 6.3, and 6.1.32; the constant alone is in older headers, too."""
+    """Whether this kernel has IP_LOCAL_PORT_RANGE (Linux 6.3 and 6.1.32), and this process may set it."""
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
             sock.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, pack_port_range(range(1024, 65536)))
     except OSError:
         return False
     return True
-
-
-def port_range_is_quick(kernel_version: Version) -> bool:
-    """Is IP_LOCAL_PORT_RANGE permitted, and does it keep connect() fast when over half of the range is in use?"""
-    return IN_TURN.holds(kernel_version) and range_can_be_set()

@@ -97,7 +97,7 @@ class Stage:
             except OSError:
                 raise CannotError(
                     f"cannot set a range of {count} ports",
-                    "there is neither a private namespace nor IP_LOCAL_PORT_RANGE (Linux 6.3)",
+                    "there is neither a private namespace nor IP_LOCAL_PORT_RANGE (Linux 6.3 and 6.1.32)",
                 ) from None
         return self._own_range
 

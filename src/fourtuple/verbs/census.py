@@ -27,6 +27,7 @@ from fourtuple.core.visible import visible_json
 from fourtuple.core.why.alarms import alarms
 from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets, read_listeners
 from fourtuple.kernel.netns import Place, own_netns, places
+from fourtuple.kernel.probes import behaviours
 from fourtuple.kernel.proc.netstat import read_motion
 from fourtuple.kernel.proc.owners import read_holders
 from fourtuple.kernel.proc.sysctl import NOTHING, host_sysctls
@@ -81,7 +82,7 @@ def censuses(
     where, states = Where.parse(to, sources), frozenset(states)
     before, before_s = None, 0.0
     while True:
-        world, motion = read_world(SYSCTLS, details=False, outside=outside), read_motion()
+        world, motion = read_world(SYSCTLS, known=behaviours(), details=False, outside=outside), read_motion()
         now_s = time.monotonic()
         usage, read_from = usage_of(where, states, world.ports)
         view = View.of(usage, by, most)

@@ -8,6 +8,7 @@ from fourtuple.core.census.usage import Usage
 from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.sockets.columns import Mask
 from fourtuple.core.sockets.filter import EVERYWHERE
+from fourtuple.kernel.probes import behaviours
 from fourtuple.kernel.proc.netstat import read_motion
 from fourtuple.kernel.proc.world import read_world
 from fourtuple.verbs.census import CONNECTED, usage_of
@@ -39,8 +40,8 @@ def snapshots(most: int) -> Iterator[Snapshot | CountFailure]:
 def _count(most: int, bound: Mask | None) -> tuple[Usage, Snapshot]:
     """One count. bound: as for `usage_of`"""
     start_s = time.monotonic()
-    world, motion = read_world(SYSCTLS, details=False), read_motion()
-    usage, _ = usage_of(EVERYWHERE, CONNECTED, world.ports, bound)
+    world, motion = read_world(SYSCTLS, known=behaviours(), details=False), read_motion()
+    usage, read_from = usage_of(EVERYWHERE, CONNECTED, world.ports, bound)
     changed = motion.until(read_motion())
     took_s = time.monotonic() - start_s
-    return usage, Snapshot.of(usage, world, most, at_s=time.time(), took_s=took_s, changed=changed)
+    return usage, Snapshot.of(usage, world, most, read_from, at_s=time.time(), took_s=took_s, changed=changed)

@@ -20,6 +20,7 @@ from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.topology import Cable, Port, up
 from fourtuple.kernel import children, process
 from fourtuple.kernel.netns import Namespace
+from fourtuple.kernel.probes import behaviours
 from fourtuple.kernel.proc.cgroups import read_memory
 from fourtuple.kernel.proc.ports import read_port_facts
 from fourtuple.kernel.proc.sysctl import write_sysctl
@@ -180,7 +181,7 @@ def own_world() -> World:
 
     Facts that are slow to read are left out (read_process): threads of the user's processes, types of descriptors.
     """
-    return read_world(SYSCTLS, details=False)
+    return read_world(SYSCTLS, known=behaviours(), details=False)
 
 
 def open_files() -> int:
@@ -190,7 +191,7 @@ def open_files() -> int:
 
 def port_facts() -> PortFacts:
     """The facts about source ports alone, in the namespace of this process. Raises CannotError."""
-    return read_port_facts()
+    return read_port_facts(behaviours())
 
 
 def set_port_range(ports: range) -> None:

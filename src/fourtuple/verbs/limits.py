@@ -51,6 +51,7 @@ def limits(
     )
     world, ports = seen.world, seen.ports
     room, binding = bound(seen.verdicts)
+    because = ports.because if ports else ()
     return Limits(
         role=seen.role,
         strategy=seen.strategy,
@@ -60,8 +61,8 @@ def limits(
         kernel=world.kernel,
         room=room,
         binding=binding.limit if binding else None,
-        exact=bool(binding and binding.exact and room and room.exact and not seen.because),
-        because=seen.because,
+        exact=bool(binding and binding.exact and room and room.exact and not because),
+        because=because,
         full=seen.full,
         waiting=ports.waiting if ports else 0,
         unattributed_ports=ports.unattributed if ports else 0,
@@ -74,4 +75,6 @@ def limits(
         remarks=remarks(world, seen.uses[0]) if seen.uses else (),
         unknown=world.why_not,
         resolved=seen.resolved,
+        can_probe=seen.can_probe,
+        behaviours=world.behaviours,
     )

@@ -36,6 +36,7 @@ from fourtuple.engine.workloads.serve import ServeJob
 from fourtuple.engine.workloads.serve import serve as serve_work
 from fourtuple.kernel import addresses, process
 from fourtuple.kernel.netlink.sockdiag import fold_sockets
+from fourtuple.kernel.probes import behaviours
 from fourtuple.kernel.proc.world import read_world
 from fourtuple.verbs.observer import Observer
 from fourtuple.verbs.start import start_of
@@ -74,7 +75,7 @@ def prepare(options: ServeOptions) -> ServeOrder:
     """Read the host once, and make every decision that can be made before the first connection. Raises UsageError."""
     options.check()
     soft_before, _ = process.raise_soft_files()
-    world = read_world(SYSCTLS, details=False)
+    world = read_world(SYSCTLS, known=behaviours(), details=False)
     choice = choose(options.loop, log=options.log, workers=options.workers)
     if choice.lacks(1):
         raise ShortfallError("serve can accept no connection", choice.room.because, "Raise the limit.")

@@ -27,6 +27,7 @@ from fourtuple.core.space.tuples import Destinations, TupleSpace
 from fourtuple.core.units import quoted
 from fourtuple.kernel import addresses, canary
 from fourtuple.kernel.netns import enter, enter_named
+from fourtuple.kernel.probes import behaviours
 from fourtuple.kernel.proc.pid import same_network
 from fourtuple.kernel.proc.sysctl import NOTHING, host_sysctls, read_sysctl
 from fourtuple.kernel.proc.world import read_world
@@ -47,7 +48,6 @@ class Look:
     resolved: names among the destinations that have several addresses
     uses:     port use of the space, or of its parts, each with its own source; empty if the port range is unknown
     ports:    the room of all uses together; None: the port range is unknown, or the role is server
-    because:  why the room of the ports is not exact
     full:     relevant listeners whose accept queue is full now
     probed:   how many ports were tested; None: not requested
     """
@@ -58,12 +58,17 @@ class Look:
     strategy: Strategy
     uses: tuple[PortUse, ...]
     ports: PortRoom | None
-    because: tuple[str, ...]
     full: tuple[str, ...]
     probed: int | None
     case: Case
     verdicts: tuple[Verdict, ...]
     resolved: tuple[Resolved, ...] = ()
+
+    @property
+    def can_probe(self) -> bool:
+        """Whether testing ports (`limits --probe`) can tell more here."""
+        facts, ports = self.world.ports, self.ports
+        return facts is not None and ports is not None and (facts.range_can_be_set or ports.hidden > 0)
 
 
 def look(
@@ -82,24 +87,20 @@ def look(
     if role is Role.SERVER and pid is None:
         raise UsageError("--role server", "a server is a running process", "Give its --pid.")
     network = pid is None or same_network(pid)
-    world = read_world(SYSCTLS, pid, network=network, outside=outside)
+    world = read_world(SYSCTLS, pid, known=behaviours(), network=network, outside=outside)
     if world.ports:
         world = replace(world, ports=replace(world.ports, any_port=world.process.may_bind_any_port))
     space, strategy, resolved = _asked(
         world, destinations, sources, strategy, first_address=first_address, on_paper=on_paper
     )
     uses: list[PortUse] = []
-    because: list[str] = []
     probed, by = None, ""
     if world.ports:
         asked = [use_of(each, world.ports) for each in (by_source(space, sources) if destinations else [space])]
         uses = [use for use, _ in asked]
         by = asked[0][1]
-        if by != SOCK_DIAG or not world.ports.bound_are_listed:
-            because.append(
-                "sockets that are bound but neither connected nor listening are missing: sock_diag lists them since"
-                " Linux 6.8"
-            )
+        if hidden := world.most_hidden(by):
+            uses = [replace(use, hidden=hidden) for use in uses]
         if probe:
             uses, probed = _probed(uses, world.ports)
             world = replace(world, tracked=_is_tracked(world))
@@ -110,7 +111,6 @@ def look(
     ports = None
     if world.ports and role is Role.CLIENT:
         ports = PortRoom.together([use.room(world.ports, strategy, anywhere=not destinations) for use in uses])
-        because = [*ports.because, *because]
     case = Case(
         world=world,
         role=role,
@@ -129,7 +129,17 @@ def look(
         full = full_queues(_listening_at(space, uses[0].listens))
     verdicts = weigh(case)
     return Look(
-        world, role, space, strategy, tuple(uses), ports, tuple(because), tuple(full), probed, case, verdicts, resolved
+        world,
+        role,
+        space,
+        strategy,
+        tuple(uses),
+        ports,
+        tuple(full),
+        probed,
+        case,
+        verdicts,
+        resolved,
     )
 
 
@@ -187,11 +197,15 @@ def _asked(
 
 
 def _probed(uses: Sequence[PortUse], facts: PortFacts) -> tuple[list[PortUse], int]:
-    """The uses after the unattributed ports were tested, and how many connections that needed."""
-    wanted = np.flatnonzero(uses[0].unattributed & facts.automatic_ports.mask).tolist()
-    asked, blocked = canary.blocked_ports(wanted or [facts.port_range.start], facts.automatic_ports)
-    masks = [Ranges(range(port, port + 1) for port in ports).mask for ports in (asked, blocked)]
-    return [use.probed(*masks) for use in uses], len(asked)
+    """The uses after the ports in question were tested, and how many these are."""
+    unsure, connected = uses[0].unsure(facts), uses[0].connected
+    asked, blocked = canary.held_ports(unsure & ~connected)
+    if facts.range_can_be_set:
+        # At least one connection, which shows whether connection tracking counts it.
+        wanted = np.flatnonzero(unsure & connected).tolist() or [facts.port_range.start]
+        for mask, ports in zip((asked, blocked), canary.blocked_ports(wanted, facts.automatic_ports), strict=True):
+            mask[list(ports)] = True
+    return [use.probed(asked, blocked) for use in uses], int(asked.sum())
 
 
 def _is_tracked(before: World) -> bool | None:

@@ -179,10 +179,18 @@ def got_by_bind(world: World) -> set[int]:
 
 
 def is_taken_over(row: Row, facts: PortFacts | None) -> bool:
-    if row.state != State.TIME_WAIT or not facts or not facts.timestamps or not facts.tw_reuse:
-        return False
+    return facts is not None and permits(row, facts) and MINUTE_MS - row.expires_ms >= facts.tw_reuse_delay_ms
+
+
+def may_be_taken_over(row: Row, facts: PortFacts | None) -> bool:
+    """… where the kernel compares whole seconds, also a young one."""
+    return is_taken_over(row, facts) or (facts is not None and permits(row, facts) and not facts.tw_reuse_in_ms)
+
+
+def permits(row: Row, facts: PortFacts) -> bool:
     is_loopback = any(ipaddress.ip_address(shown(end)).is_loopback for end in (row.local, row.remote))
-    return MINUTE_MS - row.expires_ms >= facts.tw_reuse_delay_ms and (facts.tw_reuse == 1 or is_loopback)
+    reuses = facts.timestamps and (facts.tw_reuse == 1 or (facts.tw_reuse == 2 and is_loopback))
+    return reuses and row.state == State.TIME_WAIT
 
 
 def sorted_out(world: World) -> dict[Pair, list[Row]]:
@@ -197,14 +205,16 @@ def sorted_out(world: World) -> dict[Pair, list[Row]]:
 def counted(pair: Pair, rows: Sequence[Row], world: World) -> Count:
     states = Counter(row.state for row in rows)
     known = states[State.ESTABLISHED], states[State.TIME_WAIT], states[State.CLOSE_WAIT]
-    taken = [row for row in rows if row.port in world.usable and not is_taken_over(row, world.facts)]
+    taken = [row for row in rows if row.port in world.usable and not may_be_taken_over(row, world.facts)]
     return Count(*known, len(rows) - sum(known), 0 if pair.role is Role.SERVER else len(taken))
 
 
 def unsure(world: World, pair: Pair) -> int:
-    """Open ports that no connection of this pair's own has taken."""
-    own = {row.port for row in sorted_out(world)[pair] if not is_taken_over(row, world.facts)}
-    return len(set(np.flatnonzero(world.usage().unattributed).tolist()) - own)
+    """Open ports that no connection of this pair's own has taken for sure, and those that one may have taken."""
+    rows = [row for row in sorted_out(world)[pair] if row.port in world.usable]
+    fewest = {row.port for row in rows if not may_be_taken_over(row, world.facts)}
+    own = {row.port for row in rows if not is_taken_over(row, world.facts)}
+    return len((own | set(np.flatnonzero(world.usage().unattributed).tolist())) - fewest)
 
 
 def expected(world: World) -> dict[Pair, Count]:
@@ -280,6 +290,8 @@ def facts(draw: st.DrawFn) -> PortFacts:
         tw_reuse=draw(st.integers(0, 2)),
         tw_reuse_delay_ms=draw(st.sampled_from((1, 1000, 60_000))),
         timestamps=draw(st.booleans()),
+        tw_reuse_in_ms=draw(st.booleans()),
+        bind_is_released=draw(st.booleans()),
     )
 
 
@@ -314,7 +326,7 @@ def test_each_socket_has_a_row_with_its_pair(world: World) -> None:
     usage = world.usage()
     names = list(told(usage))
     found = Counter(
-        (names[row["pair"]], *(int(row[name]) for name in ("port", "state", "uid", "inode", "is_late", "is_reusable")))
+        (names[row["pair"]], *(int(row[name]) for name in ("port", "state", "uid", "inode", "is_late", "reuse")))
         for chunk in usage.chunks
         for row in chunk
     )
@@ -323,7 +335,7 @@ def test_each_socket_has_a_row_with_its_pair(world: World) -> None:
         (pair, source_port(pair, row), row.state, row.uid, row.inode, row.chosen == Chosen.LATE, reused)
         for pair, sockets in sorted_out(world).items()
         for row in sockets
-        for reused in [is_taken_over(row, world.facts)]
+        for reused in [is_taken_over(row, world.facts) + may_be_taken_over(row, world.facts)]
     )
 
 
@@ -401,7 +413,7 @@ def test_unattributed_ports_are_those_of_the_port_model(rows: list[Row], facts: 
 
     usage = World(rows, [], facts).usage(*tables)
 
-    assert np.array_equal(usage.unattributed, use.unattributed & facts.automatic_ports.mask)
+    assert np.array_equal(usage.unattributed, use.not_attributed(facts) & facts.automatic_ports.mask)
 
 
 def test_unattributed_ports_of_one_example_each() -> None:

@@ -34,6 +34,7 @@ class Socket(NamedTuple):
     state: State = State.ESTABLISHED
     chosen: Chosen = Chosen.UNKNOWN
     expires_ms: int = 0
+    timer: int = 0
 
 
 def table(sockets: Sequence[Socket]) -> Sockets:
@@ -44,6 +45,7 @@ def table(sockets: Sequence[Socket]) -> Sockets:
         for name, value in (("local_port", socket.port), ("remote_port", socket.remote_port)):
             row[name] = value
         row["state"], row["chosen"], row["expires_ms"] = socket.state, socket.chosen, socket.expires_ms
+        row["timer"] = socket.timer
     return rows
 
 
@@ -56,6 +58,7 @@ class World(NamedTuple):
     destinations: list[tuple[str, int]]
     asked: Ranges  # the ports that a program chooses from itself
     strategy: Strategy
+    hidden: int = 0  # sockets that are only bound, at most, which no listing has
 
     @property
     def space(self) -> TupleSpace:
@@ -63,7 +66,7 @@ class World(NamedTuple):
         return TupleSpace.of(self.sources, self.asked, ends)
 
     def use(self, *tables: Sequence[Socket]) -> PortUse:
-        return PortUse.of(map(table, tables or [self.sockets]), self.space)
+        return replace(PortUse.of(map(table, tables or [self.sockets]), self.space), hidden=self.hidden)
 
     def room(self) -> PortRoom:
         return self.use().room(self.facts, self.strategy)
@@ -92,11 +95,20 @@ def waits(socket: Socket, world: "World") -> bool:
 
 def is_taken_over(socket: Socket, facts: PortFacts) -> bool:
     """A 4-tuple in TIME_WAIT, by a connect() that did not bind its port before."""
-    if socket.state != State.TIME_WAIT or not facts.timestamps or facts.tw_reuse == 0:
-        return False
-    loopback = any(ipaddress.ip_address(end).is_loopback for end in (socket.local, socket.remote))
     old = MINUTE_MS - socket.expires_ms >= facts.tw_reuse_delay_ms
-    return old and (facts.tw_reuse == 1 or loopback)
+    return socket.state == State.TIME_WAIT and old and permits(socket, facts)
+
+
+def may_be_taken_over(socket: Socket, facts: PortFacts) -> bool:
+    """… where the kernel compares whole seconds, a young one too, and on old kernels one in FIN_WAIT2 on its timer."""
+    young = socket.state == State.TIME_WAIT and not facts.tw_reuse_in_ms
+    orphan = (socket.state, socket.timer, facts.fin_wait2_reused) == (State.FIN_WAIT2, 3, True)
+    return is_taken_over(socket, facts) or ((young or orphan) and permits(socket, facts))
+
+
+def permits(socket: Socket, facts: PortFacts) -> bool:
+    loopback = any(ipaddress.ip_address(end).is_loopback for end in (socket.local, socket.remote))
+    return facts.timestamps and (facts.tw_reuse == 1 or (facts.tw_reuse == 2 and loopback))
 
 
 def ports_looked_at(facts: PortFacts, *, in_turn: bool) -> set[int]:
@@ -112,10 +124,11 @@ def got_by_bind(sockets: Sequence[Socket]) -> set[int]:
     return {s.port for s in sockets if s.chosen == Chosen.BOUND or s.state in (State.LISTEN, State.CLOSE)}
 
 
-def of_which_nobody_tells(sockets: Sequence[Socket]) -> set[int]:
+def of_which_nobody_tells(sockets: Sequence[Socket], facts: PortFacts) -> set[int]:
     """Of connected sockets, which may have called bind(address, 0): unless another one has the same local end.
 
-    Then connect() chose it for both, if one of them at least is not in TIME_WAIT.
+    Then connect() chose it for both, if one of them at least is not in TIME_WAIT. Where a port stays blocked after its
+    bind() has gone, nothing is known of the port of any connected socket.
     """
     bound = got_by_bind(sockets)
     others = [
@@ -123,6 +136,8 @@ def of_which_nobody_tells(sockets: Sequence[Socket]) -> set[int]:
         for s in sockets
         if s.chosen != Chosen.BOUND and s.state not in (State.LISTEN, State.CLOSE, State.NEW_SYN_RECV)
     ]
+    if not facts.bind_is_released:
+        return {socket.port for socket in others} - bound
     found = set()
     for socket in others:
         same = [s for s in others if (s.local, s.port) == (socket.local, socket.port)]
@@ -147,20 +162,23 @@ def left(ports: set[int], *, facts: PortFacts | None) -> int:
 
 def automatic(world: World, source: str, end: tuple[str, int]) -> tuple[int, int]:
     in_turn = world.strategy is Strategy.LATE and world.facts.range_is_quick
-    exist = {
-        s.port
-        for s in world.sockets
-        if (s.local, (s.remote, s.remote_port)) == (source, end) and not is_taken_over(s, world.facts)
-    }
-    most = ports_looked_at(world.facts, in_turn=in_turn) - got_by_bind(world.sockets) - exist
-    least = most - of_which_nobody_tells(world.sockets)
-    return left(least, facts=None if in_turn else world.facts), len(most)
+    ours = [s for s in world.sockets if (s.local, (s.remote, s.remote_port)) == (source, end)]
+    fewest = {s.port for s in ours if not may_be_taken_over(s, world.facts)}
+    exist = {s.port for s in ours if not is_taken_over(s, world.facts)}
+    free = ports_looked_at(world.facts, in_turn=in_turn) - got_by_bind(world.sockets)
+    least = free - exist - of_which_nobody_tells(world.sockets, world.facts)
+    return seen(left(least, facts=None if in_turn else world.facts), world), len(free - fewest)
+
+
+def seen(least: int, world: World) -> int:
+    """How many are left if each socket that is not listed has one of them."""
+    return max(0, least - world.hidden)
 
 
 def bound_first(world: World, source: str) -> tuple[int, int]:
     sure, perhaps = on_wildcard(world.sockets, world.space.version)
     most = ports_looked_at(world.facts, in_turn=False) - sure - {s.port for s in world.sockets if s.local == source}
-    return left(most - perhaps, facts=world.facts), len(most)
+    return seen(left(most - perhaps, facts=world.facts), world), len(most)
 
 
 def explicit(world: World, source: str, end: tuple[str, int]) -> tuple[int, int]:
@@ -176,7 +194,7 @@ def explicit(world: World, source: str, end: tuple[str, int]) -> tuple[int, int]
     first = 1 if world.facts.any_port else world.facts.unprivileged_start
     most = {port for port in world.asked if port >= first} - listening - exist
     shared, perhaps = on_wildcard(world.sockets, version)
-    return len(most - shared - perhaps - {s.port for s in there}), len(most)
+    return seen(len(most - shared - perhaps - {s.port for s in there}), world), len(most)
 
 
 def expected(world: World) -> Answer:
@@ -204,7 +222,7 @@ def expected(world: World) -> Answer:
         room=sum(room for room, _ in pools.values()),
         room_max=sum(most for _, most in pools.values()),
         blocked=len(own & got_by_bind(world.sockets)),
-        unattributed=len(own & of_which_nobody_tells(world.sockets)),
+        unattributed=len(own & of_which_nobody_tells(world.sockets, world.facts)),
         waiting=len(waiting),
     )
 
@@ -242,10 +260,11 @@ def sockets(draw: st.DrawFn, near: Sequence[str] = (), ends: Sequence[tuple[str,
     state = draw(st.sampled_from((*LIVE, State.NEW_SYN_RECV, State.TIME_WAIT, State.TIME_WAIT)))
     chosen = Chosen.UNKNOWN if state == State.TIME_WAIT else draw(st.sampled_from(Chosen))
     expires_ms = draw(st.sampled_from((1, 30_000, 59_000, 59_001, 60_000))) if state == State.TIME_WAIT else 0
+    timer = draw(st.sampled_from((0, 3))) if state == State.FIN_WAIT2 else 3 if state == State.TIME_WAIT else 0
     known = [end for end in ends if (":" in end[0]) == (":" in local)]
     anywhere = (draw(st.sampled_from(addresses)), draw(st.sampled_from(REMOTE_PORTS)))
     remote = draw(st.sampled_from(known)) if known and is_ours else anywhere
-    return Socket(local, draw(PORTS), *remote, state, chosen, expires_ms)
+    return Socket(local, draw(PORTS), *remote, state, chosen, expires_ms, timer)
 
 
 @st.composite
@@ -261,6 +280,9 @@ def facts(draw: st.DrawFn) -> PortFacts:
         timestamps=draw(st.booleans()),
         range_is_quick=draw(st.booleans()),
         any_port=draw(st.booleans()),
+        tw_reuse_in_ms=draw(st.booleans()),
+        fin_wait2_reused=draw(st.booleans()),
+        bind_is_released=draw(st.booleans()),
     )
 
 
@@ -278,6 +300,7 @@ def worlds(draw: st.DrawFn, strategies: Sequence[Strategy] = tuple(Strategy)) ->
         destinations=destinations,
         asked=Ranges([range(start, start + draw(st.integers(1, 6)))]),
         strategy=draw(st.sampled_from(strategies)),
+        hidden=draw(st.sampled_from((0, 0, 0, 1, 3, 65_536))),
     )
 
 
@@ -339,9 +362,10 @@ def test_one_more_reserved_port_never_raises_the_room(world: World, port: int) -
 @given(worlds([Strategy.LATE]))
 def test_asking_for_the_unattributed_ports_settles_them_all(world: World) -> None:
     """What a probe found to be blocked is lost, what it found to be free is there."""
-    world = world._replace(facts=replace(world.facts, range_is_quick=True))
-    use, automatic = world.use(), world.facts.automatic_ports.mask
-    asked = use.unattributed & automatic
+    sharp = replace(world.facts, range_is_quick=True, tw_reuse_in_ms=True, fin_wait2_reused=False)
+    world = world._replace(facts=sharp, hidden=0)
+    use = world.use()
+    asked = use.unsure(world.facts)
     nothing = np.zeros(65536, bool)
     free = use.probed(asked, nothing).room(world.facts, world.strategy)
     lost = use.probed(asked, asked).room(world.facts, world.strategy)
@@ -350,12 +374,24 @@ def test_asking_for_the_unattributed_ports_settles_them_all(world: World) -> Non
     assert (lost.room.least, lost.room.most, lost.unattributed) == (world.room().room.least, world.room().room.least, 0)
 
 
+@given(worlds([Strategy.LATE]))
+def test_asking_for_every_port_settles_what_no_listing_has(world: World) -> None:
+    """Sockets that are not listed are then on ports that were found to be blocked, or on none that matters."""
+    sharp = replace(world.facts, range_is_quick=True, tw_reuse_in_ms=True, fin_wait2_reused=False)
+    world = world._replace(facts=sharp)
+    use = world.use()
+    free = use.probed(use.unsure(sharp), np.zeros(65536, bool)).room(sharp, world.strategy)
+
+    assert (free.room.least, free.room.most, free.hidden) == (world.room().room.most, world.room().room.most, 0)
+
+
 @given(worlds())
 def test_sources_one_by_one_are_all_of_them_together(world: World) -> None:
     parts = [world._replace(sources=[source]).room() for source in world.sources]
     whole, joined = world.room(), PortRoom.together(parts)
 
-    assert (joined.room.least, joined.room.most, joined.ceiling) == (whole.room.least, whole.room.most, whole.ceiling)
+    assert (joined.room.least, joined.room.most) == (whole.room.least, whole.room.most)
+    assert joined.ceiling == whole.ceiling
     assert (joined.in_use, joined.waiting, joined.pairs) == (whole.in_use, whole.waiting, whole.pairs)
     assert sorted(map(str, joined.routes)) == sorted(map(str, whole.routes))
 

@@ -49,7 +49,7 @@ PROCESS = ProcessFacts(**NOT_TOLD | TOLD)
 FACTS = PortFacts(range(32768, 61000), Ranges([]))
 WORLD = replace(quiet.WORLD, process=PROCESS, ports=FACTS)
 NOTHING_KNOWN = replace(WORLD, ports=None, process=replace(PROCESS, uid=None, files_soft=None, files_open=None))
-PORTS = PortRoom(1, 28_232, 232, Interval(28_000, 28_100), (), ("nobody tells",), 3, 100, 7)
+PORTS = PortRoom(1, 28_232, 232, Interval(28_000, 28_100), (), ("nobody tells",), 3, 100, 0, 7)
 
 
 def case(world: World = WORLD, **more: Any) -> Case:
@@ -162,7 +162,7 @@ def worlds(draw: st.DrawFn) -> World:
 def cases(draw: st.DrawFn) -> Case:
     ceiling, in_use = sorted((draw(COUNTS), draw(COUNTS)), reverse=True)
     room, room_max = sorted((draw(st.integers(0, ceiling)), draw(st.integers(0, ceiling))))
-    ports = PortRoom(draw(st.integers(1, 9)), ceiling, in_use, Interval(room, room_max), (), ("a reason",), 0, 0, 0)
+    ports = PortRoom(draw(st.integers(1, 9)), ceiling, in_use, Interval(room, room_max), (), ("a reason",), 0, 0, 0, 0)
     waiting, most = draw(st.integers(0, 5000)), draw(st.integers(0, 5000))
     return Case(
         world=draw(worlds()),

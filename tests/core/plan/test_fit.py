@@ -554,7 +554,7 @@ def test_what_was_asked_besides_blocks_too(besides: str) -> None:
 
 
 def room_of(room: int, *, pairs: int = 2, ceiling: int = 200) -> PortRoom:
-    return PortRoom(pairs, ceiling, ceiling - room, Interval.of(room), (), (), 0, 0, 0)
+    return PortRoom(pairs, ceiling, ceiling - room, Interval.of(room), (), (), 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize(

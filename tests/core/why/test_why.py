@@ -29,7 +29,7 @@ from tests.core.quiet import PROCESS, WORLD
 from tests.told import numbers
 
 NOTHING_KNOWN = replace(WORLD, ports=None, process=replace(PROCESS, files_soft=None, files_open=None))
-PORTS = PortRoom(1, 28_232, 0, Interval.of(28_232), (), (), 0, 0, 0)
+PORTS = PortRoom(1, 28_232, 0, Interval.of(28_232), (), (), 0, 0, 0, 0)
 
 
 def asked(text: str, world: World = NOTHING_KNOWN, **scene: Any) -> Why:

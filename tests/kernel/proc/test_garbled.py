@@ -69,13 +69,13 @@ def test_a_broken_number_of_proc_net_tcp_is_refused(field: str, wrong: str) -> N
 @pytest.mark.parametrize("text", ["32768 99999\n", "60999 32768\n", "-1 5\n", "1 2\0\n", f"1 {HUGE}\n"])
 def test_what_is_no_range_of_ports_is_an_error_that_names_the_file(text: str, tmp_path: Path) -> None:
     with pytest.raises(CannotError, match="ip_local_port_range"):
-        ports.read_port_facts(tree(tmp_path, GOOD | {"sys/net/ipv4/ip_local_port_range": text}))
+        ports.read_port_facts((), tree(tmp_path, GOOD | {"sys/net/ipv4/ip_local_port_range": text}))
 
 
 @pytest.mark.parametrize("text", ["1-99999999999\n", "9-8\n", "-5\n", "1-\n", "1,,2\n"])
 def test_what_is_no_list_of_ports_is_an_error_too(text: str, tmp_path: Path) -> None:
     with pytest.raises(CannotError):
-        ports.read_port_facts(tree(tmp_path, GOOD | {"sys/net/ipv4/ip_local_reserved_ports": text}))
+        ports.read_port_facts((), tree(tmp_path, GOOD | {"sys/net/ipv4/ip_local_reserved_ports": text}))
 
 
 @pytest.mark.parametrize("statistics", ["", "active_file x\n", "active_file 1\nactive_file", f"inactive_file {HUGE}\n"])

@@ -51,7 +51,7 @@ HOST_ONLY = (
 
 
 def read(tree: Path, pid: int | None) -> World:
-    return read_world(SYSCTLS, pid, proc=tree / "proc", cgroups=tree / "cgroup")
+    return read_world(SYSCTLS, pid, known=(), proc=tree / "proc", cgroups=tree / "cgroup")
 
 
 @cache
@@ -537,7 +537,7 @@ def test_no_descriptors_are_no_number_of_them(tmp_path: Path) -> None:
 
 def test_without_its_network_a_process_still_has_its_files_and_its_cgroup() -> None:
     tree = TREES / "cgroup-v2"
-    there = read_world(SYSCTLS, 4121, network=False, proc=tree / "proc", cgroups=tree / "cgroup")
+    there = read_world(SYSCTLS, 4121, known=(), network=False, proc=tree / "proc", cgroups=tree / "cgroup")
 
     assert (there.ports, there.neighbours, there.sysctls, there.sockstat, there.counters) == (None, None, {}, {}, {})
     assert (there.process, there.cgroup) == (world("cgroup-v2").process, world("cgroup-v2").cgroup)
@@ -547,7 +547,7 @@ def test_without_its_network_a_process_still_has_its_files_and_its_cgroup() -> N
 def test_what_only_the_host_has_is_taken_along() -> None:
     """Values of the namespace itself take precedence."""
     tree, outside = TREES / "container", {"net.ipv4.tcp_max_orphans": "65536", "net.core.somaxconn": "1"}
-    there = read_world(SYSCTLS, 1, outside=outside, proc=tree / "proc", cgroups=tree / "cgroup")
+    there = read_world(SYSCTLS, 1, known=(), outside=outside, proc=tree / "proc", cgroups=tree / "cgroup")
 
     assert (there.number("net.ipv4.tcp_max_orphans"), there.number("net.core.somaxconn")) == (65_536, 4096)
     assert "net.ipv4.tcp_max_orphans" not in there.why_not
@@ -562,13 +562,13 @@ def test_a_page_is_as_long_as_this_machine_has_it_and_the_cpus_are_those_that_ma
 import os
 from fourtuple.kernel.proc.world import read_world
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-print(read_world([]).page_bytes, read_world([]).cpus)
+print(read_world([], known=()).page_bytes, read_world([], known=()).cpus)
 """
     pages = subprocess.run(["getconf", "PAGE_SIZE"], capture_output=True, text=True, check=True).stdout
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.split() == [pages.strip(), "1"]
-    assert read_world([]).cpus == len(os.sched_getaffinity(0))
+    assert read_world([], known=()).cpus == len(os.sched_getaffinity(0))
 
 
 def test_without_details_no_other_process_is_read(tmp_path: Path) -> None:
@@ -576,7 +576,7 @@ def test_without_details_no_other_process_is_read(tmp_path: Path) -> None:
     tree = shutil.copytree(TREES / "default-host", tmp_path / "tree")
     whole = read(tree, 4121)
     shutil.rmtree(tree / "proc/4122")
-    brief = read_world(SYSCTLS, 4121, details=False, proc=tree / "proc", cgroups=tree / "cgroup")
+    brief = read_world(SYSCTLS, 4121, known=(), details=False, proc=tree / "proc", cgroups=tree / "cgroup")
 
     assert (brief.process.uid_threads, brief.process.sockets, brief.process.rings, brief.process.epolls) == (None,) * 4
     assert brief.process.files_open == 6
@@ -584,7 +584,7 @@ def test_without_details_no_other_process_is_read(tmp_path: Path) -> None:
 
 
 def test_what_a_run_finds_is_what_its_world_says() -> None:
-    own = read_world(SYSCTLS, details=False)
+    own = read_world(SYSCTLS, known=(), details=False)
     here = found(own, "1")
 
     assert (here.kernel, here.cpus, here.memory_bytes, here.sysctls) == (

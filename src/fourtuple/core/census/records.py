@@ -218,6 +218,8 @@ class Census:
                   states were counted
     unattributed_ports: how many usable ports with counted connections may belong to one socket, because the kernel does
                   not report whether connect() or bind(address, 0) chose them
+    hidden_ports: at most so many more usable ports are held by sockets that the kernel does not list
+    can_probe:    `limits --probe` can tell more about them
     sockets:      how many sockets are in each state; BOUND_INACTIVE: only bound
     rows:         of the kind that `by` names, the fullest first
     total:        how many rows there are, shown or not
@@ -234,6 +236,8 @@ class Census:
     blocked: int | None
     usable: int | None
     unattributed_ports: int
+    hidden_ports: int
+    can_probe: bool
     sockets: Mapping[str, int]
     by: By
     rows: Sequence[Row]

@@ -80,13 +80,25 @@ class Snapshot:
     blocked: int
     usable: int | None
     unattributed_ports: int
+    hidden_ports: int
     limited: tuple[Limited, ...]
     counters: Mapping[str, int]
 
     @classmethod
-    def of(cls, usage: Usage, world: World, most: int, *, at_s: float, took_s: float, changed: int | None) -> Self:
-        """most: pairs and listeners of their own"""
+    def of(
+        cls,
+        usage: Usage,
+        world: World,
+        most: int,
+        read_from: str,
+        *,
+        at_s: float,
+        took_s: float,
+        changed: int | None,
+    ) -> Self:
+        """most: pairs and listeners of their own. read_from: the source of the listing"""
         facts = world.ports
+        hidden = min(world.most_hidden(read_from), usage.usable)
         is_server = usage.pairs["is_server"]
         return cls(
             netns=world.netns,
@@ -94,7 +106,7 @@ class Snapshot:
             at_s=at_s,
             took_s=took_s,
             changed=changed,
-            pairs=tuple(_pairs(usage, most, usage.usable if facts else None)),
+            pairs=tuple(_pairs(usage, most, usage.usable if facts else None, hidden)),
             pairs_total={Role.CLIENT: int((~is_server).sum()), Role.SERVER: int(is_server.sum())},
             states=tuple(states_of(usage)),
             listeners=tuple(_listeners(usage, most)),
@@ -103,34 +115,36 @@ class Snapshot:
             blocked=usage.blocked,
             usable=usage.usable if facts else None,
             unattributed_ports=int(usage.unattributed.sum()),
+            hidden_ports=hidden,
             limited=tuple(_limited(world)),
             counters=world.counters,
         )
 
 
-def _pairs(usage: Usage, most: int, usable: int | None) -> Iterator[PairGauge]:
+def _pairs(usage: Usage, most: int, usable: int | None, hidden: int) -> Iterator[PairGauge]:
     """Clients' the worst first, servers' by listener, as their clients are many; and what is left of each role."""
     is_server = usage.pairs["is_server"]
     order = usage.worst()
     clients = order[~is_server[order]]
     for pair in clients[:most].tolist():
-        yield _pair(usage, np.array([pair]), usable, usage.source(pair), usage.destination(pair))
+        yield _pair(usage, np.array([pair]), usable, hidden, usage.source(pair), usage.destination(pair))
     if len(clients) > most:
-        yield _pair(usage, clients[most:], usable, REST, REST)
+        yield _pair(usage, clients[most:], usable, hidden, REST, REST)
     servers = order[is_server[order]]
     _, keys = np.unique(usage.pairs[servers][["destination", "port"]], return_inverse=True)
     listeners = [servers[keys == key] for key in np.argsort(-np.bincount(keys), kind="stable")[:most].tolist()]
     for pairs in listeners:
-        yield _pair(usage, pairs, usable, REST, usage.destination(int(pairs[0])))
+        yield _pair(usage, pairs, usable, hidden, REST, usage.destination(int(pairs[0])))
     if len(rest := np.setdiff1d(servers, np.concatenate([servers[:0], *listeners]))):
-        yield _pair(usage, rest, usable, REST, REST)
+        yield _pair(usage, rest, usable, hidden, REST, REST)
 
 
-def _pair(usage: Usage, pairs: Numbers, usable: int | None, source: str, destination: str) -> PairGauge:
+def _pair(usage: Usage, pairs: Numbers, usable: int | None, hidden: int, source: str, destination: str) -> PairGauge:
     rows = usage.pairs[pairs]
     is_server = bool(rows["is_server"][0])
     taken = int(rows["taken"].sum())
     everything = None if usable is None or is_server else usable * len(pairs)
+    unsure = int(usage.unsure[pairs].sum()) + hidden * len(pairs)
     return PairGauge(
         role=Role.SERVER if is_server else Role.CLIENT,
         source=source,
@@ -139,7 +153,7 @@ def _pair(usage: Usage, pairs: Numbers, usable: int | None, source: str, destina
         time_wait=int(rows["time_wait"].sum()),
         close_wait=int(rows["close_wait"].sum()),
         usable=everything,
-        left=None if everything is None else left_of(everything - taken, int(usage.unsure[pairs].sum())),
+        left=None if everything is None else left_of(everything - taken, unsure),
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.limits.facts import PortFacts
-from fourtuple.core.limits.time_wait import TIME_WAIT_MS, is_reusable
+from fourtuple.core.limits.time_wait import TIME_WAIT_MS, Reuse, reuse_of
 from fourtuple.core.sockets.columns import MULTIPLIERS, Mask, Numbers, is_ipv4, is_wildcard, mixed
 from fourtuple.core.sockets.filter import Where
 from fourtuple.core.sockets.table import Chosen, Sockets, State, unmapped
@@ -39,7 +39,7 @@ ROW = np.dtype(
         ("port", "u2"),  # the source port; for an accepted socket that of its remote end
         ("state", "u1"),
         ("is_late", "?"),  # connect() is known to have chosen its port
-        ("is_reusable", "?"),  # in TIME_WAIT, and connect() may reuse its port
+        ("reuse", "u1"),  # Reuse: whether connect() can reuse its 4-tuple
         ("age_s", "u1"),  # time since it entered TIME_WAIT
         ("uid", "u4"),
         ("inode", "u4"),
@@ -79,7 +79,8 @@ class Usage:
     bound:     (65536,), `named` and the ports of sockets that listen or are only bound
     holders:   (65536,), one of the sockets that hold each bound port
     automatic: (65536,), the port range without reserved ports; all false if it is unknown
-    idle:      how many sockets are only bound
+    idle:      how many sockets are only bound, as far as they are listed
+    bind_is_released: as in PortFacts
     """
 
     pairs: Pairs
@@ -90,6 +91,7 @@ class Usage:
     holders: NDArray[np.void]
     automatic: Mask
     idle: int
+    bind_is_released: bool = True
 
     @classmethod
     def of(
@@ -142,7 +144,8 @@ class Usage:
         pairs = _merged(parts)
         pairs = pairs[where.has(pairs["source"], pairs["destination"], pairs["port"])]
         numbered = tuple(_numbered(*chunk, pairs["hash"]) for chunk in chunks)
-        usage = cls(pairs, numbered, listeners, named, bound, holders, automatic, idle)
+        is_released = facts is None or facts.bind_is_released
+        usage = cls(pairs, numbered, listeners, named, bound, holders, automatic, idle, is_released)
         pairs["taken"] = usage._taken()
         return usage
 
@@ -165,7 +168,7 @@ class Usage:
         """(pairs,): how many free ports connect() cannot choose because of each pair's connections; servers: 0."""
         taken = np.zeros(len(self.pairs), np.int64)
         for rows in self.chunks:
-            kept = self.free[rows["port"]] & ~rows["is_reusable"] & ~self.pairs["is_server"][rows["pair"]]
+            kept = self.free[rows["port"]] & (rows["reuse"] == Reuse.NO) & ~self.pairs["is_server"][rows["pair"]]
             taken += np.bincount(rows["pair"][kept], minlength=len(taken))
         return taken
 
@@ -196,8 +199,11 @@ class Usage:
         """(65536,): ports for which the kernel does not report whether connect() or bind(address, 0) chose them.
 
         A port that bind(address, 0) chose serves one socket only. If several sockets, one of them not in TIME_WAIT,
-        have the same address and port, connect() chose it (`PortUse`).
+        have the same address and port, connect() chose it (`PortUse`). Before BIND_RELEASED that tells nothing about
+        sockets that are closed by now: the port of every connection is unattributed.
         """
+        if not self.bind_is_released:
+            return self.free & (self.connections > 0)
         client = ~self.pairs["is_server"]
         sources = np.zeros(len(self.pairs), np.int64)
         _, sources[client] = np.unique(self.pairs["source"][client], return_inverse=True)
@@ -221,11 +227,14 @@ class Usage:
 
     @cached_property
     def unsure(self) -> Numbers:
-        """(pairs,): unattributed ports counted as left for each pair; they are lost if bind(address, 0) chose them."""
+        """(pairs,): ports counted as left for each pair that may be lost: unattributed, or not yet reusable."""
         own = np.zeros(len(self.pairs), np.int64)
         for rows in self.chunks:
-            kept = self.unattributed[rows["port"]] & ~rows["is_reusable"] & ~self.pairs["is_server"][rows["pair"]]
-            own += np.bincount(rows["pair"][kept], minlength=len(own))
+            client = ~self.pairs["is_server"][rows["pair"]] & self.free[rows["port"]]
+            unattributed = self.unattributed[rows["port"]]
+            for reuse, kept, sign in ((Reuse.NO, unattributed, 1), (Reuse.PERHAPS, ~unattributed, -1)):
+                mine = client & kept & (rows["reuse"] == reuse)
+                own += sign * np.bincount(rows["pair"][mine], minlength=len(own))
         return int(self.unattributed.sum()) - own
 
     def worst(self) -> Numbers:
@@ -365,7 +374,7 @@ def _folded(table: Sockets, is_server: NDArray[np.bool_], facts: PortFacts | Non
     rows["state"], rows["uid"], rows["inode"] = table["state"], table["uid"], table["inode"]
     rows["age_s"] = np.where(table["state"] == State.TIME_WAIT, _age_s(table["expires_ms"]), 0)
     if facts:
-        rows["is_reusable"] = is_reusable(table, facts)
+        rows["reuse"] = reuse_of(table, facts)
     return part, rows
 
 

@@ -122,14 +122,14 @@ class View:
         before:  the usage `since_s` ago, for the changes since then; None: no changes are reported
         whole:   all states were requested; otherwise the remaining ports are unknown
         """
-        usage, facts = self.usage, world.ports
+        usage, facts, hidden = self.usage, world.ports, world.most_hidden(taken.read_from)
         if self.by is By.STATE:
             rows: list[Row] = list(states_of(usage))
         elif self.by is By.PROCESS:
             rows = list(_processes(self, holders))
         else:
             owners = holders.owners(self.rows["pair"], self.rows["inode"], self.rows["uid"], len(self.groups))
-            rows = list(_rows(self, owners, usage.usable if facts and whole else None))
+            rows = list(_rows(self, owners, usage.usable if facts and whole else None, hidden))
         total = self.total
         if self.by in (By.STATE, By.PROCESS):
             total, rows = len(rows), rows[: self.most]
@@ -145,6 +145,8 @@ class View:
             blocked=usage.blocked if whole else None,
             usable=usage.usable if facts and whole else None,
             unattributed_ports=int(usage.unattributed.sum()),
+            hidden_ports=min(hidden, usage.usable) if facts else 0,
+            can_probe=bool(facts and (facts.range_can_be_set or hidden)),
             sockets={each.state: each.sockets for each in states_of(usage)},
             by=self.by,
             rows=rows,
@@ -167,12 +169,14 @@ def _group_of(usage: Usage, by: By, keys: Numbers, rows: Rows) -> Numbers:
     return groups
 
 
-def _share(usage: Usage, pair: int, usable: int | None) -> tuple[int | None, float | None, Interval | None]:
+def _share(
+    usage: Usage, pair: int, usable: int | None, hidden: int
+) -> tuple[int | None, float | None, Interval | None]:
     """(usable, percent, left) of a client pair; None for a server, or if `usable` is unknown."""
     if usable is None or usage.pairs["is_server"][pair]:
         return None, None, None
     taken = int(usage.pairs["taken"][pair])
-    left = left_of(usable - taken, int(usage.unsure[pair]))
+    left = left_of(usable - taken, int(usage.unsure[pair]) + hidden)
     return usable, round(100 * taken / usable, 1) if usable else 100.0, left
 
 
@@ -180,14 +184,18 @@ def left_of(untaken: int, unsure: int) -> Interval:
     """The ports left for a pair.
 
     untaken: ports that connect() may choose
-    unsure:  those of them that are lost if bind(address, 0) chose them
+    unsure:  how many of them may be lost
     """
     most = max(0, untaken)
     return Interval(max(0, most - max(0, unsure)), most)
 
 
-def _rows(view: View, owners: Sequence[Owners], usable: int | None) -> Iterator[Row]:
-    """Yield a record for each group of pairs, destinations or ports. usable: None: unknown"""
+def _rows(view: View, owners: Sequence[Owners], usable: int | None, hidden: int) -> Iterator[Row]:
+    """Yield a record for each group of pairs, destinations or ports.
+
+    usable: ports; None: unknown
+    hidden: at most so many of them are held by sockets that are not listed
+    """
     usage = view.usage
     for place, pair in enumerate(view.pairs.tolist()):
         role = Role.SERVER if usage.pairs["is_server"][pair] else Role.CLIENT
@@ -198,7 +206,7 @@ def _rows(view: View, owners: Sequence[Owners], usable: int | None) -> Iterator[
             port = int(view.groups[place]) & 0xFFFF
             yield PortCount(role, port, bool(usage.bound[port]), *sockets, owners[place])
             continue
-        source, destination, share = usage.source(pair), usage.destination(pair), _share(usage, pair, usable)
+        source, destination, share = usage.source(pair), usage.destination(pair), _share(usage, pair, usable, hidden)
         if view.by is By.DESTINATION:
             sources = int(view.sizes[place])
             yield DestinationCount(role, destination, sources, source, *sockets, *share, owners[place])

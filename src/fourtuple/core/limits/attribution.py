@@ -7,8 +7,25 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.limits.facts import ALL_PORTS
+from fourtuple.core.limits.releases import BOUND_ARE_LISTED
 from fourtuple.core.sockets.columns import Mask, port_mask
 from fourtuple.core.sockets.table import Chosen, Sockets, State
+from fourtuple.core.units import format_count
+
+# Why it may be unknown whether connect() can choose a port.
+NOT_ATTRIBUTED = "the kernel does not report whether connect() or bind() chose the port of a connected socket"
+NOT_RELEASED = (
+    "this kernel keeps a port blocked after the socket that bind() gave it to has closed, as long as another socket"
+    " uses the port, and it does not report such ports"
+)
+
+
+def not_listed(hidden: int) -> str:
+    """Why it may be unknown, if at most so many sockets are missing from the listing."""
+    sockets = "1 socket" if hidden == 1 else f"{format_count(hidden)} sockets"
+    several = "an unknown number of sockets" if hidden >= ALL_PORTS else f"at most {sockets}"
+    return f"{several} may hold a port each: sock_diag lists sockets that are only bound since {BOUND_ARE_LISTED.linux}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from fourtuple.core.limits.behaviours import Behaviour
 from fourtuple.core.limits.releases import parse_release
 from fourtuple.core.numbers import signed_number_of
+from fourtuple.core.sockets.table import SOCK_DIAG
 from fourtuple.core.space.ranges import Ranges
 
 # The kernel's fixed values before these settings existed (Documentation/networking/ip-sysctl.rst, v6.18).
 TW_REUSE, TW_REUSE_DELAY_MS, UNPRIVILEGED_START = 0, 1000, 1024
+ALL_PORTS = 65536
 CAP_NET_BIND_SERVICE, CAP_IPC_LOCK, CAP_SYS_ADMIN = 10, 14, 21  # include/uapi/linux/capability.h
 
 
@@ -31,9 +34,15 @@ class PortFacts:
     """The settings that determine the usable source ports, for one network namespace and one process.
 
     tw_reuse:         net.ipv4.tcp_tw_reuse: 0 no, 1 yes, 2 only with a loopback address
-    range_is_quick:   IP_LOCAL_PORT_RANGE makes connect() try all ports in turn (releases.IN_TURN)
-    bound_are_listed: sock_diag lists sockets that are only bound (releases.BOUND_ARE_LISTED)
+    tw_reuse_in_ms:   connect() measures the delay in ms; False: in whole seconds, so it may reuse a 4-tuple earlier
+    fin_wait2_reused: connect() may reuse a 4-tuple whose closed socket waits in FIN_WAIT2, too
+    range_can_be_set: IP_LOCAL_PORT_RANGE narrows the range of one socket
+    range_is_quick:   IP_LOCAL_PORT_RANGE makes connect() try all ports in turn
+    bind_is_released: once the socket that bind() gave a port to has closed, connect() can choose the port again
+    bound_are_listed: sock_diag lists sockets that are only bound
     any_port:         ports below unprivileged_start may be bound too (CAP_NET_BIND_SERVICE)
+
+    The flags of the kernel's behaviour come from core/limits/behaviours.py; their defaults are those of Linux 6.18.
     """
 
     port_range: range  # net.ipv4.ip_local_port_range, last port included
@@ -42,7 +51,11 @@ class PortFacts:
     tw_reuse: int = 2
     tw_reuse_delay_ms: int = TW_REUSE_DELAY_MS
     timestamps: bool = True  # net.ipv4.tcp_timestamps
+    tw_reuse_in_ms: bool = True
+    fin_wait2_reused: bool = False
+    range_can_be_set: bool = True
     range_is_quick: bool = True
+    bind_is_released: bool = True
     bound_are_listed: bool = True
     any_port: bool = False
 
@@ -107,6 +120,8 @@ class World:
     files_in_use, threads: counts of the whole host
     pids_left: room under pids.max in the tightest cgroup; None: no limit
     neighbours: entries of the IPv4 neighbour table that this namespace sees
+    unlisted: at most so many TCP sockets of this namespace are neither connected nor listening; None: unknown
+    behaviours: what is known of this kernel's behaviour
     tracked:  connection tracking is active for this namespace's connections; None: unknown, it counts none
     why_not:  reasons, by the name of what could not be read
     """
@@ -129,10 +144,18 @@ class World:
     counters: Mapping[str, int]
     tracked: bool | None
     why_not: Mapping[str, str]
+    unlisted: int | None = None
+    behaviours: tuple[Behaviour, ...] = ()
 
     @property
     def kernel_version(self) -> tuple[int, int]:
         return parse_release(self.kernel)
+
+    def most_hidden(self, read_from: str) -> int:
+        """At most so many sockets are only bound, and missing from a listing. read_from: the source of the listing"""
+        if read_from == SOCK_DIAG and self.ports and self.ports.bound_are_listed:
+            return 0
+        return ALL_PORTS if self.unlisted is None else self.unlisted
 
     @property
     def free_memory(self) -> Memory:

@@ -47,6 +47,12 @@ def nothing(note: str) -> Callable[[Case], Measure | None]:
     return lambda _: Measure(None, stops=False, note=note)
 
 
+def own_range(case: Case) -> Measure | None:
+    exists = case.world.ports is None or case.world.ports.range_can_be_set
+    note = "other processes cannot see which sockets set it" if exists else "this kernel does not have it"
+    return Measure(None, stops=False, note=note)
+
+
 def tuples(case: Case) -> Measure | None:
     if case.ports is None:
         return None
@@ -78,7 +84,8 @@ def reserved(case: Case) -> Measure | None:
 def blocked(case: Case) -> Measure | None:
     if case.ports is None or case.strategy in (Strategy.EXPLICIT, Strategy.BIND0):
         return None
-    note = f"possibly {format_count(case.ports.unattributed)} more" if case.ports.unattributed else ""
+    perhaps = case.ports.unattributed + case.ports.hidden
+    note = f"possibly {format_count(perhaps)} more" if perhaps else ""
     return Measure(f"{case.ports.blocked} ports of the range", stops=False, note=note)
 
 
@@ -157,7 +164,9 @@ def conntrack(case: Case) -> Measure | None:
         note = "no rule of this namespace enables it: a test connection was not counted"
         found = _counted(case, meters.CONNTRACK, stops=False)
         return found and replace(found, room=None, note=note)
-    note = "" if tracked else "only if a rule of this namespace enables it, which is not visible; --probe finds out"
+    can_probe = case.world.ports is not None and case.world.ports.range_can_be_set
+    unknown = f"only if a rule of this namespace enables it, which is not visible{'; --probe finds out' * can_probe}"
+    note = "" if tracked else unknown
     return _counted(case, meters.CONNTRACK, stops=bool(tracked), exact=bool(tracked), note=note)
 
 

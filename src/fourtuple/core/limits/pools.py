@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.limits.facts import PortFacts
+from fourtuple.core.limits.time_wait import TOO_YOUNG
 from fourtuple.core.sockets.columns import Mask, Numbers, port_mask
 
 
@@ -48,19 +49,27 @@ class OwnedPorts:
 
 @dataclass(frozen=True)
 class PerPool:
-    """A number for each pool: `base` minus what is taken from the pool.
+    """A number for each pool: `base` minus what is taken from the pool, and minus `hidden`; not below 0.
 
-    taken: pairs of how many consecutive pools share an owner, and how many ports that owner takes from each
+    taken:  pairs of how many consecutive pools share an owner, and how many ports that owner takes from each
+    hidden: ports that every pool may lack in addition; only if as many pools share an owner in all of `taken`
     """
 
     base: int
     taken: tuple[tuple[int, Counted], ...]
+    hidden: int = 0
 
     def of(self, pool: int) -> int:
-        return self.base - sum(counted.by_owner.get(pool // each, 0) for each, counted in self.taken)
+        left = self.base - sum(counted.by_owner.get(pool // each, 0) for each, counted in self.taken)
+        return max(0, left - self.hidden)
 
     def total(self, pools: int) -> int:
-        return self.base * pools - sum(each * counted.total for each, counted in self.taken)
+        if not self.hidden:
+            return self.base * pools - sum(each * counted.total for each, counted in self.taken)
+        (each,) = {each for each, _ in self.taken}
+        owners = {owner for _, counted in self.taken for owner in counted.by_owner}
+        rest = max(0, self.base - self.hidden) * (pools - each * len(owners))
+        return rest + each * sum(self.of(owner * each) for owner in owners)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +86,30 @@ class Pools:
 
 
 def pooled(
-    pools: int, destinations: int, ports: Mask, sure: Mask, rows: OwnedPorts, odd: PortFacts | None, unsure: str
+    pools: int,
+    destinations: int,
+    ports: Mask,
+    sure: Mask,
+    rows: OwnedPorts,
+    fewest: OwnedPorts,
+    *,
+    hidden: int,
+    odd: PortFacts | None,
+    unsure: str,
 ) -> Pools:
     """The pools, if `rows` take ports from them.
 
     ports:  the ports of each pool
     sure:   those of them that are certainly available
+    fewest: those of `rows` that certainly take their port
+    hidden: how many ports of `sure` each pool may lack, nobody knows which
     odd:    the facts, if connect() tries every second port first and may skip one; None: it does not
     unsure: why `ports` and `sure` differ
     """
     in_use, base, because = rows.counted(ports), int(sure.sum()), [unsure] if (ports & ~sure).any() else []
+    least_in_use = in_use if fewest is rows or len(fewest.ports) == len(rows.ports) else fewest.counted(ports)
+    if least_in_use.total != in_use.total:
+        because.append(TOO_YOUNG)
     taken = [(1, rows.counted(sure))]
     if odd and len(odd.port_range) % 2 and len(odd.port_range) > 3:  # the lowest or the highest is skipped
         ends = sure & port_mask(np.array([odd.port_range.start, odd.port_range.stop - 1]))
@@ -95,8 +118,9 @@ def pooled(
             without = {owner: -1 for owner, count in rows.counted(ends).by_owner.items() if count == ends.sum()}
             taken.append((1, Counted(without)))
             because.append("the range has an odd number of ports: connect() skips the lowest or the highest")
-    most = PerPool(int(ports.sum()), ((1, in_use),))
-    return Pools(pools, destinations, int(ports.sum()), in_use, most, PerPool(base, tuple(taken)), tuple(because))
+    most = PerPool(int(ports.sum()), ((1, least_in_use),))
+    least = PerPool(base, tuple(taken), hidden)
+    return Pools(pools, destinations, int(ports.sum()), in_use, most, least, tuple(because))
 
 
 def searched(facts: PortFacts, *, in_turn: bool) -> Mask:

@@ -1,8 +1,13 @@
 """How many more connections the source ports have room for: for each source address and destination, by strategy.
 
-The kernel reports nearly everything that is needed. It does not report whether the port of a connected socket was
-chosen by connect(), so that others may share it, or by bind(address, 0), which keeps it from every automatic choice in
-the namespace. Such ports are *unattributed*: they count as lost in `room.least`, and as free in `room.most`.
+The kernel reports nearly everything that is needed. What it does not report counts against `room.least`, and not
+against `room.most`:
+
+- Whether the port of a connected socket was chosen by connect(), so that others may share it, or by bind(address, 0),
+  which keeps it from every automatic choice in the namespace. Such ports are *unattributed*. Where the kernel keeps a
+  port so after the socket that bound it has closed (before BIND_RELEASED), every port of a connected socket is.
+- Before BOUND_ARE_LISTED: which ports sockets have that are only bound. They are *hidden*; their number has a bound.
+- Before TW_REUSE_IN_MS: whether a 4-tuple that is in TIME_WAIT for less than 1 s can be reused.
 
 The rules are those of net/ipv4/inet_hashtables.c (__inet_hash_connect) and inet_connection_sock.c (inet_csk_get_port),
 v6.18:
@@ -18,16 +23,16 @@ v6.18:
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
 
-from fourtuple.core.limits.attribution import Connected
+from fourtuple.core.limits.attribution import NOT_ATTRIBUTED, NOT_RELEASED, Connected, not_listed
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.pools import OwnedPorts, PerPool, Pools, pooled, searched
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.time_wait import is_reusable
+from fourtuple.core.limits.time_wait import Reuse, reuse_of
 from fourtuple.core.sockets.columns import Mask, Numbers, is_wildcard, numbers_among, port_mask
 from fourtuple.core.sockets.ends import destination_numbers
 from fourtuple.core.sockets.table import MAPPED, SOCKET, Chosen, Sockets, State
@@ -36,6 +41,10 @@ from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.tuples import TupleSpace
 
 MOST_ROUTES = 10_000  # routes that are listed one by one; all are counted
+
+
+def _no_ports() -> Mask:
+    return np.zeros(65536, bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,7 @@ class PortRoom:
     because: the reasons why `room` is not exact; empty: it is exact
     blocked: ports of the range that connect() cannot choose, because a socket got them by bind() or listen()
     unattributed: ports of the range for which the kernel does not report what chose them
+    hidden:  at most so many ports of the range are held by sockets that the kernel does not list
     waiting: 4-tuples of these routes in TIME_WAIT that cannot be reused yet
     """
 
@@ -74,6 +84,7 @@ class PortRoom:
     because: tuple[str, ...]
     blocked: int
     unattributed: int
+    hidden: int
     waiting: int
 
     @classmethod
@@ -99,19 +110,27 @@ class PortUse:
     space:   the sources and destinations in question
     listens: the listening sockets, on any address
     bound:   ports that a socket on any address got by bind() or listen(); a mask of all 65,536
-    unattributed: ports of connected or TIME_WAIT sockets that bind(address, 0) may have chosen; a mask of all 65,536
+    connected: ports of the other sockets, in any state but NEW_SYN_RECV; a mask of all 65,536
+    unattributed: those of them that bind(address, 0) may have chosen
     local:   the sockets on the source addresses or on a wildcard
     towards: the sockets of `local` whose other end is one of the destinations
     pairs:   for each socket of `towards`, the number of its pair in the space
+    hidden:  at most so many sockets are only bound, and not among the tables
+    asked:   ports that were tested, none of which a hidden socket has, unless it is in `held`
+    held:    ports of `bound` that no socket of the tables explains
     """
 
     space: TupleSpace
     bound: Mask
+    connected: Mask
     unattributed: Mask
     local: Sockets
     towards: Sockets
     pairs: Numbers
     listens: Sockets
+    hidden: int = 0
+    asked: Mask = field(default_factory=_no_ports)
+    held: Mask = field(default_factory=_no_ports)
 
     @classmethod
     def of(cls, tables: Iterable[Sockets], space: TupleSpace) -> Self:
@@ -129,8 +148,16 @@ class PortUse:
         destination = destination_numbers(rows, space.destinations)
         ours = (source >= 0) & (destination >= 0)
         pairs = (source * space.destinations.size + destination)[ours]
+        connected = port_mask(np.concatenate([np.zeros(0, np.uint16), *(each.ends["port"] for each in others)]))
         return cls(
-            space, bound, Connected.unattributed_ports(others) & ~bound, rows, rows[ours], pairs, _joined(listens)
+            space=space,
+            bound=bound,
+            connected=connected & ~bound,
+            unattributed=Connected.unattributed_ports(others) & ~bound,
+            local=rows,
+            towards=rows[ours],
+            pairs=pairs,
+            listens=_joined(listens),
         )
 
     def room(self, facts: PortFacts, strategy: Strategy, *, anywhere: bool = False) -> PortRoom:
@@ -144,28 +171,46 @@ class PortUse:
             rooms = self._bound_first(facts)
         else:
             rooms = self._automatic(facts, in_turn=strategy is Strategy.LATE and facts.range_is_quick)
+        hidden = rooms.least.hidden
         room = Interval(rooms.least.total(rooms.pools), rooms.most.total(rooms.pools))
         automatic = facts.automatic_ports.mask
         waiting = self.towards["state"] == State.TIME_WAIT
         if strategy is Strategy.EXPLICIT:
             waiting &= not facts.timestamps
         elif strategy is not Strategy.BIND0:
-            waiting &= ~is_reusable(self.towards, facts)
+            waiting &= reuse_of(self.towards, facts) != Reuse.YES
         return PortRoom(
             pairs=self.space.pairs,
             ceiling=rooms.ceiling * rooms.pools,
             in_use=rooms.in_use.total,
             room=room,
             routes=tuple(self._routes(rooms, strategy, anywhere=anywhere)),
-            because=() if room.exact else rooms.because,
+            because=() if room.exact else (*rooms.because, *([not_listed(hidden)] if hidden else [])),
             blocked=int((self.bound & automatic).sum()),
-            unattributed=int((self.unattributed & automatic).sum()),
+            unattributed=int((self.not_attributed(facts) & automatic).sum()),
+            hidden=hidden,
             waiting=int(waiting.sum()),
         )
 
+    def not_attributed(self, facts: PortFacts) -> Mask:
+        """(65536,): ports of connected sockets that connect() may be unable to choose for other destinations."""
+        return self.unattributed if facts.bind_is_released else self.connected
+
+    def unsure(self, facts: PortFacts) -> Mask:
+        """(65536,): ports of the range that have to be tested, to know exactly which ones connect() can choose."""
+        unsure = self.not_attributed(facts) if not self.hidden else ~self.bound & ~self.asked
+        return facts.automatic_ports.mask & unsure
+
     def probed(self, asked: Mask, blocked: Mask) -> Self:
         """The port use after `asked` ports were tested: the blocked ones are bound, none of them is unattributed."""
-        return replace(self, bound=self.bound | blocked, unattributed=self.unattributed & ~asked)
+        return replace(
+            self,
+            bound=self.bound | blocked,
+            connected=self.connected & ~asked,
+            unattributed=self.unattributed & ~asked,
+            asked=self.asked | asked,
+            held=self.held | (blocked & ~self.bound),
+        )
 
     @property
     def owned(self) -> Mask:
@@ -174,19 +219,47 @@ class PortUse:
 
     def _automatic(self, facts: PortFacts, *, in_turn: bool) -> Pools:
         ports = searched(facts, in_turn=in_turn) & ~self.bound
-        kept = ~is_reusable(self.towards, facts)
-        rows = OwnedPorts(self.pairs[kept], self.towards["local_port"][kept])
-        unsure = "the kernel does not report whether connect() or bind() chose the port of a connected socket"
-        return pooled(self.space.pairs, 1, ports, ports & ~self.unattributed, rows, None if in_turn else facts, unsure)
+        reuse = reuse_of(self.towards, facts)
+        rows, fewest = (
+            OwnedPorts(self.pairs[kept], self.towards["local_port"][kept])
+            for kept in (reuse != Reuse.YES, reuse == Reuse.NO)
+        )
+        sure = ports & ~self.not_attributed(facts)
+        return pooled(
+            self.space.pairs,
+            1,
+            ports,
+            sure,
+            rows,
+            fewest,
+            hidden=self._hidden(sure),
+            odd=None if in_turn else facts,
+            unsure=NOT_ATTRIBUTED if facts.bind_is_released else NOT_RELEASED,
+        )
+
+    def _hidden(self, ports: Mask) -> int:
+        """How many of these ports hidden sockets may have."""
+        return min(self.hidden, int((ports & ~self.asked).sum()))
 
     def _bound_first(self, facts: PortFacts) -> Pools:
         own, owners, everyones = self._owned()
         theirs, perhaps = self._wildcards(everyones)
         ports = searched(facts, in_turn=False) & ~theirs
-        unsure = "an IPv6 socket on :: may occupy its port for IPv4 too"
+        sure = ports & ~perhaps & ~self.held
         rows = OwnedPorts(owners, own["local_port"])
-        each = self.space.destinations.size
-        return pooled(self.space.sources.size, each, ports, ports & ~perhaps, rows, facts, unsure)
+        return pooled(
+            self.space.sources.size,
+            self.space.destinations.size,
+            ports,
+            sure,
+            rows,
+            rows,
+            hidden=self._hidden(sure),
+            odd=facts,
+            unsure="an IPv6 socket on :: may occupy its port for IPv4 too"
+            if (ports & perhaps).any()
+            else "a socket on an unknown address holds a port",
+        )
 
     def _explicit(self, facts: PortFacts) -> Pools:
         own, owners, everyones = self._owned()
@@ -195,7 +268,7 @@ class PortUse:
         ports = self.space.ports.mask & ~listening
         if not facts.any_port:
             ports[: facts.unprivileged_start] = False
-        sure = ports & ~theirs & ~perhaps
+        sure = ports & ~theirs & ~perhaps & ~self.held
         is_listener = own["state"] == State.LISTEN
         listeners = OwnedPorts(owners[is_listener], own["local_port"][is_listener])
         each = self.space.destinations.size
@@ -208,7 +281,9 @@ class PortUse:
             ceiling=int(ports.sum()),
             in_use=in_use,
             most=PerPool(int(ports.sum()), ((each, listeners.counted(ports)), (1, in_use))),
-            least=PerPool(int(sure.sum()), ((each, OwnedPorts(owners, own["local_port"]).counted(sure)),)),
+            least=PerPool(
+                int(sure.sum()), ((each, OwnedPorts(owners, own["local_port"]).counted(sure)),), self._hidden(sure)
+            ),
             because=("the kernel does not report whether the sockets on these ports share them (SO_REUSEADDR)",),
         )
 

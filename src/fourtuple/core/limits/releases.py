@@ -1,7 +1,7 @@
 """Kernel behaviour that began or ended with a release: one rule each, with its source.
 
-The code tests a rule, `IN_TURN.holds(version)`, and texts name its release, `IN_TURN.linux`. Features that can be
-probed are probed. A distribution may have backported a change to an older kernel.
+The code tests a rule, `TW_RECYCLE.holds(version)`, and texts name its release, `TW_RECYCLE.linux`. A change may have
+been backported to an older kernel, so behaviour that can be tried is tried (core/limits/behaviours.py).
 """
 
 import re
@@ -18,12 +18,14 @@ class KernelRule:
     since:  the first release with this behaviour; None: all earlier releases have it
     until:  the first release without it; None: current releases have it
     source: a man page, a kernel file, or a kernel document
+    also:   releases of older series that have the change, too
     """
 
     says: str
     since: Version | None
     until: Version | None
     source: str
+    also: tuple[str, ...] = ()
 
     def holds(self, version: Version) -> bool:
         return (self.since is None or version >= self.since) and (self.until is None or version < self.until)
@@ -35,8 +37,8 @@ class KernelRule:
 
     @property
     def linux(self) -> str:
-        """The release with its name, such as `Linux 6.8`."""
-        return f"Linux {self.release}"
+        """The releases that brought the change, such as `Linux 6.8`, or `Linux 6.3 and 6.1.32`."""
+        return " and ".join((f"Linux {self.release}", *self.also))
 
 
 # Source ports.
@@ -44,13 +46,24 @@ NO_PORT = KernelRule(
     "IP_BIND_ADDRESS_NO_PORT: bind() records the address, connect() chooses the port", (4, 2), None, "ip(7)"
 )
 OWN_RANGE = KernelRule(
-    "IP_LOCAL_PORT_RANGE narrows the range for one socket", (6, 3), None, "ip(7); net/ipv4/ip_sockglue.c"
+    "IP_LOCAL_PORT_RANGE narrows the range for one socket",
+    (6, 3),
+    None,
+    "ip(7); net/ipv4/ip_sockglue.c",
+    also=("6.1.32",),
 )
 IN_TURN = KernelRule(
     "with IP_LOCAL_PORT_RANGE connect() tries all ports in turn, not every second one first",
     (6, 8),
     None,
     "net/ipv4/inet_hashtables.c, __inet_hash_connect()",
+)
+BIND_RELEASED = KernelRule(
+    "once the socket that bind() gave a port to has closed, connect() can choose the port while other sockets use it",
+    (6, 18),
+    None,
+    "net/ipv4/inet_hashtables.c, inet_bind_bucket (commit d57f4b874946)",
+    also=("6.17.y",),
 )
 AUTOBIND_REUSE = KernelRule("net.ipv4.ip_autobind_reuse", (5, 7), None, "ip-sysctl.rst")
 TW_RECYCLE = KernelRule("net.ipv4.tcp_tw_recycle", None, (4, 12), "ip-sysctl.txt (v4.11)")
@@ -59,6 +72,19 @@ TW_REUSE_DELAY = KernelRule(
     (6, 14),
     None,
     "ip-sysctl.rst; net/ipv4/tcp_ipv4.c, tcp_twsk_unique()",
+)
+
+TW_REUSE_IN_MS = KernelRule(
+    "connect() measures the age of a 4-tuple in TIME_WAIT in ms, not in whole seconds",
+    (6, 14),
+    None,
+    "net/ipv4/tcp_ipv4.c, tcp_twsk_unique() (commit 19ce8cd30465)",
+)
+FIN_WAIT2_REUSED = KernelRule(
+    "connect() may reuse a 4-tuple whose closed socket waits in FIN_WAIT2, as one in TIME_WAIT",
+    None,
+    (6, 12),
+    "net/ipv4/tcp_ipv4.c, tcp_twsk_unique() (commit 0d9e5df4a257)",
 )
 
 # Contents of sock_diag listings.
@@ -105,9 +131,12 @@ RULES: tuple[KernelRule, ...] = (
     NO_PORT,
     OWN_RANGE,
     IN_TURN,
+    BIND_RELEASED,
     AUTOBIND_REUSE,
     TW_RECYCLE,
     TW_REUSE_DELAY,
+    TW_REUSE_IN_MS,
+    FIN_WAIT2_REUSED,
     SOCKET_OPTIONS_LISTED,
     BOUND_ARE_LISTED,
     SOMAXCONN_4096,

@@ -117,7 +117,7 @@ LIMITS: tuple[Limit, ...] = (
         needs="a change of that program",
         source=f"ip(7); {releases.OWN_RANGE.linux}; since {releases.IN_TURN.linux}"
         " connect() then tries all ports in turn",
-        measure=measures.nothing("other processes cannot see which sockets set it"),
+        measure=measures.own_range,
     ),
     Limit(
         name="bind(address, 0)",

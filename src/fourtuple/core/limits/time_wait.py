@@ -3,6 +3,8 @@
 Source: tcp_twsk_unique() in net/ipv4/tcp_ipv4.c (6.18).
 """
 
+from enum import IntEnum
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,19 @@ from fourtuple.core.sockets.table import MAPPED, Sockets, State
 
 TIME_WAIT_MS = 60_000  # TCP_TIMEWAIT_LEN, include/net/tcp.h
 TIME_WAIT_S = TIME_WAIT_MS / 1000
+TOO_YOUNG = (
+    "this kernel may reuse a 4-tuple that has been in TIME_WAIT for less than 1 s, or that a closed socket keeps in"
+    " FIN_WAIT2, and it does not report when"
+)
+TIME_WAIT_TIMER = 3  # idiag_timer of a socket in TIME_WAIT, or closed and in FIN_WAIT2 (net/ipv4/inet_diag.c)
+
+
+class Reuse(IntEnum):
+    """Whether connect() can reuse the 4-tuple of a socket."""
+
+    NO = 0
+    PERHAPS = 1  # this kernel does not let us know
+    YES = 2
 
 
 def permits_reuse(facts: PortFacts, *, loopback: bool) -> bool:
@@ -26,15 +41,26 @@ def kept_ms(facts: PortFacts, *, loopback: bool) -> int:
     return facts.tw_reuse_delay_ms if permits_reuse(facts, loopback=loopback) else TIME_WAIT_MS
 
 
-def is_reusable(rows: Sockets, facts: PortFacts) -> NDArray[np.bool_]:
-    """Mask of the rows in TIME_WAIT whose 4-tuple connect() can reuse."""
-    waits: NDArray[np.bool_] = rows["state"] == State.TIME_WAIT
-    if not (permits_reuse(facts, loopback=True) and waits.any()):
-        return np.zeros(len(rows), bool)
-    waits &= TIME_WAIT_MS - rows["expires_ms"].astype(np.int64) >= facts.tw_reuse_delay_ms
+def reuse_of(rows: Sockets, facts: PortFacts) -> NDArray[np.uint8]:
+    """(rows,): for each socket a Reuse.
+
+    Before Linux 6.14 the kernel compares whole seconds: it may reuse a 4-tuple that is younger than the delay. Before
+    Linux 6.12 it may do the same with a closed socket in FIN_WAIT2, whose age a listing does not tell.
+    """
+    reuse = np.full(len(rows), Reuse.NO, np.uint8)
+    waits = rows["state"] == State.TIME_WAIT
+    orphans = (rows["state"] == State.FIN_WAIT2) & (rows["timer"] == TIME_WAIT_TIMER) & facts.fin_wait2_reused
+    if not (permits_reuse(facts, loopback=True) and (waits | orphans).any()):
+        return reuse
+    old = TIME_WAIT_MS - rows["expires_ms"].astype(np.int64) >= facts.tw_reuse_delay_ms
+    reuse[waits if not facts.tw_reuse_in_ms else waits & old] = Reuse.PERHAPS
+    reuse[orphans] = Reuse.PERHAPS
+    reuse[waits & old] = Reuse.YES
     if not permits_reuse(facts, loopback=False):
-        waits[waits] = _is_loopback(rows["local"][waits]) | _is_loopback(rows["remote"][waits])
-    return waits
+        (places,) = np.nonzero(reuse)
+        loopback = _is_loopback(rows["local"][places]) | _is_loopback(rows["remote"][places])
+        reuse[places[~loopback]] = Reuse.NO
+    return reuse
 
 
 def _is_loopback(addresses: NDArray[np.void]) -> NDArray[np.bool_]:

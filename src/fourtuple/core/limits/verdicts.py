@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from fourtuple.core.counters import spelled
+from fourtuple.core.limits.behaviours import Behaviour
 from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.limits.facts import World
 from fourtuple.core.limits.meters import Meter
@@ -173,6 +174,8 @@ class Limits:
     binding: the name of the limit that decides; None: no limit does
     exact:   the room is one number, and the kernel counts the same way
     resolved: names among the destinations that have several addresses
+    can_probe: --probe can tell more here
+    behaviours: what is known of this kernel's behaviour
     """
 
     role: Role
@@ -188,7 +191,7 @@ class Limits:
     full: tuple[str, ...]  # relevant listeners whose accept queue is full now
     waiting: int  # 4-tuples of the routes in TIME_WAIT that cannot be reused yet
     unattributed_ports: int  # ports of the range; unknown whether connect() chose them, so they may not be shareable
-    probed: int | None  # test connections of --probe; None: not requested
+    probed: int | None  # ports that --probe tested; None: not requested
     sources: int
     destinations: int
     pairs: int
@@ -197,6 +200,8 @@ class Limits:
     remarks: tuple[Remark, ...]
     unknown: Mapping[str, str]
     resolved: tuple[Resolved, ...] = ()
+    can_probe: bool = True
+    behaviours: tuple[Behaviour, ...] = ()
 
     @property
     def tightest(self) -> Verdict | None:
@@ -207,4 +212,5 @@ class Limits:
         values = flat(asdict(self), "room", ROOM)
         for name in ("routes", "verdicts"):
             values[name] = [flat(row, "room", ROOM) for row in values[name]]
+        values["behaviours"] = [asdict(each) | {"says": each.rule.says} for each in self.behaviours]
         return values

@@ -135,6 +135,7 @@ class Fit:
     room: Interval | None
     binding: str | None
     because: tuple[str, ...]
+    can_probe: bool
     absent: tuple[str, ...]
     checks: tuple[Check, ...]
     ways: tuple[Way, ...]

@@ -43,13 +43,14 @@ def _pairs(census: Census, facts: PortFacts | None) -> Iterator[str]:
                 f" fourtuple why EADDRNOTAVAIL --dest {row.destination} shows the remedies"
             )
         elif _perhaps_none(row):
+            checks = f". fourtuple limits {row.destination} --probe checks that"
             yield (
                 f"{where} may have no port left: the sockets on the remaining ports may have called bind(address, 0)"
-                f" before connect(). fourtuple limits {row.destination} --probe checks that"
+                f" before connect(){checks * census.can_probe}"
             )
         else:
             half = format_count((row.usable or 0) // 2)
-            cure = f"{IN_TURN.linux} with IP_LOCAL_PORT_RANGE on the socket avoids that"
+            cure = f"{IN_TURN.linux} with IP_LOCAL_PORT_RANGE on the socket avoids that; this kernel does not"
             if facts and facts.range_is_quick:
                 cure = "IP_LOCAL_PORT_RANGE on the socket avoids that"
             yield f"{where} uses half of the range: each connect() tries {half} ports or more. {cure}"

@@ -69,6 +69,16 @@ class Scene:
     asked: bool = True
 
     @property
+    def up_to(self) -> str:
+        """The words before a number of free ports: it is an upper bound where some may be held unseen."""
+        return "up to " if self.ports and self.ports.unattributed + self.ports.hidden else ""
+
+    @property
+    def can_search_in_turn(self) -> bool:
+        """Whether IN_TURN_CURE may help on this host."""
+        return self.world.ports is None or self.world.ports.range_is_quick
+
+    @property
     def range_size(self) -> int | None:
         return len(self.world.ports.port_range) if self.world.ports else None
 
@@ -243,17 +253,20 @@ def bound_first(scene: Scene) -> Iterator[Evidence]:
     if ports is None or not scene.range_size:
         return
     share = ports.blocked / scene.range_size
-    perhaps = f"; {format_count(ports.unattributed)} more may be (limits --probe checks)" if ports.unattributed else ""
+    unknown = ports.unattributed + ports.hidden
+    checks = " (limits --probe checks)" if scene.world.ports and scene.world.ports.range_can_be_set else ""
+    perhaps = f"; {format_count(unknown)} more may be{checks}" if unknown else ""
     text = f"{format_count(ports.blocked)} ports of the range are held by bind() or listen(){perhaps}"
-    yield Evidence(3 if share >= HALF else 1 if share >= 0.1 else 0 if ports.unattributed else -2, text)
+    yield Evidence(3 if share >= HALF else 1 if share >= 0.1 else 0 if unknown else -2, text)
 
 
 def half_range(scene: Scene) -> Iterator[Evidence]:
     size = scene.range_size
     if size is not None:
         yield from _same(scene, size // 2, "half of the range here")
-    if scene.world.ports and scene.world.ports.range_is_quick:
-        yield Evidence(0, "this kernel tries all ports in turn if IP_LOCAL_PORT_RANGE is set on the socket")
+    if scene.world.ports:
+        tries = "tries all ports in turn" if scene.can_search_in_turn else "tries every second port first, also"
+        yield Evidence(0, f"this kernel {tries} if IP_LOCAL_PORT_RANGE is set on the socket")
 
 
 def files(scene: Scene) -> Iterator[Evidence]:
@@ -391,9 +404,9 @@ def no_listener(scene: Scene) -> Iterator[Evidence]:
 def no_such_source(scene: Scene) -> Iterator[Evidence]:
     usable = scene.usable
     if scene.pair is None and usable:
-        yield Evidence(1, f"ports are not short now: {format_count(usable)} are free")
+        yield Evidence(1, f"ports are not short now: {scene.up_to}{format_count(usable)} are free")
     elif scene.pair and usable and scene.pair.used < HALF * usable:
-        yield Evidence(1, f"ports are not short now: {format_count(usable - scene.pair.used)} are free")
+        yield Evidence(1, f"ports are not short now: {scene.up_to}{format_count(usable - scene.pair.used)} are free")
     elif scene.pair:
         yield Evidence(-2, "the ports are exhausted")
     if scene.target and ":" in _host(scene.target):
@@ -437,6 +450,7 @@ def _host(target: str) -> str:
     return target.rpartition(":")[0].strip("[]")
 
 
+IN_TURN_CURE = f"set IP_LOCAL_PORT_RANGE on the socket ({IN_TURN.linux} and later)"
 _MORE_PORTS = "add destination ports or source addresses: fourtuple plan N DEST shows which"
 _REUSE = "reuse connections (keep-alive, a pool)"
 _NO_PORT = (
@@ -526,7 +540,7 @@ CAUSES: Mapping[str, Cause] = MappingProxyType(
         ),
         "half-range": Cause(
             "half of the port range is used: nothing fails, but each connect() tries thousands of ports",
-            (f"set IP_LOCAL_PORT_RANGE on the socket ({IN_TURN.linux} and later)", _MORE_PORTS),
+            (IN_TURN_CURE, _MORE_PORTS),
             half_range,
             stops_at=_half_range_sizes,
         ),

@@ -7,7 +7,7 @@ from typing import Any
 from fourtuple.core.errnos import UNKNOWN, name_of, symptom_of
 from fourtuple.core.space.endpoints import Resolved
 from fourtuple.core.units import format_count
-from fourtuple.core.why.causes import CAUSES, Scene, near
+from fourtuple.core.why.causes import CAUSES, IN_TURN_CURE, Scene, near
 from fourtuple.core.why.reader import Saying
 from fourtuple.core.why.symptoms import ERRNOS, PLATEAUS, Plateau
 
@@ -81,7 +81,7 @@ def judge(saying: Saying, scene: Scene, ceilings: Mapping[str, int], unknown: Ma
             speaks_for=tuple(each.text for each in evidence if each.weight > 0),
             speaks_against=tuple(each.text for each in evidence if each.weight < 0),
             besides=tuple(each.text for each in evidence if each.weight == 0),
-            do=tuple(cause.do),
+            do=tuple(each for each in cause.do if each != IN_TURN_CURE or scene.can_search_in_turn),
         )
         weighed.append((-explanation.score, rank, explanation))
     means = [plateau.says for plateau in plateaus]

@@ -121,6 +121,11 @@ def _metrics(now: Snapshot) -> Iterator[Metric]:
             "Ports for which the kernel does not report whether connect() or bind(address, 0) chose them.",
             now.unattributed_ports,
         ),
+        (
+            "hidden_ports",
+            "Ports of this range that sockets may hold at most that the kernel does not list (before Linux 6.8).",
+            now.hidden_ports,
+        ),
         ("usable_ports", "Ports of this range that connect() can choose for each destination.", now.usable),
     )
     for name, text, number in ports:

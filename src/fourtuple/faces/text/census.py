@@ -182,10 +182,13 @@ def _besides(census: Census) -> Iterator[str]:
             names = [name for name, _ in owners.most_common(SHOWN_HOLDERS)]
             parts.append(f"{format_count(count)} {how}: {', '.join(names)}{', …' * (len(owners) > SHOWN_HOLDERS)}")
         yield from _said("held for one", f"{_ports(census.blocked or 0)} of the range: {'; '.join(parts)}")
+    bound = f"In column left, ≤ marks an upper bound{'; fourtuple limits --probe checks' * census.can_probe}"
     if census.unattributed_ports:
         perhaps = f"{_ports(census.unattributed_ports)} may be lost to other destinations, if their sockets called"
-        bound = "In column left, ≤ marks an upper bound; fourtuple limits --probe checks"
         yield from _said("unknown", f"{perhaps} bind(address, 0) before connect(). {bound}")
+    if census.hidden_ports:
+        held = f"up to {_ports(census.hidden_ports)} may be held by sockets that are only bound"
+        yield from _said("not listed", f"{held}, which this kernel does not list. {bound}")
     if census.busiest_port and census.shared_ports:
         port = f"{census.busiest_port.port} carries {format_count(census.busiest_port.connections)}"
         several = f"{format_count(census.shared_ports)} local ports carry several connections at once"

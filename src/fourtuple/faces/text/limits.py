@@ -33,11 +33,11 @@ def limits_lines(limits: Limits, *, everything: bool = False) -> Iterator[str]:
         yield from wrapped("TIME_WAIT   ", waits)
     for reason in limits.because:
         yield from wrapped("not exact   ", reason)
-    if limits.because and limits.unattributed_ports and limits.strategy not in (Strategy.EXPLICIT, Strategy.BIND0):
-        yield "            --probe finds out, with short connections on 127.0.0.1"
+    if limits.because and limits.can_probe and limits.strategy not in (Strategy.EXPLICIT, Strategy.BIND0):
+        yield "            --probe finds out, with short connections on 127.0.0.1 and bind()"
     if limits.probed is not None:
         yield from wrapped(
-            "probed      ", f"{format_count(limits.probed)} ports, each with a short connection on 127.0.0.1"
+            "probed      ", f"{format_count(limits.probed)} ports, with short connections on 127.0.0.1 and bind()"
         )
     yield ""
     yield from _line("  ", "limit", *HEADS)
@@ -51,6 +51,7 @@ def limits_lines(limits: Limits, *, everything: bool = False) -> Iterator[str]:
         yield "these limit speed or behaviour, not the number of connections"
         for verdict in others:
             yield from _shaping(verdict)
+        yield from _behaviours(limits)
     else:
         yield f"  … {len(stopping[SHOWN:]) + len(others)} more; --all shows them and every route"
     yield from _remarks(limits)
@@ -126,6 +127,17 @@ def _routes(limits: Limits) -> Iterator[str]:
         yield from _line("  ", f"{route.source} → {route.destination}", *numbers)
     if limits.pairs > len(limits.routes):
         yield f"  … {format_count(limits.pairs - len(limits.routes))} more routes"
+
+
+def _behaviours(limits: Limits) -> Iterator[str]:
+    """What is known of this kernel, with the evidence."""
+    if not limits.behaviours:
+        return
+    yield ""
+    yield f"this kernel ({limits.kernel})"
+    for each in limits.behaviours:
+        answer = "unknown" if each.holds is None else "yes" if each.holds else "no"
+        yield from wrapped(f"  {answer:<9}", f"{each.rule.says} ({each.by}: {each.evidence})")
 
 
 def _shaping(verdict: Verdict) -> Iterator[str]:

@@ -24,7 +24,7 @@ def plan_lines(fit: Fit) -> Iterator[str]:
     for check in fit.checks:
         yield _check(check)
     for reason in fit.because:
-        yield from wrapped("  not exact   ", f"{reason}; to test it: fourtuple limits --probe")
+        yield from wrapped("  not exact   ", f"{reason}{'; to test it: fourtuple limits --probe' * fit.can_probe}")
     if fit.absent:
         yield from wrapped(
             "  sources     ", f"this host does not have {_list(fit.absent)}; add them as root with ip address add"

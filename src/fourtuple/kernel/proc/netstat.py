@@ -58,6 +58,16 @@ def read_open_sockets(proc: Path = PROC) -> int | None:
     return None if "TCP.inuse" not in counts else counts["TCP.inuse"] + counts.get("TCP6.inuse", 0)
 
 
+def read_unlisted(proc: Path = PROC) -> int | None:
+    """At most so many TCP sockets of this network namespace are neither connected nor listening; None: unknown.
+
+    `alloc` counts the TCP sockets of the whole host, `inuse` those of this namespace that are connected or listen; so
+    sockets of other namespaces are part of the result (net/ipv4/proc.c, sockstat_seq_show(), v6.18).
+    """
+    known, allocated = read_open_sockets(proc), read_sockstat(proc).get("TCP.alloc")
+    return None if known is None or allocated is None else max(0, allocated - known)
+
+
 def read_motion(proc: Path = PROC) -> Motion:
     """Counts that show whether sockets were opened or closed between two reads.
 

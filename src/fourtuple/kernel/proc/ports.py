@@ -3,16 +3,16 @@
 Documentation/networking/ip-sysctl.rst (v6.18)
 """
 
-import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from fourtuple.core.errors import CannotError
+from fourtuple.core.limits import behaviours
+from fourtuple.core.limits.behaviours import Behaviour, is_known, is_possible
 from fourtuple.core.limits.facts import TW_REUSE, TW_REUSE_DELAY_MS, UNPRIVILEGED_START, PortFacts
-from fourtuple.core.limits.releases import BOUND_ARE_LISTED, parse_release
 from fourtuple.core.numbers import number_of, signed_number_of
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.kernel.proc.files import PROC
-from fourtuple.kernel.sockopts import port_range_is_quick
 
 # The behaviour of kernels that do not have these settings yet.
 BEFORE = {
@@ -46,8 +46,12 @@ def _ports(first: str, last: str) -> range:
     return range(low, high + 1)
 
 
-def read_port_facts(proc: Path = PROC) -> PortFacts:
-    """The port settings of this thread's network namespace. Raises CannotError if one is unreadable or truncated."""
+def read_port_facts(known: Sequence[Behaviour], proc: Path = PROC) -> PortFacts:
+    """The port settings of this thread's network namespace.
+
+    known: the behaviour of this kernel (kernel/probes.py)
+
+    Raises CannotError if one is unreadable or truncated."""
     ipv4 = proc / "sys/net/ipv4"
     try:
         port_range = parse_port_range(_setting(ipv4 / "ip_local_port_range"))
@@ -59,7 +63,6 @@ def read_port_facts(proc: Path = PROC) -> PortFacts:
         )
         raise CannotError("the range of source ports", f"{reason} ({ipv4 / 'ip_local_port_range'})") from None
     unprivileged_start, tw_reuse, tw_reuse_delay_ms, timestamps = numbers
-    kernel = parse_release(os.uname().release)
     return PortFacts(
         port_range,
         reserved,
@@ -67,8 +70,12 @@ def read_port_facts(proc: Path = PROC) -> PortFacts:
         tw_reuse=tw_reuse,
         tw_reuse_delay_ms=tw_reuse_delay_ms,
         timestamps=timestamps != 0,
-        range_is_quick=port_range_is_quick(kernel),
-        bound_are_listed=BOUND_ARE_LISTED.holds(kernel),
+        tw_reuse_in_ms=is_known(known, behaviours.TW_REUSE_IN_MS),
+        fin_wait2_reused=is_possible(known, behaviours.FIN_WAIT2_REUSED),
+        range_can_be_set=is_known(known, behaviours.RANGE_CAN_BE_SET),
+        range_is_quick=is_known(known, behaviours.RANGE_IN_TURN),
+        bind_is_released=is_known(known, behaviours.BIND_RELEASED),
+        bound_are_listed=is_known(known, behaviours.BOUND_LISTED),
     )
 
 

@@ -5,16 +5,17 @@ named with the reason; nothing is guessed. Files of /proc end with a newline, so
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fourtuple.core.errors import CannotError
+from fourtuple.core.limits.behaviours import Behaviour
 from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.numbers import number_of
 from fourtuple.kernel.proc.cgroups import CGROUPS, read_cgroup_memories, read_pids_left
 from fourtuple.kernel.proc.files import PROC, first_number, link_of, whole
 from fourtuple.kernel.proc.meminfo import read_host_memory, read_total_bytes
-from fourtuple.kernel.proc.netstat import read_counters, read_drops, read_sockstat
+from fourtuple.kernel.proc.netstat import read_counters, read_drops, read_sockstat, read_unlisted
 from fourtuple.kernel.proc.pid import read_process, usable_cpus
 from fourtuple.kernel.proc.ports import read_port_facts
 from fourtuple.kernel.proc.sysctl import NOTHING, read_sysctls
@@ -25,6 +26,7 @@ def read_world(
     names: Iterable[str],
     pid: int | None = None,
     *,
+    known: Sequence[Behaviour],
     network: bool = True,
     details: bool = True,
     outside: Mapping[str, str] = NOTHING,
@@ -34,6 +36,7 @@ def read_world(
     """The world of a process, as it is now.
 
     names:   the sysctls to read
+    known:   the behaviour of this kernel (kernel/probes.py)
     pid:     the process; None: this process, and processes that it would start
     network: this thread is in the network namespace of the process; otherwise nothing is read from that namespace
     details: also read facts that take a read per process of the host or per descriptor (read_process)
@@ -47,7 +50,7 @@ def read_world(
     ports: PortFacts | None = None
     if network:
         try:
-            ports = read_port_facts(proc)
+            ports = read_port_facts(known, proc)
         except CannotError as error:
             why_not[error.wanted] = error.stopped_by
     else:
@@ -75,6 +78,8 @@ def read_world(
         counters={**read_counters(proc), **dict(read_drops(proc))} if network else {},
         tracked=True if sysctls.get("net.netfilter.nf_conntrack_count", "0") != "0" else None,
         why_not=why_not,
+        unlisted=read_unlisted(proc) if network else None,
+        behaviours=tuple(known),
     )
 
 
