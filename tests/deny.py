@@ -13,18 +13,19 @@ import sys
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2  # prctl(2)
 LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06  # BPF_LD|BPF_W|BPF_ABS, BPF_JMP|BPF_JEQ|BPF_K, BPF_RET|BPF_K
 ALLOW, FAIL = 0x7FFF0000, 0x00050000
-NUMBER, FIRST_ARGUMENT = 0, 16  # offsets in struct seccomp_data
+NUMBER, ARGUMENTS = 0, 16  # offsets in struct seccomp_data
 
 NUMBERS = {
-    "x86_64": {"socket": 41, "mount": 165, "unshare": 272, "io_uring_setup": 425},
-    "aarch64": {"socket": 198, "mount": 40, "unshare": 97, "io_uring_setup": 425},
+    "x86_64": {"socket": 41, "setsockopt": 54, "mount": 165, "unshare": 272, "io_uring_setup": 425},
+    "aarch64": {"socket": 198, "setsockopt": 208, "mount": 40, "unshare": 97, "io_uring_setup": 425},
 }
-AF_NETLINK = 16
-# what → (system call, value of its first argument or None for any, errno)
+AF_NETLINK, IP_LOCAL_PORT_RANGE = 16, 51
+# what → (system call, index and value of an argument or None for any, errno)
 DENIED = {
     "unshare": ("unshare", None, errno.EPERM),
     "mount": ("mount", None, errno.EPERM),
-    "netlink": ("socket", AF_NETLINK, errno.EAFNOSUPPORT),
+    "netlink": ("socket", (0, AF_NETLINK), errno.EAFNOSUPPORT),
+    "port_range": ("setsockopt", (2, IP_LOCAL_PORT_RANGE), errno.ENOPROTOOPT),
     "io_uring": ("io_uring_setup", None, errno.EPERM),
 }
 
@@ -41,8 +42,9 @@ def program(names: list[str]) -> bytes:
         code += instruction(LOAD, 0, 0, NUMBER)
         code += instruction(EQUAL, 0, length, NUMBERS[platform.machine()][call])
         if argument is not None:
-            code += instruction(LOAD, 0, 0, FIRST_ARGUMENT)
-            code += instruction(EQUAL, 0, 1, argument)
+            index, value = argument
+            code += instruction(LOAD, 0, 0, ARGUMENTS + 8 * index)
+            code += instruction(EQUAL, 0, 1, value)
         code += instruction(RETURN, 0, 0, FAIL | number)
     return code + instruction(RETURN, 0, 0, ALLOW)
 

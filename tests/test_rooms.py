@@ -56,7 +56,7 @@ WINGS = {
         "private": set(),
         "probes": {"children", "netlink", "netns", "private", "proc", "sockopts"},
         "uring": {"sockopts"},
-        "canary": {"sockopts"},
+        "canary": {"proc", "sockopts"},
         "tap": set(),
         "addresses": {"netlink"},
     },

@@ -35,7 +35,7 @@ def connected(port, *options):
         sock.connect(server.getsockname())
         return sock, server.accept()[0]
     finally:
-        write_sysctl("net.ipv4.ip_local_port_range", "60000 60001")
+        write_sysctl("net.ipv4.ip_local_port_range", "40000 40099")
 
 def failed(port):
     sock = bound(port)
@@ -140,3 +140,20 @@ def test_the_listener_of_the_canary_takes_no_port_in_use(ground: Ground) -> None
         "print(_listener(set()).getsockname()[1], _listener({*range(1024, 65534)}).getsockname()[1])"
     )
     assert ground.python(code).strip() == "65533 65533"
+
+
+def test_the_range_of_the_namespace_tells_the_same_as_that_of_a_socket(ground: Ground) -> None:
+    """Bound and listening sockets block their port, connected ones do not; the range is afterwards as before."""
+
+    code = (
+        f"{ASK}\nfrom fourtuple.kernel.canary import blocked_ports\n"
+        "from fourtuple.kernel.proc.sysctl import read_sysctl\n"
+        "from fourtuple.kernel.sockopts import range_can_be_set\n"
+        "kept = bound(40000), bound(40001, '::', ONLY), connected(40002), bound(40003)\nkept[3].listen()\n"
+        "for by_sysctl in {True, not range_can_be_set()}:\n"
+        "    print(*blocked_ports(range(40000, 40005), by_sysctl=by_sysctl))\n"
+        "print(read_sysctl('net.ipv4.ip_local_port_range').split())"
+    )
+    *answers, range_after = ground.python(code).splitlines()
+    assert set(answers) == {"{40000, 40001, 40002, 40003, 40004} {40000, 40001, 40003}"}
+    assert range_after == "['40000', '40099']"

@@ -1,12 +1,15 @@
 """Child processes: an exit status that is lost is unknown, never 0; programs of ours lose none; nothing is left."""
 
 import itertools
+import mmap
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +46,78 @@ def test_the_exit_code_of_a_program_is_known_unless_the_status_is_lost() -> None
 @pytest.mark.usefixtures("lost")
 def test_the_exit_code_of_a_program_whose_status_is_lost_is_unknown() -> None:
     assert children.wait(subprocess.Popen(["sh", "-c", "exit 7"])) is None
+
+
+# Counts in a process, a thread of it, and a child, each in its own byte of the file. Prints both PIDs.
+COUNTERS = """
+import mmap, os, sys, threading
+counts = mmap.mmap(os.open(sys.argv[1], os.O_RDWR), 3)
+def count(number):
+    while True:
+        counts[number] = counts[number] % 251 + 1
+child = os.fork()
+if child:
+    print(os.getpid(), child, flush=True)
+    threading.Thread(target=count, args=(0,), daemon=True).start()
+count(1 if child else 2)
+"""
+
+
+@pytest.fixture
+def counters(tmp_path: Path) -> Iterator[tuple[mmap.mmap, set[int], list[int]]]:
+    """The counts of a running COUNTERS, our children before it, and its PIDs."""
+    file = tmp_path / "counts"
+    file.write_bytes(bytes(3))
+    known = children.children()
+    with subprocess.Popen([sys.executable, "-c", COUNTERS, file], stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        pids = [int(pid) for pid in program.stdout.readline().split()]
+        with open(file, "r+b") as opened, mmap.mmap(opened.fileno(), 3) as counts:
+            yield counts, known, pids
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+
+
+def has_counted(counts: mmap.mmap, numbers: Iterable[int]) -> bool:
+    """Whether each of these goes on counting."""
+    before = counts[:]
+    return wait_until(lambda: all(counts[number] != before[number] for number in numbers))
+
+
+def test_stopped_processes_do_nothing_until_the_end_of_the_block(
+    counters: tuple[mmap.mmap, set[int], list[int]],
+) -> None:
+    """A process with two threads and its child."""
+
+    counts, known, _ = counters
+    assert has_counted(counts, range(3))
+    for _ in range(20):
+        with children.stopped(known) as is_still:
+            assert is_still
+            before = counts[:]
+            time.sleep(0.01)
+            assert counts[:] == before
+        assert has_counted(counts, range(3))
+
+
+def test_a_process_that_something_else_had_stopped_stays_so(counters: tuple[mmap.mmap, set[int], list[int]]) -> None:
+    counts, known, (_, child) = counters
+
+    os.kill(child, signal.SIGSTOP)
+    assert wait_until(lambda: Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+    before = counts[2]
+    with children.stopped(known) as is_still:
+        assert is_still
+    assert has_counted(counts, range(2))
+    assert counts[2] == before
+
+
+def test_programs_that_are_known_before_go_on(counters: tuple[mmap.mmap, set[int], list[int]]) -> None:
+    counts, known, (parent, _) = counters
+
+    with children.stopped(known | {parent}) as is_still:
+        assert is_still
+        assert has_counted(counts, range(3))
 
 
 def test_a_forked_process_does_its_work_and_nothing_else() -> None:

@@ -1,4 +1,4 @@
-"""Child processes: how our programs begin, fork, wait for a process, end processes, and end with their parent.
+"""Child processes: how our programs begin, fork, wait for a process, stop and end processes, and end with their parent.
 
 The exit status of a child can be lost: if SIGCHLD is ignored, the kernel discards it (wait(2), NOTES). Our own programs
 restore SIGCHLD (`begin`). In somebody else's process the setting is theirs; a status that is lost is then unknown here,
@@ -20,6 +20,8 @@ from fourtuple.kernel.syscalls import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, 
 ENDING = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)  # what asks a process to end
 END_S = 1.0  # between SIGTERM and SIGKILL
 POLL_S = 0.01
+STOP_S, STOP_POLL_S = 0.2, 0.0005  # how long to wait for processes to stop, and between two looks at them
+STILL = "TtZXD"  # thread states (proc_pid_stat(5)) that run no code of the program; D: a parent that waits in vfork()
 FAILED = 1  # exit code of a forked process that an exception ended
 
 
@@ -175,6 +177,73 @@ def end_children(but: set[int]) -> None:
                 os.kill(pid, signal.SIGKILL if is_late else signal.SIGTERM)
         asked |= left
         time.sleep(POLL_S)
+
+
+@contextmanager
+def stopped(but: set[int]) -> Iterator[bool]:
+    """Stop our descendants during the block by SIGSTOP → have all of them stopped?
+
+    but: PIDs of children that go on
+
+    A process may notice: epoll_wait() and a few other calls fail with EINTR when it continues (signal(7)), and its
+    parent gets a SIGCHLD. A process that something else had stopped stays so.
+    """
+    asked = set[int]()
+    try:
+        yield _stop(asked, but)
+    finally:
+        for pid in asked:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def _stop(asked: set[int], but: set[int]) -> bool:
+    """Stop our descendants, and note in `asked` which were sent SIGSTOP → are all of them stopped?"""
+    still, until_s = set[int](), time.monotonic() + STOP_S
+    while not (found := _descendants(but)) <= still:  # listed after those had stopped: they have started no other
+        if time.monotonic() >= until_s:
+            return False
+        for pid in found - asked - {pid for pid in found if _is_still(pid)}:
+            try:
+                os.kill(pid, signal.SIGSTOP)
+            except ProcessLookupError:
+                continue
+            except PermissionError:  # a program that has another user
+                return False
+            asked.add(pid)
+        still = {pid for pid in found if _is_still(pid)}
+        time.sleep(STOP_POLL_S)
+    return True
+
+
+def _descendants(but: set[int]) -> set[int]:
+    """The PIDs of our children and of their descendants; not of those in `but`."""
+    parents = {int(pid): _stat(f"/proc/{pid}")[1] for pid in os.listdir("/proc") if pid.isdecimal()}
+    found, more = set[int](), {str(os.getpid())}
+    while more:
+        new = {pid for pid, parent in parents.items() if parent in more} - but - found
+        found |= new
+        more = set(map(str, new))
+    return found
+
+
+def _is_still(pid: int) -> bool:
+    """Whether no thread of the process runs code of the program."""
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return all(_stat(f"/proc/{pid}/task/{task}")[0] in STILL for task in tasks)
+
+
+def _stat(folder: str) -> tuple[str, str]:
+    """State and parent of a process or thread, by its folder; X and nothing if it has ended."""
+    try:
+        with open(f"{folder}/stat") as file:
+            state, parent, *_ = file.read().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return "X", ""
+    return state, parent
 
 
 def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:

@@ -300,3 +300,13 @@ def test_json_has_the_record() -> None:
     assert set(said) >= {"verdict", "findings", "destinations", "exit"}
     assert set(said["findings"][0]) == {"kind", "numbers", "says", "fix"}
     assert said["destinations"][0] == {"address": "10.77.1.1:8001", "connections": 64, "local_ports": 64}
+
+
+def test_a_port_that_was_lost_only_later_was_not_bound_by_its_connection() -> None:
+    """Others could get it when the connection was new; it is lost all the same, while it runs and after."""
+
+    later = frozenset({32768})
+    seen = replace(SEEN, most=ONE_EACH, opened=64, asked=PORTS, kept=later, kept_after=later)
+    assert kinds(seen) == [Kind.POISONS, Kind.SHARED]
+    assert kinds(replace(seen, kept_own=later)) == [Kind.BOUND, Kind.POISONS]
+    assert kinds(replace(seen, asked=PORTS - later)) == [Kind.BOUND, Kind.POISONS]

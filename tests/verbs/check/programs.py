@@ -96,6 +96,30 @@ def bound_answered(end: tuple[str, int]) -> socket.socket:
     return sock
 
 
+def steady(for_s: float) -> None:
+    """Two processes open and reset connections as fast as they can; the first that fails is an error."""
+    child = os.fork()
+    until_s = time.monotonic() + for_s
+    while time.monotonic() < until_s:
+        sock = plain(DESTINATIONS[next(turns) % len(DESTINATIONS)])
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
+        held.append(sock)
+        if len(held) > 5:
+            held.pop(0).close()
+    if not child:
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(3)
+
+
+def binds_besides() -> None:
+    """Connections of connect(), and after a while listeners, closed at once, on another address of their ports."""
+    held.extend(plain(end) for end in DESTINATIONS for _ in range(10))
+    time.sleep(1)
+    for _ in range(200):
+        socket.create_server(("127.0.0.1", 0)).close()
+
+
 HABITS: dict[str, Callable[[tuple[str, int]], socket.socket]] = {
     "plain": plain,
     "source-address": source_address,
@@ -120,6 +144,10 @@ def main(habit: str, hold_s: float = 0.0) -> None:
     elif habit == "listens":  # on a port that the kernel chooses, of the range
         held.append(socket.create_server(("", 0)))
         held.extend(plain(end) for end in DESTINATIONS)
+    elif habit == "steady":
+        steady(2)
+    elif habit == "binds-besides":
+        binds_besides()
     elif habit == "nothing":
         print("nothing to do", file=sys.stderr)
     for end in DESTINATIONS if habit in HABITS else []:

@@ -16,7 +16,7 @@ import pytest
 
 from fourtuple.core.check.judge import Ended
 from tests import told
-from tests.conftest import COMMAND, fourtuple, need, need_namespace
+from tests.conftest import COMMAND, DENY, fourtuple, need, need_namespace
 from tests.waiting import PATIENCE_S, lines_until, wait_until
 
 ME = [sys.executable, "-m", "tests.verbs.check.programs"]
@@ -65,8 +65,21 @@ HABITS: dict[str, list[str]] = {
     "fails, and N is reached": ["--expect", "1", "--", "sh", "-c", f"{shlex.join(ME)} plain; exit 255"],
     "is killed": ["--", "sh", "-c", f"{shlex.join(ME)} plain; kill -KILL $$"],
     "fails when it is ended": ["--settle", "1s", "--", "sh", "-c", f"trap 'exit 3' TERM; {shlex.join(ME)} plain 60"],
+    "steady": ["--ports", "16", "--", *ME, "steady"],
+    "binds-besides": ["--", *ME, "binds-besides", "60"],
     "wide": ["--ports", "200", "--destinations", "5", "--", *ME, "plain"],
 }
+# Once more as on a kernel without IP_LOCAL_PORT_RANGE.
+OF_OLD = (
+    "plain",
+    "source-address",
+    "source-address held",
+    "bound-answered",
+    "explicit held",
+    "leak",
+    "churn",
+    "steady",
+)
 # … and of the distribution's: which program it takes
 PROGRAMS: dict[str, tuple[str, list[str]]] = {
     "curl": ("curl", ["--", "sh", "-c", "for i in $(seq 80); do curl -s {url1} || break; done"]),
@@ -148,6 +161,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> "Any":
             commands[name] = arguments
     with ThreadPoolExecutor(AT_ONCE) as pool:
         futures = {name: pool.submit(check, *arguments) for name, arguments in commands.items()}
+        without = [sys.executable, DENY, "port_range"]
+        for name in OF_OLD:
+            futures[f"{name}, old"] = pool.submit(check, *commands[name], prefix=without)
         yield futures
         for future in futures.values():
             future.cancel()
@@ -166,7 +182,7 @@ def numbers(record: dict[str, Any], kind: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("name", ["plain", "plain held", "no-port", "fourtuple"])
+@pytest.mark.parametrize("name", ["plain", "plain held", "no-port", "fourtuple", "plain, old"])
 def test_who_leaves_the_port_to_connect_shares_it(runs: Runs, name: str) -> None:
     """64 for each of three destinations, on 64 local ports; also where the program was over at once."""
 
@@ -178,7 +194,10 @@ def test_who_leaves_the_port_to_connect_shares_it(runs: Runs, name: str) -> None
     assert numbers(record, "shared")["local_ports"] == 64
 
 
-@pytest.mark.parametrize("name", ["source-address", "source-address held", "reuse-address"])
+@pytest.mark.parametrize(
+    "name",
+    ["source-address", "source-address held", "reuse-address", "source-address, old", "source-address held, old"],
+)
 def test_who_binds_first_has_64_in_total(runs: Runs, name: str) -> None:
     """No other program gets a port while it runs and 2 s after; the errno that it reported is shown."""
 
@@ -189,10 +208,11 @@ def test_who_binds_first_has_64_in_total(runs: Runs, name: str) -> None:
     assert numbers(record, "poisons") == {"while_running": 0, "after": 0, "of": 64}
 
 
-def test_who_binds_first_is_seen_though_the_server_closes_first(runs: Runs) -> None:
+@pytest.mark.parametrize("name", ["bound-answered", "bound-answered, old"])
+def test_who_binds_first_is_seen_though_the_server_closes_first(runs: Runs, name: str) -> None:
     """One after the other, each over in a moment, nothing in TIME_WAIT: they are looked at while they are open."""
 
-    record = said(runs, "bound-answered")
+    record = said(runs, name)
     assert (record["verdict"], record["opened"]) == ("bound", 20)
     assert numbers(record, "poisons")["after"] == 64
 
@@ -203,7 +223,7 @@ def test_what_nobody_could_see_is_said_not_to_be_seen(runs: Runs) -> None:
     assert said(runs, "reset")["verdict"] in ("unseen", "bound")
 
 
-@pytest.mark.parametrize("name", ["explicit", "explicit held"])
+@pytest.mark.parametrize("name", ["explicit", "explicit held", "explicit held, old"])
 def test_who_names_ports_shares_them_and_takes_them_from_all_others(runs: Runs, name: str) -> None:
     record = said(runs, name)
 
@@ -227,8 +247,25 @@ def test_lists_whose_sizes_share_no_factor_are_walked_in_full(runs: Runs) -> Non
     assert said(runs, "two sources")["verdict"] == "shared"
 
 
-def test_what_the_server_has_closed_and_stays_is_a_leak(runs: Runs) -> None:
-    record = said(runs, "leak")
+@pytest.mark.parametrize("name", ["steady", "steady, old"])
+def test_the_program_is_not_disturbed(runs: Runs, name: str) -> None:
+    """However often others' ports are tested while it connects: no connect() of two processes fails."""
+
+    record = said(runs, name)
+    assert (record["verdict"], record["exit"], record["ended"]) == ("shared", 0, Ended.ITSELF)
+
+
+def test_a_port_that_another_socket_took_later_was_not_bound_by_the_connection(runs: Runs) -> None:
+    """Before Linux 6.18 such ports stay lost to all other programs, as "poisons" says."""
+
+    record = said(runs, "binds-besides")
+    assert record["verdict"] in ("shared", "poisons")
+    assert record["connections"] == 30
+
+
+@pytest.mark.parametrize("name", ["leak", "leak, old"])
+def test_what_the_server_has_closed_and_stays_is_a_leak(runs: Runs, name: str) -> None:
+    record = said(runs, name)
 
     assert record["verdict"] == "leaks"
     assert numbers(record, "leaks") == {"close_wait": 30, "left": 0}
@@ -281,10 +318,11 @@ def test_a_listener_in_the_range_is_a_remark(runs: Runs) -> None:
     assert told.numbers(record["remarks"][0])[1] in range(32_768, 32_768 + 64)
 
 
-def test_short_connections_are_told_their_pace(runs: Runs) -> None:
+@pytest.mark.parametrize("name", ["churn", "churn, old"])
+def test_short_connections_are_told_their_pace(runs: Runs, name: str) -> None:
     """One at a time, 64 to each destination, then EADDRNOTAVAIL: TIME_WAIT keeps every port."""
 
-    record = said(runs, "churn")
+    record = said(runs, name)
     assert record["verdict"] == "time-wait"
     found = numbers(record, "time-wait")
     expected = {"opened": 192, "closed_first": 192, "time_wait": 192, "per_s": 1.067}

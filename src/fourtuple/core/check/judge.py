@@ -98,7 +98,7 @@ class Observation:
     opened:       connections that the program opened in all
     refused:      connections that were answered with a RST
     closed_first: connections that the program closed before the server did
-    asked:        local ports of open connections that were tested: can another connect() get them?
+    asked:        local ports that were tested when a connection had just got them: can another connect() get them?
     kept_own:     those of `asked` that no other connect() could get
     kept:         ports of the whole range that no other connect() could get during the run; empty: not tested
     kept_after:   ports of the whole range that no other connect() could get 2 s after the program ended
@@ -397,9 +397,12 @@ def _several(seen: Observation) -> frozenset[int]:
 
 
 def _kept_unnamed(seen: Observation) -> frozenset[int]:
-    """Ports that bind(address, 0) chose: each serves one connection, was not named, and is kept from others."""
+    """Ports that bind(address, 0) chose: each serves one connection, was not named, and is kept from others.
+
+    A port that others could get when its connection was new was lost to them later, by another socket.
+    """
     used = frozenset(port for _, port, _ in seen.most)
-    kept = seen.kept_own | seen.kept_after | seen.kept & used
+    kept = seen.kept_own | (seen.kept_after | seen.kept & used) - seen.asked
     return kept - seen.named - _several(seen)
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.check.judge import Ended, Observation
-from fourtuple.core.check.timeline import Packets, Timeline
+from fourtuple.core.check.timeline import Connection, Packets, Timeline
 from fourtuple.core.errnos import name_of
 from fourtuple.core.errors import CannotError, FourtupleError, UsageError
 from fourtuple.core.sockets.filter import Where
@@ -33,6 +33,7 @@ from fourtuple.kernel import children
 from fourtuple.kernel.canary import blocked_ports
 from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets
 from fourtuple.kernel.proc.sysctl import write_sysctl
+from fourtuple.kernel.sockopts import range_can_be_set
 from fourtuple.kernel.tap import Tap
 from fourtuple.verbs.check.program import Driver, Program
 
@@ -83,6 +84,7 @@ class Examiner:
         self.listened: set[int] = set()
         self.lingering = 0  # most sockets in CLOSE_WAIT for LINGERS_S at the same time
         self.lost = 0
+        self._tested: set[Connection] = set()  # open connections whose port was tested
         self._close_wait: dict[bytes, float] = {}  # since when each socket is in CLOSE_WAIT
         self._tap, self._packets = tap, deque[Packets]()
         self._over = threading.Event()
@@ -120,20 +122,33 @@ class Examiner:
         self.lingering = max(self.lingering, lingering)
         return len(self.timeline.open), sum(self.timeline.opened), len(self._close_wait)
 
-    def ask_for_its_own(self) -> None:
-        """Test whether others can use the ports of open connections: each port once, a few at a time."""
-        new = {port for _, port, _ in self.timeline.open if port in self.ports} - self.asked
+    def ask_for_its_own(self, program: Program) -> None:
+        """Test whether others can use the ports of open connections, a few at a time.
+
+        A port is tested once from the first connection that has it until the last one has ended: how that first one got
+        the port shows only at once. A bind() to another address of the port blocks it later, too, before Linux 6.18
+        also after that socket has gone.
+        """
+        open_now = self.timeline.open.keys()
+        self._tested &= open_now
+        new = {port for _, port, _ in open_now if port in self.ports} - {port for _, port, _ in self._tested}
         if not new:
             return
         ports = set(itertools.islice(new, OWN_AT_ONCE))
-        kept = lost_to_others(ports)
+        kept = lost_to_others(ports, program)
+        if kept is None:
+            return
         self.read()
+        still = {connection for connection in self.timeline.open if connection[1] in ports}
+        self._tested |= still
         self.kept_own |= kept
-        self.asked |= kept | ports & {port for _, port, _ in self.timeline.open}
+        self.asked |= kept | {port for _, port, _ in still}
 
-    def ask_for_all(self) -> None:
-        """Test which ports of the range others cannot use."""
-        self.kept = max(self.kept, lost_to_others(self.ports), key=len)
+    def ask_for_all(self, program: Program) -> bool:
+        """Test which ports of the range others cannot use → was that possible?"""
+        kept = lost_to_others(self.ports, program)
+        self.kept = max(self.kept, kept or frozenset(), key=len)
+        return kept is not None
 
     def time_wait(self) -> int:
         """The number of connections to the destinations in TIME_WAIT."""
@@ -198,7 +213,7 @@ def examine(order: Order, enough: threading.Event) -> Iterator[dict[str, Any] | 
             asked=frozenset(examiner.asked),
             kept_own=frozenset(examiner.kept_own),
             kept=examiner.kept,
-            kept_after=lost_to_others(ports),
+            kept_after=lost_to_others(ports) or frozenset(),
             named=frozenset(examiner.named),
             listened=frozenset(examiner.listened),
             time_wait=examiner.time_wait(),
@@ -229,9 +244,9 @@ def _while_it_runs(
             yield {"open": state[0], "opened": state[1]}
         is_calm = look_s - changed_s >= CALM_S or look_s - max(asked_s, start_s) >= CANARY_EVERY_S
         if state[1] and state != asked_of and is_calm:
-            asked_of, asked_s = state, look_s
-            examiner.ask_for_all()
-        examiner.ask_for_its_own()
+            asked_s = look_s
+            asked_of = state if examiner.ask_for_all(program) else asked_of
+        examiner.ask_for_its_own(program)
         if driver:
             driver.drive()
         if not program.is_running():
@@ -247,12 +262,21 @@ def _while_it_runs(
         time.sleep(max(LOOK_EVERY_S, time.monotonic() - look_s))
 
 
-def lost_to_others(ports: Iterable[int]) -> frozenset[int]:
-    """The ports that connect() to another destination cannot get. Raises CannotError."""
+def lost_to_others(ports: Iterable[int], program: Program | None = None) -> frozenset[int] | None:
+    """The ports that connect() to another destination cannot get; None: the program could not be stopped.
+
+    program: stopped meanwhile on a kernel without IP_LOCAL_PORT_RANGE, where the test narrows the range of the whole
+             namespace; None: it is not running
+
+    Raises CannotError.
+    """
+    by_sysctl = not range_can_be_set()
+    stopped = program.stopped() if by_sysctl and program else contextlib.nullcontext(True)
     try:
-        return frozenset(blocked_ports(ports)[1])
+        with stopped as is_still:
+            return frozenset(blocked_ports(ports, by_sysctl=by_sysctl)[1]) if is_still else None
     except CannotError as error:
-        raise CannotError("cannot test which ports others can use", error.stopped_by, "It needs Linux 6.3.") from None
+        raise CannotError("cannot test which ports others can use", error.stopped_by) from None
 
 
 def met(said: str) -> tuple[int, str]:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import IO
 
@@ -55,6 +56,10 @@ class Program:
     def is_running(self) -> bool:
         """Whether the program or one of its descendants is running."""
         return self.exit is None or bool(children.running(but=self._known))
+
+    def stopped(self) -> AbstractContextManager[bool]:
+        """Stop the program and its descendants during the block → have all of them stopped?"""
+        return children.stopped(but=self._known)
 
     def said(self) -> str:
         """The end of the program's output."""
