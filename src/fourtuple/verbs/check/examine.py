@@ -138,6 +138,8 @@ class Examiner:
         kept = lost_to_others(ports, program)
         if kept is None:
             return
+        # By the kernel's table: of a connection that was closed meanwhile, the packets may not have been read yet.
+        ports &= self._open_ports()
         self.read()
         still = {connection for connection in self.timeline.open if connection[1] in ports}
         self._tested |= still
@@ -149,6 +151,12 @@ class Examiner:
         kept = lost_to_others(self.ports, program)
         self.kept = max(self.kept, kept or frozenset(), key=len)
         return kept is not None
+
+    def _open_ports(self) -> set[int]:
+        """The local ports of the connections to the destinations that a process has open."""
+        table = self._sockets()
+        towards = self.where.has(table["local"], table["remote"], table["remote_port"])
+        return set(table["local_port"][towards & (table["inode"] != 0)].tolist())
 
     def time_wait(self) -> int:
         """The number of connections to the destinations in TIME_WAIT."""
