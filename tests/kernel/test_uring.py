@@ -13,7 +13,16 @@ from fourtuple.engine.loops.choose import choose
 from fourtuple.kernel.uring import NEEDED, Features, Opcode, features
 from tests.conftest import need
 
-ALL = Features(opcodes=frozenset(Opcode), setsockopt=True, no_sqarray=True, dontwait=True)
+# All that a kernel may have, except that rings are really made: NO_SQARRAY must be what this kernel has.
+ALL = Features(
+    opcodes=frozenset(Opcode), setsockopt=True, no_sqarray=features().no_sqarray, dontwait=True, releases=True
+)
+
+
+@pytest.fixture
+def rings() -> None:
+    refusal = features().refusal
+    need(refusal is None, f"io_uring ({refusal})")
 
 
 @pytest.mark.parametrize("missing", sorted(NEEDED), ids=lambda opcode: opcode.name)
@@ -27,6 +36,7 @@ def test_without_what_every_connection_needs_epoll_is_taken(missing: Opcode, mon
         choose(LoopName.RING)
 
 
+@pytest.mark.usefixtures("rings")
 @pytest.mark.parametrize("missing", sorted(frozenset(Opcode) - NEEDED), ids=lambda opcode: opcode.name)
 def test_without_the_others_it_is_still_a_ring(missing: Opcode, monkeypatch: pytest.MonkeyPatch) -> None:
     need(features().why_not is None, f"io_uring ({features().why_not})")
@@ -38,6 +48,7 @@ def test_without_the_others_it_is_still_a_ring(missing: Opcode, monkeypatch: pyt
     assert can.prepares(bind=True) == (missing is Opcode.FIXED_FD_INSTALL)
 
 
+@pytest.mark.usefixtures("rings")
 def test_a_log_needs_a_kernel_that_can_tell_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     need(features().why_not is None, f"io_uring ({features().why_not})")
     can = replace(ALL, opcodes=ALL.opcodes - {Opcode.FIXED_FD_INSTALL})

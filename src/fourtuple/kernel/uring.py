@@ -13,6 +13,7 @@ import errno
 import mmap
 import os
 import platform
+import select
 import socket
 import struct
 import time
@@ -55,6 +56,7 @@ class Opcode(IntEnum):
     CLOSE = 19
     SEND = 26
     RECV = 27
+    SHUTDOWN = 34
     SOCKET = 45  # Linux 5.19
     URING_CMD = 46
     FIXED_FD_INSTALL = 54  # Linux 6.8
@@ -70,6 +72,7 @@ NEEDED = frozenset(
         Opcode.CLOSE,
         Opcode.SEND,
         Opcode.RECV,
+        Opcode.SHUTDOWN,
     }
 )
 
@@ -147,6 +150,9 @@ class Features:
     setsockopt: SOCKET_URING_OP_SETSOCKOPT (Linux 6.7)
     no_sqarray: IORING_SETUP_NO_SQARRAY (Linux 6.6)
     dontwait:   IORING_ACCEPT_DONTWAIT (Linux 6.10)
+    releases:   a closed slot lets go of its file at once. Before Linux 6.13 it does so only when all requests that were
+                submitted earlier are done, such as a poll of another slot (io_rsrc_node_ref_zero, io_uring/rsrc.c,
+                v6.12); with 6.1 up to 1 s after that (v6.1)
     """
 
     refusal: str | None = None
@@ -154,6 +160,7 @@ class Features:
     setsockopt: bool = False
     no_sqarray: bool = False
     dontwait: bool = False
+    releases: bool = False
 
     @property
     def why_not(self) -> str | None:
@@ -344,6 +351,8 @@ def features() -> Features:
             found = replace(found, setsockopt=_sets_options(ring))
         if Opcode.ACCEPT in found.opcodes:
             found = replace(found, dontwait=_accepts_without_waiting(ring))
+        if found.why_not is None:
+            found = replace(found, releases=_releases_at_once(ring))
         return found
     finally:
         ring.close()
@@ -395,3 +404,22 @@ def _accepts_without_waiting(ring: Ring) -> bool:
         entry["file_index"] = ANY_SLOT
         ring.submit(entry)
         return bool(ring.take()["res"].tolist() == [-errno.EAGAIN])
+
+
+def _releases_at_once(ring: Ring) -> bool:
+    """Does closing a slot close its file at once, while a poll of another slot waits? Then its peer sees the end."""
+    polled, closed = socket.socketpair(), socket.socketpair()
+    with polled[0], polled[1], closed[0], closed[1]:
+        ring.install(0, polled[0].fileno())
+        ring.install(1, closed[0].fileno())
+        closed[0].close()
+        entries = np.zeros(2, SQE)
+        entries["opcode"], entries["flags"] = (Opcode.POLL_ADD, Opcode.CLOSE), (FIXED_FILE, 0)
+        entries["op_flags"], entries["file_index"] = (select.POLLIN, 0), (0, 2)
+        ring.submit(entries)
+        ring.take()
+        closed[1].setblocking(False)
+        try:
+            return closed[1].recv(1) == b""
+        except BlockingIOError:
+            return False

@@ -19,6 +19,12 @@ from tests.conftest import limited, need
 from tests.waiting import COMMAND_S
 
 CAN = features()
+ONE = """
+from fourtuple.engine.loops.room import ENTRIES, rings_made
+from fourtuple.kernel.uring import features
+
+print(*rings_made(1, ENTRIES, features()))
+"""
 FEW = """
 import json, sys
 from fourtuple.core.limits.cost import FILES_RESERVED
@@ -86,6 +92,10 @@ def test_rings_are_made_and_leave_nothing() -> None:
 def test_what_locked_memory_leaves_is_found_by_making_the_rings(kib: int, held: int) -> None:
     """With 20,000 files 150 KiB have room for 2 rings, of 69 KiB each: of 4, and for the loop directly afterwards."""
     need(CAN.why_not is None, f"io_uring ({CAN.why_not})")
+    nothing = subprocess.run(
+        [*limited("-l 0 -n 20000"), sys.executable, "-c", ONE], capture_output=True, text=True, check=True
+    )
+    need(nothing.stdout.split()[0] == "0", "a kernel that counts the rings of a user as locked memory")
     command = [*limited(f"-l {kib} -n 20000"), sys.executable, "-c", FEW]
     done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, check=True)
     rings = held // 20_000

@@ -5,6 +5,7 @@ reports success; an entry that fails reports its own errno and cancels the rest.
 values: the object returned along with them must live until they are submitted.
 """
 
+import select
 import socket
 from typing import Any
 
@@ -24,6 +25,7 @@ from fourtuple.kernel.uring import (
     FIXED_FILE,
     HARDLINK,
     LINK,
+    POLL_MULTISHOT,
     SKIP_SUCCESS,
     SOCKET_GETSOCKOPT,
     SOCKET_SETSOCKOPT,
@@ -126,6 +128,12 @@ def connect_only(slots: Slots, local: Local, block: Block) -> tuple[Sqes, object
     return entries, ends
 
 
+def polls(slots: Slots, local: Local) -> Sqes:
+    """Poll each slot for data and for the end of its connection, with a completion for each event."""
+    events = select.POLLIN | select.POLLRDHUP
+    return on_each(Opcode.POLL_ADD, _TAGS[Op.WATCH], slots, local, op_flags=events, addr=0, length=POLL_MULTISHOT)
+
+
 def on_each(
     opcode: Opcode, tagged: np.uint64, slots: Slots, local: Local, *, op_flags: int, addr: Any, length: Any
 ) -> Sqes:
@@ -137,14 +145,16 @@ def on_each(
     return entries
 
 
-def closes(slots: Slots, local: Local, state: NDArray[np.uint8], *, reset: bool) -> Sqes:
-    """Cancel pending operations, disconnect for a reset, close: a chain that continues if one of its entries fails.
+def closes(slots: Slots, local: Local, state: NDArray[np.uint8], *, reset: bool, releases: bool) -> Sqes:
+    """Cancel pending operations, end the connection, close: a chain that continues if one of its entries fails.
 
-    state: the `Pending` of each slot. A poll left pending would keep a closed socket alive.
+    state:    the `Pending` of each slot. A poll left pending would keep a closed socket alive.
+    reset:    end it by RST; otherwise by FIN
+    releases: the close ends it by FIN at once (`Features`)
     """
     numbers = slots.astype(np.uint64)
     waits = bool((state & (Pending.CONNECTING | Pending.SENDING | Pending.ARMED)).any())
-    chain = np.zeros((len(slots), 1 + waits + reset), SQE)
+    chain = np.zeros((len(slots), 1 + waits + (reset or not releases)), SQE)
     chain["flags"] = HARDLINK | SKIP_SUCCESS
     chain["user_data"] = _TAGS[SILENT]
     if waits:
@@ -155,14 +165,27 @@ def closes(slots: Slots, local: Local, state: NDArray[np.uint8], *, reset: bool)
         sends = (state & Pending.SENDING) > 0
         cancel["fd"] = np.where(sends, local, -1)
         cancel["op_flags"] = np.where(sends, CANCEL_ALL | CANCEL_FD | CANCEL_FD_FIXED, 0)
-    if reset:
-        cut = chain[:, -2]
-        cut["opcode"], cut["flags"], cut["fd"] = Opcode.CONNECT, HARDLINK | SKIP_SUCCESS | FIXED_FILE, local
-        cut["addr"], cut["off"] = _NOWHERE.ctypes.data, len(_NOWHERE)
+    if reset or not releases:
+        end = chain[:, -2]
+        end["flags"], end["fd"] = HARDLINK | SKIP_SUCCESS | FIXED_FILE, local
+        if reset:
+            end["opcode"], end["addr"], end["off"] = Opcode.CONNECT, _NOWHERE.ctypes.data, len(_NOWHERE)
+        else:
+            end["opcode"], end["len"] = Opcode.SHUTDOWN, socket.SHUT_RDWR
     last = chain[:, -1]
     last["opcode"], last["flags"], last["file_index"] = Opcode.CLOSE, 0, local + 1
     last["user_data"] = numbers | _TAGS[Op.CLOSE]
     return chain
+
+
+def polls_anew(slots: Slots, local: Local) -> Sqes:
+    """Cancel the poll of each slot, and poll it again: two entries per slot."""
+    entries = np.zeros((len(slots), 2), SQE)
+    cancel = entries[:, 0]
+    cancel["opcode"], cancel["flags"], cancel["fd"] = Opcode.ASYNC_CANCEL, SKIP_SUCCESS, -1
+    cancel["addr"], cancel["user_data"] = slots.astype(np.uint64) | _TAGS[Op.WATCH], _TAGS[SILENT]
+    entries[:, 1] = polls(slots, local)
+    return entries
 
 
 def silent_closes(local: Local) -> Sqes:

@@ -11,6 +11,7 @@ prepared one by one and installed in the slots; everything after that is the sam
 import errno
 import select
 import socket
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -27,9 +28,10 @@ from fourtuple.engine.loops.entries import BUFFERS, CALL, OPS, STAGE, Connects, 
 from fourtuple.engine.loops.rings import Rings
 from fourtuple.engine.states import Pending
 from fourtuple.kernel import addresses, sockopts
-from fourtuple.kernel.uring import MORE, POLL_MULTISHOT, Cqes, Features, Opcode, Sqes, features
+from fourtuple.kernel.uring import MORE, Cqes, Features, Opcode, Sqes, features
 
 ACCEPTS = 256  # submitted at once for a listener with a long queue
+RELEASE_S, RELEASE_SHARE = 1.0, 20  # files are let go at most so often, and for at most a twentieth of the time
 _NO_MORE = -errno.EAGAIN, -errno.EWOULDBLOCK, -errno.ECANCELED  # results of accepts that found the queue empty
 
 _PASSED_ON = np.isin(np.arange(OPS), (STAGE, Op.CONNECT, Op.RECEIVE, Op.SEND, Op.CLOSE))
@@ -66,6 +68,8 @@ class RingLoop:
         self._buffer_number = 0
         self._read_bytes = 0  # the buffer size of the last receive
         self._answer: int | None = None  # the result for _call
+        self._unreleased: set[int] = set()  # rings in which slots were closed since they were polled anew
+        self._next_release_s = 0.0
 
     # Starting
 
@@ -117,9 +121,8 @@ class RingLoop:
         if ready.any():
             self._complete(Op.WATCH, slots[ready], 0)
         if not armed.all():
-            events = select.POLLIN | select.POLLRDHUP
-            new = slots[~armed & ~ready]
-            self._on_each(Opcode.POLL_ADD, tag(Op.WATCH), new, op_flags=events, length=POLL_MULTISHOT)
+            for ring, rows, local in self._rings.by_ring(new := slots[~armed & ~ready]):
+                self._rings.submit(ring, entries.polls(new if rows is None else new[rows], local))
 
     def receive(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp]) -> None:
         where = buffers.ctypes.data + rows.astype(np.uint64) * np.uint64(buffers.strides[0])
@@ -145,9 +148,10 @@ class RingLoop:
             self._done = [done[~np.isin(done["slot"], slots)] for done in self._done]
         for ring, rows, local in self._rings.by_ring(slots):
             some = slots if rows is None else slots[rows]
-            chains = entries.closes(some, local, self._state[some], reset=reset)
+            chains = entries.closes(some, local, self._state[some], reset=reset, releases=self._can.releases)
             self._state[some] = Pending.CLOSING
             self._rings.submit(ring, chains)
+            self._unreleased.add(ring)
 
     def describe(self, slot: int) -> FourTuple | None:
         """The 4-tuple of a slot's connection; always None before Linux 6.8, where the kernel cannot report it."""
@@ -174,6 +178,8 @@ class RingLoop:
     # Finishing
 
     def wait(self, timeout_s: float) -> Completions:
+        if self._unreleased and not self._can.releases:
+            self._let_files_go()
         self._take()
         if any(map(len, self._done)):
             timeout_s = 0
@@ -235,6 +241,7 @@ class RingLoop:
         A slot may occur more than once.
         """
         is_open = (self._state[slots] & Pending.CLOSING) == 0
+        is_open &= results != -errno.ECANCELED  # it was polled anew
         slots, results, flags = slots[is_open], results[is_open], flags[is_open]
         watched = np.unique(slots[(self._state[slots] & Pending.WATCHING) > 0])
         self._state[slots] = self._state[slots] & ~np.uint8(Pending.WATCHING) | Pending.DATA
@@ -257,6 +264,20 @@ class RingLoop:
         """Close the sockets of failed connects, which are still in their slots."""
         for ring, _, local in self._rings.by_ring(slots):
             self._rings.submit(ring, entries.silent_closes(local))
+            self._unreleased.add(ring)
+
+    def _let_files_go(self) -> None:
+        """Poll the slots of rings with closed slots anew, now and then: older polls keep the closed files open."""
+        start_s = time.monotonic()
+        if start_s < self._next_release_s:
+            return
+        for ring in self._unreleased:
+            first = self._rings.first(ring)
+            local = np.flatnonzero(self._state[first : first + self._rings.slots_of(ring)] & Pending.ARMED)
+            self._rings.submit(ring, entries.polls_anew((first + local).astype(np.int32), local))
+        self._unreleased.clear()
+        now_s = time.monotonic()
+        self._next_release_s = now_s + max(RELEASE_S, RELEASE_SHARE * (now_s - start_s))
 
     # Accepting
 
