@@ -97,7 +97,7 @@ def syn_queue(most: int, backlog: int) -> Seen:
             raw.sendto(syn(f"10.9.{number >> 8}.{number & 255}", 40000), (HERE, 0))
     waiting, _ = fold_sockets(lambda tables: sum(map(len, tables)), {State.NEW_SYN_RECV, State.SYN_RECV})
     server.close()
-    return {"predicted": said.ceiling, "observed": waiting}
+    return {"predicted": said.ceiling, "observed": waiting, "exact": said.exact}
 
 
 def syn(source: str, port: int) -> bytes:

@@ -44,11 +44,12 @@ def test_accept_queues(ground: Ground, name: str, room: int) -> None:
 
 @pytest.mark.parametrize(("name", "most"), [("syn-queue", 13), ("syn-queue-backlog", 9)])
 def test_syn_queues(ground: Ground, name: str, most: int) -> None:
-    """Without cookies M − M/4 + 1, or the backlog + 1."""
+    """Without cookies M − M/4 + 1, or the backlog + 1; where that is not said to be exact, perhaps one less."""
     need(shutil.which("ip"), "ip (iproute2)")
     seen = scene(ground, name)
 
-    assert (seen["predicted"], seen["observed"]) == (most, most)
+    assert seen["predicted"] == most
+    assert seen["observed"] in ((most,) if seen["exact"] else (most - 1, most))
 
 
 def test_time_waits_beyond_the_limit_are_not_made(ground: Ground) -> None:

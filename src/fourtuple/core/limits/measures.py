@@ -10,6 +10,7 @@ from typing import Any
 from fourtuple.core.limits import meters
 from fourtuple.core.limits.facts import Memory, World
 from fourtuple.core.limits.meters import Meter
+from fourtuple.core.limits.releases import SYN_QUEUE_PLUS_1
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.time_wait import TIME_WAIT_S
 from fourtuple.core.limits.verdicts import Case, Measure
@@ -211,7 +212,9 @@ def syn_queue(case: Case) -> Measure | None:
     unproven = value - (value >> 2) + 1
     longest = case.queue.backlog_most + 1 if case.queue else unproven
     ceiling = min(unproven, longest)
-    return Measure(str(value), ceiling, None, None, stops=False, note="pending SYNs at each listener")
+    exact = SYN_QUEUE_PLUS_1.holds(case.world.kernel_version)
+    note = f"pending SYNs at each listener{'' if exact else '; this kernel may hold one less'}"
+    return Measure(str(value), ceiling, None, None, exact=exact, stops=False, note=note)
 
 
 def threads(case: Case) -> Measure | None:

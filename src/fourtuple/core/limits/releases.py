@@ -98,6 +98,13 @@ BOUND_ARE_LISTED = KernelRule(
     "net/ipv4/inet_diag.c, inet_diag_dump_icsk()",
 )
 
+SYN_QUEUE_PLUS_1 = KernelRule(
+    "a SYN queue holds one more connection than the backlog; before, some kernels hold one more, others not",
+    (6, 12),
+    None,
+    "net/ipv4/tcp_input.c, tcp_conn_request(); measured on 5.10, 6.1, 6.8 and 6.12",
+)
+
 # Settings of a namespace.
 SOMAXCONN_4096 = KernelRule("net.core.somaxconn is 4,096 by default, instead of 128", (5, 4), None, "listen(2)")
 READ_ONLY_MOUNTS = KernelRule(
@@ -139,6 +146,7 @@ RULES: tuple[KernelRule, ...] = (
     FIN_WAIT2_REUSED,
     SOCKET_OPTIONS_LISTED,
     BOUND_ARE_LISTED,
+    SYN_QUEUE_PLUS_1,
     SOMAXCONN_4096,
     READ_ONLY_MOUNTS,
     CHILD_HASH,
