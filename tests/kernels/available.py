@@ -53,10 +53,11 @@ KERNELS = (
 )
 # What people run and Debian does not package, and what was tried instead.
 MISSING = {
-    "5.4": "no suite of Debian has it (Ubuntu 20.04 has)",
-    "5.15": "no suite of Debian has it (Ubuntu 22.04 has); bullseye-backports, which had newer ones, is archived",
-    "6.6": "no suite of Debian has it; trixie-backports begins at 6.16",
-    "6.8": "no suite of Debian has it (Ubuntu 24.04 has)",
+    "5.4": "no suite of Debian has it (Ubuntu 20.04 has); tried as an own build of user-mode Linux",
+    "5.15": "no suite of Debian has it (Ubuntu 22.04 has); bullseye-backports, which had newer ones, is archived;"
+    " tried as an own build",
+    "6.6": "no suite of Debian has it; trixie-backports begins at 6.16; tried as an own build",
+    "6.8": "no suite of Debian has it (Ubuntu 24.04 has); tried as an own build",
 }
 
 
