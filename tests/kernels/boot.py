@@ -21,6 +21,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 INIT = Path(__file__).with_name("guest.sh")
 OWN = ("/tmp", "/run", "/var/tmp", "/dev/shm")  # noqa: S108  (folders of which the guest has its own)
 RUNS, ENDED = " runs ---", "--- ended ---"  # what guest.sh prints around the command
+PANIC = "Kernel panic"  # the last words of a kernel
 END_S = 5.0  # between SIGTERM and SIGKILL
 LAST_LINES = 5  # of the console, shown where the guest ended without an exit code
 
@@ -154,7 +155,7 @@ def end(program: "subprocess.Popen[str]") -> None:
 
 
 def _passed_on(program: "subprocess.Popen[str]", out: Callable[[str], None]) -> Iterator[str]:
-    """Pass on what the command prints, and give the other lines of the console."""
+    """Pass on what the command prints, and give the other lines of the console, and why the kernel stopped."""
     assert program.stdout is not None
     inside = False
     for line in program.stdout:
@@ -163,5 +164,7 @@ def _passed_on(program: "subprocess.Popen[str]", out: Callable[[str], None]) -> 
             inside = text != ENDED
         elif inside:
             out(text)
+            if text.startswith(PANIC):
+                yield text
         elif text:
             yield text
