@@ -139,6 +139,13 @@ def test_a_link_in_its_place_is_not_followed(runtime: Path, tmp_path: Path) -> N
     assert answers(found(runtime)) == answers(known)
 
 
+def test_a_folder_that_others_may_write_to_is_not_used(runtime: Path) -> None:
+    runtime.chmod(0o777)
+    found(runtime)
+
+    assert not list(runtime.iterdir())
+
+
 def test_a_trial_leaves_no_socket() -> None:
     """Its connections are reset, its listeners closed, whatever it found."""
     own = Path("/proc/self/fd")

@@ -9,7 +9,7 @@ import os
 import select
 import signal
 import socket
-import warnings
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -118,15 +118,22 @@ def _kernel() -> str:
 
 
 def _file() -> Path | None:
-    """Where to remember; None: there is no safe place."""
-    from platformdirs import user_runtime_path
+    """Where to remember: in the user's runtime folder, which is empty after a boot; None: there is none.
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # XDG_RUNTIME_DIR is often not set
-        try:
-            return user_runtime_path("fourtuple", ensure_exists=True) / "kernel.json"
-        except OSError:
-            return None
+    Root, without one of its own, has /run (file-hierarchy(7)).
+    """
+    user = os.geteuid()
+    folders = (os.environ.get("XDG_RUNTIME_DIR"), f"/run/user/{user}", "/run" if user == 0 else None)
+    return next((Path(each) / "fourtuple" / "kernel.json" for each in folders if each and _is_own(each, user)), None)
+
+
+def _is_own(folder: str, user: int) -> bool:
+    """Whether only this user can write to the folder."""
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & 0o022
 
 
 def _recalled(path: Path, kernel: str) -> tuple[Behaviour, ...]:
