@@ -29,6 +29,7 @@ RESULTS = CACHE / "results.json"
 # Seconds that each part has in user-mode Linux, with booting, on a machine that is slow and busy.
 LIMITS_S = {"probes": 90, "rules": 600, "check": 600, "census": 120, "loops": 600, "worlds": 1200, "lessons": 1800}
 LIMIT_S = 3600
+PART_ITSELF = "the part itself"
 EMULATED = 4  # the same takes so many times as long in emulation
 
 
@@ -120,6 +121,9 @@ def _tried(kernel: Kernel, machine: Machine, request: Request) -> Iterator[Tried
         start_s = time.monotonic()
         findings = _findings(machine, part, request.options, limit_s)
         seconds = round(time.monotonic() - start_s)
+        for each in findings:
+            if each.name == PART_ITSELF:  # the guest could not say so
+                _tell(f"{part}: {each.because}")
         yield Tried(name, kernel.way, machine.version, str(date.today()), part, seconds, tuple(findings))
 
 
@@ -127,7 +131,7 @@ def _findings(machine: Machine, part: str, options: Sequence[str], limit_s: floa
     """What a part found, and why it did not end, if it did not."""
 
     def broken(why: str) -> Finding:
-        return Finding(part, "the part itself", "it ends", "it did not end", Came.WRONG, why)
+        return Finding(part, PART_ITSELF, "it ends", "it did not end", Came.WRONG, why)
 
     if limit_s <= 0:
         return [broken("the time for all parts is over")]
