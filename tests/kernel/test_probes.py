@@ -21,6 +21,8 @@ from fourtuple.core.limits.behaviours import (
     KnownBy,
 )
 from fourtuple.kernel import probes
+from fourtuple.verbs.lab import Lab
+from tests.conftest import need_namespace
 from tests.waiting import COMMAND_S
 
 TRIED = (RANGE_CAN_BE_SET, RANGE_IN_TURN, BIND_RELEASED, BOUND_LISTED)
@@ -28,6 +30,13 @@ SCRIPT = """
 import msgspec, sys
 from fourtuple.kernel import probes
 sys.stdout.buffer.write(msgspec.json.encode(probes.behaviours()))
+"""
+OTHERS = """
+import json
+from tests.labs import features as f
+f.learn()
+trials = f.range_can_be_set, f.range_in_turn, f.bind_is_released, f.bound_are_listed, f.time_wait_is_in_ms
+print(json.dumps([each() for each in trials]))
 """
 Found = dict[str, dict[str, Any]]
 
@@ -65,6 +74,16 @@ def test_every_behaviour_is_known_by_trial_setting_or_release(runtime: Path) -> 
     assert (known[TW_REUSE_IN_MS]["by"], known[FIN_WAIT2_REUSED]["by"]) == (KnownBy.SETTING, KnownBy.RELEASE)
     assert all(each["evidence"] for each in known.values())
     assert known[TW_REUSE_IN_MS]["holds"] is Path("/proc/sys/net/ipv4/tcp_tw_reuse_delay").exists()
+
+
+def test_the_answers_are_those_of_other_trials(runtime: Path) -> None:
+    """The tests try the same with code of their own (tests/labs/features.py), in a namespace of their own."""
+    need_namespace()
+    with Lab() as lab:
+        done = lab.start([sys.executable, "-c", OTHERS], stdout=subprocess.PIPE, text=True)
+        out, _ = done.communicate(timeout=COMMAND_S)
+
+    assert [each for name, each in answers(found(runtime)).items() if name != FIN_WAIT2_REUSED] == json.loads(out)
 
 
 def test_a_private_namespace_and_loopback_tell_the_same() -> None:

@@ -24,12 +24,12 @@ import numpy as np
 
 from fourtuple.core.errors import CannotError
 from fourtuple.core.sockets.columns import Mask
+from fourtuple.kernel.proc.ports import PORT_RANGE
 from fourtuple.kernel.proc.sysctl import read_sysctl, write_sysctl
-from fourtuple.kernel.sockopts import IP_LOCAL_PORT_RANGE, LINGER_RESET, pack_port_range
+from fourtuple.kernel.sockopts import IP_LOCAL_PORT_RANGE, LINGER_RESET, connects, pack_port_range
 
 HERE = "127.0.0.1"
 LOWEST_PORT = 1024  # of our listener
-RANGE = "net.ipv4.ip_local_port_range"
 
 
 def held_ports(ports: Mask) -> tuple[Mask, Mask]:
@@ -86,7 +86,7 @@ def blocked_ports(
     """
     ports = list(ports)
     try:
-        with _listener({*ports, *avoid}) as listener, _restored(RANGE) if by_sysctl else nullcontext():
+        with _listener({*ports, *avoid}) as listener, _restored(PORT_RANGE) if by_sysctl else nullcontext():
             target = listener.getsockname()
             asked = {port for port in ports if port != target[1]}
             return asked, {port for port in asked if not _can_have(port, target, listener, by_sysctl=by_sysctl)}
@@ -130,15 +130,11 @@ def _can_have(port: int, target: tuple[str, int], listener: socket.socket, *, by
         canary.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
         canary.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # lets another program bind() to the port
         if by_sysctl:
-            write_sysctl(RANGE, f"{port} {port}")
+            write_sysctl(PORT_RANGE, f"{port} {port}")
         else:
             canary.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, pack_port_range(range(port, port + 1)))
-        try:
-            canary.connect(target)
-        except OSError as error:
-            if error.errno == errno.EADDRNOTAVAIL:
-                return False
-            raise
+        if not connects(canary, target):
+            return False
         accepted, _ = listener.accept()
         accepted.close()
         return True

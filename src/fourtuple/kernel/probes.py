@@ -36,14 +36,14 @@ from fourtuple.kernel.netlink.sockdiag import Datagram, exchange, parse_datagram
 from fourtuple.kernel.netns import enter_new
 from fourtuple.kernel.private import StateFile
 from fourtuple.kernel.proc.files import PROC, whole
+from fourtuple.kernel.proc.ports import PORT_RANGE
 from fourtuple.kernel.proc.sysctl import write_sysctl
-from fourtuple.kernel.sockopts import IP_LOCAL_PORT_RANGE, LINGER_RESET, pack_port_range, range_can_be_set
+from fourtuple.kernel.sockopts import IP_LOCAL_PORT_RANGE, LINGER_RESET, connects, pack_port_range, range_can_be_set
 
 MOST_BYTES = 64 * 1024  # of what is remembered
 MOST_S = 30.0  # far more than all trials take, also if the kernel has to load the module of sock_diag
 HERE, ELSEWHERE = "127.0.0.1", "127.0.0.2"
 PORTS = range(40000, 40064)  # of a private namespace, whose range is the kernel's default
-PORT_RANGE = "net.ipv4.ip_local_port_range"
 IN_A_ROW = 16  # connections; by chance all would have the same parity once in 32,768 times
 TRIES = 8  # ports, where other programs use the same ones
 UNKNOWN = "no trial was possible: {}"
@@ -79,21 +79,26 @@ def tried() -> tuple[Behaviour, ...]:
 def try_now() -> tuple[Behaviour, ...]:
     """What this kernel does, tried by a process of its own, in a private network namespace if one is permitted."""
     reader, writer = os.pipe()
+    parent = os.getpid()
     try:
-        pid = children.fork(lambda: _answer(writer))
+        with children.signals_held():  # it holds them until it ends: Ctrl-C is for this process
+            pid = children.fork(lambda: _answer(writer, parent))
     except OSError as error:
         os.close(reader)
-        os.close(writer)
         return _unknown(f"fork(): {error.strerror}")
-    os.close(writer)
-    with open(reader, "rb") as answer:
-        in_time, _, _ = select.select([answer], [], [], MOST_S)
-        text = answer.read() if in_time else b""
-    if not in_time:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    with suppress(ChildProcessError):
-        os.waitpid(pid, 0)
+    finally:
+        os.close(writer)
+    text, in_time = b"", False
+    try:
+        with open(reader, "rb") as answer:
+            in_time = bool(select.select([answer], [], [], MOST_S)[0])
+            text = answer.read() if in_time else b""
+    finally:
+        if not text:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
     try:
         return tuple(msgspec.json.decode(text, type=list[Behaviour]))
     except msgspec.DecodeError:
@@ -101,6 +106,7 @@ def try_now() -> tuple[Behaviour, ...]:
 
 
 def _told(proc: Path) -> Iterator[Behaviour]:
+    """What a setting or the version tells."""
     name = "net.ipv4.tcp_tw_reuse_delay"
     exists = (proc / "sys" / name.replace(".", "/")).exists()
     evidence = f"{name} {'exists' if exists else 'does not exist'}"
@@ -153,8 +159,9 @@ def _unknown(why: str) -> tuple[Behaviour, ...]:
     return tuple(Behaviour(name, None, KnownBy.PROBE, UNKNOWN.format(why)) for name in TRIALS)
 
 
-def _answer(writer: int) -> int:
+def _answer(writer: int, parent: int) -> int:
     """Try everything, and write what came of it as JSON."""
+    children.die_with_parent(parent)
     try:
         enter_new({}, {})
         place = _Place(PORTS, is_private=True)
@@ -254,13 +261,7 @@ def _connects(until_the_end: ExitStack, port: int, target: tuple[str, int]) -> b
     sock = until_the_end.enter_context(_socket())
     if range_can_be_set():
         sock.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, pack_port_range(range(port, port + 1)))
-    try:
-        sock.connect(target)
-    except OSError as error:
-        if error.errno == errno.EADDRNOTAVAIL:
-            return False
-        raise
-    return True
+    return connects(sock, target)
 
 
 def _bound_listed(_: _Place) -> tuple[bool | None, str]:

@@ -8,6 +8,7 @@ however many sockets share it.
 Sources: ip(7), socket(7), net/ipv4/inet_hashtables.c (v6.18).
 """
 
+import errno
 import socket
 import struct
 import sys
@@ -57,6 +58,17 @@ def prepared(family: int, options: Iterable[Option], source: tuple[str, int] | N
         sock.close()
         raise
     return sock
+
+
+def connects(sock: socket.socket, target: tuple[str, int]) -> bool:
+    """Connect; False: the kernel has no port to choose for it (EADDRNOTAVAIL). Raises OSError."""
+    try:
+        sock.connect(target)
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            return False
+        raise
+    return True
 
 
 def cookie_of(sock: socket.socket | None) -> int:

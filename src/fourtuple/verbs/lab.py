@@ -22,7 +22,7 @@ from fourtuple.kernel import children, process
 from fourtuple.kernel.netns import Namespace
 from fourtuple.kernel.probes import behaviours
 from fourtuple.kernel.proc.cgroups import read_memory
-from fourtuple.kernel.proc.ports import read_port_facts
+from fourtuple.kernel.proc.ports import PORT_RANGE, read_port_facts
 from fourtuple.kernel.proc.sysctl import write_sysctl
 from fourtuple.kernel.proc.world import read_world
 
@@ -56,7 +56,7 @@ class Lab(Namespace):
         confined:     it cannot change settings of the host; see Namespace
         """
         table = {"net.ipv4.tcp_child_ehash_entries": str(hash_entries)} if hash_entries else {}
-        settings = {_PORT_RANGE: _port_range(ports)} if ports else {}
+        settings = {PORT_RANGE: _port_range(ports)} if ports else {}
         super().__init__(
             settings=settings, parent_settings=table, beside=beside, processes=processes, confined=confined
         )
@@ -196,7 +196,7 @@ def port_facts() -> PortFacts:
 
 def set_port_range(ports: range) -> None:
     """Set net.ipv4.ip_local_port_range of this process's namespace. Raises OSError if not permitted."""
-    set_sysctl(_PORT_RANGE, _port_range(ports))
+    set_sysctl(PORT_RANGE, _port_range(ports))
 
 
 def set_sysctl(name: str, value: str) -> None:
@@ -215,7 +215,6 @@ def port_range_is_quick() -> bool:
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
-_PORT_RANGE = "net.ipv4.ip_local_port_range"
 
 
 def _port_range(ports: range) -> str:

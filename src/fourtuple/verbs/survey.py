@@ -68,7 +68,7 @@ class Look:
     def can_probe(self) -> bool:
         """Whether testing ports (`limits --probe`) can tell more here."""
         facts, ports = self.world.ports, self.ports
-        return facts is not None and ports is not None and (facts.range_can_be_set or ports.hidden > 0)
+        return facts is not None and ports is not None and facts.can_probe(ports.unattributed, ports.hidden)
 
 
 def look(

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from fourtuple.core.limits.facts import Memory
+from fourtuple.core.limits.facts import Memory, PortFacts
 from fourtuple.core.limits.releases import parse_release
+from fourtuple.core.space.ranges import Ranges
 from tests.core.quiet import WORLD
 
 HOST, SLICE = Memory(500), Memory(300, "in the cgroup /a")
@@ -35,3 +36,21 @@ def test_kernel_releases(release: str, version: tuple[int, int]) -> None:
 def test_the_tightest_free_memory_counts(host: Memory, cgroup: Memory | None, tightest: Memory) -> None:
     """What is not known limits nothing; it is named in why_not."""
     assert replace(WORLD, memory=host, cgroup=cgroup).free_memory == tightest
+
+
+@pytest.mark.parametrize(
+    ("unattributed", "hidden", "can_be_set", "answer"),
+    [
+        (0, 0, True, False),  # such as a range with an odd number of ports, of which a test tells nothing
+        (3, 0, True, True),
+        (3, 0, False, False),  # Linux 5.x: ports in use cannot be tested
+        (0, 2, False, True),
+        (3, 2, False, True),
+    ],
+)
+def test_a_probe_is_recommended_only_where_it_can_tell_more(
+    unattributed: int, hidden: int, can_be_set: bool, answer: bool
+) -> None:
+    facts = PortFacts(range(40000, 40003), Ranges([]), range_can_be_set=can_be_set)
+
+    assert facts.can_probe(unattributed, hidden) is answer

@@ -135,7 +135,7 @@ class View:
             total, rows = len(rows), rows[: self.most]
         if before is not None and self.by is By.PAIR:
             rows = list(_moving(self, rows, before, since_s))
-        ports = usage.connections
+        ports, unattributed = usage.connections, int(usage.unattributed.sum())
         busiest = int(ports.argmax())
         return Census(
             taken=taken,
@@ -144,9 +144,9 @@ class View:
             reserved=len(facts.port_range) - facts.automatic_ports.size if facts else 0,
             blocked=usage.blocked if whole else None,
             usable=usage.usable if facts and whole else None,
-            unattributed_ports=int(usage.unattributed.sum()),
+            unattributed_ports=unattributed,
             hidden_ports=min(hidden, usage.usable) if facts else 0,
-            can_probe=bool(facts and (facts.range_can_be_set or hidden)),
+            can_probe=bool(facts and facts.can_probe(unattributed, hidden)),
             sockets={each.state: each.sockets for each in states_of(usage)},
             by=self.by,
             rows=rows,

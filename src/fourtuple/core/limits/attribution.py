@@ -16,7 +16,7 @@ from fourtuple.core.units import format_count
 # Why it may be unknown whether connect() can choose a port.
 NOT_ATTRIBUTED = "the kernel does not report whether connect() or bind() chose the port of a connected socket"
 NOT_RELEASED = (
-    "this kernel keeps a port blocked after the socket that bind() gave it to has closed, as long as another socket"
+    "this kernel may keep a port blocked after the socket that bind() gave it to has closed, as long as another socket"
     " uses the port, and it does not report such ports"
 )
 

@@ -59,6 +59,14 @@ class PortFacts:
     bound_are_listed: bool = True
     any_port: bool = False
 
+    def can_probe(self, unattributed: int, hidden: int) -> bool:
+        """Whether testing ports (`limits --probe`) can tell more.
+
+        unattributed: ports in use that are in question
+        hidden:       how many of the unused ports are
+        """
+        return hidden > 0 or (unattributed > 0 and self.range_can_be_set)
+
     @cached_property
     def automatic_ports(self) -> Ranges:
         """The source ports among which the kernel chooses: the range without the reserved ports."""

@@ -253,8 +253,8 @@ def bound_first(scene: Scene) -> Iterator[Evidence]:
     if ports is None or not scene.range_size:
         return
     share = ports.blocked / scene.range_size
-    unknown = ports.unattributed + ports.hidden
-    checks = " (limits --probe checks)" if scene.world.ports and scene.world.ports.range_can_be_set else ""
+    unknown, facts = ports.unattributed + ports.hidden, scene.world.ports
+    checks = " (limits --probe checks)" if facts and facts.can_probe(ports.unattributed, ports.hidden) else ""
     perhaps = f"; {format_count(unknown)} more may be{checks}" if unknown else ""
     text = f"{format_count(ports.blocked)} ports of the range are held by bind() or listen(){perhaps}"
     yield Evidence(3 if share >= HALF else 1 if share >= 0.1 else 0 if unknown else -2, text)

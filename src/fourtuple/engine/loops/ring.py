@@ -151,7 +151,7 @@ class RingLoop:
             chains = entries.closes(some, local, self._state[some], reset=reset, releases=self._can.releases)
             self._state[some] = Pending.CLOSING
             self._rings.submit(ring, chains)
-            self._unreleased.add(ring)
+            self._closed_in(ring)
 
     def describe(self, slot: int) -> FourTuple | None:
         """The 4-tuple of a slot's connection; always None before Linux 6.8, where the kernel cannot report it."""
@@ -178,7 +178,7 @@ class RingLoop:
     # Finishing
 
     def wait(self, timeout_s: float) -> Completions:
-        if self._unreleased and not self._can.releases:
+        if self._unreleased:
             self._let_files_go()
         self._take()
         if any(map(len, self._done)):
@@ -264,6 +264,11 @@ class RingLoop:
         """Close the sockets of failed connects, which are still in their slots."""
         for ring, _, local in self._rings.by_ring(slots):
             self._rings.submit(ring, entries.silent_closes(local))
+            self._closed_in(ring)
+
+    def _closed_in(self, ring: int) -> None:
+        """Note that slots of this ring were closed, if their files are kept open by older polls."""
+        if not self._can.releases:
             self._unreleased.add(ring)
 
     def _let_files_go(self) -> None:

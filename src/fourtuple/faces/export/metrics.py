@@ -123,7 +123,7 @@ def _metrics(now: Snapshot) -> Iterator[Metric]:
         ),
         (
             "hidden_ports",
-            "Ports of this range that sockets may hold at most that the kernel does not list (before Linux 6.8).",
+            "Upper bound of the ports of this range that sockets hold which are not listed (before Linux 6.8).",
             now.hidden_ports,
         ),
         ("usable_ports", "Ports of this range that connect() can choose for each destination.", now.usable),

@@ -188,7 +188,7 @@ def _besides(census: Census) -> Iterator[str]:
         yield from _said("unknown", f"{perhaps} bind(address, 0) before connect(). {bound}")
     if census.hidden_ports:
         held = f"up to {_ports(census.hidden_ports)} may be held by sockets that are only bound"
-        yield from _said("not listed", f"{held}, which this kernel does not list. {bound}")
+        yield from _said("not listed", f"{held}, which are not listed here. {bound}")
     if census.busiest_port and census.shared_ports:
         port = f"{census.busiest_port.port} carries {format_count(census.busiest_port.connections)}"
         several = f"{format_count(census.shared_ports)} local ports carry several connections at once"

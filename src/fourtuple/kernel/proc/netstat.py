@@ -54,8 +54,7 @@ def read_sockstat(proc: Path = PROC) -> dict[str, int]:
 
 def read_open_sockets(proc: Path = PROC) -> int | None:
     """The number of TCP sockets in this thread's network namespace, excluding TIME_WAIT; None: not readable."""
-    counts = read_sockstat(proc) | parse_sockstat(whole(proc / "thread-self/net/sockstat6"))
-    return None if "TCP.inuse" not in counts else counts["TCP.inuse"] + counts.get("TCP6.inuse", 0)
+    return _open_sockets(_both_sockstats(proc))
 
 
 def read_unlisted(proc: Path = PROC) -> int | None:
@@ -64,24 +63,30 @@ def read_unlisted(proc: Path = PROC) -> int | None:
     `alloc` counts the TCP sockets of the whole host, `inuse` those of this namespace that are connected or listen; so
     sockets of other namespaces are part of the result (net/ipv4/proc.c, sockstat_seq_show(), v6.18).
     """
-    known, allocated = read_open_sockets(proc), read_sockstat(proc).get("TCP.alloc")
+    counts = _both_sockstats(proc)
+    known, allocated = _open_sockets(counts), counts.get("TCP.alloc")
     return None if known is None or allocated is None else max(0, allocated - known)
+
+
+def _both_sockstats(proc: Path) -> dict[str, int]:
+    """The counts of both IP versions; a kernel without IPv6 has no sockstat6."""
+    return read_sockstat(proc) | parse_sockstat(whole(proc / "thread-self/net/sockstat6"))
+
+
+def _open_sockets(counts: Mapping[str, int]) -> int | None:
+    return None if "TCP.inuse" not in counts else counts["TCP.inuse"] + counts.get("TCP6.inuse", 0)
 
 
 def read_motion(proc: Path = PROC) -> Motion:
     """Counts that show whether sockets were opened or closed between two reads.
 
-    A kernel without IPv6 has no sockstat6. Motion(None, 0) if the counts cannot be read.
+    Motion(None, 0) if the counts cannot be read.
     """
-    net = proc / "thread-self/net"
-    counters = read_counters(proc)
-    there = read_sockstat(proc) | parse_sockstat(whole(net / "sockstat6"))
-    if not {"ActiveOpens", "PassiveOpens"} <= counters.keys() or not {"TCP.inuse", "TCP.tw"} <= there.keys():
+    counters, counts = read_counters(proc), _both_sockstats(proc)
+    there = _open_sockets(counts)
+    if there is None or "TCP.tw" not in counts or not {"ActiveOpens", "PassiveOpens"} <= counters.keys():
         return Motion(None, 0)
-    return Motion(
-        opened=counters["ActiveOpens"] + counters["PassiveOpens"],
-        there=there["TCP.inuse"] + there["TCP.tw"] + there.get("TCP6.inuse", 0),
-    )
+    return Motion(opened=counters["ActiveOpens"] + counters["PassiveOpens"], there=there + counts["TCP.tw"])
 
 
 def read_drops(proc: Path) -> Iterator[tuple[str, int]]:

@@ -14,6 +14,8 @@ from fourtuple.core.numbers import number_of, signed_number_of
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.kernel.proc.files import PROC
 
+PORT_RANGE = "net.ipv4.ip_local_port_range"
+
 # The behaviour of kernels that do not have these settings yet.
 BEFORE = {
     "ip_unprivileged_port_start": UNPRIVILEGED_START,
@@ -51,7 +53,8 @@ def read_port_facts(known: Sequence[Behaviour], proc: Path = PROC) -> PortFacts:
 
     known: the behaviour of this kernel (kernel/probes.py)
 
-    Raises CannotError if one is unreadable or truncated."""
+    Raises CannotError if one is unreadable or truncated.
+    """
     ipv4 = proc / "sys/net/ipv4"
     try:
         port_range = parse_port_range(_setting(ipv4 / "ip_local_port_range"))

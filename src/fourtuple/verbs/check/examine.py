@@ -116,7 +116,7 @@ class Examiner:
         listening = inside & (table["state"] == State.LISTEN)
         self.listened.update(table["local_port"][listening].tolist())
         self.named.update(table["local_port"][listening | inside & (table["chosen"] == Chosen.BOUND)].tolist())
-        waiting = table[self._towards(table, State.CLOSE_WAIT)]["cookie"].tolist()
+        waiting = table[self._towards(table) & (table["state"] == State.CLOSE_WAIT)]["cookie"].tolist()
         self._close_wait = {cookie: self._close_wait.get(cookie, now_s) for cookie in waiting}
         lingering = sum(now_s - since_s >= LINGERS_S for since_s in self._close_wait.values())
         self.lingering = max(self.lingering, lingering)
@@ -155,12 +155,12 @@ class Examiner:
     def _open_ports(self) -> set[int]:
         """The local ports of the connections to the destinations that a process has open."""
         table = self._sockets()
-        towards = self.where.has(table["local"], table["remote"], table["remote_port"])
-        return set(table["local_port"][towards & (table["inode"] != 0)].tolist())
+        return set(table["local_port"][self._towards(table) & (table["inode"] != 0)].tolist())
 
     def time_wait(self) -> int:
         """The number of connections to the destinations in TIME_WAIT."""
-        return int(self._towards(self._sockets(), State.TIME_WAIT).sum())
+        table = self._sockets()
+        return int((self._towards(table) & (table["state"] == State.TIME_WAIT)).sum())
 
     def _sockets(self) -> Sockets:
         """The sockets towards the destinations, and those that hold ports of the range."""
@@ -170,11 +170,9 @@ class Examiner:
 
         return fold_sockets(fold, State, Asked(automatic=self.ports, where=self.where))[0]
 
-    def _towards(self, table: Sockets, state: State) -> NDArray[np.bool_]:
-        """Which rows are the near ends of connections to the destinations, in this state."""
-        towards = self.where.has(table["local"], table["remote"], table["remote_port"])
-        found: NDArray[np.bool_] = towards & (table["state"] == state)
-        return found
+    def _towards(self, table: Sockets) -> NDArray[np.bool_]:
+        """Which rows are the near ends of connections to the destinations."""
+        return self.where.has(table["local"], table["remote"], table["remote_port"])
 
 
 def examine(order: Order, enough: threading.Event) -> Iterator[dict[str, Any] | Observation]:
