@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from fourtuple.core.census.snapshot import Snapshot
+from fourtuple.core.census.gauges import Gauges
 from fourtuple.core.census.usage import Usage
 from fourtuple.core.counters import COUNTERS
 from fourtuple.core.limits.facts import PortFacts
@@ -477,7 +477,7 @@ def told() -> set[str]:
     )
     usage = Usage.of([], np.zeros(0, LISTENER), world.ports, EVERYWHERE)
     exporter = Exporter()
-    exporter.publish(Snapshot.of(usage, world, 10, SOCK_DIAG, at_s=0, took_s=0, changed=0))
+    exporter.publish(Gauges.of(usage, world, 10, SOCK_DIAG, at_s=0, took_s=0, changed=0))
     return {family.name + "_total" * (family.type == "counter") for family in exporter.collect()} | {"fourtuple_info"}
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from fourtuple.core.census.snapshot import Snapshot
+from fourtuple.core.census.gauges import Gauges
 from fourtuple.core.runs.stored import RunState
 from fourtuple.core.visible import visible
 from fourtuple.faces.export.metrics import Exporter
@@ -127,11 +127,11 @@ def test_a_page_has_no_hidden_direction() -> None:
 
 
 def test_a_label_of_a_metric_is_visible() -> None:
-    from tests.screens.export import _snapshot
+    from tests.screens.export import _gauges
 
-    snapshot: Snapshot = replace(_snapshot(50), kernel=HOSTILE)
+    gauges: Gauges = replace(_gauges(50), kernel=HOSTILE)
     exporter = Exporter()
-    exporter.publish(snapshot)
+    exporter.publish(gauges)
     labels = [value for family in exporter.collect() for each in family.samples for value in each.labels.values()]
 
     assert visible(HOSTILE) in labels

@@ -28,12 +28,12 @@ def export(listen: str, every_s: float, most: int, netns: str | None) -> None:
     The server listens in the network namespace in which it is started, and counts in the one given by --netns. A scrape
     returns the latest count and does not cause another one.
     """
-    from fourtuple.core.census.snapshot import CountFailure
+    from fourtuple.core.census.gauges import CountFailure
     from fourtuple.core.errnos import cannot_listen
     from fourtuple.core.space.endpoints import Endpoint
     from fourtuple.faces.export.metrics import Exporter
     from fourtuple.faces.export.server import MetricsServer
-    from fourtuple.verbs.export import snapshots
+    from fourtuple.verbs.export import gauges
     from fourtuple.verbs.looks import paced
     from fourtuple.verbs.survey import go_into
 
@@ -44,7 +44,7 @@ def export(listen: str, every_s: float, most: int, netns: str | None) -> None:
         raise cannot_listen(str(end), error) from None
     go_into(None, netns)
     reason = ""
-    for number, counted in enumerate(paced(snapshots(most), every_s)):
+    for number, counted in enumerate(paced(gauges(most), every_s)):
         if isinstance(counted, CountFailure):
             exporter.fail()
             if counted.reason != reason:

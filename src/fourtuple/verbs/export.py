@@ -1,9 +1,9 @@
-"""`export`: periodic snapshots of the namespace for a monitor."""
+"""`export`: the gauges of the namespace, periodically, for a monitor."""
 
 import time
 from collections.abc import Iterator
 
-from fourtuple.core.census.snapshot import CountFailure, Snapshot
+from fourtuple.core.census.gauges import CountFailure, Gauges
 from fourtuple.core.census.usage import Usage
 from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.sockets.columns import Mask
@@ -16,8 +16,8 @@ from fourtuple.verbs.census import CONNECTED, usage_of
 BOUND_S = 120.0  # between two searches for ports named in bind(): each search is one more dump of the socket table
 
 
-def snapshots(most: int) -> Iterator[Snapshot | CountFailure]:
-    """Yield a snapshot of this thread's network namespace per request, or why there is none this time.
+def gauges(most: int) -> Iterator[Gauges | CountFailure]:
+    """Yield the gauges of this thread's network namespace per request, or why there is none this time.
 
     most: how many pairs, and how many listeners, are exported separately; the others are added up
     """
@@ -27,7 +27,7 @@ def snapshots(most: int) -> Iterator[Snapshot | CountFailure]:
         start_s = time.monotonic()
         if bound is not None and start_s - asked_s >= BOUND_S:
             bound = None
-        counted: Snapshot | CountFailure
+        counted: Gauges | CountFailure
         try:
             usage, counted = _count(most, bound)
             if bound is None:
@@ -37,11 +37,11 @@ def snapshots(most: int) -> Iterator[Snapshot | CountFailure]:
         yield counted
 
 
-def _count(most: int, bound: Mask | None) -> tuple[Usage, Snapshot]:
+def _count(most: int, bound: Mask | None) -> tuple[Usage, Gauges]:
     """One count. bound: as for `usage_of`"""
     start_s = time.monotonic()
     world, motion = read_world(SYSCTLS, known=behaviours(), details=False), read_motion()
     usage, read_from = usage_of(EVERYWHERE, CONNECTED, world.ports, bound)
     changed = motion.until(read_motion())
     took_s = time.monotonic() - start_s
-    return usage, Snapshot.of(usage, world, most, read_from, at_s=time.time(), took_s=took_s, changed=changed)
+    return usage, Gauges.of(usage, world, most, read_from, at_s=time.time(), took_s=took_s, changed=changed)

@@ -1,4 +1,4 @@
-"""Snapshots as Prometheus metrics: names and units follow its conventions, and the number of series is bounded."""
+"""Gauges as Prometheus metrics: names and units follow its conventions, and the number of series is bounded."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from fourtuple import __version__
-from fourtuple.core.census.snapshot import PairGauge, Snapshot
+from fourtuple.core.census.gauges import Gauges, PairGauge
 from fourtuple.core.counters import COUNTERS
 from fourtuple.core.limits.meters import EXPORTED
 from fourtuple.core.visible import visible
@@ -48,18 +48,18 @@ PAIRS: Mapping[str, tuple[str, Callable[[PairGauge], int | None]]] = MappingProx
 
 
 class Exporter(Collector):
-    """A Prometheus collector that reports the last published snapshot. Publish one, then serve."""
+    """A Prometheus collector that reports the last published gauges. Publish one, then serve."""
 
     def __init__(self) -> None:
-        self._snapshot: Snapshot | None = None
+        self._gauges: Gauges | None = None
         self._failures = 0
         self._is_good = False
 
-    def publish(self, snapshot: Snapshot) -> None:
-        self._snapshot, self._is_good = snapshot, True
+    def publish(self, gauges: Gauges) -> None:
+        self._gauges, self._is_good = gauges, True
 
     def fail(self) -> None:
-        """Count a snapshot that could not be taken. The last one stays; its timestamp shows its age."""
+        """Count the gauges that could not be taken. The last one stays; its timestamp shows its age."""
         self._failures += 1
         self._is_good = False
 
@@ -80,11 +80,11 @@ class Exporter(Collector):
     def _families(self) -> Iterator[Metric]:
         yield _counter("census_failures", "How many counts of the sockets failed.", self._failures)
         yield _gauge("census_success", "Whether the last count of the sockets succeeded: 1 or 0.", self._is_good)
-        if self._snapshot is not None:
-            yield from _metrics(self._snapshot)
+        if self._gauges is not None:
+            yield from _metrics(self._gauges)
 
 
-def _metrics(now: Snapshot) -> Iterator[Metric]:
+def _metrics(now: Gauges) -> Iterator[Metric]:
     yield InfoMetricFamily(
         "fourtuple",
         "Version of fourtuple, kernel and network namespace.",
@@ -147,7 +147,7 @@ def sentence(words: str) -> str:
     return f"{words[0].upper()}{words[1:]}."
 
 
-def _listeners(now: Snapshot) -> Iterator[Metric]:
+def _listeners(now: Gauges) -> Iterator[Metric]:
     recv_q = GaugeMetricFamily(
         "fourtuple_listener_recv_q", "Connections that wait in the accept queue.", labels=["address"]
     )

@@ -1,4 +1,4 @@
-"""A periodic snapshot of a namespace for a monitor: a bounded number of values, however many sockets there are."""
+"""The gauges of a namespace for a monitor: a bounded number of values, however many sockets there are."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class CountFailure:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class Gauges:
     """at_s: seconds since the epoch; took_s: to read and to count; changed: as counts.Source"""
 
     netns: str
