@@ -29,11 +29,11 @@ def census() -> Figures:
 
 def export(times: int) -> Figures:
     """cpu_ms: of the first time, which looks for bound ports too; each_cpu_ms: of the others"""
-    from fourtuple.verbs.export import snapshots
+    from fourtuple.verbs.export import gauges
 
-    looks = snapshots(50)
+    looks = gauges(50)
     next(looks)
-    first = _took(lambda: next(snapshots(50)))
+    first = _took(lambda: next(gauges(50)))
     others = _took(lambda: [next(looks) for _ in range(times)])
     return first | {"each_cpu_ms": others["cpu_ms"] / times}
 

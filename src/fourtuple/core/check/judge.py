@@ -139,7 +139,7 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Trait:
     """One thing that the program does.
 
     numbers: the measured values that it rests on
@@ -169,7 +169,7 @@ class Conduct:
     """
 
     verdict: Kind
-    findings: tuple[Finding, ...]
+    findings: tuple[Trait, ...]
     remarks: tuple[str, ...]
     destinations: tuple[Destination, ...]
     connections: int
@@ -178,7 +178,7 @@ class Conduct:
     exit: int | None
     ended: Ended
 
-    def found(self, kind: Kind) -> Finding | None:
+    def found(self, kind: Kind) -> Trait | None:
         return next((finding for finding in self.findings if finding.kind is kind), None)
 
     @property
@@ -234,7 +234,7 @@ def judge(seen: Observation, command: Sequence[str] = ()) -> Conduct:
     )
 
 
-def _failed(seen: Observation, _: int) -> Finding | None:
+def _failed(seen: Observation, _: int) -> Trait | None:
     if not seen.exit:
         return None
     number = seen.exit - 128
@@ -244,7 +244,7 @@ def _failed(seen: Observation, _: int) -> Finding | None:
     return _finding(Kind.FAILED, {"exit": seen.exit, "opened": seen.opened}, says)
 
 
-def _bound(seen: Observation, possible: int) -> Finding | None:
+def _bound(seen: Observation, possible: int) -> Trait | None:
     used = {port for _, port, _ in seen.most}
     kept = _kept_unnamed(seen)
     if not kept:
@@ -259,7 +259,7 @@ def _bound(seen: Observation, possible: int) -> Finding | None:
     return _finding(Kind.BOUND, numbers, says)
 
 
-def _lockstep(seen: Observation, possible: int) -> Finding | None:
+def _lockstep(seen: Observation, possible: int) -> Trait | None:
     walk = [(source, number) for source, _, number in seen.most]
     pairs, sources, destinations = set(walk), {source for source, _ in walk}, {number for _, number in walk}
     of, turn = len(sources) * len(destinations), math.lcm(len(sources), len(destinations))
@@ -279,7 +279,7 @@ def _lockstep(seen: Observation, possible: int) -> Finding | None:
     return _finding(Kind.LOCKSTEP, numbers, says)
 
 
-def _poisons(seen: Observation, _: int) -> Finding | None:
+def _poisons(seen: Observation, _: int) -> Trait | None:
     after = len(seen.kept_after)
     kept = _kept(seen)
     if not kept - _few_listeners(seen):
@@ -295,7 +295,7 @@ def _poisons(seen: Observation, _: int) -> Finding | None:
     return _finding(Kind.POISONS, numbers, says)
 
 
-def _leaks(seen: Observation, _: int) -> Finding | None:
+def _leaks(seen: Observation, _: int) -> Trait | None:
     parts = []
     if seen.close_wait:
         many = _count(seen.close_wait, "connection")
@@ -307,7 +307,7 @@ def _leaks(seen: Observation, _: int) -> Finding | None:
     return _finding(Kind.LEAKS, {"close_wait": seen.close_wait, "left": seen.left}, "; ".join(parts))
 
 
-def _time_wait(seen: Observation, _: int) -> Finding | None:
+def _time_wait(seen: Observation, _: int) -> Trait | None:
     again = seen.opened - len(seen.most)
     if not seen.time_wait or min(again, seen.closed_first) < max(CHURN_FEW, CHURN * seen.opened):
         return None
@@ -328,14 +328,14 @@ def _time_wait(seen: Observation, _: int) -> Finding | None:
     return _finding(Kind.TIME_WAIT, numbers, says)
 
 
-def _unseen(seen: Observation, _: int) -> Finding | None:
+def _unseen(seen: Observation, _: int) -> Trait | None:
     if seen.asked or seen.time_wait or seen.kept_after or _several(seen):
         return None
     says = "the connections ended before the kernel could be asked how their ports were chosen"
     return _finding(Kind.UNSEEN, {"opened": seen.opened}, says)
 
 
-def _shared(seen: Observation, possible: int) -> Finding:
+def _shared(seen: Observation, possible: int) -> Trait:
     held, ports = len(seen.most), len({port for _, port, _ in seen.most})
     numbers = {"connections": held, "possible": possible, "local_ports": ports}
     says = f"{_count(held, 'connection')} at once on {_count(ports, 'local port')}"
@@ -353,8 +353,8 @@ def _count(number: int, what: str) -> str:
     return f"{format_count(number)} {what}{'s' * (number != 1)}"
 
 
-def _finding(kind: Kind, numbers: Mapping[str, int | float | str], says: str) -> Finding:
-    return Finding(kind, numbers, f"{says}.", FIXES[kind])
+def _finding(kind: Kind, numbers: Mapping[str, int | float | str], says: str) -> Trait:
+    return Trait(kind, numbers, f"{says}.", FIXES[kind])
 
 
 def _kept(seen: Observation) -> frozenset[int]:
@@ -380,7 +380,7 @@ def _remarks(seen: Observation) -> tuple[str, ...]:
     )
 
 
-def _with_fixes(findings: Sequence[Finding], cure: str) -> list[Finding]:
+def _with_fixes(findings: Sequence[Trait], cure: str) -> list[Trait]:
     """The findings with the fix of known programs, and without saying the same thing twice.
 
     cure: what to change about a program that calls bind(); empty: not known
@@ -406,7 +406,7 @@ def _kept_unnamed(seen: Observation) -> frozenset[int]:
     return kept - seen.named - _several(seen)
 
 
-def _with_errno(finding: Finding, seen: Observation) -> Finding:
+def _with_errno(finding: Trait, seen: Observation) -> Trait:
     met = f"the program reported {seen.errno}{f' from {seen.call}()' if seen.call else ''}"
     says = f"{finding.says.removesuffix('.')}; {met}."
     return replace(finding, numbers={**finding.numbers, "errno": seen.errno}, says=says)
