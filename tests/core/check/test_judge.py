@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fourtuple.core.check.judge import FIXES, Ended, Finding, Kind, Observation, judge
+from fourtuple.core.check.judge import FIXES, Ended, Kind, Observation, Trait, judge
 from fourtuple.core.check.timeline import Connection
 from tests.told import numbers
 
@@ -52,7 +52,7 @@ def kinds(seen: Observation) -> list[Kind]:
     return [finding.kind for finding in judge(seen).findings]
 
 
-def finding(seen: Observation, kind: Kind) -> Finding:
+def finding(seen: Observation, kind: Kind) -> Trait:
     found = judge(seen).found(kind)
     assert found is not None
     return found
