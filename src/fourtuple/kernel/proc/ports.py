@@ -3,7 +3,7 @@
 Documentation/networking/ip-sysctl.rst (v6.18)
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fourtuple.core.errors import CannotError
@@ -13,6 +13,7 @@ from fourtuple.core.limits.facts import TW_REUSE, TW_REUSE_DELAY_MS, UNPRIVILEGE
 from fourtuple.core.numbers import number_of, signed_number_of
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.kernel.proc.files import PROC
+from fourtuple.kernel.proc.sysctl import NOTHING
 
 PORT_RANGE = "net.ipv4.ip_local_port_range"
 
@@ -48,18 +49,19 @@ def _ports(first: str, last: str) -> range:
     return range(low, high + 1)
 
 
-def read_port_facts(known: Sequence[Behaviour], proc: Path = PROC) -> PortFacts:
+def read_port_facts(known: Sequence[Behaviour], proc: Path = PROC, assumed: Mapping[str, str] = NOTHING) -> PortFacts:
     """The port settings of this thread's network namespace.
 
-    known: the behaviour of this kernel (kernel/probes.py)
+    known:   the behaviour of this kernel (kernel/probes.py)
+    assumed: values of sysctls that are taken instead of those of this host
 
     Raises CannotError if one is unreadable or truncated.
     """
     ipv4 = proc / "sys/net/ipv4"
     try:
-        port_range = parse_port_range(_setting(ipv4 / "ip_local_port_range"))
-        reserved = parse_port_list(_setting(ipv4 / "ip_local_reserved_ports", ""))
-        numbers = [_number(ipv4 / name, default) for name, default in BEFORE.items()]
+        port_range = parse_port_range(_setting(ipv4 / "ip_local_port_range", assumed))
+        reserved = parse_port_list(_setting(ipv4 / "ip_local_reserved_ports", assumed, ""))
+        numbers = [_number(ipv4 / name, assumed, default) for name, default in BEFORE.items()]
     except (OSError, ValueError) as error:
         reason = (
             error.strerror if isinstance(error, OSError) else "not UTF-8" if isinstance(error, UnicodeError) else error
@@ -82,17 +84,19 @@ def read_port_facts(known: Sequence[Behaviour], proc: Path = PROC) -> PortFacts:
     )
 
 
-def _number(file: Path, default: int) -> int:
+def _number(file: Path, assumed: Mapping[str, str], default: int) -> int:
     """A setting that is one number. Raises OSError, ValueError."""
-    text = _setting(file, str(default)).strip()
+    text = _setting(file, assumed, str(default)).strip()
     number = signed_number_of(text)
     if number is None:
         raise ValueError(f"{file.name} is not a number: {text!r}")
     return number
 
 
-def _setting(file: Path, default: str | None = None) -> str:
+def _setting(file: Path, assumed: Mapping[str, str], default: str | None = None) -> str:
     """The text of a setting; default: its value if the file does not exist. Raises OSError; ValueError if truncated."""
+    if (name := f"net.ipv4.{file.name}") in assumed:
+        return assumed[name]
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
