@@ -132,7 +132,7 @@ def test_what_may_not_be_read_is_said(root: Path) -> None:
         "var/lib/docker/containers",
     )
     write(root, hidden[0], "[Socket]\nListenStream=7000\n")
-    for folder in folders:
+    for folder in hidden[1:]:
         write(root, f"{folder}/redis.conf", "port 7000\n")
     for name in hidden:
         (root / name).chmod(0)

@@ -77,7 +77,7 @@ def test_a_service_names_ports_in_its_command_its_variables_and_their_file() -> 
 def test_whatever_a_unit_says_its_ports_are_ports(text: str) -> None:
     found = [
         *listen_ports(assignments([text])),
-        *command_ports(assignments(["[Service]\n", text])),
+        *command_ports(assignments([f"[Service]\nExecStart={text}"])),
         *argument_ports([text]),
     ]
 
