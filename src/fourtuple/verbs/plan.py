@@ -98,6 +98,8 @@ def plan(wanted: int, destinations: Sequence[str], **options: Any) -> Fit:
     asked = PlanOptions(wanted, tuple(destinations), **options)
     asked.check()
     assumed = parse_assumptions(asked.assume)
+    if asked.nat is None and (ours := [name for name in (PORTS, KEPT) if name in assumed]):
+        raise UsageError(f"--assume {ours[0]}", "it needs a gateway", "Add --nat.")
     seen = look(
         asked.destinations,
         sources=asked.sources,

@@ -1,6 +1,7 @@
 """Values that the user assumes in place of what this host says, or does not say: `--assume NAME=VALUE`."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from fourtuple.core.errors import UsageError
@@ -34,7 +35,8 @@ def parse_assumptions(texts: Iterable[str]) -> dict[str, str]:
         elif name not in SYSCTLS:
             raise UsageError(what, f"plan does not read it; it reads sysctls of `fourtuple limits`, {', '.join(NAMES)}")
         elif not takes(name, value):
-            value = str(parse_count(value))  # 100k, of settings that take one number
+            with suppress(UsageError):
+                value = str(parse_count(value))  # 100k, of settings that take one number
             if not takes(name, value):
                 raise UsageError(what, f"{name} does not take this value")
         found[name] = value

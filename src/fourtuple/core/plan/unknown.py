@@ -82,10 +82,7 @@ FACTS: tuple[Fact, ...] = (
         ("net.ipv4.ip_unprivileged_port_start",),
         lambda planned: not planned.port_range and planned.lacks("net.ipv4.ip_unprivileged_port_start"),
     ),
-    *(
-        Fact(CHURN[0], (name,), lambda planned, name=name: planned.churns and planned.lacks(name))  # type: ignore[misc]
-        for name in CHURN
-    ),
+    Fact(CHURN[0], CHURN, lambda planned: planned.churns and any(map(planned.lacks, CHURN))),
     Fact("fs.file-max", ("fs.file-max", FILES), _files),
     Fact(NR_OPEN, (NR_OPEN,), lambda planned: planned.lacks(NR_OPEN)),
     Fact(
