@@ -134,7 +134,7 @@ def _configured(files: HostFiles) -> Iterator[Claim]:
         for path, ports in named.items():
             yield from _claims(ports, f"{row.program} (/{path.relative_to(files.root)})")
         if paths and not any(named.values()):
-            yield from _claims((range(port, port + 1) for port in row.usual), row.program)
+            yield from _claims((range(port, port + 1) for port in row.usual), f"{row.program} (usual port)")
 
 
 def _units(files: HostFiles, manager: str) -> Iterator[Claim]:
