@@ -137,7 +137,7 @@ class Ground:
 
 @pytest.fixture(autouse=True, scope="session")
 def sighup_is_heeded() -> None:
-    """nohup(1) has every program that it starts ignore SIGHUP, and tests send it. exec resets a handler, not SIG_IGN."""
+    """nohup(1) has every program ignore SIGHUP, which tests send. exec resets a handler, but keeps SIG_IGN."""
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: None)
 

@@ -15,7 +15,9 @@ def main() -> None:
     Ctrl-C while Python imports modules, or ends, would be an error of whatever runs then; so it ends the process until
     the command has begun, and changes nothing once the command has ended.
     """
-    heeded = _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler  # a shell starts programs in the background with SIG_IGN
+    heeded = (
+        _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler
+    )  # a shell starts programs in the background with SIG_IGN
     try:
         if heeded:
             _signal.signal(_signal.SIGINT, _end_at_once)

@@ -7,7 +7,7 @@ _came = False
 
 def interrupt(number: int, frame: FrameType | None) -> None:
     """Handle SIGINT as Python does, by KeyboardInterrupt, and note it."""
-    global _came  # noqa: PLW0603  (a signal concerns the whole process)
+    global _came
     _came = True
     raise KeyboardInterrupt
 
