@@ -49,7 +49,6 @@ WINGS = {
         "syscalls": set(),
         "children": {"syscalls"},
         "process": set(),
-        "files": set(),
         "sockopts": set(),
         "proc": {"process"},
         "netlink": {"proc"},
@@ -61,6 +60,7 @@ WINGS = {
         "canary": {"proc", "sockopts"},
         "tap": set(),
         "addresses": {"netlink"},
+        "host": {"addresses", "canary", "netlink", "probes", "proc"},
     },
     "engine": {
         "states": set(),

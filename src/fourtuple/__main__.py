@@ -22,9 +22,10 @@ def main() -> None:
             _signal.signal(_signal.SIGINT, _end_at_once)
         # NumPy's linear algebra would start threads that nothing here uses; a process with threads cannot fork safely.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        from fourtuple.kernel import children
+        if sys.platform == "linux":  # elsewhere a snapshot can still be asked
+            from fourtuple.kernel import children
 
-        children.begin()  # before anything else opens a file
+            children.begin()  # before anything else opens a file
         from fourtuple.cli import cli
         from fourtuple.faces.text.encodable import make_encodable
 
