@@ -119,8 +119,8 @@ class Recorded:
             found = route.source or self._first_address(route.interface, address.version)
             if found:
                 return ipaddress.ip_address(found)
-        if not self._namespace.routes and (busiest := self._busiest_source(address)):
-            return busiest
+        if not self._namespace.routes and (likely := self._likely_source(address)):
+            return likely
         raise OSError(errno.ENETUNREACH, NO_ROUTE)
 
     def addresses(self) -> list[Address]:
@@ -144,7 +144,7 @@ class Recorded:
         """The routes to the address, the most specific first, of equal ones that with the least metric."""
         fitting = []
         for route in self._namespace.routes:
-            network = ipaddress.ip_network(route.destination, strict=False)
+            network = _network(route.destination)
             if address.version == network.version and address in network:
                 fitting.append((-network.prefixlen, route.metric, route))
         return [route for *_, route in sorted(fitting, key=lambda each: each[:2])]
@@ -153,16 +153,21 @@ class Recorded:
         own = (each.address for each in self._namespace.addresses if each.interface == interface)
         return next((each for each in own if ipaddress.ip_address(each).version == version), "")
 
-    def _busiest_source(self, destination: Address) -> Address | None:
-        """The local address of most connections to the destination, or of most at all; None: there is none."""
-        rows = self._namespace.sockets
-        for chosen in (rows["remote"] == np.void(mapped(destination)), np.ones(len(rows), bool)):
-            values, counts = np.unique(rows["local"][chosen], return_counts=True)
-            for place in np.argsort(-counts, kind="stable").tolist():
-                address = unmapped(values[place].tobytes())
-                if address.version == destination.version and not (address.is_loopback or address.is_unspecified):
-                    return address
-        return None
+    def _likely_source(self, destination: Address) -> Address | None:
+        """The source without routes: what most connections there have, on the same network, or of most at all.
+
+        None: there is no address.
+        """
+        rows, inside = self._namespace.sockets, self._namespace
+        near = [each for each in inside.addresses if destination in _network(f"{each.address}/{each.prefix}")]
+        candidates = [
+            *_most_common(rows["local"][rows["remote"] == np.void(mapped(destination))]),
+            *(ipaddress.ip_address(each.address) for each in near),
+            *_most_common(rows["local"]),
+            *self.addresses(),
+        ]
+        fitting = (each for each in candidates if each.version == destination.version)
+        return next((each for each in fitting if not (each.is_loopback or each.is_unspecified)), None)
 
 
 def world_of(snapshot: Snapshot, inside: HostNamespace, pid: int | None) -> World:
@@ -236,6 +241,16 @@ def _inodes(inside: HostNamespace, pid: int) -> frozenset[int] | None:
     tables = ((inside.sockets, inside.socket_pids), (inside.listeners, inside.listener_pids))
     found = [table["inode"][pids == pid] for table, pids in tables if len(pids)]
     return frozenset(np.concatenate(found).tolist()) if found and pid != SHELL else None
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_network(text, strict=False)
+
+
+def _most_common(packed: NDArray[np.void]) -> list[Address]:
+    """The addresses, the most common first."""
+    values, counts = np.unique(packed, return_counts=True)
+    return [unmapped(values[place].tobytes()) for place in np.argsort(-counts, kind="stable").tolist()]
 
 
 def _namespace_of(snapshot: Snapshot, pid: int | None, netns: str | None) -> HostNamespace:
