@@ -61,6 +61,7 @@ WINGS = {
         "canary": {"proc", "sockopts"},
         "tap": set(),
         "addresses": {"netlink"},
+        "visit": {"netlink", "netns", "proc", "syscalls"},
     },
     "engine": {
         "states": set(),
