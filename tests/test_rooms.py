@@ -41,7 +41,7 @@ WINGS = {
         "census": {"counters", "errors", "limits", "sockets", "space", "units"},
         "check": {"errors", "limits", "sockets", "space", "units"},
         "runs": {"counters", "errnos", "errors", "limits", "sockets", "space", "units"},
-        "snapshot": {"census", "counters", "errors", "limits", "numbers", "sockets", "space", "units"},
+        "snapshot": {"census", "counters", "decoding", "errors", "limits", "numbers", "sockets", "space", "units"},
         "doctor": {"census", "counters", "errors", "limits", "snapshot", "sockets", "space", "units"},
         "why": {"census", "counters", "numbers", "snapshot", "errnos", "errors", "limits", "sockets", "space", "units"},
     },
