@@ -52,6 +52,7 @@ WINGS = {
         "files": set(),
         "sockopts": set(),
         "proc": {"process"},
+        "runtimes": {"proc"},
         "netlink": {"proc"},
         "netns": {"children", "proc", "syscalls"},
         "holder": {"children", "netns", "syscalls"},

@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections import Counter as Tally
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -12,7 +13,6 @@ from fourtuple.core.numbers import number_of
 from fourtuple.core.snapshot.records import HostNamespace, Snapshot, UnixListener
 from fourtuple.core.units import format_count
 from fourtuple.kernel.probes import behaviours
-from fourtuple.kernel.proc.cgroup_use import read_cgroups
 from fourtuple.kernel.proc.meminfo import read_host_memory, read_total_bytes
 from fourtuple.kernel.proc.netstat import read_drops
 from fourtuple.kernel.proc.pid import usable_cpus
@@ -20,6 +20,7 @@ from fourtuple.kernel.proc.processes import LINKS_MOST, SeenProcesses, read_proc
 from fourtuple.kernel.proc.sysctl import host_sysctls
 from fourtuple.kernel.proc.world import read_threads
 from fourtuple.kernel.process import PAGE_BYTES
+from fourtuple.kernel.runtimes import cgroups_of
 from fourtuple.kernel.visit import Inside, doors, visit
 
 # What the limit model does not read, but a sweep does.
@@ -56,7 +57,8 @@ def sweep(*, arguments: bool = False, attributed: bool = False, links_most: int 
         if process.netns:
             pids_of.setdefault(process.netns, pid)
     insides = visit(doors(pids_of), SWEPT, known, attributed=attributed)
-    cgroups = read_cgroups(process.cgroup for process in seen.processes.values())
+    paths = dict.fromkeys(process.cgroup for process in seen.processes.values() if process.cgroup)
+    above = dict.fromkeys(str(each) for path in paths for each in PurePosixPath(path).parents)
     return Snapshot(
         at_s=at_s,
         host=os.uname().nodename,
@@ -75,7 +77,7 @@ def sweep(*, arguments: bool = False, attributed: bool = False, links_most: int 
         inotify_instances=seen.inotify_instances,
         namespaces={inside.door.netns: _namespace(inside, seen) for inside in insides},
         processes=seen.processes,
-        cgroups=cgroups,
+        cgroups=cgroups_of([*paths, *above]),
         unseen=tuple(_unseen(seen, insides)),
     )
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.numbers import number_of
+from fourtuple.core.snapshot.belonging import path_of
 from fourtuple.core.snapshot.records import HostProcess
 from fourtuple.core.units import format_count
 from fourtuple.kernel.proc.files import PROC, read_at
@@ -121,7 +122,7 @@ def _read_process(folder: int, pid: int, *, arguments: bool) -> _Read | None:
         pid=pid,
         name=_field(status, b"Name:").decode(errors="backslashreplace"),
         uid=_number(_field(status, b"\nUid:")),
-        cgroup=cgroup_path(read_at(f"{pid}/cgroup", folder)),
+        cgroup=path_of(read_at(f"{pid}/cgroup", folder).decode(errors="backslashreplace")),
         netns=netns,
         threads=_number(_field(status, b"\nThreads:")),
         files_open=files,
@@ -135,18 +136,6 @@ def _read_process(folder: int, pid: int, *, arguments: bool) -> _Read | None:
         arguments=_arguments(folder, pid) if arguments else None,
     )
     return _Read(process, (mapped_kib or 0) * 1024, (_number(_field(status, b"\nVmPTE:")) or 0) * 1024)
-
-
-def cgroup_path(text: bytes) -> str:
-    """The path in /proc/PID/cgroup: that of version 2, or of the memory or the pids controller of version 1."""
-    paths: dict[bytes, bytes] = {}
-    for line in text.splitlines():
-        _, _, rest = line.partition(b":")
-        controllers, colon, path = rest.partition(b":")
-        if colon:
-            paths |= dict.fromkeys(controllers.split(b","), path)
-    chosen = [paths[name] for name in (b"memory", b"pids", b"") if name in paths]
-    return next((path for path in chosen if path != b"/"), b"/" if chosen else b"").decode(errors="backslashreplace")
 
 
 def _field(text: bytes, name: bytes) -> bytes:
