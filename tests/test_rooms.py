@@ -51,6 +51,7 @@ WINGS = {
         "process": set(),
         "sockopts": set(),
         "proc": {"process"},
+        "runtimes": {"proc"},
         "netlink": {"proc"},
         "netns": {"children", "proc", "syscalls"},
         "holder": {"children", "netns", "syscalls"},
@@ -61,6 +62,7 @@ WINGS = {
         "tap": set(),
         "addresses": {"netlink"},
         "host": {"addresses", "canary", "netlink", "probes", "proc"},
+        "visit": {"netlink", "netns", "proc", "syscalls"},
     },
     "engine": {
         "states": set(),

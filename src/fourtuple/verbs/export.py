@@ -12,6 +12,7 @@ from fourtuple.kernel.probes import behaviours
 from fourtuple.kernel.proc.netstat import read_motion
 from fourtuple.kernel.proc.world import read_world
 from fourtuple.verbs.census import CONNECTED, usage_of
+from fourtuple.verbs.interrupt import was_interrupted
 
 BOUND_S = 120.0  # between two searches for ports named in bind(): each search is one more dump of the socket table
 
@@ -33,6 +34,8 @@ def gauges(most: int) -> Iterator[Gauges | CountFailure]:
             if bound is None:
                 bound, asked_s = usage.named, start_s
         except Exception as error:  # whatever it is: a monitor goes on, and reports it
+            if was_interrupted():
+                raise KeyboardInterrupt from error
             counted = CountFailure(f"{type(error).__name__}: {error}")
         yield counted
 
