@@ -25,6 +25,7 @@ from fourtuple.kernel.netlink.sockdiag import fold_sockets, read_listeners
 from fourtuple.kernel.proc.owners import read_holders
 from fourtuple.kernel.proc.sysctl import NOTHING, read_sysctl
 from fourtuple.verbs.census import CONNECTED
+from fourtuple.verbs.hosts import here
 from fourtuple.verbs.survey import Look, look, queue_of
 
 IPV6_OFF = "net.ipv6.conf.all.disable_ipv6"
@@ -115,10 +116,10 @@ def _look(target: str | None, pid: int | None, outside: Mapping[str, str]) -> tu
     """Survey the host with the target if it is reachable, otherwise without it."""
     if target is not None:
         try:
-            return look([target], pid=pid, outside=outside), target
+            return look([target], pid=pid, host=here(outside)), target
         except (ShortfallError, UsageError):
             pass
-    return look(pid=pid, outside=outside), target
+    return look(pid=pid, host=here(outside)), target
 
 
 def _server(listeners: Sockets, target: str | None, holders: Holders) -> int | None:
