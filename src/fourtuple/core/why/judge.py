@@ -20,6 +20,7 @@ from fourtuple.core.why.timeline import first_cause
 
 FIRST_WORD, NEXT_WORDS, OWN_LIMIT, BROUGHT = 6, 4, 8, 6  # weights: more than one observation, less than a clear one
 ANY_NUMBER = 2  # the weight of words where the text has nothing else to go by
+CLEAR = 4  # the weight from which on an observation leaves little doubt
 MOST_ROWS = 4  # of the catalogue that a number leads to
 
 # What cannot be told apart without a look at the host in question: an errno → the alternatives, and what tells.
@@ -215,6 +216,13 @@ def explain(
         host_now=tuple(dict.fromkeys(host_now)),
         open=_open(scene, explanations),
     )
+
+
+def fit_of(scene: Scene, rows: Mapping[str, CatalogueRow]) -> int:
+    """How clearly the scene shows a cause of its finding to be at work: its strongest evidence; 0: not clearly."""
+    causes = (CAUSES[name] for name in _candidates(scene, rows) if name in CAUSES)
+    weights = (each.weight for cause in causes for each in cause.evidence(scene) if not each.said)
+    return max((weight for weight in weights if weight >= CLEAR), default=0)
 
 
 def _candidates(scene: Scene, rows: Mapping[str, CatalogueRow]) -> list[str]:
