@@ -165,8 +165,10 @@ class Viewpoint:
         if finding.error == "EMFILE" and call_of(finding) in ("", "accept") and (pid := self._server(target)):
             return pid
         named = [each for each in self._snapshot.processes.values() if _is(each, finding)]
-        if finding.pid is not None and (process := self._snapshot.processes.get(finding.pid)) and (
-            process in named or not finding.program
+        if (
+            finding.pid is not None
+            and (process := self._snapshot.processes.get(finding.pid))
+            and (process in named or not finding.program)
         ):
             return process.pid if process.name else None
         return named[0].pid if len(named) == 1 else None
@@ -181,9 +183,7 @@ class Viewpoint:
 
     def _owners_of(self, sockets: Sockets) -> Owners:
         """The owners of all these sockets together."""
-        owners: Owners = self._owned.owners(
-            np.zeros(len(sockets), np.int64), sockets["inode"], sockets["uid"], 1
-        )[0]
+        owners: Owners = self._owned.owners(np.zeros(len(sockets), np.int64), sockets["inode"], sockets["uid"], 1)[0]
         return owners
 
     def _listens(self, target: Endpoint) -> bool | None:
@@ -242,7 +242,9 @@ class Viewpoint:
         uid = process.uid if process else None
         instances = self._snapshot.inotify_instances
         used: dict[str, int | None] = {
-            "fs.inotify.max_user_instances": instances.get(uid) if uid is not None else max(instances.values(), default=None),
+            "fs.inotify.max_user_instances": instances.get(uid)
+            if uid is not None
+            else max(instances.values(), default=None),
             "fs.inotify.max_user_watches": None,
             "vm.max_map_count": process.maps if process else None,
             "net.ipv6.route.max_size": self._inside.routes6 if self._inside else None,
@@ -261,5 +263,3 @@ def _is(process: HostProcess, finding: Finding) -> bool:
     from fourtuple.core.why.catalogue.rows import program_of
 
     return bool(finding.program) and finding.program in (process.name.lower(), program_of(process.name))
-
-

@@ -67,7 +67,7 @@ def why(
     bearings = [bearing_of(each, datetime.now(UTC).astimezone()) for each in explained]
     if recorded:  # a snapshot is chosen for its text: what it shows of that time supports
         bearings = [Bearing.PERHAPS if each.system in (None, "Linux") else Bearing.THEN for each in explained]
-    looks = _Looks(host, snapshot, explained, pid=pid, everywhere=everywhere and pid is None)
+    looks = _Looks(host, snapshot, explained, pid=pid, everywhere=everywhere)
     scenes = [
         looks.scene(finding, bearing, str(end) if end else _target(finding))
         for finding, bearing in zip(explained, bearings, strict=True)

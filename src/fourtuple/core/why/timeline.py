@@ -14,8 +14,12 @@ _NO_NEW = frozenset({"ETIMEDOUT", "upstream-down", "limit", "own-limit"})
 # A cause → what it brings: errnos, causes, and `limit` for any limit of a program, such as that of a pool.
 BRINGS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        **dict.fromkeys(("port-range", "time-wait", "close-wait", "bound-first", "reserved", "udp-ports"), _NO_NEW | {"dns"}),
-        **dict.fromkeys(("files", "file-max", "files-there", "hard-limit", "threads", "pids", "pid-max"), _SILENCE | {"dns"}),
+        **dict.fromkeys(
+            ("port-range", "time-wait", "close-wait", "bound-first", "reserved", "udp-ports"), _NO_NEW | {"dns"}
+        ),
+        **dict.fromkeys(
+            ("files", "file-max", "files-there", "hard-limit", "threads", "pids", "pid-max"), _SILENCE | {"dns"}
+        ),
         **dict.fromkeys(("accept-queue", "syn-queue", "unix-backlog", "limit", "own-limit"), _SILENCE),
         **dict.fromkeys(("memory", "max-map-count"), _SILENCE | {"EAGAIN", "ENOMEM"}),
         **dict.fromkeys(("tcp-mem", "orphans"), _SILENCE),

@@ -65,7 +65,9 @@ def written_at(text: str, now: datetime) -> datetime | None:
         for form in forms:
             try:
                 # A year that leaps, so that 29 February is read where the text gives no year.
-                read = datetime.strptime(text if "%Y" in form else f"2024 {text}", form if "%Y" in form else f"%Y {form}")
+                read = datetime.strptime(
+                    text if "%Y" in form else f"2024 {text}", form if "%Y" in form else f"%Y {form}"
+                )
                 return read.replace(**known)
             except ValueError:
                 continue

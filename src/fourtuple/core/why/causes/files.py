@@ -51,7 +51,7 @@ def more_files(scene: Scene) -> Iterator[Cure]:
 
 MORE_FILES = (
     Cure(
-        "raise it: LimitNOFILE= for services, --ulimit nofile= for containers, ulimit -n up to the hard limit for shells",
+        "raise it: LimitNOFILE= for services, --ulimit nofile= for containers, ulimit -n for shells",
         "programs with select() fail above 1,024",
         Needs.RESTART,
     ),
@@ -179,7 +179,7 @@ FILES: Mapping[str, Cause] = {
             Cure("find who has them: fourtuple doctor, or find /proc/*/fd -lname anon_inode:inotify"),
             Cure(
                 "sysctl -w fs.inotify.max_user_instances=8192",
-                "all processes of a user share it, containers of the same user ID too; each instance takes little memory",
+                "all processes of a user share it, containers of the same user ID too; an instance takes little memory",
                 Needs.ROOT,
             ),
         ),

@@ -59,7 +59,7 @@ NETWORK: Mapping[str, Cause] = {
         "connection tracking is full (nf_conntrack_max), here or on the path: new connections are dropped",
         (
             Cure(
-                "conntrack -C and sysctl net.netfilter.nf_conntrack_max on each host of the path; dmesg says `table full`"
+                "conntrack -C and sysctl net.netfilter.nf_conntrack_max on each host of the path; dmesg: `table full`"
             ),
             Cure(
                 "sysctl -w net.netfilter.nf_conntrack_max=… on that host, with nf_conntrack_buckets a quarter of it",

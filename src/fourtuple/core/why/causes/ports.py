@@ -275,7 +275,7 @@ PORTS: Mapping[str, Cause] = {
         here=bind_late,
     ),
     "reserved": Cause(
-        "the port range is mostly reserved (net.ipv4.ip_local_reserved_ports), so connect() has few ports to choose from",
+        "most of the port range is reserved (net.ipv4.ip_local_reserved_ports), so connect() has few ports left",
         (
             Cure(
                 "shorten net.ipv4.ip_local_reserved_ports: leave in it only the ports of servers",
@@ -328,7 +328,7 @@ PORTS: Mapping[str, Cause] = {
         tentative_address,
     ),
     "duplicate-address": Cause(
-        "another host on the link has this IPv6 address: duplicate address detection failed, so the address is unusable",
+        "another host on the link has this IPv6 address: duplicate address detection failed, so nothing can use it",
         (
             Cure("find the other host: ip -6 neighbour, and the addresses marked dadfailed in `ip -6 address`"),
             Cure(

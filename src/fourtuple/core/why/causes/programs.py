@@ -23,7 +23,7 @@ PROGRAMS: Mapping[str, Cause] = {
             Cure("read the proxy's errors before this one: they say why each server was marked as failed"),
             Cure("connect to each server from the proxy's host: curl -v, ss -lnt there"),
             Cure(
-                "allow more failures before a server is marked: max_fails and fail_timeout of nginx, fall and rise of HAProxy",
+                "allow more failures before a server is marked: max_fails and fail_timeout of nginx, fall of HAProxy",
                 "requests reach a server that is down for longer",
                 Needs.SETTING,
             ),

@@ -82,7 +82,7 @@ QUEUES: Mapping[str, Cause] = {
                 Needs.SETTING,
             ),
             Cure(
-                "raise its backlog (listen.backlog of php-fpm, --backlog, --listen), then net.core.somaxconn, and restart it",
+                "raise its backlog (listen.backlog of php-fpm, --backlog), then net.core.somaxconn, and restart it",
                 "requests wait longer instead of failing if the server stays too slow",
                 Needs.ROOT,
             ),

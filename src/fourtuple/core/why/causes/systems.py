@@ -31,7 +31,7 @@ SYSTEMS: Mapping[str, Cause] = {
         ),
     ),
     "windows-excluded": Cause(
-        "Windows: the port is in an excluded range, which Hyper-V, WSL or Docker reserve, or another has it exclusively",
+        "Windows: the port is in an excluded range, which Hyper-V, WSL or Docker reserve, or is held exclusively",
         (
             Cure("netsh int ipv4 show excludedportrange protocol=tcp shows the ranges"),
             Cure("use a port outside of them", "", Needs.SETTING),
@@ -62,7 +62,7 @@ SYSTEMS: Mapping[str, Cause] = {
         ),
     ),
     "bsd-files": Cause(
-        "FreeBSD or macOS: the limit of open files is reached (kern.maxfiles, kern.maxfilesperproc; macOS starts with 256)",
+        "FreeBSD or macOS: the limit of open files is reached (kern.maxfiles, maxfilesperproc; macOS starts at 256)",
         (
             Cure("ulimit -n 10240 in the shell; launchctl limit maxfiles on macOS", "", Needs.RESTART),
             Cure("sysctl kern.maxfiles=… kern.maxfilesperproc=…", "more kernel memory", Needs.ROOT),
@@ -70,7 +70,7 @@ SYSTEMS: Mapping[str, Cause] = {
         ),
     ),
     "other-system": Cause(
-        "macOS, FreeBSD or Windows: they have 16,384 ports, from 49152 on; TIME_WAIT lasts 30 s, on Windows up to 4 min",
+        "macOS, FreeBSD or Windows: 16,384 ports, from 49152 on; TIME_WAIT lasts 30 s, on Windows up to 4 min",
         (
             REUSE,
             Cure(
