@@ -76,7 +76,7 @@ _TCP = re.compile(r"\btcp[46]?\b|sock_stream|https?://|\bhttp\b")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class NamedEnd:
     """One end of a connection that a message names.
 
     host:  an address, or a name
@@ -137,7 +137,7 @@ def ends_of(message: str, at: int, call: str) -> Between:
     return Between(_source(source) if source else "", str(end) if end else _alone(message), protocol)
 
 
-def _source(end: Place) -> str:
+def _source(end: NamedEnd) -> str:
     return "" if end.host in ("0.0.0.0", "::") and not end.port else str(end)  # noqa: S104
 
 
@@ -154,12 +154,12 @@ def _unix(message: str, at: int) -> str:
     return nearest["path"] or nearest["socket"]
 
 
-def _found(message: str) -> list[Place]:
+def _found(message: str) -> list[NamedEnd]:
     """All ends of a message in its order, without those of clients that a proxy serves."""
     kept = _NOT_ENDS.sub(lambda match: "\x00" * len(match[0]), message)
     if upstream := _UPSTREAM.search(kept):
         kept = "\x00" * (upstream.end() - 7) + kept[upstream.end() - 7 :]
-    ends: list[Place] = []
+    ends: list[NamedEnd] = []
     for end in sorted(_matches(kept), key=lambda end: (end.start, -end.end)):
         if not ends or end.start >= ends[-1].end:
             ends.append(end)
@@ -168,13 +168,13 @@ def _found(message: str) -> list[Place]:
     return ends
 
 
-def _matches(message: str) -> Iterator[Place]:
+def _matches(message: str) -> Iterator[NamedEnd]:
     for pattern in _ENDS:
         for match in pattern.finditer(message):
             groups = match.groupdict()
             port = int(groups["port"]) if groups.get("port") else _PORTS[groups["scheme"]]
             if port < 65536 and (host := _host(match["host"])):
-                yield Place(host, port, match.start("host"), match.end())
+                yield NamedEnd(host, port, match.start("host"), match.end())
 
 
 def _host(text: str) -> str:
@@ -190,7 +190,7 @@ def _host(text: str) -> str:
         return ""
 
 
-def _of_error(message: str, at: int, found: list[Place]) -> Place | None:
+def _of_error(message: str, at: int, found: list[NamedEnd]) -> NamedEnd | None:
     """The end that belongs to the error: the last one before it, unless a new part of the message begins between."""
     before = [end for end in found if end.start < at]
     after = [end for end in found if end.start >= at]
@@ -200,7 +200,7 @@ def _of_error(message: str, at: int, found: list[Place]) -> Place | None:
     return after[0] if after else (named[0] if named else None)
 
 
-def _local(message: str, at: int, found: list[Place], protocol: str) -> Between:
+def _local(message: str, at: int, found: list[NamedEnd], protocol: str) -> Between:
     end = _of_error(message, at, found)
     if end and end.port:
         return Between(str(end), "", protocol, end.port)
