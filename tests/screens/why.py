@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+from fourtuple.core.why.saying import read_saying
+
 from fourtuple.core.census.records import PairCount
 from fourtuple.core.limits.facts import World
 from fourtuple.core.limits.ports import PortRoom
@@ -12,7 +14,6 @@ from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.why.causes import Scene
 from fourtuple.core.why.judge import Why, judge
-from fourtuple.core.why.reader import read_saying
 from fourtuple.faces.text.why import why_lines
 from tests.core.quiet import WORLD
 from tests.made import RESOLVED

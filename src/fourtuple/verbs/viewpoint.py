@@ -255,7 +255,7 @@ class Viewpoint:
                 yield name, (most, count)
         if world.ports and self._inside and self._inside.udp_ports is not None:
             automatic = world.ports.automatic_ports
-            yield "UDP ports", (len(automatic), sum(port in automatic for port in self._inside.udp_ports))
+            yield "UDP ports", (automatic.size, sum(port in automatic for port in self._inside.udp_ports))
 
 
 def _is(process: HostProcess, finding: Finding) -> bool:

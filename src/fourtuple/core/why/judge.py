@@ -246,7 +246,9 @@ def _limit_agrees(finding: Finding, rows: Mapping[str, CatalogueRow]) -> bool:
     if not finding.error:
         return True
     row = rows[finding.limit]
-    # The program itself reports its limit with its errno, such as haproxy's accept() with EMFILE.
+    if finding.program not in ("", row.program):
+        return False  # what another program meets is the errno; whose limit it is, is a guess
+    # The program itself reports its limit with its errno, such as HAProxy's accept() with EMFILE.
     return row.error == finding.error or (not row.error and finding.error in ("EPERM", "EMFILE", "EAGAIN", "ENFILE"))
 
 

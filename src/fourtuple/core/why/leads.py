@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from fourtuple.core.why.findings import Finding, System
+from fourtuple.core.why.scene import rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,10 @@ def plateaus_of(number: int | None) -> tuple[Plateau, ...]:
     """The usual meanings of this number of connections; None: no number."""
     if number is None:
         return ()
-    return tuple(plateau for plateau in PLATEAUS if plateau.first <= number <= plateau.last)
+    about = rounded(number)
+    return tuple(
+        each for each in PLATEAUS if each.first in about or each.last in about or each.first <= number <= each.last
+    )
 
 
 def call_of(finding: Finding) -> str:

@@ -118,7 +118,7 @@ class Scene:
     def reserved(self) -> int:
         """How many ports of the range are reserved (net.ipv4.ip_local_reserved_ports)."""
         facts = self.world.ports
-        return len(facts.port_range) - len(facts.automatic_ports) if facts else 0
+        return len(facts.port_range) - facts.automatic_ports.size if facts else 0
 
     @property
     def usable(self) -> int | None:
@@ -188,7 +188,18 @@ class Cause:
 
 def near(number: int | None, limit: int | None) -> bool:
     """Whether `number` is close enough to `limit` to have stopped there; the margin is smaller for small limits."""
-    return number is not None and limit is not None and limit - min(NEAR, limit // 10) <= number <= limit + 1
+    if number is None or limit is None:
+        return False
+    return limit in rounded(number) or limit - min(NEAR, limit // 10) <= number <= limit + 1
+
+
+def rounded(number: int) -> range:
+    """The numbers that people round to this one: 28,000 is said of 27,500 to 28,999; 28,232 of itself alone."""
+    digits = len(str(number)) - len(str(number).rstrip("0"))
+    if digits < 2 or not number:
+        return range(number, number + 1)
+    grain = min(10**digits, number // 20)
+    return range(number - grain // 2, number + grain)
 
 
 def ceiling(meter: Meter) -> Callable[[Scene], Numbers]:

@@ -10,6 +10,7 @@ from fourtuple.core.why.scene import FULL, HALF, Bearing, Cause, Evidence, Numbe
 
 FEW = 10  # sockets in CLOSE_WAIT from which they are reported: none should stay
 NO_PORT_LEFT = "EADDRNOTAVAIL"
+SOME = 0.1  # share of the sockets in TIME_WAIT that is worth a note
 SOME_RESERVED = 0.25  # share of the range that is reserved from which that is reported
 
 REUSE = Cure("reuse connections (keep-alive, a pool)", "idle connections stay open at both ends", Needs.SETTING)
@@ -109,7 +110,8 @@ def time_wait(scene: Scene) -> Iterator[Evidence]:
         counts = f"{format_count(pair.time_wait)} of {format_count(pair.used)}"
         yield Evidence(weight, f"{counts} sockets to {pair.destination} are in TIME_WAIT")
     elif pair:
-        yield Evidence(-2, f"{format_count(pair.time_wait)} sockets to {pair.destination} are in TIME_WAIT")
+        weight = 0 if pair.time_wait >= SOME * pair.used else -2
+        yield Evidence(weight, f"{format_count(pair.time_wait)} sockets to {pair.destination} are in TIME_WAIT")
     if usable:
         most = format_rate(usable / TIME_WAIT_S)
         yield Evidence(0, f"if this end closes first, one destination allows at most {most} new connections")
@@ -144,8 +146,7 @@ def bound_first(scene: Scene) -> Iterator[Evidence]:
         yield Evidence(4, "bind() failed for a connection, and the text names no port of its own", said=True)
     if ports is None or not scene.range_size:
         return
-    held = max(0, ports.blocked - scene.reserved)  # connect() cannot choose reserved ports either
-    share = held / max(1, scene.range_size - scene.reserved)
+    share = ports.blocked / max(1, scene.range_size - scene.reserved)
     unknown, facts = ports.unattributed + ports.hidden, scene.world.ports
     checks = " (limits --probe checks)" if facts and facts.can_probe(ports.unattributed, ports.hidden) else ""
     perhaps = f"; {format_count(unknown)} more may be{checks}" if unknown else ""
