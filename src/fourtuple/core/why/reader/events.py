@@ -57,7 +57,7 @@ class Lines:
 
     def _needs_head(self, number: int) -> bool:
         folded = self.folded[number]
-        return _TRACEBACK in folded or bool(_EXCEPTION.match(folded))
+        return _TRACEBACK in folded or bool(_EXCEPTION.match(folded)) or "report====" in self.folded[number - 1]
 
     def _stop(self, start: int, number: int) -> int:
         most = min(len(self.lines), start + MOST_LINES)

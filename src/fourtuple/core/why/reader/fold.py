@@ -10,7 +10,9 @@ import unicodedata
 _ESCAPE = re.compile(r"\\+(?:u([0-9a-f]{4})|x([0-9a-f]{2})|(\n|.)|\Z)")
 _LETTERS = {"n": " ", "r": " ", "t": " ", "\n": "\n", '"': '"', "'": "'", "/": "/"}
 _COLOUR = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[()][a-z0-9])?")  # ECMA-48
-_VISIBLE_COLOUR = re.compile(r"(?:\^\[|#033|\[033)\[[\d;]*m")  # as less, rsyslog and echo -E show them
+_VISIBLE_COLOUR = re.compile(
+    r"(?:\^\[|#033)?\[\d{0,3}(?:;\d{1,3})*m"
+)  # as less, rsyslog and copied terminals show them
 _SPACES = "\t\r\v\f\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
@@ -37,7 +39,7 @@ def fold(text: str) -> str:
         text = _ESCAPE.sub(_unescaped, text)
     if "\x1b" in text:
         text = _COLOUR.sub("", text)
-    if "[" in text and ("^[[" in text or "033[" in text):
+    if "[" in text:
         text = _VISIBLE_COLOUR.sub(" ", text)
     if not text.isascii():
         text = unicodedata.normalize("NFC", text.translate(_TABLE))
@@ -48,11 +50,12 @@ def fold(text: str) -> str:
 
 
 def _narrow(text: str) -> str:
-    """Leave single spaces, and none at the beginning and the end of a line."""
-    for wide, narrow in (("  ", " "), ("\n ", "\n"), (" \n", "\n")):
+    """Leave single spaces, and none at the beginning and the end of a line, nor the marks of quoted mail."""
+    text = f"\n{text}\n"
+    for wide, narrow in (("  ", " "), ("\n ", "\n"), ("\n> ", "\n"), (" \n", "\n")):
         while wide in text:
             text = text.replace(wide, narrow)
-    return text.strip(" ")
+    return text[1:-1]
 
 
 def _unescaped(match: re.Match[str]) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
 
+from fourtuple.core.numbers import number_of
+
 _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 MONTHS = {name: number for number, name in enumerate(_MONTHS.split("|"), 1)}
 _MONTH = f"(?P<month>{_MONTHS})"
@@ -25,7 +27,7 @@ _TIMES = tuple(
         rf"(?P<number>\d{{1,2}})/(?P<day>\d{{1,2}})/(?P<year>\d{{4}}),? {_CLOCK}(?P<noon> [AP]M)?",
         rf"{_MONTH} {{1,2}}{_DAY} {_CLOCK}",
         rf"(?<![a-z])[IWEF](?P<number>\d\d)(?P<day>\d\d) {_CLOCK}",
-        r"\[ {0,6}(?P<uptime>\d{1,9}\.\d{6})\]",
+        r"(?<=\[)(?: {0,6})(?P<uptime>\d{1,9}\.\d{6})(?=\])",
         r"\"?(?:ts|time|timestamp|__realtime_timestamp)\"?[:=] ?\"?(?P<epoch>\d{10}(?:\d{3}|\d{6}"
         r"|\d{9})?(?:\.\d{1,9})?)\b",
         rf"(?<![\d:]){_CLOCK}(?![\d:])",
@@ -45,11 +47,12 @@ _FRAMES = tuple(
         r"(?P<pid>\d{1,7}):[mscx] @time [.*#-] (?P<redis>)",
         r"@time \[(?P<pid>\d{1,7})\](?: \S+@\S+)? (?=(?:fatal|error|log|warning|panic):)(?P<postgres>)",
         r"@time +(?P<pid>\d{1,7}) \S+?:\d+\] ",  # klog
-        r"@time ",
+        r"(?:\[@time\]|@time) ",
+        r"\[@kernel\] (?P<kernel>)",
         rf"{_PROGRAM}\[(?P<pid>\d{{1,7}})\]: ",
     )
 )
-_NAMED = ("nginx", "apache", "haproxy", "redis", "postgres")
+_NAMED = ("kernel", "nginx", "apache", "haproxy", "redis", "postgres")
 _TOOLS = re.compile(
     r"(?:^|[\]>:] )(curl|wget|ssh|scp|sftp|rsync|psql|pg_dump|mysql|mysqldump|redis-cli|nginx|haproxy|envoy"
     r"|squid|bash|sh|zsh|nc"
@@ -60,7 +63,9 @@ _FIELDS = re.compile(
     r"\"?\b(?P<key>syslog_identifier|_comm|process\.name|program|app|service|appname|_pid|pid)\"?[:=]"
     r" ?\"?(?P<value>[\w./@+-]{1,60})\"?"
 )
-_KERNEL = re.compile(r"^\[@time\] ")
+_OF_KERNEL = re.compile(
+    r"\[(?: {0,6}\d{1,9}\.\d{6}|(?:mon|tue|wed|thu|fri|sat|sun) \w{3} {1,2}\d{1,2} \d\d:\d\d:\d\d \d{4})\]"
+)
 
 
 class Clock(Enum):
@@ -100,20 +105,27 @@ class Framed:
 
 
 def framed(line: str, folded: str) -> Framed:
-    """Cut the frame off a line, which is given as it is and folded."""
+    """Cut the frames off a line, which is given as it is and folded: the one of the program, and one around it."""
     stamp, folded = _timed(line, folded)
-    found = Framed(folded, stamp)
+    outer = _cut(Framed(folded, stamp))
+    inner_stamp, message = _timed(outer.message, outer.message)
+    inner = _cut(Framed(message, inner_stamp))
+    if not inner.program and inner.message == message:  # no frame within
+        inner = Framed(outer.message if message.startswith("@") else message)
+    if stamp is None or (inner_stamp is not None and inner_stamp.clock is Clock.DATE):
+        stamp = inner_stamp or stamp
+    found = Framed(inner.message, stamp, inner.program or outer.program, outer.pid if inner.pid is None else inner.pid)
+    return _by_fields(_by_tool(found), folded)
+
+
+def _cut(line: Framed) -> Framed:
     for pattern in _FRAMES:
-        if match := pattern.match(folded):
+        if match := pattern.match(line.message):
             groups = match.groupdict()
             program = next((name for name in _NAMED if groups.get(name) is not None), groups.get("program") or "")
-            pid = groups.get("pid") or ""
-            found = Framed(folded[match.end() :], stamp, _known(program), int(pid) if pid.isdecimal() else None)
-            break
-    else:
-        if match := _KERNEL.match(folded):
-            found = Framed(folded[match.end() :], stamp, "kernel")
-    return _by_fields(_by_tool(found), folded)
+            pid = number_of(groups.get("pid") or "")
+            return Framed(line.message[match.end() :], line.stamp, _known(program), pid)
+    return line
 
 
 def _known(program: str) -> str:
@@ -139,20 +151,22 @@ def _by_fields(found: Framed, folded: str) -> Framed:
 
 
 def _timed(line: str, folded: str) -> tuple[Stamp | None, str]:
-    """The time of a line, and the folded line with `@time` where the time stands near its beginning."""
-    for pattern in _TIMES:
-        if not (match := pattern.search(line, 0, FRAME_CHARACTERS)) and not line.lstrip().startswith("{"):
-            continue
-        if not (match := match or pattern.search(line)):
-            continue
+    """The first time in a line, and the folded line with `@time` in its place if that is near its beginning.
+
+    The kernel's own times, in brackets, become `[@kernel]`.
+    """
+    within = len(line) if line.lstrip().startswith("{") else FRAME_CHARACTERS
+    matches = [match for pattern in _TIMES if (match := pattern.search(line, 0, within))]
+    for match in sorted(matches, key=re.Match.start):
         try:
             stamp = _stamp(match)
-        except (ValueError, OverflowError):
+        except (ValueError, OverflowError, OSError):
             continue
-        here = pattern.search(folded, 0, FRAME_CHARACTERS)
-        if here and here.start() <= FRAME_CHARACTERS // 2:
-            open_bracket = here[0].startswith("[")
-            folded = f"{folded[: here.start()]}{'[@time]' if open_bracket else '@time'}{folded[here.end() :]}"
+        if kernel := _OF_KERNEL.match(folded):
+            return stamp, f"[@kernel]{folded[kernel.end() :]}"
+        here = match.re.search(folded, 0, FRAME_CHARACTERS // 2)
+        if here and not here.groupdict().get("epoch"):
+            folded = f"{folded[: here.start()]}@time{folded[here.end() :]}"
         return stamp, folded
     return None, folded
 

@@ -49,7 +49,10 @@ _KERNEL = (
         "oom-kill:\ninvoked oom-killer",
         ["memory"],
     ),
-    *_rows("ipv6 duplicate address detected\nduplicate address detected", ["duplicate-address"]),
+    *_rows(
+        "ipv6 duplicate address detected\nipv6 duplicate address * detected\nduplicate address detected",
+        ["duplicate-address"],
+    ),
     *_rows("no free port found for snat\nsnat port exhaustion\nsnat*port*exhaust\nsnat ports*exhaust", ["nat"]),
     *_rows("errorportallocation\nno mapping for nat\nout_of_resources\nnat_allocation_failed", ["nat"]),
 )

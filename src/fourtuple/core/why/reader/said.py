@@ -27,6 +27,7 @@ _OTHER_THINGS = re.compile(
     r"/lock\b|lock-frontend|\block(?:ed|file)?\b.*(?:dpkg|apt|file)|flock|could not get lock|publickey"
 )
 _SETTING = re.compile(r" ?[:=.]+ ?\d| (?:of|is|set to|to|was set) ?\d| ?\(?\d+ ?(?:s|ms|sec|seconds)?\)?$")
+_WRAPPER = re.compile(r"\[errno -?\d+\]|\berrno\W{0,3}\d+|[\w.]*(?:error|exception)\b|\(\d+\)|\be[a-z]{4,}\b")
 _KILLED = re.compile(r"killed process (\d{1,7})[, ]+\(?([\w./-]{1,40})")
 _FLOODED = re.compile(r"on port (?:\[?[\w.:]*\]?:|[\d.]+\.)?(\d{1,5})\b")
 _ON_WINDOWS = re.compile(r"\b(?:windows|winsock|win32|microsoft|powershell)\b|\bc:/")
@@ -37,11 +38,15 @@ def said(message: str, raw: str, matcher: Matcher, *, alone: bool = False) -> li
 
     message: folded, without its frame
     raw:     the line itself, for what depends on the case of letters
-    alone:   the message is the whole text, so that a person takes it for one about connections
+    alone:   the message is the whole text; if it is no more than an error, a person takes it for one of connections
     """
     matches = _outermost(matcher.matches(message))
     named = named_errors(message)
-    errors = [each for each in _errors(message, matches, named) if alone or _is_about_connections(message, each)]
+    errors = [
+        each
+        for each in _errors(message, matches, named)
+        if _is_about_connections(message, each) or (alone and _is_all(message, matches))
+    ]
     suggesting = [match for match in matches if match.phrase.causes or match.phrase.limit]
     general = [match for match in matches if not match.phrase.error]
     if not errors:
@@ -128,6 +133,13 @@ def _is_about_connections(message: str, each: Named) -> bool:
     if needed is None or each.error.startswith("WSA"):
         return True
     return bool(re.search(needed, message)) and not _OTHER_THINGS.search(message)
+
+
+def _is_all(message: str, matches: Sequence[Match]) -> bool:
+    """Whether a message says nothing but its error: `OSError: [Errno 28] No space left on device`."""
+    for match in matches:
+        message = message.replace(match.phrase.text, "")
+    return not re.search(r"[a-z0-9]", _WRAPPER.sub("", message))
 
 
 def _with_words(finding: Finding, message: str, matches: Sequence[Match], at: int) -> Finding:
