@@ -16,6 +16,7 @@ from fourtuple.core.units import format_count
 from fourtuple.core.why.catalogue.rows import catalogue, phrases
 from fourtuple.core.why.findings import Finding
 from fourtuple.core.why.judge import Why, fit_of, judge
+from fourtuple.core.why.leads import target_of
 from fourtuple.core.why.reader import PHRASES, read_findings
 from fourtuple.core.why.scene import Bearing, Scene
 from fourtuple.core.why.when import bearing_of
@@ -25,7 +26,6 @@ from fourtuple.verbs.viewpoint import Viewpoint
 
 MOST_SECONDS = 4.0  # for looking into other namespaces
 MOST_EXPLAINED = 50  # findings that are weighed; the others are counted
-LOCALHOST = frozenset({"localhost", "ip6-localhost", "localhost.localdomain"})
 
 
 def why(
@@ -69,7 +69,7 @@ def why(
         bearings = [Bearing.PERHAPS if each.system in (None, "Linux") else Bearing.THEN for each in explained]
     looks = _Looks(host, snapshot, explained, pid=pid, everywhere=everywhere)
     scenes = [
-        looks.scene(finding, bearing, str(end) if end else _target(finding))
+        looks.scene(finding, bearing, str(end) if end else target_of(finding))
         for finding, bearing in zip(explained, bearings, strict=True)
     ]
     own = looks.own
@@ -161,18 +161,6 @@ def _sweep() -> Snapshot:
     from fourtuple.verbs.sweep import sweep
 
     return sweep()
-
-
-def _target(finding: Finding) -> str | None:
-    """The destination as ADDRESS:PORT; None: it has none, no port, or a name that nobody asked to resolve."""
-    host, _, port = finding.destination.rpartition(":")
-    if host.strip("[]") in LOCALHOST:
-        host = "127.0.0.1"
-    try:
-        end = Endpoint.parse(f"{host}:{port}")
-    except UsageError:
-        return None
-    return str(end) if end.port else None
 
 
 def _host_of(end: str) -> str:

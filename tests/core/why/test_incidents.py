@@ -1,4 +1,4 @@
-"""What `why` says of public incidents, and of texts of the same kinds in other words; the tables are TOML beside this."""
+"""What `why` says of public incidents, and of texts of the same kinds in other words: tables in TOML beside this."""
 
 import re
 import tomllib
@@ -40,7 +40,7 @@ def answer(text: str) -> Why:
     return judge([Scene(world, each, Bearing.PERHAPS) for each in findings], {}, {}, rows=catalogue())
 
 
-@pytest.mark.parametrize("incident", (*INCIDENTS, *VARIANTS), ids=lambda each: " ".join(each.text.split())[:60])
+@pytest.mark.parametrize("incident", [*INCIDENTS, *VARIANTS], ids=lambda each: " ".join(each.text.split())[:60])
 def test_an_incident_is_understood(incident: Incident) -> None:
     """One of its causes comes first, none that is wrong does, and the remedy is there."""
     why = answer(incident.text)

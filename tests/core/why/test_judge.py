@@ -21,11 +21,10 @@ from fourtuple.core.why.catalogue.rows import catalogue, phrases
 from fourtuple.core.why.causes import CAUSES
 from fourtuple.core.why.findings import Finding, System
 from fourtuple.core.why.judge import OPEN, Explained, Why, judge
-from fourtuple.core.why.leads import ERRORS, PLATEAUS, WITH_WORDS, Plateau
+from fourtuple.core.why.leads import ERRORS, PLATEAUS, WITH_WORDS, Plateau, target_of
 from fourtuple.core.why.reader import PHRASES, read_findings
 from fourtuple.core.why.scene import Bearing, Scene, UnixQueue, nowhere
 from fourtuple.core.why.timeline import BRINGS, OF_ONE_DESTINATION
-from fourtuple.verbs.why import _target as target_of
 from tests.core.quiet import PROCESS, WORLD
 from tests.told import numbers
 
@@ -36,8 +35,8 @@ PORTS = PortRoom(1, 28_232, 0, Interval.of(28_232), (), (), 0, 0, 0, 0)
 def judged(text: str, world: World = NOTHING_KNOWN, bearing: Bearing = Bearing.NOW, **scene: Any) -> Why:
     """What `why` says of a text, where nothing else is known."""
     findings = read_findings([text], (*PHRASES, *phrases()))
-    known = {"asked": True} | scene
-    scenes = [Scene(world, each, bearing, **{"target": target_of(each)} | known) for each in findings]
+    known: dict[str, Any] = {"asked": True} | scene
+    scenes = [Scene(world, each, bearing, **({"target": target_of(each)} | known)) for each in findings]
     return judge(scenes, {}, {}, rows=catalogue())
 
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from fourtuple.core.errors import UsageError
+from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.why.findings import Finding, System
 from fourtuple.core.why.scene import rounded
 
@@ -177,6 +179,7 @@ WITH_WORDS: Mapping[str, Sequence[str]] = MappingProxyType(
         "EACCES": ("windows-excluded",),
     }
 )
+LOCALHOST = frozenset({"localhost", "ip6-localhost", "localhost.localdomain"})
 # Calls that fail for the same reasons.
 _SAME_CALL: Mapping[str, str] = MappingProxyType(
     {
@@ -248,3 +251,15 @@ def agrees(finding: Finding, cause: str) -> bool:
 
 def _is_ipv6(finding: Finding) -> bool:
     return "::" in finding.source + finding.destination or (finding.source or finding.destination).startswith("[")
+
+
+def target_of(finding: Finding) -> str | None:
+    """The destination as ADDRESS:PORT; None: it has none, no port, or a name that nobody asked to resolve."""
+    host, _, port = finding.destination.rpartition(":")
+    if host.strip("[]") in LOCALHOST:
+        host = "127.0.0.1"
+    try:
+        end = Endpoint.parse(f"{host}:{port}")
+    except UsageError:
+        return None
+    return str(end) if end.port else None

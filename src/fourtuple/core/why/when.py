@@ -57,18 +57,13 @@ def written_at(text: str, now: datetime) -> datetime | None:
         return datetime.fromisoformat(re.sub(r"([.,]\d{6})\d+", r"\1", text))
     except ValueError:
         pass
-    for forms, known in (
-        (_FORMS, {}),
-        (_FORMS_THIS_YEAR, {"year": now.year}),
-        (_FORMS_TODAY, {"year": now.year, "month": now.month, "day": now.day}),
-    ):
-        for form in forms:
-            try:
-                # A year that leaps, so that 29 February is read where the text gives no year.
-                read = datetime.strptime(
-                    text if "%Y" in form else f"2024 {text}", form if "%Y" in form else f"%Y {form}"
-                )
-                return read.replace(**known)
-            except ValueError:
-                continue
+    for form in (*_FORMS, *_FORMS_THIS_YEAR, *_FORMS_TODAY):
+        try:
+            if form in _FORMS:
+                return datetime.strptime(text, form)
+            # A year that leaps, so that 29 February is read where the text gives no year.
+            read = datetime.strptime(f"2024 {text}", f"%Y {form}").replace(year=now.year)
+        except ValueError:
+            continue
+        return read if form in _FORMS_THIS_YEAR else read.replace(month=now.month, day=now.day)
     return None

@@ -88,11 +88,12 @@ def range_sizes(scene: Scene) -> Numbers:
 def more_ports(scene: Scene) -> Iterator[Cure]:
     """The remedies for a pair without ports, with what a further source address gains."""
     yield REUSE
-    if not scene.usable or scene.bearing is Bearing.THEN:
+    gain = scene.usable or (scene.range_size or 0) - scene.reserved  # ports that bind() holds count for each address
+    if gain <= 0 or scene.bearing is Bearing.THEN:
         yield MORE_SOURCES
     else:
         yield Cure(
-            f"use a second source address, which adds {format_count(scene.usable)} ports to the same destination, or a"
+            f"use a second source address, which adds {format_count(gain)} ports to the same destination, or a"
             " further destination address or port: fourtuple plan N DEST shows which",
             MORE_SOURCES.costs,
             MORE_SOURCES.needs,

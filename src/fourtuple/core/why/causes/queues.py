@@ -15,7 +15,7 @@ def queue_sizes(scene: Scene) -> Numbers:
 def accept_queue(scene: Scene) -> Iterator[Evidence]:
     if scene.full:
         yield Evidence(4, f"the accept queue is full now: {', '.join(scene.full)}")
-    longest = scene.queue and scene.queue.backlog_most + 1
+    longest = scene.queue.backlog_most + 1 if scene.queue else None
     yield from same(scene, longest, "the longest accept queue of a listener here", against=False)
     somaxconn = (scene.world.number("net.core.somaxconn") or 0) + 1
     yield from same(scene, somaxconn, "net.core.somaxconn + 1", against=False)

@@ -54,7 +54,7 @@ _NOT_ENDS = re.compile(
 _UPSTREAM = re.compile(r"\bupstream: \"(?:fastcgi|uwsgi|scgi|grpc|https?)://")
 _LISTENS = re.compile(
     r"(?:\blisten|\bbind|\baddress already in use|eaddrinuse)\b.{0,80}?(?<![\w:])(?:::|\*"
-    r"|0\.0\.0\.0)?:(?P<port>\d{1,5})\b(?![:.\w])"
+    r"|0\.0\.0\.0)?:(?P<port>\d{1,5})\b(?!:\d|\.\d|\w)"
 )
 _PORT = re.compile(r"\bport:? ?(?P<port>\d{1,5})\b|', ?(?P<pair>\d{1,5})\)")
 _CALLS = re.compile(
