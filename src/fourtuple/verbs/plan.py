@@ -27,7 +27,8 @@ from fourtuple.core.units import LEAST_PER_S, MOST_PER_S
 from fourtuple.engine.loops.choose import Choice, choose
 from fourtuple.engine.loops.room import FILES
 from fourtuple.kernel import addresses
-from fourtuple.kernel.files import read_file
+from fourtuple.store.input import read_file
+from fourtuple.verbs.hosts import here
 from fourtuple.verbs.output import write_output
 from fourtuple.verbs.request import absent_sources
 from fourtuple.verbs.survey import Look, look
@@ -97,7 +98,7 @@ def plan(wanted: int, destinations: Sequence[str], **options: Any) -> Fit:
         first_address=asked.first_address,
         on_paper=True,
     )
-    absent = tuple(str(address) for address in absent_sources(seen.space)) if asked.sources else ()
+    absent = tuple(str(address) for address in absent_sources(seen.space, here())) if asked.sources else ()
     each = asked.wanted_each
     choice = choose(LoopName.AUTO, connections=fitting(each, seen.world.free_memory))
     return fit_of(asked, seen, means_of(seen, asked.destinations), checks_of(seen, each, choice), absent)

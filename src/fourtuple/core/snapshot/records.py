@@ -6,7 +6,6 @@ tools. None means unknown, and `unseen` says what could not be read, and why.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 import numpy as np
 
@@ -15,8 +14,6 @@ from fourtuple.core.limits.facts import Memory, PortFacts
 from fourtuple.core.sockets.table import LISTENER, SOCKET, Sockets
 
 VERSION = 1  # of the format of a file
-NOTHING: Mapping[str, int] = MappingProxyType({})
-NO_TEXT: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +140,9 @@ class HostNamespace:
     pid: int | None = None
     cgroup: str = ""
     ports: PortFacts | None = None
-    sysctls: Mapping[str, str] = NO_TEXT
-    sockstat: Mapping[str, int] = NOTHING
-    counters: Mapping[str, int] = NOTHING
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    sockstat: Mapping[str, int] = field(default_factory=dict)
+    counters: Mapping[str, int] = field(default_factory=dict)
     unlisted: int | None = None
     tracked: bool | None = None
     neighbours: int | None = None
@@ -161,8 +158,8 @@ class HostNamespace:
     addresses: tuple[HostAddress, ...] = ()
     routes: tuple[HostRoute, ...] = ()
     routes6: int | None = None
-    conntrack: Mapping[str, int] = NOTHING
-    why_not: Mapping[str, str] = NO_TEXT
+    conntrack: Mapping[str, int] = field(default_factory=dict)
+    why_not: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,8 +190,8 @@ class Snapshot:
     memory: Memory = field(default_factory=lambda: Memory(None))
     files_in_use: int | None = None
     threads: int | None = None
-    sysctls: Mapping[str, str] = NO_TEXT
-    counters: Mapping[str, int] = NOTHING
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    counters: Mapping[str, int] = field(default_factory=dict)
     inotify_instances: Mapping[int, int] = field(default_factory=dict)
     namespaces: Mapping[str, HostNamespace] = field(default_factory=dict)
     processes: Mapping[int, HostProcess] = field(default_factory=dict)

@@ -1,16 +1,18 @@
-"""How much memory and how many tasks the cgroups of a process still allow it, by the tightest of their limits.
+"""What cgroups use and allow: memory and tasks, by the tightest limit of a cgroup and those above it.
 
 Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst (v6.18)
 """
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from fourtuple.core.limits.facts import Memory
 from fourtuple.core.numbers import complete_lines, number_of
-from fourtuple.kernel.proc.files import PROC, whole
+from fourtuple.core.snapshot.belonging import path_of
+from fourtuple.core.snapshot.records import Cgroup
+from fourtuple.kernel.proc.files import PROC, text_of, whole
 from fourtuple.kernel.proc.meminfo import read_host_memory
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -80,3 +82,71 @@ def _cgroups(process_folder: Path, cgroups: Path, controller: str) -> Iterator[t
             for parent in (Path(path), *Path(path).parents):
                 version = 1 if controllers else 2
                 yield cgroups / (controller if controllers else "") / str(parent).lstrip("/"), parent, version
+
+
+def cgroup_path(process_folder: Path) -> str:
+    """The path of a process's cgroup, a key of `read_cgroups`; empty: not visible."""
+    return path_of(whole(process_folder / "cgroup"))
+
+
+def read_cgroup(path: str, cgroups: Path = CGROUPS) -> Cgroup:
+    """What a cgroup uses, and the least that it and those above it allow; None: it cannot be read, or has no limit.
+
+    path: as /proc/PID/cgroup gives it. Nothing is read of one outside this process's cgroup namespace (`/../x`)
+    """
+    if ".." in path.split("/"):
+        return Cgroup(path)
+    is_v2 = os.path.exists(cgroups / "cgroup.controllers")
+    memory = _folder(path, cgroups if is_v2 else cgroups / "memory")
+    tasks = _folder(path, cgroups if is_v2 else cgroups / "pids")
+    top = (cgroups, cgroups / "memory", cgroups / "pids")
+    statistics = numbers_of(text_of(memory / "memory.stat"))
+    if is_v2:
+        used, most, sockets = "memory.current", "memory.max", statistics.get("sock")
+        events, total = numbers_of(text_of(memory / "memory.events")), ""
+    else:
+        used, most, total = "memory.usage_in_bytes", "memory.limit_in_bytes", "total_"
+        sockets = _number(memory / "memory.kmem.tcp.usage_in_bytes")
+        events = numbers_of(text_of(memory / "memory.oom_control"))
+    files = [statistics.get(f"{total}{kind}_file") for kind in ("active", "inactive")]
+    return Cgroup(
+        path,
+        memory_bytes=_number(memory / used),
+        memory_most_bytes=_least(memory, most, top),
+        files_bytes=sum(part or 0 for part in files) if None not in files else None,
+        sockets_bytes=sockets,
+        oom_kills=events.get("oom_kill"),
+        pids=_number(tasks / "pids.current"),
+        pids_most=_least(tasks, "pids.max", top),
+        pids_refused=numbers_of(text_of(tasks / "pids.events")).get("max"),
+    )
+
+
+def _folder(path: str, top: Path) -> Path:
+    """The folder of the cgroup. In version 1, a path of another controller may go further down than this one does."""
+    folder = top / path.lstrip("/")
+    while folder != top and not folder.is_dir():
+        folder = folder.parent
+    return folder
+
+
+def _least(folder: Path, name: str, top: Collection[Path]) -> int | None:
+    """The least limit in the files of this name, from this cgroup up; None: there is none."""
+    found = []
+    while True:
+        limit = _number(folder / name)
+        if limit is not None and limit < UNLIMITED:
+            found.append(limit)
+        if folder in top or folder == folder.parent:
+            return min(found, default=None)
+        folder = folder.parent
+
+
+def _number(file: Path) -> int | None:
+    return number_of(whole(file).strip())
+
+
+def numbers_of(text: str) -> dict[str, int]:
+    """Lines of a name and a number, as in memory.stat."""
+    lines = (line.split(" ") for line in complete_lines(text) if line.count(" ") == 1)
+    return {name: number for name, word in lines if (number := number_of(word)) is not None}

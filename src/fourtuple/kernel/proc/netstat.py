@@ -89,7 +89,7 @@ def read_motion(proc: Path = PROC) -> Motion:
     return Motion(opened=counters["ActiveOpens"] + counters["PassiveOpens"], there=there + counts["TCP.tw"])
 
 
-def read_drops(proc: Path) -> Iterator[tuple[str, int]]:
+def read_drops(proc: Path = PROC) -> Iterator[tuple[str, int]]:
     """The counters that have a file of their own, as (TABLE.NAME, value)."""
     net = proc / "thread-self/net"
     for table, names in in_tables().items():
