@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fourtuple.core.doctor.patient import Patient, of_most, rank_of
+from fourtuple.core.doctor.patient import NEAR_SHARE, Patient, of_most, rank_of
 from fourtuple.core.doctor.records import Rank, Trouble
 from fourtuple.core.limits.cures import Cure, Needs, at_hand_first
 from fourtuple.core.snapshot.records import HostNamespace
@@ -25,10 +25,9 @@ def accept_queues(patient: Patient) -> Iterator[Trouble]:
     """Listeners whose accept queue is full, or nearly; it holds one connection more than its backlog."""
     for namespace in patient.now.namespaces.values():
         table = namespace.listeners
-        if namespace.read_from != SOCK_DIAG or not len(table):  # /proc/net/tcp does not report backlogs
-            continue
         waiting, holds = table["recv_q"].astype(np.int64), table["send_q"].astype(np.int64) + 1
-        for place in np.flatnonzero(waiting * 10 >= holds * 9).tolist():
+        is_known = namespace.read_from == SOCK_DIAG  # /proc/net/tcp does not report backlogs
+        for place in np.flatnonzero(is_known & (waiting >= NEAR_SHARE * holds)).tolist():
             yield _full(patient, namespace, place, int(waiting[place]), int(holds[place]))
         yield from _overflows(patient, namespace)
 

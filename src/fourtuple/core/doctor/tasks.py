@@ -8,6 +8,7 @@ from fourtuple.core.doctor.records import Rank, Subject, Trouble
 from fourtuple.core.limits.cures import Cure, Needs
 from fourtuple.core.limits.facts import CAP_SYS_ADMIN
 from fourtuple.core.snapshot.records import Cgroup, HostProcess
+from fourtuple.core.units import format_count
 
 CAP_SYS_RESOURCE = 24  # include/uapi/linux/capability.h
 FAIL = "then fork() and pthread_create() fail with EAGAIN"
@@ -35,7 +36,10 @@ def cgroup_tasks(patient: Patient) -> Iterator[Trouble]:
             rank=rank_of(used, most) or Rank.NEAR,
             says=f"the cgroup {cgroup.path} has {of_most(used, most)} tasks: {FAIL}",
             subject=patient.of_cgroup(cgroup.path),
-            evidence=tuple(filter(None, [patient.named(_threads_in(patient, cgroup.path))])),
+            evidence=(
+                f"pids.max, of this cgroup or one above it, is {format_count(most)}",
+                *filter(None, [patient.named(_threads_in(patient, cgroup.path))]),
+            ),
             cause="more processes and threads than pids.max (TasksMax=) allows",
             cures=(
                 FEWER,
@@ -98,7 +102,7 @@ def host_tasks(patient: Patient) -> Iterator[Trouble]:
             rank=rank,
             says=f"the host has {of_most(used, most)} threads that {setting} allows: {FAIL}",
             subject=Subject(),
-            evidence=tuple(filter(None, [f"the most have {patient.named(holders)}" if holders else ""])),
+            evidence=(f"{setting} = {most}", f"the most have {patient.named(holders)}"),
             cause="more processes and threads than the host is set up for",
             cures=(FEWER, Cure(f"sysctl -w {setting}={2 * most}", "each thread takes kernel memory", Needs.ROOT)),
             source="proc_sys_kernel(5)",
@@ -130,7 +134,7 @@ def user_tasks(patient: Patient) -> Iterator[Trouble]:
             rank=rank,
             says=f"user {uid} has {of_most(used, most)} threads that {process.name} ({process.pid}) may have: {FAIL}",
             subject=Subject(uid=uid, pid=process.pid, process=process.name),
-            evidence=tuple(filter(None, [f"the most have {patient.named(mine)}"])),
+            evidence=(f"RLIMIT_NPROC = {most}", f"the most have {patient.named(mine)}"),
             cause="RLIMIT_NPROC counts all threads of the user, of all its programs",
             cures=(FEWER, Cure("raise LimitNPROC= of the unit, or nproc in limits.conf", "", Needs.ROOT)),
             source="getrlimit(2), RLIMIT_NPROC",
