@@ -133,7 +133,7 @@ def _unseen(seen: SeenProcesses, insides: list[Inside]) -> list[str]:
     elsewhere = sum(not process.netns for process in seen.processes.values())
     if elsewhere:
         sentences.append(
-            f"the network namespaces of {format_count(elsewhere)} processes of other users: root may enter them"
+            f"the network namespaces of {format_count(elsewhere)} processes that this user may not inspect"
         )
     outside = [inside for inside in insides if not inside.entered]
     if outside:

@@ -12,7 +12,10 @@ import os
 from collections import Counter as Tally
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +29,12 @@ from fourtuple.kernel.proc.pid import WHOLE_HOST
 
 LINKS_MOST = 250_000  # descriptors whose links are read in one sweep: about 0.6 s of CPU
 NEARLY_FULL = 0.9  # of its files: from there on, descriptors at and above the soft limit are told apart
+NOT_VISIBLE: Mapping[str, Any] = MappingProxyType(
+    {"rings": None, "epolls": None, "inotify_instances": None, "inotify_watches": None}
+)
 MAPS_MOST = 64  # processes whose mappings are counted, those with the largest page tables first
 MAPPED_SHARE = 0.8  # of vm.max_map_count: a process with less address space than so many pages cannot be near it
+SAME = 1024  # texts of which many processes have the same
 INOTIFY, RING, EPOLL = "anon_inode:inotify", "anon_inode:[io_uring]", "anon_inode:[eventpoll]"
 
 
@@ -111,10 +118,8 @@ def _read_process(folder: int, pid: int, *, arguments: bool) -> _Read | None:
     mapped_kib = _number(_field(status, b"\nVmSize:"))
     if not status or (mapped_kib is None and b"\nState:\tZ" not in status):
         return None
-    limits = read_at(f"{pid}/limits", folder)
-    soft, hard = _limit(limits, b"\nMax open files")
+    soft, hard, processes_soft, memlock_soft_bytes = _limits(read_at(f"{pid}/limits", folder))
     files = _count_files(folder, pid, soft)
-    uid_map = read_at(f"{pid}/uid_map", folder).split()
     netns = ""
     with contextlib.suppress(OSError):
         netns = os.readlink(f"{pid}/ns/net", dir_fd=folder)
@@ -122,17 +127,21 @@ def _read_process(folder: int, pid: int, *, arguments: bool) -> _Read | None:
         pid=pid,
         name=_field(status, b"Name:").decode(errors="backslashreplace"),
         uid=_number(_field(status, b"\nUid:")),
-        cgroup=path_of(read_at(f"{pid}/cgroup", folder).decode(errors="backslashreplace")),
+        cgroup=_cgroup(read_at(f"{pid}/cgroup", folder)),
         netns=netns,
         threads=_number(_field(status, b"\nThreads:")),
         files_open=files,
         files_soft=soft,
         files_hard=hard,
         files_most=_number(_field(status, b"\nFDSize:")),
-        processes_soft=_limit(limits, b"\nMax processes")[0],
-        memlock_soft_bytes=_limit(limits, b"\nMax locked memory")[0],
+        processes_soft=processes_soft,
+        memlock_soft_bytes=memlock_soft_bytes,
         capabilities=number_of(_field(status, b"\nCapEff:").decode(), 16) or 0,
-        of_host=b" ".join(uid_map).decode() == WHOLE_HOST if uid_map else None,
+        of_host=_is_of_host(read_at(f"{pid}/uid_map", folder)),
+        rings=0,
+        epolls=0,
+        inotify_instances=0,
+        inotify_watches=0,
         arguments=_arguments(folder, pid) if arguments else None,
     )
     return _Read(process, (mapped_kib or 0) * 1024, (_number(_field(status, b"\nVmPTE:")) or 0) * 1024)
@@ -150,10 +159,23 @@ def _number(value: bytes) -> int | None:
     return number_of(words[0].decode("latin-1")) if words else None
 
 
-def _limit(limits: bytes, name: bytes) -> tuple[int | None, int | None]:
-    """(soft, hard) of a line of /proc/PID/limits; None: unlimited, or not readable."""
-    words = _field(limits, name).split()[:2]
-    return (_number(words[0]), _number(words[1])) if len(words) == 2 else (None, None)
+@lru_cache(SAME)
+def _limits(text: bytes) -> tuple[int | None, int | None, int | None, int | None]:
+    """Of /proc/PID/limits: soft and hard files, soft processes, soft locked memory; None: unlimited, or unreadable."""
+    files, processes, memlock = (
+        _field(text, b"\nMax " + name) for name in (b"open files", b"processes", b"locked memory")
+    )
+    return _number(files), _number(b" ".join(files.split()[1:2])), _number(processes), _number(memlock)
+
+
+@lru_cache(SAME)
+def _cgroup(text: bytes) -> str:
+    return path_of(text.decode(errors="backslashreplace"))
+
+
+@lru_cache(SAME)
+def _is_of_host(uid_map: bytes) -> bool | None:
+    return b" ".join(uid_map.split()).decode() == WHOLE_HOST if uid_map else None
 
 
 def _arguments(folder: int, pid: int) -> tuple[str, ...]:
@@ -205,28 +227,19 @@ class _Descriptors:
         sockets: list[tuple[int, list[int]]] = []
         sampled = []
         for process in sorted(processes.values(), key=lambda each: (each.files_open or 0, each.pid)):
-            try:
-                handle = os.open(f"{process.pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
-            except PermissionError:
+            links, step = _read_links(folder, process.pid, left)
+            if links is None:
                 hidden += 1
+                found[process.pid] = replace(process, **NOT_VISIBLE)
                 continue
-            except OSError:  # it has ended
-                continue
-            try:
-                names = os.listdir(handle)
-                step = 1 if len(names) <= left else -(-len(names) // max(1, left))
-                links = _links(handle, names[::step]) if left > 0 else []
-            finally:
-                os.close(handle)
             left -= len(links)
-            if names and not links and left > 0:  # the folder may be listed, but not its links (ptrace_may_access())
-                hidden += 1
-                continue
             if step > 1:
                 sampled.append(process)
-            sockets.append((process.pid, [int(link[8:-1]) for _, link in links if link.startswith("socket:[")]))
-            if step == 1:
-                found[process.pid] = _with_kinds(folder, process, links)
+                found[process.pid] = replace(process, **NOT_VISIBLE)
+            elif kinds := [(name, link) for name, link in links if link.startswith("anon_inode:")]:
+                found[process.pid] = _with_kinds(folder, process, kinds)
+            if own := [int(link[8:-1]) for _, link in links if link.startswith("socket:[")]:
+                sockets.append((process.pid, own))
         sockets.sort()
         inodes = np.fromiter((inode for _, each in sockets for inode in each), np.uint64)
         pids = np.repeat(
@@ -235,25 +248,45 @@ class _Descriptors:
         return cls(found, inodes, pids, hidden, sampled)
 
 
-def _links(handle: int, names: Sequence[str]) -> list[tuple[str, str]]:
-    """The descriptors of an open /proc/PID/fd, as (number, target)."""
-    found = []
-    for name in names:
-        with contextlib.suppress(OSError):  # closed since the folder was listed
-            found.append((name, os.readlink(name, dir_fd=handle)))
-    return found
+def _read_links(folder: int, pid: int, most: int) -> tuple[list[tuple[str, str]] | None, int]:
+    """The descriptors of a process as (number, target), and of how many one was read.
+
+    None: this user may not read them; of a process that has ended there are none.
+    """
+    try:
+        handle = os.open(f"{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+    except PermissionError:
+        return None, 1
+    except OSError:
+        return [], 1
+    found, denied = [], False
+    try:
+        names = os.listdir(handle)
+        step = 1 if len(names) <= most else -(-len(names) // max(1, most))
+        for name in names[::step] if most > 0 else []:
+            try:
+                found.append((name, os.readlink(name, dir_fd=handle)))
+            except PermissionError:  # the folder may be listed, but not its links (ptrace_may_access())
+                denied = True
+                break
+            except OSError:  # closed since the folder was listed
+                continue
+    finally:
+        os.close(handle)
+    return None if denied else found, step
 
 
 def _with_kinds(folder: int, process: HostProcess, links: Sequence[tuple[str, str]]) -> HostProcess:
     """The process with the numbers of its rings, epoll and inotify instances, and of its inotify watches."""
-    kinds = [link for _, link in links if link.startswith("anon_inode:")]
-    watched = [name for name, link in links if link == INOTIFY] if kinds else []
+    kinds = [link for _, link in links]
+    watched = [name for name, link in links if link == INOTIFY]
+    watches = (read_at(f"{process.pid}/fdinfo/{name}", folder).count(b"inotify wd:") for name in watched)
     return replace(
         process,
         rings=kinds.count(RING),
         epolls=kinds.count(EPOLL),
         inotify_instances=len(watched),
-        inotify_watches=sum(read_at(f"{process.pid}/fdinfo/{name}", folder).count(b"inotify wd:") for name in watched),
+        inotify_watches=sum(watches),
     )
 
 
@@ -276,12 +309,12 @@ def _counted_maps(folder: int, found: Mapping[int, _Read], max_map_count: int | 
 def _unseen(descriptors: _Descriptors, uncounted: int) -> Iterator[str]:
     if descriptors.hidden:
         yield (
-            f"which sockets and inotify instances {format_count(descriptors.hidden)} processes of other users have:"
-            " root may see them"
+            f"which sockets and inotify instances {format_count(descriptors.hidden)} processes have that this user may"
+            " not inspect"
         )
     if descriptors.sampled:
         names = ", ".join(f"{each.name} ({each.pid})" for each in descriptors.sampled[:3])
         more = " …" if len(descriptors.sampled) > 3 else ""
         yield f"all descriptors of {names}{more}: there are too many, and only a part was read"
     if uncounted:
-        yield f"the memory mappings of {format_count(uncounted)} processes: not permitted, or too many processes"
+        yield f"the memory mappings of {format_count(uncounted)} large processes: not permitted, or too many of them"
