@@ -99,7 +99,7 @@ class Runtimes:
 
     def names(self, belonging: Belonging) -> ContainerNames:
         """The names of the container and its pod, as far as they can be read; of nested containers, the outermost's."""
-        if belonging.delegated or len(belonging.containers) > 1 or "/" in belonging.pod:
+        if belonging.delegated or len(belonging.containers) > 1 or ":" in belonging.pod:
             return ContainerNames(belonging.name)
         if len(self._kept) > MOST_KEPT:
             self._kept.clear()

@@ -85,9 +85,9 @@ def _cgroups(process_folder: Path, cgroups: Path, controller: str) -> Iterator[t
                 yield cgroups / (controller if controllers else "") / str(parent).lstrip("/"), parent, version
 
 
-def cgroup_path(process_folder: Path) -> str:
-    """The path of a process's cgroup, a key of `read_cgroups`; empty: not visible."""
-    return path_of(whole(process_folder / "cgroup"))
+def cgroup_path(pid: int, proc: Path = PROC) -> str:
+    """The path of a process's cgroup, a key of `read_cgroups`; empty: it has ended, or is not visible."""
+    return path_of(whole(proc / str(pid) / "cgroup"))
 
 
 def read_cgroups(paths: Iterable[str], cgroups: Path = CGROUPS) -> dict[str, Cgroup]:
