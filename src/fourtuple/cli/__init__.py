@@ -23,6 +23,7 @@ from fourtuple.cli.prove import prove
 from fourtuple.cli.report import report
 from fourtuple.cli.runs import runs
 from fourtuple.cli.serve import serve
+from fourtuple.cli.snapshot import snapshot
 from fourtuple.cli.undo import undo
 from fourtuple.cli.why import why
 
@@ -60,6 +61,7 @@ for command in (
     undo,
     why,
     census,
+    snapshot,
     export,
     runs,
     compare,
