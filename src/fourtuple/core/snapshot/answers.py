@@ -3,6 +3,7 @@
 import errno
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TypeVar
@@ -18,7 +19,7 @@ from fourtuple.core.snapshot.records import HostNamespace, HostProcess, HostRout
 from fourtuple.core.sockets.columns import Mask
 from fourtuple.core.sockets.filter import EVERYWHERE, Where
 from fourtuple.core.sockets.owners import NOBODY, Holders
-from fourtuple.core.sockets.table import SOCKET, Sockets, State, mapped, recast, unmapped
+from fourtuple.core.sockets.table import SOCKET, Chosen, Sockets, State, mapped, recast, unmapped
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec
 from fourtuple.core.units import quoted
 
@@ -73,9 +74,16 @@ class Recorded:
         automatic: range | None = None,
         others: bool = True,
     ) -> tuple[T, str]:
-        tables = [recast(self._namespace.listeners, SOCKET), self._namespace.sockets]
         wanted = [int(state) for state in states]
-        return fold([table[np.isin(table["state"], wanted)] for table in tables]), self._namespace.read_from
+        tables = []
+        for table in (recast(self._namespace.listeners, SOCKET), self._namespace.sockets):
+            chosen = np.isin(table["state"], wanted)
+            if automatic is not None and not others:
+                own = (table["local_port"] >= automatic.start) & (table["local_port"] < automatic.stop)
+                is_named = (table["chosen"] == Chosen.BOUND) | (table["state"] == State.LISTEN)
+                chosen &= own | is_named
+            tables.append(table[chosen])
+        return fold(tables), self._namespace.read_from
 
     def holders(self, inodes: NDArray[np.uint32], *, rings: bool = False) -> Holders:
         inside = self._namespace
@@ -211,6 +219,15 @@ def world_of(snapshot: Snapshot, inside: HostNamespace, pid: int | None) -> Worl
         unlisted=inside.unlisted,
         behaviours=snapshot.behaviours,
     )
+
+
+def of_one_namespace(snapshot: Snapshot, netns: str) -> Snapshot:
+    """The snapshot with one network namespace only, its processes and their cgroups. Raises UsageError."""
+    inside = _namespace_of(snapshot, None, netns)
+    processes = {pid: each for pid, each in snapshot.processes.items() if each.netns == inside.netns}
+    paths = {inside.cgroup, *(each.cgroup for each in processes.values())}
+    cgroups = {path: each for path, each in snapshot.cgroups.items() if path in paths}
+    return replace(snapshot, namespaces={inside.netns: inside}, processes=processes, cgroups=cgroups)
 
 
 def _facts(snapshot: Snapshot, inside: HostNamespace, process: HostProcess | None) -> ProcessFacts:
