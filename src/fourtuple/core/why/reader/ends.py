@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 _V4 = r"\d{1,3}(?:\.\d{1,3}){3}"
 _V6 = r"\[[0-9a-f:.]+(?:%\w+)?\]"
-_NAME = r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)+[a-z][a-z0-9-]*[a-z0-9]|localhost"
+_NAME = r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.){1,30}[a-z][a-z0-9-]{0,61}[a-z0-9]|localhost"
 _CODE = "".join(
     rf"(?<!\.{end})" for end in ("py", "js", "go", "rs", "rb", "cc", "ts", "java", "cpp", "php", "erl", "c", "h")
 )
@@ -18,27 +18,48 @@ _PORTS = {
 }  # fmt: skip
 LOCAL_CALLS = ("bind", "listen")
 
+# A text that must be in the message, and the pattern that is then tried.
 _ENDS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"(?<![\w.:\[@-])(?P<host>{_V6}|{_V4}|{_NAME}){_CODE}:(?P<port>\d{{1,5}})(?!\w|:\d|\.\d)",
-        r"(?:://|@|\bdial (?:tcp|udp)\d? |\bhost |\bto )(?P<host>[a-z0-9_][\w-]*):(?P<port>\d{2,5})\b",
-        rf"\b(?P<scheme>{'|'.join(_PORTS)})://(?:[^@/\s\"']*@)?(?P<host>{_V6}|{_V4}|[a-z0-9][\w.-]*)(?=[/\s\"',?)]|\Z)",
-        r"(?<![\w:.\[])(?P<host>(?:[0-9a-f]{0,4}:){2,7}(?:[0-9a-f]{1,4}|(?<=::))?):(?P<port>\d{1,5})(?!\w|:[\w:]|\.\d)",
-        rf"(?P<host>{_V6}|{_V4}|{_NAME})\W{{1,3}}(?:and accepting tcp/ip connections on"
-        rf" )?port:?\W{{1,3}}(?P<port>\d{{1,5}})\b",
-        r"\bhosts?(?:name)?\"?[ =:]{1,3}['\"]?(?P<host>[\w.:-]+?)['\"]?(?: \([^)]*\))?(?: and accepting tcp/ip"
-        r" connections"
-        r" on|[,;]| \|)? ?['\"]?(?:at |on )?(?:tcp )?port\"?[ =:]{1,3}['\"]?(?P<port>\d{1,5})\b",
-        r"\baddress\"?[ =:]{1,3}['\"](?P<host>[\w.:-]+)['\"],? ['\"]?port\"?[ =:]{1,3}['\"]?(?P<port>\d{1,5})\b",
-        r"\baddress\":\"(?P<host>[\w.:-]+)\",\"port\":\"?(?P<port>\d{1,5})\b",
-        rf"[(\[{{]['\"](?P<host>{_V4}|[0-9a-f:]*::[0-9a-f:]*|[a-z][\w.-]*)['\"], ?(?P<port>\d{{1,5}})\b",
-        r"\{\{(?P<host>\d{1,3}(?:, ?\d{1,3}){3})\}, ?(?P<port>\d{1,5})\}",
-        rf"htons\((?P<port>\d{{1,5}})\), sin_addr=inet_addr\(\"(?P<host>{_V4})\"",
-        r"sin6_port=htons\((?P<port>\d{1,5})\).{0,60}inet_pton\(af_inet6, \"(?P<host>[0-9a-f:.]+)\"",
-        rf"(?P<host>{_V4}|{_NAME})/(?:{_V4}|<unresolved>):(?P<port>\d{{1,5}})",  # Netty: name/10.0.0.9:80
-        rf"(?<!/)/(?P<host>{_V4}):(?P<port>\d{{1,5}})",  # Java: /10.0.0.9:80
-        rf"\b(?P<host>{_V4}):(?P<scheme>{'|'.join(_PORTS)})\b",  # tcpdump, nc, ab: 10.0.0.9:http
+    (guard, re.compile(pattern))
+    for guard, pattern in (
+        (":", rf"(?<![\w.:\[@-])(?P<host>{_V6}|{_V4}|{_NAME}){_CODE}:(?P<port>\d{{1,5}})(?!\w|:\d|\.\d)"),
+        (":", r"(?:://|@|\bdial (?:tcp|udp)\d? |\bhost |\bto )(?P<host>[a-z0-9_][\w-]{0,62}):(?P<port>\d{2,5})\b"),
+        (
+            "://",
+            rf"\b(?P<scheme>{'|'.join(_PORTS)})://(?:[^@/\s\"']{{1,100}}@)?"
+            rf"(?P<host>{_V6}|{_V4}|[a-z0-9][\w.-]{{0,253}})(?=[/\s\"',?)]|\Z)",
+        ),
+        (  # Node: ::1:8080
+            "::",
+            r"(?<![\w:.\[])(?P<host>(?:[0-9a-f]{0,4}:){2,7}(?:[0-9a-f]{1,4}|(?<=::))?):(?P<port>\d{1,5})(?!\w|:[\w:]|\.\d)",
+        ),
+        (
+            "port",
+            rf"(?<![\w.])(?P<host>{_V6}|{_V4}|{_NAME})\W{{1,3}}(?:and accepting tcp/ip connections on )?"
+            rf"port:?\W{{1,3}}(?P<port>\d{{1,5}})\b",
+        ),
+        (
+            "port",
+            r"\bhosts?(?:name)?\"?[ =:]{1,3}['\"]?(?P<host>[\w.:-]{1,255}?)['\"]?(?: \([^)]{0,100}\))?"
+            r"(?: and accepting tcp/ip connections on|[,;]| \|)? ?['\"]?(?:at |on )?(?:tcp )?"
+            r"port\"?[ =:]{1,3}['\"]?(?P<port>\d{1,5})\b",
+        ),
+        (
+            "port",
+            r"\baddress\"?[ =:]{1,3}['\"](?P<host>[\w.:-]{1,255})['\"],? ?"
+            r"['\"]?port\"?[ =:]{1,3}['\"]?(?P<port>\d{1,5})\b",
+        ),
+        ("'", rf"[(\[{{]'(?P<host>{_V4}|[0-9a-f:]*::[0-9a-f:]*|[a-z][\w.-]{{0,253}})', ?(?P<port>\d{{1,5}})\b"),
+        ('"', rf"[(\[{{]\"(?P<host>{_V4}|[0-9a-f:]*::[0-9a-f:]*|[a-z][\w.-]{{0,253}})\", ?(?P<port>\d{{1,5}})\b"),
+        ("{{", r"\{\{(?P<host>\d{1,3}(?:, ?\d{1,3}){3})\}, ?(?P<port>\d{1,5})\}"),  # Erlang
+        ("htons", rf"htons\((?P<port>\d{{1,5}})\), sin_addr=inet_addr\(\"(?P<host>{_V4})\""),
+        (
+            "htons",
+            r"sin6_port=htons\((?P<port>\d{1,5})\).{0,60}inet_pton\(af_inet6, \"(?P<host>[0-9a-f:.]{1,60})\"",
+        ),
+        ("/", rf"(?<![\w.])(?P<host>{_V4}|{_NAME})/(?:{_V4}|<unresolved>):(?P<port>\d{{1,5}})"),  # Netty
+        ("/", rf"(?<!/)/(?P<host>{_V4}):(?P<port>\d{{1,5}})"),  # Java: /10.0.0.9:80
+        (":", rf"\b(?P<host>{_V4}):(?P<scheme>{'|'.join(_PORTS)})\b"),  # ab, nc: 10.0.0.9:http
     )
 )
 _ALONE = re.compile(rf"\b(?:to|host|server|address|from) ['\"(]?(?P<host>{_V4}|{_V6})(?![\w:]|\.\d|/\d)")
@@ -169,8 +190,8 @@ def _found(message: str) -> list[NamedEnd]:
 
 
 def _matches(message: str) -> Iterator[NamedEnd]:
-    for pattern in _ENDS:
-        for match in pattern.finditer(message):
+    for guard, pattern in _ENDS:
+        for match in pattern.finditer(message) if guard in message else ():
             groups = match.groupdict()
             port = int(groups["port"]) if groups.get("port") else _PORTS[groups["scheme"]]
             if port < 65536 and (host := _host(match["host"])):

@@ -11,6 +11,7 @@ _MORE = re.compile(
     r"at [\w$.<>/]+ ?\(|at \S+:\d+:\d+\)?$|caused by:|suppressed:|\.\.\. \d+ (?:more|common)|file \"[^\"]*\", line \d"
     r"|[}\])]+[,;]?$|from \S+:\d+:in "
 )
+_PERHAPS = re.compile(r"[:\]] (?:at |caused by:|suppressed:|\.\.\. |file \"|from |[}\])])")
 _CHAIN = re.compile(r"during handling of the above exception|the above exception was the direct cause")
 _TRACEBACK = "traceback (most recent call last)"
 _EXCEPTION = re.compile(r"(?:exception in thread \"[^\"]*\" )?[a-z_][\w.$]*(?:exception|error)\b")
@@ -30,8 +31,10 @@ class Lines:
         """Whether the line continues the one before it."""
         if number == 0 or not self.folded[number]:
             return False
-        frame = self.framed(number)
-        return (self.lines[number][0] in " \t" and frame.stamp is None) or bool(_MORE.match(frame.message))
+        if self.lines[number][0] in " \t":
+            return self.framed(number).stamp is None
+        folded = self.folded[number]
+        return bool(_MORE.match(folded) or (_PERHAPS.search(folded) and _MORE.match(self.framed(number).message)))
 
     def event(self, number: int) -> range:
         """The lines of the event that line `number` is part of."""

@@ -13,6 +13,7 @@ _COLOUR = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\
 _VISIBLE_COLOUR = re.compile(
     r"(?:\^\[|#033)?\[\d{0,3}(?:;\d{1,3})*m"
 )  # as less, rsyslog and copied terminals show them
+_COLOUR_SEEN = re.compile(r"\[\d{0,3}(?:;\d{1,3})*m")  # begins with a letter, which is fast to look for
 _SPACES = "\t\r\v\f\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
@@ -39,7 +40,7 @@ def fold(text: str) -> str:
         text = _ESCAPE.sub(_unescaped, text)
     if "\x1b" in text:
         text = _COLOUR.sub("", text)
-    if "[" in text:
+    if _COLOUR_SEEN.search(text):
         text = _VISIBLE_COLOUR.sub(" ", text)
     if not text.isascii():
         text = unicodedata.normalize("NFC", text.translate(_TABLE))

@@ -18,20 +18,25 @@ _MONTH = f"(?P<month>{_MONTHS})"
 _CLOCK = r"(?P<clock>\d{1,2}:\d\d:\d\d(?:[.,]\d{1,9})?)"
 _ZONE = r"(?P<zone>\s?(?:Z|UTC|GMT|[+-]\d\d:?\d\d)\b)?"
 _DAY = r"(?P<day>\d{1,2})"
+# Patterns with a time of day are tried around one; a weekday before it belongs to it.
+_AROUND = re.compile(r"\d{1,2}:\d\d:\d\d")
+_BEFORE, _AFTER = 32, 48  # characters
+_WEEKDAY = re.compile(r"(?:mon|tue|wed|thu|fri|sat|sun),? \Z")
 _TIMES = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         rf"(?P<year>\d{{4}})[-/](?P<number>\d\d)[-/](?P<day>\d\d)[T _]{_CLOCK}{_ZONE}",
-        rf"(?:(?:mon|tue|wed|thu|fri|sat|sun),? )?{_MONTH} {{1,2}}{_DAY} {_CLOCK}(?: [A-Z]{{3,4}})? (?P<year>\d{{4}})",
+        rf"{_MONTH} {{1,2}}{_DAY} {_CLOCK}(?: [A-Z]{{3,4}})? (?P<year>\d{{4}})",
         rf"{_DAY}[/ -]{_MONTH}[/ -](?P<year>\d{{4}})[: ]{{1,2}}{_CLOCK}{_ZONE}",
         rf"(?P<number>\d{{1,2}})/(?P<day>\d{{1,2}})/(?P<year>\d{{4}}),? {_CLOCK}(?P<noon> [AP]M)?",
         rf"{_MONTH} {{1,2}}{_DAY} {_CLOCK}",
         rf"(?<![a-z])[IWEF](?P<number>\d\d)(?P<day>\d\d) {_CLOCK}",
-        r"(?<=\[)(?: {0,6})(?P<uptime>\d{1,9}\.\d{6})(?=\])",
-        r"\"?(?:ts|time|timestamp|__realtime_timestamp)\"?[:=] ?\"?(?P<epoch>\d{10}(?:\d{3}|\d{6}"
-        r"|\d{9})?(?:\.\d{1,9})?)\b",
         rf"(?<![\d:]){_CLOCK}(?![\d:])",
     )
+)
+_UPTIME = re.compile(r"(?<=\[) {0,6}(?P<uptime>\d{1,9}\.\d{6})(?=\])")
+_EPOCH = re.compile(
+    r"(?:ts|time|timestamp)\"?[:=] ?\"?(?P<epoch>\d{10}(?:\d{3}|\d{6}|\d{9})?(?:\.\d{1,9})?)\b", re.IGNORECASE
 )
 FRAME_CHARACTERS = 200  # within which the time of a line is
 _PROGRAM = r"(?P<program>[a-z][\w./@+-]{0,60}?)"
@@ -156,19 +161,29 @@ def _timed(line: str, folded: str) -> tuple[Stamp | None, str]:
     The kernel's own times, in brackets, become `[@kernel]`.
     """
     within = len(line) if line.lstrip().startswith("{") else FRAME_CHARACTERS
-    matches = [match for pattern in _TIMES if (match := pattern.search(line, 0, within))]
-    for match in sorted(matches, key=re.Match.start):
-        try:
-            stamp = _stamp(match)
-        except (ValueError, OverflowError, OSError):
-            continue
-        if kernel := _OF_KERNEL.match(folded):
-            return stamp, f"[@kernel]{folded[kernel.end() :]}"
-        here = match.re.search(folded, 0, FRAME_CHARACTERS // 2)
-        if here and not here.groupdict().get("epoch"):
-            folded = f"{folded[: here.start()]}@time{folded[here.end() :]}"
-        return stamp, folded
-    return None, folded
+    if not (match := _time(line, within)):
+        return None, folded
+    try:
+        stamp = _stamp(match)
+    except (ValueError, OverflowError, OSError):
+        return None, folded
+    if kernel := _OF_KERNEL.match(folded):
+        return stamp, f"[@kernel]{folded[kernel.end() :]}"
+    here = None if match.re is _EPOCH else _time(folded, FRAME_CHARACTERS)
+    if here and here.start() <= FRAME_CHARACTERS // 2:
+        before = _WEEKDAY.sub("", folded[: here.start()])
+        folded = f"{before}@time{folded[here.end() :]}"
+    return stamp, folded
+
+
+def _time(line: str, within: int) -> re.Match[str] | None:
+    """The first time within so many characters of a line, in the first of the formats that fits."""
+    found = _UPTIME.search(line, 0, min(within, FRAME_CHARACTERS))
+    if around := _AROUND.search(line, 0, within):
+        start, end = max(0, around.start() - _BEFORE), min(len(line), around.end() + _AFTER)
+        clock = next((match for pattern in _TIMES if (match := pattern.search(line, start, end))), None)
+        found = clock if clock and (found is None or clock.start() < found.start()) else found
+    return found or _EPOCH.search(line, 0, within)
 
 
 def _stamp(match: re.Match[str]) -> Stamp:

@@ -24,7 +24,7 @@ _CONTEXT = {
     "ECONNABORTED": rf"{_CALLS}|connection|socket|client|recv|send",
 }
 _OTHER_THINGS = re.compile(
-    r"/lock\b|lock-frontend|\block(?:ed|file)?\b.*(?:dpkg|apt|file)|flock|could not get lock|publickey"
+    r"/lock\b|lock-frontend|\block(?:ed|file)?\b.{0,80}(?:dpkg|apt|file)|flock|could not get lock|publickey"
 )
 _SETTING = re.compile(r" ?[:=.]+ ?\d| (?:of|is|set to|to|was set) ?\d| ?\(?\d+ ?(?:s|ms|sec|seconds)?\)?$")
 _WRAPPER = re.compile(r"\[errno -?\d+\]|\berrno\W{0,3}\d+|[\w.]*(?:error|exception)\b|\(\d+\)|\be[a-z]{4,}\b")
@@ -42,10 +42,11 @@ def said(message: str, raw: str, matcher: Matcher, *, alone: bool = False) -> li
     """
     matches = _outermost(matcher.matches(message))
     named = named_errors(message)
+    known = {match.phrase.error for match in matches if match.phrase.causes or match.phrase.limit}
     errors = [
         each
         for each in _errors(message, matches, named)
-        if _is_about_connections(message, each) or (alone and _is_all(message, matches))
+        if each.error in known or _is_about_connections(message, each) or (alone and _is_all(message, matches))
     ]
     suggesting = [match for match in matches if match.phrase.causes or match.phrase.limit]
     general = [match for match in matches if not match.phrase.error]
