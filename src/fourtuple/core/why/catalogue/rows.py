@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from fourtuple.core.why.catalogue.configuration import Configuration
 from fourtuple.core.why.findings import Phrase
 
 FOLDER = "programs"
@@ -88,11 +89,13 @@ class CatalogueFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     program: its name, as logs have it, in lower case
     names:   the names of its processes (/proc/PID/comm), where they differ from `program`
     limit:   its rows
+    config:  how it is configured, where its own setting can be read; None: it cannot
     """
 
     program: str
     limit: tuple[CatalogueRow, ...]
     names: tuple[str, ...] = ()
+    config: Configuration | None = None
 
 
 def parse_file(text: str) -> CatalogueFile:
@@ -104,6 +107,10 @@ def parse_file(text: str) -> CatalogueFile:
     for row in file.limit:
         if row.program != file.program:
             raise ValueError(f"the key {row.key} does not begin with {file.program}")
+    config = file.config or Configuration()
+    settable = {*config.directives.values(), *config.arguments.values(), *config.titles}
+    if unknown := settable - {row.key for row in file.limit}:
+        raise ValueError(f"the configuration sets what has no row: {', '.join(sorted(unknown))}")
     return file
 
 
@@ -134,6 +141,12 @@ def stops_at() -> Mapping[int, tuple[CatalogueRow, ...]]:
         for number in sorted({stop.number for stop in row.stops_at}):
             found.setdefault(number, []).append(row)
     return MappingProxyType({number: tuple(rows) for number, rows in found.items()})
+
+
+@functools.cache
+def configurations() -> Mapping[str, Configuration]:
+    """How programs are configured, by program; only those whose setting can be read."""
+    return MappingProxyType({file.program: file.config for file in files() if file.config})
 
 
 @functools.cache
