@@ -242,14 +242,8 @@ def _candidates(scene: Scene, rows: Mapping[str, CatalogueRow]) -> list[str]:
 
 
 def _limit_agrees(finding: Finding, rows: Mapping[str, CatalogueRow]) -> bool:
-    """Whether the errno of the text can be that of the limit: an errno outranks a word that names another limit."""
-    if not finding.error:
-        return True
-    row = rows[finding.limit]
-    if finding.program not in ("", row.program):
-        return False  # what another program meets is the errno; whose limit it is, is a guess
-    # The program itself reports its limit with its errno, such as HAProxy's accept() with EMFILE.
-    return row.error == finding.error or (not row.error and finding.error in ("EPERM", "EMFILE", "EAGAIN", "ENFILE"))
+    """Whether the limit outranks the errno: the program itself reports it. What another program meets is the errno."""
+    return not finding.error or finding.program == rows[finding.limit].program
 
 
 def _stops_here(scene: Scene, cause: Cause) -> bool:
@@ -306,9 +300,10 @@ def _of_row(row: CatalogueRow) -> Cause:
     cures = [Cure(f"{row.do}{where}", row.costs, Needs.SETTING)]
     if row.runtime:
         cures.append(Cure(f"look at it: {row.runtime}"))
-    limited = f"{row.program} has reached its own limit: {row.title} ({row.key.partition('.')[2]})"
-    default = f"; default: {row.default}" if row.default else ""
-    return Cause(f"{limited}{default}", cures)
+    notes = [f"default: {row.default}"] if row.default else []
+    notes += [f"seen by clients: {row.seen}"] if row.seen else []
+    evidence = tuple(Evidence(0, note, said=True) for note in notes)
+    return Cause(f"a limit of the program itself: {row.title} ({row.key})", cures, lambda _: iter(evidence))
 
 
 def _kind(cause: str) -> str:
