@@ -113,17 +113,40 @@ def test_a_range_that_is_reserved_is_said_to_be(ground: Ground) -> None:
     assert numbers(found["best"]["evidence"][0])[:2] == [180, 200]
 
 
-def test_ports_that_bind_holds_are_said_to_be_and_what_helps_with_one_destination(ground: Ground) -> None:
+def test_with_one_destination_a_further_source_is_the_cure_and_not_a_late_bind(ground: Ground) -> None:
+    """All 50 ports are bound, and all go to one destination: NO_PORT would give 50 again."""
     ground.set_port_range(40_000, 40_049)
     with program(ground, LISTENERS, 8000), program(ground, CLIENTS, 50, 0, 8000):
         found = best(ground, GONE)["best"]
 
+    assert any("second source address, which adds 50 ports" in do for do in found["do"])
+    assert not any("IP_BIND_ADDRESS_NO_PORT" in do for do in found["do"][:3])
+    assert any("IP_BIND_ADDRESS_NO_PORT would gain nothing" in note for note in found["notes"])
+
+
+def test_ports_that_bind_holds_for_several_destinations_are_said_to_be(ground: Ground) -> None:
+    ground.set_port_range(40_000, 40_049)
+    with (
+        program(ground, LISTENERS, 8000, 8001),
+        program(ground, CLIENTS, 25, 0, 8000),
+        program(ground, CLIENTS, 25, 0, 8001),
+    ):
+        found = best(ground, GONE)["best"]
+
     assert found["cause"] == "bound-first"
-    source = next(at for at, do in enumerate(found["do"]) if "second source address" in do)
-    no_port = next(at for at, do in enumerate(found["do"]) if "IP_BIND_ADDRESS_NO_PORT" in do)
-    assert 50 in numbers(found["do"][source])
-    assert source < no_port
-    assert "gains nothing" in found["costs"][no_port]
+    assert "IP_BIND_ADDRESS_NO_PORT" in found["do"][0] + found["do"][1]
+
+
+def test_curl_prints_no_errno_so_the_host_is_asked(ground: Ground) -> None:
+    """50 of 50 ports are used; a server listens."""
+    ground.set_port_range(40_000, 40_049)
+    line = "curl: (7) Failed to connect to 127.0.0.1 port 8000 after 0 ms: Couldn't connect to server"
+    with program(ground, LISTENERS, 8000), program(ground, CLIENTS, 0, 50, 8000):
+        full = best(ground, line)
+    none = best(ground, line)
+
+    assert (full["error"], full["best"]["cause"]) == ("", "port-range")
+    assert none["best"]["cause"] == "no-listener"
 
 
 def test_a_unix_socket_whose_backlog_is_full_is_seen(ground: Ground, tmp_path: Any) -> None:

@@ -48,6 +48,10 @@ OPEN: Mapping[str, tuple[str, str]] = {
         "no host answers on the link, a firewall rejects, or the neighbour table is full",
         "ip neighbour show to {address} on that host",
     ),
+    "": (
+        "nothing listens there, or this host has no port left: the text has no errno",
+        "ss -lnt on the server, and fourtuple limits {target} here",
+    ),
     "ENOBUFS": ("which table or buffer is full", "dmesg | tail on that host"),
 }
 
@@ -275,13 +279,12 @@ def _weigh(name: str, cause: Cause, scene: Scene, *, root: bool) -> tuple[Explan
     """The explanation, and what the host says now that did not count."""
     counts: list[Evidence] = []
     aside: list[str] = []
-    for each in cause.evidence(scene):
+    own = [Evidence(2, text) for text in scene.settings.get(name, ())]
+    for each in (*cause.evidence(scene), *own):
         if each.said or scene.bearing is Bearing.NOW or (scene.bearing is Bearing.PERHAPS and each.weight >= 0):
             counts.append(each)
         elif each.weight:
             aside.append(each.text)
-    if name in scene.settings:
-        counts.append(Evidence(2, scene.settings[name]))
     explanation = Explanation(
         cause=name,
         says=cause.says,

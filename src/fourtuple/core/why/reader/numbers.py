@@ -1,6 +1,7 @@
 """At which number connections stop, in words that people write. A number with no such word beside it is none."""
 
 import re
+from decimal import Decimal
 
 from fourtuple.core.numbers import number_of
 
@@ -89,5 +90,5 @@ def _value(match: re.Match[str]) -> int | None:
     if "." not in digits:
         whole = number_of(digits)
         return None if whole is None or whole * _TIMES[unit] > MOST else whole * _TIMES[unit]
-    value = float(digits) * _TIMES[unit]
+    value = Decimal(digits) * _TIMES[unit]  # exact: 32.7k is 32,700
     return int(value) if value <= MOST and value == int(value) else None
