@@ -227,10 +227,12 @@ def _tcp(
         return fold_sockets(lambda tables: np.concatenate([nothing, *tables]), states, asked)
 
     def read() -> tuple[Sockets, str]:
+        if ports and attributed:
+            return listed(Asked(automatic=ports.port_range))
         found, by = listed(ALL)
         if ports and by == SOCK_DIAG:
             own = np.isin(found["local_port"], ports.port_range) if len(found) else np.zeros(0, bool)
-            if own.any() and (attributed or own.sum() >= ATTRIBUTED_SHARE * len(ports.port_range)):
+            if own.any() and own.sum() >= ATTRIBUTED_SHARE * len(ports.port_range):
                 return listed(Asked(automatic=ports.port_range))
         return found, by
 
