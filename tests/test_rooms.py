@@ -51,7 +51,7 @@ WINGS = {
         "process": set(),
         "files": set(),
         "sockopts": set(),
-        "proc": {"process"},
+        "proc": {"process", "syscalls"},
         "runtimes": {"proc"},
         "netlink": {"proc"},
         "netns": {"children", "proc", "syscalls"},
