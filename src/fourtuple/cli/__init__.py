@@ -13,6 +13,7 @@ from fourtuple import __version__
 from fourtuple.cli.census import census
 from fourtuple.cli.check import check
 from fourtuple.cli.compare import compare
+from fourtuple.cli.doctor import doctor
 from fourtuple.cli.ending import ended
 from fourtuple.cli.export import export
 from fourtuple.cli.hold import hold
@@ -57,6 +58,7 @@ for command in (
     hold,
     serve,
     limits,
+    doctor,
     plan,
     undo,
     why,

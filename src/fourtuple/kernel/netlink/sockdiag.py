@@ -229,6 +229,21 @@ def fold_sockets(
     return fold(read_proc_net_tcp(states, proc)), PROC_NET_TCP
 
 
+def read_sockets(
+    states: Iterable[State], family: int = socket.AF_UNSPEC, protocol: int = socket.IPPROTO_TCP, ask: Ask = exchange
+) -> Sockets:
+    """The sockets of a small namespace in these states, as one table, read without threads of their own.
+
+    Raises NoSuchDumpError without sock_diag, DumpInterruptedError, OSError.
+    """
+    message = request(family, states, protocol=protocol)
+
+    def fold(tables: Iterable[Sockets]) -> Sockets:
+        return np.concatenate([np.zeros(0, SOCKET), *(table.copy() for table in tables)])
+
+    return retried(fold, lambda: _dump(ask(message), parse_datagram))
+
+
 def read_listeners(ask: Ask = exchange, proc: Path = Path("/proc")) -> Sockets:
     """The listening TCP sockets of this network namespace, dtype LISTENER. Retries and falls back as fold_sockets."""
 
