@@ -42,7 +42,7 @@ WINGS = {
         "check": {"errors", "limits", "sockets", "space", "units"},
         "runs": {"counters", "errnos", "errors", "limits", "sockets", "space", "units"},
         "snapshot": {"census", "counters", "decoding", "errors", "limits", "numbers", "sockets", "space", "units"},
-        "doctor": {"census", "counters", "errors", "limits", "snapshot", "sockets", "space", "units"},
+        "doctor": {"census", "counters", "errors", "limits", "numbers", "snapshot", "sockets", "space", "units"},
         "why": {"census", "counters", "numbers", "snapshot", "errnos", "errors", "limits", "sockets", "space", "units"},
     },
     "kernel": {
@@ -50,7 +50,7 @@ WINGS = {
         "children": {"syscalls"},
         "process": set(),
         "sockopts": set(),
-        "proc": {"process"},
+        "proc": {"process", "syscalls"},
         "runtimes": {"proc"},
         "netlink": {"proc"},
         "netns": {"children", "proc", "syscalls"},

@@ -1,7 +1,7 @@
 """Names of containers and pods, from the state that container runtimes keep on this host.
 
-Only files that a runtime or the kubelet writes are read, never what a container can write: links are not followed, and a
-file that is too long, or is not what it should be, gives no name. The IDs come from cgroups' names in fixed forms, so
+Only files that a runtime or the kubelet writes are read, never what a container can write: links are not followed, and
+a file that is too long, or is not what it should be, gives no name. The IDs come from cgroups' names in fixed forms, so
 they lead nowhere else.
 
 Docker: container/container.go (v27), config.v2.json. containerd: the OCI bundle in its state folder, with the

@@ -26,7 +26,8 @@ from fourtuple.core.numbers import number_of
 from fourtuple.core.snapshot.records import HostAddress
 from fourtuple.core.sockets.table import LISTENER, SOCK_DIAG, SOCKET, Sockets, State
 from fourtuple.kernel.netlink.interfaces import count_neighbours, read_host_addresses, read_interfaces
-from fourtuple.kernel.netlink.sockdiag import ALL, Asked, fold_sockets, read_listeners
+from fourtuple.kernel.netlink.reading import NoSuchDumpError
+from fourtuple.kernel.netlink.sockdiag import ALL, Asked, fold_sockets, read_listeners, read_sockets
 from fourtuple.kernel.netlink.unixdiag import UnixQueue, read_unix_listeners
 from fourtuple.kernel.netns import NAMED
 from fourtuple.kernel.proc.files import PROC, read_at
@@ -179,7 +180,6 @@ def _read(
         why_not[error.wanted] = error.stopped_by
     sockstat = _sockstat(folder, net)
     listeners, sockets, by = _tcp(sockstat, ports, why_not, attributed=attributed)
-    has_udp = sockstat.get("UDP.inuse", 1) + sockstat.get("UDP6.inuse", 0)
     interfaces = _tried(read_interfaces, None, "interfaces", why_not)
     return Inside(
         door=place,
@@ -192,7 +192,7 @@ def _read(
         listeners=listeners,
         read_from=by,
         unix=_tried(_unix, (), "Unix sockets", why_not),
-        udp=_tried(_udp, None, "UDP sockets", why_not) if has_udp else np.zeros(0, SOCKET),
+        udp=_tried(lambda: _udp(sockstat), None, "UDP sockets", why_not),
         addresses=_tried(lambda: read_host_addresses(interfaces.names if interfaces else {}), (), "addresses", why_not),
         neighbours=_tried(count_neighbours, {}, "neighbours", why_not),
         routes6=_routes6(read_at(f"{net}/rt6_stats", folder)),
@@ -214,27 +214,32 @@ def _tcp(
 ) -> tuple[Sockets, Sockets, str]:
     """(listeners, other sockets, the source of the listing).
 
-    The kernel walks the tables of the whole host for each listing, so a namespace whose sockets are all listening is
+    The kernel walks the tables of the whole host for each listing, so a namespace without connections and listeners is
     asked only for sockets that are only bound, which /proc/net/sockstat does not count.
     """
-    in_use = sockstat.get("TCP.inuse", 1) + sockstat.get("TCP6.inuse", 0)
+    in_use = sum(sockstat.get(name, 1) for name in ("TCP.inuse", "TCP.tw")) + sockstat.get("TCP6.inuse", 0)
+    states = CONNECTED if in_use else frozenset({State.BOUND_INACTIVE})
     nothing = np.zeros(0, SOCKET)
-    listeners = _tried(read_listeners, np.zeros(0, LISTENER), "listeners", why_not) if in_use else np.zeros(0, LISTENER)
-    only_listens = in_use == len(listeners) and not sockstat.get("TCP.tw", 1)
-    states = frozenset({State.BOUND_INACTIVE}) if only_listens else CONNECTED
 
     def listed(asked: Asked) -> tuple[Sockets, str]:
         return fold_sockets(lambda tables: np.concatenate([nothing, *tables]), states, asked)
 
     def read() -> tuple[Sockets, str]:
-        found, by = listed(ALL)
-        if ports and by == SOCK_DIAG:
-            own = np.isin(found["local_port"], ports.port_range) if len(found) else np.zeros(0, bool)
-            if own.any() and (attributed or own.sum() >= ATTRIBUTED_SHARE * len(ports.port_range)):
+        if ports and attributed and in_use:
+            return listed(Asked(automatic=ports.port_range))
+        try:
+            found = read_sockets(states)
+        except NoSuchDumpError:
+            return listed(ALL)
+        if ports and len(found):
+            own = (found["local_port"] >= ports.port_range.start) & (found["local_port"] < ports.port_range.stop)
+            if own.sum() >= max(1, ATTRIBUTED_SHARE * len(ports.port_range)):
                 return listed(Asked(automatic=ports.port_range))
-        return found, by
+        return found, SOCK_DIAG
 
     sockets, by = _tried(read, (nothing, SOCK_DIAG), "TCP sockets", why_not)
+    no_listeners = np.zeros(0, LISTENER)
+    listeners = _tried(read_listeners, no_listeners, "listeners", why_not) if in_use else no_listeners
     return listeners, sockets, by
 
 
@@ -242,13 +247,12 @@ def _unix() -> Sequence[UnixQueue]:
     return read_unix_listeners() or ()
 
 
-def _udp() -> Sockets:
-    found, _ = fold_sockets(
-        lambda tables: np.concatenate([np.zeros(0, SOCKET), *tables]),
-        frozenset(State) - {State.BOUND_INACTIVE},
-        Asked(protocol=socket.IPPROTO_UDP),
-    )
-    return found
+def _udp(sockstat: Mapping[str, int]) -> Sockets:
+    found = [np.zeros(0, SOCKET)]
+    for family, name in ((socket.AF_INET, "UDP.inuse"), (socket.AF_INET6, "UDP6.inuse")):
+        if sockstat.get(name, int(family == socket.AF_INET)):
+            found.append(read_sockets(CONNECTED - {State.BOUND_INACTIVE}, family, socket.IPPROTO_UDP))
+    return np.concatenate(found)
 
 
 def _sysctls(folder: int, names: Iterable[str]) -> dict[str, str]:

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.snapshot.answers import Recorded
-from fourtuple.core.snapshot.coding import decode
+from fourtuple.core.snapshot.coding import MAGIC, decode
 from fourtuple.core.snapshot.frames import at_or_before, frames_of
 from fourtuple.core.snapshot.host import Host
+from fourtuple.core.snapshot.pastes.paste import paste
 from fourtuple.core.snapshot.records import Snapshot
 from fourtuple.core.space.endpoints import EndpointSpec, parse_addresses
 from fourtuple.core.units import format_size, quoted
 from fourtuple.store.input import read_file
 
 MOST_BYTES = 2**30  # of a file with a snapshot, or with many
+MOST_PASTED_BYTES = 2**26
 STDIN = "-"
 ENDINGS = (".snapshot", ".zst", ".json", ".txt", ".log")
 
@@ -58,10 +60,22 @@ def read_snapshot(file: str, at: str | None = None) -> Snapshot:
         content = content[frame.start : frame.stop]
     elif at is not None:
         raise UsageError("--at", f"{what} has one moment only: it is no recording", "Leave it out.")
+    if not content.startswith((MAGIC, b"{")):
+        return _pasted(what, content)
     try:
         return decode(content, source)
     except ValueError as error:
         raise (CannotError if "version" in str(error) else UsageError)(what, str(error)) from None
+
+
+def _pasted(what: str, content: bytes) -> Snapshot:
+    """Raises UsageError."""
+    if len(content) > MOST_PASTED_BYTES:
+        raise UsageError(what, f"it is too long for pasted output (at most {format_size(MOST_PASTED_BYTES)})")
+    found = paste(content.decode("utf-8", "replace"))
+    if found is None:
+        raise UsageError(what, "it is no snapshot, and no output of ss, netstat, sysctl or another tool that is known")
+    return found
 
 
 def is_snapshot_name(text: str) -> bool:

@@ -75,6 +75,7 @@ def sweep(*, arguments: bool = False, attributed: bool = False, links_most: int 
         sysctls=sysctls,
         counters={name: value for name, value in read_drops() if name in OF_THE_HOST},
         inotify_instances=seen.inotify_instances,
+        inotify_watches=seen.inotify_watches,
         namespaces={inside.door.netns: _namespace(inside, seen) for inside in insides},
         processes=seen.processes,
         cgroups=cgroups_of([*paths, *above]),
@@ -133,7 +134,7 @@ def _unseen(seen: SeenProcesses, insides: list[Inside]) -> list[str]:
     elsewhere = sum(not process.netns for process in seen.processes.values())
     if elsewhere:
         sentences.append(
-            f"the network namespaces of {format_count(elsewhere)} processes of other users: root may enter them"
+            f"the network namespaces of {format_count(elsewhere)} processes that this user may not inspect"
         )
     outside = [inside for inside in insides if not inside.entered]
     if outside:

@@ -48,7 +48,7 @@ def namespace(netns: str = INIT, **other: Any) -> HostNamespace:
         ]
     )
     listeners, listener_pids = expand_listeners([ListenerRow("10.0.0.4", 80, 1, 4, pid=70)])
-    values = {
+    values: dict[str, Any] = {
         "ports": PortFacts(range(40_000, 40_100), Ranges([])),
         "sockets": sockets,
         "socket_pids": pids,
@@ -63,7 +63,7 @@ def namespace(netns: str = INIT, **other: Any) -> HostNamespace:
 
 
 def snapshot(**other: Any) -> Snapshot:
-    values = {
+    values: dict[str, Any] = {
         "host": "web1",
         "kernel": "6.1.0",
         "uid": 0,
@@ -80,14 +80,22 @@ def snapshot(**other: Any) -> Snapshot:
     return Snapshot(1_767_323_045.0, **values | other)
 
 
-def test_the_default_is_the_first_namespace_and_others_are_chosen_by_name_or_process() -> None:
+@pytest.mark.parametrize(
+    ("how", "netns"),
+    [
+        ({}, INIT),
+        ({"netns": "blue"}, POD),
+        ({"netns": POD}, POD),
+        ({"netns": "71"}, POD),
+        ({"pid": 71}, POD),
+        ({"pid": 70}, INIT),
+    ],
+)
+def test_the_default_is_the_first_namespace_and_others_are_chosen_by_name_or_process(
+    how: dict[str, Any], netns: str
+) -> None:
     """The name of ip-netns(8), net:[…], a PID as --netns and as --pid."""
-    chosen = [
-        Recorded(snapshot(), **how).origin.netns  # type: ignore[arg-type]
-        for how in ({}, {"netns": "blue"}, {"netns": POD}, {"netns": "71"}, {"pid": 71}, {"pid": 70})
-    ]
-
-    assert chosen == [INIT, f"{POD} (blue)", f"{POD} (blue)", f"{POD} (blue)", f"{POD} (blue)", INIT]
+    assert Recorded(snapshot(), **how).world().netns == netns
 
 
 @pytest.mark.parametrize("how", [{"netns": "red"}, {"netns": "5"}, {"pid": 5}])
@@ -109,7 +117,7 @@ def test_the_world_of_a_process_is_its_own_limits_with_its_cgroup_and_namespace(
 
     assert (world.process.pid, world.process.files_soft, world.process.files_open) == (70, 100, 9)
     assert world.process.uid_threads == 6
-    assert world.process.sockets == {70}
+    assert world.process.sockets == frozenset({70})
     assert world.cgroup is not None
     assert (world.cgroup.free_bytes, world.cgroup.where, world.pids_left) == (45, "in the cgroup /a", 7)
     assert (world.sysctls["fs.file-max"], world.sysctls["net.core.somaxconn"]) == ("1000", "4096")

@@ -3,6 +3,7 @@
 import errno
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TypeVar
@@ -10,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.errors import UsageError
+from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.limits.facts import Memory, Motion, PortFacts, ProcessFacts, World
 from fourtuple.core.numbers import number_of
 from fourtuple.core.snapshot.host import Origin
@@ -18,7 +19,7 @@ from fourtuple.core.snapshot.records import HostNamespace, HostProcess, HostRout
 from fourtuple.core.sockets.columns import Mask
 from fourtuple.core.sockets.filter import EVERYWHERE, Where
 from fourtuple.core.sockets.owners import NOBODY, Holders
-from fourtuple.core.sockets.table import SOCKET, Sockets, State, mapped, recast, unmapped
+from fourtuple.core.sockets.table import SOCKET, Chosen, Sockets, State, mapped, recast, unmapped
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec
 from fourtuple.core.units import quoted
 
@@ -26,10 +27,13 @@ T = TypeVar("T")
 ANY_PROGRAM = "a program started there"
 SHELL = 0  # the PID of the program that a paste's `ulimit -a` speaks of
 NO_ROUTE = "the snapshot has no route there"
+NO_LISTING, LISTING = "the snapshot does not list them", "Paste the output of ss -tanp, too."
 
 
 class Recorded:
     """A Host that is one network namespace of a snapshot."""
+
+    can_test = False
 
     def __init__(self, snapshot: Snapshot, *, pid: int | None = None, netns: str | None = None) -> None:
         """pid, netns: whose namespace; a name, a PID or `net:[…]`; neither: that of the snapshot's init.
@@ -73,9 +77,18 @@ class Recorded:
         automatic: range | None = None,
         others: bool = True,
     ) -> tuple[T, str]:
-        tables = [recast(self._namespace.listeners, SOCKET), self._namespace.sockets]
+        if not self._namespace.read_from:
+            raise CannotError("the TCP sockets", NO_LISTING, LISTING)
         wanted = [int(state) for state in states]
-        return fold([table[np.isin(table["state"], wanted)] for table in tables]), self._namespace.read_from
+        tables = []
+        for table in (recast(self._namespace.listeners, SOCKET), self._namespace.sockets):
+            chosen = np.isin(table["state"], wanted)
+            if automatic is not None and not others:
+                own = (table["local_port"] >= automatic.start) & (table["local_port"] < automatic.stop)
+                is_named = (table["chosen"] == Chosen.BOUND) | (table["state"] == State.LISTEN)
+                chosen &= own | is_named
+            tables.append(table[chosen])
+        return fold(tables), self._namespace.read_from
 
     def holders(self, inodes: NDArray[np.uint32], *, rings: bool = False) -> Holders:
         inside = self._namespace
@@ -119,9 +132,15 @@ class Recorded:
             found = route.source or self._first_address(route.interface, address.version)
             if found:
                 return ipaddress.ip_address(found)
-        if not self._namespace.routes and (likely := self._likely_source(address)):
+        if self._namespace.routes:
+            raise OSError(errno.ENETUNREACH, NO_ROUTE)
+        if likely := self._likely_source(address):
             return likely
-        raise OSError(errno.ENETUNREACH, NO_ROUTE)
+        raise UsageError(
+            f"the source address towards {address}",
+            "the snapshot has neither routes nor addresses",
+            "Name it: --from ADDRESS.",
+        )
 
     def addresses(self) -> list[Address]:
         return [ipaddress.ip_address(each.address) for each in self._namespace.addresses]
@@ -180,8 +199,11 @@ def world_of(snapshot: Snapshot, inside: HostNamespace, pid: int | None) -> Worl
     why_not = dict(inside.why_not)
     if process is None:
         why_not["open files, locked memory and processes"] = "a snapshot knows them by process (--pid)"
+    ports = inside.ports if inside.read_from else None
     if inside.ports is None:
         why_not.setdefault("the port range", "the snapshot does not have it")
+    elif ports is None:
+        why_not.setdefault("source ports", f"{NO_LISTING}. {LISTING}")
     memory = None
     if cgroup and cgroup.memory_most_bytes is not None and cgroup.memory_bytes is not None:
         free_bytes = cgroup.memory_most_bytes - cgroup.memory_bytes + (cgroup.files_bytes or 0)
@@ -193,7 +215,7 @@ def world_of(snapshot: Snapshot, inside: HostNamespace, pid: int | None) -> Worl
         kernel=snapshot.kernel,
         netns=inside.netns,
         process=_facts(snapshot, inside, process),
-        ports=inside.ports,
+        ports=ports,
         cpus=snapshot.cpus,
         page_bytes=snapshot.page_bytes,
         memory_bytes=snapshot.memory_bytes,
@@ -211,6 +233,15 @@ def world_of(snapshot: Snapshot, inside: HostNamespace, pid: int | None) -> Worl
         unlisted=inside.unlisted,
         behaviours=snapshot.behaviours,
     )
+
+
+def of_one_namespace(snapshot: Snapshot, netns: str) -> Snapshot:
+    """The snapshot with one network namespace only, its processes and their cgroups. Raises UsageError."""
+    inside = _namespace_of(snapshot, None, netns)
+    processes = {pid: each for pid, each in snapshot.processes.items() if each.netns == inside.netns}
+    paths = {inside.cgroup, *(each.cgroup for each in processes.values())}
+    cgroups = {path: each for path, each in snapshot.cgroups.items() if path in paths}
+    return replace(snapshot, namespaces={inside.netns: inside}, processes=processes, cgroups=cgroups)
 
 
 def _facts(snapshot: Snapshot, inside: HostNamespace, process: HostProcess | None) -> ProcessFacts:

@@ -5,8 +5,8 @@ src/basic/cgroup-util.c, v257), the kubelet (pkg/kubelet/cm/pod_container_manage
 `cgroupsPath`, LXC (src/lxc/cgroups/cgfsng.c, v6.0), Nomad (client/lib/cgroupslib, v1.9), the agent of ECS.
 
 A container, user or service that manages cgroups of its own names them as it likes. Those in a container are reported
-below its own name, `OUTER/INNER`, and those of users and services are marked as `delegated`, so that none can pass itself
-off as another.
+below its own name, `OUTER/INNER`, and those of users and services are marked as `delegated`, so that none can pass
+itself off as another.
 """
 
 import re

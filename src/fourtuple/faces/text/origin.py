@@ -10,8 +10,11 @@ def origin_lines(origin: Origin | None) -> list[str]:
 
     None: nothing to say, the answer is about this host, now.
     """
-    if origin is None:
-        return []
+    return [f"From {origin.source}: {host_of_origin(origin)}"] if origin else []
+
+
+def host_of_origin(origin: Origin) -> str:
+    """The host, the time and who saw it."""
     time = origin.time.replace("T", " ").partition(".")[0].partition("+")[0]
     by = "" if origin.uid is None else "seen by root" if origin.uid == ROOT else f"seen by user {origin.uid}"
     parts = [
@@ -21,4 +24,4 @@ def origin_lines(origin: Origin | None) -> list[str]:
         by,
         origin.netns,
     ]
-    return [f"From {origin.source}: {', '.join(filter(None, parts))}"]
+    return ", ".join(filter(None, parts))

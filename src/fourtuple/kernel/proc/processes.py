@@ -12,7 +12,10 @@ import os
 from collections import Counter as Tally
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cmp_to_key, lru_cache
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +26,16 @@ from fourtuple.core.snapshot.records import HostProcess
 from fourtuple.core.units import format_count
 from fourtuple.kernel.proc.files import PROC, read_at
 from fourtuple.kernel.proc.pid import WHOLE_HOST
+from fourtuple.kernel.syscalls import compare_files
 
 LINKS_MOST = 250_000  # descriptors whose links are read in one sweep: about 0.6 s of CPU
 NEARLY_FULL = 0.9  # of its files: from there on, descriptors at and above the soft limit are told apart
+NOT_VISIBLE: Mapping[str, Any] = MappingProxyType(
+    {"rings": None, "epolls": None, "inotify_instances": None, "inotify_watches": None}
+)
 MAPS_MOST = 64  # processes whose mappings are counted, those with the largest page tables first
 MAPPED_SHARE = 0.8  # of vm.max_map_count: a process with less address space than so many pages cannot be near it
+SAME = 1024  # texts of which many processes have the same
 INOTIFY, RING, EPOLL = "anon_inode:inotify", "anon_inode:[io_uring]", "anon_inode:[eventpoll]"
 
 
@@ -38,7 +46,7 @@ class SeenProcesses:
     processes: by PID; no kernel threads
     inodes:    (n,), uint64, ascending: the inodes of sockets in descriptors that were read
     pids:      (n,), int32: the process that has each; of several the one with the lowest PID
-    inotify_instances: by user ID
+    inotify_instances, inotify_watches: by user ID; what processes share counts once
     hidden:    processes whose descriptors this user may not read
     unseen:    sentences
     """
@@ -47,6 +55,7 @@ class SeenProcesses:
     inodes: NDArray[np.uint64]
     pids: NDArray[np.int32]
     inotify_instances: Mapping[int, int]
+    inotify_watches: Mapping[int, int]
     hidden: int
     unseen: tuple[str, ...]
 
@@ -82,15 +91,16 @@ def read_processes(
     finally:
         os.close(folder)
     inodes, firsts = np.unique(descriptors.inodes, return_index=True)
-    instances = Tally[int]()
-    for process in processes.values():
-        if process.uid is not None and process.inotify_instances:
-            instances[process.uid] += process.inotify_instances
+    distinct = _distinct(descriptors.watchers)
+    watches = Tally[int]()
+    for watcher in distinct:
+        watches[watcher.uid] += watcher.watches
     return SeenProcesses(
         processes=processes,
         inodes=inodes,
         pids=descriptors.pids[firsts],
-        inotify_instances=instances,
+        inotify_instances=Tally(watcher.uid for watcher in distinct),
+        inotify_watches=watches,
         hidden=descriptors.hidden,
         unseen=tuple(_unseen(descriptors, uncounted)),
     )
@@ -111,10 +121,8 @@ def _read_process(folder: int, pid: int, *, arguments: bool) -> _Read | None:
     mapped_kib = _number(_field(status, b"\nVmSize:"))
     if not status or (mapped_kib is None and b"\nState:\tZ" not in status):
         return None
-    limits = read_at(f"{pid}/limits", folder)
-    soft, hard = _limit(limits, b"\nMax open files")
+    soft, hard, processes_soft, memlock_soft_bytes = _limits(read_at(f"{pid}/limits", folder))
     files = _count_files(folder, pid, soft)
-    uid_map = read_at(f"{pid}/uid_map", folder).split()
     netns = ""
     with contextlib.suppress(OSError):
         netns = os.readlink(f"{pid}/ns/net", dir_fd=folder)
@@ -122,17 +130,21 @@ def _read_process(folder: int, pid: int, *, arguments: bool) -> _Read | None:
         pid=pid,
         name=_field(status, b"Name:").decode(errors="backslashreplace"),
         uid=_number(_field(status, b"\nUid:")),
-        cgroup=path_of(read_at(f"{pid}/cgroup", folder).decode(errors="backslashreplace")),
+        cgroup=_cgroup(read_at(f"{pid}/cgroup", folder)),
         netns=netns,
         threads=_number(_field(status, b"\nThreads:")),
         files_open=files,
         files_soft=soft,
         files_hard=hard,
         files_most=_number(_field(status, b"\nFDSize:")),
-        processes_soft=_limit(limits, b"\nMax processes")[0],
-        memlock_soft_bytes=_limit(limits, b"\nMax locked memory")[0],
+        processes_soft=processes_soft,
+        memlock_soft_bytes=memlock_soft_bytes,
         capabilities=number_of(_field(status, b"\nCapEff:").decode(), 16) or 0,
-        of_host=b" ".join(uid_map).decode() == WHOLE_HOST if uid_map else None,
+        of_host=_is_of_host(read_at(f"{pid}/uid_map", folder)),
+        rings=0,
+        epolls=0,
+        inotify_instances=0,
+        inotify_watches=0,
         arguments=_arguments(folder, pid) if arguments else None,
     )
     return _Read(process, (mapped_kib or 0) * 1024, (_number(_field(status, b"\nVmPTE:")) or 0) * 1024)
@@ -150,10 +162,23 @@ def _number(value: bytes) -> int | None:
     return number_of(words[0].decode("latin-1")) if words else None
 
 
-def _limit(limits: bytes, name: bytes) -> tuple[int | None, int | None]:
-    """(soft, hard) of a line of /proc/PID/limits; None: unlimited, or not readable."""
-    words = _field(limits, name).split()[:2]
-    return (_number(words[0]), _number(words[1])) if len(words) == 2 else (None, None)
+@lru_cache(SAME)
+def _limits(text: bytes) -> tuple[int | None, int | None, int | None, int | None]:
+    """Of /proc/PID/limits: soft and hard files, soft processes, soft locked memory; None: unlimited, or unreadable."""
+    files, processes, memlock = (
+        _field(text, b"\nMax " + name) for name in (b"open files", b"processes", b"locked memory")
+    )
+    return _number(files), _number(b" ".join(files.split()[1:2])), _number(processes), _number(memlock)
+
+
+@lru_cache(SAME)
+def _cgroup(text: bytes) -> str:
+    return path_of(text.decode(errors="backslashreplace"))
+
+
+@lru_cache(SAME)
+def _is_of_host(uid_map: bytes) -> bool | None:
+    return b" ".join(uid_map.split()).decode() == WHOLE_HOST if uid_map else None
 
 
 def _arguments(folder: int, pid: int) -> tuple[str, ...]:
@@ -184,11 +209,23 @@ def _names(folder: int, path: str) -> list[str]:
         os.close(handle)
 
 
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """A descriptor of inotify: of which process, how many watches it has, and its /proc/PID/fdinfo."""
+
+    uid: int
+    pid: int
+    handle: int
+    watches: int
+    text: bytes
+
+
 @dataclass(frozen=True)
 class _Descriptors:
     """The links of descriptors: which sockets, rings, epoll and inotify instances each process has.
 
     sampled: processes of which only a part of the links was read
+    watchers: descriptors of inotify
     """
 
     processes: Mapping[int, HostProcess]
@@ -196,6 +233,7 @@ class _Descriptors:
     pids: NDArray[np.int32]
     hidden: int
     sampled: Sequence[HostProcess]
+    watchers: Sequence[Watcher]
 
     @classmethod
     def read(cls, folder: int, processes: Mapping[int, HostProcess], most: int) -> "_Descriptors":
@@ -204,57 +242,93 @@ class _Descriptors:
         found: dict[int, HostProcess] = {}
         sockets: list[tuple[int, list[int]]] = []
         sampled = []
+        watchers: list[Watcher] = []
         for process in sorted(processes.values(), key=lambda each: (each.files_open or 0, each.pid)):
-            try:
-                handle = os.open(f"{process.pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
-            except PermissionError:
+            links, step = _read_links(folder, process.pid, left)
+            if links is None:
                 hidden += 1
+                found[process.pid] = replace(process, **NOT_VISIBLE)
                 continue
-            except OSError:  # it has ended
-                continue
-            try:
-                names = os.listdir(handle)
-                step = 1 if len(names) <= left else -(-len(names) // max(1, left))
-                links = _links(handle, names[::step]) if left > 0 else []
-            finally:
-                os.close(handle)
             left -= len(links)
-            if names and not links and left > 0:  # the folder may be listed, but not its links (ptrace_may_access())
-                hidden += 1
-                continue
             if step > 1:
                 sampled.append(process)
-            sockets.append((process.pid, [int(link[8:-1]) for _, link in links if link.startswith("socket:[")]))
-            if step == 1:
-                found[process.pid] = _with_kinds(folder, process, links)
+                found[process.pid] = replace(process, **NOT_VISIBLE)
+            elif kinds := [(name, link) for name, link in links if link.startswith("anon_inode:")]:
+                mine = [_watcher(folder, process, name) for name, link in kinds if link == INOTIFY]
+                watchers += mine
+                found[process.pid] = _with_kinds(process, [link for _, link in kinds], mine)
+            if own := [int(link[8:-1]) for _, link in links if link.startswith("socket:[")]:
+                sockets.append((process.pid, own))
         sockets.sort()
         inodes = np.fromiter((inode for _, each in sockets for inode in each), np.uint64)
         pids = np.repeat(
             np.array([pid for pid, _ in sockets], np.int32), np.array([len(each) for _, each in sockets], np.intp)
         )
-        return cls(found, inodes, pids, hidden, sampled)
+        return cls(found, inodes, pids, hidden, sampled, watchers)
 
 
-def _links(handle: int, names: Sequence[str]) -> list[tuple[str, str]]:
-    """The descriptors of an open /proc/PID/fd, as (number, target)."""
-    found = []
-    for name in names:
-        with contextlib.suppress(OSError):  # closed since the folder was listed
-            found.append((name, os.readlink(name, dir_fd=handle)))
-    return found
+def _read_links(folder: int, pid: int, most: int) -> tuple[list[tuple[str, str]] | None, int]:
+    """The descriptors of a process as (number, target), and of how many one was read.
+
+    None: this user may not read them; of a process that has ended there are none.
+    """
+    try:
+        handle = os.open(f"{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+    except PermissionError:
+        return None, 1
+    except OSError:
+        return [], 1
+    found, denied = [], False
+    try:
+        names = os.listdir(handle)
+        step = 1 if len(names) <= most else -(-len(names) // max(1, most))
+        for name in names[::step] if most > 0 else []:
+            try:
+                found.append((name, os.readlink(name, dir_fd=handle)))
+            except PermissionError:  # the folder may be listed, but not its links (ptrace_may_access())
+                denied = True
+                break
+            except OSError:  # closed since the folder was listed
+                continue
+    finally:
+        os.close(handle)
+    return None if denied else found, step
 
 
-def _with_kinds(folder: int, process: HostProcess, links: Sequence[tuple[str, str]]) -> HostProcess:
+def _watcher(folder: int, process: HostProcess, name: str) -> Watcher:
+    text = read_at(f"{process.pid}/fdinfo/{name}", folder)
+    return Watcher(process.uid or 0, process.pid, int(name), text.count(b"inotify wd:"), text)
+
+
+def _with_kinds(process: HostProcess, kinds: Sequence[str], watchers: Sequence[Watcher]) -> HostProcess:
     """The process with the numbers of its rings, epoll and inotify instances, and of its inotify watches."""
-    kinds = [link for _, link in links if link.startswith("anon_inode:")]
-    watched = [name for name, link in links if link == INOTIFY] if kinds else []
     return replace(
         process,
         rings=kinds.count(RING),
         epolls=kinds.count(EPOLL),
-        inotify_instances=len(watched),
-        inotify_watches=sum(read_at(f"{process.pid}/fdinfo/{name}", folder).count(b"inotify wd:") for name in watched),
+        inotify_instances=len(watchers),
+        inotify_watches=sum(watcher.watches for watcher in watchers),
     )
+
+
+def _distinct(watchers: Sequence[Watcher]) -> list[Watcher]:
+    """Each inotify instance once: a child process inherits the descriptors of its parent, which count once.
+
+    Where the kernel cannot compare them, those with the same number and the same watches are taken for one.
+    """
+    if len({watcher.pid for watcher in watchers}) < 2:
+        return list(watchers)
+
+    def order(first: Watcher, second: Watcher) -> int:
+        return compare_files((first.pid, first.handle), (second.pid, second.handle))
+
+    try:
+        ordered = sorted(watchers, key=cmp_to_key(order))
+        return [
+            each for each, next_ in zip(ordered, [*ordered[1:], None], strict=True) if not next_ or order(each, next_)
+        ]
+    except OSError:
+        return list({(watcher.uid, watcher.handle, watcher.text): watcher for watcher in watchers}.values())
 
 
 def _counted_maps(folder: int, found: Mapping[int, _Read], max_map_count: int | None) -> tuple[dict[int, int], int]:
@@ -276,12 +350,12 @@ def _counted_maps(folder: int, found: Mapping[int, _Read], max_map_count: int | 
 def _unseen(descriptors: _Descriptors, uncounted: int) -> Iterator[str]:
     if descriptors.hidden:
         yield (
-            f"which sockets and inotify instances {format_count(descriptors.hidden)} processes of other users have:"
-            " root may see them"
+            f"which sockets and inotify instances {format_count(descriptors.hidden)} processes have that this user may"
+            " not inspect"
         )
     if descriptors.sampled:
         names = ", ".join(f"{each.name} ({each.pid})" for each in descriptors.sampled[:3])
         more = " …" if len(descriptors.sampled) > 3 else ""
         yield f"all descriptors of {names}{more}: there are too many, and only a part was read"
     if uncounted:
-        yield f"the memory mappings of {format_count(uncounted)} processes: not permitted, or too many processes"
+        yield f"the memory mappings of {format_count(uncounted)} large processes: not permitted, or too many of them"
