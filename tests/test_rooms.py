@@ -50,7 +50,7 @@ WINGS = {
         "children": {"syscalls"},
         "process": set(),
         "sockopts": set(),
-        "proc": {"process"},
+        "proc": {"process", "syscalls"},
         "runtimes": {"proc"},
         "services": {"proc"},
         "netlink": {"proc"},

@@ -59,12 +59,15 @@ class Look:
     case: Case
     verdicts: tuple[Verdict, ...]
     resolved: tuple[Resolved, ...] = ()
+    can_test: bool = True
 
     @property
     def can_probe(self) -> bool:
         """Whether testing ports (`limits --probe`) can tell more here."""
         facts, ports = self.world.ports, self.ports
-        return facts is not None and ports is not None and facts.can_probe(ports.unattributed, ports.hidden)
+        if not self.can_test or facts is None or ports is None:
+            return False
+        return facts.can_probe(ports.unattributed, ports.hidden)
 
 
 def look(
@@ -138,6 +141,7 @@ def look(
         case,
         verdicts,
         resolved,
+        host.can_test,
     )
 
 

@@ -75,6 +75,7 @@ def sweep(*, arguments: bool = False, attributed: bool = False, links_most: int 
         sysctls=sysctls,
         counters={name: value for name, value in read_drops() if name in OF_THE_HOST},
         inotify_instances=seen.inotify_instances,
+        inotify_watches=seen.inotify_watches,
         namespaces={inside.door.netns: _namespace(inside, seen) for inside in insides},
         processes=seen.processes,
         cgroups=cgroups_of([*paths, *above]),

@@ -22,30 +22,22 @@ HERE, THERE = "10.0.0.4", "10.0.0.9"
 
 
 def snapshot(*, process: Mapping[str, Any] | None = None, more: Sequence[HostProcess] = (), **changes: Any) -> Snapshot:
-    """changes: fields of the Snapshot, or of its one namespace"""
-    of_snapshot = {name: value for name, value in changes.items() if name in Snapshot.__dataclass_fields__}
-    if "counters" in changes or "sysctls" in changes:  # most of these are the namespace's
-        of_snapshot = {name: value for name, value in of_snapshot.items() if name not in ("counters", "sysctls")}
-    of_namespace = {name: value for name, value in changes.items() if name not in of_snapshot}
-    of_snapshot |= {name: changes[f"host_{name}"] for name in ("counters", "sysctls") if f"host_{name}" in changes}
-    of_namespace = {name: value for name, value in of_namespace.items() if not name.startswith("host_")}
-    processes = [replace(PROCESS, **(process or {})), *more]
-    namespace = HostNamespace(
-        **{"netns": NETNS, "pid": PID, "cgroup": PROCESS.cgroup, "ports": FACTS, "read_from": SOCK_DIAG} | of_namespace
-    )
-    return Snapshot(
-        **{
-            "at_s": 1_790_000_000.0,
-            "host": "node-1",
-            "kernel": "6.18.1",
-            "uid": 0,
-            "source": "this host",
-            "namespaces": {NETNS: namespace},
-            "processes": {each.pid: each for each in processes},
-            "cgroups": {PROCESS.cgroup: Cgroup(PROCESS.cgroup, service="nginx.service")},
-        }
-        | of_snapshot
-    )
+    """changes: fields of the one namespace, and of the Snapshot; `counters` and `sysctls` are the namespace's.
+
+    host_counters, host_sysctls: those of the whole host
+    """
+    of_namespace: dict[str, Any] = {"netns": NETNS, "pid": PID, "cgroup": PROCESS.cgroup, "ports": FACTS}
+    of_namespace |= {"read_from": SOCK_DIAG}
+    of_snapshot: dict[str, Any] = {"at_s": 1_790_000_000.0, "host": "node-1", "kernel": "6.18.1", "uid": 0}
+    of_snapshot |= {
+        "source": "this host",
+        "cgroups": {PROCESS.cgroup: Cgroup(PROCESS.cgroup, service="nginx.service")},
+        "processes": {each.pid: each for each in (replace(PROCESS, **(process or {})), *more)},
+    }
+    for name, value in changes.items():
+        is_of_host = name.startswith("host_") or name not in HostNamespace.__dataclass_fields__
+        (of_snapshot if is_of_host else of_namespace)[name.removeprefix("host_")] = value
+    return Snapshot(**of_snapshot, namespaces={NETNS: HostNamespace(**of_namespace)})
 
 
 def connections(count: int, state: State = State.ESTABLISHED, age_s: float = 40.0, first: int = LOW) -> dict[str, Any]:

@@ -56,7 +56,7 @@ LEVELS: Mapping[str, tuple[Made, int, int, int]] = {
         128,
     ),
     "inotify-watches": (
-        lambda n: snapshot(process={"inotify_watches": n}, host_sysctls={"fs.inotify.max_user_watches": "1000"}),
+        lambda n: snapshot(inotify_watches={33: n}, host_sysctls={"fs.inotify.max_user_watches": "1000"}),
         899,
         900,
         1000,
@@ -168,7 +168,8 @@ COUNTERS = {
 
 
 def _counted(name: str, value: int) -> Snapshot:
-    return snapshot(**{COUNTERS[name][0]: {name: value}}, **listener(0, 99))
+    counters: dict[str, Any] = {COUNTERS[name][0]: {name: value}}
+    return snapshot(**counters, **listener(0, 99))
 
 
 @pytest.mark.parametrize("name", COUNTERS)
@@ -329,7 +330,7 @@ def test_the_memory_of_the_host(free: int, said: bool) -> None:
 
 
 def test_routes_of_ipv6_are_not_limited_since_linux_6_3() -> None:
-    full = {"routes6": 4096, "sysctls": {"net.ipv6.route.max_size": "4096"}}
+    full: dict[str, Any] = {"routes6": 4096, "sysctls": {"net.ipv6.route.max_size": "4096"}}
 
     assert not diagnose(snapshot(kernel="6.3.0", **full)).findings
     assert diagnose(snapshot(kernel="6.2.16", **full)).findings

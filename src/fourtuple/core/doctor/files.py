@@ -3,7 +3,6 @@
 A process with a very small limit that it cannot raise has confined itself on purpose, as sshd and browsers do.
 """
 
-from collections import Counter as Tally
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -92,13 +91,9 @@ def host_files(patient: Patient) -> Iterator[Trouble]:
 
 def inotify(patient: Patient) -> Iterator[Trouble]:
     """The inotify instances and watches of each user: they fail with EMFILE and ENOSPC, which mean something else."""
-    watches = Tally[int]()
-    for process in patient.now.processes.values():
-        if process.uid is not None and process.inotify_watches:
-            watches[process.uid] += process.inotify_watches
     for counts, setting, call, error in (
         (patient.now.inotify_instances, INOTIFY[0], "inotify_init()", "EMFILE (too many open files)"),
-        (watches, INOTIFY[1], "inotify_add_watch()", "ENOSPC (no space left on device)"),
+        (patient.now.inotify_watches, INOTIFY[1], "inotify_add_watch()", "ENOSPC (no space left on device)"),
     ):
         most = patient.number(setting)
         for uid, used in counts.items():

@@ -12,6 +12,7 @@ from fourtuple.core.sockets.table import SOCK_DIAG, State, four_tuples
 from fourtuple.core.units import format_count
 
 SOMAXCONN = "net.core.somaxconn"
+HALF_OPEN = (State.SYN_RECV, State.NEW_SYN_RECV)  # sock_diag reports the second as the first (inet_req_diag_fill())
 FASTER = Cure("find out why the program does not accept: it is busy, stopped, or out of files")
 BACKLOG = Cure(
     f"raise the backlog in its settings, and {SOMAXCONN}; then restart it",
@@ -133,11 +134,11 @@ def syn_queues(patient: Patient) -> Iterator[Trouble]:
 
 def _half_open(patient: Patient, namespace: HostNamespace) -> Iterator[Trouble]:
     sockets, table = namespace.sockets, namespace.listeners
-    young = sockets["local_port"][sockets["state"] == State.NEW_SYN_RECV]
+    young = sockets["local_port"][np.isin(sockets["state"], HALF_OPEN)]
     if namespace.read_from != SOCK_DIAG or not len(young):
         return
     counts = np.bincount(young, minlength=65536)
-    for place in range(len(table)) if len(table) < len(young) * 10 else ():
+    for place in np.flatnonzero(np.isin(table["local_port"], young)).tolist():
         row = table[place : place + 1]
         port, most = int(row["local_port"][0]), int(row["send_q"][0])
         used = int(counts[port])

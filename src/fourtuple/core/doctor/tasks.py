@@ -132,7 +132,7 @@ def user_tasks(patient: Patient) -> Iterator[Trouble]:
         yield Trouble(
             key="user-processes",
             rank=rank,
-            says=f"user {uid} has {of_most(used, most)} threads that {process.name} ({process.pid}) may have: {FAIL}",
+            says=f"user {uid} has {of_most(used, most)} threads that its {process.name} ({process.pid}) allows: {FAIL}",
             subject=Subject(uid=uid, pid=process.pid, process=process.name),
             evidence=(f"RLIMIT_NPROC = {most}", f"the most have {patient.named(mine)}"),
             cause="RLIMIT_NPROC counts all threads of the user, of all its programs",
@@ -156,7 +156,7 @@ def mappings(patient: Patient) -> Iterator[Trouble]:
             says=f"{process.name} ({process.pid}) has {of_most(process.maps, most)} memory mappings: then mmap() and"
             " pthread_create() fail with ENOMEM or EAGAIN",
             subject=patient.of_process(process.pid),
-            evidence=(f"vm.max_map_count = {most}", f"it has {process.threads or 0} threads"),
+            evidence=(f"vm.max_map_count = {most}", f"its threads: {process.threads or 0}"),
             cause="many mapped files or threads, each of which takes mappings of its own",
             cures=(Cure(f"sysctl -w vm.max_map_count={4 * most}", "takes some kernel memory", Needs.ROOT), FEWER),
             source="Documentation/admin-guide/sysctl/vm.rst, max_map_count (v6.18)",

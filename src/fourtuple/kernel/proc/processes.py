@@ -12,7 +12,7 @@ import os
 from collections import Counter as Tally
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cmp_to_key, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -26,6 +26,7 @@ from fourtuple.core.snapshot.records import HostProcess
 from fourtuple.core.units import format_count
 from fourtuple.kernel.proc.files import PROC, read_at
 from fourtuple.kernel.proc.pid import WHOLE_HOST
+from fourtuple.kernel.syscalls import compare_files
 
 LINKS_MOST = 250_000  # descriptors whose links are read in one sweep: about 0.6 s of CPU
 NEARLY_FULL = 0.9  # of its files: from there on, descriptors at and above the soft limit are told apart
@@ -45,7 +46,7 @@ class SeenProcesses:
     processes: by PID; no kernel threads
     inodes:    (n,), uint64, ascending: the inodes of sockets in descriptors that were read
     pids:      (n,), int32: the process that has each; of several the one with the lowest PID
-    inotify_instances: by user ID
+    inotify_instances, inotify_watches: by user ID; what processes share counts once
     hidden:    processes whose descriptors this user may not read
     unseen:    sentences
     """
@@ -54,6 +55,7 @@ class SeenProcesses:
     inodes: NDArray[np.uint64]
     pids: NDArray[np.int32]
     inotify_instances: Mapping[int, int]
+    inotify_watches: Mapping[int, int]
     hidden: int
     unseen: tuple[str, ...]
 
@@ -89,15 +91,16 @@ def read_processes(
     finally:
         os.close(folder)
     inodes, firsts = np.unique(descriptors.inodes, return_index=True)
-    instances = Tally[int]()
-    for process in processes.values():
-        if process.uid is not None and process.inotify_instances:
-            instances[process.uid] += process.inotify_instances
+    distinct = _distinct(descriptors.watchers)
+    watches = Tally[int]()
+    for watcher in distinct:
+        watches[watcher.uid] += watcher.watches
     return SeenProcesses(
         processes=processes,
         inodes=inodes,
         pids=descriptors.pids[firsts],
-        inotify_instances=instances,
+        inotify_instances=Tally(watcher.uid for watcher in distinct),
+        inotify_watches=watches,
         hidden=descriptors.hidden,
         unseen=tuple(_unseen(descriptors, uncounted)),
     )
@@ -206,11 +209,23 @@ def _names(folder: int, path: str) -> list[str]:
         os.close(handle)
 
 
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """A descriptor of inotify: of which process, how many watches it has, and its /proc/PID/fdinfo."""
+
+    uid: int
+    pid: int
+    handle: int
+    watches: int
+    text: bytes
+
+
 @dataclass(frozen=True)
 class _Descriptors:
     """The links of descriptors: which sockets, rings, epoll and inotify instances each process has.
 
     sampled: processes of which only a part of the links was read
+    watchers: descriptors of inotify
     """
 
     processes: Mapping[int, HostProcess]
@@ -218,6 +233,7 @@ class _Descriptors:
     pids: NDArray[np.int32]
     hidden: int
     sampled: Sequence[HostProcess]
+    watchers: Sequence[Watcher]
 
     @classmethod
     def read(cls, folder: int, processes: Mapping[int, HostProcess], most: int) -> "_Descriptors":
@@ -226,6 +242,7 @@ class _Descriptors:
         found: dict[int, HostProcess] = {}
         sockets: list[tuple[int, list[int]]] = []
         sampled = []
+        watchers: list[Watcher] = []
         for process in sorted(processes.values(), key=lambda each: (each.files_open or 0, each.pid)):
             links, step = _read_links(folder, process.pid, left)
             if links is None:
@@ -237,7 +254,9 @@ class _Descriptors:
                 sampled.append(process)
                 found[process.pid] = replace(process, **NOT_VISIBLE)
             elif kinds := [(name, link) for name, link in links if link.startswith("anon_inode:")]:
-                found[process.pid] = _with_kinds(folder, process, kinds)
+                mine = [_watcher(folder, process, name) for name, link in kinds if link == INOTIFY]
+                watchers += mine
+                found[process.pid] = _with_kinds(process, [link for _, link in kinds], mine)
             if own := [int(link[8:-1]) for _, link in links if link.startswith("socket:[")]:
                 sockets.append((process.pid, own))
         sockets.sort()
@@ -245,7 +264,7 @@ class _Descriptors:
         pids = np.repeat(
             np.array([pid for pid, _ in sockets], np.int32), np.array([len(each) for _, each in sockets], np.intp)
         )
-        return cls(found, inodes, pids, hidden, sampled)
+        return cls(found, inodes, pids, hidden, sampled, watchers)
 
 
 def _read_links(folder: int, pid: int, most: int) -> tuple[list[tuple[str, str]] | None, int]:
@@ -276,18 +295,40 @@ def _read_links(folder: int, pid: int, most: int) -> tuple[list[tuple[str, str]]
     return None if denied else found, step
 
 
-def _with_kinds(folder: int, process: HostProcess, links: Sequence[tuple[str, str]]) -> HostProcess:
+def _watcher(folder: int, process: HostProcess, name: str) -> Watcher:
+    text = read_at(f"{process.pid}/fdinfo/{name}", folder)
+    return Watcher(process.uid or 0, process.pid, int(name), text.count(b"inotify wd:"), text)
+
+
+def _with_kinds(process: HostProcess, kinds: Sequence[str], watchers: Sequence[Watcher]) -> HostProcess:
     """The process with the numbers of its rings, epoll and inotify instances, and of its inotify watches."""
-    kinds = [link for _, link in links]
-    watched = [name for name, link in links if link == INOTIFY]
-    watches = (read_at(f"{process.pid}/fdinfo/{name}", folder).count(b"inotify wd:") for name in watched)
     return replace(
         process,
         rings=kinds.count(RING),
         epolls=kinds.count(EPOLL),
-        inotify_instances=len(watched),
-        inotify_watches=sum(watches),
+        inotify_instances=len(watchers),
+        inotify_watches=sum(watcher.watches for watcher in watchers),
     )
+
+
+def _distinct(watchers: Sequence[Watcher]) -> list[Watcher]:
+    """Each inotify instance once: a child process inherits the descriptors of its parent, which count once.
+
+    Where the kernel cannot compare them, those with the same number and the same watches are taken for one.
+    """
+    if len({watcher.pid for watcher in watchers}) < 2:
+        return list(watchers)
+
+    def order(first: Watcher, second: Watcher) -> int:
+        return compare_files((first.pid, first.handle), (second.pid, second.handle))
+
+    try:
+        ordered = sorted(watchers, key=cmp_to_key(order))
+        return [
+            each for each, next_ in zip(ordered, [*ordered[1:], None], strict=True) if not next_ or order(each, next_)
+        ]
+    except OSError:
+        return list({(watcher.uid, watcher.handle, watcher.text): watcher for watcher in watchers}.values())
 
 
 def _counted_maps(folder: int, found: Mapping[int, _Read], max_map_count: int | None) -> tuple[dict[int, int], int]:

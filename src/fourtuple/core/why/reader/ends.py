@@ -62,7 +62,7 @@ _ENDS = tuple(
         (":", rf"\b(?P<host>{_V4}):(?P<scheme>{'|'.join(_PORTS)})\b"),  # ab, nc: 10.0.0.9:http
     )
 )
-_ALONE = re.compile(rf"\b(?:to|host|server|address|from) ['\"(]?(?P<host>{_V4}|{_V6})(?![\w:]|\.\d|/\d)")
+_ALONE = re.compile(rf"\b(?:to|on|at|host|server|address|from) ['\"(]?(?P<host>{_V4}|{_V6})(?!\w|:\d|\.\d|/\d)")
 _UNIX = re.compile(
     r"(?:unix:(?://)?|\bdial unix |sun_path=@?\"|\bsocket ['\"(]?|\bto ['\"]?|\bbind ['\"]?|\bat"
     r" ['\"]?)(?P<path>@?/[^\s:'\",;)]{2,108}|@[\w./-]{3,})"
@@ -227,7 +227,7 @@ def _local(message: str, at: int, found: list[NamedEnd], protocol: str) -> Betwe
         return Between(str(end), "", protocol, end.port)
     match = _LISTENS.search(message) or _PORT.search(message)
     port = int(next(filter(None, match.groups()))) if match else 0
-    return Between(str(end) if end else "", "", protocol, port if 0 < port < 65536 else None)
+    return Between(str(end) if end else _alone(message), "", protocol, port if 0 < port < 65536 else None)
 
 
 def _alone(message: str) -> str:

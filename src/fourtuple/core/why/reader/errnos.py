@@ -123,7 +123,7 @@ _NAME = re.compile(rf"(?<![a-z0-9])(wsa)?({'|'.join([*LINUX, *_SAME]).lower()})(
 _KIND = re.compile(rf"(?:kind: |errorkind::|socketerrorcode\W{{1,3}}|socketerror\.)({'|'.join(_KINDS)})\b")
 _NUMBER = re.compile(
     r"\b(?:os error|winerror|wsagetlasterror|error code|socket error|system error)\W{0,4}?(-?\d{1,5})\b(?!\.\d)"
-    r"|\berrno\b\W{0,4}?(-?\d{1,5})\b(?!\.\d)"
+    r"|(?<!elifecycle )\berrno\b\"?[ :=(]{1,4}(-?\d{1,5})\b(?!\.\d)"
     r"|\bos \{ code: (\d{1,5}),"
     r"|\bsocketexception \((?:0x[0-9a-f]{8}, )?(\d{1,5})\)"
     r"|(?<![a-z])connect[_ ]error:[ _](\d{1,3})\b"  # Envoy: delayed connect error: 111

@@ -60,7 +60,8 @@ _THREADS = (
     *_rows(
         "can't start new thread\nunable to create new native thread\nunable to create native thread\n"
         "failed to create new os thread\ncan't create thread\ncannot create thread\nfailed to create thread\n"
-        "unable to create thread\nfailed to start thread\ncould not create thread",
+        "unable to create thread\nfailed to start thread\ncould not create thread\nfailed to spawn thread\n"
+        "could not spawn thread\nunable to spawn thread",
         ["threads", "pids"],
         "EAGAIN",
         "pthread_create",
@@ -70,7 +71,7 @@ _THREADS = (
         "fork: retry\nfork: resource temporarily unavailable\nfork failed*resource temporarily unavailable\n"
         "cannot fork*resource temporarily unavailable\ncould not fork*resource temporarily unavailable\n"
         "fork/exec*resource temporarily unavailable\nunable to fork*resource temporarily unavailable\n"
-        "can't fork",
+        "can't fork\ncannot fork",
         ["threads", "pids", "pid-max"],
         "EAGAIN",
         "fork",
@@ -95,7 +96,8 @@ _WATCHES = (
         "fsnotify watcher: too many open files\nfailed to create fsnotify watcher\nuser limit on inotify instances\n"
         "failed to create inotify\ninotify_init*too many open files\ninotify instance*too many open files\n"
         "unable to create inotify\nfailed to initialize inotify\ninotify*too many open files\n"
-        "failed to allocate directory watch: too many open files\nfs.inotify.max_user_instances",
+        "failed to allocate directory watch: too many open files\nfs.inotify.max_user_instances\n"
+        "too many open files, watch",
         ["inotify-instances"],
         "EMFILE",
         "inotify_init",
@@ -125,6 +127,8 @@ _LIMITS = (
         " permitted\n"
         "error setting rlimit*operation not permitted\nfailed to set rlimit*operation not permitted\n"
         "current limit exceeds maximum limit\nsetrlimit*eperm\nsetrlimit(rlimit_nofile*failed\n"
+        "file descriptor limit*operation not permitted\nnofile*operation not permitted\n"
+        "max open files*operation not permitted\n"
         "can't set maximum open files to #\nunable to set the max number of files limit to #",
         ["hard-limit", "nr-open"],
         "EPERM",
