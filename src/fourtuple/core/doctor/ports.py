@@ -3,6 +3,7 @@
 The numbers are those of `census`: ports that connect() can choose, for each source address and destination.
 """
 
+import math
 from collections import Counter as Tally
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -208,8 +209,8 @@ def _cause(crowd: Crowd, pair: int, counts: dict[str, int]) -> tuple[str, tuple[
         loopback = crowd.usage.source(pair).startswith("127.") or crowd.usage.source(pair) == "::1"
         is_cure = facts.timestamps and not permits_reuse(facts, loopback=loopback)
         return (
-            f"about {format_rate(per_s)} connections are closed at this end, and each keeps its port for 60 s in"
-            " TIME_WAIT",
+            f"about {format_count(math.ceil(per_s))} connections per second are closed at this end, and each keeps its"
+            " port for 60 s in TIME_WAIT",
             (POOL, *((REUSE,) if is_cure else ()), ENDS, WIDER),
         )
     return "more connections to one destination at once than there are source ports", (ENDS, POOL, WIDER)
@@ -232,8 +233,8 @@ def _churning(patient: Patient, crowd: Crowd, pair: int) -> Iterator[Trouble]:
         key="churn",
         rank=Rank.GROWS,
         says=f"source ports from {usage.source(pair)} to {usage.destination(pair)} will run out within"
-        f" {format_duration(min(left_s, TIME_WAIT_S))}: {format_rate(per_s)} are closed here, each keeps its port for"
-        " 60 s",
+        f" {format_duration(min(left_s, TIME_WAIT_S))}: {format_rate(per_s)} are closed here, and each keeps its port"
+        " for 60 s",
         subject=patient.of_namespace(crowd.namespace, _first(holders)),
         evidence=(
             f"{format_count(int(row['time_wait']))} in TIME_WAIT, {format_count(alive)} others, on"
