@@ -24,6 +24,7 @@ from fourtuple.cli.prove import prove
 from fourtuple.cli.report import report
 from fourtuple.cli.runs import runs
 from fourtuple.cli.serve import serve
+from fourtuple.cli.snapshot import snapshot
 from fourtuple.cli.undo import undo
 from fourtuple.cli.why import why
 
@@ -62,6 +63,7 @@ for command in (
     undo,
     why,
     census,
+    snapshot,
     export,
     runs,
     compare,

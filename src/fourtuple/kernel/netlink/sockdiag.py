@@ -126,6 +126,7 @@ def _sockets(words: columns.Words, starts: columns.Places) -> Sockets:
     windows = np.ndarray((count, _SOCKET_WORDS), np.uint32, words, 0, (4, 4))  # one begins at each word
     rows = windows[starts + columns.HEADER_WORDS] if len(starts) else np.zeros((0, _SOCKET_WORDS), np.uint32)
     table: Sockets = rows.view(SOCKET)[:, 0]
+    table["chosen"] = Chosen.UNKNOWN  # its place has the number of retransmissions, idiag_retrans
     if len(table) and not min(State) <= table["state"].min() <= table["state"].max() <= max(State):
         raise wire.BrokenMessageError(f"a socket in state {table['state'].max()}, which was not asked for")
     is_ipv4 = table["family"] == socket.AF_INET

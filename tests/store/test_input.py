@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fourtuple.core.errors import EXIT_CANNOT, UsageError
-from fourtuple.kernel.files import read_file
+from fourtuple.store.input import read_file
 from tests.conftest import COMMAND, fourtuple, need
 from tests.waiting import COMMAND_S
 
@@ -62,7 +62,7 @@ def test_a_link_to_a_file_is_the_file(tmp_path: Path) -> None:
 def test_a_pipe_that_the_process_was_given_is_read_to_its_end() -> None:
     """As bash gives for <(…); the writer takes its time."""
     need(Path("/dev/fd").exists(), "/dev/fd")
-    code = "import sys, fourtuple.kernel.files as f; print(f.read_file(sys.argv[1], 99, 'x'))"
+    code = "import sys, fourtuple.store.input as f; print(f.read_file(sys.argv[1], 99, 'x'))"
     python = COMMAND[0]
     done = subprocess.run(
         ["bash", "-c", '"$0" -c "$1" <(printf 1; "$0" -c "print(2)")', python, code.replace('"', '\\"')],
