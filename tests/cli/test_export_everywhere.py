@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from tests.waiting import wait_until
 SCENE = """
 import os, signal, socket, sys
 from fourtuple.kernel.netns import set_loopback_up
-from fourtuple.kernel.syscalls import CLONE_NEWNET, setns, unshare
+from fourtuple.kernel.syscalls import CLONE_NEWNET, PR_SET_PDEATHSIG, prctl, setns, unshare
 
 home = os.open("/proc/self/ns/net", os.O_RDONLY)
 reader, writer = os.pipe()
@@ -32,6 +31,8 @@ def make(connections):
     set_loopback_up()
     child = os.fork()
     if not child:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.close(1)  # only the scene itself holds it open
         held = []
         if connections:
             server = socket.create_server(("127.0.0.1", 80), backlog=4096)
@@ -267,16 +268,19 @@ def container_of(pid: int) -> Iterator[None]:
         yield
     finally:
         (top / "cgroup.procs").write_text(str(pid))
-        time.sleep(0)
         folder.rmdir()
         if not had_parent:
             folder.parent.rmdir()
 
 
 def test_a_real_cgroup_gives_the_label_of_the_container() -> None:
-    with private_ground() as ground, scene(ground, 2) as made, container_of(made.pids[0]):
-        with exporting(ground, "--all-netns"):
-            text = fetched(ground)
+    with (
+        private_ground() as ground,
+        scene(ground, 2) as made,
+        container_of(made.pids[0]),
+        exporting(ground, "--all-netns"),
+    ):
+        text = fetched(ground)
 
     containers = {
         dict(labels)["netns"]: dict(labels)["container"]
