@@ -9,7 +9,7 @@ from fourtuple.core.runs.content import parse_content
 from fourtuple.core.sockets.filter import Where
 from fourtuple.core.space.endpoints import Endpoint, EndpointSpec, parse_addresses, parse_ports
 from fourtuple.core.space.tuples import TupleSpace
-from fourtuple.core.why.reader import read_saying
+from fourtuple.core.why.saying import read_saying
 from tests.fuzz import mutations
 from tests.fuzz.commands import ADDRESSES, ENDPOINTS, TEXTS
 from tests.fuzz.running import call

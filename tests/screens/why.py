@@ -12,7 +12,7 @@ from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.why.causes import Scene
 from fourtuple.core.why.judge import Why, judge
-from fourtuple.core.why.reader import read_saying
+from fourtuple.core.why.saying import read_saying
 from fourtuple.faces.text.why import why_lines
 from tests.core.quiet import WORLD
 from tests.made import RESOLVED

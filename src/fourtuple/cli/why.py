@@ -37,7 +37,7 @@ def why(
     fourtuple why "dial tcp 10.0.0.9:80: connect: cannot assign requested address"
     journalctl -u proxy | tail -1 | fourtuple why -
     """
-    from fourtuple.core.why.reader import MOST_BYTES
+    from fourtuple.core.why.saying import MOST_BYTES
     from fourtuple.faces.text import why as face
     from fourtuple.verbs.survey import go_into
     from fourtuple.verbs.why import why as verb

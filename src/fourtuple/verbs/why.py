@@ -19,7 +19,7 @@ from fourtuple.core.sockets.table import SOCKET, Sockets, State, four_tuples, fu
 from fourtuple.core.space.endpoints import Endpoint, EndpointSpec, Resolved
 from fourtuple.core.why.causes import Scene
 from fourtuple.core.why.judge import Why, judge
-from fourtuple.core.why.reader import read_saying
+from fourtuple.core.why.saying import read_saying
 from fourtuple.kernel import addresses
 from fourtuple.kernel.netlink.sockdiag import fold_sockets, read_listeners
 from fourtuple.kernel.proc.owners import read_holders

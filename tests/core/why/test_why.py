@@ -23,7 +23,7 @@ from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.why.causes import CAUSES, Scene, nowhere
 from fourtuple.core.why.judge import Why, judge
-from fourtuple.core.why.reader import MOST_CHARACTERS, Saying, read_saying
+from fourtuple.core.why.saying import MOST_CHARACTERS, Saying, read_saying
 from fourtuple.core.why.symptoms import ERRNOS, MESSAGES, PLATEAUS, Message, Plateau
 from tests.core.quiet import PROCESS, WORLD
 from tests.told import numbers

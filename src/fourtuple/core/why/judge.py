@@ -8,7 +8,7 @@ from fourtuple.core.errnos import UNKNOWN, name_of, symptom_of
 from fourtuple.core.space.endpoints import Resolved
 from fourtuple.core.units import format_count
 from fourtuple.core.why.causes import CAUSES, IN_TURN_CURE, Scene, near
-from fourtuple.core.why.reader import Saying
+from fourtuple.core.why.saying import Saying
 from fourtuple.core.why.symptoms import ERRNOS, PLATEAUS, Plateau
 
 

@@ -28,7 +28,7 @@ from fourtuple.core.errors import CannotError, FourtupleError, UsageError
 from fourtuple.core.sockets.filter import Where
 from fourtuple.core.sockets.table import SOCKET, Chosen, Sockets, State
 from fourtuple.core.space.endpoints import Endpoint
-from fourtuple.core.why.reader import read_saying
+from fourtuple.core.why.saying import read_saying
 from fourtuple.kernel import children
 from fourtuple.kernel.canary import blocked_ports
 from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets
