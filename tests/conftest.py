@@ -135,6 +135,13 @@ class Ground:
             program.communicate()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def sighup_is_heeded() -> None:
+    """nohup(1) has every program ignore SIGHUP, which tests send. exec resets a handler, but keeps SIG_IGN."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
+
+
 @pytest.fixture(autouse=True)
 def room(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests run beside those of other workers of pytest-xdist, except for those that are marked `alone`."""

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -130,6 +131,53 @@ def test_an_interrupt_that_a_library_reports_as_its_own_error_is_an_interrupt() 
             raise ImportError("half of it") from error
 
     assert ended(interrupted) == ended(_raising(KeyboardInterrupt())) == ended(_raising(click.Abort())) == 130
+
+
+# A library is interrupted, and reports something else. (NumPy 2.4 does so in a comparison of structured arrays.)
+SOMETHING_ELSE = """
+import os, signal
+from fourtuple.verbs import export
+
+def usage_of(*_):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.sigtimedwait([], 10)
+    except KeyboardInterrupt:
+        pass
+    raise ERROR
+export.usage_of = usage_of
+from fourtuple.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("error", ["TypeError('no common dtype')", "ImportError('half')", "OSError(5, 'input')"])
+def test_ctrl_c_that_a_library_swallows_is_still_ctrl_c(error: str) -> None:
+    """Also where a monitor would go on after any error."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    done = subprocess.run(
+        [sys.executable, "-c", SOMETHING_ELSE.replace("ERROR", error), "export", "--listen", f"127.0.0.1:{port}"],
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_S,
+        check=False,
+    )
+
+    assert (done.returncode, "Traceback" in done.stderr) == (130, False)
+
+
+def test_whatever_fails_after_ctrl_c_is_ctrl_c() -> None:
+    code = (
+        "import sys; from fourtuple.cli.ending import ended; from fourtuple.verbs.interrupt import interrupt\n"
+        "def command():\n"
+        "    try: interrupt(2, None)\n"
+        "    except KeyboardInterrupt: raise OSError(5, 'x') from None\n"
+        "sys.exit(ended(command))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (130, "")
 
 
 def test_the_exit_code_is_what_the_command_says() -> None:

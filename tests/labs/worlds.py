@@ -32,7 +32,8 @@ from fourtuple.kernel.sockopts import IP_BIND_ADDRESS_NO_PORT, IP_LOCAL_PORT_RAN
 from fourtuple.kernel.syscalls import CLONE_NEWNET, unshare
 from fourtuple.verbs.limits import limits
 from tests.labs import features, oracle
-from tests.waiting import PATIENCE_S
+from tests.labs.known import rows_of_proc
+from tests.waiting import PATIENCE_S, wait_until
 
 SIOCSIFADDR = 0x8916
 IPV4_SOURCES = ["127.0.0.1", "127.0.0.2", "10.9.0.1", "10.9.0.2"]
@@ -261,6 +262,8 @@ def orphan(world: World) -> None:
     world.waits_since_s = world.waits_since_s or time.monotonic()
     accepted.settimeout(PATIENCE_S)
     assert accepted.recv(1) == b""
+    # The FIN is here, but its acknowledgement may be delayed, and until then the client's end is in FIN_WAIT1.
+    assert wait_until(lambda: "FIN_WAIT1" not in {row.state for row in rows_of_proc()})
     world.sockets.append(accepted)
     world.say(f"FIN_WAIT2 {name} → {target}")
 

@@ -25,6 +25,7 @@ from fourtuple.core.errors import (
     UsageError,
 )
 from fourtuple.core.visible import visible
+from fourtuple.verbs.interrupt import was_interrupted
 
 OPEN_FILES = {
     errno.EMFILE: ("the process (RLIMIT_NOFILE)", "Raise the limit (ulimit -n)."),
@@ -49,14 +50,14 @@ def ended(command: Callable[[], object]) -> int:
         code = result if isinstance(result, int) else EXIT_REACHED
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else EXIT_REACHED
-    except click.ClickException as error:
-        error.message = visible(error.message)  # type: ignore[misc]  # click sets it only once
-        with contextlib.suppress(OSError):  # nobody can be told
-            error.show()
-        code = error.exit_code
     except BaseException as error:
-        if _is_interrupt(error):
+        if was_interrupted() or _is_interrupt(error):
             code = EXIT_INTERRUPTED
+        elif isinstance(error, click.ClickException):
+            error.message = visible(error.message)  # type: ignore[misc]  # click sets it only once
+            with contextlib.suppress(OSError):  # nobody can be told
+                error.show()
+            code = error.exit_code
         elif isinstance(error, BrokenPipeError) or _unwritten() is not None:
             code = EXIT_SHORT  # the reader of a pipe has all that it wanted; everything else is said below
         elif (explained := explained_by(error)) is None:
@@ -102,7 +103,7 @@ def _named(error: OSError) -> str:
 
 
 def _is_interrupt(error: BaseException) -> bool:
-    """Whether Ctrl-C is at the root of it: a library may report it as an error of its own, such as ImportError."""
+    """Whether Ctrl-C is at the root of it: what it interrupts may report it as an error of its own."""
     return any(isinstance(each, KeyboardInterrupt | click.Abort) for each in _chain(error))
 
 

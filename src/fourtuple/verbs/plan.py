@@ -31,8 +31,9 @@ from fourtuple.core.units import LEAST_PER_S, MOST_PER_S
 from fourtuple.engine.loops.choose import Choice, choose
 from fourtuple.engine.loops.room import FILES
 from fourtuple.kernel import addresses
-from fourtuple.kernel.files import read_file
 from fourtuple.kernel.proc.sysctl import NOTHING
+from fourtuple.store.input import read_file
+from fourtuple.verbs.hosts import here
 from fourtuple.verbs.output import write_output
 from fourtuple.verbs.request import absent_sources
 from fourtuple.verbs.reservations import reservation_for
@@ -108,7 +109,7 @@ def plan(wanted: int, destinations: Sequence[str], **options: Any) -> Fit:
         on_paper=True,
         assumed=assumed,
     )
-    absent = tuple(str(address) for address in absent_sources(seen.space)) if asked.sources else ()
+    absent = tuple(str(address) for address in absent_sources(seen.space, here())) if asked.sources else ()
     each = asked.wanted_each
     choice = choose(LoopName.AUTO, connections=fitting(each, seen.world.free_memory))
     counted = frozenset() if choice.name is LoopName.RING else frozenset({WATCHES})

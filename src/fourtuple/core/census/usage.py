@@ -113,7 +113,7 @@ class Usage:
         Raises HashCollisionError.
         """
         automatic = facts.automatic_ports.mask if facts else np.zeros(65536, bool)
-        listening = _Listening.of(listeners)
+        listening = Listening.of(listeners)
         named = np.zeros(65536, bool) if bound is None else bound.copy()
         holders, idle = np.zeros(65536, HOLDER), 0
         parts, waiting = [np.zeros(0, PAIR)], 0
@@ -298,7 +298,7 @@ def _among(values: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDArray[n
 
 
 @dataclass(frozen=True, slots=True)
-class _Listening:
+class Listening:
     """The listeners' ports: which sockets were accepted there?
 
     everywhere: (2, 65536), ports with a listener on 0.0.0.0 or ::, for IPv6 and for IPv4; :: counts for both, unless

@@ -5,7 +5,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 from fourtuple.core.errors import UsageError
-from fourtuple.core.limits.facts import Memory, World
+from fourtuple.core.limits.facts import Memory, PortFacts, World
+from fourtuple.core.limits.settings import BEFORE, PORT_RANGE, RESERVED_PORTS, port_facts
 from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.plan.nat import KEPT, PORTS
 from fourtuple.core.plan.settings import takes
@@ -14,6 +15,8 @@ from fourtuple.core.units import parse_count, parse_duration, parse_size
 FILES, MEMORY, CGROUP_MEMORY, NEIGHBOURS = "fs.file-nr", "memory", "memory.max", "neighbours"
 COUNTS = (FILES, NEIGHBOURS, PORTS)  # of these a number is assumed
 SIZES = (MEMORY, CGROUP_MEMORY)  # free memory, in bytes
+RANGE = "the range of source ports"  # why it is unknown (kernel/proc/ports.py)
+OF_PORTS = frozenset({PORT_RANGE, RESERVED_PORTS, *BEFORE})
 NAMES = (*COUNTS, *SIZES, KEPT)
 
 
@@ -44,7 +47,9 @@ def parse_assumptions(texts: Iterable[str]) -> dict[str, str]:
 
 
 def assumed_world(world: World, assumed: Mapping[str, str]) -> World:
-    """The world in which this is so. Its port settings are those of `read_world`, which takes the same values."""
+    """The world in which this is so."""
+    if not assumed:
+        return world
     number = {name: int(value) for name, value in assumed.items() if name in NAMES}
     if FILES in number:
         world = replace(world, files_in_use=number[FILES])
@@ -56,4 +61,20 @@ def assumed_world(world: World, assumed: Mapping[str, str]) -> World:
         world = replace(world, cgroup=Memory(number[CGROUP_MEMORY], "as assumed"))
     sysctls = {name: value for name, value in assumed.items() if name in SYSCTLS}
     why_not = {name: why for name, why in world.why_not.items() if name not in assumed}
-    return replace(world, sysctls={**world.sysctls, **sysctls}, why_not=why_not)
+    world = replace(world, sysctls={**world.sysctls, **sysctls}, why_not=why_not)
+    if not sysctls.keys() & OF_PORTS:
+        return world
+    ports = _ports(world)
+    return replace(
+        world, ports=ports, why_not={name: why for name, why in why_not.items() if name != RANGE or not ports}
+    )
+
+
+def _ports(world: World) -> PortFacts | None:
+    """The port settings that follow from the sysctls; None: one of them exists, but is neither readable nor assumed."""
+    if world.why_not.keys() & OF_PORTS:
+        return None
+    try:
+        return port_facts(world.sysctls, world.behaviours)
+    except ValueError:  # the range is neither there nor assumed
+        return None

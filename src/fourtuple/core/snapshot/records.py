@@ -6,7 +6,6 @@ tools. None means unknown, and `unseen` says what could not be read, and why.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 import numpy as np
 
@@ -15,17 +14,16 @@ from fourtuple.core.limits.facts import Memory, PortFacts
 from fourtuple.core.sockets.table import LISTENER, SOCKET, Sockets
 
 VERSION = 1  # of the format of a file
-NOTHING: Mapping[str, int] = MappingProxyType({})
-NO_TEXT: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Cgroup:
     """One control group: whom its processes belong to, and what it uses of its own limits.
 
-    path:            as /proc/PID/cgroup gives it; of version 1 that of the pids or memory controller
+    path:            as /proc/PID/cgroup gives it; of version 1 the deepest of those that matter here (`path_of`)
     service:         the unit of systemd, such as `nginx.service`; empty: none
-    container, name: the container's ID, and its name where the runtime's state can be read; empty: none
+    container, name: the container's ID, OUTER:INNER if it is in another; and its name, or that of the outer one, where
+                     the runtime's state can be read; empty: none
     pod:             NAMESPACE/NAME, or the pod's UID where the name cannot be read; empty: none
     memory_bytes, memory_most_bytes: what it uses, and memory.max of the tightest cgroup above; None: no limit
     files_bytes:     the part of memory_bytes that is cached files, which the kernel can take back
@@ -143,9 +141,9 @@ class HostNamespace:
     pid: int | None = None
     cgroup: str = ""
     ports: PortFacts | None = None
-    sysctls: Mapping[str, str] = NO_TEXT
-    sockstat: Mapping[str, int] = NOTHING
-    counters: Mapping[str, int] = NOTHING
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    sockstat: Mapping[str, int] = field(default_factory=dict)
+    counters: Mapping[str, int] = field(default_factory=dict)
     unlisted: int | None = None
     tracked: bool | None = None
     neighbours: int | None = None
@@ -161,8 +159,8 @@ class HostNamespace:
     addresses: tuple[HostAddress, ...] = ()
     routes: tuple[HostRoute, ...] = ()
     routes6: int | None = None
-    conntrack: Mapping[str, int] = NOTHING
-    why_not: Mapping[str, str] = NO_TEXT
+    conntrack: Mapping[str, int] = field(default_factory=dict)
+    why_not: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +172,7 @@ class Snapshot:
     source:   what it was read from: `this host`, a file's name, or `ss -s, dmesg`
     sysctls:  those of the whole host (fs.*, kernel.*, vm.*)
     counters: those of the whole host, such as `softnet_stat.dropped`, `vmstat.oom_kill`, `eth0.rx_missed_errors`
-    inotify_instances: by user ID, as far as visible
+    inotify_instances, inotify_watches: by user ID, as far as visible; what processes share counts once
     namespaces, processes, cgroups: by their names, PIDs and paths
     log:      lines of the kernel's log, where a paste has them
     unseen:   sentences: what this user could not see
@@ -193,9 +191,10 @@ class Snapshot:
     memory: Memory = field(default_factory=lambda: Memory(None))
     files_in_use: int | None = None
     threads: int | None = None
-    sysctls: Mapping[str, str] = NO_TEXT
-    counters: Mapping[str, int] = NOTHING
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    counters: Mapping[str, int] = field(default_factory=dict)
     inotify_instances: Mapping[int, int] = field(default_factory=dict)
+    inotify_watches: Mapping[int, int] = field(default_factory=dict)
     namespaces: Mapping[str, HostNamespace] = field(default_factory=dict)
     processes: Mapping[int, HostProcess] = field(default_factory=dict)
     cgroups: Mapping[str, Cgroup] = field(default_factory=dict)

@@ -1,16 +1,19 @@
-"""How much memory and how many tasks the cgroups of a process still allow it, by the tightest of their limits.
+"""What cgroups use and allow: memory and tasks, by the tightest limit of a cgroup and those above it.
 
 Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst (v6.18)
 """
 
 import math
 import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 from fourtuple.core.limits.facts import Memory
 from fourtuple.core.numbers import complete_lines, number_of
-from fourtuple.kernel.proc.files import PROC, whole
+from fourtuple.core.snapshot.belonging import path_of
+from fourtuple.core.snapshot.records import Cgroup
+from fourtuple.kernel.proc.files import PROC, text_of, whole
 from fourtuple.kernel.proc.meminfo import read_host_memory
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -80,3 +83,77 @@ def _cgroups(process_folder: Path, cgroups: Path, controller: str) -> Iterator[t
             for parent in (Path(path), *Path(path).parents):
                 version = 1 if controllers else 2
                 yield cgroups / (controller if controllers else "") / str(parent).lstrip("/"), parent, version
+
+
+def cgroup_path(pid: int, proc: Path = PROC) -> str:
+    """The path of a process's cgroup, a key of `read_cgroups`; empty: it has ended, or is not visible."""
+    return path_of(whole(proc / str(pid) / "cgroup"))
+
+
+def read_cgroups(paths: Iterable[str], cgroups: Path = CGROUPS) -> dict[str, Cgroup]:
+    """What these cgroups, and all above them, use and allow, by path; None: it cannot be read, or has no limit.
+
+    paths: as `cgroup_path` gives them. Nothing is read of one outside this process's cgroup namespace (`/../x`)
+    """
+    version = 2 if os.path.exists(cgroups / "cgroup.controllers") else 1
+    found: dict[str, Cgroup] = {}
+    for path in filter(None, paths):
+        above: Cgroup | None = None
+        for each in (*reversed(PurePosixPath(path).parents), PurePosixPath(path)):
+            name = str(each)
+            if name not in found:
+                is_outside = ".." in each.parts
+                found[name] = Cgroup(name) if is_outside else _below(above, _read_cgroup(name, cgroups, version))
+            above = found[name]
+    return found
+
+
+def _below(above: Cgroup | None, cgroup: Cgroup) -> Cgroup:
+    """The cgroup with the limits of the one above it, too."""
+    if above is None:
+        return cgroup
+    memory = [each.memory_most_bytes for each in (above, cgroup) if each.memory_most_bytes is not None]
+    pids = [each.pids_most for each in (above, cgroup) if each.pids_most is not None]
+    return replace(cgroup, memory_most_bytes=min(memory, default=None), pids_most=min(pids, default=None))
+
+
+def _read_cgroup(path: str, cgroups: Path, version: int) -> Cgroup:
+    memory, tasks = (_folder(path, cgroups / (name if version == 1 else "")) for name in ("memory", "pids"))
+    statistics = numbers_of(text_of(memory / "memory.stat"))
+    if version == 2:
+        used, most, events, total = "memory.current", "memory.max", "memory.events", ""
+        sockets = statistics.get("sock")
+    else:
+        used, most, events, total = "memory.usage_in_bytes", "memory.limit_in_bytes", "memory.oom_control", "total_"
+        sockets = _number(memory / "memory.kmem.tcp.usage_in_bytes")
+    limit = _number(memory / most)
+    files = [statistics.get(f"{total}{kind}_file") for kind in ("active", "inactive")]
+    return Cgroup(
+        path,
+        memory_bytes=_number(memory / used),
+        memory_most_bytes=None if limit is None or limit >= UNLIMITED else limit,
+        files_bytes=None if None in files else sum(part or 0 for part in files),
+        sockets_bytes=sockets,
+        oom_kills=numbers_of(text_of(memory / events)).get("oom_kill"),
+        pids=_number(tasks / "pids.current"),
+        pids_most=_number(tasks / "pids.max"),
+        pids_refused=numbers_of(text_of(tasks / "pids.events")).get("max"),
+    )
+
+
+def _folder(path: str, top: Path) -> Path:
+    """The folder of the cgroup. In version 1, a path of another controller may go further down than this one does."""
+    folder = top / path.lstrip("/")
+    while folder != top and not folder.is_dir():
+        folder = folder.parent
+    return folder
+
+
+def _number(file: Path) -> int | None:
+    return number_of(whole(file).strip())
+
+
+def numbers_of(text: str) -> dict[str, int]:
+    """Lines of a name and a number, as in memory.stat."""
+    lines = (line.split(" ") for line in complete_lines(text) if line.count(" ") == 1)
+    return {name: number for name, word in lines if (number := number_of(word)) is not None}
