@@ -17,6 +17,7 @@ from fourtuple.core.snapshot.coding import decode, encode
 from fourtuple.core.snapshot.fold import SocketGroup, expand
 from fourtuple.core.snapshot.frames import frames_of
 from fourtuple.core.snapshot.records import HostNamespace, HostProcess, Snapshot
+from fourtuple.core.sockets.table import SOCK_DIAG
 from tests.conftest import COMMAND, Ground, fourtuple, private_ground
 from tests.waiting import PATIENCE_S
 
@@ -115,8 +116,9 @@ def test_limits_of_a_snapshot_are_those_of_its_host(taken: tuple[Ground, int, st
     here = answer(ground.fourtuple("limits", *question, "--json"))
     there = answer(elsewhere("limits", *question, "--from", file, "--json"))
 
-    for name in ("routes", "pairs", "because", "waiting", "unattributed_ports", "full", "can_probe", "behaviours"):
+    for name in ("routes", "pairs", "because", "waiting", "unattributed_ports", "full", "behaviours"):
         assert there[name] == here[name], name
+    assert there["can_probe"] is False
     rows = [{row["limit"]: row for row in each["verdicts"] if row["limit"] not in MOVING} for each in (here, there)]
     assert len(rows[0]) > 8
     for name, row in rows[0].items():
@@ -221,7 +223,7 @@ def test_a_newer_snapshot_and_none_at_all_are_told_apart(tmp_path: Path) -> None
 def test_names_from_a_snapshot_reach_a_terminal_visibly_only(tmp_path: Path) -> None:
     """Whoever made the file chose them."""
     sockets, pids = expand([SocketGroup("ESTABLISHED", "10.0.0.1", "40000", 1, "10.0.0.2", 80, pid=7)])
-    inside = HostNamespace("net:[1]\x1b[31m", sockets=sockets, socket_pids=pids)
+    inside = HostNamespace("net:[1]\x1b[31m", sockets=sockets, socket_pids=pids, read_from=SOCK_DIAG)
     found = Snapshot(
         1.0, host="a\x1b]0;b\x07", namespaces={"x": inside}, processes={7: HostProcess(7, "\x1b[2J")}, uid=0
     )
@@ -232,6 +234,49 @@ def test_names_from_a_snapshot_reach_a_terminal_visibly_only(tmp_path: Path) -> 
     assert done.returncode == 0
     assert "\x1b" not in done.stdout
     assert "10.0.0.1 → 10.0.0.2:80" in done.stdout
+
+
+SUMMARY = """\
+root@web1:~# ss -s
+TCP:   125303 (estab 61, closed 125217, orphaned 12, timewait 125217)
+root@web1:~# sysctl -a
+net.ipv4.ip_local_port_range = 32768 60999
+net.ipv4.tcp_max_tw_buckets = 131072
+"""
+LISTING = """\
+root@web1:~# ss -tan
+State     Recv-Q Send-Q Local Address:Port Peer Address:Port
+ESTAB     0      0      10.0.0.4:32768     10.0.0.9:443
+"""
+
+
+def test_a_paste_is_asked_as_a_snapshot_is() -> None:
+    """From standard input; a limit whose numbers are there is known, and the others are said not to be."""
+    found = answer(elsewhere("limits", "--from", "-", "--json", input=SUMMARY))
+
+    assert found["from"]["source"] == "ss -s, sysctl"
+    assert found["from"]["host"] == "web1"
+    assert "does not list them" in found["unknown"]["source ports"]
+    rows = {row["limit"]: row for row in found["verdicts"]}
+    assert rows["net.ipv4.tcp_max_tw_buckets"]["in_use"] == 125_217
+
+    done = elsewhere("census", "--from", "-", input=SUMMARY)
+    assert done.returncode == 77
+    assert "ss -tanp" in done.stderr
+
+
+def test_a_paste_with_a_listing_tells_of_ports() -> None:
+    found = answer(elsewhere("limits", "10.0.0.9:443", "--from", "-", "--json", input=SUMMARY + LISTING))
+
+    assert found["routes"][0]["source"] == "10.0.0.4"
+    assert (found["routes"][0]["ceiling"], found["routes"][0]["in_use"]) == (28_232, 1)
+
+
+def test_a_text_without_output_of_a_tool_is_no_snapshot() -> None:
+    done = elsewhere("limits", "--from", "-", input="dear all\n")
+
+    assert done.returncode == 2
+    assert "no snapshot" in done.stderr
 
 
 @contextmanager

@@ -29,6 +29,7 @@ MODULES = (
     "report",
     "runs",
     "serve",
+    "snapshot",
     "why",
 )
 FIXED = {"TZ": "UTC", "COLUMNS": "80", "LINES": "24", "TERM": "dumb"}

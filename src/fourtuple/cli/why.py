@@ -22,6 +22,7 @@ CHUNK_BYTES = 1 << 16
 @click.option("--all-netns", is_flag=True, help="Look into every network namespace, also with --pid or --from.")
 @click.option("--from", "file", metavar="FILE", help="A snapshot or pasted output to ask instead of this host.")
 @AT
+@click.option("--ask", is_flag=True, help="Ask programs that run here for their own limits, by their protocols.")
 @click.option("--all", "everything", is_flag=True, help="Show unlikely causes and consequences in full, too.")
 @JSON
 def why(
@@ -33,6 +34,7 @@ def why(
     all_netns: bool,
     file: str | None,
     at: str | None,
+    ask: bool,
     everything: bool,
     as_json: bool,
 ) -> None:
@@ -61,6 +63,7 @@ def why(
         first_address=first_address,
         pid=pid,
         everywhere=all_netns or (netns is None and pid is None),
+        ask=ask,
         host=host,
     )
     if as_json:

@@ -31,6 +31,7 @@ class LiveHost:
     """A Host that is this thread's network namespace."""
 
     origin = None
+    can_test = True
 
     def __init__(self, outside: Mapping[str, str] = NOTHING) -> None:
         """outside: sysctls of the host, read before this thread entered the namespace (sysctl.host_sysctls)."""

@@ -27,7 +27,7 @@ from fourtuple.core.sockets.table import LISTENER, SOCK_DIAG, SOCKET, Sockets, S
 from fourtuple.kernel.netlink import ctnetlink
 from fourtuple.kernel.netlink.interfaces import count_neighbours, read_host_addresses, read_interfaces
 from fourtuple.kernel.netlink.reading import NoSuchDumpError
-from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets, read_listeners, read_sockets
+from fourtuple.kernel.netlink.sockdiag import ALL, Asked, fold_sockets, read_listeners, read_sockets
 from fourtuple.kernel.netlink.unixdiag import UnixQueue, read_unix_listeners
 from fourtuple.kernel.netns import NAMED, NamespaceGoneError, Place, Walker, own_netns
 from fourtuple.kernel.proc.files import PROC, read_at
@@ -185,18 +185,20 @@ def _tcp(
     states = CONNECTED if in_use else frozenset({State.BOUND_INACTIVE})
     nothing = np.zeros(0, SOCKET)
 
+    def listed(asked: Asked) -> tuple[Sockets, str]:
+        return fold_sockets(lambda tables: np.concatenate([nothing, *tables]), states, asked)
+
     def read() -> tuple[Sockets, str]:
+        if ports and attributed and in_use:
+            return listed(Asked(automatic=ports.port_range))
         try:
             found = read_sockets(states)
         except NoSuchDumpError:
-            return fold_sockets(lambda tables: np.concatenate([nothing, *tables]), states)
+            return listed(ALL)
         if ports and len(found):
-            own = int(
-                ((found["local_port"] >= ports.port_range.start) & (found["local_port"] < ports.port_range.stop)).sum()
-            )
-            if own and (attributed or own >= ATTRIBUTED_SHARE * len(ports.port_range)):
-                asked = Asked(automatic=ports.port_range)
-                return fold_sockets(lambda tables: np.concatenate([nothing, *tables]), states, asked)
+            own = (found["local_port"] >= ports.port_range.start) & (found["local_port"] < ports.port_range.stop)
+            if own.sum() >= max(1, ATTRIBUTED_SHARE * len(ports.port_range)):
+                return listed(Asked(automatic=ports.port_range))
         return found, SOCK_DIAG
 
     sockets, by = _tried(read, (nothing, SOCK_DIAG), "TCP sockets", why_not)

@@ -86,7 +86,7 @@ def censuses(
         )
         holders = host.holders(view.inodes, rings=rings) if owners or by is By.PROCESS else NOBODY
         found = view.census(taken, world, holders, before, now_s - before_s, whole=states >= CONNECTED)
-        yield replace(found, warnings=alarms(found, world.ports))
+        yield replace(found, warnings=alarms(found, world.ports), can_probe=found.can_probe and host.can_test)
         before, before_s = usage, now_s
 
 

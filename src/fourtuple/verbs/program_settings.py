@@ -15,8 +15,8 @@ from fourtuple.core.why.catalogue.configuration import (
     statements,
 )
 from fourtuple.core.why.catalogue.rows import configurations, program_of
-from fourtuple.kernel.files import read_file
 from fourtuple.kernel.proc.root import matching, path_within, read_arguments, read_name, read_parent, working_directory
+from fourtuple.store.input import read_file
 from fourtuple.verbs.program_questions import ask_program
 
 MOST_FILES = 64  # that a program's configuration may consist of

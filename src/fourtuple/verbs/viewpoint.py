@@ -29,6 +29,7 @@ from fourtuple.verbs.survey import Look, look, queue_of
 
 IPV6_OFF = "net.ipv6.conf.all.disable_ipv6"
 MOST_PAIRS = 1000  # pairs that are searched for the target
+HERE = "this host"  # the source of a sweep
 MOST_HOLDERS, MOST_OWNERS, MOST_FULL = 4, 3, 4
 
 
@@ -39,6 +40,8 @@ class Viewpoint:
     snapshot: the whole host
     inside:   the namespace in the snapshot; None: the snapshot does not have it
     ports:    the local ports that findings name
+    subject:  the namespace in words; empty: it is this one
+    ask:      also ask programs for their settings, by their own protocols
     """
 
     def __init__(
@@ -49,7 +52,10 @@ class Viewpoint:
         ports: frozenset[int],
         pid: int | None = None,
         subject: str = "",
+        *,
+        ask: bool = False,
     ) -> None:
+        self._ask = ask
         self._host, self._snapshot, self._inside, self._ports = host, snapshot, inside, ports
         self.pid, self.subject = pid, subject
         self._looks: dict[tuple[str | None, int | None], tuple[Look, str | None]] = {}
@@ -70,7 +76,7 @@ class Viewpoint:
             pair=pair,
             owners=str(pair.owners) if pair else "",
             ports=seen.ports,
-            destinations=len(found.rows),
+            destinations=sum(isinstance(row, PairCount) and row.role is Role.CLIENT for row in found.rows),
             queue=queue_of(listening, self._read_from),
             full=full_queues(listening[listening["local_port"] == end.port] if end else listening)[:MOST_FULL],
             unix=self._unix(finding),
@@ -83,6 +89,7 @@ class Viewpoint:
             close_wait_owners=", ".join(filter(None, (str(leak.owners) for leak in found.leaks[:MOST_OWNERS]))),
             asked=pid is not None,
             limits=dict(self._limits(seen.world, pid)),
+            settings=self._settings(finding, pid) if bearing is not Bearing.THEN else {},
         )
 
     def has(self, address: str) -> bool:
@@ -235,6 +242,24 @@ class Viewpoint:
         source = self._source(finding)
         rows = [row for row in self._inside.addresses if row.address == source] if self._inside and source else []
         return rows[0].tentative if rows else None
+
+    def _settings(self, finding: Finding, pid: int | None) -> dict[str, list[str]]:
+        """What the program whose limit the text names has set, if it runs on this host now."""
+        from fourtuple.core.why.catalogue.rows import program_of
+
+        program = finding.limit.partition(".")[0] or finding.program
+        if not program or self._snapshot.source != HERE:
+            return {}
+        pids = [each.pid for each in self._snapshot.processes.values() if program_of(each.name) == program]
+        if pid is None and not pids:
+            return {}
+        from fourtuple.verbs.program_settings import settings_of
+
+        found: dict[str, list[str]] = {}
+        for setting in settings_of(pid or min(pids), program, ask=self._ask):
+            has = f"{setting.key} is {setting.value}" if setting.value else f"{setting.key} could not be read"
+            found.setdefault(setting.key, []).append(f"{has} ({setting.where})")
+        return found
 
     def _limits(self, world: World, pid: int | None) -> Iterator[tuple[str, tuple[int, int | None]]]:
         """Ceilings beside those of the World, and what is in use of each."""

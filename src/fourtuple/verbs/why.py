@@ -35,6 +35,7 @@ def why(
     first_address: bool = False,
     pid: int | None = None,
     everywhere: bool = True,
+    ask: bool = False,
     host: Host | None = None,
 ) -> Why:
     """Find the likely causes of each failure that a text reports, the likeliest first, with the evidence.
@@ -48,6 +49,7 @@ def why(
                  runs, or that listens where files ran out
     everywhere:  look into every network namespace that this user may enter, and name the one that fits; False: only
                  into that of `host`
+    ask:         also ask programs for their own settings, by their protocols; otherwise only their files are read
     host:        whom to ask: a namespace of this host, or of a snapshot; None: this thread's
 
     Raises UsageError, CannotError.
@@ -67,7 +69,7 @@ def why(
     bearings = [bearing_of(each, datetime.now(UTC).astimezone()) for each in explained]
     if recorded:  # a snapshot is chosen for its text: what it shows of that time supports
         bearings = [Bearing.PERHAPS if each.system in (None, "Linux") else Bearing.THEN for each in explained]
-    looks = _Looks(host, snapshot, explained, pid=pid, everywhere=everywhere)
+    looks = _Looks(host, snapshot, explained, pid=pid, everywhere=everywhere, ask=ask)
     scenes = [
         looks.scene(finding, bearing, str(end) if end else target_of(finding))
         for finding, bearing in zip(explained, bearings, strict=True)
@@ -83,11 +85,18 @@ class _Looks:
     """The namespaces that a text may be about: the own one, and the others as far as a snapshot has them."""
 
     def __init__(
-        self, host: Host, snapshot: Snapshot, findings: Sequence[Finding], *, pid: int | None, everywhere: bool
+        self,
+        host: Host,
+        snapshot: Snapshot,
+        findings: Sequence[Finding],
+        *,
+        pid: int | None,
+        everywhere: bool,
+        ask: bool,
     ) -> None:
         ports = frozenset(each.port for each in findings if each.port is not None)
         netns = host.world(pid, details=False).netns
-        self.own = Viewpoint(host, snapshot, snapshot.namespaces.get(netns), ports, pid)
+        self.own = Viewpoint(host, snapshot, snapshot.namespaces.get(netns), ports, pid, ask=ask)
         self.unseen: list[str] = []
         others = [each for each in snapshot.namespaces.values() if each.netns != netns and _is_used(each)]
         others.sort(key=lambda inside: -len(inside.sockets))

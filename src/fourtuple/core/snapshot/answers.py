@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.errors import UsageError
+from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.limits.facts import Memory, Motion, PortFacts, ProcessFacts, World
 from fourtuple.core.numbers import number_of
 from fourtuple.core.snapshot.host import Origin
@@ -27,10 +27,13 @@ T = TypeVar("T")
 ANY_PROGRAM = "a program started there"
 SHELL = 0  # the PID of the program that a paste's `ulimit -a` speaks of
 NO_ROUTE = "the snapshot has no route there"
+NO_LISTING, LISTING = "the snapshot does not list them", "Paste the output of ss -tanp, too."
 
 
 class Recorded:
     """A Host that is one network namespace of a snapshot."""
+
+    can_test = False
 
     def __init__(self, snapshot: Snapshot, *, pid: int | None = None, netns: str | None = None) -> None:
         """pid, netns: whose namespace; a name, a PID or `net:[…]`; neither: that of the snapshot's init.
@@ -74,6 +77,8 @@ class Recorded:
         automatic: range | None = None,
         others: bool = True,
     ) -> tuple[T, str]:
+        if not self._namespace.read_from:
+            raise CannotError("the TCP sockets", NO_LISTING, LISTING)
         wanted = [int(state) for state in states]
         tables = []
         for table in (recast(self._namespace.listeners, SOCKET), self._namespace.sockets):
@@ -127,9 +132,15 @@ class Recorded:
             found = route.source or self._first_address(route.interface, address.version)
             if found:
                 return ipaddress.ip_address(found)
-        if not self._namespace.routes and (likely := self._likely_source(address)):
+        if self._namespace.routes:
+            raise OSError(errno.ENETUNREACH, NO_ROUTE)
+        if likely := self._likely_source(address):
             return likely
-        raise OSError(errno.ENETUNREACH, NO_ROUTE)
+        raise UsageError(
+            f"the source address towards {address}",
+            "the snapshot has neither routes nor addresses",
+            "Name it: --from ADDRESS.",
+        )
 
     def addresses(self) -> list[Address]:
         return [ipaddress.ip_address(each.address) for each in self._namespace.addresses]
@@ -188,8 +199,11 @@ def world_of(snapshot: Snapshot, inside: HostNamespace, pid: int | None) -> Worl
     why_not = dict(inside.why_not)
     if process is None:
         why_not["open files, locked memory and processes"] = "a snapshot knows them by process (--pid)"
+    ports = inside.ports if inside.read_from else None
     if inside.ports is None:
         why_not.setdefault("the port range", "the snapshot does not have it")
+    elif ports is None:
+        why_not.setdefault("source ports", f"{NO_LISTING}. {LISTING}")
     memory = None
     if cgroup and cgroup.memory_most_bytes is not None and cgroup.memory_bytes is not None:
         free_bytes = cgroup.memory_most_bytes - cgroup.memory_bytes + (cgroup.files_bytes or 0)
@@ -201,7 +215,7 @@ def world_of(snapshot: Snapshot, inside: HostNamespace, pid: int | None) -> Worl
         kernel=snapshot.kernel,
         netns=inside.netns,
         process=_facts(snapshot, inside, process),
-        ports=inside.ports,
+        ports=ports,
         cpus=snapshot.cpus,
         page_bytes=snapshot.page_bytes,
         memory_bytes=snapshot.memory_bytes,

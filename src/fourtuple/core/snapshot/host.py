@@ -48,6 +48,11 @@ class Host(Protocol):
     @property
     def origin(self) -> Origin | None: ...
 
+    @property
+    def can_test(self) -> bool:
+        """Whether ports can be tested (`tested`)."""
+        ...
+
     def taken(self) -> tuple[str, str]:
         """(the name of the host, the time in ISO 8601)."""
         ...

@@ -48,6 +48,10 @@ OPEN: Mapping[str, tuple[str, str]] = {
         "no host answers on the link, a firewall rejects, or the neighbour table is full",
         "ip neighbour show to {address} on that host",
     ),
+    "": (
+        "nothing listens there, or this host has no port left: the text has no errno",
+        "ss -lnt on the server, and fourtuple limits {target} here",
+    ),
     "ENOBUFS": ("which table or buffer is full", "dmesg | tail on that host"),
 }
 
@@ -242,14 +246,8 @@ def _candidates(scene: Scene, rows: Mapping[str, CatalogueRow]) -> list[str]:
 
 
 def _limit_agrees(finding: Finding, rows: Mapping[str, CatalogueRow]) -> bool:
-    """Whether the errno of the text can be that of the limit: an errno outranks a word that names another limit."""
-    if not finding.error:
-        return True
-    row = rows[finding.limit]
-    if finding.program not in ("", row.program):
-        return False  # what another program meets is the errno; whose limit it is, is a guess
-    # The program itself reports its limit with its errno, such as HAProxy's accept() with EMFILE.
-    return row.error == finding.error or (not row.error and finding.error in ("EPERM", "EMFILE", "EAGAIN", "ENFILE"))
+    """Whether the limit outranks the errno: the program itself reports it. What another program meets is the errno."""
+    return not finding.error or finding.program == rows[finding.limit].program
 
 
 def _stops_here(scene: Scene, cause: Cause) -> bool:
@@ -281,13 +279,12 @@ def _weigh(name: str, cause: Cause, scene: Scene, *, root: bool) -> tuple[Explan
     """The explanation, and what the host says now that did not count."""
     counts: list[Evidence] = []
     aside: list[str] = []
-    for each in cause.evidence(scene):
+    own = [Evidence(2, text) for text in scene.settings.get(name, ())]
+    for each in (*cause.evidence(scene), *own):
         if each.said or scene.bearing is Bearing.NOW or (scene.bearing is Bearing.PERHAPS and each.weight >= 0):
             counts.append(each)
         elif each.weight:
             aside.append(each.text)
-    if name in scene.settings:
-        counts.append(Evidence(2, scene.settings[name]))
     explanation = Explanation(
         cause=name,
         says=cause.says,
@@ -306,9 +303,10 @@ def _of_row(row: CatalogueRow) -> Cause:
     cures = [Cure(f"{row.do}{where}", row.costs, Needs.SETTING)]
     if row.runtime:
         cures.append(Cure(f"look at it: {row.runtime}"))
-    limited = f"{row.program} has reached its own limit: {row.title} ({row.key.partition('.')[2]})"
-    default = f"; default: {row.default}" if row.default else ""
-    return Cause(f"{limited}{default}", cures)
+    notes = [f"default: {row.default}"] if row.default else []
+    notes += [f"seen by clients: {row.seen}"] if row.seen else []
+    evidence = tuple(Evidence(0, note, said=True) for note in notes)
+    return Cause(f"a limit of the program itself: {row.title} ({row.key})", cures, lambda _: iter(evidence))
 
 
 def _kind(cause: str) -> str:

@@ -126,6 +126,8 @@ ERRORS: Mapping[tuple[str, str], Sequence[str]] = MappingProxyType(
         ("", "ETOOMANYREFS"): ("in-flight",),
         ("", "EINPROGRESS"): ("no-answer-yet",),
         ("", "EALREADY"): ("no-answer-yet",),
+        # No errno: what says only that it could not connect, such as curl's (7)
+        ("connect", ""): ("no-listener", *_NO_PORT_LEFT[:5], "firewall"),
         # Windows
         ("bind", "WSAEADDRINUSE"): ("port-owned", "windows-ports"),
         ("listen", "WSAEADDRINUSE"): ("port-owned",),
@@ -220,7 +222,7 @@ def errors_of(finding: Finding) -> tuple[str, ...]:
     """The names under which ERRORS has the finding's errno on its system, the particular one first."""
     name, system = finding.error, finding.system
     if not name:
-        return ()
+        return () if finding.causes or finding.limit else ("",)
     plain = name.removeprefix("WSA")
     if name != plain or system is System.WINDOWS:
         return f"WSA{plain}", plain

@@ -66,7 +66,7 @@ class Scene:
     close_wait_owners: the processes that own them, as text
     asked:      whether `world.process` is the process in question; False: it is this program, whose limits say nothing
     limits:     other ceilings that were read, by setting, and what is in use of each; None: unknown
-    settings:   what the program's own configuration sets, by the key of the row of the catalogue, as text
+    settings:   what the program's own configuration sets, by the key of the row of the catalogue, as texts
     """
 
     world: World
@@ -90,7 +90,7 @@ class Scene:
     close_wait_owners: str = ""
     asked: bool = False
     limits: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def number(self) -> int | None:

@@ -1,6 +1,7 @@
 """What `snapshot` says: whose snapshot it is, what it holds, where it is; and of a recording, each moment."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -29,7 +30,7 @@ class RecordedLine(Protocol):
 
 def snapshot_lines(snapshot: Snapshot, file: str, size_bytes: int) -> Iterator[str]:
     """Yield three lines, and a sentence for each thing that the user could not see."""
-    yield host_of_origin(Recorded(snapshot).origin)
+    yield host_of_origin(replace(Recorded(snapshot).origin, netns=""))
     spaces = snapshot.namespaces.values()
     listening = sum(len(each.listeners) for each in spaces)
     counts = [

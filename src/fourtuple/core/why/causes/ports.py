@@ -26,10 +26,10 @@ WIDER = Cure(
     Needs.ROOT,
 )
 NO_PORT = Cure(
-    "set IP_BIND_ADDRESS_NO_PORT before bind(address, 0), or do not call bind(): libraries call it for options such"
-    " as local_addr or source_address",
+    "do not call bind() before connect(): leave out options such as local_addr or source_address, or set"
+    " IP_BIND_ADDRESS_NO_PORT in the code that calls bind(address, 0)",
     "helps only with several destinations: to one destination it gains nothing",
-    Needs.CODE,
+    Needs.SETTING,
 )
 SEARCH_IN_TURN = Cure(
     f"set IP_LOCAL_PORT_RANGE on the socket ({IN_TURN.linux} and later): connect() then tries all ports in turn",
@@ -79,6 +79,9 @@ def port_range(scene: Scene) -> Iterator[Evidence]:
         what = f"the port range here is {facts.port_range.start}-{facts.port_range.stop - 1}; usable ports"
         yield from same(scene, scene.usable or scene.range_size, what)
     yield from use(scene)
+    held = scene.ports.unattributed + scene.ports.blocked if scene.ports else 0
+    if scene.pair and scene.destinations == 1 and held >= HALF * (scene.range_size or 1):
+        yield Evidence(0, "all go to one destination, so IP_BIND_ADDRESS_NO_PORT would gain nothing")
 
 
 def range_sizes(scene: Scene) -> Numbers:
@@ -152,6 +155,10 @@ def bound_first(scene: Scene) -> Iterator[Evidence]:
     checks = " (limits --probe checks)" if facts and facts.can_probe(ports.unattributed, ports.hidden) else ""
     perhaps = f"; {format_count(unknown)} more may be{checks}" if unknown else ""
     text = f"{format_count(ports.blocked)} ports of the range are held by bind() or listen(){perhaps}"
+    held = ports.blocked + ports.unattributed >= FULL * max(1, scene.range_size - scene.reserved)
+    if scene.pair and held and scene.in_use < FULL and (scene.destinations or 0) > 1:
+        several = f"each port of the range has one connection, to {scene.destinations} destinations in all"
+        yield Evidence(6, f"{several}: connect() would share ports between them, bind() does not")
     yield Evidence(5 if share >= HALF else 1 if share >= 0.1 else 0 if unknown else -2, text)
 
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from functools import cache
 
 from fourtuple.core.why.reader.frames import Framed, framed
 
@@ -22,10 +21,13 @@ class Lines:
 
     def __init__(self, lines: Sequence[str], folded: Sequence[str]) -> None:
         self.lines, self.folded = lines, folded
-        self.framed = cache(self._framed)
+        self._frames: dict[int, Framed] = {}
 
-    def _framed(self, number: int) -> Framed:
-        return framed(self.lines[number], self.folded[number])
+    def framed(self, number: int) -> Framed:
+        """The line, cut into frame and message; each is cut once."""
+        if number not in self._frames:
+            self._frames[number] = framed(self.lines[number], self.folded[number])
+        return self._frames[number]
 
     def continues(self, number: int) -> bool:
         """Whether the line continues the one before it."""

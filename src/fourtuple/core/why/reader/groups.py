@@ -41,13 +41,14 @@ class _Group:
 
 
 def _shared(one: str, other: str) -> str:
-    """The address of both sources, if only their ports differ."""
-    address = one.rpartition(":")[0].strip("[]")
-    return address if address and address == other.rpartition(":")[0].strip("[]") else address and _same(address, other)
+    """The address of both sources, if only their ports differ; empty otherwise."""
+    return _address(one) if _address(one) == _address(other) else ""
 
 
-def _same(address: str, other: str) -> str:
-    return address if address == other else ""
+def _address(end: str) -> str:
+    if end.startswith("["):
+        return end[1:].partition("]")[0]
+    return end.partition(":")[0] if end.count(":") == 1 else end
 
 
 class Groups:

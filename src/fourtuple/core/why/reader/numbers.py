@@ -1,6 +1,7 @@
 """At which number connections stop, in words that people write. A number with no such word beside it is none."""
 
 import re
+from decimal import Decimal
 
 from fourtuple.core.numbers import number_of
 
@@ -10,9 +11,11 @@ _AMOUNT = rf"(?P<digits>{_DIGITS}) ?(?P<unit>k|m|mln|million|thousand|mio)?"
 _ABOUT = (
     r"(?:about|around|roughly|approximately|approx\.?|nearly|almost|some|exactly|~|≈|circa|ca\.?|just over|just under)"
 )
-_UNITS = (
-    r"(?:connections?|conns?|sockets?|clients?|sessions?|users?|websockets?|peers?|devices?|open|established|of them)"
+_UNITS = r"(?:connections|conns|sockets|clients|sessions|users|websockets|peers|devices|open|established|of them)"
+_ABOUT_CONNECTIONS = re.compile(
+    r"connect|socket|client|server|host|port\b|sessions|users|open\b|tcp|http|mqtt|proxy|load"
 )
+SHORT = 40  # characters of a text that needs no such word
 _ADJECTIVES = (
     r"(?:(?:concurrent|simultaneous|open|active|parallel|tcp|idle|outgoing|incoming|client|websocket"
     r"|mqtt|ws|http) ){0,3}"
@@ -29,12 +32,12 @@ _STOPS = (
 _SENTENCES = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"\b{_STOPS} (?:\w+ )?(?:at|around|near|after|to|with)(?: {_ABOUT})? {_AMOUNT}(?:"
+        rf"\b{_STOPS} (?:\w+ )?(?:at|around|near|after|to|with)(?: {_ABOUT})? ?{_AMOUNT}(?:"
         rf" {_ADJECTIVES}(?P<of>{_UNITS}))?{_END}",
-        rf"\b(?:no|not|never) more than(?: {_ABOUT})? {_AMOUNT}(?: {_ADJECTIVES}(?P<of>{_UNITS}))?{_END}",
-        rf"\b(?:past|beyond|above|more than|over|exceeds?)(?: {_ABOUT})? {_AMOUNT}(?:"
+        rf"\b(?:no|not|never) more than(?: {_ABOUT})? ?{_AMOUNT}(?: {_ADJECTIVES}(?P<of>{_UNITS}))?{_END}",
+        rf"\b(?:past|beyond|above|more than|over|exceeds?)(?: {_ABOUT})? ?{_AMOUNT}(?:"
         rf" {_ADJECTIVES}(?P<of>{_UNITS}))?{_END}",
-        rf"\b(?:only|at most|up to|a maximum of|limit of|limit is|limited to)(?: {_ABOUT})? {_AMOUNT}(?:"
+        rf"\b(?:only|at most|up to|a maximum of|limit of|limit is|limited to)(?: {_ABOUT})? ?{_AMOUNT}(?:"
         rf" {_ADJECTIVES}(?P<of>{_UNITS}))?{_END}",
         rf"\b(?:limit of|limit is|ceiling of|maximum is){_ABOUT}? {_AMOUNT}{_END}",
     )
@@ -63,9 +66,10 @@ def number_in(folded: str, *, is_prose: bool) -> int | None:
 
     is_prose: a person wrote it; in a log a number also needs what it counts beside it
     """
+    is_enough = is_prose and (len(folded) <= SHORT or bool(_ABOUT_CONNECTIONS.search(folded)))
     for pattern in _SENTENCES:
         for match in pattern.finditer(folded):
-            if not is_prose and not match.groupdict().get("of"):
+            if not is_enough and not match.groupdict().get("of"):
                 continue
             if match[0].startswith(("past", "beyond", "above", "more than", "over", "exceed")) and not _CLAIM.search(
                 folded[max(0, match.start() - 40) : match.start()]
@@ -73,7 +77,7 @@ def number_in(folded: str, *, is_prose: bool) -> int | None:
                 continue
             if (value := _value(match)) is not None and value >= LEAST:
                 return value
-    if not is_prose:
+    if not is_enough:
         return None
     numbers = [_value(match) for pattern in _PROSE for match in pattern.finditer(folded)]
     return max((number for number in numbers if number is not None and number >= LEAST), default=None)
@@ -86,5 +90,5 @@ def _value(match: re.Match[str]) -> int | None:
     if "." not in digits:
         whole = number_of(digits)
         return None if whole is None or whole * _TIMES[unit] > MOST else whole * _TIMES[unit]
-    value = float(digits) * _TIMES[unit]
+    value = Decimal(digits) * _TIMES[unit]  # exact: 32.7k is 32,700
     return int(value) if value <= MOST and value == int(value) else None

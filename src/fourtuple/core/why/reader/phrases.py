@@ -60,17 +60,19 @@ _THREADS = (
     *_rows(
         "can't start new thread\nunable to create new native thread\nunable to create native thread\n"
         "failed to create new os thread\ncan't create thread\ncannot create thread\nfailed to create thread\n"
-        "unable to create thread\nfailed to start thread\ncould not create thread",
+        "unable to create thread\nfailed to start thread\ncould not create thread\nfailed to spawn thread\n"
+        "could not spawn thread\nunable to spawn thread",
         ["threads", "pids"],
         "EAGAIN",
         "pthread_create",
     ),
+    *_rows("spawn eagain\nsystem_error*resource temporarily unavailable", ["threads", "pids"], "EAGAIN", "fork"),
     *_rows("pthread_create failed\npthread_create*resource temporarily unavailable", ["threads", "pids"], "EAGAIN"),
     *_rows(
         "fork: retry\nfork: resource temporarily unavailable\nfork failed*resource temporarily unavailable\n"
         "cannot fork*resource temporarily unavailable\ncould not fork*resource temporarily unavailable\n"
         "fork/exec*resource temporarily unavailable\nunable to fork*resource temporarily unavailable\n"
-        "can't fork",
+        "can't fork\ncannot fork",
         ["threads", "pids", "pid-max"],
         "EAGAIN",
         "fork",
@@ -95,7 +97,9 @@ _WATCHES = (
         "fsnotify watcher: too many open files\nfailed to create fsnotify watcher\nuser limit on inotify instances\n"
         "failed to create inotify\ninotify_init*too many open files\ninotify instance*too many open files\n"
         "unable to create inotify\nfailed to initialize inotify\ninotify*too many open files\n"
-        "failed to allocate directory watch: too many open files\nfs.inotify.max_user_instances",
+        "user limit*inotify instances\n"
+        "failed to allocate directory watch: too many open files\nfs.inotify.max_user_instances\n"
+        "too many open files, watch",
         ["inotify-instances"],
         "EMFILE",
         "inotify_init",
@@ -109,6 +113,7 @@ _WATCHES = (
         "ENOSPC",
         "inotify_add_watch",
     ),
+    *_rows("inotify resources exhausted", ["inotify-watches", "inotify-instances"]),
     *_rows(
         "epoll_ctl*no space left on device\nepoll_ctl*enospc\nepoll*no space left on device",
         ["watches"],
@@ -125,6 +130,8 @@ _LIMITS = (
         " permitted\n"
         "error setting rlimit*operation not permitted\nfailed to set rlimit*operation not permitted\n"
         "current limit exceeds maximum limit\nsetrlimit*eperm\nsetrlimit(rlimit_nofile*failed\n"
+        "file descriptor limit*operation not permitted\nnofile*operation not permitted\n"
+        "max open files*operation not permitted\n"
         "can't set maximum open files to #\nunable to set the max number of files limit to #",
         ["hard-limit", "nr-open"],
         "EPERM",
@@ -134,6 +141,11 @@ _LIMITS = (
     *_rows(
         "worker_connections are not enough\nconnection limit exceeded\nconnections limit reached\n"
         "maximum number of clients reached\nmax number of clients reached",
+        ["own-limit"],
+    ),
+    *_rows(
+        "timeout waiting for connection from pool\nconnection is not available, request timed out\n"
+        "connection pool exhausted\nconnection pool is full\nqueuepool limit of size #",
         ["own-limit"],
     ),
     *_rows("too many connections\ntoo many clients\nremaining connection slots are reserved", ["own-limit"]),
@@ -162,6 +174,7 @@ _OTHERS = (
         program="curl",
     ),
     *_rows("curl: (28)", [], "ETIMEDOUT", program="curl"),
+    *_rows("connection in use", [], "EADDRINUSE", "bind", program="gunicorn"),
     *_rows("err_connection_refused", [], "ECONNREFUSED", "connect"),
     *_rows("err_connection_timed_out", [], "ETIMEDOUT", "connect"),
     *_rows("err_connection_reset", [], "ECONNRESET"),

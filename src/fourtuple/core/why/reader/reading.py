@@ -28,13 +28,14 @@ BLOCK = 1 << 18  # characters that are searched at once; a longer line is cut to
 MOST_MESSAGE = 16_384  # characters of a line around an anchor that are read closely
 MOST_TEXT = 500  # characters of a line that a finding keeps
 MOST_QUESTION = 2_000  # characters of a text that a person may have written
-MOST_REMEMBERED = 4_096  # messages
+MOST_REMEMBERED = 1_024  # messages
 _HINTS = (
     *(f"{prefix}{name.lower()}" for name in LINUX for prefix in ("", "wsa")),
     *("ewouldblock", "errno", "os error", "winerror", "socketexception (", "kind: ", "errorkind::", "connect error"),
     *("connect_error", "can't connect to", "connect failed", "bind failed", "bind error", "accept failed"),
     *("socketerrorcode", "error code", "socket error", "system error", "failed: ", "error: ("),
     *map(str, WINDOWS.values()),
+    *(f"{word}{number}" for word in ("error ", "error -", "err -", "rc=-") for number in LINUX.values() if number > 20),
     *("stops at", "stop at", "stopped at", "stuck at", "more than", "maxes out", "max out", "tops out", "get past"),
     *("gets past", "get beyond", "limit of", "at most", "caps at", "capped at", "limited to", "only"),
 )
@@ -142,16 +143,11 @@ def _said_by(part: Lines, line: int, last: int, matcher: Matcher) -> tuple[Findi
         return _said_by_pieces(message, matcher)
     if last > line and last < len(part.lines):
         message = " ".join([message, *(part.folded[number] for number in range(line + 1, last + 1))])
-    if found := _remembered(message, raw if _has_flags(raw) else "", matcher):
-        return found
-    return _wrapped(part, line, message, matcher)
+    return _remembered(message, matcher) or tuple(proxies.said(raw)) or _wrapped(part, line, matcher)
 
 
-def _has_flags(raw: str) -> bool:
-    return '" 50' in raw or "response_flags" in raw or "--" in raw or "/" in raw
-
-
-def _wrapped(part: Lines, line: int, message: str, matcher: Matcher) -> tuple[Finding, ...]:
+def _wrapped(part: Lines, line: int, matcher: Matcher) -> tuple[Finding, ...]:
+    """What a line says together with the next one, or with the one before, in a phrase that both have a part of."""
     for one, other in ((line, line + 1), (line - 1, line)):
         if one >= 0 and other < len(part.lines) and not part.framed(other).stamp and part.folded[one]:
             first, second = part.framed(one).message, part.folded[other]
@@ -160,7 +156,7 @@ def _wrapped(part: Lines, line: int, message: str, matcher: Matcher) -> tuple[Fi
             edge = len(first)
             spans = [match for match in matcher.matches(f"{first} {second}") if match.start < edge < match.end]
             if spans and not any(match.end <= edge or match.start >= edge for match in spans):
-                return _remembered(f"{first} {second}", "", matcher)
+                return _remembered(f"{first} {second}", matcher)
     return ()
 
 
@@ -168,14 +164,14 @@ def _said_by_pieces(message: str, matcher: Matcher) -> tuple[Finding, ...]:
     """What a very long line says: pieces of it are read, which overlap by half."""
     found: dict[tuple[str, str, tuple[str, ...]], Finding] = {}
     for start in range(0, len(message), MOST_MESSAGE // 2):
-        for finding in _remembered(message[start : start + MOST_MESSAGE], "", matcher):
+        for finding in _remembered(message[start : start + MOST_MESSAGE], matcher):
             found.setdefault((finding.error, finding.destination, finding.causes), finding)
     return tuple(found.values())
 
 
 @lru_cache(maxsize=MOST_REMEMBERED)
-def _remembered(message: str, raw: str, matcher: Matcher) -> tuple[Finding, ...]:
-    findings = said(message, raw, matcher)
+def _remembered(message: str, matcher: Matcher) -> tuple[Finding, ...]:
+    findings = said(message, matcher)
     if not findings and (number := number_in(message, is_prose=False)) is not None:
         return (Finding(number=number),)
     return tuple(findings)
@@ -236,11 +232,15 @@ def _question(text: str, matcher: Matcher) -> tuple[Finding, ...] | None:
         return (Finding(number=number, text=shown),)
     part = Lines([*text.rstrip("\n").split("\n")], fold(text.rstrip("\n")).split("\n"))
     stamped = any(part.framed(line).stamp for line in range(len(part.lines)))
+    if (words := re.fullmatch(r"(?:os |socket )?(?:error|errno|err|code)[ :=]{1,3}(-?\d{1,5})", folded)) and (
+        named := of_number(int(words[1]))
+    ):
+        return (Finding(named.error, number_on_linux(named.error), system=named.system, text=shown),)
     if re.fullmatch(r"[a-z]+", folded) and (errors := named_errors(folded)):
         return (Finding(errors[0].error, number_on_linux(errors[0].error), system=errors[0].system, text=shown),)
     if len(part.lines) > 1:
         return None
-    if found := said(part.framed(0).message, text, matcher, alone=not stamped):
+    if found := said(part.framed(0).message, matcher, alone=not stamped) or proxies.said(text):
         frame = part.framed(0)
         return tuple(
             replace(

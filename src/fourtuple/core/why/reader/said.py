@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fourtuple.core.why.findings import Finding, System
-from fourtuple.core.why.reader import proxies
 from fourtuple.core.why.reader.ends import Between, called, ends_of
 from fourtuple.core.why.reader.errnos import Named, named_errors, number_on_linux, numbered_on_bsd
 from fourtuple.core.why.reader.match import Match, Matcher
@@ -18,9 +17,10 @@ _CONTEXT = {
     "EPERM": rf"{_CALLS}|limit|nofile|maximum open files|epoll|io_uring",
     "ENOSPC": rf"{_CALLS}|epoll|inotify|watch",
     "ENOMEM": rf"{_CALLS}|\btcp\b|\bfork|clone|thread|mmap|epoll|io_uring",
-    "EAGAIN": rf"{_CALLS}|fork|thread|clone|unix:|\bupstream|\budp\b|\.sock\b|\brecv|\bsend|\bread\b|blockingioerror",
+    "EAGAIN": rf"{_CALLS}|fork|thread|clone|unix:"
+    r"|\bupstream|\budp\b|\.sock\b|\brecv|\bsend|\bread\b|blockingioerror|spawn|system_error",
     "EPIPE": rf"{_CALLS}|\btcp\b|https?\b|upstream|connection|client|server|peer|\bsend|sock|node:|syscall"
-    "|\bwrite epipe|\berror: write",
+    r"|\bwrite epipe|\berror: write",
     "ECONNABORTED": rf"{_CALLS}|connection|socket|client|recv|send",
 }
 _OTHER_THINGS = re.compile(
@@ -33,11 +33,10 @@ _FLOODED = re.compile(r"on port (?:\[?[\w.:]*\]?:|[\d.]+\.)?(\d{1,5})\b")
 _ON_WINDOWS = re.compile(r"\b(?:windows|winsock|win32|microsoft|powershell)\b|\bc:/")
 
 
-def said(message: str, raw: str, matcher: Matcher, *, alone: bool = False) -> list[Finding]:
+def said(message: str, matcher: Matcher, *, alone: bool = False) -> list[Finding]:
     """Return what a message says, at least one finding for each of its errors; empty: nothing about connections.
 
     message: folded, without its frame
-    raw:     the line itself, for what depends on the case of letters
     alone:   the message is the whole text; if it is no more than an error, a person takes it for one of connections
     """
     matches = _outermost(matcher.matches(message))
@@ -53,7 +52,7 @@ def said(message: str, raw: str, matcher: Matcher, *, alone: bool = False) -> li
     if not errors:
         specific = [match for match in suggesting if match.phrase.error in ("", *(each.error for each in errors))]
         if not specific and not general:
-            return proxies.said(raw)
+            return []
         return [_with_words(Finding(), message, [*specific, *general], at=(specific or general)[-1].end)]
     findings = []
     for number, each in enumerate(errors):
