@@ -255,6 +255,7 @@ MEASURES: Mapping[str, Measure] = {
     "census-psutil": Measure(counting.beside_psutil, 5),
     "census-beside": Measure(counting.few_of_many, 5),
     "export": Measure(counting.exporter, 5),
+    "export-netns": Measure(counting.everywhere, 3),
     "connect": Measure(connect, 5),
     "past-65536": Measure(past_65536, 1),
     "slow-lane": Measure(slow_lane, 1),
