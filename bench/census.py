@@ -2,12 +2,14 @@
 
 python -m bench.census            the dump that `fourtuple census` folds
 python -m bench.census export N   what `fourtuple export` does N times, after a first time
+python -m bench.census snapshot   what `fourtuple snapshot` does, and what of it is the file
 python -m bench.census psutil     psutil.net_connections, the same sockets as Python objects
 """
 
 import json
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -44,6 +46,21 @@ def psutil() -> Figures:
     return _took(lambda: peer.net_connections("tcp"))
 
 
+def snapshot() -> Figures:
+    """fold_ms: to fold, encode and compress it; bytes: of the file"""
+    from fourtuple.core.snapshot.coding import encode
+    from fourtuple.verbs.snapshot import save, take
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = f"{folder}/host.snapshot"
+        took = _took(lambda: save(take(), file))
+        size = Path(file).stat().st_size
+    found = take()
+    fold = _took(lambda: encode(found))
+    sockets = sum(len(inside.sockets) for inside in found.namespaces.values())
+    return took | {"fold_ms": fold["wall_ms"], "bytes": float(size), "sockets": float(sockets)}
+
+
 def _took(call: Callable[[], object]) -> dict[str, float]:
     """wall_ms, cpu_ms: of the call; peak_bytes: the most memory the program has had so far, all of it (VmHWM)"""
     before, start_ns = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter_ns()
@@ -65,6 +82,8 @@ def main() -> None:
             figures = census()
         case ["export", times]:
             figures = export(int(times))
+        case ["snapshot"]:
+            figures = snapshot()
         case ["psutil"]:
             figures = psutil()
         case _:

@@ -31,6 +31,7 @@ SS = "ss -Htan | wc -l"
 WITHOUT = "setpriv --bounding-set=-all --inh-caps=-all"
 EXPORT = f"{WITHOUT} python -m bench.census export 7"
 EVERYWHERE = "python -m bench.many rounds 3"
+SNAPSHOT, SNAPPED = "python -m bench.census snapshot", 200_000
 EXPORT_S, BOUND_S, EXPORTED = 15, 120, 100_000
 
 
@@ -126,6 +127,23 @@ def _namespaces(count: int, sockets: int, entries: int) -> Iterator[Lab]:
             yield lab
             program.communicate("")
     wait_quiet()
+
+
+def snapshot(rounds: int) -> Result:
+    """`fourtuple snapshot` of a host with 200,000 sockets, and a recording of it every 10 s."""
+    with _connected(SNAPPED // 2) as (lab, commands):
+        found = [_timed(lab, SNAPSHOT) for _ in range(rounds)]
+    wall, cpu, size, fold = (median(each[name] for each in found) for name in ("wall_ms", "cpu_ms", "bytes", "fold_ms"))
+    findings = [
+        Finding("written within", wall / 1000, "s", at_most(1)),
+        Finding("file", size / 1e3, "kB"),
+        Finding("a recording every 10 s: share of one CPU", cpu / 1000 / 10 * 100, "%"),
+    ]
+    return Result(
+        findings,
+        [*commands, SNAPSHOT],
+        [f"wall {spread([each['wall_ms'] for each in found], 'ms')}", f"folded, encoded, compressed {number(fold)} ms"],
+    )
 
 
 @contextmanager

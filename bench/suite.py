@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from bench import counting, looking
+from bench import counting, looking, reading, sweeping
 from bench.arena import COMPILE, Contestant, compiled, wait_quiet
 from bench.measure import (
     Finding,
@@ -256,6 +256,8 @@ MEASURES: Mapping[str, Measure] = {
     "census-beside": Measure(counting.few_of_many, 5),
     "export": Measure(counting.exporter, 5),
     "export-netns": Measure(counting.everywhere, 3),
+    "snapshot": Measure(counting.snapshot, 5),
+    "reading": Measure(reading.logs, 5),
     "connect": Measure(connect, 5),
     "past-65536": Measure(past_65536, 1),
     "slow-lane": Measure(slow_lane, 1),
@@ -264,6 +266,7 @@ MEASURES: Mapping[str, Measure] = {
     "last-ports": Measure(last_ports, 5),
     "echo-10k": Measure(echo_10k, 5),
     "echo-200k": Measure(echo_200k, 1),
+    "doctor": Measure(sweeping.sweep, 3),
     "report": Measure(looking.report, 3),
     "charts": Measure(looking.charts, 3),
     "census-2M": Measure(counting.of_sockets(2_000_000), 3),

@@ -15,17 +15,17 @@ def main() -> None:
     Ctrl-C while Python imports modules, or ends, would be an error of whatever runs then; so it ends the process until
     the command has begun, and changes nothing once the command has ended.
     """
-    heeded = (
-        _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler
-    )  # a shell starts programs in the background with SIG_IGN
+    # A shell starts programs in the background with SIG_IGN.
+    heeded = _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler
     try:
         if heeded:
             _signal.signal(_signal.SIGINT, _end_at_once)
         # NumPy's linear algebra would start threads that nothing here uses; a process with threads cannot fork safely.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        from fourtuple.kernel import children
+        if sys.platform == "linux":  # elsewhere a snapshot can still be asked
+            from fourtuple.kernel import children
 
-        children.begin()  # before anything else opens a file
+            children.begin()  # before anything else opens a file
         from fourtuple.cli import cli
         from fourtuple.faces.text.encodable import make_encodable
         from fourtuple.verbs.interrupt import interrupt

@@ -16,6 +16,7 @@ MODULES = (
     "census",
     "check",
     "compare",
+    "doctor",
     "errors",
     "export",
     "help",
@@ -28,6 +29,7 @@ MODULES = (
     "report",
     "runs",
     "serve",
+    "snapshot",
     "why",
 )
 FIXED = {"TZ": "UTC", "COLUMNS": "80", "LINES": "24", "TERM": "dumb"}

@@ -9,6 +9,7 @@ from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.space.endpoints import Address, EndpointSpec, Resolved
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace
+from fourtuple.kernel.host import LiveHost
 from fourtuple.verbs.request import space_of
 
 FACTS = PortFacts(range(32768, 61000), Ranges([]))
@@ -23,15 +24,18 @@ NAMES = {
 }
 
 
-def resolve(spec: EndpointSpec) -> list[Address]:
-    return [ipaddress.ip_address(text) for text in NAMES.get(spec.host, [spec.host])]
+class Named(LiveHost):
+    """This host, with a resolver of the test."""
+
+    def resolve(self, spec: EndpointSpec) -> list[Address]:
+        return [ipaddress.ip_address(text) for text in NAMES.get(spec.host, [spec.host])]
 
 
 def asked(
     *destinations: str, sources: tuple[str, ...] = (), first_address: bool = False
 ) -> tuple[TupleSpace, tuple[Resolved, ...]]:
     space, _, resolved = space_of(
-        FACTS, destinations, sources, None, first_address=first_address, on_paper=True, resolve=resolve
+        FACTS, destinations, sources, None, Named(), first_address=first_address, on_paper=True
     )
     return space, resolved
 

@@ -13,6 +13,7 @@ from fourtuple import __version__
 from fourtuple.cli.census import census
 from fourtuple.cli.check import check
 from fourtuple.cli.compare import compare
+from fourtuple.cli.doctor import doctor
 from fourtuple.cli.ending import ended
 from fourtuple.cli.export import export
 from fourtuple.cli.hold import hold
@@ -23,6 +24,7 @@ from fourtuple.cli.prove import prove
 from fourtuple.cli.report import report
 from fourtuple.cli.runs import runs
 from fourtuple.cli.serve import serve
+from fourtuple.cli.snapshot import snapshot
 from fourtuple.cli.undo import undo
 from fourtuple.cli.why import why
 
@@ -56,10 +58,12 @@ for command in (
     hold,
     serve,
     limits,
+    doctor,
     plan,
     undo,
     why,
     census,
+    snapshot,
     export,
     runs,
     compare,

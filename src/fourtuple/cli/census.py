@@ -2,14 +2,30 @@
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from fourtuple.cli.common import JSON, NETNS, PERIOD, SOME, UNITS, columns, complain, print_json, split
+from fourtuple.cli.common import (
+    AT,
+    JSON,
+    NETNS,
+    PERIOD,
+    SOME,
+    UNITS,
+    columns,
+    complain,
+    origin_of,
+    print_json,
+    split,
+    told_apart,
+)
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, FourtupleError, UsageError
 from fourtuple.core.runs.run import Run
 from fourtuple.faces.printer import tell
+
+if TYPE_CHECKING:
+    from fourtuple.core.snapshot.host import Host
 
 
 @click.command(short_help="Show who uses source ports, and how many remain per destination.", epilog=UNITS)
@@ -20,8 +36,14 @@ from fourtuple.faces.printer import tell
     help="Only these destinations (repeatable or comma-separated).",
 )
 @click.option(
-    "--from", "sources", multiple=True, metavar="ADDRESS", help="Only these sources: an address, range or network."
+    "--from",
+    "sources",
+    multiple=True,
+    metavar="ADDRESS|FILE",
+    help="Only these sources: an address, range or network; or a snapshot or pasted output to count instead of this"
+    " host (- is standard input).",
 )
+@AT
 @click.option(
     "--state", "states", multiple=True, metavar="NAME", help="Only sockets in these states: established, time-wait …"
 )
@@ -55,6 +77,7 @@ from fourtuple.faces.printer import tell
 def census(
     to: tuple[str, ...],
     sources: tuple[str, ...],
+    at: str | None,
     states: tuple[str, ...],
     by: str,
     most: int | None,
@@ -73,33 +96,40 @@ def census(
     the pair already uses.
     """
     from fourtuple.core.census.records import By
-    from fourtuple.faces.terminal import watch as watching
     from fourtuple.faces.text import census as face
-    from fourtuple.verbs.census import census_everywhere, censuses, states_named
+    from fourtuple.verbs.census import censuses, states_named
     from fourtuple.verbs.census import save as verb
-    from fourtuple.verbs.looks import paced
-    from fourtuple.verbs.survey import go_into
+    from fourtuple.verbs.hosts import host_of
 
-    _check(netns, all_netns, every_s, save, as_csv=as_csv, as_json=as_json)
+    addresses, file = told_apart(sources)
+    _check(netns, all_netns, every_s, save, file, as_csv=as_csv, as_json=as_json)
     as_text = not (as_json or as_csv)
     shown = face.SHOWN if most is None and as_text else most
     options: dict[str, Any] = {
         "to": split(to),
-        "sources": split(sources),
+        "sources": addresses,
         "states": states_named(split(states)),
         "by": By(by),
         "most": face.WATCHED if every_s is not None and as_text else None if save else shown,
         "rings": rings,
     }
 
-    show = _printer(shown, as_json=as_json, as_csv=as_csv, watched=every_s is not None)
     if all_netns:
+        from fourtuple.verbs.everywhere import census_everywhere
+
+        show = _printer(None, shown, as_json=as_json, as_csv=as_csv, watched=False)
         sys.exit(_census_everywhere(census_everywhere(**options), show, titles=as_text))
     owners = every_s is None or not as_text  # a watched census does not show them
-    looks = censuses(**options, owners=owners, outside=go_into(None, netns))
+    host = host_of(file, at, netns=netns)
+    show = _printer(host, shown, as_json=as_json, as_csv=as_csv, watched=every_s is not None)
+    looks = censuses(**options, owners=owners, host=host)
     if every_s is not None and as_text and sys.stdin.isatty() and sys.stdout.isatty():
+        from fourtuple.faces.terminal import watch as watching
+
         watching.screen(looks, every_s)
     elif every_s is not None:
+        from fourtuple.verbs.looks import paced
+
         for number, found in enumerate(paced(looks, every_s)):
             show(found, first=number == 0)
     else:
@@ -110,9 +140,18 @@ def census(
 
 
 def _check(
-    netns: str | None, all_netns: bool, every_s: float | None, save: str | None, *, as_csv: bool, as_json: bool
+    netns: str | None,
+    all_netns: bool,
+    every_s: float | None,
+    save: str | None,
+    file: str | None,
+    *,
+    as_csv: bool,
+    as_json: bool,
 ) -> None:
     """Raises UsageError for options that contradict each other."""
+    if file is not None and (all_netns or every_s is not None):
+        raise UsageError(f"--from {file}", "a snapshot is one moment", "Leave out --all-netns and --watch.")
     if all_netns and (netns or every_s is not None):
         raise UsageError("--all-netns", "it counts once, in every namespace", "Leave out --netns and --watch.")
     if as_json and as_csv:
@@ -121,20 +160,23 @@ def _check(
         raise UsageError("--save", "it needs one count of one namespace", "Leave out --all-netns and --watch.")
 
 
-def _printer(shown: int | None, *, as_json: bool, as_csv: bool, watched: bool) -> Callable[..., None]:
-    """What prints one census, with at most `shown` rows for each role. watched: it is one of many"""
+def _printer(
+    host: "Host | None", shown: int | None, *, as_json: bool, as_csv: bool, watched: bool
+) -> Callable[..., None]:
+    """What prints one census of this host, with at most `shown` rows for each role. watched: it is one of many"""
     from fourtuple.faces.text import census as face
+    from fourtuple.faces.text.origin import origin_lines
 
     def show(found: Any, *, first: bool = True) -> None:
         found = found.first(shown)
         if as_json:
-            print_json(found.to_json())
+            print_json(found.to_json() | (origin_of(host) if host else {}))
         elif as_csv:
             tell(*face.csv_table(found, head=first))
         elif watched:
             tell(*face.watch_lines(found), "")
         else:
-            tell(*face.census_lines(found, columns=columns()))
+            tell(*origin_lines(host.origin if host else None), *face.census_lines(found, columns=columns()))
 
     return show
 

@@ -16,6 +16,7 @@ from fourtuple.core.visible import shell_words, visible_json
 from fourtuple.faces.printer import tell
 
 if TYPE_CHECKING:
+    from fourtuple.core.snapshot.host import Host
     from fourtuple.verbs.runs import Keeper
 
 
@@ -106,6 +107,15 @@ NETNS = click.option("--netns", metavar="NAME|PID", help="Network namespace, by 
 FROM = click.option(
     "--from", "sources", multiple=True, metavar="ADDRESS[:PORT]", help="Source addresses, as in hold --from."
 )
+FROM_WHERE = click.option(
+    "--from",
+    "sources",
+    multiple=True,
+    metavar="ADDRESS[:PORT]|FILE",
+    help="Source addresses, as in hold --from; or a snapshot or pasted output to ask instead of this host (- reads"
+    " standard input).",
+)
+AT = click.option("--at", metavar="TIME", help="Moment of a recording: 10:32, 2026-01-02T10:32:05, -5m.")
 FIRST_ADDRESS = click.option(
     "--first-address", is_flag=True, help="Use only the first address of a name, not all of them."
 )
@@ -180,6 +190,21 @@ def columns() -> int:
 def split(sources: tuple[str, ...]) -> list[str]:
     """The parts of options that can be repeated or comma-separated."""
     return [part for source in sources for part in source.split(",")]
+
+
+def told_apart(values: tuple[str, ...]) -> tuple[list[str], str | None]:
+    """(the source addresses of --from, the file that is asked instead of this host). Raises UsageError."""
+    from fourtuple.verbs.hosts import is_snapshot_name
+
+    files = [value for value in values if is_snapshot_name(value)]
+    if len(files) > 1:
+        raise UsageError(f"--from {files[1]}", "only one snapshot can be asked at a time")
+    return split(tuple(value for value in values if value not in files)), files[0] if files else None
+
+
+def origin_of(host: "Host") -> dict[str, Any]:
+    """What an answer in JSON has in addition if a snapshot gave it: whose it is, and of when."""
+    return {"from": host.origin.to_json()} if host.origin else {}
 
 
 def print_json(record: dict[str, Any] | list[dict[str, Any]]) -> None:

@@ -2,13 +2,26 @@
 
 import click
 
-from fourtuple.cli.common import ALL_STRATEGIES, FIRST_ADDRESS, FROM, JSON, NETNS, PID, UNITS, print_json, split
+from fourtuple.cli.common import (
+    ALL_STRATEGIES,
+    AT,
+    FIRST_ADDRESS,
+    FROM_WHERE,
+    JSON,
+    NETNS,
+    PID,
+    UNITS,
+    origin_of,
+    print_json,
+    told_apart,
+)
 from fourtuple.faces.printer import tell
 
 
 @click.command(short_help="Show how many more connections fit, and which limit decides.", epilog=UNITS)
 @click.argument("destinations", nargs=-1, metavar="[HOST:PORT[-PORT]]...")
-@FROM
+@FROM_WHERE
+@AT
 @FIRST_ADDRESS
 @click.option("--strategy", type=ALL_STRATEGIES, help="How the source port is chosen, see above.  [default: late]")
 @PID
@@ -28,6 +41,7 @@ from fourtuple.faces.printer import tell
 def limits(
     destinations: tuple[str, ...],
     sources: tuple[str, ...],
+    at: str | None,
     first_address: bool,
     strategy: str | None,
     pid: int | None,
@@ -50,20 +64,23 @@ def limits(
     from fourtuple.core.limits.strategy import Strategy
     from fourtuple.core.sockets.role import Role
     from fourtuple.faces.text import limits as face
+    from fourtuple.faces.text.origin import origin_lines
+    from fourtuple.verbs.hosts import host_of
     from fourtuple.verbs.limits import limits as verb
-    from fourtuple.verbs.survey import go_into
 
+    addresses, file = told_apart(sources)
+    host = host_of(file, at, pid=pid, netns=netns)
     found = verb(
         destinations,
-        sources=split(sources),
+        sources=addresses,
         strategy=Strategy(strategy) if strategy else None,
         first_address=first_address,
         pid=pid,
         role=Role(role) if role else None,
         probe=probe,
-        outside=go_into(pid, netns),
+        host=host,
     )
     if as_json:
-        print_json(found.to_json())
+        print_json(found.to_json() | origin_of(host))
     else:
-        tell(*face.limits_lines(found, everything=everything))
+        tell(*origin_lines(host.origin), *face.limits_lines(found, everything=everything))

@@ -23,8 +23,8 @@ from itertools import chain, filterfalse
 import numpy as np
 
 from fourtuple.core.errors import CannotError
+from fourtuple.core.limits.settings import PORT_RANGE
 from fourtuple.core.sockets.columns import Mask
-from fourtuple.kernel.proc.ports import PORT_RANGE
 from fourtuple.kernel.proc.sysctl import read_sysctl, write_sysctl
 from fourtuple.kernel.sockopts import IP_LOCAL_PORT_RANGE, LINGER_RESET, connects, pack_port_range
 

@@ -29,6 +29,7 @@ from fourtuple.core.limits.behaviours import (
     Behaviour,
     KnownBy,
 )
+from fourtuple.core.limits.settings import PORT_RANGE
 from fourtuple.core.numbers import number_of
 from fourtuple.core.sockets.table import State
 from fourtuple.kernel import children
@@ -36,7 +37,6 @@ from fourtuple.kernel.netlink.sockdiag import Datagram, exchange, parse_datagram
 from fourtuple.kernel.netns import enter_new
 from fourtuple.kernel.private import StateFile
 from fourtuple.kernel.proc.files import PROC, whole
-from fourtuple.kernel.proc.ports import PORT_RANGE
 from fourtuple.kernel.proc.sysctl import write_sysctl
 from fourtuple.kernel.sockopts import IP_LOCAL_PORT_RANGE, LINGER_RESET, connects, pack_port_range, range_can_be_set
 

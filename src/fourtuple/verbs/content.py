@@ -1,7 +1,7 @@
 """The message on a connection, as the user names it by a file."""
 
 from fourtuple.core.runs.content import MOST_BYTES, check_size
-from fourtuple.kernel.files import read_file
+from fourtuple.store.input import read_file
 
 
 def read_content(file: str, *, allow_empty: bool = False) -> bytes:

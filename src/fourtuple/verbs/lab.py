@@ -15,6 +15,7 @@ from types import FrameType
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.limits.cost import CLIENT_END_BYTES
 from fourtuple.core.limits.facts import PortFacts, World
+from fourtuple.core.limits.settings import PORT_RANGE
 from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.topology import Cable, Port, up
@@ -22,7 +23,7 @@ from fourtuple.kernel import children, process
 from fourtuple.kernel.netns import Namespace
 from fourtuple.kernel.probes import behaviours
 from fourtuple.kernel.proc.cgroups import read_memory
-from fourtuple.kernel.proc.ports import PORT_RANGE, read_port_facts
+from fourtuple.kernel.proc.ports import read_port_facts
 from fourtuple.kernel.proc.sysctl import write_sysctl
 from fourtuple.kernel.proc.world import read_world
 

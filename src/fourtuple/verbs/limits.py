@@ -1,14 +1,14 @@
 """`limits`: how many more connections are possible, and which limit decides."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from fourtuple.core.limits.remarks import remarks
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.verdicts import Limits
 from fourtuple.core.limits.weigh import bound
+from fourtuple.core.snapshot.host import Host
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.ranges import Ranges
-from fourtuple.kernel.proc.sysctl import NOTHING
 from fourtuple.verbs.survey import look
 
 
@@ -21,7 +21,7 @@ def limits(
     pid: int | None = None,
     role: Role | None = None,
     probe: bool = False,
-    outside: Mapping[str, str] = NOTHING,
+    host: Host | None = None,
 ) -> Limits:
     """How many more connections can be opened from here, or accepted.
 
@@ -33,9 +33,10 @@ def limits(
     pid:          the process whose files, cgroup and listeners count; None: a program started from here
     role:         None: server for a listening process without `destinations`, else client
     probe:        open short connections on 127.0.0.1 to test what the kernel does not report
-    outside:      sysctls of the host, read before this thread entered the namespace (sysctl.host_sysctls)
+    host:         the host that is asked (verbs/hosts.py); None: this one
 
-    Ports and sockets are those of this thread's network namespace. They are unknown if `pid` is in another one.
+    Ports and sockets are those of the host's network namespace, here this thread's. They are unknown if `pid` is in
+    another one.
 
     Raises UsageError, ShortfallError, CannotError.
     """
@@ -47,7 +48,7 @@ def limits(
         pid=pid,
         role=role,
         probe=probe,
-        outside=outside,
+        host=host,
     )
     world, ports = seen.world, seen.ports
     room, binding = bound(seen.verdicts)

@@ -12,12 +12,12 @@ from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.ports import PortUse
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.snapshot.host import Host
 from fourtuple.core.sockets.table import State
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec, Resolved, parse_addresses
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import Destinations, TupleSpace
-from fourtuple.kernel import addresses
-from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets
+from fourtuple.verbs.hosts import here
 
 MOST_PAIRS = 2**32
 MOST_ADDRESSES = 4096  # destination addresses whose routes are looked up
@@ -29,19 +29,20 @@ def space_of(
     destinations: Sequence[str],
     sources: Sequence[str],
     strategy: Strategy | None,
+    host: Host | None = None,
     *,
     first_address: bool = False,
     on_paper: bool = False,
-    resolve: Resolver = addresses.resolve,
 ) -> tuple[TupleSpace, Strategy, tuple[Resolved, ...]]:
     """The tuple space for the options as typed, without reading what is in use, its strategy, and the resolved names.
 
     destinations, sources, strategy, first_address: as `hold` takes them
-    on_paper: source addresses need not be on this host
-    resolve:  the addresses of a host, as in kernel.addresses
+    host:     whose routes and addresses count; None: this one's
+    on_paper: source addresses need not be on that host
 
     Raises UsageError, or ShortfallError if there is no route to a destination.
     """
+    host = host or here()
     source_specs = [EndpointSpec.parse(source) for source in sources]
     port_parts = [spec.ports for spec in source_specs if spec.ports is not None]
     if port_parts and (len(port_parts) != len(sources) or len({*port_parts}) > 1):
@@ -58,10 +59,10 @@ def space_of(
     if not destinations:
         raise UsageError("connections", "no destination was given", "Write 127.0.0.1:8000.")
     wanted_version = parse_addresses(source_specs[0].host)[0] if source_specs else None
-    endpoints, resolved = _endpoints(destinations, wanted_version, resolve, first_address=first_address)
+    endpoints, resolved = _endpoints(destinations, wanted_version, host.resolve, first_address=first_address)
     source_hosts = [spec.host for spec in source_specs]
     if not source_hosts:
-        source_hosts = list(dict.fromkeys(str(_source_towards(address, ports)) for address, ports in endpoints))
+        source_hosts = list(dict.fromkeys(str(_source_towards(host, address, ports)) for address, ports in endpoints))
         if strategy is Strategy.EXPLICIT and len(source_hosts) > 1:
             several = f"the destinations are reached from different sources: {', '.join(source_hosts)}"
             raise UsageError("--strategy explicit", several, "Name the source (--from).")
@@ -79,24 +80,24 @@ def space_of(
         raise UsageError(
             f"{space.pairs:,} pairs of a source address and a destination", f"at most {MOST_PAIRS:,} are possible"
         )
-    if not on_paper and (absent := next(absent_sources(space), None)):
+    if not on_paper and (absent := next(absent_sources(space, host), None)):
         raise UsageError(
             f"the source address {absent}",
             "this host does not have it (bind: EADDRNOTAVAIL 99)",
             "Use one that `ip address` shows, any of 127.0.0.0/8 towards loopback, or add it.",
         )
-    _check_loopback(space)
+    _check_loopback(host, space)
     return space, strategy, resolved
 
 
-def _check_loopback(space: TupleSpace) -> None:
+def _check_loopback(host: Host, space: TupleSpace) -> None:
     """Raises UsageError for a loopback source with a destination that is not on this host."""
     first = space.address(space.sources[0])
     if not first.is_loopback:
         return
     for values, _ in space.destinations.parts:
         for target in map(space.address, itertools.islice(values, MOST_ADDRESSES)):
-            if not target.is_loopback and not addresses.is_local(target):
+            if not target.is_loopback and not host.is_local(target):
                 raise UsageError(
                     f"the source address {first} towards {target}",
                     "a loopback address leads to this host only (connect: EINVAL)",
@@ -104,31 +105,31 @@ def _check_loopback(space: TupleSpace) -> None:
                 )
 
 
-def _source_towards(address: Address, ports: range) -> Address:
+def _source_towards(host: Host, address: Address, ports: range) -> Address:
     try:
-        return addresses.source_towards(Endpoint(address, ports.start))
+        return host.source_towards(Endpoint(address, ports.start))
     except OSError as error:
         raise ShortfallError(
             f"a connection to {address}", f"no way there: {error.strerror} ({name_of(error.errno or 0)})"
         ) from None
 
 
-def absent_sources(space: TupleSpace) -> Iterator[Address]:
+def absent_sources(space: TupleSpace, host: Host) -> Iterator[Address]:
     """Source addresses that this host does not have; of a long range only the first and the last are checked."""
     for part in space.sources.parts:
         for value in part if part.stop - part.start <= 256 else (part.start, part.stop - 1):
-            if not addresses.is_source(space.address(value)):
+            if not host.is_source(space.address(value)):
                 yield space.address(value)
 
 
-def by_source(space: TupleSpace, sources: Sequence[str]) -> list[TupleSpace]:
+def by_source(space: TupleSpace, sources: Sequence[str], host: Host) -> list[TupleSpace]:
     """The space itself if `sources` are given, else one space for each source that the routes determine."""
     if sources:
         return [space]
     found: dict[Address, list[tuple[range, range]]] = {}
     for values, ports in space.destinations.parts:
         for value in itertools.islice(values, MOST_ADDRESSES):
-            source = _source_towards(space.address(value), ports.parts[0])
+            source = _source_towards(host, space.address(value), ports.parts[0])
             found.setdefault(source, []).extend((range(value, value + 1), part) for part in ports.parts)
     if len(found) == 1:
         return [space]
@@ -138,11 +139,14 @@ def by_source(space: TupleSpace, sources: Sequence[str]) -> list[TupleSpace]:
     ]
 
 
-def use_of(space: TupleSpace, facts: PortFacts) -> tuple[PortUse, str]:
-    """How the sockets of this network namespace use the ports of the space, and the source of that listing."""
+def use_of(space: TupleSpace, facts: PortFacts, host: Host | None = None) -> tuple[PortUse, str]:
+    """How the sockets of the host's network namespace use the ports of the space, and the source of that listing.
+
+    host: None: this one
+    """
     asked = [facts.port_range, *space.ports.parts]
     ports = range(min(part.start for part in asked), max(part.stop for part in asked))
-    return fold_sockets(lambda tables: PortUse.of(tables, space), State, Asked(automatic=ports, others=False))
+    return (host or here()).fold(lambda tables: PortUse.of(tables, space), State, automatic=ports, others=False)
 
 
 def usable(space: TupleSpace, use: PortUse, strategy: Strategy, wanted: int) -> TupleSpace:

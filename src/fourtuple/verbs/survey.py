@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.limits.verdicts import Case, Queue, Verdict
 from fourtuple.core.limits.weigh import weigh
 from fourtuple.core.numbers import number_of
+from fourtuple.core.plan.assume import assumed_world
+from fourtuple.core.snapshot.host import Host
 from fourtuple.core.sockets.ends import serving
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, full_queues
@@ -25,15 +28,11 @@ from fourtuple.core.space.endpoints import Resolved
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import Destinations, TupleSpace
 from fourtuple.core.units import quoted
-from fourtuple.kernel import addresses, canary
-from fourtuple.kernel.netns import enter, enter_named
-from fourtuple.kernel.probes import behaviours
-from fourtuple.kernel.proc.pid import same_network
-from fourtuple.kernel.proc.sysctl import NOTHING, host_sysctls, read_sysctl
-from fourtuple.kernel.proc.world import read_world
+from fourtuple.verbs.hosts import here
 from fourtuple.verbs.request import MOST_ADDRESSES, by_source, space_of, use_of
 
 ANYWHERE = Destinations.of([(range(1), range(1, 2))])  # represents a destination without a connection
+NO_PORTS = PortFacts(range(0), Ranges([]))  # of an unknown range
 CONNTRACK = "net.netfilter.nf_conntrack_count"
 
 # There is no such namespace, or what has its name is none (open(2), setns(2)).
@@ -63,12 +62,15 @@ class Look:
     case: Case
     verdicts: tuple[Verdict, ...]
     resolved: tuple[Resolved, ...] = ()
+    can_test: bool = True
 
     @property
     def can_probe(self) -> bool:
         """Whether testing ports (`limits --probe`) can tell more here."""
         facts, ports = self.world.ports, self.ports
-        return facts is not None and ports is not None and facts.can_probe(ports.unattributed, ports.hidden)
+        if not self.can_test or facts is None or ports is None:
+            return False
+        return facts.can_probe(ports.unattributed, ports.hidden)
 
 
 def look(
@@ -80,30 +82,37 @@ def look(
     pid: int | None = None,
     role: Role | None = None,
     probe: bool = False,
-    outside: Mapping[str, str] = NOTHING,
+    host: Host | None = None,
     on_paper: bool = False,
+    assumed: Mapping[str, str] = MappingProxyType({}),
 ) -> Look:
-    """Survey with the arguments of `limits`. on_paper: source addresses need not be on this host."""
+    """Survey with the arguments of `limits`.
+
+    on_paper: source addresses need not be on this host
+    assumed:  values in place of what this host says (core/plan/assume.py)
+    """
+    host = host or here()
     if role is Role.SERVER and pid is None:
         raise UsageError("--role server", "a server is a running process", "Give its --pid.")
-    network = pid is None or same_network(pid)
-    world = read_world(SYSCTLS, pid, known=behaviours(), network=network, outside=outside)
+    world = assumed_world(host.world(pid), assumed)
     if world.ports:
         world = replace(world, ports=replace(world.ports, any_port=world.process.may_bind_any_port))
     space, strategy, resolved = _asked(
-        world, destinations, sources, strategy, first_address=first_address, on_paper=on_paper
+        host, world, destinations, sources, strategy, first_address=first_address, on_paper=on_paper
     )
     uses: list[PortUse] = []
     probed, by = None, ""
     if world.ports:
-        asked = [use_of(each, world.ports) for each in (by_source(space, sources) if destinations else [space])]
+        asked = [
+            use_of(each, world.ports, host) for each in (by_source(space, sources, host) if destinations else [space])
+        ]
         uses = [use for use, _ in asked]
         by = asked[0][1]
         if hidden := world.most_hidden(by):
             uses = [replace(use, hidden=hidden) for use in uses]
         if probe:
-            uses, probed = _probed(uses, world.ports)
-            world = replace(world, tracked=_is_tracked(world))
+            uses, probed = _probed(host, uses, world.ports)
+            world = replace(world, tracked=_is_tracked(host, world))
     listeners = _listeners(uses[0].listens, world) if uses and pid is not None else None
     if pid is not None and world.process.sockets is None:
         world = replace(world, why_not={**world.why_not, "whether it listens": "root may see its sockets"})
@@ -120,7 +129,7 @@ def look(
         queue=queue_of(listeners, by),
         cpus=world.cpus,
         running=pid is not None,
-        **_far_ends(space, ports, anywhere=not destinations),
+        **_far_ends(host, space, ports, anywhere=not destinations),
     )
     full: list[str] = []
     if role is Role.SERVER and listeners is not None:
@@ -140,6 +149,7 @@ def look(
         case,
         verdicts,
         resolved,
+        host.can_test,
     )
 
 
@@ -152,6 +162,10 @@ def go_into(pid: int | None, netns: str | None) -> dict[str, str]:
     Only for a program with one thread (setns(2)). Raises UsageError if the namespace does not exist, CannotError if it
     cannot be entered.
     """
+    from fourtuple.kernel.netns import enter, enter_named
+    from fourtuple.kernel.proc.pid import same_network
+    from fourtuple.kernel.proc.sysctl import host_sysctls
+
     outside = host_sysctls(SYSCTLS)
     try:
         if netns is not None and (number := number_of(netns)) is not None:
@@ -176,6 +190,7 @@ def go_into(pid: int | None, netns: str | None) -> dict[str, str]:
 
 
 def _asked(
+    host: Host,
     world: World,
     destinations: Sequence[str],
     sources: Sequence[str],
@@ -186,33 +201,28 @@ def _asked(
 ) -> tuple[TupleSpace, Strategy, tuple[Resolved, ...]]:
     """The space in question, its strategy and the resolved names.
 
-    A placeholder space without destinations, or if the port range is unknown.
+    A placeholder space without destinations; without ports if the range is unknown.
     """
-    if destinations and world.ports:
-        return space_of(world.ports, destinations, sources, strategy, first_address=first_address, on_paper=on_paper)
+    if destinations:
+        facts = world.ports or NO_PORTS
+        return space_of(facts, destinations, sources, strategy, host, first_address=first_address, on_paper=on_paper)
     if sources and not destinations:
         raise UsageError("--from needs a destination", do="fourtuple limits 10.0.0.9:80 --from 10.0.0.4")
     ports = Ranges([world.ports.port_range] if world.ports else [])
     return TupleSpace(4, Ranges([range(1)]), ports, ANYWHERE), strategy or Strategy.LATE, ()
 
 
-def _probed(uses: Sequence[PortUse], facts: PortFacts) -> tuple[list[PortUse], int]:
+def _probed(host: Host, uses: Sequence[PortUse], facts: PortFacts) -> tuple[list[PortUse], int]:
     """The uses after the ports in question were tested, and how many these are."""
-    unsure, connected = uses[0].unsure(facts), uses[0].connected
-    asked, blocked = canary.held_ports(unsure & ~connected)
-    if facts.range_can_be_set:
-        # At least one connection, which shows whether connection tracking counts it.
-        wanted = np.flatnonzero(unsure & connected).tolist() or [facts.port_range.start]
-        for mask, ports in zip((asked, blocked), canary.blocked_ports(wanted, facts.automatic_ports), strict=True):
-            mask[list(ports)] = True
+    asked, blocked = host.tested(uses[0].unsure(facts), uses[0].connected, facts)
     return [use.probed(asked, blocked) for use in uses], int(asked.sum())
 
 
-def _is_tracked(before: World) -> bool | None:
+def _is_tracked(host: Host, before: World) -> bool | None:
     """Whether connection tracking counted the connections of the probe; None: tracking is not available."""
     if CONNTRACK not in before.sysctls:
         return None
-    return read_sysctl(CONNTRACK) not in ("", "0")
+    return host.sysctl(CONNTRACK) not in ("", "0")
 
 
 def _listeners(listens: Sockets, world: World) -> Sockets | None:
@@ -242,12 +252,12 @@ def queue_of(listeners: Sockets | None, by: str) -> Queue | None:
     )
 
 
-def _far_ends(space: TupleSpace, ports: PortRoom | None, *, anywhere: bool) -> dict[str, Any]:
+def _far_ends(host: Host, space: TupleSpace, ports: PortRoom | None, *, anywhere: bool) -> dict[str, Any]:
     """`here`, `peers` and `per_peer` of a Case; only the first MOST_ADDRESSES of each part are examined."""
     if anywhere:
         return {}
     values = [value for each, _ in space.destinations.parts for value in itertools.islice(each, MOST_ADDRESSES)]
-    here = sum(addresses.is_local(space.address(value)) for value in values)
+    here = sum(host.is_local(space.address(value)) for value in values)
     return {
         "here": here == len(values),
         "peers": len(values) - here,

@@ -179,7 +179,7 @@ def test_what_is_left_out_at_last_is_said(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_groups_that_no_table_can_have_are_refused(other: dict[str, Any]) -> None:
-    values = {"state": "ESTABLISHED", "local": "10.0.0.1", "local_ports": "1-2", "count": 2} | other
+    values: dict[str, Any] = {"state": "ESTABLISHED", "local": "10.0.0.1", "local_ports": "1-2", "count": 2} | other
 
     with pytest.raises(ValueError, match=r"."):
         expand([SocketGroup(**values)])

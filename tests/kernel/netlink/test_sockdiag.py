@@ -129,6 +129,14 @@ def test_a_socket_bound_without_a_port_is_told_from_the_others() -> None:
     assert table["chosen"].tolist() == [Chosen.LATE, 0, Chosen.LATE, 0, Chosen.LATE, 0, 0]
 
 
+def test_retransmissions_are_not_taken_for_what_chose_the_port() -> None:
+    """idiag_retrans stands where `chosen` does: a SYN sent twice is no socket that named its port."""
+    retransmitted = bytearray(sock(1000))
+    retransmitted[HEADER.size + 3] = 1
+
+    assert parse_datagram(bytes(retransmitted) + DONE).sockets["chosen"].tolist() == [Chosen.UNKNOWN]
+
+
 @pytest.mark.parametrize("attributes", [[b""], [b"x" * 8], [b"", b"x" * 8, b"x" * 8, b"", b"x" * 36]])
 def test_messages_of_changing_length_are_all_walked(attributes: list[bytes]) -> None:
     """Runs of equal stride at a time, whatever the lengths, and not one socket is missed or read twice."""

@@ -106,7 +106,7 @@ def files(case: Case) -> Measure | None:
     soft, hard = found.ceiling, process.files_hard
     if soft is None:
         return None
-    value = f"{soft} (hard {hard})" if hard != soft else str(soft)
+    value = str(soft) if hard in (soft, None) else f"{soft} (hard {hard})"
     if found.room is None:
         note = "this user may not see how many files the process has open: between none and the size of its table"
         most = process.files_most or soft

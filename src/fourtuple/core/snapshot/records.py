@@ -172,7 +172,7 @@ class Snapshot:
     source:   what it was read from: `this host`, a file's name, or `ss -s, dmesg`
     sysctls:  those of the whole host (fs.*, kernel.*, vm.*)
     counters: those of the whole host, such as `softnet_stat.dropped`, `vmstat.oom_kill`, `eth0.rx_missed_errors`
-    inotify_instances: by user ID, as far as visible
+    inotify_instances, inotify_watches: by user ID, as far as visible; what processes share counts once
     namespaces, processes, cgroups: by their names, PIDs and paths
     log:      lines of the kernel's log, where a paste has them
     unseen:   sentences: what this user could not see
@@ -194,6 +194,7 @@ class Snapshot:
     sysctls: Mapping[str, str] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
     inotify_instances: Mapping[int, int] = field(default_factory=dict)
+    inotify_watches: Mapping[int, int] = field(default_factory=dict)
     namespaces: Mapping[str, HostNamespace] = field(default_factory=dict)
     processes: Mapping[int, HostProcess] = field(default_factory=dict)
     cgroups: Mapping[str, Cgroup] = field(default_factory=dict)

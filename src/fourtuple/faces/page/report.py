@@ -30,7 +30,7 @@ def run_page(run: StoredRun) -> str:
     series = over_time(run)
     sections = [section for section in sections_of(run, series) if section is not None]
     good, verdict = _verdict(run)
-    return _render(
+    return rendered(
         "run.html.j2",
         title=_title(run),
         when=_when(run),
@@ -73,7 +73,7 @@ def compare_page(comparison: Comparison) -> str:
         differs = Table(("", *names), comparison.differs)
         sections.insert(1, Section("differs", "Differences", tables=[differs]))
     good = not comparison.other_machine
-    return _render(
+    return rendered(
         "run.html.j2",
         title=f"{names[0]} and {names[1]} side by side",
         when="; ".join(f"{_title(run)}: {_when(run)}" for _, run in both),
@@ -86,7 +86,8 @@ def compare_page(comparison: Comparison) -> str:
     )
 
 
-def _render(template: str, *, drawn: Sequence[Chart], samples: Mapping[str, Any], **context: Any) -> str:
+def rendered(template: str, *, drawn: Sequence[Chart], samples: Mapping[str, Any], **context: Any) -> str:
+    """A page of its own: the template with the style, and the charts with what draws them."""
     loader = PackageLoader("fourtuple.faces.page")
     environment = Environment(
         loader=loader,

@@ -126,6 +126,7 @@ def _sockets(words: columns.Words, starts: columns.Places) -> Sockets:
     windows = np.ndarray((count, _SOCKET_WORDS), np.uint32, words, 0, (4, 4))  # one begins at each word
     rows = windows[starts + columns.HEADER_WORDS] if len(starts) else np.zeros((0, _SOCKET_WORDS), np.uint32)
     table: Sockets = rows.view(SOCKET)[:, 0]
+    table["chosen"] = Chosen.UNKNOWN  # its place has the number of retransmissions, idiag_retrans
     if len(table) and not min(State) <= table["state"].min() <= table["state"].max() <= max(State):
         raise wire.BrokenMessageError(f"a socket in state {table['state'].max()}, which was not asked for")
     is_ipv4 = table["family"] == socket.AF_INET
@@ -226,6 +227,21 @@ def fold_sockets(
         if asked.protocol != socket.IPPROTO_TCP:
             raise
     return fold(read_proc_net_tcp(states, proc)), PROC_NET_TCP
+
+
+def read_sockets(
+    states: Iterable[State], family: int = socket.AF_UNSPEC, protocol: int = socket.IPPROTO_TCP, ask: Ask = exchange
+) -> Sockets:
+    """The sockets of a small namespace in these states, as one table, read without threads of their own.
+
+    Raises NoSuchDumpError without sock_diag, DumpInterruptedError, OSError.
+    """
+    message = request(family, states, protocol=protocol)
+
+    def fold(tables: Iterable[Sockets]) -> Sockets:
+        return np.concatenate([np.zeros(0, SOCKET), *(table.copy() for table in tables)])
+
+    return retried(fold, lambda: _dump(ask(message), parse_datagram))
 
 
 def read_listeners(ask: Ask = exchange, proc: Path = Path("/proc")) -> Sockets:

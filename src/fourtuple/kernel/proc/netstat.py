@@ -99,7 +99,7 @@ def read_there(proc: Path = PROC) -> int | None:
     return None if there is None or waiting is None else there + waiting
 
 
-def read_drops(proc: Path) -> Iterator[tuple[str, int]]:
+def read_drops(proc: Path = PROC) -> Iterator[tuple[str, int]]:
     """The counters that have a file of their own, as (TABLE.NAME, value)."""
     net = proc / "thread-self/net"
     for table, names in in_tables().items():

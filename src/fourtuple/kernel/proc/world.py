@@ -65,7 +65,7 @@ def read_world(
         cgroup=memories[0] if memories and memories[0].free_bytes is not None else None,
         pids_left=read_pids_left(folder, cgroups),
         files_in_use=first_number(whole(proc / "sys/fs/file-nr")),
-        threads=_threads(whole(proc / "loadavg")),
+        threads=read_threads(proc),
         neighbours=None,
         sysctls=outside,
         sockstat={},
@@ -110,9 +110,9 @@ def _is_tracked(sysctls: Mapping[str, str]) -> bool | None:
     return True if sysctls.get("net.netfilter.nf_conntrack_count", "0") != "0" else None
 
 
-def _threads(loadavg: str) -> int | None:
+def read_threads(proc: Path = PROC) -> int | None:
     """The number of threads on the host, from /proc/loadavg: 234 in `0.00 0.01 0.05 1/234 5678`."""
-    words = loadavg.split()
+    words = whole(proc / "loadavg").split()
     _, _, total = words[3].partition("/") if len(words) > 3 else ("", "", "")
     return number_of(total)
 

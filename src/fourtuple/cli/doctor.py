@@ -1,0 +1,48 @@
+"""`doctor`: say what limits connections on this host now, in every namespace and process."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from fourtuple.cli.common import JSON, PERIOD, UNITS, print_json
+from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
+from fourtuple.faces.printer import tell
+
+
+@click.command(short_help="Say what limits connections on this host now.", epilog=UNITS)
+@click.option("--for", "for_s", type=PERIOD, help="Look twice, so long apart: counters count as far as they move.")
+@click.option(
+    "--report", type=click.Path(dir_okay=False, path_type=Path), help="Also write an HTML page; - for standard output."
+)
+@click.option("--all", "everything", is_flag=True, help="Show every finding in full.")
+@JSON
+def doctor(for_s: float | None, report: Path | None, everything: bool, as_json: bool) -> None:
+    """Look at every network namespace, process and cgroup that you may see, and say what limits connections now: worst
+    first, whose it is, the evidence, the cause, and what to do at which price. Nothing is changed.
+
+    Without --for, a counter of failures is shown as `so far`: it may have moved long ago, and does not count.
+
+    Exit code: 0 if nothing limits now, 1 if something does.
+
+    \b
+    fourtuple doctor
+    fourtuple doctor --for 10s --report doctor.html
+    """
+    from fourtuple.cli.report import check_report, write_page
+    from fourtuple.cli.stored import DASH
+    from fourtuple.faces.text import doctor as face
+    from fourtuple.verbs.doctor import doctor as verb
+
+    if report is not None and report != DASH:
+        check_report(report)
+    diagnosis = verb(for_s)
+    if report is not None:
+        from fourtuple.faces.page import doctor as page
+
+        write_page(report, lambda: page.doctor_page(diagnosis), quiet=as_json)
+    if as_json:
+        print_json(diagnosis.to_json())
+    elif report != DASH:
+        tell(*face.doctor_lines(diagnosis, everything=everything))
+    sys.exit(EXIT_SHORT if diagnosis.limits_now else EXIT_REACHED)

@@ -1,0 +1,75 @@
+"""From a snapshot to a diagnosis: every rule looks at the host, and the worst finding comes first.
+
+A rule is a function from a Patient to its findings. It says a limit when at least 90 % of it is used, or when it has
+failed; a counter that was read once tells only that it failed at some time since the namespace was made.
+"""
+
+from collections.abc import Callable, Iterator
+
+from fourtuple.core.doctor import files, memory, ports, queues, tables, tasks, tracking
+from fourtuple.core.doctor.patient import Patient
+from fourtuple.core.doctor.records import Diagnosis, Trouble
+from fourtuple.core.limits.cures import at_hand_first
+from fourtuple.core.snapshot.records import Snapshot
+
+Rule = Callable[[Patient], Iterator[Trouble]]
+RULES: tuple[Rule, ...] = (
+    ports.source_ports,
+    ports.udp_ports,
+    ports.close_waits,
+    files.process_files,
+    files.host_files,
+    files.inotify,
+    queues.accept_queues,
+    queues.unix_backlogs,
+    queues.syn_queues,
+    tracking.tracking,
+    tasks.cgroup_tasks,
+    tasks.host_tasks,
+    tasks.user_tasks,
+    tasks.mappings,
+    memory.tcp_memory,
+    memory.orphans,
+    memory.time_waits,
+    memory.cgroup_memory,
+    memory.host_memory,
+    tables.neighbours,
+    tables.routes6,
+    tables.drops,
+    tables.addresses,
+)
+NOTHING = "Nothing that was looked at limits connections now."
+ONLY_SO_FAR = "Nothing limits now. Run `fourtuple doctor --for 10s` to see whether these counters still move."
+
+
+def diagnose(snapshot: Snapshot, before: Snapshot | None = None) -> Diagnosis:
+    """What limits something on the host of the snapshot, worst first.
+
+    before: an earlier snapshot of the same host; with it, counters count only as far as they moved since then
+    """
+    patient = Patient(snapshot, before)
+    found = [trouble for rule in RULES for trouble in rule(patient)]
+    found.sort(key=lambda each: (each.rank.place, -each.share))  # otherwise in the order of RULES
+    return Diagnosis(
+        host=snapshot.host,
+        at_s=snapshot.at_s,
+        source=snapshot.source,
+        for_s=patient.for_s,
+        findings=tuple(found),
+        unseen=snapshot.unseen,
+        first=_first(found, root=snapshot.uid == 0),
+        looked={
+            "namespaces": len(snapshot.namespaces),
+            "processes": len(snapshot.processes),
+            "cgroups": len(snapshot.cgroups),
+        },
+    )
+
+
+def _first(found: list[Trouble], *, root: bool) -> str:
+    """What to do first: the remedy of the worst finding that this user can apply now."""
+    worst = next((trouble for trouble in found if trouble.rank.is_now), None)
+    if worst is None:
+        return ONLY_SO_FAR if found else NOTHING
+    cures = at_hand_first(worst.cures, root=root)
+    return f"First, for {worst.subject}: {cures[0].do}" if cures else f"First: look at {worst.subject}"

@@ -1,0 +1,165 @@
+"""Settings, limits and memory: `sysctl`, `ulimit -a`, files of /proc/PID, /proc/meminfo, `free`."""
+
+import re
+
+from fourtuple.core.numbers import number_of
+from fourtuple.core.snapshot.answers import SHELL
+from fourtuple.core.snapshot.pastes.found import FoundParts
+
+PROC_SYS, PID_LIMITS, PID_STATUS, MEMINFO = "/proc/sys/", "/proc/PID/limits", "/proc/PID/status", "/proc/meminfo"
+_NAME = r"(?:net[./](?:ipv4|ipv6|core|netfilter|unix|bridge|mptcp|nf_conntrack_max)|fs|kernel|vm)(?:[./][a-z0-9_-]+)*"
+# With = a value may be a text; after a colon or a space, as older tools print it, only numbers are taken for one.
+_SYSCTL = re.compile(rf"({_NAME})(?:\s*=\s*([\w.,:/-][\w.,:/ \t-]*|)|:?\s+(-?\d[\d \t,-]*))$")
+_PROC_SYS = re.compile(rf"{PROC_SYS}([\w/.-]+):(.*)$")
+# The same limits as bash, zsh and dash name them; of a number in kbytes, each says so.
+_ULIMITS = (
+    (re.compile(r"open files +\(-n\) +(\w+)$"), "files_soft", 1),
+    (re.compile(r"-n: file descriptors +(\w+)$"), "files_soft", 1),
+    (re.compile(r"max user processes +\(-u\) +(\w+)$"), "processes_soft", 1),
+    (re.compile(r"-u: processes +(\w+)$"), "processes_soft", 1),
+    (re.compile(r"max locked memory +\(kbytes, -l\) +(\w+)$"), "memlock_soft_bytes", 1024),
+    (re.compile(r"-l: locked-in-memory size \(k(?:bytes|b)\) +(\w+)$"), "memlock_soft_bytes", 1024),
+)
+_DASH_ULIMITS = (
+    (re.compile(r"nofiles +(\w+)$"), "files_soft", 1),
+    (re.compile(r"process +(\w+)$"), "processes_soft", 1),
+    (re.compile(r"locked memory\(kbytes\) +(\w+)$"), "memlock_soft_bytes", 1024),
+)
+_DASH = re.compile(r"(?:time\(seconds\)|(?:file|coredump)\(blocks\)|(?:data|stack|memory|vmemory)\(kbytes\)) +\w+$")
+# Other lines of ulimit -a, which say nothing about connections.
+_OTHER_ULIMIT = re.compile(r"[\w -]+\((?:[\w -]+, )?-\w\) +\w+$|-\w(?: \d+)?: [\w (),-]+ \w+$|\w[\w ]*\(\w+\) +\w+$")
+_LIMIT = re.compile(r"Max ([a-z ]+?) {2,}(\w+) +(\w+)(?: +\w+)?$")
+_LIMITS = {
+    "open files": ("files_soft", "files_hard"),
+    "processes": ("processes_soft", None),
+    "locked memory": ("memlock_soft_bytes", None),
+}
+_STATUS = re.compile(r"(Name|Pid|Uid|FDSize|Threads):[ \t]+(\S+)")
+_MEMINFO = re.compile(r"(MemTotal|MemFree|MemAvailable|Cached|Shmem): +(\d+) kB$")
+_FREE_HEAD = re.compile(r"total +used +free +shared +(?:buff/cache|buffers +cached)")
+_FREE = re.compile(r"Mem: +([\d.]+\w*) +([\d.]+\w*) +([\d.]+\w*) +([\d.]+\w*) +([\d.]+\w*)(?: +([\d.]+\w*))?$")
+_UNITS = {"": 1024, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+FREE_OPTIONS = {"-b": 1, "-k": 2**10, "-m": 2**20, "-g": 2**30, "--bytes": 1, "--mebi": 2**20, "--gibi": 2**30}
+UNLIMITED = ("unlimited", "infinity")
+
+
+class SettingLines:
+    """The parser of settings and limits: which process the last lines were of, and the memory so far."""
+
+    def __init__(self) -> None:
+        self.pid, self.is_dash = SHELL, False
+        self.status: dict[str, str] = {}
+        self.memory: dict[str, int] = {}
+
+    def begin(self, command: tuple[str, ...]) -> None:
+        """Output of this command begins."""
+        paths = [number_of(part) for word in command for part in word.split("/")]
+        self.is_dash = False
+        self.pid = next((pid for pid in paths if pid is not None and pid < 2**31), SHELL)
+
+    def take(self, line: str, found: FoundParts) -> bool:
+        """Whether the line is one of these."""
+        return (
+            self._is_setting(line, found)
+            or self._is_limit(line, found)
+            or self._is_status(line, found)
+            or self._is_memory(line, found)
+        )
+
+    def _is_setting(self, line: str, found: FoundParts) -> bool:
+        """A line of sysctl, of `grep . /proc/sys/…`, or all that `cat /proc/sys/…` or `conntrack -C` print."""
+        if row := _SYSCTL.match(line) or _PROC_SYS.match(line):
+            name = row[1].replace("/", ".")
+            if "." not in name:
+                return False
+            found.settings[name] = next(filter(None, row.groups()[1:]), "").strip()
+            found.note("sysctl")
+            return True
+        command, text = found.command, line.strip()
+        if command[:1] == ("cat",) and len(command) == 2 and command[1].startswith(PROC_SYS):
+            found.settings[command[1].removeprefix(PROC_SYS).replace("/", ".")] = text
+            found.command = ()
+            found.note("sysctl")
+            return True
+        if command == ("conntrack", "-C") and number_of(text) is not None:
+            found.settings["net.netfilter.nf_conntrack_count"] = text
+            found.note("conntrack -C")
+            return True
+        return False
+
+    def _is_limit(self, line: str, found: FoundParts) -> bool:
+        """A line of `ulimit -a` of bash, zsh or dash, or of /proc/PID/limits."""
+        if _DASH.match(line):
+            self.is_dash = True
+            return True
+        for form, name, unit in _ULIMITS + _DASH_ULIMITS * self.is_dash:
+            if row := form.match(line):
+                value = number_of(row[1])
+                if value is None and row[1] not in UNLIMITED:
+                    return False
+                found.process(SHELL)[name] = None if value is None else value * unit
+                found.process(SHELL)["name"] = "a program of that shell"
+                found.note("ulimit -a")
+                return True
+        if row := _LIMIT.match(line):
+            names = _LIMITS.get(row[1], ())
+            for field, text in zip(names, row.groups()[1:], strict=False):
+                if field and (text in UNLIMITED or number_of(text) is not None):
+                    found.process(self.pid)[field] = number_of(text)
+            if names:
+                found.note(PID_LIMITS)
+            return True
+        return "ulimit -a" in found.sources and bool(_OTHER_ULIMIT.match(line))
+
+    def _is_status(self, line: str, found: FoundParts) -> bool:
+        """A line of /proc/PID/status; Name comes first, Pid before what counts."""
+        if not (row := _STATUS.match(line)):
+            return False
+        name, text = row.groups()
+        if name == "Name":
+            self.status = {}
+        self.status[name] = text
+        pid = number_of(self.status.get("Pid", ""))
+        if pid is None or pid >= 2**31 or "Name" not in self.status:
+            return name == "Name"
+        values = found.process(pid)
+        values["name"] = self.status["Name"]
+        for key, field in (("Uid", "uid"), ("FDSize", "files_most"), ("Threads", "threads")):
+            if (value := number_of(self.status.get(key, ""))) is not None:
+                values[field] = value
+        if pid and self.pid == SHELL and SHELL in found.processes and PID_LIMITS in found.sources:
+            values |= {key: value for key, value in found.processes.pop(SHELL).items() if key != "name"}
+        self.pid = pid
+        found.note(PID_STATUS)
+        return True
+
+    def _is_memory(self, line: str, found: FoundParts) -> bool:
+        """A line of /proc/meminfo or of `free`; as in kernel/proc/meminfo.py, the page cache counts as free."""
+        if row := _MEMINFO.match(line):
+            self.memory[row[1]] = (number_of(row[2]) or 0) * 1024
+            if "MemTotal" in self.memory:
+                found.memory_bytes["total"] = self.memory["MemTotal"]
+            if "MemFree" in self.memory:
+                cache = max(0, self.memory.get("Cached", 0) - self.memory.get("Shmem", 0))
+                found.memory_bytes["free"] = self.memory["MemFree"] + cache
+            found.note(MEMINFO)
+            return True
+        if row := _FREE.match(line):
+            unit = next((FREE_OPTIONS[word] for word in found.command if word in FREE_OPTIONS), 2**10)
+            sizes = [_size(text, unit) for text in row.groups("0")]
+            if None in sizes:
+                return False
+            total, _, free, shared, cache, _ = (size or 0 for size in sizes)
+            found.memory_bytes |= {"total": total, "free": free + max(0, cache - shared)}
+            found.note("free")
+            return True
+        return bool(_FREE_HEAD.match(line))
+
+
+def _size(text: str, unit: int) -> int | None:
+    """The bytes of `9197588` in this unit, or of `8.8Gi`; None: it is no size."""
+    row = re.fullmatch(r"(\d{1,15})(?:\.(\d))?(?:([BKMGT])i?)?", text)
+    if not row:
+        return None
+    each = _UNITS[row[3]] if row[3] else unit
+    return int(row[1]) * each + int(row[2] or 0) * each // 10

@@ -1,0 +1,79 @@
+"""The diagnosis of a host as text: what limits now, with evidence, cause and remedies; last, what to do first."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from fourtuple.core.doctor.records import Diagnosis, Rank, Trouble
+from fourtuple.core.units import format_count, format_duration
+from fourtuple.faces.text.lines import wrapped
+
+MARKS = {Rank.FAILS: "✗", Rank.NEAR: "!", Rank.GROWS: "↗"}
+MOST = 10  # findings in full, without --all
+MOST_SO_FAR = 5
+HERE = "this host"  # Snapshot.source of a sweep
+
+
+def doctor_lines(diagnosis: Diagnosis, *, everything: bool = False) -> Iterator[str]:
+    """everything: all findings in full; otherwise the worst ones, and how many more there are"""
+    now = [trouble for trouble in diagnosis.findings if trouble.rank.is_now]
+    so_far = [trouble for trouble in diagnosis.findings if not trouble.rank.is_now]
+    yield from wrapped("", answer_of(diagnosis, len(now)))
+    shown = now if everything else now[:MOST]
+    for trouble in shown:
+        yield ""
+        yield from _trouble(trouble)
+    if len(now) > len(shown):
+        yield ""
+        yield f"… and {format_count(len(now) - len(shown))} more (--all)"
+    yield from _so_far(so_far if everything else so_far[:MOST_SO_FAR], len(so_far))
+    if diagnosis.unseen:
+        yield ""
+        yield "not seen:"
+        for sentence in diagnosis.unseen:
+            yield from wrapped("  ", sentence)
+    yield ""
+    yield from wrapped("", diagnosis.first)
+
+
+def answer_of(diagnosis: Diagnosis, count: int) -> str:
+    """The first line: how much limits now, and what was looked at."""
+    looked = diagnosis.looked
+    parts = [f"{format_count(looked[name])} {_plural(name, looked[name])}" for name in looked if looked[name]]
+    where = f"in {' and '.join(filter(None, (', '.join(parts[:-1]), *parts[-1:])))}" if parts else ""
+    watched = f", watched for {format_duration(diagnosis.for_s)}" if diagnosis.for_s is not None else ""
+    elsewhere = ""
+    if diagnosis.source != HERE:
+        at = datetime.fromtimestamp(diagnosis.at_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        elsewhere = f" ({diagnosis.host or 'another host'}, {at}, from {diagnosis.source})"
+    if not count:
+        return f"Nothing limits connections now {where}{watched}{elsewhere}.".replace("  ", " ")
+    things = "1 thing limits" if count == 1 else f"{format_count(count)} things limit"
+    return f"{things} connections now {where}{watched}{elsewhere}:".replace("  ", " ")
+
+
+def _plural(name: str, count: int) -> str:
+    if count != 1:
+        return name
+    return name.removesuffix("es") if name == "processes" else name.removesuffix("s")
+
+
+def _trouble(trouble: Trouble) -> Iterator[str]:
+    yield from wrapped(f"{MARKS[trouble.rank]} ", trouble.says)
+    yield from wrapped("    whose     ", str(trouble.subject))
+    for evidence in trouble.evidence:
+        yield from wrapped("    evidence  ", evidence)
+    yield from wrapped("    cause     ", trouble.cause)
+    for cure in trouble.cures:
+        yield from wrapped("    do        ", str(cure))
+
+
+def _so_far(shown: Sequence[Trouble], count: int) -> Iterator[str]:
+    """Counters that were read once: they may have moved long ago."""
+    if not count:
+        return
+    yield ""
+    yield from wrapped("", "so far, since each namespace was made; whether it still happens, --for 10s shows:")
+    for trouble in shown:
+        yield from wrapped("  · ", f"{trouble.says} ({trouble.subject})")
+    if count > len(shown):
+        yield f"  … and {format_count(count - len(shown))} more (--all)"

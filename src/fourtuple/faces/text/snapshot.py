@@ -1,0 +1,75 @@
+"""What `snapshot` says: whose snapshot it is, what it holds, where it is; and of a recording, each moment."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+from fourtuple.core.snapshot.answers import Recorded
+from fourtuple.core.snapshot.records import Snapshot
+from fourtuple.core.units import format_count, format_duration, format_size
+from fourtuple.core.visible import shell_words
+from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.origin import host_of_origin
+
+
+class RecordedLine(Protocol):
+    """One moment of a recording, as verbs/snapshot.py reports it."""
+
+    @property
+    def snapshot(self) -> Snapshot: ...
+    @property
+    def frame_bytes(self) -> int: ...
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def moments(self) -> int: ...
+    @property
+    def cpu_share(self) -> float: ...
+
+
+def snapshot_lines(snapshot: Snapshot, file: str, size_bytes: int) -> Iterator[str]:
+    """Yield three lines, and a sentence for each thing that the user could not see."""
+    yield host_of_origin(replace(Recorded(snapshot).origin, netns=""))
+    spaces = snapshot.namespaces.values()
+    listening = sum(len(each.listeners) for each in spaces)
+    counts = [
+        _some(len(snapshot.namespaces), "network namespace"),
+        _some(_sockets(snapshot), "TCP socket"),
+        _some(listening, "listener"),
+        _some(len(snapshot.processes), "process", "processes"),
+    ]
+    yield f"{', '.join(counts[:-1])} and {counts[-1]}"
+    asked = "" if file == "-" else f" · fourtuple limits --from {shell_words([file])}"
+    yield f"{format_size(size_bytes)} in {'standard output' if file == '-' else file}{asked}"
+    for sentence in snapshot.unseen:
+        yield from wrapped("not seen: ", sentence)
+
+
+def recording_line(file: str, every_s: float, keep_s: float) -> str:
+    return f"recording to {file} every {format_duration(every_s)}, keeping {format_duration(keep_s)}; Ctrl-C ends it"
+
+
+def moment_line(written: RecordedLine) -> str:
+    """Such as `10:32:05 UTC  3,412 sockets  41 KiB  360 moments, 4.1 MiB  0.4 % of one CPU`."""
+    time = datetime.fromtimestamp(written.snapshot.at_s, UTC).strftime("%H:%M:%S UTC")
+    parts: Sequence[str] = (
+        time,
+        _some(_sockets(written.snapshot), "socket"),
+        format_size(written.frame_bytes),
+        f"{_some(written.moments, 'moment')}, {format_size(written.size_bytes)}",
+        f"{100 * written.cpu_share:.1f} % of one CPU",
+    )
+    return "  ".join(parts)
+
+
+def recorded_line(file: str) -> str:
+    return f"recorded to {file}: fourtuple census --from {shell_words([file])} --at 10:32"
+
+
+def _sockets(snapshot: Snapshot) -> int:
+    return sum(len(each.sockets) for each in snapshot.namespaces.values())
+
+
+def _some(count: int, one: str, many: str = "") -> str:
+    return f"{format_count(count)} {one if count == 1 else many or f'{one}s'}"
