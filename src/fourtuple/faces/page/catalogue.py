@@ -41,7 +41,7 @@ def _program(file: CatalogueFile) -> Iterator[str]:
         yield f"- configured: {row.configured}"
         if row.runtime:
             yield f"- at runtime: `{row.runtime}`"
-        for name, texts in (("it logs", row.logs), ("clients show", row.shows)):
+        for name, texts in (("it logs", row.logs), ("clients show", row.shows), ("counters", row.counters)):
             if texts:
                 yield f"- {name}: {'; '.join(f'`{text}`' for text in texts)}"
         yield f"- a client sees: {row.seen}"
