@@ -103,7 +103,7 @@ def _read_part(part: Lines, folded: str, stop: int, before: int, matcher: Matche
     done = 0
     for line in hits:
         if done <= line < stop:
-            event = part.event(line)
+            event = part.event(line, done)
             done = max(event.stop, hits[line] + 1)
             _read_event(part, event, hits, before, matcher, groups)
 
@@ -115,6 +115,8 @@ def _read_event(part: Lines, event: range, hits: dict[int, int], before: int, ma
             continue
         for finding in _said_by(part, line, hits[line], matcher):
             key = (finding.error.removeprefix("WSA"),) if finding.error else finding.causes or (finding.limit,)
+            if key in found and len({found[key].destination, finding.destination} - {""}) > 1:
+                key = (*key, finding.destination)
             found[key] = _joined(found[key], finding) if key in found else replace(finding, where=before + line + 1)
     if not found:
         return
