@@ -59,7 +59,7 @@ def test_without_times_the_text_gives_the_order() -> None:
 
 
 def test_lines_of_an_indented_log_are_failures_of_their_own() -> None:
-    """Indentation makes a line part of the one before only where that is not indented, and never hides a destination."""
+    """Indentation joins a line to one before that is not indented, and never hides a destination."""
     log = "".join(f"    dial tcp 10.0.0.{n}:80: connect: connection refused\n" for n in (8, 9, 9))
 
     assert [(found.destination, found.count) for found in read_findings([log])] == [
