@@ -234,7 +234,7 @@ def _question(text: str, matcher: Matcher) -> tuple[Finding, ...] | None:
         return (Finding(number=number, text=shown),)
     part = Lines([*text.rstrip("\n").split("\n")], fold(text.rstrip("\n")).split("\n"))
     stamped = any(part.framed(line).stamp for line in range(len(part.lines)))
-    if (words := re.fullmatch(r"(?:os |socket )?(?:error|errno|err|code)[ :=]{1,3}(-?\d{1,5})", folded)) and (
+    if (words := re.fullmatch(r"(?:os |socket )?(?:error|errno|err)[ :=]{1,3}(-?\d{1,5})", folded)) and (
         named := of_number(int(words[1]))
     ):
         return (Finding(named.error, number_on_linux(named.error), system=named.system, text=shown),)
