@@ -14,7 +14,10 @@ from fourtuple.core.why.reader.errnos import LINUX, number_on_linux
 from fourtuple.core.why.reader.messages import messages, phrases_of
 from tests.core.why.reader.unrelated import lines
 
-TEXTS: list[dict[str, Any]] = tomllib.loads((Path(__file__).parent / "data" / "texts.toml").read_text())["texts"]
+DATA = Path(__file__).parent / "data"
+TEXTS: list[dict[str, Any]] = [
+    row for file in ("texts.toml", "more_texts.toml") for row in tomllib.loads((DATA / file).read_text())["texts"]
+]
 NEW_CAUSES = {  # that the judge is yet to define
     *(
         "dns",
@@ -104,9 +107,9 @@ def test_every_message_of_a_c_library_belongs_to_an_errno_of_linux() -> None:
 
 
 def test_a_catalogue_of_the_host_is_read_as_well() -> None:
-    phrases = (*PHRASES, *phrases_of({"EADDRINUSE": "Ang adres ay ginagamit na"}))
+    phrases = (*PHRASES, *phrases_of({"EADDRINUSE": "Ginagamit na ito"}))
 
-    (found,) = read_findings(["bind: Ang adres ay ginagamit na"], phrases)
+    (found,) = read_findings(["bind: Ginagamit na ito"], phrases)
 
     assert (found.error, found.call) == ("EADDRINUSE", "bind")
 

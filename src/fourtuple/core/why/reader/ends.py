@@ -75,7 +75,7 @@ _NOT_ENDS = re.compile(
 _UPSTREAM = re.compile(r"\bupstream: \"(?:fastcgi|uwsgi|scgi|grpc|https?)://")
 _LISTENS = re.compile(
     r"(?:\blisten|\bbind|\baddress already in use|eaddrinuse)\b.{0,80}?(?<![\w:])(?:::|\*"
-    r"|0\.0\.0\.0)?:(?P<port>\d{1,5})\b(?![:.\w])"
+    r"|0\.0\.0\.0)?:(?P<port>\d{1,5})\b(?!:?\w|\.\d)"
 )
 _PORT = re.compile(r"\bport:? ?(?P<port>\d{1,5})\b|', ?(?P<pair>\d{1,5})\)")
 _CALLS = re.compile(
@@ -83,7 +83,7 @@ _CALLS = re.compile(
     r"|inotify_add_watch|pthread_create|fork|clone3?|mmap|sendto|sendmsg|send|write|writev|recv|recvfrom|recvmsg|read|readv"
     r"|getaddrinfo|socket(?=\(|:)|io_uring_setup|io_uring_queue_init)(?![\w-]|\.(?:create|py|go|js|java))"
     r"|(?P<connecting>connecting to|\bconnection to|establish a new connection|\bconnect(?:ion)?_?error"
-    r"|newconnectionerror)"
+    r"|newconnectionerror|connectexception\b)"
     r"|(?P<binding>attempting to bind|binding to)"
 )
 _CANONICAL = {
