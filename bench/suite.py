@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from bench import counting, looking
+from bench import counting, looking, reading
 from bench.arena import COMPILE, Contestant, compiled, wait_quiet
 from bench.measure import (
     Finding,
@@ -255,6 +255,7 @@ MEASURES: Mapping[str, Measure] = {
     "census-psutil": Measure(counting.beside_psutil, 5),
     "census-beside": Measure(counting.few_of_many, 5),
     "export": Measure(counting.exporter, 5),
+    "reading": Measure(reading.logs, 5),
     "connect": Measure(connect, 5),
     "past-65536": Measure(past_65536, 1),
     "slow-lane": Measure(slow_lane, 1),
