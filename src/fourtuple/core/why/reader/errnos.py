@@ -134,8 +134,16 @@ _NUMBER = re.compile(
     r"[:=( ]{1,3}(-?\d{1,5})\b"
     r"(?![.\d%]| ?(?:ms|s|us|seconds|bytes|times|retries|attempts)\b)"
 )
-_WINDOWS_NUMBER = re.compile(rf"(?<![\d.:,#/-])({'|'.join(map(str, WINDOWS.values()))})(?![\d.]\d|\d|,\d|[-/])")
-_OF_WINDOWS = re.compile(r"wsa|winsock|winerror|windows|socket|error|errno|code|exception|connect")
+# A code of Windows Sockets stands beside a word for an error, or in brackets, in a text that is about connections.
+_WINDOWS_NUMBER = re.compile(
+    r"(?:(?:wsa\w*(?:\(\))?|winsock|win32|winerror|(?:os|socket|system) error|socketexception|socketerror\w*|errno"
+    r"|err(?:or)?(?:[ _]?(?:code|number|no))?|code|hresult|failed|failure)[\s\"':=#(\[-]{1,5}|[(\[])"
+    rf"(?:0x[0-9a-f]{{8}}, )?({'|'.join(map(str, WINDOWS.values()))})(?![\w.]\w|\w|[,/-]\d)"
+)
+_OF_WINDOWS = re.compile(
+    r"wsa|winsock|winerror|\b(?:windows|socket(?:exception|s|error)?|connect\w*|bind|listen\w*|accept|sendto?|recv|tcp"
+    r"|udp|ports?|host|server|client|network)\b"
+)
 _OF_BSD = re.compile(r"\b(?:darwin|macos|mac os|os x|macbook|homebrew|/users/|kqueue)\b|/users/|com\.apple")
 
 
