@@ -139,6 +139,22 @@ def test_limits_of_a_process_are_its_own(taken: tuple[Ground, int, str]) -> None
     assert rows[1] == rows[0]
 
 
+def test_a_plan_from_a_snapshot_has_the_ports_of_its_host(taken: tuple[Ground, int, str]) -> None:
+    """What a program there may open is unknown without its limits, so it does not fit until they are assumed."""
+    _, _, file = taken
+    done = elsewhere("plan", "150", "127.0.0.9:80", "--from", file, "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert found["from"]["source"] == file
+    assert found["ceiling"] == 200
+    assert {check["limit"]: check["says"] for check in found["checks"]}["net.ipv4.ip_local_port_range"] == "ok"
+
+    done = elsewhere("plan", "1000", "127.0.0.9:80", "--from", file)
+    assert done.returncode == 1
+    assert "does not fit" in done.stdout or "do not fit" in done.stdout
+    assert elsewhere("plan", "150", "127.0.0.9:80", "--from", file, "--apply").returncode == 2
+
+
 @pytest.mark.parametrize("by", ["pair", "destination", "port", "state", "process"])
 def test_the_census_of_a_snapshot_is_that_of_its_host(taken: tuple[Ground, int, str], by: str) -> None:
     """Every row with its owner, listeners, holdings, states."""

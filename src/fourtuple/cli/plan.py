@@ -5,16 +5,42 @@ from typing import Any
 
 import click
 
-from fourtuple.cli.common import ALL_STRATEGIES, COUNT, FIRST_ADDRESS, FROM, JSON, RATE, UNITS, print_json, split
-from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
+from fourtuple.cli.common import (
+    ALL_STRATEGIES,
+    AT,
+    COUNT,
+    FIRST_ADDRESS,
+    FROM_WHERE,
+    JSON,
+    RATE,
+    UNITS,
+    origin_of,
+    print_json,
+    told_apart,
+)
+from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.core.visible import shell_words
 from fourtuple.faces.printer import tell
+
+# The names of core/plan/nat.py, which --help need not import.
+NAT = (
+    "aws",
+    "aws-instance",
+    "azure",
+    "azure-app-service",
+    "azure-load-balancer",
+    "gcp",
+    "gcp-dynamic",
+    "gcp-independent",
+    "linux",
+)
 
 
 @click.command(short_help="Check whether N connections fit, and what to change if not.", epilog=UNITS)
 @click.argument("wanted", type=COUNT, metavar="N")
 @click.argument("destinations", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
-@FROM
+@FROM_WHERE
+@AT
 @FIRST_ADDRESS
 @click.option(
     "--strategy", type=ALL_STRATEGIES, help="How the source port is chosen, see limits --help.  [default: late]"
@@ -28,7 +54,10 @@ from fourtuple.faces.printer import tell
 )
 @click.option("--machines", type=click.IntRange(1, 1_000_000), metavar="K", help="Calculate for K identical machines.")
 @click.option(
-    "--nat", type=click.Choice(["aws", "azure", "gcp", "linux"]), help="Account for a NAT gateway on the path."
+    "--nat",
+    type=click.Choice(NAT),
+    metavar="GATEWAY",
+    help=f"Account for a NAT gateway on the path: {', '.join(NAT)}.",
 )
 @click.option(
     "--nat-addresses",
@@ -38,6 +67,12 @@ from fourtuple.faces.printer import tell
     show_default=True,
     help="Public addresses of the NAT gateway.",
 )
+@click.option(
+    "--assume",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Take this value instead of what this host says, or where it says nothing; repeatable.",
+)
 @click.option("--write", "file", type=click.Path(dir_okay=False), help="Write the plan to a file, for hold --plan.")
 @click.option("--apply", "do_apply", is_flag=True, help="Apply the required sysctls; `undo` restores them.")
 @JSON
@@ -45,6 +80,7 @@ def plan(
     wanted: int,
     destinations: tuple[str, ...],
     sources: tuple[str, ...],
+    at: str | None,
     strategy: str | None,
     file: str | None,
     do_apply: bool,
@@ -53,19 +89,28 @@ def plan(
 ) -> None:
     """Check whether N more connections fit; if not, find the smallest change that makes them fit. Opens nothing.
 
-    Exit code: 0 if they certainly fit, 1 if not.
+    Exit code: 0 if they certainly fit, 1 if not, or if a limit is unknown.
     """
     from fourtuple.core.limits.strategy import Strategy
     from fourtuple.faces.text import plan as face
+    from fourtuple.faces.text.origin import origin_lines
+    from fourtuple.verbs.hosts import host_of
     from fourtuple.verbs.plan import plan as verb
     from fourtuple.verbs.plan import write_plan
-    from fourtuple.verbs.undo import apply
 
-    asked = {"sources": split(sources), "strategy": Strategy(strategy) if strategy else None, **options}
+    addresses, snapshot = told_apart(sources)
+    if snapshot is not None and do_apply:
+        raise UsageError("--apply with --from FILE", "settings are applied to this host", "Apply them there.")
+    host = host_of(snapshot, at)
+    asked = {"host": host, "sources": addresses, "strategy": Strategy(strategy) if strategy else None, **options}
+    if do_apply and options["assume"]:
+        raise UsageError("--apply with --assume", "settings follow from what this host says")
     fit = verb(wanted, destinations, **asked)
     said: list[str] = []
     applied: dict[str, Any] = {}
     if do_apply:
+        from fourtuple.verbs.undo import apply
+
         outcome = apply(fit.changes)
         said = [*face.applied_lines(outcome.done, outcome.refused), ""]
         applied = {"applied": [change.name for change in outcome.done]}
@@ -83,7 +128,7 @@ def plan(
         share = ", the share of one machine" if fit.machine else ""
         said.append(f"written to {file}{share}: fourtuple hold --plan {shell_words([file])}")
     if as_json:
-        print_json(fit.to_json() | applied)
+        print_json(fit.to_json() | origin_of(host) | applied)
     else:
-        tell(*said, *face.plan_lines(fit))
+        tell(*said, *origin_lines(host.origin), *face.plan_lines(fit))
     sys.exit(EXIT_REACHED if fit.fits else EXIT_SHORT)

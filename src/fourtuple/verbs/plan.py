@@ -1,10 +1,10 @@
 """`plan`: do N connections fit, and what makes them fit? `hold` asks the same before it opens anything."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -17,25 +17,31 @@ from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.table import LIMITS
 from fourtuple.core.limits.weigh import bound
 from fourtuple.core.plan import fit
+from fourtuple.core.plan.assume import parse_assumptions
+from fourtuple.core.plan.claims import Claim, Reservation, quietest
 from fourtuple.core.plan.fit import Fit, Means, Says
-from fourtuple.core.plan.nat import ROUTERS, nat_budget
+from fourtuple.core.plan.nat import KEPT, PORTS, ROUTERS, nat_budget
+from fourtuple.core.plan.settings import RANGE
+from fourtuple.core.plan.unknown import WATCHES, PlanCase, with_unknown
 from fourtuple.core.runs.orders import LoopName
+from fourtuple.core.snapshot.host import NOTHING, Host
 from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.units import LEAST_PER_S, MOST_PER_S
-from fourtuple.engine.loops.choose import Choice, choose
-from fourtuple.engine.loops.room import FILES
-from fourtuple.kernel import addresses
 from fourtuple.store.input import read_file
 from fourtuple.verbs.hosts import here
 from fourtuple.verbs.output import write_output
 from fourtuple.verbs.request import absent_sources
+from fourtuple.verbs.reservations import reservation_for
 from fourtuple.verbs.survey import Look, look
 
+if TYPE_CHECKING:
+    from fourtuple.engine.loops.choose import Choice
+
+FILES = "RLIMIT_NOFILE"
 RING_FILES = "hold's sockets need no descriptor"
 WORKERS_FILES = "hold uses more processes"
-WATCHES = "fs.epoll.max_user_watches"
 MOST = 10**12
 
 
@@ -47,8 +53,9 @@ class PlanOptions:
     rate_per_s:    connections opened per second; None: as many as bench/RESULTS.md has measured
     churn_per_s:   additional connections that are opened and closed per second, the client closing first
     machines:      number of machines like this one that share the connections
-    nat:           a NAT gateway on the path: aws, azure, gcp, linux
+    nat:           a gateway on the path, a name of ROUTERS
     nat_addresses: its public addresses
+    assume:        NAME=VALUE, in place of what this host or the table of gateways says
     """
 
     wanted: int
@@ -61,6 +68,7 @@ class PlanOptions:
     machines: int | None = None
     nat: str | None = None
     nat_addresses: int = 1
+    assume: tuple[str, ...] = ()
 
     @property
     def wanted_each(self) -> int:
@@ -82,30 +90,51 @@ class PlanOptions:
                 raise UsageError(f"--nat-addresses {self.nat_addresses}", most)
 
 
-def plan(wanted: int, destinations: Sequence[str], **options: Any) -> Fit:
+def plan(wanted: int, destinations: Sequence[str], *, host: Host | None = None, **options: Any) -> Fit:
     """Whether `wanted` more connections fit, and if not, what makes them fit. Opens nothing.
 
+    host:    the host that is asked (verbs/hosts.py); None: this one
     options: the other fields of PlanOptions
 
     Raises UsageError, ShortfallError, CannotError.
     """
     asked = PlanOptions(wanted, tuple(destinations), **options)
     asked.check()
+    host = host or here()
+    assumed = parse_assumptions(asked.assume)
     seen = look(
         asked.destinations,
         sources=asked.sources,
         strategy=asked.strategy,
         first_address=asked.first_address,
+        host=host,
         on_paper=True,
+        assumed=assumed,
     )
-    absent = tuple(str(address) for address in absent_sources(seen.space, here())) if asked.sources else ()
+    absent = tuple(str(address) for address in absent_sources(seen.space, host)) if asked.sources else ()
     each = asked.wanted_each
-    choice = choose(LoopName.AUTO, connections=fitting(each, seen.world.free_memory))
-    return fit_of(asked, seen, means_of(seen, asked.destinations), checks_of(seen, each, choice), absent)
+    choice = _loop_here(fitting(each, seen.world.free_memory)) if host.origin is None else None
+    counted = frozenset() if choice and choice.name is LoopName.RING else frozenset({WATCHES})
+    planned = PlanCase(seen.case, each, counted, asked.churn_per_s is not None)
+    checks = with_unknown(checks_of(seen, each, choice), planned)
+    means = means_of(seen, asked.destinations, reservation_of(seen, checks))
+    return fit_of(asked, seen, means, checks, absent, assumed)
+
+
+def _loop_here(connections: int) -> "Choice":
+    """The loop that `hold` would take on this host."""
+    from fourtuple.engine.loops.choose import choose
+
+    return choose(LoopName.AUTO, connections=connections)
 
 
 def fit_of(
-    options: PlanOptions, seen: Look, means: Means | None, checks: Sequence[fit.Check], absent: tuple[str, ...]
+    options: PlanOptions,
+    seen: Look,
+    means: Means | None,
+    checks: Sequence[fit.Check],
+    absent: tuple[str, ...],
+    assumed: Mapping[str, str] = NOTHING,
 ) -> Fit:
     """What follows from the options and from what was seen. Pure: it reads nothing."""
     space, each, machines = seen.space, options.wanted_each, options.machines
@@ -118,10 +147,21 @@ def fit_of(
         machine = fit.machine(machines, options.wanted, means, min(others, default=MOST), rate)
     nat = None
     if options.nat:
-        nat = nat_budget(options.nat, options.nat_addresses, options.wanted, space.destinations.size, machines or 1)
+        nat = nat_budget(
+            options.nat,
+            options.nat_addresses,
+            options.wanted,
+            space.destinations.size,
+            machines or 1,
+            churn_per_s=options.churn_per_s or 0.0,
+            assumed={name: int(value) for name, value in assumed.items() if name in (PORTS, KEPT)},
+        )
+    ways = tuple(fit.ways(checks, means, seen.world, each))
+    says = min((check.says for check in checks), key=fit.WORST_FIRST.index, default=Says.OK)
+    known = Interval.tightest(c.room for c in checks if c.room is not None)
     return Fit(
         wanted=options.wanted,
-        says=min((check.says for check in checks), key=(Says.BLOCKS, Says.PERHAPS, Says.OK).index, default=Says.OK),
+        says=says,
         strategy=seen.strategy,
         sources=space.sources.size,
         first_source=str(space.address(space.sources[0])),
@@ -129,13 +169,13 @@ def fit_of(
         destinations=space.destinations.size,
         first_destination=fit.endpoint(space),
         ceiling=means.ports.ceiling if means else 0,
-        room=Interval.tightest(c.room for c in checks if c.room is not None),
+        room=None if says is Says.UNKNOWN else known,
         binding=binding.limit if binding else None,
         because=seen.ports.because if seen.ports else (),
         can_probe=seen.can_probe,
         absent=absent,
         checks=tuple(checks),
-        ways=tuple(fit.ways(checks, means, seen.world, each)),
+        ways=ways,
         here=seen.case.here,
         client_bytes=client_bytes,
         server_bytes=server_bytes,
@@ -146,14 +186,18 @@ def fit_of(
         churn=_churn(seen, options.churn_per_s, each),
         machine=machine,
         nat=nat,
+        reservation=means.reservation
+        if means and any(change.name == RANGE for w in ways for change in w.changes)
+        else None,
+        assumed=tuple(f"{name} = {value or 'none'}" for name, value in assumed.items()),
         resolved=seen.resolved,
     )
 
 
-def checks_of(seen: Look, wanted: int, choice: Choice) -> tuple[fit.Check, ...]:
-    """Every limit as it applies to `hold` with this loop, which may have room for fewer."""
-    ring, room = choice.name is LoopName.RING, choice.room
-    uncounted = {FILES: RING_FILES, WATCHES: RING_FILES} if ring else {FILES: WORKERS_FILES}
+def checks_of(seen: Look, wanted: int, choice: "Choice | None") -> tuple[fit.Check, ...]:
+    """Every limit as it applies to `hold` with this loop, which may have room for fewer; None: to any program."""
+    ring = choice is not None and choice.name is LoopName.RING
+    uncounted = {FILES: RING_FILES, WATCHES: RING_FILES} if ring else {FILES: WORKERS_FILES} if choice else {}
     verdicts = [
         replace(v, room=v.room.scaled(MEMORY_SHARE))
         if v.limit in ("memory", "memory.max") and v.room is not None
@@ -161,8 +205,9 @@ def checks_of(seen: Look, wanted: int, choice: Choice) -> tuple[fit.Check, ...]:
         for v in seen.verdicts
     ]
     checks = fit.checks(verdicts, wanted, uncounted=uncounted)
-    if not choice.lacks(fitting(wanted, seen.world.free_memory)):
+    if choice is None or not choice.lacks(fitting(wanted, seen.world.free_memory)):
         return checks
+    room = choice.room
     title = next(limit.title for limit in LIMITS if limit.name == room.limit)
     short = fit.Check(room.limit, title, Interval.of(room.connections), Says.BLOCKS, room.because)
     return (short, *(check for check in checks if check.limit != room.limit))
@@ -172,7 +217,7 @@ def refuse(
     seen: Look,
     wanted: int,
     destinations: Sequence[str],
-    choice: Choice,
+    choice: "Choice",
     *,
     first_address: bool = False,
     but: Sequence[str] = (),
@@ -186,33 +231,54 @@ def refuse(
     if not blocking:
         return
     room_max, first = min(((c.room.most if c.room else 0, c) for c in blocking), key=itemgetter(0))
-    means = means_of(seen, destinations)
+    means = means_of(seen, destinations, reservation_of(seen, [first]))
     more = list(fit.ways([first], means, seen.world, wanted))
     command = f"fourtuple plan {wanted} {' '.join(destinations)}{' --first-address' * first_address}"
     raise ShortfallError(*fit.too_many(wanted, room_max, first, command, more=more))
 
 
-def means_of(seen: Look, destinations: Sequence[str]) -> Means | None:
-    """What can be used to make the connections fit; None if the ports are unknown."""
+def means_of(seen: Look, destinations: Sequence[str], reservation: Reservation | None = None) -> Means | None:
+    """What can be used to make the connections fit; None if the ports are unknown.
+
+    reservation: what a wider range must leave alone; None: nothing is known to be in danger
+    """
     facts = seen.world.ports
     if seen.ports is None or facts is None:
         return None
     use = seen.uses[0]
-    wide = replace(facts, port_range=range(max(fit.WIDEST.start, facts.unprivileged_start), fit.WIDEST.stop))
+    start = max(fit.WIDEST.start, facts.unprivileged_start)
+    reservation = reservation or Reservation.of(facts, range(start, fit.WIDEST.stop), ())
+    own = quietest(fit.WIDEST, reservation.reserved(facts))
     return Means(
         space=seen.space,
         strategy=seen.strategy,
         facts=facts,
         ports=seen.ports,
         fresh=_fresh(use, facts, seen.strategy),
-        wide=_fresh(use, wide, Strategy.LATE),
-        explicit=_fresh(use, facts, Strategy.EXPLICIT, Ranges([fit.WIDEST])),
+        wide=_fresh(use, reservation.widened(facts), Strategy.LATE),
+        explicit=_fresh(use, facts, Strategy.EXPLICIT, Ranges([own])),
+        own=own,
+        reservation=reservation,
         spare=_spare(seen),
         here=seen.case.here,
         connected=seen.case.tuples_in_use,
         noport=sum(each.room(facts, Strategy.NOPORT).room.least for each in seen.uses),
         named=destinations[0].rpartition(":")[0].strip("[]"),
     )
+
+
+def reservation_of(seen: Look, checks: Sequence[fit.Check]) -> Reservation | None:
+    """What a wider range must leave alone; None if the ports do not block, so that none is advised.
+
+    It includes the destinations that are on this host: what listens there may be down now.
+    """
+    facts = seen.world.ports
+    lacking = [c for c in checks if c.limit in fit.PORT_LIMITS and c.says in (Says.BLOCKS, Says.PERHAPS)]
+    if facts is None or not lacking:
+        return None
+    parts = seen.space.destinations.parts if seen.case.here else ()
+    also = [Claim(part.start, part.stop - 1, "destination here") for _, ports in parts for part in ports.parts]
+    return reservation_for(facts, also, host=seen.host)
 
 
 def _fresh(use: PortUse, facts: PortFacts, strategy: Strategy, ports: Ranges | None = None) -> int:
@@ -229,7 +295,7 @@ def _spare(seen: Look) -> list[Address]:
     first = seen.space.address(seen.space.sources[0])
     return [
         address
-        for address in addresses.of_this_host()
+        for address in (seen.host or here()).addresses()
         if address.version == first.version
         and not address.is_loopback
         and address.is_link_local == first.is_link_local

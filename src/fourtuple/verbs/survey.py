@@ -4,7 +4,7 @@ import contextlib
 import errno
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,8 @@ from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.limits.verdicts import Case, Queue, Verdict
 from fourtuple.core.limits.weigh import weigh
 from fourtuple.core.numbers import number_of
-from fourtuple.core.snapshot.host import Host
+from fourtuple.core.plan.assume import assumed_world
+from fourtuple.core.snapshot.host import NOTHING, Host
 from fourtuple.core.sockets.ends import serving
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, full_queues
@@ -30,6 +31,7 @@ from fourtuple.verbs.hosts import here
 from fourtuple.verbs.request import MOST_ADDRESSES, by_source, space_of, use_of
 
 ANYWHERE = Destinations.of([(range(1), range(1, 2))])  # represents a destination without a connection
+NO_PORTS = PortFacts(range(0), Ranges([]))  # of an unknown range
 CONNTRACK = "net.netfilter.nf_conntrack_count"
 
 # There is no such namespace, or what has its name is none (open(2), setns(2)).
@@ -42,6 +44,7 @@ class Look:
 
     space:    the sources and destinations in question
     resolved: names among the destinations that have several addresses
+    host:     the one that was asked; None: this one
     uses:     port use of the space, or of its parts, each with its own source; empty if the port range is unknown
     ports:    the room of all uses together; None: the port range is unknown, or the role is server
     full:     relevant listeners whose accept queue is full now
@@ -59,13 +62,13 @@ class Look:
     case: Case
     verdicts: tuple[Verdict, ...]
     resolved: tuple[Resolved, ...] = ()
-    can_test: bool = True
+    host: Host | None = None
 
     @property
     def can_probe(self) -> bool:
         """Whether testing ports (`limits --probe`) can tell more here."""
         facts, ports = self.world.ports, self.ports
-        if not self.can_test or facts is None or ports is None:
+        if facts is None or ports is None or (self.host and not self.host.can_test):
             return False
         return facts.can_probe(ports.unattributed, ports.hidden)
 
@@ -81,12 +84,18 @@ def look(
     probe: bool = False,
     host: Host | None = None,
     on_paper: bool = False,
+    assumed: Mapping[str, str] = NOTHING,
 ) -> Look:
-    """Survey with the arguments of `limits`. on_paper: source addresses need not be on this host."""
+    """Survey with the arguments of `limits`.
+
+    on_paper: source addresses need not be on the host
+    assumed:  values in place of what the host says (core/plan/assume.py)
+    """
     host = host or here()
     if role is Role.SERVER and pid is None:
         raise UsageError("--role server", "a server is a running process", "Give its --pid.")
-    world = host.world(pid)
+    world = host.world(pid, assumed=assumed)
+    world = assumed_world(world, assumed) if assumed else world
     if world.ports:
         world = replace(world, ports=replace(world.ports, any_port=world.process.may_bind_any_port))
     space, strategy, resolved = _asked(
@@ -141,7 +150,7 @@ def look(
         case,
         verdicts,
         resolved,
-        host.can_test,
+        host,
     )
 
 
@@ -193,12 +202,11 @@ def _asked(
 ) -> tuple[TupleSpace, Strategy, tuple[Resolved, ...]]:
     """The space in question, its strategy and the resolved names.
 
-    A placeholder space without destinations, or if the port range is unknown.
+    A placeholder space without destinations; without ports if the range is unknown.
     """
-    if destinations and world.ports:
-        return space_of(
-            world.ports, destinations, sources, strategy, host, first_address=first_address, on_paper=on_paper
-        )
+    if destinations:
+        facts = world.ports or NO_PORTS
+        return space_of(facts, destinations, sources, strategy, host, first_address=first_address, on_paper=on_paper)
     if sources and not destinations:
         raise UsageError("--from needs a destination", do="fourtuple limits 10.0.0.9:80 --from 10.0.0.4")
     ports = Ranges([world.ports.port_range] if world.ports else [])

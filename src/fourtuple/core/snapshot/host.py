@@ -1,13 +1,15 @@
 """What `limits`, `census`, `plan` and `why` ask a host: one contract, for the live host and for a snapshot of one."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.limits.facts import Motion, PortFacts, World
+from fourtuple.core.plan.claims import Claim
 from fourtuple.core.sockets.columns import Mask
 from fourtuple.core.sockets.filter import EVERYWHERE, Where
 from fourtuple.core.sockets.owners import Holders
@@ -15,6 +17,7 @@ from fourtuple.core.sockets.table import Sockets, State
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec
 
 T = TypeVar("T")
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +60,12 @@ class Host(Protocol):
         """(the name of the host, the time in ISO 8601)."""
         ...
 
-    def world(self, pid: int | None = None, *, details: bool = True) -> World:
+    def world(self, pid: int | None = None, *, details: bool = True, assumed: Mapping[str, str] = NOTHING) -> World:
         """The inputs of the limit model, as kernel/proc/world.py describes them.
 
         pid:     a process; None: a program that is started there
         details: also what takes a read per process
+        assumed: settings of source ports that are taken instead of those that it has
 
         Raises UsageError if there is no such process, CannotError if the host does not tell.
         """
@@ -118,6 +122,10 @@ class Host(Protocol):
 
     def addresses(self) -> list[Address]:
         """Every address of every interface."""
+        ...
+
+    def claims(self) -> tuple[list[Claim], list[str]]:
+        """(ports that a wider range must leave alone, sentences about what cannot be known)."""
         ...
 
     def tested(self, unsure: Mask, connected: Mask, facts: PortFacts) -> tuple[Mask, Mask]:

@@ -30,6 +30,7 @@ def read_world(
     network: bool = True,
     details: bool = True,
     outside: Mapping[str, str] = NOTHING,
+    assumed: Mapping[str, str] = NOTHING,
     proc: Path = PROC,
     cgroups: Path = CGROUPS,
 ) -> World:
@@ -41,6 +42,7 @@ def read_world(
     network: this thread is in the network namespace of the process; otherwise nothing is read from that namespace
     details: also read facts that take a read per process of the host or per descriptor (read_process)
     outside: sysctls read before entering that namespace, for those that only the host has
+    assumed: sysctls of its source ports that are taken instead of those that it has
 
     Raises UsageError if there is no such process, CannotError without /proc.
     """
@@ -50,7 +52,7 @@ def read_world(
     ports: PortFacts | None = None
     if network:
         try:
-            ports = read_port_facts(known, proc)
+            ports = read_port_facts(known, proc, assumed)
         except CannotError as error:
             why_not[error.wanted] = error.stopped_by
     else:
