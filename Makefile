@@ -13,7 +13,7 @@ PART ?=
 LIMIT ?=
 OPTIONS ?=
 
-.PHONY: prove test check lint types docs docs-kernels screens bench fuzz kernels clean
+.PHONY: prove test check lint types docs docs-kernels languages screens bench fuzz kernels clean
 
 prove: .venv/installed
 	$(BIN)/fourtuple prove
@@ -36,6 +36,10 @@ docs: .venv/installed-dev
 
 docs-kernels: .venv/installed-dev
 	$(BIN)/python -m tests.kernels --page
+
+# From the message catalogues of glibc on this machine (Debian: libc-l10n).
+languages: .venv/installed-dev
+	$(BIN)/python -m tests.languages
 
 screens: .venv/installed-dev
 	$(BIN)/python -m tests.screens

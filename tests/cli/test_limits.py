@@ -882,7 +882,8 @@ def test_a_number_that_is_this_namespaces_range(quiet: Ground) -> None:
     assert lines[2].startswith("1  ")
     assert "40000-41499" in lines[3]
     assert fits_a_terminal(done)
-    assert json_of(quiet.fourtuple("why", "1500", "--json"))["explanations"][0]["cause"] == "port-range"
+    (found,) = json_of(quiet.fourtuple("why", "1500", "--json"))["findings"]
+    assert found["explanations"][0]["cause"] == "port-range"
 
 
 def test_a_line_is_read_from_standard_input(quiet: Ground) -> None:
@@ -891,20 +892,23 @@ def test_a_line_is_read_from_standard_input(quiet: Ground) -> None:
     typed = quiet.fourtuple("why", *line.split(), "--json")
     found = json_of(done)
 
-    assert set(found) == {"saying", "means", "explanations", "unknown", "resolved"}
-    assert found["saying"] == {
+    assert set(found) == {"findings", "unknown", "resolved", "unseen"}
+    (finding,) = found["findings"]
+    named = {name: finding[name] for name in ("text", "number", "error", "call", "destination", "port", "count")}
+    assert named == {
         "text": line.strip(),
         "number": None,
-        "errno": "EADDRNOTAVAIL",
+        "error": "EADDRNOTAVAIL",
         "call": "connect",
-        "target": "127.0.0.1:8000",
+        "destination": "127.0.0.1:8000",
         "port": None,
-        "causes": [],
+        "count": 1,
     }
-    explanation = {"cause", "says", "score", "speaks_for", "speaks_against", "besides", "do"}
-    assert found["explanations"]
-    assert all(set(each) == explanation for each in found["explanations"])
-    assert json.loads(typed.stdout)["saying"] == found["saying"]
+    explanation = {"cause", "says", "score", "evidence", "against", "notes", "do", "costs", "needs"}
+    assert finding["explanations"]
+    assert all(set(each) == explanation for each in finding["explanations"])
+    (same,) = json.loads(typed.stdout)["findings"]
+    assert same | {"explanations": []} == finding | {"explanations": []}
 
 
 def test_what_nobody_knows_ends_with_1(quiet: Ground) -> None:
@@ -912,7 +916,7 @@ def test_what_nobody_knows_ends_with_1(quiet: Ground) -> None:
     told = commands(quiet, *(["why", text, *how] for text in texts for how in ([], ["--json"])))
     for (code, output), (json_code, record) in zip(told[::2], told[1::2], strict=True):
         assert code == json_code == SHORT
-        assert json.loads(record)["explanations"] == []
+        assert [each["explanations"] for each in json.loads(record)["findings"]] in ([], [[]])
         assert max(map(len, output.splitlines())) <= 80
 
 
@@ -937,8 +941,8 @@ def test_ports_that_are_used_up_are_seen_and_who_has_them(ground: Ground) -> Non
     with program(ground, LISTENERS, 8000), program(ground, CLIENTS, 0, 20, 8000) as clients:
         done = ground.fourtuple(*asked, "--json")
         told = ground.fourtuple(*asked)
-    first = json_of(done)["explanations"][0]
-    evidence = first["speaks_for"][-1]
+    first = json_of(done)["findings"][0]["explanations"][0]
+    evidence = first["evidence"][-1]
 
     assert first["cause"] == "port-range"
     assert numbers(evidence)[:2] == [20, 20]
@@ -951,10 +955,10 @@ def test_ports_that_are_used_up_are_seen_and_who_has_them(ground: Ground) -> Non
 def test_who_holds_a_port_is_seen(ground: Ground) -> None:
     with program(ground, LISTENERS, 8000) as server:
         found = json_of(ground.fourtuple("why", "listen tcp :8000: bind: address already in use", "--json"))
-    first = found["explanations"][0]
+    first = found["findings"][0]["explanations"][0]
 
     assert first["cause"] == "port-owned"
-    assert re.search(rf"LISTEN 127\.0\.0\.1:8000, python\S* \({server.pid}\)$", first["speaks_for"][0])
+    assert re.search(rf"LISTEN 127\.0\.0\.1:8000, python\S* \({server.pid}\)$", first["evidence"][0])
 
 
 def test_an_accept_queue_that_is_full_is_seen(ground: Ground) -> None:
@@ -962,17 +966,17 @@ def test_an_accept_queue_that_is_full_is_seen(ground: Ground) -> None:
     code = LISTENERS.replace("backlog=1000", "backlog=2")
     with program(ground, code, 8000), program(ground, CLIENTS, 0, 3, 8000):
         found = json_of(ground.fourtuple("why", "dial tcp 127.0.0.1:8000: i/o timeout", "--json"))
-    first = found["explanations"][0]
+    first = found["findings"][0]["explanations"][0]
 
     assert first["cause"] == "accept-queue"
-    assert first["speaks_for"][0].endswith("127.0.0.1:8000 (3 of 3)")
+    assert first["evidence"][0].endswith("127.0.0.1:8000 (3 of 3)")
 
 
 def test_a_namespace_is_asked_why_from_outside(quiet: Ground) -> None:
     set_range(quiet, 40_000, 41_499)
     found = json_of(fourtuple("why", "1500", "--netns", str(quiet.lab.pid), "--json"))
 
-    assert found["explanations"][0]["cause"] == "port-range"
+    assert found["findings"][0]["explanations"][0]["cause"] == "port-range"
 
 
 @pytest.mark.parametrize(

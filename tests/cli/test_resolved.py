@@ -134,11 +134,11 @@ def test_why_examines_the_address_with_the_least_room(names: Names, ground: Grou
         words = joined(names.fourtuple(*asked).stdout)
         one = names.record("why", "EADDRNOTAVAIL", "--dest", "one.test:7777")
 
-    assert fullest["saying"]["target"] == "127.0.0.2:7777"
+    assert fullest["findings"][0]["target"] == "127.0.0.2:7777"
     assert fullest["resolved"] == [{"host": "three.test", "addresses": THREE, "used": THREE}]
     assert "127.0.0.3; 127.0.0.2:7777 has the least room" in words
-    assert (first["saying"]["target"], first["resolved"][0]["used"]) == ("127.0.0.1:7777", THREE[:1])
-    assert (one["saying"]["target"], one["resolved"]) == ("127.0.0.1:7777", [])
+    assert (first["findings"][0]["target"], first["resolved"][0]["used"]) == ("127.0.0.1:7777", THREE[:1])
+    assert (one["findings"][0]["target"], one["resolved"]) == ("127.0.0.1:7777", [])
 
 
 def test_an_address_that_refuses_is_a_failure_and_not_left_out(names: Names, ground: Ground) -> None:

@@ -54,7 +54,7 @@ def test_why_is_a_sentence_that_says_what_to_do() -> None:
 
     cause = CAUSES[error.shortage.cause]
     assert numbers(error.why)[:2] == [128, 128]
-    for named in ("127.0.0.2-3", "127.0.0.1:8000", cause.says, cause.do[0]):
+    for named in ("127.0.0.2-3", "127.0.0.1:8000", cause.says, cause.cures[0].do):
         assert named in error.why
     assert error.why.endswith(".")
     assert str(error).startswith("[Errno 99] ")

@@ -9,7 +9,7 @@ import pytest
 import fourtuple
 from fourtuple.core.counters import COUNTERS, SILENT, Counter, in_tables
 from fourtuple.core.limits.table import LIMITS
-from fourtuple.core.why.causes import Scene
+from fourtuple.core.why.scene import Scene
 from fourtuple.kernel.proc.world import read_world
 from tests.core.quiet import WORLD
 

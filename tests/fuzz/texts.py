@@ -9,10 +9,17 @@ from fourtuple.core.runs.content import parse_content
 from fourtuple.core.sockets.filter import Where
 from fourtuple.core.space.endpoints import Endpoint, EndpointSpec, parse_addresses, parse_ports
 from fourtuple.core.space.tuples import TupleSpace
-from fourtuple.core.why.reader import read_saying
+from fourtuple.core.why.reader import read_findings
 from tests.fuzz import mutations
 from tests.fuzz.commands import ADDRESSES, ENDPOINTS, TEXTS
 from tests.fuzz.running import call
+
+
+def cut_anywhere(text: str) -> list[bytes]:
+    """The bytes of a text in pieces of seven, which cut letters and lines."""
+    data = text.encode(errors="surrogatepass")
+    return [data[at : at + 7] for at in range(0, len(data), 7)]
+
 
 PARSERS: dict[Callable[[str], object], list[str]] = {
     units.parse_count: ["20k", "100,000", "1.5M"],
@@ -27,7 +34,8 @@ PARSERS: dict[Callable[[str], object], list[str]] = {
     lambda text: parse_ports(text, text): ["80", "80-90"],
     lambda text: Where.parse([text], []): [*ENDPOINTS, *ADDRESSES],
     lambda text: TupleSpace.of([text], range(1, 9), ["127.0.0.1:80"]).size: ADDRESSES,
-    read_saying: TEXTS,
+    lambda text: read_findings([text]): TEXTS,
+    lambda text: read_findings(cut_anywhere(text)): TEXTS,
 }
 
 

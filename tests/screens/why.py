@@ -10,9 +10,11 @@ from fourtuple.core.limits.verdicts import Queue
 from fourtuple.core.sockets.owners import Owners, Process
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.interval import Interval
-from fourtuple.core.why.causes import Scene
+from fourtuple.core.why.catalogue.rows import catalogue, phrases
 from fourtuple.core.why.judge import Why, judge
-from fourtuple.core.why.reader import read_saying
+from fourtuple.core.why.leads import target_of
+from fourtuple.core.why.reader import PHRASES, read_findings
+from fourtuple.core.why.scene import Bearing, Scene, UnixQueue
 from fourtuple.faces.text.why import why_lines
 from tests.core.quiet import WORLD
 from tests.made import RESOLVED
@@ -21,6 +23,18 @@ PORTS = PortRoom(1, 28_232, 28_000, Interval.of(232), (), (), 0, 0, 0, 0)
 NGINX = (
     "2026/03/01 12:00:00 [crit] 812#812: *4711 connect() to 10.0.0.9:8080 failed (99: Cannot assign requested address)"
     ' while connecting to upstream, client: 10.0.0.1, upstream: "http://10.0.0.9:8080/"'
+)
+
+
+SEVERAL = """\
+2026-01-02T10:32:01 app[7]: http: Accept error: accept tcp [::]:80: accept4: too many open files; retrying in 5ms
+2026-01-02T10:32:02 app[7]: http: Accept error: accept tcp [::]:80: accept4: too many open files; retrying in 10ms
+2026-01-02T10:32:05 app[7]: dial tcp 10.0.0.9:443: i/o timeout
+2026-01-02T10:32:09 app[7]: dial tcp 10.0.0.7:5432: connect: connection refused
+"""
+UNIX = (
+    "2026/03/01 12:00:00 [error] 812#812: *9 connect() to unix:/run/php-fpm.sock failed (11: Resource temporarily"
+    ' unavailable) while connecting to upstream, client: 10.0.0.1, upstream: "fastcgi://unix:/run/php-fpm.sock:"'
 )
 
 
@@ -42,9 +56,10 @@ def pair(destination: str = "10.0.0.9:8080", **counts: int) -> PairCount:
 
 
 def answer(text: str, world: World = WORLD, ceilings: dict[str, int] | None = None, **scene: Any) -> Why:
-    saying = read_saying(text)
-    told = {"number": saying.number, "errno": saying.errno, "call": saying.call, "target": saying.target}
-    return judge(saying, Scene(world=world, port=saying.port, **told | scene), ceilings or {}, world.why_not)
+    findings = read_findings([text], (*PHRASES, *phrases()))
+    known: dict[str, Any] = {"bearing": Bearing.NOW, "asked": True} | scene
+    scenes = [Scene(world, each, **({"target": target_of(each)} | known)) for each in findings]
+    return judge(scenes, ceilings or {}, world.why_not, rows=catalogue())
 
 
 def _lines(text: str, *, everything: bool = False, **scene: Any) -> str:
@@ -73,8 +88,7 @@ FILES: dict[str, Any] = {
 def _name() -> str:
     """The destination is one address of a name."""
     found = answer("EADDRNOTAVAIL", target="192.0.2.10:6379", **TIME_WAIT)
-    saying = replace(found.saying, target="192.0.2.10:6379")
-    return "\n".join(why_lines(replace(found, saying=saying, resolved=(RESOLVED,))))
+    return "\n".join(why_lines(replace(found, resolved=(RESOLVED,))))
 
 
 SCREENS = {
@@ -100,6 +114,15 @@ SCREENS = {
     "timeout": lambda: _lines("ETIMEDOUT", **QUEUES),
     "refused": lambda: _lines("connect to 127.0.0.1:80 failed: Connection refused", local=True, listens=False),
     "conntrack": lambda: _lines("nf_conntrack: table full, dropping packet"),
+    "several": lambda: _lines(SEVERAL, bearing=Bearing.THEN),
+    "of-then": lambda: _lines(NGINX, bearing=Bearing.THEN, **TIME_WAIT),
+    "one-destination": lambda: _lines(
+        "EADDRNOTAVAIL",
+        ports=replace(PORTS, ceiling=50, blocked=27_000, room=Interval.of(0)),
+        pair=pair(established=50),
+        destinations=1,
+    ),
+    "unix": lambda: _lines(UNIX, unix=UnixQueue(129, 128)),
     "own-limit": lambda: _lines("768 worker_connections are not enough"),
     "nothing-known": lambda: _lines("KeyError: 1"),
 }

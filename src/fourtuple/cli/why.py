@@ -1,21 +1,29 @@
-"""`why`: explain a number, an errno or a line of a log."""
+"""`why`: explain a number, an errno, or what a log says."""
 
+import os
 import sys
+from collections.abc import Iterator
 
 import click
 
-from fourtuple.cli.common import FIRST_ADDRESS, JSON, NETNS, PID, print_json
-from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
+from fourtuple.cli.common import AT, FIRST_ADDRESS, JSON, NETNS, PID, origin_of, print_json
+from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.faces.printer import tell
 
+CHUNK_BYTES = 1 << 16
 
-@click.command(short_help="Explain a number, an errno or a line of a log.")
+
+@click.command(short_help="Explain a number, an errno or what a log says.")
 @click.argument("what", nargs=-1, required=True, metavar="WHAT...")
 @click.option("--dest", "destination", metavar="HOST:PORT", help="Destination of the connections in question.")
 @FIRST_ADDRESS
 @PID
 @NETNS
-@click.option("--all", "everything", is_flag=True, help="Show unlikely causes in full, too.")
+@click.option("--all-netns", is_flag=True, help="Look into every network namespace, also with --pid or --from.")
+@click.option("--from", "file", metavar="FILE", help="A snapshot or pasted output to ask instead of this host.")
+@AT
+@click.option("--ask", is_flag=True, help="Ask programs that run here for their own limits, by their protocols.")
+@click.option("--all", "everything", is_flag=True, help="Show unlikely causes and consequences in full, too.")
 @JSON
 def why(
     what: tuple[str, ...],
@@ -23,32 +31,49 @@ def why(
     first_address: bool,
     pid: int | None,
     netns: str | None,
+    all_netns: bool,
+    file: str | None,
+    at: str | None,
+    ask: bool,
     everything: bool,
     as_json: bool,
 ) -> None:
-    """Explain why connections stop. WHAT is a number (28232), an errno (99, EADDRINUSE), or a line of a log or a
-    traceback; - reads it from standard input. The likeliest cause comes first, with the evidence that this host gives
-    for and against it.
+    """Explain why connections stop. WHAT is a number (28232), an errno (99, EADDRNOTAVAIL), or lines of a log; - reads
+    a log of any length from standard input, until it ends or Ctrl-C. Failures come in the order of time, with the
+    likeliest cause first; what this host says now counts only if the text is of here and now.
 
-    Exit code: 0 if a possible cause is known, 1 if not.
+    Exit code: 0 if a possible cause is known, 1 if not, or if the text reports no failure.
 
     \b
     fourtuple why 28232
     fourtuple why "dial tcp 10.0.0.9:80: connect: cannot assign requested address"
-    journalctl -u proxy | tail -1 | fourtuple why -
+    journalctl -u proxy --since -1h | fourtuple why -
     """
-    from fourtuple.core.why.reader import MOST_BYTES
     from fourtuple.faces.text import why as face
-    from fourtuple.verbs.survey import go_into
+    from fourtuple.faces.text.origin import origin_lines
+    from fourtuple.verbs.hosts import host_of
     from fourtuple.verbs.why import why as verb
 
-    text = " ".join(what)
-    if what == ("-",):  # what comes later is not read: the sender may never end
-        text = sys.stdin.buffer.read(MOST_BYTES).decode(errors="replace")
-    outside = go_into(pid, netns)
-    answer = verb(text, destination=destination, first_address=first_address, pid=pid, outside=outside)
+    if what == ("-",) == (file,):
+        raise UsageError("why - --from -", "standard input is either the text or the snapshot", "Use a file for one.")
+    host = host_of(file, at, pid=pid, netns=netns)
+    answer = verb(
+        _standard_input() if what == ("-",) else " ".join(what),
+        destination=destination,
+        first_address=first_address,
+        pid=pid,
+        everywhere=all_netns or (netns is None and pid is None),
+        ask=ask,
+        host=host,
+    )
     if as_json:
-        print_json(answer.to_json())
+        print_json(answer.to_json() | origin_of(host))
     else:
-        tell(*face.why_lines(answer, everything=everything))
-    sys.exit(EXIT_REACHED if answer.explanations else EXIT_SHORT)
+        tell(*origin_lines(host.origin), *face.why_lines(answer, everything=everything))
+    sys.exit(EXIT_REACHED if answer.is_known else EXIT_SHORT)
+
+
+def _standard_input() -> Iterator[bytes]:
+    """Yield what arrives, as it arrives."""
+    while chunk := os.read(sys.stdin.fileno(), CHUNK_BYTES):
+        yield chunk

@@ -114,7 +114,9 @@ def plan(wanted: int, destinations: Sequence[str], *, host: Host | None = None, 
     absent = tuple(str(address) for address in absent_sources(seen.space, host)) if asked.sources else ()
     each = asked.wanted_each
     choice = _loop_here(fitting(each, seen.world.free_memory)) if host.origin is None else None
-    counted = frozenset() if choice and choice.name is LoopName.RING else frozenset({WATCHES})
+    counted = frozenset({WATCHES, FILES})
+    if choice is not None:  # hold uses more processes than one, or sockets without a descriptor
+        counted = frozenset() if choice.name is LoopName.RING else frozenset({WATCHES})
     planned = PlanCase(seen.case, each, counted, asked.churn_per_s is not None)
     checks = with_unknown(checks_of(seen, each, choice), planned)
     means = means_of(seen, asked.destinations, reservation_of(seen, checks))

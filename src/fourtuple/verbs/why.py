@@ -1,96 +1,185 @@
-"""`why`: explain a failure by the evidence on this host."""
+"""`why`: explain what a text says about failures, by the evidence on this host, or on the host of a snapshot."""
 
-import errno
-import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from datetime import UTC, datetime
 
-import numpy as np
-
-from fourtuple.core.census.records import By, Census, PairCount, Source
-from fourtuple.core.census.usage import Usage
-from fourtuple.core.census.view import View
-from fourtuple.core.errors import ShortfallError, UsageError
-from fourtuple.core.sockets.filter import EVERYWHERE
-from fourtuple.core.sockets.owners import Holders, Owners
-from fourtuple.core.sockets.role import Role
-from fourtuple.core.sockets.table import SOCKET, Sockets, State, four_tuples, full_queues, mapped, recast
+from fourtuple.core.errors import FourtupleError, ShortfallError, UsageError
+from fourtuple.core.snapshot.answers import Recorded
+from fourtuple.core.snapshot.host import Host
+from fourtuple.core.snapshot.records import HostNamespace, Snapshot
 from fourtuple.core.space.endpoints import Endpoint, EndpointSpec, Resolved
-from fourtuple.core.why.causes import Scene
-from fourtuple.core.why.judge import Why, judge
-from fourtuple.core.why.reader import read_saying
-from fourtuple.kernel import addresses
-from fourtuple.kernel.netlink.sockdiag import fold_sockets, read_listeners
-from fourtuple.kernel.proc.owners import read_holders
-from fourtuple.kernel.proc.sysctl import NOTHING, read_sysctl
-from fourtuple.verbs.census import CONNECTED
+from fourtuple.core.units import format_count
+from fourtuple.core.why.catalogue.rows import catalogue, phrases
+from fourtuple.core.why.findings import Finding
+from fourtuple.core.why.judge import Why, fit_of, judge
+from fourtuple.core.why.leads import target_of
+from fourtuple.core.why.reader import PHRASES, read_findings
+from fourtuple.core.why.scene import Bearing, Scene
+from fourtuple.core.why.when import bearing_of
 from fourtuple.verbs.hosts import here
-from fourtuple.verbs.survey import Look, look, queue_of
+from fourtuple.verbs.survey import look
+from fourtuple.verbs.viewpoint import Viewpoint
 
-IPV6_OFF = "net.ipv6.conf.all.disable_ipv6"
-MOST_PAIRS = 1000  # pairs that are searched for the target
-MOST_HOLDERS, MOST_OWNERS, MOST_FULL = 4, 3, 4
+MOST_SECONDS = 4.0  # for looking into other namespaces
+MOST_EXPLAINED = 50  # findings that are weighed; the others are counted
 
 
 def why(
-    what: str,
+    text: str | bytes | Iterable[str | bytes],
     *,
     destination: str | None = None,
     first_address: bool = False,
     pid: int | None = None,
-    outside: Mapping[str, str] = NOTHING,
+    everywhere: bool = True,
+    ask: bool = False,
+    host: Host | None = None,
 ) -> Why:
-    """Find the likely causes of a failure, the likeliest first, each with the evidence from this host.
+    """Find the likely causes of each failure that a text reports, the likeliest first, with the evidence.
 
-    what:        the number of connections at which they stop, an errno, a log line or a traceback
-    destination: HOST:PORT of the failed connections; None: the one that `what` names, if any. Of a name that has
-                 several addresses, the one with the least room is examined
+    text:        a number of connections at which they stop, an errno, log lines or a traceback of any length, also as
+                 chunks
+    destination: HOST:PORT of the failed connections; None: those that the text names. Of a name that has several
+                 addresses, the one with the least room is examined
     first_address: examine the first address of a name instead
-    pid:         the process whose files, cgroup and namespace count; None: for EMFILE the process that
-                 listens at the destination, if it is visible; else a program started from here
-    outside:     as `limits` takes it
+    pid:         the process whose files, cgroup and namespace count; None: the one that the text names, if exactly one
+                 runs, or that listens where files ran out
+    everywhere:  look into every network namespace that this user may enter, and name the one that fits; False: only
+                 into that of `host`
+    ask:         also ask programs for their own settings, by their protocols; otherwise only their files are read
+    host:        whom to ask: a namespace of this host, or of a snapshot; None: this thread's
 
     Raises UsageError, CannotError.
     """
-    saying = read_saying(what)
+    chunks = [text] if isinstance(text, str | bytes) else text
+    findings = _read(chunks)
     resolved: tuple[Resolved, ...] = ()
+    end: Endpoint | None = None
+    host = host or here()
     if destination is not None:
-        end, resolved = _destination(destination, first_address=first_address)
-        saying = replace(saying, target=str(end))
-    listeners = read_listeners()
-    (usage, on_port), by = fold_sockets(partial(_fold, listeners, saying.port), CONNECTED)
-    view = View.of(usage, By.PAIR, MOST_PAIRS)
-    holders = read_holders(np.concatenate([view.inodes, on_port["inode"]]))
-    whose = pid or (_server(listeners, saying.target, holders) if saying.errno == errno.EMFILE else None)
-    seen, target = _look(saying.target, whose, outside)
-    found = view.census(Source("", "", seen.world.netns, seen.world.kernel, by, None, 0), seen.world, holders)
-    pair = _pair(found, target)
-    sysctls = dict(seen.world.sysctls) | {IPV6_OFF: read_sysctl(IPV6_OFF)}
-    scene = Scene(
-        world=replace(seen.world, sysctls=sysctls),
-        number=saying.number,
-        errno=saying.errno,
-        call=saying.call,
-        port=saying.port,
-        target=target,
-        pair=pair,
-        owners=str(pair.owners) if pair else "",
-        ports=seen.ports,
-        queue=queue_of(listeners, by),
-        full=full_queues(listeners)[:MOST_FULL],
-        local=None if target is None else addresses.is_local(Endpoint.parse(target).address),
-        listens=None if target is None else _listens(listeners, Endpoint.parse(target)),
-        holders=tuple(_holders(on_port, holders)),
-        close_wait=found.sockets.get(State.CLOSE_WAIT.name, 0),
-        close_wait_owners=", ".join(filter(None, (str(leak.owners) for leak in found.leaks[:MOST_OWNERS]))),
-        asked=whose is not None,
-    )
-    ceilings = {verdict.limit: verdict.ceiling for verdict in seen.verdicts if verdict.ceiling}
-    return replace(judge(replace(saying, target=target), scene, ceilings, seen.world.why_not), resolved=resolved)
+        end, resolved = _destination(destination, host, first_address=first_address)
+    if not findings:
+        return Why((), {}, resolved)
+    explained = findings[:MOST_EXPLAINED]
+    recorded = isinstance(host, Recorded)
+    snapshot = host.snapshot if isinstance(host, Recorded) else _sweep()
+    bearings = [bearing_of(each, datetime.now(UTC).astimezone()) for each in explained]
+    if recorded:  # a snapshot is chosen for its text: what it shows of that time supports
+        bearings = [Bearing.PERHAPS if each.system in (None, "Linux") else Bearing.THEN for each in explained]
+    looks = _Looks(host, snapshot, explained, pid=pid, everywhere=everywhere, ask=ask)
+    scenes = [
+        looks.scene(finding, bearing, str(end) if end else target_of(finding))
+        for finding, bearing in zip(explained, bearings, strict=True)
+    ]
+    own = looks.own
+    answer = judge(scenes, own.ceilings(), own.unknown(), rows=catalogue(), root=os.geteuid() == 0)
+    more = len(findings) - len(explained)
+    beyond = (f"{format_count(more)} more kinds of failures in the text, which are not weighed",) if more else ()
+    return replace(answer, resolved=resolved, unseen=(*beyond, *looks.unseen))
 
 
-def _destination(text: str, *, first_address: bool) -> tuple[Endpoint, tuple[Resolved, ...]]:
+class _Looks:
+    """The namespaces that a text may be about: the own one, and the others as far as a snapshot has them."""
+
+    def __init__(
+        self,
+        host: Host,
+        snapshot: Snapshot,
+        findings: Sequence[Finding],
+        *,
+        pid: int | None,
+        everywhere: bool,
+        ask: bool,
+    ) -> None:
+        ports = frozenset(each.port for each in findings if each.port is not None)
+        netns = host.world(pid, details=False).netns
+        self.own = Viewpoint(host, snapshot, snapshot.namespaces.get(netns), ports, pid, ask=ask)
+        self.unseen: list[str] = []
+        others = [each for each in snapshot.namespaces.values() if each.netns != netns and _is_used(each)]
+        others.sort(key=lambda inside: -len(inside.sockets))
+        self._others = [
+            Viewpoint(Recorded(snapshot, netns=each.netns), snapshot, each, ports, None, subject_of(each, snapshot))
+            for each in (others if everywhere else [])
+        ]
+        if everywhere:
+            self.unseen += [each for each in snapshot.unseen if "namespace" in each]
+        self._over_s = time.monotonic() + MOST_SECONDS
+
+    def scene(self, finding: Finding, bearing: Bearing, target: str | None) -> Scene:
+        """The scene in the namespace that fits best; the own one if none fits better."""
+        if bearing is Bearing.THEN:
+            return self.own.scene(finding, bearing, target)
+        source = _host_of(finding.source)
+        if source and finding.error != "EADDRNOTAVAIL" and not self.own.has(source):
+            theirs = [other for other in self._others if other.has(source)]
+            if not theirs:
+                return self.own.scene(finding, Bearing.THEN, target)
+            return theirs[0].scene(finding, bearing, target)
+        best = self.own.scene(finding, bearing, target)
+        best_fit = fit_of(best, catalogue())
+        for number, other in enumerate(self._others):
+            if time.monotonic() > self._over_s:
+                left = len(self._others) - number
+                self.unseen.append(f"{format_count(left)} network namespaces: there was no time to look into them")
+                break
+            with suppress(FourtupleError, OSError):
+                scene = other.scene(finding, bearing, target)
+                if (fit := fit_of(scene, catalogue())) > best_fit:
+                    best, best_fit = scene, fit
+        return best
+
+
+def subject_of(inside: HostNamespace, snapshot: Snapshot) -> str:
+    """The namespace in words: its pod, container or service, its name or a process in it."""
+    cgroup = snapshot.cgroups.get(inside.cgroup)
+    process = snapshot.processes.get(inside.pid) if inside.pid is not None else None
+    owner = ""
+    if cgroup:
+        known = (("pod", cgroup.pod), ("container", cgroup.name or cgroup.container[:12]), ("service", cgroup.service))
+        owner = ", ".join(f"{kind} {name}" for kind, name in known if name)
+    who = f"{process.name} ({process.pid})" if process else ""
+    named = inside.name if inside.name and inside.name != who else ""
+    return "; ".join(filter(None, (owner, f"network namespace {named or inside.netns}", who)))
+
+
+def _is_used(inside: HostNamespace) -> bool:
+    return bool(len(inside.sockets) or len(inside.listeners) or inside.unix or inside.udp_ports)
+
+
+def _read(chunks: Iterable[str | bytes]) -> tuple[Finding, ...]:
+    """The findings of the text; Ctrl-C on a text without an end gives what was found so far. Raises UsageError."""
+    empty = True
+
+    def passed() -> Iterator[str | bytes]:
+        nonlocal empty
+        with suppress(KeyboardInterrupt):
+            for chunk in chunks:
+                empty = empty and not chunk.strip()
+                yield chunk
+
+    findings = tuple(read_findings(passed(), (*PHRASES, *phrases())))
+    if empty:
+        raise UsageError("why", "the text is empty", "Give a number, an errno, or lines of a log.")
+    return findings
+
+
+def _sweep() -> Snapshot:
+    from fourtuple.verbs.sweep import sweep
+
+    return sweep()
+
+
+def _host_of(end: str) -> str:
+    """The address of ADDRESS:PORT or ADDRESS; empty: none, or any."""
+    text = end.rpartition(":")[0] if end.count(":") == 1 or "]:" in end else end
+    address = text.strip("[]")
+    return "" if address in ("", "0.0.0.0", "::") else address  # noqa: S104  (not a listener)
+
+
+def _destination(text: str, host: Host, *, first_address: bool) -> tuple[Endpoint, tuple[Resolved, ...]]:
     """The endpoint to be examined, and its name: of several addresses the one with the least room.
 
     Raises UsageError.
@@ -98,79 +187,15 @@ def _destination(text: str, *, first_address: bool) -> tuple[Endpoint, tuple[Res
     spec = EndpointSpec.parse(text)
     if spec.ports is None or len(spec.ports) != 1:
         return Endpoint.parse(text), ()  # raises
-    found = addresses.resolve(spec)
+    found = host.resolve(spec)
     first = Endpoint(found[0], spec.ports[0])
     if len(found) == 1:
         return first, ()
     try:
-        seen = look([text], first_address=first_address)
+        seen = look([text], first_address=first_address, host=host)
     except ShortfallError:  # no way there, which may be the failure in question
         return first, ()
     if not seen.resolved or seen.ports is None:
         return first, seen.resolved
     fullest = min(seen.ports.routes, key=lambda route: (route.room.least, route.room.most))
     return Endpoint.parse(str(fullest.destination)), seen.resolved
-
-
-def _look(target: str | None, pid: int | None, outside: Mapping[str, str]) -> tuple[Look, str | None]:
-    """Survey the host with the target if it is reachable, otherwise without it."""
-    if target is not None:
-        try:
-            return look([target], pid=pid, host=here(outside)), target
-        except (ShortfallError, UsageError):
-            pass
-    return look(pid=pid, host=here(outside)), target
-
-
-def _server(listeners: Sockets, target: str | None, holders: Holders) -> int | None:
-    """The PID of the process that listens at the target; None: there is none, or this user may not see it."""
-    if target is None or not addresses.is_local(Endpoint.parse(target).address):
-        return None
-    listens = listeners[listeners["local_port"] == Endpoint.parse(target).port]
-    found = _owners(listens, holders).processes
-    return found[0].pid if found else None
-
-
-def _fold(listeners: Sockets, port: int | None, tables: Iterable[Sockets]) -> tuple[Usage, Sockets]:
-    """The usage, and the sockets with this local port, listeners first."""
-    kept = [recast(listeners[listeners["local_port"] == port], SOCKET)]
-
-    def passed() -> Iterator[Sockets]:
-        for table in tables:
-            kept.append(table[table["local_port"] == port])
-            yield table
-
-    usage = Usage.of(passed(), listeners, None, EVERYWHERE)
-    return usage, np.concatenate(kept)
-
-
-def _pair(found: Census, target: str | None) -> PairCount | None:
-    """The busiest pair that this host opened, or the busiest to the target; None: there is none."""
-    pairs = (row for row in found.rows if isinstance(row, PairCount) and row.role is Role.CLIENT)
-    return next((pair for pair in pairs if target in (None, pair.destination)), None)
-
-
-def _owners(sockets: Sockets, holders: Holders) -> Owners:
-    """The owners of all these sockets together."""
-    return holders.owners(np.zeros(len(sockets), np.int64), sockets["inode"], sockets["uid"], 1)[0]
-
-
-def _listens(listeners: Sockets, target: Endpoint) -> bool | None:
-    """Whether a socket listens at the target; None: the target is on another host, whose listeners are not visible."""
-    if not addresses.is_local(target.address):
-        return None
-    listens = listeners[listeners["local_port"] == target.port]
-    theirs = {row.tobytes() for row in listens["local"]}
-    any_address = {bytes(16), mapped(ipaddress.IPv4Address(0))}
-    return bool(theirs & (any_address | {mapped(target.address)}))
-
-
-def _holders(on_port: Sockets, holders: Holders) -> Iterator[str]:
-    """Describe the first sockets that hold the port, and count the others."""
-    for number, ends in enumerate(four_tuples(on_port[:MOST_HOLDERS])):
-        state = State(int(on_port["state"][number]))
-        where = f"{ends.source}" if state in (State.LISTEN, State.CLOSE) else f"{ends}"
-        who = str(_owners(on_port[number : number + 1], holders))
-        yield f"{'bound' if state is State.CLOSE else state.name} {where}{f', {who}' if who else ''}"
-    if len(on_port) > MOST_HOLDERS:
-        yield f"{len(on_port) - MOST_HOLDERS:,} more"

@@ -9,7 +9,7 @@ class Needs(StrEnum):
     """What a remedy takes, beside the command or the change itself."""
 
     NOTHING = ""
-    SETTING = "the program's settings"
+    SETTING = "a setting of the program"
     RESTART = "a restart"
     CODE = "a code change"
     ROOT = "root"

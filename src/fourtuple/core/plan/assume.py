@@ -11,7 +11,8 @@ from fourtuple.core.plan.settings import takes
 from fourtuple.core.units import parse_count, parse_duration, parse_size
 
 FILES, MEMORY, CGROUP_MEMORY, NEIGHBOURS = "fs.file-nr", "memory", "memory.max", "neighbours"
-COUNTS = (FILES, NEIGHBOURS, PORTS)  # of these a number is assumed
+OWN_FILES = "RLIMIT_NOFILE"
+COUNTS = (FILES, OWN_FILES, NEIGHBOURS, PORTS)  # of these a number is assumed
 SIZES = (MEMORY, CGROUP_MEMORY)  # free memory, in bytes
 NAMES = (*COUNTS, *SIZES, KEPT)
 
@@ -46,6 +47,8 @@ def assumed_world(world: World, assumed: Mapping[str, str]) -> World:
     number = {name: int(value) for name, value in assumed.items() if name in NAMES}
     if FILES in number:
         world = replace(world, files_in_use=number[FILES])
+    if OWN_FILES in number:
+        world = replace(world, process=replace(world.process, files_soft=number[OWN_FILES], files_open=0))
     if NEIGHBOURS in number:
         world = replace(world, neighbours=number[NEIGHBOURS])
     if MEMORY in number:

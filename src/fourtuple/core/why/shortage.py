@@ -79,4 +79,5 @@ class Shortage:
         if held := self.blocked + self.suspicious if self.cause == "bound-first" else self.blocked:
             counts.append(f"{held:,} of the range are held by bind(), so no destination can use them")
         again = " Some have become free since then." if self.in_use and 2 * self.in_use < self.usable else ""
-        return f"{', '.join(counts)}.{again} Likely cause: {cause.says}. Do: {'; or '.join(cause.do[:2])}."
+        do = "; or ".join(cure.do for cure in cause.cures[:2])
+        return f"{', '.join(counts)}.{again} Likely cause: {cause.says}. Do: {do}."

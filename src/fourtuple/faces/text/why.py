@@ -1,63 +1,154 @@
-"""Why connections stop, as text: the likeliest cause first, with its evidence on this host and its remedies."""
+"""Why connections stop, as text: each failure with its likeliest cause first, the evidence, the remedies, their price.
 
-from collections.abc import Iterator
+Several failures come on a time line first, which tells first causes and consequences apart.
+"""
 
-from fourtuple.core.errnos import name_of
+from collections.abc import Iterator, Sequence
+
 from fourtuple.core.units import format_count
 from fourtuple.core.visible import visible
-from fourtuple.core.why.judge import Explanation, Why
+from fourtuple.core.why.findings import Finding
+from fourtuple.core.why.judge import Explained, Explanation, Why
 from fourtuple.faces.text.lines import wrapped
 from fourtuple.faces.text.words import several_addresses
 
 SHOWN = 3  # causes shown in full; the others share a line
+MOST_CURES, FEWER_CURES = 5, 3  # of the first cause, and of the others
+MOST_NOW = 4  # sentences of what the host says now
 TEXT = 60  # characters of a pasted text that the heading shows
+UNLIKELY = 8  # points behind the first cause
 
 
 def why_lines(why: Why, *, everything: bool = False) -> Iterator[str]:
-    yield from wrapped("", f"{_heading(why)}")
+    if not why.findings:
+        yield "no known failure in this text"
+        yield from wrapped(
+            "  do        ",
+            "give the line of the log that reports the error; fourtuple limits DEST shows this host's limits",
+        )
+        return
+    if len(why.findings) == 1:
+        yield from _one(why.findings[0], why, everything=everything)
+    else:
+        yield from _timeline(why)
+        for number, each in enumerate(why.findings, 1):
+            yield ""
+            if each.follows is not None and not everything:
+                yield from wrapped(f"-- {number}  ", f"{_heading(each)}: a consequence of {each.follows + 1} (--all)")
+            else:
+                yield from _one(each, why, f"-- {number}  ", everything=everything)
+    for sentence in why.unseen:
+        yield ""
+        yield from wrapped("not seen  ", sentence)
+
+
+def _timeline(why: Why) -> Iterator[str]:
+    """One row for each failure, in the order of time."""
+    total = sum(each.finding.count for each in why.findings)
+    timed = "in the order of time" if any(each.finding.first for each in why.findings) else "in the order of the text"
+    yield f"{format_count(total)} failures of {len(why.findings)} kinds, {timed}:"
+    times = max(len(_clock(each.finding)) for each in why.findings)
+    counts = max(len(_count(each.finding)) for each in why.findings)
+    for number, each in enumerate(why.findings, 1):
+        head = f"{number:>3}  {_clock(each.finding):<{times}}  {_count(each.finding):>{counts}}  "
+        if each.follows is not None:
+            what = f"{_what(each)}; follows from {each.follows + 1}"
+        elif each.explanations and len(why.findings) > 1 and _brings(why, number - 1):
+            what = f"{_what(each)}; first cause: {each.explanations[0].cause}"
+        else:
+            what = _what(each)
+        yield from wrapped(head, what)
+
+
+def _brings(why: Why, index: int) -> bool:
+    return any(each.follows == index for each in why.findings)
+
+
+def _clock(finding: Finding) -> str:
+    """The time of its first report, short; `line 12` where it gives none."""
+    if not finding.first:
+        return f"line {finding.where}"
+    return visible(finding.first.partition("T")[2].partition(".")[0].partition("+")[0] or finding.first)[:20]
+
+
+def _count(finding: Finding) -> str:
+    return f"{format_count(finding.count)}×"
+
+
+def _one(each: Explained, why: Why, prefix: str = "", *, everything: bool) -> Iterator[str]:
+    yield from wrapped(prefix, f"{_heading(each)}: {'; or '.join(each.means)}" if each.means else _heading(each))
     for resolved in why.resolved:
-        least = f"; {why.saying.target} has the least room" if len(resolved.used) > 1 else ""
+        least = f"; {each.target} has the least room" if len(resolved.used) > 1 else ""
         yield from wrapped("name   ", f"{several_addresses(resolved)}{least}")
-    if not why.explanations:
+    if each.subject:
+        yield from wrapped("where  ", each.subject)
+    if not each.explanations:
         yield ""
         yield "no known cause matches"
         yield from wrapped(
             "  do        ", "fourtuple limits DEST shows which limit stops connections, and at which number"
         )
         return
-    likely = [explanation for explanation in why.explanations if explanation.score >= 0]
-    likely = likely or list(why.explanations[:1])
-    others = [explanation for explanation in why.explanations if explanation not in likely]
-    shown = why.explanations if everything else likely[:SHOWN]
+    yield from _explanations(each.explanations, everything=everything)
+    if each.open:
+        yield ""
+        yield from wrapped("open   ", each.open)
+    if each.host_now:
+        yield ""
+        if each.here_now:
+            yield from wrapped("this host, now  ", "(no evidence against: the moment of the text may be over)")
+        else:
+            yield from wrapped("this host, now  ", "(no evidence: the text is of another time or place)")
+        for sentence in each.host_now if everything else each.host_now[:MOST_NOW]:
+            yield from wrapped("   ", sentence)
+
+
+def _explanations(explanations: Sequence[Explanation], *, everything: bool) -> Iterator[str]:
+    best = explanations[0].score
+    likely = [each for each in explanations if each.score >= 0 and each.score > best - UNLIKELY]
+    likely = likely or list(explanations[:1])
+    shown = explanations if everything else likely[:SHOWN]
     for number, explanation in enumerate(shown, 1):
         yield ""
-        yield from _explanation(number, explanation)
-    rest = [] if everything else [*likely[SHOWN:], *others]
+        yield from _explanation(number, explanation, everything=everything)
+    rest = [] if everything else [each for each in explanations if each not in shown]
     if rest:
         yield ""
         yield from wrapped("less likely  ", "; ".join(explanation.says for explanation in rest) + " (--all)")
 
 
-def _heading(why: Why) -> str:
-    saying = why.saying
-    known = []
-    if saying.number is not None:
-        known.append(format_count(saying.number))
-    if saying.errno and (saying.number is None or not why.means):
-        known.append(f"{name_of(saying.errno)} at {saying.call}()" if saying.call else name_of(saying.errno))
-    if saying.target:
-        known.append(f"to {saying.target}")
-    text = visible(" ".join(saying.text.split()))
-    head = " ".join(known) or (text if len(text) <= TEXT else f"{text[: TEXT - 1]}…")
-    return f"{head}: {'; or '.join(why.means)}" if why.means else head
+def _heading(each: Explained) -> str:
+    """What the text says failed, in few words; else the text itself."""
+    finding, known = each.finding, []
+    if finding.number is not None:
+        known.append(format_count(finding.number))
+    if finding.error:
+        known.append(f"{finding.error} at {finding.call}()" if finding.call else finding.error)
+    end = each.target or finding.destination
+    if known and end and finding.call not in ("bind", "listen", "accept"):
+        known.append(f"to {visible(end)}")
+    text = visible(" ".join(finding.text.split()))
+    return " ".join(known) or (text if len(text) <= TEXT else f"{text[: TEXT - 1]}…")
 
 
-def _explanation(number: int, explanation: Explanation) -> Iterator[str]:
+def _what(each: Explained) -> str:
+    """A failure on the time line: what failed, and in which program."""
+    program = f" of {visible(each.finding.program)}" if each.finding.program else ""
+    return f"{_heading(each)}{program}"
+
+
+def _explanation(number: int, explanation: Explanation, *, everything: bool) -> Iterator[str]:
     yield from wrapped(f"{number}  ", explanation.says)
-    yield from _listed("evidence", explanation.speaks_for)
-    yield from _listed("against", explanation.speaks_against)
-    yield from _listed("note", explanation.besides)
-    yield from _listed("do", explanation.do)
+    yield from _listed("evidence", explanation.evidence)
+    yield from _listed("against", explanation.against)
+    yield from _listed("note", explanation.notes)
+    most = len(explanation.cures) if everything else MOST_CURES if number == 1 else FEWER_CURES
+    label = "do"
+    for cure in explanation.cures[:most]:
+        yield from wrapped(f"   {label:<9}", f"{cure.do} ({cure.needs})" if cure.needs else cure.do)
+        if cure.costs:
+            yield from wrapped("            costs: ", cure.costs)
+        label = ""
 
 
 def _listed(label: str, texts: tuple[str, ...]) -> Iterator[str]:

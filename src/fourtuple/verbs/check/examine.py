@@ -28,7 +28,7 @@ from fourtuple.core.errors import CannotError, FourtupleError, UsageError
 from fourtuple.core.sockets.filter import Where
 from fourtuple.core.sockets.table import SOCKET, Chosen, Sockets, State
 from fourtuple.core.space.endpoints import Endpoint
-from fourtuple.core.why.reader import read_saying
+from fourtuple.core.why.reader import read_findings
 from fourtuple.kernel import children
 from fourtuple.kernel.canary import blocked_ports
 from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets
@@ -288,8 +288,9 @@ def lost_to_others(ports: Iterable[int], program: Program | None = None) -> froz
 def met(said: str) -> tuple[int, str]:
     """The last errno in the program's output, and the call; 0: there is none."""
     for line in reversed(said.splitlines()):
-        if line.strip() and (saying := read_saying(line)).errno in OF_SYSTEM:
-            return saying.errno, saying.call
+        for finding in read_findings([line]) if line.strip() else ():
+            if finding.errno in OF_SYSTEM:
+                return finding.errno, finding.call
     return 0, ""
 
 

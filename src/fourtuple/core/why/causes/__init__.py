@@ -1,0 +1,19 @@
+"""Why connections stop: the known causes, each with the evidence for and against it on a host, and the remedies.
+
+Each cause weighs its evidence against a `Scene` (core/why/scene.py): what a text reports, and the state of a host. What
+that host cannot observe counts neither for nor against a cause. One module for each subject.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from fourtuple.core.why.causes.files import FILES
+from fourtuple.core.why.causes.memory import MEMORY
+from fourtuple.core.why.causes.network import NETWORK
+from fourtuple.core.why.causes.ports import PORTS
+from fourtuple.core.why.causes.programs import PROGRAMS
+from fourtuple.core.why.causes.queues import QUEUES
+from fourtuple.core.why.causes.systems import SYSTEMS
+from fourtuple.core.why.scene import Cause
+
+CAUSES: Mapping[str, Cause] = MappingProxyType({**PORTS, **FILES, **QUEUES, **MEMORY, **NETWORK, **PROGRAMS, **SYSTEMS})

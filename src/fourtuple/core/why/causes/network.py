@@ -1,0 +1,204 @@
+"""Causes on the way between the ends: tables of the kernel, routers, firewalls, names."""
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+
+from fourtuple.core.limits import meters
+from fourtuple.core.limits.cures import Cure, Needs
+from fourtuple.core.units import format_count
+from fourtuple.core.why.scene import FULL, NEARLY, Cause, Evidence, Scene, ceiling, filled, limited, same
+
+LISTENS = Cure("check that the server runs and at which address it listens: ss -lntp there")
+
+
+def conntrack(scene: Scene) -> Iterator[Evidence]:
+    found = meters.CONNTRACK.read(scene.world)
+    if found.room is None:
+        yield Evidence(-1, "this host has no connection tracking; a device on the path may have")
+        return
+    yield from same(scene, found.ceiling, "nf_conntrack_max here", against=False)
+    empty = 0 if found.in_use else -1
+    yield from filled(scene, meters.CONNTRACK, FULL, (4, empty), "entries are in use in this namespace")
+    if dropped := scene.moved(meters.CONNTRACK):
+        yield Evidence(3, f"connection tracking has dropped {format_count(dropped)} packets so far")
+
+
+def nat(scene: Scene) -> Iterator[Evidence]:
+    if scene.target and ipaddress.ip_address(scene.target.rpartition(":")[0].strip("[]")).is_global:
+        yield Evidence(1, f"{scene.target} is a public address", said=True)
+    elif scene.target:
+        yield Evidence(-1, f"{scene.target} is not a public address", said=True)
+    if failed := scene.counter("nf_conntrack.insert_failed"):
+        yield Evidence(2, f"insert_failed of this host's own connection tracking is {format_count(failed)}")
+    yield Evidence(0, "a router's ports cannot be seen from here; fourtuple plan N DEST --nat calculates them")
+
+
+def neighbours(scene: Scene) -> Iterator[Evidence]:
+    yield from filled(scene, meters.NEIGHBOURS, NEARLY, (3, -2), "neighbour entries are in use")
+    if fulls := scene.moved(meters.NEIGHBOURS):
+        yield Evidence(3, f"the neighbour table was full {format_count(fulls)} times")
+
+
+def route_cache(scene: Scene) -> Iterator[Evidence]:
+    return limited(scene, "net.ipv6.route.max_size", "IPv6 routes exist")
+
+
+def no_listener(scene: Scene) -> Iterator[Evidence]:
+    if scene.listens is not None:
+        what = "a socket listens" if scene.listens else "no socket listens"
+        yield Evidence(-3 if scene.listens else 3, f"{what} at {scene.target}")
+
+
+def no_way(scene: Scene) -> Iterator[Evidence]:
+    if scene.target and "[" in scene.target and scene.error == "ENETUNREACH":
+        yield Evidence(1, f"{scene.target} is IPv6: a host without a global IPv6 address has no route to it", said=True)
+
+
+NETWORK: Mapping[str, Cause] = {
+    "conntrack": Cause(
+        "connection tracking is full (nf_conntrack_max), here or on the path: new connections are dropped",
+        (
+            Cure(
+                "conntrack -C and sysctl net.netfilter.nf_conntrack_max on each host of the path; dmesg: `table full`"
+            ),
+            Cure(
+                "sysctl -w net.netfilter.nf_conntrack_max=… on that host, with nf_conntrack_buckets a quarter of it",
+                "about 300 bytes of kernel memory per entry",
+                Needs.ROOT,
+            ),
+            Cure(
+                "sysctl -w net.netfilter.nf_conntrack_tcp_timeout_established=86400",
+                "connections that are idle for longer lose their NAT mapping",
+                Needs.ROOT,
+            ),
+            Cure("add a NOTRACK rule for these ports", "no NAT and no stateful rules for them", Needs.ROOT),
+        ),
+        conntrack,
+        ceiling(meters.CONNTRACK),
+    ),
+    "nat": Cause(
+        "a NAT router on the path has no port left for this destination",
+        (
+            Cure("reuse connections (keep-alive, a pool)", "idle connections stay open at both ends", Needs.SETTING),
+            Cure("fourtuple plan N DEST --nat calculates the need"),
+            Cure("add public addresses or ports per machine to the NAT gateway", "they cost money", Needs.OTHERS),
+            Cure("use a private route to the destination: a private endpoint, peering", "it costs money", Needs.OTHERS),
+        ),
+        nat,
+    ),
+    "neighbours": Cause(
+        "the neighbour table is full: too many addresses on one link",
+        (
+            Cure("ip -s neighbour | wc -l counts the entries; dmesg says `neighbor table overflow`"),
+            Cure(
+                "sysctl -w net.ipv4.neigh.default.gc_thresh3=… on the host, and gc_thresh1 and 2; net.ipv6.neigh too",
+                "more kernel memory; the setting applies to all namespaces of the host",
+                Needs.ROOT,
+            ),
+            Cure("use a routed network, so that fewer addresses share one link", "", Needs.OTHERS),
+        ),
+        neighbours,
+    ),
+    "route-cache": Cause(
+        "the IPv6 routing table has reached net.ipv6.route.max_size (4,096 by default before Linux 6.3)",
+        (
+            Cure(
+                "sysctl -w net.ipv6.route.max_size=1048576",
+                "more kernel memory if an attacker makes routes",
+                Needs.ROOT,
+            ),
+            Cure("use Linux 6.3 or later, which no longer counts cached routes", "", Needs.RESTART),
+        ),
+        route_cache,
+    ),
+    "xfrm": Cause(
+        "IPsec: the kernel's cache of policies and states is full (xfrm4_gc_thresh, xfrm6_gc_thresh), so sends fail",
+        (
+            Cure(
+                "sysctl -w net.ipv4.xfrm4_gc_thresh=32768, and net.ipv6.xfrm6_gc_thresh",
+                "more kernel memory",
+                Needs.ROOT,
+            ),
+            Cure("ip -s xfrm state and /proc/net/xfrm_stat show what fails"),
+            Cure("use Linux 4.14 or later, which has no such cache for IPv4", "", Needs.RESTART),
+        ),
+    ),
+    "cilium-map": Cause(
+        "a map of Cilium's connection tracking is full (bpf-ct-global-tcp-max): new connections are dropped",
+        (
+            Cure("cilium bpf ct list global | wc -l, and cilium_bpf_map_pressure in its metrics"),
+            Cure(
+                "raise bpf-ct-global-tcp-max and bpf-ct-global-any-max, or bpf-map-dynamic-size-ratio",
+                "more memory on each node; the agent restarts and connections may be cut",
+                Needs.OTHERS,
+            ),
+            Cure(
+                "lower conntrack-gc-interval, so that entries of closed connections go sooner", "more CPU", Needs.OTHERS
+            ),
+        ),
+    ),
+    "ipvs-reuse": Cause(
+        "IPVS sends a reused source port to a server that is gone, or waits 1 s (net.ipv4.vs.conn_reuse_mode)",
+        (
+            Cure("use Linux 5.9 or later on the nodes, in which the delay is gone", "", Needs.RESTART),
+            Cure(
+                "sysctl -w net.ipv4.vs.conn_reuse_mode=0, expire_nodest_conn=1",
+                "with 0, new connections may reach a server that is being removed",
+                Needs.ROOT,
+            ),
+            Cure("reuse connections, so that ports come back less soon", "", Needs.SETTING),
+        ),
+    ),
+    "dns": Cause(
+        "the name could not be resolved: no connection was tried",
+        (
+            Cure("getent ahosts NAME, and dig NAME @SERVER for each server of /etc/resolv.conf"),
+            Cure("a trailing dot, or fewer search domains (ndots:1), spares failed lookups", "", Needs.SETTING),
+            Cure(
+                "a cache on the host: systemd-resolved, dnsmasq, node-local-dns",
+                "answers may be stale for their TTL",
+                Needs.ROOT,
+            ),
+        ),
+    ),
+    "no-listener": Cause(
+        "no process listens there, or a firewall answers with a reset",
+        (LISTENS, Cure("start the server"), Cure("check the address and the port", needs=Needs.SETTING)),
+        no_listener,
+    ),
+    "firewall": Cause(
+        "a firewall: no answer means that it drops, EHOSTUNREACH or EPERM that it rejects",
+        (
+            Cure("list the rules: nft list ruleset, iptables -S", "", Needs.ROOT),
+            Cure("ask the administrator of the firewall", "", Needs.OTHERS),
+        ),
+    ),
+    "no-way": Cause(
+        "the destination is unreachable: no route, or no host answers for the address on the link",
+        (Cure("ip route get ADDRESS shows the route"), Cure("ip neighbour shows FAILED where no host answers")),
+        no_way,
+    ),
+    "reset": Cause(
+        "the peer closed or reset the connection: it exited, closed its listener, or had dropped the connection",
+        (
+            Cure("read the other end's log at that time"),
+            Cure(
+                "close idle connections in the client sooner than the server or a router does; send keep-alives",
+                "some more traffic",
+                Needs.SETTING,
+            ),
+            Cure("try idempotent requests again on a new connection", "", Needs.CODE),
+        ),
+    ),
+    "no-answer-yet": Cause(
+        "not an error: a non-blocking connect() is in progress; if it stays so, the destination does not answer",
+        (
+            Cure("wait until the socket is writable, then read SO_ERROR", "", Needs.CODE),
+            Cure("fourtuple why ETIMEDOUT"),
+        ),
+    ),
+    "not-ready": Cause(
+        "not an error: a non-blocking socket has no data to read, or no room to write",
+        (Cure("wait until the socket is ready, then try again", "", Needs.CODE),),
+    ),
+}

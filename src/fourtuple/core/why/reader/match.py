@@ -1,0 +1,87 @@
+"""Which phrases a text holds: hundreds of them, at the price of one pass over the text.
+
+A phrase has an anchor, its longest literal part. An Aho-Corasick automaton, whose size does not change its speed, looks
+for all anchors at once; only where an anchor is found, the whole phrase is compared, as a regular expression.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ahocorasick_rs import BytesAhoCorasick, Implementation
+
+from fourtuple.core.why.findings import Phrase
+
+LEAST_ANCHOR = 4  # characters
+MOST_BETWEEN = 300  # characters for which a `*` stands
+_NUMBER = r"\d+(?:[.,]\d+)*[kmg]?"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A phrase that was found.
+
+    start, end: where in the folded text
+    number:     the first number for which a `#` stands, as it is written; empty: the phrase has none
+    """
+
+    phrase: Phrase
+    start: int
+    end: int
+    number: str = ""
+
+
+def anchor_of(text: str) -> str:
+    """The longest literal part of a phrase. Raises ValueError if there is none that tells anything."""
+    longest = max((part.strip(" ") for part in re.split(r"[*#]", text)), key=lambda part: len(part.encode()))
+    if len(longest.encode()) < LEAST_ANCHOR:
+        raise ValueError(f"no part of {text!r} is long enough to look for")
+    return longest
+
+
+def pattern_of(text: str) -> re.Pattern[str]:
+    """The regular expression of a phrase; it begins and ends at the border of a word."""
+    parts = [
+        f".{{0,{MOST_BETWEEN}}}?" if part == "*" else f"({_NUMBER})" if part == "#" else re.escape(part)
+        for part in re.split(r"([*#])", text)
+    ]
+    begin = r"(?<![a-z0-9_])" if re.match(r"[a-z0-9#]", text) else ""
+    end = r"(?![a-z0-9_])" if re.search(r"[a-z0-9#]\Z", text) else ""
+    return re.compile(f"{begin}{''.join(parts)}{end}", re.DOTALL)
+
+
+class Matcher:
+    """All phrases as one automaton.
+
+    phrases: what to look for
+    hints:   texts in folded form that make a line worth reading, although no phrase has them
+    """
+
+    def __init__(self, phrases: Sequence[Phrase], hints: Iterable[str] = ()) -> None:
+        self._by_anchor: dict[str, list[tuple[Phrase, re.Pattern[str]]]] = {hint: [] for hint in hints}
+        for phrase in phrases:
+            self._by_anchor.setdefault(anchor_of(phrase.text), []).append((phrase, pattern_of(phrase.text)))
+        self._anchors = list(self._by_anchor)
+        self._automaton = BytesAhoCorasick(
+            [anchor.encode() for anchor in self._anchors], implementation=Implementation.DFA
+        )
+
+    def hits(self, folded: str) -> Iterator[tuple[int, int]]:
+        """Yield first and last line, from 0, of each place in the text where an anchor is, also across a line break."""
+        data = folded.encode(errors="replace")
+        line, at = 0, 0
+        for _, start, end in self._automaton.find_matches_as_indexes(data.replace(b"\n", b" ")):
+            line, at = line + data.count(b"\n", at, start), start
+            yield line, line + data.count(b"\n", start, end)
+
+    def matches(self, folded: str) -> list[Match]:
+        """Return the phrases in a text without line breaks, in the order of their ends."""
+        data = folded.encode(errors="replace")
+        seen = {number for number, _, _ in self._automaton.find_matches_as_indexes(data, overlapping=True)}
+        found = [
+            Match(phrase, each.start(), each.end(), next(filter(None, each.groups()), ""))
+            for number in seen
+            for phrase, pattern in self._by_anchor[self._anchors[number]]
+            for each in pattern.finditer(folded)
+        ]
+        return sorted(found, key=lambda match: (match.end, match.start, match.phrase.text))

@@ -1,0 +1,209 @@
+"""What kernels, libraries and proxies log when connections reach a limit, as phrases that lead to causes.
+
+Texts that stand for an errno alone are in messages.py; limits of single programs are rows of the catalogue.
+Sources: printk() texts of Linux 2.6 to 6.18; uipc_socket.c and kern_descrip.c of FreeBSD 14; the Go, Java and Python
+runtimes; systemd 256; "TCP/IP events" of Windows (4227, 4231); the documentation of Envoy, HAProxy, Cilium.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from fourtuple.core.why.findings import Phrase, System
+from fourtuple.core.why.reader.messages import messages
+
+
+def _rows(text: str, causes: Sequence[str], error: str = "", call: str = "", **more: str) -> Iterator[Phrase]:
+    """Yield a phrase for each line of the text."""
+    for line in text.strip().splitlines():
+        yield Phrase(line.strip(), error, call, tuple(causes), program=more.get("program", ""))
+
+
+_KERNEL = (
+    *_rows("nf_conntrack: table full\nip_conntrack: table full\nconntrack: *table full*dropping packet", ["conntrack"]),
+    *_rows("conntrack table full\nconntrack table is full\nconntrack_allowance_exceeded", ["conntrack"]),
+    *_rows("ct: map insertion failed\nct map insertion failed\nreason: ct map\nmap insertion failed", ["cilium-map"]),
+    *_rows(
+        "neighbour table overflow\nneighbor table overflow\nneighbour: *table overflow\narp_cache: *overflow\n"
+        "ndisc_cache: *overflow\narp_cache: too many entries",
+        ["neighbours"],
+    ),
+    *_rows("route cache is full\ndst cache overflow\nroute.max_size", ["route-cache"]),
+    *_rows("xfrm4_gc_thresh\nxfrm6_gc_thresh\nxfrm_gc_thresh", ["xfrm"]),
+    *_rows(
+        "possible syn flooding on port #\npossible syn flooding on port *:#\npossible syn flooding",
+        ["syn-queue", "accept-queue"],
+    ),
+    *_rows(
+        "listen queue of a socket overflowed\nlistenoverflows\naccept queue overflow\naccept queue is full\n"
+        "syns to listen sockets dropped",
+        ["accept-queue"],
+    ),
+    *_rows("time wait bucket table overflow\ntcptimewaitoverflow", ["tw-buckets"]),
+    *_rows("out of socket memory", ["tcp-mem", "orphans"]),
+    *_rows("too many orphaned sockets\ntoo many of orphaned sockets\ntcpabortonmemory", ["orphans"]),
+    *_rows("tcp: out of memory\nconsider tuning tcp_mem", ["tcp-mem"]),
+    *_rows("file-max limit # reached\nfile-max limit reached", ["file-max"]),
+    *_rows("cgroup: fork rejected by pids controller", ["pids"], "EAGAIN", "fork"),
+    *_rows("fork rejected by pids controller", ["pids"], "EAGAIN", "fork"),
+    *_rows(
+        "memory cgroup out of memory\nout of memory: killed process\nout of memory: kill process\noomkilled\n"
+        "oom-kill:\ninvoked oom-killer",
+        ["memory"],
+    ),
+    *_rows(
+        "ipv6 duplicate address detected\nipv6 duplicate address * detected\nduplicate address detected",
+        ["duplicate-address"],
+    ),
+    *_rows("no free port found for snat\nsnat port exhaustion\nsnat*port*exhaust\nsnat ports*exhaust", ["nat"]),
+    *_rows("errorportallocation\nno mapping for nat\nout_of_resources\nnat_allocation_failed", ["nat"]),
+)
+_THREADS = (
+    *_rows(
+        "can't start new thread\nunable to create new native thread\nunable to create native thread\n"
+        "failed to create new os thread\ncan't create thread\ncannot create thread\nfailed to create thread\n"
+        "unable to create thread\nfailed to start thread\ncould not create thread\nfailed to spawn thread\n"
+        "could not spawn thread\nunable to spawn thread",
+        ["threads", "pids"],
+        "EAGAIN",
+        "pthread_create",
+    ),
+    *_rows("spawn eagain\nsystem_error*resource temporarily unavailable", ["threads", "pids"], "EAGAIN", "fork"),
+    *_rows("pthread_create failed\npthread_create*resource temporarily unavailable", ["threads", "pids"], "EAGAIN"),
+    *_rows(
+        "fork: retry\nfork: resource temporarily unavailable\nfork failed*resource temporarily unavailable\n"
+        "cannot fork*resource temporarily unavailable\ncould not fork*resource temporarily unavailable\n"
+        "fork/exec*resource temporarily unavailable\nunable to fork*resource temporarily unavailable\n"
+        "can't fork\ncannot fork",
+        ["threads", "pids", "pid-max"],
+        "EAGAIN",
+        "fork",
+    ),
+    *_rows(
+        "outofmemoryerror: map failed\nmmap failed\nmmap*cannot allocate memory\nmap failed*cannot allocate memory\n"
+        "vm.max_map_count\nmax virtual memory areas vm.max_map_count # is too low\nmmap()*cannot allocate memory\n"
+        "mprotect*cannot allocate memory",
+        ["max-map-count", "memory"],
+        "ENOMEM",
+        "mmap",
+    ),
+    *_rows(
+        "fork: cannot allocate memory\nfork*cannot allocate memory\nclone*cannot allocate memory",
+        ["memory", "pid-max", "pids"],
+        "ENOMEM",
+        "fork",
+    ),
+)
+_WATCHES = (
+    *_rows(
+        "fsnotify watcher: too many open files\nfailed to create fsnotify watcher\nuser limit on inotify instances\n"
+        "failed to create inotify\ninotify_init*too many open files\ninotify instance*too many open files\n"
+        "unable to create inotify\nfailed to initialize inotify\ninotify*too many open files\n"
+        "user limit*inotify instances\n"
+        "failed to allocate directory watch: too many open files\nfs.inotify.max_user_instances\n"
+        "too many open files, watch",
+        ["inotify-instances"],
+        "EMFILE",
+        "inotify_init",
+    ),
+    *_rows(
+        "inotify*no space left on device\nwatch*no space left on device\nno space left on device, watch\n"
+        "no space left on device*inotify\nsystem limit for number of file watchers reached\nfailed to watch*no"
+        " space left\n"
+        "inotify watch*limit\nfs.inotify.max_user_watches\nfailed to add watch\ninotify watches*exhausted",
+        ["inotify-watches"],
+        "ENOSPC",
+        "inotify_add_watch",
+    ),
+    *_rows("inotify resources exhausted", ["inotify-watches", "inotify-instances"]),
+    *_rows(
+        "epoll_ctl*no space left on device\nepoll_ctl*enospc\nepoll*no space left on device",
+        ["watches"],
+        "ENOSPC",
+        "epoll_ctl",
+    ),
+)
+_LIMITS = (
+    *_rows(
+        "failed to adjust resource limit*operation not permitted\nrlimit_nofile*operation not permitted\n"
+        "setrlimit*operation not permitted\nsetrlimit*not permitted\nopen files: cannot modify limit: operation"
+        " not permitted\n"
+        "ulimit*operation not permitted\nlimitnofile*operation not permitted\nerror setting limit*operation not"
+        " permitted\n"
+        "error setting rlimit*operation not permitted\nfailed to set rlimit*operation not permitted\n"
+        "current limit exceeds maximum limit\nsetrlimit*eperm\nsetrlimit(rlimit_nofile*failed\n"
+        "file descriptor limit*operation not permitted\nnofile*operation not permitted\n"
+        "max open files*operation not permitted\n"
+        "can't set maximum open files to #\nunable to set the max number of files limit to #",
+        ["hard-limit", "nr-open"],
+        "EPERM",
+        "setrlimit",
+    ),
+    *_rows("out of range in select\nfd_setsize\nfile descriptor out of range", ["select"]),
+    *_rows(
+        "worker_connections are not enough\nconnection limit exceeded\nconnections limit reached\n"
+        "maximum number of clients reached\nmax number of clients reached",
+        ["own-limit"],
+    ),
+    *_rows(
+        "timeout waiting for connection from pool\nconnection is not available, request timed out\n"
+        "connection pool exhausted\nconnection pool is full\nqueuepool limit of size #",
+        ["own-limit"],
+    ),
+    *_rows("too many connections\ntoo many clients\nremaining connection slots are reserved", ["own-limit"]),
+    *_rows("upstream_reset_before_response_started{overflow}", ["own-limit"], program="envoy"),
+    *_rows("upstream connect error*overflow", ["own-limit"], program="envoy"),
+)
+_OTHERS = (
+    *_rows("no live upstreams while connecting to upstream", ["upstream-down"], program="nginx"),
+    *_rows("no healthy upstream", ["upstream-down"], program="envoy"),
+    *_rows("has no server available!", ["upstream-down"], program="haproxy"),
+    *_rows(
+        "name or service not known\ntemporary failure in name resolution\nno such host\nenotfound\neai_again\n"
+        "eai_noname\ncould not resolve host\nnodename nor servname provided\nunknownhostexception\n"
+        "failure in name resolution\nno address associated with hostname\nnxdomain\nerrno -3\nerrno -2",
+        ["dns"],
+        "",
+        "getaddrinfo",
+    ),
+    *_rows(
+        "failed to connect to * port # *couldn't connect to server\nfailed to connect to * port #*could not"
+        " connect to server\n"
+        "curl: (7) failed to connect",
+        [],
+        "",
+        "connect",
+        program="curl",
+    ),
+    *_rows("curl: (28)", [], "ETIMEDOUT", program="curl"),
+    *_rows("connection in use", [], "EADDRINUSE", "bind", program="gunicorn"),
+    *_rows("err_connection_refused", [], "ECONNREFUSED", "connect"),
+    *_rows("err_connection_timed_out", [], "ETIMEDOUT", "connect"),
+    *_rows("err_connection_reset", [], "ECONNRESET"),
+    *_rows("err_address_unreachable", [], "EHOSTUNREACH", "connect"),
+    *_rows("err_insufficient_resources", ["browser"]),
+    *_rows("tentative address\naddress is tentative\naddress*tentative", ["tentative-address"]),
+    *_rows("system_limit", ["own-limit"]),
+)
+_SYSTEMS = (
+    Phrase("listen queue overflow: # already in queue", causes=("bsd-backlog",), system=System.FREEBSD),
+    Phrase("sonewconn*listen queue overflow", causes=("bsd-backlog",), system=System.FREEBSD),
+    Phrase("kern.maxfiles limit exceeded", "ENFILE", causes=("bsd-files",), system=System.FREEBSD),
+    Phrase("kern.maxfilesperproc", "EMFILE", causes=("bsd-files",), system=System.FREEBSD),
+    Phrase("kern.ipc.maxsockets limit reached", "ENOBUFS", causes=("bsd-files",), system=System.FREEBSD),
+    Phrase("failed to select an outgoing port", causes=("windows-ports",), call="connect", system=System.WINDOWS),
+    Phrase("all such ports are in use", causes=("windows-ports",), system=System.WINDOWS),
+    Phrase(
+        "failed to establish an outgoing connection because the selected local endpoint was recently used",
+        causes=("windows-ports",),
+        call="connect",
+        system=System.WINDOWS,
+    ),
+    Phrase(
+        "ephemeral port number from the global tcp port space has failed",
+        causes=("windows-ports",),
+        system=System.WINDOWS,
+    ),
+    Phrase("excludedportrange", causes=("windows-excluded",), system=System.WINDOWS),
+)
+
+OWN: tuple[Phrase, ...] = (*_KERNEL, *_THREADS, *_WATCHES, *_LIMITS, *_OTHERS, *_SYSTEMS)
+PHRASES: tuple[Phrase, ...] = (*OWN, *messages())

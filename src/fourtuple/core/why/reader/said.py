@@ -1,0 +1,179 @@
+"""What one message says: each error in it with its call and its ends, and the causes that its words suggest."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fourtuple.core.why.findings import Finding, System
+from fourtuple.core.why.reader.ends import Between, called, ends_of
+from fourtuple.core.why.reader.errnos import Named, named_errors, number_on_linux, numbered_on_bsd
+from fourtuple.core.why.reader.match import Match, Matcher
+from fourtuple.core.why.reader.numbers import number_alone
+
+# Errors that other things than connections have, too: what must stand in a message that is about connections.
+_CALLS = r"\b(?:connect|connecting|bind|binding|listen|accept4?|socket|dial|sendto|sendmsg|setsockopt|getsockopt)\b"
+_CONTEXT = {
+    "EACCES": rf"{_CALLS}|\bport \d",
+    "EPERM": rf"{_CALLS}|limit|nofile|maximum open files|epoll|io_uring",
+    "ENOSPC": rf"{_CALLS}|epoll|inotify|watch",
+    "ENOMEM": rf"{_CALLS}|\btcp\b|\bfork|clone|thread|mmap|epoll|io_uring",
+    "EAGAIN": rf"{_CALLS}|fork|thread|clone|unix:"
+    r"|\bupstream|\budp\b|\.sock\b|\brecv|\bsend|\bread\b|blockingioerror|spawn|system_error",
+    "EPIPE": rf"{_CALLS}|\btcp\b|https?\b|upstream|connection|client|server|peer|\bsend|sock|node:|syscall"
+    r"|\bwrite epipe|\berror: write",
+    "ECONNABORTED": rf"{_CALLS}|connection|socket|client|recv|send",
+}
+_OTHER_THINGS = re.compile(
+    r"/lock\b|lock-frontend|\block(?:ed|file)?\b.{0,80}(?:dpkg|apt|file)|flock|could not get lock|publickey"
+)
+_SETTING = re.compile(r" ?[:=.]+ ?\d| (?:of|is|set to|to|was set) ?\d| ?\(?\d+ ?(?:s|ms|sec|seconds)?\)?$")
+_WRAPPER = re.compile(r"\[errno -?\d+\]|\berrno\W{0,3}\d+|[\w.]*(?:error|exception)\b|\(\d+\)|\be[a-z]{4,}\b")
+_KILLED = re.compile(r"killed process (\d{1,7})[, ]+\(?([\w./-]{1,40})")
+_FLOODED = re.compile(r"on port (?:\[?[\w.:]*\]?:|[\d.]+\.)?(\d{1,5})\b")
+_ON_WINDOWS = re.compile(r"\b(?:windows|winsock|win32|microsoft|powershell)\b|\bc:/")
+
+
+def said(message: str, matcher: Matcher, *, alone: bool = False) -> list[Finding]:
+    """Return what a message says, at least one finding for each of its errors; empty: nothing about connections.
+
+    message: folded, without its frame
+    alone:   the message is the whole text; if it is no more than an error, a person takes it for one of connections
+    """
+    matches = _outermost(matcher.matches(message))
+    named = named_errors(message)
+    known = {match.phrase.error for match in matches if match.phrase.causes or match.phrase.limit}
+    errors = [
+        each
+        for each in _errors(message, matches, named)
+        if each.error in known or _is_about_connections(message, each) or (alone and _is_all(message, matches))
+    ]
+    suggesting = [match for match in matches if match.phrase.causes or match.phrase.limit]
+    general = [match for match in matches if not match.phrase.error]
+    if not errors:
+        specific = [match for match in suggesting if match.phrase.error in ("", *(each.error for each in errors))]
+        if not specific and not general:
+            return []
+        return [_with_words(Finding(), message, [*specific, *general], at=(specific or general)[-1].end)]
+    findings = []
+    for number, each in enumerate(errors):
+        own = [
+            match
+            for match in matches
+            if (match.phrase.error and _base(match.phrase.error) == _base(each.error))
+            or (number == 0 and not match.phrase.error)
+        ]
+        errno = number_on_linux(each.error)
+        findings.append(_with_words(Finding(each.error, errno, system=each.system), message, own, at=each.at))
+    return findings
+
+
+def _base(error: str) -> str:
+    return error.removeprefix("WSA")
+
+
+def _outermost(matches: Sequence[Match]) -> list[Match]:
+    """The matches without those of an errno's text that lie within a longer one: `too many open files [in system]`."""
+    return [
+        match
+        for match in matches
+        if not any(
+            other.phrase.error
+            and other.start <= match.start
+            and match.end <= other.end
+            and (other.end - other.start) > (match.end - match.start)
+            for other in matches
+        )
+        or match.phrase.limit
+    ]
+
+
+def _errors(message: str, matches: Sequence[Match], named: Sequence[Named]) -> list[Named]:
+    """The errors of a message, each once: those that it names if it does; words outrank a number."""
+    in_words = [
+        Named(match.phrase.error, match.start, match.phrase.system)
+        for match in matches
+        if match.phrase.error and not _is_setting(message, match)
+    ]
+    is_by_name = [each for each in named if message.startswith(_base(each.error).lower(), each.at) or "wsa" in message]
+    if named and (is_by_name or not in_words):
+        chosen = list(named)
+        specific = [match for match in matches if match.phrase.causes and match.phrase.error]
+        chosen += [Named(match.phrase.error, match.start, match.phrase.system) for match in specific]
+    else:
+        chosen = in_words
+        windows = {_base(each.error): each.error for each in named if each.system is System.WINDOWS}
+        chosen = [
+            Named(windows.get(_base(each.error), each.error), each.at, _system(message, each, windows))
+            for each in chosen
+        ]
+    kept: dict[str, Named] = {}
+    for each in chosen:
+        first = kept.setdefault(_base(each.error), each)
+        if each.error.startswith("WSA") and not first.error.startswith("WSA"):
+            kept[_base(each.error)] = replace(each, at=first.at)
+        elif each.system and not first.system:
+            kept[_base(each.error)] = replace(first, system=each.system)
+    return list(kept.values())
+
+
+def _system(message: str, each: Named, windows: dict[str, str]) -> System | None:
+    if _base(each.error) in windows or _ON_WINDOWS.search(message):
+        return System.WINDOWS
+    return each.system or (System.MACOS if numbered_on_bsd(message, each.error) else None)
+
+
+def _is_setting(message: str, match: Match) -> bool:
+    """Whether it is a setting and its value, such as `connect timeout = 5s`, not a failure."""
+    is_timeout = match.phrase.error == "ETIMEDOUT" and match.phrase.text.endswith("timeout")
+    return is_timeout and bool(_SETTING.match(message, match.end))
+
+
+def _is_about_connections(message: str, each: Named) -> bool:
+    needed = _CONTEXT.get(_base(each.error))
+    if needed is None or each.error.startswith("WSA"):
+        return True
+    return bool(re.search(needed, message)) and not _OTHER_THINGS.search(message)
+
+
+def _is_all(message: str, matches: Sequence[Match]) -> bool:
+    """Whether a message says nothing but its error: `OSError: [Errno 28] No space left on device`."""
+    for match in matches:
+        message = message.replace(match.phrase.text, "")
+    return not re.search(r"[a-z0-9]", _WRAPPER.sub("", message))
+
+
+def _with_words(finding: Finding, message: str, matches: Sequence[Match], at: int) -> Finding:
+    """The finding with what the message says about its call and ends, and with what the phrases stand for."""
+    call = next((match.phrase.call for match in matches if match.phrase.call), "") or (
+        called(message, at) if finding.error else ""
+    )
+    ends = ends_of(message, at, call)
+    causes = dict.fromkeys(cause for match in matches for cause in match.phrase.causes)
+    limits = [match for match in matches if match.phrase.limit]
+    number = next((number_alone(match.number) for match in matches if match.number), None)
+    port = ends.port
+    if "syn-queue" in causes:
+        flooded = _FLOODED.search(message)
+        ends, port, number = Between(protocol="tcp"), int(flooded[1]) if flooded else None, None
+    killed = _KILLED.search(message) if "memory" in causes else None
+    first = max(limits, key=lambda match: match.end - match.start, default=None)
+    return replace(
+        finding,
+        call=call,
+        source=ends.source,
+        destination=ends.destination,
+        protocol=ends.protocol if finding.error or ends.destination or ends.source else "",
+        port=port,
+        number=number if matches and not _is_port(matches) else None,
+        causes=tuple(causes),
+        limit=first.phrase.limit if first else "",
+        program=killed[2]
+        if killed
+        else next((match.phrase.program for match in [*limits, *matches] if match.phrase.program), ""),
+        pid=int(killed[1]) if killed else None,
+        system=finding.system or next((match.phrase.system for match in matches if match.phrase.system), None),
+    )
+
+
+def _is_port(matches: Sequence[Match]) -> bool:
+    return any(match.number and "port #" in match.phrase.text for match in matches)
