@@ -432,9 +432,10 @@ def test_what_is_assumed_is_counted(quiet: Ground) -> None:
         (*churn, "--assume", "nat.kept=60"),
         ("plan", "20", "127.0.0.1:8000", "--apply", *wide),
         ("plan", "20", "127.0.0.1:8000", "--assume", "other=1"),
+        ("plan", "20", "127.0.0.1:8000", "--assume", "nat.ports=1"),
     ]
 
-    assert [code for code, _ in commands(quiet, *asked)] == [SHORT, OK, SHORT, OK, SHORT, SHORT, OK, 2, 2]
+    assert [code for code, _ in commands(quiet, *asked)] == [SHORT, OK, SHORT, OK, SHORT, SHORT, OK, 2, 2, 2]
 
 
 def test_a_gateway_keeps_the_ports_of_closed_connections(quiet: Ground) -> None:

@@ -46,11 +46,9 @@ class LiveHost:
     def taken(self) -> tuple[str, str]:
         return os.uname().nodename, datetime.now(UTC).isoformat(timespec="milliseconds")
 
-    def world(self, pid: int | None = None, *, details: bool = True, assumed: Mapping[str, str] = NOTHING) -> World:
+    def world(self, pid: int | None = None, *, details: bool = True) -> World:
         network = pid is None or same_network(pid)
-        return read_world(
-            SYSCTLS, pid, known=behaviours(), network=network, details=details, outside=self._outside, assumed=assumed
-        )
+        return read_world(SYSCTLS, pid, known=behaviours(), network=network, details=details, outside=self._outside)
 
     def sysctl(self, name: str) -> str:
         return read_sysctl(name)

@@ -17,14 +17,14 @@ from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.table import LIMITS
 from fourtuple.core.limits.weigh import bound
 from fourtuple.core.plan import fit
-from fourtuple.core.plan.assume import parse_assumptions
+from fourtuple.core.plan.assume import NOTHING, parse_assumptions
 from fourtuple.core.plan.claims import Claim, Reservation, quietest
 from fourtuple.core.plan.fit import Fit, Means, Says
 from fourtuple.core.plan.nat import KEPT, PORTS, ROUTERS, nat_budget
 from fourtuple.core.plan.settings import RANGE
 from fourtuple.core.plan.unknown import WATCHES, PlanCase, with_unknown
 from fourtuple.core.runs.orders import LoopName
-from fourtuple.core.snapshot.host import NOTHING, Host
+from fourtuple.core.snapshot.host import Host
 from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
@@ -102,6 +102,8 @@ def plan(wanted: int, destinations: Sequence[str], *, host: Host | None = None, 
     asked.check()
     host = host or here()
     assumed = parse_assumptions(asked.assume)
+    if asked.nat is None and (ours := [name for name in (PORTS, KEPT) if name in assumed]):
+        raise UsageError(f"--assume {ours[0]}", "it needs a gateway", "Add --nat.")
     seen = look(
         asked.destinations,
         sources=asked.sources,

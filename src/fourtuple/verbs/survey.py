@@ -18,8 +18,8 @@ from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.limits.verdicts import Case, Queue, Verdict
 from fourtuple.core.limits.weigh import weigh
 from fourtuple.core.numbers import number_of
-from fourtuple.core.plan.assume import assumed_world
-from fourtuple.core.snapshot.host import NOTHING, Host
+from fourtuple.core.plan.assume import NOTHING, assumed_world
+from fourtuple.core.snapshot.host import Host
 from fourtuple.core.sockets.ends import serving
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, full_queues
@@ -94,8 +94,7 @@ def look(
     host = host or here()
     if role is Role.SERVER and pid is None:
         raise UsageError("--role server", "a server is a running process", "Give its --pid.")
-    world = host.world(pid, assumed=assumed)
-    world = assumed_world(world, assumed) if assumed else world
+    world = assumed_world(host.world(pid), assumed)
     if world.ports:
         world = replace(world, ports=replace(world.ports, any_port=world.process.may_bind_any_port))
     space, strategy, resolved = _asked(

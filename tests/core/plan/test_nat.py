@@ -224,6 +224,13 @@ def test_what_aws_does_not_publish_is_unknown_unless_it_is_assumed() -> None:
     assert [each.fits for each in assumed] == [True, False]
 
 
+@pytest.mark.parametrize("name", sorted(ROUTERS))
+def test_without_ports_nothing_fits(name: str) -> None:
+    found = nat_budget(name, 1, 20, 1, 1, assumed={PORTS: 0})
+
+    assert (found.fits, found.lacks, found.room, found.addresses_wanted) == (False, True, 0, None)
+
+
 # Google's variants.
 
 

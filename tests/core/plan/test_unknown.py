@@ -41,7 +41,9 @@ KNOWN = replace(
 def checks_of(world: World, wanted: int = 100, **more: Any) -> tuple[Check, ...]:
     """As `plan` puts them together, for two destinations that are elsewhere, with epoll and churn."""
     strategy = more.get("strategy", Strategy.LATE)
-    case = Case(world, Role.CLIENT, strategy, None, peers=more.get("peers", 2), per_peer=28_232)
+    case = Case(
+        world, Role.CLIENT, strategy, None, peers=more.get("peers", 2), tuples_in_use=more.get("tuples_in_use", 0)
+    )
     counted = frozenset({WATCHES}) if more.get("epoll", True) else frozenset()
     return with_unknown(
         fit.checks(weigh(case), wanted, uncounted={}), PlanCase(case, wanted, counted, more.get("churns", True))
@@ -125,11 +127,15 @@ def test_ports_below_the_first_unprivileged_one_matter_to_a_program_that_names_t
 
 
 def test_a_table_that_is_too_small_and_may_not_count_is_unknown() -> None:
-    """65,526 entries are left; whether these connections take them, nothing tells."""
+    """65,526 entries are left; whether these connections take them, nothing tells.
+
+    Unless such connections exist and are not counted.
+    """
     perhaps = replace(KNOWN, tracked=None)
 
     assert unknown(perhaps, 65_526) == []
     assert unknown(perhaps, 65_527) == [MOST]
+    assert unknown(perhaps, 65_527, tuples_in_use=1) == []
     assert unknown(replace(perhaps, sysctls={**SYSCTLS, MOST: "0"}), 10**6) == []  # 0: no limit
 
 

@@ -1,10 +1,13 @@
 """Values that the user assumes in place of what this host says, or does not say: `--assume NAME=VALUE`."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from types import MappingProxyType
 
 from fourtuple.core.errors import UsageError
-from fourtuple.core.limits.facts import Memory, World
+from fourtuple.core.limits.facts import Memory, PortFacts, World
+from fourtuple.core.limits.settings import BEFORE, PORT_RANGE, RESERVED_PORTS, port_facts
 from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.plan.nat import KEPT, PORTS
 from fourtuple.core.plan.settings import takes
@@ -14,6 +17,9 @@ FILES, MEMORY, CGROUP_MEMORY, NEIGHBOURS = "fs.file-nr", "memory", "memory.max",
 OWN_FILES = "RLIMIT_NOFILE"
 COUNTS = (FILES, OWN_FILES, NEIGHBOURS, PORTS)  # of these a number is assumed
 SIZES = (MEMORY, CGROUP_MEMORY)  # free memory, in bytes
+RANGE = "the range of source ports"  # why it is unknown (kernel/proc/ports.py)
+OF_PORTS = frozenset({PORT_RANGE, RESERVED_PORTS, *BEFORE})
+NOTHING: Mapping[str, str] = MappingProxyType({})  # is assumed
 NAMES = (*COUNTS, *SIZES, KEPT)
 
 
@@ -35,7 +41,8 @@ def parse_assumptions(texts: Iterable[str]) -> dict[str, str]:
         elif name not in SYSCTLS:
             raise UsageError(what, f"plan does not read it; it reads sysctls of `fourtuple limits`, {', '.join(NAMES)}")
         elif not takes(name, value):
-            value = str(parse_count(value))  # 100k, of settings that take one number
+            with suppress(UsageError):
+                value = str(parse_count(value))  # 100k, of settings that take one number
             if not takes(name, value):
                 raise UsageError(what, f"{name} does not take this value")
         found[name] = value
@@ -43,7 +50,9 @@ def parse_assumptions(texts: Iterable[str]) -> dict[str, str]:
 
 
 def assumed_world(world: World, assumed: Mapping[str, str]) -> World:
-    """The world in which this is so. Its port settings are those of `read_world`, which takes the same values."""
+    """The world in which this is so."""
+    if not assumed:
+        return world
     number = {name: int(value) for name, value in assumed.items() if name in NAMES}
     if FILES in number:
         world = replace(world, files_in_use=number[FILES])
@@ -57,4 +66,20 @@ def assumed_world(world: World, assumed: Mapping[str, str]) -> World:
         world = replace(world, cgroup=Memory(number[CGROUP_MEMORY], "as assumed"))
     sysctls = {name: value for name, value in assumed.items() if name in SYSCTLS}
     why_not = {name: why for name, why in world.why_not.items() if name not in assumed}
-    return replace(world, sysctls={**world.sysctls, **sysctls}, why_not=why_not)
+    world = replace(world, sysctls={**world.sysctls, **sysctls}, why_not=why_not)
+    if not sysctls.keys() & OF_PORTS:
+        return world
+    ports = _ports(world)
+    return replace(
+        world, ports=ports, why_not={name: why for name, why in why_not.items() if name != RANGE or not ports}
+    )
+
+
+def _ports(world: World) -> PortFacts | None:
+    """The port settings that follow from the sysctls; None: one of them exists, but is neither readable nor assumed."""
+    if world.why_not.keys() & OF_PORTS:
+        return None
+    try:
+        return port_facts(world.sysctls, world.behaviours)
+    except ValueError:  # the range is neither there nor assumed
+        return None

@@ -282,6 +282,8 @@ def _unknown(router: Router, machines: int, churn_per_s: float) -> str:
 def _shared(router: Router, ports: int, addresses: int, each: int, machines: int) -> tuple[int, int | None, int | None]:
     """(the room, the public addresses that are needed, the share of a machine), as in NatBudget."""
     of_machine = -(-each // machines)
+    if not ports:
+        return 0, None, None
     if router.share is Share.MACHINE:
         most = router.by_pool[0][1] // ports if router.by_pool else 1  # addresses that add ports
         needed: int | None = -(-of_machine // ports)

@@ -49,14 +49,18 @@ class Fact:
 
 
 def _conntrack(planned: PlanCase) -> bool:
-    """It cannot be read; or it would be too small, and nothing tells whether it counts."""
+    """It cannot be read; or it would be too small, and nothing tells whether it counts.
+
+    Where it counts nothing although such connections exist, it does not count them.
+    """
     world, (most, count) = planned.case.world, CONNTRACK
     if any(name in world.why_not for name in CONNTRACK) or planned.lacks(most) != planned.lacks(count):
         return True
     if planned.lacks(most):  # no module, unless its counters are there
         return any(name.startswith("nf_conntrack.") for name in world.counters)
     ceiling, used = world.number(most), world.number(count)
-    return bool(ceiling) and used is not None and world.tracked is None and (ceiling or 0) - used < planned.wanted
+    is_open = world.tracked is None and not planned.case.tuples_in_use
+    return bool(ceiling) and used is not None and is_open and (ceiling or 0) - used < planned.wanted
 
 
 def _files(planned: PlanCase) -> bool:
@@ -78,10 +82,7 @@ FACTS: tuple[Fact, ...] = (
         ("net.ipv4.ip_unprivileged_port_start",),
         lambda planned: not planned.port_range and planned.lacks("net.ipv4.ip_unprivileged_port_start"),
     ),
-    *(
-        Fact(CHURN[0], (name,), lambda planned, name=name: planned.churns and planned.lacks(name))  # type: ignore[misc]
-        for name in CHURN
-    ),
+    Fact(CHURN[0], CHURN, lambda planned: planned.churns and any(map(planned.lacks, CHURN))),
     Fact("fs.file-max", ("fs.file-max", FILES), _files),
     Fact(
         OWN_FILES,

@@ -2,7 +2,7 @@
 
 import errno
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -12,12 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.errors import CannotError, UsageError
-from fourtuple.core.limits.behaviours import Behaviour
 from fourtuple.core.limits.facts import Memory, Motion, PortFacts, ProcessFacts, World
-from fourtuple.core.limits.settings import port_facts
 from fourtuple.core.numbers import number_of
 from fourtuple.core.plan.claims import Claim
-from fourtuple.core.snapshot.host import NOTHING, Origin
+from fourtuple.core.snapshot.host import Origin
 from fourtuple.core.snapshot.records import HostNamespace, HostProcess, HostRoute, Snapshot
 from fourtuple.core.sockets.columns import Mask
 from fourtuple.core.sockets.filter import EVERYWHERE, Where
@@ -59,8 +57,8 @@ class Recorded:
             return self.snapshot.host, ""
         return self.snapshot.host, datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds")
 
-    def world(self, pid: int | None = None, *, details: bool = True, assumed: Mapping[str, str] = NOTHING) -> World:
-        return world_of(self.snapshot, _assumed(self._namespace, assumed, self.snapshot.behaviours), pid)
+    def world(self, pid: int | None = None, *, details: bool = True) -> World:
+        return world_of(self.snapshot, self._namespace, pid)
 
     def sysctl(self, name: str) -> str:
         return self._namespace.sysctls.get(name) or self.snapshot.sysctls.get(name, "")
@@ -254,16 +252,6 @@ def of_one_namespace(snapshot: Snapshot, netns: str) -> Snapshot:
     paths = {inside.cgroup, *(each.cgroup for each in processes.values())}
     cgroups = {path: each for path, each in snapshot.cgroups.items() if path in paths}
     return replace(snapshot, namespaces={inside.netns: inside}, processes=processes, cgroups=cgroups)
-
-
-def _assumed(inside: HostNamespace, assumed: Mapping[str, str], known: Sequence[Behaviour]) -> HostNamespace:
-    """The namespace with these settings of source ports in place of its own."""
-    if not assumed:
-        return inside
-    try:
-        return replace(inside, ports=port_facts({**inside.sysctls, **assumed}, known))
-    except ValueError:  # the range is neither known nor assumed
-        return inside
 
 
 def _facts(snapshot: Snapshot, inside: HostNamespace, process: HostProcess | None) -> ProcessFacts:

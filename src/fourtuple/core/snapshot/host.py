@@ -1,8 +1,7 @@
 """What `limits`, `census`, `plan` and `why` ask a host: one contract, for the live host and for a snapshot of one."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -17,7 +16,6 @@ from fourtuple.core.sockets.table import Sockets, State
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec
 
 T = TypeVar("T")
-NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +58,11 @@ class Host(Protocol):
         """(the name of the host, the time in ISO 8601)."""
         ...
 
-    def world(self, pid: int | None = None, *, details: bool = True, assumed: Mapping[str, str] = NOTHING) -> World:
+    def world(self, pid: int | None = None, *, details: bool = True) -> World:
         """The inputs of the limit model, as kernel/proc/world.py describes them.
 
         pid:     a process; None: a program that is started there
         details: also what takes a read per process
-        assumed: settings of source ports that are taken instead of those that it has
 
         Raises UsageError if there is no such process, CannotError if the host does not tell.
         """

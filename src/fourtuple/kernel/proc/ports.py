@@ -1,6 +1,6 @@
 """Which source ports this network namespace has: the settings that decide it, read from /proc/sys/net/ipv4."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from fourtuple.core.errors import CannotError
@@ -8,21 +8,19 @@ from fourtuple.core.limits.behaviours import Behaviour
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.settings import BEFORE, PORT_RANGE, RESERVED_PORTS, port_facts
 from fourtuple.kernel.proc.files import PROC
-from fourtuple.kernel.proc.sysctl import NOTHING
 
 
-def read_port_facts(known: Sequence[Behaviour], proc: Path = PROC, assumed: Mapping[str, str] = NOTHING) -> PortFacts:
+def read_port_facts(known: Sequence[Behaviour], proc: Path = PROC) -> PortFacts:
     """The port settings of this thread's network namespace.
 
-    known:   the behaviour of this kernel (kernel/probes.py)
-    assumed: values of sysctls that are taken instead of those of this host
+    known: the behaviour of this kernel (kernel/probes.py)
 
     Raises CannotError if one is unreadable or truncated.
     """
     ipv4 = proc / "sys/net/ipv4"
     defaults = {PORT_RANGE: None, RESERVED_PORTS: "", **{name: str(value) for name, value in BEFORE.items()}}
     try:
-        texts = {name: _setting(ipv4 / name.rpartition(".")[2], assumed, default) for name, default in defaults.items()}
+        texts = {name: _setting(ipv4 / name.rpartition(".")[2], default) for name, default in defaults.items()}
         return port_facts(texts, known)
     except (OSError, ValueError) as error:
         reason = (
@@ -31,10 +29,8 @@ def read_port_facts(known: Sequence[Behaviour], proc: Path = PROC, assumed: Mapp
         raise CannotError("the range of source ports", f"{reason} ({ipv4 / 'ip_local_port_range'})") from None
 
 
-def _setting(file: Path, assumed: Mapping[str, str], default: str | None = None) -> str:
+def _setting(file: Path, default: str | None = None) -> str:
     """The text of a setting; default: its value if the file does not exist. Raises OSError; ValueError if truncated."""
-    if (name := f"net.ipv4.{file.name}") in assumed:
-        return assumed[name]
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -31,7 +31,6 @@ def read_world(
     network: bool = True,
     details: bool = True,
     outside: Mapping[str, str] = NOTHING,
-    assumed: Mapping[str, str] = NOTHING,
     proc: Path = PROC,
     cgroups: Path = CGROUPS,
 ) -> World:
@@ -43,7 +42,6 @@ def read_world(
     network: this thread is in the network namespace of the process; otherwise nothing is read from that namespace
     details: also read facts that take a read per process of the host or per descriptor (read_process)
     outside: sysctls read before entering that namespace, for those that only the host has
-    assumed: sysctls of its source ports that are taken instead of those that it has
 
     Raises UsageError if there is no such process, CannotError without /proc.
     """
@@ -77,25 +75,20 @@ def read_world(
         unlisted=None,
         behaviours=tuple(known),
     )
-    return read_inside(world, names, outside=outside, assumed=assumed, proc=proc) if network else world
+    return read_inside(world, names, outside=outside, proc=proc) if network else world
 
 
 def read_inside(
-    world: World,
-    names: Iterable[str],
-    *,
-    outside: Mapping[str, str] = NOTHING,
-    assumed: Mapping[str, str] = NOTHING,
-    proc: Path = PROC,
+    world: World, names: Iterable[str], *, outside: Mapping[str, str] = NOTHING, proc: Path = PROC
 ) -> World:
     """The world with what is different in this thread's network namespace: its settings, sockets and counters.
 
-    world: that of a process, with or without a network; names, outside, assumed: as for read_world
+    world: that of a process, with or without a network; names, outside: as for read_world
     """
     why_not = dict(world.why_not)
     ports: PortFacts | None = None
     try:
-        ports = read_port_facts(world.behaviours, proc, assumed)
+        ports = read_port_facts(world.behaviours, proc)
     except CannotError as error:
         why_not[error.wanted] = error.stopped_by
     sysctls = dict(outside) | dict(read_sysctls(names, proc, why_not, outside))
