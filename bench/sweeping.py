@@ -23,7 +23,7 @@ from fourtuple.kernel.probes import behaviours
 from fourtuple.kernel.proc.processes import read_processes
 from fourtuple.kernel.runtimes import cgroups_of
 from fourtuple.kernel.syscalls import CLONE_NEWNET, unshare
-from fourtuple.kernel.visit import doors, visit
+from fourtuple.kernel.visit import known_places, visit
 from fourtuple.verbs import sweep as sweeping
 
 SPACES, PROCESSES = 300, 5000
@@ -117,11 +117,11 @@ def parts() -> dict[str, float]:
 
     known = tuple(timed("behaviours", behaviours))
     seen = timed("processes", lambda: read_processes(max_map_count=65530))
-    pids_of: dict[str, int] = {}
+    pids_of: dict[str, list[int]] = {}
     for pid, process in seen.processes.items():
-        pids_of.setdefault(process.netns, pid)
+        pids_of.setdefault(process.netns, []).append(pid)
     pids_of.pop("", None)
-    timed("namespaces", lambda: visit(doors(pids_of), sweeping.SWEPT, known))
+    timed("namespaces", lambda: visit(known_places(pids_of), sweeping.SWEPT, known))
     timed("cgroups", lambda: cgroups_of({process.cgroup for process in seen.processes.values() if process.cgroup}))
     snapshot = timed("sweep, in all", sweeping.sweep)
     timed("diagnosis", lambda: diagnose(snapshot))

@@ -1,5 +1,6 @@
 """limits, plan, undo, why as commands, on real sockets: what they say is what then happens, in private namespaces."""
 
+import errno
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from tests.told import joined, numbers
 
 Done = subprocess.CompletedProcess[str]
 OK, SHORT, CANNOT = 0, 1, 77
-RANGE = "net.ipv4.ip_local_port_range"
+RANGE, RESERVED = "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports"
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 # It listens with a lowered limit of files, and accepts what it can once it is told to; says how many, and the errno.
 SERVER = """
@@ -125,7 +126,8 @@ def port_range(ground: Ground) -> list[str]:
 
 
 def set_range(ground: Ground, low: int, high: int) -> None:
-    ground.run("sh", "-c", f"echo {low} {high} > /proc/sys/net/ipv4/ip_local_port_range")
+    """A range without reserved ports."""
+    ground.run("sh", "-c", f"cd /proc/sys/net/ipv4; echo {low} {high} > ip_local_port_range; echo > {RESERVED[9:]}")
 
 
 def commands(ground: Ground, *several: Sequence[str], **environment: str) -> list[tuple[int, str]]:
@@ -136,7 +138,9 @@ def commands(ground: Ground, *several: Sequence[str], **environment: str) -> lis
 
 
 def fits_a_terminal(done: Done) -> bool:
-    return max(map(len, (done.stdout + done.stderr).splitlines())) <= 80
+    """A command to be pasted stays one line, however many ports it has."""
+    lines = (done.stdout + done.stderr).splitlines()
+    return all(len(line) <= 80 for line in lines if f"sysctl -w {RESERVED}=" not in line)
 
 
 def need_another_user() -> None:
@@ -561,8 +565,9 @@ def test_what_is_applied_fits_and_undo_brings_back_what_was(quiet: Ground, state
     again = with_state(quiet, state, "undo")
 
     assert applied.returncode == OK
-    first = applied.stdout.splitlines()[0]
-    assert [each in first for each in (RANGE, "1024 65535", "40000 40099")] == [True] * 3
+    reserved, widened, *_ = applied.stdout.replace("\n    ", " ").splitlines()
+    assert reserved.startswith(f"set {RESERVED} = ")
+    assert [each in widened for each in (RANGE, "1024 65535", "40000 40099")] == [True] * 3
     assert wide == ["1024", "65535"]
     assert (undone.returncode, undone.stderr) == (OK, "")
     assert f"{RANGE} = 40000 40099 " in undone.stdout
@@ -576,9 +581,9 @@ def test_what_is_applied_fits_and_undo_brings_back_what_was(quiet: Ground, state
 def test_what_is_applied_is_in_the_json(quiet: Ground, state: Path) -> None:
     set_range(quiet, 40_000, 40_099)
     found = json_of(with_state(quiet, state, *APPLY, "--json"))
-    entry = stored(state)[0]
+    _, entry = stored(state)
 
-    assert (found["applied"], found["fits"], found["ways"]) == ([RANGE], True, [])
+    assert (found["applied"], found["fits"], found["ways"]) == ([RESERVED, RANGE], True, [])
     assert (entry["name"], entry["before"], entry["after"]) == (RANGE, "40000 40099", "1024 65535")
 
 
@@ -606,11 +611,108 @@ def test_what_somebody_else_has_set_meanwhile_is_left_alone(quiet: Ground, state
     assert fits_a_terminal(undone)
 
 
+INCIDENT = """
+import socket, sys
+kept = []
+def connect():
+    kept.append(socket.create_connection(("127.0.0.1", 8000)))
+try:
+    while True:
+        connect()
+except OSError as error:
+    print(len(kept), error.errno, sum(sock.getsockname()[1] == 65007 for sock in kept), flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_listener_that_restarts_after_all_connections_gets_its_port_again(ground: Ground, state: Path) -> None:
+    """As many connections as the applied plan has ports are open, to the last one; the port of a service is not used.
+
+    The widest range is that of 536 ports here, because ordinary users may bind no lower ones.
+    """
+    set_range(ground, 65_100, 65_149)
+    ground.run("sh", "-c", "echo 65000 > /proc/sys/net/ipv4/ip_unprivileged_port_start")
+    asked = ("plan", "400", "127.0.0.1:8000", "--apply", "--json")
+    with program(ground, LISTENERS, 8000):
+        with program(ground, LISTENERS, 65_007):
+            applied = json_of(with_state(ground, state, *asked))
+        room = next(check["room"] for check in applied["checks"] if check["limit"] == RANGE)
+        filled = ground.lab.start([sys.executable, "-c", INCIDENT], stdin=-1, stdout=-1, text=True)
+        assert filled.stdout is not None
+        count, errno_, taken = map(int, filled.stdout.readline().split())
+        with program(ground, LISTENERS, 65_007) as restarted:
+            assert restarted.poll() is None
+        filled.kill()
+        filled.communicate()
+    undone = with_state(ground, state, "undo")
+
+    assert applied["applied"] == [RESERVED, RANGE]
+    assert (count, errno_, taken) == (room, errno.EADDRNOTAVAIL, 0)
+    assert room == 536 - len([port for port in reserved_ports(undone) if port >= 65_000])
+    assert port_range(ground) == ["65100", "65149"]
+    assert ground.run("cat", "/proc/sys/net/ipv4/ip_local_reserved_ports").stdout.strip() == ""
+
+
+def reserved_ports(undone: Done) -> list[int]:
+    """The ports whose reservation was undone."""
+    match = re.search(rf"{RESERVED} = none restored \(was ([\d,\s-]+)\)", joined(undone.stdout))
+    assert match
+    parts = [part.partition("-") for part in match[1].replace(" ", "").split(",")]
+    return [port for first, _, last in parts for port in range(int(first), int(last or first) + 1)]
+
+
+def test_existing_reservations_are_kept_and_come_back(ground: Ground, state: Path) -> None:
+    set_range(ground, 40_000, 40_099)
+    ground.run("sh", "-c", "echo 9000-9009 > /proc/sys/net/ipv4/ip_local_reserved_ports")
+    with program(ground, LISTENERS, 7000):
+        applied = json_of(with_state(ground, state, *APPLY, "--json"))
+    reserved = ground.run("cat", "/proc/sys/net/ipv4/ip_local_reserved_ports").stdout.strip().split(",")
+    undone = with_state(ground, state, "undo")
+
+    assert applied["fits"]
+    assert {"7000", "8000", "9000-9009"} <= set(reserved)
+    assert undone.returncode == OK
+    assert ground.run("cat", "/proc/sys/net/ipv4/ip_local_reserved_ports").stdout.strip() == "9000-9009"
+
+
+UNITS = """
+mount -t tmpfs x /etc/systemd/system && mkdir /etc/systemd/system/x.socket.d
+printf '[Socket]\\nListenStream=7100\\n' > /etc/systemd/system/x.socket
+printf '[Socket]\\nListenDatagram=7101\\n' > /etc/systemd/system/x.socket.d/more.conf
+printf '[Service]\\nExecStart=/bin/y --port 7102\\n' > /etc/systemd/system/y.service
+exec "$@"
+"""
+
+
+def test_what_units_name_and_what_udp_sockets_have_is_reserved_too(ground: Ground) -> None:
+    """And the plan says who names it; a UDP socket whose port the kernel chose is nobody's service."""
+    need(os.geteuid() == 0 and shutil.which("unshare"), "root and unshare")
+    set_range(ground, 40_000, 40_099)
+    code = """
+import socket, sys
+named, chosen = (socket.socket(type=socket.SOCK_DGRAM) for _ in range(2))
+named.bind(("127.0.0.1", 7200))
+chosen.connect(("127.0.0.1", 1))
+print("bound", flush=True)
+sys.stdin.readline()
+"""
+    with program(ground, code):
+        done = ground.run(
+            "unshare", "-m", "sh", "-ec", UNITS, "sh", *COMMAND, "plan", "150", "127.0.0.1:8000", "--json"
+        )
+    reservation = json_of(done, SHORT)["reservation"]
+    claims = {(claim["first"], claim["by"]) for claim in reservation["claims"]}
+
+    assert {(7100, "x.socket"), (7101, "x.socket"), (7102, "y.service"), (7200, "UDP socket")} <= claims
+    assert [first for first, by in claims if by == "UDP socket"] == [7200]
+    assert (8000, "destination here") in claims
+
+
 def test_changes_are_undone_the_last_one_first(quiet: Ground, state: Path) -> None:
     """Applied twice, with a narrower range set in between: what it was at the first time comes back."""
     set_range(quiet, 40_000, 40_099)
     with_state(quiet, state, *APPLY)
-    entries = stored(state)
+    entries = stored(state)[1:]
     (state / "fourtuple/undo.json").write_text(
         json.dumps([entries[0] | {"after": "30000 30099"}, entries[0] | {"before": "30000 30099"}])
     )
@@ -629,9 +731,9 @@ def test_what_was_set_in_another_namespace_stays_to_be_undone_there(quiet: Groun
         assert port_range(other) == ["1024", "65535"]
 
     assert elsewhere.returncode == OK
-    assert numbers(elsewhere.stdout) == [1]
+    assert numbers(elsewhere.stdout) == [2]
     assert "--forget" in elsewhere.stdout
-    assert [each["name"] for each in stored(state)] == [RANGE]
+    assert [each["name"] for each in stored(state)] == [RESERVED, RANGE]
     assert with_state(quiet, state, "undo").returncode == OK
     assert port_range(quiet) == ["40000", "40099"]
 
@@ -686,7 +788,8 @@ def test_a_user_who_may_not_set_it_is_told_and_nothing_is_to_be_undone(quiet: Gr
     undone = with_state(quiet, state, "undo", prefix=NOBODY)
 
     assert done.returncode == SHORT
-    assert f"{RANGE} = 1024 65535: Permission denied" in joined(done.stdout)
+    assert "Permission denied" in joined(done.stdout)
+    assert f"{RANGE} = 1024 65535: the ports of services could not be reserved" in joined(done.stdout)
     assert (undone.returncode, undone.stderr, RANGE in undone.stdout) == (OK, "", False)
     assert port_range(quiet) == ["40000", "40099"]
     assert fits_a_terminal(done)

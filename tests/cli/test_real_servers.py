@@ -16,7 +16,7 @@ from tests.waiting import PATIENCE_S, wait_until
 
 PORT = 7777
 HTTP = """
-daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
+daemon off; master_process off; user root; pid {folder}/pid; error_log {folder}/error.log;
 events {{ worker_connections {most}; }}
 http {{
   access_log off; client_header_timeout {idle}; keepalive_timeout {idle};

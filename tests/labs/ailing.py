@@ -251,7 +251,7 @@ def cable() -> None:
 
 
 def pids_max(number: int, stack: ExitStack) -> None:
-    """Of 40 tasks of a cgroup of version 1; its processes are in that of the memory controller, too, as systemd does."""
+    """Of 40 tasks of a cgroup of version 1; its processes are in a cgroup of the memory controller, too."""
     folders = [Path(f"/sys/fs/cgroup/{name}/fourtuple-test-{os.getpid()}") for name in ("pids", "memory")]
     for folder in folders:
         folder.mkdir()

@@ -16,6 +16,7 @@ MODULES = (
     "census",
     "check",
     "compare",
+    "doctor",
     "errors",
     "export",
     "help",

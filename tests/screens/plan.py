@@ -7,6 +7,7 @@ from fourtuple.core.errors import ShortfallError
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.weigh import bound
 from fourtuple.core.plan import fit
+from fourtuple.core.plan.claims import Claim, Reservation, quietest
 from fourtuple.core.plan.fit import WIDEST, Change, Fit, Means, Says
 from fourtuple.core.plan.nat import nat_budget
 from fourtuple.core.space.interval import Interval
@@ -21,6 +22,11 @@ UNCOUNTED = {
     "RLIMIT_NOFILE": "hold's sockets are in io_uring",
     "fs.epoll.max_user_watches": "hold's sockets are in io_uring",
 }
+CLAIMS = (
+    Claim(7000, 7000, "TCP listener"),
+    Claim(8080, 8089, "nginx (/etc/nginx/sites-enabled/shop)"),
+    Claim(30000, 32767, "Kubernetes NodePorts"),
+)
 HERE = replace(PORTS, sources=("127.0.0.1",), destinations=("127.0.0.1:8000-8001",), here=True)
 
 
@@ -29,8 +35,9 @@ def _ground(question: Question) -> Means:
     facts = question.world.ports
     assert facts is not None
     fresh = replace(question, rows=())
-    wide = replace(facts, port_range=WIDEST)
-    explicit = replace(fresh.use, space=replace(question.space, ports=Ranges([WIDEST])))
+    wide = Reservation.of(facts, WIDEST, CLAIMS).widened(facts)
+    own = quietest(WIDEST, Reservation.of(facts, WIDEST, CLAIMS).reserved(facts))
+    explicit = replace(fresh.use, space=replace(question.space, ports=Ranges([own])))
     each = fresh.room()
     pools = question.space.sources.size if question.strategy is Strategy.BIND0 else each.pairs
     return Means(
@@ -41,6 +48,8 @@ def _ground(question: Question) -> Means:
         fresh=each.room.least // pools,
         wide=fresh.use.room(wide, Strategy.LATE).room.least // each.pairs,
         explicit=explicit.room(facts, Strategy.EXPLICIT).room.least // each.pairs,
+        own=own,
+        reservation=Reservation.of(facts, WIDEST, CLAIMS),
         spare=(),
         here=question.here,
         connected=len(question.rows),
@@ -59,6 +68,7 @@ def answer(question: Question, wanted: int, *, rate_per_s: float | None = None, 
     others = [c.room.least for c in checks if c.room is not None and c.limit not in (*fit.PORT_LIMITS, "4-tuple")]
     rate = rate_per_s or fit.RATE_PER_S
     client_bytes, server_bytes, user_bytes = fit.memory(each)
+    ways = tuple(fit.ways(checks, means, question.world, each))
     churn, nat = other.get("churn_per_s"), other.get("nat")
     return Fit(
         wanted=wanted,
@@ -76,7 +86,7 @@ def answer(question: Question, wanted: int, *, rate_per_s: float | None = None, 
         because=means.ports.because,
         absent=tuple(other.get("absent", ())),
         checks=checks,
-        ways=tuple(fit.ways(checks, means, question.world, each)),
+        ways=ways,
         here=question.here,
         client_bytes=client_bytes,
         server_bytes=server_bytes,
@@ -86,6 +96,7 @@ def answer(question: Question, wanted: int, *, rate_per_s: float | None = None, 
         elapsed_s=each / rate,
         churn=fit.churn(churn, means.ports, means.facts, each, loopback=question.here) if churn else None,
         machine=fit.machine(machines, wanted, means, min(others), rate) if machines else None,
+        reservation=means.reservation if any(change.name == RANGE.name for w in ways for change in w.changes) else None,
         nat=nat_budget(nat, other.get("nat_addresses", 1), wanted, question.space.destinations.size, machines or 1)
         if nat
         else None,

@@ -146,7 +146,14 @@ _FILES = {
     "ndisc_cache": "/proc/net/stat/ndisc_cache",
     "vmstat": "/proc/vmstat",
 }
+# Tables of the whole host; of the neighbour tables, only the host's own network namespace has the file.
+_OF_HOST = frozenset({"softnet_stat", "vmstat", "arp_cache", "ndisc_cache"})
 SILENT = tuple(counter.name for counter in COUNTERS if counter.silent)
+
+
+def is_of_host(name: str) -> bool:
+    """Whether the counter counts for the whole host, and not for one network namespace."""
+    return name.partition(".")[0] in _OF_HOST
 
 
 def in_tables() -> Mapping[str, tuple[str, ...]]:

@@ -12,12 +12,13 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from fourtuple.core.errors import EXIT_CANNOT, CannotError
 from fourtuple.kernel import children
@@ -34,6 +35,7 @@ READY = "ready"
 KILL = signal.SIGRTMIN
 CLOSE_S = 20.0  # far more than a holder needs to end the processes inside
 HOLDER = "fourtuple.kernel.holder"  # the program
+T = TypeVar("T")
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -215,6 +217,7 @@ class Place:
     netns: str  # as /proc/PID/ns/net names it
     name: str  # its ip-netns(8) name, else a process in it, as `NAME (PID)`
     pid: int | None  # a process in it; None: no visible process is in it
+    pids: tuple[int, ...] = ()  # all visible processes in it
 
     def enter(self) -> None:
         """Move this process into the namespace. Raises OSError."""
@@ -235,6 +238,7 @@ def places(proc: Path = Path("/proc"), named: Path = Path(NAMED)) -> tuple[list[
     with suppress(OSError):
         names = {f"net:[{os.stat(entry).st_ino}]": entry.name for entry in sorted(named.iterdir(), reverse=True)}
     found: dict[str, Place] = {}
+    pids: dict[str, list[int]] = {}
     seen: set[int] = set()
     closed: set[int] = set()
     for pid in sorted(map(int, filter(str.isdecimal, os.listdir(proc)))):
@@ -247,12 +251,61 @@ def places(proc: Path = Path("/proc"), named: Path = Path(NAMED)) -> tuple[list[
                 closed.add(inode)
                 continue
             seen.add(inode)
+            pids.setdefault(netns, []).append(pid)
             if netns not in found:
                 name = names.get(netns) or f"{text_of(folder / 'comm').strip()} ({pid})"
                 found[netns] = Place(netns, name, pid)
     for netns, name in names.items():
         found.setdefault(netns, Place(netns, name, None))
-    return sorted(found.values(), key=lambda place: place.netns != own), len(closed - seen)
+    everywhere = [replace(place, pids=tuple(pids.get(netns, ()))) for netns, place in found.items()]
+    return sorted(everywhere, key=lambda place: place.netns != own), len(closed - seen)
+
+
+class NamespaceGoneError(Exception):
+    """The namespace has ended since it was listed."""
+
+
+class Walker:
+    """A thread that goes from namespace to namespace: setns(2) moves one thread, so the process itself stays.
+
+    Sockets that are opened there, /proc/thread-self/net and /proc/sys/net are those of the namespace, also in threads
+    that are started there.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="netns")
+
+    def inside(self, place: Place, read: Callable[[], T]) -> T:
+        """What `read` returns in that namespace. Raises NamespaceGoneError, PermissionError, and what `read` raises."""
+        return self._thread.submit(_inside, place, read).result()
+
+    def close(self) -> None:
+        self._thread.shutdown()
+
+
+def _inside(place: Place, read: Callable[[], T]) -> T:
+    if os.readlink("/proc/thread-self/ns/net") != place.netns:
+        handle = _handle(place)
+        try:
+            setns(handle, CLONE_NEWNET)
+        finally:
+            os.close(handle)
+    return read()
+
+
+def _handle(place: Place) -> int:
+    """The namespace as a descriptor, by its name or by any of its processes. Raises as Walker.inside."""
+    for file in (*(f"/proc/{pid}/ns/net" for pid in place.pids), f"{NAMED}/{place.name}"):
+        try:
+            handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        except PermissionError:
+            raise
+        except OSError:  # it has ended
+            continue
+        if place.netns == f"net:[{os.fstat(handle).st_ino}]":  # the PID, or the name, may have become another's
+            return handle
+        os.close(handle)
+    raise NamespaceGoneError(place.netns)
 
 
 def own_netns() -> str:

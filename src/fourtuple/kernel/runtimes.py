@@ -21,7 +21,7 @@ import msgspec
 from fourtuple.core.decoding import from_json
 from fourtuple.core.snapshot.belonging import Belonging, belonging
 from fourtuple.core.snapshot.records import Cgroup
-from fourtuple.kernel.proc.cgroups import CGROUPS, read_cgroup
+from fourtuple.kernel.proc.cgroups import CGROUPS, read_cgroups
 
 MOST_BYTES = 2**20  # of a file of state; a container's own has some 20 KB
 MOST_KEPT = 10_000  # files; a node has some hundred containers, but in a long time any number
@@ -99,7 +99,7 @@ class Runtimes:
 
     def names(self, belonging: Belonging) -> ContainerNames:
         """The names of the container and its pod, as far as they can be read; of nested containers, the outermost's."""
-        if belonging.delegated or len(belonging.containers) > 1 or "/" in belonging.pod:
+        if belonging.delegated or len(belonging.containers) > 1 or ":" in belonging.pod:
             return ContainerNames(belonging.name)
         if len(self._kept) > MOST_KEPT:
             self._kept.clear()
@@ -155,24 +155,23 @@ class Runtimes:
 def cgroups_of(
     paths: Iterable[str], runtimes: Runtimes | None = None, *, cgroups: Path = CGROUPS, usage: bool = True
 ) -> dict[str, Cgroup]:
-    """The cgroups of these paths (`cgroup_path`), with whom they belong to, and what they use and allow.
+    """The cgroups of these paths, and whom each belongs to, by path.
 
+    paths:    as `cgroup_path` gives them
     runtimes: keep it for the next call; None: read everything anew
-    usage:    also read what they use, which takes some ten reads for each; otherwise it is None
+    usage:    also what each uses and allows, and all those above, which takes some ten reads for each
     """
     runtimes = runtimes or Runtimes()
-    found = {}
-    for path in dict.fromkeys(paths):
-        whose = belonging(path)
-        names = runtimes.names(whose)
-        found[path] = replace(
-            read_cgroup(path, cgroups) if usage else Cgroup(path),
-            service=whose.service,
-            container=whose.container,
-            name=names.name,
-            pod=names.pod or whose.pod,
-        )
-    return found
+    found = read_cgroups(paths, cgroups) if usage else {path: Cgroup(path) for path in paths}
+    return {path: _whose(cgroup, runtimes) for path, cgroup in found.items()}
+
+
+def _whose(cgroup: Cgroup, runtimes: Runtimes) -> Cgroup:
+    whose = belonging(cgroup.path)
+    names = runtimes.names(whose)
+    return replace(
+        cgroup, service=whose.service, container=whose.container, name=names.name, pod=names.pod or whose.pod
+    )
 
 
 def _record(file: BinaryIO, status: os.stat_result, kind: type[T]) -> T | None:

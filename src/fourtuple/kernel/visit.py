@@ -1,7 +1,6 @@
 """What each network namespace of the host says: its sockets, settings, counters, addresses and tables.
 
-One thread goes from namespace to namespace (setns(2) moves a thread, and needs no process of its own) and reads there;
-the caller's own thread stays where it is. A namespace that this user may not enter is read from outside, as far as
+A namespace that this user may not enter is read from outside, as far as
 /proc/PID/net shows it.
 
 Sources: setns(2), proc_pid_net(5); Documentation/networking/ip-sysctl.rst (v6.18).
@@ -10,9 +9,9 @@ Sources: setns(2), proc_pid_net(5); Documentation/networking/ip-sysctl.rst (v6.1
 import contextlib
 import os
 import socket
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,29 +28,14 @@ from fourtuple.kernel.netlink.interfaces import count_neighbours, read_host_addr
 from fourtuple.kernel.netlink.reading import NoSuchDumpError
 from fourtuple.kernel.netlink.sockdiag import ALL, Asked, fold_sockets, read_listeners, read_sockets
 from fourtuple.kernel.netlink.unixdiag import UnixQueue, read_unix_listeners
-from fourtuple.kernel.netns import NAMED
+from fourtuple.kernel.netns import NAMED, NamespaceGoneError, Place, Walker, own_netns
 from fourtuple.kernel.proc.files import PROC, read_at
 from fourtuple.kernel.proc.netstat import parse_netstat, parse_sockstat, parse_softnet_stat, parse_stat_table
 from fourtuple.kernel.proc.ports import read_port_facts
-from fourtuple.kernel.syscalls import CLONE_NEWNET, setns
 
 CONNECTED = frozenset(State) - {State.LISTEN}
 ATTRIBUTED_SHARE = 0.5  # of the range in use: from there on, it is worth a second dump to ask which ports bind() named
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """The way into a network namespace. pid: a process inside; None: only its name in ip-netns(8) is known."""
-
-    netns: str
-    name: str
-    pid: int | None
-
-    def open(self) -> int:
-        """A handle for setns(2). Raises OSError."""
-        path = f"/proc/{self.pid}/ns/net" if self.pid is not None else f"{NAMED}/{self.name}"
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +47,7 @@ class Inside:
     why_not:  reasons, by the name of what could not be read
     """
 
-    door: Door
+    place: Place
     entered: bool
     ports: PortFacts | None
     sysctls: Mapping[str, str]
@@ -80,82 +64,54 @@ class Inside:
     why_not: Mapping[str, str] = field(default_factory=dict)
 
 
-def doors(pids_of: Mapping[str, int], named: Path = Path(NAMED)) -> list[Door]:
-    """The namespaces that are known. pids_of: a process in each, by the name of the namespace"""
+def known_places(pids_of: Mapping[str, Sequence[int]], named: Path = Path(NAMED)) -> list[Place]:
+    """The namespaces of these processes, and those with a name, this process's own first.
+
+    pids_of: the processes in each, by the name of the namespace. The name of a place is empty if ip-netns(8) has none
+    """
     names = {}
     with contextlib.suppress(OSError):
         names = {f"net:[{os.stat(entry).st_ino}]": entry.name for entry in sorted(named.iterdir(), reverse=True)}
-    inside = [Door(netns, names.get(netns, ""), pid) for netns, pid in pids_of.items()]
-    return inside + [Door(netns, name, None) for netns, name in names.items() if netns not in pids_of]
+    found = [Place(netns, names.get(netns, ""), pids[0], tuple(pids)) for netns, pids in pids_of.items()]
+    found += [Place(netns, name, None) for netns, name in names.items() if netns not in pids_of]
+    here = own_netns()
+    return sorted(found, key=lambda place: place.netns != here)
 
 
 def visit(
-    places: Iterable[Door],
+    places: Iterable[Place],
     names: Iterable[str],
     known: Sequence[Behaviour],
     *,
     attributed: bool = False,
     proc: Path = PROC,
 ) -> list[Inside]:
-    """Read every namespace, in a thread of its own; those that have ended meanwhile are left out.
+    """Read every namespace, by one thread that goes from one to the next; those that have ended are left out.
 
+    places:     this process's own first: there the thread needs no privilege
     names:      the sysctls to read (net.*)
     known:      the behaviour of this kernel (kernel/probes.py)
     attributed: find out of every socket whether bind() named its port; otherwise only where many ports are in use
     """
-    found: list[Inside] = []
-    failed: list[BaseException] = []
-    here = os.readlink(proc / "self/ns/net")
     wanted = tuple(name for name in names if name.startswith("net."))
-
-    def walk() -> None:
-        try:
-            folder = os.open(proc, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    found: list[Inside | None] = []
+    walker, folder = Walker(), os.open(proc, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for place in places:
+            read = partial(_read, place, folder, "thread-self/net", wanted, known, attributed=attributed)
             try:
-                # The thread's own namespace comes first: there it needs no privilege, and it cannot always come back.
-                for place in sorted(places, key=lambda place: place.netns != here):
-                    inside = _visit_one(
-                        place, folder, wanted, known, is_here=place.netns == here, attributed=attributed
-                    )
-                    if inside is not None:
-                        found.append(inside)
-            finally:
-                os.close(folder)
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=walk, name="visit")
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    return found
-
-
-def _visit_one(
-    place: Door, folder: int, names: Sequence[str], known: Sequence[Behaviour], *, is_here: bool, attributed: bool
-) -> Inside | None:
-    """None: the namespace has ended."""
-    if is_here:
-        return _read(place, folder, "thread-self/net", names, known, attributed=attributed)
-    try:
-        handle = place.open()
-    except PermissionError:
-        return _read_outside(place, folder)
-    except OSError:
-        return None
-    try:
-        setns(handle, CLONE_NEWNET)
-    except PermissionError:
-        return _read_outside(place, folder)
-    except OSError:
-        return None
+                found.append(walker.inside(place, read))
+            except PermissionError:
+                found.append(_read_outside(place, folder))
+            except NamespaceGoneError:
+                continue
     finally:
-        os.close(handle)
-    return _read(place, folder, "thread-self/net", names, known, attributed=attributed)
+        walker.close()
+        os.close(folder)
+    return [inside for inside in found if inside is not None]
 
 
-def _read_outside(place: Door, folder: int) -> Inside | None:
+def _read_outside(place: Place, folder: int) -> Inside | None:
     """What /proc/PID/net shows to others."""
     net = f"{place.pid}/net"
     sockstat = _sockstat(folder, net)
@@ -169,7 +125,7 @@ def _read_outside(place: Door, folder: int) -> Inside | None:
 
 
 def _read(
-    place: Door, folder: int, net: str, names: Sequence[str], known: Sequence[Behaviour], *, attributed: bool
+    place: Place, folder: int, net: str, names: Sequence[str], known: Sequence[Behaviour], *, attributed: bool
 ) -> Inside:
     why_not: dict[str, str] = {}
     sysctls = _sysctls(folder, names)
@@ -182,7 +138,7 @@ def _read(
     listeners, sockets, by = _tcp(sockstat, ports, why_not, attributed=attributed)
     interfaces = _tried(read_interfaces, None, "interfaces", why_not)
     return Inside(
-        door=place,
+        place=place,
         entered=True,
         ports=ports,
         sysctls=sysctls,

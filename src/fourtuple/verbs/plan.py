@@ -17,8 +17,10 @@ from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.table import LIMITS
 from fourtuple.core.limits.weigh import bound
 from fourtuple.core.plan import fit
+from fourtuple.core.plan.claims import Claim, Reservation, quietest
 from fourtuple.core.plan.fit import Fit, Means, Says
 from fourtuple.core.plan.nat import ROUTERS, nat_budget
+from fourtuple.core.plan.settings import RANGE
 from fourtuple.core.runs.orders import LoopName
 from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.interval import Interval
@@ -31,6 +33,7 @@ from fourtuple.store.input import read_file
 from fourtuple.verbs.hosts import here
 from fourtuple.verbs.output import write_output
 from fourtuple.verbs.request import absent_sources
+from fourtuple.verbs.reservations import reservation_for
 from fourtuple.verbs.survey import Look, look
 
 RING_FILES = "hold's sockets need no descriptor"
@@ -101,7 +104,9 @@ def plan(wanted: int, destinations: Sequence[str], **options: Any) -> Fit:
     absent = tuple(str(address) for address in absent_sources(seen.space, here())) if asked.sources else ()
     each = asked.wanted_each
     choice = choose(LoopName.AUTO, connections=fitting(each, seen.world.free_memory))
-    return fit_of(asked, seen, means_of(seen, asked.destinations), checks_of(seen, each, choice), absent)
+    checks = checks_of(seen, each, choice)
+    means = means_of(seen, asked.destinations, reservation_of(seen, checks))
+    return fit_of(asked, seen, means, checks, absent)
 
 
 def fit_of(
@@ -119,6 +124,7 @@ def fit_of(
     nat = None
     if options.nat:
         nat = nat_budget(options.nat, options.nat_addresses, options.wanted, space.destinations.size, machines or 1)
+    ways = tuple(fit.ways(checks, means, seen.world, each))
     return Fit(
         wanted=options.wanted,
         says=min((check.says for check in checks), key=(Says.BLOCKS, Says.PERHAPS, Says.OK).index, default=Says.OK),
@@ -135,7 +141,7 @@ def fit_of(
         can_probe=seen.can_probe,
         absent=absent,
         checks=tuple(checks),
-        ways=tuple(fit.ways(checks, means, seen.world, each)),
+        ways=ways,
         here=seen.case.here,
         client_bytes=client_bytes,
         server_bytes=server_bytes,
@@ -146,6 +152,9 @@ def fit_of(
         churn=_churn(seen, options.churn_per_s, each),
         machine=machine,
         nat=nat,
+        reservation=means.reservation
+        if means and any(change.name == RANGE for w in ways for change in w.changes)
+        else None,
         resolved=seen.resolved,
     )
 
@@ -186,33 +195,53 @@ def refuse(
     if not blocking:
         return
     room_max, first = min(((c.room.most if c.room else 0, c) for c in blocking), key=itemgetter(0))
-    means = means_of(seen, destinations)
+    means = means_of(seen, destinations, reservation_of(seen, [first]))
     more = list(fit.ways([first], means, seen.world, wanted))
     command = f"fourtuple plan {wanted} {' '.join(destinations)}{' --first-address' * first_address}"
     raise ShortfallError(*fit.too_many(wanted, room_max, first, command, more=more))
 
 
-def means_of(seen: Look, destinations: Sequence[str]) -> Means | None:
-    """What can be used to make the connections fit; None if the ports are unknown."""
+def means_of(seen: Look, destinations: Sequence[str], reservation: Reservation | None = None) -> Means | None:
+    """What can be used to make the connections fit; None if the ports are unknown.
+
+    reservation: what a wider range must leave alone; None: nothing is known to be in danger
+    """
     facts = seen.world.ports
     if seen.ports is None or facts is None:
         return None
     use = seen.uses[0]
-    wide = replace(facts, port_range=range(max(fit.WIDEST.start, facts.unprivileged_start), fit.WIDEST.stop))
+    start = max(fit.WIDEST.start, facts.unprivileged_start)
+    reservation = reservation or Reservation.of(facts, range(start, fit.WIDEST.stop), ())
+    own = quietest(fit.WIDEST, reservation.reserved(facts))
     return Means(
         space=seen.space,
         strategy=seen.strategy,
         facts=facts,
         ports=seen.ports,
         fresh=_fresh(use, facts, seen.strategy),
-        wide=_fresh(use, wide, Strategy.LATE),
-        explicit=_fresh(use, facts, Strategy.EXPLICIT, Ranges([fit.WIDEST])),
+        wide=_fresh(use, reservation.widened(facts), Strategy.LATE),
+        explicit=_fresh(use, facts, Strategy.EXPLICIT, Ranges([own])),
+        own=own,
+        reservation=reservation,
         spare=_spare(seen),
         here=seen.case.here,
         connected=seen.case.tuples_in_use,
         noport=sum(each.room(facts, Strategy.NOPORT).room.least for each in seen.uses),
         named=destinations[0].rpartition(":")[0].strip("[]"),
     )
+
+
+def reservation_of(seen: Look, checks: Sequence[fit.Check]) -> Reservation | None:
+    """What a wider range must leave alone; None if the ports do not block, so that none is advised.
+
+    It includes the destinations that are on this host: what listens there may be down now.
+    """
+    facts = seen.world.ports
+    if facts is None or all(check.says is Says.OK for check in checks if check.limit in fit.PORT_LIMITS):
+        return None
+    parts = seen.space.destinations.parts if seen.case.here else ()
+    also = [Claim(part.start, part.stop - 1, "destination here") for _, ports in parts for part in ports.parts]
+    return reservation_for(facts, also)
 
 
 def _fresh(use: PortUse, facts: PortFacts, strategy: Strategy, ports: Ranges | None = None) -> int:

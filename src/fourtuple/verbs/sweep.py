@@ -21,7 +21,7 @@ from fourtuple.kernel.proc.sysctl import host_sysctls
 from fourtuple.kernel.proc.world import read_threads
 from fourtuple.kernel.process import PAGE_BYTES
 from fourtuple.kernel.runtimes import cgroups_of
-from fourtuple.kernel.visit import Inside, doors, visit
+from fourtuple.kernel.visit import Inside, known_places, visit
 
 # What the limit model does not read, but a sweep does.
 MORE_SYSCTLS = (
@@ -52,11 +52,11 @@ def sweep(*, arguments: bool = False, attributed: bool = False, links_most: int 
     seen = read_processes(
         max_map_count=number_of(sysctls.get("vm.max_map_count", "")), arguments=arguments, links_most=links_most
     )
-    pids_of: dict[str, int] = {}
+    pids_of: dict[str, list[int]] = {}
     for pid, process in seen.processes.items():
         if process.netns:
-            pids_of.setdefault(process.netns, pid)
-    insides = visit(doors(pids_of), SWEPT, known, attributed=attributed)
+            pids_of.setdefault(process.netns, []).append(pid)
+    insides = visit(known_places(pids_of), SWEPT, known, attributed=attributed)
     paths = dict.fromkeys(process.cgroup for process in seen.processes.values() if process.cgroup)
     above = dict.fromkeys(str(each) for path in paths for each in PurePosixPath(path).parents)
     return Snapshot(
@@ -76,7 +76,7 @@ def sweep(*, arguments: bool = False, attributed: bool = False, links_most: int 
         counters={name: value for name, value in read_drops() if name in OF_THE_HOST},
         inotify_instances=seen.inotify_instances,
         inotify_watches=seen.inotify_watches,
-        namespaces={inside.door.netns: _namespace(inside, seen) for inside in insides},
+        namespaces={inside.place.netns: _namespace(inside, seen) for inside in insides},
         processes=seen.processes,
         cgroups=cgroups_of([*paths, *above]),
         unseen=tuple(_unseen(seen, insides)),
@@ -84,7 +84,7 @@ def sweep(*, arguments: bool = False, attributed: bool = False, links_most: int 
 
 
 def _namespace(inside: Inside, seen: SeenProcesses) -> HostNamespace:
-    pid = inside.door.pid
+    pid = inside.place.pid
     process = seen.processes.get(pid) if pid is not None else None
     alloc, in_use = (inside.sockstat.get(name) for name in ("TCP.alloc", "TCP.inuse"))
     unlisted = None
@@ -102,8 +102,8 @@ def _namespace(inside: Inside, seen: SeenProcesses) -> HostNamespace:
         udp_pids.update(owner for owner in seen.pids_of(bound["inode"]).tolist() if owner > 0)
     tracked = number_of(inside.sysctls.get("net.netfilter.nf_conntrack_count", ""))
     return HostNamespace(
-        netns=inside.door.netns,
-        name=inside.door.name,
+        netns=inside.place.netns,
+        name=inside.place.name,
         pid=pid,
         cgroup=process.cgroup if process else "",
         ports=inside.ports,

@@ -4,6 +4,7 @@ The old values are stored before anything is written, so that they can be restor
 it happens under the lock of the file: what another process applies or restores meanwhile is not lost.
 """
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.plan.fit import Change
-from fourtuple.core.plan.settings import Setting, encode_settings, parse_settings, takes
+from fourtuple.core.plan.settings import RANGE, RESERVED, Setting, encode_settings, parse_settings, takes
 from fourtuple.kernel.netns import network_cookie
 from fourtuple.kernel.private import StateFile
 from fourtuple.kernel.proc.alive import boot_id
@@ -48,12 +49,16 @@ def apply(changes: Sequence[Change], file: Path | None = None) -> Applied:
             raise UsageError(f"cannot set {change.name} = {change.after}", "it is not a setting of plan")
     if not changes:
         return Applied((), ())
-    done, refused = [], []
+    done: list[Change] = []
+    refused: list[tuple[Change, str]] = []
     with _state(file or state_file()) as state:
         stored = _read(state)
         for asked in changes:
             change = replace(asked, before=_value(asked.name))  # what it is now, under the lock
             if change.before == change.after:
+                continue
+            if change.name == RANGE and any(other.name == RESERVED for other, _ in refused):
+                refused.append((change, "the ports of services could not be reserved"))
                 continue
             if not takes(change.name, change.before):
                 refused.append((change, "its present value cannot be read"))
@@ -64,7 +69,7 @@ def apply(changes: Sequence[Change], file: Path | None = None) -> Applied:
                 write_sysctl(change.name, change.after)
             except OSError as error:
                 state.write(encode_settings(stored))
-                refused.append((change, error.strerror or str(error)))
+                refused.append((change, os.strerror(error.errno or 0)))
             else:
                 stored.append(entry)
                 done.append(change)
@@ -100,7 +105,7 @@ def undo(file: Path | None = None, *, forget: bool = False) -> Applied:
                     done.append(change)
                 except OSError as error:
                     kept.append(entry)
-                    refused.append((change, error.strerror or str(error)))
+                    refused.append((change, os.strerror(error.errno or 0)))
             elif now != entry.before:  # equal: `apply` was killed before it set it, or `undo` after it restored it
                 refused.append((change, f"it has been changed to {now} since"))
         state.write(encode_settings(kept[::-1]))

@@ -17,6 +17,7 @@ from fourtuple.core.limits.ports import PortRoom, PortUse
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.verdicts import Scope, Verdict
 from fourtuple.core.plan import fit
+from fourtuple.core.plan.claims import Reservation
 from fourtuple.core.plan.fit import WIDEST, Change, Check, Fit, Means, Says, Way
 from fourtuple.core.plan.nat import nat_budget
 from fourtuple.core.sockets.table import SOCKET, Chosen, Sockets, State, mapped
@@ -145,6 +146,8 @@ class Asked(NamedTuple):
             fresh=self.fresh(),
             wide=self.widened.fresh(Strategy.LATE),
             explicit=self.fresh(Strategy.EXPLICIT, Ranges([WIDEST])),
+            own=WIDEST,
+            reservation=Reservation.of(self.facts, WIDEST, ()),
             spare=(),
             here=True,
             connected=len(self.rows),
@@ -362,8 +365,8 @@ def test_connections_from_ports_outside_of_the_range_count_once_it_is_wide() -> 
 
 
 def test_a_range_begins_where_ordinary_users_may_bind() -> None:
-    facts = PortFacts(range(LOW, LOW + 10), Ranges([]), unprivileged_start=3000)
-    *_, wide = plain(25, facts=facts)
+    facts = PortFacts(range(LOW, LOW + 10), Ranges([]))
+    *_, wide = plain(25, reservation=Reservation.of(facts, range(3000, 65_536), ()))
 
     assert wide.changes[0].after == "3000 65535"
 

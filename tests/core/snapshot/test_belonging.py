@@ -130,7 +130,7 @@ FORMS: dict[str, dict[str, Any]] = {
     f"/docker/{B}/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{UID_}.slice/cri-containerd-{A}.scope": {
         "containers": (B, A),
         "runtime": "docker",
-        "pod": f"{B}/{UID}",
+        "pod": f"{B}:{UID}",
         "qos": "guaranteed",
         "slice": f"kubelet-kubepods-pod{UID_}.slice",
     },
@@ -262,7 +262,7 @@ def test_whatever_a_container_names_inside_it_stays_that_container(inside: list[
     found = belonging("".join([outside, *inside]))
 
     assert found.containers[0] == belonging(outside).container
-    assert not found.pod or "/" in found.pod
+    assert not found.pod or ":" in found.pod
 
 
 @pytest.mark.parametrize(

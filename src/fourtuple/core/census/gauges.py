@@ -38,12 +38,15 @@ class PairGauge:
 
 @dataclass(frozen=True, slots=True)
 class ListenerGauge:
-    """One listener as in records.Listener, or the sum of all the others: then address is REST."""
+    """One listener as in records.Listener, or the sum of all the others: then address is REST.
+
+    drops: None: the sum of listeners of several namespaces, which may go down
+    """
 
     address: str
     recv_q: int
     backlog: int
-    drops: int
+    drops: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def diagnose(snapshot: Snapshot, before: Snapshot | None = None) -> Diagnosis:
     """
     patient = Patient(snapshot, before)
     found = [trouble for rule in RULES for trouble in rule(patient)]
-    found.sort(key=lambda each: (each.rank.place, -each.share, each.key, str(each.subject)))
+    found.sort(key=lambda each: (each.rank.place, -each.share))  # otherwise in the order of RULES
     return Diagnosis(
         host=snapshot.host,
         at_s=snapshot.at_s,

@@ -14,12 +14,12 @@ from fourtuple.core.units import format_count
 
 CONFINED = 8  # files: a program that means to work with descriptors has more
 SELECT = "a program that uses select() breaks with descriptors above 1,023"
+LASTS = f"lasts until it ends; a program that read its limit at its start may keep to that; {SELECT}"
 INOTIFY = ("fs.inotify.max_user_instances", "fs.inotify.max_user_watches")
 
 
 def process_files(patient: Patient) -> Iterator[Trouble]:
     """The descriptors of each process against its own soft limit."""
-    nr_open = patient.number("fs.nr_open")
     for process in patient.now.processes.values():
         soft, used = process.files_soft, process.files_open
         if soft is None or used is None or (soft <= CONFINED and process.files_hard == soft):
@@ -38,31 +38,29 @@ def process_files(patient: Patient) -> Iterator[Trouble]:
             subject=patient.of_process(process.pid),
             evidence=tuple(evidence),
             cause="its soft limit of open files (RLIMIT_NOFILE) is too small, or it does not close what it opens",
-            cures=tuple(_file_cures(process, soft, nr_open, own=patient.now.uid in (0, process.uid))),
+            cures=tuple(_file_cures(patient, process, soft)),
             source="getrlimit(2), RLIMIT_NOFILE",
             used=used,
             most=soft,
         )
 
 
-def _file_cures(process: HostProcess, soft: int, nr_open: int | None, *, own: bool) -> Iterator[Cure]:
-    """own: the process is one that this user may change"""
-    hard = process.files_hard
+def _file_cures(patient: Patient, process: HostProcess, soft: int) -> Iterator[Cure]:
+    """Raising the soft limit up to the hard one needs no privilege over a process of one's own."""
+    hard, nr_open = process.files_hard, patient.number("fs.nr_open")
+    own = patient.now.uid in (0, process.uid)
+    inside = patient.of_cgroup(process.cgroup).container
+    lasting = "raise the container's ulimit, `--ulimit nofile=`" if inside else "set LimitNOFILE= of its unit"
     if hard is None or hard > soft:
-        to = hard if hard is not None else 2 * soft
-        yield Cure(
-            f"prlimit --pid {process.pid} --nofile={to}:{to}",
-            f"{SELECT}; it lasts until the process ends",
-            Needs.NOTHING if own else Needs.ROOT,
-        )
-        yield Cure("set LimitNOFILE= in its unit, or ulimit -n before it starts", SELECT, Needs.RESTART)
-        return
-    if nr_open is not None and soft >= nr_open:
+        to = 2 * soft if hard is None else hard
+        yield Cure(f"prlimit --pid {process.pid} --nofile={to}:{to}", LASTS, Needs.NOTHING if own else Needs.ROOT)
+        yield Cure(lasting, SELECT, Needs.RESTART)
+    elif nr_open is not None and soft >= nr_open:
         yield Cure(f"sysctl -w fs.nr_open={2 * nr_open}, then raise its limit", "takes kernel memory", Needs.ROOT)
-        return
-    to = min(2 * soft, nr_open or 2 * soft)
-    yield Cure(f"prlimit --pid {process.pid} --nofile={to}:{to}", f"{SELECT}; it lasts until it ends", Needs.ROOT)
-    yield Cure("set LimitNOFILE= in its unit, or nofile in limits.conf", SELECT, Needs.ROOT)
+    else:
+        to = min(2 * soft, nr_open or 2 * soft)
+        yield Cure(f"prlimit --pid {process.pid} --nofile={to}:{to}", LASTS, Needs.ROOT)
+        yield Cure(lasting, SELECT, Needs.ROOT)
 
 
 def host_files(patient: Patient) -> Iterator[Trouble]:

@@ -3,6 +3,7 @@
 The numbers are those of `census`: ports that connect() can choose, for each source address and destination.
 """
 
+import math
 from collections import Counter as Tally
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ WIDER = Cure(
     "a service that restarts may find a port taken that is not reserved",
     Needs.ROOT,
 )
+WIDE = 60_000  # ports: a range that has so many cannot be widened by much
 POOL = Cure("keep connections open and reuse them (keep-alive, a pool)", "", Needs.SETTING)
 ENDS = Cure(
     "connect to more destination addresses or ports, or from more source addresses",
@@ -135,7 +137,7 @@ def _held(patient: Patient, crowd: Crowd) -> Iterator[Trouble]:
         subject=patient.of_namespace(namespace, _first(holders)),
         evidence=_facts_about(patient, facts, holders),
         cause="a program calls bind() before connect(), or many listeners are inside the range",
-        cures=tuple(at_hand_first((FREE, WIDER), root=patient.now.uid == 0)),
+        cures=at_hand_first((FREE, *_wider(facts)), root=patient.now.uid == 0),
         source=SOURCE,
         used=blocked,
         most=automatic,
@@ -196,7 +198,12 @@ def _cause(crowd: Crowd, pair: int, counts: dict[str, int]) -> tuple[str, tuple[
     reserved = len(facts.port_range) - facts.automatic_ports.size
     if reserved >= MOSTLY * len(facts.port_range):
         fewer = Cure(f"reserve fewer ports ({RESERVED})", "a service may find its port taken", Needs.ROOT)
-        return f"{of_most(reserved, len(facts.port_range))} ports of the range are reserved", (fewer, POOL, ENDS, WIDER)
+        return f"{of_most(reserved, len(facts.port_range))} ports of the range are reserved", (
+            fewer,
+            POOL,
+            ENDS,
+            *_wider(facts),
+        )
     if counts["close_wait"] >= MOSTLY * total:
         fix = Cure("let the program close connections that the other end has closed", "", Needs.CODE)
         return (
@@ -208,11 +215,11 @@ def _cause(crowd: Crowd, pair: int, counts: dict[str, int]) -> tuple[str, tuple[
         loopback = crowd.usage.source(pair).startswith("127.") or crowd.usage.source(pair) == "::1"
         is_cure = facts.timestamps and not permits_reuse(facts, loopback=loopback)
         return (
-            f"about {format_rate(per_s)} connections are closed at this end, and each keeps its port for 60 s in"
-            " TIME_WAIT",
-            (POOL, *((REUSE,) if is_cure else ()), ENDS, WIDER),
+            f"about {format_count(math.ceil(per_s))} connections per second are closed at this end, and each keeps its"
+            " port for 60 s in TIME_WAIT",
+            (POOL, *((REUSE,) if is_cure else ()), ENDS, *_wider(facts)),
         )
-    return "more connections to one destination at once than there are source ports", (ENDS, POOL, WIDER)
+    return "more connections to one destination at once than there are source ports", (ENDS, POOL, *_wider(facts))
 
 
 def _churning(patient: Patient, crowd: Crowd, pair: int) -> Iterator[Trouble]:
@@ -232,8 +239,8 @@ def _churning(patient: Patient, crowd: Crowd, pair: int) -> Iterator[Trouble]:
         key="churn",
         rank=Rank.GROWS,
         says=f"source ports from {usage.source(pair)} to {usage.destination(pair)} will run out within"
-        f" {format_duration(min(left_s, TIME_WAIT_S))}: {format_rate(per_s)} are closed here, each keeps its port for"
-        " 60 s",
+        f" {format_duration(min(left_s, TIME_WAIT_S))}: {format_rate(per_s)} are closed here, and each keeps its port"
+        " for 60 s",
         subject=patient.of_namespace(crowd.namespace, _first(holders)),
         evidence=(
             f"{format_count(int(row['time_wait']))} in TIME_WAIT, {format_count(alive)} others, on"
@@ -314,11 +321,15 @@ def udp_ports(patient: Patient) -> Iterator[Trouble]:
             subject=patient.of_namespace(namespace, _first(holders)),
             evidence=_facts_about(patient, facts, holders),
             cause="UDP sockets that nobody closes, or one socket for each request, as resolvers do",
-            cures=(Cure("use one UDP socket for many requests, and close unused ones", "", Needs.CODE), WIDER),
+            cures=(Cure("use one UDP socket for many requests, and close unused ones", "", Needs.CODE), *_wider(facts)),
             source="net/ipv4/udp.c, udp_lib_get_port() (v6.18)",
             used=used,
             most=most,
         )
+
+
+def _wider(facts: PortFacts) -> tuple[Cure, ...]:
+    return () if len(facts.port_range) >= WIDE else (WIDER,)
 
 
 def _first(holders: "Tally[int]") -> int | None:

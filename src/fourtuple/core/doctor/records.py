@@ -92,8 +92,8 @@ class Trouble:
 
     @property
     def share(self) -> float:
-        """The share of the limit that is used; 1 if it is not a share, since something failed."""
-        return self.used / self.most if self.used is not None and self.most else 1.0
+        """The share of the limit that is used, at most 1; also 1 if it is not a share, since something failed."""
+        return min(1.0, self.used / self.most) if self.used is not None and self.most else 1.0
 
 
 @dataclass(frozen=True, slots=True)

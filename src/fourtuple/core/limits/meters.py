@@ -44,6 +44,7 @@ class Meter:
     metric:   as in fourtuple_METRIC and fourtuple_METRIC_max; empty: the limit applies to one process or user, or
               the kernel does not report what is in use
     about:    the metric's help
+    of_host:  both numbers are those of the whole host, and the same in every network namespace
     """
 
     setting: str
@@ -53,6 +54,7 @@ class Meter:
     counters: tuple[str, ...] = ()
     metric: str = ""
     about: str = ""
+    of_host: bool = False
 
     def read(self, world: World) -> Reading:
         return Reading(self.ceiling(world), self.in_use(world), world.page_bytes if self.in_pages else None)
@@ -99,6 +101,7 @@ ORPHANS = Meter(
     counters=("TCPAbortOnMemory",),
     metric="orphans",
     about="Sockets without a program that are not closed yet, of the host, and tcp_max_orphans.",
+    of_host=True,
 )
 TCP_MEMORY = Meter(
     "net.ipv4.tcp_mem",
@@ -108,6 +111,7 @@ TCP_MEMORY = Meter(
     counters=("TCPRcvQDrop", "PruneCalled", "TCPMemoryPressures"),
     metric="tcp_memory_bytes",
     about="Memory of queued data, of the host, and the most that tcp_mem allows.",
+    of_host=True,
 )
 CONNTRACK = Meter(
     "net.netfilter.nf_conntrack_max",
@@ -123,6 +127,7 @@ HOST_FILES = Meter(
     in_use=lambda world: world.files_in_use,
     metric="host_files",
     about="Open files of the host, and fs.file-max.",
+    of_host=True,
 )
 THREADS = Meter(
     "kernel.threads-max",
@@ -130,6 +135,7 @@ THREADS = Meter(
     in_use=lambda world: world.threads,
     metric="host_threads",
     about="Threads of the host, and kernel.threads-max.",
+    of_host=True,
 )
 NEIGHBOURS = Meter(
     "net.ipv4.neigh.default.gc_thresh3",

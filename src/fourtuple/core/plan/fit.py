@@ -15,7 +15,9 @@ from fourtuple.core.limits.ports import PortRoom
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.time_wait import kept_ms
 from fourtuple.core.limits.verdicts import ROOM, Verdict
+from fourtuple.core.plan.claims import Reservation
 from fourtuple.core.plan.nat import NatBudget
+from fourtuple.core.plan.settings import RANGE, RESERVED
 from fourtuple.core.space.endpoints import Address, Endpoint, Resolved
 from fourtuple.core.space.interval import Interval, flat
 from fourtuple.core.space.ranges import Ranges
@@ -64,7 +66,7 @@ class Change:
 
 
 def _quoted(value: str) -> str:
-    return f'"{value}"' if " " in value else value
+    return f'"{value}"' if " " in value or not value else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ class Fit:
     ports:        source ports of each source towards each destination
     room:         connections possible in addition to the existing ones
     server_bytes: kernel memory of the server ends; counted against this host if they are here
+    reservation:  the ports to reserve if the range becomes wider; None: it need not
     resolved:     names among the destinations that have several addresses
     """
 
@@ -149,6 +152,7 @@ class Fit:
     churn: Churn | None
     machine: Machine | None
     nat: NatBudget | None
+    reservation: Reservation | None = None
     resolved: tuple[Resolved, ...] = ()
 
     @property
@@ -204,7 +208,9 @@ class Means:
 
     fresh:     ports that a source has for certain towards a destination without connections
     wide:      the same with the widest range
-    explicit:  the same if the program chose the ports itself
+    explicit:  the same if the program chose the ports itself, among `own`
+    own:       the longest part of the widest range that nobody claims
+    reservation: what the widest range needs
     spare:     addresses of this host that are not yet among the sources
     connected: 4-tuples in use, with any source port
     noport:    additional connections that are possible for certain with IP_BIND_ADDRESS_NO_PORT
@@ -217,6 +223,8 @@ class Means:
     fresh: int
     wide: int
     explicit: int
+    own: range
+    reservation: Reservation
     spare: Sequence[Address]
     here: bool
     connected: int
@@ -282,7 +290,7 @@ def _port_ways(check: Check, means: Means, wanted: int) -> Iterator[Way]:
         yield from _more_sources(check, means, more_sources)
     automatic = means.strategy is not Strategy.EXPLICIT
     if automatic and means.explicit * space.pairs >= wanted:
-        ends = _text(means, space.sources.parts, WIDEST)
+        ends = _text(means, space.sources.parts, means.own)
         text = "choose the ports yourself; every other program in the namespace then loses these ports"
         yield Way(check.limit, False, text, f"--from {ends} --strategy explicit", ())
     if automatic and means.wide > means.fresh:
@@ -290,18 +298,31 @@ def _port_ways(check: Check, means: Means, wanted: int) -> Iterator[Way]:
 
 
 def _wider(check: Check, means: Means, wanted: int) -> Iterator[Way]:
-    """The widest range, alone or with the fewest additional destination ports."""
-    facts, space = means.facts, means.space
-    start = max(WIDEST.start, facts.unprivileged_start)
-    before = f"{facts.port_range.start} {facts.port_range.stop - 1}"
-    change = Change("net.ipv4.ip_local_port_range", before, f"{start} {WIDEST.stop - 1}")
-    text = "a wider range; reserve the ports of listeners inside it"
+    """The widest range without the reserved ports, alone or with the fewest additional destination ports."""
+    space, reservation = means.space, means.reservation
+    changes = widening(reservation, means.facts)
+    text = "a wider range"
+    if reservation.added:
+        text += f", with {_ports(reservation.added)} of services reserved"
     missing = wanted - (means.wide * space.pairs - means.connected)
     if missing <= 0:
-        yield Way(check.limit, True, text, "", (change,))
+        yield Way(check.limit, True, text, "", changes)
         return
     for way in _more_destinations(check, means, -(-missing // (means.wide * space.sources.size))):
-        yield Way(check.limit, True, f"{text}; and {way.text}", way.options, (change,))
+        short = f"{text}, is {format_count(missing)} too few" if reservation.added else text
+        yield Way(check.limit, True, f"{short}; and {way.text}", way.options, changes)
+
+
+def widening(reservation: Reservation, facts: PortFacts) -> tuple[Change, ...]:
+    """The settings for a wider range, after the ports that it must leave alone, so that nothing takes one meanwhile."""
+    before = f"{facts.port_range.start} {facts.port_range.stop - 1}"
+    change = Change(RANGE, before, f"{reservation.first} {reservation.last}")
+    reserve = Change(RESERVED, reservation.before, reservation.after)
+    return (reserve, change) if reservation.added else (change,)
+
+
+def _ports(count: int) -> str:
+    return f"{format_count(count)} port{'s' * (count != 1)}"
 
 
 def _more_destinations(check: Check, means: Means, more: int) -> Iterator[Way]:

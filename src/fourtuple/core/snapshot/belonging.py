@@ -5,7 +5,7 @@ src/basic/cgroup-util.c, v257), the kubelet (pkg/kubelet/cm/pod_container_manage
 `cgroupsPath`, LXC (src/lxc/cgroups/cgfsng.c, v6.0), Nomad (client/lib/cgroupslib, v1.9), the agent of ECS.
 
 A container, user or service that manages cgroups of its own names them as it likes. Those in a container are reported
-below its own name, `OUTER/INNER`, and those of users and services are marked as `delegated`, so that none can pass
+below its own name, `OUTER:INNER`, and those of users and services are marked as `delegated`, so that none can pass
 itself off as another.
 """
 
@@ -99,7 +99,7 @@ class Belonging:
 
     @property
     def container(self) -> str:
-        return "/".join(self.containers)
+        return ":".join(self.containers)
 
 
 def path_of(text: str) -> str:
@@ -141,7 +141,7 @@ def _with(found: Belonging, part: str, above: str) -> Belonging:
     """What is known after one more name of the path. above: the name before it"""
     if not found.pod and (pod := _pod(part, above)) is not None:
         name, qos = pod
-        inside = f"{found.container}/" if found.containers else ""
+        inside = f"{found.container}:" if found.containers else ""
         return replace(found, pod=inside + name, qos=qos, slice=part if part.endswith(".slice") else found.slice)
     if (container := _container(part, above, found)) is not None:
         if found.containers:

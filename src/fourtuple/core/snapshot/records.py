@@ -20,9 +20,10 @@ VERSION = 1  # of the format of a file
 class Cgroup:
     """One control group: whom its processes belong to, and what it uses of its own limits.
 
-    path:            as /proc/PID/cgroup gives it; of version 1 that of the pids or memory controller
+    path:            as /proc/PID/cgroup gives it; of version 1 the deepest of those that matter here (`path_of`)
     service:         the unit of systemd, such as `nginx.service`; empty: none
-    container, name: the container's ID, and its name where the runtime's state can be read; empty: none
+    container, name: the container's ID, OUTER:INNER if it is in another; and its name, or that of the outer one, where
+                     the runtime's state can be read; empty: none
     pod:             NAMESPACE/NAME, or the pod's UID where the name cannot be read; empty: none
     memory_bytes, memory_most_bytes: what it uses, and memory.max of the tightest cgroup above; None: no limit
     files_bytes:     the part of memory_bytes that is cached files, which the kernel can take back

@@ -1,7 +1,9 @@
 """The result of `plan` as text: the answer, every limit with its verdict, what makes N fit, and the cost."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
+from fourtuple.core.plan.claims import Reservation
 from fourtuple.core.plan.fit import Change, Check, Churn, Fit, Machine, Says, Way
 from fourtuple.core.plan.nat import NatBudget
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
@@ -9,6 +11,7 @@ from fourtuple.faces.text.lines import COLUMNS, wrapped
 from fourtuple.faces.text.words import format_interval, several_addresses
 
 TITLE, ROOM, WORD = 32, 36, 10
+CLAIMANTS, PORTS_TEXT = 12, 60  # shown: who claims ports, and characters of the ports of each
 WORDS = {Says.OK: "ok", Says.PERHAPS: "PERHAPS", Says.BLOCKS: "BLOCKS"}
 
 
@@ -30,6 +33,9 @@ def plan_lines(fit: Fit) -> Iterator[str]:
             "  sources     ", f"this host does not have {_list(fit.absent)}; add them as root with ip address add"
         )
     yield from _ways(fit.ways, {check.limit: check.title for check in fit.checks})
+    if fit.reservation:
+        yield ""
+        yield from _reservation(fit.reservation)
     yield ""
     yield from _cost(fit)
     if fit.churn:
@@ -42,18 +48,18 @@ def plan_lines(fit: Fit) -> Iterator[str]:
 
 def applied_lines(done: Sequence[Change], refused: Sequence[tuple[Change, str]]) -> Iterator[str]:
     for change in done:
-        yield from wrapped("set ", f"{change.name} = {change.after} (was {change.before})")
+        yield from wrapped("set ", f"{change.name} = {_value(change.after)} (was {_value(change.before)})")
     if done:
         yield "fourtuple undo restores the previous values"
     for change, why in refused:
-        yield from wrapped("not set ", f"{change.name} = {change.after}: {why}")
+        yield from wrapped("not set ", f"{change.name} = {_value(change.after)}: {why}")
     if not (done or refused):
         yield "no setting needs to be changed"
 
 
 def undone_lines(done: Sequence[Change], refused: Sequence[tuple[Change, str]], elsewhere: int) -> Iterator[str]:
     for change in done:
-        yield from wrapped("", f"{change.name} = {change.after} restored (was {change.before})")
+        yield from wrapped("", f"{change.name} = {_value(change.after)} restored (was {_value(change.before)})")
     for change, why in refused:
         yield from wrapped("left unchanged  ", f"{change.name}: {why}")
     if not (done or refused):
@@ -63,6 +69,11 @@ def undone_lines(done: Sequence[Change], refused: Sequence[tuple[Change, str]], 
         yield from wrapped(
             "", f"{others} in other network namespaces remain: run fourtuple undo there, or undo --forget"
         )
+
+
+def _value(value: str) -> str:
+    """A value of a sysctl; a list of ports may be empty, and has no space at which a line could end."""
+    return value.replace(",", ", ") or "none"
 
 
 def _where(fit: Fit) -> str:
@@ -107,6 +118,27 @@ def _ways(ways: Sequence[Way], titles: Mapping[str, str]) -> Iterator[str]:
             for change in way.changes:
                 yield f"      {change.command}"
                 yield f"      undo: {change.undo}"
+
+
+def _reservation(reservation: Reservation) -> Iterator[str]:
+    """Which ports a wider range must leave alone, who names them, and what nobody can know."""
+    claims = reservation.by_claimant()
+    besides = ", in addition to those that are" if reservation.before else ""
+    yield from wrapped(
+        "reserved  ",
+        f"with {reservation.first}-{reservation.last} any connect() of this network namespace could take the ports of"
+        f" services. {_some(reservation.added, 'port')} would be reserved{besides};"
+        f" {format_count(reservation.usable)} stay usable. Other namespaces have their own settings",
+    )
+    for by, ports in itertools.islice(claims.items(), CLAIMANTS):
+        shown = ports if len(ports) <= PORTS_TEXT else f"{ports[:PORTS_TEXT].rpartition(',')[0]} …"
+        yield from wrapped("  ", f"{_value(shown)}: {by}")
+    if len(claims) > CLAIMANTS:
+        yield from wrapped("  ", f"… and of {len(claims) - CLAIMANTS} more (--json)")
+    unread = f", and what this user may not read: {_list(reservation.unread)}" if reservation.unread else ""
+    yield from wrapped(
+        "not known ", f"ports of services that are down now and that no unit or known configuration names{unread}"
+    )
 
 
 def _cost(fit: Fit) -> Iterator[str]:

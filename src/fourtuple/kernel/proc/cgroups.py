@@ -5,8 +5,9 @@ Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst (v6.18)
 
 import math
 import os
-from collections.abc import Collection, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 from fourtuple.core.limits.facts import Memory
 from fourtuple.core.numbers import complete_lines, number_of
@@ -84,40 +85,58 @@ def _cgroups(process_folder: Path, cgroups: Path, controller: str) -> Iterator[t
                 yield cgroups / (controller if controllers else "") / str(parent).lstrip("/"), parent, version
 
 
-def cgroup_path(process_folder: Path) -> str:
-    """The path of a process's cgroup, a key of `read_cgroups`; empty: not visible."""
-    return path_of(whole(process_folder / "cgroup"))
+def cgroup_path(pid: int, proc: Path = PROC) -> str:
+    """The path of a process's cgroup, a key of `read_cgroups`; empty: it has ended, or is not visible."""
+    return path_of(whole(proc / str(pid) / "cgroup"))
 
 
-def read_cgroup(path: str, cgroups: Path = CGROUPS) -> Cgroup:
-    """What a cgroup uses, and the least that it and those above it allow; None: it cannot be read, or has no limit.
+def read_cgroups(paths: Iterable[str], cgroups: Path = CGROUPS) -> dict[str, Cgroup]:
+    """What these cgroups, and all above them, use and allow, by path; None: it cannot be read, or has no limit.
 
-    path: as /proc/PID/cgroup gives it. Nothing is read of one outside this process's cgroup namespace (`/../x`)
+    paths: as `cgroup_path` gives them. Nothing is read of one outside this process's cgroup namespace (`/../x`)
     """
-    if ".." in path.split("/"):
-        return Cgroup(path)
-    is_v2 = os.path.exists(cgroups / "cgroup.controllers")
-    memory = _folder(path, cgroups if is_v2 else cgroups / "memory")
-    tasks = _folder(path, cgroups if is_v2 else cgroups / "pids")
-    top = (cgroups, cgroups / "memory", cgroups / "pids")
+    version = 2 if os.path.exists(cgroups / "cgroup.controllers") else 1
+    found: dict[str, Cgroup] = {}
+    for path in filter(None, paths):
+        above: Cgroup | None = None
+        for each in (*reversed(PurePosixPath(path).parents), PurePosixPath(path)):
+            name = str(each)
+            if name not in found:
+                is_outside = ".." in each.parts
+                found[name] = Cgroup(name) if is_outside else _below(above, _read_cgroup(name, cgroups, version))
+            above = found[name]
+    return found
+
+
+def _below(above: Cgroup | None, cgroup: Cgroup) -> Cgroup:
+    """The cgroup with the limits of the one above it, too."""
+    if above is None:
+        return cgroup
+    memory = [each.memory_most_bytes for each in (above, cgroup) if each.memory_most_bytes is not None]
+    pids = [each.pids_most for each in (above, cgroup) if each.pids_most is not None]
+    return replace(cgroup, memory_most_bytes=min(memory, default=None), pids_most=min(pids, default=None))
+
+
+def _read_cgroup(path: str, cgroups: Path, version: int) -> Cgroup:
+    memory, tasks = (_folder(path, cgroups / (name if version == 1 else "")) for name in ("memory", "pids"))
     statistics = numbers_of(text_of(memory / "memory.stat"))
-    if is_v2:
-        used, most, sockets = "memory.current", "memory.max", statistics.get("sock")
-        events, total = numbers_of(text_of(memory / "memory.events")), ""
+    if version == 2:
+        used, most, events, total = "memory.current", "memory.max", "memory.events", ""
+        sockets = statistics.get("sock")
     else:
-        used, most, total = "memory.usage_in_bytes", "memory.limit_in_bytes", "total_"
+        used, most, events, total = "memory.usage_in_bytes", "memory.limit_in_bytes", "memory.oom_control", "total_"
         sockets = _number(memory / "memory.kmem.tcp.usage_in_bytes")
-        events = numbers_of(text_of(memory / "memory.oom_control"))
+    limit = _number(memory / most)
     files = [statistics.get(f"{total}{kind}_file") for kind in ("active", "inactive")]
     return Cgroup(
         path,
         memory_bytes=_number(memory / used),
-        memory_most_bytes=_least(memory, most, top),
-        files_bytes=sum(part or 0 for part in files) if None not in files else None,
+        memory_most_bytes=None if limit is None or limit >= UNLIMITED else limit,
+        files_bytes=None if None in files else sum(part or 0 for part in files),
         sockets_bytes=sockets,
-        oom_kills=events.get("oom_kill"),
+        oom_kills=numbers_of(text_of(memory / events)).get("oom_kill"),
         pids=_number(tasks / "pids.current"),
-        pids_most=_least(tasks, "pids.max", top),
+        pids_most=_number(tasks / "pids.max"),
         pids_refused=numbers_of(text_of(tasks / "pids.events")).get("max"),
     )
 
@@ -128,18 +147,6 @@ def _folder(path: str, top: Path) -> Path:
     while folder != top and not folder.is_dir():
         folder = folder.parent
     return folder
-
-
-def _least(folder: Path, name: str, top: Collection[Path]) -> int | None:
-    """The least limit in the files of this name, from this cgroup up; None: there is none."""
-    found = []
-    while True:
-        limit = _number(folder / name)
-        if limit is not None and limit < UNLIMITED:
-            found.append(limit)
-        if folder in top or folder == folder.parent:
-            return min(found, default=None)
-        folder = folder.parent
 
 
 def _number(file: Path) -> int | None:

@@ -210,7 +210,7 @@ def _names(folder: int, path: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Watcher:
+class InotifyWatcher:
     """A descriptor of inotify: of which process, how many watches it has, and its /proc/PID/fdinfo."""
 
     uid: int
@@ -233,7 +233,7 @@ class _Descriptors:
     pids: NDArray[np.int32]
     hidden: int
     sampled: Sequence[HostProcess]
-    watchers: Sequence[Watcher]
+    watchers: Sequence[InotifyWatcher]
 
     @classmethod
     def read(cls, folder: int, processes: Mapping[int, HostProcess], most: int) -> "_Descriptors":
@@ -242,7 +242,7 @@ class _Descriptors:
         found: dict[int, HostProcess] = {}
         sockets: list[tuple[int, list[int]]] = []
         sampled = []
-        watchers: list[Watcher] = []
+        watchers: list[InotifyWatcher] = []
         for process in sorted(processes.values(), key=lambda each: (each.files_open or 0, each.pid)):
             links, step = _read_links(folder, process.pid, left)
             if links is None:
@@ -295,12 +295,12 @@ def _read_links(folder: int, pid: int, most: int) -> tuple[list[tuple[str, str]]
     return None if denied else found, step
 
 
-def _watcher(folder: int, process: HostProcess, name: str) -> Watcher:
+def _watcher(folder: int, process: HostProcess, name: str) -> InotifyWatcher:
     text = read_at(f"{process.pid}/fdinfo/{name}", folder)
-    return Watcher(process.uid or 0, process.pid, int(name), text.count(b"inotify wd:"), text)
+    return InotifyWatcher(process.uid or 0, process.pid, int(name), text.count(b"inotify wd:"), text)
 
 
-def _with_kinds(process: HostProcess, kinds: Sequence[str], watchers: Sequence[Watcher]) -> HostProcess:
+def _with_kinds(process: HostProcess, kinds: Sequence[str], watchers: Sequence[InotifyWatcher]) -> HostProcess:
     """The process with the numbers of its rings, epoll and inotify instances, and of its inotify watches."""
     return replace(
         process,
@@ -311,7 +311,7 @@ def _with_kinds(process: HostProcess, kinds: Sequence[str], watchers: Sequence[W
     )
 
 
-def _distinct(watchers: Sequence[Watcher]) -> list[Watcher]:
+def _distinct(watchers: Sequence[InotifyWatcher]) -> list[InotifyWatcher]:
     """Each inotify instance once: a child process inherits the descriptors of its parent, which count once.
 
     Where the kernel cannot compare them, those with the same number and the same watches are taken for one.
@@ -319,7 +319,7 @@ def _distinct(watchers: Sequence[Watcher]) -> list[Watcher]:
     if len({watcher.pid for watcher in watchers}) < 2:
         return list(watchers)
 
-    def order(first: Watcher, second: Watcher) -> int:
+    def order(first: InotifyWatcher, second: InotifyWatcher) -> int:
         return compare_files((first.pid, first.handle), (second.pid, second.handle))
 
     try:
