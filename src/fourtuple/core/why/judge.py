@@ -133,12 +133,14 @@ class Why:
     unknown:  facts that could not be read, and why
     resolved: the name of the destination, if it has several addresses
     unseen:   sentences: where else this user could not look
+    pasted:   the tools whose output the text has, such as `ss -s`: it tells of another host; empty: none
     """
 
     findings: tuple[Explained, ...]
     unknown: Mapping[str, str]
     resolved: tuple[Resolved, ...] = ()
     unseen: tuple[str, ...] = ()
+    pasted: str = ""
 
     @property
     def is_known(self) -> bool:
@@ -151,6 +153,7 @@ class Why:
             "unknown": dict(self.unknown),
             "resolved": [asdict(each) for each in self.resolved],
             "unseen": list(self.unseen),
+            "pasted": self.pasted,
         }
 
 
