@@ -121,11 +121,11 @@ class _Looks:
         netns = host.world(pid, details=False).netns
         self.own = Viewpoint(host, snapshot, snapshot.namespaces.get(netns), ports, pid, _whose(host), ask=ask)
         self.unseen: list[str] = []
-        others = [each for each in snapshot.namespaces.values() if each.netns != netns and _is_used(each)]
+        others = [each for each in snapshot.namespaces.values() if each.netns != netns] if everywhere else []
         others.sort(key=lambda inside: -len(inside.sockets))
         self._others = [
             Viewpoint(Recorded(snapshot, netns=each.netns), snapshot, each, ports, None, subject_of(each, snapshot))
-            for each in (others if everywhere else [])
+            for each in others
         ]
         if everywhere:
             self.unseen += [each for each in snapshot.unseen if "namespace" in each]
@@ -143,9 +143,10 @@ class _Looks:
             return theirs[0].scene(finding, bearing, target)
         best = self.own.scene(finding, bearing, target)
         best_fit = fit_of(best, catalogue())
-        for number, other in enumerate(self._others):
+        fitting = [other for other in self._others if other.may_fit(finding)]
+        for number, other in enumerate(fitting):
             if time.monotonic() > self._over_s:
-                left = len(self._others) - number
+                left = len(fitting) - number
                 self.unseen.append(f"{format_count(left)} network namespaces: there was no time to look into them")
                 break
             with suppress(FourtupleError, OSError):
@@ -170,10 +171,6 @@ def subject_of(inside: HostNamespace, snapshot: Snapshot) -> str:
     who = f"{process.name} ({process.pid})" if process else ""
     named = inside.name if inside.name and inside.name != who else ""
     return "; ".join(filter(None, (owner, f"network namespace {named or inside.netns}", who)))
-
-
-def _is_used(inside: HostNamespace) -> bool:
-    return bool(len(inside.sockets) or len(inside.listeners) or inside.unix or inside.udp_ports)
 
 
 def _read(chunks: Iterable[str | bytes]) -> tuple[tuple[Finding, ...], Snapshot | None]:

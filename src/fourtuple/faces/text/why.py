@@ -138,6 +138,8 @@ def _heading(each: Explained) -> str:
 def _what(each: Explained) -> str:
     """A failure on the time line: what failed, and in which program."""
     program = f" of {visible(each.finding.program)}" if each.finding.program else ""
+    if not each.finding.error and each.finding.number is None and each.explanations:
+        return f"{each.explanations[0].cause}{program}: {_heading(each)}"
     return f"{_heading(each)}{program}"
 
 
