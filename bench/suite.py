@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from bench import counting, looking, sweeping
+from bench import counting, looking, reading, sweeping
 from bench.arena import COMPILE, Contestant, compiled, wait_quiet
 from bench.measure import (
     Finding,
@@ -256,6 +256,7 @@ MEASURES: Mapping[str, Measure] = {
     "census-beside": Measure(counting.few_of_many, 5),
     "export": Measure(counting.exporter, 5),
     "snapshot": Measure(counting.snapshot, 5),
+    "reading": Measure(reading.logs, 5),
     "connect": Measure(connect, 5),
     "past-65536": Measure(past_65536, 1),
     "slow-lane": Measure(slow_lane, 1),

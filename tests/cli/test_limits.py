@@ -138,9 +138,12 @@ def commands(ground: Ground, *several: Sequence[str], **environment: str) -> lis
 
 
 def fits_a_terminal(done: Done) -> bool:
-    """A command to be pasted stays one line, however many ports it has."""
-    lines = (done.stdout + done.stderr).splitlines()
-    return all(len(line) <= 80 for line in lines if f"sysctl -w {RESERVED}=" not in line)
+    return not too_wide(done.stdout + done.stderr)
+
+
+def too_wide(output: str) -> list[str]:
+    """Its lines that are wider than a terminal; a command to be pasted stays one line, however many ports it names."""
+    return [line for line in output.splitlines() if len(line) > 80 and f"sysctl -w {RESERVED}=" not in line]
 
 
 def need_another_user() -> None:
@@ -221,7 +224,7 @@ def test_no_answer_is_wider_than_a_terminal(quiet: Ground) -> None:
         "why EADDRNOTAVAIL --all --dest [::1]:8000",
     ]
     done = commands(quiet, *(each.split() for each in asked))
-    wide = [line for _, output in done for line in output.splitlines() if len(line) > 80]
+    wide = [line for _, output in done for line in too_wide(output)]
 
     assert [code for code, _ in done] == [SHORT if each.startswith("plan") else OK for each in asked]
     assert wide == []
@@ -370,6 +373,77 @@ def test_a_router_that_has_too_few_ports_blocks_too(quiet: Ground) -> None:
     asked = ["plan", "129,024", "127.0.0.1:8000-8001", "--nat", "aws", "--nat-addresses"]
 
     assert [code for code, _ in commands(quiet, [*asked, "1"], [*asked, "2"])] == [SHORT, OK]
+
+
+HIDDEN = {
+    "sys/net/ipv4/ip_local_port_range": RANGE,
+    "sys/net/ipv4/ip_local_reserved_ports": RESERVED,
+    "sys/fs/nr_open": "fs.nr_open",
+    "meminfo": "memory",
+}
+
+
+@pytest.mark.parametrize("file", HIDDEN)
+def test_a_setting_that_cannot_be_read_is_not_ok(quiet: Ground, file: str) -> None:
+    """It is named, with the reason; and the plan fits once it is assumed, and says so."""
+    need(os.geteuid() == 0 and shutil.which("unshare"), "root and unshare")
+    set_range(quiet, 40_000, 40_099)
+    hidden = ("unshare", "-m", "sh", "-c", f'mount --bind /dev/null /proc/{file}; exec "$@"', "sh", *COMMAND)
+    value = {RANGE: "40000 40099", RESERVED: "", "memory": "2GiB"}.get(HIDDEN[file], "1000000")
+    done = quiet.run(*hidden, "plan", "10", "127.0.0.1:8000")
+    assumed = quiet.run(*hidden, "plan", "10", "127.0.0.1:8000", "--assume", f"{HIDDEN[file]}={value}")
+
+    assert done.returncode == SHORT
+    assert "unknown whether it fits" in joined(done.stdout)
+    assert HIDDEN[file] in joined(done.stdout)
+    assert assumed.returncode == OK
+    assert "assumed" in assumed.stdout.splitlines()[0]
+    assert f"{HIDDEN[file]} = " in assumed.stdout
+    assert fits_a_terminal(done)
+
+
+def test_where_no_setting_can_be_read_nothing_fits(quiet: Ground) -> None:
+    """Not "0 ports: fits"; and `hold` says what it lacks."""
+    need(os.geteuid() == 0 and shutil.which("unshare"), "root and unshare")
+    hidden = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs x /proc/sys; exec "$@"', "sh", *COMMAND)
+    done = quiet.run(*hidden, "plan", "10", "127.0.0.1:8000", "--churn", "5/s", "--machines", "2")
+    held = quiet.run(*hidden, "hold", "10", "127.0.0.1:8000")
+
+    assert (done.returncode, done.stderr) == (SHORT, "")
+    assert "unknown whether it fits, because of source ports" in joined(done.stdout)
+    assert "127.0.0.1:8000" in done.stdout
+    assert held.returncode == CANNOT
+    assert "the range of source ports" in held.stderr
+
+
+def test_what_is_assumed_is_counted(quiet: Ground) -> None:
+    """A range that is not set, and what a cloud does not publish; nothing is applied on these grounds."""
+    set_range(quiet, 40_000, 40_099)
+    wide = ("--assume", f"{RANGE}=1024 65535")
+    nat = ("plan", "100", "127.0.0.1:8000", "--nat", "aws-instance")
+    churn = ("plan", "20", "127.0.0.1:8000", "--nat", "aws", "--churn", "10/s")
+    asked = [
+        ("plan", "1000", "127.0.0.1:8000"),
+        ("plan", "1000", "127.0.0.1:8000", *wide),
+        nat,
+        (*nat, "--assume", "nat.ports=100"),
+        (*nat, "--assume", "nat.ports=99"),
+        churn,
+        (*churn, "--assume", "nat.kept=60"),
+        ("plan", "20", "127.0.0.1:8000", "--apply", *wide),
+        ("plan", "20", "127.0.0.1:8000", "--assume", "other=1"),
+        ("plan", "20", "127.0.0.1:8000", "--assume", "nat.ports=1"),
+    ]
+
+    assert [code for code, _ in commands(quiet, *asked)] == [SHORT, OK, SHORT, OK, SHORT, SHORT, OK, 2, 2, 2]
+
+
+def test_a_gateway_keeps_the_ports_of_closed_connections(quiet: Ground) -> None:
+    """20 that are held, and 400 per second, each for 120 s: 48,020 ports of each machine."""
+    set_range(quiet, 1024, 65_535)
+    nat = plan(quiet, "20", "127.0.0.1:443", "--nat", "gcp", "--churn", "400/s")["nat"]
+
+    assert (nat["each"], nat["slice_ports"], nat["kept_s"]) == (48_020, 48_020, 120)
 
 
 def test_a_plan_opens_nothing(quiet: Ground) -> None:

@@ -40,6 +40,16 @@ VALUES = {
     "N": ["1", "7", "20", "1.5k", "1e3", "1,000", "-5", "many", "10000000000000k"],
     "TIME": ["0s", "5ms", "1s", "10", "1h", "-1s"],
     "RATE": ["1/s", "20k/s", "0", "9999999/s"],
+    "NAME=VALUE": [
+        "fs.nr_open=1M",
+        "net.ipv4.ip_local_port_range=1024 65535",
+        "memory=0B",
+        "nat.ports=0",
+        "x",
+        "=",
+        "memory=",
+    ],
+    "GATEWAY": ["aws", "aws-instance", "azure-load-balancer", "gcp-dynamic", "other"],
     "TEXT|@FILE|SIZE": ["ping", "32B", "@/dev/null", "@/no/such", "@/dev/zero", "99999TiB", r"a\r\n"],
 }
 ENDPOINTS = [

@@ -14,6 +14,13 @@ from tests.fuzz import mutations
 from tests.fuzz.commands import ADDRESSES, ENDPOINTS, TEXTS
 from tests.fuzz.running import call
 
+
+def cut_anywhere(text: str) -> list[bytes]:
+    """The bytes of a text in pieces of seven, which cut letters and lines."""
+    data = text.encode(errors="surrogatepass")
+    return [data[at : at + 7] for at in range(0, len(data), 7)]
+
+
 PARSERS: dict[Callable[[str], object], list[str]] = {
     units.parse_count: ["20k", "100,000", "1.5M"],
     units.parse_rate: ["20k/s", "0.5/s"],
@@ -28,6 +35,7 @@ PARSERS: dict[Callable[[str], object], list[str]] = {
     lambda text: Where.parse([text], []): [*ENDPOINTS, *ADDRESSES],
     lambda text: TupleSpace.of([text], range(1, 9), ["127.0.0.1:80"]).size: ADDRESSES,
     lambda text: read_findings([text]): TEXTS,
+    lambda text: read_findings(cut_anywhere(text)): TEXTS,
 }
 
 

@@ -1,11 +1,13 @@
 """Ports that the files of a host name, read below a folder that stands for its root."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from fourtuple.kernel.services import read_claims
+from tests.conftest import need
 
 
 @pytest.fixture
@@ -120,12 +122,39 @@ def test_ports_that_containers_publish(root: Path) -> None:
 
 
 def test_what_may_not_be_read_is_said(root: Path) -> None:
-    write(root, "etc/systemd/system/a.socket", "[Socket]\nListenStream=7000\n")
-    (root / "etc/systemd/system/a.socket").chmod(0)
-    if os.access(root / "etc/systemd/system/a.socket", os.R_OK):
-        pytest.skip("needs a user who may not read every file")
+    """A file, a folder of the table, and a folder that a pattern leads to; asked as another user."""
+    need(os.geteuid() == 0, "root, to become a user who may not read every file")
+    hidden = (
+        "etc/systemd/system/a.socket",
+        "etc/redis",
+        "etc/pgbouncer",
+        "etc/nginx/conf.d",
+        "var/lib/docker/containers",
+    )
+    write(root, hidden[0], "[Socket]\nListenStream=7000\n")
+    for folder in hidden[1:]:
+        write(root, f"{folder}/redis.conf", "port 7000\n")
+    for name in hidden:
+        (root / name).chmod(0)
+    for above in (root, *root.parents):
+        if above.stat().st_mode & 0o777 == 0o700:
+            above.chmod(0o755)  # pytest's own are for their user alone
+    reader, writer = os.pipe()
+    if not (pid := os.fork()):
+        try:
+            os.setuid(65_534)
+            os.write(writer, json.dumps(read_claims(root)).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as answer:
+        claims, unread = json.load(answer)
+    os.waitpid(pid, 0)
 
-    assert read_claims(root) == ([], ["/etc/systemd/system/a.socket"])
+    assert claims == []
+    assert unread == sorted(
+        [f"/{name}" for name in (hidden[0], "etc/redis", "etc/pgbouncer/pgbouncer.ini", *hidden[3:])]
+    )
 
 
 def test_files_that_are_no_text_or_never_end_are_no_error(root: Path) -> None:

@@ -59,10 +59,10 @@ def _ground(question: Question) -> Means:
 
 
 def answer(question: Question, wanted: int, *, rate_per_s: float | None = None, **other: Any) -> Fit:
-    """As verbs.plan puts it together. other: churn_per_s, machines, nat, nat_addresses, absent"""
+    """As verbs.plan puts it together. other: churn_per_s, machines, nat, nat_addresses, absent, …"""
     machines = other.get("machines")
     each, means = -(-wanted // (machines or 1)), _ground(question)
-    checks = fit.checks(question.verdicts, each, uncounted=UNCOUNTED)
+    checks = (*other.get("unknown", ()), *fit.checks(question.verdicts, each, uncounted=UNCOUNTED))
     _, binding = bound([verdict for verdict in question.verdicts if verdict.limit not in UNCOUNTED])
     rooms = [check.room for check in checks if check.room is not None]
     others = [c.room.least for c in checks if c.room is not None and c.limit not in (*fit.PORT_LIMITS, "4-tuple")]
@@ -72,7 +72,7 @@ def answer(question: Question, wanted: int, *, rate_per_s: float | None = None, 
     churn, nat = other.get("churn_per_s"), other.get("nat")
     return Fit(
         wanted=wanted,
-        says=min((check.says for check in checks), key=(Says.BLOCKS, Says.PERHAPS, Says.OK).index),
+        says=min((check.says for check in checks), key=fit.WORST_FIRST.index),
         strategy=question.strategy,
         sources=question.space.sources.size,
         first_source=str(question.space.address(question.space.sources[0])),
@@ -97,7 +97,15 @@ def answer(question: Question, wanted: int, *, rate_per_s: float | None = None, 
         churn=fit.churn(churn, means.ports, means.facts, each, loopback=question.here) if churn else None,
         machine=fit.machine(machines, wanted, means, min(others), rate) if machines else None,
         reservation=means.reservation if any(change.name == RANGE.name for w in ways for change in w.changes) else None,
-        nat=nat_budget(nat, other.get("nat_addresses", 1), wanted, question.space.destinations.size, machines or 1)
+        assumed=tuple(other.get("assumed", ())),
+        nat=nat_budget(
+            nat,
+            other.get("nat_addresses", 1),
+            wanted,
+            question.space.destinations.size,
+            machines or 1,
+            churn_per_s=churn or 0.0,
+        )
         if nat
         else None,
     )
@@ -121,16 +129,27 @@ def _refused() -> str:
     return "\n".join(error_lines(error))
 
 
+UNKNOWN = (
+    fit.Check(
+        "memory.max",
+        "memory of the cgroup",
+        None,
+        Says.UNKNOWN,
+        "the limit in /x cannot be read (--assume memory.max=…)",
+    ),
+)
 RANGE = Change("net.ipv4.ip_local_port_range", "32768 60999", "1024 65535")
 CONNTRACK = Change("net.netfilter.nf_conntrack_max", "65536", "220000")
+RESERVED = Change("net.ipv4.ip_local_reserved_ports", "", "7000,8080-8089,30000-32767")
+FREED = Change(RESERVED.name, RESERVED.after, RESERVED.before)
 BACK = Change(RANGE.name, RANGE.after, RANGE.before)
 
 
 def _settings() -> str:
     shown = (
-        applied_lines([RANGE], [(CONNTRACK, "Permission denied")]),
+        applied_lines([RESERVED, RANGE], [(CONNTRACK, "Permission denied")]),
         applied_lines([], []),
-        undone_lines([BACK], [(CONNTRACK, "it is 300000 now")], 0),
+        undone_lines([BACK, FREED], [(CONNTRACK, "it is 300000 now")], 0),
         undone_lines([], [], 0),
         undone_lines([], [], 2),
     )
@@ -152,6 +171,14 @@ SCREENS = {
     "machines": lambda: _lines(PORTS, 100_000, machines=5),
     "nat": lambda: _lines(PORTS, 20_000, nat="aws"),
     "nat-too-few": lambda: _lines(PORTS, 200_000, machines=10, nat="azure", nat_addresses=2),
+    "nat-churn": lambda: _lines(PORTS, 20, nat="gcp", churn_per_s=400.0),
+    "nat-unknown": lambda: _lines(PORTS, 20, nat="aws", churn_per_s=400.0),
+    "nat-instance": lambda: _lines(PORTS, 20, nat="aws-instance"),
+    "nat-app-service": lambda: _lines(PORTS, 1000, machines=5, nat="azure-app-service"),
+    "nat-pool": lambda: _lines(PORTS, 100_000, machines=120, nat="azure-load-balancer"),
+    "nat-independent": lambda: _lines(replace(PORTS, destinations=("192.0.2.9:80-89",)), 2000, nat="gcp-independent"),
+    "unknown": lambda: _lines(PORTS, 1000, unknown=UNKNOWN),
+    "assumed": lambda: _lines(PORTS, 1000, assumed=["fs.nr_open = 1000000", "net.ipv4.ip_local_reserved_ports = none"]),
     "nat-slices": lambda: _lines(PORTS, 200_000, machines=10, nat="gcp", nat_addresses=4),
     "refused": _refused,
     "settings": _settings,

@@ -6,9 +6,22 @@ from typing import Any
 import click
 
 from fourtuple.cli.common import ALL_STRATEGIES, COUNT, FIRST_ADDRESS, FROM, JSON, RATE, UNITS, print_json, split
-from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
+from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.core.visible import shell_words
 from fourtuple.faces.printer import tell
+
+# The names of core/plan/nat.py, which --help need not import.
+NAT = (
+    "aws",
+    "aws-instance",
+    "azure",
+    "azure-app-service",
+    "azure-load-balancer",
+    "gcp",
+    "gcp-dynamic",
+    "gcp-independent",
+    "linux",
+)
 
 
 @click.command(short_help="Check whether N connections fit, and what to change if not.", epilog=UNITS)
@@ -28,7 +41,10 @@ from fourtuple.faces.printer import tell
 )
 @click.option("--machines", type=click.IntRange(1, 1_000_000), metavar="K", help="Calculate for K identical machines.")
 @click.option(
-    "--nat", type=click.Choice(["aws", "azure", "gcp", "linux"]), help="Account for a NAT gateway on the path."
+    "--nat",
+    type=click.Choice(NAT),
+    metavar="GATEWAY",
+    help=f"Account for a NAT gateway on the path: {', '.join(NAT)}.",
 )
 @click.option(
     "--nat-addresses",
@@ -37,6 +53,12 @@ from fourtuple.faces.printer import tell
     default=1,
     show_default=True,
     help="Public addresses of the NAT gateway.",
+)
+@click.option(
+    "--assume",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Take this value instead of what this host says, or where it says nothing; repeatable.",
 )
 @click.option("--write", "file", type=click.Path(dir_okay=False), help="Write the plan to a file, for hold --plan.")
 @click.option("--apply", "do_apply", is_flag=True, help="Apply the required sysctls; `undo` restores them.")
@@ -53,7 +75,7 @@ def plan(
 ) -> None:
     """Check whether N more connections fit; if not, find the smallest change that makes them fit. Opens nothing.
 
-    Exit code: 0 if they certainly fit, 1 if not.
+    Exit code: 0 if they certainly fit, 1 if not, or if a limit is unknown.
     """
     from fourtuple.core.limits.strategy import Strategy
     from fourtuple.faces.text import plan as face
@@ -62,6 +84,8 @@ def plan(
     from fourtuple.verbs.undo import apply
 
     asked = {"sources": split(sources), "strategy": Strategy(strategy) if strategy else None, **options}
+    if do_apply and options["assume"]:
+        raise UsageError("--apply with --assume", "settings follow from what this host says")
     fit = verb(wanted, destinations, **asked)
     said: list[str] = []
     applied: dict[str, Any] = {}

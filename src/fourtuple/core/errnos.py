@@ -36,7 +36,8 @@ class Symptom:
 
 _FULL_PAIR = Symptom(
     "source ports: every port of the range is taken for this source address and destination, or held by another socket",
-    "Use more source addresses (--from), more destination ports, or a wider net.ipv4.ip_local_port_range.",
+    "Use more source addresses (--from), more destination ports, or a wider net.ipv4.ip_local_port_range"
+    " with the ports of services reserved (`plan` lists both settings).",
     Extent.PAIR,
 )
 _SYSTEM_FULL = "Close other programs or add memory; each connection takes about 4 KiB of kernel memory at each end."

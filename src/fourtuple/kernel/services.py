@@ -6,8 +6,10 @@ and MOST_BYTES of each: a service is configured in far less.
 
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 
 from fourtuple.core.plan import units
@@ -56,21 +58,36 @@ class HostFiles:
         self._left = MOST_FILES
 
     def matching(self, pattern: str) -> list[Path]:
-        """The files that match a pattern below the root, ascending."""
-        try:
-            return sorted(path for path in self.root.glob(pattern) if path.is_file())
-        except OSError:
-            return []
+        """The regular files that a pattern below the root matches, ascending."""
+        found = [self.root]
+        for part in pattern.split("/"):
+            if not set(part) & set("*?["):
+                found = [folder / part for folder in found]
+            else:
+                found = [each for folder in found for each in self.entries(folder) if fnmatch(each.name, part)]
+        return [path for path in found if self._is_file(path)]
 
-    def entries(self, folder: str) -> list[Path]:
+    def entries(self, folder: Path) -> list[Path]:
+        """What is in a folder, ascending; nothing if it is none."""
         try:
-            return sorted((self.root / folder).iterdir())
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            if isinstance(error, PermissionError):
-                self.unread.add(f"/{folder}")
-            return []
+            return sorted(folder.iterdir())
+        except PermissionError:
+            self._note(folder)
+        except OSError:
+            pass
+        return []
+
+    def _is_file(self, path: Path) -> bool:
+        try:
+            return stat.S_ISREG(path.stat().st_mode)
+        except PermissionError:  # of a folder above it
+            self._note(path)
+        except OSError:
+            pass
+        return False
+
+    def _note(self, path: Path) -> None:
+        self.unread.add(f"/{path.relative_to(self.root)}")
 
     def text(self, path: Path) -> str:
         """The text of a file, as far as MOST_BYTES; empty if it cannot be read."""
@@ -83,7 +100,7 @@ class HostFiles:
                 return file.read(MOST_BYTES)
         except OSError as error:
             if isinstance(error, PermissionError):
-                self.unread.add(f"/{path.relative_to(self.root)}")
+                self._note(path)
             return ""
 
 
@@ -130,15 +147,15 @@ def _units(files: HostFiles, manager: str) -> Iterator[Claim]:
     added: dict[str, dict[str, Path]] = {}
     instances: dict[str, set[str]] = {}
     for folder in folders:
-        for path in files.entries(folder):
+        for path in files.entries(files.root / folder):
             if path.suffix in (".socket", ".service"):
                 units_found.setdefault(path.name, path)
             elif path.name.endswith((".socket.d", ".service.d")):
-                for more in files.entries(str(path.relative_to(files.root))):
+                for more in files.entries(path):
                     if more.suffix == ".conf":
                         added.setdefault(path.name.removesuffix(".d"), {}).setdefault(more.name, more)
             elif path.name.endswith((".wants", ".requires", ".upholds")):
-                for wanted in files.entries(str(path.relative_to(files.root))):
+                for wanted in files.entries(path):
                     template, at, instance = wanted.stem.partition("@")
                     if at and instance:
                         instances.setdefault(f"{template}@{wanted.suffix}", set()).add(instance)
@@ -170,7 +187,7 @@ def _kubernetes(files: HostFiles) -> Iterator[Claim]:
     """The range of NodePorts, which have no listener, and the ports of the kubelet."""
     proc = files.root / "proc"
     lines = [text_of(path.parent / "cmdline") for path in proc.glob("[0-9]*/comm") if _is_kubernetes(text_of(path))]
-    if lines or any((files.root / folder).exists() for folder in KUBERNETES_FOLDERS):
+    if lines or any(os.path.exists(files.root / folder) for folder in KUBERNETES_FOLDERS):
         texts = [files.text(path) for pattern in KUBERNETES_FILES for path in files.matching(pattern)]
         yield from _claims([node_ports([*lines, *texts])], "Kubernetes NodePorts")
         yield from _claims([range(port, port + 1) for port in KUBELET_PORTS], "kubelet")
@@ -182,11 +199,11 @@ def _is_kubernetes(comm: str) -> bool:
 
 def _docker(files: HostFiles) -> Iterator[Claim]:
     """The ports that containers publish, running or not, and Swarm's range."""
-    for folder in files.entries("var/lib/docker/containers"):
+    for folder in files.entries(files.root / "var/lib/docker/containers"):
         text = files.text(folder / "hostconfig.json")
         with suppress(ValueError, AttributeError, TypeError):
             bindings: Mapping[str, Sequence[Mapping[str, str]]] = json.loads(text).get("PortBindings") or {}
             for host in (host for each in bindings.values() for host in each or ()):
                 yield from _claims(units.ports_in(host.get("HostPort", "")), f"Docker container {folder.name[:12]}")
-    if (files.root / "var/lib/docker/swarm/state.json").exists():
+    if os.path.exists(files.root / "var/lib/docker/swarm/state.json"):
         yield from _claims([NODE_PORTS], "Docker Swarm")

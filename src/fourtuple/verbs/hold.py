@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fourtuple.core.errors import ShortfallError, UsageError
+from fourtuple.core.errors import CannotError, ShortfallError, UsageError
 from fourtuple.core.limits.cost import (
     MEMORY_SHARE,
     MEMORY_SHARE_OF_AN_EMPTY_HOST,
@@ -96,6 +96,9 @@ def prepare(options: HoldOptions) -> HoldOrder:
         strategy=options.strategy,
         first_address=options.first_address,
     )
+    if seen.world.ports is None:
+        what = "the range of source ports"
+        raise CannotError(what, seen.world.why_not.get(what, "it cannot be read"))
     if seen.ports is None or seen.strategy is Strategy.BIND0:
         raise UsageError(f"--strategy {seen.strategy}", "hold does not support it", "See hold --help.")
     connections = fitting(options.wanted, seen.world.free_memory)

@@ -1,6 +1,6 @@
 """`plan`: do N connections fit, and what makes them fit? `hold` asks the same before it opens anything."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
@@ -17,10 +17,12 @@ from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.table import LIMITS
 from fourtuple.core.limits.weigh import bound
 from fourtuple.core.plan import fit
+from fourtuple.core.plan.assume import parse_assumptions
 from fourtuple.core.plan.claims import Claim, Reservation, quietest
 from fourtuple.core.plan.fit import Fit, Means, Says
-from fourtuple.core.plan.nat import ROUTERS, nat_budget
+from fourtuple.core.plan.nat import KEPT, PORTS, ROUTERS, nat_budget
 from fourtuple.core.plan.settings import RANGE
+from fourtuple.core.plan.unknown import WATCHES, PlanCase, with_unknown
 from fourtuple.core.runs.orders import LoopName
 from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.interval import Interval
@@ -29,6 +31,7 @@ from fourtuple.core.units import LEAST_PER_S, MOST_PER_S
 from fourtuple.engine.loops.choose import Choice, choose
 from fourtuple.engine.loops.room import FILES
 from fourtuple.kernel import addresses
+from fourtuple.kernel.proc.sysctl import NOTHING
 from fourtuple.store.input import read_file
 from fourtuple.verbs.hosts import here
 from fourtuple.verbs.output import write_output
@@ -38,7 +41,6 @@ from fourtuple.verbs.survey import Look, look
 
 RING_FILES = "hold's sockets need no descriptor"
 WORKERS_FILES = "hold uses more processes"
-WATCHES = "fs.epoll.max_user_watches"
 MOST = 10**12
 
 
@@ -50,8 +52,9 @@ class PlanOptions:
     rate_per_s:    connections opened per second; None: as many as bench/RESULTS.md has measured
     churn_per_s:   additional connections that are opened and closed per second, the client closing first
     machines:      number of machines like this one that share the connections
-    nat:           a NAT gateway on the path: aws, azure, gcp, linux
+    nat:           a gateway on the path, a name of ROUTERS
     nat_addresses: its public addresses
+    assume:        NAME=VALUE, in place of what this host or the table of gateways says
     """
 
     wanted: int
@@ -64,6 +67,7 @@ class PlanOptions:
     machines: int | None = None
     nat: str | None = None
     nat_addresses: int = 1
+    assume: tuple[str, ...] = ()
 
     @property
     def wanted_each(self) -> int:
@@ -94,23 +98,34 @@ def plan(wanted: int, destinations: Sequence[str], **options: Any) -> Fit:
     """
     asked = PlanOptions(wanted, tuple(destinations), **options)
     asked.check()
+    assumed = parse_assumptions(asked.assume)
+    if asked.nat is None and (ours := [name for name in (PORTS, KEPT) if name in assumed]):
+        raise UsageError(f"--assume {ours[0]}", "it needs a gateway", "Add --nat.")
     seen = look(
         asked.destinations,
         sources=asked.sources,
         strategy=asked.strategy,
         first_address=asked.first_address,
         on_paper=True,
+        assumed=assumed,
     )
     absent = tuple(str(address) for address in absent_sources(seen.space, here())) if asked.sources else ()
     each = asked.wanted_each
     choice = choose(LoopName.AUTO, connections=fitting(each, seen.world.free_memory))
-    checks = checks_of(seen, each, choice)
+    counted = frozenset() if choice.name is LoopName.RING else frozenset({WATCHES})
+    planned = PlanCase(seen.case, each, counted, asked.churn_per_s is not None)
+    checks = with_unknown(checks_of(seen, each, choice), planned)
     means = means_of(seen, asked.destinations, reservation_of(seen, checks))
-    return fit_of(asked, seen, means, checks, absent)
+    return fit_of(asked, seen, means, checks, absent, assumed)
 
 
 def fit_of(
-    options: PlanOptions, seen: Look, means: Means | None, checks: Sequence[fit.Check], absent: tuple[str, ...]
+    options: PlanOptions,
+    seen: Look,
+    means: Means | None,
+    checks: Sequence[fit.Check],
+    absent: tuple[str, ...],
+    assumed: Mapping[str, str] = NOTHING,
 ) -> Fit:
     """What follows from the options and from what was seen. Pure: it reads nothing."""
     space, each, machines = seen.space, options.wanted_each, options.machines
@@ -123,11 +138,21 @@ def fit_of(
         machine = fit.machine(machines, options.wanted, means, min(others, default=MOST), rate)
     nat = None
     if options.nat:
-        nat = nat_budget(options.nat, options.nat_addresses, options.wanted, space.destinations.size, machines or 1)
+        nat = nat_budget(
+            options.nat,
+            options.nat_addresses,
+            options.wanted,
+            space.destinations.size,
+            machines or 1,
+            churn_per_s=options.churn_per_s or 0.0,
+            assumed={name: int(value) for name, value in assumed.items() if name in (PORTS, KEPT)},
+        )
     ways = tuple(fit.ways(checks, means, seen.world, each))
+    says = min((check.says for check in checks), key=fit.WORST_FIRST.index, default=Says.OK)
+    known = Interval.tightest(c.room for c in checks if c.room is not None)
     return Fit(
         wanted=options.wanted,
-        says=min((check.says for check in checks), key=(Says.BLOCKS, Says.PERHAPS, Says.OK).index, default=Says.OK),
+        says=says,
         strategy=seen.strategy,
         sources=space.sources.size,
         first_source=str(space.address(space.sources[0])),
@@ -135,7 +160,7 @@ def fit_of(
         destinations=space.destinations.size,
         first_destination=fit.endpoint(space),
         ceiling=means.ports.ceiling if means else 0,
-        room=Interval.tightest(c.room for c in checks if c.room is not None),
+        room=None if says is Says.UNKNOWN else known,
         binding=binding.limit if binding else None,
         because=seen.ports.because if seen.ports else (),
         can_probe=seen.can_probe,
@@ -155,6 +180,7 @@ def fit_of(
         reservation=means.reservation
         if means and any(change.name == RANGE for w in ways for change in w.changes)
         else None,
+        assumed=tuple(f"{name} = {value or 'none'}" for name, value in assumed.items()),
         resolved=seen.resolved,
     )
 
@@ -237,7 +263,8 @@ def reservation_of(seen: Look, checks: Sequence[fit.Check]) -> Reservation | Non
     It includes the destinations that are on this host: what listens there may be down now.
     """
     facts = seen.world.ports
-    if facts is None or all(check.says is Says.OK for check in checks if check.limit in fit.PORT_LIMITS):
+    lacking = [c for c in checks if c.limit in fit.PORT_LIMITS and c.says in (Says.BLOCKS, Says.PERHAPS)]
+    if facts is None or not lacking:
         return None
     parts = seen.space.destinations.parts if seen.case.here else ()
     also = [Claim(part.start, part.stop - 1, "destination here") for _, ports in parts for part in ports.parts]

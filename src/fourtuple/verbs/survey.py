@@ -4,7 +4,7 @@ import contextlib
 import errno
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,9 @@ from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.limits.verdicts import Case, Queue, Verdict
 from fourtuple.core.limits.weigh import weigh
 from fourtuple.core.numbers import number_of
+from fourtuple.core.plan.assume import assumed_world
 from fourtuple.core.snapshot.host import Host
+from fourtuple.core.snapshot.records import NO_TEXT
 from fourtuple.core.sockets.ends import serving
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, full_queues
@@ -30,6 +32,7 @@ from fourtuple.verbs.hosts import here
 from fourtuple.verbs.request import MOST_ADDRESSES, by_source, space_of, use_of
 
 ANYWHERE = Destinations.of([(range(1), range(1, 2))])  # represents a destination without a connection
+NO_PORTS = PortFacts(range(0), Ranges([]))  # of an unknown range
 CONNTRACK = "net.netfilter.nf_conntrack_count"
 
 # There is no such namespace, or what has its name is none (open(2), setns(2)).
@@ -81,12 +84,17 @@ def look(
     probe: bool = False,
     host: Host | None = None,
     on_paper: bool = False,
+    assumed: Mapping[str, str] = NO_TEXT,
 ) -> Look:
-    """Survey with the arguments of `limits`. on_paper: source addresses need not be on this host."""
+    """Survey with the arguments of `limits`.
+
+    on_paper: source addresses need not be on this host
+    assumed:  values in place of what this host says (core/plan/assume.py)
+    """
     host = host or here()
     if role is Role.SERVER and pid is None:
         raise UsageError("--role server", "a server is a running process", "Give its --pid.")
-    world = host.world(pid)
+    world = assumed_world(host.world(pid), assumed)
     if world.ports:
         world = replace(world, ports=replace(world.ports, any_port=world.process.may_bind_any_port))
     space, strategy, resolved = _asked(
@@ -193,12 +201,11 @@ def _asked(
 ) -> tuple[TupleSpace, Strategy, tuple[Resolved, ...]]:
     """The space in question, its strategy and the resolved names.
 
-    A placeholder space without destinations, or if the port range is unknown.
+    A placeholder space without destinations; without ports if the range is unknown.
     """
-    if destinations and world.ports:
-        return space_of(
-            world.ports, destinations, sources, strategy, host, first_address=first_address, on_paper=on_paper
-        )
+    if destinations:
+        facts = world.ports or NO_PORTS
+        return space_of(facts, destinations, sources, strategy, host, first_address=first_address, on_paper=on_paper)
     if sources and not destinations:
         raise UsageError("--from needs a destination", do="fourtuple limits 10.0.0.9:80 --from 10.0.0.4")
     ports = Ranges([world.ports.port_range] if world.ports else [])

@@ -33,12 +33,16 @@ def test_every_claimed_port_is_reserved_and_no_other(claims: list[Claim], before
 
 
 def test_a_list_that_the_kernel_would_not_read_whole_reserves_small_gaps_too() -> None:
-    """Every second port of 20,000 would take 60 kB of text, of which the kernel reads 4 kB."""
+    """Every second port of 20,000 would take 60 kB of text of which it reads 4 kB; few gaps are reserved, too."""
     claims = [Claim(port, port, "x") for port in range(20_000, 40_000, 2)]
     found = Reservation.of(FACTS, WIDEST, claims)
 
     assert len(found.after) <= MOST_TEXT
     assert {claim.first for claim in claims} <= set(found.reserved(FACTS))
+    assert found.added == len(set(found.reserved(FACTS)))
+    few = Reservation.of(FACTS, WIDEST, [Claim(port, port, "x") for port in range(10_000, 40_000, 40)])
+    assert len(few.after) > MOST_TEXT - 100
+    assert few.added < 10_000
     assert takes(RESERVED, found.after)
 
 

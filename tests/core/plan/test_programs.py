@@ -3,8 +3,10 @@
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fourtuple.core.plan.programs import CONFIGURATIONS, NODE_PORTS, named_ports, node_ports
+from fourtuple.core.plan.programs import CONFIGURATIONS, NODE_PORTS, Configuration, named_ports, node_ports
 
 
 @pytest.mark.parametrize(
@@ -70,3 +72,8 @@ def test_every_row_is_a_pattern_of_files_below_the_root_and_an_expression() -> N
 )
 def test_the_range_of_node_ports(text: str, ports: range) -> None:
     assert node_ports([text]) == ports
+
+
+@given(st.sampled_from(CONFIGURATIONS), st.text(alphabet="listen port:=-\"'[]<>#.,\n0123456789", max_size=300))
+def test_whatever_a_configuration_says_its_ports_are_ports(row: Configuration, text: str) -> None:
+    assert all(1 <= each.start < each.stop <= 65_536 for each in named_ports(row, text))

@@ -1,6 +1,8 @@
 """Ports that units of systemd name, and the numbers in their command lines that are none."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fourtuple.core.plan.units import argument_ports, assignments, command_ports, listen_ports
 
@@ -69,3 +71,14 @@ def test_a_service_names_ports_in_its_command_its_variables_and_their_file() -> 
     found = command_ports(assignments([unit, drop_in]), [file])
 
     assert [each.start for each in found] == [7002, 7001, 7003]
+
+
+@given(st.text(alphabet="[Service]\n=\\%i\"'-:,0123456789ExecStart ", max_size=200))
+def test_whatever_a_unit_says_its_ports_are_ports(text: str) -> None:
+    found = [
+        *listen_ports(assignments([text])),
+        *command_ports(assignments([f"[Service]\nExecStart={text}"])),
+        *argument_ports([text]),
+    ]
+
+    assert all(1 <= each.start < each.stop <= 65_536 for each in found)

@@ -214,9 +214,9 @@ def test_each_namespace_comes_once_our_own_first(tmp_path: Path) -> None:
 
     assert places(proc, named) == (
         [
-            Place("net:[11]", "app30 (30)", 30),
-            Place("net:[10]", "app1 (1)", 1),
-            Place(f"net:[{inodes['blue']}]", "blue", 200),
+            Place("net:[11]", "app30 (30)", 30, (30,)),
+            Place("net:[10]", "app1 (1)", 1, (1, 4)),
+            Place(f"net:[{inodes['blue']}]", "blue", 200, (200,)),
             Place(f"net:[{inodes['empty']}]", "empty", None),
         ],
         0,

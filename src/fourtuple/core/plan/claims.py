@@ -6,6 +6,7 @@ one in bind() still gets it (Documentation/networking/ip-sysctl.rst, v6.18). Bot
 namespace. The connections of one namespace cannot take ports of another.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
@@ -14,6 +15,7 @@ from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.space.ranges import Ranges
 
 MOST_TEXT = 4000  # characters: of a longer list the kernel reads one page only (proc_do_large_bitmap, kernel/sysctl.c)
+MOST_EACH = 12  # characters of a range in it, with its comma
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +100,9 @@ def quietest(wide: range, reserved: Ranges) -> range:
 
 def _brief(parts: Iterable[range]) -> Ranges:
     """The ports as one set whose text the kernel reads whole: the smallest gaps are reserved too, if it were longer."""
-    found, gap = Ranges(parts), 1
-    while len(str(found)) > MOST_TEXT:
-        joined: list[range] = []
-        for part in found.parts:
-            if joined and part.start - joined[-1].stop <= gap:
-                joined[-1] = range(joined[-1].start, part.stop)
-            else:
-                joined.append(part)
-        found, gap = Ranges(joined), 2 * gap
+    found = Ranges(parts)
+    while (excess := len(str(found)) - MOST_TEXT) > 0:
+        gaps = [range(before.stop, after.start) for before, after in itertools.pairwise(found.parts)]
+        smallest = sorted(gaps, key=len)[: -(-excess // MOST_EACH)]
+        found = Ranges([*found.parts, *smallest])
     return found

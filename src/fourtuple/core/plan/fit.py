@@ -34,12 +34,16 @@ PORT_LIMITS = ("net.ipv4.ip_local_port_range", "bind(address, port)", "bind(addr
 class Says(StrEnum):
     OK = "ok"
     PERHAPS = "perhaps"
+    UNKNOWN = "unknown"
     BLOCKS = "blocks"
+
+
+WORST_FIRST = (Says.BLOCKS, Says.UNKNOWN, Says.PERHAPS, Says.OK)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A limit compared with N. room: what it leaves; None: the limit does not apply here"""
+    """A limit compared with N. room: what it leaves; None: the limit does not apply here, or is unknown"""
 
     limit: str
     title: str
@@ -122,6 +126,7 @@ class Fit:
     ports:        source ports of each source towards each destination
     room:         connections possible in addition to the existing ones
     server_bytes: kernel memory of the server ends; counted against this host if they are here
+    assumed:      values that were taken instead of what this host says, as NAME = VALUE
     reservation:  the ports to reserve if the range becomes wider; None: it need not
     resolved:     names among the destinations that have several addresses
     """
@@ -153,6 +158,7 @@ class Fit:
     machine: Machine | None
     nat: NatBudget | None
     reservation: Reservation | None = None
+    assumed: tuple[str, ...] = ()
     resolved: tuple[Resolved, ...] = ()
 
     @property
@@ -163,13 +169,14 @@ class Fit:
     @property
     def blocked(self) -> bool:
         """The connections do not fit, or the churn, the split or the NAT gateway does not."""
-        extras = (self.churn, self.machine, self.nat)
-        return self.says is Says.BLOCKS or any(each is not None and not each.fits for each in extras)
+        extras = (self.churn, self.machine)
+        lacking = any(each is not None and not each.fits for each in extras)
+        return self.says is Says.BLOCKS or lacking or (self.nat is not None and self.nat.lacks)
 
     @property
     def fits(self) -> bool:
         """Everything fits for certain."""
-        return self.says is Says.OK and not self.blocked
+        return self.says is Says.OK and not self.blocked and (self.nat is None or self.nat.fits)
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -198,8 +205,7 @@ def checks(verdicts: Sequence[Verdict], wanted: int, *, uncounted: Mapping[str, 
             room = verdict.room
             says = Says.OK if room.least >= wanted else Says.PERHAPS if room.most >= wanted else Says.BLOCKS
             found.append(Check(verdict.limit, verdict.title, room, says, verdict.note))
-    order = (Says.BLOCKS, Says.PERHAPS, Says.OK)
-    return tuple(sorted(found, key=lambda check: order.index(check.says)))
+    return tuple(sorted(found, key=lambda check: WORST_FIRST.index(check.says)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +240,9 @@ class Means:
 
 def ways(found: Sequence[Check], means: Means | None, world: World, wanted: int) -> Iterator[Way]:
     """For each limit that blocks or may block: what makes the connections fit, without root first."""
-    ports_block = any(check.limit in PORT_LIMITS and check.says is not Says.OK for check in found)
+    ports_block = any(check.limit in PORT_LIMITS and check.says in (Says.BLOCKS, Says.PERHAPS) for check in found)
     for check in found:
-        if check.says is Says.OK:
+        if check.says in (Says.OK, Says.UNKNOWN):
             continue
         if check.limit in PORT_LIMITS and means:
             yield from _port_ways(check, means, wanted)

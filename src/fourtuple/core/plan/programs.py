@@ -166,7 +166,9 @@ def named_ports(row: Configuration, text: str) -> Iterator[range]:
 
 
 def _without_comments(text: str) -> str:
-    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith(("#", ";", "//", "!")))
+    """The lines that say something, without the spaces around them."""
+    lines = map(str.strip, text.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith(("#", ";", "//", "!")))
 
 
 def node_ports(texts: Iterable[str]) -> range:

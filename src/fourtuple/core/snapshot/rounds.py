@@ -58,7 +58,7 @@ def _common(values: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class CountedNamespace:
     """The gauges of one namespace."""
 
     whose: Whose
@@ -93,7 +93,7 @@ class Round:
     at_s: float
     took_s: float
     cpu_s: float
-    counted: tuple[Counted, ...]
+    counted: tuple[CountedNamespace, ...]
     limited: tuple[Limited, ...] = ()
     counters: Mapping[str, int] = field(default_factory=dict)
     idle: int = 0
@@ -109,7 +109,7 @@ class Round:
         return sum(each.whose.netns != REST for each in self.counted) + self.left_out
 
     @classmethod
-    def of(cls, counted: Sequence[Counted], **fields: Any) -> Self:
+    def of(cls, counted: Sequence[CountedNamespace], **fields: Any) -> Self:
         """The round of these counts, with what they say of the whole host once and apart. fields: the others"""
         limited: dict[str, Limited] = {}
         counters: dict[str, int] = {}
@@ -163,7 +163,7 @@ class Round:
             for number, each in enumerate(first)
         ]
         if others:
-            counted.append(Counted(Whose(REST), _sum_of([each.gauges for each in others])))
+            counted.append(CountedNamespace(Whose(REST), _sum_of([each.gauges for each in others])))
         return replace(
             self,
             counted=tuple(counted),
@@ -173,7 +173,7 @@ class Round:
         )
 
 
-def _fullness(counted: Counted, before: frozenset[str]) -> tuple[int, int]:
+def _fullness(counted: CountedNamespace, before: frozenset[str]) -> tuple[int, int]:
     """(sockets of its fullest pair, all sockets), twice as many for one that was reported before."""
     weight = 2 if counted.whose.netns in before else 1
     used = [pair.used for pair in counted.gauges.pairs if pair.role is Role.CLIENT and pair.destination != REST]

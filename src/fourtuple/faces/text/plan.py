@@ -5,27 +5,34 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from fourtuple.core.plan.claims import Reservation
 from fourtuple.core.plan.fit import Change, Check, Churn, Fit, Machine, Says, Way
-from fourtuple.core.plan.nat import NatBudget
+from fourtuple.core.plan.nat import NatBudget, Share
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.faces.text.lines import COLUMNS, wrapped
 from fourtuple.faces.text.words import format_interval, several_addresses
 
 TITLE, ROOM, WORD = 32, 36, 10
 CLAIMANTS, PORTS_TEXT = 12, 60  # shown: who claims ports, and characters of the ports of each
-WORDS = {Says.OK: "ok", Says.PERHAPS: "PERHAPS", Says.BLOCKS: "BLOCKS"}
+WORDS = {Says.OK: "ok", Says.PERHAPS: "PERHAPS", Says.UNKNOWN: "UNKNOWN", Says.BLOCKS: "BLOCKS"}
 
 
 def plan_lines(fit: Fit) -> Iterator[str]:
     each = f"{format_count(fit.wanted_each)} on each of {_some(fit.machine.machines, 'machine')}" if fit.machine else ""
     yield from wrapped("", f"{each or format_count(fit.wanted)} {_where(fit)}: {_answer(fit)}")
     product = (
-        f"{_some(fit.sources, 'source')} × {format_count(fit.ports)} ports × {_some(fit.destinations, 'destination')}"
+        f"{_some(fit.sources, 'source')} × {format_count(fit.ports) if fit.ports else 'unknown'} ports"
+        f" × {_some(fit.destinations, 'destination')}"
     )
-    yield f"  {'tuples':<12}{product:<{COLUMNS - 32}} {format_count(fit.ceiling):>15}"
+    ceiling = format_count(fit.ceiling) if fit.ports else "unknown"
+    yield f"  {'tuples':<12}{product:<{COLUMNS - 32}} {ceiling:>15}"
     for resolved in fit.resolved:
         yield from wrapped("  name        ", several_addresses(resolved))
     for check in fit.checks:
         yield _check(check)
+    for check in fit.checks:
+        if check.says is Says.UNKNOWN:
+            yield from wrapped("  unknown     ", f"{check.title}: {check.note}")
+    for each in fit.assumed:
+        yield from wrapped("  assumed     ", f"{each}, whatever this host says")
     for reason in fit.because:
         yield from wrapped("  not exact   ", f"{reason}{'; to test it: fourtuple limits --probe' * fit.can_probe}")
     if fit.absent:
@@ -83,9 +90,14 @@ def _where(fit: Fit) -> str:
 
 
 def _answer(fit: Fit) -> str:
+    if fit.says is Says.UNKNOWN:
+        titles = [check.title for check in fit.checks if check.says is Says.UNKNOWN]
+        return f"unknown whether it fits, because of {_list(list(dict.fromkeys(titles)))}"
     if fit.says is Says.OK:
+        if fit.fits:
+            return "fits, if what is assumed is true" if fit.assumed else "fits"
         if not fit.blocked:
-            return "fits"
+            return "the connections fit; whether the NAT gateway has ports for them is unknown"
         extras = (("churn", fit.churn), ("split over machines", fit.machine), ("NAT gateway", fit.nat))
         failing = [name for name, extra in extras if extra and not extra.fits]
         return f"the connections fit; the {' and the '.join(failing)} {'do' if len(failing) > 1 else 'does'} not"
@@ -95,6 +107,8 @@ def _answer(fit: Fit) -> str:
 
 
 def _check(check: Check) -> str:
+    if check.says is Says.UNKNOWN:
+        return f"  {check.title:<{TITLE + ROOM}}{WORDS[check.says]:>{WORD}}"
     if check.room is None:
         return f"  {check.title:<{TITLE}}{check.note:>{ROOM}}{WORDS[check.says]:>{WORD}}"
     return f"  {check.title:<{TITLE}}{format_interval(check.room):>{ROOM}}{WORDS[check.says]:>{WORD}}"
@@ -177,21 +191,38 @@ def _machine(machine: Machine) -> Iterator[str]:
 
 
 def _nat(nat: NatBudget) -> Iterator[str]:
-    if nat.slice_ports and nat.slice_ports > nat.each_address:
-        more = f"a machine would need more ports than the {format_count(nat.each_address)} of a public address"
-    elif nat.addresses_wanted is None:
-        more = "more public addresses are needed than one gateway can have; use more destinations or gateways"
-    elif nat.fits:
-        more = f"fits through {_some(nat.addresses, 'public address', 'es')}"
-    else:
-        more = f"does NOT fit: {_some(nat.addresses_wanted, 'public address', 'es')} needed, {nat.addresses} planned"
-    share = f"; set {format_count(nat.slice_ports)} ports for each machine" if nat.slice_ports else ""
+    whose = "all connections" if nat.one_each else "connections to the same destination"
+    closing = f", {format_count(nat.closing)} of them closed ones" if nat.closing else ""
+    room = "" if nat.room is None else f", room for {format_count(nat.room)}"
     kept = f"; a closed connection keeps its port for {format_duration(nat.kept_s)}" if nat.kept_s else ""
+    quiet = f". An idle connection loses its port after {format_duration(nat.quiet_s)}" if nat.quiet_s else ""
+    note = f". {nat.note[:1].upper()}{nat.note[1:]}" if nat.note else ""
     yield from wrapped(
         "NAT       ",
-        f"{nat.title}: {format_count(nat.each)} connections to the same destination, room for {format_count(nat.room)}:"
-        f" {more}{share}. An idle connection loses its port after {format_duration(nat.quiet_s)}{kept} ({nat.source})",
+        f"{nat.title}: {_some(nat.each, 'port')} for {whose}{closing}{room}:"
+        f" {_nat_answer(nat)}{quiet}{kept}{note} ({nat.source}; read {nat.read})",
     )
+
+
+def _nat_answer(nat: NatBudget) -> str:
+    share = f"; set {format_count(nat.slice_ports)} ports for each machine" if nat.slice_ports else ""
+    if nat.unknown:
+        return f"UNKNOWN, {nat.unknown}"
+    if nat.share is Share.MACHINE:
+        if nat.fits:
+            return "fits"
+        more = (
+            f"; {_some(nat.addresses_wanted, 'public address', 'es')} would be enough" if nat.addresses_wanted else ""
+        )
+        return f"does NOT fit: each machine has {format_count(nat.each_address or 0)}{more}"
+    if nat.slice_ports and nat.each_address and nat.slice_ports > nat.each_address:
+        return f"does NOT fit: a machine would need more than the {format_count(nat.each_address)} of a public address"
+    if nat.addresses_wanted is None:
+        return "does NOT fit, nor with more public addresses: use more destinations, machines or gateways"
+    if nat.fits:
+        return f"fits through {_some(nat.addresses, 'public address', 'es')}{share}"
+    needed = _some(nat.addresses_wanted, "public address", "es")
+    return f"does NOT fit: {needed} needed, {nat.addresses} planned{share}"
 
 
 def _some(count: int, noun: str, plural: str = "s") -> str:

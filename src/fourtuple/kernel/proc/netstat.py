@@ -89,6 +89,16 @@ def read_motion(proc: Path = PROC) -> Motion:
     return Motion(opened=counters["ActiveOpens"] + counters["PassiveOpens"], there=there + counts["TCP.tw"])
 
 
+def read_there(proc: Path = PROC) -> int | None:
+    """How many TCP sockets this network namespace has, connected, listening or in TIME_WAIT; None: not readable.
+
+    Sockets that are only bound do not count (/proc/net/sockstat).
+    """
+    counts = _both_sockstats(proc)
+    there, waiting = _open_sockets(counts), counts.get("TCP.tw")
+    return None if there is None or waiting is None else there + waiting
+
+
 def read_drops(proc: Path = PROC) -> Iterator[tuple[str, int]]:
     """The counters that have a file of their own, as (TABLE.NAME, value)."""
     net = proc / "thread-self/net"

@@ -6,6 +6,7 @@ named with the reason; nothing is guessed. Files of /proc end with a newline, so
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fourtuple.core.errors import CannotError
@@ -47,23 +48,16 @@ def read_world(
     why_not: dict[str, str] = {}
     folder = proc / ("self" if pid is None else str(pid))
     process = read_process(folder, why_not, details=details)
-    ports: PortFacts | None = None
-    if network:
-        try:
-            ports = read_port_facts(known, proc)
-        except CannotError as error:
-            why_not[error.wanted] = error.stopped_by
-    else:
+    if not network:
         why_not["its network"] = "its network namespace could not be entered; this needs root"
-    sysctls = dict(outside) | dict(read_sysctls(names if network else (), proc, why_not, outside))
     memories = read_cgroup_memories(folder, cgroups)
     if memories and memories[0].free_bytes is None:
         why_not["memory.max"] = f"the limit {memories[0].where} cannot be read"
-    return World(
+    world = World(
         kernel=os.uname().release,
-        netns=link_of(proc / "thread-self/ns/net") if network else link_of(folder / "ns/net"),
+        netns="" if network else link_of(folder / "ns/net"),
         process=process,
-        ports=ports,
+        ports=None,
         cpus=usable_cpus(),
         page_bytes=PAGE_BYTES,
         memory_bytes=read_total_bytes(proc),
@@ -72,15 +66,48 @@ def read_world(
         pids_left=read_pids_left(folder, cgroups),
         files_in_use=first_number(whole(proc / "sys/fs/file-nr")),
         threads=read_threads(proc),
-        neighbours=_entries(whole(proc / "thread-self/net/arp")) if network else None,
-        sysctls=sysctls,
-        sockstat=read_sockstat(proc) if network else {},
-        counters={**read_counters(proc), **dict(read_drops(proc))} if network else {},
-        tracked=True if sysctls.get("net.netfilter.nf_conntrack_count", "0") != "0" else None,
+        neighbours=None,
+        sysctls=outside,
+        sockstat={},
+        counters={},
+        tracked=_is_tracked(outside),
         why_not=why_not,
-        unlisted=read_unlisted(proc) if network else None,
+        unlisted=None,
         behaviours=tuple(known),
     )
+    return read_inside(world, names, outside=outside, proc=proc) if network else world
+
+
+def read_inside(
+    world: World, names: Iterable[str], *, outside: Mapping[str, str] = NOTHING, proc: Path = PROC
+) -> World:
+    """The world with what is different in this thread's network namespace: its settings, sockets and counters.
+
+    world: that of a process, with or without a network; names, outside: as for read_world
+    """
+    why_not = dict(world.why_not)
+    ports: PortFacts | None = None
+    try:
+        ports = read_port_facts(world.behaviours, proc)
+    except CannotError as error:
+        why_not[error.wanted] = error.stopped_by
+    sysctls = dict(outside) | dict(read_sysctls(names, proc, why_not, outside))
+    return replace(
+        world,
+        netns=link_of(proc / "thread-self/ns/net"),
+        ports=ports,
+        neighbours=_entries(whole(proc / "thread-self/net/arp")),
+        sysctls=sysctls,
+        sockstat=read_sockstat(proc),
+        counters={**read_counters(proc), **dict(read_drops(proc))},
+        tracked=_is_tracked(sysctls),
+        why_not=why_not,
+        unlisted=read_unlisted(proc),
+    )
+
+
+def _is_tracked(sysctls: Mapping[str, str]) -> bool | None:
+    return True if sysctls.get("net.netfilter.nf_conntrack_count", "0") != "0" else None
 
 
 def read_threads(proc: Path = PROC) -> int | None:

@@ -104,9 +104,9 @@ def test_every_message_of_a_c_library_belongs_to_an_errno_of_linux() -> None:
 
 
 def test_a_catalogue_of_the_host_is_read_as_well() -> None:
-    phrases = (*PHRASES, *phrases_of({"EADDRINUSE": "Ang adres ay ginagamit na"}))
+    phrases = (*PHRASES, *phrases_of({"EADDRINUSE": "Osoite on varattu"}))
 
-    (found,) = read_findings(["bind: Ang adres ay ginagamit na"], phrases)
+    (found,) = read_findings(["bind: Osoite on varattu"], phrases)
 
     assert (found.error, found.call) == ("EADDRINUSE", "bind")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 _V4 = r"\d{1,3}(?:\.\d{1,3}){3}"
 _V6 = r"\[[0-9a-f:.]+(?:%\w+)?\]"
+_V6_BARE = r"[0-9a-f]{1,4}(?::[0-9a-f]{0,4}){2,7}|::[0-9a-f]{1,4}"
 _NAME = r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.){1,30}[a-z][a-z0-9-]{0,61}[a-z0-9]|localhost"
 _CODE = "".join(
     rf"(?<!\.{end})" for end in ("py", "js", "go", "rs", "rb", "cc", "ts", "java", "cpp", "php", "erl", "c", "h")
@@ -24,6 +25,7 @@ _ENDS = tuple(
     for guard, pattern in (
         (":", rf"(?<![\w.:\[@-])(?P<host>{_V6}|{_V4}|{_NAME}){_CODE}:(?P<port>\d{{1,5}})(?!\w|:\d|\.\d)"),
         (":", r"(?:://|@|\bdial (?:tcp|udp)\d? |\bhost |\bto )(?P<host>[a-z0-9_][\w-]{0,62}):(?P<port>\d{2,5})\b"),
+        (":", rf"(?:://|@)(?P<host>{_V6}|{_V4}|{_NAME}):(?P<port>\d{{1,5}})\b"),
         (
             "://",
             rf"\b(?P<scheme>{'|'.join(_PORTS)})://(?:[^@/\s\"']{{1,100}}@)?"
@@ -35,7 +37,7 @@ _ENDS = tuple(
         ),
         (
             "port",
-            rf"(?<![\w.])(?P<host>{_V6}|{_V4}|{_NAME})\W{{1,3}}(?:and accepting tcp/ip connections on )?"
+            rf"(?<![\w.:])(?P<host>{_V6}|{_V6_BARE}|{_V4}|{_NAME})\W{{1,3}}(?:and accepting tcp/ip connections on )?"
             rf"port:?\W{{1,3}}(?P<port>\d{{1,5}})\b",
         ),
         (
@@ -63,6 +65,9 @@ _ENDS = tuple(
     )
 )
 _ALONE = re.compile(rf"\b(?:to|on|at|host|server|address|from) ['\"(]?(?P<host>{_V4}|{_V6})(?!\w|:\d|\.\d|/\d)")
+_ALONE_BY_NAME = re.compile(
+    rf"\b(?:connect(?:ing|ion)? to|lookup) (?:host |server )?['\"(]?(?P<host>{_NAME})(?![\w:/]|\.\w)"
+)
 _UNIX = re.compile(
     r"(?:unix:(?://)?|\bdial unix |sun_path=@?\"|\bsocket ['\"(]?|\bto ['\"]?|\bbind ['\"]?|\bat"
     r" ['\"]?)(?P<path>@?/[^\s:'\",;)]{2,108}|@[\w./-]{3,})"
@@ -75,22 +80,25 @@ _NOT_ENDS = re.compile(
 _UPSTREAM = re.compile(r"\bupstream: \"(?:fastcgi|uwsgi|scgi|grpc|https?)://")
 _LISTENS = re.compile(
     r"(?:\blisten|\bbind|\baddress already in use|eaddrinuse)\b.{0,80}?(?<![\w:])(?:::|\*"
-    r"|0\.0\.0\.0)?:(?P<port>\d{1,5})\b(?!:\d|\.\d|\w)"
+    r"|0\.0\.0\.0)?:(?P<port>\d{1,5})(?!\w|:\d|\.\d)"
 )
-_PORT = re.compile(r"\bport:? ?(?P<port>\d{1,5})\b|', ?(?P<pair>\d{1,5})\)")
+_PORT = re.compile(r"\bport[:,]? ?(?P<port>\d{1,5})\b|', ?(?P<pair>\d{1,5})\)")
 _CALLS = re.compile(
-    r"(?<![\w-])(?P<call>connect|bind|listen|accept4?|dial|setrlimit|prlimit|ulimit|epoll_ctl|epoll_create1?|inotify_init1?"
+    r"(?<![a-z0-9-])(?P<call>connect0?|bind0?|listen|accept4?|dial|setrlimit|prlimit|ulimit|epoll_ctl|epoll_create1?"
+    r"|inotify_init1?"
     r"|inotify_add_watch|pthread_create|fork|clone3?|mmap|sendto|sendmsg|send|write|writev|recv|recvfrom|recvmsg|read|readv"
-    r"|getaddrinfo|socket(?=\(|:)|io_uring_setup|io_uring_queue_init)(?![\w-]|\.(?:create|py|go|js|java))"
+    r"|getaddrinfo|spawn|socket(?=\(|:)|io_uring_setup|io_uring_queue_init)(?![\w-]|\.(?:create|py|go|js|java))"
     r"|(?P<connecting>connecting to|\bconnection to|establish a new connection|\bconnect(?:ion)?_?error"
-    r"|newconnectionerror)"
+    r"|newconnectionerror|connectexception)"
     r"|(?P<binding>attempting to bind|binding to)"
 )
 _CANONICAL = {
     "dial": "connect", "accept4": "accept", "prlimit": "setrlimit", "ulimit": "setrlimit",
     "epoll_create1": "epoll_create", "inotify_init1": "inotify_init", "clone3": "clone", "writev": "write",
-    "readv": "read", "recvfrom": "recv", "recvmsg": "recv",
+    "readv": "read", "recvfrom": "recv", "recvmsg": "recv", "connect0": "connect", "bind0": "bind",
+    "spawn": "fork",
 }  # fmt: skip
+_DIALLED = re.compile(r"\bdial (?:tcp|udp)[46]? ")  # of Go, whose connect() may call bind() first
 _SYSCALL = re.compile(r"\bsyscall\"?[:=] ?['\"]?(?P<call>[a-z_0-9]+)")
 _UDP = re.compile(r"\budp[46]?\b|sock_dgram|datagram")
 _TCP = re.compile(r"\btcp[46]?\b|sock_stream|https?://|\bhttp\b")
@@ -133,7 +141,7 @@ def called(message: str, at: int) -> str:
     for match in _CALLS.finditer(message):
         name = match["call"] or ("bind" if match["binding"] else "connect")
         if match.start() <= at:
-            before = name
+            before = before if name == "socket" and before else name  # often a noun: cannot bind socket
         elif not after:
             after = name
     name = before or after
@@ -147,12 +155,13 @@ def ends_of(message: str, at: int, call: str) -> Between:
     if is_unix:
         return Between(is_unix, "", "unix") if call in LOCAL_CALLS else Between("", is_unix, "unix")
     found = _found(message)
-    for one, other in itertools.pairwise(found):
+    is_dialled = bool(_DIALLED.search(message))
+    for one, other in itertools.pairwise(found) if is_dialled or call not in LOCAL_CALLS else ():
         if re.fullmatch(r" ?-{1,2}> ?", message[one.end : other.start]):
             return Between(_source(one), str(other), protocol, (one.port or None) if call in LOCAL_CALLS else None)
     source = next((end for end in found if message[: end.start].endswith(("local (", "laddr=", "local_addr="))), None)
     rest = [end for end in found if end is not source]
-    if call in LOCAL_CALLS:
+    if call in LOCAL_CALLS and not is_dialled:
         return _local(message, at, rest, protocol)
     end = _of_error(message, at, rest)
     return Between(_source(source) if source else "", str(end) if end else _alone(message), protocol)
@@ -231,5 +240,5 @@ def _local(message: str, at: int, found: list[NamedEnd], protocol: str) -> Betwe
 
 
 def _alone(message: str) -> str:
-    match = _ALONE.search(message)
+    match = _ALONE.search(message) or _ALONE_BY_NAME.search(message)
     return (_host(match["host"]) if match else "") or ""

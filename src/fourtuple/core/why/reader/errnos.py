@@ -128,8 +128,8 @@ _NUMBER = re.compile(
     r"|\bsocketexception \((?:0x[0-9a-f]{8}, )?(\d{1,5})\)"
     r"|(?<![a-z])connect[_ ]error:[ _](\d{1,3})\b"  # Envoy: delayed connect error: 111
     r"|\bcan't connect to (?:\w+ )?\w*server [^()]{0,200}\((\d{1,5})(?: \"[^\"]{0,80}\")?\)"  # MySQL
-    r"|\b(?:connect|bind|listen|accept4?|socket)\b(?:\(\))?[^.;,\n]{0,60}\b(?:error|err|failed|rc)\b[:=("
-    r" ]{1,3}(-?\d{1,5})\b"
+    r"|(?<![a-z])(?:connect|bind|listen|accept4?|socket)\b(?:[^.;,]|\.(?=\S)){0,60}\b(?:error|err|failed|rc)\b"
+    r"[:=( ]{1,3}(-?\d{1,5})\b"
     r"(?![.\d%]| ?(?:ms|s|us|seconds|bytes|times|retries|attempts)\b)"
 )
 _WINDOWS_NUMBER = re.compile(rf"(?<![\d.:,#/-])({'|'.join(map(str, WINDOWS.values()))})(?![\d.]\d|\d|,\d|[-/])")

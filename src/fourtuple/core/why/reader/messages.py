@@ -16,7 +16,12 @@ from fourtuple.core.why.reader.fold import fold
 
 ENGLISH: Mapping[str, tuple[str, ...]] = {  # glibc first, then musl, then what programs make of it
     "EADDRNOTAVAIL": ("cannot assign requested address", "address not available", "no free ports"),
-    "EADDRINUSE": ("address already in use", "address in use", "port is already allocated", "port already in use"),
+    "EADDRINUSE": (
+        "address already in use",
+        "address in use",
+        "port is already allocated",
+        "port already in use",
+    ),
     "EMFILE": ("too many open files", "no file descriptors available", "out of file descriptors"),
     "ENFILE": ("too many open files in system", "file table overflow"),
     "ENOSPC": ("no space left on device",),

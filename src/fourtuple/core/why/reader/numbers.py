@@ -32,12 +32,12 @@ _STOPS = (
 _SENTENCES = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"\b{_STOPS} (?:\w+ )?(?:at|around|near|after|to|with)(?: {_ABOUT})? {_AMOUNT}(?:"
+        rf"\b{_STOPS} (?:\w+ )?(?:at|around|near|after|to|with)(?: {_ABOUT})? ?{_AMOUNT}(?:"
         rf" {_ADJECTIVES}(?P<of>{_UNITS}))?{_END}",
-        rf"\b(?:no|not|never) more than(?: {_ABOUT})? {_AMOUNT}(?: {_ADJECTIVES}(?P<of>{_UNITS}))?{_END}",
-        rf"\b(?:past|beyond|above|more than|over|exceeds?)(?: {_ABOUT})? {_AMOUNT}(?:"
+        rf"\b(?:no|not|never) more than(?: {_ABOUT})? ?{_AMOUNT}(?: {_ADJECTIVES}(?P<of>{_UNITS}))?{_END}",
+        rf"\b(?:past|beyond|above|more than|over|exceeds?)(?: {_ABOUT})? ?{_AMOUNT}(?:"
         rf" {_ADJECTIVES}(?P<of>{_UNITS}))?{_END}",
-        rf"\b(?:only|at most|up to|a maximum of|limit of|limit is|limited to)(?: {_ABOUT})? {_AMOUNT}(?:"
+        rf"\b(?:only|at most|up to|a maximum of|limit of|limit is|limited to)(?: {_ABOUT})? ?{_AMOUNT}(?:"
         rf" {_ADJECTIVES}(?P<of>{_UNITS}))?{_END}",
         rf"\b(?:limit of|limit is|ceiling of|maximum is){_ABOUT}? {_AMOUNT}{_END}",
     )

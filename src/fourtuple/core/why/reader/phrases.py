@@ -66,6 +66,7 @@ _THREADS = (
         "EAGAIN",
         "pthread_create",
     ),
+    *_rows("spawn eagain\nsystem_error*resource temporarily unavailable", ["threads", "pids"], "EAGAIN", "fork"),
     *_rows("pthread_create failed\npthread_create*resource temporarily unavailable", ["threads", "pids"], "EAGAIN"),
     *_rows(
         "fork: retry\nfork: resource temporarily unavailable\nfork failed*resource temporarily unavailable\n"
@@ -96,6 +97,7 @@ _WATCHES = (
         "fsnotify watcher: too many open files\nfailed to create fsnotify watcher\nuser limit on inotify instances\n"
         "failed to create inotify\ninotify_init*too many open files\ninotify instance*too many open files\n"
         "unable to create inotify\nfailed to initialize inotify\ninotify*too many open files\n"
+        "user limit*inotify instances\n"
         "failed to allocate directory watch: too many open files\nfs.inotify.max_user_instances\n"
         "too many open files, watch",
         ["inotify-instances"],
@@ -111,6 +113,7 @@ _WATCHES = (
         "ENOSPC",
         "inotify_add_watch",
     ),
+    *_rows("inotify resources exhausted", ["inotify-watches", "inotify-instances"]),
     *_rows(
         "epoll_ctl*no space left on device\nepoll_ctl*enospc\nepoll*no space left on device",
         ["watches"],
@@ -142,6 +145,11 @@ _LIMITS = (
         "maximum number of connections exceeded",
         ["own-limit"],
     ),
+    *_rows(
+        "timeout waiting for connection from pool\nconnection is not available, request timed out\n"
+        "connection pool exhausted\nconnection pool is full\nqueuepool limit of size #",
+        ["own-limit"],
+    ),
     *_rows("too many connections\ntoo many clients\nremaining connection slots are reserved", ["own-limit"]),
     *_rows("upstream_reset_before_response_started{overflow}", ["own-limit"], program="envoy"),
     *_rows("upstream connect error*overflow", ["own-limit"], program="envoy"),
@@ -168,6 +176,7 @@ _OTHERS = (
         program="curl",
     ),
     *_rows("curl: (28)", [], "ETIMEDOUT", program="curl"),
+    *_rows("connection in use", [], "EADDRINUSE", "bind", program="gunicorn"),
     *_rows("err_connection_refused", [], "ECONNREFUSED", "connect"),
     *_rows("err_connection_timed_out", [], "ETIMEDOUT", "connect"),
     *_rows("err_connection_reset", [], "ECONNRESET"),

@@ -35,6 +35,7 @@ _HINTS = (
     *("connect_error", "can't connect to", "connect failed", "bind failed", "bind error", "accept failed"),
     *("socketerrorcode", "error code", "socket error", "system error", "failed: ", "error: ("),
     *map(str, WINDOWS.values()),
+    *(f"{word}{number}" for word in ("error ", "error -", "err -", "rc=-") for number in LINUX.values() if number > 20),
     *("stops at", "stop at", "stopped at", "stuck at", "more than", "maxes out", "max out", "tops out", "get past"),
     *("gets past", "get beyond", "limit of", "at most", "caps at", "capped at", "limited to", "only"),
 )
@@ -231,6 +232,10 @@ def _question(text: str, matcher: Matcher) -> tuple[Finding, ...] | None:
         return (Finding(number=number, text=shown),)
     part = Lines([*text.rstrip("\n").split("\n")], fold(text.rstrip("\n")).split("\n"))
     stamped = any(part.framed(line).stamp for line in range(len(part.lines)))
+    if (words := re.fullmatch(r"(?:os |socket )?(?:error|errno|err|code)[ :=]{1,3}(-?\d{1,5})", folded)) and (
+        named := of_number(int(words[1]))
+    ):
+        return (Finding(named.error, number_on_linux(named.error), system=named.system, text=shown),)
     if re.fullmatch(r"[a-z]+", folded) and (errors := named_errors(folded)):
         return (Finding(errors[0].error, number_on_linux(errors[0].error), system=errors[0].system, text=shown),)
     if len(part.lines) > 1:

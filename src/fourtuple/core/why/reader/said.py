@@ -17,7 +17,8 @@ _CONTEXT = {
     "EPERM": rf"{_CALLS}|limit|nofile|maximum open files|epoll|io_uring",
     "ENOSPC": rf"{_CALLS}|epoll|inotify|watch",
     "ENOMEM": rf"{_CALLS}|\btcp\b|\bfork|clone|thread|mmap|epoll|io_uring",
-    "EAGAIN": rf"{_CALLS}|fork|thread|clone|unix:|\bupstream|\budp\b|\.sock\b|\brecv|\bsend|\bread\b|blockingioerror",
+    "EAGAIN": rf"{_CALLS}|fork|thread|clone|unix:"
+    r"|\bupstream|\budp\b|\.sock\b|\brecv|\bsend|\bread\b|blockingioerror|spawn|system_error",
     "EPIPE": rf"{_CALLS}|\btcp\b|https?\b|upstream|connection|client|server|peer|\bsend|sock|node:|syscall"
     r"|\bwrite epipe|\berror: write",
     "ECONNABORTED": rf"{_CALLS}|connection|socket|client|recv|send",
