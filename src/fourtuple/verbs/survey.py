@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from fourtuple.core.limits.weigh import weigh
 from fourtuple.core.numbers import number_of
 from fourtuple.core.plan.assume import assumed_world
 from fourtuple.core.snapshot.host import Host
-from fourtuple.core.snapshot.records import NO_TEXT
 from fourtuple.core.sockets.ends import serving
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, full_queues
@@ -84,7 +84,7 @@ def look(
     probe: bool = False,
     host: Host | None = None,
     on_paper: bool = False,
-    assumed: Mapping[str, str] = NO_TEXT,
+    assumed: Mapping[str, str] = MappingProxyType({}),
 ) -> Look:
     """Survey with the arguments of `limits`.
 
