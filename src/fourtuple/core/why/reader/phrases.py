@@ -140,7 +140,9 @@ _LIMITS = (
     *_rows("out of range in select\nfd_setsize\nfile descriptor out of range", ["select"]),
     *_rows(
         "worker_connections are not enough\nconnection limit exceeded\nconnections limit reached\n"
-        "maximum number of clients reached\nmax number of clients reached",
+        "maximum number of clients reached\nmax number of clients reached\nmax connections reached\n"
+        "maximum connections reached\nconnection limit reached\nmaximum number of connections reached\n"
+        "maximum number of connections exceeded",
         ["own-limit"],
     ),
     *_rows(
