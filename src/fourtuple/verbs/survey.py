@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from fourtuple.core.limits.weigh import weigh
 from fourtuple.core.numbers import number_of
 from fourtuple.core.plan.assume import assumed_world
 from fourtuple.core.snapshot.host import Host
-from fourtuple.core.snapshot.records import NO_TEXT
 from fourtuple.core.sockets.ends import serving
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, full_queues
@@ -28,6 +28,7 @@ from fourtuple.core.space.endpoints import Resolved
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import Destinations, TupleSpace
 from fourtuple.core.units import quoted
+from fourtuple.kernel.proc.sysctl import NOTHING
 from fourtuple.verbs.hosts import here
 from fourtuple.verbs.request import MOST_ADDRESSES, by_source, space_of, use_of
 
@@ -84,7 +85,7 @@ def look(
     probe: bool = False,
     host: Host | None = None,
     on_paper: bool = False,
-    assumed: Mapping[str, str] = NO_TEXT,
+    assumed: Mapping[str, str] = NOTHING,
 ) -> Look:
     """Survey with the arguments of `limits`.
 

@@ -37,6 +37,7 @@ class CatalogueRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     title:      what is limited, such as `clients of Redis`
     logs:       what the program itself logs when the limit is reached; empty: it logs nothing
     shows:      what its clients log or show then, whichever program they are
+    counters:   counters of metrics or of `ethtool -S` that report it where they are not 0, in lower case
     error:      the name of the errno that these texts stand for, such as `EAGAIN`; empty: none
     call:       the system call that they imply; empty: none
     default:    its value where nothing is configured, and what that depends on
@@ -56,6 +57,7 @@ class CatalogueRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     title: str
     logs: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
+    counters: tuple[str, ...] = ()
     error: str = ""
     call: str = ""
     default: str
@@ -77,10 +79,15 @@ class CatalogueRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     def phrases(self) -> tuple[Phrase, ...]:
         """The texts by which the reader recognises the limit."""
-        logged = [(text, self.program) for text in self.logs] + [(text, "") for text in self.shows]
+        logged = [(text, self.program) for text in (*self.logs, *self._counted())] + [(text, "") for text in self.shows]
         return tuple(
             Phrase(text, error=self.error, call=self.call, limit=self.key, program=program) for text, program in logged
         )
+
+    def _counted(self) -> tuple[str, ...]:
+        """The texts of counters that are not 0: `name: 7`, `name 7`, `name=7`, `name{labels} 7`."""
+        forms = (": ", " ", "=", "*} ")
+        return tuple(f"*{name}{form}{digit}*" for name in self.counters for form in forms for digit in range(1, 10))
 
 
 class CatalogueFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
