@@ -27,7 +27,6 @@ from fourtuple.core.space.endpoints import Resolved
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import Destinations, TupleSpace
 from fourtuple.core.units import quoted
-from fourtuple.kernel.proc.sysctl import NOTHING
 from fourtuple.verbs.hosts import here
 from fourtuple.verbs.request import MOST_ADDRESSES, by_source, space_of, use_of
 

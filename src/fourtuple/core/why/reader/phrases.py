@@ -60,7 +60,8 @@ _THREADS = (
     *_rows(
         "can't start new thread\nunable to create new native thread\nunable to create native thread\n"
         "failed to create new os thread\ncan't create thread\ncannot create thread\nfailed to create thread\n"
-        "unable to create thread\napr_thread_create: unable to create\nfailed to start thread\ncould not create thread\n"
+        "unable to create thread\napr_thread_create: unable to create\nfailed to start thread\n"
+        "could not create thread\n"
         "failed to spawn thread\ncould not spawn thread\nunable to spawn thread",
         ["threads", "pids"],
         "EAGAIN",
