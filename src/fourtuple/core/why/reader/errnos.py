@@ -142,7 +142,7 @@ _WINDOWS_NUMBER = re.compile(
 )
 _OF_WINDOWS = re.compile(
     r"wsa|winsock|winerror|\b(?:windows|socket(?:exception|s|error)?|connect\w*|bind|listen\w*|accept|sendto?|recv|tcp"
-    r"|udp|ports?|host|server|client|network)\b"
+    r"|udp|ports?|host|server|client|network|buffers?)\b"
 )
 _OF_BSD = re.compile(r"\b(?:darwin|macos|mac os|os x|macbook|homebrew|/users/|kqueue)\b|/users/|com\.apple")
 

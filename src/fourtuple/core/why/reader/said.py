@@ -27,7 +27,7 @@ _OTHER_THINGS = re.compile(
     r"/lock\b|lock-frontend|\block(?:ed|file)?\b.{0,80}(?:dpkg|apt|file)|flock|could not get lock|publickey"
 )
 _SETTING = re.compile(r" ?[:=.]+ ?\d| (?:of|is|set to|to|was set) ?\d| ?\(?\d+ ?(?:s|ms|sec|seconds)?\)?$")
-_SET = re.compile(r"[\"']?(?: ?[:=]+ ?[\"']?| )(?:0|false|no|none)\b(?!\.\d*[1-9])")
+_SET = re.compile(r"[\"']?(?: ?[:=]+ ?[\"']?| )(?:0|false|no|none)\b(?!\.\d*[1-9]| \w)")
 _SYSCTL = re.compile(r"[a-z]+(?:\.\w+)+")
 _VALUE = re.compile(r"(?: ?[:=]+ ?| )\d")
 _NO = re.compile(r"(?<![\d.,])0 (?:times )?(?:the )?\Z")
