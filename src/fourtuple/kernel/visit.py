@@ -143,8 +143,8 @@ def _read(
     interfaces = _tried(read_interfaces, None, "interfaces", why_not)
     counters, can_track = _counters(folder, net), _can_track(sysctls, folder)
     if can_track:
-        nothing: dict[str, int] = {}
-        counters |= _tried(partial(_losses, counters), nothing, "nf_conntrack", why_not)
+        lost: dict[str, int] = _tried(lambda: _losses(counters), {}, "nf_conntrack", why_not)
+        counters |= lost
     return Inside(
         place=place,
         entered=True,
