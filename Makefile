@@ -33,6 +33,7 @@ types: .venv/installed-dev
 
 docs: .venv/installed-dev
 	$(BIN)/python -m fourtuple.faces.page.limits docs/limits.md
+	$(BIN)/python -m fourtuple.faces.page.catalogue docs/catalogue.md
 
 docs-kernels: .venv/installed-dev
 	$(BIN)/python -m tests.kernels --page

@@ -893,7 +893,7 @@ def test_a_line_is_read_from_standard_input(quiet: Ground) -> None:
     typed = quiet.fourtuple("why", *line.split(), "--json")
     found = json_of(done)
 
-    assert set(found) == {"findings", "unknown", "resolved", "unseen"}
+    assert set(found) == {"findings", "unknown", "resolved", "unseen", "pasted"}
     (finding,) = found["findings"]
     named = {name: finding[name] for name in ("text", "number", "error", "call", "destination", "port", "count")}
     assert named == {

@@ -202,6 +202,19 @@ def test_a_text_that_reports_nothing_is_said_to(ground: Ground, asked: list[str]
     assert done.stdout.startswith("no known failure in this text")
 
 
+def test_output_of_tools_tells_of_another_host(ground: Ground) -> None:
+    """Its numbers are those of that host: they are no number of connections at which something stops here."""
+    summary = "Total: 125217\nTCP:   125300 (estab 70, closed 125100, orphaned 0, timewait 125100)\n"
+    ports = "net.ipv4.ip_local_port_range = 40000 40049\n"
+    alone = ground.fourtuple("why", "-", input=summary)
+    both = json_of(ground.fourtuple("why", "-", "--json", input=f"{ports}{GONE}\n"))
+
+    assert (alone.returncode, "doctor --from -" in alone.stdout) == (1, True)
+    assert "ss -s" in alone.stdout
+    assert "sysctl" in both["pasted"]
+    assert not both["findings"][0]["here_now"]
+
+
 def test_ctrl_c_ends_a_log_without_an_end() -> None:
     """What was read until then is explained."""
 

@@ -2,8 +2,10 @@
 
 import time
 
+from fourtuple.core.census.usage import HashCollisionError
 from fourtuple.core.doctor.diagnose import diagnose
 from fourtuple.core.doctor.records import Diagnosis
+from fourtuple.core.errors import CannotError
 from fourtuple.core.snapshot.records import Snapshot
 
 
@@ -13,14 +15,17 @@ def doctor(for_s: float | None = None, snapshot: Snapshot | None = None) -> Diag
     for_s:    look again after so many seconds, and judge counters by what they moved meanwhile; None: look once
     snapshot: judge what this says instead of this host
 
-    Raises OSError if there is no /proc.
+    Raises CannotError; OSError if there is no /proc.
     """
-    if snapshot is not None:
-        return diagnose(snapshot, None)
-    from fourtuple.verbs.sweep import sweep
-
     before = None
-    if for_s is not None:
-        before = sweep()
-        time.sleep(for_s)
-    return diagnose(sweep(), before)
+    if snapshot is None:
+        from fourtuple.verbs.sweep import sweep
+
+        if for_s is not None:
+            before = sweep()
+            time.sleep(for_s)
+        snapshot = sweep()
+    try:
+        return diagnose(snapshot, before)
+    except HashCollisionError:  # once in ten million; another process draws other multipliers
+        raise CannotError("the kernel's socket table", "two pairs have the same hash", "Try again.") from None

@@ -23,7 +23,7 @@ from fourtuple.core.sockets.table import SOCKET, Sockets, State, four_tuples, fu
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.why.findings import Finding
 from fourtuple.core.why.leads import call_of
-from fourtuple.core.why.scene import Bearing, Scene, UnixQueue
+from fourtuple.core.why.scene import FULL, HALF, Bearing, Scene, UnixQueue
 from fourtuple.verbs.census import CONNECTED
 from fourtuple.verbs.survey import Look, look, queue_of
 
@@ -90,6 +90,22 @@ class Viewpoint:
             asked=pid is not None,
             limits=dict(self._limits(seen.world, pid)),
             settings=self._settings(finding, pid) if bearing is not Bearing.THEN else {},
+        )
+
+    def may_fit(self, finding: Finding) -> bool:
+        """Whether a limit of this namespace is near enough to be looked at closely; quick, for hundreds of them."""
+        inside = self._inside
+        if inside is None:
+            return False
+        facts, udp = inside.ports, len(inside.udp_ports or ())
+        size = facts.automatic_ports.size if facts else 0
+        tracked = [number_of(inside.sysctls.get(f"net.netfilter.nf_conntrack_{name}", "")) for name in ("count", "max")]
+        listeners = inside.listeners
+        return (
+            (facts is not None and max(len(inside.sockets), udp, len(facts.port_range) - size) >= HALF * size)
+            or bool((listeners["recv_q"] > listeners["send_q"]).any())
+            or (tracked[0] or 0) >= FULL * (tracked[1] or np.inf)
+            or self._unix(finding) is not None
         )
 
     def has(self, address: str) -> bool:

@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from fourtuple.core.errors import FourtupleError, ShortfallError, UsageError
 from fourtuple.core.snapshot.answers import Recorded
 from fourtuple.core.snapshot.host import Host
+from fourtuple.core.snapshot.pastes.paste import paste
 from fourtuple.core.snapshot.records import HostNamespace, Snapshot
 from fourtuple.core.space.endpoints import Endpoint, EndpointSpec, Resolved
 from fourtuple.core.units import format_count
 from fourtuple.core.why.catalogue.rows import catalogue, phrases
-from fourtuple.core.why.findings import Finding
+from fourtuple.core.why.findings import Finding, System
 from fourtuple.core.why.judge import Why, fit_of, judge
 from fourtuple.core.why.leads import target_of
 from fourtuple.core.why.reader import PHRASES, read_findings
@@ -25,6 +26,8 @@ from fourtuple.verbs.survey import look
 from fourtuple.verbs.viewpoint import Viewpoint
 
 MOST_SECONDS = 4.0  # for looking into other namespaces
+MOST_PASTE = 1 << 20  # characters of a text that may be output of tools such as ss
+LOGS = frozenset({"dmesg"})  # sources of a paste that report failures, and not the state of a host
 MOST_EXPLAINED = 50  # findings that are weighed; the others are counted
 
 
@@ -54,31 +57,53 @@ def why(
 
     Raises UsageError, CannotError.
     """
-    chunks = [text] if isinstance(text, str | bytes) else text
-    findings = _read(chunks)
+    findings, pasted = _read([text] if isinstance(text, str | bytes) else text)
     resolved: tuple[Resolved, ...] = ()
     end: Endpoint | None = None
-    host = host or here()
+    host, is_given = host or here(), host is not None and host.origin is not None
     if destination is not None:
         end, resolved = _destination(destination, host, first_address=first_address)
     if not findings:
-        return Why((), {}, resolved)
+        return Why((), {}, resolved, pasted=pasted.source if pasted else "")
     explained = findings[:MOST_EXPLAINED]
-    recorded = isinstance(host, Recorded)
-    snapshot = host.snapshot if isinstance(host, Recorded) else _sweep()
-    bearings = [bearing_of(each, datetime.now(UTC).astimezone()) for each in explained]
-    if recorded:  # a snapshot is chosen for its text: what it shows of that time supports
-        bearings = [Bearing.PERHAPS if each.system in (None, "Linux") else Bearing.THEN for each in explained]
-    looks = _Looks(host, snapshot, explained, pid=pid, everywhere=everywhere, ask=ask)
-    scenes = [
-        looks.scene(finding, bearing, str(end) if end else target_of(finding))
-        for finding, bearing in zip(explained, bearings, strict=True)
-    ]
-    own = looks.own
-    answer = judge(scenes, own.ceilings(), own.unknown(), rows=catalogue(), root=os.geteuid() == 0)
+    targets = [str(end) if end else target_of(each) for each in explained]
+    answer = None
+    if pasted and not is_given:
+        with suppress(FourtupleError):  # it tells too little
+            answer = _judged(explained, targets, Recorded(pasted), everywhere=everywhere)
+    if answer is None:
+        elsewhere = pasted is not None and not is_given
+        answer = _judged(explained, targets, host, pid, everywhere=everywhere, ask=ask, elsewhere=elsewhere)
     more = len(findings) - len(explained)
     beyond = (f"{format_count(more)} more kinds of failures in the text, which are not weighed",) if more else ()
-    return replace(answer, resolved=resolved, unseen=(*beyond, *looks.unseen))
+    return replace(answer, resolved=resolved, unseen=(*beyond, *answer.unseen), pasted=pasted.source if pasted else "")
+
+
+def _judged(
+    findings: Sequence[Finding],
+    targets: Sequence[str | None],
+    host: Host,
+    pid: int | None = None,
+    *,
+    everywhere: bool,
+    ask: bool = False,
+    elsewhere: bool = False,
+) -> Why:
+    """The answer of this host to the findings. elsewhere: they are known to be another's"""
+    now = datetime.now(UTC).astimezone()
+    if isinstance(host, Recorded):  # a snapshot is chosen for its text: what it shows of that time supports
+        snapshot = host.snapshot
+        bearings = [Bearing.PERHAPS if each.system in (None, System.LINUX) else Bearing.THEN for each in findings]
+    else:
+        snapshot = _sweep()
+        bearings = [bearing_of(each, now, elsewhere=elsewhere) for each in findings]
+    looks = _Looks(host, snapshot, findings, pid=pid, everywhere=everywhere, ask=ask)
+    scenes = [looks.scene(*each) for each in zip(findings, bearings, targets, strict=True)]
+    own, root = looks.own, os.geteuid() == 0
+    answer = judge(scenes, own.ceilings(), own.unknown(), rows=catalogue(), root=root)
+    # Where else the cause may be is of interest as long as it was not seen.
+    is_seen = all(each.explanations and each.explanations[0].evidence for each in answer.findings)
+    return replace(answer, unseen=tuple(looks.unseen) if any(bearings) and not is_seen else ())
 
 
 class _Looks:
@@ -96,13 +121,13 @@ class _Looks:
     ) -> None:
         ports = frozenset(each.port for each in findings if each.port is not None)
         netns = host.world(pid, details=False).netns
-        self.own = Viewpoint(host, snapshot, snapshot.namespaces.get(netns), ports, pid, ask=ask)
+        self.own = Viewpoint(host, snapshot, snapshot.namespaces.get(netns), ports, pid, _whose(host), ask=ask)
         self.unseen: list[str] = []
-        others = [each for each in snapshot.namespaces.values() if each.netns != netns and _is_used(each)]
+        others = [each for each in snapshot.namespaces.values() if each.netns != netns] if everywhere else []
         others.sort(key=lambda inside: -len(inside.sockets))
         self._others = [
             Viewpoint(Recorded(snapshot, netns=each.netns), snapshot, each, ports, None, subject_of(each, snapshot))
-            for each in (others if everywhere else [])
+            for each in others
         ]
         if everywhere:
             self.unseen += [each for each in snapshot.unseen if "namespace" in each]
@@ -120,9 +145,10 @@ class _Looks:
             return theirs[0].scene(finding, bearing, target)
         best = self.own.scene(finding, bearing, target)
         best_fit = fit_of(best, catalogue())
-        for number, other in enumerate(self._others):
+        fitting = [other for other in self._others if other.may_fit(finding)]
+        for number, other in enumerate(fitting):
             if time.monotonic() > self._over_s:
-                left = len(self._others) - number
+                left = len(fitting) - number
                 self.unseen.append(f"{format_count(left)} network namespaces: there was no time to look into them")
                 break
             with suppress(FourtupleError, OSError):
@@ -130,6 +156,10 @@ class _Looks:
                 if (fit := fit_of(scene, catalogue())) > best_fit:
                     best, best_fit = scene, fit
         return best
+
+
+def _whose(host: Host) -> str:
+    return f"another host, of which this is {host.origin.source}" if host.origin else ""
 
 
 def subject_of(inside: HostNamespace, snapshot: Snapshot) -> str:
@@ -145,25 +175,28 @@ def subject_of(inside: HostNamespace, snapshot: Snapshot) -> str:
     return "; ".join(filter(None, (owner, f"network namespace {named or inside.netns}", who)))
 
 
-def _is_used(inside: HostNamespace) -> bool:
-    return bool(len(inside.sockets) or len(inside.listeners) or inside.unix or inside.udp_ports)
+def _read(chunks: Iterable[str | bytes]) -> tuple[tuple[Finding, ...], Snapshot | None]:
+    """The findings of the text, and the host that output of tools in it tells of; None: there is no such output.
 
-
-def _read(chunks: Iterable[str | bytes]) -> tuple[Finding, ...]:
-    """The findings of the text; Ctrl-C on a text without an end gives what was found so far. Raises UsageError."""
-    empty = True
+    Ctrl-C on a text without an end gives what was found so far. Raises UsageError.
+    """
+    empty, size, kept = True, 0, list[str | bytes]()
 
     def passed() -> Iterator[str | bytes]:
-        nonlocal empty
+        nonlocal empty, size
         with suppress(KeyboardInterrupt):
             for chunk in chunks:
-                empty = empty and not chunk.strip()
+                empty, size = empty and not chunk.strip(), size + len(chunk)
+                if size <= MOST_PASTE:
+                    kept.append(chunk)
                 yield chunk
 
     findings = tuple(read_findings(passed(), (*PHRASES, *phrases())))
     if empty:
         raise UsageError("why", "the text is empty", "Give a number, an errno, or lines of a log.")
-    return findings
+    whole = "".join(each if isinstance(each, str) else each.decode(errors="replace") for each in kept)
+    pasted = paste(whole) if size <= MOST_PASTE else None
+    return findings, pasted if pasted and pasted.source not in LOGS else None
 
 
 def _sweep() -> Snapshot:

@@ -8,6 +8,7 @@ import pytest
 
 from fourtuple.core.why.catalogue.rows import catalogue, files, parse_file, phrases, program_of, stops_at
 from fourtuple.core.why.findings import Phrase
+from fourtuple.core.why.reader import PHRASES, read_findings
 
 LETTERS = 6  # of the longest part of a phrase without `*` and `#`, by which the reader looks for it
 ROW = """
@@ -102,3 +103,33 @@ def test_a_file_is_read_strictly() -> None:
     ):
         with pytest.raises(ValueError, match=r"version|logz|begin with p"):
             parse_file(damaged)
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("     conntrack_allowance_exceeded: 0", ""),
+        ("     conntrack_allowance_exceeded: 812", "aws.conntrack-allowance"),
+        ("cluster.app.upstream_cx_overflow: 0", ""),
+        ("cluster.app.upstream_cx_overflow: 31", "envoy.circuit-breaker"),
+        ('envoy_cluster_upstream_cx_overflow{cluster="app"} 31', "envoy.circuit-breaker"),
+        ("query_wait_timeout = 120", ""),
+        ("closing because: query_wait_timeout (age=121s)", "pgbouncer.default_pool_size"),
+        ("worker_connections 1024;", ""),
+        ("SQLSTATE[HY000] [1040] Too many connections", "mysql.max_connections"),
+        ("foo.socket: Too many incoming connections (64), dropping connection.", "systemd.MaxConnections"),
+        ("Too many connections from /10.0.0.4 - max is 60", "zookeeper.maxClientCnxns"),
+        ('"msg":"Connection refused because there are too many open connections"', "mongodb.maxIncomingConnections"),
+    ],
+)
+def test_a_setting_or_a_counter_at_zero_is_no_report(text: str, limit: str) -> None:
+    """What names a limit without having reached it claims nothing."""
+    found = {finding.limit for finding in read_findings([text], (*PHRASES, *phrases()))}
+
+    assert found - {""} == {limit} - {""}
+
+
+def test_a_duration_is_no_number_of_connections() -> None:
+    text = "HikariPool-1 - Connection is not available, request timed out after 30000ms."
+
+    assert [finding.number for finding in read_findings([text], phrases())] == [None]

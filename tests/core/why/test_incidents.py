@@ -1,4 +1,4 @@
-"""What `why` says of public incidents, and of texts of the same kinds in other words: tables in TOML beside this."""
+"""What `why` says of public incidents, and of texts of the same kinds in other words: tables in TOML in data/."""
 
 import re
 import tomllib
@@ -26,7 +26,7 @@ class Incident(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def table(name: str) -> tuple[Incident, ...]:
-    rows = tomllib.loads((Path(__file__).parent / name).read_text())["incident"]
+    rows = tomllib.loads((Path(__file__).parent / "data" / name).read_text())["incident"]
     return msgspec.convert(rows, tuple[Incident, ...])
 
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fourtuple.core.census.records import PairCount
 from fourtuple.core.errnos import SYMPTOMS
@@ -25,6 +27,7 @@ from fourtuple.core.why.leads import ERRORS, PLATEAUS, WITH_WORDS, Plateau, targ
 from fourtuple.core.why.reader import PHRASES, read_findings
 from fourtuple.core.why.scene import Bearing, Scene, UnixQueue, nowhere
 from fourtuple.core.why.timeline import BRINGS, OF_ONE_DESTINATION
+from fourtuple.faces.text.why import why_lines
 from tests.core.quiet import PROCESS, WORLD
 from tests.told import numbers
 
@@ -495,6 +498,40 @@ def test_a_cause_of_one_destination_brings_nothing_to_another() -> None:
     why = judged(there + line("05", TIMEOUT), bearing=Bearing.THEN)
 
     assert [each.follows for each in why.findings] == [None, None]
+
+
+# What is strange.
+
+FIELDS = st.builds(
+    Finding,
+    error=st.sampled_from(["", "EAGAIN", "ENOENT", "WSAEACCES", "", *(error for _, error in ERRORS)]),
+    call=st.sampled_from(["", "connect", "sendto", "x", *(call for call, _ in ERRORS)]),
+    source=st.sampled_from(["", "10.0.0.4:0", "[::]:80", "x", ":"]),
+    destination=st.sampled_from(
+        ["", "10.0.0.9:80", "[fd00::9]:443", "8.8.8.8:53", "/a", "unix:@b", "::1", "x:1", ":9"]
+    ),
+    protocol=st.sampled_from(["", "tcp", "udp", "unix"]),
+    port=st.sampled_from([None, 1, 40_000]),
+    number=st.sampled_from([None, 0, 1, 1013, 28_000, 10**12]),
+    causes=st.lists(st.sampled_from([*CAUSES, "nonsense"]), max_size=3).map(tuple),
+    limit=st.sampled_from(["", "nonsense", *catalogue()]),
+    system=st.sampled_from([None, *System]),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(FIELDS, max_size=4), st.sampled_from(list(Bearing)), st.sampled_from([WORLD, NOTHING_KNOWN]))
+def test_no_finding_is_too_strange(findings: list[Finding], bearing: Bearing, world: World) -> None:
+    """It is explained, or not; a cause comes once, and no finding follows from a later one."""
+    scenes = [Scene(world, each, bearing, target=target_of(each), ports=PORTS, pair=pair(100)) for each in findings]
+    why = judge(scenes, {"a": 1}, {}, rows=catalogue())
+
+    assert len(why.findings) == len(findings) == len(why.to_json()["findings"])
+    for at, found in enumerate(why.findings):
+        named = [each.cause for each in found.explanations]
+        assert len(named) == len(set(named))
+        assert found.follows is None or found.follows < at
+    assert all(line == line.rstrip("\n") for line in why_lines(why, everything=True))
 
 
 # What is not known.

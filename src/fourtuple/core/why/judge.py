@@ -21,6 +21,7 @@ from fourtuple.core.why.timeline import first_cause
 FIRST_WORD, NEXT_WORDS, OWN_LIMIT, BROUGHT = 6, 4, 8, 6  # weights: more than one observation, less than a clear one
 ANY_NUMBER = 2  # the weight of words where the text has nothing else to go by
 CLEAR = 4  # the weight from which on an observation leaves little doubt
+OF_ANY_LIMIT = ("ETIMEDOUT", "ECONNREFUSED", "ECONNRESET", "EPIPE")  # how clients meet a limit of a server or pool
 MOST_ROWS = 4  # of the catalogue that a number leads to
 
 # What cannot be told apart without a look at the host in question: an errno → the alternatives, and what tells.
@@ -133,12 +134,14 @@ class Why:
     unknown:  facts that could not be read, and why
     resolved: the name of the destination, if it has several addresses
     unseen:   sentences: where else this user could not look
+    pasted:   the tools whose output the text has, such as `ss -s`: it tells of another host; empty: none
     """
 
     findings: tuple[Explained, ...]
     unknown: Mapping[str, str]
     resolved: tuple[Resolved, ...] = ()
     unseen: tuple[str, ...] = ()
+    pasted: str = ""
 
     @property
     def is_known(self) -> bool:
@@ -151,6 +154,7 @@ class Why:
             "unknown": dict(self.unknown),
             "resolved": [asdict(each) for each in self.resolved],
             "unseen": list(self.unseen),
+            "pasted": self.pasted,
         }
 
 
@@ -246,8 +250,11 @@ def _candidates(scene: Scene, rows: Mapping[str, CatalogueRow]) -> list[str]:
 
 
 def _limit_agrees(finding: Finding, rows: Mapping[str, CatalogueRow]) -> bool:
-    """Whether the limit outranks the errno: the program itself reports it. What another program meets is the errno."""
-    return not finding.error or finding.program == rows[finding.limit].program
+    """Whether the limit outranks the errno: the program itself reports it, or the errno is only what limits lead to.
+
+    What another program meets is the errno.
+    """
+    return finding.error in ("", *OF_ANY_LIMIT) or finding.program == rows[finding.limit].program
 
 
 def _stops_here(scene: Scene, cause: Cause) -> bool:

@@ -20,6 +20,10 @@ UNLIKELY = 8  # points behind the first cause
 
 
 def why_lines(why: Why, *, everything: bool = False) -> Iterator[str]:
+    if why.pasted and not why.findings:
+        yield from wrapped("", f"no known failure in this text: it is output of {why.pasted}, of another host")
+        yield from wrapped("  do        ", "fourtuple doctor --from - reads it, and says what limits that host")
+        return
     if not why.findings:
         yield "no known failure in this text"
         yield from wrapped(
@@ -134,6 +138,8 @@ def _heading(each: Explained) -> str:
 def _what(each: Explained) -> str:
     """A failure on the time line: what failed, and in which program."""
     program = f" of {visible(each.finding.program)}" if each.finding.program else ""
+    if not each.finding.error and each.finding.number is None and each.explanations:
+        return f"{each.explanations[0].cause}{program}: {_heading(each)}"
     return f"{_heading(each)}{program}"
 
 

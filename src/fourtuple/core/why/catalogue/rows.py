@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from fourtuple.core.why.catalogue.configuration import Configuration
+from fourtuple.core.why.catalogue.configuration import ProgramConfiguration
 from fourtuple.core.why.findings import Phrase
 
 FOLDER = "programs"
@@ -37,6 +37,7 @@ class CatalogueRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     title:      what is limited, such as `clients of Redis`
     logs:       what the program itself logs when the limit is reached; empty: it logs nothing
     shows:      what its clients log or show then, whichever program they are
+    counters:   counters of metrics or of `ethtool -S` that report it where they are not 0, in lower case
     error:      the name of the errno that these texts stand for, such as `EAGAIN`; empty: none
     call:       the system call that they imply; empty: none
     default:    its value where nothing is configured, and what that depends on
@@ -56,6 +57,7 @@ class CatalogueRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     title: str
     logs: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
+    counters: tuple[str, ...] = ()
     error: str = ""
     call: str = ""
     default: str
@@ -77,10 +79,15 @@ class CatalogueRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     def phrases(self) -> tuple[Phrase, ...]:
         """The texts by which the reader recognises the limit."""
-        logged = [(text, self.program) for text in self.logs] + [(text, "") for text in self.shows]
+        logged = [(text, self.program) for text in (*self.logs, *self._counted())] + [(text, "") for text in self.shows]
         return tuple(
             Phrase(text, error=self.error, call=self.call, limit=self.key, program=program) for text, program in logged
         )
+
+    def _counted(self) -> tuple[str, ...]:
+        """The texts of counters that are not 0: `name: 7`, `name 7`, `name=7`, `name{labels} 7`."""
+        forms = (": ", " ", "=", "*} ")
+        return tuple(f"*{name}{form}{digit}*" for name in self.counters for form in forms for digit in range(1, 10))
 
 
 class CatalogueFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,7 +102,7 @@ class CatalogueFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     program: str
     limit: tuple[CatalogueRow, ...]
     names: tuple[str, ...] = ()
-    config: Configuration | None = None
+    config: ProgramConfiguration | None = None
 
 
 def parse_file(text: str) -> CatalogueFile:
@@ -107,7 +114,7 @@ def parse_file(text: str) -> CatalogueFile:
     for row in file.limit:
         if row.program != file.program:
             raise ValueError(f"the key {row.key} does not begin with {file.program}")
-    config = file.config or Configuration()
+    config = file.config or ProgramConfiguration()
     settable = {*config.directives.values(), *config.arguments.values(), *config.titles}
     if unknown := settable - {row.key for row in file.limit}:
         raise ValueError(f"the configuration sets what has no row: {', '.join(sorted(unknown))}")
@@ -144,7 +151,7 @@ def stops_at() -> Mapping[int, tuple[CatalogueRow, ...]]:
 
 
 @functools.cache
-def configurations() -> Mapping[str, Configuration]:
+def configurations() -> Mapping[str, ProgramConfiguration]:
     """How programs are configured, by program; only those whose setting can be read."""
     return MappingProxyType({file.program: file.config for file in files() if file.config})
 
