@@ -294,6 +294,38 @@ def test_a_paste_with_a_listing_tells_of_ports() -> None:
     assert (found["routes"][0]["ceiling"], found["routes"][0]["in_use"]) == (28_232, 1)
 
 
+STUCK = """\
+State      Recv-Q Send-Q Local Address:Port Peer Address:Port
+LISTEN     129    128          0.0.0.0:8080      0.0.0.0:*
+"""
+
+
+def test_doctor_judges_a_paste() -> None:
+    """A full accept queue of another host is one, and it is not said to be of this one."""
+    done = elsewhere("doctor", "--from", "-", "--json", input=STUCK)
+
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert found["from"]["source"] == "ss"
+    assert "8080" in json.dumps(found["findings"])
+    done = elsewhere("doctor", "--from", "-", input=SUMMARY + LISTING)
+    assert done.returncode == 1
+    assert "125,217" in done.stdout
+    assert elsewhere("doctor", "--from", "-", input=LISTING).returncode == 0
+    assert elsewhere("doctor", "--from", "-", "--for", "1s", input=STUCK).returncode == 2
+
+
+def test_output_of_tools_that_is_given_to_why_is_of_another_host() -> None:
+    """It reports no failure, so what limits that host is said; 125,217 is no number at which connections stopped."""
+    done = elsewhere("why", "-", input=STUCK)
+    assert done.returncode == 0
+    assert "8080" in done.stdout
+    assert "from ss" in done.stdout
+
+    done = elsewhere("why", "-", "--json", input=SUMMARY)
+    assert json.loads(done.stdout)["findings"] == []
+
+
 def test_a_text_without_output_of_a_tool_is_no_snapshot() -> None:
     done = elsewhere("limits", "--from", "-", input="dear all\n")
 

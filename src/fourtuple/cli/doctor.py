@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from fourtuple.cli.common import JSON, PERIOD, UNITS, print_json
-from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
+from fourtuple.cli.common import AT, JSON, PERIOD, UNITS, print_json
+from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.faces.printer import tell
 
 
@@ -16,8 +16,14 @@ from fourtuple.faces.printer import tell
     "--report", type=click.Path(dir_okay=False, path_type=Path), help="Also write an HTML page; - for standard output."
 )
 @click.option("--all", "everything", is_flag=True, help="Show every finding in full.")
+@click.option(
+    "--from", "file", metavar="FILE", help="A snapshot or pasted output to judge instead of this host; - reads it."
+)
+@AT
 @JSON
-def doctor(for_s: float | None, report: Path | None, everything: bool, as_json: bool) -> None:
+def doctor(
+    for_s: float | None, report: Path | None, everything: bool, file: str | None, at: str | None, as_json: bool
+) -> None:
     """Look at every network namespace, process and cgroup that you may see, and say what limits connections now: worst
     first, whose it is, the evidence, the cause, and what to do at which price. Nothing is changed.
 
@@ -31,18 +37,28 @@ def doctor(for_s: float | None, report: Path | None, everything: bool, as_json: 
     """
     from fourtuple.cli.report import check_report, write_page
     from fourtuple.cli.stored import DASH
+    from fourtuple.core.snapshot.answers import origin_of_all
     from fourtuple.faces.text import doctor as face
     from fourtuple.verbs.doctor import doctor as verb
+    from fourtuple.verbs.hosts import read_snapshot
 
     if report is not None and report != DASH:
         check_report(report)
-    diagnosis = verb(for_s)
+    snapshot, origin = None, None
+    if file is not None:
+        if for_s is not None:
+            raise UsageError(f"--for with --from {file}", "a snapshot is one moment", "Leave --for out.")
+        snapshot = read_snapshot(file, at)
+        origin = origin_of_all(snapshot)
+    elif at is not None:
+        raise UsageError("--at", "it chooses a moment of a recording", "Add --from FILE.")
+    diagnosis = verb(for_s, snapshot)
     if report is not None:
         from fourtuple.faces.page import doctor as page
 
         write_page(report, lambda: page.doctor_page(diagnosis), quiet=as_json)
     if as_json:
-        print_json(diagnosis.to_json())
+        print_json(diagnosis.to_json() | ({"from": origin.to_json()} if origin else {}))
     elif report != DASH:
         tell(*face.doctor_lines(diagnosis, everything=everything))
     sys.exit(EXIT_SHORT if diagnosis.limits_now else EXIT_REACHED)

@@ -3,12 +3,17 @@
 import os
 import sys
 from collections.abc import Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fourtuple.cli.common import AT, FIRST_ADDRESS, JSON, NETNS, PID, origin_of, print_json
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.faces.printer import tell
+
+if TYPE_CHECKING:
+    from fourtuple.core.snapshot.records import Snapshot
 
 CHUNK_BYTES = 1 << 16
 
@@ -49,16 +54,19 @@ def why(
     fourtuple why "dial tcp 10.0.0.9:80: connect: cannot assign requested address"
     journalctl -u proxy --since -1h | fourtuple why -
     """
+    from fourtuple.core.snapshot.answers import Recorded
     from fourtuple.faces.text import why as face
     from fourtuple.faces.text.origin import origin_lines
-    from fourtuple.verbs.hosts import host_of
+    from fourtuple.verbs.hosts import host_of, pasted_in
     from fourtuple.verbs.why import why as verb
 
     if what == ("-",) == (file,):
         raise UsageError("why - --from -", "standard input is either the text or the snapshot", "Use a file for one.")
-    host = host_of(file, at, pid=pid, netns=netns)
+    text = _begun(_standard_input()) if what == ("-",) else " ".join(what)
+    pasted = None if file is not None or not isinstance(text, str) else pasted_in(text)
+    host = Recorded(pasted, pid=pid, netns=netns) if pasted else host_of(file, at, pid=pid, netns=netns)
     answer = verb(
-        _standard_input() if what == ("-",) else " ".join(what),
+        text,
         destination=destination,
         first_address=first_address,
         pid=pid,
@@ -66,11 +74,41 @@ def why(
         ask=ask,
         host=host,
     )
+    if pasted is not None and not answer.findings:
+        sys.exit(_diagnosed(pasted, answer.to_json() | origin_of(host), everything=everything, as_json=as_json))
     if as_json:
         print_json(answer.to_json() | origin_of(host))
     else:
         tell(*origin_lines(host.origin), *face.why_lines(answer, everything=everything))
     sys.exit(EXIT_REACHED if answer.is_known else EXIT_SHORT)
+
+
+def _diagnosed(pasted: "Snapshot", record: dict[str, Any], *, everything: bool, as_json: bool) -> int:
+    """Say what limits the host whose tools printed the text, which reports no failure itself → the exit code."""
+    from fourtuple.faces.text import doctor as face
+    from fourtuple.verbs.doctor import doctor
+
+    diagnosis = doctor(snapshot=pasted)
+    if as_json:
+        print_json(record | {"doctor": diagnosis.to_json()})
+    else:
+        tell(*face.doctor_lines(diagnosis, everything=everything))
+    return EXIT_REACHED if diagnosis.limits_now else EXIT_SHORT
+
+
+def _begun(chunks: Iterator[bytes]) -> Iterator[bytes] | str:
+    """The whole text if it begins as output of tools does, which is short; else the chunks, as they arrive."""
+    from fourtuple.verbs.hosts import MOST_PASTED_BYTES, pasted_in
+
+    first = next(chunks, b"")
+    if pasted_in(first.decode("utf-8", "replace")) is None:
+        return chain([first], chunks)
+    whole = bytearray(first)
+    for chunk in chunks:
+        whole += chunk
+        if len(whole) > MOST_PASTED_BYTES:  # a log after all
+            return chain([bytes(whole)], chunks)
+    return whole.decode("utf-8", "replace")
 
 
 def _standard_input() -> Iterator[bytes]:

@@ -6,21 +6,26 @@ from fourtuple.core.census.usage import HashCollisionError
 from fourtuple.core.doctor.diagnose import diagnose
 from fourtuple.core.doctor.records import Diagnosis
 from fourtuple.core.errors import CannotError
-from fourtuple.verbs.sweep import sweep
+from fourtuple.core.snapshot.records import Snapshot
 
 
-def doctor(for_s: float | None = None) -> Diagnosis:
+def doctor(for_s: float | None = None, snapshot: Snapshot | None = None) -> Diagnosis:
     """Look at every network namespace, process and cgroup that this user may see. Nothing is changed.
 
-    for_s: look again after so many seconds, and judge counters by what they moved meanwhile; None: look once
+    for_s:    look again after so many seconds, and judge counters by what they moved meanwhile; None: look once
+    snapshot: judge what this says instead of this host
 
     Raises CannotError; OSError if there is no /proc.
     """
     before = None
-    if for_s is not None:
-        before = sweep()
-        time.sleep(for_s)
+    if snapshot is None:
+        from fourtuple.verbs.sweep import sweep
+
+        if for_s is not None:
+            before = sweep()
+            time.sleep(for_s)
+        snapshot = sweep()
     try:
-        return diagnose(sweep(), before)
+        return diagnose(snapshot, before)
     except HashCollisionError:  # once in ten million; another process draws other multipliers
         raise CannotError("the kernel's socket table", "two pairs have the same hash", "Try again.") from None

@@ -18,6 +18,7 @@ from fourtuple.store.input import read_file
 MOST_BYTES = 2**30  # of a file with a snapshot, or with many
 MOST_PASTED_BYTES = 2**26
 STDIN = "-"
+LOG = "dmesg"
 ENDINGS = (".snapshot", ".zst", ".json", ".txt", ".log")
 
 
@@ -76,6 +77,12 @@ def _pasted(what: str, content: bytes) -> Snapshot:
     if found is None:
         raise UsageError(what, "it is no snapshot, and no output of ss, netstat, sysctl or another tool that is known")
     return found
+
+
+def pasted_in(text: str) -> Snapshot | None:
+    """The snapshot of a text that is output of tools, or has some; None: it is none, or a log, also the kernel's."""
+    found = paste(text)
+    return None if found is None or found.source == LOG else found
 
 
 def is_snapshot_name(text: str) -> bool:

@@ -245,6 +245,11 @@ def world_of(snapshot: Snapshot, inside: HostNamespace, pid: int | None) -> Worl
     )
 
 
+def origin_of_all(snapshot: Snapshot) -> Origin:
+    """Whose and of when the whole snapshot is, with all of its namespaces."""
+    return replace(Recorded(snapshot).origin, netns="")
+
+
 def of_one_namespace(snapshot: Snapshot, netns: str) -> Snapshot:
     """The snapshot with one network namespace only, its processes and their cgroups. Raises UsageError."""
     inside = _namespace_of(snapshot, None, netns)

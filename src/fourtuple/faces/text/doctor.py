@@ -43,7 +43,8 @@ def answer_of(diagnosis: Diagnosis, count: int) -> str:
     watched = f", watched for {format_duration(diagnosis.for_s)}" if diagnosis.for_s is not None else ""
     elsewhere = ""
     if diagnosis.source != HERE:
-        at = datetime.fromtimestamp(diagnosis.at_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        moment = datetime.fromtimestamp(diagnosis.at_s, UTC) if diagnosis.at_s else None
+        at = moment.strftime("%Y-%m-%d %H:%M:%S UTC") if moment else "at an unknown time"
         elsewhere = f" ({diagnosis.host or 'another host'}, {at}, from {diagnosis.source})"
     if not count:
         return f"Nothing limits connections now {where}{watched}{elsewhere}.".replace("  ", " ")

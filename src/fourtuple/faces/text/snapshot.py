@@ -1,11 +1,10 @@
 """What `snapshot` says: whose snapshot it is, what it holds, where it is; and of a recording, each moment."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from fourtuple.core.snapshot.answers import Recorded
+from fourtuple.core.snapshot.answers import origin_of_all
 from fourtuple.core.snapshot.records import Snapshot
 from fourtuple.core.units import format_count, format_duration, format_size
 from fourtuple.core.visible import shell_words
@@ -30,7 +29,7 @@ class RecordedLine(Protocol):
 
 def snapshot_lines(snapshot: Snapshot, file: str, size_bytes: int) -> Iterator[str]:
     """Yield three lines, and a sentence for each thing that the user could not see."""
-    yield host_of_origin(replace(Recorded(snapshot).origin, netns=""))
+    yield host_of_origin(origin_of_all(snapshot))
     spaces = snapshot.namespaces.values()
     listening = sum(len(each.listeners) for each in spaces)
     counts = [

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fourtuple.core.doctor.diagnose import diagnose
 from fourtuple.core.limits.behaviours import BIND_RELEASED, KnownBy
 from fourtuple.core.snapshot.coding import decode, encode
 from fourtuple.core.snapshot.pastes.paste import paste
@@ -644,7 +645,7 @@ def test_no_text_is_an_error(noise: str, start: int, stop: int, dropped: int) ->
     for text in (noise, ALL[start:stop], ALL[:start] + noise + ALL[start + dropped :]):
         found = paste(text)
         if found is not None and start % 10 == 0:
-            decode(encode(found))
+            diagnose(decode(encode(found)))
 
 
 @given(
