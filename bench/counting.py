@@ -30,6 +30,7 @@ BASE_BYTES, SOCKET_BYTES = 64e6, 40
 SS = "ss -Htan | wc -l"
 WITHOUT = "setpriv --bounding-set=-all --inh-caps=-all"
 EXPORT = f"{WITHOUT} python -m bench.census export 7"
+EVERYWHERE = "python -m bench.many rounds 3"
 SNAPSHOT, SNAPPED = "python -m bench.census snapshot", 200_000
 EXPORT_S, BOUND_S, EXPORTED = 15, 120, 100_000
 
@@ -93,6 +94,39 @@ def exporter(rounds: int) -> Result:
     finding = Finding("share of one CPU", percent, "%", at_most(1))
     figures = [f"with bound ports   {number(full)} ms of CPU", f"without            {number(each)} ms of CPU"]
     return Result([finding], [*commands, EXPORT], figures)
+
+
+def everywhere(rounds: int) -> Result:
+    """`fourtuple export --all-netns`: 100,000 sockets in 300 namespaces, in the host's one table and in their own.
+
+    The first round also looks for ports that are held by bind(), as is done every 120 s in turns.
+    """
+    findings, figures = [], []
+    for name, entries in (("one table", 0), ("tables of their own", 1024)):
+        with _namespaces(300, EXPORTED, entries) as lab:
+            found = [_timed(lab, EVERYWHERE) for _ in range(rounds)]
+        findings.append(Finding(f"CPU of a round, {name}", median(each["each_cpu_s"] for each in found), "s"))
+        for what in ("first", "each"):
+            took = spread([each[f"{what}_s"] for each in found], "s")
+            cpu = spread([each[f"{what}_cpu_s"] for each in found], "s of CPU")
+            figures.append(f"{name:<20} {what:<5} {took} {cpu}")
+    return Result(findings, ["python -m bench.many scene 300 100000 ENTRIES", EVERYWHERE], figures)
+
+
+@contextmanager
+def _namespaces(count: int, sockets: int, entries: int) -> Iterator[Lab]:
+    """A lab with namespaces inside, and with no view of others."""
+    wait_quiet()
+    with Lab() as lab:
+        if not lab.processes:
+            raise NotMeasuredError("namespaces of this host would be counted, too: a PID namespace is not permitted")
+        words = [sys.executable, "-m", "bench.many", "scene", str(count), str(sockets), str(entries)]
+        with lab.start(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+            if program.stdout is None or program.stdout.readline() != "ready\n":
+                raise NotMeasuredError("the namespaces could not be made")
+            yield lab
+            program.communicate("")
+    wait_quiet()
 
 
 def snapshot(rounds: int) -> Result:

@@ -255,6 +255,7 @@ MEASURES: Mapping[str, Measure] = {
     "census-psutil": Measure(counting.beside_psutil, 5),
     "census-beside": Measure(counting.few_of_many, 5),
     "export": Measure(counting.exporter, 5),
+    "export-netns": Measure(counting.everywhere, 3),
     "snapshot": Measure(counting.snapshot, 5),
     "reading": Measure(reading.logs, 5),
     "connect": Measure(connect, 5),

@@ -100,7 +100,7 @@ def clients(
     hello: bytes = b"",
     reading_from: int = 0,
     address: object = ("127.0.0.1", PORT),
-    patience_s: float = 1.0,
+    patience_s: float = PATIENCE_S,
 ) -> Iterator[str]:
     """So many clients that stay connected, each of which sends `hello`.
 

@@ -34,8 +34,8 @@ accepted = [listener.accept()[0] for _ in range(11)]
 for each in named[:3]:
     each.connect(("127.0.0.1", 8000))
     accepted.append(listener.accept()[0])
-for each in (accepted.pop(0), accepted.pop(0), kept.pop(5)):
-    each.close()
+for each in (accepted[0], accepted[1], kept[5]):
+    each.shutdown(socket.SHUT_WR)  # a socket that is closed would stay in FIN_WAIT2 for a minute only
 print(os.getpid(), flush=True)
 sys.stdin.readline()
 """
@@ -137,6 +137,28 @@ def test_limits_of_a_process_are_its_own(taken: tuple[Ground, int, str]) -> None
         for each in (here, there)
     ]
     assert rows[1] == rows[0]
+
+
+def test_a_plan_from_a_snapshot_has_the_ports_of_its_host(taken: tuple[Ground, int, str]) -> None:
+    """What a program there may open is unknown without its limits, so it does not fit until they are assumed."""
+    ground, _, file = taken
+    done = elsewhere("plan", "150", "127.0.0.9:80", "--from", file, "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert found["from"]["source"] == file
+    here = json.loads(ground.fourtuple("plan", "150", "127.0.0.9:80", "--json").stdout)
+    assert (found["ceiling"], found["because"]) == (here["ceiling"], here["because"])
+    assert {check["limit"]: check["says"] for check in found["checks"]}["net.ipv4.ip_local_port_range"] == "ok"
+
+    says = {check["limit"]: check["says"] for check in found["checks"]}
+    assert says["RLIMIT_NOFILE"] == "unknown"
+    done = elsewhere("plan", "150", "127.0.0.9:80", "--from", file, "--assume", "RLIMIT_NOFILE=1024", "--json")
+    assert done.returncode == 0, done.stdout
+
+    done = elsewhere("plan", "1000", "127.0.0.9:80", "--from", file)
+    assert done.returncode == 1
+    assert "does not fit" in done.stdout or "do not fit" in done.stdout
+    assert elsewhere("plan", "150", "127.0.0.9:80", "--from", file, "--apply").returncode == 2
 
 
 @pytest.mark.parametrize("by", ["pair", "destination", "port", "state", "process"])

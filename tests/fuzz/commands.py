@@ -21,6 +21,7 @@ BEHIND = {
     "serve": ["--for", "0.05s", "--no-store"],
     "prove": ["--no-store"],
     "check": ["--for", "0.3s", "--settle", "0.1s"],
+    "doctor": ["--for", "0.05s"],
 }
 # Commands that start processes take a hundred times as long as the others.
 WEIGHTS = {
@@ -30,6 +31,7 @@ WEIGHTS = {
     "plan": 6,
     "why": 8,
     "census": 6,
+    "doctor": 3,
     "runs": 6,
     "check": 1,
     "lab": 1,
@@ -100,7 +102,9 @@ def command_line(random: Random, name: str, folder: Path) -> list[str]:
         chosen = chosen.commands[name]
         words.append(name)
     words += _options(random, chosen, folder)
-    given = [word for each in chosen.params if isinstance(each, click.Argument) for word in _argument(random, each)]
+    given = [
+        word for each in chosen.params if isinstance(each, click.Argument) for word in _argument(random, each, folder)
+    ]
     if words[0] == "prove" and not given:
         given = ["theory"]  # without names all lessons run, which takes a minute
     words += [*BEHIND.get(words[0], []), *given]
@@ -115,12 +119,12 @@ def _options(random: Random, chosen: click.Command, folder: Path) -> Iterator[st
             yield _value(random, option, folder)
 
 
-def _argument(random: Random, argument: click.Argument) -> Iterator[str]:
+def _argument(random: Random, argument: click.Argument, folder: Path) -> Iterator[str]:
     if argument.name == "command":
         yield from ["--", *random.choice(COMMANDS)]
         return
     for _ in range(random.choice((1, 1, 1, 1, 2, 0)) if argument.nargs == -1 else 1):
-        yield _value(random, argument, Path())
+        yield _value(random, argument, folder)
 
 
 def _value(random: Random, parameter: click.Parameter, folder: Path) -> str:

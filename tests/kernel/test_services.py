@@ -80,7 +80,7 @@ def test_configurations_name_ports_and_those_that_do_not_mean_the_usual_ones(roo
 
     assert named(root) == {
         "nginx (/etc/nginx/sites-enabled/shop)": one(8080),
-        "Redis, Valkey": one(6379),
+        "Redis, Valkey (usual port)": one(6379),
         "PostgreSQL (/etc/postgresql/15/main/postgresql.conf)": one(5433),
     }
 

@@ -5,7 +5,19 @@ from typing import Any
 
 import click
 
-from fourtuple.cli.common import ALL_STRATEGIES, COUNT, FIRST_ADDRESS, FROM, JSON, RATE, UNITS, print_json, split
+from fourtuple.cli.common import (
+    ALL_STRATEGIES,
+    AT,
+    COUNT,
+    FIRST_ADDRESS,
+    FROM_WHERE,
+    JSON,
+    RATE,
+    UNITS,
+    origin_of,
+    print_json,
+    told_apart,
+)
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.core.visible import shell_words
 from fourtuple.faces.printer import tell
@@ -27,7 +39,8 @@ NAT = (
 @click.command(short_help="Check whether N connections fit, and what to change if not.", epilog=UNITS)
 @click.argument("wanted", type=COUNT, metavar="N")
 @click.argument("destinations", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
-@FROM
+@FROM_WHERE
+@AT
 @FIRST_ADDRESS
 @click.option(
     "--strategy", type=ALL_STRATEGIES, help="How the source port is chosen, see limits --help.  [default: late]"
@@ -67,6 +80,7 @@ def plan(
     wanted: int,
     destinations: tuple[str, ...],
     sources: tuple[str, ...],
+    at: str | None,
     strategy: str | None,
     file: str | None,
     do_apply: bool,
@@ -79,17 +93,24 @@ def plan(
     """
     from fourtuple.core.limits.strategy import Strategy
     from fourtuple.faces.text import plan as face
+    from fourtuple.faces.text.origin import origin_lines
+    from fourtuple.verbs.hosts import host_of
     from fourtuple.verbs.plan import plan as verb
     from fourtuple.verbs.plan import write_plan
-    from fourtuple.verbs.undo import apply
 
-    asked = {"sources": split(sources), "strategy": Strategy(strategy) if strategy else None, **options}
+    addresses, snapshot = told_apart(sources)
+    if snapshot is not None and do_apply:
+        raise UsageError("--apply with --from FILE", "settings are applied to this host", "Apply them there.")
+    host = host_of(snapshot, at)
+    asked = {"host": host, "sources": addresses, "strategy": Strategy(strategy) if strategy else None, **options}
     if do_apply and options["assume"]:
         raise UsageError("--apply with --assume", "settings follow from what this host says")
     fit = verb(wanted, destinations, **asked)
     said: list[str] = []
     applied: dict[str, Any] = {}
     if do_apply:
+        from fourtuple.verbs.undo import apply
+
         outcome = apply(fit.changes)
         said = [*face.applied_lines(outcome.done, outcome.refused), ""]
         applied = {"applied": [change.name for change in outcome.done]}
@@ -107,7 +128,7 @@ def plan(
         share = ", the share of one machine" if fit.machine else ""
         said.append(f"written to {file}{share}: fourtuple hold --plan {shell_words([file])}")
     if as_json:
-        print_json(fit.to_json() | applied)
+        print_json(fit.to_json() | origin_of(host) | applied)
     else:
-        tell(*said, *face.plan_lines(fit))
+        tell(*said, *origin_lines(host.origin), *face.plan_lines(fit))
     sys.exit(EXIT_REACHED if fit.fits else EXIT_SHORT)

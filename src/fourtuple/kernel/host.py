@@ -1,21 +1,25 @@
 """This host, now, as the contract of core/snapshot/host.py: each question goes to the kernel."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.errors import CannotError
 from fourtuple.core.limits.facts import Motion, PortFacts, World
 from fourtuple.core.limits.table import SYSCTLS
+from fourtuple.core.plan.claims import Claim
 from fourtuple.core.sockets.columns import Mask
 from fourtuple.core.sockets.filter import EVERYWHERE, Where
 from fourtuple.core.sockets.owners import Holders
-from fourtuple.core.sockets.table import Sockets, State
+from fourtuple.core.sockets.table import SOCKET, Chosen, Sockets, State
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec
 from fourtuple.kernel import addresses, canary
+from fourtuple.kernel.netlink.reading import NoSuchDumpError
 from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets, read_listeners
 from fourtuple.kernel.probes import behaviours
 from fourtuple.kernel.proc.netstat import read_motion
@@ -23,7 +27,9 @@ from fourtuple.kernel.proc.owners import read_holders
 from fourtuple.kernel.proc.pid import same_network
 from fourtuple.kernel.proc.sysctl import NOTHING, read_sysctl
 from fourtuple.kernel.proc.world import read_world
+from fourtuple.kernel.services import read_claims
 
+UDP_STATES = (State.ESTABLISHED, State.CLOSE)  # connected, or not (net/ipv4/udp.c)
 T = TypeVar("T")
 
 
@@ -82,6 +88,20 @@ class LiveHost:
     def addresses(self) -> list[Address]:
         return addresses.of_this_host()
 
+    def claims(self) -> tuple[list[Claim], list[str]]:
+        found, why_not = read_claims()
+        try:
+            found += _claims(self.listeners()["local_port"], "TCP listener")
+        except (OSError, CannotError) as error:
+            why_not.append(f"the TCP listeners ({error})")
+        try:
+            asked = Asked(automatic=range(65536), protocol=socket.IPPROTO_UDP)
+            table, _ = fold_sockets(_joined, UDP_STATES, asked)
+            found += _claims(table["local_port"][table["chosen"] == Chosen.BOUND], "UDP socket")
+        except (OSError, CannotError, NoSuchDumpError) as error:
+            why_not.append(f"the UDP sockets ({error})")
+        return found, why_not
+
     def tested(self, unsure: Mask, connected: Mask, facts: PortFacts) -> tuple[Mask, Mask]:
         asked, blocked = canary.held_ports(unsure & ~connected)
         if facts.range_can_be_set:
@@ -90,3 +110,11 @@ class LiveHost:
             for mask, ports in zip((asked, blocked), canary.blocked_ports(wanted, facts.automatic_ports), strict=True):
                 mask[list(ports)] = True
         return asked, blocked
+
+
+def _joined(tables: Iterable[Sockets]) -> Sockets:
+    return np.concatenate([np.zeros(0, SOCKET), *tables])
+
+
+def _claims(ports: "np.ndarray[tuple[int], np.dtype[np.uint16]]", by: str) -> Iterator[Claim]:
+    return (Claim(port, port, by) for port in np.unique(ports).tolist())

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fourtuple.core.plan import units
 from fourtuple.core.plan.claims import Claim
-from fourtuple.core.plan.programs import CONFIGURATIONS, KUBELET_PORTS, NODE_PORTS, named_ports, node_ports
+from fourtuple.core.plan.programs import KUBELET_PORTS, NODE_PORTS, PROGRAM_FILES, named_ports, node_ports
 from fourtuple.kernel.proc.files import text_of
 
 ROOT = Path("/")
@@ -128,13 +128,13 @@ def _claims(ports: Iterable[range], by: str) -> Iterator[Claim]:
 
 def _configured(files: HostFiles) -> Iterator[Claim]:
     """The ports that programs' own files name; of a program whose files name none, its usual ones."""
-    for row in CONFIGURATIONS:
+    for row in PROGRAM_FILES:
         paths = [path for pattern in row.files for path in files.matching(pattern)]
         named = {path: list(named_ports(row, files.text(path))) for path in paths}
         for path, ports in named.items():
             yield from _claims(ports, f"{row.program} (/{path.relative_to(files.root)})")
         if paths and not any(named.values()):
-            yield from _claims((range(port, port + 1) for port in row.usual), row.program)
+            yield from _claims((range(port, port + 1) for port in row.usual), f"{row.program} (usual port)")
 
 
 def _units(files: HostFiles, manager: str) -> Iterator[Claim]:

@@ -24,6 +24,7 @@ from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.numbers import number_of
 from fourtuple.core.snapshot.records import HostAddress
 from fourtuple.core.sockets.table import LISTENER, SOCK_DIAG, SOCKET, Sockets, State
+from fourtuple.kernel.netlink import ctnetlink
 from fourtuple.kernel.netlink.interfaces import count_neighbours, read_host_addresses, read_interfaces
 from fourtuple.kernel.netlink.reading import NoSuchDumpError
 from fourtuple.kernel.netlink.sockdiag import ALL, Asked, fold_sockets, read_listeners, read_sockets
@@ -35,6 +36,8 @@ from fourtuple.kernel.proc.ports import read_port_facts
 
 CONNECTED = frozenset(State) - {State.LISTEN}
 ATTRIBUTED_SHARE = 0.5  # of the range in use: from there on, it is worth a second dump to ask which ports bind() named
+TRACKED, TRACKED_MOST = "net.netfilter.nf_conntrack_count", "net.netfilter.nf_conntrack_max"
+TRACKED_SHARE = 0.5  # of nf_conntrack_max: from there on, entries are counted by protocol and zone
 T = TypeVar("T")
 
 
@@ -60,6 +63,7 @@ class Inside:
     udp: Sockets | None
     addresses: tuple[HostAddress, ...]
     neighbours: Mapping[int, int]
+    conntrack: Mapping[str, int]
     routes6: int | None
     why_not: Mapping[str, str] = field(default_factory=dict)
 
@@ -120,7 +124,7 @@ def _read_outside(place: Place, folder: int) -> Inside | None:
     why = {"its sockets and settings": "entering the namespace needs root"}
     nothing, counters = np.zeros(0, SOCKET), _counters(folder, net)
     return Inside(
-        place, False, None, {}, sockstat, counters, nothing, np.zeros(0, LISTENER), "", (), None, (), {}, None, why
+        place, False, None, {}, sockstat, counters, nothing, np.zeros(0, LISTENER), "", (), None, (), {}, {}, None, why
     )
 
 
@@ -137,13 +141,17 @@ def _read(
     sockstat = _sockstat(folder, net)
     listeners, sockets, by = _tcp(sockstat, ports, why_not, attributed=attributed)
     interfaces = _tried(read_interfaces, None, "interfaces", why_not)
+    counters, can_track = _counters(folder, net), _can_track(sysctls, folder)
+    if can_track:
+        lost: dict[str, int] = _tried(lambda: _losses(counters), {}, "nf_conntrack", why_not)
+        counters |= lost
     return Inside(
         place=place,
         entered=True,
         ports=ports,
         sysctls=sysctls,
         sockstat=sockstat,
-        counters=_counters(folder, net) | dict(interfaces.counters if interfaces else {}),
+        counters=counters | dict(interfaces.counters if interfaces else {}),
         sockets=sockets,
         listeners=listeners,
         read_from=by,
@@ -151,6 +159,7 @@ def _read(
         udp=_tried(lambda: _udp(sockstat), None, "UDP sockets", why_not),
         addresses=_tried(lambda: read_host_addresses(interfaces.names if interfaces else {}), (), "addresses", why_not),
         neighbours=_tried(count_neighbours, {}, "neighbours", why_not),
+        conntrack=_tried(lambda: _tracked(sysctls, why_not), {}, "tracked connections", why_not) if can_track else {},
         routes6=_routes6(read_at(f"{net}/rt6_stats", folder)),
         why_not=why_not,
     )
@@ -209,6 +218,29 @@ def _udp(sockstat: Mapping[str, int]) -> Sockets:
         if sockstat.get(name, int(family == socket.AF_INET)):
             found.append(read_sockets(CONNECTED - {State.BOUND_INACTIVE}, family, socket.IPPROTO_UDP))
     return np.concatenate(found)
+
+
+def _can_track(sysctls: Mapping[str, str], folder: int) -> bool:
+    """The table has entries, and asking for them loads no module: it is there, or the kernel has no modules."""
+    modules = read_at("modules", folder)
+    return sysctls.get(TRACKED, "0") != "0" and (not modules or b"\nnf_conntrack_netlink " in b"\n" + modules)
+
+
+def _tracked(sysctls: Mapping[str, str], why_not: dict[str, str]) -> dict[str, int]:
+    """The entries of a tracking table that is half full or more, by protocol and zone."""
+    used, most = (number_of(sysctls.get(name, "")) for name in (TRACKED, TRACKED_MOST))
+    if not used or not most or used < TRACKED_SHARE * most:
+        return {}
+    if used > ctnetlink.MOST:
+        why_not["tracked connections"] = f"only the first {ctnetlink.MOST:,} were counted by protocol and zone"
+    return ctnetlink.count_entries()
+
+
+def _losses(counters: Mapping[str, int]) -> dict[str, int]:
+    """What tracking lost, where the kernel has no /proc/net/stat/nf_conntrack (CONFIG_NF_CONNTRACK_PROCFS)."""
+    if "nf_conntrack.drop" in counters:
+        return {}
+    return {f"nf_conntrack.{name}": value for name, value in ctnetlink.read_losses().items()}
 
 
 def _sysctls(folder: int, names: Iterable[str]) -> dict[str, str]:

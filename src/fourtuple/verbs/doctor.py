@@ -2,8 +2,10 @@
 
 import time
 
+from fourtuple.core.census.usage import HashCollisionError
 from fourtuple.core.doctor.diagnose import diagnose
 from fourtuple.core.doctor.records import Diagnosis
+from fourtuple.core.errors import CannotError
 from fourtuple.verbs.sweep import sweep
 
 
@@ -12,10 +14,13 @@ def doctor(for_s: float | None = None) -> Diagnosis:
 
     for_s: look again after so many seconds, and judge counters by what they moved meanwhile; None: look once
 
-    Raises OSError if there is no /proc.
+    Raises CannotError; OSError if there is no /proc.
     """
     before = None
     if for_s is not None:
         before = sweep()
         time.sleep(for_s)
-    return diagnose(sweep(), before)
+    try:
+        return diagnose(sweep(), before)
+    except HashCollisionError:  # once in ten million; another process draws other multipliers
+        raise CannotError("the kernel's socket table", "two pairs have the same hash", "Try again.") from None

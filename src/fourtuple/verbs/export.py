@@ -5,8 +5,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
 from fourtuple.core.census.gauges import CountFailure, Gauges
 from fourtuple.core.census.usage import Usage
 from fourtuple.core.limits.facts import World
@@ -15,7 +13,8 @@ from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.snapshot.rounds import Bounds, CountedNamespace, Round, Whose
 from fourtuple.core.sockets.columns import Mask
 from fourtuple.core.sockets.filter import EVERYWHERE
-from fourtuple.core.sockets.table import LISTENER, SOCK_DIAG, State
+from fourtuple.core.sockets.table import State
+from fourtuple.kernel.netlink.sockdiag import read_listeners
 from fourtuple.kernel.netns import NamespaceGoneError, Place, Walker, places
 from fourtuple.kernel.probes import behaviours
 from fourtuple.kernel.proc.cgroups import cgroup_path
@@ -136,20 +135,17 @@ def _count_inside(host: World, outside: Mapping[str, str], most: int, held: Mask
     held: ports known to be held by bind(); None: look for them, which takes more walks
 
     The walk for sockets that are only bound takes as long as that for all others, and there is one more for ports that
-    were named in bind() (inet_diag_dump_icsk() in net/ipv4/inet_diag.c, v6.18). A namespace without a TCP socket needs
-    no other walk.
+    were named in bind() (inet_diag_dump_icsk() in net/ipv4/inet_diag.c, v6.18). A namespace whose sockets all listen
+    needs no other walk; handshakes that its listeners have not finished are not seen then.
     """
     start_s = time.monotonic()
     world = read_inside(host, EXPORTED_SYSCTLS, outside=outside)
-    states = CONNECTED if read_there() != 0 else frozenset[State]()
+    states = frozenset[State]() if read_there() == len(read_listeners()) else CONNECTED
     if held is None:
         states |= {State.BOUND_INACTIVE}
     else:
         states -= {State.BOUND_INACTIVE}
-    if states:
-        usage, read_from = usage_of(EVERYWHERE, states, world.ports, held)
-    else:
-        usage, read_from = Usage.of([], np.zeros(0, LISTENER), world.ports, EVERYWHERE, held), SOCK_DIAG
+    usage, read_from = usage_of(EVERYWHERE, states, world.ports, held)
     took_s = time.monotonic() - start_s
     return usage, Gauges.of(usage, world, most, read_from, at_s=time.time(), took_s=took_s, changed=None)
 

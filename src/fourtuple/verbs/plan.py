@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -17,21 +17,18 @@ from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.table import LIMITS
 from fourtuple.core.limits.weigh import bound
 from fourtuple.core.plan import fit
-from fourtuple.core.plan.assume import parse_assumptions
+from fourtuple.core.plan.assume import NOTHING, parse_assumptions
 from fourtuple.core.plan.claims import Claim, Reservation, quietest
 from fourtuple.core.plan.fit import Fit, Means, Says
 from fourtuple.core.plan.nat import KEPT, PORTS, ROUTERS, nat_budget
 from fourtuple.core.plan.settings import RANGE
 from fourtuple.core.plan.unknown import WATCHES, PlanCase, with_unknown
 from fourtuple.core.runs.orders import LoopName
+from fourtuple.core.snapshot.host import Host
 from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.units import LEAST_PER_S, MOST_PER_S
-from fourtuple.engine.loops.choose import Choice, choose
-from fourtuple.engine.loops.room import FILES
-from fourtuple.kernel import addresses
-from fourtuple.kernel.proc.sysctl import NOTHING
 from fourtuple.store.input import read_file
 from fourtuple.verbs.hosts import here
 from fourtuple.verbs.output import write_output
@@ -39,6 +36,10 @@ from fourtuple.verbs.request import absent_sources
 from fourtuple.verbs.reservations import reservation_for
 from fourtuple.verbs.survey import Look, look
 
+if TYPE_CHECKING:
+    from fourtuple.engine.loops.choose import Choice
+
+FILES = "RLIMIT_NOFILE"
 RING_FILES = "hold's sockets need no descriptor"
 WORKERS_FILES = "hold uses more processes"
 MOST = 10**12
@@ -89,15 +90,17 @@ class PlanOptions:
                 raise UsageError(f"--nat-addresses {self.nat_addresses}", most)
 
 
-def plan(wanted: int, destinations: Sequence[str], **options: Any) -> Fit:
+def plan(wanted: int, destinations: Sequence[str], *, host: Host | None = None, **options: Any) -> Fit:
     """Whether `wanted` more connections fit, and if not, what makes them fit. Opens nothing.
 
+    host:    the host that is asked (verbs/hosts.py); None: this one
     options: the other fields of PlanOptions
 
     Raises UsageError, ShortfallError, CannotError.
     """
     asked = PlanOptions(wanted, tuple(destinations), **options)
     asked.check()
+    host = host or here()
     assumed = parse_assumptions(asked.assume)
     if asked.nat is None and (ours := [name for name in (PORTS, KEPT) if name in assumed]):
         raise UsageError(f"--assume {ours[0]}", "it needs a gateway", "Add --nat.")
@@ -106,17 +109,27 @@ def plan(wanted: int, destinations: Sequence[str], **options: Any) -> Fit:
         sources=asked.sources,
         strategy=asked.strategy,
         first_address=asked.first_address,
+        host=host,
         on_paper=True,
         assumed=assumed,
     )
-    absent = tuple(str(address) for address in absent_sources(seen.space, here())) if asked.sources else ()
+    absent = tuple(str(address) for address in absent_sources(seen.space, host)) if asked.sources else ()
     each = asked.wanted_each
-    choice = choose(LoopName.AUTO, connections=fitting(each, seen.world.free_memory))
-    counted = frozenset() if choice.name is LoopName.RING else frozenset({WATCHES})
+    choice = _loop_here(fitting(each, seen.world.free_memory)) if host.origin is None else None
+    counted = frozenset({WATCHES, FILES})
+    if choice is not None:  # hold uses more processes than one, or sockets without a descriptor
+        counted = frozenset() if choice.name is LoopName.RING else frozenset({WATCHES})
     planned = PlanCase(seen.case, each, counted, asked.churn_per_s is not None)
     checks = with_unknown(checks_of(seen, each, choice), planned)
     means = means_of(seen, asked.destinations, reservation_of(seen, checks))
     return fit_of(asked, seen, means, checks, absent, assumed)
+
+
+def _loop_here(connections: int) -> "Choice":
+    """The loop that `hold` would take on this host."""
+    from fourtuple.engine.loops.choose import choose
+
+    return choose(LoopName.AUTO, connections=connections)
 
 
 def fit_of(
@@ -185,10 +198,10 @@ def fit_of(
     )
 
 
-def checks_of(seen: Look, wanted: int, choice: Choice) -> tuple[fit.Check, ...]:
-    """Every limit as it applies to `hold` with this loop, which may have room for fewer."""
-    ring, room = choice.name is LoopName.RING, choice.room
-    uncounted = {FILES: RING_FILES, WATCHES: RING_FILES} if ring else {FILES: WORKERS_FILES}
+def checks_of(seen: Look, wanted: int, choice: "Choice | None") -> tuple[fit.Check, ...]:
+    """Every limit as it applies to `hold` with this loop, which may have room for fewer; None: to any program."""
+    ring = choice is not None and choice.name is LoopName.RING
+    uncounted = {FILES: RING_FILES, WATCHES: RING_FILES} if ring else {FILES: WORKERS_FILES} if choice else {}
     verdicts = [
         replace(v, room=v.room.scaled(MEMORY_SHARE))
         if v.limit in ("memory", "memory.max") and v.room is not None
@@ -196,8 +209,9 @@ def checks_of(seen: Look, wanted: int, choice: Choice) -> tuple[fit.Check, ...]:
         for v in seen.verdicts
     ]
     checks = fit.checks(verdicts, wanted, uncounted=uncounted)
-    if not choice.lacks(fitting(wanted, seen.world.free_memory)):
+    if choice is None or not choice.lacks(fitting(wanted, seen.world.free_memory)):
         return checks
+    room = choice.room
     title = next(limit.title for limit in LIMITS if limit.name == room.limit)
     short = fit.Check(room.limit, title, Interval.of(room.connections), Says.BLOCKS, room.because)
     return (short, *(check for check in checks if check.limit != room.limit))
@@ -207,7 +221,7 @@ def refuse(
     seen: Look,
     wanted: int,
     destinations: Sequence[str],
-    choice: Choice,
+    choice: "Choice",
     *,
     first_address: bool = False,
     but: Sequence[str] = (),
@@ -268,7 +282,7 @@ def reservation_of(seen: Look, checks: Sequence[fit.Check]) -> Reservation | Non
         return None
     parts = seen.space.destinations.parts if seen.case.here else ()
     also = [Claim(part.start, part.stop - 1, "destination here") for _, ports in parts for part in ports.parts]
-    return reservation_for(facts, also)
+    return reservation_for(facts, also, host=seen.host)
 
 
 def _fresh(use: PortUse, facts: PortFacts, strategy: Strategy, ports: Ranges | None = None) -> int:
@@ -285,7 +299,7 @@ def _spare(seen: Look) -> list[Address]:
     first = seen.space.address(seen.space.sources[0])
     return [
         address
-        for address in addresses.of_this_host()
+        for address in (seen.host or here()).addresses()
         if address.version == first.version
         and not address.is_loopback
         and address.is_link_local == first.is_link_local

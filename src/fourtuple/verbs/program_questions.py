@@ -46,7 +46,7 @@ def ask_program(pid: int, program: str) -> tuple[ProgramSetting, ...]:
                 connection.settimeout(PATIENCE_S)
                 connection.connect(address)
                 answers = tuple(ProgramSetting(key, value, f"asked at {words}") for key, value in ask(connection))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, struct.error) as error:
             refused.append(ProgramSetting(key, "", f"{words}: {error.args[-1] if error.args else error}"))
             continue
         if answers:
@@ -59,7 +59,11 @@ def _places(pid: int) -> Iterator[Place]:
     inodes = read_inodes(pid)
     for bound in read_unix_listeners(pid, inodes):
         path = re.sub(r"\.\d+\.tmp$", "", bound)  # HAProxy binds another name, and renames it
-        yield path, socket.AF_UNIX, path_within(pid, path)
+        try:
+            reached = path_within(pid, path)
+        except OSError:  # symbolic links in a circle
+            continue
+        yield path, socket.AF_UNIX, reached
     if not same_network(pid):
         return
     try:

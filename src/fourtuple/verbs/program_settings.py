@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from fourtuple.core.errors import CannotError, FourtupleError
 from fourtuple.core.why.catalogue.configuration import (
-    Configuration,
+    ProgramConfiguration,
     ProgramSetting,
     files_named,
     included,
@@ -63,7 +63,7 @@ class Reader:
     """Reads the files of one program, each once."""
 
     pid: int
-    configuration: Configuration
+    configuration: ProgramConfiguration
     read: set[str] = field(default_factory=set)
     refused: list[ProgramSetting] = field(default_factory=list)
 
@@ -93,7 +93,7 @@ class Reader:
         return content.decode(errors="replace")
 
 
-def _configured(pid: int, configuration: Configuration) -> dict[tuple[str, str], ProgramSetting]:
+def _configured(pid: int, configuration: ProgramConfiguration) -> dict[tuple[str, str], ProgramSetting]:
     """The settings by (key, section): the last one of each counts, and one of the command line before all."""
     arguments = read_arguments(pid)
     if len(arguments) == 1:  # a program that has changed its command line writes one text with spaces

@@ -6,7 +6,6 @@ import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.limits.verdicts import Case, Queue, Verdict
 from fourtuple.core.limits.weigh import weigh
 from fourtuple.core.numbers import number_of
-from fourtuple.core.plan.assume import assumed_world
+from fourtuple.core.plan.assume import NOTHING, assumed_world
 from fourtuple.core.snapshot.host import Host
 from fourtuple.core.sockets.ends import serving
 from fourtuple.core.sockets.role import Role
@@ -45,6 +44,7 @@ class Look:
 
     space:    the sources and destinations in question
     resolved: names among the destinations that have several addresses
+    host:     the one that was asked; None: this one
     uses:     port use of the space, or of its parts, each with its own source; empty if the port range is unknown
     ports:    the room of all uses together; None: the port range is unknown, or the role is server
     full:     relevant listeners whose accept queue is full now
@@ -62,13 +62,13 @@ class Look:
     case: Case
     verdicts: tuple[Verdict, ...]
     resolved: tuple[Resolved, ...] = ()
-    can_test: bool = True
+    host: Host | None = None
 
     @property
     def can_probe(self) -> bool:
         """Whether testing ports (`limits --probe`) can tell more here."""
         facts, ports = self.world.ports, self.ports
-        if not self.can_test or facts is None or ports is None:
+        if facts is None or ports is None or (self.host and not self.host.can_test):
             return False
         return facts.can_probe(ports.unattributed, ports.hidden)
 
@@ -84,12 +84,12 @@ def look(
     probe: bool = False,
     host: Host | None = None,
     on_paper: bool = False,
-    assumed: Mapping[str, str] = MappingProxyType({}),
+    assumed: Mapping[str, str] = NOTHING,
 ) -> Look:
     """Survey with the arguments of `limits`.
 
-    on_paper: source addresses need not be on this host
-    assumed:  values in place of what this host says (core/plan/assume.py)
+    on_paper: source addresses need not be on the host
+    assumed:  values in place of what the host says (core/plan/assume.py)
     """
     host = host or here()
     if role is Role.SERVER and pid is None:
@@ -149,7 +149,7 @@ def look(
         case,
         verdicts,
         resolved,
-        host.can_test,
+        host,
     )
 
 

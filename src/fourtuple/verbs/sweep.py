@@ -124,18 +124,24 @@ def _namespace(inside: Inside, seen: SeenProcesses) -> HostNamespace:
         udp_pids=udp_pids,
         addresses=inside.addresses,
         routes6=inside.routes6,
+        conntrack=inside.conntrack,
         why_not=inside.why_not,
     )
+
+
+def _processes(count: int) -> str:
+    return "1 process" if count == 1 else f"{format_count(count)} processes"
 
 
 def _unseen(seen: SeenProcesses, insides: list[Inside]) -> list[str]:
     """Sentences: what this user could not see."""
     sentences = list(seen.unseen)
+    if seen.hidden:
+        hidden = _processes(seen.hidden)
+        sentences.append(f"the sockets and inotify instances of {hidden} that this user may not inspect")
     elsewhere = sum(not process.netns for process in seen.processes.values())
     if elsewhere:
-        sentences.append(
-            f"the network namespaces of {format_count(elsewhere)} processes that this user may not inspect"
-        )
+        sentences.append(f"the network namespaces of {_processes(elsewhere)} that this user may not inspect")
     outside = [inside for inside in insides if not inside.entered]
     if outside:
         sentences.append(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fourtuple.core.plan.programs import CONFIGURATIONS, NODE_PORTS, Configuration, named_ports, node_ports
+from fourtuple.core.plan.programs import NODE_PORTS, PROGRAM_FILES, ProgramFiles, named_ports, node_ports
 
 
 @pytest.mark.parametrize(
@@ -48,13 +48,13 @@ from fourtuple.core.plan.programs import CONFIGURATIONS, NODE_PORTS, Configurati
 )
 def test_the_ports_in_a_configuration(program: str, text: str, ports: list[int]) -> None:
     """Comments name none, and neither do the destinations of a proxy."""
-    row = next(row for row in CONFIGURATIONS if row.program == program)
+    row = next(row for row in PROGRAM_FILES if row.program == program)
 
     assert [each.start for each in named_ports(row, text)] == ports
 
 
 def test_every_row_is_a_pattern_of_files_below_the_root_and_an_expression() -> None:
-    for row in CONFIGURATIONS:
+    for row in PROGRAM_FILES:
         assert row.files
         assert not any(file.startswith("/") for file in row.files)
         assert not row.says or re.compile(row.says).groups >= 1
@@ -74,6 +74,6 @@ def test_the_range_of_node_ports(text: str, ports: range) -> None:
     assert node_ports([text]) == ports
 
 
-@given(st.sampled_from(CONFIGURATIONS), st.text(alphabet="listen port:=-\"'[]<>#.,\n0123456789", max_size=300))
-def test_whatever_a_configuration_says_its_ports_are_ports(row: Configuration, text: str) -> None:
+@given(st.sampled_from(PROGRAM_FILES), st.text(alphabet="listen port:=-\"'[]<>#.,\n0123456789", max_size=300))
+def test_whatever_a_configuration_says_its_ports_are_ports(row: ProgramFiles, text: str) -> None:
     assert all(1 <= each.start < each.stop <= 65_536 for each in named_ports(row, text))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fourtuple.core.why.catalogue.configuration import (
-    Configuration,
+    ProgramConfiguration,
     files_named,
     included,
     setting_of,
@@ -148,7 +148,7 @@ def test_odd_text_gives_less_and_no_error(text: str, arguments: list[str]) -> No
 
 
 def test_a_value_is_bounded() -> None:
-    configuration = Configuration(directives={"most": "p.most"})
+    configuration = ProgramConfiguration(directives={"most": "p.most"})
 
     assert [setting_of(each, configuration) for each in statements("most " + "9" * 9999, configuration)] == [
         ("p.most", "9" * 200)

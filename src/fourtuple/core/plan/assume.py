@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from types import MappingProxyType
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.limits.facts import Memory, PortFacts, World
@@ -13,10 +14,12 @@ from fourtuple.core.plan.settings import takes
 from fourtuple.core.units import parse_count, parse_duration, parse_size
 
 FILES, MEMORY, CGROUP_MEMORY, NEIGHBOURS = "fs.file-nr", "memory", "memory.max", "neighbours"
-COUNTS = (FILES, NEIGHBOURS, PORTS)  # of these a number is assumed
+OWN_FILES = "RLIMIT_NOFILE"
+COUNTS = (FILES, OWN_FILES, NEIGHBOURS, PORTS)  # of these a number is assumed
 SIZES = (MEMORY, CGROUP_MEMORY)  # free memory, in bytes
 RANGE = "the range of source ports"  # why it is unknown (kernel/proc/ports.py)
 OF_PORTS = frozenset({PORT_RANGE, RESERVED_PORTS, *BEFORE})
+NOTHING: Mapping[str, str] = MappingProxyType({})  # is assumed
 NAMES = (*COUNTS, *SIZES, KEPT)
 
 
@@ -53,6 +56,8 @@ def assumed_world(world: World, assumed: Mapping[str, str]) -> World:
     number = {name: int(value) for name, value in assumed.items() if name in NAMES}
     if FILES in number:
         world = replace(world, files_in_use=number[FILES])
+    if OWN_FILES in number:
+        world = replace(world, process=replace(world.process, files_soft=number[OWN_FILES], files_open=0))
     if NEIGHBOURS in number:
         world = replace(world, neighbours=number[NEIGHBOURS])
     if MEMORY in number:

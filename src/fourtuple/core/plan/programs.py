@@ -12,7 +12,7 @@ from fourtuple.core.plan.units import ALL_PORTS, argument_ports, ports_in
 
 
 @dataclass(frozen=True, slots=True)
-class Configuration:
+class ProgramFiles:
     """How a program's files name its ports.
 
     files:  patterns of paths, below the root
@@ -26,32 +26,32 @@ class Configuration:
     usual: tuple[int, ...] = ()
 
 
-CONFIGURATIONS: tuple[Configuration, ...] = (
-    Configuration(
+PROGRAM_FILES: tuple[ProgramFiles, ...] = (
+    ProgramFiles(
         "sshd",
         ("etc/ssh/sshd_config", "etc/ssh/sshd_config.d/*.conf"),
         r"^\s*port\s+(\d+)|^\s*listenaddress\s+(\S+:\d+)",
     ),
-    Configuration(
+    ProgramFiles(
         "nginx",
         ("etc/nginx/*.conf", "etc/nginx/*/*", "usr/local/nginx/conf/*.conf"),
         r"(?<![\w-])listen\s+(?!unix:)([^\s;]+)",
     ),
-    Configuration(
+    ProgramFiles(
         "Apache",
         ("etc/apache2/*.conf", "etc/apache2/*/*.conf", "etc/httpd/conf/*.conf", "etc/httpd/conf.d/*.conf"),
         r"^\s*listen\s+(\S+)",
     ),
-    Configuration("HAProxy", ("etc/haproxy/*.cfg", "etc/haproxy/*/*.cfg"), r"^\s*bind\s+([^\s#]+)"),
-    Configuration("Caddy", ("etc/caddy/Caddyfile",), r"^\s*(?:https?://)?([\w.*\[\]-]*:\d+)(?:[\s,]|$)"),
-    Configuration(
+    ProgramFiles("HAProxy", ("etc/haproxy/*.cfg", "etc/haproxy/*/*.cfg"), r"^\s*bind\s+([^\s#]+)"),
+    ProgramFiles("Caddy", ("etc/caddy/Caddyfile",), r"^\s*(?:https?://)?([\w.*\[\]-]*:\d+)(?:[\s,]|$)"),
+    ProgramFiles(
         "Envoy, Traefik",
         ("etc/envoy/*.yaml", "etc/traefik/*.y*ml", "etc/traefik/*.toml"),
         r"(?:port_value|address)\W+(\S+)",
     ),
-    Configuration("Squid", ("etc/squid/squid.conf", "etc/squid/conf.d/*.conf"), r"^\s*https?_port\s+(\S+)", (3128,)),
-    Configuration("Varnish", ("etc/default/varnish", "etc/varnish/varnish.params")),
-    Configuration(
+    ProgramFiles("Squid", ("etc/squid/squid.conf", "etc/squid/conf.d/*.conf"), r"^\s*https?_port\s+(\S+)", (3128,)),
+    ProgramFiles("Varnish", ("etc/default/varnish", "etc/varnish/varnish.params")),
+    ProgramFiles(
         "PostgreSQL",
         (
             "etc/postgresql/*/*/postgresql.conf",
@@ -61,31 +61,31 @@ CONFIGURATIONS: tuple[Configuration, ...] = (
         r"^\s*port\s*[ =]\s*'?(\d+)",
         (5432,),
     ),
-    Configuration("PgBouncer", ("etc/pgbouncer/pgbouncer.ini",), r"^\s*listen_port\s*=\s*(\d+)", (6432,)),
-    Configuration(
+    ProgramFiles("PgBouncer", ("etc/pgbouncer/pgbouncer.ini",), r"^\s*listen_port\s*=\s*(\d+)", (6432,)),
+    ProgramFiles(
         "MySQL, MariaDB",
         ("etc/my.cnf", "etc/my.cnf.d/*.cnf", "etc/mysql/*.cnf", "etc/mysql/*/*.cnf"),
         r"^\s*(?:port|admin[-_]port|extra[-_]port|mysqlx[-_]port)\s*=\s*(\d+)",
         (3306,),
     ),
-    Configuration(
+    ProgramFiles(
         "Redis, Valkey",
         ("etc/redis/*.conf", "etc/redis.conf", "etc/redis-sentinel.conf", "etc/valkey/*.conf", "etc/keydb/*.conf"),
         r"^\s*(?:port|tls-port|cluster-port)\s+(\d+)",
         (6379,),
     ),
-    Configuration(
+    ProgramFiles(
         "memcached", ("etc/memcached*.conf", "etc/sysconfig/memcached"), r"^-p\s*(\d+)|^PORT=\"?(\d+)", (11211,)
     ),
-    Configuration("MongoDB", ("etc/mongod.conf", "etc/mongos.conf"), r"^\s*port\s*[:=]\s*(\d+)", (27017,)),
-    Configuration(
+    ProgramFiles("MongoDB", ("etc/mongod.conf", "etc/mongos.conf"), r"^\s*port\s*[:=]\s*(\d+)", (27017,)),
+    ProgramFiles(
         "Elasticsearch, OpenSearch",
         ("etc/elasticsearch/elasticsearch.yml", "etc/opensearch/opensearch.yml"),
         r"^\s*(?:http|transport)\.(?:tcp\.)?port\s*:\s*(\S+)",
         (9200, 9300),
     ),
-    Configuration("Cassandra", ("etc/cassandra/cassandra.yaml",), r"^\s*\w*port\w*\s*:\s*(\d+)", (7000, 9042)),
-    Configuration(
+    ProgramFiles("Cassandra", ("etc/cassandra/cassandra.yaml",), r"^\s*\w*port\w*\s*:\s*(\d+)", (7000, 9042)),
+    ProgramFiles(
         "Kafka, ZooKeeper",
         (
             "etc/kafka/*.properties",
@@ -95,58 +95,54 @@ CONFIGURATIONS: tuple[Configuration, ...] = (
         ),
         r"^\s*(?:listeners|clientPort|controller\.listener\S*|metricsProvider\.httpPort)\s*=\s*(\S+)",
     ),
-    Configuration(
+    ProgramFiles(
         "RabbitMQ",
         ("etc/rabbitmq/*.conf", "etc/rabbitmq/conf.d/*.conf"),
         r"^\s*(?:listeners|management|stomp|mqtt|prometheus)\.\S+\s*=\s*(\S+)",
         (4369, 5672, 25672),
     ),
-    Configuration("RabbitMQ", ("etc/rabbitmq/rabbitmq-env.conf",), r"^\s*(?:RABBITMQ_)?(?:NODE|DIST)_PORT=(\d+)"),
-    Configuration(
+    ProgramFiles("RabbitMQ", ("etc/rabbitmq/rabbitmq-env.conf",), r"^\s*(?:RABBITMQ_)?(?:NODE|DIST)_PORT=(\d+)"),
+    ProgramFiles(
         "Mosquitto",
         ("etc/mosquitto/mosquitto.conf", "etc/mosquitto/conf.d/*.conf"),
         r"^\s*(?:listener|port)\s+(\d+)",
         (1883,),
     ),
-    Configuration(
-        "NATS", ("etc/nats-server.conf", "etc/nats/*.conf"), r"^\s*(?:port|http|https|listen)\s*[:=]\s*(\S+)"
-    ),
-    Configuration(
+    ProgramFiles("NATS", ("etc/nats-server.conf", "etc/nats/*.conf"), r"^\s*(?:port|http|https|listen)\s*[:=]\s*(\S+)"),
+    ProgramFiles(
         "etcd, Consul, Vault",
         ("etc/etcd/*", "etc/consul.d/*", "etc/vault.d/*"),
         r"(?:url|listen|address|port)s?\S*?\W+(\S+)",
     ),
-    Configuration(
+    ProgramFiles(
         "Tomcat",
         ("etc/tomcat*/server.xml", "opt/tomcat*/conf/server.xml"),
         r"<(?:Connector|Server)\b[^>]*?\bport=\"(\d+)\"",
     ),
-    Configuration("php-fpm", ("etc/php/*/fpm/pool.d/*.conf", "etc/php-fpm.d/*.conf"), r"^\s*listen\s*=\s*([^/\s]\S*)"),
-    Configuration(
+    ProgramFiles("php-fpm", ("etc/php/*/fpm/pool.d/*.conf", "etc/php-fpm.d/*.conf"), r"^\s*listen\s*=\s*([^/\s]\S*)"),
+    ProgramFiles(
         "uWSGI, Gunicorn", ("etc/uwsgi/*/*", "etc/gunicorn*"), r"^\s*(?:http|https|socket|bind)\w*\s*=\s*(\S+)"
     ),
-    Configuration("Grafana", ("etc/grafana/grafana.ini",), r"^\s*http_port\s*=\s*(\d+)", (3000,)),
-    Configuration(
-        "InfluxDB", ("etc/influxdb/influxdb.conf",), r"^\s*bind-address\s*=\s*\"?(\S+?)\"?\s*$", (8086, 8088)
-    ),
-    Configuration("Zabbix", ("etc/zabbix/*.conf",), r"^\s*ListenPort\s*=\s*(\d+)", (10050,)),
-    Configuration("Jenkins", ("etc/default/jenkins", "etc/sysconfig/jenkins"), usual=(8080,)),
-    Configuration("Dovecot", ("etc/dovecot/*.conf", "etc/dovecot/conf.d/*.conf"), r"^\s*port\s*=\s*(\d+)"),
-    Configuration("WireGuard", ("etc/wireguard/*.conf", "etc/systemd/network/*.netdev"), r"^\s*ListenPort\s*=\s*(\d+)"),
-    Configuration("OpenVPN", ("etc/openvpn/*.conf", "etc/openvpn/server/*.conf"), r"^\s*l?port\s+(\d+)", (1194,)),
-    Configuration("TURN", ("etc/turnserver.conf",), r"^\s*(?:tls-)?listening-port\s*=\s*(\d+)", (3478, 5349)),
-    Configuration("NFS", ("etc/nfs.conf", "etc/nfs.conf.d/*.conf"), r"^\s*(?:udp-)?port\s*=\s*(\d+)", (2049,)),
-    Configuration("xinetd", ("etc/xinetd.conf", "etc/xinetd.d/*"), r"^\s*port\s*=\s*(\d+)"),
-    Configuration("Docker", ("etc/docker/daemon.json",), r"\"tcp://([^\"]+)\""),
-    Configuration(
+    ProgramFiles("Grafana", ("etc/grafana/grafana.ini",), r"^\s*http_port\s*=\s*(\d+)", (3000,)),
+    ProgramFiles("InfluxDB", ("etc/influxdb/influxdb.conf",), r"^\s*bind-address\s*=\s*\"?(\S+?)\"?\s*$", (8086, 8088)),
+    ProgramFiles("Zabbix", ("etc/zabbix/*.conf",), r"^\s*ListenPort\s*=\s*(\d+)", (10050,)),
+    ProgramFiles("Jenkins", ("etc/default/jenkins", "etc/sysconfig/jenkins"), usual=(8080,)),
+    ProgramFiles("Dovecot", ("etc/dovecot/*.conf", "etc/dovecot/conf.d/*.conf"), r"^\s*port\s*=\s*(\d+)"),
+    ProgramFiles("WireGuard", ("etc/wireguard/*.conf", "etc/systemd/network/*.netdev"), r"^\s*ListenPort\s*=\s*(\d+)"),
+    ProgramFiles("OpenVPN", ("etc/openvpn/*.conf", "etc/openvpn/server/*.conf"), r"^\s*l?port\s+(\d+)", (1194,)),
+    ProgramFiles("TURN", ("etc/turnserver.conf",), r"^\s*(?:tls-)?listening-port\s*=\s*(\d+)", (3478, 5349)),
+    ProgramFiles("NFS", ("etc/nfs.conf", "etc/nfs.conf.d/*.conf"), r"^\s*(?:udp-)?port\s*=\s*(\d+)", (2049,)),
+    ProgramFiles("xinetd", ("etc/xinetd.conf", "etc/xinetd.d/*"), r"^\s*port\s*=\s*(\d+)"),
+    ProgramFiles("Docker", ("etc/docker/daemon.json",), r"\"tcp://([^\"]+)\""),
+    ProgramFiles(
         "Podman", ("etc/containers/systemd/*.container", "etc/containers/systemd/*.pod"), r"^\s*PublishPort\s*=\s*(\S+)"
     ),
-    Configuration(
+    ProgramFiles(
         "supervisord",
         ("etc/supervisor/*.conf", "etc/supervisor/conf.d/*.conf", "etc/supervisord.d/*"),
         r"^\s*(?:port|command)\s*=\s*(.*)",
     ),
-    Configuration("arguments", ("etc/default/*", "etc/sysconfig/*", "etc/conf.d/*")),
+    ProgramFiles("arguments", ("etc/default/*", "etc/sysconfig/*", "etc/conf.d/*")),
 )
 
 NODE_PORTS = range(30000, 32768)  # Kubernetes' --service-node-port-range, and where Docker Swarm publishes ports
@@ -154,7 +150,7 @@ KUBELET_PORTS = (10248, 10250, 10256)  # kubelet, and health checks of kube-prox
 _NODE_PORTS = re.compile(r"service-node-port-range[=:\s\"']+(\d{1,5})\s*([-+])\s*(\d{1,5})")
 
 
-def named_ports(row: Configuration, text: str) -> Iterator[range]:
+def named_ports(row: ProgramFiles, text: str) -> Iterator[range]:
     """The ports that a file of the program names."""
     text = _without_comments(text)
     if not row.says:

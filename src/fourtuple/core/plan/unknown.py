@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.table import LIMITS
 from fourtuple.core.limits.verdicts import Case
-from fourtuple.core.plan.assume import CGROUP_MEMORY, FILES, MEMORY, NEIGHBOURS
+from fourtuple.core.plan.assume import CGROUP_MEMORY, FILES, MEMORY, NEIGHBOURS, OWN_FILES
 from fourtuple.core.plan.fit import WORST_FIRST, Check, Says
 from fourtuple.core.plan.settings import RANGE, RESERVED
 
@@ -84,6 +84,12 @@ FACTS: tuple[Fact, ...] = (
     ),
     Fact(CHURN[0], CHURN, lambda planned: planned.churns and any(map(planned.lacks, CHURN))),
     Fact("fs.file-max", ("fs.file-max", FILES), _files),
+    Fact(
+        OWN_FILES,
+        (OWN_FILES,),
+        lambda planned: OWN_FILES in planned.counted and planned.case.world.process.files_soft is None,
+        "the limit of the program that is to open them is not known",
+    ),
     Fact(NR_OPEN, (NR_OPEN,), lambda planned: planned.lacks(NR_OPEN)),
     Fact(
         WATCHES,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.limits.facts import Memory, Motion, PortFacts, ProcessFacts, World
 from fourtuple.core.numbers import number_of
+from fourtuple.core.plan.claims import Claim
 from fourtuple.core.snapshot.host import Origin
 from fourtuple.core.snapshot.records import HostNamespace, HostProcess, HostRoute, Snapshot
 from fourtuple.core.sockets.columns import Mask
@@ -144,6 +145,15 @@ class Recorded:
 
     def addresses(self) -> list[Address]:
         return [ipaddress.ip_address(each.address) for each in self._namespace.addresses]
+
+    def claims(self) -> tuple[list[Claim], list[str]]:
+        inside = self._namespace
+        listening = [Claim(port, port, "TCP listener") for port in np.unique(inside.listeners["local_port"]).tolist()]
+        automatic = inside.ports.port_range if inside.ports else range(0)
+        udp = [Claim(port, port, "UDP socket") for port in inside.udp_ports or () if port not in automatic]
+        why_not = ["what files of that host name (services, systemd sockets, Kubernetes)"]
+        why_not.append("the UDP sockets" if inside.udp_ports is None else "which UDP ports of its range are fixed ones")
+        return [*listening, *udp], why_not
 
     def tested(self, unsure: Mask, connected: Mask, facts: PortFacts) -> tuple[Mask, Mask]:
         raise UsageError("--probe", "ports of a snapshot cannot be tested", "Leave it out, or ask the host itself.")

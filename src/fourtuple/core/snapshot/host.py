@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.limits.facts import Motion, PortFacts, World
+from fourtuple.core.plan.claims import Claim
 from fourtuple.core.sockets.columns import Mask
 from fourtuple.core.sockets.filter import EVERYWHERE, Where
 from fourtuple.core.sockets.owners import Holders
@@ -118,6 +119,10 @@ class Host(Protocol):
 
     def addresses(self) -> list[Address]:
         """Every address of every interface."""
+        ...
+
+    def claims(self) -> tuple[list[Claim], list[str]]:
+        """(ports that a wider range must leave alone, sentences about what cannot be known)."""
         ...
 
     def tested(self, unsure: Mask, connected: Mask, facts: PortFacts) -> tuple[Mask, Mask]:

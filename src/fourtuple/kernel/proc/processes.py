@@ -348,11 +348,6 @@ def _counted_maps(folder: int, found: Mapping[int, _Read], max_map_count: int | 
 
 
 def _unseen(descriptors: _Descriptors, uncounted: int) -> Iterator[str]:
-    if descriptors.hidden:
-        yield (
-            f"which sockets and inotify instances {format_count(descriptors.hidden)} processes have that this user may"
-            " not inspect"
-        )
     if descriptors.sampled:
         names = ", ".join(f"{each.name} ({each.pid})" for each in descriptors.sampled[:3])
         more = " …" if len(descriptors.sampled) > 3 else ""

@@ -14,7 +14,10 @@ from fourtuple.core.why.reader.errnos import LINUX, number_on_linux
 from fourtuple.core.why.reader.messages import messages, phrases_of
 from tests.core.why.reader.unrelated import lines
 
-TEXTS: list[dict[str, Any]] = tomllib.loads((Path(__file__).parent / "data" / "texts.toml").read_text())["texts"]
+DATA = Path(__file__).parent / "data"
+TEXTS: list[dict[str, Any]] = [
+    row for file in ("texts.toml", "more_texts.toml") for row in tomllib.loads((DATA / file).read_text())["texts"]
+]
 NEW_CAUSES = {  # that the judge is yet to define
     *(
         "dns",

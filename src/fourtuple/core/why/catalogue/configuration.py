@@ -16,7 +16,7 @@ TOKEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[{};\n]|[^\s{
 ASSIGNMENT = re.compile(r"([^\s=]+)\s*=\s*(.*)")
 
 
-class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ProgramConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a program is configured.
 
     options:    options of the command line that name its file, such as `-f`, or `-c config_file=`
@@ -66,12 +66,12 @@ class Statement:
     line: int
 
 
-def statements(text: str, configuration: Configuration) -> Iterator[Statement]:
+def statements(text: str, configuration: ProgramConfiguration) -> Iterator[Statement]:
     """The statements of a file, in order."""
     yield from _braces(text) if configuration.braces else _lines(text, configuration.sections)
 
 
-def setting_of(statement: Statement, configuration: Configuration) -> tuple[str, str] | None:
+def setting_of(statement: Statement, configuration: ProgramConfiguration) -> tuple[str, str] | None:
     """The (key, value) that a statement sets; None: none of the catalogue."""
     name, *values = statement.words
     kind = statement.section.partition(" ")[0]
@@ -88,7 +88,7 @@ def setting_of(statement: Statement, configuration: Configuration) -> tuple[str,
     return None
 
 
-def included(statement: Statement, configuration: Configuration) -> tuple[str, ...]:
+def included(statement: Statement, configuration: ProgramConfiguration) -> tuple[str, ...]:
     """The files that a statement includes, with `*` as it has it."""
     name, *values = statement.words
     wanted = {_plain(directive) for directive in configuration.includes}
@@ -98,7 +98,7 @@ def included(statement: Statement, configuration: Configuration) -> tuple[str, .
     return tuple(f"{value.rstrip('/')}/*" if folder else value for value in values)
 
 
-def files_named(arguments: Sequence[str], configuration: Configuration) -> tuple[str, ...]:
+def files_named(arguments: Sequence[str], configuration: ProgramConfiguration) -> tuple[str, ...]:
     """The files that a command line names; those of `files`, if it names none."""
     if configuration.title:
         found = re.search(configuration.title, " ".join(arguments))
@@ -109,7 +109,7 @@ def files_named(arguments: Sequence[str], configuration: Configuration) -> tuple
     return tuple(named) or configuration.files
 
 
-def settings_of_arguments(arguments: Sequence[str], configuration: Configuration) -> Iterator[tuple[str, str]]:
+def settings_of_arguments(arguments: Sequence[str], configuration: ProgramConfiguration) -> Iterator[tuple[str, str]]:
     """The (key, value) pairs that a command line itself sets, the last one valid."""
     for option, key in configuration.arguments.items():
         for value in _values(arguments, option):

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from fourtuple.core.why.catalogue.configuration import Configuration
+from fourtuple.core.why.catalogue.configuration import ProgramConfiguration
 from fourtuple.core.why.findings import Phrase
 
 FOLDER = "programs"
@@ -102,7 +102,7 @@ class CatalogueFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     program: str
     limit: tuple[CatalogueRow, ...]
     names: tuple[str, ...] = ()
-    config: Configuration | None = None
+    config: ProgramConfiguration | None = None
 
 
 def parse_file(text: str) -> CatalogueFile:
@@ -114,7 +114,7 @@ def parse_file(text: str) -> CatalogueFile:
     for row in file.limit:
         if row.program != file.program:
             raise ValueError(f"the key {row.key} does not begin with {file.program}")
-    config = file.config or Configuration()
+    config = file.config or ProgramConfiguration()
     settable = {*config.directives.values(), *config.arguments.values(), *config.titles}
     if unknown := settable - {row.key for row in file.limit}:
         raise ValueError(f"the configuration sets what has no row: {', '.join(sorted(unknown))}")
@@ -151,7 +151,7 @@ def stops_at() -> Mapping[int, tuple[CatalogueRow, ...]]:
 
 
 @functools.cache
-def configurations() -> Mapping[str, Configuration]:
+def configurations() -> Mapping[str, ProgramConfiguration]:
     """How programs are configured, by program; only those whose setting can be read."""
     return MappingProxyType({file.program: file.config for file in files() if file.config})
 

@@ -52,6 +52,7 @@ _FRAMES = tuple(
         r"(?P<pid>\d{1,7}):[mscx] @time [.*#-] (?P<redis>)",
         r"@time \[(?P<pid>\d{1,7})\](?: \S+@\S+)? (?=(?:fatal|error|log|warning|panic):)(?P<postgres>)",
         r"@time +(?P<pid>\d{1,7}) \S+?:\d+\] ",  # klog
+        r"\[pid (?P<pid>\d{1,7})\] (?:@time )?(?=\w+\()",  # strace -f
         r"(?:\[@time\]|@time) ",
         r"\[@kernel\] (?P<kernel>)",
         rf"{_PROGRAM}\[(?P<pid>\d{{1,7}})\]: ",

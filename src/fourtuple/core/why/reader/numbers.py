@@ -5,15 +5,25 @@ from decimal import Decimal
 
 from fourtuple.core.numbers import number_of
 
-LEAST = 10  # connections; smaller numbers say nothing about a limit
+LEAST = 50  # connections; smaller numbers say nothing about a limit
 _DIGITS = r"\d{1,3}(?:[,.'_ ]\d{3})+(?!\d)|\d+(?:\.\d+)?"
 _AMOUNT = rf"(?P<digits>{_DIGITS}) ?(?P<unit>k|m|mln|million|thousand|mio)?"
 _ABOUT = (
     r"(?:about|around|roughly|approximately|approx\.?|nearly|almost|some|exactly|~|≈|circa|ca\.?|just over|just under)"
 )
-_UNITS = r"(?:connections|conns|sockets|clients|sessions|users|websockets|peers|devices|open|established|of them)"
+_UNITS = (
+    r"(?:connections|ports|file descriptors|open files|conns|sockets|clients|sessions|users|websockets|peers"
+    r"|devices|open|established|of them)"
+)
+_COUNTED = r"(?:connections|conns|sockets|sessions|websockets|open|established|of them)"
 _ABOUT_CONNECTIONS = re.compile(
     r"connect|socket|client|server|host|port\b|sessions|users|open\b|tcp|http|mqtt|proxy|load"
+)
+# What may follow a number that nothing is said to count: the end of a clause, or a word that begins another one.
+_ENDS_SO = re.compile(
+    r" ?(?:\Z|[^\w ]|(?:and|but|or|then|to|on|in|at|per|for|from|with|when|if|while|until|before|after|because|since|no"
+    r"|concurrent|simultaneous|parallel|open|tcp|of (?:them|these|those)|it|we|the|so|as|between|towards?|against|again"
+    r"|now|here|there|every|each|max(?:imum)?|only|even|though|although|regardless|whatever|which|that|i)\b)"
 )
 SHORT = 40  # characters of a text that needs no such word
 _ADJECTIVES = (
@@ -46,7 +56,8 @@ _PROSE = tuple(
     re.compile(pattern)
     for pattern in (
         rf"{_ABOUT} {_AMOUNT}{_END}",
-        rf"(?<![\w.:/,#-]){_AMOUNT} {_ADJECTIVES}(?P<of>{_UNITS})\b",
+        rf"(?<![\w.:/,#-]){_AMOUNT} {_ADJECTIVES}(?P<of>{_COUNTED})\b",
+        rf"(?<![\w.:/,#-]){_AMOUNT} (?:concurrent|simultaneous|parallel) {_ADJECTIVES}(?P<of>{_UNITS})\b",
     )
 )
 _ALONE = re.compile(rf"(?:{_ABOUT} ?)?{_AMOUNT}(?: {_ADJECTIVES}(?P<of>{_UNITS}))?[.!?]?")
@@ -69,7 +80,7 @@ def number_in(folded: str, *, is_prose: bool) -> int | None:
     is_enough = is_prose and (len(folded) <= SHORT or bool(_ABOUT_CONNECTIONS.search(folded)))
     for pattern in _SENTENCES:
         for match in pattern.finditer(folded):
-            if not is_enough and not match.groupdict().get("of"):
+            if not match.groupdict().get("of") and not (is_enough and _ENDS_SO.match(folded, match.end())):
                 continue
             if match[0].startswith(("past", "beyond", "above", "more than", "over", "exceed")) and not _CLAIM.search(
                 folded[max(0, match.start() - 40) : match.start()]
@@ -79,7 +90,12 @@ def number_in(folded: str, *, is_prose: bool) -> int | None:
                 return value
     if not is_enough:
         return None
-    numbers = [_value(match) for pattern in _PROSE for match in pattern.finditer(folded)]
+    numbers = [
+        _value(match)
+        for pattern in _PROSE
+        for match in pattern.finditer(folded)
+        if match.groupdict().get("of") or _ENDS_SO.match(folded, match.end())
+    ]
     return max((number for number in numbers if number is not None and number >= LEAST), default=None)
 
 

@@ -60,8 +60,9 @@ _THREADS = (
     *_rows(
         "can't start new thread\nunable to create new native thread\nunable to create native thread\n"
         "failed to create new os thread\ncan't create thread\ncannot create thread\nfailed to create thread\n"
-        "unable to create thread\nfailed to start thread\ncould not create thread\nfailed to spawn thread\n"
-        "could not spawn thread\nunable to spawn thread",
+        "unable to create thread\napr_thread_create: unable to create\nfailed to start thread\n"
+        "could not create thread\n"
+        "failed to spawn thread\ncould not spawn thread\nunable to spawn thread",
         ["threads", "pids"],
         "EAGAIN",
         "pthread_create",
@@ -105,10 +106,10 @@ _WATCHES = (
         "inotify_init",
     ),
     *_rows(
-        "inotify*no space left on device\nwatch*no space left on device\nno space left on device, watch\n"
-        "no space left on device*inotify\nsystem limit for number of file watchers reached\nfailed to watch*no"
-        " space left\n"
-        "inotify watch*limit\nfs.inotify.max_user_watches\nfailed to add watch\ninotify watches*exhausted",
+        "inotify*no space left on device\nwatch *no space left on device\nwatches*no space left on device\n"
+        "watcher*no space left on device\nno space left on device, watch\nno space left on device*inotify\n"
+        "system limit for number of file watchers reached\nfailed to watch*no space left\ninotify watch*limit\n"
+        "fs.inotify.max_user_watches\nfailed to add watch\ninotify watches*exhausted",
         ["inotify-watches"],
         "ENOSPC",
         "inotify_add_watch",

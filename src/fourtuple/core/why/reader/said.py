@@ -15,7 +15,7 @@ _CALLS = r"\b(?:connect|connecting|bind|binding|listen|accept4?|socket|dial|send
 _CONTEXT = {
     "EACCES": rf"{_CALLS}|\bport \d",
     "EPERM": rf"{_CALLS}|limit|nofile|maximum open files|epoll|io_uring",
-    "ENOSPC": rf"{_CALLS}|epoll|inotify|watch",
+    "ENOSPC": rf"{_CALLS}|epoll|inotify|\bwatch(?:e[rs]s?|ing)?\b",
     "ENOMEM": rf"{_CALLS}|\btcp\b|\bfork|clone|thread|mmap|epoll|io_uring",
     "EAGAIN": rf"{_CALLS}|fork|thread|clone|unix:"
     r"|\bupstream|\budp\b|\.sock\b|\brecv|\bsend|\bread\b|blockingioerror|spawn|system_error",
@@ -27,6 +27,10 @@ _OTHER_THINGS = re.compile(
     r"/lock\b|lock-frontend|\block(?:ed|file)?\b.{0,80}(?:dpkg|apt|file)|flock|could not get lock|publickey"
 )
 _SETTING = re.compile(r" ?[:=.]+ ?\d| (?:of|is|set to|to|was set) ?\d| ?\(?\d+ ?(?:s|ms|sec|seconds)?\)?$")
+_SET = re.compile(r"[\"']?(?: ?[:=]+ ?[\"']?| )(?:0|false|no|none)\b(?!\.\d*[1-9])")
+_SYSCTL = re.compile(r"[a-z]+(?:\.\w+)+")
+_VALUE = re.compile(r"(?: ?[:=]+ ?| )\d")
+_NO = re.compile(r"(?<![\d.,])0 (?:times )?(?:the )?\Z")
 _WRAPPER = re.compile(r"\[errno -?\d+\]|\berrno\W{0,3}\d+|[\w.]*(?:error|exception)\b|\(\d+\)|\be[a-z]{4,}\b")
 _KILLED = re.compile(r"killed process (\d{1,7})[, ]+\(?([\w./-]{1,40})")
 _FLOODED = re.compile(r"on port (?:\[?[\w.:]*\]?:|[\d.]+\.)?(\d{1,5})\b")
@@ -39,7 +43,7 @@ def said(message: str, matcher: Matcher, *, alone: bool = False) -> list[Finding
     message: folded, without its frame
     alone:   the message is the whole text; if it is no more than an error, a person takes it for one of connections
     """
-    matches = _outermost(matcher.matches(message))
+    matches = [match for match in _outermost(matcher.matches(message)) if not _is_setting(message, match)]
     named = named_errors(message)
     known = {match.phrase.error for match in matches if match.phrase.causes or match.phrase.limit}
     errors = [
@@ -89,11 +93,7 @@ def _outermost(matches: Sequence[Match]) -> list[Match]:
 
 def _errors(message: str, matches: Sequence[Match], named: Sequence[Named]) -> list[Named]:
     """The errors of a message, each once: those that it names if it does; words outrank a number."""
-    in_words = [
-        Named(match.phrase.error, match.start, match.phrase.system)
-        for match in matches
-        if match.phrase.error and not _is_setting(message, match)
-    ]
+    in_words = [Named(match.phrase.error, match.start, match.phrase.system) for match in matches if match.phrase.error]
     is_by_name = [each for each in named if message.startswith(_base(each.error).lower(), each.at) or "wsa" in message]
     if named and (is_by_name or not in_words):
         chosen = list(named)
@@ -123,9 +123,15 @@ def _system(message: str, each: Named, windows: dict[str, str]) -> System | None
 
 
 def _is_setting(message: str, match: Match) -> bool:
-    """Whether it is a setting and its value, such as `connect timeout = 5s`, not a failure."""
-    is_timeout = match.phrase.error == "ETIMEDOUT" and match.phrase.text.endswith("timeout")
-    return is_timeout and bool(_SETTING.match(message, match.end))
+    """Whether it is a setting and its value, or a counter that is zero, not a failure.
+
+    `connect timeout = 5s`, `vm.max_map_count = 65530`, `"oomkilled": false`, `0 syns to listen sockets dropped`.
+    """
+    if match.phrase.error == "ETIMEDOUT":
+        return match.phrase.text.endswith("timeout") and bool(_SETTING.match(message, match.end))
+    if _SYSCTL.fullmatch(match.phrase.text):
+        return bool(_VALUE.match(message, match.end))
+    return bool(_SET.match(message, match.end) or _NO.search(message, 0, match.start))
 
 
 def _is_about_connections(message: str, each: Named) -> bool:
