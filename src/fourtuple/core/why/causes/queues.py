@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from fourtuple.core.limits.cures import Cure, Needs
 from fourtuple.core.units import format_count
-from fourtuple.core.why.scene import Cause, Evidence, Numbers, Scene, counted, same
+from fourtuple.core.why.scene import Bearing, Cause, Evidence, Numbers, Scene, counted, same
 
 
 def queue_sizes(scene: Scene) -> Numbers:
@@ -26,7 +26,8 @@ def accept_queue(scene: Scene) -> Iterator[Evidence]:
 
 
 def syn_queue(scene: Scene) -> Iterator[Evidence]:
-    return counted(scene, ("TCPReqQFullDrop", "TCPReqQFullDoCookies"))
+    if scene.local or (scene.local is None and scene.bearing is Bearing.NOW):  # the counters are of listeners here
+        yield from counted(scene, ("TCPReqQFullDrop", "TCPReqQFullDoCookies"))
 
 
 def unix_backlog(scene: Scene) -> Iterator[Evidence]:

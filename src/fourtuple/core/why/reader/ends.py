@@ -87,7 +87,7 @@ _CALLS = re.compile(
     r"(?<![a-z0-9-])(?P<call>connect0?|bind0?|listen|accept4?|dial|setrlimit|prlimit|ulimit|epoll_ctl|epoll_create1?"
     r"|inotify_init1?"
     r"|inotify_add_watch|pthread_create|fork|clone3?|mmap|sendto|sendmsg|send|write|writev|recv|recvfrom|recvmsg|read|readv"
-    r"|getaddrinfo|spawn|socket(?=\(|:)|io_uring_setup|io_uring_queue_init)(?![\w-]|\.(?:create|py|go|js|java))"
+    r"|getaddrinfo|spawn(?:ing)?|socket(?=\(|:)|io_uring_setup|io_uring_queue_init)(?![\w-]|\.(?:create|py|go|js|java))"
     r"|(?P<connecting>connecting to|\bconnection to|establish a new connection|\bconnect(?:ion)?_?error"
     r"|newconnectionerror|connectexception)"
     r"|(?P<binding>attempting to bind|binding to)"
@@ -96,7 +96,7 @@ _CANONICAL = {
     "dial": "connect", "accept4": "accept", "prlimit": "setrlimit", "ulimit": "setrlimit",
     "epoll_create1": "epoll_create", "inotify_init1": "inotify_init", "clone3": "clone", "writev": "write",
     "readv": "read", "recvfrom": "recv", "recvmsg": "recv", "connect0": "connect", "bind0": "bind",
-    "spawn": "fork",
+    "spawn": "fork", "spawning": "fork",
 }  # fmt: skip
 _DIALLED = re.compile(r"\bdial (?:tcp|udp)[46]? ")  # of Go, whose connect() may call bind() first
 _SYSCALL = re.compile(r"\bsyscall\"?[:=] ?['\"]?(?P<call>[a-z_0-9]+)")

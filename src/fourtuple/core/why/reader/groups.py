@@ -19,8 +19,8 @@ class _Group:
     first: Stamp | None
     last: Stamp | None
 
-    def add(self, finding: Finding, stamp: Stamp | None) -> None:
-        self.count += 1
+    def add(self, finding: Finding, stamp: Stamp | None, count: int) -> None:
+        self.count += count
         ours = self.finding
         if finding != ours:
             self.finding = replace(
@@ -61,7 +61,8 @@ class Groups:
         self._groups: dict[Any, _Group] = {}
         self.dropped = 0
 
-    def add(self, finding: Finding, stamp: Stamp | None) -> None:
+    def add(self, finding: Finding, stamp: Stamp | None, count: int = 1) -> None:
+        """Count a finding. count: how many lines report it, with this time at the end"""
         key = (
             finding.error,
             finding.call,
@@ -74,11 +75,11 @@ class Groups:
             finding.source if finding.port else "",
         )
         if group := self._groups.get(key):
-            group.add(finding, stamp)
+            group.add(finding, stamp, count)
         elif len(self._groups) < MOST_GROUPS:
-            self._groups[key] = _Group(finding, 1, stamp, stamp)
+            self._groups[key] = _Group(finding, count, stamp, stamp)
         else:
-            self.dropped += 1
+            self.dropped += count
 
     def in_order(self) -> tuple[Finding, ...]:
         """Return them by their first time, if all have times of one clock; otherwise as they are in the text."""

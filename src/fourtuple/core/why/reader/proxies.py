@@ -43,6 +43,8 @@ def said(line: str) -> list[Finding]:
     """Return what the flags of a line say; empty: it has none, or they say nothing about connections."""
     if match := _HAPROXY.search(line):
         found = _OF_HAPROXY.get(match["flags"][:2], Finding())
+        if match["server"].lower().endswith("/<nosrv>") and match["flags"].startswith("SC"):
+            found = Finding(causes=("upstream-down",), program="haproxy")
     elif match := _ENVOY.search(line):
         flags = (match["flags"] or match["field"]).split(",")
         found = next((_OF_ENVOY[flag] for flag in flags if flag in _OF_ENVOY), Finding())

@@ -22,11 +22,11 @@ from fourtuple.core.why.reader.match import Matcher
 from fourtuple.core.why.reader.messages import ENGLISH
 from fourtuple.core.why.reader.numbers import number_alone, number_in
 from fourtuple.core.why.reader.phrases import PHRASES
+from fourtuple.core.why.reader.repeats import MOST_TEXT, Repeats
 from fourtuple.core.why.reader.said import said
 
 BLOCK = 1 << 18  # characters that are searched at once; a longer line is cut to it
 MOST_MESSAGE = 16_384  # characters of a line around an anchor that are read closely
-MOST_TEXT = 500  # characters of a line that a finding keeps
 MOST_QUESTION = 2_000  # characters of a text that a person may have written
 MOST_REMEMBERED = 1_024  # messages
 _HINTS = (
@@ -74,6 +74,7 @@ def read_text(chunks: Iterable[bytes | str], phrases: Sequence[Phrase] = PHRASES
     """
     matcher = _matcher(tuple(phrases))
     groups, lines_before, carried = Groups(), 0, ""
+    repeats = Repeats(groups)
     blocks = _blocks(chunks)
     block = next(blocks, "")
     following = next(blocks, None)
@@ -87,7 +88,8 @@ def read_text(chunks: Iterable[bytes | str], phrases: Sequence[Phrase] = PHRASES
         stop = len(lines) if following is None else part.event(len(lines) - 1).start
         if stop == 0:  # one event fills the whole block
             stop = len(lines)
-        _read_part(part, folded, stop, lines_before, matcher, groups)
+        _read_part(part, folded, stop, lines_before, matcher, groups, repeats)
+        repeats.flush(part)
         lines_before += stop
         carried = "".join(f"{line}\n" for line in lines[stop:])
         if following is None:
@@ -95,7 +97,9 @@ def read_text(chunks: Iterable[bytes | str], phrases: Sequence[Phrase] = PHRASES
         block, following = following, next(blocks, None)
 
 
-def _read_part(part: Lines, folded: str, stop: int, before: int, matcher: Matcher, groups: Groups) -> None:
+def _read_part(
+    part: Lines, folded: str, stop: int, before: int, matcher: Matcher, groups: Groups, repeats: Repeats
+) -> None:
     """Read the events of the lines up to `stop`. before: how many lines of the text are before them"""
     hits: dict[int, int] = {}
     for first, last in matcher.hits(folded):
@@ -103,12 +107,21 @@ def _read_part(part: Lines, folded: str, stop: int, before: int, matcher: Matche
     done = 0
     for line in hits:
         if done <= line < stop:
+            is_one_line = hits[line] == line
+            if is_one_line and repeats.take(part, line, before):
+                done = line + 1
+                continue
             event = part.event(line, done)
             done = max(event.stop, hits[line] + 1)
-            _read_event(part, event, hits, before, matcher, groups)
+            findings = _read_event(part, event, hits, before, matcher, groups)
+            if is_one_line and len(event) == 1:
+                repeats.learn(part, line, findings)
 
 
-def _read_event(part: Lines, event: range, hits: dict[int, int], before: int, matcher: Matcher, groups: Groups) -> None:
+def _read_event(
+    part: Lines, event: range, hits: dict[int, int], before: int, matcher: Matcher, groups: Groups
+) -> list[Finding]:
+    """Read an event, and add what it reports to the groups → the same findings."""
     found: dict[tuple[str, ...], Finding] = {}
     for line in event:
         if line not in hits:
@@ -119,7 +132,8 @@ def _read_event(part: Lines, event: range, hits: dict[int, int], before: int, ma
                 key = (*key, finding.destination)
             found[key] = _joined(found[key], finding) if key in found else replace(finding, where=before + line + 1)
     if not found:
-        return
+        return []
+    added = []
     frames = [part.framed(line) for line in event]
     stamp = next((frame.stamp for frame in frames if frame.stamp), None)
     program = next((frame.program for frame in frames if frame.program), "")
@@ -127,15 +141,15 @@ def _read_event(part: Lines, event: range, hits: dict[int, int], before: int, ma
     for finding in found.values():
         whole = _in_context(finding, part, event, before) if len(event) > 1 and finding.error else finding
         line = whole.where - before - 1
-        groups.add(
-            replace(
-                whole,
-                program=whole.program if whole.pid is not None or not program else program,
-                pid=whole.pid if whole.pid is not None else pid,
-                text=part.lines[line].strip()[:MOST_TEXT],
-            ),
-            stamp,
+        whole = replace(
+            whole,
+            program=whole.program if whole.pid is not None or not program else program,
+            pid=whole.pid if whole.pid is not None else pid,
+            text=part.lines[line].strip()[:MOST_TEXT],
         )
+        groups.add(whole, stamp)
+        added.append(whole)
+    return added
 
 
 def _said_by(part: Lines, line: int, last: int, matcher: Matcher) -> tuple[Finding, ...]:
