@@ -5,7 +5,7 @@ import re
 from fourtuple.core.numbers import number_of
 
 LEAST = 10  # connections; smaller numbers say nothing about a limit
-_DIGITS = r"\d{1,3}(?:[,.'_ ]\d{3})+(?!\d)|\d+(?:\.\d+)?"
+_DIGITS = r"\d{1,3}(?:[,.'_ ]\d{3})+(?!\d)|\d+(?:\.\d+|,\d{1,2}(?= ?(?:m|million)\b))?"
 _AMOUNT = rf"(?P<digits>{_DIGITS}) ?(?P<unit>k|m|mln|million|thousand|mio)?"
 _ABOUT = (
     r"(?:about|around|roughly|approximately|approx\.?|nearly|almost|some|exactly|~|≈|circa|ca\.?|just over|just under)"
@@ -104,8 +104,8 @@ def _value(match: re.Match[str]) -> int | None:
     digits, unit = match["digits"], match["unit"] or ""
     if re.fullmatch(r"\d{1,3}(?:[,.'_ ]\d{3})+", digits) and not (unit and "." in digits):
         digits = re.sub(r"\D", "", digits)
-    if "." not in digits:
+    if not {".", ","} & set(digits):
         whole = number_of(digits)
         return None if whole is None or whole * _TIMES[unit] > MOST else whole * _TIMES[unit]
-    value = float(digits) * _TIMES[unit]
+    value = float(digits.replace(",", ".")) * _TIMES[unit]
     return int(value) if value <= MOST and value == int(value) else None
