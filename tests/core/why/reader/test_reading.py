@@ -58,6 +58,17 @@ def test_without_times_the_text_gives_the_order() -> None:
     ]
 
 
+def test_lines_of_an_indented_log_are_failures_of_their_own() -> None:
+    """Indentation joins a line to one before that is not indented, and never hides a destination."""
+    log = "".join(f"    dial tcp 10.0.0.{n}:80: connect: connection refused\n" for n in (8, 9, 9))
+
+    assert [(found.destination, found.count) for found in read_findings([log])] == [
+        ("10.0.0.8:80", 1),
+        ("10.0.0.9:80", 2),
+    ]
+    assert [found.destination for found in read_findings([f"This is it:\n{log}"])] == ["10.0.0.8:80", "10.0.0.9:80"]
+
+
 def test_ports_of_the_source_do_not_make_a_failure_another_one() -> None:
     text = "\n".join(
         f"dial tcp 10.0.0.4:{port}->10.0.0.9:80: connect: connection refused" for port in range(40000, 40009)

@@ -10,9 +10,11 @@ Sources: include/uapi/asm-generic/errno-base.h and errno.h (Linux 6.18), sys/err
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from fourtuple.core.why.findings import System
 
+MOST_NAMED = 20  # errors of one message
 LINUX: Mapping[str, int] = {
     "EPERM": 1,
     "EAGAIN": 11,
@@ -128,7 +130,7 @@ _NUMBER = re.compile(
     r"|\bsocketexception \((?:0x[0-9a-f]{8}, )?(\d{1,5})\)"
     r"|(?<![a-z])connect[_ ]error:[ _](\d{1,3})\b"  # Envoy: delayed connect error: 111
     r"|\bcan't connect to (?:\w+ )?\w*server [^()]{0,200}\((\d{1,5})(?: \"[^\"]{0,80}\")?\)"  # MySQL
-    r"|(?<![a-z])(?:connect|bind|listen|accept4?|socket)\b(?:[^.;,]|\.(?=\S)){0,60}\b(?:error|err|failed|rc)\b"
+    r"|(?<![a-z])(?:connect|bind|listen|accept4?|socket)\b(?!\.)(?:[^.;,]|\.(?=\S)){0,60}\b(?:error|err|failed|rc)\b"
     r"[:=( ]{1,3}(-?\d{1,5})\b"
     r"(?![.\d%]| ?(?:ms|s|us|seconds|bytes|times|retries|attempts)\b)"
 )
@@ -167,8 +169,8 @@ def number_on_linux(error: str) -> int:
 
 def named_errors(folded: str) -> list[Named]:
     """Return the errors that a folded text names, by their names; where it has no name, by their numbers."""
-    found = [*_names(folded)]
-    by_number = [*_numbers(folded)]
+    found = [*islice(_names(folded), MOST_NAMED)]
+    by_number = [*islice(_numbers(folded), MOST_NAMED)]
     if not found:
         return by_number
     systems = {each.error.removeprefix("WSA"): each.system for each in by_number}
@@ -214,5 +216,6 @@ def of_number(number: int, *, bsd: bool = False, at: int = 0) -> Named | None:
 def numbered_on_bsd(folded: str, error: str) -> bool:
     """Whether the text gives, beside this error in words, the number that it has on macOS and FreeBSD."""
     return any(
-        abs(int(next(filter(None, match.groups())))) == BSD.get(error) for match in _NUMBER.finditer(folded)
+        abs(int(next(filter(None, match.groups())))) == BSD.get(error)
+        for match in islice(_NUMBER.finditer(folded), MOST_NAMED)
     ) and not any(each.error == error for each in _numbers(folded))

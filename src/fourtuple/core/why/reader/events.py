@@ -33,15 +33,20 @@ class Lines:
         """Whether the line continues the one before it."""
         if number == 0 or not self.folded[number]:
             return False
-        if self.lines[number][0] in " \t":
-            return self.framed(number).stamp is None
+        if self._is_indented(number):
+            return True
         folded = self.folded[number]
         return bool(_MORE.match(folded) or (_PERHAPS.search(folded) and _MORE.match(self.framed(number).message)))
 
-    def event(self, number: int) -> range:
-        """The lines of the event that line `number` is part of."""
-        start = self._start(number)
+    def event(self, number: int, least: int = 0) -> range:
+        """The lines of the event that line `number` is part of. least: the first line that may be one of them"""
+        start = max(least, self._start(number))
+        if self._is_indented(start) and not _MORE.match(self.folded[number]):  # a log that is indented as a whole
+            return range(number, number + 1)
         return range(start, max(number + 1, self._stop(start, number + 1)))
+
+    def _is_indented(self, number: int) -> bool:
+        return self.lines[number][:1] in (" ", "\t") and self.framed(number).stamp is None
 
     def _start(self, number: int) -> int:
         head = self._head(number)

@@ -7,12 +7,14 @@ for all anchors at once; only where an anchor is found, the whole phrase is comp
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
 from fourtuple.core.why.findings import Phrase
 
 LEAST_ANCHOR = 4  # characters
+MOST_PLACES = 8  # of one phrase in one message
 MOST_BETWEEN = 300  # characters for which a `*` stands
 _NUMBER = r"\d+(?:[.,]\d+)*[kmg]?"
 
@@ -82,6 +84,6 @@ class Matcher:
             Match(phrase, each.start(), each.end(), next(filter(None, each.groups()), ""))
             for number in seen
             for phrase, pattern in self._by_anchor[self._anchors[number]]
-            for each in pattern.finditer(folded)
+            for each in islice(pattern.finditer(folded), MOST_PLACES)
         ]
         return sorted(found, key=lambda match: (match.end, match.start, match.phrase.text))

@@ -4,8 +4,8 @@ import re
 
 from fourtuple.core.numbers import number_of
 
-LEAST = 10  # connections; smaller numbers say nothing about a limit
-_DIGITS = r"\d{1,3}(?:[,.'_ ]\d{3})+(?!\d)|\d+(?:\.\d+|,\d{1,2}(?= ?(?:m|million)\b))?"
+LEAST = 50  # connections; smaller numbers say nothing about a limit
+_DIGITS = r"\d{1,3}(?:[,.'_ ]\d{3})+(?!\d)|\d+(?:\.\d+)?"
 _AMOUNT = rf"(?P<digits>{_DIGITS}) ?(?P<unit>k|m|mln|million|thousand|mio)?"
 _ABOUT = (
     r"(?:about|around|roughly|approximately|approx\.?|nearly|almost|some|exactly|~|≈|circa|ca\.?|just over|just under)"
@@ -18,11 +18,8 @@ _COUNTED = r"(?:connections|conns|sockets|sessions|websockets|open|established|o
 _ABOUT_CONNECTIONS = re.compile(
     r"connect|socket|client|server|host|port\b|sessions|users|open\b|tcp|http|mqtt|proxy|load"
 )
-# What may follow a number that nothing is said to count: the end of a clause, or a word that begins another one.
-_ENDS_SO = re.compile(
-    r" ?(?:\Z|[^\w ]|(?:and|but|or|then|to|on|in|at|per|for|from|with|when|if|while|until|before|after|because|since|no"
-    r"|concurrent|simultaneous|parallel|open|tcp|of (?:them|these|those)|it|we|the|so|as|between|towards?|against|again"
-    r"|now|here|there|every|each|max(?:imum)?|only|even|though|although|regardless|whatever|which|that|i)\b)"
+_NO_OTHER_THING = re.compile(  # `limit of 1000 rows` is one of rows
+    r"\W*(?:$|(?:and|then|but|to|from|per|on|with|when|in|at|for|or|before|after|while|every|each|no|the|it|i|why|so|now)\b)"
 )
 SHORT = 40  # characters of a text that needs no such word
 _ADJECTIVES = (
@@ -79,7 +76,7 @@ def number_in(folded: str, *, is_prose: bool) -> int | None:
     is_enough = is_prose and (len(folded) <= SHORT or bool(_ABOUT_CONNECTIONS.search(folded)))
     for pattern in _SENTENCES:
         for match in pattern.finditer(folded):
-            if not is_enough and not match.groupdict().get("of"):
+            if not match.groupdict().get("of") and not (is_enough and _NO_OTHER_THING.match(folded, match.end())):
                 continue
             if match[0].startswith(("past", "beyond", "above", "more than", "over", "exceed")) and not _CLAIM.search(
                 folded[max(0, match.start() - 40) : match.start()]

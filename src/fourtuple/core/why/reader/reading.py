@@ -103,7 +103,7 @@ def _read_part(part: Lines, folded: str, stop: int, before: int, matcher: Matche
     done = 0
     for line in hits:
         if done <= line < stop:
-            event = part.event(line)
+            event = part.event(line, done)
             done = max(event.stop, hits[line] + 1)
             _read_event(part, event, hits, before, matcher, groups)
 
@@ -115,6 +115,8 @@ def _read_event(part: Lines, event: range, hits: dict[int, int], before: int, ma
             continue
         for finding in _said_by(part, line, hits[line], matcher):
             key = (finding.error.removeprefix("WSA"),) if finding.error else finding.causes or (finding.limit,)
+            if key in found and len({found[key].destination, finding.destination} - {""}) > 1:
+                key = (*key, finding.destination)
             found[key] = _joined(found[key], finding) if key in found else replace(finding, where=before + line + 1)
     if not found:
         return
@@ -232,7 +234,7 @@ def _question(text: str, matcher: Matcher) -> tuple[Finding, ...] | None:
         return (Finding(number=number, text=shown),)
     part = Lines([*text.rstrip("\n").split("\n")], fold(text.rstrip("\n")).split("\n"))
     stamped = any(part.framed(line).stamp for line in range(len(part.lines)))
-    if (words := re.fullmatch(r"(?:os |socket )?(?:error|errno|err|code)[ :=]{1,3}(-?\d{1,5})", folded)) and (
+    if (words := re.fullmatch(r"(?:os |socket )?(?:error|errno|err)[ :=]{1,3}(-?\d{1,5})", folded)) and (
         named := of_number(int(words[1]))
     ):
         return (Finding(named.error, number_on_linux(named.error), system=named.system, text=shown),)
