@@ -5,16 +5,12 @@ import re
 from fourtuple.core.numbers import number_of
 
 LEAST = 50  # connections; smaller numbers say nothing about a limit
-_DIGITS = r"\d{1,3}(?:[,.'_ ]\d{3})+(?!\d)|\d+(?:\.\d+)?"
+_DIGITS = r"\d{1,3}(?:[,.'_ ]\d{3})+(?!\d)|\d+(?:\.\d+|,\d{1,2}(?= ?(?:m|million)\b))?"
 _AMOUNT = rf"(?P<digits>{_DIGITS}) ?(?P<unit>k|m|mln|million|thousand|mio)?"
 _ABOUT = (
     r"(?:about|around|roughly|approximately|approx\.?|nearly|almost|some|exactly|~|≈|circa|ca\.?|just over|just under)"
 )
-_UNITS = (
-    r"(?:connections|ports|file descriptors|open files|conns|sockets|clients|sessions|users|websockets|peers"
-    r"|devices|open|established|of them)"
-)
-_COUNTED = r"(?:connections|conns|sockets|sessions|websockets|open|established|of them)"
+_UNITS = r"(?:connections|conns|sockets|clients|sessions|users|websockets|peers|devices|open|established|of them)"
 _ABOUT_CONNECTIONS = re.compile(
     r"connect|socket|client|server|host|port\b|sessions|users|open\b|tcp|http|mqtt|proxy|load"
 )
@@ -52,8 +48,7 @@ _PROSE = tuple(
     re.compile(pattern)
     for pattern in (
         rf"{_ABOUT} {_AMOUNT}{_END}",
-        rf"(?<![\w.:/,#-]){_AMOUNT} {_ADJECTIVES}(?P<of>{_COUNTED})\b",
-        rf"(?<![\w.:/,#-]){_AMOUNT} (?:concurrent|simultaneous|parallel) {_ADJECTIVES}(?P<of>{_UNITS})\b",
+        rf"(?<![\w.:/,#-]){_AMOUNT} {_ADJECTIVES}(?P<of>{_UNITS})\b",
     )
 )
 _ALONE = re.compile(rf"(?:{_ABOUT} ?)?{_AMOUNT}(?: {_ADJECTIVES}(?P<of>{_UNITS}))?[.!?]?")
@@ -82,8 +77,6 @@ def number_in(folded: str, *, is_prose: bool) -> int | None:
                 folded[max(0, match.start() - 40) : match.start()]
             ):
                 continue
-            if not match.groupdict().get("of") and not _ENDS_SO.match(folded, match.end()):
-                continue
             if (value := _value(match)) is not None and value >= LEAST:
                 return value
     if not is_enough:
@@ -92,7 +85,8 @@ def number_in(folded: str, *, is_prose: bool) -> int | None:
         _value(match)
         for pattern in _PROSE
         for match in pattern.finditer(folded)
-        if match.groupdict().get("of") or _ENDS_SO.match(folded, match.end())
+        if (match.groupdict().get("of") and folded[: match.start()][-3:] != "of ")
+        or _NO_OTHER_THING.match(folded, match.end())
     ]
     return max((number for number in numbers if number is not None and number >= LEAST), default=None)
 
