@@ -17,6 +17,7 @@ _PORTS = {
     "http": 80, "ws": 80, "https": 443, "wss": 443, "redis": 6379, "rediss": 6379, "amqp": 5672, "amqps": 5671,
     "postgres": 5432, "postgresql": 5432, "mysql": 3306, "mongodb": 27017, "nats": 4222, "mqtt": 1883, "ldap": 389,
 }  # fmt: skip
+_BEFORE_SOURCE = ("local (", "laddr=", "local_addr=", "localaddress=/", "localaddress=", "local address ", "l:/")
 LOCAL_CALLS = ("bind", "listen")
 
 # A text that must be in the message, and the pattern that is then tried.
@@ -79,7 +80,7 @@ _NOT_ENDS = re.compile(
 )
 _UPSTREAM = re.compile(r"\bupstream: \"(?:fastcgi|uwsgi|scgi|grpc|https?)://")
 _LISTENS = re.compile(
-    r"(?:\blisten|\bbind|\baddress already in use|eaddrinuse)\b.{0,80}?(?<![\w:])(?:::|\*"
+    r"(?:\blisten(?:ing)?|\bbind|\baddress already in use|eaddrinuse)\b.{0,80}?(?<![\w:])(?:::|\*"
     r"|0\.0\.0\.0)?:(?P<port>\d{1,5})(?!\w|:\d|\.\d)"
 )
 _PORT = re.compile(r"\bport[:,]? ?(?P<port>\d{1,5})\b|', ?(?P<pair>\d{1,5})\)")
@@ -89,7 +90,9 @@ _CALLS = re.compile(
     r"|inotify_add_watch|pthread_create|fork|clone3?|mmap|sendto|sendmsg|send|write|writev|recv|recvfrom|recvmsg|read|readv"
     r"|getaddrinfo|spawn(?:ing)?|socket(?=\(|:)|io_uring_setup|io_uring_queue_init)(?![\w-]|\.(?:create|py|go|js|java))"
     r"|(?P<connecting>connecting to|\bconnection to|establish a new connection|\bconnect(?:ion)?_?error"
-    r"|newconnectionerror|connectexception)"
+    r"|newconnectionerror|connectexception"
+    r"|\.(?!\w{0,20}disconnect)\w{0,40}connect\w{0,40}\()"
+    r"|(?P<accepting>accepting (?:an? )?(?:\w+ )?connection)"
     r"|(?P<binding>attempting to bind|binding to)"
 )
 _CANONICAL = {
@@ -139,7 +142,7 @@ def called(message: str, at: int) -> str:
         return _CANONICAL.get(match["call"], match["call"])
     before, after = "", ""
     for match in _CALLS.finditer(message):
-        name = match["call"] or ("bind" if match["binding"] else "connect")
+        name = match["call"] or ("bind" if match["binding"] else "accept" if match["accepting"] else "connect")
         if match.start() <= at:
             before = before if name == "socket" and before else name  # often a noun: cannot bind socket
         elif not after:
@@ -159,7 +162,7 @@ def ends_of(message: str, at: int, call: str) -> Between:
     for one, other in itertools.pairwise(found) if is_dialled or call not in LOCAL_CALLS else ():
         if re.fullmatch(r" ?-{1,2}> ?", message[one.end : other.start]):
             return Between(_source(one), str(other), protocol, (one.port or None) if call in LOCAL_CALLS else None)
-    source = next((end for end in found if message[: end.start].endswith(("local (", "laddr=", "local_addr="))), None)
+    source = next((end for end in found if message[: end.start].endswith(_BEFORE_SOURCE)), None)
     rest = [end for end in found if end is not source]
     if call in LOCAL_CALLS and not is_dialled:
         return _local(message, at, rest, protocol)

@@ -18,7 +18,11 @@ def _rows(text: str, causes: Sequence[str], error: str = "", call: str = "", **m
 
 
 _KERNEL = (
-    *_rows("nf_conntrack: table full\nip_conntrack: table full\nconntrack: *table full*dropping packet", ["conntrack"]),
+    *_rows(
+        "nf_conntrack: table full\nip_conntrack: table full\nconntrack: *table full*dropping packet\n"
+        "nf_conntrack: expectation table full",
+        ["conntrack"],
+    ),
     *_rows("conntrack table full\nconntrack table is full\nconntrack_allowance_exceeded", ["conntrack"]),
     *_rows("ct: map insertion failed\nct map insertion failed\nreason: ct map\nmap insertion failed", ["cilium-map"]),
     *_rows(
@@ -73,7 +77,7 @@ _THREADS = (
         "fork: retry\nfork: resource temporarily unavailable\nfork failed*resource temporarily unavailable\n"
         "cannot fork*resource temporarily unavailable\ncould not fork*resource temporarily unavailable\n"
         "fork/exec*resource temporarily unavailable\nunable to fork*resource temporarily unavailable\n"
-        "can't fork\ncannot fork",
+        "can't fork\n: cannot fork",
         ["threads", "pids", "pid-max"],
         "EAGAIN",
         "fork",
@@ -96,7 +100,8 @@ _THREADS = (
 _WATCHES = (
     *_rows(
         "fsnotify watcher: too many open files\nfailed to create fsnotify watcher\nuser limit on inotify instances\n"
-        "failed to create inotify\ninotify_init*too many open files\ninotify instance*too many open files\n"
+        "failed to create inotify instance\nfailed to create inotify fd\nfailed to create inotify object\n"
+        "inotify_init*too many open files\ninotify instance*too many open files\n"
         "unable to create inotify\nfailed to initialize inotify\ninotify*too many open files\n"
         "user limit*inotify instances\n"
         "failed to allocate directory watch: too many open files\nfs.inotify.max_user_instances\n"
@@ -176,6 +181,7 @@ _OTHERS = (
         "connect",
         program="curl",
     ),
+    *_rows("net::opentimeout\nfailed to open tcp connection to *(execution expired)", [], "ETIMEDOUT", "connect"),
     *_rows("curl: (28)", [], "ETIMEDOUT", program="curl"),
     *_rows("connection in use", [], "EADDRINUSE", "bind", program="gunicorn"),
     *_rows("err_connection_refused", [], "ECONNREFUSED", "connect"),

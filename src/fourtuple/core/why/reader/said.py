@@ -18,7 +18,7 @@ _CONTEXT = {
     "ENOSPC": rf"{_CALLS}|epoll|inotify|\bwatch(?:e[rs]s?|ing)?\b",
     "ENOMEM": rf"{_CALLS}|\btcp\b|\bfork|clone|thread|mmap|epoll|io_uring",
     "EAGAIN": rf"{_CALLS}|fork|thread|clone|unix:"
-    r"|\bupstream|\budp\b|\.sock\b|\brecv|\bsend|\bread\b|blockingioerror|spawn|system_error",
+    r"|\bupstream|\budp\b|\.sock\b|\brecv|\bsend|\bread\b|blockingioerror|socketexception|spawn|system_error",
     "EPIPE": rf"{_CALLS}|\btcp\b|https?\b|upstream|connection|client|server|peer|\bsend|sock|node:|syscall"
     r"|\bwrite epipe|\berror: write",
     "ECONNABORTED": rf"{_CALLS}|connection|socket|client|recv|send",
@@ -27,7 +27,7 @@ _OTHER_THINGS = re.compile(
     r"/lock\b|lock-frontend|\block(?:ed|file)?\b.{0,80}(?:dpkg|apt|file)|flock|could not get lock|publickey"
 )
 _SETTING = re.compile(r" ?[:=.]+ ?\d| (?:of|is|set to|to|was set) ?\d| ?\(?\d+ ?(?:s|ms|sec|seconds)?\)?$")
-_SET = re.compile(r"[\"']?(?: ?[:=]+ ?[\"']?| )(?:0|false|no|none)\b(?!\.\d*[1-9]| \w)")
+_SET = re.compile(r"[\"']?(?: ?[:=]+ ?[\"']?| )(?:0|false)\b(?!\.\d*[1-9])")
 _SYSCTL = re.compile(r"[a-z]+(?:\.\w+)+")
 _VALUE = re.compile(r"(?: ?[:=]+ ?| )\d")
 _NO = re.compile(r"(?<![\d.,])0 (?:times )?(?:the )?\Z")
