@@ -43,7 +43,7 @@ def test_what_differs_between_lines_is_told_apart(monkeypatch: pytest.MonkeyPatc
         lines += [
             GO.format(second, number % 1000, dice.randrange(32768, 61000), dice.randrange(4)),
             SYSLOG.format(second, dice.choice([4121, 4122])),
-            f"2026-11-29T10:00:{second:02}Z curl: (7) connect to 10.0.0.9 port 80 failed: errno {dice.choice([99, 111])}",
+            f"2026-11-29T10:00:{second:02}Z connect to 10.0.0.9 port 80 failed: errno {dice.choice([99, 111])}",
             f"2026-11-29T10:00:{second:02}Z SocketException ({dice.choice([10048, 10055])}) connect 10.0.0.9:443",
         ]
     text = "\n".join(lines)
@@ -53,7 +53,9 @@ def test_what_differs_between_lines_is_told_apart(monkeypatch: pytest.MonkeyPatc
 
 def test_every_text_that_is_known_says_the_same_the_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [row["text"] for row in TEXTS if "\n" not in row["text"] and len(row["text"]) > 20]
-    text = "\n".join(f"2026-11-29T10:00:{number % 60:02}Z {line}" for number, line in enumerate(lines * 3))
+    text = "\n".join(
+        f"2026-11-29T10:{number // 60:02}:{number % 60:02}Z {line}" for number, line in enumerate(lines * 3)
+    )
 
     assert read_findings([text]) == closely(text, monkeypatch)
 

@@ -141,8 +141,8 @@ _WINDOWS_NUMBER = re.compile(
     rf"(?:0x[0-9a-f]{{8}}, )?({'|'.join(map(str, WINDOWS.values()))})(?![\w.]\w|\w|[,/-]\d)"
 )
 _OF_WINDOWS = re.compile(
-    r"wsa|winsock|winerror|\b0x27[0-9a-f]{2}\b|\b(?:windows|socket(?:exception|s|error)?|connect\w*|bind|listen\w*|accept|sendto?|recv|tcp"
-    r"|udp|ports?|host|server|client|network)\b"
+    r"wsa|winsock|winerror|\b0x27[0-9a-f]{2}\b|\b(?:windows|socket(?:exception|s|error)?|connect\w*|bind|listen\w*"
+    r"|accept|sendto?|recv|tcp|udp|ports?|host|server|client|network|buffers?)\b"
 )
 _OF_BSD = re.compile(r"\b(?:darwin|macos|mac os|os x|macbook|homebrew|/users/|kqueue)\b|/users/|com\.apple")
 

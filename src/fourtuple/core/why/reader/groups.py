@@ -1,6 +1,5 @@
 """Findings that report the same failure, counted as one; a bounded number of them, on one time line."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,7 +82,7 @@ class Groups:
 
     def in_order(self) -> tuple[Finding, ...]:
         """Return them by their first time, if all have times of one clock; otherwise as they are in the text."""
-        groups: Iterable[_Group] = self._groups.values()
+        groups = sorted(self._groups.values(), key=lambda group: group.finding.where)
         clocks = {group.first.clock if group.first else None for group in groups}
         if len(clocks) == 1 and None not in clocks:
             groups = sorted(groups, key=lambda group: (group.first.at_s if group.first else 0.0, group.finding.where))

@@ -38,8 +38,6 @@ ENGLISH: Mapping[str, tuple[str, ...]] = {  # glibc first, then musl, then what 
         "connecttimeoutexception",
         "connecttimeouterror",
         "i/o timeout",
-        "client.timeout exceeded",
-        "client.timeout or context cancellation",
         "timed out connecting",
         "timed out while connecting",
         "timeout was reached",

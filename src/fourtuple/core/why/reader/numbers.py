@@ -6,17 +6,24 @@ from decimal import Decimal
 from fourtuple.core.numbers import number_of
 
 LEAST = 50  # connections; smaller numbers say nothing about a limit
-_DIGITS = r"\d{1,3}(?:[,.'_ ]\d{3})+(?!\d)|\d+(?:\.\d+|,\d{1,2}(?= ?(?:m|million)\b))?"
+_DIGITS = r"\d{1,3}(?:[,.'_ ]\d{3})+(?!\d)|\d+(?:\.\d+|,\d{1,2}(?= ?(?:m|mln|mio|million)\b))?"
 _AMOUNT = rf"(?P<digits>{_DIGITS}) ?(?P<unit>k|m|mln|million|thousand|mio)?"
 _ABOUT = (
     r"(?:about|around|roughly|approximately|approx\.?|nearly|almost|some|exactly|~|≈|circa|ca\.?|just over|just under)"
 )
-_UNITS = r"(?:connections|conns|sockets|clients|sessions|users|websockets|peers|devices|open|established|of them)"
+_UNITS = (
+    r"(?:connections|ports|file descriptors|open files|conns|sockets|clients|sessions|users|websockets|peers"
+    r"|devices|open|established|of them)"
+)
+_COUNTED = r"(?:connections|conns|sockets|sessions|websockets|open|established|of them)"
 _ABOUT_CONNECTIONS = re.compile(
     r"connect|socket|client|server|host|port\b|sessions|users|open\b|tcp|http|mqtt|proxy|load"
 )
-_NO_OTHER_THING = re.compile(  # `limit of 1000 rows` is one of rows
-    r"\W*(?:$|(?:and|then|but|to|from|per|on|with|when|in|at|for|or|before|after|while|every|each|no|the|it|i|why|so|now)\b)"
+# What may follow a number that nothing is said to count: the end of a clause, or a word that begins another one.
+_ENDS_SO = re.compile(
+    r" ?(?:\Z|[^\w ]|(?:and|but|or|then|to|on|in|at|per|for|from|with|when|if|while|until|before|after|because|since|no"
+    r"|concurrent|simultaneous|parallel|open|tcp|of (?:them|these|those)|it|we|the|so|as|between|towards?|against|again"
+    r"|now|here|there|every|each|max(?:imum)?|only|even|though|although|regardless|whatever|which|that|i)\b)"
 )
 SHORT = 40  # characters of a text that needs no such word
 _ADJECTIVES = (
@@ -49,7 +56,8 @@ _PROSE = tuple(
     re.compile(pattern)
     for pattern in (
         rf"{_ABOUT} {_AMOUNT}{_END}",
-        rf"(?<![\w.:/,#-]){_AMOUNT} {_ADJECTIVES}(?P<of>{_UNITS})\b",
+        rf"(?<![\w.:/,#-]){_AMOUNT} {_ADJECTIVES}(?P<of>{_COUNTED})\b",
+        rf"(?<![\w.:/,#-]){_AMOUNT} (?:concurrent|simultaneous|parallel) {_ADJECTIVES}(?P<of>{_UNITS})\b",
     )
 )
 _ALONE = re.compile(rf"(?:{_ABOUT} ?)?{_AMOUNT}(?: {_ADJECTIVES}(?P<of>{_UNITS}))?[.!?]?")
@@ -86,8 +94,7 @@ def number_in(folded: str, *, is_prose: bool) -> int | None:
         _value(match)
         for pattern in _PROSE
         for match in pattern.finditer(folded)
-        if (match.groupdict().get("of") and folded[: match.start()][-3:] != "of ")
-        or _NO_OTHER_THING.match(folded, match.end())
+        if match.groupdict().get("of") or _ENDS_SO.match(folded, match.end())
     ]
     return max((number for number in numbers if number is not None and number >= LEAST), default=None)
 
@@ -96,8 +103,9 @@ def _value(match: re.Match[str]) -> int | None:
     digits, unit = match["digits"], match["unit"] or ""
     if re.fullmatch(r"\d{1,3}(?:[,.'_ ]\d{3})+", digits) and not (unit and "." in digits):
         digits = re.sub(r"\D", "", digits)
-    if not {".", ","} & set(digits):
+    digits = digits.replace(",", ".")
+    if "." not in digits:
         whole = number_of(digits)
         return None if whole is None or whole * _TIMES[unit] > MOST else whole * _TIMES[unit]
-    value = float(digits.replace(",", ".")) * _TIMES[unit]
+    value = Decimal(digits) * _TIMES[unit]  # exact: 32.7k is 32,700
     return int(value) if value <= MOST and value == int(value) else None
