@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from fourtuple.core.why.reader import read_findings, read_text
 from fourtuple.core.why.reader.groups import MOST_GROUPS
-from fourtuple.core.why.reader.reading import BLOCK, MOST_TEXT
+from fourtuple.core.why.reader.reading import BLOCK
+from fourtuple.core.why.reader.repeats import MOST_TEXT
 from tests.core.why.reader.test_texts import TEXTS
 from tests.core.why.reader.unrelated import lines
 

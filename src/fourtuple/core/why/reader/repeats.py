@@ -7,6 +7,7 @@ tokens. A number that may be an errno or a status stays in the shape.
 
 import re
 from dataclasses import dataclass, replace
+from typing import Any
 
 from fourtuple.core.numbers import number_of
 from fourtuple.core.why.findings import Finding
@@ -142,5 +143,5 @@ def _is_whole_in(value: str, literal: str) -> bool:
     return re.search(rf"(?<![\w.]){re.escape(value)}(?![\w.])", literal, re.IGNORECASE) is not None
 
 
-def _filled(tokens: list[str], places: tuple[tuple[str, int], ...]) -> dict[str, str | int | None]:
+def _filled(tokens: list[str], places: tuple[tuple[str, int], ...]) -> dict[str, Any]:
     return {name: number_of(tokens[at]) if name in _COUNTS else tokens[at] for name, at in places}
