@@ -9,7 +9,7 @@ import pytest
 from fourtuple.core.doctor.diagnose import NOTHING, ONLY_SO_FAR, diagnose
 from fourtuple.core.doctor.records import Diagnosis, Rank
 from fourtuple.core.limits.facts import Memory
-from fourtuple.core.snapshot.records import Cgroup, HostAddress, HostProcess, Snapshot, UnixListener
+from fourtuple.core.snapshot.records import Cgroup, HostAddress, HostNamespace, HostProcess, Snapshot, UnixListener
 from fourtuple.core.sockets.table import PROC_NET_TCP, SOCKET, State
 from fourtuple.core.space.ranges import Ranges
 from tests.core.census.test_usage import Row, filled
@@ -383,3 +383,15 @@ def test_json_has_the_findings_with_their_subjects_and_cures() -> None:
     assert record["looked"] == {"namespaces": 1, "processes": 1, "cgroups": 1}
     assert (trouble["rank"], trouble["subject"]["pid"], trouble["subject"]["netns"]) == ("fails", PID, NETNS)
     assert {"do", "costs", "needs"} == trouble["cures"][0].keys()
+
+
+def test_connections_that_are_only_counted_are_told_as_such() -> None:
+    """As in the output of `ss -s`: which destinations they use is not known, so nothing is said to be short."""
+    counted = HostNamespace("net:[1]", sockstat={"TCP.tw": 125_217})
+    listed = replace(counted, read_from="ss -tan")
+
+    found = diagnose(Snapshot(0.0, namespaces={"net:[1]": counted}))
+
+    assert not found.limits_now
+    assert "125,217" in found.unseen[0]
+    assert diagnose(Snapshot(0.0, namespaces={"net:[1]": listed})).unseen == ()

@@ -11,6 +11,7 @@ from fourtuple.core.doctor.patient import Patient
 from fourtuple.core.doctor.records import Diagnosis, Trouble
 from fourtuple.core.limits.cures import at_hand_first
 from fourtuple.core.snapshot.records import Snapshot
+from fourtuple.core.units import format_count
 
 Rule = Callable[[Patient], Iterator[Trouble]]
 RULES: tuple[Rule, ...] = (
@@ -38,6 +39,8 @@ RULES: tuple[Rule, ...] = (
     tables.drops,
     tables.addresses,
 )
+MANY_WAITING = 10_000  # connections in TIME_WAIT that may use up the ports of a destination
+DEFAULT_PORTS = 28_232  # 32768-60999, where the range is not known
 NOTHING = "Nothing that was looked at limits connections now."
 ONLY_SO_FAR = "Nothing limits now. Run `fourtuple doctor --for 10s` to see whether these counters still move."
 
@@ -56,7 +59,7 @@ def diagnose(snapshot: Snapshot, before: Snapshot | None = None) -> Diagnosis:
         source=snapshot.source,
         for_s=patient.for_s,
         findings=tuple(found),
-        unseen=snapshot.unseen,
+        unseen=(*snapshot.unseen, *_not_listed(snapshot)),
         first=_first(found, root=snapshot.uid == 0),
         looked={
             "namespaces": len(snapshot.namespaces),
@@ -64,6 +67,18 @@ def diagnose(snapshot: Snapshot, before: Snapshot | None = None) -> Diagnosis:
             "cgroups": len(snapshot.cgroups),
         },
     )
+
+
+def _not_listed(snapshot: Snapshot) -> Iterator[str]:
+    """Sentences about connections that are only counted, as in the output of `ss -s`: their ends are unknown."""
+    for namespace in snapshot.namespaces.values():
+        waiting = namespace.sockstat.get("TCP.tw", 0)
+        if not namespace.read_from and waiting >= MANY_WAITING:
+            yield (
+                f"where the {format_count(waiting)} connections in TIME_WAIT go: one source address has"
+                f" {format_count(namespace.ports.automatic_ports.size if namespace.ports else DEFAULT_PORTS)} ports"
+                " for each destination; `ss -tan` on that host tells"
+            )
 
 
 def _first(found: list[Trouble], *, root: bool) -> str:
