@@ -64,7 +64,7 @@ def why(
         raise UsageError("why - --from -", "standard input is either the text or the snapshot", "Use a file for one.")
     text = _begun(_standard_input()) if what == ("-",) else " ".join(what)
     pasted = None if file is not None or not isinstance(text, str) else pasted_in(text)
-    host = Recorded(pasted, pid=pid, netns=netns) if pasted else host_of(file, at, pid=pid, netns=netns)
+    host = host_of(file, at, pid=pid, netns=netns)
     answer = verb(
         text,
         destination=destination,
@@ -75,7 +75,8 @@ def why(
         host=host,
     )
     if pasted is not None and not answer.findings:
-        sys.exit(_diagnosed(pasted, answer.to_json() | origin_of(host), everything=everything, as_json=as_json))
+        record = answer.to_json() | origin_of(Recorded(pasted))
+        sys.exit(_diagnosed(pasted, record, everything=everything, as_json=as_json))
     if as_json:
         print_json(answer.to_json() | origin_of(host))
     else:

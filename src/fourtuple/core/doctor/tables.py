@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from fourtuple.core.doctor.patient import Patient, of_most, rank_of
 from fourtuple.core.doctor.records import Rank, Subject, Trouble
 from fourtuple.core.limits.cures import Cure, Needs
-from fourtuple.core.limits.releases import parse_release
+from fourtuple.core.limits.releases import ROUTES6_FREE, parse_release
 from fourtuple.core.snapshot.records import HostAddress, HostNamespace
 
-ROUTES_FREE = (6, 3)  # since then, net.ipv6.route.max_size limits nothing (commit af6d10345ca7)
 DROPS = (
     ("rx_missed_errors", "the network card had no room for packets", "ethtool -G {name} rx MAXIMUM"),
     ("rx_fifo_errors", "the network card's buffer overflowed", "ethtool -G {name} rx MAXIMUM"),
@@ -57,8 +56,8 @@ def neighbours(patient: Patient) -> Iterator[Trouble]:
 
 
 def routes6(patient: Patient) -> Iterator[Trouble]:
-    """IPv6 routes against net.ipv6.route.max_size, before Linux 6.3."""
-    if parse_release(patient.now.kernel) >= ROUTES_FREE:
+    """IPv6 routes against net.ipv6.route.max_size, on kernels that it limits."""
+    if ROUTES6_FREE.holds(parse_release(patient.now.kernel)):
         return
     for namespace in patient.now.namespaces.values():
         used, most = namespace.routes6, patient.number("net.ipv6.route.max_size", namespace)

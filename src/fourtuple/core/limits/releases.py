@@ -123,6 +123,20 @@ RTO_MAX = KernelRule(
     "net.ipv4.tcp_rto_max_ms: the longest wait before a retransmission", (6, 15), None, "ip-sysctl.rst"
 )
 
+# Tables.
+ROUTES6_FREE = KernelRule(
+    "net.ipv6.route.max_size limits nothing", (6, 3), None, "net/ipv6/route.c, ip6_dst_alloc() (commit af6d10345ca7)"
+)
+XFRM_CACHE = KernelRule(
+    "IPsec has a cache of flows, which xfrm4_gc_thresh limits", None, (4, 14), "net/xfrm/xfrm_policy.c, net/core/flow.c"
+)
+IPVS_NO_DELAY = KernelRule(
+    "IPVS takes a reused source port without a delay where connections are tracked",
+    (5, 9),
+    None,
+    "Documentation/networking/ipvs-sysctl.rst, conn_reuse_mode; net/netfilter/ipvs/ip_vs_core.c",
+)
+
 # io_uring; kernel/uring.py probes each of these features.
 RING = KernelRule("io_uring has the operations that a ring of connections needs", (6, 1), None, "io_uring_setup(2)")
 RING_OPTIONS = KernelRule("io_uring sets socket options", (6, 7), None, "io_uring/uring_cmd.c")
@@ -152,6 +166,9 @@ RULES: tuple[KernelRule, ...] = (
     CHILD_HASH,
     LINEAR_SYNS,
     RTO_MAX,
+    ROUTES6_FREE,
+    XFRM_CACHE,
+    IPVS_NO_DELAY,
     RING,
     RING_OPTIONS,
     RING_ENDS,

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from fourtuple.core.limits import meters
 from fourtuple.core.limits.cures import Cure, Needs
+from fourtuple.core.limits.releases import IPVS_NO_DELAY, ROUTES6_FREE, XFRM_CACHE
 from fourtuple.core.units import format_count
 from fourtuple.core.why.scene import FULL, NEARLY, Cause, Evidence, Scene, ceiling, filled, limited, same
 
@@ -100,14 +101,14 @@ NETWORK: Mapping[str, Cause] = {
         neighbours,
     ),
     "route-cache": Cause(
-        "the IPv6 routing table has reached net.ipv6.route.max_size (4,096 by default before Linux 6.3)",
+        f"the IPv6 routing table has reached net.ipv6.route.max_size (4,096 by default before {ROUTES6_FREE.linux})",
         (
             Cure(
                 "sysctl -w net.ipv6.route.max_size=1048576",
                 "more kernel memory if an attacker makes routes",
                 Needs.ROOT,
             ),
-            Cure("use Linux 6.3 or later, which no longer counts cached routes", "", Needs.RESTART),
+            Cure(f"use {ROUTES6_FREE.linux} or later, which no longer counts cached routes", "", Needs.RESTART),
         ),
         route_cache,
     ),
@@ -120,7 +121,7 @@ NETWORK: Mapping[str, Cause] = {
                 Needs.ROOT,
             ),
             Cure("ip -s xfrm state and /proc/net/xfrm_stat show what fails"),
-            Cure("use Linux 4.14 or later, which has no such cache for IPv4", "", Needs.RESTART),
+            Cure(f"use {XFRM_CACHE.linux} or later, which has no such cache for IPv4", "", Needs.RESTART),
         ),
     ),
     "cilium-map": Cause(
@@ -140,7 +141,7 @@ NETWORK: Mapping[str, Cause] = {
     "ipvs-reuse": Cause(
         "IPVS sends a reused source port to a server that is gone, or waits 1 s (net.ipv4.vs.conn_reuse_mode)",
         (
-            Cure("use Linux 5.9 or later on the nodes, in which the delay is gone", "", Needs.RESTART),
+            Cure(f"use {IPVS_NO_DELAY.linux} or later on the nodes, in which the delay is gone", "", Needs.RESTART),
             Cure(
                 "sysctl -w net.ipv4.vs.conn_reuse_mode=0, expire_nodest_conn=1",
                 "with 0, new connections may reach a server that is being removed",

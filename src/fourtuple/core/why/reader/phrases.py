@@ -1,8 +1,8 @@
 """What kernels, libraries and proxies log when connections reach a limit, as phrases that lead to causes.
 
 Texts that stand for an errno alone are in messages.py; limits of single programs are rows of the catalogue.
-Sources: printk() texts of Linux 2.6 to 6.18; uipc_socket.c and kern_descrip.c of FreeBSD 14; the Go, Java and Python
-runtimes; systemd 256; "TCP/IP events" of Windows (4227, 4231); the documentation of Envoy, HAProxy, Cilium.
+Sources: printk() texts of the kernel (2.6 to 6.18); uipc_socket.c and kern_descrip.c of FreeBSD 14; the Go, Java and
+Python runtimes; systemd 256; "TCP/IP events" of Windows (4227, 4231); the documentation of Envoy, HAProxy, Cilium.
 """
 
 from collections.abc import Iterator, Sequence
