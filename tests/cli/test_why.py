@@ -169,6 +169,7 @@ def test_udp_ports_that_are_used_up_are_seen(ground: Ground) -> None:
     assert numbers(found["evidence"][0]) == [50, 50]
 
 
+@pytest.mark.alone  # another test's namespace may be full to the same address
 def test_a_pod_that_is_full_is_found_from_its_node(ground: Ground) -> None:
     """Every namespace is looked into, and the one that fits is named."""
     inside = sweep().namespaces.get(f"net:[{ground.run('stat', '-Lc', '%i', '/proc/self/ns/net').stdout.strip()}]")

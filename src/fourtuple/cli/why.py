@@ -64,7 +64,8 @@ def why(
         raise UsageError("why - --from -", "standard input is either the text or the snapshot", "Use a file for one.")
     text = _begun(_standard_input()) if what == ("-",) else " ".join(what)
     pasted = None if file is not None or not isinstance(text, str) else pasted_in(text)
-    host = host_of(file, at, pid=pid, netns=netns)
+    is_of_paste = pasted is not None and pid is None and netns is None  # then this host is asked only if it must be
+    host = None if is_of_paste else host_of(file, at, pid=pid, netns=netns)
     answer = verb(
         text,
         destination=destination,
@@ -78,9 +79,9 @@ def why(
         record = answer.to_json() | origin_of(Recorded(pasted))
         sys.exit(_diagnosed(pasted, record, everything=everything, as_json=as_json))
     if as_json:
-        print_json(answer.to_json() | origin_of(host))
+        print_json(answer.to_json() | (origin_of(host) if host else {}))
     else:
-        tell(*origin_lines(host.origin), *face.why_lines(answer, everything=everything))
+        tell(*origin_lines(host.origin if host else None), *face.why_lines(answer, everything=everything))
     sys.exit(EXIT_REACHED if answer.is_known else EXIT_SHORT)
 
 

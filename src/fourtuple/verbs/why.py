@@ -60,9 +60,9 @@ def why(
     findings, pasted = _read([text] if isinstance(text, str | bytes) else text)
     resolved: tuple[Resolved, ...] = ()
     end: Endpoint | None = None
-    host, is_given = host or here(), host is not None and host.origin is not None
+    is_given = host is not None and host.origin is not None
     if destination is not None:
-        end, resolved = _destination(destination, host, first_address=first_address)
+        end, resolved = _destination(destination, host or here(), first_address=first_address)
     if not findings:
         return Why((), {}, resolved, pasted=pasted.source if pasted else "")
     explained = findings[:MOST_EXPLAINED]
@@ -73,7 +73,7 @@ def why(
             answer = _judged(explained, targets, Recorded(pasted), everywhere=everywhere)
     if answer is None:
         elsewhere = pasted is not None and not is_given
-        answer = _judged(explained, targets, host, pid, everywhere=everywhere, ask=ask, elsewhere=elsewhere)
+        answer = _judged(explained, targets, host or here(), pid, everywhere=everywhere, ask=ask, elsewhere=elsewhere)
     more = len(findings) - len(explained)
     beyond = (f"{format_count(more)} more kinds of failures in the text, which are not weighed",) if more else ()
     return replace(answer, resolved=resolved, unseen=(*beyond, *answer.unseen), pasted=pasted.source if pasted else "")
