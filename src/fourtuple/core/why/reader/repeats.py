@@ -24,13 +24,14 @@ _LONG = 5  # digits of a number that is no errno and no status
 _ENDS = ("source", "destination")
 _COUNTS = ("pid", "port", "number")
 Shape = tuple[str, ...]
+Places = tuple[tuple[str, tuple[int, ...]], ...]  # (field, numbers of its tokens)
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What lines of a shape report: findings, and for each the fields that are tokens, by their places."""
+    """What lines of a shape report: findings, and for each the fields that are tokens, by all their places."""
 
-    findings: tuple[tuple[Finding, tuple[tuple[str, int], ...]], ...]
+    findings: tuple[tuple[Finding, Places], ...]
 
 
 @dataclass(slots=True)
@@ -60,7 +61,10 @@ class Repeats:
         known = self._known.get(shape)
         if known is None or not _stands_alone(part, line):
             return False
-        key = (shape, tuple(tokens[at] for _, places in known.findings for _, at in places))
+        fields = [{tokens[at] for at in ats} for _, places in known.findings for _, ats in places]
+        if any(len(values) > 1 for values in fields):  # a field that stood twice is two different ones here
+            return False
+        key = (shape, tuple(value for values in fields for value in values))
         if runs := self._runs.get(key):
             for run in runs:
                 run.count += 1
@@ -120,8 +124,8 @@ def _stands_alone(part: Lines, line: int) -> bool:
     return not any(part.continues(each) for each in range(max(0, line - 1), min(len(part.lines), line + 2)))
 
 
-def _places(finding: Finding, tokens: list[str], literal: str) -> tuple[tuple[str, int], ...] | None:
-    """Where the fields of a finding stand among the tokens; None: one of them is not exactly one token.
+def _places(finding: Finding, tokens: list[str], literal: str) -> Places | None:
+    """Where the fields of a finding stand among the tokens; None: one of them does not.
 
     literal: what is left of the line, where a field may stand as well
     """
@@ -132,10 +136,10 @@ def _places(finding: Finding, tokens: list[str], literal: str) -> tuple[tuple[st
             continue
         if _is_whole_in(str(value), literal):
             continue
-        found = [at for at, token in enumerate(tokens) if token == str(value)]
-        if len(found) != 1:
+        found = tuple(at for at, token in enumerate(tokens) if token == str(value))
+        if not found:
             return None
-        places.append((name, found[0]))
+        places.append((name, found))
     return tuple(places)
 
 
@@ -143,5 +147,5 @@ def _is_whole_in(value: str, literal: str) -> bool:
     return re.search(rf"(?<![\w.]){re.escape(value)}(?![\w.])", literal, re.IGNORECASE) is not None
 
 
-def _filled(tokens: list[str], places: tuple[tuple[str, int], ...]) -> dict[str, Any]:
-    return {name: number_of(tokens[at]) if name in _COUNTS else tokens[at] for name, at in places}
+def _filled(tokens: list[str], places: Places) -> dict[str, Any]:
+    return {name: number_of(tokens[at]) if name in _COUNTS else tokens[at] for name, (at, *_) in places}
