@@ -16,7 +16,6 @@ from typing import Any, Self
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.orders import Watch
-from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.kernel import process
 from fourtuple.kernel.proc.cgroups import read_memory
 from fourtuple.verbs.hold import hold
@@ -74,16 +73,12 @@ def watch(wanted: int, destinations: Sequence[str], strategy: Strategy, how: Wat
     progress: list[tuple[float, int, float]] = []
     run = hold(wanted, destinations, strategy=strategy, watch=how, hold_s=0)
     resident_bytes = free_bytes = 0
-    while True:
-        try:
-            sample: Sample = next(run)
-        except StopIteration as end:
-            record: HoldRecord = end.value
-            break
+    for sample in run:
         if sample.phase is Phase.OPENING and sample.opened:
             progress.append((sample.elapsed_s, sample.opened, _cpu_s()))
         elif sample.phase is Phase.HOLDING and not resident_bytes:
             resident_bytes, free_bytes = _resident_bytes(), free_memory_bytes()
+    record = run.record
     return Opening(
         held=record.held,
         elapsed_s=record.elapsed_s,
