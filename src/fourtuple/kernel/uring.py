@@ -94,6 +94,7 @@ SQE = np.dtype(
 )  # struct io_uring_sqe, 64 bytes
 SQE_WORDS = SQE.itemsize // 8  # copied as words: NumPy copies structured rows field by field, ten times slower
 CQE = np.dtype([("user_data", "u8"), ("res", "i4"), ("flags", "u4")])  # struct io_uring_cqe
+CQE_WORDS = CQE.itemsize // 8
 Sqes = NDArray[Any]
 Cqes = NDArray[Any]
 
@@ -219,7 +220,7 @@ class Ring:
         self._maps += [_Map(self.fd, entries * SQE.itemsize, OFF_SQES)]
         ring, requests = (each.bytes for each in self._maps)
         self._sqes = np.frombuffer(requests, np.uint64).reshape(-1, SQE_WORDS)
-        self._cqes: Cqes = np.frombuffer(ring, CQE, completions, cqes)
+        self._cqes = np.frombuffer(ring, np.uint64, CQE_WORDS * completions, cqes).reshape(-1, CQE_WORDS)
         self._sq_tail, self._cq_head, self._cq_tail = (
             np.frombuffer(ring, np.uint32, 1, offset) for offset in (sq_tail, cq_head, cq_tail)
         )
@@ -262,18 +263,18 @@ class Ring:
             self._enter(0, self._completions, ENTER_GETEVENTS | ENTER_EXT_ARG)
             done.append(self._reap())
             if len(done[-1]) < self._completions:
-                return np.concatenate(done)
+                words = np.concatenate(done)
+                return words.view(CQE)[:, 0]
 
-    def _reap(self) -> Cqes:
-        """Remove the posted completions from the queue, and return a copy of them."""
+    def _reap(self) -> NDArray[np.uint64]:
+        """Remove the posted completions from the queue, and return a copy of them as words."""
         head, tail = int(self._cq_head[0]), int(self._cq_tail[0])
-        count = tail - head & 0xFFFFFFFF
-        if not count:
-            return np.zeros(0, CQE)
-        rows = (head + np.arange(count)) & (len(self._cqes) - 1)
-        done: Cqes = self._cqes[rows]
+        first, count = head & (self._completions - 1), tail - head & 0xFFFFFFFF
+        words = self._cqes[first : first + count].copy()
+        if first + count > self._completions:
+            words = np.concatenate((words, self._cqes[: first + count - self._completions]))
         self._cq_head[0] = tail
-        return done
+        return words
 
     def install(self, slot: int, descriptor: int) -> None:
         """Put an open file into a slot of the table, which then keeps the file open. Raises OSError."""

@@ -16,7 +16,7 @@ from fourtuple.core.space.endpoints import FourTuple
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.engine.control import Cookies
-from fourtuple.engine.loops.contract import How
+from fourtuple.engine.loops.contract import How, Slots
 from fourtuple.engine.workloads.hold import HoldJob, hold
 from tests.engine.scripted import Clock, Run, ScriptedLoop
 
@@ -61,6 +61,33 @@ def test_as_many_are_held_as_were_wanted(wanted: int) -> None:
     run.finish()
     assert (run.counters["open"], run.counters["closed"], loop.open, loop.shut_down) == (0, wanted, set(), True)
     assert loop.closed == [(slot, True) for slot in range(wanted)]
+
+
+def test_new_connections_are_polled_when_no_others_come() -> None:
+    """Polling does not slow down the opening: it begins when all are open."""
+    connects: list[int] = []
+
+    class Loop(ScriptedLoop):
+        def watch(self, slots: Slots) -> None:
+            super().watch(slots)
+            connects.append(len(self.connects))
+
+    loop = Loop(Clock())
+    run = opened(a_run(500, loop))
+    run.until(lambda: loop.watched == set(range(500)))
+
+    assert connects == [500]
+
+
+def test_an_end_is_noticed_while_others_are_still_being_opened() -> None:
+    """At the latest LATER_NS after the connection was opened, plus a tick."""
+    loop = ScriptedLoop(Clock(), batch=1, step_s=0.001)
+    loop.incoming[0] = [b""]
+    run = a_run(3000, loop)
+    run.until(lambda: run.counters["lost"] == 1)
+
+    assert run.counters["phase"] == Phase.OPENING
+    assert 1000 <= run.counters["opened"] <= 1100
 
 
 def test_never_more_at_once_than_the_pace_allows() -> None:

@@ -33,10 +33,6 @@ ACCEPTS = 256  # submitted at once for a listener with a long queue
 RELEASE_S, RELEASE_SHARE = 1.0, 20  # files are let go at most so often, and for at most a twentieth of the time
 _NO_MORE = -errno.EAGAIN, -errno.EWOULDBLOCK, -errno.ECANCELED  # results of accepts that found the queue empty
 
-_PASSED_ON = np.isin(np.arange(OPS), (STAGE, Op.CONNECT, Op.RECEIVE, Op.SEND))
-_ENDS = np.zeros(OPS, np.uint8)  # which bits of Pending a completion clears
-_ENDS[[STAGE, Op.CONNECT, Op.SEND]] = Pending.CONNECTING, Pending.CONNECTING, Pending.SENDING
-
 
 class RingLoop:
     name = "ring"
@@ -51,7 +47,7 @@ class RingLoop:
         self._rings = Rings(capacity, self._can)
         self.capacity = self._rings.capacity
         # Some 5 ms of work: smaller batches cost a fifth of the rate. With many connections, durations matter less.
-        self.batch = 256 if self.capacity < MANY else 2048
+        self.batch = 512 if self.capacity < MANY else 2048
         self._state = np.zeros(self.capacity, np.uint8)  # the Pending of each slot
         self._cookies = np.zeros(self.capacity, np.uint64)  # only of sockets that were prepared one by one
         self._connects = Connects()
@@ -60,13 +56,22 @@ class RingLoop:
         self._armed = False
         self._room = 0
         self._done: list[Completions] = []
-        self._buffers: dict[
-            int, tuple[NDArray[np.uint8], int]
-        ] = {}  # buffers of pending sends, and how many sends use each
+        # The buffers of pending sends, and how many sends use each.
+        self._buffers: dict[int, tuple[NDArray[np.uint8], int]] = {}
         self._buffer_number = 0
         self._answer: int | None = None  # the result for _call
         self._unreleased: set[int] = set()  # rings in which slots were closed since they were polled anew
         self._next_release_s = 0.0
+        self._takes = (  # in this order: what is closed completes last
+            (CALL, self._answered),
+            (Op.ACCEPT, self._accepted),
+            (Op.WATCH, self._polled),
+            (Op.RECEIVE, self._received),
+            (Op.SEND, self._sent),
+            (STAGE, self._connected),
+            (Op.CONNECT, self._connected),
+            (Op.CLOSE, self._closed),
+        )
 
     # Starting
 
@@ -191,39 +196,46 @@ class RingLoop:
             self._sort(ring, done)
 
     def _sort(self, ring: int, done: Cqes) -> None:
-        """Convert a ring's completions to those of the contract; omit those of closing slots and internal entries."""
+        """Take in a ring's completions by their operations."""
         results = done["res"]
         slots, ops = entries.untag(done["user_data"])
-        kinds = np.bincount(ops, minlength=CALL + 1)
-        if kinds[CALL]:
-            self._answer = int(results[ops == CALL][0])
-        if kinds[Op.ACCEPT]:
-            accepts = ops == Op.ACCEPT
-            self._accepted(ring, slots[accepts], results[accepts])
+        kinds = np.bincount(ops, minlength=OPS)
         if kinds[Op.SEND]:
             self._let_buffers_go(entries.buffers_of(done["user_data"][ops == Op.SEND]))
-        if kinds[Op.WATCH]:
-            watches = ops == Op.WATCH
-            self._polled(ring, slots[watches], results[watches])
-        closed = slots[ops == Op.CLOSE]
-        ours = _PASSED_ON[ops]
-        if not ours.all():
-            ops, slots, results = ops[ours], slots[ours], results[ours]
-        ops[ops == STAGE] = Op.CONNECT
-        canceled = (results == -errno.ECANCELED) & (
-            ops == Op.CONNECT
-        )  # an earlier entry of the chain reports the reason
-        keep = ((self._state[slots] & Pending.CLOSING) == 0) & ~canceled
-        if not keep.all():
-            ops, slots, results = ops[keep], slots[keep], results[keep]
-        self._state[slots] &= ~_ENDS[ops]
-        failed = slots[(ops == Op.CONNECT) & (results < 0)]
+        for op, take in self._takes:
+            if kinds[op] == len(ops):
+                take(ring, slots, results)
+            elif kinds[op]:
+                of_this = ops == op
+                take(ring, slots[of_this], results[of_this])
+
+    def _answered(self, ring: int, slots: NDArray[np.int64], results: NDArray[np.int32]) -> None:
+        self._answer = int(results[0])
+
+    def _received(self, ring: int, slots: NDArray[np.int64], results: NDArray[np.int32]) -> None:
+        self._ended(Op.RECEIVE, 0, slots, results)
+
+    def _sent(self, ring: int, slots: NDArray[np.int64], results: NDArray[np.int32]) -> None:
+        self._ended(Op.SEND, Pending.SENDING, slots, results)
+
+    def _connected(self, ring: int, slots: NDArray[np.int64], results: NDArray[np.int32]) -> None:
+        known = results != -errno.ECANCELED  # otherwise an earlier entry of the chain reports the reason
+        slots, results = self._ended(Op.CONNECT, Pending.CONNECTING, slots[known], results[known])
+        failed = slots[results < 0]
         if len(failed):
             self._clear(failed)
-        if len(ops):
-            self._complete(ops, slots, results)
-        if len(closed):
-            self._closed(ring, closed)
+
+    def _ended(
+        self, op: int, pending: int, slots: NDArray[np.int64], results: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Pass on the completions of an operation, which is no longer pending, except for closing slots → the rest."""
+        state = self._state[slots]
+        closing = (state & Pending.CLOSING) > 0
+        if closing.any():
+            slots, results, state = slots[~closing], results[~closing], state[~closing]
+        self._state[slots] = state & ~np.uint8(pending)
+        self._complete(op, slots, results)
+        return slots, results
 
     def _polled(self, ring: int, slots: NDArray[np.int64], results: NDArray[np.int32]) -> None:
         """Take in polls that have ended: there is data, or the end of the connection, perhaps by our own close."""
@@ -238,7 +250,7 @@ class RingLoop:
         self._complete(Op.WATCH, slots[~is_closing], 0)
         self._empty(ring, slots[(state & Pending.CLOSED) > 0])
 
-    def _closed(self, ring: int, slots: NDArray[np.int64]) -> None:
+    def _closed(self, ring: int, slots: NDArray[np.int64], results: NDArray[np.int32]) -> None:
         """Take in closes. A slot that is still polled keeps its socket until the poll has ended, too."""
         armed = (self._state[slots] & Pending.ARMED) > 0
         self._state[slots[armed]] |= np.uint8(Pending.CLOSED)

@@ -1,7 +1,8 @@
 """Which open connections have data to read, where that data goes, and which of them are lost.
 
 Connections are read in batches with few buffers. Without `watch`, all are read when the control says so, until nothing
-more can be read.
+more can be read. While connections are being opened quickly, new ones without a dialogue are polled a little later:
+once no others come, or after LATER_NS. What happened to them before is noticed then.
 """
 
 import errno
@@ -15,6 +16,10 @@ from fourtuple.engine.loops.contract import Completions, Slots
 from fourtuple.engine.states import Life
 from fourtuple.engine.workloads.contract import Worker
 from fourtuple.engine.workloads.last_words import LastWords
+
+LATER_NS = 1_000_000_000
+SOON_S = 0.001  # no other connection came for this long
+BATCH = 4096  # connections polled together
 
 
 class Watcher:
@@ -39,12 +44,19 @@ class Watcher:
         self._hears = worker.dialogue is not None and worker.dialogue.hears
         self._half_duplex = worker.dialogue is not None and worker.dialogue.half_duplex
         self._looks = worker.control.looks
+        self._new: list[Slots] = []  # open, and not polled yet
+        self._new_ns = 0  # when the oldest of them was opened
+        self._are_coming = False  # others were opened since the last step
         self._last_words = LastWords(worker.counters) if last_words else None
 
     def opened(self, slots: Slots, now_ns: int) -> None:
         if self._worker.dialogue:
             self._worker.dialogue.opened(slots, now_ns)
-        self._listen_next(slots)
+            self._listen_next(slots)
+        elif self._watch:
+            self._new_ns = now_ns if not self._new else self._new_ns
+            self._new.append(slots)
+            self._are_coming = True
 
     def listen(self, slots: Slots) -> None:
         """Wait until data or the end can be read on these slots; does nothing without `watch`."""
@@ -54,14 +66,26 @@ class Watcher:
     def start(self) -> float:
         """Read from as many waiting connections as there are free buffers."""
         worker = self._worker
+        wait_s = self._poll_new() if self._new else TICK_S
         if not self._watch and worker.control.looks != self._looks and not worker.reads.waiting:
             self._looks = worker.control.looks
             worker.reads.add(worker.all_open())
         slots, rows = worker.reads.take()
         if not len(slots):
-            return TICK_S
+            return wait_s
         worker.loop.receive(slots, worker.reads.buffers, rows)
         return 0.0
+
+    def _poll_new(self) -> float:
+        """Poll new connections if it is time → how long until there may be more to poll."""
+        if self._are_coming and self._worker.clock_ns() < self._new_ns + LATER_NS:
+            self._are_coming = False
+            return SOON_S
+        new = self._worker.still_open(np.unique(np.concatenate(self._new)))  # a slot may have been opened again
+        self._new = []
+        for start in range(0, len(new), BATCH):
+            self.listen(new[start : start + BATCH])
+        return TICK_S
 
     def take_watches(self, watches: Completions) -> None:
         self._worker.reads.add(self._worker.still_open(watches["slot"]))
