@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     "--workers",
     type=click.IntRange(1, 1000),
     metavar="N",
-    help="Number of processes.  [default: 1; epoll: as needed]",
+    help="Number of processes.  [default: by CPUs, files and N]",
 )
 @click.option(
     "--close",

@@ -102,7 +102,14 @@ def prepare(options: HoldOptions) -> HoldOrder:
     if seen.ports is None or seen.strategy is Strategy.BIND0:
         raise UsageError(f"--strategy {seen.strategy}", "hold does not support it", "See hold --help.")
     connections = fitting(options.wanted, seen.world.free_memory)
-    choice = choose(options.loop, log=options.log, connections=connections, workers=options.workers)
+    choice = choose(
+        options.loop,
+        log=options.log,
+        connections=connections,
+        workers=options.workers,
+        rate_per_s=options.rate_per_s,
+        free_bytes=seen.world.free_memory.free_bytes,
+    )
     space = usable(seen.space, seen.uses[0], seen.strategy, options.wanted)
     here = {address for address in targets_of(space) if addresses.is_local(address)}
     start = start_of("hold", seen.world, soft_before=soft_before)

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -12,7 +13,16 @@ from hypothesis import strategies as st
 from fourtuple.core.limits.cost import FILES_RESERVED, MOST_WORKERS
 from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.runs.slices import split
-from fourtuple.engine.loops.room import FILES, LOCKED, Layout, epoll_room, ring_room, rings_made
+from fourtuple.engine.loops.room import (
+    FILES,
+    LOCKED,
+    Layout,
+    epoll_room,
+    ring_room,
+    rings_made,
+    workers_worth,
+)
+from fourtuple.kernel.proc.pid import usable_cpus
 from fourtuple.kernel.process import Files, read_files
 from fourtuple.kernel.uring import features
 from tests.conftest import limited, need
@@ -40,6 +50,54 @@ rings = Rings(room.connections, can)
 needs = [rings.need(number) for number in range(-(-room.connections // 20_000))]
 json.dump([made, [room.connections, room.limit, room.because], needs], sys.stdout)
 """
+
+
+@pytest.mark.parametrize(
+    ("connections", "rate_per_s", "cpus", "free_bytes", "workers"),
+    [
+        (100, None, 32, None, 1),  # too few connections
+        (16_383, None, 32, None, 1),
+        (16_384, None, 32, None, 2),
+        (19_800, None, 2, 2**34, 2),
+        (1_000_000, None, 1, None, 1),  # one CPU
+        (1_000_000, None, 32, 2**37, 32),
+        (1_000_000, 500.0, 32, None, 1),  # one process keeps this rate
+        (1_000_000, 40_000.0, 32, None, 2),
+        (1_000_000, 1e300, 32, None, 32),
+        (1_000_000, None, 32, 2**27, 2),  # 128 MiB of memory
+        (1_000_000, None, 32, 0, 1),
+        (100_000_000, None, 5000, None, MOST_WORKERS),
+    ],
+)
+def test_each_cpu_opens_if_there_is_work_for_it(
+    connections: int, rate_per_s: float | None, cpus: int, free_bytes: int | None, workers: int
+) -> None:
+    """The number of processes follows from CPUs, connections, rate and memory."""
+
+    assert workers_worth(connections, rate_per_s, cpus, free_bytes) == workers
+    assert epoll_room(Files(2**20, 2**20, 10), connections, None, least=workers).workers >= workers
+    assert epoll_room(Files(2**20, 2**20, 10), connections, 1, least=workers).workers == 1
+
+
+THREADS = """
+import threading
+from fourtuple.core.runs.orders import LoopName
+from fourtuple.engine.loops.choose import choose
+
+alone = choose(LoopName.AUTO, connections=100_000).room.workers
+done = threading.Event()
+threading.Thread(target=done.wait).start()
+print(alone, choose(LoopName.AUTO, connections=100_000).room.workers)
+done.set()
+"""
+
+
+def test_a_program_with_threads_is_not_forked_for_speed() -> None:
+    """The command, which has one thread, uses each CPU; a program that has several is not forked without need."""
+    alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", THREADS], env=alone, capture_output=True, text=True, timeout=COMMAND_S)
+
+    assert done.stdout.split() == [str(usable_cpus()), "1"], done.stderr
 
 
 @given(st.integers(0, 3000), st.integers(0, 100), st.integers(1, 10**6), st.none() | st.integers(1, 2000))

@@ -51,7 +51,8 @@ class HoldOptions:
     first_address: use only the first address of a name
     rate_per_s:   connections to open per second; None: as fast as possible
     hold_s:       how long to hold the connections, once the last one is open
-    workers:      processes; None: one with the ring, otherwise as many as the limit of open files requires
+    workers:      processes; None: one for each CPU if there is work for it, and as many as the limit of open files
+                  requires
     reset:        close by RST, which leaves no TIME_WAIT; otherwise by FIN
     log:          report every event on a connection
     timeout_s:    a connect() without an answer fails with ETIMEDOUT after this time; data sent must be acknowledged

@@ -7,8 +7,9 @@ from fourtuple.core.runs.orders import LoopName
 from fourtuple.engine.loops.contract import Loop
 from fourtuple.engine.loops.epoll import EpollLoop
 from fourtuple.engine.loops.ring import RingLoop
-from fourtuple.engine.loops.room import LOCKED, Room, epoll_room, ring_room
+from fourtuple.engine.loops.room import LOCKED, Room, epoll_room, ring_room, workers_worth
 from fourtuple.kernel import process
+from fourtuple.kernel.proc.pid import usable_cpus
 from fourtuple.kernel.uring import features
 
 
@@ -30,20 +31,31 @@ class Choice:
 
 
 def choose(
-    wanted: LoopName, *, log: bool = False, connections: int | None = None, workers: int | None = None
+    wanted: LoopName,
+    *,
+    log: bool = False,
+    connections: int | None = None,
+    workers: int | None = None,
+    rate_per_s: float | None = None,
+    free_bytes: int | None = None,
 ) -> Choice:
     """Choose the loop for a run. What it needs for the connections is made once, to prove that it can be made.
 
     log:         the run logs the endpoints of connections, so the loop must be able to report them
     connections: how many there are to be; None: as many as possible
-    workers:     in how many processes; None: as many as it takes
+    workers:     in how many processes; None: as many as it takes, or more if that is faster
+    rate_per_s:  at which connections are to be opened; None: as fast as possible
+    free_bytes:  free memory; None: unknown
 
     The limit of open files is taken to be the hard one, to which a run raises its own.
     Raises CannotError if the ring loop is wanted and not available.
     """
     files = process.read_files()
     files = replace(files, soft=files.hard)
-    epoll = Choice(LoopName.EPOLL, "asked for", epoll_room(files, connections, workers))
+    # A process with several threads is not forked without need: the child has only one of them (fork(2)).
+    can_fork = connections is not None and process.threads() == 1
+    least = workers_worth(connections or 0, rate_per_s, usable_cpus(), free_bytes) if can_fork else 1
+    epoll = Choice(LoopName.EPOLL, "asked for", epoll_room(files, connections, workers, least))
     if wanted is LoopName.EPOLL:
         return epoll
     can = features()
@@ -54,7 +66,7 @@ def choose(
         if wanted is LoopName.RING:
             raise CannotError("the ring loop", why_not, "Use --loop epoll.")
         return replace(epoll, because=why_not)
-    ring = Choice(LoopName.RING, "io_uring is available", ring_room(files, can, connections, workers))
+    ring = Choice(LoopName.RING, "io_uring is available", ring_room(files, can, connections, workers, least))
     if wanted is LoopName.RING:
         if not ring.room.connections and ring.room.limit == LOCKED:
             raise CannotError("the ring loop", ring.room.because, "Use --loop epoll.")

@@ -23,6 +23,8 @@ ENTRIES_SMALL, ENTRIES, MANY_SLOTS = 128, 512, 8192
 RING_FILES = 2  # the ring, and the eventfd that signals its completions
 MOST_RING_SLOTS = 2**22  # of a process
 MOST_EPOLL_SLOTS = 2**18  # some 20 MB of tables; where the limit of open files allows more, add processes instead
+# A process of its own pays off from so many connections on, and at a higher rate than this; it takes some 15 MB.
+WORTH_CONNECTIONS, WORTH_RATE_PER_S, WORTH_BYTES = 2**13, 20_000, 2**26
 MOST_MADE = 2048  # rings that are made to prove that they can be: 41 MB with small queues
 FILES, LOCKED = "RLIMIT_NOFILE", "RLIMIT_MEMLOCK"
 
@@ -76,15 +78,30 @@ class Layout:
         return -(-connections // self.slots)
 
 
-def ring_room(files: Files, can: Features, connections: int | None, workers: int | None) -> Room:
+def workers_worth(connections: int, rate_per_s: float | None, cpus: int, free_bytes: int | None) -> int:
+    """How many processes open so many connections fastest: one for each CPU, if there is work and memory for it.
+
+    rate_per_s: at which they are to be opened; None: as fast as possible
+    cpus:       that the process may use
+    free_bytes: memory; None: unknown
+    """
+    most = [cpus, connections // WORTH_CONNECTIONS, MOST_WORKERS]
+    if rate_per_s is not None:
+        most.append(int(min(rate_per_s, MOST_WORKERS * WORTH_RATE_PER_S) // WORTH_RATE_PER_S))
+    if free_bytes is not None:
+        most.append(free_bytes // WORTH_BYTES)
+    return max(1, min(most))
+
+
+def ring_room(files: Files, can: Features, connections: int | None, workers: int | None, least: int = 1) -> Room:
     """What rings can hold.
 
     connections: how many are wanted; None: as many as possible
-    workers:     processes; None: as many as `connections` take
+    workers:     processes; None: as many as `connections` take, and not fewer than `least`
     """
     layout = Layout.of(files, FILES_RESERVED)
     what = f"{_some(layout.most, 'ring')} of {layout.slots:,} sockets"
-    by_files = _by_files(files, layout.capacity, connections, workers, what)
+    by_files = _by_files(files, layout.capacity, connections, workers, least, what)
     wanted = min(by_files.connections, by_files.connections if connections is None else connections)
     fewer, more = divmod(wanted, by_files.workers)  # as core/runs/slices.py shares them
     rings = more * layout.rings(fewer + 1) + (by_files.workers - more) * layout.rings(fewer)
@@ -96,18 +113,18 @@ def ring_room(files: Files, can: Features, connections: int | None, workers: int
     return Room(min(wanted, held), by_files.workers, held // by_files.workers, LOCKED, words)
 
 
-def epoll_room(files: Files, connections: int | None, workers: int | None) -> Room:
+def epoll_room(files: Files, connections: int | None, workers: int | None, least: int = 1) -> Room:
     """What ordinary sockets can hold; the arguments are those of `ring_room`."""
     each = max(0, files.soft - files.open - FILES_RESERVED)
     if connections is None:
         each = min(each, MOST_EPOLL_SLOTS)
-    return _by_files(files, each, connections, workers, f"{each:,} sockets")
+    return _by_files(files, each, connections, workers, least, f"{each:,} sockets")
 
 
-def _by_files(files: Files, each: int, connections: int | None, workers: int | None, what: str) -> Room:
+def _by_files(files: Files, each: int, connections: int | None, workers: int | None, least: int, what: str) -> Room:
     """What files allow. each, what: connections of a process, and how it holds them"""
     needed = -(-connections // each) if connections and each else 1
-    count = workers or min(needed, MOST_WORKERS)
+    count = workers or min(max(needed, least), MOST_WORKERS)
     processes = "a process" if count == 1 else f"each of {count:,} processes"
     words = f"ulimit -n {format_count(files.soft)}, {files.open} in use: {processes} can have {what}"
     return Room(count * each, count, each, FILES, words)
