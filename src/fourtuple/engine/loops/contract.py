@@ -90,7 +90,10 @@ class Loop(Protocol):
         """Send the first sizes[i] bytes of buffers[rows[i]] on slots[i]; slots may share a row."""
 
     def close(self, slots: Slots, reset: bool) -> None:
-        """Close the connections; reset: by RST, which leaves no TIME_WAIT, otherwise by FIN."""
+        """Close the connections; reset: by RST, which leaves no TIME_WAIT, otherwise by FIN.
+
+        Many are closed fastest in the reverse of the order in which they are watched.
+        """
 
     def describe(self, slot: int) -> FourTuple | None:
         """The 4-tuple of a slot's connection, local end first; None if it is no longer connected."""

@@ -147,27 +147,29 @@ def on_each(
 def closes(slots: Slots, local: Local, state: NDArray[np.uint8], *, reset: bool, releases: bool) -> Sqes:
     """Cancel pending operations, end the connection, close: a chain that continues if one of its entries fails.
 
-    A poll would keep a closed socket alive. It need not be cancelled, which takes the kernel long when a ring has many
-    (io_poll_find, io_uring/poll.c, v6.18): it completes by itself when the connection is ended.
+    A poll left pending would keep a closed socket alive. It completes by itself when the connection is reset; for a FIN
+    it is cancelled. The kernel looks for it in a list that has the youngest poll first (io_poll_find, io_uring/poll.c,
+    v6.18), so that many are closed fastest in the reverse order.
 
     state:    the `Pending` of each slot
     reset:    end it by RST; otherwise by FIN
-    releases: the close ends it by FIN at once (`Features`), if it is not polled
+    releases: the close ends it by FIN at once (`Features`)
     """
     numbers = slots.astype(np.uint64)
-    waits = bool((state & (Pending.CONNECTING | Pending.SENDING)).any())
-    ends = reset or not releases or bool((state & Pending.ARMED).any())
-    chain = np.zeros((len(slots), 1 + waits + ends), SQE)
+    pending = Pending.CONNECTING | Pending.SENDING | (0 if reset else Pending.ARMED)
+    waits = bool((state & pending).any())
+    chain = np.zeros((len(slots), 1 + waits + (reset or not releases)), SQE)
     chain["flags"] = HARDLINK | SKIP_SUCCESS
     chain["user_data"] = _TAGS[SILENT]
     if waits:
         cancel = chain[:, 0]
-        cancel["opcode"], cancel["addr"] = Opcode.ASYNC_CANCEL, numbers | _TAGS[Op.CONNECT]
+        what = np.where(state & Pending.ARMED, _TAGS[Op.WATCH], _TAGS[Op.CONNECT])
+        cancel["opcode"], cancel["addr"] = Opcode.ASYNC_CANCEL, numbers | what
         # The user_data of a send is not remembered, so cancel everything on its descriptor: slow, but rare.
         sends = (state & Pending.SENDING) > 0
         cancel["fd"] = np.where(sends, local, -1)
         cancel["op_flags"] = np.where(sends, CANCEL_ALL | CANCEL_FD | CANCEL_FD_FIXED, 0)
-    if ends:
+    if reset or not releases:
         end = chain[:, -2]
         end["flags"], end["fd"] = HARDLINK | SKIP_SUCCESS | FIXED_FILE, local
         if reset:

@@ -145,8 +145,8 @@ class RingLoop:
             some = slots if rows is None else slots[rows]
             state = self._state[some]
             chains = entries.closes(some, local, state, reset=reset, releases=self._can.releases)
-            # Where a send is cancelled, so is the poll.
-            armed = np.where(state & Pending.SENDING, 0, state & Pending.ARMED)
+            # The end of a poll is waited for, unless the chain cancels it.
+            armed = np.where(state & Pending.SENDING, 0, state & Pending.ARMED) if reset else 0
             self._state[some] = armed | np.uint8(Pending.CLOSING)
             self._rings.submit(ring, chains)
             self._closed_in(ring)
@@ -239,7 +239,7 @@ class RingLoop:
 
     def _polled(self, ring: int, slots: NDArray[np.int64], results: NDArray[np.int32]) -> None:
         """Take in polls that have ended: there is data, or the end of the connection, perhaps by our own close."""
-        ended = results != -errno.ECANCELED  # else it was polled anew, or cancelled with a send
+        ended = results != -errno.ECANCELED  # otherwise we have cancelled it
         slots = slots if ended.all() else slots[ended]
         state = self._state[slots] & ~np.uint8(Pending.ARMED)
         self._state[slots] = state

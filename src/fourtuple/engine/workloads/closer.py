@@ -70,8 +70,8 @@ class Closer:
         self.let_go(slots, reset=self._reset)
 
     def close_all(self) -> None:
-        """From now on each `start` closes a batch of the open connections."""
-        self._closing = self._worker.all_open()
+        """From now on each `start` closes a batch of the open connections, the last one first."""
+        self._closing = self._worker.all_open()[::-1]
 
     def let_go(self, slots: Slots, *, reset: bool, state: int = Life.EMPTY) -> None:
         """Close the sockets of these slots, whose connections are no longer open or have never been.
