@@ -110,6 +110,9 @@ class ScriptedLoop:
     def describe(self, slot: int) -> FourTuple | None:
         return None
 
+    def handshake_us(self, slots: Slots) -> list[int]:
+        return [100 + slot for slot in slots.tolist()]
+
     def cookies(self, slots: Slots) -> NDArray[np.uint64]:
         """A slot's number plus one."""
         return slots.astype(np.uint64) + np.uint64(1)

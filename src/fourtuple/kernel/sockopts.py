@@ -17,6 +17,7 @@ from collections.abc import Iterable
 IP_BIND_ADDRESS_NO_PORT = 24  # include/uapi/linux/in.h
 IP_LOCAL_PORT_RANGE = 51
 TCP_USER_TIMEOUT = 18  # include/uapi/linux/tcp.h
+TCPI_RTT = 68  # where tcpi_rtt is in struct tcp_info (include/uapi/linux/tcp.h)
 SO_COOKIE = 57  # include/uapi/asm-generic/socket.h; Linux 4.12
 _YES = struct.pack("=i", 1)
 LINGER_RESET = struct.pack("=ii", 1, 0)  # SO_LINGER: close() sends a RST and leaves no TIME_WAIT
@@ -78,6 +79,15 @@ def cookie_of(sock: socket.socket | None) -> int:
     except OSError:  # ENOPROTOOPT: an older kernel
         return 0
     return int.from_bytes(cookie, sys.byteorder)
+
+
+def rtt_us(sock: socket.socket) -> int:
+    """The round-trip time of a connection in µs, smoothed; right after connect(), that of its handshake.
+
+    Source: tcpi_rtt of TCP_INFO, tcp(7). Raises OSError.
+    """
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCPI_RTT + 4)
+    return int.from_bytes(info[TCPI_RTT:], sys.byteorder)
 
 
 def pack_port_range(ports: range) -> bytes:

@@ -183,6 +183,62 @@ def test_cookies_are_those_that_the_kernel_lists(make: Callable[[int], Loop], se
     assert loop.cookies(slots(7)).tolist() == [found[996 - 7]]
 
 
+def test_the_time_of_a_handshake_is_that_of_one_connection(make: Callable[[int], Loop], server: socket.socket) -> None:
+    """It is not more than the whole batch took; a slot without a connection has none."""
+    loop = make(100)
+    begin_ns = time.monotonic_ns()
+    loop.connect(slots(*range(99)), towards(server, 99), HOW)
+    collect(loop, Op.CONNECT, 99)
+    took_us = (time.monotonic_ns() - begin_ns) / 1000
+    found = loop.handshake_us(slots(*range(99)))
+
+    assert len(found) == (99 if loop.describe(0) else 0)
+    assert all(0 < each <= took_us for each in found)
+    assert loop.handshake_us(slots(99)) == []
+
+
+def test_the_poll_of_a_connection_ends_with_it(make: Callable[[int], Loop]) -> None:
+    """By RST and by FIN the peer sees the end, there is one completion, and no poll keeps the socket in memory."""
+    loop = make(50)
+    with socket.create_server(("127.0.0.9", 0), backlog=4096) as server:
+        for reset in (True, False, True):
+            loop.connect(slots(*range(50)), towards(server, 50), HOW)
+            collect(loop, Op.CONNECT, 50)
+            peers = [server.accept()[0] for _ in range(50)]
+            loop.watch(slots(*range(50)))
+            loop.close(slots(*range(49, -1, -1)), reset)
+            collect(loop, Op.CLOSE, 50)
+            for peer in peers:
+                assert ended(peer) == (errno.ECONNRESET if reset else 0)
+                peer.close()
+            assert loop.wait(0).tolist() == []
+            assert polls_in(loop) == 0
+            loop.connect(slots(0), towards(server, 1), HOW)
+            collect(loop, Op.CONNECT, 1)
+            loop.watch(slots(0))
+            assert polls_in(loop) == (1 if isinstance(loop, RingLoop) else 0)
+            loop.close(slots(0), True)
+            collect(loop, Op.CLOSE, 1)
+            server.accept()[0].close()
+
+
+def polls_in(loop: Loop) -> int:
+    """How many polls the kernel has in the first ring of the loop, as /proc/PID/fdinfo lists them."""
+    if not isinstance(loop, RingLoop):
+        return 0
+    _, _, polls = Path(f"/proc/self/fdinfo/{loop._rings[0].fd}").read_text().partition("PollList:")
+    return polls.count("op=")
+
+
+def ended(peer: socket.socket) -> int:
+    """How the connection ended: 0 by FIN, or the errno."""
+    peer.settimeout(PATIENCE_S)
+    try:
+        return len(peer.recv(1))
+    except OSError as error:
+        return error.errno or 0
+
+
 def test_a_refused_connect_keeps_its_errno_and_leaves_the_slot_empty(
     make: Callable[[int], Loop], server: socket.socket
 ) -> None:

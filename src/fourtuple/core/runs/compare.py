@@ -152,6 +152,7 @@ def _of_hold(record: HoldRecord) -> Iterator[tuple[str, float | None, Unit]]:
     yield "opened in", record.elapsed_s, Unit.SECONDS
     yield "opening rate", record.rate_per_s, Unit.RATE
     yield from _latency("connect", record.connect_us)
+    yield from _latency("handshake", record.handshake_us)
     talked = bool(record.requests or record.answers)
     yield "answers", record.answers if talked else None, Unit.COUNT
     yield "answers per second", record.answers_per_s if talked else None, Unit.RATE

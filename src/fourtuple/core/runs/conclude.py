@@ -94,6 +94,7 @@ class HoldStory:
             elapsed_s=round(full.elapsed_s, 6),
             rate_per_s=round(full.rate_per_s, 1),
             connect_us=full.connect_us,
+            handshake_us=full.handshake_us,
             requests=last.requests,
             answers=last.answers,
             answers_per_s=round((last.answers - full.answers) / since_count_s, 1) if since_count_s > 0 else 0.0,

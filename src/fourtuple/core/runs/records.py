@@ -114,6 +114,7 @@ class Sample:
     lost_by: Mapping[str, int]
     reconnect_failed: Mapping[str, int]
     connect_histogram: NDArray[np.int64] = field(repr=False)  # of microseconds, see core/runs/histogram.py
+    handshake_histogram: NDArray[np.int64] = field(repr=False)
     answer_histogram: NDArray[np.int64] = field(repr=False)
     service_histogram: NDArray[np.int64] = field(repr=False)
     pairs: NDArray[np.int64] = field(repr=False)  # opened so far, by the pair's bin, see core/runs/spread.py
@@ -146,6 +147,10 @@ class Sample:
     @property
     def connect_us(self) -> Latency:
         return Latency.of(self.connect_histogram)
+
+    @property
+    def handshake_us(self) -> Latency:
+        return Latency.of(self.handshake_histogram)
 
     @property
     def answer_us(self) -> Latency:
@@ -200,7 +205,8 @@ class HoldRecord:
     agree: bool  # no witness contradicts another, as the outcome has it
     elapsed_s: float  # from the first connect() to the last connection open
     rate_per_s: float
-    connect_us: Latency
+    connect_us: Latency  # with the batch in which a connect was begun
+    handshake_us: Latency = field(default=NOT_MEASURED, kw_only=True)  # of some connections, as the kernel measured it
     requests: int  # messages sent
     answers: int  # expected messages received
     answers_per_s: float  # on average over held_s

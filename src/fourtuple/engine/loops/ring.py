@@ -13,6 +13,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -153,14 +154,27 @@ class RingLoop:
 
     def describe(self, slot: int) -> FourTuple | None:
         """The 4-tuple of a slot's connection; always None before Linux 6.8, where the kernel cannot report it."""
+        sock = self._socket(slot)
+        if sock is None:
+            return None
+        with sock:
+            return addresses.ends_of(sock)
+
+    def handshake_us(self, slots: Slots) -> list[int]:
+        found = []
+        for slot in slots.tolist():
+            if sock := self._socket(slot):
+                with sock, suppress(OSError):
+                    found.append(sockopts.rtt_us(sock))
+        return found
+
+    def _socket(self, slot: int) -> socket.socket | None:
+        """The socket of a slot with an ordinary descriptor of its own; None: the kernel cannot make one."""
         if not self._can.describes:
             return None
         ring, local = self._rings.place(slot)
         descriptor = self._call(ring, entries.install(local))
-        if descriptor < 0:
-            return None
-        with socket.socket(fileno=descriptor) as sock:
-            return addresses.ends_of(sock)
+        return socket.socket(fileno=descriptor) if descriptor >= 0 else None
 
     def cookies(self, slots: Slots) -> NDArray[np.uint64]:
         if not self._can.setsockopt:

@@ -26,6 +26,7 @@ from fourtuple.engine.workloads.routes import AutomaticRoutes, Ways
 from fourtuple.engine.workloads.unused import Unused
 
 _OPENING, _HOLDING = int(Phase.OPENING), int(Phase.HOLDING)  # compared in every step, as plain numbers for speed
+SAMPLED = 2  # connections of a batch whose handshake is asked for: it takes 20 µs
 WINDOW = 64  # give up after this many failures in a row, or as many as may be in flight if that is more
 
 
@@ -133,6 +134,8 @@ class Opener:
         first = worker.state[slots] == Life.OPENING
         opened = int(np.count_nonzero(first))
         histogram.add_values(counters["connect_us"], (now_ns - start_ns[first]) / 1e3)
+        sample = worker.loop.handshake_us(slots[first][:SAMPLED])
+        histogram.add_values(counters["handshake_us"], np.array(sample, np.float64))
         counters["pairs"] += np.bincount(self._routes.bins(ways[first]), minlength=BINS)
         self._routes.worked(ways)
         if self._retries:
