@@ -8,6 +8,7 @@ from bench.measure import Finding, Result, alternate, at_least, median, median_r
 
 IN_FLIGHT = 2048  # messages that `hold --every 0s` has on their way at most; the C client gets the same load
 ECHO_S = 3
+SERVER, C_SERVER = "fourtuple serve --echo 127.0.0.1:80 --quiet --workers 1", "./echo_server 127.0.0.1 80"
 
 
 def echo_10k(rounds: int, connections: int = 10_000, seconds: float = ECHO_S) -> Result:
@@ -25,7 +26,7 @@ def echo_1k(rounds: int, connections: int = 1_000, seconds: float = ECHO_S) -> R
 
 
 def _echo(rounds: int, connections: int, seconds: float) -> Result:
-    ours, c, both = "fourtuple", "C at both ends", (ECHO_SERVER, C_SERVER)
+    ours, c, every = "fourtuple", "C at both ends", "C, on every connection"
     with compiled("echo_client", "echo_server") as programs:
 
         def contestant(server: str, client: str) -> Contestant:
@@ -35,14 +36,14 @@ def _echo(rounds: int, connections: int, seconds: float) -> Result:
         our_client = f"fourtuple hold {connections} 127.0.0.1:80 {talk}"
         c_client = f"./echo_client {connections} {min(IN_FLIGHT, connections)} {seconds:g} 127.0.0.1 80"
         contestants = {
-            ours: contestant(both[0], our_client),
-            c: contestant(both[1], c_client),
-            "client fourtuple, server C": contestant(both[1], our_client),
-            "client C, server fourtuple": contestant(both[0], c_client),
+            ours: contestant(SERVER, our_client),
+            c: contestant(C_SERVER, c_client),
+            "client fourtuple, server C": contestant(C_SERVER, our_client),
+            "client C, server fourtuple": contestant(SERVER, c_client),
         }
         if connections > IN_FLIGHT:
-            every = f"./echo_client {connections} {connections} {seconds:g} 127.0.0.1 80"
-            contestants["C, on every connection"] = contestant(both[1], every)
+            client = f"./echo_client {connections} {connections} {seconds:g} 127.0.0.1 80"
+            contestants[every] = contestant(C_SERVER, client)
         runs = alternate({name: each.run for name, each in contestants.items()}, rounds)
     rates = {name: [each["answers_per_s"] for each in printed] for name, printed in runs.items()}
     findings = [
@@ -50,17 +51,13 @@ def _echo(rounds: int, connections: int, seconds: float) -> Result:
             f"messages per second compared with {name}",
             median_ratio(rates[ours], rates[name]),
             "×",
-            at_least(1.2) if name == c else None,
+            at_least(1.2) if name in (c, every) else None,
         )
         for name in contestants
         if name != ours
     ]
     commands = [*build_commands("echo_client", "echo_server"), *commands_of(contestants)]
     return Result(findings, commands, [_line(name, printed) for name, printed in runs.items()])
-
-
-ECHO_SERVER = "fourtuple serve --echo 127.0.0.1:80 --quiet --workers 1"
-C_SERVER = "./echo_server 127.0.0.1 80"
 
 
 def _line(name: str, printed: Sequence[Mapping[str, Any]]) -> str:
