@@ -31,7 +31,7 @@ SS, SS_COUNTED = "ss -Htan", "ss -Htan | wc -l"
 WHOLE = 300_000
 WITHOUT = "setpriv --bounding-set=-all --inh-caps=-all"
 EXPORT = f"{WITHOUT} python -m bench.census export 7"
-EVERYWHERE = "python -m bench.many rounds 3"
+EVERYWHERE = "python -m bench.many rounds 2"
 SNAPSHOT, SNAPPED = "python -m bench.census snapshot", 200_000
 EXPORT_S, BOUND_S, EXPORTED = 15, 120, 100_000
 

@@ -7,7 +7,7 @@ from bench.arena import Contestant, build_commands, commands_of, compiled
 from bench.measure import Finding, Result, alternate, at_least, median, median_ratio, number, spread
 
 IN_FLIGHT = 2048  # messages that `hold --every 0s` has on their way at most; the C client gets the same load
-ECHO_S = 3
+ECHO_S = 2
 SERVER, C_SERVER = "fourtuple serve --echo 127.0.0.1:80 --quiet --workers 1", "./echo_server 127.0.0.1 80"
 
 

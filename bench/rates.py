@@ -21,7 +21,7 @@ from bench.opening import Opening
 OPENED = 19_800  # as many as fit a process whose limit of open files is 20,000, the usual hard one of a container
 MANY, MANY_PORTS = 200_000, "80-83"
 RANGE = 64_512  # source ports from 1024 to 65535
-HALF_RANGE = 28_000  # what `plain` can fill in half a minute: it takes four times as long for twice as many
+DEFAULT_PORTS = range(32768, 61000)  # `plain` takes four times as long for twice as many: two minutes for RANGE
 ENDS, C_ENDS = "127.0.0.1:80-81", "127.0.0.1 80 81"
 SERVER = f"fourtuple serve {ENDS} --quiet"
 # On the machine for which goals in seconds were set, this client opened so many per second.
@@ -104,12 +104,12 @@ def user_time(rounds: int, wanted: int = MANY) -> Result:
     )
 
 
-def fill(rounds: int, wanted: int = HALF_RANGE) -> Result:
-    """Use 28,000 of 28,232 source ports to one destination: IP_LOCAL_PORT_RANGE compared with no option."""
-    contestants = {name: _filling(name, wanted, ports=range(32768, 61000)) for name in ("late", "plain")}
+def fill(rounds: int, wanted: int = len(DEFAULT_PORTS)) -> Result:
+    """Use all 28,232 ports of the default range to one destination: IP_LOCAL_PORT_RANGE compared with no option."""
+    contestants = {name: _filling(name, wanted, ports=DEFAULT_PORTS) for name in ("late", "plain")}
     runs = alternate({name: partial(opened, each, wanted) for name, each in contestants.items()}, rounds)
     took_s = {name: [each.elapsed_s for each in openings] for name, openings in runs.items()}
-    ratio = Finding("time, plain compared with late", median_ratio(took_s["plain"], took_s["late"]), "×", at_least(20))
+    ratio = Finding("time, plain compared with late", median_ratio(took_s["plain"], took_s["late"]), "×", at_least(8))
     return Result(
         [ratio], commands_of(contestants), [f"{name:<14} {spread(values, 's')}" for name, values in took_s.items()]
     )
