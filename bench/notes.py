@@ -20,7 +20,10 @@ includes the server, which closes its ends too, and one or more counts of the ke
 own part ends when the client has closed its last socket. By FIN, a connection is closed only when the server has closed
 its end.""",
     "losses": """\
-The server is killed, and the kernel closes the sockets of its ring then, which takes it a part of this time.""",
+The kernel closes the sockets of the killed server's ring one after another; meanwhile the client notices the first.
+CurrEstab, the number of sockets in ESTABLISHED and CLOSE_WAIT, shows how far the kernel is: two for each connection
+before, less one for each end of the server that is closed, and one for each connection that the client has noticed and
+closed.""",
     "echo-10k": """\
 The same load: `hold --every 0s` sends to a connection as soon as its answer has come, but has at most 2,048 messages
 on their way (MOST_WAITING in engine/dialogues/fixed.py), so the C client is told to have as many. That this holds on

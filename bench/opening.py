@@ -36,7 +36,8 @@ class Opening:
     free_bytes: what memory the host had free at that time
     closing_s: from the first close until the kernel lists none of them any more, as the record has it
     closed_s: from the first close until the engine has closed the last
-    losses: (CLOCK_MONOTONIC, lost by then), for each sample with more of them
+    losses: (CLOCK_MONOTONIC, lost by then, CurrEstab of the network namespace: sockets in ESTABLISHED or CLOSE_WAIT),
+            for each sample with more of them
     """
 
     held: int
@@ -49,7 +50,7 @@ class Opening:
     free_bytes: int
     closing_s: float
     closed_s: float
-    losses: Sequence[tuple[int, int]]
+    losses: Sequence[tuple[int, int, int]]
     failed: dict[str, int]
 
     @classmethod
@@ -99,7 +100,7 @@ class Watching:
 
     def __init__(self) -> None:
         self._progress: list[tuple[float, int, float, float]] = []
-        self._losses: list[tuple[int, int]] = []
+        self._losses: list[tuple[int, int, int]] = []
         self._resident_bytes = self._free_bytes = 0
         self._open_ns = self._closed_ns = 0  # the last sample before closing, and the first after it
 
@@ -112,7 +113,7 @@ class Watching:
             if not self._resident_bytes:
                 self._resident_bytes, self._free_bytes = _resident_bytes(), free_memory_bytes()
             if sample.lost > (self._losses[-1][1] if self._losses else 0):
-                self._losses.append((sample.at_ns, sample.lost))
+                self._losses.append((sample.at_ns, sample.lost, _established()))
         elif sample.phase is Phase.CLOSED:
             self._closed_ns = self._closed_ns or sample.at_ns
 
@@ -148,6 +149,14 @@ def watch(wanted: int, destinations: Sequence[str], options: dict[str, Any]) -> 
 def free_memory_bytes() -> int:
     """What sockets can take, as `hold` weighs it; 0 where the kernel does not report it."""
     return read_memory().free_bytes or 0
+
+
+def _established() -> int:
+    """Tcp: RtoAlgorithm … CurrEstab …, and the values in a second line."""
+    names, values = (
+        line.split() for line in Path("/proc/self/net/snmp").read_text().splitlines() if line[:4] == "Tcp:"
+    )
+    return int(values[names.index("CurrEstab")])
 
 
 def _resident_bytes() -> int:
