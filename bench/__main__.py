@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if asked.write and asked.names:
         parser.error("--write is for all measures: what stands in one file comes from one run")
     if asked.list:
-        print("\n".join(f"{name:<12} {measure.about}" for name, measure in MEASURES.items()))
+        print("\n".join(f"{name:<14} {measure.about.splitlines()[0]}" for name, measure in MEASURES.items()))
         return
     with tempfile.TemporaryDirectory(prefix="fourtuple-bench-") as folder:
         os.environ["XDG_STATE_HOME"] = folder  # what commands store is not the user's own runs

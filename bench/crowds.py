@@ -91,7 +91,7 @@ def million(rounds: int, wanted: int = MILLION, yardstick: int = OPENED) -> Resu
     return Result(findings, contestant.commands, figures)
 
 
-def most(rounds: int, wanted: int = MOST) -> Result:
+def most(rounds: int, wanted: int = MOST, still_s: float = 5.0) -> Result:
     """Hold 2,500,000 connections, both ends on this host: memory per connection, the kernel's and all other.
 
     Neither end polls the connections, which saves about 250 bytes each.
@@ -99,7 +99,7 @@ def most(rounds: int, wanted: int = MOST) -> Result:
     contestant = _holding(wanted, "80-129", "--watch census", server="--watch census", warm=True)
     seconds, pair_bytes = [], []
     for _ in range(rounds):
-        wait_quiet(still_s=5)
+        wait_quiet(still_s)
         free_bytes = free_memory_bytes()
         needed_bytes = MOST_NEEDS_BYTES * wanted / MOST
         if free_bytes < needed_bytes:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from bench import answers, counting, crowds, echoes, looking, rates, reading, sweeping
+from bench import answers, counting, crowds, echoes, looking, profiling, rates, reading, sweeping
 from bench.measure import Finding, Measure, NotMeasuredError, Result, alternate, at_most, median, median_ratio, spread
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.verbs.background import serving
@@ -76,6 +76,7 @@ MEASURES: Mapping[str, Measure] = {
     "open-workers": Measure(rates.open_workers, 3),
     "user-time": Measure(rates.user_time, 3),
     "close": Measure(crowds.close, 3),
+    "profile": Measure(profiling.profile, 1),
     "losses": Measure(crowds.losses, 3),
     "echo-10k": Measure(echoes.echo_10k, 3),
     "echo-1k": Measure(echoes.echo_1k, 3),

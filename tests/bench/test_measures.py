@@ -9,7 +9,7 @@ from shutil import which
 
 import pytest
 
-from bench import answers, counting, crowds, echoes, rates
+from bench import answers, counting, crowds, echoes, profiling, rates
 from bench.__main__ import measured, report
 from bench.measure import Finding, Measure, NotMeasuredError, Result, at_least, at_most
 from bench.suite import MEASURES
@@ -22,9 +22,10 @@ FEW: dict[str, Callable[[int], Result]] = {
     "open-workers": partial(rates.open_workers, wanted=53),
     "user-time": partial(rates.user_time, wanted=10_000),
     "close": partial(crowds.close, wanted=53),
+    "profile": partial(profiling.profile, wanted=53),
     "losses": partial(crowds.losses, wanted=53),
     "million": partial(crowds.million, wanted=53, yardstick=53),
-    "most": partial(crowds.most, wanted=53),
+    "most": partial(crowds.most, wanted=53, still_s=0.1),
     "echo-10k": partial(echoes.echo_10k, connections=53, seconds=0.2),
     "answers": partial(answers.answers, times=1),
     "first": partial(answers.first_connection, times=1),
@@ -48,6 +49,8 @@ def test_a_measure_has_figures(name: str) -> None:
     """With one round and few connections, every finding is a finite number, and nothing failed."""
     assert name in MEASURES
     need(name not in IN_C or which("gcc"), "gcc")
+    if name == "profile" and not which("perf"):
+        pytest.skip("needs perf")
 
     found = FEW[name](1)
 
