@@ -27,17 +27,18 @@ class Life:
 class Pending:
     """The pending operations and events of a slot as a loop sees it.
 
-    A poll is armed once for a connection's life and reports each event once, so its reports are remembered: that data
-    can be read, until it is read (and still, if the read filled the buffer); and the end of the connection, for good.
+    The ring loop uses CONNECTING to CLOSED. A poll that is armed when a connection is closed completes by itself, and
+    the slot is empty once both have completed. The epoll loop remembers DATA and END, because the kernel reports each
+    only once: that data can be read, until it is read; and the end of the connection, for good.
     """
 
     CONNECTING: Final = 1
     SENDING: Final = 2
     ARMED: Final = 4  # the kernel polls it
-    WATCHING: Final = 8  # the next event completes a watch
-    DATA: Final = 16  # there may be data to read
-    END: Final = 32  # the peer closed, or the connection broke
-    CLOSING: Final = 64  # only the completion of the close is still reported
+    CLOSING: Final = 8  # only the completion of the close is still reported
+    CLOSED: Final = 16  # the close has completed, and the poll has not
+    DATA: Final = 32  # there may be data to read
+    END: Final = 64  # the peer closed, or the connection broke
 
 
 STAGE_BITS: Final = Life.OPENING | Life.OPEN | Life.AGAIN | Life.GONE

@@ -40,8 +40,6 @@ PATIENCE_S = 0.5  # a closed ring gives its memory back some 30 ms later, on a b
 FIXED_FILE, LINK, HARDLINK, SKIP_SUCCESS = 1 << 0, 1 << 2, 1 << 3, 1 << 6  # IOSQE_*
 ANY_SLOT = 0xFFFFFFFF  # IORING_FILE_INDEX_ALLOC
 CANCEL_ALL, CANCEL_FD, CANCEL_FD_FIXED = 1 << 0, 1 << 1, 1 << 3  # IORING_ASYNC_CANCEL_* (Linux 6.0)
-POLL_MULTISHOT = 1 << 0  # IORING_POLL_ADD_MULTI, in `len`: a completion for each event; one without MORE is the last
-MORE = 1 << 1  # IORING_CQE_F_MORE
 ACCEPT_DONTWAIT = 1 << 1  # ioprio of ACCEPT (Linux 6.10)
 SOCKET_GETSOCKOPT, SOCKET_SETSOCKOPT = 2, 3  # SOCKET_URING_OP_* (Linux 6.7)
 

@@ -25,7 +25,6 @@ from fourtuple.kernel.uring import (
     FIXED_FILE,
     HARDLINK,
     LINK,
-    POLL_MULTISHOT,
     SKIP_SUCCESS,
     SOCKET_GETSOCKOPT,
     SOCKET_SETSOCKOPT,
@@ -129,9 +128,9 @@ def connect_only(slots: Slots, local: Local, block: Block) -> tuple[Sqes, object
 
 
 def polls(slots: Slots, local: Local) -> Sqes:
-    """Poll each slot for data and for the end of its connection, with a completion for each event."""
+    """Poll each slot for data and for the end of its connection, until there is one of the two."""
     events = select.POLLIN | select.POLLRDHUP
-    return on_each(Opcode.POLL_ADD, _TAGS[Op.WATCH], slots, local, op_flags=events, addr=0, length=POLL_MULTISHOT)
+    return on_each(Opcode.POLL_ADD, _TAGS[Op.WATCH], slots, local, op_flags=events, addr=0, length=0)
 
 
 def on_each(
@@ -148,24 +147,27 @@ def on_each(
 def closes(slots: Slots, local: Local, state: NDArray[np.uint8], *, reset: bool, releases: bool) -> Sqes:
     """Cancel pending operations, end the connection, close: a chain that continues if one of its entries fails.
 
-    state:    the `Pending` of each slot. A poll left pending would keep a closed socket alive.
+    A poll would keep a closed socket alive. It need not be cancelled, which takes the kernel long when a ring has many
+    (io_poll_find, io_uring/poll.c, v6.18): it completes by itself when the connection is ended.
+
+    state:    the `Pending` of each slot
     reset:    end it by RST; otherwise by FIN
-    releases: the close ends it by FIN at once (`Features`)
+    releases: the close ends it by FIN at once (`Features`), if it is not polled
     """
     numbers = slots.astype(np.uint64)
-    waits = bool((state & (Pending.CONNECTING | Pending.SENDING | Pending.ARMED)).any())
-    chain = np.zeros((len(slots), 1 + waits + (reset or not releases)), SQE)
+    waits = bool((state & (Pending.CONNECTING | Pending.SENDING)).any())
+    ends = reset or not releases or bool((state & Pending.ARMED).any())
+    chain = np.zeros((len(slots), 1 + waits + ends), SQE)
     chain["flags"] = HARDLINK | SKIP_SUCCESS
     chain["user_data"] = _TAGS[SILENT]
     if waits:
         cancel = chain[:, 0]
-        what = np.where(state & Pending.ARMED, _TAGS[Op.WATCH], _TAGS[Op.CONNECT])
-        cancel["opcode"], cancel["addr"] = Opcode.ASYNC_CANCEL, numbers | what
+        cancel["opcode"], cancel["addr"] = Opcode.ASYNC_CANCEL, numbers | _TAGS[Op.CONNECT]
         # The user_data of a send is not remembered, so cancel everything on its descriptor: slow, but rare.
         sends = (state & Pending.SENDING) > 0
         cancel["fd"] = np.where(sends, local, -1)
         cancel["op_flags"] = np.where(sends, CANCEL_ALL | CANCEL_FD | CANCEL_FD_FIXED, 0)
-    if reset or not releases:
+    if ends:
         end = chain[:, -2]
         end["flags"], end["fd"] = HARDLINK | SKIP_SUCCESS | FIXED_FILE, local
         if reset:

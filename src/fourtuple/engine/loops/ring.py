@@ -9,7 +9,6 @@ prepared one by one and installed in the slots; everything after that is the sam
 """
 
 import errno
-import select
 import socket
 import time
 from collections import Counter
@@ -28,14 +27,13 @@ from fourtuple.engine.loops.entries import BUFFERS, CALL, OPS, STAGE, Connects, 
 from fourtuple.engine.loops.rings import Rings
 from fourtuple.engine.states import Pending
 from fourtuple.kernel import addresses, sockopts
-from fourtuple.kernel.uring import MORE, Cqes, Features, Opcode, Sqes, features
+from fourtuple.kernel.uring import Cqes, Features, Opcode, Sqes, features
 
 ACCEPTS = 256  # submitted at once for a listener with a long queue
 RELEASE_S, RELEASE_SHARE = 1.0, 20  # files are let go at most so often, and for at most a twentieth of the time
 _NO_MORE = -errno.EAGAIN, -errno.EWOULDBLOCK, -errno.ECANCELED  # results of accepts that found the queue empty
 
-_PASSED_ON = np.isin(np.arange(OPS), (STAGE, Op.CONNECT, Op.RECEIVE, Op.SEND, Op.CLOSE))
-_OVER = select.POLLRDHUP | select.POLLHUP | select.POLLERR
+_PASSED_ON = np.isin(np.arange(OPS), (STAGE, Op.CONNECT, Op.RECEIVE, Op.SEND))
 _ENDS = np.zeros(OPS, np.uint8)  # which bits of Pending a completion clears
 _ENDS[[STAGE, Op.CONNECT, Op.SEND]] = Pending.CONNECTING, Pending.CONNECTING, Pending.SENDING
 
@@ -66,7 +64,6 @@ class RingLoop:
             int, tuple[NDArray[np.uint8], int]
         ] = {}  # buffers of pending sends, and how many sends use each
         self._buffer_number = 0
-        self._read_bytes = 0  # the buffer size of the last receive
         self._answer: int | None = None  # the result for _call
         self._unreleased: set[int] = set()  # rings in which slots were closed since they were polled anew
         self._next_release_s = 0.0
@@ -115,20 +112,13 @@ class RingLoop:
             self._rings.wait_for(self._listeners, armed=self._armed)
 
     def watch(self, slots: Slots) -> None:
-        state = self._state[slots]
-        ready, armed = (state & (Pending.DATA | Pending.END)) > 0, (state & Pending.ARMED) > 0
-        self._state[slots] = np.where(ready, state, state | Pending.WATCHING | Pending.ARMED)
-        if ready.any():
-            self._complete(Op.WATCH, slots[ready], 0)
-        if not armed.all():
-            for ring, rows, local in self._rings.by_ring(new := slots[~armed & ~ready]):
-                self._rings.submit(ring, entries.polls(new if rows is None else new[rows], local))
+        self._state[slots] |= np.uint8(Pending.ARMED)
+        for ring, rows, local in self._rings.by_ring(slots):
+            self._rings.submit(ring, entries.polls(slots if rows is None else slots[rows], local))
 
     def receive(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp]) -> None:
         where = buffers.ctypes.data + rows.astype(np.uint64) * np.uint64(buffers.strides[0])
         size, flags = buffers.shape[1], socket.MSG_DONTWAIT
-        self._read_bytes = size
-        self._state[slots] &= ~np.uint8(Pending.DATA)  # before the read, so that later data is not missed
         self._on_each(Opcode.RECV, tag(Op.RECEIVE), slots, addr=where, length=size, op_flags=flags)
 
     def send(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp], sizes: NDArray[np.int64]) -> None:
@@ -148,8 +138,11 @@ class RingLoop:
             self._done = [done[~np.isin(done["slot"], slots)] for done in self._done]
         for ring, rows, local in self._rings.by_ring(slots):
             some = slots if rows is None else slots[rows]
-            chains = entries.closes(some, local, self._state[some], reset=reset, releases=self._can.releases)
-            self._state[some] = Pending.CLOSING
+            state = self._state[some]
+            chains = entries.closes(some, local, state, reset=reset, releases=self._can.releases)
+            # Where a send is cancelled, so is the poll.
+            armed = np.where(state & Pending.SENDING, 0, state & Pending.ARMED)
+            self._state[some] = armed | np.uint8(Pending.CLOSING)
             self._rings.submit(ring, chains)
             self._closed_in(ring)
 
@@ -199,7 +192,7 @@ class RingLoop:
 
     def _sort(self, ring: int, done: Cqes) -> None:
         """Convert a ring's completions to those of the contract; omit those of closing slots and internal entries."""
-        results, flags = done["res"], done["flags"]
+        results = done["res"]
         slots, ops = entries.untag(done["user_data"])
         kinds = np.bincount(ops, minlength=CALL + 1)
         if kinds[CALL]:
@@ -211,7 +204,8 @@ class RingLoop:
             self._let_buffers_go(entries.buffers_of(done["user_data"][ops == Op.SEND]))
         if kinds[Op.WATCH]:
             watches = ops == Op.WATCH
-            self._polled(slots[watches], results[watches], flags[watches])
+            self._polled(ring, slots[watches], results[watches])
+        closed = slots[ops == Op.CLOSE]
         ours = _PASSED_ON[ops]
         if not ours.all():
             ops, slots, results = ops[ours], slots[ours], results[ours]
@@ -219,35 +213,41 @@ class RingLoop:
         canceled = (results == -errno.ECANCELED) & (
             ops == Op.CONNECT
         )  # an earlier entry of the chain reports the reason
-        closed = ops == Op.CLOSE
-        keep = (((self._state[slots] & Pending.CLOSING) == 0) & ~canceled) | closed
+        keep = ((self._state[slots] & Pending.CLOSING) == 0) & ~canceled
         if not keep.all():
-            ops, slots, results, closed = ops[keep], slots[keep], results[keep], closed[keep]
+            ops, slots, results = ops[keep], slots[keep], results[keep]
         self._state[slots] &= ~_ENDS[ops]
-        if kinds[Op.CLOSE]:
-            self._rings.used[ring] -= int(np.count_nonzero(closed))
-            self._state[slots[closed]] = 0
-        if kinds[Op.RECEIVE]:
-            self._state[slots[(ops == Op.RECEIVE) & (results == self._read_bytes)]] |= Pending.DATA
         failed = slots[(ops == Op.CONNECT) & (results < 0)]
         if len(failed):
             self._clear(failed)
         if len(ops):
-            self._complete(ops, slots, np.where(closed, 0, results))
+            self._complete(ops, slots, results)
+        if len(closed):
+            self._closed(ring, closed)
 
-    def _polled(self, slots: NDArray[np.int64], results: NDArray[np.int32], flags: NDArray[np.uint32]) -> None:
-        """Take in poll events: data or an end. A slot that is not watched now completes at its next watch.
+    def _polled(self, ring: int, slots: NDArray[np.int64], results: NDArray[np.int32]) -> None:
+        """Take in polls that have ended: there is data, or the end of the connection, perhaps by our own close."""
+        ended = results != -errno.ECANCELED  # else it was polled anew, or cancelled with a send
+        slots = slots if ended.all() else slots[ended]
+        state = self._state[slots] & ~np.uint8(Pending.ARMED)
+        self._state[slots] = state
+        is_closing = (state & Pending.CLOSING) > 0
+        if not is_closing.any():
+            self._complete(Op.WATCH, slots, 0)
+            return
+        self._complete(Op.WATCH, slots[~is_closing], 0)
+        self._empty(ring, slots[(state & Pending.CLOSED) > 0])
 
-        A slot may occur more than once.
-        """
-        is_open = (self._state[slots] & Pending.CLOSING) == 0
-        is_open &= results != -errno.ECANCELED  # it was polled anew
-        slots, results, flags = slots[is_open], results[is_open], flags[is_open]
-        watched = np.unique(slots[(self._state[slots] & Pending.WATCHING) > 0])
-        self._state[slots] = self._state[slots] & ~np.uint8(Pending.WATCHING) | Pending.DATA
-        self._state[slots[(results < 0) | ((results & _OVER) > 0)]] |= Pending.END
-        self._state[slots[(flags & MORE) == 0]] &= ~np.uint8(Pending.ARMED)
-        self._complete(Op.WATCH, watched, 0)
+    def _closed(self, ring: int, slots: NDArray[np.int64]) -> None:
+        """Take in closes. A slot that is still polled keeps its socket until the poll has ended, too."""
+        armed = (self._state[slots] & Pending.ARMED) > 0
+        self._state[slots[armed]] |= np.uint8(Pending.CLOSED)
+        self._empty(ring, slots[~armed])
+
+    def _empty(self, ring: int, slots: NDArray[np.int64]) -> None:
+        self._rings.used[ring] -= len(slots)
+        self._state[slots] = 0
+        self._complete(Op.CLOSE, slots, 0)
 
     def _complete(self, op: Any, slots: NDArray[Any], result: Any) -> None:
         done = np.empty(len(slots), COMPLETION)
