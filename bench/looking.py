@@ -23,7 +23,7 @@ from fourtuple.verbs.lab import Lab
 MILLION = 1_000_000
 LARGE_TABLE = 8_388_608  # entries: more than there are sockets
 SERVER = "127.0.0.1:20000-20019"
-LOOK_S, SETTLE_S, PATIENCE_S = 20.0, 5.0, 300.0
+LOOK_S, SETTLE_S, PATIENCE_S = 10.0, 5.0, 300.0
 MOST_KB, MOST_S = 1600, 6.0
 
 

@@ -21,6 +21,10 @@ class Goal:
     def is_met_by(self, value: float) -> bool:
         return value >= self.value if self.sense == "≥" else value <= self.value
 
+    def told(self, value: float) -> str:
+        """Is it met, and if not, by how much is it missed?"""
+        return "yes" if self.is_met_by(value) else f"**no**, {value / self.value:.3g} × the goal"
+
 
 def at_least(value: float) -> Goal:
     return Goal("≥", value)
@@ -44,7 +48,7 @@ class Finding:
         if self.goal is None:
             return self.what, value, "", ""
         goal = f"{self.goal.sense} {self.goal.value:g} {self.unit}"
-        return self.what, value, goal, "yes" if self.goal.is_met_by(self.value) else "**no**"
+        return self.what, value, goal, self.goal.told(self.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,66 +1,7 @@
 /* server ADDRESS PORT...: accepts with edge-triggered epoll, holds what it accepted until the client closes. */
-#define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "peer.h"
 
-enum { BACKLOG = 65535, EVENTS = 512 }; /* listen(2) clips the backlog to net.core.somaxconn */
-
-static int must(int result, const char *call)
-{
-    if (result < 0) {
-        perror(call);
-        exit(1);
-    }
-    return result;
-}
-
-static void raise_soft_files(void)
-{
-    struct rlimit files;
-
-    must(getrlimit(RLIMIT_NOFILE, &files), "getrlimit");
-    files.rlim_cur = files.rlim_max;
-    must(setrlimit(RLIMIT_NOFILE, &files), "setrlimit");
-}
-
-static void watch(int epoll, int fd)
-{
-    struct epoll_event interest = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.fd = fd};
-
-    must(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &interest), "epoll_ctl");
-}
-
-static int listen_on(const char *address, const char *port)
-{
-    struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons(atoi(port))};
-    int fd = must(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket"), on = 1;
-
-    must(inet_pton(AF_INET, address, &here.sin_addr) - 1, address);
-    must(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), "setsockopt");
-    must(bind(fd, (const struct sockaddr *)&here, sizeof here), "bind");
-    must(listen(fd, BACKLOG), "listen");
-    return fd;
-}
-
-static void accept_all(int epoll, int listener)
-{
-    for (;;) {
-        int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-        if (fd >= 0)
-            watch(epoll, fd);
-        else if (errno == EAGAIN)
-            return;
-        else if (errno != ECONNABORTED)
-            must(-1, "accept4");
-    }
-}
+enum { EVENTS = 512, INCOMING = EPOLLIN | EPOLLRDHUP | EPOLLET };
 
 static void read_or_close(int fd)
 {
@@ -85,7 +26,7 @@ int main(int argc, char **argv)
     raise_soft_files();
     int epoll = must(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
     for (int i = 2; i < argc; i++)
-        watch(epoll, last_listener = listen_on(argv[1], argv[i]));
+        watch(epoll, last_listener = listen_on(argv[1], argv[i]), INCOMING);
     fprintf(stderr, "listening\n");
 
     for (;;) {
@@ -93,7 +34,7 @@ int main(int argc, char **argv)
         for (int i = 0; i < count; i++) {
             int fd = events[i].data.fd;
             if (fd <= last_listener) /* listeners came first, and none is closed: their numbers are the lowest */
-                accept_all(epoll, fd);
+                accept_all(epoll, fd, INCOMING);
             else
                 read_or_close(fd);
         }
