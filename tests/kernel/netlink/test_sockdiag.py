@@ -338,7 +338,7 @@ def test_messages_of_any_length_are_found_by_any_sequence_number(
     assert [str(t.source.address) for t in four_tuples(found.sockets)] == ["127.0.0.1"] * len(messages)
     assert found.sockets["inode"].tolist() == [9] * len(messages)
     assert found.sockets["chosen"].tolist() == [Chosen.LATE * is_late(each) for each in attributes]
-    assert [where * 4 for where in columns.headers(data)[1].tolist()] == [
+    assert [int(where) * 4 for where in columns.headers(data)[1]] == [
         sum(map(len, messages[:number])) for number in range(len(messages) + is_done)
     ]
 

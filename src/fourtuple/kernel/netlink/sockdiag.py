@@ -123,9 +123,7 @@ def _messages(data: wire.Bytes) -> tuple[columns.Words, columns.Places, bool]:
 
 
 def _sockets(words: columns.Words, starts: columns.Places) -> Sockets:
-    count = max(0, len(words) - _SOCKET_WORDS + 1)
-    windows = np.ndarray((count, _SOCKET_WORDS), np.uint32, words, 0, (4, 4))  # one begins at each word
-    rows = windows[starts + columns.HEADER_WORDS] if len(starts) else np.zeros((0, _SOCKET_WORDS), np.uint32)
+    rows = columns.rows(words, starts, columns.HEADER_WORDS, _SOCKET_WORDS)
     table: Sockets = rows.view(SOCKET)[:, 0]
     table["chosen"] = Chosen.UNKNOWN  # its place has the number of retransmissions, idiag_retrans
     if len(table) and not min(State) <= table["state"].min() <= table["state"].max() <= max(State):
@@ -136,7 +134,8 @@ def _sockets(words: columns.Words, starts: columns.Places) -> Sockets:
     of_ipv4 = slice(None) if is_ipv4.all() else is_ipv4  # a slice is faster
     for column in (_LOCAL, _REMOTE):
         rows[of_ipv4, column + 3] = rows[of_ipv4, column]
-        rows[of_ipv4, column : column + 3] = _MAPPED_WORDS
+        for word, value in enumerate(_MAPPED_WORDS):  # one at a time, which is faster
+            rows[of_ipv4, column + word] = value
     return table
 
 
