@@ -95,7 +95,7 @@ class LiveHost:
         except (OSError, CannotError) as error:
             why_not.append(f"the TCP listeners ({error})")
         try:
-            asked = Asked(automatic=range(65536), protocol=socket.IPPROTO_UDP)
+            asked = Asked(automatic=range(65536), protocol=socket.IPPROTO_UDP, unconnected=True)
             table, _ = fold_sockets(_joined, UDP_STATES, asked)
             found += _claims(table["local_port"][table["chosen"] == Chosen.BOUND], "UDP socket")
         except (OSError, CannotError, NoSuchDumpError) as error:

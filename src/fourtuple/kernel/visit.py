@@ -191,7 +191,7 @@ def _tcp(
 
     def read() -> tuple[Sockets, str]:
         if ports and attributed and in_use:
-            return listed(Asked(automatic=ports.port_range))
+            return listed(Asked(ports.port_range, unconnected=True))
         try:
             found = read_sockets(states)
         except NoSuchDumpError:
@@ -199,7 +199,7 @@ def _tcp(
         if ports and len(found):
             own = (found["local_port"] >= ports.port_range.start) & (found["local_port"] < ports.port_range.stop)
             if own.sum() >= max(1, ATTRIBUTED_SHARE * len(ports.port_range)):
-                return listed(Asked(automatic=ports.port_range))
+                return listed(Asked(ports.port_range, unconnected=True))
         return found, SOCK_DIAG
 
     sockets, by = _tried(read, (nothing, SOCK_DIAG), "TCP sockets", why_not)

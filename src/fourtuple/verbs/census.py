@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from fourtuple.core.census.records import By, Census, Source
-from fourtuple.core.census.usage import HashCollisionError, Usage
+from fourtuple.core.census.usage import Usage
 from fourtuple.core.census.view import View
 from fourtuple.core.errnos import name_of
 from fourtuple.core.errors import CannotError, UsageError
@@ -16,6 +16,7 @@ from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.snapshot.host import Host
 from fourtuple.core.sockets.columns import Mask
 from fourtuple.core.sockets.filter import Where
+from fourtuple.core.sockets.numbering import HashCollisionError
 from fourtuple.core.sockets.owners import NOBODY
 from fourtuple.core.sockets.table import State
 from fourtuple.core.visible import visible_json

@@ -2,11 +2,11 @@
 
 import time
 
-from fourtuple.core.census.usage import HashCollisionError
 from fourtuple.core.doctor.diagnose import diagnose
 from fourtuple.core.doctor.records import Diagnosis
 from fourtuple.core.errors import CannotError
 from fourtuple.core.snapshot.records import Snapshot
+from fourtuple.core.sockets.numbering import HashCollisionError
 
 
 def doctor(for_s: float | None = None, snapshot: Snapshot | None = None) -> Diagnosis:

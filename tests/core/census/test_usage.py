@@ -24,12 +24,14 @@ from fourtuple.core.census.records import (
     Source,
     StateCount,
 )
-from fourtuple.core.census.usage import HashCollisionError, Usage
+from fourtuple.core.census.usage import Usage
 from fourtuple.core.census.view import View
 from fourtuple.core.limits.facts import Motion, PortFacts
 from fourtuple.core.limits.ports import PortUse
+from fourtuple.core.sockets import numbering
 from fourtuple.core.sockets.columns import mixed
 from fourtuple.core.sockets.filter import EVERYWHERE, Where
+from fourtuple.core.sockets.numbering import HashCollisionError
 from fourtuple.core.sockets.owners import NAMELESS, Holders
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import LISTENER, PROC_NET_TCP, SOCK_DIAG, SOCKET, Chosen, Sockets, State, mapped
@@ -369,13 +371,13 @@ def test_states_and_connections_are_what_a_plain_count_finds(world: World) -> No
 
 
 @FEW
-@given(worlds(40), st.lists(st.integers(0, 40), max_size=12), st.integers(0, 6))
-def test_splitting_the_tables_changes_nothing(world: World, places: list[int], merge_rows: int) -> None:
-    """Nor does adding up in between, whenever that is."""
+@given(worlds(40), st.lists(st.integers(0, 40), max_size=12), st.integers(1, 6), st.integers(0, 6))
+def test_splitting_the_tables_changes_nothing(world: World, places: list[int], piece: int, more: int) -> None:
+    """Whichever number of rows is folded at once, and whichever a chunk has."""
     whole = world.usage()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pairs, "_MERGE_ROWS", merge_rows)
-        patch.setattr(pairs, "_PLACES", np.arange(4, dtype=np.uint64))  # so many rows are folded at once
+        patch.setattr(pairs, "PIECE", piece)
+        patch.setattr(pairs, "CHUNK", piece + more)
         usage = world.usage(*split(world.rows, places))
 
     assert told(usage) == told(whole)
@@ -384,23 +386,12 @@ def test_splitting_the_tables_changes_nothing(world: World, places: list[int], m
         assert np.array_equal(getattr(usage, name), getattr(whole, name)), name
 
 
-def test_many_pairs_over_many_tables_are_added_up_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pairs_that_come_table_by_table_are_added_up() -> None:
     """Each table has 20 pairs that were there before, and 10 new ones."""
-    monkeypatch.setattr(pairs, "_MERGE_ROWS", 50)
-    merges: list[int] = []
-    merged = pairs._merged
-
-    def watched(parts: list[pairs.Pairs]) -> pairs.Pairs:
-        merges.append(len(parts))
-        return merged(parts)
-
-    monkeypatch.setattr(pairs, "_merged", watched)
     tables = [[Row("10.0.0.4", LOW, "10.0.0.9", 10 * n + port) for port in range(30)] for n in range(1, 40)]
     world = World(list(itertools.chain(*tables)), [])
 
     assert told(world.usage(*tables)) == expected(world)
-    assert len(merges) > 3
-    assert max(merges) < 39
 
 
 @FEW
@@ -536,7 +527,7 @@ def test_pairs_of_the_same_hash_are_never_taken_for_one(other: Row, monkeypatch:
     """Neither in one table nor in two."""
     world = World([FIRST, other], listening(("0.0.0.0", 80)))
     assert len(world.usage().pairs) == 2
-    monkeypatch.setattr(pairs, "mixed", no_hashes)
+    monkeypatch.setattr(numbering, "mixed", no_hashes)
 
     with pytest.raises(HashCollisionError):
         world.usage([FIRST, FIRST, other])
@@ -547,7 +538,7 @@ def test_pairs_of_the_same_hash_are_never_taken_for_one(other: Row, monkeypatch:
 
 
 def test_one_pair_alone_does_not_collide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pairs, "mixed", no_hashes)
+    monkeypatch.setattr(numbering, "mixed", no_hashes)
 
     assert list(told(World([FIRST], []).usage([FIRST], [FIRST])).values()) == [Count(2, 0, 0, 0, 2)]
 
@@ -563,7 +554,7 @@ def test_hashes_tell_pairs_apart_that_differ_in_one_bit() -> None:
 @FEW
 @given(worlds())
 def test_hashes_that_differ_in_their_last_bits_only_tell_pairs_apart_too(world: World) -> None:
-    """What sorts a table puts the place of a row there, so one pair's rows are in pieces then."""
+    """They are next to each other where rows are looked for."""
     numbers: dict[tuple[int, ...], int] = {}
 
     def small(keys: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
@@ -571,7 +562,7 @@ def test_hashes_that_differ_in_their_last_bits_only_tell_pairs_apart_too(world: 
         return np.array([numbers.setdefault(row, len(numbers)) for row in rows], np.uint64)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pairs, "mixed", small)
+        patch.setattr(numbering, "mixed", small)
         assert told(world.usage()) == expected(world)
 
 

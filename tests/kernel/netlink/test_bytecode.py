@@ -175,13 +175,14 @@ def test_every_connection_that_is_asked_about_is_let_through(where: Where, entri
     st.one_of(st.none(), st.sampled_from([range(40_000, 40_010), range(1, 40_000), range(80, 65_536), range(65_536)])),
     st.booleans(),
     FILTERS,
+    st.booleans(),
     st.lists(ENTRIES, min_size=1, max_size=10),
 )
 def test_each_socket_that_is_wanted_is_in_one_dump(
-    automatic: range | None, others: bool, where: Where, entries: list[Entry]
+    automatic: range | None, others: bool, where: Where, unconnected: bool, entries: list[Entry]
 ) -> None:
-    """A socket that named its port is in the first dump, whatever is wanted."""
-    dumps = Asked(automatic, others, where).dumps()
+    """A socket that named its port is in the first dump, whatever is wanted; one without a remote end, in any."""
+    dumps = Asked(automatic, others, where, unconnected=unconnected).dumps()
 
     for filter in dumps:
         audit(filter)
@@ -190,8 +191,10 @@ def test_each_socket_that_is_wanted_is_in_one_dump(
         assert sum(found) <= 1
         if automatic is None:
             assert found[0] >= is_asked(where, entry)
-        elif entry.named:
+        elif entry.named or (entry.dport == 0 and not unconnected):
             assert found == [True, False]
+        elif entry.dport == 0 and entry.sport in automatic:
+            assert found == [False, True]
         elif is_asked(where, entry):
             is_automatic = entry.sport in automatic
             assert found == [others and not is_automatic, is_automatic]

@@ -338,7 +338,7 @@ def test_messages_of_any_length_are_found_by_any_sequence_number(
     assert [str(t.source.address) for t in four_tuples(found.sockets)] == ["127.0.0.1"] * len(messages)
     assert found.sockets["inode"].tolist() == [9] * len(messages)
     assert found.sockets["chosen"].tolist() == [Chosen.LATE * is_late(each) for each in attributes]
-    assert [where * 4 for where in columns.headers(data)[1].tolist()] == [
+    assert [int(where) * 4 for where in columns.headers(data)[1]] == [
         sum(map(len, messages[:number])) for number in range(len(messages) + is_done)
     ]
 
@@ -477,6 +477,28 @@ def test_where_only_automatic_ports_are_wanted_the_first_dump_has_none_but_named
     assert found == [(80, Chosen.BOUND), (40_000, Chosen.BOUND), (40_001, Chosen.UNKNOWN)]
 
 
+def test_whether_a_socket_without_a_remote_end_named_its_port_is_reported_on_request_only() -> None:
+    """Otherwise all of them are in the first dump, where it cannot be told."""
+    idle = bytearray(sock(40_001))
+    idle[HEADER.size + 6 : HEADER.size + 8] = bytes(2)
+
+    for unconnected, expected in ((False, Chosen.UNKNOWN), (True, Chosen.BOUND)):
+        asked = Asked(range(40_000, 40_010), unconnected=unconnected)
+        answer = InParts([bytes(idle) + sock(40_002) + DONE], NOTHING)
+        assert fold_sockets(chosen, EVERY, asked, ask=answer)[0] == [(40_001, expected), (40_002, Chosen.BOUND)]
+
+
+def test_the_table_of_bound_sockets_is_walked_once() -> None:
+    """The second dump requests no socket without a remote end, unless it is to be found out what they named."""
+    for unconnected, expected in ((False, EVERY - {State.LISTEN, State.BOUND_INACTIVE}), (True, EVERY)):
+        first, second = (
+            struct.unpack_from("=I", request, 16 + 52)[0]
+            for request, _ in Asked(range(40_000, 40_010), unconnected=unconnected).requests(EVERY)
+        )
+        assert first == sum(1 << state for state in EVERY)
+        assert second == sum(1 << state for state in expected)
+
+
 def test_without_automatic_ports_nothing_is_bound() -> None:
     found, _ = fold_sockets(chosen, EVERY, ask=Kernel([sock(80) + sock(40_000, WITH_NO_PORT) + DONE]))
 
@@ -568,6 +590,39 @@ assert found == {(Chosen.UNKNOWN, True): 1501, (Chosen.UNKNOWN, False): 751, (Ch
 assert fold_sockets(fold, {State.ESTABLISHED})[0].total() == 3002
 """
     ground.set_port_range(32_768, 60_999)
+
+    assert ground.python(code) == ""
+
+
+def test_sockets_that_are_only_bound_are_listed_once(ground: Ground) -> None:
+    """Inside the range and beside it, with a port that they named or not, as listeners are."""
+    code = """
+import socket
+from collections import Counter
+from fourtuple.core.sockets.table import Chosen, State
+from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets
+kept = []
+for port, listens in ((40001, False), (50001, False), (40002, True), (50002, True)):
+    kept.append(socket.socket())
+    kept[-1].bind(("127.0.0.1", port))
+    if listens:
+        kept[-1].listen()
+for listens in (False, True):
+    kept.append(socket.socket())
+    kept[-1].bind(("127.0.0.1", 0))
+    if listens:
+        kept[-1].listen()
+def fold(tables):
+    return Counter((p, c) for t in tables for p, c in zip(t["local_port"].tolist(), t["chosen"].tolist()))
+ports = {each.getsockname()[1] for each in kept}
+automatic = {kept[4].getsockname()[1], kept[5].getsockname()[1]}
+for unconnected in (False, True):
+    found, _ = fold_sockets(fold, State, Asked(range(40000, 40100), unconnected=unconnected))
+    named = Chosen.BOUND if unconnected else Chosen.UNKNOWN
+    expected = {(40001, named), (40002, named), (50001, 0), (50002, 0), *((port, 0) for port in automatic)}
+    assert found == dict.fromkeys(expected, 1), (found, unconnected)
+"""
+    ground.set_port_range(40_000, 40_099)
 
     assert ground.python(code) == ""
 

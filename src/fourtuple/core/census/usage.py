@@ -1,12 +1,11 @@
 """The use of 4-tuples: sockets folded into one row for each pair of source address and destination.
 
 Ports run out per pair. Each table of sockets is folded, then discarded. A row of 18 bytes per socket remains: its pair,
-source port, state, user and inode. Within a table, pairs are distinguished by their addresses and port. Across tables
-they are distinguished by a 64-bit hash of these, with random multipliers of this process; collisions are detected.
+source port, state, user and inode. Pairs are distinguished by their addresses and port; from one usage to the next, by
+a 64-bit hash of these, with random multipliers of this process; collisions are detected.
 """
 
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -16,9 +15,11 @@ from numpy.typing import NDArray
 
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.time_wait import TIME_WAIT_MS, Reuse, reuse_of
-from fourtuple.core.sockets.columns import MULTIPLIERS, Mask, Numbers, is_ipv4, is_wildcard, mixed
+from fourtuple.core.sockets.columns import MULTIPLIERS, Mask, Numbers, is_ipv4
 from fourtuple.core.sockets.filter import Where
-from fourtuple.core.sockets.table import Chosen, Sockets, State, unmapped
+from fourtuple.core.sockets.listening import Listening
+from fourtuple.core.sockets.numbering import HashCollisionError, Numbering, RowNumbers
+from fourtuple.core.sockets.table import MAPPED, Chosen, Sockets, State, unmapped
 from fourtuple.core.space.endpoints import Endpoint
 
 COUNTS = ("established", "time_wait", "close_wait", "other")
@@ -49,23 +50,11 @@ HOLDER = np.dtype([("state", "u1"), ("uid", "u4"), ("inode", "u4")])
 Pairs = NDArray[np.void]  # of dtype PAIR
 Rows = NDArray[np.void]  # of dtype ROW
 
-EVERY_PORT = np.arange(65536)
 COUNT_OF = np.full(16, COUNTS.index("other"))
 COUNT_OF[[State.ESTABLISHED, State.TIME_WAIT, State.CLOSE_WAIT]] = range(3)
-_IDENTITY = ["source", "destination", "port", "is_server"]
-_SOCKET_WORDS, _LOCAL, _REMOTE = 9, 1, 3  # words of 64 bits in a row of SOCKET, and where its addresses begin
-_WORDS = 5  # words of a pair: source (2), destination (2), port with role (1)
-_ONE = np.uint64(1)
-_PLACE_BITS = 14  # low bits of a hash that hold the place of a row while the rows are sorted
-_PLACES = np.arange(1 << _PLACE_BITS, dtype=np.uint64)
-_MERGE_ROWS = 1 << 16  # rows of pairs that are collected before those of the same pair are added up
-
-
-class HashCollisionError(Exception):
-    """Two pairs have the same 64-bit hash.
-
-    For a million pairs the probability is about 1 in 10**7. Another process draws other multipliers.
-    """
+AF_INET = 2  # of Linux, wherever this runs
+PIECE = 1 << 14  # sockets that are folded at once, so that their columns stay in a CPU's cache
+CHUNK = 1 << 18  # rows of a chunk
 
 
 @dataclass(frozen=True)
@@ -113,37 +102,29 @@ class Usage:
         Raises HashCollisionError.
         """
         automatic = facts.automatic_ports.mask if facts else np.zeros(65536, bool)
-        listening = Listening.of(listeners)
         named = np.zeros(65536, bool) if bound is None else bound.copy()
         holders, idle = np.zeros(65536, HOLDER), 0
-        parts, waiting = [np.zeros(0, PAIR)], 0
-        chunks: list[tuple[Rows, NDArray[np.uint64]]] = []
+        folding = _Folding(Listening.of(listeners), facts)
 
         def hold(rows: Sockets) -> None:
             for name in HOLDER.names or ():
                 holders[name][rows["local_port"]] = rows[name]
 
         for table in tables:
-            is_idle = table["state"] == State.CLOSE
+            states = np.ascontiguousarray(table["state"])
+            is_idle = states == State.CLOSE
             is_named = table["chosen"] == Chosen.BOUND
-            hold(table[is_idle | is_named])
-            named[table["local_port"][is_named & ~is_idle & (table["state"] != State.LISTEN)]] = True
-            if (unconnected := is_idle | (table["state"] == State.LISTEN)).any():
+            if (holds := is_idle | is_named).any():
+                hold(table[holds])
+                named[table["local_port"][is_named & ~is_idle & (states != State.LISTEN)]] = True
+            if (unconnected := is_idle | (states == State.LISTEN)).any():
                 idle += int(is_idle.sum())
                 table = table[~unconnected]
-            for start in range(0, len(table), len(_PLACES)):
-                piece = table[start : start + len(_PLACES)]
-                part, rows = _folded(piece, listening.have(piece), facts)
-                chunks.append((rows, part["hash"].copy()))
-                parts.append(part)
-                waiting += len(part)
-                if waiting > _MERGE_ROWS + 2 * len(parts[0]):
-                    parts, waiting = [_merged(parts)], 0
+            for start in range(0, len(table), PIECE):
+                folding.add(table[start : start + PIECE])
         hold(listeners)
         bound = named | (holders["state"] != 0)
-        pairs = _merged(parts)
-        pairs = pairs[where.has(pairs["source"], pairs["destination"], pairs["port"])]
-        numbered = tuple(_numbered(*chunk, pairs["hash"]) for chunk in chunks)
+        pairs, numbered = folding.result(where)
         is_released = facts is None or facts.bind_is_released
         usage = cls(pairs, numbered, listeners, named, bound, holders, automatic, idle, is_released)
         pairs["taken"] = usage._taken()
@@ -297,85 +278,117 @@ def _among(values: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDArray[n
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Listening:
-    """The listeners' ports: which sockets were accepted there?
+class _Folding:
+    """Tables of connected sockets so far: the pairs, numbered from 1, and chunks of rows with these numbers."""
 
-    everywhere: (2, 65536), ports with a listener on 0.0.0.0 or ::, for IPv6 and for IPv4; :: counts for both, unless
-                IPV6_V6ONLY is set
-    somewhere:  (65536, 2), a specific address with a listener on each port, as words; zeros: none
-    several:    (65536,), ports with listeners on more than one specific address
-    ends:       all listeners on specific addresses, as address and port
-    """
+    def __init__(self, listening: Listening, facts: PortFacts | None) -> None:
+        self._listening, self._facts = listening, facts
+        self._pairs = Numbering(_WORDS)
+        self._chunks: list[Rows] = [np.zeros(CHUNK, ROW)]
+        self._used = 0  # rows of the last chunk
 
-    everywhere: Mask
-    somewhere: NDArray[np.uint64]
-    several: Mask
-    ends: frozenset[tuple[bytes, int]]
+    def add(self, table: Sockets) -> None:
+        """Fold a table of at most PIECE sockets. Raises HashCollisionError."""
+        if self._used + len(table) > CHUNK:
+            self._chunks[-1] = self._chunks[-1][: self._used]
+            self._chunks.append(np.zeros(CHUNK, ROW))
+            self._used = 0
+        rows = self._chunks[-1][self._used : self._used + len(table)]
+        self._used += len(table)
+        is_server = self._listening.have(table)
+        rows["pair"] = self._numbers(table, is_server)
+        rows["port"] = np.where(is_server, table["remote_port"], table["local_port"])
+        rows["is_late"] = table["chosen"] == Chosen.LATE
+        rows["state"], rows["uid"], rows["inode"] = table["state"], table["uid"], table["inode"]
+        waits = rows["state"] == State.TIME_WAIT
+        if waits.any():
+            rows["age_s"][waits] = _age_s(table["expires_ms"][waits])
+        if self._facts:
+            rows["reuse"] = reuse_of(table, self._facts)
 
-    @classmethod
-    def of(cls, listeners: Sockets) -> Self:
-        wild = is_wildcard(listeners["local"])
-        everywhere, somewhere = np.zeros((2, 65536), bool), np.zeros((65536, 2), np.uint64)
-        everywhere[1, listeners["local_port"][wild]] = True
-        everywhere[0, listeners["local_port"][wild & ~is_ipv4(listeners["local"])]] = True
-        named = listeners[~wild]
-        ports = named["local_port"].astype(np.intp)
-        somewhere[ports] = np.ascontiguousarray(named["local"]).view(np.uint64).reshape(-1, 2)
-        ends = frozenset(zip((each.tobytes() for each in named["local"]), ports.tolist(), strict=True))
-        several = np.bincount([port for _, port in ends], minlength=65536) > 1 if ends else np.zeros(65536, bool)
-        return cls(everywhere, somewhere, several, ends)
+    def _numbers(self, table: Sockets, is_server: NDArray[np.bool_]) -> RowNumbers:
+        """(table,): the number of each socket's pair."""
+        tags = np.where(is_server, table["local_port"], table["remote_port"]).astype(np.uint64) << _TAG_BITS | is_server
+        is_short = _are_ipv4(table)
+        if is_short.all():
+            return self._pairs.add(_short_words(table, is_server, tags))
+        numbers = np.zeros(len(table), np.uint32)
+        for words_of, which in ((_short_words, is_short), (_long_words, ~is_short)):
+            numbers[which] = self._pairs.add(words_of(table[which], is_server[which], tags[which]))
+        return numbers
 
-    def have(self, table: Sockets) -> NDArray[np.bool_]:
-        """(table,): which connected sockets belong to a listener.
+    def result(self, where: Where) -> tuple[Pairs, tuple[Rows, ...]]:
+        """(the pairs that pass the filter, sorted by hash; the rows of their sockets). Raises HashCollisionError."""
+        order = np.argsort(self._pairs.hashes)
+        hashes = self._pairs.hashes[order]
+        if (hashes[1:] == hashes[:-1]).any():
+            raise HashCollisionError
+        pairs = _pairs_of(self._pairs.words[:, order])
+        pairs["hash"] = hashes
+        passes = where.has(pairs["source"], pairs["destination"], pairs["port"])
+        pairs = pairs[passes]
+        numbers = np.zeros(self._pairs.count + 1, np.uint32)
+        numbers[order[passes] + 1] = np.arange(len(pairs))
+        is_ours = np.zeros(self._pairs.count + 1, bool)
+        is_ours[order[passes] + 1] = True
+        self._chunks[-1] = self._chunks[-1][: self._used]
+        counts = np.zeros((len(pairs), len(COUNTS)), np.int64)
+        for place, rows in enumerate(self._chunks):
+            if not passes.all():
+                rows = self._chunks[place] = rows[is_ours[rows["pair"]]]
+            rows["pair"] = numbers[rows["pair"]]
+            cells = rows["pair"].astype(np.int64) * len(COUNTS) + COUNT_OF[rows["state"]]
+            counts += np.bincount(cells, minlength=counts.size).reshape(counts.shape)
+        for name, column in zip(COUNTS, counts.T, strict=True):
+            pairs[name] = column
+        return pairs, tuple(self._chunks)
 
-        A socket in SYN_RECV or NEW_SYN_RECV always does, even if its listener has closed.
-        """
-        ports, states, words = table["local_port"].astype(np.intp), table["state"], _words(table)
-        found: NDArray[np.bool_] = (states == State.SYN_RECV) | (states == State.NEW_SYN_RECV)
-        if self.everywhere[1].any():
-            found |= self.everywhere[is_ipv4(table["local"]).astype(np.intp), ports]
-        is_there = self.somewhere[ports] == words[:, _LOCAL : _LOCAL + 2]
-        found |= is_there[:, 0] & is_there[:, 1]
-        perhaps = np.flatnonzero(self.several[ports] & ~found)
-        if len(perhaps):
-            keys = [words[perhaps, _LOCAL], words[perhaps, _LOCAL + 1], ports[perhaps].astype(np.uint64)]
-            order, starts = _groups(keys, mixed(keys))
-            first = perhaps[order[starts]]
-            is_ours = [
-                (address.tobytes(), port) in self.ends
-                for address, port in zip(table["local"][first], ports[first].tolist(), strict=True)
-            ]
-            found[perhaps[order]] = np.repeat(is_ours, np.diff(starts, append=len(order)))
-        return found
+
+# A pair as words: its tag, and its addresses. The tag is the port, whether they are IPv6, and the role.
+_WORDS = 5
+_TAG_BITS, _IS_IPV6, _IS_SERVER = np.uint64(2), np.uint64(2), np.uint64(1)
+_HALF = np.uint64(32)
 
 
-def _folded(table: Sockets, is_server: NDArray[np.bool_], facts: PortFacts | None) -> tuple[Pairs, Rows]:
-    """Fold a table of at most 2**_PLACE_BITS connected sockets into its pairs, and a row for each socket."""
-    keys = list(_keys(table, is_server))
-    hashes = mixed(keys)
-    order, starts = _groups(keys, hashes)
-    sizes = np.diff(starts, append=len(order))
-    firsts = order[starts]
-    part = np.zeros(len(starts), PAIR)
-    part["hash"] = hashes[firsts]
-    part["source"] = np.column_stack([keys[0][firsts], keys[1][firsts]]).view("V16")[:, 0]
-    part["destination"] = np.column_stack([keys[2][firsts], keys[3][firsts]]).view("V16")[:, 0]
-    part["port"], part["is_server"] = keys[4][firsts] >> _ONE, keys[4][firsts] & _ONE
-    numbers = np.repeat(np.arange(len(starts)), sizes)
-    cells = numbers * len(COUNTS) + COUNT_OF[table["state"][order]]
-    counts = np.bincount(cells, minlength=len(starts) * len(COUNTS)).reshape(-1, len(COUNTS))
-    for name, column in zip(COUNTS, counts.T, strict=True):
-        part[name] = column
-    rows = np.zeros(len(table), ROW)
-    rows["pair"][order] = numbers
-    rows["port"] = np.where(is_server, table["remote_port"], table["local_port"])
-    rows["is_late"] = table["chosen"] == Chosen.LATE
-    rows["state"], rows["uid"], rows["inode"] = table["state"], table["uid"], table["inode"]
-    rows["age_s"] = np.where(table["state"] == State.TIME_WAIT, _age_s(table["expires_ms"]), 0)
-    if facts:
-        rows["reuse"] = reuse_of(table, facts)
-    return part, rows
+def _are_ipv4(table: Sockets) -> NDArray[np.bool_]:
+    """(table,): which sockets have IPv4 addresses."""
+    found: NDArray[np.bool_] = table["family"] == AF_INET
+    return found if found.all() else is_ipv4(table["local"]) & is_ipv4(table["remote"])
+
+
+def _short_words(
+    table: Sockets, is_server: NDArray[np.bool_], tags: NDArray[np.uint64]
+) -> tuple[NDArray[np.uint64], ...]:
+    """The words of each socket's pair, both IPv4 addresses in one. An accepted socket's source is its remote end."""
+    near, far = (table[name][:, None].view(np.uint32)[:, 3].astype(np.uint64) for name in ("local", "remote"))
+    return tags, np.where(is_server, far << _HALF | near, near << _HALF | far)
+
+
+def _long_words(
+    table: Sockets, is_server: NDArray[np.bool_], tags: NDArray[np.uint64]
+) -> tuple[NDArray[np.uint64], ...]:
+    """The same with addresses of two words each."""
+    near, far = (table[name][:, None].view(np.uint64) for name in ("local", "remote"))
+    ends = [
+        np.where(is_server, one[:, half], other[:, half])
+        for one, other in ((far, near), (near, far))
+        for half in (0, 1)
+    ]
+    return tags | _IS_IPV6, *ends
+
+
+def _pairs_of(words: NDArray[np.uint64]) -> Pairs:
+    """A row for each pair, without hash and counts."""
+    tags, is_long = words[0], words[0] & _IS_IPV6 != 0
+    pairs = np.zeros(len(tags), PAIR)
+    pairs["port"], pairs["is_server"] = tags >> _TAG_BITS, tags & _IS_SERVER
+    for name, short, long in (("source", words[1] >> _HALF, words[1:3]), ("destination", words[1], words[3:5])):
+        address = np.zeros((len(tags), 4), np.uint32)
+        address[:, :3] = np.frombuffer(MAPPED, np.uint32)
+        address[:, 3] = short & np.uint64(0xFFFFFFFF)
+        address.view(np.uint64)[is_long] = long.T[is_long]
+        pairs[name] = address.view("V16")[:, 0]
+    return pairs
 
 
 def _age_s(expires_ms: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -383,70 +396,6 @@ def _age_s(expires_ms: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return (TIME_WAIT_MS - np.minimum(expires_ms, TIME_WAIT_MS)) // 1000
 
 
-def _keys(table: Sockets, is_server: NDArray[np.bool_]) -> Iterator[NDArray[np.uint64]]:
-    """Yield the _WORDS columns that identify a pair; for an accepted socket the remote end is the source."""
-    words = _words(table)
-    for near, far in itertools.pairwise((_LOCAL, _REMOTE, _LOCAL)):
-        for half in range(2):
-            yield np.where(is_server, words[:, far + half], words[:, near + half])
-    yield np.where(is_server, table["local_port"], table["remote_port"]).astype(np.uint64) << _ONE | is_server
-
-
-def _words(table: Sockets) -> NDArray[np.uint64]:
-    """(n, _SOCKET_WORDS): the rows as words of 64 bits."""
-    return np.ascontiguousarray(table).view(np.uint64).reshape(-1, _SOCKET_WORDS)
-
-
-def _groups(keys: Sequence[NDArray[np.uint64]], hashes: NDArray[np.uint64]) -> tuple[Numbers, Numbers]:
-    """(an order in which equal rows are adjacent, the start of each group in that order)
-
-    np.sort is much faster than np.argsort, so the low bits of each hash are replaced by its place. If different rows
-    have the same high bits, a group may be split.
-    """
-    places = _PLACES[: len(hashes)]
-    order = np.sort(hashes & ~_PLACES[-1] | places) & _PLACES[-1]
-    order = order.astype(np.int64)
-    differ = np.ones(len(order), bool)
-    differ[1:] = False
-    for column in keys:
-        ordered = column[order]
-        differ[1:] |= ordered[1:] != ordered[:-1]
-    return order, np.flatnonzero(differ)
-
-
 def _starts(ordered: NDArray[Any]) -> Numbers:
     """Where each run of equal values starts."""
     return np.flatnonzero(np.concatenate((np.ones(min(1, len(ordered)), bool), ordered[1:] != ordered[:-1])))
-
-
-def _merged(parts: list[Pairs]) -> Pairs:
-    """Each pair once, with its counts added up, sorted by hash. Raises HashCollisionError."""
-    rows = np.concatenate(parts)
-    order = np.argsort(rows["hash"])
-    starts = _starts(rows["hash"][order])
-    if not len(starts):
-        return rows
-    merged = rows[order[starts]]
-    sizes = np.diff(starts, append=len(order))
-    for name in _IDENTITY:
-        if not np.array_equal(rows[name][order], np.repeat(merged[name], sizes)):
-            raise HashCollisionError
-    for name in COUNTS:
-        merged[name] = np.add.reduceat(rows[name][order], starts)
-    return merged
-
-
-def _numbered(rows: Rows, own: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> Rows:
-    """The rows whose pair is in `hashes`, renumbered by it.
-
-    own:    the hash of each pair of the table
-    hashes: of the pairs that are kept, ascending
-    """
-    if not len(hashes):
-        return rows[:0]
-    numbers = np.minimum(np.searchsorted(hashes, own), len(hashes) - 1)
-    ours = hashes[numbers] == own
-    if not ours.all():
-        rows = rows[ours[rows["pair"]]]
-    rows["pair"] = numbers[rows["pair"]]
-    return rows

@@ -13,17 +13,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.core.census.usage import Listening
 from fourtuple.core.limits.time_wait import TIME_WAIT_MS, TIME_WAIT_TIMER
 from fourtuple.core.numbers import number_of
 from fourtuple.core.sockets.columns import Numbers, is_ipv4, mixed
+from fourtuple.core.sockets.listening import Listening
 from fourtuple.core.sockets.table import LISTENER, SOCKET, Chosen, Sockets, State, mapped, unmapped
 from fourtuple.core.units import format_count
 
 MOST_GROUPS = 20_000
 MOST_LISTENERS = 20_000
 MOST_SOCKETS = 4_000_000  # that a file may expand to
-PIECE = 1 << 14  # rows that Listening.have() takes at once
 NO_PROCESS = -1
 UNSEEN_INODE = 2**32 - 1
 NOT_ASKED = -2
@@ -207,9 +206,7 @@ _SERVER, _OLD, _CLOSED, _REST = (np.uint64(1 << bit) for bit in (16, 17, 18, 19)
 
 def _served(table: Sockets, listeners: Sockets) -> NDArray[np.bool_]:
     """(table,): which sockets belong to a listener."""
-    listening = Listening.of(listeners)
-    pieces = [listening.have(table[start : start + PIECE]) for start in range(0, len(table), PIECE)]
-    return np.concatenate([np.zeros(0, bool), *pieces])
+    return Listening.of(listeners).have(table)
 
 
 def _columns(

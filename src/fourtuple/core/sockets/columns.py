@@ -15,12 +15,13 @@ Numbers = NDArray[np.int64]
 # Odd, of this process: nobody can choose addresses that collide.
 MULTIPLIERS = [np.uint64(random.getrandbits(64) | 1) for _ in range(6)]
 _SHIFT = np.uint64(32)
+_MAPPED = np.frombuffer(MAPPED, np.uint32)
 
 
 def is_ipv4(addresses: NDArray[np.void]) -> NDArray[np.bool_]:
     """(n,): which of these packed addresses are IPv4 in its mapped form."""
-    words = words_of(addresses)
-    found: NDArray[np.bool_] = (words[:, 0] == 0) & (words[:, 1] >> 32 == 0xFFFF)
+    words = addresses[:, None].view(np.uint32)
+    found: NDArray[np.bool_] = (words[:, 2] == _MAPPED[2]) & (words[:, 0] == 0) & (words[:, 1] == 0)
     return found
 
 

@@ -51,6 +51,7 @@ INET_DIAG_SKMEMINFO = 7  # an attribute, if requested: the socket's SK_MEMINFO_*
 SK_MEMINFO_DROPS = 8  # the index of one of these numbers, include/uapi/linux/sock_diag.h
 INET_DIAG_SOCKOPT = 22  # an attribute: struct inet_diag_sockopt, since Linux 5.10
 BIND_ADDRESS_NO_PORT = 1  # a bit of the second byte of that struct
+UNCONNECTED = frozenset({State.LISTEN, State.BOUND_INACTIVE})  # sockets in these states have no remote end
 
 _SOCKET_WORDS = SOCKET.itemsize // 4
 _ATTRIBUTES = columns.HEADER_WORDS + _SOCKET_WORDS  # where attributes begin in a message, in words
@@ -122,9 +123,7 @@ def _messages(data: wire.Bytes) -> tuple[columns.Words, columns.Places, bool]:
 
 
 def _sockets(words: columns.Words, starts: columns.Places) -> Sockets:
-    count = max(0, len(words) - _SOCKET_WORDS + 1)
-    windows = np.ndarray((count, _SOCKET_WORDS), np.uint32, words, 0, (4, 4))  # one begins at each word
-    rows = windows[starts + columns.HEADER_WORDS] if len(starts) else np.zeros((0, _SOCKET_WORDS), np.uint32)
+    rows = columns.rows(words, starts, columns.HEADER_WORDS, _SOCKET_WORDS)
     table: Sockets = rows.view(SOCKET)[:, 0]
     table["chosen"] = Chosen.UNKNOWN  # its place has the number of retransmissions, idiag_retrans
     if len(table) and not min(State) <= table["state"].min() <= table["state"].max() <= max(State):
@@ -135,7 +134,8 @@ def _sockets(words: columns.Words, starts: columns.Places) -> Sockets:
     of_ipv4 = slice(None) if is_ipv4.all() else is_ipv4  # a slice is faster
     for column in (_LOCAL, _REMOTE):
         rows[of_ipv4, column + 3] = rows[of_ipv4, column]
-        rows[of_ipv4, column : column + 3] = _MAPPED_WORDS
+        for word, value in enumerate(_MAPPED_WORDS):  # one at a time, which is faster
+            rows[of_ipv4, column + word] = value
     return table
 
 
@@ -153,29 +153,35 @@ class Asked:
     others:    also read sockets with other ports; those that named their port are always included
     where:     only these connections are needed; the result may contain more
     protocol:  IPPROTO_*, below 256
+    unconnected: find this out about sockets without a remote end, too: those that listen or are only bound. The kernel
+               lists the latter from a table of its own, which has all bound sockets, and then walks it for each dump
     """
 
     automatic: range | None = None
     others: bool = True
     where: Where = EVERYWHERE
     protocol: int = socket.IPPROTO_TCP
+    unconnected: bool = False
 
     def dumps(self) -> list[bytes]:
         """The filters of the dumps that are needed; each socket is in exactly one dump.
 
         The first dump has the sockets that named their port and those with other ports, the second has the sockets
-        with automatic ports. Sockets that are bound but not connected (remote port 0) are included whatever `where` is.
+        with automatic ports. Sockets that are bound but not connected (remote port 0) are included whatever `where` is,
+        in the first dump unless it is to be found out whether they named their port.
         """
-        clauses = connections(self.where)
-        idle = [] if [] in clauses else [remote_ports(range(1))]
+        clauses, idle = connections(self.where), remote_ports(range(1))
         if self.automatic is None:
             return [program(clauses)]
         ports = self.automatic
         beside = [each for each in (range(ports.start), range(ports.stop, 65536)) if each and self.others]
-        return [
-            program([[NAMED_PORT], *([*local_ports(each), *clause] for each in beside for clause in clauses)]),
-            program([[AUTOMATIC_PORT, *local_ports(ports), *clause] for clause in [*clauses, *idle]]),
-        ]
+        first = [[NAMED_PORT], *([*local_ports(each), *clause] for each in beside for clause in clauses)]
+        if self.unconnected:
+            clauses = clauses if [] in clauses else [*clauses, idle]
+        else:
+            first.append(idle)
+            clauses = [[*clause, *remote_ports(range(1, 65536))] for clause in clauses]
+        return [program(first), program([[AUTOMATIC_PORT, *local_ports(ports), *clause] for clause in clauses])]
 
     def requests(self, states: Iterable[State]) -> list[tuple[bytes, bool]]:
         """The requests, as (request, whether it is for the first dump).
@@ -183,8 +189,10 @@ class Asked:
         For TCP a request covers both address families; other protocols need one request for each.
         """
         families = [socket.AF_UNSPEC] if self.protocol == socket.IPPROTO_TCP else [socket.AF_INET, socket.AF_INET6]
+        every = frozenset(states)
+        states_of = [every, every if self.unconnected else every - UNCONNECTED]
         return [
-            (request(family, states, only, protocol=self.protocol), number == 0)
+            (request(family, states_of[number], only, protocol=self.protocol), number == 0)
             for number, only in enumerate(self.dumps())
             for family in families
         ]
@@ -194,8 +202,10 @@ class Asked:
         datagram = parse_datagram(data)
         table = datagram.sockets
         if self.automatic is not None:
-            named = (table["local_port"] >= self.automatic.start) & (table["local_port"] < self.automatic.stop)
-            table["chosen"][named if self.others else slice(None)] = Chosen.BOUND
+            named = np.full(len(table), True) if self.unconnected else table["remote_port"] != 0
+            if self.others:
+                named &= (table["local_port"] >= self.automatic.start) & (table["local_port"] < self.automatic.stop)
+            table["chosen"][named] = Chosen.BOUND
         return datagram
 
 

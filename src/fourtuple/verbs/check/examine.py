@@ -168,7 +168,7 @@ class Examiner:
         def fold(tables: Iterable[Sockets]) -> Sockets:
             return np.concatenate([np.zeros(0, SOCKET), *tables])
 
-        return fold_sockets(fold, State, Asked(automatic=self.ports, where=self.where))[0]
+        return fold_sockets(fold, State, Asked(automatic=self.ports, where=self.where, unconnected=True))[0]
 
     def _towards(self, table: Sockets) -> NDArray[np.bool_]:
         """Which rows are the near ends of connections to the destinations."""
