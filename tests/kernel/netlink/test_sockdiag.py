@@ -38,6 +38,7 @@ from fourtuple.kernel.netlink.wire import (
     DumpInterruptedError,
 )
 from fourtuple.kernel.proc.net_tcp import parse_proc_net_tcp
+from fourtuple.verbs.lab import port_facts
 from tests.conftest import Ground, need
 from tests.kernel.netlink.test_reading import threads_have_ended
 
@@ -596,6 +597,7 @@ assert fold_sockets(fold, {State.ESTABLISHED})[0].total() == 3002
 
 def test_sockets_that_are_only_bound_are_listed_once(ground: Ground) -> None:
     """Inside the range and beside it, with a port that they named or not, as listeners are."""
+    need(port_facts().bound_are_listed, "bound sockets that are listed (Linux 6.8)")
     code = """
 import socket
 from collections import Counter
