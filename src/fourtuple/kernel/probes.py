@@ -12,7 +12,6 @@ import socket
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from fourtuple.core.limits.behaviours import (
 )
 from fourtuple.core.limits.settings import PORT_RANGE
 from fourtuple.core.numbers import number_of
+from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.table import State
 from fourtuple.kernel import children
 from fourtuple.kernel.netlink.sockdiag import Datagram, exchange, parse_datagram, request

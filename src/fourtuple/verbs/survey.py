@@ -5,7 +5,7 @@ import errno
 import itertools
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from fourtuple.core.limits.verdicts import Case, Queue, Verdict
 from fourtuple.core.limits.weigh import weigh
 from fourtuple.core.numbers import number_of
 from fourtuple.core.plan.assume import NOTHING, assumed_world
+from fourtuple.core.record import dataclass
 from fourtuple.core.snapshot.host import Host
 from fourtuple.core.sockets.ends import serving
 from fourtuple.core.sockets.role import Role

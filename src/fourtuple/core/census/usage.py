@@ -7,7 +7,6 @@ they are distinguished by a 64-bit hash of these, with random multipliers of thi
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.time_wait import TIME_WAIT_MS, Reuse, reuse_of
+from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.columns import MULTIPLIERS, Mask, Numbers, is_ipv4, is_wildcard, mixed
 from fourtuple.core.sockets.filter import Where
 from fourtuple.core.sockets.table import Chosen, Sockets, State, unmapped

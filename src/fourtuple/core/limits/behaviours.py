@@ -4,12 +4,12 @@ A version alone tells little, because changes are backported. So what can be tri
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
 from fourtuple.core.limits import releases
 from fourtuple.core.limits.releases import KernelRule
+from fourtuple.core.record import dataclass
 
 
 class KnownBy(StrEnum):

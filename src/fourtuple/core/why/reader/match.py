@@ -6,11 +6,11 @@ for all anchors at once; only where an anchor is found, the whole phrase is comp
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.why.findings import Phrase
 
 LEAST_ANCHOR = 4  # characters
