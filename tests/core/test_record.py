@@ -6,17 +6,17 @@ import dataclasses
 import inspect
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import FrozenInstanceError, field, fields, replace
 from pathlib import Path
-from threading import Thread
-from typing import Any
+from threading import Barrier, Thread
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
 
 from fourtuple.core import record
-from fourtuple.core.record import LATER, Later, dataclass
+from fourtuple.core.record import LATER, LATER_TO_COPY, Later, dataclass
 
 SOURCE = Path(record.__file__).parent.parent
 
@@ -86,7 +86,7 @@ def test_nothing_is_made_before_a_record_is_used() -> None:
     class Unused:
         left: int
 
-    assert all(isinstance(Unused.__dict__[name], Later) for name in LATER)
+    assert all(isinstance(Unused.__dict__[name], Later) for name in (*LATER, LATER_TO_COPY))
 
     Unused(1)
 
@@ -154,6 +154,35 @@ def test_the_first_to_unpickle_a_record_can_be_a_process_that_never_made_one() -
     assert new == Received(5)
 
 
+class Watched(type):
+    """A class that notes, after each change of it, which attributes it has."""
+
+    states: ClassVar[list[tuple[type, dict[str, Any]]]] = []
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        Watched.states.append((cls, dict(cls.__dict__)))
+
+    def __delattr__(cls, name: str) -> None:
+        super().__delattr__(name)
+        Watched.states.append((cls, dict(cls.__dict__)))
+
+
+def test_a_record_is_whole_before_another_thread_can_make_one() -> None:
+    """While it is made, `__init__` still waits for it."""
+
+    @dataclass(frozen=True)
+    class Observed(metaclass=Watched):
+        left: int
+
+    Observed(1)
+
+    states = [state for cls, state in Watched.states if cls is Observed]
+    made = {"__eq__", "__hash__", "__repr__", "__setattr__", "__delattr__"}
+    assert made < states[-1].keys()
+    assert all(isinstance(state["__init__"], Later) for state in states if not made <= state.keys())
+
+
 @pytest.fixture
 def quick_switches() -> Iterator[None]:
     before = sys.getswitchinterval()
@@ -164,15 +193,21 @@ def quick_switches() -> Iterator[None]:
 
 @pytest.mark.usefixtures("quick_switches")
 def test_threads_may_use_a_record_first_together() -> None:
-    """Each gets one of the same class, however they meet."""
-    for _ in range(20):
+    """Each gets a whole one, however they meet."""
+    for _ in range(50):
+        ready = Barrier(4)
 
         @dataclass(frozen=True, slots=True)
         class Shared:
             left: int
 
         made: list[Any] = []
-        threads = [Thread(target=lambda made=made, cls=Shared: made.append(cls(1))) for _ in range(4)]
+
+        def make(ready: Barrier = ready, made: list[Any] = made, cls: Callable[[int], Any] = Shared) -> None:
+            ready.wait()
+            made.append(cls(1))
+
+        threads = [Thread(target=make) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
