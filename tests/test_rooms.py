@@ -61,6 +61,7 @@ WINGS = {
     },
     "kernel": {
         "syscalls": set(),
+        "begin": set(),
         "children": {"syscalls"},
         "process": set(),
         "sockopts": set(),
@@ -69,7 +70,7 @@ WINGS = {
         "services": {"proc"},
         "netlink": {"proc"},
         "netns": {"children", "proc", "syscalls"},
-        "holder": {"children", "netns", "syscalls"},
+        "holder": {"begin", "children", "netns", "syscalls"},
         "private": set(),
         "probes": {"children", "netlink", "netns", "private", "proc", "sockopts"},
         "uring": {"sockopts"},

@@ -23,9 +23,9 @@ def main() -> None:
         # NumPy's linear algebra would start threads that nothing here uses; a process with threads cannot fork safely.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         if sys.platform == "linux":  # elsewhere a snapshot can still be asked
-            from fourtuple.kernel import children
+            from fourtuple.kernel.begin import begin
 
-            children.begin()  # before anything else opens a file
+            begin()  # before anything else opens a file
         from fourtuple.cli import cli
         from fourtuple.faces.text.encodable import make_encodable
         from fourtuple.verbs.interrupt import interrupt

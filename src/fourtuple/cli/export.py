@@ -8,7 +8,7 @@ from fourtuple.cli.common import NETNS, PERIOD, SOME, UNITS
 from fourtuple.faces.printer import tell
 
 
-@click.command(short_help="Serve port-usage metrics for Prometheus.", epilog=UNITS)
+@click.command(epilog=UNITS)
 @click.option(
     "--listen", metavar="ADDRESS:PORT", default="127.0.0.1:9435", show_default=True, help="Where to serve the metrics."
 )
