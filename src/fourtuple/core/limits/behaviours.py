@@ -1,6 +1,6 @@
 """Behaviour that differs between kernels and decides about ports: what is known of this one, and how it is known.
 
-A version alone tells little, because changes are backported. So what can be tried is tried (kernel/probes.py).
+A version alone tells little, because changes are backported. So what can be tried is tried (kernel/trials.py).
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,6 +26,7 @@ BIND_RELEASED = "bind-released"
 BOUND_LISTED = "bound-listed"
 TW_REUSE_IN_MS = "time-wait-in-ms"
 FIN_WAIT2_REUSED = "fin-wait2-reused"
+TRIED = (RANGE_CAN_BE_SET, RANGE_IN_TURN, BIND_RELEASED, BOUND_LISTED)  # kernel/trials.py; others tell of themselves
 
 RULE_OF: Mapping[str, KernelRule] = MappingProxyType(
     {
