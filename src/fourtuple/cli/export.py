@@ -57,9 +57,9 @@ def export(
     from fourtuple.faces.export.metrics import Exporter
     from fourtuple.faces.export.server import MetricsServer
     from fourtuple.faces.text.export import round_lines
+    from fourtuple.verbs.entering import go_into
     from fourtuple.verbs.export import gauges, rounds
     from fourtuple.verbs.looks import paced
-    from fourtuple.verbs.survey import go_into
 
     if all_netns and netns is not None:
         raise UsageError("--all-netns and --netns", "one of them says where to count", "Use one of them.")
