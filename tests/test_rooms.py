@@ -1,4 +1,4 @@
-"""The rooms and the direction of their arrows, read from the imports; and what the command may import to say --help."""
+"""The rooms and the direction of their arrows, read from the imports."""
 
 import ast
 import subprocess
@@ -204,18 +204,6 @@ def test_a_path_of_the_kernel_is_found_wherever_it_is_handed_over() -> None:
     )
 
     assert kernel_paths(code) == {"/proc/stat", "/sys/", "/proc"}
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["hold", "--help"], ["--version"]])
-def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
-    """--help answers at once because numpy, rich and jinja2 stay out of it."""
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "fourtuple", *arguments], capture_output=True, text=True, check=True
-    )
-    imported = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
-
-    assert "click" in imported
-    assert not imported & {"numpy", "rich", "jinja2", "asyncio", "multiprocessing"}
 
 
 def test_the_package_itself_imports_nothing_of_its_own() -> None:
