@@ -81,7 +81,9 @@ main()
 """
 
 
-@pytest.mark.parametrize("module", ["click", "fourtuple.cli", "fourtuple.cli.why", "numpy", "fourtuple.verbs.limits"])
+@pytest.mark.parametrize(
+    "module", ["click", "fourtuple.cli", "fourtuple.cli.limits", "numpy", "fourtuple.verbs.limits"]
+)
 def test_ctrl_c_while_python_imports_ends_without_a_traceback(module: str) -> None:
     code = INTERRUPTED_AT.replace("MODULE", repr(module))
     done = subprocess.run(

@@ -15,17 +15,16 @@ from fourtuple.core.limits.behaviours import (
     BOUND_LISTED,
     FIN_WAIT2_REUSED,
     RANGE_CAN_BE_SET,
-    RANGE_IN_TURN,
     RULE_OF,
+    TRIED,
     TW_REUSE_IN_MS,
     KnownBy,
 )
-from fourtuple.kernel import probes
+from fourtuple.kernel import trials
 from fourtuple.verbs.lab import Lab
 from tests.conftest import need_namespace
 from tests.waiting import COMMAND_S
 
-TRIED = (RANGE_CAN_BE_SET, RANGE_IN_TURN, BIND_RELEASED, BOUND_LISTED)
 SCRIPT = """
 import msgspec, sys
 from fourtuple.kernel import probes
@@ -88,10 +87,10 @@ def test_the_answers_are_those_of_other_trials(runtime: Path) -> None:
 
 def test_a_private_namespace_and_loopback_tell_the_same() -> None:
     """A container may have no namespace of its own. What cannot be tried there is unknown, not guessed."""
-    here = {each.name: each.holds for each in probes.try_now()}
+    here = {each.name: each.holds for each in trials.try_now()}
     deny = [sys.executable, "tests/deny.py", "unshare"]
     script = (
-        "import msgspec; from fourtuple.kernel import probes; print(msgspec.json.encode(probes.try_now()).decode())"
+        "import msgspec; from fourtuple.kernel import trials; print(msgspec.json.encode(trials.try_now()).decode())"
     )
     done = subprocess.run(
         [*deny, sys.executable, "-c", script], capture_output=True, text=True, timeout=COMMAND_S, check=True
@@ -170,6 +169,6 @@ def test_a_trial_leaves_no_socket() -> None:
     own = Path("/proc/self/fd")
     before = sorted(os.listdir(own))
 
-    probes.try_now()
+    trials.try_now()
 
     assert sorted(os.listdir(own)) == before

@@ -1,34 +1,57 @@
 """The command line: arguments → verb → face → exit code.
 
-Only this package and the faces print. Each command imports what it needs when it runs.
+Only this package and the faces print. A command is imported when it is used, and imports what it needs when it runs:
+docs/architecture.md, "What a command imports".
 """
 
 import sys
+from collections.abc import Iterator, Mapping
 from functools import partial
+from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
 from fourtuple import __version__
-from fourtuple.cli.census import census
-from fourtuple.cli.check import check
-from fourtuple.cli.compare import compare
-from fourtuple.cli.doctor import doctor
 from fourtuple.cli.ending import ended
-from fourtuple.cli.export import export
-from fourtuple.cli.hold import hold
-from fourtuple.cli.lab import lab
-from fourtuple.cli.limits import limits
-from fourtuple.cli.plan import plan
-from fourtuple.cli.prove import prove
-from fourtuple.cli.report import report
-from fourtuple.cli.runs import runs
-from fourtuple.cli.serve import serve
-from fourtuple.cli.snapshot import snapshot
-from fourtuple.cli.undo import undo
-from fourtuple.cli.why import why
 
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+# The name of each command, which is that of its module and of the function in it → its line in `fourtuple --help`.
+COMMANDS = {
+    "prove": "Show on real sockets that 65,535 is not the limit.",
+    "hold": "Open N connections and hold them.",
+    "serve": "Accept connections on any number of ports.",
+    "limits": "Show how many more connections fit, and which limit decides.",
+    "doctor": "Say what limits connections on this host now.",
+    "plan": "Check whether N connections fit, and what to change if not.",
+    "undo": "Restore the settings that plan --apply changed.",
+    "why": "Explain a number, an errno or what a log says.",
+    "census": "Show who uses source ports, and how many remain per destination.",
+    "snapshot": "Write what this host says now to a file, for --from.",
+    "export": "Serve port-usage metrics for Prometheus.",
+    "runs": "List, show, export and remove stored runs.",
+    "compare": "Show two stored runs side by side, with ratios.",
+    "report": "Write a stored run as one HTML file.",
+    "check": "Run a program and report how it uses source ports.",
+    "lab": "Run a command in a private network namespace.",
+}
+
+
+class LateCommands(Mapping[str, click.Command]):
+    """The commands by their names; each is imported when it is asked for."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        line = COMMANDS[name]
+        command: click.Command = getattr(import_module(f"fourtuple.cli.{name}"), name)
+        command.short_help = line
+        command.context_settings = {**command.context_settings, **HELP}  # also where it is used without its group
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
 
 
 class Commands(click.Group):
@@ -37,8 +60,13 @@ class Commands(click.Group):
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         sys.exit(ended(partial(super().main, *args, **extra | {"standalone_mode": False})))
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click does, which would import every command for its line."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
 
-@click.group(cls=Commands, context_settings=HELP | {"max_content_width": 100})
+
+@click.group(cls=Commands, commands=LateCommands(), context_settings=HELP | {"max_content_width": 100})
 @click.version_option(__version__, prog_name="fourtuple", message="%(prog)s %(version)s")
 def cli() -> None:
     """Open, hold, count and explain TCP connections on Linux.
@@ -51,25 +79,3 @@ def cli() -> None:
     fourtuple limits 10.0.0.9:80  how many more connections to a server are possible
     fourtuple why 28232           explain the number at which connections stop
     """
-
-
-for command in (
-    prove,
-    hold,
-    serve,
-    limits,
-    doctor,
-    plan,
-    undo,
-    why,
-    census,
-    snapshot,
-    export,
-    runs,
-    compare,
-    report,
-    check,
-    lab,
-):
-    command.context_settings = {**command.context_settings, **HELP}  # also where a command is used without its group
-    cli.add_command(command)

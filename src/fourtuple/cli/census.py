@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fourtuple.core.snapshot.host import Host
 
 
-@click.command(short_help="Show who uses source ports, and how many remain per destination.", epilog=UNITS)
+@click.command(epilog=UNITS)
 @click.option(
     "--to",
     multiple=True,

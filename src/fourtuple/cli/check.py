@@ -16,7 +16,6 @@ MESSAGE = Content(parse_content, allow_empty=True)
 
 
 @click.command(
-    short_help="Run a program and report how it uses source ports.",
     context_settings={"allow_interspersed_args": False},
     epilog=UNITS,
 )

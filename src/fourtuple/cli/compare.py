@@ -10,7 +10,7 @@ from fourtuple.cli.stored import FILE, ID, file_of
 from fourtuple.faces.printer import tell
 
 
-@click.command(short_help="Show two stored runs side by side, with ratios.")
+@click.command()
 @click.argument("first", type=ID, metavar="ID")
 @click.argument("second", type=ID, metavar="ID")
 @click.option("--anyway", is_flag=True, help="Show ratios of rates and times even for different machines.")

@@ -10,7 +10,7 @@ from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.faces.printer import tell
 
 
-@click.command(short_help="Say what limits connections on this host now.", epilog=UNITS)
+@click.command(epilog=UNITS)
 @click.option("--for", "for_s", type=PERIOD, help="Look twice, so long apart: counters count as far as they move.")
 @click.option(
     "--report", type=click.Path(dir_okay=False, path_type=Path), help="Also write an HTML page; - for standard output."

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from fourtuple.cli.common import complain
-from fourtuple.core.errnos import name_of
 from fourtuple.core.errors import (
     EXIT_INTERRUPTED,
     EXIT_REACHED,
@@ -24,7 +22,6 @@ from fourtuple.core.errors import (
     ShortfallError,
     UsageError,
 )
-from fourtuple.core.visible import visible
 from fourtuple.verbs.interrupt import was_interrupted
 
 OPEN_FILES = {
@@ -54,6 +51,8 @@ def ended(command: Callable[[], object]) -> int:
         if was_interrupted() or _is_interrupt(error):
             code = EXIT_INTERRUPTED
         elif isinstance(error, click.ClickException):
+            from fourtuple.core.visible import visible
+
             error.message = visible(error.message)  # type: ignore[misc]  # click sets it only once
             with contextlib.suppress(OSError):  # nobody can be told
                 error.show()
@@ -64,7 +63,7 @@ def ended(command: Callable[[], object]) -> int:
             raise
         else:
             with contextlib.suppress(OSError):
-                complain(explained)
+                _complain(explained)
             code = explained.exit_code
     return _written(code)
 
@@ -98,7 +97,15 @@ def _output_failed(error: OSError) -> FourtupleError:
     return ShortfallError("cannot write the output", _named(error))
 
 
+def _complain(error: FourtupleError) -> None:
+    from fourtuple.cli.common import complain
+
+    complain(error)
+
+
 def _named(error: OSError) -> str:
+    from fourtuple.core.errnos import name_of
+
     return f"{error.strerror or error} ({name_of(error.errno or 0)} {error.errno or 0})"
 
 
@@ -120,7 +127,7 @@ def _written(code: int) -> int:
         return code
     if not isinstance(failed, BrokenPipeError):
         with contextlib.suppress(OSError):
-            complain(_output_failed(failed))
+            _complain(_output_failed(failed))
     with contextlib.suppress(OSError):  # so that Python's own flush at exit does not fail too (docs.python.org, sys)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

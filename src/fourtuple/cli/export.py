@@ -8,7 +8,7 @@ from fourtuple.cli.common import NETNS, PERIOD, SOME, UNITS
 from fourtuple.faces.printer import tell
 
 
-@click.command(short_help="Serve port-usage metrics for Prometheus.", epilog=UNITS)
+@click.command(epilog=UNITS)
 @click.option(
     "--listen", metavar="ADDRESS:PORT", default="127.0.0.1:9435", show_default=True, help="Where to serve the metrics."
 )
@@ -57,9 +57,9 @@ def export(
     from fourtuple.faces.export.metrics import Exporter
     from fourtuple.faces.export.server import MetricsServer
     from fourtuple.faces.text.export import round_lines
+    from fourtuple.verbs.entering import go_into
     from fourtuple.verbs.export import gauges, rounds
     from fourtuple.verbs.looks import paced
-    from fourtuple.verbs.survey import go_into
 
     if all_netns and netns is not None:
         raise UsageError("--all-netns and --netns", "one of them says where to count", "Use one of them.")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fourtuple.core.runs.orders import HoldOptions
 
 
-@click.command(short_help="Open N connections and hold them.", epilog=UNITS)
+@click.command(epilog=UNITS)
 @click.argument("wanted", type=COUNT, required=False, metavar="N")
 @click.argument("destinations", nargs=-1, metavar="HOST:PORT[-PORT]...")
 @click.option(

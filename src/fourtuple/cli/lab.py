@@ -10,9 +10,7 @@ from fourtuple.core.space.endpoints import parse_ports
 from fourtuple.faces.printer import tell
 
 
-@click.command(
-    short_help="Run a command in a private network namespace.", context_settings={"ignore_unknown_options": True}
-)
+@click.command(context_settings={"ignore_unknown_options": True})
 @click.option(
     "--ports",
     metavar="LOW-HIGH",

@@ -18,7 +18,7 @@ from fourtuple.cli.common import (
 from fourtuple.faces.printer import tell
 
 
-@click.command(short_help="Show how many more connections fit, and which limit decides.", epilog=UNITS)
+@click.command(epilog=UNITS)
 @click.argument("destinations", nargs=-1, metavar="[HOST:PORT[-PORT]]...")
 @FROM_WHERE
 @AT

@@ -36,7 +36,7 @@ NAT = (
 )
 
 
-@click.command(short_help="Check whether N connections fit, and what to change if not.", epilog=UNITS)
+@click.command(epilog=UNITS)
 @click.argument("wanted", type=COUNT, metavar="N")
 @click.argument("destinations", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
 @FROM_WHERE

@@ -11,7 +11,7 @@ from fourtuple.core.errors import UsageError
 from fourtuple.faces.printer import hand_over, tell
 
 
-@click.command(short_help="Show on real sockets that 65,535 is not the limit.")
+@click.command()
 @click.argument("names", nargs=-1, metavar="[LESSON]...")
 @click.option("--list", "only_list", is_flag=True, help="List the lessons and their claims; run nothing.")
 @click.option("--show-code", is_flag=True, help="Print the source code of the lessons; run nothing.")

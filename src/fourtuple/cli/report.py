@@ -12,7 +12,7 @@ from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, CannotError, UsageEr
 from fourtuple.faces.printer import hand_over, tell
 
 
-@click.command(short_help="Write a stored run as one HTML file.")
+@click.command()
 @click.argument("run", type=ID, required=False, metavar="[ID]")
 @click.option(
     "-o",

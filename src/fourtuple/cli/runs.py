@@ -13,7 +13,7 @@ from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.faces.printer import hand_over, tell
 
 
-@click.group(short_help="List, show, export and remove stored runs.", invoke_without_command=True)
+@click.group(invoke_without_command=True)
 @click.option("--kind", type=click.Choice(["hold", "serve", "prove"]), help="List only runs of this kind.")
 @click.option("--outcome", help="List only runs with this outcome: reached, 'fell short', killed …")
 @click.option(

@@ -19,7 +19,7 @@ from fourtuple.cli.common import (
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 
 
-@click.command(short_help="Accept connections on any number of ports.", epilog=UNITS)
+@click.command(epilog=UNITS)
 @click.argument("where", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
 @click.option("--greet", type=CONTENT, default=b"", help="Send this to each client as soon as it connects.")
 @click.option("--echo", is_flag=True, help="Send received data back.")

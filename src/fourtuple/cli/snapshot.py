@@ -13,7 +13,7 @@ STDOUT = "-"
 SIZE = Quantity("SIZE", positive(parse_size))
 
 
-@click.command(short_help="Write what this host says now to a file, for --from.", epilog=UNITS)
+@click.command(epilog=UNITS)
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("--netns", metavar="NAME|PID", help="Only this network namespace, and the processes in it.")
 @click.option("--with-arguments", "arguments", is_flag=True, help="Include the command lines of processes.")

@@ -8,7 +8,7 @@ from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 from fourtuple.faces.printer import tell
 
 
-@click.command(short_help="Restore the settings that plan --apply changed.")
+@click.command()
 @click.option(
     "--forget", is_flag=True, help="Also drop stored settings of other network namespaces, which may be gone."
 )

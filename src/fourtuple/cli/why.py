@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 1 << 16
 
 
-@click.command(short_help="Explain a number, an errno or what a log says.")
+@click.command()
 @click.argument("what", nargs=-1, required=True, metavar="WHAT...")
 @click.option("--dest", "destination", metavar="HOST:PORT", help="Destination of the connections in question.")
 @FIRST_ADDRESS

@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from fourtuple.client.sources import Sources
+from fourtuple.core.record import dataclass
 
 
 @dataclass(frozen=True, slots=True)

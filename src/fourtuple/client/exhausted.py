@@ -2,11 +2,11 @@
 
 import errno
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fourtuple.client.sources import SHARE
 from fourtuple.core.errors import FourtupleError, ShortfallError
+from fourtuple.core.record import dataclass
 
 if TYPE_CHECKING:
     from fourtuple.core.why.shortage import Shortage

@@ -7,7 +7,8 @@ Documentation/networking/snmp_counter.rst, net/ipv4/proc.c (v6.18).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from fourtuple.core.record import dataclass
 
 
 @dataclass(frozen=True, slots=True)

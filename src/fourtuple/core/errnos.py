@@ -5,11 +5,11 @@ Sources: connect(2), bind(2), accept(2), tcp(7), ip(7); behaviour checked on Lin
 
 import errno
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
 from fourtuple.core.errors import CannotError, FourtupleError, ShortfallError, UsageError
+from fourtuple.core.record import dataclass
 
 
 class Extent(Enum):

@@ -2,7 +2,8 @@
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from fourtuple.core.record import dataclass
 
 
 @dataclass(frozen=True, slots=True)

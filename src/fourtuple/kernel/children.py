@@ -1,8 +1,8 @@
-"""Child processes: how our programs begin, fork, wait for a process, stop and end processes, and end with their parent.
+"""Child processes: how our programs start, fork, wait for a process, stop and end processes, and end with their parent.
 
 The exit status of a child can be lost: if SIGCHLD is ignored, the kernel discards it (wait(2), NOTES). Our own programs
-restore SIGCHLD (`begin`). In somebody else's process the setting is theirs; a status that is lost is then unknown here,
-never 0.
+restore SIGCHLD (kernel/begin.py). In somebody else's process the setting is theirs; a status that is lost is then
+unknown here, never 0.
 """
 
 import os
@@ -23,22 +23,6 @@ POLL_S = 0.01
 STOP_S, STOP_POLL_S = 0.2, 0.0005  # how long to wait for processes to stop, and between two looks at them
 STILL = "TtZXD"  # thread states (proc_pid_stat(5)) that run no code of the program; D: a parent that waits in vfork()
 FAILED = 1  # exit code of a forked process that an exception ended
-
-
-def begin() -> None:
-    """The first call of each of our programs: makes the exit statuses of children and the standard streams available.
-
-    SIGCHLD gets its default action, because exec keeps an ignored signal ignored (signal(7)). Where a descriptor from 0
-    to 2 is closed, it is opened on /dev/null; a file opened later would get its number.
-    """
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets this number, the lowest that is unused
-        if getattr(sys, name) is None:  # Python sets it so if the descriptor was closed
-            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115
 
 
 @contextmanager

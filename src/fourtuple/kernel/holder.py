@@ -27,6 +27,7 @@ from types import FrameType
 
 from fourtuple.core.errors import EXIT_CANNOT, EXIT_USAGE
 from fourtuple.kernel import children, syscalls
+from fourtuple.kernel.begin import begin
 from fourtuple.kernel.netns import KILL, READY, NamespaceOrder, enter_new
 from fourtuple.kernel.syscalls import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER
 
@@ -327,7 +328,7 @@ def _why_not(error: OSError) -> str:
 
 
 def _main(arguments: Sequence[str]) -> int:
-    children.begin()
+    begin()
     verb, what, *command = arguments
     if verb == "hold":
         return hold(NamespaceOrder(**json.loads(what)))

@@ -18,7 +18,7 @@ from fourtuple.core.sockets.filter import EVERYWHERE, Where
 from fourtuple.core.sockets.owners import Holders
 from fourtuple.core.sockets.table import SOCKET, Chosen, Sockets, State
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec
-from fourtuple.kernel import addresses, canary
+from fourtuple.kernel import addresses
 from fourtuple.kernel.netlink.reading import NoSuchDumpError
 from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets, read_listeners
 from fourtuple.kernel.probes import behaviours
@@ -27,7 +27,6 @@ from fourtuple.kernel.proc.owners import read_holders
 from fourtuple.kernel.proc.pid import same_network
 from fourtuple.kernel.proc.sysctl import NOTHING, read_sysctl
 from fourtuple.kernel.proc.world import read_world
-from fourtuple.kernel.services import read_claims
 
 UDP_STATES = (State.ESTABLISHED, State.CLOSE)  # connected, or not (net/ipv4/udp.c)
 T = TypeVar("T")
@@ -89,6 +88,8 @@ class LiveHost:
         return addresses.of_this_host()
 
     def claims(self) -> tuple[list[Claim], list[str]]:
+        from fourtuple.kernel.services import read_claims
+
         found, why_not = read_claims()
         try:
             found += _claims(self.listeners()["local_port"], "TCP listener")
@@ -103,6 +104,8 @@ class LiveHost:
         return found, why_not
 
     def tested(self, unsure: Mask, connected: Mask, facts: PortFacts) -> tuple[Mask, Mask]:
+        from fourtuple.kernel import canary
+
         asked, blocked = canary.held_ports(unsure & ~connected)
         if facts.range_can_be_set:
             # At least one connection, which shows whether connection tracking counts it.

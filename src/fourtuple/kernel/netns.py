@@ -15,12 +15,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar
 
 from fourtuple.core.errors import EXIT_CANNOT, CannotError
+from fourtuple.core.record import dataclass
 from fourtuple.kernel import children
 from fourtuple.kernel.proc.files import text_of
 from fourtuple.kernel.proc.sysctl import write_sysctl

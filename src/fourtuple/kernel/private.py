@@ -7,7 +7,6 @@ is followed, and the modes are 0700 and 0600.
 import errno
 import fcntl
 import os
-import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -65,7 +64,7 @@ class StateFile:
 
     def write(self, content: bytes) -> None:
         """Replace the content; a reader, or this process after a kill, finds the old one or the new one."""
-        new = f".{self.path.name}.{secrets.token_hex(8)}"
+        new = f".{self.path.name}.{os.urandom(8).hex()}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         file = os.open(new, flags, 0o600, dir_fd=self._folder)
         try:

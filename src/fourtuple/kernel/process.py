@@ -3,7 +3,8 @@
 import ctypes
 import os
 import resource
-from dataclasses import dataclass
+
+from fourtuple.core.record import dataclass
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")  # 4, 16 or 64 KiB on arm64: the kernel is asked (getconf(1))
 

@@ -12,13 +12,14 @@ bundle. Kubernetes: pkg/kubelet/kuberuntime/helpers.go and legacy.go (v1.31), th
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 
 from fourtuple.core.decoding import from_json
+from fourtuple.core.record import dataclass
 from fourtuple.core.snapshot.belonging import Belonging, belonging
 from fourtuple.core.snapshot.records import Cgroup
 from fourtuple.kernel.proc.cgroups import CGROUPS, read_cgroups
@@ -87,7 +88,7 @@ class StoredContainer(msgspec.Struct):
     names: tuple[str, ...] | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class Runtimes:
     """What the runtimes of a host know; each file and folder is read again only when it has changed.
 

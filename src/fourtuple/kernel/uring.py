@@ -17,7 +17,7 @@ import select
 import socket
 import struct
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import IntEnum
 from functools import cache
 from typing import Any
@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.record import dataclass
 from fourtuple.kernel.sockopts import IP_LOCAL_PORT_RANGE
 
 SETUP, ENTER, REGISTER = 425, 426, 427  # the same number on every architecture

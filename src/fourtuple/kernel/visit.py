@@ -10,7 +10,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +22,7 @@ from fourtuple.core.errors import CannotError
 from fourtuple.core.limits.behaviours import Behaviour
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.numbers import number_of
+from fourtuple.core.record import dataclass
 from fourtuple.core.snapshot.records import HostAddress
 from fourtuple.core.sockets.table import LISTENER, SOCK_DIAG, SOCKET, Sockets, State
 from fourtuple.kernel.netlink import ctnetlink

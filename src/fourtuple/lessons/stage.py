@@ -10,10 +10,11 @@ import errno
 import socket
 import struct
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Self, TypeVar
 
 from fourtuple.core.errors import CannotError, ShortfallError
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.core.runs.run import Run
 from fourtuple.core.sockets.ends import Ends

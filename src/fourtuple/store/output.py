@@ -9,7 +9,6 @@ applied whatever this host has set. Works without Linux.
 import errno
 import os
 import re
-import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -56,7 +55,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def _replace(place: Path, content: bytes, before: os.stat_result | None = None) -> None:
     """Replace the file, or create it, by renaming a new file. before: its owner, group and permissions are kept"""
-    new = place.with_name(f".fourtuple.{secrets.token_hex(8)}")
+    new = place.with_name(f".fourtuple.{os.urandom(8).hex()}")
     file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NOFOLLOW, 0o666 if before is None else 0o600)
     try:
         _write_all(file, content, sync=True)

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
-
 from fourtuple.core.census.records import By, Census, Source
 from fourtuple.core.census.usage import Usage
 from fourtuple.core.census.view import View
@@ -22,7 +20,6 @@ from fourtuple.core.sockets.table import State
 from fourtuple.core.visible import visible_json
 from fourtuple.core.why.alarms import alarms
 from fourtuple.verbs.hosts import here
-from fourtuple.verbs.output import write_output
 
 CONNECTED = frozenset(State) - {State.LISTEN}
 NAMED = {state.name.replace("_", ""): state for state in CONNECTED - {State.CLOSE, State.NEW_SYN_RECV}}
@@ -109,6 +106,10 @@ def states_named(names: Iterable[str]) -> frozenset[State]:
 
 def save(found: Census, file: str) -> None:
     """Write the census to a file as JSON; an existing file is replaced. Raises UsageError."""
+    import msgspec
+
+    from fourtuple.verbs.output import write_output
+
     if file == "-":
         raise UsageError("--save -", "a file name is required", "Use --json to write to standard output.")
     write_output(Path(file), f"{visible_json(msgspec.json.encode(found.to_json()).decode())}\n".encode())

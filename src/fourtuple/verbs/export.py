@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 
 from fourtuple.core.census.gauges import CountFailure, Gauges
@@ -10,6 +9,7 @@ from fourtuple.core.census.usage import Usage
 from fourtuple.core.limits.facts import World
 from fourtuple.core.limits.meters import EXPORTED
 from fourtuple.core.limits.table import SYSCTLS
+from fourtuple.core.record import dataclass
 from fourtuple.core.snapshot.rounds import Bounds, CountedNamespace, Round, Whose
 from fourtuple.core.sockets.columns import Mask
 from fourtuple.core.sockets.filter import EVERYWHERE

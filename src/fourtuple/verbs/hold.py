@@ -5,7 +5,7 @@ yields samples; core/runs/conclude.py makes the record from them.
 """
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from fourtuple.core.errors import CannotError, ShortfallError, UsageError
@@ -18,6 +18,7 @@ from fourtuple.core.limits.cost import (
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.numbers import signed_number_of
 from fourtuple.core.plan.fit import memory
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.conclude import HoldEnding, HoldStory
 from fourtuple.core.runs.counters import Counters, Phase
 from fourtuple.core.runs.memory import SLABS, MemoryUse, Slabs, memory_use

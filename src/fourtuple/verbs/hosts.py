@@ -3,17 +3,17 @@
 import os
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from fourtuple.core.errors import CannotError, UsageError
-from fourtuple.core.snapshot.answers import Recorded
-from fourtuple.core.snapshot.coding import MAGIC, decode
-from fourtuple.core.snapshot.frames import at_or_before, frames_of
 from fourtuple.core.snapshot.host import Host
-from fourtuple.core.snapshot.pastes.paste import paste
-from fourtuple.core.snapshot.records import Snapshot
 from fourtuple.core.space.endpoints import EndpointSpec, parse_addresses
 from fourtuple.core.units import format_size, quoted
 from fourtuple.store.input import read_file
+from fourtuple.verbs.entering import go_into
+
+if TYPE_CHECKING:
+    from fourtuple.core.snapshot.records import Snapshot
 
 MOST_BYTES = 2**30  # of a file with a snapshot, or with many
 MOST_PASTED_BYTES = 2**26
@@ -43,16 +43,19 @@ def host_of(file: str | None, at: str | None = None, *, pid: int | None = None, 
     This process enters the namespace permanently. Raises UsageError, CannotError.
     """
     if file is not None:
+        from fourtuple.core.snapshot.answers import Recorded
+
         return Recorded(read_snapshot(file, at), pid=pid, netns=netns)
     if at is not None:
         raise UsageError("--at", "it chooses a moment of a recording", "Add --from FILE.")
-    from fourtuple.verbs.survey import go_into
-
     return here(go_into(pid, netns))
 
 
-def read_snapshot(file: str, at: str | None = None) -> Snapshot:
+def read_snapshot(file: str, at: str | None = None) -> "Snapshot":
     """The snapshot in a file, of a moment of a recording, or made of pasted output. Raises UsageError, CannotError."""
+    from fourtuple.core.snapshot.coding import MAGIC, decode
+    from fourtuple.core.snapshot.frames import at_or_before, frames_of
+
     what = "standard input" if file == STDIN else f"the snapshot {quoted(file)}"
     content = _standard_input() if file == STDIN else read_file(file, MOST_BYTES, what)
     source = "standard input" if file == STDIN else file
@@ -69,8 +72,10 @@ def read_snapshot(file: str, at: str | None = None) -> Snapshot:
         raise (CannotError if "version" in str(error) else UsageError)(what, str(error)) from None
 
 
-def _pasted(what: str, content: bytes) -> Snapshot:
+def _pasted(what: str, content: bytes) -> "Snapshot":
     """Raises UsageError."""
+    from fourtuple.core.snapshot.pastes.paste import paste
+
     if len(content) > MOST_PASTED_BYTES:
         raise UsageError(what, f"it is too long for pasted output (at most {format_size(MOST_PASTED_BYTES)})")
     found = paste(content.decode("utf-8", "replace"))
@@ -79,8 +84,10 @@ def _pasted(what: str, content: bytes) -> Snapshot:
     return found
 
 
-def pasted_in(text: str) -> Snapshot | None:
+def pasted_in(text: str) -> "Snapshot | None":
     """The snapshot of a text that is output of tools, or has some; None: it is none, or a log, also the kernel's."""
+    from fourtuple.core.snapshot.pastes.paste import paste
+
     found = paste(text)
     return None if found is None or found.source == LOG else found
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from ipaddress import ip_interface
 from pathlib import Path
 from types import FrameType
@@ -17,6 +16,7 @@ from fourtuple.core.limits.cost import CLIENT_END_BYTES
 from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.limits.settings import PORT_RANGE
 from fourtuple.core.limits.table import SYSCTLS
+from fourtuple.core.record import dataclass
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.topology import Cable, Port, up
 from fourtuple.kernel import children, process

@@ -1,7 +1,7 @@
 """`plan`: do N connections fit, and what makes them fit? `hold` asks the same before it opens anything."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -23,6 +23,7 @@ from fourtuple.core.plan.fit import Fit, Means, Says
 from fourtuple.core.plan.nat import KEPT, PORTS, ROUTERS, nat_budget
 from fourtuple.core.plan.settings import RANGE
 from fourtuple.core.plan.unknown import WATCHES, PlanCase, with_unknown
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.orders import LoopName
 from fourtuple.core.snapshot.host import Host
 from fourtuple.core.space.endpoints import Address

@@ -2,9 +2,10 @@
 
 import posixpath
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from fourtuple.core.errors import CannotError, FourtupleError
+from fourtuple.core.record import dataclass
 from fourtuple.core.why.catalogue.configuration import (
     ProgramConfiguration,
     ProgramSetting,

@@ -9,7 +9,7 @@ import os
 import socket
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from fourtuple.core.errnos import cannot_listen
 from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.limits.cost import FILES_RESERVED
 from fourtuple.core.limits.table import SYSCTLS
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import Counters
 from fourtuple.core.runs.judge import judge_serve
 from fourtuple.core.runs.orders import LoopName, ServeOptions, ServeOrder, Watch

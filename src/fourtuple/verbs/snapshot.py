@@ -3,10 +3,10 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from fourtuple.core.errors import UsageError
+from fourtuple.core.record import dataclass
 from fourtuple.core.snapshot.answers import of_one_namespace
 from fourtuple.core.snapshot.coding import encode
 from fourtuple.core.snapshot.frames import Frame, framed, frames_of

@@ -1,24 +1,20 @@
 """The survey behind `limits`, `plan`, `why` and `hold`: the world, the ports, and the room that each limit leaves."""
 
-import contextlib
-import errno
 import itertools
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from fourtuple.core.errors import CannotError, UsageError
+from fourtuple.core.errors import UsageError
 from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.limits.ports import PortRoom, PortUse
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.limits.verdicts import Case, Queue, Verdict
 from fourtuple.core.limits.weigh import weigh
-from fourtuple.core.numbers import number_of
 from fourtuple.core.plan.assume import NOTHING, assumed_world
+from fourtuple.core.record import dataclass
 from fourtuple.core.snapshot.host import Host
 from fourtuple.core.sockets.ends import serving
 from fourtuple.core.sockets.role import Role
@@ -26,16 +22,12 @@ from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, full_queues
 from fourtuple.core.space.endpoints import Resolved
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import Destinations, TupleSpace
-from fourtuple.core.units import quoted
 from fourtuple.verbs.hosts import here
 from fourtuple.verbs.request import MOST_ADDRESSES, by_source, space_of, use_of
 
 ANYWHERE = Destinations.of([(range(1), range(1, 2))])  # represents a destination without a connection
 NO_PORTS = PortFacts(range(0), Ranges([]))  # of an unknown range
 CONNTRACK = "net.netfilter.nf_conntrack_count"
-
-# There is no such namespace, or what has its name is none (open(2), setns(2)).
-NO_NAMESPACE = frozenset({errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL})
 
 
 @dataclass(frozen=True)
@@ -151,42 +143,6 @@ def look(
         resolved,
         host,
     )
-
-
-def go_into(pid: int | None, netns: str | None) -> dict[str, str]:
-    """Move this process into another network namespace permanently; returns the host's sysctls, read before the move.
-
-    pid:   the process whose namespace to enter; without permission this process stays where it is
-    netns: a name from `ip netns add`, or a PID
-
-    Only for a program with one thread (setns(2)). Raises UsageError if the namespace does not exist, CannotError if it
-    cannot be entered.
-    """
-    from fourtuple.kernel.netns import enter, enter_named
-    from fourtuple.kernel.proc.pid import same_network
-    from fourtuple.kernel.proc.sysctl import host_sysctls
-
-    outside = host_sysctls(SYSCTLS)
-    try:
-        if netns is not None and (number := number_of(netns)) is not None:
-            if not same_network(number):
-                enter(number)
-        elif netns is not None:
-            if "/" in netns or "\0" in netns:  # ip-netns(8) has no such name; a path could lead to anything
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-            enter_named(netns)
-        elif pid is not None and not same_network(pid):
-            with contextlib.suppress(PermissionError):
-                enter(pid)
-    except OSError as error:
-        if error.errno not in NO_NAMESPACE:
-            reason = f"{error.strerror}: only root or the user who created it can enter it"
-            raise CannotError(f"the network namespace {quoted(netns or str(pid))}", reason) from None
-        raise UsageError(
-            f"the network namespace {quoted(netns or str(pid))}",
-            "no process has this PID, and `ip netns` does not list this name",
-        ) from None
-    return outside
 
 
 def _asked(

@@ -8,12 +8,13 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.plan.fit import Change
 from fourtuple.core.plan.settings import RANGE, RESERVED, Setting, encode_settings, parse_settings, takes
+from fourtuple.core.record import dataclass
 from fourtuple.kernel.netns import network_cookie
 from fourtuple.kernel.private import StateFile
 from fourtuple.kernel.proc.alive import boot_id

@@ -1,7 +1,6 @@
 """The gauges of a namespace for a monitor: a bounded number of values, however many sockets there are."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -11,6 +10,7 @@ from fourtuple.core.census.usage import COUNTS, Usage
 from fourtuple.core.census.view import left_of, states_of
 from fourtuple.core.limits.facts import World
 from fourtuple.core.limits.meters import EXPORTED
+from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.columns import Numbers
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import four_tuples

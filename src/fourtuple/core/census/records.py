@@ -1,10 +1,11 @@
 """The results of a census, as records: the use of 4-tuples, the ports held by bind(), the dropped connections."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.owners import Owners
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.interval import Interval, flat

@@ -6,7 +6,6 @@ a 64-bit hash of these, with random multipliers of this process; collisions are 
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.time_wait import TIME_WAIT_MS, Reuse, reuse_of
+from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.columns import MULTIPLIERS, Mask, Numbers, is_ipv4
 from fourtuple.core.sockets.filter import Where
 from fourtuple.core.sockets.listening import Listening

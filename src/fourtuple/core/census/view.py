@@ -1,7 +1,7 @@
 """Which groups of sockets a census shows, and the records made of them and of its other findings."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Self
 
@@ -27,6 +27,7 @@ from fourtuple.core.census.usage import COUNT_OF, COUNTS, PAIR, ROW, Rows, Usage
 from fourtuple.core.counters import SILENT
 from fourtuple.core.limits.facts import World
 from fourtuple.core.limits.time_wait import TIME_WAIT_MS
+from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.columns import Numbers
 from fourtuple.core.sockets.owners import NAMELESS, Holders, Owners
 from fourtuple.core.sockets.role import Role

@@ -8,7 +8,7 @@ how it was taken, even for a single connection.
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from fourtuple.core.check.cures import IN_CODE, WITHOUT_CODE, cure_for
 from fourtuple.core.check.timeline import Connection
 from fourtuple.core.limits.time_wait import TIME_WAIT_S
+from fourtuple.core.record import dataclass
 from fourtuple.core.units import format_count
 
 DEFAULT_RANGE = 28_232  # ports: 32768-60999, the kernel's default of net.ipv4.ip_local_port_range

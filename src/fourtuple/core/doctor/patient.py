@@ -1,10 +1,11 @@
 """The host as the rules of `doctor` see it: as it is now, as it was before, and whom its parts belong to."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from fourtuple.core.doctor.records import Rank, Subject
 from fourtuple.core.numbers import signed_number_of
+from fourtuple.core.record import dataclass
 from fourtuple.core.snapshot.records import Cgroup, HostNamespace, Snapshot
 from fourtuple.core.units import format_count, format_duration
 

@@ -6,7 +6,6 @@ The numbers are those of `census`: ports that connect() can choose, for each sou
 import math
 from collections import Counter as Tally
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from fourtuple.core.doctor.records import Rank, Trouble
 from fourtuple.core.limits.cures import Cure, Needs, at_hand_first
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.time_wait import TIME_WAIT_S, permits_reuse
+from fourtuple.core.record import dataclass
 from fourtuple.core.snapshot.records import HostNamespace
 from fourtuple.core.sockets.columns import Mask, Numbers
 from fourtuple.core.sockets.filter import EVERYWHERE

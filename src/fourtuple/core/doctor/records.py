@@ -1,12 +1,13 @@
 """What `doctor` finds: one frozen record for each limit that stops something, and the diagnosis that they make."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from fourtuple.core.limits.cures import Cure
+from fourtuple.core.record import dataclass
 
 
 class Rank(StrEnum):

@@ -1,7 +1,6 @@
 """Who chose a connected socket's port, connect() or bind(): what the rows of the socket table show about it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from fourtuple.core.limits.facts import ALL_PORTS
 from fourtuple.core.limits.releases import BOUND_ARE_LISTED
+from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.columns import Mask, port_mask
 from fourtuple.core.sockets.table import Chosen, Sockets, State
 from fourtuple.core.units import format_count

@@ -1,15 +1,15 @@
 """Behaviour that differs between kernels and decides about ports: what is known of this one, and how it is known.
 
-A version alone tells little, because changes are backported. So what can be tried is tried (kernel/probes.py).
+A version alone tells little, because changes are backported. So what can be tried is tried (kernel/trials.py).
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
 from fourtuple.core.limits import releases
 from fourtuple.core.limits.releases import KernelRule
+from fourtuple.core.record import dataclass
 
 
 class KnownBy(StrEnum):
@@ -26,6 +26,7 @@ BIND_RELEASED = "bind-released"
 BOUND_LISTED = "bound-listed"
 TW_REUSE_IN_MS = "time-wait-in-ms"
 FIN_WAIT2_REUSED = "fin-wait2-reused"
+TRIED = (RANGE_CAN_BE_SET, RANGE_IN_TURN, BIND_RELEASED, BOUND_LISTED)  # kernel/trials.py; others tell of themselves
 
 RULE_OF: Mapping[str, KernelRule] = MappingProxyType(
     {

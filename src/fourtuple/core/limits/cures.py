@@ -1,8 +1,9 @@
 """What can be done about a limit: one frozen record for each remedy, with its price and what it takes."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
+
+from fourtuple.core.record import dataclass
 
 
 class Needs(StrEnum):

@@ -1,12 +1,12 @@
 """Facts read from a host: frozen records, with a unit in every name. None means unknown."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 from fourtuple.core.limits.behaviours import Behaviour
 from fourtuple.core.limits.releases import parse_release
 from fourtuple.core.numbers import signed_number_of
+from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.table import SOCK_DIAG
 from fourtuple.core.space.ranges import Ranges
 

@@ -5,10 +5,10 @@ use is in ports.py, and the fill level of accept queues is in Queue.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from fourtuple.core.limits.facts import World
 from fourtuple.core.numbers import number_of
+from fourtuple.core.record import dataclass
 
 Read = Callable[[World], int | None]
 

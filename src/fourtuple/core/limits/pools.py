@@ -1,7 +1,6 @@
 """Pools of ports of which each connection takes one: the ports left in each, computed by column."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.time_wait import TOO_YOUNG
+from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.columns import Mask, Numbers, port_mask
 
 

@@ -23,7 +23,7 @@ v6.18:
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Self
 
 import numpy as np
@@ -33,6 +33,7 @@ from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.pools import NOTHING_HIDDEN, Hidden, OwnedPorts, PerPool, Pools, pooled, searched
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.time_wait import Reuse, reuse_of
+from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.columns import Mask, Numbers, is_wildcard, numbers_among, port_mask
 from fourtuple.core.sockets.ends import destination_numbers
 from fourtuple.core.sockets.table import MAPPED, SOCKET, Chosen, Sockets, State

@@ -5,7 +5,8 @@ been backported to an older kernel, so behaviour that can be tried is tried (cor
 """
 
 import re
-from dataclasses import dataclass
+
+from fourtuple.core.record import dataclass
 
 Version = tuple[int, int]  # (6, 8)
 

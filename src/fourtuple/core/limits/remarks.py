@@ -1,12 +1,12 @@
 """Settings and listeners that look harmless, or like a remedy, but cause trouble: what was found, and why."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from fourtuple.core.limits import meters
 from fourtuple.core.limits.facts import World
 from fourtuple.core.limits.ports import PortUse
 from fourtuple.core.limits.releases import TW_RECYCLE
+from fourtuple.core.record import dataclass
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.units import format_count, format_size
 

@@ -1,7 +1,7 @@
 """The records of the limit model: a case, the room that each limit leaves in it, and the result."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
 
@@ -13,6 +13,7 @@ from fourtuple.core.limits.meters import Meter
 from fourtuple.core.limits.ports import PortRoom, Route
 from fourtuple.core.limits.remarks import Remark
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.endpoints import Resolved
 from fourtuple.core.space.interval import Interval, flat

@@ -8,10 +8,11 @@ namespace. The connections of one namespace cannot take ports of another.
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Self
 
 from fourtuple.core.limits.facts import PortFacts
+from fourtuple.core.record import dataclass
 from fourtuple.core.space.ranges import Ranges
 
 MOST_TEXT = 4000  # characters: of a longer list the kernel reads one page only (proc_do_large_bitmap, kernel/sysctl.c)

@@ -5,7 +5,7 @@ there are ways past it: first those without root, then settings, with the comman
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
 
@@ -18,6 +18,7 @@ from fourtuple.core.limits.verdicts import ROOM, Verdict
 from fourtuple.core.plan.claims import Reservation
 from fourtuple.core.plan.nat import NatBudget
 from fourtuple.core.plan.settings import RANGE, RESERVED
+from fourtuple.core.record import dataclass
 from fourtuple.core.space.endpoints import Address, Endpoint, Resolved
 from fourtuple.core.space.interval import Interval, flat
 from fourtuple.core.space.ranges import Ranges

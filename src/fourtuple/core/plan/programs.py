@@ -6,9 +6,9 @@ some 300 names on every host, whatever runs there.
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from fourtuple.core.plan.units import ALL_PORTS, argument_ports, ports_in
+from fourtuple.core.record import dataclass
 
 
 @dataclass(frozen=True, slots=True)

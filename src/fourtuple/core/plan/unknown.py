@@ -5,7 +5,6 @@ they are missing; modules and cgroups may be absent.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.table import LIMITS
@@ -13,6 +12,7 @@ from fourtuple.core.limits.verdicts import Case
 from fourtuple.core.plan.assume import CGROUP_MEMORY, FILES, MEMORY, NEIGHBOURS, OWN_FILES
 from fourtuple.core.plan.fit import WORST_FIRST, Check, Says
 from fourtuple.core.plan.settings import RANGE, RESERVED
+from fourtuple.core.record import dataclass
 
 CONNTRACK = ("net.netfilter.nf_conntrack_max", "net.netfilter.nf_conntrack_count")
 THRESHOLD, WATCHES, NR_OPEN = "net.ipv4.neigh.default.gc_thresh3", "fs.epoll.max_user_watches", "fs.nr_open"

@@ -1,11 +1,11 @@
 """Two runs side by side: the numbers of each, their ratios, and the differences that make them hard to compare."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from fourtuple.core.errors import UsageError
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.histogram import Latency
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.stored import StoredRun

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.judge import agrees, judge_hold
 from fourtuple.core.runs.memory import MemoryUse

@@ -5,12 +5,12 @@ field to `Sample` (and to the record, if it belongs there), and, if it is stored
 fail if one of these is missing.
 """
 
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any
 
 import numpy as np
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.histogram import BUCKETS
 from fourtuple.core.runs.spread import BINS
 

@@ -4,11 +4,12 @@ A bucket's number is the exponent of the value and the first seven bits of its m
 float64 itself, so that every bucket is at most 1/128 of its value wide: percentiles are accurate to 0.4 %.
 """
 
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fourtuple.core.record import dataclass
 
 SUB_BITS = 7  # 128 buckets per power of two: half a bucket is 0.4 % of the value
 OCTAVES = 28  # 1 µs to 2**28 µs = 268 s; a connect() gives up after about 131 s

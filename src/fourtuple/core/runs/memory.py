@@ -6,7 +6,8 @@ and 3,900 bytes: these parts, and a little for everything that they leave out.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from fourtuple.core.record import dataclass
 
 LEAST = 1000  # connections; with fewer, other activity on the host outweighs the growth
 

@@ -4,7 +4,6 @@ Options are what the user asks for. An order is the options and every decision m
 4-tuples, which loop, how many workers. `to_text` and `from_text` convert an order to JSON and back.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -13,6 +12,7 @@ import msgspec
 from fourtuple.core.errors import UsageError
 from fourtuple.core.limits.facts import Memory
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.content import check_size
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.require import parse_requirements

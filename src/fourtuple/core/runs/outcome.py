@@ -1,7 +1,8 @@
 """The outcome of a run: whether it was reached, in which words, and for which reasons. Made by core/runs/judge.py."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from fourtuple.core.record import dataclass
 
 
 class Reason(StrEnum):

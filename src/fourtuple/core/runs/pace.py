@@ -1,7 +1,8 @@
 """How many connections to start now: at most `in_flight` at once, no faster than `rate_per_s`."""
 
-from dataclasses import dataclass
 from math import floor, inf
+
+from fourtuple.core.record import dataclass
 
 # Far below a listener's default backlog (4,096), so that a burst alone does not overflow it. More at once if many
 # connections are wanted: one pair cannot hold them, so they use several listeners or several sources.

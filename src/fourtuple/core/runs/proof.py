@@ -1,9 +1,10 @@
 """A proof as records: lessons, their predictions and observations, verdicts, and where they ran."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from fourtuple.core.errors import EXIT_CANNOT, EXIT_REACHED, EXIT_SHORT
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.start import Start
 
 HOLDS, FAILS, SKIPPED = "holds", "fails", "skipped"

@@ -1,13 +1,14 @@
 """A run as records: samples of all workers together, what the kernel reported, and the final result."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.errnos import name_of
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import MAPS, Counters, Phase, elapsed_s, merged
 from fourtuple.core.runs.histogram import NOT_MEASURED, Latency
 from fourtuple.core.runs.memory import MemoryUse

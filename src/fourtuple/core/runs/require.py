@@ -5,13 +5,14 @@ import errno
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from types import MappingProxyType, UnionType
 from typing import Any, Self, get_args, get_type_hints
 
 from fourtuple.core.counters import COUNTERS
 from fourtuple.core.errors import UsageError
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.outcome import Outcome, Required
 from fourtuple.core.units import parse_count, parse_duration, parse_rate, parse_size
 

@@ -1,11 +1,11 @@
 """A stored run over time: rates, latencies and port occupancy, by column."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.histogram import BUCKETS, Latency, bucket_edges, percentile
 from fourtuple.core.runs.stored import StoredRun
 

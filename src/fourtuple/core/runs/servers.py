@@ -1,8 +1,9 @@
 """Which setting of a well-known server limits its connections, and which one ends idle ones, by the program's name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from fourtuple.core.record import dataclass
 
 
 @dataclass(frozen=True, slots=True)

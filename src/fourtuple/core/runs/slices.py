@@ -1,8 +1,7 @@
 """From N wanted connections and a tuple space to slices: which worker opens which 4-tuples."""
 
-from dataclasses import dataclass
-
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.tuples import TupleSpace

@@ -1,10 +1,10 @@
 """The distribution of connections over local ports and pairs of source and destination, from the kernel's table."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.columns import numbers_among
 from fourtuple.core.sockets.ends import destination_numbers
 from fourtuple.core.sockets.table import Sockets

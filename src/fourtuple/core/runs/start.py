@@ -1,8 +1,8 @@
 """What is known about a run before its first connection: what was asked, found, changed and planned."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.space.endpoints import Resolved
 
 

@@ -1,12 +1,13 @@
 """A stored run: how it began, its samples by column, and its result."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import COLUMN, Phase
 from fourtuple.core.runs.histogram import bucket_edges
 from fourtuple.core.runs.proof import Ground, Result

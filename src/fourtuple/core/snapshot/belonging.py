@@ -11,8 +11,10 @@ itself off as another.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
+
+from fourtuple.core.record import dataclass
 
 ID = "[0-9a-f]{64}"
 UID = "[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}"

@@ -5,7 +5,7 @@ comes from anywhere: its size, decompressed and expanded, has bounds (docs/snaps
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ import zstandard
 
 from fourtuple.core.decoding import from_json
 from fourtuple.core.limits.time_wait import TIME_WAIT_MS
+from fourtuple.core.record import dataclass
 from fourtuple.core.snapshot.fold import (
     MOST_SOCKETS,
     ListenerRow,

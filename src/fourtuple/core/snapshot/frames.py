@@ -8,10 +8,10 @@ import re
 import struct
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from fourtuple.core.errors import UsageError
+from fourtuple.core.record import dataclass
 from fourtuple.core.snapshot.coding import MAGIC
 from fourtuple.core.units import parse_duration, quoted
 

@@ -1,7 +1,6 @@
 """What `limits`, `census`, `plan` and `why` ask a host: one contract, for the live host and for a snapshot of one."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from fourtuple.core.limits.facts import Motion, PortFacts, World
 from fourtuple.core.plan.claims import Claim
+from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.columns import Mask
 from fourtuple.core.sockets.filter import EVERYWHERE, Where
 from fourtuple.core.sockets.owners import Holders

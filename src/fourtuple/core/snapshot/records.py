@@ -5,12 +5,13 @@ tools. None means unknown, and `unseen` says what could not be read, and why.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
 from fourtuple.core.limits.behaviours import Behaviour
 from fourtuple.core.limits.facts import Memory, PortFacts
+from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.table import LISTENER, SOCKET, Sockets
 
 VERSION = 1  # of the format of a file

@@ -2,13 +2,14 @@
 
 from collections import Counter as Tally
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Self, TypeVar
 
 from fourtuple.core.census.gauges import REST, Gauges, Limited, ListenerGauge, PairGauge
 from fourtuple.core.census.records import StateCount
 from fourtuple.core.counters import is_of_host
 from fourtuple.core.limits.meters import EXPORTED
+from fourtuple.core.record import dataclass
 from fourtuple.core.snapshot.records import Cgroup
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.interval import Interval

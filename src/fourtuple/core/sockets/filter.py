@@ -2,7 +2,6 @@
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Self
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.errors import UsageError
+from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.columns import among, is_ipv4, within
 from fourtuple.core.space.endpoints import EndpointSpec, parse_addresses, parse_ports
 from fourtuple.core.space.ranges import Ranges

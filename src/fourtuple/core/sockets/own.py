@@ -5,11 +5,11 @@ else in the same tuple space is counted: neither another run, nor what existed b
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.columns import mixed, words_of
 from fourtuple.core.sockets.ends import Tally, of_servers
 from fourtuple.core.sockets.table import Sockets

@@ -1,11 +1,11 @@
 """The owners of sockets: inodes mapped to processes, with counts of the sockets that have no visible process."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.columns import Numbers
 from fourtuple.core.units import format_count
 

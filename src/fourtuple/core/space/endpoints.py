@@ -2,11 +2,11 @@
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from typing import Self
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.numbers import number_of
+from fourtuple.core.record import dataclass
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

@@ -1,8 +1,10 @@
 """A number that is known only within bounds: how many at least, and how many at most."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Self
+
+from fourtuple.core.record import dataclass
 
 
 @dataclass(frozen=True, slots=True)

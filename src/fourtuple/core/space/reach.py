@@ -7,8 +7,8 @@ Source: the IANA special-purpose address registries (RFC 6890, updated by RFC 81
 
 import ipaddress
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.space.endpoints import Address
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -14,7 +14,7 @@ import ipaddress
 import itertools
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Self
 
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.errors import UsageError
+from fourtuple.core.record import dataclass
 from fourtuple.core.space.endpoints import (
     PORTS,
     Address,

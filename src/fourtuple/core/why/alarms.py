@@ -7,7 +7,6 @@ from fourtuple.core.census.records import Census, DestinationCount, PairCount
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.releases import IN_TURN
 from fourtuple.core.units import format_count
-from fourtuple.core.why.causes import CAUSES
 
 HALF_PERCENT, MOST_PERCENT = 50.0, 80.0  # of the usable ports
 MANY_BLOCKED = 0.2  # of the range
@@ -38,6 +37,8 @@ def _pairs(census: Census, facts: PortFacts | None) -> Iterator[str]:
         where = f"{row.source} → {row.destination}"
         left = row.left.most if row.left else 0
         if (row.percent or 0) >= MOST_PERCENT:
+            from fourtuple.core.why.causes import CAUSES
+
             yield (
                 f"{where} has {format_count(left)} ports left: {CAUSES[cause_of(row)].says}."
                 f" fourtuple why EADDRNOTAVAIL --dest {row.destination} shows the remedies"

@@ -5,8 +5,9 @@ The reader (core/why/reader) takes a text of any length, matches `Phrase`s and y
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from fourtuple.core.record import dataclass
 
 
 class System(StrEnum):

@@ -4,11 +4,12 @@ Evidence counts only for its subject. How far a host's state of now bears on a t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from fourtuple.core.errnos import SYMPTOMS
 from fourtuple.core.limits.cures import Cure, Needs, at_hand_first
+from fourtuple.core.record import dataclass
 from fourtuple.core.space.endpoints import Resolved
 from fourtuple.core.units import format_count
 from fourtuple.core.why.catalogue.rows import CatalogueRow

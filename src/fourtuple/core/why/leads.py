@@ -7,10 +7,10 @@ Linux 6.18; Windows Sockets error codes (WinSock2.h); numbers as people report t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from fourtuple.core.errors import UsageError
+from fourtuple.core.record import dataclass
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.why.findings import Finding, System
 from fourtuple.core.why.scene import rounded

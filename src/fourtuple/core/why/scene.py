@@ -1,7 +1,7 @@
 """The state of the host that a text is weighed against, and how far what it says now bears on the text."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 
 from fourtuple.core.census.records import PairCount
@@ -10,6 +10,7 @@ from fourtuple.core.limits.facts import World
 from fourtuple.core.limits.meters import Meter
 from fourtuple.core.limits.ports import PortRoom
 from fourtuple.core.limits.verdicts import Queue
+from fourtuple.core.record import dataclass
 from fourtuple.core.units import format_count
 from fourtuple.core.why.findings import Finding
 

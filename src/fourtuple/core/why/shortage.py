@@ -1,11 +1,11 @@
 """Why connect() failed with EADDRNOTAVAIL: the use of the ports in numbers, and the likely cause in a sentence."""
 
-from dataclasses import dataclass
 from typing import Self
 
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.ports import PortUse
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.table import State
 from fourtuple.core.why.causes import CAUSES
 

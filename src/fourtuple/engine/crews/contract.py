@@ -13,9 +13,9 @@ data, an `Assignment`: the order and the number of its slice, which can be pickl
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import Counters
 from fourtuple.core.runs.records import Event, Sample
 from fourtuple.engine.control import Control, Cookies

@@ -9,12 +9,12 @@ and the dialogue returns what to send now. It never uses the loop. There are two
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.record import dataclass
 from fourtuple.engine.loops.contract import Slots
 
 NEVER_S = float("inf")

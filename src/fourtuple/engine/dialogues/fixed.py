@@ -6,11 +6,11 @@ to Measure Latency"). A slot needs no queue of messages: it owes a number of the
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs import histogram
 from fourtuple.core.runs.counters import Counters, Phase
 from fourtuple.engine.dialogues.contract import NEVER_S, ON_ITS_WAY_NS, Outgoing

@@ -1,8 +1,9 @@
 """Which loop makes the connections: io_uring if the kernel and the limits here allow as many as wanted, else epoll."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from fourtuple.core.errors import CannotError
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.orders import LoopName
 from fourtuple.engine.loops.contract import Loop
 from fourtuple.engine.loops.epoll import EpollLoop

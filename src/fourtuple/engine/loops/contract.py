@@ -18,12 +18,12 @@ cancels everything pending on the slot, without a completion. A buffer row belon
 
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.space.endpoints import FourTuple
 from fourtuple.core.space.tuples import Block
 

@@ -7,11 +7,11 @@ are made, all at the same time, and closed again.
 import errno
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Self
 
 from fourtuple.core.errnos import name_of, symptom_of
 from fourtuple.core.limits.cost import FILES_RESERVED, MOST_WORKERS
+from fourtuple.core.record import dataclass
 from fourtuple.core.units import format_count
 from fourtuple.kernel.process import Files, read_memlock_bytes
 from fourtuple.kernel.uring import PATIENCE_S, Features, new_ring

@@ -6,11 +6,11 @@ completions; `run` executes the table.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import Counters, Phase
 from fourtuple.core.runs.records import Event
 from fourtuple.engine.control import TICK_S, Control

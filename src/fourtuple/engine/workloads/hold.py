@@ -2,9 +2,9 @@
 
 import errno
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import Counters
 from fourtuple.core.runs.records import Event
 from fourtuple.core.runs.slices import Plan, Slice

@@ -1,9 +1,9 @@
 """What a worker of `serve` does: accept, greet, echo, hold, and close after a time; accept() takes no port."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from socket import socket
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import Counters
 from fourtuple.core.runs.records import Event
 from fourtuple.engine.control import Control

@@ -6,13 +6,13 @@ words for screen readers, and the page has a table behind each chart.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.histogram import Latency
 from fourtuple.core.runs.memory import MemoryUse
 from fourtuple.core.runs.series import Bins, Heat, OverTime, evenly

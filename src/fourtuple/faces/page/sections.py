@@ -1,13 +1,13 @@
 """The sections of a report: text, charts with the tables behind them, tables, and cards of lessons."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.counters import telling
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.memory import MemoryUse
 from fourtuple.core.runs.proof import Result
 from fourtuple.core.runs.records import HoldRecord, ServeRecord

@@ -6,7 +6,6 @@ The current rate and latency are differences between two consecutive samples.
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -14,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.histogram import percentile
 from fourtuple.core.runs.records import Sample

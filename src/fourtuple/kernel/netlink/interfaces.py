@@ -7,9 +7,9 @@ EADDRNOTAVAIL, and for good if another host has it (ipv6_chk_addr() in net/ipv6/
 import socket
 import struct
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.snapshot.records import HostAddress
 from fourtuple.kernel.netlink import wire
 from fourtuple.kernel.netlink.reading import NoSuchDumpError, retried

@@ -9,12 +9,12 @@ full buffer (ENOBUFS).
 import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.filter import EVERYWHERE, Where
 from fourtuple.core.sockets.table import (
     LISTENER,

@@ -11,7 +11,7 @@ import contextlib
 import os
 from collections import Counter as Tally
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cmp_to_key, lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.numbers import number_of
+from fourtuple.core.record import dataclass
 from fourtuple.core.snapshot.belonging import path_of
 from fourtuple.core.snapshot.records import HostProcess
 from fourtuple.core.units import format_count

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from ipaddress import ip_interface
 from typing import Any
 
@@ -19,6 +18,7 @@ from fourtuple.core import errors
 from fourtuple.core.check.judge import Conduct, Ended, Observation, judge
 from fourtuple.core.errors import CannotError, ShortfallError, UsageError
 from fourtuple.core.numbers import number_of
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.run import Run
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.topology import Cable, Port

@@ -29,7 +29,7 @@ from fourtuple.core.sockets.filter import Where
 from fourtuple.core.sockets.table import SOCKET, Chosen, Sockets, State
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.why.reader import read_findings
-from fourtuple.kernel import children
+from fourtuple.kernel.begin import begin
 from fourtuple.kernel.canary import blocked_ports
 from fourtuple.kernel.netlink.sockdiag import Asked, fold_sockets
 from fourtuple.kernel.proc.sysctl import write_sysctl
@@ -295,7 +295,7 @@ def met(said: str) -> tuple[int, str]:
 
 
 def main(order: str) -> int:
-    children.begin()
+    begin()
     enough = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: enough.set())
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))

@@ -5,12 +5,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
 from fourtuple.core.check.judge import Conduct
 from fourtuple.core.errors import ShortfallError
+from fourtuple.core.record import dataclass
 from fourtuple.verbs.check.check import SERVER, SERVER_PORT, Testbed, answering, check, ground
 from fourtuple.verbs.check.servers import answer_named
 

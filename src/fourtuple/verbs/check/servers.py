@@ -23,7 +23,8 @@ import h11
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.space.endpoints import Endpoint
-from fourtuple.kernel import children, process
+from fourtuple.kernel import process
+from fourtuple.kernel.begin import begin
 
 BACKLOG = 4096
 HEAD_BYTES = 64 * 1024
@@ -167,7 +168,7 @@ async def serve(answer: Handler, endpoints: list[Endpoint]) -> None:
 
 
 def main(mode: str, text: str, *endpoints: str) -> None:
-    children.begin()
+    begin()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing to clean up, and nobody to read a traceback
     process.raise_soft_files()
     asyncio.run(serve(handler(Answer(mode), bytes.fromhex(text)), [Endpoint.parse(each) for each in endpoints]))

@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from fourtuple.core.limits.releases import parse_release
 from fourtuple.core.limits.settings import PORT_RANGE, port_facts
 from fourtuple.core.limits.time_wait import TIME_WAIT_MS, TIME_WAIT_TIMER
 from fourtuple.core.numbers import number_of
+from fourtuple.core.record import dataclass
 from fourtuple.core.snapshot.fold import AF_INET, AF_INET6, UNSEEN_INODE
 from fourtuple.core.snapshot.records import HostAddress, HostNamespace, HostProcess, HostRoute, Snapshot
 from fourtuple.core.sockets.columns import is_ipv4

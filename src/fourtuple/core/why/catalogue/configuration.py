@@ -6,10 +6,11 @@ the catalogue, the table `[config]` of a program's file. Nothing here fails on o
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import msgspec
+
+from fourtuple.core.record import dataclass
 
 MOST_CHARACTERS = 200  # of a value
 TOKEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[{};\n]|[^\s{};"'#][^\s{};"']*""")

@@ -4,7 +4,8 @@ import ipaddress
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from fourtuple.core.record import dataclass
 
 _V4 = r"\d{1,3}(?:\.\d{1,3}){3}"
 _V6 = r"\[[0-9a-f:.]+(?:%\w+)?\]"

@@ -9,9 +9,9 @@ Sources: include/uapi/asm-generic/errno-base.h and errno.h (Linux 6.18), sys/err
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.why.findings import System
 
 MOST_NAMED = 20  # errors of one message

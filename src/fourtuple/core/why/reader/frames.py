@@ -6,11 +6,12 @@ Redis, klog, zap, logrus, bunyan and Docker.
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
 
 from fourtuple.core.numbers import number_of
+from fourtuple.core.record import dataclass
 
 _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 MONTHS = {name: number for number, name in enumerate(_MONTHS.split("|"), 1)}

@@ -1,8 +1,9 @@
 """Findings that report the same failure, counted as one; a bounded number of them, on one time line."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.why.findings import Finding
 from fourtuple.core.why.reader.frames import Stamp
 

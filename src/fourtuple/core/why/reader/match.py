@@ -6,11 +6,12 @@ for all anchors at once; only where an anchor is found, the whole phrase is comp
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.why.findings import Phrase
 
 LEAST_ANCHOR = 4  # characters
@@ -41,8 +42,12 @@ def anchor_of(text: str) -> str:
     return longest
 
 
+@cache
 def pattern_of(text: str) -> re.Pattern[str]:
-    """The regular expression of a phrase; it begins and ends at the border of a word."""
+    """The regular expression of a phrase; it begins and ends at the border of a word.
+
+    It is made when its anchor is found for the first time: all of them would take 0.1 s, and a text has few.
+    """
     parts = [
         f".{{0,{MOST_BETWEEN}}}?" if part == "*" else f"({_NUMBER})" if part == "#" else re.escape(part)
         for part in re.split(r"([*#])", text)
@@ -60,12 +65,12 @@ class Matcher:
     """
 
     def __init__(self, phrases: Sequence[Phrase], hints: Iterable[str] = ()) -> None:
-        self._by_anchor: dict[str, list[tuple[Phrase, re.Pattern[str]]]] = {hint: [] for hint in hints}
+        self._by_anchor: dict[str, list[Phrase]] = {hint: [] for hint in hints}
         for phrase in phrases:
-            self._by_anchor.setdefault(anchor_of(phrase.text), []).append((phrase, pattern_of(phrase.text)))
+            self._by_anchor.setdefault(anchor_of(phrase.text), []).append(phrase)
         self._anchors = list(self._by_anchor)
         self._automaton = BytesAhoCorasick(
-            [anchor.encode() for anchor in self._anchors], implementation=Implementation.DFA
+            [anchor.encode() for anchor in self._anchors], implementation=Implementation.ContiguousNFA
         )
 
     def hits(self, folded: str) -> Iterator[tuple[int, int]]:
@@ -83,7 +88,7 @@ class Matcher:
         found = [
             Match(phrase, each.start(), each.end(), next(filter(None, each.groups()), ""))
             for number in seen
-            for phrase, pattern in self._by_anchor[self._anchors[number]]
-            for each in islice(pattern.finditer(folded), MOST_PLACES)
+            for phrase in self._by_anchor[self._anchors[number]]
+            for each in islice(pattern_of(phrase.text).finditer(folded), MOST_PLACES)
         ]
         return sorted(found, key=lambda match: (match.end, match.start, match.phrase.text))

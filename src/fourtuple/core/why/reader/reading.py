@@ -7,10 +7,11 @@ an anchor are read closely. The blocks depend on the text alone, so the findings
 import codecs
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 from fourtuple.core.numbers import signed_number_of
+from fourtuple.core.record import dataclass
 from fourtuple.core.why.findings import Finding, Phrase
 from fourtuple.core.why.reader import proxies
 from fourtuple.core.why.reader.ends import called, ends_of

@@ -6,10 +6,11 @@ tokens. A number that may be an errno or a status stays in the shape.
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from fourtuple.core.numbers import number_of
+from fourtuple.core.record import dataclass
 from fourtuple.core.why.findings import Finding
 from fourtuple.core.why.reader.events import Lines
 from fourtuple.core.why.reader.groups import Groups

@@ -1,0 +1,81 @@
+"""A command answers at once because it imports only what it uses; how long it takes is measured in bench/."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.waiting import COMMAND_S
+
+# What takes long to import, here: packages, parts of the standard library, and our own that only some commands need.
+DRAWS = {"rich", "altair", "jinja2", "vl_convert"}
+SERVES = {"prometheus_client", "asyncio", "h11", "http.server", "multiprocessing", "ssl"}
+KEEPS = {"sqlite3", "platformdirs", "zstandard"}
+READS = {"ahocorasick_rs", "tomllib", "fourtuple.core.why.reader", "fourtuple.core.why.catalogue.rows"}
+STARTS = {"subprocess", "concurrent.futures", "logging", "fourtuple.kernel.netns", "fourtuple.kernel.trials"}
+PASTES = {"fourtuple.core.snapshot.answers", "fourtuple.core.snapshot.pastes"}
+OPENS = {"fourtuple.engine", "fourtuple.kernel.uring"}
+EXPLAINS = {"fourtuple.core.why.causes", "fourtuple.core.why.judge"}
+COUNTS = {"numpy", "msgspec", "fourtuple.kernel.host"}
+RARE = {"numpy.ma", "secrets", "hashlib", "fourtuple.kernel.canary"}
+ALWAYS_LATE = DRAWS | SERVES | {"pyarrow"}
+
+
+def imported(*arguments: str) -> set[str]:
+    """Every module that the command imports until it ends, and the packages that it is in."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "fourtuple", *arguments],
+        capture_output=True, text=True, timeout=COMMAND_S, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip() for line in lines}
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--help", "--version", "hold --help", "prove --help", "check --help", "nonsense"]
+)
+def test_help_imports_no_command_s_work(arguments: str) -> None:
+    """Only click, errors, and the options of the one command."""
+    modules = imported(*arguments.split())
+
+    assert "click" in modules
+    late = ALWAYS_LATE | KEEPS | READS | STARTS | PASTES | OPENS | EXPLAINS | COUNTS | RARE
+    assert not modules & late
+    assert {name for name in modules if name.startswith("fourtuple.verbs.")} <= {"fourtuple.verbs.interrupt"}
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--version"])
+def test_the_list_of_commands_imports_none_of_them(arguments: str) -> None:
+    ours = {name for name in imported(arguments) if name.startswith("fourtuple.cli.")}
+
+    assert ours <= {"fourtuple.cli.ending"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "late"),
+    [
+        ("census", KEEPS | READS | STARTS | PASTES | OPENS | EXPLAINS | RARE),
+        ("limits", KEEPS | READS | STARTS | PASTES | OPENS | EXPLAINS | RARE),
+        ("plan 10k 127.0.0.1:80", KEEPS | READS | STARTS | PASTES | EXPLAINS | RARE),
+        ("why EMFILE", KEEPS | OPENS | {"secrets", "hashlib"}),
+        ("doctor", KEEPS | READS | OPENS | {"fourtuple.core.snapshot.pastes", "secrets", "hashlib"}),
+        ("runs", READS | STARTS | PASTES | OPENS | EXPLAINS),
+        ("lab -- true", KEEPS | READS | PASTES | OPENS | EXPLAINS),
+    ],
+)
+def test_a_command_imports_only_what_it_uses(arguments: str, late: set[str]) -> None:
+    imported("limits")  # so that what this kernel does is remembered, where it can be, and is not tried now
+    modules = imported(*arguments.split())
+
+    tried = {"fourtuple.kernel.trials"} & modules  # where it cannot be remembered
+    assert not modules & (ALWAYS_LATE | (late - STARTS if tried else late))
+
+
+def test_what_a_program_connects_with_imports_no_command() -> None:
+    """`fourtuple.connect` in a program of the user's own."""
+    code = "import sys, fourtuple; fourtuple.connect; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    late = ALWAYS_LATE | KEEPS | READS | PASTES | OPENS | EXPLAINS | {"click", "fourtuple.cli"}
+    assert not set(done.stdout.split()) & late
