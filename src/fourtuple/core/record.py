@@ -28,8 +28,9 @@ class Later:
 
     def __get__(self, instance: object, owner: type) -> Any:
         made, record = self._make().__dict__, self._record
-        waiting = [name for name, value in record.__dict__.items() if isinstance(value, Later)]
-        for name in (*(made.keys() - record.__dict__.keys()), *waiting):  # `__init__` last: there is no instance before
+        now = dict(record.__dict__)  # a copy: another thread may be setting attributes
+        waiting = [name for name, value in now.items() if isinstance(value, Later)]
+        for name in (*(made.keys() - now.keys()), *waiting):  # `__init__` last: there is no instance before
             setattr(record, name, made[name])
         return getattr(owner if instance is None else instance, self._name)
 
