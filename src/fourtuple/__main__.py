@@ -17,7 +17,8 @@ def main() -> None:
     try:
         _run()
     except SystemExit as end:
-        if isinstance(end.code, int) and not _is_observed():
+        is_all = sys._getframe(1).f_globals.get("__name__") == "__main__"  # not a part of another program
+        if isinstance(end.code, int) and is_all and not _is_observed():
             _leave(end.code)
         raise
 

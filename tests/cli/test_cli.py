@@ -109,10 +109,10 @@ def test_most_of_the_blame_goes_to_what_ended_most_ways(ground: Ground) -> None:
     """One server of four is there, and full: the rest has failed because three are missing, and that comes first."""
     ground.set_port_range(40_000, 40_099)
     with ground.serving("127.0.0.1:8000"):
-        record = json.loads(ground.fourtuple("hold", "300", "127.0.0.1:8000-8003", "--for", "0s", "--json").stdout)
+        record = json.loads(ground.fourtuple("hold", "400", "127.0.0.1:8000-8003", "--for", "0s", "--json").stdout)
 
     assert record["held"] == 100
-    assert next(iter(record["failed"].items())) == ("ECONNREFUSED", 200)
+    assert next(iter(record["failed"].items())) == ("ECONNREFUSED", 300)
 
 
 def test_a_second_ctrl_c_drops_everything_at_once(ground: Ground) -> None:

@@ -192,3 +192,26 @@ def _raising(error: BaseException) -> Callable[[], None]:
         raise error
 
     return fail
+
+
+CALLED = """
+import atexit, sys, types
+program = types.ModuleType("program")
+exec("from fourtuple.__main__ import main\\n\\ndef call():\\n    main()\\n", program.__dict__)
+atexit.register(print, "the program's own end")
+sys.argv = ["fourtuple", "--version"]
+try:
+    program.call()
+except SystemExit as end:
+    print("returned", end.code)
+"""
+
+
+def test_a_program_that_calls_main_goes_on() -> None:
+    """The end of the command is not the end of the program; its functions at exit run once, when it ends."""
+    done = subprocess.run(
+        [sys.executable, "-c", CALLED], capture_output=True, text=True, timeout=COMMAND_S, check=False
+    )
+
+    assert done.stdout.splitlines()[1:] == ["returned 0", "the program's own end"]
+    assert done.returncode == 0

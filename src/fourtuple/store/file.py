@@ -97,6 +97,9 @@ CREATE TABLE lessons (
 ALTER TABLE samples ADD COLUMN unsent INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE samples ADD COLUMN service_grown BLOB NOT NULL DEFAULT x'';
 """,
+    """
+ALTER TABLE samples ADD COLUMN handshake_grown BLOB NOT NULL DEFAULT x'';
+""",
 )
 
 

@@ -662,11 +662,18 @@ def test_an_accepted_slot_describes_itself_from_the_servers_side(
         )
 
 
+def a_client_of(server: socket.socket) -> socket.socket:
+    """A client that leaves no TIME_WAIT, which would take ports from tests that need all of them."""
+    client = socket.create_connection(server.getsockname())
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
+    return client
+
+
 def test_a_long_queue_is_accepted_in_a_few_steps(make: Callable[[int], Loop], server: socket.socket) -> None:
     """The more a listener has waiting, the more is accepted at once, with whatever the kernel's io_uring can do."""
     loop = make(1000)
     loop.listen([server])
-    clients = [socket.create_connection(server.getsockname()) for _ in range(997)]
+    clients = [a_client_of(server) for _ in range(997)]
     accepted = steps = 0
     while accepted < 997 and steps < 997:
         loop.accept(1000 - accepted)
@@ -704,7 +711,7 @@ def test_two_loops_share_a_listener_and_accept_each_connection_once(
         loop.listen([server])
     accepted, clients = [0, 0], []
     for _ in range(8):
-        clients += [socket.create_connection(server.getsockname()) for _ in range(100)]
+        clients += [a_client_of(server) for _ in range(100)]
         until = time.monotonic() + PATIENCE_S
         while sum(accepted) < len(clients) and time.monotonic() < until:
             for number, loop in enumerate(loops):

@@ -101,7 +101,7 @@ TABLE: tuple[RunCounter, ...] = (
     RunCounter("lost_by", "connections lost, by errno; 0: the peer closed", Kept.MAP, size=ERRNOS),
     RunCounter("reconnect_failed", "failed attempts to reopen a lost connection, by errno", Kept.MAP, size=ERRNOS),
     RunCounter("connect_us", "histogram of the durations of connect() with its batch", Kept.GROWTH, size=BUCKETS),
-    RunCounter("handshake_us", "histogram of the round-trip times of some handshakes", Kept.NOT, size=BUCKETS),
+    RunCounter("handshake_us", "histogram of the round-trip times of some handshakes", Kept.GROWTH, size=BUCKETS),
     RunCounter(
         "answer_us", "histogram of the times from a message's due moment to its answer", Kept.GROWTH, size=BUCKETS
     ),

@@ -55,14 +55,12 @@ class Opener:
         self._unused = Unused(len(worker.state))
         self._in_flight = InFlight(pace.in_flight)
         self._failed_in_a_row = 0
-        self._paced_from_ns, self._paced = (
-            worker.clock_ns(),
-            0,
-        )  # since when the pace counts, and how many were started since
+        self._paced_from_ns = self._paced = 0  # since when the pace counts, and how many were started since
 
     def start(self) -> float:
         """Start as many connects as the pace allows; lost connections first."""
         counters, now_ns = self._worker.counters, self._worker.clock_ns()
+        self._paced_from_ns = self._paced_from_ns or now_ns
         if counters["phase"] > _HOLDING or self._worker.control.stopping:
             return TICK_S
         again = self._retries.due(now_ns) if self._retries else NO_SLOTS
@@ -121,6 +119,8 @@ class Opener:
         counters, now_ns = self._worker.counters, self._worker.clock_ns()
         self._worker.state[slots] = state
         self._in_flight.begin(slots, ways, now_ns)
+        if not self._paced:  # the first one is on time
+            self._paced_from_ns = now_ns - int(self._pace.delay_s * 1e9)
         self._paced += len(slots)
         counters["started"] += len(slots)
         counters["opening"] += len(slots)

@@ -23,7 +23,7 @@ def hold_lines(record: HoldRecord) -> Iterator[str]:
         yield f"  connect   {latency(record.connect_us)}"
         if record.handshake_us != NOT_MEASURED:
             yield f"  handshake {latency(record.handshake_us)}"
-            yield "            connect: until seen, with its batch; handshake: SYN to SYN-ACK, by the kernel"
+            yield "            connect: with its batch; handshake: SYN to SYN-ACK, by the kernel"
         yield _closing(record)
     workers = "1 process" if record.workers == 1 else f"{record.workers} processes"
     cpu = f"CPU {record.cpu_user_s:.2f} s user, {record.cpu_system_s:.2f} s system"
