@@ -5,7 +5,7 @@
  */
 #include "peer.h"
 
-enum { EVENTS = 512, MOST_BYTES = 4096 };
+enum { MOST_BYTES = 4096 };
 
 static void send_back(int fd)
 {
@@ -20,27 +20,5 @@ static void send_back(int fd)
 
 int main(int argc, char **argv)
 {
-    if (argc < 3) {
-        fprintf(stderr, "usage: echo_server ADDRESS PORT...\n");
-        return 2;
-    }
-    struct epoll_event events[EVENTS];
-    int last_listener = 0;
-
-    raise_soft_files();
-    int epoll = must(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
-    for (int i = 2; i < argc; i++)
-        watch(epoll, last_listener = listen_on(argv[1], argv[i]), EPOLLIN);
-    fprintf(stderr, "listening\n");
-
-    for (;;) {
-        int count = must(epoll_wait(epoll, events, EVENTS, -1), "epoll_wait");
-        for (int i = 0; i < count; i++) {
-            int fd = events[i].data.fd;
-            if (fd <= last_listener) /* as in server.c: the listeners have the lowest numbers */
-                accept_all(epoll, fd, EPOLLIN);
-            else
-                send_back(fd);
-        }
-    }
+    return serve(argc, argv, EPOLLIN, send_back);
 }

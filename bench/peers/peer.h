@@ -84,3 +84,31 @@ static inline void accept_all(int epoll, int listener, unsigned events)
             must(-1, "accept4");
     }
 }
+
+/* main() of a server "NAME ADDRESS PORT...": accept for ever, watch each connection for these events, and act on them. */
+static inline int serve(int argc, char **argv, unsigned events, void (*act)(int fd))
+{
+    if (argc < 3) {
+        fprintf(stderr, "usage: %s ADDRESS PORT...\n", argv[0]);
+        return 2;
+    }
+    struct epoll_event ready[512];
+    int last_listener = 0;
+
+    raise_soft_files();
+    int epoll = must(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
+    for (int i = 2; i < argc; i++)
+        watch(epoll, last_listener = listen_on(argv[1], argv[i]), events);
+    fprintf(stderr, "listening\n");
+
+    for (;;) {
+        int count = must(epoll_wait(epoll, ready, sizeof ready / sizeof *ready, -1), "epoll_wait");
+        for (int i = 0; i < count; i++) {
+            int fd = ready[i].data.fd;
+            if (fd <= last_listener) /* listeners came first, and none is closed: their numbers are the lowest */
+                accept_all(epoll, fd, events);
+            else
+                act(fd);
+        }
+    }
+}

@@ -110,8 +110,8 @@ class ScriptedLoop:
     def describe(self, slot: int) -> FourTuple | None:
         return None
 
-    def handshake_us(self, slots: Slots) -> list[int]:
-        return [100 + slot for slot in slots.tolist()]
+    def handshake_us(self, slot: int) -> int | None:
+        return 100 + slot
 
     def cookies(self, slots: Slots) -> NDArray[np.uint64]:
         """A slot's number plus one."""

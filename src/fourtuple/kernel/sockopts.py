@@ -81,12 +81,15 @@ def cookie_of(sock: socket.socket | None) -> int:
     return int.from_bytes(cookie, sys.byteorder)
 
 
-def rtt_us(sock: socket.socket) -> int:
-    """The round-trip time of a connection in µs, smoothed; right after connect(), that of its handshake.
+def rtt_us(sock: socket.socket) -> int | None:
+    """The round-trip time of a connection in µs, smoothed; right after connect(), that of its handshake. None: unknown.
 
-    Source: tcpi_rtt of TCP_INFO, tcp(7). Raises OSError.
+    Source: tcpi_rtt of TCP_INFO, tcp(7).
     """
-    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCPI_RTT + 4)
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCPI_RTT + 4)
+    except OSError:
+        return None
     return int.from_bytes(info[TCPI_RTT:], sys.byteorder)
 
 

@@ -54,8 +54,9 @@ def choose(
     files = process.read_files()
     files = replace(files, soft=files.hard)
     # A process with several threads is not forked without need: the child has only one of them (fork(2)).
-    can_fork = connections is not None and process.threads() == 1
-    least = workers_worth(connections or 0, rate_per_s, usable_cpus(), free_bytes) if can_fork else 1
+    least = 1
+    if connections is not None and process.threads() == 1:
+        least = workers_worth(connections, rate_per_s, usable_cpus(), free_bytes)
     epoll = Choice(LoopName.EPOLL, "asked for", epoll_room(files, connections, workers, least))
     if wanted is LoopName.EPOLL:
         return epoll

@@ -98,9 +98,8 @@ class Loop(Protocol):
     def describe(self, slot: int) -> FourTuple | None:
         """The 4-tuple of a slot's connection, local end first; None if it is no longer connected."""
 
-    def handshake_us(self, slots: Slots) -> list[int]:
-        """The round-trip time of each slot's handshake in µs, as the kernel measured it, if it can be read now."""
-        ...
+    def handshake_us(self, slot: int) -> int | None:
+        """The round-trip time of a slot's handshake in µs, as the kernel measured it; None: it cannot be read now."""
 
     def cookies(self, slots: Slots) -> NDArray[np.uint64]:
         """(slots,): the cookie of each slot's socket, which sock_diag lists, too (SO_COOKIE); 0: not known."""

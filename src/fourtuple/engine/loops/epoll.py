@@ -10,7 +10,6 @@ import os
 import select
 import socket
 from collections.abc import Sequence
-from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,13 +133,9 @@ class EpollLoop:
         sock = self._sockets[slot]
         return addresses.ends_of(sock) if sock else None
 
-    def handshake_us(self, slots: Slots) -> list[int]:
-        found = []
-        for slot in slots.tolist():
-            with suppress(OSError):
-                if sock := self._sockets[slot]:
-                    found.append(sockopts.rtt_us(sock))
-        return found
+    def handshake_us(self, slot: int) -> int | None:
+        sock = self._sockets[slot]
+        return sockopts.rtt_us(sock) if sock else None
 
     def cookies(self, slots: Slots) -> NDArray[np.uint64]:
         return np.array([sockopts.cookie_of(self._sockets[slot]) for slot in slots.tolist()], np.uint64)

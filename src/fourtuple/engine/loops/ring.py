@@ -12,9 +12,8 @@ import errno
 import socket
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +29,7 @@ from fourtuple.engine.states import Pending
 from fourtuple.kernel import addresses, sockopts
 from fourtuple.kernel.uring import Cqes, Features, Opcode, Sqes, features
 
+T = TypeVar("T")
 ACCEPTS = 256  # submitted at once for a listener with a long queue
 RELEASE_S, RELEASE_SHARE = 1.0, 20  # files are let go at most so often, and for at most a twentieth of the time
 _NO_MORE = -errno.EAGAIN, -errno.EWOULDBLOCK, -errno.ECANCELED  # results of accepts that found the queue empty
@@ -154,27 +154,22 @@ class RingLoop:
 
     def describe(self, slot: int) -> FourTuple | None:
         """The 4-tuple of a slot's connection; always None before Linux 6.8, where the kernel cannot report it."""
-        sock = self._socket(slot)
-        if sock is None:
-            return None
-        with sock:
-            return addresses.ends_of(sock)
+        return self._ask(slot, addresses.ends_of)
 
-    def handshake_us(self, slots: Slots) -> list[int]:
-        found = []
-        for slot in slots.tolist():
-            if sock := self._socket(slot):
-                with sock, suppress(OSError):
-                    found.append(sockopts.rtt_us(sock))
-        return found
+    def handshake_us(self, slot: int) -> int | None:
+        """As the contract has it; always None before Linux 6.8."""
+        return self._ask(slot, sockopts.rtt_us)
 
-    def _socket(self, slot: int) -> socket.socket | None:
-        """The socket of a slot with an ordinary descriptor of its own; None: the kernel cannot make one."""
+    def _ask(self, slot: int, what: Callable[[socket.socket], T | None]) -> T | None:
+        """Ask the socket of a slot through an ordinary descriptor; None: the kernel cannot make one."""
         if not self._can.describes:
             return None
         ring, local = self._rings.place(slot)
         descriptor = self._call(ring, entries.install(local))
-        return socket.socket(fileno=descriptor) if descriptor >= 0 else None
+        if descriptor < 0:
+            return None
+        with socket.socket(fileno=descriptor) as sock:
+            return what(sock)
 
     def cookies(self, slots: Slots) -> NDArray[np.uint64]:
         if not self._can.setsockopt:

@@ -134,8 +134,8 @@ class Opener:
         first = worker.state[slots] == Life.OPENING
         opened = int(np.count_nonzero(first))
         histogram.add_values(counters["connect_us"], (now_ns - start_ns[first]) / 1e3)
-        sample = worker.loop.handshake_us(slots[first][:SAMPLED])
-        histogram.add_values(counters["handshake_us"], np.array(sample, np.float64))
+        sample = [worker.loop.handshake_us(slot) for slot in slots[first][:SAMPLED].tolist()]
+        histogram.add_values(counters["handshake_us"], np.array([us for us in sample if us is not None], np.float64))
         counters["pairs"] += np.bincount(self._routes.bins(ways[first]), minlength=BINS)
         self._routes.worked(ways)
         if self._retries:

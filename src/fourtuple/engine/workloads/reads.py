@@ -19,11 +19,6 @@ class Reads:
     def waiting(self) -> bool:
         return bool(self._waiting)
 
-    @property
-    def busy(self) -> bool:
-        """Is a slot waiting, or being read?"""
-        return self.waiting or len(self._rows.taken) > 0
-
     def add(self, slots: Slots) -> None:
         if len(slots):
             self._waiting.append(slots)

@@ -22,10 +22,6 @@ class Rows:
     def taken(self) -> NDArray[np.intp]:
         return np.flatnonzero(self._slot_of != FREE)
 
-    def slots(self, rows: NDArray[np.intp]) -> Slots:
-        """The slots that have these rows."""
-        return self._slot_of[rows]
-
     def take(self, slots: Slots) -> NDArray[np.intp]:
         """Give each of these slots a free row; there must be enough."""
         rows = self.free[: len(slots)]
