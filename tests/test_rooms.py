@@ -43,7 +43,8 @@ WINGS = {
         "plan": {"errors", "limits", "numbers", "sockets", "space", "units"},
         "census": {"counters", "errors", "limits", "sockets", "space", "units"},
         "check": {"errors", "limits", "sockets", "space", "units"},
-        "runs": {"counters", "errnos", "errors", "limits", "sockets", "space", "units"},
+        "talk": {"errors", "numbers", "space", "units"},
+        "runs": {"counters", "errnos", "errors", "limits", "sockets", "space", "talk", "units"},
         "snapshot": {
             "census",
             "counters",
@@ -84,10 +85,11 @@ WINGS = {
     "engine": {
         "states": set(),
         "control": set(),
+        "protocols": set(),
         "loops": {"states"},
         "crews": {"control"},
-        "dialogues": {"loops", "states"},
-        "workloads": {"control", "dialogues", "loops", "states"},
+        "dialogues": {"loops", "protocols", "states"},
+        "workloads": {"control", "dialogues", "loops", "protocols", "states"},
     },
 }
 IMPURE = {"os", "socket", "time", "subprocess", "select", "mmap", "signal", "pathlib", "resource", "fcntl", "shutil"}

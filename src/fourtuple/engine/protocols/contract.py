@@ -1,0 +1,121 @@
+"""What a session is: the protocol of one connection, as bytes in and bytes out, with no I/O and no clock.
+
+A dialogue keeps a session object only while it is in its handshake or in the middle of a message: a session that is
+`idle` is thrown away, and its kind makes another when something happens on the connection again. A connection that has
+nothing to say costs no memory, then. TLS is never idle: it keeps the keys.
+
+    event                             call
+    the connection is open            begin()
+    a message is to be sent           say(message), only after a turn with `ready`
+    data was received                 received(data)
+    the peer ended its side (FIN)     received(b"")
+    the connection is to be closed    goodbye()
+"""
+
+from enum import StrEnum
+from typing import Protocol
+
+from fourtuple.core.record import dataclass
+
+
+class FailureKind(StrEnum):
+    """Which protocol a session failed in."""
+
+    TLS = "tls"
+    PROXY = "proxy"
+    HTTP = "http"
+    WEBSOCKET = "websocket"
+    MQTT = "mqtt"
+    TEXT = "text"  # an expectation about plain data
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a session ended, in words that are the same for every connection with the same cause.
+
+    kind:   the protocol
+    reason: a short phrase without numbers that differ between connections, such as `certificate has expired`,
+            `status 503`, `closed with 1008 (policy violation)`, `refused: not authorized (135)`, `not HTTP: "SSH-2.0"`
+    by_peer: the peer ended the session properly (a close frame, DISCONNECT, close_notify); otherwise something was
+            wrong with what it sent, or did not send
+    """
+
+    kind: FailureKind
+    reason: str
+    by_peer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The reaction of a session to an event.
+
+    send:    data to send now; empty: nothing
+    secured: the TLS handshake was completed with this event
+    ready:   the session was established with this event: from now on messages may be sent
+    answers: how many messages were answered as expected with this event
+    wrong:   how many messages were answered otherwise (an unexpected status, text that does not match); the session
+             goes on
+    failed:  the session is over; after `send` the connection is closed
+    last:    the peer closes the connection after this (Connection: close), which is no loss of a session
+    """
+
+    send: bytes = b""
+    secured: bool = False
+    ready: bool = False
+    answers: int = 0
+    wrong: int = 0
+    failed: Failure | None = None
+    last: bool = False
+
+
+NOTHING = Turn()
+
+
+class Session(Protocol):
+    """The protocol of one connection. Its methods never raise, whatever the peer sends."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether it can be thrown away now, and `resume` of its kind makes one that goes on in its place."""
+        ...
+
+    def begin(self) -> Turn:
+        """The connection is open."""
+        ...
+
+    def say(self, message: bytes) -> Turn:
+        """Send a message, for which one answer is expected."""
+        ...
+
+    def received(self, data: bytes) -> Turn:
+        """Data was received; pieces may begin and end anywhere in a message. Empty: the peer sends nothing more."""
+        ...
+
+    def goodbye(self) -> bytes:
+        """What to send before this end closes the connection (close_notify, a close frame, DISCONNECT); or nothing."""
+        ...
+
+
+class SessionKind(Protocol):
+    """Makes the sessions of all connections of a worker.
+
+    keepalive_s: something must be sent at least that often; infinite: nothing
+    """
+
+    keepalive_s: float
+
+    def make(self, connection: int, source: str) -> Session:
+        """The session of a connection that was just opened.
+
+        connection: its number in the run, from 0
+        source:     ADDRESS:PORT of this end, or empty if nothing that the session says depends on it
+        """
+        ...
+
+    def resume(self, connection: int) -> Session:
+        """A session that is established and idle, for a connection whose object was thrown away."""
+        ...
+
+    def beat(self, session: Session) -> Turn:
+        """What is sent on an idle session to keep it alive (a ping), for which no answer is counted."""
+        ...
