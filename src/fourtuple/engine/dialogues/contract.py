@@ -4,8 +4,7 @@ A dialogue works on arrays of slots: the worker reports which connections were o
 and the dialogue returns what to send now. It never uses the loop. There are two ways to write one:
 
 - on arrays, if every connection sends the same (`fixed.py`): no Python code runs for a single connection;
-- as a `SlotProtocol`, one object per slot, bytes in and bytes out, if each connection has a state of its own; `each.py`
-  makes a dialogue from such objects.
+- with a session for each connection that is busy (engine/protocols): bytes in and bytes out.
 """
 
 from collections.abc import Sequence
@@ -69,32 +68,3 @@ class Dialogue(Protocol):
 
     def ended(self, slots: Slots, now_ns: int) -> None:
         """These open connections are lost or about to be closed: nothing more is received or may be sent on them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """The reaction of a connection's protocol to an event.
-
-    send:     data to send now; empty: nothing
-    requests: how many requests `send` contains
-    answers:  how many requests were answered
-    done:     the protocol sends and expects nothing more; further data is only counted as bytes
-    failed:   how the peer violated the protocol; further data is only counted as bytes. Empty: it did not
-    """
-
-    send: bytes = b""
-    requests: int = 0
-    answers: int = 0
-    done: bool = False
-    failed: str = ""
-
-
-class SlotProtocol(Protocol):
-    """The protocol of one connection: bytes in, bytes out, no I/O and no clock."""
-
-    def opened(self) -> Turn:
-        """The connection is open."""
-        ...
-
-    def received(self, data: bytes) -> Turn:
-        """Data was received; the pieces may begin and end anywhere in a message."""
