@@ -117,6 +117,11 @@ class HoldStory:
             cpu_system_s=round(last.cpu_system_s, 3),
             last_words=self._words(last.last_words),
             lost_between_s=self._lost_between_s,
+            scheme=order.options.session.scheme,
+            sessions=last.sessions,
+            reasons=dict(last.reasons),
+            tls_us=last.tls_us,
+            session_us=last.session_us,
             resolved=order.start.planned.resolved if order.start.planned else (),
             **{each.name: getattr(ending, each.name) for each in fields(ending) if each.name != "held_until_ns"},
         )

@@ -19,6 +19,7 @@ from fourtuple.core.runs.require import parse_requirements
 from fourtuple.core.runs.slices import Plan
 from fourtuple.core.runs.start import Start
 from fourtuple.core.space.ranges import Ranges
+from fourtuple.core.talk.session import SessionOptions
 
 MOST = 2**40  # connections that can be requested
 BACKLOG = 65535  # as much as net.core.somaxconn allows: listen(2) clips it
@@ -68,6 +69,7 @@ class HoldOptions:
     i_own_this_target: allow more than 1,000 connections to a public address of another host
     require:      what has to be met, such as `lost<=1%` (core/runs/require.py); none: all N are held until the end,
                   accepted, and answered as expected
+    session:      what runs on each connection
     """
 
     wanted: int
@@ -91,6 +93,7 @@ class HoldOptions:
     anyway: bool = False
     i_own_this_target: bool = False
     require: tuple[str, ...] = ()
+    session: SessionOptions = SessionOptions()
 
     @property
     def talks(self) -> bool:

@@ -116,3 +116,22 @@ class MqttOptions:
     topic: str = "fourtuple/{connection}"
     qos: int = 0
     subscribe: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """What runs on every connection of a run.
+
+    host: of the destination, as typed: the server name of TLS and the Host of HTTP
+    path: of the destination, with its query; empty: none
+    proxy: URL of a proxy that connects on: http://… (CONNECT) or socks5://…; empty: none
+    """
+
+    scheme: Scheme = Scheme.TCP
+    host: str = ""
+    path: str = ""
+    proxy: str = ""
+    tls: TlsOptions = TlsOptions()
+    http: HttpOptions = HttpOptions()
+    websocket: WebSocketOptions = WebSocketOptions()
+    mqtt: MqttOptions = MqttOptions()

@@ -10,7 +10,7 @@ from fourtuple.core.runs.counters import Counters
 from fourtuple.engine.dialogues.contract import NEVER_S, Outgoing
 from fourtuple.engine.dialogues.schedule import Schedule
 from fourtuple.engine.dialogues.waiting import Waiting
-from fourtuple.engine.loops.contract import NO_SLOTS, Slots
+from fourtuple.engine.loops.contract import NO_COMPLETIONS, NO_SLOTS, Completions, Slots
 from fourtuple.engine.states import Life
 
 
@@ -108,7 +108,13 @@ class Requests:
         self._counters["unexpected"] += int(np.count_nonzero(wrong))
         return wrong
 
-    def ended(self, slots: Slots, now_ns: int) -> None:
+    def over(self) -> Completions:
+        return NO_COMPLETIONS
+
+    def goodbye(self, slots: Slots) -> None:
+        pass
+
+    def ended(self, slots: Slots, now_ns: int, *, lost: bool) -> None:
         """Count what is missing: answers, and messages that were not sent, unless they are less than a second old."""
         self._waiting.end(slots, now_ns, counts=bool(self._talk.expect))
         if self._talk.expect:

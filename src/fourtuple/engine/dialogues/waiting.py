@@ -41,6 +41,15 @@ class Waiting:
         if due_us is not None:
             self._due_us[slots] = due_us
 
+    def mark(self, slots: Slots, now_ns: int) -> None:
+        """Note that these slots, which wait for no answer, begin something now."""
+        self._asked_us[slots] = self._us(now_ns)
+
+    def age_us(self, slots: Slots, now_ns: int) -> NDArray[np.float64]:
+        """How long ago each of these slots sent its message or was marked."""
+        ages = (self._us(now_ns) - self._asked_us[slots].astype(np.int64)) & 0xFFFFFFFF
+        return ages.astype(np.float64)
+
     def over(self, slots: Slots) -> None:
         """These slots, which were ASKED, wait no longer."""
         self.count -= len(slots)
@@ -48,8 +57,7 @@ class Waiting:
 
     def time(self, slots: Slots, now_ns: int) -> None:
         """Count how long the answers of these slots took, if they are complete now."""
-        service_us = (self._us(now_ns) - self._asked_us[slots].astype(np.int64)) & 0xFFFFFFFF
-        counts = histogram.counts_of(service_us.astype(np.float64))
+        counts = histogram.counts_of(self.age_us(slots, now_ns))
         self._counters["service_us"] += counts
         if self._has_moments:
             answer_us = (self._us(now_ns) - self._due_us[slots].astype(np.int64)) & 0xFFFFFFFF
@@ -65,8 +73,7 @@ class Waiting:
         self.count -= len(asked)
         if not counts:
             return
-        asked_us = self._us(now_ns) - self._asked_us[asked].astype(np.int64) & 0xFFFFFFFF
-        missing = asked[asked_us > ON_ITS_WAY_NS // 1000]
+        missing = asked[self.age_us(asked, now_ns) > ON_ITS_WAY_NS // 1000]
         self._counters["unanswered"] += len(missing)
         self.time(missing, now_ns)
 

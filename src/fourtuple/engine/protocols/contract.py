@@ -27,6 +27,7 @@ class FailureKind(StrEnum):
     WEBSOCKET = "websocket"
     MQTT = "mqtt"
     TEXT = "text"  # an expectation about plain data
+    SESSION = "session"  # of any protocol: it was not established in time
 
 
 @dataclass(frozen=True, slots=True)
