@@ -11,6 +11,7 @@ from fourtuple.core.runs.memory import MemoryUse
 from fourtuple.core.runs.orders import HoldOrder
 from fourtuple.core.runs.records import HoldRecord, Loss, Sample, Witness
 from fourtuple.core.runs.spread import Sharing
+from fourtuple.core.talk.session import Scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,8 @@ class HoldStory:
     def _words(self, words: bytes) -> str:
         """The last data from the peer as printable text; empty if it was just the expected answer."""
         expect = self._order.options.expect
+        if self._order.options.session.scheme is not Scheme.TCP:
+            return ""  # its reason says more
         if not words or (isinstance(expect, bytes) and words == expect[: len(words)]):
             return ""
         return repr(words.strip())[2:-1]
