@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fourtuple.core.errors import FourtupleError, UsageError
-from fourtuple.core.runs.content import check_size, parse_content, parse_expected
+from fourtuple.core.talk.content import check_size, parse_content, parse_expected
 from fourtuple.core.units import parse_count, parse_duration, parse_rate
 from fourtuple.core.visible import shell_words, visible_json
 from fourtuple.faces.printer import tell
@@ -44,7 +44,7 @@ def _name_of(param: click.Parameter | None) -> str:
 
 
 class Content(click.ParamType[bytes | int]):
-    """Parameter type: a message, parsed by core/runs/content.py; @FILE means the content of FILE.
+    """Parameter type: a message, parsed by core/talk/content.py; @FILE means the content of FILE.
 
     parse:       the function that reads a text
     allow_empty: the message may be empty

@@ -13,12 +13,12 @@ from fourtuple.core.errors import UsageError
 from fourtuple.core.limits.facts import Memory
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.record import dataclass
-from fourtuple.core.runs.content import check_size
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.require import parse_requirements
 from fourtuple.core.runs.slices import Plan
 from fourtuple.core.runs.start import Start
 from fourtuple.core.space.ranges import Ranges
+from fourtuple.core.talk.content import check_size
 from fourtuple.core.talk.session import SessionOptions
 
 MOST = 2**40  # connections that can be requested

@@ -7,6 +7,7 @@ frames, MQTT packets. These records say what is wanted; engine/protocols speaks 
 from enum import StrEnum
 
 from fourtuple.core.record import dataclass
+from fourtuple.core.space.endpoints import URL_PORTS
 
 
 class Scheme(StrEnum):
@@ -34,13 +35,10 @@ class Scheme(StrEnum):
     @property
     def port(self) -> int | None:
         """The port if a destination names none; None: it has to name one."""
-        return _PORTS.get(self)
+        return URL_PORTS.get(self)
 
 
 _INNER = {Scheme.TLS: Scheme.TCP, Scheme.HTTPS: Scheme.HTTP, Scheme.WSS: Scheme.WS, Scheme.MQTTS: Scheme.MQTT}
-_PORTS = {
-    Scheme.HTTP: 80, Scheme.HTTPS: 443, Scheme.WS: 80, Scheme.WSS: 443, Scheme.MQTT: 1883, Scheme.MQTTS: 8883,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
