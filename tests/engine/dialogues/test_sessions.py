@@ -4,7 +4,9 @@ import errno
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fourtuple.core.runs import reasons
 from fourtuple.core.runs.counters import Phase
@@ -55,9 +57,47 @@ class Lines:
         return b"bye\n"
 
 
+class Numbered:
+    constant = None
+
+    def of(self, slots: Slots) -> Sequence[bytes]:
+        return [b"message %d" % slot for slot in slots.tolist()]
+
+
+class Same:
+    constant = b"the same"
+
+    def of(self, slots: Slots) -> Sequence[bytes]:
+        return [self.constant] * len(slots)
+
+
+class ManyLines:
+    """The same protocol on arrays."""
+
+    def begin(self, connections: NDArray[np.integer]) -> NDArray[np.uint8]:
+        return np.array([list(b"hello %04d\n" % number) for number in connections.tolist()], np.uint8)
+
+    def asked(self, connection: int) -> Lines:
+        return Lines(connection, established=False)
+
+    def established(
+        self, connections: NDArray[np.integer], data: NDArray[np.uint8], sizes: NDArray[np.int32]
+    ) -> NDArray[np.bool_]:
+        return np.array([row[:size].tobytes() == b"ok\n" for row, size in zip(data, sizes.tolist(), strict=True)])
+
+    def say(self, message: bytes, count: int) -> NDArray[np.uint8]:
+        return np.frombuffer(message + b"\n", np.uint8).reshape(1, -1)
+
+    def answered(self, data: NDArray[np.uint8], sizes: NDArray[np.int32]) -> NDArray[np.bool_]:
+        answers = [row[:size].tobytes() for row, size in zip(data, sizes.tolist(), strict=True)]
+        return np.array([answer == b"the same\n" for answer in answers], bool)
+
+
 class LinesKind:
-    def __init__(self, keepalive_s: float = float("inf")) -> None:
-        self.keepalive_s = keepalive_s
+    many: ManyLines | None
+
+    def __init__(self, keepalive_s: float = float("inf"), *, many: bool = False) -> None:
+        self.keepalive_s, self.many = keepalive_s, ManyLines() if many else None
         self.resumed = 0
 
     def make(self, connection: int, source: str) -> Lines:
@@ -85,10 +125,6 @@ class Server(ScriptedLoop):
             answer = b"ok\n" if said.startswith(b"hello") else b"" if said in (b"ping\n", b"bye\n") else said
             if answer := self.instead.get(slot, answer):
                 self.incoming.setdefault(slot, []).append(answer)
-
-
-def numbered(slots: Slots) -> Sequence[bytes]:
-    return [b"message %d" % slot for slot in slots.tolist()]
 
 
 def dialogues(monkeypatch: pytest.MonkeyPatch) -> list[Sessions]:
@@ -142,7 +178,7 @@ def test_an_idle_session_costs_no_object(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_messages_and_their_answers_are_counted_and_timed() -> None:
     """20 connections, one message every 2 s each, with the words of each connection."""
     loop, kind = Server(), LinesKind()
-    run = opened(a_run(20, loop, kind=kind, words=numbered, every_s=2.0))
+    run = opened(a_run(20, loop, kind=kind, words=Numbered(), every_s=2.0))
     after(run, loop, 10)
 
     assert run.counters["requests"] == pytest.approx(100, abs=3)
@@ -156,7 +192,7 @@ def test_messages_and_their_answers_are_counted_and_timed() -> None:
 def test_a_wrong_answer_is_no_end() -> None:
     """Slot 3 answers `no` each time: counted as unexpected, and the session goes on."""
     loop = Server()
-    run = opened(a_run(5, loop, kind=LinesKind(), words=numbered, every_s=1.0))
+    run = opened(a_run(5, loop, kind=LinesKind(), words=Numbered(), every_s=1.0))
     loop.instead = {3: b"no\n"}
     after(run, loop, 5)
 
@@ -213,7 +249,7 @@ def test_a_session_that_is_not_established_in_time_has_failed() -> None:
 def test_what_arrives_while_something_is_sent_is_answered_after_it() -> None:
     """Two sends never overlap on a slot: the reply waits until the message has been sent."""
     loop = Server()
-    run = opened(a_run(3, loop, kind=LinesKind(), words=numbered, every_s=0.2))
+    run = opened(a_run(3, loop, kind=LinesKind(), words=Numbered(), every_s=0.2))
     loop.stuck = {1}
     run.until(lambda: b"message 1" in loop.sent[1])
     loop.incoming[1] = [b"bye\n"]
@@ -243,7 +279,7 @@ def test_idle_sessions_are_kept_alive() -> None:
 def test_messages_that_come_often_enough_keep_a_session_alive() -> None:
     """With a message every 2 s and a keepalive of 4 s, no ping is sent."""
     loop = Server()
-    run = opened(a_run(20, loop, kind=LinesKind(keepalive_s=4), words=numbered, every_s=2.0))
+    run = opened(a_run(20, loop, kind=LinesKind(keepalive_s=4), words=Numbered(), every_s=2.0))
     after(run, loop, 9)
 
     assert not any(b"ping" in said for said in loop.sent.values())
@@ -279,3 +315,34 @@ def test_a_lost_session_is_opened_again_from_its_beginning() -> None:
 
     assert (run.counters["sessions"], run.counters["open"]) == (6, 5)
     assert loop.sent[2] == b"hello 2\nhello 2\n"
+
+
+def test_many_sessions_need_no_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Handshakes and answers that come whole are judged on arrays: no session is made; all are counted and timed."""
+    made = dialogues(monkeypatch)
+    loop, kind = Server(), LinesKind(many=True)
+    run = opened(a_run(997, loop, kind=kind, words=Same(), every_s=1.0))
+    after(run, loop, 3)
+
+    assert (kind.resumed, made[0]._sessions) == (0, {})
+    assert (run.counters["sessions"], run.counters["greeting"], run.counters["session_us"].sum()) == (997, 0, 997)
+    assert run.counters["answers"] == pytest.approx(3 * 997, abs=997)
+    assert run.counters["answer_us"].sum() == run.counters["answers"]
+    assert loop.sent[5].startswith(b"hello 0005\nthe same\n")
+
+
+def test_what_the_arrays_do_not_know_is_left_to_sessions() -> None:
+    """Slot 1 gets its `ok` in two pieces, slot 2 is refused, slot 3 answers otherwise: as if there were no arrays."""
+    loop = Server({1: b"o", 2: b"sorry\n"})
+    run = a_run(50, loop, kind=LinesKind(many=True), words=Same(), every_s=1.0)
+    run.until(lambda: run.counters["sessions"] == 48)
+    del loop.instead[1]
+    loop.incoming[1] = [b"k\n"]
+    opened(run)
+    loop.instead = {3: b"no\n"}
+    after(run, loop, 5)
+
+    assert (run.counters["sessions"], run.counters["lost"], run.counters["open"]) == (49, 1, 49)
+    assert why(run) == {"text: refused": 1}
+    assert run.counters["unexpected"] == pytest.approx(5, abs=1)
+    assert run.counters["answers"] == pytest.approx(5 * 48, abs=48)

@@ -6,6 +6,7 @@ A session object exists only while its connection is busy: in its handshake, or 
 
 import errno
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,23 @@ from fourtuple.engine.dialogues.contract import NEVER_S, Outgoing
 from fourtuple.engine.dialogues.schedule import Schedule
 from fourtuple.engine.dialogues.waiting import Waiting
 from fourtuple.engine.loops.contract import COMPLETION, NO_COMPLETIONS, Completions, Slots
-from fourtuple.engine.protocols.contract import Failure, FailureKind, Session, SessionKind, Turn
+from fourtuple.engine.protocols.contract import Failure, FailureKind, Many, Session, SessionKind, Turn
 from fourtuple.engine.states import Life
 
 CHECK_NS = 500_000_000  # how often it is checked which sessions take too long to be established
 
-Words = Callable[[Slots], Sequence[bytes]]  # the next message of each of these slots
+
+class Words(Protocol):
+    """The messages of all connections.
+
+    constant: the message, if it is always the same; otherwise None
+    """
+
+    constant: bytes | None
+
+    def of(self, slots: Slots) -> Sequence[bytes]:
+        """The next message of each of these slots."""
+        ...
 
 
 class Sessions:
@@ -62,6 +74,8 @@ class Sessions:
         rests_s = every_s if words and every_s else NEVER_S
         self._beats = Beats(state, kind.keepalive_s, begin_ns) if kind.keepalive_s < rests_s else None
         self._sessions: dict[int, Session] = {}  # of the slots that are busy
+        self._has_session = np.zeros(len(state), bool)
+        self._rows: list[Outgoing] = []  # to be sent at once: the same for many slots
         self._to_say: dict[int, bytes] = {}  # to be sent at once
         self._held: dict[int, bytes] = {}  # to be sent when what is being sent before it has been sent
         self._failed: dict[int, int] = {}  # slots to be closed once they have sent everything, and the result
@@ -71,8 +85,15 @@ class Sessions:
         self._counters["greeting"] += len(slots)
         self._state[slots] |= Life.GREETING
         self._waiting.mark(slots, now_ns)
+        if self._kind.many:
+            rows = self._kind.many.begin(slots + self._connection)
+            if rows.shape[1]:
+                self._put_rows(slots, rows)
+            else:
+                self._established(slots, now_ns)
+            return
         for slot in slots.tolist():
-            session = self._sessions[slot] = self._kind.make(self._connection + slot, self._source(slot))
+            session = self._keep(slot, self._kind.make(self._connection + slot, self._source(slot)))
             self._take(slot, session, session.begin(), now_ns)
 
     def say(self, now_ns: int) -> Sequence[Outgoing]:
@@ -85,13 +106,14 @@ class Sessions:
             for slot in self._beats.take(now_ns).tolist():
                 session = self._session(slot)
                 self._take(slot, session, self._kind.beat(session), now_ns)
-        if not self._to_say:
-            return ()
-        said, self._to_say = self._to_say, {}
-        return (_outgoing(said),)
+        outgoing, self._rows = self._rows, []
+        if self._to_say:
+            said, self._to_say = self._to_say, {}
+            outgoing.append(_outgoing(said))
+        return outgoing
 
     def wait_s(self, now_ns: int) -> float:
-        if self._to_say:
+        if self._to_say or self._rows:
             return 0.0
         wait_s = self._schedule.wait_s(now_ns, self._waiting.count) if self._words else NEVER_S
         return min(wait_s, self._beats.wait_s(now_ns)) if self._beats else wait_s
@@ -107,7 +129,9 @@ class Sessions:
         self, slots: Slots, data: NDArray[np.uint8], sizes: NDArray[np.int32], now_ns: int
     ) -> NDArray[np.bool_]:
         wrong = np.zeros(len(slots), bool)
-        for row, (slot, size) in enumerate(zip(slots.tolist(), sizes.tolist(), strict=True)):
+        known = self._known(self._kind.many, slots, data, sizes, now_ns) if self._kind.many else wrong
+        left = np.flatnonzero(~known)
+        for row, slot, size in zip(left.tolist(), slots[left].tolist(), sizes[left].tolist(), strict=True):
             if slot not in self._failed:
                 session = self._session(slot)
                 turn = session.received(data[row, :size].tobytes())
@@ -119,11 +143,12 @@ class Sessions:
         state = self._state[slots]
         self._counters["greeting"] -= int(np.count_nonzero(state & Life.GREETING))
         for slot in slots.tolist():
-            session = self._sessions.pop(slot, None)
+            session = self._drop(slot)
             if session and lost and slot not in self._failed and (failure := session.received(b"").failed):
                 self._note(failure)
             for waits in (self._to_say, self._held, self._failed):
                 waits.pop(slot, None)
+        self._rows = [_without(slots, rows) for rows in self._rows]
         self._waiting.end(slots, now_ns, counts=True)
         if self._words:
             self._schedule.end(slots)
@@ -146,8 +171,41 @@ class Sessions:
         """The session of a slot; a new one goes on where an idle one was thrown away."""
         session = self._sessions.get(slot)
         if session is None:
-            session = self._sessions[slot] = self._kind.resume(self._connection + slot)
+            number, many = self._connection + slot, self._kind.many
+            asked = many and self._state[slot] & Life.GREETING
+            session = self._keep(slot, many.asked(number) if many and asked else self._kind.resume(number))
         return session
+
+    def _keep(self, slot: int, session: Session) -> Session:
+        self._sessions[slot] = session
+        self._has_session[slot] = True
+        return session
+
+    def _drop(self, slot: int) -> Session | None:
+        self._has_session[slot] = False
+        return self._sessions.pop(slot, None)
+
+    def _known(
+        self, many: Many, slots: Slots, data: NDArray[np.uint8], sizes: NDArray[np.int32], now_ns: int
+    ) -> NDArray[np.bool_]:
+        """Take in what needs no session: whole handshakes, and whole answers to idle sessions → which slots."""
+        state = self._state[slots]
+        known = ~self._has_session[slots]
+        if self._failed:
+            known &= ~np.isin(slots, list(self._failed))
+        greeting = known & ((state & Life.GREETING) > 0)
+        if greeting.any():
+            numbers = slots[greeting] + self._connection
+            known[greeting] = many.established(numbers, data[greeting], sizes[greeting])
+            self._established(slots[greeting & known], now_ns)
+        asked = known & ((state & (Life.GREETING | Life.ASKED)) == Life.ASKED)
+        known &= greeting | asked
+        if asked.any():
+            known[asked] = many.answered(data[asked], sizes[asked])
+            answered = slots[asked & known]
+            self._counters["answers"] += len(answered)
+            self._over(answered, now_ns)
+        return known
 
     def _speak(self, words: Words, slots: Slots, now_ns: int) -> None:
         """Send the next message on each of these slots, which are SENDING."""
@@ -159,7 +217,12 @@ class Sessions:
         self._waiting.ask(slots, now_ns, self._schedule.due_us(slots, now_ns) if self._schedule.has_moments else None)
         self._schedule.sent(slots)
         self._counters["requests"] += len(slots)
-        for slot, message in zip(slots.tolist(), words(slots), strict=True):
+        if self._kind.many and words.constant is not None:
+            idle = ~self._has_session[slots]
+            if idle.any():
+                self._put_rows(slots[idle], self._kind.many.say(words.constant, int(np.count_nonzero(idle))))
+                slots = slots[~idle]
+        for slot, message in zip(slots.tolist(), words.of(slots), strict=True):
             session = self._session(slot)
             turn = session.say(message)
             self._queue(slot, self._held.pop(slot, b""))
@@ -178,7 +241,7 @@ class Sessions:
         if failure:
             self._fail(slot, failure)
         elif session.idle:
-            self._sessions.pop(slot, None)
+            self._drop(slot)
 
     def _established(self, slots: Slots, now_ns: int) -> None:
         self._counters["greeting"] -= len(slots)
@@ -193,15 +256,21 @@ class Sessions:
         self._counters["unexpected"] += turn.wrong
         if not self._state[slot] & Life.ASKED:
             return
-        slots = _one(slot)
         if turn.answers:
-            self._waiting.time(slots, now_ns)
+            self._over(_one(slot), now_ns)
+        else:
+            self._waiting.over(_one(slot))
+            self._schedule.answered(_one(slot))
+
+    def _over(self, slots: Slots, now_ns: int) -> None:
+        """These slots have their answer as expected."""
+        self._waiting.time(slots, now_ns)
         self._waiting.over(slots)
         self._schedule.answered(slots)
 
     def _fail(self, slot: int, failure: Failure) -> None:
         self._note(failure)
-        self._sessions.pop(slot, None)
+        self._drop(slot)
         self._failed[slot] = 0 if failure.by_peer else -errno.EPROTO
 
     def _note(self, failure: Failure) -> None:
@@ -213,6 +282,12 @@ class Sessions:
             self._held[slot] = self._held.get(slot, b"") + data
         else:
             self._queue(slot, data)
+
+    def _put_rows(self, slots: Slots, rows: NDArray[np.uint8]) -> None:
+        """Send these rows, or the only one, on slots that are sending nothing."""
+        numbers = np.arange(len(slots)) if len(rows) > 1 else np.zeros(len(slots), np.intp)
+        self._rows.append(Outgoing(slots, rows, numbers, np.full(len(slots), rows.shape[1])))
+        self._state[slots] |= np.uint8(Life.SENDING)
 
     def _queue(self, slot: int, data: bytes) -> None:
         if data:
@@ -246,3 +321,8 @@ def _outgoing(said: dict[int, bytes]) -> Outgoing:
     for row, text in enumerate(said.values()):
         buffers[row, : len(text)] = np.frombuffer(text, np.uint8)
     return Outgoing(np.array(list(said), np.int32), buffers, np.arange(len(said)), sizes)
+
+
+def _without(slots: Slots, outgoing: Outgoing) -> Outgoing:
+    stays = ~np.isin(outgoing.slots, slots)
+    return Outgoing(outgoing.slots[stays], outgoing.buffers, outgoing.rows[stays], outgoing.sizes[stays])

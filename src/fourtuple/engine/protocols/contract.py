@@ -15,6 +15,9 @@ nothing to say costs no memory, then. TLS is never idle: it keeps the keys.
 from enum import StrEnum
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fourtuple.core.record import dataclass
 
 
@@ -97,13 +100,47 @@ class Session(Protocol):
         ...
 
 
+class Many(Protocol):
+    """What the sessions of many connections say and hear at once, on arrays.
+
+    It accepts only what a session would accept, too; what it does not know is left to a session.
+    """
+
+    def begin(self, connections: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """What these connections send first → (connections, bytes) uint8; without a byte: they are established."""
+        ...
+
+    def asked(self, connection: int) -> Session:
+        """The session of a connection that has sent its row of `begin`, and has received nothing yet."""
+        ...
+
+    def established(
+        self, connections: NDArray[np.integer], data: NDArray[np.uint8], sizes: NDArray[np.int32]
+    ) -> NDArray[np.bool_]:
+        """Which of these connections are established by what they received, and idle → (connections,) bool.
+
+        data: (connections, bytes) uint8, of which the first sizes[i] count
+        """
+        ...
+
+    def say(self, message: bytes, count: int) -> NDArray[np.uint8]:
+        """The same message on `count` connections → (count, bytes) uint8; one row can be for all of them."""
+        ...
+
+    def answered(self, data: NDArray[np.uint8], sizes: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Which rows are exactly one answer as expected, received by an idle session → (rows,) bool."""
+        ...
+
+
 class SessionKind(Protocol):
     """Makes the sessions of all connections of a worker.
 
     keepalive_s: something must be sent at least that often; infinite: nothing
+    many:        does the same for many connections at once; None: it cannot
     """
 
     keepalive_s: float
+    many: Many | None
 
     def make(self, connection: int, source: str) -> Session:
         """The session of a connection that was just opened.

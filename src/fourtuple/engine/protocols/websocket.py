@@ -12,7 +12,7 @@ from wsproto.frame_protocol import CloseReason, FrameDecoder, MessageDecoder, Op
 
 from fourtuple.core.talk.session import WebSocketOptions
 from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Session, Turn
-from fourtuple.engine.protocols.websocket_frames import frame, frames
+from fourtuple.engine.protocols.websocket_frames import frame, frames, is_whole_message
 from fourtuple.engine.protocols.websocket_upgrade import (
     UpgradeAnswer,
     UpgradeAnswers,
@@ -189,10 +189,7 @@ class WebSocketSession:
 
 
 class WebSocketClient:
-    """The sessions of clients.
-
-    request, answers: the upgrade of many connections at once
-    """
+    """The sessions of clients."""
 
     def __init__(
         self,
@@ -211,16 +208,16 @@ class WebSocketClient:
         keepalive_s: how often to send a ping
         """
         self.keepalive_s = keepalive_s
-        self.request = UpgradeRequest(host, path, options)
-        self.answers = UpgradeAnswers(self.request)
+        self._request = UpgradeRequest(host, path, options)
         self._opcode, self._expected = Opcode.BINARY if options.binary else Opcode.TEXT, expected
+        self.many = ManyWebSockets(self, self._request, self._opcode) if expected is None else None
 
     def make(self, connection: int, source: str) -> WebSocketSession:
-        return self._session(self.request.reader(connection), self.request.data(connection))
+        return self._session(self._request.reader(connection), self._request.data(connection))
 
     def asked(self, connection: int) -> WebSocketSession:
-        """The session of a connection whose request was sent as a row of `request.rows`: its answer comes next."""
-        return self._session(self.request.reader(connection))
+        """The session of a connection whose request has been sent: its answer comes next."""
+        return self._session(self._request.reader(connection))
 
     def resume(self, connection: int) -> WebSocketSession:
         return self._session(None)
@@ -228,18 +225,40 @@ class WebSocketClient:
     def beat(self, session: Session) -> Turn:
         return Turn(frame(Opcode.PING, b"", masked=True))
 
-    def frames(self, payload: bytes | NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
-        """A message on each of `count` connections, as `websocket_frames.frames` makes them."""
-        return frames(payload, count, opcode=self._opcode)
-
     def _session(self, upgrade: UpgradeAnswer | None, request: bytes = b"") -> WebSocketSession:
         return WebSocketSession(upgrade, request=request, opcode=self._opcode, expected=self._expected)
+
+
+class ManyWebSockets:
+    """The sessions of many clients at once, whatever a message of the server says."""
+
+    def __init__(self, client: WebSocketClient, request: UpgradeRequest, opcode: Opcode) -> None:
+        self._client, self._request, self._opcode = client, request, opcode
+        self._answers = UpgradeAnswers(request)
+
+    def begin(self, connections: NDArray[np.integer]) -> NDArray[np.uint8]:
+        return self._request.rows(connections)
+
+    def asked(self, connection: int) -> WebSocketSession:
+        return self._client.asked(connection)
+
+    def established(
+        self, connections: NDArray[np.integer], data: NDArray[np.uint8], sizes: NDArray[np.int32]
+    ) -> NDArray[np.bool_]:
+        return self._answers.established(connections, data, sizes)
+
+    def say(self, message: bytes, count: int) -> NDArray[np.uint8]:
+        return frames(message, count, opcode=self._opcode)
+
+    def answered(self, data: NDArray[np.uint8], sizes: NDArray[np.int32]) -> NDArray[np.bool_]:
+        return is_whole_message(data, sizes)
 
 
 class WebSocketServer:
     """The sessions of a server that sends every message back."""
 
     keepalive_s = math.inf
+    many = None
 
     def make(self, connection: int, source: str) -> WebSocketSession:
         return WebSocketSession(UpgradeOffer(), echoes=True)
