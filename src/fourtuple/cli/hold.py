@@ -22,6 +22,7 @@ from fourtuple.cli.common import (
     say,
     split,
 )
+from fourtuple.cli.session import of_session, session
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 @click.command(epilog=UNITS)
 @click.argument("wanted", type=COUNT, required=False, metavar="N")
-@click.argument("destinations", nargs=-1, metavar="HOST:PORT[-PORT]...")
+@click.argument("destinations", nargs=-1, metavar="HOST:PORT[-PORT]|URL...")
 @click.option(
     "--plan",
     "plan_file",
@@ -104,6 +105,7 @@ if TYPE_CHECKING:
 @click.option(
     "--i-own-this-target", is_flag=True, help="Allow more than 1,000 connections to a public address of another host."
 )
+@session
 @REQUIRE
 @STORE
 @NO_STORE
@@ -185,9 +187,10 @@ def _options(
         strategy, others["rate_per_s"] = written.strategy, others["rate_per_s"] or written.rate_per_s
     if wanted is None or not destinations:
         raise UsageError("N and a destination are needed, or --plan", do="fourtuple hold 100 127.0.0.1:8000")
-    return HoldOptions(
+    return HoldOptions.of(
         wanted,
         destinations,
+        of_session(others),
         sources=tuple(split(sources)),
         strategy=Strategy(strategy) if strategy else None,
         reset=close == "rst",

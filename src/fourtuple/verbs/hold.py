@@ -37,8 +37,10 @@ from fourtuple.engine.control import Control, Cookies, interruptible, now_ns
 from fourtuple.engine.crews.choose import crew_of
 from fourtuple.engine.crews.contract import Assignment, Crew
 from fourtuple.engine.dialogues.fixed import Talk
+from fourtuple.engine.dialogues.sessions import Constant
 from fourtuple.engine.loops.choose import Choice, choose, make
 from fourtuple.engine.loops.contract import How
+from fourtuple.engine.protocols.kinds import kind_of
 from fourtuple.engine.workloads.hold import HoldJob
 from fourtuple.engine.workloads.hold import hold as hold_work
 from fourtuple.kernel import addresses, process
@@ -60,12 +62,13 @@ MEMORY_LIMITS = ("memory", "memory.max")  # checked here, depending on --fill-me
 def hold(wanted: int, destinations: Sequence[str], **options: Any) -> Run[Sample, HoldRecord]:
     """Open `wanted` connections to `destinations`, hold and close them: a run of samples with the result as its record.
 
-    options: the other fields of HoldOptions (core/runs/orders.py)
+    destinations: HOST:PORT[-PORT], or URLs of tls, http, https, ws, wss, mqtt or mqtts
+    options:      as in HoldOptions.of (core/runs/orders.py)
 
     Raises this process's soft limit of open files to the hard one. Ctrl-C ends the run cleanly, with its record.
     Raises UsageError, ShortfallError, CannotError before anything is opened; later failures are in the record.
     """
-    return start_hold(prepare(HoldOptions(wanted, tuple(destinations), **options)))
+    return start_hold(prepare(HoldOptions.of(wanted, destinations, **options)))
 
 
 def start_hold(order: HoldOrder) -> Run[Sample, HoldRecord]:
@@ -90,6 +93,7 @@ def prepare(options: HoldOptions) -> HoldOrder:
     Raises UsageError, ShortfallError, CannotError.
     """
     options.check()
+    kind_of(options.session, options.expect)  # raises for a certificate that cannot be read, and the like
     soft_before, _ = process.raise_soft_files()
     seen = look(
         options.destinations,
@@ -240,6 +244,9 @@ def job_of(order: HoldOrder) -> HoldJob:
         watch=options.watch is Watch.POLL,
         reconnect=options.reconnect,
         talk=Talk(options.send, every_s, options.expect) if options.talks else None,
+        kind=kind_of(options.session, options.expect),
+        words=Constant(options.send) if options.speaks else None,
+        every_s=every_s,
     )
 
 

@@ -253,7 +253,6 @@ def test_what_arrives_while_something_is_sent_is_answered_after_it() -> None:
     loop.stuck = {1}
     run.until(lambda: b"message 1" in loop.sent[1])
     loop.incoming[1] = [b"bye\n"]
-    loop.watched.add(1)
     after(run, loop, 1)
     said = loop.sent[1]
 

@@ -4,8 +4,9 @@ Options are what the user asks for. An order is the options and every decision m
 4-tuples, which loop, how many workers. `to_text` and `from_text` convert an order to JSON and back.
 """
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 
@@ -19,7 +20,9 @@ from fourtuple.core.runs.slices import Plan
 from fourtuple.core.runs.start import Start
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.talk.content import check_size
-from fourtuple.core.talk.session import SessionOptions
+from fourtuple.core.talk.destinations import parse_destinations
+from fourtuple.core.talk.session import Scheme, SessionOptions
+from fourtuple.core.talk.typed import session_of
 
 MOST = 2**40  # connections that can be requested
 BACKLOG = 65535  # as much as net.core.somaxconn allows: listen(2) clips it
@@ -95,10 +98,29 @@ class HoldOptions:
     require: tuple[str, ...] = ()
     session: SessionOptions = SessionOptions()
 
+    @classmethod
+    def of(
+        cls, wanted: int, destinations: Sequence[str], session: Mapping[str, Any] | None = None, **options: Any
+    ) -> Self:
+        """The options for destinations that may be URLs, which name the scheme and the path of the session.
+
+        session: options of the session, by the names of FLAGS (core/talk/typed.py)
+        options: the other fields
+
+        Raises UsageError for destinations that contradict each other, and for options that their scheme does not have.
+        """
+        target = parse_destinations(destinations)
+        return cls(wanted, target.destinations, session=session_of(target, session or {}), **options)
+
+    @property
+    def speaks(self) -> bool:
+        """Whether messages are sent at intervals: HTTP sends requests in any case."""
+        return bool(self.send) or self.session.scheme.inner is Scheme.HTTP
+
     @property
     def talks(self) -> bool:
         """Whether something is sent or expected."""
-        return bool(self.send or self.expect)
+        return bool(self.send or self.expect) or self.session.scheme is not Scheme.TCP
 
     def check(self) -> None:
         """Raises UsageError for invalid or contradictory options."""
@@ -108,10 +130,11 @@ class HoldOptions:
             raise UsageError(f"--timeout {self.timeout_s:g}s", "it is too short (at least 1 ms)")
         if isinstance(self.expect, int):
             check_size(self.expect)
-        if self.every_s is not None and not self.send:
+        if self.every_s is not None and not self.speaks:
             raise UsageError("--every", "there is no message to send", "Add --send.")
         if self.watch is not Watch.POLL and self.talks:
-            raise UsageError(f"--watch {self.watch} with --send or --expect", "replies are seen only by --watch poll")
+            what = "--send or --expect" if self.session.scheme is Scheme.TCP else self.session.scheme
+            raise UsageError(f"--watch {self.watch} with {what}", "replies are seen only by --watch poll")
         parse_requirements(self.require, HoldRecord)
         if self.watch is Watch.OFF and self.reconnect:
             raise UsageError("--watch off with --reconnect", "lost connections are not detected then")

@@ -86,11 +86,13 @@ class WebSocketOptions:
     subprotocols: offered, the preferred one first; if some are offered, the server must choose one
     headers:      further headers of the upgrade request
     binary:       send binary messages instead of text
+    keepalive_s:  a ping is sent at least that often; 0: none
     """
 
     subprotocols: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     binary: bool = False
+    keepalive_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class MqttOptions:
 class SessionOptions:
     """What runs on every connection of a run.
 
-    host: of the destination, as typed: the server name of TLS and the Host of HTTP
+    host: HOST:PORT of the first destination, as typed: the server name of TLS and the Host of HTTP
     path: of the destination, with its query; empty: none
     proxy: URL of a proxy that connects on: http://… (CONNECT) or socks5://…; empty: none
     """

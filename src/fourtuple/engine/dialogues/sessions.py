@@ -25,16 +25,26 @@ CHECK_NS = 500_000_000  # how often it is checked which sessions take too long t
 
 
 class Words(Protocol):
-    """The messages of all connections.
+    """The messages of all connections."""
 
-    constant: the message, if it is always the same; otherwise None
-    """
-
-    constant: bytes | None
+    @property
+    def constant(self) -> bytes | None:
+        """The message, if it is always the same; otherwise None."""
+        ...
 
     def of(self, slots: Slots) -> Sequence[bytes]:
         """The next message of each of these slots."""
         ...
+
+
+class Constant:
+    """The same message each time."""
+
+    def __init__(self, message: bytes) -> None:
+        self.constant = message
+
+    def of(self, slots: Slots) -> Sequence[bytes]:
+        return [self.constant] * len(slots)
 
 
 class Sessions:
@@ -50,7 +60,7 @@ class Sessions:
     begin_ns:  when the run began; times count from there
     """
 
-    half_duplex = True
+    half_duplex = False  # a message can be due while the slot is watched
     hears = True
 
     def __init__(

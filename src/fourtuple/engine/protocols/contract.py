@@ -136,11 +136,14 @@ class SessionKind(Protocol):
     """Makes the sessions of all connections of a worker.
 
     keepalive_s: something must be sent at least that often; infinite: nothing
-    many:        does the same for many connections at once; None: it cannot
     """
 
     keepalive_s: float
-    many: Many | None
+
+    @property
+    def many(self) -> Many | None:
+        """What does the same for many connections at once; None: nothing."""
+        ...
 
     def make(self, connection: int, source: str) -> Session:
         """The session of a connection that was just opened.
