@@ -187,6 +187,9 @@ class ServeOptions:
     log:           report each accept and close
     watch:         how to detect that a client has closed; polling costs about 250 bytes per connection
     require:       what has to be met, as in HoldOptions; none: no worker dies, and every client is accepted
+    scheme:        what it speaks; tcp: `greet` and `echo`
+    certificate:   of TLS: file with the certificate, and the key if `key` is empty; empty: one is made
+    key:           file with its key
     """
 
     where: tuple[str, ...]
@@ -201,10 +204,19 @@ class ServeOptions:
     loop: LoopName = LoopName.AUTO
     watch: Watch = Watch.POLL
     require: tuple[str, ...] = ()
+    scheme: Scheme = Scheme.TCP
+    certificate: str = ""
+    key: str = ""
 
     def check(self) -> None:
         """Raises UsageError for invalid or contradictory options."""
         parse_requirements(self.require, ServeRecord)
+        if self.scheme.inner is not Scheme.TCP and (self.greet or self.echo):
+            raise UsageError(f"--greet or --echo with {self.scheme}", "it says what its protocol says")
+        if self.scheme is not Scheme.TCP and self.watch is not Watch.POLL:
+            raise UsageError(f"--watch {self.watch} with {self.scheme}", "received data is seen only by --watch poll")
+        if (self.certificate or self.key) and not self.scheme.secure:
+            raise UsageError("--cert and --key", "there is no TLS", "Add --tls.")
         if self.echo and self.watch is not Watch.POLL:
             raise UsageError(f"--watch {self.watch} with --echo", "received data is seen only by --watch poll")
         if not self.where:

@@ -22,6 +22,11 @@ class Scheme(StrEnum):
     MQTT = "mqtt"
     MQTTS = "mqtts"
 
+    @classmethod
+    def of(cls, inner: str, *, secure: bool) -> "Scheme":
+        """The scheme of this protocol, inside TLS or not."""
+        return next(each for each in cls if each.inner == inner and each.secure is secure)
+
     @property
     def secure(self) -> bool:
         """Whether it runs inside TLS."""

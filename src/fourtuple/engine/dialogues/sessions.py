@@ -48,7 +48,7 @@ class Constant:
 
 
 class Sessions:
-    """The dialogue of all slots of a client's worker.
+    """The dialogue of all slots of a worker: of a client, or of a server, which only answers.
 
     kind:      makes the session of each connection
     words:     the messages; None: none are sent
@@ -58,9 +58,9 @@ class Sessions:
     state:     (slots,) uint8, the worker's array of `Life`
     timeout_s: a session that is not established after this time has failed
     begin_ns:  when the run began; times count from there
+    half_duplex: a slot is not read while it is sending; only without messages and keepalive, which come unasked
     """
 
-    half_duplex = False  # a message can be due while the slot is watched
     hears = True
 
     def __init__(
@@ -75,7 +75,9 @@ class Sessions:
         counters: Counters,
         timeout_s: float,
         begin_ns: int,
+        half_duplex: bool = False,
     ) -> None:
+        self.half_duplex = half_duplex
         self._kind, self._words, self._connection, self._source = kind, words, connection, source
         self._state, self._counters, self._timeout_us = state, counters, int(timeout_s * 1e6)
         self._schedule = Schedule(state, counters, every_s, Life.SENDING | Life.ASKED, begin_ns)

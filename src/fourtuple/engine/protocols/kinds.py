@@ -21,3 +21,12 @@ def kind_of(session: SessionOptions, expect: bytes | int) -> SessionKind | None:
         keepalive_s = options.keepalive_s or math.inf
         return WebSocketClient(session.host, session.path, options, expected=expected, keepalive_s=keepalive_s)
     return None
+
+
+def server_kind_of(scheme: Scheme) -> SessionKind | None:
+    """The sessions of servers; None for plain TCP."""
+    if scheme.inner is Scheme.WS:
+        from fourtuple.engine.protocols.websocket import WebSocketServer
+
+        return WebSocketServer()
+    return None
