@@ -85,6 +85,20 @@ def test_the_answer_to_another_connection_is_not_accepted() -> None:
     assert established(kind, [rows[0], rows[2], rows[1], rows[3]]) == [True, False, False, True]
 
 
+def test_a_value_that_is_said_twice_makes_no_form() -> None:
+    """Otherwise the wrong one of them would be compared."""
+    kind = client()
+    copied = [
+        b"HTTP/1.1 101 OK\r\nCopy: " + row.split(b"Accept: ")[1][:28] + row[row.index(b"\r\n") :]
+        for row in answers(kind)
+    ]
+    copied[1] = copied[1][:60] + copied[0][60:]
+
+    assert established(kind, copied[:2]) == [False, False]
+    assert kind.asked(0).received(copied[0]).ready
+    assert kind.asked(1).received(copied[1]).failed
+
+
 def test_what_is_no_answer_yet_is_not_accepted() -> None:
     """Nothing, a part, or an answer with a frame after it: for the session, which takes it in."""
     kind = client()
@@ -158,6 +172,8 @@ def test_whole_frames_are_found_by_type() -> None:
         b"\x81\x02a",  # a part
         b"\x81\x02abc",  # and more
         b"\x81\x81abcde",  # masked
+        b"\x82\x80" + bytes(128),
+        b"\x82\x7e" + bytes(126),
         b"\x01\x01a",  # the first fragment
         b"\x80\x01a",  # the last one
         b"\xc1\x01a",  # a reserved bit
