@@ -277,7 +277,7 @@ def closed_with(code: int, text: str = "") -> str:
     """
     private = "a library's code" if code in _LIBRARIES else "a program's code"
     said = " ".join("…" if any(map(str.isdigit, word)) else word for word in text.split(" "))
-    few = said.isprintable() and 0 < len(said) <= REASON_LETTERS
+    few = text.isprintable() and 0 < len(said) <= REASON_LETTERS
     return f"closed with {code} ({CODES.get(code, private)})" + (f": {said}" if few else "")
 
 

@@ -24,8 +24,8 @@ from fourtuple.engine.protocols.foreign import WORD_BYTES, foreign
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 VERSION = b"13"
 KEY_BYTES, ACCEPT_BYTES = 24, 28  # in base64
-HTTP = b"HTTP/1."
-_NONCE_BYTES = 16
+HTTP = b"HTTP/"
+_NONCE_BYTES, _DIGEST_BYTES = 16, 20  # of a key, and of its SHA-1
 _PATTERNS = 4  # how many forms of the answer are known at a time; a Date makes a new one each second
 _NO_KEY = b"?" * KEY_BYTES
 
@@ -88,7 +88,7 @@ class UpgradeRequest:
         questions[:, :KEY_BYTES], questions[:, KEY_BYTES:] = keys, np.frombuffer(GUID, np.uint8)
         each = questions.view(f"S{questions.shape[1]}").ravel().tolist()
         digests = b"".join([hashlib.sha1(question, usedforsecurity=False).digest() for question in each])
-        return _base64(np.frombuffer(digests, np.uint8).reshape(len(keys), -1))
+        return _base64(np.frombuffer(digests, np.uint8).reshape(len(keys), _DIGEST_BYTES))
 
     def reader(self, connection: int) -> "UpgradeAnswer":
         """What reads the answer to the request of this connection."""
@@ -115,14 +115,16 @@ class UpgradeAnswer:
             self._http.receive_data(data)
             while isinstance(event := self._http.next_event(), h11.InformationalResponse):
                 if event.status_code == 101:
-                    return Upgraded(self._judged(event.headers), rest=self._http.trailing_data[0])
+                    return Upgraded(self._judged(event), rest=self._http.trailing_data[0])
         except h11.RemoteProtocolError as error:
             return Upgraded(_malformed(error))
         return Upgraded(f"status {event.status_code}") if isinstance(event, h11.Response) else None
 
-    def _judged(self, headers: Iterable[tuple[bytes, bytes]]) -> str:
+    def _judged(self, answer: h11.InformationalResponse) -> str:
         """What is wrong with the answer (RFC 6455, 4.1); empty: nothing."""
-        values = _values(headers)
+        if answer.http_version != b"1.1":
+            return f"the server's answer is HTTP/{_named(answer.http_version)}"
+        values = _values(answer.headers)
         if not _has(values, b"upgrade", b"websocket"):
             return "the server's answer has no Upgrade: websocket"
         if not _has(values, b"connection", b"upgrade"):
@@ -159,14 +161,16 @@ class UpgradeAnswers:
         right = np.zeros(len(sizes), bool)
         for pattern in self._patterns:
             right |= _matches(pattern, data, sizes, accepts)
+        tried = right.copy()
         for _ in range(_PATTERNS):
-            if right.all():
+            if tried.all():
                 break
-            row = int(np.argmin(right))
+            row = int(np.argmin(tried))
             learnt = self._learnt(int(connections[row]), data[row, : sizes[row]].tobytes(), accepts[row].tobytes())
-            if learnt is None:
-                break
-            right |= _matches(learnt, data, sizes, accepts)
+            if learnt is not None:
+                right |= _matches(learnt, data, sizes, accepts)
+            tried |= right
+            tried[row] = True
         return right
 
     def _learnt(self, connection: int, answer: bytes, accept: bytes) -> tuple[NDArray[np.uint8], int] | None:
@@ -276,7 +280,7 @@ def _base64(raw: NDArray[np.uint8]) -> NDArray[np.uint8]:
     filled = np.zeros((rows, size + missing), np.uint8)
     filled[:, :size] = raw
     text = np.frombuffer(binascii.b2a_base64(filled.tobytes(), newline=False), np.uint8)
-    made = text.reshape(rows, -1).copy()
+    made = text.reshape(rows, filled.shape[1] // 3 * 4).copy()
     made[:, made.shape[1] - missing :] = ord("=")
     return made
 
