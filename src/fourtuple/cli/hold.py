@@ -12,6 +12,7 @@ from fourtuple.cli.common import (
     EXPECTED,
     FIRST_ADDRESS,
     LOOP,
+    METRICS,
     NO_STORE,
     RATE,
     REQUIRE,
@@ -19,6 +20,7 @@ from fourtuple.cli.common import (
     STRATEGIES,
     UNITS,
     keeper_of,
+    metered,
     say,
     split,
 )
@@ -107,6 +109,7 @@ if TYPE_CHECKING:
 )
 @session
 @REQUIRE
+@METRICS
 @STORE
 @NO_STORE
 @click.option("--quiet", is_flag=True, help="Hide progress.")
@@ -122,6 +125,7 @@ def hold(
     close: str,
     watch: str,
     loop: str,
+    metrics: str | None,
     store: str | None,
     no_store: bool,
     quiet: bool,
@@ -147,7 +151,7 @@ def hold(
     asked = _options(
         wanted, destinations, sources, plan_file, options, strategy=strategy, close=close, watch=watch, loop=loop
     )
-    run = start_hold(prepare(asked))
+    run = metered(start_hold(prepare(asked)), metrics)
     keeper = keeper_of(store, no_store=no_store)
     record = live.show(
         keeper.run(run) if keeper else run,

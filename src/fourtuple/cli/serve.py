@@ -9,11 +9,13 @@ from fourtuple.cli.common import (
     CONTENT,
     DURATION,
     LOOP,
+    METRICS,
     NO_STORE,
     REQUIRE,
     STORE,
     UNITS,
     keeper_of,
+    metered,
     say,
 )
 from fourtuple.cli.session import FILE
@@ -56,6 +58,7 @@ from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 @click.option("--for", "serve_s", type=DURATION, help="How long to serve.  [default: until Ctrl-C]")
 @click.option("--log", is_flag=True, help="Print a line for each accept and close, with both endpoints.")
 @REQUIRE
+@METRICS
 @STORE
 @NO_STORE
 @click.option("--quiet", is_flag=True, help="Hide progress.")
@@ -68,6 +71,7 @@ def serve(
     inner: str | None,
     watch: str,
     loop: str,
+    metrics: str | None,
     store: str | None,
     no_store: bool,
     quiet: bool,
@@ -84,7 +88,7 @@ def serve(
 
     scheme = Scheme.of(inner or "tcp", secure=tls)
     asked = ServeOptions(where, watch=Watch(watch), loop=LoopName(loop), scheme=scheme, **options)
-    run = start_serve(prepare(asked))
+    run = metered(start_serve(prepare(asked)), metrics)
     keeper = keeper_of(store, no_store=no_store)
     record = live.show(
         keeper.run(run) if keeper else run,
