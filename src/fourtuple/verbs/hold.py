@@ -32,12 +32,12 @@ from fourtuple.core.runs.start import Planned, Start
 from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.reach import foreign
 from fourtuple.core.space.tuples import TupleSpace
+from fourtuple.core.talk.template import Template, parse_template
 from fourtuple.core.units import format_count
 from fourtuple.engine.control import Control, Cookies, interruptible, now_ns
 from fourtuple.engine.crews.choose import crew_of
 from fourtuple.engine.crews.contract import Assignment, Crew
 from fourtuple.engine.dialogues.fixed import Talk
-from fourtuple.engine.dialogues.sessions import Constant
 from fourtuple.engine.loops.choose import Choice, choose, make
 from fourtuple.engine.loops.contract import How
 from fourtuple.engine.protocols.kinds import kind_of
@@ -46,6 +46,7 @@ from fourtuple.engine.workloads.hold import hold as hold_work
 from fourtuple.kernel import addresses, process
 from fourtuple.kernel.proc.slab import read_slabs
 from fourtuple.kernel.proc.sysctl import read_sysctl
+from fourtuple.verbs.content import read_content
 from fourtuple.verbs.observer import Observer
 from fourtuple.verbs.plan import refuse
 from fourtuple.verbs.request import usable
@@ -94,6 +95,7 @@ def prepare(options: HoldOptions) -> HoldOrder:
     """
     options.check()
     kind_of(options.session, options.expect)  # raises for a certificate that cannot be read, and the like
+    message = _message(options) if options.speaks else None
     soft_before, _ = process.raise_soft_files()
     seen = look(
         options.destinations,
@@ -118,7 +120,14 @@ def prepare(options: HoldOptions) -> HoldOrder:
     space = usable(seen.space, seen.uses[0], seen.strategy, options.wanted)
     here = {address for address in targets_of(space) if addresses.is_local(address)}
     start = start_of("hold", seen.world, soft_before=soft_before)
-    return order_of(options, seen, space, here, choice, start)
+    return replace(order_of(options, seen, space, here, choice, start), message=message)
+
+
+def _message(options: HoldOptions) -> Template:
+    """The message with the lines of the files that it names. Raises UsageError, CannotError."""
+    template = parse_template(options.send)
+    contents = {path: read_content(path, allow_empty=True) for path in template.files}
+    return template.with_lines(contents) if contents else template
 
 
 def order_of(
@@ -245,7 +254,7 @@ def job_of(order: HoldOrder) -> HoldJob:
         reconnect=options.reconnect,
         talk=Talk(options.send, every_s, options.expect) if options.talks else None,
         kind=kind_of(options.session, options.expect),
-        words=Constant(options.send) if options.speaks else None,
+        message=order.message,
         every_s=every_s,
     )
 

@@ -1,7 +1,6 @@
 """Sessions over a scripted loop: when they are established, what they say, how they end, and what is left of them."""
 
 import errno
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +9,14 @@ from numpy.typing import NDArray
 
 from fourtuple.core.runs import reasons
 from fourtuple.core.runs.counters import Phase
+from fourtuple.core.talk.template import parse_template
 from fourtuple.engine.dialogues.sessions import Sessions
 from fourtuple.engine.loops.contract import Op, Slots
 from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Turn
 from tests.engine.scripted import Clock, Run, ScriptedLoop
 from tests.engine.workloads.test_hold import a_run, opened
 
+NUMBERED, SAME = parse_template(b"message {connection}"), parse_template(b"the same")
 REFUSED = Failure(FailureKind.TEXT, "refused")
 ENDED = Failure(FailureKind.TEXT, "ended by the peer", by_peer=True)
 CUT = Failure(FailureKind.TEXT, "ended in the middle of a line")
@@ -55,20 +56,6 @@ class Lines:
 
     def goodbye(self) -> bytes:
         return b"bye\n"
-
-
-class Numbered:
-    constant = None
-
-    def of(self, slots: Slots) -> Sequence[bytes]:
-        return [b"message %d" % slot for slot in slots.tolist()]
-
-
-class Same:
-    constant = b"the same"
-
-    def of(self, slots: Slots) -> Sequence[bytes]:
-        return [self.constant] * len(slots)
 
 
 class ManyLines:
@@ -178,7 +165,7 @@ def test_an_idle_session_costs_no_object(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_messages_and_their_answers_are_counted_and_timed() -> None:
     """20 connections, one message every 2 s each, with the words of each connection."""
     loop, kind = Server(), LinesKind()
-    run = opened(a_run(20, loop, kind=kind, words=Numbered(), every_s=2.0))
+    run = opened(a_run(20, loop, kind=kind, message=NUMBERED, every_s=2.0))
     after(run, loop, 10)
 
     assert run.counters["requests"] == pytest.approx(100, abs=3)
@@ -192,7 +179,7 @@ def test_messages_and_their_answers_are_counted_and_timed() -> None:
 def test_a_wrong_answer_is_no_end() -> None:
     """Slot 3 answers `no` each time: counted as unexpected, and the session goes on."""
     loop = Server()
-    run = opened(a_run(5, loop, kind=LinesKind(), words=Numbered(), every_s=1.0))
+    run = opened(a_run(5, loop, kind=LinesKind(), message=NUMBERED, every_s=1.0))
     loop.instead = {3: b"no\n"}
     after(run, loop, 5)
 
@@ -249,7 +236,7 @@ def test_a_session_that_is_not_established_in_time_has_failed() -> None:
 def test_what_arrives_while_something_is_sent_is_answered_after_it() -> None:
     """Two sends never overlap on a slot: the reply waits until the message has been sent."""
     loop = Server()
-    run = opened(a_run(3, loop, kind=LinesKind(), words=Numbered(), every_s=0.2))
+    run = opened(a_run(3, loop, kind=LinesKind(), message=NUMBERED, every_s=0.2))
     loop.stuck = {1}
     run.until(lambda: b"message 1" in loop.sent[1])
     loop.incoming[1] = [b"bye\n"]
@@ -278,7 +265,7 @@ def test_idle_sessions_are_kept_alive() -> None:
 def test_messages_that_come_often_enough_keep_a_session_alive() -> None:
     """With a message every 2 s and a keepalive of 4 s, no ping is sent."""
     loop = Server()
-    run = opened(a_run(20, loop, kind=LinesKind(keepalive_s=4), words=Numbered(), every_s=2.0))
+    run = opened(a_run(20, loop, kind=LinesKind(keepalive_s=4), message=NUMBERED, every_s=2.0))
     after(run, loop, 9)
 
     assert not any(b"ping" in said for said in loop.sent.values())
@@ -320,7 +307,7 @@ def test_many_sessions_need_no_objects(monkeypatch: pytest.MonkeyPatch) -> None:
     """Handshakes and answers that come whole are judged on arrays: no session is made; all are counted and timed."""
     made = dialogues(monkeypatch)
     loop, kind = Server(), LinesKind(many=True)
-    run = opened(a_run(997, loop, kind=kind, words=Same(), every_s=1.0))
+    run = opened(a_run(997, loop, kind=kind, message=SAME, every_s=1.0))
     after(run, loop, 3)
 
     assert (kind.resumed, made[0]._sessions) == (0, {})
@@ -333,7 +320,7 @@ def test_many_sessions_need_no_objects(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_the_arrays_do_not_know_is_left_to_sessions() -> None:
     """Slot 1 gets its `ok` in two pieces, slot 2 is refused, slot 3 answers otherwise: as if there were no arrays."""
     loop = Server({1: b"o", 2: b"sorry\n"})
-    run = a_run(50, loop, kind=LinesKind(many=True), words=Same(), every_s=1.0)
+    run = a_run(50, loop, kind=LinesKind(many=True), message=SAME, every_s=1.0)
     run.until(lambda: run.counters["sessions"] == 48)
     del loop.instead[1]
     loop.incoming[1] = [b"k\n"]

@@ -22,6 +22,7 @@ from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.talk.content import check_size
 from fourtuple.core.talk.destinations import parse_destinations
 from fourtuple.core.talk.session import Scheme, SessionOptions
+from fourtuple.core.talk.template import Template
 from fourtuple.core.talk.typed import session_of
 
 MOST = 2**40  # connections that can be requested
@@ -149,6 +150,7 @@ class HoldOrder:
     any_source: connections may come from sources outside the plan's space
     here:       both ends of each connection are on this host
     port_range: IP_LOCAL_PORT_RANGE of each socket; None: not set
+    message:    what is sent on each connection, again and again; None: nothing
     free:       memory that was free when the order was made
     share:      share of it that the connections may use
     """
@@ -164,6 +166,7 @@ class HoldOrder:
     port_range: range | None
     free: Memory
     share: float
+    message: Template | None = None
 
     @property
     def ends(self) -> int:

@@ -6,7 +6,6 @@ A session object exists only while its connection is busy: in its handshake, or 
 
 import errno
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,34 +16,12 @@ from fourtuple.engine.dialogues.beats import Beats
 from fourtuple.engine.dialogues.contract import NEVER_S, Outgoing
 from fourtuple.engine.dialogues.schedule import Schedule
 from fourtuple.engine.dialogues.waiting import Waiting
+from fourtuple.engine.dialogues.wording import Words
 from fourtuple.engine.loops.contract import COMPLETION, NO_COMPLETIONS, Completions, Slots
 from fourtuple.engine.protocols.contract import Failure, FailureKind, Many, Session, SessionKind, Turn
 from fourtuple.engine.states import Life
 
 CHECK_NS = 500_000_000  # how often it is checked which sessions take too long to be established
-
-
-class Words(Protocol):
-    """The messages of all connections."""
-
-    @property
-    def constant(self) -> bytes | None:
-        """The message, if it is always the same; otherwise None."""
-        ...
-
-    def of(self, slots: Slots) -> Sequence[bytes]:
-        """The next message of each of these slots."""
-        ...
-
-
-class Constant:
-    """The same message each time."""
-
-    def __init__(self, message: bytes) -> None:
-        self.constant = message
-
-    def of(self, slots: Slots) -> Sequence[bytes]:
-        return [self.constant] * len(slots)
 
 
 class Sessions:

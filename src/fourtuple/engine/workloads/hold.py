@@ -11,10 +11,12 @@ from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import Counters
 from fourtuple.core.runs.records import Event
 from fourtuple.core.runs.slices import Plan, Slice
+from fourtuple.core.talk.template import Template
 from fourtuple.engine.control import Control, Cookies
 from fourtuple.engine.dialogues.contract import Dialogue
 from fourtuple.engine.dialogues.fixed import Requests, Talk
-from fourtuple.engine.dialogues.sessions import Sessions, Words
+from fourtuple.engine.dialogues.sessions import Sessions
+from fourtuple.engine.dialogues.wording import words_of
 from fourtuple.engine.loops.contract import How, Loop, Op
 from fourtuple.engine.protocols.contract import SessionKind
 from fourtuple.engine.states import empty_slots
@@ -43,7 +45,7 @@ class HoldJob:
     reconnect: open lost connections again
     talk:      what is sent and expected; None: nothing
     kind:      the session that runs on each connection, instead of `talk`; None: none
-    words:     the messages of the sessions; None: none are sent
+    message:   what the sessions send; None: nothing
     every_s:   the interval between two messages of a session
     """
 
@@ -56,7 +58,7 @@ class HoldJob:
     reconnect: bool = False
     talk: Talk | None = None
     kind: SessionKind | None = None
-    words: Words | None = None
+    message: Template | None = None
     every_s: float = 0.0
 
 
@@ -115,7 +117,7 @@ def _dialogue(
 
     return Sessions(
         job.kind,
-        job.words,
+        words_of(job.message, len(state), share.first, source) if job.message else None,
         job.every_s,
         connection=share.first,
         source=source,
