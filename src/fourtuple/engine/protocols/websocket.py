@@ -12,6 +12,7 @@ from wsproto.frame_protocol import CloseReason, FrameDecoder, MessageDecoder, Op
 
 from fourtuple.core.talk.session import WebSocketOptions
 from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Session, Turn
+from fourtuple.engine.protocols.peer_words import own_words
 from fourtuple.engine.protocols.websocket_frames import frame, frames, is_whole_message
 from fourtuple.engine.protocols.websocket_upgrade import (
     UpgradeAnswer,
@@ -22,7 +23,6 @@ from fourtuple.engine.protocols.websocket_upgrade import (
 )
 
 LARGEST_BYTES = 16 << 20  # of a message that has to be kept until it is complete
-REASON_LETTERS = 60  # of a peer's own words; longer ones are left out
 NORMAL = 1000
 # What close codes mean: RFC 6455, 7.4.1, and IANA's registry "WebSocket Close Code Number".
 CODES = {
@@ -271,14 +271,9 @@ class WebSocketServer:
 
 
 def closed_with(code: int, text: str = "") -> str:
-    """`closed with 1008 (policy violation): no such room`, with the peer's own words if they are few.
-
-    A word with a digit in it can differ between connections; `…` takes its place.
-    """
+    """`closed with 1008 (policy violation): no such room`, with the peer's own words if they are few."""
     private = "a library's code" if code in _LIBRARIES else "a program's code"
-    said = " ".join("…" if any(map(str.isdigit, word)) else word for word in text.split(" "))
-    few = text.isprintable() and 0 < len(said) <= REASON_LETTERS
-    return f"closed with {code} ({CODES.get(code, private)})" + (f": {said}" if few else "")
+    return f"closed with {code} ({CODES.get(code, private)}){own_words(text)}"
 
 
 def _words(error: ParseFailed) -> str:
