@@ -82,6 +82,7 @@ class ManyLines:
 
 class LinesKind:
     many: ManyLines | None
+    is_answered = True
 
     def __init__(self, keepalive_s: float = float("inf"), *, many: bool = False) -> None:
         self.keepalive_s, self.many = keepalive_s, ManyLines() if many else None

@@ -57,7 +57,8 @@ class Sessions:
         self.half_duplex = half_duplex
         self._kind, self._words, self._connection, self._source = kind, words, connection, source
         self._state, self._counters, self._timeout_us = state, counters, int(timeout_s * 1e6)
-        self._schedule = Schedule(state, counters, every_s, Life.SENDING | Life.ASKED, begin_ns)
+        busy = Life.SENDING | Life.ASKED if kind.is_answered else Life.SENDING
+        self._schedule = Schedule(state, counters, every_s, busy, begin_ns)
         has_moments = bool(words) and self._schedule.has_moments
         self._waiting = Waiting(state, counters, has_moments=has_moments, begin_ns=begin_ns)
         rests_s = every_s if words and every_s else NEVER_S
@@ -138,7 +139,7 @@ class Sessions:
             for waits in (self._to_say, self._held, self._failed):
                 waits.pop(slot, None)
         self._rows = [_without(slots, rows) for rows in self._rows]
-        self._waiting.end(slots, now_ns, counts=True)
+        self._waiting.end(slots, now_ns, counts=self._kind.is_answered)
         if self._words:
             self._schedule.end(slots)
 

@@ -141,6 +141,11 @@ class SessionKind(Protocol):
     keepalive_s: float
 
     @property
+    def is_answered(self) -> bool:
+        """Whether each message has an answer: the next one waits for it, and one that is missing is counted."""
+        ...
+
+    @property
     def many(self) -> Many | None:
         """What does the same for many connections at once; None: nothing."""
         ...

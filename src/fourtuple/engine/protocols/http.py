@@ -126,6 +126,8 @@ class HttpClient:
     """Requests on connections to one server."""
 
     keepalive_s = math.inf
+    is_answered = True
+    many = None
 
     def __init__(self, options: HttpOptions, host: str, path: str = "") -> None:
         """Raises UsageError for what HTTP does not allow.

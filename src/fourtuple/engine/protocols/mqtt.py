@@ -206,6 +206,8 @@ class MqttClient:
     arrivals_answer: messages that arrive are the answers, and not PUBACK
     """
 
+    many = None
+
     def __init__(
         self, options: MqttOptions, names: MqttNames, *, expected: Callable[[bytes], bool] | None = None
     ) -> None:
@@ -225,9 +227,9 @@ class MqttClient:
         self.arrivals_answer = bool(names.filters(0)) and (expected is not None or not options.qos)
 
     @property
-    def answers(self) -> bool:
-        """Whether messages are answered at all."""
-        return self.arrivals_answer or self.options.qos > 0
+    def is_answered(self) -> bool:
+        """As the contract has it: by PUBACK, or by a message that is expected to say something."""
+        return self.expected is not None or self.options.qos > 0
 
     def make(self, connection: int, source: str) -> MqttSession:
         return MqttSession(self, connection, source)

@@ -39,6 +39,7 @@ class TextKind:
     """
 
     keepalive_s = inf
+    many = None
 
     def __init__(
         self, script: Script, *, random: "Generator | None" = None, now_ns: Callable[[], int] = lambda: 0
@@ -46,6 +47,7 @@ class TextKind:
         self.script, self._random, self._now_ns = script, random, now_ns
         self.expect = script.message.expect if script.message else ()
         self.framed = script.framed
+        self.is_answered = bool(self.expect)
 
     def make(self, connection: int, source: str) -> "TextSession":
         return TextSession(self, connection, source, Stand.OPENING)
@@ -209,6 +211,8 @@ class EchoKind:
     """
 
     keepalive_s = inf
+    many = None
+    is_answered = False
 
     def __init__(self, greet: bytes = b"", *, echo: bool = True) -> None:
         self._greet, self._echo = greet, echo

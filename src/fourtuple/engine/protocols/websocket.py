@@ -211,6 +211,7 @@ class WebSocketClient:
         self._request = UpgradeRequest(host, path, options)
         self._opcode, self._expected = Opcode.BINARY if options.binary else Opcode.TEXT, expected
         self.many = ManyWebSockets(self, self._request, self._opcode) if expected is None else None
+        self.is_answered = expected is not None
 
     def make(self, connection: int, source: str) -> WebSocketSession:
         return self._session(self._request.reader(connection), self._request.data(connection))
@@ -259,6 +260,7 @@ class WebSocketServer:
 
     keepalive_s = math.inf
     many = None
+    is_answered = False
 
     def make(self, connection: int, source: str) -> WebSocketSession:
         return WebSocketSession(UpgradeOffer(), echoes=True)
