@@ -246,6 +246,7 @@ def job_of(order: HoldOrder) -> HoldJob:
     """What the engine is to do."""
     options = order.options
     every_s = EVERY_S if options.every_s is None else options.every_s
+    kind = kind_of(options.session, options.script)
     return HoldJob(
         plan=order.plan,
         how=How(order.bind, order.port_range, options.timeout_s if options.speaks else None),
@@ -254,17 +255,15 @@ def job_of(order: HoldOrder) -> HoldJob:
         log=options.log,
         watch=options.watch is Watch.POLL,
         reconnect=options.reconnect,
-        talk=_talk(options.script, every_s) if options.talks else None,
-        kind=kind_of(options.session, options.script),
+        talk=_talk(options.script, every_s) if options.talks and kind is None else None,
+        kind=kind,
         message=order.message,
         every_s=every_s,
     )
 
 
-def _talk(script: Script, every_s: float) -> Talk | None:
-    """A fixed text and its answer; None: the script has more than that."""
-    if not script.is_fixed:
-        return None
+def _talk(script: Script, every_s: float) -> Talk:
+    """A fixed text and its answer, where there is no more than that."""
     (exchange,) = (*script.opening, *([script.message] if script.message else []))
     send = exchange.say.render() if exchange.say else b""
     expect: bytes | int = b""

@@ -161,9 +161,11 @@ class Sessions:
         """The session of a slot; a new one goes on where an idle one was thrown away."""
         session = self._sessions.get(slot)
         if session is None:
-            number, many = self._connection + slot, self._kind.many
-            asked = many and self._state[slot] & Life.GREETING
-            session = self._keep(slot, many.asked(number) if many and asked else self._kind.resume(number))
+            number, many, state = self._connection + slot, self._kind.many, self._state[slot]
+            greeting = many and state & Life.GREETING
+            session = self._keep(slot, many.asked(number) if many and greeting else self._kind.resume(number))
+            if many and state & Life.ASKED and self._words and self._words.constant is not None:
+                session.say(self._words.constant)  # it was sent already, by `Many`
         return session
 
     def _keep(self, slot: int, session: Session) -> Session:
