@@ -246,6 +246,8 @@ class Sessions:
     def _answered(self, slot: int, turn: Turn, now_ns: int) -> None:
         self._counters["answers"] += turn.answers
         self._counters["unexpected"] += turn.wrong
+        if turn.because:
+            reasons.add(self._counters["reasons"], turn.because, turn.wrong)
         if not self._state[slot] & Life.ASKED:
             return
         if turn.answers:

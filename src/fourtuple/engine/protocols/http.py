@@ -110,7 +110,8 @@ class HttpSession:
         right = self._kind.expects(self._status)
         rest, ended = http.trailing_data
         closes = ended or http.our_state is h11.MUST_CLOSE
-        answered = Turn(answers=int(right), wrong=int(not right), last=closes)
+        because = "" if right else f"{FailureKind.HTTP}: status {self._status}"
+        answered = Turn(answers=int(right), wrong=int(not right), last=closes, because=because)
         self._http, self._over = None, closes
         if rest:
             return joined([answered, self._fail("an answer without a request")])

@@ -38,6 +38,7 @@ from fourtuple.engine.protocols.mqtt_packets import (
 )
 from fourtuple.engine.protocols.mqtt_reasons import ERRORS, MALFORMED_PACKET, PROTOCOL_ERROR, reason_of
 
+OTHERWISE = f"{FailureKind.MQTT}: a message or PUBACK that is not the expected one"
 _SUBSCRIPTION = 1  # the packet identifier of SUBSCRIBE; it is free again when messages need one
 _CONNACK = PacketType.CONNACK << 4
 
@@ -107,7 +108,7 @@ class MqttSession:
             send += turn.send
             answers, wrong, ready = answers + turn.answers, wrong + turn.wrong, ready or turn.ready
             failed = turn.failed
-        return Turn(bytes(send), False, ready, answers, wrong, failed)
+        return Turn(bytes(send), False, ready, answers, wrong, failed, because=OTHERWISE if wrong else "")
 
     def goodbye(self) -> bytes:
         if self._stage in (MqttStage.CONNECTING, MqttStage.OVER):

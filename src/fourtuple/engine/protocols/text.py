@@ -132,12 +132,13 @@ class TextSession:
 
     def _answered(self, data: bytes) -> Turn:
         """Received after the opening."""
-        answers = wrong = 0
+        answers, wrong, because = 0, 0, ""
         while data and self._stand is Stand.ASKED:
             judged, data = self._heard(data)
             if judged is Judged.WAITING:
                 break
             if judged is Judged.WRONG:
+                because = f"{FailureKind.TEXT}: an answer {_not(self._expect[0])}: {_sample(self._head)}"
                 wrong, self._asked, data, self._stand = self._asked, 0, b"", Stand.STRAY
                 break
             answers += 1
@@ -147,8 +148,8 @@ class TextSession:
                 self._stand = Stand.READY
         if data and self._stand is Stand.READY and self._kind.framed:
             self._stand = Stand.STRAY
-            wrong += 1
-        return Turn(answers=answers, wrong=wrong) if answers or wrong else NOTHING
+            wrong, because = wrong + 1, because or f"{FailureKind.TEXT}: more than the answer: {_sample(data)}"
+        return Turn(answers=answers, wrong=wrong, because=because) if answers or wrong else NOTHING
 
     def _listen(self, expect: tuple[Expectation, ...]) -> None:
         """An answer with these parts comes next."""

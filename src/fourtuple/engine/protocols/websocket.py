@@ -44,6 +44,7 @@ CODES = {
     3008: "timeout",
 }
 _LIBRARIES, _PROGRAMS = range(3000, 4000), range(4000, 5000)
+OTHERWISE = f"{FailureKind.WEBSOCKET}: a message that is not the expected one"
 # What wsproto's errors contain, and what is wrong then.
 _BROKEN = (
     ("Reserved bit", "a reserved bit is set"),
@@ -125,7 +126,7 @@ class WebSocketSession:
             send += turn.send
             answers, wrong, failed = answers + turn.answers, wrong + turn.wrong, turn.failed
         self._over = failed is not None
-        return Turn(bytes(send), answers=answers, wrong=wrong, failed=failed)
+        return Turn(bytes(send), answers=answers, wrong=wrong, failed=failed, because=OTHERWISE if wrong else "")
 
     def _next(self) -> Turn | None:
         """The reaction to the next frame, or to the part of it that is here; None: nothing is here."""
@@ -156,7 +157,7 @@ class WebSocketSession:
         if self._echoes:
             return Turn(self._frame(opcode, message), answers=1)
         right = self._expected is None or self._expected(message)
-        return Turn(answers=int(right), wrong=int(not right))
+        return Turn(answers=int(right), wrong=int(not right), because="" if right else OTHERWISE)
 
     def _closed(self, payload: bytes) -> Turn:
         """Answer a close frame with the same code (RFC 6455, 5.5.1)."""
