@@ -16,6 +16,7 @@ V3, V5 = 4, 5  # MQTT 3.1.1 and MQTT 5, as CONNECT has them
 LARGEST_BYTES = 16 << 20  # of a packet that is taken in
 MOST_TEXT_BYTES = 65_535  # of a text, and the largest packet identifier and keepalive: two bytes
 _MOST_LENGTH_BYTES = 4
+QOS_MASK, NO_LOCAL = 3, 4  # options of a topic filter: with the latter, a client gets nothing of its own back
 _NAME, _OLD_NAME = "MQTT", "MQIsdp"  # the latter is of MQTT 3.1
 
 Value: TypeAlias = int | str | bytes | tuple[str, str]
@@ -145,14 +146,16 @@ class PubAck:
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """SUBSCRIBE, with a QoS for each topic filter."""
+    """SUBSCRIBE, with the options of each topic filter: its QoS, and in MQTT 5 flags such as NO_LOCAL (3.8.3.1)."""
 
     packet_id: int
     filters: tuple[tuple[str, int], ...]
 
     def data(self, version: int) -> bytes:
         body = struct.pack("!H", self.packet_id) + _properties({}, version)
-        return _packet(PacketType.SUBSCRIBE, body + b"".join(_text(name) + bytes((qos,)) for name, qos in self.filters))
+        return _packet(
+            PacketType.SUBSCRIBE, body + b"".join(_text(name) + bytes((each,)) for name, each in self.filters)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,9 +406,9 @@ class _Body:
 
     def subscribe(self) -> Subscribe:
         number = self.packet_id(properties=True)
-        filters = [(self.text(), self.number(1) & 3)]
+        filters = [(self.text(), self.number(1))]
         while self.left:
-            filters.append((self.text(), self.number(1) & 3))
+            filters.append((self.text(), self.number(1)))
         return Subscribe(number, tuple(filters))
 
     def unsubscribe(self) -> Unsubscribe:
