@@ -22,7 +22,6 @@ from fourtuple.engine.protocols.mqtt_packets import (
     Disconnect,
     OtherPacket,
     Packet,
-    PacketReader,
     PacketType,
     Property,
     PubAck,
@@ -32,6 +31,7 @@ from fourtuple.engine.protocols.mqtt_packets import (
     UnsubAck,
     Unsubscribe,
 )
+from fourtuple.engine.protocols.mqtt_reading import PacketReader
 from fourtuple.engine.protocols.mqtt_server import MqttServer, matches
 from tests.engine.protocols.pieces import cuts, heard
 

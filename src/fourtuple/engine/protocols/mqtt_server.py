@@ -18,9 +18,7 @@ from fourtuple.engine.protocols.mqtt_packets import (
     ConnAck,
     Connect,
     Disconnect,
-    MalformedError,
     Packet,
-    PacketReader,
     PacketType,
     Properties,
     Property,
@@ -32,6 +30,7 @@ from fourtuple.engine.protocols.mqtt_packets import (
     Unsubscribe,
     name_of,
 )
+from fourtuple.engine.protocols.mqtt_reading import MalformedError, PacketReader
 from fourtuple.engine.protocols.mqtt_reasons import (
     MALFORMED_PACKET,
     NORMAL,
