@@ -12,6 +12,7 @@ from fourtuple.core.talk.session import MqttOptions
 from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Session, Turn
 from fourtuple.engine.protocols.mqtt import MqttClient, MqttNames
 from fourtuple.engine.protocols.mqtt_packets import (
+    NO_LOCAL,
     PINGREQ,
     PINGRESP,
     V3,
@@ -21,7 +22,6 @@ from fourtuple.engine.protocols.mqtt_packets import (
     Disconnect,
     OtherPacket,
     Packet,
-    PacketReader,
     PacketType,
     Property,
     PubAck,
@@ -31,6 +31,7 @@ from fourtuple.engine.protocols.mqtt_packets import (
     UnsubAck,
     Unsubscribe,
 )
+from fourtuple.engine.protocols.mqtt_reading import PacketReader
 from fourtuple.engine.protocols.mqtt_server import MqttServer, matches
 from tests.engine.protocols.pieces import cuts, heard
 
@@ -321,6 +322,10 @@ def test_the_server_answers_each_request(version: int) -> None:
     assert reply(Publish("a/b", b"x", 1, 9)) == [PubAck(9), Publish("a/b", b"x", 1, 2)]
     assert reply(Publish("c", b"x", 1, 10)) == [PubAck(10), Publish("c", b"x")]
     assert reply(PubAck(2)) == []
+    assert reply(Subscribe(7, (("a/b", 1),))) == [SubAck(7, (1,))]
+    assert reply(Publish("a/b", b"x", 1, 12)) == [PubAck(12), Publish("a/b", b"x", 1, 4)]
+    assert reply(Subscribe(8, (("a/b", 1 | NO_LOCAL), ("a/+", 1 | NO_LOCAL)))) == [SubAck(8, (1, 1))]
+    assert reply(Publish("a/b", b"x", 1, 13)) == [PubAck(13)]
     assert reply(Unsubscribe(6, ("a/+", "z"))) == [UnsubAck(6, (0, 17) if version == V5 else ())]
     assert reply(Publish("a/b", b"x", 1, 11)) == [PubAck(11)]
 

@@ -4,7 +4,7 @@ import shlex
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from fourtuple.core.talk.content import parse_text
@@ -101,13 +101,16 @@ def test_redis_asks_for_a_password_first(tmp_path: Path) -> None:
 def test_redis_that_is_full_says_so_and_closes(tmp_path: Path) -> None:
     """The refusal comes without being asked for: before the answer to --first, or as that answer."""
     kind = TextKind(script(r"--first 'PING\r\n' --expect '+PONG\r\n'"))
-    with (
-        redis(tmp_path, "--maxclients", "2") as address,
-        Conversation(kind, address) as one,
-        Conversation(kind, address) as two,
-    ):
-        one.ready()
-        two.ready()
+    with redis(tmp_path, "--maxclients", "2") as address, ExitStack() as held:
+
+        def admitted() -> bool:
+            """The connection that showed that redis listens is a client, too, until redis sees its end."""
+            talk = Conversation(kind, address)
+            held.enter_context(talk)
+            return talk.until(lambda total: total.ready or total.failed).ready
+
+        for _ in range(2):
+            wait_until(admitted)
         with Conversation(kind, address) as third:
             assert 'is not "+PONG\\r\\n": "-ERR max number of clients reached"' in third.failed().reason
 

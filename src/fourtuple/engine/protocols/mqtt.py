@@ -24,9 +24,7 @@ from fourtuple.engine.protocols.mqtt_packets import (
     ConnAck,
     Connect,
     Disconnect,
-    MalformedError,
     Packet,
-    PacketReader,
     PacketType,
     Property,
     PubAck,
@@ -36,6 +34,7 @@ from fourtuple.engine.protocols.mqtt_packets import (
     name_of,
     number_in,
 )
+from fourtuple.engine.protocols.mqtt_reading import MalformedError, PacketReader
 from fourtuple.engine.protocols.mqtt_reasons import ERRORS, MALFORMED_PACKET, PROTOCOL_ERROR, reason_of
 
 OTHERWISE = f"{FailureKind.MQTT}: a message or PUBACK that is not the expected one"

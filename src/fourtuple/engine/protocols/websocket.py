@@ -14,13 +14,8 @@ from fourtuple.core.talk.session import WebSocketOptions
 from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Session, Turn
 from fourtuple.engine.protocols.peer_words import own_words
 from fourtuple.engine.protocols.websocket_frames import frame, frames, is_whole_message
-from fourtuple.engine.protocols.websocket_upgrade import (
-    UpgradeAnswer,
-    UpgradeAnswers,
-    Upgraded,
-    UpgradeOffer,
-    UpgradeRequest,
-)
+from fourtuple.engine.protocols.websocket_upgrade import UpgradeAnswer, Upgraded, UpgradeOffer, UpgradeRequest
+from fourtuple.engine.protocols.websocket_upgrades import UpgradeAnswers, UpgradeOffers
 
 LARGEST_BYTES = 16 << 20  # of a message that has to be kept until it is complete
 NORMAL = 1000
@@ -257,11 +252,17 @@ class ManyWebSockets:
 
 
 class WebSocketServer:
-    """The sessions of a server that sends every message back."""
+    """The sessions of a server that sends every message back.
+
+    offers: the upgrade of many connections at once
+    """
 
     keepalive_s = math.inf
     many = None
     is_answered = False
+
+    def __init__(self) -> None:
+        self.offers = UpgradeOffers()
 
     def make(self, connection: int, source: str) -> WebSocketSession:
         return WebSocketSession(UpgradeOffer(), echoes=True)
