@@ -95,6 +95,12 @@ def test_an_error_names_what_is_right() -> None:
         ("re:^a*b", [b"a" * 65535, b"b"], COMPLETE, b""),
         ("re:^a*b", [b"a" * 65536 + b"b"], WRONG, b""),
         ("re:^a", [b"a" * 65537], COMPLETE, b"a" * 65536),
+        ("re:^OK.*x", [b"O", b"X"], WRONG, b""),
+        ("re:^OK.*x", [b"-"], WRONG, b""),
+        ("re:^OK.*x", [b"", b"O", b"K"], WAITING, b""),
+        ("re:^[0-9]{3} ", [b"250-"], WAITING, b""),
+        ("re:^[0-9]{3} ", [b"250-", b"x"], WRONG, b""),
+        ("re:OK", [b"-ERR"], WAITING, b""),
     ],
 )
 def test_pieces_are_judged_until_it_is_clear(text: str, pieces: list[bytes], judged: Judged, rest: bytes) -> None:
@@ -153,7 +159,7 @@ def test_an_end_is_found_where_find_finds_it(end: str, data: bytes, cuts: list[i
     assert at < 0
 
 
-@given(st.text("abO.*^", min_size=1, max_size=5), st.binary(max_size=20), CUTS)
+@given(st.text("abO.*^$?", min_size=1, max_size=5), st.text("abO", max_size=20).map(str.encode), CUTS)
 def test_a_pattern_is_complete_when_what_has_arrived_has_a_match(pattern: str, data: bytes, cuts: list[int]) -> None:
     try:
         judge = parse_expectation(f"re:{pattern}").judge()
@@ -164,7 +170,9 @@ def test_a_pattern_is_complete_when_what_has_arrived_has_a_match(pattern: str, d
         come += piece
         judged = judge.take(piece)
         assert (judged is COMPLETE) == bool(re.search(pattern.encode(), come))
-        if judged is COMPLETE:
+        if judged is WRONG:
+            assert not any(re.search(pattern.encode(), data[:end]) for end in range(len(come), len(data) + 1))
+        if judged is not WAITING:
             return
 
 

@@ -266,7 +266,10 @@ class EndJudge:
 
 
 class PatternJudge:
-    """What a pattern finds in all that has arrived, within its window; without a match there, the answer is wrong."""
+    """What a pattern finds in all that has arrived, within its window. The answer is wrong if nothing more could match.
+
+    That is known where the window is full, or where the pattern begins with ^ and a text that is not there.
+    """
 
     def __init__(self, pattern: bytes) -> None:
         self._bounded, self._come, self.rest = bounded(pattern), b"", b""
@@ -278,4 +281,6 @@ class PatternJudge:
         if found:
             self.rest = self._come[found.end() :] + data[room:]
             return Judged.COMPLETE
-        return Judged.WAITING if len(self._come) < self._bounded.window_bytes else Judged.WRONG
+        prefix = self._bounded.prefix
+        possible = self._come.startswith(prefix) or prefix.startswith(self._come)
+        return Judged.WAITING if possible and len(self._come) < self._bounded.window_bytes else Judged.WRONG

@@ -7,6 +7,7 @@ RE2 (https://github.com/google/re2/wiki/Syntax) does not have is refused here, t
 """
 
 import functools
+import itertools
 import operator
 import re
 import warnings
@@ -30,10 +31,15 @@ _CATEGORIES = {"DIGIT": b"0-9", "SPACE": rb"\t\n\r\f\v ", "WORD": b"a-zA-Z0-9_"}
 
 @dataclass(frozen=True, slots=True)
 class BoundedPattern:
-    """A regular expression, and the size of the text in bytes in which it is searched for at most."""
+    """A regular expression, and where it can match.
+
+    window_bytes: size of the text in which it is searched for at most; less if a longer text could not match, either
+    prefix:       what a text that matches begins with; empty: anything
+    """
 
     pattern: re.Pattern[bytes]
     window_bytes: int
+    prefix: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,8 @@ def bounded(pattern: bytes) -> BoundedPattern:
         raise UsageError(shown, str(refused), "Write it without, or expect until: or len: instead.") from None
     for window in WINDOWS:
         if steps[window] <= MOST_STEPS:
-            return BoundedPattern(compiled, window)
+            longest = parsed.getwidth()[1] + 1 if _is_anchored(parsed) else window  # + 1: what $ or \b looks at
+            return BoundedPattern(compiled, min(window, longest), _prefix(parsed))
     raise UsageError(
         shown,
         f"in {WINDOWS[-1]} bytes it could take {steps[WINDOWS[-1]]:,} steps; at most {MOST_STEPS:,} are allowed",
@@ -89,9 +96,20 @@ class _RefusedError(Exception):
 def search_steps(parsed: Any, window: int) -> int:
     """How many steps a search takes at worst in a text of that size."""
     whole = _walked(parsed, _NOTHING, window)
+    return whole.steps + window if _is_anchored(parsed) else (whole.steps + 1) * window
+
+
+def _is_anchored(parsed: Any) -> bool:
+    """Whether it can match at the beginning of a text only."""
     begins = str(parsed[0][1]) if len(parsed) and str(parsed[0][0]) == "AT" else ""
-    anchored = begins == "AT_BEGINNING_STRING" or (begins == "AT_BEGINNING" and not parsed.state.flags & re.MULTILINE)
-    return whole.steps + window if anchored else (whole.steps + 1) * window
+    return begins == "AT_BEGINNING_STRING" or (begins == "AT_BEGINNING" and not parsed.state.flags & re.MULTILINE)
+
+
+def _prefix(parsed: Any) -> bytes:
+    if not _is_anchored(parsed) or parsed.state.flags & re.IGNORECASE:
+        return b""
+    letters = itertools.takewhile(lambda item: str(item[0]) == "LITERAL", itertools.islice(parsed, 1, None))
+    return bytes(letter for _, letter in letters)
 
 
 def _walked(items: Any, rest: Remainder, window: int) -> Remainder:
