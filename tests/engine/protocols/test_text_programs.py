@@ -4,7 +4,7 @@ import shlex
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from fourtuple.core.talk.content import parse_text
@@ -48,19 +48,17 @@ def free_port() -> int:
 
 @contextmanager
 def running(folder: Path, port: int, command: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """The address of a server that listens there; it is killed after the block."""
-    address = ("127.0.0.1", port)
+    """The address of a server that listens there; it is killed after the block. Nothing connects to find out."""
 
     def listens() -> bool:
         assert process.poll() is None, (folder / "log").read_text()
-        with socket.socket() as probe:
-            return probe.connect_ex(address) == 0
+        return f"0100007F:{port:04X} 00000000:0000 0A" in Path("/proc/net/tcp").read_text()
 
     with open(folder / "log", "w") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
         try:
             assert wait_until(listens)
-            yield address
+            yield "127.0.0.1", port
         finally:
             process.kill()
             process.wait(PATIENCE_S)
@@ -101,16 +99,13 @@ def test_redis_asks_for_a_password_first(tmp_path: Path) -> None:
 def test_redis_that_is_full_says_so_and_closes(tmp_path: Path) -> None:
     """The refusal comes without being asked for: before the answer to --first, or as that answer."""
     kind = TextKind(script(r"--first 'PING\r\n' --expect '+PONG\r\n'"))
-    with redis(tmp_path, "--maxclients", "2") as address, ExitStack() as held:
-
-        def admitted() -> bool:
-            """The connection that showed that redis listens is a client, too, until redis sees its end."""
-            talk = Conversation(kind, address)
-            held.enter_context(talk)
-            return talk.until(lambda total: total.ready or total.failed).ready
-
-        for _ in range(2):
-            wait_until(admitted)
+    with (
+        redis(tmp_path, "--maxclients", "2") as address,
+        Conversation(kind, address) as one,
+        Conversation(kind, address) as two,
+    ):
+        one.ready()
+        two.ready()
         with Conversation(kind, address) as third:
             assert 'is not "+PONG\\r\\n": "-ERR max number of clients reached"' in third.failed().reason
 
