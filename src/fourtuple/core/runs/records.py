@@ -101,6 +101,9 @@ class Sample:
     greeting: int
     sessions: int
     reconnected: int
+    replaced: int
+    stage: int
+    target: int
     requests: int
     answers: int
     unexpected: int
@@ -131,6 +134,7 @@ class Sample:
     census: Witness | None = None  # set once opening has ended and the kernel's table has been counted
     identified: int = 0  # the last identification that all workers have done (engine/workloads/identifier.py)
     open_at_end: int = 0  # connections open when closing began
+    stage_open: tuple[int, ...] = ()  # connections open at the end of each stage that is over
     last_words: bytes = b""  # the last data from a peer that ended a connection
 
     @classmethod
@@ -144,6 +148,7 @@ class Sample:
         return cls(
             **found | by_errno | {"phase": Phase(found["phase"])},
             reasons=reasons.total(rows["reasons"]),
+            stage_open=tuple(rows["stage_open"].sum(axis=0)[: found["stage"]].tolist()),
             at_ns=at_ns,
             elapsed_s=elapsed_s(rows),
             workers=len(rows),
