@@ -48,6 +48,7 @@ from fourtuple.kernel import addresses, process
 from fourtuple.kernel.proc.slab import read_slabs
 from fourtuple.kernel.proc.sysctl import read_sysctl
 from fourtuple.verbs.content import read_content
+from fourtuple.verbs.course import Course
 from fourtuple.verbs.observer import Observer
 from fourtuple.verbs.plan import refuse
 from fourtuple.verbs.request import usable
@@ -199,8 +200,10 @@ def planned(order: HoldOrder) -> Planned:
         pairs=plan.space.pairs,
         usable=plan.space.ports.size,
         rate_per_s=options.rate_per_s,
-        run_s=options.hold_s,
+        run_s=options.run_s,
         here=order.here,
+        stages=options.stages,
+        churn_per_s=options.churn_per_s,
     )
 
 
@@ -259,6 +262,8 @@ def job_of(order: HoldOrder) -> HoldJob:
         kind=kind,
         message=order.message,
         every_s=every_s,
+        stages=options.stages,
+        churn_per_s=options.churn_per_s,
     )
 
 
@@ -282,22 +287,23 @@ def run(order: HoldOrder, crew: Crew) -> Generator[Sample, None, HoldEnding]:
     lookout = Lookout(options.watch, witness.recount, control)
     observer = Observer(order.free, ends=order.ends, share=order.share)
     slabs = read_slabs(SLABS)
+    course = Course(options, control)
     settling: Settling | None = None
     full: Sample | None = None
     use: MemoryUse | None = None
     at_end: Witness | None = None
     stopped_by: str | None = None
-    until_ns = held_until_ns = closing_ns = 0
+    closing_ns = 0
     with interruptible(control):
         for sample in crew.samples():
             seen = observer.look(busy=sample.phase != Phase.HOLDING)
             if full is None and sample.phase >= Phase.HOLDING:
-                settling = settling or Settling(witness, control, options.watch)
+                settling = settling or Settling(witness, control, options.watch, stays_until_ns=course.stays_until_ns)
                 if counted := settling.step(sample):
                     seen = observer.look(now=True)
                     full, settling = replace(sample, census=counted), None
                     use = _memory(order, full, witness.sharing, seen, slabs)
-                    until_ns = full.at_ns + int(options.hold_s * 1e9)
+                    course.counted(full)
             yield replace(sample, start=order.start, seen=seen, census=full.census if full else None)
             if full is None:
                 if observer.short:
@@ -307,17 +313,14 @@ def run(order: HoldOrder, crew: Crew) -> Generator[Sample, None, HoldEnding]:
             if closing_ns:
                 continue
             lookout.look(sample.open, sample.reconnected)
-            is_empty = not (sample.open or options.reconnect)
-            if not (is_empty or control.interrupted or now_ns() >= until_ns):
+            if not course.is_over(sample):
                 continue
-            held_until_ns = held_until_ns or now_ns()
-            wanted = options.wanted if options.reconnect else None
-            settling = settling or Settling(witness, control, options.watch, wanted)
+            settling = settling or Settling(witness, control, options.watch, course.wanted_at_end(sample))
             if at_end := settling.step(sample):
                 closing_ns = now_ns()
                 control.close()
         closing_ns = closing_ns or now_ns()
-        stopped = Stopped(stopped_by, held_until_ns or closing_ns, closing_ns, at_end, use)
+        stopped = Stopped(stopped_by, course.began_ns, course.held_until_ns or closing_ns, closing_ns, at_end, use)
         return _ending(order, crew, witness, observer, stopped)
 
 
@@ -329,6 +332,7 @@ class Stopped:
     """What is known when closing has ended.
 
     by:            why opening was stopped; None: it was not
+    began_ns:      when the first connection could be opened
     held_until_ns: when the time to hold was over
     closing_ns:    when closing began
     census:        the kernel's count then; None: the run was broken off before
@@ -336,6 +340,7 @@ class Stopped:
     """
 
     by: str | None
+    began_ns: int
     held_until_ns: int
     closing_ns: int
     census: Witness | None
@@ -348,6 +353,7 @@ def _ending(order: HoldOrder, crew: Crew, witness: TableWitness, observer: Obser
     moved = observer.moved()
     return HoldEnding(
         stopped_by=stopped.by,
+        began_ns=stopped.began_ns,
         held_until_ns=stopped.held_until_ns,
         census_at_end=stopped.census,
         closing_s=round((now_ns() - stopped.closing_ns) / 1e9, 3),
