@@ -166,15 +166,20 @@ def hold(
     noport    as late, but with IP_BIND_ADDRESS_NO_PORT alone
     explicit  by you (--from ADDRESS:PORT); other programs cannot use these ports
     """
+    from fourtuple.faces.printer import tell
     from fourtuple.faces.terminal import live
     from fourtuple.faces.text import hold
+    from fourtuple.faces.text.stages import plan_line
     from fourtuple.verbs.background import READY
     from fourtuple.verbs.hold import prepare, start_hold
 
     asked = _options(
         wanted, destinations, sources, plan_file, options, strategy=strategy, close=close, watch=watch, loop=loop
     )
-    run = metered(start_hold(prepare(asked)), metrics)
+    order = prepare(asked)
+    if not quiet and (line := plan_line(order.start.planned)):
+        tell(line, to=sys.stderr)
+    run = metered(start_hold(order), metrics)
     keeper = keeper_of(store, no_store=no_store)
     record = live.show(
         keeper.run(run) if keeper else run,

@@ -17,6 +17,7 @@ from fourtuple.core.limits.cost import (
 )
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.numbers import signed_number_of
+from fourtuple.core.plan.churn import ChurnBudget
 from fourtuple.core.plan.fit import memory
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.conclude import HoldEnding, HoldStory
@@ -51,6 +52,7 @@ from fourtuple.verbs.content import read_content
 from fourtuple.verbs.course import Course
 from fourtuple.verbs.observer import Observer
 from fourtuple.verbs.plan import refuse
+from fourtuple.verbs.replacing import replacing
 from fourtuple.verbs.request import usable
 from fourtuple.verbs.start import start_of
 from fourtuple.verbs.survey import Look, look
@@ -159,6 +161,7 @@ def order_of(
     if not options.anyway:
         first = options.first_address
         refuse(seen, options.wanted, options.destinations, choice, first_address=first, but=MEMORY_LIMITS)
+    budget = replacing(options, seen)
     pace = OpeningPace.of(options.wanted, options.rate_per_s)
     order = HoldOrder(
         options=options,
@@ -180,7 +183,15 @@ def order_of(
         free=world.free_memory,
         share=share,
     )
-    return replace(order, start=replace(start, planned=replace(planned(order), resolved=seen.resolved)))
+    return replace(order, start=replace(start, planned=_with(planned(order), seen, budget)))
+
+
+def _with(plan: Planned, seen: Look, budget: ChurnBudget | None) -> Planned:
+    """The plan with what was found out about names, and about the rate of replacement."""
+    plan = replace(plan, resolved=seen.resolved)
+    if budget is None:
+        return plan
+    return replace(plan, churn_most_per_s=budget.ceiling_per_s, churn_because=budget.because)
 
 
 def planned(order: HoldOrder) -> Planned:
@@ -283,7 +294,13 @@ def run(order: HoldOrder, crew: Crew) -> Generator[Sample, None, HoldEnding]:
     The kernel's table is counted twice: when opening has ended, and when the time to hold is over.
     """
     options, control = order.options, crew.control
-    witness = TableWitness(order.plan.space, any_source=order.any_source, here=order.here, cookies=crew.cookies)
+    witness = TableWitness(
+        order.plan.space,
+        any_source=order.any_source,
+        here=order.here,
+        cookies=crew.cookies,
+        closes=bool(options.stages or options.churn_per_s),
+    )
     lookout = Lookout(options.watch, witness.recount, control)
     observer = Observer(order.free, ends=order.ends, share=order.share)
     slabs = read_slabs(SLABS)

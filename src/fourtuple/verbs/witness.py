@@ -39,23 +39,29 @@ class TableWitness:
 
     here:    the other end is on this host
     cookies: the cookies of the run's sockets, as of their last identification
+    closes:  the run also closes connections before its end. Their sockets in TIME_WAIT are no longer identified: all in
+             the run's tuple space that were not there before are counted
     sharing: distribution over ports and pairs at the last count; None: not counted yet
     """
 
-    def __init__(self, space: TupleSpace, *, any_source: bool, here: bool, cookies: Callable[[], Cookies]) -> None:
+    def __init__(
+        self, space: TupleSpace, *, any_source: bool, here: bool, cookies: Callable[[], Cookies], closes: bool = False
+    ) -> None:
         """Take the first readings.
 
         any_source: connections may come from any address, not only from those of the space
         """
         self._space, self._any_source, self._here, self._cookies = space, any_source, here, cookies
+        self._closes = closes
         self._sources = EVERY_ADDRESS if any_source else space.sources
         self.sharing: Sharing | None = None
         self._own = Own(_NONE, _NONE)
         _, self._by = fold_sockets(_all, {State.LISTEN})
         self._listeners = np.zeros(0, SOCKET)
+        fold = partial(Ends.of, destinations=space.destinations, sources=self._sources, ports=space.ports)
         if self._by != SOCK_DIAG:
-            fold = partial(Ends.of, destinations=space.destinations, sources=self._sources, ports=space.ports)
             self._before, _ = fold_sockets(fold, IN_USE)
+        if self._by != SOCK_DIAG or closes:
             self._waited, _ = fold_sockets(fold, WAITING)
 
     @property
@@ -101,7 +107,7 @@ class TableWitness:
 
     def count(self, states: frozenset[State]) -> Tally:
         """Count the sockets in these states: the run's own, and the other ends found by the last `look`."""
-        if self.distinguishes:
+        if self.distinguishes and not (self._closes and states == WAITING):
             return fold_sockets(self._own.count, states)[0]
         space, but = self._space, self._waited if states == WAITING else self._before
         fold = partial(Tally.of, destinations=space.destinations, sources=self._sources, ports=space.ports, but=but)

@@ -209,7 +209,8 @@ class StageResult:
     target:      connections that were to be open at its end
     within_s:    how long it took
     open_at_end: how many were open at its end, those included that were being replaced; None: the run ended before
-    reached_s:   when the target was reached, in seconds since the first stage began; None: it was not, within the stage
+    reached_s:   when the target was reached, in seconds since the first stage began; None: not within the stage, or it
+                 is the same as before
     failed, lost: connections that failed or were lost meanwhile
     """
 

@@ -56,9 +56,7 @@ class StageStory:
     def _is_there(self, stage: int, open_now: int) -> bool:
         """Whether this many are the target, or beyond it in the direction of the ramp."""
         before, target = self._before(stage), self._stages.ramps[stage].target
-        if before == target:
-            return open_now == target
-        return open_now >= target if target > before else open_now <= target
+        return open_now >= target if target > before else open_now <= target < before
 
     def _is_reached(self, stage: int, open_at_end: int) -> bool:
         before, ramp = self._before(stage), self._stages.ramps[stage]

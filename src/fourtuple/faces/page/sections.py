@@ -102,6 +102,8 @@ def sections_of(run: StoredRun, series: OverTime) -> Iterator[Section | None]:
         )
     elif len(series.at_s):
         yield _time(run, series)
+        if isinstance(run.record, HoldRecord):
+            yield _stages(run.record)
         yield _latency(run, series)
     record = run.record
     if isinstance(record, HoldRecord):
@@ -123,6 +125,8 @@ def _time(run: StoredRun, series: OverTime) -> Section:
         ends = "" if planned and planned.here else " at this end"
         words = "solid: held by the engine; dashed: approximate count of the kernel"
         words += f"{ends}, which includes other programs in this network namespace"
+    if series.target.any():
+        words += "; black, dotted: target of the stages"
     if series.lost.any():
         words += f"{'; ' if words else ''}red, dotted: lost so far"
     table = _over_time_table(series, of_server=wanted is None)
@@ -136,6 +140,26 @@ def _time(run: StoredRun, series: OverTime) -> Section:
             (charts.rate(series, opening), None, "between consecutive samples; see the table above"),
         ],
     )
+
+
+def _stages(record: HoldRecord) -> Section | None:
+    if not record.stages:
+        return None
+    heads = ("stage", "target", "within", "open at its end", "reached after", "failed", "lost", "")
+    rows = [
+        (
+            str(number),
+            format_count(stage.target),
+            format_duration(stage.within_s),
+            "–" if stage.open_at_end is None else format_count(stage.open_at_end),
+            "–" if stage.reached_s is None else format_duration(stage.reached_s),
+            format_count(stage.failed),
+            format_count(stage.lost),
+            "" if stage.reached else "not reached",
+        )
+        for number, stage in enumerate(record.stages, 1)
+    ]
+    return Section("stages", "Stages", tables=[Table(heads, rows, frozenset(range(7)))])
 
 
 def _latency(run: StoredRun, series: OverTime) -> Section | None:
@@ -363,13 +387,14 @@ def _over_time_table(series: OverTime, *, of_server: bool) -> Table:
     columns: dict[str, Callable[[int], str]] = {
         "second": lambda i: f"{series.at_s[i]:.2f}",
         "held": lambda i: format_count(int(series.held[i])),
+        "target": lambda i: format_count(int(series.target[i])),
         "kernel (approx.)": lambda i: _maybe(series.kernel[i]),
         "lost": lambda i: format_count(int(series.lost[i])),
         "new per second": lambda i: _maybe(series.rate_per_s[i]),
         "connect p50": lambda i: microseconds(series.p50_us[i]),
         "connect p99": lambda i: microseconds(series.p99_us[i]),
     }
-    heads = tuple(columns)
+    heads = tuple(head for head in columns if head != "target" or series.target.any())
     if of_server:
         heads = ("second", "held", "lost", "new per second")
     chosen = evenly(count, ROWS).tolist()

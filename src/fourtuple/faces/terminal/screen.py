@@ -106,6 +106,8 @@ class Screen:
         held.append(f"   failed {format_count(failed)}", style="bold red" if failed else "")
         held.append(f"   lost {format_count(sample.lost)}", style="bold red" if sample.lost else "")
         yield held.append(again)
+        if planned.churn_per_s:
+            yield self._replaced(sample, planned)
         yield from self._connect(sample)
         if sample.requests or sample.answers:
             answers = f"{format_count(sample.answers)} to {format_count(sample.requests)} requests"
@@ -116,6 +118,11 @@ class Screen:
         yield from _errnos(sample, of_server=False)
 
     def _progress(self, sample: Sample, planned: Planned) -> RenderableType:
+        if planned.stages and sample.stage < len(planned.stages.ramps):
+            ramp = planned.stages.ramps[sample.stage]
+            stage = f"stage {sample.stage + 1} of {len(planned.stages.ramps)}, to {format_count(ramp.target)} within"
+            now = f"now {format_count(sample.open)} of {format_count(sample.target)}"
+            return _bar(sample.open, sample.wanted, f"{stage} {format_duration(ramp.within_ns / 1e9)}   {now}")
         if sample.phase is Phase.OPENING:
             left = sample.wanted - sample.open - sum(sample.failed.values())
             seconds = left / self._smooth if self._smooth else math.inf
@@ -128,6 +135,12 @@ class Screen:
             words = f"holding for {held_s:.0f} s{of}   opened at {format_rate(sample.rate_per_s)}"
             return _bar(sample.open, sample.wanted, words)
         return _bar(sample.open, sample.wanted, f"closing   {format_count(sample.open)} still open")
+
+    def _replaced(self, sample: Sample, planned: Planned) -> Text:
+        """How many were replaced, and how many per second since opening had ended."""
+        since_s = 0.0 if self._full_ns is None else (sample.at_ns - self._full_ns) / 1e9
+        rate = format_rate(sample.replaced / since_s) if since_s else "–"
+        return _line("replaced", f"{format_count(sample.replaced)}   {rate} of {format_rate(planned.churn_per_s)}")
 
     def _connect(self, sample: Sample) -> Iterator[RenderableType]:
         overall = sample.connect_us
