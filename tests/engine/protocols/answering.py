@@ -44,5 +44,13 @@ def _drive(connection: socket.socket, kind: SessionKind, number: int, turns: lis
             return
         if session.idle:
             session = kind.resume(number)  # nothing may be lost with the old one
-        data = connection.recv(65536)
+        data = _next(connection)
         turn = session.received(data)
+
+
+def _next(connection: socket.socket) -> bytes:
+    """What is received next; a reset is the end of the data, too."""
+    try:
+        return connection.recv(65536)
+    except ConnectionResetError:
+        return b""
