@@ -70,11 +70,12 @@ def test_a_date_that_changes_is_a_new_form() -> None:
 
 
 def test_many_forms_are_left_to_the_sessions() -> None:
-    """Four of them are learnt per call, so that a server with a cookie for each client costs no more than sessions."""
+    """Four of them are learnt per call, and known in the next, so that cookies cost no more than sessions do."""
     kind = client()
     cookies = [row.replace(b"\r\n\r\n", b"\r\nA: %03d\r\n\r\n" % number) for number, row in enumerate(answers(kind))]
 
     assert sum(established(kind, cookies)) == 4
+    assert sum(established(kind, cookies)) == 8
     assert kind.asked(10).received(cookies[10]).ready
 
 
@@ -312,6 +313,16 @@ def test_messages_and_pings_are_answered_as_by_a_session() -> None:
         if opcode:
             assert (turn.send, turn.failed) == (answer, None)
     assert [opcode for opcode, _ in echoed(FRAMES)].count(0) == 2
+
+
+@pytest.mark.parametrize(
+    "row",
+    [b"\x82\x7da", b"\x82\x00", b"\x82\x01a", b"\x88\x80abcd", b"\x02\x80abcd", b"\xc2\x80abcd", b"\x82\x80abcde"],
+)
+def test_what_a_client_may_not_send_or_ends_with_is_left_to_a_session(row: bytes) -> None:
+    """Frames without a mask, a close, fragments, a reserved bit, and more than a frame."""
+
+    assert echoed([row, b"\x82\x80abcd"]) == [(0, b""), (2, b"\x82\x00")]
 
 
 @given(st.lists(st.sampled_from(FRAMES), min_size=1, max_size=6), st.data())

@@ -116,7 +116,7 @@ def echoes(
     text = opcodes == Opcode.TEXT
     if text.any():
         opcodes[text] *= _is_ascii(made[text], begins[text] - _MASK_BYTES, answers[text])
-    return opcodes, made, answers
+    return opcodes, made, np.where(opcodes > 0, answers, np.int32(0))
 
 
 def _whole(
