@@ -43,7 +43,7 @@ WINGS = {
         "plan": {"errors", "limits", "numbers", "sockets", "space", "units"},
         "census": {"counters", "errors", "limits", "sockets", "space", "units"},
         "check": {"errors", "limits", "sockets", "space", "units"},
-        "talk": {"errors", "numbers", "space", "units"},
+        "talk": {"errors", "numbers", "space", "units", "visible"},
         "runs": {"counters", "errnos", "errors", "limits", "sockets", "space", "talk", "units"},
         "snapshot": {
             "census",

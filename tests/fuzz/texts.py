@@ -5,10 +5,10 @@ from pathlib import Path
 from random import Random
 
 from fourtuple.core import units
-from fourtuple.core.runs.content import parse_content
 from fourtuple.core.sockets.filter import Where
 from fourtuple.core.space.endpoints import Endpoint, EndpointSpec, parse_addresses, parse_ports
 from fourtuple.core.space.tuples import TupleSpace
+from fourtuple.core.talk.content import parse_content
 from fourtuple.core.why.reader import read_findings
 from tests.fuzz import mutations
 from tests.fuzz.commands import ADDRESSES, ENDPOINTS, TEXTS

@@ -7,7 +7,7 @@ import click
 
 from fourtuple.cli.common import COUNT, JSON, PERIOD, UNITS, Content, print_json
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
-from fourtuple.core.runs.content import parse_content
+from fourtuple.core.talk.content import parse_content
 from fourtuple.core.units import parse_count
 from fourtuple.faces.printer import tell
 

@@ -1,6 +1,6 @@
 """The message on a connection, as the user names it by a file."""
 
-from fourtuple.core.runs.content import MOST_BYTES, check_size
+from fourtuple.core.talk.content import MOST_BYTES, check_size
 from fourtuple.store.input import read_file
 
 

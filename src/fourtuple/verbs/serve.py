@@ -33,6 +33,7 @@ from fourtuple.engine.control import Control, Cookies, interruptible, now_ns
 from fourtuple.engine.crews.choose import crew_of
 from fourtuple.engine.crews.contract import Crew, Work
 from fourtuple.engine.loops.choose import choose, make
+from fourtuple.engine.protocols.kinds import server_kind_of
 from fourtuple.engine.workloads.serve import ServeJob
 from fourtuple.engine.workloads.serve import serve as serve_work
 from fourtuple.kernel import addresses, process
@@ -113,6 +114,7 @@ def work(
         options.reset,
         options.log,
         options.watch is Watch.POLL,
+        server_kind_of(options.scheme, order.certificate, options.greet, echo=options.echo),
     )
     return serve_work(job, listeners, make(order.loop, order.capacity), counters, control, now_ns)
 

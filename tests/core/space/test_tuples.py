@@ -197,6 +197,11 @@ def test_a_bad_endpoint_is_named(text: str) -> None:
         ("HTTPS://example.com/a:b?c", "example.com:443"),
         ("ws://user:secret@[fd00::1]/chat", "[fd00::1]:80"),
         ("wss://[fd00::1]:8443", "[fd00::1]:8443"),
+        ("http://127.0.0.1:8000-8003/x?y=1", "127.0.0.1:8000-8003"),
+        ("mqtts://user:secret@broker", "broker:8883"),
+        ("mqtt://broker", "broker:1883"),
+        ("tls://127.0.0.1", "127.0.0.1:PORT"),
+        ("redis://127.0.0.1/0", "127.0.0.1:PORT"),
     ],
 )
 def test_a_url_is_refused_with_the_endpoint_it_names(url: str, endpoint: str) -> None:
@@ -204,6 +209,13 @@ def test_a_url_is_refused_with_the_endpoint_it_names(url: str, endpoint: str) ->
         EndpointSpec.parse(url)
 
     assert caught.value.do == f"Write {endpoint}."
+
+
+def test_a_unix_socket_is_no_endpoint_but_a_host_may_be_called_unix() -> None:
+    for text in ("unix:/run/x.sock", "unix:x.sock", "unix:@name"):
+        with pytest.raises(UsageError, match="Unix socket, which has no ports"):
+            EndpointSpec.parse(text)
+    assert EndpointSpec.parse("unix:80-81") == EndpointSpec("unix", range(80, 82))
 
 
 @pytest.mark.parametrize(

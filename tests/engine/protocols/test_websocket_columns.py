@@ -11,7 +11,7 @@ from wsproto.frame_protocol import FrameProtocol, Opcode
 
 from fourtuple.core.talk.session import WebSocketOptions
 from fourtuple.engine.protocols.contract import Turn
-from fourtuple.engine.protocols.websocket import WebSocketClient, WebSocketServer
+from fourtuple.engine.protocols.websocket import ManyWebSockets, WebSocketClient, WebSocketServer
 from fourtuple.engine.protocols.websocket_frames import echoes, frames, is_whole_message, pongs, whole_frames
 
 NUMBERS = np.arange(11)
@@ -29,13 +29,18 @@ def client(**options: object) -> WebSocketClient:
     return WebSocketClient("127.0.0.1:8080", "/", WebSocketOptions(**options))  # type: ignore[arg-type]
 
 
+def many(kind: WebSocketClient) -> ManyWebSockets:
+    assert kind.many is not None
+    return kind.many
+
+
 def answers(kind: WebSocketClient, numbers: NDArray[np.int64] = NUMBERS) -> list[bytes]:
     """What a server says to the requests of these connections."""
-    return [WebSocketServer().make(0, "").received(row.tobytes()).send for row in kind.request.rows(numbers)]
+    return [WebSocketServer().make(0, "").received(row.tobytes()).send for row in many(kind).begin(numbers)]
 
 
 def established(kind: WebSocketClient, rows: Sequence[bytes]) -> list[bool]:
-    accepted: list[bool] = kind.answers.established(NUMBERS[: len(rows)], *table(rows)).tolist()
+    accepted: list[bool] = many(kind).established(NUMBERS[: len(rows)], *table(rows)).tolist()
     return accepted
 
 
@@ -47,7 +52,7 @@ def server_reads(data: bytes) -> list[tuple[Opcode, bytes | str | tuple[int, str
 
 def test_the_rows_of_requests_are_those_of_the_sessions() -> None:
     kind = client(subprotocols=("a",), headers=(("Origin", "x"),))
-    rows = kind.request.rows(np.array([5, 70_000, 2**40]))
+    rows = many(kind).begin(np.array([5, 70_000, 2**40]))
 
     assert [row.tobytes() for row in rows] == [kind.make(number, "").begin().send for number in (5, 70_000, 2**40)]
 
@@ -153,8 +158,8 @@ def test_each_row_can_have_a_payload_of_its_own() -> None:
 
 
 def test_the_client_sends_the_type_that_was_asked_for() -> None:
-    assert server_reads(client().frames(b"a", 1).tobytes()) == [(Opcode.TEXT, "a")]
-    assert server_reads(client(binary=True).frames(b"a", 1).tobytes()) == [(Opcode.BINARY, b"a")]
+    assert server_reads(many(client()).say(b"a", 1).tobytes()) == [(Opcode.TEXT, "a")]
+    assert server_reads(many(client(binary=True)).say(b"a", 1).tobytes()) == [(Opcode.BINARY, b"a")]
 
 
 def test_whole_frames_are_found_by_type() -> None:
@@ -227,8 +232,8 @@ def test_whole_frames_are_whole_for_a_session(rows: list[bytes]) -> None:
 def test_no_rows_are_no_frames() -> None:
     none = np.zeros((0, 64), np.uint8), np.zeros(0, np.int32)
 
-    assert len(whole_frames(*none)) == len(client().answers.established(NUMBERS[:0], *none)) == 0
-    assert len(pongs(*none)[0]) == len(echoes(*none)[0]) == len(WebSocketServer().offers.accepted(*none)[0]) == 0
+    assert len(whole_frames(*none)) == len(many(client()).established(NUMBERS[:0], *none)) == 0
+    assert len(pongs(*none)[0]) == len(echoes(*none)[0]) == len(WebSocketServer().replies.greeted(*none)[0]) == 0
 
 
 def test_pings_are_answered_with_their_own_payload() -> None:
@@ -241,13 +246,13 @@ def test_pings_are_answered_with_their_own_payload() -> None:
 
 def accepted(kind: WebSocketServer, rows: Sequence[bytes]) -> list[bytes]:
     """The answers of the columns; nothing for a row that is left to a session."""
-    mask, made, sizes = kind.offers.accepted(*table(rows))
+    mask, made, sizes = kind.replies.greeted(*table(rows))
     assert mask.tolist() == (sizes > 0).tolist()
     return [row[:size].tobytes() for row, size in zip(made, sizes, strict=True)]
 
 
 def requests(number: int = 5, **options: object) -> list[bytes]:
-    return [row.tobytes() for row in client(**options).request.rows(np.arange(number))]
+    return [row.tobytes() for row in many(client(**options)).begin(np.arange(number))]
 
 
 def by_session(request: bytes) -> bytes:

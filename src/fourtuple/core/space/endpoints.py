@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from types import MappingProxyType
 from typing import Self
 
 from fourtuple.core.errors import UsageError
@@ -11,6 +12,9 @@ from fourtuple.core.record import dataclass
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 PORTS = range(1, 65536)  # port 0 cannot be requested: for bind() it means "choose one" (ip(7))
+# The port that a URL means if it names none: RFC 9110, RFC 6455; those of MQTT are registered with IANA.
+URL_PORTS = MappingProxyType({"http": 80, "https": 443, "ws": 80, "wss": 443, "mqtt": 1883, "mqtts": 8883})
+UNIX = "unix:"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -64,6 +68,8 @@ class EndpointSpec:
         host, ports = text.strip(), None
         if "://" in host:
             raise UsageError(f"address {text!r}", "it is a URL", f"Write {_from_url(host)}.")
+        if is_unix(host):
+            raise UsageError(f"address {text!r}", "it is a Unix socket, which has no ports", "Write 127.0.0.1:8000.")
         if host.startswith("["):
             host, bracket, rest = host[1:].partition("]")
             if not bracket or (rest and not rest.startswith(":")):
@@ -107,13 +113,18 @@ class Resolved:
     used: tuple[str, ...]
 
 
+def is_unix(text: str) -> bool:
+    """Whether the text is `unix:PATH`; `unix:80` is a port of a host with that name."""
+    return text.startswith(UNIX) and not re.fullmatch(r"[\d-]+", text.removeprefix(UNIX))
+
+
 def _from_url(text: str) -> str:
-    """The endpoint that a URL names: with its own port, or the one of its scheme."""
+    """The endpoint that a URL names: with its own ports, or the one of its scheme."""
     scheme, _, rest = text.partition("://")
     end = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
-    if re.search(r":\d+$", end):
+    if re.search(r":\d+(-\d+)?$", end):
         return end
-    return f"{end.removesuffix(':') or '127.0.0.1'}:{443 if scheme.lower() in ('https', 'wss') else 80}"
+    return f"{end.removesuffix(':') or '127.0.0.1'}:{URL_PORTS.get(scheme.lower(), 'PORT')}"
 
 
 def parse_ports(text: str, where: str) -> range:
@@ -141,6 +152,15 @@ def parse_address(text: str) -> Address:
         return ipaddress.ip_address(text)
     except ValueError:
         raise UsageError(f"address {text!r}", "it is neither an IPv4 nor an IPv6 address") from None
+
+
+def is_address(text: str) -> bool:
+    """Whether the text is one IPv4 or IPv6 address."""
+    try:
+        parse_address(text)
+    except UsageError:
+        return False
+    return True
 
 
 def parse_addresses(text: str) -> tuple[int, range]:

@@ -7,6 +7,7 @@ frames, MQTT packets. These records say what is wanted; engine/protocols speaks 
 from enum import StrEnum
 
 from fourtuple.core.record import dataclass
+from fourtuple.core.space.endpoints import URL_PORTS
 
 
 class Scheme(StrEnum):
@@ -21,6 +22,11 @@ class Scheme(StrEnum):
     MQTT = "mqtt"
     MQTTS = "mqtts"
 
+    @classmethod
+    def of(cls, inner: str, *, secure: bool) -> "Scheme":
+        """The scheme of this protocol, inside TLS or not."""
+        return next(each for each in cls if each.inner == inner and each.secure is secure)
+
     @property
     def secure(self) -> bool:
         """Whether it runs inside TLS."""
@@ -34,13 +40,10 @@ class Scheme(StrEnum):
     @property
     def port(self) -> int | None:
         """The port if a destination names none; None: it has to name one."""
-        return _PORTS.get(self)
+        return URL_PORTS.get(self)
 
 
 _INNER = {Scheme.TLS: Scheme.TCP, Scheme.HTTPS: Scheme.HTTP, Scheme.WSS: Scheme.WS, Scheme.MQTTS: Scheme.MQTT}
-_PORTS = {
-    Scheme.HTTP: 80, Scheme.HTTPS: 443, Scheme.WS: 80, Scheme.WSS: 443, Scheme.MQTT: 1883, Scheme.MQTTS: 8883,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +91,13 @@ class WebSocketOptions:
     subprotocols: offered, the preferred one first; if some are offered, the server must choose one
     headers:      further headers of the upgrade request
     binary:       send binary messages instead of text
+    keepalive_s:  a ping is sent at least that often; 0: none
     """
 
     subprotocols: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     binary: bool = False
+    keepalive_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +121,22 @@ class MqttOptions:
     topic: str = "fourtuple/{connection}"
     qos: int = 0
     subscribe: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """What runs on every connection of a run.
+
+    host: HOST:PORT of the first destination, as typed: the server name of TLS and the Host of HTTP
+    path: of the destination, with its query; empty: none
+    proxy: URL of a proxy that connects on: http://… (CONNECT) or socks5://…; empty: none
+    """
+
+    scheme: Scheme = Scheme.TCP
+    host: str = ""
+    path: str = ""
+    proxy: str = ""
+    tls: TlsOptions = TlsOptions()
+    http: HttpOptions = HttpOptions()
+    websocket: WebSocketOptions = WebSocketOptions()
+    mqtt: MqttOptions = MqttOptions()

@@ -167,6 +167,8 @@ class MqttServer:
     """The sessions of a server."""
 
     keepalive_s = math.inf
+    is_answered = False
+    many = replies = None
 
     def make(self, connection: int, source: str) -> MqttServerSession:
         return MqttServerSession(connection)

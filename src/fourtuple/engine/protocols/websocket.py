@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from wsproto.frame_protocol import CloseReason, FrameDecoder, MessageDecoder, Opcode, ParseFailed
 
 from fourtuple.core.talk.session import WebSocketOptions
-from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Session, Turn
+from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Replied, Session, Turn
 from fourtuple.engine.protocols.peer_words import own_words
-from fourtuple.engine.protocols.websocket_frames import frame, frames
+from fourtuple.engine.protocols.websocket_frames import echoes, frame, frames, is_whole_message
 from fourtuple.engine.protocols.websocket_upgrade import UpgradeAnswer, Upgraded, UpgradeOffer, UpgradeRequest
 from fourtuple.engine.protocols.websocket_upgrades import UpgradeAnswers, UpgradeOffers
 
@@ -39,6 +39,7 @@ CODES = {
     3008: "timeout",
 }
 _LIBRARIES, _PROGRAMS = range(3000, 4000), range(4000, 5000)
+OTHERWISE = f"{FailureKind.WEBSOCKET}: a message that is not the expected one"
 # What wsproto's errors contain, and what is wrong then.
 _BROKEN = (
     ("Reserved bit", "a reserved bit is set"),
@@ -120,7 +121,7 @@ class WebSocketSession:
             send += turn.send
             answers, wrong, failed = answers + turn.answers, wrong + turn.wrong, turn.failed
         self._over = failed is not None
-        return Turn(bytes(send), answers=answers, wrong=wrong, failed=failed)
+        return Turn(bytes(send), answers=answers, wrong=wrong, failed=failed, because=OTHERWISE if wrong else "")
 
     def _next(self) -> Turn | None:
         """The reaction to the next frame, or to the part of it that is here; None: nothing is here."""
@@ -151,7 +152,7 @@ class WebSocketSession:
         if self._echoes:
             return Turn(self._frame(opcode, message), answers=1)
         right = self._expected is None or self._expected(message)
-        return Turn(answers=int(right), wrong=int(not right))
+        return Turn(answers=int(right), wrong=int(not right), because="" if right else OTHERWISE)
 
     def _closed(self, payload: bytes) -> Turn:
         """Answer a close frame with the same code (RFC 6455, 5.5.1)."""
@@ -184,10 +185,7 @@ class WebSocketSession:
 
 
 class WebSocketClient:
-    """The sessions of clients.
-
-    request, answers: the upgrade of many connections at once
-    """
+    """The sessions of clients."""
 
     def __init__(
         self,
@@ -206,16 +204,17 @@ class WebSocketClient:
         keepalive_s: how often to send a ping
         """
         self.keepalive_s = keepalive_s
-        self.request = UpgradeRequest(host, path, options)
-        self.answers = UpgradeAnswers(self.request)
+        self._request = UpgradeRequest(host, path, options)
         self._opcode, self._expected = Opcode.BINARY if options.binary else Opcode.TEXT, expected
+        self.many = ManyWebSockets(self, self._request, self._opcode) if expected is None else None
+        self.is_answered = expected is not None
 
     def make(self, connection: int, source: str) -> WebSocketSession:
-        return self._session(self.request.reader(connection), self.request.data(connection))
+        return self._session(self._request.reader(connection), self._request.data(connection))
 
     def asked(self, connection: int) -> WebSocketSession:
-        """The session of a connection whose request was sent as a row of `request.rows`: its answer comes next."""
-        return self._session(self.request.reader(connection))
+        """The session of a connection whose request has been sent: its answer comes next."""
+        return self._session(self._request.reader(connection))
 
     def resume(self, connection: int) -> WebSocketSession:
         return self._session(None)
@@ -223,24 +222,58 @@ class WebSocketClient:
     def beat(self, session: Session) -> Turn:
         return Turn(frame(Opcode.PING, b"", masked=True))
 
-    def frames(self, payload: bytes | NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
-        """A message on each of `count` connections, as `websocket_frames.frames` makes them."""
-        return frames(payload, count, opcode=self._opcode)
-
     def _session(self, upgrade: UpgradeAnswer | None, request: bytes = b"") -> WebSocketSession:
         return WebSocketSession(upgrade, request=request, opcode=self._opcode, expected=self._expected)
 
 
-class WebSocketServer:
-    """The sessions of a server that sends every message back.
+class ManyWebSockets:
+    """The sessions of many clients at once, whatever a message of the server says."""
 
-    offers: the upgrade of many connections at once
-    """
+    def __init__(self, client: WebSocketClient, request: UpgradeRequest, opcode: Opcode) -> None:
+        self._client, self._request, self._opcode = client, request, opcode
+        self._answers = UpgradeAnswers(request)
 
-    keepalive_s = math.inf
+    def begin(self, connections: NDArray[np.integer]) -> NDArray[np.uint8]:
+        return self._request.rows(connections)
+
+    def asked(self, connection: int) -> WebSocketSession:
+        return self._client.asked(connection)
+
+    def established(
+        self, connections: NDArray[np.integer], data: NDArray[np.uint8], sizes: NDArray[np.int32]
+    ) -> NDArray[np.bool_]:
+        return self._answers.established(connections, data, sizes)
+
+    def say(self, message: bytes, count: int) -> NDArray[np.uint8]:
+        return frames(message, count, opcode=self._opcode)
+
+    def answered(self, data: NDArray[np.uint8], sizes: NDArray[np.int32]) -> NDArray[np.bool_]:
+        return is_whole_message(data, sizes)
+
+
+class WebSocketReplies:
+    """How that server answers many clients at once."""
 
     def __init__(self) -> None:
-        self.offers = UpgradeOffers()
+        self._offers = UpgradeOffers()
+
+    def greeted(self, data: NDArray[np.uint8], sizes: NDArray[np.int32]) -> Replied:
+        return self._offers.accepted(data, sizes)
+
+    def replied(self, data: NDArray[np.uint8], sizes: NDArray[np.int32]) -> Replied:
+        opcodes, answers, lengths = echoes(data, sizes)
+        return opcodes > 0, answers, lengths
+
+
+class WebSocketServer:
+    """The sessions of a server that sends every message back."""
+
+    keepalive_s = math.inf
+    many = None
+    is_answered = False
+
+    def __init__(self) -> None:
+        self.replies = WebSocketReplies()
 
     def make(self, connection: int, source: str) -> WebSocketSession:
         return WebSocketSession(UpgradeOffer(), echoes=True)

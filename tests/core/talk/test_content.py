@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fourtuple.core.errors import UsageError
-from fourtuple.core.runs.content import MOST_BYTES, check_size, parse_content, parse_expected, parse_text
+from fourtuple.core.talk.content import MOST_BYTES, check_size, parse_content, parse_expected, parse_text
 
 
 @pytest.mark.parametrize("text", ["ping", "32 bottles", "12", "1.5", "GET / HTTP/1.0\r\n\r\n", "grüß", "B"])

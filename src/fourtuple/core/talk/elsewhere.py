@@ -1,0 +1,92 @@
+"""What can be done for a destination whose scheme is not one of ours: the protocol is spoken in another way, or not."""
+
+from types import MappingProxyType
+
+from fourtuple.core.record import dataclass
+from fourtuple.core.talk.session import Scheme
+
+_NEAR = 0.6  # of difflib: `htps` has 0.89 of `https`
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """A protocol that plain text speaks far enough to hold its connections.
+
+    port:    registered with IANA
+    secure:  it runs inside TLS
+    options: the dialogue for `hold`, tried against a real server or taken from the specification
+    """
+
+    port: int
+    options: str
+    secure: bool = False
+
+
+_REDIS = r"--send 'PING\r\n' --expect '+PONG\r\n'"
+_IMAP, _POP3, _SMTP, _FTP = r"--expect 're:^\* OK'", r"--expect 're:^\+OK'", "--expect 're:^220'", "--expect 're:^220'"
+# RFC 9113, 3.4: the preface and an empty SETTINGS frame; the server answers with a frame of type 4.
+_HTTP2 = (
+    r"--first 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0' --expect 're:(?s)^...\x04'"
+)  # fmt: skip
+# PostgreSQL, 54.7: SSLRequest, answered by one byte. AMQP 0-9-1, 4.2.2. MySQL: Protocol::Handshake, version 10.
+_POSTGRES = r"--first '\0\0\0\x08\x04\xd2\x16\x2f' --expect 1B"
+_AMQP = r"--first 'AMQP\0\0\x09\x01' --expect 're:^\x01'"
+_MYSQL = r"--expect 're:(?s)^...\x00\x0a'"
+_NATS = r"--expect 're:^INFO .*\r\n' --send 'PING\r\n' --expect 'PONG\r\n'"
+
+PROTOCOLS = MappingProxyType(
+    {
+        "redis": Protocol(6379, _REDIS),
+        "rediss": Protocol(6379, _REDIS, secure=True),
+        "memcached": Protocol(11211, r"--send 'version\r\n' --expect 're:^VERSION .*\r\n'"),
+        "nats": Protocol(4222, _NATS),
+        "smtp": Protocol(25, _SMTP),
+        "smtps": Protocol(465, _SMTP, secure=True),
+        "imap": Protocol(143, _IMAP),
+        "imaps": Protocol(993, _IMAP, secure=True),
+        "pop3": Protocol(110, _POP3),
+        "pop3s": Protocol(995, _POP3, secure=True),
+        "ftp": Protocol(21, _FTP),
+        "ssh": Protocol(22, r"--expect 're:^SSH-2\.0-.*\r\n'"),
+        "sftp": Protocol(22, r"--expect 're:^SSH-2\.0-.*\r\n'"),
+        "postgres": Protocol(5432, _POSTGRES),
+        "postgresql": Protocol(5432, _POSTGRES),
+        "mysql": Protocol(3306, _MYSQL),
+        "mariadb": Protocol(3306, _MYSQL),
+        "amqp": Protocol(5672, _AMQP),
+        "amqps": Protocol(5671, _AMQP, secure=True),
+        "grpc": Protocol(50051, _HTTP2),
+        "h2c": Protocol(80, _HTTP2),
+        "h2": Protocol(443, f"--alpn h2 {_HTTP2}", secure=True),
+        "grpcs": Protocol(443, f"--alpn h2 {_HTTP2}", secure=True),
+    }
+)
+_NOT_TCP = ("udp", "quic", "http3", "h3", "coap", "dns", "rtp", "sip", "stun")
+_PROXIES = ("socks", "socks4", "socks4a", "socks5", "socks5h")
+
+
+def advice_on(name: str, rest: str) -> tuple[str, str]:
+    """(what is wrong with the scheme, what to do), the last two parts of an error.
+
+    rest: what follows `://`
+    """
+    known = f"{', '.join(Scheme)} and unix"
+    if name in PROTOCOLS:
+        protocol = PROTOCOLS[name]
+        end = rest.partition("/")[0].rpartition("@")[2] or "127.0.0.1"
+        has_port = end.rpartition("]")[2].rpartition(":")[1]
+        where = f"{'tls' if protocol.secure else 'tcp'}://{end if has_port else f'{end}:{protocol.port}'}"
+        return f"{name} is not a known scheme ({known})", f"Say it as text: {where} {protocol.options}"
+    if name in _NOT_TCP:
+        return f"{name} does not run over TCP", f"Known schemes: {known}."
+    if name in _PROXIES:
+        return "it is a proxy", f"Write --proxy {name}://{rest} and the destination behind it."
+    near = _nearest(name)
+    do = f"Did you mean {near}://{rest}?" if near else "Any other protocol is text over tcp:// or tls://."
+    return f"{name} is not a known scheme ({known})", do
+
+
+def _nearest(name: str) -> str:
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, [*Scheme, "unix"], 1, _NEAR)), "")
