@@ -12,7 +12,7 @@ from wsproto.frame_protocol import FrameProtocol, Opcode
 from fourtuple.core.talk.session import WebSocketOptions
 from fourtuple.engine.protocols.contract import Turn
 from fourtuple.engine.protocols.websocket import ManyWebSockets, WebSocketClient, WebSocketServer
-from fourtuple.engine.protocols.websocket_frames import echoes, frames, is_whole_message, pongs, whole_frames
+from fourtuple.engine.protocols.websocket_frames import echoes, frame, frames, is_whole_message, pongs, whole_frames
 
 NUMBERS = np.arange(11)
 PING, PONG, TEXT, BINARY = 0x89, 0x8A, 0x81, 0x82
@@ -227,6 +227,29 @@ def test_whole_frames_are_whole_for_a_session(rows: list[bytes]) -> None:
             assert (turn.failed, session.idle) == (None, True)
             assert turn.answers == (opcode in (1, 2))
             assert bool(turn.send) == (opcode == Opcode.PING)
+
+
+def message(payload: bytes, opcode: int = Opcode.TEXT) -> bytes:
+    return frame(opcode, payload, masked=False)
+
+
+def test_messages_that_are_as_expected_are_answers() -> None:
+    """Of every length, text or binary; four different ones per call, and the rest is for sessions to judge."""
+    kind = WebSocketClient("a", "/", WebSocketOptions(), expected=lambda payload: not payload.startswith(b"wrong"))
+    right = [message(b""), message(b"x" * 125), message(b"x" * 126), message(b"right", Opcode.BINARY)]
+    rows = [*right[:3], message(b"wrong"), *right[:3], message(b"wrong"), right[3], b"\x89\0"]
+
+    assert kind.many.answered(*table(rows)).tolist() == [True, True, True, False, True, True, True, False, False, False]
+    assert kind.many.answered(*table([*right, *right])).tolist() == [True] * 8
+
+
+@given(
+    st.lists(st.sampled_from([b"a", b"b", b"ab", b"\xff", b"x" * 126]).map(message) | st.binary(max_size=4), min_size=1)
+)
+def test_what_the_columns_expect_a_session_expects(rows: list[bytes]) -> None:
+    kind = WebSocketClient("a", "/", WebSocketOptions(), expected=lambda payload: payload in (b"a", b"x" * 126))
+    for row, right in zip(rows, kind.many.answered(*table(rows)), strict=True):
+        assert not right or kind.resume(0).received(row) == Turn(answers=1)
 
 
 def test_no_rows_are_no_frames() -> None:
