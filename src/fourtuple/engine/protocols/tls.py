@@ -172,9 +172,11 @@ class TlsEnd:
     context: made once for all connections
     """
 
+    many = replies = None
+
     def __init__(self, inside: SessionKind, context: ssl.SSLContext) -> None:
         self.inside, self.context = inside, context
-        self.keepalive_s = inside.keepalive_s
+        self.keepalive_s, self.is_answered = inside.keepalive_s, inside.is_answered
 
     def make(self, connection: int, source: str) -> TlsSession:
         return TlsSession(self, connection, source)
