@@ -238,15 +238,6 @@ def test_the_server_says_why_it_disconnects(packet: Disconnect, reason: str) -> 
     assert turn == Turn(failed=failed(f"disconnected: {reason}", by_peer=True))
 
 
-@pytest.mark.parametrize(("asked_s", "sent_s"), [(0.0, 0), (0.5, 1), (60.0, 60)])
-def test_the_keepalive_is_sent_in_whole_seconds(asked_s: float, sent_s: int) -> None:
-    """Rounded up: 0 would be none."""
-    (connect,) = packets(client(keepalive_s=asked_s).make(0, "").begin().send, 0)
-
-    assert isinstance(connect, Connect)
-    assert connect.keepalive_s == sent_s
-
-
 def test_the_server_can_want_another_keepalive() -> None:
     """A shorter one counts for the whole run; 0 is none."""
     kind = client(keepalive_s=60)

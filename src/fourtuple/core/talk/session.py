@@ -106,7 +106,7 @@ class MqttOptions:
 
     version:     4: MQTT 3.1.1; 5: MQTT 5
     client_id:   of each client, a template; it must differ between connections
-    keepalive_s: sent with CONNECT, in whole seconds; something is sent at least that often; 0: none
+    keepalive_s: sent with CONNECT; something is sent at least that often; 0: none
     user, password: of CONNECT; empty: none
     topic:       where messages are published, a template
     qos:         0 or 1, of messages and of the subscription
@@ -115,7 +115,7 @@ class MqttOptions:
 
     version: int = 5
     client_id: str = "fourtuple-{random:8}-{connection}"
-    keepalive_s: float = 60
+    keepalive_s: int = 60
     user: str = ""
     password: str = ""
     topic: str = "fourtuple/{connection}"

@@ -221,7 +221,7 @@ class MqttClient:
         for text in texts:
             _check(text)
         if not 0 <= options.keepalive_s <= MOST_TEXT_BYTES:
-            raise UsageError(f"a keepalive of {options.keepalive_s:,g} s", f"MQTT has 0 to {MOST_TEXT_BYTES:,} s")
+            raise UsageError(f"a keepalive of {options.keepalive_s} s", f"MQTT has 0 to {MOST_TEXT_BYTES:,} s")
         if options.password and not options.user and options.version != V5:
             raise UsageError("a password without a user", "MQTT 3.1.1 does not allow it (3.1.2.9)")
         self.arrivals_answer = bool(names.filters(0)) and (expected is not None or not options.qos)
@@ -246,7 +246,7 @@ class MqttClient:
         packet = Connect(
             options.version,
             self.names.client_id(connection, source),
-            math.ceil(options.keepalive_s),
+            options.keepalive_s,
             user=options.user or None,
             password=options.password.encode() if options.password else None,
         )
