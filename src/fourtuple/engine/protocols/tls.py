@@ -172,7 +172,11 @@ class TlsEnd:
 
     def __init__(self, inside: SessionKind, context: ssl.SSLContext) -> None:
         self.inside, self.context = inside, context
-        self.keepalive_s, self.is_answered = inside.keepalive_s, inside.is_answered
+        self.is_answered = inside.is_answered
+
+    @property
+    def keepalive_s(self) -> float:
+        return self.inside.keepalive_s
 
     def make(self, connection: int, source: str) -> TlsSession:
         return TlsSession(self, connection, source)
