@@ -142,6 +142,8 @@ class Sessions:
     def ended(self, slots: Slots, now_ns: int, *, lost: bool) -> None:
         state = self._state[slots]
         self._counters["greeting"] -= int(np.count_nonzero(state & Life.GREETING))
+        if lost:
+            self._note_idle(slots)
         for slot in slots.tolist():
             session = self._drop(slot)
             if session and lost and slot not in self._failed and (failure := session.received(b"").failed):
@@ -304,8 +306,16 @@ class Sessions:
         self._drop(slot)
         self._failed[slot] = 0 if failure.by_peer else -errno.EPROTO
 
-    def _note(self, failure: Failure) -> None:
-        reasons.add(self._counters["reasons"], f"{failure.kind}: {failure.reason}")
+    def _note(self, failure: Failure, count: int = 1) -> None:
+        reasons.add(self._counters["reasons"], f"{failure.kind}: {failure.reason}", count)
+
+    def _note_idle(self, lost: Slots) -> None:
+        """Note what the end of an idle session means, which is the same for each of them."""
+        idle = lost[~self._has_session[lost] & ((self._state[lost] & Life.GREETING) == 0)]
+        if self._failed:
+            idle = idle[~np.isin(idle, list(self._failed))]
+        if len(idle) and (failure := self._kind.resume(self._connection + int(idle[0])).received(b"").failed):
+            self._note(failure, len(idle))
 
     def _put(self, slot: int, data: bytes) -> None:
         """Send this, after what is being sent."""
