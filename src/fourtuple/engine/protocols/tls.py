@@ -7,6 +7,7 @@ it says of failures in tls_reasons.py.
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.talk.session import TlsOptions
@@ -262,4 +263,4 @@ class TlsServer(TlsEnd):
 
 def _sending(send: bytes, turn: Turn) -> Turn:
     """The turn with encrypted data to send."""
-    return Turn(send, turn.secured, turn.ready, turn.answers, turn.wrong, turn.failed, turn.last)
+    return replace(turn, send=send)
