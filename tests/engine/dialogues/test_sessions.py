@@ -274,6 +274,18 @@ def test_idle_sessions_are_kept_alive() -> None:
     assert run.counters["requests"] == run.counters["answers"] == run.counters["unexpected"] == 0
 
 
+def test_a_server_can_shorten_the_keepalive() -> None:
+    """From no pings at all to one every 3 s, also on the connections that are open already."""
+    loop, kind = Server(), LinesKind()
+    run = opened(a_run(20, loop, kind=kind))
+    after(run, loop, 9)
+    assert not any(b"ping" in said for said in loop.sent.values())
+    kind.keepalive_s = 4
+    after(run, loop, 9)
+
+    assert {loop.sent[slot].count(b"ping\n") for slot in range(20)} <= {2, 3, 4}
+
+
 def test_messages_that_come_often_enough_keep_a_session_alive() -> None:
     """With a message every 2 s and a keepalive of 4 s, no ping is sent."""
     loop = Server()

@@ -267,6 +267,10 @@ def test_the_server_grants_no_tunnel() -> None:
     assert session.idle
 
 
+def test_the_server_is_ready_before_the_first_request() -> None:
+    assert HttpServer().make(0, "").begin() == Turn(ready=True)
+
+
 def test_the_server_lets_a_client_go_on_that_waits_for_it() -> None:
     session = HttpServer().make(0, "")
     head = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
