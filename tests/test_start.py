@@ -72,6 +72,16 @@ def test_a_command_imports_only_what_it_uses(arguments: str, late: set[str]) -> 
     assert not modules & (ALWAYS_LATE | (late - STARTS if tried else late))
 
 
+def test_what_options_of_sessions_are_parsed_with_imports_no_numpy() -> None:
+    """`hold --help` imports the parsers of its options."""
+    wing = "fourtuple.core.talk"
+    parsers = ("destinations", "expectation", "lifetime", "script", "session", "stages", "template")
+    code = f"import sys, {', '.join(f'{wing}.{name}' for name in parsers)}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert not set(done.stdout.split()) & {"numpy", "msgspec", "urllib.parse", "difflib"}
+
+
 def test_what_a_program_connects_with_imports_no_command() -> None:
     """`fourtuple.connect` in a program of the user's own."""
     code = "import sys, fourtuple; fourtuple.connect; print(*sys.modules)"
