@@ -63,8 +63,8 @@ class Sessions:
         self._schedule = Schedule(state, counters, every_s, busy, begin_ns)
         has_moments = bool(words) and self._schedule.has_moments
         self._waiting = Waiting(state, counters, has_moments=has_moments, begin_ns=begin_ns)
-        rests_s = every_s if words and every_s else NEVER_S
-        self._beats = Beats(state, kind.keepalive_s, begin_ns) if kind.keepalive_s < rests_s else None
+        self._rests_s = every_s if words and every_s else NEVER_S
+        self._keepalive_s, self._beats = kind.keepalive_s, self._beats_from(begin_ns)
         self._sessions: dict[int, Session] = {}  # of the slots that are busy
         self._has_session = np.zeros(len(state), bool)
         self._rows: list[Outgoing] = []  # to be sent at once: the same for many slots
@@ -96,6 +96,8 @@ class Sessions:
             self._give_up_late(now_ns)
         if self._words:
             self._speak(self._words, self._schedule.take(now_ns, self._waiting.count), now_ns)
+        if self._kind.keepalive_s != self._keepalive_s:  # a server has shortened it
+            self._keepalive_s, self._beats = self._kind.keepalive_s, self._beats_from(now_ns)
         if self._beats:
             for slot in self._beats.take(now_ns).tolist():
                 session = self._session(slot)
@@ -140,6 +142,8 @@ class Sessions:
     def ended(self, slots: Slots, now_ns: int, *, lost: bool) -> None:
         state = self._state[slots]
         self._counters["greeting"] -= int(np.count_nonzero(state & Life.GREETING))
+        if lost:
+            self._note_idle(slots)
         for slot in slots.tolist():
             session = self._drop(slot)
             if session and lost and slot not in self._failed and (failure := session.received(b"").failed):
@@ -164,6 +168,11 @@ class Sessions:
         for slot in slots.tolist():
             if slot not in self._failed:
                 self._put(slot, self._session(slot).goodbye())
+
+    def _beats_from(self, now_ns: int) -> Beats | None:
+        """The pings from now on; None: the messages are sent often enough."""
+        keepalive_s = self._kind.keepalive_s
+        return Beats(self._state, keepalive_s, now_ns) if keepalive_s < self._rests_s else None
 
     def _session(self, slot: int) -> Session:
         """The session of a slot; a new one goes on where an idle one was thrown away."""
@@ -297,8 +306,16 @@ class Sessions:
         self._drop(slot)
         self._failed[slot] = 0 if failure.by_peer else -errno.EPROTO
 
-    def _note(self, failure: Failure) -> None:
-        reasons.add(self._counters["reasons"], f"{failure.kind}: {failure.reason}")
+    def _note(self, failure: Failure, count: int = 1) -> None:
+        reasons.add(self._counters["reasons"], f"{failure.kind}: {failure.reason}", count)
+
+    def _note_idle(self, lost: Slots) -> None:
+        """Note what the end of an idle session means, which is the same for each of them."""
+        idle = lost[~self._has_session[lost] & ((self._state[lost] & Life.GREETING) == 0)]
+        if self._failed:
+            idle = idle[~np.isin(idle, list(self._failed))]
+        if len(idle) and (failure := self._kind.resume(self._connection + int(idle[0])).received(b"").failed):
+            self._note(failure, len(idle))
 
     def _put(self, slot: int, data: bytes) -> None:
         """Send this, after what is being sent."""

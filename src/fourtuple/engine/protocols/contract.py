@@ -136,12 +136,12 @@ class Many(Protocol):
 
 
 class SessionKind(Protocol):
-    """Makes the sessions of all connections of a worker.
+    """Makes the sessions of all connections of a worker."""
 
-    keepalive_s: something must be sent at least that often; infinite: nothing
-    """
-
-    keepalive_s: float
+    @property
+    def keepalive_s(self) -> float:
+        """Something must be sent at least that often; infinite: nothing. A server can shorten it when it answers."""
+        ...
 
     @property
     def is_answered(self) -> bool:
