@@ -48,8 +48,8 @@ from fourtuple.engine.workloads.hold import hold as hold_work
 from fourtuple.kernel import addresses, process
 from fourtuple.kernel.proc.slab import read_slabs
 from fourtuple.kernel.proc.sysctl import read_sysctl
+from fourtuple.verbs.agenda import Agenda
 from fourtuple.verbs.content import read_content
-from fourtuple.verbs.course import Course
 from fourtuple.verbs.observer import Observer
 from fourtuple.verbs.plan import refuse
 from fourtuple.verbs.replacing import replacing
@@ -304,7 +304,7 @@ def run(order: HoldOrder, crew: Crew) -> Generator[Sample, None, HoldEnding]:
     lookout = Lookout(options.watch, witness.recount, control)
     observer = Observer(order.free, ends=order.ends, share=order.share)
     slabs = read_slabs(SLABS)
-    course = Course(options, control)
+    agenda = Agenda(options, control)
     settling: Settling | None = None
     full: Sample | None = None
     use: MemoryUse | None = None
@@ -315,12 +315,12 @@ def run(order: HoldOrder, crew: Crew) -> Generator[Sample, None, HoldEnding]:
         for sample in crew.samples():
             seen = observer.look(busy=sample.phase != Phase.HOLDING)
             if full is None and sample.phase >= Phase.HOLDING:
-                settling = settling or Settling(witness, control, options.watch, stays_until_ns=course.stays_until_ns)
+                settling = settling or Settling(witness, control, options.watch, stays_until_ns=agenda.stays_until_ns)
                 if counted := settling.step(sample):
                     seen = observer.look(now=True)
                     full, settling = replace(sample, census=counted), None
                     use = _memory(order, full, witness.sharing, seen, slabs)
-                    course.counted(full)
+                    agenda.counted(full)
             yield replace(sample, start=order.start, seen=seen, census=full.census if full else None)
             if full is None:
                 if observer.short:
@@ -330,14 +330,14 @@ def run(order: HoldOrder, crew: Crew) -> Generator[Sample, None, HoldEnding]:
             if closing_ns:
                 continue
             lookout.look(sample.open, sample.reconnected)
-            if not course.is_over(sample):
+            if not agenda.is_over(sample):
                 continue
-            settling = settling or Settling(witness, control, options.watch, course.wanted_at_end(sample))
+            settling = settling or Settling(witness, control, options.watch, agenda.wanted_at_end(sample))
             if at_end := settling.step(sample):
                 closing_ns = now_ns()
                 control.close()
         closing_ns = closing_ns or now_ns()
-        stopped = Stopped(stopped_by, course.began_ns, course.held_until_ns or closing_ns, closing_ns, at_end, use)
+        stopped = Stopped(stopped_by, agenda.began_ns, agenda.held_until_ns or closing_ns, closing_ns, at_end, use)
         return _ending(order, crew, witness, observer, stopped)
 
 

@@ -11,7 +11,7 @@ from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.slices import Slice
 from fourtuple.core.runs.timetable import Timetable
 from fourtuple.engine.control import TICK_S
-from fourtuple.engine.states import Life
+from fourtuple.engine.states import STAGE_BITS, Life
 from fourtuple.engine.workloads.closer import CLOSE_BATCH, Closer
 from fourtuple.engine.workloads.contract import Worker
 from fourtuple.engine.workloads.retries import Retries
@@ -41,7 +41,11 @@ class Population:
         self._falls_to: int | None = None  # slots from this number on are being emptied; None: none are
 
     def rise(self, now_ns: int) -> None:
-        """Allow the opener to use the slots below the target; not before those above a lower one are empty."""
+        """Note the stage, and allow the opener to use the slots below the target.
+
+        Those above a lower one have to be empty first.
+        """
+        self._note(self._timetable.stage(now_ns - self._begin_ns))
         target = self._timetable.asked_of(now_ns - self._begin_ns, self._share)
         self._worker.counters["target"] = target
         if target < (self._unused.fresh if self._falls_to is None else self._falls_to):
@@ -52,15 +56,15 @@ class Population:
         self._unused.allow(target)
 
     def start(self) -> float:
-        """Note the stage, and close the next surplus connections."""
+        """Close the next surplus connections."""
         worker, now_ns = self._worker, self._worker.clock_ns()
         if worker.control.stopping or worker.counters["phase"] > Phase.HOLDING:
             return TICK_S
-        self._note(self._timetable.stage(now_ns - self._begin_ns))
         if self._falls_to is None:
             return self.wait_s(now_ns)
         above = worker.state[self._falls_to : self._unused.fresh]
-        surplus = np.flatnonzero(above & Life.OPEN)[: -CLOSE_BATCH - 1 : -1]
+        # One whose session is not established yet is closed when it is.
+        surplus = np.flatnonzero((above & (Life.OPEN | Life.GREETING)) == Life.OPEN)[: -CLOSE_BATCH - 1 : -1]
         self._closer.part((surplus + self._falls_to).astype(np.int32))
         used = np.flatnonzero(above)
         self._unused.lower(self._falls_to + (int(used[-1]) + 1 if len(used) else 0))
@@ -83,7 +87,10 @@ class Population:
         return elapsed_ns >= (self._timetable.top_ns if decided else self._timetable.top_until_ns)
 
     def _note(self, stage: int) -> None:
-        counters = self._worker.counters
-        for ended in range(int(counters["stage"]), stage):
-            counters["stage_open"][ended] = counters["open"]
+        """Note how many are open, or are being replaced, at the end of each stage that is over."""
+        worker, counters = self._worker, self._worker.counters
+        if stage == counters["stage"]:
+            return
+        replaced = np.count_nonzero(worker.state & STAGE_BITS & ~np.uint8(Life.OPENING) == Life.ANEW)
+        counters["stage_open"][counters["stage"] : stage] = counters["open"] + replaced + self._retries.count(Life.ANEW)
         counters["stage"] = stage

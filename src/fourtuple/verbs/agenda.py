@@ -6,7 +6,7 @@ from fourtuple.core.runs.timetable import Timetable
 from fourtuple.engine.control import Control, now_ns
 
 
-class Course:
+class Agenda:
     """The course of a hold, from its beginning.
 
     began_ns:      when the first connection could be opened, CLOCK_MONOTONIC
