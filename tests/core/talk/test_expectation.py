@@ -61,7 +61,7 @@ def test_what_is_typed_is_an_expectation_with_its_words(text: str, expectation: 
     [
         "", "0B", "re:", "re:[", "re:(a+)+b", "until:", r"until:\q", "len:", "len:0", "len:x", "len:-5", "len:5-",
         "len:9-3", f"len:{MOST_BYTES + 1}", f"len:1-{MOST_BYTES + 1}", "len:1-2-3", "status:", "status:20",
-        "status:0xx", "status:1000", "status:300-200", "status:200,", "status:ok", "status:2x", r"\q",
+        "status:0xx", "status:1000", "status:300-200", "status:200,", "status:ok", "status:2x", "status:200-x", r"\q",
         "{connection}", "until:{port}", "{connections}",
     ],
 )  # fmt: skip
@@ -88,6 +88,8 @@ def test_an_error_names_what_is_right() -> None:
         ("4B", [b"12", b"345"], COMPLETE, b"5"),
         ("len:4", [b"123"], WAITING, b""),
         ("len:2-4", [b"1"], WAITING, b""),
+        ("len:2-4", [b"12"], COMPLETE, b""),
+        ("len:2-4", [b"1234"], COMPLETE, b""),
         ("len:2-4", [b"1", b"23"], COMPLETE, b""),
         ("len:2-4", [b"12345"], WRONG, b""),
         (r"until:\r\n", [b"a\r", b"\nb"], COMPLETE, b"b"),

@@ -151,6 +151,18 @@ def test_many_messages_are_the_same_as_one_at_a_time(words: list[bytes], rows: l
     assert all(not row[size:].any() for row, size in zip(data, sizes, strict=True))
 
 
+def test_numbers_of_all_sizes_have_all_their_digits() -> None:
+    numbers = np.array([0, 9, 10, 999, 1000, 2**53 + 1, 10**18, 2**63 - 1], np.int64)
+    data, sizes = Messages(parse_template(b"{connection}")).render(numbers, numbers)
+
+    assert [row[:size].tobytes() for row, size in zip(data, sizes, strict=True)] == [b"%d" % each for each in numbers]
+
+
+def test_random_text_has_the_size_that_was_asked_for() -> None:
+    for size in (1, MOST_RANDOM):
+        assert len(parse_template(b"{random:%d}" % size).render(random=np.random.default_rng(1))) == size
+
+
 def test_random_text_is_of_the_alphabet_and_comes_from_the_given_generator() -> None:
     template = parse_template(b"{random:9}-{random:9}")
     one = template.render(random=np.random.default_rng(7))
