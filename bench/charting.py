@@ -117,7 +117,7 @@ def by_matplotlib(run: StoredRun) -> str:
 
 
 def _data(run: StoredRun) -> tuple[OverTime, Heat, Bins]:
-    return over_time(run), heat(run.connects, run.at_s), histogram(run.connects)[0]
+    return over_time(run), heat(run.growth["connect_us"], run.at_s), histogram(run.growth["connect_us"])[0]
 
 
 def _pairs(run: StoredRun) -> tuple[list[str], list[int], list[int]]:

@@ -80,6 +80,7 @@ class ScriptedLoop:
         self.rooms.append(room)
 
     def watch(self, slots: Slots) -> None:
+        assert not self.watched & set(slots.tolist()), "a slot is watched twice"
         self.watched.update(slots.tolist())
 
     def receive(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp]) -> None:

@@ -58,7 +58,7 @@ def look(file: Path, committed: dict[int, int], removed: set[int]) -> dict[str, 
         if entry.samples < committed.get(entry.id, 0):
             found["lost"] += 1
         run = reading.read_run(base, entry.id, living())
-        if len(run.series) and run.connects["count"].sum() != run.series["opened"][-1]:
+        if len(run.series) and run.growth["connect_us"]["count"].sum() != run.series["opened"][-1]:
             found["unreadable"] += 1
         if entry.outcome is not RunState.RUNNING:
             reading.remove(base, [entry.id], living())

@@ -58,7 +58,7 @@ def test_a_file_of_version_1_is_read_whole(file: Path) -> None:
     assert (hold.record, serve.record) == (replace(made.hold_record(), census_at_end=None), made.serve_record())
     assert hold.start == made.start()
     assert hold.series["open"].max() == 1000
-    assert hold.connects["count"].sum() == 1000
+    assert hold.growth["connect_us"]["count"].sum() == 1000
     assert [result.verdict for result in proof.results] == ["holds", "skipped"]
 
 

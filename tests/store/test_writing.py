@@ -76,7 +76,7 @@ def test_records_come_back_as_they_were(base: sqlite3.Connection) -> None:
     run = reading.read_run(base, 1, nobody)
     assert (run.record, run.start, run.entry.outcome) == (hold_record(), start(), RunState.REACHED)
     assert run.entry.n == run.entry.held == 1000
-    assert run.connects["count"].sum() == 1000
+    assert run.growth["connect_us"]["count"].sum() == 1000
 
 
 def at(seconds: list[float], sample: Sample) -> list[Sample]:

@@ -5,7 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,8 +16,13 @@ from fourtuple.core.visible import shell_words, visible_json
 from fourtuple.faces.printer import tell
 
 if TYPE_CHECKING:
+    from fourtuple.core.runs.records import Sample
+    from fourtuple.core.runs.run import Run
     from fourtuple.core.snapshot.host import Host
     from fourtuple.verbs.runs import Keeper
+
+
+R = TypeVar("R")
 
 
 class Quantity(click.ParamType[float]):
@@ -131,6 +136,9 @@ REQUIRE = click.option(
     " of the record can be named.",
 )
 STORE = click.option("--store", type=click.Path(dir_okay=False, readable=False), help="Store the run in this file.")
+METRICS = click.option(
+    "--metrics", metavar="ADDRESS:PORT", help="Serve the run's Prometheus metrics there while it lasts."
+)
 NO_STORE = click.option("--no-store", is_flag=True, help="Do not store the run.")
 
 
@@ -139,6 +147,15 @@ def command_line() -> str:
     loop = os.environ.get("FOURTUPLE_LOOP")
     variables = [f"FOURTUPLE_LOOP={loop}"] if loop else []
     return shell_words([*variables, "fourtuple", *sys.argv[1:]])
+
+
+def metered(run: "Run[Sample, R]", address: str | None) -> "Run[Sample, R]":
+    """The run, with metrics on this address; None: without."""
+    if address is None:
+        return run
+    from fourtuple.faces.export.run import metered
+
+    return metered(run, address, lambda line: tell(line, to=sys.stderr))
 
 
 def keeper_of(store: str | None, *, no_store: bool) -> "Keeper | None":

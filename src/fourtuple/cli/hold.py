@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fourtuple.cli.common import (
-    CONTENT,
     COUNT,
     DURATION,
-    EXPECTED,
     FIRST_ADDRESS,
     LOOP,
+    METRICS,
     NO_STORE,
     RATE,
     REQUIRE,
@@ -19,18 +18,20 @@ from fourtuple.cli.common import (
     STRATEGIES,
     UNITS,
     keeper_of,
+    metered,
     say,
     split,
 )
+from fourtuple.cli.session import EXPECT, FIRST, SEND, Ordered, of_script, of_session, session
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 
 if TYPE_CHECKING:
     from fourtuple.core.runs.orders import HoldOptions
 
 
-@click.command(epilog=UNITS)
+@click.command(cls=Ordered, epilog=UNITS)
 @click.argument("wanted", type=COUNT, required=False, metavar="N")
-@click.argument("destinations", nargs=-1, metavar="HOST:PORT[-PORT]...")
+@click.argument("destinations", nargs=-1, metavar="HOST:PORT[-PORT]|URL...")
 @click.option(
     "--plan",
     "plan_file",
@@ -76,24 +77,15 @@ if TYPE_CHECKING:
     help="How to detect lost connections: poll each one, or count the kernel's table periodically.",
 )
 @click.option("--reconnect", is_flag=True, help="Reopen lost connections, at --rate.")
-@click.option(
-    "--send",
-    type=CONTENT,
-    default=b"",
-    help="Send this on each connection: text with \\r, \\n, \\xHH, @FILE, or a size such as 32B.",
-)
+@FIRST
+@SEND
 @click.option(
     "--every",
     "every_s",
     type=DURATION,
     help="Interval between messages; 0s: send again after each answer.  [default: 30s]",
 )
-@click.option(
-    "--expect",
-    type=EXPECTED,
-    default=b"",
-    help="Expected reply to each message (without --send: expected greeting); SIZE: that many bytes of any content.",
-)
+@EXPECT
 @click.option("--log", is_flag=True, help="Print a line for every event on a connection.")
 @LOOP
 @click.option(
@@ -104,7 +96,9 @@ if TYPE_CHECKING:
 @click.option(
     "--i-own-this-target", is_flag=True, help="Allow more than 1,000 connections to a public address of another host."
 )
+@session
 @REQUIRE
+@METRICS
 @STORE
 @NO_STORE
 @click.option("--quiet", is_flag=True, help="Hide progress.")
@@ -120,6 +114,7 @@ def hold(
     close: str,
     watch: str,
     loop: str,
+    metrics: str | None,
     store: str | None,
     no_store: bool,
     quiet: bool,
@@ -145,7 +140,7 @@ def hold(
     asked = _options(
         wanted, destinations, sources, plan_file, options, strategy=strategy, close=close, watch=watch, loop=loop
     )
-    run = start_hold(prepare(asked))
+    run = metered(start_hold(prepare(asked)), metrics)
     keeper = keeper_of(store, no_store=no_store)
     record = live.show(
         keeper.run(run) if keeper else run,
@@ -185,9 +180,11 @@ def _options(
         strategy, others["rate_per_s"] = written.strategy, others["rate_per_s"] or written.rate_per_s
     if wanted is None or not destinations:
         raise UsageError("N and a destination are needed, or --plan", do="fourtuple hold 100 127.0.0.1:8000")
-    return HoldOptions(
+    return HoldOptions.of(
         wanted,
         destinations,
+        session=of_session(others),
+        words=of_script(others),
         sources=tuple(split(sources)),
         strategy=Strategy(strategy) if strategy else None,
         reset=close == "rst",

@@ -9,13 +9,16 @@ from fourtuple.cli.common import (
     CONTENT,
     DURATION,
     LOOP,
+    METRICS,
     NO_STORE,
     REQUIRE,
     STORE,
     UNITS,
     keeper_of,
+    metered,
     say,
 )
+from fourtuple.cli.session import FILE
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 
 
@@ -23,6 +26,12 @@ from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 @click.argument("where", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
 @click.option("--greet", type=CONTENT, default=b"", help="Send this to each client as soon as it connects.")
 @click.option("--echo", is_flag=True, help="Send received data back.")
+@click.option("--tls", is_flag=True, help="Speak TLS, with --cert or a certificate made on the spot.")
+@click.option("--http", "inner", flag_value="http", help="Answer HTTP/1.1 requests.")
+@click.option("--websocket", "inner", flag_value="ws", help="Accept WebSockets, and send messages back.")
+@click.option("--mqtt", "inner", flag_value="mqtt", help="Be an MQTT broker that sends messages back.")
+@click.option("--cert", "certificate", type=FILE, default="", metavar="FILE", help="Certificate of the server.")
+@click.option("--key", type=FILE, default="", metavar="FILE", help="Its key.  [default: in the file of --cert]")
 @click.option("--close-after", "close_after_s", type=DURATION, help="Close each connection after TIME.")
 @click.option(
     "--backlog",
@@ -49,6 +58,7 @@ from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 @click.option("--for", "serve_s", type=DURATION, help="How long to serve.  [default: until Ctrl-C]")
 @click.option("--log", is_flag=True, help="Print a line for each accept and close, with both endpoints.")
 @REQUIRE
+@METRICS
 @STORE
 @NO_STORE
 @click.option("--quiet", is_flag=True, help="Hide progress.")
@@ -57,8 +67,11 @@ from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 )
 def serve(
     where: tuple[str, ...],
+    tls: bool,
+    inner: str | None,
     watch: str,
     loop: str,
+    metrics: str | None,
     store: str | None,
     no_store: bool,
     quiet: bool,
@@ -67,13 +80,15 @@ def serve(
 ) -> None:
     """Accept connections on any number of addresses and ports. accept() uses no new port."""
     from fourtuple.core.runs.orders import LoopName, ServeOptions, Watch
+    from fourtuple.core.talk.session import Scheme
     from fourtuple.faces.terminal import live
     from fourtuple.faces.text import serve as face
     from fourtuple.verbs.background import READY
     from fourtuple.verbs.serve import prepare, start_serve
 
-    asked = ServeOptions(where, watch=Watch(watch), loop=LoopName(loop), **options)
-    run = start_serve(prepare(asked))
+    scheme = Scheme.of(inner or "tcp", secure=tls)
+    asked = ServeOptions(where, watch=Watch(watch), loop=LoopName(loop), scheme=scheme, **options)
+    run = metered(start_serve(prepare(asked)), metrics)
     keeper = keeper_of(store, no_store=no_store)
     record = live.show(
         keeper.run(run) if keeper else run,

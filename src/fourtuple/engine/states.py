@@ -22,6 +22,7 @@ class Life:
     SENDING: Final = 8  # with OPEN: data is being sent, or will be before anything else happens
     AGAIN: Final = 16  # lost, and being closed in order to be opened again; with OPENING: opening again
     GONE: Final = 32  # lost, and still to be closed
+    GREETING: Final = 64  # with OPEN: its session is not established yet
 
 
 class Pending:

@@ -100,6 +100,13 @@ ALTER TABLE samples ADD COLUMN service_grown BLOB NOT NULL DEFAULT x'';
     """
 ALTER TABLE samples ADD COLUMN handshake_grown BLOB NOT NULL DEFAULT x'';
 """,
+    """
+ALTER TABLE samples ADD COLUMN greeting INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE samples ADD COLUMN sessions INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE samples ADD COLUMN reasons TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE samples ADD COLUMN tls_grown BLOB NOT NULL DEFAULT x'';
+ALTER TABLE samples ADD COLUMN session_grown BLOB NOT NULL DEFAULT x'';
+""",
 )
 
 

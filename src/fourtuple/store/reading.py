@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fourtuple.core.decoding import from_json
 from fourtuple.core.errors import CannotError, UsageError
-from fourtuple.core.runs.counters import COLUMN, GROWTHS, MAPS, Phase
+from fourtuple.core.runs.counters import COLUMN, DURATIONS, GROWTHS, MAPS, Phase
 from fourtuple.core.runs.judge import judge_stored
 from fourtuple.core.runs.outcome import UNJUDGED
 from fourtuple.core.runs.proof import FAILS, HOLDS, SKIPPED, Ground, Result
@@ -36,6 +36,7 @@ _NUMBERS = [Moment if name == "at_ns" else Count if COLUMN[name].kind == "i" els
 _OTHERS = [bytes if name in SIZES else str | None if name == "census" else str for name in OTHERS]
 _Numbers: Any = tuple.__class_getitem__(tuple(_NUMBERS))
 _Others: Any = tuple.__class_getitem__(tuple(_OTHERS))
+_Durations: Any = tuple.__class_getitem__((bytes,) * len(DURATIONS))
 
 LAST = (*(each.column for each in MAPS), "moved")  # columns of the last sample that apply to the whole run
 _ENTRY = (
@@ -154,7 +155,8 @@ def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
         (entry.id,),
     ).fetchall()
     blobs = base.execute(
-        "SELECT connect_grown, answer_grown, service_grown FROM samples WHERE run = ? ORDER BY number", (entry.id,)
+        f"SELECT {', '.join(each.column for each in DURATIONS)} FROM samples WHERE run = ? ORDER BY number",  # noqa: S608
+        (entry.id,),
     ).fetchall()
     last = base.execute(
         f"SELECT {', '.join(LAST)} FROM samples WHERE run = ? ORDER BY number DESC LIMIT 1",  # noqa: S608
@@ -164,16 +166,13 @@ def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
     steps = base.execute(
         "SELECT lesson, at_ns, done, wanted FROM progress WHERE run = ? ORDER BY number", (entry.id,)
     ).fetchall()
-    grown_in = msgspec.convert(blobs, list[tuple[bytes, bytes, bytes]])
-    connects, answers, services = zip(*grown_in, strict=True) if grown_in else ((), (), ())
+    grown_in = zip(*msgspec.convert(blobs, list[_Durations]), strict=True) if blobs else [()] * len(DURATIONS)
     is_proof = entry.kind == "prove"
     return StoredRun(
         entry=entry,
         start=begun,
         series=np.array([tuple(np.nan if value is None else value for value in row) for row in _numbers(rows)], COLUMN),
-        connects=_growth(connects, "connect_grown"),
-        answers=_growth(answers, "answer_grown"),
-        services=_growth(services, "service_grown"),
+        growth={each.name: _growth(blobs, each.column) for each, blobs in zip(DURATIONS, grown_in, strict=True)},
         last={name: _map(text) for name, text in zip(LAST, last or ["{}"] * len(LAST), strict=True)},
         record=None if record is None or is_proof else _judged(_record(record, KINDS[entry.kind]), entry),
         # the record of a proof is the refusal

@@ -32,6 +32,8 @@ from fourtuple.core.runs.start import Planned, Start
 from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.reach import foreign
 from fourtuple.core.space.tuples import TupleSpace
+from fourtuple.core.talk.script import Script
+from fourtuple.core.talk.template import Template
 from fourtuple.core.units import format_count
 from fourtuple.engine.control import Control, Cookies, interruptible, now_ns
 from fourtuple.engine.crews.choose import crew_of
@@ -39,11 +41,13 @@ from fourtuple.engine.crews.contract import Assignment, Crew
 from fourtuple.engine.dialogues.fixed import Talk
 from fourtuple.engine.loops.choose import Choice, choose, make
 from fourtuple.engine.loops.contract import How
+from fourtuple.engine.protocols.kinds import kind_of, message_of
 from fourtuple.engine.workloads.hold import HoldJob
 from fourtuple.engine.workloads.hold import hold as hold_work
 from fourtuple.kernel import addresses, process
 from fourtuple.kernel.proc.slab import read_slabs
 from fourtuple.kernel.proc.sysctl import read_sysctl
+from fourtuple.verbs.content import read_content
 from fourtuple.verbs.observer import Observer
 from fourtuple.verbs.plan import refuse
 from fourtuple.verbs.request import usable
@@ -60,12 +64,13 @@ MEMORY_LIMITS = ("memory", "memory.max")  # checked here, depending on --fill-me
 def hold(wanted: int, destinations: Sequence[str], **options: Any) -> Run[Sample, HoldRecord]:
     """Open `wanted` connections to `destinations`, hold and close them: a run of samples with the result as its record.
 
-    options: the other fields of HoldOptions (core/runs/orders.py)
+    destinations: HOST:PORT[-PORT], or URLs of tls, http, https, ws, wss, mqtt or mqtts
+    options:      as in HoldOptions.of (core/runs/orders.py)
 
     Raises this process's soft limit of open files to the hard one. Ctrl-C ends the run cleanly, with its record.
     Raises UsageError, ShortfallError, CannotError before anything is opened; later failures are in the record.
     """
-    return start_hold(prepare(HoldOptions(wanted, tuple(destinations), **options)))
+    return start_hold(prepare(HoldOptions.of(wanted, destinations, **options)))
 
 
 def start_hold(order: HoldOrder) -> Run[Sample, HoldRecord]:
@@ -90,6 +95,8 @@ def prepare(options: HoldOptions) -> HoldOrder:
     Raises UsageError, ShortfallError, CannotError.
     """
     options.check()
+    kind_of(options.session, options.script)  # raises for a certificate that cannot be read, and the like
+    message = _message(options)
     soft_before, _ = process.raise_soft_files()
     seen = look(
         options.destinations,
@@ -114,7 +121,15 @@ def prepare(options: HoldOptions) -> HoldOrder:
     space = usable(seen.space, seen.uses[0], seen.strategy, options.wanted)
     here = {address for address in targets_of(space) if addresses.is_local(address)}
     start = start_of("hold", seen.world, soft_before=soft_before)
-    return order_of(options, seen, space, here, choice, start)
+    return replace(order_of(options, seen, space, here, choice, start), message=message)
+
+
+def _message(options: HoldOptions) -> Template | None:
+    """The message with the lines of the files that it names; None: there is none. Raises UsageError, CannotError."""
+    message = message_of(options.session, options.script)
+    if message is None or not message.files:
+        return message
+    return message.with_lines({path: read_content(path, allow_empty=True) for path in message.files})
 
 
 def order_of(
@@ -231,16 +246,30 @@ def job_of(order: HoldOrder) -> HoldJob:
     """What the engine is to do."""
     options = order.options
     every_s = EVERY_S if options.every_s is None else options.every_s
+    kind = kind_of(options.session, options.script)
     return HoldJob(
         plan=order.plan,
-        how=How(order.bind, order.port_range, options.timeout_s if options.send else None),
+        how=How(order.bind, order.port_range, options.timeout_s if options.speaks else None),
         timeout_s=options.timeout_s,
         reset=options.reset,
         log=options.log,
         watch=options.watch is Watch.POLL,
         reconnect=options.reconnect,
-        talk=Talk(options.send, every_s, options.expect) if options.talks else None,
+        talk=_talk(options.script, every_s) if options.talks and kind is None else None,
+        kind=kind,
+        message=order.message,
+        every_s=every_s,
     )
+
+
+def _talk(script: Script, every_s: float) -> Talk:
+    """A fixed text and its answer, where there is no more than that."""
+    (exchange,) = (*script.opening, *([script.message] if script.message else []))
+    send = exchange.say.render() if exchange.say else b""
+    expect: bytes | int = b""
+    for each in exchange.expect:
+        expect = each.content or each.sizes[0]
+    return Talk(send, every_s, expect)
 
 
 def run(order: HoldOrder, crew: Crew) -> Generator[Sample, None, HoldEnding]:

@@ -10,7 +10,7 @@ import pytest
 from fourtuple.core.errors import UsageError
 from fourtuple.core.runs.compare import Comparison, Row, compare
 from fourtuple.core.runs.counters import COLUMN
-from fourtuple.core.runs.stored import GROWN, Entry, RunState, StoredRun
+from fourtuple.core.runs.stored import Entry, RunState, StoredRun
 from tests.made import hold_record, serve_record, start
 
 
@@ -18,8 +18,7 @@ def run(number: int, record: Any, kind: str = "hold", **found: Any) -> StoredRun
     entry = Entry(
         number, kind, "fourtuple …", "2026-11-20T12:00:00+00:00", None, RunState.REACHED, "", 1, 1, 0, "loadbox"
     )
-    nothing = np.zeros(0, GROWN)
-    return StoredRun(entry, start(kind, **found), np.zeros(0, COLUMN), nothing, nothing, nothing, {}, record)
+    return StoredRun(entry, start(kind, **found), np.zeros(0, COLUMN), {}, {}, record)
 
 
 def row(comparison: Comparison, name: str) -> Row:

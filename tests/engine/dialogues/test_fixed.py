@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from fourtuple.core.runs import histogram
 from fourtuple.core.runs.counters import COUNTERS, Phase
-from fourtuple.engine.dialogues.fixed import MOST_WAITING, Requests, Talk
+from fourtuple.engine.dialogues.fixed import Requests, Talk
+from fourtuple.engine.dialogues.schedule import MOST_WAITING
 from fourtuple.engine.loops.contract import Op
 from fourtuple.engine.states import Life
 from tests.engine.scripted import Clock, Run, ScriptedLoop

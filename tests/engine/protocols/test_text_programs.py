@@ -14,7 +14,7 @@ from fourtuple.core.talk.script import Say, Script, script_of
 from fourtuple.core.talk.template import parse_template
 from fourtuple.engine.protocols.text import TextKind
 from tests.catalogue.servers import program
-from tests.engine.protocols.driver import Conversation
+from tests.engine.protocols.conversation import Conversation
 from tests.waiting import PATIENCE_S, wait_until
 
 NGINX = """

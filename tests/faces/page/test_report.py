@@ -112,7 +112,7 @@ def test_an_hour_of_samples_is_drawn_with_every_point_offline_and_without_a_comp
     html = report.run_page(run)
     opened = Opened(browser, html, tmp_path)
     opened.wait_drawn()
-    cells, (bins, _) = heat(run.connects, run.at_s), histogram(run.connects)
+    cells, (bins, _) = heat(run.growth["connect_us"], run.at_s), histogram(run.growth["connect_us"])
     told = opened.page.locator("figure").evaluate_all("all => all.map(e => [e.id, Number(e.dataset.points)])")
     record = hold_record()
     assert record.sharing is not None

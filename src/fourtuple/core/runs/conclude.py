@@ -11,6 +11,7 @@ from fourtuple.core.runs.memory import MemoryUse
 from fourtuple.core.runs.orders import HoldOrder
 from fourtuple.core.runs.records import HoldRecord, Loss, Sample, Witness
 from fourtuple.core.runs.spread import Sharing
+from fourtuple.core.talk.session import Scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,11 @@ class HoldStory:
             cpu_system_s=round(last.cpu_system_s, 3),
             last_words=self._words(last.last_words),
             lost_between_s=self._lost_between_s,
+            scheme=order.options.session.scheme,
+            sessions=last.sessions,
+            reasons=dict(last.reasons),
+            tls_us=last.tls_us,
+            session_us=last.session_us,
             resolved=order.start.planned.resolved if order.start.planned else (),
             **{each.name: getattr(ending, each.name) for each in fields(ending) if each.name != "held_until_ns"},
         )
@@ -132,8 +138,11 @@ class HoldStory:
 
     def _words(self, words: bytes) -> str:
         """The last data from the peer as printable text; empty if it was just the expected answer."""
-        expect = self._order.options.expect
-        if not words or (isinstance(expect, bytes) and words == expect[: len(words)]):
+        options = self._order.options
+        if not words or options.session.scheme is not Scheme.TCP:  # the reason of a session says more
+            return ""
+        exchanges = (*options.script.opening, *([options.script.message] if options.script.message else []))
+        if any(each.content[: len(words)] == words for exchange in exchanges for each in exchange.expect):
             return ""
         return repr(words.strip())[2:-1]
 

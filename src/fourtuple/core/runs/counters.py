@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fourtuple.core.record import dataclass
+from fourtuple.core.runs import reasons
 from fourtuple.core.runs.histogram import BUCKETS
 from fourtuple.core.runs.spread import BINS
 
@@ -39,7 +40,7 @@ class Kept(StrEnum):
     """How the store keeps a counter."""
 
     COLUMN = "column"  # a number for each sample
-    MAP = "map"  # JSON by errno, for each sample
+    MAP = "map"  # JSON by errno or by text, for each sample
     GROWTH = "growth"  # the buckets that have grown since the previous sample
     NOT = "not"
 
@@ -79,6 +80,8 @@ TABLE: tuple[RunCounter, ...] = (
     RunCounter("closed", "connections closed by this end, as planned"),
     RunCounter("lost", "connections ended by the peer, by an error or by the death of the worker"),
     RunCounter("greeted", "greetings sent"),
+    RunCounter("greeting", "open connections whose session is not established yet"),
+    RunCounter("sessions", "sessions established so far"),
     RunCounter("reconnected", "lost connections that were reopened"),
     RunCounter("requests", "messages sent"),
     RunCounter("answers", "expected messages received"),
@@ -100,12 +103,21 @@ TABLE: tuple[RunCounter, ...] = (
     RunCounter("failed", "connections wanted and not opened, by errno", Kept.MAP, size=ERRNOS),
     RunCounter("lost_by", "connections lost, by errno; 0: the peer closed", Kept.MAP, size=ERRNOS),
     RunCounter("reconnect_failed", "failed attempts to reopen a lost connection, by errno", Kept.MAP, size=ERRNOS),
+    RunCounter(
+        "reasons",
+        "sessions that failed or ended, and unexpected answers, by reason",
+        Kept.MAP,
+        Merge.APART,
+        reasons.SIZE,
+    ),
     RunCounter("connect_us", "histogram of the durations of connect() with its batch", Kept.GROWTH, size=BUCKETS),
     RunCounter("handshake_us", "histogram of the round-trip times of some handshakes", Kept.GROWTH, size=BUCKETS),
     RunCounter(
         "answer_us", "histogram of the times from a message's due moment to its answer", Kept.GROWTH, size=BUCKETS
     ),
     RunCounter("service_us", "the same from when the message was sent", Kept.GROWTH, size=BUCKETS),
+    RunCounter("tls_us", "histogram of the durations of TLS handshakes", Kept.GROWTH, size=BUCKETS),
+    RunCounter("session_us", "histogram of the times from connected to session established", Kept.GROWTH, size=BUCKETS),
     RunCounter("pairs", "connections opened, by the pair's bin (core/runs/spread.py)", Kept.GROWTH, size=BINS),
 )
 
@@ -128,6 +140,7 @@ COLUMN = np.dtype(
 )
 MAPS = tuple(each for each in TABLE if each.kept is Kept.MAP)
 GROWTHS = tuple(each for each in TABLE if each.kept is Kept.GROWTH)
+DURATIONS = tuple(each for each in GROWTHS if each.name.endswith("_us"))
 
 
 def merged(rows: Counters) -> dict[str, Any]:

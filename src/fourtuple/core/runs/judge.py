@@ -20,7 +20,7 @@ CONTRADICTIONS = frozenset({Reason.WITNESSES, Reason.PLAN})  # never reached, wh
 DISAGREEMENTS = CONTRADICTIONS | {Reason.NOT_AT_SERVER, Reason.NOT_ACCEPTED}
 OUT_OF_PORTS = tuple(errno.errorcode[number] for number in (errno.EADDRNOTAVAIL, errno.EADDRINUSE))
 TOGETHER_S = 1.0  # losses within this time are said to have happened at one moment
-NOT_TRIED, RESET = errno.errorcode[errno.ECANCELED], errno.errorcode[errno.ECONNRESET]
+NOT_TRIED, RESET, PROTOCOL = (errno.errorcode[number] for number in (errno.ECANCELED, errno.ECONNRESET, errno.EPROTO))
 
 Because = tuple[Reason, str]  # a reason, and the sentence that gives it
 
@@ -147,6 +147,8 @@ def _hold_reasons(record: HoldRecord) -> Iterator[Because]:
     yield from _not_accepted(record.census_at_end or record.census)
     if record.unexpected:
         yield Reason.UNEXPECTED, f"{format_count(record.unexpected)} answers were not as expected (--log shows them)."
+        if not record.lost_by:
+            yield from _by_reason(record)
     if record.unanswered:
         some = record.received_bytes if not record.answers else 0
         part = f" in full: only {format_size(some)} arrived" if some else ""
@@ -168,13 +170,21 @@ def _lost(record: HoldRecord) -> Iterator[Because]:
     for name, count in lost.items():
         number = f"all {format_count(count)}" if count == everything else format_count(count)
         how = {"FIN": "The server closed", RESET: "The server reset"}.get(name)
-        what = f"{how} {number}" if how else f"{number} were lost"
+        others = f"{number} sessions failed" if name == PROTOCOL else f"{number} were lost"
+        what = f"{how} {number}" if how else others
         yield Reason.LOST, f"{what} {_when(record)} ({name}).{words if how else ''}"
         words = ""
+    yield from _by_reason(record)
     if record.census.queues and not at_end.queues:
         yield Reason.LOST, _gone(record.census.queues)
     idle = not record.lost_while_opening
     yield from ((Reason.LOST, sentence) for sentence in _listener(at_end.queues, idle=idle))
+
+
+def _by_reason(record: HoldRecord) -> Iterator[Because]:
+    """Why sessions ended or answers were wrong, in the words of their protocol."""
+    for reason, count in record.reasons.items():
+        yield Reason.SESSION, f"{format_count(count)} × {reason}."
 
 
 def _when(record: HoldRecord) -> str:

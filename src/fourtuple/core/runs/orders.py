@@ -4,8 +4,9 @@ Options are what the user asks for. An order is the options and every decision m
 4-tuples, which loop, how many workers. `to_text` and `from_text` convert an order to JSON and back.
 """
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 
@@ -19,6 +20,12 @@ from fourtuple.core.runs.slices import Plan
 from fourtuple.core.runs.start import Start
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.talk.content import check_size
+from fourtuple.core.talk.destinations import parse_destinations, parse_proxy
+from fourtuple.core.talk.expectation import Expectation, expect_size, expect_text, parse_expectation
+from fourtuple.core.talk.script import Say, Script, Word
+from fourtuple.core.talk.session import Scheme, SessionOptions
+from fourtuple.core.talk.template import Template, parse_template
+from fourtuple.core.talk.typed import session_of, with_script
 
 MOST = 2**40  # connections that can be requested
 BACKLOG = 65535  # as much as net.core.somaxconn allows: listen(2) clips it
@@ -58,16 +65,15 @@ class HoldOptions:
     timeout_s:    a connect() without an answer fails with ETIMEDOUT after this time; data sent must be acknowledged
                   within it, too
     reconnect:    reopen lost connections, at the rate
-    send:         message to send on every connection; empty: none
+    script:       what is said and expected on each connection
     every_s:      interval between two messages on a connection, the connections taking turns; 0: send again as soon as
                   the answer arrives; None: 30 s
-    expect:       the expected reply to each message, or the greeting if nothing is sent; a number: that many bytes,
-                  whatever they are; empty: anything
     fill_memory:  use 98 % of the free memory instead of 90 %: for a host that does nothing else
     anyway:       open as many as possible, even if the plan says that N are not available
     i_own_this_target: allow more than 1,000 connections to a public address of another host
     require:      what has to be met, such as `lost<=1%` (core/runs/require.py); none: all N are held until the end,
                   accepted, and answered as expected
+    session:      what runs on each connection
     """
 
     wanted: int
@@ -84,18 +90,53 @@ class HoldOptions:
     timeout_s: float = 30.0
     watch: Watch = Watch.POLL
     reconnect: bool = False
-    send: bytes = b""
+    script: Script = Script()
     every_s: float | None = None
-    expect: bytes | int = b""
     fill_memory: bool = False
     anyway: bool = False
     i_own_this_target: bool = False
     require: tuple[str, ...] = ()
+    session: SessionOptions = SessionOptions()
+
+    @classmethod
+    def of(
+        cls,
+        wanted: int,
+        destinations: Sequence[str],
+        *,
+        session: Mapping[str, Any] | None = None,
+        send: bytes = b"",
+        expect: bytes | int | str = b"",
+        words: Sequence[Word] | None = None,
+        **options: Any,
+    ) -> Self:
+        """The options for destinations that may be URLs, which name the scheme and the path of the session.
+
+        session: options of the session, by the names of FLAGS (core/talk/typed.py)
+        send:    the message to send on each connection, a template (core/talk/template.py); empty: none
+        expect:  the answer to each message, or the greeting if nothing is sent: these bytes, that many bytes, or what
+                 a text says (core/talk/expectation.py); empty: anything
+        words:   instead of these two: all that is said and expected, in order
+        options: the other fields
+
+        Raises UsageError for destinations that contradict each other, and for options that their scheme does not have.
+        """
+        target = parse_destinations(destinations)
+        if words is None:
+            words = [*([(Say.SEND, parse_template(send))] if send else []), *_expected(expect)]
+        said, script = with_script(session_of(target, session or {}), words)
+        through = (parse_proxy(said.proxy).destination,) if said.proxy else target.destinations
+        return cls(wanted, through, session=said, script=script, **options)
+
+    @property
+    def speaks(self) -> bool:
+        """Whether messages are sent at intervals: HTTP sends requests in any case."""
+        return self.script.message is not None or self.session.scheme.inner is Scheme.HTTP
 
     @property
     def talks(self) -> bool:
         """Whether something is sent or expected."""
-        return bool(self.send or self.expect)
+        return self.script != Script() or self.session.scheme is not Scheme.TCP
 
     def check(self) -> None:
         """Raises UsageError for invalid or contradictory options."""
@@ -103,12 +144,11 @@ class HoldOptions:
             raise UsageError(f"{self.wanted:,} connections", f"N must be between 1 and {MOST:,}")
         if self.timeout_s < LEAST_TIMEOUT_S:
             raise UsageError(f"--timeout {self.timeout_s:g}s", "it is too short (at least 1 ms)")
-        if isinstance(self.expect, int):
-            check_size(self.expect)
-        if self.every_s is not None and not self.send:
+        if self.every_s is not None and not self.speaks:
             raise UsageError("--every", "there is no message to send", "Add --send.")
         if self.watch is not Watch.POLL and self.talks:
-            raise UsageError(f"--watch {self.watch} with --send or --expect", "replies are seen only by --watch poll")
+            what = "--send or --expect" if self.session.scheme is Scheme.TCP else self.session.scheme
+            raise UsageError(f"--watch {self.watch} with {what}", "replies are seen only by --watch poll")
         parse_requirements(self.require, HoldRecord)
         if self.watch is Watch.OFF and self.reconnect:
             raise UsageError("--watch off with --reconnect", "lost connections are not detected then")
@@ -123,6 +163,7 @@ class HoldOrder:
     any_source: connections may come from sources outside the plan's space
     here:       both ends of each connection are on this host
     port_range: IP_LOCAL_PORT_RANGE of each socket; None: not set
+    message:    what is sent on each connection, again and again; None: nothing
     free:       memory that was free when the order was made
     share:      share of it that the connections may use
     """
@@ -138,6 +179,7 @@ class HoldOrder:
     port_range: range | None
     free: Memory
     share: float
+    message: Template | None = None
 
     @property
     def ends(self) -> int:
@@ -161,6 +203,9 @@ class ServeOptions:
     log:           report each accept and close
     watch:         how to detect that a client has closed; polling costs about 250 bytes per connection
     require:       what has to be met, as in HoldOptions; none: no worker dies, and every client is accepted
+    scheme:        what it speaks; tcp: `greet` and `echo`
+    certificate:   of TLS: file with the certificate, and the key if `key` is empty; empty: one is made
+    key:           file with its key
     """
 
     where: tuple[str, ...]
@@ -175,10 +220,19 @@ class ServeOptions:
     loop: LoopName = LoopName.AUTO
     watch: Watch = Watch.POLL
     require: tuple[str, ...] = ()
+    scheme: Scheme = Scheme.TCP
+    certificate: str = ""
+    key: str = ""
 
     def check(self) -> None:
         """Raises UsageError for invalid or contradictory options."""
         parse_requirements(self.require, ServeRecord)
+        if self.scheme.inner is not Scheme.TCP and (self.greet or self.echo):
+            raise UsageError(f"--greet or --echo with {self.scheme}", "it says what its protocol says")
+        if self.scheme is not Scheme.TCP and self.watch is not Watch.POLL:
+            raise UsageError(f"--watch {self.watch} with {self.scheme}", "received data is seen only by --watch poll")
+        if (self.certificate or self.key) and not self.scheme.secure:
+            raise UsageError("--cert and --key", "there is no TLS", "Add --tls.")
         if self.echo and self.watch is not Watch.POLL:
             raise UsageError(f"--watch {self.watch} with --echo", "received data is seen only by --watch poll")
         if not self.where:
@@ -194,6 +248,7 @@ class ServeOrder:
     workers:  None: one, and more when they are full
     capacity: connections that each can hold
     free:     memory that was free when the order was made
+    certificate: PEM with the key, of TLS; empty: none
     """
 
     options: ServeOptions
@@ -203,6 +258,16 @@ class ServeOrder:
     workers: int | None
     capacity: int
     free: Memory
+    certificate: bytes = b""
+
+
+def _expected(expect: bytes | int | str) -> list[Expectation]:
+    if isinstance(expect, str):
+        return [parse_expectation(expect)]
+    if isinstance(expect, int):
+        check_size(expect)
+        return [expect_size(expect)]
+    return [expect_text(expect)] if expect else []
 
 
 T = TypeVar("T")

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from fourtuple.core.errnos import name_of
 from fourtuple.core.record import dataclass
-from fourtuple.core.runs.counters import MAPS, Counters, Phase, elapsed_s, merged
+from fourtuple.core.runs import reasons
+from fourtuple.core.runs.counters import MAPS, Counters, Merge, Phase, elapsed_s, merged
 from fourtuple.core.runs.histogram import NOT_MEASURED, Latency
 from fourtuple.core.runs.memory import MemoryUse
 from fourtuple.core.runs.outcome import UNJUDGED, Outcome
@@ -97,6 +98,8 @@ class Sample:
     closed: int
     lost: int
     greeted: int
+    greeting: int
+    sessions: int
     reconnected: int
     requests: int
     answers: int
@@ -114,10 +117,13 @@ class Sample:
     failed: Mapping[str, int]
     lost_by: Mapping[str, int]
     reconnect_failed: Mapping[str, int]
+    reasons: Mapping[str, int]  # why sessions ended, by words
     connect_histogram: NDArray[np.int64] = field(repr=False)  # of microseconds, see core/runs/histogram.py
     handshake_histogram: NDArray[np.int64] = field(repr=False)
     answer_histogram: NDArray[np.int64] = field(repr=False)
     service_histogram: NDArray[np.int64] = field(repr=False)
+    tls_histogram: NDArray[np.int64] = field(repr=False)
+    session_histogram: NDArray[np.int64] = field(repr=False)
     pairs: NDArray[np.int64] = field(repr=False)  # opened so far, by the pair's bin, see core/runs/spread.py
     events: tuple[Event, ...] = field(default=(), repr=False)
     start: Start | None = field(default=None, repr=False)  # the start of its run
@@ -134,8 +140,10 @@ class Sample:
         rows: (workers,) of COUNTERS
         """
         found = merged(rows)
+        by_errno = {each.field: _by_name(found[each.field]) for each in MAPS if each.merge is Merge.SUM}
         return cls(
-            **found | {each.field: _by_name(found[each.field]) for each in MAPS} | {"phase": Phase(found["phase"])},
+            **found | by_errno | {"phase": Phase(found["phase"])},
+            reasons=reasons.total(rows["reasons"]),
             at_ns=at_ns,
             elapsed_s=elapsed_s(rows),
             workers=len(rows),
@@ -160,6 +168,14 @@ class Sample:
     @property
     def service_us(self) -> Latency:
         return Latency.of(self.service_histogram)
+
+    @property
+    def tls_us(self) -> Latency:
+        return Latency.of(self.tls_histogram)
+
+    @property
+    def session_us(self) -> Latency:
+        return Latency.of(self.session_histogram)
 
     @property
     def rate_per_s(self) -> float:
@@ -241,6 +257,11 @@ class HoldRecord:
     census_at_end: Witness | None = None  # when closing began; None: a version that did not count then
     last_words: str = ""  # what the peer sent last on a connection that it then ended; empty: nothing
     lost_between_s: tuple[float, float] | None = None  # the first and the last loss, since the run began
+    scheme: str = "tcp"  # what runs on each connection (core/talk/session.py)
+    sessions: int = 0  # established so far, those of reopened connections included
+    reasons: Mapping[str, int] = field(default_factory=dict)  # why sessions failed or were ended, by words
+    tls_us: Latency = NOT_MEASURED  # of TLS handshakes, from connected to secured
+    session_us: Latency = NOT_MEASURED  # from connected to session established
     outcome: Outcome = UNJUDGED
 
     def to_json(self) -> dict[str, Any]:

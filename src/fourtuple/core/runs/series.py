@@ -75,8 +75,8 @@ def over_time(run: StoredRun, most: int = MOST_POINTS) -> OverTime:
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = np.where(since_s > 0, np.diff(opened, prepend=0) / since_s, np.nan)
     p50, p99 = np.full(len(chosen), np.nan), np.full(len(chosen), np.nan)
-    numbers, firsts = np.unique(np.searchsorted(chosen, run.connects["sample"]), return_index=True)
-    for number, grown in zip(numbers.tolist(), np.split(run.connects, firsts[1:]), strict=False):
+    numbers, firsts = np.unique(np.searchsorted(chosen, run.growth["connect_us"]["sample"]), return_index=True)
+    for number, grown in zip(numbers.tolist(), np.split(run.growth["connect_us"], firsts[1:]), strict=False):
         counts = np.bincount(grown["bucket"], grown["count"], BUCKETS).astype(np.int64)
         p50[number], p99[number] = percentile(counts, 0.5) or np.nan, percentile(counts, 0.99) or np.nan
     planned = run.start.planned

@@ -9,12 +9,16 @@ from fourtuple.core.space.tuples import TupleSpace
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The share of one worker: `wanted` connections from the 4-tuples start ≤ i < stop of the space, at `pace`."""
+    """The share of one worker: `wanted` connections from the 4-tuples start ≤ i < stop of the space, at `pace`.
+
+    first: the number of its first connection within the run
+    """
 
     start: int
     stop: int
     wanted: int
     pace: OpeningPace
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ def split(wanted: int, size: int, workers: int, pace: OpeningPace) -> tuple[Slic
             size * (w + 1) // workers,
             wanted * (w + 1) // workers - wanted * w // workers,
             pace.of_worker(w, workers),
+            first=wanted * w // workers,
         )
         for w in range(workers)
     )

@@ -1,5 +1,6 @@
 """A stored run: how it began, its samples by column, and its result."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
@@ -68,7 +69,7 @@ class StoredRun:
     """A run as read from the store.
 
     series:            the samples: (samples,) of COLUMN
-    connects, answers, services: growth of the histograms, in order of samples: (…,) of GROWN
+    growth:            of each histogram of durations (`connect_us` …), in order of samples: (…,) of GROWN
     record:            None: the run has no result (yet), or is a proof
     ground, results, progress: of a proof
     """
@@ -76,10 +77,8 @@ class StoredRun:
     entry: Entry
     start: Start
     series: NDArray[Any]
-    connects: NDArray[Any]
-    answers: NDArray[Any]
-    services: NDArray[Any]
-    last: dict[str, dict[str, int]]  # of the last sample: failed, lost_by, reconnect_failed, moved
+    growth: Mapping[str, NDArray[Any]]
+    last: dict[str, dict[str, int]]  # of the last sample: failed, lost_by, reconnect_failed, reasons, moved
     record: HoldRecord | ServeRecord | None = None
     ground: Ground | None = None
     results: tuple[Result, ...] = ()
@@ -120,8 +119,7 @@ class StoredRun:
             columns = self.columns()
             rows = zip(*columns.values(), strict=True)
             found["samples"] = [dict(zip(columns, row, strict=True)) for row in rows]
-            found["connect_us"], found["answer_us"] = _listed(self.connects), _listed(self.answers)
-            found["service_us"] = _listed(self.services)
+            found |= {name: _listed(grown) for name, grown in self.growth.items()}
         return found
 
 

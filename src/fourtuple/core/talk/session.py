@@ -22,6 +22,11 @@ class Scheme(StrEnum):
     MQTT = "mqtt"
     MQTTS = "mqtts"
 
+    @classmethod
+    def of(cls, inner: str, *, secure: bool) -> "Scheme":
+        """The scheme of this protocol, inside TLS or not."""
+        return next(each for each in cls if each.inner == inner and each.secure is secure)
+
     @property
     def secure(self) -> bool:
         """Whether it runs inside TLS."""
@@ -86,11 +91,13 @@ class WebSocketOptions:
     subprotocols: offered, the preferred one first; if some are offered, the server must choose one
     headers:      further headers of the upgrade request
     binary:       send binary messages instead of text
+    keepalive_s:  a ping is sent at least that often; 0: none
     """
 
     subprotocols: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     binary: bool = False
+    keepalive_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,3 +121,22 @@ class MqttOptions:
     topic: str = "fourtuple/{connection}"
     qos: int = 0
     subscribe: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """What runs on every connection of a run.
+
+    host: HOST:PORT of the first destination, as typed: the server name of TLS and the Host of HTTP
+    path: of the destination, with its query; empty: none
+    proxy: URL of a proxy that connects on: http://… (CONNECT) or socks5://…; empty: none
+    """
+
+    scheme: Scheme = Scheme.TCP
+    host: str = ""
+    path: str = ""
+    proxy: str = ""
+    tls: TlsOptions = TlsOptions()
+    http: HttpOptions = HttpOptions()
+    websocket: WebSocketOptions = WebSocketOptions()
+    mqtt: MqttOptions = MqttOptions()

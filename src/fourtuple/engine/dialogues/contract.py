@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.record import dataclass
-from fourtuple.engine.loops.contract import Slots
+from fourtuple.engine.loops.contract import Completions, Slots
 
 NEVER_S = float("inf")
 ON_ITS_WAY_NS = 1_000_000_000  # a request younger than this is not counted as unanswered when its connection ends
@@ -66,5 +66,15 @@ class Dialogue(Protocol):
         data: (slots, bytes) uint8, which the dialogue may keep
         """
 
-    def ended(self, slots: Slots, now_ns: int) -> None:
-        """These open connections are lost or about to be closed: nothing more is received or may be sent on them."""
+    def ended(self, slots: Slots, now_ns: int, *, lost: bool) -> None:
+        """Nothing more is received or may be sent on these connections: they are lost, or are closed as planned."""
+
+    def over(self) -> Completions:
+        """Connections that must be closed because of what the peer sent, or did not send; each is returned once.
+
+        They are lost; the result is that of a read: 0 if the peer ended the session, otherwise −errno.
+        """
+        ...
+
+    def goodbye(self, slots: Slots) -> None:
+        """Say what ends a session properly, before these connections are closed by FIN: once `sent`, if SENDING now."""

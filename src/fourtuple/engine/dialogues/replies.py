@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fourtuple.core.runs.counters import Counters
 from fourtuple.engine.dialogues.contract import NEVER_S, Outgoing
-from fourtuple.engine.loops.contract import Slots
+from fourtuple.engine.loops.contract import NO_COMPLETIONS, Completions, Slots
 from fourtuple.engine.states import Life
 
 
@@ -52,7 +52,13 @@ class Replies:
         self._to_say.append(Outgoing(slots, data, np.arange(len(slots)), sizes))
         return np.zeros(len(slots), bool)
 
-    def ended(self, slots: Slots, now_ns: int) -> None:
+    def over(self) -> Completions:
+        return NO_COMPLETIONS
+
+    def goodbye(self, slots: Slots) -> None:
+        pass
+
+    def ended(self, slots: Slots, now_ns: int, *, lost: bool) -> None:
         self._to_say = [_without(slots, outgoing) for outgoing in self._to_say]
 
 

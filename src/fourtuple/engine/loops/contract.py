@@ -44,6 +44,7 @@ class Op:
 
 COMPLETION = np.dtype([("op", "u1"), ("slot", "i4"), ("result", "i4")])
 Completions = NDArray[Any]  # of dtype COMPLETION
+NO_COMPLETIONS: Completions = np.zeros(0, COMPLETION)
 
 
 @dataclass(frozen=True, slots=True)

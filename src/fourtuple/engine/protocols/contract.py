@@ -12,8 +12,12 @@ nothing to say costs no memory, then. TLS is never idle: it keeps the keys.
     the connection is to be closed    goodbye()
 """
 
+from dataclasses import field
 from enum import StrEnum
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fourtuple.core.record import dataclass
 
@@ -27,6 +31,7 @@ class FailureKind(StrEnum):
     WEBSOCKET = "websocket"
     MQTT = "mqtt"
     TEXT = "text"  # an expectation about plain data
+    SESSION = "session"  # of any protocol: it was not established in time
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class Turn:
              goes on
     failed:  the session is over; after `send` the connection is closed
     last:    the peer closes the connection after this (Connection: close), which is no loss of a session
+    because: what was wrong, with the protocol in front: `http: status 503`; the same for every connection
     """
 
     send: bytes = b""
@@ -66,6 +72,7 @@ class Turn:
     wrong: int = 0
     failed: Failure | None = None
     last: bool = False
+    because: str = field(default="", compare=False)
 
 
 NOTHING = Turn()
@@ -96,13 +103,55 @@ class Session(Protocol):
         ...
 
 
-class SessionKind(Protocol):
-    """Makes the sessions of all connections of a worker.
+class Many(Protocol):
+    """What the sessions of many connections say and hear at once, on arrays.
 
-    keepalive_s: something must be sent at least that often; infinite: nothing
+    It accepts only what a session would accept, too; what it does not know is left to a session.
     """
 
-    keepalive_s: float
+    def begin(self, connections: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """What these connections send first → (connections, bytes) uint8; without a byte: they are established."""
+        ...
+
+    def asked(self, connection: int) -> Session:
+        """The session of a connection that has sent its row of `begin`, and has received nothing yet."""
+        ...
+
+    def established(
+        self, connections: NDArray[np.integer], data: NDArray[np.uint8], sizes: NDArray[np.int32]
+    ) -> NDArray[np.bool_]:
+        """Which of these connections are established by what they received, and idle → (connections,) bool.
+
+        data: (connections, bytes) uint8, of which the first sizes[i] count
+        """
+        ...
+
+    def say(self, message: bytes, count: int) -> NDArray[np.uint8]:
+        """The same message on `count` connections → (count, bytes) uint8; one row can be for all of them."""
+        ...
+
+    def answered(self, data: NDArray[np.uint8], sizes: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Which rows are exactly one answer as expected, received by an idle session → (rows,) bool."""
+        ...
+
+
+class SessionKind(Protocol):
+    """Makes the sessions of all connections of a worker."""
+
+    @property
+    def keepalive_s(self) -> float:
+        """Something must be sent at least that often; infinite: nothing. A server can shorten it when it answers."""
+        ...
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether each message has an answer: the next one waits for it, and one that is missing is counted."""
+        ...
+
+    @property
+    def many(self) -> Many | None:
+        """What does the same for many connections at once; None: nothing."""
+        ...
 
     def make(self, connection: int, source: str) -> Session:
         """The session of a connection that was just opened.
@@ -118,4 +167,32 @@ class SessionKind(Protocol):
 
     def beat(self, session: Session) -> Turn:
         """What is sent on an idle session to keep it alive (a ping), for which no answer is counted."""
+        ...
+
+
+Replied = tuple[NDArray[np.bool_], NDArray[np.uint8], NDArray[np.int32]]
+
+
+class ManyReplies(Protocol):
+    """How a server answers many clients at once, on arrays; what it does not know is left to a session.
+
+    Both take what was received as (connections, bytes) uint8, of which the first sizes[i] count, and return which rows
+    are known, the answers as (connections, bytes) uint8, and how many bytes of each count.
+    """
+
+    def greeted(self, data: NDArray[np.uint8], sizes: NDArray[np.int32]) -> Replied:
+        """The rows that establish a session, which is idle then."""
+        ...
+
+    def replied(self, data: NDArray[np.uint8], sizes: NDArray[np.int32]) -> Replied:
+        """The rows that are one whole message to an idle session."""
+        ...
+
+
+class ServerKind(SessionKind, Protocol):
+    """Makes the sessions of a server, which only answer."""
+
+    @property
+    def replies(self) -> ManyReplies | None:
+        """What does the same for many connections at once; None: nothing."""
         ...

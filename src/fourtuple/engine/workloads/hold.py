@@ -3,14 +3,22 @@
 import errno
 from collections.abc import Callable, Iterator
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import Counters
 from fourtuple.core.runs.records import Event
 from fourtuple.core.runs.slices import Plan, Slice
+from fourtuple.core.talk.template import Template
 from fourtuple.engine.control import Control, Cookies
+from fourtuple.engine.dialogues.contract import Dialogue
 from fourtuple.engine.dialogues.fixed import Requests, Talk
+from fourtuple.engine.dialogues.sessions import Sessions
+from fourtuple.engine.dialogues.wording import words_of
 from fourtuple.engine.loops.contract import How, Loop, Op
+from fourtuple.engine.protocols.contract import SessionKind
 from fourtuple.engine.states import empty_slots
 from fourtuple.engine.workloads.closer import Closer
 from fourtuple.engine.workloads.contract import Worker, Workload, run
@@ -36,6 +44,9 @@ class HoldJob:
     watch:     poll all connections for data; otherwise they are only read when the control says so
     reconnect: open lost connections again
     talk:      what is sent and expected; None: nothing
+    kind:      the session that runs on each connection, instead of `talk`; None: none
+    message:   what the sessions send; None: nothing
+    every_s:   the interval between two messages of a session
     """
 
     plan: Plan
@@ -46,6 +57,9 @@ class HoldJob:
     watch: bool = True
     reconnect: bool = False
     talk: Talk | None = None
+    kind: SessionKind | None = None
+    message: Template | None = None
+    every_s: float = 0.0
 
 
 def hold(
@@ -65,14 +79,14 @@ def hold(
     routes = (ExplicitRoutes if explicit else AutomaticRoutes)(job.plan.space, share, job.plan.room_of(share))
     state = empty_slots(min(share.wanted, loop.capacity))
     counters["failed"][errno.EMFILE] = share.wanted - len(state)
-    requests = Requests(job.talk, state, counters, clock_ns()) if job.talk else None
+    dialogue = _dialogue(job, share, loop, state, counters, clock_ns())
     reads, notes = Reads(READ_ROWS, READ_BYTES), Notes(loop, log=job.log)
-    worker = Worker(loop, counters, control, clock_ns, state, reads, notes, requests)
+    worker = Worker(loop, counters, control, clock_ns, state, reads, notes, dialogue)
     retries = Retries(len(state), routes.ways) if job.reconnect else None
     closed_by = "by reset" if job.reset else ""
     closer = Closer(worker, reset=job.reset, peer="the peer", closed_by=closed_by, retries=retries)
     watcher = Watcher(worker, closer.lost, watch=job.watch, log_data=job.log, last_words=True)
-    speaker = Speaker(worker, requests, watcher.listen, closer.lost) if requests else None
+    speaker = Speaker(worker, dialogue, watcher.listen, closer.lost) if dialogue else None
     identifier = Identifier(worker, cookies)
     opener = Opener(worker, routes, share.pace, job.how, job.timeout_s, closer, (watcher.opened,), retries)
     workload = Workload(
@@ -89,3 +103,26 @@ def hold(
         closing=lambda: closer.is_closing,
     )
     return run(workload, worker)
+
+
+def _dialogue(
+    job: HoldJob, share: Slice, loop: Loop, state: NDArray[np.uint8], counters: Counters, now_ns: int
+) -> Dialogue | None:
+    if job.kind is None:
+        return Requests(job.talk, state, counters, now_ns) if job.talk else None
+
+    def source(slot: int) -> str:
+        ends = loop.describe(slot)
+        return str(ends.source) if ends else ""
+
+    return Sessions(
+        job.kind,
+        words_of(job.message, len(state), share.first, source) if job.message else None,
+        job.every_s,
+        connection=share.first,
+        source=source,
+        state=state,
+        counters=counters,
+        timeout_s=job.timeout_s,
+        begin_ns=now_ns,
+    )

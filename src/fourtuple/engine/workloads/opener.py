@@ -67,10 +67,10 @@ class Opener:
         new = len(self._unused)
         if not new and not len(again):
             self._paced_from_ns, self._paced = now_ns, 0
-            if not counters["opening"] and counters["phase"] == _OPENING:
+            if not counters["opening"] and not counters["greeting"] and counters["phase"] == _OPENING:
                 counters["phase"] = _HOLDING
             return TICK_S
-        elapsed_s, opening = (now_ns - self._paced_from_ns) / 1e9, int(counters["opening"])
+        elapsed_s, opening = (now_ns - self._paced_from_ns) / 1e9, int(counters["opening"] + counters["greeting"])
         due = min(self._pace.start_now(elapsed_s, opening, self._paced), self._worker.loop.batch)
         if due and self._retries and len(again):
             again = again[:due]
@@ -84,7 +84,7 @@ class Opener:
                 self._connect(self._unused.take(len(block)), block, ways, Life.OPENING)
                 return 0.0
             self._give_up(self._routes.full_errno)
-        return self._pace.wait_s(elapsed_s, int(counters["opening"]), self._paced)
+        return self._pace.wait_s(elapsed_s, int(counters["opening"] + counters["greeting"]), self._paced)
 
     def take(self, connects: Completions) -> None:
         good = connects["result"] >= 0

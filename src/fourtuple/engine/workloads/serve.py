@@ -3,12 +3,18 @@
 from collections.abc import Callable, Iterator, Sequence
 from socket import socket
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import Counters
 from fourtuple.core.runs.records import Event
 from fourtuple.engine.control import Control
+from fourtuple.engine.dialogues.contract import Dialogue
 from fourtuple.engine.dialogues.replies import Replies
+from fourtuple.engine.dialogues.sessions import Sessions
 from fourtuple.engine.loops.contract import Loop, Op
+from fourtuple.engine.protocols.contract import ServerKind
 from fourtuple.engine.states import empty_slots
 from fourtuple.engine.workloads.accepter import Accepter
 from fourtuple.engine.workloads.closer import Closer
@@ -20,6 +26,7 @@ from fourtuple.engine.workloads.speaker import Speaker
 from fourtuple.engine.workloads.watcher import Watcher
 
 READ_ROWS, READ_BYTES = 1024, 16384
+GREETING_S = 30.0  # a client's session that is not established after this time has failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,7 @@ class ServeJob:
     reset:         close by RST, otherwise by FIN
     log:           yield an event for everything that happens to a connection
     watch:         poll all connections for data; otherwise they are only read when the control says so
+    kind:          the session that runs on each connection, instead of greeting and echo; None: none
     """
 
     greet: bytes
@@ -40,6 +48,7 @@ class ServeJob:
     reset: bool
     log: bool
     watch: bool = True
+    kind: ServerKind | None = None
 
 
 def serve(
@@ -52,7 +61,7 @@ def serve(
 ) -> Iterator[list[Event]]:
     """Accept from `listeners` until the control says to close; yields the events to log at each tick."""
     state = empty_slots(loop.capacity)
-    replies = Replies(job.greet, echo=job.echo, state=state, counters=counters) if job.greet or job.echo else None
+    replies = _dialogue(job, state, counters, clock_ns())
     reads, notes = Reads(READ_ROWS, READ_BYTES), Notes(loop, log=job.log)
     worker = Worker(loop, counters, control, clock_ns, state, reads, notes, replies)
     closer = Closer(worker, reset=job.reset, peer="the client")
@@ -74,3 +83,21 @@ def serve(
         closing=lambda: closer.is_closing,
     )
     return run(workload, worker)
+
+
+def _dialogue(job: ServeJob, state: NDArray[np.uint8], counters: Counters, now_ns: int) -> Dialogue | None:
+    if job.kind is None:
+        return Replies(job.greet, echo=job.echo, state=state, counters=counters) if job.greet or job.echo else None
+    return Sessions(
+        job.kind,
+        None,
+        0.0,
+        connection=0,
+        source=lambda _: "",
+        state=state,
+        counters=counters,
+        timeout_s=GREETING_S,
+        begin_ns=now_ns,
+        half_duplex=True,
+        replies=job.kind.replies,
+    )

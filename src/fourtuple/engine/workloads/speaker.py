@@ -12,7 +12,7 @@ class Speaker:
     """Sends the data of the dialogue.
 
     listen: called with slots that may be read again
-    lost:   called with the completions of failed sends
+    lost:   called with the completions of failed sends, and with the connections that the dialogue gives up
     """
 
     def __init__(
@@ -28,6 +28,8 @@ class Speaker:
         now_ns = self._worker.clock_ns()
         for outgoing in self._dialogue.say(now_ns):
             self._worker.loop.send(outgoing.slots, outgoing.buffers, outgoing.rows, outgoing.sizes)
+        if len(over := self._dialogue.over()):
+            self._lost(over)
         return min(TICK_S, self._dialogue.wait_s(now_ns))
 
     def take(self, sends: Completions) -> None:

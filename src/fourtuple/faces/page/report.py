@@ -55,8 +55,8 @@ def compare_page(comparison: Comparison) -> str:
             ("rate_per_s", "New connections per second", "per second"),
         )
     ]
-    if all(len(run.connects) for _, run in both):
-        latencies = charts.both_latencies([(name, histogram(run.connects)[0]) for name, run in both])
+    if all(len(run.growth["connect_us"]) for _, run in both):
+        latencies = charts.both_latencies([(name, histogram(run.growth["connect_us"])[0]) for name, run in both])
         figures.append((latencies, percentiles_table(both), ""))
     rows = [
         (row.name, compare.cell(row, row.first), compare.cell(row, row.second), compare.ratio(row))

@@ -139,9 +139,9 @@ def _time(run: StoredRun, series: OverTime) -> Section:
 
 
 def _latency(run: StoredRun, series: OverTime) -> Section | None:
-    if not len(run.connects):
+    if not len(run.growth["connect_us"]):
         return None
-    figures = _durations(run, run.connects, "time to connect")
+    figures = _durations(run, run.growth["connect_us"], "time to connect")
     if not np.isnan(series.occupancy).all():
         chart = charts.latency_by_occupancy(series)
         figures.append((chart, _occupancy_table(series), _slow_lane(series, run.start)))
@@ -150,12 +150,12 @@ def _latency(run: StoredRun, series: OverTime) -> Section | None:
 
 
 def _answers(run: StoredRun) -> Section:
-    figures = _durations(run, run.answers, "time to answer", "answer-")
+    figures = _durations(run, run.growth["answer_us"], "time to answer", "answer-")
     words = ["From the moment when a message was sent until its whole answer was seen."]  # in files of version 1
-    if len(run.services):
+    if len(run.growth["service_us"]):
         words = ["From the moment when a message was due, even if it was sent later, until its whole answer was seen."]
         words.append("Service time is counted from the moment when the message was sent.")
-        figures += _durations(run, run.services, "service time", "service-")[1:]
+        figures += _durations(run, run.growth["service_us"], "service time", "service-")[1:]
     return Section("answers", "Time to answer", words, figures=figures)
 
 
@@ -349,7 +349,7 @@ def both_table(runs: Sequence[tuple[str, OverTime]], field: str) -> Table:
 
 def percentiles_table(runs: Sequence[tuple[str, StoredRun]]) -> Table:
     """Percentiles of the time to connect of two runs."""
-    latencies = [(name, histogram(run.connects)[1]) for name, run in runs]
+    latencies = [(name, histogram(run.growth["connect_us"])[1]) for name, run in runs]
     rows = [(name, *map(microseconds, (each.p50, each.p90, each.p99, each.max))) for name, each in latencies]
     return Table(("run", "p50", "p90", "p99", "max"), rows, frozenset({1, 2, 3, 4}))
 

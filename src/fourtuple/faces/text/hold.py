@@ -46,6 +46,12 @@ def _talk(record: HoldRecord) -> Iterator[str]:
         yield f"  sent      {format_count(record.requests)}{late}"
     if record.unsent:
         yield f"  not sent  {format_count(record.unsent)}, due for more than a second when the connection ended"
+    if record.tls_us != NOT_MEASURED:
+        yield f"  TLS       {latency(record.tls_us)}"
+    if record.session_us != NOT_MEASURED:
+        yield f"  session   {latency(record.session_us)}   from connected to established"
+    for reason, count in record.reasons.items():
+        yield from wrapped("  why       ", f"{format_count(count)} × {reason}")
     if record.answers:
         rate = f"   {format_rate(record.answers_per_s)}" if record.requests else ""
         yield f"  answers   {format_count(record.answers)}{rate}"

@@ -1,0 +1,97 @@
+"""A run of hold, serve or churn as Prometheus metrics, while it lasts."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from fourtuple.core.errnos import cannot_listen
+from fourtuple.core.runs.counters import DURATIONS, MAPS, TABLE, Kept
+from fourtuple.core.runs.histogram import bucket_edges
+from fourtuple.core.runs.records import Sample
+from fourtuple.core.runs.run import Run
+from fourtuple.core.space.endpoints import Endpoint
+from fourtuple.core.visible import visible
+from fourtuple.faces.export.metrics import sentence
+from fourtuple.faces.export.server import MetricsServer
+
+R = TypeVar("R")
+NOW = frozenset({"phase", "wanted", "capacity", "opening", "open", "greeting", "rss_bytes"})  # may also go down
+BOUNDS = tuple(2.0**power for power in range(3, 26))  # µs: 8 µs to 34 s
+
+
+def metered(run: Run[Sample, R], address: str, announce: Callable[[str], None]) -> Run[Sample, R]:
+    """The same run, whose latest sample is served as metrics on `address` until it ends.
+
+    address:  ADDRESS:PORT to listen on
+    announce: told the URL, once the metrics can be read
+
+    Raises UsageError for an invalid address; CannotError if it cannot be listened on.
+    """
+    end, metrics = Endpoint.parse(address), RunMetrics()
+    registry = CollectorRegistry()
+    registry.register(metrics)
+    try:
+        server = MetricsServer(str(end.address), end.port, make_wsgi_app(registry))
+    except OSError as error:
+        raise cannot_listen(str(end), error) from None
+
+    def steps() -> Generator[Sample, None, R]:
+        with run:
+            for number, sample in enumerate(run):
+                metrics.publish(sample)
+                if not number:
+                    server.start()  # now, as a process with threads is not forked
+                    announce(f"metrics on http://{end}/metrics")
+                yield sample
+            return run.record
+
+    return Run(steps())
+
+
+class RunMetrics(Collector):
+    """A Prometheus collector that reports the sample that was last published."""
+
+    def __init__(self) -> None:
+        self._sample: Sample | None = None
+
+    def publish(self, sample: Sample) -> None:
+        self._sample = sample
+
+    def collect(self) -> Iterable[Metric]:
+        return _families(self._sample) if self._sample else ()
+
+
+def _families(sample: Sample) -> Iterator[Metric]:
+    for each in TABLE:
+        if each.kept is Kept.COLUMN:
+            kind = GaugeMetricFamily if each.name in NOW else CounterMetricFamily
+            yield kind(f"fourtuple_run_{each.name}", sentence(each.meaning), getattr(sample, each.field))
+    for each in MAPS:
+        yield _by_label(each.name, each.meaning, getattr(sample, each.field))
+    for each in DURATIONS:
+        yield _histogram(each.name, each.meaning, getattr(sample, each.field))
+
+
+def _by_label(name: str, meaning: str, counts: Mapping[str, int]) -> Metric:
+    """A counter with a label: an errno, or the reason of a session's end."""
+    label = "reason" if name == "reasons" else "errno"
+    family = CounterMetricFamily(f"fourtuple_run_{name}", sentence(meaning), labels=[label])
+    for value, count in counts.items():
+        family.add_metric([visible(value)], count)
+    return family
+
+
+def _histogram(name: str, meaning: str, counts: NDArray[np.int64]) -> Metric:
+    """A histogram in seconds. Its bounds are bounds of our buckets; the sum is taken from the middles of these."""
+    edges = bucket_edges()
+    below = np.concatenate(([0], np.cumsum(counts)))[np.searchsorted(edges, BOUNDS)]
+    buckets = [(repr(bound / 1e6), int(count)) for bound, count in zip(BOUNDS, below, strict=True)]
+    total_s = float(((edges[:-1] + edges[1:]) / 2 * counts).sum() / 1e6)
+    family = HistogramMetricFamily(f"fourtuple_run_{name.removesuffix('_us')}_seconds", sentence(meaning))
+    family.add_metric([], [*buckets, ("+Inf", int(counts.sum()))], total_s)
+    return family

@@ -1,0 +1,85 @@
+"""--metrics: what a scrape says while a run lasts, beside the run's own record."""
+
+import socket
+from collections.abc import Mapping
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from fourtuple.core.errors import ShortfallError, UsageError
+from fourtuple.core.runs.records import HoldRecord, Sample
+from fourtuple.core.runs.run import Run
+from fourtuple.faces.export.run import metered
+from fourtuple.verbs.background import serving
+from fourtuple.verbs.hold import hold
+
+
+def a_free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def scraped(address: str) -> Mapping[str, float]:
+    """The values of all metrics, those with labels by their labels."""
+    families = text_string_to_metric_families(httpx.get(f"http://{address}/metrics").text)
+    return {
+        each.name + "".join(f"{{{name}={value}}}" for name, value in each.labels.items()): each.value
+        for family in families
+        for each in family.samples
+    }
+
+
+def a_hold(end: str, address: str, **options: object) -> tuple[Run[Sample, HoldRecord], list[str]]:
+    said: list[str] = []
+    return metered(hold(100, [end], hold_s=60, **options), address, said.append), said
+
+
+def test_a_scrape_tells_what_the_run_counts() -> None:
+    """100 connections: while they are held, the metrics are the sample's numbers; then the server is gone."""
+    address = f"127.0.0.1:{a_free_port()}"
+    with serving(end := f"127.0.0.1:{a_free_port()}", "--echo"):
+        run, said = a_hold(end, address, send=b"ping", expect=b"ping", every_s=0.2)
+        with run:
+            sample = next(each for each in run if each.census and each.answers >= 100)
+            found = scraped(address)
+
+    assert said == [f"metrics on http://{address}/metrics"]
+    assert (found["fourtuple_run_open"], found["fourtuple_run_opened_total"]) == (100, 100)
+    assert found["fourtuple_run_answers_total"] == sample.answers
+    assert found["fourtuple_run_answer_seconds_count"] == sample.answer_histogram.sum()
+    assert found["fourtuple_run_connect_seconds_bucket{le=+Inf}"] == 100
+
+
+def test_failures_are_told_by_errno() -> None:
+    """Nobody listens: 100 failures with ECONNREFUSED."""
+    address = f"127.0.0.1:{a_free_port()}"
+    run, _ = a_hold(f"127.0.0.1:{a_free_port()}", address)
+    with run:
+        next(each for each in run if sum(each.failed.values()) == 100)
+        found = scraped(address)
+
+    assert found["fourtuple_run_failed_total{errno=ECONNREFUSED}"] == 100
+
+
+def test_a_bucket_counts_what_is_below_its_bound() -> None:
+    """The buckets are cumulative and exact: their bounds are bounds of the histogram."""
+    address = f"127.0.0.1:{a_free_port()}"
+    with serving(end := f"127.0.0.1:{a_free_port()}"):
+        run, _ = a_hold(end, address)
+        with run:
+            sample = next(each for each in run if each.census)
+            found = scraped(address)
+    below = [count for name, count in found.items() if name.startswith("fourtuple_run_connect_seconds_bucket")]
+
+    assert below == sorted(below)
+    assert below[-1] == sample.connect_histogram.sum() == 100
+
+
+def test_an_address_that_is_taken_is_an_error_before_anything_is_opened() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(ShortfallError, match=address):
+            a_hold("127.0.0.1:9", address)
+    with pytest.raises(UsageError, match="port"):
+        a_hold("127.0.0.1:9", "127.0.0.1")
