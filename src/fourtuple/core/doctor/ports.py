@@ -11,7 +11,7 @@ import numpy as np
 
 from fourtuple.core.census.usage import Usage
 from fourtuple.core.census.view import left_of
-from fourtuple.core.doctor.patient import NEAR_SHARE, Patient, of_most, rank_of
+from fourtuple.core.doctor.patient import NEAR_SHARE, Patient, of_most, rank_of, so
 from fourtuple.core.doctor.records import Rank, Trouble
 from fourtuple.core.limits.cures import Cure, Needs, at_hand_first
 from fourtuple.core.limits.facts import PortFacts
@@ -316,8 +316,8 @@ def udp_ports(patient: Patient) -> Iterator[Trouble]:
         yield Trouble(
             key="udp-ports",
             rank=rank,
-            says=f"UDP sockets have {of_most(used, most)} source ports: then sendto(), connect() and bind() of new ones"
-            " fail with EAGAIN or EADDRINUSE",
+            says=f"UDP sockets have {of_most(used, most)} source ports"
+            + so(rank, "sendto(), connect() and bind() of new ones {now}fail with EAGAIN or EADDRINUSE"),
             subject=patient.of_namespace(namespace, _first(holders)),
             evidence=_facts_about(patient, facts, holders),
             cause="UDP sockets that nobody closes, or one socket for each request, as resolvers do",

@@ -19,7 +19,7 @@ from fourtuple.core.snapshot.host import Origin
 from fourtuple.core.snapshot.records import HostNamespace, HostProcess, HostRoute, Snapshot
 from fourtuple.core.sockets.columns import Mask
 from fourtuple.core.sockets.filter import EVERYWHERE, Where
-from fourtuple.core.sockets.owners import NOBODY, Holders
+from fourtuple.core.sockets.owners import Holders
 from fourtuple.core.sockets.table import SOCKET, Chosen, Sockets, State, mapped, recast, unmapped
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec
 from fourtuple.core.units import quoted
@@ -95,8 +95,9 @@ class Recorded:
         inside = self._namespace
         tables = ((inside.sockets, inside.socket_pids), (inside.listeners, inside.listener_pids))
         known = [(table["inode"], pids) for table, pids in tables if len(pids)]
-        if not known:
-            return NOBODY
+        if not known:  # nobody looked for owners
+            nothing = np.zeros(0, np.uint32)
+            return Holders((), nothing, np.zeros(0, np.int64), visible=None, users={}, listed=True)
         own, pids = (np.concatenate(columns) for columns in zip(*known, strict=True))
         own, first = np.unique(own[pids > 0], return_index=True)
         found, numbers = np.unique(pids[pids > 0][first], return_inverse=True)
@@ -107,6 +108,7 @@ class Recorded:
             numbers=numbers.astype(np.int64),
             visible=None if uid == 0 else frozenset(() if uid is None else (uid,)),
             users={},
+            listed=uid is None,
         )
 
     def resolve(self, spec: EndpointSpec) -> list[Address]:
