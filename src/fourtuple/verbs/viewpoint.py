@@ -11,7 +11,7 @@ import numpy as np
 from fourtuple.core.census.records import By, Census, PairCount, Source
 from fourtuple.core.census.usage import Usage
 from fourtuple.core.census.view import View
-from fourtuple.core.errors import ShortfallError, UsageError
+from fourtuple.core.errors import CannotError, ShortfallError, UsageError
 from fourtuple.core.limits.facts import World
 from fourtuple.core.numbers import number_of
 from fourtuple.core.snapshot.host import Host
@@ -76,16 +76,18 @@ class Viewpoint:
             pair=pair,
             owners=str(pair.owners) if pair else "",
             ports=seen.ports,
-            destinations=sum(isinstance(row, PairCount) and row.role is Role.CLIENT for row in found.rows),
+            destinations=sum(isinstance(row, PairCount) and row.role is Role.CLIENT for row in found.rows)
+            if self._read_from
+            else None,
             queue=queue_of(listening, self._read_from),
             full=full_queues(listening[listening["local_port"] == end.port] if end else listening)[:MOST_FULL],
             unix=self._unix(finding),
             local=None if end is None else self._host.is_local(end.address),
-            listens=None if end is None else self._listens(end),
+            listens=None if end is None or not self._read_from else self._listens(end),
             has_source=self._has_source(finding),
             tentative=self._tentative(finding),
             holders=tuple(self._holders(finding.port)),
-            close_wait=found.sockets.get(State.CLOSE_WAIT.name, 0),
+            close_wait=found.sockets.get(State.CLOSE_WAIT.name, 0) if self._read_from else None,
             close_wait_owners=", ".join(filter(None, (str(leak.owners) for leak in found.leaks[:MOST_OWNERS]))),
             asked=pid is not None,
             limits=dict(self._limits(seen.world, pid)),
@@ -129,7 +131,11 @@ class Viewpoint:
 
     @cached_property
     def _folded(self) -> tuple[tuple[Usage, Sockets], str]:
-        return self._host.fold(partial(self._fold, self._listeners), CONNECTED)
+        fold = partial(self._fold, self._listeners)
+        try:
+            return self._host.fold(fold, CONNECTED)
+        except CannotError:  # a paste without the sockets, which tells other things
+            return fold(()), ""
 
     @property
     def _read_from(self) -> str:

@@ -28,6 +28,7 @@ T = TypeVar("T")
 ANY_PROGRAM = "a program started there"
 SHELL = 0  # the PID of the program that a paste's `ulimit -a` speaks of
 NO_ROUTE = "the snapshot has no route there"
+NO_PROCESS = "the snapshot has no such process"
 NO_LISTING, LISTING = "the snapshot does not list them", "Paste the output of ss -tanp, too."
 
 
@@ -205,7 +206,7 @@ def world_of(snapshot: Snapshot, inside: HostNamespace, pid: int | None) -> Worl
     """The World of a process in a namespace; None: of a program that is started there. Raises UsageError."""
     process = snapshot.processes.get(SHELL if pid is None else pid)
     if pid is not None and process is None:
-        raise UsageError(f"the process {pid}", "the snapshot has no process with this PID")
+        raise UsageError(f"--pid {pid}", NO_PROCESS)
     cgroup = snapshot.cgroups.get(process.cgroup) if process else None
     sysctls = {**snapshot.sysctls, **inside.sysctls}
     why_not = dict(inside.why_not)
@@ -304,6 +305,7 @@ def _most_common(packed: NDArray[np.void]) -> list[Address]:
 def _namespace_of(snapshot: Snapshot, pid: int | None, netns: str | None) -> HostNamespace:
     """The namespace with this name, PID or `net:[…]`; else that of the process; else init's. Raises UsageError."""
     names: Mapping[str, HostNamespace] = snapshot.namespaces
+    option = "--pid" if netns is None else "--netns"
     if netns is not None and (number := number_of(netns)) is not None:
         pid, netns = number, None
     if netns is not None:
@@ -311,11 +313,11 @@ def _namespace_of(snapshot: Snapshot, pid: int | None, netns: str | None) -> Hos
             if netns in (inside.netns, inside.name):
                 return inside
         known = ", ".join(each.name or each.netns for each in _first(names.values()))
-        raise UsageError(f"the network namespace {quoted(netns)}", "the snapshot does not have it", f"It has {known}.")
+        raise UsageError(f"--netns {quoted(netns)}", "the snapshot does not have it", f"It has {known}.")
     if pid is not None:
         process = snapshot.processes.get(pid)
         if process is None:
-            raise UsageError(f"the process {pid}", "the snapshot has no process with this PID")
+            raise UsageError(f"{option} {pid}", NO_PROCESS)
         if process.netns in names:
             return names[process.netns]
         hidden = "its network namespace is not in the snapshot; its maker could not see it"
