@@ -115,7 +115,7 @@ def test_the_other_ends_of_another_host_are_not_known() -> None:
     trouble = short(host(orphaned(PORTS), others(PORTS, State.CLOSE_WAIT, there="10.0.0.8")))
 
     assert "server" not in trouble.cause
-    assert not any("on this host" in each for each in trouble.evidence)
+    assert not any("on the same host" in each for each in trouble.evidence)
 
 
 def test_a_loopback_address_of_another_namespace_is_not_the_other_end() -> None:
@@ -123,7 +123,7 @@ def test_a_loopback_address_of_another_namespace_is_not_the_other_end() -> None:
     mine = {"sockets": filled(rows, SOCKET), "socket_pids": np.full(PORTS, PID, np.int32)}
     trouble = short(host(mine, others(PORTS, State.CLOSE_WAIT, there="127.0.0.1", here="127.0.0.1")))
 
-    assert not any("on this host" in each for each in trouble.evidence)
+    assert not any("on the same host" in each for each in trouble.evidence)
 
 
 def test_ends_that_are_not_accepted_are_those_of_the_listener() -> None:
@@ -140,7 +140,7 @@ def test_a_full_accept_queue_of_this_host_answers_no_syn() -> None:
     full["listeners"]["recv_q"] = 6
 
     assert (
-        "the accept queue of server (77), on this host, is full"
+        "the accept queue of server (77), on the same host, is full"
         in short(host(connections(PORTS, State.SYN_SENT), full)).cause
     )
     assert "is full" in short(host(connections(PORTS, State.SYN_SENT), free)).cause
@@ -153,8 +153,10 @@ def test_a_listener_on_every_address_is_not_that_of_another_host() -> None:
     full["listeners"]["recv_q"] = 6
     mine = connections(PORTS, State.SYN_SENT)
 
-    assert "on this host, is full" not in short(host(mine, full)).cause
-    assert "on this host, is full" in short(host(mine, full | {"addresses": (HostAddress(THERE, 24, "eth0"),)})).cause
+    assert "on the same host, is full" not in short(host(mine, full)).cause
+    assert (
+        "on the same host, is full" in short(host(mine, full | {"addresses": (HostAddress(THERE, 24, "eth0"),)})).cause
+    )
 
 
 def test_a_peer_of_this_host_that_does_not_read_is_named() -> None:

@@ -56,11 +56,11 @@ class HeldPorts:
 
     states:  how many of them are in each state
     closed:  those in FIN_WAIT2 that no program has any more: a timer ends them
-    others:  their other ends, as far as they are on this host, by state
+    others:  their other ends, as far as they are on the same host, by state
     waiting: those other ends that no program has accepted
     holder:  the process with the most of the other ends, as `nginx (812)`; empty: none is known
     pid:     its PID
-    listener: the process that listens at the destination, if that is on this host; empty: none is known
+    listener: the process that listens at the destination, if that is on the same host; empty: none is known
     is_full: the accept queue there is full
     fin_timeout: net.ipv4.tcp_fin_timeout, in s; empty: unknown
     """
@@ -90,9 +90,9 @@ class HeldPorts:
     def evidence(self) -> tuple[str, ...]:
         """Where the other ends are, and what no program has any more."""
         found = []
-        if self.others:
+        if sum(self.others.values()) >= PART * self.total:
             whose = f"; {self.holder} has the most" if self.holder else ""
-            found.append(f"the other ends are on this host, too: {in_states(self.others)}{whose}")
+            found.append(f"the other ends are on the same host: {in_states(self.others)}{whose}")
         if self.closed:
             found.append(
                 f"{format_count(self.closed)} in FIN_WAIT2 belong to no program any more and end after a time:"
@@ -214,7 +214,7 @@ def _established(pair: HeldPorts, count: int) -> tuple[str, tuple[Cure, ...]]:
     said = f"{format_count(count)} connections to one destination are open at once, on all its source ports"
     cures = (FEWER, ENDS, *wider(pair.facts))
     if pair.waiting >= PART * count:
-        said += f"; of {format_count(pair.waiting)} the other end, on this host, is not accepted yet"
+        said += f"; of {format_count(pair.waiting)} the other end, on the same host, is not accepted yet"
         who = pair.listener or "the program that listens there"
         cures = (Cure(f"find out why {who} does not accept them"), *cures)
     return said, cures
@@ -246,7 +246,7 @@ def _fin_wait2(pair: HeldPorts, count: int) -> tuple[str, tuple[Cure, ...]]:
     left = pair.others.get(State.CLOSE_WAIT, 0)
     if pair.waiting >= PART * count:
         who = pair.listener or "the program that listens there"
-        said += f": {who}, on this host, has not accepted {format_count(pair.waiting)} of them"
+        said += f": {who}, on the same host, has not accepted {format_count(pair.waiting)} of them"
         cures.append(Cure(f"find out why {who} does not accept them"))
     elif pair.holder and left:
         said += f": {pair.holder} has {format_count(left)} of the other ends, in CLOSE_WAIT, and does not close them"
@@ -270,7 +270,7 @@ def _fin_wait1(pair: HeldPorts, count: int) -> tuple[str, tuple[Cure, ...]]:
     """This end has closed, and the peer has acknowledged neither all data nor the end."""
     said = f"{format_count(count)} were closed here, and the peer does not acknowledge what was sent (FIN_WAIT1)"
     if pair.others.get(State.ESTABLISHED):
-        said += f": {pair.holder or 'the program at the other end, on this host,'} does not read"
+        said += f": {pair.holder or 'the program at the other end, on the same host,'} does not read"
         first = Cure(f"let {pair.holder or 'the program at the other end'} read what it receives", "", Needs.CODE)
     else:
         said += ": it is gone, packets to it are lost, or it does not read"
@@ -294,7 +294,7 @@ def _syn_sent(pair: HeldPorts, count: int) -> tuple[str, tuple[Cure, ...]]:
     look = "look why the destination does not answer"
     if pair.is_full:
         who = pair.listener or "the program that listens there"
-        said += f": the accept queue of {who}, on this host, is full"
+        said += f": the accept queue of {who}, on the same host, is full"
         look = f"find out why {who} does not accept"
     else:
         said += ": a firewall drops them, the destination is down, or its accept queue is full"
