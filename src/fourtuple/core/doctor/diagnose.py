@@ -44,7 +44,8 @@ RULES: tuple[Rule, ...] = (
 MANY_WAITING = 10_000  # connections in TIME_WAIT that may use up the ports of a destination
 DEFAULT_PORTS = 28_232  # 32768-60999, where the range is not known
 NOTHING = "Nothing needs to be done."
-UNKNOWN = "What is not known may limit connections: look on that host with `fourtuple doctor`, as root."
+UNKNOWN = "What is not known may limit connections."
+AS_ROOT = "`fourtuple doctor` on the host, as root, sees most of it."
 ONLY_SO_FAR = "Nothing limits now. Run `fourtuple doctor --for 10s` to see whether these counters still move."
 
 
@@ -89,6 +90,8 @@ def _first(found: list[Trouble], unseen: Sequence[str], *, root: bool) -> str:
     """What to do first: the remedy of the worst finding that this user can apply now."""
     worst = next((trouble for trouble in found if trouble.rank.is_now), None)
     if worst is None:
-        return ONLY_SO_FAR if found else UNKNOWN if unseen else NOTHING
+        if found:
+            return ONLY_SO_FAR
+        return NOTHING if not unseen else UNKNOWN if root else f"{UNKNOWN} {AS_ROOT}"
     cures = at_hand_first(worst.cures, root=root)
     return f"Start with {worst.subject}: {cures[0].do}" if cures else f"Start with {worst.subject}"

@@ -16,6 +16,7 @@ from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.time_wait import TIME_WAIT_S, TIME_WAIT_TIMER, permits_reuse
 from fourtuple.core.numbers import number_of
 from fourtuple.core.record import dataclass
+from fourtuple.core.snapshot.fold import UNSEEN_INODE
 from fourtuple.core.snapshot.records import HostNamespace
 from fourtuple.core.sockets.columns import Mask, is_wildcard
 from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, unmapped
@@ -56,6 +57,7 @@ class HeldPorts:
 
     states:  how many of them are in each state
     closed:  those in FIN_WAIT2 that no program has any more: a timer ends them
+    kept:    those in FIN_WAIT2 that a program has, as far as that is known
     others:  their other ends, as far as they are on the same host, by state
     waiting: those other ends that no program has accepted
     holder:  the process with the most of the other ends, as `nginx (812)`; empty: none is known
@@ -69,6 +71,7 @@ class HeldPorts:
     is_loopback: bool
     states: Mapping[State, int]
     closed: int
+    kept: int
     others: Mapping[State, int]
     waiting: int
     holder: str
@@ -107,13 +110,15 @@ def held(patient: Patient, namespace: HostNamespace, facts: PortFacts, mine: Mas
     others, pids = _other_ends(patient, namespace, rows)
     holders = Tally(pids[pids > 0].tolist())
     pid = min(holders, key=lambda each: (-holders[each], each), default=None)
+    is_half = rows["state"] == State.FIN_WAIT2
     listener, is_full = _listener(patient, namespace, rows)
     is_open = np.isin(others["state"], (State.ESTABLISHED, State.CLOSE_WAIT)) & (others["inode"] == 0)
     return HeldPorts(
         facts,
         is_loopback=_is_loopback(rows),
         states=_counted(rows),
-        closed=int(((rows["state"] == State.FIN_WAIT2) & (rows["timer"] == TIME_WAIT_TIMER)).sum()),
+        closed=int((is_half & (rows["timer"] == TIME_WAIT_TIMER)).sum()),
+        kept=int((is_half & (rows["timer"] != TIME_WAIT_TIMER) & ~np.isin(rows["inode"], (0, UNSEEN_INODE))).sum()),
         others=_counted(others),
         waiting=int((is_open | np.isin(others["state"], (State.SYN_RECV, State.NEW_SYN_RECV))).sum()),
         holder=_name(patient, pid),
@@ -256,11 +261,11 @@ def _fin_wait2(pair: HeldPorts, count: int) -> tuple[str, tuple[Cure, ...]]:
         whose = Needs.CODE if pair.others else Needs.OTHERS
         cures.append(Cure(f"let the program at the other end {CLOSE}", "", whose))
     timeout = number_of(pair.fin_timeout)
-    if 2 * pair.closed >= count and (timeout is None or timeout > SHORT_S):
+    if 2 * pair.kept < count and (timeout is None or timeout > SHORT_S):
         cures.append(
             Cure(f"sysctl -w {FIN_TIMEOUT}={SHORT_S}", "a peer that sends or closes later gets a reset", Needs.ROOT)
         )
-    if 2 * pair.closed < count:
+    if 2 * pair.kept >= count:
         said += "; a program still has them, so no timer ends them"
         cures.append(Cure("let the program here close them, and not only shut them down (shutdown(2))", "", Needs.CODE))
     return said, (*cures, *(() if pair.others else (ENDS, *wider(pair.facts))))

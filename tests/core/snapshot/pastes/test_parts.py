@@ -74,6 +74,57 @@ def test_a_limit_that_a_paste_shows_counts_in_every_form(
     assert ranks(setting + "$ uptime\n" + counted) == found
 
 
+NF_STAT = """\
+entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop icmp_error
+00000200  00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 0000000a 00000003 00000000 00000000
+00000200  00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000002 00000000 00000000 00000000
+"""
+ARP_STAT = """\
+entries,allocs,destroys,hash_grows,lookups,hits,res_failed,rcv_probes_mcast,table_fulls
+00000200,00000000 00000000 00000000 00000000 00000000 00000000 00000000 0000000a
+"""
+
+
+def test_files_with_a_line_for_each_cpu() -> None:
+    """Counters in hex are summed; the entries of connection tracking are those of all CPUs."""
+    tracked = f"net.netfilter.nf_conntrack_max = 512\n$ cat /proc/net/stat/nf_conntrack\n{NF_STAT}"
+    softnet = "0000a1b2 00000010 00000000 00000000 00000000 00000000 00000000 00000000 00000000\n" * 2
+
+    assert ranks(tracked) == {"conntrack": Rank.FAILS, "conntrack-insert-failed": Rank.SO_FAR}
+    assert any("12 so far" in each.says for each in diagnosis_of(tracked).findings)
+    assert ranks(ARP_STAT.replace("00000200,", "00000200 ")) == {"neighbours4-full": Rank.SO_FAR}
+    assert ranks(softnet) == {"softnet-drops": Rank.SO_FAR}
+    assert "32 so far" in diagnosis_of(softnet).findings[0].says
+    assert ranks("oom_kill 3\n") == {"oom-kills": Rank.SO_FAR}
+
+
+def test_the_files_of_a_process_are_counted_by_ls() -> None:
+    limits = "Max open files            1024                 4096                 files\n"
+    text = f"$ cat /proc/812/limits\n{limits}$ ls /proc/812/fd | wc -l\n{{}}\n"
+
+    assert ranks(text.format(1024)) == {"open-files": Rank.FAILS}
+    assert ranks(text.format(12)) == {}
+    assert not any(each.startswith("open files of processes") for each in diagnosis_of(text.format(12)).unseen)
+
+
+@pytest.mark.parametrize(
+    ("rest", "says"),
+    [
+        ('users:(("web",pid=812,fd=5))', "a program still has them"),
+        ("timer:(timewait,43sec,0)", "tcp_fin_timeout=10"),
+        ("", "tcp_fin_timeout=10"),
+    ],
+)
+def test_whether_a_program_has_a_socket_in_fin_wait2_is_said_only_if_it_is_shown(rest: str, says: str) -> None:
+    """By its process (-p), or by the timer of those that are closed (-o)."""
+    listed = "".join(f"FIN-WAIT-2 0 0 10.0.0.4:{40_000 + n} 10.0.0.9:443 {rest}\n" for n in range(100))
+    (trouble,) = diagnosis_of(f"net.ipv4.ip_local_port_range = 40000 40099\n{listed}").findings
+    text = " ".join((trouble.cause, *(cure.do for cure in trouble.cures)))
+
+    assert says in text
+    assert ("a program still has them" in text) == ("users" in rest)
+
+
 def test_a_listing_tells_how_many_sockets_are_in_time_wait() -> None:
     listed = "".join(f"TIME-WAIT 0 0 10.0.0.4:{40_000 + n} 10.0.0.9:443\n" for n in range(95))
 
@@ -138,7 +189,7 @@ def test_what_is_not_in_a_paste_is_not_known() -> None:
     assert "net.ipv4.ip_local_port_range is not in the paste" in about["source ports"]
     assert about.keys() >= {"open files of the host", "memory of TCP", "connection tracking", "accept queues"}
     assert lines.startswith("Nothing that is known limits")
-    assert diagnosis.first == UNKNOWN
+    assert diagnosis.first.startswith(UNKNOWN)
     assert diagnosis.to_json()["unseen"]
 
 

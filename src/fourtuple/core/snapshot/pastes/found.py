@@ -128,6 +128,7 @@ def snapshot_of(found: FoundParts) -> Snapshot:
         files_in_use=number_of(file_nr[0]) if file_nr else None,
         threads=found.threads,
         sysctls=settings,
+        counters=found.counters,
         namespaces={"": inside},
         processes=processes,
         log=tuple(found.log),
@@ -157,7 +158,9 @@ def _table(
         table[name] = np.array([getattr(row, name) for row in rows], SOCKET[name])
     table["family"] = families(table)
     is_waiting = table["state"] == State.TIME_WAIT
-    table["timer"] = np.where(is_waiting, TIME_WAIT_TIMER, 0)
+    # ss -o shows the same timer of sockets that their program has closed.
+    has_timer = np.array([row.expires_ms is not None for row in rows], bool) & (table["state"] == State.FIN_WAIT2)
+    table["timer"] = np.where(is_waiting | has_timer, TIME_WAIT_TIMER, 0)
     expires = [TIME_WAIT_MS if row.expires_ms is None else min(row.expires_ms, TIME_WAIT_MS) for row in rows]
     table["expires_ms"] = np.where(is_waiting, np.array(expires, np.int64), 0)
     table["inode"] = np.where(has_owner, np.where(pids > 0, pids, UNSEEN_INODE), 0)

@@ -8,8 +8,8 @@ from fourtuple.core.snapshot.records import HostNamespace, Snapshot
 from fourtuple.core.sockets.table import SOCK_DIAG
 
 NEVER = (
-    "the open files of each process, limits of users and cgroups, UDP ports, Unix sockets: a paste does not have them,"
-    " `fourtuple snapshot` on that host does"
+    "limits of users and cgroups, UDP ports, Unix sockets: a paste does not have them; `fourtuple snapshot` on that"
+    " host does"
 )
 
 
@@ -47,6 +47,8 @@ def _topics(snapshot: Snapshot, inside: HostNamespace) -> Iterator[Topic]:
     yield Topic("source ports", (setting(PORT_RANGE), (bool(inside.read_from), "a listing of sockets (ss -tanp)")))
     has_queues = inside.read_from == SOCK_DIAG and len(inside.listeners) > 0
     yield Topic("accept queues", ((has_queues, "a listing of listeners (ss -ltn)"),))
+    has_files = any(each.files_open is not None and each.files_soft is not None for each in snapshot.processes.values())
+    yield Topic("open files of processes", ((has_files, "/proc/PID/limits with ls /proc/PID/fd | wc -l"),))
     yield Topic("open files of the host", (setting("fs.file-nr"),))
     tracked = setting("net.netfilter.nf_conntrack_count"), setting("net.netfilter.nf_conntrack_max")
     yield Topic("connection tracking", tracked)

@@ -16,31 +16,14 @@ from fourtuple.core.snapshot.records import Snapshot
 from fourtuple.core.units import quoted
 
 MOST_CHARACTERS = 10_000  # of a line
-TOOLS = {
-    "ss",
-    "netstat",
-    "nstat",
-    "cat",
-    "head",
-    "tail",
-    "more",
-    "less",
-    "grep",
-    "sysctl",
-    "ulimit",
-    "conntrack",
-    "ethtool",
-    "ip",
-    "dmesg",
-    "free",
-}
-TOOLS |= {"uname", "date", "journalctl", "hostname"}
+TOOLS = {"ss", "netstat", "nstat", "sysctl", "conntrack", "ethtool", "ip", "arp", "free", "dmesg", "journalctl"}
+TOOLS |= {"cat", "head", "tail", "more", "less", "grep", "ls", "ulimit", "uname", "date", "hostname"}
 _PROMPT = re.compile(
     r"(?:\[?[\w.-]+@(?P<host>[\w.-]+)(?::\S*| [~/]\S*| \w+(?=\]))?\]? ?|(?:sh|bash)-[\d.]+|\S{1,40}(?=%))?"
     r"[#$%>] ?(?:sudo )?(?P<command>\w.*)?$"
 )
 # A command without its prompt: what has an option or a file begins no line of any output.
-_COMMAND = re.compile(r"(?:sudo )?(?P<command>[a-z]+(?: [\w./:=,-]+)*)$")
+_COMMAND = re.compile(r"(?:sudo )?(?P<command>[a-z]+(?: [\w./:=,|-]+)*)$")
 _OF_FILE = re.compile(r"(?:/proc/)(?!sys/|\d)[^\s:]+: *(?=\S)")  # as grep prints it before each line
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _FENCE = re.compile(r"(?:```|~~~)[\w-]*$")

@@ -102,6 +102,10 @@ class SettingLines:
         if self.expected and (_VALUE.match(line) or (not line and self.expected[0] in _MAY_BE_EMPTY)):
             _set(self.expected.pop(0), line, found)
             return True
+        if self.pid != SHELL and _is_file_count(found.command) and (count := number_of(line)) is not None:
+            found.process(self.pid)["files_open"] = count
+            found.note("/proc/PID/fd")
+            return True
         if found.command == ("conntrack", "-C") and number_of(line.strip()) is not None:
             _set("net.netfilter.nf_conntrack_count", line, found, "conntrack -C")
             return True
@@ -186,6 +190,15 @@ def _named_in(command: tuple[str, ...]) -> Iterator[str]:
         for word in command[1:]:
             if word.startswith(PROC_SYS):
                 yield word.removeprefix(PROC_SYS).replace("/", ".")
+
+
+def _is_file_count(command: tuple[str, ...]) -> bool:
+    """Whether it is `ls /proc/PID/fd | wc -l`; ls -l prints one line more."""
+    return (
+        command[:1] == ("ls",)
+        and command[-2:] == ("wc", "-l")
+        and not any("l" in word for word in command[1:-2] if word.startswith("-"))
+    )
 
 
 def _set(name: str, text: str, found: FoundParts, source: str = "sysctl") -> None:
