@@ -41,14 +41,13 @@ def snapshot_lines(snapshot: Snapshot, file: str, size_bytes: int) -> Iterator[s
     ]
     yield from wrapped("", f"{', '.join(counts[:-1])} and {counts[-1]}")
     asked = "" if file == "-" else f" · fourtuple limits --from {shell_words([file])}"
-    yield from wrapped("", f"{format_size(size_bytes)} in {'standard output' if file == '-' else file}{asked}")
+    yield f"{format_size(size_bytes)} in {'standard output' if file == '-' else file}{asked}"
     for sentence in snapshot.unseen:
         yield from wrapped("not seen: ", sentence)
 
 
-def recording_lines(file: str, every_s: float, keep_s: float) -> Iterator[str]:
-    times = f"every {format_duration(every_s)}, keeping {format_duration(keep_s)}"
-    yield from wrapped("", f"recording to {file} {times}; Ctrl-C ends it")
+def recording_line(file: str, every_s: float, keep_s: float) -> str:
+    return f"recording to {file} every {format_duration(every_s)}, keeping {format_duration(keep_s)}; Ctrl-C ends it"
 
 
 def moment_line(written: RecordedLine) -> str:

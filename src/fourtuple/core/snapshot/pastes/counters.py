@@ -51,6 +51,7 @@ LINK_COUNTERS = {
     "TX": {"errors": "tx_errors", "dropped": "tx_dropped", "carrier": "tx_carrier_errors"},
 }
 CONNTRACK = ("found", "searched", "invalid", "insert", "insert_failed", "drop", "early_drop", "error", "search_restart")
+STAT, SOFTNET_STAT, VMSTAT = "/proc/net/stat/", "/proc/net/softnet_stat", "/proc/vmstat"
 UNKNOWN_NIC = "nic"
 _SECTION = re.compile(rf"({'|'.join(SECTIONS)}):$")
 _SENTENCE = re.compile(r"(\d+) (\w[\w ]+)$")
@@ -160,7 +161,7 @@ class CounterLines:
         """A line of a file that has one for each CPU, or of /proc/vmstat."""
         if oom := _OOM_KILL.match(line):
             found.counters["vmstat.oom_kill"] = number_of(oom[1]) or 0
-            found.note("/proc/vmstat")
+            found.note(VMSTAT)
             return True
         if _STAT_HEAD.match(line):
             self.begin()
@@ -178,7 +179,7 @@ class CounterLines:
         wanted = CONNTRACK if table == "nf_conntrack" else ("table_fulls",) if table else ("dropped",)
         counts = {f"{table or 'softnet_stat'}.{name}": values[name] for name in wanted if name in values}
         counted(counts, found.counters)
-        found.note(f"/proc/net/stat/{table}" if table else "/proc/net/softnet_stat")
+        found.note(f"{STAT}{table}" if table else SOFTNET_STAT)
         return True
 
     def _of_links(self, line: str, found: FoundParts) -> bool:

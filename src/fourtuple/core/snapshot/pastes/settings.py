@@ -53,6 +53,7 @@ _FREE_HEAD = re.compile(r"total +used +free +shared +(?:buff/cache|buffers +cach
 _FREE = re.compile(r"Mem: +([\d.]+\w*) +([\d.]+\w*) +([\d.]+\w*) +([\d.]+\w*) +([\d.]+\w*)(?: +([\d.]+\w*))?$")
 _UNITS = {"": 1024, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 FREE_OPTIONS = {"-b": 1, "-k": 2**10, "-m": 2**20, "-g": 2**30, "--bytes": 1, "--mebi": 2**20, "--gibi": 2**30}
+PID_FILES = "/proc/PID/fd"
 UNLIMITED = ("unlimited", "infinity")
 
 
@@ -104,7 +105,7 @@ class SettingLines:
             return True
         if self.pid != SHELL and _is_file_count(found.command) and (count := number_of(line)) is not None:
             found.process(self.pid)["files_open"] = count
-            found.note("/proc/PID/fd")
+            found.note(PID_FILES)
             return True
         if found.command == ("conntrack", "-C") and number_of(line.strip()) is not None:
             _set("net.netfilter.nf_conntrack_count", line, found, "conntrack -C")
