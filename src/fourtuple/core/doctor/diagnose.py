@@ -46,7 +46,7 @@ DEFAULT_PORTS = 28_232  # 32768-60999, where the range is not known
 NOTHING = "Nothing needs to be done."
 UNKNOWN = "What is not known may limit connections."
 AS_ROOT = "`fourtuple doctor` on the host, as root, sees most of it."
-ONLY_SO_FAR = "Nothing limits now. Run `fourtuple doctor --for 10s` to see whether these counters still move."
+ONLY_SO_FAR = "`fourtuple doctor --for 10s` on the host shows whether this still happens."
 
 
 def diagnose(snapshot: Snapshot, before: Snapshot | None = None) -> Diagnosis:

@@ -132,8 +132,8 @@ KINDS = (
         "net/ipv6/addrconf.c, addrconf_dad_failure()",
     ),
 )
-_SINCE_BOOT = re.compile(r"(?:<\d+>)?\[ {0,6}(\d+)\.\d{6}\]")
-_LOCAL = re.compile(r"\[\w{3} (\w{3} {1,2}\d{1,2} \d\d:\d\d:\d\d \d{4})\]")
+_SINCE_BOOT = re.compile(r"(?:<\d+>|[a-z]+ *:[a-z]+ *: )?\[ {0,6}(\d+)\.\d{6}\]")
+_LOCAL = re.compile(r"(?:[a-z]+ *:[a-z]+ *: )?\[\w{3} (\w{3} {1,2}\d{1,2} \d\d:\d\d:\d\d \d{4})\]")
 _ISO = re.compile(r"\d{4}-\d\d-\d\dT[\d:.,]+(?:Z|[+-]\d\d:?\d\d)?")
 
 

@@ -1,9 +1,10 @@
 """The diagnosis of a host as text: what limits now, with evidence, cause and remedies; last, what to do first."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from datetime import UTC, datetime
 
 from fourtuple.core.doctor.records import Diagnosis, Rank, Trouble
+from fourtuple.core.limits.cures import Cure
 from fourtuple.core.units import format_count, format_duration
 from fourtuple.faces.text.lines import wrapped
 
@@ -19,9 +20,11 @@ def doctor_lines(diagnosis: Diagnosis, *, everything: bool = False) -> Iterator[
     so_far = [trouble for trouble in diagnosis.findings if not trouble.rank.is_now]
     yield from wrapped("", answer_of(diagnosis, now))
     shown = now if everything else now[:MOST]
+    told = set[Cure]()
     for trouble in shown:
         yield ""
-        yield from _trouble(trouble)
+        yield from _trouble(trouble, told if trouble.follows_from else set())
+        told.update(trouble.cures)
     if len(now) > len(shown):
         yield ""
         yield f"… and {format_count(len(now) - len(shown))} more (--all)"
@@ -64,14 +67,18 @@ def _plural(name: str, count: int) -> str:
     return name.removesuffix("es") if name == "processes" else name.removesuffix("s")
 
 
-def _trouble(trouble: Trouble) -> Iterator[str]:
+def _trouble(trouble: Trouble, told: Set[Cure]) -> Iterator[str]:
+    """told: remedies of its cause, which were printed above"""
     yield from wrapped(f"{MARKS[trouble.rank]} ", trouble.says)
     yield from wrapped("    whose     ", str(trouble.subject))
     for evidence in trouble.evidence:
         yield from wrapped("    evidence  ", evidence)
     yield from wrapped("    cause     ", trouble.cause)
+    if not told.isdisjoint(trouble.cures):
+        yield from wrapped("    do        ", "what helps against that finding")
     for cure in trouble.cures:
-        yield from wrapped("    do        ", str(cure))
+        if cure not in told:
+            yield from wrapped("    do        ", str(cure))
 
 
 def _so_far(shown: Sequence[Trouble], count: int) -> Iterator[str]:
@@ -79,7 +86,7 @@ def _so_far(shown: Sequence[Trouble], count: int) -> Iterator[str]:
     if not count:
         return
     yield ""
-    yield from wrapped("", "so far, perhaps long ago; --for 10s on the host shows whether it still happens:")
+    yield from wrapped("", "so far, perhaps long ago:")
     for trouble in shown:
         yield from wrapped("  · ", f"{trouble.says} ({trouble.subject})")
     if count > len(shown):

@@ -34,7 +34,7 @@ def limits_lines(limits: Limits, *, everything: bool = False) -> Iterator[str]:
     for reason in limits.because:
         yield from wrapped("not exact   ", reason)
     if limits.because and limits.can_probe and limits.strategy not in (Strategy.EXPLICIT, Strategy.BIND0):
-        yield "            --probe finds out, with short connections on 127.0.0.1 and bind()"
+        yield from wrapped(" " * 12, "--probe finds out, with short connections on 127.0.0.1 and bind()")
     if limits.probed is not None:
         yield from wrapped(
             "probed      ", f"{format_count(limits.probed)} ports, with short connections on 127.0.0.1 and bind()"

@@ -147,7 +147,9 @@ def test_a_listing_tells_how_many_sockets_are_in_time_wait() -> None:
         ("IPv6: eth0: IPv6 duplicate address 2001:db8::4 used by 02:42:ac:11:00:02 detected!", "address-duplicate"),
     ],
 )
-@pytest.mark.parametrize("form", ["[12345.678901] {}", "{}", "Nov 29 10:00:00 web1 kernel: {}"])
+@pytest.mark.parametrize(
+    "form", ["[12345.678901] {}", "{}", "Nov 29 10:00:00 web1 kernel: {}", "kern  :warn  : [12345.678901] {}"]
+)
 def test_a_failure_in_the_kernels_log_counts(line: str, key: str, form: str) -> None:
     """With its time or without: it is not said to be of now, and not that nothing is known to fail."""
     diagnosis = diagnosis_of(form.format(line))

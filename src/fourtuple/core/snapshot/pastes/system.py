@@ -30,8 +30,8 @@ _NEIGHBOURS = (
 )
 _PERMANENT = re.compile(r"[\da-f.:]+ dev \S+ (?:lladdr \S+ )?(?:[a-z]+ )*PERMANENT$|IP address +HW type +Flags")
 _DMESG = re.compile(
-    r"(?:<\d+>)?\[ {0,6}\d+\.\d{6}\] "
-    r"|\[\w{3} \w{3} {1,2}\d{1,2} \d\d:\d\d:\d\d \d{4}\] "
+    r"(?:<\d+>|[a-z]+ *:[a-z]+ *: )?\[ {0,6}\d+\.\d{6}\] "
+    r"|(?:[a-z]+ *:[a-z]+ *: )?\[\w{3} \w{3} {1,2}\d{1,2} \d\d:\d\d:\d\d \d{4}\] "
     r"|(?:\w{3} {1,2}\d{1,2} \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) \S+ kernel: "
     r"|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d,\d{6}[+-]\d\d:\d\d "
     # Failures without a time, as `dmesg -t` prints them.
