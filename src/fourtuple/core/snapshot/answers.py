@@ -107,6 +107,7 @@ class Recorded:
             numbers=numbers.astype(np.int64),
             visible=None if uid == 0 else frozenset(() if uid is None else (uid,)),
             users={},
+            shared=frozenset(own[np.isin(pids[pids > 0][first], self._namesakes)].tolist()),
         )
 
     def resolve(self, spec: EndpointSpec) -> list[Address]:
@@ -164,6 +165,14 @@ class Recorded:
         inside = self._namespace
         locals_ = np.unique(np.concatenate([inside.sockets["local"], inside.listeners["local"]]))
         return frozenset((*(mapped(each) for each in self.addresses()), *(each.tobytes() for each in locals_)))
+
+    @cached_property
+    def _namesakes(self) -> list[int]:
+        """The processes that are not alone with their name: a snapshot keeps one owner of a socket, and these fork."""
+        pids: dict[str, list[int]] = {}
+        for pid, process in self.snapshot.processes.items():
+            pids.setdefault(process.name, []).append(pid)
+        return [pid for each in pids.values() if len(each) > 1 for pid in each]
 
     def _name(self, pid: int) -> str:
         process = self.snapshot.processes.get(pid)

@@ -68,6 +68,7 @@ class Holders:
     numbers:   (n,), the number of the process that has each inode
     visible:   user IDs whose processes were all readable; None: those of all users
     users:     user names by user ID
+    shared:    inodes that further processes have, too
     asked:     owners were requested; otherwise there are none
     """
 
@@ -77,6 +78,7 @@ class Holders:
     visible: frozenset[int] | None
     users: Mapping[int, str]
     asked: bool = True
+    shared: frozenset[int] = frozenset()
 
     def owners(self, groups: Numbers, inodes: NDArray[np.uint32], uids: NDArray[np.uint32], count: int) -> list[Owners]:
         """The owners of each of `count` groups of sockets.
