@@ -77,6 +77,26 @@ def numbers_among(addresses: NDArray[np.void], ranges: Ranges) -> NDArray[np.int
     return numbers
 
 
+def distinct(numbers: NDArray[Any]) -> NDArray[Any]:
+    """The different ones of these numbers, ascending, as np.unique() gives them, which imports numpy.ma (0.02 s)."""
+    found = np.sort(numbers)
+    is_first = np.ones(len(found), bool)
+    is_first[1:] = found[1:] != found[:-1]
+    different: NDArray[Any] = found[is_first]
+    return different
+
+
+def is_in(numbers: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.bool_]:
+    """(n,): which of these numbers are among the wanted ones, as np.isin() tells, which may import numpy.ma (0.02 s).
+
+    wanted: ascending
+    """
+    if not len(wanted):
+        return np.zeros(len(numbers), bool)
+    found: NDArray[np.bool_] = wanted[np.minimum(np.searchsorted(wanted, numbers), len(wanted) - 1)] == numbers
+    return found
+
+
 def mixed(columns: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
     """(n,): a 64-bit hash of each row, mixed from at most five columns, one after the other."""
     hashes = np.zeros(len(columns[0]), np.uint64)

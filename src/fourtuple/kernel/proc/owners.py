@@ -3,13 +3,13 @@
 import contextlib
 import os
 import pwd
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.late import late_pattern
 from fourtuple.core.numbers import number_of
 from fourtuple.core.sockets.owners import Holders
 from fourtuple.kernel.proc.files import PROC, text_of
@@ -17,7 +17,7 @@ from fourtuple.kernel.proc.pid import inode_of
 
 INIT = 1  # holds listeners for services that it starts, so it is considered last
 _RING = "anon_inode:[io_uring]"
-_SOCKET = re.compile(r"socket:\[\d+\]")
+_SOCKET = late_pattern(r"socket:\[\d+\]")
 
 
 def read_holders(wanted: NDArray[np.uint32], *, rings: bool = False, proc: Path = PROC) -> Holders:
