@@ -16,6 +16,7 @@ from fourtuple.core.limits.weigh import weigh
 from fourtuple.core.plan.assume import NOTHING, assumed_world
 from fourtuple.core.record import dataclass
 from fourtuple.core.snapshot.host import Host
+from fourtuple.core.sockets.columns import is_in
 from fourtuple.core.sockets.ends import serving
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, full_queues
@@ -185,7 +186,7 @@ def _listeners(listens: Sockets, world: World) -> Sockets | None:
     """The listeners of the process; None: it has none, or they are not readable."""
     if world.process.sockets is None:
         return None
-    listens = listens[np.isin(listens["inode"], np.fromiter(world.process.sockets, np.uint64))]
+    listens = listens[is_in(listens["inode"], np.sort(np.fromiter(world.process.sockets, np.uint64)))]
     return listens if len(listens) else None
 
 

@@ -16,6 +16,7 @@ from fourtuple.core.limits.facts import World
 from fourtuple.core.numbers import number_of
 from fourtuple.core.snapshot.host import Host
 from fourtuple.core.snapshot.records import HostNamespace, HostProcess, Snapshot
+from fourtuple.core.sockets.columns import is_in
 from fourtuple.core.sockets.filter import EVERYWHERE
 from fourtuple.core.sockets.owners import Owners
 from fourtuple.core.sockets.role import Role
@@ -153,12 +154,12 @@ class Viewpoint:
     def _fold(self, listeners: Sockets, tables: Iterable[Sockets]) -> tuple[Usage, Sockets]:
         """The usage, and the sockets with the local ports in question, listeners first."""
         ports = np.array(sorted(self._ports), np.int64)
-        kept = [recast(listeners[np.isin(listeners["local_port"], ports)], SOCKET)]
+        kept = [recast(listeners[is_in(listeners["local_port"], ports)], SOCKET)]
 
         def passed() -> Iterator[Sockets]:
             for table in tables:
                 if len(ports):
-                    kept.append(table[np.isin(table["local_port"], ports)])
+                    kept.append(table[is_in(table["local_port"], ports)])
                 yield table
 
         usage = Usage.of(passed(), listeners, None, EVERYWHERE)

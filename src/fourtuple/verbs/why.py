@@ -21,6 +21,7 @@ from fourtuple.core.why.leads import target_of
 from fourtuple.core.why.reader import PHRASES, read_findings
 from fourtuple.core.why.scene import Bearing, Scene
 from fourtuple.core.why.when import bearing_of
+from fourtuple.kernel.netns import own_netns
 from fourtuple.verbs.hosts import here
 from fourtuple.verbs.survey import look
 from fourtuple.verbs.viewpoint import Viewpoint
@@ -120,7 +121,7 @@ class _Looks:
         ask: bool,
     ) -> None:
         ports = frozenset(each.port for each in findings if each.port is not None)
-        netns = host.world(pid, details=False).netns
+        netns = own_netns() if pid is None and host.origin is None else host.world(pid, details=False).netns
         self.own = Viewpoint(host, snapshot, snapshot.namespaces.get(netns), ports, pid, _whose(host), ask=ask)
         self.unseen: list[str] = []
         others = [each for each in snapshot.namespaces.values() if each.netns != netns] if everywhere else []

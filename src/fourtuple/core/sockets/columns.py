@@ -1,7 +1,7 @@
 """Columns of packed addresses and of ports: which rows match, without a loop over the rows."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,13 @@ def is_in(numbers: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.bool_]:
         return np.zeros(len(numbers), bool)
     found: NDArray[np.bool_] = wanted[np.minimum(np.searchsorted(wanted, numbers), len(wanted) - 1)] == numbers
     return found
+
+
+def in_states(states: NDArray[np.uint8], wanted: Iterable[int]) -> NDArray[np.bool_]:
+    """(n,): which sockets are in one of the wanted states. states: their column `state`"""
+    is_wanted = np.zeros(256, bool)
+    is_wanted[list(wanted)] = True
+    return is_wanted.take(states)
 
 
 def mixed(columns: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:

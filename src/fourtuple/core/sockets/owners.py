@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.record import dataclass
-from fourtuple.core.sockets.columns import Numbers
+from fourtuple.core.sockets.columns import Numbers, is_in
 from fourtuple.core.units import format_count
 
 SHOWN = 2  # process names in a text
@@ -120,7 +120,7 @@ class Holders:
         hidden, without, kernel = (len(self.processes) + number for number in range(3))
         codes = np.full(len(inodes), without)
         if self.visible is not None:
-            codes[~np.isin(uids, list(self.visible))] = hidden
+            codes[~is_in(uids, np.array(sorted(self.visible), np.int64))] = hidden
         if len(self.inodes):
             place = np.minimum(np.searchsorted(self.inodes, inodes), len(self.inodes) - 1)
             known = self.inodes[place] == inodes
