@@ -122,7 +122,13 @@ class Viewpoint:
 
     def unknown(self) -> dict[str, str]:
         """What could not be read here, and why."""
-        return dict(self._look(None, self.pid)[0].world.why_not)
+        return dict(self._world.why_not)
+
+    @property
+    def _world(self) -> World:
+        """The world of the given process, or of any, as a survey has seen it, whatever its target."""
+        seen = next((seen for (_, pid), (seen, _) in self._looks.items() if pid == self.pid), None)
+        return (seen or self._look(None, self.pid)[0]).world
 
     @cached_property
     def _listeners(self) -> Sockets:
@@ -141,7 +147,7 @@ class Viewpoint:
         """The busiest pairs; the owners of the sockets that a finding may be about are looked for once."""
         usage, _ = self._folded[0]
         view = View.of(usage, By.PAIR, MOST_PAIRS)
-        world = self._look(None, self.pid)[0].world
+        world = self._world
         taken = Source("", "", world.netns, world.kernel, self._read_from, None, 0)
         return view.census(taken, world, self._owned)
 

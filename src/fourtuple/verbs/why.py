@@ -101,7 +101,8 @@ def _judged(
     looks = _Looks(host, snapshot, findings, pid=pid, everywhere=everywhere, ask=ask)
     scenes = [looks.scene(*each) for each in zip(findings, bearings, targets, strict=True)]
     own, root = looks.own, os.geteuid() == 0
-    answer = judge(scenes, own.ceilings(), own.unknown(), rows=catalogue(), root=root)
+    ceilings = own.ceilings() if any(each.number is not None for each in findings) else {}
+    answer = judge(scenes, ceilings, own.unknown(), rows=catalogue(), root=root)
     # Where else the cause may be is of interest as long as it was not seen.
     is_seen = all(each.explanations and each.explanations[0].evidence for each in answer.findings)
     return replace(answer, unseen=tuple(looks.unseen) if any(bearings) and not is_seen else ())

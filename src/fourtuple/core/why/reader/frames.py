@@ -172,7 +172,7 @@ def _timed(line: str, folded: str) -> tuple[Stamp | None, str]:
         return None, folded
     if kernel := _OF_KERNEL.match(folded):
         return stamp, f"[@kernel]{folded[kernel.end() :]}"
-    here = None if match.re is _EPOCH else _time(folded, FRAME_CHARACTERS)
+    here = None if "epoch" in match.re.groupindex else _time(folded, FRAME_CHARACTERS)
     if here and here.start() <= FRAME_CHARACTERS // 2:
         before = _WEEKDAY.sub("", folded[: here.start()])
         folded = f"{before}@time{folded[here.end() :]}"
