@@ -12,6 +12,7 @@ import numpy as np
 from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.numbers import number_of
 from fourtuple.core.snapshot.records import HostNamespace, Snapshot, UnixListener
+from fourtuple.core.sockets.columns import distinct
 from fourtuple.core.units import format_count
 from fourtuple.kernel.probes import behaviours
 from fourtuple.kernel.proc.meminfo import read_host_memory, read_total_bytes
@@ -100,7 +101,7 @@ def _namespace(inside: Inside, seen: SeenProcesses) -> HostNamespace:
     udp_ports, udp_pids = None, Tally[int]()
     if inside.udp is not None:
         bound = inside.udp[inside.udp["local_port"] > 0]
-        udp_ports = tuple(np.unique(bound["local_port"]).tolist())
+        udp_ports = tuple(distinct(bound["local_port"]).tolist())
         udp_pids.update(owner for owner in seen.pids_of(bound["inode"]).tolist() if owner > 0)
     tracked = number_of(inside.sysctls.get("net.netfilter.nf_conntrack_count", ""))
     return HostNamespace(

@@ -16,6 +16,7 @@ from fourtuple.core.limits.facts import World
 from fourtuple.core.numbers import number_of
 from fourtuple.core.snapshot.host import Host
 from fourtuple.core.snapshot.records import HostNamespace, HostProcess, Snapshot
+from fourtuple.core.sockets.columns import is_in
 from fourtuple.core.sockets.filter import EVERYWHERE
 from fourtuple.core.sockets.owners import Owners
 from fourtuple.core.sockets.role import Role
@@ -123,7 +124,13 @@ class Viewpoint:
 
     def unknown(self) -> dict[str, str]:
         """What could not be read here, and why."""
-        return dict(self._look(None, self.pid)[0].world.why_not)
+        return dict(self._world.why_not)
+
+    @property
+    def _world(self) -> World:
+        """The world of the given process, or of any, as a survey has seen it, whatever its target."""
+        seen = next((seen for (_, pid), (seen, _) in self._looks.items() if pid == self.pid), None)
+        return (seen or self._look(None, self.pid)[0]).world
 
     @cached_property
     def _listeners(self) -> Sockets:
@@ -146,7 +153,7 @@ class Viewpoint:
         """The busiest pairs; the owners of the sockets that a finding may be about are looked for once."""
         usage, _ = self._folded[0]
         view = View.of(usage, By.PAIR, MOST_PAIRS)
-        world = self._look(None, self.pid)[0].world
+        world = self._world
         taken = Source("", "", world.netns, world.kernel, self._read_from, None, 0)
         return view.census(taken, world, self._owned)
 
@@ -159,12 +166,12 @@ class Viewpoint:
     def _fold(self, listeners: Sockets, tables: Iterable[Sockets]) -> tuple[Usage, Sockets]:
         """The usage, and the sockets with the local ports in question, listeners first."""
         ports = np.array(sorted(self._ports), np.int64)
-        kept = [recast(listeners[np.isin(listeners["local_port"], ports)], SOCKET)]
+        kept = [recast(listeners[is_in(listeners["local_port"], ports)], SOCKET)]
 
         def passed() -> Iterator[Sockets]:
             for table in tables:
                 if len(ports):
-                    kept.append(table[np.isin(table["local_port"], ports)])
+                    kept.append(table[is_in(table["local_port"], ports)])
                 yield table
 
         usage = Usage.of(passed(), listeners, None, EVERYWHERE)

@@ -21,6 +21,7 @@ from fourtuple.core.why.leads import target_of
 from fourtuple.core.why.reader import PHRASES, read_findings
 from fourtuple.core.why.scene import Bearing, Scene
 from fourtuple.core.why.when import bearing_of
+from fourtuple.kernel.netns import own_netns
 from fourtuple.verbs.hosts import here
 from fourtuple.verbs.survey import look
 from fourtuple.verbs.viewpoint import Viewpoint
@@ -100,7 +101,8 @@ def _judged(
     looks = _Looks(host, snapshot, findings, pid=pid, everywhere=everywhere, ask=ask)
     scenes = [looks.scene(*each) for each in zip(findings, bearings, targets, strict=True)]
     own, root = looks.own, os.geteuid() == 0
-    answer = judge(scenes, own.ceilings(), own.unknown(), rows=catalogue(), root=root)
+    ceilings = own.ceilings() if any(each.number is not None for each in findings) else {}
+    answer = judge(scenes, ceilings, own.unknown(), rows=catalogue(), root=root)
     # Where else the cause may be is of interest as long as it was not seen.
     is_seen = all(each.explanations and each.explanations[0].evidence for each in answer.findings)
     return replace(answer, unseen=tuple(looks.unseen) if any(bearings) and not is_seen else ())
@@ -120,7 +122,7 @@ class _Looks:
         ask: bool,
     ) -> None:
         ports = frozenset(each.port for each in findings if each.port is not None)
-        netns = host.world(pid, details=False).netns
+        netns = own_netns() if pid is None and host.origin is None else host.world(pid, details=False).netns
         self.own = Viewpoint(host, snapshot, snapshot.namespaces.get(netns), ports, pid, _whose(host), ask=ask)
         self.unseen: list[str] = []
         others = [each for each in snapshot.namespaces.values() if each.netns != netns] if everywhere else []

@@ -10,6 +10,7 @@ from fourtuple.core.doctor.queues import BACKLOG, COOKIES
 from fourtuple.core.doctor.records import Rank, Subject, Trouble
 from fourtuple.core.doctor.tasks import FEWER
 from fourtuple.core.doctor.tracking import MOST, SHORTER, UNTRACKED
+from fourtuple.core.late import late_pattern
 from fourtuple.core.limits.cures import Cure, Needs
 from fourtuple.core.record import dataclass
 from fourtuple.core.units import format_count
@@ -132,9 +133,9 @@ KINDS = (
         "net/ipv6/addrconf.c, addrconf_dad_failure()",
     ),
 )
-_SINCE_BOOT = re.compile(r"(?:<\d+>|[a-z]+ *:[a-z]+ *: )?\[ {0,6}(\d+)\.\d{6}\]")
-_LOCAL = re.compile(r"(?:[a-z]+ *:[a-z]+ *: )?\[\w{3} (\w{3} {1,2}\d{1,2} \d\d:\d\d:\d\d \d{4})\]")
-_ISO = re.compile(r"\d{4}-\d\d-\d\dT[\d:.,]+(?:Z|[+-]\d\d:?\d\d)?")
+_SINCE_BOOT = late_pattern(r"(?:<\d+>|[a-z]+ *:[a-z]+ *: )?\[ {0,6}(\d+)\.\d{6}\]")
+_LOCAL = late_pattern(r"(?:[a-z]+ *:[a-z]+ *: )?\[\w{3} (\w{3} {1,2}\d{1,2} \d\d:\d\d:\d\d \d{4})\]")
+_ISO = late_pattern(r"\d{4}-\d\d-\d\dT[\d:.,]+(?:Z|[+-]\d\d:?\d\d)?")
 
 
 def logged(patient: Patient) -> Iterator[Trouble]:

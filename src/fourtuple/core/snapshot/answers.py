@@ -17,7 +17,7 @@ from fourtuple.core.numbers import number_of
 from fourtuple.core.plan.claims import Claim
 from fourtuple.core.snapshot.host import Origin
 from fourtuple.core.snapshot.records import HostNamespace, HostProcess, HostRoute, Snapshot
-from fourtuple.core.sockets.columns import Mask
+from fourtuple.core.sockets.columns import Mask, distinct, in_states, is_in
 from fourtuple.core.sockets.filter import EVERYWHERE, Where
 from fourtuple.core.sockets.owners import Holders
 from fourtuple.core.sockets.table import SOCKET, Chosen, Sockets, State, mapped, recast, unmapped
@@ -84,7 +84,7 @@ class Recorded:
         wanted = [int(state) for state in states]
         tables = []
         for table in (recast(self._namespace.listeners, SOCKET), self._namespace.sockets):
-            chosen = np.isin(table["state"], wanted)
+            chosen = in_states(table["state"], wanted)
             if automatic is not None and not others:
                 own = (table["local_port"] >= automatic.start) & (table["local_port"] < automatic.stop)
                 is_named = (table["chosen"] == Chosen.BOUND) | (table["state"] == State.LISTEN)
@@ -110,6 +110,7 @@ class Recorded:
             visible=None if uid == 0 else frozenset(() if uid is None else (uid,)),
             users={},
             listed=uid is None,
+            shared=frozenset(own[is_in(pids[pids > 0][first], self._namesakes)].tolist()),
         )
 
     def resolve(self, spec: EndpointSpec) -> list[Address]:
@@ -151,7 +152,7 @@ class Recorded:
 
     def claims(self) -> tuple[list[Claim], list[str]]:
         inside = self._namespace
-        listening = [Claim(port, port, "TCP listener") for port in np.unique(inside.listeners["local_port"]).tolist()]
+        listening = [Claim(port, port, "TCP listener") for port in distinct(inside.listeners["local_port"]).tolist()]
         automatic = inside.ports.port_range if inside.ports else range(0)
         udp = [Claim(port, port, "UDP socket") for port in inside.udp_ports or () if port not in automatic]
         why_not = ["what files of that host name (services, systemd sockets, Kubernetes)"]
@@ -167,6 +168,14 @@ class Recorded:
         inside = self._namespace
         locals_ = np.unique(np.concatenate([inside.sockets["local"], inside.listeners["local"]]))
         return frozenset((*(mapped(each) for each in self.addresses()), *(each.tobytes() for each in locals_)))
+
+    @cached_property
+    def _namesakes(self) -> NDArray[np.int64]:
+        """The processes that are not alone with their name: a snapshot keeps one owner of a socket, and these fork."""
+        pids: dict[str, list[int]] = {}
+        for pid, process in self.snapshot.processes.items():
+            pids.setdefault(process.name, []).append(pid)
+        return np.array(sorted(pid for each in pids.values() if len(each) > 1 for pid in each), np.int64)
 
     def _name(self, pid: int) -> str:
         process = self.snapshot.processes.get(pid)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.record import dataclass
-from fourtuple.core.sockets.columns import Numbers
+from fourtuple.core.sockets.columns import Numbers, is_in
 from fourtuple.core.units import format_count
 
 SHOWN = 2  # process names in a text
@@ -76,6 +76,7 @@ class Holders:
     numbers:   (n,), the number of the process that has each inode
     visible:   user IDs whose processes were all readable; None: those of all users
     users:     user names by user ID
+    shared:    inodes that further processes have, too
     asked:     owners were requested; otherwise there are none
     listed:    the listing names owners only where it has them, as a paste: a socket without one has an unknown owner
     """
@@ -87,6 +88,7 @@ class Holders:
     users: Mapping[int, str]
     asked: bool = True
     listed: bool = False
+    shared: frozenset[int] = frozenset()
 
     def owners(self, groups: Numbers, inodes: NDArray[np.uint32], uids: NDArray[np.uint32], count: int) -> list[Owners]:
         """The owners of each of `count` groups of sockets.
@@ -129,7 +131,7 @@ class Holders:
         hidden, without, kernel, unknown = (len(self.processes) + number for number in range(len(NAMELESS)))
         codes = np.full(len(inodes), unknown if self.listed else without)
         if self.visible is not None and not self.listed:
-            codes[~np.isin(uids, list(self.visible))] = hidden
+            codes[~is_in(uids, np.array(sorted(self.visible), np.int64))] = hidden
         if len(self.inodes):
             place = np.minimum(np.searchsorted(self.inodes, inodes), len(self.inodes) - 1)
             known = self.inodes[place] == inodes

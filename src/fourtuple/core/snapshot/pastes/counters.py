@@ -1,7 +1,6 @@
 """Counters: `netstat -s`, `nstat`, files of /proc/net, `conntrack -S`, `ethtool -S`, `ip -s link`."""
 
-import re
-
+from fourtuple.core.late import late_pattern
 from fourtuple.core.numbers import number_of
 from fourtuple.core.snapshot.pastes.found import FoundParts, counted
 
@@ -53,23 +52,23 @@ LINK_COUNTERS = {
 CONNTRACK = ("found", "searched", "invalid", "insert", "insert_failed", "drop", "early_drop", "error", "search_restart")
 STAT, SOFTNET_STAT, VMSTAT = "/proc/net/stat/", "/proc/net/softnet_stat", "/proc/vmstat"
 UNKNOWN_NIC = "nic"
-_SECTION = re.compile(rf"({'|'.join(SECTIONS)}):$")
-_SENTENCE = re.compile(r"(\d+) (\w[\w ]+)$")
-_LOW = re.compile(r"TCP ran low on memory (\d+) times$")
-_NAMED = re.compile(r"(\w+): (\d+)$")
-_NSTAT = re.compile(rf"({'|'.join(sorted(SECTIONS, key=len, reverse=True))})([A-Z]\w*) +(\d+) +[\d.]+$")
-_TABLE = re.compile(rf"({'|'.join(SECTIONS)}):((?: -?\w+)+)$")
-_SOCKSTAT = re.compile(r"(TCP6?|UDP6?|UDPLITE6?|RAW6?|FRAG6?): (inuse \d+(?: \w+ \d+)*)$")
-_USED = re.compile(r"sockets: used (\d+)$")
-_TRACKING = re.compile(r"cpu=\d+\s+((?:\w+=\d+\s*)+)$")
-_LINK = re.compile(r"\d+: ([\w.@-]+): <[\w,-]*>")
-_LINK_HEAD = re.compile(r"(RX|TX):? +bytes +packets +([\w ]+)$")
+_SECTION = late_pattern(rf"({'|'.join(SECTIONS)}):$")
+_SENTENCE = late_pattern(r"(\d+) (\w[\w ]+)$")
+_LOW = late_pattern(r"TCP ran low on memory (\d+) times$")
+_NAMED = late_pattern(r"(\w+): (\d+)$")
+_NSTAT = late_pattern(rf"({'|'.join(sorted(SECTIONS, key=len, reverse=True))})([A-Z]\w*) +(\d+) +[\d.]+$")
+_TABLE = late_pattern(rf"({'|'.join(SECTIONS)}):((?: -?\w+)+)$")
+_SOCKSTAT = late_pattern(r"(TCP6?|UDP6?|UDPLITE6?|RAW6?|FRAG6?): (inuse \d+(?: \w+ \d+)*)$")
+_USED = late_pattern(r"sockets: used (\d+)$")
+_TRACKING = late_pattern(r"cpu=\d+\s+((?:\w+=\d+\s*)+)$")
+_LINK = late_pattern(r"\d+: ([\w.@-]+): <[\w,-]*>")
+_LINK_HEAD = late_pattern(r"(RX|TX):? +bytes +packets +([\w ]+)$")
 
 
 # A file of /proc/net/stat: its names, then a line for each CPU, in hex; and /proc/net/softnet_stat, without names.
-_STAT_HEAD = re.compile(r"entries[ ,]+(?:[a-z_]+[ ,]+){5,}[a-z_]+$")
-_STAT_ROW = re.compile(r"[\da-f]{8}(?: +[\da-f]{8}){5,}$")
-_OOM_KILL = re.compile(r"oom_kill (\d+)$")  # of /proc/vmstat
+_STAT_HEAD = late_pattern(r"entries[ ,]+(?:[a-z_]+[ ,]+){5,}[a-z_]+$")
+_STAT_ROW = late_pattern(r"[\da-f]{8}(?: +[\da-f]{8}){5,}$")
+_OOM_KILL = late_pattern(r"oom_kill (\d+)$")  # of /proc/vmstat
 
 
 class CounterLines:

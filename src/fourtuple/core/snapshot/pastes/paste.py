@@ -7,6 +7,7 @@ of Markdown. Lines that belong to no tool are left out.
 import re
 from collections.abc import Iterator
 
+from fourtuple.core.late import late_pattern
 from fourtuple.core.snapshot.pastes.counters import CounterLines
 from fourtuple.core.snapshot.pastes.found import FoundParts, snapshot_of
 from fourtuple.core.snapshot.pastes.settings import SettingLines
@@ -18,16 +19,16 @@ from fourtuple.core.units import quoted
 MOST_CHARACTERS = 10_000  # of a line
 TOOLS = {"ss", "netstat", "nstat", "sysctl", "conntrack", "ethtool", "ip", "arp", "free", "dmesg", "journalctl"}
 TOOLS |= {"cat", "head", "tail", "more", "less", "grep", "ls", "ulimit", "uname", "date", "hostname"}
-_PROMPT = re.compile(
+_PROMPT = late_pattern(
     r"(?:\[?[\w.-]+@(?P<host>[\w.-]+)(?::\S*| [~/]\S*| \w+(?=\]))?\]? ?|(?:sh|bash)-[\d.]+|\S{1,40}(?=%))?"
     r"[#$%>] ?(?:sudo )?(?P<command>\w.*)?$"
 )
 # A command without its prompt: what has an option or a file begins no line of any output.
-_COMMAND = re.compile(r"(?:sudo )?(?P<command>[a-z]+(?: [\w./:=,|-]+)*)$")
-_OF_FILE = re.compile(r"(?:/proc/)(?!sys/|\d)[^\s:]+: *(?=\S)")  # as grep prints it before each line
-_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_FENCE = re.compile(r"(?:```|~~~)[\w-]*$")
-_QUOTE = re.compile(r"(?:[>|] ?)+")
+_COMMAND = late_pattern(r"(?:sudo )?(?P<command>[a-z]+(?: [\w./:=,|-]+)*)$")
+_OF_FILE = late_pattern(r"(?:/proc/)(?!sys/|\d)[^\s:]+: *(?=\S)")  # as grep prints it before each line
+_COLOUR = late_pattern(r"\x1b\[[0-9;?]*[A-Za-z]")
+_FENCE = late_pattern(r"(?:```|~~~)[\w-]*$")
+_QUOTE = late_pattern(r"(?:[>|] ?)+")
 
 
 def paste(text: str) -> Snapshot | None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from fourtuple.core.late import late_pattern
 from fourtuple.core.numbers import number_of
 from fourtuple.core.snapshot.answers import SHELL
 from fourtuple.core.snapshot.pastes.found import FoundParts
@@ -10,9 +11,9 @@ from fourtuple.core.snapshot.pastes.found import FoundParts
 PROC_SYS, PID_LIMITS, PID_STATUS, MEMINFO = "/proc/sys/", "/proc/PID/limits", "/proc/PID/status", "/proc/meminfo"
 _NAME = r"(?:net[./](?:ipv4|ipv6|core|netfilter|unix|bridge|mptcp|nf_conntrack_max)|fs|kernel|vm)(?:[./][a-z0-9_-]+)*"
 # With = a value may be a text; after a colon or a space, as older tools print it, only numbers are taken for one.
-_SYSCTL = re.compile(rf"({_NAME})(?:\s*=\s*([\w.,:/-][\w.,:/ \t-]*|)|:?\s+(-?\d[\d \t,-]*))$")
-_PROC_SYS = re.compile(rf"{PROC_SYS}([\w/.-]+)(?::(.*)|\s*(?:=|→|->|\s)\s*(-?\d[\d\s,-]*))$")
-_FILE_HEAD = re.compile(rf"==> {PROC_SYS}([\w/.-]+) <==$")  # as head and tail print it
+_SYSCTL = late_pattern(rf"({_NAME})(?:\s*=\s*([\w.,:/-][\w.,:/ \t-]*|)|:?\s+(-?\d[\d \t,-]*))$")
+_PROC_SYS = late_pattern(rf"{PROC_SYS}([\w/.-]+)(?::(.*)|\s*(?:=|→|->|\s)\s*(-?\d[\d\s,-]*))$")
+_FILE_HEAD = late_pattern(rf"==> {PROC_SYS}([\w/.-]+) <==$")  # as head and tail print it
 # What the kernel, or an older one, also calls a setting.
 ALIASES = {
     "net.nf_conntrack_max": "net.netfilter.nf_conntrack_max",
@@ -23,34 +24,34 @@ ALIASES = {
 # Commands that print the values of the settings that they name, and nothing else, one a line.
 _BARE = frozenset({"cat", "head", "tail", "more", "less", "grep", "sysctl"})
 _MAY_BE_EMPTY = frozenset({"net.ipv4.ip_local_reserved_ports"})
-_VALUE = re.compile(r"[\w.,:/-][\w.,:/ \t-]*$")
+_VALUE = late_pattern(r"[\w.,:/-][\w.,:/ \t-]*$")
 # The same limits as bash, zsh and dash name them; of a number in kbytes, each says so.
 _ULIMITS = (
-    (re.compile(r"open files +\(-n\) +(\w+)$"), "files_soft", 1),
-    (re.compile(r"-n: file descriptors +(\w+)$"), "files_soft", 1),
-    (re.compile(r"max user processes +\(-u\) +(\w+)$"), "processes_soft", 1),
-    (re.compile(r"-u: processes +(\w+)$"), "processes_soft", 1),
-    (re.compile(r"max locked memory +\(kbytes, -l\) +(\w+)$"), "memlock_soft_bytes", 1024),
-    (re.compile(r"-l: locked-in-memory size \(k(?:bytes|b)\) +(\w+)$"), "memlock_soft_bytes", 1024),
+    (late_pattern(r"open files +\(-n\) +(\w+)$"), "files_soft", 1),
+    (late_pattern(r"-n: file descriptors +(\w+)$"), "files_soft", 1),
+    (late_pattern(r"max user processes +\(-u\) +(\w+)$"), "processes_soft", 1),
+    (late_pattern(r"-u: processes +(\w+)$"), "processes_soft", 1),
+    (late_pattern(r"max locked memory +\(kbytes, -l\) +(\w+)$"), "memlock_soft_bytes", 1024),
+    (late_pattern(r"-l: locked-in-memory size \(k(?:bytes|b)\) +(\w+)$"), "memlock_soft_bytes", 1024),
 )
 _DASH_ULIMITS = (
-    (re.compile(r"nofiles +(\w+)$"), "files_soft", 1),
-    (re.compile(r"process +(\w+)$"), "processes_soft", 1),
-    (re.compile(r"locked memory\(kbytes\) +(\w+)$"), "memlock_soft_bytes", 1024),
+    (late_pattern(r"nofiles +(\w+)$"), "files_soft", 1),
+    (late_pattern(r"process +(\w+)$"), "processes_soft", 1),
+    (late_pattern(r"locked memory\(kbytes\) +(\w+)$"), "memlock_soft_bytes", 1024),
 )
-_DASH = re.compile(r"(?:time\(seconds\)|(?:file|coredump)\(blocks\)|(?:data|stack|memory|vmemory)\(kbytes\)) +\w+$")
+_DASH = late_pattern(r"(?:time\(seconds\)|(?:file|coredump)\(blocks\)|(?:data|stack|memory|vmemory)\(kbytes\)) +\w+$")
 # Other lines of ulimit -a, which say nothing about connections.
-_OTHER_ULIMIT = re.compile(r"[\w -]+\((?:[\w -]+, )?-\w\) +\w+$|-\w(?: \d+)?: [\w (),-]+ \w+$|\w[\w ]*\(\w+\) +\w+$")
-_LIMIT = re.compile(r"Max ([a-z ]+?) {2,}(\w+) +(\w+)(?: +\w+)?$")
+_OTHER_ULIMIT = late_pattern(r"[\w -]+\((?:[\w -]+, )?-\w\) +\w+$|-\w(?: \d+)?: [\w (),-]+ \w+$|\w[\w ]*\(\w+\) +\w+$")
+_LIMIT = late_pattern(r"Max ([a-z ]+?) {2,}(\w+) +(\w+)(?: +\w+)?$")
 _LIMITS = {
     "open files": ("files_soft", "files_hard"),
     "processes": ("processes_soft", None),
     "locked memory": ("memlock_soft_bytes", None),
 }
-_STATUS = re.compile(r"(Name|Pid|Uid|FDSize|Threads):[ \t]+(\S+)")
-_MEMINFO = re.compile(r"(MemTotal|MemFree|MemAvailable|Cached|Shmem): +(\d+) kB$")
-_FREE_HEAD = re.compile(r"total +used +free +shared +(?:buff/cache|buffers +cached)")
-_FREE = re.compile(r"Mem: +([\d.]+\w*) +([\d.]+\w*) +([\d.]+\w*) +([\d.]+\w*) +([\d.]+\w*)(?: +([\d.]+\w*))?$")
+_STATUS = late_pattern(r"(Name|Pid|Uid|FDSize|Threads):[ \t]+(\S+)")
+_MEMINFO = late_pattern(r"(MemTotal|MemFree|MemAvailable|Cached|Shmem): +(\d+) kB$")
+_FREE_HEAD = late_pattern(r"total +used +free +shared +(?:buff/cache|buffers +cached)")
+_FREE = late_pattern(r"Mem: +([\d.]+\w*) +([\d.]+\w*) +([\d.]+\w*) +([\d.]+\w*) +([\d.]+\w*)(?: +([\d.]+\w*))?$")
 _UNITS = {"": 1024, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 FREE_OPTIONS = {"-b": 1, "-k": 2**10, "-m": 2**20, "-g": 2**30, "--bytes": 1, "--mebi": 2**20, "--gibi": 2**30}
 PID_FILES = "/proc/PID/fd"

@@ -2,34 +2,34 @@
 
 import ipaddress
 import itertools
-import re
 from datetime import UTC, datetime
 
+from fourtuple.core.late import late_pattern
 from fourtuple.core.numbers import number_of
 from fourtuple.core.snapshot.pastes.found import FoundParts
 from fourtuple.core.snapshot.records import HostAddress, HostRoute
 
 LOADAVG = "/proc/loadavg"
 MOST_LINES = 100_000  # of a log that are kept: the last ones
-_UNAME = re.compile(r"Linux (\S+) (\d+\.\d+\S*) #\d+\S* ")
-_DATE = re.compile(r"\w{3} (\w{3}) {1,2}(\d{1,2}) (\d\d:\d\d:\d\d)(?: [AP]M)? (UTC|GMT) (\d{4})$")
-_ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)$")
-_RFC = re.compile(r"\w{3}, (\d{1,2} \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4})$")
-_INTERFACE = re.compile(r"\d+: ([\w.@-]+): <[\w,-]*>")
-_ADDRESS = re.compile(r"inet6? ([\da-fA-F.:]+)(?: peer [\da-fA-F.:]+)?/(\d{1,3})((?: [\w.:@-]+)*)$")
+_UNAME = late_pattern(r"Linux (\S+) (\d+\.\d+\S*) #\d+\S* ")
+_DATE = late_pattern(r"\w{3} (\w{3}) {1,2}(\d{1,2}) (\d\d:\d\d:\d\d)(?: [AP]M)? (UTC|GMT) (\d{4})$")
+_ISO = late_pattern(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)$")
+_RFC = late_pattern(r"\w{3}, (\d{1,2} \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4})$")
+_INTERFACE = late_pattern(r"\d+: ([\w.@-]+): <[\w,-]*>")
+_ADDRESS = late_pattern(r"inet6? ([\da-fA-F.:]+)(?: peer [\da-fA-F.:]+)?/(\d{1,3})((?: [\w.:@-]+)*)$")
 # The words of a route that have a value (ip-route(8)); a route begins with one of them after its destination.
 _ROUTE_WORDS = frozenset(("via", "dev", "proto", "scope", "src", "metric", "pref", "mtu", "advmss", "expires", "nhid"))
-_LOADAVG = re.compile(r"\d+\.\d\d \d+\.\d\d \d+\.\d\d \d+/(\d+) \d+$")
+_LOADAVG = late_pattern(r"\d+\.\d\d \d+\.\d\d \d+\.\d\d \d+/(\d+) \d+$")
 # A neighbour as `ip neigh`, /proc/net/arp and `arp -an` print it; entries that an administrator made have other words.
 _NEIGHBOURS = (
-    re.compile(
+    late_pattern(
         r"([\da-f.:]+) dev \S+ (?:lladdr \S+ )?(?:[a-z]+ )*(?:REACHABLE|STALE|DELAY|PROBE|FAILED|INCOMPLETE|NOARP)$"
     ),
-    re.compile(r"([\d.]+) +0x\w+ +0x[0-3] +[\da-f:]+ +\S+ +\S+$"),
-    re.compile(r"\S+ \(([\d.]+)\) at (?:[\da-f:]+|<incomplete>)(?: \[\w+\])? on \S+$"),
+    late_pattern(r"([\d.]+) +0x\w+ +0x[0-3] +[\da-f:]+ +\S+ +\S+$"),
+    late_pattern(r"\S+ \(([\d.]+)\) at (?:[\da-f:]+|<incomplete>)(?: \[\w+\])? on \S+$"),
 )
-_PERMANENT = re.compile(r"[\da-f.:]+ dev \S+ (?:lladdr \S+ )?(?:[a-z]+ )*PERMANENT$|IP address +HW type +Flags")
-_DMESG = re.compile(
+_PERMANENT = late_pattern(r"[\da-f.:]+ dev \S+ (?:lladdr \S+ )?(?:[a-z]+ )*PERMANENT$|IP address +HW type +Flags")
+_DMESG = late_pattern(
     r"(?:<\d+>|[a-z]+ *:[a-z]+ *: )?\[ {0,6}\d+\.\d{6}\] "
     r"|(?:[a-z]+ *:[a-z]+ *: )?\[\w{3} \w{3} {1,2}\d{1,2} \d\d:\d\d:\d\d \d{4}\] "
     r"|(?:\w{3} {1,2}\d{1,2} \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) \S+ kernel: "

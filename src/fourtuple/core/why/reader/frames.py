@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
 
+from fourtuple.core.late import late_pattern
 from fourtuple.core.numbers import number_of
 from fourtuple.core.record import dataclass
 
@@ -20,11 +21,11 @@ _CLOCK = r"(?P<clock>\d{1,2}:\d\d:\d\d(?:[.,]\d{1,9})?)"
 _ZONE = r"(?P<zone>\s?(?:Z|UTC|GMT|[+-]\d\d:?\d\d)\b)?"
 _DAY = r"(?P<day>\d{1,2})"
 # Patterns with a time of day are tried around one; a weekday before it belongs to it.
-_AROUND = re.compile(r"\d{1,2}:\d\d:\d\d")
+_AROUND = late_pattern(r"\d{1,2}:\d\d:\d\d")
 _BEFORE, _AFTER = 32, 48  # characters
-_WEEKDAY = re.compile(r"(?:mon|tue|wed|thu|fri|sat|sun),? \Z")
+_WEEKDAY = late_pattern(r"(?:mon|tue|wed|thu|fri|sat|sun),? \Z")
 _TIMES = tuple(
-    re.compile(pattern, re.IGNORECASE)
+    late_pattern(pattern, re.IGNORECASE)
     for pattern in (
         rf"(?P<year>\d{{4}})[-/](?P<number>\d\d)[-/](?P<day>\d\d)[T _]{_CLOCK}{_ZONE}",
         rf"{_MONTH} {{1,2}}{_DAY} {_CLOCK}(?: [A-Z]{{3,4}})? (?P<year>\d{{4}})",
@@ -35,14 +36,14 @@ _TIMES = tuple(
         rf"(?<![\d:]){_CLOCK}(?![\d:])",
     )
 )
-_UPTIME = re.compile(r"(?<=\[) {0,6}(?P<uptime>\d{1,9}\.\d{6})(?=\])")
-_EPOCH = re.compile(
+_UPTIME = late_pattern(r"(?<=\[) {0,6}(?P<uptime>\d{1,9}\.\d{6})(?=\])")
+_EPOCH = late_pattern(
     r"(?:ts|time|timestamp)\"?[:=] ?\"?(?P<epoch>\d{10}(?:\d{3}|\d{6}|\d{9})?(?:\.\d{1,9})?)\b", re.IGNORECASE
 )
 FRAME_CHARACTERS = 200  # within which the time of a line is
 _PROGRAM = r"(?P<program>[a-z][\w./@+-]{0,60}?)"
 _FRAMES = tuple(
-    re.compile(pattern)
+    late_pattern(pattern)
     for pattern in (
         rf"(?:<\d{{1,3}}>)?1 @time \S+ {_PROGRAM} (?P<pid>\d{{1,7}}|-) \S+ (?:\[[^\]]*\] ?|- )?",  # RFC 5424
         rf"(?:<\d{{1,3}}>)?@time (?:[\w.:-]+ )?{_PROGRAM}(?:\[(?P<pid>\d{{1,7}})\])?: ",  # RFC 3164, journalctl
@@ -60,17 +61,17 @@ _FRAMES = tuple(
     )
 )
 _NAMED = ("kernel", "nginx", "apache", "haproxy", "redis", "postgres")
-_TOOLS = re.compile(
+_TOOLS = late_pattern(
     r"(?:^|[\]>:] )(curl|wget|ssh|scp|sftp|rsync|psql|pg_dump|mysql|mysqldump|redis-cli|nginx|haproxy|envoy"
     r"|squid|bash|sh|zsh|nc"
     r"|ncat|telnet|ab|wrk|hey|k6|vegeta|git|docker|dockerd|containerd|kubelet|kube-proxy|systemd|sudo|prlimit|strace|kernel"
     r"|dig|socat|iperf3|memcached|mosquitto|php-fpm|apache2|httpd|unbound|etcd|traefik|caddy)(?:\[\d+\])?: "
 )
-_FIELDS = re.compile(
+_FIELDS = late_pattern(
     r"\"?\b(?P<key>syslog_identifier|_comm|process\.name|program|app|service|appname|_pid|pid)\"?[:=]"
     r" ?\"?(?P<value>[\w./@+-]{1,60})\"?"
 )
-_OF_KERNEL = re.compile(
+_OF_KERNEL = late_pattern(
     r"\[(?: {0,6}\d{1,9}\.\d{6}|(?:mon|tue|wed|thu|fri|sat|sun) \w{3} {1,2}\d{1,2} \d\d:\d\d:\d\d \d{4})\]"
 )
 
@@ -171,7 +172,7 @@ def _timed(line: str, folded: str) -> tuple[Stamp | None, str]:
         return None, folded
     if kernel := _OF_KERNEL.match(folded):
         return stamp, f"[@kernel]{folded[kernel.end() :]}"
-    here = None if match.re is _EPOCH else _time(folded, FRAME_CHARACTERS)
+    here = None if "epoch" in match.re.groupindex else _time(folded, FRAME_CHARACTERS)
     if here and here.start() <= FRAME_CHARACTERS // 2:
         before = _WEEKDAY.sub("", folded[: here.start()])
         folded = f"{before}@time{folded[here.end() :]}"

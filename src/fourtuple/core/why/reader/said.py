@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fourtuple.core.late import late_pattern
 from fourtuple.core.why.findings import Finding, System
 from fourtuple.core.why.reader.ends import Between, called, ends_of
 from fourtuple.core.why.reader.errnos import Named, named_errors, number_on_linux, numbered_on_bsd
@@ -23,18 +24,18 @@ _CONTEXT = {
     r"|\bwrite epipe|\berror: write",
     "ECONNABORTED": rf"{_CALLS}|connection|socket|client|recv|send",
 }
-_OTHER_THINGS = re.compile(
+_OTHER_THINGS = late_pattern(
     r"/lock\b|lock-frontend|\block(?:ed|file)?\b.{0,80}(?:dpkg|apt|file)|flock|could not get lock|publickey"
 )
-_SETTING = re.compile(r" ?[:=.]+ ?\d| (?:of|is|set to|to|was set) ?\d| ?\(?\d+ ?(?:s|ms|sec|seconds)?\)?$")
-_SET = re.compile(r"[\"']?(?: ?[:=]+ ?[\"']?| )(?:0|false)\b(?!\.\d*[1-9])")
-_SYSCTL = re.compile(r"[a-z]+(?:\.\w+)+")
-_VALUE = re.compile(r"(?: ?[:=]+ ?| )\d")
-_NO = re.compile(r"(?<![\d.,])0 (?:times )?(?:the )?\Z")
-_WRAPPER = re.compile(r"\[errno -?\d+\]|\berrno\W{0,3}\d+|[\w.]*(?:error|exception)\b|\(\d+\)|\be[a-z]{4,}\b")
-_KILLED = re.compile(r"killed process (\d{1,7})[, ]+\(?([\w./-]{1,40})")
-_FLOODED = re.compile(r"on port (?:\[?[\w.:]*\]?:|[\d.]+\.)?(\d{1,5})\b")
-_ON_WINDOWS = re.compile(r"\b(?:windows|winsock|win32|microsoft|powershell)\b|\bc:/")
+_SETTING = late_pattern(r" ?[:=.]+ ?\d| (?:of|is|set to|to|was set) ?\d| ?\(?\d+ ?(?:s|ms|sec|seconds)?\)?$")
+_SET = late_pattern(r"[\"']?(?: ?[:=]+ ?[\"']?| )(?:0|false)\b(?!\.\d*[1-9])")
+_SYSCTL = late_pattern(r"[a-z]+(?:\.\w+)+")
+_VALUE = late_pattern(r"(?: ?[:=]+ ?| )\d")
+_NO = late_pattern(r"(?<![\d.,])0 (?:times )?(?:the )?\Z")
+_WRAPPER = late_pattern(r"\[errno -?\d+\]|\berrno\W{0,3}\d+|[\w.]*(?:error|exception)\b|\(\d+\)|\be[a-z]{4,}\b")
+_KILLED = late_pattern(r"killed process (\d{1,7})[, ]+\(?([\w./-]{1,40})")
+_FLOODED = late_pattern(r"on port (?:\[?[\w.:]*\]?:|[\d.]+\.)?(\d{1,5})\b")
+_ON_WINDOWS = late_pattern(r"\b(?:windows|winsock|win32|microsoft|powershell)\b|\bc:/")
 
 
 def said(message: str, matcher: Matcher, *, alone: bool = False) -> list[Finding]:
