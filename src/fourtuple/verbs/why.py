@@ -21,7 +21,6 @@ from fourtuple.core.why.leads import target_of
 from fourtuple.core.why.reader import PHRASES, read_findings
 from fourtuple.core.why.scene import Bearing, Scene
 from fourtuple.core.why.when import bearing_of
-from fourtuple.kernel.netns import own_netns
 from fourtuple.verbs.hosts import here
 from fourtuple.verbs.survey import look
 from fourtuple.verbs.viewpoint import Viewpoint
@@ -122,7 +121,7 @@ class _Looks:
         ask: bool,
     ) -> None:
         ports = frozenset(each.port for each in findings if each.port is not None)
-        netns = own_netns() if pid is None and host.origin is None else host.world(pid, details=False).netns
+        netns = _own_netns() if pid is None and host.origin is None else host.world(pid, details=False).netns
         self.own = Viewpoint(host, snapshot, snapshot.namespaces.get(netns), ports, pid, _whose(host), ask=ask)
         self.unseen: list[str] = []
         others = [each for each in snapshot.namespaces.values() if each.netns != netns] if everywhere else []
@@ -199,6 +198,12 @@ def _read(chunks: Iterable[str | bytes]) -> tuple[tuple[Finding, ...], Snapshot 
     whole = "".join(each if isinstance(each, str) else each.decode(errors="replace") for each in kept)
     pasted = paste(whole) if size <= MOST_PASTE else None
     return findings, pasted if pasted and pasted.source not in LOGS else None
+
+
+def _own_netns() -> str:
+    from fourtuple.kernel.netns import own_netns
+
+    return own_netns()
 
 
 def _sweep() -> Snapshot:
