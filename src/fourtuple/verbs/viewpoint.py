@@ -11,7 +11,7 @@ import numpy as np
 from fourtuple.core.census.records import By, Census, PairCount, Source
 from fourtuple.core.census.usage import Usage
 from fourtuple.core.census.view import View
-from fourtuple.core.errors import ShortfallError, UsageError
+from fourtuple.core.errors import CannotError, ShortfallError, UsageError
 from fourtuple.core.limits.facts import World
 from fourtuple.core.numbers import number_of
 from fourtuple.core.snapshot.host import Host
@@ -28,6 +28,7 @@ from fourtuple.verbs.census import CONNECTED
 from fourtuple.verbs.survey import Look, look, queue_of
 
 IPV6_OFF = "net.ipv6.conf.all.disable_ipv6"
+CEILINGS = ("net.core.somaxconn", "net.ipv4.tcp_max_syn_backlog", "fs.nr_open", "kernel.pid_max", "kernel.threads-max")
 MOST_PAIRS = 1000  # pairs that are searched for the target
 HERE = "this host"  # the source of a sweep
 MOST_HOLDERS, MOST_OWNERS, MOST_FULL = 4, 3, 4
@@ -117,7 +118,8 @@ class Viewpoint:
     def ceilings(self) -> dict[str, int]:
         """The limits here, by name."""
         seen, _ = self._look(None, self.pid)
-        return {verdict.limit: verdict.ceiling for verdict in seen.verdicts if verdict.ceiling}
+        settings = {name: value for name in CEILINGS if (value := seen.world.number(name))}
+        return settings | {verdict.limit: verdict.ceiling for verdict in seen.verdicts if verdict.ceiling}
 
     def unknown(self) -> dict[str, str]:
         """What could not be read here, and why."""
@@ -129,7 +131,11 @@ class Viewpoint:
 
     @cached_property
     def _folded(self) -> tuple[tuple[Usage, Sockets], str]:
-        return self._host.fold(partial(self._fold, self._listeners), CONNECTED)
+        fold = partial(self._fold, self._listeners)
+        try:
+            return self._host.fold(fold, CONNECTED)
+        except CannotError:  # a paste without the sockets, which tells other things
+            return fold(()), ""
 
     @property
     def _read_from(self) -> str:

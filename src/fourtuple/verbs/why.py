@@ -103,7 +103,10 @@ def _judged(
     answer = judge(scenes, own.ceilings(), own.unknown(), rows=catalogue(), root=root)
     # Where else the cause may be is of interest as long as it was not seen.
     is_seen = all(each.explanations and each.explanations[0].evidence for each in answer.findings)
-    return replace(answer, unseen=tuple(looks.unseen) if any(bearings) and not is_seen else ())
+    if elsewhere:  # what this host says is of no interest
+        answer = replace(answer, findings=tuple(replace(each, host_now=()) for each in answer.findings))
+    source = host.origin.source if host.origin else ""
+    return replace(answer, source=source, unseen=tuple(looks.unseen) if any(bearings) and not is_seen else ())
 
 
 class _Looks:

@@ -9,13 +9,17 @@ from fourtuple.core.limits.releases import IPVS_NO_DELAY, ROUTES6_FREE, XFRM_CAC
 from fourtuple.core.units import format_count
 from fourtuple.core.why.scene import FULL, NEARLY, Cause, Evidence, Scene, ceiling, filled, limited, same
 
+# Settings that every network namespace has: without them its settings were not read.
+ALWAYS_THERE = frozenset({"net.core.somaxconn", "net.ipv4.tcp_fin_timeout", "net.ipv4.ip_local_port_range"})
 LISTENS = Cure("check that the server runs and at which address it listens: ss -lntp there")
 
 
 def conntrack(scene: Scene) -> Iterator[Evidence]:
     found = meters.CONNTRACK.read(scene.world)
     if found.room is None:
-        yield Evidence(-1, "this host has no connection tracking; a device on the path may have")
+        # The text itself, or a host whose settings are not known, may still have a full table.
+        if "conntrack" not in scene.finding.causes and scene.world.sysctls.keys() >= ALWAYS_THERE:
+            yield Evidence(-1, "the host has no connection tracking; a device on the path may have")
         return
     yield from same(scene, found.ceiling, "nf_conntrack_max here", against=False)
     empty = 0 if found.in_use else -1
@@ -30,7 +34,7 @@ def nat(scene: Scene) -> Iterator[Evidence]:
     elif scene.target:
         yield Evidence(-1, f"{scene.target} is not a public address", said=True)
     if failed := scene.counter("nf_conntrack.insert_failed"):
-        yield Evidence(2, f"insert_failed of this host's own connection tracking is {format_count(failed)}")
+        yield Evidence(2, f"insert_failed of the host's own connection tracking is {format_count(failed)}")
     yield Evidence(0, "a router's ports cannot be seen from here; fourtuple plan N DEST --nat calculates them")
 
 
@@ -38,6 +42,13 @@ def neighbours(scene: Scene) -> Iterator[Evidence]:
     yield from filled(scene, meters.NEIGHBOURS, NEARLY, (3, -2), "neighbour entries are in use")
     if fulls := scene.moved(meters.NEIGHBOURS):
         yield Evidence(3, f"the neighbour table was full {format_count(fulls)} times")
+
+
+def dns_server(scene: Scene) -> Iterator[Evidence]:
+    if dropped := scene.moved(meters.CONNTRACK):
+        yield Evidence(2, f"connection tracking has dropped {format_count(dropped)} packets so far")
+    if failed := scene.counter("nf_conntrack.insert_failed"):
+        yield Evidence(2, f"insert_failed of the host's own connection tracking is {format_count(failed)}")
 
 
 def route_cache(scene: Scene) -> Iterator[Evidence]:
@@ -162,6 +173,35 @@ NETWORK: Mapping[str, Cause] = {
             ),
         ),
     ),
+    "dns-server": Cause(
+        "the DNS server did not answer in time: a datagram of UDP was lost on the way, or the server is overloaded",
+        (
+            Cure("dig NAME @SERVER +tries=1, many times: failing always is a firewall, now and then is loss or load"),
+            Cure(
+                "conntrack -S on the nodes: insert_failed counts lookups of A and AAAA that raced on one socket, drop a"
+                " full table"
+            ),
+            Cure(
+                "resolv.conf: options single-request-reopen avoids that race, use-vc asks over TCP, ndots:1 asks less",
+                "use-vc takes a connection per lookup; ndots:1 no longer finds short names",
+                Needs.SETTING,
+            ),
+            Cure(
+                "give the server more replicas or CPU (CoreDNS), or put a cache on each node: node-local-dns",
+                "more memory; answers may be stale for their TTL",
+                Needs.OTHERS,
+            ),
+        ),
+        dns_server,
+    ),
+    "datagram-lost": Cause(
+        "no answer over UDP: the datagram or its answer was lost, or nothing receives it; no kernel sends it again",
+        (
+            Cure("ss -uanp on the server shows whether a socket receives there, and its Recv-Q"),
+            Cure("nstat -az UdpRcvbufErrors UdpInErrors UdpNoPorts on the server counts what it dropped"),
+            Cure("send it again after a while, in the program", "", Needs.CODE),
+        ),
+    ),
     "no-listener": Cause(
         "no process listens there, or a firewall answers with a reset",
         (LISTENS, Cure("start the server"), Cure("check the address and the port", needs=Needs.SETTING)),
@@ -200,6 +240,9 @@ NETWORK: Mapping[str, Cause] = {
     ),
     "not-ready": Cause(
         "not an error: a non-blocking socket has no data to read, or no room to write",
-        (Cure("wait until the socket is ready, then try again", "", Needs.CODE),),
+        (
+            Cure("wait until the socket is ready, then try again", "", Needs.CODE),
+            Cure("with SO_RCVTIMEO or SO_SNDTIMEO it is a timeout: fourtuple why ETIMEDOUT"),
+        ),
     ),
 }

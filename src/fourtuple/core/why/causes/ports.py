@@ -210,7 +210,7 @@ def no_such_source(scene: Scene) -> Iterator[Evidence]:
     usable = scene.usable
     short = scene.in_use >= HALF or scene.reserved * 2 >= (scene.range_size or 1)
     if scene.pair and scene.in_use >= FULL:
-        yield Evidence(-2, "the ports are exhausted")
+        yield Evidence(-2, f"all {format_count(usable or 0)} ports are in use, which explains the error by itself")
     elif usable and not short and scene.bearing is Bearing.NOW:
         free = usable - (scene.pair.used if scene.pair else 0)
         yield Evidence(1, f"ports are not short now: {scene.up_to}{format_count(free)} are free")

@@ -32,7 +32,7 @@ _TIMES = tuple(
         rf"(?P<number>\d{{1,2}})/(?P<day>\d{{1,2}})/(?P<year>\d{{4}}),? {_CLOCK}(?P<noon> [AP]M)?",
         rf"{_MONTH} {{1,2}}{_DAY} {_CLOCK}",
         rf"(?<![a-z])[IWEF](?P<number>\d\d)(?P<day>\d\d) {_CLOCK}",
-        rf"(?<![\d:]){_CLOCK}(?![\d:])",
+        rf"(?<![\d:]){_CLOCK}{_ZONE}(?![\d:])",
     )
 )
 _UPTIME = re.compile(r"(?<=\[) {0,6}(?P<uptime>\d{1,9}\.\d{6})(?=\])")
@@ -41,11 +41,13 @@ _EPOCH = re.compile(
 )
 FRAME_CHARACTERS = 200  # within which the time of a line is
 _PROGRAM = r"(?P<program>[a-z][\w./@+-]{0,60}?)"
+_PID = r"(?:\[(?:pid )?(?P<pid>\d{1,7})\]| ?\[?\(?pid[ :=#]{1,2}(?P<pid_said>\d{1,7})[\])]?)"
+_CALLED = r"(?:accept4?|dial|connect|bind|listen|socket|open|read|write|send|recv|fork|clone|epoll_ctl)"  # no program
 _FRAMES = tuple(
     re.compile(pattern)
     for pattern in (
         rf"(?:<\d{{1,3}}>)?1 @time \S+ {_PROGRAM} (?P<pid>\d{{1,7}}|-) \S+ (?:\[[^\]]*\] ?|- )?",  # RFC 5424
-        rf"(?:<\d{{1,3}}>)?@time (?:[\w.:-]+ )?{_PROGRAM}(?:\[(?P<pid>\d{{1,7}})\])?: ",  # RFC 3164, journalctl
+        rf"(?:<\d{{1,3}}>)?@time (?:[\w.:-]*[\w.-] )?(?!{_CALLED}:){_PROGRAM}{_PID}?: ",  # RFC 3164, journalctl
         r"@time \[[a-z]+\] (?P<pid>\d{1,7})#\d+: (?:\*\d+ )?(?P<nginx>)",
         r"\[@time\] \[[\w:-]+\] \[pid (?P<pid>\d+)(?::tid \d+)?\] (?P<apache>)",
         r"\[(?:alert|warning|notice)\] (?:\d+/\d+ )?\((?P<pid>\d+)\) : (?P<haproxy>)",
@@ -56,7 +58,7 @@ _FRAMES = tuple(
         r"\[pid (?P<pid>\d{1,7})\] (?:@time )?(?=\w+\()",  # strace -f
         r"(?:\[@time\]|@time) ",
         r"\[@kernel\] (?P<kernel>)",
-        rf"{_PROGRAM}\[(?P<pid>\d{{1,7}})\]: ",
+        rf"{_PROGRAM}{_PID}: ",
     )
 )
 _NAMED = ("kernel", "nginx", "apache", "haproxy", "redis", "postgres")
@@ -70,6 +72,7 @@ _FIELDS = re.compile(
     r"\"?\b(?P<key>syslog_identifier|_comm|process\.name|program|app|service|appname|_pid|pid)\"?[:=]"
     r" ?\"?(?P<value>[\w./@+-]{1,60})\"?"
 )
+_PID_SAID = re.compile(r"\bpid[ #](\d{1,7})\b")
 _OF_KERNEL = re.compile(
     r"\[(?: {0,6}\d{1,9}\.\d{6}|(?:mon|tue|wed|thu|fri|sat|sun) \w{3} {1,2}\d{1,2} \d\d:\d\d:\d\d \d{4})\]"
 )
@@ -130,7 +133,7 @@ def _cut(line: Framed) -> Framed:
         if match := pattern.match(line.message):
             groups = match.groupdict()
             program = next((name for name in _NAMED if groups.get(name) is not None), groups.get("program") or "")
-            pid = number_of(groups.get("pid") or "")
+            pid = number_of(groups.get("pid") or groups.get("pid_said") or "")
             return Framed(line.message[match.end() :], line.stamp, _known(program), pid)
     return line
 
@@ -154,6 +157,8 @@ def _by_fields(found: Framed, folded: str) -> Framed:
             pid = int(match["value"]) if pid is None and match["value"].isdecimal() else pid
         elif not match["value"].isdecimal():
             program = program or match["value"]
+    if pid is None and (said := _PID_SAID.search(folded)):
+        pid = int(said[1])
     return replace(found, program=program, pid=pid)
 
 

@@ -166,10 +166,22 @@ _OTHERS = (
     *_rows("has no server available!", ["upstream-down"], program="haproxy"),
     *_rows(
         "name or service not known\ntemporary failure in name resolution\nno such host\nenotfound\neai_again\n"
-        "eai_noname\ncould not resolve host\nnodename nor servname provided\nunknownhostexception\n"
+        "eai_noname\nlookup * server misbehaving\ncould not resolve host\nnodename nor servname provided\n"
+        "unknownhostexception\n"
         "failure in name resolution\nno address associated with hostname\nnxdomain\nerrno -3\nerrno -2",
         ["dns"],
         "",
+        "getaddrinfo",
+    ),
+    *_rows(
+        "the dns operation timed out\nresolution lifetime expired\nno servers could be reached\n"
+        "communications error to *timed out\nresolving timed out\ncould not be resolved (*timed out\n"
+        "dns resolution timed out\ndns lookup timed out\ndns request timed out\ndns query timed out\n"
+        "dns timeout\nname resolution timed out\nresolution timed out\ngetaddrinfo etimedout\n"
+        "querya etimeout\nqueryaaaa etimeout\nquerysrv etimeout\nlookup * i/o timeout\n"
+        "dnsresolvertimeoutexception\ndnsnameresolvertimeoutexception",
+        ["dns-server"],
+        "ETIMEDOUT",
         "getaddrinfo",
     ),
     *_rows(

@@ -26,6 +26,12 @@ _CONTEXT = {
 _OTHER_THINGS = re.compile(
     r"/lock\b|lock-frontend|\block(?:ed|file)?\b.{0,80}(?:dpkg|apt|file)|flock|could not get lock|publickey"
 )
+# connect() with SO_SNDTIMEO, and programs that wait on their own, end with the errno of a connect() in progress:
+# socket(7). It is a timeout where the program says that it has given up.
+_IN_PROGRESS = ("EINPROGRESS", "EALREADY")
+_GAVE_UP = re.compile(
+    r"\btimed? ?-?out|\btimeout|\bunable to|\bcan't|\bcannot|\bcould ?n[o']t|\bg[ia]v(?:e|ing) up|\bfatal\b"
+)
 _SETTING = re.compile(r" ?[:=.]+ ?\d| (?:of|is|set to|to|was set) ?\d| ?\(?\d+ ?(?:s|ms|sec|seconds)?\)?$")
 _SET = re.compile(r"[\"']?(?: ?[:=]+ ?[\"']?| )(?:0|false)\b(?!\.\d*[1-9])")
 _SYSCTL = re.compile(r"[a-z]+(?:\.\w+)+")
@@ -106,6 +112,8 @@ def _errors(message: str, matches: Sequence[Match], named: Sequence[Named]) -> l
             Named(windows.get(_base(each.error), each.error), each.at, _system(message, each, windows))
             for each in chosen
         ]
+    if _GAVE_UP.search(message):
+        chosen = [replace(each, error="ETIMEDOUT") if each.error in _IN_PROGRESS else each for each in chosen]
     kept: dict[str, Named] = {}
     for each in chosen:
         first = kept.setdefault(_base(each.error), each)
