@@ -55,6 +55,11 @@ def route_cache(scene: Scene) -> Iterator[Evidence]:
     return limited(scene, "net.ipv6.route.max_size", "IPv6 routes exist")
 
 
+def xfrm(scene: Scene) -> Iterator[Evidence]:
+    if not XFRM_CACHE.holds(scene.world.kernel_version):
+        yield Evidence(-3, f"Linux {scene.world.kernel.partition('-')[0]} has no such cache for IPv4")
+
+
 def no_listener(scene: Scene) -> Iterator[Evidence]:
     if scene.listens is not None:
         what = "a socket listens" if scene.listens else "no socket listens"
@@ -133,6 +138,22 @@ NETWORK: Mapping[str, Cause] = {
             ),
             Cure("ip -s xfrm state and /proc/net/xfrm_stat show what fails"),
             Cure(f"use {XFRM_CACHE.linux} or later, which has no such cache for IPv4", "", Needs.RESTART),
+        ),
+        xfrm,
+    ),
+    "device-queue": Cause(
+        "the queue of the network interface was full, so the kernel dropped what a UDP, raw or packet socket sent",
+        (
+            Cure("tc -s qdisc show dev INTERFACE and ip -s link show INTERFACE count `dropped`"),
+            Cure("send at a lower rate, or try again after a while", "", Needs.CODE),
+            Cure("ip link set INTERFACE txqueuelen 10000", "packets wait longer in the queue", Needs.ROOT),
+        ),
+    ),
+    "netlink-buffer": Cause(
+        "the receive buffer of a netlink socket was full: the kernel sent events faster than the program read them",
+        (
+            Cure("read the whole state again: events were lost", "", Needs.CODE),
+            Cure("set a larger SO_RCVBUF (SO_RCVBUFFORCE above net.core.rmem_max)", "kernel memory", Needs.CODE),
         ),
     ),
     "cilium-map": Cause(
@@ -229,6 +250,47 @@ NETWORK: Mapping[str, Cause] = {
                 Needs.SETTING,
             ),
             Cure("try idempotent requests again on a new connection", "", Needs.CODE),
+        ),
+    ),
+    "closed-early": Cause(
+        "the peer closed the connection before it answered: it crashed, restarted, or ended it as idle in that moment",
+        (
+            Cure("read the other end's log at that time: a crash, a restart, a worker that was killed or timed out"),
+            Cure(
+                "let the client close idle connections sooner than the server does (keep-alive timeouts: Node 5 s,"
+                " nginx 75 s), so that no request meets a close",
+                "some more connections",
+                Needs.SETTING,
+            ),
+            Cure("try idempotent requests again on a new connection", "", Needs.CODE),
+            Cure("check that both speak the same protocol at that port: TLS or not, HTTP/1 or HTTP/2"),
+        ),
+    ),
+    "slow-server": Cause(
+        "the connection is there, but no answer came in the client's time: the server is slow, stands still, or has"
+        " not accepted it yet",
+        (
+            Cure("ss -lnt on the server: a Recv-Q that grows is a server that does not accept"),
+            Cure("ss -tan on the server: a Recv-Q above 0 in ESTAB is a request that the program has not read"),
+            Cure("find what the request waits for: the server's log and profile, a database, a lock, a pool"),
+            Cure(
+                "raise the client's timeout, if the answer may take that long",
+                "more requests are under way at once",
+                Needs.SETTING,
+            ),
+        ),
+    ),
+    "path-lost": Cause(
+        "what this end sends is not acknowledged: the peer is gone, or a router, NAT or firewall forgot the connection",
+        (
+            Cure("ss -tino dst ADDRESS shows retransmissions (retrans, backoff) while it lasts"),
+            Cure(
+                "send keep-alives sooner than the router forgets: SO_KEEPALIVE with TCP_KEEPIDLE below its idle time"
+                " (AWS 350 s, Azure 4 minutes)",
+                "some more traffic",
+                Needs.SETTING,
+            ),
+            Cure("TCP_USER_TIMEOUT ends such a connection sooner than after 15 minutes", needs=Needs.CODE),
         ),
     ),
     "no-answer-yet": Cause(

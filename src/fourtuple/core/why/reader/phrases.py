@@ -30,6 +30,7 @@ _KERNEL = (
         "ndisc_cache: *overflow\narp_cache: too many entries",
         ["neighbours"],
     ),
+    *_rows("netlink*no buffer space available\nnetlink*enobufs", ["netlink-buffer"], "ENOBUFS", "recv"),
     *_rows("route cache is full\ndst cache overflow\nroute.max_size", ["route-cache"]),
     *_rows("xfrm4_gc_thresh\nxfrm6_gc_thresh\nxfrm_gc_thresh", ["xfrm"]),
     *_rows(
@@ -160,6 +161,88 @@ _LIMITS = (
     *_rows("upstream_reset_before_response_started{overflow}", ["own-limit"], program="envoy"),
     *_rows("upstream connect error*overflow", ["own-limit"], program="envoy"),
 )
+# What clients print of a wait that ended, where connect() had no answer, and where an answer did not come.
+_WAITS = (
+    *_rows(
+        "connect to * timed out\nconnection to * timed out\nconnecting to * timed out\nconnection to * has timed out\n"
+        "timeout connecting to\ntimeout while connecting\ntimed out trying to connect\ntimed out waiting to connect\n"
+        "timed out after * while waiting to connect\nhttp connect timed out\nhttpconnecttimeoutexception\n"
+        "connectiontimeouterror\nconnect timeout error\nund_err_connect_timeout\nmongoserverselectionerror\n"
+        "serverselectiontimeouterror\nmongotimeoutexception\nserver selection timed out\n"
+        "failed: timeout expired\nconnection timeout expired\npre-login handshake acknowledgement\n"
+        "sockettimeoutexception: failed to connect to\nfailed to connect to * after #ms\n"
+        "connection timeout after # ms\nconnection timed out after # milliseconds\n"
+        "request canceled while waiting for connection\nrequest canceled (client.timeout*while waiting for connection\n"
+        "httpx.connecttimeout\nhttpcore.connecttimeout\nreset reason: connection timeout\nlayer4 timeout\n"
+        "rediscommandtimeout*connect\nopentimeout\n"
+        "can't connect to * (timed out)\nunable to connect to * timed out",
+        [],
+        "ETIMEDOUT",
+        "connect",
+    ),
+    *_rows(
+        "timeouterror: timed out\nsocket.timeout: timed out\nurlopen error timed out\nsocket.timeout\n"
+        "the read operation timed out\nthe handshake operation timed out\nthe write operation timed out\n"
+        "read timed out\nread timeout=\nreadtimeouterror\nreadtimeoutexception\nnet::readtimeout\n"
+        "httpx.readtimeout\nhttpcore.readtimeout\nsockettimeouterror\ntimeout on reading data from socket\n"
+        "timeout reading from socket\nwhile awaiting headers\nwhile reading body\ntimeout awaiting response headers\n"
+        "tls handshake timeout\nssl connection timeout\nesockettimedout\ntimeout of # exceeded\ntimeout of #ms exceeded\n"
+        "und_err_headers_timeout\nund_err_body_timeout\nheaders timeout error\nbody timeout error\n"
+        "sockettimeoutexception: timeout\nsockettimeoutexception\nhttptimeoutexception\ncommand timed out after\n"
+        "code = deadlineexceeded\ndeadline_exceeded\nstatuscode.deadline_exceeded\ndeadline exceeded after\n"
+        "configured httpclient.timeout of\nexecution timeout expired\noperation timed out after # milliseconds\n"
+        "upstream request timeout\ngot timeout reading communication packets\nread error (connection timed out)\n"
+        "mongonetworktimeouterror\ntimeout performing\nwhile reading response header from upstream*110\n"
+        "timed out (110: connection timed out) while reading response\n"
+        "timed out (110: operation timed out) while reading response",
+        [],
+        "ETIMEDOUT",
+        "read",
+    ),
+    *_rows("timed out (110: connection timed out) while sending request", [], "ETIMEDOUT", "send"),
+    *_rows("context deadline exceeded", [], "ETIMEDOUT"),
+)
+# What clients print of a connection that the peer closed without an answer: the end of the stream, which has no errno.
+_CLOSED = (
+    *_rows(
+        "socket hang up\nupstream prematurely closed connection\ncommunications link failure\n"
+        "connection was closed unexpectedly\nserver closed the connection unexpectedly\n"
+        "server unexpectedly closed\nconnection closed unexpectedly\nconnection terminated unexpectedly\n"
+        "ssl connection has been closed unexpectedly\nssl syscall error: eof detected\n"
+        "unexpected eof while reading\nunexpected eof on client connection\nunexpected eof from\n"
+        "remote end closed connection without response\nremotedisconnected\nserver disconnected\n"
+        "serverdisconnectederror\nempty reply from server\ntransfer closed with outstanding read data remaining\n"
+        "transfer closed with # bytes remaining\nconnection closed before message completed\n"
+        "connection closed by server\nconnection closed by peer\nconnection closed by remote host\n"
+        "connection closed by foreign host\nclosed by the remote host\nremote host closed connection\n"
+        "end of file reached (eoferror)\neoferror: end of file reached\nnohttpresponseexception\n"
+        "failed to respond\nunexpected end of stream\nunexpected end of file from server\nended prematurely\n"
+        "response ended prematurely\nund_err_socket\nother side closed\n"
+        "lost connection to mysql server\nlost connection to server\nmysql server has gone away\n"
+        "server has gone away\nredis server went away\nread error on connection\n"
+        "server closed idle connection\nconnection closed before server preface received\n"
+        "error reading from server: eof\ntransport is closing\nreset reason: connection termination\n"
+        "disconnected before response was read\nconnection prematurely closed\nprematureclose\n"
+        "err_empty_response\nerr_connection_closed\nno data received\n"
+        "connection to client lost\nserver conn crashed?\n"
+        "got an error reading communication packets\nincompletemessage\nssl_error_syscall",
+        ["closed-early"],
+    ),
+)
+# What clients print of a connect() that failed, without its errno.
+_NOT_CONNECTED = (
+    *_rows(
+        "all connection attempts failed\nconnect call failed\nunable to connect to redis\n"
+        "it was not possible to connect to the redis server\nbroker may not be available\nnobrokersavailable\n"
+        "cannotconnecterror\nreset reason: connection failure\nreset reason: remote connection failure\n"
+        "failed to connect to all addresses\nlayer4 connection problem\n"
+        "redisconnectionexception: unable to connect to\njedisconnectionexception: failed connecting to\n"
+        "could not be established. broker",
+        [],
+        "",
+        "connect",
+    ),
+)
 _OTHERS = (
     *_rows("no live upstreams while connecting to upstream", ["upstream-down"], program="nginx"),
     *_rows("no healthy upstream", ["upstream-down"], program="envoy"),
@@ -226,5 +309,5 @@ _SYSTEMS = (
     Phrase("excludedportrange", causes=("windows-excluded",), system=System.WINDOWS),
 )
 
-OWN: tuple[Phrase, ...] = (*_KERNEL, *_THREADS, *_WATCHES, *_LIMITS, *_OTHERS, *_SYSTEMS)
+OWN: tuple[Phrase, ...] = (*_KERNEL, *_THREADS, *_WATCHES, *_LIMITS, *_WAITS, *_CLOSED, *_NOT_CONNECTED, *_OTHERS, *_SYSTEMS)
 PHRASES: tuple[Phrase, ...] = (*OWN, *messages())

@@ -57,6 +57,9 @@ def said(message: str, matcher: Matcher, *, alone: bool = False) -> list[Finding
         for each in _errors(message, matches, named)
         if each.error in known or _is_about_connections(message, each) or (alone and _is_all(message, matches))
     ]
+    limits = [match for match in matches if match.phrase.limit and not match.phrase.error]
+    if all(each.error == "ETIMEDOUT" and any(one.start <= each.at < one.end for one in limits) for each in errors):
+        errors = []  # the program's own wait: `queuepool limit of size 5 overflow 10 reached, connection timed out`
     suggesting = [match for match in matches if match.phrase.causes or match.phrase.limit]
     general = [match for match in matches if not match.phrase.error]
     if not errors:
