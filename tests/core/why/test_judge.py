@@ -25,6 +25,7 @@ from fourtuple.core.why.findings import Finding, System
 from fourtuple.core.why.judge import OPEN, Explained, Why, judge
 from fourtuple.core.why.leads import ERRORS, PLATEAUS, WITH_WORDS, Plateau, target_of
 from fourtuple.core.why.reader import PHRASES, read_findings
+from fourtuple.core.why.reader.states import CAUSES_OF
 from fourtuple.core.why.scene import Bearing, Scene, UnixQueue, nowhere
 from fourtuple.faces.text.why import why_lines
 from tests.core.quiet import PROCESS, WORLD
@@ -72,7 +73,9 @@ def test_every_cause_can_be_come_to_by_a_text(name: str) -> None:
     by_words = {cause for phrase in PHRASES for cause in phrase.causes}
     by_words |= {cause for row in WITH_WORDS.values() for cause in row}
 
-    assert name in by_number | by_errno | by_words or CAUSES[name].stops_at is not nowhere
+    by_state = {cause for causes in CAUSES_OF.values() for cause in causes}
+
+    assert name in by_number | by_errno | by_words | by_state or CAUSES[name].stops_at is not nowhere
 
 
 def test_every_cause_says_what_it_is_and_what_to_do() -> None:

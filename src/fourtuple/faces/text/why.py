@@ -21,18 +21,9 @@ UNLIKELY = 8  # points behind the first cause
 
 
 def why_lines(why: Why, *, everything: bool = False) -> Iterator[str]:
-    if why.pasted and not why.findings:
-        yield from wrapped("", f"no known failure in this text: it is output of {why.pasted}, of another host")
-        yield from wrapped("  do        ", "fourtuple doctor --from - reads it, and says what limits that host")
-        return
     if not why.findings:
-        yield "no known failure in this text"
-        yield from wrapped(
-            "  do        ",
-            "give the line of the log that reports the error; fourtuple limits DEST shows this host's limits",
-        )
-        return
-    if len(why.findings) == 1:
+        yield from _nothing(why)
+    elif len(why.findings) == 1:
         yield from _one(why.findings[0], why, everything=everything)
     else:
         yield from _timeline(why)
@@ -45,6 +36,18 @@ def why_lines(why: Why, *, everything: bool = False) -> Iterator[str]:
     for sentence in why.unseen:
         yield ""
         yield from wrapped("not seen  ", sentence)
+
+
+def _nothing(why: Why) -> Iterator[str]:
+    if why.pasted:
+        yield from wrapped("", f"no known failure in this text: it is output of {why.pasted}, of another host")
+        yield from wrapped("  do        ", "fourtuple doctor --from - reads it, and says what limits that host")
+        return
+    yield "no known failure in this text"
+    yield from wrapped(
+        "  do        ",
+        "give the line of the log that reports the error; fourtuple limits DEST shows this host's limits",
+    )
 
 
 def _timeline(why: Why) -> Iterator[str]:

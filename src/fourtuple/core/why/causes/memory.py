@@ -125,7 +125,7 @@ MEMORY: Mapping[str, Cause] = {
         tw_buckets,
     ),
     "threads": Cause(
-        "no more threads or processes: RLIMIT_NPROC, pids.max or kernel.threads-max is reached",
+        "cannot create more threads or processes: RLIMIT_NPROC, pids.max or kernel.threads-max is reached",
         (
             Cure("ps -eLf | wc -l counts them; prlimit --pid PID --nproc and pids.max of the cgroup are the limits"),
             FEWER_THREADS,

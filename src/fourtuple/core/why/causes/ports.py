@@ -277,6 +277,18 @@ PORTS: Mapping[str, Cause] = {
         LEAK,
         close_wait,
     ),
+    "fin-wait-2": Cause(
+        "this end has closed, the other end has not: it stays in CLOSE_WAIT there, and the port is held here meanwhile",
+        (
+            Cure("find the program at the other end that does not close(): ss -tanp state close-wait there"),
+            Cure("correct it: it must close() what this end has closed", needs=Needs.CODE),
+            Cure(
+                "sysctl -w net.ipv4.tcp_fin_timeout=15 ends sooner those that no program here holds any more",
+                "what the other end still sends is answered by a reset",
+                Needs.ROOT,
+            ),
+        ),
+    ),
     "bound-first": Cause(
         "a program calls bind() before connect(), so each of its ports serves only one connection",
         (NO_PORT, MORE_SOURCES, LOOK),

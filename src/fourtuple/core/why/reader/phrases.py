@@ -154,7 +154,9 @@ _LIMITS = (
     ),
     *_rows(
         "timeout waiting for connection from pool\nconnection is not available, request timed out\n"
-        "connection pool exhausted\nconnection pool is full\nqueuepool limit of size #",
+        "connection pool exhausted\npool timed out while waiting for\ntimeout acquiring a connection\n"
+        "while checking out a connection from connection pool\nconnectionacquiretimeout\n"
+        "couldn't get a connection within the time limit\nconnection pool is full\nqueuepool limit of size #",
         ["own-limit"],
     ),
     *_rows("too many connections\ntoo many clients\nremaining connection slots are reserved", ["own-limit"]),
@@ -165,7 +167,7 @@ _LIMITS = (
 _WAITS = (
     *_rows(
         "connect to * timed out\nconnection to * timed out\nconnecting to * timed out\nconnection to * has timed out\n"
-        "timeout connecting to\ntimeout while connecting\ntimed out trying to connect\ntimed out waiting to connect\n"
+        "timeout connecting to\ntimed out trying to connect\ntimed out waiting to connect\n"
         "timed out after * while waiting to connect\nhttp connect timed out\nhttpconnecttimeoutexception\n"
         "connectiontimeouterror\nconnect timeout error\nund_err_connect_timeout\nmongoserverselectionerror\n"
         "serverselectiontimeouterror\nmongotimeoutexception\nserver selection timed out\n"
@@ -174,25 +176,26 @@ _WAITS = (
         "connection timeout after # ms\nconnection timed out after # milliseconds\n"
         "request canceled while waiting for connection\nrequest canceled (client.timeout*while waiting for connection\n"
         "httpx.connecttimeout\nhttpcore.connecttimeout\nreset reason: connection timeout\nlayer4 timeout\n"
-        "rediscommandtimeout*connect\nopentimeout\n"
+        "connection timeout to host\n"
         "can't connect to * (timed out)\nunable to connect to * timed out",
         [],
         "ETIMEDOUT",
         "connect",
     ),
     *_rows(
-        "timeouterror: timed out\nsocket.timeout: timed out\nurlopen error timed out\nsocket.timeout\n"
         "the read operation timed out\nthe handshake operation timed out\nthe write operation timed out\n"
-        "read timed out\nread timeout=\nreadtimeouterror\nreadtimeoutexception\nnet::readtimeout\n"
+        "read timed out\nreadtimeouterror\nreadtimeoutexception\nnet::readtimeout\n"
         "httpx.readtimeout\nhttpcore.readtimeout\nsockettimeouterror\ntimeout on reading data from socket\n"
-        "timeout reading from socket\nwhile awaiting headers\nwhile reading body\ntimeout awaiting response headers\n"
-        "tls handshake timeout\nssl connection timeout\nesockettimedout\ntimeout of # exceeded\ntimeout of #ms exceeded\n"
+        "timeout reading from socket\nclient.timeout exceeded while awaiting headers\n"
+        "client.timeout or context cancellation while reading body\ntimeout awaiting response headers\n"
+        "tls handshake timeout\nssl connection timeout\nesockettimedout\ntimeout of # exceeded\n"
+        "timeout of #ms exceeded\n"
         "und_err_headers_timeout\nund_err_body_timeout\nheaders timeout error\nbody timeout error\n"
-        "sockettimeoutexception: timeout\nsockettimeoutexception\nhttptimeoutexception\ncommand timed out after\n"
+        "sockettimeoutexception: timeout\nhttptimeoutexception\nrediscommandtimeoutexception\n"
         "code = deadlineexceeded\ndeadline_exceeded\nstatuscode.deadline_exceeded\ndeadline exceeded after\n"
         "configured httpclient.timeout of\nexecution timeout expired\noperation timed out after # milliseconds\n"
         "upstream request timeout\ngot timeout reading communication packets\nread error (connection timed out)\n"
-        "mongonetworktimeouterror\ntimeout performing\nwhile reading response header from upstream*110\n"
+        "mongonetworktimeouterror\nwhile reading response header from upstream*110\n"
         "timed out (110: connection timed out) while reading response\n"
         "timed out (110: operation timed out) while reading response",
         [],
@@ -200,7 +203,12 @@ _WAITS = (
         "read",
     ),
     *_rows("timed out (110: connection timed out) while sending request", [], "ETIMEDOUT", "send"),
-    *_rows("context deadline exceeded", [], "ETIMEDOUT"),
+    *_rows(
+        "context deadline exceeded\ntimeouterror: timed out\nsocket.timeout: timed out\nurlopen error timed out\n"
+        "sockettimeoutexception",
+        [],
+        "ETIMEDOUT",
+    ),
 )
 # What clients print of a connection that the peer closed without an answer: the end of the stream, which has no errno.
 _CLOSED = (
@@ -209,23 +217,26 @@ _CLOSED = (
         "connection was closed unexpectedly\nserver closed the connection unexpectedly\n"
         "server unexpectedly closed\nconnection closed unexpectedly\nconnection terminated unexpectedly\n"
         "ssl connection has been closed unexpectedly\nssl syscall error: eof detected\n"
-        "unexpected eof while reading\nunexpected eof on client connection\nunexpected eof from\n"
-        "remote end closed connection without response\nremotedisconnected\nserver disconnected\n"
+        "unexpected eof while reading\nunexpected eof on client connection\n"
+        "remote end closed connection without response\nremotedisconnected\n"
+        "server disconnected without sending a response\n"
         "serverdisconnectederror\nempty reply from server\ntransfer closed with outstanding read data remaining\n"
         "transfer closed with # bytes remaining\nconnection closed before message completed\n"
-        "connection closed by server\nconnection closed by peer\nconnection closed by remote host\n"
-        "connection closed by foreign host\nclosed by the remote host\nremote host closed connection\n"
+        "connection closed by server\nconnection closed by remote host\n"
+        "connection closed by foreign host\nremote host closed connection\n"
         "end of file reached (eoferror)\neoferror: end of file reached\nnohttpresponseexception\n"
-        "failed to respond\nunexpected end of stream\nunexpected end of file from server\nended prematurely\n"
-        "response ended prematurely\nund_err_socket\nother side closed\n"
-        "lost connection to mysql server\nlost connection to server\nmysql server has gone away\n"
-        "server has gone away\nredis server went away\nread error on connection\n"
+        "unexpected end of stream\nunexpected end of file from server\nresponse ended prematurely\n"
+        "und_err_socket\nother side closed\n"
+        "lost connection to mysql server\nlost connection to server at\nlost connection to server during\n"
+        "mysql server has gone away\n"
+        "server has gone away\nredis server went away\nread error on connection to\n"
         "server closed idle connection\nconnection closed before server preface received\n"
         "error reading from server: eof\ntransport is closing\nreset reason: connection termination\n"
         "disconnected before response was read\nconnection prematurely closed\nprematureclose\n"
-        "err_empty_response\nerr_connection_closed\nno data received\n"
+        "err_empty_response\nerr_connection_closed\n"
         "connection to client lost\nserver conn crashed?\n"
-        "got an error reading communication packets\nincompletemessage\nssl_error_syscall",
+        "got an error reading communication packets\nincompletemessage\nssl_error_syscall\n"
+        'http*": eof\nhttp*": unexpected eof',
         ["closed-early"],
     ),
 )
@@ -309,5 +320,17 @@ _SYSTEMS = (
     Phrase("excludedportrange", causes=("windows-excluded",), system=System.WINDOWS),
 )
 
-OWN: tuple[Phrase, ...] = (*_KERNEL, *_THREADS, *_WATCHES, *_LIMITS, *_WAITS, *_CLOSED, *_NOT_CONNECTED, *_OTHERS, *_SYSTEMS)
+# Texts of clients that may stand around an errno, which then says more.
+WRAPPERS = frozenset(phrase.text for phrase in (*_WAITS, *_CLOSED, *_NOT_CONNECTED))
+OWN: tuple[Phrase, ...] = (
+    *_KERNEL,
+    *_THREADS,
+    *_WATCHES,
+    *_LIMITS,
+    *_WAITS,
+    *_CLOSED,
+    *_NOT_CONNECTED,
+    *_OTHERS,
+    *_SYSTEMS,
+)
 PHRASES: tuple[Phrase, ...] = (*OWN, *messages())
