@@ -7,7 +7,6 @@ Sources: include/uapi/asm-generic/errno-base.h and errno.h (Linux 6.18), sys/err
 "Windows Sockets Error Codes" (Microsoft), include/uv/errno.h (libuv 1.49), std::io::ErrorKind (Rust 1.83).
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from errno import errorcode
@@ -168,6 +167,8 @@ def no_errno(text: str) -> str:
     name = text.strip()
     if not re.fullmatch(r"E[A-Z][A-Z0-9]{1,13}", name) or name in errorcode.values():
         return ""
+    import difflib
+
     near = difflib.get_close_matches(name, errorcode.values(), 1)
     return f"{name} is no errno of Linux{f'; the nearest name is {near[0]}' if near else ''}"
 
