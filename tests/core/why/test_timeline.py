@@ -75,6 +75,9 @@ def test_what_a_cause_can_bring_may_follow_from_it(lines: tuple[str, ...]) -> No
         (NO_PORT, "10:00:06 other: HikariPool-1 - Connection is not available, request timed out after 30000ms"),
         (NO_PORT, "10:00:06 billing: dial tcp 10.0.0.8:443: i/o timeout"),
         (TRACKED, "10:00:05 host app[7]: dial tcp 10.0.0.8:443: connect: connection refused"),
+        (TRACKED, "10:00:05 other app[7]: dial tcp 10.0.0.8:443: i/o timeout"),
+        ("10:00:00 nginx[1]: accept4: too many open files", "10:00:05 nginx[2]: dial tcp 10.0.0.8:80: i/o timeout"),
+        ("10:00:00 postgres[5]: FATAL: sorry, too many clients already", "10:00:05 a: ECONNREFUSED 10.0.0.9:5432"),
         (TRACKED, "10:09:05 host app[7]: dial tcp 10.0.0.8:443: i/o timeout"),
         ("[100.000000] nf_conntrack: table full, dropping packet", "[900.000000] neighbour: arp_cache: table overflow"),
         (
@@ -93,6 +96,12 @@ def test_what_nothing_connects_does_not_follow(lines: tuple[str, ...]) -> None:
     """Another program, another destination, too late, before, or an errno that the cause cannot give."""
 
     assert follows(*lines) == [None] * len(lines)
+
+
+def test_a_limit_of_a_cloud_brings_its_own_cause_first() -> None:
+    _, later = told("10:00:00 app: App Service: SNAT port exhaustion", "10:00:04 app: ETIMEDOUT 1.2.3.4:443").findings
+
+    assert (later.follows, later.explanations[0].cause) == (0, "nat")
 
 
 def test_later_is_counted_from_the_last_report_of_the_cause() -> None:

@@ -209,7 +209,7 @@ def judge(
         firsts = [_kind(each.explanations[0].cause) if each.explanations else "" for each in found]
         earlier = first_cause([each.finding for each in scenes], firsts, at)
         if earlier is not None:
-            brought = found[earlier].explanations[0].cause
+            brought = frozenset({found[earlier].explanations[0].cause, *scenes[earlier].finding.causes})
             found[at] = replace(
                 explain(scene, ceilings, rows=rows, root=root, brought=brought), follows=earlier, open=""
             )
@@ -222,11 +222,11 @@ def explain(
     *,
     rows: Mapping[str, CatalogueRow],
     root: bool = False,
-    brought: str = "",
+    brought: frozenset[str] = frozenset(),
 ) -> Explained:
     """Weigh the causes that a finding leads to, and sort them by score.
 
-    brought: the cause of an earlier finding of which this one is a consequence; empty: none
+    brought: the causes of an earlier finding of which this one may be a consequence; empty: none
     """
     finding = scene.finding
     names = _candidates(scene, rows)
@@ -234,8 +234,8 @@ def explain(
     for rank, name in enumerate(names):
         cause = CAUSES.get(name) or _of_row(rows[name])
         explanation, aside = _weigh(name, cause, scene, root=root)
-        words = _from_words(finding, name, rows) + (BROUGHT if name == brought else 0)
-        explanation = replace(explanation, score=explanation.score + words, brought=name == brought)
+        words = _from_words(finding, name, rows) + (BROUGHT if name in brought else 0)
+        explanation = replace(explanation, score=explanation.score + words, brought=name in brought)
         weighed.append((-explanation.score, rank, explanation))
         host_now += aside
     explanations = tuple(explanation for _, _, explanation in sorted(weighed, key=lambda each: each[:2]))

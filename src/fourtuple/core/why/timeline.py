@@ -42,7 +42,7 @@ TO_CLIENTS: Mapping[str, frozenset[str]] = MappingProxyType(
             ("files", "file-max", "threads", "pids", "pid-max", "max-map-count", "accept-queue", "syn-queue"), _SILENCE
         ),
         "unix-backlog": _SILENCE | {"EAGAIN"},
-        **dict.fromkeys(("limit", "own-limit"), _SILENCE | {"ECONNREFUSED"}),
+        **dict.fromkeys(("limit", "own-limit"), _SILENCE),
         "memory": _GONE,
     }
 )
@@ -93,11 +93,12 @@ def follows(finding: Finding, cause: str, earlier: Finding, earlier_cause: str) 
     brings = (earlier_cause, *earlier.causes)
     if (cause, finding.error) == (earlier_cause, earlier.error) or not _is_soon(earlier, finding):
         return False
-    if _brought(IN_PROGRAM, earlier.error, *brings) & kinds and _is_same_program(finding, earlier):
+    is_here = finding.host == earlier.host or not (finding.host and earlier.host)
+    if _brought(IN_PROGRAM, earlier.error, *brings) & kinds and is_here and _is_same_program(finding, earlier):
         return not (finding.destination and earlier.destination and finding.destination != earlier.destination)
     if _brought(TO_CLIENTS, *brings) & kinds and _is_client(finding, earlier):
         return True
-    return bool(_brought(ON_HOST, *brings) & kinds)
+    return is_here and bool(_brought(ON_HOST, *brings) & kinds)
 
 
 def _brought(table: Mapping[str, frozenset[str]], *brings: str) -> frozenset[str]:
@@ -130,7 +131,7 @@ def _moment(text: str) -> datetime | float | None:
 
 def _is_client(finding: Finding, server: Finding) -> bool:
     """Whether the finding's destination is the program that reports the other: by its name, or where it listens."""
-    if not finding.destination:
+    if not finding.destination or (server.program and finding.program == server.program):
         return False
     if finding.destination == server.destination and server.protocol == "unix":
         return True

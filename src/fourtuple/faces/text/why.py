@@ -161,7 +161,7 @@ def _what(each: Explained) -> str:
     """A failure on the time line: what failed, and in which program."""
     program = f" of {visible(each.finding.program)}" if each.finding.program else ""
     if not each.finding.error and stopped_at(each.finding) is None and each.explanations:
-        return f"{each.explanations[0].says}{program and f', says {visible(each.finding.program)}'}"
+        return f"{each.explanations[0].says}{program and f', reported by {visible(each.finding.program)}'}"
     return f"{_heading(each)}{program}"
 
 

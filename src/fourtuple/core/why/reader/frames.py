@@ -42,12 +42,15 @@ _EPOCH = re.compile(
 FRAME_CHARACTERS = 200  # within which the time of a line is
 _PROGRAM = r"(?P<program>[a-z][\w./@+-]{0,60}?)"
 _PID = r"(?:\[(?:pid )?(?P<pid>\d{1,7})\]| ?\[?\(?pid[ :=#]{1,2}(?P<pid_said>\d{1,7})[\])]?)"
-_CALLED = r"(?:accept4?|dial|connect|bind|listen|socket|open|read|write|send|recv|fork|clone|epoll_ctl)"  # no program
+_CALLED = (  # names of calls and errnos, which are no program's
+    r"(?:accept4?|dial|connect|bind|listen|socket|open|read|write|send|recv|fork|clone|epoll_ctl"
+    r"|e(?:[mn]file|conn\w+|addr\w+|timedout|pipe|again|nobufs|nomem|nospc|hostunreach|netunreach))"
+)
 _FRAMES = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"(?:<\d{{1,3}}>)?1 @time \S+ {_PROGRAM} (?P<pid>\d{{1,7}}|-) \S+ (?:\[[^\]]*\] ?|- )?",  # RFC 5424
-        rf"(?:<\d{{1,3}}>)?@time (?:[\w.:-]*[\w.-] )?(?!{_CALLED}:){_PROGRAM}{_PID}?: ",  # RFC 3164, journalctl
+        rf"(?:<\d{{1,3}}>)?1 @time (?P<host>\S+) {_PROGRAM} (?P<pid>\d{{1,7}}|-) \S+ (?:\[[^\]]*\] ?|- )?",  # RFC 5424
+        rf"(?:<\d{{1,3}}>)?@time (?:(?P<host>[\w.:-]*[\w.-]) )?(?!{_CALLED}:){_PROGRAM}{_PID}?: ",  # RFC 3164
         r"@time \[[a-z]+\] (?P<pid>\d{1,7})#\d+: (?:\*\d+ )?(?P<nginx>)",
         r"\[@time\] \[[\w:-]+\] \[pid (?P<pid>\d+)(?::tid \d+)?\] (?P<apache>)",
         r"\[(?:alert|warning|notice)\] (?:\d+/\d+ )?\((?P<pid>\d+)\) : (?P<haproxy>)",
@@ -72,6 +75,7 @@ _FIELDS = re.compile(
     r"\"?\b(?P<key>syslog_identifier|_comm|process\.name|program|app|service|appname|_pid|pid)\"?[:=]"
     r" ?\"?(?P<value>[\w./@+-]{1,60})\"?"
 )
+_THROWN = re.compile(r"(?:error|exception)\Z")  # `java.net.ConnectException: …` is no program
 _PID_SAID = re.compile(r"\bpid[ #](\d{1,7})\b")
 _OF_KERNEL = re.compile(
     r"\[(?: {0,6}\d{1,9}\.\d{6}|(?:mon|tue|wed|thu|fri|sat|sun) \w{3} {1,2}\d{1,2} \d\d:\d\d:\d\d \d{4})\]"
@@ -112,6 +116,7 @@ class Framed:
     stamp: Stamp | None = None
     program: str = ""
     pid: int | None = None
+    host: str = ""
 
 
 def framed(line: str, folded: str) -> Framed:
@@ -125,6 +130,7 @@ def framed(line: str, folded: str) -> Framed:
     if stamp is None or (inner_stamp is not None and inner_stamp.clock is Clock.DATE):
         stamp = inner_stamp or stamp
     found = Framed(inner.message, stamp, inner.program or outer.program, outer.pid if inner.pid is None else inner.pid)
+    found = replace(found, host=outer.host or inner.host)
     return _by_fields(_by_tool(found), folded)
 
 
@@ -134,12 +140,14 @@ def _cut(line: Framed) -> Framed:
             groups = match.groupdict()
             program = next((name for name in _NAMED if groups.get(name) is not None), groups.get("program") or "")
             pid = number_of(groups.get("pid") or groups.get("pid_said") or "")
-            return Framed(line.message[match.end() :], line.stamp, _known(program), pid)
+            host = _known(groups.get("host") or "").removeprefix("-")
+            return Framed(line.message[match.end() :], line.stamp, _known(program), pid, host)
     return line
 
 
 def _known(program: str) -> str:
-    return "" if program in ("error", "warning", "warn", "info", "fatal", "debug", "main") else program
+    is_none = program in ("error", "warning", "warn", "info", "fatal", "debug", "main") or _THROWN.search(program)
+    return "" if is_none else program
 
 
 def _by_tool(found: Framed) -> Framed:

@@ -27,6 +27,7 @@ class _Group:
             self.finding = replace(
                 ours,
                 source=ours.source if ours.source == finding.source else _shared(ours.source, finding.source),
+                host=ours.host if ours.host == finding.host else "",
                 pid=ours.pid if ours.pid == finding.pid else None,
                 number=max(filter(None, (ours.number, finding.number)), default=None),
                 system=ours.system or finding.system,

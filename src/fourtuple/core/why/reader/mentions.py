@@ -18,7 +18,8 @@ _NO_REPORT = re.compile(  # a whole line: a comment, a definition, the subject o
     r"|.{0,80}\b(?:retry[_-]on|retry policy|retr(?:y|i)able (?:errors|codes)|proxy_next_upstream)\b"
 )
 _BEFORE = re.compile(
-    r"(?:(?<![\w.:-])(?:handler for|handles?|handling|ignore[sd]?|ignoring|simulat(?:e|es|ed|ing)|inject(?:s|ed|ing)?"
+    r"(?:(?<![\w.:-])(?:(?:handler|rule|alert|hook|callback|policy|test) for|handles?|handling"
+    r"|ignore[sd]?|ignoring|simulat(?:e|es|ed|ing)|inject(?:s|ed|ing)?"
     r"|mock(?:s|ed|ing)?|avoid(?:s|ed|ing)?|prevent(?:s|ed|ing)?|fix(?:e[sd]|ing)?|retry(?:ing)? on|retries on|except"
     r"|catch(?:es|ing)?|expect(?:s|ed|ing)?|test(?:s|ed|ing)?|without|no|zero|0) (?:an? |the |any |more |further )*"
     r"[\"'(\[]*|[=!]== ?[\"'(]?(?:\w+\.)*|[=!]= ?[\"'(]?(?:\w+\.)*|errors\.is\(\w+, ?(?:\w+\.)*"

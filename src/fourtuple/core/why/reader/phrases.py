@@ -155,7 +155,7 @@ _LIMITS = (
     *_rows(
         "timeout waiting for connection from pool\nconnection is not available, request timed out\n"
         "connection pool exhausted\npool timed out while waiting for\ntimeout acquiring a connection\n"
-        "while checking out a connection from connection pool\nconnectionacquiretimeout\n"
+        "while checking out a connection from connection pool\nsequelizeconnectionacquiretimeouterror\n"
         "couldn't get a connection within the time limit\nconnection pool is full\nqueuepool limit of size #",
         ["own-limit"],
     ),
@@ -166,7 +166,9 @@ _LIMITS = (
 # What clients print of a wait that ended, where connect() had no answer, and where an answer did not come.
 _WAITS = (
     *_rows(
-        "connect to * timed out\nconnection to * timed out\nconnecting to * timed out\nconnection to * has timed out\n"
+        "connect to * timed out\nconnect(*): timed out\nconnection setup timed out\n"
+        "timeout exceeded when trying to connect\nconnection to * timed out\nconnecting to * timed out\n"
+        "connection to * has timed out\n"
         "timeout connecting to\ntimed out trying to connect\ntimed out waiting to connect\n"
         "timed out after * while waiting to connect\nhttp connect timed out\nhttpconnecttimeoutexception\n"
         "connectiontimeouterror\nconnect timeout error\nund_err_connect_timeout\nmongoserverselectionerror\n"
@@ -186,7 +188,8 @@ _WAITS = (
         "the read operation timed out\nthe handshake operation timed out\nthe write operation timed out\n"
         "read timed out\nreadtimeouterror\nreadtimeoutexception\nnet::readtimeout\n"
         "httpx.readtimeout\nhttpcore.readtimeout\nsockettimeouterror\ntimeout on reading data from socket\n"
-        "timeout reading from socket\nclient.timeout exceeded while awaiting headers\n"
+        "timeout reading from socket\nlayer7 timeout\nredistimeoutexception\n"
+        "client.timeout exceeded while awaiting headers\n"
         "client.timeout or context cancellation while reading body\ntimeout awaiting response headers\n"
         "tls handshake timeout\nssl connection timeout\nesockettimedout\ntimeout of # exceeded\n"
         "timeout of #ms exceeded\n"
@@ -204,7 +207,9 @@ _WAITS = (
     ),
     *_rows("timed out (110: connection timed out) while sending request", [], "ETIMEDOUT", "send"),
     *_rows(
-        "context deadline exceeded\ntimeouterror: timed out\nsocket.timeout: timed out\nurlopen error timed out\n"
+        "context deadline exceeded\nasyncio.exceptions.timeouterror\nasyncio.timeouterror\ndeadline has elapsed\n"
+        "the operation has timed out\nsource: timedout\ntimeouterror: timed out\nsocket.timeout: timed out\n"
+        "urlopen error timed out\n"
         "sockettimeoutexception",
         [],
         "ETIMEDOUT",
@@ -213,7 +218,10 @@ _WAITS = (
 # What clients print of a connection that the peer closed without an answer: the end of the stream, which has no errno.
 _CLOSED = (
     *_rows(
-        "socket hang up\nupstream prematurely closed connection\ncommunications link failure\n"
+        "socket hang up\nredis server * went away\nan i/o error occurred while sending to the backend\n"
+        "kind: unexpectedeof\nprematurely reached end of stream\ndisconnectexception\nread tcp *: eof\n"
+        "the server closed the connection\nterminating connection due to\n"
+        "upstream prematurely closed connection\ncommunications link failure\n"
         "connection was closed unexpectedly\nserver closed the connection unexpectedly\n"
         "server unexpectedly closed\nconnection closed unexpectedly\nconnection terminated unexpectedly\n"
         "ssl connection has been closed unexpectedly\nssl syscall error: eof detected\n"
@@ -221,7 +229,7 @@ _CLOSED = (
         "remote end closed connection without response\nremotedisconnected\n"
         "server disconnected without sending a response\n"
         "serverdisconnectederror\nempty reply from server\ntransfer closed with outstanding read data remaining\n"
-        "transfer closed with # bytes remaining\nconnection closed before message completed\n"
+        "transfer closed with * bytes remaining\nconnection closed before message completed\n"
         "connection closed by server\nconnection closed by remote host\n"
         "connection closed by foreign host\nremote host closed connection\n"
         "end of file reached (eoferror)\neoferror: end of file reached\nnohttpresponseexception\n"
@@ -243,7 +251,8 @@ _CLOSED = (
 # What clients print of a connect() that failed, without its errno.
 _NOT_CONNECTED = (
     *_rows(
-        "all connection attempts failed\nconnect call failed\nunable to connect to redis\n"
+        "all connection attempts failed\npsqlexception: the connection attempt failed\nunavailable: io exception\n"
+        "connect call failed\nunable to connect to redis\n"
         "it was not possible to connect to the redis server\nbroker may not be available\nnobrokersavailable\n"
         "cannotconnecterror\nreset reason: connection failure\nreset reason: remote connection failure\n"
         "failed to connect to all addresses\nlayer4 connection problem\n"

@@ -144,6 +144,7 @@ def _read_event(
     stamp = next((frame.stamp for frame in frames if frame.stamp), None)
     program = next((frame.program for frame in frames if frame.program), "")
     pid = next((frame.pid for frame in frames if frame.pid is not None), None)
+    host = next((frame.host for frame in frames if frame.host), "")
     for finding in found.values():
         whole = _in_context(finding, part, event, before) if len(event) > 1 and finding.error else finding
         line = whole.where - before - 1
@@ -151,6 +152,7 @@ def _read_event(
             whole,
             program=whole.program if whole.pid is not None or not program else program,
             pid=whole.pid if whole.pid is not None else pid,
+            host=host,
             text=part.lines[line].strip()[:MOST_TEXT],
         )
         groups.add(whole, stamp)
@@ -271,6 +273,7 @@ def _question(text: str, matcher: Matcher) -> tuple[Finding, ...] | None:
                 each,
                 program=frame.program if each.pid is None and frame.program else each.program,
                 pid=each.pid if each.pid is not None else frame.pid,
+                host=frame.host,
                 first=frame.stamp.text if frame.stamp else "",
                 last=frame.stamp.text if frame.stamp else "",
                 text=shown,

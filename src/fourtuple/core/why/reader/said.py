@@ -34,6 +34,13 @@ _IN_PROGRESS = ("EINPROGRESS", "EALREADY")
 _GAVE_UP = re.compile(
     r"\btimed? ?-?out|\btimeout|\bunable to|\bcan't|\bcannot|\bcould ?n[o']t|\bg[ia]v(?:e|ing) up|\bfatal\b"
 )
+_OF_ANY_WAIT = (  # also of waits for other things than connections
+    "context deadline exceeded",
+    "asyncio.exceptions.timeouterror",
+    "asyncio.timeouterror",
+    "deadline has elapsed",
+    "the operation has timed out",
+)
 _OF_CLIENTS = re.compile(r"https?://|\bdial\b|\btcp\b|\brpc\b|grpc|\bconnect|\bclient\.|\bpost |\bget ")
 _CLAUSE = re.compile(r"[;,](?! port)|\. |\b(?:and|but|then|was|is|lost|closed|failed|after)\b")
 _SETTING = re.compile(r" ?[:=.]+ ?\d| (?:of|is|set to|to|was set) ?\d| ?\(?\d+ ?(?:s|ms|sec|seconds)?\)?$")
@@ -57,7 +64,7 @@ def said(message: str, matcher: Matcher, *, alone: bool = False) -> list[Finding
     message = without_targets(message)
     apt = [match for match in matcher.matches(message) if _is_apt(message, match, alone=alone)]
     matches = [match for match in _outermost(apt) if not _is_setting(message, match)]
-    matches = [each for each in matches if not each.phrase.error or not is_mention(message, each.start, each.end)]
+    matches = [each for each in matches if not is_mention(message, each.start, each.end)]
     named = [each for each in named_errors(message) if not is_mention(message, each.at, each.at + len(each.error))]
     matches, named = _without_wrappers(matches, named)
     known = {match.phrase.error for match in matches if match.phrase.causes or match.phrase.limit}
@@ -104,7 +111,7 @@ def _without_wrappers(matches: list[Match], named: list[Named]) -> tuple[list[Ma
 
 def _is_apt(message: str, match: Match, *, alone: bool) -> bool:
     """Whether a loose phrase means a connection here: what its `*` stands for is one end, or the message names one."""
-    if match.phrase.text == "context deadline exceeded":
+    if match.phrase.text in _OF_ANY_WAIT:
         return (alone and _is_all(message, [match])) or bool(_OF_CLIENTS.search(message))
     return "* timed out" not in match.phrase.text or not _CLAUSE.search(message, match.start, match.end)
 
