@@ -524,6 +524,11 @@ def test_enobufs_is_not_ipsec_where_the_kernel_has_no_such_cache(bearing: Bearin
     assert causes("ENOBUFS", quiet, bearing)[0] != "xfrm"
 
 
+def test_enobufs_while_reading_is_the_buffer_of_netlink() -> None:
+    assert causes("recvmsg: No buffer space available")[0] == "netlink-buffer"
+    assert causes("sendto: No buffer space available")[:2] == ["neighbours", "memory"]
+
+
 def test_a_datagram_without_an_answer_is_not_an_accept_queue() -> None:
     lookup = "lookup api.example.com on 10.96.0.10:53: read udp 10.1.2.3:41234->10.96.0.10:53: i/o timeout"
 
@@ -643,6 +648,7 @@ def test_next_to_a_number_there_may_be_one_limit_or_none(ceilings: dict[str, int
     means = near_to(7_777, ceilings)
 
     assert [each.endswith(said) for each, said in zip(means, says, strict=True)] == [True] * len(says)
+    assert not any("the nearest are" in each for each in means)
 
 
 def test_what_the_errno_means_comes_first() -> None:

@@ -107,6 +107,7 @@ ERRORS: Mapping[tuple[str, str], Sequence[str]] = MappingProxyType(
         ("fork", "ENOMEM"): ("memory", "max-map-count", "pids"),
         ("io_uring_setup", "ENOMEM"): ("ring-memory", "memory"),
         ("", "ENOMEM"): ("memory", "ring-memory", "tcp-mem", "max-map-count"),
+        ("recv", "ENOBUFS"): ("netlink-buffer", "memory"),
         ("", "ENOBUFS"): ("neighbours", "memory", "device-queue", "route-cache", "xfrm"),
         ("/udp", "ETIMEDOUT"): _NO_DATAGRAM,
         ("getaddrinfo", "ETIMEDOUT"): ("dns-server", "conntrack", "firewall"),
