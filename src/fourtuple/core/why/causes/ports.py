@@ -59,7 +59,7 @@ def use(scene: Scene) -> Iterator[Evidence]:
     """Yield how much of the port range is used towards the target, or towards the busiest destination."""
     pair, usable = scene.pair, scene.usable
     if pair is None:
-        if scene.error == NO_PORT_LEFT and scene.target:
+        if scene.error == NO_PORT_LEFT and scene.target and scene.destinations is not None:
             yield Evidence(-2, f"no socket of this namespace is connected to {scene.target} now")
         return
     if not usable:
@@ -134,6 +134,8 @@ def close_wait(scene: Scene) -> Iterator[Evidence]:
         count = f"{format_count(pair.close_wait)} of {format_count(pair.used)}"
         text = f"{count} sockets to {pair.destination} are in CLOSE_WAIT"
         yield Evidence(9 if scene.in_use >= FULL else 3, text)
+    elif scene.close_wait is None:
+        return
     elif scene.close_wait >= FEW:
         who = f" (owner: {scene.close_wait_owners})" if scene.close_wait_owners else ""
         soft = scene.world.process.files_soft if scene.error == "EMFILE" and scene.asked else None
