@@ -1121,3 +1121,20 @@ def test_without_netlink_and_rings_there_is_an_answer(quiet: Ground, command: st
 
     assert "Traceback" not in done.stderr
     assert done.returncode == (OK if command.split()[0] in ("limits", "why") else SHORT)
+
+
+@pytest.mark.parametrize("left", [1, 0])
+def test_the_exit_code_says_whether_one_more_connection_fits(left: int) -> None:
+    """1 where no port is left, as a script can ask before it connects."""
+    with private_ground() as ground:
+        code = (
+            "import socket, subprocess, sys;"
+            "open('/proc/sys/net/ipv4/ip_local_port_range', 'w').write('40000 40009');"
+            "server = socket.create_server(('127.0.0.1', 8000), backlog=64);"
+            f"kept = [socket.create_connection(('127.0.0.1', 8000)) for _ in range({10 - left})];"
+            f"sys.exit(subprocess.run([*{COMMAND!r}, 'limits', '127.0.0.1:8000']).returncode)"
+        )
+        done = ground.run(sys.executable, "-c", code)
+
+    assert done.returncode == (0 if left else 1), done.stdout + done.stderr
+    assert f"room for {left} more" in done.stdout

@@ -19,7 +19,7 @@ from fourtuple.core.snapshot.host import Origin
 from fourtuple.core.snapshot.records import HostNamespace, HostProcess, HostRoute, Snapshot
 from fourtuple.core.sockets.columns import Mask, distinct, in_states, is_in
 from fourtuple.core.sockets.filter import EVERYWHERE, Where
-from fourtuple.core.sockets.owners import NOBODY, Holders
+from fourtuple.core.sockets.owners import Holders
 from fourtuple.core.sockets.table import SOCKET, Chosen, Sockets, State, mapped, recast, unmapped
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec
 from fourtuple.core.units import quoted
@@ -28,6 +28,7 @@ T = TypeVar("T")
 ANY_PROGRAM = "a program started there"
 SHELL = 0  # the PID of the program that a paste's `ulimit -a` speaks of
 NO_ROUTE = "the snapshot has no route there"
+NO_PROCESS = "the snapshot has no such process"
 NO_LISTING, LISTING = "the snapshot does not list them", "Paste the output of ss -tanp, too."
 
 
@@ -95,8 +96,9 @@ class Recorded:
         inside = self._namespace
         tables = ((inside.sockets, inside.socket_pids), (inside.listeners, inside.listener_pids))
         known = [(table["inode"], pids) for table, pids in tables if len(pids)]
-        if not known:
-            return NOBODY
+        if not known:  # nobody looked for owners
+            nothing = np.zeros(0, np.uint32)
+            return Holders((), nothing, np.zeros(0, np.int64), visible=None, users={}, listed=True)
         own, pids = (np.concatenate(columns) for columns in zip(*known, strict=True))
         own, first = np.unique(own[pids > 0], return_index=True)
         found, numbers = np.unique(pids[pids > 0][first], return_inverse=True)
@@ -108,6 +110,7 @@ class Recorded:
             visible=None if uid == 0 else frozenset(() if uid is None else (uid,)),
             users={},
             shared=frozenset(own[is_in(pids[pids > 0][first], self._namesakes)].tolist()),
+            listed=uid is None,
         )
 
     def resolve(self, spec: EndpointSpec) -> list[Address]:
@@ -212,7 +215,7 @@ def world_of(snapshot: Snapshot, inside: HostNamespace, pid: int | None) -> Worl
     """The World of a process in a namespace; None: of a program that is started there. Raises UsageError."""
     process = snapshot.processes.get(SHELL if pid is None else pid)
     if pid is not None and process is None:
-        raise UsageError(f"the process {pid}", "the snapshot has no process with this PID")
+        raise UsageError(f"--pid {pid}", NO_PROCESS)
     cgroup = snapshot.cgroups.get(process.cgroup) if process else None
     sysctls = {**snapshot.sysctls, **inside.sysctls}
     why_not = dict(inside.why_not)
@@ -311,6 +314,7 @@ def _most_common(packed: NDArray[np.void]) -> list[Address]:
 def _namespace_of(snapshot: Snapshot, pid: int | None, netns: str | None) -> HostNamespace:
     """The namespace with this name, PID or `net:[…]`; else that of the process; else init's. Raises UsageError."""
     names: Mapping[str, HostNamespace] = snapshot.namespaces
+    option = "--pid" if netns is None else "--netns"
     if netns is not None and (number := number_of(netns)) is not None:
         pid, netns = number, None
     if netns is not None:
@@ -318,11 +322,11 @@ def _namespace_of(snapshot: Snapshot, pid: int | None, netns: str | None) -> Hos
             if netns in (inside.netns, inside.name):
                 return inside
         known = ", ".join(each.name or each.netns for each in _first(names.values()))
-        raise UsageError(f"the network namespace {quoted(netns)}", "the snapshot does not have it", f"It has {known}.")
+        raise UsageError(f"--netns {quoted(netns)}", "the snapshot does not have it", f"It has {known}.")
     if pid is not None:
         process = snapshot.processes.get(pid)
         if process is None:
-            raise UsageError(f"the process {pid}", "the snapshot has no process with this PID")
+            raise UsageError(f"{option} {pid}", NO_PROCESS)
         if process.netns in names:
             return names[process.netns]
         hidden = "its network namespace is not in the snapshot; its maker could not see it"

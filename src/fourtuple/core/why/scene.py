@@ -63,7 +63,7 @@ class Scene:
     has_source: whether this namespace has the source address that the text names; None: it names none, or unknown
     tentative:  whether that address waits for duplicate address detection; None: unknown
     holders:    the sockets that hold the port in question, as text
-    close_wait: the number of sockets of the namespace in CLOSE_WAIT
+    close_wait: the number of sockets of the namespace in CLOSE_WAIT; None: unknown
     close_wait_owners: the processes that own them, as text
     asked:      whether `world.process` is the process in question; False: it is this program, whose limits say nothing
     limits:     other ceilings that were read, by setting, and what is in use of each; None: unknown
@@ -87,7 +87,7 @@ class Scene:
     has_source: bool | None = None
     tentative: bool | None = None
     holders: Sequence[str] = ()
-    close_wait: int = 0
+    close_wait: int | None = 0
     close_wait_owners: str = ""
     asked: bool = False
     limits: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
