@@ -52,7 +52,9 @@ MODULES = (
     "core.why.reader.numbers",
     "core.why.reader.proxies",
     "core.why.reader.repeats",
+    "core.why.reader.mentions",
     "core.why.reader.said",
+    "core.why.reader.states",
     "core.why.when",
     "kernel.proc.owners",
 )

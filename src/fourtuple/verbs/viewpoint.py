@@ -29,6 +29,7 @@ from fourtuple.verbs.census import CONNECTED
 from fourtuple.verbs.survey import Look, look, queue_of
 
 IPV6_OFF = "net.ipv6.conf.all.disable_ipv6"
+CEILINGS = ("net.core.somaxconn", "net.ipv4.tcp_max_syn_backlog", "fs.nr_open", "kernel.pid_max", "kernel.threads-max")
 MOST_PAIRS = 1000  # pairs that are searched for the target
 HERE = "this host"  # the source of a sweep
 MOST_HOLDERS, MOST_OWNERS, MOST_FULL = 4, 3, 4
@@ -120,7 +121,8 @@ class Viewpoint:
     def ceilings(self) -> dict[str, int]:
         """The limits here, by name."""
         seen, _ = self._look(None, self.pid)
-        return {verdict.limit: verdict.ceiling for verdict in seen.verdicts if verdict.ceiling}
+        settings = {name: value for name in CEILINGS if (value := seen.world.number(name))}
+        return settings | {verdict.limit: verdict.ceiling for verdict in seen.verdicts if verdict.ceiling}
 
     def unknown(self) -> dict[str, str]:
         """What could not be read here, and why."""

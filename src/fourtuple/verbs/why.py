@@ -18,7 +18,8 @@ from fourtuple.core.why.catalogue.rows import catalogue, phrases
 from fourtuple.core.why.findings import Finding, System
 from fourtuple.core.why.judge import Why, fit_of, judge
 from fourtuple.core.why.leads import target_of
-from fourtuple.core.why.reader import PHRASES, read_findings
+from fourtuple.core.why.reader import BLOCK, PHRASES, TextRead, read_text
+from fourtuple.core.why.reader.errnos import no_errno
 from fourtuple.core.why.scene import Bearing, Scene
 from fourtuple.core.why.when import bearing_of
 from fourtuple.verbs.hosts import here
@@ -57,14 +58,18 @@ def why(
 
     Raises UsageError, CannotError.
     """
-    findings, pasted = _read([text] if isinstance(text, str | bytes) else text)
+    read, pasted = _read([text] if isinstance(text, str | bytes) else text)
+    findings = read.findings
+    if not findings and isinstance(text, str) and (says := no_errno(text)):
+        raise UsageError(f"why {text.strip()}", says, "Give a number, an errno, or lines of a log.")
+    cut = (f"the end of {_lines(read.cut)} longer than {format_count(BLOCK)} characters",) if read.cut else ()
     resolved: tuple[Resolved, ...] = ()
     end: Endpoint | None = None
     is_given = host is not None and host.origin is not None
     if destination is not None:
         end, resolved = _destination(destination, host or here(), first_address=first_address)
     if not findings:
-        return Why((), {}, resolved, pasted=pasted.source if pasted else "")
+        return Why((), {}, resolved, unseen=cut, pasted=pasted.source if pasted else "")
     explained = findings[:MOST_EXPLAINED]
     targets = [str(end) if end else target_of(each) for each in explained]
     answer = None
@@ -76,7 +81,9 @@ def why(
         answer = _judged(explained, targets, host or here(), pid, everywhere=everywhere, ask=ask, elsewhere=elsewhere)
     more = len(findings) - len(explained)
     beyond = (f"{format_count(more)} more kinds of failures in the text, which are not weighed",) if more else ()
-    return replace(answer, resolved=resolved, unseen=(*beyond, *answer.unseen), pasted=pasted.source if pasted else "")
+    return replace(
+        answer, resolved=resolved, unseen=(*beyond, *cut, *answer.unseen), pasted=pasted.source if pasted else ""
+    )
 
 
 def _judged(
@@ -104,7 +111,10 @@ def _judged(
     answer = judge(scenes, ceilings, own.unknown(), rows=catalogue(), root=root)
     # Where else the cause may be is of interest as long as it was not seen.
     is_seen = all(each.explanations and each.explanations[0].evidence for each in answer.findings)
-    return replace(answer, unseen=tuple(looks.unseen) if any(bearings) and not is_seen else ())
+    if elsewhere:  # what this host says is of no interest
+        answer = replace(answer, findings=tuple(replace(each, host_now=()) for each in answer.findings))
+    source = host.origin.source if host.origin else ""
+    return replace(answer, source=source, unseen=tuple(looks.unseen) if any(bearings) and not is_seen else ())
 
 
 class _Looks:
@@ -176,8 +186,12 @@ def subject_of(inside: HostNamespace, snapshot: Snapshot) -> str:
     return "; ".join(filter(None, (owner, f"network namespace {named or inside.netns}", who)))
 
 
-def _read(chunks: Iterable[str | bytes]) -> tuple[tuple[Finding, ...], Snapshot | None]:
-    """The findings of the text, and the host that output of tools in it tells of; None: there is no such output.
+def _lines(count: int) -> str:
+    return "1 line that is" if count == 1 else f"{format_count(count)} lines that are"
+
+
+def _read(chunks: Iterable[str | bytes]) -> tuple[TextRead, Snapshot | None]:
+    """What the text says, and the host that output of tools in it tells of; None: there is no such output.
 
     Ctrl-C on a text without an end gives what was found so far. Raises UsageError.
     """
@@ -192,12 +206,12 @@ def _read(chunks: Iterable[str | bytes]) -> tuple[tuple[Finding, ...], Snapshot 
                     kept.append(chunk)
                 yield chunk
 
-    findings = tuple(read_findings(passed(), (*PHRASES, *phrases())))
+    read = read_text(passed(), (*PHRASES, *phrases()))
     if empty:
         raise UsageError("why", "the text is empty", "Give a number, an errno, or lines of a log.")
     whole = "".join(each if isinstance(each, str) else each.decode(errors="replace") for each in kept)
     pasted = paste(whole) if size <= MOST_PASTE else None
-    return findings, pasted if pasted and pasted.source not in LOGS else None
+    return read, pasted if pasted and pasted.source not in LOGS else None
 
 
 def _own_netns() -> str:

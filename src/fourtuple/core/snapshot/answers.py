@@ -109,8 +109,8 @@ class Recorded:
             numbers=numbers.astype(np.int64),
             visible=None if uid == 0 else frozenset(() if uid is None else (uid,)),
             users={},
-            listed=uid is None,
             shared=frozenset(own[is_in(pids[pids > 0][first], self._namesakes)].tolist()),
+            listed=uid is None,
         )
 
     def resolve(self, spec: EndpointSpec) -> list[Address]:

@@ -87,8 +87,8 @@ class Holders:
     visible: frozenset[int] | None
     users: Mapping[int, str]
     asked: bool = True
-    listed: bool = False
     shared: frozenset[int] = frozenset()
+    listed: bool = False
 
     def owners(self, groups: Numbers, inodes: NDArray[np.uint32], uids: NDArray[np.uint32], count: int) -> list[Owners]:
         """The owners of each of `count` groups of sockets.

@@ -24,8 +24,8 @@ _FORMS = (  # as logs write times, where they are not in ISO 8601
     "%Y-%m-%d %H:%M:%S,%f",
     "%d %b %Y %H:%M:%S",
 )
-_FORMS_THIS_YEAR = ("%b %d %H:%M:%S",)
-_FORMS_TODAY = ("%H:%M:%S", "%H:%M:%S.%f", "%H:%M:%S,%f")
+_FORMS_THIS_YEAR = ("%b %d %H:%M:%S", "%m%d %H:%M:%S", "%m%d %H:%M:%S.%f")
+_FORMS_TODAY = ("%H:%M:%S", "%H:%M:%S.%f", "%H:%M:%S,%f", "%H:%M:%S%z", "%H:%M:%S.%f%z")
 
 
 def bearing_of(finding: Finding, now: datetime, *, elsewhere: bool = False) -> Bearing:

@@ -212,7 +212,7 @@ def no_such_source(scene: Scene) -> Iterator[Evidence]:
     usable = scene.usable
     short = scene.in_use >= HALF or scene.reserved * 2 >= (scene.range_size or 1)
     if scene.pair and scene.in_use >= FULL:
-        yield Evidence(-2, "the ports are exhausted")
+        yield Evidence(-2, f"all {format_count(usable or 0)} ports are in use, which explains the error by itself")
     elif usable and not short and scene.bearing is Bearing.NOW:
         free = usable - (scene.pair.used if scene.pair else 0)
         yield Evidence(1, f"ports are not short now: {scene.up_to}{format_count(free)} are free")
@@ -278,6 +278,18 @@ PORTS: Mapping[str, Cause] = {
         "a leak: the other end has closed, this program has not; a socket in CLOSE_WAIT stays until it does",
         LEAK,
         close_wait,
+    ),
+    "fin-wait-2": Cause(
+        "this end has closed, the other end has not: it stays in CLOSE_WAIT there, and the port is held here meanwhile",
+        (
+            Cure("find the program at the other end that does not close(): ss -tanp state close-wait there"),
+            Cure("correct it: it must close() what this end has closed", needs=Needs.CODE),
+            Cure(
+                "sysctl -w net.ipv4.tcp_fin_timeout=15 ends sooner those that no program here holds any more",
+                "what the other end still sends is answered by a reset",
+                Needs.ROOT,
+            ),
+        ),
     ),
     "bound-first": Cause(
         "a program calls bind() before connect(), so each of its ports serves only one connection",

@@ -7,7 +7,9 @@ Sources: include/uapi/asm-generic/errno-base.h and errno.h (Linux 6.18), sys/err
 "Windows Sockets Error Codes" (Microsoft), include/uv/errno.h (libuv 1.49), std::io::ErrorKind (Rust 1.83).
 """
 
+import re
 from collections.abc import Iterator, Mapping
+from errno import errorcode
 from itertools import islice
 
 from fourtuple.core.late import late_pattern
@@ -159,6 +161,17 @@ class Named:
     error: str
     at: int
     system: System | None = None
+
+
+def no_errno(text: str) -> str:
+    """Say that the text looks like an errno's name and is none of Linux, with the next one; empty: it does not."""
+    name = text.strip()
+    if not re.fullmatch(r"E[A-Z][A-Z0-9]{1,13}", name) or name in errorcode.values():
+        return ""
+    import difflib
+
+    near = difflib.get_close_matches(name, errorcode.values(), 1)
+    return f"{name} is no errno of Linux{f'; the nearest name is {near[0]}' if near else ''}"
 
 
 def number_on_linux(error: str) -> int:

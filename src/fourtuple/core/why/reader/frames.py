@@ -33,7 +33,7 @@ _TIMES = tuple(
         rf"(?P<number>\d{{1,2}})/(?P<day>\d{{1,2}})/(?P<year>\d{{4}}),? {_CLOCK}(?P<noon> [AP]M)?",
         rf"{_MONTH} {{1,2}}{_DAY} {_CLOCK}",
         rf"(?<![a-z])[IWEF](?P<number>\d\d)(?P<day>\d\d) {_CLOCK}",
-        rf"(?<![\d:]){_CLOCK}(?![\d:])",
+        rf"(?<![\d:]){_CLOCK}{_ZONE}(?![\d:])",
     )
 )
 _UPTIME = late_pattern(r"(?<=\[) {0,6}(?P<uptime>\d{1,9}\.\d{6})(?=\])")
@@ -42,11 +42,16 @@ _EPOCH = late_pattern(
 )
 FRAME_CHARACTERS = 200  # within which the time of a line is
 _PROGRAM = r"(?P<program>[a-z][\w./@+-]{0,60}?)"
+_PID = r"(?:\[(?:pid )?(?P<pid>\d{1,7})\]| ?\[?\(?pid[ :=#]{1,2}(?P<pid_said>\d{1,7})[\])]?)"
+_CALLED = (  # names of calls and errnos, which are no program's
+    r"(?:accept4?|dial|connect|bind|listen|socket|open|read|write|send|recv|fork|clone|epoll_ctl"
+    r"|e(?:[mn]file|conn\w+|addr\w+|timedout|pipe|again|nobufs|nomem|nospc|hostunreach|netunreach))"
+)
 _FRAMES = tuple(
     late_pattern(pattern)
     for pattern in (
-        rf"(?:<\d{{1,3}}>)?1 @time \S+ {_PROGRAM} (?P<pid>\d{{1,7}}|-) \S+ (?:\[[^\]]*\] ?|- )?",  # RFC 5424
-        rf"(?:<\d{{1,3}}>)?@time (?:[\w.:-]+ )?{_PROGRAM}(?:\[(?P<pid>\d{{1,7}})\])?: ",  # RFC 3164, journalctl
+        rf"(?:<\d{{1,3}}>)?1 @time (?P<host>\S+) {_PROGRAM} (?P<pid>\d{{1,7}}|-) \S+ (?:\[[^\]]*\] ?|- )?",  # RFC 5424
+        rf"(?:<\d{{1,3}}>)?@time (?:(?P<host>[\w.:-]*[\w.-]) )?(?!{_CALLED}:){_PROGRAM}{_PID}?: ",  # RFC 3164
         r"@time \[[a-z]+\] (?P<pid>\d{1,7})#\d+: (?:\*\d+ )?(?P<nginx>)",
         r"\[@time\] \[[\w:-]+\] \[pid (?P<pid>\d+)(?::tid \d+)?\] (?P<apache>)",
         r"\[(?:alert|warning|notice)\] (?:\d+/\d+ )?\((?P<pid>\d+)\) : (?P<haproxy>)",
@@ -57,7 +62,7 @@ _FRAMES = tuple(
         r"\[pid (?P<pid>\d{1,7})\] (?:@time )?(?=\w+\()",  # strace -f
         r"(?:\[@time\]|@time) ",
         r"\[@kernel\] (?P<kernel>)",
-        rf"{_PROGRAM}\[(?P<pid>\d{{1,7}})\]: ",
+        rf"{_PROGRAM}{_PID}: ",
     )
 )
 _NAMED = ("kernel", "nginx", "apache", "haproxy", "redis", "postgres")
@@ -71,6 +76,8 @@ _FIELDS = late_pattern(
     r"\"?\b(?P<key>syslog_identifier|_comm|process\.name|program|app|service|appname|_pid|pid)\"?[:=]"
     r" ?\"?(?P<value>[\w./@+-]{1,60})\"?"
 )
+_THROWN = late_pattern(r"(?:error|exception)\Z")  # `java.net.ConnectException: …` is no program
+_PID_SAID = late_pattern(r"\bpid[ #](\d{1,7})\b")
 _OF_KERNEL = late_pattern(
     r"\[(?: {0,6}\d{1,9}\.\d{6}|(?:mon|tue|wed|thu|fri|sat|sun) \w{3} {1,2}\d{1,2} \d\d:\d\d:\d\d \d{4})\]"
 )
@@ -110,6 +117,7 @@ class Framed:
     stamp: Stamp | None = None
     program: str = ""
     pid: int | None = None
+    host: str = ""
 
 
 def framed(line: str, folded: str) -> Framed:
@@ -123,6 +131,7 @@ def framed(line: str, folded: str) -> Framed:
     if stamp is None or (inner_stamp is not None and inner_stamp.clock is Clock.DATE):
         stamp = inner_stamp or stamp
     found = Framed(inner.message, stamp, inner.program or outer.program, outer.pid if inner.pid is None else inner.pid)
+    found = replace(found, host=outer.host or inner.host)
     return _by_fields(_by_tool(found), folded)
 
 
@@ -131,13 +140,15 @@ def _cut(line: Framed) -> Framed:
         if match := pattern.match(line.message):
             groups = match.groupdict()
             program = next((name for name in _NAMED if groups.get(name) is not None), groups.get("program") or "")
-            pid = number_of(groups.get("pid") or "")
-            return Framed(line.message[match.end() :], line.stamp, _known(program), pid)
+            pid = number_of(groups.get("pid") or groups.get("pid_said") or "")
+            host = _known(groups.get("host") or "").removeprefix("-")
+            return Framed(line.message[match.end() :], line.stamp, _known(program), pid, host)
     return line
 
 
 def _known(program: str) -> str:
-    return "" if program in ("error", "warning", "warn", "info", "fatal", "debug", "main") else program
+    is_none = program in ("error", "warning", "warn", "info", "fatal", "debug", "main") or _THROWN.search(program)
+    return "" if is_none else program
 
 
 def _by_tool(found: Framed) -> Framed:
@@ -155,6 +166,8 @@ def _by_fields(found: Framed, folded: str) -> Framed:
             pid = int(match["value"]) if pid is None and match["value"].isdecimal() else pid
         elif not match["value"].isdecimal():
             program = program or match["value"]
+    if pid is None and (said := _PID_SAID.search(folded)):
+        pid = int(said[1])
     return replace(found, program=program, pid=pid)
 
 
