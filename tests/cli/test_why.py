@@ -230,7 +230,8 @@ def test_a_paste_without_a_setting_says_nothing_about_it(ground: Ground, tmp_pat
 
     assert all("no connection tracking" not in text and "this host" not in text for text in (whole, asked))
     assert "connection tracking is full" in whole
-    assert "connection tracking is full" in asked
+    assert asked.index("connection tracking is full") < asked.index("the accept queue is full")
+    assert "the kernel's log of that host: [ 100.000000] nf_conntrack" in " ".join(asked.split())
 
 
 @pytest.mark.parametrize("count", [9, 1000])

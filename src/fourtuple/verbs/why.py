@@ -14,6 +14,7 @@ from fourtuple.core.snapshot.pastes.paste import paste
 from fourtuple.core.snapshot.records import HostNamespace, Snapshot
 from fourtuple.core.space.endpoints import Endpoint, EndpointSpec, Resolved
 from fourtuple.core.units import format_count
+from fourtuple.core.visible import visible
 from fourtuple.core.why.catalogue.rows import catalogue, phrases
 from fourtuple.core.why.findings import Finding, System
 from fourtuple.core.why.judge import Why, fit_of, judge
@@ -106,6 +107,8 @@ def _judged(
         bearings = [bearing_of(each, now, elsewhere=elsewhere) for each in findings]
     looks = _Looks(host, snapshot, findings, pid=pid, everywhere=everywhere, ask=ask)
     scenes = [looks.scene(*each) for each in zip(findings, bearings, targets, strict=True)]
+    if logged := _logged(snapshot):
+        scenes = [replace(scene, logged=logged) for scene in scenes]
     own, root = looks.own, os.geteuid() == 0
     ceilings = own.ceilings() if any(each.number is not None for each in findings) else {}
     answer = judge(scenes, ceilings, own.unknown(), rows=catalogue(), root=root)
@@ -115,6 +118,15 @@ def _judged(
         answer = replace(answer, findings=tuple(replace(each, host_now=()) for each in answer.findings))
     source = host.origin.source if host.origin else ""
     return replace(answer, source=source, unseen=tuple(looks.unseen) if any(bearings) and not is_seen else ())
+
+
+def _logged(snapshot: Snapshot) -> dict[str, str]:
+    """The causes that the kernel's log in a paste reports, each with the first line that does."""
+    found: dict[str, str] = {}
+    for finding in read_text([f"{line}\n" for line in snapshot.log], PHRASES).findings if snapshot.log else ():
+        for cause in finding.causes[:1]:
+            found.setdefault(cause, visible(finding.text))
+    return found
 
 
 class _Looks:

@@ -319,6 +319,8 @@ def _weigh(name: str, cause: Cause, scene: Scene, *, root: bool) -> tuple[Explan
     counts: list[Evidence] = []
     aside: list[Evidence] = []
     own = [Evidence(2, text) for text in scene.settings.get(name, ())]
+    if name in scene.logged and name not in scene.finding.causes:
+        own.append(Evidence(CLEAR, f"the kernel's log of that host: {scene.logged[name]}"))
     for each in (*cause.evidence(scene), *own):
         if each.said or scene.bearing is Bearing.NOW or (scene.bearing is Bearing.PERHAPS and each.weight >= 0):
             counts.append(each)

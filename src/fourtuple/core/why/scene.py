@@ -67,6 +67,7 @@ class Scene:
     close_wait_owners: the processes that own them, as text
     asked:      whether `world.process` is the process in question; False: it is this program, whose limits say nothing
     limits:     other ceilings that were read, by setting, and what is in use of each; None: unknown
+    logged:     causes that the kernel's log of the host reports, each with its line; a snapshot may have that log
     settings:   what the program's own configuration sets, by the key of the row of the catalogue, as texts
     """
 
@@ -92,6 +93,7 @@ class Scene:
     asked: bool = False
     limits: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
     settings: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    logged: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def number(self) -> int | None:

@@ -18,7 +18,7 @@ def conntrack(scene: Scene) -> Iterator[Evidence]:
     found = meters.CONNTRACK.read(scene.world)
     if found.room is None:
         # The text itself, or a host whose settings are not known, may still have a full table.
-        if "conntrack" not in scene.finding.causes and scene.world.sysctls.keys() >= ALWAYS_THERE:
+        if "conntrack" not in {*scene.finding.causes, *scene.logged} and scene.world.sysctls.keys() >= ALWAYS_THERE:
             yield Evidence(-1, "the host has no connection tracking; a device on the path may have")
         return
     yield from same(scene, found.ceiling, "nf_conntrack_max here", against=False)
