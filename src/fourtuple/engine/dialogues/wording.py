@@ -47,6 +47,7 @@ class Rendered:
     def __init__(self, template: Template, slots: int, connection: int, source: Callable[[int], str]) -> None:
         self._messages = Messages(template)
         self._template, self._connection, self._source = template, connection, source
+        self._messages = Messages(template)
         self._said = np.zeros(slots if Variable.MESSAGE in template.needs else 0, np.uint32)
         self._random = np.random.default_rng()
 
