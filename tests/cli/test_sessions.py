@@ -187,6 +187,12 @@ def test_options_that_cannot_be_met_are_refused_before_anything_is_opened(sessio
         hold(1, [f"https://127.0.0.1:{a_free_port()}/"], session=session)
 
 
+@pytest.mark.parametrize("name", ["client_id", "topic"])
+def test_lines_of_a_file_are_for_messages_only(name: str) -> None:
+    with pytest.raises(UsageError, match="for --send and --first"):
+        hold(1, [f"mqtt://127.0.0.1:{a_free_port()}"], session={name: "{line:/nowhere}"})
+
+
 def test_a_certificate_of_ones_own_is_served_and_trusted(tmp_path: Path) -> None:
     """By the name in it, with the file of the authority; another name is refused."""
     pem = make_certificate(["localhost", "127.0.0.1"])

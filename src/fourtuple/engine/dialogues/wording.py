@@ -45,7 +45,6 @@ class Rendered:
     constant = None
 
     def __init__(self, template: Template, slots: int, connection: int, source: Callable[[int], str]) -> None:
-        self._messages = Messages(template)
         self._template, self._connection, self._source = template, connection, source
         self._messages = Messages(template)
         self._said = np.zeros(slots if Variable.MESSAGE in template.needs else 0, np.uint32)
