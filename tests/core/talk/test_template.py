@@ -48,7 +48,7 @@ def filled(content: bytes) -> Template:
         (b"{{connection}", b"{7"),
         (b"{connection}}", b"7}"),
         (b"{user} {{user}} {a:1} {} {{}} {\xff}", b"{user} {{user}} {a:1} {} {{}} {\xff}"),
-        (b"${time} {file}", b"${time} {file}"),
+        (b"${time} {file} {con}", b"${time} {file} {con}"),
         (b"", b""),
     ],
 )
@@ -64,6 +64,7 @@ def test_an_ipv6_source_has_no_brackets() -> None:
     ("content", "do"),
     [
         (b"{connections}", "Write {connection}, or {{connections}} "),
+        (b"{conn}", "Write {connection}, or {{conn}} "),
         (b"{Connection}", "Write {connection}, or {{Connection}} "),
         (b"{messages}", "Write {message}"),
         (b"{ports}", "Write {port}"),
