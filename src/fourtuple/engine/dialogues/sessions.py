@@ -85,6 +85,8 @@ class Sessions:
                 self._established(slots, now_ns)
             return
         if self._replies:  # the client speaks first
+            if self._replies.at_once:
+                self._established(slots, now_ns)
             return
         for slot in slots.tolist():
             session = self._keep(slot, self._kind.make(self._connection + slot, self._source(slot)))

@@ -178,7 +178,11 @@ class ManyReplies(Protocol):
 
     Both take what was received as (connections, bytes) uint8, of which the first sizes[i] count, and return which rows
     are known, the answers as (connections, bytes) uint8, and how many bytes of each count.
+
+    at_once: a session is established with its connection, before the client has said anything
     """
+
+    at_once: bool
 
     def greeted(self, data: NDArray[np.uint8], sizes: NDArray[np.int32]) -> Replied:
         """The rows that establish a session, which is idle then."""

@@ -274,6 +274,8 @@ class ManyWebSockets:
 class WebSocketReplies:
     """How that server answers many clients at once."""
 
+    at_once = False
+
     def __init__(self) -> None:
         self._offers = UpgradeOffers()
 
