@@ -46,6 +46,8 @@ WAITING, COMPLETE, WRONG = Judged.WAITING, Judged.COMPLETE, Judged.WRONG
         ("RE:x", expect_text(b"RE:x"), 'is "RE:x"'),
         (r"\x72e:x", expect_text(b"re:x"), 'is "re:x"'),
         ("OK: re:x", expect_text(b"OK: re:x"), 'is "OK: re:x"'),
+        ('{"id": {{port}}}', expect_text(b'{"id": {port}}'), """is "{"id": {port}}\""""),
+        ("re:^a{3}$", Expectation(ExpectationKind.RE, b"^a{3}$"), "matches ^a{3}$"),
         (r"\0\xff", expect_text(b"\0\xff"), r'is "\x00\xff"'),
     ],
 )
@@ -60,6 +62,7 @@ def test_what_is_typed_is_an_expectation_with_its_words(text: str, expectation: 
         "", "0B", "re:", "re:[", "re:(a+)+b", "until:", r"until:\q", "len:", "len:0", "len:x", "len:-5", "len:5-",
         "len:9-3", f"len:{MOST_BYTES + 1}", f"len:1-{MOST_BYTES + 1}", "len:1-2-3", "status:", "status:20",
         "status:0xx", "status:1000", "status:300-200", "status:200,", "status:ok", "status:2x", r"\q",
+        "{connection}", "until:{port}", "{connections}",
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused(text: str) -> None:

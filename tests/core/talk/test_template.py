@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fourtuple.core.errors import UsageError
+from fourtuple.core.talk.messages import Messages
 from fourtuple.core.talk.template import MOST_RANDOM, Placeholder, Template, Variable, lines_of, parse_template
 
 NOW_NS = 1_795_946_681_123_456_789
@@ -134,7 +135,7 @@ def test_many_messages_are_the_same_as_one_at_a_time(words: list[bytes], rows: l
     except UsageError:
         return
     connections, messages, addresses, ports = zip(*rows, strict=True) if rows else ((), (), (), ())
-    data, sizes = template.render_many(
+    data, sizes = Messages(template).render(
         np.array(connections, np.int64),
         np.array(messages, np.int64),
         addresses=np.array([address.encode() for address in addresses], "S15"),
@@ -153,7 +154,7 @@ def test_many_messages_are_the_same_as_one_at_a_time(words: list[bytes], rows: l
 def test_random_text_is_of_the_alphabet_and_comes_from_the_given_generator() -> None:
     template = parse_template(b"{random:9}-{random:9}")
     one = template.render(random=np.random.default_rng(7))
-    data, sizes = template.render_many(np.arange(100), np.zeros(100, np.int64), random=np.random.default_rng(7))
+    data, sizes = Messages(template).render(np.arange(100), np.zeros(100, np.int64), random=np.random.default_rng(7))
 
     assert re.fullmatch(rb"([0-9a-z]{9})-(?!\1)[0-9a-z]{9}", one)
     assert one == template.render(random=np.random.default_rng(7))

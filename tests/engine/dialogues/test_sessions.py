@@ -12,7 +12,7 @@ from fourtuple.core.runs.counters import Phase
 from fourtuple.core.talk.template import parse_template
 from fourtuple.engine.dialogues.sessions import Sessions
 from fourtuple.engine.loops.contract import Op, Slots
-from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Turn
+from fourtuple.engine.protocols.contract import Failure, FailureKind, Turn
 from tests.engine.scripted import Clock, Run, ScriptedLoop
 from tests.engine.workloads.test_hold import a_run, opened
 

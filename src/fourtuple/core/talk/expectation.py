@@ -16,6 +16,7 @@ from fourtuple.core.numbers import number_of
 from fourtuple.core.record import dataclass
 from fourtuple.core.talk.content import MOST_BYTES, check_size, parse_expected, parse_text
 from fourtuple.core.talk.pattern import bounded
+from fourtuple.core.talk.template import parse_template
 from fourtuple.core.units import format_size, parse_size, quoted
 from fourtuple.core.visible import visible
 
@@ -113,14 +114,14 @@ class Expectation:
 def parse_expectation(text: str) -> Expectation:
     r"""Parse `TEXT`, `32B`, `re:PATTERN`, `len:SIZE[-SIZE]`, `until:TEXT` or `status:STATUSES`.
 
-    Texts have the escapes of core/talk/content.py, patterns those of Python's `re`. A text that begins with such a
-    prefix is written with an escape, `\x72e:`. Raises UsageError.
+    Texts have the escapes of core/talk/content.py and no placeholder, patterns those of Python's `re`. A text that
+    begins with such a prefix is written with an escape, `\x72e:`. Raises UsageError.
     """
     prefix, colon, rest = text.partition(":")
     if colon and prefix in [*ExpectationKind] and prefix != ExpectationKind.TEXT:
         return _PARSERS[ExpectationKind(prefix)](rest)
     content = parse_expected(text)
-    return expect_size(content) if isinstance(content, int) else expect_text(content)
+    return expect_size(content) if isinstance(content, int) else expect_text(_plain(content, text))
 
 
 def expect_text(content: bytes) -> Expectation:
@@ -143,6 +144,16 @@ def shown(content: bytes, most: int = MOST_SHOWN) -> str:
     r"""The beginning of content in quotation marks, with escapes that can be typed: "PING\r\n"."""
     text = visible(content[:most].decode("utf-8", "backslashreplace"))
     return f'"{text}"{"…" * (len(content) > most)}'
+
+
+def _plain(content: bytes, text: str) -> bytes:
+    """The text of an answer, in which `{{port}}` is `{port}` as in messages. Raises UsageError for a placeholder."""
+    template = parse_template(content)
+    if template.needs:
+        name = min(template.needs)
+        do = f"Expect re: or len: instead, or write {{{{{name}}}}} for the text itself."
+        raise UsageError(f"the answer {quoted(text)}", f"{{{name}}} differs, and an answer is the same for all", do)
+    return template.render()
 
 
 def _pattern(text: str) -> Expectation:
@@ -177,7 +188,7 @@ def _size(text: str, whole: str) -> int:
 
 
 def _until(text: str) -> Expectation:
-    content = parse_text(text)
+    content = _plain(parse_text(text), text)
     if not content:
         raise UsageError("until:", "the end of the answer is missing", r"Write until:\r\n.")
     check_size(len(content))
