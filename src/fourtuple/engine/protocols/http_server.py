@@ -132,7 +132,7 @@ class HttpServer:
     """
 
     keepalive_s = math.inf
-    is_answered = False
+    is_answered = says_source = False
     many = None
 
     def __init__(self, body: bytes = BODY) -> None:

@@ -188,6 +188,8 @@ class WebSocketSession:
 class WebSocketClient:
     """The sessions of clients."""
 
+    says_source = False
+
     def __init__(
         self,
         host: str,
@@ -292,7 +294,7 @@ class WebSocketServer:
 
     keepalive_s = math.inf
     many = None
-    is_answered = False
+    is_answered = says_source = False
 
     def __init__(self) -> None:
         self.replies = WebSocketReplies()
