@@ -73,6 +73,11 @@ class Template:
     parts: tuple[bytes | Placeholder, ...]
     lines: tuple[tuple[str, tuple[bytes, ...]], ...] = ()
 
+    @property
+    def says_source(self) -> bool:
+        """Whether it differs with the address or the port of this end."""
+        return bool(self.needs & {Variable.SOURCE, Variable.PORT})
+
     @cached_property
     def needs(self) -> frozenset[Variable]:
         """What has to be known to make a message of it; empty: every message is the same."""

@@ -114,6 +114,7 @@ def _mqtt_names(options: MqttOptions) -> "MqttNames":
         client_id=lambda connection, source: text(client_id, connection, source),
         topic=lambda connection: text(topic, connection),
         filters=lambda connection: [text(each, connection) for each in filters],
+        says_source=client_id.says_source,
     )
 
 
