@@ -12,7 +12,8 @@ DRAWS = {"rich", "altair", "jinja2", "vl_convert"}
 SERVES = {"prometheus_client", "asyncio", "h11", "http.server", "multiprocessing", "ssl"}
 KEEPS = {"sqlite3", "platformdirs", "zstandard"}
 READS = {"ahocorasick_rs", "tomllib", "fourtuple.core.why.reader", "fourtuple.core.why.catalogue.rows"}
-STARTS = {"subprocess", "concurrent.futures", "logging", "fourtuple.kernel.netns", "fourtuple.kernel.trials"}
+SPAWNS = {"subprocess", "fourtuple.kernel.children"}
+STARTS = SPAWNS | {"concurrent.futures", "logging", "fourtuple.kernel.netns", "fourtuple.kernel.trials"}
 PASTES = {"fourtuple.core.snapshot.answers", "fourtuple.core.snapshot.pastes"}
 OPENS = {"fourtuple.engine", "fourtuple.kernel.uring"}
 EXPLAINS = {"fourtuple.core.why.causes", "fourtuple.core.why.judge"}
@@ -58,8 +59,9 @@ def test_the_list_of_commands_imports_none_of_them(arguments: str) -> None:
         ("census", KEEPS | READS | STARTS | PASTES | OPENS | EXPLAINS | RARE),
         ("limits", KEEPS | READS | STARTS | PASTES | OPENS | EXPLAINS | RARE),
         ("plan 10k 127.0.0.1:80", KEEPS | READS | STARTS | PASTES | EXPLAINS | RARE),
-        ("why EMFILE", KEEPS | OPENS | {"secrets", "hashlib"}),
-        ("doctor", KEEPS | READS | OPENS | {"fourtuple.core.snapshot.pastes", "secrets", "hashlib"}),
+        ("plan 100M 127.0.0.1:80", KEEPS | READS | STARTS | PASTES | EXPLAINS | RARE),
+        ("why EMFILE", KEEPS | OPENS | SPAWNS | RARE | {"tomllib", "zipfile"}),
+        ("doctor", KEEPS | READS | OPENS | SPAWNS | RARE | {"fourtuple.core.snapshot.pastes"}),
         ("runs", READS | STARTS | PASTES | OPENS | EXPLAINS),
         ("lab -- true", KEEPS | READS | PASTES | OPENS | EXPLAINS),
     ],

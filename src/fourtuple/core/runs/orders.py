@@ -26,7 +26,7 @@ from fourtuple.core.talk.expectation import Expectation, expect_size, expect_tex
 from fourtuple.core.talk.script import Say, Script, Word
 from fourtuple.core.talk.session import Scheme, SessionOptions
 from fourtuple.core.talk.stages import Stages
-from fourtuple.core.talk.template import Template, parse_template
+from fourtuple.core.talk.template import parse_template
 from fourtuple.core.talk.typed import session_of, with_script
 from fourtuple.core.units import format_count
 
@@ -194,7 +194,7 @@ class HoldOrder:
     any_source: connections may come from sources outside the plan's space
     here:       both ends of each connection are on this host
     port_range: IP_LOCAL_PORT_RANGE of each socket; None: not set
-    message:    what is sent on each connection, again and again; None: nothing
+    script:     that of the options, with the lines of the files that it names
     free:       memory that was free when the order was made
     share:      share of it that the connections may use
     """
@@ -210,7 +210,7 @@ class HoldOrder:
     port_range: range | None
     free: Memory
     share: float
-    message: Template | None = None
+    script: Script = Script()
 
     @property
     def ends(self) -> int:

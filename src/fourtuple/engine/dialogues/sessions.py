@@ -87,9 +87,11 @@ class Sessions:
                 self._established(slots, now_ns)
             return
         if self._replies:  # the client speaks first
+            if self._replies.at_once:
+                self._established(slots, now_ns)
             return
         for slot in slots.tolist():
-            session = self._keep(slot, self._kind.make(self._connection + slot, self._source(slot)))
+            session = self._keep(slot, self._make(slot))
             self._take(slot, session, session.begin(), now_ns)
 
     def say(self, now_ns: int) -> Sequence[Outgoing]:
@@ -191,6 +193,10 @@ class Sessions:
             if many and state & Life.ASKED and self._words and self._words.constant is not None:
                 session.say(self._words.constant)  # it was sent already, by `Many`
         return session
+
+    def _make(self, slot: int) -> Session:
+        """The session of a connection that was just opened."""
+        return self._kind.make(self._connection + slot, self._source(slot) if self._kind.says_source else "")
 
     def _keep(self, slot: int, session: Session) -> Session:
         self._sessions[slot] = session

@@ -134,7 +134,7 @@ class HttpClient:
     """Requests on connections to one server."""
 
     keepalive_s = math.inf
-    is_answered = True
+    is_answered, says_source = True, False
 
     def __init__(self, options: HttpOptions, host: str, path: str = "") -> None:
         """Raises UsageError for what HTTP does not allow.

@@ -188,6 +188,8 @@ class WebSocketSession:
 class WebSocketClient:
     """The sessions of clients."""
 
+    says_source = False
+
     def __init__(
         self,
         host: str,
@@ -274,6 +276,8 @@ class ManyWebSockets:
 class WebSocketReplies:
     """How that server answers many clients at once."""
 
+    at_once = False
+
     def __init__(self) -> None:
         self._offers = UpgradeOffers()
 
@@ -290,7 +294,7 @@ class WebSocketServer:
 
     keepalive_s = math.inf
     many = None
-    is_answered = False
+    is_answered = says_source = False
 
     def __init__(self) -> None:
         self.replies = WebSocketReplies()
