@@ -176,7 +176,9 @@ class Screen:
             census = sample.census
             ends = [census.client] if census.server is None else [census.client, census.server]
             kernel = " + ".join(format_count(end) for end in ends)
-            agree = "agree" if {*ends} == {self._counted} else "differ"
+            bounds = (self._counted if bound is None else bound for bound in (census.least, census.most))
+            least, most = (bound or 0 for bound in bounds)
+            agree = "agree" if all(least <= end <= most for end in ends) else "differ"
             yield _line("witness", f"{plan}   engine {format_count(sample.open)}   kernel {kernel}   {agree}")
         elif sample.seen and sample.seen.connections is not None:
             kernel = f"kernel about {format_count(sample.seen.connections)}"
