@@ -169,7 +169,7 @@ def hold(
     from fourtuple.faces.printer import tell
     from fourtuple.faces.terminal import live
     from fourtuple.faces.text import hold
-    from fourtuple.faces.text.stages import plan_line
+    from fourtuple.faces.text.stages import plan_lines
     from fourtuple.verbs.background import READY
     from fourtuple.verbs.hold import prepare, start_hold
 
@@ -177,8 +177,7 @@ def hold(
         wanted, destinations, sources, plan_file, options, strategy=strategy, close=close, watch=watch, loop=loop
     )
     order = prepare(asked)
-    if not quiet and (line := plan_line(order.start.planned)):
-        tell(line, to=sys.stderr)
+    tell(*plan_lines(None if quiet else order.start.planned), to=sys.stderr)
     run = metered(start_hold(order), metrics)
     keeper = keeper_of(store, no_store=no_store)
     record = live.show(

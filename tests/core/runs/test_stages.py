@@ -176,7 +176,7 @@ def test_replacement_shows_both_rates_and_must_be_kept() -> None:
     assert kept.reached
     assert "replaced 480 (97/s of 100/s planned)" in kept.says
     assert (short.reached, short.because) == (False, (Reason.CHURN,))
-    assert "Connections were replaced at 50/s of 100/s planned." in short.says
+    assert "The rate of replacement was not kept: 50/s of 100/s." in short.says
 
 
 def test_what_was_not_open_again_at_the_end_is_said_with_its_errno() -> None:

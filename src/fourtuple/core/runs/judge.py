@@ -119,7 +119,7 @@ def _held(record: HoldRecord) -> str:
     time = f" for {format_duration(record.held_s)}" if record.held_s else ""
     if record.stages:
         reached = sum(stage.reached for stage in record.stages)
-        time = f" at the top{ended}, reached {reached} of {len(record.stages)} stages"
+        time = f" at the peak{ended}, reached {reached} of {len(record.stages)} stages"
         ended = ""
     return f"held {format_count(record.held)}{asked}{time}{ended}{lost}"
 

@@ -100,7 +100,7 @@ def churn_reasons(record: HoldRecord) -> Iterator[tuple[Reason, str]]:
     due = record.churn_per_s * time_s
     if not record.interrupted and record.replaced < KEPT_SHARE * due - max(2.0, SPARE_S * record.churn_per_s):
         rates = f"{format_rate(record.replaced_per_s)} of {format_rate(record.churn_per_s)}"
-        yield Reason.CHURN, f"Connections were replaced at {rates} planned."
+        yield Reason.CHURN, f"The rate of replacement was not kept: {rates}."
     missing = record.wanted_at_end - record.open_at_end
     if record.reconnect_failed and missing > 0 and not record.lost:
         names = ", ".join(f"{name} {format_count(count)}" for name, count in record.reconnect_failed.items())

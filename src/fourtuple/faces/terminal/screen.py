@@ -103,7 +103,8 @@ class Screen:
         yield self._progress(sample, planned)
         failed = sum(sample.failed.values())
         again = f"   reopened {format_count(sample.reconnected)}" if sample.reconnected else ""
-        held = _line("held", f"{format_count(sample.open)}   opening {format_count(sample.opening)}")
+        of = f" of {format_count(sample.target)}" if planned.stages else ""
+        held = _line("held", f"{format_count(sample.open)}{of}   opening {format_count(sample.opening)}")
         held.append(f"   failed {format_count(failed)}", style="bold red" if failed else "")
         held.append(f"   lost {format_count(sample.lost)}", style="bold red" if sample.lost else "")
         yield held.append(again)
@@ -123,8 +124,7 @@ class Screen:
         if planned.stages and sample.stage < len(planned.stages.ramps):
             ramp = planned.stages.ramps[sample.stage]
             stage = f"stage {sample.stage + 1} of {len(planned.stages.ramps)}, to {format_count(ramp.target)} within"
-            now = f"now {format_count(sample.open)} of {format_count(sample.target)}"
-            return _bar(sample.open, sample.wanted, f"{stage} {format_duration(ramp.within_ns / 1e9)}   {now}")
+            return _bar(sample.open, sample.wanted, f"{stage} {format_duration(ramp.within_ns / 1e9)}")
         if sample.phase is Phase.OPENING:
             left = sample.wanted - sample.open - sum(sample.failed.values())
             seconds = left / self._smooth if self._smooth else math.inf

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from fourtuple.core.runs.records import HoldRecord, Sample, StageResult
 from fourtuple.core.runs.start import Planned
 from fourtuple.core.units import format_count, format_duration, format_rate
+from fourtuple.faces.text.lines import wrapped
 
 
-def plan_line(planned: Planned | None) -> str:
-    """Which rate of replacement the ports allow, where they limit it; otherwise empty."""
-    if planned is None or planned.churn_most_per_s is None:
-        return ""
-    return f"plan: {planned.churn_because}, {format_rate(planned.churn_per_s)} are to be replaced"
+def plan_lines(planned: Planned | None) -> Iterator[str]:
+    """Which rate of replacement the ports allow, where they limit it."""
+    if planned is not None and planned.churn_most_per_s is not None:
+        allowed = f"replace {format_rate(planned.churn_per_s)}; the ports allow {planned.churn_because}"
+        yield from wrapped("plan: ", allowed)
 
 
 def stage_now(sample: Sample) -> str:
