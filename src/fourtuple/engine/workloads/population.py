@@ -17,7 +17,7 @@ from fourtuple.engine.workloads.contract import Worker
 from fourtuple.engine.workloads.retries import Retries
 from fourtuple.engine.workloads.unused import Unused
 
-GRAIN_S = 0.005  # changes within this time are made together
+GRAIN_S = 0.01  # changes within this time are made together
 
 
 class Population:

@@ -9,9 +9,9 @@ from fourtuple.engine.loops.contract import NO_SLOTS, Slots
 from fourtuple.engine.states import Life
 from fourtuple.engine.workloads.closer import Closer
 from fourtuple.engine.workloads.contract import Worker
+from fourtuple.engine.workloads.population import GRAIN_S
 from fourtuple.engine.workloads.retries import Retries
 
-GRAIN_S = 0.005  # those that are due within this time are replaced together
 BATCH = 2048  # connections replaced per step; then the worker does its other work
 SCANNED = 65536  # slots looked at per step
 

@@ -159,8 +159,8 @@ class Screen:
         bounds = bin_bounds(planned.pairs)
         room = planned.usable * np.diff(bounds)
         used = sample.pairs[: len(room)]
-        if not used.any() or not room.all():
-            return
+        if not used.any() or not room.all() or (planned.stages and sample.open < used.sum()):
+            return  # counted when they are opened for the first time: after a ramp down it is not known which are open
         percent = 100 * used / room
         least, most = int(used.min()), int(used.max())
         few = format_count(most) if least == most else f"{format_count(least)} to {format_count(most)}"
