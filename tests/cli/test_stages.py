@@ -191,6 +191,27 @@ def test_a_server_that_takes_no_more_shows_in_the_rate(ground: Ground) -> None:
     assert "lost" in record["outcome"]["because"]
 
 
+@pytest.mark.parametrize("close", ["rst", "fin"])
+def test_where_every_port_is_in_use_each_is_used_again_at_once(ground: Ground, close: str) -> None:
+    """Chosen ports, all of them held: a replacement takes the port that has just been left, also from TIME_WAIT.
+
+    While the server has not closed its end yet (FIN_WAIT2), the kernel refuses it, and it is tried again.
+    """
+    chosen = ("127.0.0.1:7777", "--from", "127.0.0.1:3000-3049", "--close", close)
+    with ground.serving("127.0.0.1:7777"):
+        record, code = held(ground, "50", *chosen, "--churn", "50/s", "--for", "2s", "--require", "open_at_end=all")
+        ramped, ramped_code = held(ground, *chosen, "--stages", "50@300ms, 0@300ms, 50@300ms, 50@500ms")
+
+    assert (code, record["open_at_end"], record["failed"]) == (0, 50, {})
+    assert record["reconnect_failed"].keys() <= ({"EADDRNOTAVAIL"} if close == "fin" else set())
+    assert record["replaced"] >= 50
+    assert (ramped_code, ramped["failed"], [stage["open_at_end"] for stage in ramped["stages"]]) == (
+        0,
+        {},
+        [50, 0, 50, 50],
+    )
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_sessions_say_goodbye_on_the_way_down_and_when_they_are_replaced(scheme: str, loop: str) -> None:
     """Each session that is closed by FIN has ended properly for the server, and none is lost."""

@@ -38,7 +38,8 @@ class Agenda:
         Nothing is replaced any more then, so that all that were replaced can be open again.
         """
         if not self.held_until_ns:
-            if not (self._control.interrupted or now_ns() >= self._until_ns or self._nothing_is_left(sample)):
+            stopped = self._control.interrupted or (self._table and self._control.stopping)
+            if not (stopped or now_ns() >= self._until_ns or self._nothing_is_left(sample)):
                 return False
             self.held_until_ns = now_ns()
             self._control.replace_from(0)

@@ -51,7 +51,7 @@ def test_a_stage_is_reached_when_its_target_is_open_and_losses_belong_to_the_sta
         ("1000@10s", 960, True),  # 40 are what the line has gained in 0.4 s
         ("1000@10s", 959, False),
         ("1000@0s, 1000@1s", 0, True),  # a jump takes no time: the next stage tells
-        ("1000@100ms", 0, True),
+        ("1000@100ms", 600, True),
         ("5@10s", 4, False),
         ("5@10s", 6, False),
     ],
@@ -60,6 +60,13 @@ def test_what_is_on_its_way_at_the_end_of_a_stage_is_not_missing(text: str, open
     first, *_ = results(text, sample(10, 0, 0), sample(11, 1, open_at_end, (open_at_end,)))
 
     assert first.reached is reached
+
+
+def test_what_failed_is_not_on_its_way() -> None:
+    """Of a stage shorter than the grace everything may be on its way, but nothing that has failed or was lost."""
+    first, *_ = results("10@100ms", sample(0.1, 0, 0), sample(0.2, 1, 9, (9,), lost=1))
+
+    assert not first.reached
 
 
 def test_stages_that_a_run_did_not_come_to_have_no_number() -> None:

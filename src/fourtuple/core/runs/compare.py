@@ -126,6 +126,8 @@ def _settings(run: StoredRun) -> Iterator[tuple[str, str]]:
         yield "loop", planned.loop
         yield "strategy", planned.strategy or "–"
         yield "workers", str(planned.workers)
+        yield "stages", "–" if planned.stages is None else str(planned.stages)
+        yield "churn", format_rate(planned.churn_per_s) if planned.churn_per_s else "–"
         yield "rate", "as fast as possible" if planned.rate_per_s is None else format_rate(planned.rate_per_s)
 
 

@@ -26,7 +26,7 @@ class StageStory:
     def add(self, sample: Sample) -> None:
         before, self._last = self._last, sample
         stage = before.stage if before else 0
-        if stage == len(self._failed):
+        if stage >= len(self._failed):
             return
         self._failed[stage] += sum(sample.failed.values()) - (sum(before.failed.values()) if before else 0)
         self._lost[stage] += sample.lost - (before.lost if before else 0)
@@ -61,8 +61,10 @@ class StageStory:
     def _is_reached(self, stage: int, open_at_end: int) -> bool:
         before, ramp = self._before(stage), self._stages.ramps[stage]
         way = abs(ramp.target - before)
-        on_their_way = way * GRACE_S * 1e9 / ramp.within_ns if ramp.within_ns else way
-        return abs(ramp.target - open_at_end) <= min(way, on_their_way)
+        missing, broken = abs(ramp.target - open_at_end), self._failed[stage] + self._lost[stage]
+        if not missing or not ramp.within_ns:  # after a jump, the next stage tells
+            return True
+        return not broken and missing <= min(way, way * GRACE_S * 1e9 / ramp.within_ns)
 
 
 def stage_reasons(record: HoldRecord) -> Iterator[tuple[Reason, str]]:

@@ -21,7 +21,7 @@ def stage_now(sample: Sample) -> str:
     if stages is None or sample.stage >= len(stages.ramps):
         return ""
     ramp = stages.ramps[sample.stage]
-    target = f"to {format_count(ramp.target)} within {format_duration(ramp.within_ns / 1e9)}"
+    target = f"to {format_count(ramp.target)} {_within(ramp.within_ns / 1e9)}"
     return (
         f"stage {sample.stage + 1} of {len(stages.ramps)}   {format_count(sample.open)} of"
         f" {format_count(sample.target)} open, {target}"
@@ -33,16 +33,22 @@ def stage_lines(record: HoldRecord) -> Iterator[str]:
     rows = [_row(number, stage) for number, stage in enumerate(record.stages, 1)]
     widths = [max(map(len, column)) for column in zip(*(row[:3] for row in rows), strict=True)]
     for number, target, time, words in rows:
-        yield f"  stage {number:>{widths[0]}}   {target:>{widths[1]}} within {time:<{widths[2]}}   {words}"
+        yield f"  stage {number:>{widths[0]}}   {target:>{widths[1]}} {time:<{widths[2]}}   {words}".rstrip()
 
 
 def _row(number: int, stage: StageResult) -> tuple[str, str, str, str]:
     if stage.open_at_end is None:
         words = "the run ended before"
+    elif not stage.within_s:  # how many are open at the moment of a jump says nothing
+        words = ""
     else:
         words = f"{format_count(stage.open_at_end)} open at its end"
         words += "" if stage.reached_s is None else f", reached after {format_duration(stage.reached_s)}"
         words += "" if stage.reached else ", not reached"
     words += f", failed {format_count(stage.failed)}" if stage.failed else ""
     words += f", lost {format_count(stage.lost)}" if stage.lost else ""
-    return str(number), format_count(stage.target), format_duration(stage.within_s), words
+    return str(number), format_count(stage.target), _within(stage.within_s), words
+
+
+def _within(time_s: float) -> str:
+    return f"within {format_duration(time_s)}" if time_s else "at once"
