@@ -11,7 +11,7 @@ from fourtuple.core.runs import reasons
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.space.endpoints import Endpoint, FourTuple
 from fourtuple.core.talk.template import parse_template
-from fourtuple.engine.dialogues.sessions import Sessions
+from fourtuple.engine.dialogues.sessions import Sessions, _outgoing
 from fourtuple.engine.loops.contract import Op, Slots
 from fourtuple.engine.protocols.contract import Failure, FailureKind, Turn
 from tests.engine.scripted import Clock, Run, ScriptedLoop
@@ -380,3 +380,29 @@ def test_what_the_arrays_do_not_know_is_left_to_sessions() -> None:
     assert why(run) == {"text: refused": 1}
     assert run.counters["unexpected"] == pytest.approx(5, abs=1)
     assert run.counters["answers"] == pytest.approx(5 * 48, abs=48)
+
+
+def test_large_messages_take_little_memory_more_than_their_own() -> None:
+    """One message of 3 MB among 900 of 4 bytes: no table has a row of 3 MB for each of them."""
+    said = dict.fromkeys(range(900), b"tiny") | {900: bytes(3_000_000)}
+    tables = list(_outgoing(said))
+
+    assert sum(table.buffers.nbytes for table in tables) < 4_000_000
+    assert {
+        int(slot): table.buffers[row, :size].tobytes()
+        for table in tables
+        for slot, row, size in zip(table.slots, table.rows, table.sizes, strict=True)
+    } == said
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_large_messages_are_sent_whole(many: bool) -> None:
+    """3 MB on each of 5 connections, by column and by sessions."""
+    text = bytes(range(1, 10)) * 333_333
+    loop = Server()
+    run = opened(a_run(5, loop, kind=LinesKind(many=many), message=parse_template(text), every_s=10.0))
+    loop.instead = dict.fromkeys(range(5), b"the same\n")
+    run.until(lambda: run.counters["answers"] >= 5)
+    after(run, loop, 0.1)
+
+    assert all(text + b"\n" in said for said in loop.sent.values())

@@ -5,7 +5,7 @@ A session object exists only while its connection is busy: in its handshake, or 
 """
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from fourtuple.engine.loops.contract import COMPLETION, NO_COMPLETIONS, Completi
 from fourtuple.engine.protocols.contract import Failure, FailureKind, Many, ManyReplies, Session, SessionKind, Turn
 from fourtuple.engine.states import Life
 
+TABLE_BYTES = 4 << 20  # of a table of messages; larger ones gain nothing, and rows of different sizes waste much
 CHECK_NS = 500_000_000  # how often it is checked which sessions take too long to be established
 
 
@@ -107,7 +108,7 @@ class Sessions:
         outgoing, self._rows = self._rows, []
         if self._to_say:
             said, self._to_say = self._to_say, {}
-            outgoing.append(_outgoing(said))
+            outgoing += _outgoing(said)
         return outgoing
 
     def wait_s(self, now_ns: int) -> float:
@@ -256,9 +257,11 @@ class Sessions:
         self._counters["requests"] += len(slots)
         if self._kind.many and words.constant is not None:
             idle = ~self._has_session[slots]
-            if idle.any():
-                self._put_rows(slots[idle], self._kind.many.say(words.constant, int(np.count_nonzero(idle))))
-                slots = slots[~idle]
+            at_once = max(1, TABLE_BYTES // (len(words.constant) or 1))
+            for some in np.array_split(slots[idle], range(at_once, int(np.count_nonzero(idle)), at_once)):
+                if len(some):
+                    self._put_rows(some, self._kind.many.say(words.constant, len(some)))
+            slots = slots[~idle]
         for slot, message in zip(slots.tolist(), words.of(slots), strict=True):
             session = self._session(slot)
             turn = session.say(message)
@@ -365,13 +368,19 @@ def _one(slot: int) -> Slots:
     return np.array([slot], np.int32)
 
 
-def _outgoing(said: dict[int, bytes]) -> Outgoing:
-    """One row of data for each slot."""
-    sizes = np.array([len(text) for text in said.values()], np.int64)
-    buffers = np.zeros((len(said), int(sizes.max())), np.uint8)
-    for row, text in enumerate(said.values()):
-        buffers[row, : len(text)] = np.frombuffer(text, np.uint8)
-    return Outgoing(np.array(list(said), np.int32), buffers, np.arange(len(said)), sizes)
+def _outgoing(said: dict[int, bytes]) -> Iterator[Outgoing]:
+    """One row of data for each slot, in tables of at most TABLE_BYTES, or of one row."""
+    by_size = sorted(said.items(), key=lambda item: len(item[1]))
+    while by_size:
+        count = len(by_size)
+        while count > 1 and count * len(by_size[count - 1][1]) > TABLE_BYTES:
+            count //= 2
+        some, by_size = by_size[:count], by_size[count:]
+        sizes = np.array([len(text) for _, text in some], np.int64)
+        buffers = np.zeros((count, int(sizes[-1])), np.uint8)
+        for row, (_, text) in enumerate(some):
+            buffers[row, : len(text)] = np.frombuffer(text, np.uint8)
+        yield Outgoing(np.array([slot for slot, _ in some], np.int32), buffers, np.arange(count), sizes)
 
 
 def _without(slots: Slots, outgoing: Outgoing) -> Outgoing:
