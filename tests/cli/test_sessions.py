@@ -126,13 +126,36 @@ def test_a_first_message_and_its_answer_make_a_session(loop: str) -> None:
     end = f"127.0.0.1:{a_free_port()}"
     with serving(end, "--echo"):
         good = command(
-            f"hold 20 {end} --first HELLO --expect re:^HEL --send PING --expect PING --every 200ms --for 1s", loop
+            f"hold 20 {end} --first HELLO --expect re:^HELLO --send PING --expect PING --every 200ms --for 1s", loop
         )
         bad = command(f"hold 20 {end} --first HELLO --expect re:^OK --for 1s", loop)
 
     assert (good["held"], good["sessions"], good["unexpected"]) == (20, 20, 0)
     assert good["answers"] >= 60
     assert (bad["held"], bad["reasons"]) == (0, {'text: the answer to --first does not match ^OK: "HELLO"': 20})
+
+
+def test_connections_take_the_lines_of_a_file_in_turn(tmp_path: Path, loop: str) -> None:
+    """In what is said first, too; an echo sends each line back."""
+    (tmp_path / "words").write_text("one\ntwo\nthree\n")
+    line = f"{{line:{tmp_path / 'words'}}}"
+    end = f"127.0.0.1:{a_free_port()}"
+    with serving(end, "--echo"):
+        three = command(f"hold 9 {end} --first {line}. --expect re:^(one|two|three)[.] --for 500ms", loop)
+        two = command(f"hold 9 {end} --first {line}. --expect re:^t[a-z]+[.] --for 500ms", loop)
+
+    assert (three["held"], three["reasons"]) == (9, {})
+    assert (two["held"], two["lost"]) == (6, 3)
+    assert list(two["reasons"].values()) == [3]
+
+
+def test_what_follows_the_match_of_a_pattern_belongs_to_a_message(loop: str) -> None:
+    end = f"127.0.0.1:{a_free_port()}"
+    with serving(end, "--websocket"):
+        record = command(f"hold 5 ws://{end}/ --send OK-{{message}} --expect re:^OK --every 100ms --for 500ms", loop)
+
+    assert record["answers"] >= 5
+    assert record["unexpected"] == 0
 
 
 def command(text: str, loop: str) -> dict[str, Any]:
@@ -162,6 +185,12 @@ def command(text: str, loop: str) -> dict[str, Any]:
 def test_options_that_cannot_be_met_are_refused_before_anything_is_opened(session: dict[str, Any], named: str) -> None:
     with pytest.raises((UsageError, CannotError), match=named):
         hold(1, [f"https://127.0.0.1:{a_free_port()}/"], session=session)
+
+
+@pytest.mark.parametrize("name", ["client_id", "topic"])
+def test_lines_of_a_file_are_for_messages_only(name: str) -> None:
+    with pytest.raises(UsageError, match="for --send and --first"):
+        hold(1, [f"mqtt://127.0.0.1:{a_free_port()}"], session={name: "{line:/nowhere}"})
 
 
 def test_a_certificate_of_ones_own_is_served_and_trusted(tmp_path: Path) -> None:

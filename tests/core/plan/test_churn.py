@@ -169,6 +169,21 @@ def test_what_is_held_leaves_less_for_what_comes_and_goes() -> None:
     assert found.ceiling_per_s == 50
 
 
+def test_the_ceiling_is_the_lowest_of_all_limits() -> None:
+    """10 open ones vary more than 6,010 ports in use: the files are in doubt, and yet the ports end first."""
+    found = budget(Turnover(100, 0.1), room_of(6500), check(FILES, 25))
+
+    assert [(each.limit, each.says) for each in found.checks] == [(FILES, Says.PERHAPS), (RANGE, Says.OK)]
+    assert found.ceiling_per_s == 6500 / 60.1
+    assert found.because.startswith("108 connections per second per destination: 6,500 ports")
+
+
+def test_only_tracking_ends_with_the_number_of_4_tuples() -> None:
+    found = budget(Turnover(1000, 2.0, ClosedBy.RST), room_of(100), check(FILES, 150))
+
+    assert [(each.needed, each.says) for each in found.checks] == [(2000, Says.BLOCKS)] * 2
+
+
 def test_what_is_unknown_is_not_said_to_fit() -> None:
     """The rows of the plan keep what they say; a limit that is known still counts."""
     found = budget(

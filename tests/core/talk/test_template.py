@@ -48,7 +48,7 @@ def filled(content: bytes) -> Template:
         (b"{{connection}", b"{7"),
         (b"{connection}}", b"7}"),
         (b"{user} {{user}} {a:1} {} {{}} {\xff}", b"{user} {{user}} {a:1} {} {{}} {\xff}"),
-        (b"${time} {file}", b"${time} {file}"),
+        (b"${time} {file} {con}", b"${time} {file} {con}"),
         (b"", b""),
     ],
 )
@@ -64,6 +64,7 @@ def test_an_ipv6_source_has_no_brackets() -> None:
     ("content", "do"),
     [
         (b"{connections}", "Write {connection}, or {{connections}} "),
+        (b"{conn}", "Write {connection}, or {{conn}} "),
         (b"{Connection}", "Write {connection}, or {{Connection}} "),
         (b"{messages}", "Write {message}"),
         (b"{ports}", "Write {port}"),
@@ -149,6 +150,18 @@ def test_many_messages_are_the_same_as_one_at_a_time(words: list[bytes], rows: l
     ]
     assert [row[:size].tobytes() for row, size in zip(data, sizes, strict=True)] == expected
     assert all(not row[size:].any() for row, size in zip(data, sizes, strict=True))
+
+
+def test_numbers_of_all_sizes_have_all_their_digits() -> None:
+    numbers = np.array([0, 9, 10, 999, 1000, 2**53 + 1, 10**18, 2**63 - 1], np.int64)
+    data, sizes = Messages(parse_template(b"{connection}")).render(numbers, numbers)
+
+    assert [row[:size].tobytes() for row, size in zip(data, sizes, strict=True)] == [b"%d" % each for each in numbers]
+
+
+def test_random_text_has_the_size_that_was_asked_for() -> None:
+    for size in (1, MOST_RANDOM):
+        assert len(parse_template(b"{random:%d}" % size).render(random=np.random.default_rng(1))) == size
 
 
 def test_random_text_is_of_the_alphabet_and_comes_from_the_given_generator() -> None:

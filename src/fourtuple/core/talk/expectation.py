@@ -8,6 +8,7 @@ An expectation is *framed* if it says where an answer ends. `re:` and a range of
 arrived, and what follows belongs to the answer as well.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -133,6 +134,28 @@ def expect_text(content: bytes) -> Expectation:
 def expect_size(size_bytes: int) -> Expectation:
     """That many bytes, whatever they are."""
     return Expectation(ExpectationKind.LEN, sizes=range(size_bytes, size_bytes + 1))
+
+
+def is_answer(parts: Sequence[Expectation], message: bytes) -> bool:
+    """Whether a whole message is an answer with these parts, one after the other; for protocols that have messages.
+
+    What a pattern leaves belongs to the answer; anything else that is left does not.
+    """
+    rest = message
+    for part in parts[:-1]:
+        judge = part.judge()
+        if judge.take(rest) is not Judged.COMPLETE:
+            return False
+        rest = judge.rest
+    last = parts[-1]
+    match last.kind:
+        case ExpectationKind.TEXT:
+            return rest == last.content
+        case ExpectationKind.LEN:
+            return len(rest) in last.sizes
+        case ExpectationKind.UNTIL:
+            return rest.endswith(last.content)
+    return last.judge().take(rest) is Judged.COMPLETE
 
 
 def parse_statuses(text: str) -> tuple[range, ...]:

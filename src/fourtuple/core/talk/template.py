@@ -30,6 +30,7 @@ ALPHABET = b"0123456789abcdefghijklmnopqrstuvwxyz"
 NOW_NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _BRACES = re.compile(rb"\{\{([A-Za-z_]+)(:[^{}]*)?\}\}|\{([A-Za-z_]+)(:[^{}]*)?\}")
 _NEAR = 0.8  # of difflib: `connections` has 0.95 of `connection`, `time` 0.75 of `line`
+_LEAST_BEGUN = 4  # of letters: `conn` is nearly `connection`
 _LETTERS = ALPHABET.ljust(256)
 
 
@@ -173,7 +174,8 @@ def _nearest(name: bytes, argument: bytes | None) -> str:
     text = name.decode().lower()
     if text == "file" and argument:
         return Variable.LINE
-    return next(iter(get_close_matches(text, [*Variable], 1, _NEAR)), "")
+    begun = [variable for variable in Variable if len(text) >= _LEAST_BEGUN and variable.startswith(text)]
+    return next(iter([*begun, *get_close_matches(text, [*Variable], 1, _NEAR)]), "")
 
 
 def _placeholder(name: bytes, argument: bytes | None) -> Placeholder:
