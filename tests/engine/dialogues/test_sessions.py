@@ -8,12 +8,13 @@ import pytest
 from numpy.typing import NDArray
 
 from fourtuple.core.runs import reasons
-from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.counters import COUNTERS, Phase
 from fourtuple.core.space.endpoints import Endpoint, FourTuple
 from fourtuple.core.talk.template import parse_template
 from fourtuple.engine.dialogues.sessions import Sessions, _outgoing
 from fourtuple.engine.loops.contract import Op, Slots
 from fourtuple.engine.protocols.contract import Failure, FailureKind, Turn
+from fourtuple.engine.states import Life
 from tests.engine.scripted import Clock, Run, ScriptedLoop
 from tests.engine.workloads.test_hold import a_run, opened
 
@@ -406,3 +407,34 @@ def test_large_messages_are_sent_whole(many: bool) -> None:
     after(run, loop, 0.1)
 
     assert all(text + b"\n" in said for said in loop.sent.values())
+
+
+def test_a_session_that_has_failed_is_not_kept_alive() -> None:
+    """Not even if its turn comes before its connection is closed: no other session takes its place."""
+    kind, state, slots = LinesKind(keepalive_s=1.0), np.full(1, Life.OPEN, np.uint8), np.array([0], np.int32)
+    dialogue = Sessions(
+        kind,
+        None,
+        0.0,
+        connection=0,
+        source=lambda _: "",
+        state=state,
+        counters=np.zeros(1, COUNTERS)[0],
+        timeout_s=9.0,
+        begin_ns=0,
+    )
+
+    def hear(data: bytes) -> None:
+        dialogue.received(slots, np.frombuffer(data, np.uint8)[None, :], np.array([len(data)], np.int32), 0)
+
+    dialogue.opened(slots, 0)
+    dialogue.say(0)
+    dialogue.sent(slots)
+    hear(b"ok\n")
+    assert kind.resumed == 0
+    hear(b"an answer to nothing\n")
+    assert kind.resumed == 1
+
+    assert list(dialogue.say(10**9)) == []
+    assert kind.resumed == 1
+    assert list(dialogue.over()["slot"]) == [0]

@@ -103,8 +103,9 @@ class Sessions:
             self._keepalive_s, self._beats = self._kind.keepalive_s, self._beats_from(now_ns)
         if self._beats:
             for slot in self._beats.take(now_ns).tolist():
-                session = self._session(slot)
-                self._take(slot, session, self._kind.beat(session), now_ns)
+                if slot not in self._failed:
+                    session = self._session(slot)
+                    self._take(slot, session, self._kind.beat(session), now_ns)
         outgoing, self._rows = self._rows, []
         if self._to_say:
             said, self._to_say = self._to_say, {}
