@@ -421,7 +421,7 @@ def test_a_session_that_has_failed_is_not_kept_alive() -> None:
         state=state,
         counters=np.zeros(1, COUNTERS)[0],
         timeout_s=9.0,
-        begin_ns=0,
+        clock_ns=lambda: 0,
     )
 
     def hear(data: bytes) -> None:
