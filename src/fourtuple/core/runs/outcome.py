@@ -16,6 +16,7 @@ class Reason(StrEnum):
     NOT_ACCEPTED = "not_accepted"  # connections wait in the server's accept queue
     UNEXPECTED = "unexpected"  # answers were not the expected ones
     UNANSWERED = "unanswered"  # expected answers did not come
+    RATE = "rate"  # connections of a churn were started late, or not at all
     UNSENT = "unsent"  # messages could not be sent when they were due
     WORKERS_KILLED = "workers_killed"
     FULL = "full"  # clients wait for a server that holds as many connections as it can

@@ -14,6 +14,7 @@ from fourtuple.core.runs import histogram, reasons
 from fourtuple.core.runs.counters import Counters
 from fourtuple.engine.dialogues.beats import Beats
 from fourtuple.engine.dialogues.contract import NEVER_S, Outgoing
+from fourtuple.engine.dialogues.course import Course
 from fourtuple.engine.dialogues.schedule import Schedule
 from fourtuple.engine.dialogues.waiting import Waiting
 from fourtuple.engine.dialogues.wording import Words
@@ -36,6 +37,7 @@ class Sessions:
     timeout_s: a session that is not established after this time has failed
     begin_ns:  when the run began; times count from there
     half_duplex: a slot is not read while it is sending; only without messages and keepalive, which come unasked
+    course:    counts the messages of each connection, which are sent one after the other; None: there is no end to them
     """
 
     hears = True
@@ -53,11 +55,13 @@ class Sessions:
         timeout_s: float,
         begin_ns: int,
         half_duplex: bool = False,
+        course: Course | None = None,
     ) -> None:
         self.half_duplex = half_duplex
         self._kind, self._words, self._connection, self._source = kind, words, connection, source
         self._state, self._counters, self._timeout_us = state, counters, int(timeout_s * 1e6)
-        self._schedule = Schedule(state, counters, every_s, Life.SENDING | Life.ASKED, begin_ns)
+        self._course = course
+        self._schedule = Schedule(state, counters, every_s, Life.SENDING | Life.ASKED, begin_ns, course)
         has_moments = bool(words) and self._schedule.has_moments
         self._waiting = Waiting(state, counters, has_moments=has_moments, begin_ns=begin_ns)
         rests_s = every_s if words and every_s else NEVER_S
@@ -239,6 +243,8 @@ class Sessions:
         histogram.add_values(self._counters["session_us"], self._waiting.age_us(slots, now_ns))
         if self._words:
             self._schedule.begin(slots)
+        elif self._course:
+            self._course.begin(slots)
 
     def _answered(self, slot: int, turn: Turn, now_ns: int) -> None:
         self._counters["answers"] += turn.answers
