@@ -113,7 +113,7 @@ def samples(
 
 
 def options(**other: Any) -> HoldOptions:
-    return replace(HoldOptions(1000, ("127.0.0.1:8000-8003",), hold_s=5.0), **other)
+    return HoldOptions.of(**{"wanted": 1000, "destinations": ["127.0.0.1:8000-8003"], "hold_s": 5.0, **other})
 
 
 def order(*, room: int = 1000, workers: int = 1, **other: Any) -> HoldOrder:

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fourtuple.cli.common import (
-    CONTENT,
     COUNT,
     DURATION,
-    EXPECTED,
     FIRST_ADDRESS,
     LOOP,
     METRICS,
@@ -24,14 +22,14 @@ from fourtuple.cli.common import (
     say,
     split,
 )
-from fourtuple.cli.session import of_session, session
+from fourtuple.cli.session import EXPECT, FIRST, SEND, Ordered, of_script, of_session, session
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 
 if TYPE_CHECKING:
     from fourtuple.core.runs.orders import HoldOptions
 
 
-@click.command(epilog=UNITS)
+@click.command(cls=Ordered, epilog=UNITS)
 @click.argument("wanted", type=COUNT, required=False, metavar="N")
 @click.argument("destinations", nargs=-1, metavar="HOST:PORT[-PORT]|URL...")
 @click.option(
@@ -79,24 +77,15 @@ if TYPE_CHECKING:
     help="How to detect lost connections: poll each one, or count the kernel's table periodically.",
 )
 @click.option("--reconnect", is_flag=True, help="Reopen lost connections, at --rate.")
-@click.option(
-    "--send",
-    type=CONTENT,
-    default=b"",
-    help="Send this on each connection: text with \\r, \\n, \\xHH, @FILE, or a size such as 32B.",
-)
+@FIRST
+@SEND
 @click.option(
     "--every",
     "every_s",
     type=DURATION,
     help="Interval between messages; 0s: send again after each answer.  [default: 30s]",
 )
-@click.option(
-    "--expect",
-    type=EXPECTED,
-    default=b"",
-    help="Expected reply to each message (without --send: expected greeting); SIZE: that many bytes of any content.",
-)
+@EXPECT
 @click.option("--log", is_flag=True, help="Print a line for every event on a connection.")
 @LOOP
 @click.option(
@@ -194,7 +183,8 @@ def _options(
     return HoldOptions.of(
         wanted,
         destinations,
-        of_session(others),
+        session=of_session(others),
+        words=of_script(others),
         sources=tuple(split(sources)),
         strategy=Strategy(strategy) if strategy else None,
         reset=close == "rst",

@@ -1,12 +1,16 @@
 """The options of a session: TLS, HTTP, WebSocket, MQTT. The scheme of the destination decides which of them apply."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fourtuple.cli.common import DURATION
+from fourtuple.cli.common import CONTENT, DURATION
 from fourtuple.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from fourtuple.core.talk.expectation import Expectation
+    from fourtuple.core.talk.script import Word
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,8 +29,71 @@ class Header(click.ParamType[tuple[str, str]]):
         return name.strip(), rest.strip()
 
 
+class Ordered(click.Command):
+    """A command that keeps in which order its options were typed, each as often as it was."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        _, _, order = self.make_parser(ctx).parse_args(list(args))
+        ctx.meta[_ORDER] = [parameter.name for parameter in order]
+        return super().parse_args(ctx, args)
+
+
+class ExpectedAnswer(click.ParamType["Expectation"]):
+    """Parameter type: what an answer has to be (core/talk/expectation.py); @FILE means exactly the content of FILE."""
+
+    name = "EXPECTATION"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "Expectation":
+        from fourtuple.core.talk.expectation import Expectation, expect_text, parse_expectation
+
+        if isinstance(value, Expectation):
+            return value
+        if value.startswith("@"):
+            from fourtuple.verbs.content import read_content
+
+            return expect_text(read_content(value[1:]))
+        return parse_expectation(value)
+
+
+_ORDER = "fourtuple.order"
+FIRST = click.option(
+    "--first",
+    type=CONTENT,
+    multiple=True,
+    help="Send this once on each connection, before anything else (repeatable).",
+)
+SEND = click.option(
+    "--send",
+    type=CONTENT,
+    multiple=True,
+    help="Send this on each connection: text with \\r, \\n, \\xHH and placeholders such as {connection}, {message},"
+    " {random:8}; @FILE, or a size such as 32B.",
+)
+EXPECT = click.option(
+    "--expect",
+    type=ExpectedAnswer(),
+    multiple=True,
+    metavar="TEXT|@FILE|SIZE|re:…|len:…|until:…|status:…",
+    help="Expected answer to the --send or --first before it (without these: expected greeting).",
+)
+
+
+def of_script(options: dict[str, Any]) -> list["Word"]:
+    """Take --first, --send and --expect out of `options` → all of them, in the order in which they were typed."""
+    from fourtuple.core.talk.script import Say
+    from fourtuple.core.talk.template import parse_template
+
+    values = {
+        "first": iter([(Say.FIRST, parse_template(text)) for text in options.pop("first")]),
+        "send": iter([(Say.SEND, parse_template(text)) for text in options.pop("send")]),
+        "expect": iter(options.pop("expect")),
+    }
+    return [next(values[name]) for name in click.get_current_context().meta[_ORDER] if name in values]
+
+
 FILE = click.Path(dir_okay=False, readable=False)
 OPTIONS = (
+    click.option("--proxy", metavar="URL", help="Connect through http://HOST:PORT (CONNECT) or socks5://HOST:PORT."),
     click.option(
         "--ca",
         type=click.Path(readable=False),

@@ -32,7 +32,8 @@ from fourtuple.core.runs.start import Planned, Start
 from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.reach import foreign
 from fourtuple.core.space.tuples import TupleSpace
-from fourtuple.core.talk.template import Template, parse_template
+from fourtuple.core.talk.script import Script
+from fourtuple.core.talk.template import Template
 from fourtuple.core.units import format_count
 from fourtuple.engine.control import Control, Cookies, interruptible, now_ns
 from fourtuple.engine.crews.choose import crew_of
@@ -40,7 +41,7 @@ from fourtuple.engine.crews.contract import Assignment, Crew
 from fourtuple.engine.dialogues.fixed import Talk
 from fourtuple.engine.loops.choose import Choice, choose, make
 from fourtuple.engine.loops.contract import How
-from fourtuple.engine.protocols.kinds import kind_of
+from fourtuple.engine.protocols.kinds import kind_of, message_of
 from fourtuple.engine.workloads.hold import HoldJob
 from fourtuple.engine.workloads.hold import hold as hold_work
 from fourtuple.kernel import addresses, process
@@ -94,8 +95,8 @@ def prepare(options: HoldOptions) -> HoldOrder:
     Raises UsageError, ShortfallError, CannotError.
     """
     options.check()
-    kind_of(options.session, options.expect)  # raises for a certificate that cannot be read, and the like
-    message = _message(options) if options.speaks else None
+    kind_of(options.session, options.script)  # raises for a certificate that cannot be read, and the like
+    message = _message(options)
     soft_before, _ = process.raise_soft_files()
     seen = look(
         options.destinations,
@@ -123,11 +124,12 @@ def prepare(options: HoldOptions) -> HoldOrder:
     return replace(order_of(options, seen, space, here, choice, start), message=message)
 
 
-def _message(options: HoldOptions) -> Template:
-    """The message with the lines of the files that it names. Raises UsageError, CannotError."""
-    template = parse_template(options.send)
-    contents = {path: read_content(path, allow_empty=True) for path in template.files}
-    return template.with_lines(contents) if contents else template
+def _message(options: HoldOptions) -> Template | None:
+    """The message with the lines of the files that it names; None: there is none. Raises UsageError, CannotError."""
+    message = message_of(options.session, options.script)
+    if message is None or not message.files:
+        return message
+    return message.with_lines({path: read_content(path, allow_empty=True) for path in message.files})
 
 
 def order_of(
@@ -245,19 +247,30 @@ def job_of(order: HoldOrder) -> HoldJob:
     """What the engine is to do."""
     options = order.options
     every_s = EVERY_S if options.every_s is None else options.every_s
+    kind = kind_of(options.session, options.script)
     return HoldJob(
         plan=order.plan,
-        how=How(order.bind, order.port_range, options.timeout_s if options.send else None),
+        how=How(order.bind, order.port_range, options.timeout_s if options.speaks else None),
         timeout_s=options.timeout_s,
         reset=options.reset,
         log=options.log,
         watch=options.watch is Watch.POLL,
         reconnect=options.reconnect,
-        talk=Talk(options.send, every_s, options.expect) if options.talks else None,
-        kind=kind_of(options.session, options.expect),
+        talk=_talk(options.script, every_s) if options.talks and kind is None else None,
+        kind=kind,
         message=order.message,
         every_s=every_s,
     )
+
+
+def _talk(script: Script, every_s: float) -> Talk:
+    """A fixed text and its answer, where there is no more than that."""
+    (exchange,) = (*script.opening, *([script.message] if script.message else []))
+    send = exchange.say.render() if exchange.say else b""
+    expect: bytes | int = b""
+    for each in exchange.expect:
+        expect = each.content or each.sizes[0]
+    return Talk(send, every_s, expect)
 
 
 def run(order: HoldOrder, crew: Crew) -> Generator[Sample, None, HoldEnding]:

@@ -114,7 +114,7 @@ def work(
         options.reset,
         options.log,
         options.watch is Watch.POLL,
-        server_kind_of(options.scheme),
+        server_kind_of(options.scheme, order.certificate, options.greet, echo=options.echo),
     )
     return serve_work(job, listeners, make(order.loop, order.capacity), counters, control, now_ns)
 

@@ -1,6 +1,9 @@
 """Orders are values: they go to another process as text and come back the same. Options are checked by name."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import msgspec
 import pytest
@@ -8,6 +11,8 @@ import pytest
 from fourtuple.core.errors import UsageError
 from fourtuple.core.runs.orders import HoldOptions, HoldOrder, ServeOptions, ServeOrder, Watch, from_text, to_text
 from fourtuple.core.space.tuples import TupleSpace
+from fourtuple.core.talk.session import Scheme
+from fourtuple.core.talk.template import parse_template
 from tests import made
 
 
@@ -27,6 +32,26 @@ def test_an_order_to_hold_comes_back_as_it_was(space: TupleSpace) -> None:
         assert from_text(to_text(order), HoldOrder) == order
 
 
+@pytest.mark.parametrize(
+    ("destination", "others"),
+    [
+        ("https://127.0.0.1/{connection}", {"session": {"ca": "ca.pem", "alpn": ("h2",), "headers": (("A", "b"),)}}),
+        ("ws://[::1]:8080/chat", {"send": b"{random:8}", "expect": "re:^x", "session": {"subprotocols": ("a",)}}),
+        ("mqtts://user:word@127.0.0.1", {"send": b"\xff{line:a}", "session": {"subscribe": ("#",), "mqtt_version": 4}}),
+        ("tls://127.0.0.1:9000", {"session": {"proxy": "socks5://127.0.0.1:1080"}}),
+    ],
+)
+def test_an_order_with_a_session_comes_back_as_it_was(destination: str, others: dict[str, Any]) -> None:
+    options = made.options(destinations=[destination], **others)
+    message = parse_template(b"\xff {connection} {line:a}").with_lines({"a": b"one\ntwo\xff\n"})
+    order = replace(made.order(), options=options, message=message)
+    back = from_text(to_text(order), HoldOrder)
+
+    assert back == order
+    assert back.message is not None
+    assert back.message.render(1) == b"\xff 1 two\xff"
+
+
 def test_an_order_to_serve_comes_back_as_it_was() -> None:
     hold = made.order()
     options = ServeOptions(("127.0.0.1:8000",), greet="grüezi".encode(), close_after_s=0.5, watch=Watch.CENSUS)
@@ -44,24 +69,36 @@ def test_what_is_no_order_is_refused(text: bytes) -> None:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (made.options(wanted=0), "0 connections"),
-        (made.options(wanted=2**40 + 1), "connections"),
-        (made.options(timeout_s=0.0001), "timeout"),
-        (made.options(every_s=1.0), "--every"),
-        (made.options(watch=Watch.CENSUS, send=b"x"), "--watch census"),
-        (made.options(watch=Watch.OFF, expect=b"x"), "--watch off"),
-        (made.options(watch=Watch.CENSUS, expect=32), "--watch census"),
-        (made.options(expect=0), "empty"),
-        (made.options(expect=2**24 + 1), "too long"),
-        (made.options(watch=Watch.OFF, reconnect=True), "--reconnect"),
-        (ServeOptions(()), "no address"),
-        (ServeOptions(("127.0.0.1:8000",), backlog=-1), "backlog"),
-        (ServeOptions(("127.0.0.1:8000",), echo=True, watch=Watch.CENSUS), "--echo"),
+        (partial(made.options, wanted=0), "0 connections"),
+        (partial(made.options, wanted=2**40 + 1), "connections"),
+        (partial(made.options, timeout_s=0.0001), "timeout"),
+        (partial(made.options, every_s=1.0), "--every"),
+        (partial(made.options, watch=Watch.CENSUS, send=b"x"), "--watch census"),
+        (partial(made.options, watch=Watch.OFF, expect=b"x"), "--watch off"),
+        (partial(made.options, watch=Watch.CENSUS, expect=32), "--watch census"),
+        (partial(made.options, expect=0), "empty"),
+        (partial(made.options, expect=2**24 + 1), "too long"),
+        (partial(made.options, watch=Watch.OFF, reconnect=True), "--reconnect"),
+        (partial(made.options, session={"insecure": True}), "--insecure for tcp"),
+        (partial(made.options, destinations=["ws://127.0.0.1:80"], session={"qos": 1}), "--qos for ws"),
+        (partial(made.options, destinations=["http://127.0.0.1"], expect="re:x"), "--expect for http"),
+        (partial(made.options, destinations=["mqtt://127.0.0.1"], expect=b"x"), "--expect for mqtt"),
+        (partial(made.options, destinations=["http://127.0.0.1"], watch=Watch.OFF), "--watch off with http"),
+        (partial(made.options, destinations=["unix:/run/x.sock"]), "unix:/run/x.sock"),
+        (partial(made.options, destinations=["http://127.0.0.1", "ws://127.0.0.1"]), "http://127.0.0.1"),
+        (partial(ServeOptions, ()), "no address"),
+        (partial(ServeOptions, ("127.0.0.1:80",), scheme=Scheme.WS, echo=True), "--echo with ws"),
+        (partial(ServeOptions, ("127.0.0.1:80",), scheme=Scheme.HTTP, watch=Watch.CENSUS), "--watch census with http"),
+        (partial(ServeOptions, ("127.0.0.1:80",), certificate="x"), "--cert"),
+        (partial(ServeOptions, ("127.0.0.1:8000",), backlog=-1), "backlog"),
+        (partial(ServeOptions, ("127.0.0.1:8000",), echo=True, watch=Watch.CENSUS), "--echo"),
     ],
 )
-def test_options_that_cannot_be_meant_are_refused_by_name(options: HoldOptions | ServeOptions, named: str) -> None:
+def test_options_that_cannot_be_meant_are_refused_by_name(
+    options: Callable[[], HoldOptions | ServeOptions], named: str
+) -> None:
     with pytest.raises(UsageError) as refused:
-        options.check()
+        options().check()
     assert named in refused.value.wanted
 
 

@@ -18,24 +18,30 @@ from tests.engine.workloads.test_hold import a_run, opened
 
 NUMBERED, SAME = parse_template(b"message {connection}"), parse_template(b"the same")
 REFUSED = Failure(FailureKind.TEXT, "refused")
+UNASKED = Failure(FailureKind.TEXT, "an answer to nothing")
 ENDED = Failure(FailureKind.TEXT, "ended by the peer", by_peer=True)
 CUT = Failure(FailureKind.TEXT, "ended in the middle of a line")
 
 
 class Lines:
-    """`hello N` is answered by `ok`; then each line is answered by a line: `no` is a wrong answer, `bye` an end."""
+    """`hello N` is answered by `ok`; then each line is answered by a line: `no` is a wrong answer, `bye` an end.
+
+    A line that answers nothing is an error, too.
+    """
 
     def __init__(self, connection: int, *, established: bool) -> None:
         self._hello, self._established, self._part = f"hello {connection}\n".encode(), established, b""
+        self._asked = 0
 
     @property
     def idle(self) -> bool:
-        return self._established and not self._part
+        return self._established and not self._part and not self._asked
 
     def begin(self) -> Turn:
         return Turn(send=self._hello, secured=True)
 
     def say(self, message: bytes) -> Turn:
+        self._asked += 1
         return Turn(send=message + b"\n")
 
     def received(self, data: bytes) -> Turn:
@@ -50,8 +56,11 @@ class Lines:
                 if line != b"ok":
                     return Turn(failed=REFUSED)
                 self._established = ready = True
-            elif line != b"no":
-                right += 1
+            elif not self._asked:
+                return Turn(failed=UNASKED)
+            else:
+                self._asked -= 1
+                right += line != b"no"
         return Turn(ready=ready, answers=right, wrong=len(lines) - right - ready)
 
     def goodbye(self) -> bytes:
@@ -82,6 +91,7 @@ class ManyLines:
 
 class LinesKind:
     many: ManyLines | None
+    is_answered = True
 
     def __init__(self, keepalive_s: float = float("inf"), *, many: bool = False) -> None:
         self.keepalive_s, self.many = keepalive_s, ManyLines() if many else None
@@ -160,6 +170,7 @@ def test_an_idle_session_costs_no_object(monkeypatch: pytest.MonkeyPatch) -> Non
     loop.incoming[7] = [b" line\n"]
     after(run, loop, 1)
     assert dialogue._sessions == {}
+    assert why(run) == {"text: an answer to nothing": 1}
 
 
 def test_messages_and_their_answers_are_counted_and_timed() -> None:
@@ -173,7 +184,7 @@ def test_messages_and_their_answers_are_counted_and_timed() -> None:
     assert run.counters["answer_us"].sum() == run.counters["service_us"].sum() == run.counters["answers"]
     assert loop.sent[3].startswith(b"hello 3\nmessage 3\nmessage 3\n")
     assert (run.counters["unexpected"], run.counters["late"]) == (0, 0)
-    assert kind.resumed >= run.counters["requests"]
+    assert kind.resumed == run.counters["requests"]
 
 
 def test_a_wrong_answer_is_no_end() -> None:

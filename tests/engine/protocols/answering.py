@@ -44,4 +44,12 @@ def _drive(connection: socket.socket, kind: SessionKind, number: int, turns: lis
             return
         if session.idle:
             session = kind.resume(number)  # nothing may be lost with the old one
-        turn = session.received(connection.recv(65536))
+        turn = session.received(_next(connection))
+
+
+def _next(connection: socket.socket) -> bytes:
+    """What is received next; a reset is the end of the data, too."""
+    try:
+        return connection.recv(65536)
+    except ConnectionResetError:
+        return b""

@@ -38,6 +38,8 @@ class Lines:
     """Its sessions; the first words of each say which connection it is."""
 
     keepalive_s = 7.0
+    is_answered = True
+    many = None
 
     def make(self, connection: int, source: str) -> LineSession:
         return LineSession(f"{connection} from {source}\n".encode())

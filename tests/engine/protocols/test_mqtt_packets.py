@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fourtuple.engine.protocols.mqtt_packets import (
-    LARGEST_BYTES,
     PINGREQ,
     PINGRESP,
     V3,
@@ -13,10 +12,8 @@ from fourtuple.engine.protocols.mqtt_packets import (
     ConnAck,
     Connect,
     Disconnect,
-    MalformedError,
     OtherPacket,
     Packet,
-    PacketReader,
     PacketType,
     Property,
     PubAck,
@@ -26,6 +23,7 @@ from fourtuple.engine.protocols.mqtt_packets import (
     UnsubAck,
     Unsubscribe,
 )
+from fourtuple.engine.protocols.mqtt_reading import LARGEST_BYTES, MalformedError, PacketReader
 from tests.engine.protocols.pieces import cuts
 
 VERSIONS = st.sampled_from([V3, V5])

@@ -12,7 +12,7 @@ from wsproto.frame_protocol import FrameProtocol, Opcode
 from fourtuple.core.talk.session import WebSocketOptions
 from fourtuple.engine.protocols.contract import Turn
 from fourtuple.engine.protocols.websocket import ManyWebSockets, WebSocketClient, WebSocketServer
-from fourtuple.engine.protocols.websocket_frames import frames, is_whole_message, pongs, whole_frames
+from fourtuple.engine.protocols.websocket_frames import echoes, frames, is_whole_message, pongs, whole_frames
 
 NUMBERS = np.arange(11)
 PING, PONG, TEXT, BINARY = 0x89, 0x8A, 0x81, 0x82
@@ -232,7 +232,7 @@ def test_no_rows_are_no_frames() -> None:
     none = np.zeros((0, 64), np.uint8), np.zeros(0, np.int32)
 
     assert len(whole_frames(*none)) == len(many(client()).established(NUMBERS[:0], *none)) == 0
-    assert len(pongs(*none)[0]) == 0
+    assert len(pongs(*none)[0]) == len(echoes(*none)[0]) == len(WebSocketServer().offers.accepted(*none)[0]) == 0
 
 
 def test_pings_are_answered_with_their_own_payload() -> None:
@@ -241,3 +241,93 @@ def test_pings_are_answered_with_their_own_payload() -> None:
 
     heard = [server_reads(row[:size].tobytes()) for row, size in zip(rows, sizes, strict=True)]
     assert heard == [[(Opcode.PONG, payload)] for payload in payloads]
+
+
+def accepted(kind: WebSocketServer, rows: Sequence[bytes]) -> list[bytes]:
+    """The answers of the columns; nothing for a row that is left to a session."""
+    mask, made, sizes = kind.offers.accepted(*table(rows))
+    assert mask.tolist() == (sizes > 0).tolist()
+    return [row[:size].tobytes() for row, size in zip(made, sizes, strict=True)]
+
+
+def requests(number: int = 5, **options: object) -> list[bytes]:
+    return [row.tobytes() for row in client(**options).request.rows(np.arange(number))]
+
+
+def by_session(request: bytes) -> bytes:
+    return WebSocketServer().make(0, "").received(request).send
+
+
+def test_requests_are_answered_as_by_a_session() -> None:
+    """Also of several programs at once, with subprotocols or without; the forms are known afterwards."""
+    kind = WebSocketServer()
+    rows = [*requests(), *requests(subprotocols=("abc", "d")), *requests(headers=(("Origin", "x"),))]
+
+    for _ in range(2):
+        assert accepted(kind, rows) == [by_session(row) for row in rows]
+
+
+def test_other_requests_are_left_to_a_session() -> None:
+    """A part, more than a request, a key that is none, and one that is refused; nothing before them is lost."""
+    kind, rows = WebSocketServer(), requests(9)
+    key = rows[3].index(b"Key: ") + 5
+    rows[1] = rows[1][:-1]
+    rows[2] += b"\x81"
+    rows[3] = rows[3][:key] + b"?" + rows[3][key + 1 :]
+    rows[4] = rows[4][:key] + rows[4][key : key + 22] + b"A=" + rows[4][key + 24 :]
+    rows[5] = b""
+    rows[6] = rows[6].replace(b"13", b"14")
+
+    for _ in range(2):
+        assert [bool(answer) for answer in accepted(kind, rows)] == [True, *[False] * 6, True, True]
+
+
+@given(st.data())
+def test_the_columns_never_accept_what_the_server_refuses(data: st.DataObject) -> None:
+    kind = WebSocketServer()
+    for _ in range(2):
+        rows = requests(3)
+        for number, row in enumerate(rows):
+            at = data.draw(st.integers(0, len(row)))
+            until = data.draw(st.integers(at, min(at + 2, len(row))))
+            rows[number] = row[:at] + data.draw(st.binary(max_size=2)) + row[until:]
+        for row, answer in zip(rows, accepted(kind, rows), strict=True):
+            session = WebSocketServer().make(0, "")
+            assert not answer or (session.received(row) == Turn(answer, ready=True) and session.idle)
+        accepted(kind, requests(3))
+
+
+FRAMES = [
+    frames(payload, 1, opcode=opcode).tobytes()
+    for payload in (b"", b"abcde", b"x" * 125, b"y" * 126, b"z" * 300, "ä".encode(), b"\xff" * 7)
+    for opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.PING, Opcode.PONG)
+    if opcode < Opcode.CLOSE or len(payload) <= 125
+]
+
+
+def echoed(rows: Sequence[bytes]) -> list[tuple[int, bytes]]:
+    opcodes, made, sizes = echoes(*table(rows))
+    return [(int(code), row[:size].tobytes()) for code, row, size in zip(opcodes, made, sizes, strict=True)]
+
+
+def test_messages_and_pings_are_answered_as_by_a_session() -> None:
+    """All at once; text that is not ASCII is left to the session."""
+    for row, (opcode, answer) in zip(FRAMES, echoed(FRAMES), strict=True):
+        turn = WebSocketServer().resume(0).received(row)
+        if opcode:
+            assert (turn.send, turn.failed) == (answer, None)
+    assert [opcode for opcode, _ in echoed(FRAMES)].count(0) == 2
+
+
+@given(st.lists(st.sampled_from(FRAMES), min_size=1, max_size=6), st.data())
+def test_what_the_columns_answer_a_session_answers_alike(rows: list[bytes], data: st.DataObject) -> None:
+    for number, row in enumerate(rows):
+        at = data.draw(st.integers(0, min(9, len(row))))
+        until = data.draw(st.integers(at, min(at + 2, len(row))))
+        rows[number] = row[:at] + data.draw(st.binary(max_size=2)) + row[until:]
+    for row, (opcode, answer) in zip(rows, echoed(rows), strict=True):
+        session = WebSocketServer().resume(0)
+        turn = session.received(row) if row else Turn()
+        if opcode:
+            assert (turn.send, turn.failed, session.idle) == (answer, None, True)
+            assert turn.answers == (opcode in (Opcode.TEXT, Opcode.BINARY))

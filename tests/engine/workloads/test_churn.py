@@ -283,6 +283,7 @@ class Parting:
 class PartingKind:
     keepalive_s = float("inf")
     many = None
+    is_answered = True
 
     def make(self, connection: int, source: str) -> Session:
         return Parting()

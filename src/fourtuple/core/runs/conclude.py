@@ -138,10 +138,11 @@ class HoldStory:
 
     def _words(self, words: bytes) -> str:
         """The last data from the peer as printable text; empty if it was just the expected answer."""
-        expect = self._order.options.expect
-        if self._order.options.session.scheme is not Scheme.TCP:
-            return ""  # its reason says more
-        if not words or (isinstance(expect, bytes) and words == expect[: len(words)]):
+        options = self._order.options
+        if not words or options.session.scheme is not Scheme.TCP:  # the reason of a session says more
+            return ""
+        exchanges = (*options.script.opening, *([options.script.message] if options.script.message else []))
+        if any(each.content[: len(words)] == words for exchange in exchanges for each in exchange.expect):
             return ""
         return repr(words.strip())[2:-1]
 

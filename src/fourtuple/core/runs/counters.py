@@ -106,7 +106,13 @@ TABLE: tuple[RunCounter, ...] = (
     RunCounter("failed", "connections wanted and not opened, by errno", Kept.MAP, size=ERRNOS),
     RunCounter("lost_by", "connections lost, by errno; 0: the peer closed", Kept.MAP, size=ERRNOS),
     RunCounter("reconnect_failed", "failed attempts to reopen a lost connection, by errno", Kept.MAP, size=ERRNOS),
-    RunCounter("reasons", "sessions that failed or ended, by reason", Kept.MAP, Merge.APART, reasons.SIZE),
+    RunCounter(
+        "reasons",
+        "sessions that failed or ended, and unexpected answers, by reason",
+        Kept.MAP,
+        Merge.APART,
+        reasons.SIZE,
+    ),
     RunCounter(
         "connect_us",
         "histogram of the durations of connect() with its batch; of a churn from the due moment",

@@ -152,6 +152,8 @@ def _hold_reasons(record: HoldRecord) -> Iterator[Because]:
     yield from _not_accepted(record.census_at_end or record.census)
     if record.unexpected:
         yield Reason.UNEXPECTED, f"{format_count(record.unexpected)} answers were not as expected (--log shows them)."
+        if not record.lost_by:
+            yield from _by_reason(record)
     if record.unanswered:
         some = record.received_bytes if not record.answers else 0
         part = f" in full: only {format_size(some)} arrived" if some else ""
@@ -177,12 +179,17 @@ def _lost(record: HoldRecord) -> Iterator[Because]:
         what = f"{how} {number}" if how else others
         yield Reason.LOST, f"{what} {_when(record)} ({name}).{words if how else ''}"
         words = ""
-    for reason, count in record.reasons.items():
-        yield Reason.LOST, f"{format_count(count)} × {reason}."
+    yield from _by_reason(record)
     if record.census.queues and not at_end.queues:
         yield Reason.LOST, _gone(record.census.queues)
     idle = not record.lost_while_opening
     yield from ((Reason.LOST, sentence) for sentence in _listener(at_end.queues, idle=idle))
+
+
+def _by_reason(record: HoldRecord) -> Iterator[Because]:
+    """Why sessions ended or answers were wrong, in the words of their protocol."""
+    for reason, count in record.reasons.items():
+        yield Reason.SESSION, f"{format_count(count)} × {reason}."
 
 
 def _when(record: HoldRecord) -> str:

@@ -20,10 +20,12 @@ from fourtuple.core.runs.slices import Plan
 from fourtuple.core.runs.start import Start
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.talk.content import check_size
-from fourtuple.core.talk.destinations import parse_destinations
+from fourtuple.core.talk.destinations import parse_destinations, parse_proxy
+from fourtuple.core.talk.expectation import Expectation, expect_size, expect_text, parse_expectation
+from fourtuple.core.talk.script import Say, Script, Word
 from fourtuple.core.talk.session import Scheme, SessionOptions
-from fourtuple.core.talk.template import Template
-from fourtuple.core.talk.typed import session_of
+from fourtuple.core.talk.template import Template, parse_template
+from fourtuple.core.talk.typed import session_of, with_script
 
 MOST = 2**40  # connections that can be requested
 BACKLOG = 65535  # as much as net.core.somaxconn allows: listen(2) clips it
@@ -63,11 +65,9 @@ class HoldOptions:
     timeout_s:    a connect() without an answer fails with ETIMEDOUT after this time; data sent must be acknowledged
                   within it, too
     reconnect:    reopen lost connections, at the rate
-    send:         message to send on every connection; empty: none
+    script:       what is said and expected on each connection
     every_s:      interval between two messages on a connection, the connections taking turns; 0: send again as soon as
                   the answer arrives; None: 30 s
-    expect:       the expected reply to each message, or the greeting if nothing is sent; a number: that many bytes,
-                  whatever they are; empty: anything
     fill_memory:  use 98 % of the free memory instead of 90 %: for a host that does nothing else
     anyway:       open as many as possible, even if the plan says that N are not available
     i_own_this_target: allow more than 1,000 connections to a public address of another host
@@ -90,9 +90,8 @@ class HoldOptions:
     timeout_s: float = 30.0
     watch: Watch = Watch.POLL
     reconnect: bool = False
-    send: bytes = b""
+    script: Script = Script()
     every_s: float | None = None
-    expect: bytes | int = b""
     fill_memory: bool = False
     anyway: bool = False
     i_own_this_target: bool = False
@@ -101,27 +100,43 @@ class HoldOptions:
 
     @classmethod
     def of(
-        cls, wanted: int, destinations: Sequence[str], session: Mapping[str, Any] | None = None, **options: Any
+        cls,
+        wanted: int,
+        destinations: Sequence[str],
+        *,
+        session: Mapping[str, Any] | None = None,
+        send: bytes = b"",
+        expect: bytes | int | str = b"",
+        words: Sequence[Word] | None = None,
+        **options: Any,
     ) -> Self:
         """The options for destinations that may be URLs, which name the scheme and the path of the session.
 
         session: options of the session, by the names of FLAGS (core/talk/typed.py)
+        send:    the message to send on each connection, a template (core/talk/template.py); empty: none
+        expect:  the answer to each message, or the greeting if nothing is sent: these bytes, that many bytes, or what
+                 a text says (core/talk/expectation.py); empty: anything
+        words:   instead of these two: all that is said and expected, in order
         options: the other fields
 
         Raises UsageError for destinations that contradict each other, and for options that their scheme does not have.
         """
         target = parse_destinations(destinations)
-        return cls(wanted, target.destinations, session=session_of(target, session or {}), **options)
+        if words is None:
+            words = [*([(Say.SEND, parse_template(send))] if send else []), *_expected(expect)]
+        said, script = with_script(session_of(target, session or {}), words)
+        through = (parse_proxy(said.proxy).destination,) if said.proxy else target.destinations
+        return cls(wanted, through, session=said, script=script, **options)
 
     @property
     def speaks(self) -> bool:
         """Whether messages are sent at intervals: HTTP sends requests in any case."""
-        return bool(self.send) or self.session.scheme.inner is Scheme.HTTP
+        return self.script.message is not None or self.session.scheme.inner is Scheme.HTTP
 
     @property
     def talks(self) -> bool:
         """Whether something is sent or expected."""
-        return bool(self.send or self.expect) or self.session.scheme is not Scheme.TCP
+        return self.script != Script() or self.session.scheme is not Scheme.TCP
 
     def check(self) -> None:
         """Raises UsageError for invalid or contradictory options."""
@@ -129,8 +144,6 @@ class HoldOptions:
             raise UsageError(f"{self.wanted:,} connections", f"N must be between 1 and {MOST:,}")
         if self.timeout_s < LEAST_TIMEOUT_S:
             raise UsageError(f"--timeout {self.timeout_s:g}s", "it is too short (at least 1 ms)")
-        if isinstance(self.expect, int):
-            check_size(self.expect)
         if self.every_s is not None and not self.speaks:
             raise UsageError("--every", "there is no message to send", "Add --send.")
         if self.watch is not Watch.POLL and self.talks:
@@ -235,6 +248,7 @@ class ServeOrder:
     workers:  None: one, and more when they are full
     capacity: connections that each can hold
     free:     memory that was free when the order was made
+    certificate: PEM with the key, of TLS; empty: none
     """
 
     options: ServeOptions
@@ -244,6 +258,16 @@ class ServeOrder:
     workers: int | None
     capacity: int
     free: Memory
+    certificate: bytes = b""
+
+
+def _expected(expect: bytes | int | str) -> list[Expectation]:
+    if isinstance(expect, str):
+        return [parse_expectation(expect)]
+    if isinstance(expect, int):
+        check_size(expect)
+        return [expect_size(expect)]
+    return [expect_text(expect)] if expect else []
 
 
 T = TypeVar("T")

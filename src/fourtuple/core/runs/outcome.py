@@ -15,6 +15,7 @@ class Reason(StrEnum):
     NOT_AT_SERVER = "not_at_server"  # the server's end does not exist, although the client's is established
     NOT_ACCEPTED = "not_accepted"  # connections wait in the server's accept queue
     UNEXPECTED = "unexpected"  # answers were not the expected ones
+    SESSION = "session"  # what a protocol says about the sessions that ended, and about unexpected answers
     UNANSWERED = "unanswered"  # expected answers did not come
     RATE = "rate"  # connections of a churn were started late, or not at all
     UNSENT = "unsent"  # messages could not be sent when they were due

@@ -73,6 +73,11 @@ class Expectation:
         """Whether it says where an answer ends."""
         return self.kind in (ExpectationKind.TEXT, ExpectationKind.UNTIL) or len(self.sizes) == 1
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it is one text, or a number of bytes."""
+        return self.kind is ExpectationKind.TEXT or len(self.sizes) == 1
+
     def judge(self) -> Judge:
         """A judge of one answer. Not for `status`, which only HTTP can judge.
 

@@ -41,6 +41,16 @@ class Script:
     message: Exchange | None = None
 
     @property
+    def is_fixed(self) -> bool:
+        """Whether the same text is sent each time, if any, and the same text or number of bytes is the only answer."""
+        exchanges = [*self.opening, *([self.message] if self.message else [])]
+        if len(exchanges) > 1 or not exchanges:
+            return not exchanges
+        (exchange,) = exchanges
+        said = exchange.say is None or (exchange is self.message and not exchange.say.needs)
+        return said and len(exchange.expect) <= 1 and all(each.is_fixed for each in exchange.expect)
+
+    @property
     def framed(self) -> bool:
         """Whether every answer is judged and says where it ends, so that data between answers is unexpected."""
         if self.message is None or not self.message.expect:
@@ -48,7 +58,10 @@ class Script:
         return all(each.framed for exchange in (*self.opening, self.message) for each in exchange.expect)
 
 
-def script_of(words: Sequence[tuple[Say, Template] | Expectation]) -> Script:
+Word = tuple[Say, Template] | Expectation  # an option of the command line
+
+
+def script_of(words: Sequence[Word]) -> Script:
     """The script that the options mean, in the order in which they were typed.
 
     An --expect belongs to the --first or --send before it, and is about the greeting if none is. One --expect and one

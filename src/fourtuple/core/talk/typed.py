@@ -1,6 +1,6 @@
 """From a destination's URL and the options of the command line to what runs on each connection."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +8,8 @@ from fourtuple.core.errors import UsageError
 from fourtuple.core.record import dataclass
 from fourtuple.core.space.endpoints import EndpointSpec
 from fourtuple.core.talk.destinations import Target
+from fourtuple.core.talk.expectation import Expectation, ExpectationKind
+from fourtuple.core.talk.script import Say, Script, Word, script_of
 from fourtuple.core.talk.session import Scheme, SessionOptions
 
 
@@ -16,7 +18,7 @@ class SessionFlag:
     """An option of the command line.
 
     flag:   as typed
-    fields: where it goes, by the record of SessionOptions that it belongs to
+    fields: where it goes, by the record of SessionOptions that it belongs to; none: SessionOptions itself
     """
 
     flag: str
@@ -24,6 +26,7 @@ class SessionFlag:
 
 
 FLAGS: Mapping[str, SessionFlag] = {
+    "proxy": SessionFlag("--proxy", {}),
     "ca": SessionFlag("--ca", {"tls": "ca"}),
     "insecure": SessionFlag("--insecure", {"tls": "insecure"}),
     "sni": SessionFlag("--sni", {"tls": "sni"}),
@@ -65,6 +68,8 @@ def session_of(target: Target, typed: Mapping[str, Any]) -> SessionOptions:
         if value is None or value is False or value == ():
             continue
         flag = FLAGS[name]
+        if not flag.fields:
+            continue
         fitting = [group for group in flag.fields if group in fields]
         if not fitting:
             has = " and ".join(_SCHEMES[group] for group in flag.fields)
@@ -73,11 +78,37 @@ def session_of(target: Target, typed: Mapping[str, Any]) -> SessionOptions:
             fields[group][flag.fields[group]] = value
     spec = EndpointSpec.parse(target.destinations[0])
     first = EndpointSpec(spec.host, spec.ports[:1] if spec.ports else None)
-    session = SessionOptions(target.scheme, str(first), target.path)
+    session = SessionOptions(target.scheme, str(first), target.path, typed.get("proxy") or "")
     if target.scheme.inner is Scheme.MQTT:
         fields["mqtt"] |= {"user": target.user, "password": target.password}
     changed = {group: replace(getattr(session, group), **values) for group, values in fields.items()}
     return replace(session, **changed)
+
+
+def with_script(session: SessionOptions, words: Sequence[Word]) -> tuple[SessionOptions, Script]:
+    """What is said and expected on each connection: as text, and for HTTP as the statuses of its options.
+
+    words: --first, --send and --expect in their order
+
+    Raises UsageError for what the scheme does not have.
+    """
+    inner = session.scheme.inner
+    if inner is Scheme.TCP:
+        return session, script_of(words)
+    if any(not isinstance(word, Expectation) and word[0] is Say.FIRST for word in words):
+        raise UsageError(f"--first for {session.scheme}", "its protocol says what comes first", "Leave it out.")
+    expectations = [word for word in words if isinstance(word, Expectation)]
+    if inner is not Scheme.HTTP:
+        script = script_of(words)
+        if script.opening:
+            raise UsageError(f"--expect for {session.scheme} without --send", "there is no message that it answers")
+        return session, script
+    if any(each.kind is not ExpectationKind.STATUS for each in expectations):
+        what = "an answer of HTTP is judged by its status"
+        raise UsageError(f"--expect for {session.scheme}", what, "Write --expect status:200, or status:2xx,404.")
+    statuses = tuple(status for each in expectations for status in each.statuses)
+    said = [word for word in words if not isinstance(word, Expectation)]
+    return replace(session, http=replace(session.http, status=statuses)), script_of(said)
 
 
 def _groups(scheme: Scheme) -> set[str]:

@@ -25,8 +25,14 @@ class Course:
             self._complete.append(slots)
 
     def answered(self, slots: Slots) -> Slots:
-        """One message was answered on each of these slots → those that have another one to send."""
-        left = self._left[slots] - 1
+        """One message was answered on each of these slots → those that have another one to send.
+
+        Those that are complete already have sent something else.
+        """
+        left = self._left[slots]
+        if not left.all():
+            slots, left = slots[left > 0], left[left > 0]
+        left = left - 1
         self._left[slots] = left
         if self._messages == 1:
             self._first.append(slots)

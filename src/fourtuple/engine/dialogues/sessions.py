@@ -61,7 +61,8 @@ class Sessions:
         self._kind, self._words, self._connection, self._source = kind, words, connection, source
         self._state, self._counters, self._timeout_us = state, counters, int(timeout_s * 1e6)
         self._course = course
-        self._schedule = Schedule(state, counters, every_s, Life.SENDING | Life.ASKED, begin_ns, course)
+        busy = Life.SENDING | Life.ASKED if kind.is_answered else Life.SENDING
+        self._schedule = Schedule(state, counters, every_s, busy, begin_ns, course)
         has_moments = bool(words) and self._schedule.has_moments
         self._waiting = Waiting(state, counters, has_moments=has_moments, begin_ns=begin_ns)
         rests_s = every_s if words and every_s else NEVER_S
@@ -116,6 +117,8 @@ class Sessions:
         for slot in slots.tolist() if self._held else ():
             self._queue(slot, self._held.pop(slot, b""))
         if self._words:
+            if self._course and not self._kind.is_answered:  # a message that is sent is all there is to it
+                self._schedule.answered(slots[(self._state[slots] & Life.GREETING) == 0])
             self._schedule.go_on(slots)
 
     def received(
@@ -142,7 +145,7 @@ class Sessions:
             for waits in (self._to_say, self._held, self._failed):
                 waits.pop(slot, None)
         self._rows = [_without(slots, rows) for rows in self._rows]
-        self._waiting.end(slots, now_ns, counts=True)
+        self._waiting.end(slots, now_ns, counts=self._kind.is_answered)
         if self._words:
             self._schedule.end(slots)
 
@@ -164,9 +167,11 @@ class Sessions:
         """The session of a slot; a new one goes on where an idle one was thrown away."""
         session = self._sessions.get(slot)
         if session is None:
-            number, many = self._connection + slot, self._kind.many
-            asked = many and self._state[slot] & Life.GREETING
-            session = self._keep(slot, many.asked(number) if many and asked else self._kind.resume(number))
+            number, many, state = self._connection + slot, self._kind.many, self._state[slot]
+            greeting = many and state & Life.GREETING
+            session = self._keep(slot, many.asked(number) if many and greeting else self._kind.resume(number))
+            if many and state & Life.ASKED and self._words and self._words.constant is not None:
+                session.say(self._words.constant)  # it was sent already, by `Many`
         return session
 
     def _keep(self, slot: int, session: Session) -> Session:
@@ -249,6 +254,8 @@ class Sessions:
     def _answered(self, slot: int, turn: Turn, now_ns: int) -> None:
         self._counters["answers"] += turn.answers
         self._counters["unexpected"] += turn.wrong
+        if turn.because:
+            reasons.add(self._counters["reasons"], turn.because, turn.wrong)
         if not self._state[slot] & Life.ASKED:
             return
         if turn.answers:

@@ -12,6 +12,7 @@ nothing to say costs no memory, then. TLS is never idle: it keeps the keys.
     the connection is to be closed    goodbye()
 """
 
+from dataclasses import field
 from enum import StrEnum
 from typing import Protocol
 
@@ -61,6 +62,7 @@ class Turn:
              goes on
     failed:  the session is over; after `send` the connection is closed
     last:    the peer closes the connection after this (Connection: close), which is no loss of a session
+    because: what was wrong, with the protocol in front: `http: status 503`; the same for every connection
     """
 
     send: bytes = b""
@@ -70,6 +72,7 @@ class Turn:
     wrong: int = 0
     failed: Failure | None = None
     last: bool = False
+    because: str = field(default="", compare=False)
 
 
 NOTHING = Turn()
@@ -139,6 +142,11 @@ class SessionKind(Protocol):
     """
 
     keepalive_s: float
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether each message has an answer: the next one waits for it, and one that is missing is counted."""
+        ...
 
     @property
     def many(self) -> Many | None:

@@ -7,6 +7,7 @@ be remembered. http_answers.py judges many answers at once where they are alike;
 import functools
 import math
 from collections import deque
+from typing import TYPE_CHECKING
 
 import h11
 
@@ -16,6 +17,9 @@ from fourtuple.core.visible import visible
 from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Session, Turn
 from fourtuple.engine.protocols.foreign import WORD_BYTES, foreign
 from fourtuple.engine.protocols.turns import joined
+
+if TYPE_CHECKING:
+    from fourtuple.engine.protocols.http_answers import ManyHttp
 
 HTTP = b"HTTP/"
 EXPECTED = (range(200, 400),)
@@ -106,7 +110,8 @@ class HttpSession:
         right = self._kind.expects(self._status)
         rest, ended = http.trailing_data
         closes = ended or http.our_state is h11.MUST_CLOSE
-        answered = Turn(answers=int(right), wrong=int(not right), last=closes)
+        because = "" if right else f"{FailureKind.HTTP}: status {self._status}"
+        answered = Turn(answers=int(right), wrong=int(not right), last=closes, because=because)
         self._http, self._over = None, closes
         if rest:
             return joined([answered, self._fail("an answer without a request")])
@@ -126,6 +131,7 @@ class HttpClient:
     """Requests on connections to one server."""
 
     keepalive_s = math.inf
+    is_answered = True
 
     def __init__(self, options: HttpOptions, host: str, path: str = "") -> None:
         """Raises UsageError for what HTTP does not allow.
@@ -149,6 +155,13 @@ class HttpClient:
             h11.Connection(h11.CLIENT).send(self._request(_encoded(path) or b"/", 0))
         except h11.LocalProtocolError as error:
             raise UsageError("an HTTP request", visible(str(error))) from None
+
+    @functools.cached_property
+    def many(self) -> "ManyHttp | None":
+        """The requests of many connections at once; None: each has a path of its own."""
+        from fourtuple.engine.protocols.http_answers import ManyHttp
+
+        return ManyHttp(self) if self._path else None
 
     def make(self, connection: int, source: str) -> HttpSession:
         return HttpSession(self)

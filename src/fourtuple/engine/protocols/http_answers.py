@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.record import dataclass
-from fourtuple.engine.protocols.contract import Turn
+from fourtuple.engine.protocols.contract import Session, Turn
 from fourtuple.engine.protocols.http import HttpClient
 
 END_OF_LINE, END_OF_HEAD = b"\r\n", b"\r\n\r\n"
 INTERIM = b"HTTP/1.1 1"  # an answer that another one follows (RFC 9110, 15.2)
 DECISIVE = (b"content-length", b"transfer-encoding", b"connection")
+FORMS = 4  # of answers that are known at a time
 _FIRST, _LAST = ord("!"), ord("~")  # the visible characters
 
 
@@ -71,6 +72,45 @@ class Learned:
         right: NDArray[np.bool_] = (
             same & _visible(data[:, np.flatnonzero(self.free)]).all(axis=1) & (sizes == self.size)
         )
+        return right
+
+
+class ManyHttp:
+    """The requests of many clients at once, all with the same path; and their answers, where they are as expected."""
+
+    def __init__(self, kind: HttpClient) -> None:
+        self._kind = kind
+        self._message = b""  # the last one
+        self._learned: list[Learned] = []
+
+    def begin(self, connections: NDArray[np.integer]) -> NDArray[np.uint8]:
+        return np.zeros((len(connections), 0), np.uint8)
+
+    def asked(self, connection: int) -> Session:
+        return self._kind.resume(connection)
+
+    def established(
+        self, connections: NDArray[np.integer], data: NDArray[np.uint8], sizes: NDArray[np.int32]
+    ) -> NDArray[np.bool_]:
+        return np.zeros(len(connections), bool)
+
+    def say(self, message: bytes, count: int) -> NDArray[np.uint8]:
+        self._message = message
+        return np.frombuffer(self._kind.resume(0).say(message).send, np.uint8).reshape(1, -1)
+
+    def answered(self, data: NDArray[np.uint8], sizes: NDArray[np.int32]) -> NDArray[np.bool_]:
+        right = np.zeros(len(data), bool)
+        for learned in self._learned:
+            right |= learned.matches(data, sizes)
+        for _ in range(FORMS):
+            if right.all():
+                break
+            row = int(np.argmin(right))
+            learned_now = Learned.from_response(self._kind, self._message, data[row, : sizes[row]].tobytes())
+            if learned_now is None or not learned_now.turn.answers:
+                break
+            self._learned = [learned_now, *self._learned][:FORMS]
+            right |= learned_now.matches(data, sizes)
         return right
 
 

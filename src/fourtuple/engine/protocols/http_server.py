@@ -87,6 +87,8 @@ class HttpServer:
     """
 
     keepalive_s = math.inf
+    is_answered = False
+    many = None
 
     def __init__(self, body: bytes = BODY) -> None:
         self._body = body

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from fourtuple.core.talk.script import Script
 from fourtuple.core.talk.session import MqttOptions, Scheme, SessionOptions
 from fourtuple.core.talk.template import Template, parse_template
 from fourtuple.engine.protocols.contract import SessionKind
+
+if TYPE_CHECKING:
+    from fourtuple.engine.protocols.mqtt import MqttNames
 
 
 def kind_of(session: SessionOptions, script: Script) -> SessionKind | None:
@@ -112,13 +116,19 @@ def _mqtt_names(options: MqttOptions) -> "MqttNames":
 
 def _through(session: SessionOptions, kind: SessionKind) -> SessionKind:
     """The same through a proxy."""
-    from fourtuple.engine.protocols.http_connect import http_connect
     from fourtuple.engine.protocols.proxy import ProxyClient
-    from fourtuple.engine.protocols.socks import socks5
 
     proxy = parse_proxy(session.proxy)
-    make = http_connect if proxy.scheme == "http" else socks5
-    return ProxyClient(make(session.host, proxy.user, proxy.password), kind)
+    if proxy.scheme == "http":
+        from fourtuple.engine.protocols.http_connect import HttpConnect, connect_request
+
+        asked = connect_request(session.host, proxy.user, proxy.password)
+        return ProxyClient(lambda: HttpConnect(asked), kind)
+    from fourtuple.engine.protocols.socks import Socks5, SocksRequest
+
+    end = EndpointSpec.parse(session.host)
+    request = SocksRequest.of(end.host, end.ports[0] if end.ports else 0, proxy.user, proxy.password)
+    return ProxyClient(lambda: Socks5(request), kind)
 
 
 def server_kind_of(scheme: Scheme, certificate: bytes, greet: bytes, *, echo: bool) -> SessionKind | None:

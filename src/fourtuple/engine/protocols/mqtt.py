@@ -24,9 +24,7 @@ from fourtuple.engine.protocols.mqtt_packets import (
     ConnAck,
     Connect,
     Disconnect,
-    MalformedError,
     Packet,
-    PacketReader,
     PacketType,
     Property,
     PubAck,
@@ -36,8 +34,10 @@ from fourtuple.engine.protocols.mqtt_packets import (
     name_of,
     number_in,
 )
+from fourtuple.engine.protocols.mqtt_reading import MalformedError, PacketReader
 from fourtuple.engine.protocols.mqtt_reasons import ERRORS, MALFORMED_PACKET, PROTOCOL_ERROR, reason_of
 
+OTHERWISE = f"{FailureKind.MQTT}: a message or PUBACK that is not the expected one"
 _SUBSCRIPTION = 1  # the packet identifier of SUBSCRIBE; it is free again when messages need one
 _CONNACK = PacketType.CONNACK << 4
 
@@ -107,7 +107,7 @@ class MqttSession:
             send += turn.send
             answers, wrong, ready = answers + turn.answers, wrong + turn.wrong, ready or turn.ready
             failed = turn.failed
-        return Turn(bytes(send), False, ready, answers, wrong, failed)
+        return Turn(bytes(send), False, ready, answers, wrong, failed, because=OTHERWISE if wrong else "")
 
     def goodbye(self) -> bytes:
         if self._stage in (MqttStage.CONNECTING, MqttStage.OVER):
@@ -206,6 +206,8 @@ class MqttClient:
     arrivals_answer: messages that arrive are the answers, and not PUBACK
     """
 
+    many = None
+
     def __init__(
         self, options: MqttOptions, names: MqttNames, *, expected: Callable[[bytes], bool] | None = None
     ) -> None:
@@ -225,9 +227,9 @@ class MqttClient:
         self.arrivals_answer = bool(names.filters(0)) and (expected is not None or not options.qos)
 
     @property
-    def answers(self) -> bool:
-        """Whether messages are answered at all."""
-        return self.arrivals_answer or self.options.qos > 0
+    def is_answered(self) -> bool:
+        """As the contract has it: by PUBACK, or by a message that is expected to say something."""
+        return self.expected is not None or self.options.qos > 0
 
     def make(self, connection: int, source: str) -> MqttSession:
         return MqttSession(self, connection, source)

@@ -9,16 +9,16 @@ from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, S
 from fourtuple.engine.protocols.foreign import foreign
 from fourtuple.engine.protocols.mqtt_packets import (
     MOST_TEXT_BYTES,
+    NO_LOCAL,
     PINGREQ,
     PINGRESP,
+    QOS_MASK,
     V3,
     V5,
     ConnAck,
     Connect,
     Disconnect,
-    MalformedError,
     Packet,
-    PacketReader,
     PacketType,
     Properties,
     Property,
@@ -30,6 +30,7 @@ from fourtuple.engine.protocols.mqtt_packets import (
     Unsubscribe,
     name_of,
 )
+from fourtuple.engine.protocols.mqtt_reading import MalformedError, PacketReader
 from fourtuple.engine.protocols.mqtt_reasons import (
     MALFORMED_PACKET,
     NORMAL,
@@ -58,7 +59,7 @@ class MqttServerSession:
     def __init__(self, connection: int) -> None:
         self._connection = connection
         self._packets = PacketReader()
-        self._filters: dict[str, int] = {}  # with the QoS that was granted
+        self._filters: dict[str, int] = {}  # with their options
         self._last_id = 0
         self._over = False
 
@@ -112,8 +113,8 @@ class MqttServerSession:
             case Publish():
                 return self._message(packet)
             case Subscribe():
-                codes = tuple(min(qos, 1) for _, qos in packet.filters)
-                self._filters.update(zip((name for name, _ in packet.filters), codes, strict=True))
+                codes = tuple(min(options & QOS_MASK, 1) for _, options in packet.filters)
+                self._filters.update(packet.filters)
                 return Turn(SubAck(packet.packet_id, codes).data(version))
             case Unsubscribe():
                 gone = [self._filters.pop(name, None) for name in packet.filters]
@@ -144,9 +145,11 @@ class MqttServerSession:
         if not packet.topic:
             return self._broken("a message without a topic", PROTOCOL_ERROR)
         send = PubAck(packet.packet_id).data(version) if packet.qos else b""
-        granted = [qos for name, qos in self._filters.items() if matches(name, packet.topic)]
-        if granted:
-            qos = min(packet.qos, max(granted))
+        subscribed = [
+            each for name, each in self._filters.items() if matches(name, packet.topic) and not each & NO_LOCAL
+        ]
+        if subscribed:
+            qos = min(packet.qos, max(each & QOS_MASK for each in subscribed))
             self._last_id = self._last_id % MOST_TEXT_BYTES + 1
             send += Publish(packet.topic, packet.payload, qos, self._last_id if qos else 0).data(version)
         return Turn(send, answers=1)
@@ -164,6 +167,8 @@ class MqttServer:
     """The sessions of a server."""
 
     keepalive_s = math.inf
+    is_answered = False
+    many = None
 
     def make(self, connection: int, source: str) -> MqttServerSession:
         return MqttServerSession(connection)

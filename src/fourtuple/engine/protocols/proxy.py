@@ -95,9 +95,11 @@ class ProxyClient:
     inside:    makes the sessions inside; an idle one has no need of this module
     """
 
+    many = None
+
     def __init__(self, negotiate: Callable[[], Negotiation], inside: SessionKind) -> None:
         self.negotiate, self.inside = negotiate, inside
-        self.keepalive_s = inside.keepalive_s
+        self.keepalive_s, self.is_answered = inside.keepalive_s, inside.is_answered
 
     def make(self, connection: int, source: str) -> ProxySession:
         return ProxySession(self, connection, source)

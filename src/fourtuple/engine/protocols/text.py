@@ -39,6 +39,7 @@ class TextKind:
     """
 
     keepalive_s = inf
+    many = None
 
     def __init__(
         self, script: Script, *, random: "Generator | None" = None, now_ns: Callable[[], int] = lambda: 0
@@ -46,6 +47,7 @@ class TextKind:
         self.script, self._random, self._now_ns = script, random, now_ns
         self.expect = script.message.expect if script.message else ()
         self.framed = script.framed
+        self.is_answered = bool(self.expect)
 
     def make(self, connection: int, source: str) -> "TextSession":
         return TextSession(self, connection, source, Stand.OPENING)
@@ -130,12 +132,13 @@ class TextSession:
 
     def _answered(self, data: bytes) -> Turn:
         """Received after the opening."""
-        answers = wrong = 0
+        answers, wrong, because = 0, 0, ""
         while data and self._stand is Stand.ASKED:
             judged, data = self._heard(data)
             if judged is Judged.WAITING:
                 break
             if judged is Judged.WRONG:
+                because = f"{FailureKind.TEXT}: an answer {_not(self._expect[0])}: {_sample(self._head)}"
                 wrong, self._asked, data, self._stand = self._asked, 0, b"", Stand.STRAY
                 break
             answers += 1
@@ -145,8 +148,8 @@ class TextSession:
                 self._stand = Stand.READY
         if data and self._stand is Stand.READY and self._kind.framed:
             self._stand = Stand.STRAY
-            wrong += 1
-        return Turn(answers=answers, wrong=wrong) if answers or wrong else NOTHING
+            wrong, because = wrong + 1, because or f"{FailureKind.TEXT}: more than the answer: {_sample(data)}"
+        return Turn(answers=answers, wrong=wrong, because=because) if answers or wrong else NOTHING
 
     def _listen(self, expect: tuple[Expectation, ...]) -> None:
         """An answer with these parts comes next."""
@@ -209,6 +212,8 @@ class EchoKind:
     """
 
     keepalive_s = inf
+    many = None
+    is_answered = False
 
     def __init__(self, greet: bytes = b"", *, echo: bool = True) -> None:
         self._greet, self._echo = greet, echo

@@ -17,4 +17,5 @@ def joined(turns: Sequence[Turn]) -> Turn:
         sum(turn.wrong for turn in turns),
         next((turn.failed for turn in turns if turn.failed), None),
         any(turn.last for turn in turns),
+        next((turn.because for turn in turns if turn.because), ""),
     )

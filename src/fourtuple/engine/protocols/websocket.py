@@ -14,13 +14,8 @@ from fourtuple.core.talk.session import WebSocketOptions
 from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Session, Turn
 from fourtuple.engine.protocols.peer_words import own_words
 from fourtuple.engine.protocols.websocket_frames import frame, frames, is_whole_message
-from fourtuple.engine.protocols.websocket_upgrade import (
-    UpgradeAnswer,
-    UpgradeAnswers,
-    Upgraded,
-    UpgradeOffer,
-    UpgradeRequest,
-)
+from fourtuple.engine.protocols.websocket_upgrade import UpgradeAnswer, Upgraded, UpgradeOffer, UpgradeRequest
+from fourtuple.engine.protocols.websocket_upgrades import UpgradeAnswers, UpgradeOffers
 
 LARGEST_BYTES = 16 << 20  # of a message that has to be kept until it is complete
 NORMAL = 1000
@@ -44,6 +39,7 @@ CODES = {
     3008: "timeout",
 }
 _LIBRARIES, _PROGRAMS = range(3000, 4000), range(4000, 5000)
+OTHERWISE = f"{FailureKind.WEBSOCKET}: a message that is not the expected one"
 # What wsproto's errors contain, and what is wrong then.
 _BROKEN = (
     ("Reserved bit", "a reserved bit is set"),
@@ -125,7 +121,7 @@ class WebSocketSession:
             send += turn.send
             answers, wrong, failed = answers + turn.answers, wrong + turn.wrong, turn.failed
         self._over = failed is not None
-        return Turn(bytes(send), answers=answers, wrong=wrong, failed=failed)
+        return Turn(bytes(send), answers=answers, wrong=wrong, failed=failed, because=OTHERWISE if wrong else "")
 
     def _next(self) -> Turn | None:
         """The reaction to the next frame, or to the part of it that is here; None: nothing is here."""
@@ -156,7 +152,7 @@ class WebSocketSession:
         if self._echoes:
             return Turn(self._frame(opcode, message), answers=1)
         right = self._expected is None or self._expected(message)
-        return Turn(answers=int(right), wrong=int(not right))
+        return Turn(answers=int(right), wrong=int(not right), because="" if right else OTHERWISE)
 
     def _closed(self, payload: bytes) -> Turn:
         """Answer a close frame with the same code (RFC 6455, 5.5.1)."""
@@ -211,6 +207,7 @@ class WebSocketClient:
         self._request = UpgradeRequest(host, path, options)
         self._opcode, self._expected = Opcode.BINARY if options.binary else Opcode.TEXT, expected
         self.many = ManyWebSockets(self, self._request, self._opcode) if expected is None else None
+        self.is_answered = expected is not None
 
     def make(self, connection: int, source: str) -> WebSocketSession:
         return self._session(self._request.reader(connection), self._request.data(connection))
@@ -255,10 +252,17 @@ class ManyWebSockets:
 
 
 class WebSocketServer:
-    """The sessions of a server that sends every message back."""
+    """The sessions of a server that sends every message back.
+
+    offers: the upgrade of many connections at once
+    """
 
     keepalive_s = math.inf
     many = None
+    is_answered = False
+
+    def __init__(self) -> None:
+        self.offers = UpgradeOffers()
 
     def make(self, connection: int, source: str) -> WebSocketSession:
         return WebSocketSession(UpgradeOffer(), echoes=True)

@@ -68,28 +68,16 @@ def whole_frames(data: NDArray[np.uint8], sizes: NDArray[np.int32]) -> NDArray[n
     data: (rows, bytes) uint8, of which the first sizes[i] count
     → (rows,) uint8: TEXT (in ASCII only), BINARY, PING, PONG or 0
     """
-    width = int(sizes.max(initial=0))
-    if width < 2:
-        return np.zeros(len(sizes), np.uint8)
-    first, length = data[:, 0], data[:, 1].astype(np.int32)
-    opcode = first & 0x0F
-    short = (length <= SHORT_BYTES) & (sizes == length + 2)
-    medium = np.zeros_like(short)
-    if width >= 4:
-        size = data[:, 2].astype(np.int32) << 8 | data[:, 3]
-        medium = (length == MEDIUM) & (size > SHORT_BYTES) & (sizes == size + 4) & (opcode <= Opcode.BINARY)
-    known = np.isin(first, [FINAL | each for each in (Opcode.TEXT, Opcode.BINARY, Opcode.PING, Opcode.PONG)])
-    found: NDArray[np.uint8] = np.where(known & (short | medium), opcode, 0)
-    text = found == Opcode.TEXT
+    opcodes, begins = _whole(data, sizes, masked=False)
+    text = opcodes == Opcode.TEXT
     if text.any():
-        found[text] *= _is_ascii(data[text, 2:width], sizes[text] - 2, np.where(medium[text], 2, 0))
-    return found
+        opcodes[text] *= _is_ascii(data[text], begins[text], sizes[text])
+    return opcodes
 
 
 def is_whole_message(data: NDArray[np.uint8], sizes: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Which rows hold exactly one message of a server in one frame; text only if it is ASCII → (rows,) bool."""
-    found = whole_frames(data, sizes)
-    return np.isin(found, [Opcode.TEXT, Opcode.BINARY])
+    return np.isin(whole_frames(data, sizes), [Opcode.TEXT, Opcode.BINARY])
 
 
 def pongs(
@@ -105,6 +93,51 @@ def pongs(
     return made, sizes + np.int32(_MASK_BYTES)
 
 
+def echoes(
+    data: NDArray[np.uint8], sizes: NDArray[np.int32]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int32]]:
+    """A server's answers to rows that are exactly one frame of a client, with a whole message: the same, or a pong.
+
+    → (rows,) opcodes as of `whole_frames`, (rows, bytes) uint8, and how many bytes of it count: none for a pong
+    """
+    opcodes, begins = _whole(data, sizes, masked=True)
+    made = np.zeros_like(data)
+    answers = np.where((opcodes > 0) & (opcodes != Opcode.PONG), sizes - np.int32(_MASK_BYTES), np.int32(0))
+    for at in (2, 4):  # where the mask begins
+        rows = np.flatnonzero((opcodes > 0) & (begins == at + _MASK_BYTES))
+        if not len(rows):
+            continue
+        body = data[rows, at + _MASK_BYTES : int(sizes[rows].max())]
+        body = body ^ _repeated(data[rows, at : at + _MASK_BYTES], body.shape[1])
+        made[rows, :at] = data[rows, :at]
+        made[rows, at : at + body.shape[1]] = body
+    made[:, 1] &= ~np.uint8(MASKED)
+    made[opcodes == Opcode.PING, 0] = FINAL | Opcode.PONG
+    text = opcodes == Opcode.TEXT
+    if text.any():
+        opcodes[text] *= _is_ascii(made[text], begins[text] - _MASK_BYTES, answers[text])
+    return opcodes, made, answers
+
+
+def _whole(
+    data: NDArray[np.uint8], sizes: NDArray[np.int32], *, masked: bool
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """The opcode of each row that is exactly one frame, and where its payload begins; text is not looked into."""
+    width, extra = int(sizes.max(initial=0)), np.int32(_MASK_BYTES if masked else 0)
+    if width < 2:
+        return np.zeros(len(sizes), np.uint8), np.zeros(len(sizes), np.int32)
+    first, length = data[:, 0], data[:, 1].astype(np.int32) - (MASKED if masked else 0)
+    opcodes = first & 0x0F
+    short = (length >= 0) & (length <= SHORT_BYTES) & (sizes == length + 2 + extra)
+    medium = np.zeros_like(short)
+    if width >= 4:
+        size = data[:, 2].astype(np.int32) << 8 | data[:, 3]
+        medium = (length == MEDIUM) & (size > SHORT_BYTES) & (sizes == size + 4 + extra) & (opcodes <= Opcode.BINARY)
+    known = np.isin(first, [FINAL | each for each in (Opcode.TEXT, Opcode.BINARY, Opcode.PING, Opcode.PONG)])
+    found: NDArray[np.uint8] = np.where(known & (short | medium), opcodes, np.uint8(0))
+    return found, np.where(medium, np.int32(4), np.int32(2)) + extra
+
+
 def _masks(count: int, random: Callable[[int], bytes]) -> NDArray[np.uint8]:
     return np.frombuffer(random(_MASK_BYTES * count), np.uint8).reshape(count, _MASK_BYTES)
 
@@ -113,9 +146,9 @@ def _repeated(masks: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return masks[:, np.arange(size) % _MASK_BYTES]
 
 
-def _is_ascii(data: NDArray[np.uint8], sizes: NDArray[np.int32], begins: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Whether the bytes begins[i] to sizes[i] of each row are ASCII."""
-    columns = np.arange(data.shape[1])
-    counts = (columns >= begins[:, None]) & (columns < sizes[:, None])
-    ascii_only: NDArray[np.bool_] = np.logical_and.reduce((data < _ASCII) | ~counts, axis=1)
+def _is_ascii(data: NDArray[np.uint8], begins: NDArray[np.int32], ends: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Whether the bytes of each row from begins[i] to ends[i] are ASCII."""
+    columns = np.arange(int(ends.max(initial=0)))
+    counts = (columns >= begins[:, None]) & (columns < ends[:, None])
+    ascii_only: NDArray[np.bool_] = np.logical_and.reduce((data[:, : len(columns)] < _ASCII) | ~counts, axis=1)
     return ascii_only

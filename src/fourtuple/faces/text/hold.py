@@ -51,7 +51,7 @@ def _talk(record: HoldRecord) -> Iterator[str]:
     if record.session_us != NOT_MEASURED:
         yield f"  session   {latency(record.session_us)}   from connected to established"
     for reason, count in record.reasons.items():
-        yield from wrapped("  ended     ", f"{format_count(count)} × {reason}")
+        yield from wrapped("  why       ", f"{format_count(count)} × {reason}")
     if record.answers:
         rate = f"   {format_rate(record.answers_per_s)}" if record.requests else ""
         yield f"  answers   {format_count(record.answers)}{rate}"
