@@ -27,6 +27,7 @@ from fourtuple.cli.common import (
 )
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.core.units import parse_rate
+from fourtuple.faces.printer import tell
 
 if TYPE_CHECKING:
     from fourtuple.core.runs.churn_orders import ChurnOptions
@@ -158,11 +159,12 @@ def churn(
         record = (keeper.run(found.replayed()) if keeper else found.replayed()).finish()
     else:
         order = prepare(asked)
-        plan = "\n".join(wrapped("", face.plan_words(order)))
+        if as_json or not quiet:
+            tell(*wrapped("", face.plan_words(order)), to=sys.stderr)
         run = metered(start_churn(order), metrics)
         keeper = keeper_of(store, no_store=no_store)
         kept = keeper.run(run) if keeper else run
-        record = live.show(kept, face.churn_progress, ready=lambda _: plan, **shown)
+        record = live.show(kept, face.churn_progress, ready=lambda _: "", **shown)
     say(face.churn_lines(record), record.to_json(), keeper, store, as_json=as_json)
     sys.exit(EXIT_REACHED if record.outcome.reached else EXIT_SHORT)
 

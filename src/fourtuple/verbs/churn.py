@@ -177,12 +177,14 @@ def port_rate(seen: Look) -> PortRate:
 def _refuse(options: ChurnOptions, seen: Look, choice: Choice, ports: PortRate | None, *, both_ends: bool) -> None:
     """Raise ShortfallError, with the numbers, for what cannot work: too many at once, or ports that run out."""
     at_once = options.open_expected
-    product = f"{format_rate(options.rate_per_s)} × {format_duration(options.lifetime.mean_s)}"
     if lacking := memory_lacking(at_once, seen.world.free_memory, both_ends=both_ends):
-        what = f"{product} = {format_count(at_once)} connections at once"
+        what = f"{options.product}: {format_count(at_once)} connections at once"
         raise ShortfallError(what, lacking, "Use a lower rate or a shorter --lifetime, or --anyway.")
     first = options.first_address
-    refuse(seen, at_once, options.destinations, choice, first_address=first, but=MEMORY_LIMITS)
+    try:
+        refuse(seen, at_once, options.destinations, choice, first_address=first, but=MEMORY_LIMITS)
+    except ShortfallError as error:
+        raise ShortfallError(f"{options.product}: {error.wanted}", error.stopped_by, error.do) from None
     if ports is None:
         return
     needed = at_once + ceil(options.rate_per_s * min(options.run_s, ports.kept_s))

@@ -25,23 +25,24 @@ class ChurnEnding:
 
 
 class ChurnStory:
-    """Collects the samples of a churn, then makes its record; it keeps only the last sample."""
+    """Collects the samples of a churn, then makes its record; it keeps only the first and the last one."""
 
     def __init__(self, order: ChurnOrder) -> None:
         self._order = order
+        self._first: Sample | None = None
         self._last: Sample | None = None
         self._most_open = 0
         self._most_time_wait: int | None = None
 
     def add(self, sample: Sample) -> None:
-        self._last = sample
+        self._first, self._last = self._first or sample, sample
         self._most_open = max(self._most_open, sample.open)
         if sample.seen and sample.seen.time_wait is not None:
             self._most_time_wait = max(self._most_time_wait or 0, sample.seen.time_wait)
 
     def conclude(self, ending: ChurnEnding) -> ChurnRecord:
         """Make the record. Raises ValueError if there was no sample."""
-        if self._last is None:
+        if self._first is None or self._last is None:
             raise ValueError("a run without samples has no record")
         order, last = self._order, self._last
         options, planned = order.options, order.start.planned
@@ -81,7 +82,7 @@ class ChurnStory:
             received_bytes=last.received_bytes,
             sent_bytes=last.sent_bytes,
             closed_by=options.closed_by,
-            lifetime=str(options.lifetime),
+            lifetime=str(options.lifetime) if options.lifetime.mean_s else "0s",
             arrivals_by="even" if options.even else "poisson",
             seed=order.seed,
             most_time_wait=self._most_time_wait,
@@ -90,8 +91,8 @@ class ChurnStory:
             strategy=order.plan.strategy,
             workers=last.workers,
             rss_bytes=last.rss_bytes,
-            cpu_user_s=round(last.cpu_user_s, 3),
-            cpu_system_s=round(last.cpu_system_s, 3),
+            cpu_user_s=round(last.cpu_user_s - self._first.cpu_user_s, 3),
+            cpu_system_s=round(last.cpu_system_s - self._first.cpu_system_s, 3),
             resolved=planned.resolved if planned else (),
             last_words=self._words(last.last_words),
             scheme=options.session.scheme,

@@ -3,11 +3,9 @@
 A rate is kept if at least KEPT_SHARE of the connections were started within LATE_S of their moments.
 """
 
-import errno
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from fourtuple.core.errnos import symptom_of
 from fourtuple.core.runs.churn_orders import KEPT_SHARE, LATE_S
 from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.judge import Because, as_required, counted, killed_workers, named, outcome_of
@@ -67,14 +65,13 @@ def _reasons(record: ChurnRecord) -> Iterator[Because]:
     if not _is_kept(record):
         yield Reason.RATE, f"The rate was not kept: {_late(record)}."
     if record.failed:
-        meaning = symptom_of(getattr(errno, next(iter(record.failed)), 0)).limit
-        yield Reason.FAILED, f"{counted(record.failed)} failed{named(record.failed)}: {meaning}."
+        yield Reason.FAILED, f"{counted(record.failed)} failed{named(record.failed)}."
     if record.lost:
         words = f' The server had sent "{record.last_words}".' if record.last_words else ""
-        closed = {"FIN": "the server closed them before they were complete", "ETIMEDOUT": "no answer came in time"}
-        name = next(iter(record.lost_by), "")
-        meaning = closed.get(name) or symptom_of(getattr(errno, name, 0)).limit
-        yield Reason.LOST, f"{format_count(record.lost)} were lost{named(record.lost_by)}: {meaning}.{words}"
+        yield (
+            Reason.LOST,
+            f"{format_count(record.lost)} were lost before they were complete{named(record.lost_by)}.{words}",
+        )
     if record.unexpected:
         yield Reason.UNEXPECTED, f"{format_count(record.unexpected)} answers were not as expected (--log shows them)."
     if record.unanswered:

@@ -17,6 +17,7 @@ from fourtuple.core.talk.arrivals import Arrivals
 from fourtuple.core.talk.content import check_size
 from fourtuple.core.talk.lifetime import Lifetime, Spreading
 from fourtuple.core.talk.session import SessionOptions
+from fourtuple.core.units import format_duration, format_rate
 
 LATE_S = 0.1  # a connection that is started later than this after its moment is late
 KEPT_SHARE = 0.99  # of the connections must not be late, or the rate is not kept
@@ -94,6 +95,13 @@ class ChurnOptions:
         """How many there may be at the same time."""
         most = ceil(self.rate_per_s * min(self.lifetime.mean_s + SPARE_S, self.run_s)) + SPARE
         return most if self.at_once is None else self.at_once
+
+    @property
+    def product(self) -> str:
+        """How `open_expected` comes about, in words."""
+        within = f", within {format_duration(self.run_s)}" if self.lifetime.mean_s > self.run_s else ""
+        lifetime = format_duration(self.lifetime.mean_s) if self.lifetime.mean_s else "0 s"
+        return f"{format_rate(self.rate_per_s)} × {lifetime}{within}"
 
     def at(self, rate_per_s: float) -> "ChurnOptions":
         """The same options at another rate."""

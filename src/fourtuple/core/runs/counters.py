@@ -88,9 +88,7 @@ TABLE: tuple[RunCounter, ...] = (
     RunCounter("answers", "expected messages received"),
     RunCounter("unexpected", "other messages received"),
     RunCounter("unanswered", "expected messages not received when the connection ended"),
-    RunCounter(
-        "late", "messages not sent when due: the previous one was not finished; connections of a churn started late"
-    ),
+    RunCounter("late", "messages not sent, or connections of a churn not started, when they were due"),
     RunCounter("unsent", "messages that were due and had not been sent when the connection ended"),
     RunCounter("received_bytes", "bytes received"),
     RunCounter("sent_bytes", "bytes sent"),

@@ -129,7 +129,7 @@ def _time(run: StoredRun, series: OverTime) -> Section:
     if series.lost.any():
         words += f"{'; ' if words else ''}red, dotted: lost so far"
     of_server = run.entry.kind == "serve"
-    table = _over_time_table(series, of_server=of_server)
+    table = _over_time_table(series, run.entry.kind)
     opening = "Accepted" if of_server else "Opened"
     return Section(
         "time",
@@ -371,10 +371,10 @@ def percentiles_table(runs: Sequence[tuple[str, StoredRun]]) -> Table:
     return Table(("run", "p50", "p90", "p99", "max"), rows, frozenset({1, 2, 3, 4}))
 
 
-def _over_time_table(series: OverTime, *, of_server: bool) -> Table:
+def _over_time_table(series: OverTime, kind: str) -> Table:
     """The samples as a table, some of them.
 
-    of_server: leave out the columns of a client; a server's clients may be in the same namespace and counted with it
+    kind: of the run; a server has no columns of a client, which may be in the same namespace and counted with it
     """
     count = len(series.at_s)
     columns: dict[str, Callable[[int], str]] = {
@@ -387,8 +387,8 @@ def _over_time_table(series: OverTime, *, of_server: bool) -> Table:
         "connect p50": lambda i: microseconds(series.p50_us[i]),
         "connect p99": lambda i: microseconds(series.p99_us[i]),
     }
-    heads = tuple(columns)
-    if of_server:
+    heads = tuple(head for head in columns if head != "TIME_WAIT" or kind == "churn")
+    if kind == "serve":
         heads = ("second", "held", "lost", "new per second")
     chosen = evenly(count, ROWS).tolist()
     rows = [[columns[head](i) for head in heads] for i in chosen]

@@ -13,6 +13,7 @@ from fourtuple.core.units import format_count, format_duration, format_rate, for
 from fourtuple.faces.text.lines import wrapped
 from fourtuple.faces.text.words import counts, latency, lost_by, overflows, several_addresses
 
+NO_ANSWER = "the answer, or the end of the connection, did not come in time (--timeout)"
 CLOSES = {
     ClosedBy.RST: "this end closes by reset, which keeps no port",
     ClosedBy.SERVER: "the server closes, which keeps no port of this end",
@@ -22,13 +23,13 @@ CLOSES = {
 def plan_words(order: ChurnOrder) -> str:
     """What the plan says before the first connection."""
     options, plan = order.options, order.plan
-    product = f"{format_rate(options.rate_per_s)} × {format_duration(options.lifetime.mean_s)}"
-    at_once = f"{product} = {format_count(options.open_expected)} connections at once"
-    room = f"of {format_count(plan.room.most)} that the ports allow and {format_count(plan.wanted)} that it can hold"
+    at_once = f"{options.product}: about {format_count(options.open_expected)} connections at once"
+    room = f"the ports allow {format_count(plan.room.most)}, and there are slots for {format_count(plan.wanted)}"
     if order.ports is None:
-        return f"plan: {at_once}, {room}; {CLOSES[options.closed_by]}"
+        return f"plan: {at_once}; {room}; {CLOSES[options.closed_by]}"
     kept = f"each port stays in TIME_WAIT for {format_duration(order.ports.kept_s)}"
-    return f"plan: {at_once}, {room}; closed by FIN, {kept}: at most {format_rate(order.ports.most_per_s)} for ever"
+    most = f"at most {format_rate(order.ports.most_per_s)} in the long run"
+    return f"plan: {at_once}; {room}; this end closes by FIN, and {kept}: {most}"
 
 
 def churn_lines(record: ChurnRecord) -> Iterator[str]:
@@ -36,12 +37,15 @@ def churn_lines(record: ChurnRecord) -> Iterator[str]:
     yield from wrapped("", record.outcome.says)
     yield from _accounts(record)
     yield from _times(record)
-    at_once = f"{format_count(record.most_open)} at once, as sampled; {format_count(record.expected_open)} expected"
+    at_once = (
+        f"{format_count(record.most_open)} at once, as sampled; planned about {format_count(record.expected_open)}"
+    )
     yield f"  open      {at_once}"
     if record.most_time_wait is not None:
         ports = f"; ports allow {format_rate(record.ports_per_s)}" if record.ports_per_s is not None else ""
         yield f"  TIME_WAIT {format_count(record.most_time_wait)} sockets at most in this network namespace{ports}"
-    how = f"{record.arrivals_by}, seed {record.seed}, lifetime {record.lifetime}, closed by {record.closed_by}"
+    closes = {ClosedBy.RST: "reset", ClosedBy.FIN: "FIN", ClosedBy.SERVER: "the server"}[ClosedBy(record.closed_by)]
+    how = f"{record.arrivals_by} · seed {record.seed} · lifetime {record.lifetime} · closed by {closes}"
     yield f"  {how}"
     workers = "1 process" if record.workers == 1 else f"{record.workers} processes"
     cpu = f"CPU {record.cpu_user_s:.2f} s user, {record.cpu_system_s:.2f} s system"
@@ -95,7 +99,8 @@ def _failures(record: ChurnRecord) -> Iterator[str]:
         again = f"{format_count(record.syn_retransmits)} SYNs were retransmitted in this network namespace"
         yield f"  {again}, the first time after 1 s"
     for name, count in record.lost_by.items():
-        yield from wrapped("  ", f"{format_count(count)} lost by {name}: {lost_by(name, of_server=False)[0]}")
+        meaning = NO_ANSWER if name == "ETIMEDOUT" else lost_by(name, of_server=False)[0]
+        yield from wrapped("  ", f"{format_count(count)} lost by {name}: {meaning}")
     for reason, count in record.reasons.items():
         yield from wrapped("  ended     ", f"{format_count(count)} × {reason}")
     for name, count in record.failed.items():
