@@ -33,6 +33,7 @@ from fourtuple.engine.control import Control, Cookies, interruptible, now_ns
 from fourtuple.engine.crews.choose import crew_of
 from fourtuple.engine.crews.contract import Crew, Work
 from fourtuple.engine.loops.choose import choose, make
+from fourtuple.engine.protocols.certificate import make_certificate
 from fourtuple.engine.protocols.kinds import server_kind_of
 from fourtuple.engine.workloads.serve import ServeJob
 from fourtuple.engine.workloads.serve import serve as serve_work
@@ -40,11 +41,13 @@ from fourtuple.kernel import addresses, process
 from fourtuple.kernel.netlink.sockdiag import fold_sockets
 from fourtuple.kernel.probes import behaviours
 from fourtuple.kernel.proc.world import read_world
+from fourtuple.store.input import read_file
 from fourtuple.verbs.observer import Observer
 from fourtuple.verbs.start import start_of
 from fourtuple.verbs.watch import Lookout
 
 Listeners = Sequence[socket.socket]
+CERTIFICATE_BYTES = 2**20  # at most
 
 
 def serve(where: Sequence[str], **options: Any) -> Run[Sample, ServeRecord]:
@@ -91,7 +94,22 @@ def prepare(options: ServeOptions) -> ServeOrder:
         workers=workers,
         capacity=choice.room.each,
         free=world.free_memory,
+        certificate=_certificate(options) if options.scheme.secure else b"",
     )
+
+
+def _certificate(options: ServeOptions) -> bytes:
+    """The certificate with its key: from the files, or made for the addresses to listen on.
+
+    Raises UsageError, CannotError, also if it cannot be used.
+    """
+    files = [file for file in (options.certificate, options.key) if file]
+    if files:
+        certificate = b"\n".join(read_file(file, CERTIFICATE_BYTES, f"the certificate {file}") for file in files)
+    else:
+        certificate = make_certificate(["localhost", *(EndpointSpec.parse(where).host for where in options.where)])
+    server_kind_of(options.scheme, certificate, b"", echo=False)
+    return certificate
 
 
 def crew_for(order: ServeOrder, listeners: Listeners) -> Crew:

@@ -12,7 +12,7 @@ from fourtuple.core.runs.counters import Phase
 from fourtuple.core.talk.template import parse_template
 from fourtuple.engine.dialogues.sessions import Sessions
 from fourtuple.engine.loops.contract import Op, Slots
-from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Turn
+from fourtuple.engine.protocols.contract import Failure, FailureKind, Turn
 from tests.engine.scripted import Clock, Run, ScriptedLoop
 from tests.engine.workloads.test_hold import a_run, opened
 
@@ -20,6 +20,7 @@ NUMBERED, SAME = parse_template(b"message {connection}"), parse_template(b"the s
 REFUSED = Failure(FailureKind.TEXT, "refused")
 UNASKED = Failure(FailureKind.TEXT, "an answer to nothing")
 ENDED = Failure(FailureKind.TEXT, "ended by the peer", by_peer=True)
+SILENT = Failure(FailureKind.TEXT, "ended without a word", by_peer=True)
 CUT = Failure(FailureKind.TEXT, "ended in the middle of a line")
 
 
@@ -46,7 +47,7 @@ class Lines:
 
     def received(self, data: bytes) -> Turn:
         if not data:
-            return Turn(failed=CUT) if self._part else NOTHING
+            return Turn(failed=CUT if self._part else SILENT)
         *lines, self._part = (self._part + data).split(b"\n")
         right, ready = 0, False
         for line in lines:
@@ -223,14 +224,14 @@ def test_a_session_that_the_peer_ends_says_its_last_words_first() -> None:
 
 
 def test_an_end_in_the_middle_has_its_reason() -> None:
-    """Half a line and then FIN: the session says what was missing. FIN on an idle one needs no words."""
+    """Half a line and then FIN: the session says what was missing. What FIN means on an idle one is said, too."""
     loop = Server()
     run = opened(a_run(5, loop, kind=LinesKind()))
     loop.incoming |= {2: [b"half", b""], 3: [b""]}
     after(run, loop, 1)
 
     assert (run.counters["lost"], run.counters["lost_by"][0]) == (2, 2)
-    assert why(run) == {"text: ended in the middle of a line": 1}
+    assert why(run) == {"text: ended in the middle of a line": 1, "text: ended without a word": 1}
 
 
 def test_a_session_that_is_not_established_in_time_has_failed() -> None:

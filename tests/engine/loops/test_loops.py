@@ -109,6 +109,19 @@ def has_all(peer: socket.socket) -> bool:
     return int.from_bytes(unsent, sys.byteorder) == 0
 
 
+def has_ended(peer: socket.socket) -> bool:
+    """Read what has come → whether the end has, too."""
+    peer.setblocking(False)
+    try:
+        while peer.recv(1 << 20):
+            pass
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        pass
+    return True
+
+
 def connected_to(listener: socket.socket) -> int:
     """The sockets of this host that are connected to the port of that socket, as the kernel lists them."""
     end = f":{listener.getsockname()[1]:04X} 01"
@@ -547,6 +560,27 @@ def test_close_ends_by_reset_or_by_fin(
                 peer.recv(1)
         else:
             assert peer.recv(1) == b""
+
+
+@pytest.mark.parametrize("reset", [True, False])
+def test_connections_with_different_things_pending_are_closed_together(
+    reset: bool, make: Callable[[int], Loop], server: socket.socket
+) -> None:
+    """One is idle; others are watched, send to a peer that does not read, or both. Each slot can be used again."""
+    loop = make(5)
+    peers = connected(loop, server, 5)
+    much, little = np.zeros((1, 16_000_000), np.uint8), np.zeros((1, 8), np.uint8)
+    loop.watch(slots(1, 3, 4))
+    loop.send(slots(2, 3), much, np.zeros(2, np.intp), np.full(2, much.size))
+    loop.send(slots(4), little, np.zeros(1, np.intp), np.full(1, 8))
+    loop.close(slots(4, 3, 2, 1, 0), reset)
+
+    assert sorted(collect(loop, Op.CLOSE, 5)["slot"].tolist()) == [0, 1, 2, 3, 4]
+    for peer in peers:
+        assert wait_until(partial(has_ended, peer))
+        peer.close()
+    for peer in connected(loop, server, 5):
+        peer.close()
 
 
 def test_a_closed_slot_can_be_used_again_and_tells_nothing_of_before(

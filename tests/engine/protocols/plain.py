@@ -11,6 +11,7 @@ class LineSession:
     def __init__(self, first: bytes = b"") -> None:
         self._first = first
         self._line = b""
+        self.last_words = b"bye\n"
 
     @property
     def idle(self) -> bool:
@@ -31,7 +32,7 @@ class LineSession:
         return Turn(answers=len(lines) - wrong, wrong=wrong, failed=failed)
 
     def goodbye(self) -> bytes:
-        return b"bye\n"
+        return self.last_words
 
 
 class Lines:

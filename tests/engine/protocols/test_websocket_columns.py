@@ -232,7 +232,7 @@ def test_no_rows_are_no_frames() -> None:
     none = np.zeros((0, 64), np.uint8), np.zeros(0, np.int32)
 
     assert len(whole_frames(*none)) == len(many(client()).established(NUMBERS[:0], *none)) == 0
-    assert len(pongs(*none)[0]) == len(echoes(*none)[0]) == len(WebSocketServer().offers.accepted(*none)[0]) == 0
+    assert len(pongs(*none)[0]) == len(echoes(*none)[0]) == len(WebSocketServer().replies.greeted(*none)[0]) == 0
 
 
 def test_pings_are_answered_with_their_own_payload() -> None:
@@ -245,13 +245,13 @@ def test_pings_are_answered_with_their_own_payload() -> None:
 
 def accepted(kind: WebSocketServer, rows: Sequence[bytes]) -> list[bytes]:
     """The answers of the columns; nothing for a row that is left to a session."""
-    mask, made, sizes = kind.offers.accepted(*table(rows))
+    mask, made, sizes = kind.replies.greeted(*table(rows))
     assert mask.tolist() == (sizes > 0).tolist()
     return [row[:size].tobytes() for row, size in zip(made, sizes, strict=True)]
 
 
 def requests(number: int = 5, **options: object) -> list[bytes]:
-    return [row.tobytes() for row in client(**options).request.rows(np.arange(number))]
+    return [row.tobytes() for row in many(client(**options)).begin(np.arange(number))]
 
 
 def by_session(request: bytes) -> bytes:

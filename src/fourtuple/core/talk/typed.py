@@ -80,6 +80,10 @@ def session_of(target: Target, typed: Mapping[str, Any]) -> SessionOptions:
     first = EndpointSpec(spec.host, spec.ports[:1] if spec.ports else None)
     session = SessionOptions(target.scheme, str(first), target.path, typed.get("proxy") or "")
     if target.scheme.inner is Scheme.MQTT:
+        keepalive_s = fields["mqtt"].get("keepalive_s", session.mqtt.keepalive_s)
+        if keepalive_s != int(keepalive_s):
+            raise UsageError(f"--keepalive {keepalive_s:g}s", "MQTT counts it in whole seconds", "Write 1s or more.")
+        fields["mqtt"]["keepalive_s"] = int(keepalive_s)
         fields["mqtt"] |= {"user": target.user, "password": target.password}
     changed = {group: replace(getattr(session, group), **values) for group, values in fields.items()}
     return replace(session, **changed)

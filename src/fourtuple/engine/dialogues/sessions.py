@@ -19,7 +19,7 @@ from fourtuple.engine.dialogues.schedule import Schedule
 from fourtuple.engine.dialogues.waiting import Waiting
 from fourtuple.engine.dialogues.wording import Words
 from fourtuple.engine.loops.contract import COMPLETION, NO_COMPLETIONS, Completions, Slots
-from fourtuple.engine.protocols.contract import Failure, FailureKind, Many, Session, SessionKind, Turn
+from fourtuple.engine.protocols.contract import Failure, FailureKind, Many, ManyReplies, Session, SessionKind, Turn
 from fourtuple.engine.states import Life
 
 CHECK_NS = 500_000_000  # how often it is checked which sessions take too long to be established
@@ -38,6 +38,7 @@ class Sessions:
     begin_ns:  when the run began; times count from there
     half_duplex: a slot is not read while it is sending; only without messages and keepalive, which come unasked
     course:    counts the messages of each connection, which are sent one after the other; None: there is no end to them
+    replies:   of a server: answers many connections at once
     """
 
     hears = True
@@ -56,8 +57,9 @@ class Sessions:
         begin_ns: int,
         half_duplex: bool = False,
         course: Course | None = None,
+        replies: ManyReplies | None = None,
     ) -> None:
-        self.half_duplex = half_duplex
+        self.half_duplex, self._replies = half_duplex, replies
         self._kind, self._words, self._connection, self._source = kind, words, connection, source
         self._state, self._counters, self._timeout_us = state, counters, int(timeout_s * 1e6)
         self._course = course
@@ -85,6 +87,8 @@ class Sessions:
                 self._put_rows(slots, rows)
             else:
                 self._established(slots, now_ns)
+            return
+        if self._replies:  # the client speaks first
             return
         for slot in slots.tolist():
             session = self._keep(slot, self._kind.make(self._connection + slot, self._source(slot)))
@@ -125,7 +129,11 @@ class Sessions:
         self, slots: Slots, data: NDArray[np.uint8], sizes: NDArray[np.int32], now_ns: int
     ) -> NDArray[np.bool_]:
         wrong = np.zeros(len(slots), bool)
-        known = self._known(self._kind.many, slots, data, sizes, now_ns) if self._kind.many else wrong
+        known = wrong
+        if self._kind.many:
+            known = self._known(self._kind.many, slots, data, sizes, now_ns)
+        elif self._replies:
+            known = self._replied(self._replies, slots, data, sizes, now_ns)
         left = np.flatnonzero(~known)
         for row, slot, size in zip(left.tolist(), slots[left].tolist(), sizes[left].tolist(), strict=True):
             if slot not in self._failed:
@@ -138,6 +146,8 @@ class Sessions:
     def ended(self, slots: Slots, now_ns: int, *, lost: bool) -> None:
         state = self._state[slots]
         self._counters["greeting"] -= int(np.count_nonzero(state & Life.GREETING))
+        if lost:
+            self._note_idle(slots)
         for slot in slots.tolist():
             session = self._drop(slot)
             if session and lost and slot not in self._failed and (failure := session.received(b"").failed):
@@ -166,6 +176,9 @@ class Sessions:
     def _session(self, slot: int) -> Session:
         """The session of a slot; a new one goes on where an idle one was thrown away."""
         session = self._sessions.get(slot)
+        if session is None and self._replies and self._state[slot] & Life.GREETING:
+            session = self._keep(slot, self._kind.make(self._connection + slot, ""))
+            session.begin()
         if session is None:
             number, many, state = self._connection + slot, self._kind.many, self._state[slot]
             greeting = many and state & Life.GREETING
@@ -203,6 +216,25 @@ class Sessions:
             answered = slots[asked & known]
             self._counters["answers"] += len(answered)
             self._over(answered, now_ns)
+        return known
+
+    def _replied(
+        self, replies: ManyReplies, slots: Slots, data: NDArray[np.uint8], sizes: NDArray[np.int32], now_ns: int
+    ) -> NDArray[np.bool_]:
+        """Answer what needs no session → which slots."""
+        idle = (self._state[slots] & Life.SENDING) == 0
+        idle &= ~self._has_session[slots]
+        greeting = (self._state[slots] & Life.GREETING) > 0
+        known = np.zeros(len(slots), bool)
+        for these, reply in ((idle & greeting, replies.greeted), (idle & ~greeting, replies.replied)):
+            if not these.any():
+                continue
+            right, answers, lengths = reply(data[these], sizes[these])
+            known[these] = right
+            if reply == replies.greeted:
+                self._established(slots[these][right], now_ns)
+            some = right & (lengths > 0)
+            self._put_rows(slots[these][some], answers[some], lengths[some])
         return known
 
     def _speak(self, words: Words, slots: Slots, now_ns: int) -> None:
@@ -275,8 +307,16 @@ class Sessions:
         self._drop(slot)
         self._failed[slot] = 0 if failure.by_peer else -errno.EPROTO
 
-    def _note(self, failure: Failure) -> None:
-        reasons.add(self._counters["reasons"], f"{failure.kind}: {failure.reason}")
+    def _note(self, failure: Failure, count: int = 1) -> None:
+        reasons.add(self._counters["reasons"], f"{failure.kind}: {failure.reason}", count)
+
+    def _note_idle(self, lost: Slots) -> None:
+        """Note what the end of an idle session means, which is the same for each of them."""
+        idle = lost[~self._has_session[lost] & ((self._state[lost] & Life.GREETING) == 0)]
+        if self._failed:
+            idle = idle[~np.isin(idle, list(self._failed))]
+        if len(idle) and (failure := self._kind.resume(self._connection + int(idle[0])).received(b"").failed):
+            self._note(failure, len(idle))
 
     def _put(self, slot: int, data: bytes) -> None:
         """Send this, after what is being sent."""
@@ -285,10 +325,14 @@ class Sessions:
         else:
             self._queue(slot, data)
 
-    def _put_rows(self, slots: Slots, rows: NDArray[np.uint8]) -> None:
-        """Send these rows, or the only one, on slots that are sending nothing."""
+    def _put_rows(self, slots: Slots, rows: NDArray[np.uint8], sizes: NDArray[np.int32] | None = None) -> None:
+        """Send these rows, or the only one, on slots that are sending nothing; sizes: how many bytes count."""
+        if not len(slots):
+            return
         numbers = np.arange(len(slots)) if len(rows) > 1 else np.zeros(len(slots), np.intp)
-        self._rows.append(Outgoing(slots, rows, numbers, np.full(len(slots), rows.shape[1])))
+        self._rows.append(
+            Outgoing(slots, rows, numbers, np.full(len(slots), rows.shape[1]) if sizes is None else sizes)
+        )
         self._state[slots] |= np.uint8(Life.SENDING)
 
     def _queue(self, slot: int, data: bytes) -> None:

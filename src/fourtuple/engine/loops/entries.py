@@ -163,7 +163,8 @@ def closes(slots: Slots, local: Local, state: NDArray[np.uint8], *, reset: bool,
     chain["user_data"] = _TAGS[SILENT]
     if waits:
         cancel = chain[:, 0]
-        what = np.where(state & Pending.ARMED, _TAGS[Op.WATCH], _TAGS[Op.CONNECT])
+        polled = np.zeros(len(state), bool) if reset else (state & Pending.ARMED) > 0
+        what = np.where(polled, _TAGS[Op.WATCH], _TAGS[Op.CONNECT])
         cancel["opcode"], cancel["addr"] = Opcode.ASYNC_CANCEL, numbers | what
         # The user_data of a send is not remembered, so cancel everything on its descriptor: slow, but rare.
         sends = (state & Pending.SENDING) > 0

@@ -168,3 +168,31 @@ class SessionKind(Protocol):
     def beat(self, session: Session) -> Turn:
         """What is sent on an idle session to keep it alive (a ping), for which no answer is counted."""
         ...
+
+
+Replied = tuple[NDArray[np.bool_], NDArray[np.uint8], NDArray[np.int32]]
+
+
+class ManyReplies(Protocol):
+    """How a server answers many clients at once, on arrays; what it does not know is left to a session.
+
+    Both take what was received as (connections, bytes) uint8, of which the first sizes[i] count, and return which rows
+    are known, the answers as (connections, bytes) uint8, and how many bytes of each count.
+    """
+
+    def greeted(self, data: NDArray[np.uint8], sizes: NDArray[np.int32]) -> Replied:
+        """The rows that establish a session, which is idle then."""
+        ...
+
+    def replied(self, data: NDArray[np.uint8], sizes: NDArray[np.int32]) -> Replied:
+        """The rows that are one whole message to an idle session."""
+        ...
+
+
+class ServerKind(SessionKind, Protocol):
+    """Makes the sessions of a server, which only answer."""
+
+    @property
+    def replies(self) -> ManyReplies | None:
+        """What does the same for many connections at once; None: nothing."""
+        ...

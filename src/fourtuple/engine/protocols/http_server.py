@@ -88,7 +88,7 @@ class HttpServer:
 
     keepalive_s = math.inf
     is_answered = False
-    many = None
+    many = replies = None
 
     def __init__(self, body: bytes = BODY) -> None:
         self._body = body

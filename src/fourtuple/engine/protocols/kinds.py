@@ -13,7 +13,7 @@ from fourtuple.core.talk.expectation import Judged
 from fourtuple.core.talk.script import Script
 from fourtuple.core.talk.session import MqttOptions, Scheme, SessionOptions
 from fourtuple.core.talk.template import Template, parse_template
-from fourtuple.engine.protocols.contract import SessionKind
+from fourtuple.engine.protocols.contract import ServerKind, SessionKind
 
 if TYPE_CHECKING:
     from fourtuple.engine.protocols.mqtt import MqttNames
@@ -131,7 +131,7 @@ def _through(session: SessionOptions, kind: SessionKind) -> SessionKind:
     return ProxyClient(lambda: Socks5(request), kind)
 
 
-def server_kind_of(scheme: Scheme, certificate: bytes, greet: bytes, *, echo: bool) -> SessionKind | None:
+def server_kind_of(scheme: Scheme, certificate: bytes, greet: bytes, *, echo: bool) -> ServerKind | None:
     """The sessions of servers; None for plain TCP, which needs none.
 
     certificate: PEM with the key, of TLS
@@ -139,7 +139,7 @@ def server_kind_of(scheme: Scheme, certificate: bytes, greet: bytes, *, echo: bo
     """
     if scheme is Scheme.TCP:
         return None
-    kind: SessionKind
+    kind: ServerKind
     match scheme.inner:
         case Scheme.HTTP:
             from fourtuple.engine.protocols.http_server import HttpServer

@@ -168,7 +168,7 @@ class MqttServer:
 
     keepalive_s = math.inf
     is_answered = False
-    many = None
+    many = replies = None
 
     def make(self, connection: int, source: str) -> MqttServerSession:
         return MqttServerSession(connection)

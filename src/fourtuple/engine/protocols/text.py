@@ -212,7 +212,7 @@ class EchoKind:
     """
 
     keepalive_s = inf
-    many = None
+    many = replies = None
     is_answered = False
 
     def __init__(self, greet: bytes = b"", *, echo: bool = True) -> None:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from wsproto.frame_protocol import CloseReason, FrameDecoder, MessageDecoder, Opcode, ParseFailed
 
 from fourtuple.core.talk.session import WebSocketOptions
-from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Session, Turn
+from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Replied, Session, Turn
 from fourtuple.engine.protocols.peer_words import own_words
-from fourtuple.engine.protocols.websocket_frames import frame, frames, is_whole_message
+from fourtuple.engine.protocols.websocket_frames import echoes, frame, frames, is_whole_message
 from fourtuple.engine.protocols.websocket_upgrade import UpgradeAnswer, Upgraded, UpgradeOffer, UpgradeRequest
 from fourtuple.engine.protocols.websocket_upgrades import UpgradeAnswers, UpgradeOffers
 
@@ -251,18 +251,29 @@ class ManyWebSockets:
         return is_whole_message(data, sizes)
 
 
-class WebSocketServer:
-    """The sessions of a server that sends every message back.
+class WebSocketReplies:
+    """How that server answers many clients at once."""
 
-    offers: the upgrade of many connections at once
-    """
+    def __init__(self) -> None:
+        self._offers = UpgradeOffers()
+
+    def greeted(self, data: NDArray[np.uint8], sizes: NDArray[np.int32]) -> Replied:
+        return self._offers.accepted(data, sizes)
+
+    def replied(self, data: NDArray[np.uint8], sizes: NDArray[np.int32]) -> Replied:
+        opcodes, answers, lengths = echoes(data, sizes)
+        return opcodes > 0, answers, lengths
+
+
+class WebSocketServer:
+    """The sessions of a server that sends every message back."""
 
     keepalive_s = math.inf
     many = None
     is_answered = False
 
     def __init__(self) -> None:
-        self.offers = UpgradeOffers()
+        self.replies = WebSocketReplies()
 
     def make(self, connection: int, source: str) -> WebSocketSession:
         return WebSocketSession(UpgradeOffer(), echoes=True)

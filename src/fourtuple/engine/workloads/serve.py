@@ -14,7 +14,7 @@ from fourtuple.engine.dialogues.contract import Dialogue
 from fourtuple.engine.dialogues.replies import Replies
 from fourtuple.engine.dialogues.sessions import Sessions
 from fourtuple.engine.loops.contract import Loop, Op
-from fourtuple.engine.protocols.contract import SessionKind
+from fourtuple.engine.protocols.contract import ServerKind
 from fourtuple.engine.states import empty_slots
 from fourtuple.engine.workloads.accepter import Accepter
 from fourtuple.engine.workloads.closer import Closer
@@ -48,7 +48,7 @@ class ServeJob:
     reset: bool
     log: bool
     watch: bool = True
-    kind: SessionKind | None = None
+    kind: ServerKind | None = None
 
 
 def serve(
@@ -99,4 +99,5 @@ def _dialogue(job: ServeJob, state: NDArray[np.uint8], counters: Counters, now_n
         timeout_s=GREETING_S,
         begin_ns=now_ns,
         half_duplex=True,
+        replies=job.kind.replies,
     )
