@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,11 @@ from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.space.endpoints import FourTuple
 from fourtuple.core.space.interval import Interval
-from fourtuple.core.space.tuples import TupleSpace
+from fourtuple.core.space.tuples import Block, TupleSpace
 from fourtuple.core.talk.arrivals import Arrivals
 from fourtuple.core.talk.lifetime import Lifetime, Spreading, parse_lifetime
 from fourtuple.engine.dialogues.fixed import Talk
-from fourtuple.engine.loops.contract import How, Slots
+from fourtuple.engine.loops.contract import First, How, Slots
 from fourtuple.engine.protocols.contract import Session, SessionKind, Turn
 from fourtuple.engine.workloads.churn import ChurnJob, churn
 from tests.engine.scripted import Clock, Run, ScriptedLoop
@@ -69,9 +70,10 @@ def median_ms(run: Run, name: str) -> float:
     return found / 1000
 
 
+@pytest.mark.parametrize("links", [False, True])
 @pytest.mark.parametrize("talk", [None, PING, Talk(b"", 0.0, b"hello")])
 @pytest.mark.parametrize("closed_by", list(ClosedBy))
-def test_every_connection_is_opened_answered_and_closed(talk: Talk | None, closed_by: ClosedBy) -> None:
+def test_every_connection_is_opened_answered_and_closed(talk: Talk | None, closed_by: ClosedBy, links: bool) -> None:
     """As many as are due in the time, each in a slot that is used again, and nothing is left."""
     greets = talk is not None and not talk.send
 
@@ -81,7 +83,7 @@ def test_every_connection_is_opened_answered_and_closed(talk: Talk | None, close
         def connect(self, slots: Slots, *others: Any) -> None:
             super().connect(slots, *others)
             for slot in slots.tolist():
-                self.incoming[slot] = [b"hello"] if greets else []
+                self.incoming.setdefault(slot, []).extend([b"hello"] if greets else [])
                 if closed_by is ClosedBy.SERVER and not (talk and talk.send):
                     self.incoming[slot].append(b"")
 
@@ -91,7 +93,7 @@ def test_every_connection_is_opened_answered_and_closed(talk: Talk | None, close
                 if closed_by is ClosedBy.SERVER and talk and talk.send and slot in self.incoming:
                     self.incoming[slot].append(b"")
 
-    loop = Loop(Clock(), capacity=20, echo=True)
+    loop = Loop(Clock(), capacity=20, echo=True, links=links)
     run = over(a_churn(loop, slots=20, talk=talk, closed_by=closed_by))
     run.finish()
 
@@ -147,10 +149,11 @@ def test_what_was_not_started_when_it_stops_is_counted() -> None:
     assert counted(run, "arrivals", "started", "opened", "open_at_end") == (100, 1, 1, 1)
 
 
+@pytest.mark.parametrize("links", [False, True])
 @pytest.mark.parametrize("number", [errno.ECONNREFUSED, errno.EADDRNOTAVAIL, errno.EMFILE])
-def test_a_connect_that_fails_is_counted_by_its_errno_and_ends_nothing(number: int) -> None:
+def test_a_connect_that_fails_is_counted_by_its_errno_and_ends_nothing(number: int, links: bool) -> None:
     """Every fifth is refused; ports that are gone now come back, so no destination is given up."""
-    loop = ScriptedLoop(Clock(), answer=lambda n, _: number if n % 5 == 4 else 0, echo=True)
+    loop = ScriptedLoop(Clock(), answer=lambda n, _: number if n % 5 == 4 else 0, echo=True, links=links)
     run = over(a_churn(loop, talk=PING, slots=10))
 
     assert counted(run, "arrivals", "started", "opened") == (100, 100, 80)
@@ -164,6 +167,32 @@ def test_connects_without_an_answer_time_out_and_free_their_slots() -> None:
     run = over(a_churn(loop, slots=10, timeout_s=0.5))
 
     assert (counted(run, "started", "opened", "closed"), run.failed()) == ((100, 90, 90), {"ETIMEDOUT": 10})
+
+
+@pytest.mark.parametrize("size", [4096, 4097])
+def test_only_a_message_that_fits_into_a_send_buffer_is_sent_along_with_the_connect(size: int) -> None:
+    """A longer one could wait for a peer that does not read before its answer is read."""
+    along: list[bool] = []
+
+    class Loop(ScriptedLoop):
+        def connect(self, slots: Slots, block: Block, how: How, first: First | None = None) -> None:
+            along.append(first is not None)
+            super().connect(slots, block, how, first)
+
+    run = over(a_churn(Loop(Clock(), links=True), rate_per_s=10, talk=Talk(bytes(size), 0.0, b""), timeout_s=0.1))
+
+    assert {*along} == {size <= 4096}
+    assert counted(run, "requests", "opened", "lost") == (10, 10, 10)
+
+
+def test_each_of_many_connections_that_open_together_says_its_message_once() -> None:
+    """2,500 at once, more than the messages of a step."""
+    loop = ScriptedLoop(Clock(), batch=5000, echo=True, links=True, step_s=1.0)
+    run = over(a_churn(loop, rate_per_s=2500, slots=5000, talk=PING))
+
+    assert max(len(list(group)) for _, group in groupby(at for at, _ in loop.connects)) > 2000
+    assert counted(run, "requests", "answers", "closed") == (2500, 2500, 2500)
+    assert {*loop.sent.values()} == {b"ping"}
 
 
 def test_a_server_that_does_not_answer_loses_connections_by_etimedout() -> None:
@@ -194,9 +223,10 @@ def test_a_wrong_answer_is_unexpected() -> None:
     assert counted(run, "unexpected", "answers") == (10, 0)
 
 
+@pytest.mark.parametrize("links", [False, True])
 @pytest.mark.parametrize("requests", [1, 2, 5])
-def test_messages_follow_each_other_and_the_first_and_the_last_answer_are_timed(requests: int) -> None:
-    loop = ScriptedLoop(Clock(), echo=True)
+def test_messages_follow_each_other_and_the_first_and_the_last_answer_are_timed(requests: int, links: bool) -> None:
+    loop = ScriptedLoop(Clock(), echo=True, links=links)
     run = over(a_churn(loop, talk=PING, requests=requests))
 
     assert counted(run, "requests", "answers", "closed") == (100 * requests, 100 * requests, 100)

@@ -16,7 +16,7 @@ from fourtuple.core.runs.churn_orders import LATE_S
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.talk.arrivals import Arrivals
 from fourtuple.engine.control import TICK_S
-from fourtuple.engine.loops.contract import Completions, How, Slots
+from fourtuple.engine.loops.contract import Completions, First, How, Slots
 from fourtuple.engine.states import Life
 from fourtuple.engine.workloads.closer import Closer
 from fourtuple.engine.workloads.contract import Worker
@@ -34,6 +34,8 @@ class Arriver:
     run_s:     connections are due in this time after the beginning
     timeout_s: a connect() without an answer for this time fails with ETIMEDOUT
     opened:    called with the slots of new connections and the time, in ns
+    first:     what is sent along with each connect, if the loop links; None: nothing
+    linked:    (slots,) bool, set where that was done
     """
 
     def __init__(
@@ -46,7 +48,10 @@ class Arriver:
         timeout_s: float,
         closer: Closer,
         opened: Sequence[Callable[[Slots, int], None]],
+        first: First | None,
+        linked: NDArray[np.bool_],
     ) -> None:
+        self._first, self._linked = first if worker.loop.links else None, linked
         self._worker, self._turns, self._arrivals, self._how, self._closer = worker, turns, arrivals, how, closer
         self._run_ns, self._timeout_ns, self._opened = int(run_s * 1e9), int(timeout_s * 1e9), opened
         slots = len(worker.state)
@@ -146,7 +151,8 @@ class Arriver:
         histogram.add_values(counters["lag_us"], lag_ns / 1e3)
         if not counters["first_start_ns"]:
             counters["first_start_ns"] = now_ns
-        worker.loop.connect(slots, self._turns.take(count), self._how)
+        self._linked[slots] = self._first is not None
+        worker.loop.connect(slots, self._turns.take(count), self._how, self._first)
 
     def _next(self, count: int) -> NDArray[np.int64]:
         """Take the next `count` of those that wait → their moments."""

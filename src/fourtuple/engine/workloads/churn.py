@@ -21,7 +21,7 @@ from fourtuple.engine.dialogues.course import Course
 from fourtuple.engine.dialogues.fixed import Requests, Talk
 from fourtuple.engine.dialogues.sessions import Sessions
 from fourtuple.engine.dialogues.wording import words_of
-from fourtuple.engine.loops.contract import How, Loop, Op
+from fourtuple.engine.loops.contract import First, How, Loop, Op, Slots
 from fourtuple.engine.protocols.contract import SessionKind
 from fourtuple.engine.states import empty_slots
 from fourtuple.engine.workloads.arriver import Arriver
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 READ_ROWS, READ_BYTES = 1024, 4096
+MOST_LINKED_BYTES = 4096  # of a message: it fits into any send buffer, so that it is sent before anything is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +92,17 @@ def churn(
     reads, notes = Reads(READ_ROWS, READ_BYTES), Notes(loop, log=job.log)
     worker = Worker(loop, counters, control, clock_ns, state, reads, notes, dialogue)
     closer = Closer(worker, reset=job.closed_by is ClosedBy.RST, peer="the peer")
+    linked = np.zeros(len(state), bool)
+    first = _first(job)
     opened: list[Callable[[NDArray[np.int32], int], None]] = []
     turns = Turns(job.plan.space, share, job.plan.strategy)
-    arriver = Arriver(worker, turns, arrivals, job.run_s, job.how, job.timeout_s, closer, opened)
+    arriver = Arriver(worker, turns, arrivals, job.run_s, job.how, job.timeout_s, closer, opened, first, linked)
     lifetimes_ns = partial(job.lifetime.draw_ns, random)
     leaver = Leaver(worker, closer, course, lifetimes_ns, job.closed_by, job.timeout_s, arriver.since_us)
-    watcher = Watcher(worker, leaver.ended, watch=True, log_data=job.log, last_words=True)
-    opened += [leaver.opened, watcher.opened]
-    speaker = Speaker(worker, dialogue, watcher.listen, leaver.ended) if dialogue else None
+    watcher = Watcher(worker, leaver.ended, watch=True, log_data=job.log, last_words=True, stays=leaver.staying)
+    speaker = Speaker(worker, dialogue, watcher.listen, leaver.ended, linked) if dialogue else None
+    links = first is not None and loop.links
+    opened += [leaver.opened, _said(dialogue, speaker, linked) if links else watcher.opened]
     workload = Workload(
         starts=tuple(part.start for part in (arriver, speaker, leaver, closer, watcher) if part),
         takes=(
@@ -113,6 +117,28 @@ def churn(
         closing=lambda: closer.is_closing,
     )
     return run(workload, worker)
+
+
+def _first(job: ChurnJob) -> First | None:
+    """The message that can be sent along with each connect; None: none, or one that may not fit into a send buffer."""
+    if job.kind is not None or job.talk is None or not 0 < len(job.talk.send) <= MOST_LINKED_BYTES:
+        return None
+    return np.frombuffer(job.talk.send, np.uint8)
+
+
+def _said(
+    dialogue: Dialogue | None, speaker: Speaker | None, linked: NDArray[np.bool_]
+) -> Callable[[Slots, int], None]:
+    """What is called with new connections whose first message was sent along: they are watched, and have said it."""
+    assert dialogue is not None  # noqa: S101  (for the type checker: there is a message)
+    assert speaker is not None  # noqa: S101
+
+    def said(slots: Slots, now_ns: int) -> None:
+        dialogue.opened(slots, now_ns)
+        while linked[slots].any():  # at once: the completions of the sends come next
+            speaker.start()
+
+    return said
 
 
 def _messages(job: ChurnJob) -> int:

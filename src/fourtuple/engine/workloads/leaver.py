@@ -77,6 +77,12 @@ class Leaver:
         if not planned.all():
             self._closer.lost(done[~planned])
 
+    def staying(self, slots: Slots) -> Slots:
+        """Those of these slots that are not closed at the next step."""
+        self._take_course()
+        stays: Slots = slots[self._close_ns[slots] > self._worker.clock_ns()]
+        return stays
+
     def start(self) -> float:
         """Close what is to be closed by now → how long until there is more."""
         self._take_course()
