@@ -61,8 +61,8 @@ class Arriver:
         self._waiting: deque[NDArray[np.int64]] = deque()  # the moments of connections that are due and not started
         self._waits = 0  # how many
         self._begin_ns = 0
-        self._ahead = np.zeros(0, np.int64)  # the next moments, since the beginning
-        self._ahead_ns = 0  # up to when they are known
+        self._ahead_ns = min(AHEAD_NS, self._run_ns)  # up to when the moments are known
+        self._ahead = arrivals.between(0, self._ahead_ns)  # the next ones, since the beginning
         self._over = False  # no connection will be due, or may be started, any more
 
     def start(self) -> float:

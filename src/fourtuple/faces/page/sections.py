@@ -131,15 +131,13 @@ def _time(run: StoredRun, series: OverTime) -> Section:
     of_server = run.entry.kind == "serve"
     table = _over_time_table(series, run.entry.kind)
     opening = "Accepted" if of_server else "Opened"
-    return Section(
-        "time",
-        "Over time",
-        hint=ZOOM,
-        figures=[
-            (charts.held(series, wanted, f", {format_count(wanted)} wanted" if wanted else ""), table, words),
-            (charts.rate(series, opening), None, "between consecutive samples; see the table above"),
-        ],
-    )
+    figures = [
+        (charts.held(series, wanted, f", {format_count(wanted)} wanted" if wanted else ""), table, words),
+        (charts.rate(series, opening), None, "between consecutive samples; see the table above"),
+    ]
+    if run.entry.kind == "churn" and not np.isnan(series.time_wait).all():
+        figures.append((charts.time_wait(series), None, "of the whole network namespace; see the table above"))
+    return Section("time", "Over time", hint=ZOOM, figures=figures)
 
 
 def _latency(run: StoredRun, series: OverTime) -> Section | None:

@@ -23,7 +23,8 @@ CLOSES = {
 def plan_words(order: ChurnOrder) -> str:
     """What the plan says before the first connection."""
     options, plan = order.options, order.plan
-    at_once = f"{options.product}: about {format_count(options.open_expected)} connections at once"
+    expected = options.open_expected
+    at_once = f"{options.product}: about {format_count(expected)} connection{'s' * (expected != 1)} at once"
     room = f"the ports allow {format_count(plan.room.most)}, and there are slots for {format_count(plan.wanted)}"
     if order.ports is None:
         return f"plan: {at_once}; {room}; {CLOSES[options.closed_by]}"
