@@ -32,6 +32,7 @@ types: .venv/installed-dev
 	$(BIN)/mypy
 
 docs: .venv/installed-dev
+	$(BIN)/python -m tests.programs
 	$(BIN)/python -m fourtuple.faces.page.limits docs/limits.md
 	$(BIN)/python -m fourtuple.faces.page.catalogue docs/catalogue.md
 

@@ -12,7 +12,8 @@ DRAWS = {"rich", "altair", "jinja2", "vl_convert"}
 SERVES = {"prometheus_client", "asyncio", "h11", "http.server", "multiprocessing", "ssl"}
 KEEPS = {"sqlite3", "platformdirs", "zstandard"}
 READS = {"ahocorasick_rs", "tomllib", "fourtuple.core.why.reader", "fourtuple.core.why.catalogue.rows"}
-STARTS = {"subprocess", "concurrent.futures", "logging", "fourtuple.kernel.netns", "fourtuple.kernel.trials"}
+SPAWNS = {"subprocess", "fourtuple.kernel.children"}
+STARTS = SPAWNS | {"concurrent.futures", "logging", "fourtuple.kernel.netns", "fourtuple.kernel.trials"}
 PASTES = {"fourtuple.core.snapshot.answers", "fourtuple.core.snapshot.pastes"}
 OPENS = {"fourtuple.engine", "fourtuple.kernel.uring"}
 EXPLAINS = {"fourtuple.core.why.causes", "fourtuple.core.why.judge"}
@@ -58,8 +59,9 @@ def test_the_list_of_commands_imports_none_of_them(arguments: str) -> None:
         ("census", KEEPS | READS | STARTS | PASTES | OPENS | EXPLAINS | RARE),
         ("limits", KEEPS | READS | STARTS | PASTES | OPENS | EXPLAINS | RARE),
         ("plan 10k 127.0.0.1:80", KEEPS | READS | STARTS | PASTES | EXPLAINS | RARE),
-        ("why EMFILE", KEEPS | OPENS | {"secrets", "hashlib"}),
-        ("doctor", KEEPS | READS | OPENS | {"fourtuple.core.snapshot.pastes", "secrets", "hashlib"}),
+        ("plan 100M 127.0.0.1:80", KEEPS | READS | STARTS | PASTES | EXPLAINS | RARE),
+        ("why EMFILE", KEEPS | OPENS | SPAWNS | RARE | {"tomllib", "zipfile"}),
+        ("doctor", KEEPS | READS | OPENS | SPAWNS | RARE | {"fourtuple.core.snapshot.pastes"}),
         ("runs", READS | STARTS | PASTES | OPENS | EXPLAINS),
         ("lab -- true", KEEPS | READS | PASTES | OPENS | EXPLAINS),
     ],
@@ -70,6 +72,16 @@ def test_a_command_imports_only_what_it_uses(arguments: str, late: set[str]) -> 
 
     tried = {"fourtuple.kernel.trials"} & modules  # where it cannot be remembered
     assert not modules & (ALWAYS_LATE | (late - STARTS if tried else late))
+
+
+def test_what_options_of_sessions_are_parsed_with_imports_no_numpy() -> None:
+    """`hold --help` imports the parsers of its options."""
+    wing = "fourtuple.core.talk"
+    parsers = ("destinations", "expectation", "lifetime", "script", "session", "stages", "template")
+    code = f"import sys, {', '.join(f'{wing}.{name}' for name in parsers)}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert not set(done.stdout.split()) & {"numpy", "msgspec", "urllib.parse", "difflib"}
 
 
 def test_what_a_program_connects_with_imports_no_command() -> None:

@@ -56,6 +56,30 @@ kept = [socket.create_server(("127.0.0.1", int(port)), backlog=1000) for port in
 print("listening", flush=True)
 sys.stdin.readline()
 """
+# 20 connections to 127.0.0.1:8000, each closed by the client first.
+CLOSED = """
+import socket
+listener = socket.create_server(("127.0.0.1", 8000))
+for _ in range(20):
+    client = socket.create_connection(("127.0.0.1", 8000))
+    accepted, _ = listener.accept()
+    client.close()
+    accepted.close()
+"""
+# It listens at ports of 127.0.0.1 with a backlog, may have so many files, and accepts until it has them.
+FEW_FILES = """
+import resource, socket, sys
+files, backlog, *ports = map(int, sys.argv[1:])
+resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+kept = [socket.create_server(("127.0.0.1", port), backlog=backlog) for port in ports]
+print("listening", flush=True)
+while True:
+    try:
+        kept.append(kept[0].accept())
+    except OSError as error:
+        print(error.errno, flush=True)
+        sys.stdin.readline()
+"""
 # How many connections to 127.0.0.1:PORT there are room for, in fact.
 FILL = """
 import socket
@@ -525,6 +549,114 @@ def test_a_plan_that_memory_stops_says_how_many_are_too_many(quiet: Ground) -> N
     assert 0 < too_many < wanted
 
 
+def test_more_sources_are_offered_where_the_kernel_does_not_say_who_chose_the_ports(ground: Ground) -> None:
+    """All 200 ports of the range are in use. `perhaps`, and what then happens: with these sources they can be held."""
+    set_range(ground, 40_000, 40_199)
+    with program(ground, LISTENERS, 8000), program(ground, CLIENTS, 0, 200, 8000):
+        found = plan(ground, "500", "127.0.0.1:8000", code=SHORT)
+        sources = next(way for way in found["ways"] if way["options"].startswith("--from 127.0.0.1-"))
+        held = ground.fourtuple(
+            "hold", "500", "127.0.0.1:8000", *sources["options"].split(), "--for", "0s", "--anyway", "--json"
+        )
+        told = ground.fourtuple("plan", "500", "127.0.0.1:8000")
+
+    assert not sources["sure"]
+    assert "perhaps" in sources["text"]
+    assert sources["options"] in told.stdout
+    assert json.loads(held.stdout)["held"] == 500
+
+
+def test_a_plan_says_that_ports_in_time_wait_become_free(ground: Ground) -> None:
+    """The client has closed all 20; without reuse they keep their ports. limits says the same."""
+    set_range(ground, 40_000, 40_019)
+    ground.run("sh", "-c", "echo 0 > /proc/sys/net/ipv4/tcp_tw_reuse")
+    ground.python(CLOSED)
+    found = plan(ground, "15", "127.0.0.1:8000", code=SHORT)
+    told = [ground.fourtuple(*asked, "127.0.0.1:8000").stdout for asked in (["plan", "15"], ["limits"])]
+
+    assert found["waiting"] == 20
+    assert "wait: 20" in found["ways"][0]["text"]
+    assert all("20 of the 4-tuples in use are in TIME_WAIT" in joined(text) for text in told)
+
+
+def test_a_full_accept_queue_is_no_certain_fit(ground: Ground) -> None:
+    """Four and one wait in it, for a server that accepts nothing; limits says the same."""
+    set_range(ground, 40_000, 40_199)
+    with program(ground, LISTENERS.replace("1000", "4"), 8000), program(ground, CLIENTS, 0, 5, 8000):
+        found = plan(ground, "10", "127.0.0.1:8000", code=SHORT)
+        told = [joined(ground.fourtuple(*asked, "127.0.0.1:8000").stdout) for asked in (["plan", "10"], ["limits"])]
+        elsewhere = plan(ground, "10", "127.0.0.2:8000", code=OK)
+
+    assert (found["says"], found["fits"], found["full"]) == ("perhaps", False, ["127.0.0.1:8000 (5 of 5)"])
+    assert all("but now the accept queue of 127.0.0.1:8000 (5 of 5) is full" in text for text in told)
+    assert elsewhere["full"] == []
+
+
+def test_a_queue_of_this_host_is_nothing_to_another_host(ground: Ground) -> None:
+    """The server listens on every address; the destination is elsewhere, at the same port."""
+    everywhere = LISTENERS.replace("1000", "4").replace('"127.0.0.1"', '""')
+    with program(ground, everywhere, 8000), program(ground, CLIENTS, 0, 5, 8000):
+        there = plan(ground, "10", "192.0.2.9:8000", "--from", "192.0.2.4")
+        here = plan(ground, "10", "127.0.0.3:8000")
+
+    assert (there["full"], here["full"]) == ([], ["0.0.0.0:8000 (5 of 5)"])
+
+
+@pytest.mark.parametrize(("wanted", "code"), [(20, OK), (40, SHORT)])
+def test_a_server_here_with_few_files_is_no_fit_for_more(ground: Ground, wanted: int, code: int) -> None:
+    """30 files; as many as are left can be accepted. hold finds the same."""
+    set_range(ground, 40_000, 40_199)
+    with program(ground, FEW_FILES, 30, 1000, 8000) as server:
+        found = plan(ground, str(wanted), "127.0.0.1:8000", code=code)
+    check = next(each for each in found["checks"] if each["limit"].endswith(f"({server.pid})"))
+
+    assert 20 <= check["room"] == check["room_max"] <= 28
+    assert check["says"] == ("ok" if code == OK else "blocks")
+    assert any(f"prlimit --pid {server.pid}" in way["text"] for way in found["ways"]) == (code == SHORT)
+
+
+def test_a_server_here_that_has_all_its_files_fits_none(ground: Ground) -> None:
+    set_range(ground, 40_000, 40_199)
+    with program(ground, FEW_FILES, 30, 1000, 8000) as server, program(ground, CLIENTS, 0, 30, 8000):
+        assert server.stdout is not None
+        assert int(server.stdout.readline()) == errno.EMFILE
+        done = ground.fourtuple("plan", "1", "127.0.0.1:8000")
+
+    assert done.returncode == SHORT
+    assert "does not fit: 1 too many" in done.stdout
+
+
+def test_a_server_that_has_forked_is_not_judged_by_one_of_its_processes(ground: Ground) -> None:
+    """The first process may accept nothing, as nginx's."""
+    child = "import os\nif not os.fork():\n    sys.stdin.read()\n    os._exit(0)\n"
+    code = FEW_FILES.replace("while True:", f"{child}while True:", 1)
+    with program(ground, code, 30, 1000, 8000):
+        found = plan(ground, "100", "127.0.0.1:8000", code=OK)
+
+    assert not any("open files of python" in check["title"] for check in found["checks"])
+
+
+PROCESSES = """
+import os
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as the command has it: one thread
+from fourtuple.engine.loops.choose import choose
+from fourtuple.verbs.plan import loop_here
+from fourtuple.verbs.survey import look
+for memory in ("8000000000", "100000000"):
+    seen = look(["127.0.0.1:8000"], on_paper=True, assumed={"memory": memory, "memory.max": memory})
+    print(*(loop_here(seen, 20_000, rate_per_s).room.workers for rate_per_s in (None, 1e9, 1000.0)))
+"""
+
+
+def test_a_plan_takes_as_many_processes_as_hold_would(ground: Ground) -> None:
+    """20,000 keep two CPUs busy, unless they are opened slowly, or there is no memory for a second process."""
+    cpus = len(os.sched_getaffinity(0))
+    several = min(cpus, 2)
+    lines = [list(map(int, line.split())) for line in ground.python(PROCESSES).splitlines()]
+
+    assert lines == [[several, several, 1], [1, 1, 1]]
+
+
 def test_a_plan_where_every_port_is_bound(ground: Ground) -> None:
     """It is what a plan is for: nothing of ours needs a port of the range to say so."""
     set_range(ground, 40_000, 40_003)
@@ -989,3 +1121,20 @@ def test_without_netlink_and_rings_there_is_an_answer(quiet: Ground, command: st
 
     assert "Traceback" not in done.stderr
     assert done.returncode == (OK if command.split()[0] in ("limits", "why") else SHORT)
+
+
+@pytest.mark.parametrize("left", [1, 0])
+def test_the_exit_code_says_whether_one_more_connection_fits(left: int) -> None:
+    """1 where no port is left, as a script can ask before it connects."""
+    with private_ground() as ground:
+        code = (
+            "import socket, subprocess, sys;"
+            "open('/proc/sys/net/ipv4/ip_local_port_range', 'w').write('40000 40009');"
+            "server = socket.create_server(('127.0.0.1', 8000), backlog=64);"
+            f"kept = [socket.create_connection(('127.0.0.1', 8000)) for _ in range({10 - left})];"
+            f"sys.exit(subprocess.run([*{COMMAND!r}, 'limits', '127.0.0.1:8000']).returncode)"
+        )
+        done = ground.run(sys.executable, "-c", code)
+
+    assert done.returncode == (0 if left else 1), done.stdout + done.stderr
+    assert f"room for {left} more" in done.stdout

@@ -178,7 +178,7 @@ def test_the_census_of_a_snapshot_is_that_of_its_host(taken: tuple[Ground, int, 
 def test_the_first_line_and_the_json_say_whose_it_is_and_of_when(taken: tuple[Ground, int, str]) -> None:
     """The host, the time, the kernel and who saw it."""
     _, _, file = taken
-    first = elsewhere("limits", "--from", file).stdout.splitlines()[0]
+    first = " ".join(elsewhere("limits", "--from", file).stdout.partition("room for")[0].split())
     origin = answer(elsewhere("census", "--from", file, "--json"))["from"]
 
     assert first.startswith(f"From {file}: {os.uname().nodename}, 2")
@@ -216,7 +216,7 @@ def test_standard_output_gets_the_snapshot_alone() -> None:
         (["limits", "--probe"], 2, "cannot be tested"),
         (["limits", "db.example:80"], 2, "resolves no names"),
         (["limits", "--netns", "nowhere"], 2, "does not have it"),
-        (["limits", "--pid", "4"], 2, "no process with this PID"),
+        (["limits", "--pid", "4"], 2, "no such process"),
         (["limits", "--at", "10:32"], 2, "no recording"),
         (["census", "--watch"], 2, "one moment"),
         (["census", "--all-netns"], 2, "one moment"),
@@ -406,3 +406,35 @@ def test_another_file_is_not_overwritten_by_a_recording(tmp_path: Path) -> None:
 
     assert fourtuple("snapshot", "--watch", str(file)).returncode == 2
     assert file.read_text() == "mine"
+
+
+def test_a_recorder_names_a_moment_that_the_recording_has(tmp_path: Path) -> None:
+    """Its first line has no share of a CPU, since no interval has passed; its last line is a command that works."""
+    file = tmp_path / "x.recording"
+    program = subprocess.Popen(
+        [*COMMAND, "snapshot", "--watch", str(file), "--every", "1h", "--keep", "2h"], stdout=subprocess.PIPE, text=True
+    )
+    assert program.stdout is not None
+    first = ""
+    while " moment" not in first:
+        first = program.stdout.readline()
+    program.send_signal(signal.SIGINT)
+    last = " ".join(program.communicate(timeout=PATIENCE_S)[0].split())
+
+    assert "CPU" not in first
+    assert fourtuple(*last.rpartition("fourtuple ")[2].split()).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["dial tcp 10.0.0.9:80: i/o timeout", "connect: cannot assign requested address", "24"]
+)
+def test_why_answers_from_a_paste_without_sockets(text: str, tmp_path: Path) -> None:
+    """The sockets are unknown: nothing is said of them, and what the paste has is evidence."""
+    file = tmp_path / "k.txt"
+    file.write_text("$ conntrack -C\n512\n$ sysctl -a\nnet.netfilter.nf_conntrack_max = 512\n")
+    done = elsewhere("why", text, "--from", str(file))
+
+    assert done.returncode == 0, done.stderr
+    assert "no socket" not in done.stdout
+    assert "CLOSE_WAIT sockets" not in done.stdout
+    assert ("512 of 512 entries" in done.stdout) == ("timeout" in text)

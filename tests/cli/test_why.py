@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -213,7 +214,59 @@ def test_output_of_tools_tells_of_another_host(ground: Ground) -> None:
     assert (alone.returncode, "125,100 connections in TIME_WAIT" in joined(alone.stdout)) == (1, True)
     assert "ss -s" in alone.stdout
     assert "sysctl" in both["pasted"]
-    assert not both["findings"][0]["here_now"]
+    assert both["findings"][0]["subject"].startswith("another host")
+
+
+FULL = "[  100.000000] nf_conntrack: nf_conntrack: table full, dropping packet\n"
+TRACKED = "net.netfilter.nf_conntrack_max = 1000\nnet.netfilter.nf_conntrack_count = {}\n"
+
+
+def test_a_paste_without_a_setting_says_nothing_about_it(ground: Ground, tmp_path: Path) -> None:
+    """Neither that the host has no connection tracking, nor what this host has; sockets may be missing, too."""
+    paste = tmp_path / "paste"
+    paste.write_text(f"$ ss -s\nTotal: 100\nTCP:   50 (estab 20, closed 10, orphaned 0, timewait 10)\n$ dmesg\n{FULL}")
+    whole = joined(ground.fourtuple("why", "-", input=paste.read_text()).stdout)
+    asked = joined(ground.fourtuple("why", "--from", str(paste), "dial tcp 10.0.0.5:8080: i/o timeout").stdout)
+
+    assert all("no connection tracking" not in text and "this host" not in text for text in (whole, asked))
+    assert "connection tracking is full" in whole
+    assert asked.index("connection tracking is full") < asked.index("the accept queue is full")
+    assert "the kernel's log of that host: [ 100.000000] nf_conntrack" in " ".join(asked.split())
+
+
+@pytest.mark.parametrize("count", [9, 1000])
+def test_a_paste_with_a_setting_counts_by_its_own_host(ground: Ground, tmp_path: Path, count: int) -> None:
+    paste = tmp_path / "paste"
+    paste.write_text(TRACKED.format(count))
+
+    asked = ground.fourtuple("why", "--from", str(paste), "--json", "dial tcp 10.0.0.5:8080: i/o timeout")
+    explanations = json_of(asked)["findings"][0]["explanations"]
+
+    assert (explanations[0]["cause"] == "conntrack") == (count == 1000)
+
+
+@pytest.mark.parametrize("text", ["-ERR max number of clients reached", "-110", "- connect: connection refused"])
+def test_a_text_may_begin_with_a_dash(ground: Ground, text: str) -> None:
+    found = json_of(ground.fourtuple("why", text, "--json"))["findings"]
+
+    assert (found[0]["error"] or found[0]["limit"]) in ("redis.maxclients", "ETIMEDOUT", "ECONNREFUSED")
+
+
+def test_an_option_that_is_none_is_still_an_error(ground: Ground) -> None:
+
+    assert ground.fourtuple("why", "--jsn", "99").returncode == 2
+
+
+def test_a_name_that_is_no_errno_is_told(ground: Ground) -> None:
+    done = ground.fourtuple("why", "EFOO")
+
+    assert (done.returncode, "EFOO is no errno of Linux" in done.stderr) == (2, True)
+
+
+def test_a_line_that_was_cut_is_told(ground: Ground) -> None:
+    done = ground.fourtuple("why", "-", input=f"{'x' * 300_000} connect: cannot assign requested address\n")
+
+    assert (done.returncode, "1 line that is longer than 262,144 characters" in joined(done.stdout)) == (1, True)
 
 
 def test_ctrl_c_ends_a_log_without_an_end() -> None:

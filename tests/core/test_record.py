@@ -108,6 +108,50 @@ def test_a_record_behaves_like_one() -> None:
         Pair()  # type: ignore[call-arg]
 
 
+@dataclass(frozen=True, slots=True)
+class Own:
+    """It has an equality of its own, and a hash that fits it; one field takes no part in its text."""
+
+    left: int
+    right: int = field(default=23, repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Own) and self.left == other.left
+
+    def __hash__(self) -> int:
+        return self.left
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    names: list[object]
+    note: str = field(default="", compare=False)
+
+
+def test_a_record_keeps_the_methods_that_are_written_for_it() -> None:
+    assert (Own(1, 2) == Own(1, 3), hash(Own(1)), repr(Own(1))) == (True, 1, "Own(left=1)")
+
+
+def test_records_compare_hash_and_show_as_those_of_dataclasses() -> None:
+    """None, one and several fields; those that take no part; other classes; a record within itself."""
+    inner = Holding([])
+    inner.names.append(inner)
+
+    assert (Empty() == Empty(), hash(Empty()), repr(Empty())) == (True, hash(()), "Empty()")
+    assert Sent(1) != Decoded(1)  # type: ignore[comparison-overlap]
+    assert Sent(1).__eq__(1) is NotImplemented
+    assert hash(Sent(1)) == hash((1, 23))
+    assert Holding([1], "a") == Holding([1], "b") != Holding([2], "a")
+    assert repr(inner) == "Holding(names=[...], note='')"
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(Holding([]))
+
+
 def test_a_record_may_extend_another() -> None:
     assert repr(Derived(1)) == "Derived(left=1, right=23)"
     assert replace(Derived(1), left=2) == Derived(2)

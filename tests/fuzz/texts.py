@@ -9,6 +9,11 @@ from fourtuple.core.sockets.filter import Where
 from fourtuple.core.space.endpoints import Endpoint, EndpointSpec, parse_addresses, parse_ports
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.core.talk.content import parse_content
+from fourtuple.core.talk.destinations import parse_destinations, parse_proxy
+from fourtuple.core.talk.expectation import parse_expectation
+from fourtuple.core.talk.lifetime import parse_lifetime
+from fourtuple.core.talk.stages import parse_stages
+from fourtuple.core.talk.template import parse_template
 from fourtuple.core.why.reader import read_findings
 from tests.fuzz import mutations
 from tests.fuzz.commands import ADDRESSES, ENDPOINTS, TEXTS
@@ -21,12 +26,32 @@ def cut_anywhere(text: str) -> list[bytes]:
     return [data[at : at + 7] for at in range(0, len(data), 7)]
 
 
+def parse_destination(text: str) -> object:
+    return parse_destinations([text, text])
+
+
+def parse_message(text: str) -> object:
+    return parse_template(parse_content(text)).needs
+
+
 PARSERS: dict[Callable[[str], object], list[str]] = {
     units.parse_count: ["20k", "100,000", "1.5M"],
     units.parse_rate: ["20k/s", "0.5/s"],
     units.parse_duration: ["500ms", "3s", "18µs"],
     units.parse_size: ["64KiB", "2GiB"],
     parse_content: ["32B", "ping", "PING\\r\\n"],
+    parse_destination: [
+        *ENDPOINTS,
+        "https://[::1]:8443/health?x=1",
+        "mqtts://me:pw@broker",
+        "unix:/run/x",
+        "redis://h",
+    ],
+    parse_proxy: ["http://me:pw@127.0.0.1:3128", "socks5h://[::1]"],
+    parse_expectation: ["PONG\\r\\n", "re:^OK (a|b)*x{2,3}", "len:10-1KiB", "until:\\r\\n", "status:200,3xx,400-404"],
+    parse_message: ['{"id": {connection}, "n": {{message}}}', "{random:16} {now:ms} {line:x} {source}:{port}"],
+    parse_lifetime: ["2s", "exp:2s", "uniform:1s-5s"],
+    lambda text: str(parse_stages(text)): ["10k@10s, 100,000@60s,0@20s"],
     Endpoint.parse: ENDPOINTS,
     EndpointSpec.parse: ENDPOINTS,
     lambda text: EndpointSpec.parse(text).with_port(): ENDPOINTS,

@@ -64,6 +64,14 @@ def time_wait_ports(number: int, stack: ExitStack) -> None:
     closed(number, stack)
 
 
+def fin_wait2_ports(number: int, stack: ExitStack) -> None:
+    """So many connections that the client has closed, and the server has not."""
+    ports(50)
+    near, _ = connected(number, stack)
+    for each in near:
+        each.close()
+
+
 def closed(number: int, stack: ExitStack) -> None:
     """So many connections that this end closed first."""
     server = stack.enter_context(socket.create_server(END, backlog=64))
@@ -310,6 +318,7 @@ SCENES: dict[str, Scene] = {
         "source_ports": source_ports,
         "reserved_ports": reserved_ports,
         "time_wait_ports": time_wait_ports,
+        "fin_wait2_ports": fin_wait2_ports,
         "time_waits": time_waits,
         "bound_ports": bound_ports,
         "udp_ports": udp_ports,

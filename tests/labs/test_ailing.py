@@ -24,6 +24,8 @@ SCENES = [
     ("reserved-ports", 49, []),
     ("time-wait-ports", 50, ["source-ports fails"]),
     ("time-wait-ports", 44, []),
+    ("fin-wait2-ports", 50, ["source-ports fails"]),
+    ("fin-wait2-ports", 44, []),
     ("time-waits", 18, ["time-wait near"]),
     ("time-waits", 17, []),
     ("bound-ports", 45, ["bound-ports near"]),
@@ -118,7 +120,7 @@ def test_the_process_is_named_that_has_the_sockets(ground: Ground) -> None:
     (found,) = scene(ground, "source-ports", 50)
 
     assert found["mine"]
-    assert "50 established on 50 usable ports" in found["text"]
+    assert "50 ESTABLISHED on 50 usable ports" in found["text"]
     assert f"({found['pid']}): 50" in found["text"]
 
 
@@ -127,6 +129,15 @@ def test_time_wait_belongs_to_no_process_and_is_named_as_the_cause(ground: Groun
 
     assert found["pid"] is None
     assert "TIME_WAIT" in found["text"]
+
+
+def test_ports_that_a_server_of_this_host_does_not_give_back_are_its_finding(ground: Ground) -> None:
+    """The client has closed its ends, which belong to nobody any more; the server has the others in CLOSE_WAIT."""
+    (found,) = scene(ground, "fin-wait2-ports", 50)
+
+    assert found["mine"]
+    assert "50 were closed here, and not by the peer (FIN_WAIT2)" in found["text"]
+    assert "tcp_fin_timeout = 60" in found["text"]
 
 
 def test_the_exit_code_says_whether_something_limits_now() -> None:

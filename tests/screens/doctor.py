@@ -44,6 +44,7 @@ SCREENS = {
     "nothing": lambda: _lines(diagnose(snapshot())),
     "so-far": lambda: _lines(diagnose(snapshot(counters={"TCPTimeWaitOverflow": 7}))),
     "for-10s": lambda: _lines(_later()),
+    "follows": lambda: _lines(diagnose(snapshot(process={"files_open": 1000}, **listener(129, 128)))),
     "from-a-file": lambda: _lines(diagnose(replace(snapshot(process={"files_open": 1000}), source="node.snapshot"))),
     "page": lambda: _words(doctor_page(diagnose(snapshot(**ILL))), rows=True),
 }

@@ -10,6 +10,7 @@ from fourtuple.core.plan import fit
 from fourtuple.core.plan.claims import Claim, Reservation, quietest
 from fourtuple.core.plan.fit import WIDEST, Change, Fit, Means, Says
 from fourtuple.core.plan.nat import nat_budget
+from fourtuple.core.plan.servers import LocalServer, server_checks, server_ways
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.faces.text.lines import error_lines
@@ -46,6 +47,8 @@ def _ground(question: Question) -> Means:
         facts=facts,
         ports=question.room(),
         fresh=each.room.least // pools,
+        hoped=each.room.most // pools,
+        because="; ".join(each.because),
         wide=fresh.use.room(wide, Strategy.LATE).room.least // each.pairs,
         explicit=explicit.room(facts, Strategy.EXPLICIT).room.least // each.pairs,
         own=own,
@@ -129,6 +132,16 @@ def _refused() -> str:
     return "\n".join(error_lines(error))
 
 
+def _server() -> str:
+    """A server on this host: its queue is full, and its files do not suffice; some 4-tuples are in TIME_WAIT."""
+    process = replace(HERE.world.process, files_soft=1024, files_hard=4096, files_open=1000)
+    server = LocalServer(812, "nginx", 1.0, replace(HERE.world, process=process))
+    full = ("127.0.0.1:8000 (129 of 129)",)
+    found = answer(HERE, 1000, unknown=tuple(server_checks([server], full, 1000)))
+    ways = (*found.ways, *server_ways([server], found.checks, 1000))
+    return "\n".join(plan_lines(replace(found, ways=ways, full=full, waiting=300)))
+
+
 UNKNOWN = (
     fit.Check(
         "memory.max",
@@ -162,6 +175,7 @@ SCREENS = {
     "fits-here": lambda: _lines(HERE, 50_000, rate_per_s=2000.0),
     "does-not-fit": lambda: _lines(PORTS, 100_000),
     "does-not-fit-here": lambda: _lines(HERE, 100_000),
+    "server-here": _server,
     "bind0": lambda: _lines(replace(HERE, strategy=Strategy.BIND0), 30_000),
     "perhaps": lambda: _lines(UNSURE, 27_950),
     "several-block": lambda: _lines(PORTS, 1_000_000_000),

@@ -35,8 +35,8 @@ SCREENS = {
     "lines": _lines,
     "lab": lambda: "\n".join(
         (
-            lab.lab_line(range(1024, 65536), 1_048_576, ()),
-            lab.lab_line(range(40_000, 40_100), None, ("10.77.0.1", "10.77.0.2")),
+            *lab.lab_lines(range(1024, 65536), 1_048_576, ()),
+            *lab.lab_lines(range(40_000, 40_100), None, ("10.77.0.1", "10.77.0.2")),
         )
     ),
 }

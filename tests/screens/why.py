@@ -29,8 +29,8 @@ NGINX = (
 SEVERAL = """\
 2026-01-02T10:32:01 app[7]: http: Accept error: accept tcp [::]:80: accept4: too many open files; retrying in 5ms
 2026-01-02T10:32:02 app[7]: http: Accept error: accept tcp [::]:80: accept4: too many open files; retrying in 10ms
-2026-01-02T10:32:05 app[7]: dial tcp 10.0.0.9:443: i/o timeout
-2026-01-02T10:32:09 app[7]: dial tcp 10.0.0.7:5432: connect: connection refused
+2026-01-02T10:32:05 app[7]: dial tcp 10.0.0.9:443: connect: connection refused
+2026-01-02T10:32:09 proxy[9]: read tcp 10.0.0.1:41234->10.0.0.4:80: read: connection reset by peer
 """
 UNIX = (
     "2026/03/01 12:00:00 [error] 812#812: *9 connect() to unix:/run/php-fpm.sock failed (11: Resource temporarily"

@@ -200,8 +200,8 @@ def complain(error: FourtupleError) -> None:
 
 
 def columns() -> int:
-    """The width of the terminal, or 80 if standard output is not a terminal."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
+    """The width of the terminal, or what COLUMNS in the environment says; 80 if standard output is not a terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() or os.environ.get("COLUMNS") else 80
 
 
 def split(sources: tuple[str, ...]) -> list[str]:

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from fourtuple.cli.common import JSON, print_json
-from fourtuple.cli.report import write_page
-from fourtuple.cli.stored import FILE, ID, file_of
+from fourtuple.cli.report import check_one_output, write_page
+from fourtuple.cli.stored import DASH, FILE, ID, file_of
 from fourtuple.faces.printer import tell
 
 
@@ -28,13 +28,18 @@ def compare(first: int, second: int, anyway: bool, output: Path | None, file: st
     from fourtuple.faces.text import compare as face
     from fourtuple.verbs.runs import Runs
 
+    check_one_output(output, as_json=as_json, option="--output")
     with Runs(file_of(file)) as stored:
         found = side_by_side(stored.read(first), stored.read(second), anyway=anyway)
-    if output:
-        from fourtuple.faces.page import report as page
-
-        write_page(output, lambda: page.compare_page(found), quiet=as_json)
     if as_json:
         print_json(found.to_json())
-    else:
+    elif output != DASH:
         tell(*face.compare_lines(found))
+    if output:
+
+        def page() -> str:
+            from fourtuple.faces.page.report import compare_page
+
+            return compare_page(found)
+
+        write_page(output, page, quiet=as_json)

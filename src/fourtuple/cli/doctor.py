@@ -6,12 +6,17 @@ from pathlib import Path
 import click
 
 from fourtuple.cli.common import AT, JSON, PERIOD, UNITS, print_json
-from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
+from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, CannotError, UsageError
 from fourtuple.faces.printer import tell
 
 
 @click.command(epilog=UNITS)
-@click.option("--for", "for_s", type=PERIOD, help="Look twice, so long apart: counters count as far as they move.")
+@click.option(
+    "--for",
+    "for_s",
+    type=PERIOD,
+    help="Look twice, this far apart; only counters that increased in between are reported.",
+)
 @click.option(
     "--report", type=click.Path(dir_okay=False, path_type=Path), help="Also write an HTML page; - for standard output."
 )
@@ -25,7 +30,7 @@ def doctor(
     for_s: float | None, report: Path | None, everything: bool, file: str | None, at: str | None, as_json: bool
 ) -> None:
     """Look at every network namespace, process and cgroup that you may see, and say what limits connections now: worst
-    first, whose it is, the evidence, the cause, and what to do at which price. Nothing is changed.
+    first, whose it is, the evidence, the cause, what to do, and what it costs. Nothing is changed.
 
     Without --for, a counter of failures is shown as `so far`: it may have moved long ago, and does not count.
 
@@ -35,15 +40,16 @@ def doctor(
     fourtuple doctor
     fourtuple doctor --for 10s --report doctor.html
     """
-    from fourtuple.cli.report import check_report, write_page
+    from fourtuple.cli.report import check_one_output, check_place, write_page
     from fourtuple.cli.stored import DASH
     from fourtuple.core.snapshot.answers import origin_of_all
     from fourtuple.faces.text import doctor as face
     from fourtuple.verbs.doctor import doctor as verb
     from fourtuple.verbs.hosts import read_snapshot
 
-    if report is not None and report != DASH:
-        check_report(report)
+    check_one_output(report, as_json=as_json)
+    if report is not None:
+        check_place(report)
     snapshot, origin = None, None
     if file is not None:
         if for_s is not None:
@@ -53,12 +59,25 @@ def doctor(
     elif at is not None:
         raise UsageError("--at", "it chooses a moment of a recording", "Add --from FILE.")
     diagnosis = verb(for_s, snapshot)
-    if report is not None:
-        from fourtuple.faces.page import doctor as page
 
-        write_page(report, lambda: page.doctor_page(diagnosis), quiet=as_json)
-    if as_json:
-        print_json(diagnosis.to_json() | ({"from": origin.to_json()} if origin else {}))
-    elif report != DASH:
-        tell(*face.doctor_lines(diagnosis, everything=everything))
+    def show() -> None:
+        if as_json:
+            print_json(diagnosis.to_json() | ({"from": origin.to_json()} if origin else {}))
+        else:
+            tell(*face.doctor_lines(diagnosis, everything=everything))
+
+    def page() -> str:
+        from fourtuple.faces.page.doctor import doctor_page
+
+        return doctor_page(diagnosis)
+
+    if report != DASH:
+        show()
+    if report is not None:
+        try:
+            write_page(report, page, quiet=as_json)
+        except CannotError:  # no library to draw with
+            if report == DASH:
+                show()
+            raise
     sys.exit(EXIT_SHORT if diagnosis.limits_now else EXIT_REACHED)

@@ -57,6 +57,6 @@ def lab(
     range_ = parse_ports(ports, f"--ports {ports}")
     with verb(ports=range_, hash_entries=hash_entries, hosts=hosts, confined=not unconfined) as (setup, place):
         if not quiet:
-            tell(face.lab_line(setup.ports, setup.hash_entries, setup.hosts, setup.why_shared), to=sys.stderr)
+            tell(*face.lab_lines(setup.ports, setup.hash_entries, setup.hosts, setup.why_shared), to=sys.stderr)
         code = run_in(place, command)
     sys.exit(code)

@@ -1,5 +1,7 @@
 """`limits`: show how many more connections fit, and which limit decides."""
 
+import sys
+
 import click
 
 from fourtuple.cli.common import (
@@ -15,6 +17,7 @@ from fourtuple.cli.common import (
     print_json,
     told_apart,
 )
+from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 from fourtuple.faces.printer import tell
 
 
@@ -60,6 +63,9 @@ def limits(
     noport    by the kernel after bind(address, 0) with IP_BIND_ADDRESS_NO_PORT
     bind0     by bind(address, 0), a common mistake: one pool for all destinations
     explicit  by the program, with SO_REUSEADDR
+
+    Exit code: 0 if one more connection fits, or may fit; 1 if a limit leaves room for none, or the accept queue in
+    question is full.
     """
     from fourtuple.core.limits.strategy import Strategy
     from fourtuple.core.sockets.role import Role
@@ -84,3 +90,4 @@ def limits(
         print_json(found.to_json() | origin_of(host))
     else:
         tell(*origin_lines(host.origin), *face.limits_lines(found, everything=everything))
+    sys.exit(EXIT_SHORT if found.is_used_up else EXIT_REACHED)

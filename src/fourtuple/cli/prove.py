@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from fourtuple.cli.common import COUNT, NO_STORE, STORE, command_line, keeper_of, print_json, tell_kept
-from fourtuple.cli.report import check_report, write_report
+from fourtuple.cli.report import check_one_output, check_report, write_report
 from fourtuple.core.errors import UsageError
 from fourtuple.faces.printer import hand_over, tell
 
@@ -48,6 +48,7 @@ def prove(
     if connections is not None and "past-65536" not in {lesson.name for lesson in chosen}:
         raise UsageError("--connections", "only the lesson past-65536 uses it", "Add past-65536, or leave it out.")
     if page is not None:
+        check_one_output(page, as_json=as_json)
         check_report(page)
     proof = lessons.prove(chosen, connections)
     keeper = keeper_of(store, no_store=no_store)

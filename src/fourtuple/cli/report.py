@@ -38,6 +38,19 @@ def check_report(output: Path) -> None:
     for library in ("altair", "jinja2", "vl_convert"):
         if find_spec(library) is None:
             raise _missing(library)
+    check_place(output)
+
+
+def check_one_output(output: Path | None, *, as_json: bool, option: str = "--report") -> None:
+    """Raises UsageError if standard output is to have JSON and a page."""
+    if as_json and output == DASH:
+        raise UsageError(
+            f"--json and {option} -", "standard output can have only one format", f"Write one to a file: {option} FILE."
+        )
+
+
+def check_place(output: Path) -> None:
+    """Raises UsageError if there is no directory for the file."""
     if not output.parent.is_dir():
         raise UsageError(f"cannot write {output}", f"there is no directory {output.parent}")
 
@@ -48,9 +61,13 @@ def _missing(library: str | None) -> CannotError:
 
 def write_report(found: Any, output: Path, *, do_open: bool = False, quiet: bool = False) -> int:
     """Write the report, and print where it is unless `quiet` → the exit code."""
-    from fourtuple.faces.page import report as page
 
-    write_page(output, lambda: page.run_page(found), quiet=quiet)
+    def page() -> str:
+        from fourtuple.faces.page.report import run_page
+
+        return run_page(found)
+
+    write_page(output, page, quiet=quiet)
     if do_open:
         import webbrowser
 
@@ -62,6 +79,8 @@ def write_report(found: Any, output: Path, *, do_open: bool = False, quiet: bool
 
 def write_page(output: Path, page: Callable[[], str], *, quiet: bool = False) -> None:
     """Write the page to a file, or to standard output.
+
+    page: makes it, and imports what draws it
 
     Raises CannotError if a library for drawing is not installed, UsageError if the file cannot be written.
     """

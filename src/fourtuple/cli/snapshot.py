@@ -65,8 +65,10 @@ def snapshot(
     verb.check_recording(every_s, keep_s, int(most_bytes))
     moments = verb.record(file, keep_s=keep_s, most_bytes=int(most_bytes), read=read)
     tell(face.recording_line(file, every_s, keep_s))
+    last = None
     try:
         for moment in paced(moments, every_s):
+            last = moment
             tell(face.moment_line(moment))
     except KeyboardInterrupt:
-        tell(face.recorded_line(file))
+        tell(*face.recorded_lines(file, last))

@@ -1,6 +1,7 @@
 """`why`: explain a number, an errno, or what a log says."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from itertools import chain
@@ -16,9 +17,18 @@ if TYPE_CHECKING:
     from fourtuple.core.snapshot.records import Snapshot
 
 CHUNK_BYTES = 1 << 16
+# What Redis answers (-ERR max number of clients reached), a negative errno, a line that begins with a dash.
+_TEXT = re.compile(r"-(?:\d|[A-Z]{2}|.*\s)", re.DOTALL)
 
 
-@click.command()
+class _TextCommand(click.Command):
+    """A command whose arguments may begin with a dash, as texts do: they are no options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [f" {each}" if _TEXT.match(each) else each for each in args])
+
+
+@click.command(cls=_TextCommand)
 @click.argument("what", nargs=-1, required=True, metavar="WHAT...")
 @click.option("--dest", "destination", metavar="HOST:PORT", help="Destination of the connections in question.")
 @FIRST_ADDRESS
@@ -62,7 +72,7 @@ def why(
 
     if what == ("-",) == (file,):
         raise UsageError("why - --from -", "standard input is either the text or the snapshot", "Use a file for one.")
-    text = _begun(_standard_input()) if what == ("-",) else " ".join(what)
+    text = _begun(_standard_input()) if what == ("-",) else " ".join(what).strip()
     pasted = None if file is not None or not isinstance(text, str) else pasted_in(text)
     is_of_paste = pasted is not None and pid is None and netns is None  # then this host is asked only if it must be
     host = None if is_of_paste else host_of(file, at, pid=pid, netns=netns)

@@ -35,7 +35,8 @@ class Symptom:
 
 
 _FULL_PAIR = Symptom(
-    "source ports: every port of the range is taken for this source address and destination, or held by another socket",
+    "no free source port: every port in ip_local_port_range is in use for this source and destination, or is bound by"
+    " another socket",
     "Use more source addresses (--from), more destination ports, or a wider net.ipv4.ip_local_port_range"
     " with the ports of services reserved (`plan` lists both settings).",
     Extent.PAIR,

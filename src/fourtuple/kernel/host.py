@@ -13,7 +13,7 @@ from fourtuple.core.errors import CannotError
 from fourtuple.core.limits.facts import Motion, PortFacts, World
 from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.plan.claims import Claim
-from fourtuple.core.sockets.columns import Mask
+from fourtuple.core.sockets.columns import Mask, distinct
 from fourtuple.core.sockets.filter import EVERYWHERE, Where
 from fourtuple.core.sockets.owners import Holders
 from fourtuple.core.sockets.table import SOCKET, Chosen, Sockets, State
@@ -120,4 +120,4 @@ def _joined(tables: Iterable[Sockets]) -> Sockets:
 
 
 def _claims(ports: "np.ndarray[tuple[int], np.dtype[np.uint16]]", by: str) -> Iterator[Claim]:
-    return (Claim(port, port, by) for port in np.unique(ports).tolist())
+    return (Claim(port, port, by) for port in distinct(ports).tolist())

@@ -4,31 +4,32 @@ A private namespace lives exactly as long as its holder (`holder.py`), a process
 """
 
 import fcntl
-import json
 import os
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from fourtuple.core.errors import EXIT_CANNOT, CannotError
 from fourtuple.core.record import dataclass
-from fourtuple.kernel import children
 from fourtuple.kernel.proc.files import text_of
 from fourtuple.kernel.proc.sysctl import write_sysctl
 from fourtuple.kernel.syscalls import CLONE_NEWNET, CLONE_NEWUSER, setns, unshare
 
+if TYPE_CHECKING:
+    import subprocess
+    from concurrent.futures import ThreadPoolExecutor
+
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1  # include/uapi/linux/sockios.h, if.h
 SO_NETNS_COOKIE = 71  # include/uapi/asm-generic/socket.h
+OWN = "/proc/thread-self/ns/net"
 NAMED = "/run/netns"  # where ip-netns(8) keeps its namespaces
 READY = "ready"
 # To a process that passes signals on: kill the command and wait for it. If this process were killed itself, it might be
@@ -93,6 +94,9 @@ class Namespace:
             self._hold(replace(order, processes=False))
 
     def _hold(self, order: NamespaceOrder) -> None:
+        import json
+        import subprocess
+
         self._holder = subprocess.Popen(
             [sys.executable, "-m", HOLDER, "hold", json.dumps(asdict(order))],
             stdin=subprocess.PIPE,
@@ -118,15 +122,19 @@ class Namespace:
         """The command line that runs `command` inside. tied: it is killed when the process that starts it ends."""
         return [sys.executable, "-m", HOLDER, "enter" if tied else "visit", str(self.pid), *command]
 
-    def start(self, command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+    def start(self, command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
         """Start `command` inside the namespace; options are those of subprocess.Popen.
 
         If the namespace has processes of its own, this is the process that passes on signals and the exit code.
         """
+        import subprocess
+
+        from fourtuple.kernel import children
+
         with children.signals_held():
             return subprocess.Popen(self.command(command), **options)
 
-    def kill(self, program: subprocess.Popen[Any]) -> None:
+    def kill(self, program: "subprocess.Popen[Any]") -> None:
         """Kill a program that was started inside, and wait for it."""
         program.send_signal(KILL if self.processes else signal.SIGKILL)
         program.communicate()
@@ -146,6 +154,8 @@ class Namespace:
 
     def close(self) -> None:
         """End the holder, and every process inside if they have a PID namespace; others keep the namespace alive."""
+        import subprocess
+
         try:
             self._holder.communicate(timeout=CLOSE_S)
         except subprocess.TimeoutExpired:
@@ -270,22 +280,29 @@ class Walker:
     """A thread that goes from namespace to namespace: setns(2) moves one thread, so the process itself stays.
 
     Sockets that are opened there, /proc/thread-self/net and /proc/sys/net are those of the namespace, also in threads
-    that are started there.
+    that are started there. The caller's own namespace needs no such thread.
     """
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="netns")
+        self._thread: ThreadPoolExecutor | None = None
 
     def inside(self, place: Place, read: Callable[[], T]) -> T:
         """What `read` returns in that namespace. Raises NamespaceGoneError, PermissionError, and what `read` raises."""
+        if os.readlink(OWN) == place.netns:
+            return read()
+        if self._thread is None:
+            from concurrent.futures import ThreadPoolExecutor  # takes as long to import as the rest of this module
+
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="netns")
         return self._thread.submit(_inside, place, read).result()
 
     def close(self) -> None:
-        self._thread.shutdown()
+        if self._thread is not None:
+            self._thread.shutdown()
 
 
 def _inside(place: Place, read: Callable[[], T]) -> T:
-    if os.readlink("/proc/thread-self/ns/net") != place.netns:
+    if os.readlink(OWN) != place.netns:
         handle = _handle(place)
         try:
             setns(handle, CLONE_NEWNET)

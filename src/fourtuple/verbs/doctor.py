@@ -12,7 +12,7 @@ from fourtuple.core.sockets.numbering import HashCollisionError
 def doctor(for_s: float | None = None, snapshot: Snapshot | None = None) -> Diagnosis:
     """Look at every network namespace, process and cgroup that this user may see. Nothing is changed.
 
-    for_s:    look again after so many seconds, and judge counters by what they moved meanwhile; None: look once
+    for_s:    look again after this many seconds, and judge counters by how much they increased; None: look once
     snapshot: judge what this says instead of this host
 
     Raises CannotError; OSError if there is no /proc.

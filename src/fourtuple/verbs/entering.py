@@ -20,8 +20,8 @@ def go_into(pid: int | None, netns: str | None) -> dict[str, str]:
     pid:   the process whose namespace to enter; without permission this process stays where it is
     netns: a name from `ip netns add`, or a PID
 
-    Only for a program with one thread (setns(2)). Raises UsageError if the namespace does not exist, CannotError if it
-    cannot be entered.
+    Only for a program with one thread (setns(2)). Raises UsageError if there is none, CannotError if it cannot be
+    entered.
     """
     if pid is None and netns is None:
         return {}
@@ -46,8 +46,14 @@ def go_into(pid: int | None, netns: str | None) -> dict[str, str]:
         if error.errno not in NO_NAMESPACE:
             reason = f"{error.strerror}: only root or the user who created it can enter it"
             raise CannotError(f"the network namespace {quoted(netns or str(pid))}", reason) from None
-        raise UsageError(
-            f"the network namespace {quoted(netns or str(pid))}",
-            "no process has this PID, and `ip netns` does not list this name",
-        ) from None
+        raise UsageError(*_absent(pid, netns)) from None
     return outside
+
+
+def _absent(pid: int | None, netns: str | None) -> tuple[str, str]:
+    """What was asked for, and that it is not there."""
+    if netns is None:
+        return f"--pid {pid}", "no such process"
+    if number_of(netns) is not None:
+        return f"--netns {netns}", "no such process"
+    return f"--netns {quoted(netns)}", "`ip netns` does not list this name"

@@ -33,7 +33,6 @@ from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.reach import foreign
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.core.talk.script import Script
-from fourtuple.core.talk.template import Template
 from fourtuple.core.units import format_count
 from fourtuple.engine.control import Control, Cookies, interruptible, now_ns
 from fourtuple.engine.crews.choose import crew_of
@@ -96,7 +95,7 @@ def prepare(options: HoldOptions) -> HoldOrder:
     """
     options.check()
     kind_of(options.session, options.script)  # raises for a certificate that cannot be read, and the like
-    message = _message(options)
+    script = _script(options.script)
     soft_before, _ = process.raise_soft_files()
     seen = look(
         options.destinations,
@@ -121,15 +120,14 @@ def prepare(options: HoldOptions) -> HoldOrder:
     space = usable(seen.space, seen.uses[0], seen.strategy, options.wanted)
     here = {address for address in targets_of(space) if addresses.is_local(address)}
     start = start_of("hold", seen.world, soft_before=soft_before)
-    return replace(order_of(options, seen, space, here, choice, start), message=message)
+    return replace(order_of(options, seen, space, here, choice, start), script=script)
 
 
-def _message(options: HoldOptions) -> Template | None:
-    """The message with the lines of the files that it names; None: there is none. Raises UsageError, CannotError."""
-    message = message_of(options.session, options.script)
-    if message is None or not message.files:
-        return message
-    return message.with_lines({path: read_content(path, allow_empty=True) for path in message.files})
+def _script(script: Script) -> Script:
+    """The script with the lines of the files that it names. Raises UsageError, CannotError."""
+    if not script.files:
+        return script
+    return script.with_lines({path: read_content(path, allow_empty=True) for path in script.files})
 
 
 def order_of(
@@ -247,7 +245,7 @@ def job_of(order: HoldOrder) -> HoldJob:
     """What the engine is to do."""
     options = order.options
     every_s = EVERY_S if options.every_s is None else options.every_s
-    kind = kind_of(options.session, options.script)
+    kind = kind_of(options.session, order.script)
     return HoldJob(
         plan=order.plan,
         how=How(order.bind, order.port_range, options.timeout_s if options.speaks else None),
@@ -258,7 +256,7 @@ def job_of(order: HoldOrder) -> HoldJob:
         reconnect=options.reconnect,
         talk=_talk(options.script, every_s) if options.talks and kind is None else None,
         kind=kind,
-        message=order.message,
+        message=message_of(options.session, order.script),
         every_s=every_s,
     )
 

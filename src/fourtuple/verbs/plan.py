@@ -1,6 +1,7 @@
 """`plan`: do N connections fit, and what makes them fit? `hold` asks the same before it opens anything."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
@@ -21,6 +22,7 @@ from fourtuple.core.plan.assume import NOTHING, parse_assumptions
 from fourtuple.core.plan.claims import Claim, Reservation, quietest
 from fourtuple.core.plan.fit import Fit, Means, Says
 from fourtuple.core.plan.nat import KEPT, PORTS, ROUTERS, nat_budget
+from fourtuple.core.plan.servers import LocalServer, server_checks, server_ways, shares
 from fourtuple.core.plan.settings import RANGE
 from fourtuple.core.plan.unknown import WATCHES, PlanCase, with_unknown
 from fourtuple.core.record import dataclass
@@ -116,21 +118,37 @@ def plan(wanted: int, destinations: Sequence[str], *, host: Host | None = None, 
     )
     absent = tuple(str(address) for address in absent_sources(seen.space, host)) if asked.sources else ()
     each = asked.wanted_each
-    choice = _loop_here(fitting(each, seen.world.free_memory)) if host.origin is None else None
+    choice = loop_here(seen, each, asked.rate_per_s) if host.origin is None else None
     counted = frozenset({WATCHES, FILES})
     if choice is not None:  # hold uses more processes than one, or sockets without a descriptor
         counted = frozenset() if choice.name is LoopName.RING else frozenset({WATCHES})
     planned = PlanCase(seen.case, each, counted, asked.churn_per_s is not None)
-    checks = with_unknown(checks_of(seen, each, choice), planned)
+    servers = local_servers(seen, host)
+    checks = with_unknown((*checks_of(seen, each, choice), *server_checks(servers, seen.full, each)), planned)
     means = means_of(seen, asked.destinations, reservation_of(seen, checks))
-    return fit_of(asked, seen, means, checks, absent, assumed)
+    return fit_of(asked, seen, means, checks, absent, assumed, servers)
 
 
-def _loop_here(connections: int) -> "Choice":
-    """The loop that `hold` would take on this host."""
+def loop_here(seen: Look, wanted: int, rate_per_s: float | None) -> "Choice":
+    """The loop that `hold` would take on this host, with the processes that it would start."""
     from fourtuple.engine.loops.choose import choose
 
-    return choose(LoopName.AUTO, connections=connections)
+    free = seen.world.free_memory
+    return choose(LoopName.AUTO, connections=fitting(wanted, free), rate_per_s=rate_per_s, free_bytes=free.free_bytes)
+
+
+def local_servers(seen: Look, host: Host) -> tuple[LocalServer, ...]:
+    """The processes of this host that listen at the destinations, as far as this user may see them."""
+    listeners = seen.listeners
+    if listeners is None or not len(listeners):
+        return ()
+    holders = host.holders(listeners["inode"])
+    found = []
+    for number, share in shares(listeners, seen.space.destinations, holders).items():
+        pid, name = holders.processes[number]
+        with suppress(UsageError):  # it has ended, or the snapshot does not have it
+            found.append(LocalServer(pid, name, share, host.world(pid)))
+    return tuple(found)
 
 
 def fit_of(
@@ -140,6 +158,7 @@ def fit_of(
     checks: Sequence[fit.Check],
     absent: tuple[str, ...],
     assumed: Mapping[str, str] = NOTHING,
+    servers: Sequence[LocalServer] = (),
 ) -> Fit:
     """What follows from the options and from what was seen. Pure: it reads nothing."""
     space, each, machines = seen.space, options.wanted_each, options.machines
@@ -161,7 +180,7 @@ def fit_of(
             churn_per_s=options.churn_per_s or 0.0,
             assumed={name: int(value) for name, value in assumed.items() if name in (PORTS, KEPT)},
         )
-    ways = tuple(fit.ways(checks, means, seen.world, each))
+    ways = (*fit.ways(checks, means, seen.world, each), *server_ways(servers, checks, each))
     says = min((check.says for check in checks), key=fit.WORST_FIRST.index, default=Says.OK)
     known = Interval.tightest(c.room for c in checks if c.room is not None)
     return Fit(
@@ -196,6 +215,8 @@ def fit_of(
         else None,
         assumed=tuple(f"{name} = {value or 'none'}" for name, value in assumed.items()),
         resolved=seen.resolved,
+        full=seen.full,
+        waiting=means.ports.waiting if means else 0,
     )
 
 
@@ -254,14 +275,17 @@ def means_of(seen: Look, destinations: Sequence[str], reservation: Reservation |
     start = max(fit.WIDEST.start, facts.unprivileged_start)
     reservation = reservation or Reservation.of(facts, range(start, fit.WIDEST.stop), ())
     own = quietest(fit.WIDEST, reservation.reserved(facts))
+    fresh, because = _fresh(use, facts, seen.strategy)
     return Means(
         space=seen.space,
         strategy=seen.strategy,
         facts=facts,
         ports=seen.ports,
-        fresh=_fresh(use, facts, seen.strategy),
-        wide=_fresh(use, reservation.widened(facts), Strategy.LATE),
-        explicit=_fresh(use, facts, Strategy.EXPLICIT, Ranges([own])),
+        fresh=fresh.least,
+        hoped=fresh.most,
+        because=because,
+        wide=_fresh(use, reservation.widened(facts), Strategy.LATE)[0].least,
+        explicit=_fresh(use, facts, Strategy.EXPLICIT, Ranges([own]))[0].least,
         own=own,
         reservation=reservation,
         spare=_spare(seen),
@@ -286,13 +310,14 @@ def reservation_of(seen: Look, checks: Sequence[fit.Check]) -> Reservation | Non
     return reservation_for(facts, also, host=seen.host)
 
 
-def _fresh(use: PortUse, facts: PortFacts, strategy: Strategy, ports: Ranges | None = None) -> int:
-    """The ports that a pair without connections has, at least."""
+def _fresh(use: PortUse, facts: PortFacts, strategy: Strategy, ports: Ranges | None = None) -> tuple[Interval, str]:
+    """(the ports that a pair without connections has, why that is not exact)."""
     empty = replace(use, towards=use.towards[:0], pairs=use.pairs[:0])
     if ports is not None:
         empty = replace(empty, space=replace(use.space, ports=ports))
     found = empty.room(facts, strategy)
-    return found.room.least // (use.space.sources.size if strategy is Strategy.BIND0 else found.pairs)
+    pools = use.space.sources.size if strategy is Strategy.BIND0 else found.pairs
+    return Interval(found.room.least // pools, found.room.most // pools), "; ".join(found.because)
 
 
 def _spare(seen: Look) -> list[Address]:

@@ -13,6 +13,7 @@ from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.ports import PortUse
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.snapshot.host import Host
+from fourtuple.core.sockets.columns import in_states
 from fourtuple.core.sockets.table import State
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec, Resolved, parse_addresses
 from fourtuple.core.space.ranges import Ranges
@@ -159,7 +160,7 @@ def usable(space: TupleSpace, use: PortUse, strategy: Strategy, wanted: int) -> 
     if strategy is not Strategy.EXPLICIT:
         return space.without_ports(np.flatnonzero(use.bound).tolist())
     quiet = space.without_ports(np.flatnonzero(use.owned).tolist())
-    held = use.local[np.isin(use.local["state"], (State.LISTEN, State.CLOSE))]
+    held = use.local[in_states(use.local["state"], (State.LISTEN, State.CLOSE))]
     return quiet if quiet.size >= wanted else space.without_ports(held["local_port"].tolist())
 
 

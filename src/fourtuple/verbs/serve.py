@@ -218,6 +218,9 @@ def conclude(order: ServeOrder, ending: ServeEnding) -> ServeRecord:
         cpu_user_s=round(last.cpu_user_s, 3),
         cpu_system_s=round(last.cpu_system_s, 3),
         waiting=ending.waiting,
+        scheme=order.options.scheme,
+        sessions=last.sessions,
+        reasons=dict(last.reasons),
     )
     return replace(record, outcome=judge_serve(record, order.options.require))
 

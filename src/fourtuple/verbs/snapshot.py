@@ -26,14 +26,14 @@ class RecordedMoment:
     """What a recorder has just written.
 
     size_bytes, moments: of the whole file
-    cpu_share:           the recorder's use of one CPU since it began
+    cpu_share:           the recorder's use of one CPU since the first moment; None: this is the first
     """
 
     snapshot: Snapshot
     frame_bytes: int
     size_bytes: int
     moments: int
-    cpu_share: float
+    cpu_share: float | None
 
 
 def take(*, arguments: bool = False, netns: str | None = None) -> Snapshot:
@@ -71,7 +71,7 @@ def record(
     """
     path = Path(os.path.realpath(file))
     frames = _existing(file)
-    began_s, used_s, is_first = time.monotonic(), _cpu_s(), True
+    began_s, used_s, is_first = 0.0, 0.0, True
     while True:
         snapshot = read()
         frame = framed(snapshot.at_s, encode(snapshot))
@@ -86,8 +86,9 @@ def record(
             with open(os.open(path, os.O_WRONLY | os.O_APPEND | NOFOLLOW), "ab") as recording:
                 recording.write(frame)
             frames = [*frames, Frame(snapshot.at_s, size + HEAD_BYTES, size + len(frame))]
-        is_first = False
-        share = (_cpu_s() - used_s) / max(1e-9, time.monotonic() - began_s)
+        share = None if is_first else (_cpu_s() - used_s) / max(1e-9, time.monotonic() - began_s)
+        if is_first:  # it takes longer than the others, and an interval follows it
+            began_s, used_s, is_first = time.monotonic(), _cpu_s(), False
         yield RecordedMoment(snapshot, len(frame), frames[-1].stop, len(frames), share)
 
 

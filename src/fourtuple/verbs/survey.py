@@ -1,7 +1,7 @@
 """The survey behind `limits`, `plan`, `why` and `hold`: the world, the ports, and the room that each limit leaves."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from fourtuple.core.limits.weigh import weigh
 from fourtuple.core.plan.assume import NOTHING, assumed_world
 from fourtuple.core.record import dataclass
 from fourtuple.core.snapshot.host import Host
+from fourtuple.core.sockets.columns import is_in
 from fourtuple.core.sockets.ends import serving
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, full_queues
@@ -37,6 +38,7 @@ class Look:
     space:    the sources and destinations in question
     resolved: names among the destinations that have several addresses
     host:     the one that was asked; None: this one
+    listeners: the relevant listeners of this host: those of the server, or those at the destinations; None: unknown
     uses:     port use of the space, or of its parts, each with its own source; empty if the port range is unknown
     ports:    the room of all uses together; None: the port range is unknown, or the role is server
     full:     relevant listeners whose accept queue is full now
@@ -55,6 +57,7 @@ class Look:
     verdicts: tuple[Verdict, ...]
     resolved: tuple[Resolved, ...] = ()
     host: Host | None = None
+    listeners: Sockets | None = None
 
     @property
     def can_probe(self) -> bool:
@@ -123,11 +126,8 @@ def look(
         running=pid is not None,
         **_far_ends(host, space, ports, anywhere=not destinations),
     )
-    full: list[str] = []
-    if role is Role.SERVER and listeners is not None:
-        full = full_queues(listeners)
-    elif uses and destinations:
-        full = full_queues(_listening_at(space, uses[0].listens))
+    if role is Role.CLIENT:
+        listeners = _listening_at(host, space, uses[0].listens) if uses and destinations else None
     verdicts = weigh(case)
     return Look(
         world,
@@ -136,12 +136,13 @@ def look(
         strategy,
         tuple(uses),
         ports,
-        tuple(full),
+        () if listeners is None else tuple(full_queues(listeners)),
         probed,
         case,
         verdicts,
         resolved,
         host,
+        listeners,
     )
 
 
@@ -185,14 +186,26 @@ def _listeners(listens: Sockets, world: World) -> Sockets | None:
     """The listeners of the process; None: it has none, or they are not readable."""
     if world.process.sockets is None:
         return None
-    listens = listens[np.isin(listens["inode"], np.fromiter(world.process.sockets, np.uint64))]
+    listens = listens[is_in(listens["inode"], np.sort(np.fromiter(world.process.sockets, np.uint64)))]
     return listens if len(listens) else None
 
 
-def _listening_at(space: TupleSpace, listens: Sockets) -> Sockets:
-    """The listeners of this namespace at the destinations, by their address or the wildcard."""
-    at_destinations: Sockets = listens[serving(listens, space.destinations)]
+def _listening_at(host: Host, space: TupleSpace, listens: Sockets) -> Sockets:
+    """The listeners of this namespace at those destinations that are on this host, by their address or the wildcard."""
+    found: Sockets = listens[serving(listens, space.destinations)]
+    if not len(found):
+        return found
+    parts = [(Ranges(_local(host, space, addresses)), ports) for addresses, ports in space.destinations.parts]
+    here = Destinations(tuple((addresses, ports) for addresses, ports in parts if addresses.size))
+    at_destinations: Sockets = found[serving(found, here)]
     return at_destinations
+
+
+def _local(host: Host, space: TupleSpace, addresses: Ranges) -> Iterator[range]:
+    """Those of the addresses that are on this host; only the first MOST_ADDRESSES are examined."""
+    for value in itertools.islice(addresses, MOST_ADDRESSES):
+        if host.is_local(space.address(value)):
+            yield range(value, value + 1)
 
 
 def queue_of(listeners: Sockets | None, by: str) -> Queue | None:
@@ -212,10 +225,10 @@ def _far_ends(host: Host, space: TupleSpace, ports: PortRoom | None, *, anywhere
     """`here`, `peers` and `per_peer` of a Case; only the first MOST_ADDRESSES of each part are examined."""
     if anywhere:
         return {}
-    values = [value for each, _ in space.destinations.parts for value in itertools.islice(each, MOST_ADDRESSES)]
-    here = sum(host.is_local(space.address(value)) for value in values)
+    count = sum(min(each.size, MOST_ADDRESSES) for each, _ in space.destinations.parts)
+    here = sum(1 for each, _ in space.destinations.parts for _ in _local(host, space, each))
     return {
-        "here": here == len(values),
-        "peers": len(values) - here,
-        "per_peer": ports.ceiling // len(values) if ports else 0,
+        "here": here == count,
+        "peers": count - here,
+        "per_peer": ports.ceiling // count if ports else 0,
     }

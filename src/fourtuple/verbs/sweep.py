@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections import Counter as Tally
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -11,12 +12,14 @@ import numpy as np
 from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.numbers import number_of
 from fourtuple.core.snapshot.records import HostNamespace, Snapshot, UnixListener
+from fourtuple.core.sockets.columns import distinct
 from fourtuple.core.units import format_count
 from fourtuple.kernel.probes import behaviours
 from fourtuple.kernel.proc.meminfo import read_host_memory, read_total_bytes
 from fourtuple.kernel.proc.netstat import read_drops
 from fourtuple.kernel.proc.pid import usable_cpus
 from fourtuple.kernel.proc.processes import LINKS_MOST, SeenProcesses, read_processes
+from fourtuple.kernel.proc.sysctl import OF_THE_HOST as OF_THE_HOST_ALONE
 from fourtuple.kernel.proc.sysctl import host_sysctls
 from fourtuple.kernel.proc.world import read_threads
 from fourtuple.kernel.process import PAGE_BYTES
@@ -79,7 +82,7 @@ def sweep(*, arguments: bool = False, attributed: bool = False, links_most: int 
         namespaces={inside.place.netns: _namespace(inside, seen) for inside in insides},
         processes=seen.processes,
         cgroups=cgroups_of([*paths, *above]),
-        unseen=tuple(_unseen(seen, insides)),
+        unseen=tuple(_unseen(seen, insides, sysctls)),
     )
 
 
@@ -98,7 +101,7 @@ def _namespace(inside: Inside, seen: SeenProcesses) -> HostNamespace:
     udp_ports, udp_pids = None, Tally[int]()
     if inside.udp is not None:
         bound = inside.udp[inside.udp["local_port"] > 0]
-        udp_ports = tuple(np.unique(bound["local_port"]).tolist())
+        udp_ports = tuple(distinct(bound["local_port"]).tolist())
         udp_pids.update(owner for owner in seen.pids_of(bound["inode"]).tolist() if owner > 0)
     tracked = number_of(inside.sysctls.get("net.netfilter.nf_conntrack_count", ""))
     return HostNamespace(
@@ -133,9 +136,11 @@ def _processes(count: int) -> str:
     return "1 process" if count == 1 else f"{format_count(count)} processes"
 
 
-def _unseen(seen: SeenProcesses, insides: list[Inside]) -> list[str]:
-    """Sentences: what this user could not see."""
+def _unseen(seen: SeenProcesses, insides: list[Inside], sysctls: Mapping[str, str]) -> list[str]:
+    """Sentences: what this user could not see. sysctls: those of the host"""
     sentences = list(seen.unseen)
+    if missing := sorted(OF_THE_HOST_ALONE - sysctls.keys()):
+        sentences.append(f"{', '.join(missing)}: only the host's own network namespace has them")
     if seen.hidden:
         hidden = _processes(seen.hidden)
         sentences.append(f"the sockets and inotify instances of {hidden} that this user may not inspect")

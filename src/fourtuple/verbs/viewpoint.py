@@ -11,11 +11,12 @@ import numpy as np
 from fourtuple.core.census.records import By, Census, PairCount, Source
 from fourtuple.core.census.usage import Usage
 from fourtuple.core.census.view import View
-from fourtuple.core.errors import ShortfallError, UsageError
+from fourtuple.core.errors import CannotError, ShortfallError, UsageError
 from fourtuple.core.limits.facts import World
 from fourtuple.core.numbers import number_of
 from fourtuple.core.snapshot.host import Host
 from fourtuple.core.snapshot.records import HostNamespace, HostProcess, Snapshot
+from fourtuple.core.sockets.columns import is_in
 from fourtuple.core.sockets.filter import EVERYWHERE
 from fourtuple.core.sockets.owners import Owners
 from fourtuple.core.sockets.role import Role
@@ -28,6 +29,7 @@ from fourtuple.verbs.census import CONNECTED
 from fourtuple.verbs.survey import Look, look, queue_of
 
 IPV6_OFF = "net.ipv6.conf.all.disable_ipv6"
+CEILINGS = ("net.core.somaxconn", "net.ipv4.tcp_max_syn_backlog", "fs.nr_open", "kernel.pid_max", "kernel.threads-max")
 MOST_PAIRS = 1000  # pairs that are searched for the target
 HERE = "this host"  # the source of a sweep
 MOST_HOLDERS, MOST_OWNERS, MOST_FULL = 4, 3, 4
@@ -76,16 +78,18 @@ class Viewpoint:
             pair=pair,
             owners=str(pair.owners) if pair else "",
             ports=seen.ports,
-            destinations=sum(isinstance(row, PairCount) and row.role is Role.CLIENT for row in found.rows),
+            destinations=sum(isinstance(row, PairCount) and row.role is Role.CLIENT for row in found.rows)
+            if self._read_from
+            else None,
             queue=queue_of(listening, self._read_from),
             full=full_queues(listening[listening["local_port"] == end.port] if end else listening)[:MOST_FULL],
             unix=self._unix(finding),
             local=None if end is None else self._host.is_local(end.address),
-            listens=None if end is None else self._listens(end),
+            listens=None if end is None or not self._read_from else self._listens(end),
             has_source=self._has_source(finding),
             tentative=self._tentative(finding),
             holders=tuple(self._holders(finding.port)),
-            close_wait=found.sockets.get(State.CLOSE_WAIT.name, 0),
+            close_wait=found.sockets.get(State.CLOSE_WAIT.name, 0) if self._read_from else None,
             close_wait_owners=", ".join(filter(None, (str(leak.owners) for leak in found.leaks[:MOST_OWNERS]))),
             asked=pid is not None,
             limits=dict(self._limits(seen.world, pid)),
@@ -117,11 +121,18 @@ class Viewpoint:
     def ceilings(self) -> dict[str, int]:
         """The limits here, by name."""
         seen, _ = self._look(None, self.pid)
-        return {verdict.limit: verdict.ceiling for verdict in seen.verdicts if verdict.ceiling}
+        settings = {name: value for name in CEILINGS if (value := seen.world.number(name))}
+        return settings | {verdict.limit: verdict.ceiling for verdict in seen.verdicts if verdict.ceiling}
 
     def unknown(self) -> dict[str, str]:
         """What could not be read here, and why."""
-        return dict(self._look(None, self.pid)[0].world.why_not)
+        return dict(self._world.why_not)
+
+    @property
+    def _world(self) -> World:
+        """The world of the given process, or of any, as a survey has seen it, whatever its target."""
+        seen = next((seen for (_, pid), (seen, _) in self._looks.items() if pid == self.pid), None)
+        return (seen or self._look(None, self.pid)[0]).world
 
     @cached_property
     def _listeners(self) -> Sockets:
@@ -129,7 +140,11 @@ class Viewpoint:
 
     @cached_property
     def _folded(self) -> tuple[tuple[Usage, Sockets], str]:
-        return self._host.fold(partial(self._fold, self._listeners), CONNECTED)
+        fold = partial(self._fold, self._listeners)
+        try:
+            return self._host.fold(fold, CONNECTED)
+        except CannotError:  # a paste without the sockets, which tells other things
+            return fold(()), ""
 
     @property
     def _read_from(self) -> str:
@@ -140,7 +155,7 @@ class Viewpoint:
         """The busiest pairs; the owners of the sockets that a finding may be about are looked for once."""
         usage, _ = self._folded[0]
         view = View.of(usage, By.PAIR, MOST_PAIRS)
-        world = self._look(None, self.pid)[0].world
+        world = self._world
         taken = Source("", "", world.netns, world.kernel, self._read_from, None, 0)
         return view.census(taken, world, self._owned)
 
@@ -153,12 +168,12 @@ class Viewpoint:
     def _fold(self, listeners: Sockets, tables: Iterable[Sockets]) -> tuple[Usage, Sockets]:
         """The usage, and the sockets with the local ports in question, listeners first."""
         ports = np.array(sorted(self._ports), np.int64)
-        kept = [recast(listeners[np.isin(listeners["local_port"], ports)], SOCKET)]
+        kept = [recast(listeners[is_in(listeners["local_port"], ports)], SOCKET)]
 
         def passed() -> Iterator[Sockets]:
             for table in tables:
                 if len(ports):
-                    kept.append(table[np.isin(table["local_port"], ports)])
+                    kept.append(table[is_in(table["local_port"], ports)])
                 yield table
 
         usage = Usage.of(passed(), listeners, None, EVERYWHERE)

@@ -14,11 +14,13 @@ from fourtuple.core.snapshot.pastes.paste import paste
 from fourtuple.core.snapshot.records import HostNamespace, Snapshot
 from fourtuple.core.space.endpoints import Endpoint, EndpointSpec, Resolved
 from fourtuple.core.units import format_count
+from fourtuple.core.visible import visible
 from fourtuple.core.why.catalogue.rows import catalogue, phrases
 from fourtuple.core.why.findings import Finding, System
 from fourtuple.core.why.judge import Why, fit_of, judge
 from fourtuple.core.why.leads import target_of
-from fourtuple.core.why.reader import PHRASES, read_findings
+from fourtuple.core.why.reader import BLOCK, PHRASES, TextRead, read_text
+from fourtuple.core.why.reader.errnos import no_errno
 from fourtuple.core.why.scene import Bearing, Scene
 from fourtuple.core.why.when import bearing_of
 from fourtuple.verbs.hosts import here
@@ -57,14 +59,18 @@ def why(
 
     Raises UsageError, CannotError.
     """
-    findings, pasted = _read([text] if isinstance(text, str | bytes) else text)
+    read, pasted = _read([text] if isinstance(text, str | bytes) else text)
+    findings = read.findings
+    if not findings and isinstance(text, str) and (says := no_errno(text)):
+        raise UsageError(f"why {text.strip()}", says, "Give a number, an errno, or lines of a log.")
+    cut = (f"the end of {_lines(read.cut)} longer than {format_count(BLOCK)} characters",) if read.cut else ()
     resolved: tuple[Resolved, ...] = ()
     end: Endpoint | None = None
     is_given = host is not None and host.origin is not None
     if destination is not None:
         end, resolved = _destination(destination, host or here(), first_address=first_address)
     if not findings:
-        return Why((), {}, resolved, pasted=pasted.source if pasted else "")
+        return Why((), {}, resolved, unseen=cut, pasted=pasted.source if pasted else "")
     explained = findings[:MOST_EXPLAINED]
     targets = [str(end) if end else target_of(each) for each in explained]
     answer = None
@@ -76,7 +82,9 @@ def why(
         answer = _judged(explained, targets, host or here(), pid, everywhere=everywhere, ask=ask, elsewhere=elsewhere)
     more = len(findings) - len(explained)
     beyond = (f"{format_count(more)} more kinds of failures in the text, which are not weighed",) if more else ()
-    return replace(answer, resolved=resolved, unseen=(*beyond, *answer.unseen), pasted=pasted.source if pasted else "")
+    return replace(
+        answer, resolved=resolved, unseen=(*beyond, *cut, *answer.unseen), pasted=pasted.source if pasted else ""
+    )
 
 
 def _judged(
@@ -99,11 +107,26 @@ def _judged(
         bearings = [bearing_of(each, now, elsewhere=elsewhere) for each in findings]
     looks = _Looks(host, snapshot, findings, pid=pid, everywhere=everywhere, ask=ask)
     scenes = [looks.scene(*each) for each in zip(findings, bearings, targets, strict=True)]
+    if logged := _logged(snapshot):
+        scenes = [replace(scene, logged=logged) for scene in scenes]
     own, root = looks.own, os.geteuid() == 0
-    answer = judge(scenes, own.ceilings(), own.unknown(), rows=catalogue(), root=root)
+    ceilings = own.ceilings() if any(each.number is not None for each in findings) else {}
+    answer = judge(scenes, ceilings, own.unknown(), rows=catalogue(), root=root)
     # Where else the cause may be is of interest as long as it was not seen.
     is_seen = all(each.explanations and each.explanations[0].evidence for each in answer.findings)
-    return replace(answer, unseen=tuple(looks.unseen) if any(bearings) and not is_seen else ())
+    if elsewhere:  # what this host says is of no interest
+        answer = replace(answer, findings=tuple(replace(each, host_now=()) for each in answer.findings))
+    source = host.origin.source if host.origin else ""
+    return replace(answer, source=source, unseen=tuple(looks.unseen) if any(bearings) and not is_seen else ())
+
+
+def _logged(snapshot: Snapshot) -> dict[str, str]:
+    """The causes that the kernel's log in a paste reports, each with the first line that does."""
+    found: dict[str, str] = {}
+    for finding in read_text([f"{line}\n" for line in snapshot.log], PHRASES).findings if snapshot.log else ():
+        for cause in finding.causes[:1]:
+            found.setdefault(cause, visible(finding.text))
+    return found
 
 
 class _Looks:
@@ -120,7 +143,7 @@ class _Looks:
         ask: bool,
     ) -> None:
         ports = frozenset(each.port for each in findings if each.port is not None)
-        netns = host.world(pid, details=False).netns
+        netns = _own_netns() if pid is None and host.origin is None else host.world(pid, details=False).netns
         self.own = Viewpoint(host, snapshot, snapshot.namespaces.get(netns), ports, pid, _whose(host), ask=ask)
         self.unseen: list[str] = []
         others = [each for each in snapshot.namespaces.values() if each.netns != netns] if everywhere else []
@@ -175,8 +198,12 @@ def subject_of(inside: HostNamespace, snapshot: Snapshot) -> str:
     return "; ".join(filter(None, (owner, f"network namespace {named or inside.netns}", who)))
 
 
-def _read(chunks: Iterable[str | bytes]) -> tuple[tuple[Finding, ...], Snapshot | None]:
-    """The findings of the text, and the host that output of tools in it tells of; None: there is no such output.
+def _lines(count: int) -> str:
+    return "1 line that is" if count == 1 else f"{format_count(count)} lines that are"
+
+
+def _read(chunks: Iterable[str | bytes]) -> tuple[TextRead, Snapshot | None]:
+    """What the text says, and the host that output of tools in it tells of; None: there is no such output.
 
     Ctrl-C on a text without an end gives what was found so far. Raises UsageError.
     """
@@ -191,12 +218,18 @@ def _read(chunks: Iterable[str | bytes]) -> tuple[tuple[Finding, ...], Snapshot 
                     kept.append(chunk)
                 yield chunk
 
-    findings = tuple(read_findings(passed(), (*PHRASES, *phrases())))
+    read = read_text(passed(), (*PHRASES, *phrases()))
     if empty:
         raise UsageError("why", "the text is empty", "Give a number, an errno, or lines of a log.")
     whole = "".join(each if isinstance(each, str) else each.decode(errors="replace") for each in kept)
     pasted = paste(whole) if size <= MOST_PASTE else None
-    return findings, pasted if pasted and pasted.source not in LOGS else None
+    return read, pasted if pasted and pasted.source not in LOGS else None
+
+
+def _own_netns() -> str:
+    from fourtuple.kernel.netns import own_netns
+
+    return own_netns()
 
 
 def _sweep() -> Snapshot:

@@ -782,7 +782,7 @@ def test_a_census_of_pairs_says_what_the_oracle_says(world: World) -> None:
         assert {process.name: process.sockets for process in row.owners.processes} == {
             name: owners[name] for name in ("app", "nginx") if owners[name]
         }
-        rest = row.owners.not_visible, row.owners.no_descriptor, row.owners.kernel
+        rest = row.owners.not_visible, row.owners.no_descriptor, row.owners.kernel, row.owners.unknown
         assert rest == tuple(owners[name] for name in NAMELESS)
 
 

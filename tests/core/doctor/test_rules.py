@@ -364,7 +364,7 @@ def test_the_worst_comes_first_and_says_what_to_do() -> None:
 
     assert [trouble.rank for trouble in diagnosis.findings] == [Rank.FAILS, Rank.NEAR, Rank.SO_FAR]
     assert diagnosis.findings[0].key == "source-ports"
-    assert diagnosis.first.startswith("First, for nginx.service, nginx (812): ")
+    assert diagnosis.first.startswith("Start with nginx.service, nginx (812): ")
 
 
 def test_cures_that_this_user_can_apply_come_first() -> None:

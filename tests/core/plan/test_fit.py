@@ -127,9 +127,9 @@ class Asked(NamedTuple):
     def room(self, space: TupleSpace, strategy: Strategy | None = None) -> PortRoom:
         return PortUse.of([self.rows], space).room(self.facts, strategy or self.strategy)
 
-    def fresh(self, strategy: Strategy | None = None, ports: Ranges | None = None) -> int:
+    def fresh(self, strategy: Strategy | None = None, ports: Ranges | None = None) -> Interval:
         found = self.room(self.space(destination=NOWHERE, ports=ports), strategy)
-        return found.room.least // found.pairs
+        return Interval(found.room.least // found.pairs, found.room.most // found.pairs)
 
     @property
     def widened(self) -> "Asked":
@@ -143,9 +143,11 @@ class Asked(NamedTuple):
             strategy=self.strategy,
             facts=self.facts,
             ports=self.room(space),
-            fresh=self.fresh(),
-            wide=self.widened.fresh(Strategy.LATE),
-            explicit=self.fresh(Strategy.EXPLICIT, Ranges([WIDEST])),
+            fresh=self.fresh().least,
+            hoped=self.fresh().most,
+            because="nobody knows",
+            wide=self.widened.fresh(Strategy.LATE).least,
+            explicit=self.fresh(Strategy.EXPLICIT, Ranges([WIDEST])).least,
             own=WIDEST,
             reservation=Reservation.of(self.facts, WIDEST, ()),
             spare=(),
@@ -213,7 +215,15 @@ def from_text(text: str) -> list[EndpointSpec]:
 
 
 def rooms_of(question: Asked, way: Way) -> Iterator[int]:
-    """What there surely is with this way taken; then, where it is a matter of how many more, with one fewer."""
+    """What there is with this way taken, for certain, or at most if the way is not sure.
+
+    Then, where it is a matter of how many more, the same with one fewer.
+    """
+
+    def room(space: TupleSpace) -> int:
+        found = question.room(space).room
+        return found.least if way.sure else found.most
+
     if way.changes:
         (change,) = way.changes
         low, high = map(int, change.after.split())
@@ -224,19 +234,20 @@ def rooms_of(question: Asked, way: Way) -> Iterator[int]:
         last = int(way.options.rpartition("-")[2])
         assert way.options == f"127.0.0.9:{question.first}-{last}"
         for destination in (way.options, f"127.0.0.9:{question.first}-{last - 1}"):
-            yield question.room(question.space(destination=destination)).room.least
+            yield room(question.space(destination=destination))
     elif way.options:
         specs = from_text(way.options)
         hosts = [spec.host for spec in specs]
         (ports,) = {spec.ports for spec in specs}  # verbs/request.py: every --from must name the same, or none
         if ports is not None:
-            yield question.room(question.space(hosts, ports=Ranges([ports])), Strategy.EXPLICIT).room.least
+            found = question.room(question.space(hosts, ports=Ranges([ports])), Strategy.EXPLICIT).room
+            yield found.least if way.sure else found.most
             return
         space = question.space(hosts)
         assert set(question.space().sources) < set(space.sources)
-        yield question.room(space).room.least
+        yield room(space)
         most = max(space.sources)
-        yield question.room(question.space([str(space.address(a)) for a in space.sources if a != most])).room.least
+        yield room(question.space([str(space.address(a)) for a in space.sources if a != most]))
 
 
 def ways_of(question: Asked, means: Means, wanted: int) -> list[Way]:
@@ -251,9 +262,56 @@ def test_so_many_more_ends_make_it_fit_and_one_fewer_would_not(question: Asked, 
     means = question.means
     wanted = means.ports.room.least + more
     for way in ways_of(question, means, wanted):
-        if not (way.changes or ":1024-" in way.options):
+        if way.options and not (way.changes or ":1024-" in way.options):
             enough, fewer = rooms_of(question, way)
             assert fewer < wanted <= enough, way
+
+
+def held(states: Sequence[State], chosen: Chosen = Chosen.LATE) -> Asked:
+    """Ten ports, so many of them held towards the destination in these states."""
+    rows = [Socket("127.0.0.2", LOW + place, 8000, state, chosen) for place, state in enumerate(states)]
+    return Asked(table(rows), PortFacts(range(LOW, LOW + 10), Ranges([])), ["127.0.0.2"], 8000, 8000, Strategy.LATE)
+
+
+@pytest.mark.parametrize("strategy", [Strategy.LATE, Strategy.PLAIN, Strategy.NOPORT])
+def test_more_addresses_are_offered_although_it_is_unknown_what_chose_the_ports(strategy: Strategy) -> None:
+    """bind(address, 0) may have chosen each port: then further ends bring none. It says perhaps, and why."""
+    question = held([State.ESTABLISHED] * 10, Chosen.UNKNOWN)._replace(strategy=strategy)
+    ports, sources, *others = ways_of(question, question.means, 25)
+
+    assert (ports.options, sources.options.split()[:2]) == ("127.0.0.9:8000-8003", ["--from", "127.0.0.2-5"])
+    for way in (ports, sources):
+        assert not way.sure
+        assert "perhaps enough: nobody knows" in way.text
+    assert all(way.sure for way in others)
+
+
+def test_fewer_that_are_perhaps_enough_are_offered_beside_those_that_are_for_certain() -> None:
+    """One port is surely free, nine perhaps are: 15 more addresses for certain, or two."""
+    question = held([State.ESTABLISHED] * 9, Chosen.UNKNOWN)
+    sources = [way for way in ways_of(question, question.means, 16) if way.options.startswith("--from")]
+
+    assert [(numbers(way.text)[0], way.sure) for way in sources[:2]] == [(15, True), (2, False)]
+
+
+@pytest.mark.parametrize(("waiting", "wanted", "offered"), [(10, 10, True), (4, 4, True), (4, 5, False), (0, 1, False)])
+def test_to_wait_is_offered_if_that_is_enough(waiting: int, wanted: int, offered: bool) -> None:
+    """4-tuples in TIME_WAIT become free by themselves; those of open connections do not."""
+    states = [State.TIME_WAIT] * waiting + [State.ESTABLISHED] * (10 - waiting)
+    question = held(states)
+    question = question._replace(facts=replace(question.facts, tw_reuse=0))
+    first = ways_of(question, question.means, wanted)[0]
+
+    assert ("TIME_WAIT" in first.text) == offered
+    if offered:
+        assert numbers(first.text)[0] == waiting
+
+
+def test_machines_have_as_many_addresses_as_may_be_enough() -> None:
+    """Not one for each connection where no port is certain."""
+    means = held([State.ESTABLISHED] * 10, Chosen.UNKNOWN).means
+
+    assert fit.machine(2, 40, means, 100, 1000.0).sources == 2
 
 
 @TRIED

@@ -11,6 +11,8 @@ import pytest
 from fourtuple.core.errors import UsageError
 from fourtuple.core.runs.orders import HoldOptions, HoldOrder, ServeOptions, ServeOrder, Watch, from_text, to_text
 from fourtuple.core.space.tuples import TupleSpace
+from fourtuple.core.talk.expectation import parse_expectation
+from fourtuple.core.talk.script import Say, Word, script_of
 from fourtuple.core.talk.session import Scheme
 from fourtuple.core.talk.template import parse_template
 from tests import made
@@ -43,13 +45,14 @@ def test_an_order_to_hold_comes_back_as_it_was(space: TupleSpace) -> None:
 )
 def test_an_order_with_a_session_comes_back_as_it_was(destination: str, others: dict[str, Any]) -> None:
     options = made.options(destinations=[destination], **others)
-    message = parse_template(b"\xff {connection} {line:a}").with_lines({"a": b"one\ntwo\xff\n"})
-    order = replace(made.order(), options=options, message=message)
+    words: list[Word] = [(Say.FIRST, parse_template(b"\xff {connection} {line:a}")), parse_expectation("len:2-9")]
+    script = script_of(words).with_lines({"a": b"one\ntwo\xff\n"})
+    order = replace(made.order(), options=options, script=script)
     back = from_text(to_text(order), HoldOrder)
 
     assert back == order
-    assert back.message is not None
-    assert back.message.render(1) == b"\xff 1 two\xff"
+    assert back.script.opening[0].say is not None
+    assert back.script.opening[0].say.render(1) == b"\xff 1 two\xff"
 
 
 def test_an_order_to_serve_comes_back_as_it_was() -> None:

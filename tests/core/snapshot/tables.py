@@ -34,7 +34,7 @@ def sockets(draw: st.DrawFn) -> tuple[Sockets, Pids]:
             row["remote"], row["remote_port"] = packed(remote), remote_port
         row["chosen"] = draw(st.sampled_from([Chosen.UNKNOWN, Chosen.UNKNOWN, Chosen.LATE, Chosen.BOUND]))
         row["uid"] = draw(st.sampled_from([0, 1000]))
-        row["family"] = 2 if "." in local else 10
+        row["family"] = 2 if "." in local and "." in remote else 10
         if state is State.CLOSE:
             row["chosen"] = Chosen.BOUND
         if state in (State.TIME_WAIT, State.FIN_WAIT2):

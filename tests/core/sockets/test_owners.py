@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fourtuple.core.sockets.owners import NAMELESS, Holders, Owners, Process, unseen
 from tests.told import numbers
 
-HIDDEN, NOBODY, KERNEL = NAMELESS
+HIDDEN, NOBODY, KERNEL, _ = NAMELESS
 
 
 class Socket(NamedTuple):
@@ -133,3 +133,14 @@ def test_what_is_not_seen_is_said_with_its_number() -> None:
     assert [numbers(line) for line in unseen([nobody, nobody])] == [[4]]
     assert "root" in unseen([hidden])[0]
     assert "--rings" in unseen([nobody])[0]
+
+
+def test_what_a_listing_does_not_name_is_unknown_and_not_the_kernels() -> None:
+    """As of `ss` without -p: sockets without an inode are the kernel's, the others have an owner that is not known."""
+    listed = Holders((), np.zeros(0, np.uint32), np.zeros(0, np.int64), visible=None, users={}, listed=True)
+    groups, inodes = np.array([0, 0, 1]), np.array([7, 0, 0], np.uint32)
+    mixed, kernels = listed.owners(groups, inodes, np.zeros(3, np.uint32), 2)
+
+    assert (mixed.unknown, mixed.kernel, mixed.not_visible, mixed.no_descriptor) == (1, 1, 0, 0)
+    assert (mixed.whose, kernels.whose) == ("unknown", "the kernel's")
+    assert "ss -tanp" in unseen([mixed, kernels])[0]

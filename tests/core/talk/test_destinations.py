@@ -32,6 +32,7 @@ from fourtuple.core.talk.session import Scheme
         ("unix:/run/x.sock", Target(Scheme.TCP, sockets=("/run/x.sock",))),
         ("unix:///run/x.sock", Target(Scheme.TCP, sockets=("/run/x.sock",))),
         ("unix:@abstract", Target(Scheme.TCP, sockets=("@abstract",))),
+        ("unix:/" + "x" * 106, Target(Scheme.TCP, sockets=("/" + "x" * 106,))),
         ("unix:80", Target(Scheme.TCP, ("unix:80",))),
     ],
 )

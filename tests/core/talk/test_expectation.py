@@ -15,6 +15,7 @@ from fourtuple.core.talk.expectation import (
     Judged,
     expect_size,
     expect_text,
+    is_answer,
     parse_expectation,
     parse_statuses,
     shown,
@@ -46,6 +47,8 @@ WAITING, COMPLETE, WRONG = Judged.WAITING, Judged.COMPLETE, Judged.WRONG
         ("RE:x", expect_text(b"RE:x"), 'is "RE:x"'),
         (r"\x72e:x", expect_text(b"re:x"), 'is "re:x"'),
         ("OK: re:x", expect_text(b"OK: re:x"), 'is "OK: re:x"'),
+        ('{"id": {{port}}}', expect_text(b'{"id": {port}}'), """is "{"id": {port}}\""""),
+        ("re:^a{3}$", Expectation(ExpectationKind.RE, b"^a{3}$"), "matches ^a{3}$"),
         (r"\0\xff", expect_text(b"\0\xff"), r'is "\x00\xff"'),
     ],
 )
@@ -59,7 +62,8 @@ def test_what_is_typed_is_an_expectation_with_its_words(text: str, expectation: 
     [
         "", "0B", "re:", "re:[", "re:(a+)+b", "until:", r"until:\q", "len:", "len:0", "len:x", "len:-5", "len:5-",
         "len:9-3", f"len:{MOST_BYTES + 1}", f"len:1-{MOST_BYTES + 1}", "len:1-2-3", "status:", "status:20",
-        "status:0xx", "status:1000", "status:300-200", "status:200,", "status:ok", "status:2x", r"\q",
+        "status:0xx", "status:1000", "status:300-200", "status:200,", "status:ok", "status:2x", "status:200-x", r"\q",
+        "{connection}", "until:{port}", "{connections}",
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused(text: str) -> None:
@@ -85,6 +89,8 @@ def test_an_error_names_what_is_right() -> None:
         ("4B", [b"12", b"345"], COMPLETE, b"5"),
         ("len:4", [b"123"], WAITING, b""),
         ("len:2-4", [b"1"], WAITING, b""),
+        ("len:2-4", [b"12"], COMPLETE, b""),
+        ("len:2-4", [b"1234"], COMPLETE, b""),
         ("len:2-4", [b"1", b"23"], COMPLETE, b""),
         ("len:2-4", [b"12345"], WRONG, b""),
         (r"until:\r\n", [b"a\r", b"\nb"], COMPLETE, b"b"),
@@ -174,6 +180,25 @@ def test_a_pattern_is_complete_when_what_has_arrived_has_a_match(pattern: str, d
             assert not any(re.search(pattern.encode(), data[:end]) for end in range(len(come), len(data) + 1))
         if judged is not WAITING:
             return
+
+
+@pytest.mark.parametrize(
+    ("texts", "right", "wrong"),
+    [
+        (["OK"], [b"OK"], [b"", b"O", b"OK1", b"NO"]),
+        (["len:3"], [b"abc"], [b"ab", b"abcd"]),
+        (["len:2-3"], [b"ab", b"abc"], [b"a", b"abcd"]),
+        (["until:x"], [b"x", b"ax", b"axbx"], [b"", b"xa"]),
+        (["re:^OK"], [b"OK", b"OK 1"], [b"", b"1 OK"]),
+        (["OK", "len:2"], [b"OK12"], [b"OK", b"OK1", b"OK123", b"12OK"]),
+        (["re:O", "K", "until:!"], [b"_OK!", b"OK!!"], [b"OK", b"_O!", b"O K!"]),
+    ],
+)
+def test_a_whole_message_is_an_answer_or_not(texts: list[str], right: list[bytes], wrong: list[bytes]) -> None:
+    """Also where it goes on after what a pattern has found."""
+    parts = [parse_expectation(text) for text in texts]
+
+    assert [is_answer(parts, message) for message in (*right, *wrong)] == [True] * len(right) + [False] * len(wrong)
 
 
 def test_no_judge_keeps_more_than_its_bound() -> None:

@@ -53,6 +53,17 @@ def test_data_between_answers_is_unexpected_only_if_all_of_them_say_where_they_e
         assert not script_of(words).framed
 
 
+def test_the_lines_of_files_are_those_of_all_that_is_said() -> None:
+    say = parse_template(b"{line:a} {line:b}")
+    script = script_of([(Say.FIRST, say), A, (Say.SEND, parse_template(b"{line:b} {line:c}")), B])
+    filled = script.with_lines({"a": b"1", "b": b"2", "c": b"3"})
+
+    assert script.files == ("a", "b", "c")
+    assert [each.say and each.say.render() for each in (*filled.opening, filled.message) if each] == [b"1 2", b"2 3"]
+    assert [each.expect for each in (*filled.opening, filled.message) if each] == [(A,), (B,)]
+    assert script_of([A]).with_lines({}) == script_of([A])
+
+
 def test_a_script_can_be_part_of_an_order() -> None:
     """It is data: JSON, and back."""
     script = script_of([A, FIRST, B, SEND, C, parse_expectation("len:3-4")])

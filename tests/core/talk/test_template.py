@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fourtuple.core.errors import UsageError
+from fourtuple.core.talk.messages import Messages
 from fourtuple.core.talk.template import MOST_RANDOM, Placeholder, Template, Variable, lines_of, parse_template
 
 NOW_NS = 1_795_946_681_123_456_789
@@ -47,7 +48,7 @@ def filled(content: bytes) -> Template:
         (b"{{connection}", b"{7"),
         (b"{connection}}", b"7}"),
         (b"{user} {{user}} {a:1} {} {{}} {\xff}", b"{user} {{user}} {a:1} {} {{}} {\xff}"),
-        (b"${time} {file}", b"${time} {file}"),
+        (b"${time} {file} {con}", b"${time} {file} {con}"),
         (b"", b""),
     ],
 )
@@ -63,6 +64,7 @@ def test_an_ipv6_source_has_no_brackets() -> None:
     ("content", "do"),
     [
         (b"{connections}", "Write {connection}, or {{connections}} "),
+        (b"{conn}", "Write {connection}, or {{conn}} "),
         (b"{Connection}", "Write {connection}, or {{Connection}} "),
         (b"{messages}", "Write {message}"),
         (b"{ports}", "Write {port}"),
@@ -134,7 +136,7 @@ def test_many_messages_are_the_same_as_one_at_a_time(words: list[bytes], rows: l
     except UsageError:
         return
     connections, messages, addresses, ports = zip(*rows, strict=True) if rows else ((), (), (), ())
-    data, sizes = template.render_many(
+    data, sizes = Messages(template).render(
         np.array(connections, np.int64),
         np.array(messages, np.int64),
         addresses=np.array([address.encode() for address in addresses], "S15"),
@@ -150,10 +152,22 @@ def test_many_messages_are_the_same_as_one_at_a_time(words: list[bytes], rows: l
     assert all(not row[size:].any() for row, size in zip(data, sizes, strict=True))
 
 
+def test_numbers_of_all_sizes_have_all_their_digits() -> None:
+    numbers = np.array([0, 9, 10, 999, 1000, 2**53 + 1, 10**18, 2**63 - 1], np.int64)
+    data, sizes = Messages(parse_template(b"{connection}")).render(numbers, numbers)
+
+    assert [row[:size].tobytes() for row, size in zip(data, sizes, strict=True)] == [b"%d" % each for each in numbers]
+
+
+def test_random_text_has_the_size_that_was_asked_for() -> None:
+    for size in (1, MOST_RANDOM):
+        assert len(parse_template(b"{random:%d}" % size).render(random=np.random.default_rng(1))) == size
+
+
 def test_random_text_is_of_the_alphabet_and_comes_from_the_given_generator() -> None:
     template = parse_template(b"{random:9}-{random:9}")
     one = template.render(random=np.random.default_rng(7))
-    data, sizes = template.render_many(np.arange(100), np.zeros(100, np.int64), random=np.random.default_rng(7))
+    data, sizes = Messages(template).render(np.arange(100), np.zeros(100, np.int64), random=np.random.default_rng(7))
 
     assert re.fullmatch(rb"([0-9a-z]{9})-(?!\1)[0-9a-z]{9}", one)
     assert one == template.render(random=np.random.default_rng(7))

@@ -101,6 +101,15 @@ def test_a_pair_that_is_nearly_full_says_what_is_left_and_why_and_where_to_ask()
     assert "fourtuple why EADDRNOTAVAIL --dest 10.0.0.9:80" in said
 
 
+def test_a_pair_whose_connections_are_neither_open_nor_in_time_wait_is_not_called_full_of_open_ones() -> None:
+    """As in FIN_WAIT2 or SYN_SENT, which a census of pairs counts together: doctor knows which, and why."""
+    closing, leaking = pair(100, other=10_000), pair(100, other=10_000, close_wait=9_000)
+
+    assert "fourtuple doctor" in alarms(census([closing]), QUICK)[0]
+    assert CAUSES["port-range"].says not in alarms(census([closing]), QUICK)[0]
+    assert CAUSES["close-wait"].says in alarms(census([leaking]), QUICK)[0]
+
+
 def test_half_a_range_has_another_cure_before_linux_6_8() -> None:
     (quick,), (slow,), (unknown,) = (alarms(census([pair(60)]), facts) for facts in (QUICK, SLOW, None))
 

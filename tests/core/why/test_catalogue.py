@@ -9,6 +9,7 @@ import pytest
 from fourtuple.core.why.catalogue.rows import catalogue, files, parse_file, phrases, program_of, stops_at
 from fourtuple.core.why.findings import Phrase
 from fourtuple.core.why.reader import PHRASES, read_findings
+from tests.programs import OUTPUT, written
 
 LETTERS = 6  # of the longest part of a phrase without `*` and `#`, by which the reader looks for it
 ROW = """
@@ -24,6 +25,11 @@ costs = "Memory."
 source = "the manual of p"
 version = "1"
 """
+
+
+def test_the_file_that_is_read_holds_what_the_files_that_are_edited_say() -> None:
+    """After an edit in programs/, `make docs` writes it."""
+    assert OUTPUT.read_bytes() == written()
 
 
 def test_no_two_rows_share_a_key() -> None:

@@ -25,8 +25,8 @@ from fourtuple.core.why.findings import Finding, System
 from fourtuple.core.why.judge import OPEN, Explained, Why, judge
 from fourtuple.core.why.leads import ERRORS, PLATEAUS, WITH_WORDS, Plateau, target_of
 from fourtuple.core.why.reader import PHRASES, read_findings
+from fourtuple.core.why.reader.states import CAUSES_OF
 from fourtuple.core.why.scene import Bearing, Scene, UnixQueue, nowhere
-from fourtuple.core.why.timeline import BRINGS, OF_ONE_DESTINATION
 from fourtuple.faces.text.why import why_lines
 from tests.core.quiet import PROCESS, WORLD
 from tests.told import numbers
@@ -61,7 +61,6 @@ def test_every_cause_that_a_table_names_is_there() -> None:
     named = {cause for plateau in PLATEAUS for cause in plateau.causes}
     named |= {cause for row in (*ERRORS.values(), *WITH_WORDS.values()) for cause in row}
     named |= {cause for phrase in PHRASES for cause in phrase.causes}
-    named |= set(BRINGS) - {"limit"} | OF_ONE_DESTINATION
 
     assert named - set(CAUSES) == set()
 
@@ -74,7 +73,9 @@ def test_every_cause_can_be_come_to_by_a_text(name: str) -> None:
     by_words = {cause for phrase in PHRASES for cause in phrase.causes}
     by_words |= {cause for row in WITH_WORDS.values() for cause in row}
 
-    assert name in by_number | by_errno | by_words or CAUSES[name].stops_at is not nowhere
+    by_state = {cause for causes in CAUSES_OF.values() for cause in causes}
+
+    assert name in by_number | by_errno | by_words | by_state or CAUSES[name].stops_at is not nowhere
 
 
 def test_every_cause_says_what_it_is_and_what_to_do() -> None:
@@ -462,44 +463,6 @@ def test_what_cannot_be_told_apart_is_open_with_what_would_tell() -> None:
     assert all(tells for _, tells in OPEN.values())
 
 
-# Several failures.
-
-
-def line(time: str, text: str) -> str:
-    return f"2026-01-02T10:32:{time} app[7]: {text}\n"
-
-
-FILES = "accept tcp [::]:80: accept4: too many open files"
-TIMEOUT = "dial tcp 10.0.0.9:443: i/o timeout"
-TRACKED = "kernel: nf_conntrack: nf_conntrack: table full, dropping packet"
-
-
-@pytest.mark.parametrize(("first", "later"), [(FILES, TIMEOUT), (TRACKED, TIMEOUT)])
-def test_a_first_cause_and_its_consequence_are_told_apart(first: str, later: str) -> None:
-    why = judged(line("01", first) + line("05", later), bearing=Bearing.THEN)
-
-    assert [each.follows for each in why.findings] == [None, 0]
-
-
-def test_what_came_before_is_no_consequence() -> None:
-    why = judged(line("01", TIMEOUT) + line("05", TRACKED), bearing=Bearing.THEN)
-
-    assert [each.follows for each in why.findings] == [None, None]
-
-
-def test_what_is_brought_by_a_cause_has_that_cause_first() -> None:
-    why = judged(line("01", TRACKED) + line("05", TIMEOUT), bearing=Bearing.THEN)
-
-    assert [each.explanations[0].cause for each in why.findings] == ["conntrack", "conntrack"]
-
-
-def test_a_cause_of_one_destination_brings_nothing_to_another() -> None:
-    there = line("01", "dial tcp 10.0.0.8:80: connect: cannot assign requested address")
-    why = judged(there + line("05", TIMEOUT), bearing=Bearing.THEN)
-
-    assert [each.follows for each in why.findings] == [None, None]
-
-
 # What is strange.
 
 FIELDS = st.builds(
@@ -566,6 +529,7 @@ def test_next_to_a_number_there_may_be_one_limit_or_none(ceilings: dict[str, int
     means = near_to(7_777, ceilings)
 
     assert [each.endswith(said) for each, said in zip(means, says, strict=True)] == [True] * len(says)
+    assert not any("the nearest are" in each for each in means)
 
 
 def test_what_the_errno_means_comes_first() -> None:

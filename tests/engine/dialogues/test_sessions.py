@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fourtuple.core.runs import reasons
 from fourtuple.core.runs.counters import Phase
+from fourtuple.core.space.endpoints import Endpoint, FourTuple
 from fourtuple.core.talk.template import parse_template
 from fourtuple.engine.dialogues.sessions import Sessions
 from fourtuple.engine.loops.contract import Op, Slots
@@ -92,7 +93,7 @@ class ManyLines:
 
 class LinesKind:
     many: ManyLines | None
-    is_answered = True
+    is_answered = says_source = True
 
     def __init__(self, keepalive_s: float = float("inf"), *, many: bool = False) -> None:
         self.keepalive_s, self.many = keepalive_s, ManyLines() if many else None
@@ -156,6 +157,29 @@ def test_opening_ends_when_all_sessions_are_established(wanted: int) -> None:
     assert (run.counters["open"], run.counters["sessions"], run.counters["greeting"]) == (wanted, wanted, 0)
     assert loop.sent == {slot: b"hello %d\n" % slot for slot in range(wanted)}
     assert run.counters["session_us"].sum() == run.counters["tls_us"].sum() == wanted
+
+
+@pytest.mark.parametrize("says_source", [True, False])
+def test_this_end_is_asked_for_only_where_something_says_it(*, says_source: bool) -> None:
+    asked: list[int] = []
+    sources: list[str] = []
+
+    class Asked(Server):
+        def describe(self, slot: int) -> FourTuple | None:
+            asked.append(slot)
+            return FourTuple(Endpoint.parse(f"10.0.0.1:{40_000 + slot}"), Endpoint.parse("10.0.0.2:80"))
+
+    class Named(LinesKind):
+        def make(self, connection: int, source: str) -> Lines:
+            sources.append(source)
+            return super().make(connection, source)
+
+    kind = Named()
+    kind.says_source = says_source
+    opened(a_run(3, Asked(), kind=kind))
+
+    assert asked == ([0, 1, 2] if says_source else [])
+    assert sources == (["10.0.0.1:40000", "10.0.0.1:40001", "10.0.0.1:40002"] if says_source else ["", "", ""])
 
 
 def test_an_idle_session_costs_no_object(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,6 +296,18 @@ def test_idle_sessions_are_kept_alive() -> None:
 
     assert {loop.sent[slot].count(b"ping\n") for slot in range(20)} <= {2, 3, 4}
     assert run.counters["requests"] == run.counters["answers"] == run.counters["unexpected"] == 0
+
+
+def test_a_server_can_shorten_the_keepalive() -> None:
+    """From no pings at all to one every 3 s, also on the connections that are open already."""
+    loop, kind = Server(), LinesKind()
+    run = opened(a_run(20, loop, kind=kind))
+    after(run, loop, 9)
+    assert not any(b"ping" in said for said in loop.sent.values())
+    kind.keepalive_s = 4
+    after(run, loop, 9)
+
+    assert {loop.sent[slot].count(b"ping\n") for slot in range(20)} <= {2, 3, 4}
 
 
 def test_messages_that_come_often_enough_keep_a_session_alive() -> None:

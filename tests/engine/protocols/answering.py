@@ -36,15 +36,16 @@ def _accept(listener: socket.socket, kind: SessionKind, turns: list[Turn]) -> No
 
 def _drive(connection: socket.socket, kind: SessionKind, number: int, turns: list[Turn]) -> None:
     session = kind.make(number, "")
-    turn = session.begin()
+    turn, data = session.begin(), b"begun"
     while True:
         turns.append(turn)
         connection.sendall(turn.send)
-        if turn.failed or turn.last:
+        if turn.failed or turn.last or not data:
             return
         if session.idle:
             session = kind.resume(number)  # nothing may be lost with the old one
-        turn = session.received(_next(connection))
+        data = _next(connection)
+        turn = session.received(data)
 
 
 def _next(connection: socket.socket) -> bytes:

@@ -15,6 +15,7 @@ class Driver:
         self.socket = socket.create_connection(address, timeout=PATIENCE_S)
         self.session = session
         self.turns: list[Turn] = []
+        self.ended = False  # the peer has closed
         self.take(session.begin())
 
     def __enter__(self) -> "Driver":
@@ -33,12 +34,13 @@ class Driver:
         return self.take(self.session.say(message))
 
     def until(self, reached: Callable[[Turn], object]) -> Turn:
-        """Receive until a turn is like this → that turn; another failure ends the test."""
+        """Receive until a turn is like this → that turn; another failure, or the end, ends the test."""
         while True:
             turn = self.receive()
             if reached(turn):
                 return turn
             assert turn.failed is None, turn
+            assert not self.ended, self.turns[-3:]
 
     def receive(self) -> Turn:
         """Hand the session what is received next; a reset is the end of the data, too."""
@@ -46,4 +48,5 @@ class Driver:
             data = self.socket.recv(65536)
         except ConnectionResetError:
             data = b""
+        self.ended = not data
         return self.take(self.session.received(data))

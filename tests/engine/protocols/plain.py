@@ -39,7 +39,7 @@ class Lines:
     """Its sessions; the first words of each say which connection it is."""
 
     keepalive_s = 7.0
-    is_answered = True
+    is_answered = says_source = True
     many = None
 
     def make(self, connection: int, source: str) -> LineSession:

@@ -202,14 +202,23 @@ def test_an_upgrade_that_is_granted_is_a_failure() -> None:
     assert turn == Turn(failed=failure("a switch to another protocol"))
 
 
-@pytest.mark.parametrize("second", [ANSWER, b"\0", b"HTTP/1.1 408 Request Timeout\r\n\r\n"])
-def test_two_answers_to_one_request_are_one_and_a_failure(second: bytes) -> None:
+@pytest.mark.parametrize(
+    ("second", "reason"),
+    [
+        (ANSWER, "status 200 without a request"),
+        (b"\0", "not HTTP"),
+        (b"220 ready\r\n", 'not HTTP: "220"'),
+        (b"HTTP/1.1 408 Request Timeout\r\n\r\n", "status 408 without a request"),
+        (b"HTTP/1.1 ", UNASKED),
+    ],
+)
+def test_two_answers_to_one_request_are_one_and_a_failure(second: bytes, reason: str) -> None:
     """Whether the second comes with the first, or later to an idle session that was thrown away."""
     together, apart = asking(), asking()
     assert apart.received(ANSWER) == RIGHT
 
-    assert together.received(ANSWER + second) == Turn(answers=1, failed=failure(UNASKED))
-    assert kind().resume(0).received(second) == Turn(failed=failure(UNASKED))
+    assert together.received(ANSWER + second) == Turn(answers=1, failed=failure(reason))
+    assert kind().resume(0).received(second) == Turn(failed=failure(reason))
 
 
 @given(st.lists(st.binary(max_size=60) | st.sampled_from([ANSWER, CHUNKED, EARLY, b"", ANSWER[:20]]), max_size=6))
@@ -256,6 +265,10 @@ def test_the_server_grants_no_tunnel() -> None:
 
     assert session.received(b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n").send.startswith(b"HTTP/1.1 405 ")
     assert session.idle
+
+
+def test_the_server_is_ready_before_the_first_request() -> None:
+    assert HttpServer().make(0, "").begin() == Turn(ready=True)
 
 
 def test_the_server_lets_a_client_go_on_that_waits_for_it() -> None:

@@ -155,6 +155,22 @@ def test_each_message_in_flight_has_a_number_of_its_own() -> None:
     assert packets(kind.resume(0).say(b"x").send, V5) == [Publish("t/0", b"x", 1, 1)]
 
 
+def test_numbers_of_messages_begin_again_at_1() -> None:
+    session = client(qos=1).resume(0)
+    for number in range(1, 65_536):
+        session.say(b"")
+        assert session.received(PubAck(number).data(V5)).answers == 1
+
+    assert packets(session.say(b"").send, V5) == [Publish("t/0", b"", 1, 1)]
+
+
+def test_an_answer_before_anything_was_published_is_out_of_place() -> None:
+    session = client(filters=("a",)).make(0, "")
+    session.received(ConnAck(0).data(V5))
+
+    assert session.received(PubAck(1).data(V5)).failed == failed("PUBACK out of place")
+
+
 @pytest.mark.parametrize("packet", [PubAck(1, 135), PubAck(2)])
 def test_a_refused_message_and_an_answer_to_none_are_wrong(packet: PubAck) -> None:
     """Also an answer that comes twice. The session goes on."""
@@ -374,6 +390,9 @@ def test_the_server_says_goodbye_where_it_may() -> None:
     assert connected(V5).goodbye() == b"\xe0\0"
     assert connected(V3).goodbye() == b""
     assert MqttServer().make(0, "").goodbye() == b""
+    over = connected(V5)
+    over.received(b"")
+    assert over.goodbye() == b""
 
 
 @pytest.mark.parametrize(

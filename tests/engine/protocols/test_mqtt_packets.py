@@ -110,6 +110,7 @@ def test_reading_undoes_writing_of_connect(packet: Connect) -> None:
         (b"\x20\2\1\0", V3, ConnAck(0, True)),
         (b"\x20\2\0\5", V3, ConnAck(5)),
         (b"\x20\6\0\0\3\x13\0\x1e", V5, ConnAck(0, False, {Property.SERVER_KEEP_ALIVE: 30})),
+        (b"\x20\x11\0\0\x0e\x26\0\1a\0\1b\x26\0\1c\0\1d", V5, ConnAck(0, False, {38: ("c", "d")})),
         (b"\x32\7\0\3a/b\0\x0a", V3, Publish("a/b", b"", 1, 10)),
         (b"\x3b\7\0\3a/b\0\x0a", V3, Publish("a/b", b"", 1, 10, retained=True)),
         (b"\x30\7\0\3a/b\0x", V5, Publish("a/b", b"x")),
@@ -178,6 +179,7 @@ def test_lengths_take_as_few_bytes_as_they_need(length: int, size: int) -> None:
         (b"\x10\x07\0\4HTTP\4", V3, "CONNECT of another protocol"),
         (b"\x30\xff\xff\xff\xff", V5, "a length of more than four bytes"),
         (b"\x30\xff\xff\xff\x7f", V5, "a packet larger than 16 MiB"),
+        (b"\x30\x81\x80\x80\x08", V5, "a packet larger than 16 MiB"),
     ],
 )
 def test_what_is_no_packet_is_named(data: bytes, version: int, reason: str) -> None:

@@ -275,3 +275,14 @@ def test_a_server_greets_and_sends_back_what_it_receives() -> None:
     assert kind.resume(0).say(b"x") == Turn(b"x")
     assert kind.resume(0).goodbye() == b""
     assert kind.resume(0).idle
+
+
+def test_only_what_says_this_end_has_to_know_it() -> None:
+    """A message that says it is made elsewhere."""
+    for words, says_source in (
+        (HELLO, True),
+        (["--first", "from {port}", *PING], True),
+        (["--first", "{connection}", "--send", "{source}"], False),
+        (PING, False),
+    ):
+        assert TextKind(script(words)).says_source is says_source, words

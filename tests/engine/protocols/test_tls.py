@@ -130,6 +130,15 @@ def test_http_is_carried(ca: str) -> None:
     pair.say(pair.client, b"body")
 
     assert pair.turn(pair.client) == Turn(secured=True, ready=True, answers=2)
+    assert pair.turn(pair.server) == Turn(secured=True, ready=True, answers=2)
+
+
+def test_what_was_wrong_with_an_answer_is_said_through_tls(ca: str) -> None:
+    options = HttpOptions(status=(range(404, 405),))
+    pair = Pair(client(ca, HttpClient(options, HOST, "/")), server(HttpServer()))
+    pair.say(pair.client, b"")
+
+    assert [turn.because for turn in pair.heard[pair.client] if turn.wrong] == ["http: status 200"]
 
 
 def test_the_session_inside_is_thrown_away_when_it_is_idle(ca: str) -> None:

@@ -73,6 +73,12 @@ def test_the_request_has_what_was_asked_for() -> None:
     assert lines[-2:] == [b"", b""]
 
 
+def test_the_key_is_in_its_place_whatever_the_path_is() -> None:
+    kind = WebSocketClient("a", f"/{'?' * 30}", WebSocketOptions(headers=(("X", "?" * 30),)))
+
+    assert opened(kind).idle
+
+
 def test_a_header_of_the_user_takes_the_place_of_host() -> None:
     request = client(headers=(("hOST", "b.example"),)).make(0, "").begin().send
 

@@ -12,7 +12,7 @@ from wsproto.frame_protocol import FrameProtocol, Opcode
 from fourtuple.core.talk.session import WebSocketOptions
 from fourtuple.engine.protocols.contract import Turn
 from fourtuple.engine.protocols.websocket import ManyWebSockets, WebSocketClient, WebSocketServer
-from fourtuple.engine.protocols.websocket_frames import echoes, frames, is_whole_message, pongs, whole_frames
+from fourtuple.engine.protocols.websocket_frames import echoes, frame, frames, is_whole_message, pongs, whole_frames
 
 NUMBERS = np.arange(11)
 PING, PONG, TEXT, BINARY = 0x89, 0x8A, 0x81, 0x82
@@ -75,11 +75,12 @@ def test_a_date_that_changes_is_a_new_form() -> None:
 
 
 def test_many_forms_are_left_to_the_sessions() -> None:
-    """Four of them are learnt per call, so that a server with a cookie for each client costs no more than sessions."""
+    """Four of them are learnt per call, and known in the next, so that cookies cost no more than sessions do."""
     kind = client()
     cookies = [row.replace(b"\r\n\r\n", b"\r\nA: %03d\r\n\r\n" % number) for number, row in enumerate(answers(kind))]
 
     assert sum(established(kind, cookies)) == 4
+    assert sum(established(kind, cookies)) == 8
     assert kind.asked(10).received(cookies[10]).ready
 
 
@@ -228,6 +229,29 @@ def test_whole_frames_are_whole_for_a_session(rows: list[bytes]) -> None:
             assert bool(turn.send) == (opcode == Opcode.PING)
 
 
+def message(payload: bytes, opcode: int = Opcode.TEXT) -> bytes:
+    return frame(opcode, payload, masked=False)
+
+
+def test_messages_that_are_as_expected_are_answers() -> None:
+    """Of every length, text or binary; four different ones per call, and the rest is for sessions to judge."""
+    kind = WebSocketClient("a", "/", WebSocketOptions(), expected=lambda payload: not payload.startswith(b"wrong"))
+    right = [message(b""), message(b"x" * 125), message(b"x" * 126), message(b"right", Opcode.BINARY)]
+    rows = [*right[:3], message(b"wrong"), *right[:3], message(b"wrong"), right[3], b"\x89\0"]
+
+    assert kind.many.answered(*table(rows)).tolist() == [True, True, True, False, True, True, True, False, False, False]
+    assert kind.many.answered(*table([*right, *right])).tolist() == [True] * 8
+
+
+@given(
+    st.lists(st.sampled_from([b"a", b"b", b"ab", b"\xff", b"x" * 126]).map(message) | st.binary(max_size=4), min_size=1)
+)
+def test_what_the_columns_expect_a_session_expects(rows: list[bytes]) -> None:
+    kind = WebSocketClient("a", "/", WebSocketOptions(), expected=lambda payload: payload in (b"a", b"x" * 126))
+    for row, right in zip(rows, kind.many.answered(*table(rows)), strict=True):
+        assert not right or kind.resume(0).received(row) == Turn(answers=1)
+
+
 def test_no_rows_are_no_frames() -> None:
     none = np.zeros((0, 64), np.uint8), np.zeros(0, np.int32)
 
@@ -317,6 +341,16 @@ def test_messages_and_pings_are_answered_as_by_a_session() -> None:
         if opcode:
             assert (turn.send, turn.failed) == (answer, None)
     assert [opcode for opcode, _ in echoed(FRAMES)].count(0) == 2
+
+
+@pytest.mark.parametrize(
+    "row",
+    [b"\x82\x7da", b"\x82\x00", b"\x82\x01a", b"\x88\x80abcd", b"\x02\x80abcd", b"\xc2\x80abcd", b"\x82\x80abcde"],
+)
+def test_what_a_client_may_not_send_or_ends_with_is_left_to_a_session(row: bytes) -> None:
+    """Frames without a mask, a close, fragments, a reserved bit, and more than a frame."""
+
+    assert echoed([row, b"\x82\x80abcd"]) == [(0, b""), (2, b"\x82\x00")]
 
 
 @given(st.lists(st.sampled_from(FRAMES), min_size=1, max_size=6), st.data())

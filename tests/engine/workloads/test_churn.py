@@ -314,6 +314,7 @@ class PartingKind:
     keepalive_s = float("inf")
     many = None
     is_answered = True
+    says_source = False
 
     def make(self, connection: int, source: str) -> Session:
         return Parting()

@@ -4,8 +4,9 @@ import errno
 
 import pytest
 
+from fourtuple.engine.protocols.http_server import HttpServer
 from fourtuple.engine.workloads.accepter import PAUSE_NS
-from fourtuple.engine.workloads.serve import ServeJob, serve
+from fourtuple.engine.workloads.serve import GREETING_S, ServeJob, serve
 from tests.engine.scripted import Clock, Run, ScriptedLoop
 
 
@@ -109,3 +110,25 @@ def test_told_to_stop_it_closes_everything() -> None:
 
     assert (run.counters["open"], run.counters["closed"], loop.open, loop.shut_down) == (0, 997, set(), True)
     assert loop.rooms[-1] == 0
+
+
+@pytest.mark.parametrize("by_column", [True, False])
+def test_a_client_of_http_may_wait_with_its_first_request(*, by_column: bool) -> None:
+    """Its session is established with its connection, and is not given up as one that takes too long to be."""
+    clock, kind = Clock(), HttpServer()
+    if not by_column:
+        kind.replies = None  # type: ignore[assignment]
+    loop = ScriptedLoop(clock)
+    loop.arriving = [0, 0]
+    job = ServeJob(b"", False, None, reset=False, log=False, kind=kind)
+    run = Run(lambda counters, control: serve(job, [], loop, counters, control, loop.clock))
+    run.until(lambda: loop.watched == {0, 1})
+    begin_ns = clock.ns
+    run.until(lambda: clock.ns >= begin_ns + int(2 * GREETING_S * 1e9))
+    loop.incoming = {0: [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"], 1: [b"GET / HT", b"TP/1.1\r\nHost: a\r\n\r\n"]}
+    run.until(lambda: len(loop.sent) == 2)
+
+    assert (
+        loop.sent[0] == loop.sent[1] == b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nok\n"
+    )
+    assert (run.counters["open"], run.counters["sessions"], run.counters["greeting"]) == (2, 2, 0)

@@ -71,6 +71,15 @@ def test_of_several_processes_the_lowest_number_has_a_socket_and_the_first_one_c
     found = read_holders(wanted(10, 11, 12, 13, 14), proc=tmp_path)
 
     assert {inode: pid for inode, (pid, _) in held(found).items()} == {10: 200, 11: 1, 12: 31, 13: 200, 14: 31}
+    assert found.shared == {10, 12, 13, 14}
+
+
+def test_a_socket_with_two_descriptors_of_one_process_is_its_own(tmp_path: Path) -> None:
+    """Or with one, and a place in a ring of the same process."""
+    folder = process(tmp_path, 7, *sockets(123, 123), "anon_inode:[io_uring]")
+    (folder / "fdinfo" / "5").write_text("    0: socket:[123]\n")
+
+    assert read_holders(wanted(123, 124), rings=True, proc=tmp_path).shared == frozenset()
 
 
 def test_nothing_wanted_is_nothing_looked_for(tmp_path: Path) -> None:

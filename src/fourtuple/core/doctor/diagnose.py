@@ -1,12 +1,13 @@
 """From a snapshot to a diagnosis: every rule looks at the host, and the worst finding comes first.
 
-A rule is a function from a Patient to its findings. It says a limit when at least 90 % of it is used, or when it has
+A rule is a function from a Patient to its findings. It reports a limit when at least 90 % of it is used, or when it has
 failed; a counter that was read once tells only that it failed at some time since the namespace was made.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from fourtuple.core.doctor import files, memory, ports, queues, tables, tasks, tracking
+from fourtuple.core.doctor import files, log, memory, ports, queues, tables, tasks, tracking
+from fourtuple.core.doctor.joining import joined, linked
 from fourtuple.core.doctor.patient import Patient
 from fourtuple.core.doctor.records import Diagnosis, Trouble
 from fourtuple.core.limits.cures import at_hand_first
@@ -38,11 +39,14 @@ RULES: tuple[Rule, ...] = (
     tables.routes6,
     tables.drops,
     tables.addresses,
+    log.logged,
 )
 MANY_WAITING = 10_000  # connections in TIME_WAIT that may use up the ports of a destination
 DEFAULT_PORTS = 28_232  # 32768-60999, where the range is not known
-NOTHING = "Nothing that was looked at limits connections now."
-ONLY_SO_FAR = "Nothing limits now. Run `fourtuple doctor --for 10s` to see whether these counters still move."
+NOTHING = "Nothing needs to be done."
+UNKNOWN = "What is not known may limit connections."
+AS_ROOT = "`fourtuple doctor` on the host, as root, sees most of it."
+ONLY_SO_FAR = "`fourtuple doctor --for 10s` on the host shows whether this still happens."
 
 
 def diagnose(snapshot: Snapshot, before: Snapshot | None = None) -> Diagnosis:
@@ -51,7 +55,8 @@ def diagnose(snapshot: Snapshot, before: Snapshot | None = None) -> Diagnosis:
     before: an earlier snapshot of the same host; with it, counters count only as far as they moved since then
     """
     patient = Patient(snapshot, before)
-    found = [trouble for rule in RULES for trouble in rule(patient)]
+    found = list(linked(joined(trouble for rule in RULES for trouble in rule(patient))))
+    unseen = (*snapshot.unseen, *_not_listed(snapshot))
     found.sort(key=lambda each: (each.rank.place, -each.share))  # otherwise in the order of RULES
     return Diagnosis(
         host=snapshot.host,
@@ -59,8 +64,8 @@ def diagnose(snapshot: Snapshot, before: Snapshot | None = None) -> Diagnosis:
         source=snapshot.source,
         for_s=patient.for_s,
         findings=tuple(found),
-        unseen=(*snapshot.unseen, *_not_listed(snapshot)),
-        first=_first(found, root=snapshot.uid == 0),
+        unseen=unseen,
+        first=_first(found, unseen, root=snapshot.uid == 0),
         looked={
             "namespaces": len(snapshot.namespaces),
             "processes": len(snapshot.processes),
@@ -81,10 +86,12 @@ def _not_listed(snapshot: Snapshot) -> Iterator[str]:
             )
 
 
-def _first(found: list[Trouble], *, root: bool) -> str:
+def _first(found: list[Trouble], unseen: Sequence[str], *, root: bool) -> str:
     """What to do first: the remedy of the worst finding that this user can apply now."""
     worst = next((trouble for trouble in found if trouble.rank.is_now), None)
     if worst is None:
-        return ONLY_SO_FAR if found else NOTHING
+        if found:
+            return ONLY_SO_FAR
+        return NOTHING if not unseen else UNKNOWN if root else f"{UNKNOWN} {AS_ROOT}"
     cures = at_hand_first(worst.cures, root=root)
-    return f"First, for {worst.subject}: {cures[0].do}" if cures else f"First: look at {worst.subject}"
+    return f"Start with {worst.subject}: {cures[0].do}" if cures else f"Start with {worst.subject}"

@@ -6,7 +6,7 @@ A process with a very small limit that it cannot raise has confined itself on pu
 from collections.abc import Iterator
 from dataclasses import replace
 
-from fourtuple.core.doctor.patient import Patient, of_most, rank_of
+from fourtuple.core.doctor.patient import Patient, of_most, rank_of, so
 from fourtuple.core.doctor.records import Subject, Trouble
 from fourtuple.core.limits.cures import Cure, Needs
 from fourtuple.core.snapshot.records import HostProcess
@@ -33,8 +33,8 @@ def process_files(patient: Patient) -> Iterator[Trouble]:
         yield Trouble(
             key="open-files",
             rank=rank,
-            says=f"{process.name} ({process.pid}) has {of_most(used, soft)} files open: then accept(), socket() and"
-            " open() fail with EMFILE",
+            says=f"{process.name} ({process.pid}) has {of_most(used, soft)} files open"
+            + so(rank, "accept(), socket() and open() {now}fail with EMFILE"),
             subject=patient.of_process(process.pid),
             evidence=tuple(evidence),
             cause="its soft limit of open files (RLIMIT_NOFILE) is too small, or it does not close what it opens",
@@ -69,17 +69,19 @@ def host_files(patient: Patient) -> Iterator[Trouble]:
     rank = rank_of(used, most) if used is not None and most else None
     if rank is None or used is None or most is None:
         return
-    holders = {pid: process.files_open or 0 for pid, process in patient.now.processes.items()}
+    most_have = patient.most_have({pid: each.files_open or 0 for pid, each in patient.now.processes.items()})
+    restart = Cure("restart the program that has the most", "its connections end", Needs.RESTART)
     yield Trouble(
         key="host-files",
         rank=rank,
-        says=f"{of_most(used, most)} files of the whole host are open: then every program but root's fails with ENFILE",
+        says=f"{of_most(used, most)} files of the whole host are open"
+        + so(rank, "every program but root's {now}fails with ENFILE"),
         subject=Subject(),
-        evidence=tuple(filter(None, [f"fs.file-nr {format_count(used)}", f"the most have {patient.named(holders)}"])),
+        evidence=(f"fs.file-nr {format_count(used)}", *most_have),
         cause="fs.file-max is too small for what runs here, or a program leaks descriptors",
         cures=(
             Cure(f"sysctl -w fs.file-max={2 * most}", "each open file takes some kernel memory", Needs.ROOT),
-            Cure("restart the program that has the most", "its connections end", Needs.RESTART),
+            *((restart,) if most_have else ()),
         ),
         source="proc_sys_fs(5), file-max",
         used=used,
@@ -107,9 +109,10 @@ def inotify(patient: Patient) -> Iterator[Trouble]:
             yield Trouble(
                 key=name.replace("_", "-"),
                 rank=rank,
-                says=f"user {uid} has {of_most(used, most)} {name.replace('_', ' ')}: then {call} fails with {error}",
+                says=f"user {uid} has {of_most(used, most)} {name.replace('_', ' ')}"
+                + so(rank, f"{call} {{now}}fails with {error}"),
                 subject=replace(Subject(), uid=uid),
-                evidence=(f"{setting} = {most}", f"the most have {patient.named(holders)}"),
+                evidence=(f"{setting} = {most}", *patient.most_have(holders)),
                 cause="watchers of files of all programs of a user count together",
                 cures=(
                     Cure(f"sysctl -w {setting}={4 * most}", "a watch takes about 1 KiB of kernel memory", Needs.ROOT),

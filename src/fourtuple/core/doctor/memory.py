@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from fourtuple.core.doctor.patient import Patient, of_most, rank_of
+from fourtuple.core.doctor.patient import Patient, of_most, rank_of, so
 from fourtuple.core.doctor.records import Rank, Subject, Trouble
 from fourtuple.core.doctor.tasks import innermost, moved_in_cgroup
 from fourtuple.core.limits.cures import Cure, Needs
@@ -65,7 +65,8 @@ def orphans(patient: Patient) -> Iterator[Trouble]:
     yield Trouble(
         key="orphans",
         rank=rank,
-        says=f"the host has {of_most(used, most)} orphaned TCP sockets: closing one more resets its connection",
+        says=f"the host has {of_most(used, most)} orphaned TCP sockets"
+        + so(rank, "closing one more {now}resets its connection"),
         subject=Subject(),
         evidence=(_setting(patient, "net.ipv4.tcp_max_orphans"),),
         cause="programs close connections whose peers do not acknowledge what was sent",
@@ -88,7 +89,8 @@ def time_waits(patient: Patient) -> Iterator[Trouble]:
             yield Trouble(
                 key="time-wait",
                 rank=rank,
-                says=f"{of_most(used, most)} sockets are in TIME_WAIT: further ones are closed without it",
+                says=f"{of_most(used, most)} sockets are in TIME_WAIT"
+                + so(rank, "further ones are {now}closed without it"),
                 subject=patient.of_namespace(namespace),
                 evidence=(f"net.ipv4.tcp_max_tw_buckets = {most}",),
                 cause="connections are closed at this end at a high rate, or the limit was lowered",

@@ -83,12 +83,22 @@ class Patient:
             names.append(f"{process.name if process else 'process'} ({pid}): {format_count(count)}")
         return ", ".join(names) + (" …" if len(known) > most else "")
 
+    def most_have(self, counts: Mapping[int, int]) -> tuple[str, ...]:
+        """The evidence of who has the most: one sentence, or none where no process is known."""
+        names = self.named({pid: count for pid, count in counts.items() if count})
+        return (f"the most have {names}",) if names else ()
+
 
 def rank_of(used: int, most: int) -> Rank | None:
     """How the use of a limit ranks; None: less than NEAR_SHARE of it is used."""
     if used >= most:
         return Rank.FAILS
     return Rank.NEAR if used >= NEAR_SHARE * most else None
+
+
+def so(rank: Rank, what: str) -> str:
+    """What follows from a limit, to stand after the sentence about its use. what: with `{now}` before its verb"""
+    return f", so {what.format(now='now ')}" if rank is Rank.FAILS else f"; when none is left, {what.format(now='')}"
 
 
 def of_most(used: int, most: int) -> str:

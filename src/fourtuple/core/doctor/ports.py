@@ -3,7 +3,6 @@
 The numbers are those of `census`: ports that connect() can choose, for each source address and destination.
 """
 
-import math
 from collections import Counter as Tally
 from collections.abc import Iterator
 
@@ -11,11 +10,12 @@ import numpy as np
 
 from fourtuple.core.census.usage import Usage
 from fourtuple.core.census.view import left_of
-from fourtuple.core.doctor.patient import NEAR_SHARE, Patient, of_most, rank_of
+from fourtuple.core.doctor.holding import MOSTLY, RANGE, RESERVED, WIDER, cause_of, churn_cures, held, in_states, wider
+from fourtuple.core.doctor.patient import NEAR_SHARE, Patient, of_most, rank_of, so
 from fourtuple.core.doctor.records import Rank, Trouble
 from fourtuple.core.limits.cures import Cure, Needs, at_hand_first
 from fourtuple.core.limits.facts import PortFacts
-from fourtuple.core.limits.time_wait import TIME_WAIT_S, permits_reuse
+from fourtuple.core.limits.time_wait import TIME_WAIT_S
 from fourtuple.core.record import dataclass
 from fourtuple.core.snapshot.records import HostNamespace
 from fourtuple.core.sockets.columns import Mask, Numbers
@@ -24,29 +24,9 @@ from fourtuple.core.sockets.table import State
 from fourtuple.core.units import format_count, format_duration, format_rate
 
 MOST_PAIRS = 3  # of one namespace that are reported one by one
-MOSTLY = 0.5  # the share of the ports from which on one kind of use is called the cause
 CHURN_SHARE = 0.5  # of the ports in TIME_WAIT: a rate is not judged before
 WINDOWS_S = ((0, 10), (10, 20), (20, 30))  # ages in TIME_WAIT: a rate that lasted through all three is no burst
-RANGE = "net.ipv4.ip_local_port_range"
-RESERVED = "net.ipv4.ip_local_reserved_ports"
 SOURCE = "net/ipv4/inet_hashtables.c, __inet_hash_connect() (v6.18)"
-WIDER = Cure(
-    f'reserve the ports of your services ({RESERVED}), then sysctl -w {RANGE}="1024 65535"',
-    "a service that restarts may find a port taken that is not reserved",
-    Needs.ROOT,
-)
-WIDE = 60_000  # ports: a range that has so many cannot be widened by much
-POOL = Cure("keep connections open and reuse them (keep-alive, a pool)", "", Needs.SETTING)
-ENDS = Cure(
-    "connect to more destination addresses or ports, or from more source addresses",
-    "the addresses must exist",
-    Needs.SETTING,
-)
-REUSE = Cure(
-    "sysctl -w net.ipv4.tcp_tw_reuse=1",
-    "it needs TCP timestamps at both ends; ports in TIME_WAIT are reused after 1 s",
-    Needs.ROOT,
-)
 FREE = Cure(
     "let connect() choose the port: no bind() before it, or IP_BIND_ADDRESS_NO_PORT",
     "to one destination it gains nothing if all its ports are in use",
@@ -137,7 +117,7 @@ def _held(patient: Patient, crowd: Crowd) -> Iterator[Trouble]:
         subject=patient.of_namespace(namespace, _first(holders)),
         evidence=_facts_about(patient, facts, holders),
         cause="a program calls bind() before connect(), or many listeners are inside the range",
-        cures=at_hand_first((FREE, *_wider(facts)), root=patient.now.uid == 0),
+        cures=at_hand_first((FREE, *wider(facts)), root=patient.now.uid == 0),
         source=SOURCE,
         used=blocked,
         most=automatic,
@@ -166,12 +146,12 @@ def _short(patient: Patient, crowd: Crowd, pair: int, several: int) -> Trouble:
     usable, taken = usage.usable, int(row["taken"])
     left = left_of(usable - taken, int(usage.unsure[pair]))
     rank = rank_of(taken, usable) or Rank.NEAR
-    sockets = crowd.pair(pair)
-    holders = crowd.holders(sockets)
-    counts = {name: int(row[name]) for name in ("established", "time_wait", "close_wait", "other")}
-    cause, cures = _cause(crowd, pair, counts)
-    names = ", ".join(f"{format_count(count)} {name.replace('_', '-')}" for name, count in counts.items() if count)
-    evidence = [f"{names} on {format_count(usable)} usable ports", *_facts_about(patient, facts, holders)]
+    mine = crowd.pair(pair)
+    holders = crowd.holders(mine)
+    connections = held(patient, crowd.namespace, facts, mine)
+    cause, cures = cause_of(connections)
+    evidence = [f"{in_states(connections.states)} on {format_count(usable)} usable ports"]
+    evidence += [*_facts_about(patient, facts, holders), *connections.evidence]
     if several > 1:
         evidence.append(f"{format_count(several)} pairs of this namespace are short of ports")
     ends = f"{usage.source(pair)} to {usage.destination(pair)}"
@@ -182,7 +162,7 @@ def _short(patient: Patient, crowd: Crowd, pair: int, several: int) -> Trouble:
         key="source-ports",
         rank=rank,
         says=says,
-        subject=patient.of_namespace(crowd.namespace, _first(holders)),
+        subject=patient.of_namespace(crowd.namespace, _first(holders) or connections.pid_that_leaks),
         evidence=tuple(evidence),
         cause=cause,
         cures=at_hand_first(cures, root=patient.now.uid == 0),
@@ -192,39 +172,9 @@ def _short(patient: Patient, crowd: Crowd, pair: int, several: int) -> Trouble:
     )
 
 
-def _cause(crowd: Crowd, pair: int, counts: dict[str, int]) -> tuple[str, tuple[Cure, ...]]:
-    """Why the ports of a pair are gone, and what helps against that."""
-    facts, total = crowd.facts, max(1, sum(counts.values()))
-    reserved = len(facts.port_range) - facts.automatic_ports.size
-    if reserved >= MOSTLY * len(facts.port_range):
-        fewer = Cure(f"reserve fewer ports ({RESERVED})", "a service may find its port taken", Needs.ROOT)
-        return f"{of_most(reserved, len(facts.port_range))} ports of the range are reserved", (
-            fewer,
-            POOL,
-            ENDS,
-            *_wider(facts),
-        )
-    if counts["close_wait"] >= MOSTLY * total:
-        fix = Cure("let the program close connections that the other end has closed", "", Needs.CODE)
-        return (
-            "the other end closed them and the program did not (CLOSE_WAIT)",
-            (Cure("restart the program: its sockets are closed then", "its connections end", Needs.RESTART), fix),
-        )
-    if counts["time_wait"] >= MOSTLY * total:
-        per_s = counts["time_wait"] / TIME_WAIT_S
-        loopback = crowd.usage.source(pair).startswith("127.") or crowd.usage.source(pair) == "::1"
-        is_cure = facts.timestamps and not permits_reuse(facts, loopback=loopback)
-        return (
-            f"about {format_count(math.ceil(per_s))} connections per second are closed at this end, and each keeps its"
-            " port for 60 s in TIME_WAIT",
-            (POOL, *((REUSE,) if is_cure else ()), ENDS, *_wider(facts)),
-        )
-    return "more connections to one destination at once than there are source ports", (ENDS, POOL, *_wider(facts))
-
-
 def _churning(patient: Patient, crowd: Crowd, pair: int) -> Iterator[Trouble]:
     """A pair that will be short of ports if connections go on being closed as in the last 30 s."""
-    usage, usable = crowd.usage, crowd.usage.usable
+    usage, facts, usable = crowd.usage, crowd.facts, crowd.usage.usable
     waits = usage.in_state(State.TIME_WAIT)
     ages = waits["age_s"][waits["pair"] == pair]
     per_s = min(int(((ages >= low) & (ages < high)).sum()) / (high - low) for low, high in WINDOWS_S)
@@ -234,7 +184,8 @@ def _churning(patient: Patient, crowd: Crowd, pair: int) -> Iterator[Trouble]:
     if not kept or alive + per_s * TIME_WAIT_S < usable:
         return
     left_s = (usable - int(row["taken"])) / per_s
-    holders = crowd.holders(crowd.pair(pair))
+    mine = crowd.pair(pair)
+    holders = crowd.holders(mine)
     yield Trouble(
         key="churn",
         rank=Rank.GROWS,
@@ -245,10 +196,10 @@ def _churning(patient: Patient, crowd: Crowd, pair: int) -> Iterator[Trouble]:
         evidence=(
             f"{format_count(int(row['time_wait']))} in TIME_WAIT, {format_count(alive)} others, on"
             f" {format_count(usable)} usable ports",
-            *_facts_about(patient, crowd.facts, holders),
+            *_facts_about(patient, facts, holders),
         ),
         cause="this end closes connections faster than TIME_WAIT gives ports back",
-        cures=at_hand_first(_cause(crowd, pair, {"close_wait": 0, "time_wait": 1})[1], root=patient.now.uid == 0),
+        cures=at_hand_first(churn_cures(held(patient, crowd.namespace, facts, mine)), root=patient.now.uid == 0),
         source="include/net/tcp.h, TCP_TIMEWAIT_LEN (v6.18)",
         used=int(row["taken"]),
         most=usable,
@@ -316,20 +267,16 @@ def udp_ports(patient: Patient) -> Iterator[Trouble]:
         yield Trouble(
             key="udp-ports",
             rank=rank,
-            says=f"UDP sockets have {of_most(used, most)} source ports: then sendto(), connect() and bind() of new ones"
-            " fail with EAGAIN or EADDRINUSE",
+            says=f"UDP sockets have {of_most(used, most)} source ports"
+            + so(rank, "sendto(), connect() and bind() of new ones {now}fail with EAGAIN or EADDRINUSE"),
             subject=patient.of_namespace(namespace, _first(holders)),
             evidence=_facts_about(patient, facts, holders),
             cause="UDP sockets that nobody closes, or one socket for each request, as resolvers do",
-            cures=(Cure("use one UDP socket for many requests, and close unused ones", "", Needs.CODE), *_wider(facts)),
+            cures=(Cure("use one UDP socket for many requests, and close unused ones", "", Needs.CODE), *wider(facts)),
             source="net/ipv4/udp.c, udp_lib_get_port() (v6.18)",
             used=used,
             most=most,
         )
-
-
-def _wider(facts: PortFacts) -> tuple[Cure, ...]:
-    return () if len(facts.port_range) >= WIDE else (WIDER,)
 
 
 def _first(holders: "Tally[int]") -> int | None:

@@ -13,13 +13,15 @@ from fourtuple.core.record import dataclass
 class Rank(StrEnum):
     """How bad it is; the worst first.
 
-    The first three are of now, and give exit code 1. SO_FAR is a counter that is above zero, and whose last increase
-    may have been long ago: it is no limit of now.
+    All but the last count, and give exit code 1. LOGGED is a failure in the kernel's log that may be of now. SO_FAR is
+    a counter that is above zero, and whose last increase may have been long ago, or a failure that the kernel logged
+    more than a day ago: it is no limit of now.
     """
 
     FAILS = "fails"  # nothing is left, or a counter of failures moved during --for
     NEAR = "near"  # at least NEAR_SHARE of it is used
     GROWS = "grows"  # at this rate it will run out, or a program leaks
+    LOGGED = "logged"
     SO_FAR = "so far"
 
     @property
@@ -52,7 +54,7 @@ class Subject:
     uid: int | None = None
 
     def __str__(self) -> str:
-        """`pod shop/web, container nginx, nginx (4242)`; `this host` if it is nobody's."""
+        """`pod shop/web, container nginx, nginx (4242)`; `the host` if it is nobody's."""
         words = [f"pod {self.pod}"] if self.pod else []
         if self.container:
             words.append(f"container {self.container}")
@@ -63,8 +65,8 @@ class Subject:
         if self.process:
             words.append(f"{self.process} ({self.pid})")
         if self.name or (self.netns and not words):
-            words.append(f"network namespace {self.name or self.netns}")
-        return ", ".join(words) or "this host"
+            words.append(f"the network namespace {self.name or self.netns}")
+        return ", ".join(words) or "the host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class Trouble:
     cause:    why
     cures:    in the order in which this user can apply them
     source:   where the rule comes from: a man page, or a file of the kernel
+    follows_from: the key of the finding that causes this one; empty: none does
     """
 
     key: str
@@ -90,6 +93,7 @@ class Trouble:
     source: str
     used: int | None = None
     most: int | None = None
+    follows_from: str = ""
 
     @property
     def share(self) -> float:
@@ -121,7 +125,7 @@ class Diagnosis:
 
     @property
     def limits_now(self) -> bool:
-        """Whether something limits now; counters that were read once do not tell."""
+        """Whether something limits now, or did when the kernel logged it; counters that were read once do not tell."""
         return any(trouble.rank.is_now for trouble in self.findings)
 
     def to_json(self) -> dict[str, Any]:

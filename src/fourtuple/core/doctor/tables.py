@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Iterator
 
-from fourtuple.core.doctor.patient import Patient, of_most, rank_of
+from fourtuple.core.doctor.patient import Patient, of_most, rank_of, so
 from fourtuple.core.doctor.records import Rank, Subject, Trouble
 from fourtuple.core.limits.cures import Cure, Needs
 from fourtuple.core.limits.releases import ROUTES6_FREE, parse_release
@@ -67,8 +67,8 @@ def routes6(patient: Patient) -> Iterator[Trouble]:
         yield Trouble(
             key="routes6",
             rank=rank,
-            says=f"the IPv6 routing cache has {of_most(used, most)} entries: then connect() and sendto() fail with"
-            " ENETUNREACH or ENOMEM",
+            says=f"the IPv6 routing cache has {of_most(used, most)} entries"
+            + so(rank, "connect() and sendto() {now}fail with ENETUNREACH or ENOMEM"),
             subject=patient.of_namespace(namespace),
             evidence=(f"net.ipv6.route.max_size = {most}",),
             cause="many IPv6 peers, or packets to unreachable addresses, each of which takes an entry",

@@ -3,7 +3,7 @@
 from collections import Counter as Tally
 from collections.abc import Iterator
 
-from fourtuple.core.doctor.patient import Patient, of_most, rank_of
+from fourtuple.core.doctor.patient import Patient, of_most, rank_of, so
 from fourtuple.core.doctor.records import Rank, Subject, Trouble
 from fourtuple.core.limits.cures import Cure, Needs
 from fourtuple.core.limits.facts import CAP_SYS_ADMIN
@@ -11,7 +11,7 @@ from fourtuple.core.snapshot.records import Cgroup, HostProcess
 from fourtuple.core.units import format_count
 
 CAP_SYS_RESOURCE = 24  # include/uapi/linux/capability.h
-FAIL = "then fork() and pthread_create() fail with EAGAIN"
+FAIL = "fork() and pthread_create() {now}fail with EAGAIN"
 FEWER = Cure("let the program use fewer processes or threads", "", Needs.SETTING)
 
 
@@ -31,10 +31,11 @@ def cgroup_tasks(patient: Patient) -> Iterator[Trouble]:
     }
     for cgroup in innermost(full):
         used, most = cgroup.pids or 0, cgroup.pids_most or 0
+        rank = rank_of(used, most) or Rank.NEAR
         yield Trouble(
             key="pids-max",
-            rank=rank_of(used, most) or Rank.NEAR,
-            says=f"the cgroup {cgroup.path} has {of_most(used, most)} tasks: {FAIL}",
+            rank=rank,
+            says=f"the cgroup {cgroup.path} has {of_most(used, most)} tasks{so(rank, FAIL)}",
             subject=patient.of_cgroup(cgroup.path),
             evidence=(
                 f"pids.max, of this cgroup or one above it, is {format_count(most)}",
@@ -100,9 +101,9 @@ def host_tasks(patient: Patient) -> Iterator[Trouble]:
         yield Trouble(
             key=setting.partition(".")[2].replace("_", "-"),
             rank=rank,
-            says=f"the host has {of_most(used, most)} threads that {setting} allows: {FAIL}",
+            says=f"the host has {of_most(used, most)} threads that {setting} allows{so(rank, FAIL)}",
             subject=Subject(),
-            evidence=(f"{setting} = {most}", f"the most have {patient.named(holders)}"),
+            evidence=(f"{setting} = {most}", *patient.most_have(holders)),
             cause="more processes and threads than the host is set up for",
             cures=(FEWER, Cure(f"sysctl -w {setting}={2 * most}", "each thread takes kernel memory", Needs.ROOT)),
             source="proc_sys_kernel(5)",
@@ -132,9 +133,10 @@ def user_tasks(patient: Patient) -> Iterator[Trouble]:
         yield Trouble(
             key="user-processes",
             rank=rank,
-            says=f"user {uid} has {of_most(used, most)} threads that its {process.name} ({process.pid}) allows: {FAIL}",
+            says=f"user {uid} has {of_most(used, most)} threads that its {process.name} ({process.pid}) allows"
+            + so(rank, FAIL),
             subject=Subject(uid=uid, pid=process.pid, process=process.name),
-            evidence=(f"RLIMIT_NPROC = {most}", f"the most have {patient.named(mine)}"),
+            evidence=(f"RLIMIT_NPROC = {most}", *patient.most_have(mine)),
             cause="RLIMIT_NPROC counts all threads of the user, of all its programs",
             cures=(FEWER, Cure("raise LimitNPROC= of the unit, or nproc in limits.conf", "", Needs.ROOT)),
             source="getrlimit(2), RLIMIT_NPROC",
@@ -153,8 +155,8 @@ def mappings(patient: Patient) -> Iterator[Trouble]:
         yield Trouble(
             key="mappings",
             rank=rank,
-            says=f"{process.name} ({process.pid}) has {of_most(process.maps, most)} memory mappings: then mmap() and"
-            " pthread_create() fail with ENOMEM or EAGAIN",
+            says=f"{process.name} ({process.pid}) has {of_most(process.maps, most)} memory mappings"
+            + so(rank, "mmap() and pthread_create() {now}fail with ENOMEM or EAGAIN"),
             subject=patient.of_process(process.pid),
             evidence=(f"vm.max_map_count = {most}", f"its threads: {process.threads or 0}"),
             cause="many mapped files or threads, each of which takes mappings of its own",

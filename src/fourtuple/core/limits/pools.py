@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.time_wait import TOO_YOUNG
 from fourtuple.core.record import dataclass
-from fourtuple.core.sockets.columns import Mask, Numbers, port_mask
+from fourtuple.core.sockets.columns import Mask, Numbers, is_in, port_mask
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,7 @@ class OwnedPorts:
         return Counted(dict(zip(owners.tolist(), counts.tolist(), strict=True)))
 
     def contain(self, owners: Numbers, ports: NDArray[np.uint16]) -> NDArray[np.bool_]:
-        contained: NDArray[np.bool_] = np.isin(owners << 16 | ports, self._distinct)
-        return contained
+        return is_in(owners << 16 | ports, self._distinct)
 
     @cached_property
     def _distinct(self) -> Numbers:

@@ -34,7 +34,7 @@ from fourtuple.core.limits.pools import NOTHING_HIDDEN, Hidden, OwnedPorts, PerP
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.time_wait import Reuse, reuse_of
 from fourtuple.core.record import dataclass
-from fourtuple.core.sockets.columns import Mask, Numbers, is_wildcard, numbers_among, port_mask
+from fourtuple.core.sockets.columns import Mask, Numbers, in_states, is_wildcard, numbers_among, port_mask
 from fourtuple.core.sockets.ends import destination_numbers
 from fourtuple.core.sockets.table import MAPPED, SOCKET, Chosen, Sockets, State
 from fourtuple.core.space.endpoints import Endpoint
@@ -139,7 +139,7 @@ class PortUse:
         bound = np.zeros(65536, bool)
         others, local, listens = [], [], []
         for table in tables:
-            is_bound = (table["chosen"] == Chosen.BOUND) | np.isin(table["state"], (State.LISTEN, State.CLOSE))
+            is_bound = (table["chosen"] == Chosen.BOUND) | in_states(table["state"], (State.LISTEN, State.CLOSE))
             bound[table["local_port"][is_bound]] = True
             listens.append(table[table["state"] == State.LISTEN])
             others.append(Connected.of(table[~is_bound & (table["state"] != State.NEW_SYN_RECV)]))

@@ -208,6 +208,11 @@ class Limits:
     def tightest(self) -> Verdict | None:
         return self.verdicts[0] if self.binding else None
 
+    @property
+    def is_used_up(self) -> bool:
+        """Whether not one more connection fits: no room is left, or the accept queue that it would enter is full."""
+        return bool(self.full) or (self.room is not None and self.room.most == 0)
+
     def to_json(self) -> dict[str, Any]:
         """The result as JSON values. Each `room` becomes two keys: `room`, at least, and `room_max`, at most."""
         values = flat(asdict(self), "room", ROOM)

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Self
 
+import numpy as np
+
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.record import dataclass
 from fourtuple.core.space.ranges import Ranges
@@ -87,16 +89,13 @@ class Reservation:
 
 def quietest(wide: range, reserved: Ranges) -> range:
     """The longest part of a range without a reserved port, for programs that choose their ports themselves."""
-    mask = Ranges([wide]).mask & ~reserved.mask
-    parts, start = [range(wide.start, wide.start)], None
-    for port in range(wide.start, wide.stop + 1):
-        free = port < wide.stop and bool(mask[port])
-        if free and start is None:
-            start = port
-        elif not free and start is not None:
-            parts.append(range(start, port))
-            start = None
-    return max(parts, key=len)
+    free = np.concatenate([Ranges([wide]).mask & ~reserved.mask, [False]])
+    edges = np.flatnonzero(free != np.concatenate([[False], free[:-1]]))  # where a part starts, and where it stops
+    if not len(edges):
+        return range(wide.start, wide.start)
+    starts, stops = edges[::2], edges[1::2]
+    longest = int((stops - starts).argmax())
+    return range(int(starts[longest]), int(stops[longest]))
 
 
 def _brief(parts: Iterable[range]) -> Ranges:

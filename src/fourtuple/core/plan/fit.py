@@ -13,7 +13,7 @@ from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.limits.ports import PortRoom
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.time_wait import kept_ms
+from fourtuple.core.limits.time_wait import kept_ms, waiting_text
 from fourtuple.core.limits.verdicts import ROOM, Verdict
 from fourtuple.core.plan.claims import Reservation
 from fourtuple.core.plan.nat import NatBudget
@@ -29,6 +29,7 @@ WIDEST = range(1024, 65536)
 USER_BYTES, USER_BYTES_EACH = 25 * 2**20, 6  # resident: a process with a ring, and each connection (bench/RESULTS.md)
 RATE_PER_S = 40_000.0  # what two CPUs open on loopback, both ends on them (bench/RESULTS.md)
 HEADROOM = 1.1  # a setting is raised to this multiple of what is needed
+QUEUE = "accept queue"
 PORT_LIMITS = ("net.ipv4.ip_local_port_range", "bind(address, port)", "bind(address, 0)")
 
 
@@ -82,6 +83,7 @@ class Way:
     text:    what to do
     options: the options to use instead of the present ones; empty if no option is involved
     changes: sysctls to set
+    sure:    it is enough for certain; False: perhaps, for the reason that the text gives
     """
 
     limit: str
@@ -89,6 +91,7 @@ class Way:
     text: str
     options: str
     changes: tuple[Change, ...]
+    sure: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,8 @@ class Fit:
     assumed:      values that were taken instead of what this host says, as NAME = VALUE
     reservation:  the ports to reserve if the range becomes wider; None: it need not
     resolved:     names among the destinations that have several addresses
+    full:         listeners at the destinations, on this host, whose accept queue is full now
+    waiting:      4-tuples in TIME_WAIT that cannot be reused yet
     """
 
     wanted: int
@@ -161,6 +166,8 @@ class Fit:
     reservation: Reservation | None = None
     assumed: tuple[str, ...] = ()
     resolved: tuple[Resolved, ...] = ()
+    full: tuple[str, ...] = ()
+    waiting: int = 0
 
     @property
     def wanted_each(self) -> int:
@@ -193,6 +200,12 @@ class Fit:
         return flat(asdict(self), "room", ROOM) | {"fits": self.fits, "ways": ways, "checks": found}
 
 
+def compared(limit: str, title: str, room: Interval, wanted: int, note: str) -> Check:
+    """The check of a limit that leaves this room."""
+    says = Says.OK if room.least >= wanted else Says.PERHAPS if room.most >= wanted else Says.BLOCKS
+    return Check(limit, title, room, says, note)
+
+
 def checks(verdicts: Sequence[Verdict], wanted: int, *, uncounted: Mapping[str, str]) -> tuple[Check, ...]:
     """Every limit that stops connections, compared with `wanted`.
 
@@ -203,9 +216,7 @@ def checks(verdicts: Sequence[Verdict], wanted: int, *, uncounted: Mapping[str, 
         if verdict.limit in uncounted:
             found.append(Check(verdict.limit, verdict.title, None, Says.OK, uncounted[verdict.limit]))
         elif verdict.stops and verdict.room is not None:
-            room = verdict.room
-            says = Says.OK if room.least >= wanted else Says.PERHAPS if room.most >= wanted else Says.BLOCKS
-            found.append(Check(verdict.limit, verdict.title, room, says, verdict.note))
+            found.append(compared(verdict.limit, verdict.title, verdict.room, wanted, verdict.note))
     return tuple(sorted(found, key=lambda check: WORST_FIRST.index(check.says)))
 
 
@@ -214,6 +225,8 @@ class Means:
     """What can be used to make more connections fit.
 
     fresh:     ports that a source has for certain towards a destination without connections
+    hoped:     the same at most
+    because:   why `fresh` and `hoped` differ; empty: they do not
     wide:      the same with the widest range
     explicit:  the same if the program chose the ports itself, among `own`
     own:       the longest part of the widest range that nobody claims
@@ -228,6 +241,8 @@ class Means:
     facts: PortFacts
     ports: PortRoom
     fresh: int
+    hoped: int
+    because: str
     wide: int
     explicit: int
     own: range
@@ -269,6 +284,9 @@ def ways(found: Sequence[Check], means: Means | None, world: World, wanted: int)
             yield Way(
                 check.limit, False, f"{format_count(machines)} machines like this one: --machines {machines}", "", ()
             )
+        elif check.limit == QUEUE:
+            text = "let the server accept: it is busy, stopped, or out of files (fourtuple doctor says which)"
+            yield Way(check.limit, False, text, "", ())
         elif check.limit == "4-tuple" and not ports_block:  # what makes ports makes 4-tuples
             yield Way(check.limit, False, "more source addresses, or more destination ports", "", ())
 
@@ -281,20 +299,21 @@ def _raise(check: Check, world: World, count: str, more: int) -> Iterator[Way]:
 
 
 def _port_ways(check: Check, means: Means, wanted: int) -> Iterator[Way]:
-    space, missing = means.space, wanted - means.ports.room.least
+    space, ports = means.space, means.ports
     sources, destinations = space.sources.size, space.destinations.size
+    if 0 < wanted - ports.room.most <= ports.waiting:
+        yield Way(check.limit, False, f"wait: {waiting_text(ports.waiting)}", "", ())
     if means.strategy is Strategy.BIND0:
         if means.noport >= wanted:
             text = "set IP_BIND_ADDRESS_NO_PORT before bind(): then each destination has its own ports"
             yield Way(check.limit, False, text, "--strategy noport", ())
-        if means.fresh:  # of which all destinations have a share
-            yield from _more_sources(check, means, -(-missing // means.fresh))
+        for more, because in _needed(means, wanted, 1):  # all destinations have a share of these
+            yield from _more_sources(check, means, more, because)
         return
-    if means.fresh:
-        more_ports = -(-missing // (means.fresh * sources))
-        yield from _more_destinations(check, means, more_ports)
-        more_sources = -(-missing // (means.fresh * destinations))
-        yield from _more_sources(check, means, more_sources)
+    for more, because in _needed(means, wanted, sources):
+        yield from _more_destinations(check, means, more, because)
+    for more, because in _needed(means, wanted, destinations):
+        yield from _more_sources(check, means, more, because)
     automatic = means.strategy is not Strategy.EXPLICIT
     if automatic and means.explicit * space.pairs >= wanted:
         ends = _text(means, space.sources.parts, means.own)
@@ -302,6 +321,21 @@ def _port_ways(check: Check, means: Means, wanted: int) -> Iterator[Way]:
         yield Way(check.limit, False, text, f"--from {ends} --strategy explicit", ())
     if automatic and means.wide > means.fresh:
         yield from _wider(check, means, wanted)
+
+
+def _needed(means: Means, wanted: int, pools: int) -> Iterator[tuple[int, str]]:
+    """Yield how many more addresses or ports suffice for certain; and how many perhaps do if that is fewer, and why.
+
+    pools: how many times each of them brings the ports of a pair
+    """
+    room, certain = means.ports.room, None
+    if means.fresh:
+        certain = -(-(wanted - room.least) // (means.fresh * pools))
+        yield certain, ""
+    if means.hoped > means.fresh and wanted > room.most:
+        perhaps = -(-(wanted - room.most) // (means.hoped * pools))
+        if certain is None or perhaps < certain:
+            yield perhaps, f" (perhaps enough: {means.because})"
 
 
 def _wider(check: Check, means: Means, wanted: int) -> Iterator[Way]:
@@ -332,26 +366,26 @@ def _ports(count: int) -> str:
     return f"{format_count(count)} port{'s' * (count != 1)}"
 
 
-def _more_destinations(check: Check, means: Means, more: int) -> Iterator[Way]:
+def _more_destinations(check: Check, means: Means, more: int, because: str = "") -> Iterator[Way]:
     """The ports that follow the present ones, if all belong to one address and enough ports follow."""
     parts = means.space.destinations.parts
-    text = f"{format_count(more)} more destination port{'s' * (more > 1)}, if the server can listen there"
+    text = f"{format_count(more)} more destination port{'s' * (more > 1)}, if the server can listen there{because}"
     addresses, ports = parts[0]
     last = ports.parts[-1].stop - 1
     if more > 65535:
         return
     if len(parts) > 1 or addresses.size > 1 or len(ports.parts) > 1 or last + more > 65535:
-        yield Way(check.limit, False, text, "", ())
+        yield Way(check.limit, False, text, "", (), not because)
         return
     first = ports.parts[0].start
-    yield Way(check.limit, False, text, _with_ports(means.named, first, last + more), ())
+    yield Way(check.limit, False, text, _with_ports(means.named, first, last + more), (), not because)
 
 
 def _with_ports(host: str, first: int, last: int) -> str:
     return f"[{host}]:{first}-{last}" if ":" in host else f"{host}:{first}-{last}"
 
 
-def _more_sources(check: Check, means: Means, more: int) -> Iterator[Way]:
+def _more_sources(check: Check, means: Means, more: int, because: str = "") -> Iterator[Way]:
     space = means.space
     first = space.address(space.sources[0])
     text = f"{format_count(more)} more source address{'es' * (more > 1)}"
@@ -359,15 +393,18 @@ def _more_sources(check: Check, means: Means, more: int) -> Iterator[Way]:
         last = space.sources.parts[-1].stop - 1 + more
         parts = (*space.sources.parts[:-1], range(space.sources.parts[-1].start, last + 1))
         if space.address(last).is_loopback:
-            yield Way(check.limit, False, f"{text}: all of 127.0.0.0/8 is available", _from(means, parts), ())
+            available = f"{text}: all of 127.0.0.0/8 is available{because}"
+            yield Way(check.limit, False, available, _from(means, parts), (), not because)
         return
     if len(means.spare) >= more:
         spare = [range(int(address), int(address) + 1) for address in means.spare[:more]]
         parts = Ranges([*space.sources.parts, *spare]).parts
-        yield Way(check.limit, False, f"{text} that this host already has", _from(means, parts), ())
+        yield Way(
+            check.limit, False, f"{text} that this host already has{because}", _from(means, parts), (), not because
+        )
         return
     text = f"{text}: ip address add ADDRESS/{32 if space.version == 4 else 128} dev DEVICE; ip address del undoes it"
-    yield Way(check.limit, True, text, "", ())
+    yield Way(check.limit, True, f"{text}{because}", "", (), not because)
 
 
 def _from(means: Means, parts: Sequence[range]) -> str:
@@ -405,7 +442,7 @@ def churn(per_s: float, ports: PortRoom, facts: PortFacts, wanted: int, *, loopb
 def machine(count: int, wanted: int, means: Means, room_each: int, rate_per_s: float) -> Machine:
     """One of `count` machines. room_each: connections that one machine can hold, excluding its ports"""
     each = -(-wanted // count)
-    per_source = means.fresh * means.space.destinations.size
+    per_source = (means.fresh or means.hoped) * means.space.destinations.size
     return Machine(
         machines=count,
         wanted=each,

@@ -7,6 +7,7 @@ some 300 names on every host, whatever runs there.
 import re
 from collections.abc import Iterable, Iterator
 
+from fourtuple.core.late import late_pattern
 from fourtuple.core.plan.units import ALL_PORTS, argument_ports, ports_in
 from fourtuple.core.record import dataclass
 
@@ -147,7 +148,7 @@ PROGRAM_FILES: tuple[ProgramFiles, ...] = (
 
 NODE_PORTS = range(30000, 32768)  # Kubernetes' --service-node-port-range, and where Docker Swarm publishes ports
 KUBELET_PORTS = (10248, 10250, 10256)  # kubelet, and health checks of kube-proxy (Kubernetes, Ports and Protocols)
-_NODE_PORTS = re.compile(r"service-node-port-range[=:\s\"']+(\d{1,5})\s*([-+])\s*(\d{1,5})")
+_NODE_PORTS = late_pattern(r"service-node-port-range[=:\s\"']+(\d{1,5})\s*([-+])\s*(\d{1,5})")
 
 
 def named_ports(row: ProgramFiles, text: str) -> Iterator[range]:

@@ -8,19 +8,20 @@ a number, or ends with `:NUMBER`, unless its option's name says that it is somet
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from fourtuple.core.late import late_pattern
 from fourtuple.core.numbers import number_of
 
 LISTEN = ("ListenStream", "ListenDatagram", "ListenSequentialPacket")
 COMMANDS = ("ExecStart", "ExecStartPre", "ExecStartPost")
 ALL_PORTS = range(1, 65536)
 # Names of options whose numbers are ports, and of those whose numbers are not.
-_PORT = re.compile(r"port|listen|bind|addr|publish|endpoint|socket|url|host", re.IGNORECASE)
-_OTHER = re.compile(
+_PORT = late_pattern(r"port|listen|bind|addr|publish|endpoint|socket|url|host", re.IGNORECASE)
+_OTHER = late_pattern(
     r"max|(?<!ad)min|limit|size|time|mem|conn|worker|thread|backlog|[ug]id|user|group|file|interval|ttl|\bage|second|count|rate"
     r"|cache|buffer|pid|level|queue|retr|request|quota|delay|heap|stack|step|nice|depth|length|width|height|bytes",
     re.IGNORECASE,
 )
-_ENDS = re.compile(r"(?:^|[:=@\]])(\d{1,5})(?:-(\d{1,5}))?(?=$|[:/,;?])")  # 8080, HOST:8080-8090, tcp:8080/udp
+_ENDS = late_pattern(r"(?:^|[:=@\]])(\d{1,5})(?:-(\d{1,5}))?(?=$|[:/,;?])")  # 8080, HOST:8080-8090, tcp:8080/udp
 
 
 def assignments(texts: Iterable[str]) -> Mapping[str, Sequence[str]]:

@@ -177,11 +177,13 @@ def _lost(record: HoldRecord) -> Iterator[Because]:
         how = {"FIN": "The server closed", RESET: "The server reset"}.get(name)
         others = f"{number} sessions failed" if name == PROTOCOL else f"{number} were lost"
         what = f"{how} {number}" if how else others
-        yield Reason.LOST, f"{what} {_when(record)} ({name}).{words if how else ''}"
+        yield Reason.LOST, f"{what[0].upper()}{what[1:]} {_when(record)} ({name}).{words if how else ''}"
         words = ""
     yield from _by_reason(record)
     if record.census.queues and not at_end.queues:
         yield Reason.LOST, _gone(record.census.queues)
+    if set(lost) == {PROTOCOL}:  # the reasons say more than the name of who listens
+        return
     idle = not record.lost_while_opening
     yield from ((Reason.LOST, sentence) for sentence in _listener(at_end.queues, idle=idle))
 

@@ -24,7 +24,7 @@ from fourtuple.core.talk.destinations import parse_destinations, parse_proxy
 from fourtuple.core.talk.expectation import Expectation, expect_size, expect_text, parse_expectation
 from fourtuple.core.talk.script import Say, Script, Word
 from fourtuple.core.talk.session import Scheme, SessionOptions
-from fourtuple.core.talk.template import Template, parse_template
+from fourtuple.core.talk.template import parse_template
 from fourtuple.core.talk.typed import session_of, with_script
 
 MOST = 2**40  # connections that can be requested
@@ -163,7 +163,7 @@ class HoldOrder:
     any_source: connections may come from sources outside the plan's space
     here:       both ends of each connection are on this host
     port_range: IP_LOCAL_PORT_RANGE of each socket; None: not set
-    message:    what is sent on each connection, again and again; None: nothing
+    script:     that of the options, with the lines of the files that it names
     free:       memory that was free when the order was made
     share:      share of it that the connections may use
     """
@@ -179,7 +179,7 @@ class HoldOrder:
     port_range: range | None
     free: Memory
     share: float
-    message: Template | None = None
+    script: Script = Script()
 
     @property
     def ends(self) -> int:

@@ -330,6 +330,9 @@ class ServeRecord:
     cpu_user_s: float
     cpu_system_s: float
     waiting: int | None = None  # connections in the accept queues when it stopped (Recv-Q); None: not known
+    scheme: str = "tcp"  # what it speaks on each connection (core/talk/session.py)
+    sessions: int = 0  # established
+    reasons: Mapping[str, int] = field(default_factory=dict)  # why sessions failed or were ended, by words
     outcome: Outcome = UNJUDGED
 
     def to_json(self) -> dict[str, Any]:

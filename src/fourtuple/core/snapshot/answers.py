@@ -17,9 +17,9 @@ from fourtuple.core.numbers import number_of
 from fourtuple.core.plan.claims import Claim
 from fourtuple.core.snapshot.host import Origin
 from fourtuple.core.snapshot.records import HostNamespace, HostProcess, HostRoute, Snapshot
-from fourtuple.core.sockets.columns import Mask
+from fourtuple.core.sockets.columns import Mask, distinct, in_states, is_in
 from fourtuple.core.sockets.filter import EVERYWHERE, Where
-from fourtuple.core.sockets.owners import NOBODY, Holders
+from fourtuple.core.sockets.owners import Holders
 from fourtuple.core.sockets.table import SOCKET, Chosen, Sockets, State, mapped, recast, unmapped
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec
 from fourtuple.core.units import quoted
@@ -28,6 +28,7 @@ T = TypeVar("T")
 ANY_PROGRAM = "a program started there"
 SHELL = 0  # the PID of the program that a paste's `ulimit -a` speaks of
 NO_ROUTE = "the snapshot has no route there"
+NO_PROCESS = "the snapshot has no such process"
 NO_LISTING, LISTING = "the snapshot does not list them", "Paste the output of ss -tanp, too."
 
 
@@ -83,7 +84,7 @@ class Recorded:
         wanted = [int(state) for state in states]
         tables = []
         for table in (recast(self._namespace.listeners, SOCKET), self._namespace.sockets):
-            chosen = np.isin(table["state"], wanted)
+            chosen = in_states(table["state"], wanted)
             if automatic is not None and not others:
                 own = (table["local_port"] >= automatic.start) & (table["local_port"] < automatic.stop)
                 is_named = (table["chosen"] == Chosen.BOUND) | (table["state"] == State.LISTEN)
@@ -95,8 +96,9 @@ class Recorded:
         inside = self._namespace
         tables = ((inside.sockets, inside.socket_pids), (inside.listeners, inside.listener_pids))
         known = [(table["inode"], pids) for table, pids in tables if len(pids)]
-        if not known:
-            return NOBODY
+        if not known:  # nobody looked for owners
+            nothing = np.zeros(0, np.uint32)
+            return Holders((), nothing, np.zeros(0, np.int64), visible=None, users={}, listed=True)
         own, pids = (np.concatenate(columns) for columns in zip(*known, strict=True))
         own, first = np.unique(own[pids > 0], return_index=True)
         found, numbers = np.unique(pids[pids > 0][first], return_inverse=True)
@@ -107,6 +109,8 @@ class Recorded:
             numbers=numbers.astype(np.int64),
             visible=None if uid == 0 else frozenset(() if uid is None else (uid,)),
             users={},
+            shared=frozenset(own[is_in(pids[pids > 0][first], self._namesakes)].tolist()),
+            listed=uid is None,
         )
 
     def resolve(self, spec: EndpointSpec) -> list[Address]:
@@ -148,7 +152,7 @@ class Recorded:
 
     def claims(self) -> tuple[list[Claim], list[str]]:
         inside = self._namespace
-        listening = [Claim(port, port, "TCP listener") for port in np.unique(inside.listeners["local_port"]).tolist()]
+        listening = [Claim(port, port, "TCP listener") for port in distinct(inside.listeners["local_port"]).tolist()]
         automatic = inside.ports.port_range if inside.ports else range(0)
         udp = [Claim(port, port, "UDP socket") for port in inside.udp_ports or () if port not in automatic]
         why_not = ["what files of that host name (services, systemd sockets, Kubernetes)"]
@@ -164,6 +168,14 @@ class Recorded:
         inside = self._namespace
         locals_ = np.unique(np.concatenate([inside.sockets["local"], inside.listeners["local"]]))
         return frozenset((*(mapped(each) for each in self.addresses()), *(each.tobytes() for each in locals_)))
+
+    @cached_property
+    def _namesakes(self) -> NDArray[np.int64]:
+        """The processes that are not alone with their name: a snapshot keeps one owner of a socket, and these fork."""
+        pids: dict[str, list[int]] = {}
+        for pid, process in self.snapshot.processes.items():
+            pids.setdefault(process.name, []).append(pid)
+        return np.array(sorted(pid for each in pids.values() if len(each) > 1 for pid in each), np.int64)
 
     def _name(self, pid: int) -> str:
         process = self.snapshot.processes.get(pid)
@@ -203,7 +215,7 @@ def world_of(snapshot: Snapshot, inside: HostNamespace, pid: int | None) -> Worl
     """The World of a process in a namespace; None: of a program that is started there. Raises UsageError."""
     process = snapshot.processes.get(SHELL if pid is None else pid)
     if pid is not None and process is None:
-        raise UsageError(f"the process {pid}", "the snapshot has no process with this PID")
+        raise UsageError(f"--pid {pid}", NO_PROCESS)
     cgroup = snapshot.cgroups.get(process.cgroup) if process else None
     sysctls = {**snapshot.sysctls, **inside.sysctls}
     why_not = dict(inside.why_not)
@@ -302,6 +314,7 @@ def _most_common(packed: NDArray[np.void]) -> list[Address]:
 def _namespace_of(snapshot: Snapshot, pid: int | None, netns: str | None) -> HostNamespace:
     """The namespace with this name, PID or `net:[…]`; else that of the process; else init's. Raises UsageError."""
     names: Mapping[str, HostNamespace] = snapshot.namespaces
+    option = "--pid" if netns is None else "--netns"
     if netns is not None and (number := number_of(netns)) is not None:
         pid, netns = number, None
     if netns is not None:
@@ -309,11 +322,11 @@ def _namespace_of(snapshot: Snapshot, pid: int | None, netns: str | None) -> Hos
             if netns in (inside.netns, inside.name):
                 return inside
         known = ", ".join(each.name or each.netns for each in _first(names.values()))
-        raise UsageError(f"the network namespace {quoted(netns)}", "the snapshot does not have it", f"It has {known}.")
+        raise UsageError(f"--netns {quoted(netns)}", "the snapshot does not have it", f"It has {known}.")
     if pid is not None:
         process = snapshot.processes.get(pid)
         if process is None:
-            raise UsageError(f"the process {pid}", "the snapshot has no process with this PID")
+            raise UsageError(f"{option} {pid}", NO_PROCESS)
         if process.netns in names:
             return names[process.netns]
         hidden = "its network namespace is not in the snapshot; its maker could not see it"

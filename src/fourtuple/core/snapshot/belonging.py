@@ -14,12 +14,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from fourtuple.core.late import late_pattern
 from fourtuple.core.record import dataclass
 
 ID = "[0-9a-f]{64}"
 UID = "[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}"
 DELETED = " (deleted)"  # a cgroup that was removed while a process was in it (kernel/cgroup/cgroup.c)
-UNIT = re.compile(r".+\.(?:service|scope|socket|mount|swap)")
+UNIT = late_pattern(r".+\.(?:service|scope|socket|mount|swap)")
 GUARANTEED, CLASSES = "guaranteed", ("burstable", "besteffort")
 
 # The word before the ID in the name of a container's cgroup → the runtime.
@@ -42,34 +43,34 @@ PARENTS: Mapping[str, str] = MappingProxyType(
     {"docker": "docker", "ecs": "docker", "libpod_parent": "podman", "default": "containerd", "moby": "docker"}
 )
 # Services in whose cgroups containers are found, where the drivers of kubelet and runtime differ.
-MANAGERS = re.compile(
+MANAGERS = late_pattern(
     r"(?:containerd|docker|crio|kubelet|k3s|k3s-agent|rke2-server|rke2-agent|k0scontroller|k0sworker)\.service"
 )
-IN_ITS_NAME = re.compile(rf"(?:(?P<word>[a-z][a-z0-9.-]*?)[-_:])?(?P<id>{ID})(?:\.scope)?")
-POD = re.compile(rf"(?:.*-)?pod(?P<pod>{UID}|[0-9a-f]{{32}})(?:\.slice)?")  # 32 digits: a pod of a file (static pod)
-PODMAN_POD = re.compile(rf"(?:.*-)?libpod_pod_(?P<pod>{ID})(?:\.slice)?")
-ECS_SLICE = re.compile(r"ecstasks-(?P<pod>[0-9a-f]{32})\.slice")
-NOMAD = re.compile(rf"(?P<id>(?P<pod>{UID})\.(?P<name>.+?))(?:\.scope)?")
-TASK = re.compile(rf"[0-9a-f]{{32}}|{UID}")
-FARGATE = re.compile(r"(?P<id>[0-9a-f]{32}-[0-9]+)")
-USER = re.compile(r"user(?:-([0-9]{1,10})\.slice|@([0-9]{1,10})\.service)")
-SESSION = re.compile(r"session-(.+)\.scope")
+IN_ITS_NAME = late_pattern(rf"(?:(?P<word>[a-z][a-z0-9.-]*?)[-_:])?(?P<id>{ID})(?:\.scope)?")
+POD = late_pattern(rf"(?:.*-)?pod(?P<pod>{UID}|[0-9a-f]{{32}})(?:\.slice)?")  # 32 digits: a pod of a file (static pod)
+PODMAN_POD = late_pattern(rf"(?:.*-)?libpod_pod_(?P<pod>{ID})(?:\.slice)?")
+ECS_SLICE = late_pattern(r"ecstasks-(?P<pod>[0-9a-f]{32})\.slice")
+NOMAD = late_pattern(rf"(?P<id>(?P<pod>{UID})\.(?P<name>.+?))(?:\.scope)?")
+TASK = late_pattern(rf"[0-9a-f]{{32}}|{UID}")
+FARGATE = late_pattern(r"(?P<id>[0-9a-f]{32}-[0-9]+)")
+USER = late_pattern(r"user(?:-([0-9]{1,10})\.slice|@([0-9]{1,10})\.service)")
+SESSION = late_pattern(r"session-(.+)\.scope")
 
 # Forms in which a container is known by a name: the runtime, and the cgroup's name.
 BY_NAME = (
-    ("lxc", re.compile(r"lxc\.(?:payload|monitor)\.(?P<id>.+)")),
-    ("systemd-nspawn", re.compile(r"systemd-nspawn@(?P<id>.+)\.service")),
-    ("systemd-machined", re.compile(r"machine-(?P<id>.+)\.scope")),
+    ("lxc", late_pattern(r"lxc\.(?:payload|monitor)\.(?P<id>.+)")),
+    ("systemd-nspawn", late_pattern(r"systemd-nspawn@(?P<id>.+)\.service")),
+    ("systemd-machined", late_pattern(r"machine-(?P<id>.+)\.scope")),
 )
 # The cgroup above, the form of the name below it, and the runtime.
 BELOW = (
-    ("lxc", re.compile(r"(?P<id>.+)"), "lxc"),
-    ("lxc.payload", re.compile(r"(?P<id>.+)"), "lxc"),
-    ("lxc.monitor", re.compile(r"(?P<id>.+)"), "lxc"),
-    ("qemu.slice", re.compile(r"(?P<id>[0-9]+)\.scope"), "qemu"),
-    ("buildkit", re.compile(r"(?P<id>[a-z0-9]{25})"), "buildkit"),
-    ("garden", re.compile(r"(?P<id>.+)"), "garden"),
-    ("mesos", re.compile(rf"(?P<id>{UID})"), "mesos"),
+    ("lxc", late_pattern(r"(?P<id>.+)"), "lxc"),
+    ("lxc.payload", late_pattern(r"(?P<id>.+)"), "lxc"),
+    ("lxc.monitor", late_pattern(r"(?P<id>.+)"), "lxc"),
+    ("qemu.slice", late_pattern(r"(?P<id>[0-9]+)\.scope"), "qemu"),
+    ("buildkit", late_pattern(r"(?P<id>[a-z0-9]{25})"), "buildkit"),
+    ("garden", late_pattern(r"(?P<id>.+)"), "garden"),
+    ("mesos", late_pattern(rf"(?P<id>{UID})"), "mesos"),
 )
 
 

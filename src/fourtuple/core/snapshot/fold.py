@@ -17,7 +17,7 @@ from fourtuple.core.limits.time_wait import TIME_WAIT_MS, TIME_WAIT_TIMER
 from fourtuple.core.numbers import number_of
 from fourtuple.core.sockets.columns import Numbers, is_ipv4, mixed
 from fourtuple.core.sockets.listening import Listening
-from fourtuple.core.sockets.table import LISTENER, SOCKET, Chosen, Sockets, State, mapped, unmapped
+from fourtuple.core.sockets.table import LISTENER, MAPPED, SOCKET, Chosen, Sockets, State, mapped, unmapped
 from fourtuple.core.units import format_count
 
 MOST_GROUPS = 20_000
@@ -123,11 +123,11 @@ def expand(groups: Sequence[SocketGroup]) -> tuple[Sockets, Pids]:
         ("chosen", [_chosen(group.chosen) for group in groups]),
         ("timer", [_timer(group) for group in groups]),
         ("local", [_packed(group.local) for group in groups]),
-        ("remote", [_packed(group.remote) for group in groups]),
+        ("remote", [_packed(group.remote or _anywhere(group.local)) for group in groups]),
         ("uid", [_bounded(group.uid, 2**32, "a user ID") for group in groups]),
     ):
         table[name] = np.repeat(np.array(values, SOCKET[name]), sizes)
-    table["family"] = np.where(is_ipv4(table["local"]), AF_INET, AF_INET6)
+    table["family"] = families(table)
     table["inode"] = np.where(pids < 0, UNSEEN_INODE, pids)
     taken: dict[tuple[str, str, str], int] = {}
     start = 0
@@ -147,6 +147,12 @@ def expand(groups: Sequence[SocketGroup]) -> tuple[Sockets, Pids]:
         rows["send_q"][0] = min(max(0, group.send_q_bytes), 2**32 - 1)
         start += group.count
     return table, pids if all(group.pid is not None for group in groups) else pids[:0]
+
+
+def families(table: Sockets) -> NDArray[np.int64]:
+    """(table,): the family of each socket: AF_INET if both of its ends are IPv4, which those in the mapped form are."""
+    found: NDArray[np.int64] = np.where(is_ipv4(table["local"]) & is_ipv4(table["remote"]), AF_INET, AF_INET6)
+    return found
 
 
 def fold_listeners(listeners: Sockets, pids: Pids) -> tuple[list[ListenerRow], list[str]]:
@@ -335,6 +341,11 @@ def _ages(group: SocketGroup) -> Numbers:
 def _packed(address: str) -> bytes:
     """The address in 16 bytes; an empty text is 0.0.0.0. Raises ValueError."""
     return mapped(ipaddress.ip_address(address or "0.0.0.0"))  # noqa: S104
+
+
+def _anywhere(local: str) -> str:
+    """The wildcard address of the IP version of this local address; also of one in the mapped form."""
+    return "0.0.0.0" if _packed(local).startswith(MAPPED) else "::"  # noqa: S104
 
 
 def _state(name: str) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.record import dataclass
-from fourtuple.core.sockets.columns import Numbers
+from fourtuple.core.sockets.columns import Numbers, is_in
 from fourtuple.core.units import format_count
 
 SHOWN = 2  # process names in a text
@@ -14,6 +14,7 @@ NAMELESS = (
     "not visible (needs root)",
     "in no process's files (io_uring)",
     "the kernel's",
+    "unknown (not in the listing)",
 )  # their codes follow those of the processes
 
 
@@ -36,6 +37,7 @@ class Owners:
     no_descriptor: how many sockets are in no process's files: direct descriptors of io_uring, or files of a process in
                    another PID namespace
     kernel:        how many sockets have no owner: in TIME_WAIT, closed by their program, or not accepted yet
+    unknown:       how many sockets have an owner that the listing does not name, as that of `ss` without -p
     """
 
     processes: tuple[Process, ...] = ()
@@ -43,6 +45,12 @@ class Owners:
     users: tuple[str, ...] = ()
     no_descriptor: int = 0
     kernel: int = 0
+    unknown: int = 0
+
+    @property
+    def whose(self) -> str:
+        """The owners, or in words that there are none, or that they are not known."""
+        return str(self) or ("unknown" if self.unknown else "the kernel's")
 
     def __str__(self) -> str:
         """Text such as `nginx (812)`, `php-fpm (9021 …)`, `user www-data` or `io_uring`; empty: no owner."""
@@ -68,7 +76,9 @@ class Holders:
     numbers:   (n,), the number of the process that has each inode
     visible:   user IDs whose processes were all readable; None: those of all users
     users:     user names by user ID
+    shared:    inodes that further processes have, too
     asked:     owners were requested; otherwise there are none
+    listed:    the listing names owners only where it has them, as a paste: a socket without one has an unknown owner
     """
 
     processes: tuple[tuple[int, str], ...]
@@ -77,6 +87,8 @@ class Holders:
     visible: frozenset[int] | None
     users: Mapping[int, str]
     asked: bool = True
+    shared: frozenset[int] = frozenset()
+    listed: bool = False
 
     def owners(self, groups: Numbers, inodes: NDArray[np.uint32], uids: NDArray[np.uint32], count: int) -> list[Owners]:
         """The owners of each of `count` groups of sockets.
@@ -85,13 +97,13 @@ class Holders:
         """
         if not self.asked:
             return [Owners()] * count
-        hidden, kernel = len(self.processes), len(self.processes) + 2
+        hidden, last = len(self.processes), len(self.processes) + len(NAMELESS) - 1
         codes = self.codes(inodes, uids)
-        found, sizes = np.unique(groups.astype(np.int64) * (kernel + 1) + codes, return_counts=True)
+        found, sizes = np.unique(groups.astype(np.int64) * (last + 1) + codes, return_counts=True)
         processes: list[list[Process]] = [[] for _ in range(count)]
-        left = np.zeros((count, 3), np.int64)
+        left = np.zeros((count, len(NAMELESS)), np.int64)
         for key, size in zip(found.tolist(), sizes.tolist(), strict=True):
-            group, code = divmod(key, kernel + 1)
+            group, code = divmod(key, last + 1)
             if code < hidden:
                 pid, name = self.processes[code]
                 processes[group].append(Process(pid, name, size))
@@ -109,16 +121,17 @@ class Holders:
                 users=tuple(self.users.get(uid, str(uid)) for uid in sorted(who)),
                 no_descriptor=int(rest[1]),
                 kernel=int(rest[2]),
+                unknown=int(rest[3]),
             )
             for each, rest, who in zip(processes, left, users, strict=True)
         ]
 
     def codes(self, inodes: NDArray[np.uint32], uids: NDArray[np.uint32]) -> Numbers:
         """(n,): the number of the process that has each socket; without one, len(processes) + its place in NAMELESS."""
-        hidden, without, kernel = (len(self.processes) + number for number in range(3))
-        codes = np.full(len(inodes), without)
-        if self.visible is not None:
-            codes[~np.isin(uids, list(self.visible))] = hidden
+        hidden, without, kernel, unknown = (len(self.processes) + number for number in range(len(NAMELESS)))
+        codes = np.full(len(inodes), unknown if self.listed else without)
+        if self.visible is not None and not self.listed:
+            codes[~is_in(uids, np.array(sorted(self.visible), np.int64))] = hidden
         if len(self.inodes):
             place = np.minimum(np.searchsorted(self.inodes, inodes), len(self.inodes) - 1)
             known = self.inodes[place] == inodes
@@ -134,6 +147,8 @@ def unseen(owners: "list[Owners] | tuple[Owners, ...]") -> list[str]:
     """Sentences about the sockets whose process is not visible."""
     texts = []
     hidden, without = (sum(getattr(each, name) for each in owners) for name in ("not_visible", "no_descriptor"))
+    if unknown := sum(each.unknown for each in owners):
+        texts.append(f"the listing names no process for {format_count(unknown)} sockets: ss -tanp, as root, names it")
     if hidden:
         texts.append(f"the process of {format_count(hidden)} sockets is not visible (needs root), only its user")
     if without:

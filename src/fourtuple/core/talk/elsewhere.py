@@ -9,7 +9,7 @@ _NEAR = 0.6  # of difflib: `htps` has 0.89 of `https`
 
 
 @dataclass(frozen=True, slots=True)
-class Protocol:
+class OtherProtocol:
     """A protocol that plain text speaks far enough to hold its connections.
 
     port:    registered with IANA
@@ -28,7 +28,7 @@ _IMAP, _POP3, _SMTP, _FTP = r"--expect 're:^\* OK'", r"--expect 're:^\+OK'", "--
 _HTTP2 = (
     r"--first 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0' --expect 're:(?s)^...\x04'"
 )  # fmt: skip
-# PostgreSQL, 54.7: SSLRequest, answered by one byte. AMQP 0-9-1, 4.2.2. MySQL: Protocol::Handshake, version 10.
+# PostgreSQL, 54.7: SSLRequest, answered by one byte. AMQP 0-9-1, 4.2.2. MySQL: OtherProtocol::Handshake, version 10.
 _POSTGRES = r"--first '\0\0\0\x08\x04\xd2\x16\x2f' --expect 1B"
 _AMQP = r"--first 'AMQP\0\0\x09\x01' --expect 're:^\x01'"
 _MYSQL = r"--expect 're:(?s)^...\x00\x0a'"
@@ -36,29 +36,29 @@ _NATS = r"--expect 're:^INFO .*\r\n' --send 'PING\r\n' --expect 'PONG\r\n'"
 
 PROTOCOLS = MappingProxyType(
     {
-        "redis": Protocol(6379, _REDIS),
-        "rediss": Protocol(6379, _REDIS, secure=True),
-        "memcached": Protocol(11211, r"--send 'version\r\n' --expect 're:^VERSION .*\r\n'"),
-        "nats": Protocol(4222, _NATS),
-        "smtp": Protocol(25, _SMTP),
-        "smtps": Protocol(465, _SMTP, secure=True),
-        "imap": Protocol(143, _IMAP),
-        "imaps": Protocol(993, _IMAP, secure=True),
-        "pop3": Protocol(110, _POP3),
-        "pop3s": Protocol(995, _POP3, secure=True),
-        "ftp": Protocol(21, _FTP),
-        "ssh": Protocol(22, r"--expect 're:^SSH-2\.0-.*\r\n'"),
-        "sftp": Protocol(22, r"--expect 're:^SSH-2\.0-.*\r\n'"),
-        "postgres": Protocol(5432, _POSTGRES),
-        "postgresql": Protocol(5432, _POSTGRES),
-        "mysql": Protocol(3306, _MYSQL),
-        "mariadb": Protocol(3306, _MYSQL),
-        "amqp": Protocol(5672, _AMQP),
-        "amqps": Protocol(5671, _AMQP, secure=True),
-        "grpc": Protocol(50051, _HTTP2),
-        "h2c": Protocol(80, _HTTP2),
-        "h2": Protocol(443, f"--alpn h2 {_HTTP2}", secure=True),
-        "grpcs": Protocol(443, f"--alpn h2 {_HTTP2}", secure=True),
+        "redis": OtherProtocol(6379, _REDIS),
+        "rediss": OtherProtocol(6379, _REDIS, secure=True),
+        "memcached": OtherProtocol(11211, r"--send 'version\r\n' --expect 're:^VERSION .*\r\n'"),
+        "nats": OtherProtocol(4222, _NATS),
+        "smtp": OtherProtocol(25, _SMTP),
+        "smtps": OtherProtocol(465, _SMTP, secure=True),
+        "imap": OtherProtocol(143, _IMAP),
+        "imaps": OtherProtocol(993, _IMAP, secure=True),
+        "pop3": OtherProtocol(110, _POP3),
+        "pop3s": OtherProtocol(995, _POP3, secure=True),
+        "ftp": OtherProtocol(21, _FTP),
+        "ssh": OtherProtocol(22, r"--expect 're:^SSH-2\.0-.*\r\n'"),
+        "sftp": OtherProtocol(22, r"--expect 're:^SSH-2\.0-.*\r\n'"),
+        "postgres": OtherProtocol(5432, _POSTGRES),
+        "postgresql": OtherProtocol(5432, _POSTGRES),
+        "mysql": OtherProtocol(3306, _MYSQL),
+        "mariadb": OtherProtocol(3306, _MYSQL),
+        "amqp": OtherProtocol(5672, _AMQP),
+        "amqps": OtherProtocol(5671, _AMQP, secure=True),
+        "grpc": OtherProtocol(50051, _HTTP2),
+        "h2c": OtherProtocol(80, _HTTP2),
+        "h2": OtherProtocol(443, f"--alpn h2 {_HTTP2}", secure=True),
+        "grpcs": OtherProtocol(443, f"--alpn h2 {_HTTP2}", secure=True),
     }
 )
 _NOT_TCP = ("udp", "quic", "http3", "h3", "coap", "dns", "rtp", "sip", "stun")

@@ -8,6 +8,7 @@ An expectation is *framed* if it says where an answer ends. `re:` and a range of
 arrived, and what follows belongs to the answer as well.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from fourtuple.core.numbers import number_of
 from fourtuple.core.record import dataclass
 from fourtuple.core.talk.content import MOST_BYTES, check_size, parse_expected, parse_text
 from fourtuple.core.talk.pattern import bounded
+from fourtuple.core.talk.template import parse_template
 from fourtuple.core.units import format_size, parse_size, quoted
 from fourtuple.core.visible import visible
 
@@ -113,14 +115,14 @@ class Expectation:
 def parse_expectation(text: str) -> Expectation:
     r"""Parse `TEXT`, `32B`, `re:PATTERN`, `len:SIZE[-SIZE]`, `until:TEXT` or `status:STATUSES`.
 
-    Texts have the escapes of core/talk/content.py, patterns those of Python's `re`. A text that begins with such a
-    prefix is written with an escape, `\x72e:`. Raises UsageError.
+    Texts have the escapes of core/talk/content.py and no placeholder, patterns those of Python's `re`. A text that
+    begins with such a prefix is written with an escape, `\x72e:`. Raises UsageError.
     """
     prefix, colon, rest = text.partition(":")
     if colon and prefix in [*ExpectationKind] and prefix != ExpectationKind.TEXT:
         return _PARSERS[ExpectationKind(prefix)](rest)
     content = parse_expected(text)
-    return expect_size(content) if isinstance(content, int) else expect_text(content)
+    return expect_size(content) if isinstance(content, int) else expect_text(_plain(content, text))
 
 
 def expect_text(content: bytes) -> Expectation:
@@ -134,6 +136,28 @@ def expect_size(size_bytes: int) -> Expectation:
     return Expectation(ExpectationKind.LEN, sizes=range(size_bytes, size_bytes + 1))
 
 
+def is_answer(parts: Sequence[Expectation], message: bytes) -> bool:
+    """Whether a whole message is an answer with these parts, one after the other; for protocols that have messages.
+
+    What a pattern leaves belongs to the answer; anything else that is left does not.
+    """
+    rest = message
+    for part in parts[:-1]:
+        judge = part.judge()
+        if judge.take(rest) is not Judged.COMPLETE:
+            return False
+        rest = judge.rest
+    last = parts[-1]
+    match last.kind:
+        case ExpectationKind.TEXT:
+            return rest == last.content
+        case ExpectationKind.LEN:
+            return len(rest) in last.sizes
+        case ExpectationKind.UNTIL:
+            return rest.endswith(last.content)
+    return last.judge().take(rest) is Judged.COMPLETE
+
+
 def parse_statuses(text: str) -> tuple[range, ...]:
     """`200,301,2xx,400-404` → ranges of status codes. Raises UsageError."""
     return tuple(_statuses(part.strip(), text) for part in text.split(","))
@@ -143,6 +167,16 @@ def shown(content: bytes, most: int = MOST_SHOWN) -> str:
     r"""The beginning of content in quotation marks, with escapes that can be typed: "PING\r\n"."""
     text = visible(content[:most].decode("utf-8", "backslashreplace"))
     return f'"{text}"{"…" * (len(content) > most)}'
+
+
+def _plain(content: bytes, text: str) -> bytes:
+    """The text of an answer, in which `{{port}}` is `{port}` as in messages. Raises UsageError for a placeholder."""
+    template = parse_template(content)
+    if template.needs:
+        name = min(template.needs)
+        do = f"Expect re: or len: instead, or write {{{{{name}}}}} for the text itself."
+        raise UsageError(f"the answer {quoted(text)}", f"{{{name}}} differs, and an answer is the same for all", do)
+    return template.render()
 
 
 def _pattern(text: str) -> Expectation:
@@ -177,7 +211,7 @@ def _size(text: str, whole: str) -> int:
 
 
 def _until(text: str) -> Expectation:
-    content = parse_text(text)
+    content = _plain(parse_text(text), text)
     if not content:
         raise UsageError("until:", "the end of the answer is missing", r"Write until:\r\n.")
     check_size(len(content))

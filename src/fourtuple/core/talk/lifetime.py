@@ -4,15 +4,14 @@ import math
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fourtuple.core.errors import UsageError
 from fourtuple.core.record import dataclass
 from fourtuple.core.units import MOST_S, format_duration, parse_duration, quoted
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.random import Generator
+    from numpy.typing import NDArray
 
 _EXAMPLES = "Write 2s, exp:2s or uniform:1s-5s."
 
@@ -48,8 +47,10 @@ class Lifetime:
             return -self.mean_s * math.log1p(-share) if share < 1 else math.inf if self.mean_s else 0.0
         return self.low_s + share * (self.high_s - self.low_s)
 
-    def draw_ns(self, random: "Generator", count: int) -> NDArray[np.int64]:
+    def draw_ns(self, random: "Generator", count: int) -> "NDArray[np.int64]":
         """So many lifetimes in ns, at most MOST_S each → (count,) int64. A fixed one does not use the generator."""
+        import numpy as np
+
         if self.spreading is Spreading.FIXED:
             return np.full(count, round(self.low_s * 1e9))
         times_s = (

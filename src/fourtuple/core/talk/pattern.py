@@ -24,7 +24,7 @@ from fourtuple.core.units import quoted
 MOST_STEPS = 2**28  # about a quarter of a second: a step takes 1 ns
 WINDOWS = tuple(2**power for power in range(16, 7, -1))  # bytes: 65,536 to 256
 MOST_PATTERN = 1000
-MOST_UNROLLED = 16
+MOST_UNROLLED, MOST_ITEMS = 16, 10_000
 _EVERY = 2**256 - 1  # a set of bytes is a number with a bit for each
 _CATEGORIES = {"DIGIT": b"0-9", "SPACE": rb"\t\n\r\f\v ", "WORD": b"a-zA-Z0-9_"}
 
@@ -73,6 +73,8 @@ def bounded(pattern: bytes) -> BoundedPattern:
             warnings.simplefilter("ignore")
             compiled = re.compile(pattern)
             parsed = _parser.parse(pattern)
+        if _size(parsed) > MOST_ITEMS:
+            raise _RefusedError("it repeats what repeats too often")
         steps = {window: search_steps(parsed, window) for window in WINDOWS}
     except (re.error, OverflowError, RecursionError) as error:
         raise UsageError(shown, f"it is not a regular expression: {error}") from None
@@ -84,7 +86,7 @@ def bounded(pattern: bytes) -> BoundedPattern:
             return BoundedPattern(compiled, min(window, longest), _prefix(parsed))
     raise UsageError(
         shown,
-        f"in {WINDOWS[-1]} bytes it could take {steps[WINDOWS[-1]]:,} steps; at most {MOST_STEPS:,} are allowed",
+        f"a search in {WINDOWS[-1]} bytes could take more than {MOST_STEPS:,} steps",
         "Begin it with ^, or repeat fewer things without a limit.",
     )
 
@@ -168,6 +170,24 @@ def _repeated(least: int, most: int, body: Any, rest: Remainder, window: int) ->
     return Remainder(steps + min(least, window) * inner.steps, first, empty)
 
 
+def _size(items: Any) -> int:
+    """How many items a pattern has once what `_repeated` unrolls is unrolled."""
+    total = 0
+    for operation, argument in items:
+        match str(operation):
+            case "SUBPATTERN":
+                total += _size(argument[3])
+            case "ATOMIC_GROUP":
+                total += _size(argument)
+            case "BRANCH":
+                total += sum(map(_size, argument[1]))
+            case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
+                times = min(argument[1], MOST_UNROLLED) if _has_ways(argument[2]) else 1
+                total += _size(argument[2]) * times
+        total += 1
+    return total
+
+
 def _has_ways(items: Any) -> bool:
     """Whether there are several ways to match these items at the same place."""
     for operation, argument in items:
@@ -209,6 +229,7 @@ def _bytes_of(operation: str, argument: Any) -> int:
     return _EVERY & ~found if negated else _with_cases(found)
 
 
+@functools.cache
 def _category(name: str) -> int:
     plain = name.removeprefix("CATEGORY_")
     inside = _CATEGORIES.get(plain.removeprefix("NOT_"))

@@ -5,7 +5,7 @@ r"""Which answers belong to which text of a command line whose --first, --send a
 --send 'PING\r\n' --expect 'PONG\r\n' --expect len:4     each message, and the parts of its answer in order
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from fourtuple.core.errors import UsageError
@@ -41,9 +41,27 @@ class Script:
     message: Exchange | None = None
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """The paths of the files whose lines it needs, each once."""
+        said = [exchange.say for exchange in self._exchanges if exchange.say]
+        return tuple(dict.fromkeys(path for say in said for path in say.files))
+
+    def with_lines(self, contents: Mapping[str, bytes]) -> "Script":
+        """The same with the contents of its files, by path. Raises UsageError for a file without a line."""
+
+        def filled(exchange: Exchange) -> Exchange:
+            return Exchange(exchange.say and exchange.say.with_lines(contents), exchange.expect)
+
+        return Script(tuple(map(filled, self.opening)), filled(self.message) if self.message else None)
+
+    @property
+    def _exchanges(self) -> tuple[Exchange, ...]:
+        return (*self.opening, *([self.message] if self.message else []))
+
+    @property
     def is_fixed(self) -> bool:
         """Whether the same text is sent each time, if any, and the same text or number of bytes is the only answer."""
-        exchanges = [*self.opening, *([self.message] if self.message else [])]
+        exchanges = self._exchanges
         if len(exchanges) > 1 or not exchanges:
             return not exchanges
         (exchange,) = exchanges
@@ -55,7 +73,7 @@ class Script:
         """Whether every answer is judged and says where it ends, so that data between answers is unexpected."""
         if self.message is None or not self.message.expect:
             return False
-        return all(each.framed for exchange in (*self.opening, self.message) for each in exchange.expect)
+        return all(each.framed for exchange in self._exchanges for each in exchange.expect)
 
 
 Word = tuple[Say, Template] | Expectation  # an option of the command line

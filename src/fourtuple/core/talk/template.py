@@ -11,14 +11,11 @@ ones: `{{port}}` is sent as `{port}`.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.numbers import number_of
@@ -33,8 +30,8 @@ ALPHABET = b"0123456789abcdefghijklmnopqrstuvwxyz"
 NOW_NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _BRACES = re.compile(rb"\{\{([A-Za-z_]+)(:[^{}]*)?\}\}|\{([A-Za-z_]+)(:[^{}]*)?\}")
 _NEAR = 0.8  # of difflib: `connections` has 0.95 of `connection`, `time` 0.75 of `line`
-_LETTERS = np.frombuffer(ALPHABET, np.uint8)
-_POWERS = 10 ** np.arange(19, dtype=np.int64)
+_LEAST_BEGUN = 4  # of letters: `conn` is nearly `connection`
+_LETTERS = ALPHABET.ljust(256)
 
 
 class Variable(StrEnum):
@@ -76,6 +73,11 @@ class Template:
     parts: tuple[bytes | Placeholder, ...]
     lines: tuple[tuple[str, tuple[bytes, ...]], ...] = ()
 
+    @property
+    def says_source(self) -> bool:
+        """Whether it differs with the address or the port of this end."""
+        return bool(self.needs & {Variable.SOURCE, Variable.PORT})
+
     @cached_property
     def needs(self) -> frozenset[Variable]:
         """What has to be known to make a message of it; empty: every message is the same."""
@@ -110,31 +112,6 @@ class Template:
             for part in self.parts
         )
 
-    def render_many(
-        self,
-        connections: NDArray[np.int64],
-        messages: NDArray[np.int64],
-        *,
-        addresses: NDArray[np.bytes_] | None = None,
-        ports: NDArray[Any] | None = None,
-        now_ns: int = 0,
-        random: "Generator | None" = None,
-    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Many messages, without Python code for each → (rows, bytes) uint8 padded with zeros, (rows,) sizes.
-
-        connections, messages: (rows,) numbers ≥ 0
-        addresses: (rows,) of this end, as text in ASCII, such as b"10.0.0.1"
-        ports:     (rows,) of this end, of an integer type
-        """
-        columns = {
-            Variable.CONNECTION: connections,
-            Variable.MESSAGE: messages,
-            Variable.SOURCE: addresses,
-            Variable.PORT: ports,
-        }
-        cells = [self._cells(part, columns, now_ns, random) for part in self.parts]
-        return _joined(cells, len(connections))
-
     def _value(
         self, part: Placeholder, connection: int, message: int, source: str, now_ns: int, random: "Generator | None"
     ) -> bytes:
@@ -151,40 +128,12 @@ class Template:
                 lines = self._lines_by_path[part.argument]
                 return lines[connection % len(lines)]
             case Variable.NOW:
-                return _time(now_ns, part.argument)
-        return _random(random, 1, int(part.argument)).tobytes()
-
-    def _cells(
-        self, part: bytes | Placeholder, columns: Mapping[Variable, Any], now_ns: int, random: "Generator | None"
-    ) -> "_Cells":
-        """The bytes of a part in each row, or in one row for all of them, and a mask of those that count."""
-        if isinstance(part, bytes):
-            return np.frombuffer(part, np.uint8)[None], None
-        match part.variable:
-            case Variable.NOW:
-                return np.frombuffer(_time(now_ns, part.argument), np.uint8)[None], None
-            case Variable.RANDOM:
-                return _random(random, len(columns[Variable.CONNECTION]), int(part.argument)), None
-            case Variable.SOURCE:
-                return _texts(columns[Variable.SOURCE])
-            case Variable.LINE:
-                table, sizes = self._tables[part.argument]
-                lines = columns[Variable.CONNECTION] % len(table)
-                width = int(sizes[lines].max(initial=0))
-                return table[lines, :width], np.arange(width) < sizes[lines, None]
-        return _digits(columns[part.variable])
+                return time_text(now_ns, part.argument)
+        return random_text(random, int(part.argument))
 
     @cached_property
     def _lines_by_path(self) -> dict[str, tuple[bytes, ...]]:
         return dict(self.lines)
-
-    @cached_property
-    def _tables(self) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-        """The lines of each file as (lines, bytes) padded with zeros, and their sizes."""
-        return {path: _table(lines) for path, lines in self.lines}
-
-
-_Cells = tuple[NDArray[np.uint8], NDArray[np.bool_] | None]
 
 
 def parse_template(content: bytes) -> Template:
@@ -225,7 +174,8 @@ def _nearest(name: bytes, argument: bytes | None) -> str:
     text = name.decode().lower()
     if text == "file" and argument:
         return Variable.LINE
-    return next(iter(get_close_matches(text, [*Variable], 1, _NEAR)), "")
+    begun = [variable for variable in Variable if len(text) >= _LEAST_BEGUN and variable.startswith(text)]
+    return next(iter([*begun, *get_close_matches(text, [*Variable], 1, _NEAR)]), "")
 
 
 def _placeholder(name: bytes, argument: bytes | None) -> Placeholder:
@@ -252,57 +202,16 @@ def _placeholder(name: bytes, argument: bytes | None) -> Placeholder:
     return Placeholder(near, said or "")
 
 
-def _time(now_ns: int, unit: str) -> bytes:
+def time_text(now_ns: int, unit: str) -> bytes:
+    """The time as {now} has it, in UTC, or in a unit."""
     if unit:
         return b"%d" % (now_ns // NOW_NS[unit])
     seconds, rest_ns = divmod(now_ns, 10**9)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_ns // 10**6:03}Z".encode()
 
 
-def _random(random: "Generator | None", rows: int, size: int) -> NDArray[np.uint8]:
+def random_text(random: "Generator | None", size: int) -> bytes:
+    """So many characters of the alphabet."""
     if random is None:
         raise TypeError("a template with {random} needs a generator")
-    letters: NDArray[np.uint8] = _LETTERS[random.integers(0, len(_LETTERS), (rows, size), np.uint8)]
-    return letters
-
-
-def _digits(numbers: NDArray[Any]) -> _Cells:
-    """Numbers ≥ 0 in decimal, each at the right of its row."""
-    values = numbers.astype(np.int64)
-    sizes = np.maximum(1, np.searchsorted(_POWERS, values, "right"))
-    width = int(sizes.max(initial=1))
-    cells = (values[:, None] // _POWERS[width - 1 :: -1] % 10 + ord("0")).astype(np.uint8)
-    return cells, None if sizes.min(initial=width) == width else np.arange(width) >= width - sizes[:, None]
-
-
-def _texts(texts: NDArray[np.bytes_]) -> _Cells:
-    cells = np.ascontiguousarray(texts).view(np.uint8).reshape(len(texts), texts.dtype.itemsize)
-    return cells, cells > 0
-
-
-def _table(lines: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    sizes = np.fromiter(map(len, lines), np.int64, len(lines))
-    width = int(sizes.max(initial=0))
-    padded = b"".join(line.ljust(width, b"\0") for line in lines)
-    return np.frombuffer(padded, np.uint8).reshape(len(lines), width), sizes
-
-
-def _joined(cells: Iterable[_Cells], rows: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The cells of all parts side by side, moved to the left where some do not count, and the sizes of the rows."""
-    parts = list(cells)
-    width = sum(each.shape[1] for each, _ in parts)
-    wide = np.empty((rows, width), np.uint8)
-    counts = np.ones((rows, width), bool)
-    at = 0
-    for each, mask in parts:
-        end = at + each.shape[1]
-        wide[:, at:end] = each
-        if mask is not None:
-            counts[:, at:end] = mask
-        at = end
-    if all(mask is None for _, mask in parts):
-        return wide, np.full(rows, width)
-    sizes = counts.sum(axis=1)
-    narrow = np.zeros((rows, int(sizes.max(initial=0))), np.uint8)
-    narrow[np.arange(narrow.shape[1]) < sizes[:, None]] = wide[counts]
-    return narrow, sizes
+    return random.integers(0, len(ALPHABET), size, "uint8").tobytes().translate(_LETTERS)

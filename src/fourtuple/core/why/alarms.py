@@ -36,7 +36,13 @@ def _pairs(census: Census, facts: PortFacts | None) -> Iterator[str]:
     for row in worth[:MOST_ALARMS]:
         where = f"{row.source} → {row.destination}"
         left = row.left.most if row.left else 0
-        if (row.percent or 0) >= MOST_PERCENT:
+        if (row.percent or 0) >= MOST_PERCENT and 2 * (row.other - row.close_wait) >= row.used:
+            yield (
+                f"{where} has {format_count(left)} ports left: most of its connections are being opened, or were closed"
+                " by one end only (column other). fourtuple doctor says in which states they are, and who has the other"
+                " ends"
+            )
+        elif (row.percent or 0) >= MOST_PERCENT:
             from fourtuple.core.why.causes import CAUSES
 
             yield (

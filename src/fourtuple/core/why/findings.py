@@ -54,6 +54,7 @@ class Finding:
     protocol:    `tcp`, `udp` or `unix`; empty: unknown
     program:     the program that reports it, in lower case; empty: unknown
     pid:         the PID of that program, if the frame of the log gives it; None: unknown
+    host:        the host that logs it, if the frame of the log gives it; empty: unknown
     port:        the local port that bind() or listen() asked for; None: it names none
     number:      the number of connections at which they stop, or of what is used up; None: it gives none
     causes:      keys of CAUSES that its words suggest, in addition to those of the errno and the number
@@ -74,6 +75,7 @@ class Finding:
     protocol: str = ""
     program: str = ""
     pid: int | None = None
+    host: str = ""
     port: int | None = None
     number: int | None = None
     causes: tuple[str, ...] = ()

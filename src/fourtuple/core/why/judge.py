@@ -15,7 +15,7 @@ from fourtuple.core.units import format_count
 from fourtuple.core.why.catalogue.rows import CatalogueRow
 from fourtuple.core.why.causes import CAUSES
 from fourtuple.core.why.findings import Finding
-from fourtuple.core.why.leads import agrees, causes_of_error, plateaus_of
+from fourtuple.core.why.leads import agrees, causes_of_error, plateaus_of, stopped_at
 from fourtuple.core.why.scene import Bearing, Cause, Evidence, Scene, near
 from fourtuple.core.why.timeline import first_cause
 
@@ -23,6 +23,29 @@ FIRST_WORD, NEXT_WORDS, OWN_LIMIT, BROUGHT = 6, 4, 8, 6  # weights: more than on
 ANY_NUMBER = 2  # the weight of words where the text has nothing else to go by
 CLEAR = 4  # the weight from which on an observation leaves little doubt
 OF_ANY_LIMIT = ("ETIMEDOUT", "ECONNREFUSED", "ECONNRESET", "EPIPE")  # how clients meet a limit of a server or pool
+# An errno → the causes that its usual meaning (SYMPTOMS) is about; not here: all that ERRORS leads to.
+MEANT: Mapping[str, tuple[str, ...]] = {
+    "EADDRNOTAVAIL": ("port-range", "time-wait", "close-wait", "bound-first", "reserved"),
+    "EADDRINUSE": ("port-owned",),
+    "EMFILE": ("files", "close-wait"),
+    "ENOSPC": ("watches",),
+    "ENOMEM": ("memory", "ring-memory", "tcp-mem"),
+    "ENOBUFS": ("memory", "tcp-mem"),
+    "ETIMEDOUT": ("accept-queue", "syn-queue", "conntrack", "nat", "firewall"),
+    "ECONNRESET": ("reset", "accept-queue"),
+    "EHOSTUNREACH": ("no-way", "firewall"),
+    "ENETUNREACH": ("no-way",),
+    "EACCES": ("privileged", "firewall"),
+    "EPERM": ("firewall",),
+}
+_CLOUD, _CLIENT, _LIBRARY = "the cloud platform", "the client", "the library"
+WHOSE: Mapping[str, str] = {  # whose limit a row of the catalogue is, where it is no server's own
+    **dict.fromkeys(("aws", "azure", "gcp", "heroku"), _CLOUD),
+    **dict.fromkeys(("browser",), _CLIENT),
+    **dict.fromkeys(("kubernetes", "docker"), "the container platform"),
+    **dict.fromkeys(("systemd", "inetd", "xinetd"), "the service manager"),
+    **dict.fromkeys(("dotnet", "erlang", "go", "java", "node", "python", "ruby"), _LIBRARY),
+}
 MOST_ROWS = 4  # of the catalogue that a number leads to
 
 # What cannot be told apart without a look at the host in question: an errno → the alternatives, and what tells.
@@ -67,8 +90,10 @@ class Explanation:
     score:    the sum of the weights; a cause below 0 is unlikely
     evidence: what supports it, of this host if the text is of here and now, and of the text itself
     against:  what contradicts it
+    contrary: what the host says against it now, where that does not count
     notes:    what does neither
     cures:    remedies, those first that this user can apply now
+    brought:  whether an earlier failure of the text suggests it
     """
 
     cause: str
@@ -76,8 +101,10 @@ class Explanation:
     score: int
     evidence: tuple[str, ...]
     against: tuple[str, ...]
+    contrary: tuple[str, ...]
     notes: tuple[str, ...]
     cures: tuple[Cure, ...]
+    brought: bool = False
 
     def to_json(self) -> dict[str, Any]:
         record = asdict(self)
@@ -136,6 +163,7 @@ class Why:
     resolved: the name of the destination, if it has several addresses
     unseen:   sentences: where else this user could not look
     pasted:   the tools whose output the text has, such as `ss -s`: it tells of another host; empty: none
+    source:   the snapshot or pasted output that was asked instead of this host; empty: this host was
     """
 
     findings: tuple[Explained, ...]
@@ -143,6 +171,7 @@ class Why:
     resolved: tuple[Resolved, ...] = ()
     unseen: tuple[str, ...] = ()
     pasted: str = ""
+    source: str = ""
 
     @property
     def is_known(self) -> bool:
@@ -180,7 +209,7 @@ def judge(
         firsts = [_kind(each.explanations[0].cause) if each.explanations else "" for each in found]
         earlier = first_cause([each.finding for each in scenes], firsts, at)
         if earlier is not None:
-            brought = found[earlier].explanations[0].cause
+            brought = frozenset({found[earlier].explanations[0].cause, *scenes[earlier].finding.causes})
             found[at] = replace(
                 explain(scene, ceilings, rows=rows, root=root, brought=brought), follows=earlier, open=""
             )
@@ -193,11 +222,11 @@ def explain(
     *,
     rows: Mapping[str, CatalogueRow],
     root: bool = False,
-    brought: str = "",
+    brought: frozenset[str] = frozenset(),
 ) -> Explained:
     """Weigh the causes that a finding leads to, and sort them by score.
 
-    brought: the cause of an earlier finding of which this one is a consequence; empty: none
+    brought: the causes of an earlier finding of which this one may be a consequence; empty: none
     """
     finding = scene.finding
     names = _candidates(scene, rows)
@@ -205,15 +234,16 @@ def explain(
     for rank, name in enumerate(names):
         cause = CAUSES.get(name) or _of_row(rows[name])
         explanation, aside = _weigh(name, cause, scene, root=root)
-        words = _from_words(finding, name, rows) + (BROUGHT if name == brought else 0)
-        explanation = replace(explanation, score=explanation.score + words)
+        words = _from_words(finding, name, rows) + (BROUGHT if name in brought else 0)
+        explanation = replace(explanation, score=explanation.score + words, brought=name in brought)
         weighed.append((-explanation.score, rank, explanation))
         host_now += aside
     explanations = tuple(explanation for _, _, explanation in sorted(weighed, key=lambda each: each[:2]))
-    means = [plateau.says for plateau in plateaus_of(finding.number)]
-    if finding.number is not None and not explanations:
-        means += _nearest(finding.number, ceilings)
-    if finding.error and (says := _meaning(finding)):
+    number = stopped_at(finding)
+    means = [plateau.says for plateau in plateaus_of(number)]
+    if number is not None and not explanations:
+        means += _nearest(number, ceilings)
+    if finding.error and (says := _meaning(finding, explanations)):
         means.insert(0, says)
     return Explained(
         finding=finding,
@@ -243,8 +273,9 @@ def _candidates(scene: Scene, rows: Mapping[str, CatalogueRow]) -> list[str]:
     outranked = own if own and not _limit_agrees(finding, rows) else []
     names = [name for name in own if name not in outranked] + first + list(causes_of_error(finding)) + outranked
     names += [name for name in words if name not in first]
-    names += [cause for plateau in plateaus_of(finding.number) for cause in plateau.causes]
-    if finding.number is not None and not finding.error:
+    number = stopped_at(finding)
+    names += [cause for plateau in plateaus_of(number) for cause in plateau.causes]
+    if number is not None:
         names += [name for name, cause in CAUSES.items() if _stops_here(scene, cause)]
         names += _rows_at(finding, rows)
     return [name for name in dict.fromkeys(names) if name in CAUSES or name in rows]
@@ -286,23 +317,26 @@ def _from_words(finding: Finding, name: str, rows: Mapping[str, CatalogueRow]) -
 def _weigh(name: str, cause: Cause, scene: Scene, *, root: bool) -> tuple[Explanation, list[str]]:
     """The explanation, and what the host says now that did not count."""
     counts: list[Evidence] = []
-    aside: list[str] = []
+    aside: list[Evidence] = []
     own = [Evidence(2, text) for text in scene.settings.get(name, ())]
+    if name in scene.logged and name not in scene.finding.causes:
+        own.append(Evidence(CLEAR, f"the kernel's log of that host: {scene.logged[name]}"))
     for each in (*cause.evidence(scene), *own):
         if each.said or scene.bearing is Bearing.NOW or (scene.bearing is Bearing.PERHAPS and each.weight >= 0):
             counts.append(each)
         elif each.weight:
-            aside.append(each.text)
+            aside.append(each)
     explanation = Explanation(
         cause=name,
         says=cause.says,
         score=sum(each.weight for each in counts),
         evidence=tuple(each.text for each in counts if each.weight > 0),
         against=tuple(each.text for each in counts if each.weight < 0),
+        contrary=tuple(each.text for each in aside if each.weight < 0),
         notes=tuple(each.text for each in counts if each.weight == 0),
         cures=at_hand_first(cause.cures_in(scene), root=root),
     )
-    return explanation, aside
+    return explanation, [each.text for each in aside]
 
 
 def _of_row(row: CatalogueRow) -> Cause:
@@ -314,7 +348,8 @@ def _of_row(row: CatalogueRow) -> Cause:
     notes = [f"default: {row.default}"] if row.default else []
     notes += [f"seen by clients: {row.seen}"] if row.seen else []
     evidence = tuple(Evidence(0, note, said=True) for note in notes)
-    return Cause(f"a limit of the program itself: {row.title} ({row.key})", cures, lambda _: iter(evidence))
+    whose = WHOSE.get(row.program, "the program itself")
+    return Cause(f"a limit of {whose}: {row.title} ({row.key})", cures, lambda _: iter(evidence))
 
 
 def _kind(cause: str) -> str:
@@ -322,11 +357,19 @@ def _kind(cause: str) -> str:
     return cause if cause in CAUSES else "limit"
 
 
-def _meaning(finding: Finding) -> str:
-    """The usual meaning of the errno where it is Linux's and the call does not make it another."""
+def _meaning(finding: Finding, explanations: Sequence[Explanation]) -> str:
+    """The usual meaning of the errno, where the likeliest cause is of its kind."""
     symptom = SYMPTOMS.get(finding.errno)
     usual = not finding.causes and not finding.limit and finding.protocol in ("", "tcp")
-    return symptom.limit if symptom and usual and finding.system in (None, "Linux") else ""
+    first = explanations[0].cause if explanations else ""
+    if (
+        not symptom
+        or not usual
+        or finding.system not in (None, "Linux")
+        or first not in MEANT.get(finding.error, (first,))
+    ):
+        return ""
+    return symptom.limit
 
 
 def _open(scene: Scene, explanations: Sequence[Explanation]) -> str:
@@ -346,4 +389,5 @@ def _nearest(number: int, ceilings: Mapping[str, int]) -> list[str]:
     below = max(((limit, name) for name, limit in ceilings.items() if limit < number), default=None)
     above = min(((limit, name) for name, limit in ceilings.items() if limit >= number), default=None)
     words = [f"{name}, {format_count(limit)}" for limit, name in filter(None, (below, above))]
-    return [f"no limit of this host is at this number; the nearest are {' and '.join(words)}"] if words else []
+    are = "the nearest are" if len(words) > 1 else "the nearest is"
+    return [f"no limit of this host is at this number; {are} {' and '.join(words)}"] if words else []

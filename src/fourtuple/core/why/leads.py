@@ -69,6 +69,8 @@ PLATEAUS: tuple[Plateau, ...] = (
     ),
 )
 _NO_PORT_LEFT = ("port-range", "time-wait", "close-wait", "reserved", "bound-first", "no-such-source", "same-tuple")
+_NO_DATAGRAM = ("datagram-lost", "conntrack", "firewall")
+DNS_PORT = 53
 _NO_ANSWER = ("accept-queue", "conntrack", "nat", "firewall", "syn-queue", "neighbours")
 
 # (what failed, errno) → causes. What failed is tried in this order: `CALL/PROTOCOL`, `/PROTOCOL`, `CALL`, and empty for
@@ -105,8 +107,14 @@ ERRORS: Mapping[tuple[str, str], Sequence[str]] = MappingProxyType(
         ("fork", "ENOMEM"): ("memory", "max-map-count", "pids"),
         ("io_uring_setup", "ENOMEM"): ("ring-memory", "memory"),
         ("", "ENOMEM"): ("memory", "ring-memory", "tcp-mem", "max-map-count"),
-        ("", "ENOBUFS"): ("neighbours", "memory", "xfrm", "route-cache"),
-        ("", "ETIMEDOUT"): _NO_ANSWER,
+        ("recv", "ENOBUFS"): ("netlink-buffer", "memory"),
+        ("", "ENOBUFS"): ("neighbours", "memory", "device-queue", "route-cache", "xfrm"),
+        ("/udp", "ETIMEDOUT"): _NO_DATAGRAM,
+        ("getaddrinfo", "ETIMEDOUT"): ("dns-server", "conntrack", "firewall"),
+        ("recv", "ETIMEDOUT"): ("slow-server", "path-lost", "accept-queue", "files-there"),
+        ("send", "ETIMEDOUT"): ("path-lost", "slow-server"),
+        ("connect", "ETIMEDOUT"): _NO_ANSWER,
+        ("", "ETIMEDOUT"): (*_NO_ANSWER[:2], "slow-server", *_NO_ANSWER[2:]),
         ("", "ECONNREFUSED"): ("no-listener", "firewall"),
         ("", "ECONNRESET"): ("reset", "accept-queue", "orphans"),
         ("", "ECONNABORTED"): ("reset",),
@@ -162,11 +170,12 @@ WITH_WORDS: Mapping[str, Sequence[str]] = MappingProxyType(
         "ENOSPC": ("inotify-watches", "watches", "max-map-count", "cilium-map", "conntrack"),
         "EAGAIN": ("pids", "pid-max", "threads", "udp-ports", "unix-backlog", "max-map-count", "memory", "hard-limit"),
         "ENOMEM": ("pids", "max-map-count", "threads", "route-cache", "conntrack", "cilium-map", "xfrm"),
-        "ENOBUFS": ("windows-ports", "windows-buffers", "tcp-mem", "other-system"),
+        "ENOBUFS": ("netlink-buffer", "windows-ports", "windows-buffers", "tcp-mem", "other-system"),
         "ETIMEDOUT": (
             "tcp-mem",
             "orphans",
             "dns",
+            "dns-server",
             "ipvs-reuse",
             "cilium-map",
             "unix-backlog",
@@ -207,6 +216,14 @@ def plateaus_of(number: int | None) -> tuple[Plateau, ...]:
     )
 
 
+def stopped_at(finding: Finding) -> int | None:
+    """The number of connections at which they stop; None: unknown.
+
+    A number beside an errno or a limit is that of a setting, such as the size of a pool.
+    """
+    return None if finding.error or finding.limit or finding.causes else finding.number
+
+
 def call_of(finding: Finding) -> str:
     """The call that failed, by the name under which ERRORS has it."""
     return _SAME_CALL.get(finding.call, finding.call)
@@ -238,6 +255,8 @@ def causes_of_error(finding: Finding) -> tuple[str, ...]:
     for error in errors_of(finding):
         if found := next((ERRORS[key, error] for key in keys if (key, error) in ERRORS), None):
             extra = ("tentative-address",) if found == ("no-such-source",) and _is_ipv6(finding) else ()
+            if error == "ETIMEDOUT" and finding.destination.endswith(f":{DNS_PORT}"):
+                return ("dns-server", *(each for each in found if each != "datagram-lost"))
             return (*found, *extra)
     return ()
 

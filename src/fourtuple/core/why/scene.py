@@ -63,10 +63,11 @@ class Scene:
     has_source: whether this namespace has the source address that the text names; None: it names none, or unknown
     tentative:  whether that address waits for duplicate address detection; None: unknown
     holders:    the sockets that hold the port in question, as text
-    close_wait: the number of sockets of the namespace in CLOSE_WAIT
+    close_wait: the number of sockets of the namespace in CLOSE_WAIT; None: unknown
     close_wait_owners: the processes that own them, as text
     asked:      whether `world.process` is the process in question; False: it is this program, whose limits say nothing
     limits:     other ceilings that were read, by setting, and what is in use of each; None: unknown
+    logged:     causes that the kernel's log of the host reports, each with its line; a snapshot may have that log
     settings:   what the program's own configuration sets, by the key of the row of the catalogue, as texts
     """
 
@@ -87,11 +88,12 @@ class Scene:
     has_source: bool | None = None
     tentative: bool | None = None
     holders: Sequence[str] = ()
-    close_wait: int = 0
+    close_wait: int | None = 0
     close_wait_owners: str = ""
     asked: bool = False
     limits: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
     settings: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    logged: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def number(self) -> int | None:

@@ -8,12 +8,13 @@ elsewhere.
 import re
 from datetime import UTC, datetime
 
+from fourtuple.core.late import late_pattern
 from fourtuple.core.why.findings import Finding, System
 from fourtuple.core.why.scene import Bearing
 
 LATELY_S = 15.0  # for the log to be read and pasted
 EARLY_S = 2.0  # clocks of two programs
-_BARE = re.compile(r"-?[\w.,' ]{1,24}", re.ASCII)
+_BARE = late_pattern(r"-?[\w.,' ]{1,24}", re.ASCII)
 _FORMS = (  # as logs write times, where they are not in ISO 8601
     "%Y/%m/%d %H:%M:%S",
     "%d/%b/%Y:%H:%M:%S %z",
@@ -23,8 +24,8 @@ _FORMS = (  # as logs write times, where they are not in ISO 8601
     "%Y-%m-%d %H:%M:%S,%f",
     "%d %b %Y %H:%M:%S",
 )
-_FORMS_THIS_YEAR = ("%b %d %H:%M:%S",)
-_FORMS_TODAY = ("%H:%M:%S", "%H:%M:%S.%f", "%H:%M:%S,%f")
+_FORMS_THIS_YEAR = ("%b %d %H:%M:%S", "%m%d %H:%M:%S", "%m%d %H:%M:%S.%f")
+_FORMS_TODAY = ("%H:%M:%S", "%H:%M:%S.%f", "%H:%M:%S,%f", "%H:%M:%S%z", "%H:%M:%S.%f%z")
 
 
 def bearing_of(finding: Finding, now: datetime, *, elsewhere: bool = False) -> Bearing:

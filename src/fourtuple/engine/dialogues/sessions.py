@@ -67,8 +67,8 @@ class Sessions:
         self._schedule = Schedule(state, counters, every_s, busy, begin_ns, course)
         has_moments = bool(words) and self._schedule.has_moments
         self._waiting = Waiting(state, counters, has_moments=has_moments, begin_ns=begin_ns)
-        rests_s = every_s if words and every_s else NEVER_S
-        self._beats = Beats(state, kind.keepalive_s, begin_ns) if kind.keepalive_s < rests_s else None
+        self._rests_s = every_s if words and every_s else NEVER_S
+        self._keepalive_s, self._beats = kind.keepalive_s, self._beats_from(begin_ns)
         self._sessions: dict[int, Session] = {}  # of the slots that are busy
         self._has_session = np.zeros(len(state), bool)
         self._rows: list[Outgoing] = []  # to be sent at once: the same for many slots
@@ -89,9 +89,11 @@ class Sessions:
                 self._established(slots, now_ns)
             return
         if self._replies:  # the client speaks first
+            if self._replies.at_once:
+                self._established(slots, now_ns)
             return
         for slot in slots.tolist():
-            session = self._keep(slot, self._kind.make(self._connection + slot, self._source(slot)))
+            session = self._keep(slot, self._make(slot))
             self._take(slot, session, session.begin(), now_ns)
 
     def say(self, now_ns: int) -> Sequence[Outgoing]:
@@ -100,6 +102,8 @@ class Sessions:
             self._give_up_late(now_ns)
         if self._words:
             self._speak(self._words, self._schedule.take(now_ns, self._waiting.count), now_ns)
+        if self._kind.keepalive_s != self._keepalive_s:  # a server has shortened it
+            self._keepalive_s, self._beats = self._kind.keepalive_s, self._beats_from(now_ns)
         if self._beats:
             for slot in self._beats.take(now_ns).tolist():
                 session = self._session(slot)
@@ -173,6 +177,11 @@ class Sessions:
             if slot not in self._failed:
                 self._put(slot, self._session(slot).goodbye())
 
+    def _beats_from(self, now_ns: int) -> Beats | None:
+        """The pings from now on; None: the messages are sent often enough."""
+        keepalive_s = self._kind.keepalive_s
+        return Beats(self._state, keepalive_s, now_ns) if keepalive_s < self._rests_s else None
+
     def _session(self, slot: int) -> Session:
         """The session of a slot; a new one goes on where an idle one was thrown away."""
         session = self._sessions.get(slot)
@@ -186,6 +195,10 @@ class Sessions:
             if many and state & Life.ASKED and self._words and self._words.constant is not None:
                 session.say(self._words.constant)  # it was sent already, by `Many`
         return session
+
+    def _make(self, slot: int) -> Session:
+        """The session of a connection that was just opened."""
+        return self._kind.make(self._connection + slot, self._source(slot) if self._kind.says_source else "")
 
     def _keep(self, slot: int, session: Session) -> Session:
         self._sessions[slot] = session

@@ -136,16 +136,21 @@ class Many(Protocol):
 
 
 class SessionKind(Protocol):
-    """Makes the sessions of all connections of a worker.
+    """Makes the sessions of all connections of a worker."""
 
-    keepalive_s: something must be sent at least that often; infinite: nothing
-    """
-
-    keepalive_s: float
+    @property
+    def keepalive_s(self) -> float:
+        """Something must be sent at least that often; infinite: nothing. A server can shorten it when it answers."""
+        ...
 
     @property
     def is_answered(self) -> bool:
         """Whether each message has an answer: the next one waits for it, and one that is missing is counted."""
+        ...
+
+    @property
+    def says_source(self) -> bool:
+        """Whether something that its sessions say depends on the source; asking the kernel for it takes 20 µs."""
         ...
 
     @property
@@ -157,7 +162,7 @@ class SessionKind(Protocol):
         """The session of a connection that was just opened.
 
         connection: its number in the run, from 0
-        source:     ADDRESS:PORT of this end, or empty if nothing that the session says depends on it
+        source:     ADDRESS:PORT of this end; empty: it is not known, as without `says_source`
         """
         ...
 
@@ -178,7 +183,11 @@ class ManyReplies(Protocol):
 
     Both take what was received as (connections, bytes) uint8, of which the first sizes[i] count, and return which rows
     are known, the answers as (connections, bytes) uint8, and how many bytes of each count.
+
+    at_once: a session is established with its connection, before the client has said anything
     """
+
+    at_once: bool
 
     def greeted(self, data: NDArray[np.uint8], sizes: NDArray[np.int32]) -> Replied:
         """The rows that establish a session, which is idle then."""

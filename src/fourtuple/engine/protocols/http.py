@@ -6,6 +6,7 @@ be remembered. http_answers.py judges many answers at once where they are alike;
 
 import functools
 import math
+import re
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ HTTP = b"HTTP/"
 EXPECTED = (range(200, 400),)
 WITH_BODY = ("POST", "PUT", "PATCH")  # Content-Length is sent with these even if there is no body (RFC 9110, 8.6)
 REQUESTS_KEPT = 16
+UNASKED = "an answer without a request"
+_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)[ \r]")
 # What h11's errors contain, and what is wrong then.
 _BROKEN = (
     ("Receive buffer", "headers that are too long"),
@@ -78,7 +81,7 @@ class HttpSession:
         if self._over:
             return NOTHING
         if self._http is None:
-            return self._fail("an answer without a request") if data else NOTHING
+            return self._fail(_unasked(data)) if data else NOTHING
         self._begun |= bool(data)
         try:
             self._http.receive_data(data)
@@ -114,7 +117,7 @@ class HttpSession:
         answered = Turn(answers=int(right), wrong=int(not right), last=closes, because=because)
         self._http, self._over = None, closes
         if rest:
-            return joined([answered, self._fail("an answer without a request")])
+            return joined([answered, self._fail(_unasked(rest))])
         if self._queue and not closes:
             return joined([answered, self.say(self._queue.popleft())])
         return answered
@@ -131,7 +134,7 @@ class HttpClient:
     """Requests on connections to one server."""
 
     keepalive_s = math.inf
-    is_answered = True
+    is_answered, says_source = True, False
 
     def __init__(self, options: HttpOptions, host: str, path: str = "") -> None:
         """Raises UsageError for what HTTP does not allow.
@@ -189,6 +192,14 @@ class HttpClient:
         if not self._chunked and (body_bytes or method in WITH_BODY):
             headers.append((b"Content-Length", b"%d" % body_bytes))
         return h11.Request(method=method, target=path, headers=headers)
+
+
+def _unasked(data: bytes) -> str:
+    """What arrives when nothing was asked: servers end idle connections by status 408, or greet in their protocol."""
+    if not data.startswith(HTTP):
+        return foreign("HTTP", data)
+    status = _STATUS.match(data)
+    return f"status {status[1].decode()} without a request" if status else UNASKED
 
 
 def malformed(error: h11.RemoteProtocolError) -> str:

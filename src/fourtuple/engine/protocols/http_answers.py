@@ -1,8 +1,4 @@
-"""Which of many HTTP answers are like one that h11 has read, by column: no Python for each of them.
-
-What h11 makes of an answer follows from its status line, from three headers (RFC 9112, 6 and 9.3), and from how many
-bytes there are. Where all these are the same, and the other bytes end no line, its judgement is the same.
-"""
+"""The requests of many HTTP clients at once, and their answers, where these are like one that a session has judged."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,29 +6,18 @@ from numpy.typing import NDArray
 from fourtuple.core.record import dataclass
 from fourtuple.engine.protocols.contract import Session, Turn
 from fourtuple.engine.protocols.http import HttpClient
+from fourtuple.engine.protocols.http_forms import Form
 
-END_OF_LINE, END_OF_HEAD = b"\r\n", b"\r\n\r\n"
 INTERIM = b"HTTP/1.1 1"  # an answer that another one follows (RFC 9110, 15.2)
-DECISIVE = (b"content-length", b"transfer-encoding", b"connection")
 FORMS = 4  # of answers that are known at a time
-_FIRST, _LAST = ord("!"), ord("~")  # the visible characters
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """The form of an answer that was read whole.
-
-    turn:    what a session makes of it: one answer, as expected or wrong, after which it goes on
-    size:    how many bytes it has
-    pattern: (bytes,) uint8, its first bytes: the head; all of it, if the body says itself where it ends (chunked)
-    free:    (bytes,) bool, where the pattern may have any other visible character: in the values of headers that
-             decide nothing, such as Date
-    """
+    """What a session makes of answers of one form: one answer, as expected or wrong, after which it goes on."""
 
     turn: Turn
-    size: int
-    pattern: NDArray[np.uint8]
-    free: NDArray[np.bool_]
+    form: Form
 
     @staticmethod
     def from_response(kind: HttpClient, message: bytes, response: bytes) -> "Learned | None":
@@ -43,36 +28,14 @@ class Learned:
         session = kind.make(0, "")
         session.say(message)
         turn = session.received(response)
-        head, _, _ = response.partition(END_OF_HEAD)
-        lines = head.split(END_OF_LINE)
-        is_plain = b"\n" not in b"".join(lines) and not any(line[:1] in b" \t" for line in lines[1:])
-        if turn not in (Turn(answers=1), Turn(wrong=1)) or response.startswith(INTERIM) or not is_plain:
+        if turn not in (Turn(answers=1), Turn(wrong=1)) or response.startswith(INTERIM):
             return None
-        fields = [line.partition(b":") for line in lines[1:]]
-        is_chunked = any(name.lower() == b"transfer-encoding" for name, _, _ in fields)
-        pattern = np.frombuffer(response if is_chunked else head + END_OF_HEAD, np.uint8)
-        free = np.zeros(len(pattern), bool)
-        end = len(lines[0])
-        for name, _, value in fields:
-            start, end = end + len(END_OF_LINE) + len(name) + 1, end + len(END_OF_LINE) + len(name) + 1 + len(value)
-            free[start:end] = name.lower() not in DECISIVE
-        return Learned(turn, len(response), pattern, free & _visible(pattern))
+        form = Form.of(response)
+        return Learned(turn, form) if form else None
 
     def matches(self, data: NDArray[np.uint8], sizes: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """Which rows are such an answer, whole and with nothing after it; the others are for a session to judge.
-
-        data:  (rows, bytes) uint8, what was received after a request each
-        sizes: (rows,) how many bytes of each row count
-        → (rows,) bool
-        """
-        if data.shape[1] < self.size:
-            return np.zeros(len(data), bool)
-        begun = data[:, : len(self.pattern)]
-        same = ((begun == self.pattern) | self.free).all(axis=1)
-        right: NDArray[np.bool_] = (
-            same & _visible(data[:, np.flatnonzero(self.free)]).all(axis=1) & (sizes == self.size)
-        )
-        return right
+        """Which rows, received after a request each, are such an answer; the others are for a session to judge."""
+        return self.form.matches(data, sizes)
 
 
 class ManyHttp:
@@ -112,7 +75,3 @@ class ManyHttp:
             self._learned = [learned_now, *self._learned][:FORMS]
             right |= learned_now.matches(data, sizes)
         return right
-
-
-def _visible(characters: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    return (characters >= _FIRST) & (characters <= _LAST)

@@ -5,12 +5,16 @@ from collections.abc import Sequence
 from http import HTTPStatus
 
 import h11
+import numpy as np
+from numpy.typing import NDArray
 
-from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Session, Turn
+from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Replied, Session, Turn
 from fourtuple.engine.protocols.http import malformed
+from fourtuple.engine.protocols.http_forms import Form
 from fourtuple.engine.protocols.turns import joined
 
 BODY = b"ok\n"
+FORMS = 16  # of requests that are known at a time: numbers in paths and bodies have several lengths
 CONTINUE = h11.InformationalResponse(status_code=100, headers=[], reason="Continue")
 NO_TUNNEL = 405  # for CONNECT, which 200 would grant (RFC 9110, 9.3.6 and 15.5.6)
 
@@ -31,7 +35,7 @@ class HttpAnswers:
         return self._http is None and not self._over
 
     def begin(self) -> Turn:
-        return NOTHING
+        return Turn(ready=True)
 
     def say(self, message: bytes) -> Turn:
         return NOTHING
@@ -80,6 +84,47 @@ class HttpAnswers:
         return Turn(failed=Failure(FailureKind.HTTP, reason, by_peer))
 
 
+class HttpReplies:
+    """Answers to many clients at once, whose requests are like one that a session has answered."""
+
+    at_once = True
+
+    def __init__(self, server: "HttpServer") -> None:
+        self._server = server
+        self._known: list[tuple[Form, NDArray[np.uint8]]] = []  # forms of requests, and the answer to each
+
+    def greeted(self, data: NDArray[np.uint8], sizes: NDArray[np.int32]) -> Replied:
+        return self.replied(data, sizes)
+
+    def replied(self, data: NDArray[np.uint8], sizes: NDArray[np.int32]) -> Replied:
+        which = np.full(len(data), -1)
+        answers: list[NDArray[np.uint8]] = []
+        for form, answer in self._known:
+            which[form.matches(data, sizes)] = len(answers)
+            answers.append(answer)
+        for _ in range(FORMS):
+            if not (which < 0).any():
+                break
+            row = int(np.argmin(which))
+            learned = self._learn(data[row, : sizes[row]].tobytes())
+            if learned is None:
+                break
+            which[learned[0].matches(data, sizes)] = len(answers)
+            answers.append(learned[1])
+        return which >= 0, *_rows(which, answers)
+
+    def _learn(self, request: bytes) -> tuple[Form, NDArray[np.uint8]] | None:
+        """The form of this request, and its answer; None: it is not one whole request after which another may come."""
+        session = self._server.resume(0)
+        turn = session.received(request)
+        form = Form.of(request) if session.idle and turn.answers == 1 else None
+        if form is None:
+            return None
+        learned = form, np.frombuffer(turn.send, np.uint8)
+        self._known = [learned, *self._known][:FORMS]
+        return learned
+
+
 class HttpServer:
     """Answers to requests on all connections.
 
@@ -87,11 +132,12 @@ class HttpServer:
     """
 
     keepalive_s = math.inf
-    is_answered = False
-    many = replies = None
+    is_answered = says_source = False
+    many = None
 
     def __init__(self, body: bytes = BODY) -> None:
         self._body = body
+        self.replies = HttpReplies(self)
 
     def make(self, connection: int, source: str) -> HttpAnswers:
         return HttpAnswers(self._body)
@@ -110,3 +156,12 @@ def _answer(
     response = h11.Response(status_code=status, headers=framed, reason=HTTPStatus(status).phrase)
     parts = [response, *([] if head else [h11.Data(body)]), h11.EndOfMessage()]
     return b"".join(http.send(part) or b"" for part in parts)
+
+
+def _rows(which: NDArray[np.intp], answers: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """The answer to each row, and how many bytes it has."""
+    lengths = np.array([*map(len, answers), 0], np.int32)  # -1, the last: none
+    rows = np.zeros((len(answers) + 1, max(1, int(lengths.max()))), np.uint8)
+    for row, answer in zip(rows, answers, strict=False):
+        row[: len(answer)] = answer
+    return rows[which], lengths[which]

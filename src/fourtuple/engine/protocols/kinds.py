@@ -1,5 +1,6 @@
 """Which kind of session the options ask for: a protocol, inside TLS or not, through a proxy or not."""
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -7,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fourtuple.core.errors import UsageError
 from fourtuple.core.space.endpoints import EndpointSpec
 from fourtuple.core.talk.destinations import parse_proxy
-from fourtuple.core.talk.expectation import Judged
+from fourtuple.core.talk.expectation import is_answer
 from fourtuple.core.talk.script import Script
 from fourtuple.core.talk.session import MqttOptions, Scheme, SessionOptions
 from fourtuple.core.talk.template import Template, parse_template
+from fourtuple.core.units import quoted
 from fourtuple.engine.protocols.contract import ServerKind, SessionKind
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ def message_of(session: SessionOptions, script: Script) -> Template | None:
     if session.scheme.inner is not Scheme.HTTP:
         return said
     body = said or Template(())
-    path = parse_template(session.path.encode())
+    path = _template(session.path)
     return Template((*path.parts, b" ", *body.parts), body.lines) if path.needs else body
 
 
@@ -50,7 +53,7 @@ def _inside(session: SessionOptions, script: Script) -> SessionKind:
         case Scheme.HTTP:
             from fourtuple.engine.protocols.http import HttpClient
 
-            is_fixed = not parse_template(session.path.encode()).needs
+            is_fixed = not _template(session.path).needs
             return HttpClient(session.http, _authority(session), session.path if is_fixed else "")
         case Scheme.WS:
             from fourtuple.engine.protocols.websocket import WebSocketClient
@@ -85,24 +88,24 @@ def _expected(script: Script) -> Callable[[bytes], bool] | None:
     if not parts:
         return None
 
-    def expected(message: bytes) -> bool:
-        rest = message
-        for part in parts:
-            judge = part.judge()
-            if judge.take(rest) is not Judged.COMPLETE:
-                return False
-            rest = judge.rest
-        return not rest
+    return functools.partial(is_answer, parts)
 
-    return expected
+
+def _template(text: str) -> Template:
+    """The template of an option. Raises UsageError if it names a file, which only messages do."""
+    template = parse_template(text.encode())
+    if template.files:
+        what = "lines of a file are for --send and --first"
+        raise UsageError(quoted(text), what, "Write {connection} or {random:8} here.")
+    return template
 
 
 def _mqtt_names(options: MqttOptions) -> "MqttNames":
     from fourtuple.engine.protocols.mqtt import MqttNames
 
     random = np.random.default_rng()
-    client_id, topic = parse_template(options.client_id.encode()), parse_template(options.topic.encode())
-    filters = [parse_template(each.encode()) for each in options.subscribe]
+    client_id, topic = _template(options.client_id), _template(options.topic)
+    filters = [_template(each) for each in options.subscribe]
 
     def text(template: Template, connection: int, source: str = "") -> str:
         return template.render(connection, source=source, now_ns=time.time_ns(), random=random).decode()
@@ -111,6 +114,7 @@ def _mqtt_names(options: MqttOptions) -> "MqttNames":
         client_id=lambda connection, source: text(client_id, connection, source),
         topic=lambda connection: text(topic, connection),
         filters=lambda connection: [text(each, connection) for each in filters],
+        says_source=client_id.says_source,
     )
 
 

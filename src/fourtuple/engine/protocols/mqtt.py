@@ -49,11 +49,13 @@ class MqttNames:
     client_id: from the number of a connection, and ADDRESS:PORT of this end
     topic:     where a connection publishes
     filters:   what it subscribes to
+    says_source: whether the client id depends on that end
     """
 
     client_id: Callable[[int, str], str]
     topic: Callable[[int], str]
     filters: Callable[[int], Sequence[str]]
+    says_source: bool = True
 
 
 class MqttStage(Enum):
@@ -225,6 +227,10 @@ class MqttClient:
         if options.password and not options.user and options.version != V5:
             raise UsageError("a password without a user", "MQTT 3.1.1 does not allow it (3.1.2.9)")
         self.arrivals_answer = bool(names.filters(0)) and (expected is not None or not options.qos)
+
+    @property
+    def says_source(self) -> bool:
+        return self.names.says_source
 
     @property
     def is_answered(self) -> bool:

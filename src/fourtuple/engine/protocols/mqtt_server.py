@@ -167,7 +167,7 @@ class MqttServer:
     """The sessions of a server."""
 
     keepalive_s = math.inf
-    is_answered = False
+    is_answered = says_source = False
     many = replies = None
 
     def make(self, connection: int, source: str) -> MqttServerSession:

@@ -99,7 +99,11 @@ class ProxyClient:
 
     def __init__(self, negotiate: Callable[[], Negotiation], inside: SessionKind) -> None:
         self.negotiate, self.inside = negotiate, inside
-        self.keepalive_s, self.is_answered = inside.keepalive_s, inside.is_answered
+        self.is_answered, self.says_source = inside.is_answered, inside.says_source
+
+    @property
+    def keepalive_s(self) -> float:
+        return self.inside.keepalive_s
 
     def make(self, connection: int, source: str) -> ProxySession:
         return ProxySession(self, connection, source)

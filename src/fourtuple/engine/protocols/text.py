@@ -48,6 +48,7 @@ class TextKind:
         self.expect = script.message.expect if script.message else ()
         self.framed = script.framed
         self.is_answered = bool(self.expect)
+        self.says_source = any(exchange.say.says_source for exchange in script.opening if exchange.say)
 
     def make(self, connection: int, source: str) -> "TextSession":
         return TextSession(self, connection, source, Stand.OPENING)
@@ -213,7 +214,7 @@ class EchoKind:
 
     keepalive_s = inf
     many = replies = None
-    is_answered = False
+    is_answered = says_source = False
 
     def __init__(self, greet: bytes = b"", *, echo: bool = True) -> None:
         self._greet, self._echo = greet, echo

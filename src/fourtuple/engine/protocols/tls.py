@@ -7,6 +7,7 @@ it says of failures in tls_reasons.py.
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.talk.session import TlsOptions
@@ -26,8 +27,8 @@ class TlsSession:
     """One end of TLS. It is never idle, as it keeps the keys; the session inside is thrown away whenever it is idle."""
 
     __slots__ = (
-        "_connection", "_first", "_incoming", "_inside", "_kind", "_last", "_outgoing", "_over", "_secured", "_source",
-        "_tls",
+        "_connection", "_first", "_incoming", "_inside", "_kind", "_last", "_outgoing", "_over", "_remembered",
+        "_secured", "_source", "_tls",
     )  # fmt: skip
     idle = False
 
@@ -40,6 +41,7 @@ class TlsSession:
         self._secured = False
         self._last = False  # the peer will end the connection, as the session inside has said
         self._over = False
+        self._remembered = False
 
     def begin(self) -> Turn:
         return self._advance()
@@ -64,7 +66,7 @@ class TlsSession:
             return b""
         self._over = True
         with suppress(ssl.SSLError):
-            self._write(self._session().goodbye())
+            self._tls.write(self._session().goodbye())
         return self._close()
 
     def tell(self, event: Callable[[Session], Turn]) -> Turn:
@@ -102,7 +104,7 @@ class TlsSession:
 
     def _establish(self, turns: list[Turn]) -> Failure | None:
         """The handshake is done → why the session inside cannot begin, or None."""
-        self._secured = True
+        self._secured, self._first = True, b""
         turns.append(Turn(secured=True))
         if refused := self._kind.refused(self._tls):
             return Failure(FailureKind.TLS, refused)
@@ -117,17 +119,12 @@ class TlsSession:
         self._last |= turn.last
         self._over = turn.failed is not None
         self._inside = None if session.idle else session
-        self._write(turn.send)
+        if turn.send:
+            self._tls.write(turn.send)  # all of it: Python does not set SSL_MODE_ENABLE_PARTIAL_WRITE
 
     def _session(self) -> Session:
         """The session inside, which may have been thrown away."""
         return self._inside or self._kind.inside.resume(self._connection)
-
-    def _write(self, data: bytes) -> None:
-        """Encrypt; a call takes no more than a record of it (SSL_MODE_ENABLE_PARTIAL_WRITE, which Python sets)."""
-        left = memoryview(data)
-        while left:
-            left = left[self._tls.write(left) :]
 
     def _rest(self) -> None:
         """Nothing more is here to be read: free memory, and keep a ticket.
@@ -137,7 +134,7 @@ class TlsSession:
         """
         with suppress(ssl.SSLError):
             self._tls.write(b"")
-        self._kind.remember(self._tls)
+        self._remembered = self._remembered or self._kind.remember(self._tls)
 
     def _end(self, failed: Failure, turns: list[Turn]) -> Turn:
         """The session ends. It is no failure if that was to come; the session inside may know a better reason."""
@@ -176,7 +173,11 @@ class TlsEnd:
 
     def __init__(self, inside: SessionKind, context: ssl.SSLContext) -> None:
         self.inside, self.context = inside, context
-        self.keepalive_s, self.is_answered = inside.keepalive_s, inside.is_answered
+        self.is_answered, self.says_source = inside.is_answered, inside.says_source
+
+    @property
+    def keepalive_s(self) -> float:
+        return self.inside.keepalive_s
 
     def make(self, connection: int, source: str) -> TlsSession:
         return TlsSession(self, connection, source)
@@ -195,8 +196,9 @@ class TlsEnd:
         """Why the session inside cannot begin, after a handshake that succeeded; empty: it can."""
         return ""
 
-    def remember(self, tls: ssl.SSLObject) -> None:
-        """Keep what later connections can use; called whenever everything received has been read."""
+    def remember(self, tls: ssl.SSLObject) -> bool:
+        """Keep what later connections can use → whether there will be no more of it from this one."""
+        return True
 
 
 class TlsClient(TlsEnd):
@@ -226,12 +228,14 @@ class TlsClient(TlsEnd):
         spoken = not self._alpn or chosen is None or chosen in self._alpn
         return "" if spoken else f"ALPN {chosen}, which is not spoken inside"
 
-    def remember(self, tls: ssl.SSLObject) -> None:
-        if not self._resumes:
-            return
+    def remember(self, tls: ssl.SSLObject) -> bool:
+        if not self._resumes or tls.session_reused:  # a ticket serves many times; a copy of it costs 0.1 ms
+            return True
         ticket = tls.session
-        if ticket is not None and (ticket.has_ticket or ticket.id):
-            self._ticket = ticket
+        if ticket is None or not (ticket.has_ticket or ticket.id):  # in TLS 1.3 it comes after the handshake
+            return False
+        self._ticket = ticket
+        return True
 
     def _try(self) -> None:
         """Make a ClientHello, which shows whether OpenSSL can do what the options say."""
@@ -259,4 +263,4 @@ class TlsServer(TlsEnd):
 
 def _sending(send: bytes, turn: Turn) -> Turn:
     """The turn with encrypted data to send."""
-    return Turn(send, turn.secured, turn.ready, turn.answers, turn.wrong, turn.failed, turn.last)
+    return replace(turn, send=send)

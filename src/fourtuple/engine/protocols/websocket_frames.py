@@ -80,6 +80,11 @@ def is_whole_message(data: NDArray[np.uint8], sizes: NDArray[np.int32]) -> NDArr
     return np.isin(whole_frames(data, sizes), [Opcode.TEXT, Opcode.BINARY])
 
 
+def payload_of(message: bytes) -> bytes:
+    """What a message says that `is_whole_message` has found."""
+    return message[2 if len(message) <= 2 + SHORT_BYTES else 4 :]
+
+
 def pongs(
     data: NDArray[np.uint8], sizes: NDArray[np.int32], random: Callable[[int], bytes] = os.urandom
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
@@ -116,7 +121,7 @@ def echoes(
     text = opcodes == Opcode.TEXT
     if text.any():
         opcodes[text] *= _is_ascii(made[text], begins[text] - _MASK_BYTES, answers[text])
-    return opcodes, made, answers
+    return opcodes, made, np.where(opcodes > 0, answers, np.int32(0))
 
 
 def _whole(

@@ -43,7 +43,11 @@ class Upgraded:
 
 
 class UpgradeRequest:
-    """The request of a client: the same for every connection but for its key."""
+    """The request of a client: the same for every connection but for its key.
+
+    A connection's key follows from its number in the run. One that is opened in its place later has the same number,
+    and therefore the same key.
+    """
 
     def __init__(self, host: str, path: str, options: WebSocketOptions, secret: bytes = b"") -> None:
         """Raises UsageError for a header or a path that HTTP does not allow.
@@ -56,7 +60,7 @@ class UpgradeRequest:
         self._seeds = np.frombuffer(secret or os.urandom(_NONCE_BYTES), np.uint64)
         self._request, data = _request(host, path, options)
         self._row = np.frombuffer(data, np.uint8)
-        self._key_at = data.index(_NO_KEY)
+        self._key_at = data.index(b"\r\nSec-WebSocket-Key: " + _NO_KEY) + len(b"\r\nSec-WebSocket-Key: ")
 
     def rows(self, connections: NDArray[np.integer]) -> NDArray[np.uint8]:
         """The requests of these connections → (connections, bytes) uint8."""

@@ -94,7 +94,7 @@ class UpgradeOffers:
             request = data[row, : sizes[row]].tobytes()
             ended = UpgradeOffer().received(request) if request else None
             key = _KEY.search(request)
-            if ended is None or ended.refused or ended.rest or key is None or request.count(key[1]) != 1:
+            if ended is None or ended.refused or ended.rest or key is None:
                 return None
             answer = np.frombuffer(ended.send, np.uint8)
             return UpgradeForm(

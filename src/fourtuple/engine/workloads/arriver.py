@@ -22,7 +22,7 @@ from fourtuple.engine.workloads.closer import Closer
 from fourtuple.engine.workloads.contract import Worker
 from fourtuple.engine.workloads.turns import Turns
 
-SAMPLED = 1  # connections of a batch whose handshake is asked for: it takes 20 µs
+SAMPLE_NS = 10_000_000  # how often the handshake of a connection is asked for: it takes 20 µs
 LATE_NS = int(LATE_S * 1e9)
 AHEAD_NS = 20_000_000  # moments are calculated so far ahead
 _OPENING, _HOLDING = int(Phase.OPENING), int(Phase.HOLDING)  # compared in every step, as plain numbers for speed
@@ -60,7 +60,7 @@ class Arriver:
         self._due_ns, self._start_ns = np.zeros((2, slots), np.int64)
         self._waiting: deque[NDArray[np.int64]] = deque()  # the moments of connections that are due and not started
         self._waits = 0  # how many
-        self._begin_ns = 0
+        self._begin_ns = self._sample_ns = 0
         self._ahead_ns = min(AHEAD_NS, self._run_ns)  # up to when the moments are known
         self._ahead = arrivals.between(0, self._ahead_ns)  # the next ones, since the beginning
         self._over = False  # no connection will be due, or may be started, any more
@@ -172,8 +172,10 @@ class Arriver:
         due_us, start_us = self.since_us(slots, now_ns)
         histogram.add_values(counters["connect_us"], due_us)
         histogram.add_values(counters["connecting_us"], start_us)
-        sample = [worker.loop.handshake_us(slot) for slot in slots[:SAMPLED].tolist()]
-        histogram.add_values(counters["handshake_us"], np.array([us for us in sample if us is not None], np.float64))
+        if now_ns >= self._sample_ns:
+            self._sample_ns = now_ns + SAMPLE_NS
+            if (handshake_us := worker.loop.handshake_us(int(slots[0]))) is not None:
+                histogram.add_values(counters["handshake_us"], np.array([handshake_us], np.float64))
         worker.state[slots] = Life.OPEN
         counters["opening"] -= len(slots)
         counters["open"] += len(slots)

@@ -20,14 +20,14 @@ def doctor_page(diagnosis: Diagnosis) -> str:
         hint = "These counters were read once: whether they still move, `fourtuple doctor --for 10s` shows."
         sections.append(Section("so-far", "So far", hint=hint, tables=[Table(("what", "whose"), rows)]))
     if diagnosis.unseen:
-        sections.append(Section("unseen", "Not seen", diagnosis.unseen))
+        sections.append(Section("unseen", "Not known", diagnosis.unseen))
     at = datetime.fromtimestamp(diagnosis.at_s, UTC)
     return rendered(
         "run.html.j2",
         title=f"What limits connections on {diagnosis.host or 'a host'}",
         when=f"{at:%Y-%m-%d %H:%M:%S} UTC, from {diagnosis.source}",
         good=not now,
-        verdict=answer_of(diagnosis, len(now)).rstrip(":."),
+        verdict=answer_of(diagnosis, now).rstrip(":."),
         tiles=list(_tiles(diagnosis, len(now))),
         sections=[Section("first", "What to do first", [diagnosis.first]), *sections],
         samples={},

@@ -28,6 +28,7 @@ SPARKS = "▁▂▃▄▅▆▇█"
 KEPT = 24  # values in a sparkline
 ERRNOS = 3  # errnos that are explained
 LABEL = 9
+REASONS = 2  # why sessions ended: the most frequent
 PATIENCE = 0.3  # weight of the latest rate in the smoothed rate, from which the time left is estimated
 
 
@@ -108,6 +109,7 @@ class Screen:
         held.append(f"   lost {format_count(sample.lost)}", style="bold red" if sample.lost else "")
         yield held.append(again)
         yield from self._connect(sample)
+        yield from _sessions(sample)
         if sample.requests or sample.answers:
             answers = f"{format_count(sample.answers)} to {format_count(sample.requests)} requests"
             yield _line("answers", f"{answers}   p50 {_us(sample.answer_us.p50)}   p99 {_us(sample.answer_us.p99)}")
@@ -222,6 +224,7 @@ class Screen:
         if sample.greeted or sample.received_bytes or sample.sent_bytes:
             data = f"received {format_size(sample.received_bytes)}   sent {format_size(sample.sent_bytes)}"
             yield _line("data", f"{data}{f'   greeted {format_count(sample.greeted)}' if sample.greeted else ''}")
+        yield from _sessions(sample)
         yield from _memory(sample, "server")
         dropped = sample.seen.moved.get("ListenOverflows", 0) if sample.seen else 0
         if dropped:
@@ -243,6 +246,17 @@ def _bar(done: int, of: int, words: str) -> RenderableType:
 
 def _line(label: str, words: str) -> Text:
     return picture(f"{label:<{LABEL}}{words}"[: COLUMNS - 1])
+
+
+def _sessions(sample: Sample) -> Iterator[RenderableType]:
+    """How many sessions are established and in their handshake, and why others ended."""
+    if sample.sessions or sample.greeting:
+        greeting = f"   in their handshake {format_count(sample.greeting)}" if sample.greeting else ""
+        took = sample.session_us
+        times = "" if took.p50 is None else f"   p50 {_us(took.p50)}   p99 {_us(took.p99)}"
+        yield _line("sessions", f"{format_count(sample.sessions)}{greeting}{times}")
+    for reason, count in list(sample.reasons.items())[:REASONS]:
+        yield picture(f"{'why':<{LABEL}}{format_count(count)} × {reason}"[: COLUMNS - 1], style="bold red")
 
 
 def _memory(sample: Sample, whose: str) -> Iterator[RenderableType]:

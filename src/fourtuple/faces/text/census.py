@@ -8,6 +8,7 @@ from types import MappingProxyType
 from fourtuple.core.census.records import (
     Census,
     DestinationCount,
+    Leak,
     PairCount,
     PortCount,
     ProcessCount,
@@ -151,7 +152,7 @@ def _cells(row: Row, *, moving: bool) -> tuple[str, list[Cell], str]:
         ("TIME_WAIT", 9, format_count(row.time_wait)),
         ("other", 5, format_count(row.other)),
     ]
-    whose = "" if isinstance(row, ProcessCount) else str(row.owners) or "the kernel's"
+    whose = "" if isinstance(row, ProcessCount) else row.owners.whose
     if isinstance(row, ProcessCount):
         cells.append(("pairs", 5, format_count(row.pairs)))
         return row.name if row.pid is None else f"{row.name} ({row.pid})", cells, row.busiest
@@ -178,7 +179,7 @@ def _besides(census: Census) -> Iterator[str]:
         kinds = Counter(each.how for each in census.holdings)
         parts = []
         for how, count in kinds.most_common():
-            owners = Counter(str(each.owners) or "the kernel" for each in census.holdings if each.how == how)
+            owners = Counter(each.owners.whose for each in census.holdings if each.how == how)
             names = [name for name, _ in owners.most_common(SHOWN_HOLDERS)]
             parts.append(f"{format_count(count)} {how}: {', '.join(names)}{', …' * (len(owners) > SHOWN_HOLDERS)}")
         yield from _said("held for one", f"{_ports(census.blocked or 0)} of the range: {'; '.join(parts)}")
@@ -195,7 +196,7 @@ def _besides(census: Census) -> Iterator[str]:
         yield from _said("shared", f"{several}; {port}")
     for leak in census.leaks[:SHOWN_LEAKS]:
         where = f"{'accepted at' if leak.role is Role.SERVER else 'to'} {leak.destination}"
-        who = f"{leak.owners} does not close them" if str(leak.owners) else "not accepted yet"
+        who = _leaking(leak)
         yield from _said("CLOSE_WAIT", f"{format_count(leak.sockets)}, most {where}: {who}")
     yield from _listeners(census)
     lost = [
@@ -209,6 +210,12 @@ def _besides(census: Census) -> Iterator[str]:
         yield from _said("owners", text)
     for warning in census.warnings:
         yield from _said("!", warning)
+
+
+def _leaking(leak: Leak) -> str:
+    if str(leak.owners):
+        return f"{leak.owners} does not close them"
+    return "their program is unknown" if leak.owners.unknown else "not accepted yet"
 
 
 def _ports(count: int) -> str:

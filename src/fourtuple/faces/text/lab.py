@@ -1,11 +1,12 @@
-"""The description of a lab as one line."""
+"""The description of a lab as one sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from fourtuple.core.units import format_count
+from fourtuple.faces.text.lines import wrapped
 
 
-def lab_line(ports: range, hash_entries: int | None, hosts: Sequence[str], why_shared: str = "") -> str:
+def lab_lines(ports: range, hash_entries: int | None, hosts: Sequence[str], why_shared: str = "") -> Iterator[str]:
     """Port range, hash table and hosts of the lab.
 
     hash_entries: None: it shares the host's table
@@ -15,5 +16,6 @@ def lab_line(ports: range, hash_entries: int | None, hosts: Sequence[str], why_s
         f"own TCP hash table of {format_count(hash_entries)} entries" if hash_entries else "the host's TCP hash table"
     )
     names = "".join(f", host{number} {address}" for number, address in enumerate(hosts, 1))
-    shared = f"\nwithout a PID namespace: {why_shared}" if why_shared else ""
-    return f"lab: ports {ports.start}-{ports.stop - 1}, {table}{names}{shared}"
+    yield from wrapped("lab: ", f"ports {ports.start}-{ports.stop - 1}, {table}{names}")
+    if why_shared:
+        yield from wrapped("without a PID namespace: ", why_shared)

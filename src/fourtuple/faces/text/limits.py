@@ -5,12 +5,13 @@ import os
 from collections.abc import Iterator
 
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.time_wait import waiting_text
 from fourtuple.core.limits.verdicts import Limits, Verdict
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.units import format_count
-from fourtuple.faces.text.lines import wrapped
-from fourtuple.faces.text.words import format_interval, several_addresses
+from fourtuple.faces.text.lines import width, wrapped
+from fourtuple.faces.text.words import format_interval, full_queue, several_addresses
 
 SHOWN = 5  # lines, unless all are asked for
 NAME, CELLS = 32, (15, 10, 23)  # columns: of the name, and of ceiling, in use and room
@@ -25,16 +26,13 @@ def limits_lines(limits: Limits, *, everything: bool = False) -> Iterator[str]:
     if limits.tightest:
         yield from _reason(limits.tightest)
     for name in limits.full:
-        yield from wrapped(
-            "but now     ", f"the accept queue of {name} is full: new connections are dropped until it accepts"
-        )
+        yield from wrapped("but now     ", full_queue(name))
     if limits.waiting:
-        waits = f"{format_count(limits.waiting)} of the 4-tuples in use are in TIME_WAIT; they become free within 60 s"
-        yield from wrapped("TIME_WAIT   ", waits)
+        yield from wrapped("TIME_WAIT   ", waiting_text(limits.waiting))
     for reason in limits.because:
         yield from wrapped("not exact   ", reason)
     if limits.because and limits.can_probe and limits.strategy not in (Strategy.EXPLICIT, Strategy.BIND0):
-        yield "            --probe finds out, with short connections on 127.0.0.1 and bind()"
+        yield from wrapped(" " * 12, "--probe finds out, with short connections on 127.0.0.1 and bind()")
     if limits.probed is not None:
         yield from wrapped(
             "probed      ", f"{format_count(limits.probed)} ports, with short connections on 127.0.0.1 and bind()"
@@ -105,7 +103,11 @@ def _row(verdict: Verdict, mark: str) -> Iterator[str]:
 def _line(mark: str, name: str, *cells: str) -> Iterator[str]:
     """The name and its numbers; numbers that are too long for their columns get lines of their own."""
     head = mark + name
-    if len(head) < NAME and all(len(cell) < width for cell, width in zip(cells, CELLS, strict=True)):
+    if (
+        width() >= NAME + sum(CELLS)
+        and len(head) < NAME
+        and all(len(cell) < width for cell, width in zip(cells, CELLS, strict=True))
+    ):
         yield f"{head:<{NAME}}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, CELLS, strict=True))
         return
     yield head

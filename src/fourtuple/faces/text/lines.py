@@ -7,16 +7,24 @@ from fourtuple.core.errors import FourtupleError, ShortfallError
 from fourtuple.core.visible import visible
 
 COLUMNS = 80
+LEAST = 40  # columns: text in fewer is no easier to read
+
+
+def width() -> int:
+    """The columns of text: 80, or as many as a narrower terminal has, or COLUMNS in the environment says."""
+    import shutil
+
+    return max(LEAST, min(COLUMNS, shutil.get_terminal_size((COLUMNS, LEAST)).columns))
 
 
 def wrapped(first: str, text: str) -> Iterator[str]:
-    """`text` after `first`, wrapped into lines of COLUMNS with a hanging indent; no word is broken.
+    """`text` after `first`, wrapped into lines of `width()` with a hanging indent; no word is broken.
 
     A line break in the text becomes visible, which textwrap would take for a space.
     """
     yield from textwrap.wrap(
         visible(text),
-        COLUMNS,
+        width(),
         initial_indent=first,
         subsequent_indent=" " * len(first),
         break_long_words=False,

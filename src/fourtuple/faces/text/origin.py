@@ -1,6 +1,7 @@
-"""The first line of an answer that a snapshot gave: whose it is, and of when."""
+"""The first sentence of an answer that a snapshot gave: whose it is, and of when."""
 
 from fourtuple.core.snapshot.host import Origin
+from fourtuple.faces.text.lines import wrapped
 
 ROOT = 0
 
@@ -10,7 +11,7 @@ def origin_lines(origin: Origin | None) -> list[str]:
 
     None: nothing to say, the answer is about this host, now.
     """
-    return [f"From {origin.source}: {host_of_origin(origin)}"] if origin else []
+    return list(wrapped("", f"From {origin.source}: {host_of_origin(origin)}")) if origin else []
 
 
 def host_of_origin(origin: Origin) -> str:

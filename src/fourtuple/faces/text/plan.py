@@ -3,12 +3,13 @@
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
+from fourtuple.core.limits.time_wait import waiting_text
 from fourtuple.core.plan.claims import Reservation
 from fourtuple.core.plan.fit import Change, Check, Churn, Fit, Machine, Says, Way
 from fourtuple.core.plan.nat import NatBudget, Share
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.faces.text.lines import COLUMNS, wrapped
-from fourtuple.faces.text.words import format_interval, several_addresses
+from fourtuple.faces.text.words import format_interval, full_queue, several_addresses
 
 TITLE, ROOM, WORD = 32, 36, 10
 CLAIMANTS, PORTS_TEXT = 12, 60  # shown: who claims ports, and characters of the ports of each
@@ -28,6 +29,10 @@ def plan_lines(fit: Fit) -> Iterator[str]:
         yield from wrapped("  name        ", several_addresses(resolved))
     for check in fit.checks:
         yield _check(check)
+    for name in fit.full:
+        yield from wrapped("  but now     ", full_queue(name))
+    if fit.waiting:
+        yield from wrapped("  TIME_WAIT   ", waiting_text(fit.waiting))
     for check in fit.checks:
         if check.says is Says.UNKNOWN:
             yield from wrapped("  unknown     ", f"{check.title}: {check.note}")
@@ -111,7 +116,8 @@ def _check(check: Check) -> str:
         return f"  {check.title:<{TITLE + ROOM}}{WORDS[check.says]:>{WORD}}"
     if check.room is None:
         return f"  {check.title:<{TITLE}}{check.note:>{ROOM}}{WORDS[check.says]:>{WORD}}"
-    return f"  {check.title:<{TITLE}}{format_interval(check.room):>{ROOM}}{WORDS[check.says]:>{WORD}}"
+    room = f" {format_interval(check.room)}"
+    return f"  {check.title:<{TITLE + ROOM - len(room)}}{room}{WORDS[check.says]:>{WORD}}"
 
 
 def _ways(ways: Sequence[Way], titles: Mapping[str, str]) -> Iterator[str]:

@@ -15,9 +15,13 @@ def serve_lines(record: ServeRecord) -> Iterator[str]:
     yield f"  closed by server {format_count(record.closed)}   by clients {format_count(record.lost - with_worker)}"
     if record.greeted or record.received_bytes:
         yield (
-            f"  greeted {format_count(record.greeted)}   received {format_size(record.received_bytes)}"
-            f"   sent {format_size(record.sent_bytes)}"
+            f"  {f'greeted {format_count(record.greeted)}   ' if record.greeted else ''}"
+            f"received {format_size(record.received_bytes)}   sent {format_size(record.sent_bytes)}"
         )
+    if record.scheme != "tcp":
+        yield f"  {record.scheme}: {format_count(record.sessions)} sessions established"
+    for reason, count in record.reasons.items():
+        yield from wrapped("  ", f"{format_count(count)} × {reason}")
     if record.capacity and record.most_open >= record.capacity:
         yield f"  full: it can hold {format_count(record.capacity)} at once; further clients waited in the accept queue"
     if record.listen_overflows:

@@ -1,5 +1,6 @@
 """What `snapshot` says: whose snapshot it is, what it holds, where it is; and of a recording, each moment."""
 
+import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
@@ -24,12 +25,12 @@ class RecordedLine(Protocol):
     @property
     def moments(self) -> int: ...
     @property
-    def cpu_share(self) -> float: ...
+    def cpu_share(self) -> float | None: ...
 
 
 def snapshot_lines(snapshot: Snapshot, file: str, size_bytes: int) -> Iterator[str]:
-    """Yield three lines, and a sentence for each thing that the user could not see."""
-    yield host_of_origin(origin_of_all(snapshot))
+    """Yield three sentences, and one for each thing that the user could not see."""
+    yield from wrapped("", host_of_origin(origin_of_all(snapshot)))
     spaces = snapshot.namespaces.values()
     listening = sum(len(each.listeners) for each in spaces)
     counts = [
@@ -38,7 +39,7 @@ def snapshot_lines(snapshot: Snapshot, file: str, size_bytes: int) -> Iterator[s
         _some(listening, "listener"),
         _some(len(snapshot.processes), "process", "processes"),
     ]
-    yield f"{', '.join(counts[:-1])} and {counts[-1]}"
+    yield from wrapped("", f"{', '.join(counts[:-1])} and {counts[-1]}")
     asked = "" if file == "-" else f" · fourtuple limits --from {shell_words([file])}"
     yield f"{format_size(size_bytes)} in {'standard output' if file == '-' else file}{asked}"
     for sentence in snapshot.unseen:
@@ -57,13 +58,18 @@ def moment_line(written: RecordedLine) -> str:
         _some(_sockets(written.snapshot), "socket"),
         format_size(written.frame_bytes),
         f"{_some(written.moments, 'moment')}, {format_size(written.size_bytes)}",
-        f"{100 * written.cpu_share:.1f} % of one CPU",
+        *([] if written.cpu_share is None else [f"{100 * written.cpu_share:.1f} % of one CPU"]),
     )
     return "  ".join(parts)
 
 
-def recorded_line(file: str) -> str:
-    return f"recorded to {file}: fourtuple census --from {shell_words([file])} --at 10:32"
+def recorded_lines(file: str, last: RecordedLine | None) -> Iterator[str]:
+    """Where the recording is, and how one asks for a moment of it. last: the last moment; None: none was recorded"""
+    if last is None:
+        return
+    time = datetime.fromtimestamp(math.ceil(last.snapshot.at_s), UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    yield from wrapped("", f"recorded to {file}; for example, ask:")
+    yield f"fourtuple census --from {shell_words([file])} --at {time}"
 
 
 def _sockets(snapshot: Snapshot) -> int:

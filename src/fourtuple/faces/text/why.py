@@ -9,6 +9,7 @@ from fourtuple.core.units import format_count
 from fourtuple.core.visible import visible
 from fourtuple.core.why.findings import Finding
 from fourtuple.core.why.judge import Explained, Explanation, Why
+from fourtuple.core.why.leads import stopped_at
 from fourtuple.faces.text.lines import wrapped
 from fourtuple.faces.text.words import several_addresses
 
@@ -20,30 +21,33 @@ UNLIKELY = 8  # points behind the first cause
 
 
 def why_lines(why: Why, *, everything: bool = False) -> Iterator[str]:
-    if why.pasted and not why.findings:
-        yield from wrapped("", f"no known failure in this text: it is output of {why.pasted}, of another host")
-        yield from wrapped("  do        ", "fourtuple doctor --from - reads it, and says what limits that host")
-        return
     if not why.findings:
-        yield "no known failure in this text"
-        yield from wrapped(
-            "  do        ",
-            "give the line of the log that reports the error; fourtuple limits DEST shows this host's limits",
-        )
-        return
-    if len(why.findings) == 1:
+        yield from _nothing(why)
+    elif len(why.findings) == 1:
         yield from _one(why.findings[0], why, everything=everything)
     else:
         yield from _timeline(why)
         for number, each in enumerate(why.findings, 1):
             yield ""
             if each.follows is not None and not everything:
-                yield from wrapped(f"-- {number}  ", f"{_heading(each)}: a consequence of {each.follows + 1} (--all)")
+                yield from _consequence(each, f"-- {number}  ")
             else:
                 yield from _one(each, why, f"-- {number}  ", everything=everything)
     for sentence in why.unseen:
         yield ""
         yield from wrapped("not seen  ", sentence)
+
+
+def _nothing(why: Why) -> Iterator[str]:
+    if why.pasted:
+        yield from wrapped("", f"no known failure in this text: it is output of {why.pasted}, of another host")
+        yield from wrapped("  do        ", "fourtuple doctor --from - reads it, and says what limits that host")
+        return
+    yield "no known failure in this text"
+    yield from wrapped(
+        "  do        ",
+        "give the line of the log that reports the error; fourtuple limits DEST shows this host's limits",
+    )
 
 
 def _timeline(why: Why) -> Iterator[str]:
@@ -55,17 +59,10 @@ def _timeline(why: Why) -> Iterator[str]:
     counts = max(len(_count(each.finding)) for each in why.findings)
     for number, each in enumerate(why.findings, 1):
         head = f"{number:>3}  {_clock(each.finding):<{times}}  {_count(each.finding):>{counts}}  "
+        what = _what(each)
         if each.follows is not None:
-            what = f"{_what(each)}; follows from {each.follows + 1}"
-        elif each.explanations and len(why.findings) > 1 and _brings(why, number - 1):
-            what = f"{_what(each)}; first cause: {each.explanations[0].cause}"
-        else:
-            what = _what(each)
+            what = f"{what}; may follow from {each.follows + 1}"
         yield from wrapped(head, what)
-
-
-def _brings(why: Why, index: int) -> bool:
-    return any(each.follows == index for each in why.findings)
 
 
 def _clock(finding: Finding) -> str:
@@ -99,33 +96,58 @@ def _one(each: Explained, why: Why, prefix: str = "", *, everything: bool) -> It
         yield from wrapped("open   ", each.open)
     if each.host_now:
         yield ""
-        if each.here_now:
-            yield from wrapped("this host, now  ", "(no evidence against: the moment of the text may be over)")
-        else:
-            yield from wrapped("this host, now  ", "(no evidence: the text is of another time or place)")
+        yield from wrapped("", f"{_whose_state(each, why)}:")
         for sentence in each.host_now if everything else each.host_now[:MOST_NOW]:
             yield from wrapped("   ", sentence)
 
 
+def _whose_state(each: Explained, why: Why) -> str:
+    """The heading of what the host says that is no evidence, and why it is none."""
+    if why.source:
+        return f"state of that host in {visible(why.source)} (perhaps of another moment, so it rules nothing out)"
+    whose = f"state of {'that namespace' if each.subject else 'this host'} now"
+    if each.here_now:
+        return f"{whose} (the text has no time, so this does not rule anything out)"
+    return f"{whose} (the text is of another time or place, so this is no evidence)"
+
+
+def _consequence(each: Explained, prefix: str) -> Iterator[str]:
+    """A failure that an earlier one may explain, and the next best cause if it does not."""
+    yield from wrapped(prefix, f"{_heading(each)}: may be a consequence of {(each.follows or 0) + 1}")
+    own = [explanation for explanation in each.explanations if not explanation.brought][:1]
+    for explanation in own:
+        yield from wrapped("   if not   ", explanation.says)
+        yield from _cures(explanation, FEWER_CURES, set())
+        yield "   --all shows every cause"
+
+
 def _explanations(explanations: Sequence[Explanation], *, everything: bool) -> Iterator[str]:
-    best = explanations[0].score
-    likely = [each for each in explanations if each.score >= 0 and each.score > best - UNLIKELY]
+    best = explanations[0]
+    likely = [each for each in explanations if each.score >= 0 and each.score > best.score - UNLIKELY]
+    likely = [each for each in likely if each is best or not _is_doubtful(each, best)]
     likely = likely or list(explanations[:1])
     shown = explanations if everything else likely[:SHOWN]
+    printed: set[str] = set()
     for number, explanation in enumerate(shown, 1):
         yield ""
-        yield from _explanation(number, explanation, everything=everything)
+        most = len(explanation.cures) if everything else MOST_CURES if number == 1 else FEWER_CURES
+        yield from _explanation(number, explanation, most, printed)
     rest = [] if everything else [each for each in explanations if each not in shown]
     if rest:
         yield ""
         yield from wrapped("less likely  ", "; ".join(explanation.says for explanation in rest) + " (--all)")
 
 
+def _is_doubtful(explanation: Explanation, best: Explanation) -> bool:
+    """Whether the host speaks against this cause, and for the best one."""
+    return bool(best.evidence and not explanation.evidence and (explanation.against or explanation.contrary))
+
+
 def _heading(each: Explained) -> str:
     """What the text says failed, in few words; else the text itself."""
     finding, known = each.finding, []
-    if finding.number is not None:
-        known.append(format_count(finding.number))
+    if (number := stopped_at(finding)) is not None:
+        known.append(format_count(number))
     if finding.error:
         known.append(f"{finding.error} at {finding.call}()" if finding.call else finding.error)
     end = each.target or finding.destination
@@ -138,23 +160,35 @@ def _heading(each: Explained) -> str:
 def _what(each: Explained) -> str:
     """A failure on the time line: what failed, and in which program."""
     program = f" of {visible(each.finding.program)}" if each.finding.program else ""
-    if not each.finding.error and each.finding.number is None and each.explanations:
-        return f"{each.explanations[0].cause}{program}: {_heading(each)}"
+    if not each.finding.error and stopped_at(each.finding) is None and each.explanations:
+        return f"{each.explanations[0].says}{program and f', reported by {visible(each.finding.program)}'}"
     return f"{_heading(each)}{program}"
 
 
-def _explanation(number: int, explanation: Explanation, *, everything: bool) -> Iterator[str]:
+def _explanation(number: int, explanation: Explanation, most: int, printed: set[str]) -> Iterator[str]:
+    """One cause. most: of its remedies; printed: the remedies that are above already, to which its own are added"""
     yield from wrapped(f"{number}  ", explanation.says)
     yield from _listed("evidence", explanation.evidence)
     yield from _listed("against", explanation.against)
     yield from _listed("note", explanation.notes)
-    most = len(explanation.cures) if everything else MOST_CURES if number == 1 else FEWER_CURES
+    yield from _cures(explanation, most, printed)
+
+
+def _cures(explanation: Explanation, most: int, printed: set[str]) -> Iterator[str]:
+    """The first remedies, each once: of those that are above already, only how many."""
+    first = explanation.cures[:most]
     label = "do"
-    for cure in explanation.cures[:most]:
+    for cure in first:
+        if cure.do in printed:
+            continue
         yield from wrapped(f"   {label:<9}", f"{cure.do} ({cure.needs})" if cure.needs else cure.do)
         if cure.costs:
             yield from wrapped("            costs: ", cure.costs)
         label = ""
+    if again := sum(cure.do in printed for cure in first):
+        every = "as above" if again == len(first) else f"also {again} of the remedies above"
+        yield from wrapped(f"   {label:<9}", every)
+    printed.update(cure.do for cure in first)
 
 
 def _listed(label: str, texts: tuple[str, ...]) -> Iterator[str]:

@@ -31,6 +31,11 @@ def several_addresses(resolved: Resolved) -> str:
     return f"{resolved.host} has {format_count(count)} addresses{some}: {listed}"
 
 
+def full_queue(listener: str) -> str:
+    """What it means that the accept queue of this listener is full. listener: as `full_queues` names it"""
+    return f"the accept queue of {listener} is full: new connections are dropped until it accepts"
+
+
 def latency(value: Latency) -> str:
     parts = (("p50", value.p50), ("p90", value.p90), ("p99", value.p99), ("max", value.max))
     return "   ".join(f"{name} {format_duration(us / 1e6)}" for name, us in parts if us is not None)

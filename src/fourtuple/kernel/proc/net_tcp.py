@@ -9,6 +9,7 @@ import numpy as np
 
 from fourtuple.core.errors import CannotError
 from fourtuple.core.numbers import number_of
+from fourtuple.core.sockets.columns import in_states
 from fourtuple.core.sockets.table import MAPPED, SOCKET, Sockets, State
 
 FIELDS = 12  # of the shortest lines, those of TIME_WAIT (get_timewait4_sock in net/ipv4/tcp_ipv4.c, v6.18)
@@ -80,4 +81,4 @@ def read_proc_net_tcp(states: frozenset[State], proc: Path) -> Iterator[Sockets]
         file = proc / "thread-self" / "net" / name  # this thread's namespace, not the main one's
         if name == "tcp" or os.path.exists(file):  # there is no tcp6 if IPv6 is disabled
             table = parse_proc_net_tcp(file.read_text(encoding="ascii", errors="replace"))
-            yield table[np.isin(table["state"], list(states))]
+            yield table[in_states(table["state"], states)]

@@ -3,13 +3,13 @@
 import contextlib
 import os
 import pwd
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.late import late_pattern
 from fourtuple.core.numbers import number_of
 from fourtuple.core.sockets.owners import Holders
 from fourtuple.kernel.proc.files import PROC, text_of
@@ -17,7 +17,7 @@ from fourtuple.kernel.proc.pid import inode_of
 
 INIT = 1  # holds listeners for services that it starts, so it is considered last
 _RING = "anon_inode:[io_uring]"
-_SOCKET = re.compile(r"socket:\[\d+\]")
+_SOCKET = late_pattern(r"socket:\[\d+\]")
 
 
 def read_holders(wanted: NDArray[np.uint32], *, rings: bool = False, proc: Path = PROC) -> Holders:
@@ -33,6 +33,7 @@ def read_holders(wanted: NDArray[np.uint32], *, rings: bool = False, proc: Path 
     found: list[Path] = []
     rings_of: list[tuple[Path, str]] = []
     hidden_uids: set[int] = set()
+    shared: set[int] = set()
     pids = _pids(proc) if len(wanted) else []
     for pid in sorted(pids, key=INIT.__eq__):
         folder = proc / str(pid)
@@ -45,10 +46,10 @@ def read_holders(wanted: NDArray[np.uint32], *, rings: bool = False, proc: Path 
         except OSError:  # the process has ended
             continue
         rings_of += [(folder, name) for name, link in links if link == _RING]
-        _assign(numbers, wanted, [link for _, link in links], folder, found)
+        _assign(numbers, wanted, [link for _, link in links], folder, found, shared)
     for folder, name in rings_of if rings else []:
         if (numbers < 0).any():
-            _assign(numbers, wanted, _SOCKET.findall(text_of(folder / "fdinfo" / name)), folder, found)
+            _assign(numbers, wanted, _SOCKET.findall(text_of(folder / "fdinfo" / name)), folder, found, shared)
     uid = os.geteuid()
     everything = uid == 0 and not hidden_uids
     return Holders(
@@ -57,6 +58,7 @@ def read_holders(wanted: NDArray[np.uint32], *, rings: bool = False, proc: Path 
         numbers=numbers[numbers >= 0],
         visible=None if everything else frozenset({uid} - hidden_uids),
         users={} if everything else dict(_users()),
+        shared=frozenset(shared),
     )
 
 
@@ -78,15 +80,28 @@ def _links(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _assign(
-    numbers: NDArray[np.int64], wanted: NDArray[np.uint32], links: list[str], who: Path, found: list[Path]
+    numbers: NDArray[np.int64],
+    wanted: NDArray[np.uint32],
+    links: list[str],
+    who: Path,
+    found: list[Path],
+    shared: set[int],
 ) -> None:
-    """Record this process as the owner of those sockets among its links that are wanted and have no owner yet."""
+    """Record this process as the owner of those sockets among its links that are wanted and have no owner yet.
+
+    shared: receives the inodes that another process has already
+    """
     inodes = [inode for inode in map(inode_of, links) if inode is not None]
     if not inodes:
         return
     candidates = np.array(inodes, np.uint64)
     place = np.minimum(np.searchsorted(wanted, candidates), len(wanted) - 1)
-    place = place[(wanted[place] == candidates) & (numbers[place] < 0)]
+    place = place[wanted[place] == candidates]
+    is_free = numbers[place] < 0
+    if not is_free.all():
+        own = found.index(who) if who in found else -1
+        shared.update(wanted[place[~is_free & (numbers[place] != own)]].tolist())
+        place = place[is_free]
     if len(place):
         if who not in found:
             found.append(who)

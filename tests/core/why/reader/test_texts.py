@@ -44,7 +44,7 @@ def told(finding: Finding) -> dict[str, Any]:
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in kept.items()
-        if name not in ("text", "errno")
+        if name not in ("text", "errno", "host")
     }
 
 

@@ -1,7 +1,6 @@
 """Counters: `netstat -s`, `nstat`, files of /proc/net, `conntrack -S`, `ethtool -S`, `ip -s link`."""
 
-import re
-
+from fourtuple.core.late import late_pattern
 from fourtuple.core.numbers import number_of
 from fourtuple.core.snapshot.pastes.found import FoundParts, counted
 
@@ -51,18 +50,25 @@ LINK_COUNTERS = {
     "TX": {"errors": "tx_errors", "dropped": "tx_dropped", "carrier": "tx_carrier_errors"},
 }
 CONNTRACK = ("found", "searched", "invalid", "insert", "insert_failed", "drop", "early_drop", "error", "search_restart")
+STAT, SOFTNET_STAT, VMSTAT = "/proc/net/stat/", "/proc/net/softnet_stat", "/proc/vmstat"
 UNKNOWN_NIC = "nic"
-_SECTION = re.compile(rf"({'|'.join(SECTIONS)}):$")
-_SENTENCE = re.compile(r"(\d+) (\w[\w ]+)$")
-_LOW = re.compile(r"TCP ran low on memory (\d+) times$")
-_NAMED = re.compile(r"(\w+): (\d+)$")
-_NSTAT = re.compile(rf"({'|'.join(sorted(SECTIONS, key=len, reverse=True))})([A-Z]\w*) +(\d+) +[\d.]+$")
-_TABLE = re.compile(rf"({'|'.join(SECTIONS)}):((?: -?\w+)+)$")
-_SOCKSTAT = re.compile(r"(TCP6?|UDP6?|UDPLITE6?|RAW6?|FRAG6?): (inuse \d+(?: \w+ \d+)*)$")
-_USED = re.compile(r"sockets: used (\d+)$")
-_TRACKING = re.compile(r"cpu=\d+\s+((?:\w+=\d+\s*)+)$")
-_LINK = re.compile(r"\d+: ([\w.@-]+): <[\w,-]*>")
-_LINK_HEAD = re.compile(r"(RX|TX):? +bytes +packets +([\w ]+)$")
+_SECTION = late_pattern(rf"({'|'.join(SECTIONS)}):$")
+_SENTENCE = late_pattern(r"(\d+) (\w[\w ]+)$")
+_LOW = late_pattern(r"TCP ran low on memory (\d+) times$")
+_NAMED = late_pattern(r"(\w+): (\d+)$")
+_NSTAT = late_pattern(rf"({'|'.join(sorted(SECTIONS, key=len, reverse=True))})([A-Z]\w*) +(\d+) +[\d.]+$")
+_TABLE = late_pattern(rf"({'|'.join(SECTIONS)}):((?: -?\w+)+)$")
+_SOCKSTAT = late_pattern(r"(TCP6?|UDP6?|UDPLITE6?|RAW6?|FRAG6?): (inuse \d+(?: \w+ \d+)*)$")
+_USED = late_pattern(r"sockets: used (\d+)$")
+_TRACKING = late_pattern(r"cpu=\d+\s+((?:\w+=\d+\s*)+)$")
+_LINK = late_pattern(r"\d+: ([\w.@-]+): <[\w,-]*>")
+_LINK_HEAD = late_pattern(r"(RX|TX):? +bytes +packets +([\w ]+)$")
+
+
+# A file of /proc/net/stat: its names, then a line for each CPU, in hex; and /proc/net/softnet_stat, without names.
+_STAT_HEAD = late_pattern(r"entries[ ,]+(?:[a-z_]+[ ,]+){5,}[a-z_]+$")
+_STAT_ROW = late_pattern(r"[\da-f]{8}(?: +[\da-f]{8}){5,}$")
+_OOM_KILL = late_pattern(r"oom_kill (\d+)$")  # of /proc/vmstat
 
 
 class CounterLines:
@@ -74,10 +80,11 @@ class CounterLines:
         self.nic = ""
         self.interface = ""
         self.link: tuple[str, list[str]] | None = None
+        self.stat: tuple[str, list[str]] = ("", [])
 
     def begin(self) -> None:
         """Other output begins."""
-        self.section, self.names, self.nic, self.link = "", {}, "", None
+        self.section, self.names, self.nic, self.link, self.stat = "", {}, "", None, ("", [])
 
     def take(self, line: str, found: FoundParts) -> bool:
         """Whether the line is one of these."""
@@ -86,6 +93,7 @@ class CounterLines:
             or self._of_files(line, found)
             or self._of_tracking(line, found)
             or self._of_links(line, found)
+            or self._of_cpus(line, found)
         )
 
     def _of_netstat(self, line: str, found: FoundParts) -> bool:
@@ -146,6 +154,31 @@ class CounterLines:
         counts = {f"nf_conntrack.{name}": number_of(text) or 0 for name, _, text in values if name in CONNTRACK}
         counted(counts, found.counters)
         found.note("conntrack -S")
+        return True
+
+    def _of_cpus(self, line: str, found: FoundParts) -> bool:
+        """A line of a file that has one for each CPU, or of /proc/vmstat."""
+        if oom := _OOM_KILL.match(line):
+            found.counters["vmstat.oom_kill"] = number_of(oom[1]) or 0
+            found.note(VMSTAT)
+            return True
+        if _STAT_HEAD.match(line):
+            self.begin()
+            names = line.replace(",", " ").split()
+            is_ipv6 = any(word.endswith("ndisc_cache") for word in found.command)
+            table = "nf_conntrack" if "insert_failed" in names else "ndisc_cache" if is_ipv6 else "arp_cache"
+            self.stat = table, names
+            return True
+        if not _STAT_ROW.match(line):
+            return False
+        table, names = self.stat
+        values = dict(zip(names or ["processed", "dropped"], (int(word, 16) for word in line.split()), strict=False))
+        if table == "nf_conntrack":  # each CPU reports the entries of all
+            found.settings["net.netfilter.nf_conntrack_count"] = str(values["entries"])
+        wanted = CONNTRACK if table == "nf_conntrack" else ("table_fulls",) if table else ("dropped",)
+        counts = {f"{table or 'softnet_stat'}.{name}": values[name] for name in wanted if name in values}
+        counted(counts, found.counters)
+        found.note(f"{STAT}{table}" if table else SOFTNET_STAT)
         return True
 
     def _of_links(self, line: str, found: FoundParts) -> bool:

@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 
 import numpy as np
 
@@ -13,14 +13,12 @@ from fourtuple.core.limits.settings import PORT_RANGE, port_facts
 from fourtuple.core.limits.time_wait import TIME_WAIT_MS, TIME_WAIT_TIMER
 from fourtuple.core.numbers import number_of
 from fourtuple.core.record import dataclass
-from fourtuple.core.snapshot.fold import AF_INET, AF_INET6, UNSEEN_INODE
+from fourtuple.core.snapshot.fold import UNSEEN_INODE, families
+from fourtuple.core.snapshot.pastes.missing import missing
 from fourtuple.core.snapshot.records import HostAddress, HostNamespace, HostProcess, HostRoute, Snapshot
-from fourtuple.core.sockets.columns import is_ipv4
 from fourtuple.core.sockets.table import LISTENER, SOCKET, Sockets, State, mapped
 
 MOST_SOCKETS = 1_000_000  # of a paste
-# Names of settings of the whole host; all others are those of a network namespace.
-HOST_SETTINGS = ("fs.", "kernel.", "vm.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +62,8 @@ class FoundParts:
     addresses: list[HostAddress] = field(default_factory=list)
     routes: list[HostRoute] = field(default_factory=list)
     neighbours: int | None = None
+    neighbours6: int | None = None
+    threads: int | None = None
     log: list[str] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
 
@@ -77,10 +77,12 @@ class FoundParts:
 
 
 def snapshot_of(found: FoundParts) -> Snapshot:
-    """The snapshot of what was found."""
+    """The snapshot of what was found: of one namespace, and of its host, since a paste does not tell them apart."""
     known = behaviours_of(found.kernel)
-    host_settings = {name: text for name, text in found.settings.items() if name.startswith(HOST_SETTINGS)}
-    settings = {name: text for name, text in found.settings.items() if name not in host_settings}
+    settings = dict(found.settings)
+    file_nr = settings.get("fs.file-nr", "").split()  # allocated, unused, fs.file-max (proc_sys_fs(5))
+    if len(file_nr) == 3:
+        settings.setdefault("fs.file-max", file_nr[2])
     free = found.memory_bytes.get("free")
     sockets, socket_pids = _table([each for each in found.sockets if each.state is not State.LISTEN], SOCKET)
     listeners, listener_pids = _table([each for each in found.sockets if each.state is State.LISTEN], LISTENER)
@@ -91,14 +93,17 @@ def snapshot_of(found: FoundParts) -> Snapshot:
             ports = port_facts(settings, known)
         except ValueError as error:
             why_not["the range of source ports"] = str(error)
+    is_listed = bool(found.by)
+    waiting = int((sockets["state"] == State.TIME_WAIT).sum())
     inside = HostNamespace(
         "",
         ports=ports,
         sysctls=settings,
-        sockstat=found.sockstat,
+        sockstat=({"TCP.tw": waiting} if is_listed else {}) | found.sockstat,
         counters=found.counters,
         tracked=True if settings.get("net.netfilter.nf_conntrack_count", "0") != "0" else None,
         neighbours=found.neighbours,
+        neighbours6=found.neighbours6,
         sockets=sockets,
         listeners=listeners,
         socket_pids=socket_pids,
@@ -112,7 +117,7 @@ def snapshot_of(found: FoundParts) -> Snapshot:
     for pid, values in found.processes.items():
         name = str(values.get("name") or found.names.get(pid) or "a process")
         processes[pid] = HostProcess(pid, **{**values, "name": name})  # type: ignore[arg-type]
-    return Snapshot(
+    snapshot = Snapshot(
         at_s=found.at_s,
         host=found.host,
         kernel=found.kernel,
@@ -120,13 +125,16 @@ def snapshot_of(found: FoundParts) -> Snapshot:
         behaviours=known,
         memory_bytes=found.memory_bytes.get("total"),
         memory=Memory(free),
-        files_in_use=number_of((found.settings.get("fs.file-nr", "").split() or [""])[0]),
-        sysctls=host_settings,
+        files_in_use=number_of(file_nr[0]) if file_nr else None,
+        threads=found.threads,
+        sysctls=settings,
+        counters=found.counters,
         namespaces={"": inside},
         processes=processes,
         log=tuple(found.log),
         unseen=tuple(found.unseen),
     )
+    return replace(snapshot, unseen=(*snapshot.unseen, *missing(snapshot, inside)))
 
 
 def behaviours_of(kernel: str) -> tuple[Behaviour, ...]:
@@ -148,9 +156,11 @@ def _table(
     has_owner = np.array([row.state is not State.TIME_WAIT for row in rows], bool)
     for name in ("state", "local", "local_port", "remote", "remote_port", "recv_q", "send_q", "uid"):
         table[name] = np.array([getattr(row, name) for row in rows], SOCKET[name])
-    table["family"] = np.where(is_ipv4(table["local"]), AF_INET, AF_INET6)
+    table["family"] = families(table)
     is_waiting = table["state"] == State.TIME_WAIT
-    table["timer"] = np.where(is_waiting, TIME_WAIT_TIMER, 0)
+    # ss -o shows the same timer of sockets that their program has closed.
+    has_timer = np.array([row.expires_ms is not None for row in rows], bool) & (table["state"] == State.FIN_WAIT2)
+    table["timer"] = np.where(is_waiting | has_timer, TIME_WAIT_TIMER, 0)
     expires = [TIME_WAIT_MS if row.expires_ms is None else min(row.expires_ms, TIME_WAIT_MS) for row in rows]
     table["expires_ms"] = np.where(is_waiting, np.array(expires, np.int64), 0)
     table["inode"] = np.where(has_owner, np.where(pids > 0, pids, UNSEEN_INODE), 0)

@@ -7,6 +7,7 @@ of Markdown. Lines that belong to no tool are left out.
 import re
 from collections.abc import Iterator
 
+from fourtuple.core.late import late_pattern
 from fourtuple.core.snapshot.pastes.counters import CounterLines
 from fourtuple.core.snapshot.pastes.found import FoundParts, snapshot_of
 from fourtuple.core.snapshot.pastes.settings import SettingLines
@@ -16,15 +17,18 @@ from fourtuple.core.snapshot.records import Snapshot
 from fourtuple.core.units import quoted
 
 MOST_CHARACTERS = 10_000  # of a line
-TOOLS = {"ss", "netstat", "nstat", "cat", "grep", "sysctl", "ulimit", "conntrack", "ethtool", "ip", "dmesg", "free"}
-TOOLS |= {"uname", "date", "journalctl", "hostname"}
-_PROMPT = re.compile(
+TOOLS = {"ss", "netstat", "nstat", "sysctl", "conntrack", "ethtool", "ip", "arp", "free", "dmesg", "journalctl"}
+TOOLS |= {"cat", "head", "tail", "more", "less", "grep", "ls", "ulimit", "uname", "date", "hostname"}
+_PROMPT = late_pattern(
     r"(?:\[?[\w.-]+@(?P<host>[\w.-]+)(?::\S*| [~/]\S*| \w+(?=\]))?\]? ?|(?:sh|bash)-[\d.]+|\S{1,40}(?=%))?"
     r"[#$%>] ?(?:sudo )?(?P<command>\w.*)?$"
 )
-_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_FENCE = re.compile(r"(?:```|~~~)[\w-]*$")
-_QUOTE = re.compile(r"(?:[>|] ?)+")
+# A command without its prompt: what has an option or a file begins no line of any output.
+_COMMAND = late_pattern(r"(?:sudo )?(?P<command>[a-z]+(?: [\w./:=,|-]+)*)$")
+_OF_FILE = late_pattern(r"(?:/proc/)(?!sys/|\d)[^\s:]+: *(?=\S)")  # as grep prints it before each line
+_COLOUR = late_pattern(r"\x1b\[[0-9;?]*[A-Za-z]")
+_FENCE = late_pattern(r"(?:```|~~~)[\w-]*$")
+_QUOTE = late_pattern(r"(?:[>|] ?)+")
 
 
 def paste(text: str) -> Snapshot | None:
@@ -40,7 +44,7 @@ def paste(text: str) -> Snapshot | None:
             counters.begin()
             found.command = tuple((prompt["command"] or "").split())
             settings.begin(found.command)
-            here = prompt["host"] or ""
+            here = prompt.groupdict().get("host") or ""
             host = host or here
             other = here if here and here != host else "" if here else other
             if other:
@@ -69,13 +73,17 @@ def _lines(text: str) -> Iterator[str]:
         if is_quoted:
             plain = _QUOTE.sub("", plain, count=1).strip()
         if not _FENCE.match(plain):
-            yield plain[:MOST_CHARACTERS]
+            yield _OF_FILE.sub("", plain[:MOST_CHARACTERS], count=1)
 
 
 def _prompt(line: str) -> "re.Match[str] | None":
-    """The prompt that the line is, with the command typed there."""
-    if not (prompt := _PROMPT.match(line)):
-        return None
-    command = (prompt["command"] or "").split()
-    is_named = bool(prompt["host"])
-    return prompt if is_named or (command and command[0].rpartition("/")[2] in TOOLS) else None
+    """The prompt that the line is, with the command typed there; or the command alone."""
+    if prompt := _PROMPT.match(line):
+        command = (prompt["command"] or "").split()
+        if prompt["host"] or (command and command[0].rpartition("/")[2] in TOOLS):
+            return prompt
+    if alone := _COMMAND.match(line):
+        tool, *words = alone["command"].split()
+        if tool in TOOLS and any(word.startswith(("-", "/")) for word in words):
+            return alone
+    return None

@@ -2,6 +2,7 @@
 
 import re
 
+from fourtuple.core.late import late_pattern
 from fourtuple.core.numbers import number_of
 from fourtuple.core.snapshot.pastes.found import MOST_SOCKETS, FoundParts, PastedSocket, packed_of
 from fourtuple.core.sockets.table import PROC_NET_TCP, SOCK_DIAG, State
@@ -21,21 +22,21 @@ SS_STATES = {
 STATES = {state.name: state for state in SS_STATES.values()}
 # Well-known names of ports, where ss was called without -n.
 PORTS = {"http": 80, "https": 443, "ssh": 22, "domain": 53, "smtp": 25, "mysql": 3306, "postgresql": 5432}
-_SS = re.compile(
+_SS = late_pattern(
     rf"(?:(tcp|mptcp) +)?({'|'.join(SS_STATES)}) +(\d+) +(\d+) +(\S+?):([\w*-]+) +(\S+?):([\w*-]+)(?: +(.*))?$"
 )
-_NETSTAT = re.compile(rf"tcp6? +(\d+) +(\d+) +(\S+):(\d+|\*) +(\S+):(\d+|\*) +({'|'.join(STATES)})\b *(.*)$")
-_HEADS = re.compile(
+_NETSTAT = late_pattern(rf"tcp6? +(\d+) +(\d+) +(\S+):(\d+|\*) +(\S+):(\d+|\*) +({'|'.join(STATES)})\b *(.*)$")
+_HEADS = late_pattern(
     r"(?:Netid +)?State +Recv-Q +Send-Q|Proto +Recv-Q +Send-Q|Active (?:Internet|UNIX domain) |Recv-Q +Send-Q +Local"
 )
-_USER = re.compile(r'users:\(\("([^"]*)",(?:pid=)?(\d+)')
-_NETSTAT_USER = re.compile(r"(?:^| )(\d+)/(\S+)")
-_TIMER = re.compile(r"timer:\(timewait,([\w.]+),")
-_NETSTAT_TIMER = re.compile(r"timewait \((\d+)\.(\d\d)/")
-_UID = re.compile(r"\buid:(\d+)")
-_SUMMARY = re.compile(r"TCP: +(\d+) \(estab (\d+), closed (\d+), orphaned (\d+),(?: synrecv \d+,)? timewait (\d+)")
-_TRANSPORT = re.compile(r"TCP[ \t]+(\d+)[ \t]+(\d+)[ \t]+(\d+)$")
-_TOTAL = re.compile(r"Total: \d+(?: \(kernel \d+\))?$")
+_USER = late_pattern(r'users:\(\("([^"]*)",(?:pid=)?(\d+)')
+_NETSTAT_USER = late_pattern(r"(?:^| )(\d+)/(\S+)")
+_TIMER = late_pattern(r"timer:\(timewait,([\w.]+),")
+_NETSTAT_TIMER = late_pattern(r"timewait \((\d+)\.(\d\d)/")
+_UID = late_pattern(r"\buid:(\d+)")
+_SUMMARY = late_pattern(r"TCP: +(\d+) \(estab (\d+), closed (\d+), orphaned (\d+),(?: synrecv \d+,)? timewait (\d+)")
+_TRANSPORT = late_pattern(r"TCP[ \t]+(\d+)[ \t]+(\d+)[ \t]+(\d+)$")
+_TOTAL = late_pattern(r"Total: \d+(?: \(kernel \d+\))?$")
 
 
 def take_socket(line: str, found: FoundParts) -> bool:

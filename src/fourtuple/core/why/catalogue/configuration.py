@@ -10,14 +10,15 @@ from itertools import pairwise
 
 import msgspec
 
+from fourtuple.core.late import late_pattern
 from fourtuple.core.record import dataclass
 
 MOST_CHARACTERS = 200  # of a value
-TOKEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[{};\n]|[^\s{};"'#][^\s{};"']*""")
-ASSIGNMENT = re.compile(r"([^\s=]+)\s*=\s*(.*)")
+TOKEN = late_pattern(r"""#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[{};\n]|[^\s{};"'#][^\s{};"']*""")
+ASSIGNMENT = late_pattern(r"([^\s=]+)\s*=\s*(.*)")
 
 
-class ProgramConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ProgramConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How a program is configured.
 
     options:    options of the command line that name its file, such as `-f`, or `-c config_file=`

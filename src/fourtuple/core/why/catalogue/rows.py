@@ -1,14 +1,13 @@
-"""Which limits programs, libraries and clouds set themselves: the rows of the catalogue, read once from its files.
+"""Which limits programs, libraries and clouds set themselves: the rows of the catalogue, read once from its file.
 
 A file of programs/ is TOML: `program` and its rows, `[[limit]]`. Texts of `logs` and `shows` are patterns as `Phrase`
-has them: lower case, `*` for any characters, `#` for a number.
+has them: lower case, `*` for any characters, `#` for a number. `make docs` writes all of them to programs.json, which
+is what is read here, as it takes a tenth of the time; a test compares the two.
 """
 
 import functools
-import tomllib
+import pkgutil
 from collections.abc import Mapping
-from importlib import resources
-from importlib.resources.abc import Traversable
 from types import MappingProxyType
 
 import msgspec
@@ -16,10 +15,8 @@ import msgspec
 from fourtuple.core.why.catalogue.configuration import ProgramConfiguration
 from fourtuple.core.why.findings import Phrase
 
-FOLDER = "programs"
 
-
-class StopsAt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StopsAt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A number of connections at which clients of a program stop.
 
     number: the number of connections that there can be
@@ -30,7 +27,7 @@ class StopsAt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     when: str = ""
 
 
-class CatalogueRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class CatalogueRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """One limit that a program, a library or a cloud sets.
 
     key:        PROGRAM.SETTING, such as `redis.maxclients`
@@ -90,7 +87,7 @@ class CatalogueRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         return tuple(f"*{name}{form}{digit}*" for name in self.counters for form in forms for digit in range(1, 10))
 
 
-class CatalogueFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CatalogueFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One file: a program and its limits.
 
     program: its name, as logs have it, in lower case
@@ -106,7 +103,9 @@ class CatalogueFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def parse_file(text: str) -> CatalogueFile:
-    """A file of the catalogue. Raises ValueError, which says what is wrong, for any other text."""
+    """A file of programs/. Raises ValueError, which says what is wrong, for any other text."""
+    import tomllib
+
     try:
         file = msgspec.convert(tomllib.loads(text), CatalogueFile)
     except msgspec.ValidationError as error:
@@ -124,8 +123,8 @@ def parse_file(text: str) -> CatalogueFile:
 @functools.cache
 def files() -> tuple[CatalogueFile, ...]:
     """All files of the catalogue, by name; read when first asked for."""
-    found = sorted(_toml_files(), key=lambda file: file.name)
-    return tuple(parse_file(file.read_text(encoding="utf-8")) for file in found)
+    content = pkgutil.get_data("fourtuple.core.why.catalogue", "programs.json") or b""
+    return msgspec.json.decode(content, type=tuple[CatalogueFile, ...])
 
 
 @functools.cache
@@ -160,8 +159,3 @@ def configurations() -> Mapping[str, ProgramConfiguration]:
 def program_of(name: str) -> str:
     """The program of the catalogue to which a process of this name (/proc/PID/comm) belongs; empty: to none."""
     return next((file.program for file in files() if name in (file.program, *file.names)), "")
-
-
-def _toml_files() -> list[Traversable]:
-    folder = resources.files("fourtuple.core.why.catalogue") / FOLDER
-    return [file for file in folder.iterdir() if file.name.endswith(".toml")]

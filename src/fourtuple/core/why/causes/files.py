@@ -68,7 +68,7 @@ def files_there(scene: Scene) -> Iterator[Evidence]:
 
 
 def file_max(scene: Scene) -> Iterator[Evidence]:
-    return filled(scene, meters.HOST_FILES, HALF, (3, -2), "files are open on this host")
+    return filled(scene, meters.HOST_FILES, HALF, (3, -2), "files are open on the host")
 
 
 def select(scene: Scene) -> Iterator[Evidence]:

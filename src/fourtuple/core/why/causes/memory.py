@@ -19,7 +19,7 @@ def memory(scene: Scene) -> Iterator[Evidence]:
             little = available.free_bytes < LITTLE_BYTES
             yield Evidence(2 if little else -1, f"{format_size(available.free_bytes)} are free {available.where}")
     if killed := scene.counter("vmstat.oom_kill"):
-        yield Evidence(2, f"the kernel has killed {format_count(killed)} processes of this host for lack of memory")
+        yield Evidence(2, f"the kernel has killed {format_count(killed)} processes of the host for lack of memory")
 
 
 def tcp_mem(scene: Scene) -> Iterator[Evidence]:
@@ -33,7 +33,7 @@ def tcp_mem(scene: Scene) -> Iterator[Evidence]:
 
 
 def orphans(scene: Scene) -> Iterator[Evidence]:
-    yield from filled(scene, meters.ORPHANS, NEARLY, (3, -1), "orphaned sockets exist on this host")
+    yield from filled(scene, meters.ORPHANS, NEARLY, (3, -1), "orphaned sockets exist on the host")
     yield from counted(scene, meters.ORPHANS.counters)
 
 
@@ -125,7 +125,7 @@ MEMORY: Mapping[str, Cause] = {
         tw_buckets,
     ),
     "threads": Cause(
-        "no more threads or processes: RLIMIT_NPROC, pids.max or kernel.threads-max is reached",
+        "cannot create more threads or processes: RLIMIT_NPROC, pids.max or kernel.threads-max is reached",
         (
             Cure("ps -eLf | wc -l counts them; prlimit --pid PID --nproc and pids.max of the cgroup are the limits"),
             FEWER_THREADS,

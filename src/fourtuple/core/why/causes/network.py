@@ -9,13 +9,17 @@ from fourtuple.core.limits.releases import IPVS_NO_DELAY, ROUTES6_FREE, XFRM_CAC
 from fourtuple.core.units import format_count
 from fourtuple.core.why.scene import FULL, NEARLY, Cause, Evidence, Scene, ceiling, filled, limited, same
 
+# Settings that every network namespace has: without them its settings were not read.
+ALWAYS_THERE = frozenset({"net.core.somaxconn", "net.ipv4.tcp_fin_timeout", "net.ipv4.ip_local_port_range"})
 LISTENS = Cure("check that the server runs and at which address it listens: ss -lntp there")
 
 
 def conntrack(scene: Scene) -> Iterator[Evidence]:
     found = meters.CONNTRACK.read(scene.world)
     if found.room is None:
-        yield Evidence(-1, "this host has no connection tracking; a device on the path may have")
+        # The text itself, or a host whose settings are not known, may still have a full table.
+        if "conntrack" not in {*scene.finding.causes, *scene.logged} and scene.world.sysctls.keys() >= ALWAYS_THERE:
+            yield Evidence(-1, "the host has no connection tracking; a device on the path may have")
         return
     yield from same(scene, found.ceiling, "nf_conntrack_max here", against=False)
     empty = 0 if found.in_use else -1
@@ -30,7 +34,7 @@ def nat(scene: Scene) -> Iterator[Evidence]:
     elif scene.target:
         yield Evidence(-1, f"{scene.target} is not a public address", said=True)
     if failed := scene.counter("nf_conntrack.insert_failed"):
-        yield Evidence(2, f"insert_failed of this host's own connection tracking is {format_count(failed)}")
+        yield Evidence(2, f"insert_failed of the host's own connection tracking is {format_count(failed)}")
     yield Evidence(0, "a router's ports cannot be seen from here; fourtuple plan N DEST --nat calculates them")
 
 
@@ -40,8 +44,20 @@ def neighbours(scene: Scene) -> Iterator[Evidence]:
         yield Evidence(3, f"the neighbour table was full {format_count(fulls)} times")
 
 
+def dns_server(scene: Scene) -> Iterator[Evidence]:
+    if dropped := scene.moved(meters.CONNTRACK):
+        yield Evidence(2, f"connection tracking has dropped {format_count(dropped)} packets so far")
+    if failed := scene.counter("nf_conntrack.insert_failed"):
+        yield Evidence(2, f"insert_failed of the host's own connection tracking is {format_count(failed)}")
+
+
 def route_cache(scene: Scene) -> Iterator[Evidence]:
     return limited(scene, "net.ipv6.route.max_size", "IPv6 routes exist")
+
+
+def xfrm(scene: Scene) -> Iterator[Evidence]:
+    if not XFRM_CACHE.holds(scene.world.kernel_version):
+        yield Evidence(-3, f"Linux {scene.world.kernel.partition('-')[0]} has no such cache for IPv4")
 
 
 def no_listener(scene: Scene) -> Iterator[Evidence]:
@@ -123,6 +139,22 @@ NETWORK: Mapping[str, Cause] = {
             Cure("ip -s xfrm state and /proc/net/xfrm_stat show what fails"),
             Cure(f"use {XFRM_CACHE.linux} or later, which has no such cache for IPv4", "", Needs.RESTART),
         ),
+        xfrm,
+    ),
+    "device-queue": Cause(
+        "the queue of the network interface was full, so the kernel dropped what a UDP, raw or packet socket sent",
+        (
+            Cure("tc -s qdisc show dev INTERFACE and ip -s link show INTERFACE count `dropped`"),
+            Cure("send at a lower rate, or try again after a while", "", Needs.CODE),
+            Cure("ip link set INTERFACE txqueuelen 10000", "packets wait longer in the queue", Needs.ROOT),
+        ),
+    ),
+    "netlink-buffer": Cause(
+        "the receive buffer of a netlink socket was full: the kernel sent events faster than the program read them",
+        (
+            Cure("read the whole state again: events were lost", "", Needs.CODE),
+            Cure("set a larger SO_RCVBUF (SO_RCVBUFFORCE above net.core.rmem_max)", "kernel memory", Needs.CODE),
+        ),
     ),
     "cilium-map": Cause(
         "a map of Cilium's connection tracking is full (bpf-ct-global-tcp-max): new connections are dropped",
@@ -162,6 +194,35 @@ NETWORK: Mapping[str, Cause] = {
             ),
         ),
     ),
+    "dns-server": Cause(
+        "the DNS server did not answer in time: a datagram of UDP was lost on the way, or the server is overloaded",
+        (
+            Cure("dig NAME @SERVER +tries=1, many times: failing always is a firewall, now and then is loss or load"),
+            Cure(
+                "conntrack -S on the nodes: insert_failed counts lookups of A and AAAA that raced on one socket, drop a"
+                " full table"
+            ),
+            Cure(
+                "resolv.conf: options single-request-reopen avoids that race, use-vc asks over TCP, ndots:1 asks less",
+                "use-vc takes a connection per lookup; ndots:1 no longer finds short names",
+                Needs.SETTING,
+            ),
+            Cure(
+                "give the server more replicas or CPU (CoreDNS), or put a cache on each node: node-local-dns",
+                "more memory; answers may be stale for their TTL",
+                Needs.OTHERS,
+            ),
+        ),
+        dns_server,
+    ),
+    "datagram-lost": Cause(
+        "no answer over UDP: the datagram or its answer was lost, or nothing receives it; no kernel sends it again",
+        (
+            Cure("ss -uanp on the server shows whether a socket receives there, and its Recv-Q"),
+            Cure("nstat -az UdpRcvbufErrors UdpInErrors UdpNoPorts on the server counts what it dropped"),
+            Cure("send it again after a while, in the program", "", Needs.CODE),
+        ),
+    ),
     "no-listener": Cause(
         "no process listens there, or a firewall answers with a reset",
         (LISTENS, Cure("start the server"), Cure("check the address and the port", needs=Needs.SETTING)),
@@ -191,6 +252,47 @@ NETWORK: Mapping[str, Cause] = {
             Cure("try idempotent requests again on a new connection", "", Needs.CODE),
         ),
     ),
+    "closed-early": Cause(
+        "the peer closed the connection before it answered: it crashed, restarted, or ended it as idle in that moment",
+        (
+            Cure("read the other end's log at that time: a crash, a restart, a worker that was killed or timed out"),
+            Cure(
+                "let the client close idle connections sooner than the server does (keep-alive timeouts: Node 5 s,"
+                " nginx 75 s), so that no request meets a close",
+                "some more connections",
+                Needs.SETTING,
+            ),
+            Cure("try idempotent requests again on a new connection", "", Needs.CODE),
+            Cure("check that both speak the same protocol at that port: TLS or not, HTTP/1 or HTTP/2"),
+        ),
+    ),
+    "slow-server": Cause(
+        "the connection is there, but no answer came in the client's time: the server is slow, stands still, or has"
+        " not accepted it yet",
+        (
+            Cure("ss -lnt on the server: a Recv-Q that grows is a server that does not accept"),
+            Cure("ss -tan on the server: a Recv-Q above 0 in ESTAB is a request that the program has not read"),
+            Cure("find what the request waits for: the server's log and profile, a database, a lock, a pool"),
+            Cure(
+                "raise the client's timeout, if the answer may take that long",
+                "more requests are under way at once",
+                Needs.SETTING,
+            ),
+        ),
+    ),
+    "path-lost": Cause(
+        "what this end sends is not acknowledged: the peer is gone, or a router, NAT or firewall forgot the connection",
+        (
+            Cure("ss -tino dst ADDRESS shows retransmissions (retrans, backoff) while it lasts"),
+            Cure(
+                "send keep-alives sooner than the router forgets: SO_KEEPALIVE with TCP_KEEPIDLE below its idle time"
+                " (AWS 350 s, Azure 4 minutes)",
+                "some more traffic",
+                Needs.SETTING,
+            ),
+            Cure("TCP_USER_TIMEOUT ends such a connection sooner than after 15 minutes", needs=Needs.CODE),
+        ),
+    ),
     "no-answer-yet": Cause(
         "not an error: a non-blocking connect() is in progress; if it stays so, the destination does not answer",
         (
@@ -200,6 +302,9 @@ NETWORK: Mapping[str, Cause] = {
     ),
     "not-ready": Cause(
         "not an error: a non-blocking socket has no data to read, or no room to write",
-        (Cure("wait until the socket is ready, then try again", "", Needs.CODE),),
+        (
+            Cure("wait until the socket is ready, then try again", "", Needs.CODE),
+            Cure("with SO_RCVTIMEO or SO_SNDTIMEO it is a timeout: fourtuple why ETIMEDOUT"),
+        ),
     ),
 }

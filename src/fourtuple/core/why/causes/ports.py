@@ -59,7 +59,7 @@ def use(scene: Scene) -> Iterator[Evidence]:
     """Yield how much of the port range is used towards the target, or towards the busiest destination."""
     pair, usable = scene.pair, scene.usable
     if pair is None:
-        if scene.error == NO_PORT_LEFT and scene.target:
+        if scene.error == NO_PORT_LEFT and scene.target and scene.destinations is not None:
             yield Evidence(-2, f"no socket of this namespace is connected to {scene.target} now")
         return
     if not usable:
@@ -134,6 +134,8 @@ def close_wait(scene: Scene) -> Iterator[Evidence]:
         count = f"{format_count(pair.close_wait)} of {format_count(pair.used)}"
         text = f"{count} sockets to {pair.destination} are in CLOSE_WAIT"
         yield Evidence(9 if scene.in_use >= FULL else 3, text)
+    elif scene.close_wait is None:
+        return
     elif scene.close_wait >= FEW:
         who = f" (owner: {scene.close_wait_owners})" if scene.close_wait_owners else ""
         soft = scene.world.process.files_soft if scene.error == "EMFILE" and scene.asked else None
@@ -210,7 +212,7 @@ def no_such_source(scene: Scene) -> Iterator[Evidence]:
     usable = scene.usable
     short = scene.in_use >= HALF or scene.reserved * 2 >= (scene.range_size or 1)
     if scene.pair and scene.in_use >= FULL:
-        yield Evidence(-2, "the ports are exhausted")
+        yield Evidence(-2, f"all {format_count(usable or 0)} ports are in use, which explains the error by itself")
     elif usable and not short and scene.bearing is Bearing.NOW:
         free = usable - (scene.pair.used if scene.pair else 0)
         yield Evidence(1, f"ports are not short now: {scene.up_to}{format_count(free)} are free")
@@ -276,6 +278,18 @@ PORTS: Mapping[str, Cause] = {
         "a leak: the other end has closed, this program has not; a socket in CLOSE_WAIT stays until it does",
         LEAK,
         close_wait,
+    ),
+    "fin-wait-2": Cause(
+        "this end has closed, the other end has not: it stays in CLOSE_WAIT there, and the port is held here meanwhile",
+        (
+            Cure("find the program at the other end that does not close(): ss -tanp state close-wait there"),
+            Cure("correct it: it must close() what this end has closed", needs=Needs.CODE),
+            Cure(
+                "sysctl -w net.ipv4.tcp_fin_timeout=15 ends sooner those that no program here holds any more",
+                "what the other end still sends is answered by a reset",
+                Needs.ROOT,
+            ),
+        ),
     ),
     "bound-first": Cause(
         "a program calls bind() before connect(), so each of its ports serves only one connection",

@@ -5,6 +5,7 @@ import itertools
 import re
 from collections.abc import Iterator
 
+from fourtuple.core.late import late_pattern
 from fourtuple.core.record import dataclass
 
 _V4 = r"\d{1,3}(?:\.\d{1,3}){3}"
@@ -23,7 +24,7 @@ LOCAL_CALLS = ("bind", "listen")
 
 # A text that must be in the message, and the pattern that is then tried.
 _ENDS = tuple(
-    (guard, re.compile(pattern))
+    (guard, late_pattern(pattern))
     for guard, pattern in (
         (":", rf"(?<![\w.:\[@-])(?P<host>{_V6}|{_V4}|{_NAME}){_CODE}:(?P<port>\d{{1,5}})(?!\w|:\d|\.\d)"),
         (":", r"(?:://|@|\bdial (?:tcp|udp)\d? |\bhost |\bto )(?P<host>[a-z0-9_][\w-]{0,62}):(?P<port>\d{2,5})\b"),
@@ -66,26 +67,26 @@ _ENDS = tuple(
         (":", rf"\b(?P<host>{_V4}):(?P<scheme>{'|'.join(_PORTS)})\b"),  # ab, nc: 10.0.0.9:http
     )
 )
-_ALONE = re.compile(rf"\b(?:to|on|at|host|server|address|from) ['\"(]?(?P<host>{_V4}|{_V6})(?!\w|:\d|\.\d|/\d)")
-_ALONE_BY_NAME = re.compile(
+_ALONE = late_pattern(rf"\b(?:to|on|at|host|server|address|from) ['\"(]?(?P<host>{_V4}|{_V6})(?!\w|:\d|\.\d|/\d)")
+_ALONE_BY_NAME = late_pattern(
     rf"\b(?:connect(?:ing|ion)? to|lookup) (?:host |server )?['\"(]?(?P<host>{_NAME})(?![\w:/]|\.\w)"
 )
-_UNIX = re.compile(
+_UNIX = late_pattern(
     r"(?:unix:(?://)?|\bdial unix |sun_path=@?\"|\bsocket ['\"(]?|\bto ['\"]?|\bbind ['\"]?|\bat"
     r" ['\"]?)(?P<path>@?/[^\s:'\",;)]{2,108}|@[\w./-]{3,})"
     r"|(?P<socket>(?<![\w/.])/(?:[\w.+-]+/)*[\w.+-]*\.sock(?:et)?)(?![\w.])"
 )
-_NOT_ENDS = re.compile(
+_NOT_ENDS = late_pattern(
     r"\b(?:client|server|referrer|x-forwarded-for|remote_addr|peer): ?\"?[^\s,\"]+\"?|\brequest: \"[^\"]*\"|,"
     r" host: \"[^\"]*\""
 )
-_UPSTREAM = re.compile(r"\bupstream: \"(?:fastcgi|uwsgi|scgi|grpc|https?)://")
-_LISTENS = re.compile(
+_UPSTREAM = late_pattern(r"\bupstream: \"(?:fastcgi|uwsgi|scgi|grpc|https?)://")
+_LISTENS = late_pattern(
     r"(?:\blisten(?:ing)?|\bbind|\baddress already in use|eaddrinuse)\b.{0,80}?(?<![\w:])(?:::|\*"
     r"|0\.0\.0\.0)?:(?P<port>\d{1,5})(?!\w|:\d|\.\d)"
 )
-_PORT = re.compile(r"\bport[:,]? ?(?P<port>\d{1,5})\b|', ?(?P<pair>\d{1,5})\)")
-_CALLS = re.compile(
+_PORT = late_pattern(r"\bport[:,]? ?(?P<port>\d{1,5})\b|', ?(?P<pair>\d{1,5})\)")
+_CALLS = late_pattern(
     r"(?<![a-z0-9-])(?P<call>connect0?|bind0?|listen|accept4?|dial|setrlimit|prlimit|ulimit|epoll_ctl|epoll_create1?"
     r"|inotify_init1?"
     r"|inotify_add_watch|pthread_create|fork|clone3?|mmap|sendto|sendmsg|send|write|writev|recv|recvfrom|recvmsg|read|readv"
@@ -102,10 +103,10 @@ _CANONICAL = {
     "readv": "read", "recvfrom": "recv", "recvmsg": "recv", "connect0": "connect", "bind0": "bind",
     "spawn": "fork", "spawning": "fork",
 }  # fmt: skip
-_DIALLED = re.compile(r"\bdial (?:tcp|udp)[46]? ")  # of Go, whose connect() may call bind() first
-_SYSCALL = re.compile(r"\bsyscall\"?[:=] ?['\"]?(?P<call>[a-z_0-9]+)")
-_UDP = re.compile(r"\budp[46]?\b|sock_dgram|datagram")
-_TCP = re.compile(r"\btcp[46]?\b|sock_stream|https?://|\bhttp\b")
+_DIALLED = late_pattern(r"\bdial (?:tcp|udp)[46]? ")  # of Go, whose connect() may call bind() first
+_SYSCALL = late_pattern(r"\bsyscall\"?[:=] ?['\"]?(?P<call>[a-z_0-9]+)")
+_UDP = late_pattern(r"\budp[46]?\b|sock_dgram|datagram")
+_TCP = late_pattern(r"\btcp[46]?\b|sock_stream|https?://|\bhttp\b")
 
 
 @dataclass(frozen=True, slots=True)

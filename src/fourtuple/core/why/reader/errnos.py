@@ -9,8 +9,10 @@ Sources: include/uapi/asm-generic/errno-base.h and errno.h (Linux 6.18), sys/err
 
 import re
 from collections.abc import Iterator, Mapping
+from errno import errorcode
 from itertools import islice
 
+from fourtuple.core.late import late_pattern
 from fourtuple.core.record import dataclass
 from fourtuple.core.why.findings import System
 
@@ -121,9 +123,9 @@ _KINDS = {  # of Rust's std::io::Error; .NET's SocketError has similar names
 _BY_LINUX, _BY_BSD = ({number: name for name, number in table.items()} for table in (LINUX, BSD))
 _BY_WINDOWS, _BY_LIBUV = ({number: name for name, number in table.items()} for table in (WINDOWS, LIBUV_ON_WINDOWS))
 
-_NAME = re.compile(rf"(?<![a-z0-9])(wsa)?({'|'.join([*LINUX, *_SAME]).lower()})(?![a-z0-9_])")
-_KIND = re.compile(rf"(?:kind: |errorkind::|socketerrorcode\W{{1,3}}|socketerror\.)({'|'.join(_KINDS)})\b")
-_NUMBER = re.compile(
+_NAME = late_pattern(rf"(?<![a-z0-9])(wsa)?({'|'.join([*LINUX, *_SAME]).lower()})(?![a-z0-9_])")
+_KIND = late_pattern(rf"(?:kind: |errorkind::|socketerrorcode\W{{1,3}}|socketerror\.)({'|'.join(_KINDS)})\b")
+_NUMBER = late_pattern(
     r"\b(?:os error|winerror|wsagetlasterror|error code|socket error|system error)\W{0,4}?(-?\d{1,5})\b(?!\.\d)"
     r"|(?<!elifecycle )\berrno\b\"?[ :=(]{1,4}(-?\d{1,5})\b(?!\.\d)"
     r"|\bos \{ code: (\d{1,5}),"
@@ -135,16 +137,16 @@ _NUMBER = re.compile(
     r"(?![.\d%]| ?(?:ms|s|us|seconds|bytes|times|retries|attempts)\b)"
 )
 # A code of Windows Sockets stands beside a word for an error, or in brackets, in a text that is about connections.
-_WINDOWS_NUMBER = re.compile(
+_WINDOWS_NUMBER = late_pattern(
     r"(?:(?:wsa\w*(?:\(\))?|winsock|win32|winerror|(?:os|socket|system) error|socketexception|socketerror\w*|errno"
     r"|err(?:or)?(?:[ _]?(?:code|number|no))?|code|hresult|failed|failure)[\s\"':=#(\[-]{1,5}|[(\[])"
     rf"(?:0x[0-9a-f]{{8}}, )?({'|'.join(map(str, WINDOWS.values()))})(?![\w.]\w|\w|[,/-]\d)"
 )
-_OF_WINDOWS = re.compile(
+_OF_WINDOWS = late_pattern(
     r"wsa|winsock|winerror|\b0x27[0-9a-f]{2}\b|\b(?:windows|socket(?:exception|s|error)?|connect\w*|bind|listen\w*"
     r"|accept|sendto?|recv|tcp|udp|ports?|host|server|client|network|buffers?)\b"
 )
-_OF_BSD = re.compile(r"\b(?:darwin|macos|mac os|os x|macbook|homebrew|/users/|kqueue)\b|/users/|com\.apple")
+_OF_BSD = late_pattern(r"\b(?:darwin|macos|mac os|os x|macbook|homebrew|/users/|kqueue)\b|/users/|com\.apple")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,17 @@ class Named:
     error: str
     at: int
     system: System | None = None
+
+
+def no_errno(text: str) -> str:
+    """Say that the text looks like an errno's name and is none of Linux, with the next one; empty: it does not."""
+    name = text.strip()
+    if not re.fullmatch(r"E[A-Z][A-Z0-9]{1,13}", name) or name in errorcode.values():
+        return ""
+    import difflib
+
+    near = difflib.get_close_matches(name, errorcode.values(), 1)
+    return f"{name} is no errno of Linux{f'; the nearest name is {near[0]}' if near else ''}"
 
 
 def number_on_linux(error: str) -> int:

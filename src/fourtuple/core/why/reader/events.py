@@ -1,19 +1,19 @@
 """Which lines belong together: a log line with its stack trace, a Python traceback with its cause, a printed object."""
 
-import re
 from collections.abc import Sequence
 
+from fourtuple.core.late import late_pattern
 from fourtuple.core.why.reader.frames import Framed, framed
 
 MOST_LINES = 80  # of one event
-_MORE = re.compile(
+_MORE = late_pattern(
     r"at [\w$.<>/]+ ?\(|at \S+:\d+:\d+\)?$|caused by:|suppressed:|\.\.\. \d+ (?:more|common)|file \"[^\"]*\", line \d"
     r"|[}\])]+[,;]?$|from \S+:\d+:in "
 )
-_PERHAPS = re.compile(r"[:\]] (?:at |caused by:|suppressed:|\.\.\. |file \"|from |[}\])])")
-_CHAIN = re.compile(r"during handling of the above exception|the above exception was the direct cause")
+_PERHAPS = late_pattern(r"[:\]] (?:at |caused by:|suppressed:|\.\.\. |file \"|from |[}\])])")
+_CHAIN = late_pattern(r"during handling of the above exception|the above exception was the direct cause")
 _TRACEBACK = "traceback (most recent call last)"
-_EXCEPTION = re.compile(r"(?:exception in thread \"[^\"]*\" )?[a-z_][\w.$]*(?:exception|error)\b")
+_EXCEPTION = late_pattern(r"(?:exception in thread \"[^\"]*\" )?[a-z_][\w.$]*(?:exception|error)\b")
 
 
 class Lines:

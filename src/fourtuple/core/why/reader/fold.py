@@ -6,14 +6,16 @@
 import re
 import unicodedata
 
+from fourtuple.core.late import late_pattern
+
 # A run of backslashes and what it escapes, in JSON, C, and JSON within JSON. Folded text has no backslash.
-_ESCAPE = re.compile(r"\\+(?:u([0-9a-f]{4})|x([0-9a-f]{2})|(\n|.)|\Z)")
+_ESCAPE = late_pattern(r"\\+(?:u([0-9a-f]{4})|x([0-9a-f]{2})|(\n|.)|\Z)")
 _LETTERS = {"n": " ", "r": " ", "t": " ", "\n": "\n", '"': '"', "'": "'", "/": "/"}
-_COLOUR = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[()][a-z0-9])?")  # ECMA-48
+_COLOUR = late_pattern(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[()][a-z0-9])?")  # ECMA-48
 # As less, rsyslog and copied terminals show them; a bracket and a word, such as [mpm_event] or [mem 0x0], is none.
-_VISIBLE_COLOUR = re.compile(r"(?:\^\[|#033)\[\d{0,3}(?:;\d{1,3})*m|\[(?:\d{1,3}(?:;\d{1,3})*m|m(?![a-z]))")
-_COLOUR_SEEN = re.compile(r"\[\d{0,3}(?:;\d{1,3})*m")  # begins with a character that is fast to look for
-_MARGIN = re.compile(r"\n[> ]+")
+_VISIBLE_COLOUR = late_pattern(r"(?:\^\[|#033)\[\d{0,3}(?:;\d{1,3})*m|\[(?:\d{1,3}(?:;\d{1,3})*m|m(?![a-z]))")
+_COLOUR_SEEN = late_pattern(r"\[\d{0,3}(?:;\d{1,3})*m")  # begins with a character that is fast to look for
+_MARGIN = late_pattern(r"\n[> ]+")
 _SPACES = "\t\r\v\f\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
 
+from fourtuple.core.late import late_pattern
 from fourtuple.core.numbers import number_of
 from fourtuple.core.record import dataclass
 
@@ -20,11 +21,11 @@ _CLOCK = r"(?P<clock>\d{1,2}:\d\d:\d\d(?:[.,]\d{1,9})?)"
 _ZONE = r"(?P<zone>\s?(?:Z|UTC|GMT|[+-]\d\d:?\d\d)\b)?"
 _DAY = r"(?P<day>\d{1,2})"
 # Patterns with a time of day are tried around one; a weekday before it belongs to it.
-_AROUND = re.compile(r"\d{1,2}:\d\d:\d\d")
+_AROUND = late_pattern(r"\d{1,2}:\d\d:\d\d")
 _BEFORE, _AFTER = 32, 48  # characters
-_WEEKDAY = re.compile(r"(?:mon|tue|wed|thu|fri|sat|sun),? \Z")
+_WEEKDAY = late_pattern(r"(?:mon|tue|wed|thu|fri|sat|sun),? \Z")
 _TIMES = tuple(
-    re.compile(pattern, re.IGNORECASE)
+    late_pattern(pattern, re.IGNORECASE)
     for pattern in (
         rf"(?P<year>\d{{4}})[-/](?P<number>\d\d)[-/](?P<day>\d\d)[T _]{_CLOCK}{_ZONE}",
         rf"{_MONTH} {{1,2}}{_DAY} {_CLOCK}(?: [A-Z]{{3,4}})? (?P<year>\d{{4}})",
@@ -32,20 +33,25 @@ _TIMES = tuple(
         rf"(?P<number>\d{{1,2}})/(?P<day>\d{{1,2}})/(?P<year>\d{{4}}),? {_CLOCK}(?P<noon> [AP]M)?",
         rf"{_MONTH} {{1,2}}{_DAY} {_CLOCK}",
         rf"(?<![a-z])[IWEF](?P<number>\d\d)(?P<day>\d\d) {_CLOCK}",
-        rf"(?<![\d:]){_CLOCK}(?![\d:])",
+        rf"(?<![\d:]){_CLOCK}{_ZONE}(?![\d:])",
     )
 )
-_UPTIME = re.compile(r"(?<=\[) {0,6}(?P<uptime>\d{1,9}\.\d{6})(?=\])")
-_EPOCH = re.compile(
+_UPTIME = late_pattern(r"(?<=\[) {0,6}(?P<uptime>\d{1,9}\.\d{6})(?=\])")
+_EPOCH = late_pattern(
     r"(?:ts|time|timestamp)\"?[:=] ?\"?(?P<epoch>\d{10}(?:\d{3}|\d{6}|\d{9})?(?:\.\d{1,9})?)\b", re.IGNORECASE
 )
 FRAME_CHARACTERS = 200  # within which the time of a line is
 _PROGRAM = r"(?P<program>[a-z][\w./@+-]{0,60}?)"
+_PID = r"(?:\[(?:pid )?(?P<pid>\d{1,7})\]| ?\[?\(?pid[ :=#]{1,2}(?P<pid_said>\d{1,7})[\])]?)"
+_CALLED = (  # names of calls and errnos, which are no program's
+    r"(?:accept4?|dial|connect|bind|listen|socket|open|read|write|send|recv|fork|clone|epoll_ctl"
+    r"|e(?:[mn]file|conn\w+|addr\w+|timedout|pipe|again|nobufs|nomem|nospc|hostunreach|netunreach))"
+)
 _FRAMES = tuple(
-    re.compile(pattern)
+    late_pattern(pattern)
     for pattern in (
-        rf"(?:<\d{{1,3}}>)?1 @time \S+ {_PROGRAM} (?P<pid>\d{{1,7}}|-) \S+ (?:\[[^\]]*\] ?|- )?",  # RFC 5424
-        rf"(?:<\d{{1,3}}>)?@time (?:[\w.:-]+ )?{_PROGRAM}(?:\[(?P<pid>\d{{1,7}})\])?: ",  # RFC 3164, journalctl
+        rf"(?:<\d{{1,3}}>)?1 @time (?P<host>\S+) {_PROGRAM} (?P<pid>\d{{1,7}}|-) \S+ (?:\[[^\]]*\] ?|- )?",  # RFC 5424
+        rf"(?:<\d{{1,3}}>)?@time (?:(?P<host>[\w.:-]*[\w.-]) )?(?!{_CALLED}:){_PROGRAM}{_PID}?: ",  # RFC 3164
         r"@time \[[a-z]+\] (?P<pid>\d{1,7})#\d+: (?:\*\d+ )?(?P<nginx>)",
         r"\[@time\] \[[\w:-]+\] \[pid (?P<pid>\d+)(?::tid \d+)?\] (?P<apache>)",
         r"\[(?:alert|warning|notice)\] (?:\d+/\d+ )?\((?P<pid>\d+)\) : (?P<haproxy>)",
@@ -56,21 +62,23 @@ _FRAMES = tuple(
         r"\[pid (?P<pid>\d{1,7})\] (?:@time )?(?=\w+\()",  # strace -f
         r"(?:\[@time\]|@time) ",
         r"\[@kernel\] (?P<kernel>)",
-        rf"{_PROGRAM}\[(?P<pid>\d{{1,7}})\]: ",
+        rf"{_PROGRAM}{_PID}: ",
     )
 )
 _NAMED = ("kernel", "nginx", "apache", "haproxy", "redis", "postgres")
-_TOOLS = re.compile(
+_TOOLS = late_pattern(
     r"(?:^|[\]>:] )(curl|wget|ssh|scp|sftp|rsync|psql|pg_dump|mysql|mysqldump|redis-cli|nginx|haproxy|envoy"
     r"|squid|bash|sh|zsh|nc"
     r"|ncat|telnet|ab|wrk|hey|k6|vegeta|git|docker|dockerd|containerd|kubelet|kube-proxy|systemd|sudo|prlimit|strace|kernel"
     r"|dig|socat|iperf3|memcached|mosquitto|php-fpm|apache2|httpd|unbound|etcd|traefik|caddy)(?:\[\d+\])?: "
 )
-_FIELDS = re.compile(
+_FIELDS = late_pattern(
     r"\"?\b(?P<key>syslog_identifier|_comm|process\.name|program|app|service|appname|_pid|pid)\"?[:=]"
     r" ?\"?(?P<value>[\w./@+-]{1,60})\"?"
 )
-_OF_KERNEL = re.compile(
+_THROWN = late_pattern(r"(?:error|exception)\Z")  # `java.net.ConnectException: …` is no program
+_PID_SAID = late_pattern(r"\bpid[ #](\d{1,7})\b")
+_OF_KERNEL = late_pattern(
     r"\[(?: {0,6}\d{1,9}\.\d{6}|(?:mon|tue|wed|thu|fri|sat|sun) \w{3} {1,2}\d{1,2} \d\d:\d\d:\d\d \d{4})\]"
 )
 
@@ -109,6 +117,7 @@ class Framed:
     stamp: Stamp | None = None
     program: str = ""
     pid: int | None = None
+    host: str = ""
 
 
 def framed(line: str, folded: str) -> Framed:
@@ -122,6 +131,7 @@ def framed(line: str, folded: str) -> Framed:
     if stamp is None or (inner_stamp is not None and inner_stamp.clock is Clock.DATE):
         stamp = inner_stamp or stamp
     found = Framed(inner.message, stamp, inner.program or outer.program, outer.pid if inner.pid is None else inner.pid)
+    found = replace(found, host=outer.host or inner.host)
     return _by_fields(_by_tool(found), folded)
 
 
@@ -130,13 +140,15 @@ def _cut(line: Framed) -> Framed:
         if match := pattern.match(line.message):
             groups = match.groupdict()
             program = next((name for name in _NAMED if groups.get(name) is not None), groups.get("program") or "")
-            pid = number_of(groups.get("pid") or "")
-            return Framed(line.message[match.end() :], line.stamp, _known(program), pid)
+            pid = number_of(groups.get("pid") or groups.get("pid_said") or "")
+            host = _known(groups.get("host") or "").removeprefix("-")
+            return Framed(line.message[match.end() :], line.stamp, _known(program), pid, host)
     return line
 
 
 def _known(program: str) -> str:
-    return "" if program in ("error", "warning", "warn", "info", "fatal", "debug", "main") else program
+    is_none = program in ("error", "warning", "warn", "info", "fatal", "debug", "main") or _THROWN.search(program)
+    return "" if is_none else program
 
 
 def _by_tool(found: Framed) -> Framed:
@@ -154,6 +166,8 @@ def _by_fields(found: Framed, folded: str) -> Framed:
             pid = int(match["value"]) if pid is None and match["value"].isdecimal() else pid
         elif not match["value"].isdecimal():
             program = program or match["value"]
+    if pid is None and (said := _PID_SAID.search(folded)):
+        pid = int(said[1])
     return replace(found, program=program, pid=pid)
 
 
@@ -171,7 +185,7 @@ def _timed(line: str, folded: str) -> tuple[Stamp | None, str]:
         return None, folded
     if kernel := _OF_KERNEL.match(folded):
         return stamp, f"[@kernel]{folded[kernel.end() :]}"
-    here = None if match.re is _EPOCH else _time(folded, FRAME_CHARACTERS)
+    here = None if "epoch" in match.re.groupindex else _time(folded, FRAME_CHARACTERS)
     if here and here.start() <= FRAME_CHARACTERS // 2:
         before = _WEEKDAY.sub("", folded[: here.start()])
         folded = f"{before}@time{folded[here.end() :]}"

@@ -8,6 +8,7 @@ from fourtuple.core.why.findings import Finding
 from fourtuple.core.why.reader.frames import Stamp
 
 MOST_GROUPS = 1000
+MOST_BETWEEN = 20  # lines between a client's words and the errno that its stack trace ends with
 
 
 @dataclass(slots=True)
@@ -26,6 +27,7 @@ class _Group:
             self.finding = replace(
                 ours,
                 source=ours.source if ours.source == finding.source else _shared(ours.source, finding.source),
+                host=ours.host if ours.host == finding.host else "",
                 pid=ours.pid if ours.pid == finding.pid else None,
                 number=max(filter(None, (ours.number, finding.number)), default=None),
                 system=ours.system or finding.system,
@@ -87,4 +89,11 @@ class Groups:
         clocks = {group.first.clock if group.first else None for group in groups}
         if len(clocks) == 1 and None not in clocks:
             groups = sorted(groups, key=lambda group: (group.first.at_s if group.first else 0.0, group.finding.where))
-        return tuple(group.whole() for group in groups)
+        found = [group.whole() for group in groups]
+        return tuple(each for each in found if not any(_wraps(each, other) for other in found))
+
+
+def _wraps(finding: Finding, other: Finding) -> bool:
+    """Whether the finding is only what a client says around an errno that stands a few lines below it."""
+    is_near = 0 < other.where - finding.where <= MOST_BETWEEN and finding.first == other.first
+    return finding.causes == ("closed-early",) and not finding.error and bool(other.error) and is_near

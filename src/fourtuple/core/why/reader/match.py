@@ -36,7 +36,8 @@ class Match:
 
 def anchor_of(text: str) -> str:
     """The longest literal part of a phrase. Raises ValueError if there is none that tells anything."""
-    longest = max((part.strip(" ") for part in re.split(r"[*#]", text)), key=lambda part: len(part.encode()))
+    parts = text.replace("#", "*").split("*")
+    longest = max((part.strip(" ").encode() for part in parts), key=len).decode()
     if len(longest.encode()) < LEAST_ANCHOR:
         raise ValueError(f"no part of {text!r} is long enough to look for")
     return longest

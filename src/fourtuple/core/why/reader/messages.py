@@ -7,7 +7,7 @@ FormatMessage of Windows 11 for the codes of Windows Sockets, src/win/error.c (l
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from importlib.resources import files
+from pkgutil import get_data
 
 import msgspec
 
@@ -86,7 +86,7 @@ def phrases_of(messages: Mapping[str, str]) -> Iterator[Phrase]:
 @cache
 def messages() -> tuple[Phrase, ...]:
     """Return what glibc, musl, FreeBSD, macOS and Windows print, in all languages that are known here."""
-    data = files("fourtuple.core.why.reader").joinpath("languages.json").read_bytes()
+    data = get_data("fourtuple.core.why.reader", "languages.json") or b""
     found = [Phrase(text, error) for error, texts in ENGLISH.items() for text in texts]
     found += [Phrase(text, error, system=System.MACOS) for error, texts in _BSD.items() for text in texts]
     found += [Phrase(text, error, system=System.WINDOWS) for error, texts in _WINDOWS.items() for text in texts]

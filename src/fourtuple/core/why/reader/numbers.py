@@ -3,6 +3,7 @@
 import re
 from decimal import Decimal
 
+from fourtuple.core.late import late_pattern
 from fourtuple.core.numbers import number_of
 
 LEAST = 50  # connections; smaller numbers say nothing about a limit
@@ -16,11 +17,11 @@ _UNITS = (
     r"|devices|open|established|of them)"
 )
 _COUNTED = r"(?:connections|conns|sockets|sessions|websockets|open|established|of them)"
-_ABOUT_CONNECTIONS = re.compile(
+_ABOUT_CONNECTIONS = late_pattern(
     r"connect|socket|client|server|host|port\b|sessions|users|open\b|tcp|http|mqtt|proxy|load"
 )
 # What may follow a number that nothing is said to count: the end of a clause, or a word that begins another one.
-_ENDS_SO = re.compile(
+_ENDS_SO = late_pattern(
     r" ?(?:\Z|[^\w ]|(?:and|but|or|then|to|on|in|at|per|for|from|with|when|if|while|until|before|after|because|since|no"
     r"|concurrent|simultaneous|parallel|open|tcp|of (?:them|these|those)|it|we|the|so|as|between|towards?|against|again"
     r"|now|here|there|every|each|max(?:imum)?|only|even|though|although|regardless|whatever|which|that|i)\b)"
@@ -40,7 +41,7 @@ _STOPS = (
     r"die(?:s|d)?|fail(?:s|ed)?|freezes?|froze|breaks?|end(?:s|ed)?|saturates?|collapses?)"
 )
 _SENTENCES = tuple(
-    re.compile(pattern)
+    late_pattern(pattern)
     for pattern in (
         rf"\b{_STOPS} (?:\w+ )?(?:at|around|near|after|to|with)(?: {_ABOUT})? ?{_AMOUNT}(?:"
         rf" {_ADJECTIVES}(?P<of>{_UNITS}))?{_END}",
@@ -53,16 +54,16 @@ _SENTENCES = tuple(
     )
 )
 _PROSE = tuple(
-    re.compile(pattern)
+    late_pattern(pattern)
     for pattern in (
         rf"{_ABOUT} {_AMOUNT}{_END}",
         rf"(?<![\w.:/,#-]){_AMOUNT} {_ADJECTIVES}(?P<of>{_COUNTED})\b",
         rf"(?<![\w.:/,#-]){_AMOUNT} (?:concurrent|simultaneous|parallel) {_ADJECTIVES}(?P<of>{_UNITS})\b",
     )
 )
-_ALONE = re.compile(rf"(?:{_ABOUT} ?)?{_AMOUNT}(?: {_ADJECTIVES}(?P<of>{_UNITS}))?[.!?]?")
+_ALONE = late_pattern(rf"(?:{_ABOUT} ?)?{_AMOUNT}(?: {_ADJECTIVES}(?P<of>{_UNITS}))?[.!?]?")
 _TIMES = {"": 1, "k": 1000, "thousand": 1000, "m": 10**6, "mln": 10**6, "mio": 10**6, "million": 10**6}
-_CLAIM = re.compile(r"\b(?:never|not|can't|cannot|no|doesn't|won't|couldn't|unable)\b")
+_CLAIM = late_pattern(r"\b(?:never|not|can't|cannot|no|doesn't|won't|couldn't|unable)\b")
 MOST = 10**12
 
 

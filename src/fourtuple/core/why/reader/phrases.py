@@ -30,6 +30,7 @@ _KERNEL = (
         "ndisc_cache: *overflow\narp_cache: too many entries",
         ["neighbours"],
     ),
+    *_rows("netlink*no buffer space available\nnetlink*enobufs", ["netlink-buffer"], "ENOBUFS", "recv"),
     *_rows("route cache is full\ndst cache overflow\nroute.max_size", ["route-cache"]),
     *_rows("xfrm4_gc_thresh\nxfrm6_gc_thresh\nxfrm_gc_thresh", ["xfrm"]),
     *_rows(
@@ -153,12 +154,114 @@ _LIMITS = (
     ),
     *_rows(
         "timeout waiting for connection from pool\nconnection is not available, request timed out\n"
-        "connection pool exhausted\nconnection pool is full\nqueuepool limit of size #",
+        "connection pool exhausted\npool timed out while waiting for\ntimeout acquiring a connection\n"
+        "while checking out a connection from connection pool\nsequelizeconnectionacquiretimeouterror\n"
+        "couldn't get a connection within the time limit\nconnection pool is full\nqueuepool limit of size #",
         ["own-limit"],
     ),
     *_rows("too many connections\ntoo many clients\nremaining connection slots are reserved", ["own-limit"]),
     *_rows("upstream_reset_before_response_started{overflow}", ["own-limit"], program="envoy"),
     *_rows("upstream connect error*overflow", ["own-limit"], program="envoy"),
+)
+# What clients print of a wait that ended, where connect() had no answer, and where an answer did not come.
+_WAITS = (
+    *_rows(
+        "connect to * timed out\nconnect(*): timed out\nconnection setup timed out\n"
+        "timeout exceeded when trying to connect\nconnection to * timed out\nconnecting to * timed out\n"
+        "connection to * has timed out\n"
+        "timeout connecting to\ntimed out trying to connect\ntimed out waiting to connect\n"
+        "timed out after * while waiting to connect\nhttp connect timed out\nhttpconnecttimeoutexception\n"
+        "connectiontimeouterror\nconnect timeout error\nund_err_connect_timeout\nmongoserverselectionerror\n"
+        "serverselectiontimeouterror\nmongotimeoutexception\nserver selection timed out\n"
+        "failed: timeout expired\nconnection timeout expired\npre-login handshake acknowledgement\n"
+        "sockettimeoutexception: failed to connect to\nfailed to connect to * after #ms\n"
+        "connection timeout after # ms\nconnection timed out after # milliseconds\n"
+        "request canceled while waiting for connection\nrequest canceled (client.timeout*while waiting for connection\n"
+        "httpx.connecttimeout\nhttpcore.connecttimeout\nreset reason: connection timeout\nlayer4 timeout\n"
+        "connection timeout to host\n"
+        "can't connect to * (timed out)\nunable to connect to * timed out",
+        [],
+        "ETIMEDOUT",
+        "connect",
+    ),
+    *_rows(
+        "the read operation timed out\nthe handshake operation timed out\nthe write operation timed out\n"
+        "read timed out\nreadtimeouterror\nreadtimeoutexception\nnet::readtimeout\n"
+        "httpx.readtimeout\nhttpcore.readtimeout\nsockettimeouterror\ntimeout on reading data from socket\n"
+        "timeout reading from socket\nlayer7 timeout\nredistimeoutexception\n"
+        "client.timeout exceeded while awaiting headers\n"
+        "client.timeout or context cancellation while reading body\ntimeout awaiting response headers\n"
+        "tls handshake timeout\nssl connection timeout\nesockettimedout\ntimeout of # exceeded\n"
+        "timeout of #ms exceeded\n"
+        "und_err_headers_timeout\nund_err_body_timeout\nheaders timeout error\nbody timeout error\n"
+        "sockettimeoutexception: timeout\nhttptimeoutexception\nrediscommandtimeoutexception\n"
+        "code = deadlineexceeded\ndeadline_exceeded\nstatuscode.deadline_exceeded\ndeadline exceeded after\n"
+        "configured httpclient.timeout of\nexecution timeout expired\noperation timed out after # milliseconds\n"
+        "upstream request timeout\ngot timeout reading communication packets\nread error (connection timed out)\n"
+        "mongonetworktimeouterror\nwhile reading response header from upstream*110\n"
+        "timed out (110: connection timed out) while reading response\n"
+        "timed out (110: operation timed out) while reading response",
+        [],
+        "ETIMEDOUT",
+        "read",
+    ),
+    *_rows("timed out (110: connection timed out) while sending request", [], "ETIMEDOUT", "send"),
+    *_rows(
+        "context deadline exceeded\nasyncio.exceptions.timeouterror\nasyncio.timeouterror\ndeadline has elapsed\n"
+        "the operation has timed out\nsource: timedout\ntimeouterror: timed out\nsocket.timeout: timed out\n"
+        "urlopen error timed out\n"
+        "sockettimeoutexception",
+        [],
+        "ETIMEDOUT",
+    ),
+)
+# What clients print of a connection that the peer closed without an answer: the end of the stream, which has no errno.
+_CLOSED = (
+    *_rows(
+        "socket hang up\nredis server * went away\nan i/o error occurred while sending to the backend\n"
+        "kind: unexpectedeof\nprematurely reached end of stream\ndisconnectexception\nread tcp *: eof\n"
+        "the server closed the connection\nterminating connection due to\n"
+        "upstream prematurely closed connection\ncommunications link failure\n"
+        "connection was closed unexpectedly\nserver closed the connection unexpectedly\n"
+        "server unexpectedly closed\nconnection closed unexpectedly\nconnection terminated unexpectedly\n"
+        "ssl connection has been closed unexpectedly\nssl syscall error: eof detected\n"
+        "unexpected eof while reading\nunexpected eof on client connection\n"
+        "remote end closed connection without response\nremotedisconnected\n"
+        "server disconnected without sending a response\n"
+        "serverdisconnectederror\nempty reply from server\ntransfer closed with outstanding read data remaining\n"
+        "transfer closed with * bytes remaining\nconnection closed before message completed\n"
+        "connection closed by server\nconnection closed by remote host\n"
+        "connection closed by foreign host\nremote host closed connection\n"
+        "end of file reached (eoferror)\neoferror: end of file reached\nnohttpresponseexception\n"
+        "unexpected end of stream\nunexpected end of file from server\nresponse ended prematurely\n"
+        "und_err_socket\nother side closed\n"
+        "lost connection to mysql server\nlost connection to server at\nlost connection to server during\n"
+        "mysql server has gone away\n"
+        "server has gone away\nredis server went away\nread error on connection to\n"
+        "server closed idle connection\nconnection closed before server preface received\n"
+        "error reading from server: eof\ntransport is closing\nreset reason: connection termination\n"
+        "disconnected before response was read\nconnection prematurely closed\nprematureclose\n"
+        "err_empty_response\nerr_connection_closed\n"
+        "connection to client lost\nserver conn crashed?\n"
+        "got an error reading communication packets\nincompletemessage\nssl_error_syscall\n"
+        'http*": eof\nhttp*": unexpected eof',
+        ["closed-early"],
+    ),
+)
+# What clients print of a connect() that failed, without its errno.
+_NOT_CONNECTED = (
+    *_rows(
+        "all connection attempts failed\npsqlexception: the connection attempt failed\nunavailable: io exception\n"
+        "connect call failed\nunable to connect to redis\n"
+        "it was not possible to connect to the redis server\nbroker may not be available\nnobrokersavailable\n"
+        "cannotconnecterror\nreset reason: connection failure\nreset reason: remote connection failure\n"
+        "failed to connect to all addresses\nlayer4 connection problem\n"
+        "redisconnectionexception: unable to connect to\njedisconnectionexception: failed connecting to\n"
+        "could not be established. broker",
+        [],
+        "",
+        "connect",
+    ),
 )
 _OTHERS = (
     *_rows("no live upstreams while connecting to upstream", ["upstream-down"], program="nginx"),
@@ -166,10 +269,22 @@ _OTHERS = (
     *_rows("has no server available!", ["upstream-down"], program="haproxy"),
     *_rows(
         "name or service not known\ntemporary failure in name resolution\nno such host\nenotfound\neai_again\n"
-        "eai_noname\ncould not resolve host\nnodename nor servname provided\nunknownhostexception\n"
+        "eai_noname\nlookup * server misbehaving\ncould not resolve host\nnodename nor servname provided\n"
+        "unknownhostexception\n"
         "failure in name resolution\nno address associated with hostname\nnxdomain\nerrno -3\nerrno -2",
         ["dns"],
         "",
+        "getaddrinfo",
+    ),
+    *_rows(
+        "the dns operation timed out\nresolution lifetime expired\nno servers could be reached\n"
+        "communications error to *timed out\nresolving timed out\ncould not be resolved (*timed out\n"
+        "dns resolution timed out\ndns lookup timed out\ndns request timed out\ndns query timed out\n"
+        "dns timeout\nname resolution timed out\nresolution timed out\ngetaddrinfo etimedout\n"
+        "querya etimeout\nqueryaaaa etimeout\nquerysrv etimeout\nlookup * i/o timeout\n"
+        "dnsresolvertimeoutexception\ndnsnameresolvertimeoutexception",
+        ["dns-server"],
+        "ETIMEDOUT",
         "getaddrinfo",
     ),
     *_rows(
@@ -214,5 +329,17 @@ _SYSTEMS = (
     Phrase("excludedportrange", causes=("windows-excluded",), system=System.WINDOWS),
 )
 
-OWN: tuple[Phrase, ...] = (*_KERNEL, *_THREADS, *_WATCHES, *_LIMITS, *_OTHERS, *_SYSTEMS)
+# Texts of clients that may stand around an errno, which then says more.
+WRAPPERS = frozenset(phrase.text for phrase in (*_WAITS, *_CLOSED, *_NOT_CONNECTED))
+OWN: tuple[Phrase, ...] = (
+    *_KERNEL,
+    *_THREADS,
+    *_WATCHES,
+    *_LIMITS,
+    *_WAITS,
+    *_CLOSED,
+    *_NOT_CONNECTED,
+    *_OTHERS,
+    *_SYSTEMS,
+)
 PHRASES: tuple[Phrase, ...] = (*OWN, *messages())

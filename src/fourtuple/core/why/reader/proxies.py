@@ -3,11 +3,10 @@
 Sources: "Session state at disconnection" (HAProxy 3.0, configuration manual, 8.5); "Response flags" (Envoy 1.32).
 """
 
-import re
-
+from fourtuple.core.late import late_pattern
 from fourtuple.core.why.findings import Finding
 
-_HAPROXY = re.compile(
+_HAPROXY = late_pattern(
     r"(?P<address>\S+?):\d+ \[[^\]]+\] \S+ (?P<server>\S+/\S+) -?\d+/-?\d+/[-+\d/]+ (?:-?\d+ )?\+?\d+ (?:\S+ \S+ )?"
     r"(?P<flags>[CSPRLUIDKcs-][RQCHDLTPI-][-NIDVMEPOUACRS]{0,2}) \d+/\d+/"
 )
@@ -19,7 +18,7 @@ _OF_HAPROXY = {  # the first two letters: how the session ended, and in which ph
     "SQ": Finding(causes=("own-limit",), program="haproxy"),
     "PR": Finding(),
 }
-_ENVOY = re.compile(
+_ENVOY = late_pattern(
     r"\" \d{3} (?P<flags>U[A-Z]{1,4}(?:,[A-Z]{2,5})*) |\"response_flags\" ?:"
     r" ?\"(?P<field>U[A-Z]{1,4}(?:,[A-Z]{2,5})*)\""
 )
@@ -29,7 +28,7 @@ _OF_ENVOY = {
     "UH": Finding(causes=("upstream-down",), program="envoy"),
     "UT": Finding("ETIMEDOUT", 110, program="envoy"),
 }
-_UPSTREAM = re.compile(r"\"(?:upstream_host\" ?: ?\")?(\d{1,3}(?:\.\d{1,3}){3}:\d{1,5})\"")
+_UPSTREAM = late_pattern(r"\"(?:upstream_host\" ?: ?\")?(\d{1,3}(?:\.\d{1,3}){3}:\d{1,5})\"")
 
 HINTS = (
     *(f" {flags}{cookie} " for flags in ("sc", "rc", "sq") for cookie in ("--", "nn", "vn", "dn", "ni", "vi")),

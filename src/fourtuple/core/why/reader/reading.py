@@ -13,7 +13,7 @@ from functools import lru_cache
 from fourtuple.core.numbers import signed_number_of
 from fourtuple.core.record import dataclass
 from fourtuple.core.why.findings import Finding, Phrase
-from fourtuple.core.why.reader import proxies
+from fourtuple.core.why.reader import proxies, states
 from fourtuple.core.why.reader.ends import called, ends_of
 from fourtuple.core.why.reader.errnos import LINUX, WINDOWS, named_errors, number_on_linux, of_number
 from fourtuple.core.why.reader.events import Lines
@@ -50,11 +50,13 @@ class TextRead:
     findings: in the order of their first times, or of the text where it has none
     dropped:  further findings, which were not kept because too many differ from each other
     lines:    how many lines the text has
+    cut:      how many lines are longer than BLOCK characters, of which only the beginning was read
     """
 
     findings: tuple[Finding, ...]
     dropped: int
     lines: int
+    cut: int = 0
 
 
 @lru_cache(maxsize=8)
@@ -76,7 +78,8 @@ def read_text(chunks: Iterable[bytes | str], phrases: Sequence[Phrase] = PHRASES
     matcher = _matcher(tuple(phrases))
     groups, lines_before, carried = Groups(), 0, ""
     repeats = Repeats(groups)
-    blocks = _blocks(chunks)
+    cuts: list[int] = []
+    blocks = _blocks(chunks, cuts)
     block = next(blocks, "")
     following = next(blocks, None)
     if following is None and len(block) <= MOST_QUESTION and (answer := _question(block, matcher)) is not None:
@@ -94,7 +97,7 @@ def read_text(chunks: Iterable[bytes | str], phrases: Sequence[Phrase] = PHRASES
         lines_before += stop
         carried = "".join(f"{line}\n" for line in lines[stop:])
         if following is None:
-            return TextRead(groups.in_order(), groups.dropped, lines_before)
+            return TextRead(groups.in_order(), groups.dropped, lines_before, len(cuts))
         block, following = following, next(blocks, None)
 
 
@@ -134,11 +137,14 @@ def _read_event(
             found[key] = _joined(found[key], finding) if key in found else replace(finding, where=before + line + 1)
     if not found:
         return []
+    if any(each.error for each in found.values()):  # it says more than the words around it
+        found = {key: each for key, each in found.items() if each.error or each.causes != ("closed-early",)}
     added = []
     frames = [part.framed(line) for line in event]
     stamp = next((frame.stamp for frame in frames if frame.stamp), None)
     program = next((frame.program for frame in frames if frame.program), "")
     pid = next((frame.pid for frame in frames if frame.pid is not None), None)
+    host = next((frame.host for frame in frames if frame.host), "")
     for finding in found.values():
         whole = _in_context(finding, part, event, before) if len(event) > 1 and finding.error else finding
         line = whole.where - before - 1
@@ -146,6 +152,7 @@ def _read_event(
             whole,
             program=whole.program if whole.pid is not None or not program else program,
             pid=whole.pid if whole.pid is not None else pid,
+            host=host,
             text=part.lines[line].strip()[:MOST_TEXT],
         )
         groups.add(whole, stamp)
@@ -238,6 +245,8 @@ def _question(text: str, matcher: Matcher) -> tuple[Finding, ...] | None:
     if not folded:
         return ()
     shown = text.strip()[:MOST_TEXT]
+    if causes := states.causes_of(folded):
+        return (Finding(causes=causes, text=shown),)
     number = number_alone(folded)
     if (
         (signed := signed_number_of(folded)) is not None
@@ -264,6 +273,7 @@ def _question(text: str, matcher: Matcher) -> tuple[Finding, ...] | None:
                 each,
                 program=frame.program if each.pid is None and frame.program else each.program,
                 pid=each.pid if each.pid is not None else frame.pid,
+                host=frame.host,
                 first=frame.stamp.text if frame.stamp else "",
                 last=frame.stamp.text if frame.stamp else "",
                 text=shown,
@@ -274,8 +284,11 @@ def _question(text: str, matcher: Matcher) -> tuple[Finding, ...] | None:
     return () if number is None else (Finding(number=number, text=shown),)
 
 
-def _blocks(chunks: Iterable[bytes | str]) -> Iterator[str]:
-    """Yield the text in blocks of whole lines, of at most BLOCK characters. Their ends depend on the text alone."""
+def _blocks(chunks: Iterable[bytes | str], cuts: list[int]) -> Iterator[str]:
+    """Yield the text in blocks of whole lines, of at most BLOCK characters. Their ends depend on the text alone.
+
+    cuts: where the number of characters of each line that was cut is added
+    """
     rest, skips = "", False
     for piece in _pieces(chunks):
         rest += piece
@@ -287,6 +300,8 @@ def _blocks(chunks: Iterable[bytes | str]) -> Iterator[str]:
                     break
                 continue
             end = rest.rfind("\n", 0, BLOCK) + 1
+            if not end:
+                cuts.append(BLOCK)
             yield rest[:end] if end else f"{rest[:BLOCK]}\n"
             skips, rest = not end, rest[end or BLOCK :]
     if rest:

@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
+from fourtuple.core.late import late_pattern
 from fourtuple.core.numbers import number_of
 from fourtuple.core.record import dataclass
 from fourtuple.core.why.findings import Finding
@@ -18,11 +19,11 @@ from fourtuple.core.why.reader.groups import Groups
 MOST_SHAPES = 4_096
 MOST_CHARACTERS = 2_000  # of a line
 MOST_TEXT = 500  # characters of a line that a finding keeps
-_NUMBERS = re.compile(r"(\d[\d.:]*)")  # with addresses, times and decimals in one piece
-_OF_WINDOWS = re.compile(r"100\d\d")  # codes of Windows Sockets: they say what happened
+_NUMBERS = late_pattern(r"(\d[\d.:]*)")  # with addresses, times and decimals in one piece
+_OF_WINDOWS = late_pattern(r"100\d\d")  # codes of Windows Sockets: they say what happened
 _BEFORE_IDENTIFIERS = ("*", "#", "/", "-", "[")
 _LONG = 5  # digits of a number that is no errno and no status
-_ENDS = ("source", "destination")
+_ENDS = ("source", "destination", "host")
 _COUNTS = ("pid", "port", "number")
 Shape = tuple[str, ...]
 Places = tuple[tuple[str, tuple[int, ...]], ...]  # (field, numbers of its tokens)

@@ -4,11 +4,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fourtuple.core.late import late_pattern
 from fourtuple.core.why.findings import Finding, System
 from fourtuple.core.why.reader.ends import Between, called, ends_of
 from fourtuple.core.why.reader.errnos import Named, named_errors, number_on_linux, numbered_on_bsd
 from fourtuple.core.why.reader.match import Match, Matcher
+from fourtuple.core.why.reader.mentions import is_mention, without_targets
 from fourtuple.core.why.reader.numbers import number_alone
+from fourtuple.core.why.reader.phrases import WRAPPERS
 
 # Errors that other things than connections have, too: what must stand in a message that is about connections.
 _CALLS = r"\b(?:connect|connecting|bind|binding|listen|accept4?|socket|dial|sendto|sendmsg|setsockopt|getsockopt)\b"
@@ -23,18 +26,34 @@ _CONTEXT = {
     r"|\bwrite epipe|\berror: write",
     "ECONNABORTED": rf"{_CALLS}|connection|socket|client|recv|send",
 }
-_OTHER_THINGS = re.compile(
+_OTHER_THINGS = late_pattern(
     r"/lock\b|lock-frontend|\block(?:ed|file)?\b.{0,80}(?:dpkg|apt|file)|flock|could not get lock|publickey"
 )
-_SETTING = re.compile(r" ?[:=.]+ ?\d| (?:of|is|set to|to|was set) ?\d| ?\(?\d+ ?(?:s|ms|sec|seconds)?\)?$")
-_SET = re.compile(r"[\"']?(?: ?[:=]+ ?[\"']?| )(?:0|false)\b(?!\.\d*[1-9])")
-_SYSCTL = re.compile(r"[a-z]+(?:\.\w+)+")
-_VALUE = re.compile(r"(?: ?[:=]+ ?| )\d")
-_NO = re.compile(r"(?<![\d.,])0 (?:times )?(?:the )?\Z")
-_WRAPPER = re.compile(r"\[errno -?\d+\]|\berrno\W{0,3}\d+|[\w.]*(?:error|exception)\b|\(\d+\)|\be[a-z]{4,}\b")
-_KILLED = re.compile(r"killed process (\d{1,7})[, ]+\(?([\w./-]{1,40})")
-_FLOODED = re.compile(r"on port (?:\[?[\w.:]*\]?:|[\d.]+\.)?(\d{1,5})\b")
-_ON_WINDOWS = re.compile(r"\b(?:windows|winsock|win32|microsoft|powershell)\b|\bc:/")
+# connect() with SO_SNDTIMEO, and programs that wait on their own, end with the errno of a connect() in progress:
+# socket(7). It is a timeout where the program says that it has given up.
+_IN_PROGRESS = ("EINPROGRESS", "EALREADY")
+_GAVE_UP = late_pattern(
+    r"\btimed? ?-?out|\btimeout|\bunable to|\bcan't|\bcannot|\bcould ?n[o']t|\bg[ia]v(?:e|ing) up|\bfatal\b"
+)
+_OF_ANY_WAIT = (  # also of waits for other things than connections
+    "context deadline exceeded",
+    "asyncio.exceptions.timeouterror",
+    "asyncio.timeouterror",
+    "deadline has elapsed",
+    "the operation has timed out",
+)
+_OF_CLIENTS = late_pattern(r"https?://|\bdial\b|\btcp\b|\brpc\b|grpc|\bconnect|\bclient\.|\bpost |\bget ")
+_CLAUSE = late_pattern(r"[;,](?! port)|\. |\b(?:and|but|then|was|is|lost|closed|failed|after)\b")
+_SETTING = late_pattern(r" ?[:=.]+ ?\d| (?:of|is|set to|to|was set) ?\d| ?\(?\d+ ?(?:s|ms|sec|seconds)?\)?$")
+_SET = late_pattern(r"[\"']?(?: ?[:=]+ ?[\"']?| )(?:0|false)\b(?!\.\d*[1-9])")
+_SYSCTL = late_pattern(r"[a-z]+(?:\.\w+)+")
+_VALUE = late_pattern(r"(?: ?[:=]+ ?| )\d")
+_NO = late_pattern(r"(?<![\d.,])0 (?:times )?(?:the )?\Z")
+_WRITES = late_pattern(r"\b(?:writev?|send(?:to|msg)?): ")
+_WRAPPER = late_pattern(r"\[errno -?\d+\]|\berrno\W{0,3}\d+|[\w.]*(?:error|exception)\b|\(\d+\)|\be[a-z]{4,}\b")
+_KILLED = late_pattern(r"killed process (\d{1,7})[, ]+\(?([\w./-]{1,40})")
+_FLOODED = late_pattern(r"on port (?:\[?[\w.:]*\]?:|[\d.]+\.)?(\d{1,5})\b")
+_ON_WINDOWS = late_pattern(r"\b(?:windows|winsock|win32|microsoft|powershell)\b|\bc:/")
 
 
 def said(message: str, matcher: Matcher, *, alone: bool = False) -> list[Finding]:
@@ -43,14 +62,21 @@ def said(message: str, matcher: Matcher, *, alone: bool = False) -> list[Finding
     message: folded, without its frame
     alone:   the message is the whole text; if it is no more than an error, a person takes it for one of connections
     """
-    matches = [match for match in _outermost(matcher.matches(message)) if not _is_setting(message, match)]
-    named = named_errors(message)
+    message = without_targets(message)
+    apt = [match for match in matcher.matches(message) if _is_apt(message, match, alone=alone)]
+    matches = [match for match in _outermost(apt) if not _is_setting(message, match)]
+    matches = [each for each in matches if not is_mention(message, each.start, each.end)]
+    named = [each for each in named_errors(message) if not is_mention(message, each.at, each.at + len(each.error))]
+    matches, named = _without_wrappers(matches, named)
     known = {match.phrase.error for match in matches if match.phrase.causes or match.phrase.limit}
     errors = [
         each
         for each in _errors(message, matches, named)
         if each.error in known or _is_about_connections(message, each) or (alone and _is_all(message, matches))
     ]
+    limits = [match for match in matches if match.phrase.limit and not match.phrase.error]
+    if all(each.error == "ETIMEDOUT" and any(one.start <= each.at < one.end for one in limits) for each in errors):
+        errors = []  # the program's own wait: `queuepool limit of size 5 overflow 10 reached, connection timed out`
     suggesting = [match for match in matches if match.phrase.causes or match.phrase.limit]
     general = [match for match in matches if not match.phrase.error]
     if not errors:
@@ -69,6 +95,26 @@ def said(message: str, matcher: Matcher, *, alone: bool = False) -> list[Finding
         errno = number_on_linux(each.error)
         findings.append(_with_words(Finding(each.error, errno, system=each.system), message, own, at=each.at))
     return findings
+
+
+def _without_wrappers(matches: list[Match], named: list[Named]) -> tuple[list[Match], list[Named]]:
+    """What is left where an errno says more than the client's words around it."""
+    wrapping = {match.phrase.error for match in matches if match.phrase.text in WRAPPERS}
+    if not wrapping:
+        return matches, named
+    # axios gives its own timeout the name ECONNABORTED, and urllib3 the end of a stream `Connection aborted.`
+    named = [each for each in named if each.error != "ECONNABORTED"]
+    strong = {_base(match.phrase.error) for match in matches if match.phrase.text not in WRAPPERS}
+    strong = (strong | {_base(each.error) for each in named}) - {"", "ECONNABORTED"}
+    kept = [match for match in matches if match.phrase.error != "ECONNABORTED"]
+    return [m for m in kept if m.phrase.text not in WRAPPERS or not strong - {m.phrase.error}], named
+
+
+def _is_apt(message: str, match: Match, *, alone: bool) -> bool:
+    """Whether a loose phrase means a connection here: what its `*` stands for is one end, or the message names one."""
+    if match.phrase.text in _OF_ANY_WAIT:
+        return (alone and _is_all(message, [match])) or bool(_OF_CLIENTS.search(message))
+    return "* timed out" not in match.phrase.text or not _CLAUSE.search(message, match.start, match.end)
 
 
 def _base(error: str) -> str:
@@ -106,6 +152,8 @@ def _errors(message: str, matches: Sequence[Match], named: Sequence[Named]) -> l
             Named(windows.get(_base(each.error), each.error), each.at, _system(message, each, windows))
             for each in chosen
         ]
+    if _GAVE_UP.search(message):
+        chosen = [replace(each, error="ETIMEDOUT") if each.error in _IN_PROGRESS else each for each in chosen]
     kept: dict[str, Named] = {}
     for each in chosen:
         first = kept.setdefault(_base(each.error), each)
@@ -143,6 +191,8 @@ def _is_about_connections(message: str, each: Named) -> bool:
 
 def _is_all(message: str, matches: Sequence[Match]) -> bool:
     """Whether a message says nothing but its error: `OSError: [Errno 28] No space left on device`."""
+    if any(match.phrase.error == "EPIPE" for match in matches):  # Go: `write: broken pipe`
+        message = _WRITES.sub("", message)
     for match in matches:
         message = message.replace(match.phrase.text, "")
     return not re.search(r"[a-z0-9]", _WRAPPER.sub("", message))
@@ -170,7 +220,7 @@ def _with_words(finding: Finding, message: str, matches: Sequence[Match], at: in
         destination=ends.destination,
         protocol=ends.protocol if finding.error or ends.destination or ends.source else "",
         port=port,
-        number=number if matches and not _is_port(matches) else None,
+        number=number if matches and not _is_port(matches) and finding.error != "ETIMEDOUT" else None,  # no duration
         causes=tuple(causes),
         limit=first.phrase.limit if first else "",
         program=killed[2]
