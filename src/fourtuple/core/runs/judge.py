@@ -8,6 +8,7 @@ import errno
 from collections.abc import Iterator, Mapping, Sequence
 
 from fourtuple.core.errnos import symptom_of
+from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.orders import Watch
 from fourtuple.core.runs.outcome import Outcome, Reason, Required
 from fourtuple.core.runs.records import AcceptQueue, HoldRecord, ServeRecord, Witness
@@ -36,8 +37,8 @@ def judge_hold(record: HoldRecord, require: Sequence[str] = ()) -> Outcome:
     reasons = tuple(_hold_reasons(record))
     met = f"{_held(record)}. Plan, engine and kernel agree."
     if not require:
-        return _outcome(tuple(_everything(record)), reasons, met, _held(record))
-    return _as_required(parse_requirements(require, HoldRecord), record, record.wanted, reasons, _held(record))
+        return outcome_of(tuple(_everything(record)), reasons, met, _held(record))
+    return as_required(parse_requirements(require, HoldRecord), record, record.wanted, reasons, _held(record))
 
 
 def agrees(record: HoldRecord) -> bool:
@@ -56,8 +57,8 @@ def judge_serve(record: ServeRecord, require: Sequence[str] = ()) -> Outcome:
         f" {format_count(record.open)} open at the end"
     )
     if not require:
-        return _outcome((), reasons, served, served)
-    return _as_required(parse_requirements(require, ServeRecord), record, record.accepted, reasons, served)
+        return outcome_of((), reasons, served, served)
+    return as_required(parse_requirements(require, ServeRecord), record, record.accepted, reasons, served)
 
 
 def judge_stored(record: HoldRecord | ServeRecord, *, reached: bool) -> Outcome:
@@ -69,7 +70,11 @@ def judge_stored(record: HoldRecord | ServeRecord, *, reached: bool) -> Outcome:
     return Outcome(reached, says, () if reached else now.because)
 
 
-def _outcome(required: tuple[Required, ...], reasons: Sequence[Because], met: str, short: str) -> Outcome:
+def outcome_of(required: tuple[Required, ...], reasons: Sequence[Because], met: str, short: str) -> Outcome:
+    """The outcome if the user requires nothing in particular.
+
+    required: what has to be met; reasons: why the run fell short; met, short: what the run did, in words
+    """
     unmet = [each.name for each in required if not each.met]
     because: tuple[str, ...] = tuple(dict.fromkeys(reason for reason, _ in reasons)) or tuple(unmet)
     if not because:
@@ -78,9 +83,9 @@ def _outcome(required: tuple[Required, ...], reasons: Sequence[Because], met: st
     return Outcome(False, says, because, required)
 
 
-def _as_required(
+def as_required(
     requirements: Sequence[Requirement],
-    record: HoldRecord | ServeRecord,
+    record: HoldRecord | ServeRecord | ChurnRecord,
     whole: int,
     reasons: Sequence[Because],
     held: str,
@@ -151,10 +156,10 @@ def _hold_reasons(record: HoldRecord) -> Iterator[Because]:
     elif record.interrupted and untried:
         yield Reason.INTERRUPTED, f"{format_count(untried)} were not tried because of the interruption."
     if record.workers_killed:
-        yield Reason.WORKERS_KILLED, _killed(record.workers_killed, record.workers)
+        yield Reason.WORKERS_KILLED, killed_workers(record.workers_killed, record.workers)
     failed = {name: count for name, count in record.failed.items() if name != NOT_TRIED}
     if failed:
-        yield Reason.FAILED, f"{_counted(failed)} failed{_named(failed)}."
+        yield Reason.FAILED, f"{counted(failed)} failed{named(failed)}."
     yield from _lost(record)
     yield from _not_accepted(record.census_at_end or record.census)
     if record.unexpected:
@@ -172,7 +177,7 @@ def _hold_reasons(record: HoldRecord) -> Iterator[Because]:
 
 
 def _lost(record: HoldRecord) -> Iterator[Because]:
-    """Losses that were not made up for by reopening; those of a worker's death are said by `_killed`."""
+    """Losses that were not made up for by reopening; those of a worker's death are said by `killed_workers`."""
     lost = {name: count for name, count in record.lost_by.items() if name != NOT_TRIED}
     if not lost or record.open_at_end == record.wanted:
         return
@@ -292,24 +297,24 @@ def _between(least: int, most: int) -> str:
 
 def _serve_reasons(record: ServeRecord) -> Iterator[Because]:
     if record.workers_killed:
-        yield Reason.WORKERS_KILLED, _killed(record.workers_killed, record.workers)
+        yield Reason.WORKERS_KILLED, killed_workers(record.workers_killed, record.workers)
     if record.failed:
         meaning = symptom_of(getattr(errno, next(iter(record.failed)), 0)).limit
-        yield Reason.FAILED, f"accept() failed {_counted(record.failed)} times{_named(record.failed)}: {meaning}."
+        yield Reason.FAILED, f"accept() failed {counted(record.failed)} times{named(record.failed)}: {meaning}."
     if record.waiting and record.capacity and record.most_open >= record.capacity:
         full = f"the server was full, with {format_count(record.capacity)} connections"
         yield Reason.FULL, f"{format_count(record.waiting)} clients were waiting at the end: {full}."
 
 
-def _killed(killed: int, workers: int) -> str:
+def killed_workers(killed: int, workers: int) -> str:
     return f"{killed} of {workers} worker processes died; the connections held there were lost."
 
 
-def _counted(by_name: Mapping[str, int]) -> str:
+def counted(by_name: Mapping[str, int]) -> str:
     return format_count(sum(by_name.values()))
 
 
-def _named(by_name: Mapping[str, int]) -> str:
+def named(by_name: Mapping[str, int]) -> str:
     """` with EMFILE`, or each with its count if there are several: `: EMFILE 7, ENFILE 3`."""
     if len(by_name) == 1:
         return f" with {next(iter(by_name))}"

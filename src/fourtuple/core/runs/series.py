@@ -24,6 +24,7 @@ class OverTime:
     p50_us, p99_us: of the connects completed since then; NaN: there were none
     occupancy:      percentage of the 4-tuples in use, averaged over the two samples
     kernel:         Seen.connections
+    time_wait:      Seen.time_wait
     """
 
     at_s: Floats
@@ -34,6 +35,7 @@ class OverTime:
     p99_us: Floats
     occupancy: Floats
     kernel: Floats
+    time_wait: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ def over_time(run: StoredRun, most: int = MOST_POINTS) -> OverTime:
         p99_us=p99,
         occupancy=100 * between / room if room else np.full(len(chosen), np.nan),
         kernel=rows["connections"],
+        time_wait=rows["time_wait"],
     )
 
 

@@ -14,6 +14,7 @@ from fourtuple.core.runs import histogram, reasons
 from fourtuple.core.runs.counters import Counters
 from fourtuple.engine.dialogues.beats import Beats
 from fourtuple.engine.dialogues.contract import NEVER_S, Outgoing
+from fourtuple.engine.dialogues.course import Course
 from fourtuple.engine.dialogues.schedule import Schedule
 from fourtuple.engine.dialogues.waiting import Waiting
 from fourtuple.engine.dialogues.wording import Words
@@ -37,6 +38,7 @@ class Sessions:
     timeout_s: a session that is not established after this time has failed
     clock_ns:  the current time in ns; the run begins now, and times count from there
     half_duplex: a slot is not read while it is sending; only without messages and keepalive, which come unasked
+    course:    counts the messages of each connection, which are sent one after the other; None: there is no end to them
     replies:   of a server: answers many connections at once
     """
 
@@ -55,14 +57,16 @@ class Sessions:
         timeout_s: float,
         clock_ns: Callable[[], int],
         half_duplex: bool = False,
+        course: Course | None = None,
         replies: ManyReplies | None = None,
     ) -> None:
         self.half_duplex, self._replies, self._clock_ns = half_duplex, replies, clock_ns
         begin_ns = clock_ns()
         self._kind, self._words, self._connection, self._source = kind, words, connection, source
         self._state, self._counters, self._timeout_us = state, counters, int(timeout_s * 1e6)
+        self._course = course
         busy = Life.SENDING | Life.ASKED if kind.is_answered else Life.SENDING
-        self._schedule = Schedule(state, counters, every_s, busy, begin_ns)
+        self._schedule = Schedule(state, counters, every_s, busy, begin_ns, course)
         has_moments = bool(words) and self._schedule.has_moments
         self._waiting = Waiting(state, counters, has_moments=has_moments, begin_ns=begin_ns)
         self._rests_s = every_s if words and every_s else NEVER_S
@@ -124,6 +128,8 @@ class Sessions:
         for slot in slots.tolist() if self._held else ():
             self._queue(slot, self._held.pop(slot, b""))
         if self._words:
+            if self._course and not self._kind.is_answered:  # a message that is sent is all there is to it
+                self._schedule.answered(slots[(self._state[slots] & Life.GREETING) == 0])
             self._schedule.go_on(slots)
 
     def received(
@@ -292,6 +298,8 @@ class Sessions:
         histogram.add_values(self._counters["session_us"], self._waiting.age_us(slots, now_ns))
         if self._words:
             self._schedule.begin(slots)
+        elif self._course:
+            self._course.begin(slots)
 
     def _answered(self, slot: int, turn: Turn, now_ns: int) -> None:
         self._counters["answers"] += turn.answers

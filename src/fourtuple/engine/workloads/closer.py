@@ -86,8 +86,8 @@ class Closer:
         self._worker.loop.close(slots, reset)
 
     def start(self) -> float:
-        """Close the next batch once the previous one is closed; lost connections first."""
-        if self._under_way or not (self._gone or len(self._closing) or len(self._parting)):
+        """Close a batch of lost connections; if there are none, the next batch once the previous one is closed."""
+        if not self._gone and (self._under_way or not (len(self._closing) or len(self._parting))):
             return TICK_S
         if self._gone:
             gone = np.concatenate(self._gone)
