@@ -9,13 +9,13 @@ from shutil import which
 
 import pytest
 
-from bench import answers, counting, crowds, echoes, profiling, rates
+from bench import answers, churning, counting, crowds, echoes, profiling, rates
 from bench.__main__ import measured, report
 from bench.measure import Finding, Measure, NotMeasuredError, Result, at_least, at_most
 from bench.suite import MEASURES
 from tests.conftest import REPOSITORY, Ground, need, need_namespace
 
-IN_C = {"open", "open-free", "echo-10k", "echo-1k", "million"}
+IN_C = {"open", "open-free", "echo-10k", "echo-1k", "churn", "million"}
 FEW: dict[str, Callable[[int], Result]] = {
     "open": partial(rates.open_pinned, wanted=53),
     "open-free": partial(rates.open_free, wanted=53),
@@ -27,6 +27,7 @@ FEW: dict[str, Callable[[int], Result]] = {
     "million": partial(crowds.million, wanted=53, yardstick=53),
     "most": partial(crowds.most, wanted=53, still_s=0.1),
     "echo-10k": partial(echoes.echo_10k, connections=53, seconds=0.2),
+    "churn": partial(churning.churn, flows=53, seconds=0.2),
     "answers": partial(answers.answers, times=1),
     "first": partial(answers.first_connection, times=1),
     "limits": partial(answers.limits, connections=53),

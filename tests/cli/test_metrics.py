@@ -13,11 +13,7 @@ from fourtuple.core.runs.run import Run
 from fourtuple.faces.export.run import metered
 from fourtuple.verbs.background import serving
 from fourtuple.verbs.hold import hold
-
-
-def a_free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+from tests.ports import free_port
 
 
 def scraped(address: str) -> Mapping[str, float]:
@@ -37,8 +33,8 @@ def a_hold(end: str, address: str, **options: object) -> tuple[Run[Sample, HoldR
 
 def test_a_scrape_tells_what_the_run_counts() -> None:
     """100 connections: while they are held, the metrics are the sample's numbers; then the server is gone."""
-    address = f"127.0.0.1:{a_free_port()}"
-    with serving(end := f"127.0.0.1:{a_free_port()}", "--echo"):
+    address = f"127.0.0.1:{free_port()}"
+    with serving(end := f"127.0.0.1:{free_port()}", "--echo"):
         run, said = a_hold(end, address, send=b"ping", expect=b"ping", every_s=0.2)
         with run:
             sample = next(each for each in run if each.census and each.answers >= 100)
@@ -53,8 +49,8 @@ def test_a_scrape_tells_what_the_run_counts() -> None:
 
 def test_failures_are_told_by_errno() -> None:
     """Nobody listens: 100 failures with ECONNREFUSED."""
-    address = f"127.0.0.1:{a_free_port()}"
-    run, _ = a_hold(f"127.0.0.1:{a_free_port()}", address)
+    address = f"127.0.0.1:{free_port()}"
+    run, _ = a_hold(f"127.0.0.1:{free_port()}", address)
     with run:
         next(each for each in run if sum(each.failed.values()) == 100)
         found = scraped(address)
@@ -64,8 +60,8 @@ def test_failures_are_told_by_errno() -> None:
 
 def test_a_bucket_counts_what_is_below_its_bound() -> None:
     """The buckets are cumulative and exact: their bounds are bounds of the histogram."""
-    address = f"127.0.0.1:{a_free_port()}"
-    with serving(end := f"127.0.0.1:{a_free_port()}"):
+    address = f"127.0.0.1:{free_port()}"
+    with serving(end := f"127.0.0.1:{free_port()}"):
         run, _ = a_hold(end, address)
         with run:
             sample = next(each for each in run if each.census)

@@ -1,6 +1,5 @@
 """Sessions from end to end: `hold` and `serve` with each scheme, on both loops, with the server's own count beside."""
 
-import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from fourtuple.kernel.uring import features
 from fourtuple.verbs.background import serving
 from fourtuple.verbs.hold import hold
 from tests.conftest import need
+from tests.ports import free_port
 
 SCHEMES = {
     "tls": ("--tls", "--echo"),
@@ -33,25 +33,22 @@ def loop(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def a_free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 def held(wanted: int, destination: str, **options: Any) -> HoldRecord:
-    return hold(wanted, [destination], **{"hold_s": 0.5, **options}).finish()
+    """A machine that does other things, too, may answer late: that messages wait for each other is no failure here."""
+    require = ("held=all", "open_at_end=all", "accepted=all", "unexpected=0")
+    return hold(wanted, [destination], **{"hold_s": 0.5, "require": require, **options}).finish()
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_each_scheme_holds_sessions(scheme: str, loop: str) -> None:
     """97 sessions, messages on each, closed by FIN: all established and answered, and ended at the server, too."""
-    end = f"127.0.0.1:{a_free_port()}"
+    end = f"127.0.0.1:{free_port()}"
     options: dict[str, Any] = INSECURE if scheme in ("tls", "https", "wss", "mqtts") else {}
     if scheme.startswith("mqtt"):
         options = {"session": {**options.get("session", {}), "qos": 1}}
     message = {} if scheme.startswith("http") else {"send": b"hello {connection} {message}"}
     with serving(end, *SCHEMES[scheme], "--loop", loop) as server:
-        record = held(97, f"{scheme}://{end}", loop=loop, every_s=0.2, reset=False, hold_s=1.0, **message, **options)
+        record = held(97, f"{scheme}://{end}", loop=loop, every_s=1.0, reset=False, hold_s=2.0, **message, **options)
 
     assert (record.outcome.reached, record.outcome.says, record.reasons) == (True, record.outcome.says, {})
     assert (record.held, record.sessions, record.open_at_end, record.lost) == (97, 97, 97, 0)
@@ -66,7 +63,7 @@ def test_each_scheme_holds_sessions(scheme: str, loop: str) -> None:
 @pytest.mark.parametrize("workers", [1, 3])
 def test_sessions_are_exact_with_any_number_of_workers(workers: int) -> None:
     """997 WebSockets: the server accepts 997, and each message says the number of its own connection once."""
-    end = f"127.0.0.1:{a_free_port()}"
+    end = f"127.0.0.1:{free_port()}"
     with serving(end, "--websocket") as server:
         record = held(997, f"ws://{end}/chat", workers=workers, send=b'{"id": {connection}}', every_s=0.3, hold_s=1.0)
 
@@ -90,7 +87,7 @@ def test_a_server_that_speaks_otherwise_is_said_to(
     scheme: str, server: tuple[str, ...], reason: str, loop: str
 ) -> None:
     """Every session fails with the same reason, and all are accounted for."""
-    end = f"127.0.0.1:{a_free_port()}"
+    end = f"127.0.0.1:{free_port()}"
     with serving(end, *(server or ("--greet", r"220 ready\r\n"))):
         record = held(23, f"{scheme}://{end}/" if scheme in ("ws", "http", "https") else f"{scheme}://{end}", loop=loop)
 
@@ -102,7 +99,7 @@ def test_a_server_that_speaks_otherwise_is_said_to(
 
 def test_a_server_that_says_nothing_is_given_up_after_the_timeout(loop: str) -> None:
     """TLS to a server that never answers: no session, and the run ends."""
-    end = f"127.0.0.1:{a_free_port()}"
+    end = f"127.0.0.1:{free_port()}"
     with serving(end):
         record = held(5, f"tls://{end}", loop=loop, timeout_s=1.0, **INSECURE)
 
@@ -112,7 +109,7 @@ def test_a_server_that_says_nothing_is_given_up_after_the_timeout(loop: str) -> 
 
 def test_lost_sessions_are_opened_again(loop: str) -> None:
     """A server that closes each after a while: with reconnect, new sessions are established."""
-    end = f"127.0.0.1:{a_free_port()}"
+    end = f"127.0.0.1:{free_port()}"
     with serving(end, "--websocket", "--close-after", "500ms"):
         record = held(20, f"ws://{end}/", loop=loop, reconnect=True, hold_s=2.0)
 
@@ -123,7 +120,7 @@ def test_lost_sessions_are_opened_again(loop: str) -> None:
 
 def test_a_first_message_and_its_answer_make_a_session(loop: str) -> None:
     """--first and --expect before messages, in plain TCP; an echo answers as expected, or not."""
-    end = f"127.0.0.1:{a_free_port()}"
+    end = f"127.0.0.1:{free_port()}"
     with serving(end, "--echo"):
         good = command(
             f"hold 20 {end} --first HELLO --expect re:^HELLO --send PING --expect PING --every 200ms --for 1s", loop
@@ -139,7 +136,7 @@ def test_connections_take_the_lines_of_a_file_in_turn(tmp_path: Path, loop: str)
     """In what is said first, too; an echo sends each line back."""
     (tmp_path / "words").write_text("one\ntwo\nthree\n")
     line = f"{{line:{tmp_path / 'words'}}}"
-    end = f"127.0.0.1:{a_free_port()}"
+    end = f"127.0.0.1:{free_port()}"
     with serving(end, "--echo"):
         three = command(f"hold 9 {end} --first {line}. --expect re:^(one|two|three)[.] --for 500ms", loop)
         two = command(f"hold 9 {end} --first {line}. --expect re:^t[a-z]+[.] --for 500ms", loop)
@@ -150,7 +147,7 @@ def test_connections_take_the_lines_of_a_file_in_turn(tmp_path: Path, loop: str)
 
 
 def test_what_follows_the_match_of_a_pattern_belongs_to_a_message(loop: str) -> None:
-    end = f"127.0.0.1:{a_free_port()}"
+    end = f"127.0.0.1:{free_port()}"
     with serving(end, "--websocket"):
         record = command(f"hold 5 ws://{end}/ --send OK-{{message}} --expect re:^OK --every 100ms --for 500ms", loop)
 
@@ -184,20 +181,20 @@ def command(text: str, loop: str) -> dict[str, Any]:
 )
 def test_options_that_cannot_be_met_are_refused_before_anything_is_opened(session: dict[str, Any], named: str) -> None:
     with pytest.raises((UsageError, CannotError), match=named):
-        hold(1, [f"https://127.0.0.1:{a_free_port()}/"], session=session)
+        hold(1, [f"https://127.0.0.1:{free_port()}/"], session=session)
 
 
 @pytest.mark.parametrize("name", ["client_id", "topic"])
 def test_lines_of_a_file_are_for_messages_only(name: str) -> None:
     with pytest.raises(UsageError, match="for --send and --first"):
-        hold(1, [f"mqtt://127.0.0.1:{a_free_port()}"], session={name: "{line:/nowhere}"})
+        hold(1, [f"mqtt://127.0.0.1:{free_port()}"], session={name: "{line:/nowhere}"})
 
 
 def test_a_certificate_of_ones_own_is_served_and_trusted(tmp_path: Path) -> None:
     """By the name in it, with the file of the authority; another name is refused."""
     pem = make_certificate(["localhost", "127.0.0.1"])
     (tmp_path / "both.pem").write_bytes(pem)
-    end = f"127.0.0.1:{a_free_port()}"
+    end = f"127.0.0.1:{free_port()}"
     with serving(end, "--tls", "--http", "--cert", str(tmp_path / "both.pem")):
         trusted = held(5, f"https://{end}/", session={"ca": str(tmp_path / "both.pem")})
         other = held(5, f"https://{end}/", session={"ca": str(tmp_path / "both.pem"), "sni": "example.org"})

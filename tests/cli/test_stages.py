@@ -17,8 +17,9 @@ from fourtuple.kernel.uring import features
 from fourtuple.verbs.background import serving
 from fourtuple.verbs.hold import hold
 from tests.cli.test_hold import ss
-from tests.cli.test_sessions import INSECURE, SCHEMES, a_free_port
+from tests.cli.test_sessions import INSECURE, SCHEMES
 from tests.conftest import COMMAND, Ground, need, private_ground
+from tests.ports import free_port
 from tests.told import joined
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -215,7 +216,7 @@ def test_where_every_port_is_in_use_each_is_used_again_at_once(ground: Ground, c
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_sessions_say_goodbye_on_the_way_down_and_when_they_are_replaced(scheme: str, loop: str) -> None:
     """Each session that is closed by FIN has ended properly for the server, and none is lost."""
-    end = f"127.0.0.1:{a_free_port()}"
+    end = f"127.0.0.1:{free_port()}"
     options: dict[str, Any] = INSECURE if scheme in ("tls", "https", "wss", "mqtts") else {}
     with serving(end, *SCHEMES[scheme], "--loop", loop) as server:
         record: HoldRecord = hold(

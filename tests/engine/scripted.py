@@ -11,7 +11,7 @@ from fourtuple.core.runs.counters import COUNTERS, Counters
 from fourtuple.core.space.endpoints import FourTuple
 from fourtuple.core.space.tuples import Block
 from fourtuple.engine.control import Control
-from fourtuple.engine.loops.contract import COMPLETION, Completions, How, Op, Slots
+from fourtuple.engine.loops.contract import COMPLETION, Completions, First, How, Op, Slots
 
 
 class Clock:
@@ -41,9 +41,11 @@ class ScriptedLoop:
         step_s: float = 0.001,
         batch: int = 32,
         echo: bool = False,
+        links: bool = False,
     ) -> None:
         self.clock, self.capacity, self.answer, self.step_s, self.batch = clock, capacity, answer, step_s, batch
         self.echo = echo  # what is sent comes back
+        self.links = links
         self.connects: list[tuple[float, FourTuple]] = []  # started at (s since the beginning), what
         self.in_flight = self.most_in_flight = 0
         self.open: set[int] = set()
@@ -60,7 +62,7 @@ class ScriptedLoop:
         self.shut_down = False
         self.waits = 0
 
-    def connect(self, slots: Slots, block: Block, how: How) -> None:
+    def connect(self, slots: Slots, block: Block, how: How, first: First | None = None) -> None:
         for row, slot in enumerate(slots.tolist()):
             assert slot not in self.open, f"slot {slot} is not empty"
             four_tuple = block[row]
@@ -72,6 +74,10 @@ class ScriptedLoop:
             if result == 0:
                 self.open.add(slot)
             self._done.append((Op.CONNECT, slot, -result))
+            if first is not None and result == 0:
+                one = np.array([slot], np.int32)
+                self.send(one, first.reshape(1, -1), np.zeros(1, np.intp), np.array([len(first)]))
+                self.watch(one)
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
 
     def listen(self, listeners: Sequence[socket.socket]) -> None: ...

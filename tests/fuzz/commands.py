@@ -18,6 +18,7 @@ NEVER = {"--apply", "--open", "--anyway", "--fill-memory"}
 # What a command gets behind everything else, so that it is over soon; a later option replaces an earlier one.
 BEHIND = {
     "hold": ["--for", "0.05s", "--no-store"],
+    "churn": ["--for", "0.05s", "--no-store", "--timeout", "0.5s"],
     "serve": ["--for", "0.05s", "--no-store"],
     "prove": ["--no-store"],
     "check": ["--for", "0.3s", "--settle", "0.1s"],
@@ -26,6 +27,7 @@ BEHIND = {
 # Commands that start processes take a hundred times as long as the others.
 WEIGHTS = {
     "hold": 6,
+    "churn": 4,
     "serve": 4,
     "limits": 6,
     "plan": 6,

@@ -15,6 +15,7 @@ GOLDEN = Path(__file__).with_name("golden")
 MODULES = (
     "census",
     "check",
+    "churn",
     "compare",
     "doctor",
     "errors",

@@ -11,6 +11,7 @@ from fourtuple.core.talk.stages import parse_stages
 from fourtuple.faces.terminal.screen import Screen
 from fourtuple.faces.text.lines import COLUMNS
 from tests.made import samples, start
+from tests.made_churn import churn_order
 
 RUN = list(samples(every_s=0.25))
 
@@ -47,6 +48,15 @@ def _served() -> str:
     return _picture([full])
 
 
+def _churned() -> str:
+    sample = replace(
+        RUN[25], start=churn_order().start, arrivals=8000, started=7900, late=120, closed=7500, open=400,
+        failed={"ECONNREFUSED": 7}, last_histogram=RUN[25].connect_histogram, census=None,
+        seen=Seen(None, None, {}, 321),
+    )  # fmt: skip
+    return _picture([*(replace(each, start=sample.start) for each in RUN[:25]), sample])
+
+
 def _many() -> str:
     began = start(wanted=100_000)
     assert began.planned is not None
@@ -74,5 +84,6 @@ SCREENS = {
     "hold-stands-still": _stands_still,
     "hold-many": _many,
     "hold-stages": _along_stages,
+    "churn": _churned,
     "serve": _served,
 }

@@ -18,7 +18,10 @@ from tests.core.check.test_judge import ONE_EACH, SEEN
 from tests.core.check.test_judge import PORTS as SOURCE_PORTS
 from tests.faces.text.test_runs import kept
 from tests.made import RESOLVED, ground, hold_record, result, serve_record
+from tests.made_churn import churn_record
 from tests.screens import census, limits, plan, why
+from tests.screens.churn import FOUND
+from tests.screens.churn import TROUBLED as TROUBLED_CHURN
 from tests.screens.compare import other_machine, same_machine
 from tests.screens.hold import AWAY, CLOSED, LOST, NOTHING, STOPPED, TALKED
 from tests.screens.runs import ENTRIES
@@ -94,6 +97,7 @@ def _stored() -> Iterator[Mapping[str, Any]]:
     for kind, record, wanted in (
         ("hold", hold_record(), 1000),
         ("hold", None, 1000),
+        ("churn", churn_record(), None),
         ("serve", serve_record(), None),
         ("prove", object(), None),
     ):
@@ -103,6 +107,7 @@ def _stored() -> Iterator[Mapping[str, Any]]:
 
 SCREENS: Mapping[str, Callable[[], str]] = {
     "hold": lambda: shape(*(record.to_json() for record in HOLDS)),
+    "churn": lambda: shape(churn_record().to_json(), TROUBLED_CHURN.to_json(), FOUND.to_json()),
     "serve": lambda: shape(serve_record().to_json(), TROUBLED.to_json(), serve_record(listen_overflows=None).to_json()),
     "limits": lambda: shape(
         *(

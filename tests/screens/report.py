@@ -5,10 +5,15 @@ from html.parser import HTMLParser
 
 from fourtuple import __version__
 from fourtuple.core.runs.compare import Comparison
-from fourtuple.core.runs.stored import StoredRun
+from fourtuple.core.runs.stored import RunState, StoredRun
 from fourtuple.faces.page import report
+from fourtuple.store import reading
+from fourtuple.store.coding import to_text
+from fourtuple.store.file import open_store
+from fourtuple.store.writing import Writer
 from tests.faces.text.test_runs import kept
 from tests.made import hold_record, serve_record
+from tests.made_churn import churn_order, churn_record, churn_samples
 from tests.screens.compare import other_machine
 from tests.screens.hold import LOST, TALKED
 
@@ -80,11 +85,24 @@ def _compared(found: Comparison) -> str:
     return _words(report.compare_page(dated))
 
 
+def _kept_churn() -> StoredRun:
+    """A churn with its own samples, as the store has it."""
+    base, order, record = open_store(None, new=True), churn_order(), churn_record()
+    writer = Writer(base, "fourtuple churn 1k/s 127.0.0.1:8000-8003 --for 4s", "me")
+    writer.begin(order.start)
+    for sample in churn_samples(order):
+        writer.sample(sample)
+    writer.end(RunState.REACHED, to_text(record), n=record.arrivals, held=record.completed)
+    run = reading.read_run(base, 1, lambda _: False)
+    return replace(run, entry=replace(run.entry, ended_at="2026-11-20T12:00:04.500+00:00"))
+
+
 SCREENS = {
     "hold": lambda: _page(kept("hold", hold_record())),
     "hold-lost": lambda: _page(kept("hold", LOST)),
     "hold-answers": lambda: _page(kept("hold", TALKED)),
     "hold-killed": lambda: _page(kept("hold", None)),
+    "churn": lambda: _page(_kept_churn()),
     "serve": lambda: _page(kept("serve", serve_record(), wanted=None)),
     "prove": lambda: _page(kept("prove", object())),
     "compare": lambda: _compared(other_machine()),

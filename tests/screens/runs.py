@@ -7,6 +7,7 @@ from fourtuple.core.runs.stored import Entry, RunState
 from fourtuple.faces.text import runs
 from tests.faces.text.test_runs import kept
 from tests.made import hold_record, serve_record
+from tests.made_churn import churn_record
 
 ENTRY = Entry(
     17, "hold", "fourtuple hold 1000 127.0.0.1:8000", "2026-11-20T12:00:00.000+00:00", "2026-11-20T12:00:10.000+00:00",
@@ -17,6 +18,7 @@ ENTRIES = [
     replace(ENTRY, id=19, outcome=RunState.BROKEN, why="Ctrl-C", held=12),
     replace(ENTRY, id=18, outcome=RunState.SHORT, held=500, why="7 lost"),
     ENTRY,
+    replace(ENTRY, id=10, kind="churn", n=4000, held=3990, why="rate", outcome=RunState.SHORT),
     replace(ENTRY, id=9, kind="serve", n=1000, held=990, outcome=RunState.ENDED),
     replace(
         ENTRY, id=5, outcome=RunState.KILLED, held=None, command="fourtuple hold 1000 127.0.0.1:8000-8019 --for 1h"
@@ -40,6 +42,7 @@ SCREENS = {
     "list-piped": lambda: "\n".join(runs.list_lines(ENTRIES, None)),
     "list-empty": lambda: "\n".join(runs.list_lines([])),
     "show-hold": lambda: _show("hold", hold_record()),
+    "show-churn": lambda: _show("churn", churn_record(), wanted=None),
     "show-serve": lambda: _show("serve", serve_record(), wanted=None),
     "show-prove": lambda: _show("prove", object()),
     "show-running": lambda: _show("hold", None, alive=True),

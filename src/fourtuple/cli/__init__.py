@@ -20,6 +20,7 @@ HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 COMMANDS = {
     "prove": "Show on real sockets that 65,535 is not the limit.",
     "hold": "Open N connections and hold them.",
+    "churn": "Open and close connections at a rate.",
     "serve": "Accept connections on any number of ports.",
     "limits": "Show how many more connections fit, and which limit decides.",
     "doctor": "Say what limits connections on this host now.",

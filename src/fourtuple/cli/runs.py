@@ -14,7 +14,7 @@ from fourtuple.faces.printer import hand_over, tell
 
 
 @click.group(invoke_without_command=True)
-@click.option("--kind", type=click.Choice(["hold", "serve", "prove"]), help="List only runs of this kind.")
+@click.option("--kind", type=click.Choice(["hold", "churn", "serve", "prove"]), help="List only runs of this kind.")
 @click.option("--outcome", help="List only runs with this outcome: reached, 'fell short', killed …")
 @click.option(
     "--last",

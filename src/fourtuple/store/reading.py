@@ -12,21 +12,22 @@ from numpy.typing import NDArray
 
 from fourtuple.core.decoding import from_json
 from fourtuple.core.errors import CannotError, UsageError
+from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.counters import COLUMN, DURATIONS, GROWTHS, MAPS, Phase
 from fourtuple.core.runs.judge import judge_stored
 from fourtuple.core.runs.outcome import UNJUDGED
 from fourtuple.core.runs.proof import FAILS, HOLDS, SKIPPED, Ground, Result
 from fourtuple.core.runs.records import HoldRecord, Sample, Seen, ServeRecord, Witness
 from fourtuple.core.runs.start import Start
-from fourtuple.core.runs.stored import GROWN, Entry, LessonProgress, RunState, StoredRun
+from fourtuple.core.runs.stored import GROWN, Entry, LessonProgress, RunRecord, RunState, StoredRun
 from fourtuple.core.units import MOST_S
 from fourtuple.store.coding import Count, Measured, Moment, from_text, grown, stamp
 from fourtuple.store.file import NUMBERS, OTHERS
 
 Alive = Callable[[str], bool | None]  # the `writer` that Writer was given → whether it is still writing; None: unknown
 
-KINDS: Mapping[str, type[Any]] = {"hold": HoldRecord, "serve": ServeRecord}
-Kind = Literal["hold", "serve", "prove"]
+KINDS: Mapping[str, type[Any]] = {"hold": HoldRecord, "serve": ServeRecord, "churn": ChurnRecord}
+Kind = Literal["hold", "serve", "churn", "prove"]
 Number = Count | None
 SIZES: Mapping[str, int] = {each.column: each.size for each in GROWTHS}  # buckets of each histogram
 # The types of rows: a damaged file may have any type in any column.
@@ -38,6 +39,7 @@ _Numbers: Any = tuple.__class_getitem__(tuple(_NUMBERS))
 _Others: Any = tuple.__class_getitem__(tuple(_OTHERS))
 _Durations: Any = tuple.__class_getitem__((bytes,) * len(DURATIONS))
 
+SEEN = ("connections", "memory_bytes", "time_wait")  # columns of what the kernel reported
 LAST = (*(each.column for each in MAPS), "moved")  # columns of the last sample that apply to the whole run
 _ENTRY = (
     "SELECT id, kind, command, started_at, ended_at, outcome, why, n, held, start,"
@@ -128,10 +130,13 @@ def _entry(base: sqlite3.Connection, run: int, alive: Alive) -> Entry | None:
         outcome = RunState.UNFINISHED if still is None else RunState.RUNNING if still else RunState.KILLED
     begun = _start(start)
     if held is None:  # not recorded yet
-        row = base.execute("SELECT max(open), max(opened) FROM samples WHERE run = ?", (run,)).fetchone()
-        most, accepted = msgspec.convert(row, tuple[Number, Number])
-        n = n if kind == "prove" else begun.planned.wanted if begun.planned and kind == "hold" else accepted
-        held = most
+        query = "SELECT max(open), max(opened), max(arrivals), max(closed) FROM samples WHERE run = ?"
+        most, accepted, arrivals, closed = msgspec.convert(
+            base.execute(query, (run,)).fetchone(), tuple[Number, Number, Number, Number]
+        )
+        wanted = begun.planned.wanted if begun.planned else accepted
+        n = {"prove": n, "hold": wanted, "churn": arrivals}.get(kind, accepted)
+        held = closed if kind == "churn" else most
     return Entry(
         id=run,
         kind=kind,
@@ -185,9 +190,9 @@ def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
     )
 
 
-def _judged(record: HoldRecord | ServeRecord, entry: Entry) -> HoldRecord | ServeRecord:
+def _judged(record: RunRecord, entry: Entry) -> RunRecord:
     """The record with its outcome; one from before outcomes were stored gets the verdict that was stored then."""
-    if record.outcome != UNJUDGED:
+    if isinstance(record, ChurnRecord) or record.outcome != UNJUDGED:
         return record
     return replace(record, outcome=judge_stored(record, reached=entry.outcome is not RunState.SHORT))
 
@@ -207,10 +212,10 @@ def _start(text: str | None) -> Start:
 
 def _record(text: str, kind: type[Any]) -> Any:
     record = from_text(text, kind)
-    if isinstance(record, HoldRecord):
+    if isinstance(record, HoldRecord | ChurnRecord):
         stamp(record.started_at)
-        if any(not 0 <= loss.at_s <= MOST_S for loss in record.losses):
-            raise ValueError("the time of a loss is out of range")
+    if isinstance(record, HoldRecord) and any(not 0 <= loss.at_s <= MOST_S for loss in record.losses):
+        raise ValueError("the time of a loss is out of range")
     return record
 
 
@@ -243,8 +248,8 @@ def _sample(row: tuple[Any, ...], start: Start, before: Sample | None) -> Sample
     (numbers,) = _numbers([row[: len(NUMBERS)]])
     values = dict(zip(NUMBERS, numbers, strict=True))
     others = dict(zip(OTHERS, msgspec.convert(row[len(NUMBERS) :], _Others), strict=True))
-    connections, memory_bytes = (
-        None if value is None else int(value) for value in (values.pop("connections"), values.pop("memory_bytes"))
+    connections, memory_bytes, time_wait = (
+        None if value is None else int(value) for value in (values.pop(name) for name in SEEN)
     )
     return Sample(
         **values
@@ -255,7 +260,7 @@ def _sample(row: tuple[Any, ...], start: Start, before: Sample | None) -> Sample
             for each in GROWTHS
         },
         start=start,
-        seen=Seen(connections, memory_bytes, _map(others["moved"])),
+        seen=Seen(connections, memory_bytes, _map(others["moved"]), time_wait),
         census=from_text(others["census"], Witness) if others["census"] else None,
     )
 

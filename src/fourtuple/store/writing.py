@@ -131,6 +131,7 @@ class Writer:
         more = {
             "connections": seen.connections if seen else None,
             "memory_bytes": seen.memory_bytes if seen else None,
+            "time_wait": seen.time_wait if seen else None,
             "phase": int(sample.phase),
         }
         numbers = [more[name] if name in more else getattr(sample, name) for name in NUMBERS]

@@ -150,7 +150,8 @@ def order_of(
     assert ports is not None  # noqa: S101  (for the type checker: prepare has checked it)
     assert world.ports is not None  # noqa: S101
     targets = targets_of(space)
-    _check_foreign(options, [address for address in targets if address not in here])
+    elsewhere = [address for address in targets if address not in here]
+    check_foreign(options.wanted, elsewhere, is_own=options.i_own_this_target)
     all_here = len(here) == len(targets)
     share = MEMORY_SHARE_OF_AN_EMPTY_HOST if options.fill_memory else MEMORY_SHARE
     if lacking := memory_lacking(options.wanted, world.free_memory, both_ends=all_here, share=share):
@@ -221,14 +222,14 @@ def targets_of(space: TupleSpace) -> list[Address]:
     return [space.address(value) for values, _ in space.destinations.parts for value in values]
 
 
-def _check_foreign(options: HoldOptions, elsewhere: Sequence[Address]) -> None:
-    """Raises UsageError for too many connections to an address that may be somebody else's."""
-    if options.wanted <= FAR_AWAY or options.i_own_this_target:
+def check_foreign(wanted: int, elsewhere: Sequence[Address], *, is_own: bool) -> None:
+    """Raises UsageError for too many connections to an address that may be somebody else's; is_own: it is the user's"""
+    if wanted <= FAR_AWAY or is_own:
         return
     for address in elsewhere:
         if why := foreign(address):
             raise UsageError(
-                f"{format_count(options.wanted)} connections to {address}",
+                f"{format_count(wanted)} connections to {address}",
                 f"{why}, not of this host; at most {format_count(FAR_AWAY)} are opened to one",
                 "If the host is yours, add --i-own-this-target.",
             )

@@ -8,7 +8,7 @@ from fourtuple.core.limits.facts import Memory
 from fourtuple.core.runs.records import Seen
 from fourtuple.engine.control import now_ns
 from fourtuple.kernel.proc.cgroups import read_memory
-from fourtuple.kernel.proc.netstat import read_counters, read_open_sockets
+from fourtuple.kernel.proc.netstat import read_counters, read_sockets
 
 LOOK_S, IDLE_S = 0.2, 1.0  # interval between two reads of memory and counters
 
@@ -27,7 +27,7 @@ class Observer:
         share: the share of the initially free memory that may be used
         """
         self._at_start, self._ends, self._share = at_start, ends, share
-        self._counters, self._sockets = read_counters(), read_open_sockets()
+        self._counters, (self._sockets, _) = read_counters(), read_sockets()
         self._due_ns = 0
         self._seen = Seen(None, None, {})
         self.short: str | None = None
@@ -45,7 +45,8 @@ class Observer:
             self.short = memory_exhausted(memory, self._at_start, self._share)
             self._seen = Seen(None, self._taken(memory), self.moved())
         if due or busy:
-            self._seen = replace(self._seen, connections=self._connections())
+            there, time_wait = read_sockets()
+            self._seen = replace(self._seen, connections=self._connections(there), time_wait=time_wait)
         return self._seen
 
     def moved(self) -> dict[str, int]:
@@ -60,9 +61,8 @@ class Observer:
         """
         return moved.get(name, 0) if name in self._counters else None
 
-    def _connections(self) -> int | None:
-        now = read_open_sockets()
-        return None if now is None or self._sockets is None else max(0, now - self._sockets) // self._ends
+    def _connections(self, there: int | None) -> int | None:
+        return None if there is None or self._sockets is None else max(0, there - self._sockets) // self._ends
 
     def _taken(self, memory: Memory) -> int | None:
         if memory.free_bytes is None or self._at_start.free_bytes is None:

@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import TypeVar
 
 from fourtuple.core.errors import EXIT_REACHED, CannotError, UsageError
+from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.outcome import Reason
 from fourtuple.core.runs.proof import HOLDS, Ground, Proof, Result, Step
 from fourtuple.core.runs.records import HoldRecord, Sample, ServeRecord
 from fourtuple.core.runs.run import Run
-from fourtuple.core.runs.stored import Entry, RunState, StoredRun
+from fourtuple.core.runs.stored import Entry, RunRecord, RunState, StoredRun
 from fourtuple.kernel.proc.alive import living, mark
 from fourtuple.store import reading, tables
 from fourtuple.store.coding import to_text
 from fourtuple.store.file import default_file, open_store
 from fourtuple.store.writing import Writer
 
-Record = TypeVar("Record", HoldRecord, ServeRecord)
+Record = TypeVar("Record", HoldRecord, ServeRecord, ChurnRecord)
 BROKEN_BY = {KeyboardInterrupt: "Ctrl-C", GeneratorExit: "the program that started it stopped iterating"}
 SHOWN_ANYWAY = (Reason.LOST, Reason.INTERRUPTED, Reason.FAILED)  # reasons that the numbers of the list show already
 FOLLOW_S = 0.25  # between two reads of a run that another process writes
@@ -67,6 +68,9 @@ class Keeper:
         if isinstance(record, HoldRecord):
             outcome = RunState.REACHED if record.outcome.reached else RunState.SHORT
             self._end(outcome, to_text(record), ", ".join(_marks(record)), n=record.wanted, held=record.held)
+        elif isinstance(record, ChurnRecord):
+            outcome = RunState.REACHED if record.outcome.reached else RunState.SHORT
+            self._end(outcome, to_text(record), ", ".join(_marks(record)), n=record.arrivals, held=record.completed)
         else:
             ended = RunState.REACHED if record.outcome.required else RunState.ENDED
             outcome = ended if record.outcome.reached else RunState.SHORT
@@ -132,8 +136,8 @@ def exported(run: StoredRun, how: str) -> bytes:
     return tables.exported(run, how)
 
 
-def _marks(record: HoldRecord) -> Iterator[str]:
-    """What the list of runs says next to the number that was held."""
+def _marks(record: HoldRecord | ChurnRecord) -> Iterator[str]:
+    """What the list of runs says next to the number that was held, or completed."""
     if record.lost:
         yield f"{record.lost:,} lost"
     if record.interrupted:
@@ -186,11 +190,11 @@ class Runs:
         """Remove all of these runs or none. Raises UsageError if one does not exist or is still running."""
         reading.remove(self._base, list(runs), living())
 
-    def follow(self, run: int) -> Run[Sample, HoldRecord | ServeRecord]:
+    def follow(self, run: int) -> Run[Sample, RunRecord]:
         """A run that another process writes, as if it ran here. Raises CannotError if it ends without a record."""
         return Run(self._followed(run))
 
-    def _followed(self, run: int) -> Generator[Sample, None, HoldRecord | ServeRecord]:
+    def _followed(self, run: int) -> Generator[Sample, None, RunRecord]:
         number = 0
         last: Sample | None = None
         while True:

@@ -103,6 +103,11 @@ def collected(loop: Loop, count: int) -> Completions:
     return found
 
 
+def need_links(loop: Loop) -> None:
+    if not loop.links:
+        pytest.skip("this loop does not link a message to a connect")
+
+
 def has_all(peer: socket.socket) -> bool:
     """Has the remote end acknowledged all data that was sent?"""
     unsent = fcntl.ioctl(peer, termios.TIOCOUTQ, bytes(4))
@@ -267,6 +272,75 @@ def test_a_refused_connect_keeps_its_errno_and_leaves_the_slot_empty(
         loop.watch(slots(0))
         collect(loop, Op.WATCH, 1)
         assert read(loop, 0) == (5, b"hello")
+
+
+def test_a_first_message_is_sent_with_the_connect_and_the_slot_is_watched(
+    make: Callable[[int], Loop], server: socket.socket
+) -> None:
+    """One call: connected, sent, and once the peer has answered, readable; the next message goes its usual way."""
+    loop = make(5)
+    need_links(loop)
+    first = np.frombuffer(b"hello", np.uint8)
+    loop.connect(slots(*range(5)), towards(server, 5), HOW, first)
+    done = collected(loop, 10)
+    peers = [server.accept()[0] for _ in range(5)]
+    try:
+        assert [peer.recv(100) for peer in peers] == [b"hello"] * 5
+        assert sorted(zip(done["op"].tolist(), done["result"].tolist(), strict=True)) == [
+            *[(Op.CONNECT, 0)] * 5,
+            *[(Op.SEND, 5)] * 5,
+        ]
+        for peer in peers:
+            peer.sendall(b"welcome")
+        assert sorted(collect(loop, Op.WATCH, 5)["slot"].tolist()) == list(range(5))
+        assert read(loop, 3) == (7, b"welcome")
+        loop.close(slots(*range(5)), reset=True)
+        collect(loop, Op.CLOSE, 5)
+    finally:
+        for peer in peers:
+            peer.close()
+
+
+def test_a_first_message_is_forgotten_where_the_connect_fails(
+    make: Callable[[int], Loop], server: socket.socket
+) -> None:
+    """The errno of the connect comes alone, and the slot can be used again, with a first message or without."""
+    loop = make(1)
+    need_links(loop)
+    first = np.frombuffer(b"hello", np.uint8)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        for _ in range(3):
+            loop.connect(slots(0), towards(nobody, 1), HOW, first)
+            assert collect(loop, Op.CONNECT, 1)["result"].tolist() == [-errno.ECONNREFUSED]
+    assert len(loop.wait(0.05)) == 0
+
+    loop.connect(slots(0), towards(server, 1), HOW, first)
+    assert sorted(collected(loop, 2)["result"].tolist()) == [0, 5]
+    loop.close(slots(0), reset=False)
+    collect(loop, Op.CLOSE, 1)
+
+
+def test_a_slot_whose_connect_with_a_first_message_is_not_answered_can_be_closed(
+    make: Callable[[int], Loop], server: socket.socket
+) -> None:
+    """Nothing of it completes any more, and the slot is empty."""
+    loop = make(5)
+    need_links(loop)
+    first = np.frombuffer(b"hello", np.uint8)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as clients:
+        for _ in range(3):  # the accept queue is full from now on: SYNs are dropped (listen(2))
+            client = clients.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+        loop.connect(slots(*range(5)), towards(full, 5), HOW, first)
+        assert len(loop.wait(0.05)) == 0
+        loop.close(slots(*range(5)), reset=True)
+        collect(loop, Op.CLOSE, 5)
+        assert len(loop.wait(0.05)) == 0
+
+    loop.connect(slots(4), towards(server, 1), HOW, first)
+    assert sorted(collected(loop, 2)["result"].tolist()) == [0, 5]
 
 
 def test_a_failed_connect_lets_go_of_its_port(make: Callable[[int], Loop], server: socket.socket) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conftest import need
+from tests.ports import free_port
 from tests.waiting import PATIENCE_S, wait_until
 
 PATHS = f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin"
@@ -53,9 +53,3 @@ def password_file(folder: Path, user: str, password: str) -> str:
     need(program, "mosquitto_passwd")
     subprocess.run([str(program), "-b", "-c", "users", user, password], cwd=folder, check=True, capture_output=True)
     return f"password_file {folder / 'users'}"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port

@@ -15,6 +15,7 @@ from fourtuple.core.talk.template import parse_template
 from fourtuple.engine.protocols.text import TextKind
 from tests.catalogue.servers import program
 from tests.engine.protocols.conversation import Conversation
+from tests.ports import free_port
 from tests.waiting import PATIENCE_S, wait_until
 
 NGINX = """
@@ -38,12 +39,6 @@ def script(options: str) -> Script:
             for option, text in zip(words[::2], words[1::2], strict=True)
         ]
     )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Any
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.record import dataclass
+from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.histogram import Latency
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.stored import StoredRun
@@ -143,6 +144,8 @@ COUNTING = frozenset({"fs.file-nr", "net.netfilter.nf_conntrack_count"})  # coun
 def _numbers(run: StoredRun) -> Iterator[tuple[str, float | None, Unit]]:
     if isinstance(run.record, HoldRecord):
         yield from _of_hold(run.record)
+    elif isinstance(run.record, ChurnRecord):
+        yield from _of_churn(run.record)
     elif isinstance(run.record, ServeRecord):
         yield from _of_serve(run.record)
 
@@ -170,6 +173,29 @@ def _of_hold(record: HoldRecord) -> Iterator[tuple[str, float | None, Unit]]:
     yield "accept queue overflows", record.listen_overflows, Unit.COUNT
     yield "SYN retransmissions", record.syn_retransmits, Unit.COUNT
     yield "left in TIME_WAIT", record.time_wait_left, Unit.COUNT
+
+
+def _of_churn(record: ChurnRecord) -> Iterator[tuple[str, float | None, Unit]]:
+    yield "due", record.arrivals, Unit.COUNT
+    yield "completed", record.completed, Unit.COUNT
+    yield "late", record.late, Unit.COUNT
+    yield "not started", record.not_started, Unit.COUNT
+    yield "failed", sum(record.failed.values()), Unit.COUNT
+    yield "lost", record.lost, Unit.COUNT
+    yield "starting rate", record.rate_per_s, Unit.RATE
+    yield "completing rate", record.completed_per_s, Unit.RATE
+    yield from _latency("start late by", record.lag_us)
+    yield from _latency("connect", record.connect_us)
+    yield from _latency("first answer", record.first_us)
+    yield from _latency("last answer", record.last_us)
+    yield from _latency("service", record.last_service_us)
+    yield "most open at once", record.most_open, Unit.COUNT
+    yield "most in TIME_WAIT", record.most_time_wait, Unit.COUNT
+    yield "client RSS", record.rss_bytes, Unit.BYTES
+    yield "CPU user", record.cpu_user_s, Unit.SECONDS
+    yield "CPU system", record.cpu_system_s, Unit.SECONDS
+    yield "accept queue overflows", record.listen_overflows, Unit.COUNT
+    yield "SYN retransmissions", record.syn_retransmits, Unit.COUNT
 
 
 def _of_serve(record: ServeRecord) -> Iterator[tuple[str, float | None, Unit]]:

@@ -74,7 +74,8 @@ TABLE: tuple[RunCounter, ...] = (
     RunCounter("phase", "a Phase, of the slowest worker", merge=Merge.LEAST),
     RunCounter("wanted", "connections requested"),
     RunCounter("capacity", "connections that the workers can hold at once"),
-    RunCounter("started", "connects started", Kept.NOT, Merge.APART),
+    RunCounter("arrivals", "connections of a churn that were due so far"),
+    RunCounter("started", "connects started"),
     RunCounter("opening", "connects started and not completed"),
     RunCounter("open", "connections open now"),
     RunCounter("opened", "connections opened so far: a client's connects, a server's accepts"),
@@ -92,7 +93,7 @@ TABLE: tuple[RunCounter, ...] = (
     RunCounter("answers", "expected messages received"),
     RunCounter("unexpected", "other messages received"),
     RunCounter("unanswered", "expected messages not received when the connection ended"),
-    RunCounter("late", "messages not sent when due: the previous one was not finished"),
+    RunCounter("late", "messages not sent, or connections of a churn not started, when they were due"),
     RunCounter("unsent", "messages that were due and had not been sent when the connection ended"),
     RunCounter("received_bytes", "bytes received"),
     RunCounter("sent_bytes", "bytes sent"),
@@ -115,7 +116,12 @@ TABLE: tuple[RunCounter, ...] = (
         Merge.APART,
         reasons.SIZE,
     ),
-    RunCounter("connect_us", "histogram of the durations of connect() with its batch", Kept.GROWTH, size=BUCKETS),
+    RunCounter(
+        "connect_us",
+        "histogram of the durations of connect() with its batch; of a churn from the due moment",
+        Kept.GROWTH,
+        size=BUCKETS,
+    ),
     RunCounter("handshake_us", "histogram of the round-trip times of some handshakes", Kept.GROWTH, size=BUCKETS),
     RunCounter(
         "answer_us", "histogram of the times from a message's due moment to its answer", Kept.GROWTH, size=BUCKETS
@@ -123,6 +129,14 @@ TABLE: tuple[RunCounter, ...] = (
     RunCounter("service_us", "the same from when the message was sent", Kept.GROWTH, size=BUCKETS),
     RunCounter("tls_us", "histogram of the durations of TLS handshakes", Kept.GROWTH, size=BUCKETS),
     RunCounter("session_us", "histogram of the times from connected to session established", Kept.GROWTH, size=BUCKETS),
+    RunCounter(
+        "lag_us", "histogram of the times from a connection's due moment to its start", Kept.GROWTH, size=BUCKETS
+    ),
+    RunCounter("connecting_us", "the same from its start until it was open", Kept.GROWTH, size=BUCKETS),
+    RunCounter("first_us", "the same from its due moment to its first answer", Kept.GROWTH, size=BUCKETS),
+    RunCounter("first_service_us", "the same from its start to its first answer", Kept.GROWTH, size=BUCKETS),
+    RunCounter("last_us", "the same from its due moment to its last answer", Kept.GROWTH, size=BUCKETS),
+    RunCounter("last_service_us", "the same from its start to its last answer", Kept.GROWTH, size=BUCKETS),
     RunCounter("pairs", "connections opened, by the pair's bin (core/runs/spread.py)", Kept.GROWTH, size=BINS),
 )
 
@@ -141,6 +155,7 @@ COLUMN = np.dtype(
         ("cpu_system_s", "f8"),
         ("connections", "f8"),
         ("memory_bytes", "f8"),
+        ("time_wait", "f8"),
     ]
 )
 MAPS = tuple(each for each in TABLE if each.kept is Kept.MAP)

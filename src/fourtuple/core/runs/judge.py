@@ -8,10 +8,11 @@ import errno
 from collections.abc import Iterator, Mapping, Sequence
 
 from fourtuple.core.errnos import symptom_of
+from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.orders import Watch
 from fourtuple.core.runs.outcome import Outcome, Reason, Required
 from fourtuple.core.runs.records import AcceptQueue, HoldRecord, ServeRecord, Witness
-from fourtuple.core.runs.require import Requirement, parse_requirements
+from fourtuple.core.runs.require import BoundUnit, Requirement, parse_requirements
 from fourtuple.core.runs.servers import SERVERS
 from fourtuple.core.runs.stages import churn_reasons, stage_reasons
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
@@ -37,8 +38,8 @@ def judge_hold(record: HoldRecord, require: Sequence[str] = ()) -> Outcome:
     reasons = tuple(_hold_reasons(record))
     met = f"{_held(record)}. Plan, engine and kernel agree."
     if not require:
-        return _outcome(tuple(_everything(record)), reasons, met, _held(record))
-    return _as_required(parse_requirements(require, HoldRecord), record, record.wanted, reasons, _held(record))
+        return outcome_of(tuple(_everything(record)), reasons, met, _held(record))
+    return as_required(parse_requirements(require, HoldRecord), record, record.wanted, reasons, _held(record))
 
 
 def agrees(record: HoldRecord) -> bool:
@@ -57,8 +58,8 @@ def judge_serve(record: ServeRecord, require: Sequence[str] = ()) -> Outcome:
         f" {format_count(record.open)} open at the end"
     )
     if not require:
-        return _outcome((), reasons, served, served)
-    return _as_required(parse_requirements(require, ServeRecord), record, record.accepted, reasons, served)
+        return outcome_of((), reasons, served, served)
+    return as_required(parse_requirements(require, ServeRecord), record, record.accepted, reasons, served)
 
 
 def judge_stored(record: HoldRecord | ServeRecord, *, reached: bool) -> Outcome:
@@ -70,7 +71,11 @@ def judge_stored(record: HoldRecord | ServeRecord, *, reached: bool) -> Outcome:
     return Outcome(reached, says, () if reached else now.because)
 
 
-def _outcome(required: tuple[Required, ...], reasons: Sequence[Because], met: str, short: str) -> Outcome:
+def outcome_of(required: tuple[Required, ...], reasons: Sequence[Because], met: str, short: str) -> Outcome:
+    """The outcome if the user requires nothing in particular.
+
+    required: what has to be met; reasons: why the run fell short; met, short: what the run did, in words
+    """
     unmet = [each.name for each in required if not each.met]
     because: tuple[str, ...] = tuple(dict.fromkeys(reason for reason, _ in reasons)) or tuple(unmet)
     if not because:
@@ -79,9 +84,9 @@ def _outcome(required: tuple[Required, ...], reasons: Sequence[Because], met: st
     return Outcome(False, says, because, required)
 
 
-def _as_required(
+def as_required(
     requirements: Sequence[Requirement],
-    record: HoldRecord | ServeRecord,
+    record: HoldRecord | ServeRecord | ChurnRecord,
     whole: int,
     reasons: Sequence[Because],
     held: str,
@@ -89,21 +94,33 @@ def _as_required(
     """The outcome that the user's requirements decide; a contradiction between witnesses is never reached."""
     at_end = record.wanted_at_end if isinstance(record, HoldRecord) else whole
     required = tuple(each.judged(record, at_end if each.is_of_end else whole) for each in requirements)
+    units = {each.name: each.unit for each in requirements}
     unmet = [each for each in required if not each.met]
     because = (*(each.name for each in unmet), *(reason for reason, _ in reasons if reason in CONTRADICTIONS))
     sentences = [sentence for _, sentence in reasons]
     if because:
-        listed = ", ".join(f"{each.name}{each.wanted} ({_got(each)})" for each in unmet)
+        listed = ", ".join(f"{each.name}{each.wanted} ({_got(each, units[each.name])})" for each in unmet)
         says = " ".join([f"{FELL_SHORT}: {held}.", *([f"Not met: {listed}."] if unmet else []), *sentences])
         return Outcome(False, says, because, required)
     listed = ", ".join(f"{each.name}{each.wanted}" for each in required)
     return Outcome(True, " ".join([f"{held}. As required: {listed}.", *sentences]), (), required)
 
 
-def _got(each: Required) -> str:
+def _got(each: Required, unit: BoundUnit) -> str:
     if each.got is None:
         return "not known"
-    return f"{each.got:,}" if isinstance(each.got, int | float) and not isinstance(each.got, bool) else str(each.got)
+    if isinstance(each.got, str | bool):
+        return str(each.got)
+    match unit:
+        case BoundUnit.MICROSECONDS:
+            return format_duration(each.got / 1e6)
+        case BoundUnit.SECONDS:
+            return format_duration(each.got)
+        case BoundUnit.BYTES:
+            return format_size(each.got)
+        case BoundUnit.RATE:
+            return format_rate(each.got)
+    return f"{each.got:,}"
 
 
 # hold
@@ -152,10 +169,10 @@ def _hold_reasons(record: HoldRecord) -> Iterator[Because]:
     elif record.interrupted and untried:
         yield Reason.INTERRUPTED, f"{format_count(untried)} were not tried because of the interruption."
     if record.workers_killed:
-        yield Reason.WORKERS_KILLED, _killed(record.workers_killed, record.workers)
+        yield Reason.WORKERS_KILLED, killed_workers(record.workers_killed, record.workers)
     failed = {name: count for name, count in record.failed.items() if name != NOT_TRIED}
     if failed:
-        yield Reason.FAILED, f"{_counted(failed)} failed{_named(failed)}."
+        yield Reason.FAILED, f"{counted(failed)} failed{named(failed)}."
     yield from stage_reasons(record)
     yield from _lost(record)
     yield from churn_reasons(record)
@@ -175,7 +192,7 @@ def _hold_reasons(record: HoldRecord) -> Iterator[Because]:
 
 
 def _lost(record: HoldRecord) -> Iterator[Because]:
-    """Losses that were not made up for by reopening; those of a worker's death are said by `_killed`."""
+    """Losses that were not made up for by reopening; those of a worker's death are said by `killed_workers`."""
     lost = {name: count for name, count in record.lost_by.items() if name != NOT_TRIED}
     made_up = record.reconnected >= record.lost if record.stages else record.open_at_end == record.wanted
     if not lost or made_up:
@@ -296,24 +313,24 @@ def _between(least: int, most: int) -> str:
 
 def _serve_reasons(record: ServeRecord) -> Iterator[Because]:
     if record.workers_killed:
-        yield Reason.WORKERS_KILLED, _killed(record.workers_killed, record.workers)
+        yield Reason.WORKERS_KILLED, killed_workers(record.workers_killed, record.workers)
     if record.failed:
         meaning = symptom_of(getattr(errno, next(iter(record.failed)), 0)).limit
-        yield Reason.FAILED, f"accept() failed {_counted(record.failed)} times{_named(record.failed)}: {meaning}."
+        yield Reason.FAILED, f"accept() failed {counted(record.failed)} times{named(record.failed)}: {meaning}."
     if record.waiting and record.capacity and record.most_open >= record.capacity:
         full = f"the server was full, with {format_count(record.capacity)} connections"
         yield Reason.FULL, f"{format_count(record.waiting)} clients were waiting at the end: {full}."
 
 
-def _killed(killed: int, workers: int) -> str:
+def killed_workers(killed: int, workers: int) -> str:
     return f"{killed} of {workers} worker processes died; the connections held there were lost."
 
 
-def _counted(by_name: Mapping[str, int]) -> str:
+def counted(by_name: Mapping[str, int]) -> str:
     return format_count(sum(by_name.values()))
 
 
-def _named(by_name: Mapping[str, int]) -> str:
+def named(by_name: Mapping[str, int]) -> str:
     """` with EMFILE`, or each with its count if there are several: `: EMFILE 7, ENFILE 3`."""
     if len(by_name) == 1:
         return f" with {next(iter(by_name))}"

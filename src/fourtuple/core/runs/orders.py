@@ -304,8 +304,8 @@ def _expected(expect: bytes | int | str) -> list[Expectation]:
 T = TypeVar("T")
 
 
-def to_text(order: HoldOrder | ServeOrder) -> bytes:
-    """The order as JSON."""
+def to_text(order: Any) -> bytes:
+    """The order (HoldOrder, ServeOrder, ChurnOrder) as JSON."""
     return msgspec.json.encode(order, enc_hook=_written)
 
 

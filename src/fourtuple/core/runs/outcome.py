@@ -17,6 +17,7 @@ class Reason(StrEnum):
     UNEXPECTED = "unexpected"  # answers were not the expected ones
     SESSION = "session"  # what a protocol says about the sessions that ended, and about unexpected answers
     UNANSWERED = "unanswered"  # expected answers did not come
+    RATE = "rate"  # connections of a churn were started late, or not at all
     UNSENT = "unsent"  # messages could not be sent when they were due
     WORKERS_KILLED = "workers_killed"
     STAGE = "stage"  # a stage did not have as many connections at its end as it was to have

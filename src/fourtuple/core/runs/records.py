@@ -76,12 +76,14 @@ class Seen:
 
     connections:  increase in the namespace's number of TCP sockets, halved if both ends are here
     memory_bytes: decrease in free memory
+    time_wait:    sockets in TIME_WAIT in the namespace now
     moved:        increase of each counter of /proc/net/snmp and netstat that has grown
     """
 
     connections: int | None
     memory_bytes: int | None
     moved: Mapping[str, int]
+    time_wait: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class Sample:
     phase: Phase  # of the slowest worker
     wanted: int
     capacity: int
+    arrivals: int
+    started: int
     opening: int
     open: int
     opened: int
@@ -127,6 +131,12 @@ class Sample:
     service_histogram: NDArray[np.int64] = field(repr=False)
     tls_histogram: NDArray[np.int64] = field(repr=False)
     session_histogram: NDArray[np.int64] = field(repr=False)
+    lag_histogram: NDArray[np.int64] = field(repr=False)
+    connecting_histogram: NDArray[np.int64] = field(repr=False)
+    first_histogram: NDArray[np.int64] = field(repr=False)
+    first_service_histogram: NDArray[np.int64] = field(repr=False)
+    last_histogram: NDArray[np.int64] = field(repr=False)
+    last_service_histogram: NDArray[np.int64] = field(repr=False)
     pairs: NDArray[np.int64] = field(repr=False)  # opened so far, by the pair's bin, see core/runs/spread.py
     events: tuple[Event, ...] = field(default=(), repr=False)
     start: Start | None = field(default=None, repr=False)  # the start of its run
@@ -181,6 +191,30 @@ class Sample:
     @property
     def session_us(self) -> Latency:
         return Latency.of(self.session_histogram)
+
+    @property
+    def lag_us(self) -> Latency:
+        return Latency.of(self.lag_histogram)
+
+    @property
+    def connecting_us(self) -> Latency:
+        return Latency.of(self.connecting_histogram)
+
+    @property
+    def first_us(self) -> Latency:
+        return Latency.of(self.first_histogram)
+
+    @property
+    def first_service_us(self) -> Latency:
+        return Latency.of(self.first_service_histogram)
+
+    @property
+    def last_us(self) -> Latency:
+        return Latency.of(self.last_histogram)
+
+    @property
+    def last_service_us(self) -> Latency:
+        return Latency.of(self.last_service_histogram)
 
     @property
     def rate_per_s(self) -> float:

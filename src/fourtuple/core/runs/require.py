@@ -42,7 +42,7 @@ _PERCENTILES = ("p50", "p90", "p99", "max")
 _SHORT: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "accepted": ("census_at_end.accepted",),
-        **{each: (f"answer_us.{each}", f"connect_us.{each}") for each in _PERCENTILES},
+        **{each: (f"answer_us.{each}", f"last_us.{each}", f"connect_us.{each}") for each in _PERCENTILES},
     }
 )
 
@@ -101,7 +101,7 @@ class Requirement:
     def limit(self, whole: int) -> float | str:
         """The value to compare with, in the record's unit.
 
-        whole: what 100 % and `all` are: the number of connections wanted, or accepted by a server
+        whole: what 100 % and `all` are: the number of connections wanted, accepted by a server, or due in a churn
 
         Raises UsageError.
         """
@@ -142,7 +142,7 @@ class Requirement:
 def parse_requirements(texts: Iterable[str], kind: type[Any]) -> tuple[Requirement, ...]:
     """The requirements in these texts, each a list with commas.
 
-    kind: HoldRecord or ServeRecord
+    kind: HoldRecord, ServeRecord or ChurnRecord
 
     Raises UsageError, also for a name that records of this kind do not have.
     """

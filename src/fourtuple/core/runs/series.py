@@ -25,6 +25,7 @@ class OverTime:
     occupancy:      percentage of the 4-tuples in use, averaged over the two samples
     kernel:         Seen.connections
     target:         connections that were to be open, by stages; otherwise 0
+    time_wait:      Seen.time_wait
     """
 
     at_s: Floats
@@ -36,6 +37,7 @@ class OverTime:
     occupancy: Floats
     kernel: Floats
     target: NDArray[np.int64]
+    time_wait: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ def over_time(run: StoredRun, most: int = MOST_POINTS) -> OverTime:
         occupancy=100 * between / room if room else np.full(len(chosen), np.nan),
         kernel=rows["connections"],
         target=rows["target"],
+        time_wait=rows["time_wait"],
     )
 
 

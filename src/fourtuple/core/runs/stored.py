@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.record import dataclass
+from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.counters import COLUMN, Phase
 from fourtuple.core.runs.histogram import bucket_edges
 from fourtuple.core.runs.proof import Ground, Result
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.start import Start
+
+RunRecord = HoldRecord | ServeRecord | ChurnRecord
 
 # The growth of one bucket of a histogram from one sample to the next.
 GROWN = np.dtype([("sample", "<i4"), ("bucket", "<u2"), ("count", "<i8")])
@@ -37,8 +40,8 @@ class RunState(StrEnum):
 class Entry:
     """A row of the list of runs.
 
-    n:     connections wanted (hold), connections accepted (serve), or lessons (prove)
-    held:  connections held (hold), most open at once (serve), or claims that hold (prove)
+    n:     connections wanted (hold), accepted (serve) or due (churn), or lessons (prove)
+    held:  connections held (hold), most open at once (serve), completed (churn), or claims that hold (prove)
     """
 
     id: int
@@ -79,7 +82,7 @@ class StoredRun:
     series: NDArray[Any]
     growth: Mapping[str, NDArray[Any]]
     last: dict[str, dict[str, int]]  # of the last sample: failed, lost_by, reconnect_failed, reasons, moved
-    record: HoldRecord | ServeRecord | None = None
+    record: RunRecord | None = None
     ground: Ground | None = None
     results: tuple[Result, ...] = ()
     progress: tuple[LessonProgress, ...] = ()
@@ -98,7 +101,7 @@ class StoredRun:
             if name not in ("at_ns", "phase"):
                 values = self.series[name].tolist()
                 columns[name] = [None if value != value else value for value in values]  # NaN alone is not itself
-        for name in ("connections", "memory_bytes"):
+        for name in ("connections", "memory_bytes", "time_wait"):
             columns[name] = [None if value is None else int(value) for value in columns[name]]
         return columns
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import Counters
 from fourtuple.engine.dialogues.contract import NEVER_S, Outgoing
+from fourtuple.engine.dialogues.course import Course
 from fourtuple.engine.dialogues.schedule import Schedule
 from fourtuple.engine.dialogues.waiting import Waiting
 from fourtuple.engine.loops.contract import NO_COMPLETIONS, NO_SLOTS, Completions, Slots
@@ -40,15 +41,23 @@ class Requests:
 
     state:    (slots,) uint8, the worker's array of `Life`
     begin_ns: when the run began; times count from there
+    course:   counts the messages of each connection, which are sent one after the other; None: there is no end to them
     """
 
     half_duplex = False
     hears = True
 
-    def __init__(self, talk: Talk, state: NDArray[np.uint8], counters: Counters, begin_ns: int) -> None:
-        self._talk, self._state, self._counters = talk, state, counters
+    def __init__(
+        self,
+        talk: Talk,
+        state: NDArray[np.uint8],
+        counters: Counters,
+        begin_ns: int,
+        course: Course | None = None,
+    ) -> None:
+        self._talk, self._state, self._counters, self._course = talk, state, counters, course
         busy = Life.SENDING | Life.ASKED if talk.expect else Life.SENDING
-        self._schedule = Schedule(state, counters, talk.every_s, busy, begin_ns)
+        self._schedule = Schedule(state, counters, talk.every_s, busy, begin_ns, course)
         has_moments = bool(talk.send) and self._schedule.has_moments
         self._waiting = Waiting(state, counters, has_moments=has_moments, begin_ns=begin_ns)
         self._expect = None if isinstance(talk.expect, int) else np.frombuffer(talk.expect, np.uint8)
@@ -61,6 +70,8 @@ class Requests:
         if self._talk.send:
             self._schedule.begin(slots)
         else:
+            if self._course:
+                self._course.begin(slots)
             self._waiting.ask(slots, now_ns)
 
     def say(self, now_ns: int) -> Sequence[Outgoing]:
@@ -103,6 +114,8 @@ class Requests:
         self._waiting.over(over)
         if self._talk.send:
             self._schedule.answered(over)
+        elif self._course:
+            self._course.answered(over)
         self._waiting.time(slots[answered], now_ns)
         self._counters["answers"] += int(np.count_nonzero(answered))
         self._counters["unexpected"] += int(np.count_nonzero(wrong))

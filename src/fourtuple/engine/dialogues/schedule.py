@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fourtuple.core.runs import histogram
 from fourtuple.core.runs.counters import Counters, Phase
 from fourtuple.engine.dialogues.contract import NEVER_S, ON_ITS_WAY_NS
+from fourtuple.engine.dialogues.course import Course
 from fourtuple.engine.loops.contract import NO_SLOTS, Slots
 from fourtuple.engine.states import Life
 
@@ -31,10 +32,22 @@ class Schedule:
               follows the answer to the previous one
     busy:     the bits of `Life` that keep a slot from sending
     begin_ns: when the run began; times count from there
+    course:   counts the messages of each connection, which then are sent at any time, and at once (every_s is 0); None:
+              there is no end to them, and they begin when all connections are open
     """
 
-    def __init__(self, state: NDArray[np.uint8], counters: Counters, every_s: float, busy: int, begin_ns: int) -> None:
+    def __init__(
+        self,
+        state: NDArray[np.uint8],
+        counters: Counters,
+        every_s: float,
+        busy: int,
+        begin_ns: int,
+        course: Course | None = None,
+    ) -> None:
         self._state, self._counters, self._busy, self._begin_ns = state, counters, np.uint8(busy), begin_ns
+        self._course = course
+        self._most_waiting = len(state) if course else MOST_WAITING
         self._every_ns = int(every_s * 1e9)
         self._together_ns = max(1, min(TOGETHER_NS, self._every_ns // TOGETHER_PARTS))
         self._owed = np.zeros(len(state), np.uint32)  # how many messages are due and not sent
@@ -50,6 +63,8 @@ class Schedule:
     def begin(self, slots: Slots) -> None:
         """From now on these slots send messages."""
         self._owed[slots] = 0
+        if self._course:
+            self._course.begin(slots)
         if not self._every_ns:
             self.owe(slots)
 
@@ -66,7 +81,7 @@ class Schedule:
         if not self._ready:
             return NO_SLOTS
         ready = np.concatenate(self._ready) if len(self._ready) > 1 else self._ready[0]
-        room = BATCH if self._every_ns else max(0, min(BATCH, MOST_WAITING - waiting))
+        room = BATCH if self._every_ns else max(0, min(BATCH, self._most_waiting - waiting))
         slots, rest = ready[:room], ready[room:]
         self._ready = [rest] if len(rest) else []
         return slots
@@ -80,7 +95,7 @@ class Schedule:
         if not self._speaks:
             return NEVER_S
         if not self._every_ns:
-            return 0.0 if self._ready and waiting < MOST_WAITING else NEVER_S
+            return 0.0 if self._ready and waiting < self._most_waiting else NEVER_S
         if self._ready:
             return 0.0
         due_ns = -(-(self._turn + 1) * self._every_ns // len(self._state))
@@ -99,7 +114,9 @@ class Schedule:
             self._get_ready(owing)
 
     def answered(self, slots: Slots) -> None:
-        """The answers of these slots are complete: without moments, their next message is due."""
+        """The answers of these slots are complete: without moments, their next message is due, if there is one."""
+        if self._course:
+            slots = self._course.answered(slots)
         if self._every_ns:
             self.go_on(slots)
         else:
@@ -129,7 +146,9 @@ class Schedule:
 
     @property
     def _speaks(self) -> bool:
-        """Is it time for messages? If every_s is 0, only when all connections are open."""
+        """Is it time for messages? If every_s is 0, only when all connections are open, unless they have a course."""
+        if self._course:
+            return True
         phase = self._counters["phase"]
         return bool((phase == _HOLDING or (phase == _OPENING and self._every_ns > 0)) and len(self._state))
 

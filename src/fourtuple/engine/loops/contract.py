@@ -5,6 +5,7 @@ return, in any order, as an array of completions: slot, operation, result ≥ 0 
 
     start                              completes with
     connect(slots, block, how)   CONNECT   0, or −errno: then the slot is empty again
+                                           with `first`, then as send() of it, and then as watch()
     accept(room)                 ACCEPT    0 in a slot that the loop chose, at most `room` more; or −errno, slot −1
     watch(slots)                 WATCH     0: data or the end of the connection can be read
     receive(slots, buffers, …)   RECEIVE   at once: bytes read into the slot's row, 0: the peer closed, or −errno
@@ -61,15 +62,23 @@ class How:
     timeout_s: float | None
 
 
+First = NDArray[np.uint8]  # a message: (bytes,), which must not change until the sends have completed
+
+
 class Loop(Protocol):
     """Makes, accepts, reads, writes and closes the connections in its slots; see the head of this module."""
 
     name: str
     capacity: int
     batch: int  # the best number of connects to start together
+    links: bool  # a connect can be followed by a first message and a watch, without a step in between
 
-    def connect(self, slots: Slots, block: Block, how: How) -> None:
-        """Connect row i of `block` in slot slots[i], which must be empty. Source port 0: the kernel chooses."""
+    def connect(self, slots: Slots, block: Block, how: How, first: First | None = None) -> None:
+        """Connect row i of `block` in slot slots[i], which must be empty. Source port 0: the kernel chooses.
+
+        first: sent on each connection as soon as it is open, and then the slot is watched; None: nothing, as it has to
+               be where the loop does not link
+        """
 
     def listen(self, listeners: Sequence[socket.socket]) -> None:
         """Set the listeners to accept from; called once, before `accept`.

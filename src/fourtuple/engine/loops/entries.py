@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.space.tuples import Block
-from fourtuple.engine.loops.contract import How, Op, Slots
+from fourtuple.engine.loops.contract import First, How, Op, Slots
 from fourtuple.engine.states import Pending
 from fourtuple.kernel import sockopts
 from fourtuple.kernel.uring import (
@@ -29,6 +29,7 @@ from fourtuple.kernel.uring import (
     SOCKET_GETSOCKOPT,
     SOCKET_SETSOCKOPT,
     SQE,
+    SQE_WORDS,
     Opcode,
     Sqes,
 )
@@ -40,6 +41,8 @@ BUFFERS = 1 << 24
 _BUFFER_SHIFT = 40
 _OP_MASK = 0xFF
 _TAGS = np.arange(OPS, dtype=np.uint64) << np.uint64(32)  # an operation at its place in user_data
+SEND_FLAGS = socket.MSG_WAITALL | socket.MSG_NOSIGNAL
+POLL_EVENTS = select.POLLIN | select.POLLRDHUP
 _NOWHERE = np.zeros(16, np.uint8)  # a struct sockaddr of AF_UNSPEC: connect() to it resets a connection (connect(2))
 
 Local = NDArray[np.int64]  # numbers of slots within the table of their ring
@@ -69,29 +72,51 @@ class Connects:
         self._chains: dict[tuple[How, int, bool], NDArray[np.uint64]] = {}
         self._values: list[NDArray[np.uint8]] = []  # option values, which must stay where they are
 
-    def entries(self, slots: Slots, local: Local, block: Block, how: How, *, explicit: bool) -> tuple[Sqes, object]:
+    def entries(
+        self,
+        slots: Slots,
+        local: Local,
+        block: Block,
+        how: How,
+        *,
+        explicit: bool,
+        first: First | None = None,
+        buffer: int = 0,
+    ) -> tuple[Sqes, object]:
         """The chains that connect `block` in these slots.
 
         → entries (connections, entries of a chain), and the addresses that they point to
 
         local:    the number of each slot within its ring's table
         explicit: the block names the source ports
+        first:    is sent on each connection, which is polled then; None: nothing
+        buffer:   the number of its buffer
         """
         ends = _sockaddrs(block.destination, block.destination_port)
         sources = _sockaddrs(block.source, block.source_port) if how.bind else None
         common = self._common(how, ends.shape[1], explicit)
+        count = len(common)
         # Copied as words: NumPy copies structured rows field by field, which is slow.
-        words = np.empty((len(slots), len(common)), np.uint64)
-        words[:] = common
+        words = np.zeros((len(slots), count + (2 * SQE_WORDS if first is not None else 0)), np.uint64)
+        words[:, :count] = common
         chain = words.view(SQE)
         chain["fd"][:, 1:] = local[:, None]
         chain["file_index"][:, 0] = local + 1
         numbers = slots.astype(np.uint64)
         chain["user_data"] = numbers[:, None] | _TAGS[STAGE]
+        at = count // SQE_WORDS - 1
         if sources is not None:
-            chain["addr"][:, -2] = _pointers(sources)
-        last = chain[:, -1]
-        last["addr"], last["user_data"] = _pointers(ends), numbers | _TAGS[Op.CONNECT]
+            chain["addr"][:, at - 1] = _pointers(sources)
+        connect = chain[:, at]
+        connect["addr"], connect["user_data"] = _pointers(ends), numbers | _TAGS[Op.CONNECT]
+        if first is not None:
+            connect["flags"] |= LINK
+            say, poll = chain[:, at + 1], chain[:, at + 2]
+            say["opcode"], say["flags"] = Opcode.SEND, FIXED_FILE | LINK
+            say["addr"], say["len"] = first.ctypes.data, len(first)
+            say["op_flags"], say["user_data"] = SEND_FLAGS, numbers | tag(Op.SEND, buffer)
+            poll["opcode"], poll["flags"], poll["op_flags"] = Opcode.POLL_ADD, FIXED_FILE, POLL_EVENTS
+            poll["user_data"] = numbers | _TAGS[Op.WATCH]
         return chain, (ends, sources)
 
     def _common(self, how: How, sockaddr_bytes: int, explicit: bool) -> NDArray[np.uint64]:
@@ -129,8 +154,7 @@ def connect_only(slots: Slots, local: Local, block: Block) -> tuple[Sqes, object
 
 def polls(slots: Slots, local: Local) -> Sqes:
     """Poll each slot for data and for the end of its connection, until there is one of the two."""
-    events = select.POLLIN | select.POLLRDHUP
-    return on_each(Opcode.POLL_ADD, _TAGS[Op.WATCH], slots, local, op_flags=events, addr=0, length=0)
+    return on_each(Opcode.POLL_ADD, _TAGS[Op.WATCH], slots, local, op_flags=POLL_EVENTS, addr=0, length=0)
 
 
 def on_each(

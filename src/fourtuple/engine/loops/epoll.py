@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fourtuple.core.limits.cost import FILES_RESERVED
 from fourtuple.core.space.endpoints import FourTuple, unpack_address
 from fourtuple.core.space.tuples import Block
-from fourtuple.engine.loops.contract import COMPLETION, Completions, How, Op, Slots
+from fourtuple.engine.loops.contract import COMPLETION, Completions, First, How, Op, Slots
 from fourtuple.engine.loops.room import MOST_EPOLL_SLOTS
 from fourtuple.engine.states import Pending
 from fourtuple.kernel import addresses, process, sockopts
@@ -31,6 +31,7 @@ ACCEPTS_AT_ONCE = 256  # then completions are returned, so that greetings do not
 
 class EpollLoop:
     name = "epoll"
+    links = False
     batch = 32  # about a millisecond of work, which bounds the error of measured durations
 
     def __init__(self, capacity: int | None = None) -> None:
@@ -58,7 +59,7 @@ class EpollLoop:
 
     # Starting
 
-    def connect(self, slots: Slots, block: Block, how: How) -> None:
+    def connect(self, slots: Slots, block: Block, how: How, first: First | None = None) -> None:
         hosts, ports = self._hosts_of(block.destination), block.destination_port.tolist()
         sources = self._hosts_of(block.source) if how.bind else None
         source_ports = block.source_port.tolist()

@@ -22,7 +22,7 @@ from fourtuple.core.runs.pace import MANY
 from fourtuple.core.space.endpoints import FourTuple, unpack_address
 from fourtuple.core.space.tuples import Block
 from fourtuple.engine.loops import entries
-from fourtuple.engine.loops.contract import COMPLETION, Completions, How, Op, Slots
+from fourtuple.engine.loops.contract import COMPLETION, Completions, First, How, Op, Slots
 from fourtuple.engine.loops.entries import BUFFERS, CALL, OPS, STAGE, Connects, Local, tag
 from fourtuple.engine.loops.rings import Rings
 from fourtuple.engine.states import Pending
@@ -32,6 +32,7 @@ from fourtuple.kernel.uring import Cqes, Features, Opcode, Sqes, features
 T = TypeVar("T")
 ACCEPTS = 256  # submitted at once for a listener with a long queue
 RELEASE_S, RELEASE_SHARE = 1.0, 20  # files are let go at most so often, and for at most a twentieth of the time
+LINKED = Pending.CONNECTING | Pending.SENDING | Pending.ARMED
 _NO_MORE = -errno.EAGAIN, -errno.EWOULDBLOCK, -errno.ECANCELED  # results of accepts that found the queue empty
 
 
@@ -49,6 +50,8 @@ class RingLoop:
         self.capacity = self._rings.capacity
         # Some 5 ms of work: smaller batches cost a fifth of the rate. With many connections, durations matter less.
         self.batch = 512 if self.capacity < MANY else 2048
+        # A send that fails cancels the poll behind it. Where polls are cancelled for another reason, that is not told.
+        self.links = self._can.releases and self._can.prepares(bind=True)
         self._state = np.zeros(self.capacity, np.uint8)  # the Pending of each slot
         self._cookies = np.zeros(self.capacity, np.uint64)  # only of sockets that were prepared one by one
         self._connects = Connects()
@@ -76,8 +79,8 @@ class RingLoop:
 
     # Starting
 
-    def connect(self, slots: Slots, block: Block, how: How) -> None:
-        self._state[slots] = Pending.CONNECTING
+    def connect(self, slots: Slots, block: Block, how: How, first: First | None = None) -> None:
+        self._state[slots] = Pending.CONNECTING if first is None else LINKED
         explicit = bool(block.source_port.any())
         for ring, rows, local in self._rings.by_ring(slots):
             part, some = (block, slots) if rows is None else (block.where(rows), slots[rows])
@@ -85,7 +88,10 @@ class RingLoop:
                 self._complete(Op.CONNECT, some, -number)
             elif self._can.prepares(bind=how.bind):
                 # The kernel copies the addresses during submission, so they need not live longer than this.
-                chains, _addresses = self._connects.entries(some, local, part, how, explicit=explicit)
+                buffer = 0 if first is None else self._use(first, len(some))
+                chains, _addresses = self._connects.entries(
+                    some, local, part, how, explicit=explicit, first=first, buffer=buffer
+                )
                 self._rings.submit(ring, chains)
             else:
                 self._connect_installed(ring, some, local, part, how, explicit)
@@ -131,13 +137,9 @@ class RingLoop:
         if not len(slots):
             return
         self._state[slots] |= Pending.SENDING
-        while self._buffer_number in self._buffers:  # in use by a send to a peer that does not read
-            self._buffer_number = (self._buffer_number + 1) % BUFFERS
-        self._buffers[self._buffer_number] = (buffers, len(slots))
+        tagged = tag(Op.SEND, self._use(buffers, len(slots)))
         where = buffers.ctypes.data + rows.astype(np.uint64) * np.uint64(buffers.strides[0])
-        flags = socket.MSG_WAITALL | socket.MSG_NOSIGNAL
-        tagged = tag(Op.SEND, self._buffer_number)
-        self._on_each(Opcode.SEND, tagged, slots, addr=where, length=sizes, op_flags=flags)
+        self._on_each(Opcode.SEND, tagged, slots, addr=where, length=sizes, op_flags=entries.SEND_FLAGS)
 
     def close(self, slots: Slots, reset: bool) -> None:
         if self._done:
@@ -225,6 +227,10 @@ class RingLoop:
         self._ended(Op.RECEIVE, 0, slots, results)
 
     def _sent(self, ring: int, slots: NDArray[np.int64], results: NDArray[np.int32]) -> None:
+        """Take in sends. One that was cancelled because its connect failed is left to that."""
+        unopened = (results == -errno.ECANCELED) & ((self._state[slots] & Pending.CONNECTING) > 0)
+        if unopened.any():
+            slots, results = slots[~unopened], results[~unopened]
         self._ended(Op.SEND, Pending.SENDING, slots, results)
 
     def _connected(self, ring: int, slots: NDArray[np.int64], results: NDArray[np.int32]) -> None:
@@ -232,6 +238,7 @@ class RingLoop:
         slots, results = self._ended(Op.CONNECT, Pending.CONNECTING, slots[known], results[known])
         failed = slots[results < 0]
         if len(failed):
+            self._state[failed] = 0
             self._clear(failed)
 
     def _ended(
@@ -248,8 +255,11 @@ class RingLoop:
 
     def _polled(self, ring: int, slots: NDArray[np.int64], results: NDArray[np.int32]) -> None:
         """Take in polls that have ended: there is data, or the end of the connection, perhaps by our own close."""
-        ended = results != -errno.ECANCELED  # otherwise we have cancelled it
-        slots = slots if ended.all() else slots[ended]
+        ended = results != -errno.ECANCELED  # otherwise we have cancelled it, or what it was linked to has failed
+        if not ended.all():
+            unlinked = slots[~ended & ((self._state[slots] & Pending.SENDING) > 0)]
+            self._state[unlinked] &= ~np.uint8(Pending.ARMED)
+            slots = slots[ended]
         state = self._state[slots] & ~np.uint8(Pending.ARMED)
         self._state[slots] = state
         is_closing = (state & Pending.CLOSING) > 0
@@ -274,6 +284,13 @@ class RingLoop:
         done = np.empty(len(slots), COMPLETION)
         done["op"], done["slot"], done["result"] = op, slots, result
         self._done.append(done)
+
+    def _use(self, buffers: NDArray[np.uint8], count: int) -> int:
+        """Keep these buffers until so many sends have completed → their number."""
+        while self._buffer_number in self._buffers:  # in use by a send to a peer that does not read
+            self._buffer_number = (self._buffer_number + 1) % BUFFERS
+        self._buffers[self._buffer_number] = (buffers, count)
+        return self._buffer_number
 
     def _let_buffers_go(self, numbers: NDArray[np.uint64]) -> None:
         for number, count in Counter(numbers.tolist()).items():

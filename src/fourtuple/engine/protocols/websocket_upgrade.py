@@ -45,7 +45,8 @@ class Upgraded:
 class UpgradeRequest:
     """The request of a client: the same for every connection but for its key.
 
-    A connection's key follows from its number in the run, which no other connection of the run may have.
+    A connection's key follows from its number in the run. One that is opened in its place later has the same number,
+    and therefore the same key.
     """
 
     def __init__(self, host: str, path: str, options: WebSocketOptions, secret: bytes = b"") -> None:

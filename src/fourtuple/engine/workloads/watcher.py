@@ -29,6 +29,7 @@ class Watcher:
     watch:      poll all connections for data
     log_data:   log received data
     last_words: remember what peers send before they end a connection
+    stays:      called with slots that were read → those that may be read again; None: all
     """
 
     def __init__(
@@ -39,11 +40,12 @@ class Watcher:
         watch: bool,
         log_data: bool,
         last_words: bool = False,
+        stays: Callable[[Slots], Slots] | None = None,
     ) -> None:
         self._worker, self._lost, self._watch, self._log_data = worker, lost, watch, log_data
         self._hears = worker.dialogue is not None and worker.dialogue.hears
         self._half_duplex = worker.dialogue is not None and worker.dialogue.half_duplex
-        self._looks = worker.control.looks
+        self._looks, self._stays = worker.control.looks, stays
         self._new: list[Slots] = []  # open, and not polled yet
         self._new_ns = 0  # when the oldest of them was opened
         self._are_coming = False  # others were opened since the last step
@@ -107,7 +109,8 @@ class Watcher:
                 self._hear(got, rows[has_data], sizes)
         worker.reads.give_back(rows)
         if self._watch:
-            self._listen_next(slots[idle | has_data])
+            again = slots[idle | has_data]
+            self._listen_next(self._stays(again) if self._stays else again)
         else:
             worker.reads.add(got)
         if not has_data.all():

@@ -72,7 +72,7 @@ def samples_data(over_time: OverTime) -> dict[str, list[float | None]]:
     columns = {
         "at_s": (over_time.at_s, digits), "held": (over_time.held, 0), "kernel": (over_time.kernel, 0),
         "lost": (over_time.lost, 0), "rate": (over_time.rate_per_s, 0), "occupancy": (over_time.occupancy, 2),
-        "target": (over_time.target, 0),
+        "target": (over_time.target, 0), "time_wait": (over_time.time_wait, 0),
         "p50": (over_time.p50_us, 1), "p99": (over_time.p99_us, 1),
     }  # fmt: skip
     count = len(over_time.at_s)
@@ -110,6 +110,15 @@ def rate(over_time: OverTime, what: str) -> Chart:
     most = f"{known.max():,.0f}" if len(known) else "0"
     about = f"Line chart over time; maximum {most} per second."
     return _over_time("rate", f"{what} per second", about, layers, over_time)
+
+
+def time_wait(over_time: OverTime) -> Chart:
+    """Sockets in TIME_WAIT over time."""
+    most = f"{np.nanmax(over_time.time_wait):,.0f}"
+    about = f"Line chart over time; maximum {most}."
+    return _over_time(
+        "time-wait", "Sockets in TIME_WAIT", about, [_line("time_wait", LINE, title="sockets")], over_time
+    )
 
 
 def latency_over_time(cells: Heat, what: str, name: str) -> Chart:

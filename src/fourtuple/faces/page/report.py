@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fourtuple import __version__
+from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.compare import Comparison
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.series import histogram, over_time
@@ -133,6 +134,8 @@ def _title(run: StoredRun) -> str:
     to = ", ".join(planned.targets) if planned else ""
     if run.entry.kind == "serve":
         return f"{number}serve {to}"
+    if run.entry.kind == "churn":
+        return f"{number}churn {format_rate(planned.rate_per_s or 0) if planned else ''} → {to}"
     return f"{number}hold {format_count(planned.wanted or 0) if planned else ''} → {to}"
 
 
@@ -173,6 +176,15 @@ def _tiles(run: StoredRun) -> Iterator[tuple[str, str, str]]:
             rates = f"{format_rate(record.replaced_per_s)} of {format_rate(record.churn_per_s)} planned"
             yield "replaced", format_count(record.replaced), rates
         yield "lost", format_count(record.lost), f"held for {format_duration(record.held_s)}"
+    elif isinstance(record, ChurnRecord):
+        yield "completed", format_count(record.completed), f"of {format_count(record.arrivals)} that were due"
+        yield "started", format_rate(record.rate_per_s), f"of {format_rate(record.planned_per_s)} planned"
+        yield "late", format_count(record.late), f"{format_count(record.not_started)} not started"
+        yield "connect", microseconds(record.connect_us.p50), f"median; p99 {microseconds(record.connect_us.p99)}"
+        if record.last_us.p50 is not None:
+            yield "answered", microseconds(record.last_us.p50), f"median; p99 {microseconds(record.last_us.p99)}"
+        yield "most open at once", format_count(record.most_open), f"{format_count(record.expected_open)} expected"
+        yield "failed", format_count(sum(record.failed.values())), f"{format_count(record.lost)} lost"
     elif isinstance(record, ServeRecord):
         yield "accepted", format_count(record.accepted), ""
         yield "most open at once", format_count(record.most_open), ""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fourtuple.core.counters import telling
 from fourtuple.core.record import dataclass
+from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.memory import MemoryUse
 from fourtuple.core.runs.proof import Result
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
@@ -18,7 +19,7 @@ from fourtuple.core.runs.stored import LessonProgress, StoredRun
 from fourtuple.core.units import format_count, format_duration, format_size
 from fourtuple.faces.page import charts
 from fourtuple.faces.page.charts import Chart
-from fourtuple.faces.text import hold, serve
+from fourtuple.faces.text import churn, hold, serve
 from fourtuple.faces.text.prove import MARKS, where, word
 from fourtuple.faces.text.words import latency as latency_words
 from fourtuple.faces.text.words import lost_by, meaning
@@ -111,6 +112,8 @@ def sections_of(run: StoredRun, series: OverTime) -> Iterator[Section | None]:
             yield _answers(run)
         yield _ports(record.sharing)
         yield _memory(record.memory)
+    elif isinstance(record, ChurnRecord) and record.last_us.p50 is not None:
+        yield _exchanges(run)
     yield _failures(run)
     yield _counters(run)
     yield _in_words(run)
@@ -129,17 +132,16 @@ def _time(run: StoredRun, series: OverTime) -> Section:
         words += "; black, dotted: target of the stages"
     if series.lost.any():
         words += f"{'; ' if words else ''}red, dotted: lost so far"
-    table = _over_time_table(series, of_server=wanted is None)
-    opening = "Opened" if wanted is not None else "Accepted"
-    return Section(
-        "time",
-        "Over time",
-        hint=ZOOM,
-        figures=[
-            (charts.held(series, wanted, f", {format_count(wanted)} wanted" if wanted else ""), table, words),
-            (charts.rate(series, opening), None, "between consecutive samples; see the table above"),
-        ],
-    )
+    of_server = run.entry.kind == "serve"
+    table = _over_time_table(series, run.entry.kind)
+    opening = "Accepted" if of_server else "Opened"
+    figures = [
+        (charts.held(series, wanted, f", {format_count(wanted)} wanted" if wanted else ""), table, words),
+        (charts.rate(series, opening), None, "between consecutive samples; see the table above"),
+    ]
+    if run.entry.kind == "churn" and not np.isnan(series.time_wait).all():
+        figures.append((charts.time_wait(series), None, "of the whole network namespace; see the table above"))
+    return Section("time", "Over time", hint=ZOOM, figures=figures)
 
 
 def _stages(record: HoldRecord) -> Section | None:
@@ -170,6 +172,8 @@ def _latency(run: StoredRun, series: OverTime) -> Section | None:
         chart = charts.latency_by_occupancy(series)
         figures.append((chart, _occupancy_table(series), _slow_lane(series, run.start)))
     words = "From the start of a batch of connects until the completion was seen: longer than the time in the kernel."
+    if run.entry.kind == "churn":
+        words = "From the moment when a connection was due, even if it was started later, until it was open."
     return Section("connect", "Time to connect", [words], figures=figures)
 
 
@@ -181,6 +185,14 @@ def _answers(run: StoredRun) -> Section:
         words.append("Service time is counted from the moment when the message was sent.")
         figures += _durations(run, run.growth["service_us"], "service time", "service-")[1:]
     return Section("answers", "Time to answer", words, figures=figures)
+
+
+def _exchanges(run: StoredRun) -> Section:
+    figures = _durations(run, run.growth["last_us"], "time to the last answer", "last-")
+    figures += _durations(run, run.growth["last_service_us"], "service time", "last-service-")[1:]
+    words = ["From the moment when a connection was due, even if it was started later, until its last answer was seen."]
+    words.append("Service time is counted from the moment when the connection was started.")
+    return Section("answers", "Time to the last answer", words, figures=figures)
 
 
 def _durations(
@@ -259,10 +271,10 @@ def _failures(run: StoredRun) -> Section | None:
         *(("gone" if of_server else "lost", name, format_count(n), *lost_by(name, of_server=of_server))
           for name, n in lost.items()),
     ]  # fmt: skip
-    if isinstance(record, HoldRecord):
+    if isinstance(record, HoldRecord | ChurnRecord):
         for count, what in ((record.unexpected, "unexpected"), (record.unanswered, "missing")):
             if count:
-                rows.append(("answers", "", format_count(count), what, "hold --log shows them."))
+                rows.append(("answers", "", format_count(count), what, f"{run.entry.kind} --log shows them."))
     if not rows:
         return None
     table = Table(("", "errno", "count", "meaning", "what to do"), rows, frozenset({2}))
@@ -274,6 +286,8 @@ def _in_words(run: StoredRun) -> Section | None:
     """The summary that the command printed at its end."""
     if isinstance(run.record, HoldRecord):
         lines = hold.hold_lines(run.record)
+    elif isinstance(run.record, ChurnRecord):
+        lines = churn.churn_lines(run.record)
     elif isinstance(run.record, ServeRecord):
         lines = serve.serve_lines(run.record)
     else:
@@ -326,10 +340,11 @@ def _planned(start: Start) -> list[tuple[str, str]]:
     if planned is None:
         return []
     rows = [("loop", f"{planned.loop}: {planned.loop_because}")]
-    if planned.wanted is not None:
+    of_server = start.kind == "serve"
+    if not of_server:
         room = f"{format_count(planned.pairs)} pairs × {format_count(planned.usable)} source ports"
         rows += [("from", ", ".join(planned.sources)), ("strategy", f"{planned.strategy}: {room}")]
-    return [*rows, ("to" if planned.wanted is not None else "on", ", ".join(planned.targets))]
+    return [*rows, ("on" if of_server else "to", ", ".join(planned.targets))]
 
 
 def _card(result: Result, progress: Sequence[LessonProgress]) -> Card:
@@ -378,10 +393,10 @@ def percentiles_table(runs: Sequence[tuple[str, StoredRun]]) -> Table:
     return Table(("run", "p50", "p90", "p99", "max"), rows, frozenset({1, 2, 3, 4}))
 
 
-def _over_time_table(series: OverTime, *, of_server: bool) -> Table:
+def _over_time_table(series: OverTime, kind: str) -> Table:
     """The samples as a table, some of them.
 
-    of_server: leave out the columns of a client; a server's clients may be in the same namespace and counted with it
+    kind: of the run; a server has no columns of a client, which may be in the same namespace and counted with it
     """
     count = len(series.at_s)
     columns: dict[str, Callable[[int], str]] = {
@@ -389,13 +404,16 @@ def _over_time_table(series: OverTime, *, of_server: bool) -> Table:
         "held": lambda i: format_count(int(series.held[i])),
         "target": lambda i: format_count(int(series.target[i])),
         "kernel (approx.)": lambda i: _maybe(series.kernel[i]),
+        "TIME_WAIT": lambda i: _maybe(series.time_wait[i]),
         "lost": lambda i: format_count(int(series.lost[i])),
         "new per second": lambda i: _maybe(series.rate_per_s[i]),
         "connect p50": lambda i: microseconds(series.p50_us[i]),
         "connect p99": lambda i: microseconds(series.p99_us[i]),
     }
-    heads = tuple(head for head in columns if head != "target" or series.target.any())
-    if of_server:
+    left_out = {"TIME_WAIT"} if kind != "churn" else set()
+    left_out |= set() if series.target.any() else {"target"}
+    heads = tuple(head for head in columns if head not in left_out)
+    if kind == "serve":
         heads = ("second", "held", "lost", "new per second")
     chosen = evenly(count, ROWS).tolist()
     rows = [[columns[head](i) for head in heads] for i in chosen]

@@ -1,4 +1,4 @@
-"""The live view of a hold or a serve: one screen, made from the samples of the run alone.
+"""The live view of a hold, a churn or a serve: one screen, made from the samples of the run alone.
 
 The current rate and latency are differences between two consecutive samples.
 """
@@ -70,7 +70,8 @@ class Screen:
     def draw(self, sample: Sample) -> RenderableType:
         self._add(sample)
         planned = sample.start.planned if sample.start else None
-        draw = self._hold if planned and planned.wanted is not None else self._serve
+        kind = sample.start.kind if sample.start else ""
+        draw = {"hold": self._hold, "churn": self._churn}.get(kind, self._serve)
         return Group(*draw(sample, planned))
 
     def _add(self, sample: Sample) -> None:
@@ -183,6 +184,40 @@ class Screen:
         elif sample.seen and sample.seen.connections is not None:
             kernel = f"kernel about {format_count(sample.seen.connections)}"
             yield _line("witness", f"{plan}   engine {format_count(sample.open)}   {kernel}")
+
+    # churn
+
+    def _churn(self, sample: Sample, planned: Planned | None) -> Iterator[RenderableType]:
+        if planned is None or planned.rate_per_s is None:
+            return
+        yield _head(
+            f"churn {format_rate(planned.rate_per_s)} → {_list(planned.targets)} from {_list(planned.sources)}",
+            f"{planned.loop} · {planned.strategy} · {_workers(sample.workers)}",
+        )
+        start_ns = sample.start.at_ns if sample.start else sample.at_ns
+        run_s, ran_s = planned.run_s or 0.0, (sample.at_ns - start_ns) / 1e9
+        rates = [moment.rate_per_s for moment in self._moments]
+        words = (
+            f"{min(ran_s, run_s):.0f} s of {format_duration(run_s)}" if ran_s < run_s else "waiting for the last ones"
+        )
+        yield _bar(round(1000 * min(ran_s, run_s)), round(1000 * run_s), words)
+        yield _line("opened", f"{format_rate(rates[-1] if rates else 0)}   {sparkline(rates, least=0)}")
+        waiting = sample.arrivals - sample.started
+        due = _line("due", f"{format_count(sample.arrivals)}   started {format_count(sample.started)}")
+        due.append(f"   late {format_count(sample.late)}", style="bold red" if sample.late else "")
+        yield due.append(f"   waiting {format_count(waiting)}", style="bold red" if waiting else "")
+        failed = sum(sample.failed.values())
+        done = _line("open", f"{format_count(sample.open)}   completed {format_count(sample.closed)}")
+        done.append(f"   failed {format_count(failed)}", style="bold red" if failed else "")
+        yield done.append(f"   lost {format_count(sample.lost)}", style="bold red" if sample.lost else "")
+        yield from self._connect(sample)
+        last = sample.last_us
+        if last.p50 is not None:
+            yield _line("answered", f"p50 {_us(last.p50)}   p99 {_us(last.p99)}   max {_us(last.max)}")
+        if sample.seen and sample.seen.time_wait is not None:
+            yield _line("ports", f"{format_count(sample.seen.time_wait)} sockets in TIME_WAIT")
+        yield from _memory(sample, "client")
+        yield from _errnos(sample, of_server=False)
 
     # serve
 

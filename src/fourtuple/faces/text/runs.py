@@ -3,15 +3,16 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.start import Start
 from fourtuple.core.runs.stored import Entry, RunState, StoredRun
-from fourtuple.core.units import format_count, format_duration, format_size
-from fourtuple.faces.text import hold, serve
+from fourtuple.core.units import format_count, format_duration, format_rate, format_size
+from fourtuple.faces.text import churn, hold, serve
 from fourtuple.faces.text.lines import COLUMNS, wrapped
 from fourtuple.faces.text.prove import MARKS
 
-WAYS = {"hold": "held", "serve": "open at once", "prove": "claims"}
+WAYS = {"hold": "held", "serve": "open at once", "churn": "completed", "prove": "claims"}
 NUMBERS = 24, 40  # the least and the largest width of the column of numbers
 NAME, CELL = 22, 17  # columns of a comparison
 
@@ -22,7 +23,7 @@ def list_lines(entries: Sequence[Entry], columns: int | None = COLUMNS) -> Itera
     columns: width at which lines are cut; None: they are not cut
     """
     if not entries:
-        yield "no stored runs; hold, serve and prove store one each"
+        yield "no stored runs; hold, churn, serve and prove store one each"
         return
     width = max(NUMBERS[0], min(NUMBERS[1], max(len(_of(entry)) for entry in entries)))
     yield f"{'run':>5}  {'started':<16}  {'outcome':<10}  {'':<{width}}  command"
@@ -61,6 +62,13 @@ def start_lines(start: Start) -> Iterator[str]:
     if planned is None:
         return
     to = ", ".join(planned.targets)
+    if start.kind == "churn":
+        sources = ", ".join(planned.sources)
+        rate = f"{format_rate(planned.rate_per_s or 0)} for {format_duration(planned.run_s or 0)}"
+        yield from wrapped(
+            "  planned   ", f"{rate} from {sources} to {to}; {planned.strategy}; {planned.loop}: {planned.loop_because}"
+        )
+        return
     if planned.wanted is None:
         yield from wrapped("  planned   ", f"listen on {to}; {planned.loop}: {planned.loop_because}")
         return
@@ -77,6 +85,8 @@ def _result(run: StoredRun) -> Iterator[str]:
     entry = run.entry
     if isinstance(run.record, HoldRecord):
         yield from hold.hold_lines(run.record)
+    elif isinstance(run.record, ChurnRecord):
+        yield from churn.churn_lines(run.record)
     elif isinstance(run.record, ServeRecord):
         yield from serve.serve_lines(run.record)
     for result in run.results:

@@ -54,7 +54,13 @@ def read_sockstat(proc: Path = PROC) -> dict[str, int]:
 
 def read_open_sockets(proc: Path = PROC) -> int | None:
     """The number of TCP sockets in this thread's network namespace, excluding TIME_WAIT; None: not readable."""
-    return _open_sockets(_both_sockstats(proc))
+    return read_sockets(proc)[0]
+
+
+def read_sockets(proc: Path = PROC) -> tuple[int | None, int | None]:
+    """How many TCP sockets this thread's network namespace has, and how many more in TIME_WAIT; None: not readable."""
+    counts = _both_sockstats(proc)
+    return _open_sockets(counts), counts.get("TCP.tw")
 
 
 def read_unlisted(proc: Path = PROC) -> int | None:

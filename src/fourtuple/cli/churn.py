@@ -1,0 +1,197 @@
+"""`churn`: open connections at a rate, use them and close them."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fourtuple.cli.common import (
+    CONTENT,
+    DURATION,
+    EXPECTED,
+    FIRST_ADDRESS,
+    FROM,
+    LOOP,
+    METRICS,
+    NO_STORE,
+    PERIOD,
+    REQUIRE,
+    STORE,
+    STRATEGIES,
+    UNITS,
+    Quantity,
+    keeper_of,
+    metered,
+    say,
+    split,
+)
+from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
+from fourtuple.core.units import parse_rate
+from fourtuple.faces.printer import tell
+
+if TYPE_CHECKING:
+    from fourtuple.core.runs.churn_orders import ChurnOptions
+    from fourtuple.core.runs.churn_record import ChurnRecord
+    from fourtuple.verbs.runs import Keeper
+
+MAX = "max"
+RATE_OR_MAX = Quantity("RATE", lambda text: float("inf") if text == MAX else parse_rate(text))
+
+
+@click.command(epilog=UNITS)
+@click.argument("rate_per_s", type=RATE_OR_MAX, metavar="RATE|max")
+@click.argument("destinations", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
+@click.option("--for", "run_s", type=PERIOD, help="How long connections are started.  [default: 10s; max: 3s a step]")
+@click.option(
+    "--lifetime",
+    metavar="TIME",
+    default="0s",
+    show_default=True,
+    help="How long each connection is open at least: 2s, exp:2s (exponential), uniform:1s-5s.",
+)
+@click.option(
+    "--send",
+    type=CONTENT,
+    default=b"",
+    help="Send this on each connection: text with \\r, \\n, \\xHH, @FILE, or a size.",
+)
+@click.option(
+    "--expect",
+    type=EXPECTED,
+    default=b"",
+    help="Expected reply to each message (without --send: expected greeting); SIZE: that many bytes of any content."
+    "  [default: any data]",
+)
+@click.option(
+    "--requests",
+    type=click.IntRange(1, 2**31),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Messages per connection.",
+)
+@click.option(
+    "--close",
+    type=click.Choice(["rst", "fin", "server"]),
+    default="rst",
+    show_default=True,
+    help="Who closes: this end by reset, this end by FIN (its port stays in TIME_WAIT for 60 s), or the server.",
+)
+@click.option(
+    "--arrivals",
+    type=click.Choice(["poisson", "even"]),
+    default="poisson",
+    show_default=True,
+    help="When connections are due: at random moments, or at equal distances.",
+)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Seed of all random numbers.")
+@click.option(
+    "--at-once",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Most connections at the same time; others wait.  [default: by rate and lifetime]",
+)
+@FROM
+@FIRST_ADDRESS
+@click.option("--strategy", type=STRATEGIES, help="How the source port is chosen, as in hold.  [default: late]")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=DURATION,
+    default="10s",
+    show_default=True,
+    help="Time limit for each connect(), and for the answers on each connection.",
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 1000), metavar="N", help="Number of processes.  [default: by CPUs and RATE]"
+)
+@LOOP
+@click.option("--log", is_flag=True, help="Print a line for every event on a connection.")
+@click.option("--anyway", is_flag=True, help="Try it even if the plan says that it does not fit.")
+@click.option(
+    "--i-own-this-target", is_flag=True, help="Allow more than 1,000 connections to a public address of another host."
+)
+@REQUIRE
+@METRICS
+@STORE
+@NO_STORE
+@click.option("--quiet", is_flag=True, help="Hide progress.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the record as one line of JSON on standard output and nothing else."
+)
+def churn(
+    rate_per_s: float,
+    destinations: tuple[str, ...],
+    metrics: str | None,
+    store: str | None,
+    no_store: bool,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Open connections at a rate, exchange messages, close them, and report whether the rate was kept.
+
+    Connections are due at moments that do not depend on the server. One that cannot be started at its moment is started
+    late, and its times count from its moment. `max` finds the highest rate that is kept.
+
+    Exit code: 0 if at least 99 % were started within 100 ms of their moment, and all were opened, answered as expected
+    and closed; 1 if not.
+    """
+    from fourtuple.faces.terminal import live
+    from fourtuple.faces.text import churn as face
+    from fourtuple.faces.text.lines import wrapped
+    from fourtuple.verbs.churn import prepare, start_churn
+
+    asked = _options(rate_per_s, destinations, options)
+    shown: dict[str, Any] = {
+        "quiet": quiet or as_json,
+        "events_to": sys.stderr if as_json else sys.stdout,
+        "announce": not (quiet or as_json),
+    }
+    keeper: Keeper | None
+    record: ChurnRecord
+    if rate_per_s == float("inf"):
+        from fourtuple.verbs.churn_max import churn_max
+
+        keeper = keeper_of(store, no_store=no_store)
+        search = metered(churn_max(asked), metrics)
+        found = live.show(search, face.churn_progress, ready=lambda _: "", **shown)
+        record = (keeper.run(found.replayed()) if keeper else found.replayed()).finish()
+    else:
+        order = prepare(asked)
+        if as_json or not quiet:
+            tell(*wrapped("", face.plan_words(order)), to=sys.stderr)
+        run = metered(start_churn(order), metrics)
+        keeper = keeper_of(store, no_store=no_store)
+        kept = keeper.run(run) if keeper else run
+        record = live.show(kept, face.churn_progress, ready=lambda _: "", **shown)
+    say(face.churn_lines(record), record.to_json(), keeper, store, as_json=as_json)
+    sys.exit(EXIT_REACHED if record.outcome.reached else EXIT_SHORT)
+
+
+def _options(rate_per_s: float, destinations: tuple[str, ...], typed: dict[str, Any]) -> "ChurnOptions":
+    """What was typed. Raises UsageError."""
+    from fourtuple.core.limits.strategy import Strategy
+    from fourtuple.core.runs.churn_orders import RUN_S, ChurnOptions, ClosedBy
+    from fourtuple.core.runs.churn_search import FIRST_PER_S, STEP_S
+    from fourtuple.core.runs.orders import LoopName
+    from fourtuple.core.talk.lifetime import parse_lifetime
+
+    searches = rate_per_s == float("inf")
+    strategy, run_s = typed.pop("strategy"), typed.pop("run_s")
+    try:
+        lifetime = parse_lifetime(typed.pop("lifetime"))
+    except UsageError as error:
+        raise UsageError(f"--lifetime: {error.wanted}", error.stopped_by, error.do) from None
+    return ChurnOptions(
+        FIRST_PER_S if searches else rate_per_s,
+        destinations,
+        sources=tuple(split(typed.pop("sources"))),
+        strategy=Strategy(strategy) if strategy else None,
+        run_s=run_s or (STEP_S if searches else RUN_S),
+        lifetime=lifetime,
+        even=typed.pop("arrivals") == "even",
+        closed_by=ClosedBy(typed.pop("close")),
+        loop=LoopName(typed.pop("loop")),
+        **typed,
+    )

@@ -1,0 +1,139 @@
+"""The plan, the progress and the record of `churn` as plain text."""
+
+import errno
+from collections.abc import Iterator
+
+from fourtuple.core.errnos import symptom_of
+from fourtuple.core.runs.churn_orders import LATE_S, ChurnOrder, ClosedBy
+from fourtuple.core.runs.churn_record import ChurnRecord, ChurnStep
+from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.histogram import NOT_MEASURED, Latency
+from fourtuple.core.runs.records import Sample
+from fourtuple.core.units import format_count, format_duration, format_rate, format_size
+from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.words import counts, latency, lost_by, overflows, several_addresses
+
+NO_ANSWER = "the answer, or the end of the connection, did not come in time (--timeout)"
+CLOSES = {
+    ClosedBy.RST: "this end closes by reset, which keeps no port",
+    ClosedBy.SERVER: "the server closes, which keeps no port of this end",
+}
+
+
+def plan_words(order: ChurnOrder) -> str:
+    """What the plan says before the first connection."""
+    options, plan = order.options, order.plan
+    expected = options.open_expected
+    at_once = f"{options.product}: about {format_count(expected)} connection{'s' * (expected != 1)} at once"
+    room = f"the ports allow {format_count(plan.room.most)}, and there are slots for {format_count(plan.wanted)}"
+    if order.ports is None:
+        return f"plan: {at_once}; {room}; {CLOSES[options.closed_by]}"
+    kept = f"each port stays in TIME_WAIT for {format_duration(order.ports.kept_s)}"
+    most = f"at most {format_rate(order.ports.most_per_s)} in the long run"
+    return f"plan: {at_once}; {room}; this end closes by FIN, and {kept}: {most}"
+
+
+def churn_lines(record: ChurnRecord) -> Iterator[str]:
+    """The outcome, every connection accounted for, the times, and each failure with its meaning."""
+    yield from wrapped("", record.outcome.says)
+    yield from _accounts(record)
+    yield from _times(record)
+    at_once = (
+        f"{format_count(record.most_open)} at once, as sampled; planned about {format_count(record.expected_open)}"
+    )
+    yield f"  open      {at_once}"
+    if record.most_time_wait is not None:
+        ports = f"; ports allow {format_rate(record.ports_per_s)}" if record.ports_per_s is not None else ""
+        yield f"  TIME_WAIT {format_count(record.most_time_wait)} sockets at most in this network namespace{ports}"
+    closes = {ClosedBy.RST: "reset", ClosedBy.FIN: "FIN", ClosedBy.SERVER: "the server"}[ClosedBy(record.closed_by)]
+    how = f"{record.arrivals_by} · seed {record.seed} · lifetime {record.lifetime} · closed by {closes}"
+    yield f"  {how}"
+    workers = "1 process" if record.workers == 1 else f"{record.workers} processes"
+    cpu = f"CPU {record.cpu_user_s:.2f} s user, {record.cpu_system_s:.2f} s system"
+    yield f"  {record.loop} · {record.strategy} · {workers} · {format_size(record.rss_bytes)} · {cpu}"
+    for resolved in record.resolved:
+        yield from wrapped("  name      ", several_addresses(resolved))
+    yield from _failures(record)
+    yield from _steps(record.steps)
+
+
+def _accounts(record: ChurnRecord) -> Iterator[str]:
+    never = f" + {format_count(record.not_started)} not started" if record.not_started else ""
+    late = f"; {format_count(record.late)} more than {format_duration(LATE_S)} late" if record.late else ""
+    yield f"  due       {format_count(record.arrivals)} = {format_count(record.started)} started{never}{late}"
+    failed = sum(record.failed.values())
+    parts = [f"{format_count(record.completed)} completed"]
+    parts += [f"{format_count(failed)} failed"] if failed else []
+    parts += [f"{format_count(record.lost)} lost"] if record.lost else []
+    parts += [f"{format_count(record.open_at_end)} open at the end"] if record.open_at_end else []
+    yield f"  started   {format_count(record.started)} = {' + '.join(parts)}"
+    yield f"  completed {format_rate(record.completed_per_s)}"
+    if record.requests or record.answers:
+        yield f"  answers   {format_count(record.answers)} to {format_count(record.requests)} messages"
+
+
+def _times(record: ChurnRecord) -> Iterator[str]:
+    """Each time from the intended start, and beneath it the same from the real one."""
+    yield from _time("start", record.lag_us)
+    yield from _time("connect", record.connect_us)
+    yield from _time("", record.connecting_us)
+    if record.first_us != record.last_us:
+        yield from _time("first", record.first_us)
+        yield from _time("", record.first_service_us)
+    yield from _time("answered", record.last_us)
+    yield from _time("", record.last_service_us)
+    if record.tls_us != NOT_MEASURED:
+        yield from _time("TLS", record.tls_us)
+    if record.connect_us != NOT_MEASURED:
+        yield "            times count from the intended start; beneath, from the real start"
+
+
+def _time(what: str, value: Latency) -> Iterator[str]:
+    if value != NOT_MEASURED:
+        yield f"  {what:<9} {latency(value)}"
+
+
+def _failures(record: ChurnRecord) -> Iterator[str]:
+    if record.listen_overflows:
+        yield f"  {overflows(record.listen_overflows)}"
+    if record.syn_retransmits:
+        again = f"{format_count(record.syn_retransmits)} SYNs were retransmitted in this network namespace"
+        yield f"  {again}, the first time after 1 s"
+    for name, count in record.lost_by.items():
+        meaning = NO_ANSWER if name == "ETIMEDOUT" else lost_by(name, of_server=False)[0]
+        yield from wrapped("  ", f"{format_count(count)} lost by {name}: {meaning}")
+    for reason, count in record.reasons.items():
+        yield from wrapped("  ended     ", f"{format_count(count)} × {reason}")
+    for name, count in record.failed.items():
+        symptom = symptom_of(getattr(errno, name, 0))
+        yield from wrapped("  ", f"{format_count(count)} failed with {name}: {symptom.limit}")
+        if symptom.do:
+            yield from wrapped("  do        ", symptom.do)
+
+
+def _steps(steps: tuple[ChurnStep, ...]) -> Iterator[str]:
+    """The rates that `churn max` tried, in order."""
+    if not steps:
+        return
+    yield f"  {'tried':>12} {'started':>12} {'late':>10} {'failed':>8} {'p99':>9}"
+    for step in steps:
+        p99 = "–" if step.last_us.p99 is None else format_duration(step.last_us.p99 / 1e6)
+        numbers = f"{format_rate(step.planned_per_s):>12} {format_rate(step.rate_per_s):>12}"
+        counted = f"{format_count(step.late):>10} {format_count(step.failed):>8} {p99:>9}"
+        yield f"  {numbers} {counted}   {'kept' if step.kept else 'not kept'}"
+
+
+def churn_progress(sample: Sample) -> str:
+    """The progress as one line."""
+    planned = sample.start.planned if sample.start else None
+    rate = f"{format_rate(planned.rate_per_s)}: " if planned and planned.rate_per_s else ""
+    waiting = sample.arrivals - sample.started
+    parts = [f"{rate}{'closing ' if sample.phase > Phase.OPENING else ''}{format_count(sample.closed)} completed"]
+    parts += [f"open {format_count(sample.open)}"]
+    parts += [f"late {format_count(sample.late)}"] if sample.late else []
+    parts += [f"waiting {format_count(waiting)}"] if waiting else []
+    parts += [f"failed {counts(sample.failed)}"] if sample.failed else []
+    parts += [f"lost {counts(sample.lost_by)}"] if sample.lost else []
+    if sample.seen and sample.seen.time_wait:
+        parts += [f"TIME_WAIT {format_count(sample.seen.time_wait)}"]
+    return "   ".join(parts)

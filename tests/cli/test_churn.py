@@ -1,0 +1,237 @@
+"""`churn` as a program, on real sockets in a private namespace: every connection is accounted for at both ends."""
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fourtuple.kernel.uring import features
+from tests.conftest import Ground, need, private_ground
+from tests.told import EVENT, joined
+from tests.waiting import PATIENCE_S, wait_until
+
+SERVER = "127.0.0.1:7777"
+PING = ("--send", "ping", "--expect", "ping")
+# Accepts, reads a few bytes, and closes by reset; or never accepts.
+RESETS = """
+import socket, struct, sys
+listener = socket.create_server(("127.0.0.1", 7777), backlog=512)
+print("listening", file=sys.stderr, flush=True)
+while True:
+    sock, _ = listener.accept()
+    sock.recv(4)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))
+    sock.close()
+"""
+
+
+@pytest.fixture(params=["epoll", "ring"])
+def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
+    """Every test here is run over both loops."""
+    why_not = features().why_not
+    need(request.param == "epoll" or why_not is None, f"io_uring ({why_not})")
+    with private_ground(request.param) as ground:
+        yield ground
+
+
+def churn(ground: Ground, *arguments: str) -> tuple[dict[str, Any], int]:
+    done = ground.fourtuple("churn", *arguments, "--arrivals", "even", "--json")
+    assert done.stdout.count("\n") == 1, done.stderr
+    record = json.loads(done.stdout)
+    assert record["arrivals"] == record["started"] + record["not_started"]
+    ended = record["completed"] + sum(record["failed"].values()) + record["lost"] + record["open_at_end"]
+    assert record["started"] == ended
+    return record, done.returncode
+
+
+def listed(ground: Ground) -> list[str]:
+    """Sockets of the server's port that ss lists, without listeners and TIME_WAIT."""
+    done = ground.run("ss", "-Htan", "state", "connected", "exclude", "time-wait", "( sport = :7777 or dport = :7777 )")
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("close", ["rst", "fin"])
+def test_server_and_kernel_count_as_many_as_the_engine(ground: Ground, close: str, workers: int) -> None:
+    """499 are due: 499 connects in the kernel's count, 499 accepted there and by the server, none left."""
+    need(ground.run("ss", "-V").returncode == 0, "ss (iproute2)")
+    with ground.serving(SERVER, "--echo") as served:
+        record, code = churn(
+            ground, "499/s", SERVER, "--for", "1s", *PING, "--close", close, "--workers", str(workers),
+            "--require", "failed=0, lost=0, unexpected=0",
+        )  # fmt: skip
+        assert wait_until(lambda: not listed(ground))
+
+    assert code == 0, record["outcome"]
+    assert (record["arrivals"], record["completed"], record["answers"]) == (499, 499, 499)
+    assert (record["moved"]["ActiveOpens"], record["moved"]["PassiveOpens"]) == (499, 499)
+    assert (served["accepted"], served["lost"], served["received_bytes"]) == (499, 499, 4 * 499)
+    assert served["lost_by"] == {"rst": {"ECONNRESET": 499}, "fin": {"FIN": 499}}[close]
+    assert (record["workers"], record["loop"]) == (workers, ground.loop)
+
+
+def test_the_server_closes(ground: Ground) -> None:
+    """Its FIN after the greeting is the planned end, and TIME_WAIT is at its end."""
+    with ground.serving(SERVER, "--greet", "hello", "--close-after", "50ms") as served:
+        record, code = churn(ground, "101/s", SERVER, "--for", "1s", "--expect", "hello", "--close", "server")
+
+    assert (record["completed"], record["lost"], record["requests"], record["answers"]) == (101, 0, 0, 101)
+    assert served["closed"] == 101
+    assert code == 0 or record["outcome"]["because"] == ["rate"]
+
+
+def test_messages_and_lifetime(ground: Ground) -> None:
+    """Three messages each, and nobody closes before 200 ms are over."""
+    with ground.serving(SERVER, "--echo") as served:
+        record, _ = churn(
+            ground, "97/s", SERVER, "--for", "1s", *PING, "--requests", "3", "--lifetime", "uniform:200ms-300ms"
+        )
+
+    assert (record["completed"], record["requests"], record["answers"]) == (97, 291, 291)
+    assert served["received_bytes"] == 4 * 291
+    assert record["first_service_us"]["p50"] < record["last_service_us"]["p50"]
+    assert record["expected_open"] == 25
+    assert record["most_open"] >= 15
+
+
+def test_where_nobody_listens_every_connect_is_refused(ground: Ground) -> None:
+    record, code = churn(ground, "50/s", SERVER, "--for", "1s")
+
+    assert (record["started"], record["failed"], code) == (50, {"ECONNREFUSED": 50}, 1)
+    assert "failed" in record["outcome"]["because"]
+
+
+@contextmanager
+def running(ground: Ground, code: str) -> Iterator[None]:
+    program = ground.lab.start([sys.executable, "-c", code], stderr=-1, text=True)
+    try:
+        assert "listening" in (program.stderr.readline() if program.stderr else "")
+        yield
+    finally:
+        program.kill()
+        program.communicate()
+
+
+def test_a_server_that_resets_loses_them(ground: Ground) -> None:
+    with running(ground, RESETS):
+        record, code = churn(ground, "50/s", SERVER, "--for", "1s", *PING)
+
+    assert (record["completed"], record["lost"], record["lost_by"], code) == (0, 50, {"ECONNRESET": 50}, 1)
+    assert "lost" in record["outcome"]["because"]
+
+
+def test_a_server_that_does_not_answer_loses_them_by_the_time_limit(ground: Ground) -> None:
+    with ground.serving(SERVER):
+        record, code = churn(ground, "50/s", SERVER, "--for", "500ms", *PING, "--timeout", "300ms")
+
+    assert (record["completed"], record["lost_by"], code) == (0, {"ETIMEDOUT": 25}, 1)
+
+
+def test_ports_in_time_wait_run_out_and_the_plan_says_so(ground: Ground) -> None:
+    """100 ports, each kept for 60 s: 100 of 150 are opened. Closed by reset, all are."""
+    ground.set_port_range(40_000, 40_099)
+    ground.python("open('/proc/sys/net/ipv4/tcp_tw_reuse', 'w').write('0')")
+    asked = ("150/s", SERVER, "--for", "1s", *PING)
+    with ground.serving(SERVER, "--echo"):
+        by_reset, _ = churn(ground, *asked)
+        refused = ground.fourtuple("churn", *asked, "--close", "fin", "--no-store")
+        record, code = churn(ground, *asked, "--close", "fin", "--anyway")
+        full = ground.fourtuple("churn", "20/s", SERVER, "--for", "1s", *PING, "--no-store", "--anyway").stdout
+
+    assert (by_reset["completed"], by_reset["failed"], by_reset["ports_per_s"]) == (150, {}, None)
+    assert refused.returncode == 1
+    assert "151 ports" in joined(refused.stderr)
+    assert "enough for 2/s" in joined(refused.stderr)
+    assert (record["completed"], record["failed"], code) == (100, {"EADDRNOTAVAIL": 50}, 1)
+    assert (record["most_time_wait"], record["time_wait_left"]) == (100, 100)
+    assert record["ports_per_s"] == pytest.approx(100 / 60, abs=0.1)
+    assert "20 failed with EADDRNOTAVAIL" in full
+
+
+def test_a_rate_that_cannot_be_kept(ground: Ground) -> None:
+    """One at a time, 100 ms each: 10 per second of 40 are possible; the others are late, or not started at all."""
+    with ground.serving(SERVER, "--echo"):
+        asked = ("40/s", SERVER, "--for", "1s", *PING, "--at-once", "1", "--lifetime", "100ms")
+        record, code = churn(ground, *asked)
+        words = ground.fourtuple("churn", *asked, "--no-store", "--quiet").stdout
+
+    assert (record["arrivals"], record["outcome"]["because"], code) == (40, ["rate"], 1)
+    assert 5 <= record["completed"] <= 20
+    assert record["not_started"] == 40 - record["started"]
+    assert record["last_us"]["max"] > 900_000 > record["last_service_us"]["p50"]
+    assert joined(words).startswith("fell short: completed ")
+    assert "The rate was not kept" in joined(words)
+
+
+def test_ctrl_c_ends_it_with_its_record(ground: Ground) -> None:
+    with ground.serving(SERVER, "--echo") as served:
+        with ground.started(
+            "churn",
+            "100/s",
+            SERVER,
+            "--for",
+            "1h",
+            "--lifetime",
+            "1h",
+            "--at-once",
+            "1000",
+            "--log",
+            "--json",
+            wait_for=EVENT,
+        ) as program:
+            program.send_signal(signal.SIGINT)
+            record = json.loads(program.communicate(timeout=PATIENCE_S)[0])
+        assert wait_until(lambda: not listed(ground))
+
+    assert record["interrupted"]
+    assert record["started"] == record["open_at_end"] == served["accepted"] > 0
+    assert record["arrivals"] == record["started"] + record["not_started"]
+
+
+def test_max_finds_the_highest_rate_that_is_kept(ground: Ground) -> None:
+    """Four at a time, 50 ms each: 80 per second are possible, and no machine makes more of it."""
+    with ground.serving(SERVER, "--echo"):
+        record, code = churn(ground, "max", SERVER, "--for", "300ms", *PING, "--at-once", "4", "--lifetime", "50ms")
+
+    kept = [step["planned_per_s"] for step in record["steps"] if step["kept"]]
+    not_kept = [step["planned_per_s"] for step in record["steps"] if not step["kept"]]
+    assert code == 0, record
+    assert record["steps"][0]["planned_per_s"] == 1000
+    assert record["planned_per_s"] == max(kept) <= 160  # of 300 ms, 100 ms may be late
+    assert min(rate for rate in not_kept if rate > max(kept)) <= max(kept) * 1.05
+    assert record["outcome"]["says"].startswith("the highest rate that is kept is ")
+
+
+def test_requirements_decide_the_exit_code(ground: Ground) -> None:
+    with ground.serving(SERVER, "--echo"):
+        met, reached = churn(ground, "50/s", SERVER, "--for", "1s", *PING, "--require", "completed=all, p99<1m, lost=0")
+        unmet, short = churn(ground, "50/s", SERVER, "--for", "1s", *PING, "--require", "completed>=51")
+
+    assert (reached, met["outcome"]["because"]) == (0, [])
+    assert (short, unmet["outcome"]["because"]) == (1, ["completed"])
+
+
+def test_a_stored_churn_is_listed_shown_compared_exported_and_reported(ground: Ground, tmp_path: Path) -> None:
+    file = str(tmp_path / "runs.db")
+    with ground.serving(SERVER, "--echo"):
+        for _ in range(2):
+            record, _ = churn(ground, "50/s", SERVER, "--for", "1s", *PING, "--store", file)
+    shown = json.loads(ground.fourtuple("runs", "show", "1", "--json", "--store", file).stdout)
+    commands = (
+        ("runs",), ("runs", "--kind", "churn"), ("runs", "show", "1"), ("compare", "1", "2"),
+        ("report", "1", "--output", str(tmp_path / "run.html")), ("runs", "export", "1", "--csv"),
+    )  # fmt: skip
+    for command in commands:
+        done = ground.fourtuple(*command, "--store", file)
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False), (command, done.stderr)
+
+    assert shown["record"]["completed"] == 50
+    assert (shown["kind"], shown["n"], shown["held"]) == ("churn", 50, 50)
+    assert "50 completed" in ground.fourtuple("runs", "--store", file).stdout
+    assert (tmp_path / "run.html").read_text().count("Over time")
+    assert record["run"] == 2
