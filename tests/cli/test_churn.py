@@ -141,7 +141,8 @@ def test_ports_in_time_wait_run_out_and_the_plan_says_so(ground: Ground) -> None
         by_reset, _ = churn(ground, *asked)
         refused = ground.fourtuple("churn", *asked, "--close", "fin", "--no-store")
         record, code = churn(ground, *asked, "--close", "fin", "--anyway")
-        full = ground.fourtuple("churn", "20/s", SERVER, "--for", "1s", *PING, "--no-store", "--anyway").stdout
+        even = ("--arrivals", "even", "--no-store", "--anyway")
+        full = ground.fourtuple("churn", "20/s", SERVER, "--for", "1s", *PING, *even).stdout
 
     assert (by_reset["completed"], by_reset["failed"], by_reset["ports_per_s"]) == (150, {}, None)
     assert refused.returncode == 1

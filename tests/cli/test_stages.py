@@ -289,11 +289,11 @@ def test_what_the_ports_allow_is_said_before_and_more_is_refused(ground: Ground)
     """1,000 ports, and on loopback one second of TIME_WAIT."""
     ground.set_port_range(40_000, 40_999)
     with ground.serving("127.0.0.1:7777"):
-        refused = ground.fourtuple("hold", "100", "127.0.0.1:7777", "--churn", "1k/s", "--close", "fin", "--for", "0s")
+        refused = ground.fourtuple("hold", "100", "127.0.0.1:7777", "--churn", "1k/s", "--close", "fin", "--for", "1s")
         allowed = ground.fourtuple("hold", "100", "127.0.0.1:7777", "--churn", "50/s", "--close", "fin", "--for", "1s")
         reset = ground.fourtuple("hold", "100", "127.0.0.1:7777", "--churn", "1k/s", "--for", "1s")
 
     assert (refused.returncode, allowed.returncode, reset.returncode) == (1, 0, 0), reset.stdout
-    assert "1,000/s replaced, room for 900/s" in joined(refused.stderr)
-    assert "900 connections per second" in joined(allowed.stderr)
+    assert "as each stays in TIME_WAIT for 1 s; 100 of 1,000 are for those that are held" in joined(refused.stderr)
+    assert "plan: replace 50/s; ports allow 900/s, as each stays in TIME_WAIT for 1 s" in joined(allowed.stderr)
     assert "plan:" not in reset.stderr

@@ -138,7 +138,7 @@ def _on_the_way_along_stages() -> str:
     """What ports allow, before; the progress lines; and the line that announces that all are open."""
     began = start()
     assert began.planned is not None
-    because = "470 connections per second per destination: 28,232 ports / 60 s of TIME_WAIT"
+    because = "ports allow 1,880/s, as each stays in TIME_WAIT for 60 s"
     stages = parse_stages("500@10s, 1k@60s, 1k@5m, 0@20s")
     planned = replace(began.planned, stages=stages, churn_per_s=100.0, churn_most_per_s=1880.0, churn_because=because)
     along = replace(next(samples()), start=replace(began, planned=planned), stage=1, target=750, open=748, replaced=99)

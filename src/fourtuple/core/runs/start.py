@@ -51,7 +51,7 @@ class Planned:
     run_s:    how long to hold, or to serve
     stages:   how many connections are to be open at which time
     churn_per_s, churn_most_per_s: connections to replace per second, and the most that the host allows; None: any
-    churn_because: what determines that, with the numbers
+    churn_because: the same in words, with what determines it
     here:     both ends are on this host
     resolved: names among the destinations that have several addresses
     """

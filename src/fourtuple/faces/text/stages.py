@@ -11,8 +11,7 @@ from fourtuple.faces.text.lines import wrapped
 def plan_lines(planned: Planned | None) -> Iterator[str]:
     """Which rate of replacement the ports allow, where they limit it."""
     if planned is not None and planned.churn_most_per_s is not None:
-        allowed = f"replace {format_rate(planned.churn_per_s)}; the ports allow {planned.churn_because}"
-        yield from wrapped("plan: ", allowed)
+        yield from wrapped("plan: ", f"replace {format_rate(planned.churn_per_s)}; {planned.churn_because}")
 
 
 def stage_now(sample: Sample) -> str:
