@@ -69,7 +69,9 @@ def test_every_change_is_in_the_table_and_every_row_of_it_happens(changes: set[t
 def _follow_stages() -> None:
     loop = ScriptedLoop(Clock(), answer=lambda n, t: errno.EINPROGRESS if n == 9 else 0)
     stages = parse_stages("20@1s, 20@1s, 10@1s, 10@2s")
-    run = opened(a_run(20, loop, stages=stages, churn_per_s=10.0, timeout_s=0.5))
+    run = a_run(20, loop, stages=stages, churn_per_s=10.0, timeout_s=0.5)
+    run.control.begin(loop.clock.ns)
+    opened(run)
     run.control.replace_from(loop.clock.ns)
     loop.incoming = {2: [b""]}
     loop.answer = lambda n, t: errno.ECONNREFUSED if n == 25 else 0

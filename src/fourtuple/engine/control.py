@@ -60,11 +60,11 @@ class Control:
 
     @property
     def began_ns(self) -> int:
-        """When the run began, for all workers, CLOCK_MONOTONIC; 0: not set."""
+        """When stages began, for all workers, CLOCK_MONOTONIC; 0: not yet."""
         return int(self._began[0])
 
     def begin(self, at_ns: int) -> None:
-        """Set when the run began."""
+        """Let stages begin."""
         self._began[0] = at_ns
 
     @property

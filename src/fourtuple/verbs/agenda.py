@@ -5,25 +5,33 @@ from fourtuple.core.runs.records import Sample
 from fourtuple.core.runs.timetable import Timetable
 from fourtuple.engine.control import Control, now_ns
 
+READY_S = 3.0  # how long workers may take to be ready before stages begin without them
+
 
 class Agenda:
     """The course of a hold, from its beginning.
 
-    began_ns:      when the first connection could be opened, CLOCK_MONOTONIC
+    began_ns:      when the workers were ready, and stages began, CLOCK_MONOTONIC; 0: not yet
     held_until_ns: when the time to hold was over; 0: not yet
     """
 
     def __init__(self, options: HoldOptions, control: Control) -> None:
         self._options, self._control = options, control
         self._table = Timetable(options.stages) if options.stages else None
-        self.began_ns, self.held_until_ns = now_ns(), 0
-        self._until_ns = 0
-        control.begin(self.began_ns)
+        self.began_ns = self.held_until_ns = 0
+        self._prepared_ns, self._until_ns = now_ns(), 0
 
     @property
     def stays_until_ns(self) -> int | None:
         """How long the number of connections stays the same once it is to be counted; None: until the end."""
         return self.began_ns + self._table.top_until_ns if self._table else None
+
+    def begin(self, sample: Sample) -> None:
+        """Let the stages begin once all workers can open connections, or have had READY_S for it."""
+        late = now_ns() - self._prepared_ns > READY_S * 1e9
+        if not self.began_ns and (sample.capacity >= self._options.wanted or late):
+            self.began_ns = now_ns()
+            self._control.begin(self.began_ns)
 
     def counted(self, full: Sample) -> None:
         """All connections are open and were counted: from now on they are held and replaced."""

@@ -293,6 +293,7 @@ def run(order: HoldOrder, crew: Crew) -> Generator[Sample, None, HoldEnding]:
     closing_ns = 0
     with interruptible(control):
         for sample in crew.samples():
+            agenda.begin(sample)
             seen = observer.look(busy=sample.phase != Phase.HOLDING)
             if full is None and sample.phase >= Phase.HOLDING:
                 settling = settling or Settling(witness, control, options.watch, stays_until_ns=agenda.stays_until_ns)

@@ -29,7 +29,9 @@ BEGIN_NS = Clock().ns
 
 def a_ramp(text: str, loop: ScriptedLoop, **others: Any) -> Run:
     stages = parse_stages(text)
-    return a_run(stages.most, loop, stages=stages, **others)
+    run = a_run(stages.most, loop, stages=stages, **others)
+    run.control.begin(BEGIN_NS)
+    return run
 
 
 def at(run: Run, loop: ScriptedLoop, second: float) -> int:
@@ -78,6 +80,16 @@ def test_what_was_closed_on_the_way_down_is_opened_again_where_it_was() -> None:
     tuples = [four_tuple for _, four_tuple in loop.connects]
     assert set(tuples[23:]) == set(tuples[5:23])
     assert run.counters["pairs"].sum() == 23
+
+
+def test_stages_wait_until_the_control_says_that_they_begin() -> None:
+    loop = ScriptedLoop(Clock())
+    run = a_run(10, loop, stages=parse_stages("10@0s, 10@1s"))
+
+    assert at(run, loop, 3) == 0
+    assert (run.counters["phase"], run.counters["stage"], loop.connects) == (Phase.OPENING, 0, [])
+    run.control.begin(loop.clock.ns)
+    assert at(run, loop, 3.5) == 10
 
 
 def test_a_jump_down_and_up_at_once_waits_until_the_sockets_are_closed() -> None:

@@ -107,8 +107,7 @@ def hold(
     identifier = Identifier(worker, cookies)
     unused, population, replacer = Unused(len(state)), None, None
     if job.stages and retries:
-        begin_ns = control.began_ns or clock_ns()
-        population = Population(worker, Timetable(job.stages), share, unused, closer, retries, begin_ns)
+        population = Population(worker, Timetable(job.stages), share, unused, closer, retries)
     if job.churn_per_s and retries:
         replacer = Replacer(worker, closer, retries, job.churn_per_s, share, job.plan.wanted)
     opener = Opener(

@@ -23,7 +23,7 @@ GRAIN_S = 0.01  # changes within this time are made together
 class Population:
     """Allows the opener to use as many slots as the timetable says, and closes those above.
 
-    begin_ns: when the stages began
+    The timetable begins when the control says so.
     """
 
     def __init__(
@@ -34,10 +34,9 @@ class Population:
         unused: Unused,
         closer: Closer,
         retries: Retries,
-        begin_ns: int,
     ) -> None:
         self._worker, self._timetable, self._share = worker, timetable, share
-        self._unused, self._closer, self._retries, self._begin_ns = unused, closer, retries, begin_ns
+        self._unused, self._closer, self._retries = unused, closer, retries
         self._falls_to: int | None = None  # slots from this number on are being emptied; None: none are
 
     def rise(self, now_ns: int) -> None:
@@ -45,8 +44,12 @@ class Population:
 
         Those above a lower one have to be empty first.
         """
-        self._note(self._timetable.stage(now_ns - self._begin_ns))
-        target = self._timetable.asked_of(now_ns - self._begin_ns, self._share)
+        if not self._worker.control.began_ns:
+            self._unused.allow(0)
+            return
+        elapsed_ns = self._elapsed_ns(now_ns)
+        self._note(self._timetable.stage(elapsed_ns))
+        target = self._timetable.asked_of(elapsed_ns, self._share)
         self._worker.counters["target"] = target
         if target < (self._unused.fresh if self._falls_to is None else self._falls_to):
             self._falls_to = target
@@ -74,7 +77,9 @@ class Population:
 
     def wait_s(self, now_ns: int) -> float:
         """How long until the target or the stage changes."""
-        elapsed_ns = now_ns - self._begin_ns
+        if not self._worker.control.began_ns:
+            return GRAIN_S
+        elapsed_ns = self._elapsed_ns(now_ns)
         next_ns = self._timetable.next_ns(elapsed_ns)
         return TICK_S if next_ns is None else max(GRAIN_S, (next_ns - elapsed_ns) / 1e9)
 
@@ -83,8 +88,11 @@ class Population:
 
         decided: nothing is being opened
         """
-        elapsed_ns = now_ns - self._begin_ns
-        return elapsed_ns >= (self._timetable.top_ns if decided else self._timetable.top_until_ns)
+        top_ns = self._timetable.top_ns if decided else self._timetable.top_until_ns
+        return self._worker.control.began_ns > 0 and self._elapsed_ns(now_ns) >= top_ns
+
+    def _elapsed_ns(self, now_ns: int) -> int:
+        return max(0, now_ns - self._worker.control.began_ns)
 
     def _note(self, stage: int) -> None:
         """Note how many are open, or are being replaced, at the end of each stage that is over."""
