@@ -21,7 +21,7 @@ from fourtuple.core.talk.arrivals import Arrivals
 from fourtuple.core.talk.lifetime import Lifetime, Spreading, parse_lifetime
 from fourtuple.engine.dialogues.fixed import Talk
 from fourtuple.engine.loops.contract import First, How, Slots
-from fourtuple.engine.protocols.contract import Session, SessionKind, Turn
+from fourtuple.engine.protocols.contract import Answers, Session, SessionKind, Turn
 from fourtuple.engine.workloads.churn import ChurnJob, churn
 from tests.engine.scripted import Clock, Run, ScriptedLoop
 
@@ -313,7 +313,7 @@ class Parting:
 class PartingKind:
     keepalive_s = float("inf")
     many = None
-    is_answered = True
+    answers = Answers.EACH
     says_source = False
 
     def make(self, connection: int, source: str) -> Session:
