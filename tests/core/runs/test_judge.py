@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fourtuple.core.runs.histogram import Latency
 from fourtuple.core.runs.judge import judge_hold, judge_serve, judge_stored
 from fourtuple.core.runs.outcome import Reason
 from fourtuple.core.runs.records import AcceptQueue, HoldRecord, Witness
@@ -155,6 +156,15 @@ def test_what_is_required_replaces_the_default() -> None:
     assert [(each.name, each.wanted, each.got, each.met) for each in unmet.required] == [
         ("lost", "<=1%", 20, False), ("rate", ">=1/s", 200.0, True),
     ]  # fmt: skip
+
+
+def test_what_was_got_is_said_in_its_unit() -> None:
+    """A latency of 3,268,608 µs is 3.27 s, a rate has /s, memory its size."""
+    slow = Latency(10.0, 10.0, 3_268_608.0, 3_268_608.0)
+    record = hold_record(answer_us=slow, rate_per_s=12_345.6, rss_bytes=2**25)
+    said = judge_hold(record, ["p99<2s, rate>=20k/s, rss_bytes<1MiB"]).says
+
+    assert "Not met: p99<2s (3.27 s), rate>=20k/s (12,346/s), rss_bytes<1MiB (32 MiB)." in said
 
 
 @given(

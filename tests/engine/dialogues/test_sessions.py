@@ -8,12 +8,13 @@ import pytest
 from numpy.typing import NDArray
 
 from fourtuple.core.runs import reasons
-from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.counters import COUNTERS, Phase
 from fourtuple.core.space.endpoints import Endpoint, FourTuple
 from fourtuple.core.talk.template import parse_template
-from fourtuple.engine.dialogues.sessions import Sessions
+from fourtuple.engine.dialogues.sessions import Sessions, _outgoing
 from fourtuple.engine.loops.contract import Op, Slots
 from fourtuple.engine.protocols.contract import Failure, FailureKind, Turn
+from fourtuple.engine.states import Life
 from tests.engine.scripted import Clock, Run, ScriptedLoop
 from tests.engine.workloads.test_hold import a_run, opened
 
@@ -380,3 +381,60 @@ def test_what_the_arrays_do_not_know_is_left_to_sessions() -> None:
     assert why(run) == {"text: refused": 1}
     assert run.counters["unexpected"] == pytest.approx(5, abs=1)
     assert run.counters["answers"] == pytest.approx(5 * 48, abs=48)
+
+
+def test_large_messages_take_little_memory_more_than_their_own() -> None:
+    """One message of 3 MB among 900 of 4 bytes: no table has a row of 3 MB for each of them."""
+    said = dict.fromkeys(range(900), b"tiny") | {900: bytes(3_000_000)}
+    tables = list(_outgoing(said))
+
+    assert sum(table.buffers.nbytes for table in tables) < 4_000_000
+    assert {
+        int(slot): table.buffers[row, :size].tobytes()
+        for table in tables
+        for slot, row, size in zip(table.slots, table.rows, table.sizes, strict=True)
+    } == said
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_large_messages_are_sent_whole(many: bool) -> None:
+    """3 MB on each of 5 connections, by column and by sessions."""
+    text = bytes(range(1, 10)) * 333_333
+    loop = Server()
+    run = opened(a_run(5, loop, kind=LinesKind(many=many), message=parse_template(text), every_s=10.0))
+    loop.instead = dict.fromkeys(range(5), b"the same\n")
+    run.until(lambda: run.counters["answers"] >= 5)
+    after(run, loop, 0.1)
+
+    assert all(text + b"\n" in said for said in loop.sent.values())
+
+
+def test_a_session_that_has_failed_is_not_kept_alive() -> None:
+    """Not even if its turn comes before its connection is closed: no other session takes its place."""
+    kind, state, slots = LinesKind(keepalive_s=1.0), np.full(1, Life.OPEN, np.uint8), np.array([0], np.int32)
+    dialogue = Sessions(
+        kind,
+        None,
+        0.0,
+        connection=0,
+        source=lambda _: "",
+        state=state,
+        counters=np.zeros(1, COUNTERS)[0],
+        timeout_s=9.0,
+        clock_ns=lambda: 0,
+    )
+
+    def hear(data: bytes) -> None:
+        dialogue.received(slots, np.frombuffer(data, np.uint8)[None, :], np.array([len(data)], np.int32), 0)
+
+    dialogue.opened(slots, 0)
+    dialogue.say(0)
+    dialogue.sent(slots)
+    hear(b"ok\n")
+    assert kind.resumed == 0
+    hear(b"an answer to nothing\n")
+    assert kind.resumed == 1
+
+    assert list(dialogue.say(10**9)) == []
+    assert kind.resumed == 1
+    assert list(dialogue.over()["slot"]) == [0]

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fourtuple.core.talk.session import HttpOptions, TlsOptions
@@ -94,8 +95,6 @@ def test_requests_inside_tls(tmp_path: Path, version: str) -> None:
 
 def test_what_nginx_answers_is_learned(tmp_path: Path) -> None:
     """The next answers, of another second, are recognized."""
-    import numpy as np
-
     kind = HttpClient(HttpOptions(), HOST)
     with nginx(tmp_path) as address, Driver(address, kind.make(0, "")) as one:
         for message in (b"/", b"/empty", b"/absent"):

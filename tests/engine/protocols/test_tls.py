@@ -31,6 +31,7 @@ from tests.engine.protocols.certificates import HOST, certificate, trusted
 from tests.engine.protocols.plain import Lines, LineSession
 
 HELD_BYTES = 30_000
+CERTIFICATE_BYTES = 400  # at least, with its signature
 VERSIONS = ("1.2", "1.3")
 SOURCE = "127.0.0.1:5"
 
@@ -372,10 +373,8 @@ def test_a_session_is_resumed(ca: str, version: str) -> None:
     again, afresh = client(ca, version=version, resume=True), client(ca, version=version)
     first, second, third = [flight_bytes(again) for _ in range(3)]
 
-    assert second < first / 2
-    assert third == second
-    assert flight_bytes(afresh) == pytest.approx(flight_bytes(afresh), abs=8)
-    assert flight_bytes(afresh) > 2 * second
+    assert second == third
+    assert min(first, flight_bytes(afresh), flight_bytes(afresh)) - second > CERTIFICATE_BYTES
 
 
 def test_a_ticket_that_the_server_does_not_know_costs_nothing(ca: str) -> None:

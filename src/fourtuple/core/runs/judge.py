@@ -12,9 +12,9 @@ from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.orders import Watch
 from fourtuple.core.runs.outcome import Outcome, Reason, Required
 from fourtuple.core.runs.records import AcceptQueue, HoldRecord, ServeRecord, Witness
-from fourtuple.core.runs.require import Requirement, parse_requirements
+from fourtuple.core.runs.require import BoundUnit, Requirement, parse_requirements
 from fourtuple.core.runs.servers import SERVERS
-from fourtuple.core.units import format_count, format_duration, format_size
+from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 
 FELL_SHORT = "fell short"
 CONTRADICTIONS = frozenset({Reason.WITNESSES, Reason.PLAN})  # never reached, whatever is required
@@ -92,21 +92,33 @@ def as_required(
 ) -> Outcome:
     """The outcome that the user's requirements decide; a contradiction between witnesses is never reached."""
     required = tuple(each.judged(record, whole) for each in requirements)
+    units = {each.name: each.unit for each in requirements}
     unmet = [each for each in required if not each.met]
     because = (*(each.name for each in unmet), *(reason for reason, _ in reasons if reason in CONTRADICTIONS))
     sentences = [sentence for _, sentence in reasons]
     if because:
-        listed = ", ".join(f"{each.name}{each.wanted} ({_got(each)})" for each in unmet)
+        listed = ", ".join(f"{each.name}{each.wanted} ({_got(each, units[each.name])})" for each in unmet)
         says = " ".join([f"{FELL_SHORT}: {held}.", *([f"Not met: {listed}."] if unmet else []), *sentences])
         return Outcome(False, says, because, required)
     listed = ", ".join(f"{each.name}{each.wanted}" for each in required)
     return Outcome(True, " ".join([f"{held}. As required: {listed}.", *sentences]), (), required)
 
 
-def _got(each: Required) -> str:
+def _got(each: Required, unit: BoundUnit) -> str:
     if each.got is None:
         return "not known"
-    return f"{each.got:,}" if isinstance(each.got, int | float) and not isinstance(each.got, bool) else str(each.got)
+    if isinstance(each.got, str | bool):
+        return str(each.got)
+    match unit:
+        case BoundUnit.MICROSECONDS:
+            return format_duration(each.got / 1e6)
+        case BoundUnit.SECONDS:
+            return format_duration(each.got)
+        case BoundUnit.BYTES:
+            return format_size(each.got)
+        case BoundUnit.RATE:
+            return format_rate(each.got)
+    return f"{each.got:,}"
 
 
 # hold

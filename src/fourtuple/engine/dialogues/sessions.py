@@ -5,7 +5,7 @@ A session object exists only while its connection is busy: in its handshake, or 
 """
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from fourtuple.engine.loops.contract import COMPLETION, NO_COMPLETIONS, Completi
 from fourtuple.engine.protocols.contract import Failure, FailureKind, Many, ManyReplies, Session, SessionKind, Turn
 from fourtuple.engine.states import Life
 
+TABLE_BYTES = 4 << 20  # of a table of messages; larger ones gain nothing, and rows of different sizes waste much
 CHECK_NS = 500_000_000  # how often it is checked which sessions take too long to be established
 
 
@@ -35,7 +36,7 @@ class Sessions:
     source:    ADDRESS:PORT of a slot's own end
     state:     (slots,) uint8, the worker's array of `Life`
     timeout_s: a session that is not established after this time has failed
-    begin_ns:  when the run began; times count from there
+    clock_ns:  the current time in ns; the run begins now, and times count from there
     half_duplex: a slot is not read while it is sending; only without messages and keepalive, which come unasked
     course:    counts the messages of each connection, which are sent one after the other; None: there is no end to them
     replies:   of a server: answers many connections at once
@@ -54,12 +55,13 @@ class Sessions:
         state: NDArray[np.uint8],
         counters: Counters,
         timeout_s: float,
-        begin_ns: int,
+        clock_ns: Callable[[], int],
         half_duplex: bool = False,
         course: Course | None = None,
         replies: ManyReplies | None = None,
     ) -> None:
-        self.half_duplex, self._replies = half_duplex, replies
+        self.half_duplex, self._replies, self._clock_ns = half_duplex, replies, clock_ns
+        begin_ns = clock_ns()
         self._kind, self._words, self._connection, self._source = kind, words, connection, source
         self._state, self._counters, self._timeout_us = state, counters, int(timeout_s * 1e6)
         self._course = course
@@ -106,12 +108,13 @@ class Sessions:
             self._keepalive_s, self._beats = self._kind.keepalive_s, self._beats_from(now_ns)
         if self._beats:
             for slot in self._beats.take(now_ns).tolist():
-                session = self._session(slot)
-                self._take(slot, session, self._kind.beat(session), now_ns)
+                if slot not in self._failed:
+                    session = self._session(slot)
+                    self._take(slot, session, self._kind.beat(session), now_ns)
         outgoing, self._rows = self._rows, []
         if self._to_say:
             said, self._to_say = self._to_say, {}
-            outgoing.append(_outgoing(said))
+            outgoing += _outgoing(said)
         return outgoing
 
     def wait_s(self, now_ns: int) -> float:
@@ -143,7 +146,7 @@ class Sessions:
             if slot not in self._failed:
                 session = self._session(slot)
                 turn = session.received(data[row, :size].tobytes())
-                self._take(slot, session, turn, now_ns)
+                self._take(slot, session, turn, self._clock_ns())  # a thousand TLS handshakes take half a second
                 wrong[row] = bool(turn.wrong or turn.failed)
         return wrong
 
@@ -262,9 +265,11 @@ class Sessions:
         self._counters["requests"] += len(slots)
         if self._kind.many and words.constant is not None:
             idle = ~self._has_session[slots]
-            if idle.any():
-                self._put_rows(slots[idle], self._kind.many.say(words.constant, int(np.count_nonzero(idle))))
-                slots = slots[~idle]
+            at_once = max(1, TABLE_BYTES // (len(words.constant) or 1))
+            for some in np.array_split(slots[idle], range(at_once, int(np.count_nonzero(idle)), at_once)):
+                if len(some):
+                    self._put_rows(some, self._kind.many.say(words.constant, len(some)))
+            slots = slots[~idle]
         for slot, message in zip(slots.tolist(), words.of(slots), strict=True):
             session = self._session(slot)
             turn = session.say(message)
@@ -373,13 +378,19 @@ def _one(slot: int) -> Slots:
     return np.array([slot], np.int32)
 
 
-def _outgoing(said: dict[int, bytes]) -> Outgoing:
-    """One row of data for each slot."""
-    sizes = np.array([len(text) for text in said.values()], np.int64)
-    buffers = np.zeros((len(said), int(sizes.max())), np.uint8)
-    for row, text in enumerate(said.values()):
-        buffers[row, : len(text)] = np.frombuffer(text, np.uint8)
-    return Outgoing(np.array(list(said), np.int32), buffers, np.arange(len(said)), sizes)
+def _outgoing(said: dict[int, bytes]) -> Iterator[Outgoing]:
+    """One row of data for each slot, in tables of at most TABLE_BYTES, or of one row."""
+    by_size = sorted(said.items(), key=lambda item: len(item[1]))
+    while by_size:
+        count = len(by_size)
+        while count > 1 and count * len(by_size[count - 1][1]) > TABLE_BYTES:
+            count //= 2
+        some, by_size = by_size[:count], by_size[count:]
+        sizes = np.array([len(text) for _, text in some], np.int64)
+        buffers = np.zeros((count, int(sizes[-1])), np.uint8)
+        for row, (_, text) in enumerate(some):
+            buffers[row, : len(text)] = np.frombuffer(text, np.uint8)
+        yield Outgoing(np.array([slot for slot, _ in some], np.int32), buffers, np.arange(count), sizes)
 
 
 def _without(slots: Slots, outgoing: Outgoing) -> Outgoing:

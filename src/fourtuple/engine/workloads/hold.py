@@ -79,7 +79,7 @@ def hold(
     routes = (ExplicitRoutes if explicit else AutomaticRoutes)(job.plan.space, share, job.plan.room_of(share))
     state = empty_slots(min(share.wanted, loop.capacity))
     counters["failed"][errno.EMFILE] = share.wanted - len(state)
-    dialogue = _dialogue(job, share, loop, state, counters, clock_ns())
+    dialogue = _dialogue(job, share, loop, state, counters, clock_ns)
     reads, notes = Reads(READ_ROWS, READ_BYTES), Notes(loop, log=job.log)
     worker = Worker(loop, counters, control, clock_ns, state, reads, notes, dialogue)
     retries = Retries(len(state), routes.ways) if job.reconnect else None
@@ -106,10 +106,10 @@ def hold(
 
 
 def _dialogue(
-    job: HoldJob, share: Slice, loop: Loop, state: NDArray[np.uint8], counters: Counters, now_ns: int
+    job: HoldJob, share: Slice, loop: Loop, state: NDArray[np.uint8], counters: Counters, clock_ns: Callable[[], int]
 ) -> Dialogue | None:
     if job.kind is None:
-        return Requests(job.talk, state, counters, now_ns) if job.talk else None
+        return Requests(job.talk, state, counters, clock_ns()) if job.talk else None
 
     def source(slot: int) -> str:
         ends = loop.describe(slot)
@@ -124,5 +124,5 @@ def _dialogue(
         state=state,
         counters=counters,
         timeout_s=job.timeout_s,
-        begin_ns=now_ns,
+        clock_ns=clock_ns,
     )

@@ -61,7 +61,7 @@ def serve(
 ) -> Iterator[list[Event]]:
     """Accept from `listeners` until the control says to close; yields the events to log at each tick."""
     state = empty_slots(loop.capacity)
-    replies = _dialogue(job, state, counters, clock_ns())
+    replies = _dialogue(job, state, counters, clock_ns)
     reads, notes = Reads(READ_ROWS, READ_BYTES), Notes(loop, log=job.log)
     worker = Worker(loop, counters, control, clock_ns, state, reads, notes, replies)
     closer = Closer(worker, reset=job.reset, peer="the client")
@@ -85,7 +85,9 @@ def serve(
     return run(workload, worker)
 
 
-def _dialogue(job: ServeJob, state: NDArray[np.uint8], counters: Counters, now_ns: int) -> Dialogue | None:
+def _dialogue(
+    job: ServeJob, state: NDArray[np.uint8], counters: Counters, clock_ns: Callable[[], int]
+) -> Dialogue | None:
     if job.kind is None:
         return Replies(job.greet, echo=job.echo, state=state, counters=counters) if job.greet or job.echo else None
     return Sessions(
@@ -97,7 +99,7 @@ def _dialogue(job: ServeJob, state: NDArray[np.uint8], counters: Counters, now_n
         state=state,
         counters=counters,
         timeout_s=GREETING_S,
-        begin_ns=now_ns,
+        clock_ns=clock_ns,
         half_duplex=True,
         replies=job.kind.replies,
     )
