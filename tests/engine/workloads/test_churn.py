@@ -376,6 +376,20 @@ def test_a_session_says_goodbye_before_a_fin_and_not_before_a_reset(closed_by: C
     assert b"".join(loop.sent.values()) == (b"bye" * 10 if closed_by is ClosedBy.FIN else b"")
 
 
+def test_a_peer_that_closes_on_the_goodbye_is_as_planned() -> None:
+    """Even if its end comes before it is known that all was sent."""
+
+    class Loop(ScriptedLoop):
+        def send(self, slots: Slots, *others: Any) -> None:
+            self.stuck = set(slots.tolist())
+            super().send(slots, *others)
+            self.incoming |= {slot: [b""] for slot in slots.tolist()}
+
+    run = over(a_churn(Loop(Clock()), rate_per_s=10, kind=PartingKind(), closed_by=ClosedBy.FIN))
+
+    assert counted(run, "sessions", "closed", "lost") == (10, 10, 0)
+
+
 def test_a_peer_that_does_not_read_the_goodbye_is_not_waited_for_long() -> None:
     loop = ScriptedLoop(Clock())
     loop.stuck = set(range(100))

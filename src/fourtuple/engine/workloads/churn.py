@@ -88,7 +88,7 @@ def churn(
     """
     state = empty_slots(min(share.wanted, loop.capacity))
     course = Course(len(state), _messages(job))
-    dialogue = _dialogue(job, share, loop, state, counters, course, clock_ns())
+    dialogue = _dialogue(job, share, loop, state, counters, course, clock_ns)
     reads, notes = Reads(READ_ROWS, READ_BYTES), Notes(loop, log=job.log)
     worker = Worker(loop, counters, control, clock_ns, state, reads, notes, dialogue)
     closer = Closer(worker, reset=job.closed_by is ClosedBy.RST, peer="the peer")
@@ -157,10 +157,10 @@ def _dialogue(
     state: NDArray[np.uint8],
     counters: Counters,
     course: Course,
-    now_ns: int,
+    clock_ns: Callable[[], int],
 ) -> Dialogue | None:
     if job.kind is None:
-        return Requests(job.talk, state, counters, now_ns, course) if job.talk else None
+        return Requests(job.talk, state, counters, clock_ns(), course) if job.talk else None
 
     def source(slot: int) -> str:
         ends = loop.describe(slot)
@@ -175,6 +175,6 @@ def _dialogue(
         state=state,
         counters=counters,
         timeout_s=job.timeout_s,
-        begin_ns=now_ns,
+        clock_ns=clock_ns,
         course=course,
     )
