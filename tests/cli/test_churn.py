@@ -1,6 +1,7 @@
 """`churn` as a program, on real sockets in a private namespace: every connection is accounted for at both ends."""
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -141,7 +142,8 @@ def test_ports_in_time_wait_run_out_and_the_plan_says_so(ground: Ground) -> None
         by_reset, _ = churn(ground, *asked)
         refused = ground.fourtuple("churn", *asked, "--close", "fin", "--no-store")
         record, code = churn(ground, *asked, "--close", "fin", "--anyway")
-        full = ground.fourtuple("churn", "20/s", SERVER, "--for", "1s", *PING, "--no-store", "--anyway").stdout
+        few = ("20/s", SERVER, "--for", "1s", "--arrivals", "even")
+        full = ground.fourtuple("churn", *few, "--no-store", "--anyway").stdout
 
     assert (by_reset["completed"], by_reset["failed"], by_reset["ports_per_s"]) == (150, {}, None)
     assert refused.returncode == 1
@@ -191,6 +193,23 @@ def test_ctrl_c_ends_it_with_its_record(ground: Ground) -> None:
     assert record["interrupted"]
     assert record["started"] == record["open_at_end"] == served["accepted"] > 0
     assert record["arrivals"] == record["started"] + record["not_started"]
+
+
+def test_a_killed_worker_is_noticed_and_nothing_is_forgotten(ground: Ground) -> None:
+    """Its open connections are lost; those that it was opening are neither completed nor failed."""
+    with ground.serving(SERVER, "--echo"):
+        asked = ("200/s", SERVER, "--for", "1s", *PING, "--lifetime", "1h", "--at-once", "1000", "--workers", "2")
+        with ground.started("churn", *asked, "--log", "--json", wait_for=EVENT) as program:
+            worker = int(Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()[0])
+            os.kill(worker, signal.SIGKILL)
+            program.send_signal(signal.SIGINT)
+            record = json.loads(program.communicate(timeout=PATIENCE_S)[0])
+
+    assert (record["workers_killed"], program.returncode) == (1, 1)
+    assert "workers_killed" in record["outcome"]["because"]
+    ended = record["completed"] + sum(record["failed"].values()) + record["lost"] + record["open_at_end"]
+    assert record["started"] == ended > 0
+    assert record["lost"] == record["lost_by"].get("ECANCELED", 0)
 
 
 def test_max_finds_the_highest_rate_that_is_kept(ground: Ground) -> None:
