@@ -20,16 +20,8 @@ RATE_PER_S, RUN_S = 1000.0, 4.0
 
 
 def churn_options(**other: Any) -> ChurnOptions:
-    options = ChurnOptions(
-        RATE_PER_S,
-        ("127.0.0.1:8000-8003",),
-        run_s=RUN_S,
-        lifetime=parse_lifetime("100ms"),
-        even=True,
-        send=b"ping",
-        expect=b"ping",
-    )
-    return replace(options, **other)
+    default = {"run_s": RUN_S, "lifetime": parse_lifetime("100ms"), "even": True, "send": b"ping", "expect": b"ping"}
+    return ChurnOptions.of(**{"rate_per_s": RATE_PER_S, "destinations": ["127.0.0.1:8000-8003"], **default, **other})
 
 
 def churn_order(**other: Any) -> ChurnOrder:

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fourtuple.cli.common import (
-    CONTENT,
     DURATION,
-    EXPECTED,
     FIRST_ADDRESS,
     FROM,
     LOOP,
@@ -25,6 +23,7 @@ from fourtuple.cli.common import (
     say,
     split,
 )
+from fourtuple.cli.session import EXPECT, FIRST, SEND, Ordered, of_script, of_session, session
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.core.units import parse_rate
 from fourtuple.faces.printer import tell
@@ -38,9 +37,9 @@ MAX = "max"
 RATE_OR_MAX = Quantity("RATE", lambda text: float("inf") if text == MAX else parse_rate(text))
 
 
-@click.command(epilog=UNITS)
+@click.command(cls=Ordered, epilog=UNITS)
 @click.argument("rate_per_s", type=RATE_OR_MAX, metavar="RATE|max")
-@click.argument("destinations", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
+@click.argument("destinations", nargs=-1, required=True, metavar="HOST:PORT[-PORT]|URL...")
 @click.option("--for", "run_s", type=PERIOD, help="How long connections are started.  [default: 10s; max: 3s a step]")
 @click.option(
     "--lifetime",
@@ -49,19 +48,9 @@ RATE_OR_MAX = Quantity("RATE", lambda text: float("inf") if text == MAX else par
     show_default=True,
     help="How long each connection is open at least: 2s, exp:2s (exponential), uniform:1s-5s.",
 )
-@click.option(
-    "--send",
-    type=CONTENT,
-    default=b"",
-    help="Send this on each connection: text with \\r, \\n, \\xHH, @FILE, or a size.",
-)
-@click.option(
-    "--expect",
-    type=EXPECTED,
-    default=b"",
-    help="Expected reply to each message (without --send: expected greeting); SIZE: that many bytes of any content."
-    "  [default: any data]",
-)
+@FIRST
+@SEND
+@EXPECT
 @click.option(
     "--requests",
     type=click.IntRange(1, 2**31),
@@ -111,6 +100,7 @@ RATE_OR_MAX = Quantity("RATE", lambda text: float("inf") if text == MAX else par
 @click.option(
     "--i-own-this-target", is_flag=True, help="Allow more than 1,000 connections to a public address of another host."
 )
+@session
 @REQUIRE
 @METRICS
 @STORE
@@ -183,9 +173,11 @@ def _options(rate_per_s: float, destinations: tuple[str, ...], typed: dict[str, 
         lifetime = parse_lifetime(typed.pop("lifetime"))
     except UsageError as error:
         raise UsageError(f"--lifetime: {error.wanted}", error.stopped_by, error.do) from None
-    return ChurnOptions(
+    return ChurnOptions.of(
         FIRST_PER_S if searches else rate_per_s,
         destinations,
+        session=of_session(typed),
+        words=of_script(typed),
         sources=tuple(split(typed.pop("sources"))),
         strategy=Strategy(strategy) if strategy else None,
         run_s=run_s or (STEP_S if searches else RUN_S),

@@ -28,12 +28,14 @@ from fourtuple.core.units import format_count, format_duration, format_rate
 from fourtuple.engine.control import Control, Cookies, interruptible, now_ns
 from fourtuple.engine.crews.choose import crew_of
 from fourtuple.engine.crews.contract import Assignment, Crew
-from fourtuple.engine.dialogues.fixed import Talk
+from fourtuple.engine.dialogues.fixed import talk_of
 from fourtuple.engine.loops.choose import Choice, choose, make
 from fourtuple.engine.loops.contract import How
+from fourtuple.engine.protocols.kinds import kind_of, message_of
 from fourtuple.engine.workloads.churn import ChurnJob
 from fourtuple.engine.workloads.churn import churn as churn_work
 from fourtuple.kernel import addresses, process
+from fourtuple.verbs.content import with_files
 from fourtuple.verbs.hold import MEMORY_LIMITS, check_foreign, targets_of
 from fourtuple.verbs.observer import Observer
 from fourtuple.verbs.plan import refuse
@@ -55,7 +57,7 @@ def churn(rate_per_s: float, destinations: Sequence[str], **options: Any) -> Run
     Raises this process's soft limit of open files to the hard one. Ctrl-C ends the run cleanly, with its record.
     Raises UsageError, ShortfallError, CannotError before anything is opened; later failures are in the record.
     """
-    return start_churn(prepare(ChurnOptions(rate_per_s, tuple(destinations), **options)))
+    return start_churn(prepare(ChurnOptions.of(rate_per_s, destinations, **options)))
 
 
 def start_churn(order: ChurnOrder) -> Run[Sample, ChurnRecord]:
@@ -80,6 +82,8 @@ def prepare(options: ChurnOptions) -> ChurnOrder:
     Raises UsageError, ShortfallError, CannotError.
     """
     options.check()
+    kind_of(options.session, options.script)  # raises for a certificate that cannot be read, and the like
+    script = with_files(options.script)
     soft_before, _ = process.raise_soft_files()
     seen = look(
         options.destinations,
@@ -104,7 +108,7 @@ def prepare(options: ChurnOptions) -> ChurnOrder:
     here = {address for address in targets_of(space) if addresses.is_local(address)}
     start = start_of("churn", seen.world, soft_before=soft_before)
     seed = now_ns() % SEEDS if options.seed is None else options.seed
-    return order_of(options, seen, space, here, choice, start, seed)
+    return replace(order_of(options, seen, space, here, choice, start, seed), script=script)
 
 
 def order_of(
@@ -228,7 +232,8 @@ def work(order: ChurnOrder, number: int, counters: Counters, control: Control, _
 def job_of(order: ChurnOrder) -> ChurnJob:
     """What the engine is to do."""
     options = order.options
-    talks = bool(options.send or options.expect)
+    kind = kind_of(options.session, order.script)
+    talks = kind is None and options.script.exchanges
     return ChurnJob(
         plan=order.plan,
         how=How(order.bind, order.port_range, None),
@@ -238,7 +243,9 @@ def job_of(order: ChurnOrder) -> ChurnJob:
         closed_by=options.closed_by,
         requests=options.requests,
         log=options.log,
-        talk=Talk(options.send, 0.0, options.expect) if talks else None,
+        talk=talk_of(options.script, 0.0) if talks else None,
+        kind=kind,
+        message=message_of(options.session, order.script),
     )
 
 

@@ -32,12 +32,11 @@ from fourtuple.core.runs.start import Planned, Start
 from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.reach import foreign
 from fourtuple.core.space.tuples import TupleSpace
-from fourtuple.core.talk.script import Script
 from fourtuple.core.units import format_count
 from fourtuple.engine.control import Control, Cookies, interruptible, now_ns
 from fourtuple.engine.crews.choose import crew_of
 from fourtuple.engine.crews.contract import Assignment, Crew
-from fourtuple.engine.dialogues.fixed import Talk
+from fourtuple.engine.dialogues.fixed import talk_of
 from fourtuple.engine.loops.choose import Choice, choose, make
 from fourtuple.engine.loops.contract import How
 from fourtuple.engine.protocols.kinds import kind_of, message_of
@@ -46,7 +45,7 @@ from fourtuple.engine.workloads.hold import hold as hold_work
 from fourtuple.kernel import addresses, process
 from fourtuple.kernel.proc.slab import read_slabs
 from fourtuple.kernel.proc.sysctl import read_sysctl
-from fourtuple.verbs.content import read_content
+from fourtuple.verbs.content import with_files
 from fourtuple.verbs.observer import Observer
 from fourtuple.verbs.plan import refuse
 from fourtuple.verbs.request import usable
@@ -95,7 +94,7 @@ def prepare(options: HoldOptions) -> HoldOrder:
     """
     options.check()
     kind_of(options.session, options.script)  # raises for a certificate that cannot be read, and the like
-    script = _script(options.script)
+    script = with_files(options.script)
     soft_before, _ = process.raise_soft_files()
     seen = look(
         options.destinations,
@@ -121,13 +120,6 @@ def prepare(options: HoldOptions) -> HoldOrder:
     here = {address for address in targets_of(space) if addresses.is_local(address)}
     start = start_of("hold", seen.world, soft_before=soft_before)
     return replace(order_of(options, seen, space, here, choice, start), script=script)
-
-
-def _script(script: Script) -> Script:
-    """The script with the lines of the files that it names. Raises UsageError, CannotError."""
-    if not script.files:
-        return script
-    return script.with_lines({path: read_content(path, allow_empty=True) for path in script.files})
 
 
 def order_of(
@@ -254,21 +246,11 @@ def job_of(order: HoldOrder) -> HoldJob:
         log=options.log,
         watch=options.watch is Watch.POLL,
         reconnect=options.reconnect,
-        talk=_talk(options.script, every_s) if options.talks and kind is None else None,
+        talk=talk_of(options.script, every_s) if options.talks and kind is None else None,
         kind=kind,
         message=message_of(options.session, order.script),
         every_s=every_s,
     )
-
-
-def _talk(script: Script, every_s: float) -> Talk:
-    """A fixed text and its answer, where there is no more than that."""
-    (exchange,) = (*script.opening, *([script.message] if script.message else []))
-    send = exchange.say.render() if exchange.say else b""
-    expect: bytes | int = b""
-    for each in exchange.expect:
-        expect = each.content or each.sizes[0]
-    return Talk(send, every_s, expect)
 
 
 def run(order: HoldOrder, crew: Crew) -> Generator[Sample, None, HoldEnding]:

@@ -8,6 +8,7 @@ from fourtuple.core.runs.churn_judge import judge_churn
 from fourtuple.core.runs.churn_orders import ChurnOrder
 from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.records import Sample
+from fourtuple.core.talk.session import Scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class ChurnStory:
 
     def _words(self, words: bytes) -> str:
         """The last data from the peer as printable text; empty if it was just the expected answer."""
-        expect = self._order.options.expect
-        if not words or isinstance(expect, int) or words == expect[: len(words)]:
+        options = self._order.options
+        if not words or options.session.scheme is not Scheme.TCP:  # the reason of a session says more
             return ""
-        return repr(words.strip())[2:-1]
+        return "" if options.script.has_expected(words) else repr(words.strip())[2:-1]

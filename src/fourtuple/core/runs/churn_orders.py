@@ -1,8 +1,10 @@
 """Options and orders of a churn: connections that are opened at a rate, used, and closed again."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from math import ceil
+from typing import Any, Self
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.limits.facts import Memory
@@ -14,9 +16,10 @@ from fourtuple.core.runs.require import parse_requirements
 from fourtuple.core.runs.slices import Plan
 from fourtuple.core.runs.start import Start
 from fourtuple.core.talk.arrivals import Arrivals
-from fourtuple.core.talk.content import check_size
+from fourtuple.core.talk.asked import asked
 from fourtuple.core.talk.lifetime import Lifetime, Spreading
-from fourtuple.core.talk.session import SessionOptions
+from fourtuple.core.talk.script import Script, Word
+from fourtuple.core.talk.session import Scheme, SessionOptions
 from fourtuple.core.units import format_duration, format_rate
 
 LATE_S = 0.1  # a connection that is started later than this after its moment is late
@@ -47,7 +50,7 @@ class ChurnOptions:
     even:         they are due at equal distances; otherwise as a Poisson process
     seed:         of all random numbers; None: another one in each run
     requests:     messages on each connection, one after the other
-    send, expect: the message, and the expected answer or greeting; without `expect`, any data is the answer
+    script:       what is said and expected on each connection; without an expectation, any data is the answer
     closed_by:    which end closes, and how
     at_once:      the most connections at the same time; further ones wait until one is closed; None: as many as the
                   rate and the lifetime require, and some in reserve
@@ -66,8 +69,7 @@ class ChurnOptions:
     even: bool = False
     seed: int | None = None
     requests: int = 1
-    send: bytes = b""
-    expect: bytes | int = b""
+    script: Script = Script()
     closed_by: ClosedBy = ClosedBy.RST
     at_once: int | None = None
     timeout_s: float = 10.0
@@ -78,6 +80,32 @@ class ChurnOptions:
     i_own_this_target: bool = False
     require: tuple[str, ...] = ()
     session: SessionOptions = SessionOptions()
+
+    @classmethod
+    def of(
+        cls,
+        rate_per_s: float,
+        destinations: Sequence[str],
+        *,
+        session: Mapping[str, Any] | None = None,
+        send: bytes = b"",
+        expect: bytes | int | str = b"",
+        words: Sequence[Word] | None = None,
+        **options: Any,
+    ) -> Self:
+        """The options for destinations that may be URLs; the arguments are those of `asked` (core/talk/asked.py).
+
+        options: the other fields
+
+        Raises UsageError as `asked` does.
+        """
+        meant = asked(destinations, session=session, send=send, expect=expect, words=words)
+        return cls(rate_per_s, meant.destinations, session=meant.session, script=meant.script, **options)
+
+    @property
+    def speaks(self) -> bool:
+        """Whether messages are sent: HTTP sends requests in any case."""
+        return self.script.message is not None or self.session.scheme.inner is Scheme.HTTP
 
     @property
     def arrivals_expected(self) -> int:
@@ -119,9 +147,7 @@ class ChurnOptions:
             raise UsageError(f"--requests {self.requests}", f"between 1 and {MOST_REQUESTS:,} are possible")
         if self.at_once is not None and self.at_once < 1:
             raise UsageError("--at-once 0", "no connection could be opened then")
-        if isinstance(self.expect, int):
-            check_size(self.expect)
-        if self.requests > 1 and not self.send:
+        if self.requests > 1 and not self.speaks:
             raise UsageError(f"--requests {self.requests}", "there is no message to send", "Add --send.")
         if self.closed_by is ClosedBy.SERVER and self.lifetime.mean_s:
             raise UsageError("--lifetime with --close server", "the server decides when it closes", "Use one of them.")
@@ -149,7 +175,7 @@ class ChurnOrder:
     plan:      how many connections there may be at once, and which worker uses which 4-tuples
     seed:      of all random numbers
     ports:     the rate that the ports allow; None: this end does not close by FIN, and any rate is possible
-    bind, here, port_range, free, share: as in HoldOrder
+    bind, here, port_range, free, share, script: as in HoldOrder
     """
 
     options: ChurnOptions
@@ -164,6 +190,7 @@ class ChurnOrder:
     port_range: range | None
     free: Memory
     share: float
+    script: Script = Script()
 
     @property
     def arrivals(self) -> Arrivals:

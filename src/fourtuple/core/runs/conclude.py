@@ -141,10 +141,7 @@ class HoldStory:
         options = self._order.options
         if not words or options.session.scheme is not Scheme.TCP:  # the reason of a session says more
             return ""
-        exchanges = (*options.script.opening, *([options.script.message] if options.script.message else []))
-        if any(each.content[: len(words)] == words for exchange in exchanges for each in exchange.expect):
-            return ""
-        return repr(words.strip())[2:-1]
+        return "" if options.script.has_expected(words) else repr(words.strip())[2:-1]
 
 
 def conclude(order: HoldOrder, samples: Iterable[Sample], ending: HoldEnding) -> HoldRecord:

@@ -19,13 +19,9 @@ from fourtuple.core.runs.require import parse_requirements
 from fourtuple.core.runs.slices import Plan
 from fourtuple.core.runs.start import Start
 from fourtuple.core.space.ranges import Ranges
-from fourtuple.core.talk.content import check_size
-from fourtuple.core.talk.destinations import parse_destinations, parse_proxy
-from fourtuple.core.talk.expectation import Expectation, expect_size, expect_text, parse_expectation
-from fourtuple.core.talk.script import Say, Script, Word
+from fourtuple.core.talk.asked import asked
+from fourtuple.core.talk.script import Script, Word
 from fourtuple.core.talk.session import Scheme, SessionOptions
-from fourtuple.core.talk.template import parse_template
-from fourtuple.core.talk.typed import session_of, with_script
 
 MOST = 2**40  # connections that can be requested
 BACKLOG = 65535  # as much as net.core.somaxconn allows: listen(2) clips it
@@ -110,23 +106,14 @@ class HoldOptions:
         words: Sequence[Word] | None = None,
         **options: Any,
     ) -> Self:
-        """The options for destinations that may be URLs, which name the scheme and the path of the session.
+        """The options for destinations that may be URLs; the arguments are those of `asked` (core/talk/asked.py).
 
-        session: options of the session, by the names of FLAGS (core/talk/typed.py)
-        send:    the message to send on each connection, a template (core/talk/template.py); empty: none
-        expect:  the answer to each message, or the greeting if nothing is sent: these bytes, that many bytes, or what
-                 a text says (core/talk/expectation.py); empty: anything
-        words:   instead of these two: all that is said and expected, in order
         options: the other fields
 
-        Raises UsageError for destinations that contradict each other, and for options that their scheme does not have.
+        Raises UsageError as `asked` does.
         """
-        target = parse_destinations(destinations)
-        if words is None:
-            words = [*([(Say.SEND, parse_template(send))] if send else []), *_expected(expect)]
-        said, script = with_script(session_of(target, session or {}), words)
-        through = (parse_proxy(said.proxy).destination,) if said.proxy else target.destinations
-        return cls(wanted, through, session=said, script=script, **options)
+        meant = asked(destinations, session=session, send=send, expect=expect, words=words)
+        return cls(wanted, meant.destinations, session=meant.session, script=meant.script, **options)
 
     @property
     def speaks(self) -> bool:
@@ -259,15 +246,6 @@ class ServeOrder:
     capacity: int
     free: Memory
     certificate: bytes = b""
-
-
-def _expected(expect: bytes | int | str) -> list[Expectation]:
-    if isinstance(expect, str):
-        return [parse_expectation(expect)]
-    if isinstance(expect, int):
-        check_size(expect)
-        return [expect_size(expect)]
-    return [expect_text(expect)] if expect else []
 
 
 T = TypeVar("T")

@@ -59,6 +59,15 @@ class Script:
         return (*self.opening, *([self.message] if self.message else []))
 
     @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """All of them, in order."""
+        return (*self.opening, *([self.message] if self.message else []))
+
+    def has_expected(self, answer: bytes) -> bool:
+        """Whether this is the beginning of an answer that is expected word by word."""
+        return any(each.content[: len(answer)] == answer for exchange in self.exchanges for each in exchange.expect)
+
+    @property
     def is_fixed(self) -> bool:
         """Whether the same text is sent each time, if any, and the same text or number of bytes is the only answer."""
         exchanges = self._exchanges

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import Counters
+from fourtuple.core.talk.script import Script
 from fourtuple.engine.dialogues.contract import NEVER_S, Outgoing
 from fourtuple.engine.dialogues.course import Course
 from fourtuple.engine.dialogues.schedule import Schedule
@@ -34,6 +35,15 @@ class Talk:
     def expect_bytes(self) -> int:
         """The length of the expected reply; 0: nothing particular is expected."""
         return self.expect if isinstance(self.expect, int) else len(self.expect)
+
+
+def talk_of(script: Script, every_s: float) -> Talk:
+    """What is sent and expected by a script that is fixed."""
+    (exchange,) = script.exchanges
+    expect: bytes | int = b""
+    for each in exchange.expect:
+        expect = each.content or each.sizes[0]
+    return Talk(exchange.say.render() if exchange.say else b"", every_s, expect)
 
 
 class Requests:
