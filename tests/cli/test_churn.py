@@ -242,7 +242,8 @@ def test_a_stored_churn_is_listed_shown_compared_exported_and_reported(ground: G
             record, _ = churn(ground, "50/s", SERVER, "--for", "1s", *PING, "--store", file)
     shown = json.loads(ground.fourtuple("runs", "show", "1", "--json", "--store", file).stdout)
     commands = (
-        ("runs",), ("runs", "--kind", "churn"), ("runs", "show", "1"), ("compare", "1", "2"),
+        ("runs",), ("runs", "--kind", "churn"), ("runs", "show", "1"),
+        ("runs", "show", "1", "--follow"), ("compare", "1", "2"),
         ("report", "1", "--output", str(tmp_path / "run.html")), ("runs", "export", "1", "--csv"),
     )  # fmt: skip
     for command in commands:
