@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fourtuple.core.runs.churn_orders import ChurnClose
+from fourtuple.core.runs.churn_orders import ClosedBy
 from fourtuple.engine import states
 from fourtuple.engine.dialogues.fixed import Talk
 from fourtuple.engine.states import STAGE_BITS, STAGES, TRANSITIONS, Life, Pending
@@ -70,7 +70,7 @@ def test_every_change_is_in_the_table_and_every_row_of_it_happens(changes: set[t
 def test_a_churn_makes_changes_of_the_table_alone(changes: set[tuple[int, int]], links: bool) -> None:
     """Its slots are used again and again: by connections that are closed, refused and lost."""
     loop = ScriptedLoop(Clock(), answer=lambda n, t: errno.ECONNREFUSED if n % 5 == 4 else 0, echo=True, links=links)
-    run = a_churn(loop, slots=5, talk=Talk(b"ping", 0.0, b"ping"), closed_by=ChurnClose.SERVER, timeout_s=0.05)
+    run = a_churn(loop, slots=5, talk=Talk(b"ping", 0.0, b"ping"), closed_by=ClosedBy.SERVER, timeout_s=0.05)
     over(run)
     run.finish()
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from fourtuple.core.runs.churn_judge import judge_max
-from fourtuple.core.runs.churn_orders import ChurnClose, PortRate
+from fourtuple.core.runs.churn_orders import ClosedBy, PortRate
 from fourtuple.core.runs.churn_record import ChurnRecord, ChurnStep
 from fourtuple.core.runs.histogram import NOT_MEASURED, Latency
 from fourtuple.faces.text import churn
@@ -57,8 +57,8 @@ def _end(record: ChurnRecord) -> str:
 
 
 def _plans() -> str:
-    fin = churn_order(options=churn_options(closed_by=ChurnClose.FIN), ports=PortRate(60.0, 33.3, 2000))
-    long = churn_order(options=churn_options(closed_by=ChurnClose.SERVER, run_s=0.05))
+    fin = churn_order(options=churn_options(closed_by=ClosedBy.FIN), ports=PortRate(60.0, 33.3, 2000))
+    long = churn_order(options=churn_options(closed_by=ClosedBy.SERVER, run_s=0.05))
     return "\n".join(line for order in (churn_order(), fin, long) for line in wrapped("", churn.plan_words(order)))
 
 

@@ -162,7 +162,7 @@ def churn(
 def _options(rate_per_s: float, destinations: tuple[str, ...], typed: dict[str, Any]) -> "ChurnOptions":
     """What was typed. Raises UsageError."""
     from fourtuple.core.limits.strategy import Strategy
-    from fourtuple.core.runs.churn_orders import RUN_S, ChurnClose, ChurnOptions
+    from fourtuple.core.runs.churn_orders import RUN_S, ChurnOptions, ClosedBy
     from fourtuple.core.runs.churn_search import FIRST_PER_S, STEP_S
     from fourtuple.core.runs.orders import LoopName
     from fourtuple.core.talk.lifetime import parse_lifetime
@@ -183,7 +183,7 @@ def _options(rate_per_s: float, destinations: tuple[str, ...], typed: dict[str, 
         run_s=run_s or (STEP_S if searches else RUN_S),
         lifetime=lifetime,
         even=typed.pop("arrivals") == "even",
-        closed_by=ChurnClose(typed.pop("close")),
+        closed_by=ClosedBy(typed.pop("close")),
         loop=LoopName(typed.pop("loop")),
         **typed,
     )

@@ -12,9 +12,9 @@ from typing import Any
 from fourtuple.core.errors import CannotError, ShortfallError, UsageError
 from fourtuple.core.limits.cost import MEMORY_SHARE, fitting, memory_lacking
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.plan.churn import ClosedBy, Turnover, kept_s
+from fourtuple.core.plan import fit
 from fourtuple.core.runs.churn_conclude import ChurnEnding, ChurnStory
-from fourtuple.core.runs.churn_orders import ChurnClose, ChurnOptions, ChurnOrder, PortRate
+from fourtuple.core.runs.churn_orders import ChurnOptions, ChurnOrder, ClosedBy, PortRate
 from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.counters import Counters, Phase
 from fourtuple.core.runs.pace import OpeningPace
@@ -133,7 +133,7 @@ def order_of(
     elsewhere = [address for address in targets if address not in here]
     check_foreign(options.arrivals_expected, elsewhere, is_own=options.i_own_this_target)
     all_here = len(here) == len(targets)
-    rate = port_rate(seen) if options.closed_by is ChurnClose.FIN else None
+    rate = port_rate(seen) if options.closed_by is ClosedBy.FIN else None
     if not options.anyway:
         _refuse(options, seen, choice, rate, both_ends=all_here)
     slots = max(1, min(options.slots, choice.room.connections, fitting(options.slots, world.free_memory)))
@@ -170,13 +170,18 @@ def order_of(
 
 
 def port_rate(seen: Look) -> PortRate | None:
-    """The rate that the ports allow if this end closes by FIN; None: any, because they can be used again at once."""
+    """The rate that the ports allow if this end closes by FIN; None: any.
+
+    connect() of a socket with a port of its own takes a 4-tuple in TIME_WAIT at once, if the kernel sends timestamps
+    (tcp_twsk_unique() with twp = NULL, net/ipv4/tcp_ipv4.c, v6.18).
+    """
     assert seen.ports is not None  # noqa: S101  (for the type checker)
     assert seen.world.ports is not None  # noqa: S101
+    if seen.strategy is Strategy.EXPLICIT and seen.world.ports.timestamps:
+        return None
     loopback = seen.space.address(seen.space.sources[0]).is_loopback
-    closes = Turnover(None, 0.0, ClosedBy.FIN)
-    waits_s, room = kept_s(closes, seen.world.ports, seen.strategy, loopback=loopback), seen.ports.room.least
-    return PortRate(waits_s, room / waits_s, room) if waits_s else None
+    found = fit.churn(0.0, seen.ports, seen.world.ports, 0, loopback=loopback)
+    return PortRate(found.kept_s, found.ceiling_per_s, seen.ports.room.least)
 
 
 def _refuse(options: ChurnOptions, seen: Look, choice: Choice, ports: PortRate | None, *, both_ends: bool) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.churn_judge import judge_max, keeps
-from fourtuple.core.runs.churn_orders import ChurnClose, ChurnOptions
+from fourtuple.core.runs.churn_orders import ChurnOptions, ClosedBy
 from fourtuple.core.runs.churn_record import ChurnRecord, ChurnStep
 from fourtuple.core.runs.churn_search import RateSearch
 from fourtuple.core.runs.records import Sample
@@ -46,7 +46,7 @@ def churn_max(options: ChurnOptions) -> Run[Sample, MaxFound]:
     Raises UsageError, ShortfallError, CannotError before anything is opened.
     """
     options.check()
-    if options.closed_by is ChurnClose.FIN:
+    if options.closed_by is ClosedBy.FIN:
         raise UsageError(
             "churn max with --close fin",
             "the ports that one step leaves in TIME_WAIT are missing in the next",

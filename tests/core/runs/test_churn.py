@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fourtuple.core.errors import UsageError
 from fourtuple.core.runs.churn_conclude import ChurnEnding, ChurnStory
 from fourtuple.core.runs.churn_judge import judge_churn, judge_max, keeps
-from fourtuple.core.runs.churn_orders import ChurnClose, ChurnOptions, ChurnOrder
+from fourtuple.core.runs.churn_orders import ChurnOptions, ChurnOrder, ClosedBy
 from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.churn_search import CLOSE_ENOUGH, RateSearch
 from fourtuple.core.runs.orders import from_text, to_text
@@ -29,7 +29,7 @@ from tests.made_churn import churn_options, churn_order, churn_record, churn_sam
         ({"at_once": 0}, "--at-once"),
         ({"expect": 0}, "empty"),
         ({"rate_per_s": 1e12, "run_s": 1e9}, "connections"),
-        ({"closed_by": ChurnClose.SERVER}, "--lifetime"),
+        ({"closed_by": ClosedBy.SERVER}, "--lifetime"),
         ({"require": ("held=all",)}, "held"),
     ],
 )

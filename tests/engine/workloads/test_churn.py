@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.runs.churn_orders import AT_ONCE, ChurnClose
+from fourtuple.core.runs.churn_orders import AT_ONCE, ClosedBy
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.histogram import percentile
 from fourtuple.core.runs.pace import OpeningPace
@@ -42,7 +42,7 @@ def a_churn(
     """others: of the ChurnJob"""
     space = TupleSpace.of(["10.0.0.4"], range(40_000, 40_050), ["10.0.0.9:80-82"])
     plan = Plan(slots, Interval.of(space.size), space, strategy, split(slots, space.size, 1, OpeningPace()))
-    options = {"lifetime": AT_ONCE, "timeout_s": 5.0, "closed_by": ChurnClose.RST, **others}
+    options = {"lifetime": AT_ONCE, "timeout_s": 5.0, "closed_by": ClosedBy.RST, **others}
     job = ChurnJob(plan, HOW, run_s, **options)
     arrivals, random = Arrivals(rate_per_s, even, seed=7), np.random.default_rng(7)
     return Run(
@@ -73,8 +73,8 @@ def median_ms(run: Run, name: str) -> float:
 
 @pytest.mark.parametrize("links", [False, True])
 @pytest.mark.parametrize("talk", [None, PING, Talk(b"", 0.0, b"hello")])
-@pytest.mark.parametrize("closed_by", list(ChurnClose))
-def test_every_connection_is_opened_answered_and_closed(talk: Talk | None, closed_by: ChurnClose, links: bool) -> None:
+@pytest.mark.parametrize("closed_by", list(ClosedBy))
+def test_every_connection_is_opened_answered_and_closed(talk: Talk | None, closed_by: ClosedBy, links: bool) -> None:
     """As many as are due in the time, each in a slot that is used again, and nothing is left."""
     greets = talk is not None and not talk.send
 
@@ -85,13 +85,13 @@ def test_every_connection_is_opened_answered_and_closed(talk: Talk | None, close
             super().connect(slots, *others)
             for slot in slots.tolist():
                 self.incoming.setdefault(slot, []).extend([b"hello"] if greets else [])
-                if closed_by is ChurnClose.SERVER and not (talk and talk.send):
+                if closed_by is ClosedBy.SERVER and not (talk and talk.send):
                     self.incoming[slot].append(b"")
 
         def receive(self, slots: Slots, *others: Any) -> None:
             super().receive(slots, *others)
             for slot in slots.tolist():
-                if closed_by is ChurnClose.SERVER and talk and talk.send and slot in self.incoming:
+                if closed_by is ClosedBy.SERVER and talk and talk.send and slot in self.incoming:
                     self.incoming[slot].append(b"")
 
     loop = Loop(Clock(), capacity=20, echo=True, links=links)
@@ -103,7 +103,7 @@ def test_every_connection_is_opened_answered_and_closed(talk: Talk | None, close
     assert counted(run, "answers", "late") == (100 if talk else 0, 0)
     assert (loop.open, len(loop.closed), loop.shut_down) == (set(), 100, True)
     assert {slot for slot, _ in loop.closed} < set(range(20))
-    assert {reset for _, reset in loop.closed} == {closed_by is ChurnClose.RST}
+    assert {reset for _, reset in loop.closed} == {closed_by is ClosedBy.RST}
 
 
 def test_connections_start_at_their_moments_and_destinations_take_turns() -> None:
@@ -211,7 +211,7 @@ def test_a_connection_that_ends_before_it_is_complete_is_lost(end: bytes | int, 
             super().connect(slots, *others)
             self.incoming |= {slot: [end] for slot in slots.tolist()}
 
-    run = over(a_churn(Loop(Clock()), rate_per_s=10, talk=PING, closed_by=ChurnClose.SERVER))
+    run = over(a_churn(Loop(Clock()), rate_per_s=10, talk=PING, closed_by=ClosedBy.SERVER))
 
     assert counted(run, "opened", "closed", "lost") == (10, 0, 10)
     assert run.counters["lost_by"][number] == 10
@@ -278,7 +278,7 @@ def test_a_complete_connection_that_the_server_resets_is_lost() -> None:
             for slot in slots.tolist():
                 self.incoming.setdefault(slot, []).append(errno.ECONNRESET)
 
-    run = over(a_churn(Loop(Clock(), echo=True), rate_per_s=10, talk=PING, closed_by=ChurnClose.SERVER))
+    run = over(a_churn(Loop(Clock(), echo=True), rate_per_s=10, talk=PING, closed_by=ClosedBy.SERVER))
 
     assert counted(run, "answers", "closed", "lost") == (10, 0, 10)
     assert run.counters["lost_by"][errno.ECONNRESET] == 10
@@ -286,7 +286,7 @@ def test_a_complete_connection_that_the_server_resets_is_lost() -> None:
 
 def test_a_server_that_keeps_a_complete_connection_open_too_long_loses_it() -> None:
     loop = ScriptedLoop(Clock(), echo=True)
-    run = over(a_churn(loop, rate_per_s=10, talk=PING, closed_by=ChurnClose.SERVER, timeout_s=0.5))
+    run = over(a_churn(loop, rate_per_s=10, talk=PING, closed_by=ClosedBy.SERVER, timeout_s=0.5))
 
     assert (counted(run, "answers", "closed", "lost"), run.counters["lost_by"][errno.ETIMEDOUT]) == ((10, 0, 10), 10)
 
@@ -366,14 +366,14 @@ def test_messages_without_an_answer_are_complete_once_they_are_sent() -> None:
     assert b"".join(loop.sent.values()) == (b"hello" + b"news" * 3) * 10
 
 
-@pytest.mark.parametrize("closed_by", [ChurnClose.FIN, ChurnClose.RST])
-def test_a_session_says_goodbye_before_a_fin_and_not_before_a_reset(closed_by: ChurnClose) -> None:
+@pytest.mark.parametrize("closed_by", [ClosedBy.FIN, ClosedBy.RST])
+def test_a_session_says_goodbye_before_a_fin_and_not_before_a_reset(closed_by: ClosedBy) -> None:
     loop = ScriptedLoop(Clock())
     kind: SessionKind = PartingKind()
     run = over(a_churn(loop, rate_per_s=10, kind=kind, closed_by=closed_by))
 
     assert counted(run, "sessions", "closed", "lost") == (10, 10, 0)
-    assert b"".join(loop.sent.values()) == (b"bye" * 10 if closed_by is ChurnClose.FIN else b"")
+    assert b"".join(loop.sent.values()) == (b"bye" * 10 if closed_by is ClosedBy.FIN else b"")
 
 
 def test_a_peer_that_closes_on_the_goodbye_is_as_planned() -> None:
@@ -385,7 +385,7 @@ def test_a_peer_that_closes_on_the_goodbye_is_as_planned() -> None:
             super().send(slots, *others)
             self.incoming |= {slot: [b""] for slot in slots.tolist()}
 
-    run = over(a_churn(Loop(Clock()), rate_per_s=10, kind=PartingKind(), closed_by=ChurnClose.FIN))
+    run = over(a_churn(Loop(Clock()), rate_per_s=10, kind=PartingKind(), closed_by=ClosedBy.FIN))
 
     assert counted(run, "sessions", "closed", "lost") == (10, 10, 0)
 
@@ -393,7 +393,7 @@ def test_a_peer_that_closes_on_the_goodbye_is_as_planned() -> None:
 def test_a_peer_that_does_not_read_the_goodbye_is_not_waited_for_long() -> None:
     loop = ScriptedLoop(Clock())
     loop.stuck = set(range(100))
-    run = over(a_churn(loop, rate_per_s=10, kind=PartingKind(), closed_by=ChurnClose.FIN))
+    run = over(a_churn(loop, rate_per_s=10, kind=PartingKind(), closed_by=ClosedBy.FIN))
 
     assert counted(run, "closed", "lost") == (10, 0)
     assert loop.connects[-1][0] < 1.0

@@ -31,7 +31,7 @@ RUN_S = 10.0
 AT_ONCE = Lifetime(Spreading.FIXED, 0.0, 0.0)
 
 
-class ChurnClose(StrEnum):
+class ClosedBy(StrEnum):
     """Which end closes a connection first, and how."""
 
     RST = "rst"  # this end, by a reset: no TIME_WAIT is left
@@ -70,7 +70,7 @@ class ChurnOptions:
     seed: int | None = None
     requests: int = 1
     script: Script = Script()
-    closed_by: ChurnClose = ChurnClose.RST
+    closed_by: ClosedBy = ClosedBy.RST
     at_once: int | None = None
     timeout_s: float = 10.0
     workers: int | None = None
@@ -149,7 +149,7 @@ class ChurnOptions:
             raise UsageError("--at-once 0", "no connection could be opened then")
         if self.requests > 1 and not self.speaks:
             raise UsageError(f"--requests {self.requests}", "there is no message to send", "Add --send.")
-        if self.closed_by is ChurnClose.SERVER and self.lifetime.mean_s:
+        if self.closed_by is ClosedBy.SERVER and self.lifetime.mean_s:
             raise UsageError("--lifetime with --close server", "the server decides when it closes", "Use one of them.")
         parse_requirements(self.require, ChurnRecord)
 

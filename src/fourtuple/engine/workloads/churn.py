@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.record import dataclass
-from fourtuple.core.runs.churn_orders import ChurnClose
+from fourtuple.core.runs.churn_orders import ClosedBy
 from fourtuple.core.runs.counters import Counters
 from fourtuple.core.runs.records import Event
 from fourtuple.core.runs.slices import Plan, Slice
@@ -62,7 +62,7 @@ class ChurnJob:
     run_s: float
     lifetime: Lifetime
     timeout_s: float
-    closed_by: ChurnClose
+    closed_by: ClosedBy
     requests: int = 1
     log: bool = False
     talk: Talk | None = None
@@ -91,7 +91,7 @@ def churn(
     dialogue = _dialogue(job, share, loop, state, counters, course, clock_ns)
     reads, notes = Reads(READ_ROWS, READ_BYTES), Notes(loop, log=job.log)
     worker = Worker(loop, counters, control, clock_ns, state, reads, notes, dialogue)
-    closer = Closer(worker, reset=job.closed_by is ChurnClose.RST, peer="the peer")
+    closer = Closer(worker, reset=job.closed_by is ClosedBy.RST, peer="the peer")
     linked = np.zeros(len(state), bool)
     first = _first(job)
     opened: list[Callable[[NDArray[np.int32], int], None]] = []

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.runs import histogram
-from fourtuple.core.runs.churn_orders import ChurnClose
+from fourtuple.core.runs.churn_orders import ClosedBy
 from fourtuple.engine.control import TICK_S
 from fourtuple.engine.dialogues.course import Course
 from fourtuple.engine.loops.contract import COMPLETION, Completions, Slots
@@ -36,7 +36,7 @@ class Leaver:
         closer: Closer,
         course: Course,
         lifetimes_ns: Callable[[int], NDArray[np.int64]],
-        by: ChurnClose,
+        by: ClosedBy,
         timeout_s: float,
         since_us: Since,
     ) -> None:
@@ -113,7 +113,7 @@ class Leaver:
             return
         if self._worker.dialogue is not None:
             self._time("last", complete, now_ns)
-        if self._by is ChurnClose.SERVER:
+        if self._by is ClosedBy.SERVER:
             self._close_ns[complete] = COMPLETE_NS
             self._late_ns[complete] = now_ns + self._timeout_ns
             return
@@ -135,7 +135,7 @@ class Leaver:
         due = self._worker.still_open(due)
         if not len(due):
             return
-        if self._by is ChurnClose.FIN and self._worker.dialogue:
+        if self._by is ClosedBy.FIN and self._worker.dialogue:
             self._worker.dialogue.goodbye(due)
             parts = (self._worker.state[due] & Life.SENDING) > 0
             if parts.any():

@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterator
 
 from fourtuple.core.errnos import symptom_of
-from fourtuple.core.runs.churn_orders import LATE_S, ChurnClose, ChurnOrder
+from fourtuple.core.runs.churn_orders import LATE_S, ChurnOrder, ClosedBy
 from fourtuple.core.runs.churn_record import ChurnRecord, ChurnStep
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.histogram import NOT_MEASURED, Latency
@@ -15,9 +15,9 @@ from fourtuple.faces.text.words import counts, latency, lost_by, overflows, seve
 
 NO_ANSWER = "the answer, or the end of the connection, did not come in time (--timeout)"
 CLOSES = {
-    ChurnClose.RST: "this end closes by reset, which keeps no port",
-    ChurnClose.FIN: "this end closes by FIN, and an explicit bind() can use its ports again at once",
-    ChurnClose.SERVER: "the server closes, which keeps no port of this end",
+    ClosedBy.RST: "this end closes by reset, which keeps no port",
+    ClosedBy.FIN: "this end closes by FIN, and an explicit bind() can use its ports again at once",
+    ClosedBy.SERVER: "the server closes, which keeps no port of this end",
 }
 
 
@@ -46,7 +46,7 @@ def churn_lines(record: ChurnRecord) -> Iterator[str]:
     if record.most_time_wait is not None:
         ports = f"; ports allow {format_rate(record.ports_per_s)}" if record.ports_per_s is not None else ""
         yield f"  TIME_WAIT {format_count(record.most_time_wait)} sockets at most in this network namespace{ports}"
-    closed_by = {ChurnClose.RST: "reset", ChurnClose.FIN: "FIN"}.get(ChurnClose(record.closed_by), "the server")
+    closed_by = {ClosedBy.RST: "reset", ClosedBy.FIN: "FIN"}.get(ClosedBy(record.closed_by), "the server")
     how = f"{record.arrivals_by} · seed {record.seed} · lifetime {record.lifetime} · closed by {closed_by}"
     yield f"  {how}"
     workers = "1 process" if record.workers == 1 else f"{record.workers} processes"
