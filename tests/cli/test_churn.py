@@ -1,6 +1,7 @@
 """`churn` as a program, on real sockets in a private namespace: every connection is accounted for at both ends."""
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -133,7 +134,7 @@ def test_a_server_that_does_not_answer_loses_them_by_the_time_limit(ground: Grou
 
 
 def test_ports_in_time_wait_run_out_and_the_plan_says_so(ground: Ground) -> None:
-    """100 ports, each kept for 60 s: 100 of 150 are opened. Closed by reset, all are."""
+    """100 ports, each kept for 60 s: 100 of 150 are opened. By reset all are, and with 10 ports of our own choice."""
     ground.set_port_range(40_000, 40_099)
     ground.python("open('/proc/sys/net/ipv4/tcp_tw_reuse', 'w').write('0')")
     asked = ("150/s", SERVER, "--for", "1s", *PING)
@@ -143,8 +144,11 @@ def test_ports_in_time_wait_run_out_and_the_plan_says_so(ground: Ground) -> None
         record, code = churn(ground, *asked, "--close", "fin", "--anyway")
         even = ("--arrivals", "even", "--no-store", "--anyway")
         full = ground.fourtuple("churn", "20/s", SERVER, "--for", "1s", *PING, *even).stdout
+        own = ("50/s", SERVER, "--for", "1s", *PING, "--close", "fin", "--from", "127.0.0.2:41000-41009")
+        explicit, _ = churn(ground, *own)
 
     assert (by_reset["completed"], by_reset["failed"], by_reset["ports_per_s"]) == (150, {}, None)
+    assert (explicit["completed"], explicit["failed"], explicit["ports_per_s"]) == (50, {}, None)
     assert refused.returncode == 1
     assert "151 ports" in joined(refused.stderr)
     assert "enough for 2/s" in joined(refused.stderr)
@@ -194,6 +198,23 @@ def test_ctrl_c_ends_it_with_its_record(ground: Ground) -> None:
     assert record["arrivals"] == record["started"] + record["not_started"]
 
 
+def test_a_killed_worker_is_noticed_and_nothing_is_forgotten(ground: Ground) -> None:
+    """Its open connections are lost; those that it was opening are neither completed nor failed."""
+    with ground.serving(SERVER, "--echo"):
+        asked = ("200/s", SERVER, "--for", "1s", *PING, "--lifetime", "1h", "--at-once", "1000", "--workers", "2")
+        with ground.started("churn", *asked, "--log", "--json", wait_for=EVENT) as program:
+            worker = int(Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()[0])
+            os.kill(worker, signal.SIGKILL)
+            program.send_signal(signal.SIGINT)
+            record = json.loads(program.communicate(timeout=PATIENCE_S)[0])
+
+    assert (record["workers_killed"], program.returncode) == (1, 1)
+    assert "workers_killed" in record["outcome"]["because"]
+    ended = record["completed"] + sum(record["failed"].values()) + record["lost"] + record["open_at_end"]
+    assert record["started"] == ended > 0
+    assert record["lost"] == record["lost_by"].get("ECANCELED", 0)
+
+
 def test_max_finds_the_highest_rate_that_is_kept(ground: Ground) -> None:
     """Four at a time, 50 ms each: 80 per second are possible, and no machine makes more of it."""
     with ground.serving(SERVER, "--echo"):
@@ -224,7 +245,8 @@ def test_a_stored_churn_is_listed_shown_compared_exported_and_reported(ground: G
             record, _ = churn(ground, "50/s", SERVER, "--for", "1s", *PING, "--store", file)
     shown = json.loads(ground.fourtuple("runs", "show", "1", "--json", "--store", file).stdout)
     commands = (
-        ("runs",), ("runs", "--kind", "churn"), ("runs", "show", "1"), ("compare", "1", "2"),
+        ("runs",), ("runs", "--kind", "churn"), ("runs", "show", "1"),
+        ("runs", "show", "1", "--follow"), ("compare", "1", "2"),
         ("report", "1", "--output", str(tmp_path / "run.html")), ("runs", "export", "1", "--csv"),
     )  # fmt: skip
     for command in commands:

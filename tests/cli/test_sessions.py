@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from fourtuple.core.errors import CannotError, UsageError
+from fourtuple.core.runs.churn_orders import ClosedBy
+from fourtuple.core.runs.orders import LoopName
 from fourtuple.core.runs.records import HoldRecord
 from fourtuple.engine.protocols.certificate import make_certificate
 from fourtuple.kernel.uring import features
 from fourtuple.verbs.background import serving
+from fourtuple.verbs.churn import churn
 from fourtuple.verbs.hold import hold
 from tests.conftest import need
 from tests.ports import free_port
@@ -91,7 +94,7 @@ def test_a_server_that_speaks_otherwise_is_said_to(
     with serving(end, *(server or ("--greet", r"220 ready\r\n"))):
         record = held(23, f"{scheme}://{end}/" if scheme in ("ws", "http", "https") else f"{scheme}://{end}", loop=loop)
 
-    assert (record.held, record.lost, record.lost_by) == (0, 23, {"EPROTO": 23})
+    assert (record.open_at_end, record.lost, record.lost_by) == (0, 23, {"EPROTO": 23})  # HTTP is ready at once
     assert list(record.reasons.values()) == [23]
     assert next(iter(record.reasons)).startswith(reason)
     assert reason in record.outcome.says
@@ -116,6 +119,25 @@ def test_lost_sessions_are_opened_again(loop: str) -> None:
     assert record.reconnected >= 40
     assert record.sessions >= 60
     assert record.reasons == {"websocket: closed without a close frame": record.lost}
+
+
+@pytest.mark.parametrize("scheme", ["https", "ws", "mqtt"])
+@pytest.mark.parametrize("closed_by", [ClosedBy.RST, ClosedBy.FIN])
+def test_sessions_are_churned(scheme: str, closed_by: ClosedBy, loop: str) -> None:
+    """100 sessions in a second, two requests each, then the end: the server has accepted as many as were started."""
+    end = f"127.0.0.1:{free_port()}"
+    session = {"https": {"insecure": True}, "mqtt": {"qos": 1}}.get(scheme, {})
+    message = {} if scheme == "https" else {"send": b"hello {connection}"}
+    with serving(end, *SCHEMES[scheme], "--loop", loop) as server:
+        record = churn(
+            100, [f"{scheme}://{end}"], run_s=1.0, requests=2, even=True, closed_by=closed_by, loop=LoopName(loop),
+            require=("completed=100", "unexpected=0"), session=session, **message,
+        ).finish()  # fmt: skip
+
+    assert record.outcome.reached, record.outcome.says
+    assert (record.started, record.completed, record.answers) == (100, 100, 200)
+    assert server.record["accepted"] == server.record["sessions"] == 100
+    assert record.reasons == {}
 
 
 def test_a_first_message_and_its_answer_make_a_session(loop: str) -> None:

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fourtuple.core.runs.churn_orders import ClosedBy
 from fourtuple.core.talk.stages import parse_stages
 from fourtuple.engine import states
 from fourtuple.engine.dialogues.fixed import Talk
 from fourtuple.engine.states import STAGE_BITS, STAGES, TRANSITIONS, Life, Pending
-from fourtuple.engine.workloads import hold, serve
+from fourtuple.engine.workloads import churn, hold, serve
 from fourtuple.engine.workloads.serve import ServeJob
 from tests.engine.scripted import Clock, Run, ScriptedLoop
+from tests.engine.workloads.test_churn import a_churn, over
 from tests.engine.workloads.test_hold import a_run, opened
 
 
@@ -40,6 +42,7 @@ def changes(monkeypatch: pytest.MonkeyPatch) -> set[tuple[int, int]]:
 
     monkeypatch.setattr(hold, "empty_slots", observed)
     monkeypatch.setattr(serve, "empty_slots", observed)
+    monkeypatch.setattr(churn, "empty_slots", observed)
     monkeypatch.setattr(Observed, "changes", set())
     return Observed.changes
 
@@ -77,6 +80,18 @@ def _follow_stages() -> None:
     loop.answer = lambda n, t: errno.ECONNREFUSED if n == 25 else 0
     run.until(lambda: run.counters["stage"] == 4)
     run.finish()
+
+
+@pytest.mark.parametrize("links", [False, True])
+def test_a_churn_makes_changes_of_the_table_alone(changes: set[tuple[int, int]], links: bool) -> None:
+    """Its slots are used again and again: by connections that are closed, refused and lost."""
+    loop = ScriptedLoop(Clock(), answer=lambda n, t: errno.ECONNREFUSED if n % 5 == 4 else 0, echo=True, links=links)
+    run = a_churn(loop, slots=5, talk=Talk(b"ping", 0.0, b"ping"), closed_by=ClosedBy.SERVER, timeout_s=0.05)
+    over(run)
+    run.finish()
+
+    assert changes <= set(TRANSITIONS)
+    assert {(Life.OPENING, Life.EMPTY), (Life.OPEN, Life.GONE), (Life.GONE, Life.EMPTY)} <= changes
 
 
 def test_bits_do_not_overlap_and_stages_are_told_apart() -> None:

@@ -29,7 +29,7 @@ from fourtuple.faces.printer import hand_over, tell
 def runs(
     ctx: click.Context, kind: str | None, outcome: str | None, most: int | None, file: str | None, as_json: bool
 ) -> None:
-    """List the runs that hold, serve and prove stored, newest first; show, follow, export or remove them.
+    """List the runs that hold, churn, serve and prove stored, newest first; show, follow, export or remove them.
 
     \b
     fourtuple runs --kind hold
@@ -86,8 +86,9 @@ def show(above: str | None, run: int | None, follow: bool, file: str | None, as_
 
 def _follow(stored: Any, run: int, kind: str, *, as_json: bool) -> None:
     from fourtuple.faces.terminal import live
-    from fourtuple.faces.text import hold, serve
+    from fourtuple.faces.text import churn, hold, serve
 
+    progress = {"hold": hold.hold_progress, "churn": churn.churn_progress}.get(kind, serve.serve_progress)
     if kind == "prove":
         for result in stored.follow_proof(run):
             from fourtuple.faces.text import prove as face
@@ -98,7 +99,7 @@ def _follow(stored: Any, run: int, kind: str, *, as_json: bool) -> None:
     try:
         live.show(
             stored.follow(run),
-            hold.hold_progress if kind == "hold" else serve.serve_progress,
+            progress,
             quiet=as_json,
             events_to=sys.stderr,
             announce=False,

@@ -188,7 +188,7 @@ def _address(file: Path, *, new: bool) -> str:
                 )
             _create(file)
         if not new and (not file.exists() or not file.stat().st_size):
-            raise UsageError("no stored runs", f"there is no file {file}", "Run hold, serve or prove first.")
+            raise UsageError("no stored runs", f"there is no file {file}", "Run hold, churn, serve or prove first.")
         is_still = not journal_of(file).exists()
     except OSError as error:
         raise _cannot(file, error.strerror or str(error), new=new) from None

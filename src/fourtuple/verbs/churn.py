@@ -169,10 +169,16 @@ def order_of(
     )
 
 
-def port_rate(seen: Look) -> PortRate:
-    """The rate that the ports allow if this end closes by FIN."""
+def port_rate(seen: Look) -> PortRate | None:
+    """The rate that the ports allow if this end closes by FIN; None: any.
+
+    connect() of a socket with a port of its own takes a 4-tuple in TIME_WAIT at once, if the kernel sends timestamps
+    (tcp_twsk_unique() with twp = NULL, net/ipv4/tcp_ipv4.c, v6.18).
+    """
     assert seen.ports is not None  # noqa: S101  (for the type checker)
     assert seen.world.ports is not None  # noqa: S101
+    if seen.strategy is Strategy.EXPLICIT and seen.world.ports.timestamps:
+        return None
     loopback = seen.space.address(seen.space.sources[0]).is_loopback
     found = fit.churn(0.0, seen.ports, seen.world.ports, 0, loopback=loopback)
     return PortRate(found.kept_s, found.ceiling_per_s, seen.ports.room.least)

@@ -12,7 +12,7 @@ from fourtuple.kernel.proc.machine import found
 def start_of(kind: str, world: World, *, soft_before: int | None = None) -> Start:
     """The start of a run, without a plan.
 
-    kind:        hold, serve or prove
+    kind:        hold, churn, serve or prove
     world:       the host before anything was opened
     soft_before: the soft limit of open files before the run raised it; None: the run did not raise it
     """

@@ -13,7 +13,7 @@ from fourtuple.core.space.endpoints import Endpoint, FourTuple
 from fourtuple.core.talk.template import parse_template
 from fourtuple.engine.dialogues.sessions import Sessions, _outgoing
 from fourtuple.engine.loops.contract import Op, Slots
-from fourtuple.engine.protocols.contract import Failure, FailureKind, Turn
+from fourtuple.engine.protocols.contract import Answers, Failure, FailureKind, Turn
 from fourtuple.engine.states import Life
 from tests.engine.scripted import Clock, Run, ScriptedLoop
 from tests.engine.workloads.test_hold import a_run, opened
@@ -94,7 +94,7 @@ class ManyLines:
 
 class LinesKind:
     many: ManyLines | None
-    is_answered = says_source = True
+    answers, says_source = Answers.EACH, True
 
     def __init__(self, keepalive_s: float = float("inf"), *, many: bool = False) -> None:
         self.keepalive_s, self.many = keepalive_s, ManyLines() if many else None

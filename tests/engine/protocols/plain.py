@@ -1,6 +1,6 @@
 """The simplest session: each line that is received is an answer. For tests of what carries a session inside it."""
 
-from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Session, Turn
+from fourtuple.engine.protocols.contract import NOTHING, Answers, Failure, FailureKind, Session, Turn
 
 WRONG, END = b"wrong\n", b"end\n"
 
@@ -39,7 +39,7 @@ class Lines:
     """Its sessions; the first words of each say which connection it is."""
 
     keepalive_s = 7.0
-    is_answered = says_source = True
+    answers, says_source = Answers.EACH, True
     many = None
 
     def make(self, connection: int, source: str) -> LineSession:

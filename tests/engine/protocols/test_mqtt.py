@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.talk.session import MqttOptions
-from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Session, Turn
+from fourtuple.engine.protocols.contract import NOTHING, Answers, Failure, FailureKind, Session, Turn
 from fourtuple.engine.protocols.mqtt import MqttClient, MqttNames
 from fourtuple.engine.protocols.mqtt_packets import (
     NO_LOCAL,
@@ -112,17 +112,17 @@ def test_what_answers_a_message() -> None:
     """
     arrives, acknowledged = Publish("a", b"x").data(V5), PubAck(1).data(V5)
 
-    def answered(kind: MqttClient) -> tuple[bool, int]:
+    def answered(kind: MqttClient) -> tuple[Answers, int]:
         session = kind.resume(0)
         session.say(b"x")
-        return kind.is_answered, heard(session, [*([acknowledged] if kind.options.qos else []), arrives]).answers
+        return kind.answers, heard(session, [*([acknowledged] if kind.options.qos else []), arrives]).answers
 
-    assert answered(client()) == (False, 0)
-    assert answered(client(filters=("#",))) == (False, 1)
-    assert answered(client(qos=1)) == (True, 1)
-    assert answered(client(qos=1, filters=("#",))) == (True, 1)
-    assert answered(client(qos=1, filters=("#",), expected=lambda payload: payload == b"x")) == (True, 1)
-    assert answered(client(qos=1, filters=("#",), expected=lambda payload: payload == b"y")) == (True, 0)
+    assert answered(client()) == (Answers.NONE, 0)
+    assert answered(client(filters=("#",))) == (Answers.ANY, 1)
+    assert answered(client(qos=1)) == (Answers.EACH, 1)
+    assert answered(client(qos=1, filters=("#",))) == (Answers.EACH, 1)
+    assert answered(client(qos=1, filters=("#",), expected=lambda payload: payload == b"x")) == (Answers.EACH, 1)
+    assert answered(client(qos=1, filters=("#",), expected=lambda payload: payload == b"y")) == (Answers.EACH, 0)
 
 
 def test_other_messages_than_the_expected_ones_are_counted_apart() -> None:

@@ -19,9 +19,10 @@ from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.tuples import Block, TupleSpace
 from fourtuple.core.talk.arrivals import Arrivals
 from fourtuple.core.talk.lifetime import Lifetime, Spreading, parse_lifetime
+from fourtuple.core.talk.template import parse_template
 from fourtuple.engine.dialogues.fixed import Talk
 from fourtuple.engine.loops.contract import First, How, Slots
-from fourtuple.engine.protocols.contract import Session, SessionKind, Turn
+from fourtuple.engine.protocols.contract import Answers, Session, SessionKind, Turn
 from fourtuple.engine.workloads.churn import ChurnJob, churn
 from tests.engine.scripted import Clock, Run, ScriptedLoop
 
@@ -268,6 +269,21 @@ def test_a_peer_that_closes_within_the_lifetime_loses_the_connection() -> None:
     assert (counted(run, "closed", "lost"), run.counters["lost_by"][0]) == ((0, 10), 10)
 
 
+def test_a_complete_connection_that_the_server_resets_is_lost() -> None:
+    """Only its FIN is the planned end."""
+
+    class Loop(ScriptedLoop):
+        def receive(self, slots: Slots, *others: Any) -> None:
+            super().receive(slots, *others)
+            for slot in slots.tolist():
+                self.incoming.setdefault(slot, []).append(errno.ECONNRESET)
+
+    run = over(a_churn(Loop(Clock(), echo=True), rate_per_s=10, talk=PING, closed_by=ClosedBy.SERVER))
+
+    assert counted(run, "answers", "closed", "lost") == (10, 0, 10)
+    assert run.counters["lost_by"][errno.ECONNRESET] == 10
+
+
 def test_a_server_that_keeps_a_complete_connection_open_too_long_loses_it() -> None:
     loop = ScriptedLoop(Clock(), echo=True)
     run = over(a_churn(loop, rate_per_s=10, talk=PING, closed_by=ClosedBy.SERVER, timeout_s=0.5))
@@ -313,7 +329,7 @@ class Parting:
 class PartingKind:
     keepalive_s = float("inf")
     many = None
-    is_answered = True
+    answers = Answers.EACH
     says_source = False
 
     def make(self, connection: int, source: str) -> Session:
@@ -326,6 +342,30 @@ class PartingKind:
         return Turn()
 
 
+class Telling(Parting):
+    """A session that says something first, and whose messages have no answer."""
+
+    def begin(self) -> Turn:
+        return Turn(send=b"hello", ready=True)
+
+
+class TellingKind(PartingKind):
+    is_answered = False
+
+    def make(self, connection: int, source: str) -> Session:
+        return Telling()
+
+
+def test_messages_without_an_answer_are_complete_once_they_are_sent() -> None:
+    """What the session says of its own accord is none of them."""
+    loop = ScriptedLoop(Clock())
+    message = parse_template(b"news")
+    run = over(a_churn(loop, rate_per_s=10, kind=TellingKind(), message=message, requests=3))
+
+    assert counted(run, "requests", "closed", "lost") == (30, 10, 0)
+    assert b"".join(loop.sent.values()) == (b"hello" + b"news" * 3) * 10
+
+
 @pytest.mark.parametrize("closed_by", [ClosedBy.FIN, ClosedBy.RST])
 def test_a_session_says_goodbye_before_a_fin_and_not_before_a_reset(closed_by: ClosedBy) -> None:
     loop = ScriptedLoop(Clock())
@@ -334,6 +374,20 @@ def test_a_session_says_goodbye_before_a_fin_and_not_before_a_reset(closed_by: C
 
     assert counted(run, "sessions", "closed", "lost") == (10, 10, 0)
     assert b"".join(loop.sent.values()) == (b"bye" * 10 if closed_by is ClosedBy.FIN else b"")
+
+
+def test_a_peer_that_closes_on_the_goodbye_is_as_planned() -> None:
+    """Even if its end comes before it is known that all was sent."""
+
+    class Loop(ScriptedLoop):
+        def send(self, slots: Slots, *others: Any) -> None:
+            self.stuck = set(slots.tolist())
+            super().send(slots, *others)
+            self.incoming |= {slot: [b""] for slot in slots.tolist()}
+
+    run = over(a_churn(Loop(Clock()), rate_per_s=10, kind=PartingKind(), closed_by=ClosedBy.FIN))
+
+    assert counted(run, "sessions", "closed", "lost") == (10, 10, 0)
 
 
 def test_a_peer_that_does_not_read_the_goodbye_is_not_waited_for_long() -> None:

@@ -57,6 +57,17 @@ def test_a_batch_is_closed_before_the_next_one_is_begun() -> None:
     assert not closer.is_closing
 
 
+def test_lost_ones_do_not_wait_for_others_that_are_being_closed() -> None:
+    """Where connections are closed all the time, there may always be some whose close is not completed."""
+    worker, loop = a_worker(3)
+    closer = Closer(worker, reset=True, peer="the peer")
+    closer.close(np.array([0], np.int32))
+    closer.lost(ends(1, by=errno.ECONNRESET))
+    closer.start()
+
+    assert loop.closed == [(0, True), (1, False)]
+
+
 def test_a_lost_one_waits_for_its_turn_once_it_is_closed_and_not_before() -> None:
     worker, loop = a_worker(2)
     retries = Retries(2, ways=1)

@@ -92,7 +92,7 @@ def _addresses(resolved: Resolved) -> str:
 class Start:
     """The start of a run.
 
-    kind:  hold, serve or prove
+    kind:  hold, churn, serve or prove
     at_ns: CLOCK_MONOTONIC, the clock of the samples
     """
 

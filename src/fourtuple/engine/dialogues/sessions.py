@@ -19,7 +19,16 @@ from fourtuple.engine.dialogues.schedule import Schedule
 from fourtuple.engine.dialogues.waiting import Waiting
 from fourtuple.engine.dialogues.wording import Words
 from fourtuple.engine.loops.contract import COMPLETION, NO_COMPLETIONS, Completions, Slots
-from fourtuple.engine.protocols.contract import Failure, FailureKind, Many, ManyReplies, Session, SessionKind, Turn
+from fourtuple.engine.protocols.contract import (
+    Answers,
+    Failure,
+    FailureKind,
+    Many,
+    ManyReplies,
+    Session,
+    SessionKind,
+    Turn,
+)
 from fourtuple.engine.states import Life
 
 TABLE_BYTES = 4 << 20  # of a table of messages; larger ones gain nothing, and rows of different sizes waste much
@@ -65,7 +74,8 @@ class Sessions:
         self._kind, self._words, self._connection, self._source = kind, words, connection, source
         self._state, self._counters, self._timeout_us = state, counters, int(timeout_s * 1e6)
         self._course = course
-        busy = Life.SENDING | Life.ASKED if kind.is_answered else Life.SENDING
+        self._waits = kind.answers is Answers.EACH or (course is not None and kind.answers is Answers.ANY)
+        busy = Life.SENDING | Life.ASKED if self._waits else Life.SENDING
         self._schedule = Schedule(state, counters, every_s, busy, begin_ns, course)
         has_moments = bool(words) and self._schedule.has_moments
         self._waiting = Waiting(state, counters, has_moments=has_moments, begin_ns=begin_ns)
@@ -131,7 +141,7 @@ class Sessions:
         for slot in slots.tolist() if self._held else ():
             self._queue(slot, self._held.pop(slot, b""))
         if self._words:
-            if self._course and not self._kind.is_answered:  # a message that is sent is all there is to it
+            if self._course and not self._waits:  # a message that is sent is all there is to it
                 self._schedule.answered(slots[(self._state[slots] & Life.GREETING) == 0])
             self._schedule.go_on(slots)
 
@@ -165,7 +175,7 @@ class Sessions:
             for waits in (self._to_say, self._held, self._failed):
                 waits.pop(slot, None)
         self._rows = [_without(slots, rows) for rows in self._rows]
-        self._waiting.end(slots, now_ns, counts=self._kind.is_answered)
+        self._waiting.end(slots, now_ns, counts=self._waits)
         if self._words:
             self._schedule.end(slots)
 

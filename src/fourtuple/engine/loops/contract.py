@@ -1,4 +1,4 @@
-"""What a loop is and promises: the contract between workloads (hold, serve) and the loops that make connections.
+"""What a loop is and promises: the contract between workloads (hold, churn, serve) and the loops that make connections.
 
 A loop has `capacity` slots, and a slot holds at most one connection. Operations are started on arrays of slots and
 return, in any order, as an array of completions: slot, operation, result ≥ 0 or −errno. Results come in no other way.

@@ -34,6 +34,14 @@ class FailureKind(StrEnum):
     SESSION = "session"  # of any protocol: it was not established in time
 
 
+class Answers(StrEnum):
+    """Which answers there are to the messages of a kind of session."""
+
+    NONE = "none"
+    ANY = "any"  # whatever arrives is one; the next message does not wait for it, and one that is missing is no failure
+    EACH = "each"  # each message has one: the next message waits for it, and one that is missing is counted
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why a session ended, in words that are the same for every connection with the same cause.
@@ -144,8 +152,8 @@ class SessionKind(Protocol):
         ...
 
     @property
-    def is_answered(self) -> bool:
-        """Whether each message has an answer: the next one waits for it, and one that is missing is counted."""
+    def answers(self) -> Answers:
+        """Which answers there are to messages."""
         ...
 
     @property

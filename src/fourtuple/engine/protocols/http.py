@@ -15,7 +15,7 @@ import h11
 from fourtuple.core.errors import UsageError
 from fourtuple.core.talk.session import HttpOptions
 from fourtuple.core.visible import visible
-from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Session, Turn
+from fourtuple.engine.protocols.contract import NOTHING, Answers, Failure, FailureKind, Session, Turn
 from fourtuple.engine.protocols.foreign import WORD_BYTES, foreign
 from fourtuple.engine.protocols.turns import joined
 
@@ -134,7 +134,7 @@ class HttpClient:
     """Requests on connections to one server."""
 
     keepalive_s = math.inf
-    is_answered, says_source = True, False
+    answers, says_source = Answers.EACH, False
 
     def __init__(self, options: HttpOptions, host: str, path: str = "") -> None:
         """Raises UsageError for what HTTP does not allow.

@@ -8,7 +8,7 @@ import h11
 import numpy as np
 from numpy.typing import NDArray
 
-from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Replied, Session, Turn
+from fourtuple.engine.protocols.contract import NOTHING, Answers, Failure, FailureKind, Replied, Session, Turn
 from fourtuple.engine.protocols.http import malformed
 from fourtuple.engine.protocols.http_forms import Form
 from fourtuple.engine.protocols.turns import joined
@@ -132,7 +132,7 @@ class HttpServer:
     """
 
     keepalive_s = math.inf
-    is_answered = says_source = False
+    answers, says_source = Answers.NONE, False
     many = None
 
     def __init__(self, body: bytes = BODY) -> None:

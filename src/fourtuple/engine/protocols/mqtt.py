@@ -14,7 +14,7 @@ from fourtuple.core.errors import UsageError
 from fourtuple.core.record import dataclass
 from fourtuple.core.talk.session import MqttOptions
 from fourtuple.core.visible import visible
-from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Session, Turn
+from fourtuple.engine.protocols.contract import NOTHING, Answers, Failure, FailureKind, Session, Turn
 from fourtuple.engine.protocols.foreign import foreign
 from fourtuple.engine.protocols.mqtt_packets import (
     MOST_TEXT_BYTES,
@@ -233,9 +233,11 @@ class MqttClient:
         return self.names.says_source
 
     @property
-    def is_answered(self) -> bool:
-        """As the contract has it: by PUBACK, or by a message that is expected to say something."""
-        return self.expected is not None or self.options.qos > 0
+    def answers(self) -> Answers:
+        """As the contract has it: PUBACK, or messages that arrive."""
+        if self.expected is not None or self.options.qos > 0:
+            return Answers.EACH
+        return Answers.ANY if self.arrivals_answer else Answers.NONE
 
     def make(self, connection: int, source: str) -> MqttSession:
         return MqttSession(self, connection, source)

@@ -5,7 +5,7 @@ A session keeps the version and the filters of its client, therefore it is never
 
 import math
 
-from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Session, Turn
+from fourtuple.engine.protocols.contract import NOTHING, Answers, Failure, FailureKind, Session, Turn
 from fourtuple.engine.protocols.foreign import foreign
 from fourtuple.engine.protocols.mqtt_packets import (
     MOST_TEXT_BYTES,
@@ -78,12 +78,12 @@ class MqttServerSession:
         if not self._packets.version and not self._packets.partial and data[0] != _CONNECT:
             return self._failed(foreign("MQTT", data))
         self._packets.receive(data)
-        send, answers = bytearray(), 0
+        send, answers, ready = bytearray(), 0, False
         failed: Failure | None = None
         while failed is None and (turn := self._next()) is not None:
             send += turn.send
-            answers, failed = answers + turn.answers, turn.failed
-        return Turn(bytes(send), answers=answers, failed=failed)
+            answers, failed, ready = answers + turn.answers, turn.failed, ready or turn.ready
+        return Turn(bytes(send), ready=ready, answers=answers, failed=failed)
 
     def goodbye(self) -> bytes:
         """DISCONNECT, which only a server of MQTT 5 may send."""
@@ -136,7 +136,7 @@ class MqttServerSession:
         self._packets.version = packet.version
         named: Properties = {Property.ASSIGNED_CLIENT_ID: f"client-{self._connection}"}
         properties = _LIMITS if packet.client_id else {**_LIMITS, **named}
-        return Turn(ConnAck(NORMAL, properties=properties).data(packet.version))
+        return Turn(ConnAck(NORMAL, properties=properties).data(packet.version), ready=True)
 
     def _message(self, packet: Publish) -> Turn:
         version = self._packets.version
@@ -167,7 +167,7 @@ class MqttServer:
     """The sessions of a server."""
 
     keepalive_s = math.inf
-    is_answered = says_source = False
+    answers, says_source = Answers.NONE, False
     many = replies = None
 
     def make(self, connection: int, source: str) -> MqttServerSession:

@@ -99,7 +99,7 @@ class ProxyClient:
 
     def __init__(self, negotiate: Callable[[], Negotiation], inside: SessionKind) -> None:
         self.negotiate, self.inside = negotiate, inside
-        self.is_answered, self.says_source = inside.is_answered, inside.says_source
+        self.answers, self.says_source = inside.answers, inside.says_source
 
     @property
     def keepalive_s(self) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fourtuple.core.talk.expectation import Expectation, Judge, Judged, shown
 from fourtuple.core.talk.script import Exchange, Script
-from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Turn
+from fourtuple.engine.protocols.contract import NOTHING, Answers, Failure, FailureKind, Turn
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -47,7 +47,7 @@ class TextKind:
         self.script, self._random, self._now_ns = script, random, now_ns
         self.expect = script.message.expect if script.message else ()
         self.framed = script.framed
-        self.is_answered = bool(self.expect)
+        self.answers = Answers.EACH if self.expect else Answers.ANY
         self.says_source = any(exchange.say.says_source for exchange in script.opening if exchange.say)
 
     def make(self, connection: int, source: str) -> "TextSession":
@@ -214,7 +214,7 @@ class EchoKind:
 
     keepalive_s = inf
     many = replies = None
-    is_answered = says_source = False
+    answers, says_source = Answers.NONE, False
 
     def __init__(self, greet: bytes = b"", *, echo: bool = True) -> None:
         self._greet, self._echo = greet, echo

@@ -173,7 +173,7 @@ class TlsEnd:
 
     def __init__(self, inside: SessionKind, context: ssl.SSLContext) -> None:
         self.inside, self.context = inside, context
-        self.is_answered, self.says_source = inside.is_answered, inside.says_source
+        self.answers, self.says_source = inside.answers, inside.says_source
 
     @property
     def keepalive_s(self) -> float:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from wsproto.frame_protocol import CloseReason, FrameDecoder, MessageDecoder, Opcode, ParseFailed
 
 from fourtuple.core.talk.session import WebSocketOptions
-from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Replied, Session, Turn
+from fourtuple.engine.protocols.contract import NOTHING, Answers, Failure, FailureKind, Replied, Session, Turn
 from fourtuple.engine.protocols.peer_words import own_words
 from fourtuple.engine.protocols.websocket_frames import echoes, frame, frames, is_whole_message, payload_of
 from fourtuple.engine.protocols.websocket_upgrade import UpgradeAnswer, Upgraded, UpgradeOffer, UpgradeRequest
@@ -210,7 +210,7 @@ class WebSocketClient:
         self._request = UpgradeRequest(host, path, options)
         self._opcode, self._expected = Opcode.BINARY if options.binary else Opcode.TEXT, expected
         self.many = ManyWebSockets(self, self._request, self._opcode, expected)
-        self.is_answered = expected is not None
+        self.answers = Answers.ANY if expected is None else Answers.EACH
 
     def make(self, connection: int, source: str) -> WebSocketSession:
         return self._session(self._request.reader(connection), self._request.data(connection))
@@ -294,7 +294,7 @@ class WebSocketServer:
 
     keepalive_s = math.inf
     many = None
-    is_answered = says_source = False
+    answers, says_source = Answers.NONE, False
 
     def __init__(self) -> None:
         self.replies = WebSocketReplies()

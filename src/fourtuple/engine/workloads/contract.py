@@ -1,8 +1,8 @@
 """What a workload is and how it runs: a table of functions over one loop, and the state those functions share.
 
-A workload (hold, serve) consists of parts that know at most a function or two of each other: one opens or accepts, one
-sends, one reads, one closes. Its table defines in which order they start what is due, and which part takes in which
-completions; `run` executes the table.
+A workload (hold, churn, serve) consists of parts that know at most a function or two of each other: one opens or
+accepts, one sends, one reads, one closes. Its table defines in which order they start what is due, and which part takes
+in which completions; `run` executes the table.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -65,12 +65,11 @@ class Leaver:
 
     def ended(self, done: Completions) -> None:
         """The peer ended these connections, or they broke: the end of a complete one is as planned, if it is time."""
-        slots = done["slot"]
         self._take_course()
-        closing = slice(None) if self._by is ClosedBy.SERVER else self._close_ns[slots] <= self._worker.clock_ns()
-        planned = np.zeros(len(slots), bool)
-        planned[closing] = True
-        planned &= (done["result"] == 0) & (self._close_ns[slots] < NEVER_NS)
+        slots = done["slot"]
+        close_ns = self._close_ns[slots]
+        planned = (close_ns <= self._worker.clock_ns()) | (close_ns == COMPLETE_NS) | (close_ns == PARTING_NS)
+        planned &= done["result"] == 0
         leaving = np.unique(slots[planned])
         if len(leaving := self._worker.still_open(leaving)):
             self._closer.close(leaving)

@@ -16,6 +16,7 @@ from fourtuple.faces.text.words import counts, latency, lost_by, overflows, seve
 NO_ANSWER = "the answer, or the end of the connection, did not come in time (--timeout)"
 CLOSES = {
     ClosedBy.RST: "this end closes by reset, which keeps no port",
+    ClosedBy.FIN: "this end closes by FIN, and an explicit bind() can use its ports again at once",
     ClosedBy.SERVER: "the server closes, which keeps no port of this end",
 }
 
@@ -45,8 +46,8 @@ def churn_lines(record: ChurnRecord) -> Iterator[str]:
     if record.most_time_wait is not None:
         ports = f"; ports allow {format_rate(record.ports_per_s)}" if record.ports_per_s is not None else ""
         yield f"  TIME_WAIT {format_count(record.most_time_wait)} sockets at most in this network namespace{ports}"
-    closes = {ClosedBy.RST: "reset", ClosedBy.FIN: "FIN", ClosedBy.SERVER: "the server"}[ClosedBy(record.closed_by)]
-    how = f"{record.arrivals_by} · seed {record.seed} · lifetime {record.lifetime} · closed by {closes}"
+    closed_by = {ClosedBy.RST: "reset", ClosedBy.FIN: "FIN"}.get(ClosedBy(record.closed_by), "the server")
+    how = f"{record.arrivals_by} · seed {record.seed} · lifetime {record.lifetime} · closed by {closed_by}"
     yield f"  {how}"
     workers = "1 process" if record.workers == 1 else f"{record.workers} processes"
     cpu = f"CPU {record.cpu_user_s:.2f} s user, {record.cpu_system_s:.2f} s system"
