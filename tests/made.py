@@ -138,6 +138,7 @@ def order(*, room: int = 1000, workers: int = 1, **other: Any) -> HoldOrder:
 
 def ending(held_until_ns: int, **other: Any) -> HoldEnding:
     made = HoldEnding(
+        began_ns=0,
         stopped_by=None,
         held_until_ns=held_until_ns,
         census_at_end=Witness(1000, 1000, 1000, "sock_diag", 1000, 1000),

@@ -151,6 +151,13 @@ def test_several_workers_share_the_work_exactly(ground: Ground) -> None:
     assert (served["accepted"], served["workers"]) == (997, 3)
 
 
+def test_more_workers_than_connections_are_no_harm(ground: Ground) -> None:
+    with ground.serving("127.0.0.1:7777"):
+        record, code = hold(ground, "2", "127.0.0.1:7777", "--workers", "3", "--for", "0s")
+
+    assert (record["held"], record["workers_killed"], code) == (2, 0, 0)
+
+
 def test_a_small_limit_of_open_files_takes_more_processes(ground: Ground) -> None:
     """ulimit -n 128 at both ends, hard: 997 are still held, by one process with rings, or as many as it takes."""
     small = ["sh", "-c", 'ulimit -n 128; exec "$@"', "sh", *COMMAND]

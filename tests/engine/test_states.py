@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fourtuple.core.runs.churn_orders import ClosedBy
+from fourtuple.core.talk.stages import parse_stages
 from fourtuple.engine import states
 from fourtuple.engine.dialogues.fixed import Talk
 from fourtuple.engine.states import STAGE_BITS, STAGES, TRANSITIONS, Life, Pending
@@ -47,13 +48,15 @@ def changes(monkeypatch: pytest.MonkeyPatch) -> set[tuple[int, int]]:
 
 
 def test_every_change_is_in_the_table_and_every_row_of_it_happens(changes: set[tuple[int, int]]) -> None:
-    """A client that talks, loses, reconnects and is refused, and a server that greets, echoes and is left."""
+    """A client that talks, loses, reconnects and is refused; one that follows stages and replaces connections; and a
+    server that greets, echoes and is left."""
     loop = ScriptedLoop(Clock(), answer=lambda n, t: errno.ECONNRESET if n == 9 else 0, echo=True)
     run = opened(a_run(20, loop, reconnect=True, talk=Talk(b"ping", 1.0, b"ping")))
     loop.answer = lambda n, t: errno.ECONNREFUSED if n == 20 else 0
     loop.incoming = {2: [b""], 3: [b"pi", errno.ECONNRESET]}
     run.until(lambda: run.counters["reconnected"] == 2)
     run.finish()
+    _follow_stages()
     leaving = ScriptedLoop(Clock(), capacity=5)
     leaving.arriving = [0] * 5
     job = ServeJob(b"hello", echo=True, close_after_s=2.0, reset=False, log=False)
@@ -76,6 +79,19 @@ def test_a_churn_makes_changes_of_the_table_alone(changes: set[tuple[int, int]],
 
     assert changes <= set(TRANSITIONS)
     assert {(Life.OPENING, Life.EMPTY), (Life.OPEN, Life.GONE), (Life.GONE, Life.EMPTY)} <= changes
+
+
+def _follow_stages() -> None:
+    loop = ScriptedLoop(Clock(), answer=lambda n, t: errno.EINPROGRESS if n == 9 else 0)
+    stages = parse_stages("20@1s, 20@1s, 10@1s, 10@2s")
+    run = a_run(20, loop, stages=stages, churn_per_s=10.0, timeout_s=0.5)
+    run.control.begin(loop.clock.ns)
+    opened(run)
+    run.control.replace_from(loop.clock.ns)
+    loop.incoming = {2: [b""]}
+    loop.answer = lambda n, t: errno.ECONNREFUSED if n == 25 else 0
+    run.until(lambda: run.counters["stage"] == 4)
+    run.finish()
 
 
 def test_bits_do_not_overlap_and_stages_are_told_apart() -> None:

@@ -5,11 +5,13 @@ from dataclasses import replace
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.histogram import Latency
 from fourtuple.core.runs.judge import judge_hold
-from fourtuple.core.runs.records import AcceptQueue, Event, HoldRecord, Loss, Witness
+from fourtuple.core.runs.records import AcceptQueue, Event, HoldRecord, Loss, StageResult, Witness
 from fourtuple.core.space.endpoints import Endpoint, FourTuple
+from fourtuple.core.talk.stages import parse_stages
 from fourtuple.faces.text import hold, words
+from fourtuple.faces.text.stages import plan_lines
 from fourtuple.verbs.background import READY
-from tests.made import RESOLVED, hold_record, samples
+from tests.made import RESOLVED, hold_record, samples, start
 
 NOTHING = hold_record(
     held=0,
@@ -95,6 +97,30 @@ STOPPED = hold_record(
     stopped_by="memory: 1 GiB stay free on this host, as one tenth of it always does",
 )  # fmt: skip
 
+STAGES = (
+    StageResult(500, 10.0, 500, 9.912, 0, 0, True),
+    StageResult(1000, 60.0, 1000, 69.95, 0, 0, True),
+    StageResult(1000, 300.0, 1000, None, 0, 0, True),
+    StageResult(0, 20.0, 0, 389.91, 0, 0, True),
+)
+AT_END = Witness(0, 0, 0, "sock_diag", 0, 0)
+STAGED = hold_record(stages=STAGES, open_at_end=0, census_at_end=AT_END)
+SHORT_STAGES = hold_record(
+    stages=(
+        STAGES[0],
+        replace(STAGES[1], open_at_end=930, reached_s=None, failed=60, lost=10, reached=False),
+        replace(STAGES[2], open_at_end=None, reached=False),
+        replace(STAGES[3], open_at_end=None, reached_s=None, reached=False),
+    ),
+    held=930, failed={"ETIMEDOUT": 60}, lost=10, lost_by={"FIN": 10}, lost_while_opening=10, interrupted=True,
+    open_at_end=930, census=Witness(930, 930, 930, "sock_diag"), census_at_end=Witness(930, 930, 930, "sock_diag"),
+)  # fmt: skip
+REPLACED = hold_record(churn_per_s=100.0, replaced=498, replaced_per_s=99.6, time_wait_left=1498)
+REPLACED_LESS = hold_record(
+    churn_per_s=100.0, replaced=240, replaced_per_s=48.0, reconnect_failed={"EADDRNOTAVAIL": 130}, open_at_end=980,
+    census_at_end=Witness(980, 980, 980, "sock_diag"),
+)  # fmt: skip
+
 
 def _end(record: HoldRecord) -> str:
     return "\n".join(hold.hold_lines(record))
@@ -106,6 +132,18 @@ def _on_the_way() -> str:
     lines = [hold.hold_progress(run[number]) for number in (4, 25)]
     holding = next(sample for sample in run if sample.phase is Phase.HOLDING)
     return "\n".join([*lines, hold.hold_ready(holding, READY["hold"])])
+
+
+def _on_the_way_along_stages() -> str:
+    """What ports allow, before; the progress lines; and the line that announces that all are open."""
+    began = start()
+    assert began.planned is not None
+    because = "ports allow 1,880/s, as each stays in TIME_WAIT for 60 s"
+    stages = parse_stages("500@10s, 1k@60s, 1k@5m, 0@20s")
+    planned = replace(began.planned, stages=stages, churn_per_s=100.0, churn_most_per_s=1880.0, churn_because=because)
+    along = replace(next(samples()), start=replace(began, planned=planned), stage=1, target=750, open=748, replaced=99)
+    lines = [*plan_lines(planned), hold.hold_progress(along)]
+    return "\n".join([*lines, hold.hold_ready(replace(along, stage_open=(500, 1000), census=AT_END), READY["hold"])])
 
 
 def _events() -> str:
@@ -130,5 +168,10 @@ SCREENS = {
     "not-met": lambda: _end(NOT_MET),
     "name": lambda: _end(hold_record(resolved=(RESOLVED,))),
     "lines": _on_the_way,
+    "stages": lambda: _end(STAGED),
+    "short-stages": lambda: _end(SHORT_STAGES),
+    "stages-lines": _on_the_way_along_stages,
+    "replaced": lambda: _end(REPLACED),
+    "replaced-less": lambda: _end(REPLACED_LESS),
     "events": _events,
 }

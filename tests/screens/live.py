@@ -7,6 +7,7 @@ from rich.console import Console
 
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.records import Sample, Seen, Witness
+from fourtuple.core.talk.stages import parse_stages
 from fourtuple.faces.terminal.screen import Screen
 from fourtuple.faces.text.lines import COLUMNS
 from tests.made import samples, start
@@ -67,6 +68,14 @@ def _many() -> str:
     return _picture([many])
 
 
+def _along_stages() -> str:
+    began = start()
+    assert began.planned is not None
+    planned = replace(began.planned, stages=parse_stages("500@10s, 1k@60s, 1k@5m, 0@20s"), churn_per_s=100.0, run_s=390)
+    run = [replace(sample, start=replace(began, planned=planned), stage=3, target=640) for sample in RUN[:31]]
+    return _picture([*run[:-1], replace(run[-1], open=642, closed=358, replaced=590)])
+
+
 SCREENS = {
     "hold-opening": lambda: _picture(RUN[:10]),
     "hold-holding": lambda: _picture(RUN[:31]),
@@ -74,6 +83,7 @@ SCREENS = {
     "hold-troubled": _troubled,
     "hold-stands-still": _stands_still,
     "hold-many": _many,
+    "hold-stages": _along_stages,
     "churn": _churned,
     "serve": _served,
 }

@@ -27,10 +27,31 @@ from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 
 if TYPE_CHECKING:
     from fourtuple.core.runs.orders import HoldOptions
+    from fourtuple.core.talk.stages import Stages
+
+
+class CountOrDestination(click.ParamType[int | str]):
+    """Parameter type: N, or the first destination where N is left out; these have a colon, and N has none."""
+
+    name = "N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        return value if ":" in str(value) else COUNT.convert(value, param, ctx)  # type: ignore[no-any-return]
+
+
+class StagesType(click.ParamType["Stages"]):
+    """Parameter type: stages, parsed by core/talk/stages.py."""
+
+    name = "N@TIME,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "Stages":
+        from fourtuple.core.talk.stages import parse_stages
+
+        return parse_stages(value) if isinstance(value, str) else value
 
 
 @click.command(cls=Ordered, epilog=UNITS)
-@click.argument("wanted", type=COUNT, required=False, metavar="N")
+@click.argument("wanted", type=CountOrDestination(), required=False, metavar="N")
 @click.argument("destinations", nargs=-1, metavar="HOST:PORT[-PORT]|URL...")
 @click.option(
     "--plan",
@@ -50,8 +71,18 @@ if TYPE_CHECKING:
 @FIRST_ADDRESS
 @click.option("--strategy", type=STRATEGIES, help="How the source port is chosen, see above.  [default: late]")
 @click.option("--rate", "rate_per_s", type=RATE, help="Connections to open per second.  [default: as fast as possible]")
+@click.option("--for", "hold_s", type=DURATION, help="How long to hold the connections.  [default: 10s]")
 @click.option(
-    "--for", "hold_s", type=DURATION, default="10s", show_default=True, help="How long to hold the connections."
+    "--stages",
+    type=StagesType(),
+    help="Ramps of the number of open connections, instead of N, --rate and --for: '10k@10s, 100k@60s, 0@20s'.",
+)
+@click.option(
+    "--churn",
+    "churn_per_s",
+    type=RATE,
+    default=0.0,
+    help="Connections to replace per second while they are held: closed, and opened again, the oldest first.",
 )
 @click.option(
     "--timeout", "timeout_s", type=DURATION, default="30s", show_default=True, help="Time limit for each connect()."
@@ -106,7 +137,7 @@ if TYPE_CHECKING:
     "--json", "as_json", is_flag=True, help="Print the record as one line of JSON on standard output and nothing else."
 )
 def hold(
-    wanted: int | None,
+    wanted: int | str | None,
     destinations: tuple[str, ...],
     plan_file: str | None,
     sources: tuple[str, ...],
@@ -123,6 +154,9 @@ def hold(
 ) -> None:
     """Open N connections, hold them, close them, and report the result.
 
+    Stages change the number of open connections: evenly to each number, within its time. N is the largest of them then.
+    The newest connections are closed first.
+
     Exit code: 0 if all N were open at the same time and until the end, accepted, and answered as expected; 1 if not.
 
     \b
@@ -132,15 +166,19 @@ def hold(
     noport    as late, but with IP_BIND_ADDRESS_NO_PORT alone
     explicit  by you (--from ADDRESS:PORT); other programs cannot use these ports
     """
+    from fourtuple.faces.printer import tell
     from fourtuple.faces.terminal import live
     from fourtuple.faces.text import hold
+    from fourtuple.faces.text.stages import plan_lines
     from fourtuple.verbs.background import READY
     from fourtuple.verbs.hold import prepare, start_hold
 
     asked = _options(
         wanted, destinations, sources, plan_file, options, strategy=strategy, close=close, watch=watch, loop=loop
     )
-    run = metered(start_hold(prepare(asked)), metrics)
+    order = prepare(asked)
+    tell(*plan_lines(None if quiet else order.start.planned), to=sys.stderr)
+    run = metered(start_hold(order), metrics)
     keeper = keeper_of(store, no_store=no_store)
     record = live.show(
         keeper.run(run) if keeper else run,
@@ -155,7 +193,7 @@ def hold(
 
 
 def _options(
-    wanted: int | None,
+    wanted: int | str | None,
     destinations: tuple[str, ...],
     sources: tuple[str, ...],
     plan_file: str | None,
@@ -171,17 +209,20 @@ def _options(
     from fourtuple.core.runs.orders import HoldOptions, LoopName, Watch
     from fourtuple.verbs.plan import read_plan
 
+    number, destinations = _number(wanted, destinations)
     if plan_file is not None:
-        if wanted is not None or destinations or sources or strategy or others["first_address"]:
+        if number is not None or destinations or sources or strategy or others["first_address"]:
             raise UsageError("--plan", "the file has N, the destinations and the sources", "Leave these out.")
         written = read_plan(plan_file)
-        wanted, destinations, sources = written.wanted, tuple(written.destinations), tuple(written.sources)
+        number, destinations, sources = written.wanted, tuple(written.destinations), tuple(written.sources)
         others["first_address"] = written.first_address
         strategy, others["rate_per_s"] = written.strategy, others["rate_per_s"] or written.rate_per_s
-    if wanted is None or not destinations:
+    if number is None and others["stages"]:
+        number = others["stages"].most
+    if number is None or not destinations:
         raise UsageError("N and a destination are needed, or --plan", do="fourtuple hold 100 127.0.0.1:8000")
     return HoldOptions.of(
-        wanted,
+        number,
         destinations,
         session=of_session(others),
         words=of_script(others),
@@ -192,3 +233,8 @@ def _options(
         loop=LoopName(loop),
         **others,
     )
+
+
+def _number(wanted: int | str | None, destinations: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:
+    """(N, destinations) as typed. N may be left out: then the first destination stands in its place."""
+    return (None, (wanted, *destinations)) if isinstance(wanted, str) else (wanted, destinations)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 TICK_S = 0.05  # how long a worker may take to notice a change of the control words
 STOP, CLOSE = 1, 2  # values of the control word; 0: continue
-CONTROL_WORDS = 3
+CONTROL_WORDS = 5
 Cookies = NDArray[np.uint64]  # of the sockets of a worker or a run
 
 
@@ -25,7 +25,7 @@ class Control:
 
     def __init__(self, words: NDArray[np.int64] | None = None) -> None:
         words = np.zeros(CONTROL_WORDS, np.int64) if words is None else words
-        self._word, self._looks, self._identifies = np.split(words, CONTROL_WORDS)
+        self._word, self._looks, self._identifies, self._began, self._replaces = np.split(words, CONTROL_WORDS)
         self.interrupted = False
         self.dropped = False  # after a second signal: end without waiting for anything
 
@@ -57,6 +57,24 @@ class Control:
         """Have all workers report the cookies of their connections → the new value of `identifies`."""
         self._identifies[0] += 1
         return self.identifies
+
+    @property
+    def began_ns(self) -> int:
+        """When stages began, for all workers, CLOCK_MONOTONIC; 0: not yet."""
+        return int(self._began[0])
+
+    def begin(self, at_ns: int) -> None:
+        """Let stages begin."""
+        self._began[0] = at_ns
+
+    @property
+    def replaces_from_ns(self) -> int:
+        """Since when workers are to replace connections; 0: not now."""
+        return int(self._replaces[0])
+
+    def replace_from(self, at_ns: int) -> None:
+        """Have workers replace connections from then on; 0: no longer."""
+        self._replaces[0] = at_ns
 
     def stop(self) -> None:
         """Have workers start nothing more; open connections stay open, so that they can be counted."""

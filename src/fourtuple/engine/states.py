@@ -23,6 +23,11 @@ class Life:
     AGAIN: Final = 16  # lost, and being closed in order to be opened again; with OPENING: opening again
     GONE: Final = 32  # lost, and still to be closed
     GREETING: Final = 64  # with OPEN: its session is not established yet
+    ANEW: Final = 128  # closed as planned, and being closed in order to be opened again; with OPENING: opening again
+
+
+# Being closed; the slot is used again when more connections are to be open.
+VACATED: Final = Life.GONE | Life.ANEW
 
 
 class Pending:
@@ -42,7 +47,7 @@ class Pending:
     END: Final = 64  # the peer closed, or the connection broke
 
 
-STAGE_BITS: Final = Life.OPENING | Life.OPEN | Life.AGAIN | Life.GONE
+STAGE_BITS: Final = Life.OPENING | Life.OPEN | Life.AGAIN | Life.GONE | Life.ANEW
 STAGES: Mapping[int, str] = {
     Life.EMPTY: "empty",
     Life.OPENING: "opening for the first time",
@@ -50,6 +55,9 @@ STAGES: Mapping[int, str] = {
     Life.OPEN: "open",
     Life.GONE: "lost, still to be closed",
     Life.AGAIN: "lost, being closed in order to be opened again",
+    Life.OPENING | Life.ANEW: "opening again after it was closed as planned",
+    Life.ANEW: "closed as planned, being closed in order to be opened again",
+    VACATED: "being closed, and free again after that",
 }
 TRANSITIONS: Mapping[tuple[int, int], str] = {
     (Life.EMPTY, Life.OPENING): "a connect is started",
@@ -64,6 +72,15 @@ TRANSITIONS: Mapping[tuple[int, int], str] = {
     (Life.GONE, Life.EMPTY): "closed after it was lost",
     (Life.GONE, Life.AGAIN): "its close is started, and it is to be opened again",
     (Life.AGAIN, Life.EMPTY): "it is closed, and waits for its turn to be opened again",
+    (Life.OPEN, Life.ANEW): "closed by us, to be replaced",
+    (Life.ANEW, Life.EMPTY): "it is closed, and waits for its turn to be opened again",
+    (Life.EMPTY, Life.OPENING | Life.ANEW): "a connect is started for one that was replaced",
+    (Life.OPENING | Life.ANEW, Life.OPEN): "it is replaced",
+    (Life.OPENING | Life.ANEW, Life.EMPTY): "it was refused, took too long, or opening was stopped",
+    (Life.OPEN, VACATED): "closed by us, because fewer are to be open",
+    (Life.GONE, VACATED): "its close is started after it was lost",
+    (Life.EMPTY, VACATED): "its connect took too long",
+    (VACATED, Life.EMPTY): "it is closed",
 }
 
 

@@ -17,7 +17,7 @@ from fourtuple.core.limits.cost import (
 )
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.numbers import signed_number_of
-from fourtuple.core.plan.fit import memory
+from fourtuple.core.plan.fit import Churn, memory
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.conclude import HoldEnding, HoldStory
 from fourtuple.core.runs.counters import Counters, Phase
@@ -45,9 +45,11 @@ from fourtuple.engine.workloads.hold import hold as hold_work
 from fourtuple.kernel import addresses, process
 from fourtuple.kernel.proc.slab import read_slabs
 from fourtuple.kernel.proc.sysctl import read_sysctl
+from fourtuple.verbs.agenda import Agenda
 from fourtuple.verbs.content import with_files
 from fourtuple.verbs.observer import Observer
 from fourtuple.verbs.plan import refuse
+from fourtuple.verbs.replacing import allowed, replacing
 from fourtuple.verbs.request import usable
 from fourtuple.verbs.start import start_of
 from fourtuple.verbs.survey import Look, look
@@ -149,6 +151,7 @@ def order_of(
     if not options.anyway:
         first = options.first_address
         refuse(seen, options.wanted, options.destinations, choice, first_address=first, but=MEMORY_LIMITS)
+    budget = replacing(options, seen)
     pace = OpeningPace.of(options.wanted, options.rate_per_s)
     order = HoldOrder(
         options=options,
@@ -170,7 +173,15 @@ def order_of(
         free=world.free_memory,
         share=share,
     )
-    return replace(order, start=replace(start, planned=replace(planned(order), resolved=seen.resolved)))
+    return replace(order, start=replace(start, planned=_with(planned(order), seen, budget)))
+
+
+def _with(plan: Planned, seen: Look, budget: Churn | None) -> Planned:
+    """The plan with what was found out about names, and about the rate of replacement."""
+    plan = replace(plan, resolved=seen.resolved)
+    if budget is None:
+        return plan
+    return replace(plan, churn_most_per_s=budget.ceiling_per_s, churn_because=allowed(budget))
 
 
 def planned(order: HoldOrder) -> Planned:
@@ -190,8 +201,10 @@ def planned(order: HoldOrder) -> Planned:
         pairs=plan.space.pairs,
         usable=plan.space.ports.size,
         rate_per_s=options.rate_per_s,
-        run_s=options.hold_s,
+        run_s=options.run_s,
         here=order.here,
+        stages=options.stages,
+        churn_per_s=options.churn_per_s,
     )
 
 
@@ -250,6 +263,8 @@ def job_of(order: HoldOrder) -> HoldJob:
         kind=kind,
         message=message_of(options.session, order.script),
         every_s=every_s,
+        stages=options.stages,
+        churn_per_s=options.churn_per_s,
     )
 
 
@@ -259,26 +274,34 @@ def run(order: HoldOrder, crew: Crew) -> Generator[Sample, None, HoldEnding]:
     The kernel's table is counted twice: when opening has ended, and when the time to hold is over.
     """
     options, control = order.options, crew.control
-    witness = TableWitness(order.plan.space, any_source=order.any_source, here=order.here, cookies=crew.cookies)
+    witness = TableWitness(
+        order.plan.space,
+        any_source=order.any_source,
+        here=order.here,
+        cookies=crew.cookies,
+        closes=bool(options.stages or options.churn_per_s),
+    )
     lookout = Lookout(options.watch, witness.recount, control)
     observer = Observer(order.free, ends=order.ends, share=order.share)
     slabs = read_slabs(SLABS)
+    agenda = Agenda(options, control)
     settling: Settling | None = None
     full: Sample | None = None
     use: MemoryUse | None = None
     at_end: Witness | None = None
     stopped_by: str | None = None
-    until_ns = held_until_ns = closing_ns = 0
+    closing_ns = 0
     with interruptible(control):
         for sample in crew.samples():
+            agenda.begin(sample)
             seen = observer.look(busy=sample.phase != Phase.HOLDING)
             if full is None and sample.phase >= Phase.HOLDING:
-                settling = settling or Settling(witness, control, options.watch)
+                settling = settling or Settling(witness, control, options.watch, stays_until_ns=agenda.stays_until_ns)
                 if counted := settling.step(sample):
                     seen = observer.look(now=True)
                     full, settling = replace(sample, census=counted), None
                     use = _memory(order, full, witness.sharing, seen, slabs)
-                    until_ns = full.at_ns + int(options.hold_s * 1e9)
+                    agenda.counted(full)
             yield replace(sample, start=order.start, seen=seen, census=full.census if full else None)
             if full is None:
                 if observer.short:
@@ -288,17 +311,14 @@ def run(order: HoldOrder, crew: Crew) -> Generator[Sample, None, HoldEnding]:
             if closing_ns:
                 continue
             lookout.look(sample.open, sample.reconnected)
-            is_empty = not (sample.open or options.reconnect)
-            if not (is_empty or control.interrupted or now_ns() >= until_ns):
+            if not agenda.is_over(sample):
                 continue
-            held_until_ns = held_until_ns or now_ns()
-            wanted = options.wanted if options.reconnect else None
-            settling = settling or Settling(witness, control, options.watch, wanted)
+            settling = settling or Settling(witness, control, options.watch, agenda.wanted_at_end(sample))
             if at_end := settling.step(sample):
                 closing_ns = now_ns()
                 control.close()
         closing_ns = closing_ns or now_ns()
-        stopped = Stopped(stopped_by, held_until_ns or closing_ns, closing_ns, at_end, use)
+        stopped = Stopped(stopped_by, agenda.began_ns, agenda.held_until_ns or closing_ns, closing_ns, at_end, use)
         return _ending(order, crew, witness, observer, stopped)
 
 
@@ -310,6 +330,7 @@ class Stopped:
     """What is known when closing has ended.
 
     by:            why opening was stopped; None: it was not
+    began_ns:      when the first connection could be opened
     held_until_ns: when the time to hold was over
     closing_ns:    when closing began
     census:        the kernel's count then; None: the run was broken off before
@@ -317,6 +338,7 @@ class Stopped:
     """
 
     by: str | None
+    began_ns: int
     held_until_ns: int
     closing_ns: int
     census: Witness | None
@@ -329,6 +351,7 @@ def _ending(order: HoldOrder, crew: Crew, witness: TableWitness, observer: Obser
     moved = observer.moved()
     return HoldEnding(
         stopped_by=stopped.by,
+        began_ns=stopped.began_ns,
         held_until_ns=stopped.held_until_ns,
         census_at_end=stopped.census,
         closing_s=round((now_ns() - stopped.closing_ns) / 1e9, 3),

@@ -336,10 +336,14 @@ def _spare(seen: Look) -> list[Address]:
 def _churn(seen: Look, per_s: float | None, wanted: int) -> fit.Churn | None:
     if per_s is None or seen.ports is None or seen.world.ports is None:
         return None
+    return fit.churn(per_s, seen.ports, seen.world.ports, wanted, loopback=stays_on_loopback(seen))
+
+
+def stays_on_loopback(seen: Look) -> bool:
+    """Whether all 4-tuples have an address of 127.0.0.0/8 or ::1."""
     first = seen.space.address(seen.space.sources[0])
     targets = [seen.space.address(parts.parts[0].start) for parts, _ in seen.space.destinations.parts]
-    loopback = first.is_loopback or all(target.is_loopback for target in targets)
-    return fit.churn(per_s, seen.ports, seen.world.ports, wanted, loopback=loopback)
+    return first.is_loopback or all(target.is_loopback for target in targets)
 
 
 class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

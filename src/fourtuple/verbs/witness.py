@@ -39,23 +39,29 @@ class TableWitness:
 
     here:    the other end is on this host
     cookies: the cookies of the run's sockets, as of their last identification
+    closes:  the run also closes connections before its end. Their sockets in TIME_WAIT are no longer identified: all in
+             the run's tuple space that were not there before are counted
     sharing: distribution over ports and pairs at the last count; None: not counted yet
     """
 
-    def __init__(self, space: TupleSpace, *, any_source: bool, here: bool, cookies: Callable[[], Cookies]) -> None:
+    def __init__(
+        self, space: TupleSpace, *, any_source: bool, here: bool, cookies: Callable[[], Cookies], closes: bool = False
+    ) -> None:
         """Take the first readings.
 
         any_source: connections may come from any address, not only from those of the space
         """
         self._space, self._any_source, self._here, self._cookies = space, any_source, here, cookies
+        self._closes = closes
         self._sources = EVERY_ADDRESS if any_source else space.sources
         self.sharing: Sharing | None = None
         self._own = Own(_NONE, _NONE)
         _, self._by = fold_sockets(_all, {State.LISTEN})
         self._listeners = np.zeros(0, SOCKET)
+        fold = partial(Ends.of, destinations=space.destinations, sources=self._sources, ports=space.ports)
         if self._by != SOCK_DIAG:
-            fold = partial(Ends.of, destinations=space.destinations, sources=self._sources, ports=space.ports)
             self._before, _ = fold_sockets(fold, IN_USE)
+        if self._by != SOCK_DIAG or closes:
             self._waited, _ = fold_sockets(fold, WAITING)
 
     @property
@@ -101,7 +107,7 @@ class TableWitness:
 
     def count(self, states: frozenset[State]) -> Tally:
         """Count the sockets in these states: the run's own, and the other ends found by the last `look`."""
-        if self.distinguishes:
+        if self.distinguishes and not (self._closes and states == WAITING):
             return fold_sockets(self._own.count, states)[0]
         space, but = self._space, self._waited if states == WAITING else self._before
         fold = partial(Tally.of, destinations=space.destinations, sources=self._sources, ports=space.ports, but=but)
@@ -143,32 +149,43 @@ class Settling:
     connections are not polled, the engine checks all of them.
     """
 
-    def __init__(self, witness: TableWitness, control: Control, watch: Watch, wanted: int | None = None) -> None:
+    def __init__(
+        self,
+        witness: TableWitness,
+        control: Control,
+        watch: Watch,
+        wanted: int | None = None,
+        stays_until_ns: int | None = None,
+    ) -> None:
         """Begin.
 
         wanted: how many must be open before the counts are final, if there is time; None: any number
+        stays_until_ns: from then on the number changes as planned, and a count is final that lies between those of the
+                        engine before and after it; None: it does not change
         """
+        self._stays_until_ns = stays_until_ns
         self._witness, self._control, self._watch, self._wanted = witness, control, watch, wanted
         self._start_ns = self._still_ns = now_ns()
         self._asked: int | None = None
-        self._counted: tuple[Witness, Sample] | None = None  # with the sample before it
+        self._asked_at: Sample | None = None
+        # With the samples at which the workers were asked, and after which it was counted.
+        self._counted: tuple[Witness, Sample, Sample] | None = None
         self._before: tuple[object, ...] = ()
 
     def step(self, sample: Sample) -> Witness | None:
         """Take in a sample → the final count; None: not yet, to be called again with the next sample."""
         if self._counted is not None:
-            witness, before = self._counted
+            witness = _beside(*self._counted, sample)
             self._counted = None
-            witness = _beside(witness, before, sample)
             if self._is_final(witness, sample):
                 return replace(witness, queues=self._witness.queues())
         if self._asked is None:
-            self._asked = self._control.identify()
+            self._asked, self._asked_at = self._control.identify(), sample
             return None
         if sample.identified < self._asked and not self._late():
             return None
         self._asked = None
-        self._counted = self._witness.look(), sample
+        self._counted = self._witness.look(), self._asked_at or sample, sample
         process.give_back_memory()  # the tables took several times as much as what is kept of them
         return None
 
@@ -179,6 +196,8 @@ class Settling:
         enough = self._wanted is None or sample.open >= self._wanted
         if enough and {witness.client, witness.server, witness.accepted} <= {sample.open, None}:
             return True
+        if self._stays_until_ns and now_ns() >= self._stays_until_ns and _is_between(witness):
+            return True
         if self._watch is not Watch.POLL and (witness.client < sample.open or not self._witness.distinguishes):
             self._control.look()
         return self._control.interrupted or self._late()
@@ -187,11 +206,27 @@ class Settling:
         return now_ns() - self._still_ns > STILL_S * 1e9 or now_ns() - self._start_ns > SETTLE_S * 1e9
 
 
-def _beside(witness: Witness, before: Sample, after: Sample) -> Witness:
-    """The count with what the engine held at that time: between two samples, connections may come and go."""
-    least = min(before.open, before.open - (after.lost - before.lost))
-    came = after.opened + after.reconnected - before.opened - before.reconnected
-    return replace(witness, least=min(least, after.open), most=max(before.open + came, after.open))
+def _beside(witness: Witness, asked: Sample, before: Sample, after: Sample) -> Witness:
+    """The count with what the engine held at that time: between two samples, connections may come and go.
+
+    asked: the sample at which the workers were asked for their sockets; later ones are not counted
+    """
+    gone = after.lost - before.lost + after.closed - before.closed
+    least = min(before.open - gone, after.open) - (_came(before) - _came(asked))
+    most = max(before.open + _came(after) - _came(before), after.open)
+    return replace(witness, least=least, most=most)
+
+
+def _came(sample: Sample) -> int:
+    """How many connections have been opened so far, every time they were."""
+    return sample.opened + sample.reconnected + sample.replaced
+
+
+def _is_between(witness: Witness) -> bool:
+    least, most = witness.least or 0, witness.most or 0
+    return all(
+        least <= count <= most for count in (witness.client, witness.server, witness.accepted) if count is not None
+    )
 
 
 def accept_queues(listeners: Sockets, by: str) -> tuple[AcceptQueue, ...]:

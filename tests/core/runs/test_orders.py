@@ -14,6 +14,7 @@ from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.core.talk.expectation import parse_expectation
 from fourtuple.core.talk.script import Say, Word, script_of
 from fourtuple.core.talk.session import Scheme
+from fourtuple.core.talk.stages import parse_stages
 from fourtuple.core.talk.template import parse_template
 from tests import made
 
@@ -53,6 +54,14 @@ def test_an_order_with_a_session_comes_back_as_it_was(destination: str, others: 
     assert back == order
     assert back.script.opening[0].say is not None
     assert back.script.opening[0].say.render(1) == b"\xff 1 two\xff"
+
+
+def test_an_order_with_stages_comes_back_as_it_was() -> None:
+    options = made.options(stages=parse_stages("500@1s, 1k@0s, 1k@5m"), hold_s=None, churn_per_s=97.5)
+    options.check()
+    order = made.order(options=options)
+
+    assert from_text(to_text(order), HoldOrder) == order
 
 
 def test_an_order_to_serve_comes_back_as_it_was() -> None:

@@ -73,15 +73,6 @@ def test_the_target_is_on_the_line_between_two_ramps(ramps: list[Ramp], at: int)
     assert stages.target(begin + 1) == before
 
 
-@given(RAMPS, st.integers(-2, 250), st.integers(1, 7))
-def test_the_parts_of_the_workers_are_the_target(ramps: list[Ramp], at: int, workers: int) -> None:
-    stages = Stages(tuple(ramps))
-    parts = [stages.target_of(at, worker, workers) for worker in range(workers)]
-
-    assert sum(parts) == stages.target(at)
-    assert max(parts) - min(parts) <= 1
-
-
 @given(RAMPS, st.integers(-2, 250))
 def test_the_next_change_is_the_first_time_with_another_target(ramps: list[Ramp], at: int) -> None:
     stages = Stages(tuple(ramps))

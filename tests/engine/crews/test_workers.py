@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
+import numpy as np
 import pytest
 
 from fourtuple.core.runs.counters import Counters, Phase
@@ -69,6 +70,31 @@ def test_what_a_killed_worker_held_is_lost_and_what_it_had_not_opened_has_failed
     assert (samples[-1].lost, samples[-1].lost_by) == (7, {"ECANCELED": 7})
     assert samples[-1].failed == {"ECANCELED": 3}
     assert samples[-1].closed == 23
+
+
+def test_a_killed_worker_does_not_stop_the_stages_of_the_others() -> None:
+    """The stage of all is that of the slowest; one that is gone follows no target."""
+
+    def is_killed_in_a_stage(row: Counters, control: Control, cookies: Cookies) -> Iterator[list[Event]]:
+        row["stage"], row["target"] = 1, 10
+        return is_killed(10, row, control, cookies)
+
+    def goes_on(row: Counters, control: Control, cookies: Cookies) -> Iterator[list[Event]]:
+        row["stage"], row["target"] = 3, 7
+        row["stage_open"][:3] = 23, 23, 7
+        return holds(23, row, control, cookies)
+
+    last = run(a_crew(is_killed_in_a_stage, goes_on))[-1]
+
+    assert (last.stage, last.target, last.stage_open) == (3, 7, (23, 23, 7))
+
+
+def test_a_worker_with_nothing_to_open_can_identify_nothing() -> None:
+    crew = a_crew(partial(holds, 0), wanted=0)
+    cookies = crew.cookies()
+    cookies[np.flatnonzero(cookies)] = 0
+
+    assert len(cookies) == 0
 
 
 def test_a_worker_that_never_began_still_owes_its_share() -> None:

@@ -71,7 +71,7 @@ def test_lost_ones_do_not_wait_for_others_that_are_being_closed() -> None:
 def test_a_lost_one_waits_for_its_turn_once_it_is_closed_and_not_before() -> None:
     worker, loop = a_worker(2)
     retries = Retries(2, ways=1)
-    closer = Closer(worker, reset=True, peer="the peer", retries=retries)
+    closer = Closer(worker, reset=True, peer="the peer", retries=retries, reconnect=True)
     closer.lost(ends(1, by=0))
     closer.start()
     assert retries.due(loop.clock.ns).tolist() == []

@@ -127,6 +127,8 @@ def _settings(run: StoredRun) -> Iterator[tuple[str, str]]:
         yield "loop", planned.loop
         yield "strategy", planned.strategy or "–"
         yield "workers", str(planned.workers)
+        yield "stages", "–" if planned.stages is None else str(planned.stages)
+        yield "churn", format_rate(planned.churn_per_s) if planned.churn_per_s else "–"
         yield "rate", "as fast as possible" if planned.rate_per_s is None else format_rate(planned.rate_per_s)
 
 
@@ -152,6 +154,8 @@ def _of_hold(record: HoldRecord) -> Iterator[tuple[str, float | None, Unit]]:
     yield "held", record.held, Unit.COUNT
     yield "failed", sum(record.failed.values()), Unit.COUNT
     yield "lost", record.lost, Unit.COUNT
+    yield "replaced", record.replaced if record.churn_per_s else None, Unit.COUNT
+    yield "replaced per second", record.replaced_per_s if record.churn_per_s else None, Unit.RATE
     yield "opened in", record.elapsed_s, Unit.SECONDS
     yield "opening rate", record.rate_per_s, Unit.RATE
     yield from _latency("connect", record.connect_us)

@@ -11,6 +11,8 @@ from fourtuple.core.runs.memory import MemoryUse
 from fourtuple.core.runs.orders import HoldOrder
 from fourtuple.core.runs.records import HoldRecord, Loss, Sample, Witness
 from fourtuple.core.runs.spread import Sharing
+from fourtuple.core.runs.stages import StageStory
+from fourtuple.core.runs.timetable import Timetable
 from fourtuple.core.talk.session import Scheme
 
 
@@ -18,8 +20,11 @@ from fourtuple.core.talk.session import Scheme
 class HoldEnding:
     """The values that are known only after a hold has ended; see HoldRecord for fields of the same name.
 
-    held_until_ns: when the time to hold was over, CLOCK_MONOTONIC
+    began_ns:      when the first connection could be opened, CLOCK_MONOTONIC
+    held_until_ns: when the time to hold was over
     """
+
+    began_ns: int
 
     stopped_by: str | None
     held_until_ns: int
@@ -48,6 +53,7 @@ class HoldStory:
         self._first_ns: int | None = None
         self._opened_ns: int | None = None  # when opening had ended
         self._lost_ns: tuple[int, int] | None = None  # the first and the last sample with a new loss
+        self._stages = StageStory(order.options.stages) if order.options.stages else None
 
     def add(self, sample: Sample) -> None:
         self._first_ns = self._first_ns or sample.at_ns
@@ -61,6 +67,8 @@ class HoldStory:
         if self._full is None and sample.census is not None:
             self._full = sample
         self._last = sample
+        if self._stages:
+            self._stages.add(sample)
 
     @property
     def losses(self) -> tuple[Loss, ...]:
@@ -77,12 +85,14 @@ class HoldStory:
         since_count_s = (ending.held_until_ns - full.at_ns) / 1e9
         census = full.census or Witness(0, None, None, "")
         predicted = order.plan.predicted
+        stages = self._stages.results(ending.began_ns) if self._stages else ()
+        replaces = order.options.churn_per_s and since_count_s > 0
         record = HoldRecord(
             started_at=order.start.started_at,
             wanted=full.wanted,
             predicted=predicted.most,
             predicted_least=predicted.least,
-            held=full.open,
+            held=self._held(full),
             failed=dict(full.failed),
             lost=last.lost,
             lost_while_opening=full.lost - full.reconnected,
@@ -124,10 +134,24 @@ class HoldStory:
             tls_us=last.tls_us,
             session_us=last.session_us,
             resolved=order.start.planned.resolved if order.start.planned else (),
-            **{each.name: getattr(ending, each.name) for each in fields(ending) if each.name != "held_until_ns"},
+            replaced=last.replaced,
+            churn_per_s=order.options.churn_per_s,
+            replaced_per_s=round(last.replaced / since_count_s, 1) if replaces else 0.0,
+            stages=stages,
+            **{each.name: getattr(ending, each.name) for each in fields(ending) if not each.name.endswith("_ns")},
         )
         record = replace(record, agree=agrees(record))
         return replace(record, outcome=judge_hold(record, order.options.require))
+
+    def _held(self, full: Sample) -> int:
+        """How many were open when they were to be counted; while their number changes, as exactly as they are known."""
+        stages = self._order.options.stages
+        if stages is None or full.census is None:
+            return full.open
+        table = Timetable(stages)
+        top = table.ends_ns.index(table.top_ns)
+        changes = table.top_ns == table.top_until_ns
+        return full.stage_open[top] if changes and top < len(full.stage_open) else full.open
 
     @property
     def _lost_between_s(self) -> tuple[float, float] | None:

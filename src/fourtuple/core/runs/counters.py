@@ -16,6 +16,7 @@ from fourtuple.core.runs.histogram import BUCKETS
 from fourtuple.core.runs.spread import BINS
 
 WORDS_BYTES = 256  # of the last data from a peer that ended a connection
+MOST_STAGES = 64  # of a run with --stages
 ERRNOS = 134  # Linux numbers its errors from 1 to 133 (EHWPOISON)
 
 
@@ -84,6 +85,10 @@ TABLE: tuple[RunCounter, ...] = (
     RunCounter("greeting", "open connections whose session is not established yet"),
     RunCounter("sessions", "sessions established so far"),
     RunCounter("reconnected", "lost connections that were reopened"),
+    RunCounter("replaced", "connections that were closed as planned and reopened (--churn)"),
+    RunCounter("stage", "the current stage of --stages, from 0", merge=Merge.LEAST),
+    RunCounter("target", "connections that are to be open now, by --stages; otherwise 0"),
+    RunCounter("stage_open", "connections open at the end of each stage", Kept.NOT, Merge.APART, MOST_STAGES),
     RunCounter("requests", "messages sent"),
     RunCounter("answers", "expected messages received"),
     RunCounter("unexpected", "other messages received"),

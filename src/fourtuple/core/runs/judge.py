@@ -14,6 +14,7 @@ from fourtuple.core.runs.outcome import Outcome, Reason, Required
 from fourtuple.core.runs.records import AcceptQueue, HoldRecord, ServeRecord, Witness
 from fourtuple.core.runs.require import BoundUnit, Requirement, parse_requirements
 from fourtuple.core.runs.servers import SERVERS
+from fourtuple.core.runs.stages import churn_reasons, stage_reasons
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 
 FELL_SHORT = "fell short"
@@ -91,7 +92,8 @@ def as_required(
     held: str,
 ) -> Outcome:
     """The outcome that the user's requirements decide; a contradiction between witnesses is never reached."""
-    required = tuple(each.judged(record, whole) for each in requirements)
+    at_end = record.wanted_at_end if isinstance(record, HoldRecord) else whole
+    required = tuple(each.judged(record, at_end if each.is_of_end else whole) for each in requirements)
     units = {each.name: each.unit for each in requirements}
     unmet = [each for each in required if not each.met]
     because = (*(each.name for each in unmet), *(reason for reason, _ in reasons if reason in CONTRADICTIONS))
@@ -128,20 +130,31 @@ def _held(record: HoldRecord) -> str:
     ended = " (interrupted)" if record.interrupted else ""
     asked = "" if record.held == record.wanted else f" of {format_count(record.wanted)}"
     again = f", reopened {format_count(record.reconnected)}" if record.reconnected else ""
-    lost = f", lost {format_count(record.lost)}{again}"
+    lost = f"{_replaced(record)}, lost {format_count(record.lost)}{again}"
     if not record.held:
         return f"held none{asked}{ended}{lost}"
     time = f" for {format_duration(record.held_s)}" if record.held_s else ""
+    if record.stages:
+        reached = sum(stage.reached for stage in record.stages)
+        time = f" at the peak{ended}, reached {reached} of {len(record.stages)} stages"
+        ended = ""
     return f"held {format_count(record.held)}{asked}{time}{ended}{lost}"
+
+
+def _replaced(record: HoldRecord) -> str:
+    if not record.churn_per_s:
+        return ""
+    rates = f"{format_rate(record.replaced_per_s)} of {format_rate(record.churn_per_s)} planned"
+    return f", replaced {format_count(record.replaced)} ({rates})"
 
 
 def _everything(record: HoldRecord) -> Iterator[Required]:
     """What has to be met if the user requires nothing in particular."""
     at_end = record.census_at_end or record.census
     yield Required("held", "=all", record.held, record.held == record.wanted)
-    yield Required("open_at_end", "=all", record.open_at_end, record.open_at_end == record.wanted)
+    yield Required("open_at_end", "=all", record.open_at_end, record.open_at_end == record.wanted_at_end)
     if at_end.accepted is not None:
-        yield Required("accepted", "=all", at_end.accepted, at_end.accepted == record.wanted)
+        yield Required("accepted", "=all", at_end.accepted, at_end.accepted == record.wanted_at_end)
     if record.requests or record.answers or record.unexpected or record.unanswered:
         yield Required("unexpected", "=0", record.unexpected, not record.unexpected)
         yield Required("unanswered", "=0", record.unanswered, not record.unanswered)
@@ -160,7 +173,9 @@ def _hold_reasons(record: HoldRecord) -> Iterator[Because]:
     failed = {name: count for name, count in record.failed.items() if name != NOT_TRIED}
     if failed:
         yield Reason.FAILED, f"{counted(failed)} failed{named(failed)}."
+    yield from stage_reasons(record)
     yield from _lost(record)
+    yield from churn_reasons(record)
     yield from _not_accepted(record.census_at_end or record.census)
     if record.unexpected:
         yield Reason.UNEXPECTED, f"{format_count(record.unexpected)} answers were not as expected (--log shows them)."
@@ -179,7 +194,8 @@ def _hold_reasons(record: HoldRecord) -> Iterator[Because]:
 def _lost(record: HoldRecord) -> Iterator[Because]:
     """Losses that were not made up for by reopening; those of a worker's death are said by `killed_workers`."""
     lost = {name: count for name, count in record.lost_by.items() if name != NOT_TRIED}
-    if not lost or record.open_at_end == record.wanted:
+    made_up = record.reconnected >= record.lost if record.stages else record.open_at_end == record.wanted
+    if not lost or made_up:
         return
     words = f' It had sent "{record.last_words}".' if record.last_words else ""
     at_end = record.census_at_end or record.census
@@ -279,10 +295,10 @@ def _contradictions(record: HoldRecord) -> Iterator[Because]:
             yield Reason.WITNESSES, f"The kernel counts {counts}."
             break
     whole = record.held + sum(record.failed.values()) + record.lost_while_opening
-    if whole != record.wanted and not (record.workers_killed or record.reconnected):
+    if whole != record.wanted and not (record.workers_killed or record.reconnected or record.stages):
         sums = f"held, failed and lost are {format_count(whole)}, not {format_count(record.wanted)}"
         yield Reason.WITNESSES, f"The engine's counts do not add up: {sums}."
-    opened = record.held + record.lost_while_opening
+    opened = record.held + (0 if record.stages else record.lost_while_opening)
     has_no_port = any(name in record.failed for name in OUT_OF_PORTS)
     if opened > record.predicted or (opened < record.predicted_least and has_no_port and not record.interrupted):
         yield Reason.PLAN, f"The plan predicted {_between(record.predicted_least, record.predicted)}."

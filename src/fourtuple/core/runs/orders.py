@@ -14,6 +14,7 @@ from fourtuple.core.errors import UsageError
 from fourtuple.core.limits.facts import Memory
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.record import dataclass
+from fourtuple.core.runs.counters import MOST_STAGES
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.require import parse_requirements
 from fourtuple.core.runs.slices import Plan
@@ -22,10 +23,13 @@ from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.talk.asked import asked
 from fourtuple.core.talk.script import Script, Word
 from fourtuple.core.talk.session import Scheme, SessionOptions
+from fourtuple.core.talk.stages import Stages
+from fourtuple.core.units import format_count
 
 MOST = 2**40  # connections that can be requested
 BACKLOG = 65535  # as much as net.core.somaxconn allows: listen(2) clips it
 LEAST_TIMEOUT_S = 0.001
+HOLD_S = 10.0
 
 
 class LoopName(StrEnum):
@@ -53,7 +57,9 @@ class HoldOptions:
     strategy:     None: explicit if `sources` name ports, otherwise late
     first_address: use only the first address of a name
     rate_per_s:   connections to open per second; None: as fast as possible
-    hold_s:       how long to hold the connections, once the last one is open
+    hold_s:       how long to hold the connections, once the last one is open; None: HOLD_S, or as the stages say
+    stages:       how many connections are to be open at which time; N is the largest of these numbers
+    churn_per_s:  connections to replace per second while they are held: closed as planned, and opened again; 0: none
     workers:      processes; None: one for each CPU if there is work for it, and as many as the limit of open files
                   requires
     reset:        close by RST, which leaves no TIME_WAIT; otherwise by FIN
@@ -78,7 +84,9 @@ class HoldOptions:
     strategy: Strategy | None = None
     first_address: bool = False
     rate_per_s: float | None = None
-    hold_s: float = 10.0
+    hold_s: float | None = None
+    stages: Stages | None = None
+    churn_per_s: float = 0.0
     workers: int | None = None
     reset: bool = True
     log: bool = False
@@ -116,6 +124,13 @@ class HoldOptions:
         return cls(wanted, meant.destinations, session=meant.session, script=meant.script, **options)
 
     @property
+    def run_s(self) -> float:
+        """How long the connections are held; with stages, how long these take."""
+        if self.stages:
+            return self.stages.total_ns / 1e9
+        return HOLD_S if self.hold_s is None else self.hold_s
+
+    @property
     def speaks(self) -> bool:
         """Whether messages are sent at intervals: HTTP sends requests in any case."""
         return self.script.message is not None or self.session.scheme.inner is Scheme.HTTP
@@ -139,6 +154,22 @@ class HoldOptions:
         parse_requirements(self.require, HoldRecord)
         if self.watch is Watch.OFF and self.reconnect:
             raise UsageError("--watch off with --reconnect", "lost connections are not detected then")
+        if self.stages:
+            self._check_stages(self.stages)
+        if self.watch is Watch.CENSUS and (self.stages or self.churn_per_s):
+            other = "--stages" if self.stages else "--churn"
+            raise UsageError(f"--watch census with {other}", "the number of connections changes between two counts")
+
+    def _check_stages(self, stages: Stages) -> None:
+        if len(stages.ramps) > MOST_STAGES:
+            raise UsageError(f"{len(stages.ramps)} stages", f"at most {MOST_STAGES} are possible")
+        if self.wanted != stages.most:
+            what = f"{format_count(self.wanted)} connections with --stages"
+            raise UsageError(what, f"the largest stage has {format_count(stages.most)}", "Leave N out.")
+        if self.rate_per_s is not None:
+            raise UsageError("--stages with --rate", "the stages say how fast connections are opened", "Leave it out.")
+        if self.hold_s is not None:
+            raise UsageError("--stages with --for", "the stages say how long the run takes", "Add a stage instead.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ class Reason(StrEnum):
     RATE = "rate"  # connections of a churn were started late, or not at all
     UNSENT = "unsent"  # messages could not be sent when they were due
     WORKERS_KILLED = "workers_killed"
+    STAGE = "stage"  # a stage did not have as many connections at its end as it was to have
+    CHURN = "churn"  # fewer connections were replaced than were due
     FULL = "full"  # clients wait for a server that holds as many connections as it can
     PLAN = "plan"  # the plan predicted another number
     WITNESSES = "witnesses"  # the engine's count contradicts the kernel's

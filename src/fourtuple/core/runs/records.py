@@ -105,6 +105,9 @@ class Sample:
     greeting: int
     sessions: int
     reconnected: int
+    replaced: int
+    stage: int
+    target: int
     requests: int
     answers: int
     unexpected: int
@@ -141,6 +144,7 @@ class Sample:
     census: Witness | None = None  # set once opening has ended and the kernel's table has been counted
     identified: int = 0  # the last identification that all workers have done (engine/workloads/identifier.py)
     open_at_end: int = 0  # connections open when closing began
+    stage_open: tuple[int, ...] = ()  # connections open at the end of each stage that is over
     last_words: bytes = b""  # the last data from a peer that ended a connection
 
     @classmethod
@@ -154,6 +158,7 @@ class Sample:
         return cls(
             **found | by_errno | {"phase": Phase(found["phase"])},
             reasons=reasons.total(rows["reasons"]),
+            stage_open=tuple(rows["stage_open"].sum(axis=0)[: found["stage"]].tolist()),
             at_ns=at_ns,
             elapsed_s=elapsed_s(rows),
             workers=len(rows),
@@ -232,6 +237,27 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True)
+class StageResult:
+    """What became of a stage of --stages.
+
+    target:      connections that were to be open at its end
+    within_s:    how long it took
+    open_at_end: how many were open at its end, those included that were being replaced; None: the run ended before
+    reached_s:   when the target was reached, in seconds since the first stage began; None: not within the stage, or it
+                 is the same as before
+    failed, lost: connections that failed or were lost meanwhile
+    """
+
+    target: int
+    within_s: float
+    open_at_end: int | None
+    reached_s: float | None
+    failed: int
+    lost: int
+    reached: bool
+
+
+@dataclass(frozen=True, slots=True)
 class HoldRecord:
     """The result of `hold`.
 
@@ -296,7 +322,16 @@ class HoldRecord:
     reasons: Mapping[str, int] = field(default_factory=dict)  # why sessions failed or were ended, by words
     tls_us: Latency = NOT_MEASURED  # of TLS handshakes, from connected to secured
     session_us: Latency = NOT_MEASURED  # from connected to session established
+    replaced: int = 0  # connections that were closed as planned and reopened
+    churn_per_s: float = 0.0  # connections to replace per second
+    replaced_per_s: float = 0.0  # on average while connections were being replaced
+    stages: tuple[StageResult, ...] = ()
     outcome: Outcome = UNJUDGED
+
+    @property
+    def wanted_at_end(self) -> int:
+        """How many connections are to be open at the end."""
+        return self.stages[-1].target if self.stages else self.wanted
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -93,6 +93,11 @@ class Requirement:
         made.limit(1)
         return made
 
+    @property
+    def is_of_end(self) -> bool:
+        """Whether it is about how many connections are open at the end."""
+        return self.paths[0].startswith(("open_at_end", "census_at_end"))
+
     def limit(self, whole: int) -> float | str:
         """The value to compare with, in the record's unit.
 

@@ -24,6 +24,7 @@ class OverTime:
     p50_us, p99_us: of the connects completed since then; NaN: there were none
     occupancy:      percentage of the 4-tuples in use, averaged over the two samples
     kernel:         Seen.connections
+    target:         connections that were to be open, by stages; otherwise 0
     time_wait:      Seen.time_wait
     """
 
@@ -35,6 +36,7 @@ class OverTime:
     p99_us: Floats
     occupancy: Floats
     kernel: Floats
+    target: NDArray[np.int64]
     time_wait: Floats
 
 
@@ -93,6 +95,7 @@ def over_time(run: StoredRun, most: int = MOST_POINTS) -> OverTime:
         p99_us=p99,
         occupancy=100 * between / room if room else np.full(len(chosen), np.nan),
         kernel=rows["connections"],
+        target=rows["target"],
         time_wait=rows["time_wait"],
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from fourtuple.core.record import dataclass
 from fourtuple.core.space.endpoints import Resolved
+from fourtuple.core.talk.stages import Stages
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,9 @@ class Planned:
     wanted, predicted, predicted_least: connections, as in HoldRecord
     usable:   source ports that each pair of a source and a destination may use
     run_s:    how long to hold, or to serve
+    stages:   how many connections are to be open at which time
+    churn_per_s, churn_most_per_s: connections to replace per second, and the most that the host allows; None: any
+    churn_because: the same in words, with what determines it
     here:     both ends are on this host
     resolved: names among the destinations that have several addresses
     """
@@ -67,6 +71,10 @@ class Planned:
     rate_per_s: float | None = None
     here: bool = True
     resolved: tuple[Resolved, ...] = ()
+    stages: Stages | None = None
+    churn_per_s: float = 0.0
+    churn_most_per_s: float | None = None
+    churn_because: str = ""
 
     @property
     def targets(self) -> tuple[str, ...]:

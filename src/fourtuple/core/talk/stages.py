@@ -45,10 +45,6 @@ class Stages:
             before, rest_ns = ramp.target, rest_ns - ramp.within_ns
         return before
 
-    def target_of(self, elapsed_ns: int, worker: int, workers: int) -> int:
-        """The part of the target that one of several workers has. All parts are the target, to within one the same."""
-        return (self.target(elapsed_ns) + workers - 1 - worker) // workers
-
     def changes_ns(self, elapsed_ns: int) -> int | None:
         """When the target changes for the next time, after `elapsed_ns`; None: it stays as it is."""
         begin_ns, before = 0, 0

@@ -20,7 +20,7 @@ import numpy as np
 from fourtuple.core.errnos import name_of
 from fourtuple.core.errors import ShortfallError
 from fourtuple.core.limits.cost import MOST_WORKERS
-from fourtuple.core.runs.counters import COUNTERS, Counters, Phase
+from fourtuple.core.runs.counters import COUNTERS, MOST_STAGES, Counters, Phase
 from fourtuple.core.runs.records import Event, Sample
 from fourtuple.engine.control import CONTROL_WORDS, Control, Cookies, now_ns
 from fourtuple.engine.crews.contract import SAMPLE_S, Work
@@ -53,7 +53,7 @@ class Workers:
         if len(self._works) == MOST_WORKERS:
             raise ShortfallError("another worker process", f"at most {MOST_WORKERS} are possible")
         self._rows[len(self._works)]["wanted"] = wanted
-        shared = mmap.mmap(-1, wanted * 8) if wanted else b""
+        shared = mmap.mmap(-1, wanted * 8) if wanted else bytearray()
         self._cookies.append(np.frombuffer(shared, np.uint64))
         self._works.append(work)
         if self._pids:
@@ -120,6 +120,7 @@ class Workers:
                 row["lost_by"][errno.ECANCELED] += row["open"]
                 row["open"] = row["opening"] = row["capacity"] = 0
                 row["identified"] = np.iinfo(np.int64).max  # it has nothing to identify
+                row["stage"], row["target"] = MOST_STAGES, 0  # nor to follow
                 row["phase"] = Phase.CLOSED
 
     def _end(self) -> None:

@@ -83,6 +83,7 @@ class Sessions:
         self._keepalive_s, self._beats = kind.keepalive_s, self._beats_from(begin_ns)
         self._sessions: dict[int, Session] = {}  # of the slots that are busy
         self._has_session = np.zeros(len(state), bool)
+        self._has_parted = np.zeros(len(state), bool)  # it has said goodbye, and says nothing more
         self._rows: list[Outgoing] = []  # to be sent at once: the same for many slots
         self._to_say: dict[int, bytes] = {}  # to be sent at once
         self._held: dict[int, bytes] = {}  # to be sent when what is being sent before it has been sent
@@ -90,6 +91,7 @@ class Sessions:
         self._check_ns = begin_ns + CHECK_NS
 
     def opened(self, slots: Slots, now_ns: int) -> None:
+        self._has_parted[slots] = False
         self._counters["greeting"] += len(slots)
         self._state[slots] |= Life.GREETING
         self._waiting.mark(slots, now_ns)
@@ -117,7 +119,8 @@ class Sessions:
         if self._kind.keepalive_s != self._keepalive_s:  # a server has shortened it
             self._keepalive_s, self._beats = self._kind.keepalive_s, self._beats_from(now_ns)
         if self._beats:
-            for slot in self._beats.take(now_ns).tolist():
+            due = self._beats.take(now_ns)
+            for slot in due[~self._has_parted[due]].tolist():
                 if slot not in self._failed:
                     session = self._session(slot)
                     self._take(slot, session, self._kind.beat(session), now_ns)
@@ -186,6 +189,7 @@ class Sessions:
         return over
 
     def goodbye(self, slots: Slots) -> None:
+        self._has_parted[slots] = True
         for slot in slots.tolist():
             if slot not in self._failed:
                 self._put(slot, self._session(slot).goodbye())
@@ -268,6 +272,11 @@ class Sessions:
         self._state[slots] &= ~np.uint8(Life.SENDING)
         if self._failed:
             slots = slots[~np.isin(slots, list(self._failed))]
+        parted = self._has_parted[slots]
+        if parted.any():
+            for slot in slots[parted].tolist():
+                self._queue(slot, self._held.pop(slot, b""))
+            slots = slots[~parted]
         if not len(slots):
             return
         self._waiting.ask(slots, now_ns, self._schedule.due_us(slots, now_ns) if self._schedule.has_moments else None)

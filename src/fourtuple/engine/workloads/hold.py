@@ -1,4 +1,4 @@
-"""What a worker of `hold` does: open its slice of the plan at its pace, hold it, notice losses, close at the end."""
+"""What a worker of `hold` does: open its slice of the plan at its pace or along stages, hold it, close at the end."""
 
 import errno
 from collections.abc import Callable, Iterator
@@ -11,6 +11,8 @@ from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import Counters
 from fourtuple.core.runs.records import Event
 from fourtuple.core.runs.slices import Plan, Slice
+from fourtuple.core.runs.timetable import Timetable
+from fourtuple.core.talk.stages import Stages
 from fourtuple.core.talk.template import Template
 from fourtuple.engine.control import Control, Cookies
 from fourtuple.engine.dialogues.contract import Dialogue
@@ -25,10 +27,13 @@ from fourtuple.engine.workloads.contract import Worker, Workload, run
 from fourtuple.engine.workloads.identifier import Identifier
 from fourtuple.engine.workloads.notes import Notes
 from fourtuple.engine.workloads.opener import Opener
+from fourtuple.engine.workloads.population import Population
 from fourtuple.engine.workloads.reads import Reads
+from fourtuple.engine.workloads.replacer import Replacer
 from fourtuple.engine.workloads.retries import Retries
 from fourtuple.engine.workloads.routes import AutomaticRoutes, ExplicitRoutes
 from fourtuple.engine.workloads.speaker import Speaker
+from fourtuple.engine.workloads.unused import Unused
 from fourtuple.engine.workloads.watcher import Watcher
 
 READ_ROWS, READ_BYTES = 1024, 4096
@@ -47,6 +52,8 @@ class HoldJob:
     kind:      the session that runs on each connection, instead of `talk`; None: none
     message:   what the sessions send; None: nothing
     every_s:   the interval between two messages of a session
+    stages:    how many connections are to be open at which time; None: all, once they have been opened
+    churn_per_s: connections of all workers to replace per second while the control says so; 0: none
     """
 
     plan: Plan
@@ -60,6 +67,8 @@ class HoldJob:
     kind: SessionKind | None = None
     message: Template | None = None
     every_s: float = 0.0
+    stages: Stages | None = None
+    churn_per_s: float = 0.0
 
 
 def hold(
@@ -82,15 +91,30 @@ def hold(
     dialogue = _dialogue(job, share, loop, state, counters, clock_ns)
     reads, notes = Reads(READ_ROWS, READ_BYTES), Notes(loop, log=job.log)
     worker = Worker(loop, counters, control, clock_ns, state, reads, notes, dialogue)
-    retries = Retries(len(state), routes.ways) if job.reconnect else None
-    closed_by = "by reset" if job.reset else ""
-    closer = Closer(worker, reset=job.reset, peer="the peer", closed_by=closed_by, retries=retries)
+    again = job.reconnect or job.churn_per_s or job.stages
+    retries = Retries(len(state), routes.ways) if again else None
+    closer = Closer(
+        worker,
+        reset=job.reset,
+        peer="the peer",
+        closed_by="by reset" if job.reset else "",
+        retries=retries,
+        reconnect=job.reconnect,
+        refills=job.stages is not None,
+    )
     watcher = Watcher(worker, closer.lost, watch=job.watch, log_data=job.log, last_words=True)
     speaker = Speaker(worker, dialogue, watcher.listen, closer.lost) if dialogue else None
     identifier = Identifier(worker, cookies)
-    opener = Opener(worker, routes, share.pace, job.how, job.timeout_s, closer, (watcher.opened,), retries)
+    unused, population, replacer = Unused(len(state)), None, None
+    if job.stages and retries:
+        population = Population(worker, Timetable(job.stages), share, unused, closer, retries)
+    if job.churn_per_s and retries:
+        replacer = Replacer(worker, closer, retries, job.churn_per_s, share, job.plan.wanted)
+    opener = Opener(
+        worker, routes, share.pace, job.how, job.timeout_s, closer, (watcher.opened,), unused, retries, population
+    )
     workload = Workload(
-        starts=tuple(part.start for part in (opener, speaker, closer, watcher) if part),
+        starts=tuple(part.start for part in (opener, speaker, population, replacer, closer, watcher) if part),
         takes=(
             (Op.CONNECT, opener.take),
             *([(Op.SEND, speaker.take)] if speaker else []),

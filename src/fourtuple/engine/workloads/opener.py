@@ -1,7 +1,8 @@
 """How connections are opened: along the routes, at the given pace, with each failure counted by its errno.
 
 After an errno that concerns one route, the connection is tried on another route; an errno that concerns the whole
-process ends the opening. A lost connection is opened again on the same way, and its failures are counted separately.
+process ends the opening. A connection that was lost or is replaced is opened again on the same way, and its failures
+are counted separately.
 """
 
 import errno
@@ -21,6 +22,7 @@ from fourtuple.engine.states import Life
 from fourtuple.engine.workloads.closer import Closer
 from fourtuple.engine.workloads.contract import Worker
 from fourtuple.engine.workloads.in_flight import InFlight
+from fourtuple.engine.workloads.population import Population
 from fourtuple.engine.workloads.retries import RETRY_NS, Retries
 from fourtuple.engine.workloads.routes import AutomaticRoutes, Ways
 from fourtuple.engine.workloads.unused import Unused
@@ -31,11 +33,13 @@ WINDOW = 64  # give up after this many failures in a row, or as many as may be i
 
 
 class Opener:
-    """Connects each slot of a worker once, and again after a loss if that is wanted.
+    """Connects each slot of a worker once, and again where that is wanted.
 
     timeout_s: a connect() without an answer for this time fails with ETIMEDOUT
     opened:    called with the slots of new connections and the time, in ns
-    retries:   lost connections to open again; None: they are not opened again
+    unused:    the slots to open
+    retries:   connections to open again; None: none are
+    population: determines how many slots may be used now; None: all of them
     """
 
     def __init__(
@@ -47,44 +51,80 @@ class Opener:
         timeout_s: float,
         closer: Closer,
         opened: Sequence[Callable[[Slots, int], None]],
+        unused: Unused,
         retries: Retries | None,
+        population: Population | None,
     ) -> None:
         self._worker, self._routes, self._pace, self._how = worker, routes, pace, how
         self._timeout_ns = int(timeout_s * 1e9)
-        self._closer, self._opened, self._retries = closer, opened, retries
-        self._unused = Unused(len(worker.state))
+        self._closer, self._opened = closer, opened
+        self._unused, self._retries, self._population = unused, retries, population
         self._in_flight = InFlight(pace.in_flight)
         self._failed_in_a_row = 0
         self._paced_from_ns = self._paced = 0  # since when the pace counts, and how many were started since
 
     def start(self) -> float:
-        """Start as many connects as the pace allows; lost connections first."""
+        """Start as many connects as the pace allows; those that are opened again first."""
         counters, now_ns = self._worker.counters, self._worker.clock_ns()
         self._paced_from_ns = self._paced_from_ns or now_ns
         if counters["phase"] > _HOLDING or self._worker.control.stopping:
             return TICK_S
+        if self._population:
+            self._population.rise(now_ns)
+        self._replace(now_ns)
         again = self._retries.due(now_ns) if self._retries else NO_SLOTS
         new = len(self._unused)
         if not new and not len(again):
             self._paced_from_ns, self._paced = now_ns, 0
-            if not counters["opening"] and not counters["greeting"] and counters["phase"] == _OPENING:
+            if counters["phase"] == _OPENING and self._is_complete(now_ns):
                 counters["phase"] = _HOLDING
-            return TICK_S
+            return self._population.wait_s(now_ns) if self._population else TICK_S
         elapsed_s, opening = (now_ns - self._paced_from_ns) / 1e9, int(counters["opening"] + counters["greeting"])
         due = min(self._pace.start_now(elapsed_s, opening, self._paced), self._worker.loop.batch)
-        if due and self._retries and len(again):
-            again = again[:due]
-            self._retries.forget(again)
-            ways = self._retries.ways(again)
-            self._connect(again, self._routes.again(ways), ways, Life.OPENING | Life.AGAIN)
+        if due and len(again):
+            self._reopen(again[:due], Life.AGAIN)
             return 0.0
         if due and new:
-            block, ways = self._routes.take(min(due, new))
-            if len(block):
-                self._connect(self._unused.take(len(block)), block, ways, Life.OPENING)
-                return 0.0
-            self._give_up(self._routes.full_errno)
+            if not self._open(min(due, new)):
+                self._give_up(self._routes.full_errno)
+            return 0.0
         return self._pace.wait_s(elapsed_s, int(counters["opening"] + counters["greeting"]), self._paced)
+
+    def _is_complete(self, now_ns: int) -> bool:
+        """Whether nothing more is to be opened: all slots have been used, and are open or have failed."""
+        decided = not self._worker.counters["opening"] and not self._worker.counters["greeting"]
+        return self._population.is_at_top(now_ns, decided=decided) if self._population else decided
+
+    def _replace(self, now_ns: int) -> None:
+        """Open connections again that were closed to be replaced: as many as may be opening at the same time."""
+        if self._retries and len(due := self._retries.due(now_ns, Life.ANEW)):
+            room = max(0, self._pace.in_flight - int(self._worker.counters["opening"]))
+            if len(due := due[: min(room, self._worker.loop.batch)]):
+                self._reopen(due, Life.ANEW)
+
+    def _reopen(self, slots: Slots, queue: int) -> None:
+        """Open these slots on the ways on which they were open before."""
+        if self._retries:
+            self._retries.forget(slots, queue)
+            ways = self._retries.ways(slots)
+            self._connect(slots, self._routes.again(ways), ways, Life.OPENING | queue)
+
+    def _open(self, count: int) -> int:
+        """Open this many unused slots, each on the way it was open before, if it was → how many; 0: no way is left."""
+        slots = self._unused.take(count)
+        if self._retries:
+            known = self._retries.knows(slots)
+            again, slots = slots[known], slots[~known]
+            if len(again):
+                ways = self._retries.ways(again)
+                self._connect(again, self._routes.again(ways), ways, Life.OPENING)
+        if not len(slots):
+            return count
+        block, ways = self._routes.take(len(slots))
+        if len(block):
+            self._connect(slots[: len(block)], block, ways, Life.OPENING)
+        self._unused.give_back(slots[len(block) :])
+        return count - len(slots) + len(block)
 
     def take(self, connects: Completions) -> None:
         good = connects["result"] >= 0
@@ -113,7 +153,7 @@ class Opener:
         if len(opening):
             counters["opening"] -= len(opening)
             self._in_flight.forget(opening)
-            self._closer.let_go(opening, reset=True)
+            self._closer.let_go(opening, reset=True, state=Life.EMPTY)
 
     def _connect(self, slots: Slots, block: Block, ways: Ways, state: int) -> None:
         counters, now_ns = self._worker.counters, self._worker.clock_ns()
@@ -131,12 +171,14 @@ class Opener:
     def _connected(self, slots: Slots) -> None:
         worker, counters, now_ns = self._worker, self._worker.counters, self._worker.clock_ns()
         ways, start_ns = self._in_flight.end(slots)
-        first = worker.state[slots] == Life.OPENING
-        opened = int(np.count_nonzero(first))
+        before = worker.state[slots]
+        first = before == Life.OPENING
+        opened, replaced = int(np.count_nonzero(first)), int(np.count_nonzero(before & Life.ANEW))
         histogram.add_values(counters["connect_us"], (now_ns - start_ns[first]) / 1e3)
         sample = [worker.loop.handshake_us(slot) for slot in slots[first][:SAMPLED].tolist()]
         histogram.add_values(counters["handshake_us"], np.array([us for us in sample if us is not None], np.float64))
-        counters["pairs"] += np.bincount(self._routes.bins(ways[first]), minlength=BINS)
+        new = first & ~self._retries.knows(slots) if self._retries else first
+        counters["pairs"] += np.bincount(self._routes.bins(ways[new]), minlength=BINS)
         self._routes.worked(ways)
         if self._retries:
             self._retries.remember(slots, ways)
@@ -144,7 +186,8 @@ class Opener:
         counters["opening"] -= len(slots)
         counters["open"] += len(slots)
         counters["opened"] += opened
-        counters["reconnected"] += len(slots) - opened
+        counters["replaced"] += replaced
+        counters["reconnected"] += len(slots) - opened - replaced
         if opened:
             counters["last_open_ns"] = now_ns
         self._failed_in_a_row = 0
@@ -153,26 +196,30 @@ class Opener:
             each(slots, now_ns)
 
     def _refused(self, failures: Completions) -> None:
-        """Take in failed connects: reconnects are tried again after RETRY_NS; the others are handled by errno."""
+        """Take in failed connects: those of a slot that was open are tried again later; others are handled by errno."""
         slots, results = failures["slot"], failures["result"]
         self._worker.counters["opening"] -= len(slots)
-        again = (self._worker.state[slots] & Life.AGAIN) > 0
+        before = self._worker.state[slots]
         self._worker.state[slots] = Life.EMPTY
         ways, _ = self._in_flight.end(slots)
         for result in np.unique(results).tolist():
             of_these = results == result
             if self._retries:
-                retried = slots[of_these & again]
-                self._worker.counters["reconnect_failed"][-result] += len(retried)
-                self._retries.add(retried, self._worker.clock_ns() + RETRY_NS)
-            if len(new := slots[of_these & ~again]):
-                self._failed(-result, new, ways[of_these & ~again])
+                for queue in (Life.AGAIN, Life.ANEW):
+                    retried = slots[of_these & ((before & queue) > 0)]
+                    self._worker.counters["reconnect_failed"][-result] += len(retried)
+                    self._retries.add(retried, self._worker.clock_ns() + RETRY_NS, queue)
+            new = of_these & (before == Life.OPENING)
+            if new.any():
+                self._failed(-result, slots[new], ways[new])
 
     def _failed(self, number: int, slots: Slots, ways: Ways) -> None:
         """Try another route if the errno concerns only this one; otherwise count the failures, and perhaps give up."""
         ends_all = symptom_of(number).ends is Extent.PROCESS
         if not ends_all and self._routes.failed(ways, number):
             self._unused.give_back(slots)
+            if self._retries:
+                self._retries.forget_ways(slots)
             return
         self._worker.counters["failed"][number] += len(slots)
         self._failed_in_a_row += len(slots)

@@ -20,7 +20,9 @@ from fourtuple.faces.export.metrics import sentence
 from fourtuple.faces.export.server import MetricsServer
 
 R = TypeVar("R")
-NOW = frozenset({"phase", "wanted", "capacity", "opening", "open", "greeting", "rss_bytes"})  # may also go down
+NOW = frozenset(
+    {"phase", "wanted", "capacity", "opening", "open", "greeting", "rss_bytes", "stage", "target"}
+)  # may also go down
 BOUNDS = tuple(2.0**power for power in range(3, 26))  # µs: 8 µs to 34 s
 
 

@@ -72,7 +72,8 @@ def samples_data(over_time: OverTime) -> dict[str, list[float | None]]:
     columns = {
         "at_s": (over_time.at_s, digits), "held": (over_time.held, 0), "kernel": (over_time.kernel, 0),
         "lost": (over_time.lost, 0), "rate": (over_time.rate_per_s, 0), "occupancy": (over_time.occupancy, 2),
-        "time_wait": (over_time.time_wait, 0), "p50": (over_time.p50_us, 1), "p99": (over_time.p99_us, 1),
+        "target": (over_time.target, 0), "time_wait": (over_time.time_wait, 0),
+        "p50": (over_time.p50_us, 1), "p99": (over_time.p99_us, 1),
     }  # fmt: skip
     count = len(over_time.at_s)
     near: list[float | None] = [0] * count
@@ -91,7 +92,9 @@ def held(over_time: OverTime, wanted: int | None, planned: str) -> Chart:
         layers.append(_line("kernel", OTHER, dash=[4, 3]))
     if over_time.lost.any():
         layers.append(_line("lost", ALARM, dash=[1, 3]))
-    if wanted is not None:
+    if over_time.target.any():
+        layers.append(_line("target", INK, dash=[2, 4]))
+    elif wanted is not None:
         rule = alt.Chart(_values([{"wanted": wanted}])).mark_rule(color=INK, strokeDash=[2, 4])
         layers.append(rule.encode(y="wanted:Q"))
     most = format_count(int(over_time.held.max())) if len(over_time.held) else "0"

@@ -172,6 +172,9 @@ def _tiles(run: StoredRun) -> Iterator[tuple[str, str, str]]:
         if record.memory and record.memory.each_bytes is not None:
             ends = "both ends" if record.memory.ends == 2 else "this end"
             yield "memory", format_size(record.memory.each_bytes), f"per connection, {ends}"
+        if record.churn_per_s:
+            rates = f"{format_rate(record.replaced_per_s)} of {format_rate(record.churn_per_s)} planned"
+            yield "replaced", format_count(record.replaced), rates
         yield "lost", format_count(record.lost), f"held for {format_duration(record.held_s)}"
     elif isinstance(record, ChurnRecord):
         yield "completed", format_count(record.completed), f"of {format_count(record.arrivals)} that were due"

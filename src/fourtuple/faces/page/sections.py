@@ -103,6 +103,8 @@ def sections_of(run: StoredRun, series: OverTime) -> Iterator[Section | None]:
         )
     elif len(series.at_s):
         yield _time(run, series)
+        if isinstance(run.record, HoldRecord):
+            yield _stages(run.record)
         yield _latency(run, series)
     record = run.record
     if isinstance(record, HoldRecord):
@@ -126,6 +128,8 @@ def _time(run: StoredRun, series: OverTime) -> Section:
         ends = "" if planned and planned.here else " at this end"
         words = "solid: held by the engine; dashed: approximate count of the kernel"
         words += f"{ends}, which includes other programs in this network namespace"
+    if series.target.any():
+        words += "; black, dotted: target of the stages"
     if series.lost.any():
         words += f"{'; ' if words else ''}red, dotted: lost so far"
     of_server = run.entry.kind == "serve"
@@ -138,6 +142,26 @@ def _time(run: StoredRun, series: OverTime) -> Section:
     if run.entry.kind == "churn" and not np.isnan(series.time_wait).all():
         figures.append((charts.time_wait(series), None, "of the whole network namespace; see the table above"))
     return Section("time", "Over time", hint=ZOOM, figures=figures)
+
+
+def _stages(record: HoldRecord) -> Section | None:
+    if not record.stages:
+        return None
+    heads = ("stage", "target", "within", "open at its end", "reached after", "failed", "lost", "")
+    rows = [
+        (
+            str(number),
+            format_count(stage.target),
+            format_duration(stage.within_s),
+            "–" if stage.open_at_end is None else format_count(stage.open_at_end),
+            "–" if stage.reached_s is None else format_duration(stage.reached_s),
+            format_count(stage.failed),
+            format_count(stage.lost),
+            "" if stage.reached else "not reached",
+        )
+        for number, stage in enumerate(record.stages, 1)
+    ]
+    return Section("stages", "Stages", tables=[Table(heads, rows, frozenset(range(7)))])
 
 
 def _latency(run: StoredRun, series: OverTime) -> Section | None:
@@ -378,6 +402,7 @@ def _over_time_table(series: OverTime, kind: str) -> Table:
     columns: dict[str, Callable[[int], str]] = {
         "second": lambda i: f"{series.at_s[i]:.2f}",
         "held": lambda i: format_count(int(series.held[i])),
+        "target": lambda i: format_count(int(series.target[i])),
         "kernel (approx.)": lambda i: _maybe(series.kernel[i]),
         "TIME_WAIT": lambda i: _maybe(series.time_wait[i]),
         "lost": lambda i: format_count(int(series.lost[i])),
@@ -385,7 +410,9 @@ def _over_time_table(series: OverTime, kind: str) -> Table:
         "connect p50": lambda i: microseconds(series.p50_us[i]),
         "connect p99": lambda i: microseconds(series.p99_us[i]),
     }
-    heads = tuple(head for head in columns if head != "TIME_WAIT" or kind == "churn")
+    left_out = {"TIME_WAIT"} if kind != "churn" else set()
+    left_out |= set() if series.target.any() else {"target"}
+    heads = tuple(head for head in columns if head not in left_out)
     if kind == "serve":
         heads = ("second", "held", "lost", "new per second")
     chosen = evenly(count, ROWS).tolist()

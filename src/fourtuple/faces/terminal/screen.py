@@ -104,10 +104,13 @@ class Screen:
         yield self._progress(sample, planned)
         failed = sum(sample.failed.values())
         again = f"   reopened {format_count(sample.reconnected)}" if sample.reconnected else ""
-        held = _line("held", f"{format_count(sample.open)}   opening {format_count(sample.opening)}")
+        of = f" of {format_count(sample.target)}" if planned.stages else ""
+        held = _line("held", f"{format_count(sample.open)}{of}   opening {format_count(sample.opening)}")
         held.append(f"   failed {format_count(failed)}", style="bold red" if failed else "")
         held.append(f"   lost {format_count(sample.lost)}", style="bold red" if sample.lost else "")
         yield held.append(again)
+        if planned.churn_per_s:
+            yield self._replaced(sample, planned)
         yield from self._connect(sample)
         yield from _sessions(sample)
         if sample.requests or sample.answers:
@@ -119,6 +122,10 @@ class Screen:
         yield from _errnos(sample, of_server=False)
 
     def _progress(self, sample: Sample, planned: Planned) -> RenderableType:
+        if planned.stages and sample.stage < len(planned.stages.ramps):
+            ramp = planned.stages.ramps[sample.stage]
+            stage = f"stage {sample.stage + 1} of {len(planned.stages.ramps)}, to {format_count(ramp.target)} within"
+            return _bar(sample.open, sample.wanted, f"{stage} {format_duration(ramp.within_ns / 1e9)}")
         if sample.phase is Phase.OPENING:
             left = sample.wanted - sample.open - sum(sample.failed.values())
             seconds = left / self._smooth if self._smooth else math.inf
@@ -131,6 +138,12 @@ class Screen:
             words = f"holding for {held_s:.0f} s{of}   opened at {format_rate(sample.rate_per_s)}"
             return _bar(sample.open, sample.wanted, words)
         return _bar(sample.open, sample.wanted, f"closing   {format_count(sample.open)} still open")
+
+    def _replaced(self, sample: Sample, planned: Planned) -> Text:
+        """How many were replaced, and how many per second since opening had ended."""
+        since_s = 0.0 if self._full_ns is None else (sample.at_ns - self._full_ns) / 1e9
+        rate = format_rate(sample.replaced / since_s) if since_s else "–"
+        return _line("replaced", f"{format_count(sample.replaced)}   {rate} of {format_rate(planned.churn_per_s)}")
 
     def _connect(self, sample: Sample) -> Iterator[RenderableType]:
         overall = sample.connect_us
@@ -147,8 +160,8 @@ class Screen:
         bounds = bin_bounds(planned.pairs)
         room = planned.usable * np.diff(bounds)
         used = sample.pairs[: len(room)]
-        if not used.any() or not room.all():
-            return
+        if not used.any() or not room.all() or (planned.stages and sample.open < used.sum()):
+            return  # counted when they are opened for the first time: after a ramp down it is not known which are open
         percent = 100 * used / room
         least, most = int(used.min()), int(used.max())
         few = format_count(most) if least == most else f"{format_count(least)} to {format_count(most)}"
@@ -164,7 +177,9 @@ class Screen:
             census = sample.census
             ends = [census.client] if census.server is None else [census.client, census.server]
             kernel = " + ".join(format_count(end) for end in ends)
-            agree = "agree" if {*ends} == {self._counted} else "differ"
+            bounds = (self._counted if bound is None else bound for bound in (census.least, census.most))
+            least, most = (bound or 0 for bound in bounds)
+            agree = "agree" if all(least <= end <= most for end in ends) else "differ"
             yield _line("witness", f"{plan}   engine {format_count(sample.open)}   kernel {kernel}   {agree}")
         elif sample.seen and sample.seen.connections is not None:
             kernel = f"kernel about {format_count(sample.seen.connections)}"

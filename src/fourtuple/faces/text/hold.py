@@ -10,6 +10,7 @@ from fourtuple.core.runs.histogram import NOT_MEASURED
 from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.stages import stage_lines, stage_now
 from fourtuple.faces.text.words import counts, latency, overflows, several_addresses
 
 LOSSES = 5  # seconds with losses that are listed
@@ -18,6 +19,7 @@ LOSSES = 5  # seconds with losses that are listed
 def hold_lines(record: HoldRecord) -> Iterator[str]:
     """The outcome, the numbers, and each failure with its meaning."""
     yield from wrapped("", record.outcome.says)
+    yield from stage_lines(record)
     if record.held:
         yield f"  opened in {format_duration(record.elapsed_s)}   {format_rate(record.rate_per_s)}"
         yield f"  connect   {latency(record.connect_us)}"
@@ -98,16 +100,19 @@ def _closing(record: HoldRecord) -> str:
 
 def hold_ready(sample: Sample, word: str) -> str:
     """The line that says that opening has ended and was counted; empty before, or if nothing is open."""
-    if sample.census is None or not sample.open:
+    most = max(sample.open, *sample.stage_open, 0)
+    if sample.census is None or not most:
         return ""
-    return f"{word} {format_count(sample.open)} of {format_count(sample.wanted)}"
+    return f"{word} {format_count(most)} of {format_count(sample.wanted)}"
 
 
 def hold_progress(sample: Sample) -> str:
     """The progress as one line."""
     failed = sum(sample.failed.values())
-    parts = [f"{sample.phase.name.lower()} {format_count(sample.open)} of {format_count(sample.wanted)}"]
+    phase = f"{sample.phase.name.lower()} {format_count(sample.open)} of {format_count(sample.wanted)}"
+    parts = [stage_now(sample) or phase]
     parts += [format_rate(sample.rate_per_s)] if sample.phase is Phase.OPENING else []
+    parts += [f"replaced {format_count(sample.replaced)}"] if sample.replaced else []
     parts += [f"failed {counts(sample.failed)}"] if failed else []
     parts += [f"lost {counts(sample.lost_by)}"] if sample.lost else []
     parts += [f"answers {format_count(sample.answers)}"] if sample.answers else []
