@@ -16,7 +16,6 @@ from bench.measure import (
     at_most,
     median,
     median_ratio,
-    number,
     spread,
 )
 from bench.opening import Opening
@@ -105,36 +104,51 @@ def http(rounds: int, connections: int = 1_000, seconds: int = 3) -> Result:
     return Result(findings, commands_of(contestants), figures)
 
 
-def websockets(rounds: int, wanted: int = 200_000) -> Result:
+def websockets(rounds: int, wanted: int = 200_000, few: int = 5_000) -> Result:
     """Hold 200,000 WebSockets to `fourtuple serve --websocket`, one process at each end, compared with bare TCP.
 
-    Memory is what is resident when all are held. Opening lasts until all sessions are established.
+    Memory is what is resident when all are held: what each session adds beyond the first 5,000, and all together.
+    Opening lasts until all sessions are established.
     """
-    table = LARGE_TABLE if 2 * wanted > HASH_ENTRIES * FULL else HASH_ENTRIES
-    client, server = "python -m bench.opening --workers 1", f"fourtuple serve {ENDS} --quiet --workers 1"
+    web, bare, few_web, few_bare = "WebSockets", "bare TCP", f"{few:,} WebSockets", f"{few:,} bare TCP"
     contestants = {
-        "WebSockets": Contestant(f"{server} --websocket", f"{client} {wanted} ws://{ENDS}/", hash_entries=table),
-        "bare TCP": Contestant(server, f"{client} {wanted} {ENDS}", hash_entries=table),
+        web: _holding(wanted, f"ws://{ENDS}/", "--websocket"),
+        bare: _holding(wanted, ENDS),
+        few_web: _holding(few, f"ws://{ENDS}/", "--websocket"),
+        few_bare: _holding(few, ENDS),
     }
+    printed = _alternate(contestants, rounds)
     runs = {
-        name: [Opening.of(printed, wanted) for printed in all_printed]
-        for name, all_printed in _alternate(contestants, rounds).items()
+        name: [Opening.of(each, wanted if name in (web, bare) else few) for each in printed[name]]
+        for name in contestants
     }
-    web, bare = runs.values()
-    more = [(one.resident_bytes - other.resident_bytes) / wanted for one, other in zip(web, bare, strict=True)]
-    rates = {name: [each.rate_per_s for each in openings] for name, openings in runs.items()}
-    cpu = {name: [each.per_cpu_s for each in openings] for name, openings in runs.items()}
+    more = [one.resident_bytes - other.resident_bytes for one, other in zip(runs[web], runs[bare], strict=True)]
+    more_of_few = [
+        one.resident_bytes - other.resident_bytes for one, other in zip(runs[few_web], runs[few_bare], strict=True)
+    ]
+    each = [(many - some) / (wanted - few) for many, some in zip(more, more_of_few, strict=True)]
+    rates = {name: [opening.rate_per_s for opening in runs[name]] for name in (web, bare)}
+    cpu = {name: [opening.per_cpu_s for opening in runs[name]] for name in (web, bare)}
     findings = [
-        Finding("resident memory more than of bare TCP, each", median(more), "bytes", at_most(16)),
+        Finding("memory that each adds, more than bare TCP", median(each), "bytes", at_most(16)),
+        Finding("all memory more than bare TCP, by sessions", median(more) / wanted, "bytes"),
         Finding("opening rate", median_ratio(*rates.values()), "× bare TCP", at_least(0.4)),
         Finding("opened per CPU second of the client", median_ratio(*cpu.values()), "× bare TCP"),
     ]
     figures = [
-        f"{name:<11} {spread(rates[name], '/s'):<38} {spread(cpu[name], 'per CPU second'):<48}"
-        f" {number(median(each.resident_bytes / 1e6 for each in runs[name]))} MB"
-        for name in runs
+        f"{name:<11} {spread(rates[name], '/s'):<38} {spread(cpu[name], 'per CPU second')}" for name in (web, bare)
+    ] + [
+        f"{name:<17} {spread([opening.resident_bytes / 1e6 for opening in openings], 'MB')}"
+        for name, openings in runs.items()
     ]
     return Result(findings, commands_of(contestants), figures)
+
+
+def _holding(wanted: int, ends: str, server: str = "") -> Contestant:
+    """One process at each end."""
+    served = f"fourtuple serve {ENDS} --quiet --workers 1 {server}".strip()
+    table = LARGE_TABLE if 2 * wanted > HASH_ENTRIES * FULL else HASH_ENTRIES
+    return Contestant(served, f"python -m bench.opening --workers 1 {wanted} {ends}", hash_entries=table)
 
 
 def _need(*programs: str) -> None:

@@ -31,7 +31,7 @@ FEW: dict[str, Callable[[int], Result]] = {
     "http": partial(sessions.http, connections=53, seconds=1),
     "tls": partial(sessions.tls, wanted=53, seconds=1),
     "tls-memory": partial(sessions.tls_memory, wanted=530, few=53),
-    "websockets": partial(sessions.websockets, wanted=5_300),
+    "websockets": partial(sessions.websockets, wanted=5_300, few=530),
     "answers": partial(answers.answers, times=1),
     "first": partial(answers.first_connection, times=1),
     "limits": partial(answers.limits, connections=53),
