@@ -40,8 +40,10 @@ def reasons() -> Iterator[tuple[FailureKind, str]]:
         for first in (b"SSH-2.0-OpenSSH_9.2p1", b"\x00\x01", b"\x16\x03\x01", b"HTTP/1.1"):
             if foreign(protocol, first) != "not TLS but TLS":
                 yield kind, foreign(protocol, first)
-    for words in dict.fromkeys(words for _, words in (*http._BROKEN, *websocket._BROKEN)):
-        yield FailureKind.HTTP if (words in dict(map(reversed, http._BROKEN))) else FailureKind.WEBSOCKET, words
+    for _, words in http._BROKEN:
+        yield FailureKind.HTTP, words
+    for _, words in websocket._BROKEN:
+        yield FailureKind.WEBSOCKET, words
     for kind, words in OTHERS:
         yield kind, words
 
@@ -112,7 +114,7 @@ def test_each_reason_of_our_sessions_is_known_and_is_no_errno(kind: FailureKind,
 def test_close_codes_and_reason_codes_have_the_words_that_sessions_use() -> None:
     assert set(CLOSE_CODES) == {*websocket.CODES, 1005, 1006}  # these two are never sent, only shown
     for code, (_, words) in CLOSE_CODES.items():
-        assert code not in websocket.CODES or websocket.CODES[code].lower().startswith(words)
+        assert code not in websocket.CODES or websocket.CODES[code].lower().startswith(tuple(words))
     for code, named in MQTT_CODES.items():
         version = V3 if code < 128 else V5
         assert mqtt_reasons.reason_of(code, version).lower() == f"{named[0][0]} ({code})"
