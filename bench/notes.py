@@ -30,6 +30,17 @@ on their way (MOST_WAITING in engine/dialogues/fixed.py), so the C client is tol
 both sides shows in the rate times the median, which is about 2,048 for both. With one message on each of the 10,000
 connections, as tcp_rr has it, each epoll_wait() finds more work, and an answer takes longer. Both clients time each
 message from its send to its last byte.""",
+    "tls": """\
+A handshake takes four operations of public-key cryptography, which OpenSSL does at both ends, and nginx sends two
+tickets after it, which s_time does not read. s_time waits for nginx in each handshake, so that only CPU time compares
+the clients.""",
+    "http": """\
+nginx, on a CPU of its own, is what bounds fourtuple and wrk; the requests per second of CPU time, from the start of the
+program to its end, show what the clients take. Each connection of httpx has a client of its own: a single one
+looks through all its connections for each request.""",
+    "websockets": """\
+What is there once, however many sessions there are, is counted apart: the modules of the protocol, 1.6 MB, and 1,024
+buffers of a page each for reading, 4 MB, which bare connections never touch.""",
     "million": """\
 User time includes everything from the start of Python to the end: opening, closing, counting two million sockets in the
 kernel's table, and the samples that this measure takes.

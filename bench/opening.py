@@ -29,8 +29,8 @@ class Opening:
     """What the program printed.
 
     elapsed_s: from the first connect() to the last connection open
-    progress: (seconds since the first connect(), opened by then, CPU seconds of this process by then: user, system),
-              for each sample until all were open
+    progress: (seconds since the first connect(), established by then, CPU seconds of this process by then: user,
+              system), for each sample until all were open
     cpu_user_s, cpu_system_s: of the whole life of the process
     resident_bytes: VmRSS while all were held
     free_bytes: what memory the host had free at that time
@@ -82,6 +82,12 @@ class Opening:
         (*_, before_user_s, before_system_s), *_, (*_, user_s, system_s) = self.progress
         return user_s - before_user_s + system_s - before_system_s
 
+    @property
+    def per_cpu_s(self) -> float:
+        """Connections per second of this process's CPU time, from the first sample of the opening phase to the last."""
+        (_, first, *_), *_, (_, last, *_) = self.progress
+        return (last - first) / self.opening_cpu_s
+
     def rate_between(self, start: int, stop: int) -> float:
         """Connections per second, from number `start` to number `stop`."""
         return (stop - start) / (self._reached_s(stop) - self._reached_s(start))
@@ -107,7 +113,7 @@ class Watching:
     def add(self, sample: Sample) -> None:
         if sample.phase is Phase.OPENING or not self._open_ns:
             user_us, system_us = process.cpu_us()
-            self._progress.append((sample.elapsed_s, sample.opened, user_us / 1e6, system_us / 1e6))
+            self._progress.append((sample.elapsed_s, sample.opened - sample.greeting, user_us / 1e6, system_us / 1e6))
         if sample.phase is Phase.HOLDING:
             self._open_ns = sample.at_ns
             if not self._resident_bytes:
@@ -174,6 +180,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int)
     parser.add_argument("--for", dest="hold_s", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--fin", dest="reset", action="store_false", help="close by FIN, not by reset")
+    parser.add_argument("--insecure", dest="session", action="store_const", const={"insecure": True})
     parser.add_argument("wanted", type=int)
     parser.add_argument("destinations", nargs="+")
     options = vars(parser.parse_args())

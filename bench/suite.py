@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from bench import answers, churning, counting, crowds, echoes, looking, profiling, rates, reading, sweeping
+from bench import answers, churning, counting, crowds, echoes, looking, profiling, rates, reading, sessions, sweeping
 from bench.measure import Finding, Measure, NotMeasuredError, Result, alternate, at_most, median, median_ratio, spread
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.verbs.background import serving
@@ -81,6 +81,10 @@ MEASURES: Mapping[str, Measure] = {
     "echo-10k": Measure(echoes.echo_10k, 3),
     "echo-1k": Measure(echoes.echo_1k, 3),
     "churn": Measure(churning.churn, 3),
+    "http": Measure(sessions.http, 3),
+    "tls": Measure(sessions.tls, 3),
+    "tls-memory": Measure(sessions.tls_memory, 1),
+    "websockets": Measure(sessions.websockets, 2),
     "answers": Measure(answers.answers, 3),
     "first": Measure(answers.first_connection, 3),
     "limits": Measure(answers.limits, 3),

@@ -9,13 +9,14 @@ from shutil import which
 
 import pytest
 
-from bench import answers, churning, counting, crowds, echoes, profiling, rates
+from bench import answers, churning, counting, crowds, echoes, profiling, rates, sessions
 from bench.__main__ import measured, report
 from bench.measure import Finding, Measure, NotMeasuredError, Result, at_least, at_most
 from bench.suite import MEASURES
 from tests.conftest import REPOSITORY, Ground, need, need_namespace
 
 IN_C = {"open", "open-free", "echo-10k", "echo-1k", "churn", "million"}
+NEEDS = {"http": ("nginx", "openssl", "wrk"), "tls": ("nginx", "openssl"), "tls-memory": ("nginx", "openssl")}
 FEW: dict[str, Callable[[int], Result]] = {
     "open": partial(rates.open_pinned, wanted=53),
     "open-free": partial(rates.open_free, wanted=53),
@@ -28,6 +29,10 @@ FEW: dict[str, Callable[[int], Result]] = {
     "most": partial(crowds.most, wanted=53, still_s=0.1),
     "echo-10k": partial(echoes.echo_10k, connections=53, seconds=0.2),
     "churn": partial(churning.churn, flows=53, seconds=0.2),
+    "http": partial(sessions.http, connections=53, seconds=1),
+    "tls": partial(sessions.tls, wanted=53, seconds=1),
+    "tls-memory": partial(sessions.tls_memory, wanted=530, few=53),
+    "websockets": partial(sessions.websockets, wanted=5_300, few=530),
     "answers": partial(answers.answers, times=1),
     "first": partial(answers.first_connection, times=1),
     "limits": partial(answers.limits, connections=53),
@@ -50,6 +55,8 @@ def test_a_measure_has_figures(name: str) -> None:
     """With one round and few connections, every finding is a finite number, and nothing failed."""
     assert name in MEASURES
     need(name not in IN_C or which("gcc"), "gcc")
+    for program in NEEDS.get(name, ()):
+        need(which(program), program)
     if name == "profile" and not which("perf"):
         pytest.skip("needs perf")
 

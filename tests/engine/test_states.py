@@ -69,6 +69,18 @@ def test_every_change_is_in_the_table_and_every_row_of_it_happens(changes: set[t
     assert changes == set(TRANSITIONS)
 
 
+@pytest.mark.parametrize("links", [False, True])
+def test_a_churn_makes_changes_of_the_table_alone(changes: set[tuple[int, int]], links: bool) -> None:
+    """Its slots are used again and again: by connections that are closed, refused and lost."""
+    loop = ScriptedLoop(Clock(), answer=lambda n, t: errno.ECONNREFUSED if n % 5 == 4 else 0, echo=True, links=links)
+    run = a_churn(loop, slots=5, talk=Talk(b"ping", 0.0, b"ping"), closed_by=ClosedBy.SERVER, timeout_s=0.05)
+    over(run)
+    run.finish()
+
+    assert changes <= set(TRANSITIONS)
+    assert {(Life.OPENING, Life.EMPTY), (Life.OPEN, Life.GONE), (Life.GONE, Life.EMPTY)} <= changes
+
+
 def _follow_stages() -> None:
     loop = ScriptedLoop(Clock(), answer=lambda n, t: errno.EINPROGRESS if n == 9 else 0)
     stages = parse_stages("20@1s, 20@1s, 10@1s, 10@2s")
@@ -80,18 +92,6 @@ def _follow_stages() -> None:
     loop.answer = lambda n, t: errno.ECONNREFUSED if n == 25 else 0
     run.until(lambda: run.counters["stage"] == 4)
     run.finish()
-
-
-@pytest.mark.parametrize("links", [False, True])
-def test_a_churn_makes_changes_of_the_table_alone(changes: set[tuple[int, int]], links: bool) -> None:
-    """Its slots are used again and again: by connections that are closed, refused and lost."""
-    loop = ScriptedLoop(Clock(), answer=lambda n, t: errno.ECONNREFUSED if n % 5 == 4 else 0, echo=True, links=links)
-    run = a_churn(loop, slots=5, talk=Talk(b"ping", 0.0, b"ping"), closed_by=ClosedBy.SERVER, timeout_s=0.05)
-    over(run)
-    run.finish()
-
-    assert changes <= set(TRANSITIONS)
-    assert {(Life.OPENING, Life.EMPTY), (Life.OPEN, Life.GONE), (Life.GONE, Life.EMPTY)} <= changes
 
 
 def test_bits_do_not_overlap_and_stages_are_told_apart() -> None:
