@@ -92,6 +92,13 @@ def test_stages_wait_until_the_control_says_that_they_begin() -> None:
     assert at(run, loop, 3.5) == 10
 
 
+def test_the_newest_are_closed_first_in_a_jump_too() -> None:
+    loop = ScriptedLoop(Clock())
+    at(a_ramp("500@1s, 5@0s, 5@1s", loop), loop, 2)
+
+    assert [slot for slot, _ in loop.closed] == list(reversed(range(5, 500)))
+
+
 def test_a_jump_down_and_up_at_once_waits_until_the_sockets_are_closed() -> None:
     """The scripted loop refuses a connect in a slot that is still open."""
     loop = ScriptedLoop(Clock())
