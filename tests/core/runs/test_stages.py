@@ -99,6 +99,14 @@ def test_what_is_asked_is_ahead_of_the_line_but_not_of_the_stage() -> None:
     ]  # fmt: skip
 
 
+def test_a_jump_does_not_come_before_its_moment() -> None:
+    table = Timetable(parse_stages("500@1s, 5@0s, 5@1s, 500@0s, 500@1s, 0@0s"))
+
+    assert [table.asked(at) for at in (S - LEAD_NS, S - 1, S, 2 * S - 1, 2 * S, 3 * S - 1, 3 * S)] == [
+        500, 500, 5, 5, 500, 500, 0,
+    ]  # fmt: skip
+
+
 def staged(*stages: StageResult, **other: Any) -> HoldRecord:
     last = stages[-1].target
     end = Witness(last, last, last, "sock_diag", last, last)

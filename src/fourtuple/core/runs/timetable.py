@@ -30,8 +30,11 @@ class Timetable:
         return bisect_right(self.ends_ns, elapsed_ns)
 
     def asked(self, elapsed_ns: int) -> int:
-        """How many connections are to be open, LEAD_NS ahead."""
-        return self.stages.target(self._ahead_ns(elapsed_ns))
+        """How many connections are to be open, LEAD_NS ahead; at most as far ahead as the stage lasts."""
+        stage, ahead_ns = self.stage(elapsed_ns), elapsed_ns + LEAD_NS
+        if stage < len(self.ends_ns) and ahead_ns >= self.ends_ns[stage]:
+            return self.stages.ramps[stage].target  # a jump may follow at the same moment
+        return self.stages.target(ahead_ns)
 
     def asked_of(self, elapsed_ns: int, share: Slice) -> int:
         """The part of it that a worker has. The parts of all workers are `asked` at any moment."""
@@ -46,10 +49,6 @@ class Timetable:
         end_ns, ahead_ns = self.ends_ns[stage], elapsed_ns + LEAD_NS
         change_ns = self.stages.changes_ns(ahead_ns) if ahead_ns < end_ns else None
         return end_ns if change_ns is None else min(change_ns - LEAD_NS, end_ns)
-
-    def _ahead_ns(self, elapsed_ns: int) -> int:
-        stage = self.stage(elapsed_ns)
-        return elapsed_ns if stage == len(self.ends_ns) else min(elapsed_ns + LEAD_NS, self.ends_ns[stage])
 
     @cached_property
     def _top(self) -> tuple[int, int]:
