@@ -16,6 +16,7 @@ from fourtuple.core.space.endpoints import Endpoint, EndpointSpec, Resolved
 from fourtuple.core.units import format_count
 from fourtuple.core.visible import visible
 from fourtuple.core.why.catalogue.rows import catalogue, phrases
+from fourtuple.core.why.causes import SESSIONS
 from fourtuple.core.why.findings import Finding, System
 from fourtuple.core.why.judge import Why, fit_of, judge
 from fourtuple.core.why.leads import target_of
@@ -113,7 +114,10 @@ def _judged(
     ceilings = own.ceilings() if any(each.number is not None for each in findings) else {}
     answer = judge(scenes, ceilings, own.unknown(), rows=catalogue(), root=root)
     # Where else the cause may be is of interest as long as it was not seen.
-    is_seen = all(each.explanations and each.explanations[0].evidence for each in answer.findings)
+    is_seen = all(
+        each.explanations and (each.explanations[0].evidence or each.explanations[0].cause in SESSIONS)
+        for each in answer.findings
+    )
     if elsewhere:  # what this host says is of no interest
         answer = replace(answer, findings=tuple(replace(each, host_now=()) for each in answer.findings))
     source = host.origin.source if host.origin else ""

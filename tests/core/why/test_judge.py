@@ -20,9 +20,9 @@ from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.why.catalogue.rows import catalogue, phrases
-from fourtuple.core.why.causes import CAUSES
+from fourtuple.core.why.causes import CAUSES, SESSIONS
 from fourtuple.core.why.findings import Finding, System
-from fourtuple.core.why.judge import OPEN, Explained, Why, judge
+from fourtuple.core.why.judge import OF_SESSION, OPEN, Explained, Why, judge
 from fourtuple.core.why.leads import ERRORS, PLATEAUS, WITH_WORDS, Plateau, target_of
 from fourtuple.core.why.reader import PHRASES, read_findings
 from fourtuple.core.why.reader.states import CAUSES_OF
@@ -545,3 +545,62 @@ def test_as_json_a_finding_has_its_explanations() -> None:
     assert (found["count"], found["where"], found["here_now"]) == (1, 1, True)
     assert set(best) >= {"cause", "says", "evidence", "against", "do", "costs"}
     assert len(best["do"]) == len(best["costs"]) == len(best["needs"])
+
+
+# Sessions.
+
+
+@pytest.mark.parametrize(
+    ("number", "first", "code"),
+    [
+        (1008, "files", "ws-policy"),
+        (1013, "files", "ws-try-later"),
+        (1000, "files", "ws-normal"),
+        (128, "accept-queue", "mqtt-unspecified"),
+    ],
+)
+def test_a_bare_number_keeps_its_meaning_and_may_also_be_a_code(number: int, first: str, code: str) -> None:
+    """As sentences and numbers of connections do not: they count."""
+    bare, sentence = asked(str(number)), asked(f"stops at {number} connections")
+
+    assert bare.explanations[0].cause == first
+    assert code in [each.cause for each in bare.explanations]
+    assert bare.means[: len(sentence.means)] == sentence.means
+    assert bare.means[-1].startswith(CAUSES[code].says)
+    assert OF_SESSION in bare.means[-1]
+    assert code not in [each.cause for each in sentence.explanations]
+    assert code not in causes(f"{number:,}.")
+    assert not bare.open
+
+
+@pytest.mark.parametrize(("number", "cause"), [(407, "http-proxy-login"), (499, "http-499"), (502, "http-502")])
+def test_a_status_alone_still_names_the_nearest_limits(number: int, cause: str) -> None:
+    findings = read_findings([str(number)])
+    (found,) = judge([Scene(NOTHING_KNOWN, findings[0])], {"a limit": 600}, {}, rows=catalogue()).findings
+
+    assert cause in [each.cause for each in found.explanations]
+    assert ("a limit, 600" in " ".join(found.means)) == (len(found.explanations) == 1)
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_a_cause_of_a_session_says_what_it_is_and_what_to_do(name: str) -> None:
+    assert CAUSES[name].cures
+    assert CAUSES[name].says[-1] not in ".,;:"
+
+
+@pytest.mark.parametrize("text", ["tls: hostname mismatch", "status 502", "closed with 1008 (policy violation)"])
+def test_a_failure_of_a_session_is_said_to_be_none_of_ports(text: str) -> None:
+    found = asked(text)
+    screen = " ".join(" ".join(why_lines(judged(text))).split())
+
+    assert found.means == (OF_SESSION,)
+    assert OF_SESSION in screen
+    assert {each.cause for each in found.explanations} <= set(SESSIONS)
+
+
+def test_an_errno_says_nothing_of_sessions() -> None:
+    found = asked("SSL_do_handshake() failed (104: Connection reset by peer) while SSL handshaking to upstream")
+
+    assert found.finding.error == "ECONNRESET"
+    assert OF_SESSION not in found.means
+    assert not {each.cause for each in found.explanations} & set(SESSIONS)

@@ -13,9 +13,9 @@ from fourtuple.core.record import dataclass
 from fourtuple.core.space.endpoints import Resolved
 from fourtuple.core.units import format_count
 from fourtuple.core.why.catalogue.rows import CatalogueRow
-from fourtuple.core.why.causes import CAUSES
+from fourtuple.core.why.causes import CAUSES, SESSIONS
 from fourtuple.core.why.findings import Finding
-from fourtuple.core.why.leads import agrees, causes_of_error, plateaus_of, stopped_at
+from fourtuple.core.why.leads import agrees, causes_of_code, causes_of_error, plateaus_of, stopped_at
 from fourtuple.core.why.scene import Bearing, Cause, Evidence, Scene, near
 from fourtuple.core.why.timeline import first_cause
 
@@ -46,6 +46,7 @@ WHOSE: Mapping[str, str] = {  # whose limit a row of the catalogue is, where it 
     **dict.fromkeys(("systemd", "inetd", "xinetd"), "the service manager"),
     **dict.fromkeys(("dotnet", "erlang", "go", "java", "node", "python", "ruby"), _LIBRARY),
 }
+OF_SESSION = "a failure of the session, after TCP had connected: not of this end's ports"
 MOST_ROWS = 4  # of the catalogue that a number leads to
 
 # What cannot be told apart without a look at the host in question: an errno → the alternatives, and what tells.
@@ -241,8 +242,12 @@ def explain(
     explanations = tuple(explanation for _, _, explanation in sorted(weighed, key=lambda each: each[:2]))
     number = stopped_at(finding)
     means = [plateau.says for plateau in plateaus_of(number)]
-    if number is not None and not explanations:
+    codes = [CAUSES[name].says for name in causes_of_code(finding)]
+    if number is not None and len(explanations) == len(codes):
         means += _nearest(number, ceilings)
+    means += [f"{says} ({OF_SESSION})" for says in codes]
+    if not finding.error and number is None and explanations and explanations[0].cause in SESSIONS:
+        means.insert(0, OF_SESSION)
     if finding.error and (says := _meaning(finding, explanations)):
         means.insert(0, says)
     return Explained(
@@ -278,6 +283,7 @@ def _candidates(scene: Scene, rows: Mapping[str, CatalogueRow]) -> list[str]:
     if number is not None:
         names += [name for name, cause in CAUSES.items() if _stops_here(scene, cause)]
         names += _rows_at(finding, rows)
+    names += causes_of_code(finding)
     return [name for name in dict.fromkeys(names) if name in CAUSES or name in rows]
 
 
@@ -375,6 +381,8 @@ def _meaning(finding: Finding, explanations: Sequence[Explanation]) -> str:
 def _open(scene: Scene, explanations: Sequence[Explanation]) -> str:
     """What cannot be told apart: nothing supports the first cause more than the second."""
     if len(explanations) < 2 or scene.error not in OPEN or scene.finding.limit:
+        return ""
+    if not scene.error and scene.finding.call != "connect":  # a number, or a session, of which no call failed
         return ""
     first, second = explanations[:2]
     if first.score - second.score >= 2 or first.evidence:

@@ -13,6 +13,7 @@ from fourtuple.core.errors import UsageError
 from fourtuple.core.record import dataclass
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.why.findings import Finding, System
+from fourtuple.core.why.reader import codes
 from fourtuple.core.why.scene import rounded
 
 
@@ -222,6 +223,11 @@ def stopped_at(finding: Finding) -> int | None:
     A number beside an errno or a limit is that of a setting, such as the size of a pool.
     """
     return None if finding.error or finding.limit or finding.causes else finding.number
+
+
+def causes_of_code(finding: Finding) -> tuple[str, ...]:
+    """What a number that is all of the text may also be: a status of HTTP, a close code, a reason code of MQTT."""
+    return tuple(codes.causes_of_number(finding.number)) if finding.number and finding.text.isdecimal() else ()
 
 
 def call_of(finding: Finding) -> str:

@@ -9,11 +9,18 @@ from types import MappingProxyType
 
 from fourtuple.core.why.causes.files import FILES
 from fourtuple.core.why.causes.memory import MEMORY
+from fourtuple.core.why.causes.mqtt import MQTT
 from fourtuple.core.why.causes.network import NETWORK
 from fourtuple.core.why.causes.ports import PORTS
 from fourtuple.core.why.causes.programs import PROGRAMS
 from fourtuple.core.why.causes.queues import QUEUES
 from fourtuple.core.why.causes.systems import SYSTEMS
+from fourtuple.core.why.causes.tls import TLS
+from fourtuple.core.why.causes.web import WEB
 from fourtuple.core.why.scene import Cause
 
-CAUSES: Mapping[str, Cause] = MappingProxyType({**PORTS, **FILES, **QUEUES, **MEMORY, **NETWORK, **PROGRAMS, **SYSTEMS})
+# Of sessions: TCP had connected, so neither ports nor open files of this end are the reason.
+SESSIONS: Mapping[str, Cause] = MappingProxyType({**TLS, **WEB, **MQTT})
+CAUSES: Mapping[str, Cause] = MappingProxyType(
+    {**PORTS, **FILES, **QUEUES, **MEMORY, **NETWORK, **PROGRAMS, **SYSTEMS, **SESSIONS}
+)

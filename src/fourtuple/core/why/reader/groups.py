@@ -6,6 +6,7 @@ from typing import Any
 from fourtuple.core.record import dataclass
 from fourtuple.core.why.findings import Finding
 from fourtuple.core.why.reader.frames import Stamp
+from fourtuple.core.why.reader.said import is_vague
 
 MOST_GROUPS = 1000
 MOST_BETWEEN = 20  # lines between a client's words and the errno that its stack trace ends with
@@ -96,4 +97,4 @@ class Groups:
 def _wraps(finding: Finding, other: Finding) -> bool:
     """Whether the finding is only what a client says around an errno that stands a few lines below it."""
     is_near = 0 < other.where - finding.where <= MOST_BETWEEN and finding.first == other.first
-    return finding.causes == ("closed-early",) and not finding.error and bool(other.error) and is_near
+    return is_vague(finding.causes) and not finding.error and bool(other.error) and is_near

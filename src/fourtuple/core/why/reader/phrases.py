@@ -5,9 +5,11 @@ Sources: printk() texts of the kernel (2.6 to 6.18); uipc_socket.c and kern_desc
 Python runtimes; systemd 256; "TCP/IP events" of Windows (4227, 4231); the documentation of Envoy, HAProxy, Cilium.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from fourtuple.core.why.findings import Phrase, System
+from fourtuple.core.why.reader import session_texts, tls_texts
 from fourtuple.core.why.reader.messages import messages
 
 
@@ -329,6 +331,23 @@ _SYSTEMS = (
     Phrase("excludedportrange", causes=("windows-excluded",), system=System.WINDOWS),
 )
 
+# What sessions fail of after TCP has connected: no errno, and so no failure of ports.
+_SESSIONS = tuple(
+    phrase for causes, text in (*tls_texts.texts(), *session_texts.texts()) for phrase in _rows(text, causes)
+)
+SESSIONS = frozenset(phrase.text for phrase in _SESSIONS)
+# Causes of words that say only that a session or connection ended: an errno, or any other cause, says more. Of these,
+# the one with the smallest number says most.
+VAGUE: Mapping[str, int] = MappingProxyType(
+    {
+        **dict.fromkeys(("closed-early", "tls-cut", "tls-not-closed", "session-closed", "session-timeout"), 1),
+        **dict.fromkeys(("unexpected-answer", "ws-abnormal", "mqtt-lost", "proxy-cannot-reach", "proxy-broken"), 1),
+        **dict.fromkeys(("http-502", "http-503", "http-504"), 1),
+        "tls-unverified": 2,
+        **dict.fromkeys(("tls-failed", "ws-handshake"), 3),
+        "session-failed": 4,
+    }
+)
 # Texts of clients that may stand around an errno, which then says more.
 WRAPPERS = frozenset(phrase.text for phrase in (*_WAITS, *_CLOSED, *_NOT_CONNECTED))
 OWN: tuple[Phrase, ...] = (
@@ -341,5 +360,6 @@ OWN: tuple[Phrase, ...] = (
     *_NOT_CONNECTED,
     *_OTHERS,
     *_SYSTEMS,
+    *_SESSIONS,
 )
 PHRASES: tuple[Phrase, ...] = (*OWN, *messages())

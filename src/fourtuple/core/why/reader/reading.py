@@ -13,7 +13,7 @@ from functools import lru_cache
 from fourtuple.core.numbers import signed_number_of
 from fourtuple.core.record import dataclass
 from fourtuple.core.why.findings import Finding, Phrase
-from fourtuple.core.why.reader import proxies, states
+from fourtuple.core.why.reader import codes, proxies, states
 from fourtuple.core.why.reader.ends import called, ends_of
 from fourtuple.core.why.reader.errnos import LINUX, WINDOWS, named_errors, number_on_linux, of_number
 from fourtuple.core.why.reader.events import Lines
@@ -24,7 +24,7 @@ from fourtuple.core.why.reader.messages import ENGLISH
 from fourtuple.core.why.reader.numbers import number_alone, number_in
 from fourtuple.core.why.reader.phrases import PHRASES
 from fourtuple.core.why.reader.repeats import MOST_TEXT, Repeats
-from fourtuple.core.why.reader.said import said
+from fourtuple.core.why.reader.said import is_vague, said
 
 BLOCK = 1 << 18  # characters that are searched at once; a longer line is cut to it
 MOST_MESSAGE = 16_384  # characters of a line around an anchor that are read closely
@@ -137,8 +137,8 @@ def _read_event(
             found[key] = _joined(found[key], finding) if key in found else replace(finding, where=before + line + 1)
     if not found:
         return []
-    if any(each.error for each in found.values()):  # it says more than the words around it
-        found = {key: each for key, each in found.items() if each.error or each.causes != ("closed-early",)}
+    if any(map(_is_clear, found.values())):  # it says more than the words around it
+        found = {key: each for key, each in found.items() if each.error or each.limit or not is_vague(each.causes)}
     added = []
     frames = [part.framed(line) for line in event]
     stamp = next((frame.stamp for frame in frames if frame.stamp), None)
@@ -158,6 +158,10 @@ def _read_event(
         groups.add(whole, stamp)
         added.append(whole)
     return added
+
+
+def _is_clear(finding: Finding) -> bool:
+    return bool(finding.error or finding.limit or (finding.causes and not is_vague(finding.causes)))
 
 
 def _said_by(part: Lines, line: int, last: int, matcher: Matcher) -> tuple[Finding, ...]:
@@ -280,6 +284,8 @@ def _question(text: str, matcher: Matcher) -> tuple[Finding, ...] | None:
             )
             for each in found
         )
+    if not stamped and (asked := codes.causes_of(folded)):
+        return (Finding(causes=tuple(asked), text=shown),)
     number = number_in(part.framed(0).message, is_prose=not stamped)
     return () if number is None else (Finding(number=number, text=shown),)
 

@@ -11,7 +11,7 @@ from fourtuple.core.why.reader.errnos import Named, named_errors, number_on_linu
 from fourtuple.core.why.reader.match import Match, Matcher
 from fourtuple.core.why.reader.mentions import is_mention, without_targets
 from fourtuple.core.why.reader.numbers import number_alone
-from fourtuple.core.why.reader.phrases import WRAPPERS
+from fourtuple.core.why.reader.phrases import SESSIONS, VAGUE, WRAPPERS
 
 # Errors that other things than connections have, too: what must stand in a message that is about connections.
 _CALLS = r"\b(?:connect|connecting|bind|binding|listen|accept4?|socket|dial|sendto|sendmsg|setsockopt|getsockopt)\b"
@@ -67,6 +67,27 @@ def said(message: str, matcher: Matcher, *, alone: bool = False) -> list[Finding
     matches = [match for match in _outermost(apt) if not _is_setting(message, match)]
     matches = [each for each in matches if not is_mention(message, each.start, each.end)]
     named = [each for each in named_errors(message) if not is_mention(message, each.at, each.at + len(each.error))]
+    sessions = [match for match in matches if match.phrase.text in SESSIONS]
+    found = _of_sockets(message, [match for match in matches if match.phrase.text not in SESSIONS], named, alone=alone)
+    least = min((_vagueness(match.phrase.causes) for match in sessions), default=0)
+    if not sessions or (found and least):
+        return found
+    clearest = [match for match in sessions if _vagueness(match.phrase.causes) == least]
+    others = [each for each in found if each.error or not is_vague(each.causes)]
+    return [*others, _with_words(Finding(), message, clearest, at=clearest[-1].end)]
+
+
+def is_vague(causes: Sequence[str]) -> bool:
+    """Whether they say only that a session or connection ended, so that anything else that is said outranks them."""
+    return _vagueness(causes) > 0
+
+
+def _vagueness(causes: Sequence[str]) -> int:
+    return VAGUE.get(causes[0], 0) if causes else 0
+
+
+def _of_sockets(message: str, matches: list[Match], named: list[Named], *, alone: bool) -> list[Finding]:
+    """What a message says of errnos and limits, which is one finding for each error."""
     matches, named = _without_wrappers(matches, named)
     known = {match.phrase.error for match in matches if match.phrase.causes or match.phrase.limit}
     errors = [
@@ -122,12 +143,15 @@ def _base(error: str) -> str:
 
 
 def _outermost(matches: Sequence[Match]) -> list[Match]:
-    """The matches without those of an errno's text that lie within a longer one: `too many open files [in system]`."""
+    """The matches without those of an errno's text that lie within a longer one: `too many open files [in system]`.
+
+    So `connection refused: not authorised` is the answer of a broker, and no errno.
+    """
     return [
         match
         for match in matches
         if not any(
-            other.phrase.error
+            (other.phrase.error or _is_of_session(other, match))
             and other.start <= match.start
             and match.end <= other.end
             and (other.end - other.start) > (match.end - match.start)
@@ -135,6 +159,12 @@ def _outermost(matches: Sequence[Match]) -> list[Match]:
         )
         or match.phrase.limit
     ]
+
+
+def _is_of_session(match: Match, within: Match) -> bool:
+    """Whether the match is words of a session that outrank those within: no errno lies in what a `*` stands for."""
+    of_session = match.phrase.text in SESSIONS
+    return of_session and ("*" not in match.phrase.text or within.phrase.text in SESSIONS)
 
 
 def _errors(message: str, matches: Sequence[Match], named: Sequence[Named]) -> list[Named]:
