@@ -288,6 +288,27 @@ def test_an_errno_outranks_words_that_say_only_that_a_session_ended(text: str, e
     assert found.error == error
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2026/11/20 16:00:0{n} http: TLS handshake error from 10.0.0.5:5123{n}: EOF",
+        "Nov 20 16:00:0{n} lb haproxy[12]: 10.0.0.5:5123{n} [20/Nov/2026:16:00:01.004] fe/1: SSL handshake failure",
+        "2026-11-20T16:00:0{n}: Client connection from [2001:db8::5]:5123{n} failed: sslv3 alert certificate unknown.",
+    ],
+)
+def test_clients_of_a_server_that_fail_alike_are_counted_together(line: str) -> None:
+    (found,) = read("".join(f"{line.format(n=n)}\n" for n in range(5)))
+
+    assert (found.count, found.destination) == (5, "")
+    assert found.source in ("10.0.0.5", "2001:db8::5")
+
+
+def test_the_server_of_a_session_is_its_destination() -> None:
+    (found,) = read("connecting to 10.0.0.9:8443: x509: certificate has expired")
+
+    assert (found.source, found.destination) == ("", "10.0.0.9:8443")
+
+
 def test_an_errno_and_the_reason_of_a_session_are_two_failures() -> None:
     both = "x509: certificate has expired; then dial tcp 10.0.0.9:80: connect: cannot assign requested address"
 
