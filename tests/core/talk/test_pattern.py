@@ -2,8 +2,9 @@
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from re import _parser  # type: ignore[attr-defined]
+from typing import cast
 
 import pytest
 from hypothesis import assume, given
@@ -129,7 +130,7 @@ class Tries:
             for each in argument[1]:  # type: ignore[index]
                 yield from self.ends(list(each), at)
         elif "REPEAT" in operation:
-            least, most, body = argument  # type: ignore[misc]
+            least, most, body = cast(tuple[int, int, Iterable[tuple[object, object]]], argument)
             yield from self.repeated(least, most, list(body), at)
         else:
             self.steps += 1

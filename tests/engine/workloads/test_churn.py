@@ -350,7 +350,7 @@ class Telling(Parting):
 
 
 class TellingKind(PartingKind):
-    is_answered = False
+    answers = Answers.NONE
 
     def make(self, connection: int, source: str) -> Session:
         return Telling()

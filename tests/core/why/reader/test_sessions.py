@@ -111,6 +111,13 @@ def test_each_reason_of_our_sessions_is_known_and_is_no_errno(kind: FailureKind,
             assert found[0].causes[0] != "session-failed"
 
 
+@pytest.mark.parametrize("gap", ["unable\nto get local issuer certificate", "unable to get local\nissuer certificate"])
+def test_a_reason_that_a_terminal_wrapped_is_read(gap: str) -> None:
+    (found,) = read(f"fell short: held none of 20, lost 20. 20 × tls: {gap}.\n")
+
+    assert found.causes[0] == "tls-chain"
+
+
 def test_close_codes_and_reason_codes_have_the_words_that_sessions_use() -> None:
     assert set(CLOSE_CODES) == {*websocket.CODES, 1005, 1006}  # these two are never sent, only shown
     for code, (_, words) in CLOSE_CODES.items():
@@ -176,6 +183,11 @@ THEIRS = [
     ("curl: (56) CONNECT tunnel failed, response 403", "proxy-forbids"),
     ("socks connect tcp 127.0.0.1:1080->10.0.0.9:80: unknown error connection refused", "proxy-cannot-reach"),
     ("requests.exceptions.HTTPError: 502 Server Error: Bad Gateway for url: http://a.example/", "http-502"),
+    ('malformed HTTP response "\\x15\\x03\\x01\\x00\\x02\\x02"', "plain-client"),
+    ('malformed HTTP response "SSH-2.0-OpenSSH"', "other-protocol"),
+    ("WebSocket protocol error: Connection reset without closing handshake", "ws-abnormal"),
+    ("Unable to locally verify the issuer's authority.", "tls-chain"),
+    ("Connection failed: reason code Not authorized", "mqtt-login"),
     ("AxiosError: Request failed with status code 429", "http-429"),
     ("*7 epoll_wait() reported that client prematurely closed connection, so upstream is closed too", "http-499"),
 ]
@@ -198,6 +210,11 @@ def test_the_same_failures_are_known_in_the_words_of_other_programs(text: str, c
         ("close code 1000", "ws-normal"),
         ("received 1001 (going away); then sent 1001 (going away)", "ws-going-away"),
         ("websocket closed 1005", "ws-no-code"),
+        ("1008 policy violation", "ws-policy"),
+        ("disconnected (1006)", "ws-abnormal"),
+        ("ws error 1011", "ws-internal"),
+        ("code 1013", "ws-try-later"),
+        ("session taken over", "mqtt-taken-over"),
         ("mqtt 142", "mqtt-taken-over"),
         ("connack 5", "mqtt-login"),
         ("curl 35", "tls-failed"),
@@ -269,6 +286,27 @@ def test_an_errno_outranks_words_that_say_only_that_a_session_ended(text: str, e
     (found,) = read(text)
 
     assert found.error == error
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2026/11/20 16:00:0{n} http: TLS handshake error from 10.0.0.5:5123{n}: EOF",
+        "Nov 20 16:00:0{n} lb haproxy[12]: 10.0.0.5:5123{n} [20/Nov/2026:16:00:01.004] fe/1: SSL handshake failure",
+        "2026-11-20T16:00:0{n}: Client connection from [2001:db8::5]:5123{n} failed: sslv3 alert certificate unknown.",
+    ],
+)
+def test_clients_of_a_server_that_fail_alike_are_counted_together(line: str) -> None:
+    (found,) = read("".join(f"{line.format(n=n)}\n" for n in range(5)))
+
+    assert (found.count, found.destination) == (5, "")
+    assert found.source in ("10.0.0.5", "2001:db8::5")
+
+
+def test_the_server_of_a_session_is_its_destination() -> None:
+    (found,) = read("connecting to 10.0.0.9:8443: x509: certificate has expired")
+
+    assert (found.source, found.destination) == ("", "10.0.0.9:8443")
 
 
 def test_an_errno_and_the_reason_of_a_session_are_two_failures() -> None:

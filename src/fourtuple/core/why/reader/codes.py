@@ -26,9 +26,12 @@ _PHRASES = frozenset(
     }
 )
 _CLOSE = late_pattern(
-    r"(?:websockets?|ws|wss)?[ :-]{0,2}(?:was |connection )?(?:close[sd]?|disconnected|closing|received|sent)?"
-    r"(?: frame| event| status)?(?: with)?(?: code)?[ :=]{0,3}(?P<code>[134]\d{3})(?:[ :(,;].*)?"
+    r"(?:(?:websockets?|wss?)[ :-]{0,2}(?:error ?)?)?(?:was |connection )?"
+    r"(?:close[sd]?|disconnected|closing|received|sent)?(?: frame| event| status)?(?: with)?(?: ?code)?"
+    r"[ :=(]{0,3}(?P<code>[134]\d{3})\)?(?: ?[:(,;].*)?"
 )
+_OF_CLOSE = late_pattern(r"(?:was |connection )?(?:web|ws|close|closing|disconnected|received|sent|code)")
+_NAMED = late_pattern(r"(?P<code>[13]\d{3})[ :,(-]{1,3}(?P<words>[a-z].*)")
 _REASON = late_pattern(
     r"(?:mqtt|connack|suback|disconnect)(?: (?:reason|return|result))?(?: code)?[ :=]{0,3}(?P<code>\d{1,3})"
 )
@@ -36,6 +39,7 @@ _CURL = late_pattern(r"curl(?: error| exit(?: code| status)?| code)?[ :(#]{0,3}(
 _OF_CURL: Mapping[int, Causes] = MappingProxyType(
     {35: ("tls-failed",), 51: ("tls-name",), 60: ("tls-chain", "tls-unknown-ca", "tls-self-signed", "tls-expired")}
 )
+_OF_MQTT = tuple(named for each in MQTT_CODES.values() for named in each)
 
 
 def causes_of(folded: str) -> Causes:
@@ -46,7 +50,9 @@ def causes_of(folded: str) -> Causes:
         return causes
     if (match := _STATUS.fullmatch(folded)) and _is_status(folded, match):
         return causes_of_status(int(match["status"]))
-    if (match := _CLOSE.fullmatch(folded)) and not folded[0].isdecimal():
+    if (match := _CLOSE.fullmatch(folded)) and _OF_CLOSE.match(folded):
+        return causes_of_close(int(match["code"]))
+    if (match := _NAMED.fullmatch(folded)) and match["words"].startswith(_words_of_close(int(match["code"]))):
         return causes_of_close(int(match["code"]))
     if match := _REASON.fullmatch(folded):
         return causes_of_reason(int(match["code"]))
@@ -74,6 +80,10 @@ def causes_of_close(code: int) -> Causes:
     return ("ws-own-code",) if code >= 3000 else ()
 
 
+def _words_of_close(code: int) -> tuple[str, ...]:
+    return tuple(CLOSE_CODES[code][1]) if code in CLOSE_CODES else ()
+
+
 def causes_of_reason(code: int) -> Causes:
     return (MQTT_CODES[code][0][1],) if code in MQTT_CODES else ()
 
@@ -93,6 +103,8 @@ def _ours(folded: str) -> Causes:
     """The causes of a reason of our own sessions, without the kind that stands before it."""
     if folded in ("closed", "text: closed"):
         return ("session-closed",)
+    if folded.count(" ") >= 2 and (causes := [cause for words, cause in _OF_MQTT if words == folded]):
+        return causes[:1]
     found = (
         (len(line), causes)
         for reasons in OURS.values()

@@ -46,6 +46,7 @@ _OF_CLIENTS = late_pattern(r"https?://|\bdial\b|\btcp\b|\brpc\b|grpc|\bconnect|\
 _CLAUSE = late_pattern(r"[;,](?! port)|\. |\b(?:and|but|then|was|is|lost|closed|failed|after)\b")
 _SETTING = late_pattern(r" ?[:=.]+ ?\d| (?:of|is|set to|to|was set) ?\d| ?\(?\d+ ?(?:s|ms|sec|seconds)?\)?$")
 _SET = late_pattern(r"[\"']?(?: ?[:=]+ ?[\"']?| )(?:0|false)\b(?!\.\d*[1-9])")
+FIRST_OF_CLIENTS = 32_768  # net.ipv4.ip_local_port_range by default: from here on, ports are those of clients
 _SYSCTL = late_pattern(r"[a-z]+(?:\.\w+)+")
 _VALUE = late_pattern(r"(?: ?[:=]+ ?| )\d")
 _NO = late_pattern(r"(?<![\d.,])0 (?:times )?(?:the )?\Z")
@@ -74,7 +75,15 @@ def said(message: str, matcher: Matcher, *, alone: bool = False) -> list[Finding
         return found
     clearest = [match for match in sessions if _vagueness(match.phrase.causes) == least]
     others = [each for each in found if each.error or not is_vague(each.causes)]
-    return [*others, _with_words(Finding(), message, clearest, at=clearest[-1].end)]
+    return [*others, _with_client(_with_words(Finding(), message, clearest, at=clearest[-1].end))]
+
+
+def _with_client(finding: Finding) -> Finding:
+    """The finding of a session with its client as the source, whose port differs each time: a server logged it."""
+    host, _, port = finding.destination.rpartition(":")
+    if not (port.isdecimal() and int(port) >= FIRST_OF_CLIENTS):
+        return finding
+    return replace(finding, source=host.strip("[]"), destination="")
 
 
 def is_vague(causes: Sequence[str]) -> bool:

@@ -51,7 +51,13 @@ _OF_TUNNEL: Mapping[int, Causes] = {
 _REQUEST = ("http: status ",)
 _GATEWAY = (  # for what a gateway says; any other status is the program's own matter
     *("returned error: ", "request failed with status code ", "unexpected status code ", "unexpected status code: "),
-    *("unexpected http status: ", "http error ", "wrong status, code: ", "probe failed with statuscode: "),
+    *(
+        "unexpected http status: ",
+        "http error ",
+        "http error: ",
+        "wrong status, code: ",
+        "probe failed with statuscode: ",
+    ),
     "unexpected http response: ",
 )
 _UPGRADE = (
@@ -149,12 +155,19 @@ _IN_WORDS = {
     "mqtt-taken-over": "session taken over",
     "mqtt-too-large": "packet too large\noversize packet",
 }
-_BEFORE_WORDS = ("connection refused: ", "connection refused - ", "client * disconnected: ", "client * disconnected, ")
+_BEFORE_WORDS = (
+    "connection refused: ",
+    "connection refused - ",
+    "client * disconnected: ",
+    "client * disconnected, ",
+    "reason code ",
+)
 _LOGGED: Mapping[Causes, str] = {
     ("mqtt-login",): (
         "connection error: not authorized\nconnection error: not authorised\nconnection error: bad user name or"
         " password\n"
-        "reason: not_authorized\nreason: bad_username_or_password"
+        "reason: not_authorized\nreason: bad_username_or_password\n"
+        "mqtt*(notauthorized)\nmqtt*(badusernameorpassword)"
     ),
     ("mqtt-keepalive",): "has exceeded timeout, disconnecting\nreason: keepalive_timeout\nmqtt*keepalive timeout",
     ("mqtt-taken-over",): "already connected, closing old connection\nreason: takenover\nreason: discarded",
@@ -179,6 +192,7 @@ _LOGGED: Mapping[Causes, str] = {
     ),
     ("proxy-broken",): "reply 7 (command not supported)\nreply 8 (address type not supported)\nreply * (unassigned)",
     ("http-499",): "client prematurely closed connection",
+    ("plain-client",): 'malformed http response "\x15\x03*',  # an alert of TLS
     ("other-protocol",): (
         "malformed http response\nreceived http/0.9 when not allowed\nexpected http/\nhpe_invalid_constant\n"
         "badstatusline\nupstream sent invalid header\nupstream sent no valid http/1.0 header\n"
@@ -186,7 +200,8 @@ _LOGGED: Mapping[Causes, str] = {
     ),
     ("ws-abnormal",): (
         "no close frame received\nconnection closed abnormally\nresetwithoutclosinghandshake\n"
-        "connection reset without closing handshake"
+        "connection reset without closing handshake\nwebsocket protocol error: connection reset without closing"
+        " handshake"
     ),
     ("ws-policy",): "statuspolicyviolation",
     ("ws-internal",): "statusinternalerror\nkeepalive ping timeout",

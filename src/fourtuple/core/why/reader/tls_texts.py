@@ -19,7 +19,7 @@ _FAILED: Mapping[Sequence[str], str] = {
         "certificate verify failed\ncertificate_verify_failed\ncurl: (60)\ncurl: (51)\n"
         "tls: failed to verify certificate\nerror in the certificate verification\nssl certificate problem\n"
         "ssl certificate verify error\nssl peer certificate or ssh remote key was not ok\n"
-        "invalid peer certificate"
+        "invalid peer certificate\ncannot verify *'s certificate"
     ),
 }
 _CERTIFICATES: Mapping[Sequence[str], str] = {
@@ -42,7 +42,7 @@ _CERTIFICATES: Mapping[Sequence[str], str] = {
         "unable to get local issuer certificate\nunable_to_get_issuer_cert_locally\n"
         "unable to get issuer certificate\nunable_to_get_issuer_cert\nunable to verify the first certificate\n"
         "unable_to_verify_leaf_signature\nunable to verify leaf signature\npartialchain\n"
-        "certificate chain is incomplete"
+        "certificate chain is incomplete\nunable to locally verify the issuer's authority"
     ),
     ("tls-unknown-ca", "tls-chain"): (
         "certificate signed by unknown authority\npkix path building failed\nnet_error -202\n"
