@@ -39,8 +39,11 @@ nginx, on a CPU of its own, is what bounds fourtuple and wrk; the requests per s
 program to its end, show what the clients take. Each connection of httpx has a client of its own: a single one
 looks through all its connections for each request.""",
     "websockets": """\
-What is there once, however many sessions there are, is counted apart: the modules of the protocol, 1.6 MB, and 1,024
-buffers of a page each for reading, 4 MB, which bare connections never touch.""",
+Part of the memory does not grow with the number of sessions: the modules of the protocol, 1.6 MB, and 1,024 buffers
+of a page each for reading, 4 MB, which bare connections never touch, and which few sessions touch only in part.
+With 64 buffers, 100,000 WebSockets took 3 MB less; but with 256, echoing on 10,000 connections is a fifth slower.
+The server, on a CPU of its own, bounds the opening rate: the client is idle about half of the time, as its rate per
+CPU second shows.""",
     "million": """\
 User time includes everything from the start of Python to the end: opening, closing, counting two million sockets in the
 kernel's table, and the samples that this measure takes.
