@@ -159,14 +159,17 @@ def test_ports_in_time_wait_run_out_and_the_plan_says_so(ground: Ground) -> None
 
 
 def test_a_rate_that_cannot_be_kept(ground: Ground) -> None:
-    """One at a time, 100 ms each: 10 per second of 40 are possible; the others are late, or not started at all."""
+    """One at a time, 100 ms each: 10 per second of 40 are possible; the others are late, or not started at all.
+
+    Connections are due for a second, and may be started for one more: at most 21, and one that is open then.
+    """
     with ground.serving(SERVER, "--echo"):
         asked = ("40/s", SERVER, "--for", "1s", *PING, "--at-once", "1", "--lifetime", "100ms")
         record, code = churn(ground, *asked)
         words = ground.fourtuple("churn", *asked, "--no-store", "--quiet").stdout
 
     assert (record["arrivals"], record["outcome"]["because"], code) == (40, ["rate"], 1)
-    assert 5 <= record["completed"] <= 20
+    assert 5 <= record["completed"] <= 22
     assert record["not_started"] == 40 - record["started"]
     assert record["last_us"]["max"] > 900_000 > record["last_service_us"]["p50"]
     assert joined(words).startswith("fell short: completed ")
