@@ -10,16 +10,13 @@ from fourtuple.cli.common import (
     FIRST_ADDRESS,
     FROM,
     LOOP,
-    METRICS,
-    NO_STORE,
     PERIOD,
-    REQUIRE,
-    STORE,
     STRATEGIES,
     UNITS,
     Quantity,
     keeper_of,
     metered,
+    run_options,
     say,
     split,
 )
@@ -101,14 +98,7 @@ RATE_OR_MAX = Quantity("RATE", lambda text: float("inf") if text == MAX else par
     "--i-own-this-target", is_flag=True, help="Allow more than 1,000 connections to a public address of another host."
 )
 @session
-@REQUIRE
-@METRICS
-@STORE
-@NO_STORE
-@click.option("--quiet", is_flag=True, help="Hide progress.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the record as one line of JSON on standard output and nothing else."
-)
+@run_options
 def churn(
     rate_per_s: float,
     destinations: tuple[str, ...],

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Quantity(click.ParamType[float]):
@@ -140,6 +141,17 @@ METRICS = click.option(
     "--metrics", metavar="ADDRESS:PORT", help="Serve the run's Prometheus metrics there while it lasts."
 )
 NO_STORE = click.option("--no-store", is_flag=True, help="Do not store the run.")
+QUIET = click.option("--quiet", is_flag=True, help="Hide progress.")
+RECORD = click.option(
+    "--json", "as_json", is_flag=True, help="Print the record as one line of JSON on standard output and nothing else."
+)
+
+
+def run_options(command: F) -> F:
+    """Add the options of every command that is a run: what decides its exit code, and where it is told and kept."""
+    for option in (RECORD, QUIET, NO_STORE, STORE, METRICS, REQUIRE):
+        command = option(command)
+    return command
 
 
 def command_line() -> str:

@@ -10,15 +10,12 @@ from fourtuple.cli.common import (
     DURATION,
     FIRST_ADDRESS,
     LOOP,
-    METRICS,
-    NO_STORE,
     RATE,
-    REQUIRE,
-    STORE,
     STRATEGIES,
     UNITS,
     keeper_of,
     metered,
+    run_options,
     say,
     split,
 )
@@ -128,14 +125,7 @@ class StagesType(click.ParamType["Stages"]):
     "--i-own-this-target", is_flag=True, help="Allow more than 1,000 connections to a public address of another host."
 )
 @session
-@REQUIRE
-@METRICS
-@STORE
-@NO_STORE
-@click.option("--quiet", is_flag=True, help="Hide progress.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the record as one line of JSON on standard output and nothing else."
-)
+@run_options
 def hold(
     wanted: int | str | None,
     destinations: tuple[str, ...],

@@ -9,13 +9,10 @@ from fourtuple.cli.common import (
     CONTENT,
     DURATION,
     LOOP,
-    METRICS,
-    NO_STORE,
-    REQUIRE,
-    STORE,
     UNITS,
     keeper_of,
     metered,
+    run_options,
     say,
 )
 from fourtuple.cli.session import FILE
@@ -57,14 +54,7 @@ from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 @LOOP
 @click.option("--for", "serve_s", type=DURATION, help="How long to serve.  [default: until Ctrl-C]")
 @click.option("--log", is_flag=True, help="Print a line for each accept and close, with both endpoints.")
-@REQUIRE
-@METRICS
-@STORE
-@NO_STORE
-@click.option("--quiet", is_flag=True, help="Hide progress.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the record as one line of JSON on standard output and nothing else."
-)
+@run_options
 def serve(
     where: tuple[str, ...],
     tls: bool,

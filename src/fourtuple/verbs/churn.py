@@ -9,7 +9,7 @@ from dataclasses import replace
 from math import ceil
 from typing import Any
 
-from fourtuple.core.errors import CannotError, ShortfallError, UsageError
+from fourtuple.core.errors import ShortfallError
 from fourtuple.core.limits.cost import MEMORY_SHARE, fitting, memory_lacking
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.plan import fit
@@ -41,7 +41,7 @@ from fourtuple.verbs.observer import Observer
 from fourtuple.verbs.plan import refuse
 from fourtuple.verbs.request import usable
 from fourtuple.verbs.start import start_of
-from fourtuple.verbs.survey import Look, look
+from fourtuple.verbs.survey import Look, look_to_connect
 
 GRACE_S = 1.0  # how much later than planned the last connections may be started
 DRAIN_S = 10.0  # how long open connections may go on when no more are due
@@ -85,17 +85,7 @@ def prepare(options: ChurnOptions) -> ChurnOrder:
     kind_of(options.session, options.script)  # raises for a certificate that cannot be read, and the like
     script = with_files(options.script)
     soft_before, _ = process.raise_soft_files()
-    seen = look(
-        options.destinations,
-        sources=options.sources,
-        strategy=options.strategy,
-        first_address=options.first_address,
-    )
-    if seen.world.ports is None:
-        what = "the range of source ports"
-        raise CannotError(what, seen.world.why_not.get(what, "it cannot be read"))
-    if seen.ports is None or seen.strategy is Strategy.BIND0:
-        raise UsageError(f"--strategy {seen.strategy}", "churn does not support it", "See churn --help.")
+    seen = look_to_connect("churn", options)
     memory = seen.world.free_memory
     choice = choose(
         options.loop,

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fourtuple.core.errors import CannotError, ShortfallError, UsageError
+from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.limits.cost import (
     MEMORY_SHARE,
     MEMORY_SHARE_OF_AN_EMPTY_HOST,
@@ -52,7 +52,7 @@ from fourtuple.verbs.plan import refuse
 from fourtuple.verbs.replacing import allowed, replacing
 from fourtuple.verbs.request import usable
 from fourtuple.verbs.start import start_of
-from fourtuple.verbs.survey import Look, look
+from fourtuple.verbs.survey import Look, look_to_connect
 from fourtuple.verbs.watch import Lookout
 from fourtuple.verbs.witness import Settling, TableWitness
 
@@ -98,17 +98,7 @@ def prepare(options: HoldOptions) -> HoldOrder:
     kind_of(options.session, options.script)  # raises for a certificate that cannot be read, and the like
     script = with_files(options.script)
     soft_before, _ = process.raise_soft_files()
-    seen = look(
-        options.destinations,
-        sources=options.sources,
-        strategy=options.strategy,
-        first_address=options.first_address,
-    )
-    if seen.world.ports is None:
-        what = "the range of source ports"
-        raise CannotError(what, seen.world.why_not.get(what, "it cannot be read"))
-    if seen.ports is None or seen.strategy is Strategy.BIND0:
-        raise UsageError(f"--strategy {seen.strategy}", "hold does not support it", "See hold --help.")
+    seen = look_to_connect("hold", options)
     connections = fitting(options.wanted, seen.world.free_memory)
     choice = choose(
         options.loop,

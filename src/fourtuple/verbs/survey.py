@@ -3,11 +3,11 @@
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from fourtuple.core.errors import UsageError
+from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.limits.ports import PortRoom, PortUse
 from fourtuple.core.limits.strategy import Strategy
@@ -144,6 +144,38 @@ def look(
         host,
         listeners,
     )
+
+
+class Connecting(Protocol):
+    """Options of a command that opens connections, as far as the survey needs them."""
+
+    @property
+    def destinations(self) -> Sequence[str]: ...
+    @property
+    def sources(self) -> Sequence[str]: ...
+    @property
+    def strategy(self) -> Strategy | None: ...
+    @property
+    def first_address(self) -> bool: ...
+
+
+def look_to_connect(verb: str, options: Connecting) -> Look:
+    """The host and its limits as a command needs them that is to open connections; `ports` is known.
+
+    Raises UsageError; CannotError if the range of source ports cannot be read.
+    """
+    seen = look(
+        options.destinations,
+        sources=options.sources,
+        strategy=options.strategy,
+        first_address=options.first_address,
+    )
+    if seen.world.ports is None:
+        what = "the range of source ports"
+        raise CannotError(what, seen.world.why_not.get(what, "it cannot be read"))
+    if seen.ports is None or seen.strategy is Strategy.BIND0:
+        raise UsageError(f"--strategy {seen.strategy}", f"{verb} does not support it", f"See {verb} --help.")
+    return seen
 
 
 def _asked(
