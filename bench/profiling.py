@@ -35,7 +35,7 @@ def profile(rounds: int, wanted: int = MANY) -> Result:
         parts[_part(place)] += percent
     return Result(
         [Finding(f"in {part}", parts[part], "%") for part in (*PARTS, "other libraries")],
-        [*contestant.commands, "perf report --sort dso,symbol"],
+        [*(line.replace(file, "perf.data") for line in contestant.commands), "perf report --sort dso,symbol"],
         [f"{percent:5.1f} %  {_part(place):<15} {symbol}" for (place, symbol), percent in shares.most_common(SHOWN)],
     )
 
