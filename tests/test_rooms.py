@@ -17,11 +17,12 @@ ARROWS = {
     "store": {"core", "store"},
     "verbs": {"core", "kernel", "engine", "store", "verbs"},
     "lessons": {"core", "verbs", "lessons"},
+    "fleet": {"core", "kernel", "engine", "store", "verbs", "fleet"},
     "faces": {"core", "faces"},
     "client": {"core", "kernel", "verbs", "client"},
     "adapters": {"core", "client", "adapters"},
     "pytest_plugin": {"verbs"},
-    "cli": {"core", "verbs", "faces", "lessons", "cli"},
+    "cli": {"core", "verbs", "faces", "lessons", "fleet", "cli"},
 }
 # What every wing of core may import: how a record is made.
 BASIS = {"record"}
@@ -46,6 +47,7 @@ WINGS = {
         "check": {"errors", "limits", "sockets", "space", "units"},
         "talk": {"errors", "numbers", "space", "units", "visible"},
         "runs": {"counters", "errnos", "errors", "limits", "sockets", "space", "talk", "units"},
+        "fleet": {"errors", "limits", "plan", "runs", "space", "talk", "units"},
         "snapshot": {
             "census",
             "counters",

@@ -44,7 +44,7 @@ def same(one: Sample, two: Sample) -> bool:
         if isinstance(getattr(one, each.name), np.ndarray)
         else getattr(one, each.name) == getattr(two, each.name)
         for each in fields(Sample)
-        if each.name not in ("events", "open_at_end")
+        if each.name not in ("events", "open_at_end", "first_start_ns", "last_open_ns")
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.histogram import NOT_MEASURED, Latency
 from fourtuple.core.runs.outcome import UNJUDGED, Outcome
+from fourtuple.core.runs.records import MachineResult
 from fourtuple.core.space.endpoints import Resolved
 
 
@@ -96,6 +97,7 @@ class ChurnRecord:
     tls_us: Latency = NOT_MEASURED  # of TLS handshakes, from connected to secured
     session_us: Latency = NOT_MEASURED  # from connected to session established
     steps: tuple[ChurnStep, ...] = ()  # the rates that `churn max` tried
+    machines: tuple[MachineResult, ...] = ()  # as in HoldRecord
     outcome: Outcome = UNJUDGED
 
     def to_json(self) -> dict[str, Any]:

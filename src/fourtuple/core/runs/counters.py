@@ -178,7 +178,7 @@ def merged(rows: Counters) -> dict[str, Any]:
     return found
 
 
-def elapsed_s(rows: Counters) -> float:
-    """Seconds from the first connect() to the last connection opened."""
+def first_and_last_ns(rows: Counters) -> tuple[int, int]:
+    """When the first connect() started, and when the last connection was opened; 0: not yet."""
     starts = rows["first_start_ns"][rows["first_start_ns"] > 0]
-    return max(0, int(rows["last_open_ns"].max()) - int(starts.min())) / 1e9 if len(starts) else 0.0
+    return (int(starts.min()) if len(starts) else 0), int(rows["last_open_ns"].max())

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, field
+from enum import StrEnum
 from typing import Any, Self
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from fourtuple.core.errnos import name_of
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs import reasons
-from fourtuple.core.runs.counters import MAPS, Counters, Merge, Phase, elapsed_s, merged
+from fourtuple.core.runs.counters import MAPS, Counters, Merge, Phase, first_and_last_ns, merged
 from fourtuple.core.runs.histogram import NOT_MEASURED, Latency
 from fourtuple.core.runs.memory import MemoryUse
 from fourtuple.core.runs.outcome import UNJUDGED, Outcome
@@ -86,6 +87,75 @@ class Seen:
     time_wait: int | None = None
 
 
+class Standing(StrEnum):
+    """Whether a machine of a fleet takes part in its run."""
+
+    READY = "ready"
+    RUNNING = "running"
+    SILENT = "silent"  # no sample for a while
+    ENDED = "ended"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineMoment:
+    """A machine of a fleet, and its own share of the run, at the moment of a sample.
+
+    number:   from 1, in the order of the fleet; it stays the same during a run
+    silent_s: how long ago its last sample was taken
+    why:      why it is gone; empty: it is not
+    """
+
+    number: int
+    name: str
+    standing: Standing
+    sample: "Sample"
+    silent_s: float = 0.0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineResult:
+    """What became of a machine's share of a run.
+
+    wanted, held, lost, failed, open_at_end: connections, as in HoldRecord; of a churn the due and the completed ones,
+                 of a serve the accepted ones and the most that were open
+    census:      the count of the machine's own kernel; None: there was none
+    at_servers:  connections from its addresses that are established in the kernels of the servers, as these list them
+                 at the same moment; None: no server is a machine of the fleet
+    offset_us, error_us: of its clock, as in Member (core/fleet/member.py)
+    gone_s:      when it was gone, in seconds since the run began; None: it ended in order
+    why:         why it was gone, or could not take part; empty: it ended in order
+    instead_of:  the machine whose share it took over; empty: the share is its own
+    run:         the number of its part in the machine's own store; None: it was not stored there
+    """
+
+    number: int
+    name: str
+    host: str
+    sources: tuple[str, ...]
+    wanted: int
+    held: int
+    lost: int
+    failed: Mapping[str, int]
+    open_at_end: int
+    census: Witness | None
+    at_servers: int | None
+    elapsed_s: float
+    rate_per_s: float
+    connect_us: Latency
+    workers: int
+    rss_bytes: int
+    cpu_user_s: float
+    cpu_system_s: float
+    offset_us: float
+    error_us: float
+    gone_s: float | None = None
+    why: str = ""
+    instead_of: str = ""
+    run: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """All workers together at one moment."""
@@ -146,6 +216,9 @@ class Sample:
     open_at_end: int = 0  # connections open when closing began
     stage_open: tuple[int, ...] = ()  # connections open at the end of each stage that is over
     last_words: bytes = b""  # the last data from a peer that ended a connection
+    first_start_ns: int = 0  # when the first connect started; 0: not yet
+    last_open_ns: int = 0  # when the last connection was opened; 0: not yet
+    machines: tuple[MachineMoment, ...] = field(default=(), repr=False)  # of a fleet; this sample is their sum
 
     @classmethod
     def of(cls, rows: Counters, at_ns: int, events: tuple[Event, ...] = ()) -> Self:
@@ -154,13 +227,16 @@ class Sample:
         rows: (workers,) of COUNTERS
         """
         found = merged(rows)
+        first_ns, last_ns = first_and_last_ns(rows)
         by_errno = {each.field: _by_name(found[each.field]) for each in MAPS if each.merge is Merge.SUM}
         return cls(
             **found | by_errno | {"phase": Phase(found["phase"])},
             reasons=reasons.total(rows["reasons"]),
             stage_open=tuple(rows["stage_open"].sum(axis=0)[: found["stage"]].tolist()),
             at_ns=at_ns,
-            elapsed_s=elapsed_s(rows),
+            first_start_ns=first_ns,
+            last_open_ns=last_ns,
+            elapsed_s=elapsed_s(first_ns, last_ns),
             workers=len(rows),
             cpu_user_s=int(rows["cpu_user_us"].sum()) / 1e6,
             cpu_system_s=int(rows["cpu_system_us"].sum()) / 1e6,
@@ -219,6 +295,11 @@ class Sample:
     @property
     def rate_per_s(self) -> float:
         return self.opened / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
+
+def elapsed_s(first_start_ns: int, last_open_ns: int) -> float:
+    """Seconds from the first connect() to the last connection opened."""
+    return max(0, last_open_ns - first_start_ns) / 1e9 if first_start_ns else 0.0
 
 
 def _by_name(counts: NDArray[np.int64]) -> dict[str, int]:
@@ -326,6 +407,7 @@ class HoldRecord:
     churn_per_s: float = 0.0  # connections to replace per second
     replaced_per_s: float = 0.0  # on average while connections were being replaced
     stages: tuple[StageResult, ...] = ()
+    machines: tuple[MachineResult, ...] = ()  # of a fleet; this record is their sum
     outcome: Outcome = UNJUDGED
 
     @property
@@ -368,6 +450,7 @@ class ServeRecord:
     scheme: str = "tcp"  # what it speaks on each connection (core/talk/session.py)
     sessions: int = 0  # established
     reasons: Mapping[str, int] = field(default_factory=dict)  # why sessions failed or were ended, by words
+    machines: tuple[MachineResult, ...] = ()  # as in HoldRecord
     outcome: Outcome = UNJUDGED
 
     def to_json(self) -> dict[str, Any]:

@@ -89,11 +89,28 @@ def _addresses(resolved: Resolved) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetPart:
+    """A machine's part in the run of a fleet.
+
+    fleet:      identifies the run on all machines
+    number:     of the machine, from 1
+    instead_of: the machine whose share it takes over; empty: the share is its own
+    """
+
+    fleet: str
+    number: int
+    machine: str
+    instead_of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """The start of a run.
 
     kind:  hold, churn, serve or prove
     at_ns: CLOCK_MONOTONIC, the clock of the samples
+    fleet: identifies the run of a fleet on all machines; empty: it is none
+    part:  a machine's part in it; None: this is the run of all machines together, or of one without a fleet
     """
 
     kind: str
@@ -102,3 +119,5 @@ class Start:
     found: Found
     changed: tuple[Changed, ...] = ()
     planned: Planned | None = None
+    fleet: str = ""
+    part: FleetPart | None = None
