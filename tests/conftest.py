@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from fourtuple.kernel.netns import NO_SETTINGS
 from fourtuple.verbs.lab import Lab, namespace_refusal
 from tests.labs.features import FEATURES
 from tests.told import READY
@@ -71,11 +72,15 @@ def limited(limits: str) -> list[str]:
 class Ground:
     """Where a test's commands run: a private namespace, with what it may set there."""
 
-    def __init__(self, lab: Lab, loop: str = "auto") -> None:
-        """loop: what FOURTUPLE_LOOP tells the commands to use"""
+    def __init__(self, lab: Lab, loop: str = "auto", environment: Mapping[str, str] = NO_SETTINGS) -> None:
+        """Commands have this process's environment, and what follows.
+
+        loop:        what FOURTUPLE_LOOP tells the commands to use
+        environment: further variables
+        """
         self.lab = lab
         self.loop = loop
-        self._environment = os.environ | {"FOURTUPLE_LOOP": loop}
+        self._environment = os.environ | {"FOURTUPLE_LOOP": loop, **environment}
 
     def run(self, *command: str, timeout_s: float = COMMAND_S, **options: Any) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
