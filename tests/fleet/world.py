@@ -173,7 +173,8 @@ class Machine(Ground):
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         program = self.lab.start([sys.executable, "-c", HOLD_PORTS, str(ports.start), str(ports.stop)], **pipes)
         try:
-            assert program.stdout and program.stdout.readline() == f"{len(ports)}\n"
+            assert program.stdout
+            assert program.stdout.readline() == f"{len(ports)}\n"
             yield
         finally:
             self.lab.kill(program)
