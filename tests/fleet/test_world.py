@@ -133,12 +133,9 @@ def test_without_a_scheduler_there_is_none_and_it_can_be_started_again(tmp_path:
     with World(tmp_path) as world:
         (machine,) = world.workers("m1")
         world.scheduler.kill()
-        assert wait_until(lambda: machine.dask and machine.dask.poll() is not None)
+        machine.wait_for_end()
         assert not world.scheduler.established(DASK_PORT)
         world.start_scheduler()
-        assert machine.dask
-        machine.dask.communicate()
-        machine.dask = None
         machine.start_worker()
         machine.wait_for_dask()
 

@@ -11,6 +11,7 @@ there is gone. Each machine has a home of its own, and so its own stored runs.
 
 import importlib.util
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -27,8 +28,9 @@ import fourtuple
 from fourtuple.core.topology import Cable, Port
 from fourtuple.kernel.netns import places
 from fourtuple.verbs.lab import Lab
-from tests.conftest import Ground, need, need_namespace
-from tests.waiting import wait_until
+from tests.conftest import COMMAND, Ground, need, need_namespace
+from tests.told import READY
+from tests.waiting import PATIENCE_S, lines_until, wait_until
 
 ADDRESS, LENGTH = "10.88.{}.{}", 16
 DASK_PORT = 8786
@@ -88,6 +90,11 @@ class Machine(Ground):
         path = [str(package or ""), str(Path(fourtuple.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
         self._dask_environment = self._environment | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
 
+    def start(self, *command: str) -> "subprocess.Popen[str]":
+        """Start a command on this machine; read its standard output and error."""
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return self.lab.start(command, env=self._environment, text=True, **pipes)
+
     def start_dask(self, module: str, *options: str) -> None:
         """Start Dask's scheduler or worker; wait_for_dask waits until it is of use."""
         assert self.dask is None
@@ -118,6 +125,12 @@ class Machine(Ground):
         self.lab.kill(self.dask)
         self.dask = None
 
+    def wait_for_end(self) -> None:
+        """Wait until its Dask worker, of its own accord, has ended."""
+        assert self.dask
+        self.dask.communicate(timeout=PATIENCE_S)
+        self.dask = None
+
     def remove(self) -> None:
         """End the whole machine: every process in its namespace by SIGKILL, and with the last one the namespace.
 
@@ -127,8 +140,7 @@ class Machine(Ground):
             for pid in others:
                 _kill(pid)
         if self.dask:
-            self.dask.communicate()
-            self.dask = None
+            self.wait_for_end()
         _kill(self.lab.pid)
         self.lab.close()
         self.world.machines.pop(self.name, None)
@@ -155,6 +167,15 @@ class Machine(Ground):
         done = self.run("ss", "-Htn", "state", "established", *([f"( {which} )"] if which else []))
         assert done.returncode == 0, done.stderr
         return Counter(line.split()[-1].rpartition(":")[0] for line in done.stdout.splitlines())
+
+    def stored(self) -> list[dict[str, Any]]:
+        """The runs that are stored here, as `fourtuple runs show` has them, the newest first."""
+        return [self._json("runs", "show", str(each["id"])) for each in self._json("runs")]
+
+    def _json(self, *arguments: str) -> Any:
+        done = self.fourtuple(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
 
     def fill_disk(self) -> None:
         """Put a small, full file system where its stored runs would go."""
@@ -264,6 +285,34 @@ class World:
         """Run `fourtuple fleet VERB ARGUMENTS…` at the desk. options: of subprocess.run"""
         return self.desk.fourtuple(*self.arguments(verb, *arguments), **options)
 
+    def fleet_record(self, verb: str, *arguments: str, code: int = 0) -> dict[str, Any]:
+        """The record that `fourtuple fleet VERB ARGUMENTS… --json` prints. code: its exit code"""
+        done = self.fleet(verb, *arguments, "--json")
+        assert done.returncode == code, done.stderr + done.stdout
+        record: dict[str, Any] = json.loads(done.stdout)
+        return record
+
+    @contextmanager
+    def begun(self, verb: str, *arguments: str) -> Iterator["Running"]:
+        """The same in the background; killed after the block if it has not ended."""
+        program = self.desk.start(*COMMAND, *self.arguments(verb, *arguments, "--json"))
+        try:
+            yield Running(program)
+        finally:
+            program.kill()
+            program.communicate()
+
+    @contextmanager
+    def running(self, verb: str, *arguments: str, interrupted: bool = False) -> Iterator["Running"]:
+        """The same once others may rely on it; it ends with the block.
+
+        interrupted: by SIGINT; otherwise it is waited for
+        """
+        with self.begun(verb, *arguments) as running:
+            running.wait_for(READY[verb])
+            yield running
+            running.end(signal.SIGINT if interrupted else None)
+
     def close(self) -> None:
         """End every process, and with them the namespaces."""
         with_dask = [machine for machine in self.machines.values() if machine.dask]
@@ -278,6 +327,41 @@ class World:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Running:
+    """A command of the fleet that runs. record, code: once it has ended"""
+
+    def __init__(self, program: "subprocess.Popen[str]") -> None:
+        self.program = program
+        self.record: dict[str, Any] = {}
+        self.code: int | None = None
+
+    def wait_for(self, words: str) -> str:
+        """Wait until it has said that on standard error → the line."""
+        return lines_until(self.program.stderr, words)[-1]
+
+    def end(self, number: signal.Signals | None = None) -> None:
+        """Send it this signal, and wait for its end."""
+        if self.code is None:
+            if number:
+                self.program.send_signal(number)
+            output, said = self.program.communicate(timeout=PATIENCE_S)
+            self.code = self.program.returncode
+            assert output, said
+            self.record = json.loads(output)
+
+    @property
+    def machines(self) -> dict[str, dict[str, Any]]:
+        """What became of each machine's share, by its name."""
+        return by_name(self.record)
+
+
+def by_name(record: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What became of each machine's share, by its name."""
+    found = {each["name"]: each for each in record["machines"]}
+    assert len(found) == len(record["machines"])
+    return found
 
 
 def another_version(folder: Path, version: str) -> Path:
