@@ -78,3 +78,11 @@ class Offer:
     bounds: tuple[LimitRoom, ...]
     ways: tuple[str, ...] = ()
     servers: tuple[ServerEnd, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unused:
+    """A worker of the cluster that takes no part, and why."""
+
+    name: str
+    why: str
