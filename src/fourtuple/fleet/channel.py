@@ -7,7 +7,7 @@ import os
 import queue
 import threading
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import IO
 
 LENGTH_BYTES = 4
 MOST_BYTES = 2**28  # of a message: no order or record is larger
@@ -18,7 +18,7 @@ def framed(data: bytes) -> bytes:
     return len(data).to_bytes(LENGTH_BYTES, "big") + data
 
 
-def frames(stream: BinaryIO) -> Iterator[bytes]:
+def frames(stream: IO[bytes]) -> Iterator[bytes]:
     """The messages of a stream until it ends, or until it is cut off in the middle of one."""
     while len(head := stream.read(LENGTH_BYTES)) == LENGTH_BYTES:
         size = int.from_bytes(head, "big")
@@ -30,7 +30,7 @@ def frames(stream: BinaryIO) -> Iterator[bytes]:
 class Channel:
     """The messages from a stream, and those to another one."""
 
-    def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
+    def __init__(self, source: IO[bytes], sink: IO[bytes]) -> None:
         self._source, self._sink = source, sink
         self._inbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._ready = threading.Condition()
@@ -96,7 +96,7 @@ class Channel:
                 return
 
 
-def own_pipes() -> tuple[BinaryIO, BinaryIO]:
+def own_pipes() -> tuple[IO[bytes], IO[bytes]]:
     """This process's standard input and output, which print() and its children no longer reach."""
     source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)

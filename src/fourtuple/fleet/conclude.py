@@ -1,6 +1,6 @@
 """From the ends of all machines to the record of a fleet's run. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
 from fourtuple.core.runs.churn_conclude import ChurnEnding
 from fourtuple.core.runs.churn_record import ChurnRecord
@@ -26,7 +26,9 @@ def hold_ending(ending: FleetEnding) -> HoldEnding:
         memory=None,
         workers_killed=sum(each.workers_killed for each in records),
         interrupted=ending.interrupted,
-        **_network(records),
+        listen_overflows=total_of(each.listen_overflows for each in records),
+        syn_retransmits=total_of(each.syn_retransmits for each in records),
+        moved=counts(each.moved for each in records),
     )
 
 
@@ -51,16 +53,10 @@ def churn_ending(ending: FleetEnding) -> ChurnEnding:
         time_wait_left=total_of(each.time_wait_left for each in records),
         workers_killed=sum(each.workers_killed for each in records),
         interrupted=ending.interrupted,
-        **_network(records),
+        listen_overflows=total_of(each.listen_overflows for each in records),
+        syn_retransmits=total_of(each.syn_retransmits for each in records),
+        moved=counts(each.moved for each in records),
     )
-
-
-def _network(records: Sequence[HoldRecord | ChurnRecord]) -> dict[str, int | None | Mapping[str, int]]:
-    return {
-        "listen_overflows": total_of(each.listen_overflows for each in records),
-        "syn_retransmits": total_of(each.syn_retransmits for each in records),
-        "moved": counts(each.moved for each in records),
-    }
 
 
 def machine_results(ending: FleetEnding, last: Sample) -> tuple[MachineResult, ...]:
@@ -77,12 +73,16 @@ def machine_results(ending: FleetEnding, last: Sample) -> tuple[MachineResult, .
 
 def _result(seat: Seat, name: str, number: int, sample: Sample, ending: FleetEnding) -> MachineResult:
     member, record = seat.share.member, seat.record
+    wanted, held, open_at_end = _numbers(record, sample, seat.share.wanted)
     return MachineResult(
         number=number,
         name=name,
         host=member.host,
         sources=seat.share.sources,
-        **_numbers(record, sample, seat.share.wanted),
+        wanted=wanted,
+        held=held,
+        open_at_end=open_at_end,
+        census=record.census if isinstance(record, HoldRecord) else None,
         lost=sample.lost,
         failed=dict(sample.failed),
         at_servers=seat.counted[0] if seat.counted else None,
@@ -102,22 +102,16 @@ def _result(seat: Seat, name: str, number: int, sample: Sample, ending: FleetEnd
     )
 
 
-def _numbers(record: RunRecord | None, sample: Sample, share: int) -> dict[str, int | Witness | None]:
-    """wanted, held, open_at_end and census, as MachineResult has them; without a record, by the last sample."""
+def _numbers(record: RunRecord | None, sample: Sample, share: int) -> tuple[int, int, int]:
+    """(wanted, held, open_at_end) as MachineResult has them; without a record, by the last sample."""
     match record:
         case HoldRecord():
-            at_end: dict[str, int | Witness | None] = {"open_at_end": record.open_at_end, "census": record.census}
-            return {"wanted": share, "held": record.held, **at_end}
+            return share, record.held, record.open_at_end
         case ChurnRecord():
-            return {
-                "wanted": record.arrivals,
-                "held": record.completed,
-                "open_at_end": record.open_at_end,
-                "census": None,
-            }
+            return record.arrivals, record.completed, record.open_at_end
         case ServeRecord():
-            return {"wanted": record.accepted, "held": record.most_open, "open_at_end": record.open, "census": None}
-    return {"wanted": share, "held": sample.lost, "open_at_end": 0, "census": None}
+            return record.accepted, record.most_open, record.open
+    return share, sample.lost, 0
 
 
 def _name_of(seat: int, seats: Iterable[Seat]) -> str:

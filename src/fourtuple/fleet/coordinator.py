@@ -29,6 +29,7 @@ from fourtuple.fleet.messages import (
     Interrupt,
     Joined,
     Moment,
+    Prepare,
     Prepared,
     Refused,
     RunRecord,
@@ -36,7 +37,6 @@ from fourtuple.fleet.messages import (
     sample_from,
 )
 from fourtuple.fleet.order import FleetOrder, Share
-from fourtuple.fleet.parts import prepare_message
 
 LEAD_S = 0.2  # from the agreement to the moment on which all begin
 TICK_S = 0.25  # between two samples of the run
@@ -143,6 +143,11 @@ class Coordinator:
         seat.began = True
         self._links.send(seat.share.seat, Begin(at_ns + seat.share.member.offset_ns))
 
+    def _prepare(self, share: Share) -> Prepare:
+        """The message to a machine that takes over a share."""
+        gone_one = self._seats[share.instead_of].share.member.name
+        return self._order.brief.message(share, self._numbers[share.seat], gone_one)
+
     # What machines say
 
     def _listen(self, until_ns: int) -> None:
@@ -162,7 +167,7 @@ class Coordinator:
             case Moment(sample):
                 seat.sample = sample_from(sample, seat.share.member.offset_ns)
             case Finished(record, run, _):
-                seat.record = from_text(record, RECORDS[self._order.kind])
+                seat.record = from_text(record, RECORDS[self._order.brief.kind])
                 seat.run = run
                 self._links.leave([seat.share.seat])
             case Refused():
@@ -171,8 +176,10 @@ class Coordinator:
             case Gone(why) if not seat.record:
                 self._lose(seat, why)
             case Joined(member):  # an heir
-                seat.share = replace(seat.share, member=replace(member, **_clock(seat.share)))
-                self._links.send(seat.share.seat, prepare_message(self._order, seat.share, self._numbers))
+                known = seat.share.member
+                member = replace(member, offset_ns=known.offset_ns, error_ns=known.error_ns)
+                seat.share = replace(seat.share, member=member)
+                self._links.send(seat.share.seat, self._prepare(seat.share))
             case Prepared() if not seat.began:
                 self._begin(seat, now_ns())
             case CountMade() if seat.share.seat in self._counts:
@@ -218,7 +225,7 @@ class Coordinator:
         sample = seat.sample or replace(NOTHING, wanted=seat.share.wanted)
         if not seat.gone:
             return sample
-        return gone(sample, untried=self._order.kind == "hold" and not seat.handed)
+        return gone(sample, untried=self._order.brief.kind == "hold" and not seat.handed)
 
     def _is_heir(self, number: int) -> bool:
         return bool(self._seats[number].share.instead_of)
@@ -256,7 +263,7 @@ class Coordinator:
             self._stopped = True
             self._held_until_ns = self._held_until_ns or now_ns()
             self._tell(Interrupt())
-        if self._stopped or self._ended or self._order.kind != "hold":
+        if self._stopped or self._ended or self._order.brief.kind != "hold":
             return
         if self._census is None:
             self._count(sample)
@@ -282,14 +289,13 @@ class Coordinator:
         if total is None or not self._are_counted():
             return
         if (by_seat := self._servers()) is not None:
-            total = replace(
-                total, server=sum(a for a, _ in by_seat.values()), accepted=sum(b for _, b in by_seat.values())
-            )
+            server, accepted = (sum(each) for each in zip(*by_seat.values(), strict=True))
+            total = replace(total, server=server, accepted=accepted)
             for number, both in by_seat.items():
                 self._seats[number].counted = both
         options = self._order.whole.options
-        follows = isinstance(options, HoldOptions) and options.stages is not None
-        self._until_ns = math.inf if follows else sample.at_ns + options.run_s * 1e9
+        if isinstance(options, HoldOptions) and not options.stages:  # these the machines follow by themselves
+            self._until_ns = sample.at_ns + options.run_s * 1e9
         self._census = total
 
     def _are_counted(self) -> bool:
@@ -329,7 +335,3 @@ def both_of(sources: Sequence[str], by_source: Mapping[str, tuple[int, int]]) ->
     """The sums for these sources."""
     both = [by_source.get(source, (0, 0)) for source in sources]
     return sum(one for one, _ in both), sum(two for _, two in both)
-
-
-def _clock(share: Share) -> dict[str, int]:
-    return {"offset_ns": share.member.offset_ns, "error_ns": share.member.error_ns}

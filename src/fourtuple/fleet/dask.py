@@ -21,6 +21,7 @@ CONNECT_S = 10.0  # to the scheduler
 SEAT_S = 30.0  # until the process of a machine must have been started
 LOST_S = 2.0  # how long the scheduler may be unreachable
 CLOCKS = 9  # readings of a clock; that with the shortest round trip counts
+SILENT = logging.CRITICAL + 1
 MISSING = "the extra `fleet` is not installed"
 
 
@@ -51,13 +52,13 @@ def linked(cluster: Cluster) -> Iterator["DaskLinks"]:
     except ImportError as error:
         raise CannotError("fleet needs Dask", f"{MISSING} ({error})", "pip install 'fourtuple[fleet]'") from None
     for name in ("distributed", "tornado", "asyncio", "asyncssh"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is in the run
+        logging.getLogger(name).setLevel(SILENT)  # what matters is told by the run
     with ExitStack() as until_the_end:
         what = f"cannot reach the scheduler {cluster.scheduler}" if cluster.scheduler else "cannot start a cluster"
         try:
             security = _security(distributed, cluster.tls)
             where = cluster.scheduler or until_the_end.enter_context(_made(distributed, cluster, security))
-            client = distributed.Client(where, timeout=CONNECT_S, security=security, set_as_default=False)
+            client: Any = distributed.Client(where, timeout=CONNECT_S, **security)  # type: ignore[no-untyped-call]
         except ImportError as error:
             raise CannotError("fleet by SSH needs asyncssh", str(error), "pip install 'fourtuple[fleet]'") from None
         except (OSError, ValueError, RuntimeError, TimeoutError, TypeError) as error:
@@ -68,16 +69,17 @@ def linked(cluster: Cluster) -> Iterator["DaskLinks"]:
         yield links
 
 
-def _security(distributed: Any, tls: Sequence[str]) -> Any:
+def _security(distributed: Any, tls: Sequence[str]) -> dict[str, Any]:
     if not tls:
-        return None
+        return {}
     ca, certificate, key = tls
-    return distributed.Security(
+    made = distributed.Security(
         tls_ca_file=ca, tls_client_cert=certificate, tls_client_key=key, require_encryption=True
     )
+    return {"security": made}
 
 
-def _made(distributed: Any, cluster: Cluster, security: Any) -> Any:
+def _made(distributed: Any, cluster: Cluster, security: dict[str, Any]) -> Any:
     """A cluster that ends with the run."""
     if cluster.ssh:
         options = {"nthreads": 1, "memory_limit": 0, "n_workers": 1}
@@ -92,8 +94,8 @@ def _made(distributed: Any, cluster: Cluster, security: Any) -> Any:
         host="127.0.0.1",
         memory_limit=0,
         dashboard_address=None,
-        silence_logs=logging.CRITICAL,
-        security=security or False,
+        silence_logs=SILENT,
+        **security,
     )
 
 
@@ -117,7 +119,8 @@ class DaskLinks:
         self._topic = f"fourtuple-{uuid.uuid4().hex}"
         self._heard: queue.SimpleQueue[tuple[int, FromMachine]] = queue.SimpleQueue()
         self._seats: dict[int, WorkerName] = {}
-        self._relays: dict[int, Any] = {}  # of living seats
+        self._relays: dict[int, Any] = {}  # the actors of living seats
+        self._kept: dict[int, Any] = {}  # their futures: Dask releases an actor that nobody waits for
         self._lost: set[int] = set()
         self._unreachable_since: float | None = None
         client.subscribe_topic(self._topic, self._on_message)
@@ -146,6 +149,7 @@ class DaskLinks:
             )
             for number, each in zip(numbers, workers, strict=True)
         }
+        self._kept |= waiting
         until_s = time.monotonic() + SEAT_S
         for number, future in waiting.items():
             try:
@@ -185,8 +189,7 @@ class DaskLinks:
 
     def leave(self, seats: Sequence[int]) -> None:
         for seat in seats:
-            self._lost.add(seat)
-            self._relays.pop(seat, None)  # Dask releases the actor
+            self._drop(seat)
 
     def end(self) -> None:
         """Give up all seats."""
@@ -211,10 +214,14 @@ class DaskLinks:
                 if worker.address == what.get("worker"):
                     self._lose(seat, "its Dask worker is gone")
 
+    def _drop(self, seat: int) -> None:
+        self._lost.add(seat)
+        self._relays.pop(seat, None)
+        self._kept.pop(seat, None)
+
     def _lose(self, seat: int, why: str) -> None:
         if seat not in self._lost:
-            self._lost.add(seat)
-            self._relays.pop(seat, None)
+            self._drop(seat)
             self._heard.put((seat, Gone(why)))
 
     def _is_unreachable(self) -> bool:

@@ -1,7 +1,7 @@
 """The process that does a machine's part in the run of a fleet: `python -m fourtuple.fleet.engine NAME WORKER`.
 
-It answers questions, prepares an order, begins at the agreed moment, sends samples, and at its end its record. Where its
-standard input ends, because whoever gives the orders is gone, it closes in order and keeps its own record.
+It answers questions, prepares an order, begins at the agreed moment, sends samples, and at its end its record. Where
+its standard input ends, because the coordinator is gone, it closes in order and keeps its own record.
 """
 
 import os
@@ -10,16 +10,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from fourtuple.core.errors import CannotError, FourtupleError
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.runs.orders import from_text
-from fourtuple.core.runs.records import Sample
+from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.core.runs.run import Run
 from fourtuple.engine.control import Control, now_ns
 from fourtuple.fleet.channel import Channel, own_pipes
-from fourtuple.fleet.far import counted
+from fourtuple.fleet.counted import counted
 from fourtuple.fleet.messages import (
     OPTIONS,
     AskCount,
@@ -120,7 +120,8 @@ class Part:
         keeper, not_stored = _keeper(asked)
         time.sleep(max(0, at_ns - now_ns()) / 1e9)
         due_ns = 0
-        for sample in keeper.run(run) if keeper else run:
+        kept: Run[Sample, Any] = keeper.run(cast("Run[Sample, HoldRecord]", run)) if keeper else run
+        for sample in kept:
             if sample.at_ns >= due_ns:
                 due_ns = max(due_ns + int(SAMPLE_S * 1e9), sample.at_ns)
                 self._channel.send_latest(packed(Moment(sample_bytes(sample))))
@@ -128,7 +129,7 @@ class Part:
             self._heed(controls[0])
         self._say(Moment(sample_bytes(last)))
         number = keeper.id if keeper else None
-        self._say(Finished(to_text(run.record).encode(), number, (keeper and keeper.why_not) or not_stored))
+        self._say(Finished(to_text(kept.record).encode(), number, (keeper and keeper.why_not) or not_stored))
 
     def _heed(self, control: Control) -> None:
         """Do what has been said meanwhile."""

@@ -140,7 +140,7 @@ class Gone(FromMachine, frozen=True):
     why: str
 
 
-_Orders = msgspec.msgpack.Decoder(AskOffer | AskCount | Prepare | Begin | End | Interrupt, dec_hook=None)
+_Orders = msgspec.msgpack.Decoder(AskOffer | AskCount | Prepare | Begin | End | Interrupt)
 _Answers = msgspec.msgpack.Decoder(Joined | OfferMade | CountMade | Prepared | Moment | Finished | Refused | Gone)
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -152,12 +152,14 @@ def packed(message: ToMachine | FromMachine) -> bytes:
 
 def for_machine(data: bytes) -> ToMachine:
     """What the coordinator said. Raises msgspec.DecodeError for any other bytes."""
-    return _Orders.decode(data)
+    message: ToMachine = _Orders.decode(data)
+    return message
 
 
 def from_machine(data: bytes) -> FromMachine:
     """What a machine said. Raises msgspec.DecodeError for any other bytes."""
-    return _Answers.decode(data)
+    message: FromMachine = _Answers.decode(data)
+    return message
 
 
 def order_text(order: Order) -> bytes:

@@ -1,7 +1,7 @@
 """A relay on a machine of a fleet: a Dask actor that starts the machine's process and passes messages on.
 
-Messages to the process are calls of the actor; what the process says becomes events of the scheduler. Dask never runs an
-actor a second time. When it is released, or when its worker ends, the standard input of the process ends.
+Messages to the process are calls of the actor; what the process says becomes events of the scheduler. Dask never runs
+an actor a second time. When it is released, or when its worker ends, the standard input of the process ends.
 """
 
 import subprocess

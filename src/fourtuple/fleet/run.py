@@ -37,15 +37,16 @@ from fourtuple.fleet.messages import (
     Order,
     Prepared,
     Refused,
+    ToMachine,
     order_from,
 )
-from fourtuple.fleet.order import FleetOrder, Share
-from fourtuple.fleet.parts import LONGER_S, prepare_message
+from fourtuple.fleet.order import Brief, FleetOrder, Share
 from fourtuple.verbs.serve import ServeEnding
 from fourtuple.verbs.serve import conclude as serve_conclude
 
 R = TypeVar("R")
 SEEDS = 2**32
+LONGER_S = 3600.0  # a machine that is not told to close does so by itself after this time
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,10 @@ class Divided:
 # Dividing
 
 
-def fleet_hold(links: Links, options: HoldOptions, fleet: FleetOptions) -> Run[Sample, HoldRecord]:
-    """The hold of all machines together, prepared: it begins with its first sample.
+def fleet_hold(
+    links: Links, options: HoldOptions, fleet: FleetOptions
+) -> tuple[Planned | None, Run[Sample, HoldRecord]]:
+    """(what is planned, the hold of all machines together, prepared: it begins with its first sample)
 
     Raises UsageError, ShortfallError, CannotError before anything is opened.
     """
@@ -102,7 +105,7 @@ def fleet_hold(links: Links, options: HoldOptions, fleet: FleetOptions) -> Run[S
         ending = samples.record
         return story.conclude(hold_ending(ending), machine_results(ending, last))
 
-    return Run(conclude(Run(Coordinator(links, order, heirs).run())))
+    return whole.start.planned, Run(conclude(Run(Coordinator(links, order, heirs).run())))
 
 
 def fleet_churn(links: Links, options: ChurnOptions, fleet: FleetOptions) -> Run[Sample, ChurnRecord]:
@@ -281,9 +284,8 @@ def _prepared(links: Links, kind: str, options: Options, found: Divided, fleet: 
         )
         for seat, part in found.options.items()
     )
-    order = FleetOrder(uuid.uuid4().hex[:12], kind, None, shares, fleet.command, fleet.store)  # type: ignore[arg-type]
-    numbers = {share.seat: number for number, share in enumerate(shares, 1)}
-    questions = {share.seat: prepare_message(order, share, numbers) for share in shares}
+    brief = Brief(uuid.uuid4().hex[:12], kind, fleet.command, fleet.store)
+    questions = {share.seat: brief.message(share, number) for number, share in enumerate(shares, 1)}
     orders: dict[int, Order] = {}
     for seat, answer in asked_all(links, dict(questions), Prepared).items():
         name = found.gathering.seats[seat].name
@@ -292,9 +294,10 @@ def _prepared(links: Links, kind: str, options: Options, found: Divided, fleet: 
         if not isinstance(answer, Prepared):
             raise CannotError(f"machine {name} cannot take part", getattr(answer, "why", "it gave no answer"))
         orders[seat] = order_from(kind, answer.order)
-    whole = _whole(options, [orders[share.seat] for share in shares], order.fleet, found)
-    order = replace(order, whole=whole, destinations=_endpoints(whole), counts=found.servers)
-    return replace(order, before=_before(links, order))
+    whole = _whole(options, [orders[share.seat] for share in shares], brief.fleet)
+    destinations = _endpoints(whole)
+    before = _before(links, found.servers, destinations)
+    return FleetOrder(brief, whole, shares, found.servers, before, destinations)
 
 
 def _endpoints(whole: Order) -> tuple[str, ...]:
@@ -310,17 +313,18 @@ def _endpoints(whole: Order) -> tuple[str, ...]:
     )
 
 
-def _before(links: Links, order: FleetOrder) -> dict[str, int]:
+def _before(links: Links, servers: Sequence[int], destinations: tuple[str, ...]) -> dict[str, int]:
     """The connections that the servers' kernels list already, by their other end."""
     found: dict[str, int] = {}
-    for answer in asked_all(links, {seat: AskCount(order.destinations) for seat in order.counts}, CountMade).values():
+    questions: dict[int, ToMachine] = {seat: AskCount(destinations) for seat in servers}
+    for answer in asked_all(links, questions, CountMade).values():
         if isinstance(answer, CountMade):
             for source, (number, _) in answer.by_source.items():
                 found[source] = found.get(source, 0) + number
     return found
 
 
-def _whole(options: Options, orders: Sequence[Order], fleet: str, found: Divided) -> Order:
+def _whole(options: Options, orders: Sequence[Order], fleet: str) -> Order:
     """The order of all machines together, from those of each."""
     first = orders[0]
     planned = [each.start.planned for each in orders if each.start.planned]
@@ -372,6 +376,8 @@ def _heirs(links: Links, found: Divided) -> Heirs:
     """Who takes over the share of a machine that is gone: the others, by the room that they have left."""
 
     def heirs(gone: Share, living: Sequence[Share]) -> Sequence[Share]:
+        options = gone.options
+        assert isinstance(options, HoldOptions)  # noqa: S101  (only a hold has heirs)
         taken: dict[str, int] = {}
         for share in living:
             taken[share.member.name] = taken.get(share.member.name, 0) + share.wanted
@@ -389,7 +395,7 @@ def _heirs(links: Links, found: Divided) -> Heirs:
             Share(
                 seat,
                 member,
-                replace(gone.options, wanted=share.wanted, sources=()),  # type: ignore[call-arg]
+                replace(options, wanted=share.wanted, sources=sources_of(member, options.sources)),
                 share.wanted,
                 share.sources,
                 gone.seat,
