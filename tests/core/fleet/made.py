@@ -10,7 +10,7 @@ from fourtuple.core.space.interval import Interval
 
 def member(name: str, cpus: int = 4, *, boot: str = "", space: str = "1", **more: Any) -> Member:
     """A machine; of a kernel of its own unless `boot` is given."""
-    known = {
+    known: dict[str, Any] = {
         "worker": f"tcp://{name}:1",
         "host": f"host-{name}",
         "addresses": (),

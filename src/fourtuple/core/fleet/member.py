@@ -12,8 +12,8 @@ class Member:
     worker:     the address under which the scheduler knows that worker
     namespace:  the boot ID of the kernel, a space, and the inode of the network namespace; workers with the same one
                 share ports
-    addresses:  of its interfaces, loopback excluded
-    cpus:       that its processes may use
+    addresses:  of its interfaces, without those of loopback and of one link
+    cpus:       that its processes may use, by their affinity and the quota of their cgroups
     free_bytes: memory that they could take now; None: unknown
     files:      the hard limit of open files of each process
     offset_ns:  its CLOCK_MONOTONIC minus that of the machine that asks
