@@ -22,6 +22,7 @@ COMMANDS = {
     "hold": "Open N connections and hold them.",
     "churn": "Open and close connections at a rate.",
     "serve": "Accept connections on any number of ports.",
+    "fleet": "Do the same from many machines, on a Dask cluster.",
     "limits": "Show how many more connections fit, and which limit decides.",
     "doctor": "Say what limits connections on this host now.",
     "plan": "Check whether N connections fit, and what to change if not.",

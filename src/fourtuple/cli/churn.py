@@ -1,7 +1,7 @@
 """`churn`: open connections at a rate, use them and close them."""
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -14,6 +14,7 @@ from fourtuple.cli.common import (
     STRATEGIES,
     UNITS,
     Quantity,
+    Shown,
     keeper_of,
     metered,
     run_options,
@@ -28,8 +29,11 @@ from fourtuple.faces.printer import tell
 if TYPE_CHECKING:
     from fourtuple.core.runs.churn_orders import ChurnOptions
     from fourtuple.core.runs.churn_record import ChurnRecord
+    from fourtuple.core.runs.records import Sample
+    from fourtuple.core.runs.run import Run
     from fourtuple.verbs.runs import Keeper
 
+R = TypeVar("R")
 MAX = "max"
 RATE_OR_MAX = Quantity("RATE", lambda text: float("inf") if text == MAX else parse_rate(text))
 
@@ -99,16 +103,7 @@ RATE_OR_MAX = Quantity("RATE", lambda text: float("inf") if text == MAX else par
 )
 @session
 @run_options
-def churn(
-    rate_per_s: float,
-    destinations: tuple[str, ...],
-    metrics: str | None,
-    store: str | None,
-    no_store: bool,
-    quiet: bool,
-    as_json: bool,
-    **options: Any,
-) -> None:
+def churn(**typed: Any) -> None:
     """Open connections at a rate, exchange messages, close them, and report whether the rate was kept.
 
     Connections are due at moments that do not depend on the server. One that cannot be started at its moment is started
@@ -117,39 +112,58 @@ def churn(
     Exit code: 0 if at least 99 % were started within 100 ms of their moment, and all were opened, answered as expected
     and closed; 1 if not.
     """
-    from fourtuple.faces.terminal import live
-    from fourtuple.faces.text import churn as face
+    from fourtuple.faces.text.churn import plan_words
     from fourtuple.faces.text.lines import wrapped
     from fourtuple.verbs.churn import prepare, start_churn
 
-    asked = _options(rate_per_s, destinations, options)
-    shown: dict[str, Any] = {
-        "quiet": quiet or as_json,
-        "events_to": sys.stderr if as_json else sys.stdout,
-        "announce": not (quiet or as_json),
-    }
-    keeper: Keeper | None
-    record: ChurnRecord
-    if rate_per_s == float("inf"):
-        from fourtuple.verbs.churn_max import churn_max
+    shown, searches = Shown.taken(typed), typed["rate_per_s"] == float("inf")
+    options = asked(typed)
+    if searches:
+        _present_search(options, shown)
+    order = prepare(options)
+    if shown.as_json or not shown.quiet:
+        tell(*wrapped("", plan_words(order)), to=sys.stderr)
+    present(start_churn(order), shown)
 
-        keeper = keeper_of(store, no_store=no_store)
-        search = metered(churn_max(asked), metrics)
-        found = live.show(search, face.churn_progress, ready=lambda _: "", **shown)
-        record = (keeper.run(found.replayed()) if keeper else found.replayed()).finish()
-    else:
-        order = prepare(asked)
-        if as_json or not quiet:
-            tell(*wrapped("", face.plan_words(order)), to=sys.stderr)
-        run = metered(start_churn(order), metrics)
-        keeper = keeper_of(store, no_store=no_store)
-        kept = keeper.run(run) if keeper else run
-        record = live.show(kept, face.churn_progress, ready=lambda _: "", **shown)
-    say(face.churn_lines(record), record.to_json(), keeper, store, as_json=as_json)
+
+def present(run: "Run[Sample, ChurnRecord]", shown: Shown) -> None:
+    """Run it, show it, keep it, and end with its exit code."""
+    run = metered(run, shown.metrics)
+    keeper = keeper_of(shown.store, no_store=shown.no_store)
+    _end(_show(keeper.run(run) if keeper else run, shown), keeper, shown)
+
+
+def _present_search(options: "ChurnOptions", shown: Shown) -> NoReturn:
+    """Search for the highest rate, and keep the run at that rate."""
+    from fourtuple.verbs.churn_max import churn_max
+
+    keeper = keeper_of(shown.store, no_store=shown.no_store)
+    found = _show(metered(churn_max(options), shown.metrics), shown)
+    _end((keeper.run(found.replayed()) if keeper else found.replayed()).finish(), keeper, shown)
+
+
+def _show(run: "Run[Sample, R]", shown: Shown) -> R:
+    from fourtuple.faces.terminal import live
+    from fourtuple.faces.text import churn as face
+
+    return live.show(
+        run,
+        face.churn_progress,
+        ready=lambda _: "",
+        quiet=shown.quiet or shown.as_json,
+        events_to=sys.stderr if shown.as_json else sys.stdout,
+        announce=not (shown.quiet or shown.as_json),
+    )
+
+
+def _end(record: "ChurnRecord", keeper: "Keeper | None", shown: Shown) -> NoReturn:
+    from fourtuple.faces.text import churn as face
+
+    say(face.churn_lines(record), record.to_json(), keeper, shown.store, as_json=shown.as_json)
     sys.exit(EXIT_REACHED if record.outcome.reached else EXIT_SHORT)
 
 
-def _options(rate_per_s: float, destinations: tuple[str, ...], typed: dict[str, Any]) -> "ChurnOptions":
+def asked(typed: dict[str, Any]) -> "ChurnOptions":
     """What was typed. Raises UsageError."""
     from fourtuple.core.limits.strategy import Strategy
     from fourtuple.core.runs.churn_orders import RUN_S, ChurnOptions, ClosedBy
@@ -157,6 +171,8 @@ def _options(rate_per_s: float, destinations: tuple[str, ...], typed: dict[str, 
     from fourtuple.core.runs.orders import LoopName
     from fourtuple.core.talk.lifetime import parse_lifetime
 
+    typed = dict(typed)
+    rate_per_s, destinations = typed.pop("rate_per_s"), typed.pop("destinations")
     searches = rate_per_s == float("inf")
     strategy, run_s = typed.pop("strategy"), typed.pop("run_s")
     try:

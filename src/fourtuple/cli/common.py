@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fourtuple.core.errors import FourtupleError, UsageError
+from fourtuple.core.record import dataclass
 from fourtuple.core.talk.content import check_size, parse_content, parse_expected
 from fourtuple.core.units import parse_count, parse_duration, parse_rate
 from fourtuple.core.visible import shell_words, visible_json
@@ -145,6 +146,22 @@ QUIET = click.option("--quiet", is_flag=True, help="Hide progress.")
 RECORD = click.option(
     "--json", "as_json", is_flag=True, help="Print the record as one line of JSON on standard output and nothing else."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Where a run is shown and kept: the options of `run_options`, as typed."""
+
+    metrics: str | None
+    store: str | None
+    no_store: bool
+    quiet: bool
+    as_json: bool
+
+    @classmethod
+    def taken(cls, typed: dict[str, Any]) -> "Shown":
+        """These options, taken out of all that was typed."""
+        return cls(*(typed.pop(name) for name in ("metrics", "store", "no_store", "quiet", "as_json")))
 
 
 def run_options(command: F) -> F:

@@ -13,6 +13,7 @@ from fourtuple.cli.common import (
     RATE,
     STRATEGIES,
     UNITS,
+    Shown,
     keeper_of,
     metered,
     run_options,
@@ -24,6 +25,9 @@ from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 
 if TYPE_CHECKING:
     from fourtuple.core.runs.orders import HoldOptions
+    from fourtuple.core.runs.records import HoldRecord, Sample
+    from fourtuple.core.runs.run import Run
+    from fourtuple.core.runs.start import Planned
     from fourtuple.core.talk.stages import Stages
 
 
@@ -126,22 +130,7 @@ class StagesType(click.ParamType["Stages"]):
 )
 @session
 @run_options
-def hold(
-    wanted: int | str | None,
-    destinations: tuple[str, ...],
-    plan_file: str | None,
-    sources: tuple[str, ...],
-    strategy: str | None,
-    close: str,
-    watch: str,
-    loop: str,
-    metrics: str | None,
-    store: str | None,
-    no_store: bool,
-    quiet: bool,
-    as_json: bool,
-    **options: Any,
-) -> None:
+def hold(**typed: Any) -> None:
     """Open N connections, hold them, close them, and report the result.
 
     Stages change the number of open connections: evenly to each number, within its time. N is the largest of them then.
@@ -156,50 +145,45 @@ def hold(
     noport    as late, but with IP_BIND_ADDRESS_NO_PORT alone
     explicit  by you (--from ADDRESS:PORT); other programs cannot use these ports
     """
+    from fourtuple.verbs.hold import prepare, start_hold
+
+    shown = Shown.taken(typed)
+    order = prepare(asked(typed))
+    present(order.start.planned, start_hold(order), shown)
+
+
+def present(planned: "Planned | None", run: "Run[Sample, HoldRecord]", shown: Shown) -> None:
+    """Run it, show it, keep it, and end with its exit code."""
     from fourtuple.faces.printer import tell
     from fourtuple.faces.terminal import live
     from fourtuple.faces.text import hold
     from fourtuple.faces.text.stages import plan_lines
     from fourtuple.verbs.background import READY
-    from fourtuple.verbs.hold import prepare, start_hold
 
-    asked = _options(
-        wanted, destinations, sources, plan_file, options, strategy=strategy, close=close, watch=watch, loop=loop
-    )
-    order = prepare(asked)
-    tell(*plan_lines(None if quiet else order.start.planned), to=sys.stderr)
-    run = metered(start_hold(order), metrics)
-    keeper = keeper_of(store, no_store=no_store)
+    tell(*plan_lines(None if shown.quiet else planned), to=sys.stderr)
+    run = metered(run, shown.metrics)
+    keeper = keeper_of(shown.store, no_store=shown.no_store)
     record = live.show(
         keeper.run(run) if keeper else run,
         hold.hold_progress,
-        quiet=quiet or as_json,
-        events_to=sys.stderr if as_json else sys.stdout,
-        announce=as_json or not quiet,
+        quiet=shown.quiet or shown.as_json,
+        events_to=sys.stderr if shown.as_json else sys.stdout,
+        announce=shown.as_json or not shown.quiet,
         ready=lambda sample: hold.hold_ready(sample, READY["hold"]),
     )
-    say(hold.hold_lines(record), record.to_json(), keeper, store, as_json=as_json)
+    say(hold.hold_lines(record), record.to_json(), keeper, shown.store, as_json=shown.as_json)
     sys.exit(EXIT_REACHED if record.outcome.reached else EXIT_SHORT)
 
 
-def _options(
-    wanted: int | str | None,
-    destinations: tuple[str, ...],
-    sources: tuple[str, ...],
-    plan_file: str | None,
-    others: dict[str, Any],
-    *,
-    strategy: str | None,
-    close: str,
-    watch: str,
-    loop: str,
-) -> "HoldOptions":
+def asked(typed: dict[str, Any]) -> "HoldOptions":
     """What was typed, and what the file of a plan says. Raises UsageError where both say the same thing."""
     from fourtuple.core.limits.strategy import Strategy
     from fourtuple.core.runs.orders import HoldOptions, LoopName, Watch
     from fourtuple.verbs.plan import read_plan
 
-    number, destinations = _number(wanted, destinations)
+    others = dict(typed)
+    number, destinations = _number(others.pop("wanted"), others.pop("destinations"))
+    sources, strategy, plan_file = (others.pop(name) for name in ("sources", "strategy", "plan_file"))
     if plan_file is not None:
         if number is not None or destinations or sources or strategy or others["first_address"]:
             raise UsageError("--plan", "the file has N, the destinations and the sources", "Leave these out.")
@@ -218,9 +202,9 @@ def _options(
         words=of_script(others),
         sources=tuple(split(sources)),
         strategy=Strategy(strategy) if strategy else None,
-        reset=close == "rst",
-        watch=Watch(watch),
-        loop=LoopName(loop),
+        reset=others.pop("close") == "rst",
+        watch=Watch(others.pop("watch")),
+        loop=LoopName(others.pop("loop")),
         **others,
     )
 

@@ -1,7 +1,7 @@
 """`serve`: accept connections on any number of ports."""
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +10,7 @@ from fourtuple.cli.common import (
     DURATION,
     LOOP,
     UNITS,
+    Shown,
     keeper_of,
     metered,
     run_options,
@@ -17,6 +18,11 @@ from fourtuple.cli.common import (
 )
 from fourtuple.cli.session import FILE
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
+
+if TYPE_CHECKING:
+    from fourtuple.core.runs.orders import ServeOptions
+    from fourtuple.core.runs.records import Sample, ServeRecord
+    from fourtuple.core.runs.run import Run
 
 
 @click.command(epilog=UNITS)
@@ -55,38 +61,41 @@ from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 @click.option("--for", "serve_s", type=DURATION, help="How long to serve.  [default: until Ctrl-C]")
 @click.option("--log", is_flag=True, help="Print a line for each accept and close, with both endpoints.")
 @run_options
-def serve(
-    where: tuple[str, ...],
-    tls: bool,
-    inner: str | None,
-    watch: str,
-    loop: str,
-    metrics: str | None,
-    store: str | None,
-    no_store: bool,
-    quiet: bool,
-    as_json: bool,
-    **options: Any,
-) -> None:
+def serve(**typed: Any) -> None:
     """Accept connections on any number of addresses and ports. accept() uses no new port."""
-    from fourtuple.core.runs.orders import LoopName, ServeOptions, Watch
-    from fourtuple.core.talk.session import Scheme
+    from fourtuple.verbs.serve import prepare, start_serve
+
+    shown = Shown.taken(typed)
+    options = asked(typed)
+    present(options, start_serve(prepare(options)), shown)
+
+
+def present(options: "ServeOptions", run: "Run[Sample, ServeRecord]", shown: Shown) -> None:
+    """Run it, show it, keep it, and end with its exit code."""
     from fourtuple.faces.terminal import live
     from fourtuple.faces.text import serve as face
     from fourtuple.verbs.background import READY
-    from fourtuple.verbs.serve import prepare, start_serve
 
-    scheme = Scheme.of(inner or "tcp", secure=tls)
-    asked = ServeOptions(where, watch=Watch(watch), loop=LoopName(loop), scheme=scheme, **options)
-    run = metered(start_serve(prepare(asked)), metrics)
-    keeper = keeper_of(store, no_store=no_store)
+    run = metered(run, shown.metrics)
+    keeper = keeper_of(shown.store, no_store=shown.no_store)
     record = live.show(
         keeper.run(run) if keeper else run,
         face.serve_progress,
-        quiet=quiet or as_json,
-        events_to=sys.stderr if as_json else sys.stdout,
+        quiet=shown.quiet or shown.as_json,
+        events_to=sys.stderr if shown.as_json else sys.stdout,
         announce=True,
-        ready=lambda _: f"{READY['serve']} on {', '.join(where)}",
+        ready=lambda _: f"{READY['serve']} on {', '.join(options.where)}",
     )
-    say(face.serve_lines(record), record.to_json(), keeper, store, as_json=as_json)
+    say(face.serve_lines(record), record.to_json(), keeper, shown.store, as_json=shown.as_json)
     sys.exit(EXIT_REACHED if record.outcome.reached else EXIT_SHORT)
+
+
+def asked(typed: dict[str, Any]) -> "ServeOptions":
+    """What was typed."""
+    from fourtuple.core.runs.orders import LoopName, ServeOptions, Watch
+    from fourtuple.core.talk.session import Scheme
+
+    others = dict(typed)
+    scheme = Scheme.of(others.pop("inner") or "tcp", secure=others.pop("tls"))
+    watch, loop = Watch(others.pop("watch")), LoopName(others.pop("loop"))
+    return ServeOptions(others.pop("where"), watch=watch, loop=loop, scheme=scheme, **others)

@@ -27,6 +27,7 @@ class Control:
         words = np.zeros(CONTROL_WORDS, np.int64) if words is None else words
         self._word, self._looks, self._identifies, self._began, self._replaces = np.split(words, CONTROL_WORDS)
         self.interrupted = False
+        self.ended = False  # the time to hold is over, as somebody else says who knows of all machines
         self.dropped = False  # after a second signal: end without waiting for anything
 
     @property

@@ -47,7 +47,8 @@ class Agenda:
         """
         if not self.held_until_ns:
             stopped = self._control.interrupted or (self._table and self._control.stopping)
-            if not (stopped or now_ns() >= self._until_ns or self._nothing_is_left(sample)):
+            over = self._control.ended or now_ns() >= self._until_ns
+            if not (stopped or over or self._nothing_is_left(sample)):
                 return False
             self.held_until_ns = now_ns()
             self._control.replace_from(0)

@@ -4,7 +4,7 @@ prepare(options) reads the host once and makes all decisions; run(order, crew) d
 core/runs/churn_conclude.py makes the record from them.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from math import ceil
 from typing import Any
@@ -60,11 +60,16 @@ def churn(rate_per_s: float, destinations: Sequence[str], **options: Any) -> Run
     return start_churn(prepare(ChurnOptions.of(rate_per_s, destinations, **options)))
 
 
-def start_churn(order: ChurnOrder) -> Run[Sample, ChurnRecord]:
-    """The prepared order as a run, by this process and its workers."""
+def start_churn(order: ChurnOrder, controlled_by: Callable[[Control], object] = id) -> Run[Sample, ChurnRecord]:
+    """The prepared order as a run, by this process and its workers.
+
+    controlled_by: called with the control of the run when it begins
+    """
 
     def steps() -> Generator[Sample, None, ChurnRecord]:
-        story, samples = ChurnStory(order), Run(run(order, crew_for(order)))
+        crew = crew_for(order)
+        controlled_by(crew.control)
+        story, samples = ChurnStory(order), Run(run(order, crew))
         for sample in samples:
             story.add(sample)
             yield sample

@@ -4,7 +4,7 @@ prepare(options) reads the host once and makes all decisions; run(order, crew) o
 yields samples; core/runs/conclude.py makes the record from them.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -73,11 +73,16 @@ def hold(wanted: int, destinations: Sequence[str], **options: Any) -> Run[Sample
     return start_hold(prepare(HoldOptions.of(wanted, destinations, **options)))
 
 
-def start_hold(order: HoldOrder) -> Run[Sample, HoldRecord]:
-    """The prepared order as a run, by this process and its workers."""
+def start_hold(order: HoldOrder, controlled_by: Callable[[Control], object] = id) -> Run[Sample, HoldRecord]:
+    """The prepared order as a run, by this process and its workers.
+
+    controlled_by: called with the control of the run when it begins
+    """
 
     def steps() -> Generator[Sample, None, HoldRecord]:
-        story, samples = HoldStory(order), Run(run(order, crew_for(order)))
+        crew = crew_for(order)
+        controlled_by(crew.control)
+        story, samples = HoldStory(order), Run(run(order, crew))
         for sample in samples:
             story.add(sample)
             yield sample

@@ -22,7 +22,7 @@ from fourtuple.core.plan.assume import NOTHING, parse_assumptions
 from fourtuple.core.plan.claims import Claim, Reservation, quietest
 from fourtuple.core.plan.fit import Fit, Means, Says
 from fourtuple.core.plan.nat import KEPT, PORTS, ROUTERS, nat_budget
-from fourtuple.core.plan.servers import LocalServer, server_checks, server_ways, shares
+from fourtuple.core.plan.servers import LocalServer, listening, server_checks, server_ways, shares
 from fourtuple.core.plan.settings import RANGE
 from fourtuple.core.plan.unknown import WATCHES, PlanCase, with_unknown
 from fourtuple.core.record import dataclass
@@ -37,7 +37,7 @@ from fourtuple.verbs.hosts import here
 from fourtuple.verbs.output import write_output
 from fourtuple.verbs.request import absent_sources
 from fourtuple.verbs.reservations import reservation_for
-from fourtuple.verbs.survey import Look, look
+from fourtuple.verbs.survey import Look, destinations_here, look
 
 if TYPE_CHECKING:
     from fourtuple.engine.loops.choose import Choice
@@ -143,11 +143,12 @@ def local_servers(seen: Look, host: Host) -> tuple[LocalServer, ...]:
     if listeners is None or not len(listeners):
         return ()
     holders = host.holders(listeners["inode"])
-    found = []
-    for number, share in shares(listeners, seen.space.destinations, holders).items():
+    at, found = listening(listeners, holders), []
+    here, destinations = destinations_here(host, seen.space), seen.space.destinations.size
+    for number, share in shares(listeners, here, destinations, holders).items():
         pid, name = holders.processes[number]
         with suppress(UsageError):  # it has ended, or the snapshot does not have it
-            found.append(LocalServer(pid, name, share, host.world(pid)))
+            found.append(LocalServer(pid, name, share, host.world(pid), at[number]))
     return tuple(found)
 
 

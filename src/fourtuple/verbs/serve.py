@@ -7,7 +7,7 @@ makes the record from them.
 import ipaddress
 import os
 import socket
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -23,7 +23,7 @@ from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import Counters
 from fourtuple.core.runs.judge import judge_serve
 from fourtuple.core.runs.orders import LoopName, ServeOptions, ServeOrder, Watch
-from fourtuple.core.runs.records import Event, Sample, ServeRecord
+from fourtuple.core.runs.records import Event, MachineResult, Sample, ServeRecord
 from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.start import Planned
 from fourtuple.core.sockets.columns import is_wildcard
@@ -62,14 +62,21 @@ def serve(where: Sequence[str], **options: Any) -> Run[Sample, ServeRecord]:
     return start_serve(prepare(ServeOptions(tuple(where), **options)))
 
 
-def start_serve(order: ServeOrder) -> Run[Sample, ServeRecord]:
-    """The prepared order as a run, by this process and its workers. Raises UsageError, ShortfallError."""
+def start_serve(order: ServeOrder, controlled_by: Callable[[Control], object] = id) -> Run[Sample, ServeRecord]:
+    """The prepared order as a run, by this process and its workers.
+
+    controlled_by: called with the control of the run when it begins
+
+    Raises UsageError, ShortfallError.
+    """
     until_the_end = ExitStack()
     listeners = _listen(order.options.where, order.options.backlog, until_the_end)
 
     def steps() -> Generator[Sample, None, ServeRecord]:
         with until_the_end:
-            samples = Run(run(order, listeners, crew_for(order, listeners)))
+            crew = crew_for(order, listeners)
+            controlled_by(crew.control)
+            samples = Run(run(order, listeners, crew))
             yield from samples
             return conclude(order, samples.record)
 
@@ -190,8 +197,8 @@ def run(order: ServeOrder, listeners: Listeners, crew: Crew) -> Generator[Sample
         )
 
 
-def conclude(order: ServeOrder, ending: ServeEnding) -> ServeRecord:
-    """Make the record. Pure."""
+def conclude(order: ServeOrder, ending: ServeEnding, machines: tuple[MachineResult, ...] = ()) -> ServeRecord:
+    """Make the record. Pure. machines: of a fleet, what became of each one's share"""
     last = ending.last
     record = ServeRecord(
         listening=order.options.where,
@@ -221,6 +228,7 @@ def conclude(order: ServeOrder, ending: ServeEnding) -> ServeRecord:
         scheme=order.options.scheme,
         sessions=last.sessions,
         reasons=dict(last.reasons),
+        machines=machines,
     )
     return replace(record, outcome=judge_serve(record, order.options.require))
 

@@ -159,8 +159,10 @@ class Connecting(Protocol):
     def first_address(self) -> bool: ...
 
 
-def look_to_connect(verb: str, options: Connecting) -> Look:
+def look_to_connect(verb: str, options: Connecting, host: Host | None = None) -> Look:
     """The host and its limits as a command needs them that is to open connections; `ports` is known.
+
+    host: None: this one
 
     Raises UsageError; CannotError if the range of source ports cannot be read.
     """
@@ -169,6 +171,7 @@ def look_to_connect(verb: str, options: Connecting) -> Look:
         sources=options.sources,
         strategy=options.strategy,
         first_address=options.first_address,
+        host=host,
     )
     if seen.world.ports is None:
         what = "the range of source ports"
@@ -227,10 +230,14 @@ def _listening_at(host: Host, space: TupleSpace, listens: Sockets) -> Sockets:
     found: Sockets = listens[serving(listens, space.destinations)]
     if not len(found):
         return found
-    parts = [(Ranges(_local(host, space, addresses)), ports) for addresses, ports in space.destinations.parts]
-    here = Destinations(tuple((addresses, ports) for addresses, ports in parts if addresses.size))
-    at_destinations: Sockets = found[serving(found, here)]
+    at_destinations: Sockets = found[serving(found, destinations_here(host, space))]
     return at_destinations
+
+
+def destinations_here(host: Host, space: TupleSpace) -> Destinations:
+    """Those destinations that are on this host; only the first MOST_ADDRESSES of each part are examined."""
+    parts = [(Ranges(_local(host, space, addresses)), ports) for addresses, ports in space.destinations.parts]
+    return Destinations(tuple((addresses, ports) for addresses, ports in parts if addresses.size))
 
 
 def _local(host: Host, space: TupleSpace, addresses: Ranges) -> Iterator[range]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fourtuple.core.plan.fit import QUEUE, Check, Says
-from fourtuple.core.plan.servers import HEADROOM_FILES, LocalServer, server_checks, server_ways, shares
+from fourtuple.core.plan.servers import HEADROOM_FILES, LocalServer, listening, server_checks, server_ways, shares
 from fourtuple.core.snapshot.fold import ListenerRow, expand_listeners
 from fourtuple.core.sockets.owners import Holders
 from fourtuple.core.sockets.table import Sockets
@@ -80,7 +80,7 @@ def test_enough_files_need_no_way() -> None:
     assert list(server_ways([enough], checks, 20)) == []
 
 
-def listening(*rows: tuple[str, int, int]) -> Sockets:
+def listeners(*rows: tuple[str, int, int]) -> Sockets:
     """address, port, inode of each listener."""
     table, _ = expand_listeners([ListenerRow(address, port, 0, 4) for address, port, _ in rows])
     table["inode"] = [inode for *_, inode in rows]
@@ -115,4 +115,20 @@ def test_a_server_has_its_part_of_the_destinations(
     ports = Ranges([range(40_000, 40_010)])
     space = TupleSpace.of(["127.0.0.1"], ports, ["127.0.0.8-9:8000-8001"])
 
-    assert shares(listening(*rows), space.destinations, held(owners, shared)) == expected
+    assert shares(listeners(*rows), space.destinations, 4, held(owners, shared)) == expected
+
+
+def test_a_server_has_no_part_of_the_destinations_on_other_hosts() -> None:
+    """Also if it listens at every address: one of two addresses is here."""
+    here = TupleSpace.of(["127.0.0.1"], Ranges([range(40_000, 40_010)]), ["127.0.0.9:8000-8001"]).destinations
+
+    assert shares(listeners(("0.0.0.0", 8000, 1)), here, 4, held({1: 0})) == {0: 0.25}
+
+
+def test_a_server_is_named_with_its_listeners() -> None:
+    rows = listeners(("127.0.0.9", 8000, 1), ("127.0.0.9", 8001, 2), ("0.0.0.0", 8002, 3))
+
+    assert listening(rows, held({1: 0, 2: 1, 3: 0})) == {
+        0: ("127.0.0.9:8000", "0.0.0.0:8002"),
+        1: ("127.0.0.9:8001",),
+    }

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fourtuple.core.limits.facts import Memory
-from fourtuple.kernel.proc.cgroups import read_memory
+from fourtuple.kernel.proc.cgroups import read_cpu_quota, read_memory
 from tests.kernel.proc.small import GOOD, tree
 
 STAT = "inactive_file 1000\nactive_file 500\ntotal_inactive_file 3000\ntotal_active_file 40\nanon 7\n"
@@ -58,3 +58,26 @@ def test_the_tightest_limit_on_memory_counts(
     proc, cgroups = tree(tmp_path / "proc", GOOD | {"self/cgroup": cgroup}), tree(tmp_path / "cgroup", written)
 
     assert read_memory(proc, cgroups) == Memory(free_bytes, where)
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "files", "cpus"),
+    [
+        ("0::/a/b\n", {"a/b/cpu.max": "max 100000"}, None),
+        ("0::/a/b\n", {"a/b/cpu.max": "150000 100000"}, 1.5),
+        ("0::/a/b\n", {"a/b/cpu.max": "400000 100000", "a/cpu.max": "200000 100000"}, 2.0),
+        ("4:cpu,cpuacct:/a\n", {"cpu/a/cpu.cfs_quota_us": "-1", "cpu/a/cpu.cfs_period_us": "100000"}, None),
+        ("4:cpu,cpuacct:/a\n", {"cpu/a/cpu.cfs_quota_us": "50000", "cpu/a/cpu.cfs_period_us": "100000"}, 0.5),
+        ("0::/a\n", {"a/cpu.max": "0 100000"}, None),
+        ("0::/a\n", {"a/cpu.max": "many 100000"}, None),
+        ("0::/a\n", {}, None),
+    ],
+)
+def test_the_tightest_quota_of_cpus_counts(
+    cgroup: str, files: dict[str, str], cpus: float | None, tmp_path: Path
+) -> None:
+    """What is no number, or a quota that the kernel does not take, is none."""
+    written = {name: f"{text}\n" for name, text in files.items()}
+    proc, cgroups = tree(tmp_path / "proc", GOOD | {"self/cgroup": cgroup}), tree(tmp_path / "cgroup", written)
+
+    assert read_cpu_quota(proc, cgroups) == cpus

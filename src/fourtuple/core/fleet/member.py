@@ -10,9 +10,10 @@ class Member:
 
     name:       of the Dask worker
     worker:     the address under which the scheduler knows that worker
-    namespace:  the boot ID of the kernel and the inode of the network namespace; workers with the same one share ports
-    addresses:  of its interfaces, loopback excluded
-    cpus:       that its processes may use
+    namespace:  the boot ID of the kernel, a space, and the inode of the network namespace; workers with the same one
+                share ports
+    addresses:  of its interfaces, without those of loopback and of one link
+    cpus:       that its processes may use, by their affinity and the quota of their cgroups
     free_bytes: memory that they could take now; None: unknown
     files:      the hard limit of open files of each process
     offset_ns:  its CLOCK_MONOTONIC minus that of the machine that asks
@@ -34,6 +35,11 @@ class Member:
     offset_ns: int = 0
     error_ns: int = 0
 
+    @property
+    def boot(self) -> str:
+        """Identifies the running kernel; machines with the same one share its CPUs, its memory and its file table."""
+        return self.namespace.partition(" ")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class LimitRoom:
@@ -50,12 +56,14 @@ class ServerEnd:
 
     listening: ADDRESS:PORT of its listeners there, at most a few
     bounds:    its limits as a server, the tightest first
+    share:     the part of all destinations to which it alone accepts connections
     """
 
     pid: int
     process: str
     listening: tuple[str, ...]
     bounds: tuple[LimitRoom, ...]
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +71,8 @@ class Offer:
     """What a machine could do for a run.
 
     machine: its name
-    sources: the addresses from which its connections would come
-    owns:    the addresses among the destinations that are its own; none: it is no server of the run
+    sources: the addresses from which its connections would come, each as ADDRESS or FIRST-LAST
+    owns:    the addresses among the destinations that are its own, in the same form; none: it is no server of the run
     room:    connections that it can open, and hold, in addition to those that it has
     bounds:  its limits as a client, the tightest first
     ways:    what would make more fit on this machine, in words, with the commands; the best first
@@ -78,3 +86,11 @@ class Offer:
     bounds: tuple[LimitRoom, ...]
     ways: tuple[str, ...] = ()
     servers: tuple[ServerEnd, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unused:
+    """A worker of the cluster that takes no part, and why."""
+
+    name: str
+    why: str

@@ -19,7 +19,7 @@ from fourtuple.core.plan.claims import Reservation
 from fourtuple.core.plan.nat import NatBudget
 from fourtuple.core.plan.settings import RANGE, RESERVED
 from fourtuple.core.record import dataclass
-from fourtuple.core.space.endpoints import Address, Endpoint, Resolved
+from fourtuple.core.space.endpoints import Address, Endpoint, Resolved, addresses_text
 from fourtuple.core.space.interval import Interval, flat
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace
@@ -418,18 +418,10 @@ def _from(means: Means, parts: Sequence[range]) -> str:
 
 def _text(means: Means, parts: Sequence[range], ports: range | None = None) -> str:
     """Addresses in the form of --from."""
-    texts = [_range_text(means.space.address(part.start), means.space.address(part.stop - 1)) for part in parts]
+    texts = [addresses_text(means.space.address(part.start), means.space.address(part.stop - 1)) for part in parts]
     if ports:
         texts = [_with_ports(text, ports.start, ports.stop - 1) for text in texts]
     return ",".join(texts)
-
-
-def _range_text(first: Address, last: Address) -> str:
-    if first == last:
-        return str(first)
-    start, _, _ = str(first).rpartition(".")
-    same, _, end = str(last).rpartition(".")
-    return f"{first}-{end}" if start and start == same else f"{first}-{last}"
 
 
 def churn(per_s: float, ports: PortRoom, facts: PortFacts, wanted: int, *, loopback: bool) -> Churn:

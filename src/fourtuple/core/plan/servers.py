@@ -22,13 +22,15 @@ HEADROOM_FILES = 24  # in addition to its connections: logs, its own clients
 class LocalServer:
     """A process on this host that listens at destinations, and the share of all connections that it is to accept.
 
-    world: with the facts of this process
+    world:     with the facts of this process
+    listening: ADDRESS:PORT of its listeners there
     """
 
     pid: int
     name: str
     share: float
     world: World
+    listening: tuple[str, ...] = ()
 
     @property
     def limit(self) -> str:
@@ -41,12 +43,14 @@ class LocalServer:
         return found.room if found and found.stops else None
 
 
-def shares(listeners: Sockets, destinations: Destinations, holders: Holders) -> dict[int, float]:
+def shares(listeners: Sockets, here: Destinations, destinations: int, holders: Holders) -> dict[int, float]:
     """By the number of a process in `holders`: which part of the destinations it alone accepts connections to.
 
     Left out are listeners that several processes have: which of them accepts is not visible.
 
-    listeners: of dtype LISTENER, all at one of the destinations
+    listeners:    of dtype LISTENER, all at one of the destinations
+    here:         those of the destinations that are on this host
+    destinations: how many there are, here and elsewhere
     """
     numbers = holders.codes(listeners["inode"], listeners["uid"]).tolist()
     found: dict[int, float] = {}
@@ -56,14 +60,23 @@ def shares(listeners: Sockets, destinations: Destinations, holders: Holders) -> 
             address, port = each.source.address, each.source.port
             size = sum(
                 addresses.size if address.is_unspecified else int(address) in addresses
-                for addresses, ports in destinations.parts
+                for addresses, ports in here.parts
                 if port in ports
             )
             ends.setdefault((row["local"].tobytes(), port), (size, set()))[1].add(number)
     for size, owners in ends.values():
         for owner in owners:  # several share a port by SO_REUSEPORT
-            found[owner] = found.get(owner, 0.0) + size / len(owners) / destinations.size
+            found[owner] = found.get(owner, 0.0) + size / len(owners) / destinations
     return {owner: min(1.0, share) for owner, share in found.items()}
+
+
+def listening(listeners: Sockets, holders: Holders) -> dict[int, tuple[str, ...]]:
+    """By the number of a process in `holders`: ADDRESS:PORT of its listeners."""
+    found: dict[int, list[str]] = {}
+    numbers = holders.codes(listeners["inode"], listeners["uid"]).tolist()
+    for each, number in zip(four_tuples(listeners), numbers, strict=True):
+        found.setdefault(number, []).append(str(each.source))
+    return {number: tuple(dict.fromkeys(each)) for number, each in found.items()}
 
 
 def server_checks(servers: Sequence[LocalServer], full: Sequence[str], wanted: int) -> Iterator[Check]:

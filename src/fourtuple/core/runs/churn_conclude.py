@@ -7,7 +7,7 @@ from fourtuple.core.record import dataclass
 from fourtuple.core.runs.churn_judge import judge_churn
 from fourtuple.core.runs.churn_orders import ChurnOrder
 from fourtuple.core.runs.churn_record import ChurnRecord
-from fourtuple.core.runs.records import Sample
+from fourtuple.core.runs.records import MachineResult, Sample
 from fourtuple.core.talk.session import Scheme
 
 
@@ -41,8 +41,11 @@ class ChurnStory:
         if sample.seen and sample.seen.time_wait is not None:
             self._most_time_wait = max(self._most_time_wait or 0, sample.seen.time_wait)
 
-    def conclude(self, ending: ChurnEnding) -> ChurnRecord:
-        """Make the record. Raises ValueError if there was no sample."""
+    def conclude(self, ending: ChurnEnding, machines: tuple[MachineResult, ...] = ()) -> ChurnRecord:
+        """Make the record. Raises ValueError if there was no sample.
+
+        machines: of a fleet, what became of each one's share
+        """
         if self._first is None or self._last is None:
             raise ValueError("a run without samples has no record")
         order, last = self._order, self._last
@@ -101,6 +104,7 @@ class ChurnStory:
             reasons=dict(last.reasons),
             tls_us=last.tls_us,
             session_us=last.session_us,
+            machines=machines,
             **{each.name: getattr(ending, each.name) for each in fields(ending)},
         )
         return replace(record, outcome=judge_churn(record, options.require))

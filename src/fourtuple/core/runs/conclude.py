@@ -9,7 +9,7 @@ from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.judge import agrees, judge_hold
 from fourtuple.core.runs.memory import MemoryUse
 from fourtuple.core.runs.orders import HoldOrder
-from fourtuple.core.runs.records import HoldRecord, Loss, Sample, Witness
+from fourtuple.core.runs.records import HoldRecord, Loss, MachineResult, Sample, Witness
 from fourtuple.core.runs.spread import Sharing
 from fourtuple.core.runs.stages import StageStory
 from fourtuple.core.runs.timetable import Timetable
@@ -75,8 +75,11 @@ class HoldStory:
         """The lost connections, by second and errno."""
         return tuple(Loss(at_s, by, count) for (at_s, by), count in sorted(self._losses.items()) if count)
 
-    def conclude(self, ending: HoldEnding) -> HoldRecord:
-        """Make the record. Raises ValueError if there was no sample."""
+    def conclude(self, ending: HoldEnding, machines: tuple[MachineResult, ...] = ()) -> HoldRecord:
+        """Make the record. Raises ValueError if there was no sample.
+
+        machines: of a fleet, what became of each one's share
+        """
         if self._last is None:
             raise ValueError("a run without samples has no record")
         order, last = self._order, self._last
@@ -138,6 +141,7 @@ class HoldStory:
             churn_per_s=order.options.churn_per_s,
             replaced_per_s=round(last.replaced / since_count_s, 1) if replaces else 0.0,
             stages=stages,
+            machines=machines,
             **{each.name: getattr(ending, each.name) for each in fields(ending) if not each.name.endswith("_ns")},
         )
         record = replace(record, agree=agrees(record))

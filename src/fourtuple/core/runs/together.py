@@ -28,14 +28,14 @@ def together(samples: Sequence[Sample]) -> Sample:
         raise ValueError("no sample")
     first_ns = min((each.first_start_ns for each in samples if each.first_start_ns), default=0)
     last_ns = max(each.last_open_ns for each in samples)
-    sums: dict[str, Any] = {}
+    sums: dict[str, Any] = {name: counts(getattr(sample, name) for sample in samples) for name in _COUNTED}
     for each in _PLAIN:
         values = [getattr(sample, each.field) for sample in samples]
         sums[each.field] = min(values) if each.merge is Merge.LEAST else sum(values)
+    for each in GROWTHS:
+        sums[each.field] = reduce(np.add, [getattr(sample, each.field) for sample in samples])
     return Sample(
         **sums,
-        **{name: counts(getattr(sample, name) for sample in samples) for name in _COUNTED},
-        **{each.field: reduce(np.add, [getattr(sample, each.field) for sample in samples]) for each in GROWTHS},
         at_ns=max(each.at_ns for each in samples),
         phase=Phase(min(each.phase for each in samples)),
         stage_open=_stages([each.stage_open for each in samples]),
@@ -52,9 +52,12 @@ def together(samples: Sequence[Sample]) -> Sample:
     )
 
 
-def gone(last: Sample) -> Sample:
-    """The final sample of a machine that is gone, from its last one: what was open is lost, the rest was not opened."""
-    missing = max(0, last.wanted - last.opened - sum(last.failed.values()))
+def gone(last: Sample, *, untried: bool) -> Sample:
+    """The final sample of a machine that is gone, from its last one: what was open is lost.
+
+    untried: what it had not opened has failed, because nobody else will try
+    """
+    missing = max(0, last.wanted - last.opened - sum(last.failed.values())) if untried else 0
     return replace(
         last,
         phase=Phase.CLOSED,
@@ -89,11 +92,11 @@ def witnesses(several: Sequence[Witness | None]) -> Witness | None:
         return None
     return Witness(
         client=sum(each.client for each in known),
-        server=_sum(each.server for each in known),
-        accepted=_sum(each.accepted for each in known),
+        server=total_of(each.server for each in known),
+        accepted=total_of(each.accepted for each in known),
         by=", ".join(dict.fromkeys(name for each in known for name in each.by.split(", "))),
-        least=_sum(each.least for each in known),
-        most=_sum(each.most for each in known),
+        least=total_of(each.least for each in known),
+        most=total_of(each.most for each in known),
         queues=tuple(queue for each in known for queue in each.queues),
     )
 
@@ -103,10 +106,10 @@ def _seen(several: Sequence[Seen | None]) -> Seen | None:
     if len(known) < len(several):
         return None
     return Seen(
-        connections=_sum(each.connections for each in known),
-        memory_bytes=_sum(each.memory_bytes for each in known),
+        connections=total_of(each.connections for each in known),
+        memory_bytes=total_of(each.memory_bytes for each in known),
         moved=counts(each.moved for each in known),
-        time_wait=_sum(each.time_wait for each in known),
+        time_wait=total_of(each.time_wait for each in known),
     )
 
 
@@ -115,7 +118,7 @@ def _stages(several: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     return tuple(sum(each) for each in zip(*several, strict=False))
 
 
-def _sum(values: Iterable[int | None]) -> int | None:
+def total_of(values: Iterable[int | None]) -> int | None:
     """The sum; None: one of them is not known."""
     total = 0
     for value in values:

@@ -193,6 +193,15 @@ def parse_addresses(text: str) -> tuple[int, range]:
     return start.version, range(int(start), int(end) + 1)
 
 
+def addresses_text(first: Address, last: Address) -> str:
+    """A range of addresses as `parse_addresses` takes it: `10.0.0.4`, `10.0.0.2-9` or `10.0.0.2-10.0.1.9`."""
+    if first == last:
+        return str(first)
+    start, _, _ = str(first).rpartition(".")
+    same, _, end = str(last).rpartition(".")
+    return f"{first}-{end}" if start and start == same else f"{first}-{last}"
+
+
 def unpack_address(packed: bytes) -> Address:
     """The address in 4 or 16 bytes in network byte order."""
     return ipaddress.IPv4Address(packed) if len(packed) == 4 else ipaddress.IPv6Address(packed)

@@ -74,6 +74,23 @@ def read_pids_left(process_folder: Path, cgroups: Path = CGROUPS) -> int | None:
     return min(found, default=None)
 
 
+def read_cpu_quota(proc: Path = PROC, cgroups: Path = CGROUPS) -> float | None:
+    """How many CPUs the cgroups of this process let it use on average; None: no limit, or one that cannot be read.
+
+    Documentation/admin-guide/cgroup-v2.rst (cpu.max), scheduler/sched-bwc.rst (v6.18)
+    """
+    found = []
+    for folder, _, version in _cgroups(proc / "self", cgroups, "cpu"):
+        if version == 1:
+            words = [whole(folder / name).strip() for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
+        else:
+            words = whole(folder / "cpu.max").split()
+        numbers = [number for word in words if (number := number_of(word))]
+        if len(numbers) == 2:
+            found.append(numbers[0] / numbers[1])
+    return min(found, default=None)
+
+
 def _cgroups(process_folder: Path, cgroups: Path, controller: str) -> Iterator[tuple[Path, Path, int]]:
     """Each cgroup that may have this controller, from the process's own up to the root: (folder, path, version)."""
     for line in whole(process_folder / "cgroup").splitlines():

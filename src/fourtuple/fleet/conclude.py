@@ -1,0 +1,122 @@
+"""From the ends of all machines to the record of a fleet's run. Pure."""
+
+from collections.abc import Iterable
+
+from fourtuple.core.runs.churn_conclude import ChurnEnding
+from fourtuple.core.runs.churn_record import ChurnRecord
+from fourtuple.core.runs.conclude import HoldEnding
+from fourtuple.core.runs.records import HoldRecord, MachineResult, Sample, ServeRecord, Witness
+from fourtuple.core.runs.together import counts, total_of, witnesses
+from fourtuple.fleet.coordinator import FleetEnding, Seat
+from fourtuple.fleet.messages import RunRecord
+
+
+def hold_ending(ending: FleetEnding) -> HoldEnding:
+    """What is known at the end of a hold, of all machines that ended in order."""
+    records = [each.record for each in ending.seats if isinstance(each.record, HoldRecord)]
+    return HoldEnding(
+        began_ns=ending.began_ns,
+        stopped_by=_first(each.stopped_by for each in records),
+        held_until_ns=ending.held_until_ns,
+        census_at_end=_at_end(ending),
+        closing_s=max((each.closing_s for each in records), default=0.0),
+        left=sum(each.left for each in records),
+        time_wait_left=sum(each.time_wait_left for each in records),
+        sharing=None,
+        memory=None,
+        workers_killed=sum(each.workers_killed for each in records),
+        interrupted=ending.interrupted,
+        listen_overflows=total_of(each.listen_overflows for each in records),
+        syn_retransmits=total_of(each.syn_retransmits for each in records),
+        moved=counts(each.moved for each in records),
+    )
+
+
+def _at_end(ending: FleetEnding) -> Witness | None:
+    """The count of all kernels when closing began, the servers' included."""
+    of_seat = {s.share.seat: s.record.census_at_end for s in ending.seats if isinstance(s.record, HoldRecord)}
+    total = witnesses(list(of_seat.values())) if of_seat else None
+    if total is None or ending.servers_at_end is None:
+        return total
+    both = [ending.servers_at_end.get(seat, (0, 0)) for seat in of_seat]
+    return Witness(
+        total.client, sum(a for a, _ in both), sum(b for _, b in both), total.by, total.least, total.most, total.queues
+    )
+
+
+def churn_ending(ending: FleetEnding) -> ChurnEnding:
+    """What is known at the end of a churn, of all machines that ended in order."""
+    records = [each.record for each in ending.seats if isinstance(each.record, ChurnRecord)]
+    return ChurnEnding(
+        elapsed_s=max((each.elapsed_s for each in records), default=0.0),
+        stopped_by=_first(each.stopped_by for each in records),
+        time_wait_left=total_of(each.time_wait_left for each in records),
+        workers_killed=sum(each.workers_killed for each in records),
+        interrupted=ending.interrupted,
+        listen_overflows=total_of(each.listen_overflows for each in records),
+        syn_retransmits=total_of(each.syn_retransmits for each in records),
+        moved=counts(each.moved for each in records),
+    )
+
+
+def machine_results(ending: FleetEnding, last: Sample) -> tuple[MachineResult, ...]:
+    """What became of each machine's share, in the order of the fleet.
+
+    last: the last sample of all
+    """
+    seats = {moment.number: seat for moment, seat in zip(last.machines, ending.seats, strict=True)}
+    return tuple(
+        _result(seats[moment.number], moment.name, moment.number, moment.sample, ending)
+        for moment in sorted(last.machines, key=lambda each: each.number)
+    )
+
+
+def _result(seat: Seat, name: str, number: int, sample: Sample, ending: FleetEnding) -> MachineResult:
+    member, record = seat.share.member, seat.record
+    wanted, held, open_at_end = _numbers(record, sample, seat.share.wanted)
+    return MachineResult(
+        number=number,
+        name=name,
+        host=member.host,
+        sources=seat.share.sources,
+        wanted=wanted,
+        held=held,
+        open_at_end=open_at_end,
+        census=record.census if isinstance(record, HoldRecord) else None,
+        lost=sample.lost,
+        failed=dict(sample.failed),
+        at_servers=seat.counted[0] if seat.counted else None,
+        elapsed_s=round(sample.elapsed_s, 6),
+        rate_per_s=round(sample.rate_per_s, 1),
+        connect_us=sample.connect_us,
+        workers=sample.workers,
+        rss_bytes=sample.rss_bytes,
+        cpu_user_s=round(sample.cpu_user_s, 3),
+        cpu_system_s=round(sample.cpu_system_s, 3),
+        offset_us=member.offset_ns / 1e3,
+        error_us=member.error_ns / 1e3,
+        gone_s=round(max(0, seat.gone_ns - ending.began_ns) / 1e9, 3) if seat.gone else None,
+        why=seat.gone,
+        instead_of=_name_of(seat.share.instead_of, ending.seats),
+        run=seat.run,
+    )
+
+
+def _numbers(record: RunRecord | None, sample: Sample, share: int) -> tuple[int, int, int]:
+    """(wanted, held, open_at_end) as MachineResult has them; without a record, by the last sample."""
+    match record:
+        case HoldRecord():
+            return share, record.held, record.open_at_end
+        case ChurnRecord():
+            return record.arrivals, record.completed, record.open_at_end
+        case ServeRecord():
+            return record.accepted, record.most_open, record.open
+    return share, sample.lost, 0
+
+
+def _name_of(seat: int, seats: Iterable[Seat]) -> str:
+    return next((each.share.member.name for each in seats if each.share.seat == seat), "")
+
+
+def _first(several: Iterable[str | None]) -> str | None:
+    return next((each for each in several if each), None)

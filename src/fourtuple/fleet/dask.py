@@ -1,0 +1,241 @@
+"""The seats of a fleet on Dask: https://distributed.dask.org. Scheduler, transport and membership are Dask's.
+
+A machine that ends is reported by the scheduler at once; one that hangs is noticed by the silence of its samples.
+"""
+
+import logging
+import queue
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+from fourtuple.core.errors import CannotError, UsageError
+from fourtuple.core.record import dataclass
+from fourtuple.engine.control import now_ns
+from fourtuple.fleet.links import WorkerName
+from fourtuple.fleet.messages import FromMachine, Gone, ToMachine, from_machine, packed
+
+CONNECT_S = 10.0  # to the scheduler
+SEAT_S = 30.0  # until the process of a machine must have been started
+LOST_S = 2.0  # how long the scheduler may be unreachable
+CLOCKS = 9  # readings of a clock; that with the shortest round trip counts
+SILENT = logging.CRITICAL + 1
+MISSING = "the extra `fleet` is not installed"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Which cluster to use: exactly one of these.
+
+    scheduler: its address, as tcp://10.0.0.1:8786
+    local:     workers to start on this machine
+    ssh:       hosts on which to start workers by SSH; the first one has the scheduler, too
+    tls:       (the CA's certificate, own certificate, its key) as files, for Dask's own connections; empty: no TLS
+    """
+
+    scheduler: str = ""
+    local: int = 0
+    ssh: tuple[str, ...] = ()
+    tls: tuple[str, ...] = ()
+
+
+@contextmanager
+def linked(cluster: Cluster) -> Iterator["DaskLinks"]:
+    """The links to a cluster, which is started first if it is to be made on the spot, and ended then.
+
+    Raises CannotError if it cannot be reached or started, or if Dask is not installed.
+    """
+    try:
+        import distributed
+    except ImportError as error:
+        raise CannotError("fleet needs Dask", f"{MISSING} ({error})", "pip install 'fourtuple[fleet]'") from None
+    for name in ("distributed", "tornado", "asyncio", "asyncssh"):
+        logging.getLogger(name).setLevel(SILENT)  # what matters is told by the run
+    with ExitStack() as until_the_end:
+        what = f"cannot reach the scheduler {cluster.scheduler}" if cluster.scheduler else "cannot start a cluster"
+        try:
+            security = _security(distributed, cluster.tls)
+            where = cluster.scheduler or until_the_end.enter_context(_made(distributed, cluster, security))
+            client: Any = distributed.Client(where, timeout=CONNECT_S, **security)  # type: ignore[no-untyped-call]
+        except ImportError as error:
+            raise CannotError("fleet by SSH needs asyncssh", str(error), "pip install 'fourtuple[fleet]'") from None
+        except (OSError, ValueError, RuntimeError, TimeoutError, TypeError) as error:
+            raise CannotError(what, _reason(error), "See docs/fleet.md.") from None
+        until_the_end.callback(_closed, client)
+        links = DaskLinks(client)
+        until_the_end.callback(links.end)
+        yield links
+
+
+def _security(distributed: Any, tls: Sequence[str]) -> dict[str, Any]:
+    if not tls:
+        return {}
+    ca, certificate, key = tls
+    made = distributed.Security(
+        tls_ca_file=ca, tls_client_cert=certificate, tls_client_key=key, require_encryption=True
+    )
+    return {"security": made}
+
+
+def _made(distributed: Any, cluster: Cluster, security: dict[str, Any]) -> Any:
+    """A cluster that ends with the run."""
+    if cluster.ssh:
+        options = {"nthreads": 1, "memory_limit": 0, "n_workers": 1}
+        return distributed.SSHCluster(
+            [cluster.ssh[0], *cluster.ssh], worker_options=options, scheduler_options={"dashboard": False}
+        )
+    if not cluster.local:
+        raise UsageError("which machines?", do="Name a --scheduler, or --local 2, or --ssh HOST,HOST.")
+    return distributed.LocalCluster(
+        n_workers=cluster.local,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        memory_limit=0,
+        dashboard_address=None,
+        silence_logs=SILENT,
+        **security,
+    )
+
+
+def _closed(client: Any) -> None:
+    with suppress(Exception):  # the scheduler is gone
+        client.close(timeout=LOST_S)
+
+
+def _reason(error: BaseException) -> str:
+    """The first of the errors that led to this one: Dask reports a timeout where a connection was refused."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error) or type(error).__name__
+
+
+class DaskLinks:
+    """The seats at the workers of a cluster; see Links."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._topic = f"fourtuple-{uuid.uuid4().hex}"
+        self._heard: queue.SimpleQueue[tuple[int, FromMachine]] = queue.SimpleQueue()
+        self._seats: dict[int, WorkerName] = {}
+        self._relays: dict[int, Any] = {}  # the actors of living seats
+        self._kept: dict[int, Any] = {}  # their futures: Dask releases an actor that nobody waits for
+        self._lost: set[int] = set()
+        self._unreachable_since: float | None = None
+        client.subscribe_topic(self._topic, self._on_message)
+        client.subscribe_topic("all", self._on_change)
+
+    def workers(self) -> list[WorkerName]:
+        found = self._client.scheduler_info()["workers"]
+        return sorted((WorkerName(str(each["name"]), address) for address, each in found.items()), key=_by_name)
+
+    def take(self, workers: Sequence[WorkerName]) -> list[int]:
+        from fourtuple.fleet.relay import Relay
+
+        numbers = list(range(len(self._seats) + 1, len(self._seats) + 1 + len(workers)))
+        self._seats |= dict(zip(numbers, workers, strict=True))
+        waiting = {
+            number: self._client.submit(
+                Relay,
+                self._topic,
+                number,
+                each.name,
+                each.address,
+                actor=True,
+                workers=[each.address],
+                allow_other_workers=False,
+                pure=False,
+            )
+            for number, each in zip(numbers, workers, strict=True)
+        }
+        self._kept |= waiting
+        until_s = time.monotonic() + SEAT_S
+        for number, future in waiting.items():
+            try:
+                self._relays[number] = future.result(timeout=max(0.1, until_s - time.monotonic()))
+            except Exception as error:  # whatever its worker raised, or a timeout
+                self._lose(number, f"its process could not be started: {_reason(error)}")
+        return numbers
+
+    def offset(self, seat: int) -> tuple[int, int]:
+        found = []
+        for _ in range(CLOCKS):
+            before_ns = now_ns()
+            try:
+                there_ns = self._relays[seat].clock_ns().result(timeout=LOST_S)
+            except Exception:  # lost meanwhile, in one of three ways, depending on the version of Dask
+                break
+            after_ns = now_ns()
+            found.append(((after_ns - before_ns) // 2, there_ns - (before_ns + after_ns) // 2))
+        error_ns, offset_ns = min(found, default=(0, 0))
+        return offset_ns, error_ns
+
+    def send(self, seat: int, message: ToMachine) -> None:
+        if seat in self._relays:
+            with suppress(Exception):  # a lost actor raises one of several errors; that it is lost is told elsewhere
+                self._relays[seat].write(packed(message))
+
+    def receive(self, wait_s: float) -> list[tuple[int, FromMachine]]:
+        found: list[tuple[int, FromMachine]] = []
+        with suppress(queue.Empty):
+            found.append(self._heard.get(timeout=max(0.001, wait_s)))
+            while True:
+                found.append(self._heard.get_nowait())
+        if self._is_unreachable():
+            for seat in list(self._relays):
+                self._lose(seat, "the scheduler is gone")
+        return found
+
+    def leave(self, seats: Sequence[int]) -> None:
+        for seat in seats:
+            self._drop(seat)
+
+    def end(self) -> None:
+        """Give up all seats."""
+        self.leave(list(self._relays))
+
+    def _on_message(self, event: tuple[float, tuple[int, bytes | int]]) -> None:
+        """A message of a process, or its exit code."""
+        seat, said = event[1]
+        if isinstance(said, int):
+            self._lose(seat, f"its process ended with {_ending(said)}")
+        elif seat not in self._lost:
+            try:
+                self._heard.put((seat, from_machine(said)))
+            except ValueError as error:
+                self._lose(seat, f"it says what this version does not understand: {error}")
+
+    def _on_change(self, event: tuple[float, Any]) -> None:
+        """What happened to a worker."""
+        what = event[1]
+        if isinstance(what, dict) and what.get("action") == "remove-worker":
+            for seat, worker in self._seats.items():
+                if worker.address == what.get("worker"):
+                    self._lose(seat, "its Dask worker is gone")
+
+    def _drop(self, seat: int) -> None:
+        self._lost.add(seat)
+        self._relays.pop(seat, None)
+        self._kept.pop(seat, None)
+
+    def _lose(self, seat: int, why: str) -> None:
+        if seat not in self._lost:
+            self._drop(seat)
+            self._heard.put((seat, Gone(why)))
+
+    def _is_unreachable(self) -> bool:
+        if self._client.status == "running":
+            self._unreachable_since = None
+            return False
+        self._unreachable_since = self._unreachable_since or time.monotonic()
+        return time.monotonic() - self._unreachable_since > LOST_S
+
+
+def _ending(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _by_name(worker: WorkerName) -> tuple[int, str]:
+    """Workers in their natural order: m2 before m10."""
+    return len(worker.name), worker.name

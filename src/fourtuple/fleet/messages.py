@@ -1,0 +1,216 @@
+"""What the coordinator of a fleet and its machines say to each other: frozen records, as MessagePack.
+
+Orders travel as options, which are data; no code is sent. Both sides are of the same version, which is compared first.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from fourtuple.core.errors import CannotError, FourtupleError, ShortfallError, UsageError
+from fourtuple.core.fleet.member import Member, Offer
+from fourtuple.core.runs.churn_orders import ChurnOptions, ChurnOrder
+from fourtuple.core.runs.churn_record import ChurnRecord
+from fourtuple.core.runs.counters import GROWTHS, Phase
+from fourtuple.core.runs.orders import HoldOptions, HoldOrder, ServeOptions, ServeOrder, from_text, to_text
+from fourtuple.core.runs.records import HoldRecord, Sample, Seen, ServeRecord, Witness
+from fourtuple.core.runs.start import FleetPart
+from fourtuple.store.coding import grown, grown_bytes
+
+Options = HoldOptions | ChurnOptions | ServeOptions
+Order = HoldOrder | ChurnOrder | ServeOrder
+RunRecord = HoldRecord | ChurnRecord | ServeRecord
+OPTIONS: Mapping[str, type[Any]] = {"hold": HoldOptions, "churn": ChurnOptions, "serve": ServeOptions}
+ORDERS: Mapping[str, type[Any]] = {"hold": HoldOrder, "churn": ChurnOrder, "serve": ServeOrder}
+RECORDS: Mapping[str, type[Any]] = {"hold": HoldRecord, "churn": ChurnRecord, "serve": ServeRecord}
+ERRORS: Mapping[str, type[FourtupleError]] = {each.__name__: each for each in (UsageError, ShortfallError, CannotError)}
+
+
+class ToMachine(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """What the coordinator says."""
+
+
+class AskOffer(ToMachine, frozen=True):
+    """What could you do? As the arguments of offer_of (fleet/offer.py). → OfferMade, Refused"""
+
+    destinations: tuple[str, ...]
+    sources: tuple[str, ...]
+    strategy: str | None
+    first_address: bool
+    wanted: int
+
+
+class AskCount(ToMachine, frozen=True):
+    """How many connections at these destinations does your kernel list, by their other end? → CountMade"""
+
+    destinations: tuple[str, ...]
+
+
+class Prepare(ToMachine, frozen=True):
+    """Make every decision before the first connection. → Prepared, Refused
+
+    kind:    hold, churn or serve
+    options: as JSON
+    command: the command line, for the machine's own store
+    store:   the machine keeps its own record
+    """
+
+    kind: str
+    options: bytes
+    part: FleetPart
+    command: str
+    store: bool
+
+
+class Begin(ToMachine, frozen=True):
+    """Begin at this moment of your CLOCK_MONOTONIC. → Moment again and again, Finished, Refused"""
+
+    at_ns: int
+
+
+class End(ToMachine, frozen=True):
+    """The time to hold is over: count, and close."""
+
+
+class Interrupt(ToMachine, frozen=True):
+    """Ctrl-C was pressed: close in order."""
+
+
+class FromMachine(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """What a machine says."""
+
+
+class Joined(FromMachine, frozen=True):
+    member: Member
+
+
+class OfferMade(FromMachine, frozen=True):
+    offer: Offer
+
+
+class CountMade(FromMachine, frozen=True):
+    """by_source: (connections established, of these accepted by the server) by the address of the other end"""
+
+    by_source: dict[str, tuple[int, int]]
+
+
+class Prepared(FromMachine, frozen=True):
+    """order: as JSON, without keys of certificates"""
+
+    order: bytes
+
+
+class Moment(FromMachine, frozen=True):
+    sample: bytes
+
+
+class Finished(FromMachine, frozen=True):
+    """record: as JSON; run: its number in the machine's own store; not_stored: why it has none"""
+
+    record: bytes
+    run: int | None
+    not_stored: str
+
+
+class Refused(FromMachine, frozen=True):
+    """An error instead of an answer. kind: the name of its class"""
+
+    kind: str
+    wanted: str
+    stopped_by: str
+    do: str
+
+    @classmethod
+    def of(cls, error: FourtupleError) -> "Refused":
+        kind = next((name for name, each in ERRORS.items() if isinstance(error, each)), "CannotError")
+        return cls(kind, error.wanted, error.stopped_by, error.do)
+
+    def error(self, machine: str) -> FourtupleError:
+        """The error, with the name of the machine. machine: empty: its name does not matter"""
+        wanted = f"{machine}: {self.wanted}" if machine else self.wanted
+        return ERRORS.get(self.kind, CannotError)(wanted, self.stopped_by, self.do)
+
+
+class Gone(FromMachine, frozen=True):
+    """The machine takes part no more; the link says this itself."""
+
+    why: str
+
+
+_Orders = msgspec.msgpack.Decoder(AskOffer | AskCount | Prepare | Begin | End | Interrupt)
+_Answers = msgspec.msgpack.Decoder(Joined | OfferMade | CountMade | Prepared | Moment | Finished | Refused | Gone)
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def packed(message: ToMachine | FromMachine) -> bytes:
+    """The message as bytes."""
+    return _encode(message)
+
+
+def for_machine(data: bytes) -> ToMachine:
+    """What the coordinator said. Raises msgspec.DecodeError for any other bytes."""
+    message: ToMachine = _Orders.decode(data)
+    return message
+
+
+def from_machine(data: bytes) -> FromMachine:
+    """What a machine said. Raises msgspec.DecodeError for any other bytes."""
+    message: FromMachine = _Answers.decode(data)
+    return message
+
+
+def order_text(order: Order) -> bytes:
+    """The order as JSON; the private key of a server stays where it is."""
+    return to_text(replace(order, certificate=b"") if isinstance(order, ServeOrder) else order)
+
+
+def order_from(kind: str, text: bytes) -> Order:
+    order: Order = from_text(text, ORDERS[kind])
+    return order
+
+
+# A sample: its plain values in the order of these names, and of each histogram the buckets that are not empty.
+_GROWN = tuple(each.field for each in GROWTHS)
+_APART = {"phase": Phase, "seen": Seen | None, "census": Witness | None}
+_LEFT_OUT = {"events", "start", "machines", *_GROWN, *_APART}
+_NAMES = tuple(each.name for each in fields(Sample) if each.name not in _LEFT_OUT)
+_TIMES = ("at_ns", "first_start_ns", "last_open_ns")
+_SIZES = {each.field: each.size for each in GROWTHS}
+_SEEN = msgspec.msgpack.Decoder(tuple[list[Any], list[bytes], int, Seen | None, Witness | None])
+_EMPTY = {size: np.zeros(size, np.int64) for size in {each.size for each in GROWTHS}}
+
+
+def sample_bytes(sample: Sample) -> bytes:
+    """The sample as bytes, without events."""
+    plain = [getattr(sample, name) for name in _NAMES]
+    histograms = [grown_bytes(None, getattr(sample, name)) for name in _GROWN]
+    return _encode((plain, histograms, int(sample.phase), sample.seen, sample.census))
+
+
+def sample_from(data: bytes, offset_ns: int = 0) -> Sample:
+    """The sample that `sample_bytes` made, with its moments on the clock of this machine.
+
+    offset_ns: the clock of the sample's machine minus this one's
+
+    Raises ValueError (msgspec.DecodeError) for any other bytes.
+    """
+    plain, histograms, phase, seen, census = _SEEN.decode(data)
+    values = dict(zip(_NAMES, plain, strict=True))
+    for name in _TIMES:
+        if values[name]:
+            values[name] -= offset_ns
+    values["stage_open"] = tuple(values["stage_open"])
+    for name, blob in zip(_GROWN, histograms, strict=True):
+        values[name] = _histogram(blob, _SIZES[name])
+    return Sample(**values, phase=Phase(phase), seen=seen, census=census)
+
+
+def _histogram(blob: bytes, size: int) -> Any:
+    if not blob:
+        return _EMPTY[size]
+    found, change = np.zeros(size, np.int64), grown(blob, size)
+    found[change["bucket"]] = change["count"]
+    return found
