@@ -196,7 +196,8 @@ def _options(
 ) -> "HoldOptions":
     """What was typed, and what the file of a plan says. Raises UsageError where both say the same thing."""
     from fourtuple.core.limits.strategy import Strategy
-    from fourtuple.core.runs.orders import HoldOptions, LoopName, Watch
+    from fourtuple.core.runs.loop_name import LoopName
+    from fourtuple.core.runs.orders import HoldOptions, Watch
     from fourtuple.verbs.plan import read_plan
 
     number, destinations = _number(wanted, destinations)

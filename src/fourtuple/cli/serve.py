@@ -69,7 +69,8 @@ def serve(
     **options: Any,
 ) -> None:
     """Accept connections on any number of addresses and ports. accept() uses no new port."""
-    from fourtuple.core.runs.orders import LoopName, ServeOptions, Watch
+    from fourtuple.core.runs.loop_name import LoopName
+    from fourtuple.core.runs.orders import ServeOptions, Watch
     from fourtuple.core.talk.session import Scheme
     from fourtuple.faces.terminal import live
     from fourtuple.faces.text import serve as face
