@@ -14,7 +14,8 @@ KEEPS = {"sqlite3", "platformdirs", "zstandard"}
 LOGS = {"ahocorasick_rs"}  # a question of a line needs no automaton
 READS = LOGS | {"tomllib", "fourtuple.core.why.reader", "fourtuple.core.why.catalogue.rows"}
 SPAWNS = {"subprocess", "fourtuple.kernel.children"}
-STARTS = SPAWNS | {"concurrent.futures", "logging", "fourtuple.kernel.netns", "fourtuple.kernel.trials"}
+POOLS = {"concurrent.futures", "logging"}
+STARTS = SPAWNS | POOLS | {"fourtuple.kernel.netns", "fourtuple.kernel.trials"}
 PASTES = {"fourtuple.core.snapshot.answers", "fourtuple.core.snapshot.pastes"}
 OPENS = {"fourtuple.engine", "fourtuple.kernel.uring"}
 EXPLAINS = {"fourtuple.core.why.causes", "fourtuple.core.why.judge"}
@@ -62,8 +63,8 @@ def test_the_list_of_commands_imports_none_of_them(arguments: str) -> None:
         ("limits", KEEPS | READS | STARTS | PASTES | OPENS | EXPLAINS | RARE | RUNS),
         ("plan 10k 127.0.0.1:80", KEEPS | READS | STARTS | PASTES | EXPLAINS | RARE | RUNS),
         ("plan 100M 127.0.0.1:80", KEEPS | READS | STARTS | PASTES | EXPLAINS | RARE | RUNS),
-        ("why EMFILE", KEEPS | OPENS | SPAWNS | RARE | RUNS | LOGS | {"tomllib", "zipfile"}),
-        ("doctor", KEEPS | READS | OPENS | SPAWNS | RARE | {"fourtuple.core.snapshot.pastes"}),
+        ("why EMFILE", KEEPS | OPENS | SPAWNS | POOLS | RARE | RUNS | LOGS | {"tomllib", "zipfile"}),
+        ("doctor", KEEPS | READS | OPENS | SPAWNS | POOLS | RARE | {"fourtuple.core.snapshot.pastes"}),
         ("runs", READS | STARTS | PASTES | OPENS | EXPLAINS),
         ("lab -- true", KEEPS | READS | PASTES | OPENS | EXPLAINS),
     ],
