@@ -1,9 +1,12 @@
 """The options of a session as they are typed: which values are refused, and in which words."""
 
+from pathlib import Path
+
 import pytest
 
 from fourtuple.cli.session import Header
 from fourtuple.core.errors import UsageError
+from fourtuple.verbs.hold import hold
 
 
 @pytest.mark.parametrize(
@@ -44,3 +47,13 @@ def test_a_header_that_cannot_be_sent_is_refused_by_its_option(typed: str, why: 
     assert f"--header {typed!r}" in str(caught.value)
     assert why in str(caught.value)
     assert caught.value.do
+
+
+def test_a_file_of_lines_that_is_missing_is_named_as_it_was_typed(tmp_path: Path) -> None:
+    """It is not taken for the message of --send @FILE."""
+    file = tmp_path / "lines"
+
+    with pytest.raises(UsageError) as caught:
+        hold(1, ["127.0.0.1:9"], send=f"{{line:{file}}}".encode())
+
+    assert f"the file of {{line:{file}}}: No such file" in str(caught.value)
