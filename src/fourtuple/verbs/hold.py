@@ -21,8 +21,9 @@ from fourtuple.core.plan.fit import Churn, memory
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.conclude import HoldEnding, HoldStory
 from fourtuple.core.runs.counters import Counters, Phase
+from fourtuple.core.runs.loop_name import LoopName
 from fourtuple.core.runs.memory import SLABS, MemoryUse, Slabs, memory_use
-from fourtuple.core.runs.orders import HoldOptions, HoldOrder, LoopName, Watch
+from fourtuple.core.runs.orders import HoldOptions, HoldOrder, Watch
 from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.runs.records import Event, HoldRecord, Sample, Seen, Witness
 from fourtuple.core.runs.run import Run

@@ -99,6 +99,35 @@ def test_a_run_that_held_everything_until_the_end_is_reached() -> None:
     assert {each.name for each in outcome.required} >= {"held", "open_at_end", "accepted"}
 
 
+KEEPS_NONE = "http: the server keeps no connection open (Connection: close)"
+
+
+@pytest.mark.parametrize("while_opening", [0, 1000])
+@pytest.mark.parametrize(
+    ("name", "changed", "says"),
+    [
+        ("nginx", {}, "nginx (812) listens there: it ends connections after an answer by keepalive_requests, "),
+        ("apache2", {}, "apache2 (812) listens there: it ends connections after an answer by KeepAlive or Max"),
+        ("python3", {}, "python3 (812) listens there."),
+        ("nginx", {"unexpected": 1000}, "nginx (812) listens there. 1,000 answers were not as expected"),
+    ],
+)
+def test_a_connection_closed_after_an_answer_is_not_blamed_on_idleness_or_number(
+    name: str, changed: dict[str, Any], says: str, while_opening: int
+) -> None:
+    """A setting is named only if it does what the server said: Connection: close, after an answer that is right."""
+    listening = with_queue(0, 0, client=0, name=name)
+    closed = {"open_at_end": 0, "lost": 1000, "lost_by": {"FIN": 1000}, "reasons": {KEEPS_NONE: 1000}}
+    held = {"held": 1000 - while_opening, "lost_while_opening": while_opening, "requests": 1000}
+    record = hold_record(**closed, **held, **changed, census=listening, census_at_end=listening)
+
+    outcome = judge_hold(record)
+
+    assert says in outcome.says
+    assert "idle" not in outcome.says
+    assert "own limit" not in outcome.says
+
+
 def test_a_server_that_is_gone_is_not_said_to_listen() -> None:
     """It listened when opening had ended; when all were lost, nothing did."""
     gone = Witness(0, None, None, "sock_diag", 0, 0)

@@ -11,7 +11,8 @@ from fourtuple.core.limits.facts import Memory
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.churn_record import ChurnRecord
-from fourtuple.core.runs.orders import LEAST_TIMEOUT_S, MOST, LoopName
+from fourtuple.core.runs.loop_name import LoopName
+from fourtuple.core.runs.orders import LEAST_TIMEOUT_S, MOST
 from fourtuple.core.runs.require import parse_requirements
 from fourtuple.core.runs.slices import Plan
 from fourtuple.core.runs.start import Start

@@ -11,6 +11,7 @@ from fourtuple.core.errnos import symptom_of
 from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.orders import Watch
 from fourtuple.core.runs.outcome import Outcome, Reason, Required
+from fourtuple.core.runs.reasons import KEEPS_NONE
 from fourtuple.core.runs.records import AcceptQueue, HoldRecord, ServeRecord, Witness
 from fourtuple.core.runs.require import BoundUnit, Requirement, parse_requirements
 from fourtuple.core.runs.servers import SERVERS
@@ -212,6 +213,9 @@ def _lost(record: HoldRecord) -> Iterator[Because]:
         yield Reason.LOST, _gone(record.census.queues)
     if set(lost) == {PROTOCOL}:  # the reasons say more than the name of who listens
         return
+    if _kept_none(record) >= sum(lost.values()):
+        yield from ((Reason.LOST, sentence) for sentence in _closes_after_answers(record, at_end.queues))
+        return
     idle = not record.lost_while_opening
     yield from ((Reason.LOST, sentence) for sentence in _listener(at_end.queues, idle=idle))
 
@@ -252,6 +256,23 @@ def _not_accepted(census: Witness) -> Iterator[Because]:
     if census.server < census.client or waiting:
         reason = Reason.NOT_ACCEPTED if waiting else Reason.NOT_AT_SERVER
         yield from ((reason, sentence) for sentence in _listener(census.queues, idle=False))
+
+
+def _kept_none(record: HoldRecord) -> int:
+    """How many sessions ended because an answer said that its connection does not stay open."""
+    return sum(count for reason, count in record.reasons.items() if reason.endswith(KEEPS_NONE))
+
+
+def _closes_after_answers(record: HoldRecord, queues: Sequence[AcceptQueue]) -> Iterator[str]:
+    """The process that listens, and its settings for that; after an answer with an error, no setting is to blame."""
+    for each in queues:
+        if each.pid is None:
+            continue
+        settings = SERVERS.get(each.name)
+        by = settings.answered if settings and not record.unexpected else ""
+        listens = f"{each.name} ({each.pid}) listens there"
+        yield f"{listens}: it ends connections after an answer by {by}." if by else f"{listens}."
+        return
 
 
 def _queue(queues: Sequence[AcceptQueue]) -> str:

@@ -15,6 +15,7 @@ from fourtuple.core.limits.facts import Memory
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import MOST_STAGES
+from fourtuple.core.runs.loop_name import LoopName
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.require import parse_requirements
 from fourtuple.core.runs.slices import Plan
@@ -30,14 +31,6 @@ MOST = 2**40  # connections that can be requested
 BACKLOG = 65535  # as much as net.core.somaxconn allows: listen(2) clips it
 LEAST_TIMEOUT_S = 0.001
 HOLD_S = 10.0
-
-
-class LoopName(StrEnum):
-    """The I/O engine that makes the connections."""
-
-    AUTO = "auto"
-    RING = "ring"
-    EPOLL = "epoll"
 
 
 class Watch(StrEnum):

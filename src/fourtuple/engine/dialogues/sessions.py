@@ -390,7 +390,7 @@ class Sessions:
 
 
 _LATE = Failure(FailureKind.SESSION, "not established in time")
-_CLOSES = Failure(FailureKind.HTTP, "the server keeps no connection open (Connection: close)", by_peer=True)
+_CLOSES = Failure(FailureKind.HTTP, reasons.KEEPS_NONE, by_peer=True)
 
 
 def _one(slot: int) -> Slots:
