@@ -18,6 +18,8 @@ class ChurnStep:
     late:      connections that were started late, or not at all
     failed:    connections that failed or were lost
     last_us:   from the intended start to the last answer, or to connected if nothing was exchanged
+    because:   names of reasons why it was not kept, as in an outcome; `plan`: the host has no room for it
+    trouble:   the same in sentences
     """
 
     planned_per_s: float
@@ -27,6 +29,8 @@ class ChurnStep:
     late: int
     failed: int
     last_us: Latency
+    because: tuple[str, ...] = ()
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)

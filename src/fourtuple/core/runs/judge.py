@@ -15,7 +15,7 @@ from fourtuple.core.runs.records import AcceptQueue, HoldRecord, ServeRecord, Wi
 from fourtuple.core.runs.require import BoundUnit, Requirement, parse_requirements
 from fourtuple.core.runs.servers import SERVERS
 from fourtuple.core.runs.stages import churn_reasons, stage_reasons
-from fourtuple.core.units import format_count, format_duration, format_rate, format_size
+from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_were
 
 FELL_SHORT = "fell short"
 CONTRADICTIONS = frozenset({Reason.WITNESSES, Reason.PLAN})  # never reached, whatever is required
@@ -178,15 +178,15 @@ def _hold_reasons(record: HoldRecord) -> Iterator[Because]:
     yield from churn_reasons(record)
     yield from _not_accepted(record.census_at_end or record.census)
     if record.unexpected:
-        yield Reason.UNEXPECTED, f"{format_count(record.unexpected)} answers were not as expected (--log shows them)."
+        yield Reason.UNEXPECTED, f"{format_were(record.unexpected, 'answer')} not as expected (--log shows them)."
         if not record.lost_by:
-            yield from _by_reason(record)
+            yield from by_reason(record.reasons)
     if record.unanswered:
-        some = record.received_bytes if not record.answers else 0
+        some = record.received_bytes if not (record.answers or record.sessions) else 0  # not of a handshake
         part = f" in full: only {format_size(some)} arrived" if some else ""
-        yield Reason.UNANSWERED, f"{format_count(record.unanswered)} messages were not answered{part}."
+        yield Reason.UNANSWERED, f"{format_were(record.unanswered, 'message')} not answered{part}."
     if record.unsent:
-        unsent = f"{format_count(record.unsent)} messages were due and could not be sent"
+        unsent = f"{format_were(record.unsent, 'message')} due and could not be sent"
         yield Reason.UNSENT, f"{unsent}, because earlier ones were not answered yet."
     yield from _contradictions(record)
 
@@ -207,7 +207,7 @@ def _lost(record: HoldRecord) -> Iterator[Because]:
         what = f"{how} {number}" if how else others
         yield Reason.LOST, f"{what[0].upper()}{what[1:]} {_when(record)} ({name}).{words if how else ''}"
         words = ""
-    yield from _by_reason(record)
+    yield from by_reason(record.reasons)
     if record.census.queues and not at_end.queues:
         yield Reason.LOST, _gone(record.census.queues)
     if set(lost) == {PROTOCOL}:  # the reasons say more than the name of who listens
@@ -216,9 +216,9 @@ def _lost(record: HoldRecord) -> Iterator[Because]:
     yield from ((Reason.LOST, sentence) for sentence in _listener(at_end.queues, idle=idle))
 
 
-def _by_reason(record: HoldRecord) -> Iterator[Because]:
+def by_reason(reasons: Mapping[str, int]) -> Iterator[Because]:
     """Why sessions ended or answers were wrong, in the words of their protocol."""
-    for reason, count in record.reasons.items():
+    for reason, count in reasons.items():
         yield Reason.SESSION, f"{format_count(count)} × {reason}."
 
 

@@ -8,7 +8,7 @@ from fourtuple.core.runs.histogram import Latency
 from fourtuple.core.runs.records import Event
 from fourtuple.core.space.endpoints import Resolved
 from fourtuple.core.space.interval import Interval
-from fourtuple.core.units import format_count, format_duration
+from fourtuple.core.units import format_count, format_duration, format_were
 
 MOST_ADDRESSES = 8  # of a name
 
@@ -47,7 +47,7 @@ def counts(by_name: Mapping[str, int]) -> str:
 
 def overflows(count: int) -> str:
     """The growth of ListenOverflows, to which every listener of the namespace adds."""
-    return f"{format_count(count)} handshakes were dropped at full accept queues of this network namespace"
+    return f"{format_were(count, 'handshake')} dropped at full accept queues of this network namespace"
 
 
 def meaning(name: str) -> tuple[str, str]:
