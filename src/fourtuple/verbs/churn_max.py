@@ -79,7 +79,7 @@ def churn_max(options: ChurnOptions) -> Run[Sample, MaxFound]:
                 break
             kept = keeps(record)
             tried.append(_step(record, kept=kept))
-            if best is None or (record.planned_per_s > best.record.planned_per_s if kept else not keeps(best.record)):
+            if best is None or not keeps(best.record) or (kept and record.planned_per_s > best.record.planned_per_s):
                 best = MaxFound(record, tuple(samples))
             if not kept and is_hopeless(record):
                 break

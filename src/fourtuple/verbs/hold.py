@@ -171,7 +171,7 @@ def _with(plan: Planned, seen: Look, budget: Churn | None) -> Planned:
     plan = replace(plan, resolved=seen.resolved)
     if budget is None:
         return plan
-    return replace(plan, churn_most_per_s=budget.ceiling_per_s, churn_because=allowed(budget))
+    return replace(plan, churn_most_per_s=budget.most_per_s, churn_because=allowed(budget))
 
 
 def planned(order: HoldOrder) -> Planned:
