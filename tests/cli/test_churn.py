@@ -133,6 +133,15 @@ def test_a_server_that_does_not_answer_loses_them_by_the_time_limit(ground: Grou
     assert (record["completed"], record["lost_by"], code) == (0, {"ETIMEDOUT": 25}, 1)
 
 
+def test_a_session_that_is_given_up_was_not_closed_by_the_server(ground: Ground) -> None:
+    """So there is no reason of its protocol: the time limit says all."""
+    asked = ("tls://" + SERVER, "--insecure", "--for", "500ms", *PING, "--timeout", "500ms")
+    with ground.serving(SERVER, "--tls"):
+        record, code = churn(ground, "20/s", *asked)
+
+    assert (record["sessions"], record["lost_by"], record["reasons"], code) == (10, {"ETIMEDOUT": 10}, {}, 1)
+
+
 def test_ports_in_time_wait_run_out_and_the_plan_says_so(ground: Ground) -> None:
     """100 ports, each kept for 60 s: 100 of 150 are opened. By reset all are, and with 10 ports of our own choice."""
     ground.set_port_range(40_000, 40_099)
