@@ -89,6 +89,17 @@ def test_not_started_counts_as_late() -> None:
     assert not keeps(churn_record(late=20, not_started=21))
 
 
+def test_most_open_counts_those_that_are_being_opened() -> None:
+    """They have a port and a slot, too: where handshakes are dropped, they are nearly all."""
+    order = churn_order()
+    story = ChurnStory(order)
+    *_, last = churn_samples(order)
+    for opening, opened in ((500, 10), (0, 400), (30, 20)):
+        story.add(replace(last, open=opened, opening=opening))
+
+    assert story.conclude(ChurnEnding(2.0, None, None, None, None, {}, False, 0)).most_open == 510
+
+
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_every_connection_is_accounted_for(interrupted: bool) -> None:
     """Of those started, the ones that are neither closed, failed nor lost are open at the end, or being opened."""

@@ -56,7 +56,7 @@ class ChurnRecord:
     lost_by: Mapping[str, int]
     open_at_end: int  # neither completed nor failed when the run ended, those included that were still being opened
     expected_open: int  # at the same time, by rate and lifetime
-    most_open: int  # at the same time, as sampled
+    most_open: int  # at the same time, as sampled, those included that are being opened
     at_once: int  # how many were possible at the same time
     ports_per_s: float | None  # the rate that the ports allow; None: this end does not close by FIN
     lag_us: Latency  # from the intended start to the start

@@ -48,7 +48,7 @@ def churn_lines(record: ChurnRecord) -> Iterator[str]:
     yield from _accounts(record)
     yield from _times(record)
     planned = f"planned about {format_count(record.expected_open)}"
-    yield f"  open      {format_count(record.most_open)} at once, as sampled; {planned}"
+    yield f"  open      {format_count(record.most_open)} at once, opening ones included, as sampled; {planned}"
     if record.most_time_wait is not None:
         ports = f"; ports allow {format_rate(record.ports_per_s)}" if record.ports_per_s is not None else ""
         yield f"  TIME_WAIT {format_count(record.most_time_wait)} sockets at most in this network namespace{ports}"
