@@ -21,7 +21,7 @@ FELL_SHORT = "fell short"
 CONTRADICTIONS = frozenset({Reason.WITNESSES, Reason.PLAN})  # never reached, whatever is required
 DISAGREEMENTS = CONTRADICTIONS | {Reason.NOT_AT_SERVER, Reason.NOT_ACCEPTED}
 OUT_OF_PORTS = tuple(errno.errorcode[number] for number in (errno.EADDRNOTAVAIL, errno.EADDRINUSE))
-TOGETHER_S = 1.0  # losses within this time are said to have happened at one moment
+TOGETHER_S = 1.0  # losses within this time are said to have happened at one moment, unless the first came much earlier
 NOT_TRIED, RESET, PROTOCOL = (errno.errorcode[number] for number in (errno.ECANCELED, errno.ECONNRESET, errno.EPROTO))
 
 Because = tuple[Reason, str]  # a reason, and the sentence that gives it
@@ -230,7 +230,7 @@ def _when(record: HoldRecord) -> str:
     if record.lost_between_s is None:
         return "during the run"
     first, last = record.lost_between_s
-    if last - first <= TOGETHER_S:
+    if last - first <= min(TOGETHER_S, last / 2):
         return f"after {format_duration(last)}"
     return f"between {format_duration(first)} and {format_duration(last)}"
 
