@@ -227,11 +227,16 @@ def test_a_killed_worker_is_noticed_and_nothing_is_forgotten(ground: Ground) -> 
     assert record["lost"] == record["lost_by"].get("ECANCELED", 0)
 
 
-def test_max_finds_the_highest_rate_that_is_kept(ground: Ground) -> None:
-    """Four at a time, 50 ms each: 80 per second are possible, and no machine makes more of it."""
+def test_max_finds_the_highest_rate_that_is_kept(ground: Ground, tmp_path: Path) -> None:
+    """Four at a time, 50 ms each: 80 per second are possible, and no machine makes more of it. The search is stored."""
+    file = str(tmp_path / "runs.db")
+    slots = ("--at-once", "4", "--lifetime", "50ms", "--store", file)
     with ground.serving(SERVER, "--echo"):
-        record, code = churn(ground, "max", SERVER, "--for", "300ms", *PING, "--at-once", "4", "--lifetime", "50ms")
+        record, code = churn(ground, "max", SERVER, "--for", "300ms", *PING, *slots)
+    listed_run, shown = (ground.fourtuple("runs", *which, "--store", file).stdout for which in ((), ("show",)))
 
+    assert "highest rate " in listed_run
+    assert sum(line.endswith(("  kept", "not kept: late")) for line in shown.splitlines()) == len(record["steps"])
     kept = [step["planned_per_s"] for step in record["steps"] if step["kept"]]
     not_kept = [step["planned_per_s"] for step in record["steps"] if not step["kept"]]
     assert code == 0, record
@@ -239,6 +244,26 @@ def test_max_finds_the_highest_rate_that_is_kept(ground: Ground) -> None:
     assert record["planned_per_s"] == max(kept) <= 160  # of 300 ms, 100 ms may be late
     assert min(rate for rate in not_kept if rate > max(kept)) <= max(kept) * 1.05
     assert record["outcome"]["says"].startswith("the highest rate that is kept is ")
+
+
+def test_max_ends_at_once_where_nobody_listens(ground: Ground) -> None:
+    record, code = churn(ground, "max", SERVER, "--for", "100ms")
+
+    assert (len(record["steps"]), record["steps"][0]["because"], code) == (1, ["failed"], 1)
+    says = record["outcome"]["says"]
+    assert says == "fell short: no rate is kept. At 1,000/s: 100 failed with ECONNREFUSED."
+
+
+def test_ctrl_c_ends_max_and_the_step_that_it_came_in_says_nothing(ground: Ground) -> None:
+    with (
+        ground.serving(SERVER, "--echo"),
+        ground.started("churn", "max", SERVER, "--for", "1h", "--log", "--json", wait_for=EVENT) as program,
+    ):
+        program.send_signal(signal.SIGINT)
+        record = json.loads(program.communicate(timeout=PATIENCE_S)[0])
+
+    assert (record["interrupted"], record["steps"], program.returncode) == (True, [], 1)
+    assert record["outcome"]["because"] == ["interrupted"]
 
 
 def test_requirements_decide_the_exit_code(ground: Ground) -> None:

@@ -19,12 +19,14 @@ from fourtuple.core.runs.records import Sample
 from fourtuple.core.runs.run import Run
 from fourtuple.verbs.churn import prepare, start_churn
 
+MOST_SAMPLES = 240  # that are kept of a step, half a megabyte each
+
 
 @dataclass(frozen=True, slots=True)
 class MaxFound:
     """The highest rate that was kept, or the last that was tried if none was.
 
-    samples: of the run at that rate
+    samples: of the run at that rate, at most MOST_SAMPLES of them
     """
 
     record: ChurnRecord
@@ -68,9 +70,11 @@ def churn_max(options: ChurnOptions) -> Run[Sample, MaxFound]:
                 search.tried(kept=False)
                 continue
             run = start_churn(order)
-            samples = []
+            samples = list[Sample]()
             for sample in run:
                 samples.append(sample)
+                if len(samples) > MOST_SAMPLES:  # every other one will do: what they count only grows
+                    del samples[1:-1:2]
                 yield sample
             record = run.record
             if record.interrupted:  # in the middle of a step, which then says nothing about its rate
