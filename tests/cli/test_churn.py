@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fourtuple.kernel.uring import features
-from tests.conftest import Ground, need, private_ground
+from tests.conftest import COMMAND, Ground, need, private_ground
 from tests.told import EVENT, joined
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -244,6 +244,18 @@ def test_max_finds_the_highest_rate_that_is_kept(ground: Ground, tmp_path: Path)
     assert record["planned_per_s"] == max(kept) <= 160  # of 300 ms, 100 ms may be late
     assert min(rate for rate in not_kept if rate > max(kept)) <= max(kept) * 1.05
     assert record["outcome"]["says"].startswith("the highest rate that is kept is ")
+
+
+def test_where_files_are_few_more_processes_hold_what_is_open(ground: Ground) -> None:
+    """One process is worth it at this rate, and with epoll it has no more sockets than files."""
+    few = ("sh", "-c", 'ulimit -n 64; exec "$@"', "sh", *COMMAND)
+    asked = ("churn", "200/s", SERVER, "--for", "1s", "--lifetime", "500ms", "--loop", "epoll", "--json", "--no-store")
+    with ground.serving(SERVER):
+        record = json.loads(ground.run(*few, *asked).stdout)
+        one = ground.run(*few, *asked, "--workers", "1")
+
+    assert (record["outcome"]["reached"], record["workers"] > 1) == (True, True)
+    assert "RLIMIT_NOFILE" in one.stderr
 
 
 def test_max_ends_at_once_where_nobody_listens(ground: Ground) -> None:

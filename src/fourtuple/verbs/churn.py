@@ -11,6 +11,7 @@ from typing import Any
 
 from fourtuple.core.errors import ShortfallError
 from fourtuple.core.limits.cost import MEMORY_SHARE, fitting, memory_lacking
+from fourtuple.core.limits.facts import Memory
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.plan import fit
 from fourtuple.core.runs.churn_conclude import ChurnEnding, ChurnStory
@@ -86,14 +87,9 @@ def prepare(options: ChurnOptions) -> ChurnOrder:
     script = with_files(options.script)
     soft_before, _ = process.raise_soft_files()
     seen = look_to_connect("churn", options)
-    memory = seen.world.free_memory
-    choice = choose(
-        options.loop,
-        log=options.log,
-        connections=fitting(options.slots, memory),
-        workers=options.workers or _workers_worth(options.rate_per_s),
-        free_bytes=memory.free_bytes,
-    )
+    choice = _choice(options, seen.world.free_memory, options.workers or _workers_worth(options.rate_per_s))
+    if not options.workers and choice.room.connections < options.open_expected:  # as many processes as that takes
+        choice = _choice(options, seen.world.free_memory, None)
     space = usable(seen.space, seen.uses[0], seen.strategy, options.slots)
     here = {address for address in targets_of(space) if addresses.is_local(address)}
     start = start_of("churn", seen.world, soft_before=soft_before)
@@ -195,6 +191,16 @@ def _refuse(options: ChurnOptions, seen: Look, choice: Choice, ports: PortRate |
             f" at most {format_rate(ports.most_per_s)} in the long run (EADDRNOTAVAIL 99)",
             "Use --close rst or server, a lower rate, more sources (--from) or destinations; --anyway tries it.",
         )
+
+
+def _choice(options: ChurnOptions, memory: Memory, workers: int | None) -> Choice:
+    return choose(
+        options.loop,
+        log=options.log,
+        connections=fitting(options.slots, memory),
+        workers=workers,
+        free_bytes=memory.free_bytes,
+    )
 
 
 def _workers_worth(rate_per_s: float) -> int | None:
