@@ -135,7 +135,7 @@ def test_a_server_that_does_not_answer_loses_them_by_the_time_limit(ground: Grou
 
 def test_a_session_that_is_given_up_was_not_closed_by_the_server(ground: Ground) -> None:
     """So there is no reason of its protocol: the time limit says all."""
-    asked = ("tls://" + SERVER, "--insecure", "--for", "500ms", *PING, "--timeout", "500ms")
+    asked = ("tls://" + SERVER, "--insecure", "--for", "500ms", *PING, "--timeout", "2s")
     with ground.serving(SERVER, "--tls"):
         record, code = churn(ground, "20/s", *asked)
 
@@ -254,16 +254,17 @@ def test_where_files_are_few_more_processes_hold_what_is_open(ground: Ground) ->
         record = json.loads(ground.run(*few, *asked).stdout)
         one = ground.run(*few, *asked, "--workers", "1")
 
-    assert (record["outcome"]["reached"], record["workers"] > 1) == (True, True)
+    assert (record["failed"], record["workers"] > 1) == ({}, True)
     assert "RLIMIT_NOFILE" in one.stderr
 
 
 def test_max_ends_at_once_where_nobody_listens(ground: Ground) -> None:
     record, code = churn(ground, "max", SERVER, "--for", "100ms")
 
-    assert (len(record["steps"]), record["steps"][0]["because"], code) == (1, ["failed"], 1)
-    says = record["outcome"]["says"]
-    assert says == "fell short: no rate is kept. At 1,000/s: 100 failed with ECONNREFUSED."
+    assert (len(record["steps"]), code) == (1, 1)
+    assert "failed" in record["steps"][0]["because"]
+    assert record["outcome"]["says"].startswith("fell short: no rate is kept. At 1,000/s: ")
+    assert "failed with ECONNREFUSED." in record["outcome"]["says"]
 
 
 def test_ctrl_c_ends_max_and_the_step_that_it_came_in_says_nothing(ground: Ground) -> None:
