@@ -326,6 +326,7 @@ class HoldRecord:
     churn_per_s: float = 0.0  # connections to replace per second
     replaced_per_s: float = 0.0  # on average while connections were being replaced
     stages: tuple[StageResult, ...] = ()
+    every_s: float | None = None  # the interval between messages on a connection; None: none are sent
     outcome: Outcome = UNJUDGED
 
     @property
