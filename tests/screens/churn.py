@@ -47,7 +47,14 @@ SILENT = churn_record(
     **NO_ANSWERS,
 )
 STEP = ChurnStep(500.0, 499.5, True, 1500, 0, 0, Latency(700.0, 1100.0, 1400.0, 1500.0))
-STEPS = (STEP, replace(STEP, planned_per_s=1000.0, rate_per_s=1000.0), replace(STEP, planned_per_s=2000.0, kept=False))
+TOO_FAST = replace(
+    STEP,
+    planned_per_s=2000.0,
+    kept=False,
+    because=("rate", "unexpected", "session"),
+    trouble="The rate was not kept: 60 were started more than 100 ms late. 3 answers were not as expected.",
+)
+STEPS = (STEP, replace(STEP, planned_per_s=1000.0, rate_per_s=1000.0), TOO_FAST)
 FOUND = replace(churn_record(), steps=STEPS, outcome=judge_max(churn_record(steps=STEPS)))
 NONE_KEPT = replace(TROUBLED, steps=STEPS[2:], outcome=judge_max(replace(TROUBLED, steps=STEPS[2:])))
 

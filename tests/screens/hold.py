@@ -158,6 +158,7 @@ SCREENS = {
     "lost": lambda: _end(LOST),
     "failed": lambda: _end(FAILED),
     "answers": lambda: _end(TALKED),
+    "none-due": lambda: _end(hold_record(every_s=30.0)),
     "disagreed": lambda: _end(DISAGREED),
     "away": lambda: _end(AWAY),
     "stopped": lambda: _end(STOPPED),

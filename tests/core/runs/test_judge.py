@@ -60,6 +60,11 @@ CASES: list[tuple[Reason, dict[str, Any], list[str]]] = [
         ["3 were lost between 2 s and 9 s (ETIMEDOUT)"],
     ),
     (
+        Reason.LOST,
+        {"open_at_end": 997, "lost": 3, "lost_by": {"FIN": 3}, "lost_between_s": (0.06, 0.55), "census_at_end": ALL},
+        ["The server closed 3 between 60 ms and 550 ms (FIN)"],
+    ),
+    (
         Reason.FAILED,
         {"held": 0, "failed": {"ECONNREFUSED": 1000}, "open_at_end": 0, "census": Witness(0, 0, 0, "sock_diag"),
          "census_at_end": None},
@@ -67,6 +72,8 @@ CASES: list[tuple[Reason, dict[str, Any], list[str]]] = [
     ),
     (Reason.UNEXPECTED, {"unexpected": 7}, ["7 answers were not as expected"]),
     (Reason.UNANSWERED, {"unanswered": 7, "received_bytes": 0}, ["7 messages were not answered."]),
+    (Reason.UNANSWERED, {"unanswered": 7, "received_bytes": 9}, ["7 messages were not answered in full: only 9 B"]),
+    (Reason.UNANSWERED, {"unanswered": 1, "received_bytes": 9, "sessions": 5}, ["1 message was not answered."]),
     (Reason.UNSENT, {"unsent": 7}, ["7 messages were due and could not be sent"]),
     (Reason.WORKERS_KILLED, {"workers_killed": 1, "workers": 4}, ["1 of 4 worker processes died"]),
     (Reason.WITNESSES, {"census": Witness(990, 990, 990, "sock_diag")}, ["990 at the client", "engine 1,000"]),

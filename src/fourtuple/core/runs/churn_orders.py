@@ -160,8 +160,8 @@ class PortRate:
     """The rate that the ports allow if this end closes by FIN.
 
     kept_s:      how long a closed connection keeps its 4-tuple from connect()
-    most_per_s:  connections per second, for ever
-    most:        connections until the first 4-tuples can be used again
+    most_per_s:  connections per second, for ever, if every port in doubt is free
+    most:        connections until the first 4-tuples can be used again, if every port in doubt is free
     """
 
     kept_s: float

@@ -16,13 +16,13 @@ from fourtuple.core.runs.records import AcceptQueue, HoldRecord, ServeRecord, Wi
 from fourtuple.core.runs.require import BoundUnit, Requirement, parse_requirements
 from fourtuple.core.runs.servers import SERVERS
 from fourtuple.core.runs.stages import churn_reasons, stage_reasons
-from fourtuple.core.units import format_count, format_duration, format_rate, format_size
+from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_were
 
 FELL_SHORT = "fell short"
 CONTRADICTIONS = frozenset({Reason.WITNESSES, Reason.PLAN})  # never reached, whatever is required
 DISAGREEMENTS = CONTRADICTIONS | {Reason.NOT_AT_SERVER, Reason.NOT_ACCEPTED}
 OUT_OF_PORTS = tuple(errno.errorcode[number] for number in (errno.EADDRNOTAVAIL, errno.EADDRINUSE))
-TOGETHER_S = 1.0  # losses within this time are said to have happened at one moment
+TOGETHER_S = 1.0  # losses within this time are said to have happened at one moment, unless the first came much earlier
 NOT_TRIED, RESET, PROTOCOL = (errno.errorcode[number] for number in (errno.ECANCELED, errno.ECONNRESET, errno.EPROTO))
 
 Because = tuple[Reason, str]  # a reason, and the sentence that gives it
@@ -179,15 +179,15 @@ def _hold_reasons(record: HoldRecord) -> Iterator[Because]:
     yield from churn_reasons(record)
     yield from _not_accepted(record.census_at_end or record.census)
     if record.unexpected:
-        yield Reason.UNEXPECTED, f"{format_count(record.unexpected)} answers were not as expected (--log shows them)."
+        yield Reason.UNEXPECTED, f"{format_were(record.unexpected, 'answer')} not as expected (--log shows them)."
         if not record.lost_by:
-            yield from _by_reason(record)
+            yield from by_reason(record.reasons)
     if record.unanswered:
-        some = record.received_bytes if not record.answers else 0
+        some = record.received_bytes if not (record.answers or record.sessions) else 0  # not of a handshake
         part = f" in full: only {format_size(some)} arrived" if some else ""
-        yield Reason.UNANSWERED, f"{format_count(record.unanswered)} messages were not answered{part}."
+        yield Reason.UNANSWERED, f"{format_were(record.unanswered, 'message')} not answered{part}."
     if record.unsent:
-        unsent = f"{format_count(record.unsent)} messages were due and could not be sent"
+        unsent = f"{format_were(record.unsent, 'message')} due and could not be sent"
         yield Reason.UNSENT, f"{unsent}, because earlier ones were not answered yet."
     yield from _contradictions(record)
 
@@ -208,7 +208,7 @@ def _lost(record: HoldRecord) -> Iterator[Because]:
         what = f"{how} {number}" if how else others
         yield Reason.LOST, f"{what[0].upper()}{what[1:]} {_when(record)} ({name}).{words if how else ''}"
         words = ""
-    yield from _by_reason(record)
+    yield from by_reason(record.reasons)
     if record.census.queues and not at_end.queues:
         yield Reason.LOST, _gone(record.census.queues)
     if set(lost) == {PROTOCOL}:  # the reasons say more than the name of who listens
@@ -220,9 +220,9 @@ def _lost(record: HoldRecord) -> Iterator[Because]:
     yield from ((Reason.LOST, sentence) for sentence in _listener(at_end.queues, idle=idle))
 
 
-def _by_reason(record: HoldRecord) -> Iterator[Because]:
+def by_reason(reasons: Mapping[str, int]) -> Iterator[Because]:
     """Why sessions ended or answers were wrong, in the words of their protocol."""
-    for reason, count in record.reasons.items():
+    for reason, count in reasons.items():
         yield Reason.SESSION, f"{format_count(count)} × {reason}."
 
 
@@ -234,7 +234,7 @@ def _when(record: HoldRecord) -> str:
     if record.lost_between_s is None:
         return "during the run"
     first, last = record.lost_between_s
-    if last - first <= TOGETHER_S:
+    if last - first <= min(TOGETHER_S, last / 2):
         return f"after {format_duration(last)}"
     return f"between {format_duration(first)} and {format_duration(last)}"
 

@@ -46,6 +46,8 @@ def _talk(record: HoldRecord) -> Iterator[str]:
     if record.requests:
         late = f"; {format_count(record.late)} late because the previous one was not finished" if record.late else ""
         yield f"  sent      {format_count(record.requests)}{late}"
+    elif record.every_s and record.held:
+        yield f"  sent      none: the first message of each is due within {format_duration(record.every_s)} (--every)"
     if record.unsent:
         yield f"  not sent  {format_count(record.unsent)}, due for more than a second when the connection ended"
     if record.tls_us != NOT_MEASURED:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fourtuple.core.errnos import symptom_of
 from fourtuple.core.space.endpoints import Resolved
 from fourtuple.core.space.interval import Interval
-from fourtuple.core.units import format_count, format_duration
+from fourtuple.core.units import format_count, format_duration, format_were
 
 if TYPE_CHECKING:
     from fourtuple.core.runs.histogram import Latency
@@ -50,7 +50,7 @@ def counts(by_name: Mapping[str, int]) -> str:
 
 def overflows(count: int) -> str:
     """The growth of ListenOverflows, to which every listener of the namespace adds."""
-    return f"{format_count(count)} handshakes were dropped at full accept queues of this network namespace"
+    return f"{format_were(count, 'handshake')} dropped at full accept queues of this network namespace"
 
 
 def meaning(name: str) -> tuple[str, str]:
