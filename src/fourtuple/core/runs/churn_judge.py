@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from fourtuple.core.runs.churn_orders import KEPT_SHARE, LATE_S
 from fourtuple.core.runs.churn_record import ChurnRecord
-from fourtuple.core.runs.judge import Because, as_required, counted, killed_workers, named, outcome_of
+from fourtuple.core.runs.judge import as_required, counted, killed_workers, named, outcome_of
+from fourtuple.core.runs.machines import Because, machine_reasons, on_machines, without_gone
 from fourtuple.core.runs.outcome import Outcome, Reason, Required
 from fourtuple.core.runs.require import parse_requirements
 from fourtuple.core.units import format_count, format_duration, format_rate
@@ -43,7 +44,8 @@ def _did(record: ChurnRecord) -> str:
     ended = " (interrupted)" if record.interrupted else ""
     time = f" in {format_duration(record.elapsed_s)}" if record.elapsed_s else ""
     rates = f"{format_rate(record.rate_per_s)} of {format_rate(record.planned_per_s)} planned"
-    return f"completed {format_count(record.completed)}{asked} connections{time}{ended}, started {rates}"
+    on = on_machines(record.machines)
+    return f"completed {format_count(record.completed)}{asked} connections{on}{time}{ended}, started {rates}"
 
 
 def _everything(record: ChurnRecord) -> Iterator[Required]:
@@ -60,17 +62,19 @@ def _everything(record: ChurnRecord) -> Iterator[Required]:
 def _reasons(record: ChurnRecord) -> Iterator[Because]:
     if record.stopped_by:
         yield Reason.STOPPED, f"It was stopped: {record.stopped_by}."
+    yield from machine_reasons(record.machines)
     if record.workers_killed:
         yield Reason.WORKERS_KILLED, killed_workers(record.workers_killed, record.workers)
     if not _is_kept(record):
         yield Reason.RATE, f"The rate was not kept: {_late(record)}."
-    if record.failed:
-        yield Reason.FAILED, f"{counted(record.failed)} failed{named(record.failed)}."
-    if record.lost:
+    if failed := without_gone(record.failed, record.machines):
+        yield Reason.FAILED, f"{counted(failed)} failed{named(failed)}."
+    by = without_gone(record.lost_by, record.machines)
+    if lost := record.lost - sum(record.lost_by.values()) + sum(by.values()):
         words = f' The server had sent "{record.last_words}".' if record.last_words else ""
         yield (
             Reason.LOST,
-            f"{format_count(record.lost)} were lost before they were complete{named(record.lost_by)}.{words}",
+            f"{format_count(lost)} were lost before they were complete{named(by)}.{words}",
         )
     if record.unexpected:
         yield Reason.UNEXPECTED, f"{format_count(record.unexpected)} answers were not as expected (--log shows them)."
