@@ -127,3 +127,10 @@ def _first(reason: Reason, sentences: Iterable[str]) -> Iterator[Because]:
 
 def _connections(count: int) -> str:
     return f"{format_count(count)} connection{'s' * (count != 1)}"
+
+
+def is_as_planned(machine: MachineResult, *, of_server: bool = False) -> bool:
+    """Whether its share became what it was to be, and nobody counts otherwise. A server takes what comes."""
+    if is_gone(machine) or machine.failed or is_contradicted(machine):
+        return False
+    return of_server or (machine.held == machine.wanted and not machine.lost)

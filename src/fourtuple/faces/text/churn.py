@@ -11,6 +11,7 @@ from fourtuple.core.runs.histogram import NOT_MEASURED, Latency
 from fourtuple.core.runs.records import Sample
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.machines import machine_lines
 from fourtuple.faces.text.words import counts, latency, lost_by, overflows, several_addresses
 
 NO_ANSWER = "the answer, or the end of the connection, did not come in time (--timeout)"
@@ -38,6 +39,7 @@ def churn_lines(record: ChurnRecord) -> Iterator[str]:
     """The outcome, every connection accounted for, the times, and each failure with its meaning."""
     yield from wrapped("", record.outcome.says)
     yield from _accounts(record)
+    yield from machine_lines(record.machines, "churn")
     yield from _times(record)
     at_once = (
         f"{format_count(record.most_open)} at once, as sampled; planned about {format_count(record.expected_open)}"
