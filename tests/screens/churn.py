@@ -11,6 +11,7 @@ from fourtuple.faces.text import churn
 from fourtuple.faces.text.lines import wrapped
 from tests.made import RESOLVED
 from tests.made_churn import churn_options, churn_order, churn_record, churn_samples
+from tests.made_fleet import machine_result
 
 TROUBLED = churn_record(
     started=3900,
@@ -76,6 +77,7 @@ def _on_the_way() -> str:
 
 
 SCREENS = {
+    "fleet": lambda: _end(churn_record(machines=tuple(map(machine_result, range(1, 5))))),
     "clean": lambda: _end(churn_record()),
     "troubled": lambda: _end(TROUBLED),
     "silent": lambda: _end(SILENT),

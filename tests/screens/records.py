@@ -23,7 +23,7 @@ from tests.screens import census, limits, plan, why
 from tests.screens.churn import FOUND
 from tests.screens.churn import TROUBLED as TROUBLED_CHURN
 from tests.screens.compare import other_machine, same_machine
-from tests.screens.hold import AWAY, CLOSED, LOST, NOTHING, STOPPED, TALKED
+from tests.screens.hold import AWAY, CLOSED, FLEET_GONE, LOST, NOTHING, STOPPED, TALKED
 from tests.screens.runs import ENTRIES
 from tests.screens.serve import TROUBLED
 
@@ -67,6 +67,7 @@ HOLDS = (
     AWAY,
     STOPPED,
     hold_record(resolved=(RESOLVED,)),
+    FLEET_GONE,
     hold_record(
         losses=(Loss(1, "FIN", 1),),
         listen_overflows=None,
@@ -74,6 +75,7 @@ HOLDS = (
         census=Witness(1, None, None, "sock_diag"),
     ),
 )
+FLEET_CHURN, FLEET_SERVE = churn_record(machines=FLEET_GONE.machines), serve_record(machines=FLEET_GONE.machines)
 LISTENER = frozenset({32_900})
 CHECKS = (
     judge(SEEN),
@@ -107,8 +109,13 @@ def _stored() -> Iterator[Mapping[str, Any]]:
 
 SCREENS: Mapping[str, Callable[[], str]] = {
     "hold": lambda: shape(*(record.to_json() for record in HOLDS)),
-    "churn": lambda: shape(churn_record().to_json(), TROUBLED_CHURN.to_json(), FOUND.to_json()),
-    "serve": lambda: shape(serve_record().to_json(), TROUBLED.to_json(), serve_record(listen_overflows=None).to_json()),
+    "churn": lambda: shape(churn_record().to_json(), TROUBLED_CHURN.to_json(), FOUND.to_json(), FLEET_CHURN.to_json()),
+    "serve": lambda: shape(
+        serve_record().to_json(),
+        TROUBLED.to_json(),
+        serve_record(listen_overflows=None).to_json(),
+        FLEET_SERVE.to_json(),
+    ),
     "limits": lambda: shape(
         *(
             limits.answer(question).to_json()

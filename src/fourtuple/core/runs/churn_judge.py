@@ -10,7 +10,6 @@ from fourtuple.core.runs.churn_orders import KEPT_SHARE, LATE_S
 from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.judge import (
     FELL_SHORT,
-    Because,
     as_required,
     by_reason,
     counted,
@@ -18,6 +17,7 @@ from fourtuple.core.runs.judge import (
     named,
     outcome_of,
 )
+from fourtuple.core.runs.machines import Because, machine_reasons, on_machines, without_gone
 from fourtuple.core.runs.outcome import Outcome, Reason, Required
 from fourtuple.core.runs.require import parse_requirements
 from fourtuple.core.units import format_count, format_duration, format_rate, format_things, format_were
@@ -72,6 +72,7 @@ def _did(record: ChurnRecord) -> str:
     rates = f"{format_rate(record.rate_per_s)} of {format_rate(record.planned_per_s)} planned"
     still = f", {format_count(record.open_at_end)} still open at the end" if record.open_at_end else ""
     what = f"{format_count(record.completed)}{asked} connection{'s' * (record.arrivals != 1)}"
+    what += on_machines(record.machines)
     return f"completed {what}{time}{ended}, started {rates}{still}"
 
 
@@ -89,19 +90,21 @@ def _everything(record: ChurnRecord) -> Iterator[Required]:
 def _reasons(record: ChurnRecord) -> Iterator[Because]:
     if record.stopped_by:
         yield Reason.STOPPED, f"It was stopped: {record.stopped_by}."
+    yield from machine_reasons(record.machines)
     if record.workers_killed:
         yield Reason.WORKERS_KILLED, killed_workers(record.workers_killed, record.workers)
     if not (record.arrivals or record.interrupted):
         yield Reason.RATE, "No connection was due: try a higher rate, or a longer --for."
     if not _is_kept(record):
         yield Reason.RATE, f"The rate was not kept: {_late(record)}."
-    if record.failed:
-        yield Reason.FAILED, f"{counted(record.failed)} failed{named(record.failed)}."
-    if record.lost:
+    if failed := without_gone(record.failed, record.machines):
+        yield Reason.FAILED, f"{counted(failed)} failed{named(failed)}."
+    by = without_gone(record.lost_by, record.machines)
+    if lost := record.lost - sum(record.lost_by.values()) + sum(by.values()):
         words = f' The server had sent "{record.last_words}".' if record.last_words else ""
         yield (
             Reason.LOST,
-            f"{format_were(record.lost)} lost before being complete{named(record.lost_by)}.{words}",
+            f"{format_were(lost)} lost before being complete{named(by)}.{words}",
         )
     if record.unexpected:
         yield Reason.UNEXPECTED, f"{format_were(record.unexpected, 'answer')} not as expected (--log shows them)."

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from fourtuple.core.errnos import symptom_of
 from fourtuple.core.runs.churn_record import ChurnRecord
+from fourtuple.core.runs.machines import Because, machine_reasons, on_machines, untried_there, witness_reasons
 from fourtuple.core.runs.orders import Watch
 from fourtuple.core.runs.outcome import Outcome, Reason, Required
 from fourtuple.core.runs.reasons import KEEPS_NONE
@@ -24,8 +25,6 @@ DISAGREEMENTS = CONTRADICTIONS | {Reason.NOT_AT_SERVER, Reason.NOT_ACCEPTED}
 OUT_OF_PORTS = tuple(errno.errorcode[number] for number in (errno.EADDRNOTAVAIL, errno.EADDRINUSE))
 TOGETHER_S = 1.0  # losses within this time are said to have happened at one moment, unless the first came much earlier
 NOT_TRIED, RESET, PROTOCOL = (errno.errorcode[number] for number in (errno.ECANCELED, errno.ECONNRESET, errno.EPROTO))
-
-Because = tuple[Reason, str]  # a reason, and the sentence that gives it
 
 
 def judge_hold(record: HoldRecord, require: Sequence[str] = ()) -> Outcome:
@@ -55,7 +54,8 @@ def judge_serve(record: ServeRecord, require: Sequence[str] = ()) -> Outcome:
     """
     reasons = tuple(_serve_reasons(record))
     served = (
-        f"accepted {format_count(record.accepted)}, at most {format_count(record.most_open)} open at once,"
+        f"accepted {format_count(record.accepted)}{on_machines(record.machines)},"
+        f" at most {format_count(record.most_open)} open at once,"
         f" {format_count(record.open)} open at the end"
     )
     if not require:
@@ -130,6 +130,7 @@ def _got(each: Required, unit: BoundUnit) -> str:
 def _held(record: HoldRecord) -> str:
     ended = " (interrupted)" if record.interrupted else ""
     asked = "" if record.held == record.wanted else f" of {format_count(record.wanted)}"
+    asked += on_machines(record.machines)
     again = f", reopened {format_count(record.reconnected)}" if record.reconnected else ""
     lost = f"{_replaced(record)}, lost {format_count(record.lost)}{again}"
     if not record.held:
@@ -164,11 +165,12 @@ def _everything(record: HoldRecord) -> Iterator[Required]:
 
 
 def _hold_reasons(record: HoldRecord) -> Iterator[Because]:
-    untried = record.failed.get(NOT_TRIED, 0)
+    untried = record.failed.get(NOT_TRIED, 0) - untried_there(record.machines)
     if record.stopped_by:
         yield Reason.STOPPED, f"Opening was stopped: {record.stopped_by}."
     elif record.interrupted and untried:
         yield Reason.INTERRUPTED, f"{format_count(untried)} were not tried because of the interruption."
+    yield from machine_reasons(record.machines)
     if record.workers_killed:
         yield Reason.WORKERS_KILLED, killed_workers(record.workers_killed, record.workers)
     failed = {name: count for name, count in record.failed.items() if name != NOT_TRIED}
@@ -315,11 +317,13 @@ def _contradictions(record: HoldRecord) -> Iterator[Because]:
             counts = f"{format_count(census.client)} at the client, and the engine {format_count(held)}"
             yield Reason.WITNESSES, f"The kernel counts {counts}."
             break
+    yield from witness_reasons(record.machines)
     whole = record.held + sum(record.failed.values()) + record.lost_while_opening
-    if whole != record.wanted and not (record.workers_killed or record.reconnected or record.stages):
+    twice = any(each.instead_of for each in record.machines)  # some connections are in two shares
+    if whole != record.wanted and not (record.workers_killed or record.reconnected or record.stages or twice):
         sums = f"held, failed and lost are {format_count(whole)}, not {format_count(record.wanted)}"
         yield Reason.WITNESSES, f"The engine's counts do not add up: {sums}."
-    opened = record.held + (0 if record.stages else record.lost_while_opening)
+    opened = record.held + (0 if record.stages or twice else record.lost_while_opening)
     has_no_port = any(name in record.failed for name in OUT_OF_PORTS)
     if opened > record.predicted or (opened < record.predicted_least and has_no_port and not record.interrupted):
         yield Reason.PLAN, f"The plan predicted {_between(record.predicted_least, record.predicted)}."
@@ -333,6 +337,7 @@ def _between(least: int, most: int) -> str:
 
 
 def _serve_reasons(record: ServeRecord) -> Iterator[Because]:
+    yield from machine_reasons(record.machines, of_server=True)
     if record.workers_killed:
         yield Reason.WORKERS_KILLED, killed_workers(record.workers_killed, record.workers)
     if record.failed:

@@ -12,6 +12,7 @@ from fourtuple.core.runs.outcome import Reason
 from fourtuple.core.runs.records import Sample
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things, format_were
 from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.machines import machine_lines
 from fourtuple.faces.text.words import counts, latency, lost_by, overflows, several_addresses
 
 MEANINGS = {
@@ -46,6 +47,7 @@ def churn_lines(record: ChurnRecord) -> Iterator[str]:
     """The outcome, every connection accounted for, the times, and each failure with its meaning."""
     yield from wrapped("", record.outcome.says)
     yield from _accounts(record)
+    yield from machine_lines(record.machines, "churn")
     yield from _times(record)
     planned = f"planned about {format_count(record.expected_open)}"
     yield f"  open      {format_count(record.most_open)} at once, opening ones included, as sampled; {planned}"

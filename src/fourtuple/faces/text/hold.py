@@ -10,6 +10,7 @@ from fourtuple.core.runs.histogram import NOT_MEASURED
 from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.machines import machine_lines
 from fourtuple.faces.text.stages import stage_lines, stage_now
 from fourtuple.faces.text.words import counts, latency, overflows, several_addresses
 
@@ -20,6 +21,7 @@ def hold_lines(record: HoldRecord) -> Iterator[str]:
     """The outcome, the numbers, and each failure with its meaning."""
     yield from wrapped("", record.outcome.says)
     yield from stage_lines(record)
+    yield from machine_lines(record.machines, "hold")
     if record.held:
         yield f"  opened in {format_duration(record.elapsed_s)}   {format_rate(record.rate_per_s)}"
         yield f"  connect   {latency(record.connect_us)}"
