@@ -11,6 +11,7 @@ from typing import Any
 
 from fourtuple.core.census.records import By
 from fourtuple.core.check.judge import judge
+from fourtuple.core.fleet.answers import limits_of, plan_of
 from fourtuple.core.runs.proof import Ground, Proof
 from fourtuple.core.runs.records import Loss, Witness
 from fourtuple.core.runs.spread import PairUse
@@ -19,7 +20,7 @@ from tests.core.check.test_judge import PORTS as SOURCE_PORTS
 from tests.faces.text.test_runs import kept
 from tests.made import RESOLVED, ground, hold_record, result, serve_record
 from tests.made_churn import churn_record
-from tests.screens import census, limits, plan, why
+from tests.screens import census, fleet, limits, plan, why
 from tests.screens.churn import FOUND
 from tests.screens.churn import TROUBLED as TROUBLED_CHURN
 from tests.screens.compare import other_machine, same_machine
@@ -30,7 +31,7 @@ from tests.screens.serve import TROUBLED
 # Keys below these are data, not names that a script knows beforehand.
 DATA = {
     "failed", "lost_by", "reconnect_failed", "moved", "carrying", "sockets", "counters", "unknown", "numbers",
-    "sysctls", "predicted", "observed", "evidence",
+    "sysctls", "predicted", "observed", "evidence", "tightest",
 }  # fmt: skip
 
 
@@ -138,6 +139,12 @@ SCREENS: Mapping[str, Callable[[], str]] = {
         why.answer("listen tcp :8080: bind: address already in use").to_json(),
     ),
     **{f"census-by-{by}": partial(_census, by) for by in By},
+    "fleet-hosts": lambda: shape(fleet.hosts([*fleet.HOSTS, *fleet.OTHERS]).to_json()),
+    "fleet-limits": lambda: shape(limits_of(fleet.DESTINATION, [*fleet.FEW, fleet.server_of(60_000)]).to_json()),
+    "fleet-plan": lambda: shape(
+        plan_of(200_000, fleet.DESTINATION, [*fleet.FEW, fleet.server_of(60_000)]).to_json(),
+        plan_of(1000, fleet.DESTINATION, fleet.FEW, 100.0).to_json(),
+    ),
     "check": lambda: shape(*(found.to_json() for found in CHECKS)),
     "compare": lambda: shape(same_machine().to_json(), other_machine().to_json()),
     "runs": lambda: shape(*map(asdict, ENTRIES)),
