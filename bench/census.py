@@ -22,7 +22,9 @@ def census() -> Figures:
     from fourtuple.kernel.probes import behaviours
     from fourtuple.kernel.proc.ports import read_port_facts
     from fourtuple.verbs.census import CONNECTED, usage_of
+    from fourtuple.verbs.hosts import here
 
+    here()  # imports what asks this host
     facts = read_port_facts(behaviours())
     took = _took(lambda: usage_of(EVERYWHERE, CONNECTED, facts))
     usage, _ = usage_of(EVERYWHERE, CONNECTED, facts)

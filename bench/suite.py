@@ -8,7 +8,20 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from bench import answers, churning, counting, crowds, echoes, looking, profiling, rates, reading, sessions, sweeping
+from bench import (
+    answers,
+    churning,
+    counting,
+    crowds,
+    echoes,
+    fleets,
+    looking,
+    profiling,
+    rates,
+    reading,
+    sessions,
+    sweeping,
+)
 from bench.measure import Finding, Measure, NotMeasuredError, Result, alternate, at_most, median, median_ratio, spread
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.verbs.background import serving
@@ -78,6 +91,7 @@ MEASURES: Mapping[str, Measure] = {
     "close": Measure(crowds.close, 2),
     "profile": Measure(profiling.profile, 1),
     "losses": Measure(crowds.losses, 2),
+    "fleet": Measure(fleets.coordinator, 1),
     "echo-10k": Measure(echoes.echo_10k, 3),
     "echo-1k": Measure(echoes.echo_1k, 3),
     "churn": Measure(churning.churn, 3),

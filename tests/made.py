@@ -12,8 +12,9 @@ from fourtuple.core.runs.conclude import HoldEnding, conclude
 from fourtuple.core.runs.counters import COUNTERS, Phase
 from fourtuple.core.runs.histogram import add_values
 from fourtuple.core.runs.judge import agrees, judge_hold, judge_serve
+from fourtuple.core.runs.loop_name import LoopName
 from fourtuple.core.runs.memory import MemoryUse, PartUse
-from fourtuple.core.runs.orders import HoldOptions, HoldOrder, LoopName
+from fourtuple.core.runs.orders import HoldOptions, HoldOrder
 from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.runs.proof import HOLDS, Ground, Result
 from fourtuple.core.runs.records import HoldRecord, Sample, Seen, ServeRecord, Witness

@@ -11,13 +11,16 @@ from tests.waiting import COMMAND_S
 DRAWS = {"rich", "altair", "jinja2", "vl_convert"}
 SERVES = {"prometheus_client", "asyncio", "h11", "http.server", "multiprocessing", "ssl"}
 KEEPS = {"sqlite3", "platformdirs", "zstandard"}
-READS = {"ahocorasick_rs", "tomllib", "fourtuple.core.why.reader", "fourtuple.core.why.catalogue.rows"}
+LOGS = {"ahocorasick_rs"}  # a question of a line needs no automaton
+READS = LOGS | {"tomllib", "fourtuple.core.why.reader", "fourtuple.core.why.catalogue.rows"}
 SPAWNS = {"subprocess", "fourtuple.kernel.children"}
-STARTS = SPAWNS | {"concurrent.futures", "logging", "fourtuple.kernel.netns", "fourtuple.kernel.trials"}
+POOLS = {"concurrent.futures", "logging"}
+STARTS = SPAWNS | POOLS | {"fourtuple.kernel.netns", "fourtuple.kernel.trials"}
 PASTES = {"fourtuple.core.snapshot.answers", "fourtuple.core.snapshot.pastes"}
 OPENS = {"fourtuple.engine", "fourtuple.kernel.uring"}
 EXPLAINS = {"fourtuple.core.why.causes", "fourtuple.core.why.judge"}
 COUNTS = {"numpy", "msgspec", "fourtuple.kernel.host"}
+RUNS = {"difflib", "json"} | {f"fourtuple.core.runs.{name}" for name in ("records", "orders", "counters", "require")}
 RARE = {"numpy.ma", "secrets", "hashlib", "fourtuple.kernel.canary"}
 ALWAYS_LATE = DRAWS | SERVES | {"pyarrow"}
 
@@ -56,12 +59,12 @@ def test_the_list_of_commands_imports_none_of_them(arguments: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "late"),
     [
-        ("census", KEEPS | READS | STARTS | PASTES | OPENS | EXPLAINS | RARE),
-        ("limits", KEEPS | READS | STARTS | PASTES | OPENS | EXPLAINS | RARE),
-        ("plan 10k 127.0.0.1:80", KEEPS | READS | STARTS | PASTES | EXPLAINS | RARE),
-        ("plan 100M 127.0.0.1:80", KEEPS | READS | STARTS | PASTES | EXPLAINS | RARE),
-        ("why EMFILE", KEEPS | OPENS | SPAWNS | RARE | {"tomllib", "zipfile"}),
-        ("doctor", KEEPS | READS | OPENS | SPAWNS | RARE | {"fourtuple.core.snapshot.pastes"}),
+        ("census", KEEPS | READS | STARTS | PASTES | OPENS | EXPLAINS | RARE | RUNS),
+        ("limits", KEEPS | READS | STARTS | PASTES | OPENS | EXPLAINS | RARE | RUNS),
+        ("plan 10k 127.0.0.1:80", KEEPS | READS | STARTS | PASTES | EXPLAINS | RARE | RUNS),
+        ("plan 100M 127.0.0.1:80", KEEPS | READS | STARTS | PASTES | EXPLAINS | RARE | RUNS),
+        ("why EMFILE", KEEPS | OPENS | SPAWNS | POOLS | RARE | RUNS | LOGS | {"tomllib", "zipfile"}),
+        ("doctor", KEEPS | READS | OPENS | SPAWNS | POOLS | RARE | {"fourtuple.core.snapshot.pastes"}),
         ("runs", READS | STARTS | PASTES | OPENS | EXPLAINS),
         ("lab -- true", KEEPS | READS | PASTES | OPENS | EXPLAINS),
     ],
@@ -72,6 +75,24 @@ def test_a_command_imports_only_what_it_uses(arguments: str, late: set[str]) -> 
 
     tried = {"fourtuple.kernel.trials"} & modules  # where it cannot be remembered
     assert not modules & (ALWAYS_LATE | (late - STARTS if tried else late))
+
+
+@pytest.mark.parametrize("arguments", ["--help", "census", "limits", "why EMFILE", "plan 100M 127.0.0.1:80"])
+def test_a_start_searches_for_no_garbage(arguments: str) -> None:
+    """What it makes stays, and each search of it takes 3 ms."""
+    code = (
+        "import atexit, gc, sys\n"
+        "searches = []\n"
+        "from fourtuple.__main__ import main\n"
+        "gc.callbacks.append(lambda phase, facts: searches.append(phase))\n"
+        "atexit.register(lambda: print(f'{len(searches)} searches', file=sys.stderr))\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments.split()], capture_output=True, text=True, timeout=COMMAND_S, check=False
+    )
+
+    assert done.stderr.splitlines()[-1] == "0 searches"
 
 
 def test_what_options_of_sessions_are_parsed_with_imports_no_numpy() -> None:

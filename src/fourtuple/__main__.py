@@ -9,7 +9,7 @@ import sys
 INTERRUPTED = 130  # core/errors.py, which is not imported yet when it is needed
 SHORT = 1
 AGAIN_S = 0.01
-OBJECTS = 20_000  # made between two searches for garbage; what a start makes stays, and 700 would search it 400 times
+OBJECTS = 100_000  # made between two searches for garbage: a start makes fewer, which all stay, and are not searched
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from shutil import which
 
 import pytest
 
-from bench import answers, churning, counting, crowds, echoes, profiling, rates, sessions
+from bench import answers, churning, counting, crowds, echoes, fleets, profiling, rates, sessions
 from bench.__main__ import measured, report
 from bench.measure import Finding, Measure, NotMeasuredError, Result, at_least, at_most
 from bench.suite import MEASURES
@@ -24,6 +24,7 @@ FEW: dict[str, Callable[[int], Result]] = {
     "user-time": partial(rates.user_time, wanted=10_000),
     "close": partial(crowds.close, wanted=53),
     "profile": partial(profiling.profile, wanted=53),
+    "fleet": partial(fleets.coordinator, machines=3, held_s=1.0),
     "losses": partial(crowds.losses, wanted=53),
     "million": partial(crowds.million, wanted=53, yardstick=53),
     "most": partial(crowds.most, wanted=53, still_s=0.1),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fourtuple.kernel.uring import features
-from tests.conftest import Ground, need, private_ground
+from tests.conftest import COMMAND, Ground, need, private_ground
 from tests.told import EVENT, joined
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -133,6 +133,15 @@ def test_a_server_that_does_not_answer_loses_them_by_the_time_limit(ground: Grou
     assert (record["completed"], record["lost_by"], code) == (0, {"ETIMEDOUT": 25}, 1)
 
 
+def test_a_session_that_is_given_up_was_not_closed_by_the_server(ground: Ground) -> None:
+    """So there is no reason of its protocol: the time limit says all."""
+    asked = ("tls://" + SERVER, "--insecure", "--for", "500ms", *PING, "--timeout", "2s")
+    with ground.serving(SERVER, "--tls"):
+        record, code = churn(ground, "20/s", *asked)
+
+    assert (record["sessions"], record["lost_by"], record["reasons"], code) == (10, {"ETIMEDOUT": 10}, {}, 1)
+
+
 def test_ports_in_time_wait_run_out_and_the_plan_says_so(ground: Ground) -> None:
     """100 ports, each kept for 60 s: 100 of 150 are opened. By reset all are, and with 10 ports of our own choice."""
     ground.set_port_range(40_000, 40_099)
@@ -151,7 +160,7 @@ def test_ports_in_time_wait_run_out_and_the_plan_says_so(ground: Ground) -> None
     assert (explicit["completed"], explicit["failed"], explicit["ports_per_s"]) == (50, {}, None)
     assert refused.returncode == 1
     assert "151 ports" in joined(refused.stderr)
-    assert "enough for 2/s" in joined(refused.stderr)
+    assert "at most 1.7/s in the long run" in joined(refused.stderr)
     assert (record["completed"], record["failed"], code) == (100, {"EADDRNOTAVAIL": 50}, 1)
     assert (record["most_time_wait"], record["time_wait_left"]) == (100, 100)
     assert record["ports_per_s"] == pytest.approx(100 / 60, abs=0.1)
@@ -218,11 +227,16 @@ def test_a_killed_worker_is_noticed_and_nothing_is_forgotten(ground: Ground) -> 
     assert record["lost"] == record["lost_by"].get("ECANCELED", 0)
 
 
-def test_max_finds_the_highest_rate_that_is_kept(ground: Ground) -> None:
-    """Four at a time, 50 ms each: 80 per second are possible, and no machine makes more of it."""
+def test_max_finds_the_highest_rate_that_is_kept(ground: Ground, tmp_path: Path) -> None:
+    """Four at a time, 50 ms each: 80 per second are possible, and no machine makes more of it. The search is stored."""
+    file = str(tmp_path / "runs.db")
+    slots = ("--at-once", "4", "--lifetime", "50ms", "--store", file)
     with ground.serving(SERVER, "--echo"):
-        record, code = churn(ground, "max", SERVER, "--for", "300ms", *PING, "--at-once", "4", "--lifetime", "50ms")
+        record, code = churn(ground, "max", SERVER, "--for", "300ms", *PING, *slots)
+    listed_run, shown = (ground.fourtuple("runs", *which, "--store", file).stdout for which in ((), ("show",)))
 
+    assert "highest rate " in listed_run
+    assert sum(line.endswith(("  kept", "not kept: late")) for line in shown.splitlines()) == len(record["steps"])
     kept = [step["planned_per_s"] for step in record["steps"] if step["kept"]]
     not_kept = [step["planned_per_s"] for step in record["steps"] if not step["kept"]]
     assert code == 0, record
@@ -230,6 +244,39 @@ def test_max_finds_the_highest_rate_that_is_kept(ground: Ground) -> None:
     assert record["planned_per_s"] == max(kept) <= 160  # of 300 ms, 100 ms may be late
     assert min(rate for rate in not_kept if rate > max(kept)) <= max(kept) * 1.05
     assert record["outcome"]["says"].startswith("the highest rate that is kept is ")
+
+
+def test_where_files_are_few_more_processes_hold_what_is_open(ground: Ground) -> None:
+    """One process is worth it at this rate, and with epoll it has no more sockets than files."""
+    few = ("sh", "-c", 'ulimit -n 64; exec "$@"', "sh", *COMMAND)
+    asked = ("churn", "200/s", SERVER, "--for", "1s", "--lifetime", "500ms", "--loop", "epoll", "--json", "--no-store")
+    with ground.serving(SERVER):
+        record = json.loads(ground.run(*few, *asked).stdout)
+        one = ground.run(*few, *asked, "--workers", "1")
+
+    assert (record["failed"], record["workers"] > 1) == ({}, True)
+    assert "RLIMIT_NOFILE" in one.stderr
+
+
+def test_max_ends_at_once_where_nobody_listens(ground: Ground) -> None:
+    record, code = churn(ground, "max", SERVER, "--for", "100ms")
+
+    assert (len(record["steps"]), code) == (1, 1)
+    assert "failed" in record["steps"][0]["because"]
+    assert record["outcome"]["says"].startswith("fell short: no rate is kept. At 1,000/s: ")
+    assert "failed with ECONNREFUSED." in record["outcome"]["says"]
+
+
+def test_ctrl_c_ends_max_and_the_step_that_it_came_in_says_nothing(ground: Ground) -> None:
+    with (
+        ground.serving(SERVER, "--echo"),
+        ground.started("churn", "max", SERVER, "--for", "1h", "--log", "--json", wait_for=EVENT) as program,
+    ):
+        program.send_signal(signal.SIGINT)
+        record = json.loads(program.communicate(timeout=PATIENCE_S)[0])
+
+    assert (record["interrupted"], record["steps"], program.returncode) == (True, [], 1)
+    assert record["outcome"]["because"] == ["interrupted"]
 
 
 def test_requirements_decide_the_exit_code(ground: Ground) -> None:

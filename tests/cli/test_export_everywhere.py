@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fourtuple.kernel.netns import NamespaceGoneError, Walker, places
+from fourtuple.kernel.netns import NamespaceGoneError, in_namespace, places
 from fourtuple.verbs.lab import Lab
 from tests.cli.test_export import exporting, fetched, samples, value
 from tests.conftest import LONELY, Ground, need, need_namespace, private_ground
@@ -293,18 +293,16 @@ def test_a_real_cgroup_gives_the_label_of_the_container() -> None:
 def test_a_namespace_that_ended_after_it_was_listed_is_gone() -> None:
     """Also if its PID has become another process's, which is elsewhere."""
     need(os.geteuid() == 0, "root, to enter namespaces")
-    walker = Walker()
     here = os.readlink("/proc/self/ns/net")
     with private_ground() as ground, scene(ground, 1, 1) as made:
         found = {place.netns: place for place in places()[0]}
-        names = [walker.inside(found[each], lambda: os.readlink("/proc/thread-self/ns/net")) for each in made.netns]
+        names = [in_namespace(found[each], lambda: os.readlink("/proc/thread-self/ns/net")) for each in made.netns]
         made.end(0)
         with pytest.raises(NamespaceGoneError):
-            walker.inside(found[made.netns[0]], lambda: None)
+            in_namespace(found[made.netns[0]], lambda: None)
         reused = type(found[made.netns[0]])(made.netns[0], "reused", made.pids[1], (made.pids[1],))
         with pytest.raises(NamespaceGoneError):
-            walker.inside(reused, lambda: None)
-    walker.close()
+            in_namespace(reused, lambda: None)
 
     assert names == made.netns
     assert os.readlink("/proc/self/ns/net") == here

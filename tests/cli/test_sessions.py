@@ -8,7 +8,7 @@ import pytest
 
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.runs.churn_orders import ClosedBy
-from fourtuple.core.runs.orders import LoopName
+from fourtuple.core.runs.loop_name import LoopName
 from fourtuple.core.runs.records import HoldRecord
 from fourtuple.engine.protocols.certificate import make_certificate
 from fourtuple.kernel.uring import features

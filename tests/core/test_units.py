@@ -80,3 +80,18 @@ def test_a_duration_needs_its_unit(text: str) -> None:
 def test_a_rate_of_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match="'0/s'"):
         units.parse_rate("0/s")
+
+
+@pytest.mark.parametrize(
+    ("per_s", "shown"),
+    [(0.5, "0.5/s"), (0.667, "0.67/s"), (1.0, "1/s"), (8.33, "8.3/s"), (9.99, "10/s"), (62.5, "62/s"), (0.0, "0/s"),
+     (0.001, "0.001/s"), (19_988.4, "19,988/s")],
+)  # fmt: skip
+def test_a_rate_below_ten_per_second_keeps_its_fraction(per_s: float, shown: str) -> None:
+    """Half a connection per second is not none."""
+    assert units.format_rate(per_s) == shown
+
+
+def test_one_thing_is_not_things() -> None:
+    assert (units.format_things(1, "message"), units.format_things(0, "message")) == ("1 message", "0 messages")
+    assert (units.format_were(1, "SYN"), units.format_were(1200)) == ("1 SYN was", "1,200 were")

@@ -7,7 +7,7 @@ import pytest
 
 from fourtuple.core.errors import CannotError
 from fourtuple.core.limits.releases import parse_release
-from fourtuple.core.runs.orders import LoopName
+from fourtuple.core.runs.loop_name import LoopName
 from fourtuple.engine.loops import choose as choosing
 from fourtuple.engine.loops.choose import choose
 from fourtuple.kernel.uring import NEEDED, Features, Opcode, features

@@ -20,6 +20,7 @@ MODULES = (
     "doctor",
     "errors",
     "export",
+    "fleet",
     "help",
     "hold",
     "limits",

@@ -11,6 +11,7 @@ from fourtuple.faces.text import churn
 from fourtuple.faces.text.lines import wrapped
 from tests.made import RESOLVED
 from tests.made_churn import churn_options, churn_order, churn_record, churn_samples
+from tests.made_fleet import machine_result
 
 TROUBLED = churn_record(
     started=3900,
@@ -47,7 +48,14 @@ SILENT = churn_record(
     **NO_ANSWERS,
 )
 STEP = ChurnStep(500.0, 499.5, True, 1500, 0, 0, Latency(700.0, 1100.0, 1400.0, 1500.0))
-STEPS = (STEP, replace(STEP, planned_per_s=1000.0, rate_per_s=1000.0), replace(STEP, planned_per_s=2000.0, kept=False))
+TOO_FAST = replace(
+    STEP,
+    planned_per_s=2000.0,
+    kept=False,
+    because=("rate", "unexpected", "session"),
+    trouble="The rate was not kept: 60 were started more than 100 ms late. 3 answers were not as expected.",
+)
+STEPS = (STEP, replace(STEP, planned_per_s=1000.0, rate_per_s=1000.0), TOO_FAST)
 FOUND = replace(churn_record(), steps=STEPS, outcome=judge_max(churn_record(steps=STEPS)))
 NONE_KEPT = replace(TROUBLED, steps=STEPS[2:], outcome=judge_max(replace(TROUBLED, steps=STEPS[2:])))
 
@@ -69,6 +77,7 @@ def _on_the_way() -> str:
 
 
 SCREENS = {
+    "fleet": lambda: _end(churn_record(machines=tuple(map(machine_result, range(1, 5))))),
     "clean": lambda: _end(churn_record()),
     "troubled": lambda: _end(TROUBLED),
     "silent": lambda: _end(SILENT),

@@ -12,6 +12,7 @@ from fourtuple.faces.text import hold, words
 from fourtuple.faces.text.stages import plan_lines
 from fourtuple.verbs.background import READY
 from tests.made import RESOLVED, hold_record, samples, start
+from tests.made_fleet import fleet_record, gone_result, machine_result
 
 NOTHING = hold_record(
     held=0,
@@ -120,6 +121,11 @@ REPLACED_LESS = hold_record(
     churn_per_s=100.0, replaced=240, replaced_per_s=48.0, reconnect_failed={"EADDRNOTAVAIL": 130}, open_at_end=980,
     census_at_end=Witness(980, 980, 980, "sock_diag"),
 )  # fmt: skip
+FLEET_GONE = fleet_record(machine_result(1), machine_result(2, at_servers=249), gone_result(3), machine_result(4))
+MANY = (
+    *(machine_result(k, name=f"tcp://10.0.0.{k}:40123", at_servers=None, census=None) for k in range(1, 200)),
+    gone_result(200, name="tcp://10.0.0.200:40123"),
+)
 
 
 def _end(record: HoldRecord) -> str:
@@ -158,6 +164,7 @@ SCREENS = {
     "lost": lambda: _end(LOST),
     "failed": lambda: _end(FAILED),
     "answers": lambda: _end(TALKED),
+    "none-due": lambda: _end(hold_record(every_s=30.0)),
     "disagreed": lambda: _end(DISAGREED),
     "away": lambda: _end(AWAY),
     "stopped": lambda: _end(STOPPED),
@@ -174,4 +181,7 @@ SCREENS = {
     "replaced": lambda: _end(REPLACED),
     "replaced-less": lambda: _end(REPLACED_LESS),
     "events": _events,
+    "fleet": lambda: _end(fleet_record()),
+    "fleet-gone": lambda: _end(FLEET_GONE),
+    "fleet-many": lambda: _end(fleet_record(*MANY)),
 }

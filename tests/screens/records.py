@@ -11,6 +11,7 @@ from typing import Any
 
 from fourtuple.core.census.records import By
 from fourtuple.core.check.judge import judge
+from fourtuple.core.fleet.answers import limits_of, plan_of
 from fourtuple.core.runs.proof import Ground, Proof
 from fourtuple.core.runs.records import Loss, Witness
 from fourtuple.core.runs.spread import PairUse
@@ -19,18 +20,18 @@ from tests.core.check.test_judge import PORTS as SOURCE_PORTS
 from tests.faces.text.test_runs import kept
 from tests.made import RESOLVED, ground, hold_record, result, serve_record
 from tests.made_churn import churn_record
-from tests.screens import census, limits, plan, why
+from tests.screens import census, fleet, limits, plan, why
 from tests.screens.churn import FOUND
 from tests.screens.churn import TROUBLED as TROUBLED_CHURN
 from tests.screens.compare import other_machine, same_machine
-from tests.screens.hold import AWAY, CLOSED, LOST, NOTHING, STOPPED, TALKED
+from tests.screens.hold import AWAY, CLOSED, FLEET_GONE, LOST, NOTHING, STOPPED, TALKED
 from tests.screens.runs import ENTRIES
 from tests.screens.serve import TROUBLED
 
 # Keys below these are data, not names that a script knows beforehand.
 DATA = {
     "failed", "lost_by", "reconnect_failed", "moved", "carrying", "sockets", "counters", "unknown", "numbers",
-    "sysctls", "predicted", "observed", "evidence",
+    "sysctls", "predicted", "observed", "evidence", "tightest",
 }  # fmt: skip
 
 
@@ -67,6 +68,7 @@ HOLDS = (
     AWAY,
     STOPPED,
     hold_record(resolved=(RESOLVED,)),
+    FLEET_GONE,
     hold_record(
         losses=(Loss(1, "FIN", 1),),
         listen_overflows=None,
@@ -74,6 +76,7 @@ HOLDS = (
         census=Witness(1, None, None, "sock_diag"),
     ),
 )
+FLEET_CHURN, FLEET_SERVE = churn_record(machines=FLEET_GONE.machines), serve_record(machines=FLEET_GONE.machines)
 LISTENER = frozenset({32_900})
 CHECKS = (
     judge(SEEN),
@@ -107,8 +110,13 @@ def _stored() -> Iterator[Mapping[str, Any]]:
 
 SCREENS: Mapping[str, Callable[[], str]] = {
     "hold": lambda: shape(*(record.to_json() for record in HOLDS)),
-    "churn": lambda: shape(churn_record().to_json(), TROUBLED_CHURN.to_json(), FOUND.to_json()),
-    "serve": lambda: shape(serve_record().to_json(), TROUBLED.to_json(), serve_record(listen_overflows=None).to_json()),
+    "churn": lambda: shape(churn_record().to_json(), TROUBLED_CHURN.to_json(), FOUND.to_json(), FLEET_CHURN.to_json()),
+    "serve": lambda: shape(
+        serve_record().to_json(),
+        TROUBLED.to_json(),
+        serve_record(listen_overflows=None).to_json(),
+        FLEET_SERVE.to_json(),
+    ),
     "limits": lambda: shape(
         *(
             limits.answer(question).to_json()
@@ -131,6 +139,12 @@ SCREENS: Mapping[str, Callable[[], str]] = {
         why.answer("listen tcp :8080: bind: address already in use").to_json(),
     ),
     **{f"census-by-{by}": partial(_census, by) for by in By},
+    "fleet-hosts": lambda: shape(fleet.hosts([*fleet.HOSTS, *fleet.OTHERS]).to_json()),
+    "fleet-limits": lambda: shape(limits_of(fleet.DESTINATION, [*fleet.FEW, fleet.server_of(60_000)]).to_json()),
+    "fleet-plan": lambda: shape(
+        plan_of(200_000, fleet.DESTINATION, [*fleet.FEW, fleet.server_of(60_000)]).to_json(),
+        plan_of(1000, fleet.DESTINATION, fleet.FEW, 100.0).to_json(),
+    ),
     "check": lambda: shape(*(found.to_json() for found in CHECKS)),
     "compare": lambda: shape(same_machine().to_json(), other_machine().to_json()),
     "runs": lambda: shape(*map(asdict, ENTRIES)),

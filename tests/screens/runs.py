@@ -3,11 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-from fourtuple.core.runs.stored import Entry, RunState
+from fourtuple.core.runs.stored import Entry, RunState, StoredRun
 from fourtuple.faces.text import runs
 from tests.faces.text.test_runs import kept
 from tests.made import hold_record, serve_record
 from tests.made_churn import churn_record
+from tests.made_fleet import fleet_record, kept_fleet
 
 ENTRY = Entry(
     17, "hold", "fourtuple hold 1000 127.0.0.1:8000", "2026-11-20T12:00:00.000+00:00", "2026-11-20T12:00:10.000+00:00",
@@ -30,8 +31,11 @@ ENTRIES = [
 
 def _show(kind: str, record: Any, outcome: RunState | None = None, why: str = "", **options: Any) -> str:
     """A run with the times of ENTRY."""
-    run = kept(kind, record, **options)
-    entry = replace(run.entry, started_at=ENTRY.started_at, ended_at=ENTRY.ended_at if record else None)
+    return _dated(kept(kind, record, **options), outcome, why)
+
+
+def _dated(run: StoredRun, outcome: RunState | None = None, why: str = "") -> str:
+    entry = replace(run.entry, started_at=ENTRY.started_at, ended_at=run.entry.ended_at and ENTRY.ended_at)
     if outcome is not None:
         entry = replace(entry, outcome=outcome, why=why)
     return "\n".join(runs.show_lines(replace(run, entry=entry)))
@@ -45,6 +49,7 @@ SCREENS = {
     "show-churn": lambda: _show("churn", churn_record(), wanted=None),
     "show-serve": lambda: _show("serve", serve_record(), wanted=None),
     "show-prove": lambda: _show("prove", object()),
+    "show-fleet": lambda: _dated(kept_fleet(fleet_record())),
     "show-running": lambda: _show("hold", None, alive=True),
     "show-killed": lambda: _show("hold", None),
     "show-broken": lambda: _show("hold", None, RunState.BROKEN, "Ctrl-C"),

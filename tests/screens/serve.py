@@ -5,6 +5,7 @@ from dataclasses import replace
 from fourtuple.core.runs.records import ServeRecord
 from fourtuple.faces.text import lab, serve
 from tests.made import samples, serve_record
+from tests.made_fleet import gone_result, machine_result
 
 TROUBLED = serve_record(
     greeted=1000,
@@ -32,6 +33,7 @@ SCREENS = {
     "clean": lambda: _end(serve_record()),
     "quiet": lambda: _end(QUIET),
     "troubled": lambda: _end(TROUBLED),
+    "fleet": lambda: _end(serve_record(machines=(*map(machine_result, range(1, 4)), gone_result(4)))),
     "lines": _lines,
     "lab": lambda: "\n".join(
         (

@@ -38,10 +38,14 @@ def test_a_released_migration_is_never_changed() -> None:
 def test_every_stored_column_exists_after_all_migrations() -> None:
     """A column that the code writes and no migration makes would break every file of before."""
     base = open_store(None, new=True)
-    types = {name: kind for _, name, kind, *_ in base.execute("PRAGMA table_info(samples)")}
+    types, of_machines = (
+        {name: kind for _, name, kind, *_ in base.execute(f"PRAGMA table_info({table})")}
+        for table in ("samples", "machine_samples")
+    )
 
     assert {name: SQLITE_TYPES[COLUMN[name].kind] for name in NUMBERS} == {name: types[name] for name in NUMBERS}
     assert types.keys() == {"run", "number", *NUMBERS, *OTHERS}
+    assert of_machines == types | {"machine": "INTEGER"}
 
 
 @pytest.fixture
@@ -105,7 +109,8 @@ from fourtuple.store.file import MIGRATIONS, open_store
 from fourtuple.store.writing import Writer
 from tests import made
 from tests.conftest import REPOSITORY
-added = "ALTER TABLE samples ADD COLUMN probes INTEGER NOT NULL DEFAULT 0"
+tables = ("samples", "machine_samples")
+added = ";".join(f"ALTER TABLE {name} ADD COLUMN probes INTEGER NOT NULL DEFAULT 0" for name in tables)
 base = open_store(Path(sys.argv[1]), new=True, migrations=(*MIGRATIONS, added))
 writer = Writer(base, "fourtuple hold 1000 127.0.0.1:8000-8003", "writer")
 writer.begin(made.start())

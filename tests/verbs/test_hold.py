@@ -14,7 +14,8 @@ from fourtuple.core.limits.ports import PortRoom, PortUse
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.verdicts import Case
 from fourtuple.core.limits.weigh import weigh
-from fourtuple.core.runs.orders import HoldOrder, LoopName
+from fourtuple.core.runs.loop_name import LoopName
+from fourtuple.core.runs.orders import HoldOrder
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCKET
 from fourtuple.core.space.endpoints import Address

@@ -5,7 +5,8 @@ import pytest
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.runs.counters import COUNTERS, Phase
-from fourtuple.core.runs.orders import LoopName, ServeOptions, ServeOrder, Watch
+from fourtuple.core.runs.loop_name import LoopName
+from fourtuple.core.runs.orders import ServeOptions, ServeOrder, Watch
 from fourtuple.core.runs.records import Sample
 from fourtuple.verbs.serve import ServeEnding, _full, conclude, prepare
 from tests import made

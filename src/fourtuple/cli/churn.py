@@ -168,7 +168,7 @@ def asked(typed: dict[str, Any]) -> "ChurnOptions":
     from fourtuple.core.limits.strategy import Strategy
     from fourtuple.core.runs.churn_orders import RUN_S, ChurnOptions, ClosedBy
     from fourtuple.core.runs.churn_search import FIRST_PER_S, STEP_S
-    from fourtuple.core.runs.orders import LoopName
+    from fourtuple.core.runs.loop_name import LoopName
     from fourtuple.core.talk.lifetime import parse_lifetime
 
     typed = dict(typed)

@@ -178,7 +178,8 @@ def present(planned: "Planned | None", run: "Run[Sample, HoldRecord]", shown: Sh
 def asked(typed: dict[str, Any]) -> "HoldOptions":
     """What was typed, and what the file of a plan says. Raises UsageError where both say the same thing."""
     from fourtuple.core.limits.strategy import Strategy
-    from fourtuple.core.runs.orders import HoldOptions, LoopName, Watch
+    from fourtuple.core.runs.loop_name import LoopName
+    from fourtuple.core.runs.orders import HoldOptions, Watch
     from fourtuple.verbs.plan import read_plan
 
     others = dict(typed)

@@ -92,7 +92,8 @@ def present(options: "ServeOptions", run: "Run[Sample, ServeRecord]", shown: Sho
 
 def asked(typed: dict[str, Any]) -> "ServeOptions":
     """What was typed."""
-    from fourtuple.core.runs.orders import LoopName, ServeOptions, Watch
+    from fourtuple.core.runs.loop_name import LoopName
+    from fourtuple.core.runs.orders import ServeOptions, Watch
     from fourtuple.core.talk.session import Scheme
 
     others = dict(typed)

@@ -1,5 +1,6 @@
 """The options of a session: TLS, HTTP, WebSocket, MQTT. The scheme of the destination decides which of them apply."""
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, 5.5: a tab may be in a value
+
+
 class Header(click.ParamType[tuple[str, str]]):
     """Parameter type: `NAME: VALUE`."""
 
@@ -26,7 +31,20 @@ class Header(click.ParamType[tuple[str, str]]):
         name, colon, rest = value.partition(":")
         if not colon or not name.strip():
             raise UsageError(f"--header {value!r}", "a header is NAME: VALUE", "Write 'Accept: text/plain'.")
-        return name.strip(), rest.strip()
+        name, said = name.strip(), rest.strip()
+        if not _TOKEN.fullmatch(name):
+            raise UsageError(
+                f"--header {value!r}",
+                f"{name!r} is not the name of a header",
+                "A name has letters, digits and !#$%&'*+-.^_`|~ only.",
+            )
+        if _CONTROL.search(said):
+            raise UsageError(
+                f"--header {value!r}",
+                "a header is one line, without control characters",
+                "Give --header once for each header.",
+            )
+        return name, said
 
 
 class Ordered(click.Command):

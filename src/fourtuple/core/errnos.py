@@ -103,7 +103,9 @@ SYMPTOMS: Mapping[int, Symptom] = MappingProxyType(
             Extent.DESTINATION,
         ),
         errno.ECANCELED: Symptom(
-            "the connect was not tried: the run was stopped, or its worker process died", "", Extent.PROCESS
+            "the connect was not tried: the run was stopped, or its worker process or machine was gone",
+            "",
+            Extent.PROCESS,
         ),
     }
 )

@@ -72,8 +72,19 @@ def format_count(value: int) -> str:
     return f"{value:,}"
 
 
+def format_things(count: int, thing: str) -> str:
+    """`1 message`, `2 messages`."""
+    return f"{format_count(count)} {thing}{'s' * (count != 1)}"
+
+
+def format_were(count: int, thing: str = "") -> str:
+    """`1 message was`, `2 messages were`; without a thing `1 was`, `2 were`."""
+    return f"{format_things(count, thing) if thing else format_count(count)} {'was' if count == 1 else 'were'}"
+
+
 def format_rate(per_s: float) -> str:
-    return f"{per_s:,.0f}/s"
+    """A whole number per second, and below 10 two significant digits: `2,000/s`, `0.5/s`."""
+    return f"{per_s:,.0f}/s" if per_s >= 10 or per_s == 0 else f"{float(f'{per_s:.2g}'):g}/s"
 
 
 def format_duration(seconds: float) -> str:

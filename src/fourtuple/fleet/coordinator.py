@@ -22,10 +22,10 @@ from fourtuple.fleet.messages import (
     AskCount,
     Begin,
     CountMade,
-    End,
     Finished,
     FromMachine,
     Gone,
+    HoldOver,
     Interrupt,
     Joined,
     Moment,
@@ -36,7 +36,7 @@ from fourtuple.fleet.messages import (
     ToMachine,
     sample_from,
 )
-from fourtuple.fleet.order import FleetOrder, Share
+from fourtuple.fleet.order import FleetOrder, MachinePart
 
 LEAD_S = 0.2  # from the agreement to the moment on which all begin
 TICK_S = 0.25  # between two samples of the run
@@ -44,7 +44,9 @@ QUIET_S, SILENT_S = 2.0, 30.0  # without a sample: a machine is shown as silent;
 COUNT_S = 5.0  # how long the servers' kernels may take to be counted
 
 NOTHING = replace(Sample.of(np.zeros(1, COUNTERS), 0), workers=0)
-Heirs = Callable[[Share, Sequence[Share]], Sequence[Share]]  # (who is gone, who lives) → who takes its share over
+Heirs = Callable[
+    [MachinePart, Sequence[MachinePart]], Sequence[MachinePart]
+]  # (who is gone, who lives) → who takes its share over
 
 
 @dataclass(slots=True)
@@ -59,7 +61,7 @@ class Seat:
     counted: its connections in the servers' kernels, (established, accepted), when all were counted
     """
 
-    share: Share
+    share: MachinePart
     began: bool
     heard_ns: int
     sample: Sample | None = None
@@ -143,7 +145,7 @@ class Coordinator:
         seat.began = True
         self._links.send(seat.share.seat, Begin(at_ns + seat.share.member.offset_ns))
 
-    def _prepare(self, share: Share) -> Prepare:
+    def _prepare(self, share: MachinePart) -> Prepare:
         """The message to a machine that takes over a share."""
         gone_one = self._seats[share.instead_of].share.member.name
         return self._order.brief.message(share, self._numbers[share.seat], gone_one)
@@ -249,7 +251,7 @@ class Coordinator:
             why=seat.gone,
         )
 
-    def name_of(self, share: Share) -> str:
+    def name_of(self, share: MachinePart) -> str:
         """The name of the machine; of one that took over a share, also whose."""
         if not share.instead_of:
             return share.member.name
@@ -272,7 +274,7 @@ class Coordinator:
             if self._are_counted():
                 self._at_end = self._servers()
                 self._ended = True
-                self._tell(End())
+                self._tell(HoldOver())
 
     def _tell(self, message: ToMachine) -> None:
         for number, seat in self._seats.items():

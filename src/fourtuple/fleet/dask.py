@@ -114,8 +114,9 @@ def _reason(error: BaseException) -> str:
 class DaskLinks:
     """The seats at the workers of a cluster; see Links."""
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def __init__(self, client: Any, relay: type[Any] | None = None) -> None:
+        """relay: the actor on each machine; None: Relay"""
+        self._client, self._relay = client, relay
         self._topic = f"fourtuple-{uuid.uuid4().hex}"
         self._heard: queue.SimpleQueue[tuple[int, FromMachine]] = queue.SimpleQueue()
         self._seats: dict[int, WorkerName] = {}
@@ -137,7 +138,7 @@ class DaskLinks:
         self._seats |= dict(zip(numbers, workers, strict=True))
         waiting = {
             number: self._client.submit(
-                Relay,
+                self._relay or Relay,
                 self._topic,
                 number,
                 each.name,

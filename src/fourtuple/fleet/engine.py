@@ -26,9 +26,9 @@ from fourtuple.fleet.messages import (
     AskOffer,
     Begin,
     CountMade,
-    End,
     Finished,
     FromMachine,
+    HoldOver,
     Interrupt,
     Joined,
     Moment,
@@ -137,7 +137,7 @@ class Part:
             match for_machine(data) if data else None:
                 case AskCount(destinations):
                     self._say(CountMade(counted(destinations)))
-                case End():
+                case HoldOver():
                     control.ended = True
                 case Interrupt() | None:
                     self._ended = data is None

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from fourtuple import __version__
 from fourtuple.core.errors import CannotError, FourtupleError, UsageError
-from fourtuple.core.fleet.member import Member, Offer, Unused
+from fourtuple.core.fleet.member import Member, NotUsed, Offer
 from fourtuple.core.record import dataclass
 from fourtuple.core.space.endpoints import EndpointSpec, parse_addresses
 from fourtuple.fleet.links import Links, WorkerName
@@ -24,7 +24,7 @@ class Gathering:
     """
 
     seats: dict[int, Member]
-    unused: tuple[Unused, ...]
+    unused: tuple[NotUsed, ...]
 
 
 def gathered(links: Links, on: Sequence[str] = (), *, sharing: bool = False) -> Gathering:
@@ -48,7 +48,7 @@ def gathered(links: Links, on: Sequence[str] = (), *, sharing: bool = False) -> 
     for seat, member in found.items():
         why = _why_not(member, members.values(), sharing=sharing)
         if why:
-            unused.append(Unused(member.name, why))
+            unused.append(NotUsed(member.name, why))
             links.leave([seat])
         else:
             offset_ns, error_ns = links.offset(seat)
@@ -58,15 +58,15 @@ def gathered(links: Links, on: Sequence[str] = (), *, sharing: bool = False) -> 
     return Gathering(members, tuple(unused))
 
 
-def _joined(links: Links, chosen: dict[int, WorkerName]) -> tuple[dict[int, Member], list[Unused]]:
+def _joined(links: Links, chosen: dict[int, WorkerName]) -> tuple[dict[int, Member], list[NotUsed]]:
     """Those that say who they are, and those that do not."""
     found: dict[int, Member] = {}
-    unused: list[Unused] = []
+    unused: list[NotUsed] = []
     for seat, answer in answers(links, list(chosen), Joined).items():
         if isinstance(answer, Joined):
             found[seat] = answer.member
         else:
-            unused.append(Unused(chosen[seat].name, _reason(answer)))
+            unused.append(NotUsed(chosen[seat].name, _reason(answer)))
     return found, unused
 
 
@@ -112,7 +112,7 @@ def offers(
     strategy: str | None = None,
     first_address: bool = False,
     wanted: int = 1,
-) -> tuple[dict[int, Offer], tuple[Unused, ...]]:
+) -> tuple[dict[int, Offer], tuple[NotUsed, ...]]:
     """What each machine could do for connections to these destinations, and who can do nothing, with the reason.
 
     sources: addresses, as `hold --from` takes them; each machine takes those that it has
@@ -120,7 +120,7 @@ def offers(
     Raises the error of the first machine if none can do anything.
     """
     of_seat = {seat: sources_of(member, sources) for seat, member in gathering.seats.items()}
-    has_none = [Unused(gathering.seats[s].name, "it has none of the addresses of --from") for s in of_seat if sources]
+    has_none = [NotUsed(gathering.seats[s].name, "it has none of the addresses of --from") for s in of_seat if sources]
     unused = [each for each, mine in zip(has_none, of_seat.values(), strict=False) if not mine]
     questions: dict[int, ToMachine] = {
         seat: AskOffer(tuple(destinations), mine, strategy, first_address, wanted)
@@ -133,7 +133,7 @@ def offers(
         if isinstance(answer, OfferMade):
             found[seat] = answer.offer
         else:
-            unused.append(Unused(gathering.seats[seat].name, _reason(answer)))
+            unused.append(NotUsed(gathering.seats[seat].name, _reason(answer)))
             errors += [answer.error("")] if isinstance(answer, Refused) else []
     if not found:
         raise errors[0] if errors else CannotError("no machine can take part", unused[0].why if unused else "")

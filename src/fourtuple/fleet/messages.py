@@ -71,7 +71,7 @@ class Begin(ToMachine, frozen=True):
     at_ns: int
 
 
-class End(ToMachine, frozen=True):
+class HoldOver(ToMachine, frozen=True):
     """The time to hold is over: count, and close."""
 
 
@@ -140,7 +140,7 @@ class Gone(FromMachine, frozen=True):
     why: str
 
 
-_Orders = msgspec.msgpack.Decoder(AskOffer | AskCount | Prepare | Begin | End | Interrupt)
+_Orders = msgspec.msgpack.Decoder(AskOffer | AskCount | Prepare | Begin | HoldOver | Interrupt)
 _Answers = msgspec.msgpack.Decoder(Joined | OfferMade | CountMade | Prepared | Moment | Finished | Refused | Gone)
 _encode = msgspec.msgpack.Encoder().encode
 

@@ -10,7 +10,7 @@ from fourtuple.fleet.messages import Options, Order, Prepare
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class MachinePart:
     """A machine's part of an order.
 
     seat:       of the process that does it
@@ -42,7 +42,7 @@ class Brief:
     command: str
     store: bool
 
-    def message(self, share: Share, number: int, instead_of: str = "") -> Prepare:
+    def message(self, share: MachinePart, number: int, instead_of: str = "") -> Prepare:
         """The message that has a machine prepare its share.
 
         number:     of the machine in the run
@@ -65,7 +65,7 @@ class FleetOrder:
 
     brief: Brief
     whole: Order
-    parts: tuple[Share, ...]
+    parts: tuple[MachinePart, ...]
     counts: tuple[int, ...]
     before: Mapping[str, int]
     destinations: tuple[str, ...]

@@ -40,7 +40,7 @@ from fourtuple.fleet.messages import (
     ToMachine,
     order_from,
 )
-from fourtuple.fleet.order import Brief, FleetOrder, Share
+from fourtuple.fleet.order import Brief, FleetOrder, MachinePart
 from fourtuple.verbs.serve import ServeEnding
 from fourtuple.verbs.serve import conclude as serve_conclude
 
@@ -275,7 +275,7 @@ def _shortfall(split: Split, offered: Mapping[int, Offer]) -> ShortfallError:
 def _prepared(links: Links, kind: str, options: Options, found: Divided, fleet: FleetOptions) -> FleetOrder:
     """Have all machines make their decisions. Raises the error of the first machine that refuses."""
     shares = tuple(
-        Share(
+        MachinePart(
             seat,
             found.gathering.seats[seat],
             part,
@@ -375,7 +375,7 @@ def _sum(values: Any) -> int | None:
 def _heirs(links: Links, found: Divided) -> Heirs:
     """Who takes over the share of a machine that is gone: the others, by the room that they have left."""
 
-    def heirs(gone: Share, living: Sequence[Share]) -> Sequence[Share]:
+    def heirs(gone: MachinePart, living: Sequence[MachinePart]) -> Sequence[MachinePart]:
         options = gone.options
         assert isinstance(options, HoldOptions)  # noqa: S101  (only a hold has heirs)
         taken: dict[str, int] = {}
@@ -392,7 +392,7 @@ def _heirs(links: Links, found: Divided) -> Heirs:
         used = [(member, share) for (member, _), share in zip(machines, split.shares, strict=True) if share.wanted]
         seats = links.take([WorkerName(member.name, member.worker) for member, _ in used])
         return [
-            Share(
+            MachinePart(
                 seat,
                 member,
                 replace(options, wanted=share.wanted, sources=sources_of(member, options.sources)),

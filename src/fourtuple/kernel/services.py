@@ -4,13 +4,14 @@ Files that another user may not see are named, and so is what they could have sa
 and MOST_BYTES of each: a service is configured in far less.
 """
 
-import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
+
+import msgspec
 
 from fourtuple.core.plan import units
 from fourtuple.core.plan.claims import Claim
@@ -70,7 +71,7 @@ class HostFiles:
     def entries(self, folder: Path) -> list[Path]:
         """What is in a folder, ascending; nothing if it is none."""
         try:
-            return sorted(folder.iterdir())
+            return sorted(folder.iterdir(), key=lambda path: path.name)  # comparing paths takes ten times as long
         except PermissionError:
             self._note(folder)
         except OSError:
@@ -202,7 +203,7 @@ def _docker(files: HostFiles) -> Iterator[Claim]:
     for folder in files.entries(files.root / "var/lib/docker/containers"):
         text = files.text(folder / "hostconfig.json")
         with suppress(ValueError, AttributeError, TypeError):
-            bindings: Mapping[str, Sequence[Mapping[str, str]]] = json.loads(text).get("PortBindings") or {}
+            bindings: Mapping[str, Sequence[Mapping[str, str]]] = msgspec.json.decode(text).get("PortBindings") or {}
             for host in (host for each in bindings.values() for host in each or ()):
                 yield from _claims(units.ports_in(host.get("HostPort", "")), f"Docker container {folder.name[:12]}")
     if os.path.exists(files.root / "var/lib/docker/swarm/state.json"):

@@ -30,7 +30,7 @@ from fourtuple.kernel.netlink.interfaces import count_neighbours, read_host_addr
 from fourtuple.kernel.netlink.reading import NoSuchDumpError
 from fourtuple.kernel.netlink.sockdiag import ALL, Asked, fold_sockets, read_listeners, read_sockets
 from fourtuple.kernel.netlink.unixdiag import UnixQueue, read_unix_listeners
-from fourtuple.kernel.netns import NAMED, NamespaceGoneError, Place, Walker, own_netns
+from fourtuple.kernel.netns import NAMED, NamespaceGoneError, Place, in_namespace, own_netns
 from fourtuple.kernel.proc.files import PROC, read_at
 from fourtuple.kernel.proc.netstat import parse_netstat, parse_sockstat, parse_softnet_stat, parse_stat_table
 from fourtuple.kernel.proc.ports import read_port_facts
@@ -91,27 +91,26 @@ def visit(
     attributed: bool = False,
     proc: Path = PROC,
 ) -> list[Inside]:
-    """Read every namespace, by one thread that goes from one to the next; those that have ended are left out.
+    """Read every namespace, one after the other; those that have ended are left out.
 
-    places:     this process's own first: there the thread needs no privilege
+    places:     this process's own first: it needs no privilege
     names:      the sysctls to read (net.*)
     known:      the behaviour of this kernel (kernel/probes.py)
     attributed: find out of every socket whether bind() named its port; otherwise only where many ports are in use
     """
     wanted = tuple(name for name in names if name.startswith("net."))
     found: list[Inside | None] = []
-    walker, folder = Walker(), os.open(proc, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    folder = os.open(proc, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for place in places:
             read = partial(_read, place, folder, "thread-self/net", wanted, known, attributed=attributed)
             try:
-                found.append(walker.inside(place, read))
+                found.append(in_namespace(place, read))
             except PermissionError:
                 found.append(_read_outside(place, folder))
             except NamespaceGoneError:
                 continue
     finally:
-        walker.close()
         os.close(folder)
     return [inside for inside in found if inside is not None]
 

@@ -5,7 +5,7 @@ import resource
 
 from fourtuple.core.errors import CannotError
 from fourtuple.core.limits.cost import memory_lacking, workers_needed
-from fourtuple.core.runs.orders import LoopName
+from fourtuple.core.runs.loop_name import LoopName
 from fourtuple.core.sockets.ends import Ends
 from fourtuple.core.sockets.table import four_tuples
 from fourtuple.core.units import format_count

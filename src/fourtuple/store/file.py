@@ -17,12 +17,14 @@ from fourtuple.core.runs.counters import COLUMN, GROWTHS, MAPS
 APPLICATION = 0x34747570  # "4tup": PRAGMA application_id identifies our files
 WAIT_S = 5.0  # for another writer, which normally finishes within milliseconds
 
-NUMBERS = COLUMN.names or ()  # the columns of `samples` that are numbers
+NUMBERS = COLUMN.names or ()  # the columns of both tables of samples that are numbers
 OTHERS = (*(each.column for each in MAPS), "moved", "census", *(each.column for each in GROWTHS))
 
 # One script for each version of the file; the newest version's number is PRAGMA user_version. A script that has been
-# released is never changed: files made by it exist. A new column of `samples` is a new script,
-# "ALTER TABLE samples ADD COLUMN name INTEGER NOT NULL DEFAULT 0", and a new field of a record has a default.
+# released is never changed: files made by it exist. A new column of `samples` and of `machine_samples` is a new script,
+# "ALTER TABLE samples ADD COLUMN name INTEGER NOT NULL DEFAULT 0" and the same for the other table, and a new field of
+# a record has a default. The samples of a fleet's machines are in a table of their own, so that the samples of all
+# together are read as fast as those of any run, and no file is copied to make room for them.
 MIGRATIONS: tuple[str, ...] = (
     """
 CREATE TABLE runs (
@@ -122,6 +124,73 @@ ALTER TABLE samples ADD COLUMN last_service_grown BLOB NOT NULL DEFAULT x'';
 ALTER TABLE samples ADD COLUMN replaced INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE samples ADD COLUMN stage INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE samples ADD COLUMN target INTEGER NOT NULL DEFAULT 0;
+""",
+    """
+CREATE TABLE machines (
+  run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  number INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  PRIMARY KEY (run, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE machine_samples (
+  run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  machine INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  at_ns INTEGER NOT NULL,
+  phase INTEGER NOT NULL,
+  wanted INTEGER NOT NULL,
+  capacity INTEGER NOT NULL,
+  arrivals INTEGER NOT NULL,
+  started INTEGER NOT NULL,
+  opening INTEGER NOT NULL,
+  open INTEGER NOT NULL,
+  opened INTEGER NOT NULL,
+  closed INTEGER NOT NULL,
+  lost INTEGER NOT NULL,
+  greeted INTEGER NOT NULL,
+  greeting INTEGER NOT NULL,
+  sessions INTEGER NOT NULL,
+  reconnected INTEGER NOT NULL,
+  replaced INTEGER NOT NULL,
+  stage INTEGER NOT NULL,
+  target INTEGER NOT NULL,
+  requests INTEGER NOT NULL,
+  answers INTEGER NOT NULL,
+  unexpected INTEGER NOT NULL,
+  unanswered INTEGER NOT NULL,
+  late INTEGER NOT NULL,
+  unsent INTEGER NOT NULL,
+  received_bytes INTEGER NOT NULL,
+  sent_bytes INTEGER NOT NULL,
+  rss_bytes INTEGER NOT NULL,
+  workers INTEGER NOT NULL,
+  elapsed_s REAL,
+  cpu_user_s REAL,
+  cpu_system_s REAL,
+  connections REAL,
+  memory_bytes REAL,
+  time_wait REAL,
+  failed TEXT NOT NULL,
+  lost_by TEXT NOT NULL,
+  reconnect_failed TEXT NOT NULL,
+  reasons TEXT NOT NULL,
+  moved TEXT NOT NULL,
+  census TEXT,
+  connect_grown BLOB NOT NULL,
+  handshake_grown BLOB NOT NULL,
+  answer_grown BLOB NOT NULL,
+  service_grown BLOB NOT NULL,
+  tls_grown BLOB NOT NULL,
+  session_grown BLOB NOT NULL,
+  lag_grown BLOB NOT NULL,
+  connecting_grown BLOB NOT NULL,
+  first_grown BLOB NOT NULL,
+  first_service_grown BLOB NOT NULL,
+  last_grown BLOB NOT NULL,
+  last_service_grown BLOB NOT NULL,
+  pairs_grown BLOB NOT NULL,
+  PRIMARY KEY (run, machine, number)
+) STRICT, WITHOUT ROWID;
 """,
 )
 

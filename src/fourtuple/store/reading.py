@@ -19,7 +19,7 @@ from fourtuple.core.runs.outcome import UNJUDGED
 from fourtuple.core.runs.proof import FAILS, HOLDS, SKIPPED, Ground, Result
 from fourtuple.core.runs.records import HoldRecord, Sample, Seen, ServeRecord, Witness
 from fourtuple.core.runs.start import Start
-from fourtuple.core.runs.stored import GROWN, Entry, LessonProgress, RunRecord, RunState, StoredRun
+from fourtuple.core.runs.stored import GROWN, Entry, LessonProgress, MachineSeries, RunRecord, RunState, StoredRun
 from fourtuple.core.units import MOST_S
 from fourtuple.store.coding import Count, Measured, Moment, from_text, grown, stamp
 from fourtuple.store.file import NUMBERS, OTHERS
@@ -41,6 +41,7 @@ _Durations: Any = tuple.__class_getitem__((bytes,) * len(DURATIONS))
 
 SEEN = ("connections", "memory_bytes", "time_wait")  # columns of what the kernel reported
 LAST = (*(each.column for each in MAPS), "moved")  # columns of the last sample that apply to the whole run
+_OF_MACHINE = "machine_samples WHERE run = ? AND machine = ?"
 _ENTRY = (
     "SELECT id, kind, command, started_at, ended_at, outcome, why, n, held, start,"
     " (SELECT max(number) + 1 FROM samples WHERE run = id)"
@@ -155,14 +156,7 @@ def _entry(base: sqlite3.Connection, run: int, alive: Alive) -> Entry | None:
 def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
     begun = _start(_one(base, "SELECT start FROM runs WHERE id = ?", entry.id))
     record = _one(base, "SELECT record FROM runs WHERE id = ?", entry.id)
-    rows = base.execute(
-        f"SELECT {', '.join(NUMBERS)} FROM samples WHERE run = ? ORDER BY number",  # noqa: S608
-        (entry.id,),
-    ).fetchall()
-    blobs = base.execute(
-        f"SELECT {', '.join(each.column for each in DURATIONS)} FROM samples WHERE run = ? ORDER BY number",  # noqa: S608
-        (entry.id,),
-    ).fetchall()
+    series, growth = _series(base, "samples WHERE run = ?", entry.id)
     last = base.execute(
         f"SELECT {', '.join(LAST)} FROM samples WHERE run = ? ORDER BY number DESC LIMIT 1",  # noqa: S608
         (entry.id,),
@@ -171,13 +165,13 @@ def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
     steps = base.execute(
         "SELECT lesson, at_ns, done, wanted FROM progress WHERE run = ? ORDER BY number", (entry.id,)
     ).fetchall()
-    grown_in = zip(*msgspec.convert(blobs, list[_Durations]), strict=True) if blobs else [()] * len(DURATIONS)
+    machines = base.execute("SELECT number, name FROM machines WHERE run = ? ORDER BY number", (entry.id,)).fetchall()
     is_proof = entry.kind == "prove"
     return StoredRun(
         entry=entry,
         start=begun,
-        series=np.array([tuple(np.nan if value is None else value for value in row) for row in _numbers(rows)], COLUMN),
-        growth={each.name: _growth(blobs, each.column) for each, blobs in zip(DURATIONS, grown_in, strict=True)},
+        series=series,
+        growth=growth,
         last={name: _map(text) for name, text in zip(LAST, last or ["{}"] * len(LAST), strict=True)},
         record=None if record is None or is_proof else _judged(_record(record, KINDS[entry.kind]), entry),
         # the record of a proof is the refusal
@@ -187,6 +181,26 @@ def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
             LessonProgress(lesson, (at_ns - begun.at_ns) / 1e9, done, wanted)
             for lesson, at_ns, done, wanted in msgspec.convert(steps, list[_Progress])
         ),
+        machines=tuple(
+            MachineSeries(number, name, *_series(base, _OF_MACHINE, entry.id, number))
+            for number, name in msgspec.convert(machines, list[tuple[Count, str]])
+        ),
+    )
+
+
+def _series(base: sqlite3.Connection, rows_of: str, *which: int) -> tuple[NDArray[Any], Mapping[str, NDArray[Any]]]:
+    """Samples by column, and the growth of their histograms of durations.
+
+    rows_of: a table and the condition that `which` fills
+    """
+    columns = ", ".join((*NUMBERS, *(each.column for each in DURATIONS)))
+    rows = base.execute(f"SELECT {columns} FROM {rows_of} ORDER BY number", which).fetchall()  # noqa: S608
+    numbers = _numbers([row[: len(NUMBERS)] for row in rows])
+    blobs = msgspec.convert([row[len(NUMBERS) :] for row in rows], list[_Durations])
+    grown_in = zip(*blobs, strict=True) if blobs else [()] * len(DURATIONS)
+    return (
+        np.array([tuple(np.nan if value is None else value for value in row) for row in numbers], COLUMN),
+        {each.name: _growth(blobs, each.column) for each, blobs in zip(DURATIONS, grown_in, strict=True)},
     )
 
 

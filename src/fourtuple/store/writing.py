@@ -7,13 +7,15 @@ the writing, and `why_not` gives the reason.
 import contextlib
 import sqlite3
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from fourtuple.core.runs.counters import GROWTHS, MAPS, Phase
 from fourtuple.core.runs.proof import Result, Step
-from fourtuple.core.runs.records import Sample
+from fourtuple.core.runs.records import MachineMoment, Sample
 from fourtuple.core.runs.start import Start
 from fourtuple.core.runs.stored import RunState
 from fourtuple.store.coding import grown_bytes, to_text
@@ -25,10 +27,10 @@ EVERY_S = {Phase.OPENING: 0.25, Phase.HOLDING: 1.0, Phase.CLOSING: 0.25, Phase.C
 PATIENCE_S = 0.02  # wait for another writer, while connections wait
 
 # In each the first value is the run's number.
-_SAMPLE = (
-    f"INSERT INTO samples (run, number, {', '.join((*NUMBERS, *OTHERS))})"  # noqa: S608  (names of ours)
-    f" VALUES ({', '.join('?' * (2 + len(NUMBERS) + len(OTHERS)))})"
-)
+_COLUMNS, _VALUES = ", ".join((*NUMBERS, *OTHERS)), ", ".join("?" * (len(NUMBERS) + len(OTHERS)))
+_SAMPLE = f"INSERT INTO samples (run, number, {_COLUMNS}) VALUES (?, ?, {_VALUES})"  # noqa: S608  (names of ours)
+_OF_MACHINE = f"INSERT INTO machine_samples (run, machine, number, {_COLUMNS}) VALUES (?, ?, ?, {_VALUES})"  # noqa: S608
+_MACHINE = "INSERT INTO machines (run, number, name) VALUES (?, ?, ?)"
 _LESSON = "INSERT INTO lessons (run, number, result) VALUES (?1, ?2, ?3)"
 _PROGRESS = "INSERT INTO progress (run, number, lesson, at_ns, done, wanted) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
 _COUNTS = "UPDATE runs SET n = ?2, held = ?3 WHERE id = ?1"
@@ -63,6 +65,7 @@ class Writer:
         self._waiting: list[Statement] = []
         self._number = self._lessons = 0
         self._last: Sample | None = None
+        self._last_of: dict[int, Sample] = {}  # of each machine of a fleet
         self._began_ns = self._due_ns = 0
         self._unwritten: Sample | None = None
         self.id: int | None = None
@@ -95,17 +98,17 @@ class Writer:
         """Write the progress of a lesson if it is due, and at its end."""
         if at_ns >= self._due_ns or step.done == step.of:
             self._due_ns = at_ns + int(EVERY_S[Phase.OPENING] * 1e9)
-            self._write(_PROGRESS, (self._number, step.lesson.name, at_ns, step.done, step.of))
+            self._write((_PROGRESS, (self._number, step.lesson.name, at_ns, step.done, step.of)))
             self._number += 1
 
     def lesson(self, result: Result) -> None:
         """Write the result of a lesson."""
         self._lessons += 1
-        self._write(_LESSON, (self._lessons - 1, to_text(result)))
+        self._write((_LESSON, (self._lessons - 1, to_text(result))))
 
     def counts(self, n: int, held: int) -> None:
         """Write the numbers of the list of runs, see core/runs/stored.py, Entry."""
-        self._write(_COUNTS, (n, held))
+        self._write((_COUNTS, (n, held)))
 
     def end(
         self, outcome: RunState, record: str | None, why: str = "", n: int | None = None, held: int | None = None
@@ -122,36 +125,36 @@ class Writer:
             self._waiting = [(_END, (ended_at, outcome, f"not stored completely: {self.why_not}", record, n, held))]
             with contextlib.suppress(sqlite3.Error):
                 self._commit()
-        self._write(_END, (ended_at, outcome, why, record, n, held), patience_s=WAIT_S)
+        self._write((_END, (ended_at, outcome, why, record, n, held)), patience_s=WAIT_S)
         if self._waiting and self.why_not is None:
             self.why_not = "another program has locked the file"
 
     def _write_sample(self, sample: Sample) -> None:
-        seen = sample.seen
-        more = {
-            "connections": seen.connections if seen else None,
-            "memory_bytes": seen.memory_bytes if seen else None,
-            "time_wait": seen.time_wait if seen else None,
-            "phase": int(sample.phase),
-        }
-        numbers = [more[name] if name in more else getattr(sample, name) for name in NUMBERS]
-        maps = [*(getattr(sample, each.field) for each in MAPS), seen.moved if seen else {}]
-        census = to_text(sample.census) if sample.census else None
-        blobs = [
-            grown_bytes(getattr(self._last, each.field) if self._last else None, getattr(sample, each.field))
-            for each in GROWTHS
-        ]
+        statements: list[Statement] = [(_SAMPLE, (self._number, *_row(sample, self._last)))]
+        for each in sample.machines:
+            statements += self._of_machine(each, sample.at_ns)
         self._last = sample
         self._unwritten = None
-        self._write(_SAMPLE, (self._number, *numbers, *map(to_text, maps), census, *blobs))
+        self._write(*statements)
         self._number += 1
 
-    def _write(self, statement: str = "", values: tuple[Any, ...] = (), patience_s: float = PATIENCE_S) -> None:
-        """Write this statement and all waiting ones in one transaction; later, if the file stays locked."""
+    def _of_machine(self, machine: MachineMoment, at_ns: int) -> Iterator[Statement]:
+        """A machine's own sample, if it is new. at_ns: of the sample of all machines"""
+        now, last = machine.sample, self._last_of.get(machine.number)
+        self._last_of[machine.number] = now
+        if last is None:
+            yield _MACHINE, (machine.number, machine.name)
+        elif now.at_ns == last.at_ns:
+            if now.phase == last.phase:
+                return
+            now = replace(now, at_ns=at_ns)  # it sent no other: this is what became of it when it was found to be gone
+        yield _OF_MACHINE, (machine.number, self._number, *_row(now, last))
+
+    def _write(self, *statements: Statement, patience_s: float = PATIENCE_S) -> None:
+        """Write these statements and all waiting ones in one transaction; later, if the file stays locked."""
         if not self._begin or self.why_not is not None:
             return
-        if statement:
-            self._waiting.append((statement, values))
+        self._waiting += statements
         until_s = time.monotonic() + patience_s
         try:
             while not self._commit() and time.monotonic() < until_s:
@@ -177,3 +180,19 @@ class Writer:
         self.id = run
         self._waiting.clear()
         return True
+
+
+def _row(sample: Sample, last: Sample | None) -> tuple[Any, ...]:
+    """The values of NUMBERS and OTHERS. last: the sample that was written before it"""
+    seen = sample.seen
+    more = {
+        "connections": seen.connections if seen else None,
+        "memory_bytes": seen.memory_bytes if seen else None,
+        "time_wait": seen.time_wait if seen else None,
+        "phase": int(sample.phase),
+    }
+    numbers = [more[name] if name in more else getattr(sample, name) for name in NUMBERS]
+    maps = [*(getattr(sample, each.field) for each in MAPS), seen.moved if seen else {}]
+    census = to_text(sample.census) if sample.census else None
+    blobs = [grown_bytes(getattr(last, each.field) if last else None, getattr(sample, each.field)) for each in GROWTHS]
+    return (*numbers, *map(to_text, maps), census, *blobs)

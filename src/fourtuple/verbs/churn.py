@@ -11,6 +11,7 @@ from typing import Any
 
 from fourtuple.core.errors import ShortfallError
 from fourtuple.core.limits.cost import MEMORY_SHARE, fitting, memory_lacking
+from fourtuple.core.limits.facts import Memory
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.plan import fit
 from fourtuple.core.runs.churn_conclude import ChurnEnding, ChurnStory
@@ -38,7 +39,7 @@ from fourtuple.kernel import addresses, process
 from fourtuple.verbs.content import with_files
 from fourtuple.verbs.hold import MEMORY_LIMITS, check_foreign, targets_of
 from fourtuple.verbs.observer import Observer
-from fourtuple.verbs.plan import refuse
+from fourtuple.verbs.plan import refuse, stays_on_loopback
 from fourtuple.verbs.request import usable
 from fourtuple.verbs.start import start_of
 from fourtuple.verbs.survey import Look, look_to_connect
@@ -91,14 +92,9 @@ def prepare(options: ChurnOptions) -> ChurnOrder:
     script = with_files(options.script)
     soft_before, _ = process.raise_soft_files()
     seen = look_to_connect("churn", options)
-    memory = seen.world.free_memory
-    choice = choose(
-        options.loop,
-        log=options.log,
-        connections=fitting(options.slots, memory),
-        workers=options.workers or _workers_worth(options.rate_per_s),
-        free_bytes=memory.free_bytes,
-    )
+    choice = _choice(options, seen.world.free_memory, options.workers or _workers_worth(options.rate_per_s))
+    if not options.workers and choice.room.connections < options.open_expected:  # as many processes as that takes
+        choice = _choice(options, seen.world.free_memory, None)
     space = usable(seen.space, seen.uses[0], seen.strategy, options.slots)
     here = {address for address in targets_of(space) if addresses.is_local(address)}
     start = start_of("churn", seen.world, soft_before=soft_before)
@@ -174,9 +170,8 @@ def port_rate(seen: Look) -> PortRate | None:
     assert seen.world.ports is not None  # noqa: S101
     if seen.strategy is Strategy.EXPLICIT and seen.world.ports.timestamps:
         return None
-    loopback = seen.space.address(seen.space.sources[0]).is_loopback
-    found = fit.churn(0.0, seen.ports, seen.world.ports, 0, loopback=loopback)
-    return PortRate(found.kept_s, found.ceiling_per_s, seen.ports.room.least)
+    found = fit.churn(0.0, seen.ports, seen.world.ports, 0, loopback=stays_on_loopback(seen))
+    return PortRate(found.kept_s, found.most_per_s, found.most)
 
 
 def _refuse(options: ChurnOptions, seen: Look, choice: Choice, ports: PortRate | None, *, both_ends: bool) -> None:
@@ -197,10 +192,20 @@ def _refuse(options: ChurnOptions, seen: Look, choice: Choice, ports: PortRate |
         raise ShortfallError(
             f"{format_rate(options.rate_per_s)} for {format_duration(options.run_s)}, closed by FIN on this end:"
             f" {format_count(needed)} ports",
-            f"each stays in TIME_WAIT for {format_duration(ports.kept_s)}, and there are {format_count(ports.most)}:"
-            f" enough for {format_rate(ports.most_per_s)} (EADDRNOTAVAIL 99)",
+            f"each stays in TIME_WAIT for {format_duration(ports.kept_s)}, and {format_count(ports.most)} are free now:"
+            f" at most {format_rate(ports.most_per_s)} in the long run (EADDRNOTAVAIL 99)",
             "Use --close rst or server, a lower rate, more sources (--from) or destinations; --anyway tries it.",
         )
+
+
+def _choice(options: ChurnOptions, memory: Memory, workers: int | None) -> Choice:
+    return choose(
+        options.loop,
+        log=options.log,
+        connections=fitting(options.slots, memory),
+        workers=workers,
+        free_bytes=memory.free_bytes,
+    )
 
 
 def _workers_worth(rate_per_s: float) -> int | None:

@@ -9,20 +9,24 @@ from dataclasses import replace
 
 from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.record import dataclass
-from fourtuple.core.runs.churn_judge import judge_max, keeps
+from fourtuple.core.runs.churn_judge import is_hopeless, judge_churn, judge_max, keeps, trouble
 from fourtuple.core.runs.churn_orders import ChurnOptions, ClosedBy
 from fourtuple.core.runs.churn_record import ChurnRecord, ChurnStep
 from fourtuple.core.runs.churn_search import RateSearch
+from fourtuple.core.runs.histogram import NOT_MEASURED
+from fourtuple.core.runs.outcome import Reason
 from fourtuple.core.runs.records import Sample
 from fourtuple.core.runs.run import Run
 from fourtuple.verbs.churn import prepare, start_churn
 
+MOST_SAMPLES = 240  # that are kept of a step, half a megabyte each
+
 
 @dataclass(frozen=True, slots=True)
 class MaxFound:
-    """The highest rate that was kept, or the lowest that was tried if none was.
+    """The highest rate that was kept, or the last that was tried if none was.
 
-    samples: of the run at that rate
+    samples: of the run at that rate, at most MOST_SAMPLES of them
     """
 
     record: ChurnRecord
@@ -62,19 +66,26 @@ def churn_max(options: ChurnOptions) -> Run[Sample, MaxFound]:
                 order = prepare(options.at(search.rate_per_s))
             except ShortfallError as error:  # the limit is here, not at the server: ports, memory or files
                 refusal = error
+                tried.append(_refused(search.rate_per_s, error))
                 search.tried(kept=False)
                 continue
             run = start_churn(order)
-            samples = []
+            samples = list[Sample]()
             for sample in run:
                 samples.append(sample)
+                if len(samples) > MOST_SAMPLES:  # every other one will do: what they count only grows
+                    del samples[1:-1:2]
                 yield sample
             record = run.record
+            if record.interrupted:  # in the middle of a step, which then says nothing about its rate
+                found = best.record if best else record
+                best = MaxFound(replace(found, interrupted=True), best.samples if best else tuple(samples))
+                break
             kept = keeps(record)
             tried.append(_step(record, kept=kept))
-            if best is None or (kept and not (best.record.planned_per_s > record.planned_per_s and keeps(best.record))):
+            if best is None or not keeps(best.record) or (kept and record.planned_per_s > best.record.planned_per_s):
                 best = MaxFound(record, tuple(samples))
-            if record.interrupted:
+            if not kept and is_hopeless(record):
                 break
             search.tried(kept=kept)
         if best is None:
@@ -94,4 +105,12 @@ def _step(record: ChurnRecord, *, kept: bool) -> ChurnStep:
         late=record.late + record.not_started,
         failed=sum(record.failed.values()) + record.lost,
         last_us=record.last_us if record.last_us.p50 is not None else record.connect_us,
+        because=() if kept else judge_churn(record).because,
+        trouble="" if kept else trouble(record),
     )
+
+
+def _refused(rate_per_s: float, error: ShortfallError) -> ChurnStep:
+    """A rate for which the host has no room: nothing was opened."""
+    why = f"{error.stopped_by}." if error.stopped_by else ""
+    return ChurnStep(rate_per_s, 0.0, False, 0, 0, 0, NOT_MEASURED, (Reason.PLAN,), f"{error.wanted}: {why}")

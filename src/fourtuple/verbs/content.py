@@ -17,4 +17,6 @@ def with_files(script: Script) -> Script:
     """The script with the lines of the files that it names. Raises UsageError, CannotError."""
     if not script.files:
         return script
-    return script.with_lines({path: read_content(path, allow_empty=True) for path in script.files})
+    return script.with_lines(
+        {path: read_file(path, MOST_BYTES, f"the file of {{line:{path}}}") for path in script.files}
+    )

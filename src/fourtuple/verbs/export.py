@@ -15,7 +15,7 @@ from fourtuple.core.sockets.columns import Mask
 from fourtuple.core.sockets.filter import EVERYWHERE
 from fourtuple.core.sockets.table import State
 from fourtuple.kernel.netlink.sockdiag import read_listeners
-from fourtuple.kernel.netns import NamespaceGoneError, Place, Walker, places
+from fourtuple.kernel.netns import NamespaceGoneError, Place, in_namespace, places
 from fourtuple.kernel.probes import behaviours
 from fourtuple.kernel.proc.cgroups import cgroup_path
 from fourtuple.kernel.proc.netstat import read_motion, read_there
@@ -61,14 +61,14 @@ def rounds(most: int, bounds: Bounds) -> Iterator[Round | CountFailure]:
     most:   how many pairs, and how many listeners, are exported separately of each namespace
     bounds: how many namespaces, pairs and listeners are exported separately in all
 
-    One thread goes from namespace to namespace; this process stays where it is.
+    A thread enters each namespace; this process stays where it is.
     """
-    walker, runtimes = Walker(), Runtimes()
+    runtimes = Runtimes()
     held: dict[str, Held] = {}
     before: frozenset[str] = frozenset()
     while True:
         try:
-            found = _round(walker, runtimes, most, held).bounded(bounds, before)
+            found = _round(runtimes, most, held).bounded(bounds, before)
             before = frozenset(each.whose.netns for each in found.counted)
             yield found
         except Exception as error:  # whatever it is: a monitor goes on, and reports it
@@ -83,7 +83,7 @@ class Held:
     until_s: float
 
 
-def _round(walker: Walker, runtimes: Runtimes, most: int, held: dict[str, Held]) -> Round:
+def _round(runtimes: Runtimes, most: int, held: dict[str, Held]) -> Round:
     """One count in every namespace. held: by namespace; kept for the next round"""
     start_s, start_cpu_s = time.monotonic(), time.process_time()
     outside = host_sysctls(SYSCTLS)
@@ -96,7 +96,7 @@ def _round(walker: Walker, runtimes: Runtimes, most: int, held: dict[str, Held])
         known = held.get(place.netns)
         ports = known.ports if known is not None and start_s < known.until_s else None
         try:
-            usage, gauges = walker.inside(place, partial(_count_inside, host, outside, most, ports))
+            usage, gauges = in_namespace(place, partial(_count_inside, host, outside, most, ports))
         except NamespaceGoneError:
             held.pop(place.netns, None)
             continue

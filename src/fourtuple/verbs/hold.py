@@ -21,8 +21,9 @@ from fourtuple.core.plan.fit import Churn, memory
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.conclude import HoldEnding, HoldStory
 from fourtuple.core.runs.counters import Counters, Phase
+from fourtuple.core.runs.loop_name import LoopName
 from fourtuple.core.runs.memory import SLABS, MemoryUse, Slabs, memory_use
-from fourtuple.core.runs.orders import HoldOptions, HoldOrder, LoopName, Watch
+from fourtuple.core.runs.orders import HoldOptions, HoldOrder, Watch
 from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.runs.records import Event, HoldRecord, Sample, Seen, Witness
 from fourtuple.core.runs.run import Run
@@ -57,7 +58,6 @@ from fourtuple.verbs.watch import Lookout
 from fourtuple.verbs.witness import Settling, TableWitness
 
 FAR_AWAY = 1000  # more connections to another host's public address need --i-own-this-target
-EVERY_S = 30.0
 MEMORY_LIMITS = ("memory", "memory.max")  # checked here, depending on --fill-memory, and not by the plan
 
 
@@ -176,7 +176,7 @@ def _with(plan: Planned, seen: Look, budget: Churn | None) -> Planned:
     plan = replace(plan, resolved=seen.resolved)
     if budget is None:
         return plan
-    return replace(plan, churn_most_per_s=budget.ceiling_per_s, churn_because=allowed(budget))
+    return replace(plan, churn_most_per_s=budget.most_per_s, churn_because=allowed(budget))
 
 
 def planned(order: HoldOrder) -> Planned:
@@ -244,7 +244,6 @@ def work(
 def job_of(order: HoldOrder) -> HoldJob:
     """What the engine is to do."""
     options = order.options
-    every_s = EVERY_S if options.every_s is None else options.every_s
     kind = kind_of(options.session, order.script)
     return HoldJob(
         plan=order.plan,
@@ -254,10 +253,10 @@ def job_of(order: HoldOrder) -> HoldJob:
         log=options.log,
         watch=options.watch is Watch.POLL,
         reconnect=options.reconnect,
-        talk=talk_of(options.script, every_s) if options.talks and kind is None else None,
+        talk=talk_of(options.script, options.interval_s) if options.talks and kind is None else None,
         kind=kind,
         message=message_of(options.session, order.script),
-        every_s=every_s,
+        every_s=options.interval_s,
         stages=options.stages,
         churn_per_s=options.churn_per_s,
     )

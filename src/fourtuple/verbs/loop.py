@@ -1,6 +1,6 @@
 """The I/O engine that is used here: the ring of io_uring, or epoll."""
 
-from fourtuple.core.runs.orders import LoopName
+from fourtuple.core.runs.loop_name import LoopName
 from fourtuple.engine.loops.choose import choose
 
 

@@ -26,7 +26,7 @@ from fourtuple.core.plan.servers import LocalServer, listening, server_checks, s
 from fourtuple.core.plan.settings import RANGE
 from fourtuple.core.plan.unknown import WATCHES, PlanCase, with_unknown
 from fourtuple.core.record import dataclass
-from fourtuple.core.runs.orders import LoopName
+from fourtuple.core.runs.loop_name import LoopName
 from fourtuple.core.snapshot.host import Host
 from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.interval import Interval

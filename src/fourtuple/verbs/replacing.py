@@ -25,8 +25,8 @@ def replacing(options: HoldOptions, seen: Look) -> Churn | None:
         return None
     found = churn(options.churn_per_s, ports, facts, options.wanted, loopback=stays_on_loopback(seen))
     needed = options.wanted + ceil(options.churn_per_s * min(options.run_s, found.kept_s))
-    if needed > ports.room.least and not options.anyway:
-        held = f"{format_count(options.wanted)} of {format_count(ports.room.least)} are for those that are held"
+    if needed > found.most and not options.anyway:
+        held = f"{format_count(options.wanted)} of {format_count(found.most)} are for those that are held"
         raise ShortfallError(
             f"{format_rate(options.churn_per_s)} replaced, closed by FIN on this end: {format_count(needed)} ports",
             f"{allowed(found)}; {held}",
@@ -38,4 +38,4 @@ def replacing(options: HoldOptions, seen: Look) -> Churn | None:
 def allowed(found: Churn) -> str:
     """The rate that the ports allow for ever, and why."""
     kept = format_duration(found.kept_s)
-    return f"ports allow {format_rate(found.ceiling_per_s)}, as each stays in TIME_WAIT for {kept}"
+    return f"ports allow {format_rate(found.most_per_s)}, as each stays in TIME_WAIT for {kept}"

@@ -14,6 +14,7 @@ from fourtuple.core.runs.proof import HOLDS, Ground, Proof, Result, Step
 from fourtuple.core.runs.records import HoldRecord, Sample, ServeRecord
 from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.stored import Entry, RunRecord, RunState, StoredRun
+from fourtuple.core.units import format_rate
 from fourtuple.kernel.proc.alive import living, mark
 from fourtuple.store import reading, tables
 from fourtuple.store.coding import to_text
@@ -138,6 +139,8 @@ def exported(run: StoredRun, how: str) -> bytes:
 
 def _marks(record: HoldRecord | ChurnRecord) -> Iterator[str]:
     """What the list of runs says next to the number that was held, or completed."""
+    if isinstance(record, ChurnRecord) and any(step.kept for step in record.steps):
+        yield f"highest rate {format_rate(record.planned_per_s)}"
     if record.lost:
         yield f"{record.lost:,} lost"
     if record.interrupted:

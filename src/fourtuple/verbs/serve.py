@@ -22,7 +22,8 @@ from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import Counters
 from fourtuple.core.runs.judge import judge_serve
-from fourtuple.core.runs.orders import LoopName, ServeOptions, ServeOrder, Watch
+from fourtuple.core.runs.loop_name import LoopName
+from fourtuple.core.runs.orders import ServeOptions, ServeOrder, Watch
 from fourtuple.core.runs.records import Event, MachineResult, Sample, ServeRecord
 from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.start import Planned

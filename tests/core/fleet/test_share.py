@@ -156,7 +156,7 @@ def test_a_machine_that_owns_destinations_opens_nothing() -> None:
 
     assert [(share.machine, share.wanted) for share in split.shares] == [("m1", 50), ("m2", 50)]
     assert split.servers == ("s1",)
-    assert split.because.endswith("1 machine owns destinations and opens nothing")
+    assert split.because == "in the proportion of CPUs (4 CPUs each)"
 
 
 def test_where_every_machine_owns_some_all_of_them_open() -> None:
@@ -164,6 +164,10 @@ def test_where_every_machine_owns_some_all_of_them_open() -> None:
 
     assert wanted_of(split) == [50, 50]
     assert split.servers == ()
+
+
+def test_without_machines_nothing_fits() -> None:
+    assert share_of(10, []) == Split(10, (), (), Interval.of(0), 10, "no machine opens connections")
 
 
 # What is shared

@@ -650,6 +650,16 @@ def test_what_is_held_is_not_there_to_be_churned() -> None:
     assert (most.per_s, over.per_s) == (10.0, 10.1)
 
 
+@pytest.mark.parametrize(("reuse", "kept_s", "most"), [(2, 1.0, 150), (0, 60.0, 100)])
+def test_ports_that_wait_now_do_not_lower_the_rate_for_ever(reuse: int, kept_s: float, most: int) -> None:
+    """50 of 200 wait, and 50 more are in doubt: those that can be used again after a second are there at once."""
+    ports = replace(room_of(50), room=Interval(50, 100), waiting=50)
+    found = fit.churn(1.0, ports, PortFacts(range(100), Ranges([]), tw_reuse=reuse), 0, loopback=True)
+
+    assert (found.kept_s, found.ceiling_per_s, found.most_per_s) == (kept_s, 100 / kept_s, 150 / kept_s)
+    assert found.most == most
+
+
 def test_where_not_even_the_wanted_fit_nothing_is_churned() -> None:
     found = fit.churn(1.0, room_of(100), PortFacts(range(100), Ranges([])), 101, loopback=True)
 

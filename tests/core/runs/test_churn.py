@@ -9,14 +9,19 @@ from hypothesis import strategies as st
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.runs.churn_conclude import ChurnEnding, ChurnStory
-from fourtuple.core.runs.churn_judge import judge_churn, judge_max, keeps
+from fourtuple.core.runs.churn_judge import is_hopeless, judge_churn, judge_max, keeps
 from fourtuple.core.runs.churn_orders import ChurnOptions, ChurnOrder, ClosedBy
-from fourtuple.core.runs.churn_record import ChurnRecord
+from fourtuple.core.runs.churn_record import ChurnRecord, ChurnStep
 from fourtuple.core.runs.churn_search import CLOSE_ENOUGH, RateSearch
+from fourtuple.core.runs.histogram import NOT_MEASURED
 from fourtuple.core.runs.orders import from_text, to_text
 from fourtuple.core.talk.lifetime import parse_lifetime
 from fourtuple.store import coding
 from tests.made_churn import churn_options, churn_order, churn_record, churn_samples
+
+
+def step(rate_per_s: float, *, kept: bool = False, **other: Any) -> ChurnStep:
+    return ChurnStep(rate_per_s, rate_per_s, kept, 1, 0, 0, NOT_MEASURED, **other)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +89,17 @@ def test_not_started_counts_as_late() -> None:
     assert not keeps(churn_record(late=20, not_started=21))
 
 
+def test_most_open_counts_those_that_are_being_opened() -> None:
+    """They have a port and a slot, too: where handshakes are dropped, they are nearly all."""
+    order = churn_order()
+    story = ChurnStory(order)
+    *_, last = churn_samples(order)
+    for opening, opened in ((500, 10), (0, 400), (30, 20)):
+        story.add(replace(last, open=opened, opening=opening))
+
+    assert story.conclude(ChurnEnding(2.0, None, None, None, None, {}, False, 0)).most_open == 510
+
+
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_every_connection_is_accounted_for(interrupted: bool) -> None:
     """Of those started, the ones that are neither closed, failed nor lost are open at the end, or being opened."""
@@ -119,10 +135,67 @@ def test_the_search_ends_at_the_highest_rate_that_is_kept(capacity: float) -> No
 
 
 def test_the_outcome_of_a_search_is_the_rate_or_that_none_was_kept() -> None:
-    found = judge_max(churn_record())
-    none = judge_max(churn_record(late=2000))
-    short = judge_max(churn_record(), ["p99<1us"])
+    """With the reason why the next rate was not kept; where something is required, that decides."""
+    kept, not_kept = step(1000, kept=True), step(2000, because=("unexpected",), trouble="12 answers were wrong.")
+    found = judge_max(churn_record(steps=(kept, not_kept)))
+    none = judge_max(churn_record(steps=(not_kept,)))
+    short = judge_max(churn_record(steps=(kept, not_kept)), ["p99<1us"])
 
-    assert (found.reached, "1,000/s" in found.says) == (True, True)
-    assert (none.reached, none.because) == (False, ("rate",))
+    assert (found.reached, found.says) == (
+        True,
+        "the highest rate that is kept is 1,000/s; 2,000/s is not. At 2,000/s: 12 answers were wrong.",
+    )
+    assert (none.reached, none.because) == (False, ("unexpected",))
+    assert none.says == "fell short: no rate is kept. At 2,000/s: 12 answers were wrong."
     assert (short.reached, short.because) == (False, ("p99",))
+    assert short.says.startswith("fell short: the highest rate that is kept is 1,000/s; 2,000/s is not. Not met: p99")
+
+
+def test_a_search_that_is_interrupted_says_so_and_not_that_the_next_rate_is_not_kept() -> None:
+    kept = step(1000, kept=True)
+
+    assert judge_max(churn_record(steps=(kept,), interrupted=True)).says == (
+        "the highest rate that is kept is 1,000/s; no higher one was tried, when it was interrupted."
+    )
+    assert not judge_max(churn_record(interrupted=True)).reached
+
+
+def test_ctrl_c_finds_connections_that_have_just_become_due_and_they_are_not_late() -> None:
+    """As many as the rate makes due in the time after which one is late, and no more."""
+    due: dict[str, Any] = {"arrivals": 200, "started": 100, "completed": 100, "not_started": 100}
+
+    assert judge_churn(churn_record(**due, interrupted=True)).reached
+    assert not judge_churn(churn_record(**due)).reached
+    assert not judge_churn(churn_record(**due | {"not_started": 103}, interrupted=True)).reached
+
+
+def test_what_was_not_even_due_is_no_success() -> None:
+    nothing: dict[str, Any] = {"arrivals": 0, "started": 0, "completed": 0}
+
+    assert judge_churn(churn_record(**nothing)).because == ("rate",)
+    assert "kept" not in judge_churn(churn_record(**nothing, interrupted=True)).says
+
+
+def test_the_outcome_says_what_is_still_open_and_why_sessions_ended() -> None:
+    still = churn_record(completed=0, open_at_end=4000).outcome
+    ended = churn_record(lost=2, lost_by={"FIN": 2}, reasons={"websocket: closed with 1008": 2}).outcome
+    one = churn_record(unexpected=1, unanswered=1).outcome
+
+    assert "4,000 still open at the end" in still.says
+    assert "2 were lost before being complete with FIN. 2 × websocket: closed with 1008." in ended.says
+    assert "1 answer was not as expected (--log shows them). 1 message was not answered." in one.says
+
+
+@pytest.mark.parametrize(
+    ("happened", "hopeless"),
+    [
+        ({"completed": 0, "failed": {"ECONNREFUSED": 4000}}, True),
+        ({"unexpected": 4000, "answers": 0}, True),
+        ({"completed": 1, "failed": {"ECONNREFUSED": 3999}}, False),
+        ({"completed": 0, "open_at_end": 4000}, False),
+        ({"unexpected": 3999, "answers": 1}, False),
+    ],
+)
+def test_a_search_ends_where_a_lower_rate_cannot_help(happened: dict[str, Any], hopeless: bool) -> None:
+    """Because no connection at all did what it was to do."""
+    assert is_hopeless(churn_record(**happened)) is hopeless

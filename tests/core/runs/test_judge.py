@@ -60,6 +60,11 @@ CASES: list[tuple[Reason, dict[str, Any], list[str]]] = [
         ["3 were lost between 2 s and 9 s (ETIMEDOUT)"],
     ),
     (
+        Reason.LOST,
+        {"open_at_end": 997, "lost": 3, "lost_by": {"FIN": 3}, "lost_between_s": (0.06, 0.55), "census_at_end": ALL},
+        ["The server closed 3 between 60 ms and 550 ms (FIN)"],
+    ),
+    (
         Reason.FAILED,
         {"held": 0, "failed": {"ECONNREFUSED": 1000}, "open_at_end": 0, "census": Witness(0, 0, 0, "sock_diag"),
          "census_at_end": None},
@@ -67,6 +72,8 @@ CASES: list[tuple[Reason, dict[str, Any], list[str]]] = [
     ),
     (Reason.UNEXPECTED, {"unexpected": 7}, ["7 answers were not as expected"]),
     (Reason.UNANSWERED, {"unanswered": 7, "received_bytes": 0}, ["7 messages were not answered."]),
+    (Reason.UNANSWERED, {"unanswered": 7, "received_bytes": 9}, ["7 messages were not answered in full: only 9 B"]),
+    (Reason.UNANSWERED, {"unanswered": 1, "received_bytes": 9, "sessions": 5}, ["1 message was not answered."]),
     (Reason.UNSENT, {"unsent": 7}, ["7 messages were due and could not be sent"]),
     (Reason.WORKERS_KILLED, {"workers_killed": 1, "workers": 4}, ["1 of 4 worker processes died"]),
     (Reason.WITNESSES, {"census": Witness(990, 990, 990, "sock_diag")}, ["990 at the client", "engine 1,000"]),
@@ -97,6 +104,35 @@ def test_a_run_that_held_everything_until_the_end_is_reached() -> None:
     assert (outcome.reached, outcome.because) == (True, ())
     assert outcome.says == "held 1,000 for 5 s, lost 0. Plan, engine and kernel agree."
     assert {each.name for each in outcome.required} >= {"held", "open_at_end", "accepted"}
+
+
+KEEPS_NONE = "http: the server keeps no connection open (Connection: close)"
+
+
+@pytest.mark.parametrize("while_opening", [0, 1000])
+@pytest.mark.parametrize(
+    ("name", "changed", "says"),
+    [
+        ("nginx", {}, "nginx (812) listens there: it ends connections after an answer by keepalive_requests, "),
+        ("apache2", {}, "apache2 (812) listens there: it ends connections after an answer by KeepAlive or Max"),
+        ("python3", {}, "python3 (812) listens there."),
+        ("nginx", {"unexpected": 1000}, "nginx (812) listens there. 1,000 answers were not as expected"),
+    ],
+)
+def test_a_connection_closed_after_an_answer_is_not_blamed_on_idleness_or_number(
+    name: str, changed: dict[str, Any], says: str, while_opening: int
+) -> None:
+    """A setting is named only if it does what the server said: Connection: close, after an answer that is right."""
+    listening = with_queue(0, 0, client=0, name=name)
+    closed = {"open_at_end": 0, "lost": 1000, "lost_by": {"FIN": 1000}, "reasons": {KEEPS_NONE: 1000}}
+    held = {"held": 1000 - while_opening, "lost_while_opening": while_opening, "requests": 1000}
+    record = hold_record(**closed, **held, **changed, census=listening, census_at_end=listening)
+
+    outcome = judge_hold(record)
+
+    assert says in outcome.says
+    assert "idle" not in outcome.says
+    assert "own limit" not in outcome.says
 
 
 def test_a_server_that_is_gone_is_not_said_to_listen() -> None:

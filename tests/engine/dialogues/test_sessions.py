@@ -259,6 +259,19 @@ def test_an_end_in_the_middle_has_its_reason() -> None:
     assert why(run) == {"text: ended in the middle of a line": 1, "text: ended without a word": 1}
 
 
+@pytest.mark.parametrize("many", [False, True])
+def test_an_end_before_a_session_is_established_has_its_reason(*, many: bool) -> None:
+    """With an object for each session, and on arrays, where there is none yet."""
+    loop = Server({1: b"", 2: b""})
+    run = a_run(5, loop, kind=LinesKind(many=many))
+    run.until(lambda: run.counters["sessions"] == 3)
+    loop.incoming |= {1: [b""], 2: [b""]}
+    opened(run)
+
+    assert run.counters["lost"] == 2
+    assert why(run) == {"text: ended without a word": 2}
+
+
 def test_a_session_that_is_not_established_in_time_has_failed() -> None:
     """No answer to slot 1: after the timeout it is lost, and opening ends."""
     loop = Server({1: b""})

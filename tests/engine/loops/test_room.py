@@ -81,7 +81,7 @@ def test_each_cpu_opens_if_there_is_work_for_it(
 
 THREADS = """
 import threading
-from fourtuple.core.runs.orders import LoopName
+from fourtuple.core.runs.loop_name import LoopName
 from fourtuple.engine.loops.choose import choose
 
 alone = choose(LoopName.AUTO, connections=100_000).room.workers

@@ -110,6 +110,17 @@ def test_a_request_that_cannot_be_is_refused_before_anything_is_opened(path: str
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 1\r\n\r\n!", WRONG),
         (b"HTTP/1.1 503 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", Turn(wrong=1, last=True)),
         (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", Turn(answers=1, last=True)),
+        (b"HTTP/1.0 200 OK\r\nconnection: X, Keep-Alive\r\nContent-Length: 2\r\n\r\nok", RIGHT),
+        (b"HTTP/1.0 304 Not Modified\r\nConnection: keep-alive\r\n\r\n", RIGHT),
+        (b"HTTP/1.0 500 No\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n", WRONG),
+        (
+            b"HTTP/1.0 200 OK\r\nConnection: keep-alive, close\r\nContent-Length: 0\r\n\r\n",
+            Turn(answers=1, last=True),
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nConnection: keep-alive, close\r\nContent-Length: 0\r\n\r\n",
+            Turn(answers=1, last=True),
+        ),
     ],
 )
 def test_an_answer_is_the_same_however_it_is_cut(answer: bytes, turn: Turn) -> None:
@@ -117,6 +128,20 @@ def test_an_answer_is_the_same_however_it_is_cut(answer: bytes, turn: Turn) -> N
         session = asking()
         assert heard(session, pieces) == turn, pieces
         assert session.idle is not turn.last
+
+
+def test_http_1_0_with_keep_alive_takes_the_next_request_on_the_same_connection() -> None:
+    """RFC 9112, 9.3: the connection persists; unless the request said that it does not, or the body ends with it."""
+    answer = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n"
+    session = asking()
+
+    session.say(b"")
+    assert session.received(answer + b"Content-Length: 2\r\n\r\nok").send.startswith(b"GET / ")
+    assert session.received(answer + b"\r\nto the end") == NOTHING
+    assert session.received(b"") == Turn(answers=1, last=True)
+
+    closing = asking(headers=(("Connection", "close"),))
+    assert closing.received(answer + b"Content-Length: 2\r\n\r\nok") == Turn(answers=1, last=True)
 
 
 def test_an_answer_to_head_has_no_body() -> None:

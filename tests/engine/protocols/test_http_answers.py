@@ -102,7 +102,7 @@ def test_the_answer_to_head_is_a_head() -> None:
         PLAIN[:-1],
         PLAIN + b"x",
         PLAIN.replace(b"keep-alive", b"close"),
-        PLAIN.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        PLAIN.replace(b"HTTP/1.1", b"HTTP/1.0").replace(b"keep-alive", b"X"),
         b"HTTP/1.1 200 OK\r\n\r\n",
         b"HTTP/1.1 103 Early Hints\r\n\r\n" + PLAIN,
         PLAIN.replace(b"\r\nDate", b"\nDate"),

@@ -171,13 +171,21 @@ def test_an_answer_before_anything_was_published_is_out_of_place() -> None:
     assert session.received(PubAck(1).data(V5)).failed == failed("PUBACK out of place")
 
 
-@pytest.mark.parametrize("packet", [PubAck(1, 135), PubAck(2)])
-def test_a_refused_message_and_an_answer_to_none_are_wrong(packet: PubAck) -> None:
+@pytest.mark.parametrize(
+    ("packet", "because"),
+    [
+        (PubAck(1, 135), "mqtt: message refused: not authorized (135)"),
+        (PubAck(1, 151), "mqtt: message refused: quota exceeded (151)"),
+        (PubAck(2), "mqtt: PUBACK for a message that was not sent"),
+    ],
+)
+def test_a_refused_message_and_an_answer_to_none_are_wrong(packet: PubAck, because: str) -> None:
     """Also an answer that comes twice. The session goes on."""
     session = client(qos=1).resume(0)
     session.say(b"x")
+    turn = session.received(packet.data(V5))
 
-    assert session.received(packet.data(V5)) == Turn(wrong=1)
+    assert (turn, turn.because) == (Turn(wrong=1), because)
 
 
 def test_a_message_that_nobody_gets_is_answered_nevertheless() -> None:

@@ -238,9 +238,26 @@ def test_a_session_is_idle_only_between_messages() -> None:
 def test_other_answers_than_the_expected_ones_are_counted_apart() -> None:
     kind = WebSocketClient("a", "/", WebSocketOptions(), expected=lambda message: message == "ä".encode())
     session = kind.resume(0)
+    session.say(b"1")
+    session.say(b"2")
+    session.say(b"3")
 
     assert session.received(frame(0x81, "ä".encode()) + frame(0x82, b"x")) == Turn(answers=1, wrong=1)
     assert session.received(frame(0x01, b"\xc3") + frame(0x80, b"\xa4")) == Turn(answers=1)
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_message_that_answers_none_is_no_answer(*, at_once: bool) -> None:
+    """Of a server that answers twice; the session is idle only when each of its messages has been answered."""
+    kind = WebSocketClient("a", "/", WebSocketOptions(), expected=lambda message: message == b"x")
+    session, answer = kind.resume(0), frame(0x81, b"x")
+    session.say(b"x")
+    waits = session.idle
+    turns = [session.received(data) for data in ([answer + answer] if at_once else [answer, answer])]
+
+    assert (waits, session.idle) == (False, True)
+    assert [(turn.answers, turn.wrong) for turn in turns] == ([(1, 1)] if at_once else [(1, 0), (0, 1)])
+    assert turns[-1].because == "websocket: a message that answers none"
 
 
 def test_a_pong_says_nothing() -> None:

@@ -14,6 +14,7 @@ from fourtuple.core.runs.records import Sample, Seen, Witness
 from fourtuple.faces.terminal.screen import SPARKS, Screen, sparkline
 from fourtuple.faces.text.lines import COLUMNS
 from tests.made import samples, start
+from tests.made_churn import churn_samples
 from tests.told import numbers
 
 
@@ -150,3 +151,15 @@ def test_bins_of_one_or_two_pairs_are_each_measured_by_their_own_room() -> None:
 
     assert numbers(ports) == [500, 65, 100]
     assert ports.endswith(f" {'█' * 32}")
+
+
+def test_the_next_rate_of_a_search_begins_anew() -> None:
+    """Its counters begin at 0 again: no rate is below 0, and that of the first sample counts from its own start."""
+    screen, (first, *_, last) = Screen(), list(churn_samples())
+    assert first.start is not None
+    for sample in (first, last):
+        screen.draw(sample)
+    later_ns = last.at_ns + 10**9
+    lines = drawn(screen, replace(first, at_ns=later_ns + 250_000_000, start=replace(first.start, at_ns=later_ns)))
+
+    assert line(lines, "opened").startswith("opened   1,000/s ")

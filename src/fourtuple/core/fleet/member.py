@@ -89,7 +89,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Unused:
+class NotUsed:
     """A worker of the cluster that takes no part, and why."""
 
     name: str

@@ -80,7 +80,7 @@ def share_of(wanted: int, machines: Sequence[MachineOffer], *, hoped: bool = Fal
     shares = tuple(MachineShare(o.machine, found[o.machine], o.room, o.sources) for _, o in openers)
     servers = () if serves_all else tuple(offer.machine for _, offer in machines if offer.owns)
     lacking = wanted - sum(found.values())
-    return Split(wanted, shares, servers, total, lacking, _because(openers, shares, servers, lacking))
+    return Split(wanted, shares, servers, total, lacking, _because(openers, shares, lacking))
 
 
 def divided(number: int, weights: Sequence[int]) -> tuple[int, ...]:
@@ -221,24 +221,19 @@ def _check_pair(one: Member, other: Member, version: int, value: int) -> None:
     )
 
 
-def _because(
-    openers: Sequence[MachineOffer], shares: Sequence[MachineShare], servers: Sequence[str], lacking: int
-) -> str:
+def _because(openers: Sequence[MachineOffer], shares: Sequence[MachineShare], lacking: int) -> str:
     """What decided the division."""
+    if not openers:
+        return "no machine opens connections"
     cpus = sorted({member.cpus for member, _ in openers})
     even = f"{_some(cpus[0], 'CPU')} each" if len(cpus) == 1 else f"{cpus[0]} to {_some(cpus[-1], 'CPU')} each"
     full = sum(0 < share.room.least <= share.wanted for share in shares)
     none = sum(not share.room.least for share in shares)
-    parts = [f"in the proportion of CPUs ({even})" if cpus else "no machine opens connections"]
+    parts = [f"in the proportion of CPUs ({even})"]
     if not lacking and full:
         parts.append(f"{_some(full, 'machine')} {'has' if full == 1 else 'have'} no more room")
     if none:
         parts.append(f"{_some(none, 'machine')} {'has' if none == 1 else 'have'} none")
-    if servers:
-        verb = "owns" if len(servers) == 1 else "own"
-        parts.append(
-            f"{_some(len(servers), 'machine')} {verb} destinations and open{'s' * (len(servers) == 1)} nothing"
-        )
     return "; ".join(parts)
 
 

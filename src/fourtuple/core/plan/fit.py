@@ -13,7 +13,7 @@ from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.limits.ports import PortRoom
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.time_wait import kept_ms, waiting_text
+from fourtuple.core.limits.time_wait import TIME_WAIT_S, kept_ms, waiting_text
 from fourtuple.core.limits.verdicts import ROOM, Verdict
 from fourtuple.core.plan.claims import Reservation
 from fourtuple.core.plan.nat import NatBudget
@@ -23,7 +23,7 @@ from fourtuple.core.space.endpoints import Address, Endpoint, Resolved, addresse
 from fourtuple.core.space.interval import Interval, flat
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace
-from fourtuple.core.units import format_count
+from fourtuple.core.units import format_count, format_things
 
 WIDEST = range(1024, 65536)
 USER_BYTES, USER_BYTES_EACH = 25 * 2**20, 6  # resident: a process with a ring, and each connection (bench/RESULTS.md)
@@ -99,8 +99,10 @@ class Churn:
     """Short connections that are opened and closed continuously; the client closes first.
 
     kept_s:        how long a 4-tuple stays in use afterwards
-    ceiling_per_s: the most per second while the wanted connections are held
+    ceiling_per_s: the most per second while the wanted connections are held, for certain
     each_per_s:    the most per second from one source to one destination
+    most_per_s:    as `ceiling_per_s`, if every port in doubt is free
+    most:          connections until the first of their 4-tuples can be used again, if every port in doubt is free
     """
 
     per_s: float
@@ -108,6 +110,8 @@ class Churn:
     ceiling_per_s: float
     each_per_s: float
     fits: bool
+    most_per_s: float
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,10 +429,24 @@ def _text(means: Means, parts: Sequence[range], ports: range | None = None) -> s
 
 
 def churn(per_s: float, ports: PortRoom, facts: PortFacts, wanted: int, *, loopback: bool) -> Churn:
-    """The rate of short connections that is possible. loopback: all 4-tuples have an address of 127.0.0.0/8 or ::1"""
+    """The rate of short connections that is possible.
+
+    4-tuples that are in TIME_WAIT now do not lower it: they are free again after that time, as those of this churn are.
+
+    loopback: all 4-tuples have an address of 127.0.0.0/8 or ::1
+    """
     kept_s = kept_ms(facts, loopback=loopback) / 1000
-    ceiling = max(0, ports.room.least - wanted) / kept_s
-    return Churn(per_s, kept_s, ceiling, ports.ceiling / ports.pairs / kept_s, fits=per_s <= ceiling)
+    least, most = (max(0, bound + ports.waiting - wanted) for bound in (ports.room.least, ports.room.most))
+    soon = ports.waiting if kept_s < TIME_WAIT_S else 0  # free again before this churn needs them
+    return Churn(
+        per_s,
+        kept_s,
+        ceiling_per_s=least / kept_s,
+        each_per_s=ports.ceiling / ports.pairs / kept_s,
+        fits=per_s <= least / kept_s,
+        most_per_s=most / kept_s,
+        most=ports.room.most + soon,
+    )
 
 
 def machine(count: int, wanted: int, means: Means, room_each: int, rate_per_s: float) -> Machine:
@@ -454,7 +472,7 @@ def too_many(wanted: int, room_max: int, check: Check, command: str, *, more: Se
     """The three parts of the error that `hold` gives if N is not possible."""
     do = "; ".join(f"{way.text} ({way.options})" if way.options else way.text for way in more[:2] if not way.root)
     return (
-        f"{format_count(wanted)} connections, room for {format_count(room_max)}",
+        f"{format_things(wanted, 'connection')}, room for {format_count(room_max)}",
         f"{check.title} ({check.limit}){': ' + check.note if check.note else ''}",
         f"{do}{'. ' if do else ''}{command} shows every way; --anyway opens as many as possible.",
     )

@@ -37,7 +37,7 @@ class ChurnStory:
 
     def add(self, sample: Sample) -> None:
         self._first, self._last = self._first or sample, sample
-        self._most_open = max(self._most_open, sample.open)
+        self._most_open = max(self._most_open, sample.open + sample.opening)
         if sample.seen and sample.seen.time_wait is not None:
             self._most_time_wait = max(self._most_time_wait or 0, sample.seen.time_wait)
 

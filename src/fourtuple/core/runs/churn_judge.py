@@ -4,14 +4,23 @@ A rate is kept if at least KEPT_SHARE of the connections were started within LAT
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from math import ceil
 
 from fourtuple.core.runs.churn_orders import KEPT_SHARE, LATE_S
 from fourtuple.core.runs.churn_record import ChurnRecord
-from fourtuple.core.runs.judge import Because, as_required, counted, killed_workers, named, outcome_of
+from fourtuple.core.runs.judge import (
+    FELL_SHORT,
+    as_required,
+    by_reason,
+    counted,
+    killed_workers,
+    named,
+    outcome_of,
+)
+from fourtuple.core.runs.machines import Because, machine_reasons, on_machines, without_gone
 from fourtuple.core.runs.outcome import Outcome, Reason, Required
 from fourtuple.core.runs.require import parse_requirements
-from fourtuple.core.units import format_count, format_duration, format_rate
+from fourtuple.core.units import format_count, format_duration, format_rate, format_things, format_were
 
 
 def judge_churn(record: ChurnRecord, require: Sequence[str] = ()) -> Outcome:
@@ -24,7 +33,8 @@ def judge_churn(record: ChurnRecord, require: Sequence[str] = ()) -> Outcome:
     """
     reasons, did = tuple(_reasons(record)), _did(record)
     if not require:
-        return outcome_of(tuple(_everything(record)), reasons, f"{did}. The rate was kept.", did)
+        kept = " The rate was kept." if record.arrivals else ""
+        return outcome_of(tuple(_everything(record)), reasons, f"{did}.{kept}", did)
     return as_required(parse_requirements(require, ChurnRecord), record, record.arrivals, reasons, did)
 
 
@@ -34,8 +44,25 @@ def keeps(record: ChurnRecord) -> bool:
     return bool(record.arrivals) and whole and _is_kept(record)
 
 
+def is_hopeless(record: ChurnRecord) -> bool:
+    """Whether no connection at all did what it was to do, so that a lower rate would not help either."""
+    none = not (record.completed or record.open_at_end)
+    return none or bool(record.unexpected and not record.answers)
+
+
+def trouble(record: ChurnRecord) -> str:
+    """Why the rate was not kept, or what failed, in sentences; empty if nothing did."""
+    return " ".join(sentence for _, sentence in _reasons(record))
+
+
 def _is_kept(record: ChurnRecord) -> bool:
-    return record.late + record.not_started <= (1 - KEPT_SHARE) * record.arrivals
+    return record.late + _overdue(record) <= (1 - KEPT_SHARE) * record.arrivals
+
+
+def _overdue(record: ChurnRecord) -> int:
+    """Connections that were not started in time, or never: Ctrl-C finds some that have just become due."""
+    just_due = ceil(record.planned_per_s * LATE_S) if record.interrupted else 0
+    return max(0, record.not_started - just_due)
 
 
 def _did(record: ChurnRecord) -> str:
@@ -43,12 +70,15 @@ def _did(record: ChurnRecord) -> str:
     ended = " (interrupted)" if record.interrupted else ""
     time = f" in {format_duration(record.elapsed_s)}" if record.elapsed_s else ""
     rates = f"{format_rate(record.rate_per_s)} of {format_rate(record.planned_per_s)} planned"
-    return f"completed {format_count(record.completed)}{asked} connections{time}{ended}, started {rates}"
+    still = f", {format_count(record.open_at_end)} still open at the end" if record.open_at_end else ""
+    what = f"{format_count(record.completed)}{asked} connection{'s' * (record.arrivals != 1)}"
+    what += on_machines(record.machines)
+    return f"completed {what}{time}{ended}, started {rates}{still}"
 
 
 def _everything(record: ChurnRecord) -> Iterator[Required]:
     """What has to be met if the user requires nothing in particular."""
-    late = record.late + record.not_started
+    late = record.late + _overdue(record)
     yield Required("late", f"<={1 - KEPT_SHARE:.0%}", late, _is_kept(record))
     yield Required("failed", "=0", sum(record.failed.values()), not record.failed)
     yield Required("lost", "=0", record.lost, not record.lost)
@@ -60,31 +90,38 @@ def _everything(record: ChurnRecord) -> Iterator[Required]:
 def _reasons(record: ChurnRecord) -> Iterator[Because]:
     if record.stopped_by:
         yield Reason.STOPPED, f"It was stopped: {record.stopped_by}."
+    yield from machine_reasons(record.machines)
     if record.workers_killed:
         yield Reason.WORKERS_KILLED, killed_workers(record.workers_killed, record.workers)
+    if not (record.arrivals or record.interrupted):
+        yield Reason.RATE, "No connection was due: try a higher rate, or a longer --for."
     if not _is_kept(record):
         yield Reason.RATE, f"The rate was not kept: {_late(record)}."
-    if record.failed:
-        yield Reason.FAILED, f"{counted(record.failed)} failed{named(record.failed)}."
-    if record.lost:
+    if failed := without_gone(record.failed, record.machines):
+        yield Reason.FAILED, f"{counted(failed)} failed{named(failed)}."
+    by = without_gone(record.lost_by, record.machines)
+    if lost := record.lost - sum(record.lost_by.values()) + sum(by.values()):
         words = f' The server had sent "{record.last_words}".' if record.last_words else ""
         yield (
             Reason.LOST,
-            f"{format_count(record.lost)} were lost before they were complete{named(record.lost_by)}.{words}",
+            f"{format_were(lost)} lost before being complete{named(by)}.{words}",
         )
     if record.unexpected:
-        yield Reason.UNEXPECTED, f"{format_count(record.unexpected)} answers were not as expected (--log shows them)."
+        yield Reason.UNEXPECTED, f"{format_were(record.unexpected, 'answer')} not as expected (--log shows them)."
     if record.unanswered:
-        yield Reason.UNANSWERED, f"{format_count(record.unanswered)} messages were not answered."
+        yield Reason.UNANSWERED, f"{format_were(record.unanswered, 'message')} not answered."
+    if record.lost or record.unexpected:
+        yield from by_reason(record.reasons)
 
 
 def _late(record: ChurnRecord) -> str:
     """How many were late, and what they waited for."""
-    late = f"{format_count(record.late)} were started more than {format_duration(LATE_S)} late"
-    never = f", {format_count(record.not_started)} not at all" if record.not_started else ""
+    late = f"{format_were(record.late)} started more than {format_duration(LATE_S)} late" if record.late else ""
+    never = f"{format_were(record.not_started)} not started at all" if record.not_started else ""
     full = record.most_open >= record.at_once * KEPT_SHARE
-    why = f"; all {format_count(record.at_once)} slots for connections were in use" if full else ""
-    return f"{late}{never}{why}"
+    slots = "the only slot for a connection was" if record.at_once == 1 else ""
+    slots = slots or f"all {format_things(record.at_once, 'slot')} for connections were"
+    return f"{', and '.join(part for part in (late, never) if part)}{f'; {slots} in use' if full else ''}"
 
 
 def judge_max(record: ChurnRecord, require: Sequence[str] = ()) -> Outcome:
@@ -94,12 +131,19 @@ def judge_max(record: ChurnRecord, require: Sequence[str] = ()) -> Outcome:
 
     Raises UsageError as judge_churn does.
     """
-    if not keeps(record):
-        return replace(judge_churn(record, require), reached=False)
-    above = min((step.planned_per_s for step in record.steps if not step.kept), default=None)
-    not_kept = "no higher one was tried" if above is None else f"{format_rate(above)} is not"
-    says = f"the highest rate that is kept is {format_rate(record.planned_per_s)}; {not_kept}."
+    tried = ", when it was interrupted" if record.interrupted else ""
+    not_kept = min((step for step in record.steps if not step.kept), key=lambda step: step.planned_per_s, default=None)
+    why = f"At {format_rate(not_kept.planned_per_s)}: {not_kept.trouble}" if not_kept else ""
+    if not any(step.kept for step in record.steps):
+        because = not_kept.because if not_kept else (Reason.INTERRUPTED,)
+        return Outcome(
+            False,
+            f"{FELL_SHORT}: {f'no rate is kept. {why}' if why else f'no rate was tried to the end{tried}.'}",
+            because,
+        )
+    above = f"{format_rate(not_kept.planned_per_s)} is not{tried}" if not_kept else f"no higher one was tried{tried}"
+    says = f"the highest rate that is kept is {format_rate(record.planned_per_s)}; {above}"
     if not require:
-        return Outcome(True, says)
-    outcome = judge_churn(record, require)
-    return replace(outcome, says=f"{says} {outcome.says}")
+        return Outcome(True, f"{says}. {why}".rstrip())
+    reasons = [(Reason.RATE, why)] if why else []
+    return as_required(parse_requirements(require, ChurnRecord), record, record.arrivals, reasons, says)

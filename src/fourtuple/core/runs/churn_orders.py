@@ -11,7 +11,8 @@ from fourtuple.core.limits.facts import Memory
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.churn_record import ChurnRecord
-from fourtuple.core.runs.orders import LEAST_TIMEOUT_S, MOST, LoopName
+from fourtuple.core.runs.loop_name import LoopName
+from fourtuple.core.runs.orders import LEAST_TIMEOUT_S, MOST
 from fourtuple.core.runs.require import parse_requirements
 from fourtuple.core.runs.slices import Plan
 from fourtuple.core.runs.start import Start
@@ -159,8 +160,8 @@ class PortRate:
     """The rate that the ports allow if this end closes by FIN.
 
     kept_s:      how long a closed connection keeps its 4-tuple from connect()
-    most_per_s:  connections per second, for ever
-    most:        connections until the first 4-tuples can be used again
+    most_per_s:  connections per second, for ever, if every port in doubt is free
+    most:        connections until the first 4-tuples can be used again, if every port in doubt is free
     """
 
     kept_s: float

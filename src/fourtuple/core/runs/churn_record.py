@@ -19,6 +19,8 @@ class ChurnStep:
     late:      connections that were started late, or not at all
     failed:    connections that failed or were lost
     last_us:   from the intended start to the last answer, or to connected if nothing was exchanged
+    because:   names of reasons why it was not kept, as in an outcome; `plan`: the host has no room for it
+    trouble:   the same in sentences
     """
 
     planned_per_s: float
@@ -28,6 +30,8 @@ class ChurnStep:
     late: int
     failed: int
     last_us: Latency
+    because: tuple[str, ...] = ()
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class ChurnRecord:
     lost_by: Mapping[str, int]
     open_at_end: int  # neither completed nor failed when the run ended, those included that were still being opened
     expected_open: int  # at the same time, by rate and lifetime
-    most_open: int  # at the same time, as sampled
+    most_open: int  # at the same time, as sampled, those included that are being opened
     at_once: int  # how many were possible at the same time
     ports_per_s: float | None  # the rate that the ports allow; None: this end does not close by FIN
     lag_us: Latency  # from the intended start to the start

@@ -132,6 +132,7 @@ class HoldStory:
             last_words=self._words(last.last_words),
             lost_between_s=self._lost_between_s,
             scheme=order.options.session.scheme,
+            every_s=order.options.interval_s if order.options.speaks else None,
             sessions=last.sessions,
             reasons=dict(last.reasons),
             tls_us=last.tls_us,

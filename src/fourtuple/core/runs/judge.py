@@ -9,22 +9,22 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from fourtuple.core.errnos import symptom_of
 from fourtuple.core.runs.churn_record import ChurnRecord
+from fourtuple.core.runs.machines import Because, machine_reasons, on_machines, untried_there, witness_reasons
 from fourtuple.core.runs.orders import Watch
 from fourtuple.core.runs.outcome import Outcome, Reason, Required
+from fourtuple.core.runs.reasons import KEEPS_NONE
 from fourtuple.core.runs.records import AcceptQueue, HoldRecord, ServeRecord, Witness
 from fourtuple.core.runs.require import BoundUnit, Requirement, parse_requirements
 from fourtuple.core.runs.servers import SERVERS
 from fourtuple.core.runs.stages import churn_reasons, stage_reasons
-from fourtuple.core.units import format_count, format_duration, format_rate, format_size
+from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_were
 
 FELL_SHORT = "fell short"
 CONTRADICTIONS = frozenset({Reason.WITNESSES, Reason.PLAN})  # never reached, whatever is required
 DISAGREEMENTS = CONTRADICTIONS | {Reason.NOT_AT_SERVER, Reason.NOT_ACCEPTED}
 OUT_OF_PORTS = tuple(errno.errorcode[number] for number in (errno.EADDRNOTAVAIL, errno.EADDRINUSE))
-TOGETHER_S = 1.0  # losses within this time are said to have happened at one moment
+TOGETHER_S = 1.0  # losses within this time are said to have happened at one moment, unless the first came much earlier
 NOT_TRIED, RESET, PROTOCOL = (errno.errorcode[number] for number in (errno.ECANCELED, errno.ECONNRESET, errno.EPROTO))
-
-Because = tuple[Reason, str]  # a reason, and the sentence that gives it
 
 
 def judge_hold(record: HoldRecord, require: Sequence[str] = ()) -> Outcome:
@@ -54,7 +54,8 @@ def judge_serve(record: ServeRecord, require: Sequence[str] = ()) -> Outcome:
     """
     reasons = tuple(_serve_reasons(record))
     served = (
-        f"accepted {format_count(record.accepted)}, at most {format_count(record.most_open)} open at once,"
+        f"accepted {format_count(record.accepted)}{on_machines(record.machines)},"
+        f" at most {format_count(record.most_open)} open at once,"
         f" {format_count(record.open)} open at the end"
     )
     if not require:
@@ -129,6 +130,7 @@ def _got(each: Required, unit: BoundUnit) -> str:
 def _held(record: HoldRecord) -> str:
     ended = " (interrupted)" if record.interrupted else ""
     asked = "" if record.held == record.wanted else f" of {format_count(record.wanted)}"
+    asked += on_machines(record.machines)
     again = f", reopened {format_count(record.reconnected)}" if record.reconnected else ""
     lost = f"{_replaced(record)}, lost {format_count(record.lost)}{again}"
     if not record.held:
@@ -163,11 +165,12 @@ def _everything(record: HoldRecord) -> Iterator[Required]:
 
 
 def _hold_reasons(record: HoldRecord) -> Iterator[Because]:
-    untried = record.failed.get(NOT_TRIED, 0)
+    untried = record.failed.get(NOT_TRIED, 0) - untried_there(record.machines)
     if record.stopped_by:
         yield Reason.STOPPED, f"Opening was stopped: {record.stopped_by}."
     elif record.interrupted and untried:
         yield Reason.INTERRUPTED, f"{format_count(untried)} were not tried because of the interruption."
+    yield from machine_reasons(record.machines)
     if record.workers_killed:
         yield Reason.WORKERS_KILLED, killed_workers(record.workers_killed, record.workers)
     failed = {name: count for name, count in record.failed.items() if name != NOT_TRIED}
@@ -178,15 +181,15 @@ def _hold_reasons(record: HoldRecord) -> Iterator[Because]:
     yield from churn_reasons(record)
     yield from _not_accepted(record.census_at_end or record.census)
     if record.unexpected:
-        yield Reason.UNEXPECTED, f"{format_count(record.unexpected)} answers were not as expected (--log shows them)."
+        yield Reason.UNEXPECTED, f"{format_were(record.unexpected, 'answer')} not as expected (--log shows them)."
         if not record.lost_by:
-            yield from _by_reason(record)
+            yield from by_reason(record.reasons)
     if record.unanswered:
-        some = record.received_bytes if not record.answers else 0
+        some = record.received_bytes if not (record.answers or record.sessions) else 0  # not of a handshake
         part = f" in full: only {format_size(some)} arrived" if some else ""
-        yield Reason.UNANSWERED, f"{format_count(record.unanswered)} messages were not answered{part}."
+        yield Reason.UNANSWERED, f"{format_were(record.unanswered, 'message')} not answered{part}."
     if record.unsent:
-        unsent = f"{format_count(record.unsent)} messages were due and could not be sent"
+        unsent = f"{format_were(record.unsent, 'message')} due and could not be sent"
         yield Reason.UNSENT, f"{unsent}, because earlier ones were not answered yet."
     yield from _contradictions(record)
 
@@ -207,18 +210,21 @@ def _lost(record: HoldRecord) -> Iterator[Because]:
         what = f"{how} {number}" if how else others
         yield Reason.LOST, f"{what[0].upper()}{what[1:]} {_when(record)} ({name}).{words if how else ''}"
         words = ""
-    yield from _by_reason(record)
+    yield from by_reason(record.reasons)
     if record.census.queues and not at_end.queues:
         yield Reason.LOST, _gone(record.census.queues)
     if set(lost) == {PROTOCOL}:  # the reasons say more than the name of who listens
+        return
+    if _kept_none(record) >= sum(lost.values()):
+        yield from ((Reason.LOST, sentence) for sentence in _closes_after_answers(record, at_end.queues))
         return
     idle = not record.lost_while_opening
     yield from ((Reason.LOST, sentence) for sentence in _listener(at_end.queues, idle=idle))
 
 
-def _by_reason(record: HoldRecord) -> Iterator[Because]:
+def by_reason(reasons: Mapping[str, int]) -> Iterator[Because]:
     """Why sessions ended or answers were wrong, in the words of their protocol."""
-    for reason, count in record.reasons.items():
+    for reason, count in reasons.items():
         yield Reason.SESSION, f"{format_count(count)} × {reason}."
 
 
@@ -230,7 +236,7 @@ def _when(record: HoldRecord) -> str:
     if record.lost_between_s is None:
         return "during the run"
     first, last = record.lost_between_s
-    if last - first <= TOGETHER_S:
+    if last - first <= min(TOGETHER_S, last / 2):
         return f"after {format_duration(last)}"
     return f"between {format_duration(first)} and {format_duration(last)}"
 
@@ -252,6 +258,23 @@ def _not_accepted(census: Witness) -> Iterator[Because]:
     if census.server < census.client or waiting:
         reason = Reason.NOT_ACCEPTED if waiting else Reason.NOT_AT_SERVER
         yield from ((reason, sentence) for sentence in _listener(census.queues, idle=False))
+
+
+def _kept_none(record: HoldRecord) -> int:
+    """How many sessions ended because an answer said that its connection does not stay open."""
+    return sum(count for reason, count in record.reasons.items() if reason.endswith(KEEPS_NONE))
+
+
+def _closes_after_answers(record: HoldRecord, queues: Sequence[AcceptQueue]) -> Iterator[str]:
+    """The process that listens, and its settings for that; after an answer with an error, no setting is to blame."""
+    for each in queues:
+        if each.pid is None:
+            continue
+        settings = SERVERS.get(each.name)
+        by = settings.answered if settings and not record.unexpected else ""
+        listens = f"{each.name} ({each.pid}) listens there"
+        yield f"{listens}: it ends connections after an answer by {by}." if by else f"{listens}."
+        return
 
 
 def _queue(queues: Sequence[AcceptQueue]) -> str:
@@ -294,11 +317,13 @@ def _contradictions(record: HoldRecord) -> Iterator[Because]:
             counts = f"{format_count(census.client)} at the client, and the engine {format_count(held)}"
             yield Reason.WITNESSES, f"The kernel counts {counts}."
             break
+    yield from witness_reasons(record.machines)
     whole = record.held + sum(record.failed.values()) + record.lost_while_opening
-    if whole != record.wanted and not (record.workers_killed or record.reconnected or record.stages):
+    twice = any(each.instead_of for each in record.machines)  # some connections are in two shares
+    if whole != record.wanted and not (record.workers_killed or record.reconnected or record.stages or twice):
         sums = f"held, failed and lost are {format_count(whole)}, not {format_count(record.wanted)}"
         yield Reason.WITNESSES, f"The engine's counts do not add up: {sums}."
-    opened = record.held + (0 if record.stages else record.lost_while_opening)
+    opened = record.held + (0 if record.stages or twice else record.lost_while_opening)
     has_no_port = any(name in record.failed for name in OUT_OF_PORTS)
     if opened > record.predicted or (opened < record.predicted_least and has_no_port and not record.interrupted):
         yield Reason.PLAN, f"The plan predicted {_between(record.predicted_least, record.predicted)}."
@@ -312,6 +337,7 @@ def _between(least: int, most: int) -> str:
 
 
 def _serve_reasons(record: ServeRecord) -> Iterator[Because]:
+    yield from machine_reasons(record.machines, of_server=True)
     if record.workers_killed:
         yield Reason.WORKERS_KILLED, killed_workers(record.workers_killed, record.workers)
     if record.failed:

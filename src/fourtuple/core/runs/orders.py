@@ -15,6 +15,7 @@ from fourtuple.core.limits.facts import Memory
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import MOST_STAGES
+from fourtuple.core.runs.loop_name import LoopName
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.require import parse_requirements
 from fourtuple.core.runs.slices import Plan
@@ -30,14 +31,7 @@ MOST = 2**40  # connections that can be requested
 BACKLOG = 65535  # as much as net.core.somaxconn allows: listen(2) clips it
 LEAST_TIMEOUT_S = 0.001
 HOLD_S = 10.0
-
-
-class LoopName(StrEnum):
-    """The I/O engine that makes the connections."""
-
-    AUTO = "auto"
-    RING = "ring"
-    EPOLL = "epoll"
+EVERY_S = 30.0
 
 
 class Watch(StrEnum):
@@ -129,6 +123,11 @@ class HoldOptions:
         if self.stages:
             return self.stages.total_ns / 1e9
         return HOLD_S if self.hold_s is None else self.hold_s
+
+    @property
+    def interval_s(self) -> float:
+        """How often each connection sends a message, if there is one."""
+        return EVERY_S if self.every_s is None else self.every_s
 
     @property
     def speaks(self) -> bool:

@@ -19,7 +19,8 @@ class Reason(StrEnum):
     UNANSWERED = "unanswered"  # expected answers did not come
     RATE = "rate"  # connections of a churn were started late, or not at all
     UNSENT = "unsent"  # messages could not be sent when they were due
-    WORKERS_KILLED = "workers_killed"
+    WORKERS_KILLED = "workers_killed"  # on a machine that is still there
+    MACHINE = "machine_gone"  # a machine of a fleet was gone, or took no part
     STAGE = "stage"  # a stage did not have as many connections at its end as it was to have
     CHURN = "churn"  # fewer connections were replaced than were due
     FULL = "full"  # clients wait for a server that holds as many connections as it can

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 ROWS, WORDS = 32, 16  # 8 bytes each; the first word of a row is the count, the rest the text
 SIZE = ROWS * WORDS
 TEXT_BYTES = (WORDS - 1) * 8
+KEEPS_NONE = "the server keeps no connection open (Connection: close)"
 OTHERS = "other reasons"  # the last row, for what has no row of its own
 
 

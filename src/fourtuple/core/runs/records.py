@@ -408,6 +408,7 @@ class HoldRecord:
     replaced_per_s: float = 0.0  # on average while connections were being replaced
     stages: tuple[StageResult, ...] = ()
     machines: tuple[MachineResult, ...] = ()  # of a fleet; this record is their sum
+    every_s: float | None = None  # the interval between messages on a connection; None: none are sent
     outcome: Outcome = UNJUDGED
 
     @property

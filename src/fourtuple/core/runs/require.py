@@ -1,6 +1,5 @@
 """Requirements for a run, such as `lost<=1%, p99<50ms, rate>=10k/s`: which value of the record, and which bound."""
 
-import difflib
 import errno
 import operator
 import re
@@ -85,6 +84,8 @@ class Requirement:
         units = units_of(kind)
         paths = _paths(name, units)
         if not paths:
+            import difflib
+
             names = ", ".join(sorted({*_SHORT, *units}))
             near = difflib.get_close_matches(name, {*_SHORT, *units}, 1)
             perhaps = f"Did you mean {near[0]}? " if near else ""

@@ -1,4 +1,4 @@
-"""Which setting of a well-known server limits its connections, and which one ends idle ones, by the program's name."""
+"""Which setting of a well-known server limits its connections, and which one ends them, by the program's name."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -12,27 +12,41 @@ class Settings:
 
     most: limits how many connections it has at the same time
     idle: ends connections on which nothing happens; empty: it does not do that
+    answered: ends connections after an answer of HTTP, with Connection: close; empty: unknown, or it speaks no HTTP
     """
 
     most: str
     idle: str
+    answered: str = ""
 
 
 _REDIS = Settings("maxclients", "timeout")
 _MYSQL = Settings("max_connections", "connect_timeout or wait_timeout")
-_APACHE = Settings("MaxRequestWorkers", "RequestReadTimeout or KeepAliveTimeout")
+_APACHE = Settings("MaxRequestWorkers", "RequestReadTimeout or KeepAliveTimeout", "KeepAlive or MaxKeepAliveRequests")
 SERVERS: Mapping[str, Settings] = MappingProxyType(
     {
         "apache2": _APACHE,
-        "haproxy": Settings("maxconn", "timeout client or timeout http-request"),
+        "haproxy": Settings("maxconn", "timeout client or timeout http-request", "option httpclose"),
         "httpd": _APACHE,
-        "lighttpd": Settings("server.max-connections", "server.max-keep-alive-idle or server.max-read-idle"),
+        "lighttpd": Settings(
+            "server.max-connections",
+            "server.max-keep-alive-idle or server.max-read-idle",
+            "server.max-keep-alive-requests",
+        ),
         "mariadbd": _MYSQL,
         "memcached": Settings("-c (conn_limit)", "-o idle_timeout"),
         "mosquitto": Settings("max_connections", "the protocol: it waits for CONNECT"),
         "mysqld": _MYSQL,
-        "nginx": Settings("worker_connections", "client_header_timeout or keepalive_timeout"),
-        "node": Settings("server.maxConnections", "server.headersTimeout or server.keepAliveTimeout"),
+        "nginx": Settings(
+            "worker_connections",
+            "client_header_timeout or keepalive_timeout",
+            "keepalive_requests, keepalive_time or keepalive_timeout",
+        ),
+        "node": Settings(
+            "server.maxConnections",
+            "server.headersTimeout or server.keepAliveTimeout",
+            "server.maxRequestsPerSocket",
+        ),
         "postgres": Settings("max_connections", "authentication_timeout or idle_session_timeout"),
         "redis-server": _REDIS,
         "sshd": Settings("MaxStartups", "LoginGraceTime"),

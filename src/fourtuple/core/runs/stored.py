@@ -68,11 +68,22 @@ class LessonProgress:
 
 
 @dataclass(frozen=True)
+class MachineSeries:
+    """The samples of a machine of a fleet, as in StoredRun; `number` is as in MachineMoment."""
+
+    number: int
+    name: str
+    series: NDArray[Any]
+    growth: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
 class StoredRun:
     """A run as read from the store.
 
-    series:            the samples: (samples,) of COLUMN
+    series:            the samples: (samples,) of COLUMN; of a fleet those of all machines together
     growth:            of each histogram of durations (`connect_us` …), in order of samples: (…,) of GROWN
+    machines:          of a fleet, by number
     record:            None: the run has no result (yet), or is a proof
     ground, results, progress: of a proof
     """
@@ -86,20 +97,35 @@ class StoredRun:
     ground: Ground | None = None
     results: tuple[Result, ...] = ()
     progress: tuple[LessonProgress, ...] = ()
+    machines: tuple[MachineSeries, ...] = ()
 
     @property
     def at_s(self) -> NDArray[np.float64]:
         """When each sample was taken, in seconds since the run began."""
-        seconds: NDArray[np.float64] = (self.series["at_ns"] - self.start.at_ns) / 1e9
+        return self.at_s_of(self.series)
+
+    def at_s_of(self, series: NDArray[Any]) -> NDArray[np.float64]:
+        """The same for other samples of the run, such as a machine's."""
+        seconds: NDArray[np.float64] = (series["at_ns"] - self.start.at_ns) / 1e9
         return seconds
 
     def columns(self) -> dict[str, list[Any]]:
-        """The samples as columns of Python numbers. None: the kernel did not report it."""
-        columns: dict[str, list[Any]] = {"at_s": self.at_s.round(6).tolist()}
-        columns["phase"] = [Phase(number).name.lower() for number in self.series["phase"].tolist()]
+        """The samples as columns of Python numbers. None: the kernel did not report it.
+
+        A fleet has one more, `machine`: first all samples of all machines together (0), then those of each machine.
+        """
+        if not self.machines:
+            return self._columns(self.series)
+        parts = [(0, self.series), *((each.number, each.series) for each in self.machines)]
+        numbers = [number for number, series in parts for _ in range(len(series))]
+        return {"machine": numbers} | self._columns(np.concatenate([series for _, series in parts]))
+
+    def _columns(self, series: NDArray[Any]) -> dict[str, list[Any]]:
+        columns: dict[str, list[Any]] = {"at_s": self.at_s_of(series).round(6).tolist()}
+        columns["phase"] = [Phase(number).name.lower() for number in series["phase"].tolist()]
         for name in COLUMN.names or ():
             if name not in ("at_ns", "phase"):
-                values = self.series[name].tolist()
+                values = series[name].tolist()
                 columns[name] = [None if value != value else value for value in values]  # NaN alone is not itself
         for name in ("connections", "memory_bytes", "time_wait"):
             columns[name] = [None if value is None else int(value) for value in columns[name]]
@@ -108,7 +134,7 @@ class StoredRun:
     def to_json(self, *, samples: bool) -> dict[str, Any]:
         """The run as JSON objects.
 
-        samples: include all samples and the growth of the histograms from one to the next
+        samples: include all samples and the growth of the histograms from one to the next, and those of each machine
         """
         found: dict[str, Any] = asdict(self.entry) | {
             "start": asdict(self.start),
@@ -119,11 +145,18 @@ class StoredRun:
             "last": self.last,
         }
         if samples:
-            columns = self.columns()
-            rows = zip(*columns.values(), strict=True)
-            found["samples"] = [dict(zip(columns, row, strict=True)) for row in rows]
-            found |= {name: _listed(grown) for name, grown in self.growth.items()}
+            found |= self._samples(self.series, self.growth)
+            if self.machines:
+                found["machines"] = [
+                    {"number": each.number, "name": each.name} | self._samples(each.series, each.growth)
+                    for each in self.machines
+                ]
         return found
+
+    def _samples(self, series: NDArray[Any], growth: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        columns = self._columns(series)
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        return {"samples": rows} | {name: _listed(grown) for name, grown in growth.items()}
 
 
 def _listed(grown: NDArray[Any]) -> list[dict[str, Any]]:

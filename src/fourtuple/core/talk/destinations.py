@@ -13,7 +13,7 @@ MOST_PATH_BYTES = 107  # sun_path has 108, and ends with a zero byte or begins w
 PROXY_PORTS = {"http": None, "socks5": 1080, "socks5h": 1080}  # IANA: socks
 _WITH_PATH = (Scheme.HTTP, Scheme.WS)
 _URL = re.compile(r"([^:/?#@\s]+)://(.*)", re.DOTALL)
-_NO_SLASHES = re.compile(r"([A-Za-z0-9]+):/?(?!/)(.*)", re.DOTALL)
+_NO_SLASHES = re.compile(r"([A-Za-z0-9]+):(?:/(?!/)|(?!/|\d+(?![\d.])))(.*)", re.DOTALL)  # what is not HOST:PORT
 _NO_SCHEME = re.compile(r"(?://)?(?:.*@)?(?:\[[^]]*\]|[^:/?#]+):\d+(?:-\d+)?(?:[/?#].*)?", re.DOTALL)
 _SENT = "".join(map(chr, range(0x21, 0x7F)))  # of a path as it is; anything else is percent-encoded, as browsers do
 
@@ -130,7 +130,7 @@ def _without_scheme(text: str) -> Target:
     if is_unix(text):
         return _unix(text, text.removeprefix(UNIX))
     named = _NO_SLASHES.fullmatch(text)
-    if named and named[1].lower() in (*Scheme, *PROTOCOLS) and not re.match(r"\d", named[2]):
+    if named and named[1].lower() in (*Scheme, *PROTOCOLS):
         raise UsageError(
             f"destination {_shown(text)}", "a scheme is followed by ://", f"Write {named[1]}://{_hidden(named[2])}."
         )

@@ -98,9 +98,7 @@ def script_of(words: Sequence[Word]) -> Script:
     for word in words:
         if isinstance(word, Expectation):
             if word.kind is ExpectationKind.STATUS:
-                raise UsageError(
-                    "--expect status:", "plain text has no status", "Write http:// before the destination."
-                )
+                raise UsageError("--expect status", "plain text has no status", "Write http:// before the destination.")
             groups[-1][2].append(word)
         else:
             groups.append((*word, []))

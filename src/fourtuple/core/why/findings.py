@@ -7,6 +7,8 @@ The reader (core/why/reader) takes a text of any length, matches `Phrase`s and y
 from collections.abc import Sequence
 from enum import StrEnum
 
+import msgspec
+
 from fourtuple.core.record import dataclass
 
 
@@ -19,9 +21,8 @@ class System(StrEnum):
     FREEBSD = "FreeBSD"
 
 
-@dataclass(frozen=True, slots=True)
-class Phrase:
-    """A text that a kernel, a library or a program logs.
+class Phrase(msgspec.Struct, frozen=True, gc=False):
+    """A text that a kernel, a library or a program logs; each start makes 3,000, which takes a dataclass 5 ms.
 
     text:    in the form to which the reader folds every line: lower case, single spaces, straight quotes, no colours,
              no escapes. `*` stands for any characters, `#` for a number (digits, or such as `28k`)

@@ -67,7 +67,10 @@ class Dialogue(Protocol):
         """
 
     def ended(self, slots: Slots, now_ns: int, *, lost: bool) -> None:
-        """Nothing more is received or may be sent on these connections: they are lost, or are closed as planned."""
+        """Nothing more is received or may be sent on these connections.
+
+        lost: the peer ended them, or they broke; otherwise this end closes them, as planned or for want of patience
+        """
 
     def over(self) -> Completions:
         """Connections that must be closed because of what the peer sent, or did not send; each is returned once.

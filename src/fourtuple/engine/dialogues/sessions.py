@@ -167,7 +167,7 @@ class Sessions:
         state = self._state[slots]
         self._counters["greeting"] -= int(np.count_nonzero(state & Life.GREETING))
         if lost:
-            self._note_idle(slots)
+            self._note_without_object(slots)
         for slot in slots.tolist():
             session = self._drop(slot)
             if session and lost and slot not in self._failed and (failure := session.received(b"").failed):
@@ -347,13 +347,16 @@ class Sessions:
     def _note(self, failure: Failure, count: int = 1) -> None:
         reasons.add(self._counters["reasons"], f"{failure.kind}: {failure.reason}", count)
 
-    def _note_idle(self, lost: Slots) -> None:
-        """Note what the end of an idle session means, which is the same for each of them."""
-        idle = lost[~self._has_session[lost] & ((self._state[lost] & Life.GREETING) == 0)]
+    def _note_without_object(self, lost: Slots) -> None:
+        """Note what the end means of sessions that are idle, or have only asked: the same for each of them."""
+        bare = lost[~self._has_session[lost]]
         if self._failed:
-            idle = idle[~np.isin(idle, list(self._failed))]
-        if len(idle) and (failure := self._kind.resume(self._connection + int(idle[0])).received(b"").failed):
-            self._note(failure, len(idle))
+            bare = bare[~np.isin(bare, list(self._failed))]
+        greets = (self._state[bare] & Life.GREETING) > 0
+        made = ((bare[~greets], self._kind.resume), (bare[greets], self._kind.many and self._kind.many.asked))
+        for slots, make in made:
+            if len(slots) and make and (failure := make(self._connection + int(slots[0])).received(b"").failed):
+                self._note(failure, len(slots))
 
     def _put(self, slot: int, data: bytes) -> None:
         """Send this, after what is being sent."""
@@ -390,7 +393,7 @@ class Sessions:
 
 
 _LATE = Failure(FailureKind.SESSION, "not established in time")
-_CLOSES = Failure(FailureKind.HTTP, "the server keeps no connection open (Connection: close)", by_peer=True)
+_CLOSES = Failure(FailureKind.HTTP, reasons.KEEPS_NONE, by_peer=True)
 
 
 def _one(slot: int) -> Slots:

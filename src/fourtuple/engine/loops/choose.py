@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from fourtuple.core.errors import CannotError
 from fourtuple.core.record import dataclass
-from fourtuple.core.runs.orders import LoopName
+from fourtuple.core.runs.loop_name import LoopName
 from fourtuple.engine.loops.contract import Loop
 from fourtuple.engine.loops.epoll import EpollLoop
 from fourtuple.engine.loops.ring import RingLoop

@@ -8,6 +8,7 @@ import functools
 import math
 import re
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import h11
@@ -46,13 +47,14 @@ _BROKEN = (
 class HttpSession:
     """The client of one connection. It is idle between an answer and the next request."""
 
-    __slots__ = ("_begun", "_http", "_kind", "_over", "_queue", "_status")
+    __slots__ = ("_begun", "_http", "_kept", "_kind", "_over", "_queue", "_status")
 
     def __init__(self, kind: "HttpClient") -> None:
         self._kind = kind
         self._http: h11.Connection | None = None  # None: no answer is awaited
         self._queue: deque[bytes] = deque()  # what is to be said after that answer
         self._status = 0
+        self._kept = False  # an answer of HTTP/1.0 says that the connection stays open
         self._begun = False  # something of the answer has been received
         self._over = False
 
@@ -104,7 +106,7 @@ class HttpSession:
             if event is h11.PAUSED:  # what follows CONNECT, or an upgrade that was asked for
                 return self._fail("a switch to another protocol")
             if isinstance(event, h11.Response):
-                self._status = event.status_code
+                self._status, self._kept = event.status_code, self._kind.keeps(event)
             elif isinstance(event, h11.EndOfMessage):
                 return self._answered(http)
 
@@ -112,7 +114,7 @@ class HttpSession:
         """The answer is complete; anything after it is one that nobody asked for."""
         right = self._kind.expects(self._status)
         rest, ended = http.trailing_data
-        closes = ended or http.our_state is h11.MUST_CLOSE
+        closes = ended or (http.our_state is h11.MUST_CLOSE and not self._kept)
         because = "" if right else f"{FailureKind.HTTP}: status {self._status}"
         answered = Turn(answers=int(right), wrong=int(not right), last=closes, because=because)
         self._http, self._over = None, closes
@@ -186,6 +188,16 @@ class HttpClient:
     def expects(self, status: int) -> bool:
         return any(status in expected for expected in self._options.status or EXPECTED)
 
+    def keeps(self, answer: h11.Response) -> bool:
+        """Whether an answer of HTTP/1.0 keeps the connection open by `Connection: keep-alive` (RFC 9112, 9.3).
+
+        h11 takes each connection of HTTP/1.0 for one that is closed.
+        """
+        if answer.http_version >= b"1.1":
+            return False
+        said = _connection_options(answer.headers)
+        return b"keep-alive" in said and b"close" not in said | _connection_options(self._headers)
+
     def _made(self, path: bytes, body_bytes: int) -> h11.Request:
         method = self._options.method or ("POST" if body_bytes else "GET")
         headers = list(self._headers)
@@ -205,6 +217,12 @@ def _unasked(data: bytes) -> str:
 def malformed(error: h11.RemoteProtocolError) -> str:
     """What is wrong with a message that is no HTTP, in words that are the same for each like it."""
     return next((words for part, words in _BROKEN if part in str(error)), "malformed HTTP")
+
+
+def _connection_options(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
+    """The options of the Connection headers, in lower case."""
+    values = [value for name, value in headers if name.lower() == b"connection"]
+    return {option.strip().lower() for value in values for option in value.split(b",")}
 
 
 def _encoded(text: str) -> bytes:

@@ -37,7 +37,7 @@ from fourtuple.engine.protocols.mqtt_packets import (
 from fourtuple.engine.protocols.mqtt_reading import MalformedError, PacketReader
 from fourtuple.engine.protocols.mqtt_reasons import ERRORS, MALFORMED_PACKET, PROTOCOL_ERROR, reason_of
 
-OTHERWISE = f"{FailureKind.MQTT}: a message or PUBACK that is not the expected one"
+OTHERWISE = f"{FailureKind.MQTT}: a message that is not the expected one"
 _SUBSCRIPTION = 1  # the packet identifier of SUBSCRIBE; it is free again when messages need one
 _CONNACK = PacketType.CONNACK << 4
 
@@ -103,13 +103,13 @@ class MqttSession:
         if self._stage is MqttStage.CONNECTING and not self._packets.partial and data[0] != _CONNACK:
             return self._failed(foreign("MQTT", data))
         self._packets.receive(data)
-        send, answers, wrong, ready = bytearray(), 0, 0, False
+        send, answers, wrong, ready, because = bytearray(), 0, 0, False, ""
         failed: Failure | None = None
         while failed is None and (turn := self._next()) is not None:
             send += turn.send
             answers, wrong, ready = answers + turn.answers, wrong + turn.wrong, ready or turn.ready
-            failed = turn.failed
-        return Turn(bytes(send), False, ready, answers, wrong, failed, because=OTHERWISE if wrong else "")
+            because, failed = turn.because or because, turn.failed
+        return Turn(bytes(send), False, ready, answers, wrong, failed, because=because)
 
     def goodbye(self) -> bytes:
         if self._stage in (MqttStage.CONNECTING, MqttStage.OVER):
@@ -173,14 +173,15 @@ class MqttSession:
         if packet.retained or not self._kind.arrivals_answer:
             return Turn(send)
         right = self._kind.expected is None or self._kind.expected(packet.payload)
-        return Turn(send, answers=int(right), wrong=int(not right))
+        return Turn(send, answers=int(right), wrong=int(not right), because="" if right else OTHERWISE)
 
     def _acknowledged(self, packet: PubAck) -> Turn:
         if packet.packet_id not in self._unanswered:
-            return Turn(wrong=1)
+            return Turn(wrong=1, because=f"{FailureKind.MQTT}: PUBACK for a message that was not sent")
         self._unanswered.remove(packet.packet_id)
         if packet.code in ERRORS:
-            return Turn(wrong=1)
+            refused = reason_of(packet.code, self._kind.options.version)
+            return Turn(wrong=1, because=f"{FailureKind.MQTT}: message refused: {refused}")
         return NOTHING if self._kind.arrivals_answer else Turn(answers=1)
 
     def _broken(self, reason: str, code: int) -> Turn:

@@ -41,6 +41,7 @@ CODES = {
 }
 _LIBRARIES, _PROGRAMS = range(3000, 4000), range(4000, 5000)
 OTHERWISE = f"{FailureKind.WEBSOCKET}: a message that is not the expected one"
+UNASKED = f"{FailureKind.WEBSOCKET}: a message that answers none"
 # What wsproto's errors contain, and what is wrong then.
 _BROKEN = (
     ("Reserved bit", "a reserved bit is set"),
@@ -78,17 +79,22 @@ class WebSocketSession:
         self._expected, self._echoes = expected, echoes
         self._frames, self._messages = FrameDecoder(client=not echoes), MessageDecoder()
         self._kept = bytearray()  # the message so far, if someone wants it
+        self._asked = 0  # messages that wait for an answer, if it is to be as expected
         self._over = False
 
     @property
     def idle(self) -> bool:
-        between_frames = self._frames.header is None and not len(self._frames.buffer)
-        return self._upgrade is None and not self._over and between_frames and self._messages.opcode is None
+        return self._upgrade is None and not self._over and not self._asked and self._between_messages
+
+    @property
+    def _between_messages(self) -> bool:
+        return self._frames.header is None and not len(self._frames.buffer) and self._messages.opcode is None
 
     def begin(self) -> Turn:
         return Turn(self._request)
 
     def say(self, message: bytes) -> Turn:
+        self._asked += self._expected is not None
         return Turn(self._frame(self._opcode, message))
 
     def received(self, data: bytes) -> Turn:
@@ -111,18 +117,20 @@ class WebSocketSession:
             return self._failed(ended.refused, ended.send)
         self._upgrade = None
         after = self._read(ended.rest)
-        return Turn(ended.send + after.send, False, True, after.answers, after.wrong, after.failed)
+        send = ended.send + after.send
+        return Turn(send, False, True, after.answers, after.wrong, after.failed, because=after.because)
 
     def _read(self, data: bytes) -> Turn:
         """Take in frames, which may begin and end anywhere."""
         self._frames.receive_bytes(data)
-        send, answers, wrong = bytearray(), 0, 0
+        send, answers, wrong, because = bytearray(), 0, 0, ""
         failed: Failure | None = None
         while failed is None and (turn := self._next()) is not None:
             send += turn.send
             answers, wrong, failed = answers + turn.answers, wrong + turn.wrong, turn.failed
+            because = because or turn.because
         self._over = failed is not None
-        return Turn(bytes(send), answers=answers, wrong=wrong, failed=failed, because=OTHERWISE if wrong else "")
+        return Turn(bytes(send), answers=answers, wrong=wrong, failed=failed, because=because)
 
     def _next(self) -> Turn | None:
         """The reaction to the next frame, or to the part of it that is here; None: nothing is here."""
@@ -152,7 +160,12 @@ class WebSocketSession:
         self._kept.clear()
         if self._echoes:
             return Turn(self._frame(opcode, message), answers=1)
-        right = self._expected is None or self._expected(message)
+        if self._expected is None:
+            return Turn(answers=1)
+        if not self._asked:
+            return Turn(wrong=1, because=UNASKED)
+        self._asked -= 1
+        right = self._expected(message)
         return Turn(answers=int(right), wrong=int(not right), because="" if right else OTHERWISE)
 
     def _closed(self, payload: bytes) -> Turn:
@@ -176,7 +189,7 @@ class WebSocketSession:
 
     def _unfinished(self) -> str:
         """What a peer broke off that sends nothing more."""
-        if self.idle:
+        if self._between_messages:
             return "closed without a close frame"
         between_frames = self._frames.header is None and not len(self._frames.buffer)
         return f"closed in the middle of a {'message' if between_frames else 'frame'}"

@@ -1,5 +1,6 @@
 """Which connections are closed, and when: lost ones, those that are due, and all of them in the end; in batches."""
 
+import errno
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,10 @@ class Closer:
         worker.notes.lost(ended, self._peer_closed)
         np.add.at(counters["lost_by"], -ended["result"], 1)
         counters["lost"] += len(ended)
-        self._leave(ended["slot"], lost=True)
+        given_up = ended["result"] == -errno.ETIMEDOUT  # the peer has not ended these
+        for slots, lost in ((ended["slot"][~given_up], True), (ended["slot"][given_up], False)):
+            if len(slots):
+                self._leave(slots, lost=lost)
         worker.state[ended["slot"]] = Life.GONE
         self._gone.append(ended["slot"])
 
@@ -164,7 +168,10 @@ class Closer:
                 self._retries.add(empty, self._worker.clock_ns(), queue)
 
     def _leave(self, slots: Slots, *, lost: bool) -> None:
-        """Stop reading from these connections, and end their dialogue: they are no longer open."""
+        """Stop reading from these connections, and end their dialogue: they are no longer open.
+
+        lost: the peer ended them, or they broke
+        """
         worker = self._worker
         worker.counters["open"] -= len(slots)
         worker.reads.forget(slots)

@@ -32,6 +32,10 @@ REASONS = 2  # why sessions ended: the most frequent
 PATIENCE = 0.3  # weight of the latest rate in the smoothed rate, from which the time left is estimated
 
 
+def _began(sample: Sample) -> int | None:
+    return sample.start.at_ns if sample.start else None
+
+
 def sparkline(values: Sequence[float | None], *, least: float | None = None, most: float | None = None) -> str:
     """One character per value; a space for None.
 
@@ -80,7 +84,7 @@ class Screen:
             self._counted = sample.open
         if self._full_ns is None and sample.census is not None:
             self._full_ns = sample.at_ns
-        if before is None:
+        if before is None or _began(before) != _began(sample):  # `churn max` begins a run for each rate
             start_ns = sample.start.at_ns if sample.start else sample.at_ns
             rate = sample.opened / max(1e-9, (sample.at_ns - start_ns) / 1e9) if sample.opened else 0.0
             grown = sample.connect_histogram

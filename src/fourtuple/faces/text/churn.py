@@ -8,12 +8,21 @@ from fourtuple.core.runs.churn_orders import LATE_S, ChurnOrder, ClosedBy
 from fourtuple.core.runs.churn_record import ChurnRecord, ChurnStep
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.histogram import NOT_MEASURED, Latency
+from fourtuple.core.runs.outcome import Reason
 from fourtuple.core.runs.records import Sample
-from fourtuple.core.units import format_count, format_duration, format_rate, format_size
+from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things, format_were
 from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.machines import machine_lines
 from fourtuple.faces.text.words import counts, latency, lost_by, overflows, several_addresses
 
-NO_ANSWER = "the answer, or the end of the connection, did not come in time (--timeout)"
+MEANINGS = {
+    "ETIMEDOUT": "the answer, or the end of the connection, did not come in time (--timeout)",
+    "EPROTO": "the session failed, for the reason below",
+}
+WHY: dict[str, str] = {
+    Reason.RATE: "late",
+    Reason.PLAN: "no room",
+}  # why a rate was not kept, in one word; others by their own names
 CLOSES = {
     ClosedBy.RST: "this end closes by reset, which keeps no port",
     ClosedBy.FIN: "this end closes by FIN, and an explicit bind() can use its ports again at once",
@@ -25,7 +34,7 @@ def plan_words(order: ChurnOrder) -> str:
     """What the plan says before the first connection."""
     options, plan = order.options, order.plan
     expected = options.open_expected
-    at_once = f"{options.product}: about {format_count(expected)} connection{'s' * (expected != 1)} at once"
+    at_once = f"{options.product}: about {format_things(expected, 'connection')} at once"
     room = f"the ports allow {format_count(plan.room.most)}, and there are slots for {format_count(plan.wanted)}"
     if order.ports is None:
         return f"plan: {at_once}; {room}; {CLOSES[options.closed_by]}"
@@ -38,11 +47,10 @@ def churn_lines(record: ChurnRecord) -> Iterator[str]:
     """The outcome, every connection accounted for, the times, and each failure with its meaning."""
     yield from wrapped("", record.outcome.says)
     yield from _accounts(record)
+    yield from machine_lines(record.machines, "churn")
     yield from _times(record)
-    at_once = (
-        f"{format_count(record.most_open)} at once, as sampled; planned about {format_count(record.expected_open)}"
-    )
-    yield f"  open      {at_once}"
+    planned = f"planned about {format_count(record.expected_open)}"
+    yield f"  open      {format_count(record.most_open)} at once, opening ones included, as sampled; {planned}"
     if record.most_time_wait is not None:
         ports = f"; ports allow {format_rate(record.ports_per_s)}" if record.ports_per_s is not None else ""
         yield f"  TIME_WAIT {format_count(record.most_time_wait)} sockets at most in this network namespace{ports}"
@@ -98,13 +106,13 @@ def _failures(record: ChurnRecord) -> Iterator[str]:
     if record.listen_overflows:
         yield f"  {overflows(record.listen_overflows)}"
     if record.syn_retransmits:
-        again = f"{format_count(record.syn_retransmits)} SYNs were retransmitted in this network namespace"
+        again = f"{format_were(record.syn_retransmits, 'SYN')} retransmitted in this network namespace"
         yield f"  {again}, the first time after 1 s"
     for name, count in record.lost_by.items():
-        meaning = NO_ANSWER if name == "ETIMEDOUT" else lost_by(name, of_server=False)[0]
+        meaning = MEANINGS.get(name) or lost_by(name, of_server=False)[0]
         yield from wrapped("  ", f"{format_count(count)} lost by {name}: {meaning}")
     for reason, count in record.reasons.items():
-        yield from wrapped("  ended     ", f"{format_count(count)} × {reason}")
+        yield from wrapped("  why       ", f"{format_count(count)} × {reason}")
     for name, count in record.failed.items():
         symptom = symptom_of(getattr(errno, name, 0))
         yield from wrapped("  ", f"{format_count(count)} failed with {name}: {symptom.limit}")
@@ -121,7 +129,8 @@ def _steps(steps: tuple[ChurnStep, ...]) -> Iterator[str]:
         p99 = "–" if step.last_us.p99 is None else format_duration(step.last_us.p99 / 1e6)
         numbers = f"{format_rate(step.planned_per_s):>12} {format_rate(step.rate_per_s):>12}"
         counted = f"{format_count(step.late):>10} {format_count(step.failed):>8} {p99:>9}"
-        yield f"  {numbers} {counted}   {'kept' if step.kept else 'not kept'}"
+        because = ", ".join(WHY.get(name, name) for name in step.because if name != Reason.SESSION)
+        yield f"  {numbers} {counted}   {'kept' if step.kept else f'not kept: {because}' if because else 'not kept'}"
 
 
 def churn_progress(sample: Sample) -> str:

@@ -10,6 +10,7 @@ from fourtuple.core.runs.histogram import NOT_MEASURED
 from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.machines import machine_lines
 from fourtuple.faces.text.stages import stage_lines, stage_now
 from fourtuple.faces.text.words import counts, latency, overflows, several_addresses
 
@@ -20,6 +21,7 @@ def hold_lines(record: HoldRecord) -> Iterator[str]:
     """The outcome, the numbers, and each failure with its meaning."""
     yield from wrapped("", record.outcome.says)
     yield from stage_lines(record)
+    yield from machine_lines(record.machines, "hold")
     if record.held:
         yield f"  opened in {format_duration(record.elapsed_s)}   {format_rate(record.rate_per_s)}"
         yield f"  connect   {latency(record.connect_us)}"
@@ -46,6 +48,8 @@ def _talk(record: HoldRecord) -> Iterator[str]:
     if record.requests:
         late = f"; {format_count(record.late)} late because the previous one was not finished" if record.late else ""
         yield f"  sent      {format_count(record.requests)}{late}"
+    elif record.every_s and record.held:
+        yield f"  sent      none: the first message of each is due within {format_duration(record.every_s)} (--every)"
     if record.unsent:
         yield f"  not sent  {format_count(record.unsent)}, due for more than a second when the connection ended"
     if record.tls_us != NOT_MEASURED:

@@ -14,6 +14,7 @@ from fourtuple.faces.text.prove import MARKS
 
 WAYS = {"hold": "held", "serve": "open at once", "churn": "completed", "prove": "claims"}
 NUMBERS = 24, 40  # the least and the largest width of the column of numbers
+NAMES = 8  # machines of a fleet that are named
 NAME, CELL = 22, 17  # columns of a comparison
 
 
@@ -42,10 +43,26 @@ def show_lines(run: StoredRun) -> Iterator[str]:
     yield f"run {entry.id}: {entry.kind}, {_local(entry.started_at):%Y-%m-%d %H:%M:%S %Z}{ended}"
     yield f"  asked     {entry.command}"  # on one line, so that it can be pasted
     yield from start_lines(run.start)
+    yield from _fleet(run)
     if entry.samples:
         yield f"  samples   {format_count(entry.samples)}, over {format_duration(float(run.at_s[-1]))}"
     yield ""
     yield from _result(run)
+
+
+def _fleet(run: StoredRun) -> Iterator[str]:
+    """The fleet that the run belongs to, or all of it is."""
+    part = run.start.part
+    if part is not None:
+        instead = f", in the place of {part.instead_of}" if part.instead_of else ""
+        yield from wrapped(
+            "  fleet     ", f"{part.fleet}: this is the part of machine {part.number}, {part.machine}{instead}"
+        )
+    elif run.start.fleet:
+        names = ", ".join(each.name for each in run.machines[:NAMES])
+        more = f" and {format_count(len(run.machines) - NAMES)} more" if len(run.machines) > NAMES else ""
+        count = f"{format_count(len(run.machines))} machine{'s' * (len(run.machines) != 1)}"
+        yield from wrapped("  fleet     ", f"{run.start.fleet}, {count}{': ' * bool(names)}{names}{more}")
 
 
 def start_lines(start: Start) -> Iterator[str]:

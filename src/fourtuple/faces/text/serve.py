@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from fourtuple.core.runs.records import Sample, ServeRecord
 from fourtuple.core.units import format_count, format_size
 from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.machines import machine_lines
 from fourtuple.faces.text.words import overflows
 
 
 def serve_lines(record: ServeRecord) -> Iterator[str]:
     """The outcome, then the numbers."""
     yield from wrapped("", record.outcome.says)
+    yield from machine_lines(record.machines, "serve")
     with_worker = record.lost_by.get("ECANCELED", 0)
     yield f"  closed by server {format_count(record.closed)}   by clients {format_count(record.lost - with_worker)}"
     if record.greeted or record.received_bytes:

@@ -2,18 +2,21 @@
 
 import errno
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from fourtuple.core.errnos import symptom_of
-from fourtuple.core.runs.histogram import Latency
-from fourtuple.core.runs.records import Event
 from fourtuple.core.space.endpoints import Resolved
 from fourtuple.core.space.interval import Interval
-from fourtuple.core.units import format_count, format_duration
+from fourtuple.core.units import format_count, format_duration, format_were
+
+if TYPE_CHECKING:
+    from fourtuple.core.runs.histogram import Latency
+    from fourtuple.core.runs.records import Event
 
 MOST_ADDRESSES = 8  # of a name
 
 
-def event_line(event: Event) -> str:
+def event_line(event: "Event") -> str:
     return f"{event.kind:<9}  {event.four_tuple}{f'  {event.detail}' if event.detail else ''}"
 
 
@@ -36,7 +39,7 @@ def full_queue(listener: str) -> str:
     return f"the accept queue of {listener} is full: new connections are dropped until it accepts"
 
 
-def latency(value: Latency) -> str:
+def latency(value: "Latency") -> str:
     parts = (("p50", value.p50), ("p90", value.p90), ("p99", value.p99), ("max", value.max))
     return "   ".join(f"{name} {format_duration(us / 1e6)}" for name, us in parts if us is not None)
 
@@ -47,7 +50,7 @@ def counts(by_name: Mapping[str, int]) -> str:
 
 def overflows(count: int) -> str:
     """The growth of ListenOverflows, to which every listener of the namespace adds."""
-    return f"{format_count(count)} handshakes were dropped at full accept queues of this network namespace"
+    return f"{format_were(count, 'handshake')} dropped at full accept queues of this network namespace"
 
 
 def meaning(name: str) -> tuple[str, str]:

@@ -48,6 +48,8 @@ def causes_of(folded: str) -> Causes:
         return ()
     if causes := BARE.get(folded):
         return causes
+    if not re.search(r"\d", folded):  # all of these codes are numbers
+        return _ours(folded)
     if (match := _STATUS.fullmatch(folded)) and _is_status(folded, match):
         return causes_of_status(int(match["status"]))
     if (match := _CLOSE.fullmatch(folded)) and _OF_CLOSE.match(folded):
@@ -110,6 +112,11 @@ def _ours(folded: str) -> Causes:
         for reasons in OURS.values()
         for causes, text in reasons.items()
         for line in text.split("\n")
-        if not line.startswith("*") and pattern_of(line).match(folded)
+        if not line.startswith("*") and folded.startswith(_literal(line)) and pattern_of(line).match(folded)
     )
     return max(found, default=(0, ()))[1]
+
+
+def _literal(text: str) -> str:
+    """What a phrase begins with, up to its first `*` or `#`."""
+    return text.replace("#", "*").partition("*")[0]

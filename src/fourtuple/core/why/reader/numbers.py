@@ -69,7 +69,7 @@ MOST = 10**12
 
 def number_alone(folded: str) -> int | None:
     """Read a text that is only a number: `28232`, `28,232`, `28k`, `about 28,000`, `1.2 million`; None: it is more."""
-    match = _ALONE.fullmatch(folded.strip())
+    match = _ALONE.fullmatch(folded.strip()) if re.search(r"\d", folded) else None
     return _value(match) if match else None
 
 
@@ -78,6 +78,8 @@ def number_in(folded: str, *, is_prose: bool) -> int | None:
 
     is_prose: a person wrote it; in a log a number also needs what it counts beside it
     """
+    if not re.search(r"\d", folded):
+        return None
     is_enough = is_prose and (len(folded) <= SHORT or bool(_ABOUT_CONNECTIONS.search(folded)))
     for pattern in _SENTENCES:
         for match in pattern.finditer(folded):

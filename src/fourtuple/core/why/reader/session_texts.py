@@ -273,7 +273,7 @@ OURS: Mapping[str, Mapping[Causes, str]] = MappingProxyType(
             ("other-protocol",): "not http\nmalformed http\nhttp headers that are too long",
             ("plain-client",): "not http but tls",
             ("session-closed", "http-no-upgrade"): "closed in the middle of the upgrade\nclosed before the upgrade",
-            ("unexpected-answer",): "a message that is not the expected one",
+            ("unexpected-answer",): "a message that is not the expected one\na message that answers none",
         },
         "mqtt": {
             ("mqtt-protocol",): (
@@ -291,7 +291,7 @@ OURS: Mapping[str, Mapping[Causes, str]] = MappingProxyType(
                 "closed before connack\nclosed before suback\nclosed without disconnect\n"
                 "closed in the middle of a packet\nclosed; mqtt 3.1.1 has no reasons"
             ),
-            ("unexpected-answer",): "a message or puback that is not the expected one",
+            ("unexpected-answer",): "a message that is not the expected one\npuback for a message that was not sent",
         },
         "proxy": {
             ("other-protocol", "proxy-broken"): "not http\nnot socks5\nmalformed http",

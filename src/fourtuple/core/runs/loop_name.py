@@ -1,0 +1,11 @@
+"""Which I/O engine makes the connections, by name: all of orders that `plan` needs."""
+
+from enum import StrEnum
+
+
+class LoopName(StrEnum):
+    """The I/O engine that makes the connections."""
+
+    AUTO = "auto"
+    RING = "ring"
+    EPOLL = "epoll"
