@@ -7,7 +7,6 @@ with the same record.
 import uuid
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
-from math import ceil
 from typing import Any, TypeVar
 
 from fourtuple.core.errors import CannotError, ShortfallError, UsageError
@@ -28,7 +27,7 @@ from fourtuple.core.units import format_count
 from fourtuple.engine.control import now_ns
 from fourtuple.fleet.conclude import churn_ending, hold_ending, machine_results
 from fourtuple.fleet.coordinator import Coordinator, FleetEnding, Heirs
-from fourtuple.fleet.gather import Gathering, asked_all, gathered, offers, sources_of
+from fourtuple.fleet.gather import Gathering, asked_all, gathered, offered, sources_of
 from fourtuple.fleet.links import Links, WorkerName
 from fourtuple.fleet.messages import (
     AskCount,
@@ -186,9 +185,9 @@ def _listens(member: Member, text: str) -> bool:
 
 def divided_hold(links: Links, options: HoldOptions, fleet: FleetOptions) -> Divided:
     """Divide the connections, and with them the rates and stages. Raises ShortfallError if they do not fit."""
-    gathering, offered, split, servers = _split(links, options.wanted, options, fleet)
+    gathering, offers, split, servers = _split(links, options.wanted, options, fleet)
     if split.lacking and not options.anyway:
-        raise _shortfall(split, offered)
+        raise _shortfall(split, offers)
     wanted = {share.machine: share.wanted for share in split.shares}
     seats = _seats(gathering, split)
     used = [(seat, share) for seat, share in zip(seats, split.shares, strict=True) if share.wanted]
@@ -208,14 +207,14 @@ def divided_hold(links: Links, options: HoldOptions, fleet: FleetOptions) -> Div
         )
         for seat, share in used
     }
-    return Divided(gathering, offered, split, parts, servers)
+    return Divided(gathering, offers, split, parts, servers)
 
 
 def divided_churn(links: Links, options: ChurnOptions, fleet: FleetOptions) -> Divided:
     """Divide the rate, in the proportion of the connections that each machine can have at once."""
-    gathering, offered, split, servers = _split(links, options.slots, options, fleet)
+    gathering, offers, split, servers = _split(links, options.slots, options, fleet)
     if split.lacking and not options.anyway:
-        raise _shortfall(split, offered)
+        raise _shortfall(split, offers)
     seats = _seats(gathering, split)
     used = [(seat, share.wanted) for seat, share in zip(seats, split.shares, strict=True) if share.wanted]
     rates = dict(zip(seats, rates_of(options.rate_per_s, split), strict=True))
@@ -233,26 +232,26 @@ def divided_churn(links: Links, options: ChurnOptions, fleet: FleetOptions) -> D
         for number, ((seat, _), most) in enumerate(zip(used, at_once, strict=True))
         if most is None or most
     }
-    return Divided(gathering, offered, split, parts, servers)
+    return Divided(gathering, offers, split, parts, servers)
 
 
 def _split(
     links: Links, wanted: int, options: HoldOptions | ChurnOptions, fleet: FleetOptions
 ) -> tuple[Gathering, dict[int, Offer], Split, tuple[int, ...]]:
     gathering = gathered(links, fleet.on, sharing=fleet.sharing)
-    offered, unused = offers(
+    found = offered(
         links,
         gathering,
         options.destinations,
         sources=options.sources,
         strategy=options.strategy,
         first_address=options.first_address,
-        wanted=ceil(wanted / len(gathering.seats)),
+        wanted=wanted,
     )
-    gathering = replace(gathering, unused=(*gathering.unused, *unused))
-    split = share_of(wanted, [(gathering.seats[seat], offer) for seat, offer in offered.items()])
+    split = share_of(wanted, found.machines)
     names = {member.name: seat for seat, member in gathering.seats.items()}
-    return gathering, offered, split, tuple(names[name] for name in split.servers)
+    gathering = replace(gathering, hosts=found.hosts)
+    return gathering, found.offers, split, tuple(names[name] for name in split.servers)
 
 
 def _seats(gathering: Gathering, split: Split) -> list[int]:
@@ -261,10 +260,10 @@ def _seats(gathering: Gathering, split: Split) -> list[int]:
     return [names[share.machine] for share in split.shares]
 
 
-def _shortfall(split: Split, offered: Mapping[int, Offer]) -> ShortfallError:
+def _shortfall(split: Split, offers: Mapping[int, Offer]) -> ShortfallError:
     room = format_count(split.wanted - split.lacking)
     what = f"{format_count(split.wanted)} connections from {len(split.shares)} machines"
-    ways = [f"{offer.machine}: {offer.ways[0]}" for offer in offered.values() if offer.ways]
+    ways = [f"{offer.machine}: {offer.ways[0]}" for offer in offers.values() if offer.ways]
     do = f"{ways[0]} Or see --anyway." if ways else "See `fourtuple fleet plan`, or --anyway."
     return ShortfallError(what, f"{room} fit; {split.because}", do)
 
