@@ -26,8 +26,8 @@ from fourtuple.faces.printer import tell
 
 if TYPE_CHECKING:
     from fourtuple.fleet.dask import Cluster
+    from fourtuple.fleet.divide import FleetOptions
     from fourtuple.fleet.links import Links
-    from fourtuple.fleet.run import FleetOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -216,7 +216,7 @@ def _serve(**typed: Any) -> None:
 def _linked(typed: dict[str, Any], *, store: bool = False) -> Iterator[tuple["Links", "FleetOptions"]]:
     """The links to the cluster, and the options of a fleet, which are taken out of what was typed."""
     from fourtuple.fleet.dask import linked
-    from fourtuple.fleet.run import FleetOptions
+    from fourtuple.fleet.divide import FleetOptions
 
     cluster = _cluster(typed)
     options = FleetOptions(
