@@ -17,8 +17,9 @@ from typing import Any
 from bench.measure import Finding, NotMeasuredError, Result, at_most, median, spread
 from fourtuple.core.runs.orders import HoldOptions
 from fourtuple.fleet.dask import DaskLinks
+from fourtuple.fleet.divide import FleetOptions
 from fourtuple.fleet.links import WorkerName
-from fourtuple.fleet.run import FleetOptions, fleet_hold
+from fourtuple.fleet.run import fleet_hold
 
 HELD_S = 10.0
 EACH = 50_000  # connections of each machine
@@ -27,7 +28,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def coordinator(rounds: int, machines: int = 200, held_s: float = HELD_S) -> Result:
-    """What a hold from many simulated machines costs its coordinator and Dask's scheduler, at 4 samples each per second."""
+    """What a hold from many simulated machines, 4 samples each per second, costs its coordinator and Dask's scheduler."""
     command = [sys.executable, "-m", "bench.fleets", str(machines), str(held_s)]
     found = []
     for _ in range(rounds):
@@ -100,7 +101,7 @@ def follow(machines: int, held_s: float = HELD_S) -> dict[str, float]:
     import distributed
 
     with cluster() as (address, scheduler):
-        client: Any = distributed.Client(address, timeout=START_S)
+        client: Any = distributed.Client(address, timeout=START_S)  # type: ignore[no-untyped-call]
         client.wait_for_workers(1, timeout=START_S)
         links = CrowdedLinks(client, machines)
         start_s = time.monotonic()

@@ -44,7 +44,7 @@ def fleet_samples(
                 if (late_s := (sample.at_ns - made.BEGAN_NS) / 1e9 - GONE_S) <= 0:
                     last = sample
                 elif last is not None:
-                    of, standing, silent_s, why = gone_sample(last), Standing.GONE, late_s, WHY
+                    of, standing, silent_s, why = gone_sample(last, untried=True), Standing.GONE, late_s, WHY
             census = replace(of.census, client=of.open) if of.census else None
             moments.append(MachineMoment(number, f"m{number}", standing, replace(of, census=census), silent_s, why))
         whole = together([moment.sample for moment in moments])

@@ -1,7 +1,7 @@
 """--metrics: what a scrape says while a run lasts, beside the run's own record."""
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 
 import httpx
 import pytest
@@ -10,9 +10,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.core.runs.run import Run
-from fourtuple.faces.export.run import metered
+from fourtuple.faces.export.run import RunMetrics, metered
 from fourtuple.verbs.background import serving
 from fourtuple.verbs.hold import hold
+from tests import made
+from tests.made_fleet import fleet_samples
 from tests.ports import free_port
 
 
@@ -79,3 +81,35 @@ def test_an_address_that_is_taken_is_an_error_before_anything_is_opened() -> Non
             a_hold("127.0.0.1:9", address)
     with pytest.raises(UsageError, match="port"):
         a_hold("127.0.0.1:9", "127.0.0.1")
+
+
+def test_each_machine_of_a_fleet_has_its_own_numbers() -> None:
+    """Beside those of all together, with the machine's name as a label."""
+    address = f"127.0.0.1:{free_port()}"
+    samples = list(fleet_samples(4, gone=3))
+    said: list[str] = []
+    with metered(Run(_steps(samples[:20])), address, said.append) as run:
+        for sample in run:
+            found = scraped(address) if sample is samples[19] else {}
+    machines = samples[19].machines
+
+    for name in ("wanted", "open", "opened", "lost", "rss_bytes"):
+        each = [found[f"fourtuple_run_machine_{name}{{machine=m{number}}}"] for number in range(1, 5)]
+        assert each == [getattr(machine.sample, name) for machine in machines]
+    assert found["fourtuple_run_open"] == sum(machine.sample.open for machine in machines)
+    assert found["fourtuple_run_machine_failed{machine=m3}"] == sum(machines[2].sample.failed.values()) > 0
+    assert [found[f"fourtuple_run_machine_gone{{machine=m{number}}}"] for number in (2, 3)] == [0, 1]
+    assert found["fourtuple_run_machine_silent_seconds{machine=m3}"] == 1.5
+    assert not [name for name in exposed(next(made.samples())) if "machine" in name]
+
+
+def _steps(samples: list[Sample]) -> Generator[Sample, None, HoldRecord]:
+    yield from samples
+    return made.hold_record()
+
+
+def exposed(sample: Sample) -> list[str]:
+    """The names of the metrics of one sample."""
+    metrics = RunMetrics()
+    metrics.publish(sample)
+    return [family.name for family in metrics.collect()]

@@ -18,6 +18,8 @@ from fourtuple.core.snapshot.fold import ListenerRow, expand_listeners
 from fourtuple.core.snapshot.records import HostRoute
 from fourtuple.core.space.interval import Interval
 from fourtuple.fleet.offer import cpus_of, member_of, offer_of, own_sources
+from fourtuple.kernel.netns import Namespace
+from tests.conftest import need_namespace
 from tests.core.snapshot.test_answers import INIT, namespace, snapshot
 
 FAR, OWN = "10.0.0.9:443", "10.0.0.4:80"
@@ -207,3 +209,40 @@ def test_this_machine_says_what_it_is() -> None:
     assert member.free_bytes
     assert member.memory_bytes
     assert member.free_bytes < member.memory_bytes
+
+
+# The room, and what can be opened
+
+FILLS = """
+import sys
+from fourtuple.core.errors import ShortfallError
+from fourtuple.fleet.offer import member_of, offer_of
+from fourtuple.verbs.hold import hold
+from fourtuple.verbs.serve import serve
+to = ["127.0.0.1:8000-8001"]
+with serve(to) as server:
+    next(iter(server))
+    offer = offer_of("m1", to, wanted=1)
+    refused = ""
+    try:
+        hold(offer.room.most + 1, to)
+    except ShortfallError as error:
+        refused = error.wanted
+    record = hold(offer.room.least, to, hold_s=0.1).finish()
+    (end,) = offer.servers
+    print(offer.room.least, record.held, record.lost, refused, end.share, member_of("m1", "").namespace, sep="|")
+"""
+
+
+def test_the_room_of_an_offer_can_be_opened_and_no_more() -> None:
+    """In a network namespace of 97 ports, all of both destinations; one more is refused."""
+    need_namespace()
+    with Namespace(settings={"net.ipv4.ip_local_port_range": "40000 40096"}) as place:
+        done = place.start([sys.executable, "-c", FILLS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        out, errors = done.communicate(timeout=60)
+
+    room, held, lost, refused, share, namespace = (out.strip() or f"|||||{errors}").split("|")
+    assert (int(held), int(lost), float(share)) == (int(room), 0, 1.0)
+    assert 190 <= int(room) <= 194
+    assert "195 connections" in refused
+    assert namespace.rpartition(" ")[2] != os.readlink("/proc/thread-self/ns/net")

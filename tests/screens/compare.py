@@ -7,6 +7,8 @@ from fourtuple.core.runs.stored import StoredRun
 from fourtuple.faces.text.compare import compare_lines
 from tests.faces.text.test_runs import kept
 from tests.made import hold_record, serve_record
+from tests.made_fleet import fleet_record, kept_fleet
+from tests.screens.hold import FLEET_GONE
 
 
 def _hold(**found: Any) -> StoredRun:
@@ -40,6 +42,9 @@ SCREENS = {
     "other-machine": lambda: _lines(other_machine()),
     "anyway": lambda: _lines(other_machine(anyway=True)),
     "answers": lambda: _lines(_talked()),
+    "fleets": lambda: _lines(
+        compare(kept_fleet(fleet_record(), count=20), kept_fleet(fleet_record(*FLEET_GONE.machines[:3]), 3, count=20))
+    ),
     "servers": lambda: _lines(
         compare(
             kept("serve", serve_record(), wanted=None),

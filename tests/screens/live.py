@@ -6,14 +6,16 @@ from dataclasses import replace
 from rich.console import Console
 
 from fourtuple.core.runs.counters import Phase
-from fourtuple.core.runs.records import Sample, Seen, Witness
+from fourtuple.core.runs.records import Sample, Seen, Standing, Witness
 from fourtuple.core.talk.stages import parse_stages
 from fourtuple.faces.terminal.screen import Screen
 from fourtuple.faces.text.lines import COLUMNS
 from tests.made import samples, start
 from tests.made_churn import churn_order
+from tests.made_fleet import fleet_samples
 
 RUN = list(samples(every_s=0.25))
+FLEET = list(fleet_samples(4))
 
 
 def _picture(run: Sequence[Sample]) -> str:
@@ -68,6 +70,15 @@ def _many() -> str:
     return _picture([many])
 
 
+def _fleet_troubled() -> str:
+    """40 machines, of which one is gone, one silent, and one without ports."""
+    run = list(fleet_samples(40, gone=30))[:20]
+    machines = list(run[-1].machines)
+    machines[20] = replace(machines[20], standing=Standing.SILENT, silent_s=12.3)
+    machines[36] = replace(machines[36], sample=replace(machines[36].sample, failed={"EADDRNOTAVAIL": 12}))
+    return _picture([*run[:-1], replace(run[-1], machines=tuple(machines))])
+
+
 def _along_stages() -> str:
     began = start()
     assert began.planned is not None
@@ -84,6 +95,8 @@ SCREENS = {
     "hold-stands-still": _stands_still,
     "hold-many": _many,
     "hold-stages": _along_stages,
+    "hold-fleet": lambda: _picture(FLEET[:14]),
+    "hold-fleet-troubled": _fleet_troubled,
     "churn": _churned,
     "serve": _served,
 }

@@ -1,5 +1,6 @@
 """`fleet`: the same orders on many machines, on a Dask cluster."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -7,14 +8,26 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fourtuple.cli import churn, hold, serve
-from fourtuple.cli.common import Shown, command_line, split
+from fourtuple.cli.common import (
+    FIRST_ADDRESS,
+    FROM,
+    JSON,
+    RATE,
+    SOME,
+    STRATEGIES,
+    Shown,
+    command_line,
+    print_json,
+    split,
+)
 from fourtuple.cli.session import FILE, Ordered
-from fourtuple.core.errors import UsageError
+from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
+from fourtuple.faces.printer import tell
 
 if TYPE_CHECKING:
     from fourtuple.fleet.dask import Cluster
+    from fourtuple.fleet.divide import FleetOptions
     from fourtuple.fleet.links import Links
-    from fourtuple.fleet.run import FleetOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,6 +55,13 @@ def of_cluster(command: F) -> F:
     return command
 
 
+def to_destinations(command: F) -> F:
+    """Add the destinations, and the options that say where connections come from."""
+    strategy = click.option("--strategy", type=STRATEGIES, help="How the source port is chosen, as in hold.")
+    where = click.argument("destinations", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
+    return where(FROM(FIRST_ADDRESS(strategy(command))))
+
+
 @click.group()
 def fleet() -> None:
     """Do the same from many machines, on a Dask cluster.
@@ -50,14 +70,89 @@ def fleet() -> None:
     together, and what they do is one run: one live view, one record, one report.
 
     \b
-    fourtuple fleet hold 20k 127.0.0.1:8000-8009 --local 2           try it on this machine
-    fourtuple fleet hosts --scheduler tcp://10.0.0.1:8786            what the machines of a cluster are
-    fourtuple fleet plan 10M 10.0.0.9:80 --scheduler tcp://10.0.0.1:8786
+    fourtuple fleet hold 20k 127.0.0.1:8000-8009 --local 2         try it on this machine
+    fourtuple fleet hosts --scheduler tcp://10.0.0.1:8786          which machines a cluster has
+    fourtuple fleet plan 10M 10.0.0.9:80 --scheduler tcp://…:8786  which of them would open how many
     """
 
 
+@fleet.command()
+@of_cluster
+@JSON
+def hosts(as_json: bool, **typed: Any) -> None:
+    """List the machines: addresses, CPUs, memory, versions, clocks, and workers that cannot take part."""
+    from fourtuple.faces.text.fleet import hosts_lines
+    from fourtuple.fleet.gather import gathered
+
+    with _linked(typed) as (links, options):
+        found = gathered(links, options.on, sharing=options.sharing).hosts
+    _answer(found, hosts_lines, as_json=as_json)
+
+
+@fleet.command()
+@to_destinations
+@of_cluster
+@JSON
+def limits(destinations: tuple[str, ...], as_json: bool, **typed: Any) -> None:
+    """Show the limits of all machines side by side, and how many connections are possible together.
+
+    Exit code: 1 if not one more connection is possible, otherwise 0.
+    """
+    from fourtuple.core.fleet.answers import limits_of
+    from fourtuple.faces.text.fleet import limits_lines
+
+    found = limits_of(destinations, _machines(typed, destinations))
+    _answer(found, limits_lines, as_json=as_json)
+    sys.exit(EXIT_SHORT if found.is_used_up else EXIT_REACHED)
+
+
+@fleet.command()
+@click.argument("wanted", type=SOME, metavar="N")
+@to_destinations
+@click.option("--rate", "rate_per_s", type=RATE, help="Connections to open per second, on all machines together.")
+@of_cluster
+@JSON
+def plan(wanted: int, destinations: tuple[str, ...], rate_per_s: float | None, as_json: bool, **typed: Any) -> None:
+    """Check whether N connections fit: which machine opens how many, from where, and what is lacking.
+
+    Exit code: 0 if they fit, otherwise 1.
+    """
+    from fourtuple.core.fleet.answers import plan_of
+    from fourtuple.faces.text.fleet import plan_lines
+
+    found = plan_of(wanted, destinations, _machines(typed, destinations, wanted), rate_per_s)
+    _answer(found, plan_lines, as_json=as_json)
+    sys.exit(EXIT_REACHED if found.fits else EXIT_SHORT)
+
+
+def _answer(found: Any, lines: Callable[[Any], Iterator[str]], *, as_json: bool) -> None:
+    if as_json:
+        print_json(found.to_json())
+    else:
+        tell(*lines(found))
+
+
+def _machines(typed: dict[str, Any], destinations: tuple[str, ...], wanted: int = 1) -> Any:
+    """The machines of the cluster that was typed, each with what it offers."""
+    from fourtuple.core.limits.strategy import Strategy
+    from fourtuple.fleet.gather import gathered, offered
+
+    strategy = typed.pop("strategy")
+    with _linked(typed) as (links, options):
+        gathering = gathered(links, options.on, sharing=options.sharing)
+        return offered(
+            links,
+            gathering,
+            destinations,
+            sources=tuple(split(typed.pop("sources"))),
+            strategy=Strategy(strategy) if strategy else None,
+            first_address=typed.pop("first_address"),
+            wanted=wanted,
+        ).machines
+
+
 def _as_fleet(name: str, command: click.Command, *more: Callable[..., Any]) -> Callable[[F], click.Command]:
-    """A command with the arguments and options of `command`, those of a cluster, and `more`."""
+    """A command of the group with the arguments and options of `command`, those of a cluster, and `more`."""
 
     def made(run: F) -> click.Command:
         own = of_cluster(run)
@@ -82,7 +177,8 @@ def _hold(**typed: Any) -> None:
     """
     from fourtuple.fleet.run import fleet_hold
 
-    with _linked(typed) as (links, shown, options):
+    shown = Shown.taken(typed)
+    with _linked(typed, store=not shown.no_store) as (links, options):
         planned, run = fleet_hold(links, hold.asked(typed), options)
         hold.present(planned, run, shown)
 
@@ -97,7 +193,8 @@ def _churn(**typed: Any) -> None:
 
     if typed["rate_per_s"] == float("inf"):
         raise UsageError("fleet churn max", "the search is for one machine", "Name a rate.")
-    with _linked(typed) as (links, shown, options):
+    shown = Shown.taken(typed)
+    with _linked(typed, store=not shown.no_store) as (links, options):
         churn.present(fleet_churn(links, churn.asked(typed), options), shown)
 
 
@@ -109,23 +206,28 @@ def _serve(**typed: Any) -> None:
     """
     from fourtuple.fleet.run import fleet_serve
 
-    with _linked(typed) as (links, shown, options):
+    shown = Shown.taken(typed)
+    with _linked(typed, store=not shown.no_store) as (links, options):
         asked = serve.asked(typed)
         serve.present(asked, fleet_serve(links, asked, options), shown)
 
 
 @contextmanager
-def _linked(typed: dict[str, Any]) -> Iterator[tuple["Links", Shown, "FleetOptions"]]:
-    """The links to the cluster; takes the options of a fleet and of a run out of what was typed."""
+def _linked(typed: dict[str, Any], *, store: bool = False) -> Iterator[tuple["Links", "FleetOptions"]]:
+    """The links to the cluster, and the options of a fleet, which are taken out of what was typed."""
     from fourtuple.fleet.dask import linked
-    from fourtuple.fleet.run import FleetOptions
+    from fourtuple.fleet.divide import FleetOptions
 
     cluster = _cluster(typed)
-    on = tuple(split(typed.pop("on")))
-    shown, replace = Shown.taken(typed), typed.pop("replace", False)
-    options = FleetOptions(on, replace, bool(cluster.local), command_line(), not shown.no_store)
+    options = FleetOptions(
+        on=tuple(split(typed.pop("on"))),
+        replace=typed.pop("replace", False),
+        sharing=bool(cluster.local),
+        command=command_line(),
+        store=store,
+    )
     with linked(cluster) as links:
-        yield links, shown, options
+        yield links, options
 
 
 def _cluster(typed: dict[str, Any]) -> "Cluster":
@@ -134,16 +236,15 @@ def _cluster(typed: dict[str, Any]) -> "Cluster":
 
     scheduler, local, ssh = typed.pop("scheduler"), typed.pop("local"), typed.pop("ssh")
     tls = tuple(typed.pop(name) for name in ("tls_ca_file", "tls_cert", "tls_key"))
-    if local or ssh:
-        given = [name for name, value in (("--local", local), ("--ssh", ssh)) if value]
-        source = click.get_current_context().get_parameter_source("scheduler")
-        if scheduler and source is click.core.ParameterSource.COMMANDLINE:
-            given.append("--scheduler")
-        if len(given) > 1:
-            raise UsageError(" with ".join(given), "each of them is a cluster", "Use one of them.")
-        scheduler = ""
-    elif not scheduler:
+    source = click.get_current_context().get_parameter_source("scheduler")
+    is_typed = source is click.core.ParameterSource.COMMANDLINE  # the environment gives way
+    given = {"--scheduler": scheduler and (is_typed or not (local or ssh)), "--local": local, "--ssh": ssh}
+    named = [name for name, value in given.items() if value]
+    if not named:
         raise UsageError("which machines?", do="Name a --scheduler, or --local 2, or --ssh HOST,HOST.")
+    if len(named) > 1:
+        raise UsageError(" with ".join(named), "each of them is a cluster", "Use one of them.")
     if any(tls) and not all(tls):
         raise UsageError("TLS of the cluster", "a part is missing", "Give --tls-ca-file, --tls-cert and --tls-key.")
-    return Cluster(scheduler or "", local or 0, tuple((ssh or "").split(",")) if ssh else (), tls if all(tls) else ())
+    hosts_by_ssh = tuple(part.strip() for part in ssh.split(",") if part.strip()) if ssh else ()
+    return Cluster(scheduler if "--scheduler" in named else "", local or 0, hosts_by_ssh, tls if all(tls) else ())

@@ -1,14 +1,20 @@
 """From the ends of all machines to the record of a fleet's run. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from typing import Any
 
-from fourtuple.core.runs.churn_conclude import ChurnEnding
+from fourtuple.core.runs.churn_conclude import ChurnEnding, ChurnStory
+from fourtuple.core.runs.churn_orders import ChurnOrder
 from fourtuple.core.runs.churn_record import ChurnRecord
-from fourtuple.core.runs.conclude import HoldEnding
+from fourtuple.core.runs.conclude import HoldEnding, HoldStory
+from fourtuple.core.runs.orders import ServeOrder
 from fourtuple.core.runs.records import HoldRecord, MachineResult, Sample, ServeRecord, Witness
+from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.together import counts, total_of, witnesses
 from fourtuple.fleet.coordinator import FleetEnding, Seat
-from fourtuple.fleet.messages import RunRecord
+from fourtuple.fleet.messages import Order, RunRecord
+from fourtuple.verbs.serve import ServeEnding
+from fourtuple.verbs.serve import conclude as serve_conclude
 
 
 def hold_ending(ending: FleetEnding) -> HoldEnding:
@@ -120,3 +126,48 @@ def _name_of(seat: int, seats: Iterable[Seat]) -> str:
 
 def _first(several: Iterable[str | None]) -> str | None:
     return next((each for each in several if each), None)
+
+
+def serve_ending(ending: FleetEnding, last: Sample, most_open: int) -> ServeEnding:
+    """What is known at the end of a serve, of all machines that ended in order."""
+    records = [each.record for each in ending.seats if isinstance(each.record, ServeRecord)]
+    return ServeEnding(
+        last=last,
+        most_open=most_open,
+        waiting=total_of(each.waiting for each in records),
+        moved=counts(each.moved for each in records),
+        listen_overflows=total_of(each.listen_overflows for each in records),
+        interrupted=ending.interrupted,
+        workers_killed=sum(each.workers_killed for each in records),
+    )
+
+
+def _story(whole: Order) -> HoldStory | ChurnStory | None:
+    """What collects the samples; a serve needs only the last one."""
+    if isinstance(whole, ChurnOrder):
+        return ChurnStory(whole)
+    return None if isinstance(whole, ServeOrder) else HoldStory(whole)
+
+
+def concluded(whole: Order, run: Run[Sample, FleetEnding]) -> Run[Sample, Any]:
+    """The run of a coordinator with the record of its kind. whole: the order of all machines together"""
+
+    def steps() -> Generator[Sample, None, RunRecord]:
+        story = _story(whole)
+        most_open = 0
+        for sample in run:
+            if story:
+                story.add(sample)
+            most_open = max(most_open, sample.open)
+            last = sample
+            yield sample
+        ending, machines = run.record, machine_results(run.record, last)
+        match story:
+            case HoldStory():
+                return story.conclude(hold_ending(ending), machines)
+            case ChurnStory():
+                return story.conclude(churn_ending(ending), machines)
+        assert isinstance(whole, ServeOrder)  # noqa: S101  (for the type checker)
+        return serve_conclude(whole, serve_ending(ending, last, most_open), machines)
+
+    return Run(steps())

@@ -5,6 +5,7 @@ others. Nobody else's connections depend on it, so the run goes on.
 """
 
 import math
+from ipaddress import ip_address
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from fourtuple.core.runs.counters import COUNTERS
 from fourtuple.core.runs.orders import HoldOptions, from_text
 from fourtuple.core.runs.records import MachineMoment, Sample, Standing, Witness
 from fourtuple.core.runs.together import gone, together, witnesses
+from fourtuple.core.space.endpoints import parse_addresses
 from fourtuple.engine.control import Control, interruptible, now_ns
 from fourtuple.fleet.links import Links
 from fourtuple.fleet.messages import (
@@ -334,6 +336,11 @@ def _by_source(
 
 
 def both_of(sources: Sequence[str], by_source: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
-    """The sums for these sources."""
-    both = [by_source.get(source, (0, 0)) for source in sources]
+    """The sums for these sources, addresses or ranges of addresses."""
+    ranges = [parse_addresses(source) for source in sources]
+    both = [
+        found
+        for address, found in by_source.items()
+        if any(version == ip.version and int(ip) in values for ip in [ip_address(address)] for version, values in ranges)
+    ]
     return sum(one for one, _ in both), sum(two for _, two in both)

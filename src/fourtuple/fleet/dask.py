@@ -129,7 +129,7 @@ class DaskLinks:
 
     def workers(self) -> list[WorkerName]:
         found = self._client.scheduler_info()["workers"]
-        return sorted((WorkerName(str(each["name"]), address) for address, each in found.items()), key=_by_name)
+        return sorted((WorkerName(_name(each["name"]), address) for address, each in found.items()), key=_by_name)
 
     def take(self, workers: Sequence[WorkerName]) -> list[int]:
         from fourtuple.fleet.relay import Relay
@@ -235,6 +235,11 @@ class DaskLinks:
 
 def _ending(code: int) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _name(name: object) -> str:
+    """The name of a worker; Dask numbers those that have none."""
+    return f"w{name}" if str(name).isdigit() else str(name)
 
 
 def _by_name(worker: WorkerName) -> tuple[int, str]:

@@ -1,30 +1,33 @@
 """The machines of a cluster that take part, what each of them offers, and why others do not take part."""
 
+import platform
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from fourtuple import __version__
 from fourtuple.core.errors import CannotError, FourtupleError, UsageError
-from fourtuple.core.fleet.member import Member, NotUsed, Offer
+from fourtuple.core.fleet.answers import FleetHosts, UnusedMember, hosts_of
+from fourtuple.core.fleet.member import Member, Offer
 from fourtuple.core.record import dataclass
 from fourtuple.core.space.endpoints import EndpointSpec, parse_addresses
-from fourtuple.fleet.links import Links, WorkerName
+from fourtuple.fleet.links import Links
 from fourtuple.fleet.messages import AskOffer, FromMachine, Gone, Joined, OfferMade, Refused, ToMachine
 
 ANSWER_S = 60.0  # how long a machine may take to answer
+MOST_NAMED = 5  # machines in an error
 
 
 @dataclass(frozen=True, slots=True)
 class Gathering:
     """The machines that answered.
 
-    seats:  by seat, in the order of their names
-    unused: workers that take no part, and why
+    seats: by seat, in the order of their names
+    hosts: the same, and the workers that take no part
     """
 
     seats: dict[int, Member]
-    unused: tuple[NotUsed, ...]
+    hosts: FleetHosts
 
 
 def gathered(links: Links, on: Sequence[str] = (), *, sharing: bool = False) -> Gathering:
@@ -36,48 +39,30 @@ def gathered(links: Links, on: Sequence[str] = (), *, sharing: bool = False) -> 
     Raises UsageError for a name that is not there, CannotError if no machine can take part.
     """
     there = links.workers()
-    if unknown := [name for name in on if name not in {each.name for each in there}]:
-        names = ", ".join(each.name for each in there) or "none"
-        raise UsageError(f"--on {','.join(unknown)}", f"there is no such machine; there are: {names}")
+    known = {each.name for each in there}
+    if unknown := [name for name in on if name not in known]:
+        listed = ", ".join(sorted(known)) or "none"
+        raise UsageError(f"--on {','.join(unknown)}", f"there is no such machine; there are: {listed}")
     chosen = [each for each in there if not on or each.name in on]
     if not chosen:
         raise CannotError("a fleet needs machines", "the cluster has no worker", "Start `dask worker` on each machine.")
-    seats = links.take(chosen)
-    found, unused = _joined(links, dict(zip(seats, chosen, strict=True)))
-    members: dict[int, Member] = {}
-    for seat, member in found.items():
-        why = _why_not(member, members.values(), sharing=sharing)
-        if why:
-            unused.append(NotUsed(member.name, why))
-            links.leave([seat])
-        else:
-            offset_ns, error_ns = links.offset(seat)
-            members[seat] = replace(member, offset_ns=offset_ns, error_ns=error_ns)
-    if not members:
-        raise CannotError("no machine of the cluster can take part", f"{unused[0].name}: {unused[0].why}")
-    return Gathering(members, tuple(unused))
+    names = dict(zip(links.take(chosen), (each.name for each in chosen), strict=True))
+    joined = answers(links, list(names), Joined)
+    silent = [UnusedMember(names[seat], _reason(each)) for seat, each in joined.items() if not isinstance(each, Joined)]
+    members = {seat: each.member for seat, each in joined.items() if isinstance(each, Joined)}
+    version = platform.python_version()
+    hosts = hosts_of(members.values(), fourtuple=__version__, python=version, several=sharing, silent=silent)
+    links.leave([seat for seat, member in members.items() if member not in hosts.members])
+    used = {seat: _timed(links, seat, member) for seat, member in members.items() if member in hosts.members}
+    if not used:
+        why = "; ".join(f"{each.name}: {each.why}" for each in hosts.unused[:MOST_NAMED])
+        raise CannotError("no machine of the cluster can take part", why)
+    return Gathering(used, replace(hosts, members=tuple(used.values())))
 
 
-def _joined(links: Links, chosen: dict[int, WorkerName]) -> tuple[dict[int, Member], list[NotUsed]]:
-    """Those that say who they are, and those that do not."""
-    found: dict[int, Member] = {}
-    unused: list[NotUsed] = []
-    for seat, answer in answers(links, list(chosen), Joined).items():
-        if isinstance(answer, Joined):
-            found[seat] = answer.member
-        else:
-            unused.append(NotUsed(chosen[seat].name, _reason(answer)))
-    return found, unused
-
-
-def _why_not(member: Member, others: Iterable[Member], *, sharing: bool) -> str:
-    if member.fourtuple != __version__:
-        return f"it has fourtuple {member.fourtuple}; this is {__version__}"
-    twin = next((each for each in others if each.namespace == member.namespace), None)
-    if twin is not None and not sharing:
-        return f"it is in the same network namespace as {twin.name}, and shares its ports"
-    twin = next((each for each in others if each.name == member.name), None)
-    return "another machine has this name" if twin is not None else ""
+def _timed(links: Links, seat: int, member: Member) -> Member:
+    offset_ns, error_ns = links.offset(seat)
+    return replace(member, offset_ns=offset_ns, error_ns=error_ns)
 
 
 def answers(
@@ -103,7 +88,16 @@ def asked_all(links: Links, questions: dict[int, ToMachine], kind: type[FromMach
     return answers(links, list(questions), kind)
 
 
-def offers(
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What the machines could do. hosts: with those that can do nothing among the unused ones"""
+
+    offers: dict[int, Offer]  # by seat
+    machines: tuple[tuple[Member, Offer], ...]
+    hosts: FleetHosts
+
+
+def offered(
     links: Links,
     gathering: Gathering,
     destinations: Sequence[str],
@@ -112,32 +106,38 @@ def offers(
     strategy: str | None = None,
     first_address: bool = False,
     wanted: int = 1,
-) -> tuple[dict[int, Offer], tuple[NotUsed, ...]]:
-    """What each machine could do for connections to these destinations, and who can do nothing, with the reason.
+) -> Offered:
+    """What each machine could do for connections to these destinations.
 
     sources: addresses, as `hold --from` takes them; each machine takes those that it has
+    wanted:  connections of all machines together
 
     Raises the error of the first machine if none can do anything.
     """
     of_seat = {seat: sources_of(member, sources) for seat, member in gathering.seats.items()}
-    has_none = [NotUsed(gathering.seats[s].name, "it has none of the addresses of --from") for s in of_seat if sources]
-    unused = [each for each, mine in zip(has_none, of_seat.values(), strict=False) if not mine]
+    each = -(-wanted // len(of_seat))
     questions: dict[int, ToMachine] = {
-        seat: AskOffer(tuple(destinations), mine, strategy, first_address, wanted)
+        seat: AskOffer(tuple(destinations), mine, strategy, first_address, each)
         for seat, mine in of_seat.items()
         if mine or not sources
     }
     found: dict[int, Offer] = {}
+    unused = [
+        UnusedMember(gathering.seats[seat].name, "it has none of the addresses of --from")
+        for seat in of_seat
+        if seat not in questions
+    ]
     errors: list[FourtupleError] = []
     for seat, answer in asked_all(links, questions, OfferMade).items():
         if isinstance(answer, OfferMade):
             found[seat] = answer.offer
         else:
-            unused.append(NotUsed(gathering.seats[seat].name, _reason(answer)))
+            unused.append(UnusedMember(gathering.seats[seat].name, _reason(answer)))
             errors += [answer.error("")] if isinstance(answer, Refused) else []
     if not found:
-        raise errors[0] if errors else CannotError("no machine can take part", unused[0].why if unused else "")
-    return found, tuple(unused)
+        raise errors[0] if errors else CannotError("no machine can take part", unused[0].why)
+    machines = tuple((gathering.seats[seat], offer) for seat, offer in found.items())
+    return Offered(found, machines, replace(gathering.hosts, unused=(*gathering.hosts.unused, *unused)))
 
 
 def sources_of(member: Member, sources: Sequence[str]) -> tuple[str, ...]:

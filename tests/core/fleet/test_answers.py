@@ -70,6 +70,7 @@ def test_the_limits_of_all_that_would_open_connections() -> None:
     assert found.room == Interval(10, 12)
     assert not found.is_used_up
     assert limits_of(DESTINATION, [machine("m2", room=0)]).is_used_up
+    assert not limits_of(DESTINATION, [machine("m2", room=0, most=1)]).is_used_up
 
 
 def test_the_limits_that_decide_are_those_of_most_machines_first() -> None:
@@ -117,6 +118,23 @@ def test_what_makes_it_fit_is_the_best_way_of_each_machine_without_room_or_more_
         FleetWay((), "3 more machines like m2, which has room for 20"),
     )
     assert plan_of(45, DESTINATION, machines).ways == ()
+
+
+def test_workers_of_one_namespace_are_without_room_together() -> None:
+    workers = [machine(name, room=10, ways=("x",), boot="b") for name in ("a", "b")]
+
+    assert plan_of(15, DESTINATION, workers).ways[0] == FleetWay(("a", "b"), "x")
+
+
+def test_a_way_to_more_ports_is_no_help_where_the_kernel_has_no_more_memory() -> None:
+    """Two network namespaces of one kernel, each with ports for 10, and memory for 15 together. A server opens none."""
+    bounds = [bound("ports", 10), bound("memory", 15)]
+    machines = [machine(name, room=10, bounds=bounds, ways=("x",), boot="b", space=name) for name in ("m1", "m2")]
+
+    assert [way.machines for way in plan_of(20, DESTINATION, machines).ways] == [()]
+    assert [way.machines for way in plan_of(20, DESTINATION, [server("s", room=0, ways=("x",)), *machines]).ways] == [
+        ()
+    ]
 
 
 def test_no_machine_is_a_model_for_others_if_none_has_room() -> None:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from fourtuple.core.errors import UsageError
-from fourtuple.core.runs.compare import Comparison, Row, compare
+from fourtuple.core.runs.compare import Comparison, Row, Unit, compare
 from fourtuple.core.runs.counters import COLUMN
 from fourtuple.core.runs.stored import Entry, RunState, StoredRun
 from tests.made import hold_record, serve_record, start
+from tests.made_fleet import fleet_record, machine_result
 
 
 def run(number: int, record: Any, kind: str = "hold", **found: Any) -> StoredRun:
@@ -25,6 +26,7 @@ def row(comparison: Comparison, name: str) -> Row:
     return next(each for each in comparison.rows if each.name == name)
 
 
+FOUR = tuple(map(machine_result, range(1, 5)))
 FAST, SLOW = hold_record(rate_per_s=40_000.0, held=1000), hold_record(rate_per_s=10_000.0, held=500)
 
 
@@ -113,3 +115,14 @@ def test_two_that_did_not_and_one_that_did_have_names_and_units() -> None:
     assert [(each.name, each.unit) for each in found.rows] == [
         (each.name, each.unit) for each in compare(run(1, talked), run(2, FAST)).rows
     ]
+
+
+def test_fleets_say_how_many_machines_each_had_and_others_have_no_such_row() -> None:
+    fleet, smaller = (run(number, fleet_record(*machines)) for number, machines in ((1, FOUR), (2, FOUR[:2])))
+    names = {each.name for each in compare(run(1, FAST), run(2, SLOW)).rows}
+
+    assert row(compare(fleet, smaller), "machines") == Row("machines", 4, 2, Unit.COUNT, 0.5)
+    assert row(compare(fleet, fleet), "machines").ratio == 1
+    assert row(compare(fleet, run(2, FAST)), "machines").second is None
+    assert row(compare(run(1, FAST), fleet), "machines") == Row("machines", None, 4, Unit.COUNT, None)
+    assert "machines" not in names

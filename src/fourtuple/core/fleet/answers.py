@@ -16,6 +16,7 @@ from fourtuple.core.units import format_count
 
 RATE_PER_CPU_PER_S = RATE_PER_S / 2  # `plan` assumes what two CPUs open
 RATE_BECAUSE = "as measured on loopback with two CPUs, both ends there"
+FIXES = {limit.name: limit.fix for limit in LIMITS}
 
 
 # fleet hosts
@@ -240,10 +241,13 @@ def _ways(split: Split, machines: Sequence[MachineOffer]) -> tuple[FleetWay, ...
     """What makes the lacking ones fit: the best way of each machine without more room, or more machines."""
     if not split.lacking:
         return ()
-    full = {share.machine for share in split.shares if share.wanted >= share.room.least}
+    wanted = {share.machine: share.wanted for share in split.shares}
+    opens: dict[str, int] = {}  # by network namespace, whose workers have their room together
+    for member, offer in machines:
+        opens[member.namespace] = opens.get(member.namespace, 0) + wanted.get(offer.machine, 0)
     by_text: dict[str, list[str]] = {}
-    for _, offer in machines:
-        if offer.machine in full and offer.ways:
+    for member, offer in machines:
+        if offer.machine in wanted and offer.ways and opens[member.namespace] >= offer.room.least:
             by_text.setdefault(offer.ways[0], []).append(offer.machine)
     found = [FleetWay(tuple(names), text) for text, names in sorted(by_text.items(), key=lambda each: -len(each[1]))]
     largest = max(split.shares, key=lambda share: share.room.least, default=None)
@@ -258,5 +262,4 @@ def _server_ways(wanted: int, stops: Sequence[EndStop]) -> Iterator[FleetWay]:
     """Yield what raises each limit of a server that stops the run before all connections are open."""
     for stop in stops:
         if stop.at < wanted:
-            limit = next(limit for limit in LIMITS if limit.name == stop.limit)
-            yield FleetWay((stop.machine,), f"{stop.process or stop.title}: {limit.fix}")
+            yield FleetWay((stop.machine,), f"{stop.process or stop.title}: {FIXES.get(stop.limit, 'raise it')}")

@@ -86,11 +86,3 @@ class Offer:
     bounds: tuple[LimitRoom, ...]
     ways: tuple[str, ...] = ()
     servers: tuple[ServerEnd, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class NotUsed:
-    """A worker of the cluster that takes no part, and why."""
-
-    name: str
-    why: str

@@ -8,6 +8,7 @@ from fourtuple.core.errors import UsageError
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.histogram import Latency
+from fourtuple.core.runs.machines import count_of
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.stored import StoredRun
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
@@ -142,6 +143,7 @@ COUNTING = frozenset({"fs.file-nr", "net.netfilter.nf_conntrack_count"})  # coun
 
 
 def _numbers(run: StoredRun) -> Iterator[tuple[str, float | None, Unit]]:
+    yield "machines", count_of(run.record.machines) or None if run.record else None, Unit.COUNT
     if isinstance(run.record, HoldRecord):
         yield from _of_hold(run.record)
     elif isinstance(run.record, ChurnRecord):

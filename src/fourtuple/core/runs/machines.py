@@ -14,8 +14,13 @@ Because = tuple[Reason, str]
 
 def on_machines(machines: Sequence[MachineResult]) -> str:
     """` on 4 machines`; empty for a run without a fleet."""
-    count = len({each.name for each in machines})
+    count = count_of(machines)
     return f" on {format_count(count)} machine{'s' * (count != 1)}" if machines else ""
+
+
+def count_of(machines: Sequence[MachineResult]) -> int:
+    """How many machines these are; one has several results if it took over the share of another."""
+    return len({each.name for each in machines})
 
 
 def is_gone(machine: MachineResult) -> bool:

@@ -1,6 +1,6 @@
 """A run of hold, serve or churn as Prometheus metrics, while it lasts."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from fourtuple.core.errnos import cannot_listen
 from fourtuple.core.runs.counters import DURATIONS, MAPS, TABLE, Kept
 from fourtuple.core.runs.histogram import bucket_edges
-from fourtuple.core.runs.records import Sample
+from fourtuple.core.runs.records import MachineMoment, Sample, Standing
 from fourtuple.core.runs.run import Run
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.visible import visible
@@ -23,6 +23,7 @@ R = TypeVar("R")
 NOW = frozenset(
     {"phase", "wanted", "capacity", "opening", "open", "greeting", "rss_bytes", "stage", "target"}
 )  # may also go down
+OF_MACHINES = frozenset({"wanted", "open", "opened", "closed", "lost", "rss_bytes"})  # of each machine of a fleet
 BOUNDS = tuple(2.0**power for power in range(3, 26))  # µs: 8 µs to 34 s
 
 
@@ -77,6 +78,28 @@ def _families(sample: Sample) -> Iterator[Metric]:
         yield _by_label(each.name, each.meaning, getattr(sample, each.field))
     for each in DURATIONS:
         yield _histogram(each.name, each.meaning, getattr(sample, each.field))
+    if sample.machines:
+        yield from _of_machines(sample.machines)
+
+
+def _of_machines(machines: Sequence[MachineMoment]) -> Iterator[Metric]:
+    """The machines of a fleet, by name."""
+    for each in TABLE:
+        if each.name in OF_MACHINES:
+            yield _by_machine(each.name, each.meaning, {m.name: getattr(m.sample, each.field) for m in machines})
+    failed = {m.name: sum(m.sample.failed.values()) for m in machines}
+    yield _by_machine("failed", "connections wanted and not opened", failed)
+    silent = {m.name: m.silent_s for m in machines}
+    yield _by_machine("silent_seconds", "seconds since its last sample was taken", silent)
+    gone = {m.name: float(m.standing is Standing.GONE) for m in machines}
+    yield _by_machine("gone", "1: the machine is gone, and what was its share is counted as lost", gone)
+
+
+def _by_machine(name: str, meaning: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(f"fourtuple_run_machine_{name}", sentence(f"by machine: {meaning}"), labels=["machine"])
+    for machine, value in values.items():
+        family.add_metric([visible(machine)], value)
+    return family
 
 
 def _by_label(name: str, meaning: str, counts: Mapping[str, int]) -> Metric:

@@ -114,7 +114,8 @@ class _Picture(_NoPicture):
 
             self._live = Live(console=Console(stderr=True, highlight=False), auto_refresh=False, transient=True)
             self._live.start()
-        self._live.update(self._screen.draw(sample), refresh=True)
+        console = self._live.console
+        self._live.update(self._screen.draw(sample, console.height - 1, console.width), refresh=True)
 
     def clear(self) -> None:
         """Remove the screen to make room for other output; the next draw() shows it again below."""

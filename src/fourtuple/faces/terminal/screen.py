@@ -21,10 +21,12 @@ from fourtuple.core.runs.spread import bin_bounds
 from fourtuple.core.runs.start import Planned
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.faces.printer import picture
+from fourtuple.faces.terminal.machines import MachineRows
 from fourtuple.faces.text.lines import COLUMNS, wrapped
 from fourtuple.faces.text.words import counts, lost_by, meaning
 
 SPARKS = "▁▂▃▄▅▆▇█"
+ROWS = 24  # of a terminal, where it is not known
 KEPT = 24  # values in a sparkline
 ERRNOS = 3  # errnos that are explained
 LABEL = 9
@@ -66,17 +68,20 @@ class Screen:
 
     def __init__(self) -> None:
         self._before: Sample | None = None
+        self._machines = MachineRows()
         self._moments: deque[_Moment] = deque(maxlen=KEPT)
         self._smooth: float | None = None
         self._counted: int | None = None  # open connections when the kernel's table was counted
         self._full_ns: int | None = None  # when opening had ended
 
-    def draw(self, sample: Sample) -> RenderableType:
+    def draw(self, sample: Sample, rows: int = ROWS, columns: int = COLUMNS) -> RenderableType:
+        """The screen of this sample. rows, columns: of the terminal, for the machines of a fleet"""
         self._add(sample)
         planned = sample.start.planned if sample.start else None
         kind = sample.start.kind if sample.start else ""
         draw = {"hold": self._hold, "churn": self._churn}.get(kind, self._serve)
-        return Group(*draw(sample, planned))
+        lines = list(draw(sample, planned))
+        return Group(*lines, *self._machines.draw(sample, kind, rows - len(lines), columns))
 
     def _add(self, sample: Sample) -> None:
         before, self._before = self._before, sample
@@ -103,7 +108,7 @@ class Screen:
             return
         yield _head(
             f"hold {format_count(sample.wanted)} → {_list(planned.targets)} from {_list(planned.sources)}",
-            f"{planned.loop} · {planned.strategy} · {_workers(sample.workers)}",
+            f"{planned.loop} · {planned.strategy} · {_workers(sample)}",
         )
         yield self._progress(sample, planned)
         failed = sum(sample.failed.values())
@@ -160,7 +165,12 @@ class Screen:
             yield _line("  now", f"p50 {_us(now.p50_us)}   p99 {_us(now.p99_us)}   {sparkline(logs)}")
 
     def _ports(self, sample: Sample, planned: Planned) -> Iterator[RenderableType]:
-        """Used ports of each pair, or of each bin of neighbouring pairs, relative to the usable ones."""
+        """Used ports of each pair, or of each bin of neighbouring pairs, relative to the usable ones.
+
+        The machines of a fleet have pairs of their own, whose bins are not those of the whole run.
+        """
+        if sample.machines:
+            return
         bounds = bin_bounds(planned.pairs)
         room = planned.usable * np.diff(bounds)
         used = sample.pairs[: len(room)]
@@ -196,7 +206,7 @@ class Screen:
             return
         yield _head(
             f"churn {format_rate(planned.rate_per_s)} → {_list(planned.targets)} from {_list(planned.sources)}",
-            f"{planned.loop} · {planned.strategy} · {_workers(sample.workers)}",
+            f"{planned.loop} · {planned.strategy} · {_workers(sample)}",
         )
         start_ns = sample.start.at_ns if sample.start else sample.at_ns
         run_s, ran_s = planned.run_s or 0.0, (sample.at_ns - start_ns) / 1e9
@@ -227,7 +237,7 @@ class Screen:
 
     def _serve(self, sample: Sample, planned: Planned | None) -> Iterator[RenderableType]:
         where = _list(planned.destinations) if planned else ""
-        yield _head(f"serve {where}", f"{planned.loop if planned else ''} · {_workers(sample.workers)}")
+        yield _head(f"serve {where}", f"{planned.loop if planned else ''} · {_workers(sample)}")
         rates = [moment.rate_per_s for moment in self._moments]
         yield _line(
             "open",
@@ -304,8 +314,10 @@ def _us(value: float | None) -> str:
     return "–" if value is None else format_duration(value / 1e6)
 
 
-def _workers(count: int) -> str:
-    return "1 process" if count == 1 else f"{count} processes"
+def _workers(sample: Sample) -> str:
+    processes = "1 process" if sample.workers == 1 else f"{format_count(sample.workers)} processes"
+    machines = len(sample.machines)
+    return f"{processes} on {format_count(machines)} machine{'s' * (machines != 1)}" if machines else processes
 
 
 def _list(texts: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from fourtuple.core.runs.outcome import Reason
 from fourtuple.core.runs.records import Sample
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things, format_were
 from fourtuple.faces.text.lines import wrapped
-from fourtuple.faces.text.machines import machine_lines
+from fourtuple.faces.text.machines import machine_lines, machines_now
 from fourtuple.faces.text.words import counts, latency, lost_by, overflows, several_addresses
 
 MEANINGS = {
@@ -140,6 +140,7 @@ def churn_progress(sample: Sample) -> str:
     waiting = sample.arrivals - sample.started
     parts = [f"{rate}{'closing ' if sample.phase > Phase.OPENING else ''}{format_count(sample.closed)} completed"]
     parts += [f"open {format_count(sample.open)}"]
+    parts += machines_now(sample)
     parts += [f"late {format_count(sample.late)}"] if sample.late else []
     parts += [f"waiting {format_count(waiting)}"] if waiting else []
     parts += [f"failed {counts(sample.failed)}"] if sample.failed else []

@@ -10,7 +10,7 @@ from fourtuple.core.runs.histogram import NOT_MEASURED
 from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.faces.text.lines import wrapped
-from fourtuple.faces.text.machines import machine_lines
+from fourtuple.faces.text.machines import machine_lines, machines_now
 from fourtuple.faces.text.stages import stage_lines, stage_now
 from fourtuple.faces.text.words import counts, latency, overflows, several_addresses
 
@@ -116,6 +116,7 @@ def hold_progress(sample: Sample) -> str:
     phase = f"{sample.phase.name.lower()} {format_count(sample.open)} of {format_count(sample.wanted)}"
     parts = [stage_now(sample) or phase]
     parts += [format_rate(sample.rate_per_s)] if sample.phase is Phase.OPENING else []
+    parts += machines_now(sample)
     parts += [f"replaced {format_count(sample.replaced)}"] if sample.replaced else []
     parts += [f"failed {counts(sample.failed)}"] if failed else []
     parts += [f"lost {counts(sample.lost_by)}"] if sample.lost else []

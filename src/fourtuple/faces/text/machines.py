@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.machines import gone_words, is_as_planned, is_gone
-from fourtuple.core.runs.records import MachineResult
+from fourtuple.core.runs.records import MachineResult, Sample, Standing
 from fourtuple.core.units import format_count, format_duration, format_rate
 from fourtuple.core.visible import visible
 from fourtuple.faces.text.lines import width
@@ -78,6 +78,12 @@ def columns_of(machines: Sequence[MachineResult], kind: str) -> list[Column]:
     return [column for column in columns if not left_out.get(column.head)]
 
 
+def machines_now(sample: Sample) -> list[str]:
+    """What the line of a run's progress says about its machines: how many are silent or gone; nothing if none is."""
+    away = sum(each.standing in (Standing.SILENT, Standing.GONE) for each in sample.machines)
+    return [f"{format_count(away)} of {format_count(len(sample.machines))} machines silent or gone"] if away else []
+
+
 def clock(machine: MachineResult) -> str:
     """`+1.23 ms ± 40 µs`: how its clock differs from that of the machine that ran the fleet."""
     sign = "−" if machine.offset_us < 0 else "+"
@@ -105,10 +111,15 @@ def _fitting(columns: list[Column], machines: Sequence[MachineResult]) -> list[C
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """The cells, to the right but for the first; a name that is too long loses its beginning."""
-    name = cells[0] if len(cells[0]) <= widths[0] else f"…{cells[0][1 - widths[0] :]}"
+    """The cells, to the right but for the first."""
+    name = shortened(cells[0], widths[0])
     others = (f"{APART}{cell:>{room}}" for cell, room in zip(cells[1:], widths[1:], strict=False))
     return f"{APART}{name:<{widths[0]}}{''.join(others)}".rstrip()
+
+
+def shortened(name: str, room: int) -> str:
+    """The end of a name that is too long: the ends of addresses differ."""
+    return name if len(name) <= room else f"…{name[len(name) - room + 1 :]}"
 
 
 def _cut(line: str, room: int) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from fourtuple.core.runs.records import Sample, ServeRecord
 from fourtuple.core.units import format_count, format_size
 from fourtuple.faces.text.lines import wrapped
-from fourtuple.faces.text.machines import machine_lines
+from fourtuple.faces.text.machines import machine_lines, machines_now
 from fourtuple.faces.text.words import overflows
 
 
@@ -34,4 +34,5 @@ def serve_progress(sample: Sample) -> str:
     """The progress as one line."""
     full = sample.capacity and sample.open >= sample.capacity
     more = f"   full: capacity {format_count(sample.capacity)}, others wait in the queue" if full else ""
-    return f"accepted {format_count(sample.opened)}   open {format_count(sample.open)}{more}"
+    away = "".join(f"   {words}" for words in machines_now(sample))
+    return f"accepted {format_count(sample.opened)}   open {format_count(sample.open)}{away}{more}"
