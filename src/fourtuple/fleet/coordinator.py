@@ -5,9 +5,9 @@ others. Nobody else's connections depend on it, so the run goes on.
 """
 
 import math
-from ipaddress import ip_address
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
+from ipaddress import ip_address
 
 import numpy as np
 
@@ -338,9 +338,10 @@ def _by_source(
 def both_of(sources: Sequence[str], by_source: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
     """The sums for these sources, addresses or ranges of addresses."""
     ranges = [parse_addresses(source) for source in sources]
-    both = [
-        found
-        for address, found in by_source.items()
-        if any(version == ip.version and int(ip) in values for ip in [ip_address(address)] for version, values in ranges)
-    ]
+
+    def is_ours(address: str) -> bool:
+        ip = ip_address(address)
+        return any(version == ip.version and int(ip) in values for version, values in ranges)
+
+    both = [found for address, found in by_source.items() if is_ours(address)]
     return sum(one for one, _ in both), sum(two for _, two in both)

@@ -6,14 +6,15 @@ from dataclasses import replace
 
 from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.fleet.member import Member, Offer
-from fourtuple.core.fleet.share import Split, divided, rates_of, share_of, stages_of
+from fourtuple.core.fleet.share import MachineOffer, Split, divided, rates_of, share_of, stages_of
+from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.churn_orders import ChurnOptions
 from fourtuple.core.runs.orders import HoldOptions, ServeOptions
 from fourtuple.core.space.endpoints import EndpointSpec, parse_addresses
 from fourtuple.core.units import format_count
 from fourtuple.engine.control import now_ns
-from fourtuple.fleet.gather import Gathering, gathered, offered, sources_of
+from fourtuple.fleet.gather import Gathering, gathered, offered
 from fourtuple.fleet.links import Links
 from fourtuple.fleet.messages import (
     Options,
@@ -54,8 +55,6 @@ class Divided:
 def divided_hold(links: Links, options: HoldOptions, fleet: FleetOptions) -> Divided:
     """Divide the connections, and with them the rates and stages. Raises ShortfallError if they do not fit."""
     gathering, offers, split, servers = _split(links, options.wanted, options, fleet)
-    if split.lacking and not options.anyway:
-        raise _shortfall(split, offers)
     wanted = {share.machine: share.wanted for share in split.shares}
     seats = _seats(gathering, split)
     used = [(seat, share) for seat, share in zip(seats, split.shares, strict=True) if share.wanted]
@@ -66,7 +65,6 @@ def divided_hold(links: Links, options: HoldOptions, fleet: FleetOptions) -> Div
         seat: replace(
             options,
             wanted=stages[seat].most if stages else wanted[share.machine],
-            sources=sources_of(gathering.seats[seat], options.sources),
             hold_s=None if options.stages else options.run_s + LONGER_S,
             stages=stages.get(seat),
             rate_per_s=rates.get(seat),
@@ -81,8 +79,6 @@ def divided_hold(links: Links, options: HoldOptions, fleet: FleetOptions) -> Div
 def divided_churn(links: Links, options: ChurnOptions, fleet: FleetOptions) -> Divided:
     """Divide the rate, in the proportion of the connections that each machine can have at once."""
     gathering, offers, split, servers = _split(links, options.slots, options, fleet)
-    if split.lacking and not options.anyway:
-        raise _shortfall(split, offers)
     seats = _seats(gathering, split)
     used = [(seat, share.wanted) for seat, share in zip(seats, split.shares, strict=True) if share.wanted]
     rates = dict(zip(seats, rates_of(options.rate_per_s, split), strict=True))
@@ -92,7 +88,6 @@ def divided_churn(links: Links, options: ChurnOptions, fleet: FleetOptions) -> D
         seat: replace(
             options,
             rate_per_s=rates[seat],
-            sources=sources_of(gathering.seats[seat], options.sources),
             at_once=most,
             seed=(seed + number) % SEEDS,
             require=(),
@@ -106,6 +101,10 @@ def divided_churn(links: Links, options: ChurnOptions, fleet: FleetOptions) -> D
 def _split(
     links: Links, wanted: int, options: HoldOptions | ChurnOptions, fleet: FleetOptions
 ) -> tuple[Gathering, dict[int, Offer], Split, tuple[int, ...]]:
+    with_ports = any(EndpointSpec.parse(source).ports for source in options.sources)
+    if fleet.sharing and (with_ports or options.strategy is Strategy.EXPLICIT):
+        what = "--local with --strategy explicit"
+        raise UsageError(what, "all workers would bind the same ports", "Let the kernel choose the ports.")
     gathering = gathered(links, fleet.on, sharing=fleet.sharing)
     found = offered(
         links,
@@ -117,9 +116,22 @@ def _split(
         wanted=wanted,
     )
     split = share_of(wanted, found.machines)
+    if split.lacking:  # as `hold`, which opens what may fit
+        split = share_of(wanted, found.machines, hoped=True)
+    if split.lacking:
+        if not options.anyway:
+            raise _shortfall(split, found.offers)
+        more = divided(split.lacking, [max(1, member.cpus) for member, _ in _openers(split, found.machines)])
+        shares = [replace(each, wanted=each.wanted + one) for each, one in zip(split.shares, more, strict=True)]
+        split = replace(split, shares=tuple(shares), lacking=0)
     names = {member.name: seat for seat, member in gathering.seats.items()}
     gathering = replace(gathering, hosts=found.hosts)
     return gathering, found.offers, split, tuple(names[name] for name in split.servers)
+
+
+def _openers(split: Split, machines: Sequence[MachineOffer]) -> list[MachineOffer]:
+    names = {share.machine for share in split.shares}
+    return [each for each in machines if each[0].name in names]
 
 
 def _seats(gathering: Gathering, split: Split) -> list[int]:

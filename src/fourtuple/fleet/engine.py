@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from fourtuple.core.errors import CannotError, FourtupleError
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.runs.orders import from_text
+from fourtuple.core.runs.orders import ServeOptions, from_text
 from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.core.runs.run import Run
 from fourtuple.engine.control import Control, now_ns
@@ -44,7 +44,7 @@ from fourtuple.fleet.messages import (
     packed,
     sample_bytes,
 )
-from fourtuple.fleet.offer import member_of, offer_of
+from fourtuple.fleet.offer import member_of, offer_of, own_sources
 from fourtuple.store.coding import to_text
 from fourtuple.verbs import churn, hold, serve
 from fourtuple.verbs.runs import Keeper, keep
@@ -106,7 +106,10 @@ class Part:
             case AskCount(destinations):
                 self._say(CountMade(counted(destinations)))
             case Prepare() as asked:
-                order = PREPARE[asked.kind](from_text(asked.options, OPTIONS[asked.kind]))
+                options = from_text(asked.options, OPTIONS[asked.kind])
+                if not isinstance(options, ServeOptions):
+                    options = replace(options, sources=own_sources(options.sources))
+                order = PREPARE[asked.kind](options)
                 self._prepared = asked, order
                 self._say(Prepared(order_text(order)))
             case Begin(at_ns) if self._prepared:

@@ -10,7 +10,6 @@ from fourtuple.core.errors import CannotError, FourtupleError, UsageError
 from fourtuple.core.fleet.answers import FleetHosts, UnusedMember, hosts_of
 from fourtuple.core.fleet.member import Member, Offer
 from fourtuple.core.record import dataclass
-from fourtuple.core.space.endpoints import EndpointSpec, parse_addresses
 from fourtuple.fleet.links import Links
 from fourtuple.fleet.messages import AskOffer, FromMachine, Gone, Joined, OfferMade, Refused, ToMachine
 
@@ -114,19 +113,11 @@ def offered(
 
     Raises the error of the first machine if none can do anything.
     """
-    of_seat = {seat: sources_of(member, sources) for seat, member in gathering.seats.items()}
-    each = -(-wanted // len(of_seat))
-    questions: dict[int, ToMachine] = {
-        seat: AskOffer(tuple(destinations), mine, strategy, first_address, each)
-        for seat, mine in of_seat.items()
-        if mine or not sources
-    }
+    each = -(-wanted // len(gathering.seats))
+    question = AskOffer(tuple(destinations), tuple(sources), strategy, first_address, each)
+    questions: dict[int, ToMachine] = dict.fromkeys(gathering.seats, question)
     found: dict[int, Offer] = {}
-    unused = [
-        UnusedMember(gathering.seats[seat].name, "it has none of the addresses of --from")
-        for seat in of_seat
-        if seat not in questions
-    ]
+    unused: list[UnusedMember] = []
     errors: list[FourtupleError] = []
     for seat, answer in asked_all(links, questions, OfferMade).items():
         if isinstance(answer, OfferMade):
@@ -138,19 +129,6 @@ def offered(
         raise errors[0] if errors else CannotError("no machine can take part", unused[0].why)
     machines = tuple((gathering.seats[seat], offer) for seat, offer in found.items())
     return Offered(found, machines, replace(gathering.hosts, unused=(*gathering.hosts.unused, *unused)))
-
-
-def sources_of(member: Member, sources: Sequence[str]) -> tuple[str, ...]:
-    """Those of the machine's addresses that are among these sources, each with the ports that are named."""
-    found = []
-    for text in sources:
-        spec = EndpointSpec.parse(text)
-        version, values = parse_addresses(spec.host)
-        for address in member.addresses:
-            mine, value = parse_addresses(address)
-            if mine == version and value[0] in values:
-                found.append(str(EndpointSpec(address, spec.ports)))
-    return tuple(dict.fromkeys(found))
 
 
 def _reason(answer: FromMachine) -> str:

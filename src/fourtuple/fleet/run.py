@@ -19,7 +19,6 @@ from fourtuple.core.space.interval import Interval
 from fourtuple.fleet.conclude import concluded
 from fourtuple.fleet.coordinator import Coordinator, Heirs
 from fourtuple.fleet.divide import Divided, FleetOptions, divided_churn, divided_hold, divided_serve
-from fourtuple.fleet.gather import sources_of
 from fourtuple.fleet.links import Links, WorkerName
 from fourtuple.fleet.order import MachinePart
 from fourtuple.fleet.prepare import prepared
@@ -77,7 +76,7 @@ def heirs_of(links: Links, found: Divided) -> Heirs:
             MachinePart(
                 seat,
                 member,
-                replace(options, wanted=share.wanted, sources=sources_of(member, options.sources)),
+                replace(options, wanted=share.wanted),
                 share.wanted,
                 share.sources,
                 gone.seat,
