@@ -111,7 +111,8 @@ class Coordinator:
         self._links, self._order, self._heirs = links, order, heirs
         self._seats = {part.seat: Seat(part, began=True, heard_ns=0) for part in order.parts}
         self._control = Control()
-        self._counts: dict[int, CountMade | None] = {}  # of the servers' kernels, while they are awaited
+        # What the servers' machines say when they are asked for a count; None: nothing so far.
+        self._counts: dict[int, CountMade | Refused | Gone | None] = {}
         self._counts_until_ns = 0
         self._census: Witness | None = None
         self._at_end: dict[int, tuple[int, int]] | None = None
@@ -160,10 +161,8 @@ class Coordinator:
             for number, message in self._links.receive(left_ns / 1e9):
                 if number in self._seats:
                     self._take(self._seats[number], message)
-                elif number in self._counts and isinstance(message, CountMade):
+                elif number in self._counts and isinstance(message, CountMade | Refused | Gone):
                     self._counts[number] = message
-                elif isinstance(message, Gone | Refused):
-                    self._counts.pop(number, None)
 
     def _take(self, seat: Seat, message: FromMachine) -> None:
         seat.heard_ns = now_ns()
@@ -317,9 +316,10 @@ class Coordinator:
         They can be asked again afterwards.
         """
         answers, self._counts = list(self._counts.values()), {}
-        if not answers or not all(answers):
+        made = [each.by_source for each in answers if isinstance(each, CountMade)]
+        if not made or len(made) < len(answers):
             return None
-        found = _by_source([each.by_source for each in answers if each], self._order.before)
+        found = _by_source(made, self._order.before)
         return {seat.share.seat: both_of(seat.share.sources, found) for seat in self._living()}
 
 

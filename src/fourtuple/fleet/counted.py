@@ -21,7 +21,7 @@ def counted(destinations: Sequence[str]) -> dict[str, tuple[int, int]]:
     The kernel gives a socket its inode when accept() returns it (inet_csk_accept, v6.18).
     """
     version = 6 if destinations[0].startswith("[") else 4
-    wanted = TupleSpace.of([ANY[version]], Ranges([range(1)]), destinations).destinations
+    wanted = TupleSpace.of([ANY[version]], Ranges([range(1, 2)]), destinations).destinations
 
     def fold(tables: Iterable[Sockets]) -> dict[str, tuple[int, int]]:
         found: dict[bytes, tuple[int, int]] = {}
