@@ -62,12 +62,12 @@ def hold(world: World, server: Machine, wanted: int) -> int:
     say(f"fourtuple {' '.join(arguments)}")
     program = world.desk.start(*COMMAND, *arguments)
     try:
-        assert program.stderr
-        for line in program.stderr:
+        said = iter(program.stderr or ())
+        for line in said:
             print(f"    {line.rstrip()}", flush=True)
             if line.startswith(READY["hold"]):
                 break
-        echo = threading.Thread(target=lambda: [print(f"    {line.rstrip()}") for line in program.stderr], daemon=True)
+        echo = threading.Thread(target=lambda: [print(f"    {line.rstrip()}", flush=True) for line in said])
         echo.start()
         before = listed(world, server)
         say(f"Machine {GONE} is removed, with every process on it. --replace: the others take its share over.")

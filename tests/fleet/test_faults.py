@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,10 @@ def to(server: Machine) -> str:
     return f"{server.address}:{PORT}"
 
 
+def has_ended(machine: Machine) -> bool:
+    return not machine.pids()
+
+
 def ended(running: Running) -> dict[str, int]:
     """The run after Ctrl-C → what each machine held."""
     running.end(signal.SIGINT)
@@ -76,7 +81,7 @@ def test_a_killed_worker_takes_its_share_with_it(world: World, server: Machine, 
         assert server.established(PORT) == {k: v for k, v in before.items() if k != m3.address}
         ended(running)
     assert_lost_m3(running, before[m3.address])
-    own = m3.stored()[0]
+    own = m3.stored()
     assert (own["record"]["held"], own["record"]["interrupted"]) == (before[m3.address], True)
     assert served["accepted"] == WANTED
 
@@ -188,15 +193,15 @@ def test_without_its_scheduler_a_fleet_closes_in_order_and_is_collected_later(tm
         assert running.code == EXIT_SHORT
         assert all("scheduler" in each["why"] for each in running.machines.values())
         for machine in machines:
-            assert wait_until(lambda machine=machine: not machine.pids())
-            assert machine.stored()[0]["record"]["held"] == before[machine.address]
+            assert wait_until(partial(has_ended, machine))
+            assert machine.stored()["record"]["held"] == before[machine.address]
             machine.wait_for_end()
         world.start_scheduler()
         for machine in machines:
             machine.start_worker()
         for machine in machines:
             machine.wait_for_dask()
-        fleet = world.desk.stored()[0]["start"]["fleet"]
+        fleet = world.desk.stored()["start"]["fleet"]
         collected = world.fleet_record("collect", fleet)
     assert collected["held"] == WANTED == served["accepted"]
     assert {name: each["held"] for name, each in by_name(collected).items()} == {

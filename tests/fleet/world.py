@@ -39,11 +39,14 @@ SCHEDULER, WORKER = "distributed.cli.dask_scheduler", "distributed.cli.dask_work
 # As docs/fleet.md advises: one worker that neither limits memory nor is started again by a nanny.
 WORKER_OPTIONS = ["--nthreads", "1", "--memory-limit", "0", "--no-nanny", "--no-dashboard"]
 IS_LISTENING, IS_REGISTERED = "Scheduler at:", "Registered to:"  # in Dask's logs
-# Holds the ports of its command line, until its standard input is closed.
+# Holds the ports from the first to before the second number of its command line, until its standard input is closed.
 HOLD_PORTS = """
-import socket, sys
-held = [socket.create_server(("", port), backlog=1) for port in range(*map(int, sys.argv[1:]))]
-print(len(held), flush=True)
+import contextlib, socket, sys
+held = []
+for port in range(*map(int, sys.argv[1:])):
+    with contextlib.suppress(OSError):  # Dask's worker may have it
+        held.append(socket.create_server(("", port), backlog=1))
+print("held", flush=True)
 sys.stdin.read()
 """
 
@@ -168,9 +171,10 @@ class Machine(Ground):
         assert done.returncode == 0, done.stderr
         return Counter(line.split()[-1].rpartition(":")[0] for line in done.stdout.splitlines())
 
-    def stored(self) -> list[dict[str, Any]]:
-        """The runs that are stored here, as `fourtuple runs show` has them, the newest first."""
-        return [self._json("runs", "show", str(each["id"])) for each in self._json("runs")]
+    def stored(self, *number: int) -> dict[str, Any]:
+        """A run that is stored here, as `fourtuple runs show` has it. number: none: the newest"""
+        run: dict[str, Any] = self._json("runs", "show", *map(str, number))
+        return run
 
     def _json(self, *arguments: str) -> Any:
         done = self.fourtuple(*arguments, "--json")
@@ -190,12 +194,12 @@ class Machine(Ground):
 
     @contextmanager
     def ports_in_use(self, ports: range) -> Iterator[None]:
-        """Let a process listen on these ports of all addresses during the block."""
+        """Let a process listen on these ports of all addresses during the block, unless they are in use already."""
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         program = self.lab.start([sys.executable, "-c", HOLD_PORTS, str(ports.start), str(ports.stop)], **pipes)
         try:
             assert program.stdout
-            assert program.stdout.readline() == f"{len(ports)}\n"
+            assert program.stdout.readline() == "held\n"
             yield
         finally:
             self.lab.kill(program)
