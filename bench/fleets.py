@@ -28,7 +28,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def coordinator(rounds: int, machines: int = 200, held_s: float = HELD_S) -> Result:
-    """What a hold from many simulated machines costs its coordinator and Dask's scheduler: 4 samples per second each."""
+    """What a hold from many simulated machines costs its coordinator and the scheduler: 4 samples per second each."""
     command = [sys.executable, "-m", "bench.fleets", str(machines), str(held_s)]
     found = []
     for _ in range(rounds):

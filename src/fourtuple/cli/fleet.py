@@ -14,6 +14,7 @@ from fourtuple.cli.common import (
     JSON,
     RATE,
     SOME,
+    STORE,
     STRATEGIES,
     Shown,
     command_line,
@@ -209,7 +210,39 @@ def _serve(**typed: Any) -> None:
     shown = Shown.taken(typed)
     with _linked(typed, store=not shown.no_store) as (links, options):
         asked = serve.asked(typed)
-        serve.present(asked, fleet_serve(links, asked, options), shown)
+        serve.present(asked.where, fleet_serve(links, asked, options), shown)
+
+
+@fleet.command()
+@click.argument("run", type=click.IntRange(1), required=False, metavar="[RUN]")
+@of_cluster
+@STORE
+@JSON
+def collect(run: int | None, store: str | None, as_json: bool, **typed: Any) -> None:
+    """Make a run whole again from the machines' own records, and store it as a new one.
+
+    When the scheduler or this program was lost during a run of a fleet, each machine closed in order and kept its own
+    record. RUN is the run as it is stored here.  [default: the newest of a fleet]
+
+    Exit code: that of the run.
+    """
+    from pathlib import Path
+
+    from fourtuple.fleet.collect import collect
+    from fourtuple.verbs.runs import Runs
+
+    with Runs(Path(store) if store else None) as runs:
+        stored = runs.of_fleet(run)
+    with _linked(typed) as (links, options):
+        collected = collect(links, stored, options.on)
+        shown = Shown(None, store, no_store=False, quiet=True, as_json=as_json)
+        match stored.start.kind:
+            case "hold":
+                hold.present(None, collected, shown)
+            case "churn":
+                churn.present(collected, shown)
+            case _:
+                serve.present((), collected, shown)
 
 
 @contextmanager
@@ -224,7 +257,7 @@ def _linked(typed: dict[str, Any], *, store: bool = False) -> Iterator[tuple["Li
         replace=typed.pop("replace", False),
         sharing=bool(cluster.local),
         command=command_line(),
-        store=store,
+        store=store and not cluster.local,  # this machine has the whole run
     )
     with linked(cluster) as links:
         yield links, options

@@ -1,6 +1,7 @@
 """`serve`: accept connections on any number of ports."""
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -67,10 +68,10 @@ def serve(**typed: Any) -> None:
 
     shown = Shown.taken(typed)
     options = asked(typed)
-    present(options, start_serve(prepare(options)), shown)
+    present(options.where, start_serve(prepare(options)), shown)
 
 
-def present(options: "ServeOptions", run: "Run[Sample, ServeRecord]", shown: Shown) -> None:
+def present(where: Sequence[str], run: "Run[Sample, ServeRecord]", shown: Shown) -> None:
     """Run it, show it, keep it, and end with its exit code."""
     from fourtuple.faces.terminal import live
     from fourtuple.faces.text import serve as face
@@ -84,7 +85,7 @@ def present(options: "ServeOptions", run: "Run[Sample, ServeRecord]", shown: Sho
         quiet=shown.quiet or shown.as_json,
         events_to=sys.stderr if shown.as_json else sys.stdout,
         announce=True,
-        ready=lambda _: f"{READY['serve']} on {', '.join(options.where)}",
+        ready=lambda _: f"{READY['serve']} on {', '.join(where)}",
     )
     say(face.serve_lines(record), record.to_json(), keeper, shown.store, as_json=shown.as_json)
     sys.exit(EXIT_REACHED if record.outcome.reached else EXIT_SHORT)

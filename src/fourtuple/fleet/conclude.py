@@ -11,8 +11,8 @@ from fourtuple.core.runs.orders import ServeOrder
 from fourtuple.core.runs.records import HoldRecord, MachineResult, Sample, ServeRecord, Witness
 from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.together import counts, total_of, witnesses
-from fourtuple.fleet.coordinator import FleetEnding, Seat
 from fourtuple.fleet.messages import Order, RunRecord
+from fourtuple.fleet.seats import FleetEnding, Seat
 from fourtuple.verbs.serve import ServeEnding
 from fourtuple.verbs.serve import conclude as serve_conclude
 

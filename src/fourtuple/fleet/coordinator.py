@@ -9,13 +9,9 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
 
-import numpy as np
-
-from fourtuple.core.record import dataclass
-from fourtuple.core.runs.counters import COUNTERS
 from fourtuple.core.runs.orders import HoldOptions, from_text
-from fourtuple.core.runs.records import MachineMoment, Sample, Standing, Witness
-from fourtuple.core.runs.together import gone, together, witnesses
+from fourtuple.core.runs.records import Sample
+from fourtuple.core.runs.together import witnesses
 from fourtuple.core.space.endpoints import parse_addresses
 from fourtuple.engine.control import Control, interruptible, now_ns
 from fourtuple.fleet.links import Links
@@ -34,74 +30,19 @@ from fourtuple.fleet.messages import (
     Prepare,
     Prepared,
     Refused,
-    RunRecord,
     ToMachine,
     sample_from,
 )
 from fourtuple.fleet.order import FleetOrder, MachinePart
+from fourtuple.fleet.seats import FleetEnding, Seat, Seats
 
 LEAD_S = 0.2  # from the agreement to the moment on which all begin
 TICK_S = 0.25  # between two samples of the run
-QUIET_S, SILENT_S = 2.0, 30.0  # without a sample: a machine is shown as silent; it is counted out
+SILENT_S = 30.0  # without a sample: a machine is counted out
 COUNT_S = 5.0  # how long the servers' kernels may take to be counted
 
-NOTHING = replace(Sample.of(np.zeros(1, COUNTERS), 0), workers=0)
-Heirs = Callable[
-    [MachinePart, Sequence[MachinePart]], Sequence[MachinePart]
-]  # (who is gone, who lives) → who takes its share over
-
-
-@dataclass(slots=True)
-class Seat:
-    """What is known about a machine's part. Moments are on the clock of the coordinator.
-
-    sample:  its last one; None: none has arrived
-    heard_ns: when it was last heard
-    record:  its result; None: it has not ended
-    run:     the number of its part in its own store
-    gone:    why it takes part no more; empty: it does
-    counted: its connections in the servers' kernels, (established, accepted), when all were counted
-    """
-
-    share: MachinePart
-    began: bool
-    heard_ns: int
-    sample: Sample | None = None
-    record: RunRecord | None = None
-    run: int | None = None
-    gone: str = ""
-    gone_ns: int = 0
-    handed: bool = False
-    counted: tuple[int, int] | None = None
-
-    @property
-    def over(self) -> bool:
-        return bool(self.record or self.gone)
-
-    def standing(self, at_ns: int) -> Standing:
-        if self.gone:
-            return Standing.GONE
-        if self.record:
-            return Standing.ENDED
-        if at_ns - self.heard_ns > QUIET_S * 1e9:
-            return Standing.SILENT
-        return Standing.RUNNING if self.sample else Standing.READY
-
-
-@dataclass(frozen=True, slots=True)
-class FleetEnding:
-    """What is known when all machines have ended, or are gone.
-
-    seats:         of all machines, those that took over a share included
-    began_ns, held_until_ns: of the run
-    servers_at_end: by seat, its connections in the servers' kernels when closing began, (established, accepted)
-    """
-
-    seats: tuple[Seat, ...]
-    began_ns: int
-    held_until_ns: int
-    servers_at_end: Mapping[int, tuple[int, int]] | None
-    interrupted: bool
+# (the part of a machine that is gone, those of the others) → the parts that take its share over
+Heirs = Callable[[MachinePart, Sequence[MachinePart]], Sequence[MachinePart]]
 
 
 class Coordinator:
@@ -109,22 +50,20 @@ class Coordinator:
 
     def __init__(self, links: Links, order: FleetOrder, heirs: Heirs | None = None) -> None:
         self._links, self._order, self._heirs = links, order, heirs
-        self._seats = {part.seat: Seat(part, began=True, heard_ns=0) for part in order.parts}
+        self._seats = Seats(order.whole.start, order.parts, untried=order.brief.kind == "hold")
         self._control = Control()
         # What the servers' machines say when they are asked for a count; None: nothing so far.
         self._counts: dict[int, CountMade | Refused | Gone | None] = {}
         self._counts_until_ns = 0
-        self._census: Witness | None = None
         self._at_end: dict[int, tuple[int, int]] | None = None
         self._stopped = self._ended = False  # whether the machines have been told to
         self._until_ns = math.inf
         self._held_until_ns = 0
-        self._numbers = {part.seat: number for number, part in enumerate(order.parts, 1)}
 
     def run(self) -> Generator[Sample, None, FleetEnding]:
         """Begin, and follow until all have ended: yields a sample every TICK_S once there is one."""
         began_ns = due_ns = now_ns() + int(LEAD_S * 1e9)
-        for seat in self._seats.values():
+        for seat in self._seats:
             seat.heard_ns = began_ns
             self._begin(seat, began_ns)
         with interruptible(self._control):
@@ -132,12 +71,12 @@ class Coordinator:
                 self._listen(due_ns)
                 due_ns = max(due_ns + int(TICK_S * 1e9), now_ns())
                 self._miss()
-                yield (sample := self._sample())
-                if all(seat.over for seat in self._seats.values()):
+                yield (sample := self._seats.sample(now_ns()))
+                if all(seat.over for seat in self._seats):
                     break
                 self._decide(sample)
         return FleetEnding(
-            tuple(self._seats.values()),
+            tuple(self._seats),
             began_ns,
             self._held_until_ns or now_ns(),
             self._at_end,
@@ -150,8 +89,8 @@ class Coordinator:
 
     def _prepare(self, share: MachinePart) -> Prepare:
         """The message to a machine that takes over a share."""
-        gone_one = self._seats[share.instead_of].share.member.name
-        return self._order.brief.message(share, self._numbers[share.seat], gone_one)
+        gone_one = self._seats.by_number[share.instead_of].share.member.name
+        return self._order.brief.message(share, self._seats.number_of(share.seat), gone_one)
 
     # What machines say
 
@@ -159,8 +98,8 @@ class Coordinator:
         """Take in what is said until then."""
         while (left_ns := until_ns - now_ns()) > 0:
             for number, message in self._links.receive(left_ns / 1e9):
-                if number in self._seats:
-                    self._take(self._seats[number], message)
+                if number in self._seats.by_number:
+                    self._take(self._seats.by_number[number], message)
                 elif number in self._counts and isinstance(message, CountMade | Refused | Gone):
                     self._counts[number] = message
 
@@ -190,7 +129,7 @@ class Coordinator:
 
     def _miss(self) -> None:
         """Count out machines that have been silent for too long."""
-        for seat in list(self._seats.values()):
+        for seat in list(self._seats):
             if not seat.over and now_ns() - seat.heard_ns > SILENT_S * 1e9:
                 self._lose(seat, f"nothing was heard from it for {SILENT_S:.0f} s")
 
@@ -201,62 +140,10 @@ class Coordinator:
         self._links.leave([seat.share.seat])
         if self._heirs is None or self._ended or self._control.interrupted:
             return
-        living = [each.share for each in self._seats.values() if not each.over and each.began]
+        living = [each.share for each in self._seats if not each.over and each.began]
         for share in self._heirs(seat.share, living):
             seat.handed = True
-            self._numbers[share.seat] = len(self._numbers) + 1
-            self._seats[share.seat] = Seat(share, began=False, heard_ns=now_ns())
-
-    # The samples of all
-
-    def _sample(self) -> Sample:
-        """The sum of all machines now."""
-        at_ns = now_ns()
-        parts = {number: self._part(seat) for number, seat in self._seats.items()}
-        total = together([replace(part, wanted=0) if self._is_heir(n) else part for n, part in parts.items()])
-        return replace(
-            total,
-            at_ns=at_ns,
-            reconnected=total.reconnected + self._taken_over(),
-            start=self._order.whole.start,
-            census=self._census,
-            machines=tuple(self._moment(seat, parts[number], at_ns) for number, seat in self._seats.items()),
-        )
-
-    def _part(self, seat: Seat) -> Sample:
-        """A machine's sample, as it counts from now on."""
-        sample = seat.sample or replace(NOTHING, wanted=seat.share.wanted)
-        if not seat.gone:
-            return sample
-        return gone(sample, untried=self._order.brief.kind == "hold" and not seat.handed)
-
-    def _is_heir(self, number: int) -> bool:
-        return bool(self._seats[number].share.instead_of)
-
-    def _taken_over(self) -> int:
-        """How many connections that a machine lost when it was gone have been opened again by others."""
-        total = 0
-        for seat in self._seats.values():
-            if seat.handed and seat.sample:
-                heirs = [each for each in self._seats.values() if each.share.instead_of == seat.share.seat]
-                total += min(seat.sample.open, sum(each.sample.opened for each in heirs if each.sample))
-        return total
-
-    def _moment(self, seat: Seat, part: Sample, at_ns: int) -> MachineMoment:
-        return MachineMoment(
-            number=self._numbers[seat.share.seat],
-            name=self.name_of(seat.share),
-            standing=seat.standing(at_ns),
-            sample=part,
-            silent_s=0.0 if seat.over else max(0, at_ns - seat.heard_ns) / 1e9,
-            why=seat.gone,
-        )
-
-    def name_of(self, share: MachinePart) -> str:
-        """The name of the machine; of one that took over a share, also whose."""
-        if not share.instead_of:
-            return share.member.name
-        return f"{share.member.name} (for {self._seats[share.instead_of].share.member.name})"
+            self._seats.by_number[share.seat] = Seat(share, began=False, heard_ns=now_ns())
 
     # What the coordinator decides
 
@@ -268,7 +155,7 @@ class Coordinator:
             self._tell(Interrupt())
         if self._stopped or self._ended or self._order.brief.kind != "hold":
             return
-        if self._census is None:
+        if self._seats.census is None:
             self._count(sample)
         elif now_ns() >= self._until_ns:
             self._held_until_ns = self._held_until_ns or now_ns()
@@ -278,16 +165,13 @@ class Coordinator:
                 self._tell(HoldOver())
 
     def _tell(self, message: ToMachine) -> None:
-        for number, seat in self._seats.items():
+        for number, seat in self._seats.by_number.items():
             if not seat.over:
                 self._links.send(number, message)
 
-    def _living(self) -> list[Seat]:
-        return [seat for seat in self._seats.values() if not seat.gone]
-
     def _count(self, sample: Sample) -> None:
         """Once the kernel of every machine has counted, count those of the servers; then the time to hold begins."""
-        living = self._living()
+        living = self._seats.living()
         total = witnesses([seat.sample.census if seat.sample else None for seat in living]) if living else None
         if total is None or not self._are_counted():
             return
@@ -295,11 +179,11 @@ class Coordinator:
             server, accepted = (sum(each) for each in zip(*by_seat.values(), strict=True))
             total = replace(total, server=server, accepted=accepted)
             for number, both in by_seat.items():
-                self._seats[number].counted = both
+                self._seats.by_number[number].counted = both
         options = self._order.whole.options
         if isinstance(options, HoldOptions) and not options.stages:  # these the machines follow by themselves
             self._until_ns = sample.at_ns + options.run_s * 1e9
-        self._census = total
+        self._seats.census = total
 
     def _are_counted(self) -> bool:
         """Whether the servers' kernels have said what they list; they are asked first."""
@@ -320,7 +204,7 @@ class Coordinator:
         if not made or len(made) < len(answers):
             return None
         found = _by_source(made, self._order.before)
-        return {seat.share.seat: both_of(seat.share.sources, found) for seat in self._living()}
+        return {seat.share.seat: both_of(seat.share.sources, found) for seat in self._seats.living()}
 
 
 def _by_source(

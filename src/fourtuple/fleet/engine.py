@@ -20,10 +20,12 @@ from fourtuple.core.runs.run import Run
 from fourtuple.engine.control import Control, now_ns
 from fourtuple.fleet.channel import Channel, own_pipes
 from fourtuple.fleet.counted import counted
+from fourtuple.fleet.kept import stored_parts
 from fourtuple.fleet.messages import (
     OPTIONS,
     AskCount,
     AskOffer,
+    AskParts,
     Begin,
     CountMade,
     Finished,
@@ -34,6 +36,7 @@ from fourtuple.fleet.messages import (
     Moment,
     OfferMade,
     Order,
+    PartsMade,
     Prepare,
     Prepared,
     Refused,
@@ -105,6 +108,8 @@ class Part:
                 self._say(OfferMade(offer))
             case AskCount(destinations):
                 self._say(CountMade(counted(destinations)))
+            case AskParts(fleet):
+                self._say(PartsMade(stored_parts(fleet)))
             case Prepare() as asked:
                 options = from_text(asked.options, OPTIONS[asked.kind])
                 if not isinstance(options, ServeOptions):

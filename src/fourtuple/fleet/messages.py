@@ -49,6 +49,12 @@ class AskCount(ToMachine, frozen=True):
     destinations: tuple[str, ...]
 
 
+class AskParts(ToMachine, frozen=True):
+    """Which parts of this run of a fleet does your own store have? → PartsMade"""
+
+    fleet: str
+
+
 class Prepare(ToMachine, frozen=True):
     """Make every decision before the first connection. → Prepared, Refused
 
@@ -97,6 +103,26 @@ class CountMade(FromMachine, frozen=True):
     by_source: dict[str, tuple[int, int]]
 
 
+class StoredPart(msgspec.Struct, frozen=True, array_like=True):
+    """A machine's part in a run, from its own store.
+
+    run:     its number there
+    outcome: how it ended, if it has no record
+    record:  as JSON; empty: it has none
+    samples: in their order, on the machine's clock
+    """
+
+    part: FleetPart
+    run: int
+    outcome: str
+    record: bytes
+    samples: list[bytes]
+
+
+class PartsMade(FromMachine, frozen=True):
+    parts: list[StoredPart]
+
+
 class Prepared(FromMachine, frozen=True):
     """order: as JSON, without keys of certificates"""
 
@@ -140,8 +166,10 @@ class Gone(FromMachine, frozen=True):
     why: str
 
 
-_Orders = msgspec.msgpack.Decoder(AskOffer | AskCount | Prepare | Begin | HoldOver | Interrupt)
-_Answers = msgspec.msgpack.Decoder(Joined | OfferMade | CountMade | Prepared | Moment | Finished | Refused | Gone)
+_Orders = msgspec.msgpack.Decoder(AskOffer | AskCount | AskParts | Prepare | Begin | HoldOver | Interrupt)
+_Answers = msgspec.msgpack.Decoder(
+    Joined | OfferMade | CountMade | PartsMade | Prepared | Moment | Finished | Refused | Gone
+)
 _encode = msgspec.msgpack.Encoder().encode
 
 

@@ -23,6 +23,7 @@ from fourtuple.fleet.messages import (
     Refused,
     ToMachine,
     order_from,
+    order_text,
 )
 from fourtuple.fleet.order import Brief, FleetOrder, MachinePart
 
@@ -50,6 +51,7 @@ def prepared(links: Links, kind: str, options: Options, found: Divided, fleet: F
             raise CannotError(f"machine {name} cannot take part", getattr(answer, "why", "it gave no answer"))
         orders[seat] = order_from(kind, answer.order)
     whole = _whole(options, [orders[share.seat] for share in shares], brief.fleet)
+    whole = replace(whole, start=replace(whole.start, order=order_text(whole).decode()))
     destinations = _endpoints(whole)
     before = _before(links, found.servers, destinations)
     return FleetOrder(brief, whole, shares, found.servers, before, destinations)

@@ -69,8 +69,10 @@ def heirs_of(links: Links, found: Divided) -> Heirs:
         ]
         if not machines:
             return ()
-        split = share_of(gone.wanted, machines)
-        used = [(member, share) for (member, _), share in zip(machines, split.shares, strict=True) if share.wanted]
+        split = share_of(gone.wanted, machines, hoped=True)
+        first, *others = split.shares
+        shares = (replace(first, wanted=first.wanted + split.lacking), *others)  # what has no room fails there
+        used = [(member, share) for (member, _), share in zip(machines, shares, strict=True) if share.wanted]
         seats = links.take([WorkerName(member.name, member.worker) for member, _ in used])
         return [
             MachinePart(

@@ -92,6 +92,20 @@ def read_run(base: sqlite3.Connection, run: int | None, alive: Alive) -> StoredR
             base.execute("COMMIT")
 
 
+def parts_of(base: sqlite3.Connection, fleet: str) -> list[int]:
+    """The runs that are a machine's part in this run of a fleet, oldest first."""
+    with reading(base):
+        query = "SELECT id FROM runs WHERE json_extract(start, '$.part.fleet') = ? ORDER BY id"
+        return [int(run) for (run,) in base.execute(query, (fleet,))]
+
+
+def newest_of_fleet(base: sqlite3.Connection) -> int | None:
+    """The newest run of a fleet; None: there is none."""
+    with reading(base):
+        (run,) = base.execute("SELECT max(id) FROM runs WHERE json_extract(start, '$.fleet') <> ''").fetchone()
+        return None if run is None else int(run)
+
+
 def samples_since(base: sqlite3.Connection, run: int, number: int, before: Sample | None) -> Iterator[Sample]:
     """The samples from this number on.
 

@@ -189,6 +189,24 @@ class Runs:
         """The whole run; of a run in progress, what is stored so far. Raises UsageError as `entry` does."""
         return reading.read_run(self._base, run, living())
 
+    def parts_of(self, fleet: str) -> list[StoredRun]:
+        """The runs that are a machine's part in this run of a fleet, oldest first."""
+        return [self.read(run) for run in reading.parts_of(self._base, fleet)]
+
+    def of_fleet(self, run: int | None = None) -> StoredRun:
+        """A run of all machines of a fleet. run: None: the newest. Raises UsageError if there is no such run."""
+        number = reading.newest_of_fleet(self._base) if run is None else run
+        if number is None:
+            raise UsageError("there is no stored run of a fleet", do="fourtuple runs lists the stored runs.")
+        found = self.read(number)
+        if not found.start.fleet:
+            raise UsageError(f"run {number}", "it is not the run of a fleet", "fourtuple runs lists the stored runs.")
+        return found
+
+    def samples(self, run: int) -> Iterator[Sample]:
+        """All samples of a run, as they were when they were written."""
+        return reading.samples_since(self._base, run, 0, None)
+
     def remove(self, runs: Sequence[int]) -> None:
         """Remove all of these runs or none. Raises UsageError if one does not exist or is still running."""
         reading.remove(self._base, list(runs), living())

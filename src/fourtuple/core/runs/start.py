@@ -110,6 +110,7 @@ class Start:
     kind:  hold, churn, serve or prove
     at_ns: CLOCK_MONOTONIC, the clock of the samples
     fleet: identifies the run of a fleet on all machines; empty: it is none
+    order: of a fleet, the order of all machines together as JSON, from which `fleet collect` makes a record again
     part:  a machine's part in it; None: this is the run of all machines together, or of one without a fleet
     """
 
@@ -120,4 +121,5 @@ class Start:
     changed: tuple[Changed, ...] = ()
     planned: Planned | None = None
     fleet: str = ""
+    order: str = ""
     part: FleetPart | None = None

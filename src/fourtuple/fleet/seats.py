@@ -1,0 +1,143 @@
+"""What is known about each machine's part in a run, and the samples of all of them together."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from fourtuple.core.record import dataclass
+from fourtuple.core.runs.counters import COUNTERS
+from fourtuple.core.runs.records import MachineMoment, Sample, Standing, Witness
+from fourtuple.core.runs.start import Start
+from fourtuple.core.runs.together import gone, together
+from fourtuple.fleet.messages import RunRecord
+from fourtuple.fleet.order import MachinePart
+
+QUIET_S = 2.0  # without a sample: a machine is shown as silent
+NOTHING = replace(Sample.of(np.zeros(1, COUNTERS), 0), workers=0)
+
+
+@dataclass(slots=True)
+class Seat:
+    """What is known about a machine's part. Moments are on the clock of the coordinator.
+
+    sample:  its last one; None: none has arrived
+    heard_ns: when it was last heard
+    record:  its result; None: it has not ended
+    run:     the number of its part in its own store
+    gone:    why it takes part no more; empty: it does
+    counted: its connections in the servers' kernels, (established, accepted), when all were counted
+    """
+
+    share: MachinePart
+    began: bool
+    heard_ns: int
+    sample: Sample | None = None
+    record: RunRecord | None = None
+    run: int | None = None
+    gone: str = ""
+    gone_ns: int = 0
+    handed: bool = False
+    counted: tuple[int, int] | None = None
+
+    @property
+    def over(self) -> bool:
+        return bool(self.record or self.gone)
+
+    def standing(self, at_ns: int) -> Standing:
+        if self.gone:
+            return Standing.GONE
+        if self.record:
+            return Standing.ENDED
+        if at_ns - self.heard_ns > QUIET_S * 1e9:
+            return Standing.SILENT
+        return Standing.RUNNING if self.sample else Standing.READY
+
+
+@dataclass(frozen=True, slots=True)
+class FleetEnding:
+    """What is known when all machines have ended, or are gone.
+
+    seats:         of all machines, those that took over a share included
+    began_ns, held_until_ns: of the run
+    servers_at_end: by seat, its connections in the servers' kernels when closing began, (established, accepted)
+    """
+
+    seats: tuple[Seat, ...]
+    began_ns: int
+    held_until_ns: int
+    servers_at_end: Mapping[int, tuple[int, int]] | None
+    interrupted: bool
+
+
+class Seats:
+    """The parts of all machines, by seat; the shares of those that are gone can be taken over by others.
+
+    start:  of the run of all machines
+    untried: what a machine that is gone had not opened has failed: of a hold
+    census: the count of all kernels, once it is complete
+    """
+
+    def __init__(self, start: Start, parts: Iterable[MachinePart], *, untried: bool) -> None:
+        self._start, self._untried = start, untried
+        self.by_number: dict[int, Seat] = {part.seat: Seat(part, began=True, heard_ns=0) for part in parts}
+        self.census: Witness | None = None
+
+    def __iter__(self) -> Iterator[Seat]:
+        return iter(self.by_number.values())
+
+    def number_of(self, seat: int) -> int:
+        """The number of a machine in the run, from 1."""
+        return list(self.by_number).index(seat) + 1
+
+    def living(self) -> list[Seat]:
+        """Those that are not gone."""
+        return [seat for seat in self if not seat.gone]
+
+    def sample(self, at_ns: int) -> Sample:
+        """The sum of all machines, which is known at this moment."""
+        parts = {number: self._part(seat) for number, seat in self.by_number.items()}
+        total = together([replace(part, wanted=0) if self._is_heir(n) else part for n, part in parts.items()])
+        return replace(
+            total,
+            at_ns=at_ns,
+            reconnected=total.reconnected + self._taken_over(),
+            start=self._start,
+            census=self.census,
+            machines=tuple(self._moment(seat, parts[number], at_ns) for number, seat in self.by_number.items()),
+        )
+
+    def _part(self, seat: Seat) -> Sample:
+        """A machine's sample, as it counts from now on."""
+        sample = seat.sample or replace(NOTHING, wanted=seat.share.wanted)
+        if not seat.gone:
+            return sample
+        return gone(sample, untried=self._untried and not seat.handed)
+
+    def _is_heir(self, number: int) -> bool:
+        return bool(self.by_number[number].share.instead_of)
+
+    def _taken_over(self) -> int:
+        """How many connections that a machine lost when it was gone have been opened again by others."""
+        total = 0
+        for seat in self:
+            if seat.handed and seat.sample:
+                heirs = [each for each in self if each.share.instead_of == seat.share.seat]
+                total += min(seat.sample.open, sum(each.sample.opened for each in heirs if each.sample))
+        return total
+
+    def _moment(self, seat: Seat, part: Sample, at_ns: int) -> MachineMoment:
+        return MachineMoment(
+            number=self.number_of(seat.share.seat),
+            name=self.name_of(seat.share),
+            standing=seat.standing(at_ns),
+            sample=part,
+            silent_s=0.0 if seat.over else max(0, at_ns - seat.heard_ns) / 1e9,
+            why=seat.gone,
+        )
+
+    def name_of(self, share: MachinePart) -> str:
+        """The name of the machine; of one that took over a share, also whose."""
+        if not share.instead_of:
+            return share.member.name
+        return f"{share.member.name} (for {self.by_number[share.instead_of].share.member.name})"
