@@ -1,5 +1,6 @@
 """Runs of a fleet end to end: machines, their Dask workers, and servers whose kernel is the witness."""
 
+import json
 import signal
 from collections.abc import Iterator
 
@@ -7,7 +8,7 @@ import pytest
 
 from fourtuple.core.errors import EXIT_SHORT
 from tests.fleet.world import Machine, World, by_name
-from tests.told import numbers
+from tests.told import joined
 from tests.waiting import wait_until
 
 PORT = 7000
@@ -89,13 +90,15 @@ def test_unequal_machines_get_shares_that_fit(world: World, server: Machine) -> 
         assert 0 < shares["used"] <= 200
         assert shares["slow"] < shares["m1"]
 
-        done = world.fleet("hold", "301", to(server), "--on", "few,used")
+        plan = json.loads(world.fleet("plan", "301", to(server), "--on", "few,used", "--json").stdout)
+        assert 290 <= plan["split"]["room_max"] <= 300  # Dask's workers use ports, too
+        hold = ("hold", to(server), "--on", "few,used", "--for", "1ms")
+        room = plan["split"]["room_max"]
+        assert world.fleet_record(hold[0], str(room), *hold[1:])["held"] == room
+        done = world.fleet(hold[0], str(room + 1), *hold[1:])
         assert done.returncode == EXIT_SHORT
-        _, room, *_ = numbers(done.stderr)
-        assert 290 <= room <= 300  # ports of Dask's own connections are in use, too
+        assert f"{room} fit" in joined(done.stderr)
         assert not server.established(PORT)
-        everything = world.fleet_record("hold", str(room), to(server), "--on", "few,used", "--for", "1ms")
-        assert everything["held"] == room
     for machine in (few, used, slow):
         machine.remove()
 
@@ -166,7 +169,8 @@ def test_servers_of_the_fleet_count_the_far_end_of_each_machine(world: World) ->
 def test_churn_is_divided(world: World, server: Machine) -> None:
     """Connections come from all machines, and none is left."""
     with server.serving(to(server)) as served:
-        record = world.fleet_record("churn", "800/s", to(server), "--for", "1s", "--arrivals", "even", *ALL_OF_THEM)
+        churn = ("churn", "800/s", to(server), "--for", "1s", "--arrivals", "even", "--require", "completed=800")
+        record = world.fleet_record(*churn, *ALL_OF_THEM)
     assert record["completed"] == record["arrivals"] == served["accepted"]
     assert sum(each["held"] for each in record["machines"]) == record["completed"]
     assert {each["name"]: each["wanted"] for each in record["machines"]} == dict.fromkeys(NAMES, 200)

@@ -1,6 +1,7 @@
 """From the ends of all machines to the record of a fleet's run. Pure."""
 
 from collections.abc import Generator, Iterable
+from dataclasses import replace
 from typing import Any
 
 from fourtuple.core.runs.churn_conclude import ChurnEnding, ChurnStory
@@ -149,6 +150,16 @@ def _story(whole: Order) -> HoldStory | ChurnStory | None:
     return None if isinstance(whole, ServeOrder) else HoldStory(whole)
 
 
+def _as_recorded(last: Sample, machines: Iterable[MachineResult]) -> Sample:
+    """The last sample, with what each machine held and counted by itself: for a run that ended before all had.
+
+    What a machine held that is gone has been lost.
+    """
+    ended = [each for each in machines if each.gone_s is None]
+    census = witnesses([each.census for each in ended]) if ended else None
+    return replace(last, open=sum(each.held for each in ended), census=census)
+
+
 def concluded(whole: Order, run: Run[Sample, FleetEnding]) -> Run[Sample, Any]:
     """The run of a coordinator with the record of its kind. whole: the order of all machines together"""
 
@@ -164,6 +175,8 @@ def concluded(whole: Order, run: Run[Sample, FleetEnding]) -> Run[Sample, Any]:
         ending, machines = run.record, machine_results(run.record, last)
         match story:
             case HoldStory():
+                if last.census is None:
+                    story.add(_as_recorded(last, machines))
                 return story.conclude(hold_ending(ending), machines)
             case ChurnStory():
                 return story.conclude(churn_ending(ending), machines)
