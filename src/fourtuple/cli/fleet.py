@@ -77,7 +77,7 @@ def fleet() -> None:
     """
 
 
-@fleet.command()
+@fleet.command(short_help="List the machines, and workers that cannot take part.")
 @of_cluster
 @JSON
 def hosts(as_json: bool, **typed: Any) -> None:
@@ -90,7 +90,7 @@ def hosts(as_json: bool, **typed: Any) -> None:
     _answer(found, hosts_lines, as_json=as_json)
 
 
-@fleet.command()
+@fleet.command(short_help="Show the limits of all machines side by side.")
 @to_destinations
 @of_cluster
 @JSON
@@ -107,7 +107,7 @@ def limits(destinations: tuple[str, ...], as_json: bool, **typed: Any) -> None:
     sys.exit(EXIT_SHORT if found.is_used_up else EXIT_REACHED)
 
 
-@fleet.command()
+@fleet.command(short_help="Check whether N connections fit, and who opens how many.")
 @click.argument("wanted", type=SOME, metavar="N")
 @to_destinations
 @click.option("--rate", "rate_per_s", type=RATE, help="Connections to open per second, on all machines together.")
@@ -152,8 +152,11 @@ def _machines(typed: dict[str, Any], destinations: tuple[str, ...], wanted: int 
         ).machines
 
 
-def _as_fleet(name: str, command: click.Command, *more: Callable[..., Any]) -> Callable[[F], click.Command]:
-    """A command of the group with the arguments and options of `command`, those of a cluster, and `more`."""
+def _as_fleet(name: str, line: str, command: click.Command, *more: Callable[..., Any]) -> Callable[[F], click.Command]:
+    """A command of the group with the arguments and options of `command`, those of a cluster, and `more`.
+
+    line: of it in `fourtuple fleet --help`
+    """
 
     def made(run: F) -> click.Command:
         own = of_cluster(run)
@@ -161,14 +164,14 @@ def _as_fleet(name: str, command: click.Command, *more: Callable[..., Any]) -> C
             own = option(own)
         params = [*command.params, *reversed(getattr(own, "__click_params__", []))]
         kind = Ordered if isinstance(command, Ordered) else click.Command
-        made = kind(name, callback=run, params=params, help=run.__doc__, epilog=command.epilog)
+        made = kind(name, callback=run, params=params, help=run.__doc__, short_help=line, epilog=command.epilog)
         fleet.add_command(made)
         return made
 
     return made
 
 
-@_as_fleet("hold", hold.hold, REPLACE)
+@_as_fleet("hold", "Open N connections and hold them.", hold.hold, REPLACE)
 def _hold(**typed: Any) -> None:
     """Open N connections from all machines together, hold them, close them.
 
@@ -184,7 +187,7 @@ def _hold(**typed: Any) -> None:
         hold.present(planned, run, shown)
 
 
-@_as_fleet("churn", churn.churn)
+@_as_fleet("churn", "Open and close connections at a rate.", churn.churn)
 def _churn(**typed: Any) -> None:
     """Open and close connections at a rate, from all machines together.
 
@@ -199,7 +202,7 @@ def _churn(**typed: Any) -> None:
         churn.present(fleet_churn(links, churn.asked(typed), options), shown)
 
 
-@_as_fleet("serve", serve.serve)
+@_as_fleet("serve", "Accept connections on every machine that has an address.", serve.serve)
 def _serve(**typed: Any) -> None:
     """Accept connections on all machines that have one of the addresses; 0.0.0.0 is of every machine.
 
@@ -213,7 +216,7 @@ def _serve(**typed: Any) -> None:
         serve.present(asked.where, fleet_serve(links, asked, options), shown)
 
 
-@fleet.command()
+@fleet.command(short_help="Make a run whole again from the machines' own records.")
 @click.argument("run", type=click.IntRange(1), required=False, metavar="[RUN]")
 @of_cluster
 @STORE

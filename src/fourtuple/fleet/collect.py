@@ -93,7 +93,7 @@ def _parts(
     parts = [
         MachinePart(
             number,
-            member,
+            replace(member, name=stored.part.machine),
             whole.options,
             samples[number][-1].wanted if samples[number] else 0,
             (),

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
+from fourtuple.core.errnos import name_of
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.record import dataclass
 from fourtuple.engine.control import now_ns
@@ -105,10 +106,13 @@ def _closed(client: Any) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """The first of the errors that led to this one: Dask reports a timeout where a connection was refused."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error) or type(error).__name__
+    """The first error of the system that led to this one: Dask reports a timeout where a connection was refused."""
+    found = error
+    while (cause := error.__cause__) is not None:
+        found, error = (cause if isinstance(cause, OSError) and str(cause) else found), cause
+    if isinstance(found, OSError) and found.errno:
+        return f"{found.strerror} ({name_of(found.errno)} {found.errno})"
+    return str(found) or type(found).__name__
 
 
 class DaskLinks:

@@ -78,11 +78,11 @@ class Part:
     def __init__(self, name: str, channel: Channel) -> None:
         self._name, self._channel = name, channel
         self._prepared: tuple[Prepare, Order] | None = None
-        self._ended = False
+        self._ended = False  # the messages have
 
     def serve(self) -> None:
         """Answer messages until they end."""
-        while (data := self._channel.received(None)) is not None:
+        while not self._ended and (data := self._channel.received(None)) is not None:
             try:
                 self._answer(for_machine(data))
             except FourtupleError as error:
