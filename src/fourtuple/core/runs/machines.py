@@ -19,8 +19,8 @@ def on_machines(machines: Sequence[MachineResult]) -> str:
 
 
 def count_of(machines: Sequence[MachineResult]) -> int:
-    """How many machines these are; one has several results if it took over the share of another."""
-    return len({each.name for each in machines})
+    """How many machines these are; one that took over the share of another has a further result."""
+    return len([each for each in machines if not each.instead_of])
 
 
 def is_gone(machine: MachineResult) -> bool:
