@@ -196,7 +196,7 @@ class Coordinator:
         return all(self._counts.values()) or now_ns() > self._counts_until_ns
 
     def _servers(self) -> dict[tuple[str, ...], tuple[int, int]] | None:
-        """By source addresses, the connections in the servers' kernels: (established, accepted); None: not all answered.
+        """By source, the connections in the servers' kernels: (established, accepted); None: not all have answered.
 
         A machine that took over a share has one entry for all of its parts. They can be asked again afterwards.
         """
