@@ -19,8 +19,7 @@ def machines_section(run: StoredRun) -> Section | None:
     if not run.machines:
         return None
     results = run.record.machines if run.record else ()
-    of_server = run.entry.kind == "serve"
-    troubled = [each for each in results if not is_as_planned(each, of_server=of_server)]
+    troubled = [each for each in results if not is_as_planned(each, run.entry.kind)]
     whole = _results(results, run.entry.kind) if results else _at_the_end(run)
     shown, behind = [whole], None
     if len(results) > MOST:

@@ -22,6 +22,7 @@ from fourtuple.faces.page.machines import machines_section
 from fourtuple.faces.page.parts import ROWS, ZOOM, Card, Section, Table, maybe, microseconds
 from fourtuple.faces.text import churn, hold, serve
 from fourtuple.faces.text.prove import MARKS, where, word
+from fourtuple.faces.text.runs import fleet_words
 from fourtuple.faces.text.words import latency as latency_words
 from fourtuple.faces.text.words import lost_by, meaning
 
@@ -266,6 +267,8 @@ def _environment(run: StoredRun) -> Section:
     ]
     if run.start.planned:
         rows += _planned(run.start)
+    if fleet := fleet_words(run):
+        rows.append(("fleet", fleet))
     settings = [(name, " ".join(value.split()) or "(empty)") for name, value in found.sysctls.items()]
     return Section(
         "environment",
