@@ -11,15 +11,17 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.measure import Finding, NotMeasuredError, Result, at_most, median, spread
+from bench.measure import Finding, NotMeasuredError, Result, alternate, at_most, median, median_ratio, spread
 from fourtuple.core.runs.orders import HoldOptions
 from fourtuple.fleet.dask import DaskLinks
 from fourtuple.fleet.divide import FleetOptions
 from fourtuple.fleet.links import WorkerName
 from fourtuple.fleet.run import fleet_hold
+from fourtuple.verbs.background import serving
 
 HELD_S = 10.0
 EACH = 50_000  # connections of each machine
@@ -49,6 +51,39 @@ def coordinator(rounds: int, machines: int = 200, held_s: float = HELD_S) -> Res
             f"prepared within {spread(prepare_s, 's')}",
         ],
     )
+
+
+def scaling(rounds: int, wanted: int = 40_000, workers: tuple[int, ...] = (1, 2, 4)) -> Result:
+    """Open connections from 1, 2 and 4 workers of a cluster on this machine, beside one `hold`; one server process."""
+    port = free_port()
+    where = f"127.0.0.1:{port}-{port + 3}"
+    rest = [str(wanted), where, "--for", "1s", "--workers", "1", "--json", "--quiet", "--no-store"]
+    plain = [sys.executable, "-m", "fourtuple", "hold", *rest]
+    calls = {"hold": partial(_rate, plain, wanted)}
+    for count in workers:
+        command = [*plain[:3], "fleet", "hold", *rest, "--local", str(count)]
+        calls[f"fleet of {count}"] = partial(_rate, command, wanted)
+    with serving(where):
+        found = alternate(calls, rounds)
+    ratios = {name: median_ratio(values, found["hold"]) for name, values in found.items() if name != "hold"}
+    return Result(
+        [Finding(name, ratio, "× hold") for name, ratio in ratios.items()],
+        [
+            f"fourtuple hold {wanted} {where} --workers 1",
+            f"fourtuple fleet hold {wanted} {where} --workers 1 --local K",
+        ],
+        [f"{name:<10} {spread(values, '/s')}" for name, values in found.items()],
+    )
+
+
+def _rate(command: list[str], wanted: int) -> float:
+    """The connections that the command opened per second."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    record = json.loads(done.stdout or "{}")
+    if record.get("held") != wanted:
+        raise NotMeasuredError(record["outcome"]["says"] if record else done.stderr.strip()[-500:])
+    rate: float = record["rate_per_s"]
+    return rate
 
 
 class CrowdedLinks(DaskLinks):

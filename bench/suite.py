@@ -92,6 +92,7 @@ MEASURES: Mapping[str, Measure] = {
     "profile": Measure(profiling.profile, 1),
     "losses": Measure(crowds.losses, 2),
     "fleet": Measure(fleets.coordinator, 1),
+    "fleet-scaling": Measure(fleets.scaling, 3),
     "echo-10k": Measure(echoes.echo_10k, 3),
     "echo-1k": Measure(echoes.echo_1k, 3),
     "churn": Measure(churning.churn, 3),

@@ -25,6 +25,7 @@ FEW: dict[str, Callable[[int], Result]] = {
     "close": partial(crowds.close, wanted=53),
     "profile": partial(profiling.profile, wanted=53),
     "fleet": partial(fleets.coordinator, machines=3, held_s=1.0),
+    "fleet-scaling": partial(fleets.scaling, wanted=53, workers=(1,)),
     "losses": partial(crowds.losses, wanted=53),
     "million": partial(crowds.million, wanted=53, yardstick=53),
     "most": partial(crowds.most, wanted=53, still_s=0.1),
