@@ -107,7 +107,7 @@ def _parts(
 
 def _unknown(result: MachineResult) -> Member:
     """A machine of which only its result is known."""
-    return Member(result.name, "", result.host, "", (), 0, None, None, 0, "", "", "")
+    return Member(result.name, "", result.host, f"{result.name} 0", (), 0, None, None, 0, "", "", "")
 
 
 def _moments(samples: Mapping[int, Sequence[Sample]]) -> list[int]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from fourtuple.core.runs.churn_conclude import ChurnEnding, ChurnStory
 from fourtuple.core.runs.churn_orders import ChurnOrder
@@ -13,14 +13,17 @@ from fourtuple.core.runs.records import HoldRecord, MachineResult, Sample, Serve
 from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.together import counts, total_of, witnesses
 from fourtuple.fleet.messages import Order, RunRecord
-from fourtuple.fleet.seats import FleetEnding, Seat, with_servers
+from fourtuple.fleet.seats import FleetEnding, Seat, of_namespaces, with_servers
 from fourtuple.verbs.serve import ServeEnding
 from fourtuple.verbs.serve import conclude as serve_conclude
+
+R = TypeVar("R", HoldRecord, ChurnRecord, ServeRecord)
 
 
 def hold_ending(ending: FleetEnding) -> HoldEnding:
     """What is known at the end of a hold, of all machines that ended in order."""
     records = [each.record for each in ending.seats if isinstance(each.record, HoldRecord)]
+    network = _of_network(ending, HoldRecord)
     return HoldEnding(
         began_ns=ending.began_ns,
         stopped_by=_first(each.stopped_by for each in records),
@@ -33,10 +36,16 @@ def hold_ending(ending: FleetEnding) -> HoldEnding:
         memory=None,
         workers_killed=sum(each.workers_killed for each in records),
         interrupted=ending.interrupted,
-        listen_overflows=total_of(each.listen_overflows for each in records),
-        syn_retransmits=total_of(each.syn_retransmits for each in records),
-        moved=counts(each.moved for each in records),
+        listen_overflows=total_of(each.listen_overflows for each in network),
+        syn_retransmits=total_of(each.syn_retransmits for each in network),
+        moved=counts(each.moved for each in network),
     )
+
+
+def _of_network(ending: FleetEnding, kind: type[R]) -> list[R]:
+    """The records that count what happened in each network namespace once."""
+    ended = of_namespaces(seat for seat in ending.seats if seat.record)
+    return [seat.record for seat in ended if isinstance(seat.record, kind)]
 
 
 def _at_end(ending: FleetEnding) -> Witness | None:
@@ -51,15 +60,16 @@ def _at_end(ending: FleetEnding) -> Witness | None:
 def churn_ending(ending: FleetEnding) -> ChurnEnding:
     """What is known at the end of a churn, of all machines that ended in order."""
     records = [each.record for each in ending.seats if isinstance(each.record, ChurnRecord)]
+    network = _of_network(ending, ChurnRecord)
     return ChurnEnding(
         elapsed_s=max((each.elapsed_s for each in records), default=0.0),
         stopped_by=_first(each.stopped_by for each in records),
-        time_wait_left=total_of(each.time_wait_left for each in records),
+        time_wait_left=total_of(each.time_wait_left for each in network),
         workers_killed=sum(each.workers_killed for each in records),
         interrupted=ending.interrupted,
-        listen_overflows=total_of(each.listen_overflows for each in records),
-        syn_retransmits=total_of(each.syn_retransmits for each in records),
-        moved=counts(each.moved for each in records),
+        listen_overflows=total_of(each.listen_overflows for each in network),
+        syn_retransmits=total_of(each.syn_retransmits for each in network),
+        moved=counts(each.moved for each in network),
     )
 
 
@@ -129,12 +139,13 @@ def _first(several: Iterable[str | None]) -> str | None:
 def serve_ending(ending: FleetEnding, last: Sample, most_open: int) -> ServeEnding:
     """What is known at the end of a serve, of all machines that ended in order."""
     records = [each.record for each in ending.seats if isinstance(each.record, ServeRecord)]
+    network = _of_network(ending, ServeRecord)
     return ServeEnding(
         last=last,
         most_open=most_open,
         waiting=total_of(each.waiting for each in records),
-        moved=counts(each.moved for each in records),
-        listen_overflows=total_of(each.listen_overflows for each in records),
+        moved=counts(each.moved for each in network),
+        listen_overflows=total_of(each.listen_overflows for each in network),
         interrupted=ending.interrupted,
         workers_killed=sum(each.workers_killed for each in records),
     )

@@ -7,9 +7,9 @@ import numpy as np
 
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import COUNTERS
-from fourtuple.core.runs.records import MachineMoment, Sample, Standing, Witness
+from fourtuple.core.runs.records import MachineMoment, Sample, Seen, Standing, Witness
 from fourtuple.core.runs.start import Start
-from fourtuple.core.runs.together import gone, together
+from fourtuple.core.runs.together import gone, reports, together, total_of
 from fourtuple.fleet.messages import RunRecord
 from fourtuple.fleet.order import MachinePart
 
@@ -76,6 +76,14 @@ def with_servers(total: Witness, at_servers: Iterable[tuple[int, int]]) -> Witne
     return replace(total, server=sum(one for one, _ in both), accepted=sum(two for _, two in both))
 
 
+def of_namespaces(seats: Iterable[Seat]) -> list[Seat]:
+    """The first part in each network namespace: what its kernel reported covers those of the others there."""
+    found: dict[str, Seat] = {}
+    for seat in seats:
+        found.setdefault(seat.share.member.namespace, seat)
+    return list(found.values())
+
+
 class Seats:
     """The parts of all machines, by seat; the shares of those that are gone can be taken over by others.
 
@@ -110,6 +118,7 @@ class Seats:
             reconnected=total.reconnected + self._taken_over(),
             start=self._start,
             census=self.census,
+            seen=self._reports(parts),
             machines=tuple(self._moment(seat, parts[number], at_ns) for number, seat in self.by_number.items()),
         )
 
@@ -119,6 +128,18 @@ class Seats:
         if not seat.gone:
             return sample
         return gone(sample, untried=self._untried and not seat.handed)
+
+    def _reports(self, parts: Mapping[int, Sample]) -> Seen | None:
+        """What the kernels reported: of each network namespace once, and of each kernel's memory once."""
+        total = reports([parts[seat.share.seat].seen for seat in of_namespaces(self)])
+        if total is None:
+            return None
+        taken: dict[str, int | None] = {}
+        for seat in self:
+            seen, boot = parts[seat.share.seat].seen, seat.share.member.boot
+            several = [taken.get(boot, 0), seen.memory_bytes if seen else None]
+            taken[boot] = None if None in several else max(each for each in several if each is not None)
+        return replace(total, memory_bytes=total_of(taken.values()))
 
     def _is_heir(self, number: int) -> bool:
         return bool(self.by_number[number].share.instead_of)

@@ -46,7 +46,7 @@ def together(samples: Sequence[Sample]) -> Sample:
         cpu_user_s=round(sum(each.cpu_user_s for each in samples), 6),
         cpu_system_s=round(sum(each.cpu_system_s for each in samples), 6),
         events=tuple(event for each in samples for event in each.events),
-        seen=_seen([each.seen for each in samples]),
+        seen=reports([each.seen for each in samples]),
         census=witnesses([each.census for each in samples]),
         last_words=next((each.last_words for each in samples if each.last_words), b""),
     )
@@ -101,7 +101,8 @@ def witnesses(several: Sequence[Witness | None]) -> Witness | None:
     )
 
 
-def _seen(several: Sequence[Seen | None]) -> Seen | None:
+def reports(several: Sequence[Seen | None]) -> Seen | None:
+    """What the kernels of several machines reported, together; None: one of them has not reported."""
     known = [each for each in several if each is not None]
     if len(known) < len(several):
         return None
