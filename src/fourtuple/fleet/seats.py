@@ -1,6 +1,6 @@
 """What is known about each machine's part in a run, and the samples of all of them together."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
