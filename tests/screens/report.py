@@ -14,8 +14,9 @@ from fourtuple.store.writing import Writer
 from tests.faces.text.test_runs import kept
 from tests.made import hold_record, serve_record
 from tests.made_churn import churn_order, churn_record, churn_samples
+from tests.made_fleet import kept_fleet
 from tests.screens.compare import other_machine
-from tests.screens.hold import LOST, TALKED
+from tests.screens.hold import FLEET_GONE, LOST, TALKED
 
 UNREAD = {"script", "style", "svg", "tbody"}  # and rows of tables, which are numbers that other screens show
 BLOCKS = {
@@ -101,6 +102,8 @@ SCREENS = {
     "hold": lambda: _page(kept("hold", hold_record())),
     "hold-lost": lambda: _page(kept("hold", LOST)),
     "hold-answers": lambda: _page(kept("hold", TALKED)),
+    "hold-fleet": lambda: _page(kept_fleet(FLEET_GONE, gone=3)),
+    "hold-fleet-killed": lambda: _page(kept_fleet(None)),
     "hold-killed": lambda: _page(kept("hold", None)),
     "churn": lambda: _page(_kept_churn()),
     "serve": lambda: _page(kept("serve", serve_record(), wanted=None)),

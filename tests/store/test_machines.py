@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from fourtuple.store.tables import exported
 from fourtuple.store.writing import Writer
 from tests import made
 from tests.made_fleet import GONE_S, fleet_record, fleet_samples, fleet_start, gone_result, kept_fleet, machine_result
-from tests.store.test_versions import file  # noqa: F401
+from tests.store.test_versions import DATA
 from tests.store.test_writing import nobody, same
 
 RUN = list(fleet_samples(4, gone=3, every_s=0.1))
@@ -108,8 +109,8 @@ def test_an_export_has_a_column_for_the_machine_only_if_there_are_several() -> N
     assert "machines" not in fleet.to_json(samples=False)
 
 
-def test_a_file_of_version_1_takes_a_fleet(file: Path) -> None:  # noqa: F811
-    base = open_store(file, new=True)
+def test_a_file_of_version_1_takes_a_fleet(tmp_path: Path) -> None:
+    base = open_store(Path(shutil.copy(DATA / "version-1.db", tmp_path)), new=True)
     written(base, RUN).end(RunState.REACHED, to_text(fleet_record()))
 
     assert [len(reading.read_run(base, run, nobody).machines) for run in (1, 2, 4)] == [0, 0, 4]

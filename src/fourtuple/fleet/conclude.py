@@ -13,7 +13,7 @@ from fourtuple.core.runs.records import HoldRecord, MachineResult, Sample, Serve
 from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.together import counts, total_of, witnesses
 from fourtuple.fleet.messages import Order, RunRecord
-from fourtuple.fleet.seats import FleetEnding, Seat
+from fourtuple.fleet.seats import FleetEnding, Seat, with_servers
 from fourtuple.verbs.serve import ServeEnding
 from fourtuple.verbs.serve import conclude as serve_conclude
 
@@ -41,14 +41,11 @@ def hold_ending(ending: FleetEnding) -> HoldEnding:
 
 def _at_end(ending: FleetEnding) -> Witness | None:
     """The count of all kernels when closing began, the servers' included."""
-    of_seat = {s.share.seat: s.record.census_at_end for s in ending.seats if isinstance(s.record, HoldRecord)}
-    total = witnesses(list(of_seat.values())) if of_seat else None
+    counted = [seat.record.census_at_end for seat in ending.seats if isinstance(seat.record, HoldRecord)]
+    total = witnesses(counted) if counted else None
     if total is None or ending.servers_at_end is None:
         return total
-    both = [ending.servers_at_end.get(seat, (0, 0)) for seat in of_seat]
-    return Witness(
-        total.client, sum(a for a, _ in both), sum(b for _, b in both), total.by, total.least, total.most, total.queues
-    )
+    return with_servers(total, ending.servers_at_end)
 
 
 def churn_ending(ending: FleetEnding) -> ChurnEnding:

@@ -34,7 +34,7 @@ from fourtuple.fleet.messages import (
     sample_from,
 )
 from fourtuple.fleet.order import FleetOrder, MachinePart
-from fourtuple.fleet.seats import FleetEnding, Seat, Seats
+from fourtuple.fleet.seats import FleetEnding, Seat, Seats, with_servers
 
 LEAD_S = 0.2  # from the agreement to the moment on which all begin
 TICK_S = 0.25  # between two samples of the run
@@ -55,7 +55,7 @@ class Coordinator:
         # What the servers' machines say when they are asked for a count; None: nothing so far.
         self._counts: dict[int, CountMade | Refused | Gone | None] = {}
         self._counts_until_ns = 0
-        self._at_end: dict[int, tuple[int, int]] | None = None
+        self._at_end: tuple[tuple[int, int], ...] | None = None
         self._stopped = self._ended = False  # whether the machines have been told to
         self._until_ns = math.inf
         self._held_until_ns = 0
@@ -160,7 +160,8 @@ class Coordinator:
         elif now_ns() >= self._until_ns:
             self._held_until_ns = self._held_until_ns or now_ns()
             if self._are_counted():
-                self._at_end = self._servers()
+                at_servers = self._servers()
+                self._at_end = None if at_servers is None else tuple(at_servers.values())
                 self._ended = True
                 self._tell(HoldOver())
 
@@ -175,11 +176,11 @@ class Coordinator:
         total = witnesses([seat.sample.census if seat.sample else None for seat in living]) if living else None
         if total is None or not self._are_counted():
             return
-        if (by_seat := self._servers()) is not None:
-            server, accepted = (sum(each) for each in zip(*by_seat.values(), strict=True))
-            total = replace(total, server=server, accepted=accepted)
-            for number, both in by_seat.items():
-                self._seats.by_number[number].counted = both
+        if (at_servers := self._servers()) is not None:
+            total = with_servers(total, at_servers.values())
+            parts = [seat.share.sources for seat in living]
+            for seat in living:  # the parts of one machine cannot be told apart there
+                seat.counted = at_servers[seat.share.sources] if parts.count(seat.share.sources) == 1 else None
         options = self._order.whole.options
         if isinstance(options, HoldOptions) and not options.stages:  # these the machines follow by themselves
             self._until_ns = sample.at_ns + options.run_s * 1e9
@@ -194,17 +195,17 @@ class Coordinator:
                 self._links.send(number, AskCount(self._order.destinations))
         return all(self._counts.values()) or now_ns() > self._counts_until_ns
 
-    def _servers(self) -> dict[int, tuple[int, int]] | None:
-        """By seat, its connections in the servers' kernels: (established, accepted); None: not all have answered.
+    def _servers(self) -> dict[tuple[str, ...], tuple[int, int]] | None:
+        """By source, the connections in the servers' kernels: (established, accepted); None: not all have answered.
 
-        They can be asked again afterwards.
+        A machine that took over a share has one entry for all of its parts. They can be asked again afterwards.
         """
         answers, self._counts = list(self._counts.values()), {}
         made = [each.by_source for each in answers if isinstance(each, CountMade)]
         if not made or len(made) < len(answers):
             return None
         found = _by_source(made, self._order.before)
-        return {seat.share.seat: both_of(seat.share.sources, found) for seat in self._seats.living()}
+        return {seat.share.sources: both_of(seat.share.sources, found) for seat in self._seats.living()}
 
 
 def _by_source(

@@ -1,6 +1,6 @@
 """What is known about each machine's part in a run, and the samples of all of them together."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -60,14 +60,20 @@ class FleetEnding:
 
     seats:         of all machines, those that took over a share included
     began_ns, held_until_ns: of the run
-    servers_at_end: by seat, its connections in the servers' kernels when closing began, (established, accepted)
+    servers_at_end: of each machine, its connections in the servers' kernels when closing began: (established, accepted)
     """
 
     seats: tuple[Seat, ...]
     began_ns: int
     held_until_ns: int
-    servers_at_end: Mapping[int, tuple[int, int]] | None
+    servers_at_end: tuple[tuple[int, int], ...] | None
     interrupted: bool
+
+
+def with_servers(total: Witness, at_servers: Iterable[tuple[int, int]]) -> Witness:
+    """The count of the machines' kernels with that of the servers'. at_servers: (established, accepted), to be added"""
+    both = list(at_servers)
+    return replace(total, server=sum(one for one, _ in both), accepted=sum(two for _, two in both))
 
 
 class Seats:

@@ -4,10 +4,8 @@ import errno
 import itertools
 import json
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +24,6 @@ from fourtuple.store import reading
 from fourtuple.store.coding import to_text
 from fourtuple.store.file import open_store
 from fourtuple.store.writing import Writer
-from tests.conftest import need
 from tests.faces.text.test_runs import kept
 from tests.made import ground, hold_record, result, samples, serve_record, start
 from tests.told import numbers
@@ -36,18 +33,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 MOST_BYTES = 1_600_000
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
-    need(CHROMIUM, "chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 class Opened:

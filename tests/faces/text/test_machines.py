@@ -81,6 +81,9 @@ def test_trouble_that_is_not_listed_is_counted() -> None:
 
     assert list(machine_lines(machines, "hold"))[-1] == "  … 10 more, 10 of them not as planned"
     assert list(machine_lines(machines, "serve"))[-1] == "  … 10 more, all as planned"
+    completed = [machine_result(k, at_servers=7) for k in range(1, 31)]  # what servers list is no count of these
+    assert list(machine_lines(completed, "churn"))[-1] == "  … 10 more, all as planned"
+    assert list(machine_lines(completed, "hold"))[-1] == "  … 10 more, 10 of them not as planned"
 
 
 def test_every_result_of_a_fleet_has_the_table_and_no_other_has() -> None:

@@ -19,8 +19,8 @@ def on_machines(machines: Sequence[MachineResult]) -> str:
 
 
 def count_of(machines: Sequence[MachineResult]) -> int:
-    """How many machines these are; one has several results if it took over the share of another."""
-    return len({each.name for each in machines})
+    """How many machines these are; one that took over the share of another has a further result."""
+    return len([each for each in machines if not each.instead_of])
 
 
 def is_gone(machine: MachineResult) -> bool:
@@ -134,8 +134,8 @@ def _connections(count: int) -> str:
     return f"{format_count(count)} connection{'s' * (count != 1)}"
 
 
-def is_as_planned(machine: MachineResult, *, of_server: bool = False) -> bool:
-    """Whether its share became what it was to be, and nobody counts otherwise. A server takes what comes."""
-    if is_gone(machine) or machine.failed or is_contradicted(machine):
+def is_as_planned(machine: MachineResult, kind: str) -> bool:
+    """Whether its share of a hold, churn or serve became what it was to be; a server takes what comes."""
+    if is_gone(machine) or machine.failed or (kind == "hold" and is_contradicted(machine)):
         return False
-    return of_server or (machine.held == machine.wanted and not machine.lost)
+    return kind == "serve" or (machine.held == machine.wanted and not machine.lost)

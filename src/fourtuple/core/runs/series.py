@@ -10,6 +10,8 @@ from fourtuple.core.runs.histogram import BUCKETS, Latency, bucket_edges, percen
 from fourtuple.core.runs.stored import StoredRun
 
 MOST_POINTS = 3600  # of a chart; of more samples, evenly spaced ones are used
+MOST_OF_MACHINES = 5000  # of a chart with a line for each machine, all lines together
+LEAST_OF_MACHINE = 20  # of each line
 TIME_BINS = 120
 FINE, COARSE = 8, 4  # bins per octave: of a histogram, of a heat map
 
@@ -38,6 +40,17 @@ class OverTime:
     kernel: Floats
     target: NDArray[np.int64]
     time_wait: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class MachineOverTime:
+    """A machine of a fleet over time, as in OverTime."""
+
+    number: int
+    name: str
+    at_s: Floats
+    held: NDArray[np.int64]
+    rate_per_s: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +87,6 @@ def over_time(run: StoredRun, most: int = MOST_POINTS) -> OverTime:
     chosen = evenly(len(run.series), most)
     rows = run.series[chosen]
     at_s = run.at_s[chosen]
-    since_s = np.diff(at_s, prepend=0.0)
-    opened = rows["opened"]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rate = np.where(since_s > 0, np.diff(opened, prepend=0) / since_s, np.nan)
     p50, p99 = np.full(len(chosen), np.nan), np.full(len(chosen), np.nan)
     numbers, firsts = np.unique(np.searchsorted(chosen, run.growth["connect_us"]["sample"]), return_index=True)
     for number, grown in zip(numbers.tolist(), np.split(run.growth["connect_us"], firsts[1:]), strict=False):
@@ -90,7 +99,7 @@ def over_time(run: StoredRun, most: int = MOST_POINTS) -> OverTime:
         at_s=at_s,
         held=rows["open"],
         lost=rows["lost"],
-        rate_per_s=rate,
+        rate_per_s=_per_second(rows["opened"], at_s),
         p50_us=p50,
         p99_us=p99,
         occupancy=100 * between / room if room else np.full(len(chosen), np.nan),
@@ -98,6 +107,24 @@ def over_time(run: StoredRun, most: int = MOST_POINTS) -> OverTime:
         target=rows["target"],
         time_wait=rows["time_wait"],
     )
+
+
+def machines_over_time(run: StoredRun, most: int = MOST_OF_MACHINES) -> tuple[MachineOverTime, ...]:
+    """The machines of a fleet, with at most `most` samples of all together, but LEAST_OF_MACHINE of each."""
+    found = []
+    for machine in run.machines:
+        chosen = evenly(len(machine.series), max(LEAST_OF_MACHINE, most // len(run.machines)))
+        rows, at_s = machine.series[chosen], run.at_s_of(machine.series)[chosen]
+        rate = _per_second(rows["opened"], at_s)
+        found.append(MachineOverTime(machine.number, machine.name, at_s, rows["open"], rate))
+    return tuple(found)
+
+
+def _per_second(counted: NDArray[np.int64], at_s: Floats) -> Floats:
+    """The growth per second since the sample before; of the first since the run began. NaN: at the same moment."""
+    since_s = np.diff(at_s, prepend=0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(since_s > 0, np.diff(counted, prepend=0) / since_s, np.nan)
 
 
 def _bins(buckets: NDArray[Any], octave: int) -> NDArray[np.int64]:

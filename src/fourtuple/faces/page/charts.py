@@ -5,7 +5,7 @@ words for screen readers, and the page has a table behind each chart.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import altair as alt
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.histogram import Latency
 from fourtuple.core.runs.memory import MemoryUse
-from fourtuple.core.runs.series import Bins, Heat, OverTime, evenly
+from fourtuple.core.runs.series import Bins, Heat, MachineOverTime, OverTime, evenly
 from fourtuple.core.runs.spread import PairUse, Sharing
 from fourtuple.core.runs.stored import LessonProgress
 from fourtuple.core.units import format_count, format_duration
@@ -24,6 +24,8 @@ HEIGHT, ROW = 260, 22  # pixels: of a chart, and of a horizontal bar
 INK, FAINT, LINE, OTHER, ALARM = "var(--ink)", "var(--faint)", "var(--line)", "var(--other)", "var(--alarm)"
 HOVERED = 600  # samples with a tooltip: each needs two shapes in the browser
 LONG_S = 60.0  # in longer runs a hundredth of a second is not visible
+COLOURED = 8  # machines of a fleet that have a colour each
+TROUBLED, PLANNED = "with trouble", "as planned"
 SAMPLES = "samples"  # the data set shared by several charts
 
 CONFIG: dict[str, Any] = {
@@ -308,6 +310,58 @@ def memory(use: MemoryUse) -> Chart:
     )
     about = "Bars: bytes per connection of each part, modelled and measured."
     return _chart("memory-parts", "Memory of one connection, by part", about, bars, len(rows), len(names) * 34)
+
+
+def by_machine(
+    machines: Sequence[MachineOverTime],
+    *,
+    field: str,
+    name: str,
+    title: str,
+    axis: str,
+    troubled: Set[int],
+) -> Chart:
+    """One quantity of each machine over time: in colours, or, if there are many, those with trouble in red.
+
+    troubled: the numbers of machines with trouble
+    """
+    rows = [
+        {"machine": each.number, "at_s": at, "value": value}
+        for each in sorted(machines, key=lambda each: each.number in troubled)  # the last ones are drawn on top
+        for at, value in zip(_numbers(each.at_s, 2), _numbers(getattr(each, field), 0), strict=True)
+        if value is not None
+    ]
+    names = [
+        {"machine": each.number, "name": each.name, "state": TROUBLED if each.number in troubled else PLANNED}
+        for each in machines
+    ]
+    known = alt.LookupData(data=_values(names), key="machine", fields=["name", "state"])
+    if len(machines) <= COLOURED:
+        colour: Any = alt.Color("name:N", title=None, sort=[each.name for each in machines])
+        opacity: Any = alt.value(1)
+    else:
+        states = [TROUBLED, PLANNED]
+        colour = alt.Color("state:N", title=None, scale=alt.Scale(domain=states, range=[ALARM, LINE]))
+        opacity = alt.condition(f"datum.state === '{TROUBLED}'", alt.value(1), alt.value(0.4))
+    lines: Any = (
+        alt.Chart(_values(rows))
+        .transform_lookup(lookup="machine", from_=known)
+        .mark_line(
+            strokeWidth=1.5,
+            interpolate="step-before" if field == "rate_per_s" else "linear",
+            aria=False,
+        )
+        .encode(
+            x=_seconds(),
+            y=alt.Y("value:Q", title=axis, axis=alt.Axis(format="~s")),
+            color=colour,
+            opacity=opacity,
+            detail="machine:N",
+            tooltip=[alt.Tooltip("name:N", title="machine")],
+        )
+        .add_params(_zoom())
+    )
+    return _chart(name, title, f"{len(machines)} lines over time, one for each machine.", lines, len(rows))
 
 
 def both(runs: Sequence[tuple[str, OverTime]], *, field: str, title: str, axis: str) -> Chart:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from fourtuple.core.doctor.records import Diagnosis, Trouble
 from fourtuple.core.units import format_count
+from fourtuple.faces.page.parts import Section, Table
 from fourtuple.faces.page.report import rendered
-from fourtuple.faces.page.sections import Section, Table
 from fourtuple.faces.text.doctor import MARKS, answer_of
 
 

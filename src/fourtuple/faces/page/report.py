@@ -22,7 +22,8 @@ from fourtuple.core.visible import visible, visible_json
 from fourtuple.faces.page import charts
 from fourtuple.faces.page.charts import Chart
 from fourtuple.faces.page.javascript import library
-from fourtuple.faces.page.sections import ZOOM, Section, Table, both_table, microseconds, percentiles_table, sections_of
+from fourtuple.faces.page.parts import ZOOM, Section, Table, microseconds
+from fourtuple.faces.page.sections import both_table, percentiles_table, sections_of
 from fourtuple.faces.text import compare, runs
 
 

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.counters import telling
-from fourtuple.core.record import dataclass
 from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.memory import MemoryUse
 from fourtuple.core.runs.proof import Result
@@ -19,75 +18,17 @@ from fourtuple.core.runs.stored import LessonProgress, StoredRun
 from fourtuple.core.units import format_count, format_duration, format_size
 from fourtuple.faces.page import charts
 from fourtuple.faces.page.charts import Chart
+from fourtuple.faces.page.machines import machines_section
+from fourtuple.faces.page.parts import ROWS, ZOOM, Card, Section, Table, maybe, microseconds
 from fourtuple.faces.text import churn, hold, serve
 from fourtuple.faces.text.prove import MARKS, where, word
+from fourtuple.faces.text.runs import fleet_words
 from fourtuple.faces.text.words import latency as latency_words
 from fourtuple.faces.text.words import lost_by, meaning
 
-ROWS = 60  # of a table behind a chart; the export has all rows
-ZOOM = (
-    "Charts over time: drag to move, Shift and wheel to zoom, double-click to reset."
-    " Keyboard: arrow keys move, + and - zoom, 0 resets."
-)
 FEW = 5  # points; with fewer, a line chart is not useful
 SEARCHING = ("plain", "noport")  # strategies with which the kernel tries every second port first
 SLOW = 3.0  # times slower; more than the noise of a busy machine
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table.
-
-    numbers: the columns that are numbers, aligned to the right
-    note:    what is left out
-    """
-
-    heads: tuple[str, ...]
-    rows: Sequence[Sequence[str]]
-    numbers: frozenset[int] = frozenset()
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """The result of a lesson.
-
-    lists:  lists such as 4-tuples, by name
-    others: further numbers
-    """
-
-    result: Result
-    mark: str
-    took: str
-    table: Table
-    lists: Sequence[tuple[str, Sequence[str]]]
-    others: Table
-    figure: tuple[Chart, Table | None, str] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A section of the page.
-
-    behind: a table that is folded away
-    lines:  as a command printed them
-    """
-
-    name: str
-    title: str
-    words: Sequence[str] = ()
-    hint: str = ""
-    figures: Sequence[tuple[Chart, Table | None, str]] = ()
-    tables: Sequence[Table] = ()
-    behind: Table | None = None
-    cards: Sequence[Card] = ()
-    commands: Sequence[str] = ()
-    lines: Sequence[str] = ()
-
-    @property
-    def all_figures(self) -> list[tuple[Chart, Table | None, str]]:
-        """Its figures, including those of its cards."""
-        return [*self.figures, *(card.figure for card in self.cards if card.figure)]
 
 
 def sections_of(run: StoredRun, series: OverTime) -> Iterator[Section | None]:
@@ -105,6 +46,7 @@ def sections_of(run: StoredRun, series: OverTime) -> Iterator[Section | None]:
         yield _time(run, series)
         if isinstance(run.record, HoldRecord):
             yield _stages(run.record)
+        yield machines_section(run)
         yield _latency(run, series)
     record = run.record
     if isinstance(record, HoldRecord):
@@ -325,6 +267,8 @@ def _environment(run: StoredRun) -> Section:
     ]
     if run.start.planned:
         rows += _planned(run.start)
+    if fleet := fleet_words(run):
+        rows.append(("fleet", fleet))
     settings = [(name, " ".join(value.split()) or "(empty)") for name, value in found.sysctls.items()]
     return Section(
         "environment",
@@ -379,7 +323,7 @@ def _is_list_of_words(value: Any) -> bool:
 def both_table(runs: Sequence[tuple[str, OverTime]], field: str) -> Table:
     """One quantity of two runs over time, some of the samples."""
     rows = [
-        (name, f"{series.at_s[i]:.2f}", _maybe(float(getattr(series, field)[i])))
+        (name, f"{series.at_s[i]:.2f}", maybe(float(getattr(series, field)[i])))
         for name, series in runs
         for i in evenly(len(series.at_s), ROWS // 2)
     ]
@@ -403,10 +347,10 @@ def _over_time_table(series: OverTime, kind: str) -> Table:
         "second": lambda i: f"{series.at_s[i]:.2f}",
         "held": lambda i: format_count(int(series.held[i])),
         "target": lambda i: format_count(int(series.target[i])),
-        "kernel (approx.)": lambda i: _maybe(series.kernel[i]),
-        "TIME_WAIT": lambda i: _maybe(series.time_wait[i]),
+        "kernel (approx.)": lambda i: maybe(series.kernel[i]),
+        "TIME_WAIT": lambda i: maybe(series.time_wait[i]),
         "lost": lambda i: format_count(int(series.lost[i])),
-        "new per second": lambda i: _maybe(series.rate_per_s[i]),
+        "new per second": lambda i: maybe(series.rate_per_s[i]),
         "connect p50": lambda i: microseconds(series.p50_us[i]),
         "connect p99": lambda i: microseconds(series.p99_us[i]),
     }
@@ -474,12 +418,3 @@ def _slow_lane(series: OverTime, start: Start) -> str:
 
 def _bytes(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
-
-
-def _maybe(value: float) -> str:
-    return "–" if np.isnan(value) else format_count(round(value))
-
-
-def microseconds(value: float | None) -> str:
-    """A duration in microseconds as text; `–` for None and NaN."""
-    return "–" if value is None or np.isnan(value) else format_duration(value / 1e6)

@@ -33,8 +33,7 @@ def machine_lines(machines: Sequence[MachineResult], kind: str) -> Iterator[str]
     """
     if not machines:
         return
-    of_server = kind == "serve"
-    as_planned = {id(each): is_as_planned(each, of_server=of_server) for each in machines}
+    as_planned = {id(each): is_as_planned(each, kind) for each in machines}
     order = sorted(machines, key=lambda each: as_planned[id(each)]) if len(machines) > MOST else list(machines)
     shown, more = order[:MOST], order[MOST:]
     columns = _fitting(columns_of(shown, kind), shown)

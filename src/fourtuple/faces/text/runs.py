@@ -43,26 +43,26 @@ def show_lines(run: StoredRun) -> Iterator[str]:
     yield f"run {entry.id}: {entry.kind}, {_local(entry.started_at):%Y-%m-%d %H:%M:%S %Z}{ended}"
     yield f"  asked     {entry.command}"  # on one line, so that it can be pasted
     yield from start_lines(run.start)
-    yield from _fleet(run)
+    if fleet := fleet_words(run):
+        yield from wrapped("  fleet     ", fleet)
     if entry.samples:
         yield f"  samples   {format_count(entry.samples)}, over {format_duration(float(run.at_s[-1]))}"
     yield ""
     yield from _result(run)
 
 
-def _fleet(run: StoredRun) -> Iterator[str]:
-    """The fleet that the run belongs to, or all of it is."""
+def fleet_words(run: StoredRun) -> str:
+    """The fleet that the run belongs to, or that it is the run of; empty: none."""
     part = run.start.part
     if part is not None:
         instead = f", in the place of {part.instead_of}" if part.instead_of else ""
-        yield from wrapped(
-            "  fleet     ", f"{part.fleet}: this is the part of machine {part.number}, {part.machine}{instead}"
-        )
-    elif run.start.fleet:
-        names = ", ".join(each.name for each in run.machines[:NAMES])
-        more = f" and {format_count(len(run.machines) - NAMES)} more" if len(run.machines) > NAMES else ""
-        count = f"{format_count(len(run.machines))} machine{'s' * (len(run.machines) != 1)}"
-        yield from wrapped("  fleet     ", f"{run.start.fleet}, {count}{': ' * bool(names)}{names}{more}")
+        return f"{part.fleet}: this is the part of machine {part.number}, {part.machine}{instead}"
+    if not run.start.fleet:
+        return ""
+    names = ", ".join(each.name for each in run.machines[:NAMES])
+    more = f" and {format_count(len(run.machines) - NAMES)} more" if len(run.machines) > NAMES else ""
+    count = f"{format_count(len(run.machines))} machine{'s' * (len(run.machines) != 1)}"
+    return f"{run.start.fleet}, {count}{': ' * bool(names)}{names}{more}"
 
 
 def start_lines(start: Start) -> Iterator[str]:
