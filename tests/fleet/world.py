@@ -88,7 +88,7 @@ class Machine(Ground):
         self._prefix += ["taskset", "--cpu-list", cpus] if cpus else []
         folders = {"HOME": "home", "XDG_STATE_HOME": "state", "XDG_CACHE_HOME": "cache", "DASK_CONFIG": "dask.config"}
         for folder in folders.values():
-            (self.home / folder).mkdir(parents=True)
+            (self.home / folder).mkdir(parents=True, exist_ok=True)
         super().__init__(lab, environment={name: str(self.home / folder) for name, folder in folders.items()})
         path = [str(package or ""), str(Path(fourtuple.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
         self._dask_environment = self._environment | {"PYTHONPATH": os.pathsep.join(filter(None, path))}

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fourtuple.fleet.dask import Cluster
     from fourtuple.fleet.divide import FleetOptions
     from fourtuple.fleet.links import Links
+    from fourtuple.fleet.run import Ahead
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -183,8 +184,9 @@ def _hold(**typed: Any) -> None:
 
     shown = Shown.taken(typed)
     with _linked(typed, store=not shown.no_store) as (links, options):
-        planned, run = fleet_hold(links, hold.asked(typed), options)
-        hold.present(planned, run, shown)
+        ahead, run = fleet_hold(links, hold.asked(typed), options)
+        _tell_unused(ahead, shown)
+        hold.present(ahead.planned, run, shown)
 
 
 @_as_fleet("churn", "Open and close connections at a rate.", churn.churn)
@@ -199,7 +201,9 @@ def _churn(**typed: Any) -> None:
         raise UsageError("fleet churn max", "the search is for one machine", "Name a rate.")
     shown = Shown.taken(typed)
     with _linked(typed, store=not shown.no_store) as (links, options):
-        churn.present(fleet_churn(links, churn.asked(typed), options), shown)
+        ahead, run = fleet_churn(links, churn.asked(typed), options)
+        _tell_unused(ahead, shown)
+        churn.present(run, shown)
 
 
 @_as_fleet("serve", "Accept connections on every machine that has an address.", serve.serve)
@@ -213,7 +217,16 @@ def _serve(**typed: Any) -> None:
     shown = Shown.taken(typed)
     with _linked(typed, store=not shown.no_store) as (links, options):
         asked = serve.asked(typed)
-        serve.present(asked.where, fleet_serve(links, asked, options), shown)
+        ahead, run = fleet_serve(links, asked, options)
+        _tell_unused(ahead, shown)
+        serve.present(asked.where, run, shown)
+
+
+def _tell_unused(ahead: "Ahead", shown: Shown) -> None:
+    from fourtuple.faces.text.fleet import unused_lines
+
+    if not shown.quiet:
+        tell(*unused_lines(ahead.unused), to=sys.stderr)
 
 
 @fleet.command(short_help="Make a run whole again from the machines' own records.")

@@ -7,8 +7,10 @@ with the same record.
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fourtuple.core.fleet.answers import UnusedMember
 from fourtuple.core.fleet.member import Offer
 from fourtuple.core.fleet.share import share_of
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.churn_orders import ChurnOptions
 from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.orders import HoldOptions, ServeOptions
@@ -20,14 +22,20 @@ from fourtuple.fleet.conclude import concluded
 from fourtuple.fleet.coordinator import Coordinator, Heirs
 from fourtuple.fleet.divide import Divided, FleetOptions, divided_churn, divided_hold, divided_serve
 from fourtuple.fleet.links import Links, WorkerName
-from fourtuple.fleet.order import MachinePart
+from fourtuple.fleet.order import FleetOrder, MachinePart
 from fourtuple.fleet.prepare import prepared
 
 
-def fleet_hold(
-    links: Links, options: HoldOptions, fleet: FleetOptions
-) -> tuple[Planned | None, Run[Sample, HoldRecord]]:
-    """(what is planned, the hold of all machines together, prepared: it begins with its first sample)
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What is known about a run of a fleet before it begins. unused: workers that take no part in it"""
+
+    planned: Planned | None
+    unused: tuple[UnusedMember, ...]
+
+
+def fleet_hold(links: Links, options: HoldOptions, fleet: FleetOptions) -> tuple[Ahead, Run[Sample, HoldRecord]]:
+    """(what is known, the hold of all machines together, prepared: it begins with its first sample)
 
     Raises UsageError, ShortfallError, CannotError before anything is opened.
     """
@@ -35,22 +43,27 @@ def fleet_hold(
     found = divided_hold(links, options, fleet)
     order = prepared(links, "hold", options, found, fleet)
     heirs = heirs_of(links, found) if fleet.replace else None
-    run = concluded(order.whole, Run(Coordinator(links, order, heirs).run()))
-    return order.whole.start.planned, run
+    return _ahead(order, found), concluded(order.whole, Run(Coordinator(links, order, heirs).run()))
 
 
-def fleet_churn(links: Links, options: ChurnOptions, fleet: FleetOptions) -> Run[Sample, ChurnRecord]:
+def fleet_churn(links: Links, options: ChurnOptions, fleet: FleetOptions) -> tuple[Ahead, Run[Sample, ChurnRecord]]:
     """The churn of all machines together, as fleet_hold."""
     options.check()
-    order = prepared(links, "churn", options, divided_churn(links, options, fleet), fleet)
-    return concluded(order.whole, Run(Coordinator(links, order).run()))
+    found = divided_churn(links, options, fleet)
+    order = prepared(links, "churn", options, found, fleet)
+    return _ahead(order, found), concluded(order.whole, Run(Coordinator(links, order).run()))
 
 
-def fleet_serve(links: Links, options: ServeOptions, fleet: FleetOptions) -> Run[Sample, ServeRecord]:
+def fleet_serve(links: Links, options: ServeOptions, fleet: FleetOptions) -> tuple[Ahead, Run[Sample, ServeRecord]]:
     """The servers of all machines together, as fleet_hold: each machine listens on the addresses that it has."""
     options.check()
-    order = prepared(links, "serve", options, divided_serve(links, options, fleet), fleet)
-    return concluded(order.whole, Run(Coordinator(links, order).run()))
+    found = divided_serve(links, options, fleet)
+    order = prepared(links, "serve", options, found, fleet)
+    return _ahead(order, found), concluded(order.whole, Run(Coordinator(links, order).run()))
+
+
+def _ahead(order: FleetOrder, found: Divided) -> Ahead:
+    return Ahead(order.whole.start.planned, found.gathering.hosts.unused)
 
 
 def heirs_of(links: Links, found: Divided) -> Heirs:

@@ -12,6 +12,7 @@ from fourtuple.core.runs.records import Sample
 from fourtuple.core.runs.run import Run
 from fourtuple.faces.printer import redraw, tell
 from fourtuple.faces.text.lines import COLUMNS
+from fourtuple.faces.text.machines import gone_line
 from fourtuple.faces.text.words import event_line
 
 if TYPE_CHECKING:
@@ -34,17 +35,21 @@ def show(
 ) -> T:
     """Run `run` to its end → its record. Events go to `events_to`, progress to standard error.
 
-    announce: print the line of `ready`, once
+    announce: print the line of `ready`, once, and a line for each machine of a fleet that is gone
     ready:    the line that says that the run is ready (all open, or listening); empty until then
     """
     picture = _NoPicture() if quiet else _Picture() if _is_terminal() else _Lines(line_of)
-    announced = False
+    announced, gone = False, set[int]()
     try:
         for sample in run:
             if announce and not announced and (line := ready(sample)):
                 picture.clear()
                 tell(line, to=sys.stderr)
                 announced = True
+            if announce and (lost := [each for each in sample.machines if each.why and each.number not in gone]):
+                picture.clear()
+                tell(*map(gone_line, lost), to=sys.stderr)
+                gone |= {each.number for each in lost}
             if sample.events:
                 picture.clear()
                 tell(*map(event_line, sample.events), to=events_to)

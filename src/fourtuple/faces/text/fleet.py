@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
-from fourtuple.core.fleet.answers import RATE_PER_CPU_PER_S, FleetHosts, FleetLimits, FleetPlan, FleetWay
+from fourtuple.core.fleet.answers import RATE_PER_CPU_PER_S, FleetHosts, FleetLimits, FleetPlan, FleetWay, UnusedMember
 from fourtuple.core.fleet.far import EndStop
 from fourtuple.core.fleet.member import LimitRoom, Member, Offer
 from fourtuple.core.fleet.share import MachineShare
@@ -42,10 +42,16 @@ def hosts_lines(found: FleetHosts) -> Iterator[str]:
     yield from _more(len(members))
     if found.unused:
         yield ""
+        yield from unused_lines(found.unused)
+
+
+def unused_lines(unused: Sequence[UnusedMember]) -> Iterator[str]:
+    """The workers that take no part, each with the reason; nothing if there are none."""
+    if unused:
         yield "not used"
-        for each in found.unused[:MOST]:
+        for each in unused[:MOST]:
             yield from wrapped("  ", f"{each.name}: {each.why}")
-        yield from _more(len(found.unused), "  ")
+        yield from _more(len(unused), "  ")
 
 
 def _of_kernels(members: Sequence[Member], numbers: Sequence[int]) -> int:

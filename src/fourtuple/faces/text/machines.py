@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.machines import gone_words, is_as_planned, is_gone
-from fourtuple.core.runs.records import MachineResult, Sample, Standing
+from fourtuple.core.runs.records import MachineMoment, MachineResult, Sample, Standing
 from fourtuple.core.units import format_count, format_duration, format_rate
 from fourtuple.core.visible import visible
 from fourtuple.faces.text.lines import width
@@ -81,6 +81,11 @@ def machines_now(sample: Sample) -> list[str]:
     """What the line of a run's progress says about its machines: how many are silent or gone; nothing if none is."""
     away = sum(each.standing in (Standing.SILENT, Standing.GONE) for each in sample.machines)
     return [f"{format_count(away)} of {format_count(len(sample.machines))} machines silent or gone"] if away else []
+
+
+def gone_line(machine: MachineMoment) -> str:
+    """`machine m3 is gone: its Dask worker is gone`, said once while a run goes on."""
+    return f"machine {visible(machine.name)} is gone: {visible(machine.why)}"
 
 
 def clock(machine: MachineResult) -> str:
