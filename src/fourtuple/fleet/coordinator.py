@@ -5,15 +5,14 @@ others. Nobody else's connections depend on it, so the run goes on.
 """
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from ipaddress import ip_address
 
 from fourtuple.core.runs.orders import HoldOptions, from_text
 from fourtuple.core.runs.records import Sample
 from fourtuple.core.runs.together import witnesses
-from fourtuple.core.space.endpoints import parse_addresses
 from fourtuple.engine.control import Control, interruptible, now_ns
+from fourtuple.fleet.far_ends import FarEnds
 from fourtuple.fleet.links import Links
 from fourtuple.fleet.messages import (
     RECORDS,
@@ -95,9 +94,12 @@ class Coordinator:
     # What machines say
 
     def _listen(self, until_ns: int) -> None:
-        """Take in what is said until then."""
-        while (left_ns := until_ns - now_ns()) > 0:
-            for number, message in self._links.receive(left_ns / 1e9):
+        """Take in what is said until then, and what has been said before."""
+        is_over = False
+        while not is_over:
+            left_ns = until_ns - now_ns()
+            is_over = left_ns <= 0
+            for number, message in self._links.receive(max(0, left_ns) / 1e9):
                 if number in self._seats.by_number:
                     self._take(self._seats.by_number[number], message)
                 elif number in self._counts and isinstance(message, CountMade | Refused | Gone):
@@ -201,32 +203,8 @@ class Coordinator:
         A machine that took over a share has one entry for all of its parts. They can be asked again afterwards.
         """
         answers, self._counts = list(self._counts.values()), {}
-        made = [each.by_source for each in answers if isinstance(each, CountMade)]
+        made = [each for each in answers if isinstance(each, CountMade)]
         if not made or len(made) < len(answers):
             return None
-        found = _by_source(made, self._order.before)
-        return {seat.share.sources: both_of(seat.share.sources, found) for seat in self._seats.living()}
-
-
-def _by_source(
-    several: Sequence[Mapping[str, tuple[int, int]]], before: Mapping[str, int]
-) -> dict[str, tuple[int, int]]:
-    """The counts of several kernels by source, without the connections that were there before."""
-    found: dict[str, tuple[int, int]] = {}
-    for each in several:
-        for source, (one, two) in each.items():
-            first = found.get(source, (-before.get(source, 0),) * 2)
-            found[source] = (first[0] + one, first[1] + two)
-    return found
-
-
-def both_of(sources: Sequence[str], by_source: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
-    """The sums for these sources, addresses or ranges of addresses."""
-    ranges = [parse_addresses(source) for source in sources]
-
-    def is_ours(address: str) -> bool:
-        ip = ip_address(address)
-        return any(version == ip.version and int(ip) in values for version, values in ranges)
-
-    both = [found for address, found in by_source.items() if is_ours(address)]
-    return sum(one for one, _ in both), sum(two for _, two in both)
+        found = FarEnds(made, self._order.before)
+        return {seat.share.sources: found.of(seat.share.sources) for seat in self._seats.living()}
