@@ -132,7 +132,7 @@ class DaskLinks:
         client.subscribe_topic("all", self._on_change)
 
     def workers(self) -> list[WorkerName]:
-        found = self._client.scheduler_info()["workers"]
+        found = self._client.scheduler_info(n_workers=-1)["workers"]  # by default some versions give five
         return sorted((WorkerName(_name(each["name"]), address) for address, each in found.items()), key=_by_name)
 
     def take(self, workers: Sequence[WorkerName]) -> list[int]:
