@@ -138,6 +138,15 @@ def test_ctrl_c_closes_everything_on_all_machines(world: World, server: Machine)
     assert served["accepted"] == record["held"]
 
 
+def test_connections_are_replaced_on_all_machines(world: World, server: Machine) -> None:
+    """The server accepts those that are held, and those that replace others."""
+    with server.serving(to(server)) as served:
+        record = world.fleet_record("hold", "97", to(server), "--churn", "100/s", "--for", "1s", *ALL_OF_THEM)
+    assert record["held"] == record["open_at_end"] == 97
+    assert record["replaced"] >= 50
+    assert served["accepted"] == 97 + record["replaced"]
+
+
 def test_a_rate_is_that_of_all_machines_together(world: World, server: Machine) -> None:
     """400 connections at 400 per second take one second, as on one machine."""
     with server.serving(to(server)):

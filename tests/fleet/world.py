@@ -101,15 +101,32 @@ class Machine(Ground):
     def start_dask(self, module: str, *options: str) -> None:
         """Start Dask's scheduler or worker; wait_for_dask waits until it is of use."""
         assert self.dask is None
-        command = [*self._prefix, sys.executable, "-m", module, *self.world.dask_options, *options]
-        with open(self._dask_log, "wb") as log:
-            to = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
-            self.dask = self.lab.start(command, env=self._dask_environment, **to)
+        self.dask = self._started(module, *options, log=self._dask_log)
 
-    def start_worker(self, *options: str) -> None:
-        """Start a Dask worker with the name of this machine. options: they overrule those that it has anyway."""
-        place = ["--host", self.address, "--name", self.name, "--local-directory", str(self.home / "dask")]
-        self.start_dask(WORKER, self.world.scheduler_address, *place, *WORKER_OPTIONS, *options)
+    def start_worker(self) -> None:
+        """Start a Dask worker with the name of this machine."""
+        self.start_dask(*self._worker(self.name))
+
+    @contextmanager
+    def another_worker(self, name: str) -> Iterator[None]:
+        """Run a second Dask worker, which the scheduler knows, during the block."""
+        log = self.home / f"{name}.log"
+        program = self._started(*self._worker(name), log=log)
+        try:
+            assert wait_until(lambda: IS_REGISTERED in log.read_text() or program.poll() is not None)
+            yield
+        finally:
+            self.lab.kill(program)
+
+    def _worker(self, name: str) -> list[str]:
+        place = ["--host", self.address, "--name", name, "--local-directory", str(self.home / "dask")]
+        return [WORKER, self.world.scheduler_address, *place, *WORKER_OPTIONS]
+
+    def _started(self, module: str, *options: str, log: Path) -> "subprocess.Popen[bytes]":
+        command = [*self._prefix, sys.executable, "-m", module, *self.world.dask_options, *options]
+        with open(log, "wb") as file:
+            to = {"stdin": subprocess.DEVNULL, "stdout": file, "stderr": file}
+            return self.lab.start(command, env=self._dask_environment, **to)
 
     def wait_for_dask(self, words: str = IS_REGISTERED) -> None:
         """Wait until Dask has logged that."""
