@@ -140,8 +140,8 @@ class Coordinator:
             return
         seat.gone, seat.gone_ns = why, now_ns()
         self._links.leave([seat.share.seat])
-        if self._heirs is None or self._ended or self._control.interrupted:
-            return
+        if self._heirs is None or self._ended or self._control.interrupted or not seat.began:
+            return  # what the machines that live did not take over would be refused again
         living = [each.share for each in self._seats if not each.over and each.began]
         for share in self._heirs(seat.share, living):
             seat.handed = True

@@ -7,6 +7,7 @@ with the same record.
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fourtuple.core.errors import UsageError
 from fourtuple.core.fleet.answers import UnusedMember
 from fourtuple.core.fleet.member import Offer
 from fourtuple.core.fleet.share import share_of
@@ -40,6 +41,9 @@ def fleet_hold(links: Links, options: HoldOptions, fleet: FleetOptions) -> tuple
     Raises UsageError, ShortfallError, CannotError before anything is opened.
     """
     options.check()
+    if fleet.replace and options.stages:
+        what = "--replace with --stages"
+        raise UsageError(what, "what takes over would begin with the first stage", "Leave one of them out.")
     found = divided_hold(links, options, fleet)
     order = prepared(links, "hold", options, found, fleet)
     heirs = heirs_of(links, found) if fleet.replace else None
@@ -91,7 +95,7 @@ def heirs_of(links: Links, found: Divided) -> Heirs:
             MachinePart(
                 seat,
                 member,
-                replace(options, wanted=share.wanted),
+                _part_of(options, share.wanted),
                 share.wanted,
                 share.sources,
                 gone.seat,
@@ -100,6 +104,13 @@ def heirs_of(links: Links, found: Divided) -> Heirs:
         ]
 
     return heirs
+
+
+def _part_of(options: HoldOptions, wanted: int) -> HoldOptions:
+    """The options of a share, for so many of its connections, at the rates of these."""
+    part = wanted / options.wanted
+    rate = options.rate_per_s and options.rate_per_s * part
+    return replace(options, wanted=wanted, rate_per_s=rate, churn_per_s=options.churn_per_s * part)
 
 
 def _left(offer: Offer, taken: int) -> Offer:
