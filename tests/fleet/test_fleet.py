@@ -1,6 +1,7 @@
 """Runs of a fleet end to end: machines, their Dask workers, and servers whose kernel is the witness."""
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 
@@ -71,6 +72,14 @@ def test_each_machine_keeps_its_own_record_of_the_same_run(world: World, server:
         assert own["start"]["part"]["machine"] == name
         fleets.add(own["start"]["part"]["fleet"])
     assert len(fleets) == 1
+
+
+def test_the_logs_of_dask_stay_quiet(world: World, server: Machine) -> None:
+    """A run, as it begins and ends, is no error to the scheduler and the workers of its users."""
+    with server.serving(to(server)):
+        world.fleet_record("hold", "23", to(server), "--for", "1ms", *ALL_OF_THEM)
+    for machine in (world.scheduler, *(world.machines[name] for name in NAMES)):
+        assert not re.search("ERROR|CRITICAL|Traceback", machine.dask_log)
 
 
 def test_unequal_machines_get_shares_that_fit(world: World, server: Machine) -> None:

@@ -197,8 +197,11 @@ class DaskLinks:
             self._drop(seat)
 
     def end(self) -> None:
-        """Give up all seats."""
+        """Give up all seats, and hear nothing more: the scheduler logs an error for each event that it cannot send."""
         self.leave(list(self._relays))
+        for topic in (self._topic, "all"):
+            with suppress(Exception):  # the scheduler is gone
+                self._client.unsubscribe_topic(topic)
 
     def _on_message(self, event: tuple[float, tuple[int, bytes | int]]) -> None:
         """A message of a process, or its exit code."""
