@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from fourtuple.core.errors import EXIT_SHORT
-from tests.fleet.world import Machine, World, by_name
+from tests.fleet.world import Machine, World, by_name, need_clocks
 from tests.told import joined
 from tests.waiting import wait_until
 
@@ -80,6 +80,22 @@ def test_the_logs_of_dask_stay_quiet(world: World, server: Machine) -> None:
         world.fleet_record("hold", "23", to(server), "--for", "1ms", *ALL_OF_THEM)
     for machine in (world.scheduler, *(world.machines[name] for name in NAMES)):
         assert not re.search("ERROR|CRITICAL|Traceback", machine.dask_log)
+
+
+def test_machines_begin_together_whatever_their_clocks_say(world: World, server: Machine) -> None:
+    """A machine whose clock is 1,000 s ahead begins at the same moment, and its times are those of the others."""
+    need_clocks(world)
+    (ahead,) = world.workers("ahead", ahead_s=1000)
+    on = ("--on", "m1,ahead")
+    hosts = json.loads(world.fleet("hosts", *on, "--json").stdout)["members"]
+    offset_ns, error_ns = next((each["offset_ns"], each["error_ns"]) for each in hosts if each["name"] == "ahead")
+    assert abs(offset_ns - 1000 * 10**9) <= error_ns
+    with server.serving(to(server)):
+        record = world.fleet_record("hold", "401", to(server), "--rate", "400/s", "--for", "1ms", *on)
+    assert record["held"] == 401
+    # Each took a second for its half. Were they not together, all of them would have taken two.
+    assert 0.95 <= record["elapsed_s"] < 1.5
+    ahead.remove()
 
 
 def test_unequal_machines_get_shares_that_fit(world: World, server: Machine) -> None:

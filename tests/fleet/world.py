@@ -38,6 +38,9 @@ TMPFS_BYTES = 64 * 1024
 SCHEDULER, WORKER = "distributed.cli.dask_scheduler", "distributed.cli.dask_worker"
 # As docs/fleet.md advises: one worker that neither limits memory nor is started again by a nanny.
 WORKER_OPTIONS = ["--nthreads", "1", "--memory-limit", "0", "--no-nanny", "--no-dashboard"]
+# Runs a command in a time namespace (time_namespaces(7)), with CLOCK_MONOTONIC ahead by the next argument, in seconds.
+# In a user namespace, for a lab of root has no CAP_SYS_TIME.
+CLOCK = ["unshare", "--user", "--map-root-user", "--time", "--fork", "--kill-child", "--monotonic"]
 IS_LISTENING, IS_REGISTERED = "Scheduler at:", "Registered to:"  # in Dask's logs
 # Holds the ports from the first to before the second number of its command line, until its standard input is closed.
 HOLD_PORTS = """
@@ -59,6 +62,12 @@ def need_world() -> None:
     need(importlib.util.find_spec("distributed"), "distributed")
 
 
+def need_clocks(world: "World") -> None:
+    """Skip where the clock of a machine cannot be ahead."""
+    done = world.desk.run(*CLOCK, "1", "true")
+    need(done.returncode == 0, f"a time namespace ({done.stderr.strip()})")
+
+
 class Machine(Ground):
     """A machine: a network namespace with its own addresses and limits, and its own home. World.machine makes one."""
 
@@ -71,12 +80,14 @@ class Machine(Ground):
         *,
         files: int | None = None,
         cpus: str = "",
+        ahead_s: int = 0,
         package: Path | None = None,
     ) -> None:
         """Make its home.
 
         files:   the hard limit of open files of its Dask worker; None: that of this process
         cpus:    on which its Dask worker runs, as taskset(1) takes them; empty: all
+        ahead_s: by how much the CLOCK_MONOTONIC of its Dask worker is ahead of the others; see need_clocks
         package: the folder of another version of fourtuple for its Dask worker, see another_version
         """
         self.world, self.name = world, name
@@ -86,6 +97,7 @@ class Machine(Ground):
         self._dask_log = self.home / "dask.log"
         self._prefix = ["prlimit", f"--nofile={files}"] if files else []
         self._prefix += ["taskset", "--cpu-list", cpus] if cpus else []
+        self._prefix += [*CLOCK, str(ahead_s)] if ahead_s else []
         folders = {"HOME": "home", "XDG_STATE_HOME": "state", "XDG_CACHE_HOME": "cache", "DASK_CONFIG": "dask.config"}
         for folder in folders.values():
             (self.home / folder).mkdir(parents=True, exist_ok=True)
