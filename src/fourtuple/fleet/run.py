@@ -7,6 +7,7 @@ with the same record.
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fourtuple.core.errors import UsageError
 from fourtuple.core.fleet.answers import UnusedMember
 from fourtuple.core.fleet.member import Offer
 from fourtuple.core.fleet.share import share_of
@@ -40,6 +41,9 @@ def fleet_hold(links: Links, options: HoldOptions, fleet: FleetOptions) -> tuple
     Raises UsageError, ShortfallError, CannotError before anything is opened.
     """
     options.check()
+    if fleet.replace and options.stages:
+        what = "a machine that takes over would begin with the first stage"
+        raise UsageError("--replace with --stages", what, "Leave one of them out.")
     found = divided_hold(links, options, fleet)
     order = prepared(links, "hold", options, found, fleet)
     heirs = heirs_of(links, found) if fleet.replace else None
@@ -91,7 +95,13 @@ def heirs_of(links: Links, found: Divided) -> Heirs:
             MachinePart(
                 seat,
                 member,
-                replace(options, wanted=share.wanted),
+                replace(
+                    options,
+                    wanted=share.wanted,
+                    rate_per_s=options.rate_per_s and options.rate_per_s * share.wanted / gone.wanted,
+                    churn_per_s=options.churn_per_s * share.wanted / gone.wanted,
+                    anyway=True,
+                ),
                 share.wanted,
                 share.sources,
                 gone.seat,
