@@ -6,6 +6,8 @@ WORKERS ?= 2
 # How long `make fuzz` goes on, and the seed that repeats a run.
 SECONDS ?= 600
 SEED ?=
+# How many connections `make fleet` opens.
+CONNECTIONS ?= 40000
 # Which kernels `make kernels` boots, which parts it tries in them (all, if none is named), seconds for each kernel, and
 # options of tests.kernels.inside, such as OPTIONS='--worlds 100'.
 KERNEL ?= 6.1
@@ -13,10 +15,14 @@ PART ?=
 LIMIT ?=
 OPTIONS ?=
 
-.PHONY: prove test check lint types docs docs-kernels languages screens bench fuzz kernels clean
+.PHONY: prove fleet test check lint types docs docs-kernels languages screens bench fuzz kernels clean
 
 prove: .venv/installed
 	$(BIN)/fourtuple prove
+
+# Four machines on this one, as network namespaces: they open connections together, and one of them is lost.
+fleet: .venv/installed-dev
+	$(BIN)/python -m tests.fleet --connections $(CONNECTIONS)
 
 test: check
 	$(BIN)/pytest -q -rs -n $(WORKERS) --dist worksteal

@@ -58,7 +58,7 @@ def show(wanted: int) -> int:
 
 def hold(world: World, server: Machine, wanted: int) -> int:
     """Open the connections, remove a machine, and see the others take over → exit code."""
-    arguments = world.arguments("hold", str(wanted), f"{server.address}:{PORT}", "--for", "1h", "--replace", "--quiet")
+    arguments = world.arguments("hold", str(wanted), f"{server.address}:{PORT}", "--for", "1h", "--replace")
     say(f"fourtuple {' '.join(arguments)}")
     program = world.desk.start(*COMMAND, *arguments)
     try:

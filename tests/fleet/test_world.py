@@ -2,16 +2,19 @@
 
 import contextlib
 import os
+import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fourtuple.kernel.netns import places
-from tests.conftest import COMMAND
-from tests.fleet.world import DASK_PORT, World, another_version
-from tests.waiting import wait_until
+from tests.conftest import COMMAND, REPOSITORY
+from tests.fleet.world import DASK_PORT, World, another_version, need_world
+from tests.told import joined, numbers
+from tests.waiting import COMMAND_S, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +158,16 @@ def test_nothing_is_left(tmp_path: Path) -> None:
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
     assert inside not in set(_pid_namespaces())
     assert str(tmp_path) not in Path("/proc/self/mounts").read_text()
+
+
+def test_make_fleet_shows_one_in_a_minute() -> None:
+    """The server's kernel lists all connections before a machine is removed, and after others took its share over."""
+    need_world()
+    command = [sys.executable, "-m", "tests.fleet", "--connections", "997"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=COMMAND_S, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert numbers(done.stdout).count(997) >= 3
+    assert re.search(r"held 997 on 4 machines .* lost (249|250), reopened \1", joined(done.stdout))
 
 
 def _pid_namespaces() -> Iterator[str]:

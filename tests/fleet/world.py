@@ -359,15 +359,13 @@ class Running:
 
     @property
     def machines(self) -> dict[str, dict[str, Any]]:
-        """What became of each machine's share, by its name."""
+        """What became of each machine's own share, by its name."""
         return by_name(self.record)
 
 
 def by_name(record: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What became of each machine's share, by its name."""
-    found = {each["name"]: each for each in record["machines"]}
-    assert len(found) == len(record["machines"])
-    return found
+    """What became of each machine's own share, by its name."""
+    return {each["name"]: each for each in record["machines"] if not each["instead_of"]}
 
 
 def another_version(folder: Path, version: str) -> Path:

@@ -157,13 +157,16 @@ def _as_fleet(name: str, line: str, command: click.Command, *more: Callable[...,
     """A command of the group with the arguments and options of `command`, those of a cluster, and `more`.
 
     line: of it in `fourtuple fleet --help`
+
+    Only --log is left out: the events on connections are not sent to where the fleet is run.
     """
 
     def made(run: F) -> click.Command:
         own = of_cluster(run)
         for option in more:
             own = option(own)
-        params = [*command.params, *reversed(getattr(own, "__click_params__", []))]
+        params = [each for each in command.params if each.name != "log"]
+        params += reversed(getattr(own, "__click_params__", []))
         kind = Ordered if isinstance(command, Ordered) else click.Command
         made = kind(name, callback=run, params=params, help=run.__doc__, short_help=line, epilog=command.epilog)
         fleet.add_command(made)

@@ -80,17 +80,17 @@ def machine_results(ending: FleetEnding, last: Sample) -> tuple[MachineResult, .
     """
     seats = {moment.number: seat for moment, seat in zip(last.machines, ending.seats, strict=True)}
     return tuple(
-        _result(seats[moment.number], moment.name, moment.number, moment.sample, ending)
+        _result(seats[moment.number], moment.number, moment.sample, ending)
         for moment in sorted(last.machines, key=lambda each: each.number)
     )
 
 
-def _result(seat: Seat, name: str, number: int, sample: Sample, ending: FleetEnding) -> MachineResult:
+def _result(seat: Seat, number: int, sample: Sample, ending: FleetEnding) -> MachineResult:
     member, record = seat.share.member, seat.record
     wanted, held, open_at_end = _numbers(record, sample, seat.share.wanted)
     return MachineResult(
         number=number,
-        name=name,
+        name=member.name,
         host=member.host,
         sources=seat.share.sources,
         wanted=wanted,

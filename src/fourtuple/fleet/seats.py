@@ -110,7 +110,7 @@ class Seats:
 
     def sample(self, at_ns: int) -> Sample:
         """The sum of all machines, which is known at this moment."""
-        parts = self._parts()
+        parts = self._parts(at_ns)
         total = together([replace(part, wanted=0) if self._is_heir(n) else part for n, part in parts.items()])
         return replace(
             total,
@@ -121,9 +121,9 @@ class Seats:
             machines=tuple(self._moment(seat, parts[number], at_ns) for number, seat in self.by_number.items()),
         )
 
-    def _parts(self) -> dict[int, Sample]:
+    def _parts(self, at_ns: int) -> dict[int, Sample]:
         """Each machine's sample; what a machine lost, and another one opened again, is there a reopened connection."""
-        parts = {number: self._part(seat) for number, seat in self.by_number.items()}
+        parts = {number: self._part(seat, at_ns) for number, seat in self.by_number.items()}
         opened = {number: part.opened for number, part in parts.items()}  # of its share, by whomever
         for seat in reversed(list(self)):  # those that take over come after those that are gone
             if seat.handed:
@@ -158,9 +158,9 @@ class Seats:
             if each.share.instead_of == number:
                 yield from self._line(each.share.seat)
 
-    def _part(self, seat: Seat) -> Sample:
-        """A machine's sample, as it counts from now on."""
-        sample = seat.sample or replace(NOTHING, wanted=seat.share.wanted)
+    def _part(self, seat: Seat, at_ns: int) -> Sample:
+        """A machine's sample, as it counts from now on; before its first one, it has nothing."""
+        sample = seat.sample or replace(NOTHING, wanted=seat.share.wanted, at_ns=at_ns)
         if not seat.gone:
             return sample
         return gone(sample, untried=self._untried and not seat.handed)

@@ -140,7 +140,7 @@ class HoldStory:
             resolved=order.start.planned.resolved if order.start.planned else (),
             replaced=last.replaced,
             churn_per_s=order.options.churn_per_s,
-            replaced_per_s=round(last.replaced / since_count_s, 1) if replaces else 0.0,
+            replaced_per_s=round((last.replaced - full.replaced) / since_count_s, 1) if replaces else 0.0,
             stages=stages,
             machines=machines,
             **{each.name: getattr(ending, each.name) for each in fields(ending) if not each.name.endswith("_ns")},
