@@ -30,9 +30,13 @@ def collect(links: Links, run: StoredRun, on: Sequence[str] = ()) -> Run[Sample,
     run: as the coordinator stored it, which need not have a record
     on:  names of the machines to ask; none: all
 
-    Raises CannotError if no machine has a part of it.
+    Raises CannotError if no machine has a part of it, or if its order is not that of this version.
     """
-    whole = order_from(run.start.kind, run.start.order.encode())
+    try:
+        whole = order_from(run.start.kind, run.start.order.encode())
+    except (ValueError, KeyError) as error:
+        why = f"its order cannot be read: {error}" if run.start.order else "its order was not stored"
+        raise CannotError(f"cannot collect run {run.entry.id}", why) from None
     whole = replace(whole, start=run.start)
     gathering = gathered(links, on)
     found: list[tuple[Member, StoredPart]] = []
