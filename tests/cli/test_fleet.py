@@ -168,13 +168,12 @@ def test_an_unknown_machine(ground: Ground) -> None:
     assert "there is no such machine; there are: w0" in " ".join(done.stderr.split())
 
 
-def test_two_workers_hold_23_connections(ground: Ground, tmp_path: Path) -> None:
-    """Both ends count 23; the record is the sum of its machines, and the metrics say the same."""
-    metrics = tmp_path / "fleet.prom"
+def test_two_workers_hold_23_connections(ground: Ground) -> None:
+    """Both ends count 23, and the record is the sum of its machines."""
     with ground.serving(SERVER) as served:
         done = ground.fourtuple(
             "fleet", "hold", "23", SERVER, "--for", "0.5s", "--local", "2", "--json", "--no-store",
-            "--require", "held=all,lost=0", "--metrics", str(metrics),
+            "--require", "held=all, lost<=0",
         )  # fmt: skip
     record = json.loads(done.stdout)
 
@@ -183,8 +182,7 @@ def test_two_workers_hold_23_connections(ground: Ground, tmp_path: Path) -> None
     assert sorted(each["wanted"] for each in record["machines"]) == [11, 12]
     assert sum(each["held"] for each in record["machines"]) == 23
     assert record["outcome"]["reached"]
-    assert {each["loop"] for each in [record]} == {ground.loop}
-    assert "fourtuple_" in metrics.read_text()
+    assert record["loop"] == ground.loop
 
 
 def test_what_is_required_decides_the_exit_code(ground: Ground) -> None:
@@ -198,10 +196,24 @@ def test_what_is_required_decides_the_exit_code(ground: Ground) -> None:
 
 
 def test_ctrl_c_closes_in_order(ground: Ground) -> None:
-    """The run has a record, both workers have closed all that they had open, and nothing is left."""
+    """Once the metrics say that 23 are open: both workers close all that they had, and the run has a record."""
     with ground.serving(SERVER) as served:
         program = ground.lab.start(
-            [*COMMAND, "fleet", "hold", "23", SERVER, "--for", "600s", "--local", "2", "--json", "--no-store"],
+            [
+                *COMMAND,
+                "fleet",
+                "hold",
+                "23",
+                SERVER,
+                "--for",
+                "600s",
+                "--local",
+                "2",
+                "--json",
+                "--no-store",
+                "--metrics",
+                METRICS,
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -220,8 +232,15 @@ def test_ctrl_c_closes_in_order(ground: Ground) -> None:
     assert "Traceback" not in errors
 
 
-WAIT_FOR_23 = """
-import subprocess, time
-while len(subprocess.run(["ss", "-Htn", "state", "established", "dport", "= :7777"], capture_output=True).stdout.splitlines()) < 23:
+METRICS = "127.0.0.1:7778"
+WAIT_FOR_23 = f"""
+import time, urllib.request
+while True:
+    try:
+        text = urllib.request.urlopen("http://{METRICS}/metrics").read().decode()
+        if "fourtuple_run_open 23.0" in text:
+            break
+    except OSError:
+        pass
     time.sleep(0.05)
-"""  # noqa: E501
+"""
