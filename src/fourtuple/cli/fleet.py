@@ -183,11 +183,14 @@ def _hold(**typed: Any) -> None:
     by what each machine has room for, and by its CPUs; of --from, each machine takes the addresses that it has. Files
     are read on each machine.
     """
+    from fourtuple.fleet.dask import linked
     from fourtuple.fleet.run import fleet_hold
 
     shown = Shown.taken(typed)
-    with _linked(typed, store=not shown.no_store) as (links, options):
-        ahead, run = fleet_hold(links, hold.asked(typed), options)
+    cluster, options = _fleet(typed, store=not shown.no_store)
+    (asked := hold.asked(typed)).check()  # before a cluster is asked, or made
+    with linked(cluster) as links:
+        ahead, run = fleet_hold(links, asked, options)
         _tell_unused(ahead, shown)
         hold.present(ahead.planned, run, shown)
 
@@ -198,13 +201,16 @@ def _churn(**typed: Any) -> None:
 
     The arguments and options are those of `fourtuple churn`, for all machines together.
     """
+    from fourtuple.fleet.dask import linked
     from fourtuple.fleet.run import fleet_churn
 
     if typed["rate_per_s"] == float("inf"):
         raise UsageError("fleet churn max", "the search is for one machine", "Name a rate.")
     shown = Shown.taken(typed)
-    with _linked(typed, store=not shown.no_store) as (links, options):
-        ahead, run = fleet_churn(links, churn.asked(typed), options)
+    cluster, options = _fleet(typed, store=not shown.no_store)
+    (asked := churn.asked(typed)).check()
+    with linked(cluster) as links:
+        ahead, run = fleet_churn(links, asked, options)
         _tell_unused(ahead, shown)
         churn.present(run, shown)
 
@@ -215,11 +221,13 @@ def _serve(**typed: Any) -> None:
 
     The arguments and options are those of `fourtuple serve`.
     """
+    from fourtuple.fleet.dask import linked
     from fourtuple.fleet.run import fleet_serve
 
     shown = Shown.taken(typed)
-    with _linked(typed, store=not shown.no_store) as (links, options):
-        asked = serve.asked(typed)
+    cluster, options = _fleet(typed, store=not shown.no_store)
+    (asked := serve.asked(typed)).check()
+    with linked(cluster) as links:
         ahead, run = fleet_serve(links, asked, options)
         _tell_unused(ahead, shown)
         serve.present(asked.where, run, shown)
@@ -265,21 +273,27 @@ def collect(run: int | None, store: str | None, as_json: bool, **typed: Any) -> 
 
 
 @contextmanager
-def _linked(typed: dict[str, Any], *, store: bool = False) -> Iterator[tuple["Links", "FleetOptions"]]:
+def _linked(typed: dict[str, Any]) -> Iterator[tuple["Links", "FleetOptions"]]:
     """The links to the cluster, and the options of a fleet, which are taken out of what was typed."""
     from fourtuple.fleet.dask import linked
+
+    cluster, options = _fleet(typed)
+    with linked(cluster) as links:
+        yield links, options
+
+
+def _fleet(typed: dict[str, Any], *, store: bool = False) -> tuple["Cluster", "FleetOptions"]:
+    """Which cluster, and the options of a fleet, which are taken out of what was typed. store: of the machines"""
     from fourtuple.fleet.divide import FleetOptions
 
     cluster = _cluster(typed)
-    options = FleetOptions(
+    return cluster, FleetOptions(
         on=tuple(split(typed.pop("on"))),
         replace=typed.pop("replace", False),
         sharing=bool(cluster.local),
         command=command_line(),
         store=store and not cluster.local,  # this machine has the whole run
     )
-    with linked(cluster) as links:
-        yield links, options
 
 
 def _cluster(typed: dict[str, Any]) -> "Cluster":

@@ -8,7 +8,7 @@ from typing import Any
 from fourtuple.core.errors import CannotError
 from fourtuple.core.fleet.member import Member
 from fourtuple.core.runs.counters import Phase
-from fourtuple.core.runs.orders import from_text
+from fourtuple.core.runs.orders import HoldOrder, from_text
 from fourtuple.core.runs.records import HoldRecord, MachineResult, Sample
 from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.stored import StoredRun
@@ -21,6 +21,7 @@ from fourtuple.fleet.order import MachinePart
 from fourtuple.fleet.seats import FleetEnding, Seats
 
 MOST_MOMENTS = 2000  # of the collected run
+UNKNOWN = "other machines"
 NOT_COLLECTED = "its own record was not found"
 
 
@@ -30,9 +31,13 @@ def collect(links: Links, run: StoredRun, on: Sequence[str] = ()) -> Run[Sample,
     run: as the coordinator stored it, which need not have a record
     on:  names of the machines to ask; none: all
 
-    Raises CannotError if no machine has a part of it.
+    Raises CannotError if no machine has a part of it, or if its order is not that of this version.
     """
-    whole = order_from(run.start.kind, run.start.order.encode())
+    try:
+        whole = order_from(run.start.kind, run.start.order.encode())
+    except (ValueError, KeyError) as error:
+        why = f"its order cannot be read: {error}" if run.start.order else "its order was not stored"
+        raise CannotError(f"cannot collect run {run.entry.id}", why) from None
     whole = replace(whole, start=run.start)
     gathering = gathered(links, on)
     found: list[tuple[Member, StoredPart]] = []
@@ -101,13 +106,21 @@ def _parts(
         )
         for number, (member, stored) in members.items()
     ]
-    parts += [MachinePart(each.number, _unknown(each), whole.options, each.wanted, each.sources) for each in missing]
+    parts += [
+        MachinePart(each.number, _unknown(each.name, each.host), whole.options, each.wanted, each.sources)
+        for each in missing
+    ]
+    asked = whole.plan.wanted if isinstance(whole, HoldOrder) else 0
+    lacking = asked - sum(each.wanted for each in parts if not each.instead_of)
+    if lacking > 0:  # of machines that nobody knows any more
+        number = max(each.seat for each in parts) + 1
+        parts.append(MachinePart(number, _unknown(UNKNOWN, ""), whole.options, lacking, ()))
     return sorted(parts, key=lambda part: part.seat)
 
 
-def _unknown(result: MachineResult) -> Member:
-    """A machine of which only its result is known."""
-    return Member(result.name, "", result.host, f"{result.name} 0", (), 0, None, None, 0, "", "", "")
+def _unknown(name: str, host: str) -> Member:
+    """A machine of which only its result is known, or not even that."""
+    return Member(name, "", host, f"{name} 0", (), 0, None, None, 0, "", "", "")
 
 
 def _moments(samples: Mapping[int, Sequence[Sample]]) -> list[int]:

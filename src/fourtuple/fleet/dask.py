@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from typing import Any
 
 from fourtuple.core.errnos import name_of
@@ -62,8 +61,8 @@ def linked(cluster: Cluster) -> Iterator["DaskLinks"]:
         try:
             security = _security(distributed, cluster.tls)
             where = cluster.scheduler or until_the_end.enter_context(_made(distributed, cluster, security))
-            connect: Any = partial(distributed.Client, where, timeout=CONNECT_S, **security)
-            client = _within(CONNECT_S + LOST_S, connect)
+            make: Callable[..., Any] = distributed.Client
+            client = _within(CONNECT_S + LOST_S, lambda: make(where, timeout=CONNECT_S, **security))
         except ImportError as error:
             raise CannotError("fleet by SSH needs asyncssh", str(error), "pip install 'fourtuple[fleet]'") from None
         except MemoryError:  # the first bytes of another protocol, as the length of a message
