@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import fourtuple
-from fourtuple.core.errors import EXIT_SHORT
+from fourtuple.core.errors import EXIT_SHORT, EXIT_USAGE
 from tests.fleet.world import Machine, Running, World, another_version, by_name
 from tests.waiting import wait_until
 
@@ -97,6 +97,56 @@ def test_a_removed_machine_takes_its_share_with_it(world: World, server: Machine
     assert_lost_m3(running, share)
     assert not server.established(PORT)
     assert served["accepted"] == WANTED
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_machine_may_be_gone_while_connections_are_opened(
+    world: World, server: Machine, m3: Machine, *, replaced: bool
+) -> None:
+    """What it had opened is lost, and what it had not opened failed; others open both at its rate with --replace."""
+    hold = ("hold", str(WANTED), to(server), "--rate", "600/s", "--for", "1s", *ALL_OF_THEM[:2])
+    with server.serving(to(server)), world.begun(*hold, *["--replace"] * replaced) as running:
+        assert wait_until(lambda: server.established(PORT)[m3.address] >= 50)
+        m3.remove()
+        running.end()
+    record, share = running.record, running.machines["m3"]
+    assert share["lost"] >= 50
+    assert sum(each["lost"] for each in record["machines"]) == record["lost"] == share["lost"]
+    if replaced:
+        assert running.code == 0
+        assert (record["held"], record["open_at_end"], record["failed"]) == (WANTED, WANTED, {})
+        assert sum(each["held"] for each in record["machines"] if each["instead_of"]) == share["wanted"]
+        # A third of the rate, which those that take over have together.
+        opening_s = (share["wanted"] - 1) / 200
+        assert max(each["elapsed_s"] for each in record["machines"] if each["instead_of"]) > 0.9 * opening_s
+    else:
+        assert running.code == EXIT_SHORT
+        assert record["held"] == record["open_at_end"] == WANTED - share["wanted"]
+        assert record["failed"] == share["failed"] == {"ECANCELED": share["wanted"] - share["lost"]}
+
+
+def test_a_machine_may_be_gone_from_a_churn(world: World, server: Machine, m3: Machine) -> None:
+    """What was due there until then is its share: completed, or lost with it."""
+    churn = ("churn", "300/s", to(server), "--for", "3s", "--lifetime", "500ms", *ALL_OF_THEM[:2])
+    with server.serving(to(server)), world.begun(*churn) as running:
+        assert wait_until(lambda: server.established(PORT)[m3.address] >= 30)
+        m3.remove()
+        running.end()
+    record, machines = running.record, running.machines
+    assert running.code == EXIT_SHORT
+    assert machines["m3"]["lost"] == record["lost"] > 0
+    assert machines["m3"]["wanted"] == machines["m3"]["held"] + machines["m3"]["lost"]
+    for number in ("m1", "m2"):
+        assert machines[number]["held"] == machines[number]["wanted"]
+    assert sum(each["held"] for each in machines.values()) == record["completed"]
+    assert sum(each["wanted"] for each in machines.values()) == record["arrivals"]
+
+
+def test_stages_cannot_be_taken_over(world: World, server: Machine) -> None:
+    """So nobody asks for it in vain."""
+    done = world.fleet("hold", to(server), "--stages", "97@1s,7@1s", "--replace", *ALL_OF_THEM[:2])
+    assert done.returncode == EXIT_USAGE
+    assert "--stages" in done.stderr
 
 
 def test_the_share_of_a_machine_that_is_gone_is_given_to_others(world: World, server: Machine, m3: Machine) -> None:

@@ -1,13 +1,14 @@
 """Runs of a fleet end to end: machines, their Dask workers, and servers whose kernel is the witness."""
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 
 import pytest
 
 from fourtuple.core.errors import EXIT_SHORT
-from tests.fleet.world import Machine, World, by_name
+from tests.fleet.world import Machine, World, by_name, need_clocks
 from tests.told import joined
 from tests.waiting import wait_until
 
@@ -73,6 +74,30 @@ def test_each_machine_keeps_its_own_record_of_the_same_run(world: World, server:
     assert len(fleets) == 1
 
 
+def test_the_logs_of_dask_stay_quiet(world: World, server: Machine) -> None:
+    """A run, as it begins and ends, is no error to the scheduler and the workers of its users."""
+    with server.serving(to(server)):
+        world.fleet_record("hold", "23", to(server), "--for", "1ms", *ALL_OF_THEM)
+    for machine in (world.scheduler, *(world.machines[name] for name in NAMES)):
+        assert not re.search("ERROR|CRITICAL|Traceback", machine.dask_log)
+
+
+def test_machines_begin_together_whatever_their_clocks_say(world: World, server: Machine) -> None:
+    """A machine whose clock is 1,000 s ahead begins at the same moment, and its times are those of the others."""
+    need_clocks(world)
+    (ahead,) = world.workers("ahead", ahead_s=1000)
+    on = ("--on", "m1,ahead")
+    hosts = json.loads(world.fleet("hosts", *on, "--json").stdout)["members"]
+    offset_ns, error_ns = next((each["offset_ns"], each["error_ns"]) for each in hosts if each["name"] == "ahead")
+    assert abs(offset_ns - 1000 * 10**9) <= error_ns
+    with server.serving(to(server)):
+        record = world.fleet_record("hold", "401", to(server), "--rate", "400/s", "--for", "1ms", *on)
+    assert record["held"] == 401
+    # Each took a second for its half. Were they not together, all of them would have taken two.
+    assert 0.95 <= record["elapsed_s"] < 1.5
+    ahead.remove()
+
+
 def test_unequal_machines_get_shares_that_fit(world: World, server: Machine) -> None:
     """One has few ports, one has most of its ports in use, one has a single CPU; the sum is exact all the same."""
     (few,) = world.workers("few", ports=range(20_000, 20_100))
@@ -136,6 +161,15 @@ def test_ctrl_c_closes_everything_on_all_machines(world: World, server: Machine)
     assert "interrupted" in record["outcome"]["because"]
     assert record["held"] + sum(record["failed"].values()) + record["lost_while_opening"] == 20_000
     assert served["accepted"] == record["held"]
+
+
+def test_connections_are_replaced_on_all_machines(world: World, server: Machine) -> None:
+    """The server accepts those that are held, and those that replace others."""
+    with server.serving(to(server)) as served:
+        record = world.fleet_record("hold", "97", to(server), "--churn", "100/s", "--for", "1s", *ALL_OF_THEM)
+    assert record["held"] == record["open_at_end"] == 97
+    assert record["replaced"] >= 50
+    assert served["accepted"] == 97 + record["replaced"]
 
 
 def test_a_rate_is_that_of_all_machines_together(world: World, server: Machine) -> None:

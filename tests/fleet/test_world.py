@@ -54,7 +54,8 @@ def test_machines_are_as_ordered(world: World, tmp_path: Path) -> None:
     assert "Cpus_allowed_list:\t0\n" in Path(f"/proc/{pid}/status").read_text()
     assert f"PYTHONPATH={tmp_path}:" in Path(f"/proc/{pid}/environ").read_text()
     assert (tmp_path / "fourtuple/__main__.py").exists()
-    assert machine.run("env", f"PYTHONPATH={tmp_path}", *COMMAND, "--version").stdout.split()[-1] == "9.8.7"
+    path = f"PYTHONPATH={tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    assert machine.run("env", path, *COMMAND, "--version").stdout.split()[-1] == "9.8.7"
 
 
 def test_connections_are_counted_by_machine_in_the_kernel_of_the_server(world: World) -> None:

@@ -38,6 +38,9 @@ TMPFS_BYTES = 64 * 1024
 SCHEDULER, WORKER = "distributed.cli.dask_scheduler", "distributed.cli.dask_worker"
 # As docs/fleet.md advises: one worker that neither limits memory nor is started again by a nanny.
 WORKER_OPTIONS = ["--nthreads", "1", "--memory-limit", "0", "--no-nanny", "--no-dashboard"]
+# Runs a command in a time namespace (time_namespaces(7)), with CLOCK_MONOTONIC ahead by the next argument, in seconds.
+# In a user namespace, for a lab of root has no CAP_SYS_TIME.
+CLOCK = ["unshare", "--user", "--map-root-user", "--time", "--fork", "--kill-child", "--monotonic"]
 IS_LISTENING, IS_REGISTERED = "Scheduler at:", "Registered to:"  # in Dask's logs
 # Holds the ports from the first to before the second number of its command line, until its standard input is closed.
 HOLD_PORTS = """
@@ -59,6 +62,12 @@ def need_world() -> None:
     need(importlib.util.find_spec("distributed"), "distributed")
 
 
+def need_clocks(world: "World") -> None:
+    """Skip where the clock of a machine cannot be ahead."""
+    done = world.desk.run(*CLOCK, "1", "true")
+    need(done.returncode == 0, f"a time namespace ({done.stderr.strip()})")
+
+
 class Machine(Ground):
     """A machine: a network namespace with its own addresses and limits, and its own home. World.machine makes one."""
 
@@ -71,12 +80,14 @@ class Machine(Ground):
         *,
         files: int | None = None,
         cpus: str = "",
+        ahead_s: int = 0,
         package: Path | None = None,
     ) -> None:
         """Make its home.
 
         files:   the hard limit of open files of its Dask worker; None: that of this process
         cpus:    on which its Dask worker runs, as taskset(1) takes them; empty: all
+        ahead_s: by how much the CLOCK_MONOTONIC of its Dask worker is ahead of the others; see need_clocks
         package: the folder of another version of fourtuple for its Dask worker, see another_version
         """
         self.world, self.name = world, name
@@ -86,6 +97,7 @@ class Machine(Ground):
         self._dask_log = self.home / "dask.log"
         self._prefix = ["prlimit", f"--nofile={files}"] if files else []
         self._prefix += ["taskset", "--cpu-list", cpus] if cpus else []
+        self._prefix += [*CLOCK, str(ahead_s)] if ahead_s else []
         folders = {"HOME": "home", "XDG_STATE_HOME": "state", "XDG_CACHE_HOME": "cache", "DASK_CONFIG": "dask.config"}
         for folder in folders.values():
             (self.home / folder).mkdir(parents=True, exist_ok=True)
@@ -101,15 +113,32 @@ class Machine(Ground):
     def start_dask(self, module: str, *options: str) -> None:
         """Start Dask's scheduler or worker; wait_for_dask waits until it is of use."""
         assert self.dask is None
-        command = [*self._prefix, sys.executable, "-m", module, *self.world.dask_options, *options]
-        with open(self._dask_log, "wb") as log:
-            to = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
-            self.dask = self.lab.start(command, env=self._dask_environment, **to)
+        self.dask = self._started(module, *options, log=self._dask_log)
 
-    def start_worker(self, *options: str) -> None:
-        """Start a Dask worker with the name of this machine. options: they overrule those that it has anyway."""
-        place = ["--host", self.address, "--name", self.name, "--local-directory", str(self.home / "dask")]
-        self.start_dask(WORKER, self.world.scheduler_address, *place, *WORKER_OPTIONS, *options)
+    def start_worker(self) -> None:
+        """Start a Dask worker with the name of this machine."""
+        self.start_dask(*self._worker(self.name))
+
+    @contextmanager
+    def another_worker(self, name: str) -> Iterator[None]:
+        """Run a second Dask worker, which the scheduler knows, during the block."""
+        log = self.home / f"{name}.log"
+        program = self._started(*self._worker(name), log=log)
+        try:
+            assert wait_until(lambda: IS_REGISTERED in log.read_text() or program.poll() is not None)
+            yield
+        finally:
+            self.lab.kill(program)
+
+    def _worker(self, name: str) -> list[str]:
+        place = ["--host", self.address, "--name", name, "--local-directory", str(self.home / "dask")]
+        return [WORKER, self.world.scheduler_address, *place, *WORKER_OPTIONS]
+
+    def _started(self, module: str, *options: str, log: Path) -> "subprocess.Popen[bytes]":
+        command = [*self._prefix, sys.executable, "-m", module, *self.world.dask_options, *options]
+        with open(log, "wb") as file:
+            to = {"stdin": subprocess.DEVNULL, "stdout": file, "stderr": file}
+            return self.lab.start(command, env=self._dask_environment, **to)
 
     def wait_for_dask(self, words: str = IS_REGISTERED) -> None:
         """Wait until Dask has logged that."""

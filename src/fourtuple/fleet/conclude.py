@@ -5,14 +5,15 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from fourtuple.core.runs.churn_conclude import ChurnEnding, ChurnStory
-from fourtuple.core.runs.churn_orders import ChurnOrder
+from fourtuple.core.runs.churn_orders import ChurnOptions, ChurnOrder
 from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.conclude import HoldEnding, HoldStory
-from fourtuple.core.runs.orders import ServeOrder
+from fourtuple.core.runs.orders import ServeOptions, ServeOrder
 from fourtuple.core.runs.records import HoldRecord, MachineResult, Sample, ServeRecord, Witness
 from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.together import counts, total_of, witnesses
 from fourtuple.fleet.messages import Order, RunRecord
+from fourtuple.fleet.order import MachinePart
 from fourtuple.fleet.seats import FleetEnding, Seat, of_namespaces, with_servers
 from fourtuple.verbs.serve import ServeEnding
 from fourtuple.verbs.serve import conclude as serve_conclude
@@ -87,7 +88,7 @@ def machine_results(ending: FleetEnding, last: Sample) -> tuple[MachineResult, .
 
 def _result(seat: Seat, number: int, sample: Sample, ending: FleetEnding) -> MachineResult:
     member, record = seat.share.member, seat.record
-    wanted, held, open_at_end = _numbers(record, sample, seat.share.wanted)
+    wanted, held, open_at_end = _numbers(record, seat.share) if record else _of_gone(sample, seat.share)
     return MachineResult(
         number=number,
         name=member.name,
@@ -116,16 +117,24 @@ def _result(seat: Seat, number: int, sample: Sample, ending: FleetEnding) -> Mac
     )
 
 
-def _numbers(record: RunRecord | None, sample: Sample, share: int) -> tuple[int, int, int]:
-    """(wanted, held, open_at_end) as MachineResult has them; without a record, by the last sample."""
+def _numbers(record: RunRecord, share: MachinePart) -> tuple[int, int, int]:
+    """(wanted, held, open_at_end) as MachineResult has them."""
     match record:
         case HoldRecord():
-            return share, record.held, record.open_at_end
+            return share.wanted, record.held, record.open_at_end
         case ChurnRecord():
             return record.arrivals, record.completed, record.open_at_end
-        case ServeRecord():
-            return record.accepted, record.most_open, record.open
-    return share, sample.lost, 0
+    return record.accepted, record.most_open, record.open
+
+
+def _of_gone(sample: Sample, share: MachinePart) -> tuple[int, int, int]:
+    """The same of a machine that is gone, by its last sample."""
+    match share.options:
+        case ChurnOptions():
+            return sample.arrivals, sample.closed, 0
+        case ServeOptions():
+            return sample.opened, sample.lost, 0
+    return share.wanted, sample.lost, 0
 
 
 def _name_of(seat: int, seats: Iterable[Seat]) -> str:

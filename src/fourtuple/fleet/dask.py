@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from fourtuple.core.errnos import name_of
@@ -61,8 +62,8 @@ def linked(cluster: Cluster) -> Iterator["DaskLinks"]:
         try:
             security = _security(distributed, cluster.tls)
             where = cluster.scheduler or until_the_end.enter_context(_made(distributed, cluster, security))
-            make: Callable[..., Any] = distributed.Client
-            client = _within(CONNECT_S + LOST_S, lambda: make(where, timeout=CONNECT_S, **security))
+            connect: Any = partial(distributed.Client, where, timeout=CONNECT_S, **security)
+            client = _within(CONNECT_S + LOST_S, connect)
         except ImportError as error:
             raise CannotError("fleet by SSH needs asyncssh", str(error), "pip install 'fourtuple[fleet]'") from None
         except MemoryError:  # the first bytes of another protocol, as the length of a message
@@ -222,8 +223,11 @@ class DaskLinks:
             self._drop(seat)
 
     def end(self) -> None:
-        """Give up all seats."""
+        """Give up all seats, and hear nothing more: the scheduler logs an error for each event that it cannot send."""
         self.leave(list(self._relays))
+        for topic in (self._topic, "all"):
+            with suppress(Exception):  # the scheduler is gone
+                self._client.unsubscribe_topic(topic)
 
     def _on_message(self, event: tuple[float, tuple[int, bytes | int]]) -> None:
         """A message of a process, or its exit code."""

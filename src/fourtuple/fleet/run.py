@@ -95,13 +95,7 @@ def heirs_of(links: Links, found: Divided) -> Heirs:
             MachinePart(
                 seat,
                 member,
-                replace(
-                    options,
-                    wanted=share.wanted,
-                    rate_per_s=options.rate_per_s and options.rate_per_s * share.wanted / gone.wanted,
-                    churn_per_s=options.churn_per_s * share.wanted / gone.wanted,
-                    anyway=True,
-                ),
+                replace(_part_of(options, share.wanted), anyway=True),
                 share.wanted,
                 share.sources,
                 gone.seat,
@@ -110,6 +104,13 @@ def heirs_of(links: Links, found: Divided) -> Heirs:
         ]
 
     return heirs
+
+
+def _part_of(options: HoldOptions, wanted: int) -> HoldOptions:
+    """The options of a share, for so many of its connections, at the rates of these."""
+    part = wanted / options.wanted
+    rate = options.rate_per_s and options.rate_per_s * part
+    return replace(options, wanted=wanted, rate_per_s=rate, churn_per_s=options.churn_per_s * part)
 
 
 def _left(offer: Offer, taken: int) -> Offer:
