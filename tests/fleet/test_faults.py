@@ -161,8 +161,8 @@ def test_the_share_of_a_machine_that_is_gone_is_given_to_others(world: World, se
             before = server.established(PORT)
             share = before[m3.address]
             m3.remove()
-            assert wait_until(lambda: sum(server.established(PORT).values()) == WANTED - share)
-            assert wait_until(lambda: sum(server.established(PORT).values()) == WANTED)
+            assert wait_until(lambda: not server.established(PORT)[m3.address])
+            assert wait_until(lambda: server.established(PORT).total() == WANTED)
             after = server.established(PORT)
             ended(running)
         assert wait_until(lambda: not server.established(PORT))
