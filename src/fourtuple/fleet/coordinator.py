@@ -1,6 +1,6 @@
 """The run of a fleet: machines begin together, their samples become one, and each one's end is accounted for.
 
-A machine that is gone, or says nothing for SILENT_S, is counted out: what it held is lost. Its share can be given to
+A machine that is gone, or says nothing for `silent_s`, is counted out: what it held is lost. Its share can be given to
 others. Nobody else's connections depend on it, so the run goes on.
 """
 
@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 
+from fourtuple.core.record import dataclass
 from fourtuple.core.runs.orders import HoldOptions, from_text
 from fourtuple.core.runs.records import Sample
 from fourtuple.core.runs.together import witnesses
@@ -35,10 +36,26 @@ from fourtuple.fleet.messages import (
 from fourtuple.fleet.order import FleetOrder, MachinePart
 from fourtuple.fleet.seats import FleetEnding, Seat, Seats, with_servers
 
-LEAD_S = 0.2  # from the agreement to the moment on which all begin
-TICK_S = 0.25  # between two samples of the run
-SILENT_S = 30.0  # without a sample: a machine is counted out
-COUNT_S = 5.0  # how long the servers' kernels may take to be counted
+TOO_LATE = "the run ended before it could begin"
+
+
+@dataclass(frozen=True, slots=True)
+class FleetTimes:
+    """When a coordinator does something.
+
+    lead_s:   from the agreement to the moment at which all begin
+    tick_s:   between two samples of the run
+    silent_s: without a sample: a machine is counted out
+    count_s:  how long the servers' kernels may take to be counted
+    """
+
+    lead_s: float = 0.2
+    tick_s: float = 0.25
+    silent_s: float = 30.0
+    count_s: float = 5.0
+
+
+USUAL = FleetTimes()
 
 # (the part of a machine that is gone, those of the others) → the parts that take its share over
 Heirs = Callable[[MachinePart, Sequence[MachinePart]], Sequence[MachinePart]]
@@ -47,7 +64,14 @@ Heirs = Callable[[MachinePart, Sequence[MachinePart]], Sequence[MachinePart]]
 class Coordinator:
     """Follows the machines of an order; heirs: who takes over the share of one that is gone; None: nobody."""
 
-    def __init__(self, links: Links, order: FleetOrder, heirs: Heirs | None = None) -> None:
+    def __init__(
+        self,
+        links: Links,
+        order: FleetOrder,
+        heirs: Heirs | None = None,
+        times: FleetTimes = USUAL,
+    ) -> None:
+        self._times = times
         self._links, self._order, self._heirs = links, order, heirs
         self._seats = Seats(order.whole.start, order.parts, untried=order.brief.kind == "hold")
         self._control = Control()
@@ -60,15 +84,15 @@ class Coordinator:
         self._held_until_ns = 0
 
     def run(self) -> Generator[Sample, None, FleetEnding]:
-        """Begin, and follow until all have ended: yields a sample every TICK_S once there is one."""
-        began_ns = due_ns = now_ns() + int(LEAD_S * 1e9)
-        for seat in self._seats:
-            seat.heard_ns = began_ns
-            self._begin(seat, began_ns)
+        """Begin, and follow until all have ended: yields a sample every tick."""
+        began_ns = due_ns = now_ns() + int(self._times.lead_s * 1e9)
         with interruptible(self._control):
+            for seat in self._seats:
+                seat.heard_ns = began_ns
+                self._begin(seat, began_ns)
             while True:
                 self._listen(due_ns)
-                due_ns = max(due_ns + int(TICK_S * 1e9), now_ns())
+                due_ns = max(due_ns + int(self._times.tick_s * 1e9), now_ns())
                 self._miss()
                 yield (sample := self._seats.sample(now_ns()))
                 if all(seat.over for seat in self._seats):
@@ -106,7 +130,16 @@ class Coordinator:
                     self._counts[number] = message
 
     def _take(self, seat: Seat, message: FromMachine) -> None:
+        """Take in what a machine says; what one says that is over changes nothing any more."""
+        if seat.over:
+            return
         seat.heard_ns = now_ns()
+        try:
+            self._understand(seat, message)
+        except ValueError as error:
+            self._lose(seat, f"it says what this version does not understand: {error}")
+
+    def _understand(self, seat: Seat, message: FromMachine) -> None:
         match message:
             case Moment(sample):
                 seat.sample = sample_from(sample, seat.share.member.offset_ns)
@@ -116,10 +149,13 @@ class Coordinator:
                 self._links.leave([seat.share.seat])
             case Refused():
                 error = message.error("")
-                self._lose(seat, f"{error.wanted} ({error.stopped_by})" if error.stopped_by else error.wanted)
-            case Gone(why) if not seat.record:
+                why = f"{error.wanted} ({error.stopped_by})" if error.stopped_by else error.wanted
+                self._lose(seat, why, hand_over=not seat.share.instead_of)  # or one refuses again and again
+            case Gone(why):
                 self._lose(seat, why)
-            case Joined(member):  # an heir
+            case Joined() | Prepared() if self._ended or self._control.interrupted:
+                self._lose(seat, TOO_LATE)
+            case Joined(member) if not seat.began:  # an heir
                 known = seat.share.member
                 member = replace(member, offset_ns=known.offset_ns, error_ns=known.error_ns)
                 seat.share = replace(seat.share, member=member)
@@ -132,18 +168,19 @@ class Coordinator:
     def _miss(self) -> None:
         """Count out machines that have been silent for too long."""
         for seat in list(self._seats):
-            if not seat.over and now_ns() - seat.heard_ns > SILENT_S * 1e9:
-                self._lose(seat, f"nothing was heard from it for {SILENT_S:.0f} s")
+            if not seat.over and now_ns() - seat.heard_ns > self._times.silent_s * 1e9:
+                self._lose(seat, f"nothing was heard from it for {self._times.silent_s:g} s")
 
-    def _lose(self, seat: Seat, why: str) -> None:
+    def _lose(self, seat: Seat, why: str, *, hand_over: bool = True) -> None:
         if seat.over:
             return
         seat.gone, seat.gone_ns = why, now_ns()
         self._links.leave([seat.share.seat])
-        if self._heirs is None or self._ended or self._control.interrupted or not seat.began:
-            return  # what the machines that live did not take over would be refused again
+        if self._heirs is None or not (hand_over and seat.began) or self._ended or self._control.interrupted:
+            return
+        left = seat.share.wanted - (sum(seat.sample.failed.values()) if seat.sample else 0)
         living = [each.share for each in self._seats if not each.over and each.began]
-        for share in self._heirs(seat.share, living):
+        for share in self._heirs(replace(seat.share, wanted=left), living) if left else ():
             seat.handed = True
             self._seats.by_number[share.seat] = Seat(share, began=False, heard_ns=now_ns())
 
@@ -168,8 +205,11 @@ class Coordinator:
                 self._tell(HoldOver())
 
     def _tell(self, message: ToMachine) -> None:
+        """Tell all machines that the run ends; one that has not begun will not begin."""
         for number, seat in self._seats.by_number.items():
-            if not seat.over:
+            if not seat.began:
+                self._lose(seat, TOO_LATE)
+            elif not seat.over:
                 self._links.send(number, message)
 
     def _count(self, sample: Sample) -> None:
@@ -192,7 +232,7 @@ class Coordinator:
         """Whether the servers' kernels have said what they list; they are asked first."""
         if not self._counts and self._order.counts:
             self._counts = dict.fromkeys(self._order.counts)
-            self._counts_until_ns = now_ns() + int(COUNT_S * 1e9)
+            self._counts_until_ns = now_ns() + int(self._times.count_s * 1e9)
             for number in self._counts:
                 self._links.send(number, AskCount(self._order.destinations))
         return all(self._counts.values()) or now_ns() > self._counts_until_ns

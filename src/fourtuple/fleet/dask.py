@@ -5,10 +5,12 @@ A machine that ends is reported by the scheduler at once; one that hangs is noti
 
 import logging
 import queue
+import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from fourtuple.core.errnos import name_of
@@ -23,6 +25,7 @@ SEAT_S = 30.0  # until the process of a machine must have been started
 LOST_S = 2.0  # how long the scheduler may be unreachable
 CLOCKS = 9  # readings of a clock; that with the shortest round trip counts
 SILENT = logging.CRITICAL + 1
+NO_SCHEDULER = "what listens there does not answer as a Dask scheduler does"
 MISSING = "the extra `fleet` is not installed"
 
 
@@ -59,15 +62,38 @@ def linked(cluster: Cluster) -> Iterator["DaskLinks"]:
         try:
             security = _security(distributed, cluster.tls)
             where = cluster.scheduler or until_the_end.enter_context(_made(distributed, cluster, security))
-            client: Any = distributed.Client(where, timeout=CONNECT_S, **security)  # type: ignore[no-untyped-call]
+            connect: Any = partial(distributed.Client, where, timeout=CONNECT_S, **security)
+            client = _within(CONNECT_S + LOST_S, connect)
         except ImportError as error:
             raise CannotError("fleet by SSH needs asyncssh", str(error), "pip install 'fourtuple[fleet]'") from None
+        except MemoryError:  # the first bytes of another protocol, as the length of a message
+            raise CannotError(what, NO_SCHEDULER, "See docs/fleet.md.") from None
         except (OSError, ValueError, RuntimeError, TimeoutError, TypeError) as error:
             raise CannotError(what, _reason(error), "See docs/fleet.md.") from None
         until_the_end.callback(_closed, client)
         links = DaskLinks(client)
         until_the_end.callback(links.end)
         yield links
+
+
+def _within(patience_s: float, make: Callable[[], Any]) -> Any:
+    """What `make` makes. Raises its error, or TimeoutError: Dask waits for ever for a server that says nothing."""
+    made: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            made.put((make(), None))
+        except BaseException as error:
+            made.put((None, error))
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        found, error = made.get(timeout=patience_s)
+    except queue.Empty:
+        raise TimeoutError(NO_SCHEDULER) from None
+    if error is not None:
+        raise error
+    return found
 
 
 def _security(distributed: Any, tls: Sequence[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Orders travel as options, which are data; no code is sent. Both sides are of the
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 import numpy as np
@@ -14,9 +14,9 @@ from fourtuple.core.errors import CannotError, FourtupleError, ShortfallError, U
 from fourtuple.core.fleet.member import Member, Offer
 from fourtuple.core.runs.churn_orders import ChurnOptions, ChurnOrder
 from fourtuple.core.runs.churn_record import ChurnRecord
-from fourtuple.core.runs.counters import GROWTHS, Phase
+from fourtuple.core.runs.counters import GROWTHS
 from fourtuple.core.runs.orders import HoldOptions, HoldOrder, ServeOptions, ServeOrder, from_text, to_text
-from fourtuple.core.runs.records import HoldRecord, Sample, Seen, ServeRecord, Witness
+from fourtuple.core.runs.records import HoldRecord, Sample, ServeRecord
 from fourtuple.core.runs.start import FleetPart
 from fourtuple.store.coding import grown, grown_bytes
 
@@ -200,22 +200,26 @@ def order_from(kind: str, text: bytes) -> Order:
     return order
 
 
-# A sample: its plain values in the order of these names, and of each histogram the buckets that are not empty.
+# A sample: its values in the order of these names, and of each histogram the buckets that are not empty.
 _GROWN = tuple(each.field for each in GROWTHS)
-_APART = {"phase": Phase, "seen": Seen | None, "census": Witness | None}
-_LEFT_OUT = {"events", "start", "machines", *_GROWN, *_APART}
-_NAMES = tuple(each.name for each in fields(Sample) if each.name not in _LEFT_OUT)
+_KINDS = get_type_hints(Sample)
+_NAMES = tuple(each.name for each in fields(Sample) if each.name not in {"events", "start", "machines", *_GROWN})
 _TIMES = ("at_ns", "first_start_ns", "last_open_ns")
 _SIZES = {each.field: each.size for each in GROWTHS}
-_SEEN = msgspec.msgpack.Decoder(tuple[list[Any], list[bytes], int, Seen | None, Witness | None])
+_Values: Any = msgspec.defstruct(
+    "_Values",
+    [*((name, _KINDS[name]) for name in _NAMES), *((name, bytes) for name in _GROWN)],
+    array_like=True,
+    forbid_unknown_fields=True,
+)
+_VALUES = msgspec.msgpack.Decoder(_Values)
 _EMPTY = {size: np.zeros(size, np.int64) for size in {each.size for each in GROWTHS}}
 
 
 def sample_bytes(sample: Sample) -> bytes:
     """The sample as bytes, without events."""
     plain = [getattr(sample, name) for name in _NAMES]
-    histograms = [grown_bytes(None, getattr(sample, name)) for name in _GROWN]
-    return _encode((plain, histograms, int(sample.phase), sample.seen, sample.census))
+    return _encode([*plain, *(grown_bytes(None, getattr(sample, name)) for name in _GROWN)])
 
 
 def sample_from(data: bytes, offset_ns: int = 0) -> Sample:
@@ -225,15 +229,13 @@ def sample_from(data: bytes, offset_ns: int = 0) -> Sample:
 
     Raises ValueError (msgspec.DecodeError) for any other bytes.
     """
-    plain, histograms, phase, seen, census = _SEEN.decode(data)
-    values = dict(zip(_NAMES, plain, strict=True))
+    values: dict[str, Any] = msgspec.structs.asdict(_VALUES.decode(data))
     for name in _TIMES:
         if values[name]:
             values[name] -= offset_ns
-    values["stage_open"] = tuple(values["stage_open"])
-    for name, blob in zip(_GROWN, histograms, strict=True):
-        values[name] = _histogram(blob, _SIZES[name])
-    return Sample(**values, phase=Phase(phase), seen=seen, census=census)
+    for name in _GROWN:
+        values[name] = _histogram(values[name], _SIZES[name])
+    return Sample(**values)
 
 
 def _histogram(blob: bytes, size: int) -> Any:

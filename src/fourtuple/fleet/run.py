@@ -42,8 +42,8 @@ def fleet_hold(links: Links, options: HoldOptions, fleet: FleetOptions) -> tuple
     """
     options.check()
     if fleet.replace and options.stages:
-        what = "--replace with --stages"
-        raise UsageError(what, "what takes over would begin with the first stage", "Leave one of them out.")
+        what = "a machine that takes over would begin with the first stage"
+        raise UsageError("--replace with --stages", what, "Leave one of them out.")
     found = divided_hold(links, options, fleet)
     order = prepared(links, "hold", options, found, fleet)
     heirs = heirs_of(links, found) if fleet.replace else None
@@ -95,7 +95,7 @@ def heirs_of(links: Links, found: Divided) -> Heirs:
             MachinePart(
                 seat,
                 member,
-                _part_of(options, share.wanted),
+                replace(_part_of(options, share.wanted), anyway=True),
                 share.wanted,
                 share.sources,
                 gone.seat,

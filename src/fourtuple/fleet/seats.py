@@ -9,7 +9,7 @@ from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import COUNTERS
 from fourtuple.core.runs.records import MachineMoment, Sample, Seen, Standing, Witness
 from fourtuple.core.runs.start import Start
-from fourtuple.core.runs.together import gone, reports, together, total_of
+from fourtuple.core.runs.together import gone, not_reopened, reports, together, total_of
 from fourtuple.fleet.messages import RunRecord
 from fourtuple.fleet.order import MachinePart
 
@@ -110,17 +110,53 @@ class Seats:
 
     def sample(self, at_ns: int) -> Sample:
         """The sum of all machines, which is known at this moment."""
-        parts = {number: self._part(seat, at_ns) for number, seat in self.by_number.items()}
+        parts = self._parts(at_ns)
         total = together([replace(part, wanted=0) if self._is_heir(n) else part for n, part in parts.items()])
         return replace(
             total,
             at_ns=at_ns,
-            reconnected=total.reconnected + self._taken_over(),
             start=self._start,
             census=self.census,
             seen=self._reports(parts),
             machines=tuple(self._moment(seat, parts[number], at_ns) for number, seat in self.by_number.items()),
         )
+
+    def _parts(self, at_ns: int) -> dict[int, Sample]:
+        """Each machine's sample; what a machine lost, and another one opened again, is there a reopened connection."""
+        parts = {number: self._part(seat, at_ns) for number, seat in self.by_number.items()}
+        opened = {number: part.opened for number, part in parts.items()}  # of its share, by whomever
+        for seat in reversed(list(self)):  # those that take over come after those that are gone
+            if seat.handed:
+                opened[seat.share.seat] = self._hand_over(seat, parts, opened)
+        return parts
+
+    def _hand_over(self, seat: Seat, parts: dict[int, Sample], opened: Mapping[int, int]) -> int:
+        """Set off what this machine lost against what others opened → how many of its share were ever opened.
+
+        What they could not open has not failed if this machine had opened it: then it was not reopened.
+        """
+        own = parts[seat.share.seat]
+        lost = own.lost - own.reconnected
+        heirs = [each.share.seat for each in self if each.share.instead_of == seat.share.seat]
+        several = sum(opened[number] for number in heirs)
+        left = reopened = min(lost, several)
+        for number in heirs:
+            here = min(left, opened[number])
+            parts[number] = replace(parts[number], reconnected=parts[number].reconnected + here)
+            left -= here
+        others = [number for heir in heirs for number in self._line(heir)]
+        never = seat.share.wanted - sum(own.failed.values()) - lost
+        excess = sum(sum(parts[number].failed.values()) for number in others) - never
+        for number in others:
+            parts[number], excess = not_reopened(parts[number], excess)
+        return lost + several - reopened
+
+    def _line(self, number: int) -> Iterator[int]:
+        """This seat, and those that took over its share."""
+        yield number
+        for each in self:
+            if each.share.instead_of == number:
+                yield from self._line(each.share.seat)
 
     def _part(self, seat: Seat, at_ns: int) -> Sample:
         """A machine's sample, as it counts from now on; before its first one, it has nothing."""
@@ -143,15 +179,6 @@ class Seats:
 
     def _is_heir(self, number: int) -> bool:
         return bool(self.by_number[number].share.instead_of)
-
-    def _taken_over(self) -> int:
-        """How many connections that a machine lost when it was gone have been opened again by others."""
-        total = 0
-        for seat in self:
-            if seat.handed and seat.sample:
-                heirs = [each for each in self if each.share.instead_of == seat.share.seat]
-                total += min(seat.sample.open, sum(each.sample.opened for each in heirs if each.sample))
-        return total
 
     def _moment(self, seat: Seat, part: Sample, at_ns: int) -> MachineMoment:
         return MachineMoment(

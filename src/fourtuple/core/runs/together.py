@@ -76,6 +76,16 @@ def gone(last: Sample, *, untried: bool) -> Sample:
     )
 
 
+def not_reopened(sample: Sample, number: int) -> tuple[Sample, int]:
+    """(the sample with this many failures as failures to reopen a connection, how many more it would have taken)"""
+    left, moved = max(0, number), dict.fromkeys(sample.failed, 0)
+    for name, count in sample.failed.items():
+        moved[name] = min(left, count)
+        left -= moved[name]
+    failed = counts([sample.failed, {name: -count for name, count in moved.items()}])
+    return replace(sample, failed=failed, reconnect_failed=counts([sample.reconnect_failed, moved])), left
+
+
 def counts(several: Iterable[Mapping[str, int]]) -> dict[str, int]:
     """Sums by key, the largest first, those of the same size by name; without zeros."""
     found: dict[str, int] = {}
