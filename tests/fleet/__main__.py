@@ -71,9 +71,9 @@ def hold(world: World, server: Machine, wanted: int) -> int:
         echo.start()
         before = listed(world, server)
         say(f"Machine {GONE} is removed, with every process on it. --replace: the others take its share over.")
-        share = before[world.machines[GONE].address]
+        gone = world.machines[GONE].address
         world.machines[GONE].remove()
-        wait_until(lambda: server.established(PORT).total() == wanted - share)
+        wait_until(lambda: server.established(PORT)[gone] == 0)
         wait_until(lambda: server.established(PORT).total() == wanted)
         after = listed(world, server)
         say("Ctrl-C, and the result:")

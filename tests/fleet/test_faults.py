@@ -45,6 +45,11 @@ def to(server: Machine) -> str:
     return f"{server.address}:{PORT}"
 
 
+def connected(machine: Machine, address: str) -> int:
+    """How many connections to that address the machine's kernel lists as established."""
+    return machine.established()[address]
+
+
 def has_ended(machine: Machine) -> bool:
     return not machine.pids()
 
@@ -156,8 +161,8 @@ def test_the_share_of_a_machine_that_is_gone_is_given_to_others(world: World, se
             before = server.established(PORT)
             share = before[m3.address]
             m3.remove()
-            assert wait_until(lambda: sum(server.established(PORT).values()) == WANTED - share)
-            assert wait_until(lambda: sum(server.established(PORT).values()) == WANTED)
+            assert wait_until(lambda: not server.established(PORT)[m3.address])
+            assert wait_until(lambda: server.established(PORT).total() == WANTED)
             after = server.established(PORT)
             ended(running)
         assert wait_until(lambda: not server.established(PORT))
@@ -169,6 +174,29 @@ def test_the_share_of_a_machine_that_is_gone_is_given_to_others(world: World, se
     assert sum(each["held"] for each in heirs) == share
     assert {source for each in heirs for source in each["sources"]} == set(after)
     assert served["accepted"] == WANTED + share
+
+
+def test_a_server_of_the_fleet_may_be_gone(world: World, m3: Machine) -> None:
+    """The machines that held connections to it lose exactly these; the other server goes on."""
+    (other,) = world.workers("other")
+    where = [f"{machine.address}:{PORT}" for machine in (m3, other)]
+    with world.running("serve", *where, "--on", "m3,other", interrupted=True) as serving:
+        with world.begun("hold", str(WANTED), *where, "--for", "1h", "--on", "m1,m2,m3,other") as running:
+            running.wait_for("holding")
+            share = m3.established(PORT)
+            m3.remove()
+            serving.wait_for("machine m3 is gone: ")
+            assert wait_until(lambda: not any(connected(world.machines[name], m3.address) for name in ("m1", "m2")))
+            held = ended(running)
+        assert wait_until(lambda: not other.established(PORT))
+    record, machines = running.record, running.machines
+    assert (record["held"], sum(held.values())) == (WANTED, WANTED)
+    assert record["lost"] == sum(share.values()) == WANTED - record["open_at_end"]
+    for name in ("m1", "m2"):
+        assert machines[name]["lost"] == share[world.machines[name].address]
+    assert (serving.code, serving.machines["other"]["wanted"]) == (EXIT_SHORT, WANTED - sum(share.values()))
+    assert serving.machines["m3"]["why"]
+    other.remove()
 
 
 def test_a_machine_with_another_version_takes_no_part(world: World, server: Machine, tmp_path: Path) -> None:
