@@ -88,7 +88,7 @@ def machine_results(ending: FleetEnding, last: Sample) -> tuple[MachineResult, .
 
 def _result(seat: Seat, number: int, sample: Sample, ending: FleetEnding) -> MachineResult:
     member, record = seat.share.member, seat.record
-    wanted, held, open_at_end = _numbers(record, seat.share) if record else _of_gone(sample, seat.share)
+    wanted, held, open_at_end = _numbers(record, seat.share) if record else _of_gone(sample, seat)
     return MachineResult(
         number=number,
         name=member.name,
@@ -127,14 +127,14 @@ def _numbers(record: RunRecord, share: MachinePart) -> tuple[int, int, int]:
     return record.accepted, record.most_open, record.open
 
 
-def _of_gone(sample: Sample, share: MachinePart) -> tuple[int, int, int]:
+def _of_gone(sample: Sample, seat: Seat) -> tuple[int, int, int]:
     """The same of a machine that is gone, by its last sample."""
-    match share.options:
+    match seat.share.options:
         case ChurnOptions():
             return sample.arrivals, sample.closed, 0
         case ServeOptions():
             return sample.opened, sample.lost, 0
-    return share.wanted, sample.lost, 0
+    return seat.share.wanted, seat.held, 0
 
 
 def _name_of(seat: int, seats: Iterable[Seat]) -> str:

@@ -218,6 +218,8 @@ class Coordinator:
         total = witnesses([seat.sample.census if seat.sample else None for seat in living]) if living else None
         if total is None or not self._are_counted():
             return
+        for seat in living:
+            seat.held = seat.sample.open if seat.sample else 0
         if (at_servers := self._servers()) is not None:
             total = with_servers(total, at_servers.values())
             parts = [seat.share.sources for seat in living]

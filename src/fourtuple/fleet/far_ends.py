@@ -12,14 +12,15 @@ from fourtuple.fleet.messages import CountMade
 class FarEnds:
     """The connections at the servers, without those that were there before."""
 
-    def __init__(self, counts: Sequence[CountMade], before: Mapping[str, int]) -> None:
-        """counts: of all servers' machines; before: connections that they listed before the run, by the other end"""
+    def __init__(self, counts: Sequence[CountMade], before: Mapping[str, tuple[int, int]]) -> None:
+        """counts: of all servers' machines; before: what they listed before the run, by the other end"""
         found: dict[tuple[int, int], tuple[int, int]] = {}
         for count in counts:
             for source, (established, accepted) in count.by_source.items():
                 address = ip_address(source)
                 key = address.version, int(address)
-                first = found.get(key, (-before.get(source, 0),) * 2)
+                was = before.get(source, (0, 0))
+                first = found.get(key, (-was[0], -was[1]))
                 found[key] = (first[0] + established, first[1] + accepted)
         self._keys = sorted(found)
         self._established, self._accepted = (

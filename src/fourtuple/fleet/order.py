@@ -59,7 +59,7 @@ class FleetOrder:
     whole:   the order of all machines together, which no machine runs
     parts:   what each machine does
     counts:  seats on machines that own destinations: their kernels are asked for the other ends
-    before:  the connections at the destinations, by their other end, that were there before
+    before:  (established, accepted) connections at the destinations, by their other end, that were there before
     destinations: as ADDRESS:PORT[-PORT]
     """
 
@@ -67,5 +67,5 @@ class FleetOrder:
     whole: Order
     parts: tuple[MachinePart, ...]
     counts: tuple[int, ...]
-    before: Mapping[str, int]
+    before: Mapping[str, tuple[int, int]]
     destinations: tuple[str, ...]

@@ -70,14 +70,15 @@ def _endpoints(whole: Order) -> tuple[str, ...]:
     )
 
 
-def _before(links: Links, servers: Sequence[int], destinations: tuple[str, ...]) -> dict[str, int]:
-    """The connections that the servers' kernels list already, by their other end."""
-    found: dict[str, int] = {}
+def _before(links: Links, servers: Sequence[int], destinations: tuple[str, ...]) -> dict[str, tuple[int, int]]:
+    """The connections that the servers' kernels list already, by their other end: (established, accepted)."""
+    found: dict[str, tuple[int, int]] = {}
     questions: dict[int, ToMachine] = {seat: AskCount(destinations) for seat in servers}
     for answer in asked_all(links, questions, CountMade).values():
         if isinstance(answer, CountMade):
-            for source, (number, _) in answer.by_source.items():
-                found[source] = found.get(source, 0) + number
+            for source, (established, accepted) in answer.by_source.items():
+                first = found.get(source, (0, 0))
+                found[source] = (first[0] + established, first[1] + accepted)
     return found
 
 

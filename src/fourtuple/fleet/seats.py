@@ -26,6 +26,7 @@ class Seat:
     record:  its result; None: it has not ended
     run:     the number of its part in its own store
     gone:    why it takes part no more; empty: it does
+    held:    its connections when all were counted
     counted: its connections in the servers' kernels, (established, accepted), when all were counted
     """
 
@@ -38,6 +39,7 @@ class Seat:
     gone: str = ""
     gone_ns: int = 0
     handed: bool = False
+    held: int = 0
     counted: tuple[int, int] | None = None
 
     @property
