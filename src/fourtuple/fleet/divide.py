@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fourtuple.core.errors import ShortfallError, UsageError
+from fourtuple.core.fleet.answers import tightest_of
 from fourtuple.core.fleet.member import Member, Offer
 from fourtuple.core.fleet.share import MachineOffer, Split, divided, rates_of, share_of, stages_of
 from fourtuple.core.limits.strategy import Strategy
@@ -14,7 +15,7 @@ from fourtuple.core.runs.orders import HoldOptions, ServeOptions
 from fourtuple.core.space.endpoints import EndpointSpec, parse_addresses
 from fourtuple.core.units import format_count
 from fourtuple.engine.control import now_ns
-from fourtuple.fleet.gather import Gathering, gathered, offered
+from fourtuple.fleet.gather import MOST_NAMED, Gathering, gathered, offered
 from fourtuple.fleet.links import Links
 from fourtuple.fleet.messages import (
     Options,
@@ -143,9 +144,16 @@ def _seats(gathering: Gathering, split: Split) -> list[int]:
 def _shortfall(split: Split, offers: Mapping[int, Offer]) -> ShortfallError:
     room = format_count(split.wanted - split.lacking)
     what = f"{format_count(split.wanted)} connections from {len(split.shares)} machines"
-    ways = [f"{offer.machine}: {offer.ways[0]}" for offer in offers.values() if offer.ways]
-    do = f"{ways[0]} Or see --anyway." if ways else "See `fourtuple fleet plan`, or --anyway."
-    return ShortfallError(what, f"{room} fit; {split.because}", do)
+    limits = tightest_of(offer for offer in offers.values() if offer.machine not in split.servers)
+    because = "; ".join(f"{title} on {_listed(machines)}" for title, machines in limits.items())
+    return ShortfallError(
+        what, f"{room} fit: {because}", "See what makes them fit (fourtuple fleet plan), or --anyway."
+    )
+
+
+def _listed(machines: Sequence[str]) -> str:
+    more = len(machines) - MOST_NAMED
+    return ", ".join(machines[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def divided_serve(links: Links, options: ServeOptions, fleet: FleetOptions) -> Divided:

@@ -190,10 +190,14 @@ class Seats:
             sample=part,
             silent_s=0.0 if seat.over else max(0, at_ns - seat.heard_ns) / 1e9,
             why=seat.gone,
+            instead_of=self._instead_of(seat.share),
         )
+
+    def _instead_of(self, share: MachinePart) -> str:
+        return self.by_number[share.instead_of].share.member.name if share.instead_of else ""
 
     def name_of(self, share: MachinePart) -> str:
         """The name of the machine; of one that took over a share, also whose."""
         if not share.instead_of:
             return share.member.name
-        return f"{share.member.name} (for {self.by_number[share.instead_of].share.member.name})"
+        return f"{share.member.name} (for {self._instead_of(share)})"

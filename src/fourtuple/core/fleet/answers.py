@@ -105,7 +105,7 @@ class FleetLimits:
     @property
     def tightest(self) -> dict[str, tuple[str, ...]]:
         """The titles of the limits that decide, each with the machines on which it does."""
-        return _tightest(self.offers)
+        return tightest_of(self.offers)
 
     def to_json(self) -> dict[str, Any]:
         """Each `room` becomes two keys: `room`, at least, and `room_max`, at most."""
@@ -124,7 +124,8 @@ def limits_of(destinations: Sequence[str], machines: Sequence[MachineOffer]) -> 
     return FleetLimits(tuple(destinations), tuple(opening), tuple(served), split.room)
 
 
-def _tightest(offers: Iterable[Offer]) -> dict[str, tuple[str, ...]]:
+def tightest_of(offers: Iterable[Offer]) -> dict[str, tuple[str, ...]]:
+    """The titles of the limits that decide, each with the machines on which it does, the most machines first."""
     found: dict[str, list[str]] = {}
     for offer in offers:
         if offer.bounds and offer.bounds[0].room is not None:
@@ -216,7 +217,7 @@ def plan_of(
         wanted=wanted,
         destinations=tuple(destinations),
         split=split,
-        tightest=_tightest(offer for _, offer in machines if offer.machine in opening),
+        tightest=tightest_of(offer for _, offer in machines if offer.machine in opening),
         stops=stops,
         ways=_ways(split, machines),
         server_ways=tuple(_server_ways(wanted, stops)),

@@ -104,6 +104,7 @@ class MachineMoment:
     number:   from 1, in the order of the fleet; it stays the same during a run
     silent_s: how long ago its last sample was taken
     why:      why it is gone; empty: it is not
+    instead_of: the machine whose share it took over; empty: the share is its own
     """
 
     number: int
@@ -112,6 +113,7 @@ class MachineMoment:
     sample: "Sample"
     silent_s: float = 0.0
     why: str = ""
+    instead_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)

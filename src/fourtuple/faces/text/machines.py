@@ -79,8 +79,9 @@ def columns_of(machines: Sequence[MachineResult], kind: str) -> list[Column]:
 
 def machines_now(sample: Sample) -> list[str]:
     """What the line of a run's progress says about its machines: how many are silent or gone; nothing if none is."""
-    away = sum(each.standing in (Standing.SILENT, Standing.GONE) for each in sample.machines)
-    return [f"{format_count(away)} of {format_count(len(sample.machines))} machines silent or gone"] if away else []
+    machines = [each for each in sample.machines if not each.instead_of]
+    away = sum(each.standing in (Standing.SILENT, Standing.GONE) for each in machines)
+    return [f"{format_count(away)} of {format_count(len(machines))} machines silent or gone"] if away else []
 
 
 def gone_line(machine: MachineMoment) -> str:
