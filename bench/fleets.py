@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def coordinator(rounds: int, machines: int = 200, held_s: float = HELD_S) -> Res
 
 def scaling(rounds: int, wanted: int = 40_000, workers: tuple[int, ...] = (1, 2, 4)) -> Result:
     """Open connections from 1, 2 and 4 workers of a cluster on this machine, beside one `hold`; one server process."""
-    port = free_port()
+    port = free_port(4)
     where = f"127.0.0.1:{port}-{port + 3}"
     rest = [str(wanted), where, "--for", "1s", "--workers", "1", "--json", "--quiet", "--no-store"]
     plain = [sys.executable, "-m", "fourtuple", "hold", *rest]
@@ -119,10 +119,15 @@ def cluster() -> Iterator[tuple[str, int]]:
             each.wait()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+def free_port(count: int = 1) -> int:
+    """The first of so many ports in a row on 127.0.0.1 that nobody listens on."""
+    while True:
+        with ExitStack() as opened, suppress(OSError, OverflowError):
+            first = opened.enter_context(socket.create_server(("127.0.0.1", 0)))
+            port: int = first.getsockname()[1]
+            for more in range(1, count):
+                opened.enter_context(socket.create_server(("127.0.0.1", port + more)))
+            return port
 
 
 def cpu_s(pid: int) -> float:
