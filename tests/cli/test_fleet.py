@@ -77,6 +77,7 @@ def test_without_the_extra_it_says_what_to_install(command: list[str]) -> None:
         (["--scheduler", NOWHERE, "--tls-cert", FILE], "TLS of the cluster: a part is missing"),
         (["--scheduler", NOWHERE, "--tls-ca-file", FILE, "--tls-key", FILE], "TLS of the cluster: a part is missing"),
         (["--scheduler", NOWHERE, "--tls-ca-file", "/nowhere"], "--tls-ca-file"),
+        (["--ssh", "m1,m2", "--tls-ca-file", FILE], "--ssh with TLS"),
     ],
 )
 @pytest.mark.parametrize("command", [["hosts"], ["limits", SERVER], ["hold", "9", SERVER]])
