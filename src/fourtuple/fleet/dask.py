@@ -70,6 +70,9 @@ def linked(cluster: Cluster) -> Iterator["DaskLinks"]:
         except (OSError, ValueError, RuntimeError, TimeoutError, TypeError) as error:
             raise CannotError(what, _reason(error), "See docs/fleet.md.") from None
         until_the_end.callback(_closed, client)
+        if made := cluster.local or len(cluster.ssh):
+            with suppress(TimeoutError):  # the others go on without a worker that does not come
+                client.wait_for_workers(made, timeout=SEAT_S)
         links = DaskLinks(client)
         until_the_end.callback(links.end)
         yield links
