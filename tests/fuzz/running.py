@@ -25,7 +25,7 @@ from fourtuple.core.errors import (
 )
 
 CODES = {EXIT_REACHED, EXIT_SHORT, EXIT_USAGE, EXIT_CANNOT, EXIT_INTERRUPTED}
-ENDLESS = {"hold", "churn", "serve", "census", "export", "runs"}  # with some options they run until Ctrl-C,
+ENDLESS = {"hold", "churn", "serve", "census", "export", "runs", "snapshot"}  # with some options they run until Ctrl-C,
 INTERRUPT_S = 1.5  # which they get after this time
 LIMIT_S = 30.0  # after which a case counts as hanging, on a machine that is busy
 
