@@ -53,7 +53,8 @@ def ended(command: Callable[[], object]) -> int:
         elif isinstance(error, click.ClickException):
             from fourtuple.core.visible import visible
 
-            error.message = visible(error.message)  # type: ignore[misc]  # click sets it only once
+            if not isinstance(error, click.exceptions.NoArgsIsHelpError):  # its message is the help
+                error.message = visible(error.message)  # type: ignore[misc]  # click sets it only once
             with contextlib.suppress(OSError):  # nobody can be told
                 error.show()
             code = error.exit_code

@@ -311,7 +311,9 @@ def _cluster(typed: dict[str, Any]) -> "Cluster":
     if len(named) > 1:
         raise UsageError(" with ".join(named), "each of them is a cluster", "Use one of them.")
     if any(tls) and ssh:
-        raise UsageError("--ssh with TLS", "Dask starts such a cluster without it", "Start scheduler and workers yourself.")
+        raise UsageError(
+            "--ssh with TLS", "Dask starts such a cluster without it", "Start scheduler and workers yourself."
+        )
     if any(tls) and not all(tls):
         raise UsageError("TLS of the cluster", "a part is missing", "Give --tls-ca-file, --tls-cert and --tls-key.")
     hosts_by_ssh = tuple(part.strip() for part in ssh.split(",") if part.strip()) if ssh else ()

@@ -3,6 +3,7 @@
 A machine that ends is reported by the scheduler at once; one that hangs is noticed by the silence of its samples.
 """
 
+import atexit
 import logging
 import queue
 import threading
@@ -24,6 +25,7 @@ SEAT_S = 30.0  # until the process of a machine must have been started
 LOST_S = 2.0  # how long the scheduler may be unreachable
 CLOCKS = 9  # readings of a clock; that with the shortest round trip counts
 SILENT = logging.CRITICAL + 1
+LOGGERS = {"distributed", "tornado", "asyncio", "asyncssh"}
 NO_SCHEDULER = "what listens there does not answer as a Dask scheduler does"
 MISSING = "the extra `fleet` is not installed"
 
@@ -54,8 +56,7 @@ def linked(cluster: Cluster) -> Iterator["DaskLinks"]:
         import distributed
     except ImportError as error:
         raise CannotError("fleet needs Dask", f"{MISSING} ({error})", "pip install 'fourtuple[fleet]'") from None
-    for name in ("distributed", "tornado", "asyncio", "asyncssh"):
-        logging.getLogger(name).setLevel(SILENT)  # what matters is told by the run
+    _silence()
     with ExitStack() as until_the_end:
         what = f"cannot reach the scheduler {cluster.scheduler}" if cluster.scheduler else "cannot start a cluster"
         try:
@@ -76,6 +77,13 @@ def linked(cluster: Cluster) -> Iterator["DaskLinks"]:
         links = DaskLinks(client)
         until_the_end.callback(links.end)
         yield links
+
+
+def _silence() -> None:
+    """Let Dask log nothing: what matters is told by the run."""
+    for name in [*logging.root.manager.loggerDict]:  # Dask gives several of them a level of their own
+        if name.partition(".")[0] in LOGGERS:
+            logging.getLogger(name).setLevel(SILENT)
 
 
 def _within(patience_s: float, make: Callable[[], Any]) -> Any:
@@ -117,12 +125,14 @@ def _made(distributed: Any, cluster: Cluster, security: dict[str, Any]) -> Any:
         )
     if not cluster.local:
         raise UsageError("which machines?", do="Name a --scheduler, or --local 2, or --ssh HOST,HOST.")
+    # It is ended here; Dask's own way at exit raises an error for a cluster whose start was interrupted.
+    atexit.unregister(distributed.deploy.spec.close_clusters)
     return distributed.LocalCluster(
         n_workers=cluster.local,
         threads_per_worker=1,
         host="127.0.0.1",
         memory_limit=0,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",  # without one, its HTTP server tries port 8787
         silence_logs=SILENT,
         **security,
     )

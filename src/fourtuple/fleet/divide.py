@@ -147,7 +147,7 @@ def _shortfall(split: Split, offers: Mapping[int, Offer]) -> ShortfallError:
     limits = tightest_of(offer for offer in offers.values() if offer.machine not in split.servers)
     because = "; ".join(f"{title} on {_listed(machines)}" for title, machines in limits.items())
     return ShortfallError(
-        what, f"{room} fit: {because}", "See what makes them fit (fourtuple fleet plan), or --anyway."
+        what, f"there is room for {room}: {because}", "See what makes them fit (fourtuple fleet plan), or --anyway."
     )
 
 
@@ -159,6 +159,9 @@ def _listed(machines: Sequence[str]) -> str:
 def divided_serve(links: Links, options: ServeOptions, fleet: FleetOptions) -> Divided:
     """Each machine listens on the addresses that it has. Raises UsageError if no machine has one of them."""
     gathering = gathered(links, fleet.on, sharing=fleet.sharing)
+    if fleet.sharing and len(gathering.seats) > 1:
+        why = "these workers share one network namespace, in which one of them can listen"
+        raise UsageError(f"fleet serve --local {len(gathering.seats)}", why, "Use --local 1 --workers N.")
     where = {seat: _of_machine(member, options.where) for seat, member in gathering.seats.items()}
     listened = {text for texts in where.values() for text in texts}
     if missing := [text for text in options.where if text not in listened]:

@@ -78,6 +78,7 @@ class Part:
     def __init__(self, name: str, channel: Channel) -> None:
         self._name, self._channel = name, channel
         self._prepared: tuple[Prepare, Order] | None = None
+        self._listening: tuple[Run[Sample, RunRecord], list[Control]] | None = None
         self._ended = False  # the messages have
 
     def serve(self) -> None:
@@ -115,16 +116,24 @@ class Part:
                 if not isinstance(options, ServeOptions):
                     options = replace(options, sources=own_sources(options.sources))
                 order = PREPARE[asked.kind](options)
+                order = replace(order, start=replace(order.start, part=asked.part))
                 self._prepared = asked, order
+                if asked.kind == "serve":  # where it cannot listen is known now, and not when all have begun
+                    self._listening = self._started(asked, order)
                 self._say(Prepared(order_text(order)))
             case Begin(at_ns) if self._prepared:
-                self._run(*self._prepared, at_ns)
+                asked, order = self._prepared
+                order = replace(order, start=replace(order.start, at_ns=at_ns))
+                self._run(asked, self._listening or self._started(asked, order), at_ns)
 
-    def _run(self, asked: Prepare, order: Order, at_ns: int) -> None:
-        """Run the order from this moment to its end."""
-        start = replace(order.start, at_ns=at_ns, part=asked.part)
+    def _started(self, asked: Prepare, order: Order) -> tuple[Run[Sample, RunRecord], list[Control]]:
+        """The run, which begins with its first sample, and its control, once it has begun."""
         controls: list[Control] = []
-        run = START[asked.kind](replace(order, start=start), controls.append)
+        return START[asked.kind](order, controls.append), controls
+
+    def _run(self, asked: Prepare, started: tuple[Run[Sample, RunRecord], list[Control]], at_ns: int) -> None:
+        """Run the order from this moment to its end."""
+        run, controls = started
         keeper, not_stored = _keeper(asked)
         time.sleep(max(0, at_ns - now_ns()) / 1e9)
         due_ns = 0
