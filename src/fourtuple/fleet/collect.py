@@ -22,6 +22,7 @@ from fourtuple.fleet.seats import FleetEnding, Seats
 
 MOST_MOMENTS = 2000  # of the collected run
 UNKNOWN = "other machines"
+WHOLE = "A run with --local, or with --no-store, has no other records than this one."
 NOT_COLLECTED = "its own record was not found"
 
 
@@ -46,7 +47,7 @@ def collect(links: Links, run: StoredRun, on: Sequence[str] = ()) -> Run[Sample,
         if isinstance(answer, PartsMade):
             found += [(gathering.seats[seat], part) for part in answer.parts]
     if not found:
-        raise CannotError(f"cannot collect run {run.entry.id}", "no machine that is there has a part of it")
+        raise CannotError(f"cannot collect run {run.entry.id}", "no machine that is there has a part of it", WHOLE)
     return concluded(whole, Run(_replayed(run, whole, found)))
 
 

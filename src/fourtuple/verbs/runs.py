@@ -24,6 +24,7 @@ from fourtuple.store.writing import Writer
 Record = TypeVar("Record", HoldRecord, ServeRecord, ChurnRecord)
 BROKEN_BY = {KeyboardInterrupt: "Ctrl-C", GeneratorExit: "the program that started it stopped iterating"}
 SHOWN_ANYWAY = (Reason.LOST, Reason.INTERRUPTED, Reason.FAILED)  # reasons that the numbers of the list show already
+PART = "a machine's part of a fleet's run"
 FOLLOW_S = 0.25  # between two reads of a run that another process writes
 
 
@@ -58,24 +59,26 @@ class Keeper:
 
     def _kept(self, run: Run[Sample, Record]) -> Generator[Sample, None, Record]:
         begun = False
+        part: list[str] = []
         with self._ended(), run:
             for sample in run:
                 if not begun and sample.start:
                     begun = True
                     self._writer.begin(sample.start)
+                    part = [PART] if sample.start.part else []
                 self._writer.sample(sample)
                 yield sample
         record = run.record
         if isinstance(record, HoldRecord):
             outcome = RunState.REACHED if record.outcome.reached else RunState.SHORT
-            self._end(outcome, to_text(record), ", ".join(_marks(record)), n=record.wanted, held=record.held)
+            self._end(outcome, to_text(record), _listed(_marks(record), part), n=record.wanted, held=record.held)
         elif isinstance(record, ChurnRecord):
             outcome = RunState.REACHED if record.outcome.reached else RunState.SHORT
-            self._end(outcome, to_text(record), ", ".join(_marks(record)), n=record.arrivals, held=record.completed)
+            self._end(outcome, to_text(record), _listed(_marks(record), part), n=record.arrivals, held=record.completed)
         else:
             ended = RunState.REACHED if record.outcome.required else RunState.ENDED
             outcome = ended if record.outcome.reached else RunState.SHORT
-            self._end(outcome, to_text(record), n=record.accepted, held=record.most_open)
+            self._end(outcome, to_text(record), ", ".join(part), n=record.accepted, held=record.most_open)
         return record
 
     def proof(self, run: Run[Ground | Step, Proof], lessons: int) -> Run[Ground | Step, Proof]:
@@ -135,6 +138,10 @@ def keep(file: Path | None, command: str) -> Keeper:
 def exported(run: StoredRun, how: str) -> bytes:
     """The run as CSV, JSON or Parquet. how: csv, json or parquet. Raises CannotError if pyarrow is not installed."""
     return tables.exported(run, how)
+
+
+def _listed(marks: Iterator[str], part: Sequence[str]) -> str:
+    return ", ".join([*marks, *part])
 
 
 def _marks(record: HoldRecord | ChurnRecord) -> Iterator[str]:
