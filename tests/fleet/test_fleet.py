@@ -122,7 +122,7 @@ def test_unequal_machines_get_shares_that_fit(world: World, server: Machine) -> 
         assert world.fleet_record(hold[0], str(room), *hold[1:])["held"] == room
         done = world.fleet(hold[0], str(room + 1), *hold[1:])
         assert done.returncode == EXIT_SHORT
-        assert f"{room} fit" in joined(done.stderr)
+        assert f"room for {room}" in joined(done.stderr)
         assert not server.established(PORT)
     for machine in (few, used, slow):
         machine.remove()
