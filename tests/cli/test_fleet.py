@@ -128,11 +128,17 @@ def test_a_scheduler_that_is_not_there() -> None:
     assert "ECONNREFUSED 111" in refused("hosts", "--scheduler", NOWHERE, code=77)
 
 
-@pytest.mark.parametrize("address", ["garbage", "tcp://", "foo://127.0.0.1:1", "tls://127.0.0.1:1"])
+@pytest.mark.parametrize("address", ["garbage", "tcp://", "foo://127.0.0.1:1", "http://127.0.0.1:1"])
 def test_an_address_that_is_none(address: str) -> None:
     _need_dask()
 
-    assert f"cannot reach the scheduler {address}" in refused("hosts", "--scheduler", address, code=77)
+    assert f"--scheduler {address}: " in refused("hosts", "--scheduler", address, code=2)
+
+
+def test_a_scheduler_with_tls_needs_certificates() -> None:
+    _need_dask()
+
+    assert "cannot reach the scheduler tls://" in refused("hosts", "--scheduler", "tls://127.0.0.1:1", code=77)
 
 
 @pytest.mark.parametrize(

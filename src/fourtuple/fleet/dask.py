@@ -68,7 +68,12 @@ def linked(cluster: Cluster) -> Iterator["DaskLinks"]:
             raise CannotError("fleet by SSH needs asyncssh", str(error), "pip install 'fourtuple[fleet]'") from None
         except MemoryError:  # the first bytes of another protocol, as the length of a message
             raise CannotError(what, NO_SCHEDULER, "See docs/fleet.md.") from None
-        except (OSError, ValueError, RuntimeError, TimeoutError, TypeError) as error:
+        except ValueError as error:
+            if not cluster.scheduler:
+                raise CannotError(what, _reason(error), "See docs/fleet.md.") from None
+            example = "Write tcp://10.0.0.1:8786."
+            raise UsageError(f"--scheduler {cluster.scheduler}", _reason(error), example) from None
+        except (OSError, RuntimeError, TimeoutError, TypeError) as error:
             raise CannotError(what, _reason(error), "See docs/fleet.md.") from None
         until_the_end.callback(_closed, client)
         if made := cluster.local or len(cluster.ssh):
@@ -148,7 +153,7 @@ def _reason(error: BaseException) -> str:
     found = error
     while (cause := error.__cause__) is not None:
         found, error = (cause if isinstance(cause, OSError) and str(cause) else found), cause
-    if isinstance(found, OSError) and found.errno:
+    if isinstance(found, OSError) and found.errno and found.errno > 0:  # that of an unknown name is below 0
         return f"{found.strerror} ({name_of(found.errno)} {found.errno})"
     return str(found) or type(found).__name__
 
