@@ -183,16 +183,9 @@ def _hold(**typed: Any) -> None:
     by what each machine has room for, and by its CPUs; of --from, each machine takes the addresses that it has. Files
     are read on each machine.
     """
-    from fourtuple.fleet.dask import linked
     from fourtuple.fleet.run import fleet_hold
 
-    shown = Shown.taken(typed)
-    cluster, options = _fleet(typed, store=not shown.no_store)
-    (asked := hold.asked(typed)).check()  # before a cluster is asked, or made
-    with linked(cluster) as links:
-        ahead, run = fleet_hold(links, asked, options)
-        _tell_unused(ahead, shown)
-        hold.present(ahead.planned, run, shown)
+    _run(typed, hold.asked, fleet_hold, lambda _, ahead, run, shown: hold.present(ahead.planned, run, shown))
 
 
 @_as_fleet("churn", "Open and close connections at a rate.", churn.churn)
@@ -201,18 +194,11 @@ def _churn(**typed: Any) -> None:
 
     The arguments and options are those of `fourtuple churn`, for all machines together.
     """
-    from fourtuple.fleet.dask import linked
     from fourtuple.fleet.run import fleet_churn
 
     if typed["rate_per_s"] == float("inf"):
         raise UsageError("fleet churn max", "the search is for one machine", "Name a rate.")
-    shown = Shown.taken(typed)
-    cluster, options = _fleet(typed, store=not shown.no_store)
-    (asked := churn.asked(typed)).check()
-    with linked(cluster) as links:
-        ahead, run = fleet_churn(links, asked, options)
-        _tell_unused(ahead, shown)
-        churn.present(run, shown)
+    _run(typed, churn.asked, fleet_churn, lambda _, __, run, shown: churn.present(run, shown))
 
 
 @_as_fleet("serve", "Accept connections on every machine that has an address.", serve.serve)
@@ -221,23 +207,32 @@ def _serve(**typed: Any) -> None:
 
     The arguments and options are those of `fourtuple serve`.
     """
-    from fourtuple.fleet.dask import linked
     from fourtuple.fleet.run import fleet_serve
+
+    _run(typed, serve.asked, fleet_serve, lambda asked, _, run, shown: serve.present(asked.where, run, shown))
+
+
+def _run(
+    typed: dict[str, Any],
+    asked_of: Callable[[dict[str, Any]], Any],
+    start: Callable[["Links", Any, "FleetOptions"], tuple["Ahead", Any]],
+    present: Callable[[Any, "Ahead", Any, Shown], None],
+) -> None:
+    """Run what was typed on a cluster, to its end.
+
+    asked_of: makes the options of the command; start: begins with them; present: shows the run, and ends with its code
+    """
+    from fourtuple.faces.text.fleet import unused_lines
+    from fourtuple.fleet.dask import linked
 
     shown = Shown.taken(typed)
     cluster, options = _fleet(typed, store=not shown.no_store)
-    (asked := serve.asked(typed)).check()
+    (asked := asked_of(typed)).check()  # before a cluster is asked, or made
     with linked(cluster) as links:
-        ahead, run = fleet_serve(links, asked, options)
-        _tell_unused(ahead, shown)
-        serve.present(asked.where, run, shown)
-
-
-def _tell_unused(ahead: "Ahead", shown: Shown) -> None:
-    from fourtuple.faces.text.fleet import unused_lines
-
-    if not shown.quiet:
-        tell(*unused_lines(ahead.unused), to=sys.stderr)
+        ahead, run = start(links, asked, options)
+        if not shown.quiet:
+            tell(*unused_lines(ahead.unused), to=sys.stderr)
+        present(asked, ahead, run, shown)
 
 
 @fleet.command(short_help="Make a run whole again from the machines' own records.")

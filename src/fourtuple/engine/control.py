@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -84,6 +84,9 @@ class Control:
     def close(self) -> None:
         """Have workers close what is open, and end."""
         self._word[0] = CLOSE
+
+
+Controller = Callable[[Control], object]  # is given the control of a run when it begins
 
 
 @contextmanager

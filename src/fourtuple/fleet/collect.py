@@ -16,9 +16,10 @@ from fourtuple.core.runs.together import witnesses
 from fourtuple.fleet.conclude import concluded
 from fourtuple.fleet.gather import asked_all, gathered
 from fourtuple.fleet.links import Links
-from fourtuple.fleet.messages import RECORDS, AskParts, Order, PartsMade, StoredPart, order_from, sample_from
+from fourtuple.fleet.messages import AskParts, Order, PartsMade, StoredPart, order_from, sample_from
 from fourtuple.fleet.order import MachinePart
 from fourtuple.fleet.seats import FleetEnding, Seats
+from fourtuple.store.reading import KINDS
 
 MOST_MOMENTS = 2000  # of the collected run
 UNKNOWN = "other machines"
@@ -65,7 +66,7 @@ def _replayed(
         number = seat.share.seat
         if number in members:
             _, part = members[number]
-            seat.record = from_text(part.record, RECORDS[run.start.kind]) if part.record else None
+            seat.record = from_text(part.record, KINDS[run.start.kind]) if part.record else None
             seat.run, seat.gone = part.run, "" if part.record else part.outcome
         else:
             seat.gone = next((each.why for each in missing if each.number == number and each.why), NOT_COLLECTED)

@@ -9,10 +9,11 @@ from fourtuple.core.runs.churn_orders import ChurnOptions, ChurnOrder
 from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.conclude import HoldEnding, HoldStory
 from fourtuple.core.runs.orders import ServeOptions, ServeOrder
-from fourtuple.core.runs.records import HoldRecord, MachineResult, Sample, ServeRecord, Witness
+from fourtuple.core.runs.records import HoldRecord, MachineMoment, MachineResult, Sample, ServeRecord, Witness
 from fourtuple.core.runs.run import Run
+from fourtuple.core.runs.stored import RunRecord
 from fourtuple.core.runs.together import counts, total_of, witnesses
-from fourtuple.fleet.messages import Order, RunRecord
+from fourtuple.fleet.messages import Order
 from fourtuple.fleet.order import MachinePart
 from fourtuple.fleet.seats import FleetEnding, Seat, of_namespaces, with_servers
 from fourtuple.verbs.serve import ServeEnding
@@ -79,18 +80,16 @@ def machine_results(ending: FleetEnding, last: Sample) -> tuple[MachineResult, .
 
     last: the last sample of all
     """
-    seats = {moment.number: seat for moment, seat in zip(last.machines, ending.seats, strict=True)}
     return tuple(
-        _result(seats[moment.number], moment.number, moment.sample, ending)
-        for moment in sorted(last.machines, key=lambda each: each.number)
+        _result(seat, moment, ending.began_ns) for seat, moment in zip(ending.seats, last.machines, strict=True)
     )
 
 
-def _result(seat: Seat, number: int, sample: Sample, ending: FleetEnding) -> MachineResult:
-    member, record = seat.share.member, seat.record
+def _result(seat: Seat, moment: MachineMoment, began_ns: int) -> MachineResult:
+    member, record, sample = seat.share.member, seat.record, moment.sample
     wanted, held, open_at_end = _numbers(record, seat.share) if record else _of_gone(sample, seat)
     return MachineResult(
-        number=number,
+        number=moment.number,
         name=member.name,
         host=member.host,
         sources=seat.share.sources,
@@ -110,9 +109,9 @@ def _result(seat: Seat, number: int, sample: Sample, ending: FleetEnding) -> Mac
         cpu_system_s=round(sample.cpu_system_s, 3),
         offset_us=member.offset_ns / 1e3,
         error_us=member.error_ns / 1e3,
-        gone_s=round(max(0, seat.gone_ns - ending.began_ns) / 1e9, 3) if seat.gone else None,
+        gone_s=round(max(0, seat.gone_ns - began_ns) / 1e9, 3) if seat.gone else None,
         why=seat.gone,
-        instead_of=_name_of(seat.share.instead_of, ending.seats),
+        instead_of=moment.instead_of,
         run=seat.run,
     )
 
@@ -135,10 +134,6 @@ def _of_gone(sample: Sample, seat: Seat) -> tuple[int, int, int]:
         case ServeOptions():
             return sample.opened, sample.lost, 0
     return seat.share.wanted, seat.held, 0
-
-
-def _name_of(seat: int, seats: Iterable[Seat]) -> str:
-    return next((each.share.member.name for each in seats if each.share.seat == seat), "")
 
 
 def _first(several: Iterable[str | None]) -> str | None:

@@ -16,7 +16,6 @@ from fourtuple.engine.control import Control, interruptible, now_ns
 from fourtuple.fleet.far_ends import FarEnds
 from fourtuple.fleet.links import Links
 from fourtuple.fleet.messages import (
-    RECORDS,
     AskCount,
     Begin,
     CountMade,
@@ -35,6 +34,7 @@ from fourtuple.fleet.messages import (
 )
 from fourtuple.fleet.order import FleetOrder, MachinePart
 from fourtuple.fleet.seats import FleetEnding, Seat, Seats, with_servers
+from fourtuple.store.reading import KINDS
 
 TOO_LATE = "the run ended before it could begin"
 
@@ -144,7 +144,7 @@ class Coordinator:
             case Moment(sample):
                 seat.sample = sample_from(sample, seat.share.member.offset_ns)
             case Finished(record, run, _):
-                seat.record = from_text(record, RECORDS[self._order.brief.kind])
+                seat.record = from_text(record, KINDS[self._order.brief.kind])
                 seat.run = run
                 self._links.leave([seat.share.seat])
             case Refused():

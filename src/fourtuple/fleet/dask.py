@@ -128,8 +128,6 @@ def _made(distributed: Any, cluster: Cluster, security: dict[str, Any]) -> Any:
         return distributed.SSHCluster(
             [cluster.ssh[0], *cluster.ssh], worker_options=options, scheduler_options={"dashboard": False}
         )
-    if not cluster.local:
-        raise UsageError("which machines?", do="Name a --scheduler, or --local 2, or --ssh HOST,HOST.")
     # It is ended here; Dask's own way at exit raises an error for a cluster whose start was interrupted.
     atexit.unregister(distributed.deploy.spec.close_clusters)
     return distributed.LocalCluster(

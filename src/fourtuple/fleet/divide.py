@@ -17,9 +17,7 @@ from fourtuple.core.units import format_count
 from fourtuple.engine.control import now_ns
 from fourtuple.fleet.gather import MOST_NAMED, Gathering, gathered, offered
 from fourtuple.fleet.links import Links
-from fourtuple.fleet.messages import (
-    Options,
-)
+from fourtuple.fleet.messages import Options
 
 SEEDS = 2**32
 LONGER_S = 3600.0  # a machine that is not told to close does so by itself after this time

@@ -17,6 +17,7 @@ from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.runs.orders import ServeOptions, from_text
 from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.core.runs.run import Run
+from fourtuple.core.runs.stored import RunRecord
 from fourtuple.engine.control import Control, now_ns
 from fourtuple.fleet.channel import Channel, own_pipes
 from fourtuple.fleet.counted import counted
@@ -40,7 +41,6 @@ from fourtuple.fleet.messages import (
     Prepare,
     Prepared,
     Refused,
-    RunRecord,
     ToMachine,
     for_machine,
     order_text,

@@ -13,19 +13,16 @@ import numpy as np
 from fourtuple.core.errors import CannotError, FourtupleError, ShortfallError, UsageError
 from fourtuple.core.fleet.member import Member, Offer
 from fourtuple.core.runs.churn_orders import ChurnOptions, ChurnOrder
-from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.counters import GROWTHS
 from fourtuple.core.runs.orders import HoldOptions, HoldOrder, ServeOptions, ServeOrder, from_text, to_text
-from fourtuple.core.runs.records import HoldRecord, Sample, ServeRecord
+from fourtuple.core.runs.records import Sample
 from fourtuple.core.runs.start import FleetPart
 from fourtuple.store.coding import grown, grown_bytes
 
 Options = HoldOptions | ChurnOptions | ServeOptions
 Order = HoldOrder | ChurnOrder | ServeOrder
-RunRecord = HoldRecord | ChurnRecord | ServeRecord
 OPTIONS: Mapping[str, type[Any]] = {"hold": HoldOptions, "churn": ChurnOptions, "serve": ServeOptions}
 ORDERS: Mapping[str, type[Any]] = {"hold": HoldOrder, "churn": ChurnOrder, "serve": ServeOrder}
-RECORDS: Mapping[str, type[Any]] = {"hold": HoldRecord, "churn": ChurnRecord, "serve": ServeRecord}
 ERRORS: Mapping[str, type[FourtupleError]] = {each.__name__: each for each in (UsageError, ShortfallError, CannotError)}
 
 

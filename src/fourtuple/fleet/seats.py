@@ -9,8 +9,8 @@ from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import COUNTERS
 from fourtuple.core.runs.records import MachineMoment, Sample, Seen, Standing, Witness
 from fourtuple.core.runs.start import Start
+from fourtuple.core.runs.stored import RunRecord
 from fourtuple.core.runs.together import gone, not_reopened, reports, together, total_of
-from fourtuple.fleet.messages import RunRecord
 from fourtuple.fleet.order import MachinePart
 
 QUIET_S = 2.0  # without a sample: a machine is shown as silent
@@ -120,7 +120,7 @@ class Seats:
             start=self._start,
             census=self.census,
             seen=self._reports(parts),
-            machines=tuple(self._moment(seat, parts[number], at_ns) for number, seat in self.by_number.items()),
+            machines=tuple(self._moment(n, seat, parts[seat.share.seat], at_ns) for n, seat in enumerate(self, 1)),
         )
 
     def _parts(self, at_ns: int) -> dict[int, Sample]:
@@ -182,9 +182,9 @@ class Seats:
     def _is_heir(self, number: int) -> bool:
         return bool(self.by_number[number].share.instead_of)
 
-    def _moment(self, seat: Seat, part: Sample, at_ns: int) -> MachineMoment:
+    def _moment(self, number: int, seat: Seat, part: Sample, at_ns: int) -> MachineMoment:
         return MachineMoment(
-            number=self.number_of(seat.share.seat),
+            number=number,
             name=self.name_of(seat.share),
             standing=seat.standing(at_ns),
             sample=part,

@@ -4,7 +4,7 @@ prepare(options) reads the host once and makes all decisions; run(order, crew) d
 core/runs/churn_conclude.py makes the record from them.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from math import ceil
 from typing import Any
@@ -26,7 +26,7 @@ from fourtuple.core.runs.start import Planned, Start
 from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.core.units import format_count, format_duration, format_rate
-from fourtuple.engine.control import Control, Cookies, interruptible, now_ns
+from fourtuple.engine.control import Control, Controller, Cookies, interruptible, now_ns
 from fourtuple.engine.crews.choose import crew_of
 from fourtuple.engine.crews.contract import Assignment, Crew
 from fourtuple.engine.dialogues.fixed import talk_of
@@ -61,7 +61,7 @@ def churn(rate_per_s: float, destinations: Sequence[str], **options: Any) -> Run
     return start_churn(prepare(ChurnOptions.of(rate_per_s, destinations, **options)))
 
 
-def start_churn(order: ChurnOrder, controlled_by: Callable[[Control], object] = id) -> Run[Sample, ChurnRecord]:
+def start_churn(order: ChurnOrder, controlled_by: Controller | None = None) -> Run[Sample, ChurnRecord]:
     """The prepared order as a run, by this process and its workers.
 
     controlled_by: called with the control of the run when it begins
@@ -69,7 +69,8 @@ def start_churn(order: ChurnOrder, controlled_by: Callable[[Control], object] = 
 
     def steps() -> Generator[Sample, None, ChurnRecord]:
         crew = crew_for(order)
-        controlled_by(crew.control)
+        if controlled_by:
+            controlled_by(crew.control)
         story, samples = ChurnStory(order), Run(run(order, crew))
         for sample in samples:
             story.add(sample)

@@ -4,7 +4,7 @@ prepare(options) reads the host once and makes all decisions; run(order, crew) o
 yields samples; core/runs/conclude.py makes the record from them.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +34,7 @@ from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.reach import foreign
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.core.units import format_count
-from fourtuple.engine.control import Control, Cookies, interruptible, now_ns
+from fourtuple.engine.control import Control, Controller, Cookies, interruptible, now_ns
 from fourtuple.engine.crews.choose import crew_of
 from fourtuple.engine.crews.contract import Assignment, Crew
 from fourtuple.engine.dialogues.fixed import talk_of
@@ -73,7 +73,7 @@ def hold(wanted: int, destinations: Sequence[str], **options: Any) -> Run[Sample
     return start_hold(prepare(HoldOptions.of(wanted, destinations, **options)))
 
 
-def start_hold(order: HoldOrder, controlled_by: Callable[[Control], object] = id) -> Run[Sample, HoldRecord]:
+def start_hold(order: HoldOrder, controlled_by: Controller | None = None) -> Run[Sample, HoldRecord]:
     """The prepared order as a run, by this process and its workers.
 
     controlled_by: called with the control of the run when it begins
@@ -81,7 +81,8 @@ def start_hold(order: HoldOrder, controlled_by: Callable[[Control], object] = id
 
     def steps() -> Generator[Sample, None, HoldRecord]:
         crew = crew_for(order)
-        controlled_by(crew.control)
+        if controlled_by:
+            controlled_by(crew.control)
         story, samples = HoldStory(order), Run(run(order, crew))
         for sample in samples:
             story.add(sample)

@@ -7,7 +7,7 @@ makes the record from them.
 import ipaddress
 import os
 import socket
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -30,7 +30,7 @@ from fourtuple.core.runs.start import Planned
 from fourtuple.core.sockets.columns import is_wildcard
 from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, mapped
 from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec
-from fourtuple.engine.control import Control, Cookies, interruptible, now_ns
+from fourtuple.engine.control import Control, Controller, Cookies, interruptible, now_ns
 from fourtuple.engine.crews.choose import crew_of
 from fourtuple.engine.crews.contract import Crew, Work
 from fourtuple.engine.loops.choose import choose, make
@@ -63,7 +63,7 @@ def serve(where: Sequence[str], **options: Any) -> Run[Sample, ServeRecord]:
     return start_serve(prepare(ServeOptions(tuple(where), **options)))
 
 
-def start_serve(order: ServeOrder, controlled_by: Callable[[Control], object] = id) -> Run[Sample, ServeRecord]:
+def start_serve(order: ServeOrder, controlled_by: Controller | None = None) -> Run[Sample, ServeRecord]:
     """The prepared order as a run, by this process and its workers.
 
     controlled_by: called with the control of the run when it begins
@@ -76,7 +76,8 @@ def start_serve(order: ServeOrder, controlled_by: Callable[[Control], object] = 
     def steps() -> Generator[Sample, None, ServeRecord]:
         with until_the_end:
             crew = crew_for(order, listeners)
-            controlled_by(crew.control)
+            if controlled_by:
+                controlled_by(crew.control)
             samples = Run(run(order, listeners, crew))
             yield from samples
             return conclude(order, samples.record)

@@ -17,6 +17,7 @@ from fourtuple.core.runs.records import AcceptQueue, HoldRecord, ServeRecord, Wi
 from fourtuple.core.runs.require import BoundUnit, Requirement, parse_requirements
 from fourtuple.core.runs.servers import SERVERS
 from fourtuple.core.runs.stages import churn_reasons, stage_reasons
+from fourtuple.core.runs.together import NOT_TRIED
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_were
 
 FELL_SHORT = "fell short"
@@ -24,7 +25,7 @@ CONTRADICTIONS = frozenset({Reason.WITNESSES, Reason.PLAN})  # never reached, wh
 DISAGREEMENTS = CONTRADICTIONS | {Reason.NOT_AT_SERVER, Reason.NOT_ACCEPTED}
 OUT_OF_PORTS = tuple(errno.errorcode[number] for number in (errno.EADDRNOTAVAIL, errno.EADDRINUSE))
 TOGETHER_S = 1.0  # losses within this time are said to have happened at one moment, unless the first came much earlier
-NOT_TRIED, RESET, PROTOCOL = (errno.errorcode[number] for number in (errno.ECANCELED, errno.ECONNRESET, errno.EPROTO))
+RESET, PROTOCOL = (errno.errorcode[number] for number in (errno.ECONNRESET, errno.EPROTO))
 
 
 def judge_hold(record: HoldRecord, require: Sequence[str] = ()) -> Outcome:

@@ -3,6 +3,7 @@
 `together` is exact and associative: it does not matter in which order, or in which groups, machines are put together.
 """
 
+import errno
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
@@ -13,7 +14,7 @@ import numpy as np
 from fourtuple.core.runs.counters import GROWTHS, MOST_STAGES, TABLE, Merge, Phase
 from fourtuple.core.runs.records import Sample, Seen, Witness, elapsed_s
 
-NOT_TRIED = "ECANCELED"
+NOT_TRIED = errno.errorcode[errno.ECANCELED]
 _PLAIN = tuple(each for each in TABLE if each.size == 1 and each.merge is not Merge.APART and each.name != "phase")
 _COUNTED = ("failed", "lost_by", "reconnect_failed", "reasons")
 
