@@ -295,7 +295,8 @@ def _cluster(typed: dict[str, Any]) -> "Cluster":
     """Which cluster was typed. Raises UsageError unless it is exactly one."""
     from fourtuple.fleet.dask import Cluster
 
-    scheduler, local, ssh = typed.pop("scheduler"), typed.pop("local"), typed.pop("ssh")
+    scheduler, local = typed.pop("scheduler"), typed.pop("local")
+    ssh = tuple(part.strip() for part in (typed.pop("ssh") or "").split(",") if part.strip())
     tls = tuple(typed.pop(name) for name in ("tls_ca_file", "tls_cert", "tls_key"))
     source = click.get_current_context().get_parameter_source("scheduler")
     is_typed = source is click.core.ParameterSource.COMMANDLINE  # the environment gives way
@@ -311,5 +312,4 @@ def _cluster(typed: dict[str, Any]) -> "Cluster":
         )
     if any(tls) and not all(tls):
         raise UsageError("TLS of the cluster", "a part is missing", "Give --tls-ca-file, --tls-cert and --tls-key.")
-    hosts_by_ssh = tuple(part.strip() for part in ssh.split(",") if part.strip()) if ssh else ()
-    return Cluster(scheduler if "--scheduler" in named else "", local or 0, hosts_by_ssh, tls if all(tls) else ())
+    return Cluster(scheduler if "--scheduler" in named else "", local or 0, ssh, tls if all(tls) else ())

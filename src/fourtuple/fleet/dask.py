@@ -63,7 +63,7 @@ def linked(cluster: Cluster) -> Iterator["DaskLinks"]:
             security = _security(distributed, cluster.tls)
             where = cluster.scheduler or until_the_end.enter_context(_made(distributed, cluster, security))
             make: Callable[..., Any] = distributed.Client
-            client = _within(CONNECT_S + LOST_S, lambda: make(where, timeout=CONNECT_S, **security))
+            client = _within(2 * CONNECT_S, lambda: make(where, timeout=CONNECT_S, **security))
         except ImportError as error:
             raise CannotError("fleet by SSH needs asyncssh", str(error), "pip install 'fourtuple[fleet]'") from None
         except MemoryError:  # the first bytes of another protocol, as the length of a message
