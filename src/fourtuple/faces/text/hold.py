@@ -12,7 +12,7 @@ from fourtuple.core.units import format_count, format_duration, format_rate, for
 from fourtuple.faces.text.lines import wrapped
 from fourtuple.faces.text.machines import machine_lines, machines_now
 from fourtuple.faces.text.stages import stage_lines, stage_now
-from fourtuple.faces.text.words import counts, latency, overflows, several_addresses
+from fourtuple.faces.text.words import counts, latency, overflows, retransmitted, several_addresses
 
 LOSSES = 5  # seconds with losses that are listed
 
@@ -84,13 +84,12 @@ def _losses(record: HoldRecord) -> Iterator[str]:
 
 def _findings(record: HoldRecord) -> Iterator[str]:
     if record.listen_overflows:
-        yield f"  {overflows(record.listen_overflows)}"
+        yield from wrapped("  ", overflows(record.listen_overflows, bool(record.machines)))
     if record.time_wait_left:
         left = f"{format_count(record.time_wait_left)} sockets remain in TIME_WAIT for 60 s"
         yield f"  {left}, at the end that closed first"
     if record.syn_retransmits:
-        again = f"{format_count(record.syn_retransmits)} SYNs were retransmitted in this network namespace"
-        yield f"  {again}, the first time after 1 s"
+        yield from wrapped("  ", retransmitted(record.syn_retransmits, bool(record.machines)))
 
 
 def _closing(record: HoldRecord) -> str:
