@@ -94,7 +94,7 @@ def positive(parse: Callable[[str], float]) -> Callable[[str], float]:
 
 SOME, PERIOD = Quantity("N", positive(parse_count)), Quantity("TIME", positive(parse_duration))
 COUNT, RATE, DURATION = Quantity("N", parse_count), Quantity("RATE", parse_rate), Quantity("TIME", parse_duration)
-UNITS = "N: 100, 20k, 1.5M. TIME: 500ms, 3s, 2m, 1h. RATE: 200/s, 20k/s. More in docs/."
+UNITS = "N: 100, 20k, 1.5M. TIME: 500ms, 3s, 2m, 1h. RATE: 200/s, 20k/s."
 STRATEGIES = click.Choice(["late", "plain", "noport", "explicit"])
 ALL_STRATEGIES = click.Choice([*STRATEGIES.choices, "bind0"])
 
