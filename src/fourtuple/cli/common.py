@@ -80,6 +80,14 @@ CONTENT, EXPECTED = Content(parse_content), Content(parse_expected)
 MOST_CHARACTERS = 1000  # of a line of an error: words are not broken, and an argument may have 128 KiB
 
 
+def one_of(values: Callable[[], Iterable[str]]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """What a shell completes: those of the values that begin with what is typed.
+
+    values: imports what knows them
+    """
+    return lambda _context, _parameter, incomplete: [each for each in values() if each.startswith(incomplete)]
+
+
 def positive(parse: Callable[[str], float]) -> Callable[[str], float]:
     """The same parser, which also refuses 0."""
 
