@@ -15,7 +15,7 @@ PART ?=
 LIMIT ?=
 OPTIONS ?=
 
-.PHONY: prove fleet test check lint types docs docs-kernels languages screens bench fuzz kernels clean
+.PHONY: prove fleet test check lint types docs docs-kernels languages man screens bench fuzz kernels clean
 
 prove: .venv/installed
 	$(BIN)/fourtuple prove
@@ -48,6 +48,9 @@ docs-kernels: .venv/installed-dev
 # From the message catalogues of glibc on this machine (Debian: libc-l10n).
 languages: .venv/installed-dev
 	$(BIN)/python -m tests.languages
+
+man: .venv/installed-dev
+	$(BIN)/python -m fourtuple.cli.manual share/man/man1
 
 screens: .venv/installed-dev
 	$(BIN)/python -m tests.screens
