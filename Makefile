@@ -15,7 +15,7 @@ PART ?=
 LIMIT ?=
 OPTIONS ?=
 
-.PHONY: prove fleet test check lint types docs docs-kernels languages screens bench fuzz kernels clean
+.PHONY: prove fleet test check lint types docs docs-kernels languages man screens bench fuzz kernels dist clean
 
 prove: .venv/installed
 	$(BIN)/fourtuple prove
@@ -49,6 +49,9 @@ docs-kernels: .venv/installed-dev
 languages: .venv/installed-dev
 	$(BIN)/python -m tests.languages
 
+man: .venv/installed-dev
+	$(BIN)/python -m fourtuple.cli.manual share/man/man1
+
 screens: .venv/installed-dev
 	$(BIN)/python -m tests.screens
 
@@ -61,6 +64,15 @@ fuzz: .venv/installed-dev
 kernels: .venv/installed-dev
 	$(BIN)/python -m tests.kernels $(KERNEL) $(if $(PART),--part $(PART)) $(if $(LIMIT),--limit $(LIMIT)) \
 	  --options '$(OPTIONS)'
+
+# The moment that files in archives carry: that of the commit, so that the same commit gives the same bytes.
+dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+
+# An sdist, and the wheel that is built from it.
+dist: .venv/installed-dev
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
 
 clean:
 	rm -rf .venv

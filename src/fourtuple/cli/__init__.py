@@ -8,13 +8,17 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from fourtuple import __version__
 from fourtuple.cli.ending import ended
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+NAME = "fourtuple"
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 # The name of each command, which is that of its module and of the function in it → its line in `fourtuple --help`.
 COMMANDS = {
@@ -36,6 +40,8 @@ COMMANDS = {
     "report": "Write a stored run as one HTML file.",
     "check": "Run a program and report how it uses source ports.",
     "lab": "Run a command in a private network namespace.",
+    "help": "Show the help of a command.",
+    "completion": "Print the script with which a shell completes commands.",
 }
 
 
@@ -60,7 +66,14 @@ class Commands(click.Group):
     """The group of commands; whatever ends one becomes lines on standard error and an exit code (cli/ending.py)."""
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
-        sys.exit(ended(partial(super().main, *args, **extra | {"standalone_mode": False})))
+        sys.exit(ended(partial(super().main, *args, **{"prog_name": NAME} | extra | {"standalone_mode": False})))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem"]:
+        """As click does, which would import every command for its line."""
+        from click.shell_completion import CompletionItem
+
+        names = [CompletionItem(name, help=line) for name, line in COMMANDS.items() if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """As click does, which would import every command for its line."""
@@ -69,7 +82,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, commands=LateCommands(), context_settings=HELP | {"max_content_width": 100})
-@click.version_option(__version__, prog_name="fourtuple", message="%(prog)s %(version)s")
+@click.version_option(__version__, "-V", "--version", prog_name=NAME, message="%(prog)s %(version)s")
 def cli() -> None:
     """Open, hold, count and explain TCP connections on Linux.
 

@@ -1,7 +1,7 @@
 """`census`: show who uses source ports, and how many remain per destination."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +15,7 @@ from fourtuple.cli.common import (
     UNITS,
     columns,
     complain,
+    one_of,
     origin_of,
     print_json,
     split,
@@ -26,6 +27,12 @@ from fourtuple.faces.printer import tell
 
 if TYPE_CHECKING:
     from fourtuple.core.snapshot.host import Host
+
+
+def _states() -> Iterable[str]:
+    from fourtuple.verbs.census import state_names
+
+    return state_names()
 
 
 @click.command(epilog=UNITS)
@@ -45,7 +52,12 @@ if TYPE_CHECKING:
 )
 @AT
 @click.option(
-    "--state", "states", multiple=True, metavar="NAME", help="Only sockets in these states: established, time-wait …"
+    "--state",
+    "states",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=one_of(_states),
+    help="Only sockets in these states: established, time-wait …",
 )
 @click.option(
     "--by",

@@ -1,11 +1,12 @@
 """`check`: run a program and report how it uses source ports."""
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
-from fourtuple.cli.common import COUNT, JSON, PERIOD, UNITS, Content, print_json
+from fourtuple.cli.common import COUNT, JSON, PERIOD, UNITS, Content, one_of, print_json
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.core.talk.content import parse_content
 from fourtuple.core.units import parse_count
@@ -13,6 +14,19 @@ from fourtuple.faces.printer import tell
 
 SERVE = "hold, greet[:TEXT], echo, http, close"
 MESSAGE = Content(parse_content, allow_empty=True)
+
+
+def _modes() -> Iterable[str]:
+    from fourtuple.verbs.check.servers import Answer
+
+    return Answer
+
+
+def _expectable() -> list[str]:
+    """The verdicts that can be expected: a program that failed is never as expected."""
+    from fourtuple.core.check.judge import Kind
+
+    return [kind for kind in Kind if kind is not Kind.FAILED]
 
 
 @click.command(
@@ -24,10 +38,16 @@ MESSAGE = Content(parse_content, allow_empty=True)
 )
 @click.option("--destinations", type=COUNT, default="3", show_default=True, help="Servers that COMMAND can connect to.")
 @click.option("--sources", type=COUNT, default="1", show_default=True, help="Source addresses that COMMAND can use.")
-@click.option("--serve", metavar="MODE", help=f"What the servers do: {SERVE}.  [default: http; with --through: hold]")
+@click.option(
+    "--serve",
+    metavar="MODE",
+    shell_complete=one_of(_modes),
+    help=f"What the servers do: {SERVE}.  [default: http; with --through: hold]",
+)
 @click.option(
     "--expect",
     metavar="VERDICT|N",
+    shell_complete=one_of(_expectable),
     default="shared",
     show_default=True,
     help="Expected verdict, or minimum simultaneous connections.",
@@ -100,13 +120,6 @@ def check(
     else:
         tell(*face.check_lines(found, expected))
     sys.exit(EXIT_REACHED if found.is_expected(expected) else EXIT_SHORT)
-
-
-def _expectable() -> list[str]:
-    """The verdicts that can be expected: a program that failed is never as expected."""
-    from fourtuple.core.check.judge import Kind
-
-    return [kind for kind in Kind if kind is not Kind.FAILED]
 
 
 def _count(text: str) -> int:

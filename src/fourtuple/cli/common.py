@@ -80,6 +80,14 @@ CONTENT, EXPECTED = Content(parse_content), Content(parse_expected)
 MOST_CHARACTERS = 1000  # of a line of an error: words are not broken, and an argument may have 128 KiB
 
 
+def one_of(values: Callable[[], Iterable[str]]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """What a shell completes: those of the values that begin with what is typed.
+
+    values: imports what knows them
+    """
+    return lambda _context, _parameter, incomplete: [each for each in values() if each.startswith(incomplete)]
+
+
 def positive(parse: Callable[[str], float]) -> Callable[[str], float]:
     """The same parser, which also refuses 0."""
 
@@ -94,7 +102,7 @@ def positive(parse: Callable[[str], float]) -> Callable[[str], float]:
 
 SOME, PERIOD = Quantity("N", positive(parse_count)), Quantity("TIME", positive(parse_duration))
 COUNT, RATE, DURATION = Quantity("N", parse_count), Quantity("RATE", parse_rate), Quantity("TIME", parse_duration)
-UNITS = "N: 100, 20k, 1.5M. TIME: 500ms, 3s, 2m, 1h. RATE: 200/s, 20k/s. More in docs/."
+UNITS = "N: 100, 20k, 1.5M. TIME: 500ms, 3s, 2m, 1h. RATE: 200/s, 20k/s."
 STRATEGIES = click.Choice(["late", "plain", "noport", "explicit"])
 ALL_STRATEGIES = click.Choice([*STRATEGIES.choices, "bind0"])
 

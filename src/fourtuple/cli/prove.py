@@ -1,18 +1,25 @@
 """`prove`: show on real sockets that 65,535 is not the limit."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
-from fourtuple.cli.common import COUNT, NO_STORE, STORE, command_line, keeper_of, print_json, tell_kept
+from fourtuple.cli.common import COUNT, NO_STORE, STORE, command_line, keeper_of, one_of, print_json, tell_kept
 from fourtuple.cli.report import check_one_output, check_report, write_report
 from fourtuple.core.errors import UsageError
 from fourtuple.faces.printer import hand_over, tell
 
 
+def _lessons() -> Iterable[str]:
+    from fourtuple.lessons.prove import NAMES
+
+    return NAMES
+
+
 @click.command()
-@click.argument("names", nargs=-1, metavar="[LESSON]...")
+@click.argument("names", nargs=-1, metavar="[LESSON]...", shell_complete=one_of(_lessons))
 @click.option("--list", "only_list", is_flag=True, help="List the lessons and their claims; run nothing.")
 @click.option("--show-code", is_flag=True, help="Print the source code of the lessons; run nothing.")
 @click.option("--connections", type=COUNT, help="Connections that past-65536 opens.  [default: 100,000]")

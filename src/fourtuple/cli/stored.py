@@ -1,8 +1,35 @@
 """Shared options of the commands about stored runs: which file, which run."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from fourtuple.core.errors import FourtupleError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+class RunNumber(click.IntRange):
+    """Parameter type: the number of a stored run. A shell completes it with those in the file, newest first."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 2**63 - 1)  # the range of SQLite's integers
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list["CompletionItem"]:
+        from click.shell_completion import CompletionItem
+
+        from fourtuple.verbs.runs import Runs
+
+        try:
+            with Runs(file_of(ctx.params.get("file") or ctx.obj)) as stored:
+                entries = stored.entries()
+        except FourtupleError:  # there is none, or it cannot be read
+            return []
+        numbers = [CompletionItem(str(entry.id), help=f"{entry.outcome}: {entry.command}") for entry in entries]
+        return [each for each in numbers if each.value.startswith(incomplete)]
+
 
 FILE = click.option(
     "--store",
@@ -10,7 +37,7 @@ FILE = click.option(
     type=click.Path(dir_okay=False, readable=False),
     help="Run database to use instead of the default.",
 )
-ID = click.IntRange(1, 2**63 - 1)  # the range of SQLite's integers
+ID = RunNumber()
 DASH = Path("-")  # standard output
 
 

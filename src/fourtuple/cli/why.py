@@ -3,13 +3,13 @@
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fourtuple.cli.common import AT, FIRST_ADDRESS, JSON, NETNS, PID, origin_of, print_json
+from fourtuple.cli.common import AT, FIRST_ADDRESS, JSON, NETNS, PID, one_of, origin_of, print_json
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.faces.printer import tell
 
@@ -28,8 +28,14 @@ class _TextCommand(click.Command):
         return super().parse_args(ctx, [f" {each}" if _TEXT.match(each) else each for each in args])
 
 
+def _errnos() -> Iterable[str]:
+    from fourtuple.core.why.reader.errnos import LINUX
+
+    return LINUX
+
+
 @click.command(cls=_TextCommand)
-@click.argument("what", nargs=-1, required=True, metavar="WHAT...")
+@click.argument("what", nargs=-1, required=True, metavar="WHAT...", shell_complete=one_of(_errnos))
 @click.option("--dest", "destination", metavar="HOST:PORT", help="Destination of the connections in question.")
 @FIRST_ADDRESS
 @PID

@@ -27,6 +27,7 @@ CLOCKS = 9  # readings of a clock; that with the shortest round trip counts
 SILENT = logging.CRITICAL + 1
 LOGGERS = {"distributed", "tornado", "asyncio", "asyncssh"}
 NO_SCHEDULER = "what listens there does not answer as a Dask scheduler does"
+HOW_TO_START = "Start `dask scheduler`, and on each machine `dask worker ADDRESS`; --local 2 needs neither."
 MISSING = "the extra `fleet` is not installed"
 
 
@@ -58,7 +59,9 @@ def linked(cluster: Cluster) -> Iterator["DaskLinks"]:
         raise CannotError("fleet needs Dask", f"{MISSING} ({error})", "pip install 'fourtuple[fleet]'") from None
     _silence()
     with ExitStack() as until_the_end:
-        what = f"cannot reach the scheduler {cluster.scheduler}" if cluster.scheduler else "cannot start a cluster"
+        what, do = f"cannot reach the scheduler {cluster.scheduler}", HOW_TO_START
+        if not cluster.scheduler:
+            what, do = "cannot start a cluster", ""
         try:
             security = _security(distributed, cluster.tls)
             where = cluster.scheduler or until_the_end.enter_context(_made(distributed, cluster, security))
@@ -67,14 +70,14 @@ def linked(cluster: Cluster) -> Iterator["DaskLinks"]:
         except ImportError as error:
             raise CannotError("fleet by SSH needs asyncssh", str(error), "pip install 'fourtuple[fleet]'") from None
         except MemoryError:  # the first bytes of another protocol, as the length of a message
-            raise CannotError(what, NO_SCHEDULER, "See docs/fleet.md.") from None
+            raise CannotError(what, NO_SCHEDULER, do) from None
         except ValueError as error:
             if not cluster.scheduler:
-                raise CannotError(what, _reason(error), "See docs/fleet.md.") from None
+                raise CannotError(what, _reason(error), do) from None
             example = "Write tcp://10.0.0.1:8786."
             raise UsageError(f"--scheduler {cluster.scheduler}", _reason(error), example) from None
         except (OSError, RuntimeError, TimeoutError, TypeError) as error:
-            raise CannotError(what, _reason(error), "See docs/fleet.md.") from None
+            raise CannotError(what, _reason(error), do) from None
         until_the_end.callback(_closed, client)
         if made := cluster.local or len(cluster.ssh):
             with suppress(TimeoutError):  # the others go on without a worker that does not come

@@ -99,9 +99,13 @@ def states_named(names: Iterable[str]) -> frozenset[State]:
             plain = "".join(filter(str.isalnum, name)).upper()
             states.add(NAMED[{"ESTAB": "ESTABLISHED"}.get(plain, plain)])
         except KeyError:
-            known = ", ".join(state.name.lower().replace("_", "-") for state in sorted(NAMED.values()))
-            raise UsageError(f"unknown state {name!r}", do=f"Use one of {known}.") from None
+            raise UsageError(f"unknown state {name!r}", do=f"Use one of {', '.join(state_names())}.") from None
     return frozenset(states) or CONNECTED
+
+
+def state_names() -> list[str]:
+    """The names of the states, as the messages have them."""
+    return [state.name.lower().replace("_", "-") for state in sorted(NAMED.values())]
 
 
 def save(found: Census, file: str) -> None:

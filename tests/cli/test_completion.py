@@ -1,0 +1,112 @@
+"""The shells complete: each sources the script, and is asked for what follows some words."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY, fourtuple, need
+from tests.waiting import COMMAND_S
+
+SHARE = REPOSITORY / "share"
+# How each shell sources the script, how it loads the file that is installed, and how it is asked.
+BASH = ('eval "$(fourtuple completion bash)"', f"source {SHARE}/bash-completion/completions/fourtuple")
+BASH_ASK = """
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+$(complete -p fourtuple | sed 's/.* -F \\([^ ]*\\) .*/\\1/') fourtuple
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+ZSH = (
+    'autoload -U compinit; compinit -D -u; eval "$(fourtuple completion zsh)"',
+    f"fpath=({SHARE}/zsh/site-functions $fpath); autoload -U compinit; compinit -D -u",
+)
+# The two builtins that take completions work only while somebody types.
+ZSH_ASK = """
+_describe() { print -l -- ${completions_with_descriptions%%:*} }
+compadd() { print -l -- $completions }
+words=("$@"); CURRENT=$#
+$_comps[fourtuple]
+"""
+FISH = ("fourtuple completion fish | source", f"source {SHARE}/fish/vendor_completions.d/fourtuple.fish")
+FISH_ASK = 'complete --do-complete "$argv"'
+
+
+def shell(*start: str) -> Callable[[str, str, Iterable[str]], list[str]]:
+    def completed(begin: str, ask: str, words: Iterable[str]) -> list[str]:
+        done = subprocess.run(
+            [*start, f"{begin}\n{ask}", *(["shell"] if start[0] != "fish" else []), *words],
+            capture_output=True, text=True, timeout=COMMAND_S, check=False,
+        )  # fmt: skip
+        assert done.stderr == ""
+        return sorted(line.partition("\t")[0] for line in done.stdout.split("\n") if line)
+
+    return completed
+
+
+SHELLS = {
+    "bash": (shell("bash", "--norc", "-c"), BASH, BASH_ASK),
+    "zsh": (shell("zsh", "-f", "-c"), ZSH, ZSH_ASK),
+    "fish": (shell("fish", "--no-config", "-c"), FISH, FISH_ASK),
+}
+
+
+@pytest.fixture(autouse=True)
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`fourtuple` is a command, and there are no stored runs."""
+    program = tmp_path / "bin" / "fourtuple"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m fourtuple "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.mark.parametrize("name", SHELLS)
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("pro", ["prove"]),
+        ("hold --loo", ["--loop"]),
+        ("hold --loop ", ["auto", "epoll", "ring"]),
+        ("prove past", ["past-65536"]),
+        ("check --expect time", ["time-wait"]),
+        ("census --state time", ["time-wait"]),
+        ("help runs sh", ["show"]),
+        ("why ECONNRES", ["ECONNRESET"]),
+    ],
+)
+def test_a_shell_completes(name: str, typed: str, completed: list[str]) -> None:
+    need(shutil.which(name), name)
+    shell, begin, ask = SHELLS[name]
+
+    assert shell(begin[0], ask, ["fourtuple", *typed.split(" ")]) == completed
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_the_file_that_is_installed_completes_too(name: str) -> None:
+    need(shutil.which(name), name)
+    shell, begin, ask = SHELLS[name]
+
+    assert shell(begin[1], ask, ["fourtuple", "prove", "past"]) == ["past-65536"]
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_a_shell_completes_the_numbers_of_stored_runs(name: str) -> None:
+    """Of the file that the command would read."""
+    need(shutil.which(name), name)
+    shell, begin, ask = SHELLS[name]
+    for _ in range(2):
+        assert fourtuple("prove", "theory").returncode == 0
+
+    assert shell(begin[0], ask, ["fourtuple", "report", ""]) == ["1", "2"]
+    assert shell(begin[0], ask, ["fourtuple", "report", "--store", "/nonexistent", ""]) == []
+
+
+def test_an_unknown_shell_is_an_error_that_names_the_known_ones() -> None:
+    done = fourtuple("completion", "tcsh")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert all(name in done.stderr for name in SHELLS)
