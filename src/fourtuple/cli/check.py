@@ -1,18 +1,20 @@
 """`check`: run a program and report how it uses source ports."""
 
 import sys
+from functools import partial
 from typing import Any
 
 import click
 
-from fourtuple.cli.common import COUNT, JSON, PERIOD, UNITS, Content, print_json
+from fourtuple.cli.common import COUNT, ENDPOINT, JSON, PERIOD, UNITS, content_of, print_json
+from fourtuple.cli.values import Parsed
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
-from fourtuple.core.talk.content import parse_content
+from fourtuple.core.nearest import choose_from
 from fourtuple.core.units import parse_count
 from fourtuple.faces.printer import tell
 
 SERVE = "hold, greet[:TEXT], echo, http, close"
-MESSAGE = Content(parse_content, allow_empty=True)
+MESSAGE = Parsed("TEXT|@FILE|SIZE", partial(content_of, allow_empty=True))
 
 
 @click.command(
@@ -41,7 +43,7 @@ MESSAGE = Content(parse_content, allow_empty=True)
     show_default=True,
     help="End COMMAND earlier if nothing changes for TIME.",
 )
-@click.option("--through", metavar="ADDRESS:PORT", help="COMMAND is a proxy that listens here: open connections to it.")
+@click.option("--through", type=ENDPOINT, help="COMMAND is a proxy that listens here: open connections to it.")
 @click.option(
     "--send", type=MESSAGE, help="What to send through the proxy, as in hold --send.  [default: a GET request]"
 )
@@ -113,5 +115,5 @@ def _count(text: str) -> int:
     try:
         return parse_count(text)
     except UsageError:
-        known = ", ".join(_expectable())
-        raise UsageError(f"--expect {text}", "it is neither a number nor a verdict", f"Use one of {known}.") from None
+        do = choose_from(text, _expectable())
+        raise UsageError(f"--expect {text}", "it is neither a number nor a verdict", do) from None

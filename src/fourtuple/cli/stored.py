@@ -4,13 +4,15 @@ from pathlib import Path
 
 import click
 
+from fourtuple.cli.values import Whole
+
 FILE = click.option(
     "--store",
     "file",
     type=click.Path(dir_okay=False, readable=False),
     help="Run database to use instead of the default.",
 )
-ID = click.IntRange(1, 2**63 - 1)  # the range of SQLite's integers
+ID = Whole(1, 2**63 - 1)  # the range of SQLite's integers
 DASH = Path("-")  # standard output
 
 
