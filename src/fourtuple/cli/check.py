@@ -68,7 +68,7 @@ def check(
 
     \b
     shared     a local port serves every destination
-    unseen     its connections ended too soon to tell
+    unseen     it opened one connection only, or they ended too soon to tell
     time-wait  it closes first, so each short connection keeps a port for 60 s
     leaks      it does not close connections that the server closed, or leaves some behind
     poisons    it makes ports unusable for all other programs
@@ -79,7 +79,7 @@ def check(
     Exit code: 0 if the verdict is as expected, 1 if not.
 
     \b
-    fourtuple check -- curl -s --interface {source} {url1}
+    fourtuple check -- curl -s --interface {source} {url1} {url2}
     fourtuple check --through 127.0.0.1:9000 -- haproxy -f my.cfg
     """
     from fourtuple.core.check.judge import Kind
