@@ -38,6 +38,7 @@ WINGS = {
         "topology": set(),
         "visible": set(),
         "late": set(),
+        "nearest": set(),
         "units": {"errors"},
         "space": {"errors", "numbers"},
         "sockets": {"errors", "space", "units"},
@@ -45,8 +46,8 @@ WINGS = {
         "plan": {"errors", "late", "limits", "numbers", "sockets", "space", "units"},
         "census": {"counters", "errors", "limits", "sockets", "space", "units"},
         "check": {"errors", "limits", "sockets", "space", "units"},
-        "talk": {"errors", "numbers", "space", "units", "visible"},
-        "runs": {"counters", "errnos", "errors", "limits", "sockets", "space", "talk", "units"},
+        "talk": {"errors", "nearest", "numbers", "space", "units", "visible"},
+        "runs": {"counters", "errnos", "errors", "limits", "nearest", "sockets", "space", "talk", "units"},
         "fleet": {"errors", "limits", "plan", "runs", "space", "talk", "units"},
         "snapshot": {
             "census",
@@ -76,6 +77,7 @@ WINGS = {
         "why": {
             "census",
             "counters",
+            "nearest",
             "numbers",
             "snapshot",
             "errnos",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fourtuple.cli.session import Header
+from fourtuple.cli.session import header_of
 from fourtuple.core.errors import UsageError
 from fourtuple.verbs.hold import hold
 
@@ -21,7 +21,7 @@ from fourtuple.verbs.hold import hold
 )
 def test_a_header_is_a_name_and_a_value(typed: str, header: tuple[str, str]) -> None:
     """White space around both does not belong to them."""
-    assert Header().convert(typed, None, None) == header
+    assert header_of(typed) == header
 
 
 @pytest.mark.parametrize(
@@ -40,11 +40,11 @@ def test_a_header_is_a_name_and_a_value(typed: str, header: tuple[str, str]) -> 
     ],
 )
 def test_a_header_that_cannot_be_sent_is_refused_by_its_option(typed: str, why: str) -> None:
-    """The error names --header and the value as it was typed; no further header can be put into a value."""
+    """The error names the value as it was typed; no further header can be put into a value."""
     with pytest.raises(UsageError) as caught:
-        Header().convert(typed, None, None)
+        header_of(typed)
 
-    assert f"--header {typed!r}" in str(caught.value)
+    assert repr(typed) in str(caught.value)
     assert why in str(caught.value)
     assert caught.value.do
 

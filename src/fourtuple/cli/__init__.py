@@ -5,7 +5,7 @@ docs/architecture.md, "What a command imports".
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 NAME = "fourtuple"
-HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+# Options as other tools call them → as they are called here.
+ALIASES = {"source": "from", "sources": "from", "src": "from", "duration": "for"}
+
+
+def own_name(option: str) -> str:
+    """The name of an option without its dashes, as it is called here."""
+    return ALIASES.get(option, option)
+
+
+HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "token_normalize_func": own_name}
 # The name of each command, which is that of its module and of the function in it → its line in `fourtuple --help`.
 COMMANDS = {
     "prove": "Show on real sockets that 65,535 is not the limit.",
@@ -65,8 +74,16 @@ class LateCommands(Mapping[str, click.Command]):
 class Commands(click.Group):
     """The group of commands; whatever ends one becomes lines on standard error and an exit code (cli/ending.py)."""
 
-    def main(self, *args: Any, **extra: Any) -> NoReturn:
-        sys.exit(ended(partial(super().main, *args, **{"prog_name": NAME} | extra | {"standalone_mode": False})))
+    def main(self, args: Sequence[str] | None = None, *others: Any, **extra: Any) -> NoReturn:
+        arguments = sys.argv[1:] if args is None else [*args]
+        named = {"prog_name": NAME} | extra | {"standalone_mode": False}
+        run = partial(super().main, arguments, *others, **named)
+        sys.exit(ended(run, partial(self._asks_for_json, arguments)))
+
+    def _asks_for_json(self, arguments: Sequence[str]) -> bool:
+        from fourtuple.cli.refused import asks_for_json
+
+        return asks_for_json(self, arguments)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem"]:
         """As click does, which would import every command for its line."""

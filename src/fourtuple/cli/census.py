@@ -12,6 +12,7 @@ from fourtuple.cli.common import (
     NETNS,
     PERIOD,
     SOME,
+    SOURCES_OR_FILE,
     UNITS,
     columns,
     complain,
@@ -21,6 +22,7 @@ from fourtuple.cli.common import (
     split,
     told_apart,
 )
+from fourtuple.cli.values import OneOf
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, FourtupleError, UsageError
 from fourtuple.core.runs.run import Run
 from fourtuple.faces.printer import tell
@@ -45,6 +47,7 @@ def _states() -> Iterable[str]:
 @click.option(
     "--from",
     "sources",
+    type=SOURCES_OR_FILE,
     multiple=True,
     metavar="ADDRESS|FILE",
     help="Only these sources: an address, range or network; or a snapshot or pasted output to count instead of this"
@@ -61,7 +64,7 @@ def _states() -> Iterable[str]:
 )
 @click.option(
     "--by",
-    type=click.Choice(["pair", "destination", "port", "state", "process"]),
+    type=OneOf(["pair", "destination", "port", "state", "process"]),
     default="pair",
     show_default=True,
     help="Group rows by this.",

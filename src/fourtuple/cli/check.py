@@ -2,18 +2,20 @@
 
 import sys
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import click
 
-from fourtuple.cli.common import COUNT, JSON, PERIOD, UNITS, Content, one_of, print_json
+from fourtuple.cli.common import COUNT, ENDPOINT, JSON, PERIOD, UNITS, content_of, one_of, print_json
+from fourtuple.cli.values import Parsed
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
-from fourtuple.core.talk.content import parse_content
+from fourtuple.core.nearest import choose_from
 from fourtuple.core.units import parse_count
 from fourtuple.faces.printer import tell
 
 SERVE = "hold, greet[:TEXT], echo, http, close"
-MESSAGE = Content(parse_content, allow_empty=True)
+MESSAGE = Parsed("TEXT|@FILE|SIZE", partial(content_of, allow_empty=True))
 
 
 def _modes() -> Iterable[str]:
@@ -61,7 +63,7 @@ def _expectable() -> list[str]:
     show_default=True,
     help="End COMMAND earlier if nothing changes for TIME.",
 )
-@click.option("--through", metavar="ADDRESS:PORT", help="COMMAND is a proxy that listens here: open connections to it.")
+@click.option("--through", type=ENDPOINT, help="COMMAND is a proxy that listens here: open connections to it.")
 @click.option(
     "--send", type=MESSAGE, help="What to send through the proxy, as in hold --send.  [default: a GET request]"
 )
@@ -86,7 +88,7 @@ def check(
 
     \b
     shared     a local port serves every destination
-    unseen     its connections ended too soon to tell
+    unseen     it opened one connection only, or they ended too soon to tell
     time-wait  it closes first, so each short connection keeps a port for 60 s
     leaks      it does not close connections that the server closed, or leaves some behind
     poisons    it makes ports unusable for all other programs
@@ -97,7 +99,7 @@ def check(
     Exit code: 0 if the verdict is as expected, 1 if not.
 
     \b
-    fourtuple check -- curl -s --interface {source} {url1}
+    fourtuple check -- curl -s --interface {source} {url1} {url2}
     fourtuple check --through 127.0.0.1:9000 -- haproxy -f my.cfg
     """
     from fourtuple.core.check.judge import Kind
@@ -126,5 +128,5 @@ def _count(text: str) -> int:
     try:
         return parse_count(text)
     except UsageError:
-        known = ", ".join(_expectable())
-        raise UsageError(f"--expect {text}", "it is neither a number nor a verdict", f"Use one of {known}.") from None
+        do = choose_from(text, _expectable())
+        raise UsageError(f"--expect {text}", "it is neither a number nor a verdict", do) from None

@@ -13,7 +13,6 @@ from fourtuple.cli.common import (
     PERIOD,
     STRATEGIES,
     UNITS,
-    Quantity,
     Shown,
     keeper_of,
     metered,
@@ -22,6 +21,7 @@ from fourtuple.cli.common import (
     split,
 )
 from fourtuple.cli.session import EXPECT, FIRST, SEND, Ordered, of_script, of_session, session
+from fourtuple.cli.values import OneOf, Parsed, Whole
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.core.units import parse_rate
 from fourtuple.faces.printer import tell
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 MAX = "max"
-RATE_OR_MAX = Quantity("RATE", lambda text: float("inf") if text == MAX else parse_rate(text))
+RATE_OR_MAX = Parsed("RATE", lambda text: float("inf") if text == MAX else parse_rate(text))
 
 
 @click.command(cls=Ordered, epilog=UNITS)
@@ -54,7 +54,7 @@ RATE_OR_MAX = Quantity("RATE", lambda text: float("inf") if text == MAX else par
 @EXPECT
 @click.option(
     "--requests",
-    type=click.IntRange(1, 2**31),
+    type=Whole(1, 2**31),
     metavar="N",
     default=1,
     show_default=True,
@@ -62,22 +62,22 @@ RATE_OR_MAX = Quantity("RATE", lambda text: float("inf") if text == MAX else par
 )
 @click.option(
     "--close",
-    type=click.Choice(["rst", "fin", "server"]),
+    type=OneOf(["rst", "fin", "server"]),
     default="rst",
     show_default=True,
     help="Who closes: this end by reset, this end by FIN (its port stays in TIME_WAIT for 60 s), or the server.",
 )
 @click.option(
     "--arrivals",
-    type=click.Choice(["poisson", "even"]),
+    type=OneOf(["poisson", "even"]),
     default="poisson",
     show_default=True,
     help="When connections are due: at random moments, or at equal distances.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Seed of all random numbers.")
+@click.option("--seed", type=Whole(0, 2**63 - 1), metavar="N", help="Seed of all random numbers.")
 @click.option(
     "--at-once",
-    type=click.IntRange(1),
+    type=Whole(1),
     metavar="N",
     help="Most connections at the same time; others wait.  [default: by rate and lifetime]",
 )
@@ -92,9 +92,7 @@ RATE_OR_MAX = Quantity("RATE", lambda text: float("inf") if text == MAX else par
     show_default=True,
     help="Time limit for each connect(), and for the answers on each connection.",
 )
-@click.option(
-    "--workers", type=click.IntRange(1, 1000), metavar="N", help="Number of processes.  [default: by CPUs and RATE]"
-)
+@click.option("--workers", type=Whole(1, 1000), metavar="N", help="Number of processes.  [default: by CPUs and RATE]")
 @LOOP
 @click.option("--log", is_flag=True, help="Print a line for every event on a connection.")
 @click.option("--anyway", is_flag=True, help="Try it even if the plan says that it does not fit.")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fourtuple.cli.values import OneOf, Parsed, Whole
 from fourtuple.core.errors import FourtupleError, UsageError
 from fourtuple.core.record import dataclass
-from fourtuple.core.talk.content import check_size, parse_content, parse_expected
+from fourtuple.core.talk.content import check_size, parse_content
 from fourtuple.core.units import parse_count, parse_duration, parse_rate
 from fourtuple.core.visible import shell_words, visible_json
 from fourtuple.faces.printer import tell
@@ -27,56 +28,52 @@ R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Quantity(click.ParamType[float]):
-    """Parameter type: a number with a unit, parsed by core/units.py."""
+def content_of(text: str, *, allow_empty: bool = False) -> bytes:
+    """A message as typed (core/talk/content.py); @FILE means the content of FILE. Raises UsageError, CannotError."""
+    if text.startswith("@"):
+        from fourtuple.verbs.content import read_content
 
-    def __init__(self, name: str, parse: Callable[[str], float]) -> None:
-        self.name = name
-        self._parse = parse
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            return self._parse(value)
-        except UsageError as error:
-            raise UsageError(f"{_name_of(param)} {error.wanted}", error.stopped_by, error.do) from None
+        return read_content(text[1:], allow_empty=allow_empty)
+    content = parse_content(text)
+    if content or not allow_empty:
+        check_size(len(content))
+    return content
 
 
-def _name_of(param: click.Parameter | None) -> str:
-    """How the command line calls a parameter: `--for`, or `N`."""
-    if param is None:
-        return "value"
-    return param.opts[0] if isinstance(param, click.Option) else param.human_readable_name
+def _listen(text: str) -> str:
+    from fourtuple.core.space.endpoints import Endpoint, listening
+
+    return str(Endpoint.parse(listening(text)))
 
 
-class Content(click.ParamType[bytes | int]):
-    """Parameter type: a message, parsed by core/talk/content.py; @FILE means the content of FILE.
+def _endpoint(text: str) -> str:
+    from fourtuple.core.space.endpoints import Endpoint
 
-    parse:       the function that reads a text
-    allow_empty: the message may be empty
-    """
-
-    name = "TEXT|@FILE|SIZE"
-
-    def __init__(self, parse: Callable[[str], bytes | int], *, allow_empty: bool = False) -> None:
-        self._parse, self._allow_empty = parse, allow_empty
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes | int:
-        content: bytes | int = value
-        if not isinstance(value, str):
-            return content
-        if value.startswith("@"):
-            from fourtuple.verbs.content import read_content
-
-            return read_content(value[1:], allow_empty=self._allow_empty)
-        content = self._parse(value)
-        if isinstance(content, bytes) and (content or not self._allow_empty):
-            check_size(len(content))
-        return content
+    return str(Endpoint.parse(text))
 
 
-CONTENT, EXPECTED = Content(parse_content), Content(parse_expected)
+def _sources(text: str) -> str:
+    """Addresses that are checked, and stay a text. Raises UsageError."""
+    from fourtuple.core.space.endpoints import EndpointSpec, parse_addresses
+
+    for part in text.split(","):
+        parse_addresses(EndpointSpec.parse(part).host)
+    return text
+
+
+def _sources_or_file(text: str) -> str:
+    """The same, or the name of a snapshot. Raises UsageError."""
+    from fourtuple.verbs.hosts import is_snapshot_name
+
+    try:
+        return text if is_snapshot_name(text) else _sources(text)
+    except UsageError as error:
+        raise UsageError(error.wanted, f"{error.stopped_by}, and there is no file {text}", error.do) from None
+
+
+CONTENT = Parsed("TEXT|@FILE|SIZE", content_of)
+LISTEN, ENDPOINT = Parsed("ADDRESS:PORT", _listen), Parsed("ADDRESS:PORT", _endpoint)
+SOURCES, SOURCES_OR_FILE = Parsed("ADDRESS[:PORT]", _sources), Parsed("ADDRESS[:PORT]|FILE", _sources_or_file)
 MOST_CHARACTERS = 1000  # of a line of an error: words are not broken, and an argument may have 128 KiB
 
 
@@ -94,21 +91,21 @@ def positive(parse: Callable[[str], float]) -> Callable[[str], float]:
     def parsed(text: str) -> float:
         value = parse(text)
         if not value:
-            raise UsageError(f"{text!r} must be more than 0")
+            raise UsageError(repr(text), "it must be more than 0", "Write more, or leave it out.")
         return value
 
     return parsed
 
 
-SOME, PERIOD = Quantity("N", positive(parse_count)), Quantity("TIME", positive(parse_duration))
-COUNT, RATE, DURATION = Quantity("N", parse_count), Quantity("RATE", parse_rate), Quantity("TIME", parse_duration)
+SOME, PERIOD = Parsed("N", positive(parse_count)), Parsed("TIME", positive(parse_duration))
+COUNT, RATE, DURATION = Parsed("N", parse_count), Parsed("RATE", parse_rate), Parsed("TIME", parse_duration)
 UNITS = "N: 100, 20k, 1.5M. TIME: 500ms, 3s, 2m, 1h. RATE: 200/s, 20k/s."
-STRATEGIES = click.Choice(["late", "plain", "noport", "explicit"])
-ALL_STRATEGIES = click.Choice([*STRATEGIES.choices, "bind0"])
+STRATEGIES = OneOf(["late", "plain", "noport", "explicit"])
+ALL_STRATEGIES = OneOf([*STRATEGIES.choices, "bind0"])
 
 LOOP = click.option(
     "--loop",
-    type=click.Choice(["auto", "ring", "epoll"]),
+    type=OneOf(["auto", "ring", "epoll"]),
     default="auto",
     show_default=True,
     envvar="FOURTUPLE_LOOP",
@@ -116,17 +113,15 @@ LOOP = click.option(
 )
 
 PID = click.option(
-    "--pid", type=click.IntRange(1), metavar="PID", help="Apply the limits of process PID (files, cgroup, namespace)."
+    "--pid", type=Whole(1), metavar="PID", help="Apply the limits of process PID (files, cgroup, namespace)."
 )
 NETNS = click.option("--netns", metavar="NAME|PID", help="Network namespace, by `ip netns` name or by PID.")
-FROM = click.option(
-    "--from", "sources", multiple=True, metavar="ADDRESS[:PORT]", help="Source addresses, as in hold --from."
-)
+FROM = click.option("--from", "sources", type=SOURCES, multiple=True, help="Source addresses, as in hold --from.")
 FROM_WHERE = click.option(
     "--from",
     "sources",
+    type=SOURCES_OR_FILE,
     multiple=True,
-    metavar="ADDRESS[:PORT]|FILE",
     help="Source addresses, as in hold --from; or a snapshot or pasted output to ask instead of this host (- reads"
     " standard input).",
 )
@@ -146,9 +141,7 @@ REQUIRE = click.option(
     " of the record can be named.",
 )
 STORE = click.option("--store", type=click.Path(dir_okay=False, readable=False), help="Store the run in this file.")
-METRICS = click.option(
-    "--metrics", metavar="ADDRESS:PORT", help="Serve the run's Prometheus metrics there while it lasts."
-)
+METRICS = click.option("--metrics", type=LISTEN, help="Serve the run's Prometheus metrics there while it lasts.")
 NO_STORE = click.option("--no-store", is_flag=True, help="Do not store the run.")
 QUIET = click.option("--quiet", is_flag=True, help="Hide progress.")
 RECORD = click.option(

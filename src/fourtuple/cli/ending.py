@@ -22,6 +22,7 @@ from fourtuple.core.errors import (
     ShortfallError,
     UsageError,
 )
+from fourtuple.faces.printer import times_written
 from fourtuple.verbs.interrupt import was_interrupted
 
 OPEN_FILES = {
@@ -37,11 +38,13 @@ UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errn
 NO_THREAD = "can't start new thread"  # RuntimeError of Python's threading (pids.max, RLIMIT_NPROC, memory)
 
 
-def ended(command: Callable[[], object]) -> int:
+def ended(command: Callable[[], object], wants_json: Callable[[], bool] = lambda: False) -> int:
     """Run the command to its end, and say what ended it → its exit code.
 
-    command: returns or raises the exit code (SystemExit); anything else means that it reached its end
+    command:    returns or raises the exit code (SystemExit); anything else means that it reached its end
+    wants_json: whether standard output is to have a record of an error, unless it has a result already
     """
+    before = times_written()
     try:
         result = command()
         code = result if isinstance(result, int) else EXIT_REACHED
@@ -50,11 +53,7 @@ def ended(command: Callable[[], object]) -> int:
     except BaseException as error:
         if was_interrupted() or _is_interrupt(error):
             code = EXIT_INTERRUPTED
-        elif isinstance(error, click.ClickException):
-            from fourtuple.core.visible import visible
-
-            if not isinstance(error, click.exceptions.NoArgsIsHelpError):  # its message is the help
-                error.message = visible(error.message)  # type: ignore[misc]  # click sets it only once
+        elif isinstance(error, click.exceptions.NoArgsIsHelpError):
             with contextlib.suppress(OSError):  # nobody can be told
                 error.show()
             code = error.exit_code
@@ -65,6 +64,8 @@ def ended(command: Callable[[], object]) -> int:
         else:
             with contextlib.suppress(OSError):
                 _complain(explained)
+                if wants_json() and times_written() == before:
+                    _record(explained)
             code = explained.exit_code
     return _written(code)
 
@@ -74,6 +75,10 @@ def explained_by(error: BaseException) -> FourtupleError | None:
     match error:
         case FourtupleError():
             return error
+        case click.ClickException():
+            from fourtuple.cli.refused import refusal
+
+            return refusal(error)
         case OSError(errno=number) if number in OPEN_FILES:
             whose, do = OPEN_FILES[number]
             return ShortfallError("this command needs more open files", f"open files of {whose}: {error}", do)
@@ -102,6 +107,12 @@ def _complain(error: FourtupleError) -> None:
     from fourtuple.cli.common import complain
 
     complain(error)
+
+
+def _record(error: FourtupleError) -> None:
+    from fourtuple.cli.common import print_json
+
+    print_json({"error": error.to_json()})
 
 
 def _named(error: OSError) -> str:

@@ -4,14 +4,12 @@ import sys
 
 import click
 
-from fourtuple.cli.common import NETNS, PERIOD, SOME, UNITS
+from fourtuple.cli.common import LISTEN, NETNS, PERIOD, SOME, UNITS
 from fourtuple.faces.printer import tell
 
 
 @click.command(epilog=UNITS)
-@click.option(
-    "--listen", metavar="ADDRESS:PORT", default="127.0.0.1:9435", show_default=True, help="Where to serve the metrics."
-)
+@click.option("--listen", type=LISTEN, default="127.0.0.1:9435", show_default=True, help="Where to serve the metrics.")
 @click.option("--every", "every_s", type=PERIOD, default="15s", show_default=True, help="Interval between counts.")
 @click.option(
     "--top",

@@ -22,6 +22,7 @@ from fourtuple.cli.common import (
     split,
 )
 from fourtuple.cli.session import FILE, Ordered
+from fourtuple.cli.values import Whole
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.faces.printer import tell
 
@@ -40,7 +41,7 @@ CLUSTER = (
         envvar="FOURTUPLE_SCHEDULER",
         help="The scheduler of a Dask cluster, such as tcp://10.0.0.1:8786.",
     ),
-    click.option("--local", type=click.IntRange(1, 256), metavar="K", help="Start K workers on this machine instead."),
+    click.option("--local", type=Whole(1, 256), metavar="K", help="Start K workers on this machine instead."),
     click.option("--ssh", metavar="HOST,...", help="Start a worker on each of these hosts by SSH instead."),
     click.option("--on", multiple=True, metavar="NAME,...", help="Machines to use, by name.  [default: all]"),
     click.option("--tls-ca-file", type=FILE, metavar="FILE", help="CA of the cluster's TLS; with the next two."),
@@ -242,7 +243,7 @@ def _run(
 
 
 @fleet.command(short_help="Make a run whole again from the machines' own records.")
-@click.argument("run", type=click.IntRange(1), required=False, metavar="[RUN]")
+@click.argument("run", type=Whole(1), required=False, metavar="[RUN]")
 @of_cluster
 @STORE
 @JSON

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fourtuple.cli.common import (
-    COUNT,
     DURATION,
     FIRST_ADDRESS,
     LOOP,
     RATE,
+    SOURCES,
     STRATEGIES,
     UNITS,
     Shown,
@@ -21,7 +21,9 @@ from fourtuple.cli.common import (
     split,
 )
 from fourtuple.cli.session import EXPECT, FIRST, SEND, Ordered, of_script, of_session, session
+from fourtuple.cli.values import OneOf, Parsed, Whole
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
+from fourtuple.core.units import parse_count
 
 if TYPE_CHECKING:
     from fourtuple.core.runs.orders import HoldOptions
@@ -31,28 +33,19 @@ if TYPE_CHECKING:
     from fourtuple.core.talk.stages import Stages
 
 
-class CountOrDestination(click.ParamType[int | str]):
-    """Parameter type: N, or the first destination where N is left out; these have a colon, and N has none."""
-
-    name = "N"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        return value if ":" in str(value) else COUNT.convert(value, param, ctx)  # type: ignore[no-any-return]
+def _number_or_destination(text: str) -> int | str:
+    """N, or the first destination where N is left out; these have a colon, and N has none. Raises UsageError."""
+    return text if ":" in text else parse_count(text)
 
 
-class StagesType(click.ParamType["Stages"]):
-    """Parameter type: stages, parsed by core/talk/stages.py."""
+def _stages(text: str) -> "Stages":
+    from fourtuple.core.talk.stages import parse_stages
 
-    name = "N@TIME,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "Stages":
-        from fourtuple.core.talk.stages import parse_stages
-
-        return parse_stages(value) if isinstance(value, str) else value
+    return parse_stages(text)
 
 
 @click.command(cls=Ordered, epilog=UNITS)
-@click.argument("wanted", type=CountOrDestination(), required=False, metavar="N")
+@click.argument("wanted", type=Parsed("N", _number_or_destination), required=False, metavar="N")
 @click.argument("destinations", nargs=-1, metavar="HOST:PORT[-PORT]|URL...")
 @click.option(
     "--plan",
@@ -64,8 +57,8 @@ class StagesType(click.ParamType["Stages"]):
 @click.option(
     "--from",
     "sources",
+    type=SOURCES,
     multiple=True,
-    metavar="ADDRESS[:PORT]",
     help="Source addresses: 10.0.0.4, 10.0.0.2-9, 10.0.0.0/29; add ports to choose these yourself (repeatable or"
     " comma-separated).",
 )
@@ -75,7 +68,7 @@ class StagesType(click.ParamType["Stages"]):
 @click.option("--for", "hold_s", type=DURATION, help="How long to hold the connections.  [default: 10s]")
 @click.option(
     "--stages",
-    type=StagesType(),
+    type=Parsed("N@TIME,...", _stages),
     help="Ramps of the number of open connections, instead of N, --rate and --for: '10k@10s, 100k@60s, 0@20s'.",
 )
 @click.option(
@@ -90,20 +83,20 @@ class StagesType(click.ParamType["Stages"]):
 )
 @click.option(
     "--workers",
-    type=click.IntRange(1, 1000),
+    type=Whole(1, 1000),
     metavar="N",
     help="Number of processes.  [default: by CPUs, files and N]",
 )
 @click.option(
     "--close",
-    type=click.Choice(["rst", "fin"]),
+    type=OneOf(["rst", "fin"]),
     default="rst",
     show_default=True,
     help="How to close: rst leaves nothing behind, fin leaves TIME_WAIT for 60 s.",
 )
 @click.option(
     "--watch",
-    type=click.Choice(["poll", "census", "off"]),
+    type=OneOf(["poll", "census", "off"]),
     default="poll",
     show_default=True,
     help="How to detect lost connections: poll each one, or count the kernel's table periodically.",

@@ -5,6 +5,7 @@ import sys
 import click
 
 from fourtuple.cli.common import COUNT
+from fourtuple.cli.values import Whole
 from fourtuple.core.errors import UsageError
 from fourtuple.core.space.endpoints import parse_ports
 from fourtuple.faces.printer import tell
@@ -26,7 +27,7 @@ from fourtuple.faces.printer import tell
 )
 @click.option(
     "--hosts",
-    type=click.IntRange(1, 2),
+    type=Whole(1, 2),
     metavar="N",
     default=1,
     show_default=True,

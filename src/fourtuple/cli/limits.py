@@ -17,6 +17,7 @@ from fourtuple.cli.common import (
     print_json,
     told_apart,
 )
+from fourtuple.cli.values import OneOf
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 from fourtuple.faces.printer import tell
 
@@ -31,7 +32,7 @@ from fourtuple.faces.printer import tell
 @NETNS
 @click.option(
     "--role",
-    type=click.Choice(["client", "server"]),
+    type=OneOf(["client", "server"]),
     help="Whose limits to show.  [default: client; server if --pid listens]",
 )
 @click.option(

@@ -18,6 +18,7 @@ from fourtuple.cli.common import (
     print_json,
     told_apart,
 )
+from fourtuple.cli.values import OneOf, Parsed, Whole
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.core.visible import shell_words
 from fourtuple.faces.printer import tell
@@ -36,6 +37,13 @@ NAT = (
 )
 
 
+def _assumption(text: str) -> str:
+    from fourtuple.core.plan.assume import parse_assumptions
+
+    parse_assumptions([text])
+    return text
+
+
 @click.command(epilog=UNITS)
 @click.argument("wanted", type=COUNT, metavar="N")
 @click.argument("destinations", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
@@ -52,16 +60,16 @@ NAT = (
     type=RATE,
     help="Additional short connections per second, closed by this end.",
 )
-@click.option("--machines", type=click.IntRange(1, 1_000_000), metavar="K", help="Calculate for K identical machines.")
+@click.option("--machines", type=Whole(1, 1_000_000), metavar="K", help="Calculate for K identical machines.")
 @click.option(
     "--nat",
-    type=click.Choice(NAT),
+    type=OneOf(NAT),
     metavar="GATEWAY",
     help=f"Account for a NAT gateway on the path: {', '.join(NAT)}.",
 )
 @click.option(
     "--nat-addresses",
-    type=click.IntRange(1),
+    type=Whole(1),
     metavar="N",
     default=1,
     show_default=True,
@@ -69,8 +77,8 @@ NAT = (
 )
 @click.option(
     "--assume",
+    type=Parsed("NAME=VALUE", _assumption),
     multiple=True,
-    metavar="NAME=VALUE",
     help="Take this value instead of what this host says, or where it says nothing; repeatable.",
 )
 @click.option("--write", "file", type=click.Path(dir_okay=False), help="Write the plan to a file, for hold --plan.")

@@ -9,17 +9,19 @@ import click
 
 from fourtuple.cli.common import JSON, columns, print_json
 from fourtuple.cli.stored import DASH, FILE, ID, file_of
+from fourtuple.cli.values import OneOf, Whole
 from fourtuple.core.errors import CannotError, UsageError
+from fourtuple.core.nearest import choose_from
 from fourtuple.faces.printer import hand_over, tell
 
 
 @click.group(invoke_without_command=True)
-@click.option("--kind", type=click.Choice(["hold", "churn", "serve", "prove"]), help="List only runs of this kind.")
+@click.option("--kind", type=OneOf(["hold", "churn", "serve", "prove"]), help="List only runs of this kind.")
 @click.option("--outcome", help="List only runs with this outcome: reached, 'fell short', killed …")
 @click.option(
     "--last",
     "most",
-    type=click.IntRange(1),
+    type=Whole(1),
     metavar="N",
     help="List the N newest runs.  [default: 20; all for --json]",
 )
@@ -44,7 +46,7 @@ def runs(
     from fourtuple.verbs.runs import Runs
 
     if outcome is not None and outcome not in [*RunState]:
-        raise UsageError(f"--outcome {outcome}", "there is no such outcome", f"Use one of {', '.join(RunState)}.")
+        raise UsageError(f"--outcome {outcome}", "there is no such outcome", choose_from(outcome, [*RunState]))
     try:
         with Runs(file_of(file)) as stored:
             entries = stored.entries()

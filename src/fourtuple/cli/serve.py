@@ -18,6 +18,7 @@ from fourtuple.cli.common import (
     say,
 )
 from fourtuple.cli.session import FILE
+from fourtuple.cli.values import OneOf, Whole
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 @click.option("--close-after", "close_after_s", type=DURATION, help="Close each connection after TIME.")
 @click.option(
     "--backlog",
-    type=click.IntRange(0, 65535),
+    type=Whole(0, 65535),
     metavar="N",
     default=65535,
     show_default=True,
@@ -47,13 +48,13 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--workers",
-    type=click.IntRange(1, 1000),
+    type=Whole(1, 1000),
     metavar="N",
     help="Number of processes.  [default: 1; epoll: doubled whenever full]",
 )
 @click.option(
     "--watch",
-    type=click.Choice(["poll", "census"]),
+    type=OneOf(["poll", "census"]),
     default="poll",
     show_default=True,
     help="How to detect that clients are gone: poll each connection, or count the kernel's table periodically.",
@@ -100,4 +101,4 @@ def asked(typed: dict[str, Any]) -> "ServeOptions":
     others = dict(typed)
     scheme = Scheme.of(others.pop("inner") or "tcp", secure=others.pop("tls"))
     watch, loop = Watch(others.pop("watch")), LoopName(others.pop("loop"))
-    return ServeOptions(others.pop("where"), watch=watch, loop=loop, scheme=scheme, **others)
+    return ServeOptions.of(others.pop("where"), watch=watch, loop=loop, scheme=scheme, **others)

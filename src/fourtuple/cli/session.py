@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fourtuple.cli.common import CONTENT, DURATION
+from fourtuple.cli.values import OneOf, Parsed, Whole
 from fourtuple.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,31 +21,19 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, 5.5: a tab may be in a value
 
 
-class Header(click.ParamType[tuple[str, str]]):
-    """Parameter type: `NAME: VALUE`."""
-
-    name = "NAME: VALUE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        if isinstance(value, tuple):
-            return value
-        name, colon, rest = value.partition(":")
-        if not colon or not name.strip():
-            raise UsageError(f"--header {value!r}", "a header is NAME: VALUE", "Write 'Accept: text/plain'.")
-        name, said = name.strip(), rest.strip()
-        if not _TOKEN.fullmatch(name):
-            raise UsageError(
-                f"--header {value!r}",
-                f"{name!r} is not the name of a header",
-                "A name has letters, digits and !#$%&'*+-.^_`|~ only.",
-            )
-        if _CONTROL.search(said):
-            raise UsageError(
-                f"--header {value!r}",
-                "a header is one line, without control characters",
-                "Give --header once for each header.",
-            )
-        return name, said
+def header_of(text: str) -> tuple[str, str]:
+    """`NAME: VALUE`. Raises UsageError."""
+    name, colon, rest = text.partition(":")
+    if not colon or not name.strip():
+        raise UsageError(repr(text), "a header is NAME: VALUE", "Write 'Accept: text/plain'.")
+    name, said = name.strip(), rest.strip()
+    if not _TOKEN.fullmatch(name):
+        do = "A name has letters, digits and !#$%&'*+-.^_`|~ only."
+        raise UsageError(repr(text), f"{name!r} is not the name of a header", do)
+    if _CONTROL.search(said):
+        do = "Give --header once for each header."
+        raise UsageError(repr(text), "a header is one line, without control characters", do)
+    return name, said
 
 
 class Ordered(click.Command):
@@ -56,21 +45,15 @@ class Ordered(click.Command):
         return super().parse_args(ctx, args)
 
 
-class ExpectedAnswer(click.ParamType["Expectation"]):
-    """Parameter type: what an answer has to be (core/talk/expectation.py); @FILE means exactly the content of FILE."""
+def _expected(text: str) -> "Expectation":
+    """What an answer has to be (core/talk/expectation.py); @FILE means exactly the content of FILE."""
+    from fourtuple.core.talk.expectation import expect_text, parse_expectation
 
-    name = "EXPECTATION"
+    if text.startswith("@"):
+        from fourtuple.verbs.content import read_content
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "Expectation":
-        from fourtuple.core.talk.expectation import Expectation, expect_text, parse_expectation
-
-        if isinstance(value, Expectation):
-            return value
-        if value.startswith("@"):
-            from fourtuple.verbs.content import read_content
-
-            return expect_text(read_content(value[1:]))
-        return parse_expectation(value)
+        return expect_text(read_content(text[1:]))
+    return parse_expectation(text)
 
 
 _ORDER = "fourtuple.order"
@@ -89,7 +72,7 @@ SEND = click.option(
 )
 EXPECT = click.option(
     "--expect",
-    type=ExpectedAnswer(),
+    type=Parsed("EXPECTATION", _expected),
     multiple=True,
     metavar="TEXT|@FILE|SIZE|re:…|len:…|until:…|status:…",
     help="Expected answer to the --send or --first before it (without these: expected greeting).",
@@ -123,13 +106,13 @@ OPTIONS = (
     click.option("--alpn", multiple=True, metavar="NAME", help="TLS: protocol to offer (repeatable)."),
     click.option("--cert", "certificate", type=FILE, metavar="FILE", help="TLS: certificate of the client."),
     click.option("--key", type=FILE, metavar="FILE", help="TLS: its key.  [default: in the file of --cert]"),
-    click.option("--tls", "tls_version", type=click.Choice(["1.2", "1.3"]), help="TLS: this version only."),
+    click.option("--tls", "tls_version", type=OneOf(["1.2", "1.3"]), help="TLS: this version only."),
     click.option("--resume", is_flag=True, help="TLS: resume sessions of earlier connections."),
     click.option("--method", metavar="NAME", help="HTTP: method.  [default: GET; POST with --send]"),
     click.option(
         "--header",
         "headers",
-        type=Header(),
+        type=Parsed("NAME: VALUE", header_of),
         multiple=True,
         metavar="'NAME: VALUE'",
         help="HTTP, WebSocket: header (repeatable).",
@@ -148,10 +131,10 @@ OPTIONS = (
         type=DURATION,
         help="WebSocket, MQTT: send a ping at least that often.  [default: none; MQTT: 60s]",
     ),
-    click.option("--mqtt", "mqtt_version", type=click.Choice(["3.1.1", "5"]), help="MQTT: version.  [default: 5]"),
+    click.option("--mqtt", "mqtt_version", type=OneOf(["3.1.1", "5"]), help="MQTT: version.  [default: 5]"),
     click.option("--client-id", metavar="TEXT", help="MQTT: client identifier; {connection} is its number."),
     click.option("--topic", metavar="TEXT", help="MQTT: topic of messages.  [default: fourtuple/{connection}]"),
-    click.option("--qos", type=click.IntRange(0, 1), help="MQTT: quality of service, 0 or 1.  [default: 0]"),
+    click.option("--qos", type=Whole(0, 1), help="MQTT: quality of service, 0 or 1.  [default: 0]"),
     click.option(
         "--subscribe", multiple=True, metavar="FILTER", help="MQTT: topic filter to subscribe to (repeatable)."
     ),

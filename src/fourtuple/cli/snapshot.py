@@ -4,13 +4,14 @@ import sys
 
 import click
 
-from fourtuple.cli.common import PERIOD, UNITS, Quantity, positive
+from fourtuple.cli.common import PERIOD, UNITS, positive
+from fourtuple.cli.values import Parsed
 from fourtuple.core.errors import UsageError
 from fourtuple.core.units import parse_size
 from fourtuple.faces.printer import hand_over, tell
 
 STDOUT = "-"
-SIZE = Quantity("SIZE", positive(parse_size))
+SIZE = Parsed("SIZE", positive(parse_size))
 
 
 @click.command(epilog=UNITS)

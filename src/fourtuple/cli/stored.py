@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fourtuple.cli.values import Whole
 from fourtuple.core.errors import FourtupleError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
-class RunNumber(click.IntRange):
+class RunNumber(Whole):
     """Parameter type: the number of a stored run. A shell completes it with those in the file, newest first."""
 
     def __init__(self) -> None:

@@ -43,6 +43,15 @@ class FourtupleError(Exception):
         text = f"{self.wanted}: {self.stopped_by}" if self.stopped_by else self.wanted
         return f"{text}. {self.do}" if self.do else text
 
+    def to_json(self) -> dict[str, str | int]:
+        return {
+            "kind": type(self).__name__,
+            "exit_code": self.exit_code,
+            "wanted": self.wanted,
+            "stopped_by": self.stopped_by,
+            "do": self.do,
+        }
+
 
 class UsageError(FourtupleError):
     """The request is wrong."""

@@ -13,6 +13,7 @@ from fourtuple.core.visible import visible
 if TYPE_CHECKING:
     from rich.text import Text
 
+_written = 0  # how often something was written to standard output
 CLEAR = "\r\033[K"  # to the first column, and clear the line
 
 
@@ -28,7 +29,9 @@ def redraw(line: str) -> None:
 
 def hand_over(document: bytes) -> None:
     """Write a document, such as a page, to standard output as it is. Raises OSError."""
+    global _written
     if sys.stdout is not None:
+        _written += 1
         sys.stdout.flush()
         sys.stdout.buffer.write(document)
         sys.stdout.buffer.flush()
@@ -41,8 +44,15 @@ def picture(*lines: str, style: str = "") -> "Text":
     return Text("\n".join(map(visible, lines)), style=style, no_wrap=True, overflow="crop")
 
 
+def times_written() -> int:
+    """How often something was written to standard output so far."""
+    return _written
+
+
 def _write(text: str, stream: TextIO | None) -> None:
+    global _written
     if stream is None:  # it was closed when this program started
         return
+    _written += stream is sys.stdout
     stream.write(text)
     stream.flush()

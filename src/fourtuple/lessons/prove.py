@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from fourtuple.core.errors import UsageError
+from fourtuple.core.nearest import choose_from
 from fourtuple.core.runs.proof import FAILS, Ground, Lesson, Proof, Result, Step
 from fourtuple.core.runs.run import Run
 
@@ -37,7 +38,7 @@ def choose(names: Sequence[str]) -> tuple[Lesson, ...]:
     """The lessons with these names, in this order; no names: all lessons. Raises UsageError for an unknown name."""
     unknown = [name for name in names if name not in NAMES]
     if unknown:
-        raise UsageError(f"there is no lesson {unknown[0]!r}", do=f"Use one of {', '.join(NAMES)}.")
+        raise UsageError(f"the lesson {unknown[0]!r}", "there is none of this name", choose_from(unknown[0], NAMES))
     return tuple(lesson(name) for name in dict.fromkeys(names or NAMES))
 
 
@@ -60,7 +61,9 @@ def prove(lessons: Sequence[Lesson], connections: int | None = None) -> Run[Grou
     Raises UsageError if there are too few `connections` to prove anything.
     """
     if connections is not None and connections <= PORT_NUMBERS:
-        raise UsageError(f"--connections {connections:,}", f"must be more than {PORT_NUMBERS:,} to prove the claim")
+        raise UsageError(
+            f"--connections {connections:,}", f"it must be more than {PORT_NUMBERS:,} to prove the claim", "Write 100k."
+        )
     return Run(_steps(lessons, connections))
 
 

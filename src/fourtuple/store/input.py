@@ -13,6 +13,7 @@ from fourtuple.core.units import format_size
 
 DESCRIPTORS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")  # names of descriptors that this process has (proc(5))
 NOT_PERMITTED = (errno.EACCES, errno.EPERM)
+CHECK = "Check the name: `ls -l` shows what is there."
 
 
 def read_file(file: str, most_bytes: int, what: str) -> bytes:
@@ -29,13 +30,13 @@ def read_file(file: str, most_bytes: int, what: str) -> bytes:
             if stat.S_ISFIFO(mode) and file.startswith(DESCRIPTORS):
                 os.set_blocking(opened.fileno(), True)
             elif not stat.S_ISREG(mode):
-                raise UsageError(what, "it is not a regular file")
+                raise UsageError(what, "it is not a regular file", "Name a file that has the content.")
             content = opened.read(most_bytes + 1)
     except OSError as error:
-        kind = CannotError if error.errno in NOT_PERMITTED else UsageError
-        raise kind(what, error.strerror or str(error)) from None
+        kind, do = (CannotError, "Run as who may read it.") if error.errno in NOT_PERMITTED else (UsageError, CHECK)
+        raise kind(what, error.strerror or str(error), do) from None
     except ValueError as error:  # a NUL in the path, or a character that the file system's encoding lacks
-        raise UsageError(what, str(error)) from None
+        raise UsageError(what, str(error), CHECK) from None
     if len(content) > most_bytes:
         raise UsageError(what, f"it is too long (at most {format_size(most_bytes)})")
     return content

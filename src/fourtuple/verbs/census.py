@@ -11,6 +11,7 @@ from fourtuple.core.census.view import View
 from fourtuple.core.errnos import name_of
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.limits.facts import PortFacts
+from fourtuple.core.nearest import choose_from
 from fourtuple.core.snapshot.host import Host
 from fourtuple.core.sockets.columns import Mask
 from fourtuple.core.sockets.filter import Where
@@ -99,7 +100,8 @@ def states_named(names: Iterable[str]) -> frozenset[State]:
             plain = "".join(filter(str.isalnum, name)).upper()
             states.add(NAMED[{"ESTAB": "ESTABLISHED"}.get(plain, plain)])
         except KeyError:
-            raise UsageError(f"unknown state {name!r}", do=f"Use one of {', '.join(state_names())}.") from None
+            do = choose_from(name, state_names())
+            raise UsageError(f"--state {name!r}", "there is no such state", do) from None
     return frozenset(states) or CONNECTED
 
 

@@ -81,7 +81,7 @@ class PlanOptions:
     def check(self) -> None:
         """Raise UsageError if these options cannot be meant."""
         if not 1 <= self.wanted <= MOST:
-            raise UsageError(f"{self.wanted:,} connections", f"N must be between 1 and {MOST:,}")
+            raise UsageError(f"{self.wanted:,} connections", f"N must be between 1 and {MOST:,}", "Write 10k, or 1.5M.")
         if self.nat is not None and self.nat not in ROUTERS:
             raise UsageError(f"--nat {self.nat}", f"known gateways: {', '.join(ROUTERS)}")
         if self.nat_addresses > 1:
@@ -90,7 +90,9 @@ class PlanOptions:
             router = ROUTERS[self.nat]
             if router.most_addresses is not None and self.nat_addresses > router.most_addresses:
                 most = f"{router.title} has at most {router.most_addresses}"
-                raise UsageError(f"--nat-addresses {self.nat_addresses}", most)
+                raise UsageError(
+                    f"--nat-addresses {self.nat_addresses}", most, "Write fewer, or plan with several gateways."
+                )
 
 
 def plan(wanted: int, destinations: Sequence[str], *, host: Host | None = None, **options: Any) -> Fit:

@@ -15,7 +15,7 @@ from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.snapshot.host import Host
 from fourtuple.core.sockets.columns import in_states
 from fourtuple.core.sockets.table import State
-from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec, Resolved, parse_addresses
+from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec, Resolved, is_wildcard, parse_addresses
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import Destinations, TupleSpace
 from fourtuple.verbs.hosts import here
@@ -47,7 +47,9 @@ def space_of(
     source_specs = [EndpointSpec.parse(source) for source in sources]
     port_parts = [spec.ports for spec in source_specs if spec.ports is not None]
     if port_parts and (len(port_parts) != len(sources) or len({*port_parts}) > 1):
-        raise UsageError("source ports", "every --from must name the same ports, or none")
+        raise UsageError(
+            "source ports", "every --from must name the same ports, or none", "Write the ports to each, or to none."
+        )
     strategy = strategy or (Strategy.EXPLICIT if port_parts else Strategy.LATE)
     if port_parts and strategy is not Strategy.EXPLICIT:
         raise UsageError(
@@ -169,7 +171,7 @@ def _endpoints(
 ) -> tuple[list[tuple[Address, range]], tuple[Resolved, ...]]:
     """Addresses and ports of the destinations, all of one IP version that every destination has, and the names.
 
-    A name means all of its addresses of that version, or only the first. The wildcard means this host.
+    A name means all of its addresses of that version, or only the first. The wildcard means this host, as a name would.
     Raises UsageError.
     """
     found: list[tuple[str, list[Address], range]] = []
@@ -186,7 +188,8 @@ def _endpoints(
         possible = [address for address in each if address.version == chosen] or each[:1]
         used = possible[:1] if first_address else possible
         endpoints += [(address, ports) for address in used]
-        if len(each) > len({address.version for address in each}):  # one of each IP version is usual, as of localhost
+        one_each = len(each) == len({address.version for address in each})  # as usual, for example of localhost
+        if not one_each or is_wildcard(host):
             resolved[host] = Resolved(host, tuple(map(str, each)), tuple(map(str, used)))
     if len({address.version for address, _ in endpoints} | ({version} - {None})) > 1:
         raise UsageError(

@@ -60,7 +60,7 @@ def serve(where: Sequence[str], **options: Any) -> Run[Sample, ServeRecord]:
     Raises this process's soft limit of open files to the hard one.
     Raises UsageError or ShortfallError if it cannot listen on all addresses and ports.
     """
-    return start_serve(prepare(ServeOptions(tuple(where), **options)))
+    return start_serve(prepare(ServeOptions.of(where, **options)))
 
 
 def start_serve(order: ServeOrder, controlled_by: Controller | None = None) -> Run[Sample, ServeRecord]:
@@ -286,7 +286,7 @@ def _listen(where: Sequence[str], backlog: int, until_the_end: ExitStack) -> lis
     for text in where:
         spec = EndpointSpec.parse(text)
         if spec.ports is None:
-            raise UsageError(f"no port in {text!r}", do=f"For example, {spec.with_port()}.")
+            raise UsageError(f"address {text!r}", "the port is missing", f"Write {spec.with_port()}.")
         found = addresses.resolve(spec)
         ours = [
             address for address in found if addresses.is_local(address)

@@ -99,7 +99,7 @@ def test_a_wrong_name_gets_the_list_of_the_right_ones() -> None:
     with pytest.raises(UsageError) as caught:
         parse_requirements(["loss<=1%"], ServeRecord)
 
-    perhaps, _, listed = caught.value.do.partition("It has: ")
+    perhaps, _, listed = caught.value.do.partition("Known: ")
     assert {"lost", "accepted", "most_open", "lost_by"} <= {*listed.removesuffix(".").split(", ")}
     assert perhaps == "Did you mean lost? "
 

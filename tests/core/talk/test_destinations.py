@@ -57,7 +57,7 @@ def test_a_destination_says_the_scheme_and_what_the_rest_of_the_program_knows(te
         ("socks5://h:1", "proxy", "--proxy socks5://h:1"),
         ("quic://h:1", "not run over TCP", "tcp"),
         ("tls://h", "port is missing", "tls://h:8000"),
-        ("tcp://::1", "[ADDRESS]:PORT", "tcp://[::]:1"),
+        ("tcp://::1", "[ADDRESS]:PORT", "tcp://[::1]:8000"),
         ("https://::1:8443/", "[ADDRESS]:PORT", "https://[::1]:8443"),
         ("http://a:80:90/", "[ADDRESS]:PORT", "http://[fd00::1]:8000"),
         ("http:///x", "address is missing", "http://127.0.0.1:8000"),

@@ -29,13 +29,13 @@ def test_the_text_can_be_typed_again(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "not a duration"),
-        ("2", "not a duration"),
-        ("-2s", "not a duration"),
-        ("exp:", "not a duration"),
+        ("", "not a time"),
+        ("2", "no unit"),
+        ("-2s", "negative"),
+        ("exp:", "not a time"),
         ("uniform:1s", "shortest and a longest"),
         ("uniform:5s-1s", "above the longest"),
-        ("uniform:1s-2s-3s", "not a duration"),
+        ("uniform:1s-2s-3s", "not a time"),
         ("gamma:2s", "'gamma' is not a distribution"),
         ("fixed:2s", "'fixed' is not a distribution"),
         ("9999999999s", "too long"),

@@ -532,6 +532,17 @@ def test_next_to_a_number_there_may_be_one_limit_or_none(ceilings: dict[str, int
     assert not any("the nearest are" in each for each in means)
 
 
+@pytest.mark.parametrize("text", ["65535", "65536", "65,535", "65_535"])
+def test_the_number_of_ports_is_explained_where_only_the_number_is_asked_for(text: str) -> None:
+    """And how to have more; who says that connections stop there is not told that it must be the ports."""
+    bare, stopped = asked(text), asked(f"it stops at {text} connections")
+
+    assert bare.explanations[0].cause == "port-numbers"
+    assert bare.explanations[0].cures
+    assert "port-numbers" in [each.cause for each in stopped.explanations[1:]]
+    assert bare.means == stopped.means
+
+
 def test_what_the_errno_means_comes_first() -> None:
     assert asked("EMFILE").means == (SYMPTOMS[24].limit,)
 

@@ -87,7 +87,7 @@ PROGRAMS: dict[str, tuple[str, list[str]]] = {
         "wget",
         ["--", "sh", "-c", "for i in 1 2 3 4 5; do wget -qO- --bind-address={source} {url1}; done"],
     ),
-    "curl --interface": ("curl", ["--", "curl", "-s", "--interface", "{source}", "{url1}"]),
+    "curl --interface": ("curl", ["--", "curl", "-s", "--interface", "{source}", "{url1}", "{url2}"]),
     "wrk": ("wrk", ["--", "sh", "-c", "for u in {url1} {url2} {url3}; do wrk -t1 -c80 -d3s $u & done; wait"]),
     "ncat": ("ncat", ["--", "sh", "-c", "for i in 1 2 3 4 5; do sleep 9 | ncat {host1} {port1} & done; wait"]),
     "ncat -s": (
@@ -307,7 +307,7 @@ def test_messages_are_the_bytes_that_their_escapes_name(runs: Runs, name: str, c
     """The program fails if it receives anything else."""
 
     record = said(runs, name)
-    assert (record["verdict"], record["exit"]) == ("shared", code)
+    assert (record["verdict"], record["exit"], record["opened"]) == ("unseen", code, 1)
 
 
 def test_a_listener_in_the_range_is_a_remark(runs: Runs) -> None:
@@ -404,7 +404,9 @@ class TestTheCommand:
     def test_a_program_that_connects_nowhere_is_told_how(self) -> None:
         done = check("--", *ME, "nothing")
 
-        assert (done.returncode, done.stdout) == (1, "")
+        error = json.loads(done.stdout)["error"]
+
+        assert (done.returncode, error["exit_code"], error["kind"]) == (1, 1, "ShortfallError")
         assert told.numbers(done.stderr) == [0]  # its exit code
         assert "{dest1}" in done.stderr
 

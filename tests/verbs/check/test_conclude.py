@@ -43,6 +43,16 @@ def test_a_program_that_shares_its_ports_is_judged() -> None:
     assert conclude(OPTIONS, ENDS, seen).verdict is Kind.SHARED
 
 
+@pytest.mark.parametrize(("opened", "kind"), [(1, Kind.UNSEEN), (2, Kind.SHARED)])
+def test_one_connection_does_not_show_that_ports_are_shared(opened: int, kind: Kind) -> None:
+    """Nothing speaks against it; what one connection does show, that it was bound, is said as ever."""
+    seen = replace(NOTHING, most=((1, 40_000, 0),), opened=opened, asked=frozenset({40_000}), exit=0)
+    bound = conclude(OPTIONS, ENDS, replace(seen, kept_own=frozenset({40_000})))
+
+    assert conclude(OPTIONS, ENDS, seen).verdict is kind
+    assert bound.verdict is Kind.BOUND
+
+
 @pytest.mark.parametrize("code", [1, 3, 255, 137])
 def test_a_program_that_failed_is_never_as_expected(code: int) -> None:
     """It opened every connection that is possible, and more than were expected."""
@@ -56,7 +66,7 @@ def test_a_program_that_failed_is_never_as_expected(code: int) -> None:
 
 @pytest.mark.parametrize("ended", [Ended.SETTLED, Ended.TIME, Ended.ASKED])
 def test_a_program_that_check_ended_has_not_failed(ended: Ended) -> None:
-    seen = replace(NOTHING, most=((1, 40_000, 0),), opened=1, asked=frozenset({40_000}), exit=None, ended=ended)
+    seen = replace(NOTHING, most=((1, 40_000, 0),), opened=2, asked=frozenset({40_000}), exit=None, ended=ended)
 
     assert conclude(OPTIONS, ENDS, seen).verdict is Kind.SHARED
 

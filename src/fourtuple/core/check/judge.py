@@ -72,6 +72,7 @@ FIXES: Mapping[Kind, str] = MappingProxyType(
         Kind.SHARED: "",
     }
 )
+MORE_CONNECTIONS = "Let it open several, to several destinations: {url1} {url2}, or {dests} in the command."
 SAME_AS_BOUND = "The same change: a port that bind() has taken is lost to all other programs."
 
 
@@ -330,6 +331,9 @@ def _time_wait(seen: Observation, _: int) -> Trait | None:
 
 
 def _unseen(seen: Observation, _: int) -> Trait | None:
+    if seen.opened == 1 and not seen.kept_after:
+        says = "the program opened one connection, which does not show whether several share a port"
+        return replace(_finding(Kind.UNSEEN, {"opened": 1}, says), fix=MORE_CONNECTIONS)
     if seen.asked or seen.time_wait or seen.kept_after or _several(seen):
         return None
     says = "the connections ended before the kernel could be asked how their ports were chosen"

@@ -143,7 +143,7 @@ class ChurnOptions:
         if self.run_s <= 0:
             raise UsageError("--for 0s", "connections are due in this time", "Write --for 10s.")
         if self.timeout_s < LEAST_TIMEOUT_S:
-            raise UsageError(f"--timeout {self.timeout_s:g}s", "it is too short (at least 1 ms)")
+            raise UsageError(f"--timeout {self.timeout_s:g}s", "it is too short (at least 1 ms)", "Write 5s.")
         if not 1 <= self.requests <= MOST_REQUESTS:
             raise UsageError(f"--requests {self.requests}", f"between 1 and {MOST_REQUESTS:,} are possible")
         if self.at_once is not None and self.at_once < 1:

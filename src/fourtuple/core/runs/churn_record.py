@@ -94,6 +94,7 @@ class ChurnRecord:
     cpu_user_s: float
     cpu_system_s: float
     resolved: tuple[Resolved, ...] = ()  # names among the destinations that have several addresses
+    destinations: tuple[str, ...] = ()  # as in HoldRecord
     last_words: str = ""  # what the peer sent last on a connection that it then ended; empty: nothing
     scheme: str = "tcp"  # what runs on each connection (core/talk/session.py)
     sessions: int = 0  # established

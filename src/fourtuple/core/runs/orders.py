@@ -20,6 +20,7 @@ from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.require import parse_requirements
 from fourtuple.core.runs.slices import Plan
 from fourtuple.core.runs.start import Start
+from fourtuple.core.space.endpoints import listening
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.talk.asked import asked
 from fourtuple.core.talk.script import Script, Word
@@ -142,17 +143,21 @@ class HoldOptions:
     def check(self) -> None:
         """Raises UsageError for invalid or contradictory options."""
         if not 1 <= self.wanted <= MOST:
-            raise UsageError(f"{self.wanted:,} connections", f"N must be between 1 and {MOST:,}")
+            raise UsageError(f"{self.wanted:,} connections", f"N must be between 1 and {MOST:,}", "Write 10k, or 1.5M.")
         if self.timeout_s < LEAST_TIMEOUT_S:
-            raise UsageError(f"--timeout {self.timeout_s:g}s", "it is too short (at least 1 ms)")
+            raise UsageError(f"--timeout {self.timeout_s:g}s", "it is too short (at least 1 ms)", "Write 5s.")
         if self.every_s is not None and not self.speaks:
             raise UsageError("--every", "there is no message to send", "Add --send.")
         if self.watch is not Watch.POLL and self.talks:
             what = "--send or --expect" if self.session.scheme is Scheme.TCP else self.session.scheme
-            raise UsageError(f"--watch {self.watch} with {what}", "replies are seen only by --watch poll")
+            raise UsageError(
+                f"--watch {self.watch} with {what}", "replies are seen only by --watch poll", "Leave --watch out."
+            )
         parse_requirements(self.require, HoldRecord)
         if self.watch is Watch.OFF and self.reconnect:
-            raise UsageError("--watch off with --reconnect", "lost connections are not detected then")
+            raise UsageError(
+                "--watch off with --reconnect", "lost connections are not detected then", "Leave --watch out."
+            )
         if self.stages:
             self._check_stages(self.stages)
         if self.watch is Watch.CENSUS and (self.stages or self.churn_per_s):
@@ -241,17 +246,28 @@ class ServeOptions:
     certificate: str = ""
     key: str = ""
 
+    @classmethod
+    def of(cls, where: Sequence[str], **options: Any) -> Self:
+        """The options for what may be short: `8000`, `:8000`, `*:8000` (core/space/endpoints.py)."""
+        return cls(tuple(map(listening, where)), **options)
+
     def check(self) -> None:
         """Raises UsageError for invalid or contradictory options."""
         parse_requirements(self.require, ServeRecord)
         if self.scheme.inner is not Scheme.TCP and (self.greet or self.echo):
             raise UsageError(f"--greet or --echo with {self.scheme}", "it says what its protocol says")
         if self.scheme is not Scheme.TCP and self.watch is not Watch.POLL:
-            raise UsageError(f"--watch {self.watch} with {self.scheme}", "received data is seen only by --watch poll")
+            raise UsageError(
+                f"--watch {self.watch} with {self.scheme}",
+                "received data is seen only by --watch poll",
+                "Leave --watch out.",
+            )
         if (self.certificate or self.key) and not self.scheme.secure:
             raise UsageError("--cert and --key", "there is no TLS", "Add --tls.")
         if self.echo and self.watch is not Watch.POLL:
-            raise UsageError(f"--watch {self.watch} with --echo", "received data is seen only by --watch poll")
+            raise UsageError(
+                f"--watch {self.watch} with --echo", "received data is seen only by --watch poll", "Leave --watch out."
+            )
         if not self.where:
             raise UsageError("no address to listen on", do="For example, 127.0.0.1:8000.")
         if self.backlog < 0:

@@ -397,6 +397,7 @@ class HoldRecord:
     cpu_user_s: float
     cpu_system_s: float
     resolved: tuple[Resolved, ...] = ()  # names among the destinations that have several addresses
+    destinations: tuple[str, ...] = ()  # as typed, without scheme and path; none: a version that did not record them
     census_at_end: Witness | None = None  # when closing began; None: a version that did not count then
     last_words: str = ""  # what the peer sent last on a connection that it then ended; empty: nothing
     lost_between_s: tuple[float, float] | None = None  # the first and the last loss, since the run began

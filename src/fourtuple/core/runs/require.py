@@ -11,6 +11,7 @@ from typing import Any, Self, get_args, get_type_hints
 
 from fourtuple.core.counters import COUNTERS
 from fourtuple.core.errors import UsageError
+from fourtuple.core.nearest import choose_from
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.outcome import Outcome, Required
 from fourtuple.core.units import parse_count, parse_duration, parse_rate, parse_size
@@ -84,14 +85,13 @@ class Requirement:
         units = units_of(kind)
         paths = _paths(name, units)
         if not paths:
-            import difflib
-
-            names = ", ".join(sorted({*_SHORT, *units}))
-            near = difflib.get_close_matches(name, {*_SHORT, *units}, 1)
-            perhaps = f"Did you mean {near[0]}? " if near else ""
-            raise UsageError(f"--require {name}", "the record has no value of this name", f"{perhaps}It has: {names}.")
+            do = choose_from(name, sorted({*_SHORT, *units}))
+            raise UsageError(f"--require {name}", "the record has no value of this name", do)
         made = cls(name, f"{sign}{value}", paths, _unit(paths[0], units), OPERATORS[sign], value)
-        made.limit(1)
+        try:
+            made.limit(1)
+        except UsageError as error:
+            raise UsageError(f"--require {text.strip()}", f"{error.wanted}: {error.stopped_by}", error.do) from None
         return made
 
     @property

@@ -84,6 +84,8 @@ class Planned:
 
 
 def _addresses(resolved: Resolved) -> str:
+    if len(resolved.addresses) == 1:  # a wildcard
+        return f" ({resolved.addresses[0]})"
     of = "" if len(resolved.used) > 1 else f" of {len(resolved.addresses)}"
     return f" ({len(resolved.used)}{of} addresses)"
 

@@ -72,7 +72,10 @@ def parse_time(text: str, last_s: float) -> float:
     Raises UsageError.
     """
     if text.startswith("-"):
-        return last_s - parse_duration(text[1:])
+        try:
+            return last_s - parse_duration(text[1:])
+        except UsageError as error:
+            raise UsageError(f"--at {quoted(text)}", error.stopped_by, error.do) from None
     last = datetime.fromtimestamp(last_s, UTC)
     try:
         if re.fullmatch(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?", text):

@@ -4,6 +4,7 @@ import ipaddress
 import re
 from types import MappingProxyType
 from typing import Self
+from unicodedata import normalize
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.numbers import number_of
@@ -15,6 +16,8 @@ PORTS = range(1, 65536)  # port 0 cannot be requested: for bind() it means "choo
 # The port that a URL means if it names none: RFC 9110, RFC 6455; those of MQTT are registered with IANA.
 URL_PORTS = MappingProxyType({"http": 80, "https": 443, "ws": 80, "wss": 443, "mqtt": 1883, "mqtts": 8883})
 UNIX = "unix:"
+NOT_FOUR = "an IPv4 address has four decimal numbers from 0 to 255"
+_NUMBERS = re.compile(r"(?:0x[0-9a-f]*|\d+)(?:[.。](?:0x[0-9a-f]*|\d+))*[.。]?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -36,8 +39,12 @@ class Endpoint:
     def parse(cls, text: str) -> Self:
         """Parse one address with one port. Raises UsageError."""
         spec = EndpointSpec.parse(text)
-        if spec.ports is None or len(spec.ports) != 1:
-            raise UsageError(f"endpoint {text!r}", "exactly one port is required", "Write 127.0.0.1:8000.")
+        if spec.ports is None:
+            raise UsageError(f"address {text!r}", "the port is missing", f"Write {spec.with_port()}.")
+        if len(spec.ports) != 1:
+            one = EndpointSpec(spec.host, spec.ports[:1])
+            many = f"it has {len(spec.ports):,} ports, and one is needed"
+            raise UsageError(f"address {text!r}", many, f"Write {one}.")
         return cls(parse_address(spec.host), spec.ports[0])
 
 
@@ -64,12 +71,18 @@ class EndpointSpec:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Split the text into host and ports; the host is not checked. Raises UsageError."""
+        """Split the text into host and ports. Whether the host is an address or a name is not checked.
+
+        Raises UsageError, also for what other programs read as an IPv4 address although it has not four numbers.
+        """
         host, ports = text.strip(), None
         if "://" in host:
             raise UsageError(f"address {text!r}", "it is a URL", f"Write {_from_url(host)}.")
         if is_unix(host):
             raise UsageError(f"address {text!r}", "it is a Unix socket, which has no ports", "Write 127.0.0.1:8000.")
+        if "," in host:
+            parts = " ".join(part.strip() for part in host.split(",") if part.strip())
+            raise UsageError(f"address {text!r}", "an address has no comma", f"Write each by itself: {parts}.")
         if host.startswith("["):
             host, bracket, rest = host[1:].partition("]")
             if not bracket or (rest and not rest.startswith(":")):
@@ -79,17 +92,31 @@ class EndpointSpec:
         elif host.count(":") == 1:
             host, _, rest = host.partition(":")
             ports = parse_ports(rest, text)
-        if not host:
-            raise UsageError(f"endpoint {text!r}", "the address is missing", "Write 127.0.0.1:8000.")
-        return cls(host, ports)
+        if host in ("", "*"):
+            meant = cls("127.0.0.1", ports or range(8000, 8001))
+            do = f"Write {meant}, or another address before the port."
+            raise UsageError(f"address {text!r}", "it names no host", do)
+        spec = cls(host, ports)
+        if spec.is_short and not (host.isdecimal() and ports is None):  # a number alone is a port
+            raise UsageError(f"address {text!r}", NOT_FOUR, "Write all four, such as 127.0.0.1.")
+        return spec
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the host is written in numbers alone, and is no IPv4 address of four decimal numbers.
+
+        inet_aton(3), and so the resolver, reads `1.2.3` as 1.2.0.3, `0x7f.1` as 127.0.0.1 and `010.0.0.1` as 8.0.0.1.
+        Names in the characters of other scripts are read as the ASCII ones that they stand for (RFC 3490).
+        """
+        return bool(_NUMBERS.fullmatch(normalize("NFKC", self.host))) and not is_address(self.host)
 
     def with_port(self) -> str:
         """The endpoint that a text without a port probably means, for `8000`, `::1:8000` or any other host."""
         if self.host.isdecimal():
-            return f"127.0.0.1:{self.host}"
+            return f"127.0.0.1:{self.host if number_of(self.host) in PORTS else 8000}"
         address, _, last = self.host.rpartition(":")
-        if ":" in address and last.isdecimal():
-            return f"[{address.removesuffix(':') + '::' * address.endswith(':')}]:{last}"
+        if ":" in address and last.isdecimal() and is_address(address):
+            return f"[{address}]:{last}"
         return f"[{self.host}]:8000" if ":" in self.host else f"{self.host}:8000"
 
     def __str__(self) -> str:
@@ -102,7 +129,7 @@ class EndpointSpec:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A name that has several addresses of an IP version.
+    """A name that has several addresses of an IP version, or a wildcard, which means this host.
 
     addresses: all of its addresses, in the resolver's order
     used:      those to which connections are opened, in the same order
@@ -111,6 +138,13 @@ class Resolved:
     host: str
     addresses: tuple[str, ...]
     used: tuple[str, ...]
+
+
+def listening(text: str) -> str:
+    """Where to listen, with what a short form stands for: `8000` this host alone, `:8000` and `*:8000` any address."""
+    if re.fullmatch(r"[0-9]+(-[0-9]+)?", text.strip()):
+        return f"127.0.0.1:{text.strip()}"
+    return re.sub(r"^\s*\*?:(?=[0-9])", "0.0.0.0:", text)
 
 
 def is_unix(text: str) -> bool:
@@ -140,9 +174,10 @@ def parse_ports(text: str, where: str) -> range:
         raise UsageError(f"port in {where!r}", f"{text!r} is not a number or a range", "Write 8000 or 8000-8019.")
     low, high = (number_of(bound) or 0 for bound in bounds)
     if low not in PORTS or high not in PORTS:
-        raise UsageError(f"port in {where!r}", f"{text} is not within 1 to 65535")
+        raise UsageError(f"port in {where!r}", f"{text} is not within 1 to 65535", "Write one that is.")
     if low > high:
-        raise UsageError(f"port range in {where!r}", f"the first port, {low}, is above the last, {high}")
+        wrong = f"the first port, {low}, is above the last, {high}"
+        raise UsageError(f"port range in {where!r}", wrong, f"Write {high}-{low}.")
     return range(low, high + 1)
 
 
@@ -151,7 +186,8 @@ def parse_address(text: str) -> Address:
     try:
         return ipaddress.ip_address(text)
     except ValueError:
-        raise UsageError(f"address {text!r}", "it is neither an IPv4 nor an IPv6 address") from None
+        what = "it is neither an IPv4 nor an IPv6 address"
+        raise UsageError(f"address {text!r}", what, "Write 10.0.0.4 or fd00::4.") from None
 
 
 def is_address(text: str) -> bool:
@@ -161,6 +197,11 @@ def is_address(text: str) -> bool:
     except UsageError:
         return False
     return True
+
+
+def is_wildcard(text: str) -> bool:
+    """Whether the text is `0.0.0.0` or `::`, which for bind() is every address, and for connect() this host."""
+    return is_address(text) and parse_address(text).is_unspecified
 
 
 def parse_addresses(text: str) -> tuple[int, range]:
@@ -175,7 +216,7 @@ def parse_addresses(text: str) -> tuple[int, range]:
         try:
             network = ipaddress.ip_network(text, strict=False)
         except ValueError as error:
-            raise UsageError(f"network {text!r}", str(error)) from None
+            raise UsageError(f"network {text!r}", str(error), "Write 10.0.0.0/29.") from None
         first, last = int(network.network_address), int(network.broadcast_address)
         if network.version == 4 and network.prefixlen < 31 and not network.is_loopback:
             first, last = first + 1, last - 1
@@ -187,9 +228,10 @@ def parse_addresses(text: str) -> tuple[int, range]:
     separator = ":" if start.version == 6 else "."
     end = parse_address(high if separator in high else low[: low.rindex(separator) + 1] + high)
     if end.version != start.version:
-        raise UsageError(f"address range {text!r}", "it mixes IPv4 and IPv6")
+        raise UsageError(f"address range {text!r}", "it mixes IPv4 and IPv6", "Write one range for each.")
     if int(end) < int(start):
-        raise UsageError(f"address range {text!r}", f"the first address, {start}, is above the last, {end}")
+        wrong = f"the first address, {start}, is above the last, {end}"
+        raise UsageError(f"address range {text!r}", wrong, f"Write {addresses_text(end, start)}.")
     return start.version, range(int(start), int(end) + 1)
 
 

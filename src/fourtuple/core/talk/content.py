@@ -3,7 +3,7 @@
 import re
 
 from fourtuple.core.errors import UsageError
-from fourtuple.core.units import format_size, parse_size
+from fourtuple.core.units import format_size, parse_size, quoted, size_meant
 
 MOST_BYTES = 2**24
 ESCAPES = {"r": b"\r", "n": b"\n", "t": b"\t", "0": b"\0", "\\": b"\\"}
@@ -22,11 +22,16 @@ def parse_content(text: str) -> bytes:
 def parse_expected(text: str) -> bytes | int:
     r"""`32B` → 32, which stands for that many bytes, whatever they are; `+PONG\r\n` → these seven bytes.
 
-    Raises UsageError for an invalid escape, and as check_size does.
+    Raises UsageError for an invalid escape, for a size with another unit such as GB, and as check_size does.
     """
     try:
         size_bytes = parse_size(text)
     except UsageError:
+        if meant := size_meant(text):
+            literally = rf"\x{ord(text[0]):02x}{text[1:]}"
+            raise UsageError(
+                quoted(text), "it can be a size or a text", f"Write {meant} for the size, '{literally}' for the text."
+            ) from None
         return parse_text(text)
     check_size(size_bytes)
     return size_bytes
@@ -47,9 +52,9 @@ def parse_text(text: str) -> bytes:
 def check_size(size_bytes: int) -> None:
     """Raises UsageError if a message of this size is empty or too long."""
     if size_bytes < 1:
-        raise UsageError("the message is empty")
+        raise UsageError("the message is empty", do="Write a text, a size such as 32B, or @FILE.")
     if size_bytes > MOST_BYTES:
-        raise UsageError(f"the message is too long (at most {format_size(MOST_BYTES)})")
+        raise UsageError("the message is too long", f"at most {format_size(MOST_BYTES)}", "Send several.")
 
 
 def _escaped(text: str, escape: re.Match[str]) -> bytes:

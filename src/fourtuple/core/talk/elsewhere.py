@@ -2,10 +2,9 @@
 
 from types import MappingProxyType
 
+from fourtuple.core.nearest import nearest
 from fourtuple.core.record import dataclass
 from fourtuple.core.talk.session import Scheme
-
-_NEAR = 0.6  # of difflib: `htps` has 0.89 of `https`
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +80,6 @@ def advice_on(name: str, rest: str) -> tuple[str, str]:
         return f"{name} does not run over TCP", f"Known schemes: {known}."
     if name in _PROXIES:
         return "it is a proxy", f"Write --proxy {name}://{rest} and the destination behind it."
-    near = _nearest(name)
+    near = nearest(name, [*Scheme, "unix"])
     do = f"Did you mean {near}://{rest}?" if near else "Any other protocol is text over tcp:// or tls://."
     return f"{name} is not a known scheme ({known})", do
-
-
-def _nearest(name: str) -> str:
-    from difflib import get_close_matches
-
-    return next(iter(get_close_matches(name, [*Scheme, "unix"], 1, _NEAR)), "")

@@ -18,6 +18,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from fourtuple.core.errors import UsageError
+from fourtuple.core.nearest import nearest
 from fourtuple.core.numbers import number_of
 from fourtuple.core.record import dataclass
 from fourtuple.core.units import quoted
@@ -169,13 +170,11 @@ def lines_of(path: str, content: bytes) -> tuple[bytes, ...]:
 @lru_cache(1024)
 def _nearest(name: bytes, argument: bytes | None) -> str:
     """The variable that a name is or resembles; empty: none."""
-    from difflib import get_close_matches
-
     text = name.decode().lower()
     if text == "file" and argument:
         return Variable.LINE
     begun = [variable for variable in Variable if len(text) >= _LEAST_BEGUN and variable.startswith(text)]
-    return next(iter([*begun, *get_close_matches(text, [*Variable], 1, _NEAR)]), "")
+    return begun[0] if begun else nearest(text, [*Variable], _NEAR)
 
 
 def _placeholder(name: bytes, argument: bytes | None) -> Placeholder:

@@ -52,8 +52,9 @@ PLATEAUS: tuple[Plateau, ...] = (
     Plateau(
         65_400,
         65_536,
-        ("files", "files-there", "conntrack", "port-range"),
-        "65,536 files or conntrack entries, or all ports",
+        ("files", "files-there", "conntrack", "port-numbers"),
+        "the port numbers from one source address to one destination, which are no limit of a host or a server; or"
+        " 65,536 files or conntrack entries",
     ),
     Plateau(261_900, 262_144, ("conntrack",), "the default of nf_conntrack_max"),
     Plateau(

@@ -13,7 +13,16 @@ from fourtuple.core.runs.records import Sample
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things
 from fourtuple.faces.text.lines import wrapped
 from fourtuple.faces.text.machines import machine_lines, machines_now
-from fourtuple.faces.text.words import counts, latency, lost_by, namespaces, overflows, retransmitted, several_addresses
+from fourtuple.faces.text.words import (
+    counts,
+    destination_lines,
+    latency,
+    lost_by,
+    namespaces,
+    overflows,
+    retransmitted,
+    several_addresses,
+)
 
 MEANINGS = {
     "ETIMEDOUT": "the answer, or the end of the connection, did not come in time (--timeout)",
@@ -61,6 +70,7 @@ def churn_lines(record: ChurnRecord) -> Iterator[str]:
     workers = "1 process" if record.workers == 1 else f"{record.workers} processes"
     cpu = f"CPU {record.cpu_user_s:.2f} s user, {record.cpu_system_s:.2f} s system"
     yield f"  {record.loop} · {record.strategy} · {workers} · {format_size(record.rss_bytes)} · {cpu}"
+    yield from destination_lines(record.destinations)
     for resolved in record.resolved:
         yield from wrapped("  name      ", several_addresses(resolved))
     yield from _failures(record)

@@ -12,7 +12,7 @@ from fourtuple.core.units import format_count, format_duration, format_rate, for
 from fourtuple.faces.text.lines import wrapped
 from fourtuple.faces.text.machines import machine_lines, machines_now
 from fourtuple.faces.text.stages import stage_lines, stage_now
-from fourtuple.faces.text.words import counts, latency, overflows, retransmitted, several_addresses
+from fourtuple.faces.text.words import counts, destination_lines, latency, overflows, retransmitted, several_addresses
 
 LOSSES = 5  # seconds with losses that are listed
 
@@ -32,6 +32,7 @@ def hold_lines(record: HoldRecord) -> Iterator[str]:
     workers = "1 process" if record.workers == 1 else f"{record.workers} processes"
     cpu = f"CPU {record.cpu_user_s:.2f} s user, {record.cpu_system_s:.2f} s system"
     yield f"  {record.loop} · {record.strategy} · {workers} · {format_size(record.rss_bytes)} · {cpu}"
+    yield from destination_lines(record.destinations)
     for resolved in record.resolved:
         yield from wrapped("  name      ", several_addresses(resolved))
     yield from _talk(record)

@@ -1,19 +1,20 @@
 """Text that several screens share: counts, latencies, events, and the meaning of an errno."""
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fourtuple.core.errnos import symptom_of
-from fourtuple.core.space.endpoints import Resolved
+from fourtuple.core.space.endpoints import Resolved, is_wildcard
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.units import format_count, format_duration, format_were
+from fourtuple.faces.text.lines import wrapped
 
 if TYPE_CHECKING:
     from fourtuple.core.runs.histogram import Latency
     from fourtuple.core.runs.records import Event
 
-MOST_ADDRESSES = 8  # of a name
+MOST_ADDRESSES = 8  # of a name, and of the destinations of a run
 
 
 def event_line(event: "Event") -> str:
@@ -26,8 +27,20 @@ def format_interval(interval: Interval) -> str:
     return least if interval.exact else f"{least} to {most}"
 
 
+def destination_lines(destinations: Sequence[str]) -> Iterator[str]:
+    """Where the connections of a run went; nothing for a record that does not say."""
+    if destinations:
+        more = f", … {format_count(len(destinations) - MOST_ADDRESSES)} more" * (len(destinations) > MOST_ADDRESSES)
+        yield from wrapped("  to        ", f"{', '.join(destinations[:MOST_ADDRESSES])}{more}")
+
+
 def several_addresses(resolved: Resolved) -> str:
-    """`db has 3 addresses: 10.0.0.1, 10.0.0.2, 10.0.0.3`, or `db has 3 addresses, 1 used: 10.0.0.1`"""
+    """`db has 3 addresses: 10.0.0.1, 10.0.0.2, 10.0.0.3`, or `db has 3 addresses, 1 used: 10.0.0.1`
+
+    Of a wildcard: which address a connection to it goes to.
+    """
+    if is_wildcard(resolved.host):
+        return f"{resolved.host} is no destination by itself: connect() takes it for {', '.join(resolved.used)}"
     count, used = len(resolved.addresses), len(resolved.used)
     some = "" if used == count else f", {format_count(used)} used"
     listed = f"{', '.join(resolved.used[:MOST_ADDRESSES])}{' …' * (used > MOST_ADDRESSES)}"

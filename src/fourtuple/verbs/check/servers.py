@@ -22,6 +22,7 @@ from enum import StrEnum
 import h11
 
 from fourtuple.core.errors import UsageError
+from fourtuple.core.nearest import choose_from
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.kernel import process
 from fourtuple.kernel.begin import begin
@@ -46,7 +47,7 @@ class Answer(StrEnum):
 def answer_named(name: str) -> Answer:
     """The mode of that name. Raises UsageError if there is none."""
     if name not in [*Answer]:
-        raise UsageError(f"--serve {name}", "there is no such mode", f"Use one of {', '.join(Answer)}.")
+        raise UsageError(f"--serve {name}", "there is no such mode", choose_from(name, [*Answer]))
     return Answer(name)
 
 

@@ -44,6 +44,7 @@ SERVER_FIRST = Cure("let the server close first: TIME_WAIT then stays at its end
 LOOK = Cure(
     "fourtuple census shows which processes hold ports; fourtuple check -- COMMAND tests one program",
 )
+BEYOND = Cure("fourtuple prove past-65536 shows it on this host; fourtuple limits DEST shows what ends it here")
 LEAK = (
     Cure("restart the program: that frees what it has leaked", "its connections end, and the leak begins anew"),
     Cure("correct the program: it must close() what the other end has closed", needs=Needs.CODE),
@@ -82,6 +83,18 @@ def port_range(scene: Scene) -> Iterator[Evidence]:
     held = scene.ports.unattributed + scene.ports.blocked if scene.ports else 0
     if scene.pair and scene.destinations == 1 and held >= HALF * (scene.range_size or 1):
         yield Evidence(0, "all go to one destination, so IP_BIND_ADDRESS_NO_PORT would gain nothing")
+
+
+def port_numbers(scene: Scene) -> Iterator[Evidence]:
+    if len(scene.finding.text.split()) == 1:  # the question is what the number is, and not why connections stop at it
+        yield Evidence(1, "65,535 is the highest port number; port 0 is none (ip(7))", said=True)
+    yield Evidence(0, "a server needs no port per client: accept() uses the port of the listener again", said=True)
+    if facts := scene.world.ports:
+        text = (
+            f"connect() chooses from {facts.port_range.start}-{facts.port_range.stop - 1} here: a program gets to"
+            " 65,535 only if it names its source ports"
+        )
+        yield Evidence(0, text)
 
 
 def range_sizes(scene: Scene) -> Numbers:
@@ -261,6 +274,12 @@ def privileged(scene: Scene) -> Iterator[Evidence]:
 
 
 PORTS: Mapping[str, Cause] = {
+    "port-numbers": Cause(
+        "a source port is a number of 16 bits, so one source address has 65,535 of them for one destination address and"
+        " port; every further source or destination has as many again",
+        (MORE_SOURCES, REUSE, BEYOND),
+        port_numbers,
+    ),
     "port-range": Cause(
         "connections from one source address to one destination use up the port range",
         (REUSE, MORE_SOURCES, WIDER),

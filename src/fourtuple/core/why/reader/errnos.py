@@ -13,6 +13,7 @@ from errno import errorcode
 from itertools import islice
 
 from fourtuple.core.late import late_pattern
+from fourtuple.core.nearest import nearest
 from fourtuple.core.record import dataclass
 from fourtuple.core.why.findings import System
 
@@ -168,10 +169,8 @@ def no_errno(text: str) -> str:
     name = text.strip()
     if not re.fullmatch(r"E[A-Z][A-Z0-9]{1,13}", name) or name in errorcode.values():
         return ""
-    import difflib
-
-    near = difflib.get_close_matches(name, errorcode.values(), 1)
-    return f"{name} is no errno of Linux{f'; the nearest name is {near[0]}' if near else ''}"
+    near = nearest(name, errorcode.values())
+    return f"{name} is no errno of Linux{f'; the nearest name is {near}' if near else ''}"
 
 
 def number_on_linux(error: str) -> int:

@@ -1,0 +1,169 @@
+"""What is refused about a command line: one form of errors, the right words beside it, and JSON where that is asked."""
+
+import json
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from fourtuple.cli import ALIASES, cli
+from fourtuple.cli.refused import asks_for_json
+from tests.screens.errors import COMMANDS
+
+
+def run(command: str) -> Result:
+    return CliRunner().invoke(cli, shlex.split(command), prog_name="fourtuple")
+
+
+def error_of(command: str) -> dict[str, Any]:
+    """The error in JSON on standard output. Fails if there is anything else."""
+    record: dict[str, Any] = json.loads(run(command).stdout)["error"]
+    return record
+
+
+def every(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """The commands of all groups, with what is typed to get there."""
+    yield path, command
+    if isinstance(command, click.Group):
+        for name, each in command.commands.items():
+            yield from every(each, (*path, name))
+
+
+ALL = {" ".join(path): command for path, command in every(cli) if path}
+WITH_JSON = [
+    name
+    for name, command in ALL.items()
+    if any("--json" in param.opts for param in command.params) and not isinstance(command, click.Group)
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_error_has_our_form_and_a_next_step(command: str) -> None:
+    done = run(command)
+    lines = done.stderr.splitlines()
+
+    assert done.exit_code == 2
+    assert lines[0].startswith("error: ")
+    assert any(line.startswith("try:   ") for line in lines)
+    assert "Usage:" not in done.stderr
+    assert "Error:" not in done.stderr
+
+
+@pytest.mark.parametrize("name", WITH_JSON)
+def test_every_command_with_json_has_its_errors_in_json(name: str) -> None:
+    """Also where the parser stops before it has seen --json, and wherever --json stands."""
+    for command in (f"{name} --nonsense --json", f"{name} --json --nonsense"):
+        error = error_of(command)
+
+        assert (error["kind"], error["exit_code"]) == ("UsageError", 2)
+        assert "--nonsense" in error["wanted"]
+        assert name in error["do"]
+
+
+@pytest.mark.parametrize(
+    ("command", "asks"),
+    [
+        ("hold --json", True),
+        ("hold", False),
+        ("hold 10 127.0.0.1:80 --send --json", False),
+        ("check --json -- curl", True),
+        ("check curl --json", False),
+        ("check -- curl --json", False),
+        ("why -- --json", False),
+        ("runs show 1 --json", True),
+        ("runs export --json", True),
+        ("runs export --csv", False),
+        ("fleet hold 10 --json", True),
+        ("undo --json", False),
+        ("nonsense --json", False),
+        ("--json", False),
+        ("", False),
+    ],
+)
+def test_json_is_asked_for_by_the_option_and_not_by_the_word(command: str, asks: bool) -> None:
+    assert asks_for_json(cli, shlex.split(command)) is asks
+
+
+def test_an_error_after_the_result_leaves_the_result_alone() -> None:
+    """Standard output has one document."""
+    done = run("runs export 1 --json --store /no/such/file")
+
+    assert [json.loads(line)["error"]["exit_code"] for line in done.stdout.splitlines()] == [2]
+    assert run("prove --list --json").stdout.count("error") == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "meant"),
+    [
+        ("lmits", "limits"),
+        ("Hold", "hold"),
+        ("runs shwo 1", "show"),
+        ("fleet hots", "hosts"),
+        ("hold 10 127.0.0.1:80 --strateg late", "--strategy"),
+        ("limits --sorce x", "--from"),
+        ("hold 10 127.0.0.1:80 --durration 5s", "--for"),
+        ("hold 10 127.0.0.1:80 --strategy noprt", "noport"),
+        ("census --by prot", "port"),
+        ("census --state establishd", "established"),
+        ("plan 10 127.0.0.1:80 --nat asw", "aws"),
+        ("check --expect sharde -- true", "shared"),
+        ("check --serve gret -- true", "greet"),
+        ("prove past65536", "past-65536"),
+        ("runs --outcome reachd", "reached"),
+        ("why ECONREFUSED", "ECONNREFUSED"),
+        ("hold 10 127.0.0.1:80 --require hedl>=5", "held"),
+        ("hold 10 htps://127.0.0.1", "https"),
+    ],
+)
+def test_a_misspelt_name_gets_the_right_one(command: str, meant: str) -> None:
+    done = run(command)
+
+    assert done.exit_code == 2
+    assert meant in " ".join(done.stderr.split()).partition("Known:")[0].replace(shlex.split(command)[-1], "")
+
+
+@pytest.mark.parametrize("other", ALIASES)
+def test_an_option_can_be_typed_as_other_tools_call_it(other: str) -> None:
+    """It reads the same value: a wrong one is refused by the name that the option has here."""
+    own = f"--{ALIASES[other]}"
+    error = error_of(f"hold 10 127.0.0.1:80 --{other} nonsense --json")
+
+    assert error["wanted"].startswith(own)
+    assert f"--{other}" in run(f"undo --{other} x").stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ("hold -5 127.0.0.1:80", "-5"),
+        ("hold 10 127.0.0.1:80 --for -5s", "--for"),
+        ("hold 10 127.0.0.1:80 --for", "--for"),
+        ("limits --json=3", "--json"),
+        ("serve 127.0.0.1:80 --backlog x", "--backlog"),
+        ("serve 127.0.0.1:80 --greet 32GB", "--greet"),
+        ("export --listen a:1", "--listen"),
+        ("hold 10 127.0.0.1:80 --metrics x", "--metrics"),
+        ("check --through x -- true", "--through"),
+        ("hold 10 127.0.0.1:80 --from x", "--from"),
+        ("limits --from x", "--from"),
+        ("census --from 1.2.3", "--from"),
+        ("plan 10 127.0.0.1:80 --assume fs.nr_open=x", "--assume"),
+        ("plan 10 127.0.0.1:80 --assume memory=5GB", "--assume"),
+        ("hold --stages x 127.0.0.1:80", "--stages"),
+        ("hold 10 127.0.0.1:80 --header x", "--header"),
+        ("hold 10 127.0.0.1:80 --expect re:(", "--expect"),
+        ("churn 10/s 127.0.0.1:80 --lifetime x", "--lifetime"),
+        ("hold 10 127.0.0.1:80 --require held>=x", "--require"),
+        ("snapshot x --most-bytes 5GB", "--most-bytes"),
+        ("runs show x", "ID"),
+        ("hold 10 http://127.0.0.1/ --proxy x", "proxy"),
+    ],
+)
+def test_an_error_names_the_option(command: str, names: str) -> None:
+    done = run(command)
+
+    assert done.exit_code == 2
+    assert names in done.stderr.splitlines()[0]
