@@ -7,6 +7,7 @@ from fourtuple.core.record import dataclass
 from fourtuple.core.runs.churn_judge import judge_churn
 from fourtuple.core.runs.churn_orders import ChurnOrder
 from fourtuple.core.runs.churn_record import ChurnRecord
+from fourtuple.core.runs.destinations import by_destination
 from fourtuple.core.runs.records import MachineResult, Sample
 from fourtuple.core.talk.session import Scheme
 
@@ -98,7 +99,7 @@ class ChurnStory:
             cpu_user_s=round(last.cpu_user_s - self._first.cpu_user_s, 3),
             cpu_system_s=round(last.cpu_system_s - self._first.cpu_system_s, 3),
             resolved=planned.resolved if planned else (),
-            destinations=options.destinations,
+            targets=options.destinations,
             last_words=self._words(last.last_words),
             scheme=options.session.scheme,
             sessions=last.sessions,
@@ -106,6 +107,7 @@ class ChurnStory:
             tls_us=last.tls_us,
             session_us=last.session_us,
             machines=machines,
+            destinations=by_destination(last.destinations, order.start.planned),
             **{each.name: getattr(ending, each.name) for each in fields(ending)},
         )
         return replace(record, outcome=judge_churn(record, options.require))

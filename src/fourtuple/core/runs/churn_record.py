@@ -5,6 +5,7 @@ from dataclasses import asdict, field
 from typing import Any
 
 from fourtuple.core.record import dataclass
+from fourtuple.core.runs.destinations import DestinationResult
 from fourtuple.core.runs.histogram import NOT_MEASURED, Latency
 from fourtuple.core.runs.outcome import UNJUDGED, Outcome
 from fourtuple.core.runs.records import MachineResult
@@ -94,7 +95,7 @@ class ChurnRecord:
     cpu_user_s: float
     cpu_system_s: float
     resolved: tuple[Resolved, ...] = ()  # names among the destinations that have several addresses
-    destinations: tuple[str, ...] = ()  # as in HoldRecord
+    targets: tuple[str, ...] = ()  # as in HoldRecord
     last_words: str = ""  # what the peer sent last on a connection that it then ended; empty: nothing
     scheme: str = "tcp"  # what runs on each connection (core/talk/session.py)
     sessions: int = 0  # established
@@ -103,6 +104,7 @@ class ChurnRecord:
     session_us: Latency = NOT_MEASURED  # from connected to session established
     steps: tuple[ChurnStep, ...] = ()  # the rates that `churn max` tried
     machines: tuple[MachineResult, ...] = ()  # as in HoldRecord
+    destinations: tuple[DestinationResult, ...] = ()  # as in HoldRecord
     outcome: Outcome = UNJUDGED
 
     def to_json(self) -> dict[str, Any]:

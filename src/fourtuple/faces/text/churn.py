@@ -11,17 +11,18 @@ from fourtuple.core.runs.histogram import NOT_MEASURED, Latency
 from fourtuple.core.runs.outcome import Reason
 from fourtuple.core.runs.records import Sample
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things
+from fourtuple.faces.text.destinations import destination_lines
 from fourtuple.faces.text.lines import wrapped
 from fourtuple.faces.text.machines import machine_lines, machines_now
 from fourtuple.faces.text.words import (
     counts,
-    destination_lines,
     latency,
     lost_by,
     namespaces,
     overflows,
     retransmitted,
     several_addresses,
+    target_lines,
 )
 
 MEANINGS = {
@@ -70,7 +71,7 @@ def churn_lines(record: ChurnRecord) -> Iterator[str]:
     workers = "1 process" if record.workers == 1 else f"{record.workers} processes"
     cpu = f"CPU {record.cpu_user_s:.2f} s user, {record.cpu_system_s:.2f} s system"
     yield f"  {record.loop} · {record.strategy} · {workers} · {format_size(record.rss_bytes)} · {cpu}"
-    yield from destination_lines(record.destinations)
+    yield from target_lines(record.targets)
     for resolved in record.resolved:
         yield from wrapped("  name      ", several_addresses(resolved))
     yield from _failures(record)
@@ -123,6 +124,7 @@ def _failures(record: ChurnRecord) -> Iterator[str]:
         yield from wrapped("  ", f"{format_count(count)} lost by {name}: {meaning}")
     for reason, count in record.reasons.items():
         yield from wrapped("  why       ", f"{format_count(count)} × {reason}")
+    yield from destination_lines(record.destinations)
     for name, count in record.failed.items():
         symptom = symptom_of(getattr(errno, name, 0))
         yield from wrapped("  ", f"{format_count(count)} failed with {name}: {symptom.limit}")

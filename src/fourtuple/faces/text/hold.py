@@ -9,10 +9,11 @@ from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.histogram import NOT_MEASURED
 from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
+from fourtuple.faces.text.destinations import destination_lines
 from fourtuple.faces.text.lines import wrapped
 from fourtuple.faces.text.machines import machine_lines, machines_now
 from fourtuple.faces.text.stages import stage_lines, stage_now
-from fourtuple.faces.text.words import counts, destination_lines, latency, overflows, retransmitted, several_addresses
+from fourtuple.faces.text.words import counts, latency, overflows, retransmitted, several_addresses, target_lines
 
 LOSSES = 5  # seconds with losses that are listed
 
@@ -32,12 +33,13 @@ def hold_lines(record: HoldRecord) -> Iterator[str]:
     workers = "1 process" if record.workers == 1 else f"{record.workers} processes"
     cpu = f"CPU {record.cpu_user_s:.2f} s user, {record.cpu_system_s:.2f} s system"
     yield f"  {record.loop} · {record.strategy} · {workers} · {format_size(record.rss_bytes)} · {cpu}"
-    yield from destination_lines(record.destinations)
+    yield from target_lines(record.targets)
     for resolved in record.resolved:
         yield from wrapped("  name      ", several_addresses(resolved))
     yield from _talk(record)
     yield from _losses(record)
     yield from _findings(record)
+    yield from destination_lines(record.destinations)
     for name, count in record.failed.items():
         symptom = symptom_of(getattr(errno, name, 0))
         yield from wrapped("  ", f"{format_count(count)} failed with {name}: {symptom.limit}")

@@ -27,11 +27,11 @@ def format_interval(interval: Interval) -> str:
     return least if interval.exact else f"{least} to {most}"
 
 
-def destination_lines(destinations: Sequence[str]) -> Iterator[str]:
+def target_lines(targets: Sequence[str]) -> Iterator[str]:
     """Where the connections of a run went; nothing for a record that does not say."""
-    if destinations:
-        more = f", … {format_count(len(destinations) - MOST_ADDRESSES)} more" * (len(destinations) > MOST_ADDRESSES)
-        yield from wrapped("  to        ", f"{', '.join(destinations[:MOST_ADDRESSES])}{more}")
+    if targets:
+        more = f", … {format_count(len(targets) - MOST_ADDRESSES)} more" * (len(targets) > MOST_ADDRESSES)
+        yield from wrapped("  to        ", f"{', '.join(targets[:MOST_ADDRESSES])}{more}")
 
 
 def several_addresses(resolved: Resolved) -> str:
