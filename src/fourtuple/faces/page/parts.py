@@ -7,7 +7,7 @@ import numpy as np
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.proof import Result
 from fourtuple.core.units import format_count, format_duration
-from fourtuple.faces.page.charts import Chart
+from fourtuple.faces.page.drawing import Chart
 
 ROWS = 60  # of a table behind a chart; the export has all rows
 ZOOM = (

@@ -19,8 +19,8 @@ from fourtuple.core.runs.series import histogram, over_time
 from fourtuple.core.runs.stored import RunState, StoredRun
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.core.visible import visible, visible_json
-from fourtuple.faces.page import charts
-from fourtuple.faces.page.charts import Chart
+from fourtuple.faces.page import drawing, durations, timelines
+from fourtuple.faces.page.drawing import Chart
 from fourtuple.faces.page.javascript import library
 from fourtuple.faces.page.parts import ZOOM, Section, Table, microseconds
 from fourtuple.faces.page.sections import both_table, percentiles_table, sections_of
@@ -40,7 +40,7 @@ def run_page(run: StoredRun) -> str:
         verdict=verdict,
         tiles=list(_tiles(run)),
         sections=sections,
-        samples=charts.samples_data(series),
+        samples=timelines.samples_data(series),
         drawn=[chart for section in sections for chart, _, _ in section.all_figures],
     )
 
@@ -51,14 +51,14 @@ def compare_page(comparison: Comparison) -> str:
     series = [(name, over_time(run)) for name, run in both]
     names = tuple(name for name, _ in both)
     figures = [
-        (charts.both(series, field=field, title=title, axis=axis), both_table(series, field), "")
+        (timelines.both(series, field=field, title=title, axis=axis), both_table(series, field), "")
         for field, title, axis in (
             ("held", "Connections over time", "connections"),
             ("rate_per_s", "New connections per second", "per second"),
         )
     ]
     if all(len(run.growth["connect_us"]) for _, run in both):
-        latencies = charts.both_latencies([(name, histogram(run.growth["connect_us"])[0]) for name, run in both])
+        latencies = durations.both_latencies([(name, histogram(run.growth["connect_us"])[0]) for name, run in both])
         figures.append((latencies, percentiles_table(both), ""))
     rows = [
         (row.name, compare.cell(row, row.first), compare.cell(row, row.second), compare.ratio(row))
@@ -108,7 +108,7 @@ def rendered(template: str, *, drawn: Sequence[Chart], samples: Mapping[str, Any
         library=Markup(library()) if drawn else "",  # noqa: S704  (a bundle that cannot end its script element)
         charts=_script({chart.name: chart.specification for chart in drawn}) if drawn else "",
         samples=_script(samples),
-        config=_script(charts.CONFIG),
+        config=_script(drawing.CONFIG),
         **context,
     )
 

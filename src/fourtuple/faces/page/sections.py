@@ -16,8 +16,8 @@ from fourtuple.core.runs.spread import Sharing
 from fourtuple.core.runs.start import Start
 from fourtuple.core.runs.stored import LessonProgress, StoredRun
 from fourtuple.core.units import format_count, format_duration, format_size
-from fourtuple.faces.page import charts
-from fourtuple.faces.page.charts import Chart
+from fourtuple.faces.page import charts, durations, timelines
+from fourtuple.faces.page.drawing import Chart
 from fourtuple.faces.page.machines import machines_section
 from fourtuple.faces.page.parts import ROWS, ZOOM, Card, Section, Table, maybe, microseconds
 from fourtuple.faces.text import churn, hold, serve
@@ -78,11 +78,11 @@ def _time(run: StoredRun, series: OverTime) -> Section:
     table = _over_time_table(series, run.entry.kind)
     opening = "Accepted" if of_server else "Opened"
     figures = [
-        (charts.held(series, wanted, f", {format_count(wanted)} wanted" if wanted else ""), table, words),
-        (charts.rate(series, opening), None, "between consecutive samples; see the table above"),
+        (timelines.held(series, wanted, f", {format_count(wanted)} wanted" if wanted else ""), table, words),
+        (timelines.rate(series, opening), None, "between consecutive samples; see the table above"),
     ]
     if run.entry.kind == "churn" and not np.isnan(series.time_wait).all():
-        figures.append((charts.time_wait(series), None, "of the whole network namespace; see the table above"))
+        figures.append((timelines.time_wait(series), None, "of the whole network namespace; see the table above"))
     return Section("time", "Over time", hint=ZOOM, figures=figures)
 
 
@@ -111,7 +111,7 @@ def _latency(run: StoredRun, series: OverTime) -> Section | None:
         return None
     figures = _durations(run, run.growth["connect_us"], "time to connect")
     if not np.isnan(series.occupancy).all():
-        chart = charts.latency_by_occupancy(series)
+        chart = durations.latency_by_occupancy(series)
         figures.append((chart, _occupancy_table(series), _slow_lane(series, run.start)))
     words = "From the start of a batch of connects until the completion was seen: longer than the time in the kernel."
     if run.entry.kind == "churn":
@@ -143,9 +143,9 @@ def _durations(
     """A histogram over time, and the whole of it. prefix: of the names of the charts"""
     cells, (bins, latency) = heat(grown, run.at_s), histogram(grown)
     return [
-        (charts.latency_over_time(cells, what, f"{prefix}latency"), _heat_table(cells), ""),
+        (durations.latency_over_time(cells, what, f"{prefix}latency"), _heat_table(cells), ""),
         (
-            charts.latency_histogram(bins, latency, what, f"{prefix}histogram"),
+            durations.latency_histogram(bins, latency, what, f"{prefix}histogram"),
             _bins_table(bins),
             latency_words(latency),
         ),
