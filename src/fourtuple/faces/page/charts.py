@@ -10,7 +10,7 @@ from fourtuple.core.runs.spread import PairUse, Sharing
 from fourtuple.core.runs.stored import LessonProgress
 from fourtuple.core.units import format_count
 from fourtuple.faces.page import drawing
-from fourtuple.faces.page.drawing import FAINT, LINE, Chart
+from fourtuple.faces.page.drawing import FAINT, LINE, OTHER, Chart, Key
 
 
 def progress(lesson: str, moments: Sequence[LessonProgress]) -> Chart:
@@ -21,7 +21,7 @@ def progress(lesson: str, moments: Sequence[LessonProgress]) -> Chart:
         .mark_line(color=LINE, strokeWidth=1.5, point={"color": LINE, "size": 14}, aria=False)
         .encode(
             x=alt.X("at_s:Q", title="seconds"),
-            y=alt.Y("done:Q", title="connections", axis=alt.Axis(format="~s")),
+            y=alt.Y("done:Q", title="connections", axis=drawing.counts()),
             tooltip=[
                 alt.Tooltip("at_s:Q", title="second", format=".2f"),
                 alt.Tooltip("done:Q", title="connections", format=",d"),
@@ -29,7 +29,7 @@ def progress(lesson: str, moments: Sequence[LessonProgress]) -> Chart:
         )
     )
     about = f"Line chart over time, up to {format_count(moments[-1].done)} of {format_count(moments[-1].wanted)}."
-    return drawing.chart(f"{lesson}-progress", "Connections over time", about, lines, len(rows), 160)
+    return drawing.chart(f"{lesson}-progress", "Connections over time", about, lines, len(rows), height=160)
 
 
 def carrying(sharing: Sharing) -> Chart:
@@ -40,7 +40,7 @@ def carrying(sharing: Sharing) -> Chart:
         .mark_bar(color=LINE, cornerRadiusEnd=2)
         .encode(
             y=alt.Y("connections:O", title="connections on one port"),
-            x=alt.X("ports:Q", title="number of local ports", axis=alt.Axis(format="~s")),
+            x=alt.X("ports:Q", title="number of local ports", axis=drawing.counts()),
             tooltip=[
                 alt.Tooltip("connections:O", title="connections on one port"),
                 alt.Tooltip("ports:Q", title="local ports", format=",d"),
@@ -51,7 +51,12 @@ def carrying(sharing: Sharing) -> Chart:
         f"{format_count(ports)} carry {connections}" for connections, ports in sharing.carrying.items()
     )
     return drawing.chart(
-        "carrying", "Connections on one local port", f"Bars: {bars_in_words}.", bars, len(rows), drawing.step(len(rows))
+        "carrying",
+        "Connections on one local port",
+        f"Bars: {bars_in_words}.",
+        bars,
+        len(rows),
+        height=drawing.step(len(rows)),
     )
 
 
@@ -71,12 +76,12 @@ def pairs(sharing: Sharing) -> Chart:
     usable = base.mark_bar(color=FAINT).encode(y=y, x=alt.X("usable:Q"), tooltip=tips)
     title = "ports used, of those usable"
     used = base.mark_bar(color=LINE, height={"band": 0.55}).encode(
-        y=y, x=alt.X("used:Q", title=title, axis=alt.Axis(format="~s")), tooltip=tips
+        y=y, x=alt.X("used:Q", title=title, axis=drawing.counts()), tooltip=tips
     )
     least, most = min(pair.used for pair in sharing.pairs), max(pair.used for pair in sharing.pairs)
     about = f"Bars: {format_count(least)} to {format_count(most)} used in each of {len(rows)} rows."
     return drawing.chart(
-        "pairs", "Ports used, by pair", about, alt.layer(usable, used), len(rows), drawing.step(len(rows))
+        "pairs", "Ports used, by pair", about, alt.layer(usable, used), len(rows), height=drawing.step(len(rows))
     )
 
 
@@ -105,7 +110,15 @@ def memory(use: MemoryUse) -> Chart:
         )
     )
     about = "Bars: bytes per connection of each part, modelled and measured."
-    return drawing.chart("memory-parts", "Memory of one connection, by part", about, bars, len(rows), len(names) * 34)
+    return drawing.chart(
+        "memory-parts",
+        "Memory of one connection, by part",
+        about,
+        bars,
+        len(rows),
+        height=len(names) * 34,
+        keys=[Key("measured", LINE, width=10), Key("model", OTHER, width=10)],
+    )
 
 
 def pair_name(pair: PairUse) -> str:
