@@ -17,7 +17,7 @@ from fourtuple.core.runs.run import Run
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.visible import visible
 from fourtuple.faces.export.metrics import sentence
-from fourtuple.faces.export.server import MetricsServer
+from fourtuple.faces.serving import WebServer
 
 R = TypeVar("R")
 NOW = frozenset(
@@ -39,7 +39,7 @@ def metered(run: Run[Sample, R], address: str, announce: Callable[[str], None]) 
     registry = CollectorRegistry()
     registry.register(metrics)
     try:
-        server = MetricsServer(str(end.address), end.port, make_wsgi_app(registry))
+        server = WebServer(str(end.address), end.port, make_wsgi_app(registry))
     except OSError as error:
         raise cannot_listen(str(end), error) from None
 
