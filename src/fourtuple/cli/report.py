@@ -35,12 +35,17 @@ def report(run: int | None, output: Path | None, do_open: bool, file: str | None
 
 def check_report(output: Path) -> None:
     """Check, before a long run, that a report can be written there. Raises CannotError, UsageError."""
+    check_libraries()
+    check_place(output)
+
+
+def check_libraries() -> None:
+    """Raises CannotError if a library for pages is not installed."""
     from importlib.util import find_spec
 
     for library in ("altair", "jinja2", "vl_convert"):
         if find_spec(library) is None:
             raise _missing(library)
-    check_place(output)
 
 
 def check_one_output(output: Path | None, *, as_json: bool, option: str = "--report") -> None:

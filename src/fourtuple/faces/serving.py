@@ -100,14 +100,14 @@ class WebConnection(asyncio.Protocol):
             for name, value in request.headers
         }
         body = b"".join(self._app(environ, lambda status, headers: head.extend((status, headers))))
-        self._send(head[0], head[1], b"" if request.method == b"HEAD" else body)
+        self._send(head[0], head[1], body, is_head=request.method == b"HEAD")
 
-    def _send(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
+    def _send(self, status: str, headers: list[tuple[str, str]], body: bytes, *, is_head: bool = False) -> None:
         code, _, reason = status.partition(" ")
         fields = [*headers, ("Content-Length", str(len(body))), ("Connection", "close")]
         for event in (
             h11.Response(status_code=int(code), reason=reason, headers=fields),
-            h11.Data(body),
+            h11.Data(b"" if is_head else body),
             h11.EndOfMessage(),
         ):
             self._transport.write(self._http.send(event) or b"")

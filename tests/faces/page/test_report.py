@@ -30,7 +30,7 @@ from fourtuple.store.writing import Writer
 from tests.faces.text.test_runs import kept
 from tests.made import ground, hold_record, result, samples, serve_record, start
 from tests.told import numbers
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -57,7 +57,11 @@ class Opened:
 
     def wait_drawn(self) -> None:
         figures = self.page.locator("figure").count()
-        self.page.wait_for_function(f"Object.keys(globalThis.fourtuple.views).length === {figures}")
+        assert self.holds(f"Object.keys(globalThis.fourtuple.views).length === {figures}")
+
+    def holds(self, expression: str) -> bool:
+        """Whether it becomes true; page.wait_for_function compiles text in the page, which its policy forbids."""
+        return wait_until(lambda: bool(self.page.evaluate(expression)))
 
     def marks(self, figure: str, kind: str) -> int:
         """How many shapes of that kind a chart has."""
@@ -200,9 +204,9 @@ def test_shift_and_the_wheel_zoom_and_the_wheel_alone_scrolls(browser: "Browser"
     page.keyboard.down("Shift")
     page.mouse.wheel(0, -300)
     page.keyboard.up("Shift")
-    page.wait_for_function(f"{domain} < {whole} * 0.9")
+    assert opened.holds(f"{domain} < {whole} * 0.9")
     page.locator("#held .chart svg").dblclick(position={"x": 600, "y": 120})
-    page.wait_for_function(f"Math.abs({domain} - {whole}) < 1")
+    assert opened.holds(f"Math.abs({domain} - {whole}) < 1")
 
     assert scrolled == whole
     assert at > 0
@@ -220,7 +224,7 @@ def test_keys_zoom_and_move_a_chart_that_has_the_focus(browser: "Browser", html:
     page.keyboard.press("ArrowRight")
     moved = page.evaluate(domain)
     page.keyboard.press("0")
-    page.wait_for_function(f"Math.abs({domain}[1] - {last}) < 1")
+    assert opened.holds(f"Math.abs({domain}[1] - {last}) < 1")
 
     assert zoomed == pytest.approx([first + (last - first) / 4, last - (last - first) / 4], rel=0.01)
     assert moved[0] == pytest.approx(first + (last - first) * 3 / 8, rel=0.01)

@@ -41,11 +41,12 @@ POLICY = (
 )
 
 
-def run_page(run: StoredRun, downloads: Mapping[str, bytes] = EMPTY, *, follow: str = "") -> str:
+def run_page(run: StoredRun, downloads: Mapping[str, bytes] = EMPTY, *, follow: str = "", home: str = "") -> str:
     """The page of one run.
 
     downloads: data that the page offers, by the name of the file
     follow:    the path from which the page asks for what is new (`news`); empty: it asks for nothing
+    home:      the path of the list of runs; empty: there is none
     """
     series = over_time(run)
     sections = [section for section in sections_of(run, series) if section is not None]
@@ -57,6 +58,7 @@ def run_page(run: StoredRun, downloads: Mapping[str, bytes] = EMPTY, *, follow: 
         drawn=[chart for section in sections for chart, _, _ in section.all_figures],
         downloads=downloads,
         follow={"path": follow, "shape": shape(run)} if follow else None,
+        home=home,
     )
 
 
@@ -65,8 +67,15 @@ def news(run: StoredRun) -> dict[str, Any]:
 
     shape: if it is another one than before, the page has to be loaded again
     """
-    now = _environment().get_template("now.html.j2").render(**_now(run))
-    return {"shape": shape(run), "now": now, "samples": timelines.samples_data(over_time(run))}
+    return {"shape": shape(run), "now": first_lines(**_now(run)), "samples": timelines.samples_data(over_time(run))}
+
+
+def first_lines(**context: Any) -> str:
+    """What stands above the sections of a page, as HTML.
+
+    context: title, when, good, verdict and tiles, as in `rendered`
+    """
+    return _environment().get_template("now.html.j2").render(**context)
 
 
 def shape(run: StoredRun) -> str:
@@ -84,7 +93,7 @@ def _now(run: StoredRun) -> dict[str, Any]:
     return {"title": _title(run), "when": _when(run), "good": good, "verdict": verdict, "tiles": list(_tiles(run))}
 
 
-def compare_page(comparison: Comparison) -> str:
+def compare_page(comparison: Comparison, *, home: str = "") -> str:
     """The page of two runs: numbers and ratios, differing settings, and both over time."""
     both = [(f"run {run.entry.id}", run) for run in (comparison.first, comparison.second)]
     series = [(name, over_time(run)) for name, run in both]
@@ -124,6 +133,7 @@ def compare_page(comparison: Comparison) -> str:
         sections=sections,
         samples={},
         drawn=[chart for chart, _, _ in figures],
+        home=home,
     )
 
 
@@ -134,6 +144,7 @@ def rendered(
     samples: Mapping[str, Any],
     downloads: Mapping[str, bytes] = EMPTY,
     follow: Mapping[str, str] | None = None,
+    home: str = "",
     **context: Any,
 ) -> str:
     """A page of its own: the template with the style, and the charts with what draws them.
@@ -156,6 +167,7 @@ def rendered(
             config=_script(drawing.CONFIG),
             downloads={name: b64encode(gzip.compress(data, mtime=0)).decode() for name, data in downloads.items()},
             follow=_script(follow) if follow else "",
+            home=home,
             **context,
         )
     )
