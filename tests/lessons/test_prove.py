@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +16,17 @@ from typing import Any
 
 import pytest
 
+from fourtuple.core.errors import ShortfallError
+from fourtuple.core.runs.proof import BROKEN, FAILS, HOLDS, SKIPPED, Proof
 from fourtuple.engine.loops.room import WORTH_CONNECTIONS
 from fourtuple.kernel.proc.pid import usable_cpus
 from fourtuple.kernel.uring import features
 from fourtuple.lessons.prove import NAMES
+from fourtuple.verbs.background import serving
+from tests import made
 from tests.conftest import COMMAND, DENY, fourtuple, need, need_namespace
 from tests.kills import MARK, marked
+from tests.ports import free_port
 from tests.told import numbers
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -169,6 +175,78 @@ def test_a_claim_that_does_not_hold_fails(tmp_path: Path) -> None:
     differ = [name for name, value in said["predicted"].items() if said["observed"][name] != value]
     assert len(differ) == 3
     assert said["why"].endswith(", ".join(differ))
+
+
+# Python imports this first: what the process of a lesson is made to do, in place of the lesson.
+HURT = """
+import sys
+if "fourtuple.lessons" in sys.orig_argv:
+    import errno, os, signal
+    from fourtuple.core.errors import CannotError, ShortfallError
+    from fourtuple.lessons import theory
+    def show(stage):
+        {what}
+    theory.show = show
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "verdict", "said"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "broken", "SIGKILL"),
+        ("os._exit(3)", "broken", "exit code 3"),
+        ("raise ZeroDivisionError('a fault')", "broken", "ZeroDivisionError"),
+        ("raise ConnectionRefusedError(errno.ECONNREFUSED, 'the server is gone')", "broken", "the server is gone"),
+        ("raise ShortfallError('a server', 'it ended')", "broken", "it ended"),
+        ("print('no JSON', flush=True); os._exit(0)", "broken", "its process"),
+        ("print('{}', flush=True); os._exit(0)", "broken", "its process"),
+        ("raise CannotError('a tool', 'it is not installed')", "skipped", "not installed"),
+        ("open('/nowhere/tool')", "skipped", "/nowhere/tool"),
+        ("raise MemoryError", "skipped", "memory"),
+        ("raise OSError(errno.ENOMEM, 'out of memory')", "skipped", "memory"),
+        ("raise OSError(errno.EMFILE, 'too many')", "skipped", "ulimit -n"),
+    ],
+)
+def test_what_was_not_tried_to_the_end_is_not_refuted(tmp_path: Path, what: str, verdict: str, said: str) -> None:
+    """The other lesson goes on; a broken one is no success, and the stored run has all of it."""
+    (tmp_path / "sitecustomize.py").write_text(HURT.format(what=what))
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    store = ("--store", str(tmp_path / "runs.db"))
+    proof, code = proved("theory", "one-wall", *store, env=environment)
+    hurt, healthy = proof["lessons"]
+    kept = json.loads(fourtuple("runs", "show", "1", "--json", *store).stdout)
+
+    assert (hurt["verdict"], healthy["verdict"]) == (verdict, "holds"), hurt
+    assert said in hurt["why"]
+    assert code == (77 if verdict == "broken" else 0)
+    assert [lesson["verdict"] for lesson in kept["lessons"]] == [verdict, "holds"]
+    assert kept["outcome"] == ("fell short" if verdict == "broken" else "reached")
+    assert ("theory" in kept["why"]) == (verdict == "broken")
+
+
+def test_one_refuted_claim_outweighs_what_broke() -> None:
+    """1 says that the claim is wrong; 77 that it could not be tried."""
+    codes = {
+        verdicts: Proof(made.ground(), tuple(made.result(name, name) for name in verdicts), 1.0).exit_code
+        for verdicts in [(HOLDS,), (HOLDS, SKIPPED), (HOLDS, BROKEN), (FAILS, BROKEN), (SKIPPED,), (BROKEN,)]
+    }
+
+    assert [*codes.values()] == [0, 0, 77, 1, 77, 77]
+
+
+def test_a_server_that_dies_is_no_observation() -> None:
+    """Whatever was observed meanwhile: the block ends with an error that names the signal."""
+    ours = Path(f"/proc/self/task/{threading.get_native_id()}/children")
+    before = {*ours.read_text().split()}
+
+    def killed() -> None:
+        with serving(f"127.0.0.1:{free_port()}"):
+            (pid,) = {*ours.read_text().split()} - before
+            os.kill(int(pid), signal.SIGKILL)
+            os.waitid(os.P_PID, int(pid), os.WEXITED | os.WNOWAIT)
+
+    with pytest.raises(ShortfallError, match="SIGKILL"):
+        killed()
 
 
 @pytest.mark.usefixtures("private")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fourtuple.core.runs.proof import HOLDS, Ground, Lesson, Proof, Result, Step
+from fourtuple.core.runs.proof import BROKEN, FAILS, HOLDS, SKIPPED, Ground, Lesson, Proof, Result, Step
 from fourtuple.core.runs.run import Run
 from fourtuple.core.units import format_count, format_duration, format_size
 from fourtuple.faces.printer import tell
@@ -15,7 +15,7 @@ from fourtuple.faces.text.lines import COLUMNS, wrapped
 
 LABEL = 13
 NAME, VALUE = 34, 23  # columns of the table of predictions and observations
-MARKS = {"holds": "✓", "fails": "✗", "skipped": "–"}
+MARKS = {HOLDS: "✓", FAILS: "✗", SKIPPED: "–", BROKEN: "!"}
 
 
 def list_lines(lessons: Sequence[Lesson]) -> Iterator[str]:
@@ -69,11 +69,12 @@ def result_lines(result: Result) -> Iterator[str]:
 
 
 def summary_line(proof: Proof) -> str:
-    """How many claims hold, fail, or were skipped."""
-    holds, fails, skipped = (proof.count(verdict) for verdict in ("holds", "fails", "skipped"))
+    """How many claims hold, fail, were skipped, or could not be tried to the end."""
+    holds, fails, skipped, broken = (proof.count(verdict) for verdict in (HOLDS, FAILS, SKIPPED, BROKEN))
     claims = "claim holds" if holds == 1 else "claims hold"
     failed = "1 fails" if fails == 1 else f"{fails} fail"
-    return f"{holds} {claims}, {failed}, {skipped} skipped · {format_duration(proof.seconds)}"
+    broke = f", {broken} broke" if broken else ""
+    return f"{holds} {claims}, {failed}, {skipped} skipped{broke} · {format_duration(proof.seconds)}"
 
 
 def show(run: Run[Ground | Step, Proof], lessons: int) -> Proof:
