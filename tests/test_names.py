@@ -25,7 +25,7 @@ def shared() -> dict[str, list[str]]:
 
 def test_the_classes_are_found() -> None:
     assert classes()["Extent"] == ["core/errnos.py"]
-    assert classes()["MetricsServer"] == ["faces/export/server.py"]
+    assert classes()["WebServer"] == ["faces/serving.py"]
 
 
 def test_no_class_shares_its_name() -> None:

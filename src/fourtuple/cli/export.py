@@ -53,7 +53,7 @@ def export(
     from fourtuple.core.snapshot.rounds import Bounds, Round
     from fourtuple.core.space.endpoints import Endpoint
     from fourtuple.faces.export.metrics import Exporter
-    from fourtuple.faces.export.server import MetricsServer
+    from fourtuple.faces.serving import WebServer
     from fourtuple.faces.text.export import round_lines
     from fourtuple.verbs.entering import go_into
     from fourtuple.verbs.export import gauges, rounds
@@ -63,7 +63,7 @@ def export(
         raise UsageError("--all-netns and --netns", "one of them says where to count", "Use one of them.")
     end, exporter = Endpoint.parse(listen), Exporter()
     try:
-        server = MetricsServer(str(end.address), end.port, exporter.app())
+        server = WebServer(str(end.address), end.port, exporter.app())
     except OSError as error:
         raise cannot_listen(str(end), error) from None
     go_into(None, netns)

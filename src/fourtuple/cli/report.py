@@ -11,6 +11,8 @@ from fourtuple.cli.stored import DASH, FILE, ID, file_of
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, CannotError, UsageError
 from fourtuple.faces.printer import hand_over, tell
 
+MOST_SAMPLES = 20_000  # that a report contains as data; `runs export` has no bound
+
 
 @click.command()
 @click.argument("run", type=ID, required=False, metavar="[ID]")
@@ -33,12 +35,17 @@ def report(run: int | None, output: Path | None, do_open: bool, file: str | None
 
 def check_report(output: Path) -> None:
     """Check, before a long run, that a report can be written there. Raises CannotError, UsageError."""
+    check_libraries()
+    check_place(output)
+
+
+def check_libraries() -> None:
+    """Raises CannotError if a library for pages is not installed."""
     from importlib.util import find_spec
 
     for library in ("altair", "jinja2", "vl_convert"):
         if find_spec(library) is None:
             raise _missing(library)
-    check_place(output)
 
 
 def check_one_output(output: Path | None, *, as_json: bool, option: str = "--report") -> None:
@@ -65,7 +72,7 @@ def write_report(found: Any, output: Path, *, do_open: bool = False, quiet: bool
     def page() -> str:
         from fourtuple.faces.page.report import run_page
 
-        return run_page(found)
+        return run_page(found, downloads(found))
 
     write_page(output, page, quiet=quiet)
     if do_open:
@@ -75,6 +82,16 @@ def write_report(found: Any, output: Path, *, do_open: bool = False, quiet: bool
             tell("no browser was found", to=sys.stderr)
             return EXIT_SHORT
     return EXIT_REACHED
+
+
+def downloads(run: Any) -> dict[str, bytes]:
+    """The data that a report contains, by the names of their files; none of a run with too many samples."""
+    from fourtuple.verbs.runs import exported
+
+    if run.entry.samples > MOST_SAMPLES:
+        return {}
+    ways = ("csv", "json") if run.entry.samples else ("json",)  # a proof has no samples
+    return {f"fourtuple-run-{run.entry.id}.{how}": exported(run, how) for how in ways}
 
 
 def write_page(output: Path, page: Callable[[], str], *, quiet: bool = False) -> None:

@@ -25,11 +25,25 @@ from fourtuple.faces.printer import hand_over, tell
     metavar="N",
     help="List the N newest runs.  [default: 20; all for --json]",
 )
+@click.option(
+    "--serve",
+    "listen",
+    is_flag=False,
+    flag_value="127.0.0.1:9437",
+    metavar="ADDRESS:PORT",
+    help="Serve the list, each run and comparisons as pages, until Ctrl-C.  [without a value: 127.0.0.1:9437]",
+)
 @FILE
 @JSON
 @click.pass_context
 def runs(
-    ctx: click.Context, kind: str | None, outcome: str | None, most: int | None, file: str | None, as_json: bool
+    ctx: click.Context,
+    kind: str | None,
+    outcome: str | None,
+    most: int | None,
+    listen: str | None,
+    file: str | None,
+    as_json: bool,
 ) -> None:
     """List the runs that hold, churn, serve and prove stored, newest first; show, follow, export or remove them.
 
@@ -37,9 +51,15 @@ def runs(
     fourtuple runs --kind hold
     fourtuple runs show 17 --follow
     fourtuple runs export 17 --csv > run17.csv
+    fourtuple runs --serve
     """
     ctx.obj = file
+    if listen is not None and (ctx.invoked_subcommand or as_json or kind or outcome or most):
+        raise UsageError("--serve", "it shows all runs, and takes --store only", "fourtuple runs --serve")
     if ctx.invoked_subcommand is not None:
+        return
+    if listen is not None:
+        _serve(listen, file)
         return
     from fourtuple.core.runs.stored import RunState
     from fourtuple.faces.text import runs as face
@@ -62,6 +82,35 @@ def runs(
     tell(*face.list_lines(shown, columns() if sys.stdout.isatty() else None))
     if len(shown) < len(chosen):
         tell(f"… {len(chosen) - len(shown):,} more: --last {len(chosen)}")
+
+
+def _serve(listen: str, file: str | None) -> None:
+    """Serve the pages until Ctrl-C."""
+    import threading
+
+    from fourtuple.cli.report import check_libraries, downloads
+    from fourtuple.core.errnos import cannot_listen
+    from fourtuple.core.space.endpoints import Endpoint
+    from fourtuple.verbs.runs import Runs
+
+    end = Endpoint.parse(listen)
+    check_libraries()
+    from fourtuple.faces.page.site import site
+    from fourtuple.faces.serving import WebServer
+
+    if file or Runs.are_there():
+        with Runs(file_of(file)):
+            pass  # it can be read
+    where = f"of {file}" if file else "of this user"
+    try:
+        server = WebServer(str(end.address), end.port, site(lambda: Runs(file_of(file)), downloads, where), answer_s=60)
+    except OSError as error:
+        raise cannot_listen(str(end), error) from None
+    if not end.address.is_loopback:
+        tell(f"warning: who reaches {end} can read all stored runs, with their command lines", to=sys.stderr)
+    server.start()
+    tell(f"stored runs on http://{end}/ until Ctrl-C", to=sys.stderr)
+    threading.Event().wait()
 
 
 @runs.command(short_help="Show a run: what was asked, found and planned, and its result.")

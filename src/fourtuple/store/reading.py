@@ -19,7 +19,16 @@ from fourtuple.core.runs.outcome import UNJUDGED
 from fourtuple.core.runs.proof import VERDICTS, Ground, Result
 from fourtuple.core.runs.records import HoldRecord, Sample, Seen, ServeRecord, Witness
 from fourtuple.core.runs.start import Start
-from fourtuple.core.runs.stored import GROWN, Entry, LessonProgress, MachineSeries, RunRecord, RunState, StoredRun
+from fourtuple.core.runs.stored import (
+    GROWN,
+    Entry,
+    ErrorSeries,
+    LessonProgress,
+    MachineSeries,
+    RunRecord,
+    RunState,
+    StoredRun,
+)
 from fourtuple.core.units import MOST_S
 from fourtuple.store.coding import Count, Measured, Moment, from_text, grown, stamp
 from fourtuple.store.file import NUMBERS, OTHERS
@@ -199,6 +208,7 @@ def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
             MachineSeries(number, name, *_series(base, _OF_MACHINE, entry.id, number))
             for number, name in msgspec.convert(machines, list[tuple[Count, str]])
         ),
+        errors=tuple(_errors(base, entry.id)),
     )
 
 
@@ -216,6 +226,16 @@ def _series(base: sqlite3.Connection, rows_of: str, *which: int) -> tuple[NDArra
         np.array([tuple(np.nan if value is None else value for value in row) for row in numbers], COLUMN),
         {each.name: _growth(blobs, each.column) for each, blobs in zip(DURATIONS, grown_in, strict=True)},
     )
+
+
+def _errors(base: sqlite3.Connection, run: int) -> Iterator[ErrorSeries]:
+    rows = base.execute("SELECT failed, lost_by FROM samples WHERE run = ? ORDER BY number", (run,)).fetchall()
+    texts = msgspec.convert(rows, list[tuple[str, str]])
+    read = {text: _map(text) for text in {text for row in texts for text in row}}  # most samples have the same
+    for what, column in zip(("failed", "lost"), zip(*texts, strict=True), strict=False):
+        maps = [read[text] for text in column]
+        for name in dict.fromkeys(name for each in maps for name in each):
+            yield ErrorSeries(what, name, np.array([each.get(name, 0) for each in maps], np.int64))
 
 
 def _judged(record: RunRecord, entry: Entry) -> RunRecord:

@@ -33,7 +33,7 @@ def test_each_machine_has_a_line_in_two_charts_and_a_row(browser: "Browser", tmp
     assert section.locator(".wide > table").nth(2).locator("tbody th").all_inner_texts() == ["m1", "m2", "m3", "m4"]
     assert f"gone after 3.5 s: {WHY}" in section.inner_text()
     assert section.locator("#machines-held details table").count() == 1
-    assert opened.page.locator(".chart[tabindex='0']").count() == 4  # those over time, which keys zoom
+    assert opened.page.locator(".chart[tabindex='0']").count() == 6  # those over time, which keys zoom
     assert "f1e2d3, 4 machines: m1, m2, m3, m4" in opened.page.locator("#environment").inner_text()
     assert opened.complaints == []
     assert opened.requests == [opened.url]

@@ -76,4 +76,28 @@ class Latency:
         return cls(*(None if v is None else round(v, 1) for v in (percentile(histogram, s) for s in shares)))
 
 
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """All of a histogram in microseconds: how many values, their mean, and percentiles; accurate to 0.4 %."""
+
+    count: int
+    mean: float
+    min: float
+    p50: float
+    p90: float
+    p99: float
+    max: float
+
+    @classmethod
+    def of(cls, histogram: NDArray[np.int64]) -> Self | None:
+        """None: an empty histogram."""
+        total = int(histogram.sum())
+        if not total:
+            return None
+        edges = bucket_edges()
+        mean = float(((edges[:-1] + edges[1:]) / 2 * histogram).sum()) / total
+        shares = (0.0, 0.5, 0.9, 0.99, 1.0)
+        return cls(total, round(mean, 1), *(round(percentile(histogram, share) or 0.0, 1) for share in shares))
+
+
 NOT_MEASURED = Latency(None, None, None, None)

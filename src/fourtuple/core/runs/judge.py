@@ -16,7 +16,7 @@ from fourtuple.core.runs.orders import Watch
 from fourtuple.core.runs.outcome import Outcome, Reason, Required
 from fourtuple.core.runs.reasons import KEEPS_NONE
 from fourtuple.core.runs.records import AcceptQueue, HoldRecord, ServeRecord, Witness
-from fourtuple.core.runs.require import BoundUnit, Requirement, parse_requirements
+from fourtuple.core.runs.require import Requirement, got_words, parse_requirements
 from fourtuple.core.runs.servers import SERVERS
 from fourtuple.core.runs.stages import churn_reasons, stage_reasons
 from fourtuple.core.runs.together import NOT_TRIED
@@ -107,33 +107,15 @@ def as_required(
     """
     at_end = record.wanted_at_end if isinstance(record, HoldRecord) else whole
     required = tuple(each.judged(record, at_end if each.is_of_end else whole) for each in requirements)
-    units = {each.name: each.unit for each in requirements}
     unmet = [each for each in required if not each.met]
     because = (*(each.name for each in unmet), *(reason for reason, _ in reasons if reason in CONTRADICTIONS))
     sentences = [sentence for _, sentence in reasons if sentence]
     if because:
-        listed = ", ".join(f"{each.name}{each.wanted} ({_got(each, units[each.name])})" for each in unmet)
+        listed = ", ".join(f"{each.name}{each.wanted} ({got_words(each, type(record))})" for each in unmet)
         says = " ".join([short, *([f"Not met: {listed}."] if unmet else []), *sentences])
         return Outcome(False, says, because, required)
     listed = ", ".join(f"{each.name}{each.wanted}" for each in required)
     return Outcome(True, " ".join([f"{held}. As required: {listed}.", *sentences]), (), required)
-
-
-def _got(each: Required, unit: BoundUnit) -> str:
-    if each.got is None:
-        return "not known"
-    if isinstance(each.got, str | bool):
-        return str(each.got)
-    match unit:
-        case BoundUnit.MICROSECONDS:
-            return format_duration(each.got / 1e6)
-        case BoundUnit.SECONDS:
-            return format_duration(each.got)
-        case BoundUnit.BYTES:
-            return format_size(each.got)
-        case BoundUnit.RATE:
-            return format_rate(each.got)
-    return f"{each.got:,}"
 
 
 # hold

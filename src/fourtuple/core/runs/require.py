@@ -14,7 +14,15 @@ from fourtuple.core.errors import UsageError
 from fourtuple.core.nearest import choose_from
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.outcome import Outcome, Required
-from fourtuple.core.units import parse_count, parse_duration, parse_rate, parse_size
+from fourtuple.core.units import (
+    format_duration,
+    format_rate,
+    format_size,
+    parse_count,
+    parse_duration,
+    parse_rate,
+    parse_size,
+)
 
 OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = MappingProxyType(
     {"<=": operator.le, ">=": operator.ge, "==": operator.eq, "!=": operator.ne, "<": operator.lt, ">": operator.gt,
@@ -149,6 +157,25 @@ def parse_requirements(texts: Iterable[str], kind: type[Any]) -> tuple[Requireme
     """
     parts = (part for text in texts for part in re.split(r",(?!\d)", text))  # `1,000` is one number
     return tuple(Requirement.of(part, kind) for part in parts)
+
+
+def got_words(required: Required, kind: type[Any]) -> str:
+    """The value that was compared, in words. kind: of the record"""
+    if required.got is None:
+        return "not known"
+    if isinstance(required.got, str | bool):
+        return str(required.got)
+    units = units_of(kind)
+    match _unit(next(iter(_paths(required.name, units)), ""), units):
+        case BoundUnit.MICROSECONDS:
+            return format_duration(required.got / 1e6)
+        case BoundUnit.SECONDS:
+            return format_duration(required.got)
+        case BoundUnit.BYTES:
+            return format_size(required.got)
+        case BoundUnit.RATE:
+            return format_rate(required.got)
+    return f"{required.got:,.10g}"  # a stored count is read as a float
 
 
 def units_of(kind: type[Any], prefix: str = "") -> dict[str, BoundUnit]:

@@ -6,13 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.record import dataclass
-from fourtuple.core.runs.histogram import BUCKETS, Latency, bucket_edges, percentile
+from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.histogram import BUCKETS, Durations, Latency, bucket_edges, percentile
 from fourtuple.core.runs.stored import StoredRun
 
 MOST_POINTS = 3600  # of a chart; of more samples, evenly spaced ones are used
 MOST_OF_MACHINES = 5000  # of a chart with a line for each machine, all lines together
 LEAST_OF_MACHINE = 20  # of each line
 TIME_BINS = 120
+ERROR_BINS = 60
+READ_S = 0.9  # processor time is read once per second
 FINE, COARSE = 8, 4  # bins per octave: of a histogram, of a heat map
 
 Floats = NDArray[np.float64]
@@ -28,6 +31,9 @@ class OverTime:
     kernel:         Seen.connections
     target:         connections that were to be open, by stages; otherwise 0
     time_wait:      Seen.time_wait
+    user, system:   processors in use by this program, since it was last read; NaN: it was not read at this sample
+    rss_bytes:      resident memory of this program
+    taken_bytes:    Seen.memory_bytes
     """
 
     at_s: Floats
@@ -40,6 +46,34 @@ class OverTime:
     kernel: Floats
     target: NDArray[np.int64]
     time_wait: Floats
+    user: Floats
+    system: Floats
+    rss_bytes: Floats
+    taken_bytes: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseSpan:
+    """A phase of a run, in seconds since the run began."""
+
+    phase: Phase
+    from_s: float
+    to_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRate:
+    """New errors of one kind in intervals of equal length; those without are left out.
+
+    what, name: as in ErrorSeries
+    from_s:     when each interval begins
+    """
+
+    what: str
+    name: str
+    from_s: Floats
+    width_s: float
+    count: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +124,10 @@ def over_time(run: StoredRun, most: int = MOST_POINTS) -> OverTime:
     p50, p99 = np.full(len(chosen), np.nan), np.full(len(chosen), np.nan)
     numbers, firsts = np.unique(np.searchsorted(chosen, run.growth["connect_us"]["sample"]), return_index=True)
     for number, grown in zip(numbers.tolist(), np.split(run.growth["connect_us"], firsts[1:]), strict=False):
-        counts = np.bincount(grown["bucket"], grown["count"], BUCKETS).astype(np.int64)
+        counts = _counts(grown)
         p50[number], p99[number] = percentile(counts, 0.5) or np.nan, percentile(counts, 0.99) or np.nan
+    used = rows["cpu_user_s"] + rows["cpu_system_s"]  # read once per second, and repeated until then
+    read = np.flatnonzero((np.diff(used, prepend=0.0) > 0) | (np.diff(at_s, prepend=0.0) >= READ_S))
     planned = run.start.planned
     room = planned.pairs * planned.usable if planned else 0
     between = (rows["open"] + np.concatenate(([0], rows["open"][:-1]))) / 2 if len(rows) else np.zeros(0)
@@ -106,7 +142,41 @@ def over_time(run: StoredRun, most: int = MOST_POINTS) -> OverTime:
         kernel=rows["connections"],
         target=rows["target"],
         time_wait=rows["time_wait"],
+        user=_processors(rows["cpu_user_s"], read, at_s),
+        system=_processors(rows["cpu_system_s"], read, at_s),
+        rss_bytes=rows["rss_bytes"].astype(np.float64),
+        taken_bytes=rows["memory_bytes"],
     )
+
+
+def phases(run: StoredRun) -> tuple[PhaseSpan, ...]:
+    """The phases of a run in order. A sample belongs to the phase that it names, and ends what was before it."""
+    names, at_s = run.series["phase"], run.at_s
+    changes = np.flatnonzero(np.diff(names, prepend=-1))
+    ends = [*at_s[changes[1:]].tolist(), *at_s[-1:].tolist()]
+    begins = [0.0, *ends[:-1]]
+    spans = zip(names[changes].tolist(), begins, ends, strict=True)
+    return tuple(PhaseSpan(Phase(phase), begin, end) for phase, begin, end in spans if end > begin)
+
+
+def errors_over_time(run: StoredRun, most: int = ERROR_BINS) -> tuple[ErrorRate, ...]:
+    """What failed and was lost, the most frequent first, in at most `most` intervals of the run.
+
+    An interval is not shorter than the time between two samples; a shorter one could be empty by chance.
+    """
+    if not run.errors:
+        return ()
+    at_s = run.at_s
+    whole_s = max(1e-6, float(at_s[-1]))
+    bins = max(1, min(most, int(whole_s / max(1e-6, np.diff(at_s, prepend=0.0).max()))))
+    # What a sample counts happened before it.
+    place = np.clip(np.ceil(at_s * bins / whole_s - 1e-6) - 1, 0, bins - 1).astype(np.int64)
+    found = []
+    for each in sorted(run.errors, key=lambda each: -int(each.count[-1])):
+        grown = np.bincount(place, np.maximum(0, np.diff(each.count, prepend=0)), bins).astype(np.int64)
+        there = np.flatnonzero(grown)
+        found.append(ErrorRate(each.what, each.name, there * whole_s / bins, whole_s / bins, grown[there]))
+    return tuple(found)
 
 
 def machines_over_time(run: StoredRun, most: int = MOST_OF_MACHINES) -> tuple[MachineOverTime, ...]:
@@ -120,11 +190,21 @@ def machines_over_time(run: StoredRun, most: int = MOST_OF_MACHINES) -> tuple[Ma
     return tuple(found)
 
 
-def _per_second(counted: NDArray[np.int64], at_s: Floats) -> Floats:
+def _per_second(counted: NDArray[Any], at_s: Floats) -> Floats:
     """The growth per second since the sample before; of the first since the run began. NaN: at the same moment."""
     since_s = np.diff(at_s, prepend=0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(since_s > 0, np.diff(counted, prepend=0) / since_s, np.nan)
+
+
+def _processors(spent_s: Floats, read: NDArray[np.int64], at_s: Floats) -> Floats:
+    """Processor time per second between the samples at which it was read; NaN at the first of them and at the others.
+
+    What was spent before the first one was spent on the start of processes.
+    """
+    found = np.full(len(at_s), np.nan)
+    found[read[1:]] = np.diff(spent_s[read]) / np.diff(at_s[read])
+    return found
 
 
 def _bins(buckets: NDArray[Any], octave: int) -> NDArray[np.int64]:
@@ -138,9 +218,19 @@ def _bins(buckets: NDArray[Any], octave: int) -> NDArray[np.int64]:
     return bins
 
 
+def _counts(grown: NDArray[Any]) -> NDArray[np.int64]:
+    """All growth of a histogram together, as one histogram."""
+    return np.bincount(grown["bucket"], grown["count"], BUCKETS).astype(np.int64)
+
+
+def durations(grown: NDArray[Any]) -> Durations | None:
+    """All growth of a histogram together in numbers; None: nothing was measured."""
+    return Durations.of(_counts(grown))
+
+
 def histogram(grown: NDArray[Any]) -> tuple[Bins, Latency]:
     """All growth of a histogram together, as bins without gaps from the first to the last non-empty one."""
-    fine = np.bincount(grown["bucket"], grown["count"], BUCKETS).astype(np.int64)
+    fine = _counts(grown)
     counts = np.bincount(_bins(grown["bucket"], FINE), grown["count"]).astype(np.int64)
     there = np.flatnonzero(counts)
     numbers = np.arange(there[0], there[-1] + 1) if len(there) else np.zeros(0, np.int64)

@@ -37,6 +37,20 @@ class RunState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorSeries:
+    """One kind of error over time.
+
+    what:  failed or lost
+    name:  errno; FIN: the peer closed
+    count: so far, one number for each sample
+    """
+
+    what: str
+    name: str
+    count: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A row of the list of runs.
 
@@ -84,6 +98,7 @@ class StoredRun:
     series:            the samples: (samples,) of COLUMN; of a fleet those of all machines together
     growth:            of each histogram of durations (`connect_us` …), in order of samples: (…,) of GROWN
     machines:          of a fleet, by number
+    errors:            what failed and was lost, over time
     record:            None: the run has no result (yet), or is a proof
     ground, results, progress: of a proof
     """
@@ -98,6 +113,7 @@ class StoredRun:
     results: tuple[Result, ...] = ()
     progress: tuple[LessonProgress, ...] = ()
     machines: tuple[MachineSeries, ...] = ()
+    errors: tuple[ErrorSeries, ...] = ()
 
     @property
     def at_s(self) -> NDArray[np.float64]:

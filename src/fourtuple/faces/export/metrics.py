@@ -16,7 +16,7 @@ from fourtuple.core.counters import COUNTERS
 from fourtuple.core.limits.meters import EXPORTED
 from fourtuple.core.snapshot.rounds import Round
 from fourtuple.core.visible import visible
-from fourtuple.faces.export.server import App
+from fourtuple.faces.serving import App
 
 LIMITED: Mapping[str, str] = MappingProxyType({meter.metric: meter.about for meter in EXPORTED})
 

@@ -8,7 +8,7 @@ from fourtuple.core.runs.records import MachineResult
 from fourtuple.core.runs.series import MachineOverTime, evenly, machines_over_time
 from fourtuple.core.runs.stored import StoredRun
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
-from fourtuple.faces.page import charts
+from fourtuple.faces.page import timelines
 from fourtuple.faces.page.parts import ROWS, Section, Table, maybe, microseconds
 from fourtuple.faces.text.machines import HELD, MOST, clock
 from fourtuple.faces.text.words import counts
@@ -28,7 +28,7 @@ def machines_section(run: StoredRun) -> Section | None:
     series = machines_over_time(run)
     red = {each.number for each in troubled}
     lines = [
-        charts.by_machine(series, field=field, name=name, title=title, axis=axis, troubled=red)
+        timelines.by_machine(series, field=field, name=name, title=title, axis=axis, troubled=red)
         for field, name, title, axis in (
             ("held", "machines-held", "Connections of each machine", "connections"),
             ("rate_per_s", "machines-rate", "New connections of each machine per second", "per second"),

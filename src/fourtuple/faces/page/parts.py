@@ -7,9 +7,10 @@ import numpy as np
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.proof import Result
 from fourtuple.core.units import format_count, format_duration
-from fourtuple.faces.page.charts import Chart
+from fourtuple.faces.page.drawing import Chart
 
 ROWS = 60  # of a table behind a chart; the export has all rows
+MET, UNMET = "✓ met", "✗ not met"
 ZOOM = (
     "Charts over time: drag to move, Shift and wheel to zoom, double-click to reset."
     " Keyboard: arrow keys move, + and - zoom, 0 resets."

@@ -3,9 +3,14 @@
 Everything is there as text and tables; each chart has the table behind it. Needs the extra `report`.
 """
 
+import gzip
 import json
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache
+from hashlib import sha256
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,51 +19,94 @@ from markupsafe import Markup
 from fourtuple import __version__
 from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.compare import Comparison
+from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.series import histogram, over_time
 from fourtuple.core.runs.stored import RunState, StoredRun
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.core.visible import visible, visible_json
-from fourtuple.faces.page import charts
-from fourtuple.faces.page.charts import Chart
+from fourtuple.faces.page import drawing, durations, timelines
+from fourtuple.faces.page.drawing import Chart
 from fourtuple.faces.page.javascript import library
 from fourtuple.faces.page.parts import ZOOM, Section, Table, microseconds
-from fourtuple.faces.page.sections import both_table, percentiles_table, sections_of
+from fourtuple.faces.page.sections import sections_of
+from fourtuple.faces.page.tables import both_table, percentiles_table
 from fourtuple.faces.text import compare, runs
 
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+# Styles may be in elements, as Vega sets them; scripts are those whose hashes are listed.
+POLICY = (
+    "default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data:; connect-src {connect};"
+    " base-uri 'none'; form-action 'self'"
+)
 
-def run_page(run: StoredRun) -> str:
-    """The page of one run."""
+
+def run_page(run: StoredRun, downloads: Mapping[str, bytes] = EMPTY, *, follow: str = "", home: str = "") -> str:
+    """The page of one run.
+
+    downloads: data that the page offers, by the name of the file
+    follow:    the path from which the page asks for what is new (`news`); empty: it asks for nothing
+    home:      the path of the list of runs; empty: there is none
+    """
     series = over_time(run)
     sections = [section for section in sections_of(run, series) if section is not None]
-    good, verdict = _verdict(run)
     return rendered(
         "run.html.j2",
-        title=_title(run),
-        when=_when(run),
-        good=good,
-        verdict=verdict,
-        tiles=list(_tiles(run)),
+        **_now(run),
         sections=sections,
-        samples=charts.samples_data(series),
+        samples=timelines.samples_data(series),
         drawn=[chart for section in sections for chart, _, _ in section.all_figures],
+        downloads=downloads,
+        follow={"path": follow, "shape": shape(run)} if follow else None,
+        home=home,
     )
 
 
-def compare_page(comparison: Comparison) -> str:
+def news(run: StoredRun) -> dict[str, Any]:
+    """What a page that follows the run replaces: its first lines, and the samples of its charts.
+
+    shape: if it is another one than before, the page has to be loaded again
+    """
+    return {"shape": shape(run), "now": first_lines(**_now(run)), "samples": timelines.samples_data(over_time(run))}
+
+
+def first_lines(**context: Any) -> str:
+    """What stands above the sections of a page, as HTML.
+
+    context: title, when, good, verdict and tiles, as in `rendered`
+    """
+    return _environment().get_template("now.html.j2").render(**context)
+
+
+def shape(run: StoredRun) -> str:
+    """What decides which sections and lines a page of the run has."""
+    last = run.series[-1] if len(run.series) else None
+    about = [] if last is None else [int(last["phase"]), bool(last["lost"])]
+    measured = sorted(name for name, grown in run.growth.items() if len(grown))
+    return json.dumps(
+        [run.entry.outcome, about, measured, [[each.what, each.name] for each in run.errors], len(run.results)]
+    )
+
+
+def _now(run: StoredRun) -> dict[str, Any]:
+    good, verdict = _verdict(run)
+    return {"title": _title(run), "when": _when(run), "good": good, "verdict": verdict, "tiles": list(_tiles(run))}
+
+
+def compare_page(comparison: Comparison, *, home: str = "") -> str:
     """The page of two runs: numbers and ratios, differing settings, and both over time."""
     both = [(f"run {run.entry.id}", run) for run in (comparison.first, comparison.second)]
     series = [(name, over_time(run)) for name, run in both]
     names = tuple(name for name, _ in both)
     figures = [
-        (charts.both(series, field=field, title=title, axis=axis), both_table(series, field), "")
+        (timelines.both(series, field=field, title=title, axis=axis), both_table(series, field), "")
         for field, title, axis in (
             ("held", "Connections over time", "connections"),
             ("rate_per_s", "New connections per second", "per second"),
         )
     ]
     if all(len(run.growth["connect_us"]) for _, run in both):
-        latencies = charts.both_latencies([(name, histogram(run.growth["connect_us"])[0]) for name, run in both])
+        latencies = durations.both_latencies([(name, histogram(run.growth["connect_us"])[0]) for name, run in both])
         figures.append((latencies, percentiles_table(both), ""))
     rows = [
         (row.name, compare.cell(row, row.first), compare.cell(row, row.second), compare.ratio(row))
@@ -85,14 +133,50 @@ def compare_page(comparison: Comparison) -> str:
         sections=sections,
         samples={},
         drawn=[chart for chart, _, _ in figures],
+        home=home,
     )
 
 
-def rendered(template: str, *, drawn: Sequence[Chart], samples: Mapping[str, Any], **context: Any) -> str:
-    """A page of its own: the template with the style, and the charts with what draws them."""
-    loader = PackageLoader("fourtuple.faces.page")
+def rendered(
+    template: str,
+    *,
+    drawn: Sequence[Chart],
+    samples: Mapping[str, Any],
+    downloads: Mapping[str, bytes] = EMPTY,
+    follow: Mapping[str, str] | None = None,
+    home: str = "",
+    **context: Any,
+) -> str:
+    """A page of its own: the template with the style, and the charts with what draws them.
+
+    Its policy (Content-Security-Policy) lets it run its own scripts and nothing else, and load nothing; a page that
+    follows a run may ask where it came from.
+    """
+    loaded = [_source("page.js"), *([library(), _source("draw.js")] if drawn else [])]
+    hashes = " ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in loaded)
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            version=__version__,
+            style=Markup(_source("style.css")),  # noqa: S704
+            policy=POLICY.format(scripts=hashes, connect="'self'" if follow else "'none'"),
+            scripts=[Markup(script) for script in loaded],  # noqa: S704  (none can end its script element)
+            charts=_script({chart.name: chart.specification for chart in drawn}),
+            samples=_script(samples),
+            config=_script(drawing.CONFIG),
+            downloads={name: b64encode(gzip.compress(data, mtime=0)).decode() for name, data in downloads.items()},
+            follow=_script(follow) if follow else "",
+            home=home,
+            **context,
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
-        loader=loader,
+        loader=PackageLoader("fourtuple.faces.page"),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_visible,
@@ -100,17 +184,14 @@ def rendered(template: str, *, drawn: Sequence[Chart], samples: Mapping[str, Any
         lstrip_blocks=True,
     )
     environment.filters["in_lines"] = lambda lines: Markup("\n").join(map(visible, lines))
-    style, draw = (Markup(loader.get_source(environment, name)[0]) for name in ("style.css", "draw.js"))  # noqa: S704
-    return environment.get_template(template).render(
-        version=__version__,
-        style=style,
-        draw=draw,
-        library=Markup(library()) if drawn else "",  # noqa: S704  (a bundle that cannot end its script element)
-        charts=_script({chart.name: chart.specification for chart in drawn}) if drawn else "",
-        samples=_script(samples),
-        config=_script(charts.CONFIG),
-        **context,
-    )
+    return environment
+
+
+def _source(name: str) -> str:
+    """The text of a file next to the templates."""
+    environment = _environment()
+    assert environment.loader  # noqa: S101  (for the type checker)
+    return environment.loader.get_source(environment, name)[0]
 
 
 def _visible(value: Any) -> Any:
@@ -162,11 +243,7 @@ def _verdict(run: StoredRun) -> tuple[bool | None, str]:
 def _tiles(run: StoredRun) -> Iterator[tuple[str, str, str]]:
     record = run.record
     if isinstance(record, HoldRecord):
-        census = record.census
-        yield "the plan", format_count(record.predicted), "predicted"
-        yield "the engine", format_count(record.held), f"held, of {format_count(record.wanted)} wanted"
-        server = "" if census.server is None else f"and {format_count(census.server)} at the server"
-        yield "the kernel", format_count(census.client), f"counted at the client {server}".strip()
+        yield "held", format_count(record.held), f"of {format_count(record.wanted)} wanted; {_witnesses(record)}"
         if record.connect_us.p50 is not None:
             yield "opened", format_rate(record.rate_per_s), f"in {format_duration(record.elapsed_s)}"
             yield "connect", microseconds(record.connect_us.p50), f"median; p99 {microseconds(record.connect_us.p99)}"
@@ -176,7 +253,10 @@ def _tiles(run: StoredRun) -> Iterator[tuple[str, str, str]]:
         if record.churn_per_s:
             rates = f"{format_rate(record.replaced_per_s)} of {format_rate(record.churn_per_s)} planned"
             yield "replaced", format_count(record.replaced), rates
-        yield "lost", format_count(record.lost), f"held for {format_duration(record.held_s)}"
+        if record.answers:
+            yield "answers", format_count(record.answers), f"{format_rate(record.answers_per_s)}"
+        yield "failed", format_count(sum(record.failed.values())), "were not opened"
+        yield "lost", format_count(record.lost), f"in {format_duration(record.held_s)} of holding"
     elif isinstance(record, ChurnRecord):
         yield "completed", format_count(record.completed), f"of {format_count(record.arrivals)} that were due"
         yield "started", format_rate(record.rate_per_s), f"of {format_rate(record.planned_per_s)} planned"
@@ -195,6 +275,19 @@ def _tiles(run: StoredRun) -> Iterator[tuple[str, str, str]]:
         yield "sent", format_size(record.sent_bytes), ""
     elif len(run.series):
         last = run.series[-1]
-        yield "open", format_count(int(last["open"])), "at the last sample"
-        yield "opened", format_count(int(last["opened"])), ""
+        planned = run.start.planned
+        of = f"of {format_count(planned.wanted)} wanted; " if planned and planned.wanted else ""
+        yield "open", format_count(int(last["open"])), f"{of}{Phase(int(last['phase'])).name.lower()}"
+        yield "opened", format_count(int(last["opened"])), "so far"
+        yield "failed", format_count(sum(run.last["failed"].values())), ""
         yield "lost", format_count(int(last["lost"])), ""
+        yield "last sample", format_duration(float(run.at_s[-1])), "since the run began"
+
+
+def _witnesses(record: HoldRecord) -> str:
+    """Whether the engine and the kernel agree, and what the kernel lists if they do not."""
+    if record.agree:
+        return "engine and kernel agree"
+    census = record.census
+    server = "" if census.server is None else f" and {format_count(census.server)} at the server"
+    return f"the kernel lists {format_count(census.client)} at the client{server}"

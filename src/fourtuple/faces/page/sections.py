@@ -1,6 +1,6 @@
-"""The sections of a report: text, charts with the tables behind them, tables, and cards of lessons."""
+"""The sections of a report in order, each from the parts of a stored run that it shows."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,18 +8,28 @@ from numpy.typing import NDArray
 
 from fourtuple.core.counters import telling
 from fourtuple.core.runs.churn_record import ChurnRecord
-from fourtuple.core.runs.memory import MemoryUse
+from fourtuple.core.runs.memory import MemoryUse, PartUse
 from fourtuple.core.runs.proof import Result
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
-from fourtuple.core.runs.series import Bins, Heat, OverTime, evenly, heat, histogram
+from fourtuple.core.runs.require import got_words
+from fourtuple.core.runs.series import OverTime, errors_over_time, evenly, heat, histogram, phases
 from fourtuple.core.runs.spread import Sharing
 from fourtuple.core.runs.start import Start
-from fourtuple.core.runs.stored import LessonProgress, StoredRun
+from fourtuple.core.runs.stored import LessonProgress, RunRecord, StoredRun
 from fourtuple.core.units import format_count, format_duration, format_size
-from fourtuple.faces.page import charts
-from fourtuple.faces.page.charts import Chart
+from fourtuple.faces.page import charts, durations, timelines
+from fourtuple.faces.page.drawing import Chart
 from fourtuple.faces.page.machines import machines_section
-from fourtuple.faces.page.parts import ROWS, ZOOM, Card, Section, Table, maybe, microseconds
+from fourtuple.faces.page.parts import MET, ROWS, UNMET, ZOOM, Card, Section, Table
+from fourtuple.faces.page.tables import (
+    bins_table,
+    errors_table,
+    heat_table,
+    latencies_table,
+    occupancy_table,
+    over_time_table,
+    resources_table,
+)
 from fourtuple.faces.text import churn, hold, serve
 from fourtuple.faces.text.prove import MARKS, where, word
 from fourtuple.faces.text.runs import fleet_words
@@ -33,6 +43,9 @@ SLOW = 3.0  # times slower; more than the noise of a busy machine
 
 def sections_of(run: StoredRun, series: OverTime) -> Iterator[Section | None]:
     """The sections in order; None for one without content."""
+    record = run.record
+    if record:
+        yield _requirements(record)
     if run.entry.kind == "prove":
         ground = where(run.ground) if run.ground else ""
         cards = [_card(result, [each for each in run.progress if each.lesson == result.name]) for result in run.results]
@@ -43,12 +56,12 @@ def sections_of(run: StoredRun, series: OverTime) -> Iterator[Section | None]:
             cards=cards,
         )
     elif len(series.at_s):
+        yield _latencies(run)
         yield _time(run, series)
-        if isinstance(run.record, HoldRecord):
-            yield _stages(run.record)
+        if isinstance(record, HoldRecord):
+            yield _stages(record)
         yield machines_section(run)
         yield _latency(run, series)
-    record = run.record
     if isinstance(record, HoldRecord):
         if record.answers:
             yield _answers(run)
@@ -56,34 +69,59 @@ def sections_of(run: StoredRun, series: OverTime) -> Iterator[Section | None]:
         yield _memory(record.memory)
     elif isinstance(record, ChurnRecord) and record.last_us.p50 is not None:
         yield _exchanges(run)
+    yield _resources(series)
     yield _failures(run)
     yield _counters(run)
     yield _in_words(run)
     yield _environment(run)
 
 
+def _requirements(record: RunRecord) -> Section | None:
+    rows = [
+        (f"{MET if each.met else UNMET}", f"{each.name}{each.wanted}", got_words(each, type(record)))
+        for each in record.outcome.required
+    ]
+    if not rows:
+        return None
+    return Section("requirements", "Requirements", tables=[Table(("", "required", "observed"), rows, frozenset({2}))])
+
+
+def _latencies(run: StoredRun) -> Section | None:
+    table = latencies_table(run)
+    return Section("latencies", "Latencies", tables=[table]) if table.rows else None
+
+
 def _time(run: StoredRun, series: OverTime) -> Section:
-    planned = run.start.planned
+    planned, kind = run.start.planned, run.entry.kind
     wanted = planned.wanted if planned else None
-    words = ""
+    spans = phases(run) if kind == "hold" else ()
+    words = []
     if wanted is not None:
         ends = "" if planned and planned.here else " at this end"
-        words = "solid: held by the engine; dashed: approximate count of the kernel"
-        words += f"{ends}, which includes other programs in this network namespace"
-    if series.target.any():
-        words += "; black, dotted: target of the stages"
-    if series.lost.any():
-        words += f"{'; ' if words else ''}red, dotted: lost so far"
-    of_server = run.entry.kind == "serve"
-    table = _over_time_table(series, run.entry.kind)
-    opening = "Accepted" if of_server else "Opened"
+        words = [f"The kernel's count{ends} includes other programs in this network namespace."]
+    table = over_time_table(series, kind)
+    named = f", {format_count(wanted)} wanted" if wanted else ""
     figures = [
-        (charts.held(series, wanted, f", {format_count(wanted)} wanted" if wanted else ""), table, words),
-        (charts.rate(series, opening), None, "between consecutive samples; see the table above"),
+        (timelines.held(series, spans if len(spans) > 1 else (), wanted, named), table, ""),
+        (timelines.rate(series, "Accepted" if kind == "serve" else "Opened"), None, "see the table above"),
     ]
-    if run.entry.kind == "churn" and not np.isnan(series.time_wait).all():
-        figures.append((charts.time_wait(series), None, "of the whole network namespace; see the table above"))
-    return Section("time", "Over time", hint=ZOOM, figures=figures)
+    if kind == "churn" and not np.isnan(series.time_wait).all():
+        figures.append((timelines.time_wait(series), None, "of the whole network namespace; see the table above"))
+    if rates := errors_over_time(run):
+        width = format_duration(rates[0].width_s)
+        figures.append((timelines.errors(rates, spans), errors_table(rates), f"new ones in intervals of {width}"))
+    return Section("time", "Over time", words, hint=ZOOM, figures=figures)
+
+
+def _resources(series: OverTime) -> Section | None:
+    """Processors and memory of the program over time; None: they were never read."""
+    if np.count_nonzero(~np.isnan(series.user)) < 2:
+        return None
+    figures = [
+        (timelines.processors(series), resources_table(series), "by this program; 1 is one processor all the time"),
+        (timelines.memory_over_time(series), None, "see the table above"),
+    ]
+    return Section("resources", "Processor and memory over time", figures=figures)
 
 
 def _stages(record: HoldRecord) -> Section | None:
@@ -111,8 +149,8 @@ def _latency(run: StoredRun, series: OverTime) -> Section | None:
         return None
     figures = _durations(run, run.growth["connect_us"], "time to connect")
     if not np.isnan(series.occupancy).all():
-        chart = charts.latency_by_occupancy(series)
-        figures.append((chart, _occupancy_table(series), _slow_lane(series, run.start)))
+        chart = durations.latency_by_occupancy(series)
+        figures.append((chart, occupancy_table(series), _slow_lane(series, run.start)))
     words = "From the start of a batch of connects until the completion was seen: longer than the time in the kernel."
     if run.entry.kind == "churn":
         words = "From the moment when a connection was due, even if it was started later, until it was open."
@@ -143,10 +181,10 @@ def _durations(
     """A histogram over time, and the whole of it. prefix: of the names of the charts"""
     cells, (bins, latency) = heat(grown, run.at_s), histogram(grown)
     return [
-        (charts.latency_over_time(cells, what, f"{prefix}latency"), _heat_table(cells), ""),
+        (durations.latency_over_time(cells, what, f"{prefix}latency"), heat_table(cells), "colour: how many in a cell"),
         (
-            charts.latency_histogram(bins, latency, what, f"{prefix}histogram"),
-            _bins_table(bins),
+            durations.latency_histogram(bins, latency, what, f"{prefix}histogram"),
+            bins_table(bins),
             latency_words(latency),
         ),
     ]
@@ -156,30 +194,22 @@ def _ports(sharing: Sharing | None) -> Section | None:
     if sharing is None or not sharing.ports:
         return None
     most = max(sharing.carrying)
+    counted = format_count(sum(c * n for c, n in sharing.carrying.items()))
     words = (
-        f"{format_count(sum(c * n for c, n in sharing.carrying.items()))} connections use {format_count(sharing.ports)}"
-        f" local ports; port {sharing.busiest} alone carries {format_count(most)}. Counted in the kernel's table when"
-        " all were open."
+        f"{counted} connections use {format_count(sharing.ports)} local ports, {format_count(most)} at most on one port"
+        f" ({sharing.busiest}). Counted in the kernel's table when all were open."
     )
-    carrying = [(format_count(c), format_count(n)) for c, n in sharing.carrying.items()]
     usable = [
         (charts.pair_name(pair), format_count(pair.used), format_count(pair.pairs * sharing.usable),
          f"{100 * pair.used / max(1, pair.pairs * sharing.usable):.1f} %")
         for pair in sharing.pairs
     ]  # fmt: skip
-    return Section(
-        "ports",
-        "How local ports are shared",
-        [words],
-        figures=[
-            (
-                charts.carrying(sharing),
-                Table(("connections on one port", "number of local ports"), carrying, frozenset({0, 1})),
-                "one local port can serve one connection per destination",
-            ),
-            (charts.pairs(sharing), Table(("pair", "used", "usable", ""), usable, frozenset({1, 2, 3})), ""),
-        ],
-    )
+    figures = [(charts.pairs(sharing), Table(("pair", "used", "usable", ""), usable, frozenset({1, 2, 3})), "")]
+    if len(sharing.carrying) > 1:
+        rows = [(format_count(c), format_count(n)) for c, n in sharing.carrying.items()]
+        table = Table(("connections on one port", "number of local ports"), rows, frozenset({0, 1}))
+        figures.insert(0, (charts.carrying(sharing), table, "one local port can serve one connection per destination"))
+    return Section("ports", "How local ports are shared", [words], figures=figures)
 
 
 def _memory(use: MemoryUse | None) -> Section | None:
@@ -189,12 +219,7 @@ def _memory(use: MemoryUse | None) -> Section | None:
     words = [f"Bytes per connection, {ends}; {format_count(use.connections)} were open."]
     if use.why_not:
         words.append(f"The parts in the kernel were not measured: {use.why_not}.")
-    beside = {part.name: part.beside for part in use.parts if part.beside}
-    words += [
-        f"The part {name!r} includes {', '.join(others)}: the kernel allocates them from the same slab."
-        for name, others in beside.items()
-    ]
-    rows = [(part.name, part.what, _bytes(part.model_bytes), _bytes(part.measured_bytes)) for part in use.parts]
+    rows = [(part.name, _what(part), _bytes(part.model_bytes), _bytes(part.measured_bytes)) for part in use.parts]
     modelled = sum(part.model_bytes or 0 for part in use.kernel_parts)
     measured = None if use.why_not else use.each_bytes
     rows.append(("sum", "of the kernel's parts, excluding the hash table", _bytes(modelled), _bytes(measured)))
@@ -202,6 +227,12 @@ def _memory(use: MemoryUse | None) -> Section | None:
     rows.append(("free memory", "decrease, including other programs", "", _bytes(use.measured_bytes)))
     table = Table(("part", "", "model", "measured"), rows, frozenset({2, 3}))
     return Section("memory", "Memory of a connection", words, figures=[(charts.memory(use), table, "")])
+
+
+def _what(part: PartUse) -> str:
+    """What a part of the memory is, with what cannot be told from it."""
+    beside = ", ".join(part.beside)
+    return f"{part.what}, and {beside}, which the kernel allocates from the same slab" if beside else part.what
 
 
 def _failures(run: StoredRun) -> Section | None:
@@ -315,89 +346,6 @@ def _card(result: Result, progress: Sequence[LessonProgress]) -> Card:
 
 def _is_list_of_words(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
-
-
-# Tables behind the charts
-
-
-def both_table(runs: Sequence[tuple[str, OverTime]], field: str) -> Table:
-    """One quantity of two runs over time, some of the samples."""
-    rows = [
-        (name, f"{series.at_s[i]:.2f}", maybe(float(getattr(series, field)[i])))
-        for name, series in runs
-        for i in evenly(len(series.at_s), ROWS // 2)
-    ]
-    return Table(("run", "second", field.split("_")[0]), rows, frozenset({1, 2}), "some of the samples")
-
-
-def percentiles_table(runs: Sequence[tuple[str, StoredRun]]) -> Table:
-    """Percentiles of the time to connect of two runs."""
-    latencies = [(name, histogram(run.growth["connect_us"])[1]) for name, run in runs]
-    rows = [(name, *map(microseconds, (each.p50, each.p90, each.p99, each.max))) for name, each in latencies]
-    return Table(("run", "p50", "p90", "p99", "max"), rows, frozenset({1, 2, 3, 4}))
-
-
-def _over_time_table(series: OverTime, kind: str) -> Table:
-    """The samples as a table, some of them.
-
-    kind: of the run; a server has no columns of a client, which may be in the same namespace and counted with it
-    """
-    count = len(series.at_s)
-    columns: dict[str, Callable[[int], str]] = {
-        "second": lambda i: f"{series.at_s[i]:.2f}",
-        "held": lambda i: format_count(int(series.held[i])),
-        "target": lambda i: format_count(int(series.target[i])),
-        "kernel (approx.)": lambda i: maybe(series.kernel[i]),
-        "TIME_WAIT": lambda i: maybe(series.time_wait[i]),
-        "lost": lambda i: format_count(int(series.lost[i])),
-        "new per second": lambda i: maybe(series.rate_per_s[i]),
-        "connect p50": lambda i: microseconds(series.p50_us[i]),
-        "connect p99": lambda i: microseconds(series.p99_us[i]),
-    }
-    left_out = {"TIME_WAIT"} if kind != "churn" else set()
-    left_out |= set() if series.target.any() else {"target"}
-    heads = tuple(head for head in columns if head not in left_out)
-    if kind == "serve":
-        heads = ("second", "held", "lost", "new per second")
-    chosen = evenly(count, ROWS).tolist()
-    rows = [[columns[head](i) for head in heads] for i in chosen]
-    note = f"{len(chosen)} of {format_count(count)} samples; all: fourtuple runs export" if len(chosen) < count else ""
-    return Table(heads, rows, frozenset(range(len(heads))), note)
-
-
-def _heat_table(cells: Heat) -> Table:
-    """For each interval of time: how many, and between which latencies."""
-    rows = []
-    for begin in np.unique(cells.from_s):
-        of = cells.from_s == begin
-        most = np.flatnonzero(of)[cells.count[of].argmax()]
-        fullest = f"{microseconds(cells.least_us[most])} to {microseconds(cells.below_us[most])}"
-        least, below = microseconds(cells.least_us[of].min()), microseconds(cells.below_us[of].max())
-        rows.append((f"{begin:.2f}", format_count(int(cells.count[of].sum())), least, fullest, below))
-    note = f"per interval of time{f', {ROWS} of {len(rows)} rows' if len(rows) > ROWS else ''}"
-    heads = ("from second", "count", "all above", "most frequent", "all below")
-    return Table(heads, [rows[i] for i in evenly(len(rows), ROWS)], frozenset(range(5)), note)
-
-
-def _bins_table(bins: Bins) -> Table:
-    rows = [
-        (microseconds(least), microseconds(below), format_count(int(count)))
-        for least, below, count in zip(bins.least_us, bins.below_us, bins.count, strict=True)
-        if count
-    ]
-    return Table(("from", "below", "count"), rows, frozenset({0, 1, 2}))
-
-
-def _occupancy_table(series: OverTime) -> Table:
-    """Median latencies by occupancy, in steps of five percent."""
-    rows = []
-    known = ~np.isnan(series.p50_us) & ~np.isnan(series.occupancy)
-    for low in range(0, 100, 5):
-        of = known & (series.occupancy >= low) & (series.occupancy < low + 5 + (low == 95))
-        if of.any():
-            p50, p99 = np.median(series.p50_us[of]), np.median(series.p99_us[of])
-            rows.append((f"{low} to {low + 5} %", microseconds(float(p50)), microseconds(float(p99))))
-    return Table(("4-tuples in use", "p50", "p99"), rows, frozenset({1, 2}), "medians of the samples")
 
 
 def _slow_lane(series: OverTime, start: Start) -> str:

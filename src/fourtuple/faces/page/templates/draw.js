@@ -1,9 +1,10 @@
 // Passes the page's data to the charts and draws each in its place; if a chart cannot be drawn, its table remains.
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
-const columns = read("samples");
-const names = Object.keys(columns);
-const samples = (columns[names[0]] || []).map((_, i) => Object.fromEntries(names.map((name) => [name, columns[name][i]])));
-const options = { actions: false, renderer: "svg", config: read("config"), tooltip: { disableDefaultStyle: true, theme: "page" } };
+const names = (columns) => Object.keys(columns);
+const rows = (columns) => (columns[names(columns)[0]] || []).map((_, i) => Object.fromEntries(names(columns).map((name) => [name, columns[name][i]])));
+const samples = rows(read("samples"));
+// `ast`: expressions are interpreted, because the policy of the page forbids to compile them.
+const options = { actions: false, ast: true, renderer: "svg", config: read("config"), tooltip: { disableDefaultStyle: true, theme: "page" } };
 const views = (globalThis.fourtuple = { views: {} }).views; // for inspection in the browser's console
 
 // Which part of the time axis a key shows next, relative to the part shown now.
@@ -35,3 +36,10 @@ for (const [name, chart] of Object.entries(read("charts"))) {
     (error) => { place.textContent = `This chart could not be drawn: ${error.message}`; console.error(error); },
   );
 }
+
+document.addEventListener("samples", ({ detail }) => {
+  const now = rows(detail);
+  for (const view of Object.values(views)) {
+    if ("samples" in view.getState({ data: (name) => name === "samples", signals: () => false }).data) view.data("samples", now).runAsync();
+  }
+});

@@ -1,8 +1,8 @@
-"""The HTTP server of the metrics: it goes on whatever its clients do, with few descriptors and one thread.
+"""An HTTP server for metrics and pages: it goes on whatever its clients do, with few descriptors and one thread.
 
-Each connection has ANSWER_S for its request and its answer, and ends with it. At most MOST_CLIENTS are open: one more
-ends the oldest, so that idle ones never keep a scrape out. Where no descriptor is left, asyncio tries accept() again
-after a second.
+Each connection has some seconds for its request and its answer, and ends with it. At most MOST_CLIENTS are open: one
+more ends the oldest, so that idle ones never keep a scrape out. Where no descriptor is left, asyncio tries accept()
+again after a second.
 """
 
 import asyncio
@@ -25,12 +25,13 @@ HEAD_BYTES = 8 * 1024  # of a request; the default of Apache httpd for a single 
 App = Callable[[dict[str, Any], Callable[[str, list[tuple[str, str]]], Any]], Iterable[bytes]]  # WSGI (PEP 3333)
 
 
-class MetricsServer:
+class WebServer:
     """An HTTP server of a WSGI application. It listens once constructed, and answers after `start`. Raises OSError."""
 
-    def __init__(self, address: str, port: int, app: App) -> None:
-        self._app = app
-        self._open: dict[Scrape, None] = {}  # oldest first
+    def __init__(self, address: str, port: int, app: App, *, answer_s: float = ANSWER_S) -> None:
+        """Listen. answer_s: how long a connection may take for its request and its answer"""
+        self._app, self._answer_s = app, answer_s
+        self._open: dict[WebConnection, None] = {}  # oldest first
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._most = max(1, min(MOST_CLIENTS, soft // 4))  # the counts need descriptors, too
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -40,27 +41,27 @@ class MetricsServer:
 
     def start(self) -> None:
         serve = partial(self._loop.run_until_complete, self._serve())
-        threading.Thread(target=serve, name="metrics", daemon=True).start()
+        threading.Thread(target=serve, name="http", daemon=True).start()
 
     async def _serve(self) -> None:
         server = await self._loop.create_server(
-            lambda: Scrape(self._app, self._open, self._most), sock=self._socket, backlog=AT_ONCE
+            lambda: WebConnection(self._app, self._open, self._most, self._answer_s), sock=self._socket, backlog=AT_ONCE
         )
         self._socket.listen(BACKLOG)  # asyncio also accepts as many in a row as its backlog says
         await server.serve_forever()
 
 
-class Scrape(asyncio.Protocol):
+class WebConnection(asyncio.Protocol):
     """One connection: a request, its answer, and the end."""
 
-    def __init__(self, app: App, others: "dict[Scrape, None]", most: int) -> None:
-        self._app, self._open, self._most = app, others, most
+    def __init__(self, app: App, others: "dict[WebConnection, None]", most: int, answer_s: float) -> None:
+        self._app, self._open, self._most, self._answer_s = app, others, most, answer_s
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  (for the type checker)
         self._transport = transport
-        self._end = asyncio.get_running_loop().call_later(ANSWER_S, transport.abort)
+        self._end = asyncio.get_running_loop().call_later(self._answer_s, transport.abort)
         while len(self._open) >= self._most:
             oldest = next(iter(self._open))
             del self._open[oldest]
@@ -99,14 +100,14 @@ class Scrape(asyncio.Protocol):
             for name, value in request.headers
         }
         body = b"".join(self._app(environ, lambda status, headers: head.extend((status, headers))))
-        self._send(head[0], head[1], b"" if request.method == b"HEAD" else body)
+        self._send(head[0], head[1], body, is_head=request.method == b"HEAD")
 
-    def _send(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
+    def _send(self, status: str, headers: list[tuple[str, str]], body: bytes, *, is_head: bool = False) -> None:
         code, _, reason = status.partition(" ")
         fields = [*headers, ("Content-Length", str(len(body))), ("Connection", "close")]
         for event in (
             h11.Response(status_code=int(code), reason=reason, headers=fields),
-            h11.Data(body),
+            h11.Data(b"" if is_head else body),
             h11.EndOfMessage(),
         ):
             self._transport.write(self._http.send(event) or b"")
