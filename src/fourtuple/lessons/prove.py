@@ -15,6 +15,7 @@ from fourtuple.core.runs.proof import FAILS, Ground, Lesson, Proof, Result, Step
 from fourtuple.core.runs.run import Run
 
 NAMES = (
+    "past-65536",  # what the others explain
     "theory",
     "same-port",
     "accept-takes-no-port",
@@ -25,7 +26,6 @@ NAMES = (
     "limits",
     "poison",
     "slow-lane",
-    "past-65536",
 )
 
 

@@ -34,8 +34,8 @@ class Table:
 class Card:
     """The result of a lesson.
 
-    lists:  lists such as 4-tuples, by name
-    others: further numbers
+    lists:   lists such as 4-tuples, by name
+    others:  further numbers
     """
 
     result: Result
@@ -44,7 +44,7 @@ class Card:
     table: Table
     lists: Sequence[tuple[str, Sequence[str]]]
     others: Table
-    figure: tuple[Chart, Table | None, str] | None
+    figures: Sequence[tuple[Chart, Table | None, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Section:
     @property
     def all_figures(self) -> list[tuple[Chart, Table | None, str]]:
         """Its figures, including those of its cards."""
-        return [*self.figures, *(card.figure for card in self.cards if card.figure)]
+        return [*self.figures, *(figure for card in self.cards for figure in card.figures)]
 
 
 def microseconds(value: float | None) -> str:
