@@ -26,6 +26,7 @@ NAMES = (
     "limits",
     "poison",
     "slow-lane",
+    "server-wall",
 )
 
 

@@ -6,6 +6,7 @@ and 3,900 bytes: these parts, and a little for everything that they leave out.
 """
 
 from collections.abc import Mapping
+from dataclasses import field
 
 from fourtuple.core.record import dataclass
 
@@ -29,6 +30,7 @@ class MemoryPart:
 
 BUCKETS_BYTES = 256  # tcp_bind_bucket and tcp_bind2_bucket of a port, which all its connections share
 WATCH_BYTES = 256  # a poll of the ring that waits for the connection's end: io_kiocb
+EPOLL_BYTES = 200  # the same by epoll: eventpoll_epi, eventpoll_pwq
 
 PARTS = (
     MemoryPart("socket", "struct tcp_sock", ("TCP", "TCPv6"), 2520, 2520),
@@ -48,10 +50,36 @@ class Slabs:
 
     rows:       name → the slab that contains it; the kernel merges slabs, so that several names share one
     used_bytes: slab → bytes in use, whole pages
+    each_bytes: name → bytes of one object, with its share of the pages
     """
 
     rows: Mapping[str, str]
     used_bytes: Mapping[str, int]
+    each_bytes: Mapping[str, float] = field(default_factory=dict)
+
+
+def end_bytes(each_bytes: Mapping[str, float]) -> tuple[float, tuple[str, ...]]:
+    """Kernel memory of one end of an IPv4 connection, and the parts of it that the model gave.
+
+    each_bytes: sizes of objects as this kernel reports them, by the name of their slab
+    """
+    total_bytes, modelled = 0.0, []
+    for part in PARTS:
+        if not part.server_bytes:
+            continue
+        known = [each_bytes[name] for name in part.slabs if name in each_bytes and not name.endswith("v6")]
+        total_bytes += sum(known) or part.server_bytes
+        if not known:
+            modelled.append(part.name)
+    return total_bytes, tuple(modelled)
+
+
+def watch_bytes(each_bytes: Mapping[str, float], *, polled: bool) -> float:
+    """Kernel memory that waits for the data of one end. polled: by the ring; otherwise by epoll"""
+    if polled:
+        return each_bytes.get("io_kiocb", WATCH_BYTES)
+    found = [each_bytes[name] for name in ("eventpoll_epi", "eventpoll_pwq") if name in each_bytes]
+    return sum(found) or EPOLL_BYTES
 
 
 @dataclass(frozen=True, slots=True)
