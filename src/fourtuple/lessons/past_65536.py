@@ -59,8 +59,7 @@ def show(stage: Stage) -> Steps:
         },
         evidence={
             "server ports in use": len(ends.server_ports),
-            f"connections on client port {port}": sharing,
-            "these are": _sharing(ends, port),
+            f"the {sharing} connections on client port {port}": _sharing(ends, port),
             "counted by": record.census.by,
             "failed": [f"{name}: {format_count(count)}" for name, count in record.failed.items()],
             "connections per second": round(record.rate_per_s),

@@ -3,7 +3,17 @@
 from typing import Any
 
 from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
-from fourtuple.core.runs.memory import BUCKETS_BYTES, PARTS, MemoryUse, Slabs, end_bytes, memory_use, watch_bytes
+from fourtuple.core.runs.memory import (
+    BUCKETS_BYTES,
+    PARTS,
+    MemoryUse,
+    Slabs,
+    agreed,
+    end_bytes,
+    growth_bytes,
+    memory_use,
+    watch_bytes,
+)
 
 ROWS = {
     "TCP": "TCP", "sock_inode_cache": "sock_inode_cache", "filp": "filp", "dentry": "dentry",
@@ -90,3 +100,19 @@ def test_an_end_is_the_sum_of_its_objects_as_this_kernel_reports_them() -> None:
     assert watch_bytes(objects | {"io_kiocb": 224.0}, polled=True) == 224.0
     assert watch_bytes({"eventpoll_epi": 128.0, "eventpoll_pwq": 64.0}, polled=False) == 192.0
     assert 0 < watch_bytes({}, polled=False) <= watch_bytes({}, polled=True)
+
+
+def test_a_growth_counts_only_where_nothing_else_changes_it() -> None:
+    assert growth_bytes(1000, [2000, 2040, 2010]) == 1010
+    assert growth_bytes(1000, [2000, 2500]) is None
+    assert growth_bytes(1000, [900]) is None
+    assert growth_bytes(None, [2000]) is None
+    assert growth_bytes(1000, [None]) is None
+
+
+def test_two_observations_must_agree() -> None:
+    assert agreed([8000, 20_000, 8200]) == 8100
+    assert agreed([8000, None, 8000]) == 8000
+    assert agreed([8000, 12_000, 20_000]) is None
+    assert agreed([8000, None, None]) is None
+    assert agreed([]) is None

@@ -18,7 +18,7 @@ MTU = 1500
 EVERY_S, PAYLOAD_BYTES = 30.0, 64  # of a message, if nothing else is said
 # CPU time of both ends for a message and its acknowledgement, in µs, so the most that one end takes: `fourtuple prove
 # server-wall` on Linux 6.18, x86_64, 2 CPUs. What a program does with a message comes on top.
-MESSAGE_US = 12.0
+MESSAGE_US = 20.0
 GIGABIT = 10**9
 
 

@@ -5,8 +5,10 @@ The model was measured on Linux 6.18 on x86_64, with each object's share of its 
 and 3,900 bytes: these parts, and a little for everything that they leave out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
+from itertools import pairwise
+from statistics import median
 
 from fourtuple.core.record import dataclass
 
@@ -30,6 +32,7 @@ class MemoryPart:
 
 BUCKETS_BYTES = 256  # tcp_bind_bucket and tcp_bind2_bucket of a port, which all its connections share
 WATCH_BYTES = 256  # a poll of the ring that waits for the connection's end: io_kiocb
+CALM = 0.1  # what readings of memory may differ by, as a share, if nothing else changes it
 EPOLL_BYTES = 200  # the same by epoll: eventpoll_epi, eventpoll_pwq
 
 PARTS = (
@@ -121,6 +124,26 @@ class MemoryUse:
     def each_bytes(self) -> float | None:
         """The sum of the kernel's parts if they were measured, otherwise the decrease in free memory."""
         return self.measured_bytes if self.why_not else sum(part.measured_bytes or 0 for part in self.kernel_parts)
+
+
+def growth_bytes(before_bytes: int | None, while_open_bytes: Sequence[int | None]) -> float | None:
+    """By how much memory grew, from a reading before connections were opened and those while all were open.
+
+    None: it was not readable, or other programs changed it meanwhile: the readings differ by more than CALM.
+    """
+    known = [each for each in while_open_bytes if each is not None]
+    if before_bytes is None or not known:
+        return None
+    growth = median(known) - before_bytes
+    return growth if max(known) - min(known) <= CALM * growth else None
+
+
+def agreed(observations: Iterable[float | None]) -> float | None:
+    """The mean of the two observations that are closest to each other; None: no two agree within CALM."""
+    known = sorted(each for each in observations if each is not None)
+    pairs = [(high - low, (low + high) / 2) for low, high in pairwise(known)]
+    apart, middle = min(pairs, default=(0.0, 0.0))
+    return middle if middle and apart <= CALM * middle else None
 
 
 def memory_use(

@@ -246,7 +246,7 @@ def named(name: str, title: str, numbers: Sequence[tuple[str, float, str]]) -> C
     ]
     base = alt.Chart(_values(rows)).encode(
         y=alt.Y("name:N", title=None, sort=alt.SortField("row")),
-        x=alt.X("number:Q", title=None, axis=alt.Axis(format="~s"), scale=alt.Scale(domainMin=0)),
+        x=alt.X("number:Q", axis=None, scale=alt.Scale(domainMin=0)),
     )
     bars = base.mark_bar(color=LINE, cornerRadiusEnd=2)
     words = base.mark_text(align="left", dx=4, fontSize=12, color=INK).encode(text="words:N")
