@@ -1,7 +1,7 @@
 """--metrics: what a scrape says while a run lasts, beside the run's own record."""
 
 import socket
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 
 import httpx
 import pytest
@@ -28,9 +28,11 @@ def scraped(address: str) -> Mapping[str, float]:
     }
 
 
-def a_hold(end: str, address: str, **options: object) -> tuple[Run[Sample, HoldRecord], list[str]]:
+def a_hold(
+    end: str, address: str, more: Sequence[str] = (), **options: object
+) -> tuple[Run[Sample, HoldRecord], list[str]]:
     said: list[str] = []
-    return metered(hold(100, [end], hold_s=60, **options), address, said.append), said
+    return metered(hold(100, [end, *more], hold_s=60, **options), address, said.append), said
 
 
 def test_a_scrape_tells_what_the_run_counts() -> None:
@@ -58,6 +60,21 @@ def test_failures_are_told_by_errno() -> None:
         found = scraped(address)
 
     assert found["fourtuple_run_failed_total{errno=ECONNREFUSED}"] == 100
+
+
+def test_the_destination_that_fails_is_a_label() -> None:
+    """One of two listens: the other has the failures, and the first one the connections."""
+    address, dead = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    with serving(end := f"127.0.0.1:{free_port()}"):
+        run, _ = a_hold(end, address, more=[dead])
+        with run:
+            sample = next(each for each in run if each.census)
+            found = scraped(address)
+
+    assert found[f"fourtuple_run_destination_opened_total{{destination={end}}}"] == sample.open
+    assert found[f"fourtuple_run_destination_opened_total{{destination={dead}}}"] == 0
+    refused = found[f"fourtuple_run_destination_failed_total{{destination={dead}}}{{errno=ECONNREFUSED}}"]
+    assert refused == sample.failed["ECONNREFUSED"] == 100 - sample.open
 
 
 def test_a_bucket_counts_what_is_below_its_bound() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from fourtuple.core.runs.churn_judge import judge_max
 from fourtuple.core.runs.churn_orders import ClosedBy, PortRate
 from fourtuple.core.runs.churn_record import ChurnRecord, ChurnStep
+from fourtuple.core.runs.destinations import DestinationResult
 from fourtuple.core.runs.histogram import NOT_MEASURED, Latency
 from fourtuple.faces.text import churn
 from fourtuple.faces.text.lines import wrapped
@@ -38,6 +39,11 @@ TROUBLED = churn_record(
     resolved=(RESOLVED,),
     reasons={"tls: certificate has expired": 4},
     tls_us=Latency(900.0, 1200.0, 2000.0, 9000.0),
+    destinations=(
+        DestinationResult("127.0.0.1:8002", "", 1, 1270, {"EADDRNOTAVAIL": 120}, {"ETIMEDOUT": 20}),
+        DestinationResult("127.0.0.1:8001", "", 1, 1240, {"ECONNREFUSED": 30}, {"FIN": 40}),
+        DestinationResult("127.0.0.1:8000", "", 1, 1240, {}, {}),
+    ),
 )
 NO_ANSWERS: dict[str, Any] = dict.fromkeys(("first_us", "first_service_us", "last_us", "last_service_us"), NOT_MEASURED)
 SILENT = churn_record(

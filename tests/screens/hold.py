@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.destinations import DestinationResult
 from fourtuple.core.runs.histogram import Latency
 from fourtuple.core.runs.judge import judge_hold
 from fourtuple.core.runs.records import AcceptQueue, Event, HoldRecord, Loss, StageResult, Witness
@@ -17,6 +18,7 @@ from tests.made_fleet import fleet_record, gone_result, machine_result
 NOTHING = hold_record(
     held=0,
     failed={"ECONNREFUSED": 1000},
+    destinations=(DestinationResult("127.0.0.1:8000", "", 1, 0, {"ECONNREFUSED": 1000}, {}),),
     elapsed_s=0.0,
     rate_per_s=0.0,
     census=Witness(0, 0, 0, "sock_diag"),
@@ -47,6 +49,25 @@ FAILED = hold_record(
     open_at_end=900,
     census=Witness(900, 900, 900, "sock_diag"),
     census_at_end=Witness(900, 900, 900, "sock_diag"),
+    destinations=(
+        DestinationResult("192.0.2.10:8000", RESOLVED.host, 1, 0, {"ETIMEDOUT": 22}, {}),
+        DestinationResult("192.0.2.9:8003", RESOLVED.host, 1, 391, {"ETIMEDOUT": 8}, {"FIN": 3, "ECONNRESET": 1}),
+        DestinationResult("", "", 30, 509, {}, {}),
+    ),
+)
+ALL_OVER = hold_record(
+    held=960,
+    failed={"ECONNREFUSED": 40},
+    open_at_end=960,
+    census=Witness(960, 960, 960, "sock_diag"),
+    census_at_end=Witness(960, 960, 960, "sock_diag"),
+    destinations=(
+        *(
+            DestinationResult(f"[2001:db8:1:2:3:4:5:6]:{port}", "", 3, 0, {"ECONNREFUSED": 1}, {})
+            for port in range(20000, 20096, 3)
+        ),
+        DestinationResult("", "", 2904, 960, {"ECONNREFUSED": 8}, {}),
+    ),
 )
 TALKED = hold_record(
     requests=4000,
@@ -163,6 +184,7 @@ SCREENS = {
     "nothing": lambda: _end(NOTHING),
     "lost": lambda: _end(LOST),
     "failed": lambda: _end(FAILED),
+    "all-over": lambda: _end(ALL_OVER),
     "answers": lambda: _end(TALKED),
     "none-due": lambda: _end(hold_record(every_s=30.0)),
     "disagreed": lambda: _end(DISAGREED),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fourtuple.core.runs.proof import SKIPPED, Expected, Ground, Proof, Result
+from fourtuple.core.runs.proof import BROKEN, SKIPPED, Expected, Ground, Proof, Result
 from fourtuple.faces.text import prove
 from fourtuple.lessons import prove as lessons
 from tests.made import ground, result
@@ -32,6 +32,7 @@ VARIES = replace(
         "the first to end": "memory",
     },
 )
+BROKE = replace(SKIP, name="same-port", verdict=BROKEN, why="its process ended without a result: killed by SIGKILL")
 NOTE = replace(result("slow-lane"), why="the cure was left out: it needs Linux 6.8 or newer")
 
 
@@ -58,5 +59,8 @@ SCREENS = {
     "varies": lambda: _results([VARIES]),
     "fails": lambda: _results([result("one-wall", "fails")]),
     "skipped": lambda: _results([SKIP]),
-    "sum": lambda: "\n".join((_sum(result()), _sum(result(), NOTE, result("one-wall", "fails"), SKIP), _sum())),
+    "broken": lambda: _results([BROKE]),
+    "sum": lambda: "\n".join(
+        (_sum(result()), _sum(result(), NOTE, result("one-wall", "fails"), SKIP), _sum(BROKE), _sum())
+    ),
 }

@@ -24,13 +24,13 @@ from tests.screens import census, fleet, limits, plan, why
 from tests.screens.churn import FOUND
 from tests.screens.churn import TROUBLED as TROUBLED_CHURN
 from tests.screens.compare import other_machine, same_machine
-from tests.screens.hold import AWAY, CLOSED, FLEET_GONE, LOST, NOTHING, STOPPED, TALKED
+from tests.screens.hold import AWAY, CLOSED, FAILED, FLEET_GONE, LOST, NOTHING, STOPPED, TALKED
 from tests.screens.runs import ENTRIES
 from tests.screens.serve import TROUBLED
 
 # Keys below these are data, not names that a script knows beforehand.
 DATA = {
-    "failed", "lost_by", "reconnect_failed", "moved", "carrying", "sockets", "counters", "unknown", "numbers",
+    "failed", "lost", "lost_by", "reconnect_failed", "moved", "carrying", "sockets", "counters", "unknown", "numbers",
     "sysctls", "predicted", "observed", "evidence", "tightest",
 }  # fmt: skip
 
@@ -62,6 +62,7 @@ def shape(*records: Mapping[str, Any]) -> str:
 HOLDS = (
     hold_record(),
     NOTHING,
+    FAILED,
     LOST,
     CLOSED,
     TALKED,

@@ -117,6 +117,8 @@ def _planned(options: Options, each: Sequence[Planned]) -> Planned:
         rate_per_s=None if isinstance(options, ServeOptions) else options.rate_per_s,
         run_s=options.serve_s if isinstance(options, ServeOptions) else options.run_s,
         here=all(one.here for one in each),
+        # Each machine resolves names by itself, and counts are added only where they mean the same destinations.
+        endpoints=first.endpoints if all(one.endpoints == first.endpoints for one in each) else (),
         stages=options.stages if isinstance(options, HoldOptions) else None,
         churn_per_s=options.churn_per_s if isinstance(options, HoldOptions) else 0.0,
     )

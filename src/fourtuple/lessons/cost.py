@@ -4,6 +4,7 @@ import time
 from collections.abc import Generator
 from typing import Any
 
+from fourtuple.core.errors import ShortfallError
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.memory import growth_bytes
@@ -66,6 +67,8 @@ def cost_of(
 
     record, ports = yield from stage.held(Run(steps()), lambda: stage.ends(address).server_ports)
     time.sleep(SETTLE_S)
+    if not moments:
+        raise ShortfallError(f"{clients:,} clients at the same time", record.outcome.says)
     first, last = moments[0], moments[-1]
     messages = max(1, last.messages - first.messages)
     growth = growth_bytes(slabs, [each.memory_bytes for each in moments])

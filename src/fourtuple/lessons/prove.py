@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from importlib import import_module
 from typing import Any
 
-from fourtuple.core.errors import UsageError
-from fourtuple.core.runs.proof import FAILS, Ground, Lesson, Proof, Result, Step
+from fourtuple.core.errors import CannotError, FourtupleError, UsageError
+from fourtuple.core.runs.proof import BROKEN, SKIPPED, Ground, Lesson, Proof, Result, Step
 from fourtuple.core.runs.run import Run
 
 NAMES = (
@@ -83,13 +83,29 @@ def _steps(lessons: Sequence[Lesson], connections: int | None) -> Generator[Grou
 
 
 def _run(lesson: Lesson, connections: int | None, *, private: bool) -> Generator[Step, None, Result]:
-    """Run one lesson in its own process, which prints its progress and then its result as lines of JSON."""
+    """Run one lesson; whatever happens to its process, there is a result."""
     from time import monotonic
 
-    from fourtuple.verbs.background import start
+    start_s = monotonic()
+    try:
+        message = yield from _messages(lesson, connections, private=private)
+    except CannotError as error:
+        message = {"verdict": SKIPPED, "why": str(error)}
+    except (FourtupleError, OSError, ValueError, KeyError) as error:
+        message = {"verdict": BROKEN, "why": f"its process could not be run: {error}"}
+    nothing: dict[str, Any] = {"did": "", "predicted": {}, "observed": {}, "evidence": {}}
+    seconds = round(monotonic() - start_s, 3)
+    return Result(**(nothing | message | {"name": lesson.name, "claim": lesson.claim, "seconds": seconds}))
+
+
+def _messages(lesson: Lesson, connections: int | None, *, private: bool) -> Generator[Step, None, dict[str, Any]]:
+    """Run one lesson in its own process, which prints its progress and then its result as lines of JSON → the result.
+
+    Raises FourtupleError, OSError if the process cannot be started; ValueError, KeyError for any other output.
+    """
+    from fourtuple.verbs.background import ended_by, start
     from fourtuple.verbs.lab import Lab
 
-    start_s = monotonic()
     command = [sys.executable, "-m", ROOM, lesson.name, str(connections or 0), "private" if private else "shared"]
     message: dict[str, Any] = {}
     with ExitStack() as stack:
@@ -107,8 +123,6 @@ def _run(lesson: Lesson, connections: int | None, *, private: bool) -> Generator
             message = json.loads(line)
             if "verdict" not in message:
                 yield Step(lesson, message["done"], message["of"])
-    if "verdict" not in message:
-        message = {"verdict": FAILS, "why": f"the lesson ended without a result (exit code {program.returncode})"}
-    nothing: dict[str, Any] = {"did": "", "predicted": {}, "observed": {}, "evidence": {}}
-    seconds = round(monotonic() - start_s, 3)
-    return Result(**(nothing | message | {"name": lesson.name, "claim": lesson.claim, "seconds": seconds}))
+    if "verdict" in message:
+        return message
+    return {"verdict": BROKEN, "why": f"its process ended without a result: {ended_by(program.returncode)}"}

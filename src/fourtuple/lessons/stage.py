@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import field
 from typing import Any, Self, TypeVar
 
+from fourtuple.core.errnos import Extent, symptom_of
 from fourtuple.core.errors import CannotError, ShortfallError
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.records import HoldRecord, Sample
@@ -22,6 +23,7 @@ from fourtuple.core.sockets.table import Sockets, State
 from fourtuple.core.space.endpoints import Endpoint, EndpointSpec, parse_addresses
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import Destinations
+from fourtuple.core.units import format_count
 from fourtuple.verbs.lab import port_facts, set_port_range
 from fourtuple.verbs.looks import sockets
 
@@ -179,7 +181,7 @@ class Stage:
         """Run a hold to its end and yield its progress → its record, and the result of `look()`.
 
         `look()` is called once, when opening has ended and the kernel's count is final. Raises ShortfallError if that
-        never happened.
+        never happened, or if the hold fell short by what no claim is about: memory, files, a process that died.
         """
         seen: list[T] = []
         most = 0
@@ -190,7 +192,11 @@ class Stage:
             yield Progress(most, sample.wanted)
         if not seen:
             raise ShortfallError("connections to count", "the hold ended before any was open")
-        return run.record, seen[0]
+        record = run.record
+        ended = [name for name in record.failed if symptom_of(getattr(errno, name, 0)).ends is Extent.PROCESS]
+        if record.stopped_by or record.workers_killed or ended:
+            raise ShortfallError(f"{format_count(record.wanted)} connections", record.outcome.says)
+        return record, seen[0]
 
     def _confine(self, sock: socket.socket) -> None:
         ports = self._own_range or range(0)

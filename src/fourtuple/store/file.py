@@ -192,6 +192,10 @@ CREATE TABLE machine_samples (
   PRIMARY KEY (run, machine, number)
 ) STRICT, WITHOUT ROWID;
 """,
+    """
+ALTER TABLE samples ADD COLUMN destinations_grown BLOB NOT NULL DEFAULT x'';
+ALTER TABLE machine_samples ADD COLUMN destinations_grown BLOB NOT NULL DEFAULT x'';
+""",
 )
 
 

@@ -16,7 +16,7 @@ from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.counters import COLUMN, DURATIONS, GROWTHS, MAPS, Phase
 from fourtuple.core.runs.judge import judge_stored
 from fourtuple.core.runs.outcome import UNJUDGED
-from fourtuple.core.runs.proof import FAILS, HOLDS, SKIPPED, Ground, Result
+from fourtuple.core.runs.proof import VERDICTS, Ground, Result
 from fourtuple.core.runs.records import HoldRecord, Sample, Seen, ServeRecord, Witness
 from fourtuple.core.runs.start import Start
 from fourtuple.core.runs.stored import GROWN, Entry, LessonProgress, MachineSeries, RunRecord, RunState, StoredRun
@@ -249,7 +249,7 @@ def _record(text: str, kind: type[Any]) -> Any:
 
 def _result(text: str) -> Result:
     result = from_json(text, Result)  # its numbers may be of any size: how many IPv6 connections there could be
-    if result.verdict not in (HOLDS, FAILS, SKIPPED):
+    if result.verdict not in VERDICTS:
         raise ValueError(f"{result.verdict!r} is not a verdict")
     return result
 

@@ -36,7 +36,8 @@ def serving(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[Background]
 
     prefix: the start of the command line, from Lab.command
 
-    Raises ShortfallError with the program's own error message if it does not get ready.
+    Raises ShortfallError with the program's own error message if it does not get ready, and after the block if it has
+    ended by then.
     """
     with _running("serve", arguments, prefix) as program:
         yield program
@@ -52,6 +53,15 @@ def holding(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[Background]
 def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
     """subprocess.Popen of a program that is killed when this process ends, however that ends."""
     return children.start(command, **options)
+
+
+def ended_by(code: int) -> str:
+    """`exit code 1`, or `killed by SIGKILL`, also where another process passed that on as 128 + 9."""
+    number = -code if code < 0 else code - 128
+    try:
+        return f"killed by {signal.Signals(number).name}"
+    except ValueError:
+        return f"exit code {code}"
 
 
 @contextmanager
@@ -71,6 +81,9 @@ def _running(verb: str, arguments: Sequence[str], prefix: Sequence[str]) -> Iter
                 f"fourtuple {verb} {' '.join(arguments)}", " ".join(words) or "it ended without a message"
             )
         yield background
+        if program.poll() is not None:
+            what = f"fourtuple {verb} {' '.join(arguments)}"
+            raise ShortfallError(what, f"it ended before it was told to: {ended_by(program.returncode)}")
     finally:
         program.send_signal(signal.SIGINT)
         try:

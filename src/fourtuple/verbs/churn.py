@@ -18,6 +18,7 @@ from fourtuple.core.runs.churn_conclude import ChurnEnding, ChurnStory
 from fourtuple.core.runs.churn_orders import ChurnOptions, ChurnOrder, ClosedBy, PortRate
 from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.counters import Counters, Phase
+from fourtuple.core.runs.destinations import endpoints_of
 from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.runs.records import Event, Sample
 from fourtuple.core.runs.run import Run
@@ -144,6 +145,8 @@ def order_of(
         run_s=options.run_s,
         here=all_here,
         resolved=seen.resolved,
+        endpoints=endpoints_of(space),
+        endpoint_count=space.destinations.size,
     )
     return ChurnOrder(
         options=options,

@@ -21,6 +21,7 @@ from fourtuple.core.plan.fit import Churn, memory
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.conclude import HoldEnding, HoldStory
 from fourtuple.core.runs.counters import Counters, Phase
+from fourtuple.core.runs.destinations import endpoints_of
 from fourtuple.core.runs.loop_name import LoopName
 from fourtuple.core.runs.memory import SLABS, MemoryUse, Slabs, memory_use
 from fourtuple.core.runs.orders import HoldOptions, HoldOrder, Watch
@@ -201,6 +202,8 @@ def planned(order: HoldOrder) -> Planned:
         here=order.here,
         stages=options.stages,
         churn_per_s=options.churn_per_s,
+        endpoints=endpoints_of(plan.space),
+        endpoint_count=plan.space.destinations.size,
     )
 
 

@@ -102,7 +102,7 @@ class Keeper:
                     self._writer.progress(step, time.monotonic_ns())
                 yield step
         proof = run.record
-        self._end(RunState.REACHED if proof.exit_code == EXIT_REACHED else RunState.SHORT, None)
+        self._end(RunState.REACHED if proof.exit_code == EXIT_REACHED else RunState.SHORT, None, proof.why)
         return proof
 
     def stored(self) -> StoredRun:

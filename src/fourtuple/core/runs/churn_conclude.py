@@ -7,6 +7,7 @@ from fourtuple.core.record import dataclass
 from fourtuple.core.runs.churn_judge import judge_churn
 from fourtuple.core.runs.churn_orders import ChurnOrder
 from fourtuple.core.runs.churn_record import ChurnRecord
+from fourtuple.core.runs.destinations import by_destination
 from fourtuple.core.runs.records import MachineResult, Sample
 from fourtuple.core.talk.session import Scheme
 
@@ -105,6 +106,7 @@ class ChurnStory:
             tls_us=last.tls_us,
             session_us=last.session_us,
             machines=machines,
+            destinations=by_destination(last.destinations, order.start.planned),
             **{each.name: getattr(ending, each.name) for each in fields(ending)},
         )
         return replace(record, outcome=judge_churn(record, options.require))

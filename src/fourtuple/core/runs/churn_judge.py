@@ -8,11 +8,12 @@ from math import ceil
 
 from fourtuple.core.runs.churn_orders import KEPT_SHARE, LATE_S
 from fourtuple.core.runs.churn_record import ChurnRecord
+from fourtuple.core.runs.failing import not_connected
 from fourtuple.core.runs.judge import (
     FELL_SHORT,
     as_required,
     by_reason,
-    counted,
+    failed_words,
     killed_workers,
     named,
     outcome_of,
@@ -32,10 +33,17 @@ def judge_churn(record: ChurnRecord, require: Sequence[str] = ()) -> Outcome:
     Raises UsageError for requirements that a ChurnRecord cannot have.
     """
     reasons, did = tuple(_reasons(record)), _did(record)
+    short = _none_connected(record) or f"{FELL_SHORT}: {did}."
     if not require:
         kept = " The rate was kept." if record.arrivals else ""
-        return outcome_of(tuple(_everything(record)), reasons, f"{did}.{kept}", did)
-    return as_required(parse_requirements(require, ChurnRecord), record, record.arrivals, reasons, did)
+        return outcome_of(tuple(_everything(record)), reasons, f"{did}.{kept}", short)
+    return as_required(parse_requirements(require, ChurnRecord), record, record.arrivals, reasons, did, short)
+
+
+def _none_connected(record: ChurnRecord) -> str:
+    """The cause, if no connection was opened at all; otherwise empty."""
+    opened = record.completed + record.lost + record.open_at_end
+    return not_connected(record.started, opened, record.failed, record.destinations)
 
 
 def keeps(record: ChurnRecord) -> bool:
@@ -52,7 +60,7 @@ def is_hopeless(record: ChurnRecord) -> bool:
 
 def trouble(record: ChurnRecord) -> str:
     """Why the rate was not kept, or what failed, in sentences; empty if nothing did."""
-    return " ".join(sentence for _, sentence in _reasons(record))
+    return " ".join(filter(None, [_none_connected(record), *(sentence for _, sentence in _reasons(record))]))
 
 
 def _is_kept(record: ChurnRecord) -> bool:
@@ -98,7 +106,7 @@ def _reasons(record: ChurnRecord) -> Iterator[Because]:
     if not _is_kept(record):
         yield Reason.RATE, f"The rate was not kept: {_late(record)}."
     if failed := without_gone(record.failed, record.machines):
-        yield Reason.FAILED, f"{counted(failed)} failed{named(failed)}."
+        yield Reason.FAILED, "" if _none_connected(record) else failed_words(failed, record.destinations)
     by = without_gone(record.lost_by, record.machines)
     if lost := record.lost - sum(record.lost_by.values()) + sum(by.values()):
         words = f' The server had sent "{record.last_words}".' if record.last_words else ""
@@ -146,4 +154,6 @@ def judge_max(record: ChurnRecord, require: Sequence[str] = ()) -> Outcome:
     if not require:
         return Outcome(True, f"{says}. {why}".rstrip())
     reasons = [(Reason.RATE, why)] if why else []
-    return as_required(parse_requirements(require, ChurnRecord), record, record.arrivals, reasons, says)
+    return as_required(
+        parse_requirements(require, ChurnRecord), record, record.arrivals, reasons, says, f"{FELL_SHORT}: {says}."
+    )

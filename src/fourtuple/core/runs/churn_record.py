@@ -5,6 +5,7 @@ from dataclasses import asdict, field
 from typing import Any
 
 from fourtuple.core.record import dataclass
+from fourtuple.core.runs.destinations import DestinationResult
 from fourtuple.core.runs.histogram import NOT_MEASURED, Latency
 from fourtuple.core.runs.outcome import UNJUDGED, Outcome
 from fourtuple.core.runs.records import MachineResult
@@ -102,6 +103,7 @@ class ChurnRecord:
     session_us: Latency = NOT_MEASURED  # from connected to session established
     steps: tuple[ChurnStep, ...] = ()  # the rates that `churn max` tried
     machines: tuple[MachineResult, ...] = ()  # as in HoldRecord
+    destinations: tuple[DestinationResult, ...] = ()  # as in HoldRecord
     outcome: Outcome = UNJUDGED
 
     def to_json(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.destinations import by_destination
 from fourtuple.core.runs.judge import agrees, judge_hold
 from fourtuple.core.runs.memory import MemoryUse
 from fourtuple.core.runs.orders import HoldOrder
@@ -143,6 +144,7 @@ class HoldStory:
             replaced_per_s=round((last.replaced - full.replaced) / since_count_s, 1) if replaces else 0.0,
             stages=stages,
             machines=machines,
+            destinations=by_destination(last.destinations, order.start.planned),
             **{each.name: getattr(ending, each.name) for each in fields(ending) if not each.name.endswith("_ns")},
         )
         record = replace(record, agree=agrees(record))

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from fourtuple.core.record import dataclass
-from fourtuple.core.runs import reasons
+from fourtuple.core.runs import destinations, reasons
 from fourtuple.core.runs.histogram import BUCKETS
 from fourtuple.core.runs.spread import BINS
 
 WORDS_BYTES = 256  # of the last data from a peer that ended a connection
 MOST_STAGES = 64  # of a run with --stages
-ERRNOS = 134  # Linux numbers its errors from 1 to 133 (EHWPOISON)
 
 
 class Phase(IntEnum):
@@ -106,9 +105,11 @@ TABLE: tuple[RunCounter, ...] = (
     RunCounter("rss_bytes", "resident memory of the workers"),
     RunCounter("cpu_user_us", "processor time in user space", Kept.NOT, Merge.APART),
     RunCounter("cpu_system_us", "processor time in the kernel", Kept.NOT, Merge.APART),
-    RunCounter("failed", "connections wanted and not opened, by errno", Kept.MAP, size=ERRNOS),
-    RunCounter("lost_by", "connections lost, by errno; 0: the peer closed", Kept.MAP, size=ERRNOS),
-    RunCounter("reconnect_failed", "failed attempts to reopen a lost connection, by errno", Kept.MAP, size=ERRNOS),
+    RunCounter("failed", "connections wanted and not opened, by errno", Kept.MAP, size=destinations.ERRNOS),
+    RunCounter("lost_by", "connections lost, by errno; 0: the peer closed", Kept.MAP, size=destinations.ERRNOS),
+    RunCounter(
+        "reconnect_failed", "failed attempts to reopen a lost connection, by errno", Kept.MAP, size=destinations.ERRNOS
+    ),
     RunCounter(
         "reasons",
         "sessions that failed or ended, and unexpected answers, by reason",
@@ -138,6 +139,12 @@ TABLE: tuple[RunCounter, ...] = (
     RunCounter("last_us", "the same from its due moment to its last answer", Kept.GROWTH, size=BUCKETS),
     RunCounter("last_service_us", "the same from its start to its last answer", Kept.GROWTH, size=BUCKETS),
     RunCounter("pairs", "connections opened, by the pair's bin (core/runs/spread.py)", Kept.GROWTH, size=BINS),
+    RunCounter(
+        "destinations",
+        "connections opened, failed and lost, by destination (core/runs/destinations.py)",
+        Kept.GROWTH,
+        size=destinations.SIZE,
+    ),
 )
 
 COUNTERS = np.dtype([(each.name, "i8") if each.size == 1 else (each.name, "i8", (each.size,)) for each in TABLE])

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from fourtuple.core.errnos import symptom_of
 from fourtuple.core.runs.churn_record import ChurnRecord
+from fourtuple.core.runs.destinations import DestinationResult
+from fourtuple.core.runs.failing import elsewhere, failing_from, not_connected
 from fourtuple.core.runs.machines import Because, machine_reasons, on_machines, untried_there, witness_reasons
 from fourtuple.core.runs.orders import Watch
 from fourtuple.core.runs.outcome import Outcome, Reason, Required
@@ -39,8 +41,10 @@ def judge_hold(record: HoldRecord, require: Sequence[str] = ()) -> Outcome:
     reasons = tuple(_hold_reasons(record))
     met = f"{_held(record)}. Plan, engine and kernel agree."
     if not require:
-        return outcome_of(tuple(_everything(record)), reasons, met, _held(record))
-    return as_required(parse_requirements(require, HoldRecord), record, record.wanted, reasons, _held(record))
+        return outcome_of(tuple(_everything(record)), reasons, met, _short(record))
+    return as_required(
+        parse_requirements(require, HoldRecord), record, record.wanted, reasons, _held(record), _short(record)
+    )
 
 
 def agrees(record: HoldRecord) -> bool:
@@ -60,8 +64,10 @@ def judge_serve(record: ServeRecord, require: Sequence[str] = ()) -> Outcome:
         f" {format_count(record.open)} open at the end"
     )
     if not require:
-        return outcome_of((), reasons, served, served)
-    return as_required(parse_requirements(require, ServeRecord), record, record.accepted, reasons, served)
+        return outcome_of((), reasons, served, f"{FELL_SHORT}: {served}.")
+    return as_required(
+        parse_requirements(require, ServeRecord), record, record.accepted, reasons, served, f"{FELL_SHORT}: {served}."
+    )
 
 
 def judge_stored(record: HoldRecord | ServeRecord, *, reached: bool) -> Outcome:
@@ -76,13 +82,14 @@ def judge_stored(record: HoldRecord | ServeRecord, *, reached: bool) -> Outcome:
 def outcome_of(required: tuple[Required, ...], reasons: Sequence[Because], met: str, short: str) -> Outcome:
     """The outcome if the user requires nothing in particular.
 
-    required: what has to be met; reasons: why the run fell short; met, short: what the run did, in words
+    required: what has to be met; reasons: why the run fell short
+    met, short: what the run did, in a sentence: if it was reached, and if it fell short
     """
     unmet = [each.name for each in required if not each.met]
     because: tuple[str, ...] = tuple(dict.fromkeys(reason for reason, _ in reasons)) or tuple(unmet)
     if not because:
         return Outcome(True, met, (), required)
-    says = " ".join([f"{FELL_SHORT}: {short}.", *(sentence for _, sentence in reasons)])
+    says = " ".join([short, *(sentence for _, sentence in reasons if sentence)])
     return Outcome(False, says, because, required)
 
 
@@ -92,17 +99,21 @@ def as_required(
     whole: int,
     reasons: Sequence[Because],
     held: str,
+    short: str,
 ) -> Outcome:
-    """The outcome that the user's requirements decide; a contradiction between witnesses is never reached."""
+    """The outcome that the user's requirements decide; a contradiction between witnesses is never reached.
+
+    held: what the run did, in words; short: the same as a sentence that says that it fell short
+    """
     at_end = record.wanted_at_end if isinstance(record, HoldRecord) else whole
     required = tuple(each.judged(record, at_end if each.is_of_end else whole) for each in requirements)
     units = {each.name: each.unit for each in requirements}
     unmet = [each for each in required if not each.met]
     because = (*(each.name for each in unmet), *(reason for reason, _ in reasons if reason in CONTRADICTIONS))
-    sentences = [sentence for _, sentence in reasons]
+    sentences = [sentence for _, sentence in reasons if sentence]
     if because:
         listed = ", ".join(f"{each.name}{each.wanted} ({_got(each, units[each.name])})" for each in unmet)
-        says = " ".join([f"{FELL_SHORT}: {held}.", *([f"Not met: {listed}."] if unmet else []), *sentences])
+        says = " ".join([short, *([f"Not met: {listed}."] if unmet else []), *sentences])
         return Outcome(False, says, because, required)
     listed = ", ".join(f"{each.name}{each.wanted}" for each in required)
     return Outcome(True, " ".join([f"{held}. As required: {listed}.", *sentences]), (), required)
@@ -144,6 +155,15 @@ def _held(record: HoldRecord) -> str:
     return f"held {format_count(record.held)}{asked}{time}{ended}{lost}"
 
 
+def _none_connected(record: HoldRecord) -> str:
+    """The cause, if no connection was opened at all; otherwise empty."""
+    return not_connected(record.wanted, record.held + record.lost, record.failed, record.destinations)
+
+
+def _short(record: HoldRecord) -> str:
+    return _none_connected(record) or f"{FELL_SHORT}: {_held(record)}."
+
+
 def _replaced(record: HoldRecord) -> str:
     if not record.churn_per_s:
         return ""
@@ -176,7 +196,8 @@ def _hold_reasons(record: HoldRecord) -> Iterator[Because]:
         yield Reason.WORKERS_KILLED, killed_workers(record.workers_killed, record.workers)
     failed = {name: count for name, count in record.failed.items() if name != NOT_TRIED}
     if failed:
-        yield Reason.FAILED, f"{counted(failed)} failed{named(failed)}."
+        words = failed_words(failed, record.destinations) + elsewhere(record.destinations)
+        yield Reason.FAILED, "" if _none_connected(record) else words  # which says the same
     yield from stage_reasons(record)
     yield from _lost(record)
     yield from churn_reasons(record)
@@ -332,6 +353,11 @@ def _contradictions(record: HoldRecord) -> Iterator[Because]:
 
 def _between(least: int, most: int) -> str:
     return format_count(most) if least == most else f"{format_count(least)} to {format_count(most)}"
+
+
+def failed_words(failed: Mapping[str, int], destinations: Sequence[DestinationResult]) -> str:
+    """`3 failed with ECONNREFUSED from 127.0.0.1:8202.`; of several errnos, only how many."""
+    return f"{counted(failed)} failed{named(failed)}{failing_from(destinations) if len(failed) == 1 else ''}."
 
 
 # serve

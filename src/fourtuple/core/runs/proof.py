@@ -8,7 +8,11 @@ from fourtuple.core.errors import EXIT_CANNOT, EXIT_REACHED, EXIT_SHORT
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.start import Start
 
-HOLDS, FAILS, SKIPPED = "holds", "fails", "skipped"
+HOLDS = "holds"  # every observation is as predicted
+FAILS = "fails"  # refuted: an observation differs from its prediction
+SKIPPED = "skipped"  # it could not be tried here: this host or this user lacks something, or does not permit it
+BROKEN = "broken"  # it could not be tried to its end: a process died, or the lesson itself has a fault
+VERDICTS = (HOLDS, FAILS, SKIPPED, BROKEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class Result:
 
     predicted, observed: values by name, with the same keys; the verdict is `holds` if `differing` finds none. Instead
                          of a value, a prediction may be an Expected
+    verdict:             one of VERDICTS
     evidence:            values by name: numbers and words; lists of words; numbers by name, which are drawn
     """
 
@@ -78,7 +83,7 @@ class Result:
     predicted: dict[str, Any]
     observed: dict[str, Any]
     verdict: str
-    why: str  # the reason of a failure or a skip, or a note on what was left out
+    why: str  # the reason for a verdict other than `holds`, or a note on what was left out
     seconds: float
     evidence: dict[str, Any]
 
@@ -117,10 +122,19 @@ class Proof:
 
     @property
     def exit_code(self) -> int:
-        """0: every lesson that could be run holds; 1: at least one fails; 77: none could be run."""
+        """0: every lesson that could be tried here holds; 1: at least one fails; 77: one broke, or none was tried."""
         if self.count(FAILS):
             return EXIT_SHORT
-        return EXIT_REACHED if self.count(HOLDS) else EXIT_CANNOT
+        return EXIT_REACHED if self.count(HOLDS) and not self.count(BROKEN) else EXIT_CANNOT
+
+    @property
+    def why(self) -> str:
+        """Which lessons fail and which broke; empty if none did."""
+        parts = ((FAILS, "fail"), (BROKEN, "broke"))
+        return "; ".join(f"{word}: {', '.join(names)}" for verdict, word in parts if (names := self._names(verdict)))
+
+    def _names(self, verdict: str) -> list[str]:
+        return [result.name for result in self.results if result.verdict == verdict]
 
     def to_json(self) -> dict[str, Any]:
         return {

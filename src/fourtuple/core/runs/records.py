@@ -12,6 +12,7 @@ from fourtuple.core.errnos import name_of
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs import reasons
 from fourtuple.core.runs.counters import MAPS, Counters, Merge, Phase, first_and_last_ns, merged
+from fourtuple.core.runs.destinations import DestinationResult
 from fourtuple.core.runs.histogram import NOT_MEASURED, Latency
 from fourtuple.core.runs.memory import MemoryUse
 from fourtuple.core.runs.outcome import UNJUDGED, Outcome
@@ -210,6 +211,7 @@ class Sample:
     last_histogram: NDArray[np.int64] = field(repr=False)
     last_service_histogram: NDArray[np.int64] = field(repr=False)
     pairs: NDArray[np.int64] = field(repr=False)  # opened so far, by the pair's bin, see core/runs/spread.py
+    destinations: NDArray[np.int64] = field(repr=False)  # see core/runs/destinations.py
     events: tuple[Event, ...] = field(default=(), repr=False)
     start: Start | None = field(default=None, repr=False)  # the start of its run
     seen: Seen | None = None
@@ -410,6 +412,7 @@ class HoldRecord:
     replaced_per_s: float = 0.0  # on average while connections were being replaced
     stages: tuple[StageResult, ...] = ()
     machines: tuple[MachineResult, ...] = ()  # of a fleet; this record is their sum
+    destinations: tuple[DestinationResult, ...] = ()  # most failures first; the last one may be the sum of many
     every_s: float | None = None  # the interval between messages on a connection; None: none are sent
     outcome: Outcome = UNJUDGED
 

@@ -18,9 +18,9 @@ def bins_of(pairs: int) -> int:
     return min(pairs, BINS)
 
 
-def bin_bounds(pairs: int) -> list[int]:
-    """The number of the first pair of each bin, and finally the number of pairs."""
-    bins = bins_of(pairs)
+def bin_bounds(pairs: int, most: int = BINS) -> list[int]:
+    """The number of the first pair of each bin, and finally the number of pairs; most: how many bins there may be"""
+    bins = min(pairs, most)
     return [-(-number * pairs // bins) for number in range(bins + 1)] if bins else []
 
 

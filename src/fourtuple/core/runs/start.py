@@ -54,6 +54,8 @@ class Planned:
     churn_because: the same in words, with what determines it
     here:     both ends are on this host
     resolved: names among the destinations that have several addresses
+    endpoints: the destinations as ADDRESS:PORT; of very many, the first of each group (core/runs/destinations.py)
+    endpoint_count: how many destinations there are
     """
 
     destinations: tuple[str, ...]
@@ -75,6 +77,8 @@ class Planned:
     churn_per_s: float = 0.0
     churn_most_per_s: float | None = None
     churn_because: str = ""
+    endpoints: tuple[str, ...] = ()
+    endpoint_count: int = 0
 
     @property
     def targets(self) -> tuple[str, ...]:

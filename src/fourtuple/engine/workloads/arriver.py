@@ -20,6 +20,7 @@ from fourtuple.engine.loops.contract import Completions, First, How, Slots
 from fourtuple.engine.states import Life
 from fourtuple.engine.workloads.closer import Closer
 from fourtuple.engine.workloads.contract import Worker
+from fourtuple.engine.workloads.toward import Toward
 from fourtuple.engine.workloads.turns import Turns
 
 SAMPLE_NS = 10_000_000  # how often the handshake of a connection is asked for: it takes 20 µs
@@ -47,12 +48,14 @@ class Arriver:
         how: How,
         timeout_s: float,
         closer: Closer,
+        toward: Toward,
         opened: Sequence[Callable[[Slots, int], None]],
         first: First | None,
         linked: NDArray[np.bool_],
     ) -> None:
         self._first, self._linked = first if worker.loop.links else None, linked
         self._worker, self._turns, self._arrivals, self._how, self._closer = worker, turns, arrivals, how, closer
+        self._toward = toward
         self._run_ns, self._timeout_ns, self._opened = int(run_s * 1e9), int(timeout_s * 1e9), opened
         slots = len(worker.state)
         self._free = np.arange(slots, dtype=np.int32)[::-1].copy()  # a stack: the slots used last are used first
@@ -152,7 +155,9 @@ class Arriver:
         if not counters["first_start_ns"]:
             counters["first_start_ns"] = now_ns
         self._linked[slots] = self._first is not None
-        worker.loop.connect(slots, self._turns.take(count), self._how, self._first)
+        block, ways = self._turns.take(count)
+        self._toward.connecting(slots, ways)
+        worker.loop.connect(slots, block, self._how, self._first)
 
     def _next(self, count: int) -> NDArray[np.int64]:
         """Take the next `count` of those that wait → their moments."""
@@ -176,6 +181,7 @@ class Arriver:
             self._sample_ns = now_ns + SAMPLE_NS
             if (handshake_us := worker.loop.handshake_us(int(slots[0]))) is not None:
                 histogram.add_values(counters["handshake_us"], np.array([handshake_us], np.float64))
+        self._toward.opened(slots)
         worker.state[slots] = Life.OPEN
         counters["opening"] -= len(slots)
         counters["open"] += len(slots)
@@ -188,6 +194,7 @@ class Arriver:
     def _fail(self, slots: Slots, numbers: NDArray[np.int64]) -> None:
         self._worker.counters["opening"] -= len(slots)
         np.add.at(self._worker.counters["failed"], numbers, 1)
+        self._toward.failed(slots, numbers)
 
     def _release(self, slots: Slots) -> None:
         self._free[self._free_count : self._free_count + len(slots)] = slots

@@ -31,6 +31,7 @@ from fourtuple.engine.workloads.leaver import Leaver
 from fourtuple.engine.workloads.notes import Notes
 from fourtuple.engine.workloads.reads import Reads
 from fourtuple.engine.workloads.speaker import Speaker
+from fourtuple.engine.workloads.toward import Toward
 from fourtuple.engine.workloads.turns import Turns
 from fourtuple.engine.workloads.watcher import Watcher
 
@@ -91,12 +92,13 @@ def churn(
     dialogue = _dialogue(job, share, loop, state, counters, course, clock_ns)
     reads, notes = Reads(READ_ROWS, READ_BYTES), Notes(loop, log=job.log)
     worker = Worker(loop, counters, control, clock_ns, state, reads, notes, dialogue)
-    closer = Closer(worker, reset=job.closed_by is ClosedBy.RST, peer="the peer")
+    toward = Toward(counters, job.plan.space, len(state))
+    closer = Closer(worker, reset=job.closed_by is ClosedBy.RST, peer="the peer", toward=toward)
     linked = np.zeros(len(state), bool)
     first = _first(job)
     opened: list[Callable[[NDArray[np.int32], int], None]] = []
     turns = Turns(job.plan.space, share, job.plan.strategy)
-    arriver = Arriver(worker, turns, arrivals, job.run_s, job.how, job.timeout_s, closer, opened, first, linked)
+    arriver = Arriver(worker, turns, arrivals, job.run_s, job.how, job.timeout_s, closer, toward, opened, first, linked)
     lifetimes_ns = partial(job.lifetime.draw_ns, random)
     leaver = Leaver(worker, closer, course, lifetimes_ns, job.closed_by, job.timeout_s, arriver.since_us)
     watcher = Watcher(worker, leaver.ended, watch=True, log_data=job.log, last_words=True, stays=leaver.staying)

@@ -12,6 +12,7 @@ from fourtuple.engine.loops.contract import NO_SLOTS, Completions, Slots
 from fourtuple.engine.states import VACATED, Life
 from fourtuple.engine.workloads.contract import Worker
 from fourtuple.engine.workloads.retries import Retries
+from fourtuple.engine.workloads.toward import Toward
 
 _CLOSING = int(Phase.CLOSING)
 PART_NS, PART_STEP_S = 1_000_000_000, 0.001  # how long a session's last words may take to be sent
@@ -29,6 +30,7 @@ class Closer:
     retries:   receives the slots that are opened again, once they are empty; None: none are
     reconnect: lost connections are opened again; otherwise they stay lost
     refills:   slots are used again when more connections are to be open
+    toward:    counts losses by destination; None: of a server
     """
 
     def __init__(
@@ -41,7 +43,9 @@ class Closer:
         retries: Retries | None = None,
         reconnect: bool = False,
         refills: bool = False,
+        toward: Toward | None = None,
     ) -> None:
+        self._toward = toward
         self._worker, self._reset, self._retries, self._reconnect = worker, reset, retries, reconnect
         self._vacated = VACATED if refills else Life.EMPTY
         self._peer_closed, self._closed_by = f"{peer} closed", closed_by
@@ -73,6 +77,8 @@ class Closer:
             return
         worker.notes.lost(ended, self._peer_closed)
         np.add.at(counters["lost_by"], -ended["result"], 1)
+        if self._toward:
+            self._toward.lost(ended)
         counters["lost"] += len(ended)
         given_up = ended["result"] == -errno.ETIMEDOUT  # the peer has not ended these
         for slots, lost in ((ended["slot"][~given_up], True), (ended["slot"][given_up], False)):

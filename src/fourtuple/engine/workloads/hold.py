@@ -33,6 +33,7 @@ from fourtuple.engine.workloads.replacer import Replacer
 from fourtuple.engine.workloads.retries import Retries
 from fourtuple.engine.workloads.routes import AutomaticRoutes, ExplicitRoutes
 from fourtuple.engine.workloads.speaker import Speaker
+from fourtuple.engine.workloads.toward import Toward
 from fourtuple.engine.workloads.unused import Unused
 from fourtuple.engine.workloads.watcher import Watcher
 
@@ -93,6 +94,7 @@ def hold(
     worker = Worker(loop, counters, control, clock_ns, state, reads, notes, dialogue)
     again = job.reconnect or job.churn_per_s or job.stages
     retries = Retries(len(state), routes.ways) if again else None
+    toward = Toward(counters, job.plan.space, len(state))
     closer = Closer(
         worker,
         reset=job.reset,
@@ -101,6 +103,7 @@ def hold(
         retries=retries,
         reconnect=job.reconnect,
         refills=job.stages is not None,
+        toward=toward,
     )
     watcher = Watcher(worker, closer.lost, watch=job.watch, log_data=job.log, last_words=True)
     speaker = Speaker(worker, dialogue, watcher.listen, closer.lost) if dialogue else None
@@ -111,7 +114,17 @@ def hold(
     if job.churn_per_s and retries:
         replacer = Replacer(worker, closer, retries, job.churn_per_s, share, job.plan.wanted)
     opener = Opener(
-        worker, routes, share.pace, job.how, job.timeout_s, closer, (watcher.opened,), unused, retries, population
+        worker,
+        routes,
+        share.pace,
+        job.how,
+        job.timeout_s,
+        closer,
+        toward,
+        (watcher.opened,),
+        unused,
+        retries,
+        population,
     )
     workload = Workload(
         starts=tuple(part.start for part in (opener, speaker, population, replacer, closer, watcher) if part),

@@ -25,6 +25,7 @@ from fourtuple.engine.workloads.in_flight import InFlight
 from fourtuple.engine.workloads.population import Population
 from fourtuple.engine.workloads.retries import RETRY_NS, Retries
 from fourtuple.engine.workloads.routes import AutomaticRoutes, Ways
+from fourtuple.engine.workloads.toward import Toward
 from fourtuple.engine.workloads.unused import Unused
 
 _OPENING, _HOLDING = int(Phase.OPENING), int(Phase.HOLDING)  # compared in every step, as plain numbers for speed
@@ -50,12 +51,13 @@ class Opener:
         how: How,
         timeout_s: float,
         closer: Closer,
+        toward: Toward,
         opened: Sequence[Callable[[Slots, int], None]],
         unused: Unused,
         retries: Retries | None,
         population: Population | None,
     ) -> None:
-        self._worker, self._routes, self._pace, self._how = worker, routes, pace, how
+        self._worker, self._routes, self._pace, self._how, self._toward = worker, routes, pace, how, toward
         self._timeout_ns = int(timeout_s * 1e9)
         self._closer, self._opened = closer, opened
         self._unused, self._retries, self._population = unused, retries, population
@@ -159,6 +161,7 @@ class Opener:
         counters, now_ns = self._worker.counters, self._worker.clock_ns()
         self._worker.state[slots] = state
         self._in_flight.begin(slots, ways, now_ns)
+        self._toward.connecting(slots, ways)
         if not self._paced:  # the first one is on time
             self._paced_from_ns = now_ns - int(self._pace.delay_s * 1e9)
         self._paced += len(slots)
@@ -180,6 +183,7 @@ class Opener:
         new = first & ~self._retries.knows(slots) if self._retries else first
         counters["pairs"] += np.bincount(self._routes.bins(ways[new]), minlength=BINS)
         self._routes.worked(ways)
+        self._toward.opened(slots)
         if self._retries:
             self._retries.remember(slots, ways)
         worker.state[slots] = Life.OPEN
@@ -208,6 +212,7 @@ class Opener:
                 for queue in (Life.AGAIN, Life.ANEW):
                     retried = slots[of_these & ((before & queue) > 0)]
                     self._worker.counters["reconnect_failed"][-result] += len(retried)
+                    self._toward.failed(retried, -result)
                     self._retries.add(retried, self._worker.clock_ns() + RETRY_NS, queue)
             new = of_these & (before == Life.OPENING)
             if new.any():
@@ -222,6 +227,7 @@ class Opener:
                 self._retries.forget_ways(slots)
             return
         self._worker.counters["failed"][number] += len(slots)
+        self._toward.failed(slots, number)
         self._failed_in_a_row += len(slots)
         if ends_all or self._failed_in_a_row >= max(WINDOW, self._pace.in_flight):
             self._give_up(number)

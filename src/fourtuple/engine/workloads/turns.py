@@ -1,6 +1,7 @@
 """Where the connections of a churn go: to all routes in turn, for ever, because what is closed can be opened again."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.runs.slices import Slice
@@ -16,10 +17,11 @@ class Turns:
         self._count = share.stop - share.start if self._explicit else space.pairs
         self._turn = 0
 
-    def take(self, count: int) -> Block:
-        """The next `count` connections."""
+    def take(self, count: int) -> tuple[Block, NDArray[np.int64]]:
+        """The next `count` connections → (block, their ways as in routes.py)."""
         turns = (self._turn + np.arange(count)) % self._count
         self._turn = (self._turn + count) % self._count
         if self._explicit:
-            return self._space.rows(self._first + turns)
-        return self._space.pair_block((self._first + turns) % self._space.pairs)
+            return self._space.rows(self._first + turns), self._first + turns
+        pairs = (self._first + turns) % self._space.pairs
+        return self._space.pair_block(pairs), pairs

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from fourtuple.core.errnos import cannot_listen
 from fourtuple.core.runs.counters import DURATIONS, MAPS, TABLE, Kept
+from fourtuple.core.runs.destinations import by_neighbours
 from fourtuple.core.runs.histogram import bucket_edges
 from fourtuple.core.runs.records import MachineMoment, Sample, Standing
 from fourtuple.core.runs.run import Run
@@ -18,12 +19,14 @@ from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.visible import visible
 from fourtuple.faces.export.metrics import sentence
 from fourtuple.faces.export.server import MetricsServer
+from fourtuple.faces.text.destinations import title
 
 R = TypeVar("R")
 NOW = frozenset(
     {"phase", "wanted", "capacity", "opening", "open", "greeting", "rss_bytes", "stage", "target"}
 )  # may also go down
 OF_MACHINES = frozenset({"wanted", "open", "opened", "closed", "lost", "rss_bytes"})  # of each machine of a fleet
+MOST_DESTINATIONS = 64  # with series of their own
 BOUNDS = tuple(2.0**power for power in range(3, 26))  # µs: 8 µs to 34 s
 
 
@@ -78,8 +81,29 @@ def _families(sample: Sample) -> Iterator[Metric]:
         yield _by_label(each.name, each.meaning, getattr(sample, each.field))
     for each in DURATIONS:
         yield _histogram(each.name, each.meaning, getattr(sample, each.field))
+    yield from _of_destinations(sample)
     if sample.machines:
         yield from _of_machines(sample.machines)
+
+
+def _of_destinations(sample: Sample) -> Iterator[Metric]:
+    """What became of the connections to each destination; with very many, to neighbouring ones together."""
+    found = by_neighbours(sample.destinations, sample.start.planned if sample.start else None, MOST_DESTINATIONS)
+    if not found:
+        return
+    name, label = "fourtuple_run_destination", "destination"
+    opened = CounterMetricFamily(f"{name}_opened", "Connects to this destination that succeeded.", labels=[label])
+    failed = CounterMetricFamily(f"{name}_failed", "Connects to this destination that failed.", labels=[label, "errno"])
+    lost = CounterMetricFamily(
+        f"{name}_lost", "Connections to this destination that were lost.", labels=[label, "errno"]
+    )
+    for each in found:
+        where = title(each)
+        opened.add_metric([where], each.opened)
+        for family, by_errno in ((failed, each.failed), (lost, each.lost)):
+            for number, count in by_errno.items():
+                family.add_metric([where, number], count)
+    yield from (opened, failed, lost)
 
 
 def _of_machines(machines: Sequence[MachineMoment]) -> Iterator[Metric]:

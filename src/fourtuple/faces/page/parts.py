@@ -40,6 +40,7 @@ class Card:
 
     result: Result
     mark: str
+    says: str
     took: str
     table: Table
     lists: Sequence[tuple[str, Sequence[str]]]

@@ -24,7 +24,7 @@ from fourtuple.faces.page.charts import Chart
 from fourtuple.faces.page.javascript import library
 from fourtuple.faces.page.parts import ZOOM, Section, Table, microseconds
 from fourtuple.faces.page.sections import both_table, percentiles_table, sections_of
-from fourtuple.faces.text import compare, runs
+from fourtuple.faces.text import compare, prove, runs
 
 
 def run_page(run: StoredRun) -> str:
@@ -155,7 +155,7 @@ def _verdict(run: StoredRun) -> tuple[bool | None, str]:
     if record is not None:
         return record.outcome.reached, record.outcome.says
     if entry.kind == "prove" and entry.ended_at and entry.outcome is not RunState.BROKEN:
-        return entry.outcome is RunState.REACHED, f"{entry.held} of {entry.n} claims hold"
+        return entry.outcome is RunState.REACHED, prove.counts(run.results)
     return None if entry.outcome is RunState.RUNNING else False, f"{entry.outcome}: {runs.why(entry)}"
 
 

@@ -21,7 +21,7 @@ from fourtuple.faces.page.charts import Chart
 from fourtuple.faces.page.machines import machines_section
 from fourtuple.faces.page.parts import ROWS, ZOOM, Card, Section, Table, maybe, microseconds
 from fourtuple.faces.text import churn, hold, serve
-from fourtuple.faces.text.prove import MARKS, bars_of, compared, where, word
+from fourtuple.faces.text.prove import MARKS, SAYS, bars_of, compared, where, word
 from fourtuple.faces.text.runs import fleet_words
 from fourtuple.faces.text.words import latency as latency_words
 from fourtuple.faces.text.words import lost_by, meaning
@@ -310,6 +310,7 @@ def _card(result: Result, progress: Sequence[LessonProgress]) -> Card:
     return Card(
         result=result,
         mark=MARKS[result.verdict],
+        says=SAYS[result.verdict],
         took=format_duration(result.seconds),
         table=Table(("", "predicted", "observed"), list(compared(result)), frozenset({1, 2})),
         lists=lists,

@@ -11,6 +11,7 @@ from fourtuple.core.runs.histogram import NOT_MEASURED, Latency
 from fourtuple.core.runs.outcome import Reason
 from fourtuple.core.runs.records import Sample
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things, format_were
+from fourtuple.faces.text.destinations import destination_lines
 from fourtuple.faces.text.lines import wrapped
 from fourtuple.faces.text.machines import machine_lines, machines_now
 from fourtuple.faces.text.words import counts, latency, lost_by, overflows, several_addresses
@@ -113,6 +114,7 @@ def _failures(record: ChurnRecord) -> Iterator[str]:
         yield from wrapped("  ", f"{format_count(count)} lost by {name}: {meaning}")
     for reason, count in record.reasons.items():
         yield from wrapped("  why       ", f"{format_count(count)} × {reason}")
+    yield from destination_lines(record.destinations)
     for name, count in record.failed.items():
         symptom = symptom_of(getattr(errno, name, 0))
         yield from wrapped("  ", f"{format_count(count)} failed with {name}: {symptom.limit}")

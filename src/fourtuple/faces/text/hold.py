@@ -9,6 +9,7 @@ from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.histogram import NOT_MEASURED
 from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
+from fourtuple.faces.text.destinations import destination_lines
 from fourtuple.faces.text.lines import wrapped
 from fourtuple.faces.text.machines import machine_lines, machines_now
 from fourtuple.faces.text.stages import stage_lines, stage_now
@@ -37,6 +38,7 @@ def hold_lines(record: HoldRecord) -> Iterator[str]:
     yield from _talk(record)
     yield from _losses(record)
     yield from _findings(record)
+    yield from destination_lines(record.destinations)
     for name, count in record.failed.items():
         symptom = symptom_of(getattr(errno, name, 0))
         yield from wrapped("  ", f"{format_count(count)} failed with {name}: {symptom.limit}")

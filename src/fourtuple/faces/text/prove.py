@@ -4,10 +4,11 @@ Results go to standard output as they arrive. If standard error is a terminal, i
 """
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fourtuple.core.runs.proof import HOLDS, Expected, Ground, Lesson, Proof, Result, Step
+from fourtuple.core.runs.proof import BROKEN, FAILS, HOLDS, SKIPPED, Expected, Ground, Lesson, Proof, Result, Step
 from fourtuple.core.runs.run import Run
 from fourtuple.core.units import format_count, format_duration, format_size
 from fourtuple.faces.printer import tell
@@ -17,7 +18,13 @@ LABEL = 13
 NAME, VALUE = 34, 23  # columns of the table of predictions and observations
 BAR = "█"
 PRECISE = 100  # numbers from there on need no decimals
-MARKS = {"holds": "✓", "fails": "✗", "skipped": "–"}
+MARKS = {HOLDS: "✓", FAILS: "✗", SKIPPED: "–", BROKEN: "!"}
+SAYS = {
+    HOLDS: "holds",
+    FAILS: "refuted",
+    SKIPPED: "not tried: this host lacks something",
+    BROKEN: "not tried to its end: something broke",
+}
 
 
 def list_lines(lessons: Sequence[Lesson]) -> Iterator[str]:
@@ -68,17 +75,22 @@ def result_lines(result: Result) -> Iterator[str]:
         elif bars := bars_of(value):
             yield f"  {name}"
             yield from _drawn(bars)
-    yield from _labelled("verdict", f"{result.verdict} · {format_duration(result.seconds)}")
+    yield from _labelled("verdict", f"{SAYS[result.verdict]} · {format_duration(result.seconds)}")
     if result.why:
         yield from _labelled("because" if result.verdict != "holds" else "note", result.why)
 
 
 def summary_line(proof: Proof) -> str:
-    """How many claims hold, fail, or were skipped."""
-    holds, fails, skipped = (proof.count(verdict) for verdict in ("holds", "fails", "skipped"))
-    claims = "claim holds" if holds == 1 else "claims hold"
-    failed = "1 fails" if fails == 1 else f"{fails} fail"
-    return f"{holds} {claims}, {failed}, {skipped} skipped · {format_duration(proof.seconds)}"
+    """How many claims hold, are refuted, or could not be tried, and how long that took."""
+    return f"{counts(proof.results)} · {format_duration(proof.seconds)}"
+
+
+def counts(results: Sequence[Result]) -> str:
+    """How many claims hold, are refuted, could not be tried here, or could not be tried to their end."""
+    of = Counter(result.verdict for result in results)
+    broke = f", {of[BROKEN]} broke" if of[BROKEN] else ""
+    claims = "claim holds" if of[HOLDS] == 1 else "claims hold"
+    return f"{of[HOLDS]} {claims}, {of[FAILS]} refuted, {of[SKIPPED]} not tried{broke}"
 
 
 def show(run: Run[Ground | Step, Proof], lessons: int) -> Proof:

@@ -1,0 +1,47 @@
+"""The destinations at which connects failed or connections were lost, as a table; the others as one line."""
+
+from collections.abc import Iterator, Sequence
+
+from fourtuple.core.runs.destinations import DestinationResult
+from fourtuple.core.runs.failing import summed
+from fourtuple.core.units import format_count
+from fourtuple.core.visible import visible
+from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.words import counts
+
+LISTED = 8
+HEADS = ("destination", "opened", "trouble")
+
+
+def destination_lines(destinations: Sequence[DestinationResult]) -> Iterator[str]:
+    """The table; none if there is only one destination, or no trouble."""
+    troubled = [each for each in destinations if each.trouble]
+    if not troubled or sum(each.destinations for each in destinations) == 1:
+        return
+    listed = [each for each in troubled if each.destination][:LISTED]
+    others = [each for each in destinations if each not in listed]
+    rows = [(title(each), each) for each in listed]
+    rows += [(f"{'the other' if listed else 'all'} {format_count(_many(others))}", summed(others))] if others else []
+    name = max(len(HEADS[0]), *(len(text) for text, _ in rows))
+    opened = max(len(HEADS[1]), *(len(format_count(each.opened)) for _, each in rows))
+    yield f"  {HEADS[0]:<{name}}  {HEADS[1]:>{opened}}  {HEADS[2]}"
+    for text, each in rows:
+        yield from wrapped(f"  {text:<{name}}  {format_count(each.opened):>{opened}}  ", trouble_words(each) or "none")
+
+
+def title(each: DestinationResult) -> str:
+    """Its address, how many are counted with it, and its name, if it has one."""
+    if not each.destination:
+        return f"the other {format_count(each.destinations)}"
+    more = f" and the next {format_count(each.destinations - 1)}" if each.destinations > 1 else ""
+    return visible(f"{each.destination}{more}{f' ({each.name})' if each.name else ''}")
+
+
+def trouble_words(each: DestinationResult) -> str:
+    """`failed: ECONNREFUSED 3; lost: FIN 2`; empty if nothing failed or was lost."""
+    parts = (("failed", each.failed), ("lost", each.lost))
+    return "; ".join(f"{what}: {counts(by_errno)}" for what, by_errno in parts if by_errno)
+
+
+def _many(several: Sequence[DestinationResult]) -> int:
+    return sum(each.destinations for each in several)
