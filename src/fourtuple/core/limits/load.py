@@ -79,9 +79,11 @@ class Load:
         return int(bits_per_s / 8 * self.every_s / there)
 
     @property
-    def because(self) -> str:
-        """Where the CPU time of a message comes from."""
-        return "as given" if self.message_us != MESSAGE_US else "both ends, as `fourtuple prove server-wall` measured"
+    def cpu_text(self) -> str:
+        """The CPU time of a message, and where it comes from."""
+        measured = "both ends, as `fourtuple prove server-wall` measured"
+        because = measured if self.message_us == MESSAGE_US else "as given"
+        return f"{format_duration(self.message_us / 1e6)} of CPU time each ({because})"
 
     def __str__(self) -> str:
         what = f"a message of {format_size(self.payload_bytes)} every {format_duration(self.every_s)}"

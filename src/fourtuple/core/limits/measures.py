@@ -158,7 +158,7 @@ def memory(of: Callable[[World], Memory | None]) -> Callable[[Case], Measure | N
 def cpu(case: Case) -> Measure:
     """Connections that the CPUs can serve; it stops some only if the user has said what they send."""
     count, load = case.load.by_cpu(case.cpus), case.load
-    basis = f"{load}, {load.message_us:g} µs of CPU time each ({load.because})"
+    basis = f"{load}, {load.cpu_text}"
     value = format_things(case.cpus, "CPU")
     if not load.given:
         return Measure(value, stops=False, note=f"about {format_count(count)} connections; an estimate: {basis}")

@@ -8,7 +8,7 @@ import errno
 
 from fourtuple.core.limits import measures, meters, releases
 from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
-from fourtuple.core.limits.load import MESSAGE_US, Load
+from fourtuple.core.limits.load import Load
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.verdicts import BOTH, Limit, Scope
 from fourtuple.core.sockets.role import Role
@@ -599,7 +599,7 @@ LIMITS: tuple[Limit, ...] = (
         scope=Scope.HOST,
         roles=BOTH,
         reads=(),
-        default=f"assumed: {Load()}, {MESSAGE_US:g} µs",
+        default=f"{Load()}, {Load().cpu_text}",
         formula="CPUs × interval between two messages ÷ CPU time of a message (--every, --message-cpu)",
         seen="messages wait in receive buffers, connections in the accept queue; answers take longer",
         call="",
@@ -615,7 +615,7 @@ LIMITS: tuple[Limit, ...] = (
         scope=Scope.HOST,
         roles=BOTH,
         reads=("/sys/class/net/*/speed",),
-        default=f"assumed: {Load()}",
+        default=f"{Load()}",
         formula="bits per second of the fastest network card × interval between two messages ÷ bits of a message with"
         " its headers (--every, --message-size): Ethernet 38 bytes, IPv4 20, TCP 20, timestamps 12",
         seen="the queue of the network card fills; packets are dropped and retransmitted",

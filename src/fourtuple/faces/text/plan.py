@@ -178,11 +178,10 @@ def _cost(fit: Fit) -> Iterator[str]:
 
 def _traffic(traffic: Traffic) -> Iterator[str]:
     """What messages take of the CPUs and of the link: estimates, with their basis."""
-    load = traffic.load
     yield from wrapped(
         "CPU       ",
-        f"about {_about(traffic.cpus)} at each end; this host has {traffic.cpus_here}: {load},"
-        f" {load.message_us:g} µs of CPU time each ({load.because})",
+        f"about {_about(traffic.cpus)} at each end; this host has {traffic.cpus_here}: {traffic.load},"
+        f" {traffic.load.cpu_text}",
     )
     rate = f"{_about(traffic.bits_per_s / 1e6)} Mbit/s with headers"
     yield from wrapped("bandwidth ", f"about {rate}; {traffic.link}")
