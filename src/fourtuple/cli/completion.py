@@ -2,11 +2,12 @@
 
 import click
 
+from fourtuple.cli.values import OneOf
 from fourtuple.faces.printer import hand_over
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=OneOf(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
     """Print the script with which SHELL completes commands, options, values, lessons and numbers of stored runs.

@@ -1,6 +1,7 @@
 """`limits`: show how many more connections fit, and which limit decides."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,7 @@ from fourtuple.cli.common import (
     NETNS,
     PID,
     UNITS,
+    load_options,
     origin_of,
     print_json,
     told_apart,
@@ -20,6 +22,9 @@ from fourtuple.cli.common import (
 from fourtuple.cli.values import OneOf
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 from fourtuple.faces.printer import tell
+
+if TYPE_CHECKING:
+    from fourtuple.core.limits.load import Load
 
 
 @click.command(epilog=UNITS)
@@ -40,6 +45,7 @@ from fourtuple.faces.printer import tell
     is_flag=True,
     help="Find out, by short connections on 127.0.0.1 and bind(), what the kernel does not report.",
 )
+@load_options
 @click.option("--all", "everything", is_flag=True, help="Show every limit and every route.")
 @JSON
 def limits(
@@ -54,6 +60,7 @@ def limits(
     probe: bool,
     everything: bool,
     as_json: bool,
+    load: "Load",
 ) -> None:
     """Show how many more connections can be opened from here, or accepted, which limit decides, and which come next.
 
@@ -86,6 +93,7 @@ def limits(
         role=Role(role) if role else None,
         probe=probe,
         host=host,
+        load=load,
     )
     if as_json:
         print_json(found.to_json() | origin_of(host))

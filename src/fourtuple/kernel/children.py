@@ -21,6 +21,7 @@ ENDING = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)  # what 
 END_S = 1.0  # between SIGTERM and SIGKILL
 POLL_S = 0.01
 STOP_S, STOP_POLL_S = 0.2, 0.0005  # how long to wait for processes to stop, and between two looks at them
+CPUCLOCK_SCHED = 2  # include/linux/posix-timers_types.h (v6.18)
 STILL = "TtZXD"  # thread states (proc_pid_stat(5)) that run no code of the program; D: a parent that waits in vfork()
 FAILED = 1  # exit code of a forked process that an exception ended
 
@@ -184,7 +185,8 @@ def stopped(but: set[int]) -> Iterator[bool]:
 def _stop(asked: set[int], but: set[int]) -> bool:
     """Stop our descendants, and note in `asked` which were sent SIGSTOP → are all of them stopped?"""
     still, until_s = set[int](), time.monotonic() + STOP_S
-    while not (found := _descendants(but)) <= still:  # listed after those had stopped: they have started no other
+    # Listed after those had stopped: they have started no other.
+    while not (found := _descendants(os.getpid(), but)) <= still:
         if time.monotonic() >= until_s:
             return False
         for pid in found - asked - {pid for pid in found if _is_still(pid)}:
@@ -200,10 +202,22 @@ def _stop(asked: set[int], but: set[int]) -> bool:
     return True
 
 
-def _descendants(but: set[int]) -> set[int]:
-    """The PIDs of our children and of their descendants; not of those in `but`."""
+def cpu_s(pid: int) -> float:
+    """CPU time so far of a process and of its descendants, as far as they are running, in seconds.
+
+    Each process has a clock of its CPU time, whose ID is made of the PID (clock_getcpuclockid(3)).
+    """
+    total_s = 0.0
+    for each in {pid, *_descendants(pid, set())}:
+        with suppress(OSError):  # it has ended
+            total_s += time.clock_gettime(~each << 3 | CPUCLOCK_SCHED)
+    return total_s
+
+
+def _descendants(of: int, but: set[int]) -> set[int]:
+    """The PIDs of the children of this process and of their descendants; not of those in `but`."""
     parents = {int(pid): _stat(f"/proc/{pid}")[1] for pid in os.listdir("/proc") if pid.isdecimal()}
-    found, more = set[int](), {str(os.getpid())}
+    found, more = set[int](), {str(of)}
     while more:
         new = {pid for pid, parent in parents.items() if parent in more} - but - found
         found |= new

@@ -32,6 +32,24 @@ def progress(lesson: str, moments: Sequence[LessonProgress]) -> Chart:
     return drawing.chart(f"{lesson}-progress", "Connections over time", about, lines, len(rows), height=160)
 
 
+def named(name: str, title: str, numbers: Sequence[tuple[str, float, str]]) -> Chart:
+    """Bars. numbers: the name, length and text of each"""
+    rows = [
+        {"name": each, "number": number, "words": words, "row": row}
+        for row, (each, number, words) in enumerate(numbers)
+    ]
+    base = alt.Chart(drawing.values(rows)).encode(
+        y=alt.Y("name:N", title=None, sort=alt.SortField("row")),
+        x=alt.X("number:Q", axis=None, scale=alt.Scale(domainMin=0)),
+    )
+    bars = base.mark_bar(color=LINE, cornerRadiusEnd=2)
+    words = base.mark_text(align="left", dx=4, fontSize=12, color=drawing.INK).encode(text="words:N")
+    in_words = "; ".join(f"{row['name']} {row['words']}" for row in rows)
+    return drawing.chart(
+        name, title, f"Bars: {in_words}.", alt.layer(bars, words), len(rows), height=drawing.step(len(rows))
+    )
+
+
 def carrying(sharing: Sharing) -> Chart:
     """How many local ports carry how many connections."""
     rows = [{"connections": connections, "ports": ports} for connections, ports in sharing.carrying.items()]
