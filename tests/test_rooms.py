@@ -90,6 +90,7 @@ WINGS = {
     "kernel": {
         "syscalls": set(),
         "begin": set(),
+        "again": set(),
         "children": {"syscalls"},
         "process": set(),
         "sockopts": set(),
@@ -97,7 +98,7 @@ WINGS = {
         "runtimes": {"proc"},
         "services": {"proc"},
         "netlink": {"proc"},
-        "netns": {"children", "proc", "syscalls"},
+        "netns": {"again", "children", "proc", "syscalls"},
         "holder": {"begin", "children", "netns", "syscalls"},
         "private": set(),
         "trials": {"children", "netlink", "netns", "proc", "sockopts"},

@@ -4,7 +4,6 @@ import inspect
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from importlib import import_module
@@ -85,11 +84,11 @@ def _run(lesson: Lesson, connections: int | None, *, private: bool) -> Generator
     """Run one lesson in its own process, which prints its progress and then its result as lines of JSON."""
     from time import monotonic
 
-    from fourtuple.verbs.background import start
+    from fourtuple.verbs.background import again, start
     from fourtuple.verbs.lab import Lab
 
     start_s = monotonic()
-    command = [sys.executable, "-m", ROOM, lesson.name, str(connections or 0), "private" if private else "shared"]
+    command = again(ROOM, lesson.name, str(connections or 0), "private" if private else "shared")
     message: dict[str, Any] = {}
     with ExitStack() as stack:
         if private:
