@@ -14,8 +14,13 @@ KERNEL ?= 6.1
 PART ?=
 LIMIT ?=
 OPTIONS ?=
+# The interpreters that the file of `make pyz` is for; one of each minor version.
+PYTHONS ?= $(BIN)/python
+# A virtual environment is made of it at the first start, and has the command too, for `lab -- fourtuple …`.
+PEX := --console-script fourtuple --venv prepend --no-pre-install-wheels --python-shebang '/usr/bin/env python3' \
+  --resolver-version pip-2020-resolver
 
-.PHONY: prove fleet test check lint types docs docs-kernels languages man screens bench fuzz kernels dist clean
+.PHONY: prove fleet test check lint types docs docs-kernels languages man screens bench fuzz kernels dist pyz clean
 
 prove: .venv/installed
 	$(BIN)/fourtuple prove
@@ -66,13 +71,17 @@ kernels: .venv/installed-dev
 	  --options '$(OPTIONS)'
 
 # The moment that files in archives carry: that of the commit, so that the same commit gives the same bytes.
-dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+dist pyz: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 
 # An sdist, and the wheel that is built from it.
 dist: .venv/installed-dev
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation
 	$(BIN)/twine check --strict dist/*
+
+# One file for machines that have nothing but Python.
+pyz: dist
+	$(BIN)/pex dist/*.whl $(PEX) $(addprefix --python ,$(PYTHONS)) --output-file dist/fourtuple.pyz
 
 clean:
 	rm -rf .venv

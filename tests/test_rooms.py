@@ -92,6 +92,7 @@ WINGS = {
     "kernel": {
         "syscalls": set(),
         "begin": set(),
+        "again": set(),
         "children": {"syscalls"},
         "process": set(),
         "sockopts": set(),
@@ -99,7 +100,7 @@ WINGS = {
         "runtimes": {"proc"},
         "services": {"proc"},
         "netlink": {"proc"},
-        "netns": {"children", "proc", "syscalls"},
+        "netns": {"again", "children", "proc", "syscalls"},
         "holder": {"begin", "children", "netns", "syscalls"},
         "private": set(),
         "trials": {"children", "netlink", "netns", "proc", "sockopts"},

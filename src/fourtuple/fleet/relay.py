@@ -5,7 +5,6 @@ an actor a second time. When it is released, or when its worker ends, the standa
 """
 
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -14,6 +13,7 @@ from typing import Any
 from distributed import get_worker
 
 from fourtuple.fleet.channel import framed, frames
+from fourtuple.kernel.again import again
 
 
 class Relay:
@@ -24,7 +24,7 @@ class Relay:
     """
 
     def __init__(self, topic: str, seat: int, name: str, address: str) -> None:
-        command = [sys.executable, "-m", "fourtuple.fleet.engine", name, address]
+        command = again("fourtuple.fleet.engine", name, address)
         pipe = subprocess.PIPE
         # In a session of its own: Ctrl-C on the worker's terminal is the worker's matter.
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True)

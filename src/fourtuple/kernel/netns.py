@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from fourtuple.core.errors import EXIT_CANNOT, CannotError
 from fourtuple.core.record import dataclass
+from fourtuple.kernel.again import again
 from fourtuple.kernel.proc.files import text_of
 from fourtuple.kernel.proc.sysctl import write_sysctl
 from fourtuple.kernel.syscalls import CLONE_NEWNET, CLONE_NEWUSER, setns, unshare
@@ -97,7 +98,7 @@ class Namespace:
         import subprocess
 
         self._holder = subprocess.Popen(
-            [sys.executable, "-m", HOLDER, "hold", json.dumps(asdict(order))],
+            again(HOLDER, "hold", json.dumps(asdict(order))),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -119,7 +120,7 @@ class Namespace:
 
     def command(self, command: Sequence[str], *, tied: bool = True) -> list[str]:
         """The command line that runs `command` inside. tied: it is killed when the process that starts it ends."""
-        return [sys.executable, "-m", HOLDER, "enter" if tied else "visit", str(self.pid), *command]
+        return again(HOLDER, "enter" if tied else "visit", str(self.pid), *command)
 
     def start(self, command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
         """Start `command` inside the namespace; options are those of subprocess.Popen.

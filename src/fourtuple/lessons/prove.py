@@ -4,7 +4,6 @@ import inspect
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from importlib import import_module
@@ -106,10 +105,10 @@ def _messages(lesson: Lesson, connections: int | None, *, private: bool) -> Gene
 
     Raises FourtupleError, OSError if the process cannot be started; ValueError, KeyError for any other output.
     """
-    from fourtuple.verbs.background import ended_by, start
+    from fourtuple.verbs.background import again, ended_by, start
     from fourtuple.verbs.lab import Lab
 
-    command = [sys.executable, "-m", ROOM, lesson.name, str(connections or 0), "private" if private else "shared"]
+    command = again(ROOM, lesson.name, str(connections or 0), "private" if private else "shared")
     message: dict[str, Any] = {}
     with ExitStack() as stack:
         if private:

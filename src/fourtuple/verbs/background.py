@@ -3,13 +3,13 @@
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from fourtuple.core.errors import ShortfallError
 from fourtuple.kernel import children
+from fourtuple.kernel.again import again as again  # also for the lessons
 
 READY = {"serve": "listening", "hold": "holding"}  # the first word of the line on standard error that announces it
 END_S = 60.0
@@ -66,7 +66,7 @@ def ended_by(code: int) -> str:
 
 @contextmanager
 def _running(verb: str, arguments: Sequence[str], prefix: Sequence[str]) -> Iterator[Background]:
-    command = [*prefix, sys.executable, "-m", "fourtuple", verb, *arguments, "--json", "--quiet", "--no-store"]
+    command = [*prefix, *again("fourtuple", verb, *arguments, "--json", "--quiet", "--no-store")]
     program = children.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert program.stderr is not None  # noqa: S101  (for the type checker)
     background = Background(program.pid)

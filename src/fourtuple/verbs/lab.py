@@ -20,7 +20,8 @@ from fourtuple.core.record import dataclass
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.topology import Cable, Port, up
 from fourtuple.kernel import children, process
-from fourtuple.kernel.netns import Namespace
+from fourtuple.kernel.again import again
+from fourtuple.kernel.netns import HOLDER, Namespace
 from fourtuple.kernel.probes import behaviours
 from fourtuple.kernel.proc.cgroups import read_memory
 from fourtuple.kernel.proc.ports import read_port_facts
@@ -114,8 +115,9 @@ def lab(
             addresses = [HOST.format(number) for number in (1, 2)]
             near, far = (Port(f"cable{n}", (ip_interface(f"{a}/24"),)) for n, a in enumerate(addresses, 1))
             second.join(Cable(near, far), near=first)
+            python, _, begin, *_ = again(HOLDER)
             holders = {f"FOURTUPLE_HOST{n}": str(host.pid_inside) for n, host in enumerate((first, second), 1)}
-            until_the_end.enter_context(_environment(holders | {"FOURTUPLE_PYTHON": sys.executable}))
+            until_the_end.enter_context(_environment(holders | {"FOURTUPLE_PYTHON": python, "FOURTUPLE_BEGIN": begin}))
             until_the_end.enter_context(_environment({"PATH": f"{HOST_PROGRAMS}{os.pathsep}{os.environ['PATH']}"}))
         yield Setup(ports, None if first.without else entries, tuple(addresses), first.why_not), first
 

@@ -6,7 +6,6 @@ import re
 import select
 import signal
 import subprocess
-import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from ipaddress import ip_interface
@@ -24,6 +23,7 @@ from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.topology import Cable, Port
 from fourtuple.core.units import format_size
 from fourtuple.kernel import children
+from fourtuple.kernel.again import again
 from fourtuple.verbs.check.examine import Order
 from fourtuple.verbs.check.servers import READY, Answer, answer_named
 from fourtuple.verbs.lab import Lab
@@ -113,7 +113,7 @@ def ground(*, ports: int = 64, destinations: int = 3, sources: int = 1) -> Itera
 @contextmanager
 def answering(far: Lab, endpoints: Sequence[str], answer: Answer, text: bytes = b"") -> Iterator[None]:
     """Servers in the lab, listening during the block. Raises ShortfallError if they cannot listen."""
-    command = far.command([sys.executable, "-m", "fourtuple.verbs.check.servers", answer, text.hex(), *endpoints])
+    command = far.command(again("fourtuple.verbs.check.servers", answer, text.hex(), *endpoints))
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -246,7 +246,7 @@ def conclude(options: CheckOptions, destinations: Sequence[str], seen: Observati
 def _examined(place: Testbed, order: Order) -> Generator[Glimpse, None, Observation]:
     text = msgspec.json.encode(order).decode()
     with subprocess.Popen(
-        place.near.command([sys.executable, "-m", "fourtuple.verbs.check.examine", text]),
+        place.near.command(again("fourtuple.verbs.check.examine", text)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         start_new_session=True,

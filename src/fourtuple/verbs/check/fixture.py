@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import Any, Self
 from fourtuple.core.check.judge import Conduct
 from fourtuple.core.errors import ShortfallError
 from fourtuple.core.record import dataclass
+from fourtuple.kernel.again import again
 from fourtuple.verbs.check.check import SERVER, SERVER_PORT, Testbed, answering, check, ground
 from fourtuple.verbs.check.servers import answer_named
 
@@ -112,7 +112,7 @@ class ProgramLab:
         self.close()
 
     def _asked(self, *arguments: str) -> dict[str, Any]:
-        done = self.run([sys.executable, "-m", "fourtuple", *arguments, "--json"])
+        done = self.run(again("fourtuple", *arguments, "--json"))
         if not done.stdout:
             raise ShortfallError(f"fourtuple {' '.join(arguments)}", done.stderr.strip())
         record: dict[str, Any] = json.loads(done.stdout)
