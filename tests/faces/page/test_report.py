@@ -15,6 +15,7 @@ import pytest
 
 from fourtuple.core.errnos import SYMPTOMS
 from fourtuple.core.runs.compare import compare
+from fourtuple.core.runs.destinations import DestinationResult
 from fourtuple.core.runs.outcome import Outcome, Required
 from fourtuple.core.runs.series import durations, errors_over_time, heat, histogram
 from fourtuple.core.runs.stored import StoredRun
@@ -330,6 +331,20 @@ def test_requirements_have_a_mark_and_what_was_observed(browser: "Browser", tmp_
 
     assert rows == [[MET, "lost<=1%", "3"], [UNMET, "p99<20us", "29.5 µs"]]
     assert opened.page.locator("#requirements .good").count() == opened.page.locator("#requirements .bad").count() == 1
+
+
+def test_each_destination_is_a_row(browser: "Browser", tmp_path: Path) -> None:
+    one = DestinationResult("127.0.0.1:8000", "", 1, 990, {"ECONNREFUSED": 7}, {"FIN": 3})
+    several = (one, DestinationResult("", "", 40, 10, {}, {}))
+    opened = Opened(browser, report.run_page(kept("hold", hold_record(destinations=several))), tmp_path)
+    rows = [row.split("\t") for row in opened.page.locator("#destinations tbody tr").all_inner_texts()]
+
+    assert [[*row[:2], *row[3:5]] for row in rows] == [
+        ["127.0.0.1:8000", "990", "7", "3"],
+        [rows[1][0], "10", "0", "0"],
+    ]
+    assert ["ECONNREFUSED" in row[5] for row in rows] == [True, False]
+    assert 'id="destinations"' not in report.run_page(kept("hold", hold_record(destinations=(one,))))
 
 
 def test_the_data_of_the_page_can_be_saved(browser: "Browser", html: str, tmp_path: Path) -> None:
