@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fourtuple.core.errors import UsageError
-from fourtuple.core.runs.compare import Comparison, Row, Unit, compare
+from fourtuple.core.runs.compare import Comparison, Row, Tendency, Unit, compare
 from fourtuple.core.runs.counters import COLUMN
 from fourtuple.core.runs.stored import Entry, RunState, StoredRun
 from tests.made import hold_record, serve_record, start
@@ -62,7 +62,7 @@ def test_what_was_asked_otherwise_is_told() -> None:
     planned = replace(other.start.planned, loop="epoll", workers=4)  # type: ignore[type-var]
     second = compare(run(1, FAST), replace(other, start=replace(other.start, planned=planned)))
 
-    assert found.differs == (("settings", "net.core.somaxconn=4096", "net.core.somaxconn=128"),)
+    assert found.differs == (("net.core.somaxconn", "4096", "128"),)
     assert second.differs == (("loop", "ring", "epoll"), ("workers", "1", "4"))
     assert not second.other_machine
 
@@ -126,3 +126,24 @@ def test_fleets_say_how_many_machines_each_had_and_others_have_no_such_row() -> 
     assert row(compare(fleet, run(2, FAST)), "machines").second is None
     assert row(compare(run(1, FAST), fleet), "machines") == Row("machines", None, 4, Unit.COUNT, None)
     assert "machines" not in names
+
+
+def test_a_number_is_better_or_worse_by_what_it_counts() -> None:
+    """Also where there is no ratio, because the first one is 0; a difference of less than 5 % is none."""
+    worse = replace(FAST, lost=7, held=FAST.held // 2, cpu_user_s=FAST.cpu_user_s * 1.04, closing_s=FAST.closing_s / 2)
+    found = compare(run(1, FAST), run(2, worse))
+
+    assert [row(found, name).tendency for name in ("lost", "held", "closed in")] == [
+        Tendency.WORSE,
+        Tendency.WORSE,
+        Tendency.BETTER,
+    ]
+    assert row(found, "opening rate").tendency is row(found, "CPU user").tendency is Tendency.SAME
+    assert row(found, "failed").tendency is None  # 0 and 0
+
+
+def test_a_tendency_of_rates_and_times_compares_no_machines() -> None:
+    found = compare(run(1, FAST), run(2, replace(FAST, rate_per_s=1.0, lost=7), machine="other"))
+
+    assert row(found, "opening rate").tendency is None
+    assert row(found, "lost").tendency is Tendency.WORSE

@@ -15,6 +15,7 @@ import pytest
 
 from fourtuple.core.errnos import SYMPTOMS
 from fourtuple.core.runs.compare import compare
+from fourtuple.core.runs.destinations import DestinationResult
 from fourtuple.core.runs.outcome import Outcome, Required
 from fourtuple.core.runs.series import durations, errors_over_time, heat, histogram
 from fourtuple.core.runs.stored import StoredRun
@@ -332,6 +333,20 @@ def test_requirements_have_a_mark_and_what_was_observed(browser: "Browser", tmp_
     assert opened.page.locator("#requirements .good").count() == opened.page.locator("#requirements .bad").count() == 1
 
 
+def test_each_destination_is_a_row(browser: "Browser", tmp_path: Path) -> None:
+    one = DestinationResult("127.0.0.1:8000", "", 1, 990, {"ECONNREFUSED": 7}, {"FIN": 3})
+    several = (one, DestinationResult("", "", 40, 10, {}, {}))
+    opened = Opened(browser, report.run_page(kept("hold", hold_record(destinations=several))), tmp_path)
+    rows = [row.split("\t") for row in opened.page.locator("#destinations tbody tr").all_inner_texts()]
+
+    assert [[*row[:2], *row[3:5]] for row in rows] == [
+        ["127.0.0.1:8000", "990", "7", "3"],
+        [rows[1][0], "10", "0", "0"],
+    ]
+    assert ["ECONNREFUSED" in row[5] for row in rows] == [True, False]
+    assert 'id="destinations"' not in report.run_page(kept("hold", hold_record(destinations=(one,))))
+
+
 def test_the_data_of_the_page_can_be_saved(browser: "Browser", html: str, tmp_path: Path) -> None:
     run = held(300)
     data = {f"run.{how}": exported(run, how) for how in ("csv", "json")}
@@ -449,13 +464,27 @@ def test_a_run_without_samples_has_its_page_too() -> None:
     assert "killed" in report.run_page(reading.read_run(base, 1, lambda _: False))
 
 
+def test_better_and_worse_are_words_and_each_setting_is_a_row(browser: "Browser", tmp_path: Path) -> None:
+    sysctls = {"net.core.somaxconn": "128", "net.ipv4.ip_local_port_range": "1024 65535"}
+    one, two = kept("hold", hold_record()), kept("hold", hold_record(lost=3, rss_bytes=1), sysctls=sysctls)
+    opened = Opened(browser, report.compare_page(compare(one, two)), tmp_path)
+    told = dict(
+        opened.page.locator("#numbers tbody tr").evaluate_all(
+            "all => all.map(e => [e.cells[0].innerText, e.cells[4].innerText])"
+        )
+    )
+
+    assert (told["lost"], told["client RSS"], told["held"]) == ("✗ worse", "✓ better", "")
+    assert opened.page.locator("#differs tbody th").all_inner_texts() == list(sysctls)
+
+
 def test_two_runs_have_a_page_with_both_over_time(browser: "Browser", tmp_path: Path) -> None:
     one, two = kept("hold", hold_record()), kept("hold", hold_record(), machine="other")
     two = replace(two, entry=replace(two.entry, id=2))
     opened = Opened(browser, report.compare_page(compare(one, two)), tmp_path)
     opened.wait_drawn()
 
-    assert opened.page.locator(".verdict.bad").count() == 1
+    assert opened.page.locator(".verdict.soft").count() == 1  # two runs are neither a success nor a failure
     assert opened.vertices("held") == [30, 30]
     assert opened.page.locator("figure").count() == 3
     assert opened.page.locator("figure details table").count() == 3

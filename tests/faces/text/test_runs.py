@@ -119,5 +119,5 @@ def test_two_side_by_side_have_ratios_and_what_is_not_the_same() -> None:
     assert "--anyway" not in " ".join(anyway)
     assert any("loadbox (012345) / elsewhere (other)" in line for line in lines)
     assert rate(lines) == ["40,000/s", "20,000/s"]
-    assert rate(anyway) == ["40,000/s", "20,000/s", "0.50", "×"]
+    assert rate(anyway) == ["40,000/s", "20,000/s", "0.50", "×", "worse"]
     assert all(len(line) <= 80 for line in lines)

@@ -33,11 +33,20 @@ class Unit(StrEnum):
         return {Unit.RATE: format_rate, Unit.SECONDS: format_duration, Unit.BYTES: format_size}[self](value)
 
 
+class Tendency(StrEnum):
+    """What the second number is, next to the first."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    SAME = "about the same"
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One compared number.
 
-    ratio: second to first; None: undefined, or it would compare the machines
+    ratio:    second to first; None: undefined, or it would compare the machines
+    tendency: None: neither more nor less is better, or it would compare the machines
     """
 
     name: str
@@ -45,6 +54,7 @@ class Row:
     second: float | None
     unit: Unit
     ratio: float | None
+    tendency: Tendency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +77,14 @@ class Comparison:
             "other_machine": self.other_machine,
             "differs": [{"what": what, "first": one, "second": two} for what, one, two in self.differs],
             "numbers": [
-                {"name": row.name, "unit": row.unit, "first": row.first, "second": row.second, "ratio": row.ratio}
+                {
+                    "name": row.name,
+                    "unit": row.unit,
+                    "first": row.first,
+                    "second": row.second,
+                    "ratio": row.ratio,
+                    "tendency": row.tendency,
+                }
                 for row in self.rows
             ],
         }
@@ -94,9 +111,33 @@ def compare(first: StoredRun, second: StoredRun, *, anyway: bool = False) -> Com
     for (name, one, unit), (_, two, _) in zip(_numbers(first), _numbers(second), strict=True):
         if one is None and two is None:
             continue
-        known = one and two is not None and not (withheld and unit.is_the_machines)
-        rows.append(Row(name, one, two, unit, two / one if known and one and two is not None else None))
+        apart = withheld and unit.is_the_machines
+        ratio = two / one if one and two is not None and not apart else None
+        rows.append(Row(name, one, two, unit, ratio, None if apart else _tendency(name, unit, one, two)))
     return Comparison(first, second, tuple(rows), differs, other)
+
+
+MORE_IS_BETTER = frozenset(
+    {"held", "completed", "opening rate", "starting rate", "completing rate", "answers", "answers per second"}
+)
+LESS_IS_BETTER = frozenset(
+    {
+        *("failed", "lost", "late", "not started", "accept queue overflows", "SYN retransmissions"),
+        *("left in TIME_WAIT", "most in TIME_WAIT", "memory per connection", "client RSS", "server RSS"),
+    }
+)
+NEUTRAL = frozenset({"served for"})
+NOISE = 0.05  # numbers that differ by less are about the same: two runs of one machine do, too
+
+
+def _tendency(name: str, unit: Unit, one: float | None, two: float | None) -> Tendency | None:
+    """Whether the second number is better; any duration but that of a server is better if it is shorter."""
+    is_less = name in LESS_IS_BETTER or (unit is Unit.SECONDS and name not in NEUTRAL)
+    if one is None or two is None or not (one or two) or not (is_less or name in MORE_IS_BETTER):
+        return None
+    if abs(two - one) <= NOISE * max(one, two):
+        return Tendency.SAME
+    return Tendency.BETTER if (two < one) == is_less else Tendency.WORSE
 
 
 MACHINE = ("machine", "processors", "memory", "kernel")
@@ -107,10 +148,9 @@ def _differences(first: StoredRun, second: StoredRun) -> Iterator[tuple[str, str
         if one != two:
             yield what, one, two
     left, right = _sysctls(first), _sysctls(second)
-    changed = [name for name in sorted(left.keys() & right.keys()) if left[name] != right[name]]
-    if changed:
-        one, two = (", ".join(f"{name}={side[name]}" for name in changed) for side in (left, right))
-        yield "settings", one, two
+    for name in sorted(left.keys() & right.keys()):
+        if left[name] != right[name]:
+            yield name, left[name], right[name]
 
 
 def _settings(run: StoredRun) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from fourtuple import __version__
 from fourtuple.core.runs.churn_record import ChurnRecord
-from fourtuple.core.runs.compare import Comparison
+from fourtuple.core.runs.compare import Comparison, Row
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.series import histogram, over_time
@@ -109,32 +109,37 @@ def compare_page(comparison: Comparison, *, home: str = "") -> str:
         latencies = durations.both_latencies([(name, histogram(run.growth["connect_us"])[0]) for name, run in both])
         figures.append((latencies, percentiles_table(both), ""))
     rows = [
-        (row.name, compare.cell(row, row.first), compare.cell(row, row.second), compare.ratio(row))
+        (row.name, compare.cell(row, row.first), compare.cell(row, row.second), compare.ratio(row), _marked(row))
         for row in comparison.rows
     ]
     words = [compare.machines(comparison)] if comparison.other_machine else []
-    numbers = Table(("", *names, "ratio (second / first)"), rows, frozenset({1, 2, 3}))
+    numbers = Table(("", *names, "second / first", ""), rows, frozenset({1, 2, 3}))
     sections = [
         Section("numbers", "Side by side", words, tables=[numbers]),
         Section("time", "Over time", hint=ZOOM, figures=figures),
         Section("repeat", "Commands to repeat the runs", commands=[run.entry.command for _, run in both]),
     ]
     if comparison.differs:
-        differs = Table(("", *names), comparison.differs)
-        sections.insert(1, Section("differs", "Differences", tables=[differs]))
-    good = not comparison.other_machine
+        differs = Table(("setting", *names), comparison.differs)
+        sections.insert(1, Section("differs", "What is not the same", tables=[differs]))
+    where = "Different machines" if comparison.other_machine else "On one machine"
     return rendered(
         "run.html.j2",
         title=f"{names[0]} and {names[1]} side by side",
         when="; ".join(f"{_title(run)}: {_when(run)}" for _, run in both),
-        good=good,
-        verdict="Same machine: results are comparable" if good else "Different machines",
+        good=None,
+        verdict=f"{where}. {compare.in_short(comparison)}",
         tiles=[],
         sections=sections,
         samples={},
         drawn=[chart for chart, _, _ in figures],
         home=home,
     )
+
+
+def _marked(row: Row) -> str:
+    """Better and worse have a mark and a word, so that the colour does not say it alone."""
+    return f"{compare.MARKED[row.tendency]} {row.tendency}" if row.tendency in compare.MARKED else ""
 
 
 def rendered(

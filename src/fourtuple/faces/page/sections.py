@@ -16,7 +16,7 @@ from fourtuple.core.runs.series import OverTime, errors_over_time, evenly, heat,
 from fourtuple.core.runs.spread import Sharing
 from fourtuple.core.runs.start import Start
 from fourtuple.core.runs.stored import LessonProgress, RunRecord, StoredRun
-from fourtuple.core.units import format_count, format_duration, format_size
+from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.faces.page import charts, durations, timelines
 from fourtuple.faces.page.drawing import Chart
 from fourtuple.faces.page.machines import machines_section
@@ -31,6 +31,7 @@ from fourtuple.faces.page.tables import (
     resources_table,
 )
 from fourtuple.faces.text import churn, hold, serve
+from fourtuple.faces.text.destinations import title, trouble_words
 from fourtuple.faces.text.prove import MARKS, SAYS, bars_of, compared, where, word
 from fourtuple.faces.text.runs import fleet_words
 from fourtuple.faces.text.words import latency as latency_words
@@ -71,6 +72,8 @@ def sections_of(run: StoredRun, series: OverTime) -> Iterator[Section | None]:
         yield _exchanges(run)
     yield _resources(series)
     yield _failures(run)
+    if isinstance(record, HoldRecord | ChurnRecord):
+        yield _destinations(record)
     yield _counters(run)
     yield _in_words(run)
     yield _environment(run)
@@ -253,6 +256,26 @@ def _failures(run: StoredRun) -> Section | None:
     table = Table(("", "errno", "count", "meaning", "what to do"), rows, frozenset({2}))
     title = "Closed by clients" if of_server and not failed else "Failed and lost connections"
     return Section("failures", title, tables=[table])
+
+
+def _destinations(record: HoldRecord | ChurnRecord) -> Section | None:
+    """What became of the connections to each destination; None: there is only one, or they were not recorded."""
+    found = record.destinations
+    if sum(each.destinations for each in found) < 2:
+        return None
+    heads = ("destination", "opened", "per second", "failed", "lost", "by errno")
+    rows = [
+        (
+            title(each),
+            format_count(each.opened),
+            format_rate(each.opened / record.elapsed_s if record.elapsed_s else 0.0),
+            format_count(sum(each.failed.values())),
+            format_count(sum(each.lost.values())),
+            trouble_words(each),
+        )
+        for each in found
+    ]
+    return Section("destinations", "By destination", tables=[Table(heads, rows, frozenset(range(1, 5)))])
 
 
 def _in_words(run: StoredRun) -> Section | None:

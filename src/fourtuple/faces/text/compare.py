@@ -1,31 +1,35 @@
 """Two runs side by side as plain text."""
 
+from collections import Counter
 from collections.abc import Iterator
 
-from fourtuple.core.runs.compare import Comparison, Row
+from fourtuple.core.runs.compare import Comparison, Row, Tendency
+from fourtuple.core.units import format_count
 from fourtuple.faces.text.lines import wrapped
 from fourtuple.faces.text.runs import CELL, NAME
+
+RATIO = 9
+MARKED = {Tendency.BETTER: "✓", Tendency.WORSE: "✗"}  # with a mark where there is colour
 
 
 def compare_lines(comparison: Comparison) -> Iterator[str]:
     """The differences in settings, then a table of the numbers and their ratios."""
     yield from remark_lines(comparison)
     heads = (f"{f'run {run.entry.id}':>{CELL}}" for run in (comparison.first, comparison.second))
-    yield f"{'':<{NAME}}{''.join(heads)}{'ratio':>{CELL - 3}}"
+    yield f"{'':<{NAME}}{''.join(heads)}{'ratio':>{RATIO}}"
     for row in comparison.rows:
-        line = (
-            f"{row.name:<{NAME}}{cell(row, row.first):>{CELL}}{cell(row, row.second):>{CELL}}{ratio(row):>{CELL - 3}}"
-        )
-        yield line.rstrip()
+        cells = f"{cell(row, row.first):>{CELL}}{cell(row, row.second):>{CELL}}{ratio(row):>{RATIO}}"
+        yield f"{row.name:<{NAME}}{cells}  {tendency(row)}".rstrip()
 
 
 def remark_lines(comparison: Comparison) -> Iterator[str]:
     """The settings that differ, and whether the machines do."""
     if comparison.other_machine:
         yield from wrapped("", machines(comparison))
-    for what, one, two in comparison.differs:
-        yield from wrapped(f"  {what:<12}", f"{one} / {two}")
     if comparison.differs:
+        width = max(len(what) for what, _, _ in comparison.differs)
+        for what, one, two in comparison.differs:
+            yield from wrapped(f"  {what:<{width}}  ", f"{one} / {two}")
         yield ""
 
 
@@ -34,6 +38,19 @@ def machines(comparison: Comparison) -> str:
     given = any(row.ratio is not None for row in comparison.rows if row.unit.is_the_machines)
     says = "rates and times depend on the machine as much as on the run"
     return f"different machines: {says}{'' if given else '; their ratios are left out (--anyway shows them)'}"
+
+
+def in_short(comparison: Comparison) -> str:
+    """How many numbers are better and worse: `run 3 next to run 2: 4 numbers better, 6 worse, 9 about the same`"""
+    count = Counter(row.tendency for row in comparison.rows if row.tendency)
+    found = ", ".join(f"{format_count(count[each])} {each}" for each in Tendency if count[each])
+    names = f"run {comparison.second.entry.id} next to run {comparison.first.entry.id}"
+    return f"{names}: {found or 'no number that can be better or worse'}"
+
+
+def tendency(row: Row) -> str:
+    """`better` or `worse`; empty for what is about the same, which its ratio says."""
+    return row.tendency if row.tendency in MARKED else ""
 
 
 def cell(row: Row, value: float | None) -> str:

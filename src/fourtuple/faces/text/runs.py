@@ -15,7 +15,7 @@ from fourtuple.faces.text.prove import MARKS
 WAYS = {"hold": "held", "serve": "open at once", "churn": "completed", "prove": "claims"}
 NUMBERS = 24, 40  # the least and the largest width of the column of numbers
 NAMES = 8  # machines of a fleet that are named
-NAME, CELL = 22, 17  # columns of a comparison
+NAME, CELL = 22, 16  # columns of a comparison
 
 
 def list_lines(entries: Sequence[Entry], columns: int | None = COLUMNS) -> Iterator[str]:
