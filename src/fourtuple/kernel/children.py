@@ -129,14 +129,28 @@ def orphans_ended() -> Iterator[None]:
         prctl(PR_SET_CHILD_SUBREAPER, 0)  # an orphan of later would be nobody's: nothing here would wait for it
 
 
-def children() -> set[int]:
-    """The PIDs of our child processes; empty if the kernel does not list them (CONFIG_PROC_CHILDREN)."""
+def children(of: int | str = "self") -> set[int]:
+    """The PIDs of our child processes, or of those of another process.
+
+    Empty if the kernel does not list them (CONFIG_PROC_CHILDREN).
+    """
     found = set[int]()
-    for task in os.listdir("/proc/self/task"):
-        # A thread may end meanwhile.
-        with suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/self/task/{task}/children") as file:
-            found.update(map(int, file.read().split()))
+    with suppress(FileNotFoundError, ProcessLookupError):  # it, or a thread, may end meanwhile
+        for task in os.listdir(f"/proc/{of}/task"):
+            with suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{of}/task/{task}/children") as file:
+                found.update(map(int, file.read().split()))
     return found
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time so far of a process and of its descendants, as far as they are running, in seconds.
+
+    Each process has a clock of its CPU time, whose ID is made of the PID (clock_getcpuclockid(3)).
+    """
+    total_s = sum(map(cpu_s, children(pid)))
+    with suppress(OSError):  # it has ended
+        total_s += time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED)
+    return total_s
 
 
 def running(but: set[int]) -> set[int]:
@@ -185,8 +199,7 @@ def stopped(but: set[int]) -> Iterator[bool]:
 def _stop(asked: set[int], but: set[int]) -> bool:
     """Stop our descendants, and note in `asked` which were sent SIGSTOP → are all of them stopped?"""
     still, until_s = set[int](), time.monotonic() + STOP_S
-    # Listed after those had stopped: they have started no other.
-    while not (found := _descendants(os.getpid(), but)) <= still:
+    while not (found := _descendants(but)) <= still:  # listed after those had stopped: they have started no other
         if time.monotonic() >= until_s:
             return False
         for pid in found - asked - {pid for pid in found if _is_still(pid)}:
@@ -202,22 +215,10 @@ def _stop(asked: set[int], but: set[int]) -> bool:
     return True
 
 
-def cpu_s(pid: int) -> float:
-    """CPU time so far of a process and of its descendants, as far as they are running, in seconds.
-
-    Each process has a clock of its CPU time, whose ID is made of the PID (clock_getcpuclockid(3)).
-    """
-    total_s = 0.0
-    for each in {pid, *_descendants(pid, set())}:
-        with suppress(OSError):  # it has ended
-            total_s += time.clock_gettime(~each << 3 | CPUCLOCK_SCHED)
-    return total_s
-
-
-def _descendants(of: int, but: set[int]) -> set[int]:
-    """The PIDs of the children of this process and of their descendants; not of those in `but`."""
+def _descendants(but: set[int]) -> set[int]:
+    """The PIDs of our children and of their descendants; not of those in `but`."""
     parents = {int(pid): _stat(f"/proc/{pid}")[1] for pid in os.listdir("/proc") if pid.isdecimal()}
-    found, more = set[int](), {str(of)}
+    found, more = set[int](), {str(os.getpid())}
     while more:
         new = {pid for pid, parent in parents.items() if parent in more} - but - found
         found |= new

@@ -12,7 +12,7 @@ from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.core.runs.run import Run
 from fourtuple.lessons.stage import Progress, Stage
 from fourtuple.verbs.background import Background
-from fourtuple.verbs.costs import own_cpu_s, sent_bytes, slab_bytes
+from fourtuple.verbs.costs import cpu_s, sent_bytes, slab_bytes
 from fourtuple.verbs.hold import hold
 
 SETTLE_S = 0.2  # for the server to close the last ones
@@ -20,11 +20,15 @@ SETTLE_S = 0.2  # for the server to close the last ones
 
 @dataclass(frozen=True, slots=True)
 class CostReading:
-    """What had been counted at a moment when all clients were there. memory_bytes: of slabs; None: not readable"""
+    """What had been counted at a moment when all clients were there.
+
+    server_s, both_s: CPU time of the server, and of both ends
+    memory_bytes:     of slabs; None: not readable
+    """
 
     messages: int
     server_s: float
-    own_s: float
+    both_s: float
     memory_bytes: int | None
 
 
@@ -37,7 +41,7 @@ class Cost:
     memory_bytes: of the kernel for both ends of each; None: not readable, or other programs changed it meanwhile
     messages:     sent by all of them
     lo_bytes:     sent on lo by both ends
-    message_us, client_us: CPU time of the server and of the clients for a message while all were there; on loopback the
+    message_us, both_us: CPU time of the server, and of both ends, for a message while all were there; on loopback the
                   kernel receives in the time of the sender
     """
 
@@ -47,7 +51,7 @@ class Cost:
     messages: int
     lo_bytes: int
     message_us: float
-    client_us: float
+    both_us: float
 
 
 def cost_of(
@@ -61,7 +65,7 @@ def cost_of(
     def steps() -> Generator[Sample, None, HoldRecord]:
         for sample in run:
             if sample.phase is Phase.HOLDING and sample.open == clients:
-                moments.append(CostReading(sample.requests, server.cpu_s(), own_cpu_s(), slab_bytes()))
+                moments.append(CostReading(sample.requests, server.cpu_s(), cpu_s(), slab_bytes()))
             yield sample
         return run.record
 
@@ -79,5 +83,5 @@ def cost_of(
         messages=record.requests,
         lo_bytes=(sent_bytes("lo") or 0) - lo,
         message_us=1e6 * (last.server_s - first.server_s) / messages,
-        client_us=1e6 * (last.own_s - first.own_s) / messages,
+        both_us=1e6 * (last.both_s - first.both_s) / messages,
     )

@@ -22,7 +22,7 @@ PORT, FEW, MANY = 7777, 500, 5_000
 MESSAGE, TALK_S, SILENT_S, OF_FEW_S, OF_MANY_S = b"x" * 64, 1.0, 0.3, 0.05, 0.5
 # Tolerances. Other programs use the kernel's slabs, too; the namespace's lo is our own. How many messages a server
 # takes at a time varies; but if each client had a cost, a message of MANY would take ten times as long as one of FEW.
-OF_MEMORY, OF_BYTES, TIMES = 0.25, 0.03, 2
+OF_MEMORY, OF_BYTES, TIMES = 0.25, 0.03, 4
 
 
 def show(stage: Stage) -> Steps:
@@ -54,7 +54,7 @@ def show(stage: Stage) -> Steps:
         observed[of] = many.lo_bytes - silent.lo_bytes
     else:
         notes.append("bandwidth was left out: other programs use this loopback interface, too")
-    load, (speed, link) = Load(message_us=many.message_us + many.client_us), link_of(links_of_machine(), here=False)
+    load, (speed, link) = Load(message_us=many.both_us), link_of(links_of_machine(), here=False)
     serves = {
         "memory": int(MEMORY_SHARE * (world.free_memory.free_bytes or 0) / end),
         "CPU": load.by_cpu(world.cpus),
@@ -71,7 +71,7 @@ def show(stage: Stage) -> Steps:
             "estimated, as only root can read slab sizes": list(modelled),
             "server's CPU time from accept() to close(), µs": round(silent.server_us, 1),
             "clients per second that follow, for each CPU": round(1e6 / silent.server_us),
-            "CPU time of a message with that of the client, µs": round(load.message_us, 1),
+            "CPU time of a message at both ends, µs": round(load.message_us, 1),
             "link": link if speed else f"{link}: 1 Gbit/s is assumed",
             f"clients that this machine could serve, each with {load}": serves,
             "what ends it first": min(serves, key=lambda name: serves[name]),

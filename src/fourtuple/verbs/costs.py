@@ -1,10 +1,11 @@
 """What the kernel reports of the cost of connections: memory of slabs, CPU time, bytes on an interface, link speeds."""
 
-import resource
+import os
 from collections.abc import Mapping
 
 from fourtuple.core.limits.load import Link
 from fourtuple.core.runs.memory import SLABS
+from fourtuple.kernel import children
 from fourtuple.kernel.proc.interfaces import read_links, read_sent_bytes
 from fourtuple.kernel.proc.meminfo import read_slab_bytes
 from fourtuple.kernel.proc.slab import read_slabs, read_socket_bytes
@@ -36,7 +37,6 @@ def links_of_machine() -> tuple[Link, ...]:
     return read_links(ours=False)
 
 
-def own_cpu_s() -> float:
-    """CPU time so far of this process, and of those of its children that have ended, in seconds."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
+def cpu_s() -> float:
+    """CPU time so far of this process and of those that it has started and that are running, in seconds."""
+    return children.cpu_s(os.getpid())

@@ -32,7 +32,7 @@ class MemoryPart:
 
 BUCKETS_BYTES = 256  # tcp_bind_bucket and tcp_bind2_bucket of a port, which all its connections share
 WATCH_BYTES = 256  # a poll of the ring that waits for the connection's end: io_kiocb
-CALM = 0.1  # what readings of memory may differ by, as a share, if nothing else changes it
+CALM = 0.05  # what readings of memory may differ by, as a share, if nothing else changes it
 EPOLL_BYTES = 200  # the same by epoll: eventpoll_epi, eventpoll_pwq
 
 PARTS = (
