@@ -125,6 +125,51 @@ def test_a_misspelt_name_gets_the_right_one(command: str, meant: str) -> None:
     assert meant in " ".join(done.stderr.split()).partition("Known:")[0].replace(shlex.split(command)[-1], "")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "runs export 1 --csv --json",
+        "runs export 1 --json --parquet",
+        "serve 127.0.0.1:80 --http --mqtt",
+        "serve 127.0.0.1:80 --websocket --http",
+        "census --csv --json",
+        "census --to 127.0.0.1 --from ::1",
+    ],
+)
+def test_options_that_exclude_each_other_are_refused_together(command: str) -> None:
+    done = run(command)
+
+    assert done.exit_code == 2
+    assert all(word in done.stderr.splitlines()[0] for word in command.split() if word.startswith("--"))
+
+
+def test_a_proof_that_memory_cannot_hold_is_refused_before_it_begins() -> None:
+    done = run("prove past-65536 --connections 100G --json")
+
+    assert (done.exit_code, json.loads(done.stdout)["error"]["kind"]) == (1, "ShortfallError")
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        "runs --store X, report --store X, compare 1 2 --store X, runs show 1 --store X, runs rm 1 --store X",
+        "limits --from X, census --from X, doctor --from X, why 99 --from X, plan 1 127.0.0.1:1 --from X",
+        "hold --plan X, fleet hold --plan X --local 1",
+        "hold 1 127.0.0.1:1 --send @X, hold 1 127.0.0.1:1 --expect @X, serve 127.0.0.1:1 --greet @X",
+    ],
+)
+@pytest.mark.parametrize("file", ["/no/such/file", "/etc/passwd", "/etc"])
+def test_the_same_mistake_has_the_same_exit_code_and_a_next_step(commands: str, file: str) -> None:
+    """A file that is missing, a directory, or something else."""
+    for command in commands.replace("X", file).split(", "):
+        if file == "/etc/passwd" and "@" in command:  # which is a message like any other
+            continue
+        done = run(command)
+
+        assert done.exit_code == 2, command
+        assert "\ntry:   " in done.stderr, command
+
+
 @pytest.mark.parametrize("other", ALIASES)
 def test_an_option_can_be_typed_as_other_tools_call_it(other: str) -> None:
     """It reads the same value: a wrong one is refused by the name that the option has here."""

@@ -10,6 +10,7 @@ from fourtuple.core.limits.verdicts import Limits, Queue
 from fourtuple.core.limits.weigh import bound
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import Chosen, State
+from fourtuple.core.space.endpoints import Resolved
 from fourtuple.faces.text.limits import limits_lines
 from tests.made import RESOLVED
 from tests.screens.hosts import Question, connected, host
@@ -85,15 +86,19 @@ UNKNOWN = replace(
 )
 TUNED = Question(host("tuned-wrongly"))
 
+HERE = ("127.0.0.1",)
 
-def _lines(limits: Limits, *, everything: bool = False) -> str:
-    return "\n".join(limits_lines(limits, everything=everything))
+
+def _lines(limits: Limits, *, everything: bool = False, from_here: bool = False) -> str:
+    return "\n".join(limits_lines(limits, everything=everything, from_here=from_here))
 
 
 SCREENS = {
     "files": lambda: _lines(answer(DEFAULT)),
+    "from-here": lambda: _lines(answer(DEFAULT), from_here=True),
     "files-all": lambda: _lines(answer(DEFAULT), everything=True),
     "ports": lambda: _lines(answer(PORTS)),
+    "wildcard": lambda: _lines(replace(answer(PORTS), resolved=(Resolved("0.0.0.0", HERE, HERE),))),
     "name": lambda: _lines(replace(answer(PORTS), resolved=(RESOLVED,))),
     "name-first": lambda: _lines(replace(answer(PORTS), resolved=(replace(RESOLVED, used=RESOLVED.used[:1]),))),
     "ports-explicit": lambda: _lines(answer(replace(PORTS, strategy=Strategy.EXPLICIT))),

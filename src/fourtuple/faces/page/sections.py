@@ -15,7 +15,7 @@ from fourtuple.core.runs.series import Bins, Heat, OverTime, evenly, heat, histo
 from fourtuple.core.runs.spread import Sharing
 from fourtuple.core.runs.start import Start
 from fourtuple.core.runs.stored import LessonProgress, StoredRun
-from fourtuple.core.units import format_count, format_duration, format_size
+from fourtuple.core.units import format_count, format_duration, format_size, format_things
 from fourtuple.faces.page import charts
 from fourtuple.faces.page.charts import Chart
 from fourtuple.faces.page.machines import machines_section
@@ -286,7 +286,7 @@ def _planned(start: Start) -> list[tuple[str, str]]:
     rows = [("loop", f"{planned.loop}: {planned.loop_because}")]
     of_server = start.kind == "serve"
     if not of_server:
-        room = f"{format_count(planned.pairs)} pairs × {format_count(planned.usable)} source ports"
+        room = f"{format_things(planned.pairs, 'pair')} × {format_things(planned.usable, 'source port')}"
         rows += [("from", ", ".join(planned.sources)), ("strategy", f"{planned.strategy}: {room}")]
     return [*rows, ("on" if of_server else "to", ", ".join(planned.targets))]
 

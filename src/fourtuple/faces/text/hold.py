@@ -8,7 +8,7 @@ from fourtuple.core.errnos import symptom_of
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.histogram import NOT_MEASURED
 from fourtuple.core.runs.records import HoldRecord, Sample
-from fourtuple.core.units import format_count, format_duration, format_rate, format_size
+from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things, format_were
 from fourtuple.faces.text.lines import wrapped
 from fourtuple.faces.text.machines import machine_lines, machines_now
 from fourtuple.faces.text.stages import stage_lines, stage_now
@@ -78,7 +78,7 @@ def _losses(record: HoldRecord) -> Iterator[str]:
         at = started_at + timedelta(seconds=loss.at_s)
         yield f"            {at:%H:%M:%S}   {format_count(loss.count)} by {loss.by}"
     if len(record.losses) > LOSSES:
-        yield f"            … and in {format_count(len(record.losses) - LOSSES)} more seconds"
+        yield f"            … and in {format_things(len(record.losses) - LOSSES, 'more second')}"
     if record.reconnect_failed:
         yield f"  failed attempts to reopen: {counts(record.reconnect_failed)}"
 
@@ -87,16 +87,16 @@ def _findings(record: HoldRecord) -> Iterator[str]:
     if record.listen_overflows:
         yield f"  {overflows(record.listen_overflows)}"
     if record.time_wait_left:
-        left = f"{format_count(record.time_wait_left)} sockets remain in TIME_WAIT for 60 s"
+        left = f"{format_things(record.time_wait_left, 'socket')} in TIME_WAIT for 60 s"
         yield f"  {left}, at the end that closed first"
     if record.syn_retransmits:
-        again = f"{format_count(record.syn_retransmits)} SYNs were retransmitted in this network namespace"
+        again = f"{format_were(record.syn_retransmits, 'SYN')} retransmitted in this network namespace"
         yield f"  {again}, the first time after 1 s"
 
 
 def _closing(record: HoldRecord) -> str:
     left = (
-        f"; {format_count(record.left)} sockets remain (both ends counted): one end does not close"
+        f"; {format_things(record.left, 'socket')} left (both ends counted): one end does not close"
         if record.left
         else ""
     )
