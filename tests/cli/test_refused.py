@@ -1,6 +1,7 @@
 """What is refused about a command line: one form of errors, the right words beside it, and JSON where that is asked."""
 
 import json
+import os
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from fourtuple.cli import ALIASES, cli
 from fourtuple.cli.refused import asks_for_json
+from tests.conftest import fourtuple
 from tests.screens.errors import COMMANDS
 
 
@@ -212,3 +214,35 @@ def test_an_error_names_the_option(command: str, names: str) -> None:
 
     assert done.exit_code == 2
     assert names in done.stderr.splitlines()[0]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_error_is_as_wide_as_the_terminal(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a word that is longer than the line goes beyond it, and nothing is left out."""
+    words = set()
+    for columns in (40, 80, 200):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        said = run(command).stderr
+        words.add(tuple(said.split()))
+
+        assert all(len(line) <= columns or len(line.split()) <= 2 for line in said.splitlines())
+    assert len(words) == 1
+
+
+LOCALES = [{"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"NO_COLOR": "1"},
+           {"PYTHONIOENCODING": "iso-8859-1"}, {"PYTHONIOENCODING": "ascii"}]  # fmt: skip
+STRANGE = ["hold 10 '１２７.1:80'", "hold 10 é€:80 --for ü", "prove '→'", "why ''", "runs --outcome '\x1b[31m'"]
+
+
+@pytest.mark.parametrize("variables", LOCALES, ids=str)
+def test_an_error_can_be_said_in_every_encoding(variables: dict[str, str]) -> None:
+    """Also about characters that the encoding does not have, on standard error and in JSON."""
+    for command in STRANGE:
+        done = fourtuple(*shlex.split(command), env=os.environ | variables, encoding="latin-1")
+
+        assert (done.returncode, done.stderr.startswith("error: ")) == (2, True), done.stderr
+        assert "Traceback" not in done.stderr
+        assert "\x1b" not in done.stderr
+    done = fourtuple("hold", "10", "é€:80", "--for", "ü", "--json", env=os.environ | variables, encoding="latin-1")
+
+    assert json.loads(done.stdout)["error"]["exit_code"] == 2
