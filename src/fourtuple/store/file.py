@@ -343,7 +343,7 @@ def _statements(scripts: Sequence[str]) -> list[str]:
 
 
 def _cannot(file: Path | None, why: str, *, new: bool = True) -> CannotError:
-    do = "Name another file (--store), or none (--no-store)." if new else ""
+    do = "Name another file (--store), or none (--no-store)." if new else "Name another file (--store)."
     if file and not new and os.path.exists(journal_of(file)):  # exists() of pathlib raises where it may not look
         do = f"A writer left its journal {journal_of(file)}: copy both files to a writable directory."
     return CannotError(f"cannot open the run database {file}", why, do)
