@@ -8,6 +8,7 @@ import click
 
 from fourtuple.cli.common import (
     AT,
+    FILTERS,
     JSON,
     NETNS,
     PERIOD,
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 @click.command(epilog=UNITS)
 @click.option(
     "--to",
+    type=FILTERS,
     multiple=True,
-    metavar="[HOST][:PORT[-PORT]]",
     help="Only these destinations (repeatable or comma-separated).",
 )
 @click.option(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fourtuple.cli.common import AT, FIRST_ADDRESS, JSON, NETNS, PID, origin_of, print_json
+from fourtuple.cli.common import AT, DESTINATION, FIRST_ADDRESS, JSON, NETNS, PID, origin_of, print_json
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.faces.printer import tell
 
@@ -30,7 +30,7 @@ class _TextCommand(click.Command):
 
 @click.command(cls=_TextCommand)
 @click.argument("what", nargs=-1, required=True, metavar="WHAT...")
-@click.option("--dest", "destination", metavar="HOST:PORT", help="Destination of the connections in question.")
+@click.option("--dest", "destination", type=DESTINATION, help="Destination of the connections in question.")
 @FIRST_ADDRESS
 @PID
 @NETNS
