@@ -16,15 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from bench.measure import Finding, NotMeasuredError, Result, alternate, at_most, median, median_ratio, spread
+from fourtuple.core.fleet.answers import plan_of
 from fourtuple.core.runs.orders import HoldOptions
 from fourtuple.fleet.dask import DaskLinks
 from fourtuple.fleet.divide import FleetOptions
 from fourtuple.fleet.links import WorkerName
 from fourtuple.fleet.run import fleet_hold
 from fourtuple.verbs.background import serving
+from tests.core.fleet.made import machine
 
 HELD_S = 10.0
 EACH = 50_000  # connections of each machine
+PLANNED = 100_000_000
 START_S = 30.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -38,19 +41,33 @@ def coordinator(rounds: int, machines: int = 200, held_s: float = HELD_S) -> Res
         if done.returncode:
             raise NotMeasuredError(done.stderr.strip()[-500:])
         found.append(json.loads(done.stdout))
-    ours, theirs, prepare_s = ([each[name] for each in found] for name in ("coordinator", "scheduler", "prepare_s"))
+    names = ("coordinator", "scheduler", "prepare_s", "plan_s")
+    ours, theirs, prepare_s, plan_s = ([each[name] for each in found] for name in names)
     return Result(
         [
             Finding(f"coordinator of {machines} machines", median(ours), "CPUs", at_most(0.3)),
             Finding("Dask's scheduler", median(theirs), "CPUs", at_most(0.6)),
+            Finding(f"plan of {PLANNED:,} connections, CPU", median(plan_s), "s", at_most(2)),
         ],
         [f"python -m bench.fleets {machines}"],
         [
             f"coordinator {spread(ours, 'CPUs')}",
             f"scheduler   {spread(theirs, 'CPUs')}",
             f"prepared within {spread(prepare_s, 's')}",
+            f"planned within {spread(plan_s, 's')}",
         ],
     )
+
+
+def planning_s(machines: int) -> float:
+    """The processor time of a plan for so many unequal machines, two of them on each kernel."""
+    offers = [
+        machine(f"m{n}", 4 + n % 5, 600_000 + n * 1009, sources=(f"10.0.{n}.1-200",), boot=f"b{n // 2}", space=f"{n}")
+        for n in range(machines)
+    ]
+    began_s = time.process_time()
+    plan_of(PLANNED, ["10.1.0.1:80"], offers)
+    return time.process_time() - began_s
 
 
 def scaling(rounds: int, wanted: int = 40_000, workers: tuple[int, ...] = (1, 2, 4)) -> Result:
@@ -159,6 +176,7 @@ def follow(machines: int, held_s: float = HELD_S) -> dict[str, float]:
         links.end()
         client.close()
         figures |= {"held": float(run.record.held), "wanted": float(run.record.wanted)}
+        figures |= {"plan_s": planning_s(machines)}
         return figures | {"coordinator": ours_s / wall_s, "scheduler": theirs_s / wall_s, "per_s": samples / wall_s}
 
 

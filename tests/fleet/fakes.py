@@ -131,7 +131,7 @@ class FakeServer(FakeMachine):
         self.said.append(message)
         if isinstance(message, AskCount) and self.counts:
             count = self.counts.popleft()
-            self.steps.append([CountMade(count) if isinstance(count, dict) else count])
+            self.steps.append([CountMade(message.number, count) if isinstance(count, dict) else count])
 
 
 class FakeLinks:

@@ -17,7 +17,9 @@ from fourtuple.fleet.coordinator import TOO_LATE, Coordinator, FleetTimes
 from fourtuple.fleet.links import Links, WorkerName
 from fourtuple.fleet.messages import (
     Begin,
+    CountMade,
     FromMachine,
+    Gone,
     HoldOver,
     Interrupt,
     Joined,
@@ -27,6 +29,7 @@ from fourtuple.fleet.messages import (
     sample_bytes,
 )
 from fourtuple.fleet.order import Brief, FleetOrder, MachinePart
+from fourtuple.fleet.seats import QUIET_S
 from tests import made
 from tests.core.fleet.made import member
 from tests.fleet.fakes import LOST, FakeLinks, FakeMachine, FakeServer, refused, sample
@@ -291,6 +294,32 @@ def test_a_machine_that_has_not_begun_when_the_run_ends_does_not_begin() -> None
     assert (record.lost, record.failed) == (50, {"ECANCELED": 50})
 
 
+def test_a_machine_that_is_silent_is_not_asked_to_take_over() -> None:
+    """It could be one that hangs; whoever asks it waits for it."""
+
+    class GoneLater(FakeMachine):
+        def speak(self) -> list[FromMachine]:
+            if not self.silent and Standing.SILENT in standings:
+                self.silent = True
+                return [Gone(LOST)]
+            return super().speak()
+
+    machines = [FakeMachine(SHARE, gone="opening", silent=True), GoneLater(SHARE), FakeMachine(SHARE)]
+    links, fleet = FakeLinks(machines), order(machines)
+    asked: list[list[str]] = []
+
+    def heirs(_: MachinePart, living: Sequence[MachinePart]) -> Sequence[MachinePart]:
+        asked.append([each.member.name for each in living])
+        return ()
+
+    standings: set[Standing] = set()
+    times = FleetTimes(lead_s=0.01, tick_s=0.02, silent_s=QUIET_S + 3)
+    for moment in Run(Coordinator(links, fleet, heirs, times).run()):
+        standings |= {each.standing for each in moment.machines}
+
+    assert asked == [["m3"], ["m3"]]
+
+
 # The servers
 
 
@@ -319,18 +348,12 @@ def test_a_server_that_does_not_count(counts: tuple[Any, ...]) -> None:
 
 
 def test_a_late_count_is_not_taken_for_the_next_one() -> None:
-    """A server that was too late for the first count does not answer the second one with it."""
-
-    class Late(FakeServer):
-        def hear(self, message: Any) -> None:
-            super().hear(message)
-            for step in range(300):
-                self.steps.insert(step, [])
-
+    """What a server says while it is asked for the second count answers the first question."""
     there = {"10.0.0.1": (100, 100)}
-    record, _ = run_of([FakeMachine(SHARE), Late(there)], count_s=0.2, options=made.options(wanted=SHARE, hold_s=0.7))
+    server = FakeServer(there, CountMade(1, {"10.0.0.1": (55, 55)}))
+    record, _ = run_of([FakeMachine(SHARE), server], count_s=0.2)
 
-    assert record.census.server is None
+    assert record.census.server == SHARE
     assert record.census_at_end is not None
     assert record.census_at_end.server is None
 

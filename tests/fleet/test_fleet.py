@@ -128,6 +128,36 @@ def test_unequal_machines_get_shares_that_fit(world: World, server: Machine) -> 
         machine.remove()
 
 
+def test_a_machine_without_io_uring_has_room_for_its_files(world: World, server: Machine) -> None:
+    """By epoll each connection takes an open file; what one machine has none for, the other opens."""
+    (few,) = world.workers("few-files", files=128)
+    hold = ("hold", "997", to(server), "--loop", "epoll", "--workers", "1", "--for", "1ms", "--on", "few-files,m1")
+    with server.serving(to(server)):
+        record = world.fleet_record(*hold)
+    machines = by_name(record)
+    assert record["held"] == 997 == sum(each["held"] for each in machines.values())
+    assert 0 < machines["few-files"]["held"] <= 128
+    few.remove()
+
+
+def test_a_server_that_says_nothing(world: World, server: Machine) -> None:
+    """Nothing answers at a full accept queue: what does not connect in time has failed, by machine."""
+    listens = f"socket.create_server(('{server.address}', {PORT}), backlog=0)"
+    silent = server.start("python3", "-c", f"import signal, socket; s = {listens}; print(flush=True); signal.pause()")
+    try:
+        assert silent.stdout
+        silent.stdout.readline()
+        done = world.fleet("hold", "60", to(server), "--timeout", "1s", "--for", "1ms", *ALL_OF_THEM, "--json")
+    finally:
+        silent.kill()
+        silent.communicate()
+    record = json.loads(done.stdout)
+    failed = record["failed"]
+    assert (done.returncode, list(failed)) == (EXIT_SHORT, ["ETIMEDOUT"])
+    assert record["held"] + failed["ETIMEDOUT"] == 60
+    assert sum(sum(each["failed"].values()) for each in record["machines"]) == failed["ETIMEDOUT"] > 0
+
+
 def test_stages_are_those_of_all_machines_together(world: World, server: Machine) -> None:
     """At the end of each stage, exactly the wanted number is open."""
     with server.serving(to(server)) as served:

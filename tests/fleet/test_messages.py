@@ -53,9 +53,9 @@ from tests.core.runs.test_together import assert_same, rows_of
 PART = FleetPart("f1e2", 3, "m3", "m1")
 MEMBER, OFFER = machine("m1", sources=("10.0.0.1-10.0.0.9", "fd00::1"), owns=("10.0.9.9",), ways=("sysctl …",))
 TO = [
-    AskOffer(("10.0.0.9:80-89", "[fd00::9]:1"), ("10.0.0.1-9",), "explicit", True, 10**9),
-    AskOffer(("10.0.0.9:80",), (), None, False, 1),
-    AskCount(("10.0.0.9:80",)),
+    AskOffer(("10.0.0.9:80-89", "[fd00::9]:1"), ("10.0.0.1-9",), "explicit", True, 10**9, "epoll", 4),
+    AskOffer(("10.0.0.9:80",), (), None, False, 1, "auto", None),
+    AskCount(1, ("10.0.0.9:80",)),
     AskParts("f1e2"),
     Prepare("hold", to_text(made.options()), PART, "fourtuple fleet hold 'é\n'", True),
     Begin(2**62),
@@ -65,7 +65,7 @@ TO = [
 FROM = [
     Joined(MEMBER),
     OfferMade(OFFER),
-    CountMade({"10.0.0.1": (5, 4), "fd00::1": (0, 0)}),
+    CountMade(1, {"10.0.0.1": (5, 4), "fd00::1": (0, 0)}),
     PartsMade([StoredPart(PART, 7, "reached", b"{}", [b"", b"\0\xff"])]),
     PartsMade([]),
     Prepared(b"{}"),

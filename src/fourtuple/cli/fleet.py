@@ -184,9 +184,15 @@ def _hold(**typed: Any) -> None:
     by what each machine has room for, and by its CPUs; of --from, each machine takes the addresses that it has. Files
     are read on each machine.
     """
+    from fourtuple.faces.text.fleet import servers_unknown_lines
     from fourtuple.fleet.run import fleet_hold
 
-    _run(typed, hold.asked, fleet_hold, lambda _, ahead, run, shown: hold.present(ahead.planned, run, shown))
+    def present(_: Any, ahead: "Ahead", run: Any, shown: Shown) -> None:
+        if not (ahead.knows_servers or shown.quiet):
+            tell(*servers_unknown_lines(), to=sys.stderr)
+        hold.present(ahead.planned, run, shown)
+
+    _run(typed, hold.asked, fleet_hold, present)
 
 
 @_as_fleet("churn", "Open and close connections at a rate.", churn.churn)
@@ -259,6 +265,8 @@ def collect(run: int | None, store: str | None, as_json: bool, **typed: Any) -> 
     with _linked(typed) as (links, options):
         collected = collect(links, stored, options.on)
         shown = Shown(None, store, no_store=False, quiet=True, as_json=as_json)
+        if not as_json:
+            tell(f"run {stored.entry.id}, from the machines' own records")
         match stored.start.kind:
             case "hold":
                 hold.present(None, collected, shown)

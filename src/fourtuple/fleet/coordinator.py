@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.orders import HoldOptions, from_text
-from fourtuple.core.runs.records import Sample
+from fourtuple.core.runs.records import Sample, Standing
 from fourtuple.core.runs.together import witnesses
 from fourtuple.engine.control import Control, interruptible, now_ns
 from fourtuple.fleet.far_ends import FarEnds
@@ -77,7 +77,7 @@ class Coordinator:
         self._control = Control()
         # What the servers' machines say when they are asked for a count; None: nothing so far.
         self._counts: dict[int, CountMade | Refused | Gone | None] = {}
-        self._counts_until_ns = 0
+        self._question, self._counts_until_ns = 0, 0
         self._at_end: tuple[tuple[int, int], ...] | None = None
         self._stopped = self._ended = False  # whether the machines have been told to
         self._until_ns = math.inf
@@ -101,7 +101,7 @@ class Coordinator:
         return FleetEnding(
             tuple(self._seats),
             began_ns,
-            self._held_until_ns or now_ns(),
+            self._held_until_ns or self._seats.last_heard_ns() or now_ns(),
             self._at_end,
             self._control.interrupted,
         )
@@ -126,8 +126,8 @@ class Coordinator:
             for number, message in self._links.receive(max(0, left_ns) / 1e9):
                 if number in self._seats.by_number:
                     self._take(self._seats.by_number[number], message)
-                elif number in self._counts and isinstance(message, CountMade | Refused | Gone):
-                    self._counts[number] = message
+                else:
+                    self._take_count(number, message)
 
     def _take(self, seat: Seat, message: FromMachine) -> None:
         """Take in what a machine says; what one says that is over changes nothing any more."""
@@ -162,8 +162,14 @@ class Coordinator:
                 self._links.send(seat.share.seat, self._prepare(seat.share))
             case Prepared() if not seat.began:
                 self._begin(seat, now_ns())
-            case CountMade() if seat.share.seat in self._counts:
-                self._counts[seat.share.seat] = message
+            case CountMade():
+                self._take_count(seat.share.seat, message)
+
+    def _take_count(self, number: int, message: FromMachine) -> None:
+        """Take in what a server's machine says; an answer to an earlier question has come too late."""
+        is_late = isinstance(message, CountMade) and message.number != self._question
+        if number in self._counts and isinstance(message, CountMade | Refused | Gone) and not is_late:
+            self._counts[number] = message
 
     def _miss(self) -> None:
         """Count out machines that have been silent for too long."""
@@ -179,7 +185,8 @@ class Coordinator:
         if self._heirs is None or not (hand_over and seat.began) or self._ended or self._control.interrupted:
             return
         left = seat.share.wanted - (sum(seat.sample.failed.values()) if seat.sample else 0)
-        living = [each.share for each in self._seats if not each.over and each.began]
+        speaking = (Standing.READY, Standing.RUNNING)  # to ask another one could take long
+        living = [each.share for each in self._seats if each.began and each.standing(now_ns()) in speaking]
         for share in self._heirs(replace(seat.share, wanted=left), living) if left else ():
             seat.handed = True
             self._seats.by_number[share.seat] = Seat(share, began=False, heard_ns=now_ns())
@@ -233,10 +240,11 @@ class Coordinator:
     def _are_counted(self) -> bool:
         """Whether the servers' kernels have said what they list; they are asked first."""
         if not self._counts and self._order.counts:
+            self._question += 1
             self._counts = dict.fromkeys(self._order.counts)
             self._counts_until_ns = now_ns() + int(self._times.count_s * 1e9)
             for number in self._counts:
-                self._links.send(number, AskCount(self._order.destinations))
+                self._links.send(number, AskCount(self._question, self._order.destinations))
         return all(self._counts.values()) or now_ns() > self._counts_until_ns
 
     def _servers(self) -> dict[tuple[str, ...], tuple[int, int]] | None:

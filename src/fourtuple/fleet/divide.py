@@ -113,6 +113,8 @@ def _split(
         strategy=options.strategy,
         first_address=options.first_address,
         wanted=wanted,
+        loop=options.loop,
+        workers=options.workers,
     )
     split = share_of(wanted, found.machines)
     if split.lacking:  # as `hold`, which opens what may fit

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from fourtuple.core.errors import CannotError, FourtupleError
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.runs.loop_name import LoopName
 from fourtuple.core.runs.orders import ServeOptions, from_text
 from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.core.runs.run import Run
@@ -97,7 +98,7 @@ class Part:
 
     def _answer(self, message: ToMachine) -> None:
         match message:
-            case AskOffer(destinations, sources, strategy, first_address, wanted):
+            case AskOffer(destinations, sources, strategy, first_address, wanted, loop, workers):
                 offer = offer_of(
                     self._name,
                     destinations,
@@ -105,10 +106,12 @@ class Part:
                     strategy=Strategy(strategy) if strategy else None,
                     first_address=first_address,
                     wanted=wanted,
+                    loop=LoopName(loop),
+                    workers=workers,
                 )
                 self._say(OfferMade(offer))
-            case AskCount(destinations):
-                self._say(CountMade(counted(destinations)))
+            case AskCount(number, destinations):
+                self._say(CountMade(number, counted(destinations)))
             case AskParts(fleet):
                 self._say(PartsMade(stored_parts(fleet)))
             case Prepare() as asked:
@@ -152,8 +155,8 @@ class Part:
         """Do what has been said meanwhile."""
         while not self._ended and (data := self._channel.received()) != b"":
             match for_machine(data) if data else None:
-                case AskCount(destinations):
-                    self._say(CountMade(counted(destinations)))
+                case AskCount(number, destinations):
+                    self._say(CountMade(number, counted(destinations)))
                 case HoldOver():
                     control.ended = True
                 case Interrupt() | None:

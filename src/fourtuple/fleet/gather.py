@@ -10,6 +10,7 @@ from fourtuple.core.errors import CannotError, FourtupleError, UsageError
 from fourtuple.core.fleet.answers import FleetHosts, UnusedMember, hosts_of
 from fourtuple.core.fleet.member import Member, Offer
 from fourtuple.core.record import dataclass
+from fourtuple.core.runs.loop_name import LoopName
 from fourtuple.fleet.links import Links
 from fourtuple.fleet.messages import AskOffer, FromMachine, Gone, Joined, OfferMade, Refused, ToMachine
 
@@ -105,16 +106,19 @@ def offered(
     strategy: str | None = None,
     first_address: bool = False,
     wanted: int = 1,
+    loop: LoopName = LoopName.AUTO,
+    workers: int | None = None,
 ) -> Offered:
     """What each machine could do for connections to these destinations.
 
     sources: addresses, as `hold --from` takes them; each machine takes those that it has
     wanted:  connections of all machines together
+    loop, workers: as in HoldOptions; workers on each machine
 
     Raises the error of the first machine if none can do anything.
     """
     each = -(-wanted // len(gathering.seats))
-    question = AskOffer(tuple(destinations), tuple(sources), strategy, first_address, each)
+    question = AskOffer(tuple(destinations), tuple(sources), strategy, first_address, each, loop, workers)
     questions: dict[int, ToMachine] = dict.fromkeys(gathering.seats, question)
     found: dict[int, Offer] = {}
     unused: list[UnusedMember] = []

@@ -38,11 +38,17 @@ class AskOffer(ToMachine, frozen=True):
     strategy: str | None
     first_address: bool
     wanted: int
+    loop: str
+    workers: int | None
 
 
 class AskCount(ToMachine, frozen=True):
-    """How many connections at these destinations does your kernel list, by their other end? → CountMade"""
+    """How many connections at these destinations does your kernel list, by their other end? → CountMade
 
+    number: of the question, which its answer repeats: an answer that is late is not one to the next question
+    """
+
+    number: int
     destinations: tuple[str, ...]
 
 
@@ -95,8 +101,12 @@ class OfferMade(FromMachine, frozen=True):
 
 
 class CountMade(FromMachine, frozen=True):
-    """by_source: (connections established, of these accepted by the server) by the address of the other end"""
+    """The answer to AskCount of this number.
 
+    by_source: (connections established, of these accepted by the server) by the address of the other end
+    """
+
+    number: int
     by_source: dict[str, tuple[int, int]]
 
 

@@ -2,7 +2,9 @@
 
 import math
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeAlias
 
 from fourtuple import __version__
 from fourtuple.core.errors import UsageError
@@ -15,12 +17,14 @@ from fourtuple.core.plan import fit
 from fourtuple.core.plan.fit import Check, Way
 from fourtuple.core.plan.servers import LocalServer
 from fourtuple.core.plan.unknown import WATCHES, PlanCase, with_unknown
+from fourtuple.core.runs.loop_name import LoopName
 from fourtuple.core.snapshot.host import Host
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.endpoints import EndpointSpec, addresses_text, parse_addresses
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import TupleSpace
+from fourtuple.engine.loops.choose import Choice
 from fourtuple.kernel import process
 from fourtuple.kernel.proc.alive import boot_id
 from fourtuple.kernel.proc.cgroups import read_cpu_quota
@@ -36,6 +40,9 @@ from fourtuple.verbs.plan import (
 )
 from fourtuple.verbs.request import MOST_ADDRESSES
 from fourtuple.verbs.survey import Look, destinations_here, look_to_connect
+
+# The loop that so many connections would take; None: that of another host is unknown
+Choose: TypeAlias = Callable[[int], Choice] | None
 
 MOST_LISTENING = 3  # listeners that a server is named with
 NEEDS_MACHINES = ("memory", "memory.max")  # past these, only more machines lead, which the plan of the fleet counts
@@ -77,11 +84,13 @@ def offer_of(
     strategy: Strategy | None = None,
     first_address: bool = False,
     wanted: int = 1,
+    loop: LoopName = LoopName.AUTO,
+    workers: int | None = None,
     host: Host | None = None,
 ) -> Offer:
     """What this machine could open, for a run to these destinations: as `hold` would find it now.
 
-    destinations, strategy, first_address: as in HoldOptions
+    destinations, strategy, first_address, loop, workers: as in HoldOptions
     sources: those of them that this machine has are used (`own_sources`)
     wanted:  connections for which `ways` are sought, if the room is smaller; N / machines makes N fit on all of them
     host:    None: this one
@@ -91,7 +100,8 @@ def offer_of(
     host = host or here()
     own = own_sources(sources, host)
     seen = look_to_connect("hold", PlanOptions(wanted, tuple(destinations), own, strategy, first_address), host)
-    bounds = _bounds(seen, host, wanted)
+    choose = partial(loop_here, seen, loop=loop, workers=workers) if host.origin is None else None
+    bounds = _bounds(seen, choose, wanted)
     room = Interval.tightest(each.room for each in bounds if each.room is not None) or Interval.of(0)
     origins = Ranges(part for use in seen.uses for part in use.space.sources.parts)
     owned = Ranges(part for addresses, _ in destinations_here(host, seen.space).parts for part in addresses.parts)
@@ -101,7 +111,7 @@ def offer_of(
         owns=_texts(seen.space, owned),
         room=room,
         bounds=bounds,
-        ways=_ways(seen, host, wanted, destinations) if room.least < wanted else (),
+        ways=_ways(seen, choose, wanted, destinations) if room.least < wanted else (),
         servers=tuple(map(_server, local_servers(seen, host))),
     )
 
@@ -140,11 +150,11 @@ def _texts(space: TupleSpace, values: Ranges) -> tuple[str, ...]:
     return tuple(addresses_text(space.address(part.start), space.address(part.stop - 1)) for part in values.parts)
 
 
-def _bounds(seen: Look, host: Host, wanted: int) -> tuple[LimitRoom, ...]:
+def _bounds(seen: Look, choose: Choose, wanted: int) -> tuple[LimitRoom, ...]:
     """The room that each limit leaves `hold`, the tightest first, with the loop that it would take for all of it."""
     rooms = [check.room for check in checks_of(seen, 1, None) if check.room and check.limit not in (FILES, WATCHES)]
     most = max(1, fitting(min(room.most for room in rooms), seen.world.free_memory)) if rooms else wanted
-    found = [LimitRoom(check.limit, check.title, check.room) for check in _checks(seen, host, most)]
+    found = [LimitRoom(check.limit, check.title, check.room) for check in _checks(seen, choose, most)]
     return tuple(sorted(found, key=_tightness))
 
 
@@ -154,17 +164,16 @@ def _tightness(each: LimitRoom) -> tuple[bool, int, int]:
     return each.room is None, room.least, room.most
 
 
-def _checks(seen: Look, host: Host, wanted: int) -> tuple[Check, ...]:
+def _checks(seen: Look, choose: Choose, wanted: int) -> tuple[Check, ...]:
     """Every limit compared with `wanted`, as `plan` does."""
-    choice = loop_here(seen, wanted, None) if host.origin is None else None
-    checks = checks_of(seen, wanted, choice)
+    checks = checks_of(seen, wanted, choose(wanted) if choose else None)
     known = with_unknown(checks, PlanCase(seen.case, wanted, frozenset(), churns=False))
     return tuple(check for check in known if check.room is not None or check.says is fit.Says.UNKNOWN)
 
 
-def _ways(seen: Look, host: Host, wanted: int, destinations: Sequence[str]) -> tuple[str, ...]:
+def _ways(seen: Look, choose: Choose, wanted: int, destinations: Sequence[str]) -> tuple[str, ...]:
     """What makes `wanted` connections fit, in the words of `plan`: without root first, then what is sure."""
-    checks = _checks(seen, host, wanted)
+    checks = _checks(seen, choose, wanted)
     means = means_of(seen, destinations, reservation_of(seen, checks))
     ways = [way for way in fit.ways(checks, means, seen.world, wanted) if way.limit not in NEEDS_MACHINES]
     return tuple(map(_words, sorted(ways, key=lambda way: (way.root, not way.sure))))

@@ -73,7 +73,7 @@ def _endpoints(whole: Order) -> tuple[str, ...]:
 def _before(links: Links, servers: Sequence[int], destinations: tuple[str, ...]) -> dict[str, tuple[int, int]]:
     """The connections that the servers' kernels list already, by their other end: (established, accepted)."""
     found: dict[str, tuple[int, int]] = {}
-    questions: dict[int, ToMachine] = {seat: AskCount(destinations) for seat in servers}
+    questions: dict[int, ToMachine] = {seat: AskCount(0, destinations) for seat in servers}
     for answer in asked_all(links, questions, CountMade).values():
         if isinstance(answer, CountMade):
             for source, (established, accepted) in answer.by_source.items():

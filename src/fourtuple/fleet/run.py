@@ -29,10 +29,15 @@ from fourtuple.fleet.prepare import prepared
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What is known about a run of a fleet before it begins. unused: workers that take no part in it"""
+    """What is known about a run of a fleet before it begins.
+
+    unused:        workers that take no part in it
+    knows_servers: the kernel of a machine of the fleet, or this one, counts the ends of the servers
+    """
 
     planned: Planned | None
     unused: tuple[UnusedMember, ...]
+    knows_servers: bool
 
 
 def fleet_hold(links: Links, options: HoldOptions, fleet: FleetOptions) -> tuple[Ahead, Run[Sample, HoldRecord]]:
@@ -67,7 +72,8 @@ def fleet_serve(links: Links, options: ServeOptions, fleet: FleetOptions) -> tup
 
 
 def _ahead(order: FleetOrder, found: Divided) -> Ahead:
-    return Ahead(order.whole.start.planned, found.gathering.hosts.unused)
+    planned = order.whole.start.planned
+    return Ahead(planned, found.gathering.hosts.unused, bool(order.counts) or (planned is not None and planned.here))
 
 
 def heirs_of(links: Links, found: Divided) -> Heirs:

@@ -110,6 +110,10 @@ class Seats:
         """Those that are not gone."""
         return [seat for seat in self if not seat.gone]
 
+    def last_heard_ns(self) -> int:
+        """When the last of the machines took its last sample; 0: none has taken one."""
+        return max((seat.sample.at_ns for seat in self if seat.sample), default=0)
+
     def sample(self, at_ns: int) -> Sample:
         """The sum of all machines, which is known at this moment."""
         parts = self._parts(at_ns)

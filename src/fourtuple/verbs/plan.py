@@ -131,12 +131,30 @@ def plan(wanted: int, destinations: Sequence[str], *, host: Host | None = None, 
     return fit_of(asked, seen, means, checks, absent, assumed, servers)
 
 
-def loop_here(seen: Look, wanted: int, rate_per_s: float | None) -> "Choice":
-    """The loop that `hold` would take on this host, with the processes that it would start."""
+def loop_here(
+    seen: Look,
+    wanted: int,
+    rate_per_s: float | None = None,
+    *,
+    loop: LoopName = LoopName.AUTO,
+    workers: int | None = None,
+) -> "Choice":
+    """The loop that `hold` would take on this host, with the processes that it would start.
+
+    loop, workers: as in HoldOptions
+
+    Raises CannotError as `choose`.
+    """
     from fourtuple.engine.loops.choose import choose
 
     free = seen.world.free_memory
-    return choose(LoopName.AUTO, connections=fitting(wanted, free), rate_per_s=rate_per_s, free_bytes=free.free_bytes)
+    return choose(
+        loop,
+        connections=fitting(wanted, free),
+        workers=workers,
+        rate_per_s=rate_per_s,
+        free_bytes=free.free_bytes,
+    )
 
 
 def local_servers(seen: Look, host: Host) -> tuple[LocalServer, ...]:

@@ -90,12 +90,14 @@ class FleetLimits:
     offers:       of the machines that would open connections
     servers:      of those that own destinations, and open nothing
     room:         of all of them together: what several machines have together counts once
+    stops:        limits of servers on machines of the fleet, in the order in which they stop a run that uses `room`
     """
 
     destinations: tuple[str, ...]
     offers: tuple[Offer, ...]
     servers: tuple[Offer, ...]
     room: Interval
+    stops: tuple[EndStop, ...]
 
     @property
     def is_used_up(self) -> bool:
@@ -117,11 +119,12 @@ class FleetLimits:
 
 
 def limits_of(destinations: Sequence[str], machines: Sequence[MachineOffer]) -> FleetLimits:
-    """Each machine's limits, and their sum. Raises UsageError as `share_of`."""
-    split = share_of(0, machines)
+    """Each machine's limits, their sum, and those of the servers. Raises UsageError as `share_of`."""
+    room = share_of(0, machines).room
+    split = share_of(room.least, machines)
     serving = set(split.servers)
     opening, served = ([o for _, o in machines if (o.machine in serving) is each] for each in (False, True))
-    return FleetLimits(tuple(destinations), tuple(opening), tuple(served), split.room)
+    return FleetLimits(tuple(destinations), tuple(opening), tuple(served), room, stops_of(split, machines))
 
 
 def tightest_of(offers: Iterable[Offer]) -> dict[str, tuple[str, ...]]:

@@ -214,10 +214,11 @@ def _lost(record: HoldRecord) -> Iterator[Because]:
     yield from by_reason(record.reasons)
     if record.census.queues and not at_end.queues:
         yield Reason.LOST, _gone(record.census.queues)
-    if set(lost) == {PROTOCOL}:  # the reasons say more than the name of who listens
-        return
-    if _kept_none(record) >= sum(lost.values()):
+    total = sum(lost.values())
+    if _kept_none(record) >= total:
         yield from ((Reason.LOST, sentence) for sentence in _closes_after_answers(record, at_end.queues))
+        return
+    if set(lost) == {PROTOCOL} or sum(record.reasons.values()) >= total:  # they say more than the name of who listens
         return
     idle = not record.lost_while_opening
     yield from ((Reason.LOST, sentence) for sentence in _listener(at_end.queues, idle=idle))

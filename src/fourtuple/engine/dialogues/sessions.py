@@ -100,11 +100,11 @@ class Sessions:
             if rows.shape[1]:
                 self._put_rows(slots, rows)
             else:
-                self._established(slots, now_ns)
+                self._ready(slots)
             return
         if self._replies:  # the client speaks first
             if self._replies.at_once:
-                self._established(slots, now_ns)
+                self._ready(slots)
             return
         for slot in slots.tolist():
             session = self._keep(slot, self._make(slot))
@@ -311,10 +311,15 @@ class Sessions:
             self._drop(slot)
 
     def _established(self, slots: Slots, now_ns: int) -> None:
+        """Count these sessions, and how long it took to establish them."""
+        histogram.add_values(self._counters["session_us"], self._waiting.age_us(slots, now_ns))
+        self._ready(slots)
+
+    def _ready(self, slots: Slots) -> None:
+        """Count these sessions; nothing had to be exchanged, or it has been."""
         self._counters["greeting"] -= len(slots)
         self._counters["sessions"] += len(slots)
         self._state[slots] &= ~np.uint8(Life.GREETING)
-        histogram.add_values(self._counters["session_us"], self._waiting.age_us(slots, now_ns))
         if self._words:
             self._schedule.begin(slots)
         elif self._course:

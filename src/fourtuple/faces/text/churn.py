@@ -10,10 +10,19 @@ from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.histogram import NOT_MEASURED, Latency
 from fourtuple.core.runs.outcome import Reason
 from fourtuple.core.runs.records import Sample
-from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things, format_were
+from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things
 from fourtuple.faces.text.lines import wrapped
 from fourtuple.faces.text.machines import machine_lines, machines_now
-from fourtuple.faces.text.words import counts, destination_lines, latency, lost_by, overflows, several_addresses
+from fourtuple.faces.text.words import (
+    counts,
+    destination_lines,
+    latency,
+    lost_by,
+    namespaces,
+    overflows,
+    retransmitted,
+    several_addresses,
+)
 
 MEANINGS = {
     "ETIMEDOUT": "the answer, or the end of the connection, did not come in time (--timeout)",
@@ -53,7 +62,8 @@ def churn_lines(record: ChurnRecord) -> Iterator[str]:
     yield f"  open      {format_count(record.most_open)} at once, opening ones included, as sampled; {planned}"
     if record.most_time_wait is not None:
         ports = f"; ports allow {format_rate(record.ports_per_s)}" if record.ports_per_s is not None else ""
-        yield f"  TIME_WAIT {format_things(record.most_time_wait, 'socket')} at most in this network namespace{ports}"
+        where = namespaces(bool(record.machines))
+        yield f"  TIME_WAIT {format_things(record.most_time_wait, 'socket')} at most in {where}{ports}"
     closed_by = {ClosedBy.RST: "reset", ClosedBy.FIN: "FIN"}.get(ClosedBy(record.closed_by), "the server")
     how = f"{record.arrivals_by} · seed {record.seed} · lifetime {record.lifetime} · closed by {closed_by}"
     yield f"  {how}"
@@ -105,10 +115,9 @@ def _time(what: str, value: Latency) -> Iterator[str]:
 
 def _failures(record: ChurnRecord) -> Iterator[str]:
     if record.listen_overflows:
-        yield f"  {overflows(record.listen_overflows)}"
+        yield from wrapped("  ", overflows(record.listen_overflows, bool(record.machines)))
     if record.syn_retransmits:
-        again = f"{format_were(record.syn_retransmits, 'SYN')} retransmitted in this network namespace"
-        yield f"  {again}, the first time after 1 s"
+        yield from wrapped("  ", retransmitted(record.syn_retransmits, bool(record.machines)))
     for name, count in record.lost_by.items():
         meaning = MEANINGS.get(name) or lost_by(name, of_server=False)[0]
         yield from wrapped("  ", f"{format_count(count)} lost by {name}: {meaning}")

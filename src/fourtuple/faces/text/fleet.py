@@ -11,7 +11,7 @@ from fourtuple.core.plan.fit import Says
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.faces.text.lines import COLUMNS, wrapped
-from fourtuple.faces.text.words import format_interval
+from fourtuple.faces.text.words import clock_offset, format_interval
 
 MOST = 20  # machines with a line each
 NAMED = 4  # machines, addresses or destinations in a sentence
@@ -45,6 +45,11 @@ def hosts_lines(found: FleetHosts) -> Iterator[str]:
         yield from unused_lines(found.unused)
 
 
+def servers_unknown_lines() -> Iterator[str]:
+    text = "not counted: no machine that takes part has a destination, so no kernel of the fleet lists their ends"
+    yield from wrapped("servers     ", text)
+
+
 def unused_lines(unused: Sequence[UnusedMember]) -> Iterator[str]:
     """The workers that take no part, each with the reason; nothing if there are none."""
     if unused:
@@ -64,8 +69,7 @@ def _of_kernels(members: Sequence[Member], numbers: Sequence[int]) -> int:
 
 def _host(member: Member) -> str:
     sizes = ("unknown" if size is None else format_size(size) for size in (member.memory_bytes, member.free_bytes))
-    sign = "-" if member.offset_ns < 0 else "+"
-    clock = f"{sign}{format_duration(abs(member.offset_ns) / 1e9)} ± {format_duration(member.error_ns / 1e9)}"
+    clock = clock_offset(member.offset_ns / 1e9, member.error_ns / 1e9)
     names = f"{_cut(member.name, NAME - 1):<{NAME}}{_cut(member.host, 12):<13}"
     return f"{names}{member.cpus:>5}{''.join(f'{size:>9}' for size in sizes)}{clock:>{CLOCK}}"
 
@@ -81,10 +85,12 @@ def limits_lines(limits: FleetLimits) -> Iterator[str]:
     machines = _some(len(limits.offers), "machine")
     to = f" to {_list(limits.destinations)}" if limits.destinations else ""
     yield from wrapped("", f"room for {format_interval(limits.room)} more connections{to} from {machines}")
-    if limits.tightest:
+    if limits.tightest and not limits.room.least:
         yield from wrapped("because of  ", _deciding(limits.tightest))
     if limits.servers:
         yield from wrapped("servers     ", _serving([offer.machine for offer in limits.servers]))
+    if limits.room.least:
+        yield from wrapped("first end   ", _first_end(limits.room.least, limits.tightest, limits.stops))
     if limits.offers:
         yield ""
         yield from _table(limits.offers, limits.room)
@@ -139,7 +145,7 @@ def plan_lines(plan: FleetPlan) -> Iterator[str]:
     yield from wrapped("divided     ", plan.split.because)
     if plan.split.servers:
         yield from wrapped("servers     ", _serving(plan.split.servers))
-    yield from wrapped("first end   ", _first_end(plan))
+    yield from wrapped("first end   ", _first_end(plan.split.room.least, plan.tightest, plan.stops))
     yield from wrapped("time        ", _time(plan))
     for head, which, ways in (
         ("to make it fit", "one of these", plan.ways),
@@ -185,14 +191,13 @@ def _answer(plan: FleetPlan) -> str:
     return "fits"
 
 
-def _first_end(plan: FleetPlan) -> str:
+def _first_end(least: int, tightest: Mapping[str, Sequence[str]], stops: Sequence[EndStop]) -> str:
     """Which end stops first, and at which number: the machines that open connections, or a server."""
-    least = plan.split.room.least
-    deciding = f": {_deciding(plan.tightest)}" if plan.tightest else ""
+    deciding = f": {_deciding(tightest)}" if tightest else ""
     clients = f"the machines that open connections, at {format_count(least)}{deciding}"
-    if not plan.stops:
+    if not stops:
         return f"{clients}. No server at the destinations is known to this fleet"
-    stop = plan.stops[0]
+    stop = stops[0]
     there = f" (room for {format_count(stop.room)})" if stop.room != stop.at else ""
     server = f"{_place(stop)}, at {format_count(stop.at)}: {stop.title.removesuffix(' of the process')}{there}"
     first, second = (server, clients) if stop.at < least else (clients, server)

@@ -8,11 +8,11 @@ from fourtuple.core.errnos import symptom_of
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.histogram import NOT_MEASURED
 from fourtuple.core.runs.records import HoldRecord, Sample
-from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things, format_were
+from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things
 from fourtuple.faces.text.lines import wrapped
 from fourtuple.faces.text.machines import machine_lines, machines_now
 from fourtuple.faces.text.stages import stage_lines, stage_now
-from fourtuple.faces.text.words import counts, destination_lines, latency, overflows, several_addresses
+from fourtuple.faces.text.words import counts, destination_lines, latency, overflows, retransmitted, several_addresses
 
 LOSSES = 5  # seconds with losses that are listed
 
@@ -85,13 +85,12 @@ def _losses(record: HoldRecord) -> Iterator[str]:
 
 def _findings(record: HoldRecord) -> Iterator[str]:
     if record.listen_overflows:
-        yield f"  {overflows(record.listen_overflows)}"
+        yield from wrapped("  ", overflows(record.listen_overflows, bool(record.machines)))
     if record.time_wait_left:
         left = f"{format_things(record.time_wait_left, 'socket')} in TIME_WAIT for 60 s"
         yield f"  {left}, at the end that closed first"
     if record.syn_retransmits:
-        again = f"{format_were(record.syn_retransmits, 'SYN')} retransmitted in this network namespace"
-        yield f"  {again}, the first time after 1 s"
+        yield from wrapped("  ", retransmitted(record.syn_retransmits, bool(record.machines)))
 
 
 def _closing(record: HoldRecord) -> str:

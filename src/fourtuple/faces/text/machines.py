@@ -8,6 +8,7 @@ from fourtuple.core.runs.records import MachineMoment, MachineResult, Sample, St
 from fourtuple.core.units import format_count, format_duration, format_rate, format_things
 from fourtuple.core.visible import visible
 from fourtuple.faces.text.lines import width
+from fourtuple.faces.text.words import clock_offset
 
 MOST = 20  # machines that are listed
 NAME = 24  # columns of the longest name
@@ -90,9 +91,7 @@ def gone_line(machine: MachineMoment) -> str:
 
 
 def clock(machine: MachineResult) -> str:
-    """`+1.23 ms ± 40 µs`: how its clock differs from that of the machine that ran the fleet."""
-    sign = "−" if machine.offset_us < 0 else "+"
-    return f"{sign}{format_duration(abs(machine.offset_us) / 1e6)} ± {format_duration(machine.error_us / 1e6)}"
+    return clock_offset(machine.offset_us / 1e6, machine.error_us / 1e6)
 
 
 def _name(machine: MachineResult) -> str:

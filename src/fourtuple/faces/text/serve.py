@@ -27,7 +27,7 @@ def serve_lines(record: ServeRecord) -> Iterator[str]:
     if record.capacity and record.most_open >= record.capacity:
         yield f"  full: it can hold {format_count(record.capacity)} at once; further clients waited in the accept queue"
     if record.listen_overflows:
-        yield f"  {overflows(record.listen_overflows)}"
+        yield from wrapped("  ", overflows(record.listen_overflows, bool(record.machines)))
 
 
 def serve_progress(sample: Sample) -> str:

@@ -61,9 +61,25 @@ def counts(by_name: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {format_count(count)}" for name, count in by_name.items())
 
 
-def overflows(count: int) -> str:
+def overflows(count: int, of_fleet: bool) -> str:
     """The growth of ListenOverflows, to which every listener of the namespace adds."""
-    return f"{format_were(count, 'handshake')} dropped at full accept queues of this network namespace"
+    return f"{format_were(count, 'handshake')} dropped at full accept queues of {namespaces(of_fleet)}"
+
+
+def retransmitted(count: int, of_fleet: bool) -> str:
+    """The growth of TCPSynRetrans, to which every program of the namespace adds."""
+    return f"{format_were(count, 'SYN')} retransmitted in {namespaces(of_fleet)}, the first time after 1 s"
+
+
+def clock_offset(offset_s: float, error_s: float) -> str:
+    """`+1.23 ms ± 40 µs`: how the clock of a machine differs from that of the one that runs the fleet."""
+    sign = "−" if offset_s < 0 else "+"
+    return f"{sign}{format_duration(abs(offset_s))} ± {format_duration(error_s)}"
+
+
+def namespaces(of_fleet: bool) -> str:
+    """Where the kernel counts what it reports of a run."""
+    return "the machines' network namespaces" if of_fleet else "this network namespace"
 
 
 def meaning(name: str) -> tuple[str, str]:
