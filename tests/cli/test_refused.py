@@ -1,6 +1,8 @@
 """What is refused about a command line: one form of errors, the right words beside it, and JSON where that is asked."""
 
 import json
+import os
+import re
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from fourtuple.cli import ALIASES, cli
 from fourtuple.cli.refused import asks_for_json
+from tests.conftest import fourtuple
 from tests.screens.errors import COMMANDS
 
 
@@ -98,19 +101,19 @@ def test_an_error_after_the_result_leaves_the_result_alone() -> None:
 @pytest.mark.parametrize(
     ("command", "meant"),
     [
-        ("lmits", "limits"),
+        ("limit", "limits"),
         ("Hold", "hold"),
-        ("runs shwo 1", "show"),
+        ("runs SHOWS 1", "show"),
         ("fleet hots", "hosts"),
         ("hold 10 127.0.0.1:80 --strateg late", "--strategy"),
-        ("limits --sorce x", "--from"),
+        ("limits --From x", "--from"),
         ("hold 10 127.0.0.1:80 --durration 5s", "--for"),
         ("hold 10 127.0.0.1:80 --strategy noprt", "noport"),
         ("census --by prot", "port"),
-        ("census --state establishd", "established"),
+        ("census --state establish", "established"),
         ("plan 10 127.0.0.1:80 --nat asw", "aws"),
         ("check --expect sharde -- true", "shared"),
-        ("check --serve gret -- true", "greet"),
+        ("check --serve greets -- true", "greet"),
         ("prove past65536", "past-65536"),
         ("runs --outcome reachd", "reached"),
         ("why ECONREFUSED", "ECONNREFUSED"),
@@ -122,7 +125,52 @@ def test_a_misspelt_name_gets_the_right_one(command: str, meant: str) -> None:
     done = run(command)
 
     assert done.exit_code == 2
-    assert meant in " ".join(done.stderr.split()).partition("Known:")[0].replace(shlex.split(command)[-1], "")
+    assert re.search(rf"(?:Did you mean|nearest name is) {re.escape(meant)}\b", " ".join(done.stderr.split()))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "runs export 1 --csv --json",
+        "runs export 1 --json --parquet",
+        "serve 127.0.0.1:80 --http --mqtt",
+        "serve 127.0.0.1:80 --websocket --http",
+        "census --csv --json",
+        "census --to 127.0.0.1 --from ::1",
+    ],
+)
+def test_options_that_exclude_each_other_are_refused_together(command: str) -> None:
+    done = run(command)
+
+    assert done.exit_code == 2
+    assert all(word in done.stderr.splitlines()[0] for word in command.split() if word.startswith("--"))
+
+
+def test_a_proof_that_memory_cannot_hold_is_refused_before_it_begins() -> None:
+    done = run("prove past-65536 --connections 100G --json")
+
+    assert (done.exit_code, json.loads(done.stdout)["error"]["kind"]) == (1, "ShortfallError")
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        "runs --store X, report --store X, compare 1 2 --store X, runs show 1 --store X, runs rm 1 --store X",
+        "limits --from X, census --from X, doctor --from X, why 99 --from X, plan 1 127.0.0.1:1 --from X",
+        "hold --plan X, fleet hold --plan X --local 1",
+        "hold 1 127.0.0.1:1 --send @X, hold 1 127.0.0.1:1 --expect @X, serve 127.0.0.1:1 --greet @X",
+    ],
+)
+@pytest.mark.parametrize("file", ["/no/such/file", "/etc/passwd", "/etc"])
+def test_the_same_mistake_has_the_same_exit_code_and_a_next_step(commands: str, file: str) -> None:
+    """A file that is missing, a directory, or something else."""
+    for command in commands.replace("X", file).split(", "):
+        if file == "/etc/passwd" and "@" in command:  # which is a message like any other
+            continue
+        done = run(command)
+
+        assert done.exit_code == 2, command
+        assert "\ntry:   " in done.stderr, command
 
 
 @pytest.mark.parametrize("other", ALIASES)
@@ -158,6 +206,9 @@ def test_an_option_can_be_typed_as_other_tools_call_it(other: str) -> None:
         ("churn 10/s 127.0.0.1:80 --lifetime x", "--lifetime"),
         ("hold 10 127.0.0.1:80 --require held>=x", "--require"),
         ("snapshot x --most-bytes 5GB", "--most-bytes"),
+        ("census --to x", "--to"),
+        ("why 99 --dest x", "--dest"),
+        ("why 99 --dest db:80-81", "--dest"),
         ("runs show x", "ID"),
         ("hold 10 http://127.0.0.1/ --proxy x", "proxy"),
     ],
@@ -167,3 +218,35 @@ def test_an_error_names_the_option(command: str, names: str) -> None:
 
     assert done.exit_code == 2
     assert names in done.stderr.splitlines()[0]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_error_is_as_wide_as_the_terminal(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a word that is longer than the line goes beyond it, and nothing is left out."""
+    words = set()
+    for columns in (40, 80, 200):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        said = run(command).stderr
+        words.add(tuple(said.split()))
+
+        assert all(len(line) <= columns or len(line.split()) <= 2 for line in said.splitlines())
+    assert len(words) == 1
+
+
+LOCALES = [{"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"NO_COLOR": "1"},
+           {"PYTHONIOENCODING": "iso-8859-1"}, {"PYTHONIOENCODING": "ascii"}]  # fmt: skip
+STRANGE = ["hold 10 '１２７.1:80'", "hold 10 é€:80 --for ü", "prove '→'", "why ''", "runs --outcome '\x1b[31m'"]
+
+
+@pytest.mark.parametrize("variables", LOCALES, ids=str)
+def test_an_error_can_be_said_in_every_encoding(variables: dict[str, str]) -> None:
+    """Also about characters that the encoding does not have, on standard error and in JSON."""
+    for command in STRANGE:
+        done = fourtuple(*shlex.split(command), env=os.environ | variables, encoding="latin-1")
+
+        assert (done.returncode, done.stderr.startswith("error: ")) == (2, True), done.stderr
+        assert "Traceback" not in done.stderr
+        assert "\x1b" not in done.stderr
+    done = fourtuple("hold", "10", "é€:80", "--for", "ü", "--json", env=os.environ | variables, encoding="latin-1")
+
+    assert json.loads(done.stdout)["error"]["exit_code"] == 2

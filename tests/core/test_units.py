@@ -128,4 +128,6 @@ def test_a_rate_below_ten_per_second_keeps_its_fraction(per_s: float, shown: str
 
 def test_one_thing_is_not_things() -> None:
     assert (units.format_things(1, "message"), units.format_things(0, "message")) == ("1 message", "0 messages")
+    several = [units.format_things(2000, thing) for thing in ("process", "address", "entry", "more route")]
+    assert several == ["2,000 processes", "2,000 addresses", "2,000 entries", "2,000 more routes"]
     assert (units.format_were(1, "SYN"), units.format_were(1200)) == ("1 SYN was", "1,200 were")

@@ -7,7 +7,7 @@ from random import Random
 
 import click
 
-from fourtuple.cli import cli
+from fourtuple.cli import ALIASES, cli
 from fourtuple.core.errors import UsageError
 from fourtuple.core.units import parse_count
 from tests.fuzz import mutations
@@ -41,9 +41,9 @@ WEIGHTS = {
 }
 MOST, LEAST_HUGE = 20, 10**13  # connections: few, or more than any host has
 VALUES = {
-    "N": ["1", "7", "20", "1.5k", "1e3", "1,000", "-5", "many", "10000000000000k"],
-    "TIME": ["0s", "5ms", "1s", "10", "1h", "-1s"],
-    "RATE": ["1/s", "20k/s", "0", "9999999/s"],
+    "N": ["1", "7", "20", "1.5k", "1e3", "1,000", "-5", "20K", "5m", "many", "10000000000000k"],
+    "TIME": ["0s", "5ms", "1s", "10", "1h", "-1s", "1m30s", "30s1m", "2min", "1d", "-5"],
+    "RATE": ["1/s", "20k/s", "0", "9999999/s", "20K/s", "3/m", "-1/s"],
     "NAME=VALUE": [
         "fs.nr_open=1M",
         "net.ipv4.ip_local_port_range=1024 65535",
@@ -54,7 +54,8 @@ VALUES = {
         "memory=",
     ],
     "GATEWAY": ["aws", "aws-instance", "azure-load-balancer", "gcp-dynamic", "other"],
-    "TEXT|@FILE|SIZE": ["ping", "32B", "@/dev/null", "@/no/such", "@/dev/zero", "99999TiB", r"a\r\n"],
+    "TEXT|@FILE|SIZE": ["ping", "32B", "@/dev/null", "@/no/such", "@/dev/zero", "99999TiB", "32GB", "5k", r"a\r\n"],
+    "ADDRESS:PORT": ["127.0.0.1:0", "7777", ":7777", "*:7777", "127.0.0.1:7777-7778", "1.2.3:80", "[::1]", "db:1"],
 }
 ENDPOINTS = [
     "127.0.0.1:7777",
@@ -69,8 +70,27 @@ ENDPOINTS = [
     "224.0.0.1:80",
     "10.9.9.9:80",
     "[fe80::1]:80",
+    "1.2.3:80",
+    "127.1:7777",
+    "0x7f.1:7777",
+    "010.0.0.1:7777",
+    "*:7777",
+    ":7777",
+    "127.0.0.1:7777,127.0.0.1:7778",
+    "１２７.1:7777",
+    "[::1]",
 ]
-ADDRESSES = ["127.0.0.1", "127.0.0.2-9", "127.0.0.0/29", "127.0.0.1:40000-40009", "::1", "fd00::/64", "10.9.9.9"]
+ADDRESSES = [
+    "127.0.0.1",
+    "127.0.0.2-9",
+    "127.0.0.0/29",
+    "127.0.0.1:40000-40009",
+    "::1",
+    "fd00::/64",
+    "10.9.9.9",
+    "1.2.3",
+    "127.1",
+]
 TEXTS = [
     "28232",
     "99",
@@ -116,9 +136,15 @@ def command_line(random: Random, name: str, folder: Path) -> list[str]:
 def _options(random: Random, chosen: click.Command, folder: Path) -> Iterator[str]:
     options = [each for each in chosen.params if isinstance(each, click.Option) and not NEVER & set(each.opts)]
     for option in random.sample(options, min(len(options), random.choice((0, 0, 1, 1, 2, 3, 5)))):
-        yield option.opts[0]
+        yield option.opts[0] if random.random() < 0.96 else _other_name(random, option.opts[0])
         if not option.is_flag and random.random() < 0.98:
             yield _value(random, option, folder)
+
+
+def _other_name(random: Random, option: str) -> str:
+    """An option as another tool calls it, or misspelt."""
+    others = [f"--{other}" for other, own in ALIASES.items() if f"--{own}" == option]
+    return random.choice([*others, option[:-1], f"{option}=", f"{option}s", option.replace("--", "-")])
 
 
 def _argument(random: Random, argument: click.Argument, folder: Path) -> Iterator[str]:

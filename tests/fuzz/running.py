@@ -3,6 +3,7 @@
 A command runs in a forked child, which may enter namespaces, change limits and fork; everything else runs here.
 """
 
+import json
 import os
 import pkgutil
 import signal
@@ -15,6 +16,8 @@ from importlib import import_module
 from types import FrameType
 
 from fourtuple.__main__ import main
+from fourtuple.cli import cli
+from fourtuple.cli.refused import asks_for_json
 from fourtuple.core.errors import (
     EXIT_CANNOT,
     EXIT_INTERRUPTED,
@@ -25,6 +28,8 @@ from fourtuple.core.errors import (
 )
 
 CODES = {EXIT_REACHED, EXIT_SHORT, EXIT_USAGE, EXIT_CANNOT, EXIT_INTERRUPTED}
+REFUSED = {EXIT_USAGE, EXIT_CANNOT}
+OURS = ("error: ", "Usage: ")  # a group alone gives its help
 ENDLESS = {"hold", "churn", "serve", "census", "export", "runs", "snapshot"}  # with some options they run until Ctrl-C,
 INTERRUPT_S = 1.5  # which they get after this time
 LIMIT_S = 30.0  # after which a case counts as hanging, on a machine that is busy
@@ -74,12 +79,18 @@ def command(arguments: Sequence[str]) -> str:
         code = _wait(pid, INTERRUPT_S if arguments[0] in ENDLESS else LIMIT_S)
         errors.seek(0)
         said = errors.read().decode(errors="replace")
+        output.seek(0)
+        given = output.read().decode(errors="replace")
     if code is None:
         return f"not over after {LIMIT_S} s\n{said[-2000:]}"
     if "Traceback" in said or "Exception ignored" in said:
         return said[-4000:]
     if code not in CODES and arguments[0] != "lab":  # which returns the code of its command
         return f"exit code {code}\n{said[-2000:]}"
+    if "\nError: " in said or (code in REFUSED and arguments[0] != "lab" and not said.startswith(OURS)):
+        return f"not an error of our form\n{said[-2000:]}"
+    if code in REFUSED and asks_for_json(cli, arguments) and "error" not in json.loads(given.splitlines()[-1]):
+        return f"no error in JSON\n{given[-2000:]}"
     return ""
 
 

@@ -6,7 +6,7 @@ from random import Random
 
 from fourtuple.core import units
 from fourtuple.core.sockets.filter import Where
-from fourtuple.core.space.endpoints import Endpoint, EndpointSpec, parse_addresses, parse_ports
+from fourtuple.core.space.endpoints import Endpoint, EndpointSpec, listening, parse_addresses, parse_ports
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.core.talk.content import parse_content
 from fourtuple.core.talk.destinations import parse_destinations, parse_proxy
@@ -37,7 +37,7 @@ def parse_message(text: str) -> object:
 PARSERS: dict[Callable[[str], object], list[str]] = {
     units.parse_count: ["20k", "100,000", "1.5M"],
     units.parse_rate: ["20k/s", "0.5/s"],
-    units.parse_duration: ["500ms", "3s", "18µs"],
+    units.parse_duration: ["500ms", "3s", "18µs", "1m30s", "1h 2m 3s"],
     units.parse_size: ["64KiB", "2GiB"],
     parse_content: ["32B", "ping", "PING\\r\\n"],
     parse_destination: [
@@ -52,6 +52,8 @@ PARSERS: dict[Callable[[str], object], list[str]] = {
     parse_message: ['{"id": {connection}, "n": {{message}}}', "{random:16} {now:ms} {line:x} {source}:{port}"],
     parse_lifetime: ["2s", "exp:2s", "uniform:1s-5s"],
     lambda text: str(parse_stages(text)): ["10k@10s, 100,000@60s,0@20s"],
+    units.size_meant: ["32GB", "5k", "32B"],
+    listening: ENDPOINTS,
     Endpoint.parse: ENDPOINTS,
     EndpointSpec.parse: ENDPOINTS,
     lambda text: EndpointSpec.parse(text).with_port(): ENDPOINTS,

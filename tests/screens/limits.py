@@ -11,6 +11,7 @@ from fourtuple.core.limits.verdicts import Limits, Queue
 from fourtuple.core.limits.weigh import bound
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import Chosen, State
+from fourtuple.core.space.endpoints import Resolved
 from fourtuple.faces.text.limits import limits_lines
 from tests.made import RESOLVED
 from tests.screens.hosts import Question, connected, host
@@ -88,15 +89,19 @@ TUNED = Question(host("tuned-wrongly"))
 GIVEN = Load.asked(0.1, 1000, 150.0)
 BUSY = replace(PORTS, load=GIVEN, world=replace(PORTS.world, links=(Link("eth0", GIGABIT), Link("eth1", None))))
 
+HERE = ("127.0.0.1",)
 
-def _lines(limits: Limits, *, everything: bool = False) -> str:
-    return "\n".join(limits_lines(limits, everything=everything))
+
+def _lines(limits: Limits, *, everything: bool = False, from_here: bool = False) -> str:
+    return "\n".join(limits_lines(limits, everything=everything, from_here=from_here))
 
 
 SCREENS = {
     "files": lambda: _lines(answer(DEFAULT)),
+    "from-here": lambda: _lines(answer(DEFAULT), from_here=True),
     "files-all": lambda: _lines(answer(DEFAULT), everything=True),
     "ports": lambda: _lines(answer(PORTS)),
+    "wildcard": lambda: _lines(replace(answer(PORTS), resolved=(Resolved("0.0.0.0", HERE, HERE),))),
     "name": lambda: _lines(replace(answer(PORTS), resolved=(RESOLVED,))),
     "name-first": lambda: _lines(replace(answer(PORTS), resolved=(replace(RESOLVED, used=RESOLVED.used[:1]),))),
     "ports-explicit": lambda: _lines(answer(replace(PORTS, strategy=Strategy.EXPLICIT))),

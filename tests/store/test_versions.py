@@ -59,7 +59,10 @@ def test_a_file_of_version_1_is_read_whole(file: Path) -> None:
     proof, serve, hold = (reading.read_run(base, run, gone) for run in (3, 2, 1))
 
     assert [hold.entry.kind, serve.entry.kind, proof.entry.kind] == ["hold", "serve", "prove"]
-    assert (hold.record, serve.record) == (replace(made.hold_record(), census_at_end=None), made.serve_record())
+    assert (hold.record, serve.record) == (
+        replace(made.hold_record(), census_at_end=None, destinations=()),
+        made.serve_record(),
+    )
     assert hold.start == made.start()
     assert hold.series["open"].max() == 1000
     assert hold.growth["connect_us"]["count"].sum() == 1000
@@ -121,7 +124,7 @@ writer.end(RunState.REACHED, to_text(record), n=record.wanted, held=record.held)
 before, after = (reading.read_run(base, run, lambda _: False) for run in (1, writer.id))
 assert writer.why_not is None
 assert after.record == record
-assert before.record == replace(record, census_at_end=None)
+assert before.record == replace(record, census_at_end=None, destinations=())
 assert before.series["open"].tolist() == after.series["open"].tolist()
 assert before.series["probes"].tolist() == [0] * len(before.series)
 print(len(list(reading.samples_since(base, 1, 0, None))), len(after.series))

@@ -64,6 +64,14 @@ def test_the_first_address_is_the_resolvers_first() -> None:
     assert resolved == (Resolved("three", tuple(NAMES["three"]), ("127.0.0.3",)),)
 
 
+@pytest.mark.parametrize(("host", "meant"), [("0.0.0.0", "127.0.0.1"), ("[::]", "::1")])
+def test_a_wildcard_as_a_destination_is_told_like_a_name(host: str, meant: str) -> None:
+    """connect() takes it for this host, and the answer says so."""
+    _, resolved = asked(f"{host}:80")
+
+    assert resolved == (Resolved(host.strip("[]"), (meant,), (meant,)),)
+
+
 @pytest.mark.parametrize("name", ["twice", "wild", "127.0.0.1"])
 def test_what_is_the_same_address_counts_once(name: str) -> None:
     """A duplicate, an IPv4 address written as IPv6, the wildcard, which means this host."""

@@ -54,3 +54,9 @@ def test_options_that_cannot_be_meant_are_refused_before_anything_listens(option
 def test_more_workers_come_a_little_before_all_are_full(open_: int, capacity: int, is_full: bool) -> None:
     """A quarter of the capacity before, and 4,096 connections at most."""
     assert _full(last(open=open_, capacity=capacity)) is is_full
+
+
+def test_where_to_listen_can_be_short() -> None:
+    options = ServeOptions.of(["8000", ":8001", "*:8002-8003", "127.0.0.2:8004"])
+
+    assert options.where == ("127.0.0.1:8000", "0.0.0.0:8001", "0.0.0.0:8002-8003", "127.0.0.2:8004")

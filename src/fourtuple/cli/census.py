@@ -8,6 +8,7 @@ import click
 
 from fourtuple.cli.common import (
     AT,
+    FILTERS,
     JSON,
     NETNS,
     PERIOD,
@@ -22,7 +23,7 @@ from fourtuple.cli.common import (
     split,
     told_apart,
 )
-from fourtuple.cli.values import OneOf
+from fourtuple.cli.values import OneOf, only_one
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, FourtupleError, UsageError
 from fourtuple.core.runs.run import Run
 from fourtuple.faces.printer import tell
@@ -40,8 +41,8 @@ def _states() -> Iterable[str]:
 @click.command(epilog=UNITS)
 @click.option(
     "--to",
+    type=FILTERS,
     multiple=True,
-    metavar="[HOST][:PORT[-PORT]]",
     help="Only these destinations (repeatable or comma-separated).",
 )
 @click.option(
@@ -169,8 +170,7 @@ def _check(
         raise UsageError(f"--from {file}", "a snapshot is one moment", "Leave out --all-netns and --watch.")
     if all_netns and (netns or every_s is not None):
         raise UsageError("--all-netns", "it counts once, in every namespace", "Leave out --netns and --watch.")
-    if as_json and as_csv:
-        raise UsageError("--json and --csv", "standard output can have only one format", "Use one of them.")
+    only_one({"--json": as_json, "--csv": as_csv})
     if save is not None and (all_netns or every_s is not None):
         raise UsageError("--save", "it needs one count of one namespace", "Leave out --all-netns and --watch.")
 

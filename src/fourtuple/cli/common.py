@@ -62,6 +62,24 @@ def _sources(text: str) -> str:
     return text
 
 
+def _filters(text: str) -> str:
+    from fourtuple.core.sockets.filter import EndpointRange
+
+    for part in text.split(","):
+        EndpointRange.parse(part)
+    return text
+
+
+def _destination(text: str) -> str:
+    """One HOST:PORT, whose host may be a name. Raises UsageError."""
+    from fourtuple.core.space.endpoints import Endpoint, EndpointSpec
+
+    spec = EndpointSpec.parse(text)
+    if spec.ports is None or len(spec.ports) > 1:
+        Endpoint.parse(text)  # raises
+    return text
+
+
 def _sources_or_file(text: str) -> str:
     """The same, or the name of a snapshot. Raises UsageError."""
     from fourtuple.verbs.hosts import is_snapshot_name
@@ -74,6 +92,7 @@ def _sources_or_file(text: str) -> str:
 
 CONTENT = Parsed("TEXT|@FILE|SIZE", content_of)
 LISTEN, ENDPOINT = Parsed("ADDRESS:PORT", _listen), Parsed("ADDRESS:PORT", _endpoint)
+FILTERS, DESTINATION = Parsed("[HOST][:PORT[-PORT]]", _filters), Parsed("HOST:PORT", _destination)
 SOURCES, SOURCES_OR_FILE = Parsed("ADDRESS[:PORT]", _sources), Parsed("ADDRESS[:PORT]|FILE", _sources_or_file)
 MOST_CHARACTERS = 1000  # of a line of an error: words are not broken, and an argument may have 128 KiB
 

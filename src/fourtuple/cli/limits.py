@@ -95,8 +95,9 @@ def limits(
         host=host,
         load=load,
     )
+    from_here = pid is None and host.origin is None
     if as_json:
         print_json(found.to_json() | origin_of(host))
     else:
-        tell(*origin_lines(host.origin), *face.limits_lines(found, everything=everything))
+        tell(*origin_lines(host.origin), *face.limits_lines(found, everything=everything, from_here=from_here))
     sys.exit(EXIT_SHORT if found.is_used_up else EXIT_REACHED)

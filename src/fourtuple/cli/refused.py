@@ -29,6 +29,8 @@ def refusal(error: click.ClickException) -> UsageError:
             return UsageError(name, "it takes no value", f"Write {name} alone.")
         case click.BadOptionUsage(option_name=name):
             return UsageError(name, "its value is missing", f"Write it after {name}; --help shows its form.")
+        case click.BadParameter(param=param) if param is not None and isinstance(param.type, click.Path):
+            return UsageError(name_of(param), _sentence(error), "Name a file.")
         case click.BadParameter(param=param):
             return UsageError(name_of(param), _sentence(error), "--help shows its form.")
     return UsageError(path, _sentence(error), f"Write {usage}")
@@ -67,7 +69,7 @@ def asks_for_json(command: click.Command, arguments: Sequence[str], parent: clic
     lenient = {"resilient_parsing": True, "ignore_unknown_options": True}
     context = click.Context(command, parent, **{**command.context_settings, **lenient})
     typed, rest, _ = command.make_parser(context).parse_args([*arguments])
-    if typed.get("as_json") or typed.get("how") == "json":
+    if typed.get("as_json"):
         return True
     if not isinstance(command, click.Group) or not rest:
         return False

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fourtuple.cli.stored import DASH, FILE, ID, file_of
+from fourtuple.cli.stored import DASH, FILE, ID, file_of, tell_newest
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, CannotError, UsageError
 from fourtuple.faces.printer import hand_over, tell
 
@@ -30,6 +30,7 @@ def report(run: int | None, output: Path | None, do_open: bool, file: str | None
 
     with Runs(file_of(file)) as stored:
         found = stored.read(run)
+    tell_newest(run, found.entry)
     sys.exit(write_report(found, output or Path(f"fourtuple-run-{found.entry.id}.html"), do_open=do_open))
 
 
@@ -59,7 +60,9 @@ def check_one_output(output: Path | None, *, as_json: bool, option: str = "--rep
 def check_place(output: Path) -> None:
     """Raises UsageError if there is no directory for the file."""
     if not output.parent.is_dir():
-        raise UsageError(f"cannot write {output}", f"there is no directory {output.parent}")
+        raise UsageError(
+            f"cannot write {output}", f"there is no directory {output.parent}", "Make it, or name another."
+        )
 
 
 def _missing(library: str | None) -> CannotError:

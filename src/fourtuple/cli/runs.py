@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from fourtuple.cli.common import JSON, columns, print_json
-from fourtuple.cli.stored import DASH, FILE, ID, file_of
-from fourtuple.cli.values import OneOf, Whole
+from fourtuple.cli.stored import DASH, FILE, ID, file_of, tell_newest
+from fourtuple.cli.values import OneOf, Whole, only_one
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.nearest import choose_from
 from fourtuple.faces.printer import hand_over, tell
@@ -175,17 +175,25 @@ def rm(above: str | None, numbers: tuple[int, ...], file: str | None) -> None:
 
 @runs.command(short_help="Export the samples of a run, or all of it, for other programs.")
 @click.argument("run", type=ID, required=False, metavar="[ID]")
-@click.option("--csv", "how", flag_value="csv", help="The samples as CSV, one line per sample.")
-@click.option("--json", "how", flag_value="json", help="The whole run as one JSON object.")
+@click.option("--csv", "as_csv", is_flag=True, help="The samples as CSV, one line per sample.")
+@click.option("--json", "as_json", is_flag=True, help="The whole run as one JSON object.")
 @click.option(
-    "--parquet", "how", flag_value="parquet", help="The samples as Parquet; needs pip install 'fourtuple[parquet]'."
+    "--parquet", "as_parquet", is_flag=True, help="The samples as Parquet; needs pip install 'fourtuple[parquet]'."
 )
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write.  [default: standard output]"
 )
 @FILE
 @click.pass_obj
-def export(above: str | None, run: int | None, how: str | None, output: Path | None, file: str | None) -> None:
+def export(
+    above: str | None,
+    run: int | None,
+    as_csv: bool,
+    as_json: bool,
+    as_parquet: bool,
+    output: Path | None,
+    file: str | None,
+) -> None:
     """Export run ID, by default the newest: its samples as CSV or Parquet, or all of it as JSON.
 
     Column names include the unit; the histograms are in the JSON only.
@@ -193,14 +201,16 @@ def export(above: str | None, run: int | None, how: str | None, output: Path | N
     from fourtuple.verbs.output import write_output
     from fourtuple.verbs.runs import Runs, exported
 
-    if how is None and output is not None and output.suffix in (".csv", ".json", ".parquet"):
+    how = only_one({"--csv": as_csv, "--json": as_json, "--parquet": as_parquet}).lstrip("-")
+    if not how and output is not None and output.suffix in (".csv", ".json", ".parquet"):
         how = output.suffix[1:]
-    if how is None:
+    if not how:
         raise UsageError("no export format given", do="Use --csv, --json or --parquet.")
     if how == "parquet" and output in (None, DASH):
         raise UsageError("--parquet", "the format is binary and needs a file", "Add -o run.parquet.")
     with Runs(file_of(file or above)) as stored:
         found = stored.read(run)
+    tell_newest(run, found.entry)
     content = exported(found, how)
     if output in (None, DASH):
         hand_over(content)

@@ -18,7 +18,7 @@ from fourtuple.cli.common import (
     say,
 )
 from fourtuple.cli.session import FILE
-from fourtuple.cli.values import OneOf, Whole
+from fourtuple.cli.values import OneOf, Whole, only_one
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 
 if TYPE_CHECKING:
@@ -26,15 +26,17 @@ if TYPE_CHECKING:
     from fourtuple.core.runs.records import Sample, ServeRecord
     from fourtuple.core.runs.run import Run
 
+INNER = {"http": "http", "websocket": "ws", "mqtt": "mqtt"}  # option → scheme
+
 
 @click.command(epilog=UNITS)
 @click.argument("where", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
 @click.option("--greet", type=CONTENT, default=b"", help="Send this to each client as soon as it connects.")
 @click.option("--echo", is_flag=True, help="Send received data back.")
 @click.option("--tls", is_flag=True, help="Speak TLS, with --cert or a certificate made on the spot.")
-@click.option("--http", "inner", flag_value="http", help="Answer HTTP/1.1 requests.")
-@click.option("--websocket", "inner", flag_value="ws", help="Accept WebSockets, and send messages back.")
-@click.option("--mqtt", "inner", flag_value="mqtt", help="Be an MQTT broker that sends messages back.")
+@click.option("--http", is_flag=True, help="Answer HTTP/1.1 requests.")
+@click.option("--websocket", is_flag=True, help="Accept WebSockets, and send messages back.")
+@click.option("--mqtt", is_flag=True, help="Be an MQTT broker that sends messages back.")
 @click.option("--cert", "certificate", type=FILE, default="", metavar="FILE", help="Certificate of the server.")
 @click.option("--key", type=FILE, default="", metavar="FILE", help="Its key.  [default: in the file of --cert]")
 @click.option("--close-after", "close_after_s", type=DURATION, help="Close each connection after TIME.")
@@ -99,6 +101,7 @@ def asked(typed: dict[str, Any]) -> "ServeOptions":
     from fourtuple.core.talk.session import Scheme
 
     others = dict(typed)
-    scheme = Scheme.of(others.pop("inner") or "tcp", secure=others.pop("tls"))
+    inner = only_one({f"--{name}": others.pop(name) for name in INNER})
+    scheme = Scheme.of(INNER[inner.lstrip("-")] if inner else "tcp", secure=others.pop("tls"))
     watch, loop = Watch(others.pop("watch")), LoopName(others.pop("loop"))
     return ServeOptions.of(others.pop("where"), watch=watch, loop=loop, scheme=scheme, **others)

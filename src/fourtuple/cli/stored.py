@@ -1,5 +1,6 @@
 """Shared options of the commands about stored runs: which file, which run."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,9 +8,12 @@ import click
 
 from fourtuple.cli.values import Whole
 from fourtuple.core.errors import FourtupleError
+from fourtuple.faces.printer import tell
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+    from fourtuple.core.runs.stored import Entry
 
 
 class RunNumber(Whole):
@@ -44,3 +48,9 @@ DASH = Path("-")  # standard output
 
 def file_of(file: str | None) -> Path | None:
     return Path(file) if file else None
+
+
+def tell_newest(typed: int | None, taken: "Entry") -> None:
+    """Say which run was taken, and of which kind, where none was typed."""
+    if typed is None:
+        tell(f"run {taken.id} ({taken.kind}), the newest", to=sys.stderr)

@@ -1,6 +1,6 @@
 """Parameter types: what a text of the command line means. What is wrong with it is said of the parameter by name."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,6 +29,14 @@ def named(param: click.Parameter | None) -> Iterator[None]:
         if not wanted.startswith(name):
             wanted = f"{name} {wanted}" if wanted[:1] in "'\"-0123456789" else f"{name}: {wanted}"
         raise UsageError(wanted, error.stopped_by, error.do) from None
+
+
+def only_one(flags: Mapping[str, bool]) -> str:
+    """The one that was given of options that exclude each other; empty: none was. Raises UsageError for several."""
+    given = [name for name, is_given in flags.items() if is_given]
+    if len(given) > 1:
+        raise UsageError(" with ".join(given), "only one of them is possible", "Use one of them.")
+    return next(iter(given), "")
 
 
 class Parsed(click.ParamType[Any]):

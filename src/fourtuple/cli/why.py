@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fourtuple.cli.common import AT, FIRST_ADDRESS, JSON, NETNS, PID, one_of, origin_of, print_json
+from fourtuple.cli.common import AT, DESTINATION, FIRST_ADDRESS, JSON, NETNS, PID, one_of, origin_of, print_json
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.faces.printer import tell
 
@@ -36,7 +36,7 @@ def _errnos() -> Iterable[str]:
 
 @click.command(cls=_TextCommand)
 @click.argument("what", nargs=-1, required=True, metavar="WHAT...", shell_complete=one_of(_errnos))
-@click.option("--dest", "destination", metavar="HOST:PORT", help="Destination of the connections in question.")
+@click.option("--dest", "destination", type=DESTINATION, help="Destination of the connections in question.")
 @FIRST_ADDRESS
 @PID
 @NETNS

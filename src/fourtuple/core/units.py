@@ -122,8 +122,11 @@ def format_count(value: int) -> str:
 
 
 def format_things(count: int, thing: str) -> str:
-    """`1 message`, `2 messages`."""
-    return f"{format_count(count)} {thing}{'s' * (count != 1)}"
+    """`1 message`, `2 messages`, `2 processes`, `2 entries`."""
+    if count == 1:
+        return f"1 {thing}"
+    end = "es" if thing.endswith("s") else "ies" if thing.endswith("ry") else "s"
+    return f"{format_count(count)} {thing.removesuffix('y') if end == 'ies' else thing}{end}"
 
 
 def format_were(count: int, thing: str = "") -> str:

@@ -13,7 +13,7 @@ from fourtuple.core.record import dataclass
 from fourtuple.core.runs.churn_orders import ChurnOptions
 from fourtuple.core.runs.orders import HoldOptions, ServeOptions
 from fourtuple.core.space.endpoints import EndpointSpec, parse_addresses
-from fourtuple.core.units import format_count
+from fourtuple.core.units import format_count, format_things
 from fourtuple.engine.control import now_ns
 from fourtuple.fleet.gather import MOST_NAMED, Gathering, gathered, offered
 from fourtuple.fleet.links import Links
@@ -143,7 +143,7 @@ def _seats(gathering: Gathering, split: Split) -> list[int]:
 
 def _shortfall(split: Split, offers: Mapping[int, Offer]) -> ShortfallError:
     room = format_count(split.wanted - split.lacking)
-    what = f"{format_count(split.wanted)} connections from {len(split.shares)} machines"
+    what = f"{format_things(split.wanted, 'connection')} from {len(split.shares)} machines"
     limits = tightest_of(offer for offer in offers.values() if offer.machine not in split.servers)
     because = "; ".join(f"{title} on {_listed(machines)}" for title, machines in limits.items())
     return ShortfallError(

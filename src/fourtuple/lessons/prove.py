@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from importlib import import_module
 from typing import Any
 
-from fourtuple.core.errors import CannotError, FourtupleError, UsageError
+from fourtuple.core.errors import CannotError, FourtupleError, ShortfallError, UsageError
+from fourtuple.core.limits.cost import memory_lacking
 from fourtuple.core.nearest import choose_from
 from fourtuple.core.runs.proof import BROKEN, SKIPPED, Ground, Lesson, Proof, Result, Step
 from fourtuple.core.runs.run import Run
@@ -58,12 +59,17 @@ def prove(lessons: Sequence[Lesson], connections: int | None = None) -> Run[Grou
 
     connections: how many past-65536 opens; None: as the lesson decides
 
-    Raises UsageError if there are too few `connections` to prove anything.
+    Raises UsageError if there are too few `connections` to prove anything, ShortfallError if memory is short for them.
     """
     if connections is not None and connections <= PORT_NUMBERS:
         raise UsageError(
             f"--connections {connections:,}", f"it must be more than {PORT_NUMBERS:,} to prove the claim", "Write 100k."
         )
+    if connections is not None:
+        from fourtuple.verbs.lab import own_world
+
+        if lacking := memory_lacking(connections, own_world().free_memory, both_ends=True):
+            raise ShortfallError(f"--connections {connections:,}", lacking, "Ask for fewer.")
     return Run(_steps(lessons, connections))
 
 

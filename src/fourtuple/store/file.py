@@ -230,7 +230,7 @@ def open_store(file: Path | None, *, new: bool, migrations: Sequence[str] = MIGR
             raise
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
-            raise UsageError(f"{file} is not a run database", str(error)) from None
+            raise UsageError(f"{file} is not a run database", str(error), "Name another file (--store).") from None
         raise _cannot(file, str(error), new=new) from None
     return base
 
@@ -251,7 +251,9 @@ def _address(file: Path, *, new: bool) -> str:
     """
     try:
         if file.exists() and not file.is_file():
-            raise UsageError(f"{file} is not a run database", "it is not a regular file")
+            raise UsageError(
+                f"{file} is not a run database", "it is not a regular file", "Name another file (--store)."
+            )
         if new:
             if file == default_file():
                 file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -331,7 +333,9 @@ def _version(base: sqlite3.Connection, file: Path | None, newest: int) -> int:
     (tables,) = base.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     (programs,) = base.execute("SELECT count(*) FROM sqlite_schema WHERE type IN ('view', 'trigger')").fetchone()
     if (application != APPLICATION and (tables or version)) or programs:  # views and triggers are run; we make none
-        raise UsageError(f"{file} is not a run database", "it is the database of another program")
+        raise UsageError(
+            f"{file} is not a run database", "it is the database of another program", "Name another file (--store)."
+        )
     if version > newest:
         raise _cannot(file, f"a newer fourtuple has written it (version {version}; this one reads up to {newest})")
     return int(version)
@@ -343,7 +347,7 @@ def _statements(scripts: Sequence[str]) -> list[str]:
 
 
 def _cannot(file: Path | None, why: str, *, new: bool = True) -> CannotError:
-    do = "Name another file (--store), or none (--no-store)." if new else ""
+    do = "Name another file (--store), or none (--no-store)." if new else "Name another file (--store)."
     if file and not new and os.path.exists(journal_of(file)):  # exists() of pathlib raises where it may not look
         do = f"A writer left its journal {journal_of(file)}: copy both files to a writable directory."
     return CannotError(f"cannot open the run database {file}", why, do)

@@ -67,6 +67,9 @@ def censuses(
     """Yield one `census` per request; from the second on, rows include the changes since the previous one."""
     host = host or here()
     where, states = Where.parse(to, sources), frozenset(states)
+    if not where.is_possible:
+        wanted = f"--to {', '.join(to)} with --from {', '.join(sources)}"
+        raise UsageError(wanted, "no connection has IPv4 at one end and IPv6 at the other", "Use one IP version.")
     before, before_s = None, 0.0
     while True:
         world, motion = host.world(details=False), host.motion()

@@ -26,7 +26,7 @@ from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.runs.start import Planned, Start
 from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.tuples import TupleSpace
-from fourtuple.core.units import format_count, format_duration, format_rate
+from fourtuple.core.units import format_count, format_duration, format_rate, format_things
 from fourtuple.engine.control import Control, Controller, Cookies, interruptible, now_ns
 from fourtuple.engine.crews.choose import crew_of
 from fourtuple.engine.crews.contract import Assignment, Crew
@@ -182,7 +182,7 @@ def _refuse(options: ChurnOptions, seen: Look, choice: Choice, ports: PortRate |
     """Raise ShortfallError, with the numbers, for what cannot work: too many at once, or ports that run out."""
     at_once = options.open_expected
     if lacking := memory_lacking(at_once, seen.world.free_memory, both_ends=both_ends):
-        what = f"{options.product}: {format_count(at_once)} connections at once"
+        what = f"{options.product}: {format_things(at_once, 'connection')} at once"
         raise ShortfallError(what, lacking, "Use a lower rate or a shorter --lifetime, or --anyway.")
     first = options.first_address
     try:
@@ -195,7 +195,7 @@ def _refuse(options: ChurnOptions, seen: Look, choice: Choice, ports: PortRate |
     if needed > ports.most:
         raise ShortfallError(
             f"{format_rate(options.rate_per_s)} for {format_duration(options.run_s)}, closed by FIN on this end:"
-            f" {format_count(needed)} ports",
+            f" {format_things(needed, 'port')}",
             f"each stays in TIME_WAIT for {format_duration(ports.kept_s)}, and {format_count(ports.most)} are free now:"
             f" at most {format_rate(ports.most_per_s)} in the long run (EADDRNOTAVAIL 99)",
             "Use --close rst or server, a lower rate, more sources (--from) or destinations; --anyway tries it.",

@@ -34,7 +34,7 @@ from fourtuple.core.runs.start import Planned, Start
 from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.reach import foreign
 from fourtuple.core.space.tuples import TupleSpace
-from fourtuple.core.units import format_count
+from fourtuple.core.units import format_count, format_things
 from fourtuple.engine.control import Control, Controller, Cookies, interruptible, now_ns
 from fourtuple.engine.crews.choose import crew_of
 from fourtuple.engine.crews.contract import Assignment, Crew
@@ -143,7 +143,7 @@ def order_of(
     all_here = len(here) == len(targets)
     share = MEMORY_SHARE_OF_AN_EMPTY_HOST if options.fill_memory else MEMORY_SHARE
     if lacking := memory_lacking(options.wanted, world.free_memory, both_ends=all_here, share=share):
-        what = f"{format_count(options.wanted)} connections"
+        what = format_things(options.wanted, "connection")
         raise ShortfallError(what, lacking, "Open fewer, or see --fill-memory.")
     if not options.anyway:
         first = options.first_address

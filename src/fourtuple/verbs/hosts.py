@@ -19,6 +19,7 @@ MOST_BYTES = 2**30  # of a file with a snapshot, or with many
 MOST_PASTED_BYTES = 2**26
 STDIN = "-"
 LOG = "dmesg"
+PASTE = "Write a snapshot (fourtuple snapshot FILE), or paste what ss, netstat or sysctl prints."
 ENDINGS = (".snapshot", ".zst", ".json", ".txt", ".log")
 
 
@@ -80,7 +81,7 @@ def _pasted(what: str, content: bytes) -> "Snapshot":
         raise UsageError(what, f"it is too long for pasted output (at most {format_size(MOST_PASTED_BYTES)})")
     found = paste(content.decode("utf-8", "replace"))
     if found is None:
-        raise UsageError(what, "it is no snapshot, and no output of ss, netstat, sysctl or another tool that is known")
+        raise UsageError(what, "it is no snapshot, and no output of a tool that is known", PASTE)
     return found
 
 

@@ -416,7 +416,9 @@ def read_plan(file: str) -> Written:
     try:
         found = from_json(content, Written)
     except ValueError as error:
-        raise UsageError(f"{file} is not a plan", str(error)) from None
+        raise UsageError(
+            f"{file} is not a plan", str(error), "Write one: fourtuple plan N DEST --write FILE."
+        ) from None
     if found.fourtuple_plan != VERSION:
         raise UsageError(
             f"the plan {file}", f"it has version {found.fourtuple_plan}; this program reads version {VERSION}"

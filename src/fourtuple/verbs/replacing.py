@@ -6,7 +6,7 @@ from fourtuple.core.errors import ShortfallError
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.plan.fit import Churn, churn
 from fourtuple.core.runs.orders import HoldOptions
-from fourtuple.core.units import format_count, format_duration, format_rate
+from fourtuple.core.units import format_count, format_duration, format_rate, format_things
 from fourtuple.verbs.plan import stays_on_loopback
 from fourtuple.verbs.survey import Look
 
@@ -28,7 +28,7 @@ def replacing(options: HoldOptions, seen: Look) -> Churn | None:
     if needed > found.most and not options.anyway:
         held = f"{format_count(options.wanted)} of {format_count(found.most)} are for those that are held"
         raise ShortfallError(
-            f"{format_rate(options.churn_per_s)} replaced, closed by FIN on this end: {format_count(needed)} ports",
+            f"{format_rate(options.churn_per_s)} replaced, closed by FIN on this end: {format_things(needed, 'port')}",
             f"{allowed(found)}; {held}",
             "Use --close rst, a lower rate, more sources (--from) or destinations; --anyway tries it.",
         )

@@ -13,7 +13,7 @@ from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.numbers import number_of
 from fourtuple.core.snapshot.records import HostNamespace, Snapshot, UnixListener
 from fourtuple.core.sockets.columns import distinct
-from fourtuple.core.units import format_count
+from fourtuple.core.units import format_things
 from fourtuple.kernel.probes import behaviours
 from fourtuple.kernel.proc.meminfo import read_host_memory, read_total_bytes
 from fourtuple.kernel.proc.netstat import read_drops
@@ -133,7 +133,7 @@ def _namespace(inside: Inside, seen: SeenProcesses) -> HostNamespace:
 
 
 def _processes(count: int) -> str:
-    return "1 process" if count == 1 else f"{format_count(count)} processes"
+    return format_things(count, "process")
 
 
 def _unseen(seen: SeenProcesses, insides: list[Inside], sysctls: Mapping[str, str]) -> list[str]:
@@ -150,6 +150,6 @@ def _unseen(seen: SeenProcesses, insides: list[Inside], sysctls: Mapping[str, st
     outside = [inside for inside in insides if not inside.entered]
     if outside:
         sentences.append(
-            f"the sockets and settings of {format_count(len(outside))} network namespaces that this user may not enter"
+            f"the sockets and settings of {format_things(len(outside), 'network namespace')} that you may not enter"
         )
     return sentences

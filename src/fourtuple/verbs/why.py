@@ -13,7 +13,7 @@ from fourtuple.core.snapshot.host import Host
 from fourtuple.core.snapshot.pastes.paste import paste
 from fourtuple.core.snapshot.records import HostNamespace, Snapshot
 from fourtuple.core.space.endpoints import Endpoint, EndpointSpec, Resolved
-from fourtuple.core.units import format_count
+from fourtuple.core.units import format_count, format_things
 from fourtuple.core.visible import visible
 from fourtuple.core.why.catalogue.rows import catalogue, phrases
 from fourtuple.core.why.causes import SESSIONS
@@ -176,7 +176,7 @@ class _Looks:
         for number, other in enumerate(fitting):
             if time.monotonic() > self._over_s:
                 left = len(fitting) - number
-                self.unseen.append(f"{format_count(left)} network namespaces: there was no time to look into them")
+                self.unseen.append(f"{format_things(left, 'network namespace')}: there was no time to look into them")
                 break
             with suppress(FourtupleError, OSError):
                 scene = other.scene(finding, bearing, target)
@@ -203,7 +203,7 @@ def subject_of(inside: HostNamespace, snapshot: Snapshot) -> str:
 
 
 def _lines(count: int) -> str:
-    return "1 line that is" if count == 1 else f"{format_count(count)} lines that are"
+    return "1 line that is" if count == 1 else f"{format_things(count, 'line')} that are"
 
 
 def _read(chunks: Iterable[str | bytes]) -> tuple[TextRead, Snapshot | None]:

@@ -152,3 +152,19 @@ def test_an_ipv4_address_as_ipv6_sockets_show_it_is_that_ipv4_address() -> None:
 
 def test_a_network_of_ipv4_as_ipv6_sockets_show_it_is_that_network() -> None:
     assert EndpointRange.parse("::ffff:10.0.0.0/120") == EndpointRange.parse("10.0.0.0/24")
+
+
+@pytest.mark.parametrize(
+    ("to", "sources", "possible"),
+    [
+        (["127.0.0.1"], ["::1"], False),
+        (["fd00::/16", "::1"], ["10.0.0.0/8"], False),
+        (["127.0.0.1", "::1"], ["::1"], True),
+        ([":80"], ["::1"], True),
+        (["::ffff:10.0.0.9"], ["10.0.0.1"], True),
+        ([], ["::1"], True),
+        (["127.0.0.1"], [], True),
+    ],
+)
+def test_no_connection_has_two_ip_versions(to: list[str], sources: list[str], possible: bool) -> None:
+    assert Where.parse(to, sources).is_possible is possible

@@ -12,7 +12,7 @@ from fourtuple.core.doctor.patient import Patient
 from fourtuple.core.doctor.records import Diagnosis, Trouble
 from fourtuple.core.limits.cures import at_hand_first
 from fourtuple.core.snapshot.records import Snapshot
-from fourtuple.core.units import format_count
+from fourtuple.core.units import format_things
 
 Rule = Callable[[Patient], Iterator[Trouble]]
 RULES: tuple[Rule, ...] = (
@@ -80,8 +80,8 @@ def _not_listed(snapshot: Snapshot) -> Iterator[str]:
         waiting = namespace.sockstat.get("TCP.tw", 0)
         if not namespace.read_from and waiting >= MANY_WAITING:
             yield (
-                f"where the {format_count(waiting)} connections in TIME_WAIT go: one source address has"
-                f" {format_count(namespace.ports.automatic_ports.size if namespace.ports else DEFAULT_PORTS)} ports"
+                f"where the {format_things(waiting, 'connection')} in TIME_WAIT go: one source address has"
+                f" {format_things(namespace.ports.automatic_ports.size if namespace.ports else DEFAULT_PORTS, 'port')}"
                 " for each destination; `ss -tan` on that host tells"
             )
 

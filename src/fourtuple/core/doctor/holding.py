@@ -20,7 +20,7 @@ from fourtuple.core.snapshot.fold import UNSEEN_INODE
 from fourtuple.core.snapshot.records import HostNamespace
 from fourtuple.core.sockets.columns import Mask, is_wildcard
 from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, unmapped
-from fourtuple.core.units import format_count
+from fourtuple.core.units import format_count, format_things, format_were
 
 PART = 0.25  # of the connections: what fewer do is no cause
 MOSTLY = 0.5  # the share of the ports from which on one kind of use is called the cause
@@ -216,7 +216,7 @@ def cause_of(pair: HeldPorts) -> tuple[str, tuple[Cure, ...]]:
 
 
 def _established(pair: HeldPorts, count: int) -> tuple[str, tuple[Cure, ...]]:
-    said = f"{format_count(count)} connections to one destination are open at once, on all its source ports"
+    said = f"{format_were(count, 'connection')} open at once to one destination, on all its source ports"
     cures = (FEWER, ENDS, *wider(pair.facts))
     if pair.waiting >= PART * count:
         said += f"; of {format_count(pair.waiting)} the other end, on the same host, is not accepted yet"
@@ -228,8 +228,8 @@ def _established(pair: HeldPorts, count: int) -> tuple[str, tuple[Cure, ...]]:
 def _time_wait(pair: HeldPorts, count: int) -> tuple[str, tuple[Cure, ...]]:
     per_s = math.ceil(count / TIME_WAIT_S)
     said = (
-        f"about {format_count(per_s)} connections per second are closed at this end, and each keeps its port for 60 s"
-        " in TIME_WAIT"
+        f"this end closes about {format_things(per_s, 'connection')} per second, and each keeps its port for 60 s in"
+        " TIME_WAIT"
     )
     return said, churn_cures(pair)
 

@@ -21,7 +21,7 @@ from fourtuple.core.snapshot.records import HostNamespace
 from fourtuple.core.sockets.columns import Mask, Numbers
 from fourtuple.core.sockets.filter import EVERYWHERE
 from fourtuple.core.sockets.table import State
-from fourtuple.core.units import format_count, format_duration, format_rate
+from fourtuple.core.units import format_count, format_duration, format_rate, format_things
 
 MOST_PAIRS = 3  # of one namespace that are reported one by one
 CHURN_SHARE = 0.5  # of the ports in TIME_WAIT: a rate is not judged before
@@ -234,12 +234,12 @@ def _leaking(patient: Patient, namespace: HostNamespace, pid: int, count: int, s
     yield Trouble(
         key="close-wait",
         rank=Rank.GROWS,
-        says=f"{name} ({pid}) has {format_count(count)} connections in CLOSE_WAIT: it does not close what the other end"
-        " has closed",
+        says=f"{name} ({pid}) has {format_things(count, 'connection')} in CLOSE_WAIT: it does not close what the other"
+        " end has closed",
         subject=patient.of_namespace(namespace, pid),
         evidence=(
             f"{of_most(count, sockets)} of its connections are in CLOSE_WAIT",
-            f"they are {round(100 * count / soft)} % of its {format_count(soft)} files",
+            f"they are {round(100 * count / soft)} % of its {format_things(soft, 'file')}",
         ),
         cause="the program leaks connections; each holds a file and a source port until the process ends",
         cures=(

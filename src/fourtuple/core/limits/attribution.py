@@ -11,7 +11,7 @@ from fourtuple.core.limits.releases import BOUND_ARE_LISTED
 from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.columns import Mask, port_mask
 from fourtuple.core.sockets.table import Chosen, Sockets, State
-from fourtuple.core.units import format_count
+from fourtuple.core.units import format_things
 
 # Why it may be unknown whether connect() can choose a port.
 NOT_ATTRIBUTED = "the kernel does not report whether connect() or bind() chose the port of a connected socket"
@@ -23,7 +23,7 @@ NOT_RELEASED = (
 
 def not_listed(hidden: int) -> str:
     """Why it may be unknown, if at most so many sockets are missing from the listing."""
-    sockets = "1 socket" if hidden == 1 else f"{format_count(hidden)} sockets"
+    sockets = format_things(hidden, "socket")
     several = "an unknown number of sockets" if hidden >= ALL_PORTS else f"at most {sockets}"
     return f"{several} may hold a port each: sock_diag lists sockets that are only bound since {BOUND_ARE_LISTED.linux}"
 

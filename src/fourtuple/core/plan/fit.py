@@ -288,7 +288,7 @@ def ways(found: Sequence[Check], means: Means | None, world: World, wanted: int)
         elif check.limit in ("memory", "memory.max", "CPU", "bandwidth"):
             machines = -(-wanted // max(1, check.room.least if check.room else 1))
             yield Way(
-                check.limit, False, f"{format_count(machines)} machines like this one: --machines {machines}", "", ()
+                check.limit, False, f"{format_things(machines, 'machine')} like this one: --machines {machines}", "", ()
             )
         elif check.limit == QUEUE:
             text = "let the server accept: it is busy, stopped, or out of files (fourtuple doctor says which)"

@@ -20,7 +20,7 @@ from fourtuple.core.runs.require import Requirement, got_words, parse_requiremen
 from fourtuple.core.runs.servers import SERVERS
 from fourtuple.core.runs.stages import churn_reasons, stage_reasons
 from fourtuple.core.runs.together import NOT_TRIED
-from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_were
+from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things, format_were
 
 FELL_SHORT = "fell short"
 CONTRADICTIONS = frozenset({Reason.WITNESSES, Reason.PLAN})  # never reached, whatever is required
@@ -354,7 +354,7 @@ def _serve_reasons(record: ServeRecord) -> Iterator[Because]:
         meaning = symptom_of(getattr(errno, next(iter(record.failed)), 0)).limit
         yield Reason.FAILED, f"accept() failed {counted(record.failed)} times{named(record.failed)}: {meaning}."
     if record.waiting and record.capacity and record.most_open >= record.capacity:
-        full = f"the server was full, with {format_count(record.capacity)} connections"
+        full = f"the server was full, with {format_things(record.capacity, 'connection')}"
         yield Reason.FULL, f"{format_count(record.waiting)} clients were waiting at the end: {full}."
 
 

@@ -26,7 +26,7 @@ from fourtuple.core.talk.asked import asked
 from fourtuple.core.talk.script import Script, Word
 from fourtuple.core.talk.session import Scheme, SessionOptions
 from fourtuple.core.talk.stages import Stages
-from fourtuple.core.units import format_count
+from fourtuple.core.units import format_count, format_things
 
 MOST = 2**40  # connections that can be requested
 BACKLOG = 65535  # as much as net.core.somaxconn allows: listen(2) clips it
@@ -168,7 +168,7 @@ class HoldOptions:
         if len(stages.ramps) > MOST_STAGES:
             raise UsageError(f"{len(stages.ramps)} stages", f"at most {MOST_STAGES} are possible")
         if self.wanted != stages.most:
-            what = f"{format_count(self.wanted)} connections with --stages"
+            what = f"{format_things(self.wanted, 'connection')} with --stages"
             raise UsageError(what, f"the largest stage has {format_count(stages.most)}", "Leave N out.")
         if self.rate_per_s is not None:
             raise UsageError("--stages with --rate", "the stages say how fast connections are opened", "Leave it out.")

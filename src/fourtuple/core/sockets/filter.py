@@ -83,6 +83,12 @@ class Where:
         parts = [[part for text in texts for part in EndpointRange.parse(text)] for texts in (to, sources)]
         return cls(tuple(parts[0]), tuple(parts[1]))
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether any connection can pass: none has IPv4 at one end and IPv6 at the other."""
+        to, sources = ({part.version for part in side} for side in (self.to, self.sources))
+        return not (to and sources) or bool(to & sources)
+
     def has(
         self, source: NDArray[np.void], destination: NDArray[np.void], port: NDArray[np.uint16]
     ) -> NDArray[np.bool_]:

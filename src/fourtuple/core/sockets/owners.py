@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.columns import Numbers, is_in
-from fourtuple.core.units import format_count
+from fourtuple.core.units import format_count, format_things
 
 SHOWN = 2  # process names in a text
 NAMELESS = (
@@ -148,9 +148,11 @@ def unseen(owners: "list[Owners] | tuple[Owners, ...]") -> list[str]:
     texts = []
     hidden, without = (sum(getattr(each, name) for each in owners) for name in ("not_visible", "no_descriptor"))
     if unknown := sum(each.unknown for each in owners):
-        texts.append(f"the listing names no process for {format_count(unknown)} sockets: ss -tanp, as root, names it")
+        texts.append(
+            f"the listing names no process for {format_things(unknown, 'socket')}: ss -tanp, as root, names it"
+        )
     if hidden:
-        texts.append(f"the process of {format_count(hidden)} sockets is not visible (needs root), only its user")
+        texts.append(f"of {format_things(hidden, 'socket')} only the user is visible, not the process (needs root)")
     if without:
         texts.append(
             f"{format_count(without)} sockets are in no process's files: direct descriptors of io_uring (--rings finds"

@@ -16,7 +16,7 @@ from fourtuple.core.runs.series import OverTime, errors_over_time, evenly, heat,
 from fourtuple.core.runs.spread import Sharing
 from fourtuple.core.runs.start import Start
 from fourtuple.core.runs.stored import LessonProgress, RunRecord, StoredRun
-from fourtuple.core.units import format_count, format_duration, format_rate, format_size
+from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things
 from fourtuple.faces.page import charts, durations, timelines
 from fourtuple.faces.page.drawing import Chart
 from fourtuple.faces.page.machines import machines_section
@@ -340,7 +340,7 @@ def _planned(start: Start) -> list[tuple[str, str]]:
     rows = [("loop", f"{planned.loop}: {planned.loop_because}")]
     of_server = start.kind == "serve"
     if not of_server:
-        room = f"{format_count(planned.pairs)} pairs × {format_count(planned.usable)} source ports"
+        room = f"{format_things(planned.pairs, 'pair')} × {format_things(planned.usable, 'source port')}"
         rows += [("from", ", ".join(planned.sources)), ("strategy", f"{planned.strategy}: {room}")]
     return [*rows, ("on" if of_server else "to", ", ".join(planned.targets))]
 

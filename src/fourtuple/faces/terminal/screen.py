@@ -19,7 +19,7 @@ from fourtuple.core.runs.histogram import percentile
 from fourtuple.core.runs.records import Sample
 from fourtuple.core.runs.spread import bin_bounds
 from fourtuple.core.runs.start import Planned
-from fourtuple.core.units import format_count, format_duration, format_rate, format_size
+from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things
 from fourtuple.faces.printer import picture
 from fourtuple.faces.terminal.machines import MachineRows
 from fourtuple.faces.text.lines import COLUMNS, wrapped
@@ -123,7 +123,7 @@ class Screen:
         yield from self._connect(sample)
         yield from _sessions(sample)
         if sample.requests or sample.answers:
-            answers = f"{format_count(sample.answers)} to {format_count(sample.requests)} requests"
+            answers = f"{format_count(sample.answers)} to {format_things(sample.requests, 'request')}"
             yield _line("answers", f"{answers}   p50 {_us(sample.answer_us.p50)}   p99 {_us(sample.answer_us.p99)}")
         yield from self._ports(sample, planned)
         yield from _memory(sample, "client")
@@ -181,7 +181,7 @@ class Screen:
         few = format_count(most) if least == most else f"{format_count(least)} to {format_count(most)}"
         words = f"{few} of {format_count(planned.usable)} in {'each' if planned.pairs > 1 else 'the'} pair"
         if planned.pairs > len(room):
-            words = f"of {format_count(planned.usable)} in each of {format_count(planned.pairs)} pairs"
+            words = f"of {format_count(planned.usable)} in each of {format_things(planned.pairs, 'pair')}"
         bars = sparkline(percent[: COLUMNS - 48].tolist(), least=0, most=100) if planned.pairs > 1 else ""
         yield _line("ports", f"{words}   {percent.max():.0f} %   {bars}")
 
@@ -229,7 +229,7 @@ class Screen:
         if last.p50 is not None:
             yield _line("answered", f"p50 {_us(last.p50)}   p99 {_us(last.p99)}   max {_us(last.max)}")
         if sample.seen and sample.seen.time_wait is not None:
-            yield _line("ports", f"{format_count(sample.seen.time_wait)} sockets in TIME_WAIT")
+            yield _line("ports", f"{format_things(sample.seen.time_wait, 'socket')} in TIME_WAIT")
         yield from _memory(sample, "client")
         yield from _errnos(sample, of_server=False)
 
@@ -315,7 +315,7 @@ def _us(value: float | None) -> str:
 
 
 def _workers(sample: Sample) -> str:
-    processes = "1 process" if sample.workers == 1 else f"{format_count(sample.workers)} processes"
+    processes = format_things(sample.workers, "process")
     machines = len(sample.machines)
     return f"{processes} on {format_count(machines)} machine{'s' * (machines != 1)}" if machines else processes
 

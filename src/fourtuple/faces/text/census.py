@@ -19,7 +19,7 @@ from fourtuple.core.census.records import (
 from fourtuple.core.sockets.owners import unseen
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG
-from fourtuple.core.units import format_count, format_duration, format_rate
+from fourtuple.core.units import format_count, format_duration, format_rate, format_things
 from fourtuple.core.visible import csv_lines
 from fourtuple.faces.text.lines import COLUMNS, wrapped
 
@@ -74,7 +74,7 @@ def _head(census: Census) -> Iterator[str]:
         yield f"the number of ports left is unknown: {why}"
     else:
         low, high = census.range
-        usable = f"{format_count(census.usable)} ports usable towards each destination: {low}-{high}"
+        usable = f"{format_things(census.usable, 'port')} usable towards each destination: {low}-{high}"
         yield from wrapped("", f"{usable}, {census.reserved:,} reserved, {census.blocked or 0:,} blocked")
     if census.taken.read_from != SOCK_DIAG:
         yield from wrapped("", f"read from {census.taken.read_from}: it does not list sockets that are only bound")
@@ -82,7 +82,7 @@ def _head(census: Census) -> Iterator[str]:
     about = "some changed during the count" if census.taken.changed else "changes during the count are unknown"
     sure = f" (about: {about})" if census.approximate else ""
     yield from wrapped(
-        "", f"{format_count(sum(census.sockets.values()))} sockets{sure}{': ' if states else ''}{states}"
+        "", f"{format_things(sum(census.sockets.values()), 'socket')}{sure}{': ' if states else ''}{states}"
     )
 
 
@@ -219,7 +219,7 @@ def _leaking(leak: Leak) -> str:
 
 
 def _ports(count: int) -> str:
-    return "1 port" if count == 1 else f"{format_count(count)} ports"
+    return format_things(count, "port")
 
 
 def _listeners(census: Census) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from fourtuple.core.check.judge import Conduct, Kind
-from fourtuple.core.units import format_count
+from fourtuple.core.units import format_count, format_things
 from fourtuple.faces.text.lines import wrapped
 
 MOST_DESTINATIONS = 8
@@ -42,5 +42,5 @@ def check_lines(conduct: Conduct, expected: Kind | int) -> Iterator[str]:
 
 
 def _as_expected(conduct: Conduct, expected: Kind | int) -> str:
-    what = f"{format_count(expected)} connections" if isinstance(expected, int) else str(expected)
+    what = format_things(expected, "connection") if isinstance(expected, int) else str(expected)
     return f"{'as expected' if conduct.is_expected(expected) else 'not as expected'}: {what}"

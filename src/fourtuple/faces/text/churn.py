@@ -64,7 +64,7 @@ def churn_lines(record: ChurnRecord) -> Iterator[str]:
     if record.most_time_wait is not None:
         ports = f"; ports allow {format_rate(record.ports_per_s)}" if record.ports_per_s is not None else ""
         where = namespaces(bool(record.machines))
-        yield f"  TIME_WAIT {format_count(record.most_time_wait)} sockets at most in {where}{ports}"
+        yield f"  TIME_WAIT {format_things(record.most_time_wait, 'socket')} at most in {where}{ports}"
     closed_by = {ClosedBy.RST: "reset", ClosedBy.FIN: "FIN"}.get(ClosedBy(record.closed_by), "the server")
     how = f"{record.arrivals_by} · seed {record.seed} · lifetime {record.lifetime} · closed by {closed_by}"
     yield f"  {how}"
@@ -90,7 +90,7 @@ def _accounts(record: ChurnRecord) -> Iterator[str]:
     yield f"  started   {format_count(record.started)} = {' + '.join(parts)}"
     yield f"  completed {format_rate(record.completed_per_s)}"
     if record.requests or record.answers:
-        yield f"  answers   {format_count(record.answers)} to {format_count(record.requests)} messages"
+        yield f"  answers   {format_count(record.answers)} to {format_things(record.requests, 'message')}"
 
 
 def _times(record: ChurnRecord) -> Iterator[str]:

@@ -8,7 +8,7 @@ from fourtuple.core.errnos import symptom_of
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.histogram import NOT_MEASURED
 from fourtuple.core.runs.records import HoldRecord, Sample
-from fourtuple.core.units import format_count, format_duration, format_rate, format_size
+from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things
 from fourtuple.faces.text.destinations import destination_lines
 from fourtuple.faces.text.lines import wrapped
 from fourtuple.faces.text.machines import machine_lines, machines_now
@@ -80,7 +80,7 @@ def _losses(record: HoldRecord) -> Iterator[str]:
         at = started_at + timedelta(seconds=loss.at_s)
         yield f"            {at:%H:%M:%S}   {format_count(loss.count)} by {loss.by}"
     if len(record.losses) > LOSSES:
-        yield f"            … and in {format_count(len(record.losses) - LOSSES)} more seconds"
+        yield f"            … and in {format_things(len(record.losses) - LOSSES, 'more second')}"
     if record.reconnect_failed:
         yield f"  failed attempts to reopen: {counts(record.reconnect_failed)}"
 
@@ -89,7 +89,7 @@ def _findings(record: HoldRecord) -> Iterator[str]:
     if record.listen_overflows:
         yield from wrapped("  ", overflows(record.listen_overflows, bool(record.machines)))
     if record.time_wait_left:
-        left = f"{format_count(record.time_wait_left)} sockets remain in TIME_WAIT for 60 s"
+        left = f"{format_things(record.time_wait_left, 'socket')} in TIME_WAIT for 60 s"
         yield f"  {left}, at the end that closed first"
     if record.syn_retransmits:
         yield from wrapped("  ", retransmitted(record.syn_retransmits, bool(record.machines)))
@@ -97,7 +97,7 @@ def _findings(record: HoldRecord) -> Iterator[str]:
 
 def _closing(record: HoldRecord) -> str:
     left = (
-        f"; {format_count(record.left)} sockets remain (both ends counted): one end does not close"
+        f"; {format_things(record.left, 'socket')} left (both ends counted): one end does not close"
         if record.left
         else ""
     )

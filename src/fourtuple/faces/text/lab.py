@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from fourtuple.core.units import format_count
+from fourtuple.core.units import format_things
 from fourtuple.faces.text.lines import wrapped
 
 
@@ -13,7 +13,7 @@ def lab_lines(ports: range, hash_entries: int | None, hosts: Sequence[str], why_
     why_shared:   why it has no PID namespace of its own; empty: it has
     """
     table = (
-        f"own TCP hash table of {format_count(hash_entries)} entries" if hash_entries else "the host's TCP hash table"
+        f"own TCP hash table of {format_things(hash_entries, 'entry')}" if hash_entries else "the host's TCP hash table"
     )
     names = "".join(f", host{number} {address}" for number, address in enumerate(hosts, 1))
     yield from wrapped("lab: ", f"ports {ports.start}-{ports.stop - 1}, {table}{names}")

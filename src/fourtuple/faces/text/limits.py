@@ -9,7 +9,7 @@ from fourtuple.core.limits.time_wait import waiting_text
 from fourtuple.core.limits.verdicts import Limits, Verdict
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.interval import Interval
-from fourtuple.core.units import format_count
+from fourtuple.core.units import format_count, format_things
 from fourtuple.faces.text.lines import width, wrapped
 from fourtuple.faces.text.words import format_interval, full_queue, several_addresses
 
@@ -19,8 +19,11 @@ HEADS = ("ceiling", "in use", "room")
 MARK = "▸"
 
 
-def limits_lines(limits: Limits, *, everything: bool = False) -> Iterator[str]:
+def limits_lines(limits: Limits, *, everything: bool = False, from_here: bool = False) -> Iterator[str]:
+    """The room and its limits. from_here: of no process that runs, but of one that would be started here"""
     yield from wrapped("", f"room for {_room(limits.room)} more connections {_where(limits)}")
+    if from_here:
+        yield from wrapped("for         ", "a program started from this shell; --pid PID asks for one that runs")
     for resolved in limits.resolved:
         yield from wrapped("name        ", several_addresses(resolved))
     if limits.tightest:
@@ -35,7 +38,7 @@ def limits_lines(limits: Limits, *, everything: bool = False) -> Iterator[str]:
         yield from wrapped(" " * 12, "--probe finds out, with short connections on 127.0.0.1 and bind()")
     if limits.probed is not None:
         yield from wrapped(
-            "probed      ", f"{format_count(limits.probed)} ports, with short connections on 127.0.0.1 and bind()"
+            "probed      ", f"{format_things(limits.probed, 'port')}, with short connections on 127.0.0.1 and bind()"
         )
     yield ""
     yield from _line("  ", "limit", *HEADS)
@@ -137,7 +140,7 @@ def _routes(limits: Limits) -> Iterator[str]:
         numbers = (format_count(route.ceiling), format_count(route.in_use), _room(route.room))
         yield from _line("  ", f"{route.source} → {route.destination}", *numbers)
     if limits.pairs > len(limits.routes):
-        yield f"  … {format_count(limits.pairs - len(limits.routes))} more routes"
+        yield f"  … {format_things(limits.pairs - len(limits.routes), 'more route')}"
 
 
 def _behaviours(limits: Limits) -> Iterator[str]:

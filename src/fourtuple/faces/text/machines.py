@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.machines import gone_words, is_as_planned, is_gone
 from fourtuple.core.runs.records import MachineMoment, MachineResult, Sample, Standing
-from fourtuple.core.units import format_count, format_duration, format_rate
+from fourtuple.core.units import format_count, format_duration, format_rate, format_things
 from fourtuple.core.visible import visible
 from fourtuple.faces.text.lines import width
 from fourtuple.faces.text.words import clock_offset
@@ -82,7 +82,7 @@ def machines_now(sample: Sample) -> list[str]:
     """What the line of a run's progress says about its machines: how many are silent or gone; nothing if none is."""
     machines = [each for each in sample.machines if not each.instead_of]
     away = sum(each.standing in (Standing.SILENT, Standing.GONE) for each in machines)
-    return [f"{format_count(away)} of {format_count(len(machines))} machines silent or gone"] if away else []
+    return [f"{format_count(away)} of {format_things(len(machines), 'machine')} silent or gone"] if away else []
 
 
 def gone_line(machine: MachineMoment) -> str:

@@ -8,7 +8,7 @@ from fourtuple.core.plan.claims import Reservation
 from fourtuple.core.plan.fit import Change, Check, Churn, Fit, Machine, Says, Way
 from fourtuple.core.plan.nat import NatBudget, Share
 from fourtuple.core.plan.traffic import Traffic
-from fourtuple.core.units import format_count, format_duration, format_rate, format_size
+from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things
 from fourtuple.faces.text.lines import COLUMNS, wrapped
 from fourtuple.faces.text.words import format_interval, full_queue, several_addresses
 
@@ -229,7 +229,7 @@ def _nat(nat: NatBudget) -> Iterator[str]:
 
 
 def _nat_answer(nat: NatBudget) -> str:
-    share = f"; set {format_count(nat.slice_ports)} ports for each machine" if nat.slice_ports else ""
+    share = f"; set {format_things(nat.slice_ports, 'port')} for each machine" if nat.slice_ports else ""
     if nat.unknown:
         return f"UNKNOWN, {nat.unknown}"
     if nat.share is Share.MACHINE:

@@ -7,7 +7,7 @@ from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.start import Start
 from fourtuple.core.runs.stored import Entry, RunState, StoredRun
-from fourtuple.core.units import format_count, format_duration, format_rate, format_size
+from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things
 from fourtuple.faces.text import churn, hold, serve
 from fourtuple.faces.text.lines import COLUMNS, wrapped
 from fourtuple.faces.text.prove import MARKS
@@ -89,8 +89,8 @@ def start_lines(start: Start) -> Iterator[str]:
     if planned.wanted is None:
         yield from wrapped("  planned   ", f"listen on {to}; {planned.loop}: {planned.loop_because}")
         return
-    pairs = "1 pair" if planned.pairs == 1 else f"{format_count(planned.pairs)} pairs"
-    room = f"{pairs} of source and destination × {format_count(planned.usable)} ports"
+    pairs = format_things(planned.pairs, "pair")
+    room = f"{pairs} of source and destination × {format_things(planned.usable, 'port')}"
     yield from wrapped(
         "  planned   ",
         f"{format_count(planned.predicted or 0)} of {format_count(planned.wanted)} from {', '.join(planned.sources)} to"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fourtuple.core.errnos import symptom_of
 from fourtuple.core.space.endpoints import Resolved, is_wildcard
 from fourtuple.core.space.interval import Interval
-from fourtuple.core.units import format_count, format_duration, format_were
+from fourtuple.core.units import format_count, format_duration, format_things, format_were
 from fourtuple.faces.text.lines import wrapped
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def several_addresses(resolved: Resolved) -> str:
     count, used = len(resolved.addresses), len(resolved.used)
     some = "" if used == count else f", {format_count(used)} used"
     listed = f"{', '.join(resolved.used[:MOST_ADDRESSES])}{' …' * (used > MOST_ADDRESSES)}"
-    return f"{resolved.host} has {format_count(count)} addresses{some}: {listed}"
+    return f"{resolved.host} has {format_things(count, 'address')}{some}: {listed}"
 
 
 def full_queue(listener: str) -> str:

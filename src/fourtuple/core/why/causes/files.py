@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from fourtuple.core.limits import meters
 from fourtuple.core.limits.cures import Cure, Needs
 from fourtuple.core.limits.remarks import NR_OPEN
-from fourtuple.core.units import format_count
+from fourtuple.core.units import format_count, format_things
 from fourtuple.core.why.scene import HALF, NEAR, Cause, Evidence, Numbers, Scene, ceiling, filled, limited, near, same
 
 LEAK = Cure("find what leaks: ls -l /proc/PID/fd, fourtuple limits --pid PID", needs=Needs.NOTHING)
@@ -63,7 +63,7 @@ MORE_FILES = (
 def files_there(scene: Scene) -> Iterator[Evidence]:
     soft = scene.world.process.files_soft if scene.asked else None
     if scene.number and soft and scene.number + NEAR < soft:
-        yield Evidence(1, f"the client may open {format_count(soft)} files, so its limit is not reached")
+        yield Evidence(1, f"the client may open {format_things(soft, 'file')}, so its limit is not reached")
     yield Evidence(0, "the server's limit cannot be read from here")
 
 

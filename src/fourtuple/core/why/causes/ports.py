@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from fourtuple.core.limits.cures import Cure, Needs
 from fourtuple.core.limits.releases import IN_TURN
 from fourtuple.core.limits.time_wait import TIME_WAIT_S
-from fourtuple.core.units import format_count, format_rate
+from fourtuple.core.units import format_count, format_rate, format_things
 from fourtuple.core.why.scene import FULL, HALF, Bearing, Cause, Evidence, Numbers, Scene, quiet, same
 
 FEW = 10  # sockets in CLOSE_WAIT from which they are reported: none should stay
@@ -109,7 +109,7 @@ def more_ports(scene: Scene) -> Iterator[Cure]:
         yield MORE_SOURCES
     else:
         yield Cure(
-            f"use a second source address, which adds {format_count(gain)} ports to the same destination, or a"
+            f"use a second source address, which adds {format_things(gain, 'port')} to the same destination, or a"
             " further destination address or port: fourtuple plan N DEST shows which",
             MORE_SOURCES.costs,
             MORE_SOURCES.needs,
