@@ -196,6 +196,10 @@ CREATE TABLE machine_samples (
 ALTER TABLE samples ADD COLUMN destinations_grown BLOB NOT NULL DEFAULT x'';
 ALTER TABLE machine_samples ADD COLUMN destinations_grown BLOB NOT NULL DEFAULT x'';
 """,
+    """
+ALTER TABLE runs ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT '';
+""",
 )
 
 
