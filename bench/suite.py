@@ -77,8 +77,11 @@ def slow_lane(rounds: int) -> Result:
     """connect() with 51 % of the range in use, compared with 49 %."""
     found = [_evidence("slow-lane") for _ in range(rounds)]
     findings = []
-    for name, key in (("plain", "plain_us"), ("with IP_LOCAL_PORT_RANGE", "with_port_range_us")):
-        above, below = ([each[key][level] for each in found] for level in ("51", "49"))
+    for name, key in (
+        ("plain", "plain connect(), median in µs"),
+        ("with IP_LOCAL_PORT_RANGE", "with IP_LOCAL_PORT_RANGE, median in µs"),
+    ):
+        above, below = ([each[key][level] for each in found] for level in ("51 % in use", "49 % in use"))
         findings.append(Finding(name, median_ratio(above, below), "×"))
     return Result(findings, ["fourtuple prove slow-lane"])
 

@@ -1140,3 +1140,19 @@ def test_the_exit_code_says_whether_one_more_connection_fits(left: int) -> None:
 
     assert done.returncode == (0 if left else 1), done.stdout + done.stderr
     assert f"room for {left} more" in done.stdout
+
+
+def test_messages_that_are_given_count_and_assumed_ones_do_not(ground: Ground) -> None:
+    """limits of a server, and plan of its clients: each CPU has time for ten connections."""
+    load = ("--every", "10s", "--message-cpu", "1s", "--message-size", "1KiB")
+    with program(ground, LISTENERS, 8000) as server:
+        pid = ("--pid", str(server.pid), "--role", "server")
+        assumed, given = limits(ground, *pid), limits(ground, *pid, *load)
+    cpus = own_world().cpus
+    found = plan(ground, "1M", "127.0.0.1:8000", *load, code=SHORT)
+    rows = [next(row for row in each["verdicts"] if row["limit"] == "CPU") for each in (assumed, given)]
+
+    assert [row["stops"] for row in rows] == [False, True]
+    assert (given["binding"], given["room"]) == ("CPU", 10 * cpus)
+    assert found["traffic"]["cpus"] == 100_000
+    assert next(check["room"] for check in found["checks"] if check["limit"] == "CPU") == 10 * cpus

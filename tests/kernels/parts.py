@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from fourtuple.core.errors import FourtupleError
-from fourtuple.core.runs.proof import HOLDS, SKIPPED
+from fourtuple.core.runs.proof import HOLDS, SKIPPED, Result
+from fourtuple.faces.text.prove import compared
 from fourtuple.kernel.uring import features
 from fourtuple.lessons.prove import NAMES
 from fourtuple.verbs.background import holding, serving
@@ -107,9 +108,9 @@ def lessons(amounts: Amounts) -> Iterator[Finding]:
         said, error = json_lines(*COMMAND, "prove", name, *options, "--json", "--no-store")
         for result in (each for line in said for each in line["lessons"]):
             came = {HOLDS: Came.RIGHT, SKIPPED: Came.SKIPPED}.get(result["verdict"], Came.WRONG)
-            yield Finding(
-                "lessons", name, shown(result["predicted"]), shown(result["observed"]), came, result["why"] or ""
-            )
+            rows = list(compared(Result(**result)))
+            predicted, observed = ({row[0]: row[column] for row in rows} for column in (1, 2))
+            yield Finding("lessons", name, shown(predicted), shown(observed), came, result["why"] or "")
         if not said:
             yield Finding("lessons", name, "a result", "none", Came.WRONG, error)
 

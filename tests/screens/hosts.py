@@ -17,6 +17,7 @@ from fourtuple.core.limits.behaviours import (
     KnownBy,
 )
 from fourtuple.core.limits.facts import World
+from fourtuple.core.limits.load import Load
 from fourtuple.core.limits.ports import PortRoom, PortUse
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.table import SYSCTLS
@@ -29,6 +30,7 @@ from fourtuple.kernel.proc.world import read_world
 from tests.core.census.test_usage import Row, table
 
 TREES = Path(__file__).parents[1] / "kernel" / "proc" / "trees"
+ASSUMED = Load()
 SOURCE, DESTINATION = "192.0.2.4", "192.0.2.9:80"
 
 BEHAVIOURS = (
@@ -50,6 +52,7 @@ def host(tree: str = "default-host") -> World:
         known=BEHAVIOURS,
         proc=TREES / tree / "proc",
         cgroups=TREES / tree / "cgroup",
+        cards=TREES / tree / "net",
     )
     assert found.ports is not None
     return replace(
@@ -73,6 +76,7 @@ class Question:
     here: bool = False
     queue: Queue | None = None
     anywhere: bool = False
+    load: Load = ASSUMED
 
     @property
     def space(self) -> TupleSpace:
@@ -95,23 +99,26 @@ class Question:
         return self.room() if self.role is Role.CLIENT else None
 
     @property
-    def verdicts(self) -> tuple[Verdict, ...]:
+    def case(self) -> Case:
         ports = self.ports
-        return weigh(
-            Case(
-                world=self.world,
-                role=self.role,
-                strategy=self.strategy,
-                ports=ports,
-                here=self.here,
-                peers=0 if self.here or self.anywhere else 1,
-                per_peer=ports.ceiling if ports and not (self.here or self.anywhere) else 0,
-                tuples_in_use=len(self.rows),
-                queue=self.queue,
-                cpus=2,
-                running=self.role is Role.SERVER,
-            )
+        return Case(
+            world=self.world,
+            role=self.role,
+            strategy=self.strategy,
+            ports=ports,
+            here=self.here,
+            peers=0 if self.here or self.anywhere else 1,
+            per_peer=ports.ceiling if ports and not (self.here or self.anywhere) else 0,
+            tuples_in_use=len(self.rows),
+            queue=self.queue,
+            cpus=2,
+            running=self.role is Role.SERVER,
+            load=self.load,
         )
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        return weigh(self.case)
 
 
 def connected(count: int, **other: Any) -> list[Row]:

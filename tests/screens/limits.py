@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fourtuple.core.limits.facts import Memory
+from fourtuple.core.limits.load import GIGABIT, Link, Load
 from fourtuple.core.limits.remarks import remarks
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.verdicts import Limits, Queue
@@ -84,6 +85,8 @@ UNKNOWN = replace(
     ),
 )
 TUNED = Question(host("tuned-wrongly"))
+GIVEN = Load.asked(0.1, 1000, 150.0)
+BUSY = replace(PORTS, load=GIVEN, world=replace(PORTS.world, links=(Link("eth0", GIGABIT), Link("eth1", None))))
 
 
 def _lines(limits: Limits, *, everything: bool = False) -> str:
@@ -115,6 +118,8 @@ SCREENS = {
     "anywhere": lambda: _lines(answer(ANYWHERE)),
     "server": lambda: _lines(answer(SERVER)),
     "server-all": lambda: _lines(answer(SERVER), everything=True),
+    "server-busy": lambda: _lines(answer(replace(SERVER, load=GIVEN))),
+    "busy-all": lambda: _lines(answer(BUSY), everything=True),
     "server-full": lambda: _lines(answer(FULL, full=["0.0.0.0:80"])),
     "unknown": lambda: _lines(answer(UNKNOWN)),
     "remarks": lambda: _lines(answer(TUNED)),

@@ -11,13 +11,14 @@ from fourtuple.core.plan.claims import Claim, Reservation, quietest
 from fourtuple.core.plan.fit import WIDEST, Change, Fit, Means, Says
 from fourtuple.core.plan.nat import nat_budget
 from fourtuple.core.plan.servers import LocalServer, server_checks, server_ways
+from fourtuple.core.plan.traffic import traffic
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.faces.text.lines import error_lines
 from fourtuple.faces.text.plan import applied_lines, plan_lines, undone_lines
 from tests.made import RESOLVED
 from tests.screens.hosts import Question
-from tests.screens.limits import PORTS, UNSURE
+from tests.screens.limits import BUSY, PORTS, UNSURE
 
 UNCOUNTED = {
     "RLIMIT_NOFILE": "hold's sockets are in io_uring",
@@ -97,6 +98,7 @@ def answer(question: Question, wanted: int, *, rate_per_s: float | None = None, 
         rate_per_s=rate,
         rate_because="as requested" if rate_per_s else "as measured on loopback with two CPUs, both ends there",
         elapsed_s=each / rate,
+        traffic=traffic(each, question.case),
         churn=fit.churn(churn, means.ports, means.facts, each, loopback=question.here) if churn else None,
         machine=fit.machine(machines, wanted, means, min(others), rate) if machines else None,
         reservation=means.reservation if any(change.name == RANGE.name for w in ways for change in w.changes) else None,
@@ -180,6 +182,7 @@ SCREENS = {
     "perhaps": lambda: _lines(UNSURE, 27_950),
     "several-block": lambda: _lines(PORTS, 1_000_000_000),
     "absent-source": lambda: _lines(replace(PORTS, sources=("192.0.2.4-5",)), 40_000, absent=["192.0.2.5"]),
+    "traffic": lambda: _lines(replace(BUSY, destinations=("192.0.2.9:80-99",)), 100_000),
     "churn": lambda: _lines(PORTS, 1000, churn_per_s=1000.0),
     "churn-fits": lambda: _lines(PORTS, 1000, churn_per_s=100.0),
     "machines": lambda: _lines(PORTS, 100_000, machines=5),

@@ -4,8 +4,9 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -13,7 +14,7 @@ from fourtuple.core.errors import FourtupleError, UsageError
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.label import Label
 from fourtuple.core.talk.content import check_size, parse_content, parse_expected
-from fourtuple.core.units import parse_count, parse_duration, parse_rate
+from fourtuple.core.units import parse_count, parse_duration, parse_rate, parse_size
 from fourtuple.core.visible import shell_words, visible_json
 from fourtuple.faces.printer import tell
 
@@ -127,6 +128,33 @@ AT = click.option("--at", metavar="TIME", help="Moment of a recording: 10:32, 20
 FIRST_ADDRESS = click.option(
     "--first-address", is_flag=True, help="Use only the first address of a name, not all of them."
 )
+_LOAD = (
+    click.option(
+        "--every", "every_s", type=PERIOD, help="How often each connection sends a message, for CPU and bandwidth."
+    ),
+    click.option("--message-size", "message_bytes", type=Quantity("SIZE", parse_size), help="Size of such a message."),
+    click.option(
+        "--message-cpu", "message_cpu_s", type=PERIOD, help="CPU time that this end spends on such a message."
+    ),
+)
+
+
+def load_options(command: F) -> F:
+    """Add the options that say what each connection sends; the function gets them as one, `load`."""
+
+    @wraps(command)
+    def taken(**typed: Any) -> Any:
+        from fourtuple.core.limits.load import Load
+
+        every_s, size_bytes, cpu_s = (typed.pop(name) for name in ("every_s", "message_bytes", "message_cpu_s"))
+        return command(load=Load.asked(every_s, size_bytes, cpu_s and cpu_s * 1e6), **typed)
+
+    found: Any = taken
+    for option in reversed(_LOAD):
+        found = option(found)
+    return cast(F, found)
+
+
 JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on standard output and nothing else."
 )

@@ -1,6 +1,7 @@
 """`limits`: show how many more connections fit, and which limit decides."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,12 +14,16 @@ from fourtuple.cli.common import (
     NETNS,
     PID,
     UNITS,
+    load_options,
     origin_of,
     print_json,
     told_apart,
 )
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 from fourtuple.faces.printer import tell
+
+if TYPE_CHECKING:
+    from fourtuple.core.limits.load import Load
 
 
 @click.command(epilog=UNITS)
@@ -39,6 +44,7 @@ from fourtuple.faces.printer import tell
     is_flag=True,
     help="Find out, by short connections on 127.0.0.1 and bind(), what the kernel does not report.",
 )
+@load_options
 @click.option("--all", "everything", is_flag=True, help="Show every limit and every route.")
 @JSON
 def limits(
@@ -53,6 +59,7 @@ def limits(
     probe: bool,
     everything: bool,
     as_json: bool,
+    load: "Load",
 ) -> None:
     """Show how many more connections can be opened from here, or accepted, which limit decides, and which come next.
 
@@ -85,6 +92,7 @@ def limits(
         role=Role(role) if role else None,
         probe=probe,
         host=host,
+        load=load,
     )
     if as_json:
         print_json(found.to_json() | origin_of(host))

@@ -14,6 +14,7 @@ from fourtuple.cli.common import (
     JSON,
     RATE,
     UNITS,
+    load_options,
     origin_of,
     print_json,
     told_apart,
@@ -52,6 +53,7 @@ NAT = (
     type=RATE,
     help="Additional short connections per second, closed by this end.",
 )
+@load_options
 @click.option("--machines", type=click.IntRange(1, 1_000_000), metavar="K", help="Calculate for K identical machines.")
 @click.option(
     "--nat",

@@ -21,6 +21,7 @@ ENDING = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)  # what 
 END_S = 1.0  # between SIGTERM and SIGKILL
 POLL_S = 0.01
 STOP_S, STOP_POLL_S = 0.2, 0.0005  # how long to wait for processes to stop, and between two looks at them
+CPUCLOCK_SCHED = 2  # include/linux/posix-timers_types.h (v6.18)
 STILL = "TtZXD"  # thread states (proc_pid_stat(5)) that run no code of the program; D: a parent that waits in vfork()
 FAILED = 1  # exit code of a forked process that an exception ended
 
@@ -128,14 +129,28 @@ def orphans_ended() -> Iterator[None]:
         prctl(PR_SET_CHILD_SUBREAPER, 0)  # an orphan of later would be nobody's: nothing here would wait for it
 
 
-def children() -> set[int]:
-    """The PIDs of our child processes; empty if the kernel does not list them (CONFIG_PROC_CHILDREN)."""
+def children(of: int | str = "self") -> set[int]:
+    """The PIDs of our child processes, or of those of another process.
+
+    Empty if the kernel does not list them (CONFIG_PROC_CHILDREN).
+    """
     found = set[int]()
-    for task in os.listdir("/proc/self/task"):
-        # A thread may end meanwhile.
-        with suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/self/task/{task}/children") as file:
-            found.update(map(int, file.read().split()))
+    with suppress(FileNotFoundError, ProcessLookupError):  # it, or a thread, may end meanwhile
+        for task in os.listdir(f"/proc/{of}/task"):
+            with suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{of}/task/{task}/children") as file:
+                found.update(map(int, file.read().split()))
     return found
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time so far of a process and of its descendants, as far as they are running, in seconds.
+
+    Each process has a clock of its CPU time, whose ID is made of the PID (clock_getcpuclockid(3)).
+    """
+    total_s = sum(map(cpu_s, children(pid)))
+    with suppress(OSError):  # it has ended
+        total_s += time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED)
+    return total_s
 
 
 def running(but: set[int]) -> set[int]:

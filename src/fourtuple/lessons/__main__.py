@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fourtuple.core.errors import CannotError, FourtupleError
-from fourtuple.core.runs.proof import BROKEN, FAILS, HOLDS, SKIPPED
+from fourtuple.core.runs.proof import BROKEN, FAILS, HOLDS, SKIPPED, differing
 from fourtuple.core.runs.run import Run
 from fourtuple.lessons.prove import module_of
 from fourtuple.lessons.stage import Demonstration, Progress, Stage
@@ -31,7 +31,7 @@ def main(name: str, connections: str, ground: str) -> None:
         return
     result = dataclasses.asdict(outcome)
     note = result.pop("note")
-    wrong = [key for key in outcome.predicted if outcome.predicted[key] != outcome.observed.get(key)]
+    wrong = differing(outcome.predicted, outcome.observed)
     verdict, why = (FAILS, f"prediction and observation differ: {', '.join(wrong)}") if wrong else (HOLDS, note)
     _print_json(result | {"verdict": verdict, "why": why})
 

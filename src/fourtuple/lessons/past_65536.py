@@ -59,12 +59,11 @@ def show(stage: Stage) -> Steps:
         },
         evidence={
             "server ports in use": len(ends.server_ports),
-            f"connections on client port {port}": sharing,
-            "these are": _sharing(ends, port),
+            f"the {sharing} connections on client port {port}": _sharing(ends, port),
             "counted by": record.census.by,
-            "failed": dict(record.failed),
+            "failed": [f"{name}: {format_count(count)}" for name, count in record.failed.items()],
             "connections per second": round(record.rate_per_s),
-            "opened in (seconds)": record.elapsed_s,
+            "opened in (seconds)": round(record.elapsed_s, 2),
         },
         note=note,
     )

@@ -15,6 +15,7 @@ from fourtuple.core.runs.proof import BROKEN, SKIPPED, Ground, Lesson, Proof, Re
 from fourtuple.core.runs.run import Run
 
 NAMES = (
+    "past-65536",  # what the others explain
     "theory",
     "same-port",
     "accept-takes-no-port",
@@ -25,7 +26,7 @@ NAMES = (
     "limits",
     "poison",
     "slow-lane",
-    "past-65536",
+    "server-wall",
 )
 
 

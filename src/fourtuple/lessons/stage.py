@@ -49,8 +49,7 @@ class Demonstration:
     """The outcome of a lesson.
 
     did:       what the lesson did, in one sentence with real addresses and ports
-    predicted, observed: values by name, with the same keys; the claim holds if all are equal
-    evidence:  further numbers, and examples of 4-tuples
+    predicted, observed, evidence: as in Result (core/runs/proof.py)
     note:      what was left out or done differently, and why
     """
 

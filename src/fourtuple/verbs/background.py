@@ -21,8 +21,13 @@ class Background:
     record: its result, as printed with --json; empty until it has ended
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pid: int) -> None:
         self.record: dict[str, Any] = {}
+        self._pid = pid
+
+    def cpu_s(self) -> float:
+        """CPU time so far of the program and its workers, while it is running, in seconds."""
+        return children.cpu_s(self._pid)
 
 
 @contextmanager
@@ -64,7 +69,7 @@ def _running(verb: str, arguments: Sequence[str], prefix: Sequence[str]) -> Iter
     command = [*prefix, sys.executable, "-m", "fourtuple", verb, *arguments, "--json", "--quiet", "--no-store"]
     program = children.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert program.stderr is not None  # noqa: S101  (for the type checker)
-    background = Background()
+    background = Background(program.pid)
     try:
         words = []
         for line in program.stderr:

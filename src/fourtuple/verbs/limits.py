@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from fourtuple.core.limits.load import Load
 from fourtuple.core.limits.remarks import remarks
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.verdicts import Limits
@@ -22,6 +23,7 @@ def limits(
     role: Role | None = None,
     probe: bool = False,
     host: Host | None = None,
+    load: Load | None = None,
 ) -> Limits:
     """How many more connections can be opened from here, or accepted.
 
@@ -34,6 +36,7 @@ def limits(
     role:         None: server for a listening process without `destinations`, else client
     probe:        open short connections on 127.0.0.1 to test what the kernel does not report
     host:         the host that is asked (verbs/hosts.py); None: this one
+    load:         what each connection sends; None: as assumed in core/limits/load.py
 
     Ports and sockets are those of the host's network namespace, here this thread's. They are unknown if `pid` is in
     another one.
@@ -49,6 +52,7 @@ def limits(
         role=role,
         probe=probe,
         host=host,
+        load=load,
     )
     world, ports = seen.world, seen.ports
     room, binding = bound(seen.verdicts)

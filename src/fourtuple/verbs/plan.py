@@ -13,6 +13,7 @@ from fourtuple.core.decoding import from_json
 from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.limits.cost import MEMORY_SHARE, fitting
 from fourtuple.core.limits.facts import PortFacts
+from fourtuple.core.limits.load import Load
 from fourtuple.core.limits.ports import PortUse
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.table import LIMITS
@@ -24,6 +25,7 @@ from fourtuple.core.plan.fit import Fit, Means, Says
 from fourtuple.core.plan.nat import KEPT, PORTS, ROUTERS, nat_budget
 from fourtuple.core.plan.servers import LocalServer, listening, server_checks, server_ways, shares
 from fourtuple.core.plan.settings import RANGE
+from fourtuple.core.plan.traffic import traffic
 from fourtuple.core.plan.unknown import WATCHES, PlanCase, with_unknown
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.loop_name import LoopName
@@ -59,6 +61,7 @@ class PlanOptions:
     nat:           a gateway on the path, a name of ROUTERS
     nat_addresses: its public addresses
     assume:        NAME=VALUE, in place of what this host or the table of gateways says
+    load:          what each connection sends
     """
 
     wanted: int
@@ -72,6 +75,7 @@ class PlanOptions:
     nat: str | None = None
     nat_addresses: int = 1
     assume: tuple[str, ...] = ()
+    load: Load = Load()
 
     @property
     def wanted_each(self) -> int:
@@ -115,6 +119,7 @@ def plan(wanted: int, destinations: Sequence[str], *, host: Host | None = None, 
         host=host,
         on_paper=True,
         assumed=assumed,
+        load=asked.load,
     )
     absent = tuple(str(address) for address in absent_sources(seen.space, host)) if asked.sources else ()
     each = asked.wanted_each
@@ -208,6 +213,7 @@ def fit_of(
         rate_per_s=rate,
         rate_because="as requested" if options.rate_per_s else "as measured on loopback with two CPUs, both ends there",
         elapsed_s=each / rate,
+        traffic=traffic(each, seen.case),
         churn=_churn(seen, options.churn_per_s, each),
         machine=machine,
         nat=nat,

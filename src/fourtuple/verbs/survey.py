@@ -9,6 +9,7 @@ import numpy as np
 
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.limits.facts import PortFacts, World
+from fourtuple.core.limits.load import Load
 from fourtuple.core.limits.ports import PortRoom, PortUse
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.verdicts import Case, Queue, Verdict
@@ -80,6 +81,7 @@ def look(
     host: Host | None = None,
     on_paper: bool = False,
     assumed: Mapping[str, str] = NOTHING,
+    load: Load | None = None,
 ) -> Look:
     """Survey with the arguments of `limits`.
 
@@ -124,6 +126,7 @@ def look(
         queue=queue_of(listeners, by),
         cpus=world.cpus,
         running=pid is not None,
+        load=load or Load(),
         **_far_ends(host, space, ports, anywhere=not destinations),
     )
     if role is Role.CLIENT:

@@ -3,7 +3,17 @@
 from typing import Any
 
 from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
-from fourtuple.core.runs.memory import BUCKETS_BYTES, PARTS, MemoryUse, Slabs, memory_use
+from fourtuple.core.runs.memory import (
+    BUCKETS_BYTES,
+    PARTS,
+    MemoryUse,
+    Slabs,
+    agreed,
+    end_bytes,
+    growth_bytes,
+    memory_use,
+    watch_bytes,
+)
 
 ROWS = {
     "TCP": "TCP", "sock_inode_cache": "sock_inode_cache", "filp": "filp", "dentry": "dentry",
@@ -77,3 +87,32 @@ def test_the_parts_of_the_model_come_to_what_plans_count_with() -> None:
 
     assert abs(client / CLIENT_END_BYTES - 1) < 0.05
     assert abs(server / SERVER_END_BYTES - 1) < 0.05
+
+
+def test_an_end_is_the_sum_of_its_objects_as_this_kernel_reports_them() -> None:
+    """What it does not report is taken from the model, and named."""
+    objects = {"TCP": 2000.0, "TCPv6": 9999.0, "sock_inode_cache": 700.0, "filp": 200.0, "dentry": 190.0}
+    modelled = sum(part.server_bytes for part in PARTS)
+
+    assert end_bytes(objects) == (3090.0, ())
+    assert end_bytes({}) == (modelled, ("socket", "inode", "file"))
+    assert end_bytes({"TCP": 2000.0})[1] == ("inode", "file")
+    assert watch_bytes(objects | {"io_kiocb": 224.0}, polled=True) == 224.0
+    assert watch_bytes({"eventpoll_epi": 128.0, "eventpoll_pwq": 64.0}, polled=False) == 192.0
+    assert 0 < watch_bytes({}, polled=False) <= watch_bytes({}, polled=True)
+
+
+def test_a_growth_counts_only_where_nothing_else_changes_it() -> None:
+    assert growth_bytes(1000, [2000, 2040, 2010]) == 1010
+    assert growth_bytes(1000, [2000, 2500]) is None
+    assert growth_bytes(1000, [900]) is None
+    assert growth_bytes(None, [2000]) is None
+    assert growth_bytes(1000, [None]) is None
+
+
+def test_two_observations_must_agree() -> None:
+    assert agreed([8000, 20_000, 8200]) == 8100
+    assert agreed([8000, None, 8000]) == 8000
+    assert agreed([8000, 12_000, 20_000]) is None
+    assert agreed([8000, None, None]) is None
+    assert agreed([]) is None

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fourtuple.core.errors import CannotError
-from fourtuple.kernel.proc import alive, cgroups, meminfo, net_tcp, netstat, owners, pid, ports, slab
+from fourtuple.kernel.proc import alive, cgroups, interfaces, meminfo, net_tcp, netstat, owners, pid, ports, slab
 from tests.kernel.proc.small import GOOD, tree
 
 HUGE = "9" * 5000
@@ -28,6 +28,7 @@ RIGHT = {"port": "1F40", "queue": "00000000", "timer": "00000000", "uid": "0", "
         (netstat.parse_softnet_stat, "1 {}\n"),
         (netstat.parse_vmstat, "oom_kill {}\n"),
         (slab.parse_slabinfo, "TCP 1 1 1 1 1 : tunables 0 0 0 : slabdata 1 {} 0\n"),
+        (interfaces.parse_net_dev, "lo: 1 1 0 0 0 0 0 0 {}\n"),
         (pid.parse_limits, "Limit\nMax open files  {} 1024 files\n"),
     ],
 )

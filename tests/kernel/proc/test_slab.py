@@ -7,7 +7,7 @@ import pytest
 
 from fourtuple.core.runs.memory import SLABS
 from fourtuple.kernel.proc.machine import machine, parse_cpu_model
-from fourtuple.kernel.proc.slab import parse_slabinfo, read_slabs
+from fourtuple.kernel.proc.slab import parse_slabinfo, read_slabs, read_socket_bytes
 from tests.kernel.proc.small import tree
 
 TEXT = """\
@@ -22,7 +22,15 @@ filp                 357    357    192   21    1 : tunables    0    0    0 : sla
 def test_bytes_are_those_of_whole_pages() -> None:
     """Two slabs of eight pages each, of which some room is empty."""
 
-    assert parse_slabinfo(TEXT, 4096) == {"TCP": 2 * 8 * 4096, "eventpoll_epi": 8 * 4096, "filp": 17 * 4096}
+    used_bytes = {name: used for name, (used, _) in parse_slabinfo(TEXT, 4096).items()}
+
+    assert used_bytes == {"TCP": 2 * 8 * 4096, "eventpoll_epi": 8 * 4096, "filp": 17 * 4096}
+
+
+def test_an_object_has_its_share_of_the_pages() -> None:
+    each_bytes = {name: each for name, (_, each) in parse_slabinfo(TEXT, 4096).items()}
+
+    assert each_bytes == {"TCP": 8 * 4096 / 13, "eventpoll_epi": 128, "filp": 4096 / 21}
 
 
 @pytest.mark.parametrize(
@@ -46,6 +54,14 @@ def test_merged_caches_are_found_under_the_name_that_is_listed(tmp_path: Path) -
     assert slabs is not None
     assert slabs.rows == {"TCP": "TCP", "tcp_bind_bucket": "eventpoll_epi", "tcp_bind2_bucket": "eventpoll_epi"}
     assert slabs.used_bytes.keys() == {"TCP", "eventpoll_epi"}
+    assert slabs.each_bytes["tcp_bind_bucket"] == 128
+
+
+def test_every_user_may_read_the_size_of_a_socket(tmp_path: Path) -> None:
+    lines = "protocol  size sockets  memory press maxhdr  slab\nTCPv6 2624 0 7 no 320 yes\nTCP 2432 9 7 no 320 yes\n"
+
+    assert read_socket_bytes(tree(tmp_path, {"thread-self/net/protocols": lines})) == 2432
+    assert read_socket_bytes(tmp_path / "absent") is None
 
 
 def test_who_may_not_read_it_is_told_nothing(tmp_path: Path) -> None:

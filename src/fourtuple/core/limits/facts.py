@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from fourtuple.core.limits.behaviours import Behaviour
+from fourtuple.core.limits.load import Link
 from fourtuple.core.limits.releases import parse_release
 from fourtuple.core.numbers import signed_number_of
 from fourtuple.core.record import dataclass
@@ -130,6 +131,7 @@ class World:
     neighbours: entries of the IPv4 neighbour table that this namespace sees
     unlisted: at most so many TCP sockets of this namespace are neither connected nor listening; None: unknown
     behaviours: what is known of this kernel's behaviour
+    links:    network cards of this namespace; none: it has only virtual interfaces, or they cannot be read
     tracked:  connection tracking is active for this namespace's connections; None: unknown, it counts none
     why_not:  reasons, by the name of what could not be read
     """
@@ -154,6 +156,7 @@ class World:
     why_not: Mapping[str, str]
     unlisted: int | None = None
     behaviours: tuple[Behaviour, ...] = ()
+    links: tuple[Link, ...] = ()
 
     @property
     def kernel_version(self) -> tuple[int, int]:

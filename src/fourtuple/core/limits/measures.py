@@ -9,6 +9,7 @@ from typing import Any
 
 from fourtuple.core.limits import meters
 from fourtuple.core.limits.facts import Memory, World
+from fourtuple.core.limits.load import GIGABIT, link_of
 from fourtuple.core.limits.meters import Meter
 from fourtuple.core.limits.releases import SYN_QUEUE_PLUS_1
 from fourtuple.core.limits.strategy import Strategy
@@ -16,7 +17,7 @@ from fourtuple.core.limits.time_wait import TIME_WAIT_S
 from fourtuple.core.limits.verdicts import Case, Measure
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.interval import Interval
-from fourtuple.core.units import format_count, format_duration, format_size
+from fourtuple.core.units import format_count, format_duration, format_size, format_things
 
 TUPLES = 65_535  # port 0 cannot be requested
 FILE_MAX_SLACK = 32  # files, for each CPU: nr_files is a per-CPU counter (fs/file_table.c, percpu_counter batch)
@@ -152,6 +153,29 @@ def memory(of: Callable[[World], Memory | None]) -> Callable[[Case], Measure | N
         return Measure(format_size(memory.free_bytes), None, None, room, exact=False, note=note)
 
     return measure
+
+
+def cpu(case: Case) -> Measure:
+    """Connections that the CPUs can serve; it stops some only if the user has said what they send."""
+    count, load = case.load.by_cpu(case.cpus), case.load
+    basis = f"{load}, {load.cpu_text}"
+    value = format_things(case.cpus, "CPU")
+    if not load.given:
+        return Measure(value, stops=False, note=f"about {format_count(count)} connections; an estimate: {basis}")
+    return Measure(value, None, None, Interval.of(count), exact=False, note=f"an estimate: {basis}")
+
+
+def bandwidth(case: Case) -> Measure:
+    """Connections that the fastest network card can carry; it stops some only if the user has said what they send."""
+    load, (bits_per_s, link) = case.load, link_of(case.world.links, here=case.here)
+    timestamps = case.number("net.ipv4.tcp_timestamps") != 0
+    count = load.by_link(bits_per_s or GIGABIT, timestamps=timestamps)
+    note = f"an estimate: {load}, with its headers"
+    if bits_per_s is None:
+        return Measure(None, stops=False, note=f"{link}; {format_count(count)} connections per Gbit/s, {note}")
+    if not load.given:
+        return Measure(link, stops=False, note=f"about {format_count(count)} connections; {note}")
+    return Measure(link, None, None, Interval.of(count), exact=False, note=note)
 
 
 def conntrack(case: Case) -> Measure | None:

@@ -8,6 +8,7 @@ import errno
 
 from fourtuple.core.limits import measures, meters, releases
 from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
+from fourtuple.core.limits.load import Load
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.verdicts import BOTH, Limit, Scope
 from fourtuple.core.sockets.role import Role
@@ -591,6 +592,39 @@ LIMITS: tuple[Limit, ...] = (
         source="arp(7); net/core/neighbour.c, neigh_alloc()",
         measure=measures.neighbours,
         meter=meters.NEIGHBOURS,
+    ),
+    Limit(
+        name="CPU",
+        title="CPU time",
+        scope=Scope.HOST,
+        roles=BOTH,
+        reads=(),
+        default=f"{Load()}, {Load().cpu_text}",
+        formula="CPUs × interval between two messages ÷ CPU time of a message (--every, --message-cpu)",
+        seen="messages wait in receive buffers, connections in the accept queue; answers take longer",
+        call="",
+        errno=0,
+        fix="fewer messages; more CPUs, with a process or thread for each",
+        needs="a change of the program, or a larger machine",
+        source="an estimate; CPU time of a message: fourtuple prove server-wall, Linux 6.18, x86_64",
+        measure=measures.cpu,
+    ),
+    Limit(
+        name="bandwidth",
+        title="bandwidth",
+        scope=Scope.HOST,
+        roles=BOTH,
+        reads=("/sys/class/net/*/speed",),
+        default=f"{Load()}",
+        formula="bits per second of the fastest network card × interval between two messages ÷ bits of a message with"
+        " its headers (--every, --message-size): Ethernet 38 bytes, IPv4 20, TCP 20, timestamps 12",
+        seen="the queue of the network card fills; packets are dropped and retransmitted",
+        call="",
+        errno=0,
+        fix="fewer or smaller messages; a faster link",
+        needs="a change of the program, or a larger machine",
+        source="an estimate; RFC 791, RFC 9293, RFC 7323, IEEE 802.3; fourtuple prove server-wall counts it",
+        measure=measures.bandwidth,
     ),
     Limit(
         name="net.core.netdev_max_backlog",

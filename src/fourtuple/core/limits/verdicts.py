@@ -9,6 +9,7 @@ from fourtuple.core.counters import spelled
 from fourtuple.core.limits.behaviours import Behaviour
 from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.limits.facts import World
+from fourtuple.core.limits.load import Load
 from fourtuple.core.limits.meters import Meter
 from fourtuple.core.limits.ports import PortRoom, Route
 from fourtuple.core.limits.remarks import Remark
@@ -55,6 +56,7 @@ class Case:
     per_peer:  connections that the ports allow to each of these
     running:   the process is running; False: it would be started from here
     queue:     accept queues of the relevant listeners; None: there are none, or they were not read
+    load:      what each connection sends
     """
 
     world: World
@@ -68,6 +70,7 @@ class Case:
     queue: Queue | None = None
     cpus: int = 1
     running: bool = False
+    load: Load = Load()
 
     @property
     def end_bytes(self) -> int:

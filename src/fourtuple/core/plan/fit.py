@@ -18,6 +18,7 @@ from fourtuple.core.limits.verdicts import ROOM, Verdict
 from fourtuple.core.plan.claims import Reservation
 from fourtuple.core.plan.nat import NatBudget
 from fourtuple.core.plan.settings import RANGE, RESERVED
+from fourtuple.core.plan.traffic import Traffic
 from fourtuple.core.record import dataclass
 from fourtuple.core.space.endpoints import Address, Endpoint, Resolved, addresses_text
 from fourtuple.core.space.interval import Interval, flat
@@ -164,6 +165,7 @@ class Fit:
     rate_per_s: float
     rate_because: str
     elapsed_s: float
+    traffic: Traffic
     churn: Churn | None
     machine: Machine | None
     nat: NatBudget | None
@@ -283,7 +285,7 @@ def ways(found: Sequence[Check], means: Means | None, world: World, wanted: int)
                 (),
             )
             yield Way(check.limit, True, "a higher limit: LimitMEMLOCK=, or limits.conf and a new login", "", ())
-        elif check.limit in ("memory", "memory.max"):
+        elif check.limit in ("memory", "memory.max", "CPU", "bandwidth"):
             machines = -(-wanted // max(1, check.room.least if check.room else 1))
             yield Way(
                 check.limit, False, f"{format_count(machines)} machines like this one: --machines {machines}", "", ()

@@ -5,7 +5,10 @@ The model was measured on Linux 6.18 on x86_64, with each object's share of its 
 and 3,900 bytes: these parts, and a little for everything that they leave out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import field
+from itertools import pairwise
+from statistics import median
 
 from fourtuple.core.record import dataclass
 
@@ -29,6 +32,8 @@ class MemoryPart:
 
 BUCKETS_BYTES = 256  # tcp_bind_bucket and tcp_bind2_bucket of a port, which all its connections share
 WATCH_BYTES = 256  # a poll of the ring that waits for the connection's end: io_kiocb
+CALM = 0.05  # what readings of memory may differ by, as a share, if nothing else changes it
+EPOLL_BYTES = 200  # the same by epoll: eventpoll_epi, eventpoll_pwq
 
 PARTS = (
     MemoryPart("socket", "struct tcp_sock", ("TCP", "TCPv6"), 2520, 2520),
@@ -48,10 +53,36 @@ class Slabs:
 
     rows:       name → the slab that contains it; the kernel merges slabs, so that several names share one
     used_bytes: slab → bytes in use, whole pages
+    each_bytes: name → bytes of one object, with its share of the pages
     """
 
     rows: Mapping[str, str]
     used_bytes: Mapping[str, int]
+    each_bytes: Mapping[str, float] = field(default_factory=dict)
+
+
+def end_bytes(each_bytes: Mapping[str, float]) -> tuple[float, tuple[str, ...]]:
+    """Kernel memory of one end of an IPv4 connection, and the parts of it that the model gave.
+
+    each_bytes: sizes of objects as this kernel reports them, by the name of their slab
+    """
+    total_bytes, modelled = 0.0, []
+    for part in PARTS:
+        if not part.server_bytes:
+            continue
+        known = [each_bytes[name] for name in part.slabs if name in each_bytes and not name.endswith("v6")]
+        total_bytes += sum(known) or part.server_bytes
+        if not known:
+            modelled.append(part.name)
+    return total_bytes, tuple(modelled)
+
+
+def watch_bytes(each_bytes: Mapping[str, float], *, polled: bool) -> float:
+    """Kernel memory that waits for the data of one end. polled: by the ring; otherwise by epoll"""
+    if polled:
+        return each_bytes.get("io_kiocb", WATCH_BYTES)
+    found = [each_bytes[name] for name in ("eventpoll_epi", "eventpoll_pwq") if name in each_bytes]
+    return sum(found) or EPOLL_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +124,26 @@ class MemoryUse:
     def each_bytes(self) -> float | None:
         """The sum of the kernel's parts if they were measured, otherwise the decrease in free memory."""
         return self.measured_bytes if self.why_not else sum(part.measured_bytes or 0 for part in self.kernel_parts)
+
+
+def growth_bytes(before_bytes: int | None, while_open_bytes: Sequence[int | None]) -> float | None:
+    """By how much memory grew, from a reading before connections were opened and those while all were open.
+
+    None: it was not readable, or other programs changed it meanwhile: the readings differ by more than CALM.
+    """
+    known = [each for each in while_open_bytes if each is not None]
+    if before_bytes is None or not known:
+        return None
+    growth = median(known) - before_bytes
+    return growth if max(known) - min(known) <= CALM * growth else None
+
+
+def agreed(observations: Iterable[float | None]) -> float | None:
+    """The mean of the two observations that are closest to each other; None: no two agree within CALM."""
+    known = sorted(each for each in observations if each is not None)
+    pairs = [(high - low, (low + high) / 2) for low, high in pairwise(known)]
+    apart, middle = min(pairs, default=(0.0, 0.0))
+    return middle if middle and apart <= CALM * middle else None
 
 
 def memory_use(

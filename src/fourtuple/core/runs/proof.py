@@ -1,7 +1,8 @@
 """A proof as records: lessons, their predictions and observations, verdicts, and where they ran."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Self
 
 from fourtuple.core.errors import EXIT_CANNOT, EXIT_REACHED, EXIT_SHORT
 from fourtuple.core.record import dataclass
@@ -24,11 +25,56 @@ class Lesson:
 
 
 @dataclass(frozen=True, slots=True)
+class Expected:
+    """A prediction of a number that varies, such as a time: from `least` to `most`.
+
+    least, most: None: no bound
+    unit:        of the prediction and the observation
+    about:       the number that was predicted, with a tolerance; None: only its bounds were
+    """
+
+    least: float | None = None
+    most: float | None = None
+    unit: str = ""
+    about: float | None = None
+
+    @classmethod
+    def near(cls, number: float, tolerance: float, unit: str) -> Self:
+        """About `number`. tolerance: as a share of it"""
+        return cls(number * (1 - tolerance), number * (1 + tolerance), unit, number)
+
+    @classmethod
+    def read(cls, value: Any) -> Self | None:
+        """The prediction that this is, also as JSON has it; None: it is another kind of value."""
+        if isinstance(value, Mapping) and value.keys() == set(cls.__match_args__):
+            return cls(**value)
+        return value if isinstance(value, cls) else None
+
+    def meets(self, observed: Any) -> bool:
+        """Whether the observation is a number within the bounds."""
+        if not isinstance(observed, int | float):
+            return False
+        return (self.least is None or observed >= self.least) and (self.most is None or observed <= self.most)
+
+
+def differing(predicted: Mapping[str, Any], observed: Mapping[str, Any]) -> list[str]:
+    """The names of the predictions that the observations do not meet."""
+
+    def met(name: str) -> bool:
+        expected = Expected.read(predicted[name])
+        return expected.meets(observed.get(name)) if expected else predicted[name] == observed.get(name)
+
+    return [name for name in predicted if not met(name)]
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """The result of a lesson.
 
-    predicted, observed: values by name, with the same keys; the verdict is `holds` if all are equal
-    verdict: one of VERDICTS
+    predicted, observed: values by name, with the same keys; the verdict is `holds` if `differing` finds none. Instead
+                         of a value, a prediction may be an Expected
+    verdict:             one of VERDICTS
+    evidence:            values by name: numbers and words; lists of words; numbers by name, which are drawn
     """
 
     name: str

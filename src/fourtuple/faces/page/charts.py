@@ -10,7 +10,7 @@ from fourtuple.core.runs.spread import PairUse, Sharing
 from fourtuple.core.runs.stored import LessonProgress
 from fourtuple.core.units import format_count
 from fourtuple.faces.page import drawing
-from fourtuple.faces.page.drawing import FAINT, LINE, OTHER, Chart, Key
+from fourtuple.faces.page.drawing import FAINT, INK, LINE, OTHER, Chart, Key
 
 
 def progress(lesson: str, moments: Sequence[LessonProgress]) -> Chart:
@@ -30,6 +30,23 @@ def progress(lesson: str, moments: Sequence[LessonProgress]) -> Chart:
     )
     about = f"Line chart over time, up to {format_count(moments[-1].done)} of {format_count(moments[-1].wanted)}."
     return drawing.chart(f"{lesson}-progress", "Connections over time", about, lines, len(rows), height=160)
+
+
+def named(name: str, title: str, numbers: Sequence[tuple[str, float, str]]) -> Chart:
+    """Bars. numbers: the name, length and text of each"""
+    rows = [
+        {"name": each, "number": number, "words": words, "row": row}
+        for row, (each, number, words) in enumerate(numbers)
+    ]
+    base = alt.Chart(drawing.values(rows)).encode(
+        y=alt.Y("name:N", title=None, sort=alt.SortField("row")),
+        x=alt.X("number:Q", axis=None, scale=alt.Scale(domainMin=0)),
+    )
+    bars = base.mark_bar(color=LINE, cornerRadiusEnd=2)
+    words = base.mark_text(align="left", dx=4, fontSize=12, color=INK).encode(text="words:N")
+    in_words = "; ".join(f"{row['name']} {row['words']}" for row in rows)
+    made = alt.layer(bars, words)
+    return drawing.chart(name, title, f"Bars: {in_words}.", made, len(rows), height=drawing.step(len(rows)))
 
 
 def carrying(sharing: Sharing) -> Chart:

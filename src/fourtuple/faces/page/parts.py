@@ -35,17 +35,18 @@ class Table:
 class Card:
     """The result of a lesson.
 
-    lists:  lists such as 4-tuples, by name
-    others: further numbers
+    lists:   lists such as 4-tuples, by name
+    others:  further numbers
     """
 
     result: Result
     mark: str
+    says: str
     took: str
     table: Table
     lists: Sequence[tuple[str, Sequence[str]]]
     others: Table
-    figure: tuple[Chart, Table | None, str] | None
+    figures: Sequence[tuple[Chart, Table | None, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Section:
     @property
     def all_figures(self) -> list[tuple[Chart, Table | None, str]]:
         """Its figures, including those of its cards."""
-        return [*self.figures, *(card.figure for card in self.cards if card.figure)]
+        return [*self.figures, *(figure for card in self.cards for figure in card.figures)]
 
 
 def microseconds(value: float | None) -> str:

@@ -31,7 +31,7 @@ from fourtuple.faces.page.javascript import library
 from fourtuple.faces.page.parts import ZOOM, Section, Table, microseconds
 from fourtuple.faces.page.sections import sections_of
 from fourtuple.faces.page.tables import both_table, percentiles_table
-from fourtuple.faces.text import compare, runs
+from fourtuple.faces.text import compare, prove, runs
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 # Styles may be in elements, as Vega sets them; scripts are those whose hashes are listed.
@@ -248,7 +248,7 @@ def _verdict(run: StoredRun) -> tuple[bool | None, str]:
     if record is not None:
         return record.outcome.reached, record.outcome.says
     if entry.kind == "prove" and entry.ended_at and entry.outcome is not RunState.BROKEN:
-        return entry.outcome is RunState.REACHED, f"{entry.held} of {entry.n} claims hold"
+        return entry.outcome is RunState.REACHED, prove.counts(run.results)
     return None if entry.outcome is RunState.RUNNING else False, f"{entry.outcome}: {runs.why(entry)}"
 
 

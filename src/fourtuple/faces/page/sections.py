@@ -32,7 +32,7 @@ from fourtuple.faces.page.tables import (
 )
 from fourtuple.faces.text import churn, hold, serve
 from fourtuple.faces.text.destinations import title, trouble_words
-from fourtuple.faces.text.prove import MARKS, where, word
+from fourtuple.faces.text.prove import MARKS, SAYS, bars_of, compared, where, word
 from fourtuple.faces.text.runs import fleet_words
 from fourtuple.faces.text.words import latency as latency_words
 from fourtuple.faces.text.words import lost_by, meaning
@@ -346,29 +346,31 @@ def _planned(start: Start) -> list[tuple[str, str]]:
 
 
 def _card(result: Result, progress: Sequence[LessonProgress]) -> Card:
-    figure = None
+    figures: list[tuple[Chart, Table | None, str]] = []
+    lists, others = [], []
+    for name, value in result.evidence.items():
+        if bars := bars_of(value):
+            numbers = [(each, number, word(number)) for each, number in bars.items()]
+            table = Table(("", "observed"), [(each, text) for each, _, text in numbers], frozenset({1}))
+            figures.append((charts.named(f"{result.name}-{len(figures)}", name, numbers), table, ""))
+        elif isinstance(value, list) and value:
+            lists.append((name, [str(line) for line in value]))
+        elif isinstance(value, (int, float, str)):
+            others.append((name, word(value)))
     if len(progress) >= FEW:
         points = [(f"{each.at_s - progress[0].at_s:.2f}", format_count(each.done)) for each in progress]
         table = Table(("second", "connections"), [points[i] for i in evenly(len(points), ROWS)], frozenset({0, 1}))
-        figure = (charts.progress(result.name, progress), table, "")
-    rows = [(name, word(predicted), word(result.observed.get(name))) for name, predicted in result.predicted.items()]
-    lists = [
-        (name, [str(line) for line in value]) for name, value in result.evidence.items() if _is_list_of_words(value)
-    ]
-    others = [(name, word(value)) for name, value in result.evidence.items() if value and not _is_list_of_words(value)]
+        figures.append((charts.progress(result.name, progress), table, ""))
     return Card(
         result=result,
         mark=MARKS[result.verdict],
+        says=SAYS[result.verdict],
         took=format_duration(result.seconds),
-        table=Table(("", "predicted", "observed"), rows, frozenset({1, 2})),
+        table=Table(("", "predicted", "observed"), list(compared(result)), frozenset({1, 2})),
         lists=lists,
         others=Table(("", "observed"), others, frozenset({1})),
-        figure=figure,
+        figures=figures,
     )
-
-
-def _is_list_of_words(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
 
 
 def _slow_lane(series: OverTime, start: Start) -> str:

@@ -44,6 +44,9 @@ def limits_lines(limits: Limits, *, everything: bool = False) -> Iterator[str]:
     for verdict in stopping if everything else stopping[:SHOWN]:
         yield from _row(verdict, MARK if verdict is limits.tightest else " ")
     if everything:
+        for verdict in stopping:
+            if verdict.note and _is_estimate(verdict) and verdict is not limits.tightest:
+                yield from wrapped("  ~ ", f"{verdict.title}: {verdict.note}")
         yield from _routes(limits)
         yield ""
         yield "these limit speed or behaviour, not the number of connections"
@@ -89,6 +92,8 @@ def _reason(verdict: Verdict) -> Iterator[str]:
         )
     else:
         yield from wrapped("symptom     ", verdict.seen)
+    if verdict.note and _is_estimate(verdict):
+        yield from wrapped("basis       ", verdict.note)
     yield from wrapped("do          ", verdict.fix)
     yield from wrapped("needs       ", verdict.needs)
 
@@ -96,8 +101,12 @@ def _reason(verdict: Verdict) -> Iterator[str]:
 def _row(verdict: Verdict, mark: str) -> Iterator[str]:
     ceiling = "" if verdict.ceiling is None else format_count(verdict.ceiling)
     in_use = "" if verdict.in_use is None else format_count(verdict.in_use)
-    sure = "" if verdict.exact or (verdict.room and not verdict.room.exact) else "~"
-    yield from _line(f"{mark} ", verdict.title, ceiling, in_use, sure + _room(verdict.room))
+    yield from _line(f"{mark} ", verdict.title, ceiling, in_use, "~" * _is_estimate(verdict) + _room(verdict.room))
+
+
+def _is_estimate(verdict: Verdict) -> bool:
+    """Whether the room is one number that the kernel does not count."""
+    return not verdict.exact and (verdict.room is None or verdict.room.exact)
 
 
 def _line(mark: str, name: str, *cells: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ from fourtuple.core.limits.time_wait import waiting_text
 from fourtuple.core.plan.claims import Reservation
 from fourtuple.core.plan.fit import Change, Check, Churn, Fit, Machine, Says, Way
 from fourtuple.core.plan.nat import NatBudget, Share
+from fourtuple.core.plan.traffic import Traffic
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.faces.text.lines import COLUMNS, wrapped
 from fourtuple.faces.text.words import format_interval, full_queue, several_addresses
@@ -50,6 +51,7 @@ def plan_lines(fit: Fit) -> Iterator[str]:
         yield from _reservation(fit.reservation)
     yield ""
     yield from _cost(fit)
+    yield from _traffic(fit.traffic)
     if fit.churn:
         yield from _churn(fit.churn)
     if fit.machine:
@@ -172,6 +174,22 @@ def _cost(fit: Fit) -> Iterator[str]:
     yield from wrapped(
         "time      ", f"about {format_duration(fit.elapsed_s)} at {rate}{'' if 'requested' in rate else ' (--rate)'}"
     )
+
+
+def _traffic(traffic: Traffic) -> Iterator[str]:
+    """What messages take of the CPUs and of the link: estimates, with their basis."""
+    yield from wrapped(
+        "CPU       ",
+        f"about {_about(traffic.cpus)} at each end; this host has {traffic.cpus_here}: {traffic.load},"
+        f" {traffic.load.cpu_text}",
+    )
+    rate = f"{_about(traffic.bits_per_s / 1e6)} Mbit/s with headers"
+    yield from wrapped("bandwidth ", f"about {rate}; {traffic.link}")
+
+
+def _about(number: float) -> str:
+    """Two significant digits."""
+    return f"{float(f'{number:.2g}'):,g}"
 
 
 def _churn(churn: Churn) -> Iterator[str]:

@@ -4,18 +4,27 @@ Results go to standard output as they arrive. If standard error is a terminal, i
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fourtuple.core.runs.proof import BROKEN, FAILS, HOLDS, SKIPPED, Ground, Lesson, Proof, Result, Step
+from fourtuple.core.runs.proof import BROKEN, FAILS, HOLDS, SKIPPED, Expected, Ground, Lesson, Proof, Result, Step
 from fourtuple.core.runs.run import Run
 from fourtuple.core.units import format_count, format_duration, format_size
 from fourtuple.faces.printer import tell
-from fourtuple.faces.text.lines import COLUMNS, wrapped
+from fourtuple.faces.text.lines import COLUMNS, width, wrapped
 
 LABEL = 13
 NAME, VALUE = 34, 23  # columns of the table of predictions and observations
+BAR = "█"
+PRECISE = 100  # numbers from there on need no decimals
 MARKS = {HOLDS: "✓", FAILS: "✗", SKIPPED: "–", BROKEN: "!"}
+SAYS = {
+    HOLDS: "holds",
+    FAILS: "refuted",
+    SKIPPED: "not tried: this host lacks something",
+    BROKEN: "not tried to its end: something broke",
+}
 
 
 def list_lines(lessons: Sequence[Lesson]) -> Iterator[str]:
@@ -55,26 +64,33 @@ def result_lines(result: Result) -> Iterator[str]:
         yield from _labelled("test", result.did)
     if result.predicted:
         yield f"{'':{NAME}}{'predicted':>{VALUE}}{'observed':>{VALUE}}"
-    for name, predicted in result.predicted.items():
-        yield f"  {name:<{NAME - 2}}{word(predicted):>{VALUE}}{word(result.observed.get(name)):>{VALUE}}"
+    for name, predicted, observed in compared(result):
+        yield f"  {name:<{NAME - 2}}{predicted:>{VALUE}}{observed:>{VALUE}}"
     for name, value in result.evidence.items():
         if isinstance(value, list) and value:
             yield f"  {name}"
             yield from (f"    {line}" for line in value)
         elif isinstance(value, (int, float, str)):
             yield f"  {name}{word(value):>{COLUMNS - 2 - len(name)}}"
-    yield from _labelled("verdict", f"{result.verdict} · {format_duration(result.seconds)}")
+        elif bars := bars_of(value):
+            yield from wrapped("  ", name)
+            yield from _drawn(bars)
+    yield from _labelled("verdict", f"{SAYS[result.verdict]} · {format_duration(result.seconds)}")
     if result.why:
         yield from _labelled("because" if result.verdict != "holds" else "note", result.why)
 
 
 def summary_line(proof: Proof) -> str:
-    """How many claims hold, fail, were skipped, or could not be tried to the end."""
-    holds, fails, skipped, broken = (proof.count(verdict) for verdict in (HOLDS, FAILS, SKIPPED, BROKEN))
-    claims = "claim holds" if holds == 1 else "claims hold"
-    failed = "1 fails" if fails == 1 else f"{fails} fail"
-    broke = f", {broken} broke" if broken else ""
-    return f"{holds} {claims}, {failed}, {skipped} skipped{broke} · {format_duration(proof.seconds)}"
+    """How many claims hold, are refuted, or could not be tried, and how long that took."""
+    return f"{counts(proof.results)} · {format_duration(proof.seconds)}"
+
+
+def counts(results: Sequence[Result]) -> str:
+    """How many claims hold, are refuted, could not be tried here, or could not be tried to their end."""
+    of = Counter(result.verdict for result in results)
+    broke = f", {of[BROKEN]} broke" if of[BROKEN] else ""
+    claims = "claim holds" if of[HOLDS] == 1 else "claims hold"
+    return f"{of[HOLDS]} {claims}, {of[FAILS]} refuted, {of[SKIPPED]} not tried{broke}"
 
 
 def show(run: Run[Ground | Step, Proof], lessons: int) -> Proof:
@@ -137,12 +153,50 @@ def _labelled(label: str, text: str) -> Iterator[str]:
     return wrapped(f"  {label:<{LABEL - 2}}", text)
 
 
+def compared(result: Result) -> Iterator[tuple[str, str, str]]:
+    """Each prediction of the result: its name, what was predicted, and what was observed."""
+    for name, predicted in result.predicted.items():
+        observed = result.observed.get(name)
+        expected = Expected.read(predicted)
+        if expected is None:
+            yield name, word(predicted), word(observed)
+        else:
+            yield name, _expected(expected), f"{word(observed)} {expected.unit}".rstrip()
+
+
+def bars_of(value: Any) -> dict[str, float]:
+    """Numbers by name, from a result's evidence; empty: the value is something else."""
+    if not isinstance(value, Mapping) or not all(isinstance(each, int | float) for each in value.values()):
+        return {}
+    return dict(value)
+
+
 def word(value: Any) -> str:
     """A value of a prediction or an observation as text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int | float):
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= PRECISE else f"{round(value, 2):g}"
+    if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return str(value)
+
+
+def _expected(expected: Expected) -> str:
+    least, most, about, unit = expected.least, expected.most, expected.about, expected.unit
+    if about is not None and most is not None:
+        return f"{word(about)} {unit} ± {round(100 * (most / about - 1))} %"
+    if most is None:
+        return f"over {word(least)} {unit}".rstrip()
+    return f"{'under' if least is None else f'{word(least)} to'} {word(most)} {unit}".rstrip()
+
+
+def _drawn(bars: Mapping[str, float]) -> Iterator[str]:
+    """Numbers with a bar each, the longest for the largest."""
+    names, numbers = max(map(len, bars)), max(len(word(value)) for value in bars.values())
+    columns, most = width() - names - numbers - 8, max(bars.values())
+    for name, value in bars.items():
+        bar = BAR * max(1, round(columns * value / most)) if value > 0 else ""
+        yield f"    {name:<{names}}  {word(value):>{numbers}}  {bar}".rstrip()

@@ -20,6 +20,11 @@ def read_total_bytes(proc: Path = PROC) -> int | None:
     return parse_meminfo(whole(proc / "meminfo")).get("MemTotal")
 
 
+def read_slab_bytes(proc: Path = PROC) -> int | None:
+    """Memory of all slabs of the host, which every user may read; None: not available."""
+    return parse_meminfo(whole(proc / "meminfo")).get("Slab")
+
+
 def read_host_memory(proc: Path = PROC) -> Memory:
     """Free memory of the host, including what the page cache can give back."""
     host = parse_meminfo(whole(proc / "meminfo"))

@@ -1,7 +1,8 @@
 """The world of a process: everything that the limit model needs to know, collected from /proc and its cgroups.
 
-The paths of /proc and of the cgroups are arguments. A value that is missing, not permitted or truncated is omitted and
-named with the reason; nothing is guessed. Files of /proc end with a newline, so a text without one is truncated.
+The paths of /proc, of the cgroups and of the network cards are arguments. A value that is missing, not permitted or
+truncated is omitted and named with the reason; nothing is guessed. Files of /proc end with a newline, so a text without
+one is truncated.
 """
 
 import os
@@ -15,6 +16,7 @@ from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.numbers import number_of
 from fourtuple.kernel.proc.cgroups import CGROUPS, read_cgroup_memories, read_pids_left
 from fourtuple.kernel.proc.files import PROC, first_number, link_of, whole
+from fourtuple.kernel.proc.interfaces import CLASS_NET, read_links
 from fourtuple.kernel.proc.meminfo import read_host_memory, read_total_bytes
 from fourtuple.kernel.proc.netstat import read_counters, read_drops, read_sockstat, read_unlisted
 from fourtuple.kernel.proc.pid import read_process, usable_cpus
@@ -33,6 +35,7 @@ def read_world(
     outside: Mapping[str, str] = NOTHING,
     proc: Path = PROC,
     cgroups: Path = CGROUPS,
+    cards: Path = CLASS_NET,
 ) -> World:
     """The world of a process, as it is now.
 
@@ -75,7 +78,9 @@ def read_world(
         unlisted=None,
         behaviours=tuple(known),
     )
-    return read_inside(world, names, outside=outside, proc=proc) if network else world
+    if not network:
+        return world
+    return replace(read_inside(world, names, outside=outside, proc=proc), links=read_links(cards))
 
 
 def read_inside(
