@@ -228,9 +228,9 @@ def test_runs_are_compared_exported_and_removed(ground: Ground, store: str, tmp_
     table = pyarrow.parquet.read_table(tmp_path / "run.parquet")
     held = next(row for row in compared["numbers"] if row["name"] == "held")
 
-    assert held == {"name": "held", "unit": "count", "first": 23, "second": 46, "ratio": 2.0}
+    assert held == {"name": "held", "unit": "count", "first": 23, "second": 46, "ratio": 2.0, "tendency": "better"}
     assert compared["other_machine"] is False
-    assert re.search(r"^held +23 +46 +2.00 ×$", text, re.M)
+    assert re.search(r"^held +23 +46 +2.00 ×  better$", text, re.M)
     assert (parquet.returncode, parquet.stdout) == (0, "")
     assert piped.startswith("at_s,phase,wanted,")
     assert max(table["open"].to_pylist()) == 46
@@ -307,7 +307,7 @@ def test_a_run_that_is_refused_before_it_begins_is_not_stored(ground: Ground, st
         (["runs", "--outcome", "good"], USAGE, "--outcome good"),
         (["runs", "export", "1"], USAGE, "--csv"),
         (["runs", "export", "1", "--parquet"], USAGE, "-o run.parquet"),
-        (["runs", "show", "x"], USAGE, "'x'"),
+        (["runs", "show", "0"], USAGE, "1<=x"),  # x would be a name
         (["runs", "rm"], USAGE, "'ID...'"),
         (["compare", "1"], USAGE, "'ID'"),
         (["report", "1"], USAGE, "runs.db"),

@@ -18,24 +18,24 @@ RUN = list(samples(every_s=0.25))
 FLEET = list(fleet_samples(4))
 
 
-def _picture(run: Sequence[Sample]) -> str:
+def _picture(run: Sequence[Sample], columns: int = COLUMNS) -> str:
     """The screen of the last sample, drawn after the others."""
     screen = Screen()
     for sample in run[:-1]:
         screen.draw(sample)
-    console = Console(width=COLUMNS, height=24, force_terminal=True, color_system=None, highlight=False)
+    console = Console(width=columns, height=24, force_terminal=True, color_system=None, highlight=False)
     with console.capture() as capture:
-        console.print(screen.draw(run[-1]))
+        console.print(screen.draw(run[-1], columns=columns))
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
-def _troubled() -> str:
+def _troubled(columns: int = COLUMNS) -> str:
     failing = replace(
         RUN[25], failed={"EADDRNOTAVAIL": 37_072, "EMFILE": 2}, lost=10, lost_by={"ECONNRESET": 9, "FIN": 1},
         open=990, reconnected=4, requests=4000, answers=3990, answer_histogram=RUN[25].connect_histogram,
         census=Witness(1000, 999, 999, "sock_diag"),
     )  # fmt: skip
-    return _picture([*RUN[:25], failing])
+    return _picture([*RUN[:25], failing], columns)
 
 
 def _stands_still() -> str:
@@ -50,13 +50,13 @@ def _served() -> str:
     return _picture([full])
 
 
-def _churned() -> str:
+def _churned(columns: int = COLUMNS) -> str:
     sample = replace(
         RUN[25], start=churn_order().start, arrivals=8000, started=7900, late=120, closed=7500, open=400,
         failed={"ECONNREFUSED": 7}, last_histogram=RUN[25].connect_histogram, census=None,
         seen=Seen(None, None, {}, 321),
     )  # fmt: skip
-    return _picture([*(replace(each, start=sample.start) for each in RUN[:25]), sample])
+    return _picture([*(replace(each, start=sample.start) for each in RUN[:25]), sample], columns)
 
 
 def _many() -> str:
@@ -91,6 +91,11 @@ SCREENS = {
     "hold-opening": lambda: _picture(RUN[:10]),
     "hold-holding": lambda: _picture(RUN[:31]),
     "hold-closing": lambda: _picture([*RUN[:31], replace(RUN[31], phase=Phase.CLOSING, open=400)]),
+    "hold-opening-40": lambda: _picture(RUN[:10], 40),
+    "hold-opening-200": lambda: _picture(RUN[:10], 200),
+    "hold-troubled-60": lambda: _troubled(60),
+    "churn-40": lambda: _churned(40),
+    "hold-fleet-40": lambda: _picture(FLEET[:14], 40),
     "hold-troubled": _troubled,
     "hold-stands-still": _stands_still,
     "hold-many": _many,

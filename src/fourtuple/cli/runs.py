@@ -119,8 +119,11 @@ def _serve(listen: str, file: str | None) -> None:
 @FILE
 @JSON
 @click.pass_obj
-def show(above: str | None, run: int | None, follow: bool, file: str | None, as_json: bool) -> None:
-    """Show run ID, by default the newest: what was asked, found, changed and planned, and the result."""
+def show(above: str | None, run: int | str | None, follow: bool, file: str | None, as_json: bool) -> None:
+    """Show run ID, a number or a name: what was asked, found, changed and planned, and the result.
+
+    [default: the newest]
+    """
     from fourtuple.faces.text import runs as face
     from fourtuple.verbs.runs import Runs
 
@@ -161,15 +164,15 @@ def _follow(stored: Any, run: int, kind: str, *, as_json: bool) -> None:
 
 
 @runs.command(short_help="Remove runs.")
-@click.argument("numbers", nargs=-1, required=True, type=ID, metavar="ID...")
+@click.argument("which", nargs=-1, required=True, type=ID, metavar="ID...")
 @FILE
 @click.pass_obj
-def rm(above: str | None, numbers: tuple[int, ...], file: str | None) -> None:
+def rm(above: str | None, which: tuple[int | str, ...], file: str | None) -> None:
     """Remove these runs: all of them, or none if one is still running."""
     from fourtuple.verbs.runs import Runs
 
     with Runs(file_of(file or above)) as stored:
-        stored.remove(numbers)
+        numbers = stored.remove(which)
     tell(f"removed {', '.join(map(str, numbers))}")
 
 
@@ -187,14 +190,14 @@ def rm(above: str | None, numbers: tuple[int, ...], file: str | None) -> None:
 @click.pass_obj
 def export(
     above: str | None,
-    run: int | None,
+    run: int | str | None,
     as_csv: bool,
     as_json: bool,
     as_parquet: bool,
     output: Path | None,
     file: str | None,
 ) -> None:
-    """Export run ID, by default the newest: its samples as CSV or Parquet, or all of it as JSON.
+    """Export run ID, a number or a name, by default the newest: its samples as CSV or Parquet, or all of it as JSON.
 
     Column names include the unit; the histograms are in the JSON only.
     """

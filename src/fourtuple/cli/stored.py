@@ -2,12 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fourtuple.cli.values import Whole
 from fourtuple.core.errors import FourtupleError
+from fourtuple.core.runs.label import check_name
 from fourtuple.faces.printer import tell
 
 if TYPE_CHECKING:
@@ -16,11 +17,27 @@ if TYPE_CHECKING:
     from fourtuple.core.runs.stored import Entry
 
 
-class RunNumber(Whole):
-    """Parameter type: the number of a stored run. A shell completes it with those in the file, newest first."""
+FILE = click.option(
+    "--store",
+    "file",
+    type=click.Path(dir_okay=False, readable=False),
+    help="Run database to use instead of the default.",
+)
+NUMBER = Whole(1, 2**63 - 1)  # the range of SQLite's integers
+DASH = Path("-")  # standard output
 
-    def __init__(self) -> None:
-        super().__init__(1, 2**63 - 1)  # the range of SQLite's integers
+
+class RunId(click.ParamType[int | str]):
+    """Parameter type: a stored run, by its number or its name. A shell completes it with those in the file."""
+
+    name = "ID"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        if not isinstance(value, str) or value.removeprefix("-").isnumeric():
+            number: int = NUMBER.convert(value, param, ctx)
+            return number
+        check_name(value)
+        return value
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list["CompletionItem"]:
         from click.shell_completion import CompletionItem
@@ -36,21 +53,14 @@ class RunNumber(Whole):
         return [each for each in numbers if each.value.startswith(incomplete)]
 
 
-FILE = click.option(
-    "--store",
-    "file",
-    type=click.Path(dir_okay=False, readable=False),
-    help="Run database to use instead of the default.",
-)
-ID = RunNumber()
-DASH = Path("-")  # standard output
+ID = RunId()
 
 
 def file_of(file: str | None) -> Path | None:
     return Path(file) if file else None
 
 
-def tell_newest(typed: int | None, taken: "Entry") -> None:
+def tell_newest(typed: int | str | None, taken: "Entry") -> None:
     """Say which run was taken, and of which kind, where none was typed."""
     if typed is None:
         tell(f"run {taken.id} ({taken.kind}), the newest", to=sys.stderr)

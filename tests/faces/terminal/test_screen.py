@@ -11,6 +11,7 @@ from rich.console import Console
 from fourtuple.core.errnos import symptom_of
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.records import Sample, Seen, Witness
+from fourtuple.faces.terminal.layout import MOST
 from fourtuple.faces.terminal.screen import SPARKS, Screen, sparkline
 from fourtuple.faces.text.lines import COLUMNS
 from tests.made import samples, start
@@ -18,10 +19,11 @@ from tests.made_churn import churn_samples
 from tests.told import numbers
 
 
-def drawn(screen: Screen, sample: Sample) -> list[str]:
-    console = Console(width=COLUMNS, force_terminal=True, color_system=None)
+def drawn(screen: Screen, sample: Sample, columns: int = COLUMNS) -> list[str]:
+    """Its lines; a terminal of any width has room for them."""
+    console = Console(width=400, force_terminal=True, color_system=None)
     with console.capture() as capture:
-        console.print(screen.draw(sample))
+        console.print(screen.draw(sample, columns=columns))
     return [line.rstrip() for line in capture.get().splitlines()]
 
 
@@ -39,9 +41,9 @@ def test_while_opening_it_says_how_far_how_fast_and_how_long_still() -> None:
         screen.draw(sample)
     lines = drawn(screen, RUN[9])
 
-    assert lines[0].startswith("hold 1,000 → 127.0.0.1:8000-8003 from 127.0.0.1 ")
-    assert lines[0].endswith("ring · late · 1 process")
-    assert ["500   200/s" in lines[1], "2.5 s" in lines[1]] == [True, True]
+    assert lines[0] == "hold 1,000 → 127.0.0.1:8000-8003 from 127.0.0.1"
+    assert lines[1] == "ring · late · 1 process · running 2 s"
+    assert ["500   200/s" in lines[2], "2.5 s" in lines[2]] == [True, True]
     assert numbers(line(lines, "held")) == [500, 0, 0, 0]
     assert line(lines, "connect").startswith("connect  p50 22.")
     assert "p99" in line(lines, "  now")
@@ -58,9 +60,10 @@ def test_while_holding_the_witnesses_are_compared() -> None:
     other = Screen()
     differ = drawn(other, replace(RUN[30], census=Witness(1000, 999, 999, "sock_diag")))
 
-    assert numbers(agree[1])[:2] == [3, 10]
+    assert numbers(agree[2])[:2] == [3, 10]
     assert line(agree, "witness").endswith("1,000 + 1,000   agree")
     assert line(differ, "witness").endswith("1,000 + 999   differ")
+    assert (numbers(line(differ, "  differ")), "server" in line(differ, "  differ")) == ([1], True)
 
 
 def test_what_was_lost_after_the_count_does_not_make_the_witnesses_differ() -> None:
@@ -89,7 +92,7 @@ def test_what_stands_still_has_no_time_left() -> None:
     screen.draw(replace(RUN[0], open=0, opened=0))
     lines = drawn(screen, replace(RUN[1], open=0, opened=0))
 
-    assert numbers(lines[1]) == [0]  # and 0/s: no time is named
+    assert numbers(lines[2]) == [0]  # and 0/s: no time is named
 
 
 def test_memory_is_told_per_connection_while_they_are_open() -> None:
@@ -117,9 +120,10 @@ def test_a_servers_screen_says_what_came_and_went() -> None:
     assert numbers(line(lines, "queues")) == [7]
 
 
+@pytest.mark.parametrize("columns", [40, 60, 80, 120, 200])
 @pytest.mark.parametrize("factor", [1, 10**9])
-def test_no_line_is_longer_than_the_screen(factor: int) -> None:
-    """However large the numbers, however long the names."""
+def test_no_line_is_longer_than_the_screen(factor: int, columns: int) -> None:
+    """However large the numbers, however long the names; of a wide terminal 120 columns are used."""
     began = start(wanted=factor)
     assert began.planned is not None
     planned = replace(began.planned, destinations=("[fd00:1234:5678::9]:20000-20019",) * 3, pairs=640, usable=factor)
@@ -128,7 +132,17 @@ def test_no_line_is_longer_than_the_screen(factor: int) -> None:
         pairs=np.full(64, factor), seen=Seen(factor, factor, {}), lost=factor, reconnected=factor,
     )  # fmt: skip
 
-    assert all(len(each) <= COLUMNS for each in drawn(Screen(), many))
+    lines = drawn(Screen(), many, columns)
+
+    assert all(len(each) <= min(columns, MOST) for each in lines)
+    assert factor == 1 or max(map(len, lines)) > min(columns, MOST) * 0.8
+
+
+def test_a_narrow_screen_has_all_that_a_wide_one_has() -> None:
+    sample = replace(RUN[25], failed={"EADDRNOTAVAIL": 37_072}, reconnected=4, requests=4000, answers=3990)
+    narrow, wide = (" ".join(drawn(Screen(), sample, columns)) for columns in (40, 120))
+
+    assert sorted(numbers(narrow)) == sorted(numbers(wide))
 
 
 def test_a_sparkline_reaches_from_the_least_to_the_most() -> None:
@@ -147,10 +161,10 @@ def test_bins_of_one_or_two_pairs_are_each_measured_by_their_own_room() -> None:
     full[0] = 1000
     sample = replace(RUN[25], start=replace(began, planned=replace(began.planned, pairs=65)), pairs=full)
 
-    ports = line(drawn(Screen(), sample), "ports")
+    lines = drawn(Screen(), sample)
 
-    assert numbers(ports) == [500, 65, 100]
-    assert ports.endswith(f" {'█' * 32}")
+    assert numbers(line(lines, "ports")) == [500, 65, 100]
+    assert any(each.endswith(f" {'█' * 62}") for each in lines)  # as many as there is space for
 
 
 def test_the_next_rate_of_a_search_begins_anew() -> None:

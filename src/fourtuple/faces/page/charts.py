@@ -45,9 +45,8 @@ def named(name: str, title: str, numbers: Sequence[tuple[str, float, str]]) -> C
     bars = base.mark_bar(color=LINE, cornerRadiusEnd=2)
     words = base.mark_text(align="left", dx=4, fontSize=12, color=drawing.INK).encode(text="words:N")
     in_words = "; ".join(f"{row['name']} {row['words']}" for row in rows)
-    return drawing.chart(
-        name, title, f"Bars: {in_words}.", alt.layer(bars, words), len(rows), height=drawing.step(len(rows))
-    )
+    made = alt.layer(bars, words)
+    return drawing.chart(name, title, f"Bars: {in_words}.", made, len(rows), height=drawing.step(len(rows)))
 
 
 def carrying(sharing: Sharing) -> Chart:

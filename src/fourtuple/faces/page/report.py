@@ -90,12 +90,19 @@ def shape(run: StoredRun) -> str:
 
 def _now(run: StoredRun) -> dict[str, Any]:
     good, verdict = _verdict(run)
-    return {"title": _title(run), "when": _when(run), "good": good, "verdict": verdict, "tiles": list(_tiles(run))}
+    return {
+        "title": _title(run),
+        "when": _when(run),
+        "note": run.entry.note,
+        "good": good,
+        "verdict": verdict,
+        "tiles": list(_tiles(run)),
+    }
 
 
 def compare_page(comparison: Comparison, *, home: str = "") -> str:
     """The page of two runs: numbers and ratios, differing settings, and both over time."""
-    both = [(f"run {run.entry.id}", run) for run in (comparison.first, comparison.second)]
+    both = [(run.entry.title, run) for run in (comparison.first, comparison.second)]
     series = [(name, over_time(run)) for name, run in both]
     names = tuple(name for name, _ in both)
     figures = [
@@ -215,7 +222,7 @@ def _script(value: Any) -> Markup:
 
 def _title(run: StoredRun) -> str:
     planned = run.start.planned
-    number = f"run {run.entry.id}: " if run.entry.id else ""  # 0: the run was not stored
+    number = f"{run.entry.title}: " if run.entry.id else ""  # 0: the run was not stored
     if run.entry.kind == "prove":
         return f"{number}{run.entry.n} claims about connections, tested on real sockets"
     to = ", ".join(planned.targets) if planned else ""

@@ -81,6 +81,11 @@ def rate(over_time: OverTime, what: str) -> Chart:
     return _over_time("rate", f"{what} per second", about, layers, over_time)
 
 
+def _shown(over_time: OverTime, field: str) -> NDArray[Any]:
+    column: NDArray[Any] = getattr(over_time, field)
+    return _while_it_moves(over_time) if field == "rate_per_s" else column
+
+
 def _while_it_moves(over_time: OverTime) -> NDArray[np.float64]:
     """The rate until the last connection was opened; NaN after it, if that is much of the run."""
     moves = np.flatnonzero(over_time.rate_per_s > 0)
@@ -221,7 +226,7 @@ def both(runs: Sequence[tuple[str, OverTime]], *, field: str, title: str, axis: 
     rows = [
         {"run": name, "at_s": at, "value": value}
         for name, run in runs
-        for at, value in zip(drawing.numbers(run.at_s, 2), drawing.numbers(getattr(run, field), 1), strict=True)
+        for at, value in zip(drawing.numbers(run.at_s, 2), drawing.numbers(_shown(run, field), 1), strict=True)
         if value is not None
     ]
     names = [name for name, _ in runs]

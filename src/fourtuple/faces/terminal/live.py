@@ -11,7 +11,7 @@ from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.records import Sample
 from fourtuple.core.runs.run import Run
 from fourtuple.faces.printer import redraw, tell
-from fourtuple.faces.text.lines import COLUMNS
+from fourtuple.faces.text.lines import COLUMNS, LEAST
 from fourtuple.faces.text.machines import gone_line
 from fourtuple.faces.text.words import event_line
 
@@ -65,7 +65,7 @@ def progress(run: Run[T2, T], line_of: Callable[[T2], str], *, quiet: bool) -> T
     try:
         for step in run:
             if not quiet and sys.stderr.isatty():
-                redraw(line_of(step)[: COLUMNS - 1])
+                redraw(line_of(step)[: _room()])
                 shown = True
         return run.record
     finally:
@@ -75,8 +75,13 @@ def progress(run: Run[T2, T], line_of: Callable[[T2], str], *, quiet: bool) -> T
 
 def _is_terminal() -> bool:
     """Whether standard error can show the screen: a terminal that is wide enough and not dumb (terminfo(5))."""
-    is_wide = shutil.get_terminal_size().columns >= COLUMNS
+    is_wide = shutil.get_terminal_size().columns >= LEAST
     return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb" and is_wide
+
+
+def _room() -> int:
+    """The columns of a line that a terminal does not wrap."""
+    return min(COLUMNS, shutil.get_terminal_size((COLUMNS, 1)).columns) - 1
 
 
 class _NoPicture:
@@ -95,7 +100,7 @@ class _Lines(_NoPicture):
     def draw(self, sample: Sample) -> None:
         if time.monotonic() >= self._due_s:
             self._due_s = time.monotonic() + PIPE_S
-            tell(self._line_of(sample)[: COLUMNS - 1], to=sys.stderr)
+            tell(self._line_of(sample)[: _room()], to=sys.stderr)
 
 
 class _Picture(_NoPicture):

@@ -10,13 +10,13 @@ from fourtuple.core.runs.records import MachineMoment, Sample, Standing
 from fourtuple.core.units import format_count, format_duration, format_rate
 from fourtuple.core.visible import visible
 from fourtuple.faces.printer import picture
+from fourtuple.faces.terminal.layout import ALARM
 from fourtuple.faces.text.machines import shortened
 
 NAME, WIDE_NAME = 16, 24  # columns of the longest name
 BAR, WIDE_BAR = 10, 30
 WIDE = 100  # columns from which there is room for the wide ones
 FULL, EMPTY = "█", "░"
-ALARM = "bold red"
 
 
 class MachineRows:

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from fourtuple.core.runs.compare import Comparison, Row, Tendency
+from fourtuple.core.runs.stored import Entry
 from fourtuple.core.units import format_count
 from fourtuple.faces.text.lines import wrapped
-from fourtuple.faces.text.runs import CELL, NAME
+from fourtuple.faces.text.runs import CELL, NAME, cut
 
 RATIO = 9
 MARKED = {Tendency.BETTER: "✓", Tendency.WORSE: "✗"}  # with a mark where there is colour
@@ -15,11 +16,15 @@ MARKED = {Tendency.BETTER: "✓", Tendency.WORSE: "✗"}  # with a mark where th
 def compare_lines(comparison: Comparison) -> Iterator[str]:
     """The differences in settings, then a table of the numbers and their ratios."""
     yield from remark_lines(comparison)
-    heads = (f"{f'run {run.entry.id}':>{CELL}}" for run in (comparison.first, comparison.second))
+    heads = (f"{cut(_head(run.entry), CELL - 2):>{CELL}}" for run in (comparison.first, comparison.second))
     yield f"{'':<{NAME}}{''.join(heads)}{'ratio':>{RATIO}}"
     for row in comparison.rows:
         cells = f"{cell(row, row.first):>{CELL}}{cell(row, row.second):>{CELL}}{ratio(row):>{RATIO}}"
         yield f"{row.name:<{NAME}}{cells}  {tendency(row)}".rstrip()
+
+
+def _head(entry: Entry) -> str:
+    return f"{entry.id} {entry.name}" if entry.name else f"run {entry.id}"
 
 
 def remark_lines(comparison: Comparison) -> Iterator[str]:
@@ -44,7 +49,7 @@ def in_short(comparison: Comparison) -> str:
     """How many numbers are better and worse: `run 3 next to run 2: 4 numbers better, 6 worse, 9 about the same`"""
     count = Counter(row.tendency for row in comparison.rows if row.tendency)
     found = ", ".join(f"{format_count(count[each])} {each}" for each in Tendency if count[each])
-    names = f"run {comparison.second.entry.id} next to run {comparison.first.entry.id}"
+    names = f"{comparison.second.entry.title} next to {comparison.first.entry.title}"
     return f"{names}: {found or 'no number that can be better or worse'}"
 
 

@@ -73,7 +73,7 @@ def result_lines(result: Result) -> Iterator[str]:
         elif isinstance(value, (int, float, str)):
             yield f"  {name}{word(value):>{COLUMNS - 2 - len(name)}}"
         elif bars := bars_of(value):
-            yield f"  {name}"
+            yield from wrapped("  ", name)
             yield from _drawn(bars)
     yield from _labelled("verdict", f"{SAYS[result.verdict]} · {format_duration(result.seconds)}")
     if result.why:

@@ -37,12 +37,19 @@ def read_links(folder: Path = CLASS_NET, *, ours: bool = True) -> tuple[Link, ..
 
     ours: only those of this network namespace. /sys shows the interfaces of the namespace in which it was mounted
     """
-    inside = {name: index for index, name in socket.if_nameindex()}
     return tuple(
         Link(name, megabits * 10**6 if megabits and megabits > 0 else None)
         for name, index, megabits in _cards(folder)
-        if not ours or inside.get(name) == index
+        if not ours or index == _index_here(name)
     )
+
+
+def _index_here(name: str) -> int:
+    """The index of an interface of this network namespace, by an ioctl, which needs no netlink; 0: there is none."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return 0
 
 
 def _cards(folder: Path) -> Iterator[tuple[str, int | None, int | None]]:
