@@ -307,7 +307,11 @@ def test_a_run_that_is_refused_before_it_begins_is_not_stored(ground: Ground, st
         (["runs", "--outcome", "good"], USAGE, "--outcome good"),
         (["runs", "export", "1"], USAGE, "--csv"),
         (["runs", "export", "1", "--parquet"], USAGE, "-o run.parquet"),
+<<<<<<< HEAD
         (["runs", "show", "0"], USAGE, "1<=x"),  # x would be a name
+=======
+        (["runs", "show", "0"], USAGE, "0 is not in the range"),
+>>>>>>> w20c
         (["runs", "rm"], USAGE, "'ID...'"),
         (["compare", "1"], USAGE, "'ID'"),
         (["report", "1"], USAGE, "runs.db"),

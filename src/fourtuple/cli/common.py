@@ -332,7 +332,9 @@ def say(
 ) -> None:
     """Print the result of a run, as text or as JSON, and the number under which it is stored."""
     if not as_json:
-        tell(*lines)
+        result = list(lines)
+        answer = next((number for number, line in enumerate(result) if line.startswith(" ")), 1)
+        tell(*result, headlines=answer)
     number = tell_kept(keeper, store, quiet=as_json)
     if as_json:
         print_json(record | {"run": number})

@@ -135,7 +135,7 @@ def show(above: str | None, run: int | str | None, follow: bool, file: str | Non
     if as_json:
         print_json(found.to_json(samples=False))
     else:
-        tell(*face.show_lines(found))
+        tell(*face.show_lines(found), headlines=1)
 
 
 def _follow(stored: Any, run: int, kind: str, *, as_json: bool) -> None:
