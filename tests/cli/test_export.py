@@ -92,20 +92,20 @@ def test_it_tells_what_is_there(ground: Ground) -> None:
     ):
         text = fetched(ground)
 
-    both = [value(text, "fourtuple_pair_used", **pair("127.0.0.1", f"127.0.0.1:{port}")) for port in (80, 81)]
+    both = [value(text, "fourtuple_pair_sockets", **pair("127.0.0.1", f"127.0.0.1:{port}")) for port in (80, 81)]
     assert sorted(both) == [11, 12]
     for port, used in zip((80, 81), both, strict=True):
-        assert value(text, "fourtuple_pair_usable", **pair("127.0.0.1", f"127.0.0.1:{port}")) == USABLE
-        assert value(text, "fourtuple_pair_left", **pair("127.0.0.1", f"127.0.0.1:{port}")) == USABLE - used
-        assert value(text, "fourtuple_pair_left_least", **pair("127.0.0.1", f"127.0.0.1:{port}")) == USABLE - used
-        assert value(text, "fourtuple_pair_used", **pair("other", f"127.0.0.1:{port}", "server")) == used
+        assert value(text, "fourtuple_pair_usable_ports", **pair("127.0.0.1", f"127.0.0.1:{port}")) == USABLE
+        assert value(text, "fourtuple_pair_left_ports", **pair("127.0.0.1", f"127.0.0.1:{port}")) == USABLE - used
+        assert value(text, "fourtuple_pair_left_least_ports", **pair("127.0.0.1", f"127.0.0.1:{port}")) == USABLE - used
+        assert value(text, "fourtuple_pair_sockets", **pair("other", f"127.0.0.1:{port}", "server")) == used
     assert value(text, "fourtuple_pairs", role="client") == 2
     assert value(text, "fourtuple_sockets", state="ESTABLISHED") == 46
     assert value(text, "fourtuple_sockets", state="LISTEN") == 3
     assert value(text, "fourtuple_range_ports") == USABLE
     assert value(text, "fourtuple_blocked_ports") == 0
     assert value(text, "fourtuple_connects_total") == value(text, "fourtuple_accepts_total") == 23
-    assert value(text, "fourtuple_listener_backlog", address="127.0.0.1:80") == 4096
+    assert value(text, "fourtuple_listener_backlog_connections", address="127.0.0.1:80") == 4096
 
 
 def test_what_is_beyond_the_first_comes_together(ground: Ground) -> None:
@@ -119,12 +119,12 @@ def test_what_is_beyond_the_first_comes_together(ground: Ground) -> None:
     used = {
         dict(labels)["destination"]: count
         for (name, labels), count in found.items()
-        if name == "fourtuple_pair_used" and dict(labels)["role"] == "client"
+        if name == "fourtuple_pair_sockets" and dict(labels)["role"] == "client"
     }
     assert sorted(used.values()) == [10, 10, 30]
     assert used["other"] == 30
-    assert found["fourtuple_pair_usable", frozenset(pair("other", "other").items())] == 3 * USABLE
-    assert len([1 for name, _ in found if name == "fourtuple_listener_recv_q"]) == 3
+    assert found["fourtuple_pair_usable_ports", frozenset(pair("other", "other").items())] == 3 * USABLE
+    assert len([1 for name, _ in found if name == "fourtuple_listener_recv_q_connections"]) == 3
 
 
 def test_it_answers_where_no_port_is_left(ground: Ground) -> None:
@@ -341,6 +341,12 @@ def test_a_count_that_fails_ends_nothing(ground: Ground, prefix: tuple[str, ...]
         ("GET /metrics HTTP/1.0\\r\\n\\r\\n", "200"),
         ("GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n", "200"),
         ("GET /metrics HTTP/1.1\\r\\nHost: x\\r\\n\\r\\nGET / HTTP/1.1\\r\\n\\r\\n", "200"),
+        ("HEAD / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n", "200"),
+        ("POST / HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 0\\r\\n\\r\\n", "405"),
+        ("GET /metrics?name[]=fourtuple_info HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n", "200"),
+        ("GET /metric HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n", "404"),
+        ("GET /metrics/ HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n", "404"),
+        ("GET /favicon.ico HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n", "404"),
         ("HEAD /metrics HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n", "405"),
         ("POST /metrics HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 3\\r\\n\\r\\nabc", "405"),
         ("GET /metrics HTTP/1.1\\r\\n\\r\\n", "400"),
@@ -490,6 +496,23 @@ def test_rules_and_dashboard_ask_for_nothing_that_is_not_told() -> None:
     assert len(asked) > 25
     assert asked <= told()
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+
+
+def test_each_metric_has_a_help_text_of_its_own(ground: Ground) -> None:
+    """And none of them is named without saying what is counted: sockets, ports, connections, bytes, seconds …"""
+    with exporting(ground):
+        text = fetched(ground)
+    helps = dict(line.split(" ", 3)[2:] for line in text.splitlines() if line.startswith("# HELP fourtuple_"))
+
+    assert len({*helps.values()}) == len(helps) > 30
+    bare = ("_used", "_usable", "_left", "_left_least", "_wait", "_backlog", "_recv_q")
+    assert [name for name in helps if name.endswith(bare)] == []
+
+
+def test_every_panel_of_the_dashboard_says_what_it_shows() -> None:
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+
+    assert [panel["title"] for panel in panels if panel["type"] != "row" and not panel.get("description")] == []
 
 
 def test_the_dashboard_asks_in_promql(tmp_path: Path) -> None:

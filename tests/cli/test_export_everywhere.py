@@ -122,7 +122,7 @@ def test_each_namespace_has_series_of_its_own(node: Ground) -> None:
     used = {
         dict(labels)["netns"]: number
         for (name, labels), number in found.items()
-        if name == "fourtuple_pair_used" and dict(labels)["role"] == "client"
+        if name == "fourtuple_pair_sockets" and dict(labels)["role"] == "client"
     }
     assert {netns: used.get(netns) for netns in made.netns} == dict(zip(made.netns, [2, 5, None], strict=True))
     connects = series(text, "fourtuple_connects_total")

@@ -43,6 +43,51 @@ def test_a_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert err == "error\\x1b[2J\n"
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+LINES = (
+    "room for none",
+    "▸ open files",
+    "  ports   28,232    BLOCKS",
+    "✗ one-wall: no",
+    "✓ theory: yes",
+    "  plain ✓ BLOCKSX",
+    HOSTILE,
+)
+
+
+def printed(stream: io.StringIO) -> str:
+    tell(*LINES, to=stream, headlines=1)
+    return stream.getvalue()
+
+
+def test_a_terminal_gets_weight_and_colour_where_it_matters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer, the limit that binds, what blocks, fails and holds; without these codes the text is the same."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    shown = printed(Terminal()).split("\n")
+
+    assert [number for number, line in enumerate(shown) if "\033" in line] == [0, 1, 2, 3, 4]
+    assert re.sub(r"\033\[[0-9;]*m", "", "\n".join(shown)) == printed(io.StringIO())
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_who_wants_no_colour_gets_none(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv(name, value)
+
+    assert "\033" not in printed(Terminal())
+
+
+def test_a_pipe_gets_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+    assert harmless(printed(io.StringIO()))
+
+
 def test_what_the_encoding_lacks_is_said_in_characters_that_it_has() -> None:
     """An arrow is `->`; what has no counterpart is an escape."""
     imports = "from fourtuple.faces.printer import tell; from fourtuple.faces.text.encodable import make_encodable"

@@ -29,6 +29,14 @@ ENTRIES = [
 ]
 
 
+NAMED = [replace(ENTRY, id=18, name="the new kernel, tuned by hand"), replace(ENTRY, name="baseline"), ENTRIES[-1]]
+
+
+def _named() -> str:
+    run = kept("hold", None)
+    return _dated(replace(run, entry=replace(run.entry, name="baseline", note="before the new kernel")))
+
+
 def _show(kind: str, record: Any, outcome: RunState | None = None, why: str = "", **options: Any) -> str:
     """A run with the times of ENTRY."""
     return _dated(kept(kind, record, **options), outcome, why)
@@ -43,6 +51,8 @@ def _dated(run: StoredRun, outcome: RunState | None = None, why: str = "") -> st
 
 SCREENS = {
     "list": lambda: "\n".join(runs.list_lines(ENTRIES)),
+    "list-named": lambda: "\n".join(runs.list_lines(NAMED)),
+    "show-named": lambda: _named(),
     "list-piped": lambda: "\n".join(runs.list_lines(ENTRIES, None)),
     "list-empty": lambda: "\n".join(runs.list_lines([])),
     "show-hold": lambda: _show("hold", hold_record()),

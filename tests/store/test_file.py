@@ -189,7 +189,7 @@ def test_reading_leaves_an_empty_file_empty(tmp_path: Path) -> None:
     assert (tmp_path / "runs.db").stat().st_size == 0
 
 
-ADDED = "ALTER TABLE runs ADD COLUMN note TEXT; UPDATE runs SET note = 'migrated'"
+ADDED = "ALTER TABLE runs ADD COLUMN remark TEXT; UPDATE runs SET remark = 'migrated'"
 
 
 def test_an_old_store_is_migrated_and_keeps_its_runs(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_an_old_store_is_migrated_and_keeps_its_runs(tmp_path: Path) -> None:
     new = open_store(tmp_path / "runs.db", new=True, migrations=(*MIGRATIONS, ADDED))
 
     assert version(new) == len(MIGRATIONS) + 1
-    assert new.execute("SELECT command, note FROM runs").fetchall() == [("x", "migrated")]
+    assert new.execute("SELECT command, remark FROM runs").fetchall() == [("x", "migrated")]
 
 
 def test_a_migration_that_fails_in_the_middle_changes_nothing(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_a_migration_that_fails_in_the_middle_changes_nothing(tmp_path: Path) ->
         open_store(tmp_path / "runs.db", new=True, migrations=(*MIGRATIONS, f"{ADDED}; DROP TABLE absent"))
     base = open_store(tmp_path / "runs.db", new=True)
     assert version(base) == len(MIGRATIONS)
-    assert "note" not in [column[1] for column in base.execute("PRAGMA table_info(runs)")]
+    assert "remark" not in [column[1] for column in base.execute("PRAGMA table_info(runs)")]
 
 
 def test_many_who_make_it_at_once_make_one(tmp_path: Path) -> None:

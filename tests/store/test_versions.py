@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 
 from fourtuple.core.runs.counters import COLUMN, TABLE, Merge
+from fourtuple.core.runs.label import Label
 from fourtuple.core.runs.records import Sample
+from fourtuple.core.runs.stored import RunState
 from fourtuple.store import reading
 from fourtuple.store.file import MIGRATIONS, NUMBERS, OTHERS, open_store
+from fourtuple.store.writing import Writer
 from tests import made
 from tests.conftest import REPOSITORY, fourtuple, need
 
@@ -64,6 +67,7 @@ def test_a_file_of_version_1_is_read_whole(file: Path) -> None:
     assert hold.series["open"].max() == 1000
     assert hold.growth["connect_us"]["count"].sum() == 1000
     assert [result.verdict for result in proof.results] == ["holds", "skipped"]
+    assert {(run.entry.name, run.entry.note) for run in (proof, serve, hold)} == {("", "")}
 
 
 def test_a_file_of_version_1_that_may_not_be_written_is_read_and_left_as_it_is() -> None:
@@ -84,6 +88,19 @@ def test_a_file_of_version_1_that_may_not_be_written_is_read_and_left_as_it_is()
         assert copied.read_bytes() == (DATA / "version-1.db").read_bytes()
     finally:
         shutil.rmtree(place)
+
+
+def test_a_file_of_version_1_takes_runs_with_a_name(file: Path) -> None:
+    """It is migrated when something is written; the old runs keep their numbers, and have no name."""
+    base = open_store(file, new=True)
+    writer = Writer(base, "fourtuple hold 1000 127.0.0.1:8000-8003", "me", label=Label("baseline", "before the change"))
+    writer.begin(made.start())
+    writer.end(RunState.REACHED, None)
+    found = reading.entry(base, "baseline", gone)
+
+    assert writer.why_not is None
+    assert (found.id, found.name, found.note) == (writer.id, "baseline", "before the change")
+    assert [each.name for each in reading.entries(base, gone)] == ["baseline", "", "", ""]
 
 
 # Another program: this one, with a counter more in the table of counters, in Sample, and in a second migration.

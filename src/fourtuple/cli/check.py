@@ -98,7 +98,7 @@ def check(
     if as_json:
         print_json(found.to_json())
     else:
-        tell(*face.check_lines(found, expected))
+        tell(*face.check_lines(found, expected), headlines=1)
     sys.exit(EXIT_REACHED if found.is_expected(expected) else EXIT_SHORT)
 
 

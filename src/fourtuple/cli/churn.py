@@ -15,7 +15,6 @@ from fourtuple.cli.common import (
     UNITS,
     Quantity,
     Shown,
-    keeper_of,
     metered,
     run_options,
     say,
@@ -129,7 +128,7 @@ def churn(**typed: Any) -> None:
 def present(run: "Run[Sample, ChurnRecord]", shown: Shown) -> None:
     """Run it, show it, keep it, and end with its exit code."""
     run = metered(run, shown.metrics)
-    keeper = keeper_of(shown.store, no_store=shown.no_store)
+    keeper = shown.keeper()
     _end(_show(keeper.run(run) if keeper else run, shown), keeper, shown)
 
 
@@ -137,7 +136,7 @@ def _present_search(options: "ChurnOptions", shown: Shown) -> NoReturn:
     """Search for the highest rate, and keep the run at that rate."""
     from fourtuple.verbs.churn_max import churn_max
 
-    keeper = keeper_of(shown.store, no_store=shown.no_store)
+    keeper = shown.keeper()
     found = _show(metered(churn_max(options), shown.metrics), shown)
     _end((keeper.run(found.replayed()) if keeper else found.replayed()).finish(), keeper, shown)
 

@@ -12,6 +12,7 @@ import click
 
 from fourtuple.core.errors import FourtupleError, UsageError
 from fourtuple.core.record import dataclass
+from fourtuple.core.runs.label import Label
 from fourtuple.core.talk.content import check_size, parse_content, parse_expected
 from fourtuple.core.units import parse_count, parse_duration, parse_rate, parse_size
 from fourtuple.core.visible import shell_words, visible_json
@@ -169,6 +170,10 @@ STORE = click.option("--store", type=click.Path(dir_okay=False, readable=False),
 METRICS = click.option(
     "--metrics", metavar="ADDRESS:PORT", help="Serve the run's Prometheus metrics there while it lasts."
 )
+NAME = click.option(
+    "--name", metavar="TEXT", help="Name of the run; `runs`, `report` and `compare` take it as its number."
+)
+NOTE = click.option("--note", metavar="TEXT", help="Note on the run, shown with it.")
 NO_STORE = click.option("--no-store", is_flag=True, help="Do not store the run.")
 QUIET = click.option("--quiet", is_flag=True, help="Hide progress.")
 RECORD = click.option(
@@ -185,16 +190,24 @@ class Shown:
     no_store: bool
     quiet: bool
     as_json: bool
+    label: Label = Label()
 
     @classmethod
     def taken(cls, typed: dict[str, Any]) -> "Shown":
-        """These options, taken out of all that was typed."""
-        return cls(*(typed.pop(name) for name in ("metrics", "store", "no_store", "quiet", "as_json")))
+        """These options, taken out of all that was typed. Raises UsageError for a name or a note that cannot be one."""
+        label = Label.of(typed.pop("name"), typed.pop("note"))
+        return cls(
+            **{name: typed.pop(name) for name in ("metrics", "store", "no_store", "quiet", "as_json")}, label=label
+        )
+
+    def keeper(self) -> "Keeper | None":
+        """What stores the run, as keeper_of says."""
+        return keeper_of(self.store, no_store=self.no_store, label=self.label)
 
 
 def run_options(command: F) -> F:
     """Add the options of every command that is a run: what decides its exit code, and where it is told and kept."""
-    for option in (RECORD, QUIET, NO_STORE, STORE, METRICS, REQUIRE):
+    for option in (RECORD, QUIET, NO_STORE, STORE, NOTE, NAME, METRICS, REQUIRE):
         command = option(command)
     return command
 
@@ -215,7 +228,7 @@ def metered(run: "Run[Sample, R]", address: str | None) -> "Run[Sample, R]":
     return metered(run, address, lambda line: tell(line, to=sys.stderr))
 
 
-def keeper_of(store: str | None, *, no_store: bool) -> "Keeper | None":
+def keeper_of(store: str | None, *, no_store: bool, label: Label) -> "Keeper | None":
     """The keeper that stores the run, or None: with --no-store, or if the default file is not available.
 
     The latter prints a warning. Raises UsageError or CannotError if the file given by --store is not available.
@@ -224,10 +237,12 @@ def keeper_of(store: str | None, *, no_store: bool) -> "Keeper | None":
 
     if store and no_store:
         raise UsageError("--store with --no-store", "they contradict each other", "Use one of them.")
+    if no_store and label != Label():
+        raise UsageError("--name or --note with --no-store", "the run is not stored", "Leave one of them out.")
     if no_store:
         return None
     try:
-        return keep(Path(store) if store else None, command_line())
+        return keep(Path(store) if store else None, command_line(), label)
     except FourtupleError as error:
         if store:
             raise
@@ -297,7 +312,9 @@ def say(
 ) -> None:
     """Print the result of a run, as text or as JSON, and the number under which it is stored."""
     if not as_json:
-        tell(*lines)
+        result = list(lines)
+        answer = next((number for number, line in enumerate(result) if line.startswith(" ")), 1)
+        tell(*result, headlines=answer)
     number = tell_kept(keeper, store, quiet=as_json)
     if as_json:
         print_json(record | {"run": number})

@@ -19,8 +19,12 @@ from fourtuple.faces.printer import tell
 )
 @FILE
 @JSON
-def compare(first: int, second: int, anyway: bool, output: Path | None, file: str | None, as_json: bool) -> None:
+def compare(
+    first: int | str, second: int | str, anyway: bool, output: Path | None, file: str | None, as_json: bool
+) -> None:
     """Show two stored runs of the same kind side by side: numbers, second-to-first ratios, and differing settings.
+
+    Each ID is the number or the name of a run.
 
     On different machines, rates and times depend on the machine as much as on the run, so their ratios are left out.
     """

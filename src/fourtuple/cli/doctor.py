@@ -64,7 +64,7 @@ def doctor(
         if as_json:
             print_json(diagnosis.to_json() | ({"from": origin.to_json()} if origin else {}))
         else:
-            tell(*face.doctor_lines(diagnosis, everything=everything))
+            tell(*face.doctor_lines(diagnosis, everything=everything), headlines=1)
 
     def page() -> str:
         from fourtuple.faces.page.doctor import doctor_page

@@ -22,6 +22,7 @@ from fourtuple.cli.common import (
     split,
 )
 from fourtuple.cli.session import FILE, Ordered
+from fourtuple.cli.stored import ID
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.faces.printer import tell
 
@@ -236,11 +237,11 @@ def _run(
 
 
 @fleet.command(short_help="Make a run whole again from the machines' own records.")
-@click.argument("run", type=click.IntRange(1), required=False, metavar="[RUN]")
+@click.argument("run", type=ID, required=False, metavar="[RUN]")
 @of_cluster
 @STORE
 @JSON
-def collect(run: int | None, store: str | None, as_json: bool, **typed: Any) -> None:
+def collect(run: int | str | None, store: str | None, as_json: bool, **typed: Any) -> None:
     """Make a run whole again from the machines' own records, and store it as a new one.
 
     When the scheduler or this program was lost during a run of a fleet, each machine closed in order and kept its own

@@ -14,7 +14,6 @@ from fourtuple.cli.common import (
     STRATEGIES,
     UNITS,
     Shown,
-    keeper_of,
     metered,
     run_options,
     say,
@@ -162,7 +161,7 @@ def present(planned: "Planned | None", run: "Run[Sample, HoldRecord]", shown: Sh
 
     tell(*plan_lines(None if shown.quiet else planned), to=sys.stderr)
     run = metered(run, shown.metrics)
-    keeper = keeper_of(shown.store, no_store=shown.no_store)
+    keeper = shown.keeper()
     record = live.show(
         keeper.run(run) if keeper else run,
         hold.hold_progress,

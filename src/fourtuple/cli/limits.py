@@ -97,5 +97,5 @@ def limits(
     if as_json:
         print_json(found.to_json() | origin_of(host))
     else:
-        tell(*origin_lines(host.origin), *face.limits_lines(found, everything=everything))
+        tell(*origin_lines(host.origin), *face.limits_lines(found, everything=everything), headlines=1)
     sys.exit(EXIT_SHORT if found.is_used_up else EXIT_REACHED)

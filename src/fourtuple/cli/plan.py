@@ -132,5 +132,5 @@ def plan(
     if as_json:
         print_json(fit.to_json() | origin_of(host) | applied)
     else:
-        tell(*said, *origin_lines(host.origin), *face.plan_lines(fit))
+        tell(*said, *origin_lines(host.origin), *face.plan_lines(fit), headlines=1)
     sys.exit(EXIT_REACHED if fit.fits else EXIT_SHORT)

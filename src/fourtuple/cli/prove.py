@@ -5,9 +5,10 @@ from pathlib import Path
 
 import click
 
-from fourtuple.cli.common import COUNT, NO_STORE, STORE, command_line, keeper_of, print_json, tell_kept
+from fourtuple.cli.common import COUNT, NAME, NO_STORE, NOTE, STORE, command_line, keeper_of, print_json, tell_kept
 from fourtuple.cli.report import check_one_output, check_report, write_report
 from fourtuple.core.errors import UsageError
+from fourtuple.core.runs.label import Label
 from fourtuple.faces.printer import hand_over, tell
 
 
@@ -17,6 +18,8 @@ from fourtuple.faces.printer import hand_over, tell
 @click.option("--show-code", is_flag=True, help="Print the source code of the lessons; run nothing.")
 @click.option("--connections", type=COUNT, help="Connections that past-65536 opens.  [default: 100,000]")
 @click.option("--report", "page", type=click.Path(dir_okay=False, path_type=Path), help="Also write an HTML report.")
+@NAME
+@NOTE
 @STORE
 @NO_STORE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output and nothing else.")
@@ -26,6 +29,8 @@ def prove(
     show_code: bool,
     connections: int | None,
     page: Path | None,
+    name: str | None,
+    note: str | None,
     store: str | None,
     no_store: bool,
     as_json: bool,
@@ -38,7 +43,7 @@ def prove(
     from fourtuple.lessons import prove as lessons
     from fourtuple.verbs.runs import Keeper
 
-    chosen = lessons.choose(names)
+    chosen, label = lessons.choose(names), Label.of(name, note)
     if show_code:
         hand_over("\n\n".join(face.code(lesson, alone=len(chosen) == 1) for lesson in chosen).encode())
         return
@@ -51,7 +56,7 @@ def prove(
         check_one_output(page, as_json=as_json)
         check_report(page)
     proof = lessons.prove(chosen, connections)
-    keeper = keeper_of(store, no_store=no_store)
+    keeper = keeper_of(store, no_store=no_store, label=label)
     if keeper is None and page is not None:
         keeper = Keeper(None, command_line())
     run = keeper.proof(proof, len(chosen)) if keeper else proof

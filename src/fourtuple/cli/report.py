@@ -22,8 +22,11 @@ from fourtuple.faces.printer import hand_over, tell
 )
 @click.option("--open", "do_open", is_flag=True, help="Open the report in the browser.")
 @FILE
-def report(run: int | None, output: Path | None, do_open: bool, file: str | None) -> None:
-    """Write run ID, by default the newest, as a self-contained HTML page. The page loads nothing from the network."""
+def report(run: int | str | None, output: Path | None, do_open: bool, file: str | None) -> None:
+    """Write run ID, a number or a name, by default the newest, as a self-contained HTML page.
+
+    The page loads nothing from the network.
+    """
     from fourtuple.verbs.runs import Runs
 
     with Runs(file_of(file)) as stored:

@@ -68,8 +68,11 @@ def runs(
 @FILE
 @JSON
 @click.pass_obj
-def show(above: str | None, run: int | None, follow: bool, file: str | None, as_json: bool) -> None:
-    """Show run ID, by default the newest: what was asked, found, changed and planned, and the result."""
+def show(above: str | None, run: int | str | None, follow: bool, file: str | None, as_json: bool) -> None:
+    """Show run ID, a number or a name: what was asked, found, changed and planned, and the result.
+
+    [default: the newest]
+    """
     from fourtuple.faces.text import runs as face
     from fourtuple.verbs.runs import Runs
 
@@ -81,7 +84,7 @@ def show(above: str | None, run: int | None, follow: bool, file: str | None, as_
     if as_json:
         print_json(found.to_json(samples=False))
     else:
-        tell(*face.show_lines(found))
+        tell(*face.show_lines(found), headlines=1)
 
 
 def _follow(stored: Any, run: int, kind: str, *, as_json: bool) -> None:
@@ -110,15 +113,15 @@ def _follow(stored: Any, run: int, kind: str, *, as_json: bool) -> None:
 
 
 @runs.command(short_help="Remove runs.")
-@click.argument("numbers", nargs=-1, required=True, type=ID, metavar="ID...")
+@click.argument("which", nargs=-1, required=True, type=ID, metavar="ID...")
 @FILE
 @click.pass_obj
-def rm(above: str | None, numbers: tuple[int, ...], file: str | None) -> None:
+def rm(above: str | None, which: tuple[int | str, ...], file: str | None) -> None:
     """Remove these runs: all of them, or none if one is still running."""
     from fourtuple.verbs.runs import Runs
 
     with Runs(file_of(file or above)) as stored:
-        stored.remove(numbers)
+        numbers = stored.remove(which)
     tell(f"removed {', '.join(map(str, numbers))}")
 
 
@@ -134,8 +137,8 @@ def rm(above: str | None, numbers: tuple[int, ...], file: str | None) -> None:
 )
 @FILE
 @click.pass_obj
-def export(above: str | None, run: int | None, how: str | None, output: Path | None, file: str | None) -> None:
-    """Export run ID, by default the newest: its samples as CSV or Parquet, or all of it as JSON.
+def export(above: str | None, run: int | str | None, how: str | None, output: Path | None, file: str | None) -> None:
+    """Export run ID, a number or a name, by default the newest: its samples as CSV or Parquet, or all of it as JSON.
 
     Column names include the unit; the histograms are in the JSON only.
     """

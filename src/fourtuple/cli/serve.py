@@ -12,7 +12,6 @@ from fourtuple.cli.common import (
     LOOP,
     UNITS,
     Shown,
-    keeper_of,
     metered,
     run_options,
     say,
@@ -78,7 +77,7 @@ def present(where: Sequence[str], run: "Run[Sample, ServeRecord]", shown: Shown)
     from fourtuple.verbs.background import READY
 
     run = metered(run, shown.metrics)
-    keeper = keeper_of(shown.store, no_store=shown.no_store)
+    keeper = shown.keeper()
     record = live.show(
         keeper.run(run) if keeper else run,
         face.serve_progress,

@@ -91,7 +91,7 @@ def why(
     if as_json:
         print_json(answer.to_json() | (origin_of(host) if host else {}))
     else:
-        tell(*origin_lines(host.origin if host else None), *face.why_lines(answer, everything=everything))
+        tell(*origin_lines(host.origin if host else None), *face.why_lines(answer, everything=everything), headlines=1)
     sys.exit(EXIT_REACHED if answer.is_known else EXIT_SHORT)
 
 
@@ -104,7 +104,7 @@ def _diagnosed(pasted: "Snapshot", record: dict[str, Any], *, everything: bool, 
     if as_json:
         print_json(record | {"doctor": diagnosis.to_json()})
     else:
-        tell(*face.doctor_lines(diagnosis, everything=everything))
+        tell(*face.doctor_lines(diagnosis, everything=everything), headlines=1)
     return EXIT_REACHED if diagnosis.limits_now else EXIT_SHORT
 
 

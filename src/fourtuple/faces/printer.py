@@ -1,10 +1,12 @@
 """Where text leaves this program for people: to standard output, to standard error, and to the live screens.
 
 Nothing else prints, and each text passes through core/visible.py, so that no face can forget it. Only colours and the
-movements of the cursor that are made here and by rich reach a terminal as such. Characters that the encoding of the
-output lacks are replaced by faces/text/encodable.py.
+movements of the cursor that are made here and by rich reach a terminal as such; a pipe or a file gets neither.
+Characters that the encoding of the output lacks are replaced by faces/text/encodable.py.
 """
 
+import os
+import re
 import sys
 from typing import TYPE_CHECKING, TextIO
 
@@ -16,9 +18,33 @@ if TYPE_CHECKING:
 CLEAR = "\r\033[K"  # to the first column, and clear the line
 
 
-def tell(*lines: str, to: TextIO | None = None) -> None:
-    """Print the lines, none of which can become two. to: None: standard output. Raises OSError."""
-    _write("".join(f"{visible(line)}\n" for line in lines), sys.stdout if to is None else to)
+BOLD, RED, GREEN, RESET = "\033[1m", "\033[31m", "\033[32m", "\033[0m"
+# What stands out in a line: what blocks or fails, what holds, and the limit that binds.
+MARKED = ((r"\bBLOCKS\b", BOLD + RED), (r"^ *✗", RED), (r"^ *✓", GREEN), (r"^▸.*", BOLD))
+
+
+def tell(*lines: str, to: TextIO | None = None, headlines: int = 0) -> None:
+    """Print the lines, none of which can become two. Raises OSError.
+
+    to:        None: standard output
+    headlines: that many of the first lines are the answer, and bold on a terminal
+    """
+    stream = sys.stdout if to is None else to
+    shown = [visible(line) for line in lines]
+    if stream is not None and _has_styles(stream):
+        shown = [_styled(line, BOLD if number < headlines else "") for number, line in enumerate(shown)]
+    _write("".join(f"{line}\n" for line in shown), stream)
+
+
+def _has_styles(stream: TextIO) -> bool:
+    """Whether it is a terminal that shows colours, and the user wants them (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _styled(line: str, style: str) -> str:
+    for pattern, mark in MARKED:
+        line = re.sub(pattern, f"{mark}\\g<0>{RESET}{style}", line)
+    return f"{style}{line}{RESET}" if style and line else line
 
 
 def redraw(line: str) -> None:

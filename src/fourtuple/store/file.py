@@ -15,6 +15,7 @@ from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.runs.counters import COLUMN, GROWTHS, MAPS
 
 APPLICATION = 0x34747570  # "4tup": PRAGMA application_id identifies our files
+FULL = " (is the disk full?)"
 WAIT_S = 5.0  # for another writer, which normally finishes within milliseconds
 
 NUMBERS = COLUMN.names or ()  # the columns of both tables of samples that are numbers
@@ -196,6 +197,10 @@ CREATE TABLE machine_samples (
 ALTER TABLE samples ADD COLUMN destinations_grown BLOB NOT NULL DEFAULT x'';
 ALTER TABLE machine_samples ADD COLUMN destinations_grown BLOB NOT NULL DEFAULT x'';
 """,
+    """
+ALTER TABLE runs ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT '';
+""",
 )
 
 
@@ -218,7 +223,7 @@ def open_store(file: Path | None, *, new: bool, migrations: Sequence[str] = MIGR
     """
     address = ":memory:" if file is None else _address(file, new=new)
     try:
-        base = sqlite3.connect(address, timeout=WAIT_S, isolation_level=None, uri=True)
+        base = _connected(address) if new else _connected_to_read(address)
         try:
             if file and "mode=rw" not in address and _version(base, file, len(migrations)) < len(migrations):
                 base = _in_memory(base)
@@ -231,8 +236,35 @@ def open_store(file: Path | None, *, new: bool, migrations: Sequence[str] = MIGR
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
             raise UsageError(f"{file} is not a run database", str(error)) from None
-        raise _cannot(file, str(error), new=new) from None
+        raise _cannot(file, f"{error}{FULL if _is_of_disk(error) else ''}", new=new) from None
     return base
+
+
+def _connected(address: str) -> sqlite3.Connection:
+    return sqlite3.connect(address, timeout=WAIT_S, isolation_level=None, uri=True)
+
+
+def _connected_to_read(address: str) -> sqlite3.Connection:
+    """Open the file; on a full disk, where the index of the journal (-shm) cannot be made, with an index in memory.
+
+    SQLite makes one for whoever locks the file exclusively (https://sqlite.org/wal.html, "Without Shared-Memory").
+    Where a writer is at work, the index is there already.
+    """
+    base = _connected(address)
+    try:
+        base.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.Error as error:
+        if not _is_of_disk(error):
+            return base  # the first look at its version gives the reason
+        base.close()
+        base = _connected(address)
+        base.execute("PRAGMA locking_mode = EXCLUSIVE")
+    return base
+
+
+def _is_of_disk(error: sqlite3.Error) -> bool:
+    """Whether the disk may be full, in any variant (https://sqlite.org/rescode.html)."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
 
 
 def _in_memory(base: sqlite3.Connection) -> sqlite3.Connection:

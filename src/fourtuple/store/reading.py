@@ -24,6 +24,8 @@ from fourtuple.core.units import MOST_S
 from fourtuple.store.coding import Count, Measured, Moment, from_text, grown, stamp
 from fourtuple.store.file import NUMBERS, OTHERS
 
+Which = int | str | None  # a run: by its number, or by its name; None: the newest
+MOST_NUMBERS = 5  # of runs with the same name that an error lists
 Alive = Callable[[str], bool | None]  # the `writer` that Writer was given → whether it is still writing; None: unknown
 
 KINDS: Mapping[str, type[Any]] = {"hold": HoldRecord, "serve": ServeRecord, "churn": ChurnRecord}
@@ -31,7 +33,7 @@ Kind = Literal["hold", "serve", "churn", "prove"]
 Number = Count | None
 SIZES: Mapping[str, int] = {each.column: each.size for each in GROWTHS}  # buckets of each histogram
 # The types of rows: a damaged file may have any type in any column.
-_Row = tuple[int, Kind, str, str, str | None, RunState | None, str, Number, Number, str, Number]  # of _ENTRY
+_Row = tuple[int, Kind, str, str, str | None, RunState | None, str, Number, Number, str, str, str, Number]  # of _ENTRY
 _Progress = tuple[str, Moment, Count, Count]
 _NUMBERS = [Moment if name == "at_ns" else Count if COLUMN[name].kind == "i" else Measured | None for name in NUMBERS]
 _OTHERS = [bytes if name in SIZES else str | None if name == "census" else str for name in OTHERS]
@@ -43,7 +45,7 @@ SEEN = ("connections", "memory_bytes", "time_wait")  # columns of what the kerne
 LAST = (*(each.column for each in MAPS), "moved")  # columns of the last sample that apply to the whole run
 _OF_MACHINE = "machine_samples WHERE run = ? AND machine = ?"
 _ENTRY = (
-    "SELECT id, kind, command, started_at, ended_at, outcome, why, n, held, start,"
+    "SELECT id, kind, command, started_at, ended_at, outcome, why, n, held, start, name, note,"
     " (SELECT max(number) + 1 FROM samples WHERE run = id)"
     " FROM runs WHERE id = ?"
 )
@@ -69,19 +71,33 @@ def entries(base: sqlite3.Connection, alive: Alive) -> list[Entry]:
         return [entry for entry in found if entry is not None]  # a run may have been removed since the first query
 
 
-def entry(base: sqlite3.Connection, run: int | None, alive: Alive) -> Entry:
-    """The entry of a run. run: None: the newest. Raises UsageError if there is no such run."""
+def entry(base: sqlite3.Connection, run: Which, alive: Alive) -> Entry:
+    """The entry of a run. Raises UsageError if there is no such run, or if several have the name."""
     with reading(base):
         missing = "there are no stored runs" if run is None else f"there is no run {run}"
-        if run is None:
-            (run,) = base.execute("SELECT max(id) FROM runs").fetchone()
-        found = None if run is None else _entry(base, run, alive)
+        number = _number(base, run)
+        found = None if number is None else _entry(base, number, alive)
         if found is None:
             raise UsageError(missing, do="fourtuple runs lists the stored runs.")
         return found
 
 
-def read_run(base: sqlite3.Connection, run: int | None, alive: Alive) -> StoredRun:
+def _number(base: sqlite3.Connection, run: Which) -> int | None:
+    """The number of a run; None: there is no such run. Raises UsageError if several have the name."""
+    if isinstance(run, int):
+        return run
+    if run is None:
+        (number,) = base.execute("SELECT max(id) FROM runs").fetchone()
+        return None if number is None else int(number)
+    numbers = [int(number) for (number,) in base.execute("SELECT id FROM runs WHERE name = ? ORDER BY id", (run,))]
+    if len(numbers) > 1:
+        listed = ", ".join(map(str, numbers[-MOST_NUMBERS:]))
+        more = f"{len(numbers):,} runs have this name, {'the newest ' * (len(numbers) > MOST_NUMBERS)}{listed}"
+        raise UsageError(f"run {run}", more, "Write the number.")
+    return numbers[0] if numbers else None
+
+
+def read_run(base: sqlite3.Connection, run: Which, alive: Alive) -> StoredRun:
     """The whole run; of a run in progress, what is stored so far. Raises UsageError as `entry` does."""
     found = entry(base, run, alive)
     with reading(base):
@@ -122,14 +138,17 @@ def samples_since(base: sqlite3.Connection, run: int, number: int, before: Sampl
             yield before
 
 
-def remove(base: sqlite3.Connection, runs: list[int], alive: Alive) -> None:
-    """Remove all of these runs or none. Raises UsageError if one does not exist or is still running."""
-    for run in runs:
-        if entry(base, run, alive).outcome is RunState.RUNNING:
-            raise UsageError(f"cannot remove run {run}", "it is still running")
+def remove(base: sqlite3.Connection, runs: Sequence[int | str], alive: Alive) -> list[int]:
+    """Remove all of these runs or none → their numbers. Raises UsageError as `entry`, or if one is still running."""
+    found = [entry(base, run, alive) for run in runs]
+    for each in found:
+        if each.outcome is RunState.RUNNING:
+            raise UsageError(f"cannot remove run {each.id}", "it is still running")
+    numbers = [each.id for each in found]
     with reading(base), base:
         base.execute("BEGIN IMMEDIATE")
-        base.executemany("DELETE FROM runs WHERE id = ?", [(run,) for run in runs])
+        base.executemany("DELETE FROM runs WHERE id = ?", [(number,) for number in numbers])
+    return numbers
 
 
 def _entry(base: sqlite3.Connection, run: int, alive: Alive) -> Entry | None:
@@ -140,7 +159,9 @@ def _entry(base: sqlite3.Connection, run: int, alive: Alive) -> Entry | None:
     row = base.execute(_ENTRY, (run,)).fetchone()
     if row is None:
         return None
-    _, kind, command, started_at, ended_at, outcome, why, n, held, start, samples = msgspec.convert(row, _Row)
+    _, kind, command, started_at, ended_at, outcome, why, n, held, start, name, note, samples = msgspec.convert(
+        row, _Row
+    )
     if outcome is None:
         outcome = RunState.UNFINISHED if still is None else RunState.RUNNING if still else RunState.KILLED
     begun = _start(start)
@@ -164,6 +185,8 @@ def _entry(base: sqlite3.Connection, run: int, alive: Alive) -> Entry | None:
         held=held,
         samples=samples or 0,
         host=begun.found.host,
+        name=name,
+        note=note,
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fourtuple.core.runs.counters import GROWTHS, MAPS, Phase
+from fourtuple.core.runs.label import Label
 from fourtuple.core.runs.proof import Result, Step
 from fourtuple.core.runs.records import MachineMoment, Sample
 from fourtuple.core.runs.start import Start
@@ -39,7 +40,8 @@ _END = (
     " n = coalesce(?6, n), held = coalesce(?7, held) WHERE id = ?1"
 )
 _BEGIN = (
-    "INSERT INTO runs (kind, command, writer, started_at, start, record, n) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id"
+    "INSERT INTO runs (kind, command, writer, started_at, start, record, n, name, note)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"
 )
 
 Statement = tuple[str, tuple[Any, ...]]
@@ -52,13 +54,20 @@ class Writer:
     why_not: why the writing ended; None: it has not
     """
 
-    def __init__(self, base: sqlite3.Connection, command: str, writer: str, file: Path | None = None) -> None:
+    def __init__(
+        self,
+        base: sqlite3.Connection,
+        command: str,
+        writer: str,
+        file: Path | None = None,
+        label: Label = Label(),  # noqa: B008  (frozen)
+    ) -> None:
         """Prepare to write; nothing is written before `begin`.
 
         writer: a token from which readers can tell whether the writing process is alive, see kernel/proc/alive.py
         file:   the file of `base`; None: in memory
         """
-        self._base, self._command, self._writer = base, command, writer
+        self._base, self._command, self._writer, self._label = base, command, writer, label
         self._reserve = Reserve(file)
         self._base.execute(f"PRAGMA busy_timeout = {int(PATIENCE_S * 1000)}")
         self._begin: tuple[Any, ...] = ()  # the values of the run's row; empty until it begins
@@ -78,7 +87,9 @@ class Writer:
         n:    see core/runs/stored.py, Entry
         """
         self._began_ns = start.at_ns
-        self._begin = (start.kind, self._command, self._writer, start.started_at, to_text(start), more, n)
+        label = self._label
+        about = (start.kind, self._command, self._writer, start.started_at, to_text(start))
+        self._begin = (*about, more, n, label.name, label.note)
         self._write()
 
     def sample(self, sample: Sample) -> None:

@@ -4,8 +4,19 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal, TypedDict, Unpack, overload
 
-from fourtuple.core.census.records import By, Census, Source
+from fourtuple.core.census.records import (
+    By,
+    Census,
+    CensusOf,
+    DestinationCount,
+    PairCount,
+    PortCount,
+    ProcessCount,
+    Source,
+    StateCount,
+)
 from fourtuple.core.census.usage import Usage
 from fourtuple.core.census.view import View
 from fourtuple.core.errnos import name_of
@@ -25,6 +36,41 @@ CONNECTED = frozenset(State) - {State.LISTEN}
 NAMED = {state.name.replace("_", ""): state for state in CONNECTED - {State.CLOSE, State.NEW_SYN_RECV}}
 
 
+class CensusOptions(TypedDict, total=False):
+    """The other arguments of `census`."""
+
+    sources: Sequence[str]
+    states: Iterable[State]
+    most: int | None
+    owners: bool
+    rings: bool
+    host: Host | None
+
+
+@overload
+def census(
+    to: Sequence[str] = ..., *, by: Literal[By.PAIR] = ..., **options: Unpack[CensusOptions]
+) -> CensusOf[PairCount]: ...
+@overload
+def census(
+    to: Sequence[str] = ..., *, by: Literal[By.DESTINATION], **options: Unpack[CensusOptions]
+) -> CensusOf[DestinationCount]: ...
+@overload
+def census(
+    to: Sequence[str] = ..., *, by: Literal[By.PORT], **options: Unpack[CensusOptions]
+) -> CensusOf[PortCount]: ...
+@overload
+def census(
+    to: Sequence[str] = ..., *, by: Literal[By.STATE], **options: Unpack[CensusOptions]
+) -> CensusOf[StateCount]: ...
+@overload
+def census(
+    to: Sequence[str] = ..., *, by: Literal[By.PROCESS], **options: Unpack[CensusOptions]
+) -> CensusOf[ProcessCount]: ...
+@overload
+def census(to: Sequence[str] = ..., *, by: By, **options: Unpack[CensusOptions]) -> Census: ...
+
+
 def census(
     to: Sequence[str] = (),
     *,
@@ -35,7 +81,7 @@ def census(
     owners: bool = True,
     rings: bool = False,
     host: Host | None = None,
-) -> Census:
+) -> CensusOf[Any]:
     """Count the TCP sockets of this thread's network namespace, by (source, destination): these pairs run out of ports.
 
     to:      only connections to these destinations: `10.0.0.9`, `10.0.0.9:80-81`, `10.0.0.0/24`, `:80`; empty: all

@@ -4,6 +4,7 @@ from collections.abc import Generator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
+from typing import Any
 
 from fourtuple.core.census.records import Census
 from fourtuple.core.errors import CannotError, FourtupleError
@@ -38,7 +39,7 @@ def _everywhere(options: dict[str, object]) -> Generator[tuple[Place, Census | F
     return closed
 
 
-def _census_in(place: Place, options: Mapping[str, object]) -> Census | None:
+def _census_in(place: Place, options: Mapping[str, Any]) -> Census | None:
     """Count in that namespace; None: it no longer exists.
 
     This runs in a process of its own, because a process may be unable to return from the namespace that it entered.
@@ -52,4 +53,5 @@ def _census_in(place: Place, options: Mapping[str, object]) -> Census | None:
             ) from None
         except OSError:
             return None
-    return census(**options)  # type: ignore[arg-type]
+    counted: Census = census(**options)
+    return counted

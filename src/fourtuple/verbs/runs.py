@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from fourtuple.core.errors import EXIT_REACHED, CannotError, UsageError
 from fourtuple.core.runs.churn_record import ChurnRecord
+from fourtuple.core.runs.label import Label
 from fourtuple.core.runs.outcome import Reason
 from fourtuple.core.runs.proof import HOLDS, Ground, Proof, Result, Step
 from fourtuple.core.runs.records import HoldRecord, Sample, ServeRecord
@@ -19,6 +20,7 @@ from fourtuple.kernel.proc.alive import living, mark
 from fourtuple.store import reading, tables
 from fourtuple.store.coding import to_text
 from fourtuple.store.file import default_file, open_store
+from fourtuple.store.reading import Which
 from fourtuple.store.writing import Writer
 
 Record = TypeVar("Record", HoldRecord, ServeRecord, ChurnRecord)
@@ -34,14 +36,15 @@ class Keeper:
     Raises UsageError or CannotError as open_store does.
     """
 
-    def __init__(self, file: Path | None, command: str) -> None:
+    def __init__(self, file: Path | None, command: str, label: Label = Label()) -> None:  # noqa: B008  (frozen)
         """Open the file.
 
         file:    None: keep the run in memory
         command: the command line of the run, for repeating it
+        label:   the name and the note of the run
         """
         self._file, self._base = file, open_store(file, new=True)
-        self._writer = Writer(self._base, command, mark(), file)
+        self._writer = Writer(self._base, command, mark(), file, label)
 
     @property
     def id(self) -> int | None:
@@ -130,9 +133,9 @@ class Keeper:
             raise
 
 
-def keep(file: Path | None, command: str) -> Keeper:
+def keep(file: Path | None, command: str, label: Label = Label()) -> Keeper:  # noqa: B008  (frozen)
     """A keeper for the file. file: None: default_file(). Raises as open_store does."""
-    return Keeper(file or default_file(), command)
+    return Keeper(file or default_file(), command, label)
 
 
 def exported(run: StoredRun, how: str) -> bytes:
@@ -188,11 +191,11 @@ class Runs:
         """All runs, newest first."""
         return reading.entries(self._base, living())
 
-    def entry(self, run: int | None = None) -> Entry:
-        """The entry of a run. run: None: the newest. Raises UsageError if there is no such run."""
+    def entry(self, run: Which = None) -> Entry:
+        """The entry of a run. run: None: the newest. Raises UsageError if there is none, or several have the name."""
         return reading.entry(self._base, run, living())
 
-    def read(self, run: int | None = None) -> StoredRun:
+    def read(self, run: Which = None) -> StoredRun:
         """The whole run; of a run in progress, what is stored so far. Raises UsageError as `entry` does."""
         return reading.read_run(self._base, run, living())
 
@@ -200,23 +203,23 @@ class Runs:
         """The runs that are a machine's part in this run of a fleet, oldest first."""
         return [self.read(run) for run in reading.parts_of(self._base, fleet)]
 
-    def of_fleet(self, run: int | None = None) -> StoredRun:
+    def of_fleet(self, run: Which = None) -> StoredRun:
         """A run of all machines of a fleet. run: None: the newest. Raises UsageError if there is no such run."""
-        number = reading.newest_of_fleet(self._base) if run is None else run
-        if number is None:
+        which = reading.newest_of_fleet(self._base) if run is None else run
+        if which is None:
             raise UsageError("there is no stored run of a fleet", do="fourtuple runs lists the stored runs.")
-        found = self.read(number)
+        found = self.read(which)
         if not found.start.fleet:
-            raise UsageError(f"run {number}", "it is not the run of a fleet", "fourtuple runs lists the stored runs.")
+            raise UsageError(f"run {which}", "it is not the run of a fleet", "fourtuple runs lists the stored runs.")
         return found
 
     def samples(self, run: int) -> Iterator[Sample]:
         """All samples of a run, as they were when they were written."""
         return reading.samples_since(self._base, run, 0, None)
 
-    def remove(self, runs: Sequence[int]) -> None:
-        """Remove all of these runs or none. Raises UsageError if one does not exist or is still running."""
-        reading.remove(self._base, list(runs), living())
+    def remove(self, runs: Sequence[int | str]) -> list[int]:
+        """Remove these runs or none → their numbers. Raises UsageError as `entry`, or if one is still running."""
+        return reading.remove(self._base, runs, living())
 
     def follow(self, run: int) -> Run[Sample, RunRecord]:
         """A run that another process writes, as if it ran here. Raises CannotError if it ends without a record."""

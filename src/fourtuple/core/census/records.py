@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.owners import Owners
@@ -133,6 +133,7 @@ class ProcessCount:
 
 
 Row = PairCount | DestinationCount | PortCount | StateCount | ProcessCount
+SomeRow = TypeVar("SomeRow", bound=Row, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +208,8 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Census:
-    """The counts of the sockets of one network namespace.
+class CensusOf(Generic[SomeRow]):
+    """The counts of the sockets of one network namespace, by one kind of rows.
 
     approximate:  a few sockets may be missing or counted twice: some were opened or closed during the count, or this
                   is unknown
@@ -241,7 +242,7 @@ class Census:
     can_probe: bool
     sockets: Mapping[str, int]
     by: By
-    rows: Sequence[Row]
+    rows: Sequence[SomeRow]
     total: int
     listeners: tuple[Listener, ...]
     holdings: tuple[Holding, ...]
@@ -265,6 +266,9 @@ class Census:
         for name in ("listeners", "holdings", "leaks"):
             record[name] = list(map(plain, record[name]))
         return record | {"busiest_port": self.busiest_port and asdict(self.busiest_port)}
+
+
+Census = CensusOf[Row]  # where it does not matter by what
 
 
 def plain(row: Any) -> dict[str, Any]:

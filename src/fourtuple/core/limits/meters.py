@@ -91,8 +91,8 @@ TIME_WAITS = Meter(
     ceiling=_sysctl("net.ipv4.tcp_max_tw_buckets"),
     in_use=_sockstat("TCP.tw"),
     counters=("TCPTimeWaitOverflow",),
-    metric="time_wait",
-    about="Sockets in TIME_WAIT, and tcp_max_tw_buckets.",
+    metric="time_wait_sockets",
+    about="Sockets in TIME_WAIT.",
 )
 ORPHANS = Meter(
     "net.ipv4.tcp_max_orphans",
@@ -100,7 +100,7 @@ ORPHANS = Meter(
     in_use=_sockstat("TCP.orphan"),
     counters=("TCPAbortOnMemory",),
     metric="orphans",
-    about="Sockets without a program that are not closed yet, of the host, and tcp_max_orphans.",
+    about="Sockets without a program that are not closed yet, of the host.",
     of_host=True,
 )
 TCP_MEMORY = Meter(
@@ -110,7 +110,7 @@ TCP_MEMORY = Meter(
     in_pages=True,
     counters=("TCPRcvQDrop", "PruneCalled", "TCPMemoryPressures"),
     metric="tcp_memory_bytes",
-    about="Memory of queued data, of the host, and the most that tcp_mem allows.",
+    about="Memory of queued data, of the host.",
     of_host=True,
 )
 CONNTRACK = Meter(
@@ -119,14 +119,14 @@ CONNTRACK = Meter(
     in_use=_sysctl("net.netfilter.nf_conntrack_count"),
     counters=("nf_conntrack.drop", "nf_conntrack.early_drop"),
     metric="conntrack_entries",
-    about="Connections that are tracked in this namespace, and nf_conntrack_max.",
+    about="Connections that are tracked in this namespace.",
 )
 HOST_FILES = Meter(
     "fs.file-max",
     ceiling=_sysctl("fs.file-max"),
     in_use=lambda world: world.files_in_use,
     metric="host_files",
-    about="Open files of the host, and fs.file-max.",
+    about="Open files of the host.",
     of_host=True,
 )
 THREADS = Meter(
@@ -134,7 +134,7 @@ THREADS = Meter(
     ceiling=_sysctl("kernel.threads-max"),
     in_use=lambda world: world.threads,
     metric="host_threads",
-    about="Threads of the host, and kernel.threads-max.",
+    about="Threads of the host.",
     of_host=True,
 )
 NEIGHBOURS = Meter(
@@ -143,7 +143,7 @@ NEIGHBOURS = Meter(
     in_use=lambda world: world.neighbours,
     counters=("arp_cache.table_fulls", "ndisc_cache.table_fulls"),
     metric="neighbours",
-    about="IPv4 neighbours that this namespace sees, and gc_thresh3.",
+    about="IPv4 neighbours that this namespace sees.",
 )
 PROCESS_FILES = Meter(
     "RLIMIT_NOFILE",

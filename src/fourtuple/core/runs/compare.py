@@ -64,6 +64,7 @@ class Comparison:
     def to_json(self) -> dict[str, Any]:
         return {
             "runs": [self.first.entry.id, self.second.entry.id],
+            "names": [self.first.entry.name, self.second.entry.name],
             "other_machine": self.other_machine,
             "differs": [{"what": what, "first": one, "second": two} for what, one, two in self.differs],
             "numbers": [

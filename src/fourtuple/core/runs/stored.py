@@ -42,6 +42,7 @@ class Entry:
 
     n:     connections wanted (hold), accepted (serve) or due (churn), or lessons (prove)
     held:  connections held (hold), most open at once (serve), completed (churn), or claims that hold (prove)
+    name, note: as its user typed them, see core/runs/label.py
     """
 
     id: int
@@ -55,6 +56,13 @@ class Entry:
     held: int | None
     samples: int
     host: str
+    name: str = ""
+    note: str = ""
+
+    @property
+    def title(self) -> str:
+        """`run 17`, or `run 17 (baseline)` if it has a name."""
+        return f"run {self.id} ({self.name})" if self.name else f"run {self.id}"
 
 
 @dataclass(frozen=True, slots=True)

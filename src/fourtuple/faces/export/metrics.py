@@ -13,12 +13,12 @@ from prometheus_client.registry import Collector
 from fourtuple import __version__
 from fourtuple.core.census.gauges import Gauges, Limited, ListenerGauge, PairGauge
 from fourtuple.core.counters import COUNTERS
-from fourtuple.core.limits.meters import EXPORTED
+from fourtuple.core.limits.meters import EXPORTED, Meter
 from fourtuple.core.snapshot.rounds import Round
 from fourtuple.core.visible import visible
-from fourtuple.faces.export.server import App
+from fourtuple.faces.export.server import App, pages
 
-LIMITED: Mapping[str, str] = MappingProxyType({meter.metric: meter.about for meter in EXPORTED})
+LIMITED: Mapping[str, Meter] = MappingProxyType({meter.metric: meter for meter in EXPORTED})
 
 
 def _left_most(pair: PairGauge) -> int | None:
@@ -32,18 +32,18 @@ def _left_least(pair: PairGauge) -> int | None:
 PAIR_LABELS = ("role", "source", "destination")
 PAIRS: Mapping[str, tuple[str, Callable[[PairGauge], int | None]]] = MappingProxyType(
     {
-        "used": ("Sockets between this source and destination, in any state.", lambda pair: pair.used),
-        "time_wait": ("Sockets between this source and destination in TIME_WAIT.", lambda pair: pair.time_wait),
-        "close_wait": (
+        "sockets": ("Sockets between this source and destination, in any state.", lambda pair: pair.used),
+        "time_wait_sockets": ("Sockets between this source and destination in TIME_WAIT.", lambda pair: pair.time_wait),
+        "close_wait_sockets": (
             "Sockets between this source and destination in CLOSE_WAIT: their program has not closed them.",
             lambda pair: pair.close_wait,
         ),
-        "usable": ("Local ports that connect() can choose from for this pair.", lambda pair: pair.usable),
-        "left": (
+        "usable_ports": ("Local ports that connect() can choose from for this pair.", lambda pair: pair.usable),
+        "left_ports": (
             "Local ports that connect() can still choose for this pair, at most.",
             _left_most,
         ),
-        "left_least": (
+        "left_least_ports": (
             "Local ports that connect() can still choose for this pair, at least: bind(address, 0) may hold others.",
             _left_least,
         ),
@@ -54,8 +54,8 @@ PAIRS: Mapping[str, tuple[str, Callable[[PairGauge], int | None]]] = MappingProx
 WHOSE_LABELS = ("netns", "container", "namespace", "pod", "service")
 LISTENERS: Mapping[str, tuple[str, Callable[[ListenerGauge], int | None]]] = MappingProxyType(
     {
-        "recv_q": ("Connections that wait in the accept queue.", lambda listener: listener.recv_q),
-        "backlog": (
+        "recv_q_connections": ("Connections that wait in the accept queue.", lambda listener: listener.recv_q),
+        "backlog_connections": (
             "The backlog given to listen(), limited by somaxconn; the accept queue holds one more.",
             lambda listener: listener.backlog,
         ),
@@ -140,7 +140,7 @@ class Exporter(Collector):
         registry = CollectorRegistry()
         registry.register(self)
         ProcessCollector(registry=registry)
-        return make_wsgi_app(registry)
+        return pages(make_wsgi_app(registry))
 
     def collect(self) -> Iterable[Metric]:
         """The metrics; no label has a character that is not printable."""
@@ -223,10 +223,11 @@ def _of_namespaces(labels: Sequence[str], counted: Labelled) -> Iterator[Metric]
 
 def _limited(labels: Sequence[str], parts: Sequence[tuple[tuple[str, ...], Sequence[Limited]]]) -> Iterator[Metric]:
     by_name = [(whose, {one.name: one for one in limited}) for whose, limited in parts]
-    for name, about in LIMITED.items():
+    for name, meter in LIMITED.items():
         there = [(whose, limited[name]) for whose, limited in by_name if name in limited]
-        yield from _family(name, about, labels, ((whose, one.value) for whose, one in there))
-        yield from _family(f"{name}_max", about, labels, ((whose, one.most) for whose, one in there))
+        most = f"The most that fourtuple_{name} can be: {meter.setting}."
+        yield from _family(name, meter.about, labels, ((whose, one.value) for whose, one in there))
+        yield from _family(f"{name}_max", most, labels, ((whose, one.most) for whose, one in there))
 
 
 def _counters(labels: Sequence[str], parts: Sequence[tuple[tuple[str, ...], Mapping[str, int]]]) -> Iterator[Metric]:

@@ -18,7 +18,7 @@ from fourtuple.core.runs.run import Run
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.visible import visible
 from fourtuple.faces.export.metrics import sentence
-from fourtuple.faces.export.server import MetricsServer
+from fourtuple.faces.export.server import MetricsServer, pages
 from fourtuple.faces.text.destinations import title
 
 R = TypeVar("R")
@@ -42,7 +42,7 @@ def metered(run: Run[Sample, R], address: str, announce: Callable[[str], None]) 
     registry = CollectorRegistry()
     registry.register(metrics)
     try:
-        server = MetricsServer(str(end.address), end.port, make_wsgi_app(registry))
+        server = MetricsServer(str(end.address), end.port, pages(make_wsgi_app(registry)))
     except OSError as error:
         raise cannot_listen(str(end), error) from None
 

@@ -38,6 +38,7 @@ def run_page(run: StoredRun) -> str:
         when=_when(run),
         good=good,
         verdict=verdict,
+        note=run.entry.note,
         tiles=list(_tiles(run)),
         sections=sections,
         samples=charts.samples_data(series),
@@ -47,7 +48,7 @@ def run_page(run: StoredRun) -> str:
 
 def compare_page(comparison: Comparison) -> str:
     """The page of two runs: numbers and ratios, differing settings, and both over time."""
-    both = [(f"run {run.entry.id}", run) for run in (comparison.first, comparison.second)]
+    both = [(run.entry.title, run) for run in (comparison.first, comparison.second)]
     series = [(name, over_time(run)) for name, run in both]
     names = tuple(name for name, _ in both)
     figures = [
@@ -129,7 +130,7 @@ def _script(value: Any) -> Markup:
 
 def _title(run: StoredRun) -> str:
     planned = run.start.planned
-    number = f"run {run.entry.id}: " if run.entry.id else ""  # 0: the run was not stored
+    number = f"{run.entry.title}: " if run.entry.id else ""  # 0: the run was not stored
     if run.entry.kind == "prove":
         return f"{number}{run.entry.n} claims about connections, tested on real sockets"
     to = ", ".join(planned.targets) if planned else ""

@@ -3,20 +3,25 @@
 from collections.abc import Iterator
 
 from fourtuple.core.runs.compare import Comparison, Row
+from fourtuple.core.runs.stored import Entry
 from fourtuple.faces.text.lines import wrapped
-from fourtuple.faces.text.runs import CELL, NAME
+from fourtuple.faces.text.runs import CELL, NAME, cut
 
 
 def compare_lines(comparison: Comparison) -> Iterator[str]:
     """The differences in settings, then a table of the numbers and their ratios."""
     yield from remark_lines(comparison)
-    heads = (f"{f'run {run.entry.id}':>{CELL}}" for run in (comparison.first, comparison.second))
+    heads = (f"{cut(_head(run.entry), CELL - 2):>{CELL}}" for run in (comparison.first, comparison.second))
     yield f"{'':<{NAME}}{''.join(heads)}{'ratio':>{CELL - 3}}"
     for row in comparison.rows:
         line = (
             f"{row.name:<{NAME}}{cell(row, row.first):>{CELL}}{cell(row, row.second):>{CELL}}{ratio(row):>{CELL - 3}}"
         )
         yield line.rstrip()
+
+
+def _head(entry: Entry) -> str:
+    return f"{entry.id} {entry.name}" if entry.name else f"run {entry.id}"
 
 
 def remark_lines(comparison: Comparison) -> Iterator[str]:

@@ -105,8 +105,8 @@ def show(run: Run[Ground | Step, Proof], lessons: int) -> Proof:
             else:
                 bar.clear()
                 results.append(step.result)
-                tell(*result_lines(step.result), "")
-        tell(summary_line(run.record))
+                tell(*result_lines(step.result), "", headlines=1)
+        tell(summary_line(run.record), headlines=1)
         return run.record
     except KeyboardInterrupt:
         bar.clear()

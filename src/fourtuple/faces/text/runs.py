@@ -30,17 +30,24 @@ def list_lines(entries: Sequence[Entry], columns: int | None = COLUMNS) -> Itera
     yield f"{'run':>5}  {'started':<16}  {'outcome':<10}  {'':<{width}}  command"
     for entry in entries:
         began = f"{_local(entry.started_at):%Y-%m-%d %H:%M}"
-        number = _of(entry) if len(_of(entry)) <= width else f"{_of(entry)[: width - 1]}…"
-        number = f"{number:<{width}}"
-        line = f"{entry.id:>5}  {began}  {entry.outcome:<10}  {number}  {entry.command}"
-        yield line if columns is None or len(line) <= columns else f"{line[: columns - 1]}…"
+        number = f"{cut(_of(entry), width):<{width}}"
+        named = f"{entry.name}: " if entry.name else ""
+        line = f"{entry.id:>5}  {began}  {entry.outcome:<10}  {number}  {named}{entry.command}"
+        yield line if columns is None else cut(line, columns)
+
+
+def cut(text: str, room: int) -> str:
+    """The text, at most `room` characters of it."""
+    return text if len(text) <= room else f"{text[: room - 1]}…"
 
 
 def show_lines(run: StoredRun) -> Iterator[str]:
     """One run: what was asked, found, changed and planned, and the result."""
     entry = run.entry
     ended = f", until {_local(entry.ended_at):%H:%M:%S}" if entry.ended_at else ""
-    yield f"run {entry.id}: {entry.kind}, {_local(entry.started_at):%Y-%m-%d %H:%M:%S %Z}{ended}"
+    yield f"{entry.title}: {entry.kind}, {_local(entry.started_at):%Y-%m-%d %H:%M:%S %Z}{ended}"
+    if entry.note:
+        yield from wrapped("  note      ", entry.note)
     yield f"  asked     {entry.command}"  # on one line, so that it can be pasted
     yield from start_lines(run.start)
     if fleet := fleet_words(run):
