@@ -307,11 +307,7 @@ def test_a_run_that_is_refused_before_it_begins_is_not_stored(ground: Ground, st
         (["runs", "--outcome", "good"], USAGE, "--outcome good"),
         (["runs", "export", "1"], USAGE, "--csv"),
         (["runs", "export", "1", "--parquet"], USAGE, "-o run.parquet"),
-<<<<<<< HEAD
-        (["runs", "show", "0"], USAGE, "1<=x"),  # x would be a name
-=======
-        (["runs", "show", "0"], USAGE, "0 is not in the range"),
->>>>>>> w20c
+        (["runs", "show", "0"], USAGE, "a whole number from 1"),  # x would be a name
         (["runs", "rm"], USAGE, "'ID...'"),
         (["compare", "1"], USAGE, "'ID'"),
         (["report", "1"], USAGE, "runs.db"),

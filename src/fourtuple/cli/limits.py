@@ -99,9 +99,6 @@ def limits(
     if as_json:
         print_json(found.to_json() | origin_of(host))
     else:
-<<<<<<< HEAD
-        tell(*origin_lines(host.origin), *face.limits_lines(found, everything=everything, from_here=from_here))
-=======
-        tell(*origin_lines(host.origin), *face.limits_lines(found, everything=everything), headlines=1)
->>>>>>> w20c
+        lines = face.limits_lines(found, everything=everything, from_here=from_here)
+        tell(*origin_lines(host.origin), *lines, headlines=1)
     sys.exit(EXIT_SHORT if found.is_used_up else EXIT_REACHED)

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from fourtuple.core.errnos import SYMPTOMS
 from fourtuple.core.runs.compare import compare
 from fourtuple.core.runs.destinations import DestinationResult
 from fourtuple.core.runs.outcome import Outcome, Required
+from fourtuple.core.runs.proof import Expected
 from fourtuple.core.runs.series import durations, errors_over_time, heat, histogram
 from fourtuple.core.runs.stored import StoredRun
 from fourtuple.faces.page import report
@@ -415,7 +416,7 @@ def test_what_others_wrote_stays_text(browser: "Browser", tmp_path: Path) -> Non
         (lambda: kept("hold", None), "^killed", 7),
         (lambda: kept("hold", hold_record(sharing=None, memory=None, held=0, agree=False)), r"\b1,000\b", 7),
         (lambda: kept("serve", serve_record(), wanted=None), r"\b1,000\b.*\b990\b", 7),
-        (lambda: kept("prove", object()), r"\b1\b.*\b1\b", 1),
+        (lambda: kept("prove", object()), r"\b1\b.*\b1\b.*\b0\b", 1),
         (lambda: replace(kept("prove", None), progress=()), "^killed", 0),
     ],
     ids=["killed", "nothing held", "serve", "prove", "prove, killed"],
@@ -445,6 +446,25 @@ def test_a_proof_has_a_card_for_each_lesson_with_the_four_tuples_that_show_it(
     assert opened.vertices("same-port-progress") == [11]  # of 3 s: four a second, and the last
     assert "127.0.0.1:3000 → 127.0.0.1:8001" in cards.nth(0).inner_text()
     assert result("one-wall", "fails").why in cards.nth(1).inner_text()
+
+
+def test_the_numbers_of_a_lesson_are_named_and_drawn(browser: "Browser", tmp_path: Path) -> None:
+    """As they are stored: a prediction with bounds shows the observed ratio, and numbers by name are bars."""
+    measured = replace(
+        result("slow-lane"),
+        predicted={"slower": asdict(Expected(least=5, unit="×"))},
+        observed={"slower": 69.5},
+        evidence={"median in µs": {"49 % in use": 20, "51 % in use": 1390}, "failed": [], "not known": {}, "rate": 9},
+    )
+    kept_run = replace(kept("prove", object()), results=(measured,), progress=())
+    opened = Opened(browser, report.run_page(kept_run), tmp_path)
+    opened.wait_drawn()
+    text = opened.page.locator("article").inner_text()
+
+    assert "69.5 ×" in text
+    assert "{" not in text
+    assert opened.page.locator("article figure .chart text", has_text="1,390").count() == 1
+    assert opened.complaints == []
 
 
 def test_the_page_says_all_that_the_command_says() -> None:

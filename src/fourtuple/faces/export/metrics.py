@@ -16,11 +16,8 @@ from fourtuple.core.counters import COUNTERS
 from fourtuple.core.limits.meters import EXPORTED, Meter
 from fourtuple.core.snapshot.rounds import Round
 from fourtuple.core.visible import visible
-<<<<<<< HEAD
+from fourtuple.faces.export.pages import pages
 from fourtuple.faces.serving import App
-=======
-from fourtuple.faces.export.server import App, pages
->>>>>>> w20c
 
 LIMITED: Mapping[str, Meter] = MappingProxyType({meter.metric: meter for meter in EXPORTED})
 

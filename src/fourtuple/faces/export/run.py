@@ -18,11 +18,8 @@ from fourtuple.core.runs.run import Run
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.visible import visible
 from fourtuple.faces.export.metrics import sentence
-<<<<<<< HEAD
+from fourtuple.faces.export.pages import pages
 from fourtuple.faces.serving import WebServer
-=======
-from fourtuple.faces.export.server import MetricsServer, pages
->>>>>>> w20c
 from fourtuple.faces.text.destinations import title
 
 R = TypeVar("R")
@@ -46,11 +43,7 @@ def metered(run: Run[Sample, R], address: str, announce: Callable[[str], None]) 
     registry = CollectorRegistry()
     registry.register(metrics)
     try:
-<<<<<<< HEAD
-        server = WebServer(str(end.address), end.port, make_wsgi_app(registry))
-=======
-        server = MetricsServer(str(end.address), end.port, pages(make_wsgi_app(registry)))
->>>>>>> w20c
+        server = WebServer(str(end.address), end.port, pages(make_wsgi_app(registry)))
     except OSError as error:
         raise cannot_listen(str(end), error) from None
 

@@ -34,12 +34,9 @@ def progress(lesson: str, moments: Sequence[LessonProgress]) -> Chart:
 
 def named(name: str, title: str, numbers: Sequence[tuple[str, float, str]]) -> Chart:
     """Bars. numbers: the name, length and text of each"""
-    rows = [
-        {"name": each, "number": number, "words": words, "row": row}
-        for row, (each, number, words) in enumerate(numbers)
-    ]
+    rows = [{"name": each, "number": number, "words": words} for each, number, words in numbers]
     base = alt.Chart(drawing.values(rows)).encode(
-        y=alt.Y("name:N", title=None, sort=alt.SortField("row")),
+        y=alt.Y("name:N", title=None, sort=[each for each, _, _ in numbers]),
         x=alt.X("number:Q", axis=None, scale=alt.Scale(domainMin=0)),
     )
     bars = base.mark_bar(color=LINE, cornerRadiusEnd=2)
