@@ -4,6 +4,7 @@ import errno
 import gc
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,9 @@ from fourtuple.client.sources import Sources
 from tests.client.inside import inside
 from tests.client.servers import HOST, PORT, by_source, dead_first, full, hold, listening, refusing
 from tests.client.tls import TlsServers, certificate, trusting
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import ExceptionGroup
 
 THREE = (8001, 8002, 8003)
 

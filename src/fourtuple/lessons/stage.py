@@ -11,8 +11,9 @@ import socket
 import struct
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import field
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
+from fourtuple.core.backports import Self
 from fourtuple.core.errors import CannotError, ShortfallError
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.records import HoldRecord, Sample
