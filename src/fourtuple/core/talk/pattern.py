@@ -10,16 +10,20 @@ import functools
 import itertools
 import operator
 import re
+import sys
 import warnings
 from collections.abc import Sequence
-
-# Private, but there since Python 3.11, and tested: tests/core/talk/test_pattern.py fails if it changes.
-from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.record import dataclass
 from fourtuple.core.units import quoted
+
+# Private, and tested: tests/core/talk/test_pattern.py fails if it changes.
+if sys.version_info >= (3, 11):
+    from re import _parser as regex  # type: ignore[attr-defined]
+else:
+    import sre_parse as regex
 
 MOST_STEPS = 2**28  # about a quarter of a second: a step takes 1 ns
 WINDOWS = tuple(2**power for power in range(16, 7, -1))  # bytes: 65,536 to 256
@@ -72,7 +76,7 @@ def bounded(pattern: bytes) -> BoundedPattern:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             compiled = re.compile(pattern)
-            parsed = _parser.parse(pattern)
+            parsed = regex.parse(pattern)
         if _size(parsed) > MOST_ITEMS:
             raise _RefusedError("it repeats what repeats too often")
         steps = {window: search_steps(parsed, window) for window in WINDOWS}
