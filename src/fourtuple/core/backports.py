@@ -35,7 +35,7 @@ def parse_iso(text: str) -> "datetime":
 
     form = (
         r"(\d{4})-?(\d\d)-?(\d\d)"
-        r"(?:[T ](\d\d)(?::?(\d\d)(?::?(\d\d)(?:[.,](\d{1,6})\d*)?)?)?(?:(Z)|([+-]\d\d):?(\d\d)?)?)?"
+        r"(?:[T ](\d\d)(?::?(\d\d)(?::?(\d\d)(?:[.,](\d{1,6})\d*)?)?)? ?(?:(Z)|([+-]\d\d):?(\d\d)?)?)?"
     )
     if sys.version_info < (3, 11) and (found := re.fullmatch(form, text)):
         year, month, day, hour, minute, second, fraction, utc, zone, zone_minute = found.groups("")
