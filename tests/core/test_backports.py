@@ -45,7 +45,7 @@ def test_what_is_no_moment_is_an_error(text: str) -> None:
 
 
 def test_members_are_shown_as_the_strings_that_they_are() -> None:
-    assert (str(Colour.RED), f"{Colour.RED:>5}", Colour.RED == "red") == ("red", "  red", True)
+    assert (str(Colour.RED), f"{Colour.RED:>5}", {Colour.RED} == {"red"}) == ("red", "  red", True)
     assert isinstance(Colour.RED, Enum)
 
 

@@ -13,6 +13,7 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from fourtuple.core.errors import UsageError
@@ -20,11 +21,7 @@ from fourtuple.core.record import dataclass
 from fourtuple.core.units import quoted
 
 # Private, and tested: tests/core/talk/test_pattern.py fails if it changes.
-if sys.version_info >= (3, 11):
-    from re import _parser as regex  # type: ignore[attr-defined]
-else:
-    import sre_parse as regex
-
+regex: Any = import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse")
 MOST_STEPS = 2**28  # about a quarter of a second: a step takes 1 ns
 WINDOWS = tuple(2**power for power in range(16, 7, -1))  # bytes: 65,536 to 256
 MOST_PATTERN = 1000
