@@ -1,8 +1,11 @@
 # Every target first creates the virtual environment .venv if needed, then does its work.
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 # Test processes; each has its own share of the tests, and takes from the other's when it has done.
 WORKERS ?= 2
+# Which tests `make pytest` and `make pythons` run, such as TESTS='tests/core tests/store'; all, if none is named.
+TESTS ?=
 # How long `make fuzz` goes on, and the seed that repeats a run.
 SECONDS ?= 600
 SEED ?=
@@ -20,53 +23,64 @@ PYTHONS ?= $(BIN)/python
 PEX := --console-script fourtuple --venv prepend --no-pre-install-wheels --python-shebang '/usr/bin/env python3' \
   --resolver-version pip-2020-resolver
 
-.PHONY: prove fleet test check lint types docs docs-kernels languages man screens bench fuzz kernels dist pyz clean
+.PHONY: prove fleet test pytest pythons check lint types docs docs-kernels languages man screens bench fuzz kernels \
+  dist pyz clean
 
-prove: .venv/installed
+prove: $(VENV)/installed
 	$(BIN)/fourtuple prove
 
 # Four machines on this one, as network namespaces: they open connections together, and one of them is lost.
-fleet: .venv/installed-dev
+fleet: $(VENV)/installed-dev
 	$(BIN)/python -m tests.fleet --connections $(CONNECTIONS)
 
-test: check
-	$(BIN)/pytest -q -rs -n $(WORKERS) --dist worksteal
+test: check pytest
+
+pytest: $(VENV)/installed-dev
+	$(BIN)/pytest -q -rs -n $(WORKERS) --dist worksteal $(TESTS)
+
+# The tests on each of these Pythons that is on PATH, in an environment of its own: .venv-3.10, for instance.
+pythons: python-3.10 python-3.11 python-3.12 python-3.13 python-3.14
+
+python-%:
+	@if python$* --version; then $(MAKE) pytest PYTHON=python$* VENV=.venv-$*; else echo "There is no python$*."; fi
 
 check: lint types
 
-lint: .venv/installed-dev
+lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/typos
 
-types: .venv/installed-dev
+types: $(VENV)/installed-dev
 	$(BIN)/mypy
+	@# As for Python 3.10, where not all types of newer packages are known.
+	$(BIN)/mypy --python-version 3.10 --no-warn-return-any --no-warn-unused-ignores
 
-docs: .venv/installed-dev
+docs: $(VENV)/installed-dev
 	$(BIN)/python -m tests.programs
 	$(BIN)/python -m fourtuple.faces.page.limits docs/limits.md
 	$(BIN)/python -m fourtuple.faces.page.catalogue docs/catalogue.md
 
-docs-kernels: .venv/installed-dev
+docs-kernels: $(VENV)/installed-dev
 	$(BIN)/python -m tests.kernels --page
 
 # From the message catalogues of glibc on this machine (Debian: libc-l10n).
-languages: .venv/installed-dev
+languages: $(VENV)/installed-dev
 	$(BIN)/python -m tests.languages
 
-man: .venv/installed-dev
+man: $(VENV)/installed-dev
 	$(BIN)/python -m fourtuple.cli.manual share/man/man1
 
-screens: .venv/installed-dev
+screens: $(VENV)/installed-dev
 	$(BIN)/python -m tests.screens
 
-bench: .venv/installed-dev
+bench: $(VENV)/installed-dev
 	$(BIN)/python -m bench --write
 
-fuzz: .venv/installed-dev
+fuzz: $(VENV)/installed-dev
 	$(BIN)/fourtuple lab --quiet -- $(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
-kernels: .venv/installed-dev
+kernels: $(VENV)/installed-dev
 	$(BIN)/python -m tests.kernels $(KERNEL) $(if $(PART),--part $(PART)) $(if $(LIMIT),--limit $(LIMIT)) \
 	  --options '$(OPTIONS)'
 
@@ -74,7 +88,7 @@ kernels: .venv/installed-dev
 dist pyz: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 
 # An sdist, and the wheel that is built from it.
-dist: .venv/installed-dev
+dist: $(VENV)/installed-dev
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation
 	$(BIN)/twine check --strict dist/*
@@ -84,15 +98,15 @@ pyz: dist
 	$(BIN)/pex dist/*.whl $(PEX) $(addprefix --python ,$(PYTHONS)) --output-file dist/fourtuple.pyz
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-*
 
-.venv/bin/python:
-	$(PYTHON) -m venv .venv
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
 
-.venv/installed: pyproject.toml | .venv/bin/python
+$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[report]'
 	touch $@
 
-.venv/installed-dev: pyproject.toml | .venv/bin/python
+$(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	touch $@ .venv/installed
+	touch $@ $(VENV)/installed

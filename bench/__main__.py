@@ -10,7 +10,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy
@@ -113,7 +113,7 @@ def _run(asked: argparse.Namespace) -> None:
     for name in asked.names or MEASURES:
         rounds = asked.rounds or MEASURES[name].rounds
         results[name] = measured(name, MEASURES[name], rounds), rounds
-    took = f"one run of {(time.monotonic() - start_s) / 60:.0f} minutes, {datetime.now(UTC):%Y-%m-%d}"
+    took = f"one run of {(time.monotonic() - start_s) / 60:.0f} minutes, {datetime.now(timezone.utc):%Y-%m-%d}"
     text = f"# Results of `make bench`\n\n{here} · {took}\n\n{READING}\n\n{report(results)}\n"
     print(text, end="")
     if asked.write:

@@ -10,6 +10,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution, requires
 from pathlib import Path
@@ -30,15 +31,15 @@ SAMPLES, OPENING, WANTED = 3600, 100, 100_000
 
 def made_run(file: Path | None = None) -> StoredRun:
     """file: where it is stored; None: in memory only"""
-    base = open_store(file, new=True)
-    writer = Writer(base, "fourtuple hold 100k 127.0.0.1:8000-8003 --for 1h", "")
-    began = start(wanted=WANTED)
-    assert began.planned is not None  # noqa: S101  (for the type checker)
-    writer.begin(replace(began, planned=replace(began.planned, usable=WANTED // 4 + 1000)))
-    for sample in samples(SAMPLES, every_s=1.0, opening=OPENING, wanted=WANTED, slow_from=0.5):
-        writer.sample(sample)
-    writer.end(RunState.REACHED, to_text(hold_record()))
-    return reading.read_run(base, 1, lambda _: False)
+    with closing(open_store(file, new=True)) as base:
+        writer = Writer(base, "fourtuple hold 100k 127.0.0.1:8000-8003 --for 1h", "")
+        began = start(wanted=WANTED)
+        assert began.planned is not None  # noqa: S101  (for the type checker)
+        writer.begin(replace(began, planned=replace(began.planned, usable=WANTED // 4 + 1000)))
+        for sample in samples(SAMPLES, every_s=1.0, opening=OPENING, wanted=WANTED, slow_from=0.5):
+            writer.sample(sample)
+        writer.end(RunState.REACHED, to_text(hold_record()))
+        return reading.read_run(base, 1, lambda _: False)
 
 
 def by_altair(run: StoredRun) -> str:

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from bench.measure import NotMeasuredError
+from fourtuple.core.backports import Self
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.orders import Watch

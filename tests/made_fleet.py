@@ -1,6 +1,7 @@
 """Made-up runs of a fleet for tests of the store and the screens: exact and repeatable."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -103,13 +104,13 @@ def fleet_record(*machines: MachineResult, **other: Any) -> HoldRecord:
 
 def kept_fleet(record: HoldRecord | None = None, machines: int = 4, **options: Any) -> StoredRun:
     """The run as the store has it; without a record it was killed."""
-    base = open_store(None, new=True)
-    share = options.get("share", SHARE)
-    writer = Writer(base, f"fourtuple fleet hold {machines * share} 127.0.0.1:8000-8003 --for 5s --local 4", "me")
-    writer.begin(fleet_start(machines, share=share))
-    for sample in fleet_samples(machines, **options):
-        writer.sample(sample)
-    if record:
-        outcome = RunState.REACHED if record.outcome.reached else RunState.SHORT
-        writer.end(outcome, to_text(record), n=record.wanted, held=record.held)
-    return reading.read_run(base, 1, lambda _: False)
+    with closing(open_store(None, new=True)) as base:
+        share = options.get("share", SHARE)
+        writer = Writer(base, f"fourtuple fleet hold {machines * share} 127.0.0.1:8000-8003 --for 5s --local 4", "me")
+        writer.begin(fleet_start(machines, share=share))
+        for sample in fleet_samples(machines, **options):
+            writer.sample(sample)
+        if record:
+            outcome = RunState.REACHED if record.outcome.reached else RunState.SHORT
+            writer.end(outcome, to_text(record), n=record.wanted, held=record.held)
+        return reading.read_run(base, 1, lambda _: False)

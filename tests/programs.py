@@ -6,6 +6,8 @@ from pathlib import Path
 import msgspec
 
 from fourtuple.core.why.catalogue import rows
+from fourtuple.core.why.catalogue.configuration import ProgramConfiguration
+from tests.toml import tomllib
 
 FOLDER = Path(rows.__file__).with_name("programs")
 OUTPUT = FOLDER.with_suffix(".json")
@@ -16,9 +18,25 @@ def written(folder: Path = FOLDER) -> bytes:
     return b"[\n" + b",\n".join(_file(path) for path in sorted(folder.glob("*.toml"))) + b"\n]\n"
 
 
+def parse_file(text: str) -> rows.CatalogueFile:
+    """A file of programs/. Raises ValueError, which says what is wrong, for any other text."""
+    try:
+        file = msgspec.convert(tomllib.loads(text), rows.CatalogueFile)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
+    for row in file.limit:
+        if row.program != file.program:
+            raise ValueError(f"the key {row.key} does not begin with {file.program}")
+    config = file.config or ProgramConfiguration()
+    settable = {*config.directives.values(), *config.arguments.values(), *config.titles}
+    if unknown := settable - {row.key for row in file.limit}:
+        raise ValueError(f"the configuration sets what has no row: {', '.join(sorted(unknown))}")
+    return file
+
+
 def _file(path: Path) -> bytes:
     try:
-        file = rows.parse_file(path.read_text(encoding="utf-8"))
+        file = parse_file(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from None
     return b"{" + b",\n".join(_members(file)) + b"}"

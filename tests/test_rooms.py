@@ -24,11 +24,12 @@ ARROWS = {
     "pytest_plugin": {"verbs"},
     "cli": {"core", "verbs", "faces", "lessons", "fleet", "cli"},
 }
-# What every wing of core may import: how a record is made.
-BASIS = {"record"}
+# What every wing of core may import: how a record is made, and what Python 3.10 lacks.
+BASIS = {"backports", "record"}
 # room → wing (a folder, or a file of the room itself) → the wings of the same room that it may import, besides BASIS
 WINGS = {
     "core": {
+        "backports": set(),
         "record": set(),
         "errors": set(),
         "numbers": set(),

@@ -12,6 +12,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import anyio
+
 Ask = Callable[[], Awaitable[int]]  # → the status
 
 
@@ -56,15 +58,15 @@ async def ask_all(asks: Sequence[Ask], seconds: float) -> dict[str, float]:
                 raise ValueError(f"status {status}")
             done += 1
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(go_on(ask)) for ask in asks]
-        while done < len(tasks):
+    async with anyio.create_task_group() as group:
+        for ask in asks:
+            group.start_soon(go_on, ask)
+        while done < len(asks):
             await asyncio.sleep(0.01)
         first, start_s, before = done, time.monotonic(), resource.getrusage(resource.RUSAGE_SELF)
         await asyncio.sleep(seconds)
         elapsed_s, after, last = time.monotonic() - start_s, resource.getrusage(resource.RUSAGE_SELF), done
-        for task in tasks:
-            task.cancel()
+        group.cancel_scope.cancel()
     cpu_s = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
     return {"done": last - first, "elapsed_s": elapsed_s, "cpu_s": cpu_s}
 

@@ -3,7 +3,7 @@
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def test_a_small_range_in_time_wait_is_short_connections(ground: Ground) -> None
 def test_a_log_of_then_is_not_judged_by_what_is_now(ground: Ground) -> None:
     """Nothing here counts, for or against; of the same line of just now it does."""
     ground.set_port_range(40_000, 40_049)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     with churned(ground, 50):
         then, fresh = best(ground, f"2026-01-02T10:32:01Z app: {GONE}"), best(ground, f"{now} app: {GONE}")
 

@@ -3,6 +3,7 @@
 import asyncio
 import selectors
 from collections.abc import Coroutine
+from contextlib import closing
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -32,8 +33,8 @@ class Loop(asyncio.SelectorEventLoop):
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """What it gives, in no time."""
-    with asyncio.Runner(loop_factory=Loop) as runner:
-        return runner.run(coroutine)
+    with closing(Loop()) as loop:
+        return loop.run_until_complete(coroutine)
 
 
 def now_s() -> float:

@@ -4,6 +4,7 @@ import errno
 import gc
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,9 @@ from fourtuple.client.sources import Sources
 from tests.client.inside import inside
 from tests.client.servers import HOST, PORT, by_source, dead_first, full, hold, listening, refusing
 from tests.client.tls import TlsServers, certificate, trusting
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import ExceptionGroup
 
 THREE = (8001, 8002, 8003)
 
@@ -67,6 +71,7 @@ def test_a_name_s_addresses_are_tried_one_after_the_other() -> None:
     assert inside(ask) == ["127.0.0.1", "::1", "127.0.0.1"]
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="needs all_errors of socket.create_connection (Python 3.11)")
 def test_the_last_error_is_raised_or_all_of_them() -> None:
     """As socket.create_connection does it: the first address answers nothing, the second one refuses."""
 

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import socket
 import ssl
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from fourtuple.client.streams import connect_async, open_connection
 from tests.client.inside import inside
 from tests.client.servers import HOST, PORT, by_source, dead_first, full, listening, refusing
 from tests.client.tls import NAMELESS, TlsServers, certificate, trusting
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import ExceptionGroup
 
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
@@ -74,8 +78,8 @@ def test_a_dead_first_address_costs_its_delay_only() -> None:
     def ask() -> str:
         async def come() -> str:
             with dead_first(second_lives=True):
-                async with asyncio.timeout(5):
-                    sock = await connect_async((None, PORT), happy_eyeballs_delay=0.02)  # type: ignore[arg-type]
+                address: Any = (None, PORT)
+                sock = await asyncio.wait_for(connect_async(address, happy_eyeballs_delay=0.02), 5)
                 with sock:
                     return str(sock.getpeername()[0])
 
@@ -91,9 +95,8 @@ def test_without_the_delay_the_first_one_is_waited_for() -> None:
         async def come() -> str:
             with dead_first(second_lives=True):
                 try:
-                    async with asyncio.timeout(0.1):
-                        await connect_async((None, PORT))  # type: ignore[arg-type]
-                except TimeoutError:
+                    await asyncio.wait_for(connect_async((None, PORT)), 0.1)  # type: ignore[arg-type]
+                except asyncio.TimeoutError:
                     return "waited"
                 return "connected"
 
@@ -106,10 +109,9 @@ def test_a_cancelled_connection_leaves_no_socket() -> None:
     """ResourceWarning would be an error here."""
 
     async def ask(port: int) -> None:
-        async with asyncio.timeout(0.05):
-            await open_connection(HOST, port, sources=Sources(HOST))
+        await asyncio.wait_for(open_connection(HOST, port, sources=Sources(HOST)), 0.05)
 
-    with full() as port, pytest.raises(TimeoutError):
+    with full() as port, pytest.raises(asyncio.TimeoutError):
         asyncio.run(ask(port))
     gc.collect()
 

@@ -22,9 +22,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from ipaddress import ip_interface
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import fourtuple
+from fourtuple.core.backports import Self
 from fourtuple.core.topology import Cable, Port
 from fourtuple.kernel.netns import places
 from fourtuple.verbs.lab import Lab

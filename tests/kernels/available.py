@@ -1,9 +1,9 @@
 """Which kernels can be had: the name that a user types, the way it boots, and the suites of Debian that package it."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
+from fourtuple.core.backports import StrEnum
 from fourtuple.core.errors import UsageError
 
 

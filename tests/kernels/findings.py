@@ -1,7 +1,8 @@
 """What was tried in one kernel, and what came of it: one frozen record for each trial."""
 
 from dataclasses import dataclass
-from enum import StrEnum
+
+from fourtuple.core.backports import StrEnum
 
 
 class Came(StrEnum):

@@ -1,5 +1,6 @@
 """The text of reports, of one run and of two, without charts, styles and scripts."""
 
+from contextlib import closing
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -88,13 +89,14 @@ def _compared(found: Comparison) -> str:
 
 def _kept_churn() -> StoredRun:
     """A churn with its own samples, as the store has it."""
-    base, order, record = open_store(None, new=True), churn_order(), churn_record()
-    writer = Writer(base, "fourtuple churn 1k/s 127.0.0.1:8000-8003 --for 4s", "me")
-    writer.begin(order.start)
-    for sample in churn_samples(order):
-        writer.sample(sample)
-    writer.end(RunState.REACHED, to_text(record), n=record.arrivals, held=record.completed)
-    run = reading.read_run(base, 1, lambda _: False)
+    order, record = churn_order(), churn_record()
+    with closing(open_store(None, new=True)) as base:
+        writer = Writer(base, "fourtuple churn 1k/s 127.0.0.1:8000-8003 --for 4s", "me")
+        writer.begin(order.start)
+        for sample in churn_samples(order):
+            writer.sample(sample)
+        writer.end(RunState.REACHED, to_text(record), n=record.arrivals, held=record.completed)
+        run = reading.read_run(base, 1, lambda _: False)
     return replace(run, entry=replace(run.entry, ended_at="2026-11-20T12:00:04.500+00:00"))
 
 

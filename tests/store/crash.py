@@ -11,6 +11,7 @@ import select
 import signal
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 from fourtuple.core.runs.records import Sample
@@ -104,9 +105,9 @@ def main(name: str, times: str, seed: str) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
-    base = open_store(file, new=False)
-    outcomes = [entry.outcome for entry in reading.entries(base, living())]
-    print(json.dumps(told | {"runs": len(removed), "running_at_the_end": outcomes.count(RunState.RUNNING)}))
+    with closing(open_store(file, new=False)) as base:
+        outcomes = [entry.outcome for entry in reading.entries(base, living())]
+        print(json.dumps(told | {"runs": len(removed), "running_at_the_end": outcomes.count(RunState.RUNNING)}))
 
 
 if __name__ == "__main__":

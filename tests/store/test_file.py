@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,11 @@ def version(base: sqlite3.Connection) -> int:
 
 
 def test_a_new_file_is_a_store_in_wal_mode(tmp_path: Path) -> None:
-    base = open_store(tmp_path / "runs.db", new=True)
-
-    assert version(base) == len(MIGRATIONS)
-    assert base.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert base.execute("PRAGMA application_id").fetchone() == (APPLICATION,)
-    assert base.execute("SELECT count(*) FROM runs").fetchone() == (0,)
+    with closing(open_store(tmp_path / "runs.db", new=True)) as base:
+        assert version(base) == len(MIGRATIONS)
+        assert base.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert base.execute("PRAGMA application_id").fetchone() == (APPLICATION,)
+        assert base.execute("SELECT count(*) FROM runs").fetchone() == (0,)
 
 
 def test_reading_makes_no_file(tmp_path: Path) -> None:
@@ -144,6 +144,7 @@ def test_a_store_can_be_read_where_nothing_can_be_written(mode: int, is_written:
     )  # fmt: skip
     left = sorted(file.name for file in folder.iterdir())
     folder.chmod(0o755)
+    base.close()
 
     assert (done.stdout, done.stderr) == ("[('x',)]\n", "")
     assert left == before
@@ -175,10 +176,11 @@ def test_who_may_not_write_is_refused_before_a_run_begins(tmp_path: Path) -> Non
 
 def test_who_finds_it_locked_is_not_refused(tmp_path: Path) -> None:
     """Somebody writes just now: that is over in a moment."""
-    base = open_store(tmp_path / "runs.db", new=True)
-    base.execute("BEGIN IMMEDIATE")
+    with closing(open_store(tmp_path / "runs.db", new=True)) as base:
+        base.execute("BEGIN IMMEDIATE")
 
-    assert version(open_store(tmp_path / "runs.db", new=True)) == len(MIGRATIONS)
+        with closing(open_store(tmp_path / "runs.db", new=True)) as other:
+            assert version(other) == len(MIGRATIONS)
 
 
 def test_reading_leaves_an_empty_file_empty(tmp_path: Path) -> None:
@@ -196,10 +198,9 @@ def test_an_old_store_is_migrated_and_keeps_its_runs(tmp_path: Path) -> None:
     old = open_store(tmp_path / "runs.db", new=True)
     old.execute("INSERT INTO runs (kind, command, writer, started_at, start) VALUES ('hold', 'x', '', '', '{}')")
     old.close()
-    new = open_store(tmp_path / "runs.db", new=True, migrations=(*MIGRATIONS, ADDED))
-
-    assert version(new) == len(MIGRATIONS) + 1
-    assert new.execute("SELECT command, remark FROM runs").fetchall() == [("x", "migrated")]
+    with closing(open_store(tmp_path / "runs.db", new=True, migrations=(*MIGRATIONS, ADDED))) as new:
+        assert version(new) == len(MIGRATIONS) + 1
+        assert new.execute("SELECT command, remark FROM runs").fetchall() == [("x", "migrated")]
 
 
 def test_a_migration_that_fails_in_the_middle_changes_nothing(tmp_path: Path) -> None:
@@ -207,9 +208,9 @@ def test_a_migration_that_fails_in_the_middle_changes_nothing(tmp_path: Path) ->
 
     with pytest.raises(CannotError, match="no such table"):
         open_store(tmp_path / "runs.db", new=True, migrations=(*MIGRATIONS, f"{ADDED}; DROP TABLE absent"))
-    base = open_store(tmp_path / "runs.db", new=True)
-    assert version(base) == len(MIGRATIONS)
-    assert "remark" not in [column[1] for column in base.execute("PRAGMA table_info(runs)")]
+    with closing(open_store(tmp_path / "runs.db", new=True)) as base:
+        assert version(base) == len(MIGRATIONS)
+        assert "remark" not in [column[1] for column in base.execute("PRAGMA table_info(runs)")]
 
 
 def test_many_who_make_it_at_once_make_one(tmp_path: Path) -> None:
@@ -226,7 +227,8 @@ def test_many_who_make_it_at_once_make_one(tmp_path: Path) -> None:
 def test_the_usual_files_folder_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
-    assert version(open_store(default_file(), new=True)) == len(MIGRATIONS)
+    with closing(open_store(default_file(), new=True)) as base:
+        assert version(base) == len(MIGRATIONS)
 
 
 def test_the_usual_file_is_where_the_xdg_specification_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@ import io
 import json
 import shutil
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,8 +30,9 @@ RUN = list(fleet_samples(4, gone=3, every_s=0.1))
 
 
 @pytest.fixture
-def base(tmp_path: Path) -> sqlite3.Connection:
-    return open_store(tmp_path / "runs.db", new=True)
+def base(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(open_store(tmp_path / "runs.db", new=True)) as base:
+        yield base
 
 
 def written(base: sqlite3.Connection, run: list[Sample]) -> Writer:
@@ -110,10 +113,10 @@ def test_an_export_has_a_column_for_the_machine_only_if_there_are_several() -> N
 
 
 def test_a_file_of_version_1_takes_a_fleet(tmp_path: Path) -> None:
-    base = open_store(Path(shutil.copy(DATA / "version-1.db", tmp_path)), new=True)
-    written(base, RUN).end(RunState.REACHED, to_text(fleet_record()))
+    with closing(open_store(Path(shutil.copy(DATA / "version-1.db", tmp_path)), new=True)) as base:
+        written(base, RUN).end(RunState.REACHED, to_text(fleet_record()))
 
-    assert [len(reading.read_run(base, run, nobody).machines) for run in (1, 2, 4)] == [0, 0, 4]
+        assert [len(reading.read_run(base, run, nobody).machines) for run in (1, 2, 4)] == [0, 0, 4]
 
 
 @pytest.mark.parametrize(
@@ -134,10 +137,10 @@ def test_a_damaged_machine_is_an_error_of_ours(base: sqlite3.Connection, change:
 
 def test_a_fleet_that_finds_the_file_locked_loses_no_machines_sample(base: sqlite3.Connection, tmp_path: Path) -> None:
     writer = written(base, RUN[:5])
-    other = sqlite3.connect(tmp_path / "runs.db", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    writer.sample(RUN[5])
-    other.execute("ROLLBACK")
-    writer.sample(RUN[6])
+    with closing(sqlite3.connect(tmp_path / "runs.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        writer.sample(RUN[5])
+        other.execute("ROLLBACK")
+        writer.sample(RUN[6])
 
-    assert [len(machine.series) for machine in reading.read_run(base, 1, nobody).machines] == [7] * 4
+        assert [len(machine.series) for machine in reading.read_run(base, 1, nobody).machines] == [7] * 4

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -40,15 +41,15 @@ def test_a_released_migration_is_never_changed() -> None:
 
 def test_every_stored_column_exists_after_all_migrations() -> None:
     """A column that the code writes and no migration makes would break every file of before."""
-    base = open_store(None, new=True)
-    types, of_machines = (
-        {name: kind for _, name, kind, *_ in base.execute(f"PRAGMA table_info({table})")}
-        for table in ("samples", "machine_samples")
-    )
+    with closing(open_store(None, new=True)) as base:
+        types, of_machines = (
+            {name: kind for _, name, kind, *_ in base.execute(f"PRAGMA table_info({table})")}
+            for table in ("samples", "machine_samples")
+        )
 
-    assert {name: SQLITE_TYPES[COLUMN[name].kind] for name in NUMBERS} == {name: types[name] for name in NUMBERS}
-    assert types.keys() == {"run", "number", *NUMBERS, *OTHERS}
-    assert of_machines == types | {"machine": "INTEGER"}
+        assert {name: SQLITE_TYPES[COLUMN[name].kind] for name in NUMBERS} == {name: types[name] for name in NUMBERS}
+        assert types.keys() == {"run", "number", *NUMBERS, *OTHERS}
+        assert of_machines == types | {"machine": "INTEGER"}
 
 
 @pytest.fixture
@@ -58,19 +59,19 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_file_of_version_1_is_read_whole(file: Path) -> None:
-    base = open_store(file, new=False)
-    proof, serve, hold = (reading.read_run(base, run, gone) for run in (3, 2, 1))
+    with closing(open_store(file, new=False)) as base:
+        proof, serve, hold = (reading.read_run(base, run, gone) for run in (3, 2, 1))
 
-    assert [hold.entry.kind, serve.entry.kind, proof.entry.kind] == ["hold", "serve", "prove"]
-    assert (hold.record, serve.record) == (
-        replace(made.hold_record(), census_at_end=None, destinations=()),
-        made.serve_record(),
-    )
-    assert hold.start == made.start()
-    assert hold.series["open"].max() == 1000
-    assert hold.growth["connect_us"]["count"].sum() == 1000
-    assert [result.verdict for result in proof.results] == ["holds", "skipped"]
-    assert {(run.entry.name, run.entry.note) for run in (proof, serve, hold)} == {("", "")}
+        assert [hold.entry.kind, serve.entry.kind, proof.entry.kind] == ["hold", "serve", "prove"]
+        assert (hold.record, serve.record) == (
+            replace(made.hold_record(), census_at_end=None, targets=()),
+            made.serve_record(),
+        )
+        assert hold.start == made.start()
+        assert hold.series["open"].max() == 1000
+        assert hold.growth["connect_us"]["count"].sum() == 1000
+        assert [result.verdict for result in proof.results] == ["holds", "skipped"]
+        assert {(run.entry.name, run.entry.note) for run in (proof, serve, hold)} == {("", "")}
 
 
 def test_a_file_of_version_1_that_may_not_be_written_is_read_and_left_as_it_is() -> None:

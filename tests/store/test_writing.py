@@ -1,6 +1,8 @@
 """What is written when, what is read back, and what happens where the file cannot be had just now, or any more."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,9 @@ def nobody(_: str) -> bool:
 
 
 @pytest.fixture
-def base(tmp_path: Path) -> sqlite3.Connection:
-    return open_store(tmp_path / "runs.db", new=True)
+def base(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(open_store(tmp_path / "runs.db", new=True)) as base:
+        yield base
 
 
 def written(base: sqlite3.Connection, run: list[Sample], record: Any = None) -> Writer:
@@ -104,32 +107,32 @@ def test_samples_are_written_four_times_a_second_while_opening_and_once_while_ho
 def test_who_finds_the_file_locked_writes_later_and_loses_nothing(base: sqlite3.Connection, tmp_path: Path) -> None:
     run = list(samples(every_s=0.1))
     writer = written(base, run[:10])
-    other = sqlite3.connect(tmp_path / "runs.db", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    for sample in run[10:20]:
-        writer.sample(sample)
-    meanwhile = base.execute("SELECT count(*) FROM samples").fetchone()
-    other.execute("ROLLBACK")
-    writer.sample(run[20])
+    with closing(sqlite3.connect(tmp_path / "runs.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for sample in run[10:20]:
+            writer.sample(sample)
+        meanwhile = base.execute("SELECT count(*) FROM samples").fetchone()
+        other.execute("ROLLBACK")
+        writer.sample(run[20])
 
-    assert meanwhile == (10,)
-    assert base.execute("SELECT count(*) FROM samples").fetchone() == (21,)
-    assert writer.why_not is None
+        assert meanwhile == (10,)
+        assert base.execute("SELECT count(*) FROM samples").fetchone() == (21,)
+        assert writer.why_not is None
 
 
 def test_who_finds_the_file_locked_from_the_beginning_begins_later(base: sqlite3.Connection, tmp_path: Path) -> None:
     """The run has no number until then, and all of its samples once it has."""
     run = list(samples(every_s=0.1))
-    other = sqlite3.connect(tmp_path / "runs.db", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    writer = written(base, run[:3])
-    before = writer.id
-    other.execute("ROLLBACK")
-    writer.sample(run[3])
+    with closing(sqlite3.connect(tmp_path / "runs.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        writer = written(base, run[:3])
+        before = writer.id
+        other.execute("ROLLBACK")
+        writer.sample(run[3])
 
-    assert before is None
-    assert writer.id == 1
-    assert base.execute("SELECT count(*), min(run), max(run) FROM samples").fetchone() == (4, 1, 1)
+        assert before is None
+        assert writer.id == 1
+        assert base.execute("SELECT count(*), min(run), max(run) FROM samples").fetchone() == (4, 1, 1)
 
 
 def test_a_full_disk_ends_the_writing_and_not_the_run(base: sqlite3.Connection) -> None:

@@ -18,6 +18,7 @@ import httpx
 from anyio.abc import SocketStream
 
 from fourtuple.adapters.conflicts import only_one
+from fourtuple.adapters.within import within
 from fourtuple.client.connecting import connect
 from fourtuple.client.sources import Sources
 from fourtuple.client.streams import connect_async
@@ -102,13 +103,13 @@ class _AsyncBackend(AutoBackend):
                 ) from None
             return await super().connect_tcp(host, port, timeout, local_address, socket_options)
         try:
-            async with asyncio.timeout(timeout):
+            async with within(timeout):
                 sock = await connect_async((host, port), sources=sources, happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY_S)
                 with _closed_on_error(sock):
                     for option in socket_options or ():
                         sock.setsockopt(*option)
                     return AnyIOStream(await SocketStream.from_socket(sock))
-        except TimeoutError as error:
+        except (TimeoutError, asyncio.TimeoutError) as error:
             raise httpcore.ConnectTimeout(error) from error
         except OSError as error:
             raise httpcore.ConnectError(error) from error

@@ -8,12 +8,12 @@ Errors are those of redis-py; if no port is left, PortsExhausted is in the chain
 ConnectionPool itself: from_url uses redis-py's own class for rediss://.
 """
 
-import asyncio
 import socket
 from typing import Any
 
 import redis.asyncio
 
+from fourtuple.adapters.within import within
 from fourtuple.client.connecting import checked
 from fourtuple.client.sources import Sources
 from fourtuple.client.streams import open_connection
@@ -27,7 +27,7 @@ class Connection(redis.asyncio.Connection):
         super().__init__(**options)
 
     async def _connect(self) -> None:
-        async with asyncio.timeout(self.socket_connect_timeout):
+        async with within(self.socket_connect_timeout):
             self._reader, self._writer = await open_connection(**self._connection_arguments(), sources=self.sources)
         sock = self._writer.transport.get_extra_info("socket")
         try:

@@ -25,7 +25,8 @@ class HTTPAdapter(requests.adapters.HTTPAdapter):
         super().__init__(*args, **options)
 
     def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
+        parent: Any = super()  # whose type lacks the method
+        state: dict[str, Any] = parent.__getstate__()
         return state | {"sources": self.sources}
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:

@@ -10,12 +10,16 @@ fast past half of the range.
 import errno
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fourtuple.client.exhausted import explained
 from fourtuple.client.sources import Sources
 from fourtuple.kernel.sockopts import IP_BIND_ADDRESS_NO_PORT, IP_LOCAL_PORT_RANGE
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import ExceptionGroup
 
 EVERY_PORT = -1 << 16  # 0 to 65535, as a signed int: passing an int takes half the time of bytes
 SYSTEM_DEFAULT: Any = object()  # socket.getdefaulttimeout()

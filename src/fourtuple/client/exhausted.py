@@ -5,6 +5,7 @@ import time
 from typing import TYPE_CHECKING
 
 from fourtuple.client.sources import SHARE
+from fourtuple.core.backports import add_note
 from fourtuple.core.errors import FourtupleError, ShortfallError
 from fourtuple.core.record import dataclass
 
@@ -48,11 +49,11 @@ def explained(error: OSError, host: str, port: int, sources: tuple[str, ...]) ->
     """
     found = _counted(host, port, sources)
     if isinstance(found, str):
-        error.add_note(found)
+        add_note(error, found)
     elif found.is_real:
         return PortsExhausted(found)
     else:
-        error.add_note(found.why)
+        add_note(error, found.why)
     return error
 
 

@@ -2,12 +2,16 @@
 
 import asyncio
 import socket
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from fourtuple.client.connecting import checked, in_reach, socket_factory
 from fourtuple.client.exhausted import PortsExhausted
 from fourtuple.client.sources import Sources
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import ExceptionGroup
 
 STREAM_LIMIT = 2**16  # bytes, as asyncio.open_connection has it
 

@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import TypeVar
 
 import numpy as np
@@ -43,7 +43,7 @@ class LiveHost:
         self._outside = outside
 
     def taken(self) -> tuple[str, str]:
-        return os.uname().nodename, datetime.now(UTC).isoformat(timespec="milliseconds")
+        return os.uname().nodename, datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
     def world(self, pid: int | None = None, *, details: bool = True) -> World:
         network = pid is None or same_network(pid)

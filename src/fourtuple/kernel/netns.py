@@ -15,8 +15,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from fourtuple.core.backports import Self
 from fourtuple.core.errors import EXIT_CANNOT, CannotError
 from fourtuple.core.record import dataclass
 from fourtuple.kernel.again import again

@@ -11,7 +11,8 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+
+from fourtuple.core.backports import Self
 
 
 class StateFile:

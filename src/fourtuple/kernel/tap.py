@@ -9,11 +9,11 @@ import mmap
 import socket
 import struct
 from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.backports import Self
 from fourtuple.core.check.timeline import FIN, PACKET, RST, SYN, Packets
 from fourtuple.core.errors import CannotError
 

@@ -11,8 +11,9 @@ import socket
 import struct
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import field
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
+from fourtuple.core.backports import Self
 from fourtuple.core.errnos import Extent, symptom_of
 from fourtuple.core.errors import CannotError, ShortfallError
 from fourtuple.core.record import dataclass

@@ -17,6 +17,9 @@ from fourtuple.core.runs.counters import COLUMN, GROWTHS, MAPS
 APPLICATION = 0x34747570  # "4tup": PRAGMA application_id identifies our files
 FULL = " (is the disk full?)"
 WAIT_S = 5.0  # for another writer, which normally finishes within milliseconds
+# Errors as SQLite writes them (sqlite3ErrStr in main.c); Python 3.10 does not give their codes.
+BUSY, NOT_A_DATABASE = "database is locked", "file is not a database"
+OF_DISK = ("disk I/O error", "database or disk is full")
 
 NUMBERS = COLUMN.names or ()  # the columns of both tables of samples that are numbers
 OTHERS = (*(each.column for each in MAPS), "moved", "census", *(each.column for each in GROWTHS))
@@ -234,7 +237,7 @@ def open_store(file: Path | None, *, new: bool, migrations: Sequence[str] = MIGR
             base.close()
             raise
     except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+        if str(error) == NOT_A_DATABASE:
             raise UsageError(f"{file} is not a run database", str(error), "Name another file (--store).") from None
         raise _cannot(file, f"{error}{FULL if _is_of_disk(error) else ''}", new=new) from None
     return base
@@ -264,7 +267,7 @@ def _connected_to_read(address: str) -> sqlite3.Connection:
 
 def _is_of_disk(error: sqlite3.Error) -> bool:
     """Whether the disk may be full, in any variant (https://sqlite.org/rescode.html)."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
+    return str(error) in OF_DISK
 
 
 def _in_memory(base: sqlite3.Connection) -> sqlite3.Connection:
@@ -338,7 +341,7 @@ def _try_to_write(base: sqlite3.Connection) -> None:
 
 def is_busy(error: sqlite3.OperationalError) -> bool:
     """Whether another process has locked the file, in any variant (https://sqlite.org/rescode.html)."""
-    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    return str(error) == BUSY
 
 
 def _prepare(base: sqlite3.Connection, file: Path | None, migrations: Sequence[str]) -> None:

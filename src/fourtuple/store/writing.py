@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +27,17 @@ FIRST_S, FIRST_EVERY_S = 5.0, 0.05  # at first every sample is written, as a run
 EVERY_S = {Phase.OPENING: 0.25, Phase.HOLDING: 1.0, Phase.CLOSING: 0.25, Phase.CLOSED: 0.25}
 PATIENCE_S = 0.02  # wait for another writer, while connections wait
 
-# In each the first value is the run's number.
+# In each the last value is the run's number.
 _COLUMNS, _VALUES = ", ".join((*NUMBERS, *OTHERS)), ", ".join("?" * (len(NUMBERS) + len(OTHERS)))
-_SAMPLE = f"INSERT INTO samples (run, number, {_COLUMNS}) VALUES (?, ?, {_VALUES})"  # noqa: S608  (names of ours)
-_OF_MACHINE = f"INSERT INTO machine_samples (run, machine, number, {_COLUMNS}) VALUES (?, ?, ?, {_VALUES})"  # noqa: S608
-_MACHINE = "INSERT INTO machines (run, number, name) VALUES (?, ?, ?)"
-_LESSON = "INSERT INTO lessons (run, number, result) VALUES (?1, ?2, ?3)"
-_PROGRESS = "INSERT INTO progress (run, number, lesson, at_ns, done, wanted) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
-_COUNTS = "UPDATE runs SET n = ?2, held = ?3 WHERE id = ?1"
+_SAMPLE = f"INSERT INTO samples (number, {_COLUMNS}, run) VALUES (?, {_VALUES}, ?)"  # noqa: S608  (names of ours)
+_OF_MACHINE = f"INSERT INTO machine_samples (machine, number, {_COLUMNS}, run) VALUES (?, ?, {_VALUES}, ?)"  # noqa: S608
+_MACHINE = "INSERT INTO machines (number, name, run) VALUES (?, ?, ?)"
+_LESSON = "INSERT INTO lessons (number, result, run) VALUES (?, ?, ?)"
+_PROGRESS = "INSERT INTO progress (number, lesson, at_ns, done, wanted, run) VALUES (?, ?, ?, ?, ?, ?)"
+_COUNTS = "UPDATE runs SET n = ?, held = ? WHERE id = ?"
 _END = (
-    "UPDATE runs SET ended_at = ?2, outcome = ?3, why = ?4, record = coalesce(?5, record),"
-    " n = coalesce(?6, n), held = coalesce(?7, held) WHERE id = ?1"
+    "UPDATE runs SET ended_at = ?, outcome = ?, why = ?, record = coalesce(?, record),"
+    " n = coalesce(?, n), held = coalesce(?, held) WHERE id = ?"
 )
 _BEGIN = (
     "INSERT INTO runs (kind, command, writer, started_at, start, record, n, name, note)"
@@ -131,7 +131,7 @@ class Writer:
         if self._unwritten is not None:
             self._write_sample(self._unwritten)
         self._reserve.release()
-        ended_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        ended_at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         if self.why_not is not None:  # there is space again for one more row
             self._waiting = [(_END, (ended_at, outcome, f"not stored completely: {self.why_not}", record, n, held))]
             with contextlib.suppress(sqlite3.Error):
@@ -183,7 +183,7 @@ class Writer:
                 if run is None:
                     (run,) = self._base.execute(_BEGIN, self._begin).fetchone()
                 for statement, values in self._waiting:
-                    self._base.execute(statement, (run, *values))
+                    self._base.execute(statement, (*values, run))
         except sqlite3.OperationalError as error:
             if not is_busy(error):
                 raise

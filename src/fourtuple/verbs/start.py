@@ -1,6 +1,6 @@
 """The start of a run as a record."""
 
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 from fourtuple import __version__
 from fourtuple.core.limits.facts import World
@@ -22,7 +22,7 @@ def start_of(kind: str, world: World, *, soft_before: int | None = None) -> Star
         changed = (Changed(what, str(soft_before), str(world.process.files_soft)),)
     return Start(
         kind=kind,
-        started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        started_at=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         at_ns=now_ns(),
         found=found(world, __version__),
         changed=changed,

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 from fourtuple.core.errors import FourtupleError, ShortfallError, UsageError
 from fourtuple.core.snapshot.answers import Recorded
@@ -99,7 +99,7 @@ def _judged(
     elsewhere: bool = False,
 ) -> Why:
     """The answer of this host to the findings. elsewhere: they are known to be another's"""
-    now = datetime.now(UTC).astimezone()
+    now = datetime.now(timezone.utc).astimezone()
     if isinstance(host, Recorded):  # a snapshot is chosen for its text: what it shows of that time supports
         snapshot = host.snapshot
         bearings = [Bearing.PERHAPS if each.system in (None, System.LINUX) else Bearing.THEN for each in findings]

@@ -1,5 +1,6 @@
 """What samples say over time, against the samples themselves."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,12 @@ from tests.made import samples, start
 
 
 def stored(tmp_path: Path, **options: Any) -> StoredRun:
-    base = open_store(None, new=True)
-    writer = Writer(base, "fourtuple hold", "me")
-    writer.begin(start())
-    for sample in samples(every_s=0.1, **options):
-        writer.sample(sample)
-    return reading.read_run(base, 1, lambda _: False)
+    with closing(open_store(None, new=True)) as base:
+        writer = Writer(base, "fourtuple hold", "me")
+        writer.begin(start())
+        for sample in samples(every_s=0.1, **options):
+            writer.sample(sample)
+        return reading.read_run(base, 1, lambda _: False)
 
 
 def test_over_time_has_each_sample_and_what_it_adds(tmp_path: Path) -> None:
@@ -61,11 +62,11 @@ def test_many_samples_are_thinned_out_and_nothing_between_them_is_lost(tmp_path:
 
 
 def test_a_run_without_a_sample_has_nothing_to_say() -> None:
-    base = open_store(None, new=True)
-    Writer(base, "fourtuple hold", "me").begin(start())
-    found = over_time(reading.read_run(base, 1, lambda _: False))
+    with closing(open_store(None, new=True)) as base:
+        Writer(base, "fourtuple hold", "me").begin(start())
+        found = over_time(reading.read_run(base, 1, lambda _: False))
 
-    assert len(found.at_s) == len(found.rate_per_s) == 0
+        assert len(found.at_s) == len(found.rate_per_s) == 0
 
 
 @given(st.integers(0, 5000), st.integers(1, 300))

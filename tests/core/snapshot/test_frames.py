@@ -1,6 +1,6 @@
 """A recording: its moments, whatever it was cut at."""
 
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ from fourtuple.core.snapshot.coding import decode, encode
 from fourtuple.core.snapshot.frames import at_or_before, framed, frames_of, parse_time
 from fourtuple.core.snapshot.records import Snapshot
 
-NOON_S = datetime(2026, 1, 2, 12, tzinfo=UTC).timestamp()
+NOON_S = datetime(2026, 1, 2, 12, tzinfo=timezone.utc).timestamp()
 TIMES = [NOON_S, NOON_S + 10, NOON_S + 20]
 PARTS = [framed(at_s, encode(Snapshot(at_s, host="web1"))) for at_s in TIMES]
 WHOLE = b"".join(PARTS)

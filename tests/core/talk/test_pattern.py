@@ -3,7 +3,6 @@
 import itertools
 import re
 from collections.abc import Iterable, Iterator
-from re import _parser  # type: ignore[attr-defined]
 from typing import cast
 
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fourtuple.core.errors import UsageError
-from fourtuple.core.talk.pattern import WINDOWS, bounded, search_steps
+from fourtuple.core.talk.pattern import WINDOWS, bounded, regex, search_steps
 
 
 @pytest.mark.parametrize(
@@ -67,7 +66,7 @@ def test_what_a_text_must_begin_with_is_known(pattern: bytes, prefix: bytes) -> 
         (rb"^(([a-z])+.)+[A-Z]([a-z])+$", "exponential"),
         (rb"(x+x+)+y", "exponential"),
         (rb"((a?){3})*b", "exponential"),
-        (rb"(?>a+)+b", "exponential"),
+        (rb"(?>a+)+b", "exponential|unknown extension"),  # Python 3.10 has no such group
         (b"(" * 9 + b"a?" + b"){16}" * 9, "too often"),
         (b"(" * 9 + b"a*" + b")*" * 9, "too often|exponential"),
         (rb"a*a*a*a*b", "steps"),
@@ -162,7 +161,7 @@ def test_no_search_takes_more_steps_than_calculated(part: str, text: str, anchor
         assume(False)
     tries = Tries(text.encode())
     for at in range(1 if anchored else len(text)):
-        assert not list(itertools.islice(tries.ends(list(_parser.parse(pattern)), at), 1))
+        assert not list(itertools.islice(tries.ends(list(regex.parse(pattern)), at), 1))
 
-    assert tries.steps <= search_steps(_parser.parse(b"^" * anchored + pattern), len(text))
+    assert tries.steps <= search_steps(regex.parse(b"^" * anchored + pattern), len(text))
     assert not re.search(pattern, text.encode())

@@ -6,10 +6,10 @@ from collections import Counter
 
 import pytest
 
-from fourtuple.core.why.catalogue.rows import catalogue, files, parse_file, phrases, program_of, stops_at
+from fourtuple.core.why.catalogue.rows import catalogue, files, phrases, program_of, stops_at
 from fourtuple.core.why.findings import Phrase
 from fourtuple.core.why.reader import PHRASES, read_findings
-from tests.programs import OUTPUT, written
+from tests.programs import OUTPUT, parse_file, written
 
 LETTERS = 6  # of the longest part of a phrase without `*` and `#`, by which the reader looks for it
 ROW = """

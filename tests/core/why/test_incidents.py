@@ -1,7 +1,6 @@
 """What `why` says of public incidents, and of texts of the same kinds in other words: tables in TOML in data/."""
 
 import re
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from fourtuple.core.why.judge import Why, judge
 from fourtuple.core.why.reader import PHRASES, read_findings
 from fourtuple.core.why.scene import Bearing, Scene
 from tests.core.quiet import WORLD
+from tests.toml import tomllib
 
 
 class Incident(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,6 +1,6 @@
 """Whether a text is of here and now."""
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -69,7 +69,7 @@ def test_another_system_is_another_host(system: System) -> None:
 
 @given(st.text(max_size=40))
 def test_no_time_is_too_strange(text: str) -> None:
-    written = written_at(text, NOW.astimezone(UTC))
+    written = written_at(text, NOW.astimezone(timezone.utc))
 
     assert written is None or isinstance(written, datetime)
     assert bearing_of(Finding(first=text, text=LINE), NOW) in Bearing

@@ -27,7 +27,7 @@ def trusted(folder: Path) -> str:
 @functools.cache
 def certificate(*names: str, issuer: str = OURS, until_days: int = 7, from_days: int = -7) -> bytes:
     """A certificate for these names, and its key. It is valid for so many days from now."""
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.datetime.now(datetime.timezone.utc)
     issued = authority(issuer).issue_cert(
         *(names or (HOST, "127.0.0.1")), not_before=now + from_days * _DAY, not_after=now + until_days * _DAY
     )

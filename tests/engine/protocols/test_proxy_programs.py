@@ -177,7 +177,7 @@ def _serve(client: socket.socket, stream: SocketIO, password: str) -> None:
     kind = read(4)[3]
     host = read(read(1)[0]).decode() if kind == 3 else socket.inet_ntoa(read(4))
     try:
-        server = socket.create_connection((host, int.from_bytes(read(2))), PATIENCE_S)
+        server = socket.create_connection((host, int.from_bytes(read(2), "big")), PATIENCE_S)
     except ConnectionRefusedError:
         client.sendall(b"\x05\x05\x00\x01" + bytes(6))
         return

@@ -53,7 +53,7 @@ def sent(data: bytes) -> bytes:
     server.receive_bytes(data)
     (frame,) = server.received_frames()
     assert isinstance(frame.payload, tuple)
-    return frame.payload[0].to_bytes(2)
+    return frame.payload[0].to_bytes(2, "big")
 
 
 def frame(first: int, payload: bytes) -> bytes:
@@ -280,7 +280,7 @@ def test_each_close_code_is_named_and_answered(code: int) -> None:
 
     assert turn.failed == failed(f"{closed_with(code)}: no such room", by_peer=True)
     assert turn.send[0] == 0x88
-    assert bytes(a ^ b for a, b in zip(turn.send[6:], turn.send[2:6], strict=False)) == code.to_bytes(2)
+    assert bytes(a ^ b for a, b in zip(turn.send[6:], turn.send[2:6], strict=False)) == code.to_bytes(2, "big")
     assert session.received(frame(0x81, b"x")) == NOTHING
 
 
@@ -319,7 +319,7 @@ def test_a_close_without_a_code() -> None:
         (b"\x09\x00", 1002, "a control frame in fragments"),
         (b"\x89\x7e\x00\x7e" + bytes(126), 1002, "a control frame with more than 125 bytes"),
         (b"\x82\x7e\x00\x7d" + bytes(125), 1002, "a length in more bytes than it needs"),
-        (b"\x82\x7f" + (65_535).to_bytes(8), 1002, "a length in more bytes than it needs"),
+        (b"\x82\x7f" + (65_535).to_bytes(8, "big"), 1002, "a length in more bytes than it needs"),
         (b"\x82\x7f\xff" + bytes(7), 1002, "a length of more than 63 bits"),
         (b"\x80\x00", 1002, "a continuation of no message"),
         (b"\x01\x00\x81\x00", 1002, "a message within another"),
@@ -338,7 +338,7 @@ def test_what_is_broken_is_named_and_closed(data: bytes, code: int, reason: str)
     for pieces in cuts(frame(0x81, b"a") + data):
         turn = heard(client().resume(0), pieces)
         assert (turn.answers, turn.failed) == (1, failed(reason))
-        assert sent(turn.send) == code.to_bytes(2)
+        assert sent(turn.send) == code.to_bytes(2, "big")
 
 
 def test_a_client_has_to_mask() -> None:
@@ -349,12 +349,12 @@ def test_a_client_has_to_mask() -> None:
 
 def test_a_message_that_has_to_be_kept_may_not_be_endless() -> None:
     """A message that nobody looks at may be: it is not kept."""
-    data = b"\x82\x7f" + (1 << 40).to_bytes(8) + bytes(LARGEST_BYTES + 1)
+    data = b"\x82\x7f" + (1 << 40).to_bytes(8, "big") + bytes(LARGEST_BYTES + 1)
     kind = WebSocketClient("a", "/", WebSocketOptions(), expected=bool)
     turn = kind.resume(0).received(data)
 
     assert turn.failed == failed("a message larger than 16 MiB")
-    assert sent(turn.send) == (1009).to_bytes(2)
+    assert sent(turn.send) == (1009).to_bytes(2, "big")
     assert client().resume(0).received(data) == Turn()
 
 
@@ -388,11 +388,11 @@ def test_goodbye_is_a_close_frame() -> None:
     session = client().resume(0)
     goodbye = session.goodbye()
 
-    assert sent(goodbye) == (1000).to_bytes(2)
-    assert session.received(frame(0x88, (1000).to_bytes(2))) == NOTHING
+    assert sent(goodbye) == (1000).to_bytes(2, "big")
+    assert session.received(frame(0x88, (1000).to_bytes(2, "big"))) == NOTHING
     turn = WebSocketServer().resume(0).received(goodbye)
     assert turn == Turn(
-        frame(0x88, (1000).to_bytes(2)), failed=failed("closed with 1000 (normal closure)", by_peer=True)
+        frame(0x88, (1000).to_bytes(2, "big")), failed=failed("closed with 1000 (normal closure)", by_peer=True)
     )
 
 

@@ -163,7 +163,7 @@ def test_the_client_sends_the_type_that_was_asked_for() -> None:
 
 
 def test_whole_frames_are_found_by_type() -> None:
-    long = bytes((TEXT, 126)) + (200).to_bytes(2) + b"x" * 200
+    long = bytes((TEXT, 126)) + (200).to_bytes(2, "big") + b"x" * 200
     rows = [b"\x81\x02ab", b"\x82\x01\xff", b"\x89\x00", b"\x8a\x01\xff", long]
 
     assert whole_frames(*table(rows)).tolist() == [1, 2, 9, 10, 1]
@@ -208,7 +208,9 @@ def test_what_is_no_whole_frame_is_left_to_the_session(row: bytes) -> None:
                 st.binary(max_size=6),
             ),
             st.builds(
-                lambda first, size, body: bytes((first, 126)) + size.to_bytes(2) + (body * 200)[:200][: size + 1],
+                lambda first, size, body: (
+                    bytes((first, 126)) + size.to_bytes(2, "big") + (body * 200)[:200][: size + 1]
+                ),
                 st.sampled_from([TEXT, BINARY, PING]),
                 st.integers(0, 200),
                 st.binary(min_size=1, max_size=2),

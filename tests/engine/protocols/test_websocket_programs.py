@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -84,11 +85,11 @@ def test_messages_are_answered() -> None:
 @pytest.mark.parametrize("code", [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4999])
 def test_each_close_code_that_it_sends_is_named(code: int) -> None:
     """It takes our close frame for the answer to its own: it closes properly, too."""
-    seen = []
+    seen: SimpleQueue[int | None] = SimpleQueue()
 
     def handler(connection: ServerConnection) -> None:
         connection.close(code, "go on")
-        seen.append(connection.close_code)
+        seen.put(connection.close_code)
 
     with server(handler) as address:
         reason = ended(address)
@@ -96,7 +97,7 @@ def test_each_close_code_that_it_sends_is_named(code: int) -> None:
     assert reason.by_peer
     assert reason.reason.startswith(f"closed with {code} (")
     assert reason.reason.endswith("): go on")
-    assert seen == [code]
+    assert seen.get(timeout=PATIENCE_S) == code
 
 
 def test_a_client_that_does_not_answer_pings_is_closed() -> None:

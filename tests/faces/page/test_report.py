@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,15 +80,15 @@ class Opened:
 
 def held(count: int, strategy: str = "plain") -> StoredRun:
     """So many samples: 100 s of opening, with a slow lane from half of the range on, then the holding."""
-    base = open_store(None, new=True)
-    writer = Writer(base, "fourtuple hold 1M 127.0.0.1:8000-8003 --for 1h", "me")
-    began = start(wanted=100_000)
-    assert began.planned is not None
-    writer.begin(replace(began, planned=replace(began.planned, usable=27_000, strategy=strategy)))
-    for sample in samples(count, every_s=1.0, opening=100, wanted=100_000, slow_from=0.5):
-        writer.sample(sample)
-    writer.end("reached", to_text(hold_record(failed={"EADDRNOTAVAIL": 7}, lost=3, lost_by={"FIN": 3})))  # type: ignore[arg-type]
-    return reading.read_run(base, 1, lambda _: False)
+    with closing(open_store(None, new=True)) as base:
+        writer = Writer(base, "fourtuple hold 1M 127.0.0.1:8000-8003 --for 1h", "me")
+        began = start(wanted=100_000)
+        assert began.planned is not None
+        writer.begin(replace(began, planned=replace(began.planned, usable=27_000, strategy=strategy)))
+        for sample in samples(count, every_s=1.0, opening=100, wanted=100_000, slow_from=0.5):
+            writer.sample(sample)
+        writer.end("reached", to_text(hold_record(failed={"EADDRNOTAVAIL": 7}, lost=3, lost_by={"FIN": 3})))  # type: ignore[arg-type]
+        return reading.read_run(base, 1, lambda _: False)
 
 
 @pytest.fixture(scope="module")
@@ -478,10 +479,10 @@ def test_the_page_says_all_that_the_command_says() -> None:
 
 def test_a_run_without_samples_has_its_page_too() -> None:
     """It was killed before the first, or opened nothing."""
-    base = open_store(None, new=True)
-    Writer(base, "fourtuple hold 1000 127.0.0.1:8000", "me").begin(start())
+    with closing(open_store(None, new=True)) as base:
+        Writer(base, "fourtuple hold 1000 127.0.0.1:8000", "me").begin(start())
 
-    assert "killed" in report.run_page(reading.read_run(base, 1, lambda _: False))
+        assert "killed" in report.run_page(reading.read_run(base, 1, lambda _: False))
 
 
 def test_better_and_worse_are_words_and_each_setting_is_a_row(browser: "Browser", tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Stored runs as text: the list, one of them, two side by side."""
 
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -25,23 +26,23 @@ ENTRY = Entry(
 
 
 def kept(kind: str, record: Any, *, alive: bool = False, **options: Any) -> StoredRun:
-    base = open_store(None, new=True)
-    writer = Writer(base, f"fourtuple {kind} 1000 127.0.0.1:8000-8003 --for 10s", "me")
-    if kind == "prove":
-        writer.begin(ground().start, to_text(ground().refusal), 2)
-        for tenth in range(30):  # ten a second, of which four are written
-            step = Step(Lesson("same-port", "…", ""), done=100 * (tenth + 1), of=3000)
-            writer.progress(step, BEGAN_NS + tenth * 10**8)
-        writer.lesson(result())
-        writer.lesson(result("one-wall", "fails"))
-        writer.counts(2, 1)
-    else:
-        writer.begin(start(kind, **options))
-        for sample in list(samples(every_s=0.1))[:30]:
-            writer.sample(sample)
-    if record:
-        writer.end(RunState.REACHED, None if kind == "prove" else to_text(record))
-    return reading.read_run(base, 1, lambda _: alive)
+    with closing(open_store(None, new=True)) as base:
+        writer = Writer(base, f"fourtuple {kind} 1000 127.0.0.1:8000-8003 --for 10s", "me")
+        if kind == "prove":
+            writer.begin(ground().start, to_text(ground().refusal), 2)
+            for tenth in range(30):  # ten a second, of which four are written
+                step = Step(Lesson("same-port", "…", ""), done=100 * (tenth + 1), of=3000)
+                writer.progress(step, BEGAN_NS + tenth * 10**8)
+            writer.lesson(result())
+            writer.lesson(result("one-wall", "fails"))
+            writer.counts(2, 1)
+        else:
+            writer.begin(start(kind, **options))
+            for sample in list(samples(every_s=0.1))[:30]:
+                writer.sample(sample)
+        if record:
+            writer.end(RunState.REACHED, None if kind == "prove" else to_text(record))
+        return reading.read_run(base, 1, lambda _: alive)
 
 
 def words(run: StoredRun) -> str:

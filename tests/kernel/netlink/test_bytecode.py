@@ -40,7 +40,7 @@ class Entry(NamedTuple):
 
 def match(address: bytes, wanted: bytes, bits: int) -> bool:
     shift = 8 * len(wanted) - bits
-    return int.from_bytes(address) >> shift == int.from_bytes(wanted) >> shift
+    return int.from_bytes(address, "big") >> shift == int.from_bytes(wanted, "big") >> shift
 
 
 def fulfils(entry: Entry, code: int, operand: bytes) -> bool:

@@ -1,13 +1,14 @@
 """The small servers of `check`, asked by hand."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
 from fourtuple.verbs.check.servers import Answer, handler
 
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 OK = b"HTTP/1.1 200 OK"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
@@ -27,8 +28,7 @@ def talk(mode: Answer, talked: Talk, text: bytes = b"") -> None:
         async with server:
             port = server.sockets[0].getsockname()[1]
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            async with asyncio.timeout(5):
-                await talked(reader, writer)
+            await asyncio.wait_for(talked(reader, writer), 5)
             writer.close()
             await writer.wait_closed()
             await over.wait()
@@ -139,7 +139,7 @@ def test_a_broken_request_is_told_so(request_: bytes) -> None:
 def test_what_is_no_http_is_held(mode: Answer, text: bytes) -> None:
     async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(text)
-        with pytest.raises(TimeoutError):
+        with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(reader.read(1), 0.2)
 
     talk(mode, wait)

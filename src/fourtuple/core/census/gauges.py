@@ -1,10 +1,10 @@
 """The gauges of a namespace for a monitor: a bounded number of values, however many sockets there are."""
 
 from collections.abc import Iterator, Mapping
-from typing import Self
 
 import numpy as np
 
+from fourtuple.core.backports import Self
 from fourtuple.core.census.records import StateCount
 from fourtuple.core.census.usage import COUNTS, Usage
 from fourtuple.core.census.view import left_of, states_of

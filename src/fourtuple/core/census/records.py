@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
-from enum import StrEnum
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
+from fourtuple.core.backports import Self, StrEnum
 from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.owners import Owners
 from fourtuple.core.sockets.role import Role

@@ -7,11 +7,12 @@ a 64-bit hash of these, with random multipliers of this process; collisions are 
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.backports import Self
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.time_wait import TIME_WAIT_MS, Reuse, reuse_of
 from fourtuple.core.record import dataclass

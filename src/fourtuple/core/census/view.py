@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.backports import Self
 from fourtuple.core.census.records import (
     BusiestPort,
     By,

@@ -9,10 +9,10 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from fourtuple.core.backports import StrEnum
 from fourtuple.core.check.cures import IN_CODE, WITHOUT_CODE, cure_for
 from fourtuple.core.check.timeline import Connection
 from fourtuple.core.limits.time_wait import TIME_WAIT_S

@@ -111,6 +111,7 @@ def held(patient: Patient, namespace: HostNamespace, facts: PortFacts, mine: Mas
     holders = Tally(pids[pids > 0].tolist())
     pid = min(holders, key=lambda each: (-holders[each], each), default=None)
     is_half = rows["state"] == State.FIN_WAIT2
+    is_seen = (rows["inode"] != 0) & (rows["inode"] != UNSEEN_INODE)
     listener, is_full = _listener(patient, namespace, rows)
     is_open = np.isin(others["state"], (State.ESTABLISHED, State.CLOSE_WAIT)) & (others["inode"] == 0)
     return HeldPorts(
@@ -118,7 +119,7 @@ def held(patient: Patient, namespace: HostNamespace, facts: PortFacts, mine: Mas
         is_loopback=_is_loopback(rows),
         states=_counted(rows),
         closed=int((is_half & (rows["timer"] == TIME_WAIT_TIMER)).sum()),
-        kept=int((is_half & (rows["timer"] != TIME_WAIT_TIMER) & ~np.isin(rows["inode"], (0, UNSEEN_INODE))).sum()),
+        kept=int((is_half & (rows["timer"] != TIME_WAIT_TIMER) & is_seen).sum()),
         others=_counted(others),
         waiting=int((is_open | np.isin(others["state"], (State.SYN_RECV, State.NEW_SYN_RECV))).sum()),
         holder=_name(patient, pid),

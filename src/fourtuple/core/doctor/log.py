@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
+from fourtuple.core.backports import parse_iso
 from fourtuple.core.doctor.memory import FREE_MEMORY
 from fourtuple.core.doctor.patient import Patient
 from fourtuple.core.doctor.queues import BACKLOG, COOKIES
@@ -179,10 +180,11 @@ def _moment_s(line: str) -> float | None:
     """The time of a line, as if it were UTC where it has no zone; None: it has none."""
     try:
         if row := _LOCAL.match(line):
-            return datetime.strptime(" ".join(row[1].split()), "%b %d %H:%M:%S %Y").replace(tzinfo=UTC).timestamp()
+            moment = datetime.strptime(" ".join(row[1].split()), "%b %d %H:%M:%S %Y")
+            return moment.replace(tzinfo=timezone.utc).timestamp()
         if row := _ISO.match(line):
-            moment = datetime.fromisoformat(row[0].replace(",", "."))
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+            moment = parse_iso(row[0].replace(",", "."))
+            return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
     except (ValueError, OverflowError):
         pass
     return None

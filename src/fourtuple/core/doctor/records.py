@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, field
-from datetime import UTC, datetime
-from enum import StrEnum
+from datetime import datetime, timezone
 from typing import Any
 
+from fourtuple.core.backports import StrEnum
 from fourtuple.core.limits.cures import Cure
 from fourtuple.core.record import dataclass
 
@@ -130,5 +130,5 @@ class Diagnosis:
 
     def to_json(self) -> dict[str, Any]:
         record = asdict(self)
-        at = datetime.fromtimestamp(record.pop("at_s"), UTC).isoformat(timespec="seconds")
+        at = datetime.fromtimestamp(record.pop("at_s"), timezone.utc).isoformat(timespec="seconds")
         return {"host": record.pop("host"), "at": at, "limits_now": self.limits_now, **record}

@@ -1,11 +1,12 @@
 """Who chose a connected socket's port, connect() or bind(): what the rows of the socket table show about it."""
 
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.backports import Self
 from fourtuple.core.limits.facts import ALL_PORTS
 from fourtuple.core.limits.releases import BOUND_ARE_LISTED
 from fourtuple.core.record import dataclass

@@ -4,9 +4,9 @@ A version alone tells little, because changes are backported. So what can be tri
 """
 
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from types import MappingProxyType
 
+from fourtuple.core.backports import StrEnum
 from fourtuple.core.limits import releases
 from fourtuple.core.limits.releases import KernelRule
 from fourtuple.core.record import dataclass

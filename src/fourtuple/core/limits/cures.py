@@ -1,8 +1,8 @@
 """What can be done about a limit: one frozen record for each remedy, with its price and what it takes."""
 
 from collections.abc import Iterable
-from enum import StrEnum
 
+from fourtuple.core.backports import StrEnum
 from fourtuple.core.record import dataclass
 
 

@@ -24,10 +24,10 @@ v6.18:
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import field, replace
-from typing import Self
 
 import numpy as np
 
+from fourtuple.core.backports import Self
 from fourtuple.core.limits.attribution import NOT_ATTRIBUTED, NOT_RELEASED, Connected, not_listed
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.pools import NOTHING_HIDDEN, Hidden, OwnedPorts, PerPool, Pools, pooled, searched

@@ -1,6 +1,6 @@
 """Strategies for source ports: what chooses the port, and at which call."""
 
-from enum import StrEnum
+from fourtuple.core.backports import StrEnum
 
 
 class Strategy(StrEnum):

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from enum import StrEnum
 from typing import Any
 
+from fourtuple.core.backports import StrEnum
 from fourtuple.core.counters import spelled
 from fourtuple.core.limits.behaviours import Behaviour
 from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES

@@ -9,10 +9,10 @@ namespace. The connections of one namespace cannot take ports of another.
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Self
 
 import numpy as np
 
+from fourtuple.core.backports import Self
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.record import dataclass
 from fourtuple.core.space.ranges import Ranges

@@ -6,9 +6,9 @@ there are ways past it: first those without root, then settings, with the comman
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from enum import StrEnum
 from typing import Any
 
+from fourtuple.core.backports import StrEnum
 from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.limits.ports import PortRoom

@@ -8,9 +8,9 @@ for some time after its connection has closed, so that connections opened and cl
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from enum import StrEnum
 from types import MappingProxyType
 
+from fourtuple.core.backports import StrEnum
 from fourtuple.core.record import dataclass
 
 PORTS, KEPT = "nat.ports", "nat.kept"  # what --assume can fill in a row

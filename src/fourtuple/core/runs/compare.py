@@ -1,9 +1,9 @@
 """Two runs side by side: the numbers of each, their ratios, and the differences that make them hard to compare."""
 
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import Any
 
+from fourtuple.core.backports import StrEnum
 from fourtuple.core.errors import UsageError
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.churn_record import ChurnRecord

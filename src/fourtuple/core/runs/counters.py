@@ -5,11 +5,12 @@ field to `Sample` (and to the record, if it belongs there), and, if it is stored
 fail if one of these is missing.
 """
 
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
 
+from fourtuple.core.backports import StrEnum
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs import destinations, reasons
 from fourtuple.core.runs.histogram import BUCKETS

@@ -4,11 +4,10 @@ A bucket's number is the exponent of the value and the first seven bits of its m
 float64 itself, so that every bucket is at most 1/128 of its value wide: percentiles are accurate to 0.4 %.
 """
 
-from typing import Self
-
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.backports import Self
 from fourtuple.core.record import dataclass
 
 SUB_BITS = 7  # 128 buckets per power of two: half a bucket is 0.4 % of the value

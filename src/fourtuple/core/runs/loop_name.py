@@ -1,6 +1,6 @@
 """Which I/O engine makes the connections, by name: all of orders that `plan` needs."""
 
-from enum import StrEnum
+from fourtuple.core.backports import StrEnum
 
 
 class LoopName(StrEnum):

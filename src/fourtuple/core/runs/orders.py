@@ -5,11 +5,11 @@ Options are what the user asks for. An order is the options and every decision m
 """
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from fourtuple.core.backports import Self, StrEnum
 from fourtuple.core.errors import UsageError
 from fourtuple.core.limits.facts import Memory
 from fourtuple.core.limits.strategy import Strategy

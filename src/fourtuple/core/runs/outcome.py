@@ -1,7 +1,6 @@
 """The outcome of a run: whether it was reached, in which words, and for which reasons. Made by core/runs/judge.py."""
 
-from enum import StrEnum
-
+from fourtuple.core.backports import StrEnum
 from fourtuple.core.record import dataclass
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Self
+from typing import Any
 
+from fourtuple.core.backports import Self
 from fourtuple.core.errors import EXIT_CANNOT, EXIT_REACHED, EXIT_SHORT
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.start import Start

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, field
-from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.backports import Self, StrEnum
 from fourtuple.core.errnos import name_of
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs import reasons

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from types import MappingProxyType, UnionType
-from typing import Any, Self, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
+from fourtuple.core.backports import Self
 from fourtuple.core.counters import COUNTERS
 from fourtuple.core.errors import UsageError
 from fourtuple.core.nearest import choose_from

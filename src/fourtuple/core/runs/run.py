@@ -2,7 +2,9 @@
 
 from collections.abc import Generator, Iterator
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
+
+from fourtuple.core.backports import Self
 
 Step = TypeVar("Step", covariant=True)
 Record = TypeVar("Record", covariant=True)

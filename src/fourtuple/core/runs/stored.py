@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.backports import StrEnum
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.counters import COLUMN, Phase

@@ -4,7 +4,7 @@ import errno
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from functools import cached_property
 from typing import TypeVar
 
@@ -54,9 +54,9 @@ class Recorded:
 
     def taken(self) -> tuple[str, str]:
         at_s = self.snapshot.at_s
-        if not 0 < at_s < datetime(9999, 1, 1, tzinfo=UTC).timestamp():
+        if not 0 < at_s < datetime(9999, 1, 1, tzinfo=timezone.utc).timestamp():
             return self.snapshot.host, ""
-        return self.snapshot.host, datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds")
+        return self.snapshot.host, datetime.fromtimestamp(at_s, timezone.utc).isoformat(timespec="milliseconds")
 
     def world(self, pid: int | None = None, *, details: bool = True) -> World:
         return world_of(self.snapshot, self._namespace, pid)

@@ -8,8 +8,9 @@ import re
 import struct
 from bisect import bisect_right
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
+from fourtuple.core.backports import parse_iso
 from fourtuple.core.errors import UsageError
 from fourtuple.core.record import dataclass
 from fourtuple.core.snapshot.coding import MAGIC
@@ -76,15 +77,15 @@ def parse_time(text: str, last_s: float) -> float:
             return last_s - parse_duration(text[1:])
         except UsageError as error:
             raise UsageError(f"--at {quoted(text)}", error.stopped_by, error.do) from None
-    last = datetime.fromtimestamp(last_s, UTC)
+    last = datetime.fromtimestamp(last_s, timezone.utc)
     try:
         if re.fullmatch(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?", text):
             clock = [int(part) for part in text.split(":")]
             moment = last.replace(hour=clock[0], minute=clock[1], second=(clock[2] if len(clock) > 2 else 0))
             moment = moment.replace(microsecond=0)
             return (moment if moment <= last else moment - timedelta(days=1)).timestamp()
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        moment = parse_iso(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
     except (ValueError, OverflowError):
         raise UsageError(
             f"--at {quoted(text)}", "it is no time", "Write 10:32, 2026-01-02T10:32:05, or -5m before the last."
@@ -92,4 +93,4 @@ def parse_time(text: str, last_s: float) -> float:
 
 
 def _text(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).isoformat(sep=" ", timespec="seconds").replace("+00:00", " UTC")
+    return datetime.fromtimestamp(at_s, timezone.utc).isoformat(sep=" ", timespec="seconds").replace("+00:00", " UTC")

@@ -3,8 +3,9 @@
 from collections import Counter as Tally
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
+from fourtuple.core.backports import Self
 from fourtuple.core.census.gauges import REST, Gauges, Limited, ListenerGauge, PairGauge
 from fourtuple.core.census.records import StateCount
 from fourtuple.core.counters import is_of_host

@@ -1,11 +1,11 @@
 """The sockets of one set of connections at their two ends: which 4-tuples exist, and whether both ends agree."""
 
 from collections.abc import Callable, Iterable
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.backports import Self
 from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.columns import among, is_wildcard, numbers_among, within
 from fourtuple.core.sockets.table import SOCKET, Sockets

@@ -3,11 +3,11 @@
 import ipaddress
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.backports import Self
 from fourtuple.core.errors import UsageError
 from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.columns import among, is_ipv4, within

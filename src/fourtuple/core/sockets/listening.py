@@ -1,10 +1,9 @@
 """Which sockets were accepted by a listener: those whose local end is one that listens."""
 
-from typing import Self
-
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.backports import Self
 from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.columns import is_ipv4, is_wildcard
 from fourtuple.core.sockets.numbering import Column, Numbering

@@ -1,6 +1,6 @@
 """The role of this end of a connection: the client connects, the server accepts."""
 
-from enum import StrEnum
+from fourtuple.core.backports import StrEnum
 
 
 class Role(StrEnum):

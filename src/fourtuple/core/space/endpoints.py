@@ -3,9 +3,9 @@
 import ipaddress
 import re
 from types import MappingProxyType
-from typing import Self
 from unicodedata import normalize
 
+from fourtuple.core.backports import Self
 from fourtuple.core.errors import UsageError
 from fourtuple.core.numbers import number_of
 from fourtuple.core.record import dataclass

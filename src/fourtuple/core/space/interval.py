@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any, Self
+from typing import Any
 
+from fourtuple.core.backports import Self
 from fourtuple.core.record import dataclass
 
 

@@ -9,9 +9,9 @@ arrived, and what follows belongs to the answer as well.
 """
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Protocol
 
+from fourtuple.core.backports import StrEnum
 from fourtuple.core.errors import UsageError
 from fourtuple.core.numbers import number_of
 from fourtuple.core.record import dataclass

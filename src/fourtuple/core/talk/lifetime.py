@@ -1,9 +1,9 @@
 """How long connections stay open: a time, or a distribution of times, as typed and as arrays."""
 
 import math
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from fourtuple.core.backports import StrEnum
 from fourtuple.core.errors import UsageError
 from fourtuple.core.record import dataclass
 from fourtuple.core.units import MOST_S, format_duration, parse_duration, quoted

@@ -10,17 +10,18 @@ import functools
 import itertools
 import operator
 import re
+import sys
 import warnings
 from collections.abc import Sequence
-
-# Private, but there since Python 3.11, and tested: tests/core/talk/test_pattern.py fails if it changes.
-from re import _parser  # type: ignore[attr-defined]
+from importlib import import_module
 from typing import Any
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.record import dataclass
 from fourtuple.core.units import quoted
 
+# Private, and tested: tests/core/talk/test_pattern.py fails if it changes.
+regex: Any = import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse")
 MOST_STEPS = 2**28  # about a quarter of a second: a step takes 1 ns
 WINDOWS = tuple(2**power for power in range(16, 7, -1))  # bytes: 65,536 to 256
 MOST_PATTERN = 1000
@@ -72,7 +73,7 @@ def bounded(pattern: bytes) -> BoundedPattern:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             compiled = re.compile(pattern)
-            parsed = _parser.parse(pattern)
+            parsed = regex.parse(pattern)
         if _size(parsed) > MOST_ITEMS:
             raise _RefusedError("it repeats what repeats too often")
         steps = {window: search_steps(parsed, window) for window in WINDOWS}

@@ -6,8 +6,8 @@ r"""Which answers belong to which text of a command line whose --first, --send a
 """
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 
+from fourtuple.core.backports import StrEnum
 from fourtuple.core.errors import UsageError
 from fourtuple.core.record import dataclass
 from fourtuple.core.talk.expectation import Expectation, ExpectationKind

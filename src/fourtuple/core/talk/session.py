@@ -4,8 +4,7 @@ A session is what two programs speak over a connection once it is open: a TLS ha
 frames, MQTT packets. These records say what is wanted; engine/protocols speaks it.
 """
 
-from enum import StrEnum
-
+from fourtuple.core.backports import StrEnum
 from fourtuple.core.record import dataclass
 from fourtuple.core.space.endpoints import URL_PORTS
 

@@ -12,11 +12,11 @@ ones: `{{port}}` is sent as `{port}`.
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from enum import StrEnum
+from datetime import datetime, timezone
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
+from fourtuple.core.backports import StrEnum
 from fourtuple.core.errors import UsageError
 from fourtuple.core.nearest import nearest
 from fourtuple.core.numbers import number_of
@@ -206,7 +206,7 @@ def time_text(now_ns: int, unit: str) -> bytes:
     if unit:
         return b"%d" % (now_ns // NOW_NS[unit])
     seconds, rest_ns = divmod(now_ns, 10**9)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_ns // 10**6:03}Z".encode()
+    return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%S}.{rest_ns // 10**6:03}Z".encode()
 
 
 def random_text(random: "Generator | None", size: int) -> bytes:

@@ -5,10 +5,10 @@ The reader (core/why/reader) takes a text of any length, matches `Phrase`s and y
 """
 
 from collections.abc import Sequence
-from enum import StrEnum
 
 import msgspec
 
+from fourtuple.core.backports import StrEnum
 from fourtuple.core.record import dataclass
 
 

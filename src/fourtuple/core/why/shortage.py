@@ -1,7 +1,6 @@
 """Why connect() failed with EADDRNOTAVAIL: the use of the ports in numbers, and the likely cause in a sentence."""
 
-from typing import Self
-
+from fourtuple.core.backports import Self
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.ports import PortUse
 from fourtuple.core.limits.strategy import Strategy

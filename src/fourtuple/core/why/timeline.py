@@ -10,7 +10,7 @@ net/netfilter/nf_conntrack_core.c (v6.18), which drops, and never resets.
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from types import MappingProxyType
 
 from fourtuple.core.why.findings import Finding
@@ -80,7 +80,7 @@ PORTS: Mapping[str, frozenset[int]] = MappingProxyType(
         **dict.fromkeys(("sshd",), frozenset({22})),
     }
 )
-_TODAY = datetime(2000, 1, 1, tzinfo=UTC)  # for times without a date, of which only the difference counts
+_TODAY = datetime(2000, 1, 1, tzinfo=timezone.utc)  # for times without a date, of which only the difference counts
 _OF_ANY = ("", "0.0.0.0", "::")  # noqa: S104 - addresses that texts name, not what is bound
 
 

@@ -6,8 +6,9 @@ elsewhere.
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
+from fourtuple.core.backports import parse_iso
 from fourtuple.core.late import late_pattern
 from fourtuple.core.why.findings import Finding, System
 from fourtuple.core.why.scene import Bearing
@@ -41,7 +42,7 @@ def bearing_of(finding: Finding, now: datetime, *, elsewhere: bool = False) -> B
     if written is None:
         return Bearing.PERHAPS  # such as seconds since the host started
     # A time without a zone is local or UTC: containers mostly have UTC.
-    zones = [written] if written.tzinfo else [written.replace(tzinfo=zone) for zone in (now.tzinfo, UTC)]
+    zones = [written] if written.tzinfo else [written.replace(tzinfo=zone) for zone in (now.tzinfo, timezone.utc)]
     ages_s = [(now - each).total_seconds() for each in zones]
     return Bearing.NOW if any(-EARLY_S <= age_s <= LATELY_S for age_s in ages_s) else Bearing.THEN
 
@@ -55,7 +56,7 @@ def written_at(text: str, now: datetime) -> datetime | None:
     """The moment that a log writes, with its time zone if it gives one; None: not understood."""
     text = " ".join(text.split()).replace("Z", "+00:00")
     try:
-        return datetime.fromisoformat(re.sub(r"([.,]\d{6})\d+", r"\1", text))
+        return parse_iso(re.sub(r"([.,]\d{6})\d+", r"\1", text))
     except ValueError:
         pass
     for form in (*_FORMS, *_FORMS_THIS_YEAR, *_FORMS_TODAY):

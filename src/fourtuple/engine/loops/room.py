@@ -7,8 +7,8 @@ are made, all at the same time, and closed again.
 import errno
 import time
 from contextlib import ExitStack
-from typing import Self
 
+from fourtuple.core.backports import Self
 from fourtuple.core.errnos import name_of, symptom_of
 from fourtuple.core.limits.cost import FILES_RESERVED, MOST_WORKERS
 from fourtuple.core.record import dataclass

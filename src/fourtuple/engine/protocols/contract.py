@@ -13,12 +13,12 @@ nothing to say costs no memory, then. TLS is never idle: it keeps the keys.
 """
 
 from dataclasses import field
-from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.backports import StrEnum
 from fourtuple.core.record import dataclass
 
 

@@ -247,7 +247,7 @@ def _properties(properties: Properties, version: int) -> bytes:
 
 def _held(holds: int | str, value: Value) -> bytes:
     if isinstance(value, int):
-        return value.to_bytes(holds) if isinstance(holds, int) else _variable(value)
+        return value.to_bytes(holds, "big") if isinstance(holds, int) else _variable(value)
     if isinstance(value, tuple):
         return b"".join(map(_text, value))
     return _text(value) if isinstance(value, str) else _binary(value)

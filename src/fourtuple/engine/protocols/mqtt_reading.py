@@ -128,7 +128,7 @@ class _Body:
         return self.take(max(1, self.left))
 
     def number(self, size: int) -> int:
-        return int.from_bytes(self.take(size))
+        return int.from_bytes(self.take(size), "big")
 
     def binary(self) -> bytes:
         return self.take(self.number(2))

@@ -108,7 +108,7 @@ class WebSocketSession:
         if self._over or self._upgrade is not None:
             return b""
         self._over = True
-        return self._frame(Opcode.CLOSE, NORMAL.to_bytes(2))
+        return self._frame(Opcode.CLOSE, NORMAL.to_bytes(2, "big"))
 
     def _upgraded(self, ended: Upgraded | None) -> Turn:
         if ended is None:
@@ -170,7 +170,7 @@ class WebSocketSession:
 
     def _closed(self, payload: bytes) -> Turn:
         """Answer a close frame with the same code (RFC 6455, 5.5.1)."""
-        code, text = int.from_bytes(payload[:2]), payload[2:]
+        code, text = int.from_bytes(payload[:2], "big"), payload[2:]
         if payload and code not in CODES and code not in _LIBRARIES and code not in _PROGRAMS:
             return self._broken(CloseReason.PROTOCOL_ERROR, "a close code that may not be sent")
         try:
@@ -181,7 +181,7 @@ class WebSocketSession:
 
     def _broken(self, code: int, reason: str) -> Turn:
         """End the connection because of what the peer sends (RFC 6455, 7.1.7)."""
-        return Turn(self._frame(Opcode.CLOSE, code.to_bytes(2)), failed=Failure(FailureKind.WEBSOCKET, reason))
+        return Turn(self._frame(Opcode.CLOSE, code.to_bytes(2, "big")), failed=Failure(FailureKind.WEBSOCKET, reason))
 
     def _failed(self, reason: str, send: bytes = b"") -> Turn:
         self._over = True

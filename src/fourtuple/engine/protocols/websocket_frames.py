@@ -35,8 +35,8 @@ def frame(opcode: int, payload: bytes, *, masked: bool) -> bytes:
     if not masked:
         return head + payload
     mask, size = os.urandom(_MASK_BYTES), len(payload)
-    mixed = int.from_bytes(payload) ^ int.from_bytes((mask * (size // _MASK_BYTES + 1))[:size])
-    return head + mask + mixed.to_bytes(size)
+    mixed = int.from_bytes(payload, "big") ^ int.from_bytes((mask * (size // _MASK_BYTES + 1))[:size], "big")
+    return head + mask + mixed.to_bytes(size, "big")
 
 
 def frames(

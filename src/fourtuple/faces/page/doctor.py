@@ -1,7 +1,7 @@
 """The diagnosis of a host as one self-contained HTML page, which loads nothing from the network."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 from fourtuple.core.doctor.records import Diagnosis, Trouble
 from fourtuple.core.units import format_count
@@ -21,7 +21,7 @@ def doctor_page(diagnosis: Diagnosis) -> str:
         sections.append(Section("so-far", "So far", hint=hint, tables=[Table(("what", "whose"), rows)]))
     if diagnosis.unseen:
         sections.append(Section("unseen", "Not known", diagnosis.unseen))
-    at = datetime.fromtimestamp(diagnosis.at_s, UTC)
+    at = datetime.fromtimestamp(diagnosis.at_s, timezone.utc)
     return rendered(
         "run.html.j2",
         title=f"What limits connections on {diagnosis.host or 'a host'}",

@@ -1,7 +1,7 @@
 """The diagnosis of a host as text: what limits now, with evidence, cause and remedies; last, what to do first."""
 
 from collections.abc import Iterator, Sequence, Set
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 from fourtuple.core.doctor.records import Diagnosis, Rank, Trouble
 from fourtuple.core.limits.cures import Cure
@@ -46,7 +46,7 @@ def answer_of(diagnosis: Diagnosis, now: Sequence[Trouble]) -> str:
     watched = f", watched for {format_duration(diagnosis.for_s)}" if diagnosis.for_s is not None else ""
     elsewhere = ""
     if diagnosis.source != HERE:
-        moment = datetime.fromtimestamp(diagnosis.at_s, UTC) if diagnosis.at_s else None
+        moment = datetime.fromtimestamp(diagnosis.at_s, timezone.utc) if diagnosis.at_s else None
         at = moment.strftime("%Y-%m-%d %H:%M:%S UTC") if moment else "at an unknown time"
         elsewhere = f" ({diagnosis.host or 'another host'}, {at}, from {diagnosis.source})"
     logged = sum(trouble.rank is Rank.LOGGED for trouble in now)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Protocol
 
 from fourtuple.core.snapshot.answers import origin_of_all
@@ -52,7 +52,7 @@ def recording_line(file: str, every_s: float, keep_s: float) -> str:
 
 def moment_line(written: RecordedLine) -> str:
     """Such as `10:32:05 UTC  3,412 sockets  41 KiB  360 moments, 4.1 MiB  0.4 % of one CPU`."""
-    time = datetime.fromtimestamp(written.snapshot.at_s, UTC).strftime("%H:%M:%S UTC")
+    time = datetime.fromtimestamp(written.snapshot.at_s, timezone.utc).strftime("%H:%M:%S UTC")
     parts: Sequence[str] = (
         time,
         _some(_sockets(written.snapshot), "socket"),
@@ -67,7 +67,7 @@ def recorded_lines(file: str, last: RecordedLine | None) -> Iterator[str]:
     """Where the recording is, and how one asks for a moment of it. last: the last moment; None: none was recorded"""
     if last is None:
         return
-    time = datetime.fromtimestamp(math.ceil(last.snapshot.at_s), UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    time = datetime.fromtimestamp(math.ceil(last.snapshot.at_s), timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
     yield from wrapped("", f"recorded to {file}; for example, ask:")
     yield f"fourtuple census --from {shell_words([file])} --at {time}"
 

@@ -5,8 +5,9 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
+from fourtuple.core.backports import Self
 from fourtuple.core.check.judge import Conduct
 from fourtuple.core.errors import ShortfallError
 from fourtuple.core.record import dataclass

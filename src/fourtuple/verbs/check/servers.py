@@ -17,10 +17,10 @@ import sys
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from enum import StrEnum
 
 import h11
 
+from fourtuple.core.backports import StrEnum
 from fourtuple.core.errors import UsageError
 from fourtuple.core.nearest import choose_from
 from fourtuple.core.space.endpoints import Endpoint
@@ -78,15 +78,17 @@ async def http(reader: StreamReader, writer: StreamWriter) -> None:
     ahead: bytes | None = b""
     while ahead is not None:
         ahead = await http_once(reader, writer, ahead)
-    with suppress(TimeoutError):
+    with suppress(asyncio.TimeoutError):
         await asyncio.wait_for(hold(reader, writer), CLOSE_S)
 
 
 async def close(reader: StreamReader, writer: StreamWriter) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(CLOSE_S):
-            await http_once(reader, writer, keep_alive=False)
-            await hold(reader, writer)
+    async def answered() -> None:
+        await http_once(reader, writer, keep_alive=False)
+        await hold(reader, writer)
+
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(answered(), CLOSE_S)
 
 
 async def http_once(

@@ -1,6 +1,5 @@
 """What the reader understands of texts as people paste them, and on which it stays silent."""
 
-import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from fourtuple.core.why.reader import PHRASES, read_findings
 from fourtuple.core.why.reader.errnos import LINUX, number_on_linux
 from fourtuple.core.why.reader.messages import messages, phrases_of
 from tests.core.why.reader.unrelated import lines
+from tests.toml import tomllib
 
 DATA = Path(__file__).parent / "data"
 TEXTS: list[dict[str, Any]] = [

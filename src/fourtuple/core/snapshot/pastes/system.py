@@ -2,8 +2,9 @@
 
 import ipaddress
 import itertools
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
+from fourtuple.core.backports import parse_iso
 from fourtuple.core.late import late_pattern
 from fourtuple.core.numbers import number_of
 from fourtuple.core.snapshot.pastes.found import FoundParts
@@ -91,8 +92,8 @@ def _is_host(line: str, found: FoundParts) -> bool:
     elif not _ISO.match(line):
         return False
     try:
-        moment = datetime.strptime(text, form) if form else datetime.fromisoformat(line)
-        found.at_s = moment.astimezone(UTC).timestamp()
+        moment = datetime.strptime(text, form) if form else parse_iso(line)
+        found.at_s = moment.astimezone(timezone.utc).timestamp()
     except (ValueError, OverflowError):
         return False
     return True

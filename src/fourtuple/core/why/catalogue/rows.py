@@ -102,24 +102,6 @@ class CatalogueFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     config: ProgramConfiguration | None = None
 
 
-def parse_file(text: str) -> CatalogueFile:
-    """A file of programs/. Raises ValueError, which says what is wrong, for any other text."""
-    import tomllib
-
-    try:
-        file = msgspec.convert(tomllib.loads(text), CatalogueFile)
-    except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from None
-    for row in file.limit:
-        if row.program != file.program:
-            raise ValueError(f"the key {row.key} does not begin with {file.program}")
-    config = file.config or ProgramConfiguration()
-    settable = {*config.directives.values(), *config.arguments.values(), *config.titles}
-    if unknown := settable - {row.key for row in file.limit}:
-        raise ValueError(f"the configuration sets what has no row: {', '.join(sorted(unknown))}")
-    return file
-
-
 @functools.cache
 def files() -> tuple[CatalogueFile, ...]:
     """All files of the catalogue, by name; read when first asked for."""

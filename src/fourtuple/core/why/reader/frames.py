@@ -7,7 +7,7 @@ Redis, klog, zap, logrus, bunyan and Docker.
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from enum import Enum
 
 from fourtuple.core.late import late_pattern
@@ -207,7 +207,7 @@ def _stamp(match: re.Match[str]) -> Stamp:
     if epoch := groups.get("epoch"):
         whole = epoch.partition(".")[0]
         at_s = float(epoch) / 10 ** (len(whole) - 10)
-        return Stamp(datetime.fromtimestamp(at_s, UTC).isoformat().replace("+00:00", "Z"), Clock.DATE, at_s)
+        return Stamp(datetime.fromtimestamp(at_s, timezone.utc).isoformat().replace("+00:00", "Z"), Clock.DATE, at_s)
     if uptime := groups.get("uptime"):
         return Stamp(uptime, Clock.UPTIME, float(uptime))
     clock = groups["clock"].replace(",", ".")
@@ -234,7 +234,7 @@ def _hour(hour: int, noon: str | None) -> int:
 def _zone(text: str) -> timezone:
     """The time zone; UTC if the text names none."""
     if not text or text[0] not in "+-":
-        return UTC
+        return timezone.utc
     digits = text[1:].replace(":", "")
     size = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
     return timezone(-size if text[0] == "-" else size)
