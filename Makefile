@@ -15,7 +15,7 @@ PART ?=
 LIMIT ?=
 OPTIONS ?=
 
-.PHONY: prove fleet test check lint types docs docs-kernels languages screens bench fuzz kernels clean
+.PHONY: prove fleet test check lint types docs docs-kernels languages screens examples bench fuzz kernels clean
 
 prove: .venv/installed
 	$(BIN)/fourtuple prove
@@ -51,6 +51,10 @@ languages: .venv/installed-dev
 
 screens: .venv/installed-dev
 	$(BIN)/python -m tests.screens
+
+# The output of commands in README.md and docs/: all of it, which takes some minutes.
+examples: .venv/installed-dev
+	$(BIN)/python -m tests.examples
 
 bench: .venv/installed-dev
 	$(BIN)/python -m bench --write
