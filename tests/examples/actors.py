@@ -5,7 +5,7 @@ Each goes on in the background under NAME, once it has done its part; it ends wi
     server ADDRESS:PORT              accepts, and closes after the client
     client N ADDRESS:PORT [FROM]     connects N times, and keeps
     shares N ADDRESS:PORT FROM       the same, with IP_BIND_ADDRESS_NO_PORT
-    short N ADDRESS:PORT [FROM]      connects N times, and closes first
+    short N ADDRESS:PORT [FROM]      connects N times, and closes first; again for those that are over
     bound N                          binds N ports of the range
 """
 
@@ -16,12 +16,14 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from fourtuple.kernel.sockopts import IP_BIND_ADDRESS_NO_PORT, IP_LOCAL_PORT_RANGE, pack_port_range
 
+AGAIN_S = 5  # TIME_WAIT lasts for 60 s, which may be over before a busy machine looks
 kept: list[socket.socket] = []
 
 
@@ -64,14 +66,24 @@ def shares(count: str, to: str, source: str) -> None:
 def short(count: str, to: str, source: str = "") -> None:
     """From one port of the range after the other, as connect() would choose them, but without a search."""
     low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
-    for port in range(low, min(high, low + int(count) - 1) + 1):
-        with socket.socket() as sock:
-            sock.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, pack_port_range(range(port, port + 1)))
-            if source:
-                sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
-                sock.bind((source, 0))
-            with suppress(OSError):  # another socket has the port
-                sock.connect(end(to))
+
+    def once() -> None:
+        for port in range(low, min(high, low + int(count) - 1) + 1):
+            with socket.socket() as sock:
+                sock.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, pack_port_range(range(port, port + 1)))
+                if source:
+                    sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+                    sock.bind((source, 0))
+                with suppress(OSError):  # another socket has the port, or the connection before is in TIME_WAIT
+                    sock.connect(end(to))
+
+    def again() -> None:
+        while True:
+            time.sleep(AGAIN_S)
+            once()
+
+    once()
+    threading.Thread(target=again, daemon=True).start()
 
 
 def bound(count: str) -> None:

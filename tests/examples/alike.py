@@ -17,6 +17,7 @@ _NUMBER = (
     r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?( UTC|Z|[+-]\d\d:\d\d)?"
     r"|[~≤+-]?\d[\d,.]*(?:\s?(?:ns|µs|ms|s|m|h|B|[KMGT]iB|[KMGT]B|%|M|k)(?![\w-]))?"
 )
+_GAP = re.compile(r"\s{2,}")
 _FORMS = (
     (re.compile(r"[▁-█░]+|[━╺╸]+"), "▁"),
     (re.compile(_NUMBER), "#"),
@@ -87,12 +88,10 @@ def _lines(raw: Sequence[str]) -> list[Line]:
 
 
 def _unwrapped(raw: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Each line with those that are only its continuation: their first word had no room."""
+    """Each line with those that are only its continuation."""
     line: list[str] = []
     for each in raw:
-        words = each.split()
-        is_text = bool(line and words and line[-1].strip() and ELISION not in (each.strip(), line[-1].strip()))
-        if is_text and len(line[-1]) + 1 + len(words[0]) > COLUMNS:
+        if line and _continues(each, line):
             line.append(each)
             continue
         if line:
@@ -100,6 +99,19 @@ def _unwrapped(raw: Sequence[str]) -> Iterator[tuple[str, ...]]:
         line = [each]
     if line:
         yield tuple(line)
+
+
+def _continues(text: str, line: Sequence[str]) -> bool:
+    """Whether the text belongs to the line: its first word had no room there, and it stands below the line's text."""
+    words, last = text.split(), line[-1]
+    if not words or not last.strip() or ELISION in (text.strip(), last.strip()):
+        return False
+    has_columns = bool(_GAP.search(line[0].strip()))
+    return len(last) + 1 + len(words[0]) > COLUMNS and _indent(text) >= _indent(line[0]) + has_columns
+
+
+def _indent(text: str) -> int:
+    return len(text) - len(text.lstrip())
 
 
 def _form(lines: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from fourtuple.verbs.lab import Lab
@@ -24,18 +24,23 @@ _ENVIRONMENT = ("HOME", "LANG", "TMPDIR", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
 
 
 class Shell:
-    """sh(1), whose commands print to one pipe."""
+    """sh(1) in a lab of its own; its commands print to one pipe."""
 
-    def __init__(self, lab: Lab, folder: Path) -> None:
-        self._lab = lab
+    def __init__(self, folder: Path) -> None:
+        self._lab = Lab()
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        self._process: subprocess.Popen[str] = lab.start(
+        self._process: subprocess.Popen[str] = self._lab.start(
             ["sh"], cwd=folder, env=_environment(folder), text=True, **pipes
         )
 
     def close(self) -> None:
-        """Kill it; what it has started ends with the lab."""
-        self._lab.kill(self._process)
+        """End the lab, and with it what was started in the background."""
+        self._lab.close()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with suppress(BrokenPipeError):
+                pipe.close()
 
     def typed(self, command: str) -> list[str]:
         """What it prints until it has ended; with `&`, until others may rely on it; if it is a shell, its first line.
@@ -55,7 +60,7 @@ class Shell:
     def _lines(self, words: str) -> Iterator[str]:
         """The lines that are printed, up to the one with these words."""
         assert self._process.stdout is not None
-        late = threading.Timer(PATIENCE_S, self._process.kill)
+        late = threading.Timer(PATIENCE_S, self._lab.close)
         late.start()
         try:
             for line in self._process.stdout:
@@ -70,7 +75,7 @@ class Shell:
 def typed(example: Example) -> list[list[str]]:
     """What each of its commands prints."""
     place = PLACES[example.place]
-    with _folder() as folder, Lab() as lab, closing(Shell(lab, folder)) as shell:
+    with _folder() as folder, closing(Shell(folder)) as shell:
         said = shell.typed(f"ulimit -n {FILES} 2>/dev/null\n{place.script.strip()}")
         assert not said, f"{example.place} says {said}"
         return [shell.typed(step.command) for step in example.steps]
