@@ -15,7 +15,7 @@ PART ?=
 LIMIT ?=
 OPTIONS ?=
 
-.PHONY: prove fleet test check lint types docs docs-kernels languages screens examples bench fuzz kernels clean
+.PHONY: prove fleet test check lint types docs docs-kernels languages screens examples site bench fuzz kernels clean
 
 prove: .venv/installed
 	$(BIN)/fourtuple prove
@@ -56,6 +56,10 @@ screens: .venv/installed-dev
 examples: .venv/installed-dev
 	$(BIN)/python -m tests.examples
 
+# The documentation as a site, in build/site.
+site: .venv/installed-dev
+	$(BIN)/python -m tests.site
+
 bench: .venv/installed-dev
 	$(BIN)/python -m bench --write
 
@@ -67,7 +71,7 @@ kernels: .venv/installed-dev
 	  --options '$(OPTIONS)'
 
 clean:
-	rm -rf .venv
+	rm -rf .venv build
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

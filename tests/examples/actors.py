@@ -23,7 +23,7 @@ from pathlib import Path
 
 from fourtuple.kernel.sockopts import IP_BIND_ADDRESS_NO_PORT, IP_LOCAL_PORT_RANGE, pack_port_range
 
-AGAIN_S = 5  # TIME_WAIT lasts for 60 s, which may be over before a busy machine looks
+AGAIN_S = 2  # TIME_WAIT lasts for 60 s, which may be over before a busy machine looks
 kept: list[socket.socket] = []
 
 
