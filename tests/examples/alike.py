@@ -63,12 +63,15 @@ def renewed(shown: Sequence[str], printed: Sequence[str]) -> list[str]:
         if piece[0].form == ELISION:
             kept += piece
             continue
-        first = _nearest(piece[0], now, begin) if number else 0
-        last = len(now) - 1
+        end = len(now)
+        words = [line for line in piece if line.form] or piece  # an empty line may be anywhere
+        first = _nearest(words[0], now, begin) if number else 0
         if number + 1 < len(pieces):
-            last = _nearest(piece[-1], now, first + 1) if len(piece) > 1 else first
-        kept += now[first : last + 1]
-        begin = last + 1
+            end = 1 + (_nearest(words[-1], now, first + 1) if words[1:] else first)
+            end += not piece[-1].form and not now[end : end + 1][0].form
+        first -= bool(number and not piece[0].form and first > begin and not now[first - 1].form)
+        kept += now[first:end]
+        begin = end
     return [line for each in (kept if pieces else now) for raw in each.raw[: most.get(each.form)] for line in raw]
 
 

@@ -86,8 +86,9 @@ def _folder() -> Iterator[Path]:
     """Where the commands run: with an empty store, and with `fourtuple` and `python` as programs."""
     with tempfile.TemporaryDirectory(prefix="fourtuple-example-") as name:
         folder = Path(name)
-        _program(folder / "bin" / "fourtuple", [sys.executable, "-m", "fourtuple"])
-        _program(folder / "bin" / "python", [sys.executable])
+        python = str(Path(sys.executable).with_name("python3"))  # processes have this name, however pytest was started
+        _program(folder / "bin" / "fourtuple", [python, "-m", "fourtuple"])
+        _program(folder / "bin" / "python", [python])
         (folder / "work").mkdir()
         yield folder / "work"
 

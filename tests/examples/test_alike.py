@@ -68,3 +68,10 @@ def test_what_is_renewed_has_the_new_words() -> None:
     printed = ["all 100,000 held for 2.46 s", *PRINTED[1:-1], "run 2 is stored"]
 
     assert renewed(SHOWN, printed) == [*printed[:2], "  …", printed[-1]]
+
+
+def test_an_empty_line_is_no_landmark() -> None:
+    shown = ["1 thing:", "", "✗ it fails", "  why", "", "…", "", "Start here"]
+    printed = ["2 things:", "", "! it nearly fails", "  why", "", "so far:", "  · dropped", "", "Start here"]
+
+    assert renewed(shown, printed) == ["2 things:", "", "! it nearly fails", "  why", "", "…", "", "Start here"]
