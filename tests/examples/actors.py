@@ -83,6 +83,7 @@ def short(count: str, to: str, source: str = "") -> None:
             once()
 
     once()
+    once()  # for the few that failed
     threading.Thread(target=again, daemon=True).start()
 
 
