@@ -23,8 +23,8 @@ PYTHONS ?= $(BIN)/python
 PEX := --console-script fourtuple --venv prepend --no-pre-install-wheels --python-shebang '/usr/bin/env python3' \
   --resolver-version pip-2020-resolver
 
-.PHONY: prove fleet test pytest pythons check lint types docs docs-kernels languages man screens bench fuzz kernels \
-  dist pyz clean
+.PHONY: prove fleet test pytest pythons check lint types docs docs-kernels languages man screens examples site bench \
+  fuzz kernels dist pyz clean
 
 prove: $(VENV)/installed
 	$(BIN)/fourtuple prove
@@ -74,6 +74,14 @@ man: $(VENV)/installed-dev
 screens: $(VENV)/installed-dev
 	$(BIN)/python -m tests.screens
 
+# The output of commands in README.md and docs/: all of it, which takes some minutes.
+examples: $(VENV)/installed-dev
+	$(BIN)/python -m tests.examples
+
+# The documentation as a site, in build/site.
+site: $(VENV)/installed-dev
+	$(BIN)/python -m tests.site
+
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m bench --write
 
@@ -98,7 +106,7 @@ pyz: dist
 	$(BIN)/pex dist/*.whl $(PEX) $(addprefix --python ,$(PYTHONS)) --output-file dist/fourtuple.pyz
 
 clean:
-	rm -rf .venv .venv-*
+	rm -rf .venv .venv-* build dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
