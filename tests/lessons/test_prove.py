@@ -129,6 +129,20 @@ def test_a_default_container_still_proves_what_it_can() -> None:
     assert "EPERM" in proof["namespace"]
 
 
+@pytest.mark.usefixtures("private")
+def test_a_read_only_proc_sys_leaves_out_the_limits_that_are_set_there() -> None:
+    """As in many containers: the namespace is private, but no sysctl can be set in it."""
+    code = (
+        "import errno; from fourtuple.lessons import stage; from fourtuple.lessons.__main__ import main\n"
+        "def refuse(*_): raise OSError(errno.EROFS, 'Read-only file system')\n"
+        "stage.set_port_range = refuse; main('limits', '0', 'private')"
+    )
+    said = json.loads(fourtuple("lab", "--quiet", "--", sys.executable, "-c", code).stdout)
+
+    assert (said["verdict"], list(said["predicted"])) == ("holds", ["accept queue of listen(5)", "10 open files left"])
+    assert "Read-only" in said["why"]
+
+
 def test_past_65536_needs_no_namespace() -> None:
     proof, code = proved("past-65536", "--connections", "66k", prefix=(sys.executable, DENY, "unshare"))
     (lesson,) = proof["lessons"]

@@ -59,7 +59,7 @@ def _accept_queue(stage: Stage) -> Rows:
 
 
 def _ports(stage: Stage) -> Rows:
-    ports = stage.narrow(PORTS)
+    ports = stage.set_range(PORTS)  # no option of a socket, which `limits` cannot know
     wall = stage.listen(8001)
     yield f"{PORTS} source ports", _predicted([wall]), _observed(stage, wall)
     set_reserved_ports(Ranges([ports[:RESERVED]]))

@@ -86,13 +86,20 @@ class Stage:
         for sock in self._others:
             sock.close()
 
+    def set_range(self, count: int) -> range:
+        """Set the automatic range of this private namespace → its ports.
+
+        Raises OSError where /proc/sys is read-only, as in many containers.
+        """
+        wanted = range(QUIET_BASE, QUIET_BASE + count)
+        set_port_range(wanted)
+        return wanted
+
     def narrow(self, count: int) -> range:
         """Limit the sockets of this stage to `count` automatic ports → these ports. Raises CannotError."""
-        wanted = range(QUIET_BASE, QUIET_BASE + count)
         if self.private:
-            with contextlib.suppress(OSError):  # read-only /proc/sys, as in many containers
-                set_port_range(wanted)
-                return wanted
+            with contextlib.suppress(OSError):
+                return self.set_range(count)
         self._own_range = self._quiet_ports(count)
         with socket.socket() as probe:
             try:
