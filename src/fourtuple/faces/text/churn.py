@@ -124,7 +124,7 @@ def _failures(record: ChurnRecord) -> Iterator[str]:
         yield from wrapped("  ", f"{format_count(count)} lost by {name}: {meaning}")
     for reason, count in record.reasons.items():
         yield from wrapped("  why       ", f"{format_count(count)} × {reason}")
-    yield from destination_lines(record.destinations)
+    yield from destination_lines(record.destinations, sum(record.failed.values()))
     for name, count in record.failed.items():
         symptom = symptom_of(getattr(errno, name, 0))
         yield from wrapped("  ", f"{format_count(count)} failed with {name}: {symptom.limit}")

@@ -13,8 +13,11 @@ LISTED = 8
 HEADS = ("destination", "opened", "trouble")
 
 
-def destination_lines(destinations: Sequence[DestinationResult]) -> Iterator[str]:
-    """The table; none if there is only one destination, or no trouble."""
+def destination_lines(destinations: Sequence[DestinationResult], failed: int) -> Iterator[str]:
+    """The table; none if there is only one destination, or no trouble.
+
+    failed: connections in all, with those that were not tried after failures in a row, or stopped by a limit here
+    """
     troubled = [each for each in destinations if each.trouble]
     if not troubled or sum(each.destinations for each in destinations) == 1:
         return
@@ -25,8 +28,11 @@ def destination_lines(destinations: Sequence[DestinationResult]) -> Iterator[str
     name = max(len(HEADS[0]), *(len(text) for text, _ in rows))
     opened = max(len(HEADS[1]), *(len(format_count(each.opened)) for _, each in rows))
     yield f"  {HEADS[0]:<{name}}  {HEADS[1]:>{opened}}  {HEADS[2]}"
+    untried = failed - sum(sum(each.failed.values()) for each in destinations)
     for text, each in rows:
         yield from wrapped(f"  {text:<{name}}  {format_count(each.opened):>{opened}}  ", trouble_words(each) or "none")
+    if untried > 0:
+        yield from wrapped("  ", f"{format_count(untried)} were not tried after these, or stopped by a limit of this host")
 
 
 def title(each: DestinationResult) -> str:

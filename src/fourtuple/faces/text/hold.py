@@ -39,7 +39,7 @@ def hold_lines(record: HoldRecord) -> Iterator[str]:
     yield from _talk(record)
     yield from _losses(record)
     yield from _findings(record)
-    yield from destination_lines(record.destinations)
+    yield from destination_lines(record.destinations, sum(record.failed.values()))
     for name, count in record.failed.items():
         symptom = symptom_of(getattr(errno, name, 0))
         yield from wrapped("  ", f"{format_count(count)} failed with {name}: {symptom.limit}")
