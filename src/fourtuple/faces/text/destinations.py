@@ -32,7 +32,9 @@ def destination_lines(destinations: Sequence[DestinationResult], failed: int) ->
     for text, each in rows:
         yield from wrapped(f"  {text:<{name}}  {format_count(each.opened):>{opened}}  ", trouble_words(each) or "none")
     if untried > 0:
-        yield from wrapped("  ", f"{format_count(untried)} were not tried after these, or stopped by a limit of this host")
+        yield from wrapped(
+            "  ", f"{format_count(untried)} were not tried after these, or stopped by a limit of this host"
+        )
 
 
 def title(each: DestinationResult) -> str:
