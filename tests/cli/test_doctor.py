@@ -1,5 +1,6 @@
 """doctor and the page of a report as commands: what is printed where, also where a library for pages is missing."""
 
+import json
 import os
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def test_a_diagnosis_is_printed_even_if_its_page_cannot_be_made(report: str) -> 
 def test_standard_output_has_one_format(arguments: tuple[str, ...]) -> None:
     done = fourtuple(*arguments, "--json")
 
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, json.loads(done.stdout)["error"]["kind"]) == (2, "UsageError")
     assert "only one format" in done.stderr
 
 
