@@ -121,7 +121,6 @@ row, field = '    RunCounter("late"', "    unsent: int\\n    received_bytes"
 changed("fourtuple.core.runs.counters", row, '    RunCounter("probes", "probes sent"), ' + row)
 changed("fourtuple.core.runs.records", field, "    probes: int\\n" + field)
 from dataclasses import replace
-from dataclasses import replace
 from pathlib import Path
 from fourtuple.core.runs.stored import RunState
 from fourtuple.store import reading
@@ -142,7 +141,7 @@ writer.end(RunState.REACHED, to_text(record), n=record.wanted, held=record.held)
 before, after = (reading.read_run(base, run, lambda _: False) for run in (1, writer.id))
 assert writer.why_not is None
 assert after.record == record
-assert before.record == replace(record, census_at_end=None, destinations=())
+assert before.record == replace(record, census_at_end=None, targets=())
 assert before.series["open"].tolist() == after.series["open"].tolist()
 assert before.series["probes"].tolist() == [0] * len(before.series)
 print(len(list(reading.samples_since(base, 1, 0, None))), len(after.series))
