@@ -222,7 +222,7 @@ def test_limits_as_text_begins_with_the_answer_and_its_reason(quiet: Ground) -> 
     assert (done.returncode, done.stderr) == (OK, "")
     assert numbers(lines[0]) == [100]
     assert lines[0].endswith("127.0.0.1 to 127.0.0.1:8000")
-    assert f"({RANGE}: 40000 40099)" in lines[1]
+    assert f"({RANGE}: 40000 40099)" in lines[2]
     assert [line.split()[-3:] for line in lines if line.startswith("▸")] == [["100", "0", "100"]]
     assert fits_a_terminal(done)
 

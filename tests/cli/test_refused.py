@@ -209,7 +209,7 @@ def test_an_option_can_be_typed_as_other_tools_call_it(other: str) -> None:
         ("census --to x", "--to"),
         ("why 99 --dest x", "--dest"),
         ("why 99 --dest db:80-81", "--dest"),
-        ("runs show x", "ID"),
+        ("runs show 0", "ID"),
         ("hold 10 http://127.0.0.1/ --proxy x", "proxy"),
     ],
 )
