@@ -308,8 +308,8 @@ def test_a_run_that_is_refused_before_it_begins_is_not_stored(ground: Ground, st
         (["runs", "export", "1"], USAGE, "--csv"),
         (["runs", "export", "1", "--parquet"], USAGE, "-o run.parquet"),
         (["runs", "show", "0"], USAGE, "a whole number from 1"),  # x would be a name
-        (["runs", "rm"], USAGE, "'ID...'"),
-        (["compare", "1"], USAGE, "'ID'"),
+        (["runs", "rm"], USAGE, "ID... is missing"),
+        (["compare", "1"], USAGE, "ID is missing"),
         (["report", "1"], USAGE, "runs.db"),
         (["hold", "10", "127.0.0.1:80", "--store", "x", "--no-store"], USAGE, "--no-store"),
         (["prove", "--report", "/no/such/folder/page.html", "--no-store"], USAGE, "/no/such/folder"),
