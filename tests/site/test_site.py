@@ -18,6 +18,7 @@ from tests.site.__main__ import main
 from tests.site.commands import commands
 from tests.site.numbers import numbers
 from tests.site.pages import moved, pages
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -89,7 +90,15 @@ def test_every_page_opens_on_a_phone_and_loads_nothing_from_elsewhere(page: "Pag
 @pytest.mark.parametrize("served", [True, False], ids=["served", "as-a-file"])
 def test_the_search_finds_an_errno(page: "Page", site: str, served: bool) -> None:
     page.goto(f"{site if served else SITE.as_uri()}/tutorials/myth.html")
-    page.keyboard.press("Control+k")
-    page.keyboard.type("ETOOMANYREFS")
+    search = page.get_by_role("combobox")
+
+    def is_open() -> bool:  # a key that is pressed before the page's script has been loaded opens nothing
+        if not search.is_visible():
+            page.keyboard.press("Control+k")
+            page.wait_for_timeout(200)
+        return bool(search.is_visible())
+
+    wait_until(is_open)
+    search.fill("ETOOMANYREFS")
 
     page.locator("a[href*='numbers.html']", has_text="ETOOMANYREFS").first.wait_for()

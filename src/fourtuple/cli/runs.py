@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fourtuple.cli.common import JSON, columns, print_json
+from fourtuple.cli.common import JSON, columns, complain, print_json
 from fourtuple.cli.stored import DASH, FILE, ID, file_of, tell_newest
 from fourtuple.cli.values import OneOf, Whole, only_one
 from fourtuple.core.errors import CannotError, UsageError
@@ -159,8 +159,8 @@ def _follow(stored: Any, run: int, kind: str, *, as_json: bool) -> None:
             announce=False,
             ready=lambda _: "",
         )
-    except CannotError as error:
-        tell(str(error), to=sys.stderr)
+    except CannotError as error:  # the result, which follows, is what there is
+        complain(error)
 
 
 @runs.command(short_help="Remove runs.")
