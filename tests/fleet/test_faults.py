@@ -1,5 +1,6 @@
 """What goes wrong during a run of a fleet is accounted for exactly, and the rest goes on."""
 
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -115,7 +116,7 @@ def test_a_machine_may_be_gone_while_connections_are_opened(
         m3.remove()
         running.end()
     record, share = running.record, running.machines["m3"]
-    assert share["lost"] >= 50
+    assert share["lost"] > 0  # as in its last sample, which may be older than the count
     assert sum(each["lost"] for each in record["machines"]) == record["lost"] == share["lost"]
     if replaced:
         assert running.code == 0
@@ -212,7 +213,7 @@ def test_a_machine_with_another_version_takes_no_part(world: World, server: Mach
         assert fourtuple.__version__ in each.stderr
         assert "other" in each.stderr
     assert alone.returncode not in (0, EXIT_SHORT)
-    assert not alone.stdout
+    assert json.loads(alone.stdout)["error"]["exit_code"] == alone.returncode
     other.remove()
 
 

@@ -9,10 +9,12 @@ if TYPE_CHECKING:
 if sys.version_info >= (3, 11):
     from enum import StrEnum as StrEnum
     from typing import Self as Self
+    from typing import Unpack as Unpack
 else:
     from enum import Enum
 
     from typing_extensions import Self as Self
+    from typing_extensions import Unpack as Unpack
 
     class StrEnum(str, Enum):
         """An enumeration whose members are shown as the strings that they are."""

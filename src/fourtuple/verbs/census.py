@@ -4,8 +4,9 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack, overload
+from typing import Any, Literal, TypedDict, overload
 
+from fourtuple.core.backports import Unpack
 from fourtuple.core.census.records import (
     By,
     Census,
