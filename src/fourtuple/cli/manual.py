@@ -65,9 +65,8 @@ def _all(context: click.Context) -> Iterator[click.Context]:
 
 
 def _below(context: click.Context) -> list[click.Context]:
-    command = context.command
-    names = sorted(command.commands) if isinstance(command, click.Group) else []
-    return [_context(command.commands[name], name, context) for name in names]
+    commands = context.command.commands if isinstance(context.command, click.Group) else {}
+    return [_context(commands[name], name, context) for name in sorted(commands)]
 
 
 def _context(command: click.Command, name: str, parent: click.Context | None) -> click.Context:
