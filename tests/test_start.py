@@ -37,7 +37,8 @@ def imported(*arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", ["--help", "--version", "hold --help", "prove --help", "check --help", "nonsense"]
+    "arguments",
+    ["--help", "--version", "hold --help", "help hold", "prove --help", "check --help", "completion bash", "nonsense"],
 )
 def test_help_imports_no_command_s_work(arguments: str) -> None:
     """Only click, errors, and the options of the one command."""
@@ -66,7 +67,7 @@ def test_the_list_of_commands_imports_none_of_them(arguments: str) -> None:
         ("why EMFILE", KEEPS | OPENS | SPAWNS | POOLS | RARE | RUNS | LOGS | {"tomllib", "zipfile"}),
         ("doctor", KEEPS | READS | OPENS | SPAWNS | POOLS | RARE | {"fourtuple.core.snapshot.pastes"}),
         ("runs", READS | STARTS | PASTES | OPENS | EXPLAINS),
-        ("lab -- true", KEEPS | READS | PASTES | OPENS | EXPLAINS),
+        ("lab -- true", KEEPS | READS | PASTES | OPENS | EXPLAINS | {"numpy"}),
     ],
 )
 def test_a_command_imports_only_what_it_uses(arguments: str, late: set[str]) -> None:

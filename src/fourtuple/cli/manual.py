@@ -65,9 +65,8 @@ def _all(context: click.Context) -> Iterator[click.Context]:
 
 
 def _below(context: click.Context) -> list[click.Context]:
-    command = context.command
-    below = command.commands if isinstance(command, click.Group) else {}
-    return [_context(below[name], name, context) for name in sorted(below)]
+    commands = context.command.commands if isinstance(context.command, click.Group) else {}
+    return [_context(commands[name], name, context) for name in sorted(commands)]
 
 
 def _context(command: click.Command, name: str, parent: click.Context | None) -> click.Context:

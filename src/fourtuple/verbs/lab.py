@@ -15,7 +15,6 @@ from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.limits.cost import CLIENT_END_BYTES
 from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.limits.settings import PORT_RANGE
-from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.record import dataclass
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.topology import Cable, Port, up
@@ -184,6 +183,8 @@ def own_world() -> World:
 
     Facts that are slow to read are left out (read_process): threads of the user's processes, types of descriptors.
     """
+    from fourtuple.core.limits.table import SYSCTLS  # with NumPy, which a lab itself does not need
+
     return read_world(SYSCTLS, known=behaviours(), details=False)
 
 

@@ -8,7 +8,6 @@ from fourtuple.core.limits.load import Link
 from fourtuple.core.limits.releases import parse_release
 from fourtuple.core.numbers import signed_number_of
 from fourtuple.core.record import dataclass
-from fourtuple.core.sockets.table import SOCK_DIAG
 from fourtuple.core.space.ranges import Ranges
 
 # The kernel's fixed values before these settings existed (Documentation/networking/ip-sysctl.rst, v6.18).
@@ -164,6 +163,8 @@ class World:
 
     def most_hidden(self, read_from: str) -> int:
         """At most so many sockets are only bound, and missing from a listing. read_from: the source of the listing"""
+        from fourtuple.core.sockets.table import SOCK_DIAG  # with NumPy, which whoever asks has
+
         if read_from == SOCK_DIAG and self.ports and self.ports.bound_are_listed:
             return 0
         return ALL_PORTS if self.unlisted is None else self.unlisted

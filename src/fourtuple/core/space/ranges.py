@@ -1,12 +1,17 @@
-"""A set of integers held as ranges: any number of ports or addresses, without storing each one."""
+"""A set of integers held as ranges: any number of ports or addresses, without storing each one.
+
+NumPy is imported by what makes arrays: a range is also part of facts that need none.
+"""
 
 import itertools
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Ranges:
@@ -62,13 +67,17 @@ class Ranges:
         return ",".join(f"{p.start}-{p.stop - 1}" if p.stop - p.start > 1 else f"{p.start}" for p in self.parts)
 
     @cached_property
-    def table(self) -> NDArray[np.uint16]:
+    def table(self) -> "NDArray[np.uint16]":
         """(size,): all values, ascending; for ports only."""
+        import numpy as np
+
         return np.fromiter(self, np.uint16, self.size)
 
     @cached_property
-    def mask(self) -> NDArray[np.bool_]:
+    def mask(self) -> "NDArray[np.bool_]":
         """(65536,): true for each port in the set; for ports only."""
+        import numpy as np
+
         mask = np.zeros(65536, bool)
         for part in self.parts:
             mask[part.start : part.stop] = True
@@ -86,8 +95,10 @@ class Ranges:
             parts.append(range(start, part.stop))
         return Ranges(parts)
 
-    def split(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    def split(self, indices: "NDArray[np.int64]") -> "tuple[NDArray[np.intp], NDArray[np.int64]]":
         """For each index the number of its part, and its offset in that part."""
+        import numpy as np
+
         if len(self.parts) == 1:
             return np.zeros(len(indices), np.intp), indices
         before = np.array(self._before[:-1], np.int64)

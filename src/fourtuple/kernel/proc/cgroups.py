@@ -8,13 +8,16 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from fourtuple.core.limits.facts import Memory
 from fourtuple.core.numbers import complete_lines, number_of
 from fourtuple.core.snapshot.belonging import path_of
-from fourtuple.core.snapshot.records import Cgroup
 from fourtuple.kernel.proc.files import PROC, text_of, whole
 from fourtuple.kernel.proc.meminfo import read_host_memory
+
+if TYPE_CHECKING:  # it comes with NumPy, which the memory alone does not need
+    from fourtuple.core.snapshot.records import Cgroup
 
 CGROUPS = Path("/sys/fs/cgroup")
 UNLIMITED = 2**60  # cgroup v1 reports "no limit" as a value above this
@@ -107,11 +110,13 @@ def cgroup_path(pid: int, proc: Path = PROC) -> str:
     return path_of(whole(proc / str(pid) / "cgroup"))
 
 
-def read_cgroups(paths: Iterable[str], cgroups: Path = CGROUPS) -> dict[str, Cgroup]:
+def read_cgroups(paths: Iterable[str], cgroups: Path = CGROUPS) -> "dict[str, Cgroup]":
     """What these cgroups, and all above them, use and allow, by path; None: it cannot be read, or has no limit.
 
     paths: as `cgroup_path` gives them. Nothing is read of one outside this process's cgroup namespace (`/../x`)
     """
+    from fourtuple.core.snapshot.records import Cgroup
+
     version = 2 if os.path.exists(cgroups / "cgroup.controllers") else 1
     found: dict[str, Cgroup] = {}
     for path in filter(None, paths):
@@ -125,7 +130,7 @@ def read_cgroups(paths: Iterable[str], cgroups: Path = CGROUPS) -> dict[str, Cgr
     return found
 
 
-def _below(above: Cgroup | None, cgroup: Cgroup) -> Cgroup:
+def _below(above: "Cgroup | None", cgroup: "Cgroup") -> "Cgroup":
     """The cgroup with the limits of the one above it, too."""
     if above is None:
         return cgroup
@@ -134,7 +139,9 @@ def _below(above: Cgroup | None, cgroup: Cgroup) -> Cgroup:
     return replace(cgroup, memory_most_bytes=min(memory, default=None), pids_most=min(pids, default=None))
 
 
-def _read_cgroup(path: str, cgroups: Path, version: int) -> Cgroup:
+def _read_cgroup(path: str, cgroups: Path, version: int) -> "Cgroup":
+    from fourtuple.core.snapshot.records import Cgroup
+
     memory, tasks = (_folder(path, cgroups / (name if version == 1 else "")) for name in ("memory", "pids"))
     statistics = numbers_of(text_of(memory / "memory.stat"))
     if version == 2:
