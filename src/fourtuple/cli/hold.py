@@ -20,7 +20,7 @@ from fourtuple.cli.common import (
     say,
     split,
 )
-from fourtuple.cli.session import EXPECT, FIRST, SEND, Ordered, of_script, of_session, session
+from fourtuple.cli.session import EXPECT, FIRST, SEND, UNIX_PATH, Ordered, of_script, of_session, session
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class StagesType(click.ParamType["Stages"]):
 
 @click.command(cls=Ordered, epilog=UNITS)
 @click.argument("wanted", type=CountOrDestination(), required=False, metavar="N")
-@click.argument("destinations", nargs=-1, metavar="HOST:PORT[-PORT]|URL...")
+@click.argument("destinations", nargs=-1, metavar=f"HOST:PORT[-PORT]|URL{UNIX_PATH}...")
 @click.option(
     "--plan",
     "plan_file",

@@ -107,7 +107,7 @@ class Screen:
         if planned is None:
             return
         yield _head(
-            f"hold {format_count(sample.wanted)} → {_list(planned.targets)} from {_list(planned.sources)}",
+            f"hold {format_count(sample.wanted)} → {_ways(planned)}",
             f"{planned.loop} · {planned.strategy} · {_workers(sample)}",
         )
         yield self._progress(sample, planned)
@@ -128,7 +128,7 @@ class Screen:
         yield from self._ports(sample, planned)
         yield from _memory(sample, "client")
         yield from self._witnesses(sample, planned)
-        yield from _errnos(sample, of_server=False)
+        yield from _errnos(sample, planned.strategy)
 
     def _progress(self, sample: Sample, planned: Planned) -> RenderableType:
         if planned.stages and sample.stage < len(planned.stages.ramps):
@@ -205,7 +205,7 @@ class Screen:
         if planned is None or planned.rate_per_s is None:
             return
         yield _head(
-            f"churn {format_rate(planned.rate_per_s)} → {_list(planned.targets)} from {_list(planned.sources)}",
+            f"churn {format_rate(planned.rate_per_s)} → {_ways(planned)}",
             f"{planned.loop} · {planned.strategy} · {_workers(sample)}",
         )
         start_ns = sample.start.at_ns if sample.start else sample.at_ns
@@ -231,7 +231,7 @@ class Screen:
         if sample.seen and sample.seen.time_wait is not None:
             yield _line("ports", f"{format_count(sample.seen.time_wait)} sockets in TIME_WAIT")
         yield from _memory(sample, "client")
-        yield from _errnos(sample, of_server=False)
+        yield from _errnos(sample, planned.strategy)
 
     # serve
 
@@ -258,7 +258,7 @@ class Screen:
         dropped = sample.seen.moved.get("ListenOverflows", 0) if sample.seen else 0
         if dropped:
             yield _line("queues", f"{format_count(dropped)} handshakes were dropped because an accept queue was full")
-        yield from _errnos(sample, of_server=True)
+        yield from _errnos(sample, None, of_server=True)
 
 
 def _head(left: str, right: str) -> RenderableType:
@@ -298,11 +298,11 @@ def _memory(sample: Sample, whose: str) -> Iterator[RenderableType]:
     yield _line("memory", "   ".join(words))
 
 
-def _errnos(sample: Sample, *, of_server: bool) -> Iterator[RenderableType]:
+def _errnos(sample: Sample, strategy: str | None, *, of_server: bool = False) -> Iterator[RenderableType]:
     """Each errno with its meaning, most frequent first."""
-    failed = [("failed", name, n, meaning(name)[0]) for name, n in list(sample.failed.items())[:ERRNOS]]
+    failed = [("failed", name, n, meaning(name, strategy)[0]) for name, n in list(sample.failed.items())[:ERRNOS]]
     lost = [
-        ("gone" if of_server else "lost", name, n, lost_by(name, of_server=of_server)[0])
+        ("gone" if of_server else "lost", name, n, lost_by(name, of_server=of_server, strategy=strategy)[0])
         for name, n in list(sample.lost_by.items())[:ERRNOS]
     ]
     for title, name, count, means in failed + lost:
@@ -318,6 +318,11 @@ def _workers(sample: Sample) -> str:
     processes = "1 process" if sample.workers == 1 else f"{format_count(sample.workers)} processes"
     machines = len(sample.machines)
     return f"{processes} on {format_count(machines)} machine{'s' * (machines != 1)}" if machines else processes
+
+
+def _ways(planned: Planned) -> str:
+    """To where, and from where, which connections to Unix sockets do not have."""
+    return f"{_list(planned.targets)}{f' from {_list(planned.sources)}' if planned.sources else ''}"
 
 
 def _list(texts: Sequence[str]) -> str:
