@@ -1,10 +1,8 @@
 """The record of `hold` as plain text: first the answer, then the reason, then what to do next."""
 
-import errno
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from fourtuple.core.errnos import symptom_of
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.histogram import NOT_MEASURED
 from fourtuple.core.runs.records import HoldRecord, Sample
@@ -13,7 +11,15 @@ from fourtuple.faces.text.destinations import destination_lines
 from fourtuple.faces.text.lines import wrapped
 from fourtuple.faces.text.machines import machine_lines, machines_now
 from fourtuple.faces.text.stages import stage_lines, stage_now
-from fourtuple.faces.text.words import counts, latency, overflows, retransmitted, several_addresses, target_lines
+from fourtuple.faces.text.words import (
+    counts,
+    latency,
+    meaning,
+    overflows,
+    retransmitted,
+    several_addresses,
+    target_lines,
+)
 
 LOSSES = 5  # seconds with losses that are listed
 
@@ -41,10 +47,10 @@ def hold_lines(record: HoldRecord) -> Iterator[str]:
     yield from _findings(record)
     yield from destination_lines(record.destinations, sum(record.failed.values()))
     for name, count in record.failed.items():
-        symptom = symptom_of(getattr(errno, name, 0))
-        yield from wrapped("  ", f"{format_count(count)} failed with {name}: {symptom.limit}")
-        if symptom.do:
-            yield from wrapped("  do        ", symptom.do)
+        means, do = meaning(name, record.strategy)
+        yield from wrapped("  ", f"{format_count(count)} failed with {name}: {means}")
+        if do:
+            yield from wrapped("  do        ", do)
 
 
 def _talk(record: HoldRecord) -> Iterator[str]:
