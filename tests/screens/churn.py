@@ -87,12 +87,16 @@ def _on_the_way() -> str:
     return "\n".join(churn.churn_progress(sample) for sample in (run[4], failing, run[-1]))
 
 
+OVER_UNIX = churn_record(
+    strategy="unix", closed_by="fin", most_time_wait=None, failed={"EAGAIN": 7}, targets=("unix:/run/x.sock",)
+)
+
 SCREENS = {
     "fleet": lambda: _end(churn_record(machines=tuple(map(machine_result, range(1, 5))))),
     "clean": lambda: _end(churn_record()),
     "troubled": lambda: _end(TROUBLED),
     "silent": lambda: _end(SILENT),
-    "unix": lambda: _end(churn_record(strategy="unix", closed_by="fin", most_time_wait=None, failed={"EAGAIN": 7})),
+    "unix": lambda: _end(OVER_UNIX),
     "found": lambda: _end(FOUND),
     "none-kept": lambda: _end(NONE_KEPT),
     "required": lambda: _end(churn_record(churn_order(options=churn_options(require=("p99<50ms, late=0",))))),

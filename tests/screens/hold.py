@@ -122,6 +122,7 @@ STOPPED = hold_record(
 _FULL = (AcceptQueue("unix:/run/x.sock", 129, 128, 812, "gunicorn"),)
 UNIX = hold_record(
     strategy="unix",
+    targets=("unix:/run/x.sock",),
     held=960,
     failed={"EAGAIN": 25, "ENOENT": 5, "ECONNREFUSED": 4, "EACCES": 3, "EPROTOTYPE": 2, "EMFILE": 1},
     open_at_end=960,

@@ -19,6 +19,9 @@ URL_PORTS = MappingProxyType({"http": 80, "https": 443, "ws": 80, "wss": 443, "m
 UNIX = "unix:"
 NOT_FOUR = "an IPv4 address has four decimal numbers from 0 to 255"
 _NUMBERS = re.compile(r"(?:0x[0-9a-f]*|\d+)(?:[.。](?:0x[0-9a-f]*|\d+))*[.。]?", re.IGNORECASE)
+_WITH_UNIX = (
+    "Write 127.0.0.1:8000. `hold`, `churn` and `serve` take Unix sockets; files, memory and a queue limit those."
+)
 MOST_NAME_BYTES = 107  # sun_path has 108, and ends with a zero byte or begins with one (unix(7))
 
 
@@ -81,7 +84,7 @@ class EndpointSpec:
         if "://" in host:
             raise UsageError(f"address {text!r}", "it is a URL", f"Write {_from_url(host)}.")
         if is_unix(host):
-            raise UsageError(f"address {text!r}", "it is a Unix socket, which has no ports", "Write 127.0.0.1:8000.")
+            raise UsageError(f"address {text!r}", "it is a Unix socket, which has no ports", _WITH_UNIX)
         if "," in host:
             parts = " ".join(part.strip() for part in host.split(",") if part.strip())
             raise UsageError(f"address {text!r}", "an address has no comma", f"Write each by itself: {parts}.")
