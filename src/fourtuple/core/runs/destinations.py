@@ -22,18 +22,8 @@ MOST = 32  # destinations that a record lists
 OTHER = "other"  # every errno without a line of its own
 ERRNOS = 134  # Linux numbers its errors from 1 to 133 (EHWPOISON)
 
-FAILED = (
-    "ECONNREFUSED",
-    "ETIMEDOUT",
-    "ECONNRESET",
-    "EHOSTUNREACH",
-    "ENETUNREACH",
-    "EADDRNOTAVAIL",
-    "EPERM",
-    "EACCES",
-    "EAGAIN",
-    "ENOENT",
-)
+_NO_ROUTE = ("EHOSTUNREACH", "ENETUNREACH", "EADDRNOTAVAIL")
+FAILED = ("ECONNREFUSED", "ETIMEDOUT", "ECONNRESET", *_NO_ROUTE, "EPERM", "EACCES", "EAGAIN", "ENOENT")
 LOST = ("FIN", "ECONNRESET", "ETIMEDOUT", "EPROTO", "EPIPE")
 KINDS = (
     ("opened", ""),
