@@ -1,7 +1,6 @@
 """From N wanted connections and a tuple space to slices: which worker opens which 4-tuples."""
 
-from typing import Self
-
+from fourtuple.core.backports import Self
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.pace import OpeningPace
