@@ -125,7 +125,9 @@ def with_script(session: SessionOptions, words: Sequence[Word]) -> tuple[Session
     if inner is not Scheme.HTTP:
         script = script_of(words)
         if script.opening:
-            raise UsageError(f"--expect for {session.scheme} without --send", "there is no message that it answers")
+            raise UsageError(
+                f"--expect for {session.scheme} without --send", "there is no message that it answers", "Add --send."
+            )
         return session, script
     if any(each.kind is not ExpectationKind.STATUS for each in expectations):
         what = "an answer of HTTP is judged by its status"
