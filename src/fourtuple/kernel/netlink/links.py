@@ -74,12 +74,13 @@ def _do(request: bytes, what: str) -> None:
 
 
 def _main(verb: str, name: str, *rest: str) -> int:
+    joins = verb == "join"
+    (peer, pid), addresses = (rest[:2], rest[2:]) if joins else (("", ""), rest)
     try:
-        if verb == "join":
-            peer, pid, *rest = rest
+        if joins:
             _do(pair(name, peer, int(pid)), VETH)
         index = socket.if_nametoindex(name)
-        for each in rest:
+        for each in addresses:
             _do(address(index, ip_interface(each)), each)
         _do(up(index), name)
     except OSError as error:
