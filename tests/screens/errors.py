@@ -7,7 +7,7 @@ import click
 from click.testing import CliRunner
 
 from fourtuple.cli import cli, common
-from fourtuple.core.errors import CannotError, FourtupleError, ShortfallError, UsageError
+from fourtuple.core.errors import FourtupleError, ShortfallError, UsageError, no_extra
 
 # Requests that are refused before anything is read from the host.
 REFUSED = """
@@ -138,8 +138,6 @@ SCREENS = {
         )
     ),
     "shortfall": lambda: _complained(ShortfallError("a connection to 10.1.2.3", "no way there (ENETUNREACH)")),
-    "cannot": lambda: _complained(
-        CannotError("cannot make a report", "altair is not installed", "pip install 'fourtuple[report]'")
-    ),
+    "cannot": lambda: _complained(no_extra("cannot make a report", "altair is not installed", "report")),
     "open-files": _met,
 }
