@@ -53,7 +53,7 @@ SCREENS = {
     "list": lambda: "\n".join(runs.list_lines(ENTRIES)),
     "list-named": lambda: "\n".join(runs.list_lines(NAMED)),
     "show-named": lambda: _named(),
-    "list-piped": lambda: "\n".join(runs.list_lines(ENTRIES, None)),
+    "list-piped": lambda: "\n".join(runs.list_lines(ENTRIES, whole=True)),
     "list-empty": lambda: "\n".join(runs.list_lines([])),
     "show-hold": lambda: _show("hold", hold_record()),
     "show-churn": lambda: _show("churn", churn_record(), wanted=None),

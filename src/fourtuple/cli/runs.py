@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fourtuple.cli.common import JSON, columns, complain, print_json
+from fourtuple.cli.common import JSON, complain, print_json
 from fourtuple.cli.stored import DASH, FILE, ID, file_of, tell_newest
 from fourtuple.cli.values import OneOf, Whole, only_one
 from fourtuple.core.errors import CannotError, UsageError
@@ -79,7 +79,7 @@ def runs(
         print_json([asdict(entry) for entry in chosen[:most]])
         return
     shown = chosen[: most or 20]
-    tell(*face.list_lines(shown, columns() if sys.stdout.isatty() else None))
+    tell(*face.list_lines(shown, whole=not sys.stdout.isatty()))
     if len(shown) < len(chosen):
         tell(f"… {len(chosen) - len(shown):,} more: --last {len(chosen)}")
 

@@ -56,7 +56,7 @@ def test_the_list_says_of_each_when_what_and_how_it_went() -> None:
         replace(ENTRY, id=9, kind="serve", n=1000, held=990, outcome=RunState.ENDED),
         replace(ENTRY, id=3, kind="prove", n=11, held=11),
     ]
-    lines = list(runs.list_lines(entries, columns=200))
+    lines = list(runs.list_lines(entries, whole=True))
 
     told = [numbers(line.partition("fourtuple")[0]) for line in lines[1:]]
     assert [each[-count:] for each, count in zip(told, (3, 1, 1, 1), strict=True)] == [

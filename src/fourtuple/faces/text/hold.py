@@ -10,7 +10,7 @@ from fourtuple.core.runs.histogram import NOT_MEASURED
 from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things
 from fourtuple.faces.text.destinations import destination_lines
-from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.lines import folded, wrapped
 from fourtuple.faces.text.machines import machine_lines, machines_now
 from fourtuple.faces.text.stages import stage_lines, stage_now
 from fourtuple.faces.text.words import counts, latency, overflows, retransmitted, several_addresses, target_lines
@@ -18,6 +18,7 @@ from fourtuple.faces.text.words import counts, latency, overflows, retransmitted
 LOSSES = 5  # seconds with losses that are listed
 
 
+@folded
 def hold_lines(record: HoldRecord) -> Iterator[str]:
     """The outcome, the numbers, and each failure with its meaning."""
     yield from wrapped("", record.outcome.says)

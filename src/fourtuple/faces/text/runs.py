@@ -1,5 +1,6 @@
 """Stored runs as text: the list, newest first, and a single run."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
@@ -9,43 +10,47 @@ from fourtuple.core.runs.start import Start
 from fourtuple.core.runs.stored import Entry, RunState, StoredRun
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things
 from fourtuple.faces.text import churn, hold, serve
-from fourtuple.faces.text.lines import COLUMNS, wrapped
+from fourtuple.faces.text.lines import wrapped
 from fourtuple.faces.text.prove import MARKS
+from fourtuple.faces.text.tables import Column, TableRow, cut, table_lines
 
 WAYS = {"hold": "held", "serve": "open at once", "churn": "completed", "prove": "claims"}
-NUMBERS = 24, 40  # the least and the largest width of the column of numbers
+RESULT = 40  # characters of a result in the list
+LIST = (
+    Column("run", 5),
+    Column("started", 16, is_text=True),
+    Column("outcome", 10, is_text=True),
+    Column(least=24, is_text=True, is_extra=True),
+    Column("command", is_text=True, is_extra=True, is_cut=True),
+)
 NAMES = 8  # machines of a fleet that are named
-NAME, CELL = 22, 16  # columns of a comparison
 
 
-def list_lines(entries: Sequence[Entry], columns: int | None = COLUMNS) -> Iterator[str]:
-    """The list of runs.
-
-    columns: width at which lines are cut; None: they are not cut
-    """
+def list_lines(entries: Sequence[Entry], *, whole: bool = False) -> Iterator[str]:
+    """The list of runs. whole: a line for each, however long, for other programs"""
     if not entries:
-        yield "no stored runs; hold, churn, serve and prove store one each"
+        yield from wrapped("", "no stored runs; hold, churn, serve and prove store one each")
         return
-    width = max(NUMBERS[0], min(NUMBERS[1], max(len(result_words(entry)) for entry in entries)))
-    yield f"{'run':>5}  {'started':<16}  {'outcome':<10}  {'':<{width}}  command"
-    for entry in entries:
-        began = f"{local(entry.started_at):%Y-%m-%d %H:%M}"
-        number = f"{cut(result_words(entry), width):<{width}}"
-        named = f"{entry.name}: " if entry.name else ""
-        line = f"{entry.id:>5}  {began}  {entry.outcome:<10}  {number}  {named}{entry.command}"
-        yield line if columns is None else cut(line, columns)
-
-
-def cut(text: str, room: int) -> str:
-    """The text, at most `room` characters of it."""
-    return text if len(text) <= room else f"{text[: room - 1]}…"
+    rows = [
+        TableRow(
+            (
+                str(entry.id),
+                f"{local(entry.started_at):%Y-%m-%d %H:%M}",
+                entry.outcome,
+                cut(result_words(entry), RESULT),
+                f"{f'{entry.name}: ' if entry.name else ''}{entry.command}",
+            )
+        )
+        for entry in entries
+    ]
+    yield from table_lines(LIST, rows, room=sys.maxsize if whole else None)
 
 
 def show_lines(run: StoredRun) -> Iterator[str]:
     """One run: what was asked, found, changed and planned, and the result."""
     entry = run.entry
     ended = f", until {local(entry.ended_at):%H:%M:%S}" if entry.ended_at else ""
-    yield f"{entry.title}: {entry.kind}, {local(entry.started_at):%Y-%m-%d %H:%M:%S %Z}{ended}"
+    yield from wrapped("", f"{entry.title}: {entry.kind}, {local(entry.started_at):%Y-%m-%d %H:%M:%S %Z}{ended}")
     if entry.note:
         yield from wrapped("  note      ", entry.note)
     yield f"  asked     {entry.command}"  # on one line, so that it can be pasted
@@ -53,7 +58,9 @@ def show_lines(run: StoredRun) -> Iterator[str]:
     if fleet := fleet_words(run):
         yield from wrapped("  fleet     ", fleet)
     if entry.samples:
-        yield f"  samples   {format_count(entry.samples)}, over {format_duration(float(run.at_s[-1]))}"
+        yield from wrapped(
+            "  samples   ", f"{format_count(entry.samples)}, over {format_duration(float(run.at_s[-1]))}"
+        )
     yield ""
     yield from _result(run)
 
@@ -122,7 +129,8 @@ def _result(run: StoredRun) -> Iterator[str]:
         if len(run.series):
             last = run.series[-1]
             then = f"last sample, after {format_duration(float(run.at_s[-1]))}"
-            yield f"  {then}: {format_count(int(last['open']))} open, {format_count(int(last['lost']))} lost"
+            counts = f"{format_count(int(last['open']))} open, {format_count(int(last['lost']))} lost"
+            yield from wrapped("  ", f"{then}: {counts}")
 
 
 def why(entry: Entry) -> str:

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 from fourtuple.core.runs.records import Sample, ServeRecord
 from fourtuple.core.units import format_count, format_size
-from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.lines import folded, wrapped
 from fourtuple.faces.text.machines import machine_lines, machines_now
 from fourtuple.faces.text.words import overflows
 
 
+@folded
 def serve_lines(record: ServeRecord) -> Iterator[str]:
     """The outcome, then the numbers."""
     yield from wrapped("", record.outcome.says)
