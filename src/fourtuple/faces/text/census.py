@@ -181,7 +181,8 @@ def _besides(census: Census) -> Iterator[str]:
         yield from _said("not listed", f"{held}, which are not listed here. {bound}")
     if census.busiest_port and census.shared_ports:
         port = f"{census.busiest_port.port} carries {format_count(census.busiest_port.connections)}"
-        several = f"{format_count(census.shared_ports)} local ports carry several connections at once"
+        carry = "carries" if census.shared_ports == 1 else "carry"
+        several = f"{format_things(census.shared_ports, 'local port')} {carry} several connections at once"
         yield from _said("shared", f"{several}; {port}")
     for leak in census.leaks[:SHOWN_LEAKS]:
         where = f"{'accepted at' if leak.role is Role.SERVER else 'to'} {leak.destination}"

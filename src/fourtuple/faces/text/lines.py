@@ -48,9 +48,13 @@ def wrapped(first: str, text: str) -> Iterator[str]:
     visible, which textwrap would take for a space.
     """
     text, room, indent = visible(text), min(MOST, width()), len(first)
-    if indent > BELOW and room - indent < max(BESIDE, *map(len, text.split() or [""])):
-        yield first.rstrip()
-        first, indent = " " * BELOW, BELOW
+    needed = max(BESIDE, *map(len, text.split() or [""]))
+    if indent > BELOW and room - indent < needed:
+        if label := first.strip():
+            yield first.rstrip()
+            indent = first.index(label) + BELOW
+        indent = max(0, min(indent, room - needed))
+        first = " " * indent
     yield from textwrap.wrap(
         text,
         room,
