@@ -14,7 +14,7 @@ from fourtuple.faces.printer import tell
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from fourtuple.core.runs.stored import Entry
+    from fourtuple.core.runs.entry import Entry
 
 
 FILE = click.option(
@@ -42,10 +42,10 @@ class RunId(click.ParamType[int | str]):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list["CompletionItem"]:
         from click.shell_completion import CompletionItem
 
-        from fourtuple.verbs.runs import Runs
+        from fourtuple.verbs.listing import RunList
 
         try:
-            with Runs(file_of(ctx.params.get("file") or ctx.obj)) as stored:
+            with RunList(file_of(ctx.params.get("file") or ctx.obj)) as stored:
                 entries = stored.entries()
         except FourtupleError:  # there is none, or it cannot be read
             return []

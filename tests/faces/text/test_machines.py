@@ -10,8 +10,8 @@ from fourtuple.core.visible import visible
 from fourtuple.faces.text.churn import churn_lines
 from fourtuple.faces.text.hold import hold_lines
 from fourtuple.faces.text.machines import MOST, machine_lines
-from fourtuple.faces.text.runs import show_lines
 from fourtuple.faces.text.serve import serve_lines
+from fourtuple.faces.text.stored import show_lines
 from tests.made import hold_record, serve_record
 from tests.made_churn import churn_record
 from tests.made_fleet import WHY, fleet_record, gone_result, kept_fleet, machine_result

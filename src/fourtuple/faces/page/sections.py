@@ -34,7 +34,7 @@ from fourtuple.faces.text import churn, hold, serve
 from fourtuple.faces.text.destinations import title, trouble_words
 from fourtuple.faces.text.lines import COLUMNS, in_columns
 from fourtuple.faces.text.prove import MARKS, SAYS, bars_of, compared, where, word
-from fourtuple.faces.text.runs import fleet_words
+from fourtuple.faces.text.stored import fleet_words
 from fourtuple.faces.text.words import latency as latency_words
 from fourtuple.faces.text.words import lost_by, meaning
 

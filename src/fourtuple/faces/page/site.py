@@ -13,7 +13,8 @@ from urllib.parse import parse_qs
 
 from fourtuple.core.errors import CannotError, FourtupleError, UsageError
 from fourtuple.core.runs.compare import compare
-from fourtuple.core.runs.stored import Entry, RunState, StoredRun
+from fourtuple.core.runs.entry import Entry, RunState
+from fourtuple.core.runs.stored import StoredRun
 from fourtuple.core.units import format_count, format_things
 from fourtuple.faces.page import report
 from fourtuple.faces.serving import App

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from fourtuple.core.runs.compare import Comparison, Row, Tendency
-from fourtuple.core.runs.stored import Entry
+from fourtuple.core.runs.entry import Entry
 from fourtuple.core.units import format_count
 from fourtuple.faces.text.lines import wrapped
 from fourtuple.faces.text.tables import Column, TableRow, table_lines
