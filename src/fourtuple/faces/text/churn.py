@@ -20,8 +20,8 @@ from fourtuple.faces.text.words import (
     latency,
     lost_by,
     namespaces,
-    overflows,
-    retransmitted,
+    overflow_lines,
+    retransmit_lines,
     several_addresses,
     target_lines,
 )
@@ -69,7 +69,7 @@ def churn_lines(record: ChurnRecord) -> Iterator[str]:
     yield f"  open      {format_count(record.most_open)} at once, opening ones included, as sampled; {planned}"
     if record.most_time_wait is not None:
         ports = f"; ports allow {format_rate(record.ports_per_s)}" if record.ports_per_s is not None else ""
-        where = namespaces(bool(record.machines))
+        where = namespaces(record)
         yield f"  TIME_WAIT {format_things(record.most_time_wait, 'socket')} at most in {where}{ports}"
     closed_by = {ClosedBy.RST: "reset", ClosedBy.FIN: "FIN"}.get(ClosedBy(record.closed_by), "the server")
     how = f"{record.arrivals_by} · seed {record.seed} · lifetime {record.lifetime} · closed by {closed_by}"
@@ -121,10 +121,8 @@ def _time(what: str, value: Latency) -> Iterator[str]:
 
 
 def _failures(record: ChurnRecord) -> Iterator[str]:
-    if record.listen_overflows:
-        yield from wrapped("  ", overflows(record.listen_overflows, bool(record.machines)))
-    if record.syn_retransmits:
-        yield from wrapped("  ", retransmitted(record.syn_retransmits, bool(record.machines)))
+    yield from overflow_lines(record)
+    yield from retransmit_lines(record)
     for name, count in record.lost_by.items():
         meaning = MEANINGS.get(name) or lost_by(name, of_server=False)[0]
         yield from wrapped("  ", f"{format_count(count)} lost by {name}: {meaning}")
