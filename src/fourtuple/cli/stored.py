@@ -1,6 +1,8 @@
 """Shared options of the commands about stored runs: which file, which run."""
 
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +51,18 @@ class RunId(click.ParamType[int | str]):
                 entries = stored.entries()
         except FourtupleError:  # there is none, or it cannot be read
             return []
-        numbers = [CompletionItem(str(entry.id), help=f"{entry.outcome}: {entry.command}") for entry in entries]
-        return [each for each in numbers if each.value.startswith(incomplete)]
+        return [
+            CompletionItem(value, help=f"{entry.outcome}: {entry.command}")
+            for entry in entries
+            for value in (str(entry.id), *_names(entry, entries))
+            if value.startswith(incomplete)
+        ]
+
+
+def _names(entry: "Entry", entries: Sequence["Entry"]) -> list[str]:
+    """Its name, if it stands for this run alone and no shell would take it for several words or more than a word."""
+    is_the_only_one = sum(each.name == entry.name for each in entries) == 1
+    return [entry.name] if is_the_only_one and re.fullmatch(r"[\w.+-]+", entry.name) else []
 
 
 ID = RunId()
