@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from fourtuple.core.runs.entry import RunState
 from fourtuple.core.runs.series import Bins, Heat, OverTime, heat, histogram, over_time
-from fourtuple.core.runs.stored import RunState, StoredRun
+from fourtuple.core.runs.stored import StoredRun
 from fourtuple.store import reading
 from fourtuple.store.coding import to_text
 from fourtuple.store.file import open_store

@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.entry import RunState
 from fourtuple.core.runs.histogram import Latency
 from fourtuple.core.runs.records import HoldRecord, MachineMoment, MachineResult, Sample, Standing, Witness
 from fourtuple.core.runs.start import Start
-from fourtuple.core.runs.stored import RunState, StoredRun
+from fourtuple.core.runs.stored import StoredRun
 from fourtuple.core.runs.together import gone as gone_sample
 from fourtuple.core.runs.together import together
 from fourtuple.store import reading

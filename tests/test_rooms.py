@@ -250,6 +250,16 @@ def test_every_public_name_is_where_it_is_said_to_be() -> None:
     import fourtuple
 
     assert all(getattr(fourtuple, name).__name__ == name for name in fourtuple.__all__)
+    assert sorted(fourtuple._HOME) == sorted(fourtuple.__all__)
+
+
+def test_the_public_names_are_loaded_from_where_a_type_checker_sees_them() -> None:
+    """The same names in the imports below TYPE_CHECKING, of the same modules, as those that are loaded on first use."""
+    import fourtuple
+
+    tree = ast.parse(Path(fourtuple.__file__).read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module != "importlib"]
+    assert {name.name: node.module for node in imports for name in node.names} == fourtuple._HOME
 
 
 def test_one_module_prints() -> None:

@@ -2,9 +2,14 @@
 
 import subprocess
 import sys
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from fourtuple.store.file import open_store
+from fourtuple.store.writing import Writer
+from tests.made import samples, start
 from tests.waiting import COMMAND_S
 
 # What takes long to import, here: packages, parts of the standard library, and our own that only some commands need.
@@ -66,7 +71,7 @@ def test_the_list_of_commands_imports_none_of_them(arguments: str) -> None:
         ("plan 100M 127.0.0.1:80", KEEPS | READS | STARTS | PASTES | EXPLAINS | RARE | RUNS),
         ("why EMFILE", KEEPS | OPENS | SPAWNS | POOLS | RARE | RUNS | LOGS | {"tomllib", "zipfile"}),
         ("doctor", KEEPS | READS | OPENS | SPAWNS | POOLS | RARE | {"fourtuple.core.snapshot.pastes"}),
-        ("runs", READS | STARTS | PASTES | OPENS | EXPLAINS),
+        ("runs", READS | STARTS | PASTES | OPENS | EXPLAINS | {"numpy"}),
         ("lab -- true", KEEPS | READS | PASTES | OPENS | EXPLAINS | {"numpy"}),
     ],
 )
@@ -76,6 +81,20 @@ def test_a_command_imports_only_what_it_uses(arguments: str, late: set[str]) -> 
 
     tried = {"fourtuple.kernel.trials"} & modules  # where it cannot be remembered
     assert not modules & (ALWAYS_LATE | (late - STARTS if tried else late))
+
+
+def test_the_list_of_runs_and_its_completion_read_no_samples(tmp_path: Path) -> None:
+    """They work without NumPy, and without the records of results."""
+    file = tmp_path / "runs.db"
+    with closing(open_store(file, new=True)) as base:
+        writer = Writer(base, "fourtuple hold 1000 127.0.0.1:8000", "me")
+        writer.begin(start())
+        writer.sample(next(samples()))
+    for arguments in (["runs"], ["runs", "rm", "1"]):
+        modules = imported(*arguments, "--store", str(file))
+
+        assert "fourtuple.store.listing" in modules
+        assert not modules & {"numpy", "fourtuple.core.runs.records", "fourtuple.store.reading"}
 
 
 @pytest.mark.parametrize("arguments", ["--help", "census", "limits", "why EMFILE", "plan 100M 127.0.0.1:80"])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fourtuple.core.space.endpoints import Endpoint, FourTuple
     from fourtuple.core.space.tuples import TupleSpace
     from fourtuple.verbs.census import census
+    from fourtuple.verbs.churn import churn
     from fourtuple.verbs.hold import hold
     from fourtuple.verbs.limits import limits
     from fourtuple.verbs.plan import plan

@@ -169,14 +169,15 @@ def test_the_file_that_is_installed_completes_too(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHELLS)
-def test_a_shell_completes_the_numbers_of_stored_runs(name: str) -> None:
-    """Of the file that the command would read."""
+def test_a_shell_completes_the_numbers_and_names_of_stored_runs(name: str) -> None:
+    """Of the file that the command would read; a name that several runs have, or that needs quotes, is left out."""
     need(shutil.which(name), name)
     shell, begin, ask = SHELLS[name]
-    for _ in range(2):
-        assert fourtuple("prove", "theory").returncode == 0
+    for label in ("", "baseline", "twice", "twice", "two words"):
+        assert fourtuple("prove", "theory", *(["--name", label] if label else [])).returncode == 0
 
-    assert shell(begin[0], ask, ["fourtuple", "report", ""]) == ["1", "2"]
+    assert shell(begin[0], ask, ["fourtuple", "report", ""]) == ["1", "2", "3", "4", "5", "baseline"]
+    assert shell(begin[0], ask, ["fourtuple", "runs", "show", "basel"]) == ["baseline"]
     assert shell(begin[0], ask, ["fourtuple", "report", "--store", "/nonexistent", ""]) == []
 
 

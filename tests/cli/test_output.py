@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fourtuple.core.runs.stored import RunState
+from fourtuple.core.runs.entry import RunState
 from fourtuple.store.coding import to_text
 from fourtuple.store.file import open_store
 from fourtuple.store.writing import Writer

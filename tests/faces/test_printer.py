@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from fourtuple.core.census.gauges import Gauges
-from fourtuple.core.runs.stored import RunState
+from fourtuple.core.runs.entry import RunState
 from fourtuple.core.visible import visible
 from fourtuple.faces.export.metrics import Exporter
 from fourtuple.faces.page import report

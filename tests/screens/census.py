@@ -75,8 +75,8 @@ def counted(by: By = By.PAIR, *, most: int | None = None, before: Usage | None =
     return replace(found, warnings=alarms(found, FACTS))
 
 
-def _lines(census: Census, columns: int = 80) -> str:
-    return "\n".join(census_lines(census, columns=columns))
+def _lines(census: Census) -> str:
+    return "\n".join(census_lines(census))
 
 
 def _not_all_states() -> Census:
@@ -107,7 +107,6 @@ def _watched(sort: str = "p") -> str:
 
 SCREENS = {
     "pairs": lambda: _lines(counted()),
-    "pairs-wide": lambda: _lines(counted(), 120),
     "pairs-top": lambda: _lines(counted(most=1)),
     "destinations": lambda: _lines(counted(By.DESTINATION)),
     "ports": lambda: _lines(counted(By.PORT, most=8)),

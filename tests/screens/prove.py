@@ -41,7 +41,7 @@ def _results(results: Sequence[Result]) -> str:
 
 
 def _sum(*results: Result) -> str:
-    return prove.summary_line(Proof(ground(), results, 12.34))
+    return "\n".join(prove.summary_lines(Proof(ground(), results, 12.34)))
 
 
 def _grounds() -> str:

@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 
 from fourtuple import __version__
 from fourtuple.core.runs.compare import Comparison
-from fourtuple.core.runs.stored import RunState, StoredRun
+from fourtuple.core.runs.entry import RunState
+from fourtuple.core.runs.stored import StoredRun
 from fourtuple.faces.page import report
 from fourtuple.store import reading
 from fourtuple.store.coding import to_text

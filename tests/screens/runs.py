@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from fourtuple.core.runs.stored import Entry, RunState, StoredRun
-from fourtuple.faces.text import runs
+from fourtuple.core.runs.entry import Entry, RunState
+from fourtuple.core.runs.stored import StoredRun
+from fourtuple.faces.text import runs, stored
 from tests.faces.text.test_runs import kept
 from tests.made import hold_record, serve_record
 from tests.made_churn import churn_record
@@ -46,14 +47,14 @@ def _dated(run: StoredRun, outcome: RunState | None = None, why: str = "") -> st
     entry = replace(run.entry, started_at=ENTRY.started_at, ended_at=run.entry.ended_at and ENTRY.ended_at)
     if outcome is not None:
         entry = replace(entry, outcome=outcome, why=why)
-    return "\n".join(runs.show_lines(replace(run, entry=entry)))
+    return "\n".join(stored.show_lines(replace(run, entry=entry)))
 
 
 SCREENS = {
     "list": lambda: "\n".join(runs.list_lines(ENTRIES)),
     "list-named": lambda: "\n".join(runs.list_lines(NAMED)),
     "show-named": lambda: _named(),
-    "list-piped": lambda: "\n".join(runs.list_lines(ENTRIES, None)),
+    "list-piped": lambda: "\n".join(runs.list_lines(ENTRIES, whole=True)),
     "list-empty": lambda: "\n".join(runs.list_lines([])),
     "show-hold": lambda: _show("hold", hold_record()),
     "show-churn": lambda: _show("churn", churn_record(), wanted=None),

@@ -14,10 +14,10 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from fourtuple.core.runs.entry import RunState
 from fourtuple.core.runs.records import Sample
-from fourtuple.core.runs.stored import RunState
 from fourtuple.kernel.proc.alive import living, mark
-from fourtuple.store import reading
+from fourtuple.store import listing, reading
 from fourtuple.store.coding import to_text
 from fourtuple.store.file import open_store
 from fourtuple.store.writing import Writer
@@ -53,7 +53,7 @@ def look(file: Path, committed: dict[int, int], removed: set[int]) -> dict[str, 
     base = open_store(file, new=False)
     (intact,) = base.execute("PRAGMA quick_check").fetchone()
     found = {"intact": int(intact == "ok"), "lost": 0, "unreadable": 0}
-    entries = reading.entries(base, living())
+    entries = listing.entries(base, living())
     found["lost"] += len(committed.keys() - {entry.id for entry in entries})
     for entry in entries:
         if entry.samples < committed.get(entry.id, 0):
@@ -62,7 +62,7 @@ def look(file: Path, committed: dict[int, int], removed: set[int]) -> dict[str, 
         if len(run.series) and run.growth["connect_us"]["count"].sum() != run.series["opened"][-1]:
             found["unreadable"] += 1
         if entry.outcome is not RunState.RUNNING:
-            reading.remove(base, [entry.id], living())
+            listing.remove(base, [entry.id], living())
             committed.pop(entry.id, None)
             removed.add(entry.id)  # what is told of it may still be on its way
     base.close()
@@ -106,7 +106,7 @@ def main(name: str, times: str, seed: str) -> None:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
     with closing(open_store(file, new=False)) as base:
-        outcomes = [entry.outcome for entry in reading.entries(base, living())]
+        outcomes = [entry.outcome for entry in listing.entries(base, living())]
         print(json.dumps(told | {"runs": len(removed), "running_at_the_end": outcomes.count(RunState.RUNNING)}))
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.kernel.proc.alive import living
-from fourtuple.store import reading
+from fourtuple.store import listing, reading
 from fourtuple.store.file import open_store
 
 DATA = Path(__file__).parent / "data" / "version-1.db"
@@ -34,7 +34,7 @@ def changed(folder: Path, *statements: str, values: tuple[Any, ...] = ()) -> Pat
 
 def read(file: Path) -> None:
     with closing(open_store(file, new=False)) as base:
-        for entry in reading.entries(base, living()):
+        for entry in listing.entries(base, living()):
             reading.read_run(base, entry.id, living())
             list(reading.samples_since(base, entry.id, 0, None))
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from fourtuple.core.errors import CannotError
+from fourtuple.core.runs.entry import RunState
 from fourtuple.core.runs.records import Sample
-from fourtuple.core.runs.stored import RunState
-from fourtuple.store import reading
+from fourtuple.store import listing, reading
 from fourtuple.store.coding import to_text
 from fourtuple.store.file import open_store
 from fourtuple.store.tables import exported
@@ -79,7 +79,7 @@ def test_a_machine_that_joins_late_and_another_run_are_kept_apart(base: sqlite3.
     for run in (late, RUN[:5]):
         written(base, run).end(RunState.REACHED, to_text(fleet_record()))
     one, two = (reading.read_run(base, number, nobody) for number in (1, 2))
-    reading.remove(base, [1], nobody)
+    listing.remove(base, [1], nobody)
     left = [base.execute(f"SELECT DISTINCT run FROM {name}").fetchall() for name in ("machines", "machine_samples")]  # noqa: S608
 
     assert [len(machine.series) for machine in one.machines] == [40, 40, 36, 30]

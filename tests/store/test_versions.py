@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from fourtuple.core.runs.counters import COLUMN, TABLE, Merge
+from fourtuple.core.runs.entry import RunState
 from fourtuple.core.runs.label import Label
 from fourtuple.core.runs.records import Sample
-from fourtuple.core.runs.stored import RunState
-from fourtuple.store import reading
-from fourtuple.store.file import MIGRATIONS, NUMBERS, OTHERS, open_store
+from fourtuple.store import listing, reading
+from fourtuple.store.columns import NUMBERS, OTHERS
+from fourtuple.store.file import MIGRATIONS, open_store
 from fourtuple.store.writing import Writer
 from tests import made
 from tests.conftest import REPOSITORY, fourtuple, need
@@ -100,11 +101,11 @@ def test_a_file_of_version_1_takes_runs_with_a_name(file: Path) -> None:
     writer = Writer(base, "fourtuple hold 1000 127.0.0.1:8000-8003", "me", label=Label("baseline", "before the change"))
     writer.begin(made.start())
     writer.end(RunState.REACHED, None)
-    found = reading.entry(base, "baseline", gone)
+    found = listing.entry(base, "baseline", gone)
 
     assert writer.why_not is None
     assert (found.id, found.name, found.note) == (writer.id, "baseline", "before the change")
-    assert [each.name for each in reading.entries(base, gone)] == ["baseline", "", "", ""]
+    assert [each.name for each in listing.entries(base, gone)] == ["baseline", "", "", ""]
 
 
 # Another program: this one, with a counter more in the table of counters, in Sample, and in a second migration.
@@ -122,8 +123,8 @@ changed("fourtuple.core.runs.counters", row, '    RunCounter("probes", "probes s
 changed("fourtuple.core.runs.records", field, "    probes: int\\n" + field)
 from dataclasses import replace
 from pathlib import Path
-from fourtuple.core.runs.stored import RunState
-from fourtuple.store import reading
+from fourtuple.core.runs.entry import RunState
+from fourtuple.store import listing, reading
 from fourtuple.store.coding import to_text
 from fourtuple.store.file import MIGRATIONS, open_store
 from fourtuple.store.writing import Writer

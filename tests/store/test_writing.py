@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from fourtuple.core.errors import CannotError, UsageError
+from fourtuple.core.runs.entry import RunState
 from fourtuple.core.runs.records import HoldRecord, Sample
-from fourtuple.core.runs.stored import RunState
-from fourtuple.store import reading
+from fourtuple.store import listing, reading
 from fourtuple.store.coding import from_text, to_text
 from fourtuple.store.file import open_store
 from fourtuple.store.writing import Writer
@@ -147,7 +147,7 @@ def test_a_full_disk_ends_the_writing_and_not_the_run(base: sqlite3.Connection) 
 
     assert writer.why_not == "database or disk is full"
     assert base.execute("SELECT count(*) FROM samples").fetchone()[0] >= 10
-    entry = reading.entry(base, 1, nobody)
+    entry = listing.entry(base, 1, nobody)
     assert (entry.outcome, entry.why) == (RunState.REACHED, entry.why)
     assert writer.why_not in entry.why
 
@@ -183,14 +183,14 @@ def test_the_newest_is_meant_where_no_number_is_given(base: sqlite3.Connection) 
     written(base, [], hold_record())
 
     assert reading.read_run(base, None, nobody).entry.id == 2
-    assert [entry.id for entry in reading.entries(base, nobody)] == [2, 1]
+    assert [entry.id for entry in listing.entries(base, nobody)] == [2, 1]
 
 
 def test_what_is_not_there_is_told(base: sqlite3.Connection) -> None:
     with pytest.raises(UsageError, match="run 7"):
-        reading.entry(base, 7, nobody)
+        listing.entry(base, 7, nobody)
     with pytest.raises(UsageError):
-        reading.entry(base, None, nobody)
+        listing.entry(base, None, nobody)
 
 
 def test_removing_takes_all_that_belongs_to_it_or_nothing(base: sqlite3.Connection) -> None:
@@ -198,17 +198,17 @@ def test_removing_takes_all_that_belongs_to_it_or_nothing(base: sqlite3.Connecti
     for _ in range(3):
         written(base, list(samples())[:5], hold_record())
     with pytest.raises(UsageError, match="run 9"):
-        reading.remove(base, [1, 9], nobody)
-    before = len(reading.entries(base, nobody))
-    reading.remove(base, [1, 3], nobody)
+        listing.remove(base, [1, 9], nobody)
+    before = len(listing.entries(base, nobody))
+    listing.remove(base, [1, 3], nobody)
     left = base.execute("SELECT DISTINCT run FROM samples").fetchall()
     written(base, [])
     with pytest.raises(UsageError, match="run 4"):
-        reading.remove(base, [2, 4], lambda _: True)
+        listing.remove(base, [2, 4], lambda _: True)
 
     assert before == 3
     assert left == [(2,)]
-    assert [entry.id for entry in reading.entries(base, nobody)] == [4, 2]
+    assert [entry.id for entry in listing.entries(base, nobody)] == [4, 2]
 
 
 def test_a_record_that_cannot_be_read_is_told(base: sqlite3.Connection) -> None:

@@ -15,7 +15,6 @@ from fourtuple.cli.common import (
     SOME,
     SOURCES_OR_FILE,
     UNITS,
-    columns,
     complain,
     one_of,
     origin_of,
@@ -191,7 +190,7 @@ def _printer(
         elif watched:
             tell(*face.watch_lines(found), "")
         else:
-            tell(*origin_lines(host.origin if host else None), *face.census_lines(found, columns=columns()))
+            tell(*origin_lines(host.origin if host else None), *face.census_lines(found))
 
     return show
 

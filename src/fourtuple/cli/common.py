@@ -1,7 +1,6 @@
 """Shared parts of the commands: parameter types with units, options, and printing of records and errors."""
 
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -289,11 +288,6 @@ def complain(error: FourtupleError) -> None:
 
     for line in error_lines(error):
         tell(line if len(line) <= MOST_CHARACTERS else f"{line[:MOST_CHARACTERS]}…", to=sys.stderr)
-
-
-def columns() -> int:
-    """The width of the terminal, or what COLUMNS in the environment says; 80 if standard output is not a terminal."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() or os.environ.get("COLUMNS") else 80
 
 
 def split(sources: tuple[str, ...]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fourtuple.cli.common import JSON, columns, complain, print_json
+from fourtuple.cli.common import JSON, complain, print_json
 from fourtuple.cli.stored import DASH, FILE, ID, file_of, tell_newest
 from fourtuple.cli.values import OneOf, Whole, only_one
 from fourtuple.core.errors import CannotError, UsageError
@@ -61,17 +61,17 @@ def runs(
     if listen is not None:
         _serve(listen, file)
         return
-    from fourtuple.core.runs.stored import RunState
+    from fourtuple.core.runs.entry import RunState
     from fourtuple.faces.text import runs as face
-    from fourtuple.verbs.runs import Runs
+    from fourtuple.verbs.listing import RunList
 
     if outcome is not None and outcome not in [*RunState]:
         raise UsageError(f"--outcome {outcome}", "there is no such outcome", choose_from(outcome, [*RunState]))
     try:
-        with Runs(file_of(file)) as stored:
+        with RunList(file_of(file)) as stored:
             entries = stored.entries()
     except UsageError:
-        if file or Runs.are_there():
+        if file or RunList.are_there():
             raise
         entries = []
     chosen = [entry for entry in entries if kind in (None, entry.kind) and outcome in (None, entry.outcome)]
@@ -79,7 +79,7 @@ def runs(
         print_json([asdict(entry) for entry in chosen[:most]])
         return
     shown = chosen[: most or 20]
-    tell(*face.list_lines(shown, columns() if sys.stdout.isatty() else None))
+    tell(*face.list_lines(shown, whole=not sys.stdout.isatty()))
     if len(shown) < len(chosen):
         tell(f"… {len(chosen) - len(shown):,} more: --last {len(chosen)}")
 
@@ -124,7 +124,7 @@ def show(above: str | None, run: int | str | None, follow: bool, file: str | Non
 
     [default: the newest]
     """
-    from fourtuple.faces.text import runs as face
+    from fourtuple.faces.text import stored as face
     from fourtuple.verbs.runs import Runs
 
     with Runs(file_of(file or above)) as stored:
@@ -169,9 +169,9 @@ def _follow(stored: Any, run: int, kind: str, *, as_json: bool) -> None:
 @click.pass_obj
 def rm(above: str | None, which: tuple[int | str, ...], file: str | None) -> None:
     """Remove these runs: all of them, or none if one is still running."""
-    from fourtuple.verbs.runs import Runs
+    from fourtuple.verbs.listing import RunList
 
-    with Runs(file_of(file or above)) as stored:
+    with RunList(file_of(file or above)) as stored:
         numbers = stored.remove(which)
     tell(f"removed {', '.join(map(str, numbers))}")
 

@@ -1,6 +1,8 @@
 """Shared options of the commands about stored runs: which file, which run."""
 
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from fourtuple.faces.printer import tell
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from fourtuple.core.runs.stored import Entry
+    from fourtuple.core.runs.entry import Entry
 
 
 FILE = click.option(
@@ -42,15 +44,25 @@ class RunId(click.ParamType[int | str]):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list["CompletionItem"]:
         from click.shell_completion import CompletionItem
 
-        from fourtuple.verbs.runs import Runs
+        from fourtuple.verbs.listing import RunList
 
         try:
-            with Runs(file_of(ctx.params.get("file") or ctx.obj)) as stored:
+            with RunList(file_of(ctx.params.get("file") or ctx.obj)) as stored:
                 entries = stored.entries()
         except FourtupleError:  # there is none, or it cannot be read
             return []
-        numbers = [CompletionItem(str(entry.id), help=f"{entry.outcome}: {entry.command}") for entry in entries]
-        return [each for each in numbers if each.value.startswith(incomplete)]
+        return [
+            CompletionItem(value, help=f"{entry.outcome}: {entry.command}")
+            for entry in entries
+            for value in (str(entry.id), *_names(entry, entries))
+            if value.startswith(incomplete)
+        ]
+
+
+def _names(entry: "Entry", entries: Sequence["Entry"]) -> list[str]:
+    """Its name, if it stands for this run alone and no shell would take it for several words or more than a word."""
+    is_the_only_one = sum(each.name == entry.name for each in entries) == 1
+    return [entry.name] if is_the_only_one and re.fullmatch(r"[\w.+-]+", entry.name) else []
 
 
 ID = RunId()

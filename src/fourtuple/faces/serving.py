@@ -22,7 +22,38 @@ BACKLOG = 128  # connections that wait until the first count is there
 AT_ONCE = 4  # accepted in a row; until then, connections that were ended keep their descriptors
 HEAD_BYTES = 8 * 1024  # of a request; the default of Apache httpd for a single line
 
-App = Callable[[dict[str, Any], Callable[[str, list[tuple[str, str]]], Any]], Iterable[bytes]]  # WSGI (PEP 3333)
+Environ = dict[str, Any]  # the request, as WSGI has it (PEP 3333)
+Begin = Callable[[str, list[tuple[str, str]]], Any]  # takes the status and the headers of the answer
+App = Callable[[Environ, Begin], Iterable[bytes]]
+METHODS = ("GET", "HEAD")  # the server leaves the body of an answer to HEAD out
+HTML, TEXT = "text/html; charset=utf-8", "text/plain; charset=utf-8"
+
+
+def read_only(page_of: Callable[[Environ], App | None], refused: Callable[[str, str], App]) -> App:
+    """The application of pages that are only read: 405 for another method, and 404 for a path without a page.
+
+    page_of: what answers a request; None: there is no such page
+    refused: what answers with this status and this sentence
+    """
+
+    def app(environ: Environ, begin: Begin) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] not in METHODS:
+            answer = refused("405 Method Not Allowed", "These pages are read only.")
+            return answer(environ, lambda status, headers: begin(status, [*headers, ("Allow", ", ".join(METHODS))]))
+        answer = page_of(environ) or refused("404 Not Found", "There is no such page.")
+        return answer(environ | {"REQUEST_METHOD": "GET"}, begin)
+
+    return app
+
+
+def document(text: str, kind: str, status: str = "200 OK", headers: Iterable[tuple[str, str]] = ()) -> App:
+    """What answers every request with this text. kind: its media type"""
+
+    def app(_: Environ, begin: Begin) -> Iterable[bytes]:
+        begin(status, [("Content-Type", kind), *headers])
+        return [text.encode()]
+
+    return app
 
 
 class WebServer:

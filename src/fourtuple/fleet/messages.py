@@ -17,7 +17,7 @@ from fourtuple.core.runs.counters import GROWTHS
 from fourtuple.core.runs.orders import HoldOptions, HoldOrder, ServeOptions, ServeOrder, from_text, to_text
 from fourtuple.core.runs.records import Sample
 from fourtuple.core.runs.start import FleetPart
-from fourtuple.store.coding import grown, grown_bytes
+from fourtuple.store.growth import grown, grown_bytes
 
 Options = HoldOptions | ChurnOptions | ServeOptions
 Order = HoldOrder | ChurnOrder | ServeOrder

@@ -12,7 +12,6 @@ from contextlib import closing
 from pathlib import Path
 
 from fourtuple.core.errors import CannotError, UsageError
-from fourtuple.core.runs.counters import COLUMN, GROWTHS, MAPS
 
 APPLICATION = 0x34747570  # "4tup": PRAGMA application_id identifies our files
 FULL = " (is the disk full?)"
@@ -20,9 +19,6 @@ WAIT_S = 5.0  # for another writer, which normally finishes within milliseconds
 # Errors as SQLite writes them (sqlite3ErrStr in main.c); Python 3.10 does not give their codes.
 BUSY, NOT_A_DATABASE = "database is locked", "file is not a database"
 OF_DISK = ("disk I/O error", "database or disk is full")
-
-NUMBERS = COLUMN.names or ()  # the columns of both tables of samples that are numbers
-OTHERS = (*(each.column for each in MAPS), "moved", "census", *(each.column for each in GROWTHS))
 
 # One script for each version of the file; the newest version's number is PRAGMA user_version. A script that has been
 # released is never changed: files made by it exist. A new column of `samples` and of `machine_samples` is a new script,

@@ -1,48 +1,33 @@
-"""Reads stored runs: the list, a whole run, and the new samples of a run in progress. Works without Linux."""
+"""Reads stored runs: a whole run, and the new samples of a run in progress. Works without Linux."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.decoding import from_json
-from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.counters import COLUMN, DURATIONS, GROWTHS, MAPS, Phase
+from fourtuple.core.runs.entry import Entry, RunState
 from fourtuple.core.runs.judge import judge_stored
 from fourtuple.core.runs.outcome import UNJUDGED
 from fourtuple.core.runs.proof import VERDICTS, Ground, Result
 from fourtuple.core.runs.records import HoldRecord, Sample, Seen, ServeRecord, Witness
 from fourtuple.core.runs.start import Start
-from fourtuple.core.runs.stored import (
-    GROWN,
-    Entry,
-    ErrorSeries,
-    LessonProgress,
-    MachineSeries,
-    RunRecord,
-    RunState,
-    StoredRun,
-)
+from fourtuple.core.runs.stored import GROWN, ErrorSeries, LessonProgress, MachineSeries, RunRecord, StoredRun
 from fourtuple.core.units import MOST_S
-from fourtuple.store.coding import Count, Measured, Moment, from_text, grown, stamp
-from fourtuple.store.file import NUMBERS, OTHERS
-
-Which = int | str | None  # a run: by its number, or by its name; None: the newest
-MOST_NUMBERS = 5  # of runs with the same name that an error lists
-Alive = Callable[[str], bool | None]  # the `writer` that Writer was given → whether it is still writing; None: unknown
+from fourtuple.store.coding import Count, Measured, Moment, from_text, stamp
+from fourtuple.store.columns import NUMBERS, OTHERS
+from fourtuple.store.growth import grown
+from fourtuple.store.listing import Alive, Which, entry, one_text, reading, start_of
 
 KINDS: Mapping[str, type[Any]] = {"hold": HoldRecord, "serve": ServeRecord, "churn": ChurnRecord}
-Kind = Literal["hold", "serve", "churn", "prove"]
-Number = Count | None
 SIZES: Mapping[str, int] = {each.column: each.size for each in GROWTHS}  # buckets of each histogram
 # The types of rows: a damaged file may have any type in any column.
-_Row = tuple[int, Kind, str, str, str | None, RunState | None, str, Number, Number, str, str, str, Number]  # of _ENTRY
 _Progress = tuple[str, Moment, Count, Count]
 _NUMBERS = [Moment if name == "at_ns" else Count if COLUMN[name].kind == "i" else Measured | None for name in NUMBERS]
 _OTHERS = [bytes if name in SIZES else str | None if name == "census" else str for name in OTHERS]
@@ -53,57 +38,6 @@ _Durations: Any = tuple.__class_getitem__((bytes,) * len(DURATIONS))
 SEEN = ("connections", "memory_bytes", "time_wait")  # columns of what the kernel reported
 LAST = (*(each.column for each in MAPS), "moved")  # columns of the last sample that apply to the whole run
 _OF_MACHINE = "machine_samples WHERE run = ? AND machine = ?"
-_ENTRY = (
-    "SELECT id, kind, command, started_at, ended_at, outcome, why, n, held, start, name, note,"
-    " (SELECT max(number) + 1 FROM samples WHERE run = id)"
-    " FROM runs WHERE id = ?"
-)
-
-
-@contextmanager
-def reading(base: sqlite3.Connection) -> Iterator[None]:
-    """Turns errors of SQLite and of decoding into CannotError."""
-    try:
-        yield
-    except (sqlite3.Error, ValueError) as error:
-        file = ""
-        with suppress(sqlite3.Error):
-            file = f" {base.execute('PRAGMA database_list').fetchone()[2]}"
-        do = "Move this file away; the next run creates a new one."
-        raise CannotError(f"the run database{file} is damaged", str(error), do) from None
-
-
-def entries(base: sqlite3.Connection, alive: Alive) -> list[Entry]:
-    """All runs, newest first."""
-    with reading(base):
-        found = [_entry(base, run, alive) for (run,) in base.execute("SELECT id FROM runs ORDER BY id DESC").fetchall()]
-        return [entry for entry in found if entry is not None]  # a run may have been removed since the first query
-
-
-def entry(base: sqlite3.Connection, run: Which, alive: Alive) -> Entry:
-    """The entry of a run. Raises UsageError if there is no such run, or if several have the name."""
-    with reading(base):
-        missing = "there are no stored runs" if run is None else f"there is no run {run}"
-        number = _number(base, run)
-        found = None if number is None else _entry(base, number, alive)
-        if found is None:
-            raise UsageError(missing, do="fourtuple runs lists the stored runs.")
-        return found
-
-
-def _number(base: sqlite3.Connection, run: Which) -> int | None:
-    """The number of a run; None: there is no such run. Raises UsageError if several have the name."""
-    if isinstance(run, int):
-        return run
-    if run is None:
-        (number,) = base.execute("SELECT max(id) FROM runs").fetchone()
-        return None if number is None else int(number)
-    numbers = [int(number) for (number,) in base.execute("SELECT id FROM runs WHERE name = ? ORDER BY id", (run,))]
-    if len(numbers) > 1:
-        listed = ", ".join(map(str, numbers[-MOST_NUMBERS:]))
-        more = f"{len(numbers):,} runs have this name, {'the newest ' * (len(numbers) > MOST_NUMBERS)}{listed}"
-        raise UsageError(f"run {run}", more, "Write the number.")
-    return numbers[0] if numbers else None
 
 
 def read_run(base: sqlite3.Connection, run: Which, alive: Alive) -> StoredRun:
@@ -117,27 +51,13 @@ def read_run(base: sqlite3.Connection, run: Which, alive: Alive) -> StoredRun:
             base.execute("COMMIT")
 
 
-def parts_of(base: sqlite3.Connection, fleet: str) -> list[int]:
-    """The runs that are a machine's part in this run of a fleet, oldest first."""
-    with reading(base):
-        query = "SELECT id FROM runs WHERE json_extract(start, '$.part.fleet') = ? ORDER BY id"
-        return [int(run) for (run,) in base.execute(query, (fleet,))]
-
-
-def newest_of_fleet(base: sqlite3.Connection) -> int | None:
-    """The newest run of a fleet; None: there is none."""
-    with reading(base):
-        (run,) = base.execute("SELECT max(id) FROM runs WHERE json_extract(start, '$.fleet') <> ''").fetchone()
-        return None if run is None else int(run)
-
-
 def samples_since(base: sqlite3.Connection, run: int, number: int, before: Sample | None) -> Iterator[Sample]:
     """The samples from this number on.
 
     before: the previous sample, from which the histograms continue
     """
     with reading(base):
-        start = _start(_one(base, "SELECT start FROM runs WHERE id = ?", run))
+        start = start_of(one_text(base, "SELECT start FROM runs WHERE id = ?", run))
         rows = base.execute(
             f"SELECT {', '.join((*NUMBERS, *OTHERS))} FROM samples WHERE run = ? AND number >= ? ORDER BY number",  # noqa: S608
             (run, number),
@@ -147,61 +67,9 @@ def samples_since(base: sqlite3.Connection, run: int, number: int, before: Sampl
             yield before
 
 
-def remove(base: sqlite3.Connection, runs: Sequence[int | str], alive: Alive) -> list[int]:
-    """Remove all of these runs or none → their numbers. Raises UsageError as `entry`, or if one is still running."""
-    found = [entry(base, run, alive) for run in runs]
-    for each in found:
-        if each.outcome is RunState.RUNNING:
-            raise UsageError(f"cannot remove run {each.id}", "it is still running")
-    numbers = [each.id for each in found]
-    with reading(base), base:
-        base.execute("BEGIN IMMEDIATE")
-        base.executemany("DELETE FROM runs WHERE id = ?", [(number,) for number in numbers])
-    return numbers
-
-
-def _entry(base: sqlite3.Connection, run: int, alive: Alive) -> Entry | None:
-    """The entry of a run; None: it has been removed."""
-    writer = _one(base, "SELECT writer FROM runs WHERE id = ? AND outcome IS NULL", run)
-    # First whether the writer is alive, then what it has written: a writer that ends in between has written everything.
-    still = None if writer is None else alive(writer)
-    row = base.execute(_ENTRY, (run,)).fetchone()
-    if row is None:
-        return None
-    _, kind, command, started_at, ended_at, outcome, why, n, held, start, name, note, samples = msgspec.convert(
-        row, _Row
-    )
-    if outcome is None:
-        outcome = RunState.UNFINISHED if still is None else RunState.RUNNING if still else RunState.KILLED
-    begun = _start(start)
-    if held is None:  # not recorded yet
-        query = "SELECT max(open), max(opened), max(arrivals), max(closed) FROM samples WHERE run = ?"
-        most, accepted, arrivals, closed = msgspec.convert(
-            base.execute(query, (run,)).fetchone(), tuple[Number, Number, Number, Number]
-        )
-        wanted = begun.planned.wanted if begun.planned else accepted
-        n = {"prove": n, "hold": wanted, "churn": arrivals}.get(kind, accepted)
-        held = closed if kind == "churn" else most
-    return Entry(
-        id=run,
-        kind=kind,
-        command=command,
-        started_at=stamp(started_at),
-        ended_at=None if ended_at is None else stamp(ended_at),
-        outcome=outcome,
-        why=why,
-        n=n,
-        held=held,
-        samples=samples or 0,
-        host=begun.found.host,
-        name=name,
-        note=note,
-    )
-
-
 def _whole(base: sqlite3.Connection, entry: Entry) -> StoredRun:
-    begun = _start(_one(base, "SELECT start FROM runs WHERE id = ?", entry.id))
-    record = _one(base, "SELECT record FROM runs WHERE id = ?", entry.id)
+    begun = start_of(one_text(base, "SELECT start FROM runs WHERE id = ?", entry.id))
+    record = one_text(base, "SELECT record FROM runs WHERE id = ?", entry.id)
     series, growth = _series(base, "samples WHERE run = ?", entry.id)
     last = base.execute(
         f"SELECT {', '.join(LAST)} FROM samples WHERE run = ? ORDER BY number DESC LIMIT 1",  # noqa: S608
@@ -266,19 +134,6 @@ def _judged(record: RunRecord, entry: Entry) -> RunRecord:
     if isinstance(record, ChurnRecord) or record.outcome != UNJUDGED:
         return record
     return replace(record, outcome=judge_stored(record, reached=entry.outcome is not RunState.SHORT))
-
-
-def _one(base: sqlite3.Connection, query: str, run: int) -> str | None:
-    """The text that a query for one value gives; None: NULL, or no such row."""
-    row = base.execute(query, (run,)).fetchone() or (None,)
-    (text,) = msgspec.convert(row, tuple[str | None])
-    return text
-
-
-def _start(text: str | None) -> Start:
-    start = from_text(text or "", Start)
-    stamp(start.started_at)
-    return start
 
 
 def _record(text: str, kind: type[Any]) -> Any:

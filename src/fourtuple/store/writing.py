@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from fourtuple.core.runs.counters import GROWTHS, MAPS, Phase
+from fourtuple.core.runs.entry import RunState
 from fourtuple.core.runs.label import Label
 from fourtuple.core.runs.proof import Result, Step
 from fourtuple.core.runs.records import MachineMoment, Sample
 from fourtuple.core.runs.start import Start
-from fourtuple.core.runs.stored import RunState
-from fourtuple.store.coding import grown_bytes, to_text
-from fourtuple.store.file import NUMBERS, OTHERS, WAIT_S, is_busy
+from fourtuple.store.coding import to_text
+from fourtuple.store.columns import NUMBERS, OTHERS
+from fourtuple.store.file import WAIT_S, is_busy
+from fourtuple.store.growth import grown_bytes
 from fourtuple.store.reserve import Reserve
 
 FIRST_S, FIRST_EVERY_S = 5.0, 0.05  # at first every sample is written, as a run may be short

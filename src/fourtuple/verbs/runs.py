@@ -9,19 +9,21 @@ from typing import TypeVar
 
 from fourtuple.core.errors import EXIT_REACHED, CannotError, UsageError
 from fourtuple.core.runs.churn_record import ChurnRecord
+from fourtuple.core.runs.entry import RunState
 from fourtuple.core.runs.label import Label
 from fourtuple.core.runs.outcome import Reason
 from fourtuple.core.runs.proof import HOLDS, Ground, Proof, Result, Step
 from fourtuple.core.runs.records import HoldRecord, Sample, ServeRecord
 from fourtuple.core.runs.run import Run
-from fourtuple.core.runs.stored import Entry, RunRecord, RunState, StoredRun
+from fourtuple.core.runs.stored import RunRecord, StoredRun
 from fourtuple.core.units import format_rate
 from fourtuple.kernel.proc.alive import living, mark
-from fourtuple.store import reading, tables
+from fourtuple.store import listing, reading, tables
 from fourtuple.store.coding import to_text
 from fourtuple.store.file import default_file, open_store
-from fourtuple.store.reading import Which
+from fourtuple.store.listing import Which
 from fourtuple.store.writing import Writer
+from fourtuple.verbs.listing import RunList
 
 Record = TypeVar("Record", HoldRecord, ServeRecord, ChurnRecord)
 BROKEN_BY = {KeyboardInterrupt: "Ctrl-C", GeneratorExit: "the program that started it stopped iterating"}
@@ -162,38 +164,8 @@ def _marks(record: HoldRecord | ChurnRecord) -> Iterator[str]:
         yield f"not met: {unmet}"
 
 
-class Runs:
-    """The runs in a file: `with Runs(file) as runs`. Raises UsageError if it is missing or not a run database."""
-
-    def __init__(self, file: Path | None = None) -> None:
-        """Open the file.
-
-        file: None: default_file()
-        """
-        self.file = file or default_file()
-        self._base = open_store(self.file, new=False)
-
-    @staticmethod
-    def are_there() -> bool:
-        """Whether default_file() exists."""
-        try:
-            return default_file().exists()
-        except OSError:  # no permission to look: opening the file will give the reason
-            return True
-
-    def __enter__(self) -> "Runs":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._base.close()
-
-    def entries(self) -> list[Entry]:
-        """All runs, newest first."""
-        return reading.entries(self._base, living())
-
-    def entry(self, run: Which = None) -> Entry:
-        """The entry of a run. run: None: the newest. Raises UsageError if there is none, or several have the name."""
-        return reading.entry(self._base, run, living())
+class Runs(RunList):
+    """The runs in a file, with their samples: `with Runs(file) as runs`. Raises as RunList does."""
 
     def read(self, run: Which = None) -> StoredRun:
         """The whole run; of a run in progress, what is stored so far. Raises UsageError as `entry` does."""
@@ -201,11 +173,11 @@ class Runs:
 
     def parts_of(self, fleet: str) -> list[StoredRun]:
         """The runs that are a machine's part in this run of a fleet, oldest first."""
-        return [self.read(run) for run in reading.parts_of(self._base, fleet)]
+        return [self.read(run) for run in listing.parts_of(self._base, fleet)]
 
     def of_fleet(self, run: Which = None) -> StoredRun:
         """A run of all machines of a fleet. run: None: the newest. Raises UsageError if there is no such run."""
-        which = reading.newest_of_fleet(self._base) if run is None else run
+        which = listing.newest_of_fleet(self._base) if run is None else run
         if which is None:
             raise UsageError("there is no stored run of a fleet", do="fourtuple runs lists the stored runs.")
         found = self.read(which)
@@ -216,10 +188,6 @@ class Runs:
     def samples(self, run: int) -> Iterator[Sample]:
         """All samples of a run, as they were when they were written."""
         return reading.samples_since(self._base, run, 0, None)
-
-    def remove(self, runs: Sequence[int | str]) -> list[int]:
-        """Remove these runs or none → their numbers. Raises UsageError as `entry`, or if one is still running."""
-        return reading.remove(self._base, runs, living())
 
     def follow(self, run: int) -> Run[Sample, RunRecord]:
         """A run that another process writes, as if it ran here. Raises CannotError if it ends without a record."""

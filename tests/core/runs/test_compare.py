@@ -10,7 +10,8 @@ import pytest
 from fourtuple.core.errors import UsageError
 from fourtuple.core.runs.compare import Comparison, Row, Tendency, Unit, compare
 from fourtuple.core.runs.counters import COLUMN
-from fourtuple.core.runs.stored import Entry, RunState, StoredRun
+from fourtuple.core.runs.entry import Entry, RunState
+from fourtuple.core.runs.stored import StoredRun
 from tests.made import hold_record, serve_record, start
 from tests.made_fleet import fleet_record, machine_result
 

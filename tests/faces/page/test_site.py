@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fourtuple.core.errors import EXIT_INTERRUPTED
-from fourtuple.core.runs.stored import RunState
+from fourtuple.core.runs.entry import RunState
 from fourtuple.faces.page.site import is_of_this_machine, site
 from fourtuple.kernel.proc.alive import mark
 from fourtuple.store.coding import to_text

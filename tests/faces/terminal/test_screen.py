@@ -11,9 +11,8 @@ from rich.console import Console
 from fourtuple.core.errnos import symptom_of
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.records import Sample, Seen, Witness
-from fourtuple.faces.terminal.layout import MOST
 from fourtuple.faces.terminal.screen import SPARKS, Screen, sparkline
-from fourtuple.faces.text.lines import COLUMNS
+from fourtuple.faces.text.lines import COLUMNS, MOST
 from tests.made import samples, start
 from tests.made_churn import churn_samples
 from tests.told import numbers

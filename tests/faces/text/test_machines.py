@@ -1,15 +1,17 @@
-"""The table of a fleet: one line for each machine in 80 columns, with trouble first where there are too many."""
+"""The table of a fleet: each machine, with trouble first where there are too many."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from fourtuple.core.runs.start import FleetPart
+from fourtuple.core.visible import visible
 from fourtuple.faces.text.churn import churn_lines
 from fourtuple.faces.text.hold import hold_lines
 from fourtuple.faces.text.machines import MOST, machine_lines
-from fourtuple.faces.text.runs import show_lines
 from fourtuple.faces.text.serve import serve_lines
+from fourtuple.faces.text.stored import show_lines
 from tests.made import hold_record, serve_record
 from tests.made_churn import churn_record
 from tests.made_fleet import WHY, fleet_record, gone_result, kept_fleet, machine_result
@@ -37,21 +39,20 @@ def test_what_nobody_lost_and_no_server_listed_has_no_column() -> None:
     assert numbers(list(machine_lines(lost, "hold"))[-1])[:4] == [240, 250, 7, 3]
 
 
-def test_a_machine_that_is_gone_says_why_in_its_line_and_one_in_its_place_says_whose() -> None:
+def test_a_machine_that_is_gone_says_why_below_its_line_and_one_in_its_place_says_whose() -> None:
     instead = machine_result(1, instead_of="m3")
     lines = list(machine_lines([*FOUR[:2], gone_result(3), instead], "hold"))
 
-    assert f"gone after 3.5 s: {WHY[:16]}" in lines[3]
-    assert lines[3].endswith("…")
-    assert lines[4].split()[:3] == ["m1", "for", "m3"]
-    assert len(lines) == 5
+    below = lines[[line.split()[0] for line in lines].index("m3") + 1]
+    assert below.strip() == f"gone after 3.5 s: {WHY}"
+    assert [line.split()[:3] for line in lines if " for " in line] == [["m1", "for", "m3"]]
 
 
 @pytest.mark.parametrize("factor", [1, 10**4, 10**9])
 @pytest.mark.parametrize("name", ["m{}", "tcp://[fd00:1234:5678:9abc:def0::{}]:40123", "\x1b[31m{}"])
 @pytest.mark.parametrize("kind", ["hold", "churn", "serve"])
 def test_no_line_is_wider_than_the_screen(factor: int, name: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However large the numbers and long the names: columns at the right are left out, and names keep their end."""
+    """However large the numbers and long the names: columns at the right go below, and long names above."""
     monkeypatch.setenv("COLUMNS", "80")
     share = 250 * factor
     many = {"wanted": share, "held": share - 1, "at_servers": share, "census": None}
@@ -61,8 +62,8 @@ def test_no_line_is_wider_than_the_screen(factor: int, name: str, kind: str, mon
 
     assert all(len(line) <= 80 for line in lines)
     assert "\x1b" not in "".join(lines)
-    assert len(lines) == 4
-    assert [str(k) in line for k, line in zip((1, 23, 4), lines[1:], strict=True)] == [True] * 3
+    assert all(visible(name.format(k)) in "".join(lines) for k in (1, 23, 4))
+    assert "clock" in "".join(lines)
 
 
 def test_of_200_machines_those_with_trouble_come_first_and_the_others_are_counted() -> None:
@@ -71,8 +72,9 @@ def test_of_200_machines_those_with_trouble_come_first_and_the_others_are_counte
     machines[170] = machine_result(171, at_servers=249)
     lines = list(machine_lines(machines, "hold"))
 
-    assert [line.split()[0] for line in lines[1:4]] == ["m151", "m171", "m1"]
-    assert len(lines) == 1 + MOST + 1
+    named = [line.split()[0] for line in lines if re.match(r"  m\d", line)]
+    assert named[:3] == ["m151", "m171", "m1"]
+    assert len(named) == MOST
     assert lines[-1] == "  … 180 more, all as planned"
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from fourtuple.core.runs.compare import compare
+from fourtuple.core.runs.entry import Entry, RunState
 from fourtuple.core.runs.proof import Lesson, Step
-from fourtuple.core.runs.stored import Entry, RunState, StoredRun
-from fourtuple.faces.text import runs
+from fourtuple.core.runs.stored import StoredRun
+from fourtuple.faces.text import runs, stored
 from fourtuple.faces.text.compare import compare_lines
 from fourtuple.faces.text.serve import serve_lines
 from fourtuple.store import reading
@@ -46,7 +47,7 @@ def kept(kind: str, record: Any, *, alive: bool = False, **options: Any) -> Stor
 
 
 def words(run: StoredRun) -> str:
-    return " ".join(" ".join(runs.show_lines(run)).split())
+    return " ".join(" ".join(stored.show_lines(run)).split())
 
 
 def test_the_list_says_of_each_when_what_and_how_it_went() -> None:
@@ -56,7 +57,7 @@ def test_the_list_says_of_each_when_what_and_how_it_went() -> None:
         replace(ENTRY, id=9, kind="serve", n=1000, held=990, outcome=RunState.ENDED),
         replace(ENTRY, id=3, kind="prove", n=11, held=11),
     ]
-    lines = list(runs.list_lines(entries, columns=200))
+    lines = list(runs.list_lines(entries, whole=True))
 
     told = [numbers(line.partition("fourtuple")[0]) for line in lines[1:]]
     assert [each[-count:] for each, count in zip(told, (3, 1, 1, 1), strict=True)] == [
@@ -90,7 +91,7 @@ def test_one_run_says_what_was_asked_found_changed_planned_and_what_came_of_it()
 
 @pytest.mark.parametrize(("alive", "says"), [(True, "fourtuple runs show 1 --follow"), (False, "killed")])
 def test_a_run_without_a_record_says_what_it_had_at_its_last_sample(alive: bool, says: str) -> None:
-    *_, told, last = runs.show_lines(run := kept("hold", None, alive=alive))
+    *_, told, last = stored.show_lines(run := kept("hold", None, alive=alive))
 
     assert says in words(run)
     assert says != "killed" or "--follow" not in told
@@ -104,7 +105,7 @@ def test_a_server_and_a_proof_have_their_own_words() -> None:
     assert next(serve_lines(serve_record())) in served
     assert "✓ same-port" in proof
     assert "✗ one-wall" in proof
-    assert numbers(list(runs.show_lines(kept("prove", object())))[-1]) == [1, 2]
+    assert numbers(list(stored.show_lines(kept("prove", object())))[-1]) == [1, 2]
 
 
 def test_two_side_by_side_have_ratios_and_what_is_not_the_same() -> None:

@@ -20,9 +20,10 @@ from fourtuple import __version__
 from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.compare import Comparison, Row
 from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.entry import RunState
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.series import histogram, over_time
-from fourtuple.core.runs.stored import RunState, StoredRun
+from fourtuple.core.runs.stored import StoredRun
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
 from fourtuple.core.visible import visible, visible_json
 from fourtuple.faces.page import drawing, durations, timelines
@@ -31,7 +32,7 @@ from fourtuple.faces.page.javascript import library
 from fourtuple.faces.page.parts import ZOOM, Section, Table, microseconds
 from fourtuple.faces.page.sections import sections_of
 from fourtuple.faces.page.tables import both_table, percentiles_table
-from fourtuple.faces.text import compare, prove, runs
+from fourtuple.faces.text import compare, prove, stored
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 # Styles may be in elements, as Vega sets them; scripts are those whose hashes are listed.
@@ -249,7 +250,7 @@ def _verdict(run: StoredRun) -> tuple[bool | None, str]:
         return record.outcome.reached, record.outcome.says
     if entry.kind == "prove" and entry.ended_at and entry.outcome is not RunState.BROKEN:
         return entry.outcome is RunState.REACHED, prove.counts(run.results)
-    return None if entry.outcome is RunState.RUNNING else False, f"{entry.outcome}: {runs.why(entry)}"
+    return None if entry.outcome is RunState.RUNNING else False, f"{entry.outcome}: {stored.why(entry)}"
 
 
 def _tiles(run: StoredRun) -> Iterator[tuple[str, str, str]]:

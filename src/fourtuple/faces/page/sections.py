@@ -32,8 +32,9 @@ from fourtuple.faces.page.tables import (
 )
 from fourtuple.faces.text import churn, hold, serve
 from fourtuple.faces.text.destinations import title, trouble_words
+from fourtuple.faces.text.lines import COLUMNS, in_columns
 from fourtuple.faces.text.prove import MARKS, SAYS, bars_of, compared, where, word
-from fourtuple.faces.text.runs import fleet_words
+from fourtuple.faces.text.stored import fleet_words
 from fourtuple.faces.text.words import latency as latency_words
 from fourtuple.faces.text.words import lost_by, meaning
 
@@ -290,7 +291,8 @@ def _in_words(run: StoredRun) -> Section | None:
         lines = serve.serve_lines(run.record)
     else:
         return None
-    return Section("words", "Summary", lines=list(lines))
+    with in_columns(COLUMNS):
+        return Section("words", "Summary", lines=list(lines))
 
 
 def _counters(run: StoredRun) -> Section | None:

@@ -5,7 +5,7 @@ of another site could have made the browser resolve that name to this address (D
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from ipaddress import ip_address
 from typing import Any, Protocol
@@ -13,13 +13,14 @@ from urllib.parse import parse_qs
 
 from fourtuple.core.errors import CannotError, FourtupleError, UsageError
 from fourtuple.core.runs.compare import compare
-from fourtuple.core.runs.stored import Entry, RunState, StoredRun
+from fourtuple.core.runs.entry import Entry, RunState
+from fourtuple.core.runs.stored import StoredRun
 from fourtuple.core.units import format_count, format_things
 from fourtuple.faces.page import report
-from fourtuple.faces.serving import App
+from fourtuple.faces.serving import HTML, App, Environ, document, read_only
 from fourtuple.faces.text.runs import local, result_words
 
-HTML, JSON = "text/html; charset=utf-8", "application/json"
+JSON = "application/json"
 MOST = 200  # runs of the list
 MOST_DIGITS = 18  # SQLite numbers rows with 64 bits
 HEADERS = [
@@ -41,7 +42,6 @@ class Shelf(Protocol):
 
 Opened = Callable[[], AbstractContextManager[Shelf]]
 Downloads = Callable[[StoredRun], dict[str, bytes]]
-Answer = tuple[str, str, str]  # status, type, text
 
 
 def site(opened: Opened, downloads: Downloads, where: str) -> App:
@@ -51,21 +51,13 @@ def site(opened: Opened, downloads: Downloads, where: str) -> App:
     downloads: the data that the page of a run offers
     where:     the store, in words
     """
-
-    def app(environ: dict[str, Any], begin: Callable[[str, list[tuple[str, str]]], Any]) -> Iterable[bytes]:
-        status, kind, text = _answered(environ, opened, downloads, where)
-        begin(status, [("Content-Type", kind), *HEADERS])
-        return [text.encode()]
-
-    return app
+    return read_only(lambda environ: _page_of(environ, opened, downloads, where), _refused)
 
 
-def _answered(environ: dict[str, Any], opened: Opened, downloads: Downloads, where: str) -> Answer:
+def _page_of(environ: Environ, opened: Opened, downloads: Downloads, where: str) -> App | None:
     host = environ.get("HTTP_HOST", "")
     if not is_of_this_machine(host):
         return _refused("421 Misdirected Request", "Use the address of this server, or localhost, and no other name.")
-    if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-        return _refused("405 Method Not Allowed", "These pages are read only.")
     try:
         with opened() as shelf:
             return _page(environ["PATH_INFO"], environ["QUERY_STRING"], shelf, downloads, where)
@@ -85,23 +77,27 @@ def is_of_this_machine(host: str) -> bool:
     return True
 
 
-def _page(path: str, query: str, shelf: Shelf, downloads: Downloads, where: str) -> Answer:
+def _page(path: str, query: str, shelf: Shelf, downloads: Downloads, where: str) -> App | None:
     match path.split("/")[1:]:
         case [""]:
-            return "200 OK", HTML, _list_page(shelf.entries(), where)
+            return _found(_list_page(shelf.entries(), where), HTML)
         case ["news"]:
-            return "200 OK", JSON, json.dumps(_list_news(shelf.entries(), where))
+            return _found(json.dumps(_list_news(shelf.entries(), where)), JSON)
         case ["compare"]:
             first, second = (_number(parse_qs(query).get(name, [""])[0]) for name in ("first", "second"))
             both = compare(shelf.read(first), shelf.read(second))
-            return "200 OK", HTML, report.compare_page(both, home="/")
+            return _found(report.compare_page(both, home="/"), HTML)
         case ["runs", number]:
             run = shelf.read(_number(number))
             follow = f"/runs/{run.entry.id}/news" if run.entry.outcome is RunState.RUNNING else ""
-            return "200 OK", HTML, report.run_page(run, downloads(run), follow=follow, home="/")
+            return _found(report.run_page(run, downloads(run), follow=follow, home="/"), HTML)
         case ["runs", number, "news"]:
-            return "200 OK", JSON, json.dumps(report.news(shelf.read(_number(number))))
-    return _refused("404 Not Found", "There is no such page.")
+            return _found(json.dumps(report.news(shelf.read(_number(number)))), JSON)
+    return None
+
+
+def _found(text: str, kind: str) -> App:
+    return document(text, kind, headers=HEADERS)
 
 
 def _number(text: str) -> int:
@@ -139,12 +135,12 @@ def _summary(entries: Sequence[Entry], where: str) -> dict[str, Any]:
     return {"title": "Stored runs", "when": where, "good": None, "verdict": verdict, "tiles": []}
 
 
-def _refused(status: str, words: str) -> Answer:
+def _refused(status: str, words: str) -> App:
     page = report.rendered(
         "run.html.j2", title=status.partition(" ")[2], when="", good=False, verdict=words, tiles=[], sections=[],
         drawn=[], samples={}, home="/",
     )  # fmt: skip
-    return status, HTML, page
+    return document(page, HTML, status, HEADERS)
 
 
 def _sentence(error: FourtupleError) -> str:

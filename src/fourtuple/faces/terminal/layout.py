@@ -11,7 +11,6 @@ from rich.text import Text
 from fourtuple.core.visible import visible
 from fourtuple.faces.printer import picture
 
-MOST = 120  # columns that are used; in more, the eye loses the line
 LABEL = 9
 GAP = 3  # between two parts of a line
 LEAST_BAR, MOST_BAR = 10, 50

@@ -17,9 +17,9 @@ from fourtuple.core.runs.records import Sample
 from fourtuple.core.runs.spread import bin_bounds
 from fourtuple.core.runs.start import Planned
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things
-from fourtuple.faces.terminal.layout import ALARM, LABEL, MOST, Part, bar, flowing, head, prose
+from fourtuple.faces.terminal.layout import ALARM, LABEL, Part, bar, flowing, head, prose
 from fourtuple.faces.terminal.machines import MachineRows
-from fourtuple.faces.text.lines import COLUMNS
+from fourtuple.faces.text.lines import COLUMNS, MOST
 from fourtuple.faces.text.words import counts, lost_by, meaning
 
 SPARKS = "▁▂▃▄▅▆▇█"

@@ -27,7 +27,7 @@ def screen(looks: Iterator[Census], every_s: float) -> None:
     with _keys() as key_within, Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             rows = max(1, console.height - AROUND)
-            lines = list(watch_lines(found, most=rows, sort=sort, columns=console.width))[: console.height - 2]
+            lines = list(watch_lines(found, most=rows, sort=sort))[: console.height - 2]
             bottom = f"by {SORTS[sort][0]}   keys: {keys}  q quit"
             blank = [""] * (console.height - 1 - len(lines))
             live.update(picture(*lines, *blank, bottom), refresh=True)

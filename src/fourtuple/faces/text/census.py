@@ -21,31 +21,32 @@ from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG
 from fourtuple.core.units import format_count, format_duration, format_rate, format_things
 from fourtuple.core.visible import csv_lines
-from fourtuple.faces.text.lines import COLUMNS, wrapped
+from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.tables import Column, TableRow, table_lines
 
 SHOWN = 10  # rows, by default
 WARNED = 2  # sentences under a table that moves
 WATCHED = 1000  # that are sorted again and again
 SHOWN_LISTENERS, SHOWN_LEAKS, SHOWN_HOLDERS = 5, 5, 4
-OWNER = 13  # columns at least; what a row is about has a line of its own where it is too long for the rest
 LABEL = 14
+EXTRA = ("used", "left", "new", "full in")  # columns that go below a row first
 
 
-def census_lines(census: Census, *, columns: int = COLUMNS) -> Iterator[str]:
+def census_lines(census: Census) -> Iterator[str]:
     yield from _head(census)
     yield ""
-    yield from _table(census, census.rows, columns)
+    yield from _table(census, census.rows)
     yield ""
     yield from _besides(census)
 
 
-def watch_lines(census: Census, *, most: int = SHOWN, sort: str = "p", columns: int = COLUMNS) -> Iterator[str]:
+def watch_lines(census: Census, *, most: int = SHOWN, sort: str = "p") -> Iterator[str]:
     """One census of several, with the changes since the last one. sort: a key of SORTS."""
-    yield f"{census.taken.time[11:19]} UTC  {census.taken.host}"
+    yield from wrapped("", f"{census.taken.time[11:19]} UTC  {census.taken.host}")
     yield from _head(census)
     yield ""
     _, key = SORTS[sort]
-    yield from _table(census, sorted(census.rows, key=key)[:most], columns, moving=True)
+    yield from _table(census, sorted(census.rows, key=key)[:most], moving=True)
     if census.warnings:
         yield ""
     for warning in census.warnings[:WARNED]:
@@ -71,7 +72,7 @@ SORTS: Mapping[str, tuple[str, Callable[[Row], float]]] = MappingProxyType(
 def _head(census: Census) -> Iterator[str]:
     if census.range is None or census.usable is None:
         why = "the port range could not be read" if census.range is None else "this needs sockets in all states"
-        yield f"the number of ports left is unknown: {why}"
+        yield from wrapped("", f"the number of ports left is unknown: {why}")
     else:
         low, high = census.range
         usable = f"{format_things(census.usable, 'port')} usable towards each destination: {low}-{high}"
@@ -86,47 +87,35 @@ def _head(census: Census) -> Iterator[str]:
     )
 
 
-def _table(census: Census, rows: Sequence[Row], columns: int, *, moving: bool = False) -> Iterator[str]:
+def _table(census: Census, rows: Sequence[Row], *, moving: bool = False) -> Iterator[str]:
     if not rows:
         yield "no connections"
         return
     servers = [row for row in rows if isinstance(row, PairCount | DestinationCount) and row.role is Role.SERVER]
     clients = [row for row in rows if row not in servers]
-    yield from rows_lines(clients, columns, moving=moving)
+    yield from rows_lines(clients, moving=moving)
     if clients and servers:
         yield ""
-    yield from rows_lines(servers, columns, moving=moving)
+    yield from rows_lines(servers, moving=moving)
     if census.total > len(rows):
         yield f"  … {format_count(census.total - len(rows))} more {census.by.plural}: --top N"
 
 
-def rows_lines(rows: Sequence[Row], columns: int, *, moving: bool = False) -> Iterator[str]:
+def rows_lines(rows: Sequence[Row], *, moving: bool = False) -> Iterator[str]:
     """A heading and one line per row, all of one kind and role. moving: include the changes since the last census."""
     lines = [_cells(row, moving=moving) for row in rows]
     if not lines:
         return
     _, cells, tail = lines[0]
-    titles = [title for title, _, _ in cells]
-    widths = [1 + max(least, *(len(line[1][n][2]) for line in lines)) for n, (_, least, _) in enumerate(cells)]
-    room = columns - sum(widths) - (2 + OWNER if tail else 0)
-    name_width = min(max(len(_title(rows[0])), *(len(name) for name, _, _ in lines)), max(room, 0))
-    behind = "busiest" if isinstance(rows[0], ProcessCount) else "owner"
-    told = [(name, [text for _, _, text in cells], owner) for name, cells, owner in lines]
-    for name, texts, owner in [(_title(rows[0]), titles, behind if tail else ""), *told]:
-        if len(name) > name_width:
-            yield name
-            name = ""
-        line = f"{name:<{name_width}}" + "".join(f"{text:>{width}}" for text, width in zip(texts, widths, strict=True))
-        yield (f"{line}  {_short(owner, columns - len(line) - 2)}" if owner else line).rstrip()
-
-
-def _short(text: str, most: int) -> str:
-    """Cut the text to that length; in `name (pid)` the name is cut."""
-    if len(text) <= most:
-        return text
-    name, bracket, rest = text.partition(" (")
-    kept = most - len(bracket + rest) - 1
-    return f"{name[:kept]}…{bracket}{rest}" if bracket and kept > 0 else f"{text[: most - 1]}…"
+    columns = [
+        Column(_title(rows[0]), is_text=True),
+        *(Column(title, least, is_extra=title in EXTRA) for title, least, _ in cells),
+    ]
+    if tail:
+        behind = "busiest" if isinstance(rows[0], ProcessCount) else "owner"
+        columns.append(Column(behind, is_text=True, is_extra=True, is_cut=True))
+    told = [TableRow([name, *(text for _, _, text in cells), *[owner][: bool(tail)]]) for name, cells, owner in lines]
+    yield from table_lines(columns, told)
 
 
 def _title(row: Row) -> str:
@@ -148,7 +137,7 @@ def _cells(row: Row, *, moving: bool) -> tuple[str, list[Cell], str]:
         numbers = (("sockets", row.sockets), ("clients", row.clients), ("servers", row.servers))
         return row.state, [(title, 9, format_count(number)) for title, number in numbers], ""
     cells = [
-        ("estab", 6, format_count(row.established)),
+        ("estab", 5, format_count(row.established)),
         ("TIME_WAIT", 9, format_count(row.time_wait)),
         ("other", 5, format_count(row.other)),
     ]
@@ -161,7 +150,7 @@ def _cells(row: Row, *, moving: bool) -> tuple[str, list[Cell], str]:
         return name, [*cells, ("all", 5, format_count(row.used))], whose
     if row.percent is not None and row.left is not None:
         at_most = "≤" * (not row.left.exact)
-        cells += [("used", 7, f"{row.percent:.1f} %"), ("left", 6, f"{at_most}{format_count(row.left.most)}")]
+        cells += [("used", 6, f"{row.percent:.1f} %"), ("left", 5, f"{at_most}{format_count(row.left.most)}")]
     if isinstance(row, DestinationCount):
         several = f" from {format_count(row.sources)}, most {row.source}"
         return row.destination + several * (row.sources > 1), cells, whose
@@ -170,7 +159,7 @@ def _cells(row: Row, *, moving: bool) -> tuple[str, list[Cell], str]:
         return name, cells, whose
     ends = "" if row.exhausted_in_s is None else format_duration(row.exhausted_in_s)
     new = "" if row.opened_per_s is None else format_rate(row.opened_per_s)
-    cells.append(("new", 6, new))
+    cells.append(("new", 5, new))
     return name, cells if row.role is Role.SERVER else [*cells, ("full in", 7, ends)], ""
 
 
@@ -192,7 +181,8 @@ def _besides(census: Census) -> Iterator[str]:
         yield from _said("not listed", f"{held}, which are not listed here. {bound}")
     if census.busiest_port and census.shared_ports:
         port = f"{census.busiest_port.port} carries {format_count(census.busiest_port.connections)}"
-        several = f"{format_count(census.shared_ports)} local ports carry several connections at once"
+        carry = "carries" if census.shared_ports == 1 else "carry"
+        several = f"{format_things(census.shared_ports, 'local port')} {carry} several connections at once"
         yield from _said("shared", f"{several}; {port}")
     for leak in census.leaks[:SHOWN_LEAKS]:
         where = f"{'accepted at' if leak.role is Role.SERVER else 'to'} {leak.destination}"

@@ -11,16 +11,17 @@ from fourtuple.core.runs.outcome import Reason
 from fourtuple.core.runs.records import Sample
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things
 from fourtuple.faces.text.destinations import destination_lines
-from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.lines import folded, wrapped
 from fourtuple.faces.text.machines import machine_lines, machines_now
+from fourtuple.faces.text.tables import Column, TableRow, table_lines
 from fourtuple.faces.text.words import (
     counts,
     latency,
     lost_by,
     meaning,
     namespaces,
-    overflows,
-    retransmitted,
+    overflow_lines,
+    retransmit_lines,
     several_addresses,
     target_lines,
 )
@@ -33,6 +34,10 @@ WHY: dict[str, str] = {
     Reason.RATE: "late",
     Reason.PLAN: "no room",
 }  # why a rate was not kept, in one word; others by their own names
+STEPS = (
+    *(Column("tried", 10), Column("started", 9), Column("late", 8), Column("failed", 6), Column("p99", 7)),
+    Column(is_text=True),
+)
 CLOSES = {
     ClosedBy.RST: "this end closes by reset, which keeps no port",
     ClosedBy.FIN: "this end closes by FIN, and an explicit bind() can use its ports again at once",
@@ -55,6 +60,7 @@ def plan_words(order: ChurnOrder) -> str:
     return f"plan: {at_once}; {room}; this end closes by FIN, and {kept}: {most}"
 
 
+@folded
 def churn_lines(record: ChurnRecord) -> Iterator[str]:
     """The outcome, every connection accounted for, the times, and each failure with its meaning."""
     yield from wrapped("", record.outcome.says)
@@ -65,7 +71,7 @@ def churn_lines(record: ChurnRecord) -> Iterator[str]:
     yield f"  open      {format_count(record.most_open)} at once, opening ones included, as sampled; {planned}"
     if record.most_time_wait is not None:
         ports = f"; ports allow {format_rate(record.ports_per_s)}" if record.ports_per_s is not None else ""
-        where = namespaces(bool(record.machines))
+        where = namespaces(record)
         yield f"  TIME_WAIT {format_things(record.most_time_wait, 'socket')} at most in {where}{ports}"
     ours = "this end" if record.strategy == Strategy.UNIX else "FIN"
     closed_by = {ClosedBy.RST: "reset", ClosedBy.FIN: ours}.get(ClosedBy(record.closed_by), "the server")
@@ -118,10 +124,8 @@ def _time(what: str, value: Latency) -> Iterator[str]:
 
 
 def _failures(record: ChurnRecord) -> Iterator[str]:
-    if record.listen_overflows:
-        yield from wrapped("  ", overflows(record.listen_overflows, bool(record.machines)))
-    if record.syn_retransmits:
-        yield from wrapped("  ", retransmitted(record.syn_retransmits, bool(record.machines)))
+    yield from overflow_lines(record)
+    yield from retransmit_lines(record)
     for name, count in record.lost_by.items():
         because = MEANINGS.get(name) or lost_by(name, of_server=False, strategy=record.strategy)[0]
         yield from wrapped("  ", f"{format_count(count)} lost by {name}: {because}")
@@ -139,13 +143,15 @@ def _steps(steps: tuple[ChurnStep, ...]) -> Iterator[str]:
     """The rates that `churn max` tried, in order."""
     if not steps:
         return
-    yield f"  {'tried':>12} {'started':>12} {'late':>10} {'failed':>8} {'p99':>9}"
-    for step in steps:
-        p99 = "–" if step.last_us.p99 is None else format_duration(step.last_us.p99 / 1e6)
-        numbers = f"{format_rate(step.planned_per_s):>12} {format_rate(step.rate_per_s):>12}"
-        counted = f"{format_count(step.late):>10} {format_count(step.failed):>8} {p99:>9}"
-        because = ", ".join(WHY.get(name, name) for name in step.because if name != Reason.SESSION)
-        yield f"  {numbers} {counted}   {'kept' if step.kept else f'not kept: {because}' if because else 'not kept'}"
+    yield from table_lines(STEPS, [_step(step) for step in steps], indent="  ")
+
+
+def _step(step: ChurnStep) -> TableRow:
+    p99 = "–" if step.last_us.p99 is None else format_duration(step.last_us.p99 / 1e6)
+    because = ", ".join(WHY.get(name, name) for name in step.because if name != Reason.SESSION)
+    kept = "kept" if step.kept else f"not kept: {because}" if because else "not kept"
+    rates = (format_rate(step.planned_per_s), format_rate(step.rate_per_s))
+    return TableRow((*rates, format_count(step.late), format_count(step.failed), p99, kept))
 
 
 def churn_progress(sample: Sample) -> str:

@@ -4,23 +4,29 @@ from collections import Counter
 from collections.abc import Iterator
 
 from fourtuple.core.runs.compare import Comparison, Row, Tendency
-from fourtuple.core.runs.stored import Entry
+from fourtuple.core.runs.entry import Entry
 from fourtuple.core.units import format_count
 from fourtuple.faces.text.lines import wrapped
-from fourtuple.faces.text.runs import CELL, NAME, cut
+from fourtuple.faces.text.tables import Column, TableRow, table_lines
 
-RATIO = 9
+NAME, CELL, RATIO = 22, 14, 7  # columns at least
 MARKED = {Tendency.BETTER: "✓", Tendency.WORSE: "✗"}  # with a mark where there is colour
 
 
 def compare_lines(comparison: Comparison) -> Iterator[str]:
     """The differences in settings, then a table of the numbers and their ratios."""
     yield from remark_lines(comparison)
-    heads = (f"{cut(_head(run.entry), CELL - 2):>{CELL}}" for run in (comparison.first, comparison.second))
-    yield f"{'':<{NAME}}{''.join(heads)}{'ratio':>{RATIO}}"
-    for row in comparison.rows:
-        cells = f"{cell(row, row.first):>{CELL}}{cell(row, row.second):>{CELL}}{ratio(row):>{RATIO}}"
-        yield f"{row.name:<{NAME}}{cells}  {tendency(row)}".rstrip()
+    columns = (
+        Column(least=NAME, is_text=True),
+        *(Column(_head(run.entry), CELL) for run in (comparison.first, comparison.second)),
+        Column("ratio", RATIO),
+        Column(is_text=True),
+    )
+    rows = [
+        TableRow((row.name, cell(row, row.first), cell(row, row.second), ratio(row), tendency(row)))
+        for row in comparison.rows
+    ]
+    yield from table_lines(columns, rows)
 
 
 def _head(entry: Entry) -> str:

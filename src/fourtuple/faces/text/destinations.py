@@ -7,10 +7,11 @@ from fourtuple.core.runs.failing import summed
 from fourtuple.core.units import format_count
 from fourtuple.core.visible import visible
 from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.tables import Column, TableRow, table_lines
 from fourtuple.faces.text.words import counts
 
 LISTED = 8
-HEADS = ("destination", "opened", "trouble")
+TABLE = (Column("destination", is_text=True), Column("opened"), Column("trouble", is_text=True))
 
 
 def destination_lines(destinations: Sequence[DestinationResult], failed: int) -> Iterator[str]:
@@ -25,12 +26,9 @@ def destination_lines(destinations: Sequence[DestinationResult], failed: int) ->
     others = [each for each in destinations if each not in listed]
     rows = [(title(each), each) for each in listed]
     rows += [(f"{'the other' if listed else 'all'} {format_count(_many(others))}", summed(others))] if others else []
-    name = max(len(HEADS[0]), *(len(text) for text, _ in rows))
-    opened = max(len(HEADS[1]), *(len(format_count(each.opened)) for _, each in rows))
-    yield f"  {HEADS[0]:<{name}}  {HEADS[1]:>{opened}}  {HEADS[2]}"
+    cells = [TableRow((text, format_count(each.opened), trouble_words(each) or "none")) for text, each in rows]
+    yield from table_lines(TABLE, cells, indent="  ")
     untried = failed - sum(sum(each.failed.values()) for each in destinations)
-    for text, each in rows:
-        yield from wrapped(f"  {text:<{name}}  {format_count(each.opened):>{opened}}  ", trouble_words(each) or "none")
     if untried > 0:
         yield from wrapped(
             "  ", f"{format_count(untried)} were not tried after these, or stopped by a limit of this host"

@@ -1,6 +1,5 @@
 """The answers of `fleet hosts`, `fleet limits` and `fleet plan` as text: at most MOST machines have a line each."""
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
 from fourtuple.core.fleet.answers import RATE_PER_CPU_PER_S, FleetHosts, FleetLimits, FleetPlan, FleetWay, UnusedMember
@@ -10,13 +9,28 @@ from fourtuple.core.fleet.share import MachineShare
 from fourtuple.core.plan.fit import Says
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
-from fourtuple.faces.text.lines import COLUMNS, wrapped
+from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.tables import Column, TableRow, table_lines
 from fourtuple.faces.text.words import clock_offset, format_interval
 
 MOST = 20  # machines with a line each
 NAMED = 4  # machines, addresses or destinations in a sentence
 MOST_WAYS = 5  # of machines
-NAME, CELL, CLOCK = 24, 14, 20  # columns; the usual name of a Dask worker is its address
+NAME, CELL = 22, 12  # columns at least; the usual name of a Dask worker is its address
+HOSTS = (
+    Column("name", is_text=True),
+    Column("host", is_text=True),
+    Column("CPUs"),
+    Column("memory", is_extra=True),
+    Column("free", is_extra=True),
+    Column("clock", is_extra=True),
+)
+SHARES = (
+    Column("machine", NAME, is_text=True),
+    Column("opens", CELL),
+    Column("room", CELL),
+    Column("from", is_text=True, is_extra=True),
+)
 COLUMNS_OF_LIMITS = 3
 MARK = "▸"
 
@@ -28,17 +42,15 @@ def hosts_lines(found: FleetHosts) -> Iterator[str]:
     members = found.members
     cpus = _some(_of_kernels(members, [member.cpus for member in members]), "CPU")
     free = _of_kernels(members, [member.free_bytes or 0 for member in members])
-    yield f"{_some(len(members), 'machine')}, {cpus}" + (f", {format_size(free)} of memory free" if free else "")
+    of_memory = f", {format_size(free)} of memory free" if free else ""
+    yield from wrapped("", f"{_some(len(members), 'machine')}, {cpus}{of_memory}")
     software = set(map(_software, members))
     if len(software) == 1:
         yield from wrapped("all have    ", *software)
     if members:
         yield ""
-        yield f"{'name':<{NAME}}{'host':<13}{'CPUs':>5}{'memory':>9}{'free':>9}{'clock':>{CLOCK}}"
-    for member in members[:MOST]:
-        yield _host(member)
-        details = [_list(member.addresses), *([_software(member)] if len(software) > 1 else [])]
-        yield from wrapped("  ", "; ".join(filter(None, details)))
+        rows = [_host(member, with_software=len(software) > 1) for member in members[:MOST]]
+        yield from table_lines(HOSTS, rows)
     yield from _more(len(members))
     if found.unused:
         yield ""
@@ -67,11 +79,11 @@ def _of_kernels(members: Sequence[Member], numbers: Sequence[int]) -> int:
     return sum(most.values())
 
 
-def _host(member: Member) -> str:
+def _host(member: Member, *, with_software: bool) -> TableRow:
     sizes = ("unknown" if size is None else format_size(size) for size in (member.memory_bytes, member.free_bytes))
     clock = clock_offset(member.offset_ns / 1e9, member.error_ns / 1e9)
-    names = f"{_cut(member.name, NAME - 1):<{NAME}}{_cut(member.host, 12):<13}"
-    return f"{names}{member.cpus:>5}{''.join(f'{size:>9}' for size in sizes)}{clock:>{CLOCK}}"
+    details = [_list(member.addresses), _software(member) if with_software else ""]
+    return TableRow((member.name, member.host, str(member.cpus), *sizes, clock), "; ".join(filter(None, details)))
 
 
 def _software(member: Member) -> str:
@@ -99,17 +111,18 @@ def limits_lines(limits: FleetLimits) -> Iterator[str]:
 def _table(offers: Sequence[Offer], room: Interval) -> Iterator[str]:
     """The limits of the machines side by side: those that decide somewhere first, then the tightest ones."""
     titles = _titles(offers)
-    yield from _heads("machine", ["room", *titles])
+    columns = [Column("machine", NAME, is_text=True), *(Column(head, CELL) for head in ("room", *titles))]
+    rows, none = [], [""] * len(titles)
     for offer in offers[:MOST]:
         by_title = {bound.title: bound for bound in offer.bounds}
         cells = [_cell(by_title.get(title), offer.bounds[0] if offer.bounds else None) for title in titles]
-        yield _row(offer.machine, [_number(offer.room), *cells])
-    yield from _more(len(offers))
+        rows.append(TableRow((offer.machine, _number(offer.room), *cells)))
+    rows += [TableRow((more, "", *none)) for more in _more(len(offers))]
     if len(offers) > 1:
-        yield _row("together", [_number(room)])
-        if room.least < sum(offer.room.least for offer in offers):
-            text = "machines of one kernel have its memory and its files together, those of one namespace all of it"
-            yield from wrapped("  ", text)
+        is_shared = room.least < sum(offer.room.least for offer in offers)
+        text = "machines of one kernel have its memory and its files together, those of one namespace all of it"
+        rows.append(TableRow(("together", _number(room), *none), text if is_shared else ""))
+    yield from table_lines(columns, rows)
 
 
 def _titles(offers: Sequence[Offer]) -> list[str]:
@@ -153,19 +166,20 @@ def plan_lines(plan: FleetPlan) -> Iterator[str]:
     ):
         if ways:
             yield ""
-            yield f"{head}, {which}" if len(ways) > 1 else head
+            yield from wrapped("", f"{head}, {which}" if len(ways) > 1 else head)
             yield from _ways(ways)
 
 
 def _shares(shares: Sequence[MachineShare]) -> Iterator[str]:
     """Who opens how many, from which addresses."""
-    yield f"{_row('machine', ['opens', 'room'])}   from"
-    for share in shares[:MOST]:
-        cells = [format_count(share.wanted), _number(share.room)]
-        yield f"{_row(share.machine, cells)}   {_cut(_list(share.sources), COLUMNS - NAME - 2 * CELL - 3)}".rstrip()
-    rest = shares[MOST:]
-    if rest:
-        yield _row(f"… {format_count(len(rest))} more", [format_count(sum(share.wanted for share in rest))])
+    rows = [
+        TableRow((share.machine, format_count(share.wanted), _number(share.room), _list(share.sources)))
+        for share in shares[:MOST]
+    ]
+    if rest := shares[MOST:]:
+        opens = format_count(sum(share.wanted for share in rest))
+        rows.append(TableRow((f"… {format_count(len(rest))} more", opens, "", "")))
+    yield from table_lines(SHARES, rows)
 
 
 def _ways(ways: Sequence[FleetWay]) -> Iterator[str]:
@@ -227,17 +241,6 @@ def _serving(machines: Sequence[str]) -> str:
     return f"{_list(machines)} own{'s' * one} destinations and open{'s' * one} nothing"
 
 
-def _heads(name: str, titles: Sequence[str]) -> Iterator[str]:
-    """The heads of columns, each in as many lines as it takes."""
-    cells = [textwrap.wrap(title, CELL - 2) for title in titles]
-    for line in range(max(map(len, cells))):
-        yield _row(name if not line else "", [cell[line] if line < len(cell) else "" for cell in cells]).rstrip()
-
-
-def _row(name: str, cells: Sequence[str]) -> str:
-    return f"{_cut(name, NAME - 1):<{NAME}}" + "".join(f"{cell:>{CELL}}" for cell in cells)
-
-
 def _number(room: Interval) -> str:
     """The number that is certain, with ~ if more may be there."""
     return f"{'' if room.exact else '~'}{format_count(room.least)}"
@@ -246,10 +249,6 @@ def _number(room: Interval) -> str:
 def _more(count: int, indent: str = "") -> Iterator[str]:
     if count > MOST:
         yield f"{indent}… {format_count(count - MOST)} more (--json)"
-
-
-def _cut(text: str, columns: int) -> str:
-    return text if len(text) <= columns else f"{text[: columns - 1]}…"
 
 
 def _some(count: int, noun: str) -> str:

@@ -8,15 +8,15 @@ from fourtuple.core.runs.histogram import NOT_MEASURED
 from fourtuple.core.runs.records import HoldRecord, Sample
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things
 from fourtuple.faces.text.destinations import destination_lines
-from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.lines import folded, wrapped
 from fourtuple.faces.text.machines import machine_lines, machines_now
 from fourtuple.faces.text.stages import stage_lines, stage_now
 from fourtuple.faces.text.words import (
     counts,
     latency,
     meaning,
-    overflows,
-    retransmitted,
+    overflow_lines,
+    retransmit_lines,
     several_addresses,
     target_lines,
 )
@@ -24,6 +24,7 @@ from fourtuple.faces.text.words import (
 LOSSES = 5  # seconds with losses that are listed
 
 
+@folded
 def hold_lines(record: HoldRecord) -> Iterator[str]:
     """The outcome, the numbers, and each failure with its meaning."""
     yield from wrapped("", record.outcome.says)
@@ -92,13 +93,11 @@ def _losses(record: HoldRecord) -> Iterator[str]:
 
 
 def _findings(record: HoldRecord) -> Iterator[str]:
-    if record.listen_overflows:
-        yield from wrapped("  ", overflows(record.listen_overflows, bool(record.machines)))
+    yield from overflow_lines(record)
     if record.time_wait_left:
         left = f"{format_things(record.time_wait_left, 'socket')} in TIME_WAIT for 60 s"
         yield f"  {left}, at the end that closed first"
-    if record.syn_retransmits:
-        yield from wrapped("  ", retransmitted(record.syn_retransmits, bool(record.machines)))
+    yield from retransmit_lines(record)
 
 
 def _closing(record: HoldRecord) -> str:

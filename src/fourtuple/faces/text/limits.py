@@ -10,12 +10,14 @@ from fourtuple.core.limits.verdicts import Limits, Verdict
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.units import format_count, format_things
-from fourtuple.faces.text.lines import width, wrapped
+from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.tables import Column, TableRow, table_lines
 from fourtuple.faces.text.words import format_interval, full_queue, several_addresses
 
 SHOWN = 5  # lines, unless all are asked for
-NAME, CELLS = 32, (15, 10, 23)  # columns: of the name, and of ceiling, in use and room
-HEADS = ("ceiling", "in use", "room")
+NUMBERS = (Column("ceiling", 14), Column("in use", 8), Column("room", 21))
+LIMITS = (Column("  limit", 31, is_text=True), *NUMBERS)
+ROUTES = (Column("route", 29, is_text=True), *NUMBERS)
 MARK = "▸"
 
 
@@ -41,23 +43,22 @@ def limits_lines(limits: Limits, *, everything: bool = False, from_here: bool = 
             "probed      ", f"{format_things(limits.probed, 'port')}, with short connections on 127.0.0.1 and bind()"
         )
     yield ""
-    yield from _line("  ", "limit", *HEADS)
     stopping = [verdict for verdict in limits.verdicts if verdict.stops]
     others = [verdict for verdict in limits.verdicts if not verdict.stops]
-    for verdict in stopping if everything else stopping[:SHOWN]:
-        yield from _row(verdict, MARK if verdict is limits.tightest else " ")
+    shown = stopping if everything else stopping[:SHOWN]
+    yield from table_lines(LIMITS, [_row(each, MARK if each is limits.tightest else " ") for each in shown])
     if everything:
         for verdict in stopping:
             if verdict.note and _is_estimate(verdict) and verdict is not limits.tightest:
                 yield from wrapped("  ~ ", f"{verdict.title}: {verdict.note}")
         yield from _routes(limits)
         yield ""
-        yield "these limit speed or behaviour, not the number of connections"
+        yield from wrapped("", "these limit speed or behaviour, not the number of connections")
         for verdict in others:
             yield from _shaping(verdict)
         yield from _behaviours(limits)
     else:
-        yield f"  … {len(stopping[SHOWN:]) + len(others)} more; --all shows them and every route"
+        yield from wrapped("  … ", f"{len(stopping[SHOWN:]) + len(others)} more; --all shows them and every route")
     yield from _remarks(limits)
     if limits.unknown:
         yield ""
@@ -101,30 +102,15 @@ def _reason(verdict: Verdict) -> Iterator[str]:
     yield from wrapped("needs       ", verdict.needs)
 
 
-def _row(verdict: Verdict, mark: str) -> Iterator[str]:
+def _row(verdict: Verdict, mark: str) -> TableRow:
     ceiling = "" if verdict.ceiling is None else format_count(verdict.ceiling)
     in_use = "" if verdict.in_use is None else format_count(verdict.in_use)
-    yield from _line(f"{mark} ", verdict.title, ceiling, in_use, "~" * _is_estimate(verdict) + _room(verdict.room))
+    return TableRow((f"{mark} {verdict.title}", ceiling, in_use, "~" * _is_estimate(verdict) + _room(verdict.room)))
 
 
 def _is_estimate(verdict: Verdict) -> bool:
     """Whether the room is one number that the kernel does not count."""
     return not verdict.exact and (verdict.room is None or verdict.room.exact)
-
-
-def _line(mark: str, name: str, *cells: str) -> Iterator[str]:
-    """The name and its numbers; numbers that are too long for their columns get lines of their own."""
-    head = mark + name
-    if (
-        width() >= NAME + sum(CELLS)
-        and len(head) < NAME
-        and all(len(cell) < width for cell, width in zip(cells, CELLS, strict=True))
-    ):
-        yield f"{head:<{NAME}}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, CELLS, strict=True))
-        return
-    yield head
-    parts = [f"{head} {cell}" for head, cell in zip(HEADS, cells, strict=True) if cell]
-    yield from wrapped(" " * len(mark) + "  ", ", ".join(parts))
 
 
 def _room(room: Interval | None) -> str:
@@ -135,10 +121,18 @@ def _routes(limits: Limits) -> Iterator[str]:
     if len(limits.routes) < 2:
         return
     yield ""
-    yield from _line("  ", "route", *HEADS)
-    for route in limits.routes:
-        numbers = (format_count(route.ceiling), format_count(route.in_use), _room(route.room))
-        yield from _line("  ", f"{route.source} → {route.destination}", *numbers)
+    rows = [
+        TableRow(
+            (
+                f"{route.source} → {route.destination}",
+                format_count(route.ceiling),
+                format_count(route.in_use),
+                _room(route.room),
+            )
+        )
+        for route in limits.routes
+    ]
+    yield from table_lines(ROUTES, rows, indent="  ")
     if limits.pairs > len(limits.routes):
         yield f"  … {format_things(limits.pairs - len(limits.routes), 'more route')}"
 
@@ -148,7 +142,7 @@ def _behaviours(limits: Limits) -> Iterator[str]:
     if not limits.behaviours:
         return
     yield ""
-    yield f"this kernel ({limits.kernel})"
+    yield from wrapped("", f"this kernel ({limits.kernel})")
     for each in limits.behaviours:
         answer = "unknown" if each.holds is None else "yes" if each.holds else "no"
         yield from wrapped(f"  {answer:<9}", f"{each.rule.says} ({each.by}: {each.evidence})")

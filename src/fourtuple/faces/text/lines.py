@@ -1,35 +1,94 @@
 """Lines of a terminal: their width, wrapped text, and errors."""
 
+import functools
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import ParamSpec
 
 from fourtuple.core.errors import FourtupleError, ShortfallError
 from fourtuple.core.visible import visible
 
 COLUMNS = 80
 LEAST = 40  # columns: text in fewer is no easier to read
+MOST = 120  # columns of sentences; in more, the eye loses the line
+BESIDE = 20  # columns for text beside its label; where fewer are left, the text goes below the label
+BELOW = 4  # columns by which it is indented there
+GAP = "   "  # between two parts of a line
+LABEL = 12  # columns of a label in a result, with the spaces around it
+
+P = ParamSpec("P")
+_given: ContextVar[int | None] = ContextVar("columns", default=None)
+
+
+@contextmanager
+def in_columns(columns: int) -> Iterator[None]:
+    """Lines that are made inside have this width, whatever the terminal has; a page needs that."""
+    token = _given.set(columns)
+    try:
+        yield
+    finally:
+        _given.reset(token)
 
 
 def width() -> int:
-    """The columns of text: 80, or as many as a narrower terminal has, or COLUMNS in the environment says."""
+    """The columns of the terminal, at least 40; else what COLUMNS in the environment says, or 80."""
     import shutil
 
-    return max(LEAST, min(COLUMNS, shutil.get_terminal_size((COLUMNS, LEAST)).columns))
+    if (given := _given.get()) is not None:
+        return given
+    return max(LEAST, shutil.get_terminal_size((COLUMNS, LEAST)).columns)
 
 
 def wrapped(first: str, text: str) -> Iterator[str]:
-    """`text` after `first`, wrapped into lines of `width()` with a hanging indent; no word is broken.
+    """`text` after `first`, wrapped into lines with a hanging indent, or below it where little room is left beside it.
 
-    A line break in the text becomes visible, which textwrap would take for a space.
+    No word is broken: one that is longer than a line, such as a path, stays whole. A line break in the text becomes
+    visible, which textwrap would take for a space.
     """
+    text, room, indent = visible(text), min(MOST, width()), len(first)
+    needed = max(BESIDE, *map(len, text.split() or [""]))
+    if indent > BELOW and room - indent < needed:
+        if label := first.strip():
+            yield first.rstrip()
+            indent = first.index(label) + BELOW
+        indent = max(0, min(indent, room - needed))
+        first = " " * indent
     yield from textwrap.wrap(
-        visible(text),
-        width(),
+        text,
+        room,
         initial_indent=first,
-        subsequent_indent=" " * len(first),
+        subsequent_indent=" " * indent,
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def flowed(first: str, parts: Iterable[str], gap: str = GAP) -> Iterator[str]:
+    """The parts after `first`, in as many lines as they need. A part is broken only if it is longer than a line."""
+    room, line, indent = min(MOST, width()), "", " " * len(first)
+    for part in filter(None, parts):
+        if line and len(first) + len(line) + len(gap) + len(part) > room:
+            yield from wrapped(first, line)
+            first, line = indent, ""
+        line += f"{gap if line else ''}{visible(part)}"
+    yield from wrapped(first, line)
+
+
+def folded(face: Callable[P, Iterator[str]]) -> Callable[P, Iterator[str]]:
+    """Decorate a face whose lines have a label of LABEL columns: a line that is too long goes on after the label."""
+
+    @functools.wraps(face)
+    def lines(*values: P.args, **options: P.kwargs) -> Iterator[str]:
+        for line in face(*values, **options):
+            if len(line) <= min(MOST, width()):
+                yield line
+                continue
+            label = line[:LABEL] if line[LABEL - 1 :][:1] == " " else line[: len(line) - len(line.lstrip())]
+            yield from flowed(label, line[len(label) :].split(GAP))
+
+    return lines
 
 
 def error_lines(error: FourtupleError) -> Iterator[str]:

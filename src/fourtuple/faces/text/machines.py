@@ -1,23 +1,21 @@
 """The machines of a fleet as a table: one line for each, those with trouble first where there are too many."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.machines import gone_words, is_as_planned, is_gone
 from fourtuple.core.runs.records import MachineMoment, MachineResult, Sample, Standing
 from fourtuple.core.units import format_count, format_duration, format_rate, format_things
 from fourtuple.core.visible import visible
-from fourtuple.faces.text.lines import width
+from fourtuple.faces.text.tables import Column, TableRow, table_lines
 from fourtuple.faces.text.words import clock_offset
 
 MOST = 20  # machines that are listed
-NAME = 24  # columns of the longest name
-APART = "  "
 HELD = {"hold": ("held", "wanted"), "churn": ("completed", "due"), "serve": ("most open", "accepted")}
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class MachineColumn:
     """A column of the table. cell: empty for what is not known"""
 
     head: str
@@ -26,48 +24,40 @@ class Column:
 
 
 def machine_lines(machines: Sequence[MachineResult], kind: str) -> Iterator[str]:
-    """The table, at most as wide as the screen; none for a run without a fleet.
+    """The table; none for a run without a fleet.
 
     kind: hold, churn or serve
 
-    Columns that do not fit are left out, the last ones first. A machine that is gone has the reason instead of them.
+    Below a machine that is gone is the reason.
     """
     if not machines:
         return
     as_planned = {id(each): is_as_planned(each, kind) for each in machines}
     order = sorted(machines, key=lambda each: as_planned[id(each)]) if len(machines) > MOST else list(machines)
     shown, more = order[:MOST], order[MOST:]
-    columns = _fitting(columns_of(shown, kind), shown)
-    widths = [_width(column, shown) for column in columns]
-    widths[0] -= max(0, _whole(widths) - width())
-    yield _line([column.head for column in columns], widths)
-    needed = sum(column.is_needed for column in columns)
-    for each in shown:
-        if is_gone(each):
-            row = _line([column.cell(each) for column in columns[:needed]], widths)
-            yield _cut(f"{row}{APART}{visible(gone_words(each))}", width())
-        else:
-            yield _line([column.cell(each) for column in columns], widths)
+    columns = columns_of(shown, kind)
+    widths = [Column(each.head, is_text=not number, is_extra=not each.is_needed) for number, each in enumerate(columns)]
+    yield from table_lines(widths, [_row(columns, each) for each in shown], indent="  ")
     if more:
         troubled = sum(not as_planned[id(each)] for each in more)
         how = f"{format_count(troubled)} of them not as planned" if troubled else "all as planned"
         yield f"  … {format_count(len(more))} more, {how}"
 
 
-def columns_of(machines: Sequence[MachineResult], kind: str) -> list[Column]:
+def columns_of(machines: Sequence[MachineResult], kind: str) -> list[MachineColumn]:
     """The columns that say something about these machines, the most important first."""
     held, wanted = HELD[kind]
     columns = [
-        Column("machine", lambda each: _name(each), is_needed=True),
-        Column(held, lambda each: format_count(each.held), is_needed=True),
-        Column(wanted, lambda each: format_count(each.wanted), is_needed=True),
-        Column("lost", lambda each: format_count(each.lost), is_needed=True),
-        Column("failed", lambda each: format_count(sum(each.failed.values())), is_needed=True),
-        Column("servers", lambda each: "" if each.at_servers is None else format_count(each.at_servers)),
-        Column("rate", lambda each: format_rate(each.rate_per_s)),
-        Column("p99", lambda each: "" if each.connect_us.p99 is None else format_duration(each.connect_us.p99 / 1e6)),
-        Column("CPU", lambda each: format_duration(each.cpu_user_s + each.cpu_system_s)),
-        Column("clock", lambda each: clock(each)),
+        MachineColumn("machine", lambda each: _name(each), is_needed=True),
+        MachineColumn(held, lambda each: format_count(each.held), is_needed=True),
+        MachineColumn(wanted, lambda each: format_count(each.wanted), is_needed=True),
+        MachineColumn("lost", lambda each: format_count(each.lost), is_needed=True),
+        MachineColumn("failed", lambda each: format_count(sum(each.failed.values())), is_needed=True),
+        MachineColumn("servers", lambda each: "" if each.at_servers is None else format_count(each.at_servers)),
+        MachineColumn("rate", lambda each: format_rate(each.rate_per_s)),
+        MachineColumn("p99", _p99),
+        MachineColumn("CPU", lambda each: format_duration(each.cpu_user_s + each.cpu_system_s)),
+        MachineColumn("clock", lambda each: clock(each)),
     ]
     left_out = {
         "lost": not any(each.lost for each in machines),
@@ -99,32 +89,16 @@ def _name(machine: MachineResult) -> str:
     return visible(f"{machine.name}{instead}")
 
 
-def _width(column: Column, machines: Sequence[MachineResult]) -> int:
-    longest = max(len(column.head), *(len(column.cell(each)) for each in machines))
-    return min(longest, NAME) if column.head == "machine" else longest
+def _p99(machine: MachineResult) -> str:
+    return "" if machine.connect_us.p99 is None else format_duration(machine.connect_us.p99 / 1e6)
 
 
-def _whole(widths: Iterable[int]) -> int:
-    return sum(len(APART) + each for each in widths)
-
-
-def _fitting(columns: list[Column], machines: Sequence[MachineResult]) -> list[Column]:
-    while _whole(_width(column, machines) for column in columns) > width() and not columns[-1].is_needed:
-        columns = columns[:-1]
-    return columns
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """The cells, to the right but for the first."""
-    name = shortened(cells[0], widths[0])
-    others = (f"{APART}{cell:>{room}}" for cell, room in zip(cells[1:], widths[1:], strict=False))
-    return f"{APART}{name:<{widths[0]}}{''.join(others)}".rstrip()
+def _row(columns: Sequence[MachineColumn], machine: MachineResult) -> TableRow:
+    if not is_gone(machine):
+        return TableRow([column.cell(machine) for column in columns])
+    return TableRow([column.cell(machine) if column.is_needed else "" for column in columns], gone_words(machine))
 
 
 def shortened(name: str, room: int) -> str:
     """The end of a name that is too long: the ends of addresses differ."""
     return name if len(name) <= room else f"…{name[len(name) - room + 1 :]}"
-
-
-def _cut(line: str, room: int) -> str:
-    return line if len(line) <= room else f"{line[: room - 1]}…"

@@ -9,10 +9,12 @@ from fourtuple.core.plan.fit import Change, Check, Churn, Fit, Machine, Says, Wa
 from fourtuple.core.plan.nat import NatBudget, Share
 from fourtuple.core.plan.traffic import Traffic
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things
-from fourtuple.faces.text.lines import COLUMNS, wrapped
+from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.tables import Column, TableRow, table_lines
 from fourtuple.faces.text.words import format_interval, full_queue, several_addresses
 
-TITLE, ROOM, WORD = 32, 36, 10
+PRODUCT = (Column(least=10, is_text=True), Column(least=48, is_text=True), Column(least=14))
+CHECKS = (Column(least=30, is_text=True), Column(least=36), Column(least=8))  # limit, room, verdict
 CLAIMANTS, PORTS_TEXT = 12, 60  # shown: who claims ports, and characters of the ports of each
 WORDS = {Says.OK: "ok", Says.PERHAPS: "PERHAPS", Says.UNKNOWN: "UNKNOWN", Says.BLOCKS: "BLOCKS"}
 
@@ -25,11 +27,10 @@ def plan_lines(fit: Fit) -> Iterator[str]:
         f" × {_some(fit.destinations, 'destination')}"
     )
     ceiling = format_count(fit.ceiling) if fit.ports else "unknown"
-    yield f"  {'tuples':<12}{product:<{COLUMNS - 32}} {ceiling:>15}"
+    yield from table_lines(PRODUCT, [TableRow(("tuples", product, ceiling))], indent="  ")
     for resolved in fit.resolved:
         yield from wrapped("  name        ", several_addresses(resolved))
-    for check in fit.checks:
-        yield _check(check)
+    yield from table_lines(CHECKS, [_check(check) for check in fit.checks], indent="  ")
     for name in fit.full:
         yield from wrapped("  but now     ", full_queue(name))
     if fit.waiting:
@@ -64,7 +65,7 @@ def applied_lines(done: Sequence[Change], refused: Sequence[tuple[Change, str]])
     for change in done:
         yield from wrapped("set ", f"{change.name} = {_value(change.after)} (was {_value(change.before)})")
     if done:
-        yield "fourtuple undo restores the previous values"
+        yield from wrapped("", "fourtuple undo restores the previous values")
     for change, why in refused:
         yield from wrapped("not set ", f"{change.name} = {_value(change.after)}: {why}")
     if not (done or refused):
@@ -77,7 +78,7 @@ def undone_lines(done: Sequence[Change], refused: Sequence[tuple[Change, str]], 
     for change, why in refused:
         yield from wrapped("left unchanged  ", f"{change.name}: {why}")
     if not (done or refused):
-        yield "nothing to undo in this network namespace" if elsewhere else "nothing to undo"
+        yield from wrapped("", f"nothing to undo{' in this network namespace' if elsewhere else ''}")
     if elsewhere:
         others = _some(elsewhere, "setting")
         yield from wrapped(
@@ -113,13 +114,9 @@ def _answer(fit: Fit) -> str:
     return f"does not fit: {format_count(fit.wanted_each - (fit.room.most if fit.room else 0))} too many"
 
 
-def _check(check: Check) -> str:
-    if check.says is Says.UNKNOWN:
-        return f"  {check.title:<{TITLE + ROOM}}{WORDS[check.says]:>{WORD}}"
-    if check.room is None:
-        return f"  {check.title:<{TITLE}}{check.note:>{ROOM}}{WORDS[check.says]:>{WORD}}"
-    room = f" {format_interval(check.room)}"
-    return f"  {check.title:<{TITLE + ROOM - len(room)}}{room}{WORDS[check.says]:>{WORD}}"
+def _check(check: Check) -> TableRow:
+    room = check.note if check.room is None else format_interval(check.room)
+    return TableRow((check.title, "" if check.says is Says.UNKNOWN else room, WORDS[check.says]))
 
 
 def _ways(ways: Sequence[Way], titles: Mapping[str, str]) -> Iterator[str]:
@@ -127,7 +124,7 @@ def _ways(ways: Sequence[Way], titles: Mapping[str, str]) -> Iterator[str]:
     several = len({way.limit for way in ways}) > 1
     if several:
         yield ""
-        yield "several limits block: choose one way past each of them"
+        yield from wrapped("", "several limits block: choose one way past each of them")
     for root, head in ((False, "to make it fit without root"), (True, "to make it fit with root")):
         chosen = [way for way in ways if way.root is root]
         if chosen:

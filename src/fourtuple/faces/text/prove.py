@@ -12,10 +12,11 @@ from fourtuple.core.runs.proof import BROKEN, FAILS, HOLDS, SKIPPED, Expected, G
 from fourtuple.core.runs.run import Run
 from fourtuple.core.units import format_count, format_duration, format_size
 from fourtuple.faces.printer import tell
-from fourtuple.faces.text.lines import COLUMNS, width, wrapped
+from fourtuple.faces.text.lines import COLUMNS, MOST, flowed, width, wrapped
+from fourtuple.faces.text.tables import Column, TableRow, table_lines
 
 LABEL = 13
-NAME, VALUE = 34, 23  # columns of the table of predictions and observations
+COMPARED = (Column(least=32, is_text=True), Column("predicted", 21), Column("observed", 21))
 BAR = "█"
 PRECISE = 100  # numbers from there on need no decimals
 MARKS = {HOLDS: "✓", FAILS: "✗", SKIPPED: "–", BROKEN: "!"}
@@ -46,7 +47,7 @@ def ground_lines(ground: Ground) -> Iterator[str]:
     kernel = f"Linux {'.'.join(found.kernel.split('.')[:2])}"
     cpus = "1 CPU" if found.cpus == 1 else f"{found.cpus} CPUs"
     files = f"{format_count(found.files_hard)} open files per process"
-    yield f"fourtuple {found.fourtuple} · {kernel} · {cpus}{memory} · {files}"
+    yield from flowed("", [f"fourtuple {found.fourtuple} · {kernel} · {cpus}{memory}", files], " · ")
     yield from wrapped("", where(ground))
 
 
@@ -63,15 +64,15 @@ def result_lines(result: Result) -> Iterator[str]:
     if result.did:
         yield from _labelled("test", result.did)
     if result.predicted:
-        yield f"{'':{NAME}}{'predicted':>{VALUE}}{'observed':>{VALUE}}"
-    for name, predicted, observed in compared(result):
-        yield f"  {name:<{NAME - 2}}{predicted:>{VALUE}}{observed:>{VALUE}}"
+        yield from table_lines(COMPARED, [TableRow(cells) for cells in compared(result)], indent="  ")
     for name, value in result.evidence.items():
         if isinstance(value, list) and value:
-            yield f"  {name}"
-            yield from (f"    {line}" for line in value)
+            yield from wrapped("  ", name)
+            for line in value:
+                yield from wrapped("    ", line)
         elif isinstance(value, (int, float, str)):
-            yield f"  {name}{word(value):>{COLUMNS - 2 - len(name)}}"
+            number = Column(least=max(0, min(COLUMNS, width()) - len(f"  {name}  ")))
+            yield from table_lines((Column(is_text=True), number), [TableRow((name, word(value)))], indent="  ")
         elif bars := bars_of(value):
             yield from wrapped("  ", name)
             yield from _drawn(bars)
@@ -80,9 +81,9 @@ def result_lines(result: Result) -> Iterator[str]:
         yield from _labelled("because" if result.verdict != "holds" else "note", result.why)
 
 
-def summary_line(proof: Proof) -> str:
+def summary_lines(proof: Proof) -> Iterator[str]:
     """How many claims hold, are refuted, or could not be tried, and how long that took."""
-    return f"{counts(proof.results)} · {format_duration(proof.seconds)}"
+    return wrapped("", f"{counts(proof.results)} · {format_duration(proof.seconds)}")
 
 
 def counts(results: Sequence[Result]) -> str:
@@ -106,7 +107,7 @@ def show(run: Run[Ground | Step, Proof], lessons: int) -> Proof:
                 bar.clear()
                 results.append(step.result)
                 tell(*result_lines(step.result), "", headlines=1)
-        tell(summary_line(run.record), headlines=1)
+        tell(*summary_lines(run.record), headlines=1)
         return run.record
     except KeyboardInterrupt:
         bar.clear()
@@ -196,7 +197,7 @@ def _expected(expected: Expected) -> str:
 def _drawn(bars: Mapping[str, float]) -> Iterator[str]:
     """Numbers with a bar each, the longest for the largest."""
     names, numbers = max(map(len, bars)), max(len(word(value)) for value in bars.values())
-    columns, most = width() - names - numbers - 8, max(bars.values())
+    columns, most = min(MOST, width()) - names - numbers - 8, max(bars.values())
     for name, value in bars.items():
         bar = BAR * max(1, round(columns * value / most)) if value > 0 else ""
         yield f"    {name:<{names}}  {word(value):>{numbers}}  {bar}".rstrip()

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 from fourtuple.core.runs.records import Sample, ServeRecord
 from fourtuple.core.units import format_count, format_size
-from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.lines import folded, wrapped
 from fourtuple.faces.text.machines import machine_lines, machines_now
-from fourtuple.faces.text.words import overflows
+from fourtuple.faces.text.words import overflow_lines
 
 
+@folded
 def serve_lines(record: ServeRecord) -> Iterator[str]:
     """The outcome, then the numbers."""
     yield from wrapped("", record.outcome.says)
@@ -26,8 +27,7 @@ def serve_lines(record: ServeRecord) -> Iterator[str]:
         yield from wrapped("  ", f"{format_count(count)} × {reason}")
     if record.capacity and record.most_open >= record.capacity:
         yield f"  full: it can hold {format_count(record.capacity)} at once; further clients waited in the accept queue"
-    if record.listen_overflows:
-        yield from wrapped("  ", overflows(record.listen_overflows, bool(record.machines)))
+    yield from overflow_lines(record)
 
 
 def serve_progress(sample: Sample) -> str:

@@ -6,6 +6,14 @@ from fourtuple.core.runs.records import HoldRecord, Sample, StageResult
 from fourtuple.core.runs.start import Planned
 from fourtuple.core.units import format_count, format_duration, format_rate
 from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.tables import Column, TableRow, table_lines
+
+TABLE = (
+    Column(),
+    Column(),
+    Column(is_text=True),
+    Column(is_text=True, is_extra=True),
+)  # number, target, time, what came of it
 
 
 def plan_lines(planned: Planned | None) -> Iterator[str]:
@@ -30,12 +38,11 @@ def stage_now(sample: Sample) -> str:
 def stage_lines(record: HoldRecord) -> Iterator[str]:
     """A line for each stage: its target and time, how many were open at its end, and when it was reached."""
     rows = [_row(number, stage) for number, stage in enumerate(record.stages, 1)]
-    widths = [max(map(len, column)) for column in zip(*(row[:3] for row in rows), strict=True)]
-    for number, target, time, words in rows:
-        yield f"  stage {number:>{widths[0]}}   {target:>{widths[1]}} {time:<{widths[2]}}   {words}".rstrip()
+    if rows:
+        yield from table_lines(TABLE, rows, indent="  ")
 
 
-def _row(number: int, stage: StageResult) -> tuple[str, str, str, str]:
+def _row(number: int, stage: StageResult) -> TableRow:
     if stage.open_at_end is None:
         words = "the run ended before"
     elif not stage.within_s:  # how many are open at the moment of a jump says nothing
@@ -46,7 +53,7 @@ def _row(number: int, stage: StageResult) -> tuple[str, str, str, str]:
         words += "" if stage.reached else ", not reached"
     words += f", failed {format_count(stage.failed)}" if stage.failed else ""
     words += f", lost {format_count(stage.lost)}" if stage.lost else ""
-    return str(number), format_count(stage.target), _within(stage.within_s), words
+    return TableRow((f"stage {number}", format_count(stage.target), _within(stage.within_s), words))
 
 
 def _within(time_s: float) -> str:

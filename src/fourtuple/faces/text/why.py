@@ -11,12 +11,14 @@ from fourtuple.core.why.findings import Finding
 from fourtuple.core.why.judge import Explained, Explanation, Why
 from fourtuple.core.why.leads import stopped_at
 from fourtuple.faces.text.lines import wrapped
+from fourtuple.faces.text.tables import Column, TableRow, table_lines
 from fourtuple.faces.text.words import several_addresses
 
 SHOWN = 3  # causes shown in full; the others share a line
 MOST_CURES, FEWER_CURES = 5, 3  # of the first cause, and of the others
 MOST_NOW = 4  # sentences of what the host says now
 TEXT = 60  # characters of a pasted text that the heading shows
+TIMELINE = (Column(least=3), Column(is_text=True), Column(), Column(is_text=True))  # number, time, how often, what
 UNLIKELY = 8  # points behind the first cause
 
 
@@ -54,15 +56,16 @@ def _timeline(why: Why) -> Iterator[str]:
     """One row for each failure, in the order of time."""
     total = sum(each.finding.count for each in why.findings)
     timed = "in the order of time" if any(each.finding.first for each in why.findings) else "in the order of the text"
-    yield f"{format_count(total)} failures of {len(why.findings)} kinds, {timed}:"
-    times = max(len(_clock(each.finding)) for each in why.findings)
-    counts = max(len(_count(each.finding)) for each in why.findings)
-    for number, each in enumerate(why.findings, 1):
-        head = f"{number:>3}  {_clock(each.finding):<{times}}  {_count(each.finding):>{counts}}  "
-        what = _what(each)
-        if each.follows is not None:
-            what = f"{what}; may follow from {each.follows + 1}"
-        yield from wrapped(head, what)
+    yield from wrapped("", f"{format_count(total)} failures of {len(why.findings)} kinds, {timed}:")
+    rows = [
+        TableRow((str(number), _clock(each.finding), _count(each.finding), f"{_what(each)}{_after(each)}"))
+        for number, each in enumerate(why.findings, 1)
+    ]
+    yield from table_lines(TIMELINE, rows)
+
+
+def _after(each: Explained) -> str:
+    return "" if each.follows is None else f"; may follow from {each.follows + 1}"
 
 
 def _clock(finding: Finding) -> str:

@@ -12,8 +12,10 @@ from fourtuple.core.units import format_count, format_duration, format_things, f
 from fourtuple.faces.text.lines import wrapped
 
 if TYPE_CHECKING:
+    from fourtuple.core.runs.churn_record import ChurnRecord
     from fourtuple.core.runs.histogram import Latency
-    from fourtuple.core.runs.records import Event
+    from fourtuple.core.runs.records import Event, HoldRecord
+    from fourtuple.core.runs.stored import RunRecord
 
 MOST_ADDRESSES = 8  # of a name, and of the destinations of a run
 
@@ -62,14 +64,18 @@ def counts(by_name: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {format_count(count)}" for name, count in by_name.items())
 
 
-def overflows(count: int, of_fleet: bool) -> str:
-    """The growth of ListenOverflows, to which every listener of the namespace adds."""
-    return f"{format_were(count, 'handshake')} dropped at full accept queues of {namespaces(of_fleet)}"
+def overflow_lines(record: "RunRecord") -> Iterator[str]:
+    """The growth of ListenOverflows, to which every listener of the namespace adds; nothing if it did not grow."""
+    if record.listen_overflows:
+        dropped = f"{format_were(record.listen_overflows, 'handshake')} dropped at full accept queues"
+        yield from wrapped("  ", f"{dropped} of {namespaces(record)}")
 
 
-def retransmitted(count: int, of_fleet: bool) -> str:
-    """The growth of TCPSynRetrans, to which every program of the namespace adds."""
-    return f"{format_were(count, 'SYN')} retransmitted in {namespaces(of_fleet)}, the first time after 1 s"
+def retransmit_lines(record: "HoldRecord | ChurnRecord") -> Iterator[str]:
+    """The growth of TCPSynRetrans, to which every program of the namespace adds; nothing if it did not grow."""
+    if record.syn_retransmits:
+        sent = f"{format_were(record.syn_retransmits, 'SYN')} retransmitted"
+        yield from wrapped("  ", f"{sent} in {namespaces(record)}, the first time after 1 s")
 
 
 def clock_offset(offset_s: float, error_s: float) -> str:
@@ -78,9 +84,9 @@ def clock_offset(offset_s: float, error_s: float) -> str:
     return f"{sign}{format_duration(abs(offset_s))} ± {format_duration(error_s)}"
 
 
-def namespaces(of_fleet: bool) -> str:
+def namespaces(record: "RunRecord") -> str:
     """Where the kernel counts what it reports of a run."""
-    return "the machines' network namespaces" if of_fleet else "this network namespace"
+    return "the machines' network namespaces" if record.machines else "this network namespace"
 
 
 def meaning(name: str, strategy: str | None = None) -> tuple[str, str]:
