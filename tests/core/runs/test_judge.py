@@ -71,7 +71,7 @@ CASES: list[tuple[Reason, dict[str, Any], list[str]]] = [
             "lost_between_s": (0.3, 0.4), "census": with_queue(600, 600, client=600),
             "census_at_end": with_queue(600, 600, client=600, name="redis-server"),
         },
-        ["The server closed 400 after 400 ms (FIN)"],
+        ["The server closed 400 within 400 ms (FIN)"],
     ),
     (
         Reason.LOST,
