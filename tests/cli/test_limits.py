@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -974,16 +975,14 @@ def test_where_the_old_value_cannot_be_stored_nothing_is_changed(quiet: Ground) 
     assert port_range(quiet) == ["40000", "40099"]
 
 
-def test_a_user_who_may_not_set_it_is_told_and_nothing_is_to_be_undone(quiet: Ground, state: Path) -> None:
+def test_a_user_who_may_not_set_it_is_told_and_nothing_is_to_be_undone(quiet: Ground) -> None:
     nobody = another_user()
     set_range(quiet, 40_000, 40_099)
-    state.mkdir()
-    state.chmod(0o777)
-    for folder in state.parents:
-        if folder.stat().st_mode & 0o777 == 0o700:
-            folder.chmod(0o755)  # pytest's own are for their user alone
-    done = with_state(quiet, state, *APPLY, prefix=tuple(nobody))
-    undone = with_state(quiet, state, "undo", prefix=tuple(nobody))
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:  # pytest's own are for their user alone
+        state = Path(place)
+        state.chmod(0o777)
+        done = with_state(quiet, state, *APPLY, prefix=tuple(nobody))
+        undone = with_state(quiet, state, "undo", prefix=tuple(nobody))
 
     assert done.returncode == SHORT
     assert "Permission denied" in joined(done.stdout)
