@@ -65,6 +65,15 @@ LOG = """\
 2026-11-29T10:32:05Z app[812]: dial tcp 10.0.0.9:443: connect: connection refused
 2026-11-29T10:32:09Z proxy[97]: read tcp 10.0.0.7:50112->10.0.0.4:80: read: connection reset by peer
 """
+# Two services that are down, whatever else this host has installed.
+CONFIGURED = """\
+for folder in /etc /usr/lib/systemd /usr/local/lib/systemd /var/lib; do
+  if [ -d $folder ]; then mount -t tmpfs none $folder; fi
+done
+mkdir /etc/mysql /etc/redis
+echo 'port = 3306' > /etc/mysql/my.cnf
+echo 'port 6379' > /etc/redis/redis.conf
+"""
 # Three runs, and one whose process was killed.
 STORED = """
 fourtuple hold 5000 127.0.0.1:8000-8001 --for 0s > /dev/null 2>&1
@@ -93,6 +102,7 @@ def file(name: str, text: str) -> str:
 
 PLACES: Mapping[str, Place] = {
     "plain": Place(needs=()),
+    "configured": Place(CONFIGURED, needs=()),
     "served": Place(SERVED),
     "echo": Place(ECHO),
     "redis": Place(
