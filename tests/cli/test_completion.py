@@ -102,7 +102,7 @@ def test_a_shell_completes_the_numbers_and_names_of_stored_runs(name: str) -> No
         assert fourtuple("prove", "theory", *(["--name", label] if label else [])).returncode == 0
 
     assert shell(begin[0], ask, ["fourtuple", "report", ""]) == ["1", "2", "3", "4", "5", "baseline"]
-    assert shell(begin[0], ask, ["fourtuple", "runs", "show", "ba"]) == ["baseline"]
+    assert shell(begin[0], ask, ["fourtuple", "runs", "show", "base"]) == ["baseline"]
     assert shell(begin[0], ask, ["fourtuple", "report", "--store", "/nonexistent", ""]) == []
 
 
