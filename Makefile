@@ -19,6 +19,8 @@ LIMIT ?=
 OPTIONS ?=
 # The interpreters that the file of `make pyz` is for; one of each minor version.
 PYTHONS ?= $(BIN)/python
+# Extras that this file is to have too, such as EXTRAS=report,parquet.
+EXTRAS ?=
 # A virtual environment is made of it at the first start, and has the command too, for `lab -- fourtuple …`.
 PEX := --console-script fourtuple --venv prepend --no-pre-install-wheels --python-shebang '/usr/bin/env python3' \
   --resolver-version pip-2020-resolver
@@ -103,7 +105,7 @@ dist: $(VENV)/installed-dev
 
 # One file for machines that have nothing but Python.
 pyz: dist
-	$(BIN)/pex dist/*.whl $(PEX) $(addprefix --python ,$(PYTHONS)) --output-file dist/fourtuple.pyz
+	$(BIN)/pex "$$(echo dist/*.whl)$(if $(EXTRAS),[$(EXTRAS)])" $(PEX) $(addprefix --python ,$(PYTHONS)) --output-file dist/fourtuple.pyz
 
 clean:
 	rm -rf .venv .venv-* build dist

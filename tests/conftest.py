@@ -96,6 +96,13 @@ class Ground:
     def fourtuple(self, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
         return self.run(*COMMAND, *arguments, **options)
 
+    def ss(self, *arguments: str) -> list[str]:
+        """The lines of `ss -H ARGUMENTS…`, another program's count of sockets."""
+        need(shutil.which("ss"), "ss (iproute2)")
+        done = self.run("ss", "-H", *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
     def python(self, code: str) -> str:
         done = self.run(sys.executable, "-c", code)
         assert done.returncode == 0, done.stderr

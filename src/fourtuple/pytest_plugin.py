@@ -28,12 +28,10 @@ def fourtuple_lab(request: pytest.FixtureRequest) -> "Iterator[ProgramLab]":
     If no private network namespace is permitted, the test is skipped with the reason; with FOURTUPLE_REQUIRE_ALL=1 in
     the environment, it fails.
     """
-    import shutil
-
     from fourtuple.verbs.check.fixture import ProgramLab
     from fourtuple.verbs.lab import namespace_refusal
 
-    refusal = namespace_refusal() or (None if shutil.which("ip") else "iproute2 is not installed")
+    refusal = namespace_refusal()
     if refusal:
         reason = f"fourtuple_lab needs a private network namespace: {refusal}"
         pytest.fail(reason) if os.environ.get("FOURTUPLE_REQUIRE_ALL") == "1" else pytest.skip(reason)

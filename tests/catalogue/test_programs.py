@@ -173,7 +173,7 @@ def test_haproxy(ground: Ground, folder: Path) -> None:
         assert silent.stdout is not None
         silent.stdout.readline()
         with serving(ground, folder, command) as server, clients(ground, 7, reading_from=9):
-            waiting = wait_until(lambda: "4" in ground.run("ss", "-Hltn", f"sport = :{PORT}").stdout.split()[1:2])
+            waiting = wait_until(lambda: "4" in " ".join(ground.ss("-ltn", f"sport = :{PORT}")).split()[1:2])
             values, asked = values_of(server), values_of(server, ask=True)
     finally:
         silent.kill()

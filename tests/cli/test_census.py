@@ -279,7 +279,7 @@ def test_each_pair_has_the_connections_that_were_made(known: Known) -> None:
 
 
 def test_ss_counts_the_same_pairs_and_states(known: Known) -> None:
-    need(known.ground.run("ss", "-V").returncode == 0, "ss (iproute2)")
+    need(shutil.which("ss"), "ss (iproute2)")
     listed = {state: count for state, count in known.said["sockets"].items() if state != "BOUND_INACTIVE"}
     pairs = {
         key: (row["established"], row["time_wait"], row["close_wait"], row["used"]) for key, row in known.pairs.items()

@@ -52,15 +52,13 @@ def churn(ground: Ground, *arguments: str) -> tuple[dict[str, Any], int]:
 
 def listed(ground: Ground) -> list[str]:
     """Sockets of the server's port that ss lists, without listeners and TIME_WAIT."""
-    done = ground.run("ss", "-Htan", "state", "connected", "exclude", "time-wait", "( sport = :7777 or dport = :7777 )")
-    return done.stdout.splitlines()
+    return ground.ss("-tan", "state", "connected", "exclude", "time-wait", "( sport = :7777 or dport = :7777 )")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("close", ["rst", "fin"])
 def test_server_and_kernel_count_as_many_as_the_engine(ground: Ground, close: str, workers: int) -> None:
     """499 are due: 499 connects in the kernel's count, 499 accepted there and by the server, none left."""
-    need(ground.run("ss", "-V").returncode == 0, "ss (iproute2)")
     with ground.serving(SERVER, "--echo") as served:
         record, code = churn(
             ground, "499/s", SERVER, "--for", "1s", *PING, "--close", close, "--workers", str(workers),

@@ -37,14 +37,13 @@ def hold(ground: Ground, *arguments: str, **options: Any) -> tuple[dict[str, Any
 
 def ss(ground: Ground, port: int) -> list[tuple[str, str]]:
     """What iproute2's ss lists as established towards that port: local and peer address."""
-    lines = ground.run("ss", "-Htan", "state", "established", f"dport = :{port}").stdout.splitlines()
+    lines = ground.ss("-tan", "state", "established", f"dport = :{port}")
     return [(line.split()[2], line.split()[3]) for line in lines]
 
 
 @pytest.mark.parametrize("count", [23, 997])
 def test_plan_engine_kernel_and_ss_count_the_same(ground: Ground, count: int) -> None:
     """A prime number of connections, exactly that many everywhere, and none left afterwards."""
-    need(ground.run("ss", "-V").returncode == 0, "ss (iproute2)")
     with ground.serving("127.0.0.1:7777", "--greet", "hello") as served:
         with ground.started("hold", str(count), "127.0.0.1:7777", "--for", "1h", "--json") as holding:
             listed = ss(ground, 7777)
@@ -307,7 +306,6 @@ def test_an_echo_comes_back(ground: Ground) -> None:
 
 def logged(ground: Ground, close: str) -> tuple[list[str], list[str]]:
     """Two connections that the client closes once both are accepted → their near ends, the server's lines."""
-    need(ground.run("ss", "-V").returncode == 0, "ss (iproute2)")
     with ground.started("serve", "127.0.0.1:7777", "--log", "--quiet") as server:
         assert server.stdout is not None
         with ground.started("hold", "2", "127.0.0.1:7777", "--for", "1h", "--close", close, "--json") as holding:

@@ -1,7 +1,6 @@
 """`fourtuple lab`: a place of its own for any command, gone when that ends, with nothing left behind."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -128,7 +127,6 @@ def test_ctrl_c_is_the_commands_and_sigterm_is_passed_on() -> None:
 def test_two_hosts_are_joined_and_each_can_be_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server on host2 is reached from host1, which is where the command runs; nothing of it stays in /tmp."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    need(shutil.which("ip"), "ip (iproute2)")
     server = f"{sys.executable} -m fourtuple serve 10.77.0.2:8000 --greet hello --quiet --for 1h"
     client = f"{sys.executable} -m fourtuple hold 97 10.77.0.2:8000 --for 300ms --expect hello --quiet"
     script = f"host2 {server} 2> {tmp_path}/log & until grep -q listening {tmp_path}/log; do sleep 0.05; done; {client}"
@@ -142,7 +140,6 @@ def test_two_hosts_are_joined_and_each_can_be_asked(tmp_path: Path, monkeypatch:
 
 
 def test_what_runs_on_a_host_of_two_is_asked_to_end_like_the_rest(tmp_path: Path) -> None:
-    need(shutil.which("ip"), "ip (iproute2)")
     trap = tmp_path / "trap.sh"
     ready, ended = tmp_path / "ready", tmp_path / "ended"
     trap.write_text(f"trap 'echo $1 >> {ended}; exit' TERM; echo $1 >> {ready}; while :; do sleep 0.05; done")
@@ -156,14 +153,12 @@ def test_what_runs_on_a_host_of_two_is_asked_to_end_like_the_rest(tmp_path: Path
 
 
 def test_a_host_without_a_command_says_so() -> None:
-    need(shutil.which("ip"), "ip (iproute2)")
     done = lab("--quiet", "--hosts", "2", "--", "host2")
 
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
 
 
 def test_the_hosts_are_found_where_the_path_of_python_has_a_space(tmp_path: Path) -> None:
-    need(shutil.which("ip"), "ip (iproute2)")
     python = tmp_path / "a folder" / Path(sys.executable).relative_to(sys.prefix)
     (tmp_path / "a folder").symlink_to(sys.prefix)
     command = ["-m", "fourtuple", "lab", "--quiet", "--hosts", "2", "--", "host2", "cat", "/proc/net/fib_trie"]
@@ -174,7 +169,6 @@ def test_the_hosts_are_found_where_the_path_of_python_has_a_space(tmp_path: Path
 
 
 def test_a_terminal_that_is_closed_leaves_no_file(tmp_path: Path) -> None:
-    need(shutil.which("ip"), "ip (iproute2)")
     program = subprocess.Popen(
         [*COMMAND, "lab", "--quiet", "--hosts", "2", "--", "sh", "-c", "echo ready; exec sleep 300"],
         stdout=subprocess.PIPE,
@@ -193,7 +187,6 @@ def test_a_terminal_that_is_closed_leaves_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", [["lab", "--quiet"], ["check", "--quiet", "--for", "1h"]], ids=["lab", "check"])
 def test_everything_is_gone_when_the_command_is_killed(tmp_path: Path, command: list[str]) -> None:
     """By kill -9, and also what has called setsid: its processes, and with them its namespace."""
-    need(command[0] != "check" or shutil.which("ip"), "ip (iproute2)")
     file = tmp_path / "netns"
     script = f"readlink /proc/self/ns/net > {file}.part; {BROOD.replace('echo ready', f'mv {file}.part {file}')}"
     program = subprocess.Popen([*COMMAND, *command, "--", "sh", "-c", script], stdout=subprocess.PIPE, text=True)

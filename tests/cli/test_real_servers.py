@@ -66,7 +66,7 @@ def serving(ground: Ground, command: list[str]) -> Iterator[None]:
     need(shutil.which(command[0]), command[0])
     server = ground.lab.start(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        assert wait_until(lambda: ground.run("ss", "-Hltn", f"sport = :{PORT}").stdout)
+        assert wait_until(lambda: ground.ss("-ltn", f"sport = :{PORT}"))
         yield
     finally:
         server.terminate()
@@ -75,7 +75,7 @@ def serving(ground: Ground, command: list[str]) -> Iterator[None]:
 
 def established(ground: Ground) -> int:
     """How many connections `ss` lists at the client's end."""
-    return len(ground.run("ss", "-Htn", "state", "established", f"dport = :{PORT}").stdout.splitlines())
+    return len(ground.ss("-tn", "state", "established", f"dport = :{PORT}"))
 
 
 def held(ground: Ground, *options: str) -> tuple[dict[str, Any], int, int, list[str]]:
@@ -83,7 +83,7 @@ def held(ground: Ground, *options: str) -> tuple[dict[str, Any], int, int, list[
     command = ["hold", "100", f"127.0.0.1:{PORT}", "--for", "1h", "--json", *options]
     with ground.started(*command) as holding:
         counted = established(ground)
-        listener = ground.run("ss", "-Hltn", f"sport = :{PORT}").stdout.split()
+        (listener,) = (line.split() for line in ground.ss("-ltn", f"sport = :{PORT}"))
         holding.send_signal(signal.SIGINT)
         record = json.loads(holding.communicate(timeout=PATIENCE_S)[0])
     return record, holding.returncode, counted, listener
@@ -102,7 +102,6 @@ def held(ground: Ground, *options: str) -> tuple[dict[str, Any], int, int, list[
 def test_a_full_server_that_closes_is_said_to_close(
     ground: Ground, tmp_path: Path, make: Any, limit: str, watch: str
 ) -> None:
-    need(shutil.which("ss"), "ss (iproute2)")
     with serving(ground, make(tmp_path)):
         record, code, counted, _ = held(ground, "--watch", watch)
     says = record["outcome"]["says"]
@@ -117,7 +116,6 @@ def test_a_full_server_that_closes_is_said_to_close(
 
 def test_a_full_server_that_stops_accepting_is_said_to_have_a_queue(ground: Ground, tmp_path: Path) -> None:
     """haproxy with maxconn: every connect succeeds, and the others wait where `ss` shows them."""
-    need(shutil.which("ss"), "ss (iproute2)")
     with serving(ground, haproxy(tmp_path)):
         record, code, counted, listener = held(ground)
     says, waiting = record["outcome"]["says"], int(listener[1])
@@ -131,7 +129,6 @@ def test_a_full_server_that_stops_accepting_is_said_to_have_a_queue(ground: Grou
 
 def test_a_server_that_ends_idle_connections_is_said_to_do_so(ground: Ground, tmp_path: Path) -> None:
     """All were open at the same time, and none until the end."""
-    need(shutil.which("ss"), "ss (iproute2)")
     with serving(ground, nginx(tmp_path, most=1000, idle="1s")):
         done = ground.fourtuple("hold", "100", f"127.0.0.1:{PORT}", "--for", "1h", "--json")
         counted = established(ground)

@@ -3,6 +3,7 @@
 import errno
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from fourtuple.core.runs.counters import COUNTERS, Counters
 from fourtuple.core.space.endpoints import FourTuple
 from fourtuple.core.space.tuples import Block
 from fourtuple.engine.control import Control
-from fourtuple.engine.loops.contract import COMPLETION, Completions, First, How, Op, Slots
+from fourtuple.engine.loops.contract import COMPLETION, Completions, First, How, Op, Slots, Targets
 
 
 class Clock:
@@ -62,10 +63,10 @@ class ScriptedLoop:
         self.shut_down = False
         self.waits = 0
 
-    def connect(self, slots: Slots, block: Block, how: How, first: First | None = None) -> None:
+    def connect(self, slots: Slots, block: Targets, how: How, first: First | None = None) -> None:
         for row, slot in enumerate(slots.tolist()):
             assert slot not in self.open, f"slot {slot} is not empty"
-            four_tuple = block[row]
+            four_tuple: Any = block[row] if isinstance(block, Block) else block.names[row]
             result = self.answer(len(self.connects), four_tuple)
             self.connects.append(((self.clock.ns - self._begin_ns) / 1e9, four_tuple))
             self.in_flight += 1

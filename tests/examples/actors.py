@@ -7,6 +7,7 @@ Each goes on in the background under NAME, once it has done its part; it ends wi
     shares N ADDRESS:PORT FROM       the same, with IP_BIND_ADDRESS_NO_PORT
     short N ADDRESS:PORT [FROM]      connects N times, and closes first; again for those that are over
     bound N                          binds N ports of the range
+    full PATH                        listens on a Unix socket, and accepts nothing
 """
 
 import os
@@ -93,8 +94,14 @@ def bound(count: str) -> None:
         kept[-1].bind(("", 0))
 
 
+def full(path: str) -> None:
+    kept.append(socket.socket(socket.AF_UNIX))
+    kept[-1].bind(path)
+    kept[-1].listen(128)
+
+
 PARTS: dict[str, Callable[..., None]] = {
-    "server": server, "client": client, "shares": shares, "short": short, "bound": bound,
+    "server": server, "client": client, "shares": shares, "short": short, "bound": bound, "full": full,
 }  # fmt: skip
 
 

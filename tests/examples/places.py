@@ -132,6 +132,12 @@ PLACES: Mapping[str, Place] = {
         f"{file('haproxy.cfg', HAPROXY)}\nhaproxy -f haproxy.cfg {QUIET}\n{listens(8443, 8444)}",
         ("redis-server", "haproxy", "ss"),
     ),
+    # A Redis server, and a program that accepts nothing.
+    "unix": Place(
+        f"redis-server --port 0 --unixsocket redis.sock --save '' --daemonize yes > /dev/null\n"
+        f"{ACTOR} app full full.sock\nuntil [ -S redis.sock ]; do sleep 0.02; done",
+        ("redis-server",),
+    ),
     "tls": Place(f"fourtuple serve --http --tls 127.0.0.1:8443 --no-store {QUIET}\n{listens(8443)}"),
     "stored": Place(f"{SERVED}\n{STORED}"),
     # A proxy with plain connections to one destination, a script that has closed its own to another, bound ports.

@@ -233,7 +233,10 @@ def test_a_full_disk_stops_no_run(world: World, server: Machine, m3: Machine) ->
 def test_a_pulled_cable_costs_nothing_for_20_s_and_the_share_after_30_s(
     world: World, server: Machine, m3: Machine
 ) -> None:
-    """The connections of a machine that comes back are there as before; one that does not is counted out."""
+    """The connections of a machine that comes back are there as before; one that does not is counted out.
+
+    After 30 s, either the coordinator notices its silence, or Dask that its TCP connection has had no answer.
+    """
     m1 = world.machines["m1"]
     (m4,) = world.workers("m4")
     on = ("--on", "m1,m3,m4", "--for", "1h")
@@ -245,7 +248,7 @@ def test_a_pulled_cable_costs_nothing_for_20_s_and_the_share_after_30_s(
         time.sleep(PULLED_S)
         m3.plug()
         assert server.established(PORT) == before  # TCP itself notices nothing
-        running.wait_for("machine m4 is gone: nothing was heard")
+        running.wait_for("machine m4 is gone: ")
         ended(running)
         assert wait_until(lambda: not server.established(PORT)[m3.address])
         assert not server.established(PORT)[m1.address]
@@ -253,7 +256,7 @@ def test_a_pulled_cable_costs_nothing_for_20_s_and_the_share_after_30_s(
     assert (machines["m3"]["why"], machines["m3"]["lost"]) == ("", 0)
     assert machines["m3"]["held"] == machines["m3"]["open_at_end"] == before[m3.address]
     assert machines["m4"]["lost"] == machines["m4"]["held"] == before[m4.address]
-    assert 29 <= machines["m4"]["gone_s"] <= 40
+    assert 29 <= machines["m4"]["gone_s"] <= 60
     assert running.record["lost"] == before[m4.address]
 
 

@@ -8,6 +8,8 @@ from fourtuple.core.runs.churn_orders import ClosedBy, PortRate
 from fourtuple.core.runs.churn_record import ChurnRecord, ChurnStep
 from fourtuple.core.runs.destinations import DestinationResult
 from fourtuple.core.runs.histogram import NOT_MEASURED, Latency
+from fourtuple.core.runs.pace import OpeningPace
+from fourtuple.core.runs.slices import Plan
 from fourtuple.faces.text import churn
 from fourtuple.faces.text.lines import wrapped
 from tests.made import RESOLVED
@@ -73,7 +75,10 @@ def _end(record: ChurnRecord) -> str:
 def _plans() -> str:
     fin = churn_order(options=churn_options(closed_by=ClosedBy.FIN), ports=PortRate(60.0, 33.3, 2000))
     long = churn_order(options=churn_options(closed_by=ClosedBy.SERVER, run_s=0.05))
-    return "\n".join(line for order in (churn_order(), fin, long) for line in wrapped("", churn.plan_words(order)))
+    unix = churn_order(plan=Plan.of_sockets(264, ("/run/x.sock",), 1, OpeningPace()))
+    return "\n".join(
+        line for order in (churn_order(), fin, long, unix) for line in wrapped("", churn.plan_words(order))
+    )
 
 
 def _on_the_way() -> str:
@@ -82,11 +87,16 @@ def _on_the_way() -> str:
     return "\n".join(churn.churn_progress(sample) for sample in (run[4], failing, run[-1]))
 
 
+OVER_UNIX = churn_record(
+    strategy="unix", closed_by="fin", most_time_wait=None, failed={"EAGAIN": 7}, targets=("unix:/run/x.sock",)
+)
+
 SCREENS = {
     "fleet": lambda: _end(churn_record(machines=tuple(map(machine_result, range(1, 5))))),
     "clean": lambda: _end(churn_record()),
     "troubled": lambda: _end(TROUBLED),
     "silent": lambda: _end(SILENT),
+    "unix": lambda: _end(OVER_UNIX),
     "found": lambda: _end(FOUND),
     "none-kept": lambda: _end(NONE_KEPT),
     "required": lambda: _end(churn_record(churn_order(options=churn_options(require=("p99<50ms, late=0",))))),

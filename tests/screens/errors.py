@@ -7,7 +7,7 @@ import click
 from click.testing import CliRunner
 
 from fourtuple.cli import cli, common
-from fourtuple.core.errors import CannotError, FourtupleError, ShortfallError, UsageError
+from fourtuple.core.errors import FourtupleError, ShortfallError, UsageError, no_extra
 
 # Requests that are refused before anything is read from the host.
 REFUSED = """
@@ -43,6 +43,14 @@ hold 10 127.0.0.1:80 --send 1GiB
 hold 10 127.0.0.1:80 --send ''
 hold 10 127.0.0.1:80 --every 5s
 hold 10 [::1]:80 127.0.0.1:80
+hold 10 unix:/run/x.sock --from 127.0.0.1
+hold 10 unix:/run/x.sock --strategy plain
+hold 10 unix:/run/x.sock --log
+hold 10 unix:/run/x.sock --proxy http://127.0.0.1:3128
+hold 10 unix:/run/x.sock --send '{port}'
+hold 10 unix:/run/x.sock 127.0.0.1:80
+hold 10 127.0.0.1:80 --unix-socket /run/x.sock
+hold 10 http://127.0.0.1:80-81/ --unix-socket /run/x.sock
 serve
 serve 127.0.0.1
 serve 127.0.0.1:8000 --echo --watch census
@@ -130,8 +138,6 @@ SCREENS = {
         )
     ),
     "shortfall": lambda: _complained(ShortfallError("a connection to 10.1.2.3", "no way there (ENETUNREACH)")),
-    "cannot": lambda: _complained(
-        CannotError("cannot make a report", "altair is not installed", "pip install 'fourtuple[report]'")
-    ),
+    "cannot": lambda: _complained(no_extra("cannot make a report", "altair is not installed", "report")),
     "open-files": _met,
 }

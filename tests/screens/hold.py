@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.destinations import DestinationResult
-from fourtuple.core.runs.histogram import Latency
+from fourtuple.core.runs.histogram import NOT_MEASURED, Latency
 from fourtuple.core.runs.judge import judge_hold
 from fourtuple.core.runs.records import AcceptQueue, Event, HoldRecord, Loss, StageResult, Witness
 from fourtuple.core.space.endpoints import Endpoint, FourTuple
@@ -119,6 +119,22 @@ STOPPED = hold_record(
     stopped_by="memory: 1 GiB stay free on this host, as one tenth of it always does",
 )  # fmt: skip
 
+_FULL = (AcceptQueue("unix:/run/x.sock", 129, 128, 812, "gunicorn"),)
+UNIX = hold_record(
+    strategy="unix",
+    targets=("unix:/run/x.sock",),
+    held=960,
+    failed={"EAGAIN": 25, "ENOENT": 5, "ECONNREFUSED": 4, "EACCES": 3, "EPROTOTYPE": 2, "EMFILE": 1},
+    open_at_end=960,
+    handshake_us=NOT_MEASURED,
+    sharing=None,
+    syn_retransmits=None,
+    listen_overflows=None,
+    moved={},
+    census=Witness(960, 960, 831, "unix_diag", 960, 960, _FULL),
+    census_at_end=Witness(960, 960, 831, "unix_diag", 960, 960, _FULL),
+)
+
 STAGES = (
     StageResult(500, 10.0, 500, 9.912, 0, 0, True),
     StageResult(1000, 60.0, 1000, 69.95, 0, 0, True),
@@ -200,6 +216,7 @@ SCREENS = {
     "stages": lambda: _end(STAGED),
     "short-stages": lambda: _end(SHORT_STAGES),
     "stages-lines": _on_the_way_along_stages,
+    "unix": lambda: _end(UNIX),
     "replaced": lambda: _end(REPLACED),
     "replaced-less": lambda: _end(REPLACED_LESS),
     "events": _events,

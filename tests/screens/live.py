@@ -70,6 +70,18 @@ def _many() -> str:
     return _picture([many])
 
 
+def _over_unix() -> str:
+    began = start()
+    assert began.planned is not None
+    planned = replace(began.planned, destinations=("unix:/run/x.sock",), sources=(), strategy="unix", pairs=1, usable=0)
+    run = [replace(sample, start=replace(began, planned=planned)) for sample in RUN[:31]]
+    troubled = replace(
+        run[-1], failed={"EAGAIN": 40}, open=960, opened=960, seen=Seen(960, 4_800_000, {}),
+        census=Witness(960, 960, 960, "unix_diag", 960, 960),
+    )  # fmt: skip
+    return _picture([*run[:-1], troubled])
+
+
 def _fleet_troubled() -> str:
     """40 machines, of which one is gone, one silent, and one without ports."""
     run = list(fleet_samples(40, gone=30))[:20]
@@ -99,6 +111,7 @@ SCREENS = {
     "hold-troubled": _troubled,
     "hold-stands-still": _stands_still,
     "hold-many": _many,
+    "hold-unix": _over_unix,
     "hold-stages": _along_stages,
     "hold-fleet": lambda: _picture(FLEET[:14]),
     "hold-fleet-troubled": _fleet_troubled,

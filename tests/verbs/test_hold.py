@@ -174,4 +174,6 @@ def test_memory_is_left_to_this_judgement_by_the_plan() -> None:
     names = {verdict.limit for verdict in weigh(Case(FREE, Role.CLIENT, Strategy.LATE, None))}
 
     assert set(MEMORY_LIMITS) & names == {"memory"}
-    assert ipaddress.ip_address("127.0.0.1") in targets_of(order().plan.space)
+    space = order().plan.space
+    assert space is not None
+    assert ipaddress.ip_address("127.0.0.1") in targets_of(space)

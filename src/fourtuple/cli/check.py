@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from fourtuple.cli.common import COUNT, ENDPOINT, JSON, PERIOD, UNITS, content_of, one_of, print_json
-from fourtuple.cli.values import Parsed
+from fourtuple.cli.values import CommandLine, Parsed
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.core.nearest import choose_from
 from fourtuple.core.units import parse_count
@@ -69,7 +69,7 @@ def _expectable() -> list[str]:
 )
 @click.option("--quiet", is_flag=True, help="Hide progress and COMMAND's output.")
 @JSON
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
+@click.argument("command", nargs=-1, required=True, type=CommandLine(), metavar="-- COMMAND...")
 def check(
     expect: str,
     serve: str | None,

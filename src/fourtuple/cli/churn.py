@@ -19,7 +19,7 @@ from fourtuple.cli.common import (
     say,
     split,
 )
-from fourtuple.cli.session import EXPECT, FIRST, SEND, Ordered, of_script, of_session, session
+from fourtuple.cli.session import EXPECT, FIRST, SEND, UNIX_PATH, Ordered, of_script, of_session, session
 from fourtuple.cli.values import OneOf, Parsed, Whole
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.core.units import parse_rate
@@ -39,7 +39,7 @@ RATE_OR_MAX = Parsed("RATE", lambda text: float("inf") if text == MAX else parse
 
 @click.command(cls=Ordered, epilog=UNITS)
 @click.argument("rate_per_s", type=RATE_OR_MAX, metavar="RATE|max")
-@click.argument("destinations", nargs=-1, required=True, metavar="HOST:PORT[-PORT]|URL...")
+@click.argument("destinations", nargs=-1, required=True, metavar=f"HOST:PORT[-PORT]|URL{UNIX_PATH}...")
 @click.option("--for", "run_s", type=PERIOD, help="How long connections are started.  [default: 10s; max: 3s a step]")
 @click.option(
     "--lifetime",

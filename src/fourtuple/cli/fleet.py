@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -21,7 +22,7 @@ from fourtuple.cli.common import (
     print_json,
     split,
 )
-from fourtuple.cli.session import FILE, Ordered
+from fourtuple.cli.session import FILE, UNIX_PATH, Ordered
 from fourtuple.cli.stored import ID
 from fourtuple.cli.values import Whole
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
@@ -155,19 +156,28 @@ def _machines(typed: dict[str, Any], destinations: tuple[str, ...], wanted: int 
         ).machines
 
 
+def _of_fleet(parameter: click.Parameter) -> click.Parameter:
+    """The parameter of a command without what a fleet does not take."""
+    if parameter.metavar and UNIX_PATH in parameter.metavar:
+        parameter = copy(parameter)
+        parameter.metavar = str(parameter.metavar).replace(UNIX_PATH, "")
+    return parameter
+
+
 def _as_fleet(name: str, line: str, command: click.Command, *more: Callable[..., Any]) -> Callable[[F], click.Command]:
     """A command of the group with the arguments and options of `command`, those of a cluster, and `more`.
 
     line: of it in `fourtuple fleet --help`
 
-    Only --log is left out: the events on connections are not sent to where the fleet is run.
+    Left out are --log, because events on connections are not sent to where the fleet is run, and Unix sockets, which
+    are on one host.
     """
 
     def made(run: F) -> click.Command:
         own = of_cluster(run)
         for option in more:
             own = option(own)
-        params = [each for each in command.params if each.name != "log"]
+        params = [_of_fleet(each) for each in command.params if each.name not in ("log", "unix_socket")]
         params += reversed(getattr(own, "__click_params__", []))
         kind = Ordered if isinstance(command, Ordered) else click.Command
         made = kind(name, callback=run, params=params, help=run.__doc__, short_help=line, epilog=command.epilog)

@@ -19,7 +19,7 @@ from fourtuple.cli.common import (
     say,
     split,
 )
-from fourtuple.cli.session import EXPECT, FIRST, SEND, Ordered, of_script, of_session, session
+from fourtuple.cli.session import EXPECT, FIRST, SEND, UNIX_PATH, Ordered, of_script, of_session, session
 from fourtuple.cli.values import OneOf, Parsed, Whole
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
 from fourtuple.core.units import parse_count
@@ -45,7 +45,7 @@ def _stages(text: str) -> "Stages":
 
 @click.command(cls=Ordered, epilog=UNITS)
 @click.argument("wanted", type=Parsed("N", _number_or_destination), required=False, metavar="N")
-@click.argument("destinations", nargs=-1, metavar="HOST:PORT[-PORT]|URL...")
+@click.argument("destinations", nargs=-1, metavar=f"HOST:PORT[-PORT]|URL{UNIX_PATH}...")
 @click.option(
     "--plan",
     "plan_file",

@@ -5,7 +5,7 @@ import sys
 import click
 
 from fourtuple.cli.common import COUNT
-from fourtuple.cli.values import Whole
+from fourtuple.cli.values import CommandLine, Whole
 from fourtuple.core.errors import UsageError
 from fourtuple.core.space.endpoints import parse_ports
 from fourtuple.faces.printer import tell
@@ -35,7 +35,7 @@ from fourtuple.faces.printer import tell
 )
 @click.option("--unconfined", is_flag=True, help="Permit changes to settings of the whole host (fs.*, kernel.*, vm.*).")
 @click.option("--quiet", is_flag=True, help="Do not describe the lab.")
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
+@click.argument("command", nargs=-1, required=True, type=CommandLine(), metavar="-- COMMAND...")
 def lab(
     ports: str, hash_entries: int | None, hosts: int, unconfined: bool, quiet: bool, command: tuple[str, ...]
 ) -> None:

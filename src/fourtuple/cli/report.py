@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from fourtuple.cli.stored import DASH, FILE, ID, file_of, tell_newest
-from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, CannotError, UsageError
+from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, CannotError, UsageError, no_extra
 from fourtuple.faces.printer import hand_over, tell
 
 MOST_SAMPLES = 20_000  # that a report contains as data; `runs export` has no bound
@@ -69,7 +69,7 @@ def check_place(output: Path) -> None:
 
 
 def _missing(library: str | None) -> CannotError:
-    return CannotError("cannot make a report", f"{library} is not installed", "pip install 'fourtuple[report]'")
+    return no_extra("cannot make a report", f"{library} is not installed", "report")
 
 
 def write_report(found: Any, output: Path, *, do_open: bool = False, quiet: bool = False) -> int:

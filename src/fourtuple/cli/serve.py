@@ -16,7 +16,7 @@ from fourtuple.cli.common import (
     run_options,
     say,
 )
-from fourtuple.cli.session import FILE
+from fourtuple.cli.session import FILE, UNIX_PATH
 from fourtuple.cli.values import OneOf, Whole, only_one
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
 
@@ -29,7 +29,7 @@ INNER = {"http": "http", "websocket": "ws", "mqtt": "mqtt"}  # option → scheme
 
 
 @click.command(epilog=UNITS)
-@click.argument("where", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
+@click.argument("where", nargs=-1, required=True, metavar=f"HOST:PORT[-PORT]{UNIX_PATH}...")
 @click.option("--greet", type=CONTENT, default=b"", help="Send this to each client as soon as it connects.")
 @click.option("--echo", is_flag=True, help="Send received data back.")
 @click.option("--tls", is_flag=True, help="Speak TLS, with --cert or a certificate made on the spot.")

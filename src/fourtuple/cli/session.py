@@ -92,9 +92,15 @@ def of_script(options: dict[str, Any]) -> list["Word"]:
     return [next(values[name]) for name in click.get_current_context().meta[_ORDER] if name in values]
 
 
+UNIX_PATH = "|unix:PATH"  # in the metavar of destinations and of addresses to listen on
 FILE = click.Path(dir_okay=False, readable=False)
 OPTIONS = (
     click.option("--proxy", metavar="URL", help="Connect through http://HOST:PORT (CONNECT) or socks5://HOST:PORT."),
+    click.option(
+        "--unix-socket",
+        metavar="PATH",
+        help="Connect to this Unix socket instead of the URL's host; @NAME: an abstract one.",
+    ),
     click.option(
         "--ca",
         type=click.Path(readable=False),
@@ -152,7 +158,7 @@ def of_session(options: dict[str, Any]) -> dict[str, Any]:
     """Take the options of a session out of `options`."""
     from fourtuple.core.talk.typed import FLAGS
 
-    found = {name: options.pop(name) for name in FLAGS}
+    found = {name: options.pop(name, None) for name in FLAGS}
     version = found["mqtt_version"]
     found["mqtt_version"] = {"3.1.1": 4, "5": 5}[version] if version else None
     return found

@@ -1,13 +1,17 @@
 """Parameter types: what a text of the command line means. What is wrong with it is said of the parameter by name."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.nearest import choose_from
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 MOST = 2**31  # larger bounds are those of a file format, which no one reaches
 
@@ -51,6 +55,20 @@ class Parsed(click.ParamType[Any]):
             return value
         with named(param):
             return self._parse(value)
+
+
+class CommandLine(click.types.UnprocessedParamType):
+    """The words of a command. A shell completes the first one from the programs on the PATH, and file names."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list["CompletionItem"]:
+        from click.shell_completion import CompletionItem
+
+        found: set[str] = set()
+        if incomplete and "/" not in incomplete and not ctx.params.get(param.name or ""):
+            for folder in os.get_exec_path():
+                with suppress(OSError):
+                    found |= {name for name in os.listdir(folder) if name.startswith(incomplete)}
+        return [CompletionItem(name) for name in sorted(found)] or [CompletionItem(incomplete, type="file")]
 
 
 class OneOf(click.Choice[str]):

@@ -109,12 +109,48 @@ SYMPTOMS: Mapping[int, Symptom] = MappingProxyType(
         ),
     }
 )
+_DIFFERENT_OVER_UNIX: Mapping[int, Symptom] = MappingProxyType(
+    {
+        errno.EAGAIN: Symptom(
+            "the accept queue stayed full: its limit is the backlog of listen(), at most net.core.somaxconn",
+            "See Recv-Q and Send-Q of `ss -xl`. Make the server accept faster, or raise its backlog.",
+            Extent.DESTINATION,
+        ),
+        errno.ENOENT: Symptom(
+            "there is no such file",
+            "Start the server first (fourtuple serve unix:PATH), or check the path.",
+            Extent.DESTINATION,
+        ),
+        errno.ECONNREFUSED: Symptom(
+            "no process listens there; a server that was killed leaves its file behind, and an abstract name is known"
+            " in one network namespace only",
+            "Start the server first (fourtuple serve unix:PATH), or check the path.",
+            Extent.DESTINATION,
+        ),
+        errno.EACCES: Symptom(
+            "not permitted: connect() has to be allowed to write to the socket file, and to search its folders",
+            "See `namei -l PATH`; run as a user or a group that may write to it.",
+            Extent.DESTINATION,
+        ),
+        errno.EPROTOTYPE: Symptom(
+            "a socket of another type listens there: datagrams, or packets in sequence",
+            "Take the path of a stream socket (type SOCK_STREAM).",
+            Extent.DESTINATION,
+        ),
+        errno.ECONNRESET: Symptom(
+            "the peer closed before it had read everything, or its listener closed before it accepted",
+            "Check the server's log.",
+            Extent.DESTINATION,
+        ),
+        errno.EPIPE: Symptom("the peer closed", "Check the server's log.", Extent.DESTINATION),
+    }
+)
 UNKNOWN = Symptom("an error without a known cause", "See connect(2).", Extent.DESTINATION)
 
 
-def symptom_of(number: int) -> Symptom:
-    """The symptom of an errno; UNKNOWN if it is not in SYMPTOMS."""
-    return SYMPTOMS.get(number, UNKNOWN)
+def symptom_of(number: int, *, unix: bool = False) -> Symptom:
+    """The symptom of an errno; UNKNOWN if it is not in SYMPTOMS. unix: of a Unix socket"""
+    return (_DIFFERENT_OVER_UNIX.get(number) if unix else None) or SYMPTOMS.get(number, UNKNOWN)
 
 
 def name_of(number: int) -> str:

@@ -69,3 +69,9 @@ class CannotError(FourtupleError):
     """This kernel, this host or this user does not permit it, or what it needs is damaged."""
 
     exit_code = EXIT_CANNOT
+
+
+def no_extra(wanted: str, stopped_by: str, extra: str) -> CannotError:
+    """The error where a library of an extra is missing; `fourtuple` names what is installed, no package on an index."""
+    do = f"pip install 'fourtuple[{extra}]'; for pipx, uv and the pyz file see Extras in docs/install.md"
+    return CannotError(wanted, stopped_by, do)

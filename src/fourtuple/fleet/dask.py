@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from fourtuple.core.errnos import name_of
-from fourtuple.core.errors import CannotError, UsageError
+from fourtuple.core.errors import CannotError, UsageError, no_extra
 from fourtuple.core.record import dataclass
 from fourtuple.engine.control import now_ns
 from fourtuple.fleet.links import WorkerName
@@ -56,7 +56,7 @@ def linked(cluster: Cluster) -> Iterator["DaskLinks"]:
     try:
         import distributed
     except ImportError as error:
-        raise CannotError("fleet needs Dask", f"{MISSING} ({error})", "pip install 'fourtuple[fleet]'") from None
+        raise no_extra("fleet needs Dask", f"{MISSING} ({error})", "fleet") from None
     _silence()
     with ExitStack() as until_the_end:
         what, do = f"cannot reach the scheduler {cluster.scheduler}", HOW_TO_START
@@ -68,7 +68,7 @@ def linked(cluster: Cluster) -> Iterator["DaskLinks"]:
             make: Callable[..., Any] = distributed.Client
             client = _within(2 * CONNECT_S, lambda: make(where, timeout=CONNECT_S, **security))
         except ImportError as error:
-            raise CannotError("fleet by SSH needs asyncssh", str(error), "pip install 'fourtuple[fleet]'") from None
+            raise no_extra("fleet by SSH needs asyncssh", str(error), "fleet") from None
         except MemoryError:  # the first bytes of another protocol, as the length of a message
             raise CannotError(what, NO_SCHEDULER, do) from None
         except ValueError as error:

@@ -59,9 +59,9 @@ def prepared(links: Links, kind: str, options: Options, found: Divided, fleet: F
 
 def _endpoints(whole: Order) -> tuple[str, ...]:
     """The destinations as ADDRESS:PORT[-PORT]."""
-    if isinstance(whole, ServeOrder):
+    space = None if isinstance(whole, ServeOrder) else whole.plan.space
+    if space is None:
         return ()
-    space = whole.plan.space
     return tuple(
         str(EndpointSpec(str(space.address(value)), ports))
         for values, several in space.destinations.parts

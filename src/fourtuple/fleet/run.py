@@ -4,7 +4,7 @@ Each of them takes the options of the command without `fleet`, for all machines 
 with the same record.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from fourtuple.core.errors import UsageError
@@ -18,6 +18,7 @@ from fourtuple.core.runs.orders import HoldOptions, ServeOptions
 from fourtuple.core.runs.records import HoldRecord, Sample, ServeRecord
 from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.start import Planned
+from fourtuple.core.space.endpoints import UNIX, unix_names
 from fourtuple.core.space.interval import Interval
 from fourtuple.fleet.conclude import concluded
 from fourtuple.fleet.coordinator import Coordinator, Heirs
@@ -46,6 +47,7 @@ def fleet_hold(links: Links, options: HoldOptions, fleet: FleetOptions) -> tuple
     Raises UsageError, ShortfallError, CannotError before anything is opened.
     """
     options.check()
+    refuse_unix(options.destinations)
     if fleet.replace and options.stages:
         what = "a machine that takes over would begin with the first stage"
         raise UsageError("--replace with --stages", what, "Leave one of them out.")
@@ -58,6 +60,7 @@ def fleet_hold(links: Links, options: HoldOptions, fleet: FleetOptions) -> tuple
 def fleet_churn(links: Links, options: ChurnOptions, fleet: FleetOptions) -> tuple[Ahead, Run[Sample, ChurnRecord]]:
     """The churn of all machines together, as fleet_hold."""
     options.check()
+    refuse_unix(options.destinations)
     found = divided_churn(links, options, fleet)
     order = prepared(links, "churn", options, found, fleet)
     return _ahead(order, found), concluded(order.whole, Run(Coordinator(links, order).run()))
@@ -66,9 +69,16 @@ def fleet_churn(links: Links, options: ChurnOptions, fleet: FleetOptions) -> tup
 def fleet_serve(links: Links, options: ServeOptions, fleet: FleetOptions) -> tuple[Ahead, Run[Sample, ServeRecord]]:
     """The servers of all machines together, as fleet_hold: each machine listens on the addresses that it has."""
     options.check()
+    refuse_unix(options.where)
     found = divided_serve(links, options, fleet)
     order = prepared(links, "serve", options, found, fleet)
     return _ahead(order, found), concluded(order.whole, Run(Coordinator(links, order).run()))
+
+
+def refuse_unix(texts: Iterable[str]) -> None:
+    """Raise UsageError if one of the addresses is a Unix socket."""
+    for name in unix_names(texts):
+        raise UsageError(f"{UNIX}{name} in a fleet", "a Unix socket is on one host", "Use the command without `fleet`.")
 
 
 def _ahead(order: FleetOrder, found: Divided) -> Ahead:

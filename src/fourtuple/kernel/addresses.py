@@ -71,7 +71,9 @@ def _can_bind(address: Address) -> bool:
 
 
 def ends_of(sock: socket.socket) -> FourTuple | None:
-    """The 4-tuple of a socket, local end first; None if it is no longer connected (ENOTCONN, after a reset)."""
+    """The 4-tuple of a socket, local end first; None: it is no longer connected (ENOTCONN, after a reset), or Unix."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return None
     try:
         return FourTuple(_endpoint(sock.getsockname()), _endpoint(sock.getpeername()))
     except OSError:

@@ -323,8 +323,8 @@ def _why_not(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EUSERS):
         return f"{text}: a limit of user.max_*_namespaces is reached"
     if (error.strerror or "").startswith("mount"):  # EPERM where parts of /proc are hidden
-        return f"{text}: no /proc may be mounted here (container, seccomp or AppArmor)"
-    return f"{text}: user namespaces are not allowed here (container, seccomp or AppArmor)"
+        return f"{text}: no /proc may be mounted here (container, chroot, seccomp or AppArmor)"
+    return f"{text}: user namespaces are not allowed here (container, chroot, seccomp or AppArmor)"
 
 
 def _main(arguments: Sequence[str]) -> int:

@@ -48,7 +48,7 @@ def before_connect(timeout_s: float | None, port_range: range | None, *, bind: b
 
 
 def prepared(family: int, options: Iterable[Option], source: tuple[str, int] | None) -> socket.socket:
-    """A non-blocking TCP socket with these options, bound to `source` (address, port) if given. Raises OSError."""
+    """A non-blocking stream socket with these options, bound to `source` (address, port) if given. Raises OSError."""
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         for option in options:

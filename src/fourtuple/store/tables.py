@@ -1,6 +1,6 @@
 """A stored run as CSV, JSON or Parquet, for other programs."""
 
-from fourtuple.core.errors import CannotError
+from fourtuple.core.errors import no_extra
 from fourtuple.core.runs.stored import StoredRun
 from fourtuple.core.visible import csv_lines, visible_json
 from fourtuple.store.coding import to_text
@@ -32,9 +32,7 @@ def _parquet(run: StoredRun) -> bytes:
         import pyarrow
         from pyarrow import parquet
     except ModuleNotFoundError:
-        raise CannotError(
-            "cannot write Parquet", "pyarrow is not installed", "pip install 'fourtuple[parquet]'"
-        ) from None
+        raise no_extra("cannot write Parquet", "pyarrow is not installed", "parquet") from None
     table = pyarrow.table(run.columns())
     about = {"fourtuple.run": to_text(run.to_json(samples=False))}
     sink = pyarrow.BufferOutputStream()

@@ -11,7 +11,7 @@ from typing import Any
 
 from fourtuple.core.errors import ShortfallError
 from fourtuple.core.limits.cost import MEMORY_SHARE, fitting, memory_lacking
-from fourtuple.core.limits.facts import Memory
+from fourtuple.core.limits.facts import Memory, World
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.plan import fit
 from fourtuple.core.runs.churn_conclude import ChurnEnding, ChurnStory
@@ -24,7 +24,7 @@ from fourtuple.core.runs.records import Event, Sample
 from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.runs.start import Planned, Start
-from fourtuple.core.space.endpoints import Address
+from fourtuple.core.space.endpoints import Address, unix_names
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.core.units import format_count, format_duration, format_rate, format_things
 from fourtuple.engine.control import Control, Controller, Cookies, interruptible, now_ns
@@ -44,6 +44,7 @@ from fourtuple.verbs.plan import refuse, stays_on_loopback
 from fourtuple.verbs.request import usable
 from fourtuple.verbs.start import start_of
 from fourtuple.verbs.survey import Look, look_to_connect
+from fourtuple.verbs.unix import read_unix_world, refuse_over_unix, refuse_source
 
 GRACE_S = 1.0  # how much later than planned the last connections may be started
 DRAIN_S = 10.0  # how long open connections may go on when no more are due
@@ -93,15 +94,51 @@ def prepare(options: ChurnOptions) -> ChurnOrder:
     kind_of(options.session, options.script)  # raises for a certificate that cannot be read, and the like
     script = with_files(options.script)
     soft_before, _ = process.raise_soft_files()
+    seed = now_ns() % SEEDS if options.seed is None else options.seed
+    if sockets := unix_names(options.destinations):
+        world = read_unix_world()
+        start = start_of("churn", world, soft_before=soft_before)
+        choice = _choice(options, world.free_memory)
+        return replace(unix_order_of(options, sockets, world, choice, start, seed), script=script)
     seen = look_to_connect("churn", options)
-    choice = _choice(options, seen.world.free_memory, options.workers or _workers_worth(options.rate_per_s))
-    if not options.workers and choice.room.connections < options.open_expected:  # as many processes as that takes
-        choice = _choice(options, seen.world.free_memory, None)
+    choice = _choice(options, seen.world.free_memory)
     space = usable(seen.space, seen.uses[0], seen.strategy, options.slots)
     here = {address for address in targets_of(space) if addresses.is_local(address)}
     start = start_of("churn", seen.world, soft_before=soft_before)
-    seed = now_ns() % SEEDS if options.seed is None else options.seed
     return replace(order_of(options, seen, space, here, choice, start, seed), script=script)
+
+
+def unix_order_of(
+    options: ChurnOptions, sockets: tuple[str, ...], world: World, choice: Choice, start: Start, seed: int
+) -> ChurnOrder:
+    """The order of a churn over Unix sockets. Pure: it reads nothing. The arguments are those of `order_of`.
+
+    Raises UsageError, ShortfallError.
+    """
+    refuse_source(kind_of(options.session, options.script), message_of(options.session, options.script))
+    at_once = options.open_expected
+    what = f"{options.product}: {format_things(at_once, 'connection')} at once"
+    if not options.anyway:
+        do = "Use a lower rate or a shorter --lifetime, or --anyway."
+        refuse_over_unix(at_once, world, choice, what, do)
+    slots = _slots(options, world.free_memory, choice)
+    workers = min(choice.room.workers, slots)
+    plan = Plan.of_sockets(slots, sockets, workers, OpeningPace())
+    closed_by = ClosedBy.SERVER if options.closed_by is ClosedBy.SERVER else ClosedBy.FIN
+    return ChurnOrder(
+        options=replace(options, closed_by=closed_by),
+        start=replace(start, planned=planned(options, plan, choice, here=True)),
+        plan=plan,
+        seed=seed,
+        ports=None,
+        loop=choice.name,
+        loop_because=choice.because,
+        bind=False,
+        here=True,
+        port_range=None,
+        free=world.free_memory,
+        share=MEMORY_SHARE,
+    )
 
 
 def order_of(
@@ -129,28 +166,12 @@ def order_of(
     rate = port_rate(seen) if options.closed_by is ClosedBy.FIN else None
     if not options.anyway:
         _refuse(options, seen, choice, rate, both_ends=all_here)
-    slots = max(1, min(options.slots, choice.room.connections, fitting(options.slots, world.free_memory)))
+    slots = _slots(options, world.free_memory, choice)
     workers = min(choice.room.workers, slots)
     plan = Plan(slots, ports.room, space, seen.strategy, split(slots, space.size, workers, OpeningPace()))
-    planned = Planned(
-        destinations=options.destinations,
-        sources=options.sources or (str(space.address(space.sources[0])),),
-        strategy=seen.strategy,
-        loop=choice.name,
-        loop_because=choice.because,
-        workers=workers,
-        pairs=space.pairs,
-        usable=space.ports.size,
-        rate_per_s=options.rate_per_s,
-        run_s=options.run_s,
-        here=all_here,
-        resolved=seen.resolved,
-        endpoints=endpoints_of(space),
-        endpoint_count=space.destinations.size,
-    )
     return ChurnOrder(
         options=options,
-        start=replace(start, planned=planned),
+        start=replace(start, planned=replace(planned(options, plan, choice, here=all_here), resolved=seen.resolved)),
         plan=plan,
         seed=seed,
         ports=rate,
@@ -161,6 +182,31 @@ def order_of(
         port_range=world.ports.port_range if seen.strategy is Strategy.LATE and world.ports.range_is_quick else None,
         free=world.free_memory,
         share=MEMORY_SHARE,
+    )
+
+
+def _slots(options: ChurnOptions, memory: Memory, choice: Choice) -> int:
+    """How many connections there may be at once."""
+    return max(1, min(options.slots, choice.room.connections, fitting(options.slots, memory)))
+
+
+def planned(options: ChurnOptions, plan: Plan, choice: Choice, *, here: bool) -> Planned:
+    """What a churn intends to do, for the stored run and the screens."""
+    space = plan.space
+    return Planned(
+        destinations=options.destinations,
+        sources=options.sources or ((str(space.address(space.sources[0])),) if space else ()),
+        strategy=plan.strategy,
+        loop=choice.name,
+        loop_because=choice.because,
+        workers=len(plan.slices),
+        pairs=plan.possible.pairs,
+        usable=space.ports.size if space else 0,
+        rate_per_s=options.rate_per_s,
+        run_s=options.run_s,
+        here=here,
+        endpoints=endpoints_of(plan),
+        endpoint_count=plan.destinations,
     )
 
 
@@ -202,14 +248,22 @@ def _refuse(options: ChurnOptions, seen: Look, choice: Choice, ports: PortRate |
         )
 
 
-def _choice(options: ChurnOptions, memory: Memory, workers: int | None) -> Choice:
-    return choose(
-        options.loop,
-        log=options.log,
-        connections=fitting(options.slots, memory),
-        workers=workers,
-        free_bytes=memory.free_bytes,
-    )
+def _choice(options: ChurnOptions, memory: Memory) -> Choice:
+    """The loop, with as few processes as the rate is worth, or with as many as the connections take."""
+
+    def with_workers(count: int | None) -> Choice:
+        return choose(
+            options.loop,
+            log=options.log,
+            connections=fitting(options.slots, memory),
+            workers=count,
+            free_bytes=memory.free_bytes,
+        )
+
+    choice = with_workers(options.workers or _workers_worth(options.rate_per_s))
+    if not options.workers and choice.room.connections < options.open_expected:
+        return with_workers(None)
+    return choice
 
 
 def _workers_worth(rate_per_s: float) -> int | None:
@@ -235,7 +289,7 @@ def work(order: ChurnOrder, number: int, counters: Counters, control: Control, _
 
     share, workers = order.plan.slices[number], len(order.plan.slices)
     arrivals, random = order.arrivals.of_worker(number, workers), default_rng((order.seed, number))
-    loop = make(order.loop, share.wanted)
+    loop = make(order.loop, share.wanted, unix=bool(order.plan.sockets))
     return churn_work(job_of(order), share, arrivals, random, loop, counters, control, now_ns)
 
 
@@ -265,7 +319,7 @@ def run(order: ChurnOrder, crew: Crew) -> Generator[Sample, None, ChurnEnding]:
     Then connections that are open may go on for DRAIN_S, and connections that are due be started for GRACE_S.
     """
     options, control = order.options, crew.control
-    observer = Observer(order.free, ends=order.ends, share=order.share)
+    observer = Observer(order.free, ends=order.ends, share=order.share, unix=bool(order.plan.sockets))
     stopped_by: str | None = None
     begin_ns = over_ns = 0
     elapsed_s = options.run_s

@@ -12,9 +12,11 @@ from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.limits.cost import (
     MEMORY_SHARE,
     MEMORY_SHARE_OF_AN_EMPTY_HOST,
+    UNIX_END_BYTES,
     fitting,
     memory_lacking,
 )
+from fourtuple.core.limits.facts import World
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.numbers import signed_number_of
 from fourtuple.core.plan.fit import Churn, memory
@@ -31,7 +33,7 @@ from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.runs.spread import Sharing
 from fourtuple.core.runs.start import Planned, Start
-from fourtuple.core.space.endpoints import Address
+from fourtuple.core.space.endpoints import Address, unix_names
 from fourtuple.core.space.reach import foreign
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.core.units import format_count, format_things
@@ -55,8 +57,10 @@ from fourtuple.verbs.replacing import allowed, replacing
 from fourtuple.verbs.request import usable
 from fourtuple.verbs.start import start_of
 from fourtuple.verbs.survey import Look, look_to_connect
+from fourtuple.verbs.unix import read_unix_world, refuse_over_unix, refuse_source
+from fourtuple.verbs.unix_witness import UnixWitness
 from fourtuple.verbs.watch import Lookout
-from fourtuple.verbs.witness import Settling, TableWitness
+from fourtuple.verbs.witness import Counting, Settling, TableWitness
 
 FAR_AWAY = 1000  # more connections to another host's public address need --i-own-this-target
 MEMORY_LIMITS = ("memory", "memory.max")  # checked here, depending on --fill-memory, and not by the plan
@@ -65,7 +69,7 @@ MEMORY_LIMITS = ("memory", "memory.max")  # checked here, depending on --fill-me
 def hold(wanted: int, destinations: Sequence[str], **options: Any) -> Run[Sample, HoldRecord]:
     """Open `wanted` connections to `destinations`, hold and close them: a run of samples with the result as its record.
 
-    destinations: HOST:PORT[-PORT], or URLs of tls, http, https, ws, wss, mqtt or mqtts
+    destinations: HOST:PORT[-PORT], unix:PATH, or URLs of tls, http, https, ws, wss, mqtt or mqtts
     options:      as in HoldOptions.of (core/runs/orders.py)
 
     Raises this process's soft limit of open files to the hard one. Ctrl-C ends the run cleanly, with its record.
@@ -105,20 +109,55 @@ def prepare(options: HoldOptions) -> HoldOrder:
     kind_of(options.session, options.script)  # raises for a certificate that cannot be read, and the like
     script = with_files(options.script)
     soft_before, _ = process.raise_soft_files()
+    if sockets := unix_names(options.destinations):
+        world = read_unix_world()
+        start = start_of("hold", world, soft_before=soft_before)
+        return replace(unix_order_of(options, sockets, world, _choice(options, world), start), script=script)
     seen = look_to_connect("hold", options)
-    connections = fitting(options.wanted, seen.world.free_memory)
-    choice = choose(
-        options.loop,
-        log=options.log,
-        connections=connections,
-        workers=options.workers,
-        rate_per_s=options.rate_per_s,
-        free_bytes=seen.world.free_memory.free_bytes,
-    )
+    choice = _choice(options, seen.world)
     space = usable(seen.space, seen.uses[0], seen.strategy, options.wanted)
     here = {address for address in targets_of(space) if addresses.is_local(address)}
     start = start_of("hold", seen.world, soft_before=soft_before)
     return replace(order_of(options, seen, space, here, choice, start), script=script)
+
+
+def _choice(options: HoldOptions, world: World) -> Choice:
+    return choose(
+        options.loop,
+        log=options.log,
+        connections=fitting(options.wanted, world.free_memory),
+        workers=options.workers,
+        rate_per_s=options.rate_per_s,
+        free_bytes=world.free_memory.free_bytes,
+    )
+
+
+def unix_order_of(
+    options: HoldOptions, sockets: tuple[str, ...], world: World, choice: Choice, start: Start
+) -> HoldOrder:
+    """The order of a run over Unix sockets. Pure: it reads nothing. The arguments are those of `order_of`.
+
+    Raises UsageError, ShortfallError.
+    """
+    refuse_source(kind_of(options.session, options.script), message_of(options.session, options.script))
+    share = MEMORY_SHARE_OF_AN_EMPTY_HOST if options.fill_memory else MEMORY_SHARE
+    what, do = format_things(options.wanted, "connection"), "Open fewer, or see --fill-memory and --anyway."
+    refuse_over_unix(options.wanted, world, choice, what, do, share=share, anyway=options.anyway)
+    pace = OpeningPace.of(options.wanted, options.rate_per_s)
+    order = HoldOrder(
+        options=replace(options, reset=False),
+        start=start,
+        plan=Plan.of_sockets(options.wanted, sockets, choice.room.workers, pace),
+        loop=choice.name,
+        loop_because=choice.because,
+        bind=False,
+        any_source=False,
+        here=True,
+        port_range=None,
+        free=world.free_memory,
+        share=share,
+    )
+    return replace(order, start=replace(start, planned=planned(order)))
 
 
 def order_of(
@@ -184,10 +223,9 @@ def _with(plan: Planned, seen: Look, budget: Churn | None) -> Planned:
 def planned(order: HoldOrder) -> Planned:
     """What the order intends to do, for the stored run and the screens."""
     options, plan = order.options, order.plan
-    first = plan.space.address(plan.space.sources[0])
     return Planned(
         destinations=options.destinations,
-        sources=options.sources or (f"{first}{' …' if order.any_source else ''}",),
+        sources=options.sources or _sources(order),
         strategy=plan.strategy,
         loop=order.loop,
         loop_because=order.loop_because,
@@ -195,16 +233,22 @@ def planned(order: HoldOrder) -> Planned:
         wanted=options.wanted,
         predicted=plan.predicted.most,
         predicted_least=plan.predicted.least,
-        pairs=plan.space.pairs,
-        usable=plan.space.ports.size,
+        pairs=plan.possible.pairs,
+        usable=plan.space.ports.size if plan.space else 0,
         rate_per_s=options.rate_per_s,
         run_s=options.run_s,
         here=order.here,
         stages=options.stages,
         churn_per_s=options.churn_per_s,
-        endpoints=endpoints_of(plan.space),
-        endpoint_count=plan.space.destinations.size,
+        endpoints=endpoints_of(plan),
+        endpoint_count=plan.destinations,
     )
+
+
+def _sources(order: HoldOrder) -> tuple[str, ...]:
+    """Where connections come from, if the user did not say it; of Unix sockets from nowhere."""
+    space = order.plan.space
+    return (f"{space.address(space.sources[0])}{' …' if order.any_source else ''}",) if space else ()
 
 
 def targets_of(space: TupleSpace) -> list[Address]:
@@ -242,7 +286,8 @@ def work(
 ) -> Iterator[list[Event]]:
     """One slice of the order; it runs in the worker, so that the loop is made there."""
     share = order.plan.slices[number]
-    return hold_work(job_of(order), share, make(order.loop, share.wanted), counters, control, cookies, now_ns)
+    loop = make(order.loop, share.wanted, unix=bool(order.plan.sockets))
+    return hold_work(job_of(order), share, loop, counters, control, cookies, now_ns)
 
 
 def job_of(order: HoldOrder) -> HoldJob:
@@ -251,7 +296,7 @@ def job_of(order: HoldOrder) -> HoldJob:
     kind = kind_of(options.session, order.script)
     return HoldJob(
         plan=order.plan,
-        how=How(order.bind, order.port_range, options.timeout_s if options.speaks else None),
+        how=How(order.bind, order.port_range, options.timeout_s if options.speaks and order.plan.space else None),
         timeout_s=options.timeout_s,
         reset=options.reset,
         log=options.log,
@@ -272,15 +317,9 @@ def run(order: HoldOrder, crew: Crew) -> Generator[Sample, None, HoldEnding]:
     The kernel's table is counted twice: when opening has ended, and when the time to hold is over.
     """
     options, control = order.options, crew.control
-    witness = TableWitness(
-        order.plan.space,
-        any_source=order.any_source,
-        here=order.here,
-        cookies=crew.cookies,
-        closes=bool(options.stages or options.churn_per_s),
-    )
+    witness = _witness(order, crew)
     lookout = Lookout(options.watch, witness.recount, control)
-    observer = Observer(order.free, ends=order.ends, share=order.share)
+    observer = Observer(order.free, ends=order.ends, share=order.share, unix=bool(order.plan.sockets))
     slabs = read_slabs(SLABS)
     agenda = Agenda(options, control)
     settling: Settling | None = None
@@ -320,6 +359,19 @@ def run(order: HoldOrder, crew: Crew) -> Generator[Sample, None, HoldEnding]:
         return _ending(order, crew, witness, observer, stopped)
 
 
+def _witness(order: HoldOrder, crew: Crew) -> Counting:
+    options, plan = order.options, order.plan
+    if plan.space is None:
+        return UnixWitness(plan.sockets, crew.cookies)
+    return TableWitness(
+        plan.space,
+        any_source=order.any_source,
+        here=order.here,
+        cookies=crew.cookies,
+        closes=bool(options.stages or options.churn_per_s),
+    )
+
+
 # After: what remains, and the last readings
 
 
@@ -343,7 +395,7 @@ class Stopped:
     memory: MemoryUse | None
 
 
-def _ending(order: HoldOrder, crew: Crew, witness: TableWitness, observer: Observer, stopped: Stopped) -> HoldEnding:
+def _ending(order: HoldOrder, crew: Crew, witness: Counting, observer: Observer, stopped: Stopped) -> HoldEnding:
     """Wait until the kernel lists none of the connections any more, and take the last readings."""
     left = witness.until_gone(crew.control)
     moved = observer.moved()
@@ -372,6 +424,7 @@ def _memory(
 
     before: the slabs before the first connection
     """
+    unix = bool(order.plan.sockets)
     client_bytes, server_bytes, _ = memory(full.open)
     entries = signed_number_of(read_sysctl("net.ipv4.tcp_ehash_entries"))
     return memory_use(
@@ -385,5 +438,8 @@ def _memory(
         hash_entries=None if entries is None else abs(entries),
         before=before,
         after=read_slabs(SLABS),
-        model_bytes=(client_bytes + (server_bytes if order.here else 0)) / max(1, full.open),
+        model_bytes=2 * UNIX_END_BYTES
+        if unix
+        else (client_bytes + (server_bytes if order.here else 0)) / max(1, full.open),
+        unix=unix,
     )

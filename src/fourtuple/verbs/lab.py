@@ -1,7 +1,6 @@
 """Labs for experiments: private network namespaces, the cable between two of them, and the settings inside."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.limits.settings import PORT_RANGE
 from fourtuple.core.record import dataclass
 from fourtuple.core.space.ranges import Ranges
-from fourtuple.core.topology import Cable, Port, up
+from fourtuple.core.topology import Cable, Port
 from fourtuple.kernel import children, process
 from fourtuple.kernel.again import again
 from fourtuple.kernel.netns import HOLDER, Namespace
@@ -29,6 +28,7 @@ from fourtuple.kernel.proc.world import read_world
 
 WIDE = range(1024, 65536)  # every port that needs no privilege
 MOST_ENTRIES = 2**24  # net.ipv4.tcp_child_ehash_entries
+LINKS = "fourtuple.kernel.netlink.links"  # the program
 HOST = "10.77.0.{}"
 HOST_PROGRAMS = Path(__file__).parent.parent / "hosts"
 
@@ -63,9 +63,16 @@ class Lab(Namespace):
         )
 
     def join(self, cable: Cable, near: "Lab | None" = None) -> None:
-        """Connect `near`, or this process's namespace, with this lab (far). Raises CannotError without `ip`."""
-        _ip(cable.connect(self.pid_inside if near else self.pid), near.command([]) if near else [])
-        _ip(up(cable.far), self.command([]))
+        """Connect `near`, or this process's namespace, with this lab (far). Raises CannotError."""
+        near_end, far_end, far_pid = cable.near, cable.far, self.pid_inside if near else self.pid
+        join = again(LINKS, "join", near_end.name, far_end.name, str(far_pid), *map(str, near_end.addresses))
+        for command in (
+            near.command(join) if near else join,
+            self.command(again(LINKS, "up", far_end.name, *map(str, far_end.addresses))),
+        ):
+            done = subprocess.run(command, text=True, capture_output=True, check=False)
+            if done.returncode:
+                raise CannotError("cannot join two hosts", done.stderr.strip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,12 +230,3 @@ _SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
 
 def _port_range(ports: range) -> str:
     return f"{ports.start} {ports.stop - 1}"
-
-
-def _ip(script: Sequence[str], prefix: Sequence[str]) -> None:
-    if shutil.which("ip") is None:
-        raise CannotError("cannot join two hosts", "the program `ip` is not installed", "Install iproute2.")
-    text = "\n".join(script) + "\n"
-    done = subprocess.run([*prefix, "ip", "-batch", "-"], input=text, text=True, capture_output=True, check=False)
-    if done.returncode:
-        raise CannotError("cannot join two hosts", done.stderr.strip())

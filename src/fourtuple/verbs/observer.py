@@ -1,6 +1,6 @@
 """The kernel's numbers during a run: sockets, memory, counters."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from fourtuple.core.limits.cost import memory_exhausted
@@ -8,7 +8,7 @@ from fourtuple.core.limits.facts import Memory
 from fourtuple.core.runs.records import Seen
 from fourtuple.engine.control import now_ns
 from fourtuple.kernel.proc.cgroups import read_memory
-from fourtuple.kernel.proc.netstat import read_counters, read_sockets
+from fourtuple.kernel.proc.netstat import read_counters, read_sockets, read_unix_sockets
 
 LOOK_S, IDLE_S = 0.2, 1.0  # interval between two reads of memory and counters
 
@@ -21,13 +21,16 @@ class Observer:
     short:    why no more connections may be opened, as of the last look; None: no reason
     """
 
-    def __init__(self, at_start: Memory, *, ends: int, share: float = 1.0) -> None:
+    def __init__(self, at_start: Memory, *, ends: int, share: float = 1.0, unix: bool = False) -> None:
         """Take the first readings.
 
         share: the share of the initially free memory that may be used
+        unix:  count Unix sockets; the kernel's counters are all of TCP and IP then, and so of others
         """
+        self._read_sockets = (lambda: (read_unix_sockets(), None)) if unix else read_sockets
+        self._read_counters: Callable[[], Mapping[str, int]] = dict if unix else read_counters
         self._at_start, self._ends, self._share = at_start, ends, share
-        self._counters, (self._sockets, _) = read_counters(), read_sockets()
+        self._counters, (self._sockets, _) = self._read_counters(), self._read_sockets()
         self._due_ns = 0
         self._seen = Seen(None, None, {})
         self.short: str | None = None
@@ -45,13 +48,13 @@ class Observer:
             self.short = memory_exhausted(memory, self._at_start, self._share)
             self._seen = Seen(None, self._taken(memory), self.moved())
         if due or busy:
-            there, time_wait = read_sockets()
+            there, time_wait = self._read_sockets()
             self._seen = replace(self._seen, connections=self._connections(there), time_wait=time_wait)
         return self._seen
 
     def moved(self) -> dict[str, int]:
         """The increase of each counter that has grown."""
-        now = read_counters()
+        now = self._read_counters()
         return {name: now[name] - was for name, was in self._counters.items() if now.get(name, was) > was}
 
     def grown(self, name: str, moved: Mapping[str, int]) -> int | None:

@@ -4,20 +4,13 @@ prepare(options) reads the host once; run(order, listeners, crew) accepts connec
 makes the record from them.
 """
 
-import ipaddress
-import os
-import socket
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-
-from fourtuple.core.errnos import cannot_listen
-from fourtuple.core.errors import ShortfallError, UsageError
-from fourtuple.core.limits.cost import FILES_RESERVED
+from fourtuple.core.errors import ShortfallError
 from fourtuple.core.limits.table import SYSCTLS
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import Counters
@@ -27,9 +20,7 @@ from fourtuple.core.runs.orders import ServeOptions, ServeOrder, Watch
 from fourtuple.core.runs.records import Event, MachineResult, Sample, ServeRecord
 from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.start import Planned
-from fourtuple.core.sockets.columns import is_wildcard
-from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, mapped
-from fourtuple.core.space.endpoints import Address, Endpoint, EndpointSpec
+from fourtuple.core.space.endpoints import EndpointSpec, is_unix
 from fourtuple.engine.control import Control, Controller, Cookies, interruptible, now_ns
 from fourtuple.engine.crews.choose import crew_of
 from fourtuple.engine.crews.contract import Crew, Work
@@ -38,21 +29,20 @@ from fourtuple.engine.protocols.certificate import make_certificate
 from fourtuple.engine.protocols.kinds import server_kind_of
 from fourtuple.engine.workloads.serve import ServeJob
 from fourtuple.engine.workloads.serve import serve as serve_work
-from fourtuple.kernel import addresses, process
-from fourtuple.kernel.netlink.sockdiag import fold_sockets
+from fourtuple.kernel import process
 from fourtuple.kernel.probes import behaviours
 from fourtuple.kernel.proc.world import read_world
 from fourtuple.store.input import read_file
+from fourtuple.verbs.listening import Listeners, accepted_by, listen, waiting_at
 from fourtuple.verbs.observer import Observer
 from fourtuple.verbs.start import start_of
 from fourtuple.verbs.watch import Lookout
 
-Listeners = Sequence[socket.socket]
 CERTIFICATE_BYTES = 2**20  # at most
 
 
 def serve(where: Sequence[str], **options: Any) -> Run[Sample, ServeRecord]:
-    """Accept on HOST:PORT[-PORT]… for a time or until Ctrl-C: a run of samples with the result as its record.
+    """Accept on HOST:PORT[-PORT]… and unix:PATH for a time or until Ctrl-C: a run of samples, the result as its record.
 
     options: the other fields of ServeOptions (core/runs/orders.py)
 
@@ -70,8 +60,9 @@ def start_serve(order: ServeOrder, controlled_by: Controller | None = None) -> R
 
     Raises UsageError, ShortfallError.
     """
-    until_the_end = ExitStack()
-    listeners = _listen(order.options.where, order.options.backlog, until_the_end)
+    with ExitStack() as opened:
+        listeners = listen(order.options.where, order.options.backlog, opened)
+        until_the_end = opened.pop_all()
 
     def steps() -> Generator[Sample, None, ServeRecord]:
         with until_the_end:
@@ -116,7 +107,8 @@ def _certificate(options: ServeOptions) -> bytes:
     if files:
         certificate = b"\n".join(read_file(file, CERTIFICATE_BYTES, f"the certificate {file}") for file in files)
     else:
-        certificate = make_certificate(["localhost", *(EndpointSpec.parse(where).host for where in options.where)])
+        hosts = [EndpointSpec.parse(where).host for where in options.where if not is_unix(where)]
+        certificate = make_certificate(["localhost", *hosts])
     server_kind_of(options.scheme, certificate, b"", echo=False)
     return certificate
 
@@ -168,9 +160,9 @@ class ServeEnding:
 def run(order: ServeOrder, listeners: Listeners, crew: Crew) -> Generator[Sample, None, ServeEnding]:
     """Let the crew accept until its time is over; yields a sample at least every 0.1 s."""
     options, control = order.options, crew.control
-    observer = Observer(order.free, ends=1)
+    observer = Observer(order.free, ends=1, unix=all(map(is_unix, options.where)))
     until_ns = None if options.serve_s is None else order.start.at_ns + int(options.serve_s * 1e9)
-    lookout = Lookout(options.watch, partial(_accepted_by, listeners), control)
+    lookout = Lookout(options.watch, partial(accepted_by, listeners), control)
     most_open = moves_before = 0
     waiting: int | None = None
     grow = order.workers is None
@@ -185,7 +177,7 @@ def run(order: ServeOrder, listeners: Listeners, crew: Crew) -> Generator[Sample
                 if grow and _full(sample):
                     grow = _add_workers(crew, partial(work, order, listeners), sample.workers)
             if not control.closing and (control.stopping or (until_ns is not None and now_ns() >= until_ns)):
-                waiting = _waiting_at(listeners)
+                waiting = waiting_at(listeners)
                 control.close()
         moved = observer.moved()
         return ServeEnding(
@@ -248,76 +240,3 @@ def _add_workers(crew: Crew, work: Work, count: int) -> bool:
 def _full(sample: Sample) -> bool:
     """Whether more workers are needed; a little early, so that the queue does not overflow while they start."""
     return sample.capacity > 0 and sample.open >= sample.capacity - min(4096, sample.capacity // 4)
-
-
-def _waiting_at(listeners: Listeners) -> int | None:
-    """The number of connections in the accept queues of these listeners; None: not known."""
-    inodes = [os.fstat(listener.fileno()).st_ino for listener in listeners]
-
-    def count(tables: Iterable[Sockets]) -> int:
-        return sum(int(table["recv_q"][np.isin(table["inode"], inodes)].sum()) for table in tables)
-
-    waiting, by = fold_sockets(count, {State.LISTEN})
-    return waiting if by == SOCK_DIAG else None
-
-
-def _accepted_by(listeners: Listeners) -> int:
-    """The number of accepted connections at the addresses and ports of these listeners."""
-    ports: dict[bytes, list[int]] = {}  # by address; those on the wildcard accept on every address
-    for listener in listeners:
-        host, port = listener.getsockname()[:2]
-        ports.setdefault(mapped(ipaddress.ip_address(host)), []).append(port)
-
-    def count(tables: Iterable[Sockets]) -> int:
-        accepted = 0
-        for table in tables:
-            ours = np.zeros(len(table), bool)
-            for address, some in ports.items():
-                is_there = is_wildcard(np.array([address], "V16"))[0] | (table["local"] == np.void(address))
-                ours |= is_there & np.isin(table["local_port"], some)
-            accepted += int(np.count_nonzero(ours & (table["inode"] != 0)))
-        return accepted
-
-    return fold_sockets(count, {State.ESTABLISHED})[0]
-
-
-def _listen(where: Sequence[str], backlog: int, until_the_end: ExitStack) -> list[socket.socket]:
-    wanted: list[Endpoint] = []
-    for text in where:
-        spec = EndpointSpec.parse(text)
-        if spec.ports is None:
-            raise UsageError(f"address {text!r}", "the port is missing", f"Write {spec.with_port()}.")
-        found = addresses.resolve(spec)
-        ours = [
-            address for address in found if addresses.is_local(address)
-        ]  # a name may have other addresses too, such as ::1
-        wanted += [Endpoint(address, port) for address in ours or found for port in spec.ports]
-    wanted = list(dict.fromkeys(wanted))
-    files = process.read_files()
-    if len(wanted) + FILES_RESERVED >= files.soft - files.open:
-        raise ShortfallError(
-            f"{len(wanted):,} listeners",
-            f"open files of the process: RLIMIT_NOFILE {files.soft:,}, {files.open} in use (EMFILE 24)",
-            "Listen on fewer ports, in several processes, or raise ulimit -n.",
-        )
-    return [until_the_end.enter_context(_listener(endpoint, backlog)) for endpoint in wanted]
-
-
-def _listener(endpoint: Endpoint, backlog: int) -> socket.socket:
-    address: Address = endpoint.address
-    try:
-        listener = socket.socket(addresses.family_of(address), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    except OSError as error:  # EAFNOSUPPORT: IPv6 is disabled
-        raise cannot_listen(str(endpoint), error) from None
-    try:
-        listener.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # bind() succeeds in spite of TIME_WAITs of an earlier run
-        if address.version == 6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind((str(address), endpoint.port))
-        listener.listen(backlog)
-    except OSError as error:
-        listener.close()
-        raise cannot_listen(str(endpoint), error) from None
-    return listener

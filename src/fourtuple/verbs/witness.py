@@ -5,8 +5,10 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fourtuple.core.runs.orders import Watch
 from fourtuple.core.runs.records import AcceptQueue, Sample, Witness
@@ -29,6 +31,23 @@ EVERY_ADDRESS = Ranges([range(2**128)])
 ESTABLISHED = frozenset({State.ESTABLISHED})
 WAITING = frozenset({State.TIME_WAIT})
 IN_USE = frozenset(State) - {State.LISTEN, State.CLOSE, State.BOUND_INACTIVE, State.TIME_WAIT, State.NEW_SYN_RECV}
+
+
+class Counting(Protocol):
+    """A witness as a run needs it: TableWitness for TCP, UnixWitness (verbs/unix_witness.py) for Unix sockets.
+
+    sharing, distinguishes, and the functions: as those of TableWitness
+    """
+
+    sharing: Sharing | None
+
+    @property
+    def distinguishes(self) -> bool: ...
+    def look(self) -> Witness: ...
+    def queues(self) -> tuple[AcceptQueue, ...]: ...
+    def recount(self) -> int: ...
+    def time_wait(self) -> int: ...
+    def until_gone(self, control: Control) -> int: ...
 
 
 class TableWitness:
@@ -129,16 +148,25 @@ class TableWitness:
         It stops when the number no longer changes, or at Ctrl-C.
         """
         self.refresh()
-        least, still_ns, interrupted = math.inf, now_ns(), control.interrupted
-        while True:
+
+        def left() -> int:
             ours = self.count(IN_USE)
-            left = ours.client + (ours.server if self._here else 0)
-            if left < least:
-                least, still_ns = left, now_ns()
-            late = now_ns() - still_ns > GONE_S * 1e9
-            if not left or late or (control.interrupted and not interrupted):
-                return left
-            time.sleep(TICK_S)
+            return ours.client + (ours.server if self._here else 0)
+
+        return until_gone(left, control)
+
+
+def until_gone(count: Callable[[], int], control: Control) -> int:
+    """Wait until `count` is 0, no longer changes, or at Ctrl-C → what it is then."""
+    least, still_ns, interrupted = math.inf, now_ns(), control.interrupted
+    while True:
+        left = count()
+        if left < least:
+            least, still_ns = left, now_ns()
+        late = now_ns() - still_ns > GONE_S * 1e9
+        if not left or late or (control.interrupted and not interrupted):
+            return left
+        time.sleep(TICK_S)
 
 
 class Settling:
@@ -151,7 +179,7 @@ class Settling:
 
     def __init__(
         self,
-        witness: TableWitness,
+        witness: "Counting",
         control: Control,
         watch: Watch,
         wanted: int | None = None,
@@ -233,9 +261,7 @@ def accept_queues(listeners: Sockets, by: str) -> tuple[AcceptQueue, ...]:
     """The accept queues of these listeners, the longest first, at most QUEUES; by: the source of the listing."""
     order = np.argsort(-listeners["recv_q"].astype(np.int64), kind="stable")[:QUEUES]
     rows = listeners[order]
-    holders = read_holders(rows["inode"])
-    codes = holders.codes(rows["inode"], rows["uid"]).tolist()
-    names = [holders.processes[code] if code < len(holders.processes) else (None, "") for code in codes]
+    names = holders_of(rows["inode"], rows["uid"])
     backlogs = rows["send_q"].tolist() if by == SOCK_DIAG else [0] * len(rows)
     return tuple(
         AcceptQueue(str(ends.source), waiting, backlog, pid, name)
@@ -243,6 +269,13 @@ def accept_queues(listeners: Sockets, by: str) -> tuple[AcceptQueue, ...]:
             four_tuples(rows), rows["recv_q"].tolist(), backlogs, names, strict=True
         )
     )
+
+
+def holders_of(inodes: NDArray[np.uint32], uids: NDArray[np.uint32]) -> list[tuple[int | None, str]]:
+    """(PID, name) of a process that has each of these sockets; (None, ""): not visible."""
+    holders = read_holders(inodes)
+    codes = holders.codes(inodes, uids).tolist()
+    return [holders.processes[code] if code < len(holders.processes) else (None, "") for code in codes]
 
 
 def _all(tables: Iterable[Sockets]) -> Sockets:

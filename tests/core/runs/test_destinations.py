@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.runs.counters import COUNTERS
 from fourtuple.core.runs.destinations import (
     KINDS,
@@ -24,10 +25,13 @@ from fourtuple.core.runs.destinations import (
     place_of,
 )
 from fourtuple.core.runs.failing import elsewhere, failing_from, not_connected
+from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.runs.records import Sample
+from fourtuple.core.runs.slices import Plan
 from fourtuple.core.runs.start import Planned
 from fourtuple.core.runs.together import together
 from fourtuple.core.space.endpoints import Resolved
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.tuples import TupleSpace
 
 REFUSED, LATE = KINDS.index(("failed", "ECONNREFUSED")), KINDS.index(("failed", "ETIMEDOUT"))
@@ -36,7 +40,7 @@ Events = Sequence[tuple[int, int]]  # (line, destination)
 
 def planned_of(count: int, resolved: tuple[Resolved, ...] = ()) -> Planned:
     space = TupleSpace.of(["10.0.0.4"], range(40_000, 40_001), [f"10.0.0.9:1-{count}"])
-    names = endpoints_of(space)
+    names = endpoints_of(Plan(1, Interval.of(1), space, Strategy.LATE, ()))
     planned = Planned((f"10.0.0.9:1-{count}",), "ring", "", 1, 10, endpoints=names, endpoint_count=count)
     return replace(planned, resolved=resolved)
 
@@ -132,3 +136,8 @@ def test_words_name_what_is_to_blame_and_no_more() -> None:
     assert elsewhere([living, dead[0]]) != "" == elsewhere(dead)
     assert not_connected(10, 0, {"ECONNREFUSED": 10}, dead[:1]).startswith("0 of 10 connected: ECONNREFUSED from ")
     assert not_connected(10, 3, {"ECONNREFUSED": 7}, dead[:1]) == "" == not_connected(10, 0, {"ECANCELED": 10}, ())
+
+
+def test_several_unix_sockets_are_named_as_they_were_given() -> None:
+    plan = Plan.of_sockets(10, ("/run/a.sock", "@b"), 1, OpeningPace())
+    assert endpoints_of(plan) == ("unix:/run/a.sock", "unix:@b")

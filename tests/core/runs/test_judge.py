@@ -106,7 +106,7 @@ def test_a_run_that_held_everything_until_the_end_is_reached() -> None:
     assert {each.name for each in outcome.required} >= {"held", "open_at_end", "accepted"}
 
 
-KEEPS_NONE = "http: the server keeps no connection open (Connection: close)"
+KEEPS_NONE = "http: the server keeps no connection open (Connection: close, or HTTP/1.0)"
 
 
 @pytest.mark.parametrize("while_opening", [0, 1000])

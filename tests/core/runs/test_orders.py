@@ -9,7 +9,11 @@ import msgspec
 import pytest
 
 from fourtuple.core.errors import UsageError
+from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.runs.orders import HoldOptions, HoldOrder, ServeOptions, ServeOrder, Watch, from_text, to_text
+from fourtuple.core.runs.pace import OpeningPace
+from fourtuple.core.runs.slices import Plan
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.core.talk.expectation import parse_expectation
 from fourtuple.core.talk.script import Say, Word, script_of
@@ -64,6 +68,25 @@ def test_an_order_with_stages_comes_back_as_it_was() -> None:
     assert from_text(to_text(order), HoldOrder) == order
 
 
+def test_an_order_over_unix_sockets_comes_back_as_it_was() -> None:
+    options = made.options(destinations=["unix:/run/a.sock", "unix:@b"], strategy=None)
+    plan = Plan.of_sockets(1000, ("/run/a.sock", "@b"), 3, OpeningPace())
+    order = replace(made.order(options=options), plan=plan)
+
+    assert from_text(to_text(order), HoldOrder) == order
+    assert [share.wanted for share in plan.slices] == [333, 333, 334]
+    assert plan.predicted == Interval.of(1000)
+
+
+@pytest.mark.parametrize("name", ["/run/x.sock", "unix:/run/x.sock"])
+def test_a_url_over_a_unix_socket_keeps_its_host(name: str) -> None:
+    """As with curl, the URL says what is asked for, and the option says where."""
+    options = HoldOptions.of(7, ["https://example.org/x"], session={"unix_socket": name})
+
+    assert options.destinations == ("unix:/run/x.sock",)
+    assert (options.session.host, options.session.path) == ("example.org:443", "/x")
+
+
 def test_an_order_to_serve_comes_back_as_it_was() -> None:
     hold = made.order()
     options = ServeOptions(("127.0.0.1:8000",), greet="grüezi".encode(), close_after_s=0.5, watch=Watch.CENSUS)
@@ -96,7 +119,18 @@ def test_what_is_no_order_is_refused(text: bytes) -> None:
         (partial(made.options, destinations=["http://127.0.0.1"], expect="re:x"), "--expect for http"),
         (partial(made.options, destinations=["mqtt://127.0.0.1"], expect=b"x"), "--expect for mqtt"),
         (partial(made.options, destinations=["http://127.0.0.1"], watch=Watch.OFF), "--watch off with http"),
-        (partial(made.options, destinations=["unix:/run/x.sock"]), "unix:/run/x.sock"),
+        (partial(made.options, destinations=["unix:/x"], sources=("127.0.0.1",)), "--from with a Unix socket"),
+        (partial(made.options, destinations=["unix:/x"], strategy=Strategy.LATE), "--strategy with a Unix socket"),
+        (partial(made.options, destinations=["unix:/x"], first_address=True), "--first-address with a Unix socket"),
+        (partial(made.options, destinations=["unix:/x"], log=True), "--log with a Unix socket"),
+        (partial(made.options, destinations=["unix:/x"], session={"insecure": True}), "--insecure for tcp"),
+        (partial(made.options, destinations=["unix:/x"], session={"proxy": "http://127.0.0.1:1"}), "--proxy with"),
+        (partial(made.options, destinations=["127.0.0.1:1"], session={"unix_socket": "/x"}), "--unix-socket"),
+        (partial(made.options, destinations=["http://a", "http://b"], session={"unix_socket": "/x"}), "--unix-socket"),
+        (partial(made.options, destinations=["http://a:1-2"], session={"unix_socket": "/x"}), "--unix-socket"),
+        (partial(made.options, destinations=["http://a"], session={"unix_socket": "x" * 108}), "108 bytes"),
+        (partial(ServeOptions, ("unix:/x",), log=True), "--log with a Unix socket"),
+        (partial(ServeOptions, ("unix:/x",), watch=Watch.CENSUS), "--watch census with a Unix socket"),
         (partial(made.options, destinations=["http://127.0.0.1", "ws://127.0.0.1"]), "http://127.0.0.1"),
         (partial(ServeOptions, ()), "no address"),
         (partial(ServeOptions, ("127.0.0.1:80",), scheme=Scheme.WS, echo=True), "--echo with ws"),

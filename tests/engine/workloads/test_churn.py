@@ -16,12 +16,12 @@ from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.space.endpoints import FourTuple
 from fourtuple.core.space.interval import Interval
-from fourtuple.core.space.tuples import Block, TupleSpace
+from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.core.talk.arrivals import Arrivals
 from fourtuple.core.talk.lifetime import Lifetime, Spreading, parse_lifetime
 from fourtuple.core.talk.template import parse_template
 from fourtuple.engine.dialogues.fixed import Talk
-from fourtuple.engine.loops.contract import First, How, Slots
+from fourtuple.engine.loops.contract import First, How, Slots, Targets
 from fourtuple.engine.protocols.contract import Answers, Session, SessionKind, Turn
 from fourtuple.engine.workloads.churn import ChurnJob, churn
 from tests.engine.scripted import Clock, Run, ScriptedLoop
@@ -69,6 +69,32 @@ def median_ms(run: Run, name: str) -> float:
     found = percentile(run.counters[name], 0.5)
     assert found is not None
     return found / 1000
+
+
+def over_unix(loop: ScriptedLoop, **others: Any) -> Run:
+    """20 connections in a second to a Unix socket. others: of the ChurnJob"""
+    plan = Plan.of_sockets(100, ("/run/a",), 1, OpeningPace())
+    options = {"lifetime": AT_ONCE, "timeout_s": 2.0, "closed_by": ClosedBy.FIN, "talk": PING, **others}
+    job = ChurnJob(plan, HOW, 1.0, **options)
+    arrivals, random = Arrivals(20.0, True, seed=7), np.random.default_rng(7)
+    return Run(
+        lambda counters, control: churn(job, plan.slices[0], arrivals, random, loop, counters, control, loop.clock)
+    )
+
+
+@pytest.mark.parametrize("until_s", [0.7, 30.0])
+def test_a_full_accept_queue_of_a_unix_socket_is_waited_for(until_s: float) -> None:
+    """Until the time limit of each connection, which has its own errno; the others are opened, and all are counted."""
+    loop = ScriptedLoop(Clock(), echo=True)
+    loop.answer = lambda n, _: errno.EAGAIN if loop.clock.ns / 1e9 - 1 < until_s else 0
+    run = over(over_unix(loop))
+    failed = 0 if until_s < 1 else 20
+
+    assert counted(run, "arrivals", "started", "opened", "answers") == (20, 20, 20 - failed, 20 - failed)
+    assert run.failed() == ({"EAGAIN": failed} if failed else {})
+    run.finish()
+    assert counted(run, "closed", "lost") == (20 - failed, 0)
+    assert {reset for _, reset in loop.closed} == {False}
 
 
 @pytest.mark.parametrize("links", [False, True])
@@ -176,7 +202,7 @@ def test_only_a_message_that_fits_into_a_send_buffer_is_sent_along_with_the_conn
     along: list[bool] = []
 
     class Loop(ScriptedLoop):
-        def connect(self, slots: Slots, block: Block, how: How, first: First | None = None) -> None:
+        def connect(self, slots: Slots, block: Targets, how: How, first: First | None = None) -> None:
             along.append(first is not None)
             super().connect(slots, block, how, first)
 

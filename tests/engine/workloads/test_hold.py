@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.runs.counters import Phase
+from fourtuple.core.runs.histogram import percentile
 from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.space.endpoints import FourTuple
@@ -47,6 +48,78 @@ def a_run(
 def opened(run: Run) -> Run:
     run.until(lambda: run.counters["phase"] == Phase.HOLDING)
     return run
+
+
+def over_unix(wanted: int, loop: ScriptedLoop, **others: Any) -> Run:
+    """A run to two Unix sockets. others: of the HoldJob"""
+    plan = Plan.of_sockets(wanted, ("/run/a", "@b"), 1, OpeningPace(in_flight=32))
+    job = HoldJob(plan, HOW, **{"timeout_s": 2, "reset": False, "log": False, **others})
+    shared = np.zeros(wanted, np.uint64)
+    return Run(lambda counters, control: hold(job, plan.slices[0], loop, counters, control, shared, loop.clock))
+
+
+def test_connections_to_unix_sockets_take_turns_and_are_never_reset() -> None:
+    """A reset is a connect() to AF_UNSPEC, which a Unix socket refuses: its poll would never end."""
+    loop = ScriptedLoop(Clock(), answer=lambda n, _: errno.EINPROGRESS if n == 22 else 0)
+    run = over_unix(23, loop)
+    run.until(lambda: run.counters["phase"] == Phase.HOLDING)
+
+    names: list[Any] = [name for _, name in loop.connects[:3]]
+    assert names == [b"/run/a", b"\0b", b"/run/a"]
+    assert run.failed() == {"ETIMEDOUT": 1}
+    run.finish()
+    assert sorted(loop.closed) == [(slot, False) for slot in range(23)]
+
+
+def test_a_full_accept_queue_is_waited_for() -> None:
+    """Of a Unix socket, whose connect() fails at once: each is tried until there is room, and none is lost or doubled.
+
+    The durations count from the first attempt. While none succeeds, the attempts become rare.
+    """
+    loop = ScriptedLoop(Clock())
+    loop.answer = lambda n, _: errno.EAGAIN if len(loop.open) >= 7 and loop.clock.ns < 1.5e9 else 0
+    run = over_unix(100, loop)
+    run.until(lambda: run.counters["open"] == 7 and loop.clock.ns > 1.4e9)
+    in_vain = len(loop.connects) - 7
+
+    assert run.counters["opening"] == 32
+    assert in_vain < 32 + 16 * 16
+    opened(run)
+    assert (run.counters["open"], run.counters["opened"], run.counters["started"]) == (100, 100, 100)
+    assert run.failed() == {}
+    slowest_us = percentile(run.counters["connect_us"], 1.0)
+    assert slowest_us is not None
+    assert slowest_us > 450_000
+    run.finish()
+    assert (run.counters["closed"], loop.open) == (100, set())
+
+
+def test_a_queue_that_stays_full_is_a_failure_with_its_own_errno() -> None:
+    """After the time limit of a connect; then nothing more is tried."""
+    loop = ScriptedLoop(Clock())
+    loop.answer = lambda n, _: errno.EAGAIN if len(loop.open) >= 7 else 0
+    run = opened(over_unix(1000, loop))
+
+    assert run.counters["open"] == 7
+    assert run.failed() == {"EAGAIN": 993}
+    assert 2.0 <= loop.clock.ns / 1e9 - 1 < 10.0
+    run.finish()
+    assert (run.counters["closed"], loop.open) == (7, set())
+
+
+def test_what_waits_for_a_full_queue_is_let_go_when_the_run_is_stopped() -> None:
+    loop = ScriptedLoop(Clock())
+    loop.answer = lambda n, _: errno.EAGAIN if len(loop.open) >= 7 else 0
+    run = over_unix(100, loop)
+    run.until(lambda: run.counters["open"] == 7 and run.counters["opening"] == 32)
+    run.control.stop()
+    opened(run)
+    tried = len(loop.connects)
+
+    assert run.failed() == {"ECANCELED": 93}
+    assert run.counters["opening"] == 0
+    run.finish()
+    assert (len(loop.connects), loop.open) == (tried, set())
 
 
 @pytest.mark.parametrize("wanted", [1, 23, 997])

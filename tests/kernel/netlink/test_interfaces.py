@@ -10,7 +10,6 @@ from fourtuple.core.errors import CannotError
 from fourtuple.kernel.netlink import wire
 from fourtuple.kernel.netlink.interfaces import (
     IFA_FLAGS,
-    IFLA_IFNAME,
     IFLA_STATS64,
     NTF_EXT_LEARNED,
     NUD_PERMANENT,
@@ -21,6 +20,7 @@ from fourtuple.kernel.netlink.interfaces import (
     read_host_addresses,
     read_interfaces,
 )
+from fourtuple.kernel.netlink.rtnetlink import IFLA_IFNAME
 
 NUD_REACHABLE = 2
 ADDRESS = wire.attribute(1, socket.inet_pton(socket.AF_INET6, "2001:db8::4"))

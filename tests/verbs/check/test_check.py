@@ -154,7 +154,6 @@ Runs = dict[str, "Future[subprocess.CompletedProcess[str]]"]
 def runs(tmp_path_factory: pytest.TempPathFactory) -> "Any":
     """Every check, some of them at the same time: each in namespaces of its own."""
     need_namespace()
-    need(shutil.which("ip"), "iproute2")
     commands = dict(HABITS)
     for name, (program, arguments) in (PROGRAMS | proxies(tmp_path_factory.mktemp("proxies"))).items():
         if shutil.which(program):
@@ -386,7 +385,6 @@ class TestTheCommand:
     @pytest.fixture(autouse=True)
     def _needs(self) -> None:
         need_namespace()
-        need(shutil.which("ip"), "ip (iproute2)")
 
     def test_says_it_in_words(self) -> None:
         done = fourtuple("check", "--expect", "64", "--", *ME, "source-address")
@@ -474,7 +472,6 @@ def test_bad_input_is_refused(arguments: list[str], words: str) -> None:
 @pytest.mark.parametrize(("word", "words"), [("{dest4}", "{dest4}"), ("/does/not/exist", "/does/not/exist")])
 def test_what_cannot_be_run_is_refused(word: str, words: str) -> None:
     need_namespace()
-    need(shutil.which("ip"), "ip (iproute2)")
     done = fourtuple("check", "--", word)
 
     assert done.returncode == 2

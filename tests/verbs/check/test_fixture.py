@@ -1,11 +1,10 @@
 """The fixture `fourtuple_lab`, in a test session of its own as a user has it."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import DENY, need, need_namespace
+from tests.conftest import DENY, need_namespace
 from tests.waiting import COMMAND_S
 
 TESTS = """
@@ -64,7 +63,6 @@ def test_it_is_there_without_being_asked_for(tmp_path: Path) -> None:
     """Its check, its servers, its limits and its census, and the marker that sizes it."""
 
     need_namespace()
-    need(shutil.which("ip"), "ip (iproute2)")
     done = session(tmp_path)
     assert "4 passed" in done.stdout, done.stdout
 

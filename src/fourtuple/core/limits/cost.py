@@ -11,15 +11,20 @@ MOST_WORKERS = 1000  # processes of a run
 # Kernel memory of one end, including its share of slab pages: tcp_sock, inode, file, dentry, bind buckets.
 CLIENT_END_BYTES = 4100
 SERVER_END_BYTES = 3900
+UNIX_END_BYTES = 2500  # of a Unix socket: unix_sock, inode, file, dentry
 
 
-def memory_lacking(wanted: int, memory: Memory, *, both_ends: bool, share: float = MEMORY_SHARE) -> str | None:
+def memory_lacking(
+    wanted: int, memory: Memory, *, both_ends: bool, share: float = MEMORY_SHARE, unix: bool = False
+) -> str | None:
     """Why memory does not allow these connections; None: it does, or the free memory is unknown.
 
     both_ends: the other end is on this host too
     share:     the share of free memory that they may use
+    unix:      they are of Unix sockets
     """
-    needs_bytes = wanted * (CLIENT_END_BYTES + (SERVER_END_BYTES if both_ends else 0))
+    near_bytes, far_bytes = (UNIX_END_BYTES, UNIX_END_BYTES) if unix else (CLIENT_END_BYTES, SERVER_END_BYTES)
+    needs_bytes = wanted * (near_bytes + (far_bytes if both_ends else 0))
     if memory.free_bytes is None or needs_bytes <= share * memory.free_bytes:
         return None
     return (

@@ -13,4 +13,5 @@ class Strategy(StrEnum):
     PLAIN = "plain"  # the kernel, at connect(); nothing is set
     NOPORT = "noport"  # the kernel, at connect(); bind(address, 0) with IP_BIND_ADDRESS_NO_PORT
     BIND0 = "bind0"  # the kernel, at bind(address, 0), for that source address alone: the cause of early exhaustion
+    UNIX = "unix"  # nothing: a Unix socket has no port
     EXPLICIT = "explicit"  # this program: SO_REUSEADDR and SO_REUSEPORT, bind(address, port), connect()

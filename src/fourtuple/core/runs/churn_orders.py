@@ -13,9 +13,11 @@ from fourtuple.core.record import dataclass
 from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.loop_name import LoopName
 from fourtuple.core.runs.orders import LEAST_TIMEOUT_S, MOST
+from fourtuple.core.runs.over_unix import check_over_unix
 from fourtuple.core.runs.require import parse_requirements
 from fourtuple.core.runs.slices import Plan
 from fourtuple.core.runs.start import Start
+from fourtuple.core.space.endpoints import unix_names
 from fourtuple.core.talk.arrivals import Arrivals
 from fourtuple.core.talk.asked import asked
 from fourtuple.core.talk.lifetime import Lifetime, Spreading
@@ -138,6 +140,8 @@ class ChurnOptions:
 
     def check(self) -> None:
         """Raises UsageError for invalid or contradictory options."""
+        if unix_names(self.destinations):
+            check_over_unix(self)
         if self.arrivals_expected > MOST:
             raise UsageError(f"{self.arrivals_expected:,} connections", f"at most {MOST:,} in a run")
         if self.run_s <= 0:

@@ -165,7 +165,7 @@ def _settings(run: StoredRun) -> Iterator[tuple[str, str]]:
     if planned:
         yield "wanted", "–" if planned.wanted is None else format_count(planned.wanted)
         yield "to", ", ".join(planned.targets)
-        yield "from", ", ".join(planned.sources)
+        yield "from", ", ".join(planned.sources) or "–"
         yield "loop", planned.loop
         yield "strategy", planned.strategy or "–"
         yield "workers", str(planned.workers)

@@ -12,17 +12,18 @@ from numpy.typing import NDArray
 
 from fourtuple.core.errnos import Extent, symptom_of
 from fourtuple.core.record import dataclass
+from fourtuple.core.runs.slices import Plan
 from fourtuple.core.runs.spread import bin_bounds
 from fourtuple.core.runs.start import Planned
-from fourtuple.core.space.endpoints import Endpoint
-from fourtuple.core.space.tuples import TupleSpace
+from fourtuple.core.space.endpoints import UNIX, Endpoint
 
 PLACES = 1024  # destinations counted individually
 MOST = 32  # destinations that a record lists
 OTHER = "other"  # every errno without a line of its own
 ERRNOS = 134  # Linux numbers its errors from 1 to 133 (EHWPOISON)
 
-FAILED = ("ECONNREFUSED", "ETIMEDOUT", "ECONNRESET", "EHOSTUNREACH", "ENETUNREACH", "EADDRNOTAVAIL", "EPERM", "EACCES")
+_NO_ROUTE = ("EHOSTUNREACH", "ENETUNREACH", "EADDRNOTAVAIL")
+FAILED = ("ECONNREFUSED", "ETIMEDOUT", "ECONNRESET", *_NO_ROUTE, "EPERM", "EACCES", "EAGAIN", "ENOENT")
 LOST = ("FIN", "ECONNRESET", "ETIMEDOUT", "EPROTO", "EPIPE")
 KINDS = (
     ("opened", ""),
@@ -49,8 +50,8 @@ FAILED_LINES[[number for number in range(ERRNOS) if symptom_of(number).ends is E
 class DestinationResult:
     """What became of the connections to one destination, or to several together.
 
-    destination:  ADDRESS:PORT, of neighbouring ones that were counted together the first; empty: of all that are not
-                  listed
+    destination:  ADDRESS:PORT or unix:NAME, of neighbouring ones that were counted together the first; empty: of all
+                  that are not listed
     name:         the name that has this address and others; empty: the address was given
     destinations: how many these are
     opened:       connects that succeeded, those included that reopened a connection
@@ -72,9 +73,12 @@ class DestinationResult:
         return sum(self.failed.values()) + sum(self.lost.values())
 
 
-def endpoints_of(space: TupleSpace) -> tuple[str, ...]:
-    """ADDRESS:PORT of the destination at each place, of the first one if several share it."""
-    ends = (space.destinations[number] for number in bin_bounds(space.destinations.size, PLACES)[:-1])
+def endpoints_of(plan: Plan) -> tuple[str, ...]:
+    """ADDRESS:PORT or unix:NAME of the destination at each place, of the first one if several share it."""
+    firsts, space = bin_bounds(plan.destinations, PLACES)[:-1], plan.space
+    if space is None:
+        return tuple(f"{UNIX}{plan.sockets[number]}" for number in firsts)
+    ends = (space.destinations[number] for number in firsts)
     return tuple(str(Endpoint(space.address(address), port)) for address, port in ends)
 
 

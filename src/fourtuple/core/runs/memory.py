@@ -2,7 +2,8 @@
 
 The model was measured on Linux 6.18 on x86_64, with each object's share of its page run (`fourtuple hold`,
 `/proc/slabinfo` before and after): 4.1 KB at the client's end, 3.8 KB at the server's. core/limits/cost.py uses 4,100
-and 3,900 bytes: these parts, and a little for everything that they leave out.
+and 3,900 bytes: these parts, and a little for everything that they leave out. A Unix socket takes 2.4 KB at each end;
+UNIX_END_BYTES is 2,500.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,8 +44,12 @@ PARTS = (
     MemoryPart("request", "a connection not accepted yet", ("request_sock_TCP", "request_sock_TCPv6"), 0, 0),
     MemoryPart("polls", "the poll that waits for its end", ("io_kiocb", "eventpoll_epi", "eventpoll_pwq"), 0, 0),
 )
+UNIX_PARTS = (
+    MemoryPart("socket", "struct unix_sock", ("UNIX-STREAM", "UNIX"), 1158, 1158),
+    *(part for part in PARTS if part.name in ("inode", "file", "polls")),
+)
 HASH, USER = "hash table", "user space"
-SLABS = tuple(name for part in PARTS for name in part.slabs)
+SLABS = tuple(dict.fromkeys(name for part in (*PARTS, *UNIX_PARTS) for name in part.slabs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +163,7 @@ def memory_use(
     before: Slabs | None,
     after: Slabs | None,
     model_bytes: float,
+    unix: bool = False,
 ) -> MemoryUse | None:
     """The memory of each connection; None: too few connections to tell.
 
@@ -169,12 +175,13 @@ def memory_use(
     hash_entries:  entries of the namespace's table of connections, 8 bytes each, allocated before the run
     before, after: the slabs before and after opening; None: not readable
     model_bytes:   bytes per connection that plans use
+    unix:          the connections are of Unix sockets
     """
     if connections < LEAST:
         return None
     counted: set[str] = set()
     parts = []
-    for part in PARTS:
+    for part in UNIX_PARTS if unix else PARTS:
         bytes_each: float | None = part.client_bytes + (part.server_bytes if here else 0)
         if part.name == "bind buckets":
             bytes_each = BUCKETS_BYTES * ports / connections
@@ -189,8 +196,9 @@ def memory_use(
             beside = {name for name in SLABS if after.rows.get(name) in rows} - {*part.slabs}
             beside |= rows - {*part.slabs}
         parts.append(PartUse(part.name, part.what, bytes_each, measured, tuple(sorted(beside))))
-    table = None if hash_entries is None else 8 * hash_entries / connections
-    parts.append(PartUse(HASH, "8 bytes per entry, allocated before the run", table, table))
+    if not unix:
+        table = None if hash_entries is None else 8 * hash_entries / connections
+        parts.append(PartUse(HASH, "8 bytes per entry, allocated before the run", table, table))
     parts.append(PartUse(USER, "resident memory of the client, interpreter included", None, user_bytes / connections))
     return MemoryUse(
         connections=connections,

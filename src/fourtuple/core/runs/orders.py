@@ -16,11 +16,12 @@ from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.counters import MOST_STAGES
 from fourtuple.core.runs.loop_name import LoopName
+from fourtuple.core.runs.over_unix import check_over_unix
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.require import parse_requirements
 from fourtuple.core.runs.slices import Plan
 from fourtuple.core.runs.start import Start
-from fourtuple.core.space.endpoints import listening
+from fourtuple.core.space.endpoints import listening, unix_names
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.talk.asked import asked
 from fourtuple.core.talk.script import Script, Word
@@ -47,7 +48,7 @@ class Watch(StrEnum):
 class HoldOptions:
     """The options of `hold`.
 
-    destinations: HOST:PORT or HOST:PORT-PORT; a name means all of its addresses of one IP version
+    destinations: HOST:PORT or HOST:PORT-PORT; a name means all of its addresses of one IP version. Or unix:NAME
     sources:      ADDRESS, range or network, ADDRESS:PORT[-PORT]; none: as the route determines
     strategy:     None: explicit if `sources` name ports, otherwise late
     first_address: use only the first address of a name
@@ -142,6 +143,8 @@ class HoldOptions:
 
     def check(self) -> None:
         """Raises UsageError for invalid or contradictory options."""
+        if unix_names(self.destinations):
+            check_over_unix(self)
         if not 1 <= self.wanted <= MOST:
             raise UsageError(f"{self.wanted:,} connections", f"N must be between 1 and {MOST:,}", "Write 10k, or 1.5M.")
         if self.timeout_s < LEAST_TIMEOUT_S:
@@ -213,7 +216,7 @@ class HoldOrder:
 class ServeOptions:
     """The options of `serve`.
 
-    where:         HOST:PORT[-PORT]…
+    where:         HOST:PORT[-PORT]… or unix:NAME
     greet:         message sent to each client when it connects; empty: none
     echo:          send received data back
     close_after_s: close each connection after this time; None: keep it until the client closes
@@ -254,6 +257,12 @@ class ServeOptions:
     def check(self) -> None:
         """Raises UsageError for invalid or contradictory options."""
         parse_requirements(self.require, ServeRecord)
+        if unix_names(self.where):
+            if self.log:
+                raise UsageError("--log with a Unix socket", "its lines are 4-tuples", "Leave it out.")
+            if self.watch is not Watch.POLL:
+                why = "the kernel does not list which process a connection to one belongs to"
+                raise UsageError(f"--watch {self.watch} with a Unix socket", why, "Use --watch poll.")
         if self.scheme.inner is not Scheme.TCP and (self.greet or self.echo):
             raise UsageError(f"--greet or --echo with {self.scheme}", "it says what its protocol says")
         if self.scheme is not Scheme.TCP and self.watch is not Watch.POLL:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 ROWS, WORDS = 32, 16  # 8 bytes each; the first word of a row is the count, the rest the text
 SIZE = ROWS * WORDS
 TEXT_BYTES = (WORDS - 1) * 8
-KEEPS_NONE = "the server keeps no connection open (Connection: close)"
+KEEPS_NONE = "the server keeps no connection open (Connection: close, or HTTP/1.0)"
 OTHERS = "other reasons"  # the last row, for what has no row of its own
 
 

@@ -37,7 +37,7 @@ class Event:
 class AcceptQueue:
     """A listener of the server, and its accept queue.
 
-    listener: ADDRESS:PORT
+    listener: ADDRESS:PORT, or unix:NAME as it was bound
     waiting:  connections that wait to be accepted (Recv-Q of ss)
     backlog:  the limit of the queue (Send-Q of ss); 0: not known
     pid:      a process that has the listener; None: not visible
@@ -58,7 +58,7 @@ class Witness:
     client:   established sockets of the run; from /proc/net/tcp: those in its tuple space that did not exist before
     server:   the same at the other end; None: that end is not visible in this network namespace
     accepted: how many of `server` accept() has returned; the others wait in an accept queue
-    by:       sock_diag or /proc/net/tcp
+    by:       sock_diag, /proc/net/tcp, or unix_diag for Unix sockets
     least, most: how many the engine held before and after the count; None: not recorded
     queues:   the listeners at the other end, the longest queue first
     """
@@ -76,7 +76,8 @@ class Witness:
 class Seen:
     """What the kernel reported since the start of a run, activity of other programs included. None: not reported.
 
-    connections:  increase in the namespace's number of TCP sockets, halved if both ends are here
+    connections:  increase in the namespace's number of TCP sockets, or of Unix sockets if the run is over these; halved
+                  if both ends are here
     memory_bytes: decrease in free memory
     time_wait:    sockets in TIME_WAIT in the namespace now
     moved:        increase of each counter of /proc/net/snmp and netstat that has grown
@@ -391,7 +392,7 @@ class HoldRecord:
     interrupted: bool
     loop: str
     loop_because: str  # why this loop was chosen
-    strategy: str
+    strategy: str  # how source ports were chosen; unix: the connections are of Unix sockets
     watch: str
     workers: int
     workers_killed: int  # workers that died during the run

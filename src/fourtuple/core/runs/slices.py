@@ -1,10 +1,12 @@
 """From N wanted connections and a tuple space to slices: which worker opens which 4-tuples."""
 
+from fourtuple.core.backports import Self
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.tuples import TupleSpace
+from fourtuple.core.space.unix import UnixSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +25,39 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which worker opens which 4-tuples.
+    """Which worker opens which 4-tuples, or connections to Unix sockets.
 
-    room: how many 4-tuples of the space are still available
+    room:    how many 4-tuples of the space are still available
+    space:   None: of Unix sockets
+    sockets: the names of Unix sockets; none: TCP
     """
 
     wanted: int
     room: Interval
-    space: TupleSpace
+    space: TupleSpace | None
     strategy: Strategy
     slices: tuple[Slice, ...]
+    sockets: tuple[str, ...] = ()
+
+    @classmethod
+    def of_sockets(cls, wanted: int, sockets: tuple[str, ...], workers: int, pace: OpeningPace) -> Self:
+        """Connections to these Unix sockets in turn; no number of 4-tuples limits them."""
+        size = UnixSpace.size
+        return cls(wanted, Interval.of(size), None, Strategy.UNIX, split(wanted, size, workers, pace), sockets)
+
+    @property
+    def possible(self) -> TupleSpace | UnixSpace:
+        """All connections that could be opened."""
+        return self.space or UnixSpace(self.sockets)
+
+    @property
+    def destinations(self) -> int:
+        """How many destinations take turns."""
+        return self.space.destinations.size if self.space else len(self.sockets)
 
     def room_of(self, share: Slice) -> int:
         """The part of `room` that belongs to one worker, at most."""
-        return self.room.most * (share.stop - share.start) // max(1, self.space.size)
+        return self.room.most * (share.stop - share.start) // max(1, self.possible.size)
 
     @property
     def predicted(self) -> Interval:

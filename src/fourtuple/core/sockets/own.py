@@ -34,8 +34,8 @@ class Own:
         client = server = accepted = 0
         for table in tables:
             cookies = cookies_of(table)
-            client += int(np.count_nonzero(_among(cookies, self.client)))
-            servers = table[_among(cookies, self.server)]
+            client += int(np.count_nonzero(is_among(cookies, self.client)))
+            servers = table[is_among(cookies, self.server)]
             server, accepted = server + len(servers), accepted + int(np.count_nonzero(servers["inode"]))
         return Tally(client, server, accepted)
 
@@ -56,7 +56,7 @@ def identify(
     keys, servers = [_NONE], [np.zeros(0, _SERVER)]
     for table in tables:
         here = cookies_of(table)
-        is_own = _among(here, own)
+        is_own = is_among(here, own)
         each(table[is_own])
         keys.append(_keys(table[is_own], "local", "remote"))
         is_other = ~is_own & of_servers(table, destinations)
@@ -66,7 +66,7 @@ def identify(
         servers.append(others)
     client = np.sort(np.concatenate(keys))
     others = np.concatenate(servers)
-    mirrored = others[_among(others["key"], client)]
+    mirrored = others[is_among(others["key"], client)]
     tally = Tally(len(client), len(mirrored), int(np.count_nonzero(mirrored["inode"])))
     return tally, Own(own, np.sort(mirrored["cookie"]))
 
@@ -81,7 +81,7 @@ def cookies_of(table: Sockets) -> Numbers64:
     return cookies
 
 
-def _among(numbers: Numbers64, of: Numbers64) -> NDArray[np.bool_]:
+def is_among(numbers: Numbers64, of: Numbers64) -> NDArray[np.bool_]:
     """(n,): which of these numbers are in `of`, which is sorted."""
     if not len(of):
         return np.zeros(len(numbers), bool)

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from types import MappingProxyType
 from unicodedata import normalize
 
@@ -18,6 +19,10 @@ URL_PORTS = MappingProxyType({"http": 80, "https": 443, "ws": 80, "wss": 443, "m
 UNIX = "unix:"
 NOT_FOUR = "an IPv4 address has four decimal numbers from 0 to 255"
 _NUMBERS = re.compile(r"(?:0x[0-9a-f]*|\d+)(?:[.。](?:0x[0-9a-f]*|\d+))*[.。]?", re.IGNORECASE)
+_WITH_UNIX = (
+    "Write 127.0.0.1:8000. `hold`, `churn` and `serve` take Unix sockets; files, memory and a queue limit those."
+)
+MOST_NAME_BYTES = 107  # sun_path has 108, and ends with a zero byte or begins with one (unix(7))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -79,7 +84,7 @@ class EndpointSpec:
         if "://" in host:
             raise UsageError(f"address {text!r}", "it is a URL", f"Write {_from_url(host)}.")
         if is_unix(host):
-            raise UsageError(f"address {text!r}", "it is a Unix socket, which has no ports", "Write 127.0.0.1:8000.")
+            raise UsageError(f"address {text!r}", "it is a Unix socket, which has no ports", _WITH_UNIX)
         if "," in host:
             parts = " ".join(part.strip() for part in host.split(",") if part.strip())
             raise UsageError(f"address {text!r}", "an address has no comma", f"Write each by itself: {parts}.")
@@ -150,6 +155,34 @@ def listening(text: str) -> str:
 def is_unix(text: str) -> bool:
     """Whether the text is `unix:PATH`; `unix:80` is a port of a host with that name."""
     return text.startswith(UNIX) and not re.fullmatch(r"[\d-]+", text.removeprefix(UNIX))
+
+
+def unix_names(texts: Iterable[str]) -> tuple[str, ...]:
+    """The names of those texts that are `unix:NAME`: a path each, or `@NAME` for an abstract one. Raises UsageError."""
+    return tuple(parse_unix_name(text.removeprefix(UNIX), text) for text in texts if is_unix(text))
+
+
+def parse_unix_name(name: str, text: str) -> str:
+    """The name, if a Unix socket can have it.
+
+    text: as typed, for the error
+
+    Raises UsageError.
+    """
+    size_bytes = len(sun_path(name)) - name.startswith("@")
+    if not size_bytes or "\0" in name:
+        raise UsageError(f"destination {text!r}", "it names no Unix socket", "Write unix:/run/x.sock, or unix:@NAME.")
+    if size_bytes > MOST_NAME_BYTES:
+        raise UsageError(
+            f"a path of {size_bytes} bytes", f"that of a Unix socket has at most {MOST_NAME_BYTES} (unix(7))"
+        )
+    return name
+
+
+def sun_path(name: str) -> bytes:
+    """The name of a Unix socket as the system calls take it: an abstract one begins with a zero byte."""
+    path = name.encode(errors="surrogateescape")
+    return b"\0" + path[1:] if path.startswith(b"@") else path
 
 
 def _from_url(text: str) -> str:

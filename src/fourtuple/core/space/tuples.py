@@ -52,6 +52,11 @@ class Block:
     def __len__(self) -> int:
         return len(self.source_port)
 
+    @property
+    def is_explicit(self) -> bool:
+        """Whether it names source ports."""
+        return bool(self.source_port.any())
+
     def where(self, mask: NDArray[np.bool_]) -> "Block":
         """The rows for which `mask` is true."""
         return Block(self.source[mask], self.source_port[mask], self.destination[mask], self.destination_port[mask])

@@ -10,12 +10,15 @@ from fourtuple.core.talk.expectation import Expectation, expect_size, expect_tex
 from fourtuple.core.talk.script import Say, Script, Word
 from fourtuple.core.talk.session import SessionOptions
 from fourtuple.core.talk.template import parse_template
-from fourtuple.core.talk.typed import session_of, with_script
+from fourtuple.core.talk.typed import connects_to, session_of, with_script
 
 
 @dataclass(frozen=True, slots=True)
 class Meant:
-    """What was asked for. destinations: HOST:PORT[-PORT] to connect to: those of the proxy if there is one"""
+    """What was asked for.
+
+    destinations: HOST:PORT[-PORT] or unix:NAME to connect to: those of the proxy if there is one
+    """
 
     destinations: tuple[str, ...]
     session: SessionOptions
@@ -43,9 +46,10 @@ def asked(
     target = parse_destinations(destinations)
     if words is None:
         words = [*([(Say.SEND, parse_template(send))] if send else []), *_expected(expect)]
-    said, script = with_script(session_of(target, session or {}), words)
-    through = (parse_proxy(said.proxy).destination,) if said.proxy else target.destinations
-    return Meant(through, said, script)
+    typed = session or {}
+    said, script = with_script(session_of(target, typed), words)
+    proxied = parse_proxy(said.proxy).destination if said.proxy else ""
+    return Meant(connects_to(target, typed.get("unix_socket"), proxied), said, script)
 
 
 def _expected(expect: bytes | int | str) -> list[Expectation]:

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.record import dataclass
-from fourtuple.core.space.endpoints import UNIX, EndpointSpec, is_address, is_unix
+from fourtuple.core.space.endpoints import UNIX, EndpointSpec, is_address, is_unix, parse_unix_name
 from fourtuple.core.talk.elsewhere import PROTOCOLS, advice_on
 from fourtuple.core.talk.session import Scheme
 
-MOST_PATH_BYTES = 107  # sun_path has 108, and ends with a zero byte or begins with one (unix(7))
 PROXY_PORTS = {"http": None, "socks5": 1080, "socks5h": 1080}  # IANA: socks
 _WITH_PATH = (Scheme.HTTP, Scheme.WS)
 _URL = re.compile(r"([^:/?#@\s]+)://(.*)", re.DOTALL)
@@ -146,14 +145,7 @@ def _without_scheme(text: str) -> Target:
 
 
 def _unix(text: str, path: str) -> Target:
-    size_bytes = len(path.removeprefix("@").encode(errors="surrogateescape"))
-    if not size_bytes or "\0" in path:
-        raise UsageError(f"destination {text!r}", "it names no Unix socket", "Write unix:/run/x.sock, or unix:@NAME.")
-    if size_bytes > MOST_PATH_BYTES:
-        raise UsageError(
-            f"a path of {size_bytes} bytes", f"that of a Unix socket has at most {MOST_PATH_BYTES} (unix(7))"
-        )
-    return Target(Scheme.TCP, sockets=(path,))
+    return Target(Scheme.TCP, sockets=(parse_unix_name(path, text),))
 
 
 def _split(rest: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.record import dataclass
-from fourtuple.core.space.endpoints import EndpointSpec
+from fourtuple.core.space.endpoints import UNIX, EndpointSpec, parse_unix_name
 from fourtuple.core.talk.destinations import Target
 from fourtuple.core.talk.expectation import Expectation, ExpectationKind
 from fourtuple.core.talk.script import Say, Script, Word, script_of
@@ -27,6 +27,7 @@ class SessionFlag:
 
 FLAGS: Mapping[str, SessionFlag] = {
     "proxy": SessionFlag("--proxy", {}),
+    "unix_socket": SessionFlag("--unix-socket", {}),
     "ca": SessionFlag("--ca", {"tls": "ca"}),
     "insecure": SessionFlag("--insecure", {"tls": "insecure"}),
     "sni": SessionFlag("--sni", {"tls": "sni"}),
@@ -61,8 +62,6 @@ def session_of(target: Target, typed: Mapping[str, Any]) -> SessionOptions:
 
     Raises UsageError for an option that the scheme does not have.
     """
-    if target.sockets:
-        raise UsageError(f"unix:{target.sockets[0]}", "a Unix socket has no 4-tuple: no ports, and no limit by them")
     fields: dict[str, dict[str, Any]] = {group: {} for group in _groups(target.scheme)}
     for name, value in typed.items():
         if value is None or value is False or value == ():
@@ -76,9 +75,7 @@ def session_of(target: Target, typed: Mapping[str, Any]) -> SessionOptions:
             raise UsageError(f"{flag.flag} for {target.scheme}", f"it is an option of {has}")
         for group in fitting:
             fields[group][flag.fields[group]] = value
-    spec = EndpointSpec.parse(target.destinations[0])
-    first = EndpointSpec(spec.host, spec.ports[:1] if spec.ports else None)
-    session = SessionOptions(target.scheme, str(first), target.path, typed.get("proxy") or "")
+    session = SessionOptions(target.scheme, _host(target), target.path, typed.get("proxy") or "")
     if target.scheme.inner is Scheme.MQTT:
         keepalive_s = fields["mqtt"].get("keepalive_s", session.mqtt.keepalive_s)
         if keepalive_s != int(keepalive_s):
@@ -87,6 +84,29 @@ def session_of(target: Target, typed: Mapping[str, Any]) -> SessionOptions:
         fields["mqtt"] |= {"user": target.user, "password": target.password}
     changed = {group: replace(getattr(session, group), **values) for group, values in fields.items()}
     return replace(session, **changed)
+
+
+def connects_to(target: Target, unix_socket: str | None, proxied: str) -> tuple[str, ...]:
+    """Where the connections of a run go: to its destinations, or to what stands in their place.
+
+    unix_socket: the name of a Unix socket, to which all connections go; None: none
+    proxied:     HOST:PORT of a proxy; empty: none
+
+    Raises UsageError for a Unix socket beside something else to connect to.
+    """
+    sockets = target.sockets if unix_socket is None else (unix_socket,)
+    if sockets and proxied:
+        raise UsageError("--proxy with a Unix socket", "a proxy connects to a host and a port", "Use one of them.")
+    if unix_socket is None:
+        return (proxied,) if proxied else (*target.destinations, *(f"{UNIX}{name}" for name in sockets))
+    name = parse_unix_name(unix_socket.removeprefix(UNIX), f"{UNIX}{unix_socket}")
+    if target.scheme is Scheme.TCP:
+        what = "it is for a URL, whose host is then only named and not connected to"
+        raise UsageError("--unix-socket", what, f"Write {UNIX}{name} as the destination.")
+    spec = EndpointSpec.parse(target.destinations[0])
+    if len(target.destinations) > 1 or (spec.ports and len(spec.ports) > 1):
+        raise UsageError("--unix-socket", "all connections go there, so there is one URL", "Leave the others out.")
+    return (f"{UNIX}{name}",)
 
 
 def with_script(session: SessionOptions, words: Sequence[Word]) -> tuple[SessionOptions, Script]:
@@ -105,7 +125,9 @@ def with_script(session: SessionOptions, words: Sequence[Word]) -> tuple[Session
     if inner is not Scheme.HTTP:
         script = script_of(words)
         if script.opening:
-            raise UsageError(f"--expect for {session.scheme} without --send", "there is no message that it answers")
+            raise UsageError(
+                f"--expect for {session.scheme} without --send", "there is no message that it answers", "Add --send."
+            )
         return session, script
     if any(each.kind is not ExpectationKind.STATUS for each in expectations):
         what = "an answer of HTTP is judged by its status"
@@ -113,6 +135,14 @@ def with_script(session: SessionOptions, words: Sequence[Word]) -> tuple[Session
     statuses = tuple(status for each in expectations for status in each.statuses)
     said = [word for word in words if not isinstance(word, Expectation)]
     return replace(session, http=replace(session.http, status=statuses)), script_of(said)
+
+
+def _host(target: Target) -> str:
+    """The first destination as HOST:PORT; a Unix socket by its name."""
+    if target.sockets:
+        return f"{UNIX}{target.sockets[0]}"
+    spec = EndpointSpec.parse(target.destinations[0])
+    return str(EndpointSpec(spec.host, spec.ports[:1] if spec.ports else None))
 
 
 def _groups(scheme: Scheme) -> set[str]:

@@ -81,6 +81,10 @@ def _is_better(ring: Room, epoll: Room, connections: int | None) -> bool:
     return ring.connections >= min(epoll.connections, epoll.connections if connections is None else connections)
 
 
-def make(name: LoopName, capacity: int | None) -> Loop:
-    """Create a loop, in the process that uses it. capacity: its slots; None: as many as possible"""
-    return RingLoop(capacity) if name is LoopName.RING else EpollLoop(capacity)
+def make(name: LoopName, capacity: int | None, *, unix: bool = False) -> Loop:
+    """Create a loop, in the process that uses it.
+
+    capacity: its slots; None: as many as possible
+    unix:     it connects Unix sockets
+    """
+    return RingLoop(capacity, unix=unix) if name is LoopName.RING else EpollLoop(capacity)

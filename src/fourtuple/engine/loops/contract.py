@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from fourtuple.core.record import dataclass
 from fourtuple.core.space.endpoints import FourTuple
 from fourtuple.core.space.tuples import Block
+from fourtuple.core.space.unix import UnixBlock
 
 Slots = NDArray[np.int32]
 NO_SLOTS: Slots = np.zeros(0, np.int32)
@@ -62,6 +63,7 @@ class How:
     timeout_s: float | None
 
 
+Targets = Block | UnixBlock  # where connections go; of TCP also where they come from
 First = NDArray[np.uint8]  # a message: (bytes,), which must not change until the sends have completed
 
 
@@ -73,8 +75,10 @@ class Loop(Protocol):
     batch: int  # the best number of connects to start together
     links: bool  # a connect can be followed by a first message and a watch, without a step in between
 
-    def connect(self, slots: Slots, block: Block, how: How, first: First | None = None) -> None:
+    def connect(self, slots: Slots, block: Targets, how: How, first: First | None = None) -> None:
         """Connect row i of `block` in slot slots[i], which must be empty. Source port 0: the kernel chooses.
+
+        A connect to a Unix socket never waits: it fails with EAGAIN while the accept queue is full.
 
         first: sent on each connection as soon as it is open, and then the slot is watched; None: nothing, as it has to
                be where the loop does not link
@@ -100,7 +104,7 @@ class Loop(Protocol):
         """Send the first sizes[i] bytes of buffers[rows[i]] on slots[i]; slots may share a row."""
 
     def close(self, slots: Slots, reset: bool) -> None:
-        """Close the connections; reset: by RST, which leaves no TIME_WAIT, otherwise by FIN.
+        """Close the connections; reset: by RST, which leaves no TIME_WAIT, otherwise by FIN. Unix sockets have no RST.
 
         Many are closed fastest in the reverse of the order in which they are watched.
         """

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from fourtuple.core.limits.cost import FILES_RESERVED
 from fourtuple.core.space.endpoints import FourTuple, unpack_address
 from fourtuple.core.space.tuples import Block
-from fourtuple.engine.loops.contract import COMPLETION, Completions, First, How, Op, Slots
+from fourtuple.core.space.unix import UnixBlock
+from fourtuple.engine.loops.contract import COMPLETION, Completions, First, How, Op, Slots, Targets
 from fourtuple.engine.loops.room import MOST_EPOLL_SLOTS
+from fourtuple.engine.loops.sockets import family_of, options_of
 from fourtuple.engine.states import Pending
 from fourtuple.kernel import addresses, process, sockopts
 
@@ -59,22 +61,18 @@ class EpollLoop:
 
     # Starting
 
-    def connect(self, slots: Slots, block: Block, how: How, first: First | None = None) -> None:
-        hosts, ports = self._hosts_of(block.destination), block.destination_port.tolist()
-        sources = self._hosts_of(block.source) if how.bind else None
-        source_ports = block.source_port.tolist()
-        family = socket.AF_INET if block.destination.shape[1] == 4 else socket.AF_INET6
-        explicit = bool(block.source_port.any())
-        options = sockopts.before_connect(how.timeout_s, how.port_range, bind=how.bind, explicit=explicit)
+    def connect(self, slots: Slots, block: Targets, how: How, first: First | None = None) -> None:
+        names = self._names_of(block)
+        sources = self._sources_of(block) if how.bind and isinstance(block, Block) else None
+        options = options_of(block, how)
         for row, slot in enumerate(slots.tolist()):
             try:
-                source = None if sources is None else (sources[row], source_ports[row])
-                sock = sockopts.prepared(family, options, source)
+                sock = sockopts.prepared(family_of(block), options, sources[row] if sources else None)
             except OSError as error:
                 self._done.append((Op.CONNECT, slot, -(error.errno or errno.EIO)))
                 continue
             try:
-                result = sock.connect_ex((hosts[row], ports[row]))
+                result = sock.connect_ex(names[row])
                 if result not in (0, errno.EINPROGRESS):
                     raise OSError(result, os.strerror(result))
                 self._register(slot, sock)
@@ -255,6 +253,14 @@ class EpollLoop:
                 self._empty.append(slot)
         self._readable[slot] = self._connecting[slot] = self._watching[slot] = 0
         self._sending.pop(slot, None)
+
+    def _names_of(self, block: Targets) -> Sequence[tuple[str, int] | bytes]:
+        if isinstance(block, UnixBlock):
+            return block.names
+        return list(zip(self._hosts_of(block.destination), block.destination_port.tolist(), strict=True))
+
+    def _sources_of(self, block: Block) -> list[tuple[str, int]]:
+        return list(zip(self._hosts_of(block.source), block.source_port.tolist(), strict=True))
 
     def _hosts_of(self, packed: NDArray[np.uint8]) -> list[str]:
         hosts = []

@@ -5,10 +5,13 @@ Operations that wait (connect, watch, send) wait in the kernel. Accepts do not w
 slots, because an accept into a full table drops its connection; so would a multishot accept.
 
 If the kernel's io_uring cannot set socket options (before Linux 6.7) or bind (before 6.11), ordinary sockets are
-prepared one by one and installed in the slots; everything after that is the same.
+prepared one by one and installed in the slots; everything after that is the same. Unix sockets are connected before
+that, too: where the accept queue is full, io_uring would try 128 times and then wait in a thread for each
+(io_arm_poll_handler() in io_uring/poll.c, v6.18), and connect(2) says so at once.
 """
 
 import errno
+import os
 import socket
 import time
 from collections import Counter
@@ -21,16 +24,19 @@ from numpy.typing import NDArray
 from fourtuple.core.runs.pace import MANY
 from fourtuple.core.space.endpoints import FourTuple, unpack_address
 from fourtuple.core.space.tuples import Block
+from fourtuple.core.space.unix import UnixBlock
 from fourtuple.engine.loops import entries
-from fourtuple.engine.loops.contract import COMPLETION, Completions, First, How, Op, Slots
+from fourtuple.engine.loops.contract import COMPLETION, Completions, First, How, Op, Slots, Targets
 from fourtuple.engine.loops.entries import BUFFERS, CALL, OPS, STAGE, Connects, Local, tag
 from fourtuple.engine.loops.rings import Rings
+from fourtuple.engine.loops.sockets import family_of, options_of
 from fourtuple.engine.states import Pending
 from fourtuple.kernel import addresses, sockopts
 from fourtuple.kernel.uring import Cqes, Features, Opcode, Sqes, features
 
 T = TypeVar("T")
 ACCEPTS = 256  # submitted at once for a listener with a long queue
+UNIX_BATCH = 32  # connects that are made one by one; it bounds the error of measured durations
 RELEASE_S, RELEASE_SHARE = 1.0, 20  # files are let go at most so often, and for at most a twentieth of the time
 LINKED = Pending.CONNECTING | Pending.SENDING | Pending.ARMED
 _NO_MORE = -errno.EAGAIN, -errno.EWOULDBLOCK, -errno.ECANCELED  # results of accepts that found the queue empty
@@ -39,21 +45,23 @@ _NO_MORE = -errno.EAGAIN, -errno.EWOULDBLOCK, -errno.ECANCELED  # results of acc
 class RingLoop:
     name = "ring"
 
-    def __init__(self, capacity: int | None = None, can: Features | None = None) -> None:
+    def __init__(self, capacity: int | None = None, can: Features | None = None, *, unix: bool = False) -> None:
         """Create the loop; its rings are created when they are needed.
 
         capacity: number of slots; None: as many as the rings can have
         can:      the io_uring features to use; None: those of this kernel
+        unix:     it connects Unix sockets
         """
         self._can = can or features()
         self._rings = Rings(capacity, self._can)
         self.capacity = self._rings.capacity
         # Some 5 ms of work: smaller batches cost a fifth of the rate. With many connections, durations matter less.
-        self.batch = 512 if self.capacity < MANY else 2048
+        self.batch = UNIX_BATCH if unix else 512 if self.capacity < MANY else 2048
         # A send that fails cancels the poll behind it. Where polls are cancelled for another reason, that is not told.
-        self.links = self._can.releases and self._can.prepares(bind=True)
+        self.links = not unix and self._can.releases and self._can.prepares(bind=True)
         self._state = np.zeros(self.capacity, np.uint8)  # the Pending of each slot
         self._cookies = np.zeros(self.capacity, np.uint64)  # only of sockets that were prepared one by one
+        self._unix = unix
         self._connects = Connects()
         self._listeners: list[socket.socket] = []
         self._burst: dict[int, int] = {}  # by descriptor of a listener: how many accepts to ask for
@@ -79,9 +87,12 @@ class RingLoop:
 
     # Starting
 
-    def connect(self, slots: Slots, block: Block, how: How, first: First | None = None) -> None:
+    def connect(self, slots: Slots, block: Targets, how: How, first: First | None = None) -> None:
+        if isinstance(block, UnixBlock):
+            self._connect_unix(slots, block)
+            return
         self._state[slots] = Pending.CONNECTING if first is None else LINKED
-        explicit = bool(block.source_port.any())
+        explicit = block.is_explicit
         for ring, rows, local in self._rings.by_ring(slots):
             part, some = (block, slots) if rows is None else (block.where(rows), slots[rows])
             if number := self._rings.need(ring):
@@ -94,17 +105,33 @@ class RingLoop:
                 )
                 self._rings.submit(ring, chains)
             else:
-                self._connect_installed(ring, some, local, part, how, explicit)
+                self._connect_installed(ring, some, local, part, how)
 
-    def _connect_installed(self, ring: int, slots: Slots, local: Local, block: Block, how: How, explicit: bool) -> None:
+    def _connect_unix(self, slots: Slots, block: UnixBlock) -> None:
+        """Connect ordinary sockets one by one, and install those that are connected in their slots."""
+        names, results = block.names, np.zeros(len(slots), np.int32)
+        for row, slot in enumerate(slots.tolist()):
+            ring, local = self._rings.place(slot)
+            try:
+                if number := self._rings.need(ring):
+                    raise OSError(number, os.strerror(number))
+                with sockopts.prepared(socket.AF_UNIX, (), None) as sock:
+                    sock.connect(names[row])
+                    self._rings[ring].install(local, sock.fileno())
+                    self._cookies[slot] = sockopts.cookie_of(sock)
+            except OSError as error:
+                results[row] = -(error.errno or errno.EIO)
+        self._state[slots] = 0
+        self._complete(Op.CONNECT, slots, results)
+
+    def _connect_installed(self, ring: int, slots: Slots, local: Local, block: Block, how: How) -> None:
         """Connect with ordinary sockets, prepared one by one; each is closed as soon as it is installed in its slot."""
-        family = socket.AF_INET if block.destination.shape[1] == 4 else socket.AF_INET6
-        options = sockopts.before_connect(how.timeout_s, how.port_range, bind=how.bind, explicit=explicit)
+        options = options_of(block, how)
         made = np.ones(len(slots), bool)
         for row, slot in enumerate(local.tolist()):
             source = str(unpack_address(block.source[row].tobytes())), int(block.source_port[row])
             try:
-                with sockopts.prepared(family, options, source if how.bind else None) as sock:
+                with sockopts.prepared(family_of(block), options, source if how.bind else None) as sock:
                     self._rings[ring].install(slot, sock.fileno())
                     self._cookies[slots[row]] = sockopts.cookie_of(sock)
             except OSError as error:
@@ -160,7 +187,7 @@ class RingLoop:
 
     def handshake_us(self, slot: int) -> int | None:
         """As the contract has it; always None before Linux 6.8."""
-        return self._ask(slot, sockopts.rtt_us)
+        return None if self._unix else self._ask(slot, sockopts.rtt_us)
 
     def _ask(self, slot: int, what: Callable[[socket.socket], T | None]) -> T | None:
         """Ask the socket of a slot through an ordinary descriptor; None: the kernel cannot make one."""
@@ -174,7 +201,7 @@ class RingLoop:
             return what(sock)
 
     def cookies(self, slots: Slots) -> NDArray[np.uint64]:
-        if not self._can.setsockopt:
+        if self._unix or not self._can.setsockopt:
             return self._cookies[slots]
         cookies = np.zeros(len(slots), np.uint64)
         for ring, rows, local in self._rings.by_ring(slots):

@@ -20,6 +20,7 @@ from fourtuple.engine.loops.contract import Completions, First, How, Slots
 from fourtuple.engine.states import Life
 from fourtuple.engine.workloads.closer import Closer
 from fourtuple.engine.workloads.contract import Worker
+from fourtuple.engine.workloads.queued import Queued
 from fourtuple.engine.workloads.toward import Toward
 from fourtuple.engine.workloads.turns import Turns
 
@@ -33,7 +34,7 @@ class Arriver:
     """Starts the connections of a worker, each in a slot that is used again and again.
 
     run_s:     connections are due in this time after the beginning
-    timeout_s: a connect() without an answer for this time fails with ETIMEDOUT
+    timeout_s: a connect() without an answer for this time fails with ETIMEDOUT; to a Unix socket, with EAGAIN
     opened:    called with the slots of new connections and the time, in ns
     first:     what is sent along with each connect, if the loop links; None: nothing
     linked:    (slots,) bool, set where that was done
@@ -66,11 +67,20 @@ class Arriver:
         self._begin_ns = self._sample_ns = 0
         self._ahead_ns = min(AHEAD_NS, self._run_ns)  # up to when the moments are known
         self._ahead = arrivals.between(0, self._ahead_ns)  # the next ones, since the beginning
+        self._queued = Queued()
         self._over = False  # no connection will be due, or may be started, any more
 
     def start(self) -> float:
-        """Start what is due, as far as there are slots → how long until more is due."""
-        worker, now_ns = self._worker, self._worker.clock_ns()
+        """Start what is due, after connects that found an accept queue full → how long until more is due."""
+        now_ns = self._worker.clock_ns()
+        queued = self._queued.due(now_ns, self._worker.loop.batch)
+        if len(queued):
+            self._connect(queued)
+        return min(self._start(now_ns), self._queued.wait_s(now_ns))
+
+    def _start(self, now_ns: int) -> float:
+        """Start what is due, as far as there are slots."""
+        worker = self._worker
         if self._over:
             return TICK_S
         self._begin_ns = self._begin_ns or now_ns
@@ -83,7 +93,7 @@ class Arriver:
             return TICK_S
         count = min(self._waits, self._free_count, worker.loop.batch)
         if count:
-            self._connect(count, now_ns)
+            self._begin(count, now_ns)
             return 0.0
         if self._waits:
             return TICK_S  # a slot becomes free by a completion
@@ -97,7 +107,10 @@ class Arriver:
             return
         if good.any():
             self._connected(connects["slot"][good])
-        failures = connects[~good]
+        is_full = connects["result"] == -errno.EAGAIN
+        if is_full.any():
+            self._queued.add(connects["slot"][is_full], self._worker.clock_ns())
+        failures = connects[~good & ~is_full]
         self._fail(failures["slot"], -failures["result"])
         self._worker.state[failures["slot"]] = Life.EMPTY
         self._release(failures["slot"])
@@ -108,11 +121,12 @@ class Arriver:
         self._release(closes["slot"])
 
     def tick(self) -> None:
-        """Give up connects that have had no answer for `timeout_s`."""
+        """Give up connects that have had no answer, or no room in the accept queue, for `timeout_s`."""
         opening = self._opening()
         late = opening[self._start_ns[opening] <= self._worker.clock_ns() - self._timeout_ns]
         if len(late):
-            self._fail(late, np.full(len(late), errno.ETIMEDOUT))
+            found_full = np.isin(late, self._queued.drop(late))
+            self._fail(late, np.where(found_full, errno.EAGAIN, errno.ETIMEDOUT))
             self._closer.let_go(late, reset=True)
 
     def stop(self) -> None:
@@ -121,6 +135,7 @@ class Arriver:
         self._over = True
         self._worker.counters["opening"] -= len(opening)
         if len(opening):
+            self._queued.drop(opening)
             self._closer.let_go(opening, reset=True)
 
     def since_us(self, slots: Slots, now_ns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -140,7 +155,7 @@ class Arriver:
             self._waits += count
             self._ahead = self._ahead[count:]
 
-    def _connect(self, count: int, now_ns: int) -> None:
+    def _begin(self, count: int, now_ns: int) -> None:
         worker, counters = self._worker, self._worker.counters
         due_ns = self._next(count)
         self._free_count -= count
@@ -155,9 +170,12 @@ class Arriver:
         if not counters["first_start_ns"]:
             counters["first_start_ns"] = now_ns
         self._linked[slots] = self._first is not None
-        block, ways = self._turns.take(count)
+        self._connect(slots)
+
+    def _connect(self, slots: Slots) -> None:
+        block, ways = self._turns.take(len(slots))
         self._toward.connecting(slots, ways)
-        worker.loop.connect(slots, block, self._how, self._first)
+        self._worker.loop.connect(slots, block, self._how, self._first)
 
     def _next(self, count: int) -> NDArray[np.int64]:
         """Take the next `count` of those that wait → their moments."""
@@ -183,6 +201,7 @@ class Arriver:
                 histogram.add_values(counters["handshake_us"], np.array([handshake_us], np.float64))
         self._toward.opened(slots)
         worker.state[slots] = Life.OPEN
+        self._queued.worked(len(slots))
         counters["opening"] -= len(slots)
         counters["open"] += len(slots)
         counters["opened"] += len(slots)

@@ -92,12 +92,14 @@ def churn(
     dialogue = _dialogue(job, share, loop, state, counters, course, clock_ns)
     reads, notes = Reads(READ_ROWS, READ_BYTES), Notes(loop, log=job.log)
     worker = Worker(loop, counters, control, clock_ns, state, reads, notes, dialogue)
-    toward = Toward(counters, job.plan.space, len(state))
-    closer = Closer(worker, reset=job.closed_by is ClosedBy.RST, peer="the peer", toward=toward)
+    toward = Toward(counters, job.plan.destinations, len(state))
+    closer = Closer(
+        worker, reset=job.closed_by is ClosedBy.RST, peer="the peer", toward=toward, can_reset=not job.plan.sockets
+    )
     linked = np.zeros(len(state), bool)
     first = _first(job)
     opened: list[Callable[[NDArray[np.int32], int], None]] = []
-    turns = Turns(job.plan.space, share, job.plan.strategy)
+    turns = Turns(job.plan.possible, share, job.plan.strategy)
     arriver = Arriver(worker, turns, arrivals, job.run_s, job.how, job.timeout_s, closer, toward, opened, first, linked)
     lifetimes_ns = partial(job.lifetime.draw_ns, random)
     leaver = Leaver(worker, closer, course, lifetimes_ns, job.closed_by, job.timeout_s, arriver.since_us)

@@ -31,6 +31,7 @@ class Closer:
     reconnect: lost connections are opened again; otherwise they stay lost
     refills:   slots are used again when more connections are to be open
     toward:    counts losses by destination; None: of a server
+    can_reset: they are TCP connections; those of Unix sockets are closed in one way only
     """
 
     def __init__(
@@ -44,10 +45,11 @@ class Closer:
         reconnect: bool = False,
         refills: bool = False,
         toward: Toward | None = None,
+        can_reset: bool = True,
     ) -> None:
         self._toward = toward
         self._worker, self._reset, self._retries, self._reconnect = worker, reset, retries, reconnect
-        self._vacated = VACATED if refills else Life.EMPTY
+        self._vacated, self._can_reset = VACATED if refills else Life.EMPTY, can_reset
         self._peer_closed, self._closed_by = f"{peer} closed", closed_by
         self._gone: list[Slots] = []  # lost and still to be closed
         self._closing = NO_SLOTS  # still to be closed, in the end
@@ -127,7 +129,7 @@ class Closer:
         """
         self._worker.state[slots] = self._vacated if state is None else state
         self._under_way += len(slots)
-        self._worker.loop.close(slots, reset)
+        self._worker.loop.close(slots, reset and self._can_reset)
 
     def start(self) -> float:
         """Close what has said goodbye, and the next batch once the previous one is closed; lost connections first."""

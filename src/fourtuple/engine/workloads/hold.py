@@ -85,8 +85,7 @@ def hold(
 
     cookies: (share.wanted,) uint64, where the cookies of its sockets are written when the control asks for them
     """
-    explicit = job.plan.strategy is Strategy.EXPLICIT
-    routes = (ExplicitRoutes if explicit else AutomaticRoutes)(job.plan.space, share, job.plan.room_of(share))
+    routes = _routes(job.plan, share)
     state = empty_slots(min(share.wanted, loop.capacity))
     counters["failed"][errno.EMFILE] = share.wanted - len(state)
     dialogue = _dialogue(job, share, loop, state, counters, clock_ns)
@@ -94,7 +93,7 @@ def hold(
     worker = Worker(loop, counters, control, clock_ns, state, reads, notes, dialogue)
     again = job.reconnect or job.churn_per_s or job.stages
     retries = Retries(len(state), routes.ways) if again else None
-    toward = Toward(counters, job.plan.space, len(state))
+    toward = Toward(counters, job.plan.destinations, len(state))
     closer = Closer(
         worker,
         reset=job.reset,
@@ -104,6 +103,7 @@ def hold(
         reconnect=job.reconnect,
         refills=job.stages is not None,
         toward=toward,
+        can_reset=not job.plan.sockets,
     )
     watcher = Watcher(worker, closer.lost, watch=job.watch, log_data=job.log, last_words=True)
     speaker = Speaker(worker, dialogue, watcher.listen, closer.lost) if dialogue else None
@@ -140,6 +140,12 @@ def hold(
         closing=lambda: closer.is_closing,
     )
     return run(workload, worker)
+
+
+def _routes(plan: Plan, share: Slice) -> AutomaticRoutes:
+    if plan.space and plan.strategy is Strategy.EXPLICIT:
+        return ExplicitRoutes(plan.space, share, plan.room_of(share))
+    return AutomaticRoutes(plan.possible, share, plan.room_of(share))
 
 
 def _dialogue(

@@ -51,6 +51,14 @@ class InFlight:
             ways[place], start_ns[place] = self._others.pop(int(slots[place]))
         return ways, start_ns
 
+    def ways(self, slots: Slots) -> NDArray[np.int64]:
+        """The ways of these slots, which are being opened."""
+        rows = slots & self._mask
+        ways: NDArray[np.int64] = self._way[rows]
+        for place in np.flatnonzero(self._slot_of[rows] != slots).tolist():
+            ways[place], _ = self._others[int(slots[place])]
+        return ways
+
     def begun_until(self, until_ns: int) -> Slots:
         """The slots whose connect was started by then."""
         rows = np.flatnonzero(self._slot_of != FREE)

@@ -15,14 +15,14 @@ from fourtuple.core.runs import histogram
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.runs.spread import BINS
-from fourtuple.core.space.tuples import Block
 from fourtuple.engine.control import TICK_S
-from fourtuple.engine.loops.contract import COMPLETION, NO_SLOTS, Completions, How, Slots
+from fourtuple.engine.loops.contract import COMPLETION, NO_SLOTS, Completions, How, Slots, Targets
 from fourtuple.engine.states import Life
 from fourtuple.engine.workloads.closer import Closer
 from fourtuple.engine.workloads.contract import Worker
 from fourtuple.engine.workloads.in_flight import InFlight
 from fourtuple.engine.workloads.population import Population
+from fourtuple.engine.workloads.queued import Queued
 from fourtuple.engine.workloads.retries import RETRY_NS, Retries
 from fourtuple.engine.workloads.routes import AutomaticRoutes, Ways
 from fourtuple.engine.workloads.toward import Toward
@@ -36,7 +36,7 @@ WINDOW = 64  # give up after this many failures in a row, or as many as may be i
 class Opener:
     """Connects each slot of a worker once, and again where that is wanted.
 
-    timeout_s: a connect() without an answer for this time fails with ETIMEDOUT
+    timeout_s: a connect() without an answer for this time fails with ETIMEDOUT; to a Unix socket, with EAGAIN
     opened:    called with the slots of new connections and the time, in ns
     unused:    the slots to open
     retries:   connections to open again; None: none are
@@ -61,16 +61,24 @@ class Opener:
         self._timeout_ns = int(timeout_s * 1e9)
         self._closer, self._opened = closer, opened
         self._unused, self._retries, self._population = unused, retries, population
-        self._in_flight = InFlight(pace.in_flight)
+        self._in_flight, self._queued = InFlight(pace.in_flight), Queued()
         self._failed_in_a_row = 0
         self._paced_from_ns = self._paced = 0  # since when the pace counts, and how many were started since
 
     def start(self) -> float:
-        """Start as many connects as the pace allows; those that are opened again first."""
-        counters, now_ns = self._worker.counters, self._worker.clock_ns()
+        """Start as many connects as the pace allows, after those that found an accept queue full."""
+        now_ns = self._worker.clock_ns()
         self._paced_from_ns = self._paced_from_ns or now_ns
-        if counters["phase"] > _HOLDING or self._worker.control.stopping:
+        if self._worker.counters["phase"] > _HOLDING or self._worker.control.stopping:
             return TICK_S
+        queued = self._queued.due(now_ns, self._worker.loop.batch)
+        if len(queued):
+            self._worker.loop.connect(queued, self._routes.again(self._in_flight.ways(queued)), self._how)
+        return min(self._start(now_ns), self._queued.wait_s(now_ns))
+
+    def _start(self, now_ns: int) -> float:
+        """Start what the pace allows; those that are opened again first."""
+        counters = self._worker.counters
         if self._population:
             self._population.rise(now_ns)
         self._replace(now_ns)
@@ -135,7 +143,10 @@ class Opener:
             return
         if good.any():
             self._connected(connects["slot"][good])
-        self._refused(connects[~good])
+        is_full = connects["result"] == -errno.EAGAIN
+        if is_full.any():
+            self._queued.add(connects["slot"][is_full], self._worker.clock_ns())
+        self._refused(connects[~good & ~is_full])
 
     def tick(self) -> None:
         if self._worker.control.stopping:
@@ -155,9 +166,10 @@ class Opener:
         if len(opening):
             counters["opening"] -= len(opening)
             self._in_flight.forget(opening)
+            self._queued.drop(opening)
             self._closer.let_go(opening, reset=True, state=Life.EMPTY)
 
-    def _connect(self, slots: Slots, block: Block, ways: Ways, state: int) -> None:
+    def _connect(self, slots: Slots, block: Targets, ways: Ways, state: int) -> None:
         counters, now_ns = self._worker.counters, self._worker.clock_ns()
         self._worker.state[slots] = state
         self._in_flight.begin(slots, ways, now_ns)
@@ -184,6 +196,7 @@ class Opener:
         counters["pairs"] += np.bincount(self._routes.bins(ways[new]), minlength=BINS)
         self._routes.worked(ways)
         self._toward.opened(slots)
+        self._queued.worked(len(slots))
         if self._retries:
             self._retries.remember(slots, ways)
         worker.state[slots] = Life.OPEN
@@ -237,10 +250,11 @@ class Opener:
         self._worker.counters["failed"][number] += self._unused.drop()
 
     def _give_up_late(self) -> None:
-        """Give up connects that have had no answer for `timeout_s`."""
+        """Give up connects that have had no answer, or no room in the accept queue, for `timeout_s`."""
         late = self._in_flight.begun_until(self._worker.clock_ns() - self._timeout_ns)
         if len(late):
             failures = np.zeros(len(late), COMPLETION)
-            failures["slot"], failures["result"] = late, -errno.ETIMEDOUT
+            found_full = np.isin(late, self._queued.drop(late))
+            failures["slot"], failures["result"] = late, np.where(found_full, -errno.EAGAIN, -errno.ETIMEDOUT)
             self._refused(failures)
             self._closer.let_go(late, reset=True)

@@ -1,7 +1,7 @@
 """Where the next connections go, and which routes are exhausted or failed.
 
-A route is a (source address, destination) pair. The way of a connection is a number: that of its pair if the kernel
-chooses the source port, or that of its 4-tuple if we choose it.
+A route is a (source address, destination) pair, or a Unix socket. The way of a connection is a number: that of its
+route if the kernel chooses the source port or there is none, or that of its 4-tuple if we choose it.
 """
 
 import errno
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from fourtuple.core.errnos import Extent, symptom_of
 from fourtuple.core.runs.slices import Slice
 from fourtuple.core.runs.spread import BINS
-from fourtuple.core.space.tuples import Block, TupleSpace
+from fourtuple.core.space.tuples import TupleSpace
+from fourtuple.core.space.unix import UnixSpace
+from fourtuple.engine.loops.contract import Targets
 
 Ways = NDArray[Any]  # of an unsigned or signed integer type
 
@@ -26,7 +28,7 @@ class AutomaticRoutes:
           the kernel checks every port of the range before it reports that none is free, which takes milliseconds
     """
 
-    def __init__(self, space: TupleSpace, share: Slice, room: int) -> None:
+    def __init__(self, space: TupleSpace | UnixSpace, share: Slice, room: int) -> None:
         self._space, self._turn, self._room = space, share.start, room
         self._over = np.zeros(space.pairs, bool)  # untouched pages of zeros cost nothing
         self._worked = np.zeros(space.pairs, bool)
@@ -44,7 +46,7 @@ class AutomaticRoutes:
         """The errno that ended most routes."""
         return self._ended_by.most_common(1)[0][0] if self._ended_by else errno.EADDRNOTAVAIL
 
-    def take(self, count: int) -> tuple[Block, Ways]:
+    def take(self, count: int) -> tuple[Targets, Ways]:
         """The next `count` connections, or fewer → (block, ways); empty if every pair is exhausted or failed."""
         count = min(count, max(self._room, self._waiting_for))
         found = np.zeros(0, np.int64)
@@ -58,7 +60,7 @@ class AutomaticRoutes:
         self._room -= len(found)
         return self._space.pair_block(found), found
 
-    def again(self, ways: Ways) -> Block:
+    def again(self, ways: Ways) -> Targets:
         """The connections for ways used before, even if their pair has been exhausted or failed since."""
         return self._space.pair_block(ways.astype(np.int64))
 
@@ -98,23 +100,24 @@ class ExplicitRoutes(AutomaticRoutes):
 
     def __init__(self, space: TupleSpace, share: Slice, room: int) -> None:
         super().__init__(space, share, room)
+        self._tuples = space
         self._next, self._stop = share.start, share.stop
 
     @property
     def ways(self) -> int:
-        return self._space.size
+        return self._tuples.size
 
-    def take(self, count: int) -> tuple[Block, Ways]:
+    def take(self, count: int) -> tuple[Targets, Ways]:
         while self._next < self._stop:
             start, self._next = self._next, min(self._stop, self._next + count)
             ways = np.arange(start, self._next)
             alive = ~self._over[self._pairs(ways)]
             if alive.any():
-                return self._space.block(start, self._next).where(alive), ways[alive]
-        return self._space.block(0, 0), np.zeros(0, np.int64)
+                return self._tuples.block(start, self._next).where(alive), ways[alive]
+        return self._tuples.block(0, 0), np.zeros(0, np.int64)
 
-    def again(self, ways: Ways) -> Block:
-        return self._space.rows(ways.astype(np.int64))
+    def again(self, ways: Ways) -> Targets:
+        return self._tuples.rows(ways.astype(np.int64))
 
     def failed(self, ways: Ways, number: int) -> bool:
         if symptom_of(number).ends is Extent.PAIR:  # these 4-tuples or their ports, not the whole pair

@@ -1,26 +1,24 @@
 """Which destination each slot's connection goes to, and what became of the connections to each of them."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.runs.counters import Counters
 from fourtuple.core.runs.destinations import FAILED_LINES, LOST_LINES, NOWHERE, OPENED_LINE, PLACES, place_of
-from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.engine.loops.contract import Completions, Slots
+from fourtuple.engine.workloads.routes import Ways
 
 
 class Toward:
     """Counts in a worker's counters, by destination (core/runs/destinations.py)."""
 
-    def __init__(self, counters: Counters, space: TupleSpace, slots: int) -> None:
+    def __init__(self, counters: Counters, destinations: int, slots: int) -> None:
         self._counts: NDArray[np.int64] = counters["destinations"]
-        self._destinations = space.destinations.size
+        self._destinations = destinations
         places = min(self._destinations, PLACES)
         self._place_of = np.zeros(slots, np.min_scalar_type(max(0, places - 1)))
 
-    def connecting(self, slots: Slots, ways: NDArray[Any]) -> None:
+    def connecting(self, slots: Slots, ways: Ways) -> None:
         """These slots are being opened on these ways (routes.py)."""
         if self._destinations > 1:
             self._place_of[slots] = place_of(ways.astype(np.int64) % self._destinations, self._destinations)

@@ -248,9 +248,11 @@ def _failures(run: StoredRun) -> Section | None:
     record, of_server = run.record, run.entry.kind == "serve"
     failed = dict(record.failed) if record else run.last["failed"]
     lost = dict(record.lost_by) if record else run.last["lost_by"]
+    strategy = run.start.planned.strategy if run.start.planned else None
+    gone = "gone" if of_server else "lost"
     rows = [
-        *(("failed", name, format_count(n), *meaning(name)) for name, n in failed.items()),
-        *(("gone" if of_server else "lost", name, format_count(n), *lost_by(name, of_server=of_server))
+        *(("failed", name, format_count(n), *meaning(name, strategy)) for name, n in failed.items()),
+        *((gone, name, format_count(n), *lost_by(name, of_server=of_server, strategy=strategy))
           for name, n in lost.items()),
     ]  # fmt: skip
     if isinstance(record, HoldRecord | ChurnRecord):
@@ -346,7 +348,7 @@ def _planned(start: Start) -> list[tuple[str, str]]:
         return []
     rows = [("loop", f"{planned.loop}: {planned.loop_because}")]
     of_server = start.kind == "serve"
-    if not of_server:
+    if planned.sources:
         room = f"{format_things(planned.pairs, 'pair')} × {format_things(planned.usable, 'source port')}"
         rows += [("from", ", ".join(planned.sources)), ("strategy", f"{planned.strategy}: {room}")]
     return [*rows, ("on" if of_server else "to", ", ".join(planned.targets))]

@@ -106,7 +106,7 @@ class Screen:
     def _hold(self, sample: Sample, planned: Planned | None) -> Iterator[RenderableType]:
         if planned is None:
             return
-        title = f"hold {format_count(sample.wanted)} → {_from_to(planned)}"
+        title = f"hold {format_count(sample.wanted)} → {_ways(planned)}"
         yield from self._head(title, sample, planned.loop, planned.strategy)
         yield from bar(sample.open, sample.wanted, *self._progress(sample, planned), columns=self._columns)
         failed = sum(sample.failed.values())
@@ -129,7 +129,7 @@ class Screen:
         yield from self._ports(sample, planned)
         yield from self._memory(sample, "client")
         yield from self._witnesses(sample, planned)
-        yield from self._errnos(sample, of_server=False)
+        yield from self._errnos(sample, planned.strategy)
 
     def _line(self, label: str, *parts: Part) -> Iterator[RenderableType]:
         return flowing(label, *parts, columns=self._columns)
@@ -226,7 +226,7 @@ class Screen:
     def _churn(self, sample: Sample, planned: Planned | None) -> Iterator[RenderableType]:
         if planned is None or planned.rate_per_s is None:
             return
-        title = f"churn {format_rate(planned.rate_per_s)} → {_from_to(planned)}"
+        title = f"churn {format_rate(planned.rate_per_s)} → {_ways(planned)}"
         yield from self._head(title, sample, planned.loop, planned.strategy)
         start_ns = sample.start.at_ns if sample.start else sample.at_ns
         run_s, ran_s = planned.run_s or 0.0, (sample.at_ns - start_ns) / 1e9
@@ -259,7 +259,7 @@ class Screen:
         if sample.seen and sample.seen.time_wait is not None:
             yield from self._line("ports", f"{format_things(sample.seen.time_wait, 'socket')} in TIME_WAIT")
         yield from self._memory(sample, "client")
-        yield from self._errnos(sample, of_server=False)
+        yield from self._errnos(sample, planned.strategy)
 
     # serve
 
@@ -283,7 +283,7 @@ class Screen:
         dropped = sample.seen.moved.get("ListenOverflows", 0) if sample.seen else 0
         if dropped:
             yield from self._line("queues", f"{format_count(dropped)} handshakes dropped", "an accept queue was full")
-        yield from self._errnos(sample, of_server=True)
+        yield from self._errnos(sample, None, of_server=True)
 
     # parts of all of them
 
@@ -308,11 +308,11 @@ class Screen:
             parts = [f"{format_size(max(0, taken))} used since start (whole host)", f"{each} each"]
         return self._line("memory", *parts, f"{whose} {format_size(sample.rss_bytes)}")
 
-    def _errnos(self, sample: Sample, *, of_server: bool) -> Iterator[RenderableType]:
+    def _errnos(self, sample: Sample, strategy: str | None, *, of_server: bool = False) -> Iterator[RenderableType]:
         """Each errno with its meaning, most frequent first."""
-        failed = [("failed", name, n, meaning(name)[0]) for name, n in list(sample.failed.items())[:ERRNOS]]
+        failed = [("failed", name, n, meaning(name, strategy)[0]) for name, n in list(sample.failed.items())[:ERRNOS]]
         lost = [
-            ("gone" if of_server else "lost", name, n, lost_by(name, of_server=of_server)[0])
+            ("gone" if of_server else "lost", name, n, lost_by(name, of_server=of_server, strategy=strategy)[0])
             for name, n in list(sample.lost_by.items())[:ERRNOS]
         ]
         for title, name, count, means in failed + lost:
@@ -336,10 +336,6 @@ def _apart(count: int, least: int, most: int, where: str) -> str:
     return f"{number} {'fewer' if count < least else 'more'} at the {where} than the engine holds"
 
 
-def _from_to(planned: Planned) -> str:
-    return f"{_list(planned.targets)} from {_list(planned.sources)}"
-
-
 def _us(value: float | None) -> str:
     return "–" if value is None else format_duration(value / 1e6)
 
@@ -348,6 +344,11 @@ def _workers(sample: Sample) -> str:
     processes = format_things(sample.workers, "process")
     machines = len(sample.machines)
     return f"{processes} on {format_count(machines)} machine{'s' * (machines != 1)}" if machines else processes
+
+
+def _ways(planned: Planned) -> str:
+    """To where, and from where, which connections to Unix sockets do not have."""
+    return f"{_list(planned.targets)}{f' from {_list(planned.sources)}' if planned.sources else ''}"
 
 
 def _list(texts: Sequence[str]) -> str:

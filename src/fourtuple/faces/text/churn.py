@@ -1,9 +1,8 @@
 """The plan, the progress and the record of `churn` as plain text."""
 
-import errno
 from collections.abc import Iterator
 
-from fourtuple.core.errnos import symptom_of
+from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.runs.churn_orders import LATE_S, ChurnOrder, ClosedBy
 from fourtuple.core.runs.churn_record import ChurnRecord, ChurnStep
 from fourtuple.core.runs.counters import Phase
@@ -19,6 +18,7 @@ from fourtuple.faces.text.words import (
     counts,
     latency,
     lost_by,
+    meaning,
     namespaces,
     overflow_lines,
     retransmit_lines,
@@ -50,6 +50,8 @@ def plan_words(order: ChurnOrder) -> str:
     options, plan = order.options, order.plan
     expected = options.open_expected
     at_once = f"{options.product}: about {format_things(expected, 'connection')} at once"
+    if plan.sockets:
+        return f"plan: {at_once}; there are slots for {format_count(plan.wanted)}; a Unix socket has no ports"
     room = f"the ports allow {format_count(plan.room.most)}, and there are slots for {format_count(plan.wanted)}"
     if order.ports is None:
         return f"plan: {at_once}; {room}; {CLOSES[options.closed_by]}"
@@ -71,7 +73,8 @@ def churn_lines(record: ChurnRecord) -> Iterator[str]:
         ports = f"; ports allow {format_rate(record.ports_per_s)}" if record.ports_per_s is not None else ""
         where = namespaces(record)
         yield f"  TIME_WAIT {format_things(record.most_time_wait, 'socket')} at most in {where}{ports}"
-    closed_by = {ClosedBy.RST: "reset", ClosedBy.FIN: "FIN"}.get(ClosedBy(record.closed_by), "the server")
+    ours = "this end" if record.strategy == Strategy.UNIX else "FIN"
+    closed_by = {ClosedBy.RST: "reset", ClosedBy.FIN: ours}.get(ClosedBy(record.closed_by), "the server")
     how = f"{record.arrivals_by} · seed {record.seed} · lifetime {record.lifetime} · closed by {closed_by}"
     yield f"  {how}"
     workers = "1 process" if record.workers == 1 else f"{record.workers} processes"
@@ -124,16 +127,16 @@ def _failures(record: ChurnRecord) -> Iterator[str]:
     yield from overflow_lines(record)
     yield from retransmit_lines(record)
     for name, count in record.lost_by.items():
-        meaning = MEANINGS.get(name) or lost_by(name, of_server=False)[0]
-        yield from wrapped("  ", f"{format_count(count)} lost by {name}: {meaning}")
+        because = MEANINGS.get(name) or lost_by(name, of_server=False, strategy=record.strategy)[0]
+        yield from wrapped("  ", f"{format_count(count)} lost by {name}: {because}")
     for reason, count in record.reasons.items():
         yield from wrapped("  why       ", f"{format_count(count)} × {reason}")
     yield from destination_lines(record.destinations, sum(record.failed.values()))
     for name, count in record.failed.items():
-        symptom = symptom_of(getattr(errno, name, 0))
-        yield from wrapped("  ", f"{format_count(count)} failed with {name}: {symptom.limit}")
-        if symptom.do:
-            yield from wrapped("  do        ", symptom.do)
+        means, do = meaning(name, record.strategy)
+        yield from wrapped("  ", f"{format_count(count)} failed with {name}: {means}")
+        if do:
+            yield from wrapped("  do        ", do)
 
 
 def _steps(steps: tuple[ChurnStep, ...]) -> Iterator[str]:

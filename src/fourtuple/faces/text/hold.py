@@ -1,10 +1,8 @@
 """The record of `hold` as plain text: first the answer, then the reason, then what to do next."""
 
-import errno
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from fourtuple.core.errnos import symptom_of
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.histogram import NOT_MEASURED
 from fourtuple.core.runs.records import HoldRecord, Sample
@@ -16,6 +14,7 @@ from fourtuple.faces.text.stages import stage_lines, stage_now
 from fourtuple.faces.text.words import (
     counts,
     latency,
+    meaning,
     overflow_lines,
     retransmit_lines,
     several_addresses,
@@ -49,10 +48,10 @@ def hold_lines(record: HoldRecord) -> Iterator[str]:
     yield from _findings(record)
     yield from destination_lines(record.destinations, sum(record.failed.values()))
     for name, count in record.failed.items():
-        symptom = symptom_of(getattr(errno, name, 0))
-        yield from wrapped("  ", f"{format_count(count)} failed with {name}: {symptom.limit}")
-        if symptom.do:
-            yield from wrapped("  do        ", symptom.do)
+        means, do = meaning(name, record.strategy)
+        yield from wrapped("  ", f"{format_count(count)} failed with {name}: {means}")
+        if do:
+            yield from wrapped("  do        ", do)
 
 
 def _talk(record: HoldRecord) -> Iterator[str]:

@@ -63,22 +63,21 @@ def start_lines(start: Start) -> Iterator[str]:
     if planned is None:
         return
     to = ", ".join(planned.targets)
+    way = f"from {', '.join(planned.sources)} to {to}" if planned.sources else f"to {to}"
     if start.kind == "churn":
-        sources = ", ".join(planned.sources)
         rate = f"{format_rate(planned.rate_per_s or 0)} for {format_duration(planned.run_s or 0)}"
-        yield from wrapped(
-            "  planned   ", f"{rate} from {sources} to {to}; {planned.strategy}; {planned.loop}: {planned.loop_because}"
-        )
+        yield from wrapped("  planned   ", f"{rate} {way}; {planned.strategy}; {planned.loop}: {planned.loop_because}")
         return
     if planned.wanted is None:
         yield from wrapped("  planned   ", f"listen on {to}; {planned.loop}: {planned.loop_because}")
         return
     pairs = format_things(planned.pairs, "pair")
-    room = f"{pairs} of source and destination × {format_things(planned.usable, 'port')}"
+    ports = format_things(planned.usable, "port")
+    room = f"{pairs} of source and destination × {ports}; " if planned.usable else ""
     yield from wrapped(
         "  planned   ",
-        f"{format_count(planned.predicted or 0)} of {format_count(planned.wanted)} from {', '.join(planned.sources)} to"
-        f" {to}: {room}; {planned.strategy}; {planned.loop}: {planned.loop_because}",
+        f"{format_count(planned.predicted or 0)} of {format_count(planned.wanted)} {way}: {room}{planned.strategy};"
+        f" {planned.loop}: {planned.loop_because}",
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fourtuple.core.errnos import symptom_of
+from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.space.endpoints import Resolved, is_wildcard
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.units import format_count, format_duration, format_things, format_were
@@ -88,16 +89,16 @@ def namespaces(record: "RunRecord") -> str:
     return "the machines' network namespaces" if record.machines else "this network namespace"
 
 
-def meaning(name: str) -> tuple[str, str]:
-    """The meaning of an errno, and what to do."""
-    symptom = symptom_of(getattr(errno, name, 0))
+def meaning(name: str, strategy: str | None = None) -> tuple[str, str]:
+    """The meaning of an errno, and what to do. strategy: of a run, from which follows what it connects"""
+    symptom = symptom_of(getattr(errno, name, 0), unix=strategy == Strategy.UNIX)
     return symptom.limit, symptom.do
 
 
-def lost_by(name: str, *, of_server: bool) -> tuple[str, str]:
+def lost_by(name: str, *, of_server: bool, strategy: str | None = None) -> tuple[str, str]:
     """The meaning of losing connections by this errno, and what to do. FIN: no error, the peer closed."""
     if name == "FIN":
         return "the client closed" if of_server else "the server closed", ""
     if of_server and name == "ECONNRESET":
         return "the client reset the connection; fourtuple hold does so by default", ""
-    return meaning(name)
+    return meaning(name, strategy)

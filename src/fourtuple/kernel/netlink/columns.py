@@ -123,7 +123,7 @@ def _first_layout(
         header = int(here[0])
         alike &= here == header
         size, is_kind = header & 0xFFFF, header >> 16 == kind
-        if is_kind and size >= 4 * (word + 1) + 2 and 4 * (offset + 2 + word) <= length + 3:
+        if is_kind and size > 4 * (word + 1) and 4 * (offset + 2 + word) <= length + 3:
             return alike, offset + 1 + word
         offset += max(1, size + 3 >> 2)
     return alike, None

@@ -13,19 +13,26 @@ from fourtuple.core.record import dataclass
 from fourtuple.core.snapshot.records import HostAddress
 from fourtuple.kernel.netlink import wire
 from fourtuple.kernel.netlink.reading import NoSuchDumpError, retried
-from fourtuple.kernel.netlink.rtnetlink import RTM_GETADDR, RTM_NEWADDR, exchange, parse_address
+from fourtuple.kernel.netlink.rtnetlink import (
+    IFADDRMSG,
+    IFINFOMSG,
+    IFLA_IFNAME,
+    RTM_GETADDR,
+    RTM_GETLINK,
+    RTM_NEWADDR,
+    RTM_NEWLINK,
+    exchange,
+    parse_address,
+)
 
-# include/uapi/linux/rtnetlink.h, if_link.h, if_addr.h, neighbour.h (v6.18)
-RTM_NEWLINK, RTM_GETLINK = 16, 18
+# include/uapi/linux/if_link.h, if_addr.h, neighbour.h (v6.18)
 RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
-IFLA_IFNAME, IFLA_STATS64 = 3, 23
+IFLA_STATS64 = 23
 IFA_FLAGS = 8
 IFA_F_OPTIMISTIC, IFA_F_DADFAILED, IFA_F_TENTATIVE = 0x04, 0x08, 0x40
 NUD_PERMANENT, NTF_EXT_LEARNED = 0x80, 0x10
 # struct rtnl_link_stats64: the place of the counters of packets that the interface had no room for
 STATISTICS = {"rx_over_errors": 11, "rx_fifo_errors": 14, "rx_missed_errors": 15}
-_IFINFOMSG = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
-_IFADDRMSG = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, interface
 _NDMSG = struct.Struct("=B3xiHBB")  # struct ndmsg: family, interface, state, flags, type
 
 Ask = Callable[[bytes], Iterable[wire.Bytes]]
@@ -42,7 +49,7 @@ class Interfaces:
 
 def read_interfaces(ask: Ask = exchange) -> Interfaces:
     """Every interface; nothing where netlink is not available. Raises OSError, DumpInterruptedError, ValueError."""
-    message = wire.request(RTM_GETLINK, _IFINFOMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0))
+    message = wire.request(RTM_GETLINK, IFINFOMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0))
 
     def fold(entries: Iterable[wire.NetlinkMessage]) -> Interfaces:
         names: dict[int, str] = {}
@@ -59,7 +66,7 @@ def read_interfaces(ask: Ask = exchange) -> Interfaces:
 
 def read_host_addresses(names: Mapping[int, str], ask: Ask = exchange) -> tuple[HostAddress, ...]:
     """Every address of every interface. names: of the interfaces by index. Raises as read_interfaces."""
-    message = wire.request(RTM_GETADDR, _IFADDRMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0))
+    message = wire.request(RTM_GETADDR, IFADDRMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0))
 
     def fold(entries: Iterable[wire.NetlinkMessage]) -> tuple[HostAddress, ...]:
         found = (parse_host_address(entry.content, names) for entry in entries if entry.kind == RTM_NEWADDR)
@@ -96,9 +103,9 @@ def _dumped(message: bytes, fold: Callable[[Iterable[wire.NetlinkMessage]], T], 
 
 def parse_link(content: wire.Bytes) -> tuple[int, str, dict[str, int]]:
     """(index, name, counters of STATISTICS) of an RTM_NEWLINK message. Raises BrokenMessageError."""
-    if len(content) < _IFINFOMSG.size:
-        raise wire.BrokenMessageError(f"an interface of {len(content)} bytes, at least {_IFINFOMSG.size} needed")
-    values = dict(wire.attributes(content[_IFINFOMSG.size :]))
+    if len(content) < IFINFOMSG.size:
+        raise wire.BrokenMessageError(f"an interface of {len(content)} bytes, at least {IFINFOMSG.size} needed")
+    values = dict(wire.attributes(content[IFINFOMSG.size :]))
     name = bytes(values.get(IFLA_IFNAME, b"")).rstrip(b"\0").decode(errors="backslashreplace")
     statistics = values.get(IFLA_STATS64, b"")
     counters = {
@@ -106,7 +113,7 @@ def parse_link(content: wire.Bytes) -> tuple[int, str, dict[str, int]]:
         for counter, place in STATISTICS.items()
         if len(statistics) >= 8 * place + 8
     }
-    return _IFINFOMSG.unpack_from(content)[2], name, counters
+    return IFINFOMSG.unpack_from(content)[2], name, counters
 
 
 def parse_host_address(content: wire.Bytes, names: Mapping[int, str]) -> HostAddress | None:
@@ -114,8 +121,8 @@ def parse_host_address(content: wire.Bytes, names: Mapping[int, str]) -> HostAdd
     address = parse_address(content)
     if address is None:
         return None
-    _, prefix, flags, _, index = _IFADDRMSG.unpack_from(content)
-    values = dict(wire.attributes(content[_IFADDRMSG.size :]))
+    _, prefix, flags, _, index = IFADDRMSG.unpack_from(content)
+    values = dict(wire.attributes(content[IFADDRMSG.size :]))
     if len(wide := values.get(IFA_FLAGS, b"")) >= 4:
         (flags,) = struct.unpack_from("=I", wide)
     duplicate = bool(flags & IFA_F_DADFAILED)

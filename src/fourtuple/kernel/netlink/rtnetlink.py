@@ -9,13 +9,16 @@ from fourtuple.core.space.endpoints import Address, unpack_address
 from fourtuple.kernel.netlink import wire
 from fourtuple.kernel.netlink.reading import NoSuchDumpError, retried
 
-# include/uapi/linux/rtnetlink.h, if_addr.h (v6.18)
+# include/uapi/linux/rtnetlink.h, if_link.h, if_addr.h (v6.18)
+RTM_NEWLINK, RTM_GETLINK = 16, 18
 RTM_NEWADDR, RTM_GETADDR = 20, 22
 RTM_NEWROUTE, RTM_GETROUTE = 24, 26
+IFLA_IFNAME = 3
 IFA_ADDRESS, IFA_LOCAL = 1, 2
 RTA_DST, RTN_LOCAL = 1, 2
 ADDRESS_BYTES = (4, 16)
-_IFADDRMSG = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, interface
+IFINFOMSG = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
+IFADDRMSG = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, interface
 # struct rtmsg: family, lengths of destination and source prefix, TOS, table, protocol, scope, type, flags
 _RTMSG = struct.Struct("=BBBBBBBBI")
 _REFUSED = {errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EPERM, errno.EACCES, errno.EAGAIN}  # by the socket
@@ -41,7 +44,7 @@ def read_addresses(ask: Ask = exchange) -> list[Address]:
 
     An interrupted dump is taken again, up to TRIES times. Raises OSError, DumpInterruptedError, BrokenMessageError.
     """
-    message = wire.request(RTM_GETADDR, _IFADDRMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0))
+    message = wire.request(RTM_GETADDR, IFADDRMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0))
 
     def fold(entries: Iterable[wire.NetlinkMessage]) -> list[Address]:
         found = (parse_address(entry.content) for entry in entries if entry.kind == RTM_NEWADDR)
@@ -94,9 +97,9 @@ def parse_address(content: wire.Bytes) -> Address | None:
 
     Raises BrokenMessageError.
     """
-    if len(content) < _IFADDRMSG.size:
-        raise wire.BrokenMessageError(f"an address message of {len(content)} bytes, at least {_IFADDRMSG.size} needed")
-    values = dict(wire.attributes(content[_IFADDRMSG.size :]))
+    if len(content) < IFADDRMSG.size:
+        raise wire.BrokenMessageError(f"an address message of {len(content)} bytes, at least {IFADDRMSG.size} needed")
+    values = dict(wire.attributes(content[IFADDRMSG.size :]))
     packed = values.get(IFA_LOCAL) or values.get(IFA_ADDRESS)
     if packed and len(packed) not in ADDRESS_BYTES:
         raise wire.BrokenMessageError(f"an address of {len(packed)} bytes")

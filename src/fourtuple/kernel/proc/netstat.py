@@ -11,6 +11,8 @@ from fourtuple.core.limits.facts import Motion
 from fourtuple.core.numbers import complete_lines, number_of
 from fourtuple.kernel.proc.files import PROC, whole
 
+PROTOCOL_SOCKETS = 2  # the column of /proc/net/protocols with the number of sockets
+
 
 def parse_netstat(text: str) -> Mapping[str, int]:
     """/proc/net/netstat → its counters (TcpExt and others) by name. Lines come in pairs: names, then values.
@@ -61,6 +63,16 @@ def read_sockets(proc: Path = PROC) -> tuple[int | None, int | None]:
     """How many TCP sockets this thread's network namespace has, and how many more in TIME_WAIT; None: not readable."""
     counts = _both_sockstats(proc)
     return _open_sockets(counts), counts.get("TCP.tw")
+
+
+def read_unix_sockets(proc: Path = PROC) -> int | None:
+    """How many Unix stream sockets this thread's network namespace has; None: not readable.
+
+    /proc/net/protocols, net/core/sock.c (v6.18); before Linux 5.15, UNIX has those of every type.
+    """
+    lines = [line.split() for line in complete_lines(whole(proc / "thread-self/net/protocols"))]
+    counts = {words[0]: number_of(words[PROTOCOL_SOCKETS]) for words in lines if len(words) > PROTOCOL_SOCKETS}
+    return counts.get("UNIX-STREAM", counts.get("UNIX"))
 
 
 def read_unlisted(proc: Path = PROC) -> int | None:

@@ -66,7 +66,7 @@ OTHERS = [
     (FailureKind.TLS, "unexpected EOF in the middle of the handshake"),
     (FailureKind.TLS, "close_notify"),
     (FailureKind.TLS, "ended without close_notify"),
-    (FailureKind.HTTP, "the server keeps no connection open (Connection: close)"),
+    (FailureKind.HTTP, "the server keeps no connection open (Connection: close, or HTTP/1.0)"),
     (FailureKind.HTTP, "status 408 without a request"),
     (FailureKind.HTTP, "an answer without a request"),
     (FailureKind.HTTP, "ended in the middle of an answer"),
