@@ -1,9 +1,10 @@
 """Tables of text: aligned columns where the terminal has room for them; otherwise cells go below their row, with names.
 
 No cell is lost: a column that does not fit has its cells below each row, and a name that is too long has a line of its
-own. Only columns that say so are cut, with a …, and only beside others.
+own. Only columns that say so are cut, with a ….
 """
 
+import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -13,6 +14,7 @@ from fourtuple.faces.text.lines import BELOW, flowed, width, wrapped
 
 HEAD = 14  # columns of a head before it takes another line
 NAME = 24  # columns that the first cells have at least, if they need them
+MOST_LINES = 2  # for a cell that is cut, below its row
 TAIL, CUT_TAIL = 24, 13  # columns that text at the end of a line has at least, if it needs them: wrapped, or cut
 
 
@@ -24,7 +26,7 @@ class Column:
     least:     its width at least, where the terminal has room for the whole table
     is_text:   to the left, and not to the right as numbers; at the end of the line it takes the room that is left
     is_extra:  its cells go below the row before the whole table is folded
-    is_cut:    text at the end of the line is cut there, and not wrapped
+    is_cut:    text at the end of the line is cut there, and not wrapped; below the row it has MOST_LINES lines
     gap:       columns of space before it
     """
 
@@ -73,7 +75,7 @@ def table_lines(
         else:
             yield from wrapped(indent, row.cells[0] if columns[0].is_text else _named(columns[0], row.cells[0]))
         others = zip(columns[count:], row.cells[count:], strict=True)
-        named = [_named(column, cell) for column, cell in others if cell]
+        named = [cut(_named(column, cell), _most(column, room - len(below))) for column, cell in others if cell]
         yield from flowed(below, [*named, row.below])
 
 
@@ -125,6 +127,11 @@ def _line(columns: Sequence[Column], cells: Sequence[str], widths: Sequence[int]
     if line.strip():
         yield line.rstrip()
     yield from (f"{'':{len(line) - widths[-1]}}{text}" for text in more)
+
+
+def _most(column: Column, room: int) -> int:
+    """Characters of a cell below its row."""
+    return MOST_LINES * room if column.is_cut else sys.maxsize
 
 
 def _named(column: Column, cell: str) -> str:
