@@ -232,6 +232,20 @@ def test_what_is_required_replaces_the_default() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("require", "reached"),
+    [("lost=0", False), ("p99<1s, lost=0", False), ("held=0", True), ("failed.ECONNREFUSED=1000, lost=0", True)],
+)
+def test_a_run_that_connected_nothing_meets_only_what_is_about_that(require: str, *, reached: bool) -> None:
+    """Nothing was lost, and nothing was slow: a gate on these must not open for a server that is down."""
+    nothing = {"held": 0, "open_at_end": 0, "failed": {"ECONNREFUSED": 1000}, "census_at_end": None}
+    answers = {"answer_us": Latency(1.0, 1.0, 1.0, 1.0), "census": Witness(0, 0, 0, "sock_diag")}
+    outcome = judge_hold(hold_record(**nothing, **answers), [require])
+
+    assert outcome.reached is reached
+    assert reached or (outcome.because == (Reason.FAILED,) and outcome.says.startswith("0 of 1,000 connected"))
+
+
 def test_what_was_got_is_said_in_its_unit() -> None:
     """A latency of 3,268,608 µs is 3.27 s, a rate has /s, memory its size."""
     slow = Latency(10.0, 10.0, 3_268_608.0, 3_268_608.0)

@@ -37,7 +37,8 @@ def judge_churn(record: ChurnRecord, require: Sequence[str] = ()) -> Outcome:
     if not require:
         kept = " The rate was kept." if record.arrivals else ""
         return outcome_of(tuple(_everything(record)), reasons, f"{did}.{kept}", short)
-    return as_required(parse_requirements(require, ChurnRecord), record, record.arrivals, reasons, did, short)
+    requirements, none = parse_requirements(require, ChurnRecord), bool(_none_connected(record))
+    return as_required(requirements, record, record.arrivals, reasons, did, short, none=none)
 
 
 def _none_connected(record: ChurnRecord) -> str:

@@ -45,9 +45,9 @@ def judge_hold(record: HoldRecord, require: Sequence[str] = ()) -> Outcome:
     met = f"{_held(record)}. Plan, engine and kernel agree."
     if not require:
         return outcome_of(tuple(_everything(record)), reasons, met, _short(record))
-    return as_required(
-        parse_requirements(require, HoldRecord), record, record.wanted, reasons, _held(record), _short(record)
-    )
+    requirements = parse_requirements(require, HoldRecord)
+    none = bool(_none_connected(record))
+    return as_required(requirements, record, record.wanted, reasons, _held(record), _short(record), none=none)
 
 
 def agrees(record: HoldRecord) -> bool:
@@ -103,15 +103,20 @@ def as_required(
     reasons: Sequence[Because],
     held: str,
     short: str,
+    *,
+    none: bool = False,
 ) -> Outcome:
     """The outcome that the user's requirements decide; a contradiction between witnesses is never reached.
 
     held: what the run did, in words; short: the same as a sentence that says that it fell short
+    none: no connection was opened, which only meets requirements on how many there were
     """
     at_end = record.wanted_at_end if isinstance(record, HoldRecord) else whole
     required = tuple(each.judged(record, at_end if each.is_of_end else whole) for each in requirements)
     unmet = [each for each in required if not each.met]
     because = (*(each.name for each in unmet), *(reason for reason, _ in reasons if reason in CONTRADICTIONS))
+    if none and not any(each.is_of_connections for each in requirements):
+        because = (*because, Reason.FAILED)
     sentences = [sentence for _, sentence in reasons if sentence]
     if because:
         listed = ", ".join(f"{each.name}{each.wanted} ({got_words(each, type(record))})" for each in unmet)

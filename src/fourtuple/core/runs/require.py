@@ -108,6 +108,11 @@ class Requirement:
         """Whether it is about how many connections are open at the end."""
         return self.paths[0].startswith(("open_at_end", "census_at_end"))
 
+    @property
+    def is_of_connections(self) -> bool:
+        """Whether it is about how many connections there were, so that it may want none."""
+        return self.is_of_end or self.paths[0].partition(".")[0] in ("held", "completed", "failed", "census")
+
     def limit(self, whole: int) -> float | str:
         """The value to compare with, in the record's unit.
 
