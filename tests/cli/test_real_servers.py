@@ -26,16 +26,19 @@ http {{
   server {{ listen 127.0.0.1:7777; return 200 ok; }}
 }}
 """
+# It waits for a first byte of each client before it connects to a server.
 PROXY = """
 global
   maxconn 50
 defaults
   mode tcp
-  timeout client 1m
-  timeout server 1m
-  timeout connect 1s
+  timeout client 1h
+  timeout server 1h
+  timeout connect 1h
 frontend front
   bind 127.0.0.1:7777
+  tcp-request inspect-delay 1h
+  tcp-request content accept if { req_len gt 0 }
   default_backend back
 backend back
   server one 127.0.0.1:7778

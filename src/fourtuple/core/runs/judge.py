@@ -254,13 +254,13 @@ def _when(record: HoldRecord) -> str:
     soon = record.lost == record.lost_while_opening
     if soon and record.lost_between_s is None:
         return "while connections were being opened"
+    if soon and record.lost_between_s is not None:
+        return f"within {format_duration(record.lost_between_s[1])}"
     if record.watch == Watch.OFF:
         return "before the end"  # noticed only then
     if record.lost_between_s is None:
         return "during the run"
     first, last = record.lost_between_s
-    if soon:
-        return f"within {format_duration(last)}"
     if last - first <= min(TOGETHER_S, last / 2):
         return f"after {format_duration(last)}"
     return f"between {format_duration(first)} and {format_duration(last)}"
