@@ -235,9 +235,11 @@ def test_sessions_say_goodbye_on_the_way_down_and_when_they_are_replaced(scheme:
     assert record.reasons == {}, record.outcome.says
     assert (record.held, record.open_at_end, record.lost) == (23, 7, 0)
     assert record.replaced > 10
-    assert record.sessions == server.record["accepted"] == 23 + 18 + record.replaced
+    accepted = server.record["accepted"]
+    assert accepted == 23 + 18 + record.replaced
+    assert 23 < record.sessions <= accepted  # on a busy host, some are closed in their handshake
     if scheme in ("ws", "mqtt"):  # the others' server may be writing when the end arrives
-        assert server.record["lost_by"] == {"FIN": record.sessions}
+        assert server.record["lost_by"] == {"FIN": accepted}
 
 
 def parse(text: str) -> Any:

@@ -56,9 +56,12 @@ class Agenda:
         return True
 
     def _time_is_over(self, sample: Sample) -> bool:
-        """Whether they have been held for long enough. What the last stage closes is waited for, LATE_S at most."""
+        """Whether they have been held for long enough.
+
+        What the last stage closes is waited for, and connections that are opening are decided, LATE_S at most.
+        """
         late_ns = now_ns() - self._until_ns
-        if self._table and sample.open > self._table.stages.ramps[-1].target:
+        if self._table and sample.open + sample.opening > self._table.stages.ramps[-1].target:
             return late_ns >= LATE_S * 1e9
         return late_ns >= 0
 
