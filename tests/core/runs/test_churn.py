@@ -183,7 +183,7 @@ def test_the_outcome_says_what_is_still_open_and_why_sessions_ended() -> None:
 
     assert "4,000 still open at the end" in still.says
     assert "2 were lost before being complete with FIN. 2 × websocket: closed with 1008." in ended.says
-    assert "1 answer was not as expected (--log shows them). 1 message was not answered." in one.says
+    assert "1 answer was not as expected. 1 message was not answered." in one.says
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def _reasons(record: ChurnRecord) -> Iterator[Because]:
             f"{format_were(lost)} lost before being complete{named(by)}.{words}",
         )
     if record.unexpected:
-        yield Reason.UNEXPECTED, f"{format_were(record.unexpected, 'answer')} not as expected (--log shows them)."
+        yield Reason.UNEXPECTED, f"{format_were(record.unexpected, 'answer')} not as expected."
     if record.unanswered:
         yield Reason.UNANSWERED, f"{format_were(record.unanswered, 'message')} not answered."
     if record.lost or record.unexpected:
