@@ -22,6 +22,7 @@ from fourtuple.faces.text.words import (
     meaning,
     namespaces,
     overflow_lines,
+    reason_lines,
     retransmit_lines,
     several_addresses,
     target_lines,
@@ -134,8 +135,7 @@ def _failures(record: ChurnRecord) -> Iterator[str]:
         yield from wrapped("  ", f"{format_count(count)} lost by {name}: {NOT_CLOSED if keeps_open else because}")
         if keeps_open:
             yield from wrapped("  do        ", "Use --close rst or fin: then this end closes.")
-    for reason, count in record.reasons.items():
-        yield from wrapped("  why       ", f"{format_count(count)} × {reason}")
+    yield from reason_lines(record)
     yield from destination_lines(record.destinations, sum(record.failed.values()))
     for name, count in record.failed.items():
         means, do = meaning(name, record.strategy)
