@@ -212,7 +212,7 @@ def test_where_nothing_connects_only_that_is_said() -> None:
 
 def test_a_rate_that_was_kept_once_counts_as_kept() -> None:
     """This end was late at the first attempt; the second one tells."""
-    late = {"because": ("rate",), "late_here": True}
+    late: dict[str, Any] = {"because": ("rate",), "late_here": True}
     steps = (step(1000, **late), step(1000, kept=True), step(2000, **late), step(2000, **late))
     found = judge_max(churn_record(steps=steps))
 
