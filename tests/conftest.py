@@ -39,6 +39,7 @@ hypothesis.settings.load_profile("fourtuple")
 REQUIRE_ALL = os.environ.get("FOURTUPLE_REQUIRE_ALL") == "1"
 COMMAND = [sys.executable, "-m", "fourtuple"]
 REPOSITORY = Path(__file__).parent.parent
+NOBODY = 65_534
 LONELY = 64_731  # a user that nobody else is
 DENY = str(Path(__file__).with_name("deny.py"))
 
@@ -62,10 +63,19 @@ def limited(limits: str) -> list[str]:
 
     The rings of all processes of a user count against its locked memory.
     """
-    other = f"setpriv --reuid={LONELY} --regid={LONELY} --clear-groups" if os.geteuid() == 0 else ""
+    other = " ".join(another_user(LONELY)) if os.geteuid() == 0 else ""
     prefix = ["bash", "-c", f'ulimit {limits} && exec {other} "$@"', "bash"]
     able = subprocess.run([*prefix, sys.executable, "-c", "import fourtuple"], capture_output=True, check=False)
-    need(able.returncode == 0, f"`ulimit {limits}`, and as root setpriv ({able.stderr.decode().strip()})")
+    need(able.returncode == 0, f"`ulimit {limits}` ({able.stderr.decode().strip()})")
+    return prefix
+
+
+def another_user(uid: int = NOBODY) -> list[str]:
+    """The prefix of a command that another user than root runs, without privileges; it can read this repository."""
+    need(os.geteuid() == 0 and shutil.which("setpriv"), "root, to become another user, and setpriv (util-linux)")
+    prefix = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+    able = subprocess.run([*prefix, sys.executable, "-c", "import fourtuple.cli"], capture_output=True, check=False)
+    need(able.returncode == 0, "a Python and a repository that other users may read")
     return prefix
 
 

@@ -13,9 +13,8 @@ SCREENS = screens()
 NOT_OF_THE_WIDTH = re.compile(
     r"help/|live/|export/|report/|records/|doctor/page|census/csv|runs/list-piped|/(.*-)?lines|hold/events|start-|snapshot/recording"
 )
-TO_PASTE = re.compile(
-    r"^ *(\$ |undo: |asked +)?(fourtuple|sysctl|--from) |^\{"
-)  # a command and a line of JSON stay on one line
+# A command and a line of JSON stay on one line.
+TO_PASTE = re.compile(r"^ *(\$ |undo: |asked +)?(fourtuple|sysctl|--from) |^\{| · fourtuple ")
 LEAST_WORD = 28  # characters of a word that may be longer than a line with its indent
 
 

@@ -362,8 +362,8 @@ def test_postgres(ground: Ground, folder: Path) -> None:
 
 def test_pgbouncer(ground: Ground, folder: Path) -> None:
     """Too many clients are refused; those that wait for a server too long are closed."""
-    behind = ground.lab.start(["python3", "-c", MUTE], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     command = as_user([program("pgbouncer"), configured(folder, "pgbouncer.ini", PGBOUNCER)], NOBODY)
+    behind = ground.lab.start(["python3", "-c", MUTE], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert behind.stdout is not None
         behind.stdout.readline()

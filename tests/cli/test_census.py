@@ -27,8 +27,8 @@ from fourtuple.core.sockets.owners import NAMELESS
 from fourtuple.core.why.causes import CAUSES
 from fourtuple.kernel.uring import features
 from fourtuple.verbs.lab import port_facts
-from tests.cli.test_limits import COMMANDS, NOBODY, commands, json_of, need_another_user, program
-from tests.conftest import COMMAND, DENY, Ground, fourtuple, need, private_ground
+from tests.cli.test_limits import COMMANDS, commands, json_of, program
+from tests.conftest import COMMAND, DENY, Ground, another_user, fourtuple, need, private_ground
 from tests.labs.known import (
     BOUND,
     CLIENT,
@@ -714,9 +714,9 @@ def test_all_namespaces_have_a_block_each_or_a_line_of_json(ground: Ground) -> N
 
 def test_an_ordinary_user_counts_what_he_may_not_see(small: Known) -> None:
     """root's sockets are all there, and said not to be visible; the numbers are those that root is told."""
-    need_another_user()
+    nobody = another_user()
     asked = [["census", "--json"], ["census"], ["census", "--by", "process", "--json"]]
-    done = small.ground.run(*NOBODY, sys.executable, "-c", COMMANDS, input=json.dumps([asked, {}]))
+    done = small.ground.run(*nobody, sys.executable, "-c", COMMANDS, input=json.dumps([asked, {}]))
     assert done.returncode == 0, done.stderr
     (code, line), (_, text), (_, processes) = json.loads(done.stdout)
     said, by_process = json.loads(line), json.loads(processes)["processes"]

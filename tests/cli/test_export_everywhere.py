@@ -13,7 +13,7 @@ import pytest
 from fourtuple.kernel.netns import NamespaceGoneError, in_namespace, places
 from fourtuple.verbs.lab import Lab
 from tests.cli.test_export import exporting, fetched, samples, value
-from tests.conftest import LONELY, Ground, need, need_namespace, private_ground
+from tests.conftest import LONELY, Ground, another_user, need, need_namespace, private_ground
 from tests.waiting import wait_until
 
 SCENE = """
@@ -215,11 +215,8 @@ def test_ports_held_where_nothing_is_connected_are_found(node: Ground) -> None:
 
 def test_an_ordinary_user_counts_its_own_and_is_told_of_the_others() -> None:
     """Without root the exporter stays in its own namespace, and says so at its start and in a metric."""
-    need(os.geteuid() == 0 and shutil.which("setpriv"), "root, to become another user, and setpriv")
-    prefix = ("setpriv", f"--reuid={LONELY}", f"--regid={LONELY}", "--clear-groups")
+    prefix = another_user(LONELY)
     with private_ground() as ground, scene(ground, 1):
-        able = ground.run(*prefix, sys.executable, "-c", "import fourtuple")
-        need(able.returncode == 0, f"a Python that other users may run ({able.stderr.strip()})")
         program = ground.lab.start(
             [*prefix, sys.executable, "-m", "fourtuple", "export", "--all-netns"], stderr=subprocess.PIPE, text=True
         )

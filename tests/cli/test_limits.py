@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,13 +16,12 @@ from typing import Any
 import pytest
 
 from fourtuple.verbs.lab import own_world, port_facts
-from tests.conftest import COMMAND, DENY, Ground, fourtuple, need, private_ground
+from tests.conftest import COMMAND, DENY, Ground, another_user, fourtuple, need, private_ground
 from tests.told import joined, numbers
 
 Done = subprocess.CompletedProcess[str]
 OK, SHORT, CANNOT = 0, 1, 77
 RANGE, RESERVED = "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports"
-NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 # It listens with a lowered limit of files, and accepts what it can once it is told to; says how many, and the errno.
 SERVER = """
 import resource, socket, sys
@@ -170,13 +170,6 @@ def too_wide(output: str) -> list[str]:
     return [line for line in output.splitlines() if len(line) > 80 and f"sysctl -w {RESERVED}=" not in line]
 
 
-def need_another_user() -> None:
-    need(os.geteuid() == 0, "root, to become an ordinary user")
-    need(shutil.which("setpriv"), "setpriv (util-linux)")
-    done = subprocess.run([*NOBODY, sys.executable, "-c", "import fourtuple.cli"], capture_output=True, check=False)
-    need(done.returncode == 0, "a Python that everybody may run")
-
-
 # limits
 
 
@@ -312,11 +305,11 @@ def test_another_namespace_is_asked_by_its_name() -> None:
 
 def test_an_ordinary_user_is_told_what_is_not_shown(ground: Ground) -> None:
     """Of root's process in another namespace: its files and network are unknown, its limit is not."""
-    need_another_user()
+    nobody = another_user()
     with program(ground, SERVER.replace("FILES", "300")) as server, program(ground, CLIENTS, 0, 320, 8000):
         asked = ["limits", "--pid", str(server.pid)]
-        found = json_of(fourtuple(*asked, "--json", prefix=NOBODY))
-        told = fourtuple(*asked, prefix=NOBODY)
+        found = json_of(fourtuple(*asked, "--json", prefix=nobody))
+        told = fourtuple(*asked, prefix=nobody)
         accepted, _ = tell(server)
 
     assert {"open files", "its network"} <= set(found["unknown"])
@@ -328,9 +321,9 @@ def test_an_ordinary_user_is_told_what_is_not_shown(ground: Ground) -> None:
 
 
 def test_an_ordinary_user_within_the_namespace_is_told_that_listeners_are_not_shown(ground: Ground) -> None:
-    need_another_user()
+    nobody = another_user()
     with program(ground, SERVER.replace("FILES", "300")) as server:
-        done = ground.run(*NOBODY, *COMMAND, "limits", "--pid", str(server.pid), "--json")
+        done = ground.run(*nobody, *COMMAND, "limits", "--pid", str(server.pid), "--json")
     found = json_of(done)
 
     assert "its network" not in found["unknown"]
@@ -340,8 +333,8 @@ def test_an_ordinary_user_within_the_namespace_is_told_that_listeners_are_not_sh
 
 def test_a_namespace_that_may_not_be_entered(quiet: Ground) -> None:
     """--netns is a wish that cannot be had: not an answer about somewhere else."""
-    need_another_user()
-    done = fourtuple("limits", "--netns", str(quiet.lab.pid), prefix=NOBODY)
+    nobody = another_user()
+    done = fourtuple("limits", "--netns", str(quiet.lab.pid), prefix=nobody)
 
     assert (done.returncode, done.stdout) == (CANNOT, "")
     assert str(quiet.lab.pid) in done.stderr
@@ -982,16 +975,14 @@ def test_where_the_old_value_cannot_be_stored_nothing_is_changed(quiet: Ground) 
     assert port_range(quiet) == ["40000", "40099"]
 
 
-def test_a_user_who_may_not_set_it_is_told_and_nothing_is_to_be_undone(quiet: Ground, state: Path) -> None:
-    need_another_user()
+def test_a_user_who_may_not_set_it_is_told_and_nothing_is_to_be_undone(quiet: Ground) -> None:
+    nobody = another_user()
     set_range(quiet, 40_000, 40_099)
-    state.mkdir()
-    state.chmod(0o777)
-    for folder in state.parents:
-        if folder.stat().st_mode & 0o777 == 0o700:
-            folder.chmod(0o755)  # pytest's own are for their user alone
-    done = with_state(quiet, state, *APPLY, prefix=NOBODY)
-    undone = with_state(quiet, state, "undo", prefix=NOBODY)
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:  # pytest's own are for their user alone
+        state = Path(place)
+        state.chmod(0o777)
+        done = with_state(quiet, state, *APPLY, prefix=tuple(nobody))
+        undone = with_state(quiet, state, "undo", prefix=tuple(nobody))
 
     assert done.returncode == SHORT
     assert "Permission denied" in joined(done.stdout)

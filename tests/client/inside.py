@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import traceback
@@ -13,7 +14,7 @@ import pytest
 
 from fourtuple.kernel import children
 from fourtuple.kernel.netns import enter_new
-from tests.conftest import need_namespace
+from tests.conftest import need, need_namespace
 from tests.waiting import COMMAND_S
 
 T = TypeVar("T")
@@ -29,6 +30,7 @@ def inside(function: Callable[[], T], *, ports: range = PORTS, addresses: tuple[
     addresses: of loopback, beside 127.0.0.0/8 and ::1, as `ip address add` takes them
     """
     need_namespace()
+    need(not addresses or shutil.which("ip"), "ip (iproute2)")
     ended, told = os.pipe()
     parent = os.getpid()
     with warnings.catch_warnings():

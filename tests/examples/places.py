@@ -59,19 +59,60 @@ except PortsExhausted as error:
     print(error.errno, error.in_use, "of", error.usable)
     print(error.why)
 """
+# The client of docs/tutorials/client.md, which calls bind() first, and the same with fourtuple.connect.
+CLIENT = """\
+import socket
+import sys
+import time
+
+held = []
+for dest in sys.argv[1:]:
+    host, _, port = dest.partition(":")
+    try:
+        while True:
+            held.append(socket.create_connection((host, int(port)), source_address=("10.77.0.1", 0)))
+    except OSError as error:
+        print(dest, error)
+time.sleep(5)
+"""
+MENDED = """\
+import sys
+import time
+
+from fourtuple import PortsExhausted, connect
+
+held = []
+for dest in sys.argv[1:]:
+    host, _, port = dest.partition(":")
+    try:
+        while True:
+            held.append(connect((host, int(port))))
+    except PortsExhausted as error:
+        print(dest, error.in_use, "ports in use")
+time.sleep(5)
+"""
 LOG = """\
 2026-11-29T10:32:01Z app[812]: http: Accept error: accept tcp [::]:80: accept4: too many open files; retrying in 1s
 2026-11-29T10:32:02Z app[812]: http: Accept error: accept tcp [::]:80: accept4: too many open files; retrying in 1s
 2026-11-29T10:32:05Z app[812]: dial tcp 10.0.0.9:443: connect: connection refused
 2026-11-29T10:32:09Z proxy[97]: read tcp 10.0.0.7:50112->10.0.0.4:80: read: connection reset by peer
 """
-# Three runs, and one whose process was killed.
+# Two services that are down, whatever else this host has installed.
+CONFIGURED = """\
+for folder in /etc /usr/lib/systemd /usr/local/lib/systemd /var/lib; do
+  if [ -d $folder ]; then mount -t tmpfs none $folder; fi
+done
+mkdir /etc/mysql /etc/redis
+echo 'port = 3306' > /etc/mysql/my.cnf
+echo 'port 6379' > /etc/redis/redis.conf
+"""
+# Three runs, two of which have names, and one whose process was killed, the newest.
 STORED = """
-fourtuple hold 5000 127.0.0.1:8000-8001 --for 0s > /dev/null 2>&1
-fourtuple hold 5000 127.0.0.1:8000-8001 --for 0s --rate 3k/s > /dev/null 2>&1
+fourtuple hold 5000 127.0.0.1:8000-8001 --for 0s --name at-once > /dev/null 2>&1
+fourtuple hold 5000 127.0.0.1:8000-8001 --for 0s --rate 3k/s --name paced > /dev/null 2>&1
 fourtuple prove theory one-wall > /dev/null 2>&1
 fourtuple hold 500 127.0.0.1:8000 --for 60s > said 2>&1 &
-until grep -q holding said; do sleep 0.02; done
+until grep -qs holding said; do sleep 0.02; done
 sleep 0.5
 kill -9 $!
 wait $! 2> /dev/null
@@ -93,6 +134,7 @@ def file(name: str, text: str) -> str:
 
 PLACES: Mapping[str, Place] = {
     "plain": Place(needs=()),
+    "configured": Place(CONFIGURED, needs=()),
     "served": Place(SERVED),
     "echo": Place(ECHO),
     "redis": Place(
@@ -178,6 +220,7 @@ PLACES: Mapping[str, Place] = {
             )
         )
     ),
+    "client": Place(f"{file('client.py', CLIENT)}\n{file('mended.py', MENDED)}", ()),
     "log": Place(file("app.log", LOG), ()),
     "metrics": Place(
         f"{ECHO}\nfourtuple hold 1000 127.0.0.1:8000 --for 1h --send ping --expect ping --every 2s --no-store"

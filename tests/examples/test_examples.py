@@ -1,6 +1,7 @@
 """Every example in README.md and docs/ shows what its commands print now. `make examples` renews them."""
 
 import difflib
+import re
 import shutil
 
 import pytest
@@ -36,6 +37,18 @@ def test_an_example_shows_what_its_commands_print(example: Example) -> None:
 def test_whatever_looks_like_a_screen_is_an_example() -> None:
     """A block without a language is made by commands or is a golden screen; other blocks name their language."""
     assert [name for name, each in EXAMPLES.items() if not each.steps] == []
+
+
+def test_no_command_names_a_run_by_its_number() -> None:
+    """The reader's runs have other numbers: names, and the newest run, do not depend on what was stored before."""
+    numbered = re.compile(r"fourtuple (?:report|compare|runs (?:show|rm|export))(?: +-\S+)* +\d+\b.*")
+    lines = [line for page in PAGES for line in page.read_text(encoding="utf-8").splitlines()]
+
+    assert [line for line in lines if numbered.search(line) and "stored as" not in line] == []
+
+
+def test_no_example_runs_what_only_the_tests_have() -> None:
+    assert [name for name, each in EXAMPLES.items() for step in each.steps if "-m tests." in step.command] == []
 
 
 def test_no_two_examples_have_one_name() -> None:

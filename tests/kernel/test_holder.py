@@ -85,7 +85,7 @@ def test_a_command_ends_with_what_started_it(place: Namespace) -> None:
     program.kill()
     program.communicate()
 
-    assert wait_until(lambda: run(place, "test", "-e", f"/proc/{number}").returncode == 1)
+    assert wait_until(lambda: run(place, "test", "-e", f"/proc/{number}/exe").returncode == 1)
 
 
 def test_nothing_is_left_as_a_zombie(place: Namespace) -> None:

@@ -1,5 +1,6 @@
 """The parts that are tried in a guest: what needs no guest, on this kernel."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from fourtuple.core.check.judge import Kind
-from tests.conftest import need_namespace
+from tests.conftest import need, need_namespace
 from tests.kernels import inside
 from tests.kernels.__main__ import LIMITS_S, chosen, list_lines
 from tests.kernels.available import KERNELS, MISSING
@@ -43,6 +44,7 @@ def test_the_known_programs_are_there_and_their_verdicts_exist() -> None:
 def test_findings_are_written_one_by_one(tmp_path: Path) -> None:
     """And the exit code says whether something was wrong."""
     need_namespace()
+    need(shutil.which("ss"), "ss (iproute2)")
     file = tmp_path / "findings"
     done = CliRunner().invoke(inside.main, ["census", "--to", str(file)])
     findings = parse_findings(file.read_bytes())

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import COMMAND, LONELY, Ground, need, private_ground
+from tests.conftest import COMMAND, LONELY, Ground, another_user, need, private_ground
 from tests.waiting import COMMAND_S
 
 ROOT = "root"
@@ -161,10 +161,7 @@ def test_the_exit_code_says_whether_something_limits_now() -> None:
 
 def test_an_ordinary_user_is_told_what_was_not_seen() -> None:
     """The command works, its JSON is complete, and `unseen` says what root would see."""
-    need(os.geteuid() == 0 and shutil.which("setpriv"), "root and setpriv")
-    user = ["setpriv", f"--reuid={LONELY}", f"--regid={LONELY}", "--clear-groups"]
-    able = subprocess.run([*user, sys.executable, "-c", "import fourtuple"], capture_output=True, check=False)
-    need(able.returncode == 0, "a Python that other users may run")
+    user = another_user(LONELY)
     done = subprocess.run(
         [*user, *COMMAND, "doctor", "--json"], capture_output=True, text=True, timeout=COMMAND_S, check=False
     )

@@ -94,7 +94,6 @@ CLOSED = hold_record(
     lost_while_opening=400,
     lost_by={"FIN": 400},
     losses=(Loss(1, "FIN", 400),),
-    lost_between_s=(0.1, 1.2),
     open_at_end=600,
     last_words="-ERR max number of clients reached",
     census=Witness(600, 600, 600, "sock_diag"),

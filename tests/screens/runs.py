@@ -27,6 +27,7 @@ ENTRIES = [
     ),
     replace(ENTRY, id=4, outcome=RunState.UNFINISHED, held=None),
     replace(ENTRY, id=3, kind="prove", n=11, held=11, command="fourtuple prove"),
+    replace(ENTRY, id=2, kind="prove", n=1, held=1, command="fourtuple prove theory"),
 ]
 
 

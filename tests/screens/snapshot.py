@@ -7,7 +7,7 @@ from fourtuple.core.snapshot.fold import ListenerRow, SocketGroup, expand, expan
 from fourtuple.core.snapshot.pastes.paste import paste
 from fourtuple.core.snapshot.records import HostNamespace, HostProcess, Snapshot
 from fourtuple.faces.text.origin import origin_lines
-from fourtuple.faces.text.snapshot import moment_line, recorded_lines, recording_lines, snapshot_lines
+from fourtuple.faces.text.snapshot import moment_line, recorded_lines, recording_line, snapshot_lines
 from fourtuple.verbs.snapshot import RecordedMoment
 
 FILE = "web1.snapshot"
@@ -45,7 +45,7 @@ SCREENS = {
     "to-standard-output": lambda: "\n".join(snapshot_lines(HOST, "-", 36_044)),
     "recording": lambda: "\n".join(
         [
-            *recording_lines("web1.recording", 10, 3600),
+            recording_line("web1.recording", 10, 3600),
             moment_line(RecordedMoment(HOST, 41_000, 41_000, 1, None)),
             moment_line(RecordedMoment(HOST, 41_000, 4_100_000, 100, 0.004)),
             *recorded_lines("web1.recording", RecordedMoment(HOST, 41_000, 4_100_000, 100, 0.004)),

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from fourtuple.store.columns import NUMBERS, OTHERS
 from fourtuple.store.file import MIGRATIONS, open_store
 from fourtuple.store.writing import Writer
 from tests import made
-from tests.conftest import REPOSITORY, fourtuple, need
+from tests.conftest import REPOSITORY, another_user, fourtuple
 
 DATA = Path(__file__).with_name("data")
 RELEASED = ("083f99a5827e3c5e9f8a42ee3eeaf478375152a9327ebbb9fe06e8cf28e4e4b5",)  # SHA-256 of each script
@@ -77,7 +76,7 @@ def test_a_file_of_version_1_is_read_whole(file: Path) -> None:
 
 def test_a_file_of_version_1_that_may_not_be_written_is_read_and_left_as_it_is() -> None:
     """Another user reads it, who may write neither the file nor its directory."""
-    need(os.geteuid() == 0 and shutil.which("setpriv"), "root, and setpriv (util-linux)")
+    prefix = another_user()
     place = Path(tempfile.mkdtemp(dir="/tmp"))
     try:
         copied = Path(shutil.copy(DATA / "version-1.db", place))
@@ -85,7 +84,7 @@ def test_a_file_of_version_1_that_may_not_be_written_is_read_and_left_as_it_is()
         copied.chmod(0o644)
         done = fourtuple(
             *("runs", "show", "1", "--store", str(copied), "--json"),
-            prefix=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
+            prefix=prefix,
         )
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["record"]["held"] == 1000

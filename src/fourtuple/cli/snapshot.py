@@ -65,7 +65,7 @@ def snapshot(
 
     verb.check_recording(every_s, keep_s, int(most_bytes))
     moments = verb.record(file, keep_s=keep_s, most_bytes=int(most_bytes), read=read)
-    tell(*face.recording_lines(file, every_s, keep_s))
+    tell(face.recording_line(file, every_s, keep_s))
     last = None
     try:
         for moment in paced(moments, every_s):

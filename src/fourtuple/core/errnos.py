@@ -102,6 +102,11 @@ SYMPTOMS: Mapping[int, Symptom] = MappingProxyType(
             "Check the rules for outgoing traffic.",
             Extent.DESTINATION,
         ),
+        errno.EINPROGRESS: Symptom(
+            "there was no answer yet when the run was stopped",
+            "",
+            Extent.DESTINATION,
+        ),
         errno.ECANCELED: Symptom(
             "the connect was not tried: the run was stopped, or its worker process or machine was gone",
             "",

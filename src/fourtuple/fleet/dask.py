@@ -6,12 +6,14 @@ A machine that ends is reported by the scheduler at once; one that hangs is noti
 import atexit
 import logging
 import queue
+import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from fourtuple.core.errnos import name_of
 from fourtuple.core.errors import CannotError, UsageError, no_extra
@@ -77,7 +79,7 @@ def linked(cluster: Cluster) -> Iterator["DaskLinks"]:
             example = "Write tcp://10.0.0.1:8786."
             raise UsageError(f"--scheduler {cluster.scheduler}", _reason(error), example) from None
         except (OSError, RuntimeError, TimeoutError, TypeError) as error:
-            raise CannotError(what, _reason(error), do) from None
+            raise CannotError(what, _reason(_refusal(cluster.scheduler) or error), do) from None
         until_the_end.callback(_closed, client)
         if made := cluster.local or len(cluster.ssh):
             with suppress(TimeoutError):  # the others go on without a worker that does not come
@@ -147,6 +149,17 @@ def _made(distributed: Any, cluster: Cluster, security: dict[str, Any]) -> Any:
 def _closed(client: Any) -> None:
     with suppress(Exception):  # the scheduler is gone
         client.close(timeout=LOST_S)
+
+
+def _refusal(scheduler: str) -> OSError | None:
+    """What the kernel says to a connect(): Dask says no more than that time is over if its last try had none left."""
+    end = urlsplit(scheduler)
+    try:
+        if end.hostname and end.port:
+            socket.create_connection((end.hostname, end.port), CONNECT_S).close()
+    except (OSError, ValueError) as error:  # ValueError: that is no port
+        return error if isinstance(error, OSError) and error.errno else None
+    return None
 
 
 def _reason(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from fourtuple.core.runs.records import Sample
 from fourtuple.core.runs.timetable import Timetable
 from fourtuple.engine.control import Control, now_ns
 
+LATE_S = 3.0  # how long workers may take at the end of the last stage to close what is too many
 READY_S = 3.0  # how long workers may take to be ready before stages begin without them
 
 
@@ -47,12 +48,19 @@ class Agenda:
         """
         if not self.held_until_ns:
             stopped = self._control.interrupted or (self._table and self._control.stopping)
-            over = self._control.ended or now_ns() >= self._until_ns
+            over = self._control.ended or self._time_is_over(sample)
             if not (stopped or over or self._nothing_is_left(sample)):
                 return False
             self.held_until_ns = now_ns()
             self._control.replace_from(0)
         return True
+
+    def _time_is_over(self, sample: Sample) -> bool:
+        """Whether they have been held for long enough. What the last stage closes is waited for, LATE_S at most."""
+        late_ns = now_ns() - self._until_ns
+        if self._table and sample.open > self._table.stages.ramps[-1].target:
+            return late_ns >= LATE_S * 1e9
+        return late_ns >= 0
 
     def wanted_at_end(self, sample: Sample) -> int | None:
         """How many are to be open at the end, if those that are not are being opened again; None: any number."""

@@ -65,6 +65,44 @@ CASES: list[tuple[Reason, dict[str, Any], list[str]]] = [
         ["The server closed 3 between 60 ms and 550 ms (FIN)"],
     ),
     (
+        Reason.LOST,
+        {
+            "held": 600, "open_at_end": 600, "lost": 400, "lost_while_opening": 400, "lost_by": {"FIN": 400},
+            "lost_between_s": (0.3, 0.4), "census": with_queue(600, 600, client=600),
+            "census_at_end": with_queue(600, 600, client=600, name="redis-server"),
+        },
+        ["The server closed 400 within 400 ms (FIN)"],
+    ),
+    (
+        Reason.LOST,
+        {
+            "open_at_end": 3, "lost": 997, "lost_by": {"FIN": 997}, "reconnect_failed": {"ECONNREFUSED": 88},
+            "census_at_end": ALL,
+        },
+        ["3 of 1,000 were open at the end."],
+    ),
+    (
+        Reason.INTERRUPTED,
+        {
+            "held": 900, "failed": {"EINPROGRESS": 60, "ECANCELED": 40}, "interrupted": True, "open_at_end": 900,
+            "census": Witness(900, 900, 900, "sock_diag"), "census_at_end": None,
+        },
+        ["40 were not tried and 60 had no answer yet because of the interruption."],
+    ),
+    (
+        Reason.INTERRUPTED,
+        {"held": 0, "failed": {"EAGAIN": 1000}, "open_at_end": 0, "interrupted": True, "census_at_end": None},
+        ["0 of 1,000 connected: EAGAIN.", "The run was interrupted."],
+    ),
+    (
+        Reason.FAILED,
+        {
+            "held": 0, "failed": {"EAGAIN": 1000}, "open_at_end": 0, "census": with_queue(0, 0, client=0, waiting=4097),
+            "census_at_end": None,
+        },
+        ["0 of 1,000 connected: EAGAIN.", "Its accept queue is full (Recv-Q 4,097 of 4,096)", "(812) listens there"],
+    ),
+    (
         Reason.FAILED,
         {"held": 0, "failed": {"ECONNREFUSED": 1000}, "open_at_end": 0, "census": Witness(0, 0, 0, "sock_diag"),
          "census_at_end": None},

@@ -1,6 +1,7 @@
 """What samples say over time, against the samples themselves."""
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,21 @@ def test_many_samples_are_thinned_out_and_nothing_between_them_is_lost(tmp_path:
     assert len(found.at_s) == 7
     assert (found.at_s[0], found.at_s[-1]) == (whole.at_s[0], whole.at_s[-1])
     assert opened[-1] == pytest.approx(1000)
+
+
+def test_what_is_spent_at_the_end_of_a_run_is_spread_over_the_time_since_the_last_reading(tmp_path: Path) -> None:
+    """A reading half a second old, and 20 ms later the last one: a quarter of a processor all the time."""
+    run = stored(tmp_path)
+    series = run.series.copy()
+    at_s = 0.1 * np.arange(2, len(series) + 2)
+    at_s[-1] = at_s[-2] + 0.02
+    series["at_ns"] = run.start.at_ns + (1e9 * at_s).astype(np.int64)
+    series["cpu_user_s"], series["cpu_system_s"] = np.maximum(0, 0.25 * (np.floor(at_s + 1e-6) - 0.5)), 0
+    series["cpu_user_s"][-1] = 0.25 * at_s[-1]
+    user = over_time(replace(run, series=series)).user
+
+    assert np.nanmax(user) < 0.5
+    assert not np.isnan(user[-1])
 
 
 def test_a_run_without_a_sample_has_nothing_to_say() -> None:

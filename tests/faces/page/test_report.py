@@ -22,7 +22,7 @@ from fourtuple.core.runs.proof import Expected
 from fourtuple.core.runs.series import durations, errors_over_time, heat, histogram
 from fourtuple.core.runs.stored import StoredRun
 from fourtuple.faces.page import report
-from fourtuple.faces.page.parts import MET, UNMET, microseconds
+from fourtuple.faces.page.parts import MET, UNMET, Table, microseconds
 from fourtuple.faces.text.hold import hold_lines
 from fourtuple.faces.text.prove import where
 from fourtuple.store import reading
@@ -32,6 +32,7 @@ from fourtuple.store.tables import exported
 from fourtuple.store.writing import Writer
 from tests.faces.text.test_runs import kept
 from tests.made import ground, hold_record, result, samples, serve_record, start
+from tests.made_churn import churn_record
 from tests.told import numbers
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -295,6 +296,24 @@ def test_errors_are_a_series_of_their_own(browser: "Browser", tmp_path: Path) ->
     assert opened.marks("errors", "rect") == 5 + 3
     assert opened.page.locator("#errors details tbody tr").count() == 8
     assert opened.complaints == []
+
+
+def test_what_clients_of_a_server_close_is_neither_lost_nor_an_error() -> None:
+    run = with_errors()
+    served = report.run_page(replace(run, entry=replace(run.entry, kind="serve"), record=serve_record()))
+
+    assert "lost so far" in report.run_page(run)
+    assert not re.search("lost so far|Errors over time|new errors", served)
+    assert "Closed by clients over time" in served
+
+
+def test_a_chart_or_a_column_that_says_nothing_is_left_out() -> None:
+    """No rate where nothing was opened, no TIME_WAIT where nothing was in it, no ports where nearly all are free."""
+    page = report.run_page(kept("churn", churn_record()))
+
+    assert "Sockets in TIME_WAIT" not in page
+    assert "by port occupancy" in report.run_page(held(100))
+    assert Table(("a", "b", "c"), [("x", "", ""), ("y", "", "1")]).shown == [0, 2]
 
 
 def test_each_line_and_each_phase_is_in_the_legend(browser: "Browser", html: str, tmp_path: Path) -> None:

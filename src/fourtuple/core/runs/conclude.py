@@ -52,14 +52,14 @@ class HoldStory:
         self._losses: Counter[tuple[int, str]] = Counter()
         self._lost_before: Mapping[str, int] = {}
         self._first_ns: int | None = None
-        self._opened_ns: int | None = None  # when opening had ended
+        self._opened: Sample | None = None  # the first one after opening had ended
         self._lost_ns: tuple[int, int] | None = None  # the first and the last sample with a new loss
         self._stages = StageStory(order.options.stages) if order.options.stages else None
 
     def add(self, sample: Sample) -> None:
         self._first_ns = self._first_ns or sample.at_ns
         if sample.phase >= Phase.HOLDING:
-            self._opened_ns = self._opened_ns or sample.at_ns
+            self._opened = self._opened or sample
         if sample.lost > (self._last.lost if self._last else 0):
             self._lost_ns = (self._lost_ns[0] if self._lost_ns else sample.at_ns, sample.at_ns)
         for by, number in sample.lost_by.items():
@@ -85,7 +85,7 @@ class HoldStory:
             raise ValueError("a run without samples has no record")
         order, last = self._order, self._last
         full = self._full or last
-        held_s = max(0, ending.held_until_ns - (self._opened_ns or full.at_ns)) / 1e9
+        held_s = max(0, ending.held_until_ns - (self._opened or full).at_ns) / 1e9
         since_count_s = (ending.held_until_ns - full.at_ns) / 1e9
         census = full.census or Witness(0, None, None, "")
         predicted = order.plan.predicted
@@ -164,6 +164,9 @@ class HoldStory:
     @property
     def _lost_between_s(self) -> tuple[float, float] | None:
         if self._lost_ns is None or self._first_ns is None:
+            return None
+        opened, full, end = self._opened, self._full, self._last
+        if opened and full and end and opened.lost and full.lost == end.lost:  # begun before, and soon over
             return None
         first, last = (round((at_ns - self._first_ns) / 1e9, 3) for at_ns in self._lost_ns)
         return first, last

@@ -25,8 +25,9 @@ FELL_SHORT = "fell short"
 CONTRADICTIONS = frozenset({Reason.WITNESSES, Reason.PLAN})  # never reached, whatever is required
 DISAGREEMENTS = CONTRADICTIONS | {Reason.NOT_AT_SERVER, Reason.NOT_ACCEPTED}
 OUT_OF_PORTS = tuple(errno.errorcode[number] for number in (errno.EADDRNOTAVAIL, errno.EADDRINUSE))
+UNANSWERED = errno.errorcode[errno.EINPROGRESS]  # connects that the end of the run left without an answer
 TOGETHER_S = 1.0  # losses within this time are said to have happened at one moment, unless the first came much earlier
-RESET = errno.errorcode[errno.ECONNRESET]
+RESET, QUEUE_FULL, LATE = (errno.errorcode[number] for number in (errno.ECONNRESET, errno.EAGAIN, errno.ETIMEDOUT))
 
 
 def judge_hold(record: HoldRecord, require: Sequence[str] = ()) -> Outcome:
@@ -59,7 +60,7 @@ def judge_serve(record: ServeRecord, require: Sequence[str] = ()) -> Outcome:
     reasons = tuple(_serve_reasons(record))
     served = (
         f"accepted {format_count(record.accepted)}{on_machines(record.machines)},"
-        f" at most {format_count(record.most_open)} open at once,"
+        f" at most {format_count(record.most_open)} open at once (as sampled),"
         f" {format_count(record.open)} open at the end"
     )
     if not require:
@@ -170,15 +171,21 @@ def _hold_reasons(record: HoldRecord) -> Iterator[Because]:
     untried = record.failed.get(NOT_TRIED, 0) - untried_there(record.machines)
     if record.stopped_by:
         yield Reason.STOPPED, f"Opening was stopped: {record.stopped_by}."
-    elif record.interrupted and untried:
-        yield Reason.INTERRUPTED, f"{format_count(untried)} were not tried because of the interruption."
+    elif record.interrupted and (untried or UNANSWERED in record.failed):
+        cut = ((untried, "were not tried"), (record.failed.get(UNANSWERED, 0), "had no answer yet"))
+        parts = " and ".join(f"{format_count(count)} {what}" for count, what in cut if count)
+        yield Reason.INTERRUPTED, f"{parts} because of the interruption."
+    elif record.interrupted and _none_connected(record):
+        yield Reason.INTERRUPTED, "The run was interrupted."
     yield from machine_reasons(record.machines)
     if record.workers_killed:
         yield Reason.WORKERS_KILLED, killed_workers(record.workers_killed, record.workers)
-    failed = {name: count for name, count in record.failed.items() if name != NOT_TRIED}
+    said = {NOT_TRIED, UNANSWERED} if record.interrupted else {NOT_TRIED}
+    failed = {name: count for name, count in record.failed.items() if name not in said}
     if failed:
         words = failed_words(failed, record.destinations) + elsewhere(record.destinations)
         yield Reason.FAILED, "" if _none_connected(record) else words  # which says the same
+        yield from _full_queue(record, failed)
     yield from stage_reasons(record)
     lost = tuple(_lost(record))
     yield from lost
@@ -214,6 +221,9 @@ def _lost(record: HoldRecord) -> Iterator[Because]:
         what = f"{how} {number}" if how else others
         yield Reason.LOST, f"{what[0].upper()}{what[1:]} {_when(record)} ({name}).{words if how else ''}"
         words = ""
+    if record.reconnect_failed and record.open_at_end < record.wanted_at_end:
+        of = f"{format_count(record.open_at_end)} of {format_count(record.wanted_at_end)}"
+        yield Reason.LOST, f"{of} were open at the end."
     yield from by_reason(record.reasons)
     if record.census.queues and not at_end.queues:
         yield Reason.LOST, gone(record.census.queues)
@@ -227,13 +237,16 @@ def by_reason(reasons: Mapping[str, int]) -> Iterator[Because]:
 
 
 def _when(record: HoldRecord) -> str:
-    if record.lost == record.lost_while_opening:
+    soon = record.lost == record.lost_while_opening
+    if soon and record.lost_between_s is None:
         return "while connections were being opened"
     if record.watch == Watch.OFF:
         return "before the end"  # noticed only then
     if record.lost_between_s is None:
         return "during the run"
     first, last = record.lost_between_s
+    if soon:
+        return f"within {format_duration(last)}"
     if last - first <= min(TOGETHER_S, last / 2):
         return f"after {format_duration(last)}"
     return f"between {format_duration(first)} and {format_duration(last)}"
@@ -256,6 +269,14 @@ def _not_accepted(census: Witness) -> Iterator[Because]:
     if census.server < census.client or waiting:
         reason = Reason.NOT_ACCEPTED if waiting else Reason.NOT_AT_SERVER
         yield from ((reason, sentence) for sentence in about_queue(census.queues, census.accepted))
+
+
+def _full_queue(record: HoldRecord, failed: Mapping[str, int]) -> Iterator[Because]:
+    """The accept queue that left no room, where no connection of the run waits in it, which `_not_accepted` says."""
+    full = [each for each in record.census.queues if each.backlog and each.waiting > each.backlog]
+    if full and not record.held and failed.keys() & {QUEUE_FULL, LATE}:
+        yield Reason.FAILED, f"Its accept queue is full ({_queue(full)})."
+        yield from ((Reason.FAILED, sentence) for sentence in about_queue(full, 0))
 
 
 def _queue(queues: Sequence[AcceptQueue]) -> str:

@@ -354,11 +354,11 @@ class HoldRecord:
     wanted: int
     predicted: int  # at most
     predicted_least: int  # fewer than `predicted` if the kernel does not report how other sockets got their ports
-    held: int  # at the same time, once opening ended
+    held: int  # at the same time, once opening ended and engine and kernel counted the same
     failed: Mapping[str, int]  # connections wanted and not opened, by errno
     stopped_by: str | None  # why opening was stopped before the kernel refused; None: it was not
     lost: int  # connected, then ended by the peer, the kernel or a worker's death
-    lost_while_opening: int  # of these, gone when opening ended: wanted = held + failed + lost_while_opening
+    lost_while_opening: int  # of these, gone when `held` was counted: wanted = held + failed + lost_while_opening
     lost_by: Mapping[str, int]
     losses: tuple[Loss, ...]  # `lost` by second
     reconnected: int  # lost connections that were reopened
@@ -405,7 +405,8 @@ class HoldRecord:
     ] = ()  # destinations as typed, without scheme and path; none: a version that did not record them
     census_at_end: Witness | None = None  # when closing began; None: a version that did not count then
     last_words: str = ""  # what the peer sent last on a connection that it then ended; empty: nothing
-    lost_between_s: tuple[float, float] | None = None  # the first and the last loss, since the run began
+    # The first and the last loss, since the run began; None: there was none after connections had been opened.
+    lost_between_s: tuple[float, float] | None = None
     scheme: str = "tcp"  # what runs on each connection (core/talk/session.py)
     sessions: int = 0  # established so far, those of reopened connections included
     reasons: Mapping[str, int] = field(default_factory=dict)  # why sessions failed or were ended, by words

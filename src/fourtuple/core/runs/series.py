@@ -128,6 +128,7 @@ def over_time(run: StoredRun, most: int = MOST_POINTS) -> OverTime:
         p50[number], p99[number] = percentile(counts, 0.5) or np.nan, percentile(counts, 0.99) or np.nan
     used = rows["cpu_user_s"] + rows["cpu_system_s"]  # read once per second, and repeated until then
     read = np.flatnonzero((np.diff(used, prepend=0.0) > 0) | (np.diff(at_s, prepend=0.0) >= READ_S))
+    read = _apart(read, at_s)
     planned = run.start.planned
     room = planned.pairs * planned.usable if planned else 0
     between = (rows["open"] + np.concatenate(([0], rows["open"][:-1]))) / 2 if len(rows) else np.zeros(0)
@@ -195,6 +196,21 @@ def _per_second(counted: NDArray[Any], at_s: Floats) -> Floats:
     since_s = np.diff(at_s, prepend=0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(since_s > 0, np.diff(counted, prepend=0) / since_s, np.nan)
+
+
+def _apart(read: NDArray[np.int64], at_s: Floats) -> NDArray[np.int64]:
+    """Those of the samples that are far enough from each other, and the last one.
+
+    Workers read their processor time at different moments, and once more at the end: in a short interval between two
+    readings is what was spent in a longer one.
+    """
+    kept = read[:1].tolist()
+    for number in read[1:].tolist():
+        if at_s[number] - at_s[kept[-1]] >= READ_S / 2:
+            kept.append(number)
+    if len(kept) > 1:
+        kept[-1] = read[-1]
+    return np.array(kept, np.int64)
 
 
 def _processors(spent_s: Floats, read: NDArray[np.int64], at_s: Floats) -> Floats:

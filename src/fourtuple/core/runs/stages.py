@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from fourtuple.core.runs.outcome import Reason
 from fourtuple.core.runs.records import HoldRecord, Sample, StageResult
+from fourtuple.core.runs.together import NOT_TRIED
 from fourtuple.core.talk.stages import Stages
 from fourtuple.core.units import format_count, format_duration, format_rate
 
@@ -28,7 +29,7 @@ class StageStory:
         stage = before.stage if before else 0
         if stage >= len(self._failed):
             return
-        self._failed[stage] += sum(sample.failed.values()) - (sum(before.failed.values()) if before else 0)
+        self._failed[stage] += _tried(sample) - (_tried(before) if before else 0)
         self._lost[stage] += sample.lost - (before.lost if before else 0)
         open_now = sample.open if sample.stage == stage else sample.stage_open[stage]
         if self._reached_ns[stage] is None and self._is_there(stage, open_now):
@@ -65,6 +66,11 @@ class StageStory:
         if not missing or not ramp.within_ns:  # after a jump, the next stage tells
             return True
         return not broken and missing <= min(way, way * GRACE_S * 1e9 / ramp.within_ns)
+
+
+def _tried(sample: Sample) -> int:
+    """How many connects were tried and have failed."""
+    return sum(count for name, count in sample.failed.items() if name != NOT_TRIED)
 
 
 def stage_reasons(record: HoldRecord) -> Iterator[tuple[Reason, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fourtuple.core.census.records import Census, DestinationCount, PairCount
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.releases import IN_TURN
-from fourtuple.core.units import format_count
+from fourtuple.core.units import format_count, format_things
 
 HALF_PERCENT, MOST_PERCENT = 50.0, 80.0  # of the usable ports
 MANY_BLOCKED = 0.2  # of the range
@@ -38,15 +38,15 @@ def _pairs(census: Census, facts: PortFacts | None) -> Iterator[str]:
         left = row.left.most if row.left else 0
         if (row.percent or 0) >= MOST_PERCENT and 2 * (row.other - row.close_wait) >= row.used:
             yield (
-                f"{where} has {format_count(left)} ports left: most of its connections are being opened, or were closed"
-                " by one end only (column other). fourtuple doctor says in which states they are, and who has the other"
-                " ends"
+                f"{where} has {format_things(left, 'port')} left: most of its connections are being opened, or were"
+                " closed by one end only (column other). fourtuple doctor says in which states they are, and who has"
+                " the other ends"
             )
         elif (row.percent or 0) >= MOST_PERCENT:
             from fourtuple.core.why.causes import CAUSES
 
             yield (
-                f"{where} has {format_count(left)} ports left: {CAUSES[cause_of(row)].says}."
+                f"{where} has {format_things(left, 'port')} left: {CAUSES[cause_of(row)].says}."
                 f" fourtuple why EADDRNOTAVAIL --dest {row.destination} shows the remedies"
             )
         elif _perhaps_none(row):

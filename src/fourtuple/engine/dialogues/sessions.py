@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.runs import histogram, reasons
-from fourtuple.core.runs.counters import Counters
+from fourtuple.core.runs.counters import Counters, Phase
 from fourtuple.engine.dialogues.beats import Beats
 from fourtuple.engine.dialogues.contract import NEVER_S, Outgoing
 from fourtuple.engine.dialogues.course import Course
@@ -313,6 +313,8 @@ class Sessions:
     def _established(self, slots: Slots, now_ns: int) -> None:
         """Count these sessions, and how long it took to establish them."""
         histogram.add_values(self._counters["session_us"], self._waiting.age_us(slots, now_ns))
+        if self._counters["phase"] == Phase.OPENING:  # which ends with the last of them
+            self._counters["last_open_ns"] = now_ns
         self._ready(slots)
 
     def _ready(self, slots: Slots) -> None:

@@ -154,14 +154,22 @@ class Opener:
         self._give_up_late()
 
     def stop(self) -> None:
-        """End the opening: connections that are not open yet fail with ECANCELED, and lost ones stay lost."""
+        """End the opening, and leave lost connections lost.
+
+        Connections that were not started fail with ECANCELED, those without an answer with EINPROGRESS, and those that
+        wait for room in an accept queue with EAGAIN.
+        """
         worker, counters = self._worker, self._worker.counters
         if self._retries:
             self._retries.clear()
         opening = np.flatnonzero(worker.state & Life.OPENING).astype(np.int32)
         if counters["phase"] == Phase.OPENING:
             self._give_up(errno.ECANCELED)
-            counters["failed"][errno.ECANCELED] += np.count_nonzero(worker.state[opening] == Life.OPENING)
+            new = opening[worker.state[opening] == Life.OPENING]
+            full = self._queued.drop(new)
+            for number, slots in ((errno.EAGAIN, full), (errno.EINPROGRESS, np.setdiff1d(new, full))):
+                counters["failed"][number] += len(slots)
+                self._toward.failed(slots, number)
             counters["phase"] = Phase.HOLDING
         if len(opening):
             counters["opening"] -= len(opening)

@@ -30,6 +30,12 @@ class Table:
     numbers: frozenset[int] = frozenset()
     note: str = ""
 
+    @property
+    def shown(self) -> list[int]:
+        """The columns that say something of any row."""
+        columns = range(len(self.heads))
+        return [column for column in columns if not self.rows or any(row[column] for row in self.rows)]
+
 
 @dataclass(frozen=True, slots=True)
 class Card:

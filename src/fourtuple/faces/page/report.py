@@ -121,7 +121,7 @@ def compare_page(comparison: Comparison, *, home: str = "") -> str:
         for row in comparison.rows
     ]
     words = [compare.machines(comparison)] if comparison.other_machine else []
-    numbers = Table(("", *names, "second / first", ""), rows, frozenset({1, 2, 3}))
+    numbers = Table(("", *names, "ratio", ""), rows, frozenset({1, 2, 3}))
     sections = [
         Section("numbers", "Side by side", words, tables=[numbers]),
         Section("time", "Over time", hint=ZOOM, figures=figures),

@@ -1,6 +1,7 @@
 """The sections of a report in order, each from the parts of a stored run that it shows."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ from fourtuple.faces.text.stored import fleet_words
 from fourtuple.faces.text.words import latency as latency_words
 from fourtuple.faces.text.words import lost_by, meaning
 
+LEAST_OCCUPANCY = 5.0  # percent; below, the time to connect does not depend on it
 FEW = 5  # points; with fewer, a line chart is not useful
 SEARCHING = ("plain", "noport")  # strategies with which the kernel tries every second port first
 SLOW = 3.0  # times slower; more than the noise of a busy machine
@@ -98,7 +100,7 @@ def _latencies(run: StoredRun) -> Section | None:
 
 def _time(run: StoredRun, series: OverTime) -> Section:
     planned, kind = run.start.planned, run.entry.kind
-    wanted = planned.wanted if planned else None
+    wanted, of_server = planned.wanted if planned else None, kind == "serve"
     spans = phases(run) if kind == "hold" else ()
     words = []
     if wanted is not None:
@@ -106,15 +108,18 @@ def _time(run: StoredRun, series: OverTime) -> Section:
         words = [f"The kernel's count{ends} includes other programs in this network namespace."]
     table = over_time_table(series, kind)
     named = f", {format_count(wanted)} wanted" if wanted else ""
-    figures = [
-        (timelines.held(series, spans if len(spans) > 1 else (), wanted, named), table, ""),
-        (timelines.rate(series, "Accepted" if kind == "serve" else "Opened"), None, "see the table above"),
+    figures: list[tuple[Chart, Table | None, str]] = [
+        (timelines.held(series, spans if len(spans) > 1 else (), wanted, named, of_server=of_server), table, ""),
     ]
-    if kind == "churn" and not np.isnan(series.time_wait).all():
+    if np.nanmax(series.rate_per_s, initial=0) > 0:
+        figures.append((timelines.rate(series, "Accepted" if of_server else "Opened"), None, "see the table above"))
+    if kind == "churn" and np.nanmax(series.time_wait, initial=0) > 0:
         figures.append((timelines.time_wait(series), None, "of the whole network namespace; see the table above"))
     if rates := errors_over_time(run):
+        rates = tuple(replace(each, what="closed") for each in rates) if of_server else rates
         width = format_duration(rates[0].width_s)
-        figures.append((timelines.errors(rates, spans), errors_table(rates), f"new ones in intervals of {width}"))
+        chart = timelines.errors(rates, spans, of_server=of_server)
+        figures.append((chart, errors_table(rates), f"new ones in intervals of {width}"))
     return Section("time", "Over time", words, hint=ZOOM, figures=figures)
 
 
@@ -153,7 +158,7 @@ def _latency(run: StoredRun, series: OverTime) -> Section | None:
     if not len(run.growth["connect_us"]):
         return None
     figures = _durations(run, run.growth["connect_us"], "time to connect")
-    if not np.isnan(series.occupancy).all():
+    if np.nanmax(series.occupancy, initial=0) >= LEAST_OCCUPANCY:
         chart = durations.latency_by_occupancy(series)
         figures.append((chart, occupancy_table(series), _slow_lane(series, run.start)))
     words = "From the start of a batch of connects until the completion was seen: longer than the time in the kernel."

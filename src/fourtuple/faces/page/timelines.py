@@ -45,10 +45,13 @@ def samples_data(over_time: OverTime) -> dict[str, list[float | None]]:
     return {name: drawing.numbers(values, digits) for name, (values, digits) in columns.items()} | {"near": near}
 
 
-def held(over_time: OverTime, spans: Sequence[PhaseSpan], wanted: int | None, planned: str) -> Chart:
+def held(
+    over_time: OverTime, spans: Sequence[PhaseSpan], wanted: int | None, planned: str, *, of_server: bool
+) -> Chart:
     """Connections over time, on the shades of the phases.
 
-    wanted: None: the run is a server
+    wanted:    None: no number was
+    of_server: connections that were lost are then those that clients closed, which is as it should be
     """
     keys = [ENGINE]
     y = drawing.counted
@@ -57,7 +60,7 @@ def held(over_time: OverTime, spans: Sequence[PhaseSpan], wanted: int | None, pl
         # below the engine's line, and wider; a server's clients may be in the same namespace, and counted with it
         layers.insert(0, drawing.line("kernel", KERNEL, y("kernel", "connections")))
         keys.append(KERNEL)
-    if over_time.lost.any():
+    if over_time.lost.any() and not of_server:
         layers.append(drawing.line("lost", LOST, y("lost", "connections")))
         keys.append(LOST)
     if over_time.target.any():
@@ -128,9 +131,10 @@ def memory_over_time(over_time: OverTime) -> Chart:
     return _over_time("memory-time", "Memory", about, layers, over_time, keys=[key for _, key in lines])
 
 
-def errors(rates: Sequence[ErrorRate], spans: Sequence[PhaseSpan]) -> Chart:
-    """New errors over time by kind, one on top of the other."""
+def errors(rates: Sequence[ErrorRate], spans: Sequence[PhaseSpan], *, of_server: bool) -> Chart:
+    """New errors over time by kind, one on top of the other; of a server what clients closed."""
     names = [error_name(each) for each in rates[: len(KINDS)]]
+    title, axis = ("Closed by clients over time", "newly closed") if of_server else ("Errors over time", "new errors")
     below = dict[float, int]()  # how high the bars of each interval are so far
     rows = []
     for name, each in zip(names, rates, strict=False):
@@ -147,7 +151,7 @@ def errors(rates: Sequence[ErrorRate], spans: Sequence[PhaseSpan]) -> Chart:
         .encode(
             x=alt.X("at_s:Q", title=drawing.SECONDS, scale=alt.Scale(nice=False, domain=[0, round(ends_s, 3)])),
             x2="to:Q",
-            y=alt.Y("base:Q", title="new errors", axis=drawing.counts(tickMinStep=1)),
+            y=alt.Y("base:Q", title=axis, axis=drawing.counts(tickMinStep=1)),
             y2="top:Q",
             color=alt.Color("kind:N", scale=alt.Scale(domain=names, range=list(KINDS[: len(names)])), legend=None),
             tooltip=[
@@ -158,7 +162,7 @@ def errors(rates: Sequence[ErrorRate], spans: Sequence[PhaseSpan]) -> Chart:
         )
     )
     sums = ", ".join(f"{name} {format_count(int(each.count.sum()))}" for name, each in zip(names, rates, strict=False))
-    return drawing.chart("errors", "Errors over time", f"Bars over time: {sums}.", bars, len(rows), keys=keys)
+    return drawing.chart("errors", title, f"Bars over time: {sums}.", bars, len(rows), keys=keys)
 
 
 def error_name(rate: ErrorRate) -> str:

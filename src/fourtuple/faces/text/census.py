@@ -109,7 +109,7 @@ def rows_lines(rows: Sequence[Row], *, moving: bool = False) -> Iterator[str]:
     _, cells, tail = lines[0]
     columns = [
         Column(_title(rows[0]), is_text=True),
-        *(Column(title, least, is_extra=title in EXTRA) for title, least, _ in cells),
+        *(Column(title, least, is_extra=title in EXTRA, gap=1) for title, least, _ in cells),
     ]
     if tail:
         behind = "busiest" if isinstance(rows[0], ProcessCount) else "owner"
@@ -137,7 +137,7 @@ def _cells(row: Row, *, moving: bool) -> tuple[str, list[Cell], str]:
         numbers = (("sockets", row.sockets), ("clients", row.clients), ("servers", row.servers))
         return row.state, [(title, 9, format_count(number)) for title, number in numbers], ""
     cells = [
-        ("estab", 5, format_count(row.established)),
+        ("estab", 6, format_count(row.established)),
         ("TIME_WAIT", 9, format_count(row.time_wait)),
         ("other", 5, format_count(row.other)),
     ]
@@ -150,7 +150,7 @@ def _cells(row: Row, *, moving: bool) -> tuple[str, list[Cell], str]:
         return name, [*cells, ("all", 5, format_count(row.used))], whose
     if row.percent is not None and row.left is not None:
         at_most = "≤" * (not row.left.exact)
-        cells += [("used", 6, f"{row.percent:.1f} %"), ("left", 5, f"{at_most}{format_count(row.left.most)}")]
+        cells += [("used", 7, f"{row.percent:.1f} %"), ("left", 6, f"{at_most}{format_count(row.left.most)}")]
     if isinstance(row, DestinationCount):
         several = f" from {format_count(row.sources)}, most {row.source}"
         return row.destination + several * (row.sources > 1), cells, whose
@@ -159,7 +159,7 @@ def _cells(row: Row, *, moving: bool) -> tuple[str, list[Cell], str]:
         return name, cells, whose
     ends = "" if row.exhausted_in_s is None else format_duration(row.exhausted_in_s)
     new = "" if row.opened_per_s is None else format_rate(row.opened_per_s)
-    cells.append(("new", 5, new))
+    cells.append(("new", 6, new))
     return name, cells if row.role is Role.SERVER else [*cells, ("full in", 7, ends)], ""
 
 

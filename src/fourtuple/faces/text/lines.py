@@ -44,25 +44,29 @@ def width() -> int:
 def wrapped(first: str, text: str) -> Iterator[str]:
     """`text` after `first`, wrapped into lines with a hanging indent, or below it where little room is left beside it.
 
-    No word is broken: one that is longer than a line, such as a path, stays whole. A line break in the text becomes
-    visible, which textwrap would take for a space.
+    No word is broken: a line with one that is too long, such as a path, is less indented. A line break in the text
+    becomes visible, which textwrap would take for a space.
     """
-    text, room, indent = visible(text), min(MOST, width()), len(first)
-    needed = max(BESIDE, *map(len, text.split() or [""]))
-    if indent > BELOW and room - indent < needed:
-        if label := first.strip():
-            yield first.rstrip()
-            indent = first.index(label) + BELOW
-        indent = max(0, min(indent, room - needed))
+    room, indent = min(MOST, width()), len(first)
+    if indent > BELOW and room - indent < BESIDE:
+        yield first.rstrip()
+        indent = len(first) - len(first.lstrip()) + BELOW
         first = " " * indent
-    yield from textwrap.wrap(
-        text,
+    lines = textwrap.wrap(
+        visible(text),
         room,
         initial_indent=first,
         subsequent_indent=" " * indent,
         break_long_words=False,
         break_on_hyphens=False,
     )
+    for number, line in enumerate(lines):
+        if len(line) <= room:
+            yield line
+            continue
+        if not number and first.strip():
+            yield first.rstrip()
+        yield f"{'':{max(0, room - len(line[indent:]))}}{line[indent:]}"
 
 
 def flowed(first: str, parts: Iterable[str], gap: str = GAP) -> Iterator[str]:

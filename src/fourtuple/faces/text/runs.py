@@ -45,7 +45,8 @@ def result_words(entry: Entry) -> str:
     held = format_count(entry.held or 0)
     of = f" of {format_count(entry.n)}" if entry.kind != "serve" and entry.n not in (None, entry.held) else ""
     why = f", {entry.why}" if entry.why and entry.outcome in (RunState.REACHED, RunState.SHORT) else ""
-    return f"{held}{of} {WAYS[entry.kind]}{why}"
+    way = "claim" if (entry.kind, held, of) == ("prove", "1", "") else WAYS[entry.kind]
+    return f"{held}{of} {way}{why}"
 
 
 def local(stamp: str) -> datetime:

@@ -9,7 +9,7 @@ from fourtuple.core.snapshot.answers import origin_of_all
 from fourtuple.core.snapshot.records import Snapshot
 from fourtuple.core.units import format_count, format_duration, format_size
 from fourtuple.core.visible import shell_words
-from fourtuple.faces.text.lines import flowed, wrapped
+from fourtuple.faces.text.lines import wrapped
 from fourtuple.faces.text.origin import host_of_origin
 
 
@@ -40,16 +40,14 @@ def snapshot_lines(snapshot: Snapshot, file: str, size_bytes: int) -> Iterator[s
         _some(len(snapshot.processes), "process", "processes"),
     ]
     yield from wrapped("", f"{', '.join(counts[:-1])} and {counts[-1]}")
-    asked = "" if file == "-" else f"fourtuple limits --from {shell_words([file])}"
-    yield from flowed("", [f"{format_size(size_bytes)} in {'standard output' if file == '-' else file}", asked], " · ")
+    asked = "" if file == "-" else f" · fourtuple limits --from {shell_words([file])}"
+    yield f"{format_size(size_bytes)} in {'standard output' if file == '-' else file}{asked}"
     for sentence in snapshot.unseen:
         yield from wrapped("not seen: ", sentence)
 
 
-def recording_lines(file: str, every_s: float, keep_s: float) -> Iterator[str]:
-    return wrapped(
-        "", f"recording to {file} every {format_duration(every_s)}, keeping {format_duration(keep_s)}; Ctrl-C ends it"
-    )
+def recording_line(file: str, every_s: float, keep_s: float) -> str:
+    return f"recording to {file} every {format_duration(every_s)}, keeping {format_duration(keep_s)}; Ctrl-C ends it"
 
 
 def moment_line(written: RecordedLine) -> str:

@@ -1,9 +1,10 @@
 """Tables of text: aligned columns where the terminal has room for them; otherwise cells go below their row, with names.
 
 No cell is lost: a column that does not fit has its cells below each row, and a name that is too long has a line of its
-own. Only columns that say so are cut, with a …, and only beside others.
+own. Only columns that say so are cut, with a ….
 """
 
+import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -11,9 +12,9 @@ from fourtuple.core.record import dataclass
 from fourtuple.core.visible import visible
 from fourtuple.faces.text.lines import BELOW, flowed, width, wrapped
 
-APART = "  "
 HEAD = 14  # columns of a head before it takes another line
 NAME = 24  # columns that the first cells have at least, if they need them
+MOST_LINES = 2  # for a cell that is cut, below its row
 TAIL, CUT_TAIL = 24, 13  # columns that text at the end of a line has at least, if it needs them: wrapped, or cut
 
 
@@ -25,7 +26,8 @@ class Column:
     least:     its width at least, where the terminal has room for the whole table
     is_text:   to the left, and not to the right as numbers; at the end of the line it takes the room that is left
     is_extra:  its cells go below the row before the whole table is folded
-    is_cut:    text at the end of the line is cut there, and not wrapped
+    is_cut:    text at the end of the line is cut there, and not wrapped; below the row it has MOST_LINES lines
+    gap:       columns of space before it
     """
 
     head: str = ""
@@ -33,6 +35,7 @@ class Column:
     is_text: bool = False
     is_extra: bool = False
     is_cut: bool = False
+    gap: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +61,21 @@ def table_lines(
     ]
     spread = [max(column.least, size) for column, size in zip(columns, natural, strict=True)]
     narrow = [*spread[:-1], _least(columns, spread)[-1]]
-    natural = spread if _whole(narrow) <= room - len(indent) else natural
+    natural = spread if _whole(columns, narrow) <= room - len(indent) else natural
     count = _fitting(columns, natural, room - len(indent))
     widths = _widths(columns[:count], natural, room - len(indent))
     if count > 1:
         for number in range(max(map(len, heads[:count])) if any(column.head for column in columns) else 0):
             cells = [lines[number] if number < len(lines) else "" for lines in heads[:count]]
             yield from _line(columns, cells, widths, indent)
-    below = indent + " " * (BELOW if columns[0].is_text or count == 1 else widths[0] + len(APART))
+    below = indent + " " * (BELOW if columns[0].is_text or count == 1 else widths[0] + columns[1].gap)
     for row in rows:
         if count > 1:
             yield from _line(columns, row.cells, widths, indent)
         else:
             yield from wrapped(indent, row.cells[0] if columns[0].is_text else _named(columns[0], row.cells[0]))
         others = zip(columns[count:], row.cells[count:], strict=True)
-        named = [_named(column, cell) for column, cell in others if cell]
+        named = [cut(_named(column, cell), _most(column, room - len(below))) for column, cell in others if cell]
         yield from flowed(below, [*named, row.below])
 
 
@@ -92,7 +95,7 @@ def _least(columns: Sequence[Column], natural: Sequence[int]) -> list[int]:
 def _fitting(columns: Sequence[Column], natural: Sequence[int], room: int) -> int:
     """How many of the columns are aligned; the others go below. 1: all others"""
     count = len(columns)
-    while count > 1 and _whole(_least(columns[:count], natural)) > room:
+    while count > 1 and _whole(columns, _least(columns[:count], natural)) > room:
         count = count - 1 if columns[count - 1].is_extra else 1
     return count
 
@@ -101,12 +104,12 @@ def _widths(columns: Sequence[Column], natural: Sequence[int], room: int) -> lis
     """The widths in this room: text at the end gives way first, then the names."""
     widths, least = list(natural[: len(columns)]), _least(columns, natural)
     for number in (-1, 0):
-        widths[number] = max(least[number], widths[number] - max(0, _whole(widths) - room))
+        widths[number] = max(least[number], widths[number] - max(0, _whole(columns, widths) - room))
     return widths
 
 
-def _whole(widths: Sequence[int]) -> int:
-    return sum(widths) + len(APART) * (len(widths) - 1)
+def _whole(columns: Sequence[Column], widths: Sequence[int]) -> int:
+    return sum(widths) + sum(column.gap for column in columns[1 : len(widths)])
 
 
 def _line(columns: Sequence[Column], cells: Sequence[str], widths: Sequence[int], indent: str) -> Iterator[str]:
@@ -115,17 +118,20 @@ def _line(columns: Sequence[Column], cells: Sequence[str], widths: Sequence[int]
     if len(name) > widths[0]:
         yield from wrapped(indent, name)
         name = ""
-    aligned = [f"{name:<{widths[0]}}" if columns[0].is_text else f"{name:>{widths[0]}}"]
-    tail = [""]
+    line = f"{indent}{name:{'<' if columns[0].is_text else '>'}{widths[0]}}"
     for number, (column, cell) in enumerate(zip(columns[1:], others, strict=False), 1):
+        first, more = cell, list[str]()
         if column.is_text and number == len(widths) - 1:
-            tail = [cut(cell, widths[-1])] if column.is_cut else textwrap.wrap(cell, widths[-1] or 1) or [""]
-        else:
-            aligned.append(f"{cell:<{widths[number]}}" if column.is_text else f"{cell:>{widths[number]}}")
-    first = indent + APART.join(aligned)
-    if first.strip() or tail[0]:
-        yield f"{first}{APART}{tail[0]}".rstrip()
-    yield from (f"{'':{len(first)}}{APART}{line}" for line in tail[1:])
+            first, *more = [cut(cell, widths[-1])] if column.is_cut else textwrap.wrap(cell, widths[-1] or 1) or [""]
+        line += f"{'':{column.gap}}{first:{'<' if column.is_text else '>'}{widths[number]}}"
+    if line.strip():
+        yield line.rstrip()
+    yield from (f"{'':{len(line) - widths[-1]}}{text}" for text in more)
+
+
+def _most(column: Column, room: int) -> int:
+    """Characters of a cell below its row."""
+    return MOST_LINES * room if column.is_cut else sys.maxsize
 
 
 def _named(column: Column, cell: str) -> str:
