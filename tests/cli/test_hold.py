@@ -501,7 +501,7 @@ def test_an_answer_that_is_not_expected_is_shown_and_fails_the_run(ground: Groun
 
     assert (right["answers"], right["unexpected"], right_code) == (23, 0, 0)
     assert wrong.returncode == 1
-    assert "2 answers were not as expected (--log shows them)" in " ".join(wrong.stdout.split())
+    assert "2 answers were not as expected" in " ".join(wrong.stdout.split())
     assert [line.split()[-1] for line in wrong.stdout.splitlines() if line.startswith("unexpected")] == ["hello"] * 2
 
 

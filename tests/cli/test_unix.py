@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 
 from fourtuple.core.errors import CannotError, ShortfallError, UsageError
+from fourtuple.core.runs.churn_orders import ChurnOptions, ClosedBy
 from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.records import HoldRecord
+from fourtuple.core.talk.lifetime import parse_lifetime
 from fourtuple.core.talk.stages import parse_stages
 from fourtuple.kernel.uring import features
 from fourtuple.verbs.background import serving
 from fourtuple.verbs.churn import churn
+from fourtuple.verbs.churn_max import churn_max
 from fourtuple.verbs.hold import hold
 from fourtuple.verbs.serve import serve
 from tests.conftest import Ground, fourtuple, limited, need
@@ -152,6 +155,18 @@ def test_churn_opens_and_closes_at_its_rate(name: str, loop: str) -> None:
     assert record.arrivals == record.completed == server.record["accepted"]
     assert record.answers == 3 * record.completed
     assert (record.most_time_wait, record.time_wait_left, record.ports_per_s) == (None, None, None)
+
+
+def test_max_may_close_by_fin_because_no_port_is_kept(name: str, loop: str) -> None:
+    """One at a time, for 50 ms each: no more than 20 per second are kept."""
+    options = ChurnOptions.of(
+        50.0, [f"unix:{name}"], loop=loop, run_s=0.5, at_once=1, lifetime=parse_lifetime("50ms"), closed_by=ClosedBy.FIN
+    )
+    with serving(f"unix:{name}", "--loop", loop):
+        record = churn_max(options).finish().record
+
+    assert record.outcome.reached
+    assert 1 <= record.planned_per_s < 50
 
 
 def test_what_waits_in_the_accept_queue_is_not_accepted(path: str, loop: str) -> None:

@@ -63,8 +63,19 @@ TOO_FAST = replace(
     because=("rate", "unexpected", "session"),
     trouble="The rate was not kept: 60 were started more than 100 ms late. 3 answers were not as expected.",
 )
+TOO_SLOW = replace(
+    TOO_FAST,
+    because=("rate",),
+    trouble="The rate was not kept: 60 were started more than 100 ms late; slots were free.",
+    late_here=True,
+)
 STEPS = (STEP, replace(STEP, planned_per_s=1000.0, rate_per_s=1000.0), TOO_FAST)
 FOUND = replace(churn_record(), steps=STEPS, outcome=judge_max(churn_record(steps=STEPS)))
+SLOW_STEPS = (*STEPS[:2], TOO_SLOW, TOO_SLOW)
+SLOW = replace(churn_record(), steps=SLOW_STEPS, outcome=judge_max(churn_record(steps=SLOW_STEPS)))
+KEPT_OPEN = churn_record(
+    completed=3600, lost=400, lost_by={"ETIMEDOUT": 400}, closed_by="server", requests=4000, answers=4000
+)
 NONE_KEPT = replace(TROUBLED, steps=STEPS[2:], outcome=judge_max(replace(TROUBLED, steps=STEPS[2:])))
 
 
@@ -98,6 +109,8 @@ SCREENS = {
     "silent": lambda: _end(SILENT),
     "unix": lambda: _end(OVER_UNIX),
     "found": lambda: _end(FOUND),
+    "found-slow": lambda: _end(SLOW),
+    "kept-open": lambda: _end(KEPT_OPEN),
     "none-kept": lambda: _end(NONE_KEPT),
     "required": lambda: _end(churn_record(churn_order(options=churn_options(require=("p99<50ms, late=0",))))),
     "plans": _plans,

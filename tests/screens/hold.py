@@ -76,6 +76,7 @@ TALKED = hold_record(
     answer_us=Latency(640.0, 3100.0, 1_890_000.0, 3_020_000.0),
     service_us=Latency(610.0, 2900.0, 8100.0, 3_010_000.0),
     unexpected=2,
+    reasons={'text: an answer is not "+PONG": "-LOADING Redis is loading the dataset in …': 2},
     unanswered=10,
     late=80,
     unsent=4,

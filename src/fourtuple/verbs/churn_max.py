@@ -1,7 +1,8 @@
 """`churn max`: the highest rate that is kept, found by short runs at rates that double, then by bisection.
 
 A step keeps its rate if at least KEPT_SHARE of its connections are started within LATE_S of their moments, and none
-fails (core/runs/churn_judge.py). The record is that of the highest rate that was kept, with all steps.
+fails (core/runs/churn_judge.py). Where only this end was late, the rate is tried once more. The record is that of the
+highest rate that was kept, with all steps.
 """
 
 from collections.abc import Generator
@@ -9,7 +10,7 @@ from dataclasses import replace
 
 from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.record import dataclass
-from fourtuple.core.runs.churn_judge import is_hopeless, judge_churn, judge_max, keeps, trouble
+from fourtuple.core.runs.churn_judge import is_hopeless, is_late_here, judge_churn, judge_max, keeps, trouble
 from fourtuple.core.runs.churn_orders import ChurnOptions, ClosedBy
 from fourtuple.core.runs.churn_record import ChurnRecord, ChurnStep
 from fourtuple.core.runs.churn_search import RateSearch
@@ -17,6 +18,7 @@ from fourtuple.core.runs.histogram import NOT_MEASURED
 from fourtuple.core.runs.outcome import Reason
 from fourtuple.core.runs.records import Sample
 from fourtuple.core.runs.run import Run
+from fourtuple.core.space.endpoints import unix_names
 from fourtuple.verbs.churn import prepare, start_churn
 
 MOST_SAMPLES = 240  # that are kept of a step, half a megabyte each
@@ -50,7 +52,7 @@ def churn_max(options: ChurnOptions) -> Run[Sample, MaxFound]:
     Raises UsageError, ShortfallError, CannotError before anything is opened.
     """
     options.check()
-    if options.closed_by is ClosedBy.FIN:
+    if options.closed_by is ClosedBy.FIN and not unix_names(options.destinations):
         raise UsageError(
             "churn max with --close fin",
             "the ports that one step leaves in TIME_WAIT are missing in the next",
@@ -87,7 +89,7 @@ def churn_max(options: ChurnOptions) -> Run[Sample, MaxFound]:
                 best = MaxFound(record, tuple(samples))
             if not kept and is_hopeless(record):
                 break
-            search.tried(kept=kept)
+            search.tried(kept=kept, perhaps=tried[-1].late_here)
         if best is None:
             raise refusal
         record = replace(best.record, steps=tuple(tried))
@@ -97,6 +99,7 @@ def churn_max(options: ChurnOptions) -> Run[Sample, MaxFound]:
 
 
 def _step(record: ChurnRecord, *, kept: bool) -> ChurnStep:
+    because = () if kept else judge_churn(record).because
     return ChurnStep(
         planned_per_s=record.planned_per_s,
         rate_per_s=record.rate_per_s,
@@ -105,8 +108,9 @@ def _step(record: ChurnRecord, *, kept: bool) -> ChurnStep:
         late=record.late + record.not_started,
         failed=sum(record.failed.values()) + record.lost,
         last_us=record.last_us if record.last_us.p50 is not None else record.connect_us,
-        because=() if kept else judge_churn(record).because,
+        because=because,
         trouble="" if kept else trouble(record),
+        late_here=because == (Reason.RATE,) and is_late_here(record),
     )
 
 

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.runs.churn_conclude import ChurnEnding, ChurnStory
-from fourtuple.core.runs.churn_judge import is_hopeless, judge_churn, judge_max, keeps
+from fourtuple.core.runs.churn_judge import (
+    is_hopeless,
+    is_late_here,
+    judge_churn,
+    judge_max,
+    keeps,
+    server_keeps_open,
+    trouble,
+)
 from fourtuple.core.runs.churn_orders import ChurnOptions, ChurnOrder, ClosedBy
 from fourtuple.core.runs.churn_record import ChurnRecord, ChurnStep
 from fourtuple.core.runs.churn_search import CLOSE_ENOUGH, RateSearch
@@ -79,8 +87,8 @@ def test_a_clean_churn_is_reached_and_each_trouble_is_not() -> None:
 
     assert churn_record().outcome.reached
     assert churn_record(interrupted=True, open_at_end=7, late=40).outcome.reached
-    for reason, trouble in troubles.items():
-        outcome = judge_churn(churn_record(**trouble))
+    for reason, changed in troubles.items():
+        outcome = judge_churn(churn_record(**changed))
         assert (outcome.reached, outcome.because) == (False, (reason,))
 
 
@@ -134,6 +142,16 @@ def test_the_search_ends_at_the_highest_rate_that_is_kept(capacity: float) -> No
         assert search.kept_per_s <= capacity <= search.kept_per_s * CLOSE_ENOUGH * 1.01
 
 
+def test_a_rate_that_was_perhaps_not_kept_is_tried_once_more() -> None:
+    """Not twice; a rate that was kept, or certainly not, is not tried again."""
+    search, rates = RateSearch(1000), list[float | None]()
+    for kept, perhaps in ((True, True), (False, True), (True, False), (False, True), (False, True), (False, False)):
+        search.tried(kept=kept, perhaps=perhaps)
+        rates.append(search.rate_per_s)
+
+    assert rates == [2000, 2000, 4000, 4000, 3000, 2500]
+
+
 def test_the_outcome_of_a_search_is_the_rate_or_that_none_was_kept() -> None:
     """With the reason why the next rate was not kept; where something is required, that decides."""
     kept, not_kept = step(1000, kept=True), step(2000, because=("unexpected",), trouble="12 answers were wrong.")
@@ -160,6 +178,75 @@ def test_a_search_that_is_interrupted_says_so_and_not_that_the_next_rate_is_not_
     assert not judge_max(churn_record(interrupted=True)).reached
 
 
+LATE: dict[str, Any] = {"late": 300, "at_once": 2064, "most_open": 12}
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        (LATE, True),
+        ({"late": 0, "not_started": 300, "started": 3700, "completed": 3700, "at_once": 2064, "most_open": 12}, True),
+        (LATE | {"late": 0}, False),
+        (LATE | {"most_open": 2064}, False),
+        (LATE | {"most_open": 1500}, False),  # perhaps all, between two samples
+        (LATE | {"workers": 2, "workers_killed": 1}, False),
+        (LATE | {"stopped_by": "memory"}, False),
+        (LATE | {"completed": 0, "failed": {"ENOENT": 4000}}, False),
+    ],
+)
+def test_starts_that_are_late_while_slots_are_free_are_this_ends_own(changed: dict[str, Any], expected: bool) -> None:
+    """Then the rate says nothing about the server, and the outcome says so."""
+    record = churn_record(**changed)
+
+    assert is_late_here(record) == expected
+    assert ("this end was late" in record.outcome.says) == expected
+
+
+def test_where_nothing_connects_only_that_is_said() -> None:
+    """What waits for its turn to be refused is late, too; that is no other cause."""
+    record = churn_record(**LATE | {"completed": 0, "failed": {"ENOENT": 4000}})
+
+    assert record.outcome.because == ("failed",)
+    assert trouble(record) == "0 of 4,000 connected: ENOENT."
+
+
+def test_a_rate_that_was_kept_once_counts_as_kept() -> None:
+    """This end was late at the first attempt; the second one tells."""
+    late: dict[str, Any] = {"because": ("rate",), "late_here": True}
+    steps = (step(1000, **late), step(1000, kept=True), step(2000, **late), step(2000, **late))
+    found = judge_max(churn_record(steps=steps))
+
+    assert found.reached
+    assert found.says.startswith(
+        "this end, not the server, limits the rate: the highest rate that is kept is 1,000/s; "
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, True),
+        ({"requests": 0, "answers": 0}, True),
+        ({"answers": 0, "unexpected": 4000}, True),
+        ({"closed_by": "rst"}, False),
+        ({"answers": 3999}, False),
+        ({"unanswered": 1}, False),
+        ({"reasons": {"session: not established in time": 400}}, False),
+    ],
+)
+def test_a_server_that_does_not_close_is_not_blamed_for_missing_answers(
+    changed: dict[str, Any], expected: bool
+) -> None:
+    """All answers came; only the end of the connection, which is the server's with --close server, did not."""
+    lost: dict[str, Any] = {"completed": 3600, "lost": 400, "lost_by": {"ETIMEDOUT": 400}, "closed_by": "server"}
+    record = churn_record(**lost | {"requests": 4000, "answers": 4000} | changed)
+
+    assert server_keeps_open(record) == expected
+    assert ("--close rst" in record.outcome.says) == expected
+    assert ("before being complete" in record.outcome.says) != expected
+    assert "lost" in record.outcome.because
+
+
 def test_ctrl_c_finds_connections_that_have_just_become_due_and_they_are_not_late() -> None:
     """As many as the rate makes due in the time after which one is late, and no more."""
     due: dict[str, Any] = {"arrivals": 200, "started": 100, "completed": 100, "not_started": 100}
@@ -183,7 +270,7 @@ def test_the_outcome_says_what_is_still_open_and_why_sessions_ended() -> None:
 
     assert "4,000 still open at the end" in still.says
     assert "2 were lost before being complete with FIN. 2 × websocket: closed with 1008." in ended.says
-    assert "1 answer was not as expected (--log shows them). 1 message was not answered." in one.says
+    assert "1 answer was not as expected. 1 message was not answered." in one.says
 
 
 @pytest.mark.parametrize(

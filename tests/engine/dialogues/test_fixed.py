@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fourtuple.core.runs import histogram
+from fourtuple.core.runs import histogram, reasons
 from fourtuple.core.runs.counters import COUNTERS, Phase
 from fourtuple.engine.dialogues.fixed import Requests, Talk
 from fourtuple.engine.dialogues.schedule import MOST_WAITING
@@ -277,6 +277,41 @@ def test_something_else_is_unexpected_and_the_next_request_is_asked_afresh(wrong
     run.until(lambda: run.counters["answers"] == 1)
 
     assert (run.counters["unexpected"], run.counters["open"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("expect", "pieces", "reason"),
+    [
+        (b"ping", [b"pong\r\nand more"], 'text: an answer is not "ping": "pong"'),
+        (b"ping", [b"pi", b"ng", b"!"], None),
+        (b"ping", [b"pi", b"pe"], 'text: an answer is not "ping": "pipe"'),
+        (b"ping", [b"pin", b"g, pong"], 'text: more than the answer: ", pong"'),
+        (b"ping", [b"port 40123"], 'text: an answer is not "ping": "port N"'),
+        (3, [b"12", b"34"], 'text: more than the answer: "4"'),
+    ],
+)
+def test_a_wrong_answer_is_shown(expect: bytes | int, pieces: list[bytes], reason: str | None) -> None:
+    loop = ScriptedLoop(Clock())
+    run = talking(loop, Talk(b"ping", every_s=2.0, expect=expect), wanted=1)
+    run.until(lambda: loop.sent)
+    loop.incoming = {0: [*pieces]}
+    run.until(lambda: run.counters["received_bytes"] == len(b"".join(pieces)))
+
+    assert reasons.total(run.counters["reasons"]) == ({} if reason is None else {reason: 1})
+
+
+def test_every_wrong_answer_has_a_reason_however_many_there_are() -> None:
+    """Of 20 that arrive together 7 are alike, 2 are, and the others differ: four reasons, and one for the rest."""
+    loop = ScriptedLoop(Clock())
+    run = talking(loop, Talk(b"", every_s=1.0, expect=b"hello"), wanted=20)
+    said = [b"go away"] * 7 + [b"no"] * 2 + [b"x" * n for n in range(1, 12)]
+    loop.incoming = {slot: [data] for slot, data in enumerate(said)}
+    run.until(lambda: run.counters["unexpected"] == 20)
+    found = reasons.total(run.counters["reasons"])
+
+    assert sum(found.values()) == 20
+    assert found['text: an answer is not "hello": "go away"'] == 7
+    assert found['text: an answer is not "hello": "no"'] == 2
 
 
 def test_a_size_is_answered_by_that_many_bytes_whatever_they_are() -> None:

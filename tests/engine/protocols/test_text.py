@@ -286,3 +286,13 @@ def test_only_what_says_this_end_has_to_know_it() -> None:
         (PING, False),
     ):
         assert TextKind(script(words)).says_source is says_source, words
+
+
+def test_what_follows_the_opening_too_soon_is_shown() -> None:
+    """The answer to --first, and then more, before a message was sent: counted, and with what it was."""
+    line = Line(TextKind(script([*FRAMED[2:]])))
+    session = line.session
+    assert session is not None
+    turn = session.received(b"OKwhat?")
+
+    assert (turn.ready, turn.wrong, turn.because) == (True, 1, 'text: more than the answer: "what?"')

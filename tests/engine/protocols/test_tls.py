@@ -23,7 +23,7 @@ from fourtuple.engine.protocols.certificate import make_certificate
 from fourtuple.engine.protocols.contract import NOTHING, Failure, FailureKind, Session, SessionKind, Turn
 from fourtuple.engine.protocols.http import HttpClient
 from fourtuple.engine.protocols.http_server import HttpServer
-from fourtuple.engine.protocols.tls import TlsClient, TlsServer
+from fourtuple.engine.protocols.tls import CLOSE_NOTIFY, NO_CLOSE_NOTIFY, TlsClient, TlsServer
 from fourtuple.engine.protocols.tls_contexts import error_of
 from fourtuple.engine.protocols.turns import joined
 from tests.conftest import need
@@ -274,7 +274,7 @@ def test_what_is_chosen_has_to_be_spoken_inside(ca: str) -> None:
     pair = Pair(kind, server(alpn=("h2",)))
 
     assert pair.turn(pair.client).failed == tls_failure("ALPN h2, which is not spoken inside")
-    assert pair.turn(pair.server).failed == tls_failure("close_notify", by_peer=True)
+    assert pair.turn(pair.server).failed == CLOSE_NOTIFY
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_close_notify_is_a_proper_end(ca: str, version: str) -> None:
     pair = Pair(client(ca, version=version), server())
     turn = pair.client.received(pair.server.goodbye())
 
-    assert (turn.answers, turn.failed) == (1, tls_failure("close_notify", by_peer=True))
+    assert (turn.answers, turn.failed) == (1, CLOSE_NOTIFY)
     assert turn.send  # this end's close_notify
     assert pair.client.received(b"") == NOTHING
     assert pair.client.goodbye() == pair.server.goodbye() == b""
@@ -325,7 +325,7 @@ def test_close_notify_is_a_proper_end(ca: str, version: str) -> None:
 def test_an_end_without_close_notify_is_said(ca: str) -> None:
     pair = Pair(client(ca), server())
 
-    assert pair.client.received(b"").failed == tls_failure("ended without close_notify", by_peer=True)
+    assert pair.client.received(b"").failed == NO_CLOSE_NOTIFY
 
 
 @pytest.mark.parametrize("notified", [True, False])
@@ -357,7 +357,7 @@ def test_the_end_of_the_session_inside_is_followed_by_close_notify(ca: str) -> N
     pair.say(pair.server, b"end\n")
 
     assert pair.turn(pair.client).failed == Failure(FailureKind.TEXT, "end", by_peer=True)
-    assert pair.turn(pair.server).failed == tls_failure("close_notify", by_peer=True)
+    assert pair.turn(pair.server).failed == CLOSE_NOTIFY
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -8,7 +8,7 @@ import pytest
 from fourtuple.core.talk.session import HttpOptions, TlsOptions
 from fourtuple.engine.protocols.contract import Failure, FailureKind, Turn
 from fourtuple.engine.protocols.http import HttpClient
-from fourtuple.engine.protocols.tls import TlsClient, TlsServer
+from fourtuple.engine.protocols.tls import CLOSE_NOTIFY, TlsClient, TlsServer
 from tests.catalogue.servers import program
 from tests.engine.protocols.answering import answering
 from tests.engine.protocols.certificates import HOST, certificate, trusted
@@ -114,7 +114,7 @@ def test_an_end_of_an_idle_session_is_the_peers(tmp_path: Path) -> None:
         one.until(secured)
         one.say(b"")
         one.until(lambda turn: turn.answers)
-        assert one.until(lambda turn: turn.failed).failed == Failure(FailureKind.TLS, "close_notify", by_peer=True)
+        assert one.until(lambda turn: turn.failed).failed == CLOSE_NOTIFY
 
 
 @pytest.mark.parametrize("version", VERSIONS)

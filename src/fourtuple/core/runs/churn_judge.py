@@ -3,10 +3,11 @@
 A rate is kept if at least KEPT_SHARE of the connections were started within LATE_S of their moments.
 """
 
+import errno
 from collections.abc import Iterator, Sequence
 from math import ceil
 
-from fourtuple.core.runs.churn_orders import KEPT_SHARE, LATE_S
+from fourtuple.core.runs.churn_orders import KEPT_SHARE, LATE_S, ClosedBy
 from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.failing import not_connected
 from fourtuple.core.runs.judge import (
@@ -18,10 +19,13 @@ from fourtuple.core.runs.judge import (
     named,
     outcome_of,
 )
-from fourtuple.core.runs.machines import Because, machine_reasons, on_machines, without_gone
+from fourtuple.core.runs.machines import Because, is_gone, machine_reasons, on_machines, without_gone
 from fourtuple.core.runs.outcome import Outcome, Reason, Required
 from fourtuple.core.runs.require import parse_requirements
 from fourtuple.core.units import format_count, format_duration, format_rate, format_things, format_were
+
+TIMEOUT = errno.errorcode[errno.ETIMEDOUT]
+FREE_SHARE = 0.5  # of the slots: where no more were seen in use, the others were free, also between two samples
 
 
 def judge_churn(record: ChurnRecord, require: Sequence[str] = ()) -> Outcome:
@@ -64,6 +68,20 @@ def trouble(record: ChurnRecord) -> str:
     return " ".join(filter(None, [_none_connected(record), *(sentence for _, sentence in _reasons(record))]))
 
 
+def is_late_here(record: ChurnRecord) -> bool:
+    """Whether the rate was not kept although slots were free: this end itself was late."""
+    gone = record.workers_killed or record.stopped_by or any(map(is_gone, record.machines))
+    waited = record.most_open > record.at_once * FREE_SHARE
+    return not (_is_kept(record) or waited or _none_connected(record) or gone)
+
+
+def server_keeps_open(record: ChurnRecord) -> bool:
+    """Whether what did not come in time was only the end of the connection, which the server was to close."""
+    all_came = record.answers + record.unexpected >= record.requests and not record.unanswered
+    established = not any(reason.startswith("session:") for reason in record.reasons)
+    return record.closed_by == ClosedBy.SERVER and all_came and established
+
+
 def _is_kept(record: ChurnRecord) -> bool:
     return record.late + _overdue(record) <= (1 - KEPT_SHARE) * record.arrivals
 
@@ -104,11 +122,13 @@ def _reasons(record: ChurnRecord) -> Iterator[Because]:
         yield Reason.WORKERS_KILLED, killed_workers(record.workers_killed, record.workers)
     if not (record.arrivals or record.interrupted):
         yield Reason.RATE, "No connection was due: try a higher rate, or a longer --for."
-    if not _is_kept(record):
+    if not (_is_kept(record) or _none_connected(record)):  # to wait for what refuses makes others late
         yield Reason.RATE, f"The rate was not kept: {_late(record)}."
     if failed := without_gone(record.failed, record.machines):
         yield Reason.FAILED, "" if _none_connected(record) else failed_words(failed, record.destinations)
     by = without_gone(record.lost_by, record.machines)
+    if not_closed := by.pop(TIMEOUT, 0) if server_keeps_open(record) else 0:
+        yield Reason.LOST, f"The server did not close {format_count(not_closed)} in time: use --close rst or fin."
     if lost := record.lost - sum(record.lost_by.values()) + sum(by.values()):
         words = f' The server had sent "{record.last_words}".' if record.last_words else ""
         yield (
@@ -116,7 +136,7 @@ def _reasons(record: ChurnRecord) -> Iterator[Because]:
             f"{format_were(lost)} lost before being complete{named(by)}.{words}",
         )
     if record.unexpected:
-        yield Reason.UNEXPECTED, f"{format_were(record.unexpected, 'answer')} not as expected (--log shows them)."
+        yield Reason.UNEXPECTED, f"{format_were(record.unexpected, 'answer')} not as expected."
     if record.unanswered:
         yield Reason.UNANSWERED, f"{format_were(record.unanswered, 'message')} not answered."
     if record.lost or record.unexpected:
@@ -127,10 +147,11 @@ def _late(record: ChurnRecord) -> str:
     """How many were late, and what they waited for."""
     late = f"{format_were(record.late)} started more than {format_duration(LATE_S)} late" if record.late else ""
     never = f"{format_were(record.not_started)} not started at all" if record.not_started else ""
-    full = record.most_open >= record.at_once * KEPT_SHARE
     slots = "the only slot for a connection was" if record.at_once == 1 else ""
     slots = slots or f"all {format_things(record.at_once, 'slot')} for connections were"
-    return f"{', and '.join(part for part in (late, never) if part)}{f'; {slots} in use' if full else ''}"
+    why = f"; {slots} in use" if record.most_open >= record.at_once * KEPT_SHARE else ""
+    why = "; slots were free, so this end was late (its CPUs are busy), not the server" if is_late_here(record) else why
+    return f"{', and '.join(part for part in (late, never) if part)}{why}"
 
 
 def judge_max(record: ChurnRecord, require: Sequence[str] = ()) -> Outcome:
@@ -141,9 +162,11 @@ def judge_max(record: ChurnRecord, require: Sequence[str] = ()) -> Outcome:
     Raises UsageError as judge_churn does.
     """
     tried = ", when it was interrupted" if record.interrupted else ""
-    not_kept = min((step for step in record.steps if not step.kept), key=lambda step: step.planned_per_s, default=None)
+    kept = {step.planned_per_s for step in record.steps if step.kept}  # one may have been tried twice
+    others = [step for step in record.steps if step.planned_per_s not in kept]
+    not_kept = min(others, key=lambda step: step.planned_per_s, default=None)
     why = f"At {format_rate(not_kept.planned_per_s)}: {not_kept.trouble}" if not_kept else ""
-    if not any(step.kept for step in record.steps):
+    if not kept:
         because = not_kept.because if not_kept else (Reason.INTERRUPTED,)
         return Outcome(
             False,
@@ -151,7 +174,8 @@ def judge_max(record: ChurnRecord, require: Sequence[str] = ()) -> Outcome:
             because,
         )
     above = f"{format_rate(not_kept.planned_per_s)} is not{tried}" if not_kept else f"no higher one was tried{tried}"
-    says = f"the highest rate that is kept is {format_rate(record.planned_per_s)}; {above}"
+    here = "this end, not the server, limits the rate: " if not_kept and not_kept.late_here else ""
+    says = f"{here}the highest rate that is kept is {format_rate(record.planned_per_s)}; {above}"
     if not require:
         return Outcome(True, f"{says}. {why}".rstrip())
     reasons = [(Reason.RATE, why)] if why else []

@@ -22,6 +22,7 @@ class ChurnStep:
     last_us:   from the intended start to the last answer, or to connected if nothing was exchanged
     because:   names of reasons why it was not kept, as in an outcome; `plan`: the host has no room for it
     trouble:   the same in sentences
+    late_here: only because connections were started late although slots were free: this end was slow
     """
 
     planned_per_s: float
@@ -33,6 +34,7 @@ class ChurnStep:
     last_us: Latency
     because: tuple[str, ...] = ()
     trouble: str = ""
+    late_here: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ CLOSE_ENOUGH = 1.05  # the search ends when the lowest rate that was not kept is
 class RateSearch:
     """Rates double until one is not kept, or are halved until one is; then the gap between them is bisected.
 
+    One that was not kept, perhaps for a reason that has passed, is tried once more.
+
     rate_per_s: the next rate to try; None: the search is over
     kept_per_s: the highest rate that was kept; None: none was
     """
@@ -17,12 +19,16 @@ class RateSearch:
         self.rate_per_s: float | None = first_per_s
         self.kept_per_s: float | None = None
         self._not_kept_per_s: float | None = None
+        self._again = False  # the rate is being tried once more
 
-    def tried(self, *, kept: bool) -> None:
-        """The rate was tried: was it kept?"""
+    def tried(self, *, kept: bool, perhaps: bool = False) -> None:
+        """The rate was tried: was it kept? perhaps: if not, that may be otherwise the next time"""
         rate = self.rate_per_s
         if rate is None:
             raise ValueError("the search is over")
+        self._again = perhaps and not (kept or self._again)
+        if self._again:
+            return
         if kept:
             self.kept_per_s = rate
         else:

@@ -11,13 +11,12 @@ from fourtuple.core.errnos import symptom_of
 from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.destinations import DestinationResult
 from fourtuple.core.runs.failing import elsewhere, failing_from, not_connected
+from fourtuple.core.runs.listener import PROTOCOL, about_losses, about_queue, gone
 from fourtuple.core.runs.machines import Because, machine_reasons, on_machines, untried_there, witness_reasons
 from fourtuple.core.runs.orders import Watch
 from fourtuple.core.runs.outcome import Outcome, Reason, Required
-from fourtuple.core.runs.reasons import KEEPS_NONE
 from fourtuple.core.runs.records import AcceptQueue, HoldRecord, ServeRecord, Witness
 from fourtuple.core.runs.require import Requirement, got_words, parse_requirements
-from fourtuple.core.runs.servers import SERVERS
 from fourtuple.core.runs.stages import churn_reasons, stage_reasons
 from fourtuple.core.runs.together import NOT_TRIED
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things, format_were
@@ -28,9 +27,7 @@ DISAGREEMENTS = CONTRADICTIONS | {Reason.NOT_AT_SERVER, Reason.NOT_ACCEPTED}
 OUT_OF_PORTS = tuple(errno.errorcode[number] for number in (errno.EADDRNOTAVAIL, errno.EADDRINUSE))
 UNANSWERED = errno.errorcode[errno.EINPROGRESS]  # connects that the end of the run left without an answer
 TOGETHER_S = 1.0  # losses within this time are said to have happened at one moment, unless the first came much earlier
-RESET, PROTOCOL, QUEUE_FULL, LATE = (
-    errno.errorcode[number] for number in (errno.ECONNRESET, errno.EPROTO, errno.EAGAIN, errno.ETIMEDOUT)
-)
+RESET, QUEUE_FULL, LATE = (errno.errorcode[number] for number in (errno.ECONNRESET, errno.EAGAIN, errno.ETIMEDOUT))
 
 
 def judge_hold(record: HoldRecord, require: Sequence[str] = ()) -> Outcome:
@@ -195,12 +192,13 @@ def _hold_reasons(record: HoldRecord) -> Iterator[Because]:
         yield Reason.FAILED, "" if _none_connected(record) else words  # which says the same
         yield from _full_queue(record, failed)
     yield from stage_reasons(record)
-    yield from _lost(record)
+    lost = tuple(_lost(record))
+    yield from lost
     yield from churn_reasons(record)
     yield from _not_accepted(record.census_at_end or record.census)
     if record.unexpected:
-        yield Reason.UNEXPECTED, f"{format_were(record.unexpected, 'answer')} not as expected (--log shows them)."
-        if not record.lost_by:
+        yield Reason.UNEXPECTED, f"{format_were(record.unexpected, 'answer')} not as expected."
+        if not lost:  # which has said them
             yield from by_reason(record.reasons)
     if record.unanswered:
         some = record.received_bytes if not (record.answers or record.sessions) else 0  # not of a handshake
@@ -233,15 +231,8 @@ def _lost(record: HoldRecord) -> Iterator[Because]:
         yield Reason.LOST, f"{of} were open at the end."
     yield from by_reason(record.reasons)
     if record.census.queues and not at_end.queues:
-        yield Reason.LOST, _gone(record.census.queues)
-    total = sum(lost.values())
-    if _kept_none(record) >= total:
-        yield from ((Reason.LOST, sentence) for sentence in _closes_after_answers(record, at_end.queues))
-        return
-    if set(lost) == {PROTOCOL} or sum(record.reasons.values()) >= total:  # they say more than the name of who listens
-        return
-    idle = not record.lost_while_opening
-    yield from ((Reason.LOST, sentence) for sentence in _listener(at_end.queues, idle=idle))
+        yield Reason.LOST, gone(record.census.queues)
+    yield from ((Reason.LOST, sentence) for sentence in about_losses(record, lost, at_end.queues))
 
 
 def by_reason(reasons: Mapping[str, int]) -> Iterator[Because]:
@@ -282,7 +273,7 @@ def _not_accepted(census: Witness) -> Iterator[Because]:
         yield Reason.NOT_ACCEPTED, f"The server accepted {accepted}; {format_count(waiting)} wait in {where}."
     if census.server < census.client or waiting:
         reason = Reason.NOT_ACCEPTED if waiting else Reason.NOT_AT_SERVER
-        yield from ((reason, sentence) for sentence in _listener(census.queues, idle=False))
+        yield from ((reason, sentence) for sentence in about_queue(census.queues, census.accepted))
 
 
 def _full_queue(record: HoldRecord, failed: Mapping[str, int]) -> Iterator[Because]:
@@ -290,24 +281,7 @@ def _full_queue(record: HoldRecord, failed: Mapping[str, int]) -> Iterator[Becau
     full = [each for each in record.census.queues if each.backlog and each.waiting > each.backlog]
     if full and not record.held and failed.keys() & {QUEUE_FULL, LATE}:
         yield Reason.FAILED, f"Its accept queue is full ({_queue(full)})."
-        yield from ((Reason.FAILED, sentence) for sentence in _listener(full, idle=False))
-
-
-def _kept_none(record: HoldRecord) -> int:
-    """How many sessions ended because an answer said that its connection does not stay open."""
-    return sum(count for reason, count in record.reasons.items() if reason.endswith(KEEPS_NONE))
-
-
-def _closes_after_answers(record: HoldRecord, queues: Sequence[AcceptQueue]) -> Iterator[str]:
-    """The process that listens, and its settings for that; after an answer with an error, no setting is to blame."""
-    for each in queues:
-        if each.pid is None:
-            continue
-        settings = SERVERS.get(each.name)
-        by = settings.answered if settings and not record.unexpected else ""
-        listens = f"{each.name} ({each.pid}) listens there"
-        yield f"{listens}: it ends connections after an answer by {by}." if by else f"{listens}."
-        return
+        yield from ((Reason.FAILED, sentence) for sentence in about_queue(full, 0))
 
 
 def _queue(queues: Sequence[AcceptQueue]) -> str:
@@ -315,30 +289,6 @@ def _queue(queues: Sequence[AcceptQueue]) -> str:
         return ""
     waiting, backlog = sum(each.waiting for each in queues), sum(each.backlog for each in queues)
     return f"Recv-Q {format_count(waiting)} of {format_count(backlog)}"
-
-
-def _listener(queues: Sequence[AcceptQueue], *, idle: bool) -> Iterator[str]:
-    """The process that listens, where it is visible, and what limits it.
-
-    idle: what it does with idle connections is in question, not how many it takes
-    """
-    for each in queues:
-        if each.pid is None:
-            continue
-        listens, see = f"{each.name} ({each.pid}) listens there", f"see `fourtuple limits --pid {each.pid}`"
-        if (settings := SERVERS.get(each.name)) is None:
-            yield f"{listens}; for its limits, {see}."
-        elif idle:
-            yield f"{listens}: it ends idle connections by {settings.idle}."
-        else:
-            yield f"{listens}: its own limit is {settings.most}; for those of the process, {see}."
-        return
-
-
-def _gone(queues: Sequence[AcceptQueue]) -> str:
-    """The server that listened when opening had ended, and does not listen now."""
-    names = [f"{each.name} ({each.pid})" for each in queues if each.pid is not None]
-    return f"{names[0] if names else 'The server'} listened there when opening had ended, and does not any more."
 
 
 def _contradictions(record: HoldRecord) -> Iterator[Because]:

@@ -13,25 +13,33 @@ class Settings:
     most: limits how many connections it has at the same time
     idle: ends connections on which nothing happens; empty: it does not do that
     answered: ends connections after an answer of HTTP, with Connection: close; empty: unknown, or it speaks no HTTP
+    waits: at its limit it accepts no more, so that others wait in its accept queue; otherwise it closes them
     """
 
     most: str
     idle: str
     answered: str = ""
+    waits: bool = False
 
 
 _REDIS = Settings("maxclients", "timeout")
 _MYSQL = Settings("max_connections", "connect_timeout or wait_timeout")
-_APACHE = Settings("MaxRequestWorkers", "RequestReadTimeout or KeepAliveTimeout", "KeepAlive or MaxKeepAliveRequests")
+_APACHE = Settings(
+    "MaxRequestWorkers",
+    "RequestReadTimeout or KeepAliveTimeout",
+    "KeepAlive or MaxKeepAliveRequests",
+    waits=True,
+)
 SERVERS: Mapping[str, Settings] = MappingProxyType(
     {
         "apache2": _APACHE,
-        "haproxy": Settings("maxconn", "timeout client or timeout http-request", "option httpclose"),
+        "haproxy": Settings("maxconn", "timeout client or timeout http-request", "option httpclose", waits=True),
         "httpd": _APACHE,
         "lighttpd": Settings(
             "server.max-connections",
             "server.max-keep-alive-idle or server.max-read-idle",
             "server.max-keep-alive-requests",
+            waits=True,
         ),
         "mariadbd": _MYSQL,
         "memcached": Settings("-c (conn_limit)", "-o idle_timeout"),

@@ -6,14 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.record import dataclass
+from fourtuple.core.runs import reasons
 from fourtuple.core.runs.counters import Counters
+from fourtuple.core.talk.expectation import expect_text
 from fourtuple.core.talk.script import Script
 from fourtuple.engine.dialogues.contract import NEVER_S, Outgoing
 from fourtuple.engine.dialogues.course import Course
 from fourtuple.engine.dialogues.schedule import Schedule
 from fourtuple.engine.dialogues.waiting import Waiting
 from fourtuple.engine.loops.contract import NO_COMPLETIONS, NO_SLOTS, Completions, Slots
+from fourtuple.engine.protocols.text import more_than_the_answer, wrong_answer
 from fourtuple.engine.states import Life
+
+HEAD_BYTES = 64  # by which wrong answers that arrive together are told apart
+KINDS = 4  # of wrong answers that arrive together and get a reason of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +115,7 @@ class Requests:
         """Compare received data with the expected reply; data that no request asked for (a greeting) is ignored."""
         asked = (self._state[slots] & Life.ASKED) > 0
         if self._talk.expect:
-            come = self._come[slots]
+            before = come = self._come[slots]
             if self._expect is None:
                 right = come + sizes <= self._talk.expect_bytes
             else:
@@ -118,6 +124,8 @@ class Requests:
             complete = come == self._talk.expect_bytes
             self._come[slots] = np.where(complete, 0, come)
             answered, wrong = asked & complete, asked & ~right
+            if wrong.any():
+                self._note(data[wrong], sizes[wrong], before[wrong])
         else:
             answered, wrong = asked, np.zeros(len(slots), bool)
         over = slots[answered | wrong]
@@ -130,6 +138,32 @@ class Requests:
         self._counters["answers"] += int(np.count_nonzero(answered))
         self._counters["unexpected"] += int(np.count_nonzero(wrong))
         return wrong
+
+    def _note(self, data: NDArray[np.uint8], sizes: NDArray[np.int32], come: NDArray[np.uint32]) -> None:
+        """Count the reasons of wrong answers; those that begin alike have the same.
+
+        come: how many bytes had been received before, as expected
+        """
+        heads = np.where(np.arange(min(HEAD_BYTES, data.shape[1])) < sizes[:, None], data[:, :HEAD_BYTES], 0)
+        left = np.arange(len(data))
+        for _ in range(KINDS):
+            if not len(left):
+                return
+            one = left[0]
+            same = (heads[left] == heads[one]).all(axis=1) & (come[left] == come[one])
+            reason = self._why(data[one, : sizes[one]].tobytes(), int(come[one]))
+            reasons.add(self._counters["reasons"], reason, int(np.count_nonzero(same)))
+            left = left[~same]
+        if len(left):
+            reasons.add(self._counters["reasons"], reasons.OTHERS, len(left))
+
+    def _why(self, piece: bytes, come: int) -> str:
+        """Why an answer is wrong of which this piece follows on `come` bytes that were right."""
+        expect = self._talk.expect
+        known = expect[:come] if isinstance(expect, bytes) else b""
+        if isinstance(expect, int) or (known + piece).startswith(expect):
+            return more_than_the_answer(piece[self._talk.expect_bytes - come :])
+        return wrong_answer(expect_text(expect), known + piece)
 
     def over(self) -> Completions:
         return NO_COMPLETIONS

@@ -6,6 +6,7 @@ message: what follows is ignored until the next message, once it was counted if 
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum, auto
 from math import inf
 from typing import TYPE_CHECKING
@@ -115,11 +116,11 @@ class TextSession:
             if exchange.expect:
                 self._listen(exchange.expect)
                 turn = self._open(rest) if rest else NOTHING
-                return Turn(send + turn.send, ready=turn.ready, wrong=turn.wrong, failed=turn.failed)
+                return replace(turn, send=send + turn.send)
             self._step += 1
         self._stand = Stand.READY
         turn = self._answered(rest) if rest else NOTHING
-        return Turn(send, ready=True, wrong=turn.wrong)
+        return Turn(send, ready=True, wrong=turn.wrong, because=turn.because)
 
     def _open(self, data: bytes) -> Turn:
         """Received during the opening."""
@@ -139,7 +140,7 @@ class TextSession:
             if judged is Judged.WAITING:
                 break
             if judged is Judged.WRONG:
-                because = f"{FailureKind.TEXT}: an answer {_not(self._expect[0])}: {_sample(self._head)}"
+                because = wrong_answer(self._expect[0], self._head)
                 wrong, self._asked, data, self._stand = self._asked, 0, b"", Stand.STRAY
                 break
             answers += 1
@@ -149,7 +150,7 @@ class TextSession:
                 self._stand = Stand.READY
         if data and self._stand is Stand.READY and self._kind.framed:
             self._stand = Stand.STRAY
-            wrong, because = wrong + 1, because or f"{FailureKind.TEXT}: more than the answer: {_sample(data)}"
+            wrong, because = wrong + 1, because or more_than_the_answer(data)
         return Turn(answers=answers, wrong=wrong, because=because) if answers or wrong else NOTHING
 
     def _listen(self, expect: tuple[Expectation, ...]) -> None:
@@ -188,6 +189,16 @@ class TextSession:
     def _fail(self, reason: str, *, by_peer: bool = False) -> Turn:
         self._stand = Stand.OVER
         return Turn(failed=Failure(FailureKind.TEXT, reason, by_peer))
+
+
+def wrong_answer(expectation: Expectation, head: bytes) -> str:
+    """The reason of an answer that begins so, where another one was expected."""
+    return f"{FailureKind.TEXT}: an answer {_not(expectation)}: {_sample(head)}"
+
+
+def more_than_the_answer(rest: bytes) -> str:
+    """The reason of an answer that was right, but for the rest."""
+    return f"{FailureKind.TEXT}: more than the answer: {_sample(rest)}"
 
 
 def _not(expectation: Expectation) -> str:

@@ -19,8 +19,8 @@ from fourtuple.engine.protocols.turns import joined
 
 RECORD_BYTES = 16_384  # the most that one read gives (RFC 8446, 5.1)
 UNFINISHED = "unexpected EOF in the middle of the handshake"
-CLOSE_NOTIFY = Failure(FailureKind.TLS, "close_notify", by_peer=True)
-NO_CLOSE_NOTIFY = Failure(FailureKind.TLS, "ended without close_notify", by_peer=True)
+CLOSE_NOTIFY = Failure(FailureKind.TLS, "the peer ended the session (close_notify)", by_peer=True)
+NO_CLOSE_NOTIFY = Failure(FailureKind.TLS, "the peer ended the connection without close_notify", by_peer=True)
 
 
 class TlsSession:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.counters import telling
+from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.memory import MemoryUse, PartUse
 from fourtuple.core.runs.proof import Result
@@ -256,9 +257,10 @@ def _failures(run: StoredRun) -> Section | None:
           for name, n in lost.items()),
     ]  # fmt: skip
     if isinstance(record, HoldRecord | ChurnRecord):
+        do = "" if strategy == Strategy.UNIX else f"{run.entry.kind} --log shows them."
         for count, what in ((record.unexpected, "unexpected"), (record.unanswered, "missing")):
             if count:
-                rows.append(("answers", "", format_count(count), what, f"{run.entry.kind} --log shows them."))
+                rows.append(("answers", "", format_count(count), what, do))
     if not rows:
         return None
     table = Table(("", "errno", "count", "meaning", "what to do"), rows, frozenset({2}))

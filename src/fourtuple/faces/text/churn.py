@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.runs.churn_judge import TIMEOUT, server_keeps_open
 from fourtuple.core.runs.churn_orders import LATE_S, ChurnOrder, ClosedBy
 from fourtuple.core.runs.churn_record import ChurnRecord, ChurnStep
 from fourtuple.core.runs.counters import Phase
@@ -21,6 +22,7 @@ from fourtuple.faces.text.words import (
     meaning,
     namespaces,
     overflow_lines,
+    reason_lines,
     retransmit_lines,
     several_addresses,
     target_lines,
@@ -30,6 +32,7 @@ MEANINGS = {
     "ETIMEDOUT": "the answer, or the end of the connection, did not come in time (--timeout)",
     "EPROTO": "the session failed, for the reason below",
 }
+NOT_CLOSED = "the server did not close the connection in time (--timeout)"
 WHY: dict[str, str] = {
     Reason.RATE: "late",
     Reason.PLAN: "no room",
@@ -127,10 +130,12 @@ def _failures(record: ChurnRecord) -> Iterator[str]:
     yield from overflow_lines(record)
     yield from retransmit_lines(record)
     for name, count in record.lost_by.items():
+        keeps_open = name == TIMEOUT and server_keeps_open(record)
         because = MEANINGS.get(name) or lost_by(name, of_server=False, strategy=record.strategy)[0]
-        yield from wrapped("  ", f"{format_count(count)} lost by {name}: {because}")
-    for reason, count in record.reasons.items():
-        yield from wrapped("  why       ", f"{format_count(count)} × {reason}")
+        yield from wrapped("  ", f"{format_count(count)} lost by {name}: {NOT_CLOSED if keeps_open else because}")
+        if keeps_open:
+            yield from wrapped("  do        ", "Use --close rst or fin: then this end closes.")
+    yield from reason_lines(record)
     yield from destination_lines(record.destinations, sum(record.failed.values()))
     for name, count in record.failed.items():
         means, do = meaning(name, record.strategy)
@@ -149,6 +154,7 @@ def _steps(steps: tuple[ChurnStep, ...]) -> Iterator[str]:
 def _step(step: ChurnStep) -> TableRow:
     p99 = "–" if step.last_us.p99 is None else format_duration(step.last_us.p99 / 1e6)
     because = ", ".join(WHY.get(name, name) for name in step.because if name != Reason.SESSION)
+    because += " at this end" if step.late_here else ""
     kept = "kept" if step.kept else f"not kept: {because}" if because else "not kept"
     rates = (format_rate(step.planned_per_s), format_rate(step.rate_per_s))
     return TableRow((*rates, format_count(step.late), format_count(step.failed), p99, kept))

@@ -16,6 +16,7 @@ from fourtuple.faces.text.words import (
     latency,
     meaning,
     overflow_lines,
+    reason_lines,
     retransmit_lines,
     several_addresses,
     target_lines,
@@ -66,8 +67,7 @@ def _talk(record: HoldRecord) -> Iterator[str]:
         yield f"  TLS       {latency(record.tls_us)}"
     if record.session_us != NOT_MEASURED:
         yield f"  session   {latency(record.session_us)}   from connected to established"
-    for reason, count in record.reasons.items():
-        yield from wrapped("  why       ", f"{format_count(count)} × {reason}")
+    yield from reason_lines(record)
     if record.answers:
         rate = f"   {format_rate(record.answers_per_s)}" if record.requests else ""
         yield f"  answers   {format_count(record.answers)}{rate}"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fourtuple.core.runs.records import Event, HoldRecord
     from fourtuple.core.runs.stored import RunRecord
 
+MOST_STEPS = 3  # what to do about reasons; there are up to 32 of these
 MOST_ADDRESSES = 8  # of a name, and of the destinations of a run
 
 
@@ -76,6 +77,22 @@ def retransmit_lines(record: "HoldRecord | ChurnRecord") -> Iterator[str]:
     if record.syn_retransmits:
         sent = f"{format_were(record.syn_retransmits, 'SYN')} retransmitted"
         yield from wrapped("  ", f"{sent} in {namespaces(record)}, the first time after 1 s")
+
+
+def reason_lines(record: "HoldRecord | ChurnRecord") -> Iterator[str]:
+    """Why sessions ended or answers were wrong; and what to do about it, if the run fell short."""
+    if not record.reasons:
+        return
+    from fourtuple.core.why.next_step import next_step  # the reader of texts, which takes 0.1 s
+
+    done = set[str]()
+    for reason, count in record.reasons.items():
+        yield from wrapped("  why       ", f"{format_count(count)} × {reason}")
+        step = None if record.outcome.reached or len(done) == MOST_STEPS else next_step(reason)
+        if step and step.do not in done:
+            done.add(step.do)
+            yield from wrapped("  do        ", step.do)
+            yield from wrapped("  more      ", step.more)
 
 
 def clock_offset(offset_s: float, error_s: float) -> str:

@@ -1,14 +1,17 @@
 """What ends a session after TCP has connected is understood, in our own words and those of other programs."""
 
+import shlex
 from collections.abc import Iterator
 
 import pytest
 
+from fourtuple.core.runs.reasons import OTHERS as OTHER_REASONS
 from fourtuple.core.why.catalogue.rows import phrases
 from fourtuple.core.why.findings import Finding
+from fourtuple.core.why.next_step import next_step
 from fourtuple.core.why.reader import PHRASES, read_findings
 from fourtuple.core.why.reader.session_texts import CLOSE_CODES, MQTT_CODES
-from fourtuple.engine.protocols import http, mqtt_reasons, socks, websocket
+from fourtuple.engine.protocols import http, mqtt_reasons, socks, tls, websocket
 from fourtuple.engine.protocols.contract import FailureKind
 from fourtuple.engine.protocols.foreign import foreign
 
@@ -64,7 +67,9 @@ OTHERS = [
     (FailureKind.TLS, "no shared cipher"),
     (FailureKind.TLS, "ALPN h2, which is not spoken inside"),
     (FailureKind.TLS, "unexpected EOF in the middle of the handshake"),
-    (FailureKind.TLS, "close_notify"),
+    (FailureKind.TLS, tls.CLOSE_NOTIFY.reason),
+    (FailureKind.TLS, tls.NO_CLOSE_NOTIFY.reason),
+    (FailureKind.TLS, "close_notify"),  # as versions before had it
     (FailureKind.TLS, "ended without close_notify"),
     (FailureKind.HTTP, "the server keeps no connection open (Connection: close, or HTTP/1.0)"),
     (FailureKind.HTTP, "status 408 without a request"),
@@ -109,6 +114,39 @@ def test_each_reason_of_our_sessions_is_known_and_is_no_errno(kind: FailureKind,
         assert found[0].causes
         if reason != "closed":
             assert found[0].causes[0] != "session-failed"
+
+
+def test_each_reason_of_our_sessions_has_a_next_step() -> None:
+    """The command is one of a shell, with the reason as its one text."""
+    for text in dict.fromkeys(f"{kind}: {reason}" for kind, reason in reasons()):
+        found = next_step(text)
+        assert found, text
+        assert found.do
+        assert shlex.split(found.more) == ["fourtuple", "why", text]
+
+
+@pytest.mark.parametrize(
+    ("reason", "does"),
+    [
+        ('tls: not TLS: "HTTP/1.1"', "http"),
+        ("tls: self-signed certificate", "--ca"),
+        ("tls: hostname mismatch", "--sni"),
+        ("tls: tlsv13 alert certificate required", "--cert"),
+        ("tls: the peer ended the session (close_notify)", "reload"),
+        ('text: an answer is not "OK": "+PONG"', "--expect"),
+        ("mqtt: refused: not authorized (135)", "password"),
+    ],
+)
+def test_the_next_step_is_an_option_of_this_program_where_there_is_one(reason: str, does: str) -> None:
+    found = next_step(reason)
+
+    assert found
+    assert does in found.do
+
+
+def test_what_is_no_reason_of_a_session_has_no_next_step() -> None:
+    assert next_step(OTHER_REASONS) is None
+    assert next_step('text: an answer is not "OK": "connection refused"') is None
 
 
 @pytest.mark.parametrize("gap", ["unable\nto get local issuer certificate", "unable to get local\nissuer certificate"])

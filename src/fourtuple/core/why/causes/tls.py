@@ -318,8 +318,10 @@ TLS: Mapping[str, Cause] = {
     "tls-closed": Cause(
         "TLS: the peer ended the session properly (close_notify): it was idle for too long, or the server stopped",
         (
-            Cure("compare with the server's timeouts for idle connections, and send something sooner (--every)"),
-            Cure("the server's log at that time: a reload, a limit of requests per connection"),
+            Cure(
+                "the server's log at that time: a reload, a stop, a limit of requests per connection; or its timeout"
+                " for idle connections was over: then send something sooner (--every)"
+            ),
         ),
     ),
 }

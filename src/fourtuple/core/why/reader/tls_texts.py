@@ -185,10 +185,11 @@ _SESSIONS: Mapping[Sequence[str], str] = {
         "data_length_too_long\nlength_mismatch\nssl: bad_signature"
     ),
     ("tls-not-closed",): (
-        "ended without close_notify\npeer closed connection without sending tls close_notify\n"
+        "ended without close_notify\nended the connection without close_notify\n"
+        "peer closed connection without sending tls close_notify\n"
         "closing inbound before receiving peer's close_notify\nthe tls connection was non-properly terminated"
     ),
-    ("tls-closed",): "tls: close_notify",
+    ("tls-closed",): "tls: close_notify\nended the session (close_notify)",
     ("tls-peer-failed",): "tls: internal error",
 }
 _CUT, _REJECTED = ("tls-broken",), ("tls-rejected",)
