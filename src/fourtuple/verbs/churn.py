@@ -21,6 +21,7 @@ from fourtuple.core.runs.counters import Counters, Phase
 from fourtuple.core.runs.destinations import endpoints_of
 from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.runs.records import Event, Sample
+from fourtuple.core.runs.requested import requested
 from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.runs.start import Planned, Start
@@ -194,7 +195,7 @@ def planned(options: ChurnOptions, plan: Plan, choice: Choice, *, here: bool) ->
     """What a churn intends to do, for the stored run and the screens."""
     space = plan.space
     return Planned(
-        destinations=options.destinations,
+        destinations=options.targets,
         sources=options.sources or ((str(space.address(space.sources[0])),) if space else ()),
         strategy=plan.strategy,
         loop=choice.name,
@@ -207,6 +208,7 @@ def planned(options: ChurnOptions, plan: Plan, choice: Choice, *, here: bool) ->
         here=here,
         endpoints=endpoints_of(plan),
         endpoint_count=plan.destinations,
+        requested=requested(options),
     )
 
 

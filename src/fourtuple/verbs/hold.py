@@ -29,6 +29,7 @@ from fourtuple.core.runs.memory import SLABS, MemoryUse, Slabs, memory_use
 from fourtuple.core.runs.orders import HoldOptions, HoldOrder, Watch
 from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.runs.records import Event, HoldRecord, Sample, Seen, Witness
+from fourtuple.core.runs.requested import requested
 from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.runs.spread import Sharing
@@ -224,7 +225,7 @@ def planned(order: HoldOrder) -> Planned:
     """What the order intends to do, for the stored run and the screens."""
     options, plan = order.options, order.plan
     return Planned(
-        destinations=options.destinations,
+        destinations=options.targets,
         sources=options.sources or _sources(order),
         strategy=plan.strategy,
         loop=order.loop,
@@ -242,6 +243,7 @@ def planned(order: HoldOrder) -> Planned:
         churn_per_s=options.churn_per_s,
         endpoints=endpoints_of(plan),
         endpoint_count=plan.destinations,
+        requested=requested(options),
     )
 
 
