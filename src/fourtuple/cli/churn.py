@@ -118,14 +118,14 @@ def churn(**typed: Any) -> None:
     if searches:
         _present_search(options, shown)
     order = prepare(options)
-    if shown.as_json or not shown.quiet:
+    if not shown.quiet:
         tell(*wrapped("", plan_words(order)), to=sys.stderr)
     present(start_churn(order), shown)
 
 
 def present(run: "Run[Sample, ChurnRecord]", shown: Shown) -> None:
     """Run it, show it, keep it, and end with its exit code."""
-    run = metered(run, shown.metrics)
+    run = metered(run, shown)
     keeper = shown.keeper()
     _end(_show(keeper.run(run) if keeper else run, shown), keeper, shown)
 
@@ -135,7 +135,7 @@ def _present_search(options: "ChurnOptions", shown: Shown) -> NoReturn:
     from fourtuple.verbs.churn_max import churn_max
 
     keeper = shown.keeper()
-    found = _show(metered(churn_max(options), shown.metrics), shown)
+    found = _show(metered(churn_max(options), shown), shown)
     _end((keeper.run(found.replayed()) if keeper else found.replayed()).finish(), keeper, shown)
 
 

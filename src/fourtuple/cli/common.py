@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fourtuple.core.runs.records import Sample
     from fourtuple.core.runs.run import Run
     from fourtuple.core.snapshot.host import Host
+    from fourtuple.core.space.endpoints import Endpoint
     from fourtuple.verbs.runs import Keeper
 
 
@@ -238,13 +239,26 @@ def command_line() -> str:
     return shell_words([*variables, "fourtuple", *sys.argv[1:]])
 
 
-def metered(run: "Run[Sample, R]", address: str | None) -> "Run[Sample, R]":
-    """The run, with metrics on this address; None: without."""
-    if address is None:
+def metered(run: "Run[Sample, R]", shown: Shown) -> "Run[Sample, R]":
+    """The run, with metrics if that was typed."""
+    if shown.metrics is None:
         return run
+    from fourtuple.core.space.endpoints import Endpoint
     from fourtuple.faces.export.run import metered
 
-    return metered(run, address, lambda line: tell(line, to=sys.stderr))
+    def announce(line: str) -> None:
+        if not shown.quiet:
+            tell(line, to=sys.stderr)
+
+    found = metered(run, shown.metrics, announce)
+    warn_of_readers(Endpoint.parse(shown.metrics), "the metrics of this run")
+    return found
+
+
+def warn_of_readers(end: "Endpoint", what: str) -> None:
+    """Warn if others than this host can reach where something is served. what: that they can read"""
+    if not end.address.is_loopback:
+        tell(f"warning: who reaches {end} can read {what}", to=sys.stderr)
 
 
 def keeper_of(store: str | None, *, no_store: bool, label: Label) -> "Keeper | None":

@@ -153,14 +153,14 @@ def present(planned: "Planned | None", run: "Run[Sample, HoldRecord]", shown: Sh
     from fourtuple.verbs.background import READY
 
     tell(*plan_lines(None if shown.quiet else planned), to=sys.stderr)
-    run = metered(run, shown.metrics)
+    run = metered(run, shown)
     keeper = shown.keeper()
     record = live.show(
         keeper.run(run) if keeper else run,
         hold.hold_progress,
         quiet=shown.quiet or shown.as_json,
         events_to=sys.stderr if shown.as_json else sys.stdout,
-        announce=shown.as_json or not shown.quiet,
+        announce=not shown.quiet,
         ready=lambda sample: hold.hold_ready(sample, READY["hold"]),
     )
     say(hold.hold_lines(record), record.to_json(), keeper, shown.store, as_json=shown.as_json)
