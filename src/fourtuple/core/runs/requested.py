@@ -11,7 +11,6 @@ from fourtuple.core.errors import UsageError
 from fourtuple.core.talk.expectation import shown
 from fourtuple.core.talk.session import hidden
 from fourtuple.core.units import format_count, format_duration, format_rate, parse_duration, parse_rate
-from fourtuple.core.visible import visible
 
 NOTHING = "–"
 NAMES = {"destinations": "to", "where": "to", "sources": "from", "hold_s": "for", "run_s": "for", "serve_s": "for"}
@@ -57,7 +56,7 @@ def _text(field: str, value: Any) -> str:
         case tuple():
             return ", ".join(": ".join(each) if isinstance(each, tuple) else _text(field, each) for each in value)
         case str():
-            return "…" if field == "password" else visible(hidden(value) if "://" in value else value)
+            return "…" if field == "password" else _utf8(hidden(value) if "://" in value else value)
         case bytes():
             return _whole(shown(value), value)
     return _whole(str(value), value)
@@ -69,7 +68,12 @@ def _whole(text: str, value: Any) -> str:
         from hashlib import sha256
 
         text = f"{text} ({sha256(repr(value).encode()).hexdigest()[:8]})"
-    return visible(text)
+    return _utf8(text)
+
+
+def _utf8(text: str) -> str:
+    """The text with an escape for what cannot be stored: bytes of a path that are not UTF-8 (PEP 383)."""
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _exact(value: float, form: Callable[[float], str], parse: Callable[[str], float], unit: str) -> str:
