@@ -14,6 +14,7 @@ from fourtuple.cli.common import (
     STRATEGIES,
     UNITS,
     Shown,
+    before_destinations,
     metered,
     run_options,
     say,
@@ -34,11 +35,23 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 MAX = "max"
-RATE_OR_MAX = Parsed("RATE", lambda text: float("inf") if text == MAX else parse_rate(text))
+
+
+def _rate_or_max(text: str) -> float:
+    if text == MAX:
+        return float("inf")
+    try:
+        return parse_rate(text)
+    except UsageError as error:
+        do = f"{error.do} Or {MAX}, for the highest rate that is kept."
+        raise UsageError(error.wanted, error.stopped_by, do) from None
+
+
+RATE_FIRST = Parsed("RATE", before_destinations(_rate_or_max, "RATE", "500/s or max before"))
 
 
 @click.command(cls=Ordered, epilog=UNITS)
-@click.argument("rate_per_s", type=RATE_OR_MAX, metavar="RATE|max")
+@click.argument("rate_per_s", type=RATE_FIRST, metavar="RATE|max")
 @click.argument("destinations", nargs=-1, required=True, metavar=f"HOST:PORT[-PORT]|URL{UNIX_PATH}...")
 @click.option("--for", "run_s", type=PERIOD, help="How long connections are started.  [default: 10s; max: 3s a step]")
 @click.option(

@@ -1,6 +1,7 @@
 """Shared parts of the commands: parameter types with units, options, and printing of records and errors."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -14,7 +15,7 @@ from fourtuple.core.errors import FourtupleError, UsageError
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.label import Label
 from fourtuple.core.talk.content import check_size, parse_content
-from fourtuple.core.units import parse_count, parse_duration, parse_rate, parse_size
+from fourtuple.core.units import parse_count, parse_duration, parse_rate, parse_size, quoted
 from fourtuple.core.visible import shell_words, visible_json
 from fourtuple.faces.printer import tell
 
@@ -118,7 +119,31 @@ def positive(parse: Callable[[str], float]) -> Callable[[str], float]:
     return parsed
 
 
+_LIKE_A_DESTINATION = re.compile(r":|^[/.@~]|\.[^\d]|\..*\.", re.DOTALL)
+
+
+def is_like_a_destination(text: str) -> bool:
+    """Whether a text that is no number is a URL, HOST:PORT, an address, a path or a name with dots."""
+    return bool(_LIKE_A_DESTINATION.search(text))
+
+
+def before_destinations(parse: Callable[[str], float], name: str, example: str) -> Callable[[str], float]:
+    """The same parser, which says what comes first where a destination was typed in its place."""
+
+    def parsed(text: str) -> float:
+        try:
+            return parse(text)
+        except UsageError:
+            if not is_like_a_destination(text):
+                raise
+        raise UsageError(quoted(text), f"it is a destination, and {name} comes before it", f"Write {example} {text}.")
+
+    return parsed
+
+
 SOME, PERIOD = Parsed("N", positive(parse_count)), Parsed("TIME", positive(parse_duration))
+N_FIRST = Parsed("N", before_destinations(parse_count, "N", "100"))
+SOME_FIRST = Parsed("N", before_destinations(positive(parse_count), "N", "100"))
 COUNT, RATE, DURATION = Parsed("N", parse_count), Parsed("RATE", parse_rate), Parsed("TIME", parse_duration)
 UNITS = "N: 100, 20k, 1.5M. TIME: 500ms, 3s, 2m, 1h. RATE: 200/s, 20k/s."
 STRATEGIES = OneOf(["late", "plain", "noport", "explicit"])
