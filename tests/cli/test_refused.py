@@ -210,7 +210,7 @@ def test_a_fleet_says_that_a_unix_socket_is_impossible_before_it_asks_for_machin
     [
         ("hold 5 h:1 --require los", "lost"),
         ("churn 5/s h:1 --require complete", "completed"),
-        ("serve :1 --require acepted", "accepted"),
+        ("serve :1 --require accept", "accepted"),
     ],
 )
 def test_of_many_names_only_those_that_are_like_it_are_listed(command: str, meant: str) -> None:

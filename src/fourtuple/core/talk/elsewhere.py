@@ -104,7 +104,7 @@ def over_unix(name: str, rest: str) -> str:
     if "%2f" in coded.lower():  # the whole path in the place of the host, as requests-unixsocket takes it
         socket, path = unquote(coded), f"{slash}{path}"
     else:
-        socket, path = _SOCKET_AND_PATH.fullmatch(rest).groups()  # type: ignore[union-attr]  (it matches any text)
+        socket, path = _SOCKET_AND_PATH.findall(rest)[0]
     if inner in PROTOCOLS:
         return f"Say it as text: {UNIX}{socket} {PROTOCOLS[inner].options}"
     if inner in [*Scheme] and inner != Scheme.TCP:

@@ -30,7 +30,8 @@ class Exchange:
 
     def __str__(self) -> str:
         """The text, then what its answer is to be: `"PING\\r\\n" → is "+PONG\\r\\n"`."""
-        return " → ".join(filter(None, (self.say and shown(self.say.typed), ", ".join(map(str, self.expect)))))
+        said = shown(self.say.typed) if self.say else ""
+        return " → ".join(filter(None, (said, ", ".join(map(str, self.expect)))))
 
 
 @dataclass(frozen=True, slots=True)
