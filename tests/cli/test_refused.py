@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fourtuple.cli import ALIASES, cli
+from fourtuple.cli.other_tools import NAMES
 from fourtuple.cli.refused import asks_for_json
 from tests.conftest import fourtuple
 from tests.screens.errors import COMMANDS
@@ -126,6 +127,97 @@ def test_a_misspelt_name_gets_the_right_one(command: str, meant: str) -> None:
 
     assert done.exit_code == 2
     assert re.search(rf"(?:Did you mean|nearest name is) {re.escape(meant)}\b", " ".join(done.stderr.split()))
+
+
+@pytest.mark.parametrize(
+    ("command", "meant"),
+    [
+        ("hold 10 https://h --cacert x", "--ca"),
+        ("hold 10 https://h -k", "--insecure"),
+        ("hold 10 https://h --servername x", "--sni"),
+        ("hold 10 https://h --resolve h:443:127.0.0.1", "--sni"),
+        ("hold 10 http://h -X POST", "--method"),
+        ("hold 10 http://h -H 'A: b'", "--header"),
+        ("hold 10 http://h --data x", "--send"),
+        ("hold 10 h:1 --time 5s", "--for"),
+        ("hold 10 h:1 -d 5s", "--for"),
+        ("hold 10 h:1 --rps 5", "--rate"),
+        ("hold h:1 -c 10", "fourtuple hold N"),
+        ("hold h:1 --connections 10", "fourtuple hold N"),
+        ("hold h:1 -n 10", "fourtuple hold N"),
+        ("plan h:1 --connections 10", "fourtuple plan N"),
+        ("churn 5/s h:1 -c 10", "--at-once"),
+        ("churn 5/s h:1 -n 10", "--requests"),
+        ("churn h:1 --rps 5", "fourtuple churn RATE"),
+        ("serve --port 80", "fourtuple serve HOST:PORT"),
+        ("hold 10 mqtt://h --username me", "mqtt://USER:PASSWORD@HOST"),
+        ("limits --source-ip 127.0.0.1", "--from"),
+    ],
+)
+def test_a_name_of_another_tool_gets_ours(command: str, meant: str) -> None:
+    done = run(command)
+
+    assert done.exit_code == 2
+    assert re.search(rf"(?:Did you mean|or|by|Write) `?{re.escape(meant)}(?![\w-])", " ".join(done.stderr.split()))
+
+
+def test_the_names_of_other_tools_stand_for_options_and_arguments_that_there_are() -> None:
+    params = [param for command in ALL.values() for param in command.params]
+    options = {name.lstrip("-") for param in params for name in param.opts if isinstance(param, click.Option)}
+    arguments = [param.metavar or "" for param in params if isinstance(param, click.Argument)]
+
+    for own in NAMES:
+        assert own in options or (own.isupper() and any(metavar.startswith(own) for metavar in arguments))
+
+
+@pytest.mark.parametrize(
+    ("command", "meant"),
+    [
+        ("hold 127.0.0.1:8000 10", "fourtuple hold 10 127.0.0.1:8000"),
+        ("hold unix:/x 1,000", "fourtuple hold 1,000 unix:/x"),
+        ("hold x.sock 10k", "fourtuple hold 10k x.sock"),
+        ("hold example.com:80 h:1 5", "fourtuple hold 5 example.com:80 h:1"),
+        ("hold mqtt://me:secret@h 5", "fourtuple hold 5 mqtt://me:…@h"),
+        ("hold h:1", "fourtuple hold 100 h:1"),
+        ("hold 7", "fourtuple hold 7 127.0.0.1:8000"),
+        ("fleet hold h:1 5 --local 1", "fourtuple fleet hold 5 h:1"),
+        ("plan h:1 5", "Write 100 h:1"),
+        ("fleet plan 127.0.0.1:80 5 --local 1", "Write 100 127.0.0.1:80"),
+        ("churn h:1 5/s", "Write 500/s or max before h:1"),
+        ("churn unix:x", "Write 500/s or max before unix:x"),
+        ("churn maximum h:1", "max,"),
+        ("churn 0 h:1", "max,"),
+        ("hold many h:1", "Write 100, 20k or 1.5M"),
+        ("hold 1.5 h:1", "Write 100, 20k or 1.5M"),
+    ],
+)
+def test_what_stands_in_another_place_gets_the_right_one(command: str, meant: str) -> None:
+    """An example that can be typed; passwords are not repeated."""
+    done = run(command)
+
+    assert done.exit_code == 2
+    assert meant in " ".join(done.stderr.split())
+    assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["hold 5", "churn 5/s", "serve", "plan 5", "limits"])
+def test_a_fleet_says_that_a_unix_socket_is_impossible_before_it_asks_for_machines(command: str) -> None:
+    assert "unix:x in a fleet" in error_of(f"fleet {command} unix:x --json")["wanted"]
+
+
+@pytest.mark.parametrize(
+    ("command", "meant"),
+    [
+        ("hold 5 h:1 --require los", "lost"),
+        ("churn 5/s h:1 --require complete", "completed"),
+        ("serve :1 --require accept", "accepted"),
+    ],
+)
+def test_of_many_names_only_those_that_are_like_it_are_listed(command: str, meant: str) -> None:
+    do = error_of(f"{command}=0 --json")["do"]
+
+    assert meant in do
+    assert len(do) < 200
 
 
 @pytest.mark.parametrize(

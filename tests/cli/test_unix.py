@@ -306,6 +306,18 @@ def test_a_path_that_cannot_be_listened_at(tmp_path: Path, folder: str) -> None:
         serve([f"unix:{tmp_path / folder / 'x.sock'}"])
 
 
+@pytest.mark.parametrize("run", [hold, churn], ids=["hold", "churn"])
+def test_what_is_no_socket_is_refused_before_the_run(run: Any, path: str, tmp_path: Path) -> None:
+    """Also behind a symbolic link. What is not there is left to connect(), as a server may come."""
+    (tmp_path / "link").symlink_to(tmp_path)
+    Path(path).write_text("")
+
+    for name in (path, str(tmp_path), f"{tmp_path}/link", "/dev/null"):
+        with pytest.raises(UsageError, match="no socket"):
+            run(1, [f"unix:{name}"])
+    run(1, [f"unix:{path}x"])
+
+
 def test_a_socket_that_may_not_be_written_to(path: str) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)

@@ -14,6 +14,7 @@ from fourtuple.cli.common import (
     STRATEGIES,
     UNITS,
     Shown,
+    before_destinations,
     metered,
     run_options,
     say,
@@ -34,11 +35,23 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 MAX = "max"
-RATE_OR_MAX = Parsed("RATE", lambda text: float("inf") if text == MAX else parse_rate(text))
+
+
+def _rate_or_max(text: str) -> float:
+    if text == MAX:
+        return float("inf")
+    try:
+        return parse_rate(text)
+    except UsageError as error:
+        do = f"{error.do} Or {MAX}, for the highest rate that is kept."
+        raise UsageError(error.wanted, error.stopped_by, do) from None
+
+
+RATE_FIRST = Parsed("RATE", before_destinations(_rate_or_max, "RATE", "500/s or max before"))
 
 
 @click.command(cls=Ordered, epilog=UNITS)
-@click.argument("rate_per_s", type=RATE_OR_MAX, metavar="RATE|max")
+@click.argument("rate_per_s", type=RATE_FIRST, metavar="RATE|max")
 @click.argument("destinations", nargs=-1, required=True, metavar=f"HOST:PORT[-PORT]|URL{UNIX_PATH}...")
 @click.option("--for", "run_s", type=PERIOD, help="How long connections are started.  [default: 10s; max: 3s a step]")
 @click.option(
@@ -118,14 +131,14 @@ def churn(**typed: Any) -> None:
     if searches:
         _present_search(options, shown)
     order = prepare(options)
-    if shown.as_json or not shown.quiet:
+    if not shown.quiet:
         tell(*wrapped("", plan_words(order)), to=sys.stderr)
     present(start_churn(order), shown)
 
 
 def present(run: "Run[Sample, ChurnRecord]", shown: Shown) -> None:
     """Run it, show it, keep it, and end with its exit code."""
-    run = metered(run, shown.metrics)
+    run = metered(run, shown)
     keeper = shown.keeper()
     _end(_show(keeper.run(run) if keeper else run, shown), keeper, shown)
 
@@ -135,7 +148,7 @@ def _present_search(options: "ChurnOptions", shown: Shown) -> NoReturn:
     from fourtuple.verbs.churn_max import churn_max
 
     keeper = shown.keeper()
-    found = _show(metered(churn_max(options), shown.metrics), shown)
+    found = _show(metered(churn_max(options), shown), shown)
     _end((keeper.run(found.replayed()) if keeper else found.replayed()).finish(), keeper, shown)
 
 

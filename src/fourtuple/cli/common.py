@@ -1,6 +1,7 @@
 """Shared parts of the commands: parameter types with units, options, and printing of records and errors."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -14,7 +15,7 @@ from fourtuple.core.errors import FourtupleError, UsageError
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.label import Label
 from fourtuple.core.talk.content import check_size, parse_content
-from fourtuple.core.units import parse_count, parse_duration, parse_rate, parse_size
+from fourtuple.core.units import parse_count, parse_duration, parse_rate, parse_size, quoted
 from fourtuple.core.visible import shell_words, visible_json
 from fourtuple.faces.printer import tell
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from fourtuple.core.runs.records import Sample
     from fourtuple.core.runs.run import Run
     from fourtuple.core.snapshot.host import Host
+    from fourtuple.core.space.endpoints import Endpoint
     from fourtuple.verbs.runs import Keeper
 
 
@@ -117,7 +119,31 @@ def positive(parse: Callable[[str], float]) -> Callable[[str], float]:
     return parsed
 
 
+_LIKE_A_DESTINATION = re.compile(r":|^[/.@~]|\.[^\d]|\..*\.", re.DOTALL)
+
+
+def is_like_a_destination(text: str) -> bool:
+    """Whether a text that is no number is a URL, HOST:PORT, an address, a path or a name with dots."""
+    return bool(_LIKE_A_DESTINATION.search(text))
+
+
+def before_destinations(parse: Callable[[str], float], name: str, example: str) -> Callable[[str], float]:
+    """The same parser, which says what comes first where a destination was typed in its place."""
+
+    def parsed(text: str) -> float:
+        try:
+            return parse(text)
+        except UsageError:
+            if not is_like_a_destination(text):
+                raise
+        raise UsageError(quoted(text), f"it is a destination, and {name} comes before it", f"Write {example} {text}.")
+
+    return parsed
+
+
 SOME, PERIOD = Parsed("N", positive(parse_count)), Parsed("TIME", positive(parse_duration))
+N_FIRST = Parsed("N", before_destinations(parse_count, "N", "100"))
+SOME_FIRST = Parsed("N", before_destinations(positive(parse_count), "N", "100"))
 COUNT, RATE, DURATION = Parsed("N", parse_count), Parsed("RATE", parse_rate), Parsed("TIME", parse_duration)
 UNITS = "N: 100, 20k, 1.5M. TIME: 500ms, 3s, 2m, 1h. RATE: 200/s, 20k/s."
 STRATEGIES = OneOf(["late", "plain", "noport", "explicit"])
@@ -238,13 +264,26 @@ def command_line() -> str:
     return shell_words([*variables, "fourtuple", *sys.argv[1:]])
 
 
-def metered(run: "Run[Sample, R]", address: str | None) -> "Run[Sample, R]":
-    """The run, with metrics on this address; None: without."""
-    if address is None:
+def metered(run: "Run[Sample, R]", shown: Shown) -> "Run[Sample, R]":
+    """The run, with metrics if that was typed."""
+    if shown.metrics is None:
         return run
+    from fourtuple.core.space.endpoints import Endpoint
     from fourtuple.faces.export.run import metered
 
-    return metered(run, address, lambda line: tell(line, to=sys.stderr))
+    def announce(line: str) -> None:
+        if not shown.quiet:
+            tell(line, to=sys.stderr)
+
+    found = metered(run, shown.metrics, announce)
+    warn_of_readers(Endpoint.parse(shown.metrics), "the metrics of this run")
+    return found
+
+
+def warn_of_readers(end: "Endpoint", what: str) -> None:
+    """Warn if others than this host can reach where something is served. what: that they can read"""
+    if not end.address.is_loopback:
+        tell(f"warning: who reaches {end} can read {what}", to=sys.stderr)
 
 
 def keeper_of(store: str | None, *, no_store: bool, label: Label) -> "Keeper | None":

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from fourtuple.cli.common import LISTEN, NETNS, PERIOD, SOME, UNITS
+from fourtuple.cli.common import LISTEN, NETNS, PERIOD, SOME, UNITS, warn_of_readers
 from fourtuple.faces.printer import tell
 
 
@@ -66,6 +66,7 @@ def export(
         server = WebServer(str(end.address), end.port, exporter.app())
     except OSError as error:
         raise cannot_listen(str(end), error) from None
+    warn_of_readers(end, "the addresses and ports of this host's connections")
     go_into(None, netns)
     counts = rounds(most, Bounds(top_netns, top_all)) if all_netns else gauges(most)
     reasons: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from fourtuple.cli.common import (
     FROM,
     JSON,
     RATE,
-    SOME,
+    SOME_FIRST,
     STORE,
     STRATEGIES,
     Shown,
@@ -50,6 +50,7 @@ CLUSTER = (
     click.option("--tls-cert", type=FILE, metavar="FILE", help="Own certificate for the cluster."),
     click.option("--tls-key", type=FILE, metavar="FILE", help="Its key."),
 )
+OF_FLEET = ("scheduler", "local", "ssh", "on", "tls_ca_file", "tls_cert", "tls_key", "replace")  # as functions get them
 REPLACE = click.option("--replace", is_flag=True, help="Give the share of a machine that is gone to the others.")
 
 
@@ -112,7 +113,7 @@ def limits(destinations: tuple[str, ...], as_json: bool, **typed: Any) -> None:
 
 
 @fleet.command(short_help="Check whether N connections fit, and who opens how many.")
-@click.argument("wanted", type=SOME, metavar="N")
+@click.argument("wanted", type=SOME_FIRST, metavar="N")
 @to_destinations
 @click.option("--rate", "rate_per_s", type=RATE, help="Connections to open per second, on all machines together.")
 @of_cluster
@@ -141,7 +142,9 @@ def _machines(typed: dict[str, Any], destinations: tuple[str, ...], wanted: int 
     """The machines of the cluster that was typed, each with what it offers."""
     from fourtuple.core.limits.strategy import Strategy
     from fourtuple.fleet.gather import gathered, offered
+    from fourtuple.fleet.run import refuse_unix
 
+    refuse_unix(destinations)
     strategy = typed.pop("strategy")
     with _linked(typed) as (links, options):
         gathering = gathered(links, options.on, sharing=options.sharing)
@@ -242,10 +245,13 @@ def _run(
     """
     from fourtuple.faces.text.fleet import unused_lines
     from fourtuple.fleet.dask import linked
+    from fourtuple.fleet.run import refuse_unix
 
     shown = Shown.taken(typed)
-    cluster, options = _fleet(typed, store=not shown.no_store)
-    (asked := asked_of(typed)).check()  # before a cluster is asked, or made
+    of_fleet = {name: typed.pop(name) for name in OF_FLEET if name in typed}
+    (asked := asked_of(typed)).check()  # before a cluster is named, asked, or made
+    refuse_unix(getattr(asked, "where", ()) or asked.destinations)
+    cluster, options = _fleet(of_fleet, store=not shown.no_store)
     with linked(cluster) as links:
         ahead, run = start(links, asked, options)
         if not shown.quiet:

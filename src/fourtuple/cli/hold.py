@@ -14,11 +14,13 @@ from fourtuple.cli.common import (
     STRATEGIES,
     UNITS,
     Shown,
+    is_like_a_destination,
     metered,
     run_options,
     say,
     split,
 )
+from fourtuple.cli.refused import path_of
 from fourtuple.cli.session import EXPECT, FIRST, SEND, UNIX_PATH, Ordered, of_script, of_session, session
 from fourtuple.cli.values import OneOf, Parsed, Whole
 from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT, UsageError
@@ -33,8 +35,13 @@ if TYPE_CHECKING:
 
 
 def _number_or_destination(text: str) -> int | str:
-    """N, or the first destination where N is left out; these have a colon, and N has none. Raises UsageError."""
-    return text if ":" in text else parse_count(text)
+    """N, or the first destination where N is left out. Raises UsageError."""
+    try:
+        return parse_count(text)
+    except UsageError:
+        if is_like_a_destination(text):
+            return text
+        raise
 
 
 def _stages(text: str) -> "Stages":
@@ -153,14 +160,14 @@ def present(planned: "Planned | None", run: "Run[Sample, HoldRecord]", shown: Sh
     from fourtuple.verbs.background import READY
 
     tell(*plan_lines(None if shown.quiet else planned), to=sys.stderr)
-    run = metered(run, shown.metrics)
+    run = metered(run, shown)
     keeper = shown.keeper()
     record = live.show(
         keeper.run(run) if keeper else run,
         hold.hold_progress,
         quiet=shown.quiet or shown.as_json,
         events_to=sys.stderr if shown.as_json else sys.stdout,
-        announce=shown.as_json or not shown.quiet,
+        announce=not shown.quiet,
         ready=lambda sample: hold.hold_ready(sample, READY["hold"]),
     )
     say(hold.hold_lines(record), record.to_json(), keeper, shown.store, as_json=shown.as_json)
@@ -187,7 +194,7 @@ def asked(typed: dict[str, Any]) -> "HoldOptions":
     if number is None and others["stages"]:
         number = others["stages"].most
     if number is None or not destinations:
-        raise UsageError("N and a destination are needed, or --plan", do="fourtuple hold 100 127.0.0.1:8000")
+        raise _lacking(number, destinations)
     return HoldOptions.of(
         number,
         destinations,
@@ -200,6 +207,21 @@ def asked(typed: dict[str, Any]) -> "HoldOptions":
         loop=LoopName(others.pop("loop")),
         **others,
     )
+
+
+def _lacking(number: int | None, destinations: tuple[str, ...]) -> UsageError:
+    """What to write where N or a destination is missing, or stands where the other belongs."""
+    from fourtuple.core.talk.session import hidden
+
+    command = path_of(click.get_current_context())
+    if not destinations:
+        wanted = "N and a destination are needed, or --plan" if number is None else "a destination is needed"
+        return UsageError(wanted, do=f"{command} {number or 100} 127.0.0.1:8000")
+    shown = [hidden(text) for text in destinations]
+    numbers = [text for text in shown if text.replace(",", "").isalnum() and text[0].isdecimal()]
+    first, *others = [*(numbers[:1] or ["100"]), *(text for text in shown if text not in numbers)]
+    what = "N comes before the destinations" if numbers else "N is missing"
+    return UsageError(f"{command} {' '.join(shown)}", what, f"{command} {first} {' '.join(others)}")
 
 
 def _number(wanted: int | str | None, destinations: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:

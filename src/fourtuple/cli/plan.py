@@ -8,10 +8,10 @@ import click
 from fourtuple.cli.common import (
     ALL_STRATEGIES,
     AT,
-    COUNT,
     FIRST_ADDRESS,
     FROM_WHERE,
     JSON,
+    N_FIRST,
     RATE,
     UNITS,
     load_options,
@@ -46,7 +46,7 @@ def _assumption(text: str) -> str:
 
 
 @click.command(epilog=UNITS)
-@click.argument("wanted", type=COUNT, metavar="N")
+@click.argument("wanted", type=N_FIRST, metavar="N")
 @click.argument("destinations", nargs=-1, required=True, metavar="HOST:PORT[-PORT]...")
 @FROM_WHERE
 @AT

@@ -1,11 +1,12 @@
 """What click refuses about a command line, in our own form; and whether such a command line asks for JSON."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import click
 
 from fourtuple.cli import ALIASES, own_name
+from fourtuple.cli.other_tools import in_words, meant_by
 from fourtuple.cli.values import name_of
 from fourtuple.core.errors import UsageError
 from fourtuple.core.nearest import choose_from, nearest
@@ -14,7 +15,7 @@ from fourtuple.core.nearest import choose_from, nearest
 def refusal(error: click.ClickException) -> UsageError:
     """The error as one of ours: which part of the command line, what is wrong with it, what to write."""
     context: click.Context | None = getattr(error, "ctx", None)
-    path = _path(context)
+    path = path_of(context)
     usage = " ".join([path, *(context.command.collect_usage_pieces(context) if context else [])])
     if name := getattr(error, "command_name", ""):  # NoSuchCommand, which is newer than the oldest click we take
         known = context.command.commands if context and isinstance(context.command, click.Group) else ()
@@ -36,7 +37,7 @@ def refusal(error: click.ClickException) -> UsageError:
     return UsageError(path, _sentence(error), f"Write {usage}")
 
 
-def _path(context: click.Context | None) -> str:
+def path_of(context: click.Context | None) -> str:
     """The names of the command and of its groups, however this program was started."""
     names: list[str] = []
     while context is not None and context.parent is not None:
@@ -51,11 +52,25 @@ def _no_option(path: str, name: str, context: click.Context | None) -> UsageErro
     known = {
         opt.lstrip("-") for param in (context.command.get_params(context) if context else []) for opt in param.opts
     }
-    near = own_name(nearest(name.lstrip("-"), known | {other for other, own in ALIASES.items() if own in known}))
     others = [f"--{other}" for other, own in ALIASES.items() if f"--{own}" == name]
-    do = f"Did you mean --{near}? " if near else ""
+    do = _meant(name.lstrip("-"), known, context)
     what = f"there is no such option{f', nor {chr(32).join(others)}' if others else ''}"
     return UsageError(f"{path} {name}", what, f"{do}`{path} --help` lists all.")
+
+
+def _meant(name: str, known: Set[str], context: click.Context | None) -> str:
+    """What to write instead of an option, and a space: as other tools call it, or else the nearest name of ours."""
+    meant = meant_by(name)
+    if options := [f"--{own}" for own in meant if own in known]:
+        return f"Did you mean {' or '.join(options)}? "
+    arguments = [param for param in (context.command.params if context else []) if isinstance(param, click.Argument)]
+    named = tuple(own for own in meant if own.isupper())
+    if context and any((param.metavar or "").startswith(named) for param in arguments):
+        return f"Write `{' '.join([path_of(context), *context.command.collect_usage_pieces(context)[1:]])}`. "
+    if known & {"sni", "header"} and in_words(name):
+        return f"{in_words(name)} "
+    near = own_name(nearest(name, known | {other for other, own in ALIASES.items() if own in known}))
+    return f"Did you mean --{near}? " if near else ""
 
 
 def _sentence(error: click.ClickException) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fourtuple.cli.common import JSON, complain, print_json
+from fourtuple.cli.common import JSON, complain, print_json, warn_of_readers
 from fourtuple.cli.stored import DASH, FILE, ID, file_of, tell_newest
 from fourtuple.cli.values import OneOf, Whole, only_one
 from fourtuple.core.errors import CannotError, UsageError
@@ -106,8 +106,7 @@ def _serve(listen: str, file: str | None) -> None:
         server = WebServer(str(end.address), end.port, site(lambda: Runs(file_of(file)), downloads, where), answer_s=60)
     except OSError as error:
         raise cannot_listen(str(end), error) from None
-    if not end.address.is_loopback:
-        tell(f"warning: who reaches {end} can read all stored runs, with their command lines", to=sys.stderr)
+    warn_of_readers(end, "all stored runs, with their command lines")
     server.start()
     tell(f"stored runs on http://{end}/ until Ctrl-C", to=sys.stderr)
     threading.Event().wait()

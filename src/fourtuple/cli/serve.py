@@ -79,7 +79,7 @@ def present(where: Sequence[str], run: "Run[Sample, ServeRecord]", shown: Shown)
     from fourtuple.faces.text import serve as face
     from fourtuple.verbs.background import READY
 
-    run = metered(run, shown.metrics)
+    run = metered(run, shown)
     keeper = shown.keeper()
     record = live.show(
         keeper.run(run) if keeper else run,

@@ -7,6 +7,7 @@ from typing import Any
 
 from fourtuple.core.errors import CannotError
 from fourtuple.core.runs.orders import HoldOptions, ServeOptions, ServeOrder
+from fourtuple.core.runs.requested import requested
 from fourtuple.core.runs.start import Planned
 from fourtuple.core.space.endpoints import EndpointSpec
 from fourtuple.core.space.interval import Interval
@@ -106,7 +107,8 @@ def _planned(options: Options, each: Sequence[Planned]) -> Planned:
     loops = ", ".join(dict.fromkeys(one.loop for one in each))
     return replace(
         first,
-        destinations=options.where if isinstance(options, ServeOptions) else options.destinations,
+        destinations=options.targets,
+        requested=requested(options),
         sources=tuple(dict.fromkeys(source for one in each for source in one.sources)),
         loop=loops,
         workers=_sum(one.workers for one in each),

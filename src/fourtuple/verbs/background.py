@@ -66,7 +66,7 @@ def ended_by(code: int) -> str:
 
 @contextmanager
 def _running(verb: str, arguments: Sequence[str], prefix: Sequence[str]) -> Iterator[Background]:
-    command = [*prefix, *again("fourtuple", verb, *arguments, "--json", "--quiet", "--no-store")]
+    command = [*prefix, *again("fourtuple", verb, *arguments, "--json", "--no-store")]
     program = children.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert program.stderr is not None  # noqa: S101  (for the type checker)
     background = Background(program.pid)

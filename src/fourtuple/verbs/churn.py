@@ -21,10 +21,11 @@ from fourtuple.core.runs.counters import Counters, Phase
 from fourtuple.core.runs.destinations import endpoints_of
 from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.runs.records import Event, Sample
+from fourtuple.core.runs.requested import requested
 from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.runs.start import Planned, Start
-from fourtuple.core.space.endpoints import Address, unix_names
+from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.core.units import format_count, format_duration, format_rate, format_things
 from fourtuple.engine.control import Control, Controller, Cookies, interruptible, now_ns
@@ -44,7 +45,7 @@ from fourtuple.verbs.plan import refuse, stays_on_loopback
 from fourtuple.verbs.request import usable
 from fourtuple.verbs.start import start_of
 from fourtuple.verbs.survey import Look, look_to_connect
-from fourtuple.verbs.unix import read_unix_world, refuse_over_unix, refuse_source
+from fourtuple.verbs.unix import read_unix_world, refuse_over_unix, refuse_source, sockets_of
 
 GRACE_S = 1.0  # how much later than planned the last connections may be started
 DRAIN_S = 10.0  # how long open connections may go on when no more are due
@@ -95,7 +96,7 @@ def prepare(options: ChurnOptions) -> ChurnOrder:
     script = with_files(options.script)
     soft_before, _ = process.raise_soft_files()
     seed = now_ns() % SEEDS if options.seed is None else options.seed
-    if sockets := unix_names(options.destinations):
+    if sockets := sockets_of(options.destinations):
         world = read_unix_world()
         start = start_of("churn", world, soft_before=soft_before)
         choice = _choice(options, world.free_memory)
@@ -194,7 +195,7 @@ def planned(options: ChurnOptions, plan: Plan, choice: Choice, *, here: bool) ->
     """What a churn intends to do, for the stored run and the screens."""
     space = plan.space
     return Planned(
-        destinations=options.destinations,
+        destinations=options.targets,
         sources=options.sources or ((str(space.address(space.sources[0])),) if space else ()),
         strategy=plan.strategy,
         loop=choice.name,
@@ -207,6 +208,7 @@ def planned(options: ChurnOptions, plan: Plan, choice: Choice, *, here: bool) ->
         here=here,
         endpoints=endpoints_of(plan),
         endpoint_count=plan.destinations,
+        requested=requested(options),
     )
 
 

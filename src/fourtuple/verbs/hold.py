@@ -29,11 +29,12 @@ from fourtuple.core.runs.memory import SLABS, MemoryUse, Slabs, memory_use
 from fourtuple.core.runs.orders import HoldOptions, HoldOrder, Watch
 from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.runs.records import Event, HoldRecord, Sample, Seen, Witness
+from fourtuple.core.runs.requested import requested
 from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.runs.spread import Sharing
 from fourtuple.core.runs.start import Planned, Start
-from fourtuple.core.space.endpoints import Address, unix_names
+from fourtuple.core.space.endpoints import Address
 from fourtuple.core.space.reach import foreign
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.core.units import format_count, format_things
@@ -57,7 +58,7 @@ from fourtuple.verbs.replacing import allowed, replacing
 from fourtuple.verbs.request import usable
 from fourtuple.verbs.start import start_of
 from fourtuple.verbs.survey import Look, look_to_connect
-from fourtuple.verbs.unix import read_unix_world, refuse_over_unix, refuse_source
+from fourtuple.verbs.unix import read_unix_world, refuse_over_unix, refuse_source, sockets_of
 from fourtuple.verbs.unix_witness import UnixWitness
 from fourtuple.verbs.watch import Lookout
 from fourtuple.verbs.witness import Counting, Settling, TableWitness
@@ -109,7 +110,7 @@ def prepare(options: HoldOptions) -> HoldOrder:
     kind_of(options.session, options.script)  # raises for a certificate that cannot be read, and the like
     script = with_files(options.script)
     soft_before, _ = process.raise_soft_files()
-    if sockets := unix_names(options.destinations):
+    if sockets := sockets_of(options.destinations):
         world = read_unix_world()
         start = start_of("hold", world, soft_before=soft_before)
         return replace(unix_order_of(options, sockets, world, _choice(options, world), start), script=script)
@@ -224,7 +225,7 @@ def planned(order: HoldOrder) -> Planned:
     """What the order intends to do, for the stored run and the screens."""
     options, plan = order.options, order.plan
     return Planned(
-        destinations=options.destinations,
+        destinations=options.targets,
         sources=options.sources or _sources(order),
         strategy=plan.strategy,
         loop=order.loop,
@@ -242,6 +243,7 @@ def planned(order: HoldOrder) -> Planned:
         churn_per_s=options.churn_per_s,
         endpoints=endpoints_of(plan),
         endpoint_count=plan.destinations,
+        requested=requested(options),
     )
 
 

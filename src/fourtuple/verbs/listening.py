@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 import numpy as np
 
 from fourtuple.core.errnos import cannot_listen, name_of
-from fourtuple.core.errors import CannotError, ShortfallError, UsageError
+from fourtuple.core.errors import CannotError, ShortfallError
 from fourtuple.core.limits.cost import FILES_RESERVED
 from fourtuple.core.sockets.columns import is_wildcard
 from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, mapped
@@ -66,7 +66,7 @@ def listen(where: Sequence[str], backlog: int, until_the_end: ExitStack) -> list
             continue
         spec = EndpointSpec.parse(text)
         if spec.ports is None:
-            raise UsageError(f"address {text!r}", "the port is missing", f"Write {spec.with_port()}.")
+            raise spec.no_port("address", text)
         found = addresses.resolve(spec)
         ours = [
             address for address in found if addresses.is_local(address)

@@ -178,7 +178,7 @@ def _endpoints(
     for text in destinations:
         spec = EndpointSpec.parse(text)
         if spec.ports is None:
-            raise UsageError(f"destination {text!r}", "the port is missing", f"Write {spec.with_port()}.")
+            raise spec.no_port("destination", text)
         found.append((spec.host, list(dict.fromkeys(map(_meant, resolve(spec)))), spec.ports))
     shared = set.intersection(*({address.version for address in each} for _, each, _ in found))
     chosen = version or next((address.version for address in found[0][1] if address.version in shared), None)

@@ -18,6 +18,7 @@ from fourtuple.core.runs.judge import judge_serve
 from fourtuple.core.runs.loop_name import LoopName
 from fourtuple.core.runs.orders import ServeOptions, ServeOrder, Watch
 from fourtuple.core.runs.records import Event, MachineResult, Sample, ServeRecord
+from fourtuple.core.runs.requested import requested
 from fourtuple.core.runs.run import Run
 from fourtuple.core.runs.start import Planned
 from fourtuple.core.space.endpoints import EndpointSpec, is_unix
@@ -85,7 +86,9 @@ def prepare(options: ServeOptions) -> ServeOrder:
     if choice.lacks(1):
         raise ShortfallError("serve can accept no connection", choice.room.because, "Raise the limit.")
     workers = options.workers or (1 if choice.name == LoopName.RING else None)
-    planned = Planned(options.where, choice.name, choice.because, workers, options.serve_s)
+    planned = Planned(
+        options.targets, choice.name, choice.because, workers, options.serve_s, requested=requested(options)
+    )
     return ServeOrder(
         options=options,
         start=replace(start_of("serve", world, soft_before=soft_before), planned=planned),

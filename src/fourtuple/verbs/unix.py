@@ -1,5 +1,10 @@
 """What a run over Unix sockets needs of this host: files and memory. No address and no port is asked for."""
 
+import os
+import stat
+from collections.abc import Iterable
+from contextlib import suppress
+
 from fourtuple.core.errors import ShortfallError, UsageError
 from fourtuple.core.limits.cost import MEMORY_SHARE, fitting, memory_lacking
 from fourtuple.core.limits.facts import World
@@ -9,6 +14,7 @@ from fourtuple.core.limits.verdicts import Case
 from fourtuple.core.limits.weigh import weigh
 from fourtuple.core.plan.fit import Says, checks
 from fourtuple.core.sockets.role import Role
+from fourtuple.core.space.endpoints import UNIX, sun_path, unix_names
 from fourtuple.core.talk.template import Template
 from fourtuple.engine.loops.choose import Choice
 from fourtuple.engine.protocols.contract import SessionKind
@@ -16,6 +22,22 @@ from fourtuple.kernel.probes import behaviours
 from fourtuple.kernel.proc.world import read_world
 
 FILES = ("fs.file-max",)  # limits of the model that count Unix sockets, too; those of a process are the loop's
+
+
+def sockets_of(destinations: Iterable[str]) -> tuple[str, ...]:
+    """The names of the Unix sockets among these destinations, as `unix_names`.
+
+    Raises UsageError also for a path at which there is something else: connect() would only say ECONNREFUSED, as for a
+    socket that a server left behind.
+    """
+    names = unix_names(destinations)
+    for name in names:
+        with suppress(OSError):  # what is not there yet, or must not be looked at, connect() finds out
+            if not name.startswith("@") and not stat.S_ISSOCK(mode := os.stat(sun_path(name)).st_mode):
+                what = "a folder" if stat.S_ISDIR(mode) else "a file" if stat.S_ISREG(mode) else "something else"
+                do = "Name the socket itself: `ss -xl` lists those at which a program listens."
+                raise UsageError(f"destination {UNIX}{name}", f"it is {what}, and no socket", do)
+    return names
 
 
 def read_unix_world() -> World:

@@ -11,7 +11,11 @@ from fourtuple.core.errors import UsageError
 from fourtuple.core.runs.compare import Comparison, Row, Tendency, Unit, compare
 from fourtuple.core.runs.counters import COLUMN
 from fourtuple.core.runs.entry import Entry, RunState
+from fourtuple.core.runs.loop_name import LoopName
+from fourtuple.core.runs.orders import HoldOptions
+from fourtuple.core.runs.requested import requested
 from fourtuple.core.runs.stored import StoredRun
+from fourtuple.core.talk.stages import parse_stages
 from tests.made import hold_record, serve_record, start
 from tests.made_fleet import fleet_record, machine_result
 
@@ -25,6 +29,16 @@ def run(number: int, record: Any, kind: str = "hold", **found: Any) -> StoredRun
 
 def row(comparison: Comparison, name: str) -> Row:
     return next(each for each in comparison.rows if each.name == name)
+
+
+def intending(number: int, planned: dict[str, Any]) -> StoredRun:
+    found = run(number, FAST)
+    assert found.start.planned
+    return replace(found, start=replace(found.start, planned=replace(found.start.planned, **planned)))
+
+
+def asking(number: int, options: HoldOptions) -> StoredRun:
+    return intending(number, {"destinations": options.targets, "requested": requested(options)})
 
 
 FOUR = tuple(map(machine_result, range(1, 5)))
@@ -66,6 +80,46 @@ def test_what_was_asked_otherwise_is_told() -> None:
     assert found.differs == (("net.core.somaxconn", "4096", "128"),)
     assert second.differs == (("loop", "ring", "epoll"), ("workers", "1", "4"))
     assert not second.other_machine
+
+
+def test_every_option_that_differs_is_told() -> None:
+    """By name; what was decided stands for what was requested, and a run that kept no options has none to compare."""
+    typed = {"keepalive_s": 5, "mqtt_version": 4}
+    one = HoldOptions.of(10, ["mqtt://127.0.0.1"], session=typed, hold_s=8.0)
+    two = HoldOptions.of(10, ["127.0.0.1:6379"], send=b"PING", every_s=2.0, reconnect=True, loop=LoopName.EPOLL)
+    found = compare(asking(1, one), asking(2, two))
+    differs = {what: (first, second) for what, first, second in found.differs}
+
+    assert differs.keys() == {
+        *("to", "for", "reconnect", "every", "scheme", "host", "message"),
+        *("mqtt keepalive", "mqtt version"),
+    }
+    assert differs["for"] == ("8 s", "–")
+    assert differs["to"] == ("mqtt://127.0.0.1:1883", "127.0.0.1:6379")
+    assert "reconnect" not in [what for what, _, _ in compare(asking(1, one), run(2, FAST)).differs]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "without"),
+    [
+        ({}, {"strategy": "unix"}, {"connect"}),
+        ({}, {"loop": "epoll"}, {"connect"}),
+        ({"wanted": 1000}, {"wanted": 200_000}, {"connect"}),
+        ({"rate_per_s": 100.0}, {}, {"connect", "opened", "opening"}),
+        ({"rate_per_s": 100.0}, {"rate_per_s": 100.0}, {"opened", "opening"}),
+        ({}, {"stages": parse_stages("1k@1s")}, {"connect", "opened", "opening"}),
+        ({"workers": 1}, {"workers": 2}, set()),
+    ],
+)
+def test_what_follows_from_the_request_has_no_ratio(
+    first: dict[str, Any], second: dict[str, Any], without: set[str]
+) -> None:
+    """Connects are timed with their batches, whose sizes follow from the loop, the pace and the kind of socket."""
+    found = compare(intending(1, first), intending(2, second))
+    missing = {row.name.split()[0] for row in found.rows if row.first and row.second and row.ratio is None}
+
+    assert missing == without
+    assert all(row.tendency is None for row in found.rows if row.ratio is None)
 
 
 def test_a_setting_that_only_one_run_recorded_is_no_difference() -> None:

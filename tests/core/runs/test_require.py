@@ -1,5 +1,6 @@
 """--require: which names there are, which values they take, and when they are met."""
 
+import re
 from dataclasses import fields
 
 import pytest
@@ -95,13 +96,12 @@ def test_what_is_wrong_is_a_usage_error(text: str) -> None:
         parse_requirements([text], HoldRecord)
 
 
-def test_a_wrong_name_gets_the_list_of_the_right_ones() -> None:
+def test_a_wrong_name_gets_the_right_ones_that_are_like_it() -> None:
     with pytest.raises(UsageError) as caught:
         parse_requirements(["loss<=1%"], ServeRecord)
 
-    perhaps, _, listed = caught.value.do.partition("Known: ")
-    assert {"lost", "accepted", "most_open", "lost_by"} <= {*listed.removesuffix(".").split(", ")}
-    assert perhaps == "Did you mean lost? "
+    assert re.search(r"\blost\b", caught.value.do)
+    assert "most_open" not in caught.value.do
 
 
 @given(st.text(max_size=40))

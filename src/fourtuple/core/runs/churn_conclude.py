@@ -99,7 +99,7 @@ class ChurnStory:
             cpu_user_s=round(last.cpu_user_s - self._first.cpu_user_s, 3),
             cpu_system_s=round(last.cpu_system_s - self._first.cpu_system_s, 3),
             resolved=planned.resolved if planned else (),
-            targets=options.destinations,
+            targets=options.targets,
             last_words=self._words(last.last_words),
             scheme=options.session.scheme,
             sessions=last.sessions,

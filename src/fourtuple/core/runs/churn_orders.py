@@ -106,6 +106,11 @@ class ChurnOptions:
         return cls(rate_per_s, meant.destinations, session=meant.session, script=meant.script, **options)
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """The destinations as they are shown, with the scheme of the session."""
+        return self.session.urls(self.destinations)
+
+    @property
     def speaks(self) -> bool:
         """Whether messages are sent: HTTP sends requests in any case."""
         return self.script.message is not None or self.session.scheme.inner is Scheme.HTTP

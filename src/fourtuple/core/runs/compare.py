@@ -5,10 +5,12 @@ from typing import Any
 
 from fourtuple.core.backports import StrEnum
 from fourtuple.core.errors import UsageError
+from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.churn_record import ChurnRecord
 from fourtuple.core.runs.histogram import Latency
 from fourtuple.core.runs.machines import count_of
+from fourtuple.core.runs.pace import MANY
 from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.stored import StoredRun
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size
@@ -45,8 +47,8 @@ class Tendency(StrEnum):
 class Row:
     """One compared number.
 
-    ratio:    second to first; None: undefined, or it would compare the machines
-    tendency: None: neither more nor less is better, or it would compare the machines
+    ratio:    second to first; None: undefined, or it would compare the machines, or what was requested
+    tendency: None: neither more nor less is better, or as for the ratio
     """
 
     name: str
@@ -109,10 +111,11 @@ def compare(first: StoredRun, second: StoredRun, *, anyway: bool = False) -> Com
     other = any(what in MACHINE for what, _, _ in differs)
     withheld = other and not anyway
     rows = []
+    incomparable = tuple(_incomparable(first, second))
     for (name, one, unit), (_, two, _) in zip(_numbers(first), _numbers(second), strict=True):
         if one is None and two is None:
             continue
-        apart = withheld and unit.is_the_machines
+        apart = (withheld and unit.is_the_machines) or name.startswith(incomparable)
         ratio = two / one if one and two is not None and not apart else None
         rows.append(Row(name, one, two, unit, ratio, None if apart else _tendency(name, unit, one, two)))
     return Comparison(first, second, tuple(rows), differs, other)
@@ -144,10 +147,28 @@ def _tendency(name: str, unit: Unit, one: float | None, two: float | None) -> Te
 MACHINE = ("machine", "processors", "memory", "kernel")
 
 
+def _incomparable(first: StoredRun, second: StoredRun) -> Iterator[str]:
+    """What the names begin with of numbers that follow from what was requested, and not from how it went."""
+    batches = [_batches(run) for run in (first, second)]
+    if any(pace != (None, None) for _, pace in batches):
+        yield from ("opened in", "opening rate")
+    if batches[0] != batches[1]:
+        yield "connect "
+
+
+def _batches(run: StoredRun) -> tuple[object, tuple[object, object]]:
+    """What decides how many connects are begun together, with which each is timed; and the pace of `hold`."""
+    if run.entry.kind == "serve" or (planned := run.start.planned) is None:
+        return (), (None, None)
+    hows = (planned.loop, planned.strategy == Strategy.UNIX, (planned.wanted or 0) >= MANY)
+    return hows, (planned.rate_per_s, planned.stages) if run.entry.kind == "hold" else (None, None)
+
+
 def _differences(first: StoredRun, second: StoredRun) -> Iterator[tuple[str, str, str]]:
-    for (what, one), (_, two) in zip(_settings(first), _settings(second), strict=True):
-        if one != two:
-            yield what, one, two
+    left, right = dict(_settings(first)), dict(_settings(second))
+    for what in left:
+        if what in right and left[what] != right[what]:
+            yield what, left[what], right[what]
     left, right = _sysctls(first), _sysctls(second)
     for name in sorted(left.keys() & right.keys()):
         if left[name] != right[name]:
@@ -155,7 +176,7 @@ def _differences(first: StoredRun, second: StoredRun) -> Iterator[tuple[str, str
 
 
 def _settings(run: StoredRun) -> Iterator[tuple[str, str]]:
-    """What should be equal for a fair comparison."""
+    """What should be equal for a fair comparison: what was found, requested, and then decided, which comes last."""
     found, planned = run.start.found, run.start.planned
     yield "machine", found.host if found.machine is None else f"{found.host} ({found.machine[:6]})"
     yield "processors", f"{found.cpus} × {found.cpu}"
@@ -163,6 +184,7 @@ def _settings(run: StoredRun) -> Iterator[tuple[str, str]]:
     yield "kernel", found.kernel
     yield "fourtuple", found.fourtuple
     if planned:
+        yield from planned.requested.items()
         yield "wanted", "–" if planned.wanted is None else format_count(planned.wanted)
         yield "to", ", ".join(planned.targets)
         yield "from", ", ".join(planned.sources) or "–"

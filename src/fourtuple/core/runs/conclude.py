@@ -139,7 +139,7 @@ class HoldStory:
             tls_us=last.tls_us,
             session_us=last.session_us,
             resolved=order.start.planned.resolved if order.start.planned else (),
-            targets=order.options.destinations,
+            targets=order.options.targets,
             replaced=last.replaced,
             churn_per_s=order.options.churn_per_s,
             replaced_per_s=round((last.replaced - full.replaced) / since_count_s, 1) if replaces else 0.0,

@@ -120,6 +120,11 @@ class HoldOptions:
         return cls(wanted, meant.destinations, session=meant.session, script=meant.script, **options)
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """The destinations as they are shown, with the scheme of the session."""
+        return self.session.urls(self.destinations)
+
+    @property
     def run_s(self) -> float:
         """How long the connections are held; with stages, how long these take."""
         if self.stages:
@@ -253,6 +258,11 @@ class ServeOptions:
     def of(cls, where: Sequence[str], **options: Any) -> Self:
         """The options for what may be short: `8000`, `:8000`, `*:8000` (core/space/endpoints.py)."""
         return cls(tuple(map(listening, where)), **options)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The addresses as they are shown, with the scheme."""
+        return SessionOptions(self.scheme).urls(self.where)
 
     def check(self) -> None:
         """Raises UsageError for invalid or contradictory options."""

@@ -94,7 +94,7 @@ class Requirement:
         units = units_of(kind)
         paths = _paths(name, units)
         if not paths:
-            do = choose_from(name, sorted({*_SHORT, *units}))
+            do = f"{choose_from(name, sorted({*_SHORT, *units}))} The record that --json prints has all names.".lstrip()
             raise UsageError(f"--require {name}", "the record has no value of this name", do)
         made = cls(name, f"{sign}{value}", paths, _unit(paths[0], units), OPERATORS[sign], value)
         try:

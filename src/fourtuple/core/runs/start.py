@@ -1,6 +1,8 @@
 """What is known about a run before its first connection: what was asked, found, changed and planned."""
 
+import re
 from collections.abc import Mapping
+from dataclasses import field
 
 from fourtuple.core.record import dataclass
 from fourtuple.core.space.endpoints import Resolved
@@ -44,8 +46,10 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What hold or serve intends to do. None: not applicable, or not specified.
+    """What hold, churn or serve intends to do. None: not applicable, or not specified.
 
+    destinations: as URLs where a session runs on the connections; of a server where it listens
+    requested: every option as text, by name (core/runs/requested.py); empty: the run is older than that
     wanted, predicted, predicted_least: connections, as in HoldRecord
     usable:   source ports that each pair of a source and a destination may use
     run_s:    how long to hold, or to serve
@@ -79,12 +83,18 @@ class Planned:
     churn_because: str = ""
     endpoints: tuple[str, ...] = ()
     endpoint_count: int = 0
+    requested: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def targets(self) -> tuple[str, ...]:
         """The destinations as typed, with the number of addresses that are used of each name that has several."""
         notes = {each.host: _addresses(each) for each in self.resolved}
-        return tuple(f"{text}{notes.get(text.strip().rpartition(':')[0], '')}" for text in self.destinations)
+        return tuple(f"{text}{notes.get(_host(text), '')}" for text in self.destinations)
+
+
+def _host(destination: str) -> str:
+    """The host of HOST:PORT, or of a URL with a port."""
+    return re.split(r"[/?#]", destination.strip().rpartition("://")[2], maxsplit=1)[0].rpartition(":")[0]
 
 
 def _addresses(resolved: Resolved) -> str:

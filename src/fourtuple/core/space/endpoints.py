@@ -19,6 +19,8 @@ URL_PORTS = MappingProxyType({"http": 80, "https": 443, "ws": 80, "wss": 443, "m
 UNIX = "unix:"
 NOT_FOUR = "an IPv4 address has four decimal numbers from 0 to 255"
 _NUMBERS = re.compile(r"(?:0x[0-9a-f]*|\d+)(?:[.。](?:0x[0-9a-f]*|\d+))*[.。]?", re.IGNORECASE)
+_SOCKET = re.compile(r"(?:/(?!/)|\.{1,2}/|~|@)[^,]+|[^:,]+\.sock(?:et)?", re.DOTALL)  # what is no host
+_COMMA = re.compile(r",(?:unix:|(?=[/@]|\.{1,2}/))|(?<=\.sock),", re.IGNORECASE)  # a path may have one, too
 _WITH_UNIX = (
     "Write 127.0.0.1:8000. `hold`, `churn` and `serve` take Unix sockets; files, memory and a queue limit those."
 )
@@ -45,7 +47,7 @@ class Endpoint:
         """Parse one address with one port. Raises UsageError."""
         spec = EndpointSpec.parse(text)
         if spec.ports is None:
-            raise UsageError(f"address {text!r}", "the port is missing", f"Write {spec.with_port()}.")
+            raise spec.no_port("address", text)
         if len(spec.ports) != 1:
             one = EndpointSpec(spec.host, spec.ports[:1])
             many = f"it has {len(spec.ports):,} ports, and one is needed"
@@ -115,6 +117,12 @@ class EndpointSpec:
         """
         return bool(_NUMBERS.fullmatch(normalize("NFKC", self.host))) and not is_address(self.host)
 
+    def no_port(self, wanted: str, text: str) -> UsageError:
+        """The error where a port is needed. wanted: what it is; text: as typed"""
+        if socket_meant(text):
+            return UsageError(f"{wanted} {text!r}", "it looks like a Unix socket, which has no ports", _WITH_UNIX)
+        return UsageError(f"{wanted} {text!r}", "the port is missing", f"Write {self.with_port()}.")
+
     def with_port(self) -> str:
         """The endpoint that a text without a port probably means, for `8000`, `::1:8000` or any other host."""
         if self.host.isdecimal():
@@ -146,20 +154,37 @@ class Resolved:
 
 
 def listening(text: str) -> str:
-    """Where to listen, with what a short form stands for: `8000` this host alone, `:8000` and `*:8000` any address."""
+    """Where to listen, with what a short form stands for: `8000` this host alone, `:8000` and `*:8000` any address.
+
+    Raises UsageError for what looks like a Unix socket and does not say so.
+    """
+    if is_unix(text):
+        return f"{UNIX}{unix_name(text)}"
+    if meant := socket_meant(text):
+        raise UsageError(f"address {text!r}", "a Unix socket begins with unix:", f"Write {meant}.")
     if re.fullmatch(r"[0-9]+(-[0-9]+)?", text.strip()):
         return f"127.0.0.1:{text.strip()}"
     return re.sub(r"^\s*\*?:(?=[0-9])", "0.0.0.0:", text)
 
 
 def is_unix(text: str) -> bool:
-    """Whether the text is `unix:PATH`; `unix:80` is a port of a host with that name."""
-    return text.startswith(UNIX) and not re.fullmatch(r"[\d-]+", text.removeprefix(UNIX))
+    """Whether the text is `unix:PATH`, in capitals or not; `unix:80` is a port of a host with that name."""
+    return text[: len(UNIX)].lower() == UNIX and not re.fullmatch(r"[\d-]+", unix_name(text))
+
+
+def unix_name(text: str) -> str:
+    """The path or the abstract name of `unix:NAME`."""
+    return text[len(UNIX) :]
 
 
 def unix_names(texts: Iterable[str]) -> tuple[str, ...]:
     """The names of those texts that are `unix:NAME`: a path each, or `@NAME` for an abstract one. Raises UsageError."""
-    return tuple(parse_unix_name(text.removeprefix(UNIX), text) for text in texts if is_unix(text))
+    return tuple(parse_unix_name(unix_name(text), text) for text in texts if is_unix(text))
+
+
+def socket_meant(text: str) -> str:
+    """The Unix socket that is meant by a path, or by what is called like one, without `unix:`; empty: none is."""
+    return f"{UNIX}{text}" if _SOCKET.fullmatch(text) else ""
 
 
 def parse_unix_name(name: str, text: str) -> str:
@@ -169,9 +194,18 @@ def parse_unix_name(name: str, text: str) -> str:
 
     Raises UsageError.
     """
+    several = _COMMA.split(name)
     size_bytes = len(sun_path(name)) - name.startswith("@")
     if not size_bytes or "\0" in name:
         raise UsageError(f"destination {text!r}", "it names no Unix socket", "Write unix:/run/x.sock, or unix:@NAME.")
+    if len(several) > 1:
+        do = f"Write each by itself: {' '.join(f'{UNIX}{part}' for part in several)}."
+        raise UsageError(f"destination {text!r}", "a comma does not separate Unix sockets", do)
+    if name.startswith("~"):
+        user, _, path = name[1:].partition("/")
+        home = f"/home/{user}" if user else "$HOME"
+        why = "a shell replaces ~ only where a word begins with it"
+        raise UsageError(f"destination {text!r}", why, f"Write {UNIX}{home}/{path}, or {UNIX}./{name} for this name.")
     if size_bytes > MOST_NAME_BYTES:
         raise UsageError(
             f"a path of {size_bytes} bytes", f"that of a Unix socket has at most {MOST_NAME_BYTES} (unix(7))"

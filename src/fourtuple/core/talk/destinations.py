@@ -5,15 +5,22 @@ from collections.abc import Sequence
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.record import dataclass
-from fourtuple.core.space.endpoints import UNIX, EndpointSpec, is_address, is_unix, parse_unix_name
-from fourtuple.core.talk.elsewhere import PROTOCOLS, advice_on
-from fourtuple.core.talk.session import Scheme
+from fourtuple.core.space.endpoints import (
+    EndpointSpec,
+    is_address,
+    is_unix,
+    parse_unix_name,
+    socket_meant,
+    unix_name,
+)
+from fourtuple.core.talk.elsewhere import PROTOCOLS, advice_on, over_unix, unix_advice
+from fourtuple.core.talk.session import Scheme, hidden
 
 PROXY_PORTS = {"http": None, "socks5": 1080, "socks5h": 1080}  # IANA: socks
 _WITH_PATH = (Scheme.HTTP, Scheme.WS)
 _URL = re.compile(r"([^:/?#@\s]+)://(.*)", re.DOTALL)
 _NO_SLASHES = re.compile(r"([A-Za-z0-9]+):(?:/(?!/)|(?!/|\d+(?![\d.])))(.*)", re.DOTALL)  # what is not HOST:PORT
-_NO_SCHEME = re.compile(r"(?://)?(?:.*@)?(?:\[[^]]*\]|[^:/?#]+):\d+(?:-\d+)?(?:[/?#].*)?", re.DOTALL)
+_NO_SCHEME = re.compile(r"(?://)?(?:.*@)?(?:\[[^]]*\]|[^:/?#]+)(?::\d+(?:-\d+)?)?(?:[/?#].*)?", re.DOTALL)
 _SENT = "".join(map(chr, range(0x21, 0x7F)))  # of a path as it is; anything else is percent-encoded, as browsers do
 
 
@@ -103,10 +110,12 @@ def _parsed(text: str) -> Target:
     name = url[1].lower()
     if name == "unix":
         if not url[2].startswith("/"):
-            raise UsageError(f"destination {text!r}", "a Unix socket has no host", f"Write {UNIX}/{url[2]}.")
+            raise UsageError(f"destination {text!r}", "a Unix socket has no host", unix_advice(url[2]))
         return _unix(text, url[2])
+    if over := over_unix(name, hidden(url[2])):
+        raise UsageError(f"destination {_shown(text)}", "the path of a Unix socket is no host", over)
     if name not in [*Scheme]:
-        raise UsageError(f"destination {_shown(text)}", *advice_on(name, _hidden(url[2])))
+        raise UsageError(f"destination {_shown(text)}", *advice_on(name, hidden(url[2])))
     scheme = Scheme(name)
     authority, path = _split(url[2])
     user, password, end = _user(authority)
@@ -127,18 +136,20 @@ def _parsed(text: str) -> Target:
 def _without_scheme(text: str) -> Target:
     """An endpoint or a Unix socket; for what looks like a URL without its scheme, an error that says so."""
     if is_unix(text):
-        return _unix(text, text.removeprefix(UNIX))
+        return _unix(text, unix_name(text))
+    if meant := socket_meant(text):
+        raise UsageError(f"destination {text!r}", "a Unix socket begins with unix:", f"Write {meant}.")
     named = _NO_SLASHES.fullmatch(text)
     if named and named[1].lower() in (*Scheme, *PROTOCOLS):
         raise UsageError(
-            f"destination {_shown(text)}", "a scheme is followed by ://", f"Write {named[1]}://{_hidden(named[2])}."
+            f"destination {_shown(text)}", "a scheme is followed by ://", f"Write {named[1]}://{hidden(named[2])}."
         )
     if _NO_SCHEME.fullmatch(text) and re.search(r"[/?#@]", text):
         scheme, what = (Scheme.MQTT, "a user") if "@" in text else (Scheme.HTTP, "a path")
         raise UsageError(
             f"destination {_shown(text)}",
             f"{what} belongs to a URL, which begins with its scheme",
-            f"Write {scheme}://{_hidden(text.removeprefix('//'))}.",
+            f"Write {scheme}://{hidden(text.removeprefix('//'))}.",
         )
     EndpointSpec.parse(text)
     return Target(Scheme.TCP, (text,))
@@ -195,8 +206,4 @@ def _path(text: str, path: str) -> str:
 
 def _shown(text: str) -> str:
     """The text in quotation marks, without its password."""
-    return repr(_hidden(text))
-
-
-def _hidden(text: str) -> str:
-    return re.sub(r"^((?:[^:/?#@]+://)?[^:/?#@]*:)(?!//)[^/?#]*@", r"\1…@", text)
+    return repr(hidden(text))

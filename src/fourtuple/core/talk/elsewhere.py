@@ -1,9 +1,11 @@
 """What can be done for a destination whose scheme is not one of ours: the protocol is spoken in another way, or not."""
 
+import re
 from types import MappingProxyType
 
 from fourtuple.core.nearest import nearest
 from fourtuple.core.record import dataclass
+from fourtuple.core.space.endpoints import UNIX
 from fourtuple.core.talk.session import Scheme
 
 
@@ -61,6 +63,9 @@ PROTOCOLS = MappingProxyType(
     }
 )
 _NOT_TCP = ("udp", "quic", "http3", "h3", "coap", "dns", "rtp", "sip", "stun")
+_WITH_UNIX = re.compile(r"(.+)\+unix|unix\+(.+)|(http)unix|ipc|uds")  # curl has --unix-socket, nginx http://unix:PATH:
+_NAMES_UNIX = re.compile(r"unix:(?!\d)", re.IGNORECASE)
+_SOCKET_AND_PATH = re.compile(r"(.*?\.sock(?:et)?(?=[:/]|$)|[^:]*):?(.*)", re.DOTALL)
 _PROXIES = ("socks", "socks4", "socks4a", "socks5", "socks5h")
 
 
@@ -83,3 +88,35 @@ def advice_on(name: str, rest: str) -> tuple[str, str]:
     near = nearest(name, [*Scheme, "unix"])
     do = f"Did you mean {near}://{rest}?" if near else "Any other protocol is text over tcp:// or tls://."
     return f"{name} is not a known scheme ({known})", do
+
+
+def over_unix(name: str, rest: str) -> str:
+    """What to do for a URL that has a Unix socket in it, as other programs write it; empty: it has none."""
+    if found := _WITH_UNIX.fullmatch(name):
+        inner = next(filter(None, found.groups()), "")
+    elif _NAMES_UNIX.match(rest):
+        inner, rest = name, rest[len(UNIX) :]
+    else:
+        return ""
+    from urllib.parse import unquote
+
+    coded, slash, path = rest.partition("/")
+    if "%2f" in coded.lower():  # the whole path in the place of the host, as requests-unixsocket takes it
+        socket, path = unquote(coded), f"{slash}{path}"
+    else:
+        socket, path = _SOCKET_AND_PATH.findall(rest)[0]
+    if inner in PROTOCOLS:
+        return f"Say it as text: {UNIX}{socket} {PROTOCOLS[inner].options}"
+    if inner in [*Scheme] and inner != Scheme.TCP:
+        where = f"{inner}://localhost{'' if Scheme(inner).port else ':443'}"
+        path = (path or "/") if Scheme(inner).inner in (Scheme.HTTP, Scheme.WS) else ""
+        return f"Write {where}{path} --unix-socket {socket}."
+    return f"Write {UNIX}{socket}."
+
+
+def unix_advice(rest: str) -> str:
+    """What to write for `unix://` and what follows it, which is no path from the root."""
+    host, slash, path = rest.partition("/")
+    if slash and host not in ("localhost", "127.0.0.1"):
+        return f"Write {UNIX}/{rest}, or {UNIX}{rest} for a path from here."
+    return f"Write {UNIX}{slash}{path}." if slash else f"Write {UNIX}{rest}."

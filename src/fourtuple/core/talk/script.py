@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from fourtuple.core.backports import StrEnum
 from fourtuple.core.errors import UsageError
 from fourtuple.core.record import dataclass
-from fourtuple.core.talk.expectation import Expectation, ExpectationKind
+from fourtuple.core.talk.expectation import Expectation, ExpectationKind, shown
 from fourtuple.core.talk.template import Template
 
 
@@ -27,6 +27,11 @@ class Exchange:
 
     say: Template | None
     expect: tuple[Expectation, ...] = ()
+
+    def __str__(self) -> str:
+        """The text, then what its answer is to be: `"PING\\r\\n" → is "+PONG\\r\\n"`."""
+        said = shown(self.say.typed) if self.say else ""
+        return " → ".join(filter(None, (said, ", ".join(map(str, self.expect)))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,12 @@ A session is what two programs speak over a connection once it is open: a TLS ha
 frames, MQTT packets. These records say what is wanted; engine/protocols speaks it.
 """
 
+import re
+from collections.abc import Sequence
+
 from fourtuple.core.backports import StrEnum
 from fourtuple.core.record import dataclass
-from fourtuple.core.space.endpoints import URL_PORTS
+from fourtuple.core.space.endpoints import URL_PORTS, is_unix
 
 
 class Scheme(StrEnum):
@@ -139,3 +142,24 @@ class SessionOptions:
     http: HttpOptions = HttpOptions()
     websocket: WebSocketOptions = WebSocketOptions()
     mqtt: MqttOptions = MqttOptions()
+
+    def urls(self, destinations: Sequence[str]) -> tuple[str, ...]:
+        """The destinations with what the session adds: a scheme, a path, and the host that a proxy connects on to.
+
+        destinations: HOST:PORT or unix:NAME to connect to, or to listen on
+        """
+        if self.proxy or (self.host and self.scheme is not Scheme.TCP and any(map(is_unix, destinations))):
+            return (f"{self._url(self.host)} through {hidden(self.proxy) or ', '.join(destinations)}",)
+        return tuple(map(self._url, destinations))
+
+    def _url(self, destination: str) -> str:
+        if self.scheme is Scheme.TCP:
+            return destination
+        if is_unix(destination):
+            return f"{destination} ({self.scheme})"
+        return f"{self.scheme}://{destination}{self.path}"
+
+
+def hidden(text: str) -> str:
+    """The text of a URL without its password."""
+    return re.sub(r"^((?:[^:/?#@]+://)?[^:/?#@]*:)(?!//)[^/?#]*@", r"\1…@", text)

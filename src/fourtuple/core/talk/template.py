@@ -62,6 +62,9 @@ class Placeholder:
     variable: Variable
     argument: str = ""
 
+    def __str__(self) -> str:
+        return f"{{{self.variable}{f':{self.argument}' if self.argument else ''}}}"
+
 
 @dataclass(frozen=True)
 class Template:
@@ -73,6 +76,12 @@ class Template:
 
     parts: tuple[bytes | Placeholder, ...]
     lines: tuple[tuple[str, tuple[bytes, ...]], ...] = ()
+
+    @property
+    def typed(self) -> bytes:
+        """The message with its placeholders, as it was typed."""
+        parts = (part if isinstance(part, bytes) else str(part).encode(errors="surrogateescape") for part in self.parts)
+        return b"".join(parts)
 
     @property
     def says_source(self) -> bool:

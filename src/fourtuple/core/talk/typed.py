@@ -6,7 +6,7 @@ from typing import Any
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.record import dataclass
-from fourtuple.core.space.endpoints import UNIX, EndpointSpec, parse_unix_name
+from fourtuple.core.space.endpoints import UNIX, EndpointSpec, is_unix, parse_unix_name, unix_name
 from fourtuple.core.talk.destinations import Target
 from fourtuple.core.talk.expectation import Expectation, ExpectationKind
 from fourtuple.core.talk.script import Say, Script, Word, script_of
@@ -99,7 +99,7 @@ def connects_to(target: Target, unix_socket: str | None, proxied: str) -> tuple[
         raise UsageError("--proxy with a Unix socket", "a proxy connects to a host and a port", "Use one of them.")
     if unix_socket is None:
         return (proxied,) if proxied else (*target.destinations, *(f"{UNIX}{name}" for name in sockets))
-    name = parse_unix_name(unix_socket.removeprefix(UNIX), f"{UNIX}{unix_socket}")
+    name = parse_unix_name(unix_name(unix_socket) if is_unix(unix_socket) else unix_socket, f"{UNIX}{unix_socket}")
     if target.scheme is Scheme.TCP:
         what = "it is for a URL, whose host is then only named and not connected to"
         raise UsageError("--unix-socket", what, f"Write {UNIX}{name} as the destination.")

@@ -269,7 +269,7 @@ def _tiles(run: StoredRun) -> Iterator[tuple[str, str, str]]:
         if record.answers:
             yield "answers", format_count(record.answers), f"{format_rate(record.answers_per_s)}"
         yield "failed", format_count(sum(record.failed.values())), "were not opened"
-        yield "lost", format_count(record.lost), f"in {format_duration(record.held_s)} of holding"
+        yield "lost", format_count(record.lost), _lost_when(record)
     elif isinstance(record, ChurnRecord):
         yield "completed", format_count(record.completed), f"of {format_count(record.arrivals)} that were due"
         yield "started", format_rate(record.rate_per_s), f"of {format_rate(record.planned_per_s)} planned"
@@ -295,6 +295,16 @@ def _tiles(run: StoredRun) -> Iterator[tuple[str, str, str]]:
         yield "failed", format_count(sum(run.last["failed"].values())), ""
         yield "lost", format_count(int(last["lost"])), ""
         yield "last sample", format_duration(float(run.at_s[-1])), "since the run began"
+
+
+def _lost_when(record: HoldRecord) -> str:
+    """During which part of the run connections were lost, as the first line of the report says it."""
+    holding, opening = f"in {format_duration(record.held_s)} of holding", "while connections were being opened"
+    if not record.lost_while_opening:
+        return holding
+    if record.lost == record.lost_while_opening:
+        return opening
+    return f"{format_count(record.lost_while_opening)} of them {opening}, the others {holding}"
 
 
 def _witnesses(record: HoldRecord) -> str:

@@ -25,7 +25,7 @@ def destination_lines(destinations: Sequence[DestinationResult], failed: int) ->
     listed = [each for each in troubled if each.destination][:LISTED]
     others = [each for each in destinations if each not in listed]
     rows = [(title(each), each) for each in listed]
-    rows += [(f"{'the other' if listed else 'all'} {format_count(_many(others))}", summed(others))] if others else []
+    rows += [(_together(others, "the other" if listed else "all"), summed(others))] if others else []
     cells = [TableRow((text, format_count(each.opened), trouble_words(each) or "none")) for text, each in rows]
     yield from table_lines(TABLE, cells, indent="  ")
     untried = failed - sum(sum(each.failed.values()) for each in destinations)
@@ -38,7 +38,7 @@ def destination_lines(destinations: Sequence[DestinationResult], failed: int) ->
 def title(each: DestinationResult) -> str:
     """Its address, how many are counted with it, and its name, if it has one."""
     if not each.destination:
-        return f"the other {format_count(each.destinations)}"
+        return _together([each], "the other")
     more = f" and the next {format_count(each.destinations - 1)}" if each.destinations > 1 else ""
     return visible(f"{each.destination}{more}{f' ({each.name})' if each.name else ''}")
 
@@ -47,6 +47,14 @@ def trouble_words(each: DestinationResult) -> str:
     """`failed: ECONNREFUSED 3; lost: FIN 2`; empty if nothing failed or was lost."""
     parts = (("failed", each.failed), ("lost", each.lost))
     return "; ".join(f"{what}: {counts(by_errno)}" for what, by_errno in parts if by_errno)
+
+
+def _together(several: Sequence[DestinationResult], which: str) -> str:
+    """How several are called together: `the other 12`; a single one by its own name, if that was recorded."""
+    if len(several) == 1 and several[0].destination:
+        return title(several[0])
+    many = _many(several)
+    return f"{which} {'one' if many == 1 else format_count(many)}"
 
 
 def _many(several: Sequence[DestinationResult]) -> int:

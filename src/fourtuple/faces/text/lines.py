@@ -16,6 +16,7 @@ MOST = 120  # columns of sentences; in more, the eye loses the line
 BESIDE = 20  # columns for text beside its label; where fewer are left, the text goes below the label
 BELOW = 4  # columns by which it is indented there
 GAP = "   "  # between two parts of a line
+DOT = " · "  # between those of a line without any gap
 LABEL = 12  # columns of a label in a result, with the spaces around it
 
 P = ParamSpec("P")
@@ -89,8 +90,10 @@ def folded(face: Callable[P, Iterator[str]]) -> Callable[P, Iterator[str]]:
             if len(line) <= min(MOST, width()):
                 yield line
                 continue
-            label = line[:LABEL] if line[LABEL - 1 :][:1] == " " else line[: len(line) - len(line.lstrip())]
-            yield from flowed(label, line[len(label) :].split(GAP))
+            is_labelled = line[LABEL - 1 :][:1] == " " and DOT not in line[:LABEL]
+            label = line[:LABEL] if is_labelled else line[: len(line) - len(line.lstrip())]
+            gap = GAP if GAP in line[len(label) :] else DOT
+            yield from flowed(label, line[len(label) :].split(gap), gap)
 
     return lines
 
