@@ -138,7 +138,7 @@ def test_a_signal_reaches_the_command_once(place: Namespace, number: signal.Sign
 def ignored_in(status: str) -> set[int]:
     """Without those of glibc itself (32, 33): its posix_spawn() leaves them ignored, and Python 3.13 uses that."""
     (mask,) = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigIgn"))
-    return {number for number in signal.valid_signals() if mask >> number - 1 & 1} - {32, 33}
+    return {int(number) for number in signal.valid_signals() if mask >> number - 1 & 1} - {32, 33}
 
 
 def test_a_command_has_the_directory_the_streams_and_the_signals_it_would_have_outside(
