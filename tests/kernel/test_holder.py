@@ -135,6 +135,12 @@ def test_a_signal_reaches_the_command_once(place: Namespace, number: signal.Sign
     assert (first, rest, program.returncode) == ("caught\n", "", 0)
 
 
+def ignored_in(status: str) -> set[int]:
+    """Without those of glibc itself (32, 33): its posix_spawn() leaves them ignored, and Python 3.13 uses that."""
+    (mask,) = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigIgn"))
+    return {int(number) for number in signal.valid_signals() if mask >> number - 1 & 1} - {32, 33}
+
+
 def test_a_command_has_the_directory_the_streams_and_the_signals_it_would_have_outside(
     place: Namespace, tmp_path: Path
 ) -> None:
@@ -146,9 +152,8 @@ def test_a_command_has_the_directory_the_streams_and_the_signals_it_would_have_o
 
     assert done.stdout == f"{tmp_path} [0, 1, 2]\n"
     assert "SigBlk:\t0000000000000000" in status
-    ignored = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("SigIgn"))
-    expected = int(ignored.split()[1], 16) & ~(1 << signal.SIGPIPE - 1) & ~(1 << signal.SIGXFSZ - 1)  # Python's own
-    assert f"SigIgn:\t{expected:016x}" in status
+    pythons = {signal.SIGPIPE, signal.SIGXFSZ}
+    assert ignored_in(status) == ignored_in(Path("/proc/self/status").read_text()) - pythons
 
 
 def test_a_reader_sees_when_a_command_closes_its_output(place: Namespace) -> None:

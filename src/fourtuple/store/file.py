@@ -269,8 +269,12 @@ def _is_of_disk(error: sqlite3.Error) -> bool:
 def _in_memory(base: sqlite3.Connection) -> sqlite3.Connection:
     """A copy of a file of an older version that may not be written, so that the copy can be migrated."""
     copy = sqlite3.connect(":memory:", isolation_level=None)
-    with closing(base):
-        base.backup(copy)
+    try:
+        with closing(base):
+            base.backup(copy)
+    except sqlite3.Error:
+        copy.close()
+        raise
     return copy
 
 

@@ -431,7 +431,7 @@ def test_options_that_cannot_be_are_refused_before_anything_is_opened(ca: str, t
         ({"ca": text}, "it is not in PEM format"),
         ({"ca": "/dev/null"}, "/dev/null is not a regular file"),
         ({"ca": str(tmp_path)}, "openssl rehash"),
-        ({"ca": "a\0b"}, "embedded null byte"),
+        ({"ca": "a\0b"}, "embedded null"),
         ({"certificate": "/nonexistent"}, "No such file"),
         ({"certificate": text}, "it is not in PEM format"),
         ({"certificate": ca}, "it is not in PEM format"),
