@@ -96,29 +96,17 @@ def test_a_file_of_version_1_that_may_not_be_written_is_read_and_left_as_it_is()
 
 def test_a_file_of_version_1_takes_runs_with_a_name(file: Path) -> None:
     """It is migrated when something is written; the old runs keep their numbers, and have no name."""
-<<<<<<< HEAD
-    base = open_store(file, new=True)
-    writer = Writer(base, "fourtuple hold 1000 127.0.0.1:8000-8003", "me", label=Label("baseline", "before the change"))
-    writer.begin(made.start())
-    writer.end(RunState.REACHED, None)
-    found = listing.entry(base, "baseline", gone)
-
-    assert writer.why_not is None
-    assert (found.id, found.name, found.note) == (writer.id, "baseline", "before the change")
-    assert [each.name for each in listing.entries(base, gone)] == ["baseline", "", "", ""]
-=======
     label = Label("baseline", "before the change")
     with closing(open_store(file, new=True)) as base:
         writer = Writer(base, "fourtuple hold 1000 127.0.0.1:8000-8003", "me", label=label)
         writer.begin(made.start())
         writer.end(RunState.REACHED, None)
         found = reading.entry(base, "baseline", gone)
-        names = [each.name for each in reading.entries(base, gone)]
+        names = [each.name for each in listing.entries(base, gone)]
 
     assert writer.why_not is None
     assert (found.id, found.name, found.note) == (writer.id, "baseline", "before the change")
     assert names == ["baseline", "", "", ""]
->>>>>>> a20
 
 
 # Another program: this one, with a counter more in the table of counters, in Sample, and in a second migration.
