@@ -101,7 +101,7 @@ def test_a_file_of_version_1_takes_runs_with_a_name(file: Path) -> None:
         writer = Writer(base, "fourtuple hold 1000 127.0.0.1:8000-8003", "me", label=label)
         writer.begin(made.start())
         writer.end(RunState.REACHED, None)
-        found = reading.entry(base, "baseline", gone)
+        found = listing.entry(base, "baseline", gone)
         names = [each.name for each in listing.entries(base, gone)]
 
     assert writer.why_not is None
