@@ -215,8 +215,7 @@ def _lacking(number: int | None, destinations: tuple[str, ...]) -> UsageError:
 
     command = path_of(click.get_current_context())
     if not destinations:
-        wanted = "N and a destination are needed, or --plan" if number is None else "a destination is needed"
-        return UsageError(wanted, do=f"{command} {number or 100} 127.0.0.1:8000")
+        return UsageError("N and a destination are needed, or --plan", do=f"{command} {number or 100} 127.0.0.1:8000")
     shown = [hidden(text) for text in destinations]
     numbers = [text for text in shown if text.replace(",", "").isalnum() and text[0].isdecimal()]
     first, *others = [*(numbers[:1] or ["100"]), *(text for text in shown if text not in numbers)]
