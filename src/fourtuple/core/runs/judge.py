@@ -237,16 +237,14 @@ def by_reason(reasons: Mapping[str, int]) -> Iterator[Because]:
 
 
 def _when(record: HoldRecord) -> str:
-    soon = record.lost == record.lost_while_opening
-    if soon and record.lost_between_s is None:
-        return "while connections were being opened"
+    if record.lost == record.lost_while_opening:
+        between = record.lost_between_s
+        return f"within {format_duration(between[1])}" if between else "while connections were being opened"
     if record.watch == Watch.OFF:
         return "before the end"  # noticed only then
     if record.lost_between_s is None:
         return "during the run"
     first, last = record.lost_between_s
-    if soon:
-        return f"within {format_duration(last)}"
     if last - first <= min(TOGETHER_S, last / 2):
         return f"after {format_duration(last)}"
     return f"between {format_duration(first)} and {format_duration(last)}"
