@@ -242,11 +242,9 @@ def by_reason(reasons: Mapping[str, int]) -> Iterator[Because]:
 
 
 def _when(record: HoldRecord) -> str:
-    soon = record.lost == record.lost_while_opening
-    if soon and record.lost_between_s is None:
-        return "while connections were being opened"
-    if soon and record.lost_between_s is not None:
-        return f"within {format_duration(record.lost_between_s[1])}"
+    if record.lost == record.lost_while_opening:
+        between = record.lost_between_s
+        return f"within {format_duration(between[1])}" if between else "while connections were being opened"
     if record.watch == Watch.OFF:
         return "before the end"  # noticed only then
     if record.lost_between_s is None:
