@@ -23,7 +23,7 @@ from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCKET, Sockets, State, four_tuples, full_queues, mapped, recast
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.why.findings import Finding
-from fourtuple.core.why.leads import call_of
+from fourtuple.core.why.leads import Toward, call_of, toward_of
 from fourtuple.core.why.scene import FULL, HALF, Bearing, Scene, UnixQueue
 from fourtuple.verbs.census import CONNECTED
 from fourtuple.verbs.survey import Look, look, queue_of
@@ -66,9 +66,12 @@ class Viewpoint:
         """The scene of the finding here. target: ADDRESS:PORT of its destination, if it has an address"""
         pid = self._process(finding, target) if bearing is not Bearing.THEN else self.pid
         seen, target = self._look(target, pid)
-        found, pair = self._census, self._pair(target)
+        toward = toward_of(finding, target)
+        found, pair = self._census, self._pair(toward)
         end = Endpoint.parse(target) if target else None
-        listening = self._listeners
+        arriving = Toward(True, None, finding.port) if finding.port and not toward.is_named else toward
+        listening = self._listening_at(arriving)
+        full = full_queues(listening)
         return Scene(
             world=replace(seen.world, sysctls=dict(seen.world.sysctls) | {IPV6_OFF: self._host.sysctl(IPV6_OFF)}),
             finding=finding,
@@ -82,10 +85,13 @@ class Viewpoint:
             if self._read_from
             else None,
             queue=queue_of(listening, self._read_from),
-            full=full_queues(listening[listening["local_port"] == end.port] if end else listening)[:MOST_FULL],
+            full=full[:MOST_FULL],
+            full_elsewhere=len(full_queues(self._listeners)) > len(full),
             unix=self._unix(finding),
             local=None if end is None else self._host.is_local(end.address),
-            listens=None if end is None or not self._read_from else self._listens(end),
+            listens=bool(len(listening))
+            if end is not None and self._read_from and self._host.is_local(end.address)
+            else None,
             has_source=self._has_source(finding),
             tentative=self._tentative(finding),
             holders=tuple(self._holders(finding.port)),
@@ -191,10 +197,10 @@ class Viewpoint:
                 return look([target], pid=pid, host=self._host), target
         return look(pid=pid, host=self._host), target
 
-    def _pair(self, target: str | None) -> PairCount | None:
-        """The busiest pair that this namespace opened, or the busiest to the target; None: there is none."""
+    def _pair(self, toward: Toward) -> PairCount | None:
+        """The busiest pair that this namespace opened to what the text names; None: there is none."""
         pairs = (row for row in self._census.rows if isinstance(row, PairCount) and row.role is Role.CLIENT)
-        return next((pair for pair in pairs if target in (None, pair.destination)), None)
+        return next((pair for pair in pairs if toward.may_be(Endpoint.parse(pair.destination))), None)
 
     def _process(self, finding: Finding, target: str | None) -> int | None:
         """The process in question: the one that is given, that the text names, or that listens where files ran out."""
@@ -213,10 +219,9 @@ class Viewpoint:
 
     def _server(self, target: str | None) -> int | None:
         """The PID of the process that listens at the target; None: there is none, or this user may not see it."""
-        if target is None or not self._host.is_local(Endpoint.parse(target).address):
+        if target is None:
             return None
-        listens = self._listeners[self._listeners["local_port"] == Endpoint.parse(target).port]
-        found = self._owners_of(listens).processes
+        found = self._owners_of(self._listening_at(toward_of(Finding(), target))).processes
         return found[0].pid if found else None
 
     def _owners_of(self, sockets: Sockets) -> Owners:
@@ -224,14 +229,19 @@ class Viewpoint:
         owners: Owners = self._owned.owners(np.zeros(len(sockets), np.int64), sockets["inode"], sockets["uid"], 1)[0]
         return owners
 
-    def _listens(self, target: Endpoint) -> bool | None:
-        """Whether a socket listens at the target; None: it is on another host, whose listeners are not visible."""
-        if not self._host.is_local(target.address):
-            return None
-        listens = self._listeners[self._listeners["local_port"] == target.port]
-        theirs = {row.tobytes() for row in listens["local"]}
-        any_address = {bytes(16), mapped(ipaddress.IPv4Address(0))}
-        return bool(theirs & (any_address | {mapped(target.address)}))
+    def _listening_at(self, toward: Toward) -> Sockets:
+        """The listeners at which connections to what the text names arrive; all, if it names nothing."""
+        rows = self._listeners
+        if toward.is_named and not (toward.address or toward.port):
+            return rows[:0]
+        if toward.port:
+            rows = rows[rows["local_port"] == toward.port]
+        if toward.address is None:
+            return rows
+        theirs = {mapped(toward.address)}
+        if self._host.is_local(toward.address) or not self._host.addresses():  # a paste may not have the addresses
+            theirs |= {bytes(16), mapped(ipaddress.IPv4Address(0))}
+        return rows[[row.tobytes() in theirs for row in rows["local"]]]
 
     def _holders(self, port: int | None) -> Iterator[str]:
         """Describe the first sockets that hold the port, and count the others."""

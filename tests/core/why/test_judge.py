@@ -17,13 +17,14 @@ from fourtuple.core.limits.ports import PortRoom
 from fourtuple.core.limits.verdicts import Queue
 from fourtuple.core.sockets.owners import Owners
 from fourtuple.core.sockets.role import Role
+from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.why.catalogue.rows import catalogue, phrases
 from fourtuple.core.why.causes import CAUSES, SESSIONS
 from fourtuple.core.why.findings import Finding, System
 from fourtuple.core.why.judge import OF_SESSION, OPEN, Explained, Why, judge
-from fourtuple.core.why.leads import ERRORS, PLATEAUS, WITH_WORDS, Plateau, target_of
+from fourtuple.core.why.leads import ERRORS, PLATEAUS, WITH_WORDS, Plateau, target_of, toward_of
 from fourtuple.core.why.reader import PHRASES, read_findings
 from fourtuple.core.why.reader.states import CAUSES_OF
 from fourtuple.core.why.scene import Bearing, Scene, UnixQueue, nowhere
@@ -159,6 +160,59 @@ def test_a_queue_that_is_full_comes_first() -> None:
 
     assert [each.cause for each in full[:2]] == ["accept-queue", "conntrack"]
     assert full[0].evidence[0].endswith("127.0.0.1:80 129 of 129")
+
+
+@pytest.mark.parametrize(
+    "text", ["ECONNRESET", "Error: read ECONNRESET", "java.io.IOException: Connection reset by peer"]
+)
+@pytest.mark.parametrize(("resets", "first"), [(0, "reset"), (None, "reset"), (1, "accept-queue")])
+def test_a_queue_that_is_full_resets_only_where_it_is_set_to(text: str, resets: int | None, first: str) -> None:
+    """With net.ipv4.tcp_abort_on_overflow=0, the default, it drops; a peer that closes is the cause of a reset."""
+    world = sysctls() if resets is None else sysctls(net__ipv4__tcp_abort_on_overflow=resets)
+    found = asked(text, world, full=["127.0.0.1:80 129 of 129"]).explanations
+
+    assert found[0].cause == first
+    queue = next(each for each in found if each.cause == "accept-queue")
+    assert bool(queue.evidence) == (resets == 1)
+    assert len(queue.against) == (resets == 0)
+
+
+def test_what_all_listeners_dropped_is_no_evidence_where_another_one_is_full() -> None:
+    dropped = replace(WORLD, counters={"ListenOverflows": 1200})
+
+    for elsewhere in (False, True):
+        found = asked("ETIMEDOUT 127.0.0.1:80", dropped, local=True, full_elsewhere=elsewhere).explanations
+        assert bool(next(each for each in found if each.cause == "accept-queue").evidence) != elsewhere
+
+
+@pytest.mark.parametrize(
+    ("destination", "is_it"),
+    [
+        ("", True),
+        ("10.0.0.9:80", True),
+        ("10.0.0.9", True),
+        ("api.example.internal:80", True),
+        ("10.0.0.9:81", False),
+        ("10.0.0.8:80", False),
+        ("10.0.0.8", False),
+        ("api.example.internal:443", False),
+        ("api.example.internal", False),
+        ("localhost:80", False),
+        ("/run/app.sock", False),
+        ("unix:@name", False),
+        ("[fd00::9]:80", False),
+    ],
+)
+def test_what_a_host_says_of_another_destination_is_no_evidence(destination: str, is_it: bool) -> None:
+    """A text that names a destination is about that one, whether or not its name can be resolved here."""
+    assert toward_of(Finding(destination=destination)).may_be(Endpoint.parse("10.0.0.9:80")) == is_it
+
+
+def test_a_leak_to_another_destination_is_no_evidence() -> None:
+    named, any_of_them = (asked(text, close_wait=90).explanations for text in (OUT_OF_PORTS, "EADDRNOTAVAIL"))
+
+    for found, is_evidence in ((named, False), (any_of_them, True)):
+        assert bool(next(each for each in found if each.cause == "close-wait").evidence) == is_evidence
 
 
 def test_syns_that_were_dropped_speak_for_the_queue_of_syns() -> None:

@@ -55,8 +55,9 @@ class Scene:
     owners:     the processes that own the pair's sockets, as far as this user may see them
     ports:      what the port range leaves for the target, or for any new destination; None: unknown
     destinations: how many (source, destination) pairs this namespace uses; None: unknown
-    queue:      the accept queues of this namespace's listeners, together; None: unknown
-    full:       the listeners whose accept queue is full, as text
+    queue:      the accept queues of the listeners in question, together; None: unknown
+    full:       the listeners in question whose accept queue is full, as text
+    full_elsewhere: whether the queue of another listener is full, so that what all listeners drop may be its loss
     unix:       the accept queue of the Unix socket in question; None: it is none, or unknown
     local:      whether the target is an address of this host; None: no target, or unknown
     listens:    whether a socket listens at the target; None: no target, or it is on another host
@@ -82,6 +83,7 @@ class Scene:
     destinations: int | None = None
     queue: Queue | None = None
     full: Sequence[str] = ()
+    full_elsewhere: bool = False
     unix: UnixQueue | None = None
     local: bool | None = None
     listens: bool | None = None

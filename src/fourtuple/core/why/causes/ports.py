@@ -152,7 +152,10 @@ def close_wait(scene: Scene) -> Iterator[Evidence]:
     elif scene.close_wait >= FEW:
         who = f" (owner: {scene.close_wait_owners})" if scene.close_wait_owners else ""
         soft = scene.world.process.files_soft if scene.error == "EMFILE" and scene.asked else None
-        weight = 5 if soft and scene.close_wait >= HALF * soft else 1
+        theirs = (
+            scene.error != "EMFILE" and scene.finding.destination
+        )  # a leak to another one keeps no port of this one
+        weight = 5 if soft and scene.close_wait >= HALF * soft else 0 if theirs else 1
         yield Evidence(weight, f"{format_count(scene.close_wait)} sockets of this namespace are in CLOSE_WAIT{who}")
     else:
         yield Evidence(-2, f"{format_count(scene.close_wait)} sockets of this namespace are in CLOSE_WAIT")
