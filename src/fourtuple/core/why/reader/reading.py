@@ -20,6 +20,7 @@ from fourtuple.core.why.reader.events import Lines
 from fourtuple.core.why.reader.fold import fold
 from fourtuple.core.why.reader.groups import Groups
 from fourtuple.core.why.reader.match import Matcher
+from fourtuple.core.why.reader.mentions import is_of_client
 from fourtuple.core.why.reader.messages import ENGLISH
 from fourtuple.core.why.reader.numbers import number_alone, number_in
 from fourtuple.core.why.reader.phrases import PHRASES
@@ -30,6 +31,7 @@ BLOCK = 1 << 18  # characters that are searched at once; a longer line is cut to
 MOST_MESSAGE = 16_384  # characters of a line around an anchor that are read closely
 MOST_QUESTION = 2_000  # characters of a text that a person may have written
 MOST_REMEMBERED = 1_024  # messages
+GONE = ("ECONNRESET", "ECONNABORTED", "EPIPE", "ETIMEDOUT", "closed-early", "tls-cut", "session-closed")  # of a peer
 _HINTS = (
     *(f"{prefix}{name.lower()}" for name in LINUX for prefix in ("", "wsa")),
     *("ewouldblock", "errno", "os error", "winerror", "socketexception (", "kind: ", "errorkind::", "connect error"),
@@ -166,6 +168,17 @@ def _is_clear(finding: Finding) -> bool:
 
 def _said_by(part: Lines, line: int, last: int, matcher: Matcher) -> tuple[Finding, ...]:
     """What a line says; if nothing, what it says together with its neighbour, as in wrapped text."""
+    return _without_clients(part.folded[line], _all_said_by(part, line, last, matcher))
+
+
+def _without_clients(line: str, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The findings without those that say only that a client has gone."""
+    if not findings or not is_of_client(line):
+        return tuple(findings)
+    return tuple(each for each in findings if (each.error or "".join(each.causes[:1])) not in GONE)
+
+
+def _all_said_by(part: Lines, line: int, last: int, matcher: Matcher) -> tuple[Finding, ...]:
     message, raw = part.framed(line).message, part.lines[line]
     if len(message) > MOST_MESSAGE:
         return _said_by_pieces(message, matcher)
@@ -271,7 +284,7 @@ def _question(text: str, matcher: Matcher) -> tuple[Finding, ...] | None:
     if len(part.lines) > 1:
         return None
     if found := said(part.framed(0).message, matcher, alone=not stamped) or proxies.said(text):
-        frame = part.framed(0)
+        frame, found = part.framed(0), _without_clients(part.folded[0], found)
         return tuple(
             replace(
                 each,
