@@ -103,6 +103,18 @@ def test_a_small_range_in_time_wait_is_short_connections(ground: Ground) -> None
     assert any("tcp_tw_reuse" in do for do in found["best"]["do"])
 
 
+@pytest.mark.alone  # another test's namespace may be full to the same address
+def test_ports_in_time_wait_that_loopback_reuses_are_said_to_be(ground: Ground) -> None:
+    """With tcp_tw_reuse=2, the default, after 1 s: 50 ports allow 50 connections per second."""
+    ground.set_port_range(40_000, 40_049)
+    with program(ground, CHURN, 50):
+        found = best(ground, GONE)["best"]
+
+    assert found["cause"] == "time-wait"
+    assert any("50/s" in note for note in found["notes"])
+    assert not any("tcp_tw_reuse=1" in do for do in found["do"])
+
+
 def test_a_log_of_then_is_not_judged_by_what_is_now(ground: Ground) -> None:
     """Nothing here counts, for or against; of the same line of just now it does."""
     ground.set_port_range(40_000, 40_049)

@@ -16,12 +16,13 @@ from fourtuple.core.limits.facts import World
 from fourtuple.core.numbers import number_of
 from fourtuple.core.snapshot.host import Host
 from fourtuple.core.snapshot.records import HostNamespace, HostProcess, Snapshot
-from fourtuple.core.sockets.columns import is_in
+from fourtuple.core.sockets.columns import Numbers, is_in
 from fourtuple.core.sockets.filter import EVERYWHERE
 from fourtuple.core.sockets.owners import Owners
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCKET, Sockets, State, four_tuples, full_queues, mapped, recast
 from fourtuple.core.space.endpoints import Endpoint
+from fourtuple.core.why.causes import ADVISED
 from fourtuple.core.why.findings import Finding
 from fourtuple.core.why.leads import Toward, call_of, toward_of
 from fourtuple.core.why.scene import FULL, HALF, Bearing, Scene, UnixQueue
@@ -73,7 +74,7 @@ class Viewpoint:
         listening = self._listening_at(arriving)
         full = full_queues(listening)
         return Scene(
-            world=replace(seen.world, sysctls=dict(seen.world.sysctls) | {IPV6_OFF: self._host.sysctl(IPV6_OFF)}),
+            world=replace(seen.world, sysctls={**self._settings_of_host, **seen.world.sysctls}),
             finding=finding,
             bearing=bearing,
             subject=self.subject,
@@ -84,6 +85,7 @@ class Viewpoint:
             destinations=sum(isinstance(row, PairCount) and row.role is Role.CLIENT for row in found.rows)
             if self._read_from
             else None,
+            single=self._single(seen.world),
             queue=queue_of(listening, self._read_from),
             full=full[:MOST_FULL],
             full_elsewhere=len(full_queues(self._listeners)) > len(full),
@@ -141,11 +143,16 @@ class Viewpoint:
         return (seen or self._look(None, self.pid)[0]).world
 
     @cached_property
+    def _settings_of_host(self) -> dict[str, str]:
+        """The settings that causes ask for beside those of the limits."""
+        return {name: text for name in (IPV6_OFF, *ADVISED) if (text := self._host.sysctl(name))}
+
+    @cached_property
     def _listeners(self) -> Sockets:
         return self._host.listeners()
 
     @cached_property
-    def _folded(self) -> tuple[tuple[Usage, Sockets], str]:
+    def _folded(self) -> tuple[tuple[Usage, Sockets, Numbers], str]:
         fold = partial(self._fold, self._listeners)
         try:
             return self._host.fold(fold, CONNECTED)
@@ -159,7 +166,7 @@ class Viewpoint:
     @cached_property
     def _census(self) -> Census:
         """The busiest pairs; the owners of the sockets that a finding may be about are looked for once."""
-        usage, _ = self._folded[0]
+        usage, _, _ = self._folded[0]
         view = View.of(usage, By.PAIR, MOST_PAIRS)
         world = self._world
         taken = Source("", "", world.netns, world.kernel, self._read_from, None, 0)
@@ -167,23 +174,30 @@ class Viewpoint:
 
     @cached_property
     def _owned(self):  # type: ignore[no-untyped-def]
-        (usage, on_port), _ = self._folded
+        (usage, on_port, _), _ = self._folded
         view = View.of(usage, By.PAIR, MOST_PAIRS)
         return self._host.holders(np.concatenate([view.inodes, on_port["inode"], self._listeners["inode"]]))
 
-    def _fold(self, listeners: Sockets, tables: Iterable[Sockets]) -> tuple[Usage, Sockets]:
-        """The usage, and the sockets with the local ports in question, listeners first."""
+    def _fold(self, listeners: Sockets, tables: Iterable[Sockets]) -> tuple[Usage, Sockets, Numbers]:
+        """The usage; the sockets with the local ports in question, listeners first; how many sockets each port has."""
         ports = np.array(sorted(self._ports), np.int64)
         kept = [recast(listeners[is_in(listeners["local_port"], ports)], SOCKET)]
+        counts = np.zeros(65_536, np.int64)
 
         def passed() -> Iterator[Sockets]:
             for table in tables:
+                counts[:] += np.bincount(table["local_port"], minlength=65_536)
                 if len(ports):
                     kept.append(table[is_in(table["local_port"], ports)])
                 yield table
 
         usage = Usage.of(passed(), listeners, None, EVERYWHERE)
-        return usage, np.concatenate(kept)
+        return usage, np.concatenate(kept), counts
+
+    def _single(self, world: World) -> int | None:
+        """How many ports of the range have exactly one socket; None: unknown."""
+        (_, _, counts), read_from = self._folded
+        return int((counts[world.ports.automatic_ports.mask] == 1).sum()) if world.ports and read_from else None
 
     def _look(self, target: str | None, pid: int | None) -> tuple[Look, str | None]:
         """Survey with the target if it is reachable, otherwise without it; once for each target and process."""
@@ -247,7 +261,7 @@ class Viewpoint:
         """Describe the first sockets that hold the port, and count the others."""
         if port is None:
             return
-        (_, on_ports), _ = self._folded
+        (_, on_ports, _), _ = self._folded
         on_port = on_ports[on_ports["local_port"] == port]
         for number, ends in enumerate(four_tuples(on_port[:MOST_HOLDERS])):
             state = State(int(on_port["state"][number]))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fourtuple.core.census.records import PairCount
 from fourtuple.core.errnos import SYMPTOMS
-from fourtuple.core.limits.cures import Needs
+from fourtuple.core.limits.cures import Cure, Needs
 from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.limits.ports import PortRoom
 from fourtuple.core.limits.verdicts import Queue
@@ -21,18 +21,19 @@ from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.why.catalogue.rows import catalogue, phrases
-from fourtuple.core.why.causes import CAUSES, SESSIONS
+from fourtuple.core.why.causes import ADVISED, CAUSES, SESSIONS
 from fourtuple.core.why.findings import Finding, System
 from fourtuple.core.why.judge import OF_SESSION, OPEN, Explained, Why, judge
 from fourtuple.core.why.leads import ERRORS, PLATEAUS, WITH_WORDS, Plateau, target_of, toward_of
 from fourtuple.core.why.reader import PHRASES, read_findings
 from fourtuple.core.why.reader.states import CAUSES_OF
-from fourtuple.core.why.scene import Bearing, Scene, UnixQueue, nowhere
+from fourtuple.core.why.scene import Bearing, Scene, UnixQueue, advised, nowhere
 from fourtuple.faces.text.why import why_lines
 from tests.core.quiet import PROCESS, WORLD
 from tests.told import numbers
 
 NOTHING_KNOWN = replace(WORLD, ports=None, process=replace(PROCESS, files_soft=None, files_open=None))
+PORT_FACTS = PortFacts(range(32_768, 61_000), Ranges([]))
 PORTS = PortRoom(1, 28_232, 0, Interval.of(28_232), (), (), 0, 0, 0, 0)
 
 
@@ -251,6 +252,79 @@ def test_what_is_mostly_time_wait_is_short_connections() -> None:
     assert ["10.0.0.9:80" in evidence, "TIME_WAIT" in evidence] == [True, True]
     assert "471/s" in many[0].notes[0]
     assert none.index("time-wait") > none.index("same-tuple")
+
+
+@pytest.mark.parametrize(
+    ("tw_reuse", "timestamps", "source", "reuses"),
+    [
+        (2, True, "127.0.0.1", True),
+        (2, True, "10.0.0.4", False),
+        (1, True, "10.0.0.4", True),
+        (1, False, "127.0.0.1", False),
+        (0, True, "127.0.0.1", False),
+    ],
+)
+def test_ports_in_time_wait_that_connect_reuses_are_not_taken(
+    tw_reuse: int, timestamps: bool, source: str, reuses: bool
+) -> None:
+    """They are free after 1 s; the rate follows from that, and what is set already is not advised."""
+    facts = replace(PORT_FACTS, tw_reuse=tw_reuse, timestamps=timestamps)
+    world = replace(WORLD, ports=facts, sysctls={"net.ipv4.tcp_tw_reuse": str(tw_reuse)})
+    waiting = replace(pair(28_232, 28_000), source=source, destination=f"{source}:80")
+    found = asked("EADDRNOTAVAIL", world, ports=PORTS, pair=waiting).explanations
+    best = found[0]
+
+    assert best.cause == "time-wait"
+    assert any("28,232/s" in note for note in best.notes) == reuses
+    assert any("471/s" in note for note in best.notes) != reuses
+    assert any("tcp_tw_reuse=1" in cure.do for cure in best.cures) == (tw_reuse != 1 and not reuses)
+    assert any("tcp_timestamps=1" in cure.do for cure in best.cures) != timestamps
+    taken = next(each for each in found if each.cause == "port-range")
+    assert bool(taken.evidence) != reuses
+
+
+@pytest.mark.parametrize(
+    ("advice", "now", "has"),
+    [
+        ("sysctl -w net.ipv4.tcp_syncookies=1", 1, True),
+        ("sysctl -w net.ipv4.tcp_syncookies=1", 0, False),
+        ("sysctl -w net.ipv4.tcp_tw_reuse=1: connect()", 2, False),
+        ("sysctl -w vm.max_map_count=262144", 1_048_576, True),
+        ("sysctl -w vm.max_map_count=262144", 65_530, False),
+        ("sysctl -w net.ipv4.tcp_fin_timeout=15 ends", 10, True),
+        ("sysctl -w net.ipv4.tcp_fin_timeout=15 ends", 60, False),
+        ("sysctl -w net.netfilter.nf_conntrack_max=…", 10, False),
+    ],
+)
+def test_a_setting_that_is_in_force_is_not_advised(advice: str, now: int, has: bool) -> None:
+    """On the host that is asked; what another host has set is not known."""
+    name = advice.split()[2].partition("=")[0]
+    scene = Scene(replace(WORLD, sysctls={name: str(now)}))
+
+    assert scene.has(Cure(advice)) == has
+    assert not replace(scene, bearing=Bearing.THEN).has(Cure(advice))
+
+
+def test_every_setting_that_a_remedy_advises_is_read_and_left_out_where_it_is_in_force() -> None:
+    for cause in CAUSES.values():
+        for cure in cause.cures:
+            settings = advised(cure)
+            assert {name for name, _ in settings} <= ADVISED
+            world = replace(WORLD, ports=None, sysctls=dict(settings))
+            assert not settings or cure not in cause.cures_in(Scene(world))
+
+
+@pytest.mark.parametrize(
+    ("single", "used", "is_it"), [(28_232, 7_000, True), (5, 7_000, False), (28_232, 27_000, False)]
+)
+def test_ports_with_one_connection_each_are_bound_only_if_one_reading_shows_them(
+    single: int, used: int, is_it: bool
+) -> None:
+    """Not if they were read before most of TIME_WAIT ended, nor if one destination has nearly all of them."""
+    ports = replace(PORTS, unattributed=28_232)
+    found = asked(OUT_OF_PORTS, WORLD, ports=ports, pair=pair(used), destinations=4, single=single).explanations
+
+    assert any("4 destinations" in each for one in found for each in one.evidence) == is_it
 
 
 def test_ports_that_are_held_by_bind_are_a_program_that_binds_first() -> None:
