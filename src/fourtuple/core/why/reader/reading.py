@@ -284,7 +284,7 @@ def _question(text: str, matcher: Matcher) -> tuple[Finding, ...] | None:
     if len(part.lines) > 1:
         return None
     if found := said(part.framed(0).message, matcher, alone=not stamped) or proxies.said(text):
-        frame, found = part.framed(0), _without_clients(part.folded[0], found)
+        frame = part.framed(0)
         return tuple(
             replace(
                 each,
@@ -295,7 +295,7 @@ def _question(text: str, matcher: Matcher) -> tuple[Finding, ...] | None:
                 last=frame.stamp.text if frame.stamp else "",
                 text=shown,
             )
-            for each in found
+            for each in _without_clients(part.folded[0], found)
         )
     if not stamped and (asked := codes.causes_of(folded)):
         return (Finding(causes=tuple(asked), text=shown),)
