@@ -192,6 +192,21 @@ def test_a_unix_socket_whose_backlog_is_full_is_seen(ground: Ground, tmp_path: A
     assert numbers(found["evidence"][0]) == [3, 2]
 
 
+@pytest.mark.alone  # another test's Unix socket may be full
+def test_a_unix_socket_whose_backlog_is_full_is_evidence_where_the_text_names_none(
+    ground: Ground, tmp_path: Any
+) -> None:
+    path = f"{tmp_path}/app.sock"
+    line = "BlockingIOError: [Errno 11] Resource temporarily unavailable"
+    with program(ground, UNIX, path):
+        found, to_another = best(ground, line)["best"], best(ground, f"{line}: connect to 127.0.0.1:80")
+    need(bool(found["evidence"]), "unix_diag")
+
+    assert found["cause"] == "unix-backlog"
+    assert path in found["evidence"][0]
+    assert not any(path in each for one in to_another["explanations"] for each in one["evidence"])
+
+
 def test_udp_ports_that_are_used_up_are_seen(ground: Ground) -> None:
     ground.set_port_range(40_000, 40_049)
     with program(ground, UDP):

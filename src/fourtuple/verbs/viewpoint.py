@@ -272,10 +272,15 @@ class Viewpoint:
             yield f"{len(on_port) - MOST_HOLDERS:,} more"
 
     def _unix(self, finding: Finding) -> UnixQueue | None:
+        """The queue of the Unix socket that the text names; of EAGAIN without an end, the longest full one."""
         path = finding.destination.removeprefix("unix:")
-        rows = self._inside.unix if self._inside and path.startswith(("/", "@")) else ()
-        found = [row for row in rows if row.path == path]
-        return UnixQueue(found[0].waiting, found[0].backlog) if found else None
+        queues = [UnixQueue(row.path, row.waiting, row.backlog) for row in (self._inside.unix if self._inside else ())]
+        if path.startswith(("/", "@")):
+            return next((queue for queue in queues if queue.path == path), None)
+        may_be = finding.error == "EAGAIN" and call_of(finding) in ("", "connect") and not finding.destination
+        if not may_be or finding.protocol not in ("", "unix"):
+            return None
+        return max((queue for queue in queues if queue.is_full), key=lambda queue: queue.waiting, default=None)
 
     def _source(self, finding: Finding) -> str:
         """The source address that could be missing: that of bind(), or that of a connection; empty: none."""

@@ -537,7 +537,9 @@ def test_a_tentative_address_is_thought_of_where_bind_has_one_of_ipv6() -> None:
 
 
 def test_a_full_unix_socket_is_seen() -> None:
-    full = Scene(WORLD, Finding("EAGAIN", 11, "connect", destination="/run/a.sock"), unix=UnixQueue(6, 5))
+    full = Scene(
+        WORLD, Finding("EAGAIN", 11, "connect", destination="/run/a.sock"), unix=UnixQueue("/run/a.sock", 6, 5)
+    )
     (found,) = judge([full], {}, {}, rows={}).findings
 
     assert numbers(found.explanations[0].evidence[0]) == [6, 5]

@@ -41,6 +41,7 @@ class Bearing(IntEnum):
 class UnixQueue:
     """A listening Unix socket: connections that wait to be accepted, and its backlog."""
 
+    path: str
     waiting: int
     backlog: int
 
@@ -64,7 +65,8 @@ class Scene:
     queue:      the accept queues of the listeners in question, together; None: unknown
     full:       the listeners in question whose accept queue is full, as text
     full_elsewhere: whether the queue of another listener is full, so that what all listeners drop may be its loss
-    unix:       the accept queue of the Unix socket in question; None: it is none, or unknown
+    unix:       the accept queue of the Unix socket in question, or a full one if the text names no end; None: it is
+                none, or unknown
     local:      whether the target is an address of this host; None: no target, or unknown
     listens:    whether a socket listens at the target; None: no target, or it is on another host
     has_source: whether this namespace has the source address that the text names; None: it names none, or unknown

@@ -41,7 +41,7 @@ def syn_queue(scene: Scene) -> Iterator[Evidence]:
 
 def unix_backlog(scene: Scene) -> Iterator[Evidence]:
     if scene.unix is not None:
-        text = f"{format_count(scene.unix.waiting)} connections wait at {scene.finding.destination}, backlog"
+        text = f"{format_count(scene.unix.waiting)} connections wait at {scene.unix.path}, backlog"
         yield Evidence(5 if scene.unix.is_full else -2, f"{text} {format_count(scene.unix.backlog)}")
 
 
