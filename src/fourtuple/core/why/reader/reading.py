@@ -129,6 +129,7 @@ def _read_event(
 ) -> list[Finding]:
     """Read an event, and add what it reports to the groups → the same findings."""
     found: dict[tuple[str, ...], Finding] = {}
+    shown: dict[tuple[str, ...], int] = {}  # the line that says it best: the exception, and not the code that raises it
     for line in event:
         if line not in hits:
             continue
@@ -136,6 +137,8 @@ def _read_event(
             key = (finding.error.removeprefix("WSA"),) if finding.error else finding.causes or (finding.limit,)
             if key in found and len({found[key].destination, finding.destination} - {""}) > 1:
                 key = (*key, finding.destination)
+            if key not in shown or (part.is_indented(shown[key]) and not part.is_indented(line)):
+                shown[key] = line
             found[key] = _joined(found[key], finding) if key in found else replace(finding, where=before + line + 1)
     if not found:
         return []
@@ -147,15 +150,14 @@ def _read_event(
     program = next((frame.program for frame in frames if frame.program), "")
     pid = next((frame.pid for frame in frames if frame.pid is not None), None)
     host = next((frame.host for frame in frames if frame.host), "")
-    for finding in found.values():
+    for key, finding in found.items():
         whole = _in_context(finding, part, event, before) if len(event) > 1 and finding.error else finding
-        line = whole.where - before - 1
         whole = replace(
             whole,
             program=whole.program if whole.pid is not None or not program else program,
             pid=whole.pid if whole.pid is not None else pid,
             host=host,
-            text=part.lines[line].strip()[:MOST_TEXT],
+            text=part.lines[shown[key]].strip()[:MOST_TEXT],
         )
         groups.add(whole, stamp)
         added.append(whole)
