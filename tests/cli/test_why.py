@@ -60,6 +60,25 @@ sys.stdin.readline()
 """
 
 
+# Of its two listeners the first has a full accept queue; connections to a third fill the range.
+BUSY = """
+import socket, sys
+full, free = (socket.create_server(("127.0.0.1", port), backlog=2) for port in (5432, 8080))
+taken = socket.create_server(("127.0.0.1", 6379), backlog=1000)
+kept = []
+for _ in range(6):
+    kept.append(socket.socket())
+    kept[-1].setblocking(False)
+    kept[-1].connect_ex(("127.0.0.1", 5432))
+try:
+    while True:
+        kept.append(socket.create_connection(("127.0.0.1", 6379)))
+except OSError as error:
+    print(error.errno, flush=True)
+sys.stdin.readline()
+"""
+
+
 def best(ground: Ground, *asked: str) -> dict[str, Any]:
     """The finding, with its best explanation as `best`."""
     (finding,) = json_of(ground.fourtuple("why", *asked, "--json"))["findings"]
@@ -82,6 +101,18 @@ def test_a_small_range_in_time_wait_is_short_connections(ground: Ground) -> None
     assert found["best"]["cause"] == "time-wait"
     assert numbers(found["best"]["evidence"][0])[:2] == [50, 50]
     assert any("tcp_tw_reuse" in do for do in found["best"]["do"])
+
+
+@pytest.mark.alone  # another test's namespace may be full to the same address
+def test_ports_in_time_wait_that_loopback_reuses_are_said_to_be(ground: Ground) -> None:
+    """With tcp_tw_reuse=2, the default, after 1 s: 50 ports allow 50 connections per second."""
+    ground.set_port_range(40_000, 40_049)
+    with program(ground, CHURN, 50):
+        found = best(ground, GONE)["best"]
+
+    assert found["cause"] == "time-wait"
+    assert any("50/s" in note for note in found["notes"])
+    assert not any("tcp_tw_reuse=1" in do for do in found["do"])
 
 
 def test_a_log_of_then_is_not_judged_by_what_is_now(ground: Ground) -> None:
@@ -159,6 +190,21 @@ def test_a_unix_socket_whose_backlog_is_full_is_seen(ground: Ground, tmp_path: A
     assert found["cause"] == "unix-backlog"
     need(bool(found["evidence"]), "unix_diag")
     assert numbers(found["evidence"][0]) == [3, 2]
+
+
+@pytest.mark.alone  # another test's Unix socket may be full
+def test_a_unix_socket_whose_backlog_is_full_is_evidence_where_the_text_names_none(
+    ground: Ground, tmp_path: Any
+) -> None:
+    path = f"{tmp_path}/app.sock"
+    line = "BlockingIOError: [Errno 11] Resource temporarily unavailable"
+    with program(ground, UNIX, path):
+        found, to_another = best(ground, line)["best"], best(ground, f"{line}: connect to 127.0.0.1:80")
+    need(bool(found["evidence"]), "unix_diag")
+
+    assert found["cause"] == "unix-backlog"
+    assert path in found["evidence"][0]
+    assert not any(path in each for one in to_another["explanations"] for each in one["evidence"])
 
 
 def test_udp_ports_that_are_used_up_are_seen(ground: Ground) -> None:
@@ -279,3 +325,37 @@ def test_ctrl_c_ends_a_log_without_an_end() -> None:
     (found,) = why(endless(), everywhere=False).findings
 
     assert found.explanations[0].cause == "port-range"
+
+
+CURL = "curl: (7) Failed to connect to {} port {} after 2 ms: Couldn't connect to server"
+
+
+@pytest.mark.parametrize(
+    ("text", "cause", "named"),
+    [
+        (CURL.format("api.example.internal", 443), "no-listener", ""),
+        ('Get "https://api.example.internal/x": context deadline exceeded', "accept-queue", ""),
+        ('Get "http://x/": net/http: request canceled while waiting for connection', "accept-queue", ""),
+        ("dial tcp 127.0.0.2:5432: i/o timeout", "accept-queue", ""),
+        ("dial tcp 127.0.0.1:8080: i/o timeout", "accept-queue", ""),
+        ("possible SYN flooding on port 8080. Sending cookies.", "syn-queue", ""),
+        ("dial tcp 127.0.0.1:8080: connect: cannot assign requested address", "port-range", ""),
+        ("curl: (56) Recv failure: Connection reset by peer", "reset", ""),
+        ("dial tcp 127.0.0.1:5432: i/o timeout", "accept-queue", "127.0.0.1:5432"),
+        ("dial tcp db.example.internal:5432: i/o timeout", "accept-queue", "127.0.0.1:5432"),
+        ("possible SYN flooding on port 5432. Sending cookies.", "accept-queue", "127.0.0.1:5432"),
+        (CURL.format("cache.example.internal", 6379), "port-range", "127.0.0.1:6379"),
+        ("dial tcp 127.0.0.1:6379: connect: cannot assign requested address", "port-range", "127.0.0.1:6379"),
+    ],
+)
+def test_only_the_destination_that_the_text_names_is_evidence(
+    ground: Ground, text: str, cause: str, named: str
+) -> None:
+    """A full queue and a full range of other destinations are none; a name stands for any host, but not any port."""
+    ground.set_port_range(40_000, 40_049)
+    with program(ground, BUSY):
+        (found,) = json_of(ground.fourtuple("why", text, "--json"))["findings"]
+    told = [each for explanation in found["explanations"] for each in explanation["evidence"]]
+
+    assert found["explanations"][0]["cause"] == cause
+    assert any(named in each for each in told) if named else not any("6379" in one or "5432" in one for one in told)

@@ -122,7 +122,7 @@ SCREENS = {
         pair=pair(established=50),
         destinations=1,
     ),
-    "unix": lambda: _lines(UNIX, unix=UnixQueue(129, 128)),
+    "unix": lambda: _lines(UNIX, unix=UnixQueue("/run/php-fpm.sock", 129, 128)),
     "own-limit": lambda: _lines("768 worker_connections are not enough"),
     "nothing-known": lambda: _lines("KeyError: 1"),
 }

@@ -78,7 +78,7 @@ SYMPTOMS: Mapping[int, Symptom] = MappingProxyType(
             Extent.DESTINATION,
         ),
         errno.ECONNRESET: Symptom(
-            "the peer reset the connection: its listener closed, or its accept queue overflowed",
+            "the peer reset the connection: it closed, or its accept queue was full and tcp_abort_on_overflow is 1",
             "Check the server's log and its ListenOverflows.",
             Extent.DESTINATION,
         ),

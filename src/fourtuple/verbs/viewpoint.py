@@ -16,14 +16,15 @@ from fourtuple.core.limits.facts import World
 from fourtuple.core.numbers import number_of
 from fourtuple.core.snapshot.host import Host
 from fourtuple.core.snapshot.records import HostNamespace, HostProcess, Snapshot
-from fourtuple.core.sockets.columns import is_in
+from fourtuple.core.sockets.columns import Numbers, is_in
 from fourtuple.core.sockets.filter import EVERYWHERE
 from fourtuple.core.sockets.owners import Owners
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCKET, Sockets, State, four_tuples, full_queues, mapped, recast
 from fourtuple.core.space.endpoints import Endpoint
+from fourtuple.core.why.causes import ADVISED
 from fourtuple.core.why.findings import Finding
-from fourtuple.core.why.leads import call_of
+from fourtuple.core.why.leads import Toward, call_of, toward_of
 from fourtuple.core.why.scene import FULL, HALF, Bearing, Scene, UnixQueue
 from fourtuple.verbs.census import CONNECTED
 from fourtuple.verbs.survey import Look, look, queue_of
@@ -66,11 +67,14 @@ class Viewpoint:
         """The scene of the finding here. target: ADDRESS:PORT of its destination, if it has an address"""
         pid = self._process(finding, target) if bearing is not Bearing.THEN else self.pid
         seen, target = self._look(target, pid)
-        found, pair = self._census, self._pair(target)
+        toward = toward_of(finding, target)
+        found, pair = self._census, self._pair(toward)
         end = Endpoint.parse(target) if target else None
-        listening = self._listeners
+        arriving = Toward(True, None, finding.port) if finding.port and not toward.is_named else toward
+        listening = self._listening_at(arriving)
+        full = full_queues(listening)
         return Scene(
-            world=replace(seen.world, sysctls=dict(seen.world.sysctls) | {IPV6_OFF: self._host.sysctl(IPV6_OFF)}),
+            world=replace(seen.world, sysctls={**self._settings_of_host, **seen.world.sysctls}),
             finding=finding,
             bearing=bearing,
             subject=self.subject,
@@ -81,11 +85,15 @@ class Viewpoint:
             destinations=sum(isinstance(row, PairCount) and row.role is Role.CLIENT for row in found.rows)
             if self._read_from
             else None,
+            single=self._single(seen.world),
             queue=queue_of(listening, self._read_from),
-            full=full_queues(listening[listening["local_port"] == end.port] if end else listening)[:MOST_FULL],
+            full=full[:MOST_FULL],
+            full_elsewhere=len(full_queues(self._listeners)) > len(full),
             unix=self._unix(finding),
             local=None if end is None else self._host.is_local(end.address),
-            listens=None if end is None or not self._read_from else self._listens(end),
+            listens=bool(len(listening))
+            if end is not None and self._read_from and self._host.is_local(end.address)
+            else None,
             has_source=self._has_source(finding),
             tentative=self._tentative(finding),
             holders=tuple(self._holders(finding.port)),
@@ -135,11 +143,16 @@ class Viewpoint:
         return (seen or self._look(None, self.pid)[0]).world
 
     @cached_property
+    def _settings_of_host(self) -> dict[str, str]:
+        """The settings that causes ask for beside those of the limits."""
+        return {name: text for name in (IPV6_OFF, *ADVISED) if (text := self._host.sysctl(name))}
+
+    @cached_property
     def _listeners(self) -> Sockets:
         return self._host.listeners()
 
     @cached_property
-    def _folded(self) -> tuple[tuple[Usage, Sockets], str]:
+    def _folded(self) -> tuple[tuple[Usage, Sockets, Numbers], str]:
         fold = partial(self._fold, self._listeners)
         try:
             return self._host.fold(fold, CONNECTED)
@@ -153,7 +166,7 @@ class Viewpoint:
     @cached_property
     def _census(self) -> Census:
         """The busiest pairs; the owners of the sockets that a finding may be about are looked for once."""
-        usage, _ = self._folded[0]
+        usage, _, _ = self._folded[0]
         view = View.of(usage, By.PAIR, MOST_PAIRS)
         world = self._world
         taken = Source("", "", world.netns, world.kernel, self._read_from, None, 0)
@@ -161,23 +174,30 @@ class Viewpoint:
 
     @cached_property
     def _owned(self):  # type: ignore[no-untyped-def]
-        (usage, on_port), _ = self._folded
+        (usage, on_port, _), _ = self._folded
         view = View.of(usage, By.PAIR, MOST_PAIRS)
         return self._host.holders(np.concatenate([view.inodes, on_port["inode"], self._listeners["inode"]]))
 
-    def _fold(self, listeners: Sockets, tables: Iterable[Sockets]) -> tuple[Usage, Sockets]:
-        """The usage, and the sockets with the local ports in question, listeners first."""
+    def _fold(self, listeners: Sockets, tables: Iterable[Sockets]) -> tuple[Usage, Sockets, Numbers]:
+        """The usage; the sockets with the local ports in question, listeners first; how many sockets each port has."""
         ports = np.array(sorted(self._ports), np.int64)
         kept = [recast(listeners[is_in(listeners["local_port"], ports)], SOCKET)]
+        counts = np.zeros(65_536, np.int64)
 
         def passed() -> Iterator[Sockets]:
             for table in tables:
+                counts[:] += np.bincount(table["local_port"], minlength=65_536)
                 if len(ports):
                     kept.append(table[is_in(table["local_port"], ports)])
                 yield table
 
         usage = Usage.of(passed(), listeners, None, EVERYWHERE)
-        return usage, np.concatenate(kept)
+        return usage, np.concatenate(kept), counts
+
+    def _single(self, world: World) -> int | None:
+        """How many ports of the range have exactly one socket; None: unknown."""
+        (_, _, counts), read_from = self._folded
+        return int((counts[world.ports.automatic_ports.mask] == 1).sum()) if world.ports and read_from else None
 
     def _look(self, target: str | None, pid: int | None) -> tuple[Look, str | None]:
         """Survey with the target if it is reachable, otherwise without it; once for each target and process."""
@@ -191,10 +211,10 @@ class Viewpoint:
                 return look([target], pid=pid, host=self._host), target
         return look(pid=pid, host=self._host), target
 
-    def _pair(self, target: str | None) -> PairCount | None:
-        """The busiest pair that this namespace opened, or the busiest to the target; None: there is none."""
+    def _pair(self, toward: Toward) -> PairCount | None:
+        """The busiest pair that this namespace opened to what the text names; None: there is none."""
         pairs = (row for row in self._census.rows if isinstance(row, PairCount) and row.role is Role.CLIENT)
-        return next((pair for pair in pairs if target in (None, pair.destination)), None)
+        return next((pair for pair in pairs if toward.may_be(Endpoint.parse(pair.destination))), None)
 
     def _process(self, finding: Finding, target: str | None) -> int | None:
         """The process in question: the one that is given, that the text names, or that listens where files ran out."""
@@ -213,10 +233,9 @@ class Viewpoint:
 
     def _server(self, target: str | None) -> int | None:
         """The PID of the process that listens at the target; None: there is none, or this user may not see it."""
-        if target is None or not self._host.is_local(Endpoint.parse(target).address):
+        if target is None:
             return None
-        listens = self._listeners[self._listeners["local_port"] == Endpoint.parse(target).port]
-        found = self._owners_of(listens).processes
+        found = self._owners_of(self._listening_at(toward_of(Finding(), target))).processes
         return found[0].pid if found else None
 
     def _owners_of(self, sockets: Sockets) -> Owners:
@@ -224,20 +243,25 @@ class Viewpoint:
         owners: Owners = self._owned.owners(np.zeros(len(sockets), np.int64), sockets["inode"], sockets["uid"], 1)[0]
         return owners
 
-    def _listens(self, target: Endpoint) -> bool | None:
-        """Whether a socket listens at the target; None: it is on another host, whose listeners are not visible."""
-        if not self._host.is_local(target.address):
-            return None
-        listens = self._listeners[self._listeners["local_port"] == target.port]
-        theirs = {row.tobytes() for row in listens["local"]}
-        any_address = {bytes(16), mapped(ipaddress.IPv4Address(0))}
-        return bool(theirs & (any_address | {mapped(target.address)}))
+    def _listening_at(self, toward: Toward) -> Sockets:
+        """The listeners at which connections to what the text names arrive; all, if it names nothing."""
+        rows = self._listeners
+        if toward.is_named and not (toward.address or toward.port):
+            return rows[:0]
+        if toward.port:
+            rows = rows[rows["local_port"] == toward.port]
+        if toward.address is None:
+            return rows
+        theirs = {mapped(toward.address)}
+        if self._host.is_local(toward.address) or not self._host.addresses():  # a paste may not have the addresses
+            theirs |= {bytes(16), mapped(ipaddress.IPv4Address(0))}
+        return rows[[row.tobytes() in theirs for row in rows["local"]]]
 
     def _holders(self, port: int | None) -> Iterator[str]:
         """Describe the first sockets that hold the port, and count the others."""
         if port is None:
             return
-        (_, on_ports), _ = self._folded
+        (_, on_ports, _), _ = self._folded
         on_port = on_ports[on_ports["local_port"] == port]
         for number, ends in enumerate(four_tuples(on_port[:MOST_HOLDERS])):
             state = State(int(on_port["state"][number]))
@@ -248,10 +272,15 @@ class Viewpoint:
             yield f"{len(on_port) - MOST_HOLDERS:,} more"
 
     def _unix(self, finding: Finding) -> UnixQueue | None:
+        """The queue of the Unix socket that the text names; of EAGAIN without an end, the longest full one."""
         path = finding.destination.removeprefix("unix:")
-        rows = self._inside.unix if self._inside and path.startswith(("/", "@")) else ()
-        found = [row for row in rows if row.path == path]
-        return UnixQueue(found[0].waiting, found[0].backlog) if found else None
+        queues = [UnixQueue(row.path, row.waiting, row.backlog) for row in (self._inside.unix if self._inside else ())]
+        if path.startswith(("/", "@")):
+            return next((queue for queue in queues if queue.path == path), None)
+        may_be = finding.error == "EAGAIN" and call_of(finding) in ("", "connect") and not finding.destination
+        if not may_be or finding.protocol not in ("", "unix"):
+            return None
+        return max((queue for queue in queues if queue.is_full), key=lambda queue: queue.waiting, default=None)
 
     def _source(self, finding: Finding) -> str:
         """The source address that could be missing: that of bind(), or that of a connection; empty: none."""

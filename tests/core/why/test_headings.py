@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from fourtuple.core.limits.facts import World
+from fourtuple.core.limits.facts import PortFacts, World
+from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.why.judge import Why
+from fourtuple.core.why.reader.frames import message_of
 from fourtuple.core.why.scene import Bearing
 from fourtuple.faces.text.why import why_lines
 from tests.core.quiet import WORLD
@@ -37,6 +39,18 @@ def test_a_heading_says_nothing_that_the_cause_does_not(text: str) -> None:
     assert not {"browser", "browser.per-host", "nat"} & {each.cause for each in found.explanations}
     heading = next(why_lines(Why((found,), {})))
     assert not re.match(r"[\d,]+( E|:|$)", heading)
+
+
+@pytest.mark.parametrize(
+    ("ports", "cause"), [(range(40_000, 40_500), "port-range"), (range(32_768, 61_000), "accept-queue")]
+)
+def test_the_heading_of_a_number_follows_the_first_cause(ports: range, cause: str) -> None:
+    """Where this host has exactly so many ports, 500 is no backlog of a server, which it is elsewhere."""
+    found = asked("500", replace(WORLD, ports=PortFacts(ports, Ranges([]))))
+
+    assert found.explanations[0].cause == cause
+    assert ("511" in found.means[0]) == (cause == "accept-queue")
+    assert (found.means[0] == found.explanations[0].says) == (cause == "port-range")
 
 
 def test_a_file_limit_below_worker_connections_is_raised() -> None:
@@ -130,3 +144,36 @@ def test_the_time_line_names_no_key() -> None:
     assert "connection tracking is full" in table
     assert "may follow from 1" in table
     assert not re.search(r"postgres\.max|first cause|conntrack of", table.replace("(postgres.max_connections)", ""))
+
+
+SPENT = "768 worker_connections are not enough while connecting to upstream, client: 10.0.0.1, server: app, request: x"
+TRACEBACK = """Traceback (most recent call last):
+  File "/usr/lib/python3.11/http/client.py", line 287, in _read_status
+    raise RemoteDisconnected("Remote end closed connection without"
+                             " response")
+http.client.RemoteDisconnected: Remote end closed connection without response
+"""
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+def test_a_heading_is_the_message_and_as_wide_as_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """Without the frame of the log: nginx writes its time first, which says nothing about the failure."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    heading = next(why_lines(judged(f"2026/03/01 12:00:00 [alert] 812#812: *4711 {SPENT}")))
+
+    assert heading.startswith("768 worker_connections are not enough")
+    assert min(columns, 120) - 20 <= len(heading) <= columns
+
+
+def test_a_heading_of_a_traceback_is_its_exception() -> None:
+    """Not the line of code that raises it."""
+    why = judged(f"{TRACEBACK}listening again\n")
+
+    assert [each.finding.count for each in why.findings] == [1]
+    assert next(why_lines(why)).startswith("http.client.RemoteDisconnected: Remote end closed")
+
+
+def test_a_message_is_as_it_is_written() -> None:
+    assert message_of("2026-03-01T12:00:00Z App[7]: Pool is FULL") == "Pool is FULL"
+    assert message_of("Pool is FULL") == "Pool is FULL"
+    assert message_of("2026-03-01T12:00:00Z App[7]: Pool\\tis FULL").endswith("is FULL")

@@ -11,27 +11,29 @@ from hypothesis import strategies as st
 
 from fourtuple.core.census.records import PairCount
 from fourtuple.core.errnos import SYMPTOMS
-from fourtuple.core.limits.cures import Needs
+from fourtuple.core.limits.cures import Cure, Needs
 from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.limits.ports import PortRoom
 from fourtuple.core.limits.verdicts import Queue
 from fourtuple.core.sockets.owners import Owners
 from fourtuple.core.sockets.role import Role
+from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.why.catalogue.rows import catalogue, phrases
-from fourtuple.core.why.causes import CAUSES, SESSIONS
+from fourtuple.core.why.causes import ADVISED, CAUSES, SESSIONS
 from fourtuple.core.why.findings import Finding, System
 from fourtuple.core.why.judge import OF_SESSION, OPEN, Explained, Why, judge
-from fourtuple.core.why.leads import ERRORS, PLATEAUS, WITH_WORDS, Plateau, target_of
+from fourtuple.core.why.leads import ERRORS, PLATEAUS, WITH_WORDS, Plateau, target_of, toward_of
 from fourtuple.core.why.reader import PHRASES, read_findings
 from fourtuple.core.why.reader.states import CAUSES_OF
-from fourtuple.core.why.scene import Bearing, Scene, UnixQueue, nowhere
+from fourtuple.core.why.scene import Bearing, Scene, UnixQueue, advised, nowhere
 from fourtuple.faces.text.why import why_lines
 from tests.core.quiet import PROCESS, WORLD
 from tests.told import numbers
 
 NOTHING_KNOWN = replace(WORLD, ports=None, process=replace(PROCESS, files_soft=None, files_open=None))
+PORT_FACTS = PortFacts(range(32_768, 61_000), Ranges([]))
 PORTS = PortRoom(1, 28_232, 0, Interval.of(28_232), (), (), 0, 0, 0, 0)
 
 
@@ -161,6 +163,59 @@ def test_a_queue_that_is_full_comes_first() -> None:
     assert full[0].evidence[0].endswith("127.0.0.1:80 129 of 129")
 
 
+@pytest.mark.parametrize(
+    "text", ["ECONNRESET", "Error: read ECONNRESET", "java.io.IOException: Connection reset by peer"]
+)
+@pytest.mark.parametrize(("resets", "first"), [(0, "reset"), (None, "reset"), (1, "accept-queue")])
+def test_a_queue_that_is_full_resets_only_where_it_is_set_to(text: str, resets: int | None, first: str) -> None:
+    """With net.ipv4.tcp_abort_on_overflow=0, the default, it drops; a peer that closes is the cause of a reset."""
+    world = sysctls() if resets is None else sysctls(net__ipv4__tcp_abort_on_overflow=resets)
+    found = asked(text, world, full=["127.0.0.1:80 129 of 129"]).explanations
+
+    assert found[0].cause == first
+    queue = next(each for each in found if each.cause == "accept-queue")
+    assert bool(queue.evidence) == (resets == 1)
+    assert len(queue.against) == (resets == 0)
+
+
+def test_what_all_listeners_dropped_is_no_evidence_where_another_one_is_full() -> None:
+    dropped = replace(WORLD, counters={"ListenOverflows": 1200})
+
+    for elsewhere in (False, True):
+        found = asked("ETIMEDOUT 127.0.0.1:80", dropped, local=True, full_elsewhere=elsewhere).explanations
+        assert bool(next(each for each in found if each.cause == "accept-queue").evidence) != elsewhere
+
+
+@pytest.mark.parametrize(
+    ("destination", "is_it"),
+    [
+        ("", True),
+        ("10.0.0.9:80", True),
+        ("10.0.0.9", True),
+        ("api.example.internal:80", True),
+        ("10.0.0.9:81", False),
+        ("10.0.0.8:80", False),
+        ("10.0.0.8", False),
+        ("api.example.internal:443", False),
+        ("api.example.internal", False),
+        ("localhost:80", False),
+        ("/run/app.sock", False),
+        ("unix:@name", False),
+        ("[fd00::9]:80", False),
+    ],
+)
+def test_what_a_host_says_of_another_destination_is_no_evidence(destination: str, is_it: bool) -> None:
+    """A text that names a destination is about that one, whether or not its name can be resolved here."""
+    assert toward_of(Finding(destination=destination)).may_be(Endpoint.parse("10.0.0.9:80")) == is_it
+
+
+def test_a_leak_to_another_destination_is_no_evidence() -> None:
+    named, any_of_them = (asked(text, close_wait=90).explanations for text in (OUT_OF_PORTS, "EADDRNOTAVAIL"))
+
+    for found, is_evidence in ((named, False), (any_of_them, True)):
+        assert bool(next(each for each in found if each.cause == "close-wait").evidence) == is_evidence
+
+
 def test_syns_that_were_dropped_speak_for_the_queue_of_syns() -> None:
     dropped = replace(WORLD, counters={"TCPReqQFullDrop": 5, "TCPReqQFullDoCookies": 7})
 
@@ -197,6 +252,79 @@ def test_what_is_mostly_time_wait_is_short_connections() -> None:
     assert ["10.0.0.9:80" in evidence, "TIME_WAIT" in evidence] == [True, True]
     assert "471/s" in many[0].notes[0]
     assert none.index("time-wait") > none.index("same-tuple")
+
+
+@pytest.mark.parametrize(
+    ("tw_reuse", "timestamps", "source", "reuses"),
+    [
+        (2, True, "127.0.0.1", True),
+        (2, True, "10.0.0.4", False),
+        (1, True, "10.0.0.4", True),
+        (1, False, "127.0.0.1", False),
+        (0, True, "127.0.0.1", False),
+    ],
+)
+def test_ports_in_time_wait_that_connect_reuses_are_not_taken(
+    tw_reuse: int, timestamps: bool, source: str, reuses: bool
+) -> None:
+    """They are free after 1 s; the rate follows from that, and what is set already is not advised."""
+    facts = replace(PORT_FACTS, tw_reuse=tw_reuse, timestamps=timestamps)
+    world = replace(WORLD, ports=facts, sysctls={"net.ipv4.tcp_tw_reuse": str(tw_reuse)})
+    waiting = replace(pair(28_232, 28_000), source=source, destination=f"{source}:80")
+    found = asked("EADDRNOTAVAIL", world, ports=PORTS, pair=waiting).explanations
+    best = found[0]
+
+    assert best.cause == "time-wait"
+    assert any("28,232/s" in note for note in best.notes) == reuses
+    assert any("471/s" in note for note in best.notes) != reuses
+    assert any("tcp_tw_reuse=1" in cure.do for cure in best.cures) == (tw_reuse != 1 and not reuses)
+    assert any("tcp_timestamps=1" in cure.do for cure in best.cures) != timestamps
+    taken = next(each for each in found if each.cause == "port-range")
+    assert bool(taken.evidence) != reuses
+
+
+@pytest.mark.parametrize(
+    ("advice", "now", "has"),
+    [
+        ("sysctl -w net.ipv4.tcp_syncookies=1", 1, True),
+        ("sysctl -w net.ipv4.tcp_syncookies=1", 0, False),
+        ("sysctl -w net.ipv4.tcp_tw_reuse=1: connect()", 2, False),
+        ("sysctl -w vm.max_map_count=262144", 1_048_576, True),
+        ("sysctl -w vm.max_map_count=262144", 65_530, False),
+        ("sysctl -w net.ipv4.tcp_fin_timeout=15 ends", 10, True),
+        ("sysctl -w net.ipv4.tcp_fin_timeout=15 ends", 60, False),
+        ("sysctl -w net.netfilter.nf_conntrack_max=…", 10, False),
+    ],
+)
+def test_a_setting_that_is_in_force_is_not_advised(advice: str, now: int, has: bool) -> None:
+    """On the host that is asked; what another host has set is not known."""
+    name = advice.split()[2].partition("=")[0]
+    scene = Scene(replace(WORLD, sysctls={name: str(now)}))
+
+    assert scene.has(Cure(advice)) == has
+    assert not replace(scene, bearing=Bearing.THEN).has(Cure(advice))
+
+
+def test_every_setting_that_a_remedy_advises_is_read_and_left_out_where_it_is_in_force() -> None:
+    for cause in CAUSES.values():
+        for cure in cause.cures:
+            settings = advised(cure)
+            assert {name for name, _ in settings} <= ADVISED
+            world = replace(WORLD, ports=None, sysctls=dict(settings))
+            assert not settings or cure not in cause.cures_in(Scene(world))
+
+
+@pytest.mark.parametrize(
+    ("single", "used", "is_it"), [(28_232, 7_000, True), (5, 7_000, False), (28_232, 27_000, False)]
+)
+def test_ports_with_one_connection_each_are_bound_only_if_one_reading_shows_them(
+    single: int, used: int, is_it: bool
+) -> None:
+    """Not if they were read before most of TIME_WAIT ended, nor if one destination has nearly all of them."""
+    ports = replace(PORTS, unattributed=28_232)
+    found = asked(OUT_OF_PORTS, WORLD, ports=ports, pair=pair(used), destinations=4, single=single).explanations
+
+    assert any("4 destinations" in each for one in found for each in one.evidence) == is_it
 
 
 def test_ports_that_are_held_by_bind_are_a_program_that_binds_first() -> None:
@@ -409,7 +537,9 @@ def test_a_tentative_address_is_thought_of_where_bind_has_one_of_ipv6() -> None:
 
 
 def test_a_full_unix_socket_is_seen() -> None:
-    full = Scene(WORLD, Finding("EAGAIN", 11, "connect", destination="/run/a.sock"), unix=UnixQueue(6, 5))
+    full = Scene(
+        WORLD, Finding("EAGAIN", 11, "connect", destination="/run/a.sock"), unix=UnixQueue("/run/a.sock", 6, 5)
+    )
     (found,) = judge([full], {}, {}, rows={}).findings
 
     assert numbers(found.explanations[0].evidence[0]) == [6, 5]

@@ -241,7 +241,7 @@ def explain(
         host_now += aside
     explanations = tuple(explanation for _, _, explanation in sorted(weighed, key=lambda each: each[:2]))
     number = stopped_at(finding)
-    means = [plateau.says for plateau in plateaus_of(number)]
+    means = _usual(number, explanations)
     codes = [CAUSES[name].says for name in causes_of_code(finding)]
     if number is not None and len(explanations) == len(codes):
         means += _nearest(number, ceilings)
@@ -361,6 +361,14 @@ def _of_row(row: CatalogueRow) -> Cause:
 def _kind(cause: str) -> str:
     """The cause as the time line knows it: `limit` for a row of the catalogue."""
     return cause if cause in CAUSES else "limit"
+
+
+def _usual(number: int | None, explanations: Sequence[Explanation]) -> list[str]:
+    """The usual meanings of the number; where this host shows another cause to be the first, that one."""
+    first = next((each for each in explanations[:1] if each.evidence), None)
+    plateaus = plateaus_of(number)
+    kept = [plateau.says for plateau in plateaus if first is None or first.cause in plateau.causes]
+    return kept or ([first.says] if first and plateaus else [])
 
 
 def _meaning(finding: Finding, explanations: Sequence[Explanation]) -> str:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from fourtuple.core.errors import UsageError
 from fourtuple.core.record import dataclass
-from fourtuple.core.space.endpoints import Endpoint
+from fourtuple.core.space.endpoints import Address, Endpoint, parse_address
 from fourtuple.core.why.findings import Finding, System
 from fourtuple.core.why.reader import codes
 from fourtuple.core.why.scene import rounded
@@ -283,11 +283,46 @@ def _is_ipv6(finding: Finding) -> bool:
 
 def target_of(finding: Finding) -> str | None:
     """The destination as ADDRESS:PORT; None: it has none, no port, or a name that nobody asked to resolve."""
-    host, _, port = finding.destination.rpartition(":")
-    if host.strip("[]") in LOCALHOST:
-        host = "127.0.0.1"
+    toward = toward_of(finding)
+    return str(Endpoint(toward.address, toward.port)) if toward.address and toward.port else None
+
+
+@dataclass(frozen=True, slots=True)
+class Toward:
+    """The end that a text names, as far as it does: what a host says of another end is no evidence.
+
+    is_named: it names one at all
+    address:  None: none, or a name that nobody asked to resolve
+    port:     0: none
+    """
+
+    is_named: bool
+    address: Address | None = None
+    port: int = 0
+
+    def may_be(self, end: Endpoint) -> bool:
+        """Whether the end can be the one that is meant. A name without a port is no end that a host lists."""
+        if not self.is_named:
+            return True
+        known = bool(self.address or self.port)
+        return known and self.address in (None, end.address) and self.port in (0, end.port)
+
+
+def toward_of(finding: Finding, target: str | None = None) -> Toward:
+    """The destination of the finding. target: ADDRESS:PORT in its place; None: as the text has it"""
+    text = target or finding.destination
+    host, port = _host_and_port(text)
+    host = host.strip("[]")
     try:
-        end = Endpoint.parse(f"{host}:{port}")
+        address = parse_address("127.0.0.1" if host in LOCALHOST else host)
     except UsageError:
-        return None
-    return str(end) if end.port else None
+        address = None
+    return Toward(bool(text), address, port)
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    """Split HOST:PORT; the port is 0 where there is none."""
+    host, _, port = text.rpartition(":")
+    if ("]" in text or text.count(":") == 1) and port.isdecimal() and int(port) < 65_536:
+        return host, int(port)
+    return text, 0

@@ -1,5 +1,7 @@
 """The state of the host that a text is weighed against, and how far what it says now bears on the text."""
 
+import ipaddress
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from enum import IntEnum
@@ -9,6 +11,7 @@ from fourtuple.core.limits.cures import Cure
 from fourtuple.core.limits.facts import World
 from fourtuple.core.limits.meters import Meter
 from fourtuple.core.limits.ports import PortRoom
+from fourtuple.core.limits.time_wait import permits_reuse
 from fourtuple.core.limits.verdicts import Queue
 from fourtuple.core.record import dataclass
 from fourtuple.core.units import format_count
@@ -16,6 +19,8 @@ from fourtuple.core.why.findings import Finding
 
 NEAR = 64  # a count this close below a limit stopped at that limit: listeners, pipes and libraries use a few
 HALF, FULL = 0.5, 0.97  # share of the usable ports from which connect() is slow, and from which it fails
+_ADVICE = re.compile(r"\bsysctl -w ([\w.]+)=(\d+)\b")
+SWITCHES = 3  # a value up to this one is a switch or a count of tries, of which more is not better
 NEARLY = 0.9  # share of a limit that is used in bursts: part of the use is over before it is read
 
 
@@ -36,6 +41,7 @@ class Bearing(IntEnum):
 class UnixQueue:
     """A listening Unix socket: connections that wait to be accepted, and its backlog."""
 
+    path: str
     waiting: int
     backlog: int
 
@@ -55,9 +61,12 @@ class Scene:
     owners:     the processes that own the pair's sockets, as far as this user may see them
     ports:      what the port range leaves for the target, or for any new destination; None: unknown
     destinations: how many (source, destination) pairs this namespace uses; None: unknown
-    queue:      the accept queues of this namespace's listeners, together; None: unknown
-    full:       the listeners whose accept queue is full, as text
-    unix:       the accept queue of the Unix socket in question; None: it is none, or unknown
+    single:     ports of the range that exactly one connection uses, in the reading of `pair`; None: unknown
+    queue:      the accept queues of the listeners in question, together; None: unknown
+    full:       the listeners in question whose accept queue is full, as text
+    full_elsewhere: whether the queue of another listener is full, so that what all listeners drop may be its loss
+    unix:       the accept queue of the Unix socket in question, or a full one if the text names no end; None: it is
+                none, or unknown
     local:      whether the target is an address of this host; None: no target, or unknown
     listens:    whether a socket listens at the target; None: no target, or it is on another host
     has_source: whether this namespace has the source address that the text names; None: it names none, or unknown
@@ -80,8 +89,10 @@ class Scene:
     owners: str = ""
     ports: PortRoom | None = None
     destinations: int | None = None
+    single: int | None = None
     queue: Queue | None = None
     full: Sequence[str] = ()
+    full_elsewhere: bool = False
     unix: UnixQueue | None = None
     local: bool | None = None
     listens: bool | None = None
@@ -129,9 +140,35 @@ class Scene:
         return self.ports.ceiling // self.ports.pairs if self.ports and self.ports.pairs else None
 
     @property
+    def reuses(self) -> bool:
+        """Whether connect() reuses ports in TIME_WAIT here, to the pair's destination or the target, after a delay."""
+        ends = [self.pair.source, self.pair.destination] if self.pair else [self.target] if self.target else []
+        facts = self.world.ports
+        if facts is None or self.bearing is Bearing.THEN:
+            return False
+        return permits_reuse(facts, loopback=any(map(_is_loopback, ends)))
+
+    @property
+    def used(self) -> int:
+        """The ports that the pair keeps from connect(); 0 if there is none."""
+        return self.pair.used - (self.pair.time_wait if self.reuses else 0) if self.pair else 0
+
+    @property
     def in_use(self) -> float:
-        """The share of the usable ports that the pair uses; 0 if either is unknown."""
-        return self.pair.used / self.usable if self.pair and self.usable else 0.0
+        """The share of the usable ports that the pair keeps from connect(); 0 if either is unknown."""
+        return self.used / self.usable if self.usable else 0.0
+
+    def has(self, cure: Cure) -> bool:
+        """Whether the setting that the remedy advises is in force already, or goes further."""
+        return self.bearing is not Bearing.THEN and any(
+            self._is_in_force(name, int(value)) for name, value in advised(cure)
+        )
+
+    def _is_in_force(self, name: str, value: int) -> bool:
+        now = self.world.number(name)
+        if now is None or value <= SWITCHES:
+            return now == value
+        return now <= value if "timeout" in name else now >= value
 
     def counter(self, name: str) -> int:
         return self.world.counters.get(name, 0)
@@ -186,7 +223,19 @@ class Cause:
     here: Callable[[Scene], Iterator[Cure]] | None = None
 
     def cures_in(self, scene: Scene) -> tuple[Cure, ...]:
-        return tuple(self.here(scene) if self.here else self.cures)
+        """The remedies for the case of the scene, without settings that are in force already."""
+        return tuple(cure for cure in (self.here(scene) if self.here else self.cures) if not scene.has(cure))
+
+
+def advised(cure: Cure) -> list[tuple[str, str]]:
+    """The settings that a remedy advises, each with its value, where that is a number."""
+    return _ADVICE.findall(cure.do)
+
+
+def _is_loopback(end: str) -> bool:
+    """Whether ADDRESS or ADDRESS:PORT is a loopback address."""
+    host = end.rpartition(":")[0] if "]" in end or end.count(":") == 1 else end
+    return ipaddress.ip_address(host.strip("[]")).is_loopback
 
 
 def near(number: int | None, limit: int | None) -> bool:

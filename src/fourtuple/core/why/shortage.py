@@ -4,9 +4,12 @@ from fourtuple.core.backports import Self
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.ports import PortUse
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.time_wait import permits_reuse
 from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.table import State
+from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.why.causes import CAUSES
+from fourtuple.core.why.causes.ports import TW_REUSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,7 @@ class Shortage:
     blocked:    ports of the range held by bind() or listen(), which no destination can use
     suspicious: ports of the range that bind(address, 0) may hold in addition
     left:       4-tuples that are certainly available
+    reuses:     whether connect() reuses 4-tuples in TIME_WAIT here, so that no setting has to allow it
     """
 
     source: str
@@ -31,6 +35,7 @@ class Shortage:
     blocked: int
     suspicious: int
     left: int
+    reuses: bool
 
     @classmethod
     def of(cls, use: PortUse, facts: PortFacts, source: str, destination: str) -> Self:
@@ -46,6 +51,7 @@ class Shortage:
             blocked=room.blocked,
             suspicious=room.unattributed,
             left=room.room.least,
+            reuses=permits_reuse(facts, loopback=Endpoint.parse(destination).address.is_loopback),
         )
 
     @property
@@ -78,5 +84,6 @@ class Shortage:
         if held := self.blocked + self.suspicious if self.cause == "bound-first" else self.blocked:
             counts.append(f"{held:,} of the range are held by bind(), so no destination can use them")
         again = " Some have become free since then." if self.in_use and 2 * self.in_use < self.usable else ""
-        do = "; or ".join(cure.do for cure in cause.cures[:2])
+        cures = [cure for cure in cause.cures if not (self.reuses and cure is TW_REUSE)]
+        do = "; or ".join(cure.do for cure in cures[:2])
         return f"{', '.join(counts)}.{again} Likely cause: {cause.says}. Do: {do}."

@@ -10,14 +10,15 @@ from fourtuple.core.visible import visible
 from fourtuple.core.why.findings import Finding
 from fourtuple.core.why.judge import Explained, Explanation, Why
 from fourtuple.core.why.leads import stopped_at
-from fourtuple.faces.text.lines import wrapped
+from fourtuple.core.why.reader.frames import message_of
+from fourtuple.faces.text.lines import MOST, width, wrapped
 from fourtuple.faces.text.tables import Column, TableRow, table_lines
 from fourtuple.faces.text.words import several_addresses
 
 SHOWN = 3  # causes shown in full; the others share a line
 MOST_CURES, FEWER_CURES = 5, 3  # of the first cause, and of the others
 MOST_NOW = 4  # sentences of what the host says now
-TEXT = 60  # characters of a pasted text that the heading shows
+BESIDE = 8  # columns that the heading of a pasted text leaves beside it
 TIMELINE = (Column(least=3), Column(is_text=True), Column(), Column(is_text=True))  # number, time, how often, what
 UNLIKELY = 8  # points behind the first cause
 
@@ -156,8 +157,8 @@ def _heading(each: Explained) -> str:
     end = each.target or finding.destination
     if known and end and finding.call not in ("bind", "listen", "accept"):
         known.append(f"to {visible(end)}")
-    text = visible(" ".join(finding.text.split()))
-    return " ".join(known) or (text if len(text) <= TEXT else f"{text[: TEXT - 1]}…")
+    text, room = visible(message_of(finding.text)), min(MOST, width()) - BESIDE
+    return " ".join(known) or (text if len(text) <= room else f"{text[: room - 1]}…")
 
 
 def _what(each: Explained) -> str:

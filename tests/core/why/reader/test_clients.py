@@ -166,3 +166,37 @@ def test_a_line_that_is_too_long_is_cut_and_counted() -> None:
     assert read_text([f"{long} connect: cannot assign requested address\n"]).cut == 1
     assert read_text([f"{long}\n{long}\nconnect: cannot assign requested address\n"]).cut == 2
     assert read_text(["connect: cannot assign requested address\n"]).cut == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "redis: connection pool timeout",
+        '{"level":"error","ts":"2026-03-01T12:00:00Z","msg":"get user","err":"redis: connection pool timeout"}',
+        "redis: connection pool exhausted",
+        "redigo: connection pool exhausted",
+        "HikariPool-1 - Connection is not available, request timed out after 30000ms.",
+        "sqlalchemy.exc.TimeoutError: QueuePool limit of size 5 overflow 10 reached, connection timed out, timeout 30",
+        "psycopg_pool.PoolTimeout: couldn't get a connection after 30.00 sec",
+        "Error: timeout exceeded when trying to connect",
+        "Error: No connections available.",
+        "Error: Queue limit reached.",
+        "TimeoutError: ResourceRequest timed out",
+        "redis.clients.jedis.exceptions.JedisException: Could not get a resource from the pool",
+        "java.util.NoSuchElementException: Timeout waiting for idle object",
+        "io.lettuce.core.RedisException: Cannot acquire connection: pool exhausted",
+        "WARNING:urllib3.connectionpool:Connection pool is full, discarding connection: x. Connection pool size: 10",
+        "mysql.connector.errors.PoolError: Failed getting connection; pool exhausted",
+        "PoolAcquireTimeoutException: Pool#acquire(Duration) has been pending for more than the configured timeout of"
+        " 45000ms",
+        "Timed out fetching a new connection from the connection pool. (Current connection pool timeout: 10)",
+        "pool timed out while waiting for an open connection",
+        "Timeout occurred while waiting for a slot to become available",
+    ],
+)
+def test_a_pool_without_a_free_connection_is_a_limit_of_the_program(text: str) -> None:
+    """No connect() failed, so no errno and no state of this host explains it."""
+    (found,) = read_findings([text], (*PHRASES, *phrases()))
+
+    assert found.error == ""
+    assert found.limit or found.causes[0] == "own-limit"

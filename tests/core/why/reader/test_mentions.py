@@ -35,6 +35,18 @@ def test_what_lines_only_mention_is_no_failure_in_a_log() -> None:
         ("fsockopen(): unable to connect to 10.0.0.9:80 (Connection refused)", "ECONNREFUSED"),
         ("accept4: too many open files; retrying in 5ms", "EMFILE"),
         ("errno=99", "EADDRNOTAVAIL"),
+        (
+            "2026/03/01 12:00:00 [error] 8#8: *4 recv() failed (104: Connection reset by peer) while reading response"
+            ' header from upstream, client: 10.0.0.1, server: app, upstream: "http://10.0.0.9:80/"',
+            "ECONNRESET",
+        ),
+        (
+            "2026/03/01 12:00:00 [info] 8#8: *4 recv() failed (104: Connection reset by peer) while proxying upgraded"
+            ' connection, client: 10.0.0.1, server: app, upstream: "http://10.0.0.9:80/"',
+            "ECONNRESET",
+        ),
+        ("2026/03/01 12:00:00 [info] 8#8: accept4() failed (24: Too many open files), client: 10.0.0.1", "EMFILE"),
+        ("[2026-03-01 12:00:00.000][12][debug][client] [C5] upstream reset: connection refused", "ECONNREFUSED"),
         ("http://unix:/run/app.sock:/x: connect: connection refused", "ECONNREFUSED"),
     ],
 )

@@ -17,10 +17,12 @@ from fourtuple.core.why.causes.queues import QUEUES
 from fourtuple.core.why.causes.systems import SYSTEMS
 from fourtuple.core.why.causes.tls import TLS
 from fourtuple.core.why.causes.web import WEB
-from fourtuple.core.why.scene import Cause
+from fourtuple.core.why.scene import Cause, advised
 
 # Of sessions: TCP had connected, so neither ports nor open files of this end are the reason.
 SESSIONS: Mapping[str, Cause] = MappingProxyType({**TLS, **WEB, **MQTT})
 CAUSES: Mapping[str, Cause] = MappingProxyType(
     {**PORTS, **FILES, **QUEUES, **MEMORY, **NETWORK, **PROGRAMS, **SYSTEMS, **SESSIONS}
 )
+# The settings that remedies advise: what is in force already is not advised.
+ADVISED = frozenset(name for cause in CAUSES.values() for cure in cause.cures for name, _ in advised(cure))

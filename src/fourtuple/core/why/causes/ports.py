@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 
 from fourtuple.core.limits.cures import Cure, Needs
 from fourtuple.core.limits.releases import IN_TURN
-from fourtuple.core.limits.time_wait import TIME_WAIT_S
-from fourtuple.core.units import format_count, format_rate, format_things
+from fourtuple.core.limits.time_wait import kept_ms
+from fourtuple.core.units import format_count, format_duration, format_rate, format_things
 from fourtuple.core.why.scene import FULL, HALF, Bearing, Cause, Evidence, Numbers, Scene, quiet, same
 
 FEW = 10  # sockets in CLOSE_WAIT from which they are reported: none should stay
 NO_PORT_LEFT = "EADDRNOTAVAIL"
+MOSTLY = 0.75  # share of the ports that one destination may have, for the others to be many enough to share with it
 SOME = 0.1  # share of the sockets in TIME_WAIT that is worth a note
 SOME_RESERVED = 0.25  # share of the range that is reserved from which that is reported
 
@@ -40,6 +41,11 @@ TW_REUSE = Cure(
     "works only for connections that this host opens",
     Needs.ROOT,
 )
+TIMESTAMPS = Cure(
+    "sysctl -w net.ipv4.tcp_timestamps=1: without timestamps connect() reuses no port in TIME_WAIT",
+    "12 more bytes in each packet",
+    Needs.ROOT,
+)
 SERVER_FIRST = Cure("let the server close first: TIME_WAIT then stays at its end", needs=Needs.OTHERS)
 LOOK = Cure(
     "fourtuple census shows which processes hold ports; fourtuple check -- COMMAND tests one program",
@@ -67,8 +73,10 @@ def use(scene: Scene) -> Iterator[Evidence]:
         return
     who = f" (owner: {scene.owners})" if scene.owners else ""
     waits = f", {format_count(pair.time_wait)} of them in TIME_WAIT" if pair.time_wait else ""
+    if waits and scene.reuses:
+        waits = f"; {format_count(pair.time_wait)} more are in TIME_WAIT and can be reused"
     text = (
-        f"{format_count(pair.used)} of {format_count(usable)} ports are in use from {pair.source} to"
+        f"{format_count(scene.used)} of {format_count(usable)} ports are in use from {pair.source} to"
         f" {pair.destination}{who}{waits}"
     )
     lack = -2 if scene.error or scene.target else 0
@@ -123,20 +131,31 @@ def time_wait(scene: Scene) -> Iterator[Evidence]:
     pair, usable = scene.pair, scene.usable
     if pair and pair.used and pair.time_wait >= HALF * pair.used:
         # A range that is full of TIME_WAIT leaves no doubt: short connections are the cause.
-        weight = 9 if scene.in_use >= FULL else 3 if scene.in_use >= HALF else 0
+        share = pair.used / usable if usable else 0
+        weight = 9 if share >= FULL else 3 if share >= HALF else 0
         counts = f"{format_count(pair.time_wait)} of {format_count(pair.used)}"
         yield Evidence(weight, f"{counts} sockets to {pair.destination} are in TIME_WAIT")
     elif pair:
         weight = 0 if pair.time_wait >= SOME * pair.used else -2
         yield Evidence(weight, f"{format_count(pair.time_wait)} sockets to {pair.destination} are in TIME_WAIT")
-    if usable:
-        most = format_rate(usable / TIME_WAIT_S)
+    facts = scene.world.ports
+    if facts and scene.reuses:
+        setting = f"net.ipv4.tcp_tw_reuse is {facts.tw_reuse}" + (
+            ", and this is loopback" if facts.tw_reuse == 2 else ""
+        )
+        after = format_duration(facts.tw_reuse_delay_ms / 1000)
+        yield Evidence(0, f"connect() reuses a port that has been in TIME_WAIT for {after}: {setting}")
+    if facts and usable:
+        most = format_rate(usable / (kept_ms(facts, loopback=scene.reuses) / 1000))
         yield Evidence(0, f"if this end closes first, one destination allows at most {most} new connections")
 
 
 def shorter_waits(scene: Scene) -> Iterator[Cure]:
     yield REUSE
-    yield TW_REUSE
+    if not scene.reuses:
+        if scene.world.ports and not scene.world.ports.timestamps:
+            yield TIMESTAMPS
+        yield TW_REUSE
     yield SERVER_FIRST
     yield from (cure for cure in more_ports(scene) if cure is not REUSE)
 
@@ -152,7 +171,10 @@ def close_wait(scene: Scene) -> Iterator[Evidence]:
     elif scene.close_wait >= FEW:
         who = f" (owner: {scene.close_wait_owners})" if scene.close_wait_owners else ""
         soft = scene.world.process.files_soft if scene.error == "EMFILE" and scene.asked else None
-        weight = 5 if soft and scene.close_wait >= HALF * soft else 1
+        theirs = (
+            scene.error != "EMFILE" and scene.finding.destination
+        )  # a leak to another one keeps no port of this one
+        weight = 5 if soft and scene.close_wait >= HALF * soft else 0 if theirs else 1
         yield Evidence(weight, f"{format_count(scene.close_wait)} sockets of this namespace are in CLOSE_WAIT{who}")
     else:
         yield Evidence(-2, f"{format_count(scene.close_wait)} sockets of this namespace are in CLOSE_WAIT")
@@ -170,8 +192,9 @@ def bound_first(scene: Scene) -> Iterator[Evidence]:
     checks = " (limits --probe checks)" if facts and facts.can_probe(ports.unattributed, ports.hidden) else ""
     perhaps = f"; {format_count(unknown)} more may be{checks}" if unknown else ""
     text = f"{format_count(ports.blocked)} ports of the range are held by bind() or listen(){perhaps}"
-    held = ports.blocked + ports.unattributed >= FULL * max(1, scene.range_size - scene.reserved)
-    if scene.pair and held and scene.in_use < FULL and (scene.destinations or 0) > 1:
+    free = max(1, scene.range_size - scene.reserved)
+    held = min(ports.blocked + ports.unattributed, scene.single or 0) >= FULL * free
+    if scene.pair and held and scene.pair.used < MOSTLY * free and (scene.destinations or 0) > 1:
         several = f"each port of the range has one connection, to {scene.destinations} destinations in all"
         yield Evidence(6, f"{several}: connect() would share ports between them, bind() does not")
     yield Evidence(5 if share >= HALF else 1 if share >= 0.1 else 0 if unknown else -2, text)
@@ -227,7 +250,7 @@ def no_such_source(scene: Scene) -> Iterator[Evidence]:
     if scene.pair and scene.in_use >= FULL:
         yield Evidence(-2, f"all {format_count(usable or 0)} ports are in use, which explains the error by itself")
     elif usable and not short and scene.bearing is Bearing.NOW:
-        free = usable - (scene.pair.used if scene.pair else 0)
+        free = usable - scene.used
         yield Evidence(1, f"ports are not short now: {scene.up_to}{format_count(free)} are free")
     if scene.target and "[" in scene.target:
         off = scene.world.sysctls.get("net.ipv6.conf.all.disable_ipv6", "").strip()

@@ -15,6 +15,7 @@ PROGRAMS: Mapping[str, Cause] = {
                 Needs.SETTING,
             ),
             Cure("close idle connections, or share them: a pool, a proxy", "", Needs.SETTING),
+            Cure("of a pool: find what holds its connections: slow queries, or code that does not give them back"),
         ),
     ),
     "upstream-down": Cause(

@@ -6,23 +6,32 @@ from fourtuple.core.limits.cures import Cure, Needs
 from fourtuple.core.units import format_count
 from fourtuple.core.why.scene import Bearing, Cause, Evidence, Numbers, Scene, counted, same
 
+RESETS = "net.ipv4.tcp_abort_on_overflow"  # at 1 a full queue resets; at 0 it drops what comes (tcp(7))
+
 
 def queue_sizes(scene: Scene) -> Numbers:
+    if scene.local is False:  # the queues and settings are another host's
+        return ()
     somaxconn = scene.world.number("net.core.somaxconn")
     return scene.queue.backlog_most + 1 if scene.queue else None, somaxconn and somaxconn + 1
 
 
 def accept_queue(scene: Scene) -> Iterator[Evidence]:
+    if scene.error == "ECONNRESET" and scene.world.number(RESETS) != 1:
+        if scene.local is not False and scene.world.number(RESETS) == 0:
+            yield Evidence(-2, f"a full accept queue here drops, and resets nothing: {RESETS} is 0")
+        return
     if scene.full:
         yield Evidence(4, f"the accept queue is full now: {', '.join(scene.full)}")
+    if scene.local is False:  # neither the settings nor the counters here are those of another host's listeners
+        return
     longest = scene.queue.backlog_most + 1 if scene.queue else None
     yield from same(scene, longest, "the longest accept queue of a listener here", against=False)
     somaxconn = (scene.world.number("net.core.somaxconn") or 0) + 1
     yield from same(scene, somaxconn, "net.core.somaxconn + 1", against=False)
-    if scene.local is not False:  # the counter does not include another host's listeners
-        dropped = scene.counter("ListenOverflows")
-        weight = 2 if dropped and scene.local else -1 if scene.local else 0
-        yield Evidence(weight, f"ListenOverflows {format_count(dropped)} in this namespace so far")
+    dropped = scene.counter("ListenOverflows")
+    weight = (0 if scene.full_elsewhere else 2) if dropped and scene.local else -1 if scene.local else 0
+    yield Evidence(weight, f"ListenOverflows {format_count(dropped)} in this namespace so far")
 
 
 def syn_queue(scene: Scene) -> Iterator[Evidence]:
@@ -32,7 +41,7 @@ def syn_queue(scene: Scene) -> Iterator[Evidence]:
 
 def unix_backlog(scene: Scene) -> Iterator[Evidence]:
     if scene.unix is not None:
-        text = f"{format_count(scene.unix.waiting)} connections wait at {scene.finding.destination}, backlog"
+        text = f"{format_count(scene.unix.waiting)} connections wait at {scene.unix.path}, backlog"
         yield Evidence(5 if scene.unix.is_full else -2, f"{text} {format_count(scene.unix.backlog)}")
 
 

@@ -33,7 +33,7 @@ class Lines:
         """Whether the line continues the one before it."""
         if number == 0 or not self.folded[number]:
             return False
-        if self._is_indented(number):
+        if self.is_indented(number):
             return True
         folded = self.folded[number]
         return bool(_MORE.match(folded) or (_PERHAPS.search(folded) and _MORE.match(self.framed(number).message)))
@@ -41,11 +41,12 @@ class Lines:
     def event(self, number: int, least: int = 0) -> range:
         """The lines of the event that line `number` is part of. least: the first line that may be one of them"""
         start = max(least, self._start(number))
-        if self._is_indented(start) and not _MORE.match(self.folded[number]):  # a log that is indented as a whole
+        if self.is_indented(start) and not _MORE.match(self.folded[number]):  # a log that is indented as a whole
             return range(number, number + 1)
         return range(start, max(number + 1, self._stop(start, number + 1)))
 
-    def _is_indented(self, number: int) -> bool:
+    def is_indented(self, number: int) -> bool:
+        """Whether the line begins with a space and no time, as the lines of a stack trace do."""
         return self.lines[number][:1] in (" ", "\t") and self.framed(number).stamp is None
 
     def _start(self, number: int) -> int:
@@ -71,14 +72,22 @@ class Lines:
 
     def _stop(self, start: int, number: int) -> int:
         most = min(len(self.lines), start + MOST_LINES)
+        is_open = self._is_in_traceback(start, number - 1)
         while number < most:
             if self.continues(number):
                 number += 1
+            elif is_open and self.folded[number] and not self.framed(number).stamp:  # the exception, which ends it
+                number, is_open = number + 1, False
             elif (after := self._after_chain(number, most)) > number:
                 number = after
             else:
                 break
         return number
+
+    def _is_in_traceback(self, start: int, number: int) -> bool:
+        """Whether the line is one of a traceback whose exception is still to come."""
+        is_traceback = any(_TRACEBACK in self.folded[each] for each in range(start, number + 1))
+        return is_traceback and (self.continues(number) or _TRACEBACK in self.folded[number])
 
     def _after_chain(self, number: int, most: int) -> int:
         """The line after a chained traceback that begins here, or `number` if none does."""

@@ -13,6 +13,7 @@ from enum import Enum
 from fourtuple.core.late import late_pattern
 from fourtuple.core.numbers import number_of
 from fourtuple.core.record import dataclass
+from fourtuple.core.why.reader.fold import fold
 
 _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 MONTHS = {name: number for number, name in enumerate(_MONTHS.split("|"), 1)}
@@ -118,6 +119,14 @@ class Framed:
     program: str = ""
     pid: int | None = None
     host: str = ""
+
+
+def message_of(line: str) -> str:
+    """The message of a line as it is written, without time, program and other parts of its frame."""
+    line = " ".join(line.split())
+    message = framed(line, fold(line)).message
+    written = line[max(0, len(line) - len(message)) :]
+    return written if message and fold(written) == message else line
 
 
 def framed(line: str, folded: str) -> Framed:

@@ -34,6 +34,22 @@ _AFTER = late_pattern(
     r"|returned (?:if|when)|resolved|fixed|passed)\b(?! ?(?:failed|fails)\b)|\.{3} ok\b)"
     r"|,? ?(?:errors?|failures?)?\W{0,3}(?:=|:) ?0\b(?![.\d])"
 )
+# nginx, Apache and Envoy report as information what ends the connections of clients: they come and go. HAProxy's line
+# without a session is one that a client ended before it had asked for anything (configuration manual, 8.2.4).
+_FOR_INFORMATION = late_pattern(r"\[(?:\w+:)?(?:info|notice|debug|trace\d?)\]")
+_CLIENT_ENDED = late_pattern(
+    r"\bclient (?:[\w.:\[\]]+ )?(?:prematurely )?(?:closed|timed out)"
+    r"|\bdownstream\b.{0,40}\b(?:reset|clos\w+|timeout|error)"
+)
+_CLIENT, _OTHER_END = late_pattern(r"\bclient:? "), late_pattern(r"\bupstream\b|\bbackend\b|\bproxy:")
+_NO_SESSION = late_pattern(r":\d{1,5} \[\d\d/[a-z]{3}/\d{4}:[\d:.]+\] [\w.~-]+/[\w.:~-]+: ")
+
+
+def is_of_client(line: str) -> bool:
+    """Whether a folded line reports, as information, how a client of the program that logs it ended its connection."""
+    if not _FOR_INFORMATION.search(line):
+        return bool(_NO_SESSION.search(line))
+    return bool(_CLIENT_ENDED.search(line) or (_CLIENT.search(line) and not _OTHER_END.search(line)))
 
 
 def without_targets(message: str) -> str:

@@ -158,7 +158,20 @@ _LIMITS = (
         "timeout waiting for connection from pool\nconnection is not available, request timed out\n"
         "connection pool exhausted\npool timed out while waiting for\ntimeout acquiring a connection\n"
         "while checking out a connection from connection pool\nsequelizeconnectionacquiretimeouterror\n"
-        "couldn't get a connection within the time limit\nconnection pool is full\nqueuepool limit of size #",
+        "couldn't get a connection within the time limit\nconnection pool is full\nqueuepool limit of size #\n"
+        # go-redis, redigo, psycopg_pool, node-postgres, mysql2, generic-pool of Node
+        "redis: connection pool timeout\nredis: connection pool exhausted\ncouldn't get a connection after # sec\n"
+        "pooltimeout: couldn't get a connection\n"
+        "timeout exceeded when trying to connect\nno connections available.\nerror: queue limit reached\n"
+        "resourcerequest timed out\n"
+        # Jedis, Lettuce, R2DBC, Reactor Netty, asyncpg, MySQL Connector/Python, Prisma, deadpool and bb8 of Rust
+        "could not get a resource from the pool\nunable to acquire connection from pool\ncannot acquire connection\n"
+        "cannot get jedis connection\n"
+        "pool#acquire(duration) has been pending for more than\npoolacquiretimeoutexception\n"
+        "poolacquirependinglimitexception\npending acquire queue has reached its maximum size\n"
+        "failed to acquire connection from pool\ncould not acquire connection from pool\n"
+        "failed to get connection from pool\npool exhausted\npool is exhausted\n"
+        "fetching a new connection from the connection pool\ntimeout occurred while waiting for a slot",
         ["own-limit"],
     ),
     *_rows("too many connections\ntoo many clients\nremaining connection slots are reserved", ["own-limit"]),
@@ -169,7 +182,7 @@ _LIMITS = (
 _WAITS = (
     *_rows(
         "connect to * timed out\nconnect(*): timed out\nconnection setup timed out\n"
-        "timeout exceeded when trying to connect\nconnection to * timed out\nconnecting to * timed out\n"
+        "connection to * timed out\nconnecting to * timed out\n"
         "connection to * has timed out\n"
         "timeout connecting to\ntimed out trying to connect\ntimed out waiting to connect\n"
         "timed out after * while waiting to connect\nhttp connect timed out\nhttpconnecttimeoutexception\n"

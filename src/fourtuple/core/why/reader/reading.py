@@ -20,6 +20,7 @@ from fourtuple.core.why.reader.events import Lines
 from fourtuple.core.why.reader.fold import fold
 from fourtuple.core.why.reader.groups import Groups
 from fourtuple.core.why.reader.match import Matcher
+from fourtuple.core.why.reader.mentions import is_of_client
 from fourtuple.core.why.reader.messages import ENGLISH
 from fourtuple.core.why.reader.numbers import number_alone, number_in
 from fourtuple.core.why.reader.phrases import PHRASES
@@ -30,6 +31,7 @@ BLOCK = 1 << 18  # characters that are searched at once; a longer line is cut to
 MOST_MESSAGE = 16_384  # characters of a line around an anchor that are read closely
 MOST_QUESTION = 2_000  # characters of a text that a person may have written
 MOST_REMEMBERED = 1_024  # messages
+GONE = ("ECONNRESET", "ECONNABORTED", "EPIPE", "ETIMEDOUT", "closed-early", "tls-cut", "session-closed")  # of a peer
 _HINTS = (
     *(f"{prefix}{name.lower()}" for name in LINUX for prefix in ("", "wsa")),
     *("ewouldblock", "errno", "os error", "winerror", "socketexception (", "kind: ", "errorkind::", "connect error"),
@@ -127,6 +129,7 @@ def _read_event(
 ) -> list[Finding]:
     """Read an event, and add what it reports to the groups → the same findings."""
     found: dict[tuple[str, ...], Finding] = {}
+    shown: dict[tuple[str, ...], int] = {}  # the line that says it best: the exception, and not the code that raises it
     for line in event:
         if line not in hits:
             continue
@@ -134,6 +137,8 @@ def _read_event(
             key = (finding.error.removeprefix("WSA"),) if finding.error else finding.causes or (finding.limit,)
             if key in found and len({found[key].destination, finding.destination} - {""}) > 1:
                 key = (*key, finding.destination)
+            if key not in shown or (part.is_indented(shown[key]) and not part.is_indented(line)):
+                shown[key] = line
             found[key] = _joined(found[key], finding) if key in found else replace(finding, where=before + line + 1)
     if not found:
         return []
@@ -145,15 +150,14 @@ def _read_event(
     program = next((frame.program for frame in frames if frame.program), "")
     pid = next((frame.pid for frame in frames if frame.pid is not None), None)
     host = next((frame.host for frame in frames if frame.host), "")
-    for finding in found.values():
+    for key, finding in found.items():
         whole = _in_context(finding, part, event, before) if len(event) > 1 and finding.error else finding
-        line = whole.where - before - 1
         whole = replace(
             whole,
             program=whole.program if whole.pid is not None or not program else program,
             pid=whole.pid if whole.pid is not None else pid,
             host=host,
-            text=part.lines[line].strip()[:MOST_TEXT],
+            text=part.lines[shown[key]].strip()[:MOST_TEXT],
         )
         groups.add(whole, stamp)
         added.append(whole)
@@ -166,6 +170,17 @@ def _is_clear(finding: Finding) -> bool:
 
 def _said_by(part: Lines, line: int, last: int, matcher: Matcher) -> tuple[Finding, ...]:
     """What a line says; if nothing, what it says together with its neighbour, as in wrapped text."""
+    return _without_clients(part.folded[line], _all_said_by(part, line, last, matcher))
+
+
+def _without_clients(line: str, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The findings without those that say only that a client has gone."""
+    if not findings or not is_of_client(line):
+        return tuple(findings)
+    return tuple(each for each in findings if (each.error or "".join(each.causes[:1])) not in GONE)
+
+
+def _all_said_by(part: Lines, line: int, last: int, matcher: Matcher) -> tuple[Finding, ...]:
     message, raw = part.framed(line).message, part.lines[line]
     if len(message) > MOST_MESSAGE:
         return _said_by_pieces(message, matcher)
@@ -282,7 +297,7 @@ def _question(text: str, matcher: Matcher) -> tuple[Finding, ...] | None:
                 last=frame.stamp.text if frame.stamp else "",
                 text=shown,
             )
-            for each in found
+            for each in _without_clients(part.folded[0], found)
         )
     if not stamped and (asked := codes.causes_of(folded)):
         return (Finding(causes=tuple(asked), text=shown),)
