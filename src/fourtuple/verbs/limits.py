@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from fourtuple.core.limits.load import Load
 from fourtuple.core.limits.remarks import remarks
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.time_wait import TIME_WAIT_MS
 from fourtuple.core.limits.verdicts import Limits
 from fourtuple.core.limits.weigh import bound
 from fourtuple.core.snapshot.host import Host
@@ -82,4 +83,5 @@ def limits(
         resolved=seen.resolved,
         can_probe=seen.can_probe,
         behaviours=world.behaviours,
+        kept_ms=ports.kept_ms if ports else TIME_WAIT_MS,
     )

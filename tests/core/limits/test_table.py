@@ -16,6 +16,7 @@ from fourtuple.core.limits.ports import PortRoom, PortUse
 from fourtuple.core.limits.remarks import Remark, remarks
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.table import LIMITS, SYSCTLS
+from fourtuple.core.limits.time_wait import waiting_text
 from fourtuple.core.limits.verdicts import Case, Queue, Scope, Verdict
 from fourtuple.core.limits.weigh import bound, weigh
 from fourtuple.core.sockets.role import Role
@@ -475,6 +476,35 @@ def test_time_wait_says_the_rate_that_ports_allow() -> None:
 
     assert found
     assert {471, 7} <= set(numbers(found.note))
+
+
+@pytest.mark.parametrize(
+    ("reuse", "target", "strategy", "kept_s", "rate"),
+    [
+        (0, "10.0.0.9:80", Strategy.LATE, 60, 8),
+        (1, "10.0.0.9:80", Strategy.LATE, 1, 500),
+        (2, "10.0.0.9:80", Strategy.LATE, 60, 8),
+        (2, "127.0.0.1:80", Strategy.LATE, 1, 500),
+        (1, "10.0.0.9:80", Strategy.BIND0, 60, 8),
+        (0, "10.0.0.9:80", Strategy.EXPLICIT, 0, None),
+    ],
+)
+def test_ports_that_connect_takes_from_time_wait_allow_a_higher_rate(
+    reuse: int, target: str, strategy: Strategy, kept_s: int, rate: int | None
+) -> None:
+    """500 ports / 60 s, or / 1 s where tcp_tw_reuse works: then its remedy is not advised."""
+    facts = replace(FACTS, port_range=range(40_000, 40_500), tw_reuse=reuse)
+    source = "127.0.0.1" if target.startswith("127") else "10.0.0.4"
+    space = TupleSpace.of([source], facts.port_range, [target])
+    ports = PortUse.of([np.zeros(0, SOCKET)], space).room(facts, strategy)
+    world = replace(with_sysctls(net__ipv4__tcp_tw_reuse=str(reuse)), ports=facts)
+    found = verdict("net.ipv4.tcp_tw_reuse", world, ports=ports, strategy=strategy)
+
+    assert found
+    assert ports.kept_ms == 1000 * kept_s
+    assert (rate in numbers(found.note)) is (rate is not None)
+    assert ("tcp_tw_reuse=1" in found.fix) is (kept_s != 1)
+    assert not kept_s or f"within {kept_s} s" in waiting_text(5, ports.kept_ms)
 
 
 def test_reserved_ports_are_shown_with_what_they_cost() -> None:
