@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fourtuple.core.doctor.diagnose import NOTHING, ONLY_SO_FAR, diagnose
 from fourtuple.core.doctor.records import Diagnosis, Rank
 from fourtuple.core.limits.facts import Memory
+from fourtuple.core.snapshot.coding import decode, encode
 from fourtuple.core.snapshot.records import Cgroup, HostAddress, HostNamespace, HostProcess, Snapshot, UnixListener
 from fourtuple.core.sockets.table import PROC_NET_TCP, SOCKET, State
 from fourtuple.core.space.ranges import Ranges
@@ -222,6 +224,25 @@ def test_the_subject_of_a_process_is_its_pod_or_service() -> None:
 
     assert str(of_pod.subject) == "pod shop/web-1, container web, nginx (812)"
     assert str(of_service.subject) == "nginx.service, nginx (812)"
+
+
+def test_a_namespace_is_this_one_or_that_of_a_process() -> None:
+    """Neither a file nor a paste has one that is this."""
+    queue = listener(129, 128) | {"listener_pids": np.array([-1], np.int32), "cgroup": ""}
+    made = {
+        "this": snapshot(netns=NETNS, host_netns=NETNS, **queue),
+        "other": snapshot(netns=NETNS, host_netns="net:[2]", **queue),
+        "file": decode(encode(snapshot(netns=NETNS, host_netns=NETNS, **queue)), "file"),
+        "paste": snapshot(netns="", host_netns="", pid=None, **queue),
+    }
+    whose = {name: str(diagnose(each).findings[0].subject) for name, each in made.items()}
+
+    assert whose == {
+        "this": "this network namespace",
+        "other": "the network namespace of nginx (812)",
+        "file": "the network namespace of nginx (812)",
+        "paste": "the host",
+    }
 
 
 def test_time_wait_is_named_as_the_cause_by_its_share() -> None:

@@ -123,8 +123,9 @@ class HostNamespace:
 
     netns:     its name in /proc/PID/ns/net, such as `net:[4026531840]`
     name:      as ip-netns(8) knows it; empty: no name
-    pid:       a process inside, the one with the lowest PID; None: none is visible
-    cgroup:    that of this process, a key of Snapshot.cgroups; empty: unknown
+    pid:       a process inside, the one that runs longest, but neither the one that read this nor an ancestor of it;
+               None: none is visible
+    cgroup:    that of this process, or of the one that read this, a key of Snapshot.cgroups; empty: unknown
     ports:     the settings of its source ports; None: not readable
     sysctls, sockstat, counters, unlisted, tracked, neighbours: as in World; neighbours6: of IPv6
     sockets:   dtype SOCKET, all but the listening ones; `read_from` is the source of the listing
@@ -170,6 +171,7 @@ class Snapshot:
 
     at_s:     seconds since the epoch
     uid:      the user who made it; 0 sees most; None: unknown, as of a paste
+    netns:    the network namespace of who made it, on this host; empty: it comes from a file
     source:   what it was read from: `this host`, a file's name, or `ss -s, dmesg`
     sysctls:  those of the whole host (fs.*, kernel.*, vm.*)
     counters: those of the whole host, such as `softnet_stat.dropped`, `vmstat.oom_kill`, `eth0.rx_missed_errors`
@@ -183,6 +185,7 @@ class Snapshot:
     host: str = ""
     kernel: str = ""
     uid: int | None = None
+    netns: str = ""
     source: str = ""
     version: int = VERSION
     behaviours: tuple[Behaviour, ...] = ()
