@@ -10,6 +10,7 @@ import pytest
 from fourtuple.core.doctor.diagnose import NOTHING, ONLY_SO_FAR, diagnose
 from fourtuple.core.doctor.records import Diagnosis, Rank
 from fourtuple.core.limits.facts import Memory
+from fourtuple.core.limits.measures import FILES_UNSURE
 from fourtuple.core.snapshot.coding import decode, encode
 from fourtuple.core.snapshot.records import Cgroup, HostAddress, HostNamespace, HostProcess, Snapshot, UnixListener
 from fourtuple.core.sockets.table import PROC_NET_TCP, SOCKET, State
@@ -308,6 +309,15 @@ def test_close_wait_is_a_leak_by_its_share_of_files_and_of_connections() -> None
     assert found(diagnose(leaking(100, 101))) == {}
     assert found(diagnose(leaking(100), leaking(100))) == {"close-wait": Rank.GROWS}
     assert found(diagnose(leaking(100), leaking(50))) == {}  # half of them are new: it closes them
+
+
+def test_files_that_may_be_above_the_limit_are_said_with_the_reason() -> None:
+    full = {"files_open": 64, "files_soft": 64, "files_unsure": True}
+    (unsure,) = diagnose(snapshot(process=full)).findings
+    (sure,) = diagnose(snapshot(process=full | {"files_unsure": False})).findings
+
+    assert FILES_UNSURE in unsure.evidence
+    assert FILES_UNSURE not in sure.evidence
 
 
 def test_a_program_that_confined_itself_is_not_short_of_files() -> None:

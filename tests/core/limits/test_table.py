@@ -403,6 +403,16 @@ def test_files_are_the_soft_limit_less_those_below_it(
     assert (found.ceiling, found.errno, found.call) == (1024, "EMFILE", "socket(), accept()")
 
 
+def test_files_that_may_be_above_the_limit_are_an_estimate() -> None:
+    """As many are counted as can count; the reason is given."""
+    process = replace(PROCESS, files_soft=64, files_open=64, files_unsure=True)
+    found = verdict("RLIMIT_NOFILE", replace(WORLD, process=process))
+
+    assert found
+    assert (found.in_use, *ends(found.room), found.exact) == (64, 0, 0, False)
+    assert found.note == measures.FILES_UNSURE
+
+
 def test_a_hard_limit_above_is_named_with_it() -> None:
     assert [getattr(verdict("RLIMIT_NOFILE", each), "value", "") for each in (WORLD, files(512))] == [
         "1024 (hard 4096)",

@@ -9,6 +9,7 @@ from dataclasses import replace
 from fourtuple.core.doctor.patient import Patient, of_most, rank_of, so
 from fourtuple.core.doctor.records import Subject, Trouble
 from fourtuple.core.limits.cures import Cure, Needs
+from fourtuple.core.limits.measures import FILES_UNSURE
 from fourtuple.core.snapshot.records import HostProcess
 from fourtuple.core.units import format_count
 
@@ -28,6 +29,8 @@ def process_files(patient: Patient) -> Iterator[Trouble]:
         if rank is None:
             continue
         evidence = [f"{of_most(used, soft)} descriptors are open (soft limit)"]
+        if process.files_unsure:
+            evidence.append(FILES_UNSURE)
         if process.files_hard is not None:
             evidence.append(f"its hard limit is {format_count(process.files_hard)}")
         yield Trouble(

@@ -20,6 +20,7 @@ from fourtuple.core.space.interval import Interval
 from fourtuple.core.units import format_count, format_duration, format_size, format_things
 
 SOONER = "keep connections open and reuse them, or let the server close first"  # where tcp_tw_reuse works
+FILES_UNSURE = "some of them may be at or above the limit, where they do not count: only root sees their numbers"
 TUPLES = 65_535  # port 0 cannot be requested
 FILE_MAX_SLACK = 32  # files, for each CPU: nr_files is a per-CPU counter (fs/file_table.c, percpu_counter batch)
 RTO_MAX_S = 120.0  # TCP_RTO_MAX, include/net/tcp.h
@@ -121,6 +122,8 @@ def files(case: Case) -> Measure | None:
         most = process.files_most or soft
         return Measure(value, soft, None, Interval(max(0, soft - most), soft), exact=False, note=note)
     room = Interval.of(found.room)
+    if process.files_unsure:
+        return Measure(value, soft, found.in_use, room, exact=False, note=FILES_UNSURE)
     if process.rings and case.role is Role.SERVER:
         note = (
             f"the process has {process.rings} io_uring rings, whose sockets need no descriptor; the kernel does not"

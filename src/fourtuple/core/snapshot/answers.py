@@ -291,6 +291,7 @@ def _facts(snapshot: Snapshot, inside: HostNamespace, process: HostProcess | Non
         sockets=_inodes(inside, found.pid),
         rings=found.rings,
         epolls=found.epolls,
+        files_unsure=found.files_unsure,
     )
 
 

@@ -55,7 +55,8 @@ class HostProcess:
 
     cgroup:        a key of Snapshot.cgroups; empty: unknown
     netns:         a key of Snapshot.namespaces, such as `net:[4026531840]`; empty: not visible
-    files_open:    its descriptors; None: not visible
+    files_open:    its descriptors below the soft limit; None: not visible
+    files_unsure:  as in ProcessFacts
     files_most:    upper bound of files_open if that is None: the size of its descriptor table (FDSize)
     processes_soft, memlock_soft_bytes: None also where unlimited
     capabilities, of_host, rings, epolls: as in ProcessFacts
@@ -74,6 +75,7 @@ class HostProcess:
     files_soft: int | None = None
     files_hard: int | None = None
     files_most: int | None = None
+    files_unsure: bool = False
     processes_soft: int | None = None
     memlock_soft_bytes: int | None = None
     capabilities: int = 0
