@@ -10,6 +10,7 @@ from fourtuple.core.limits.verdicts import Limits
 from fourtuple.core.limits.weigh import bound
 from fourtuple.core.snapshot.host import Host
 from fourtuple.core.sockets.role import Role
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.verbs.survey import look
 
@@ -58,6 +59,8 @@ def limits(
     world, ports = seen.world, seen.ports
     room, binding = bound(seen.verdicts)
     because = ports.because if ports else ()
+    if room is not None and ports is None and seen.role is Role.CLIENT:
+        room, because = Interval(0, room.most), ("nothing tells how many source ports there are, or how many are left",)
     return Limits(
         role=seen.role,
         strategy=seen.strategy,

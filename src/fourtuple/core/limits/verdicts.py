@@ -217,6 +217,11 @@ class Limits:
         return self.verdicts[0] if self.binding else None
 
     @property
+    def is_unknown(self) -> bool:
+        """Whether nothing that was read tells how many more connections fit."""
+        return self.room is None and not self.full
+
+    @property
     def is_used_up(self) -> bool:
         """Whether not one more connection fits: no room is left, or the accept queue that it would enter is full."""
         return bool(self.full) or (self.room is not None and self.room.most == 0)

@@ -29,7 +29,11 @@ def limits_lines(limits: Limits, *, everything: bool = False, from_here: bool = 
     if limits.full:
         yield from _full(limits)
     once = "once it accepts: " if len(limits.full) == 1 else "once they accept: " if limits.full else ""
-    yield from wrapped("", f"{once}room for {_room(limits.room)} more connections {_where(limits)}")
+    if limits.is_unknown:
+        yield from wrapped("", "how many more connections fit is unknown")
+        yield from _unknown(limits)
+    else:
+        yield from wrapped("", f"{once}room for {_room(limits.room)} more connections {_where(limits)}")
     if from_here:
         yield from wrapped("for         ", "a program started from this shell; --pid PID asks for one that runs")
     for resolved in limits.resolved:
@@ -50,7 +54,8 @@ def limits_lines(limits: Limits, *, everything: bool = False, from_here: bool = 
     stopping = [verdict for verdict in limits.verdicts if verdict.stops]
     others = [verdict for verdict in limits.verdicts if not verdict.stops]
     shown = stopping if everything else stopping[:SHOWN]
-    yield from table_lines(LIMITS, [_row(each, MARK if each is limits.tightest else " ") for each in shown])
+    if shown:
+        yield from table_lines(LIMITS, [_row(each, MARK if each is limits.tightest else " ") for each in shown])
     if everything:
         for verdict in stopping:
             if verdict.note and _is_estimate(verdict) and verdict is not limits.tightest:
@@ -64,14 +69,20 @@ def limits_lines(limits: Limits, *, everything: bool = False, from_here: bool = 
     else:
         yield from wrapped("  … ", f"{len(stopping[SHOWN:]) + len(others)} more; --all shows them and every route")
     yield from _remarks(limits)
-    if limits.unknown:
-        yield ""
-        yield "unknown"
-        by_reason: dict[str, list[str]] = {}
-        for name, why in limits.unknown.items():
-            by_reason.setdefault(why, []).append(name)
-        for why, names in by_reason.items():
-            yield from wrapped("  ", f"{', '.join(names)}: {why}")
+    if not limits.is_unknown:
+        yield from _unknown(limits)
+
+
+def _unknown(limits: Limits) -> Iterator[str]:
+    if not limits.unknown:
+        return
+    yield ""
+    yield "unknown"
+    by_reason: dict[str, list[str]] = {}
+    for name, why in limits.unknown.items():
+        by_reason.setdefault(why, []).append(name)
+    for why, names in by_reason.items():
+        yield from wrapped("  ", f"{', '.join(names)}: {why}")
 
 
 def _full(limits: Limits) -> Iterator[str]:
@@ -86,7 +97,7 @@ def _full(limits: Limits) -> Iterator[str]:
 
 
 def _where(limits: Limits) -> str:
-    process = f"of {limits.process} ({limits.pid})"
+    process = f"of {limits.process}{f' ({limits.pid})' * bool(limits.pid)}"
     if limits.role is Role.SERVER:
         return f"to the listeners {process}"
     if not limits.routes or limits.routes[0].destination is None:
