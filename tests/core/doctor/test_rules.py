@@ -9,6 +9,7 @@ import pytest
 
 from fourtuple.core.doctor.diagnose import NOTHING, ONLY_SO_FAR, diagnose
 from fourtuple.core.doctor.records import Diagnosis, Rank
+from fourtuple.core.limits.cures import Needs
 from fourtuple.core.limits.facts import Memory
 from fourtuple.core.limits.measures import FILES_UNSURE
 from fourtuple.core.snapshot.coding import decode, encode
@@ -318,6 +319,44 @@ def test_files_that_may_be_above_the_limit_are_said_with_the_reason() -> None:
 
     assert FILES_UNSURE in unsure.evidence
     assert FILES_UNSURE not in sure.evidence
+
+
+@pytest.mark.parametrize(
+    ("uid", "hard", "needs"),
+    [
+        (33, 4096, Needs.NOTHING),
+        (0, 4096, Needs.RESOURCE),
+        (1000, 4096, Needs.RESOURCE),
+        (33, 1000, Needs.RESOURCE),
+        (0, 1000, Needs.RESOURCE),
+    ],
+)
+def test_raising_the_files_of_a_process_takes_a_capability_that_root_may_lack(
+    uid: int, hard: int, needs: Needs
+) -> None:
+    """Within its hard limit the own user of nginx needs nothing. The last line says what it takes, too."""
+    diagnosis = diagnose(snapshot(host_uid=uid, process={"files_open": 1000, "files_hard": hard}))
+    (cure,) = (each for each in diagnosis.findings[0].cures if each.do.startswith("prlimit"))
+
+    assert cure.needs is needs
+    assert uid == 1000 or (f"({needs})" in diagnosis.first) is bool(needs)
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "where"),
+    [
+        (Cgroup("/a", service="nginx.service"), "LimitNOFILE= of nginx.service"),
+        (Cgroup("/a", container="ab12"), "--ulimit nofile="),
+        (Cgroup("/a"), "ulimit -n"),
+    ],
+)
+def test_where_a_limit_of_files_is_set_for_good(cgroup: Cgroup, where: str) -> None:
+    (trouble,) = diagnose(
+        snapshot(process={"files_open": 1000, "cgroup": "/a"}, cgroups={"/a": cgroup}, cgroup="/a")
+    ).findings
+
+    assert where in trouble.cures[-1].do
+    assert cgroup.service or "unit" not in trouble.cures[-1].do
 
 
 def test_a_program_that_confined_itself_is_not_short_of_files() -> None:
