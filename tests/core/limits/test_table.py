@@ -403,6 +403,18 @@ def test_files_are_the_soft_limit_less_those_below_it(
     assert (found.ceiling, found.errno, found.call) == (1024, "EMFILE", "socket(), accept()")
 
 
+@pytest.mark.parametrize("here", [False, True])
+def test_files_of_the_host_say_why_both_ends_halve_the_room(here: bool) -> None:
+    world = replace(WORLD, sysctls={"fs.file-max": "1000000"}, files_in_use=30_000)
+    found = verdict("fs.file-max", world, here=here)
+
+    assert found
+    assert found.room
+    assert (found.ceiling, found.in_use) == (500_000 if here else 1_000_000, 30_000)
+    assert abs(found.room.most - (485_000 if here else 970_000)) <= measures.FILE_MAX_SLACK
+    assert (measures.BOTH_ENDS in found.note) is here
+
+
 def test_files_that_may_be_above_the_limit_are_an_estimate() -> None:
     """As many are counted as can count; the reason is given."""
     process = replace(PROCESS, files_soft=64, files_open=64, files_unsure=True)

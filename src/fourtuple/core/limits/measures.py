@@ -21,6 +21,7 @@ from fourtuple.core.units import format_count, format_duration, format_size, for
 
 SOONER = "keep connections open and reuse them, or let the server close first"  # where tcp_tw_reuse works
 FILES_UNSURE = "some of them may be at or above the limit, where they do not count: only root sees their numbers"
+BOTH_ENDS = "both ends of a connection are on this host and take a file each, so room is (fs.file-max − in use) / 2"
 TUPLES = 65_535  # port 0 cannot be requested
 FILE_MAX_SLACK = 32  # files, for each CPU: nr_files is a per-CPU counter (fs/file_table.c, percpu_counter batch)
 RTO_MAX_S = 120.0  # TCP_RTO_MAX, include/net/tcp.h
@@ -143,7 +144,8 @@ def file_max(case: Case) -> Measure | None:
     if found is None or found.room is None:
         return found
     slack = FILE_MAX_SLACK * case.cpus
-    return replace(found, room=found.room.widened(slack), note="the kernel counts per CPU")
+    both = f"{BOTH_ENDS}; " if case.here else ""
+    return replace(found, room=found.room.widened(slack), note=f"{both}the kernel counts per CPU")
 
 
 def watches(case: Case) -> Measure | None:

@@ -58,7 +58,10 @@ def limits_lines(limits: Limits, *, everything: bool = False, from_here: bool = 
         yield from table_lines(LIMITS, [_row(each, MARK if each is limits.tightest else " ") for each in shown])
     if everything:
         for verdict in stopping:
-            if verdict.note and _is_estimate(verdict) and verdict is not limits.tightest:
+            is_said = verdict.note == "; ".join(limits.because) or (
+                verdict is limits.tightest and _is_estimate(verdict)
+            )
+            if verdict.note and not verdict.exact and not is_said:
                 yield from wrapped("  ~ ", f"{verdict.title}: {verdict.note}")
         yield from _routes(limits)
         yield ""
