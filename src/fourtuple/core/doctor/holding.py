@@ -4,6 +4,7 @@ A port is kept by whoever has to act next: by this end, by the peer, or by the k
 states; tcp(7) and ip-sysctl.rst have the timers.
 """
 
+import math
 from collections import Counter as Tally
 from collections.abc import Mapping
 
@@ -240,8 +241,10 @@ def _time_wait(pair: HeldPorts, count: int) -> tuple[str, tuple[Cure, ...]]:
     """How many, and when, is known; a rate is not: all may have been closed at once."""
     when = f"within the last {TIME_WAIT_S:.0f} s"
     if pair.closed_s is not None:
-        oldest, youngest = (f"{age_s:.0f}" for age_s in pair.closed_s)
-        when = f"{oldest} s ago" if oldest == youngest else f"{oldest} s to {youngest} s ago"
+        oldest_s, youngest_s = math.ceil(pair.closed_s[0]), math.floor(pair.closed_s[1])
+        when = f"between {oldest_s} s and {youngest_s} s ago" if youngest_s else f"within the last {max(1, oldest_s)} s"
+        if youngest_s and oldest_s - youngest_s <= 1:
+            when = f"about {oldest_s} s ago"
     facts = pair.facts
     keeps = f"each keeps its port in TIME_WAIT for {TIME_WAIT_S:.0f} s"
     if permits_reuse(facts, loopback=pair.is_loopback):
